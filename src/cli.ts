@@ -1,0 +1,319 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import pkg from '../package.json' with { type: 'json' };
+import type { CreateOptions } from './commands/create.ts';
+import type { DeleteOptions } from './commands/delete.ts';
+import type { ListOptions } from './commands/list.ts';
+import type { RevertOptions } from './commands/revert.ts';
+import type { Context, OutputFormat, Settings } from './context.ts';
+import { nearest } from './core/names.ts';
+import { FAILURES, type FailureCode, KvmsnapError } from './errors.ts';
+import type { ColourChoice } from './terminal.ts';
+
+/** The program: every command, argument, option and help text. Runs nothing; help, man page and README come from here. */
+
+/** Runs a command's action within a context made for these settings. */
+export type Start = (settings: Settings, action: (ctx: Context) => Promise<void>) => Promise<void>;
+
+export interface OptionDefinition {
+  readonly flags: string;
+  readonly help: string;
+}
+
+export interface CommandDefinition {
+  readonly name: string;
+  readonly alias?: string;
+  readonly summary: string;
+  /** What the summary leaves out, one paragraph. */
+  readonly detail: string;
+  /** In commander's syntax: `<required>`, `[optional]`, `[several...]`. */
+  readonly arguments: readonly { readonly syntax: string; readonly help: string }[];
+  readonly options: readonly OptionDefinition[];
+  /** The failures beside those that every command can meet. */
+  readonly failures: readonly FailureCode[];
+  readonly examples: readonly string[];
+  /** Loads the command, and only then all that it needs. */
+  readonly run: (ctx: Context, args: readonly Argument[], options: object) => Promise<void>;
+}
+
+type Argument = string | readonly string[] | undefined;
+
+const MACHINE = { syntax: '<machine>', help: 'name or UUID of the machine (libvirt: domain)' };
+const DESCRIPTION = { flags: '-d, --description <text>', help: 'what it is for' };
+const FORCE_CREATE = {
+  flags: '--force',
+  help: 'go on although the free space may not hold the memory; passes no other check',
+};
+const CURRENT = { flags: '--current', help: 'the current snapshot, instead of a name' };
+
+export const COMMANDS: readonly CommandDefinition[] = [
+  {
+    name: 'create',
+    summary: 'take a snapshot and give it a name',
+    detail:
+      'Takes an internal snapshot of all writable disks, and of the memory when the machine runs (it is paused meanwhile). ' +
+      'The name is the time in seconds since 1970. Refuses before anything is touched when a disk is not qcow2 or the ' +
+      'snapshot could not work; says done only when libvirt and every disk hold it.',
+    arguments: [MACHINE],
+    options: [DESCRIPTION, FORCE_CREATE],
+    failures: ['check', 'exists', 'busy'],
+    examples: ['kvmsnap create centos7-1', 'name=$(kvmsnap create -q centos7-1)'],
+    run: async (ctx, [machine], options) =>
+      (await import('./commands/create.ts')).create(ctx, machine as string, null, options as CreateOptions),
+  },
+  {
+    name: 'create-as',
+    summary: 'take a snapshot under a name of yours',
+    detail: 'As create, with your name: at most 200 bytes, no /, no leading dot, no control characters.',
+    arguments: [MACHINE, { syntax: '<name>', help: 'name of the new snapshot' }],
+    options: [DESCRIPTION, FORCE_CREATE],
+    failures: ['check', 'exists', 'busy'],
+    examples: ['kvmsnap create-as centos7-1 snapshot-2 -d "before the upgrade"'],
+    run: async (ctx, [machine, name], options) =>
+      (await import('./commands/create.ts')).create(
+        ctx,
+        machine as string,
+        name as string,
+        options as CreateOptions,
+      ),
+  },
+  {
+    name: 'list',
+    alias: 'ls',
+    summary: 'list the snapshots of a machine, or all machines',
+    detail:
+      'Oldest first, the current one marked *. VM STATE is the guest memory saved with a snapshot, 0 or - for one taken of a ' +
+      'machine that was off. Without a machine: every machine with its state, number of snapshots, current one and newest.',
+    arguments: [{ syntax: '[machine]', help: 'name or UUID of the machine; without it, all machines' }],
+    options: [{ flags: '-t, --tree', help: 'draw parents and children' }],
+    failures: [],
+    examples: ['kvmsnap list', 'kvmsnap list centos7-1 --tree', 'kvmsnap list centos7-1 --json'],
+    run: async (ctx, [machine], options) =>
+      (await import('./commands/list.ts')).list(ctx, machine as string | undefined, options as ListOptions),
+  },
+  {
+    name: 'current',
+    summary: 'print the name of the current snapshot',
+    detail: 'The one that the machine was last reverted to, or that was taken last. With --json: all facts.',
+    arguments: [MACHINE],
+    options: [],
+    failures: [],
+    examples: ['kvmsnap current centos7-1'],
+    run: async (ctx, [machine]) => (await import('./commands/current.ts')).current(ctx, machine as string),
+  },
+  {
+    name: 'revert',
+    summary: 'put a machine back to a snapshot',
+    detail:
+      'What was written since is lost, unless --backup keeps it. Refuses when a disk does not hold the snapshot exactly once. ' +
+      'Asks on a terminal; in a script the name is consent.',
+    arguments: [MACHINE, { syntax: '[name]', help: 'the snapshot; or use --current' }],
+    options: [
+      CURRENT,
+      { flags: '--running', help: 'start the machine afterwards' },
+      { flags: '--paused', help: 'leave the machine paused afterwards' },
+      { flags: '--backup', help: 'take a snapshot of the present state first; without it, no revert' },
+      { flags: '--backup-name <name>', help: 'as --backup, under this name' },
+      {
+        flags: '--force',
+        help: 'go on over a managed save or an overlay in use, and have virsh try harder; passes no check of the tags',
+      },
+    ],
+    failures: ['check', 'exists', 'busy', 'declined'],
+    examples: [
+      'kvmsnap revert centos7-1 snapshot-2 --backup',
+      'kvmsnap revert centos7-1 --current --running',
+    ],
+    run: async (ctx, [machine, name], options) =>
+      (await import('./commands/revert.ts')).revert(
+        ctx,
+        machine as string,
+        name as string | undefined,
+        options as RevertOptions,
+      ),
+  },
+  {
+    name: 'delete',
+    alias: 'rm',
+    summary: 'delete snapshots of a machine',
+    detail:
+      'Goes on after a failure. Says deleted only when libvirt and every disk have forgotten it. Asks on a terminal; in a ' +
+      'script names are consent, and --children needs --yes.',
+    arguments: [MACHINE, { syntax: '[names...]', help: 'the snapshots; or use --current' }],
+    options: [
+      CURRENT,
+      { flags: '--children', help: 'with all snapshots below it' },
+      { flags: '--children-only', help: 'only the snapshots below it' },
+      { flags: '--metadata', help: "only libvirt's knowledge of it; the data stays in the images" },
+    ],
+    failures: ['partial', 'check', 'busy', 'declined'],
+    examples: ['kvmsnap delete centos7-1 1649751390', 'kvmsnap rm centos7-1 old-1 old-2 --yes'],
+    run: async (ctx, [machine, names], options) =>
+      (await import('./commands/delete.ts')).deleteSnapshots(
+        ctx,
+        machine as string,
+        names as readonly string[],
+        options as DeleteOptions,
+      ),
+  },
+  {
+    name: 'info',
+    summary: 'show a machine and its disks, or all of one snapshot',
+    detail:
+      'The machine: each disk as qemu-img sees it, with its backing chain, and the snapshots inside the images. A snapshot: ' +
+      'all that is known of it, and whether each disk really holds it.',
+    arguments: [MACHINE, { syntax: '[name]', help: 'the snapshot' }],
+    options: [],
+    failures: [],
+    examples: ['kvmsnap info centos7-1', 'kvmsnap info centos7-1 snapshot-2'],
+    run: async (ctx, [machine, name]) =>
+      (await import('./commands/info.ts')).info(ctx, machine as string, name as string | undefined),
+  },
+];
+
+export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
+  { flags: '-c, --connect <uri>', help: 'the libvirt to talk to (default: whatever virsh itself would use)' },
+  { flags: '-o, --output <format>', help: 'table, json, csv or name' },
+  { flags: '--json', help: 'as -o json' },
+  { flags: '-q, --quiet', help: 'as -o name: names only' },
+  { flags: '--color <when>', help: 'always, never or auto; NO_COLOR and FORCE_COLOR are heeded' },
+  { flags: '-y, --yes', help: 'do not ask' },
+  { flags: '--dry-run', help: 'check, and print the virsh commands that would follow; change nothing' },
+  { flags: '-v, --verbose', help: 'print each command line to stderr as it runs, ready to paste' },
+  {
+    flags: '--timeout <duration>',
+    help: 'stop waiting after this long (30, 30s, 10m, 2h); libvirt itself carries on',
+  },
+];
+
+/** Failures that any command can end with. */
+export const COMMON_FAILURES: readonly FailureCode[] = [
+  'refused',
+  'usage',
+  'not-found',
+  'unreachable',
+  'tool-missing',
+  'timed-out',
+  'interrupted',
+];
+
+/** Builds the program anew; `start` is given what to run. Throws CommanderError and KvmsnapError, never exits. */
+export function createProgram(start: Start): Command {
+  const program = new Command('kvmsnap')
+    .description('Snapshots of libvirt machines that you can trust.')
+    .version(pkg.version, '-V, --version', 'print the version')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({ outputError: () => undefined })
+    .exitOverride();
+  for (const option of globalOptions()) program.addOption(option);
+  for (const definition of COMMANDS) addCommand(program, definition, start);
+  program.on('command:*', ([word]: string[]) => unknownCommand(word ?? ''));
+  return program;
+}
+
+function globalOptions(): Option[] {
+  return GLOBAL_OPTIONS.map(({ flags, help }) => {
+    const option = new Option(flags, help);
+    switch (option.attributeName()) {
+      case 'output':
+        return option.choices(['table', 'json', 'csv', 'name']).default('table');
+      case 'json':
+        return option.implies({ output: 'json' });
+      case 'quiet':
+        return option.implies({ output: 'name' });
+      case 'color':
+        return option.choices(['always', 'never', 'auto']).default('auto');
+      case 'timeout':
+        return option.argParser(parseDuration);
+      default:
+        return option;
+    }
+  });
+}
+
+function addCommand(program: Command, definition: CommandDefinition, start: Start): void {
+  const command = program
+    .command(definition.name)
+    .summary(definition.summary)
+    .description(definition.detail)
+    .addHelpText('after', helpEnd(definition));
+  if (definition.alias) command.alias(definition.alias);
+  for (const { syntax, help } of definition.arguments) command.argument(syntax, help);
+  for (const { flags, help } of definition.options) command.option(flags, help);
+  command.action((...given: unknown[]) => {
+    const args = given.slice(0, definition.arguments.length) as Argument[];
+    return start(settingsOf(program), (ctx) => definition.run(ctx, args, command.opts()));
+  });
+}
+
+/** A command's failures in the order of their exit codes. */
+export function failuresOf({ failures }: CommandDefinition): FailureCode[] {
+  return [...COMMON_FAILURES, ...failures].sort((a, b) => FAILURES[a].exitCode - FAILURES[b].exitCode);
+}
+
+function helpEnd(definition: CommandDefinition): string {
+  const exits = failuresOf(definition).map(
+    (code) => `  ${String(FAILURES[code].exitCode).padEnd(4)}${FAILURES[code].meaning}`,
+  );
+  const examples = definition.examples.map((line) => `  ${line}`);
+  return ['', 'Exit status:', '  0   done, or nothing to do', ...exits, '', 'Examples:', ...examples].join(
+    '\n',
+  );
+}
+
+interface GlobalValues {
+  readonly connect?: string;
+  readonly output: OutputFormat;
+  readonly color: ColourChoice;
+  readonly yes?: boolean;
+  readonly dryRun?: boolean;
+  readonly verbose?: boolean;
+  readonly timeout?: number;
+}
+
+function settingsOf(program: Command): Settings {
+  const values = program.opts<GlobalValues>();
+  return {
+    connect: values.connect ?? null,
+    output: values.output,
+    color: values.color,
+    yes: values.yes ?? false,
+    dryRun: values.dryRun ?? false,
+    verbose: values.verbose ?? false,
+    timeout: values.timeout ?? null,
+  };
+}
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
+
+/** `30`, `30s`, `10m`, `2h` -> seconds. Throws commander's InvalidArgumentError. */
+export function parseDuration(text: string): number {
+  const [, number, unit = 's'] = /^(\d+(?:\.\d+)?)([smh]?)$/.exec(text) ?? [];
+  const seconds = Number(number) * (SECONDS[unit || 's'] ?? 1);
+  if (!(seconds > 0) || seconds > 2_000_000)
+    throw new InvalidArgumentError('A duration is wanted, such as 30s, 10m or 2h.');
+  return seconds;
+}
+
+/** Someone who comes from virsh types its names: `snapshot-delete`, and `snapshot-delet`. */
+function unknownCommand(word: string): never {
+  const names = COMMANDS.flatMap(({ name, alias }) => (alias ? [name, alias] : [name]));
+  const meant = nearest(word.replace(/^snapshot-/, ''), names);
+  throw new KvmsnapError('usage', `there is no command '${word}'`, {
+    hint: meant ? `did you mean 'kvmsnap ${meant}'?` : 'kvmsnap --help lists the commands',
+  });
+}
+
+/** What commander found wrong with the command line, in this program's form; null when it was help or the version. */
+export function usageError(error: CommanderError): KvmsnapError | null {
+  if (error.exitCode === 0) return null;
+  if (error.code === 'commander.help')
+    return new KvmsnapError('usage', 'no command given', { hint: 'kvmsnap --help lists the commands' });
+  const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
+  return new KvmsnapError('usage', message, {
+    hint:
+      suggestion?.replace(/^\((.*)\)$/, '$1').replace(/^Did/, 'did') ??
+      'kvmsnap COMMAND --help shows its arguments and options',
+  });
+}
+
+export { CommanderError };

@@ -1,0 +1,24 @@
+import type { Context } from '../context.ts';
+import { completeMachine, currentSnapshot, noCurrent } from '../host/machine.ts';
+import { readMachine } from '../libvirt/machine.ts';
+import { domainDocument, snapshotDocument } from '../render/documents.ts';
+import { SNAPSHOT_COLUMNS } from '../render/snapshot-columns.ts';
+import { section } from '../render/view.ts';
+import { show } from './show.ts';
+
+/** `current`: the name alone, as scripts want it; the full facts as JSON or CSV. */
+export async function current(ctx: Context, machineName: string): Promise<void> {
+  const reading = await readMachine(ctx.virsh, machineName);
+  if (reading.current === null) throw noCurrent(reading);
+  if (ctx.settings.output === 'table' || ctx.settings.output === 'name') {
+    ctx.terminal.print(`${reading.current}\n`);
+    return;
+  }
+  const machine = await completeMachine(ctx, reading);
+  const snapshot = currentSnapshot(machine);
+  show(ctx, {
+    document: { domain: domainDocument(machine.domain), snapshot: snapshotDocument(snapshot) },
+    sections: [section({ columns: SNAPSHOT_COLUMNS, rows: [snapshot] })],
+    names: [snapshot.name],
+  });
+}

@@ -1,0 +1,263 @@
+import type { Context } from '../context.ts';
+import { type Disk, takesPart } from '../core/domain.ts';
+import type { DiskImage, Image, Tag } from '../core/image.ts';
+import { type SnapshotReport, tagsOf } from '../core/report.ts';
+import { locationOf } from '../core/snapshot.ts';
+import { type Images, lookAtDisks, noteUnseen } from '../host/disks.ts';
+import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
+import { type MachineReading, readMachine } from '../libvirt/machine.ts';
+import { domainDocument, snapshotDocument } from '../render/documents.ts';
+import { humanBytes, localTime, rfc3339 } from '../render/format.ts';
+import { type Column, type Section, section, type Value } from '../render/view.ts';
+import { show } from './show.ts';
+
+/** `info`: a machine with its disks, or one snapshot of it. */
+export async function info(ctx: Context, machineName: string, name: string | undefined): Promise<void> {
+  if (name === undefined) return infoMachine(ctx, await readMachine(ctx.virsh, machineName));
+  const machine = await openMachine(ctx, machineName);
+  noteUnseen(ctx, machine.images);
+  infoSnapshot(ctx, machine, findSnapshot(machine, name));
+}
+
+interface Fact {
+  readonly label: string;
+  readonly value: Value;
+}
+
+const FACT_COLUMNS: readonly Column<Fact>[] = [
+  { key: 'fact', title: 'FACT', kind: 'text', value: ({ label }) => label, tone: () => 'faint' },
+  { key: 'value', title: 'VALUE', kind: 'text', value: ({ value }) => value, flexible: true },
+];
+
+interface Link {
+  readonly disk: Disk;
+  /** Depth in the backing chain; 0 is the active image. */
+  readonly depth: number;
+  readonly image: Image | null;
+  readonly problem: string | null;
+}
+
+const LINK_COLUMNS: readonly Column<Link>[] = [
+  {
+    key: 'target',
+    title: 'DISK',
+    kind: 'text',
+    value: ({ disk, depth }) => (depth === 0 ? disk.target : `${disk.target} ^${depth}`),
+  },
+  { key: 'device', title: 'DEVICE', kind: 'text', value: ({ disk }) => disk.device },
+  { key: 'format', title: 'FORMAT', kind: 'text', value: ({ image }) => image?.format ?? null },
+  { key: 'virtualBytes', title: 'SIZE', kind: 'bytes', value: ({ image }) => image?.virtualBytes ?? null },
+  {
+    key: 'allocatedBytes',
+    title: 'ALLOCATED',
+    kind: 'bytes',
+    value: ({ image }) => image?.allocatedBytes ?? null,
+  },
+  {
+    key: 'flags',
+    title: 'FLAGS',
+    kind: 'text',
+    value: (link) => linkFlags(link).join(', ') || null,
+    tone: ({ image, problem }) => (image?.corrupt || problem ? 'bad' : 'plain'),
+  },
+  { key: 'path', title: 'FILE', kind: 'text', value: ({ disk, image }) => image?.path ?? disk.source },
+];
+
+interface Inside {
+  readonly target: string;
+  readonly tag: Tag;
+}
+
+const INSIDE_COLUMNS: readonly Column<Inside>[] = [
+  { key: 'target', title: 'DISK', kind: 'text', value: ({ target }) => target },
+  { key: 'id', title: 'ID', kind: 'text', value: ({ tag }) => tag.id },
+  { key: 'name', title: 'NAME', kind: 'text', value: ({ tag }) => tag.name },
+  { key: 'createdAt', title: 'CREATED', kind: 'time', value: ({ tag }) => tag.createdAtSeconds },
+  { key: 'vmStateBytes', title: 'VM SIZE', kind: 'bytes', value: ({ tag }) => tag.vmStateBytes },
+];
+
+const VM_SIZE_REMARK =
+  'VM SIZE is the guest memory saved with a snapshot, in one disk only; 0 B is right for a machine that was off. ' +
+  'It is not what the snapshot costs: that grows as the disk is overwritten.';
+
+async function infoMachine(ctx: Context, reading: MachineReading): Promise<void> {
+  const { domain, host, current, snapshotNames } = reading;
+  const images = await lookAtDisks(
+    ctx,
+    host.uri,
+    domain.disks.filter((disk) => disk.hasSource),
+  );
+  noteUnseen(ctx, images);
+  const inside = domain.disks.flatMap((disk) =>
+    tagsIn(images.get(disk.target)).map((tag) => ({ target: disk.target, tag })),
+  );
+  show(ctx, {
+    document: {
+      domain: {
+        ...domainDocument(domain),
+        stateReason: domain.stateReason,
+        current,
+        disks: domain.disks.map((disk) => diskDocument(disk, images.get(disk.target))),
+      },
+    },
+    sections: [
+      section({
+        title: 'DISKS',
+        columns: LINK_COLUMNS,
+        rows: domain.disks.flatMap((disk) => linksOf(disk, images)),
+      }),
+      facts([
+        { label: 'machine', value: domain.name },
+        { label: 'uuid', value: domain.uuid },
+        {
+          label: 'state',
+          value: domain.stateReason ? `${domain.state} (${domain.stateReason})` : domain.state,
+        },
+        { label: 'memory', value: humanBytes(domain.memoryBytes) },
+        { label: 'managed save', value: domain.managedSave ? 'yes' : 'no' },
+        { label: 'snapshots', value: snapshotNames.length },
+        { label: 'current', value: current },
+      ]),
+      ...(inside.length === 0
+        ? []
+        : [section<Inside>({ title: 'SNAPSHOTS INSIDE THE IMAGES', columns: INSIDE_COLUMNS, rows: inside })]),
+    ],
+    names: [domain.name],
+    remarks: inside.length === 0 ? [] : [VM_SIZE_REMARK],
+  });
+}
+
+const facts = (rows: readonly Fact[]): Section<never> => section({ columns: FACT_COLUMNS, rows });
+
+const tagsIn = (image: DiskImage | undefined): readonly Tag[] =>
+  image?.kind === 'seen' ? image.chain[0].tags : [];
+
+function linksOf(disk: Disk, images: Images): Link[] {
+  const image = images.get(disk.target);
+  if (image?.kind === 'seen')
+    return image.chain.map((link, depth) => ({ disk, depth, image: link, problem: null }));
+  return [{ disk, depth: 0, image: null, problem: problemOf(image) }];
+}
+
+function problemOf(image: DiskImage | undefined): string | null {
+  if (image === undefined) return 'no medium';
+  if (image.kind === 'broken')
+    return image.why === 'unreadable' ? `unreadable: ${image.detail}` : `missing: ${image.path}`;
+  if (image.kind === 'unseen')
+    return `not looked at (${image.why}); ${image.format ?? 'unknown format'} by the ${image.source}`;
+  return null;
+}
+
+function linkFlags({ disk, depth, image, problem }: Link): string[] {
+  return [
+    ...(problem === null ? [] : [problem]),
+    ...(image ? imageFlags(image) : []),
+    ...(depth === 0 && !takesPart(disk) ? ['takes no part in snapshots'] : []),
+    ...(depth === 0 && image && takesPart(disk) && image.format !== (disk.driver ?? 'raw')
+      ? [`XML says ${disk.driver ?? 'nothing (raw)'}`]
+      : []),
+  ];
+}
+
+function imageFlags(image: Image): string[] {
+  const flags = {
+    corrupt: image.corrupt,
+    dirty: image.dirty,
+    encrypted: image.encrypted,
+    'data file': image.dataFile !== null,
+  };
+  return Object.entries(flags).flatMap(([flag, set]) => (set ? [flag] : []));
+}
+
+function diskDocument(disk: Disk, image: DiskImage | undefined) {
+  return {
+    target: disk.target,
+    device: disk.device,
+    source: disk.source,
+    driver: disk.driver,
+    takesPart: takesPart(disk),
+    chain:
+      image?.kind === 'seen'
+        ? image.chain.map((link) => ({
+            path: link.path,
+            format: link.format,
+            virtualBytes: link.virtualBytes,
+            allocatedBytes: link.allocatedBytes,
+            flags: imageFlags(link),
+          }))
+        : null,
+    problem: problemOf(image),
+    snapshots: tagsIn(image).map((tag) => ({
+      id: tag.id,
+      name: tag.name,
+      createdAt: rfc3339(tag.createdAtSeconds),
+      vmStateBytes: tag.vmStateBytes,
+    })),
+  };
+}
+
+interface Part {
+  readonly target: string;
+  readonly source: string | null;
+  readonly location: string;
+  /** How often the image holds the snapshot; null when it could not be looked at, or is external. */
+  readonly copies: number | null;
+}
+
+const PART_COLUMNS: readonly Column<Part>[] = [
+  { key: 'target', title: 'DISK', kind: 'text', value: ({ target }) => target },
+  { key: 'location', title: 'LOCATION', kind: 'text', value: ({ location }) => location },
+  {
+    key: 'copies',
+    title: 'IN THE IMAGE',
+    kind: 'text',
+    value: (part) => presence(part),
+    tone: ({ copies, location }) => (location === 'internal' && copies !== 1 ? 'bad' : 'good'),
+  },
+  { key: 'source', title: 'FILE', kind: 'text', value: ({ source }) => source },
+];
+
+function presence({ copies, location }: Part): string {
+  if (location !== 'internal') return '-';
+  if (copies === null) return 'not looked at';
+  return copies === 1 ? 'yes' : copies === 0 ? 'MISSING' : `${copies} OF THAT NAME`;
+}
+
+function infoSnapshot(ctx: Context, machine: Machine, snapshot: SnapshotReport): void {
+  const parts = snapshot.disks.map(({ target, source, location }): Part => {
+    const tags = location === 'internal' ? tagsOf(snapshot, { target, source }, machine.images) : null;
+    return { target, source, location, copies: tags?.length ?? null };
+  });
+  const document = snapshotDocument(snapshot);
+  show(ctx, {
+    document: {
+      domain: domainDocument(machine.domain),
+      snapshot: { ...document, memory: snapshot.memory, disks: parts },
+    },
+    sections: [
+      facts([
+        { label: 'snapshot', value: snapshot.name },
+        { label: 'machine', value: machine.domain.name },
+        {
+          label: 'created',
+          value: ctx.terminal.out.isTerminal ? localTime(snapshot.createdAtSeconds) : document.createdAt,
+        },
+        { label: 'current', value: snapshot.isCurrent ? 'yes' : 'no' },
+        { label: 'state', value: snapshot.underWay ? 'under way' : snapshot.state },
+        { label: 'location', value: locationOf(snapshot) },
+        { label: 'parent', value: snapshot.parent },
+        { label: 'children', value: snapshot.children.join(', ') },
+        { label: 'memory', value: memoryFact(snapshot) },
+        { label: 'description', value: snapshot.description },
+      ]),
+      section({ title: 'DISKS', columns: PART_COLUMNS, rows: parts }),
+    ],
+    names: [snapshot.name],
+  });
+}
+
+function memoryFact({ memory, vmStateBytes }: SnapshotReport): string {
+  if (memory.location === 'external') return `saved in ${memory.file}`;
+  if (memory.location !== 'internal') return 'not saved (the machine was off, or only its disks were taken)';
+  return vmStateBytes === null ? 'saved in the image' : `saved, ${humanBytes(vmStateBytes)}`;
+}

@@ -1,0 +1,79 @@
+/** A machine as libvirt defines it, reduced to what decides about snapshots. Knows neither virsh nor files. */
+
+/** One `<disk>` of a machine. */
+export interface Disk {
+  /** The disk target, such as `vda`. */
+  readonly target: string;
+  readonly device: 'disk' | 'cdrom' | 'floppy' | 'lun';
+  /** libvirt's `<disk type>`: where the source lives. */
+  readonly storage: string;
+  /** Absolute path of a file or block device; null where there is no medium or it is not a path on this host. */
+  readonly source: string | null;
+  /** True when a medium of any kind is attached, also where it has no path (network). */
+  readonly hasSource: boolean;
+  readonly pool: { readonly name: string; readonly volume: string } | null;
+  /** `<driver type>`: the format that libvirt believes; null where the XML names none (libvirt then takes raw). */
+  readonly driver: string | null;
+  readonly readonly: boolean;
+  readonly transient: boolean;
+  /** The disk's own `snapshot=` attribute in the machine's XML. */
+  readonly snapshot: string | null;
+  /** A block copy or active commit is under way (`<mirror>`). */
+  readonly mirrored: boolean;
+}
+
+/** The definition of a machine (`virsh dumpxml`). */
+export interface DomainDefinition {
+  readonly name: string;
+  readonly uuid: string;
+  readonly memoryBytes: number;
+  readonly disks: readonly Disk[];
+  /** Null for BIOS; else the pflash firmware and the NVRAM's format (libvirt's default is raw). */
+  readonly pflash: { readonly nvramFormat: string; readonly nvramPath: string | null } | null;
+  /** Types of passed-through host devices (`pci`, `usb`, `mdev`, ...). */
+  readonly hostDevices: readonly string[];
+  /** Drivers of file systems shared with the guest (`virtiofs`, `path` for 9p, ...). */
+  readonly sharedFilesystems: readonly string[];
+}
+
+/** A run state in the words of `virsh list --state-...`; anything newer passes through. */
+export type DomainState =
+  | 'running'
+  | 'paused'
+  | 'shutoff'
+  | 'shutdown'
+  | 'crashed'
+  | 'pmsuspended'
+  | 'idle'
+  | (string & {});
+
+/** What libvirtd says of a machine now. */
+export interface Domain extends DomainDefinition {
+  readonly state: DomainState;
+  /** libvirt's reason, such as `booted`, `saving`, `from snapshot`. */
+  readonly stateReason: string;
+  readonly managedSave: boolean;
+  /** Names of libvirt checkpoints (incremental backup); they and snapshots exclude each other. */
+  readonly checkpoints: readonly string[];
+}
+
+/** True while a QEMU process exists, that is, while the images are open and memory is part of a snapshot. */
+export function isActive(state: DomainState): boolean {
+  return state !== 'shutoff' && state !== 'crashed';
+}
+
+/** Reasons of `paused` under which libvirt itself is writing a snapshot's or save's memory. */
+const SAVING_REASONS: ReadonlySet<string> = new Set(['saving', 'creating snapshot']);
+
+/** True while libvirt holds the guest still to write its memory (hazards 8, 9 and 25). */
+export function isSaving(domain: { readonly state: DomainState; readonly stateReason: string }): boolean {
+  return domain.state === 'paused' && SAVING_REASONS.has(domain.stateReason);
+}
+
+/**
+ * True when a snapshot of this machine would include the disk: cdroms, drives without medium and read-only disks take
+ * no part; a floppy with a writable medium does (libvirt then refuses it, hazard 26).
+ */
+export function takesPart(disk: Disk): boolean {
+  return disk.hasSource && !disk.readonly && disk.device !== 'cdrom';
+}

@@ -1,0 +1,53 @@
+/** What is really in a disk image, as qemu-img sees it. */
+
+/** A snapshot inside a qcow2 image. libvirt calls it by `name`; a name can occur twice, an id cannot. */
+export interface Tag {
+  readonly id: string;
+  readonly name: string;
+  /** Bytes of guest memory saved with it; 0 in every disk but the one that holds the memory. */
+  readonly vmStateBytes: number;
+  /** When it was taken, in seconds since the epoch (UTC). */
+  readonly createdAtSeconds: number;
+}
+
+/** One link of a backing chain. */
+export interface Image {
+  readonly path: string;
+  readonly format: string;
+  readonly virtualBytes: number;
+  /** Bytes really occupied on the host. */
+  readonly allocatedBytes: number;
+  readonly clusterBytes: number | null;
+  readonly tags: readonly Tag[];
+  /** The file this one is laid over, as an absolute path or a protocol URL; null at the end of the chain. */
+  readonly backing: string | null;
+  readonly corrupt: boolean;
+  readonly dirty: boolean;
+  readonly encrypted: boolean;
+  readonly dataFile: string | null;
+  readonly refcountBits: number | null;
+}
+
+/** What looking at one disk gave. */
+export type DiskImage =
+  /** The chain was read, the active image first. */
+  | { readonly kind: 'seen'; readonly chain: readonly [Image, ...Image[]] }
+  /** The file cannot be looked at from here; `format` is what libvirt itself believes. */
+  | {
+      readonly kind: 'unseen';
+      readonly why: 'permission' | 'remote' | 'network';
+      readonly format: string | null;
+      readonly source: 'storage pool' | "machine's XML";
+    }
+  /** The file, or one under it, is missing or no image. */
+  | {
+      readonly kind: 'broken';
+      readonly why: 'missing' | 'backing-missing' | 'unreadable';
+      readonly path: string;
+      readonly detail: string;
+    };
+
+/** The tags of that name in the active image; libvirt needs exactly one. */
+export function tagsNamed(image: DiskImage | undefined, name: string): readonly Tag[] {
+  return image?.kind === 'seen' ? image.chain[0].tags.filter((tag) => tag.name === name) : [];
+}

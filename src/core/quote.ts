@@ -1,0 +1,16 @@
+/** Quoting, for the shell line that a person pastes and for virsh's own parser: both take `'...'` as it stands. */
+
+/** One word, quoted where it must be; a quote inside is written `'\\''` (for virsh: libvirt.md, 5). */
+export function quote(word: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** A command line that can be pasted into a shell. */
+export function commandLine(file: string, args: readonly string[]): string {
+  return [file, ...args].map(quote).join(' ');
+}
+
+/** How a hint names a machine to virsh: a name that virsh would take for an option, an id or a UUID is replaced (hazard 1). */
+export function virshWord(domain: { readonly name: string; readonly uuid: string }): string {
+  return /^[A-Za-z_]/.test(domain.name) && domain.name.length !== 36 ? quote(domain.name) : domain.uuid;
+}

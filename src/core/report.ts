@@ -1,0 +1,63 @@
+import type { DiskImage, Tag } from './image.ts';
+import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
+import { byAge, childNames } from './tree.ts';
+
+/** Snapshots with all that is known of them: libvirt's metadata, their place in the tree, and what the images hold. */
+
+export interface SnapshotReport extends Snapshot {
+  readonly children: readonly string[];
+  readonly isCurrent: boolean;
+  /** Bytes of guest memory inside the images; 0 without memory; null where no image was looked at, or it is a file. */
+  readonly vmStateBytes: number | null;
+  /** libvirt is still writing it, and it may vanish again (hazard 25). */
+  readonly underWay: boolean;
+}
+
+export interface ReportFacts {
+  readonly current: string | null;
+  /** libvirt holds the machine to write its memory. */
+  readonly saving: boolean;
+  /** By disk target; null where no image was looked at. */
+  readonly images: ReadonlyMap<string, DiskImage> | null;
+}
+
+/** Reports on a machine's snapshots, oldest first. */
+export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFacts): SnapshotReport[] {
+  const sorted = [...snapshots].sort(byAge);
+  const children = childNames(snapshots);
+  const newest = sorted.at(-1);
+  return sorted.map((snapshot) => ({
+    ...snapshot,
+    children: children.get(snapshot.name) ?? [],
+    isCurrent: snapshot.name === facts.current,
+    vmStateBytes: vmStateBytes(snapshot, facts.images),
+    underWay: facts.saving && snapshot === newest && !holdsAnyTag(snapshot, facts.images),
+  }));
+}
+
+/** The tags of this snapshot in one of its internal disks: in the image it names, wherever that is in the chain now. */
+export function tagsOf(
+  snapshot: { readonly name: string },
+  disk: { readonly target: string; readonly source: string | null },
+  images: ReadonlyMap<string, DiskImage>,
+): readonly Tag[] | null {
+  const image = images.get(disk.target);
+  if (image?.kind !== 'seen') return null;
+  const link = image.chain.find(({ path }) => path === disk.source) ?? image.chain[0];
+  return link.tags.filter((tag) => tag.name === snapshot.name);
+}
+
+function vmStateBytes(snapshot: Snapshot, images: ReportFacts['images']): number | null {
+  if (!hasMemory(snapshot)) return images === null ? null : 0;
+  if (images === null || snapshot.memory.location !== 'internal') return null;
+  const tags = internalDisks(snapshot).map((disk) => tagsOf(snapshot, disk, images));
+  if (tags.some((found) => found === null)) return null;
+  return tags.flatMap((found) => found ?? []).reduce((sum, tag) => sum + tag.vmStateBytes, 0);
+}
+
+function holdsAnyTag(snapshot: Snapshot, images: ReportFacts['images']): boolean {
+  return (
+    images !== null &&
+    internalDisks(snapshot).some((disk) => (tagsOf(snapshot, disk, images)?.length ?? 0) > 0)
+  );
+}

@@ -1,0 +1,41 @@
+/** A snapshot as libvirt's metadata tells it (`virsh snapshot-dumpxml`), before anything is known of the disks. */
+
+/** Where a snapshot keeps a disk or the memory; `no` when it leaves it out. */
+export type Location = 'internal' | 'external' | 'no' | (string & {});
+
+export interface SnapshotDisk {
+  readonly target: string;
+  readonly location: Location;
+  /** The overlay of an external snapshot; for an internal one the image that holds the tag. Null where no path is known. */
+  readonly source: string | null;
+}
+
+export interface Snapshot {
+  readonly name: string;
+  readonly description: string | null;
+  /** The machine's state when it was taken: `running`, `paused`, `shutoff`, or `disk-snapshot` (no memory). */
+  readonly state: string;
+  readonly parent: string | null;
+  /** Seconds since the epoch, UTC. */
+  readonly createdAtSeconds: number;
+  readonly memory: { readonly location: Location; readonly file: string | null };
+  readonly disks: readonly SnapshotDisk[];
+  /** The disks that take part in a snapshot by the definition stored with it: what a revert brings back (hazard 16). */
+  readonly definedDisks: readonly { readonly target: string; readonly source: string | null }[];
+}
+
+/** `external` as soon as anything of it is in a file of its own, which is how libvirt decides about revert and delete. */
+export function locationOf(snapshot: Snapshot): 'internal' | 'external' {
+  const parts = [snapshot.memory.location, ...snapshot.disks.map((disk) => disk.location)];
+  return parts.includes('external') ? 'external' : 'internal';
+}
+
+/** The disks that hold an internal tag of this snapshot. */
+export function internalDisks(snapshot: Snapshot): readonly SnapshotDisk[] {
+  return snapshot.disks.filter((disk) => disk.location === 'internal');
+}
+
+/** True when the guest's memory was saved with it. */
+export function hasMemory(snapshot: Snapshot): boolean {
+  return snapshot.memory.location === 'internal' || snapshot.memory.location === 'external';
+}

@@ -1,0 +1,66 @@
+import type { Snapshot } from './snapshot.ts';
+
+/** A snapshot with its children, oldest first. */
+export interface TreeNode {
+  readonly snapshot: Snapshot;
+  readonly children: readonly TreeNode[];
+}
+
+/** Oldest first; snapshots of one second by name, so that the order is total. */
+export function byAge(a: Snapshot, b: Snapshot): number {
+  return a.createdAtSeconds - b.createdAtSeconds || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+}
+
+/** The names of each snapshot's direct children, oldest first. A parent that is not in the list has no entry. */
+export function childNames(snapshots: readonly Snapshot[]): ReadonlyMap<string, readonly string[]> {
+  const children = new Map<string, string[]>(snapshots.map((snapshot) => [snapshot.name, []]));
+  for (const snapshot of [...snapshots].sort(byAge)) {
+    if (snapshot.parent !== null) children.get(snapshot.parent)?.push(snapshot.name);
+  }
+  return children;
+}
+
+/** The forest of a machine's snapshots. One whose parent is gone, or that is its own ancestor, stands as a root. */
+export function growTree(snapshots: readonly Snapshot[]): TreeNode[] {
+  const sorted = [...snapshots].sort(byAge);
+  const nodes = new Map(sorted.map((snapshot) => [snapshot.name, { snapshot, children: [] as TreeNode[] }]));
+  const roots: TreeNode[] = [];
+  for (const snapshot of sorted) {
+    const node = nodes.get(snapshot.name);
+    if (!node) continue;
+    const parent = snapshot.parent === null ? undefined : nodes.get(snapshot.parent);
+    if (parent && !isAncestor(snapshot.name, parent.snapshot, nodes)) parent.children.push(node);
+    else roots.push(node);
+  }
+  return roots;
+}
+
+/** All snapshots below this one, parents before children; libvirt deletes them with `--children`. */
+export function descendants(snapshots: readonly Snapshot[], name: string): Snapshot[] {
+  const byName = new Map(snapshots.map((snapshot) => [snapshot.name, snapshot]));
+  const children = childNames(snapshots);
+  const found = new Map<string, Snapshot>();
+  const queue = [...(children.get(name) ?? [])];
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    const snapshot = byName.get(next);
+    if (!snapshot || found.has(next) || next === name) continue;
+    found.set(next, snapshot);
+    queue.push(...(children.get(next) ?? []));
+  }
+  return [...found.values()];
+}
+
+/** Broken metadata may hold a cycle; a node in one must not become its own ancestor. */
+function isAncestor(
+  name: string,
+  of: Snapshot,
+  nodes: ReadonlyMap<string, { readonly snapshot: Snapshot }>,
+): boolean {
+  const seen = new Set<string>();
+  for (let at: Snapshot | undefined = of; at && !seen.has(at.name); ) {
+    if (at.name === name) return true;
+    seen.add(at.name);
+    at = at.parent === null ? undefined : nodes.get(at.parent)?.snapshot;
+  }
+  return false;
+}

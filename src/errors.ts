@@ -1,0 +1,81 @@
+/**
+ * What can go wrong, and the one table of exit codes. `exitCode` is what scripts branch on, the key is `error.code` in
+ * JSON, `meaning` is the line in help, man page and README. The signal rows follow the shell's 128+n.
+ */
+export const FAILURES = {
+  refused: { exitCode: 1, meaning: 'virsh or qemu-img refused' },
+  usage: { exitCode: 2, meaning: 'wrong usage' },
+  partial: { exitCode: 3, meaning: 'some of several failed' },
+  'not-found': { exitCode: 4, meaning: 'no such machine or snapshot' },
+  check: { exitCode: 5, meaning: 'a check refused (disk is not qcow2, ...); nothing was changed' },
+  exists: { exitCode: 6, meaning: 'exists already' },
+  busy: { exitCode: 7, meaning: 'another job holds the machine' },
+  unreachable: { exitCode: 8, meaning: 'libvirt is unreachable, or does not permit it' },
+  'tool-missing': { exitCode: 9, meaning: 'virsh or qemu-img is not installed' },
+  declined: { exitCode: 10, meaning: 'declined, or --yes is missing in a script' },
+  bug: { exitCode: 70, meaning: 'a bug in kvmsnap' },
+  'timed-out': { exitCode: 124, meaning: 'timed out' },
+  'hung-up': { exitCode: 129, meaning: 'ended by SIGHUP' },
+  interrupted: { exitCode: 130, meaning: 'ended by Ctrl-C (SIGINT)' },
+  terminated: { exitCode: 143, meaning: 'ended by SIGTERM' },
+} as const satisfies Record<string, { exitCode: number; meaning: string }>;
+
+export type FailureCode = keyof typeof FAILURES;
+
+/** The signals that end a run, and the failure each one is reported as. */
+export const SIGNAL_FAILURES = {
+  SIGINT: 'interrupted',
+  SIGTERM: 'terminated',
+  SIGHUP: 'hung-up',
+} as const satisfies Partial<Record<NodeJS.Signals, FailureCode>>;
+
+export type EndingSignal = keyof typeof SIGNAL_FAILURES;
+
+export interface FailureDetails {
+  /** What to do about it, in words. */
+  hint?: string | undefined;
+  /** The exact command that mends it. */
+  command?: string | undefined;
+  cause?: unknown;
+}
+
+/** Any outcome that is not success and not a bug: what happened, why, and what mends it. */
+export class KvmsnapError extends Error {
+  override readonly name = 'KvmsnapError';
+  readonly code: FailureCode;
+  readonly hint: string | undefined;
+  readonly command: string | undefined;
+
+  constructor(code: FailureCode, message: string, details: FailureDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.hint = details.hint;
+    this.command = details.command;
+  }
+
+  get exitCode(): number {
+    return FAILURES[this.code].exitCode;
+  }
+}
+
+/** The exit code for any thrown value: the table's, or 70 for what nobody foresaw. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof KvmsnapError ? error.exitCode : FAILURES.bug.exitCode;
+}
+
+/**
+ * One failure for several that happened in one run: `partial` when something else succeeded or the causes differ, else
+ * their common cause. The single messages have been printed by then.
+ */
+export function combineFailures(
+  failures: readonly KvmsnapError[],
+  succeeded: number,
+  what: string,
+): KvmsnapError {
+  const [first] = failures;
+  if (!first) throw new Error('combineFailures needs a failure');
+  if (failures.length === 1 && succeeded === 0) return first;
+  const oneCause = succeeded === 0 && failures.every((failure) => failure.code === first.code);
+  const total = failures.length + succeeded;
+  return new KvmsnapError(oneCause ? first.code : 'partial', `${failures.length} of ${total} ${what} failed`);
+}

@@ -1,0 +1,142 @@
+import type { Context } from '../context.ts';
+import { type Domain, isSaving } from '../core/domain.ts';
+import type { Finding, RuledFinding } from '../core/preflight.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import { lostConnection, virshMessage } from '../libvirt/virsh-error.ts';
+import { occupiedBytes } from '../qemu/qemu-img.ts';
+import { humanBytes, humanSpan } from '../render/format.ts';
+
+/** Carrying out one write: checks before, progress during, and the true end even when virsh does not tell it. */
+
+/** Says the warnings, and throws `check` for what refuses. `force` passes judgements only. */
+export function refuseOn(
+  ctx: Context,
+  what: string,
+  findings: readonly RuledFinding[],
+  force: boolean,
+): void {
+  const refusing = findings.filter(
+    ({ severity }) => severity === 'error' || (severity === 'judgement' && !force),
+  );
+  for (const finding of findings) {
+    if (!refusing.includes(finding)) ctx.terminal.note(`warning: ${finding.what}`);
+  }
+  const [first, ...others] = refusing;
+  if (!first) return;
+  const advice = [...new Set(refusing.map(adviceOf).filter((text) => text !== ''))];
+  throw new KvmsnapError(
+    'check',
+    [`${what}: ${first.what}`, ...others.map((other) => other.what)].join('\n       '),
+    {
+      hint: advice.join('\n      ') || undefined,
+      command: refusing.find(({ command }) => command !== undefined)?.command,
+    },
+  );
+}
+
+function adviceOf({ hint, command }: Finding): string {
+  return [hint, command].filter((part) => part !== undefined).join(': ');
+}
+
+/** How a write ended: virsh's own word, or `unknown` when virsh was killed or lost libvirtd (hazards 8, 9). */
+export interface WriteEnd {
+  readonly kind: 'done' | 'refused' | 'unknown';
+  readonly stderr: string;
+}
+
+export interface Write {
+  readonly command: VirshCommand;
+  /** What the progress line says, such as `saving the memory of web-1`. */
+  readonly label: string;
+  /** A file whose growth shows the progress; null where nothing does. */
+  readonly growing: string | null;
+}
+
+/** Runs the one virsh command. Call inside `interrupts.protect`. */
+export async function carryOut(ctx: Context, { command, label, growing }: Write): Promise<WriteEnd> {
+  const ticker = ctx.terminal.err.isTerminal ? startProgress(ctx, label, growing) : null;
+  try {
+    const { exitCode, stderr } = await ctx.virsh.write(command);
+    if (exitCode === 0) return { kind: 'done', stderr };
+    return { kind: exitCode === null || lostConnection(stderr) ? 'unknown' : 'refused', stderr };
+  } finally {
+    ticker?.stop();
+  }
+}
+
+const TICK_MILLISECONDS = 250;
+
+/** QEMU gives no total for a save, so: time gone and bytes written. */
+function startProgress(ctx: Context, label: string, growing: string | null): { stop: () => void } {
+  const started = ctx.clock.now();
+  const before = growing === null ? Promise.resolve(null) : occupiedBytes(growing);
+  let running = true;
+  const tick = async () => {
+    const now = growing === null ? null : await occupiedBytes(growing);
+    const base = await before;
+    if (!running) return;
+    const elapsed = humanSpan(Math.round((ctx.clock.now() - started) / 1000));
+    const written = now === null || base === null ? '' : `, ${humanBytes(Math.max(0, now - base))} written`;
+    ctx.terminal.progress(`${label}: ${elapsed}${written}`);
+  };
+  const timer = setInterval(tick, TICK_MILLISECONDS);
+  return {
+    stop() {
+      running = false;
+      clearInterval(timer);
+      ctx.terminal.progress('');
+    },
+  };
+}
+
+const SETTLE_MILLISECONDS = 500;
+/** How long libvirtd may stay away, after it took our connection with it, before we give up on the true end. */
+const ABSENCE_SECONDS = 60;
+
+/** The machine after a write; when virsh could not tell how that ended, once libvirt has come to the true end of it. */
+export async function readAfter(ctx: Context, uuid: string, end: WriteEnd): Promise<MachineReading> {
+  if (end.kind !== 'unknown') return readByUuid(ctx.virsh, uuid);
+  ctx.terminal.note(
+    `warning: virsh did not tell how it ended (${virshMessage(end.stderr)}); looking at the machine`,
+  );
+  return settle(ctx, uuid);
+}
+
+/** Waits until libvirt no longer writes the machine's memory, and returns the machine as it is then. */
+async function settle(ctx: Context, uuid: string): Promise<MachineReading> {
+  let absentSince: number | null = null;
+  for (;;) {
+    try {
+      const reading = await readByUuid(ctx.virsh, uuid);
+      if (!isSaving(reading.domain)) return reading;
+      absentSince = null;
+    } catch (error) {
+      if (!(error instanceof KvmsnapError) || error.code !== 'unreachable') throw error;
+      absentSince ??= ctx.clock.now();
+      if (ctx.clock.now() - absentSince > ABSENCE_SECONDS * 1000) throw error;
+    }
+    await ctx.clock.sleep(SETTLE_MILLISECONDS);
+  }
+}
+
+/** What is odd about the machine after a failed write, each with its cure: a guest left paused (hazard 9). */
+export function aftermath(domain: Domain, stateBefore: string): Finding[] {
+  if (domain.state === stateBefore) return [];
+  const what = `the machine was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
+  if (domain.state === 'paused') return [{ what, command: `virsh resume ${domain.uuid}` }];
+  return domain.state === 'shutoff' ? [{ what, command: `virsh start ${domain.uuid}` }] : [{ what }];
+}
+
+/** Asks on a terminal; in a script consent is the name on the command line, unless `mustConsent`. */
+export async function confirm(ctx: Context, question: string, mustConsent = false): Promise<void> {
+  if (ctx.settings.yes || ctx.settings.dryRun) return;
+  const answer = await ctx.terminal.ask(question);
+  if (answer === false) throw new KvmsnapError('declined', 'declined; nothing was changed');
+  if (answer === null && mustConsent) {
+    throw new KvmsnapError('declined', 'nobody to ask in a script; nothing was changed', {
+      hint: 'say --yes if you mean it',
+    });
+  }
+}

@@ -1,0 +1,143 @@
+import type { Context } from '../context.ts';
+import { quote } from '../core/quote.ts';
+import { type SnapshotReport, tagsOf } from '../core/report.ts';
+import { internalDisks } from '../core/snapshot.ts';
+import { descendants } from '../core/tree.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
+import { carryOut, readAfter, type WriteEnd } from './act.ts';
+import { completeMachine, type Machine } from './machine.ts';
+
+/** Which snapshots go beside the named one. */
+export type Reach = 'only' | 'children' | 'children-only';
+
+export interface DeleteRequest {
+  readonly reach: Reach;
+  /** Only libvirt's knowledge goes; what is in the images stays. */
+  readonly metadataOnly: boolean;
+}
+
+/** The snapshots that a delete of this one takes with it, by what libvirt knows now. */
+export function doomed(machine: Machine, snapshot: SnapshotReport, reach: Reach): SnapshotReport[] {
+  if (reach === 'only') return [snapshot];
+  const below = new Set(descendants(machine.snapshots, snapshot.name).map(({ name }) => name));
+  return machine.snapshots.filter(
+    ({ name }) => below.has(name) || (reach === 'children' && name === snapshot.name),
+  );
+}
+
+export function deleteCommand(
+  machine: Machine,
+  snapshot: SnapshotReport,
+  { reach, metadataOnly }: DeleteRequest,
+): VirshCommand {
+  return [
+    'snapshot-delete',
+    ...['--domain', machine.domain.uuid, '--snapshotname', snapshot.name],
+    ...(reach === 'only' ? [] : [`--${reach}`]),
+    ...(metadataOnly ? ['--metadata'] : []),
+  ];
+}
+
+/** Throws when deleting this would be a guess: it is still being written, or an image holds two of its name. */
+export function checkDeletable(
+  machine: Machine,
+  victims: readonly SnapshotReport[],
+  { metadataOnly }: DeleteRequest,
+): void {
+  for (const victim of victims) {
+    if (victim.underWay) {
+      throw new KvmsnapError(
+        'busy',
+        `the snapshot '${victim.name}' of '${machine.domain.name}' is still being taken`,
+        {
+          hint: 'wait until kvmsnap list shows it complete',
+        },
+      );
+    }
+    if (metadataOnly) continue;
+    for (const disk of internalDisks(victim)) checkUnambiguous(machine, victim, disk);
+  }
+}
+
+function checkUnambiguous(
+  machine: Machine,
+  { name }: SnapshotReport,
+  disk: { target: string; source: string | null },
+): void {
+  const found = tagsOf({ name }, disk, machine.images);
+  if (found === null || found.length < 2) return;
+  const command = `qemu-img snapshot -d ${quote(name)} ${quote(disk.source ?? '')}`;
+  throw new KvmsnapError(
+    'check',
+    `disk ${disk.target} holds ${found.length} snapshots called '${name}', and libvirt would delete the older one only`,
+    { hint: `with the machine off, delete the older one first: ${command}`, command },
+  );
+}
+
+/**
+ * Deletes one snapshot, with its children where wanted, and looks: gone from libvirt and, unless only the metadata was
+ * to go, from every disk. Returns the machine afterwards and what went.
+ */
+export async function deleteSnapshot(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  request: DeleteRequest,
+): Promise<{ machine: Machine; gone: readonly SnapshotReport[] }> {
+  const victims = doomed(machine, snapshot, request.reach);
+  checkDeletable(machine, victims, request);
+  return ctx.interrupts.protect(
+    `the deletion of '${snapshot.name}' of '${machine.domain.name}'`,
+    async () => {
+      const end = await carryOut(ctx, {
+        command: deleteCommand(machine, snapshot, request),
+        label: `deleting '${snapshot.name}' of '${machine.domain.name}'`,
+        growing: null,
+      });
+      const after = await completeMachine(ctx, await readAfter(ctx, machine.domain.uuid, end));
+      const left = victims.filter(({ name }) => after.snapshotNames.includes(name));
+      if (left.length > 0) throw stillThere(machine, left, end);
+      const orphaned = request.metadataOnly ? [] : victims.flatMap((victim) => orphanedIn(after, victim));
+      if (orphaned.length > 0) throw leftInImages(orphaned);
+      return { machine: after, gone: victims };
+    },
+  );
+}
+
+function stillThere(machine: Machine, left: readonly SnapshotReport[], end: WriteEnd): KvmsnapError {
+  const names = left.map(({ name }) => `'${name}'`).join(', ');
+  const what = `the snapshot ${names} of '${machine.domain.name}' was not deleted`;
+  if (end.kind === 'done') return new KvmsnapError('refused', `virsh reported success, but ${what}`);
+  if (end.kind === 'unknown') {
+    return new KvmsnapError(
+      'refused',
+      `${what}; virsh was ended before it could tell (${virshMessage(end.stderr)}), and libvirtd may still do it`,
+    );
+  }
+  return virshFailure(what, end.stderr);
+}
+
+interface Orphaned {
+  readonly name: string;
+  readonly target: string;
+  readonly path: string;
+}
+
+function orphanedIn(after: Machine, victim: SnapshotReport): Orphaned[] {
+  return internalDisks(victim).flatMap((disk) =>
+    (tagsOf(victim, disk, after.images)?.length ?? 0) > 0
+      ? [{ name: victim.name, target: disk.target, path: disk.source ?? '' }]
+      : [],
+  );
+}
+
+function leftInImages(orphaned: readonly Orphaned[]): KvmsnapError {
+  const commands = orphaned.map(({ name, path }) => `qemu-img snapshot -d ${quote(name)} ${quote(path)}`);
+  const what = orphaned.map(({ name, target }) => `'${name}' in disk ${target}`).join(', ');
+  return new KvmsnapError('refused', `libvirt has forgotten them, but still in the images: ${what}`, {
+    hint: `with the machine off: ${commands.join(' && ')}`,
+    command: commands[0],
+  });
+}

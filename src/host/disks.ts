@@ -1,0 +1,99 @@
+import type { Context } from '../context.ts';
+import type { Disk } from '../core/domain.ts';
+import type { DiskImage } from '../core/image.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { parseVolume } from '../libvirt/volume-xml.ts';
+import { inspectImage } from '../qemu/qemu-img.ts';
+
+/** Where to look for a disk. */
+export type DiskPlace = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'>;
+
+export type Images = ReadonlyMap<string, DiskImage>;
+
+/**
+ * Looks at the disks, all at once, as far as this user and this host can: images on another host or not readable are
+ * judged by what libvirt knows of them. `uri` is what virsh is connected to.
+ */
+export async function lookAtDisks(ctx: Context, uri: string, places: readonly DiskPlace[]): Promise<Images> {
+  const volumes = await readVolumes(
+    ctx,
+    places.filter((place) => place.source === null && place.pool !== null),
+  );
+  const images = await Promise.all(
+    places.map((place) =>
+      lookAt(ctx, uri, { ...place, source: place.source ?? volumes.get(place.target)?.path ?? null }),
+    ),
+  );
+  const unseen = places.filter((_, i) => images[i]?.kind === 'unseen');
+  const known = await readVolumes(
+    ctx,
+    unseen.filter(({ target }) => !volumes.has(target)),
+  );
+  return new Map(
+    places.map(({ target }, i) => {
+      const image = images[i] as DiskImage;
+      const format = (known.get(target) ?? volumes.get(target))?.format;
+      return [
+        target,
+        image.kind === 'unseen' && format ? { ...image, format, source: 'storage pool' } : image,
+      ];
+    }),
+  );
+}
+
+async function lookAt(ctx: Context, uri: string, { source, driver }: DiskPlace): Promise<DiskImage> {
+  const unseen = (why: 'remote' | 'network'): DiskImage => ({
+    kind: 'unseen',
+    why,
+    format: driver,
+    source: "machine's XML",
+  });
+  if (isRemote(uri)) return unseen('remote');
+  if (source === null) return unseen('network');
+  const image = await inspectImage(ctx.qemuImg, source);
+  return image.kind === 'unseen' ? { ...image, format: driver } : image;
+}
+
+/** What the storage pools know of these disks; one process for all of them, none for none. */
+async function readVolumes(
+  ctx: Context,
+  places: readonly DiskPlace[],
+): Promise<ReadonlyMap<string, ReturnType<typeof parseVolume>>> {
+  const asked = places.flatMap((place) => {
+    const command = volumeCommand(place);
+    return command ? [{ target: place.target, command }] : [];
+  });
+  if (asked.length === 0) return new Map();
+  const { texts } = await ctx.virsh.read(asked.map(({ command }) => command));
+  return new Map(
+    asked.flatMap(({ target }, i) => (texts[i] ? [[target, parseVolume(texts[i])] as const] : [])),
+  );
+}
+
+function volumeCommand({ source, pool }: DiskPlace): VirshCommand | null {
+  if (pool) return ['vol-dumpxml', '--pool', pool.name, '--vol', pool.volume];
+  return source === null ? null : ['vol-dumpxml', '--vol', source];
+}
+
+/** True when the connection's disks are on another host: a transport or a host name in the URI (libvirt.org/uri.html). */
+export function isRemote(uri: string): boolean {
+  const [, transport, host] = /^[a-z]+(?:\+([a-z0-9]+))?:\/\/([^/]*)/i.exec(uri) ?? [];
+  return Boolean(host) || (transport !== undefined && transport !== 'unix');
+}
+
+/** Says, in one line, which disks could not be looked at and what is unchecked for it. */
+export function noteUnseen(ctx: Context, images: Images): void {
+  const unseen = [...images].flatMap(([target, image]) =>
+    image.kind === 'unseen' ? [{ target, why: image.why }] : [],
+  );
+  const [first] = unseen;
+  if (!first) return;
+  const reasons = {
+    permission: 'permission denied',
+    remote: 'it is on another host',
+    network: 'it has no path on this host',
+  };
+  ctx.terminal.note(
+    `note: could not look at disk ${unseen.map(({ target }) => target).join(', ')} (${reasons[first.why]}): format by libvirt's word, and whether each disk really holds its snapshot is unchecked (hazards 2-4)`,
+  );
+}

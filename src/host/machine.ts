@@ -1,0 +1,60 @@
+import type { Context } from '../context.ts';
+import { isSaving, takesPart } from '../core/domain.ts';
+import { nearest } from '../core/names.ts';
+import { reportSnapshots, type SnapshotReport } from '../core/report.ts';
+import { KvmsnapError } from '../errors.ts';
+import { type MachineReading, readMachine, readSnapshots } from '../libvirt/machine.ts';
+import { type Images, lookAtDisks } from './disks.ts';
+
+/** A machine as libvirt and its disks together tell it. */
+export interface Machine extends MachineReading {
+  readonly snapshots: readonly SnapshotReport[];
+  /** By target, the disks that take part in a snapshot. */
+  readonly images: Images;
+}
+
+/** Reads one machine, all its snapshots and its disks: two virsh processes, and one qemu-img per disk beside them. */
+export async function openMachine(ctx: Context, word: string): Promise<Machine> {
+  return completeMachine(ctx, await readMachine(ctx.virsh, word));
+}
+
+/** The rest of what `openMachine` reads, for a machine that was read already; of its snapshots only those named. */
+export async function completeMachine(
+  ctx: Context,
+  reading: MachineReading,
+  names: readonly string[] = reading.snapshotNames,
+): Promise<Machine> {
+  const { domain, host, current } = reading;
+  const [images, snapshots] = await Promise.all([
+    lookAtDisks(ctx, host.uri, domain.disks.filter(takesPart)),
+    readSnapshots(ctx.virsh, domain.uuid, names),
+  ]);
+  return {
+    ...reading,
+    images,
+    snapshots: reportSnapshots(snapshots, { current, saving: isSaving(domain), images }),
+  };
+}
+
+/** The snapshot of that name. Throws `not-found` with the nearest one. */
+export function findSnapshot(machine: Machine, name: string): SnapshotReport {
+  const found = machine.snapshots.find((snapshot) => snapshot.name === name);
+  if (found) return found;
+  const meant = nearest(
+    name,
+    machine.snapshots.map((snapshot) => snapshot.name),
+  );
+  throw new KvmsnapError('not-found', `the machine '${machine.domain.name}' has no snapshot '${name}'`, {
+    hint: meant === null ? 'kvmsnap list MACHINE shows its snapshots' : `did you mean '${meant}'?`,
+  });
+}
+
+/** The current snapshot. Throws `not-found` when there is none. */
+export function currentSnapshot(machine: Machine): SnapshotReport {
+  if (machine.current === null) throw noCurrent(machine);
+  return findSnapshot(machine, machine.current);
+}
+
+export function noCurrent({ domain }: MachineReading): KvmsnapError {
+  return new KvmsnapError('not-found', `the machine '${domain.name}' has no current snapshot`);
+}

@@ -1,0 +1,232 @@
+import type { Context } from '../context.ts';
+import { isActive, takesPart } from '../core/domain.ts';
+import { tagsNamed } from '../core/image.ts';
+import { automaticName, nameProblem } from '../core/names.ts';
+import { CREATE_RULES, type Finding, judge } from '../core/preflight.ts';
+import { quote } from '../core/quote.ts';
+import type { SnapshotReport } from '../core/report.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import { readRuntime } from '../libvirt/runtime.ts';
+import { virshFailure } from '../libvirt/virsh-error.ts';
+import { freeBytes } from '../qemu/qemu-img.ts';
+import { humanBytes } from '../render/format.ts';
+import { aftermath, carryOut, readAfter, refuseOn } from './act.ts';
+import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
+import { completeMachine, type Machine } from './machine.ts';
+
+export interface SnapshotRequest {
+  /** null: a name is given. */
+  readonly name: string | null;
+  readonly description: string | null;
+  readonly force: boolean;
+}
+
+/** What came of it: the machine afterwards and its new snapshot, or with `--dry-run` the command that would run. */
+export type Taken =
+  | { readonly machine: Machine; readonly snapshot: SnapshotReport }
+  | { readonly planned: VirshCommand };
+
+/** An automatic name that another script took in the same second gets this many further tries. */
+const RETRIES = 5;
+
+/**
+ * Takes an internal snapshot: checks, acts, looks. Returns only when the snapshot is complete in libvirt and its tag is
+ * in every disk exactly once.
+ */
+export async function takeSnapshot(
+  ctx: Context,
+  reading: MachineReading,
+  request: SnapshotRequest,
+): Promise<Taken> {
+  if (request.name !== null) return attempt(ctx, reading, request.name, request);
+  for (let left = RETRIES; ; left--) {
+    const images = await lookAtDisks(ctx, reading.host.uri, reading.domain.disks.filter(takesPart));
+    const taken = new Set([...reading.snapshotNames, ...[...images.values()].flatMap(allTags)]);
+    const name = automaticName(Math.floor(ctx.clock.now() / 1000), (candidate) => taken.has(candidate));
+    try {
+      return await attempt(ctx, reading, name, request, images);
+    } catch (error) {
+      if (!(error instanceof KvmsnapError) || error.code !== 'exists' || left === 0) throw error;
+      reading = await readByUuid(ctx.virsh, reading.domain.uuid);
+    }
+  }
+}
+
+const allTags = (image: Images extends ReadonlyMap<string, infer I> ? I : never): string[] =>
+  image.kind === 'seen' ? image.chain[0].tags.map((tag) => tag.name) : [];
+
+async function attempt(
+  ctx: Context,
+  reading: MachineReading,
+  name: string,
+  { description, force }: SnapshotRequest,
+  known?: Images,
+): Promise<Taken> {
+  const { domain, host } = reading;
+  checkName(name);
+  if (reading.snapshotNames.includes(name)) throw existsAlready(domain.name, name);
+  const disks = domain.disks.filter(takesPart);
+  const running = isActive(domain.state);
+  const [images, runtime, free] = await Promise.all([
+    known ?? lookAtDisks(ctx, host.uri, disks),
+    running
+      ? readRuntime(
+          ctx.virsh,
+          domain.uuid,
+          disks.map((disk) => disk.target),
+        )
+      : null,
+    freeBytes(disks[0]?.source ?? ''),
+  ]);
+  noteUnseen(ctx, images);
+  const findings = judge(CREATE_RULES, {
+    domain,
+    images,
+    name,
+    daemonVersion: host.daemonVersion,
+    blockJobs: runtime?.blockJobs ?? [],
+    freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
+    residentBytes: runtime?.residentBytes ?? null,
+  });
+  refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, findings, force);
+
+  const command: VirshCommand = [
+    'snapshot-create-as',
+    ...['--domain', domain.uuid, '--name', name],
+    ...(description === null || description === '' ? [] : ['--description', description]),
+  ];
+  if (ctx.settings.dryRun) return { planned: command };
+  return ctx.interrupts.protect(`the snapshot '${name}' of '${domain.name}'`, () =>
+    createAndVerify(ctx, { reading, images }, name, command),
+  );
+}
+
+/** Throws `usage` when libvirt or the images could not hold a new snapshot of this name. */
+export function checkName(name: string): void {
+  const problem = nameProblem(name);
+  if (problem !== null)
+    throw new KvmsnapError('usage', `'${name}' cannot be the name of a snapshot: ${problem}`);
+}
+
+function existsAlready(machine: string, name: string): KvmsnapError {
+  return new KvmsnapError('exists', `the machine '${machine}' already has a snapshot '${name}'`, {
+    hint: 'choose another name, or delete that one first with kvmsnap delete',
+  });
+}
+
+interface Before {
+  readonly reading: MachineReading;
+  readonly images: Images;
+}
+
+async function createAndVerify(
+  ctx: Context,
+  before: Before,
+  name: string,
+  command: VirshCommand,
+): Promise<Taken> {
+  const { domain } = before.reading;
+  const running = isActive(domain.state);
+  const first = domain.disks.find(takesPart);
+  const end = await carryOut(ctx, {
+    command,
+    label: running ? `saving the memory of '${domain.name}'` : `taking a snapshot of '${domain.name}'`,
+    growing: first?.source ?? null,
+  });
+  const machine = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end), [name]);
+  const snapshot = machine.snapshots.find((candidate) => candidate.name === name);
+  const flaws = snapshot ? incompleteness(machine, snapshot) : ["libvirt's list does not have it"];
+
+  if (end.kind !== 'refused' && snapshot && flaws.length === 0) return { machine, snapshot };
+  const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
+  if (end.kind === 'refused' && snapshot && failure.code === 'refused')
+    throw existsAlready(domain.name, name);
+  throw describeFailure(
+    machine,
+    before,
+    name,
+    end.kind === 'done' ? incomplete(domain.name, name, flaws) : failure,
+  );
+}
+
+const incomplete = (machine: string, name: string, flaws: readonly string[]): KvmsnapError =>
+  new KvmsnapError(
+    'refused',
+    `virsh reported the snapshot '${name}' of '${machine}' as created, but it is not complete: ${flaws.join('; ')}`,
+  );
+
+/** What a finished snapshot still lacks; empty when it is complete. Disks that cannot be looked at are taken on trust. */
+function incompleteness({ images }: Machine, snapshot: SnapshotReport): string[] {
+  const flaws = snapshot.disks.flatMap(({ target, location }) => {
+    const image = images.get(target);
+    if (location !== 'internal') return [`disk ${target} is ${location}`];
+    if (image?.kind === 'unseen') return [];
+    const count = tagsNamed(image, snapshot.name).length;
+    return count === 1 ? [] : [`disk ${target} holds it ${count} times`];
+  });
+  const covered = new Set(snapshot.disks.map((disk) => disk.target));
+  for (const target of images.keys())
+    if (!covered.has(target)) flaws.push(`disk ${target} is not part of it`);
+  if (snapshot.memory.location === 'internal' && snapshot.vmStateBytes === 0)
+    flaws.push('its memory is in no disk');
+  return flaws;
+}
+
+/** The failure, with all that it left behind and how to mend each. */
+function describeFailure(after: Machine, before: Before, name: string, failure: KvmsnapError): KvmsnapError {
+  const left = [
+    ...orphans(after, name),
+    ...aftermath(after.domain, before.reading.domain.state),
+    ...lostCurrent(after, before.reading),
+    ...wastedSpace(after, before.images),
+  ];
+  const hints = [failure.hint, ...left.map(({ hint, command }) => hint ?? command)].filter(
+    (text) => text !== undefined,
+  );
+  return new KvmsnapError(
+    failure.code,
+    [failure.message, ...left.map(({ what }) => what)].join('\n       '),
+    {
+      hint: hints.join('\n      ') || undefined,
+      command: left[0]?.command ?? failure.command,
+    },
+  );
+}
+
+/** Tags that stayed without metadata (hazards 4, 9, 22). */
+function orphans(after: Machine, name: string): Finding[] {
+  if (after.snapshotNames.includes(name)) return [];
+  return [...after.images].flatMap(([target, image]) => {
+    if (image.kind !== 'seen' || tagsNamed(image, name).length === 0) return [];
+    const command = `qemu-img snapshot -d ${quote(name)} ${quote(image.chain[0].path)}`;
+    const what = `disk ${target} was left with a snapshot '${name}' that libvirt does not know`;
+    return [{ what, command, hint: `with the machine off: ${command}` }];
+  });
+}
+
+/** libvirt loses the current snapshot when it cannot write its metadata (hazard 22). */
+function lostCurrent(after: Machine, { current }: MachineReading): Finding[] {
+  if (current === null || after.current !== null || !after.snapshotNames.includes(current)) return [];
+  const command = `virsh snapshot-current ${after.domain.uuid} ${quote(current)}`;
+  return [{ what: `libvirt forgot that '${current}' is the current snapshot`, command }];
+}
+
+/** Less than this is ordinary growth of the guest's own data. */
+const NOTABLE_BYTES = 16 * 1024 * 1024;
+
+/** A save that ran out of space leaves its clusters in the image (hazard 7). */
+function wastedSpace(after: Machine, before: Images): Finding[] {
+  return [...after.images].flatMap(([target, image]) => {
+    const earlier = before.get(target);
+    if (image.kind !== 'seen' || earlier?.kind !== 'seen') return [];
+    const bytes = image.chain[0].allocatedBytes - earlier.chain[0].allocatedBytes;
+    if (bytes < NOTABLE_BYTES) return [];
+    const { path, virtualBytes } = image.chain[0];
+    const more = `${Math.ceil(bytes / 1024 / 1024)}M`;
+    const command = `qemu-img resize ${quote(path)} +${more} && qemu-img resize --shrink ${quote(path)} ${virtualBytes}`;
+    const what = `disk ${target}: the image has grown by ${humanBytes(bytes)}, and the failed save does not give them back`;
+    return [{ what, command, hint: `with the machine off: ${command}` }];
+  });
+}

@@ -1,0 +1,59 @@
+import { type EndingSignal, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
+
+/**
+ * What a signal or the time limit does. A read ends at once. A write cannot be cancelled, since libvirtd carries on
+ * without its client (hazard 8): the first signal waits for the true end, a second one and the limit stop waiting.
+ */
+export interface Interrupts {
+  /** Aborted, with the KvmsnapError to throw, when the run is to end now. */
+  readonly stop: AbortSignal;
+  /** The failure to end with, once the write under way has been seen through; null while nothing was asked. */
+  readonly pending: KvmsnapError | null;
+  raise(signal: EndingSignal): void;
+  expire(seconds: number): void;
+  /** Runs a write and the look afterwards. `what` says what libvirtd carries on with, should we stop waiting. */
+  protect<T>(what: string, task: () => Promise<T>): Promise<T>;
+}
+
+/** `note` tells the user why nothing ends yet. */
+export function createInterrupts(note: (line: string) => void): Interrupts {
+  const controller = new AbortController();
+  let pending: KvmsnapError | null = null;
+  let writing: string | null = null;
+
+  const end = (error: KvmsnapError) => {
+    pending ??= error;
+    controller.abort(error);
+  };
+  const carriesOn = () => (writing === null ? '' : `; stopped waiting, but libvirtd carries on: ${writing}`);
+  const hint = () =>
+    writing === null ? undefined : 'kvmsnap list shows how it ended; the machine stays paused until then';
+
+  return {
+    stop: controller.signal,
+    get pending() {
+      return pending;
+    },
+    raise(signal) {
+      const code = SIGNAL_FAILURES[signal];
+      if (writing === null || pending)
+        return end(new KvmsnapError(code, `ended by ${signal}${carriesOn()}`, { hint: hint() }));
+      pending = new KvmsnapError(code, `ended by ${signal}`);
+      note(
+        `${signal}: libvirt cannot cancel this; waiting for its true end (once more: stop waiting, it carries on)`,
+      );
+    },
+    expire(seconds) {
+      end(new KvmsnapError('timed-out', `not done within ${seconds} s${carriesOn()}`, { hint: hint() }));
+    },
+    async protect(what, task) {
+      if (pending) throw pending;
+      writing = what;
+      try {
+        return await task();
+      } finally {
+        writing = null;
+      }
+    },
+  };
+}

@@ -1,0 +1,60 @@
+import { quote } from '../core/quote.ts';
+
+/**
+ * Many virsh commands in one process: `virsh 'echo @@0; cmd; echo @@1; cmd'` costs what one command costs
+ * (libvirt.md, 5). The exit code is the last command's only, so every answer stands between two markers.
+ */
+
+/** One argument may have 128 KiB on Linux; beyond this many bytes a further process is cheaper than the risk. */
+export const MAX_BATCH_BYTES = 100_000;
+
+export type VirshCommand = readonly string[];
+
+export interface Batch {
+  /** The one word for virsh's argv. */
+  readonly script: string;
+  /** How many commands it holds. */
+  readonly size: number;
+}
+
+/** Packs commands, in order, into as few batches as fit. `nonce` makes the markers unguessable for machine data. */
+export function packBatches(commands: readonly VirshCommand[], nonce: string): Batch[] {
+  const batches: { parts: string[]; bytes: number }[] = [];
+  for (const command of commands) {
+    const text = command.map(quote).join(' ');
+    const bytes = Buffer.byteLength(text) + marker(nonce, 9999).length + 'echo ; ; '.length;
+    let batch = batches.at(-1);
+    if (!batch || batch.bytes + bytes > MAX_BATCH_BYTES) {
+      batch = { parts: [], bytes: 0 };
+      batches.push(batch);
+    }
+    batch.parts.push(`echo ${marker(nonce, batch.parts.length)}; ${text}`);
+    batch.bytes += bytes;
+  }
+  return batches.map(({ parts }) => ({ script: parts.join('; '), size: parts.length }));
+}
+
+/**
+ * The answer to each command of a batch, without the blank line that virsh ends it with. Null for a command that
+ * never ran (the process ended before it).
+ */
+export function splitAnswers(stdout: string, batch: Batch, nonce: string): (string | null)[] {
+  const answers: (string | null)[] = [];
+  let from = 0;
+  for (let i = 0; i < batch.size; i++) {
+    const start = `${marker(nonce, i)}\n`;
+    const at = stdout.indexOf(start, from);
+    if (at < 0) {
+      answers.push(null);
+      continue;
+    }
+    const next = stdout.indexOf(`${marker(nonce, i + 1)}\n`, at + start.length);
+    answers.push(stdout.slice(at + start.length, next < 0 ? undefined : next).replace(/\n$/, ''));
+    from = at + start.length;
+  }
+  return answers;
+}
+
+function marker(nonce: string, index: number): string {
+  return `@@${nonce}-${index}`;
+}

@@ -1,0 +1,133 @@
+import * as z from 'zod/mini';
+import type { Disk, DomainDefinition } from '../core/domain.ts';
+import { parseXml } from './xml.ts';
+
+/** `virsh dumpxml` -> DomainDefinition. Format: libvirt's formatdomain documentation; fixtures of four versions. */
+
+/** An element whose presence is all that matters. */
+const Flag = z.optional(z.unknown());
+/** libvirt prints `<devices>\n</devices>` when it is empty: a string of blanks. */
+const emptyIsNone = <T extends z.ZodMiniType>(schema: T) =>
+  z.pipe(
+    z.transform((value: unknown) => (typeof value === 'string' ? {} : value)),
+    schema,
+  );
+
+const Source = emptyIsNone(
+  z.object({
+    '@file': z.optional(z.string()),
+    '@dev': z.optional(z.string()),
+    '@dir': z.optional(z.string()),
+    '@pool': z.optional(z.string()),
+    '@volume': z.optional(z.string()),
+  }),
+);
+
+const DiskElement = z.object({
+  '@type': z.string(),
+  '@device': z.optional(z.string()),
+  '@snapshot': z.optional(z.string()),
+  driver: z.optional(emptyIsNone(z.object({ '@type': z.optional(z.string()) }))),
+  source: z.optional(Source),
+  target: z.object({ '@dev': z.string() }),
+  readonly: Flag,
+  transient: Flag,
+  mirror: Flag,
+});
+
+const DomainElement = z.object({
+  domain: z.object({
+    name: z.string(),
+    uuid: z.string(),
+    memory: z.object({ '#text': z.string(), '@unit': z.optional(z.string()) }),
+    os: z.optional(
+      z.object({
+        '@firmware': z.optional(z.string()),
+        loader: z.optional(z.union([z.string(), z.object({ '@type': z.optional(z.string()) })])),
+        nvram: z.optional(
+          z.union([
+            z.string(),
+            z.object({
+              '#text': z.optional(z.string()),
+              '@format': z.optional(z.string()),
+              source: z.optional(Source),
+            }),
+          ]),
+        ),
+      }),
+    ),
+    devices: emptyIsNone(
+      z.object({
+        disk: z.optional(z.array(DiskElement)),
+        hostdev: z.optional(z.array(z.object({ '@type': z.optional(z.string()) }))),
+        filesystem: z.optional(
+          z.array(
+            z.object({ driver: z.optional(emptyIsNone(z.object({ '@type': z.optional(z.string()) }))) }),
+          ),
+        ),
+      }),
+    ),
+  }),
+});
+
+/** Parses the output of `virsh dumpxml`. Throws (a bug, not a user's mistake) when it is no domain XML. */
+export function parseDomain(xml: string): DomainDefinition {
+  const { domain } = z.parse(DomainElement, parseXml(xml));
+  return {
+    name: domain.name,
+    uuid: domain.uuid,
+    memoryBytes: toBytes(domain.memory['#text'], domain.memory['@unit'] ?? 'KiB'),
+    disks: (domain.devices.disk ?? []).map(toDisk),
+    pflash: pflashOf(domain.os),
+    hostDevices: (domain.devices.hostdev ?? []).map((device) => device['@type'] ?? 'unknown'),
+    sharedFilesystems: (domain.devices.filesystem ?? []).map((share) => share.driver?.['@type'] ?? 'path'),
+  };
+}
+
+/** Parses loose `<disk>` elements, cut out of a larger document for speed. */
+export function parseDisks(xml: string): Disk[] {
+  const found = z.parse(
+    emptyIsNone(z.object({ devices: emptyIsNone(z.object({ disk: z.optional(z.array(DiskElement)) })) })),
+    parseXml(`<devices>${xml}</devices>`),
+  );
+  return (found.devices.disk ?? []).map(toDisk);
+}
+
+function toDisk(element: z.infer<typeof DiskElement>): Disk {
+  const source = element.source;
+  const pool = source?.['@pool'];
+  const volume = source?.['@volume'];
+  return {
+    target: element.target['@dev'],
+    device: (element['@device'] ?? 'disk') as Disk['device'],
+    storage: element['@type'],
+    source: source?.['@file'] ?? source?.['@dev'] ?? null,
+    hasSource: source !== undefined,
+    pool: pool !== undefined && volume !== undefined ? { name: pool, volume } : null,
+    driver: element.driver?.['@type'] ?? null,
+    readonly: element.readonly !== undefined,
+    transient: element.transient !== undefined,
+    snapshot: element['@snapshot'] ?? null,
+    mirrored: element.mirror !== undefined,
+  };
+}
+
+function pflashOf(os: z.infer<typeof DomainElement>['domain']['os']): DomainDefinition['pflash'] {
+  const loader = os?.loader;
+  const nvram = os?.nvram;
+  const byLoader = typeof loader === 'object' && loader['@type'] === 'pflash';
+  if (!byLoader && os?.['@firmware'] !== 'efi' && nvram === undefined) return null;
+  if (nvram === undefined || typeof nvram === 'string')
+    return { nvramFormat: 'raw', nvramPath: nvram || null };
+  return {
+    nvramFormat: nvram['@format'] ?? 'raw',
+    nvramPath: nvram.source?.['@file'] ?? nvram['#text']?.trim() ?? null,
+  };
+}
+
+/** libvirt's scaled integers: `KiB`, `MiB`, `b`, `bytes`, `KB`, ... (formatdomain, memory allocation). */
+function toBytes(value: string, unit: string): number {
+  const power = 'bkmgtpe'.indexOf(unit[0]?.toLowerCase() ?? 'k');
+  const base = /^[a-z]B$/i.test(unit) && unit !== 'b' ? 1000 : 1024;
+  return Number(value) * base ** Math.max(power, 0);
+}

@@ -1,0 +1,115 @@
+import { execa } from 'execa';
+import { commandLine } from '../core/quote.ts';
+import { KvmsnapError } from '../errors.ts';
+
+/** Runs virsh and qemu-img: no shell, no terminal, one environment, one way to stop. */
+
+export type Tool = 'virsh' | 'qemu-img';
+
+export interface Executed {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Null when a signal ended it, which is no answer of libvirt: the job may go on in the daemon. */
+  readonly exitCode: number | null;
+}
+
+export interface Exec {
+  /** Runs a command that changes nothing. Killed, and `timed-out` thrown, after the read limit. */
+  read(tool: Tool, args: readonly string[]): Promise<Executed>;
+  /** Runs a command that changes something. It is never killed: libvirtd would carry on without telling (hazard 8). */
+  write(tool: Tool, args: readonly string[]): Promise<Executed>;
+}
+
+export interface ExecOptions {
+  /** Aborted when the run is to end now; its reason is the KvmsnapError to throw. */
+  readonly stop: AbortSignal;
+  /** Seconds that a read may take. libvirtd itself waits 30 s for a machine's lock before it says busy. */
+  readonly readLimitSeconds: number;
+  /** Told each command line, ready to paste, before it runs. */
+  readonly onRun: (line: string) => void;
+}
+
+/** Names of variables that make virsh print debug text among its data (libvirt.md, 6). */
+const NOISY = /^(VIRSH_DEBUG|VIRSH_LOG_FILE|LIBVIRT_DEBUG|LIBVIRT_LOG_.*)$/;
+
+/** English and UTF-8: `LC_ALL=C` mangles names in virsh's tables, and LANGUAGE would translate them (hazard 20). */
+function toolEnvironment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !NOISY.test(name));
+  return { ...Object.fromEntries(kept), LC_ALL: 'C.UTF-8', LANGUAGE: '' };
+}
+
+/** The real Exec. */
+export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec {
+  const env = toolEnvironment();
+
+  const start = (tool: Tool, args: readonly string[]) => {
+    stop.throwIfAborted();
+    onRun(commandLine(tool, args));
+    // A process group of its own: Ctrl-C in the terminal must not reach virsh in the middle of a write.
+    return execa(tool, args, {
+      env,
+      extendEnv: false,
+      stdin: 'ignore',
+      detached: true,
+      cleanup: false,
+      reject: false,
+      stripFinalNewline: false,
+      maxBuffer: 1_000_000_000,
+    });
+  };
+
+  const finish = (tool: Tool, result: Awaited<ReturnType<typeof start>>): Executed => {
+    if (result.failed && result.exitCode === undefined && result.signal === undefined)
+      throw launchFailure(tool, result);
+    return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode ?? null };
+  };
+
+  return {
+    async read(tool, args) {
+      const child = start(tool, args);
+      const limit = AbortSignal.timeout(readLimitSeconds * 1000);
+      const kill = () => child.kill('SIGKILL');
+      stop.addEventListener('abort', kill);
+      limit.addEventListener('abort', kill);
+      const result = await child;
+      stop.removeEventListener('abort', kill);
+      limit.removeEventListener('abort', kill);
+      stop.throwIfAborted();
+      if (limit.aborted && result.exitCode === undefined) throw noAnswer(tool, readLimitSeconds);
+      return finish(tool, result);
+    },
+
+    async write(tool, args) {
+      const child = start(tool, args);
+      const stopped = new Promise<never>((_, reject) => {
+        stop.addEventListener('abort', () => reject(stop.reason), { once: true });
+      });
+      return finish(tool, await Promise.race([child, stopped]));
+    },
+  };
+}
+
+function noAnswer(tool: Tool, seconds: number): KvmsnapError {
+  return new KvmsnapError('timed-out', `${tool} gave no answer within ${seconds} s`, {
+    hint:
+      tool === 'virsh'
+        ? 'libvirtd hangs or is overloaded; look at it with: systemctl status libvirtd'
+        : undefined,
+  });
+}
+
+const PACKAGES: Record<Tool, string> = {
+  virsh: 'libvirt-clients (Debian, Ubuntu) or libvirt-client (Fedora, RHEL, SUSE)',
+  'qemu-img': 'qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, RHEL, SUSE)',
+};
+
+function launchFailure(
+  tool: Tool,
+  result: { readonly code?: string | undefined; readonly cause?: unknown },
+): Error {
+  if (result.code !== 'ENOENT' && result.code !== 'EACCES')
+    return new Error(`cannot start ${tool}`, { cause: result.cause });
+  return new KvmsnapError('tool-missing', `${tool} is not installed, or not in PATH`, {
+    hint: `install the package ${PACKAGES[tool]}`,
+  });
+}

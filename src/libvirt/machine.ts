@@ -1,0 +1,274 @@
+import type { Domain, DomainState } from '../core/domain.ts';
+import { nearest } from '../core/names.ts';
+import type { Snapshot } from '../core/snapshot.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { VirshCommand } from './batch.ts';
+import { parseDomain } from './domain-xml.ts';
+import { createSnapshotParser } from './snapshot-xml.ts';
+import type { Answers, Virsh } from './virsh.ts';
+import { connectionFailure, countErrors, virshFailure } from './virsh-error.ts';
+
+/** Reading machines and their snapshots: few processes, exact names, nothing taken from a table. */
+
+/** A machine by its name and UUID, as `virsh list` has it. */
+export interface MachineName {
+  readonly name: string;
+  readonly uuid: string;
+}
+
+/** The connection that answered. */
+export interface Host {
+  /** What virsh really connected to. */
+  readonly uri: string;
+  /** libvirtd's version as major * 1e6 + minor * 1e3 + release, as libvirt itself counts. */
+  readonly daemonVersion: number;
+}
+
+/** One machine as libvirt tells it now. */
+export interface MachineReading {
+  readonly host: Host;
+  readonly domain: Domain;
+  readonly snapshotNames: readonly string[];
+  readonly current: string | null;
+}
+
+const LIST_MACHINES: VirshCommand = ['list', '--all', '--uuid', '--name'];
+
+/** Every machine of the connection, by name. Throws `unreachable` when there is no connection. */
+export async function listMachines(virsh: Virsh): Promise<MachineName[]> {
+  const { texts, stderr, lastSucceeded } = await virsh.read([LIST_MACHINES]);
+  if (!lastSucceeded) throw connectionFailure(stderr);
+  return parseMachineNames(texts[0] ?? '');
+}
+
+function parseMachineNames(text: string): MachineName[] {
+  return splitLines(text).map((line) => ({ uuid: line.slice(0, 36), name: line.slice(37) }));
+}
+
+/** Output of `--name` lists: one a line, and a blank line at the end, which `splitAnswers` has taken. */
+function splitLines(text: string): string[] {
+  return text === '' ? [] : text.replace(/\n$/, '').split('\n');
+}
+
+/**
+ * Reads one machine by its exact name or its UUID, in one process where that is safe, else in two. virsh takes an id
+ * before a UUID before a name, so a word that could be an id or a UUID is never shown to it (hazard 1).
+ */
+export async function readMachine(virsh: Virsh, word: string): Promise<MachineReading> {
+  if (couldBeIdOrUuid(word)) {
+    const answers = await virsh.read([['uri'], ['domname', '--domain', word], LIST_MACHINES]);
+    const [uri, runningAs] = answers.texts.map((text) => text?.trim() ?? '');
+    return readByUuid(virsh, resolve(word, machinesOf(answers), { uri, runningAs }).uuid, word);
+  }
+  const answers = await virsh.read(machineCommands(word));
+  const { uuid } = resolve(word, machinesOf(answers), { uri: answers.texts[URI]?.trim() });
+  const reading = toReading(answers);
+  return reading?.domain.uuid === uuid ? checkComplete(reading, answers) : readByUuid(virsh, uuid, word);
+}
+
+/** Reads the machine of a UUID that was resolved before. `word` is what errors call it. */
+export async function readByUuid(virsh: Virsh, uuid: string, word: string = uuid): Promise<MachineReading> {
+  const answers = await virsh.read(machineCommands(uuid));
+  if (!answers.lastSucceeded) throw connectionFailure(answers.stderr);
+  const reading = toReading(answers);
+  if (reading?.domain.uuid !== uuid) throw virshFailure(`cannot read the machine '${word}'`, answers.stderr);
+  return checkComplete(reading, answers);
+}
+
+/** libvirt's own tests for an id (a whole decimal number, blanks and a sign allowed) and for a UUID (36 characters). */
+function couldBeIdOrUuid(word: string): boolean {
+  return /^[\s+-]*\d+$/.test(word) || word.length === 36;
+}
+
+/** Place of the `uri` command among the commands below. */
+const URI = 2;
+
+/** The order matters: `toReading` takes the answers apart by it, and the exit code is the last one's. */
+function machineCommands(target: string): VirshCommand[] {
+  const domain = ['--domain', target];
+  return [
+    ['dumpxml', ...domain],
+    ['snapshot-current', ...domain, '--name'],
+    ['uri'],
+    ['snapshot-list', ...domain, '--name'],
+    ['checkpoint-list', ...domain, '--name'],
+    ['domstate', ...domain, '--reason'],
+    ['version', '--daemon'],
+    ['list', '--all', '--with-managed-save', '--uuid'],
+    LIST_MACHINES,
+  ];
+}
+
+function machinesOf(answers: Answers): MachineName[] {
+  if (!answers.lastSucceeded) throw connectionFailure(answers.stderr);
+  return parseMachineNames(answers.texts.at(-1) ?? '');
+}
+
+function toReading({ texts }: Answers): MachineReading | null {
+  const [xml, current, uri, snapshots, checkpoints, state, version, saved] = texts;
+  if (!xml || !state?.trim()) return null;
+  const definition = parseDomain(xml);
+  return {
+    host: { uri: uri?.trim() ?? '', daemonVersion: parseDaemonVersion(version ?? '') },
+    domain: {
+      ...definition,
+      ...parseState(state),
+      managedSave: splitLines(saved ?? '').includes(definition.uuid),
+      checkpoints: splitLines(checkpoints ?? ''),
+    },
+    snapshotNames: splitLines(snapshots ?? ''),
+    current: splitLines(current ?? '').join('\n') || null,
+  };
+}
+
+/**
+ * An empty list and a failed one look alike in a batch. Every command that may fail in peace is known (no current
+ * snapshot; a driver without checkpoints); one failure more, and the reading is not whole.
+ */
+function checkComplete(reading: MachineReading, { stderr }: Answers): MachineReading {
+  const expected = (reading.current === null ? 1 : 0) + (/virDomainListAllCheckpoints/.test(stderr) ? 1 : 0);
+  if (countErrors(stderr) > expected)
+    throw virshFailure(`cannot read all of the machine '${reading.domain.name}'`, stderr);
+  return reading;
+}
+
+interface Seen {
+  readonly uri: string | undefined;
+  /** The machine that runs under the word as its id. */
+  readonly runningAs?: string | undefined;
+}
+
+/** The machine that the word names exactly. Throws `not-found` with what was probably meant. */
+function resolve(word: string, machines: readonly MachineName[], seen: Seen): MachineName {
+  const found =
+    machines.find(({ name }) => name === word) ?? machines.find(({ uuid }) => uuid === word.toLowerCase());
+  if (found) return found;
+  throw new KvmsnapError('not-found', `no machine is called '${word}'`, {
+    hint: notFoundHint(word, machines, seen),
+  });
+}
+
+function notFoundHint(word: string, machines: readonly MachineName[], { uri = '', runningAs }: Seen): string {
+  if (runningAs)
+    return `${word} is the running id of '${runningAs}', and ids change at every start: use its name`;
+  const names = machines.map(({ name }) => name);
+  const meant = nearest(word, names);
+  if (meant !== null) return `did you mean '${meant}'?`;
+  if (uri.endsWith('/session')) {
+    return `this is ${uri}, the machines of one user; those of the host are reached with: --connect qemu:///system`;
+  }
+  return names.length === 0
+    ? `there is no machine at ${uri || 'this connection'}`
+    : 'kvmsnap list shows all machines';
+}
+
+/** Words of `virsh domstate` (virsh-domain-monitor.c), which kvmsnap reads in English, to the model's. */
+const STATES: Readonly<Record<string, DomainState>> = { 'shut off': 'shutoff', 'in shutdown': 'shutdown' };
+
+function parseState(text: string): { state: DomainState; stateReason: string } {
+  const [, words = '', reason = ''] = /^([^(\n]*?)(?: \(([^)]*)\))?\n?$/.exec(text.trim()) ?? [];
+  return { state: STATES[words] ?? words, stateReason: reason };
+}
+
+function parseDaemonVersion(text: string): number {
+  const [, major, minor, release] = /Running against daemon: (\d+)\.(\d+)\.(\d+)/.exec(text) ?? [];
+  return Number(major ?? 0) * 1_000_000 + Number(minor ?? 0) * 1_000 + Number(release ?? 0);
+}
+
+export function dumpCommand(uuid: string, name: string): VirshCommand {
+  return ['snapshot-dumpxml', '--domain', uuid, '--snapshotname', name];
+}
+
+/** The named snapshots of one machine, in one process. A name that libvirt does not know is left out. */
+export async function readSnapshots(
+  virsh: Virsh,
+  uuid: string,
+  names: readonly string[],
+): Promise<Snapshot[]> {
+  const [snapshots = []] = await readSnapshotsOf(virsh, [{ uuid, names }]);
+  return snapshots;
+}
+
+interface Wanted {
+  readonly uuid: string;
+  readonly names: readonly string[];
+}
+
+/** The named snapshots of several machines, in one process per 100 KB of commands. */
+async function readSnapshotsOf(virsh: Virsh, wanted: readonly Wanted[]): Promise<Snapshot[][]> {
+  const parse = createSnapshotParser();
+  const read = async (wanted: readonly Wanted[]) => {
+    const commands = wanted.flatMap(({ uuid, names }) => names.map((name) => dumpCommand(uuid, name)));
+    const texts = commands.length === 0 ? [] : (await virsh.read(commands)).texts;
+    let next = 0;
+    return wanted.map(({ names }) =>
+      names.map(() => texts[next++]).map((text) => (text ? parse(text) : null)),
+    );
+  };
+  const unique = wanted.map(({ uuid, names }) => ({ uuid, names: [...new Set(names)] }));
+  const found = await read(unique);
+  const rest = await read(
+    wanted.map(({ uuid, names }, i) => {
+      const lost = unique[i]?.names.filter((_, j) => !found[i]?.[j]) ?? [];
+      return { uuid, names: lost.length === 0 ? [] : namesWithNewlines(names, new Set(lost)) };
+    }),
+  );
+  return found.map((snapshots, i) =>
+    [...snapshots, ...(rest[i] ?? [])].filter((snapshot) => snapshot !== null),
+  );
+}
+
+/**
+ * `--name` prints a name with a line feed as two lines. For lines that are no snapshot, every joint of up to four
+ * neighbours that holds one is tried.
+ */
+function namesWithNewlines(lines: readonly string[], lost: ReadonlySet<string>): string[] {
+  const joints = new Set<string>();
+  for (let from = 0; from < lines.length; from++) {
+    for (let length = 2; length <= 4 && from + length <= lines.length; length++) {
+      const piece = lines.slice(from, from + length);
+      if (piece.some((line) => lost.has(line))) joints.add(piece.join('\n'));
+    }
+  }
+  return [...joints];
+}
+
+/** What the overview of all machines shows of one. */
+export interface MachineSummary extends MachineName {
+  readonly state: DomainState;
+  readonly stateReason: string;
+  readonly current: string | null;
+  readonly snapshots: readonly Snapshot[];
+}
+
+/** Every machine with its snapshots, in three virsh processes, plus one per further 100 KB of commands. */
+export async function readAllMachines(virsh: Virsh): Promise<MachineSummary[]> {
+  const machines = await listMachines(virsh);
+  if (machines.length === 0) return [];
+  const answers = await virsh.read(machines.flatMap(({ uuid }) => summaryCommands(uuid)));
+  const readings = machines.map((machine, i) => {
+    const [names, current, state] = answers.texts
+      .slice(i * 3, i * 3 + 3)
+      .map((text) => splitLines(text ?? ''));
+    return { ...machine, names: names ?? [], current: current?.join('\n') || null, state: state?.[0] };
+  });
+  // domstate comes last: a machine that answered it was there all the time, so its other failures are real ones.
+  const present = readings.filter(({ state }) => state !== undefined);
+  const gone = readings.length - present.length;
+  const expected = present.filter(({ current }) => current === null).length + gone * 3;
+  if (countErrors(answers.stderr) > expected) throw virshFailure('cannot read all snapshots', answers.stderr);
+
+  const snapshots = await readSnapshotsOf(virsh, present);
+  return present.map(({ name, uuid, state, current }, i) => {
+    return { name, uuid, ...parseState(state ?? ''), current, snapshots: snapshots[i] ?? [] };
+  });
+}
+
+function summaryCommands(uuid: string): VirshCommand[] {
+  const domain = ['--domain', uuid];
+  return [
+    ['snapshot-list', ...domain, '--name'],
+    ['snapshot-current', ...domain, '--name'],
+    ['domstate', ...domain, '--reason'],
+  ];
+}

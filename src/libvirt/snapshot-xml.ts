@@ -1,0 +1,87 @@
+import * as z from 'zod/mini';
+import { type Disk, takesPart } from '../core/domain.ts';
+import type { Snapshot } from '../core/snapshot.ts';
+import { parseDisks } from './domain-xml.ts';
+import { parseXml } from './xml.ts';
+
+/** `virsh snapshot-dumpxml` -> Snapshot. Format: libvirt's formatsnapshot documentation; fixtures of four versions. */
+
+const DiskElement = z.object({
+  '@name': z.string(),
+  '@snapshot': z.optional(z.string()),
+  source: z.optional(z.object({ '@file': z.optional(z.string()), '@dev': z.optional(z.string()) })),
+});
+
+const SnapshotElement = z.object({
+  domainsnapshot: z.object({
+    name: z.string(),
+    description: z.optional(z.string()),
+    state: z.string(),
+    parent: z.optional(z.object({ name: z.string() })),
+    creationTime: z.string(),
+    memory: z.optional(z.object({ '@snapshot': z.optional(z.string()), '@file': z.optional(z.string()) })),
+    disks: z.optional(z.union([z.string(), z.object({ disk: z.array(DiskElement) })])),
+  }),
+});
+
+/**
+ * Creates a parser for the snapshots of one run. Most snapshots of a machine carry the same `<disk>` elements in their
+ * stored definition, so these are parsed once per distinct text.
+ */
+export function createSnapshotParser(): (xml: string) => Snapshot {
+  const known = new Map<string, readonly Disk[]>();
+  const disksOf = (definition: string): readonly Disk[] => {
+    const text = diskElements(definition);
+    let disks = known.get(text);
+    if (!disks) {
+      disks = parseDisks(text);
+      known.set(text, disks);
+    }
+    return disks;
+  };
+
+  return (xml) => {
+    const { own, definition } = cutDefinition(xml);
+    const element = z.parse(SnapshotElement, parseXml(own)).domainsnapshot;
+    const defined = disksOf(definition);
+    const sources = new Map(defined.map((disk) => [disk.target, disk.source]));
+    const listed = typeof element.disks === 'object' ? element.disks.disk : [];
+    return {
+      name: element.name,
+      description: element.description ?? null,
+      state: element.state,
+      parent: element.parent?.name ?? null,
+      createdAtSeconds: Number(element.creationTime),
+      memory: { location: element.memory?.['@snapshot'] ?? 'no', file: element.memory?.['@file'] ?? null },
+      disks: listed
+        .filter((disk) => disk['@snapshot'] !== 'no')
+        .map((disk) => ({
+          target: disk['@name'],
+          location: disk['@snapshot'] ?? 'internal',
+          source: disk.source?.['@file'] ?? disk.source?.['@dev'] ?? sources.get(disk['@name']) ?? null,
+        })),
+      definedDisks: defined.filter(takesPart).map(({ target, source }) => ({ target, source })),
+    };
+  };
+}
+
+/**
+ * Parts the snapshot's own elements from the machine's stored definition, by far the larger part. libvirt prints the
+ * definition last (name, description, state, parent, creationTime, memory, disks, then domain, inactiveDomain, cookie),
+ * and a raw `<` cannot occur in text.
+ */
+function cutDefinition(xml: string): { own: string; definition: string } {
+  const start = xml.search(/<domain[ >]/);
+  if (start < 0) return { own: xml, definition: '' };
+  const inactive = xml.search(/<inactiveDomain[ >]/);
+  return {
+    own: `${xml.slice(0, start)}</domainsnapshot>`,
+    definition: xml.slice(start, inactive < 0 ? undefined : inactive),
+  };
+}
+
+/** The `<disk>` elements of a definition, as text. `<devices>` comes after `<metadata>`, where anything may stand. */
+function diskElements(definition: string): string {
+  const devices = definition.slice(definition.lastIndexOf('<devices>'), definition.lastIndexOf('</devices>'));
+  return (devices.match(/<disk .*?<\/disk>/gs) ?? []).join('');
+}

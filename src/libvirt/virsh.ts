@@ -1,0 +1,44 @@
+import { commandLine } from '../core/quote.ts';
+import { KvmsnapError } from '../errors.ts';
+import { packBatches, splitAnswers, type VirshCommand } from './batch.ts';
+import type { Exec, Executed } from './exec.ts';
+
+/** The port to virsh: batched reads, single writes, one connection URI. */
+
+export interface Answers {
+  /** One per command; null where virsh ended before it, '' where it failed or had nothing to say. */
+  readonly texts: readonly (string | null)[];
+  readonly stderr: string;
+  /** True when the last command of every process succeeded, which is all that virsh's exit code tells. */
+  readonly lastSucceeded: boolean;
+}
+
+export interface Virsh {
+  /** Runs commands that change nothing, as few processes as fit, and returns each one's output. */
+  read(commands: readonly VirshCommand[]): Promise<Answers>;
+  /** Runs one command that changes something. The outcome is virsh's word only: look at the state afterwards. */
+  write(command: VirshCommand): Promise<Executed>;
+  /** The command line that `write` would run, to paste into a shell. */
+  line(command: VirshCommand): string;
+}
+
+/** `uri` null: whatever virsh itself would connect to. `nonce` marks the answers in a batch; any random word. */
+export function createVirsh(exec: Exec, uri: string | null, nonce: string): Virsh {
+  if (uri?.startsWith('-')) throw new KvmsnapError('usage', `'${uri}' is not a connection URI`);
+  const connection = uri === null ? [] : ['-c', uri];
+  return {
+    async read(commands) {
+      const batches = packBatches(commands, nonce);
+      const results = await Promise.all(
+        batches.map((batch) => exec.read('virsh', [...connection, batch.script])),
+      );
+      return {
+        texts: batches.flatMap((batch, i) => splitAnswers(results[i]?.stdout ?? '', batch, nonce)),
+        stderr: results.map((result) => result.stderr).join(''),
+        lastSucceeded: results.every((result) => result.exitCode === 0),
+      };
+    },
+    write: (command) => exec.write('virsh', [...connection, ...command]),
+    line: (command) => commandLine('virsh', [...connection, ...command]),
+  };
+}

@@ -1,0 +1,95 @@
+import * as z from 'zod/mini';
+
+/**
+ * The JSON documents of `-o json`, one per command: the contract with scripts. camelCase; sizes in bytes; times by
+ * RFC 3339 with offset; absent is null. A later version may add members; `schemaVersion` rises when one changes.
+ */
+
+const Bytes = z.int().check(z.nonnegative());
+const Time = z.iso.datetime({ offset: true });
+
+const SnapshotDisk = z.object({ target: z.string(), source: z.nullable(z.string()), location: z.string() });
+
+export const Snapshot = z.object({
+  name: z.string(),
+  createdAt: Time,
+  state: z.string(),
+  location: z.enum(['internal', 'external']),
+  parent: z.nullable(z.string()),
+  children: z.array(z.string()),
+  current: z.boolean(),
+  /** libvirt is still writing it. */
+  underWay: z.boolean(),
+  description: z.nullable(z.string()),
+  /** Guest memory inside the images; null when they were not looked at. */
+  vmStateBytes: z.nullable(Bytes),
+  disks: z.array(SnapshotDisk),
+});
+
+const DomainName = z.object({ name: z.string(), uuid: z.string(), state: z.string() });
+
+const Domain = z.extend(DomainName, { current: z.nullable(z.string()), snapshots: z.array(Snapshot) });
+
+const ImageSnapshot = z.object({ id: z.string(), name: z.string(), createdAt: Time, vmStateBytes: Bytes });
+
+const ImageLink = z.object({
+  path: z.string(),
+  format: z.string(),
+  virtualBytes: Bytes,
+  allocatedBytes: Bytes,
+  flags: z.array(z.string()),
+});
+
+const Disk = z.object({
+  target: z.string(),
+  device: z.string(),
+  source: z.nullable(z.string()),
+  /** What the machine's XML says the format is; null when it names none. */
+  driver: z.nullable(z.string()),
+  takesPart: z.boolean(),
+  /** The active image first; null when it could not be looked at, and `problem` says why. */
+  chain: z.nullable(z.array(ImageLink)),
+  problem: z.nullable(z.string()),
+  snapshots: z.array(ImageSnapshot),
+});
+
+const versioned = <Shape extends z.core.$ZodShape>(shape: Shape) =>
+  z.object({ schemaVersion: z.literal(1), ...shape });
+
+/** By command; `dry-run` is what every command that changes something prints with `--dry-run`, `error` goes to stderr. */
+export const DOCUMENTS = {
+  list: versioned({ domains: z.array(Domain) }),
+  current: versioned({ domain: DomainName, snapshot: Snapshot }),
+  create: versioned({ domain: DomainName, snapshot: Snapshot }),
+  revert: versioned({ domain: DomainName, snapshot: Snapshot, backup: z.nullable(Snapshot) }),
+  delete: versioned({
+    domain: DomainName,
+    deleted: z.array(z.string()),
+    failed: z.array(z.object({ name: z.string(), code: z.string(), message: z.string() })),
+  }),
+  info: versioned({
+    domain: z.extend(DomainName, {
+      stateReason: z.string(),
+      current: z.nullable(z.string()),
+      disks: z.array(Disk),
+    }),
+  }),
+  'info-snapshot': versioned({
+    domain: DomainName,
+    snapshot: z.extend(Snapshot, {
+      memory: z.object({ location: z.string(), file: z.nullable(z.string()) }),
+      /** `copies`: how often the image holds the snapshot; 1 is right, null when it could not be looked at. */
+      disks: z.array(z.extend(SnapshotDisk, { copies: z.nullable(z.int()) })),
+    }),
+  }),
+  'dry-run': versioned({ dryRun: z.literal(true), commands: z.array(z.string()) }),
+  error: z.object({
+    error: z.object({
+      code: z.string(),
+      exitCode: z.int(),
+      message: z.string(),
+      hint: z.nullable(z.string()),
+      command: z.nullable(z.string()),
+    }),
+  }),
+} as const;

@@ -1,0 +1,30 @@
+import type * as z from 'zod/mini';
+import type { Domain } from '../core/domain.ts';
+import type { SnapshotReport } from '../core/report.ts';
+import { locationOf } from '../core/snapshot.ts';
+import type { Snapshot as SnapshotContract } from './contract.ts';
+import { rfc3339 } from './format.ts';
+
+/** The model -> the members that the JSON documents share. */
+
+export type SnapshotDocument = z.infer<typeof SnapshotContract>;
+
+export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
+  return {
+    name: report.name,
+    createdAt: rfc3339(report.createdAtSeconds),
+    state: report.state,
+    location: locationOf(report),
+    parent: report.parent,
+    children: [...report.children],
+    current: report.isCurrent,
+    underWay: report.underWay,
+    description: report.description,
+    vmStateBytes: report.vmStateBytes,
+    disks: report.disks.map(({ target, source, location }) => ({ target, source, location })),
+  };
+}
+
+export function domainDocument({ name, uuid, state }: Pick<Domain, 'name' | 'uuid' | 'state'>) {
+  return { name, uuid, state };
+}

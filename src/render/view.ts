@@ -1,0 +1,39 @@
+import type { Tone } from './style.ts';
+
+/** What a command has to show, once for all formats. */
+export interface View {
+  /** For `-o json`: the document, without its `schemaVersion`. */
+  readonly document: Readonly<Record<string, unknown>>;
+  /** For `-o table`, all of them; for `-o csv` the first. */
+  readonly sections: readonly Section<never>[];
+  /** For `-o name`. */
+  readonly names: readonly string[];
+  /** Said on stderr beneath a table, for people. */
+  readonly remarks?: readonly string[];
+}
+
+export interface Section<Row> {
+  readonly title?: string;
+  readonly columns: readonly Column<Row>[];
+  readonly rows: readonly Row[];
+}
+
+export type Value = string | number | boolean | null;
+
+export interface Column<Row> {
+  /** The head of the column in CSV, in the vocabulary of the JSON documents. */
+  readonly key: string;
+  /** The head of the column in a table. */
+  readonly title: string;
+  /** `time` is seconds since the epoch, `bytes` a size, `count` a number, `mark` true where a `*` stands. */
+  readonly kind: 'text' | 'time' | 'bytes' | 'count' | 'mark';
+  readonly value: (row: Row) => Value;
+  /** May be cut where the terminal is too narrow. */
+  readonly flexible?: boolean;
+  readonly tone?: (row: Row) => Tone;
+}
+
+/** Makes a section of any row type fit a view; a row is only ever given to its own columns. */
+export function section<Row>(content: Section<Row>): Section<never> {
+  return content as unknown as Section<never>;
+}

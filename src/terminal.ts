@@ -1,0 +1,96 @@
+import { createInterface } from 'node:readline';
+import { KvmsnapError } from './errors.ts';
+
+/** The terminal or pipe that the program talks to. stdout is data, stderr is talk. */
+export interface Terminal {
+  /** What data is shown on: decides borders, colour, truncation and times. */
+  readonly out: Screen;
+  readonly err: Screen;
+  /** Data, to stdout. */
+  print(text: string): void;
+  /** One line of talk, to stderr. */
+  note(line: string): void;
+  /** Asks a yes-or-no question. In a script there is nobody to ask: null. */
+  ask(question: string): Promise<boolean | null>;
+  /** Redraws one line of progress on a terminal's stderr; in a pipe nothing. An empty text clears it. */
+  progress(text: string): void;
+}
+
+export interface Screen {
+  readonly isTerminal: boolean;
+  readonly columns: number;
+  /** chalk's level: 0 none, 1 sixteen colours, 2 and 3 more. */
+  readonly colour: 0 | 1 | 2 | 3;
+}
+
+export type ColourChoice = 'always' | 'never' | 'auto';
+
+/** The real terminal. Colour: the option, then NO_COLOR, then FORCE_COLOR, then whether it is a terminal. */
+export function systemTerminal(choice: ColourChoice): Terminal {
+  const { stdin, stdout, stderr } = process;
+  const screen = (stream: NodeJS.WriteStream): Screen => ({
+    isTerminal: stream.isTTY === true,
+    columns: stream.columns || 80,
+    colour: colourLevel(choice, stream.isTTY === true, process.env),
+  });
+  let drawn = false;
+  const err = screen(stderr);
+  const clear = () => {
+    if (drawn) stderr.write('\r\x1b[K');
+    drawn = false;
+  };
+  return {
+    out: screen(stdout),
+    err,
+    print(text) {
+      clear();
+      stdout.write(text);
+    },
+    note(line) {
+      clear();
+      stderr.write(`${line}\n`);
+    },
+    async ask(question) {
+      if (!stdin.isTTY || !stderr.isTTY) return null;
+      clear();
+      return askYesNo(question);
+    },
+    progress(text) {
+      if (!err.isTerminal) return;
+      clear();
+      if (text === '') return;
+      stderr.write(text.slice(0, err.columns - 1));
+      drawn = true;
+    },
+  };
+}
+
+/** Reads one line; the terminal's own Ctrl-C and Ctrl-D count as no. */
+function askYesNo(question: string): Promise<boolean> {
+  const reader = createInterface({ input: process.stdin, output: process.stderr });
+  return new Promise((resolve, reject) => {
+    reader.on('SIGINT', () => {
+      reader.close();
+      process.stderr.write('\n');
+      reject(new KvmsnapError('interrupted', 'ended by Ctrl-C; nothing was changed'));
+    });
+    reader.on('close', () => resolve(false));
+    reader.question(`${question} [y/N] `, (answer) => {
+      resolve(/^(y|yes)$/i.test(answer.trim()));
+      reader.close();
+    });
+  });
+}
+
+/** Exported for its tests. `env` as in process.env. */
+export function colourLevel(
+  choice: ColourChoice,
+  isTerminal: boolean,
+  env: NodeJS.ProcessEnv,
+): Screen['colour'] {
+  if (choice === 'always') return 1;
+  if (choice === 'never' || env['NO_COLOR']) return 0;
+  const forced = env['FORCE_COLOR'];
+  if (forced !== undefined) return forced === '0' || forced === 'false' ? 0 : 1;
+  return isTerminal && env['TERM'] !== 'dumb' ? 1 : 0;
+}
