@@ -31,6 +31,8 @@ export interface CommandDefinition {
   /** The failures beside those that every command can meet. */
   readonly failures: readonly FailureCode[];
   readonly examples: readonly string[];
+  /** Left out of help, man page and README: not for users. */
+  readonly hidden?: true;
   /** Loads the command, and only then all that it needs. */
   readonly run: (ctx: Context, args: readonly Argument[], options: object) => Promise<void>;
 }
@@ -168,6 +170,21 @@ export const COMMANDS: readonly CommandDefinition[] = [
     run: async (ctx, [machine, name]) =>
       (await import('./commands/info.ts')).info(ctx, machine as string, name as string | undefined),
   },
+  {
+    name: 'manual',
+    hidden: true,
+    summary: 'print the man page',
+    detail: 'The man page in roff, for the build and for packagers.',
+    arguments: [],
+    options: [{ flags: '--tables', help: "the README's tables instead, as JSON" }],
+    failures: [],
+    examples: ['kvmsnap manual > kvmsnap.1'],
+    run: async (ctx, _, options) => {
+      const shown = COMMANDS.filter(({ hidden }) => !hidden);
+      const content = { version: pkg.version, globals: GLOBAL_OPTIONS, commands: shown };
+      await (await import('./commands/manual.ts')).manual(ctx, content, options);
+    },
+  },
 ];
 
 export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
@@ -232,7 +249,7 @@ function globalOptions(): Option[] {
 
 function addCommand(program: Command, definition: CommandDefinition, start: Start): void {
   const command = program
-    .command(definition.name)
+    .command(definition.name, definition.hidden ? { hidden: true } : {})
     .summary(definition.summary)
     .description(definition.detail)
     .addHelpText('after', helpEnd(definition));
@@ -296,7 +313,9 @@ export function parseDuration(text: string): number {
 
 /** Someone who comes from virsh types its names: `snapshot-delete`, and `snapshot-delet`. */
 function unknownCommand(word: string): never {
-  const names = COMMANDS.flatMap(({ name, alias }) => (alias ? [name, alias] : [name]));
+  const names = COMMANDS.filter(({ hidden }) => !hidden).flatMap(({ name, alias }) =>
+    alias ? [name, alias] : [name],
+  );
   const meant = nearest(word.replace(/^snapshot-/, ''), names);
   throw new KvmsnapError('usage', `there is no command '${word}'`, {
     hint: meant ? `did you mean 'kvmsnap ${meant}'?` : 'kvmsnap --help lists the commands',

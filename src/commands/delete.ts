@@ -128,6 +128,9 @@ function finish(ctx: Context, machine: Machine, outcomes: readonly Outcome[]): v
   const failed = outcomes.flatMap((outcome) => ('failure' in outcome ? [outcome] : []));
   const lone = outcomes.length === 1 ? failed[0] : undefined;
   if (lone) throw lone.failure;
+  if (ctx.settings.output !== 'json') {
+    for (const { failure } of failed) ctx.terminal.note(`error: ${failure.message}`);
+  }
   show(ctx, {
     document: {
       domain: domainDocument(machine.domain),

@@ -81,10 +81,10 @@ const VM_SIZE_REMARK =
   'It is not what the snapshot costs: that grows as the disk is overwritten.';
 
 async function infoMachine(ctx: Context, reading: MachineReading): Promise<void> {
-  const { domain, host, current, snapshotNames } = reading;
+  const { domain, uri, current, snapshotNames } = reading;
   const images = await lookAtDisks(
     ctx,
-    host.uri,
+    uri,
     domain.disks.filter((disk) => disk.hasSource),
   );
   noteUnseen(ctx, images);

@@ -51,7 +51,7 @@ export interface CreateFacts {
   readonly domain: Domain;
   readonly images: ReadonlyMap<string, DiskImage>;
   readonly name: string;
-  /** libvirtd's version, major * 1e6 + minor * 1e3 + release; 0 when unknown. */
+  /** libvirtd's version, major * 1e6 + minor * 1e3 + release; 0 when unknown, or when no rule needs it. */
   readonly daemonVersion: number;
   /** Disk targets with a block job under way. */
   readonly blockJobs: readonly string[];
@@ -431,7 +431,7 @@ export function revertConsequences({ domain, snapshot, daemonVersion }: RevertFa
     );
   }
   if (isActive(domain.state) && end === 'shutoff')
-    said.push(`the machine is ${domain.state} and will be shut off`);
+    said.push(`the machine is ${domain.state}, and will be stopped as if its power were cut`);
   if (isActive(domain.state) && end !== 'shutoff' && daemonVersion >= 7_010_000) {
     said.push('QEMU is started anew: consoles and displays drop, and the id changes');
   }

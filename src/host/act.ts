@@ -60,7 +60,8 @@ export async function carryOut(ctx: Context, { command, label, growing }: Write)
   try {
     const { exitCode, stderr } = await ctx.virsh.write(command);
     if (exitCode === 0) return { kind: 'done', stderr };
-    return { kind: exitCode === null || lostConnection(stderr) ? 'unknown' : 'refused', stderr };
+    if (exitCode === null) return { kind: 'unknown', stderr: 'virsh was killed' };
+    return { kind: lostConnection(stderr) ? 'unknown' : 'refused', stderr };
   } finally {
     ticker?.stop();
   }
@@ -127,6 +128,21 @@ export function aftermath(domain: Domain, stateBefore: string): Finding[] {
   const what = `the machine was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
   if (domain.state === 'paused') return [{ what, command: `virsh resume ${domain.uuid}` }];
   return domain.state === 'shutoff' ? [{ what, command: `virsh start ${domain.uuid}` }] : [{ what }];
+}
+
+/** The failure, with all that it left behind and how to mend each. */
+export function withAftermath(failure: KvmsnapError, left: readonly Finding[]): KvmsnapError {
+  const hints = [failure.hint, ...left.map(({ hint, command }) => hint ?? command)].filter(
+    (text) => text !== undefined,
+  );
+  return new KvmsnapError(
+    failure.code,
+    [failure.message, ...left.map(({ what }) => what)].join('\n       '),
+    {
+      hint: hints.join('\n      ') || undefined,
+      command: left.find(({ command }) => command !== undefined)?.command ?? failure.command,
+    },
+  );
 }
 
 /** Asks on a terminal; in a script consent is the name on the command line, unless `mustConsent`. */

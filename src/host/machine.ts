@@ -24,9 +24,9 @@ export async function completeMachine(
   reading: MachineReading,
   names: readonly string[] = reading.snapshotNames,
 ): Promise<Machine> {
-  const { domain, host, current } = reading;
+  const { domain, uri, current } = reading;
   const [images, snapshots] = await Promise.all([
-    lookAtDisks(ctx, host.uri, domain.disks.filter(takesPart)),
+    lookAtDisks(ctx, uri, domain.disks.filter(takesPart)),
     readSnapshots(ctx.virsh, domain.uuid, names),
   ]);
   return {

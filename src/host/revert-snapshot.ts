@@ -8,12 +8,13 @@ import {
   stateAfterRevert,
 } from '../core/preflight.ts';
 import type { SnapshotReport } from '../core/report.ts';
-import { internalDisks } from '../core/snapshot.ts';
+import { internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
+import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { humanSpan, localTime } from '../render/format.ts';
-import { aftermath, carryOut, confirm, readAfter, refuseOn } from './act.ts';
+import { aftermath, carryOut, confirm, readAfter, refuseOn, withAftermath } from './act.ts';
 import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
 import { completeMachine, type Machine } from './machine.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
@@ -37,12 +38,15 @@ export async function revertSnapshot(
   snapshot: SnapshotReport,
   request: RevertRequest,
 ): Promise<Reverted> {
-  const { domain, host } = machine;
+  const { domain } = machine;
   if (snapshot.underWay) throw underWay(domain.name, snapshot.name);
   if (request.backup?.name) checkName(request.backup.name);
-  const images = await lookAtStoredDisks(ctx, machine, snapshot);
+  const [images, daemonVersion] = await Promise.all([
+    lookAtStoredDisks(ctx, machine, snapshot),
+    isActive(domain.state) || locationOf(snapshot) === 'external' ? readDaemonVersion(ctx.virsh) : 0,
+  ]);
   noteUnseen(ctx, images);
-  const facts: RevertFacts = { domain, snapshot, images, daemonVersion: host.daemonVersion };
+  const facts: RevertFacts = { domain, snapshot, images, daemonVersion };
   refuseOn(
     ctx,
     `cannot revert '${domain.name}' to '${snapshot.name}'`,
@@ -51,8 +55,10 @@ export async function revertSnapshot(
   );
 
   const end = stateAfterRevert(snapshot, request);
-  for (const consequence of revertConsequences(facts, end)) ctx.terminal.note(`note: ${consequence}`);
-  await confirm(ctx, question(ctx, machine, snapshot, request, end));
+  await warnAndConfirm(ctx, machine, snapshot, request, [
+    ...revertConsequences(facts, end),
+    `it will then be ${end}`,
+  ]);
 
   const command: VirshCommand = [
     'snapshot-revert',
@@ -96,28 +102,32 @@ async function lookAtStoredDisks(ctx: Context, machine: Machine, snapshot: Snaps
       },
     ];
   });
-  return new Map([...known, ...(await lookAtDisks(ctx, machine.host.uri, elsewhere))]);
+  return new Map([...known, ...(await lookAtDisks(ctx, machine.uri, elsewhere))]);
 }
 
-function question(
+/** What the user must know before a revert; what is lost is asked on a terminal, where there is somebody to mind. */
+async function warnAndConfirm(
   ctx: Context,
   machine: Machine,
   snapshot: SnapshotReport,
-  request: RevertRequest,
-  end: string,
-): string {
+  { backup }: RevertRequest,
+  said: readonly string[],
+): Promise<void> {
+  for (const line of said) ctx.terminal.note(`note: ${line}`);
+  const lost = backup
+    ? 'the present state is kept in a snapshot first'
+    : `all ${whatIsLost(machine)} will be lost`;
   const age = humanSpan(ctx.clock.now() / 1000 - snapshot.createdAtSeconds);
-  const memory = isActive(machine.domain.state) ? ', and what is in memory,' : '';
-  const lost = request.backup
-    ? 'The present state is kept in a snapshot first.'
-    : `Everything written since the newest snapshot that keeps it${memory} is lost${sinceWhen(machine)}.`;
-  return `Revert '${machine.domain.name}' to '${snapshot.name}' of ${localTime(snapshot.createdAtSeconds)} (${age} ago)? ${lost} It will then be ${end}.`;
+  const taken = `${localTime(snapshot.createdAtSeconds)}, ${age} ago`;
+  await confirm(ctx, `Revert '${machine.domain.name}' to '${snapshot.name}' (${taken})?\n${lost}.`);
 }
 
-/** The last moment whose state survives: the current snapshot's, for the machine has run on from there. */
-function sinceWhen({ snapshots, current }: Machine): string {
+/** The last moment whose state survives is the current snapshot's: the machine has run on from there. */
+function whatIsLost({ domain, snapshots, current }: Machine): string {
+  const memory = isActive(domain.state) ? ', and what is in its memory,' : '';
   const from = snapshots.find((snapshot) => snapshot.name === current);
-  return from ? ` (current: '${from.name}', ${localTime(from.createdAtSeconds)})` : '';
+  if (!from) return `that is on its disks now${memory}`;
+  return `that was written on top of '${from.name}' (taken ${localTime(from.createdAtSeconds)})${memory}`;
 }
 
 async function takeBackup(
@@ -152,17 +162,21 @@ async function revertAndVerify(
   const wrong = mismatches(machine, snapshot.name, end);
   const now = machine.snapshots.find(({ name }) => name === snapshot.name);
   if (written.kind === 'done' && now && wrong.length === 0) return { machine, snapshot: now };
-  // After a lost connection the state alone cannot tell a finished revert from one that never began.
   const failure =
     written.kind === 'done'
       ? new KvmsnapError('refused', `virsh reported '${domain.name}' as reverted, but ${wrong.join('; ')}`)
       : virshFailure(`the revert of '${domain.name}' to '${snapshot.name}' failed`, written.stderr);
-  const left = aftermath(machine.domain, domain.state);
-  throw new KvmsnapError(failure.code, [failure.message, ...left.map(({ what }) => what)].join('\n       '), {
-    hint: [failure.hint, left[0]?.command].filter((text) => text !== undefined).join('\n      ') || undefined,
-    command: left[0]?.command,
-  });
+  throw withAftermath(failure, [
+    ...aftermath(machine.domain, domain.state),
+    ...(written.kind === 'unknown' ? [UNKNOWN_END] : []),
+  ]);
 }
+
+/** Neither the state nor the current snapshot tells a finished revert from one that never began. */
+const UNKNOWN_END = {
+  what: 'whether libvirtd has carried it out is not known, and neither is what the disks hold now',
+  hint: 'run the same revert again to be sure',
+};
 
 function mismatches({ domain, current }: Machine, name: string, end: string): string[] {
   const wrong: string[] = [];

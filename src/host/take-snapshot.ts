@@ -8,11 +8,11 @@ import type { SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
-import { readRuntime } from '../libvirt/runtime.ts';
+import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { freeBytes } from '../qemu/qemu-img.ts';
 import { humanBytes } from '../render/format.ts';
-import { aftermath, carryOut, readAfter, refuseOn } from './act.ts';
+import { aftermath, carryOut, readAfter, refuseOn, withAftermath } from './act.ts';
 import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
 import { completeMachine, type Machine } from './machine.ts';
 
@@ -42,7 +42,7 @@ export async function takeSnapshot(
 ): Promise<Taken> {
   if (request.name !== null) return attempt(ctx, reading, request.name, request);
   for (let left = RETRIES; ; left--) {
-    const images = await lookAtDisks(ctx, reading.host.uri, reading.domain.disks.filter(takesPart));
+    const images = await lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart));
     const taken = new Set([...reading.snapshotNames, ...[...images.values()].flatMap(allTags)]);
     const name = automaticName(Math.floor(ctx.clock.now() / 1000), (candidate) => taken.has(candidate));
     try {
@@ -64,20 +64,21 @@ async function attempt(
   { description, force }: SnapshotRequest,
   known?: Images,
 ): Promise<Taken> {
-  const { domain, host } = reading;
+  const { domain } = reading;
   checkName(name);
   if (reading.snapshotNames.includes(name)) throw existsAlready(domain.name, name);
   const disks = domain.disks.filter(takesPart);
   const running = isActive(domain.state);
-  const [images, runtime, free] = await Promise.all([
-    known ?? lookAtDisks(ctx, host.uri, disks),
+  const [images, runtime, daemonVersion, free] = await Promise.all([
+    known ?? lookAtDisks(ctx, reading.uri, disks),
     running
       ? readRuntime(
           ctx.virsh,
           domain.uuid,
           disks.map((disk) => disk.target),
         )
-      : null,
+      : NO_RUNTIME,
+    running || domain.pflash ? readDaemonVersion(ctx.virsh) : 0,
     freeBytes(disks[0]?.source ?? ''),
   ]);
   noteUnseen(ctx, images);
@@ -85,10 +86,10 @@ async function attempt(
     domain,
     images,
     name,
-    daemonVersion: host.daemonVersion,
-    blockJobs: runtime?.blockJobs ?? [],
+    daemonVersion,
+    blockJobs: runtime.blockJobs,
     freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
-    residentBytes: runtime?.residentBytes ?? null,
+    residentBytes: runtime.residentBytes,
   });
   refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, findings, force);
 
@@ -143,12 +144,12 @@ async function createAndVerify(
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
   if (end.kind === 'refused' && snapshot && failure.code === 'refused')
     throw existsAlready(domain.name, name);
-  throw describeFailure(
-    machine,
-    before,
-    name,
-    end.kind === 'done' ? incomplete(domain.name, name, flaws) : failure,
-  );
+  throw withAftermath(end.kind === 'done' ? incomplete(domain.name, name, flaws) : failure, [
+    ...orphans(machine, name),
+    ...aftermath(machine.domain, domain.state),
+    ...lostCurrent(machine, before.reading),
+    ...wastedSpace(machine, before.images),
+  ]);
 }
 
 const incomplete = (machine: string, name: string, flaws: readonly string[]): KvmsnapError =>
@@ -172,27 +173,6 @@ function incompleteness({ images }: Machine, snapshot: SnapshotReport): string[]
   if (snapshot.memory.location === 'internal' && snapshot.vmStateBytes === 0)
     flaws.push('its memory is in no disk');
   return flaws;
-}
-
-/** The failure, with all that it left behind and how to mend each. */
-function describeFailure(after: Machine, before: Before, name: string, failure: KvmsnapError): KvmsnapError {
-  const left = [
-    ...orphans(after, name),
-    ...aftermath(after.domain, before.reading.domain.state),
-    ...lostCurrent(after, before.reading),
-    ...wastedSpace(after, before.images),
-  ];
-  const hints = [failure.hint, ...left.map(({ hint, command }) => hint ?? command)].filter(
-    (text) => text !== undefined,
-  );
-  return new KvmsnapError(
-    failure.code,
-    [failure.message, ...left.map(({ what }) => what)].join('\n       '),
-    {
-      hint: hints.join('\n      ') || undefined,
-      command: left[0]?.command ?? failure.command,
-    },
-  );
 }
 
 /** Tags that stayed without metadata (hazards 4, 9, 22). */

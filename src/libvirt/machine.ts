@@ -16,17 +16,10 @@ export interface MachineName {
   readonly uuid: string;
 }
 
-/** The connection that answered. */
-export interface Host {
-  /** What virsh really connected to. */
-  readonly uri: string;
-  /** libvirtd's version as major * 1e6 + minor * 1e3 + release, as libvirt itself counts. */
-  readonly daemonVersion: number;
-}
-
 /** One machine as libvirt tells it now. */
 export interface MachineReading {
-  readonly host: Host;
+  /** What virsh really connected to. */
+  readonly uri: string;
   readonly domain: Domain;
   readonly snapshotNames: readonly string[];
   readonly current: string | null;
@@ -93,7 +86,6 @@ function machineCommands(target: string): VirshCommand[] {
     ['snapshot-list', ...domain, '--name'],
     ['checkpoint-list', ...domain, '--name'],
     ['domstate', ...domain, '--reason'],
-    ['version', '--daemon'],
     ['list', '--all', '--with-managed-save', '--uuid'],
     LIST_MACHINES,
   ];
@@ -105,11 +97,11 @@ function machinesOf(answers: Answers): MachineName[] {
 }
 
 function toReading({ texts }: Answers): MachineReading | null {
-  const [xml, current, uri, snapshots, checkpoints, state, version, saved] = texts;
+  const [xml, current, uri, snapshots, checkpoints, state, saved] = texts;
   if (!xml || !state?.trim()) return null;
   const definition = parseDomain(xml);
   return {
-    host: { uri: uri?.trim() ?? '', daemonVersion: parseDaemonVersion(version ?? '') },
+    uri: uri?.trim() ?? '',
     domain: {
       ...definition,
       ...parseState(state),
@@ -167,12 +159,7 @@ const STATES: Readonly<Record<string, DomainState>> = { 'shut off': 'shutoff', '
 
 function parseState(text: string): { state: DomainState; stateReason: string } {
   const [, words = '', reason = ''] = /^([^(\n]*?)(?: \(([^)]*)\))?\n?$/.exec(text.trim()) ?? [];
-  return { state: STATES[words] ?? words, stateReason: reason };
-}
-
-function parseDaemonVersion(text: string): number {
-  const [, major, minor, release] = /Running against daemon: (\d+)\.(\d+)\.(\d+)/.exec(text) ?? [];
-  return Number(major ?? 0) * 1_000_000 + Number(minor ?? 0) * 1_000 + Number(release ?? 0);
+  return { state: STATES[words] ?? words, stateReason: reason === 'unknown' ? '' : reason };
 }
 
 export function dumpCommand(uuid: string, name: string): VirshCommand {

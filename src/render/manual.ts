@@ -1,0 +1,115 @@
+import { FAILURES, type FailureCode } from '../errors.ts';
+
+/** The program's definition -> its man page and the tables of the README. */
+
+interface Entry {
+  readonly flags: string;
+  readonly help: string;
+}
+
+export interface Manual {
+  readonly version: string;
+  readonly globals: readonly Entry[];
+  readonly commands: readonly {
+    readonly name: string;
+    readonly alias?: string;
+    readonly summary: string;
+    readonly detail: string;
+    readonly arguments: readonly { readonly syntax: string; readonly help: string }[];
+    readonly options: readonly Entry[];
+    readonly examples: readonly string[];
+  }[];
+}
+
+/** Man page in roff, section 1 (macros: man(7)). */
+export function manPage({ version, globals, commands }: Manual): string {
+  return [
+    `.TH KVMSNAP 1 "" "kvmsnap ${version}" "User Commands"`,
+    '.SH NAME',
+    'kvmsnap \\- snapshots of libvirt machines that you can trust',
+    '.SH SYNOPSIS',
+    '.B kvmsnap',
+    '[\\fIoptions\\fR] \\fIcommand\\fR [\\fIarguments\\fR]',
+    '.SH COMMANDS',
+    ...commands.flatMap((command) => [
+      `.SS ${roff(`kvmsnap ${usage(command)}`)}`,
+      roff(command.detail),
+      ...[
+        ...command.arguments.map(({ syntax, help }) => ({ flags: syntax, help })),
+        ...command.options,
+      ].flatMap(term),
+      '.PP',
+      'Examples:',
+      '.EX',
+      ...command.examples.map(roff),
+      '.EE',
+    ]),
+    '.SH OPTIONS',
+    ...globals.flatMap(term),
+    '.SH EXIT STATUS',
+    ...exitRows().flatMap(([code, meaning]) => term({ flags: code, help: meaning })),
+    '.SH ENVIRONMENT',
+    'virsh decides by \\fBLIBVIRT_DEFAULT_URI\\fR and \\fBVIRSH_DEFAULT_CONNECT_URI\\fR what to connect to.',
+    '\\fBNO_COLOR\\fR and \\fBFORCE_COLOR\\fR are heeded.',
+    '.SH SEE ALSO',
+    '.BR virsh (1),',
+    '.BR qemu-img (1)',
+    '',
+  ].join('\n');
+}
+
+/** Tables in Markdown, by the name that marks their place in the README. */
+export function readmeTables({ globals, commands }: Manual): Readonly<Record<string, string>> {
+  return {
+    commands: table(
+      ['command', 'what it does'],
+      commands.map((command) => [code(`kvmsnap ${usage(command)}`), command.summary]),
+    ),
+    options: table(
+      ['option', 'of', 'meaning'],
+      [
+        ...commands.flatMap(({ name, options }) =>
+          options.map(({ flags, help }) => [code(flags), name, help]),
+        ),
+        ...globals.map(({ flags, help }) => [code(flags), 'all', help]),
+      ],
+    ),
+    exits: table(
+      ['exit', '`error.code`', 'meaning'],
+      exitRows().map(([exit, meaning, name]) => [exit, name && code(name), meaning]),
+    ),
+  };
+}
+
+function usage({ name, alias, arguments: args }: Manual['commands'][number]): string {
+  return [alias ? `${name}|${alias}` : name, ...args.map(({ syntax }) => syntax)].join(' ');
+}
+
+function exitRows(): [exit: string, meaning: string, name: string][] {
+  const names = Object.keys(FAILURES) as FailureCode[];
+  return [
+    ['0', 'done, or nothing to do', ''],
+    ...names.map((name): [string, string, string] => [
+      String(FAILURES[name].exitCode),
+      FAILURES[name].meaning,
+      name,
+    ]),
+  ];
+}
+
+const term = ({ flags, help }: Entry): string[] => ['.TP', `.B ${roff(flags)}`, roff(help)];
+
+/** Backslashes and hyphens mean something to roff, and so does a line's first dot or quote. */
+const roff = (text: string): string =>
+  text
+    .replace(/\\/g, '\\e')
+    .replace(/-/g, '\\-')
+    .replace(/^([.'])/, '\\&$1');
+
+const code = (text: string): string => `\`${text}\``;
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}

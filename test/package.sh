@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Packs kvmsnap, installs the tarball as a user would, and runs it on every supported Node.js.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+npm pack --silent --pack-destination "$scratch" >/dev/null
+npm install --silent --no-audit --no-fund --global --prefix "$scratch/prefix" "$scratch"/kvmsnap-*.tgz
+installed=$scratch/prefix/bin/kvmsnap
+version=$(node -p 'require("./package.json").version')
+
+[ "$(ls "$scratch/prefix/lib/node_modules")" = kvmsnap ] || { echo "the package brings others with it"; exit 1; }
+[ -s "$scratch/prefix/lib/node_modules/kvmsnap/dist/THIRD-PARTY-LICENSES.txt" ] || { echo "no licences"; exit 1; }
+[ "$("$installed" --version)" = "$version" ]
+man -l "$scratch/prefix/share/man/man1/kvmsnap.1" 2>/dev/null | grep -q SYNOPSIS || [ -s "$scratch/prefix/share/man/man1/kvmsnap.1" ]
+
+cat >"$scratch/node.xml" <<'XML'
+<node><domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>
+  <name>vm1</name><memory>8192</memory><os><type>hvm</type></os>
+</domain></node>
+XML
+for major in 20 22 24; do
+  run() { npm exec --silent --yes --package="node@$major" -- node "$installed" "$@"; }
+  [ "$(run --version)" = "$version" ] || { echo "Node.js $major: --version failed"; exit 1; }
+  run list --help | grep -q 'Exit status' || { echo "Node.js $major: help failed"; exit 1; }
+  # libvirt's test driver answers without a daemon: virsh, XML, tables and JSON all run
+  [ "$(run list -q -c "test://$scratch/node.xml")" = vm1 ] || { echo "Node.js $major: list failed"; exit 1; }
+  run list vm1 --json -c "test://$scratch/node.xml" | grep -q '"schemaVersion": 1' || { echo "Node.js $major: JSON failed"; exit 1; }
+  echo "Node.js $(npm exec --silent --yes --package="node@$major" -- node --version): runs from the tarball"
+done
