@@ -12,7 +12,11 @@ const licences = {
       const file = readdirSync(directory).find((entry) => /^licen[cs]e/i.test(entry));
       return `${name} ${version} (${license})\n\n${file ? readFileSync(`${directory}/${file}`, 'utf8').trim() : ''}\n`;
     });
-    this.emitFile({ type: 'asset', fileName: 'THIRD-PARTY-LICENSES.txt', source: texts.join(`\n${'-'.repeat(80)}\n\n`) });
+    this.emitFile({
+      type: 'asset',
+      fileName: 'THIRD-PARTY-LICENSES.txt',
+      source: texts.join(`\n${'-'.repeat(80)}\n\n`),
+    });
   },
 };
 

@@ -1,0 +1,339 @@
+#!/usr/bin/env bash
+# enter.sh [--user] COMMAND [ARGUMENT...]
+#
+# Runs COMMAND in a fresh lab with a libvirtd of its own, and ends with its exit code (128+N after signal N).
+# Nothing of the host's libvirt is seen or touched in there, and nothing is left of it, however it ends.
+#
+#   root        qemu:///system, in private mount and PID namespaces
+#   any user    qemu:///session, in private XDG directories; with --user root becomes $SUDO_UID or nobody
+#
+# COMMAND finds a directory for images in $KVMSNAP_LAB. Several labs may run at once, or one in another.
+# Own exit codes: 2 usage, 9 software is missing, 125 the lab could not be set up.
+set -euo pipefail
+umask 022
+
+self=$(readlink -f -- "${BASH_SOURCE[0]}")
+repository=$(readlink -f -- "${self%/*}/../..")
+daemon_path=$PATH:/usr/sbin:/sbin:/usr/local/sbin
+
+die() { local code=$1; shift; printf 'lab: %s\n' "$@" >&2; exit "$code"; }
+
+# ---- software -------------------------------------------------------------------------------------------
+
+missing_tools() {
+  local tool
+  for tool in virsh qemu-img qemu-io qemu-system-x86_64 libvirtd virtlogd; do
+    PATH=$daemon_path command -v "$tool" >/dev/null || printf ' %s' "$tool"
+  done
+  compgen -G '/usr/lib*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
+    compgen -G '/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
+    printf ' libvirt-qemu-driver'
+}
+
+# The commands that install what is missing, one a line, for the package manager that this system has.
+install_commands() {
+  if command -v apt-get >/dev/null; then
+    printf '%s\n' 'apt-get update' \
+      'apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 libvirt-daemon-system'`
+      `' libvirt-daemon-driver-qemu libvirt-clients qemu-utils qemu-system-x86'
+  elif command -v dnf >/dev/null; then
+    printf '%s\n' 'dnf install -y --setopt=install_weak_deps=False libvirt-daemon libvirt-daemon-log'`
+      `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage-core libvirt-client'`
+      `' qemu-img qemu-system-x86-core'
+  elif command -v zypper >/dev/null; then
+    printf '%s\n' 'zypper --non-interactive install --no-recommends libvirt-daemon libvirt-daemon-log'`
+      `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-client qemu-tools qemu-x86'
+  elif command -v pacman >/dev/null; then
+    printf '%s\n' 'pacman -Sy --noconfirm --needed libvirt qemu-base'
+  fi
+}
+
+require_tools() {
+  local missing steps step log
+  missing=$(missing_tools)
+  [ -n "$missing" ] || return 0
+  steps=$(install_commands)
+  [ -n "$steps" ] || die 9 "missing:$missing" 'install libvirt with its QEMU driver, virsh, qemu-img, QEMU'
+  [ "$EUID" = 0 ] || die 9 "missing:$missing" "install with: sudo sh -c '${steps//$'\n'/; }'"
+  log=$(mktemp)
+  printf 'lab: installing what is missing:%s\n' "$missing" >&2
+  while read -r step; do
+    # shellcheck disable=SC2086 # a line of words
+    DEBIAN_FRONTEND=noninteractive $step </dev/null >>"$log" 2>&1 ||
+      { tail -n 30 "$log" >&2; rm -f "$log"; die 9 "this failed: $step"; }
+  done <<<"$steps"
+  rm -f "$log"
+  hash -r
+  missing=$(missing_tools)
+  [ -z "$missing" ] || die 9 "still missing after the installation:$missing"
+}
+
+# ---- what both kinds of lab share -----------------------------------------------------------------------
+
+# What points virsh at another daemon, or makes it talk, is not for the lab.
+forget_host_settings() {
+  local name
+  for name in "${!LIBVIRT_@}" "${!VIRSH_@}" "${!DBUS_@}" "${!LISTEN_@}"; do unset "$name"; done
+}
+
+# Probing QEMU takes seconds, so the answers are kept. A lab works on a copy: several may read and write them.
+take_cache() { # KEPT LIVE
+  mkdir -p "$2"
+  mkdir -p -- "$1" 2>/dev/null && cp -- "$1"/*.xml "$2/" 2>/dev/null || :
+}
+keep_cache() { # KEPT LIVE
+  local file new
+  [ -w "$1" ] || return 0
+  for file in "$2"/*.xml; do
+    [ -e "$file" ] || continue
+    cmp -s -- "$file" "$1/${file##*/}" && continue
+    new=$(mktemp "$1/.new.XXXXXX") || return 0
+    cp -- "$file" "$new" && mv -f -- "$new" "$1/${file##*/}" || rm -f "$new"
+  done
+}
+
+write_qemu_conf() { # DIRECTORY LINE...
+  local directory=$1
+  shift
+  printf '%s\n' 'dynamic_ownership = 0' 'security_driver = "none"' 'cgroup_controllers = [ ]' \
+    'namespaces = [ ]' "$@" >"$directory/qemu.conf"
+}
+
+start_daemon() { # NAME LOG
+  # its messages are in the language of its own environment
+  LC_ALL=C.UTF-8 LANGUAGE='' PATH=$daemon_path "$1" -d </dev/null >"$2" 2>&1 ||
+    { cat -- "$2" >&2; die 125 "$1 did not start"; }
+}
+
+wait_for_libvirtd() { # URI LOG...
+  local uri=$1 deadline=$((SECONDS + 30))
+  shift
+  until virsh -c "$uri" version </dev/null >/dev/null 2>&1; do
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      virsh -c "$uri" version </dev/null >&2 || :
+      tail -n 20 -- "$@" >&2 2>/dev/null || :
+      die 125 'libvirtd does not answer'
+    fi
+    sleep 0.02
+  done
+}
+
+# Waits for a child although traps interrupt `wait`; its exit code goes to $code.
+wait_through_signals() { # PID
+  code=0
+  while :; do
+    signalled=
+    wait "$1" 2>/dev/null && code=0 || code=$?
+    [ -n "$signalled" ] || return 0
+  done
+}
+
+# ---- the lab of root: runs as init of a PID namespace ---------------------------------------------------
+
+hand_down() { # SIGNAL
+  signalled=1
+  [ -n "$child" ] || exit 125
+  kill -s "$1" "$child" 2>/dev/null || :
+}
+
+inside() { # BASE CACHE COMMAND...
+  local base=$1 kept=$2 private=$1/private init source target child='' code signalled
+  shift 2
+  # a signal from without; init gets only those that it has a handler for
+  trap 'hand_down TERM' TERM
+  trap 'hand_down HUP' HUP
+  # from a terminal, which sends it to the command too; enter.sh sends USR1 when it means SIGINT
+  trap 'signalled=1' INT
+  trap 'hand_down INT' USR1
+  # Seen through the host's /proc, still mounted, this is the number that the host knows us by.
+  read -r init _ </proc/self/stat
+  echo "$init" >"$base/init"
+  mount -n -t proc proc /proc
+
+  mkdir -p "$private"/{etc,lib,log,cache,run}
+  take_cache "$kept" "$private/cache/qemu/capabilities"
+  write_qemu_conf "$private/etc" 'user = "root"' 'group = "root"'
+  printf '%s\n' 'auth_unix_ro = "none"' 'auth_unix_rw = "none"' 'unix_sock_group = "libvirt"' \
+    'unix_sock_ro_perms = "0777"' 'unix_sock_rw_perms = "0770"' >"$private/etc/libvirtd.conf"
+  for target in /etc /var/lib /var/log /var/cache; do
+    source=$private/${target##*/}
+    mkdir -p "$target/libvirt"
+    mount -n --bind "$source" "$target/libvirt"
+  done
+  if ! getent group libvirt >/dev/null; then
+    { cat /etc/group; echo 'libvirt:x:64100:'; } >"$private/group"
+    mount -n --bind "$private/group" /etc/group
+  fi
+  # /run goes, but what lies there and is needed (a repository on a removable disk, say) stays
+  mount -n --bind /run "$private/run"
+  mount -n -t tmpfs -o mode=755 tmpfs /run
+  mkdir -p -m 1777 /run/lock
+  for source in "$repository" "$PWD" "$(readlink -f -- "$(type -P node || echo /)")"; do
+    case $source in /run/*/*) ;; *) continue ;; esac
+    target=${source#/run/}
+    target=${target%%/*}
+    [ ! -e "/run/$target" ] || continue
+    mkdir "/run/$target"
+    mount -n --rbind "$private/run/$target" "/run/$target"
+  done
+  umount -n -l "$private/run"
+
+  forget_host_settings
+  unset XDG_RUNTIME_DIR
+  start_daemon virtlogd "$private/virtlogd.out"
+  start_daemon libvirtd "$private/libvirtd.out"
+  wait_for_libvirtd qemu:///system "$private/libvirtd.out" /var/log/libvirt/libvirtd.log
+
+  export KVMSNAP_LAB=$base/vm
+  env --default-signal=INT,QUIT -- "$@" <&0 &
+  child=$!
+  wait_through_signals "$child"
+  keep_cache "$kept" "$private/cache/qemu/capabilities"
+  exit "$code"
+}
+
+# ---- the lab of any other user --------------------------------------------------------------------------
+
+enter_session() { # BASE CACHE
+  local base=$1 private=$1/private kind
+  forget_host_settings
+  mkdir -p "$private"
+  # short, because the path of a socket may have 107 bytes
+  for kind in r:RUNTIME_DIR c:CONFIG_HOME d:DATA_HOME s:STATE_HOME k:CACHE_HOME; do
+    mkdir -m 700 "$base/${kind%%:*}"
+    export "XDG_${kind#*:}=$base/${kind%%:*}"
+  done
+  if [ ! -w "${HOME:-/nonexistent}" ]; then export HOME=$private/home && mkdir "$HOME"; fi
+  take_cache "$2" "$base/k/libvirt/qemu/cache/capabilities"
+  mkdir "$base/c/libvirt"
+  write_qemu_conf "$base/c/libvirt" 'stdio_handler = "file"'
+  start_daemon libvirtd "$private/libvirtd.out"
+  wait_for_libvirtd qemu:///session "$private/libvirtd.out" "$base/k/libvirt/libvirtd.log"
+}
+
+# ---- the janitor: outside of the lab, in a session of its own, so that it outlives a SIGKILL of enter.sh ---
+
+janitor() { # KIND BASE
+  local kind=$1 base=$2 init state pids file turn
+  trap '' HUP INT TERM
+  # ends when the last holder of the other end is gone, and that is enter.sh alone
+  cat >/dev/null
+  if [ "$kind" = system ]; then
+    # SIGKILL of enter.sh kills unshare, that kills the lab's init, and with it the kernel kills all others
+    init=$(cat "$base/init" 2>/dev/null || :)
+    for ((turn = 0; turn < 500; turn++)); do
+      # a zombie will do: init becomes one only after all others
+      [ -n "$init" ] && read -r _ _ state _ 2>/dev/null <"/proc/$init/stat" && [ "$state" != Z ] || break
+      sleep 0.02
+    done
+    # loop devices are no part of any namespace
+    for file in /sys/block/loop*/loop/backing_file; do
+      [ -e "$file" ] || continue
+      case $(cat "$file") in
+        */"${base##*/}"/*) file=${file#/sys/block/} && PATH=$daemon_path losetup -d "/dev/${file%%/*}" || : ;;
+      esac
+    done
+  else
+    # every process of the lab, libvirtd and QEMU too, has one of its directories in its environment
+    for ((turn = 0; turn < 100; turn++)); do
+      pids=$(grep -slaF -- "=$base/" /proc/[0-9]*/environ | cut -d/ -f3) || :
+      [ -n "$pids" ] || break
+      # shellcheck disable=SC2086 # a list of numbers
+      kill -s KILL $pids || :
+      sleep 0.02
+    done
+  fi
+  for turn in 1 2 3 4 5; do rm -rf --one-file-system -- "$base" && break || sleep 0.1; done
+}
+
+# Directories of labs whose janitor was killed as well: nobody holds their lock.
+sweep() { # PARENT
+  local old
+  for old in $(find "$1" -maxdepth 1 -name 'kvmsnap.??????' -type d -user "$EUID" -mmin +10); do
+    [ ! -e "$old/lock" ] || flock -n "$old/lock" rm -rf --one-file-system -- "$old" || :
+  done
+}
+
+# ---- main -----------------------------------------------------------------------------------------------
+
+# A terminal's Ctrl-C has reached COMMAND already; all else is passed on.
+# No `return` in here: in a trap, bash makes it end the function that waits.
+pass_on() { # SIGNAL
+  signalled=1
+  if [ "$1" = INT ] && [ -n "$terminal" ]; then :
+  elif [ "$kind" = session ]; then kill -s "$1" "$child" 2>/dev/null || :
+  elif [ -s "$base/init" ]; then kill -s "${1/INT/USR1}" "$(cat "$base/init")" 2>/dev/null || :
+  else kill -s KILL "$child" 2>/dev/null || :; fi
+}
+
+leave_root() { # COMMAND...
+  local uid gid kept=/var/cache/kvmsnap-lab/user
+  uid=${SUDO_UID:-$(id -u nobody)}
+  gid=$(id -g "$(getent passwd "$uid" | cut -d: -f1)")
+  mkdir -p "$kept/$uid" && chown "$uid:$gid" "$kept/$uid"
+  exec setpriv --reuid "$uid" --regid "$gid" --clear-groups \
+    env -u KVMSNAP_LAB -u KVMSNAP_LAB_CACHE -u XDG_RUNTIME_DIR \
+    "HOME=$(getent passwd "$uid" | cut -d: -f6)" "XDG_CACHE_HOME=$kept/$uid" bash "$self" --user "$@"
+}
+
+main() {
+  local fd parent cache
+  # a closed stdin, stdout or stderr would be taken by the next file that is opened
+  for fd in 0 1 2; do [ -e "/proc/self/fd/$fd" ] || eval "exec $fd<>/dev/null"; done
+
+  kind=system
+  [ "$EUID" = 0 ] || kind=session
+  if [ "${1-}" = --user ]; then shift && kind=session; fi
+  case ${1-} in
+    '' | -h | --help) sed -n '2,/^set -/s/^# \{0,1\}//p' "$self" >&2; [ "${1-}" != '' ] && exit 0 || exit 2 ;;
+    -*) die 2 "unknown option $1" ;;
+  esac
+  require_tools
+  if [ "$EUID" = 0 ] && [ "$kind" = session ]; then leave_root "$@"; fi
+  if [ "$kind" = system ] && ! unshare --mount --pid --fork true; then
+    die 125 'root can make no namespaces here (a container or chroot?): try with --user'
+  fi
+
+  # not /tmp, which may be memory; a lab in a lab goes with it
+  parent=/var/tmp
+  if [ -n "${KVMSNAP_LAB-}" ] && [ -w "${KVMSNAP_LAB%/*}" ]; then parent=${KVMSNAP_LAB%/*}; fi
+  sweep "$parent"
+  base=$(mktemp -d "$parent/kvmsnap.XXXXXX")
+  chmod 755 "$base"
+  exec 198>"$base/lock"
+  flock 198
+  exec 199> >(exec setsid bash "$self" --janitor "$kind" "$base" >/dev/null 2>&1)
+  janitor=$!
+  trap 'exec 199>&-; wait "$janitor" || :' EXIT
+  mkdir "$base/vm"
+  cache=${HOME:-/nonexistent}/.cache
+  [ "$EUID" != 0 ] || cache=/var/cache
+  cache=${KVMSNAP_LAB_CACHE:-${XDG_CACHE_HOME:-$cache}/kvmsnap-lab}
+  export KVMSNAP_LAB_CACHE=$cache # for a lab in this one
+
+  child=
+  code=0
+  terminal=
+  if { : </dev/tty; } 2>/dev/null; then terminal=yes; fi
+  if [ "$kind" = session ]; then
+    enter_session "$base" "$cache" 198>&- 199>&-
+    KVMSNAP_LAB=$base/vm env --default-signal=INT,QUIT -- "$@" <&0 198>&- 199>&- &
+  else
+    env --default-signal=INT,QUIT setpriv --pdeathsig KILL \
+      unshare --mount --pid --fork --kill-child --propagation private \
+      bash "$self" --inside "$base" "$cache" "$@" <&0 198>&- 199>&- &
+  fi
+  child=$!
+  trap 'pass_on TERM' TERM
+  trap 'pass_on HUP' HUP
+  trap 'pass_on INT' INT
+  wait_through_signals "$child"
+  if [ "$kind" = session ]; then keep_cache "$cache" "$base/k/libvirt/qemu/cache/capabilities"; fi
+  exit "$code"
+}
+
+case ${1-} in
+  --inside) shift && inside "$@" ;;
+  --janitor) shift && janitor "$@" ;;
+  *) main "$@" ;;
+esac

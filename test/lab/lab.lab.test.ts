@@ -1,0 +1,376 @@
+// Proves the lab itself: the other tests rest on it.
+import { execFile, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { FILLED, MARK_ADDRESS } from './boot.ts';
+import { cleanEnvironment } from './cli.ts';
+import { killLibvirtd, libvirtdPid, processes, signalLibvirtd, startLibvirtd } from './daemon.ts';
+import { checkImage, hasPattern, hasPatternIn, imageInfo, tags, writePattern } from './disk.ts';
+import { isSystemLab, scratch, tryTool, tryVirsh, virsh, waitFor } from './lab.ts';
+import {
+  cleanUp,
+  continueQemu,
+  defineMachine,
+  destroy,
+  guestWord,
+  machineXml,
+  qemuPid,
+  start,
+  state,
+  stateAndReason,
+  stopQemu,
+  undefine,
+} from './machine.ts';
+import { blockDevice, smallFilesystem, unmount } from './mount.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from './snapshot.ts';
+import { commandOnTerminal } from './terminal.ts';
+
+const MiB = 1024 * 1024;
+const enter = fileURLToPath(new URL('./enter.sh', import.meta.url));
+const run = promisify(execFile);
+
+afterEach(cleanUp);
+afterAll(cleanUp);
+
+describe('the lab', () => {
+  test('holds no machine but ours, and forgets them', async () => {
+    expect(virsh('list', '--all', '--name').trim()).toBe('');
+    defineMachine({ name: 'ours' });
+    expect(virsh('list', '--all', '--name').trim()).toBe('ours');
+    await cleanUp();
+    expect(virsh('list', '--all', '--name').trim()).toBe('');
+    expect(readdirSync(scratch)).toEqual([]);
+  });
+
+  test('is the URI that virsh takes by itself', () => {
+    expect(virsh('uri').trim()).toBe(isSystemLab ? 'qemu:///system' : 'qemu:///session');
+  });
+
+  test.runIf(isSystemLab)('has its own /run, libvirt directories and processes', () => {
+    const mounts = readFileSync('/proc/self/mounts', 'utf8');
+    for (const directory of [
+      '/run',
+      '/etc/libvirt',
+      '/var/lib/libvirt',
+      '/var/log/libvirt',
+      '/var/cache/libvirt',
+    ]) {
+      expect(mounts).toMatch(new RegExp(`^\\S+ ${directory} `, 'm'));
+    }
+    expect(readFileSync('/proc/1/cmdline', 'utf8')).toContain('--inside');
+  });
+
+  test('nests: the inner lab sees nothing of the outer one, and hands its exit code out', async () => {
+    defineMachine({ name: 'outer' });
+    const inner = await run(enter, ['sh', '-c', 'virsh list --all --name; echo "lab $KVMSNAP_LAB"']);
+    expect(inner.stdout).not.toContain('outer');
+    const directory = /lab (.+)/.exec(inner.stdout)?.[1] ?? '';
+    expect(directory).not.toBe(scratch);
+    expect(existsSync(directory)).toBe(false);
+    expect(virsh('list', '--all', '--name').trim()).toBe('outer');
+    await expect(run(enter, ['sh', '-c', 'exit 42'])).rejects.toMatchObject({ code: 42 });
+    await expect(run(enter, ['sh', '-c', 'kill -KILL $$'])).rejects.toMatchObject({ code: 137 });
+  });
+
+  test('is one of several at once', async () => {
+    const script = `for i in 1 2 3; do virsh net-list --all --name; virsh list --all --name; sleep 0.1; done | sort -u`;
+    const define =
+      'echo "<domain type=\'qemu\'><name>$0</name><memory>9999</memory><os><type>hvm</type></os></domain>"';
+    const lab = (name: string) =>
+      run(enter, ['sh', '-c', `${define} >$KVMSNAP_LAB/x; virsh define $KVMSNAP_LAB/x >&2; ${script}`, name]);
+    const [a, b] = await Promise.all([lab('a'), lab('b')]);
+    expect([a.stdout.trim(), b.stdout.trim()]).toEqual(['a', 'b']);
+  });
+
+  test.each(['SIGTERM', 'SIGHUP', 'SIGINT'] as const)('hands %s to the command', async (signal) => {
+    const words = [
+      'bash',
+      '-c',
+      `trap 'echo caught; exit 3' ${signal}; echo ready; while :; do sleep 0.05; done`,
+    ];
+    // setsid: without a terminal, for a terminal's Ctrl-C reaches the command by itself
+    const child = spawn('setsid', [enter, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let said = '';
+    child.stdout.on('data', (text: Buffer) => {
+      said += text.toString();
+      if (said === 'ready\n') child.kill(signal);
+    });
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    expect({ said, code }).toEqual({ said: 'ready\ncaught\n', code: 3 });
+  });
+
+  test('lets the Ctrl-C of a terminal reach the command, once', async () => {
+    const terminal = commandOnTerminal([
+      enter,
+      'bash',
+      '-c',
+      'trap "echo int" INT; echo go; sleep 9; exit 8',
+    ]);
+    await terminal.waitForText(/go/);
+    terminal.type('\x03');
+    expect(await terminal.done).toEqual({ code: 8, screen: 'go\r\n^Cint\r\n' });
+  });
+
+  test('works with stdin, stdout and stderr closed', () => {
+    const file = join(scratch, 'said');
+    const { code } = tryTool('sh', ['-c', `'${enter}' sh -c 'virsh uri >"${file}"; exit 6' <&- >&- 2>&-`]);
+    expect(code).toBe(6);
+    expect(readFileSync(file, 'utf8')).toContain('qemu:///');
+  });
+
+  test('killed with SIGKILL, leaves no process and no file', async () => {
+    const before = new Set(readdirSync(join(scratch, '..')));
+    const script = 'virsh uri; cd "$KVMSNAP_LAB"; touch file; exec sleep 987654';
+    const child = spawn(enter, ['bash', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    const sleeper = () => processes().some(({ args }) => args.join(' ') === 'sleep 987654');
+    await waitFor(sleeper, { what: 'the command' });
+    child.kill('SIGKILL');
+    await waitFor(() => !sleeper(), { what: 'the end of the command' });
+    await waitFor(() => readdirSync(join(scratch, '..')).every((name) => before.has(name)), {
+      what: 'no files',
+    });
+  });
+
+  test.runIf(isSystemLab)('lets the libvirt group in, and nobody else', () => {
+    const group = tryTool('getent', ['group', 'libvirt']).stdout.split(':')[2] ?? '';
+    const virshAs = (gid: string) =>
+      tryTool('setpriv', [
+        '--reuid=65534',
+        `--regid=${gid}`,
+        '--clear-groups',
+        'virsh',
+        '-c',
+        'qemu:///system',
+        'uri',
+      ]);
+    expect(virshAs(group)).toMatchObject({ code: 0 });
+    const refused = virshAs('65534');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('Permission denied');
+  });
+});
+
+describe('libvirtd', () => {
+  test('can be killed and started again while a machine runs', async () => {
+    const machine = defineMachine({ name: 'survivor', boot: 'idle' });
+    start(machine);
+    const pid = qemuPid(machine);
+    await killLibvirtd();
+    expect(libvirtdPid()).toBeUndefined();
+    await startLibvirtd();
+    expect(state(machine)).toBe('running');
+    expect(qemuPid(machine)).toBe(pid);
+  });
+
+  test('can be hung', () => {
+    signalLibvirtd('SIGSTOP');
+    expect(tryTool('timeout', ['1', 'virsh', 'list']).code).toBe(124);
+    signalLibvirtd('SIGCONT');
+    expect(tryTool('timeout', ['10', 'virsh', 'list']).code).toBe(0);
+  });
+});
+
+describe('machines', () => {
+  test('count in memory, and a revert brings the count back', async () => {
+    const machine = defineMachine({ name: 'counter', boot: 'counter' });
+    start(machine);
+    const count = () => guestWord(machine, MARK_ADDRESS);
+    await waitFor(() => count() >= 5, { what: 'a count' });
+    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
+    const after = count();
+    await waitFor(() => count() > after + 40, { what: 'more of a count' });
+    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1');
+    expect(state(machine)).toBe('running');
+    const reverted = count();
+    expect(reverted).toBeGreaterThanOrEqual(5);
+    expect(reverted).toBeLessThan(after + 30);
+    await waitFor(() => count() > reverted, { what: 'that it goes on' });
+    expect(tags(machine.disks[0]?.path ?? '')).toMatchObject([{ name: 's1' }]);
+    expect(tags(machine.disks[0]?.path ?? '')[0]?.vmStateSize).toBeGreaterThan(0);
+    destroy(machine);
+    expect(state(machine)).toBe('shut off');
+    destroy(machine);
+    undefine(machine);
+    expect(tryVirsh('domstate', '--domain', machine.uuid).code).toBe(1);
+  });
+
+  test('fill their memory with what does not compress', async () => {
+    const machine = defineMachine({
+      name: 'fill',
+      memoryMiB: 96,
+      boot: { fill: 64 },
+      disks: [{ size: '256M' }],
+    });
+    start(machine);
+    await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'the mark' });
+    // the LCG's first word at 1 MiB, and memory beyond what was asked for still empty
+    expect(guestWord(machine, MiB)).toBe(Number((BigInt(0x12345678) * 1664525n + 1013904223n) & 0xffffffffn));
+    expect(guestWord(machine, 65 * MiB - 4)).not.toBe(0);
+    expect(guestWord(machine, 66 * MiB)).toBe(0);
+    const path = machine.disks[0]?.path ?? '';
+    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 'full');
+    expect(imageInfo(path)['actual-size']).toBeGreaterThan(64 * MiB);
+  });
+
+  test('can be held in the middle of a snapshot', async () => {
+    const machine = defineMachine({
+      name: 'held',
+      memoryMiB: 96,
+      boot: { fill: 64 },
+      disks: [{ size: '256M' }],
+    });
+    start(machine);
+    await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'the mark' });
+    stopQemu(machine);
+    const creating = run('virsh', ['snapshot-create-as', '--domain', machine.uuid, '--name', 'slow']);
+    await waitFor(() => snapshotNames(machine).length > 0, { what: 'the snapshot' });
+    expect(stateAndReason(machine)).not.toBe('shut off');
+    continueQemu(machine);
+    await creating;
+    expect(state(machine)).toBe('running');
+    stopQemu(machine); // cleanUp copes with it
+  });
+
+  test.each(['plain', 'two words', `it's "q" <&>`, '测试-虚拟机', '-lead', '$(id);x', '101'])(
+    'may be called %s',
+    (name) => {
+      const machine = defineMachine({ name });
+      expect(virsh('list', '--all', '--name').split('\n')).toContain(name);
+      expect(state(machine)).toBe('shut off');
+    },
+  );
+
+  test('have disks of every kind', () => {
+    const base = defineMachine({ name: 'base', disks: [{ size: '8M' }] }).disks[0]?.path ?? '';
+    const machine = defineMachine({
+      name: 'disks',
+      boot: 'idle',
+      disks: [
+        { format: 'raw', size: '8M', snapshot: 'no' },
+        { driver: 'raw' },
+        { driver: null },
+        { backing: base },
+        { device: 'cdrom', source: null, format: 'raw' },
+        { device: 'floppy', format: 'raw', size: '1440K' },
+        { readonly: true, bus: 'scsi', extraXml: '<serial>s1</serial>' },
+        { source: join(scratch, 'missing.qcow2'), target: 'vdx', snapshot: 'external' },
+      ],
+    });
+    const targets = machine.disks.map((disk) => disk.target);
+    expect(targets).toEqual(['vda', 'vdb', 'vdc', 'vdd', 'hda', 'fda', 'sda', 'vdx']);
+    expect(imageInfo(machine.disks[0]?.path ?? '').format).toBe('raw');
+    expect(imageInfo(machine.disks[3]?.path ?? '')['backing-filename']).toBe(base);
+    expect(machine.disks[4]?.path).toBe('');
+    expect(machineXml(machine)).toContain("snapshot='external'");
+  });
+
+  test('start from disks of every format', () => {
+    for (const format of ['qcow2', 'raw', 'vmdk']) {
+      const machine = defineMachine({ name: format, disks: [{ format }], boot: 'idle' });
+      start(machine);
+      expect(state(machine)).toBe('running');
+      expect(hasPattern(machine.disks[0]?.path ?? '', 0, MiB, MiB)).toBe(true);
+    }
+  });
+});
+
+describe('disks', () => {
+  test('show the pattern of now and that of a snapshot', () => {
+    const machine = defineMachine({ name: 'patterns' });
+    const path = machine.disks[0]?.path ?? '';
+    writePattern(path, 0x11, MiB, MiB);
+    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 'a, b 1');
+    writePattern(path, 0x22, MiB, MiB);
+    expect(hasPattern(path, 0x22, MiB, MiB)).toBe(true);
+    expect(hasPattern(path, 0x11, MiB, MiB)).toBe(false);
+    expect(hasPatternIn(path, 'a, b 1', 0x11, MiB, MiB)).toBe(true);
+    expect(hasPatternIn(path, 'a, b 1', 0x22, MiB, MiB)).toBe(false);
+    expect(tags(path)).toEqual([{ id: '1', name: 'a, b 1', vmStateSize: 0 }]);
+    expect(snapshotNames(machine)).toEqual(['a, b 1']);
+    expect(currentSnapshot(machine)).toBe('a, b 1');
+    expect(snapshotXml(machine, 'a, b 1')).toContain('<domainsnapshot>');
+    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 'a, b 1');
+    expect(hasPattern(path, 0x11, MiB, MiB)).toBe(true);
+    expect(checkImage(path)).toEqual({ clean: true, leaks: 0, corruptions: 0 });
+    expect(() => writePattern(path, 1, 65 * MiB, MiB)).toThrow();
+  });
+
+  test('no snapshot is current where there is none', () => {
+    expect(currentSnapshot(defineMachine({ name: 'none' }))).toBeNull();
+  });
+
+  test.runIf(isSystemLab)('can be too small', () => {
+    const directory = smallFilesystem(2);
+    expect(() => writeFileSync(join(directory, 'file'), Buffer.alloc(3 * MiB))).toThrow('ENOSPC');
+    const { bsize, blocks } = statfsSync(directory);
+    expect(bsize * blocks).toBe(2 * MiB);
+    unmount(directory);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  test.runIf(isSystemLab)('can be block devices', () => {
+    const file = join(scratch, 'disk');
+    writeFileSync(file, Buffer.alloc(MiB));
+    expect(imageInfo(blockDevice(file))['virtual-size']).toBe(MiB);
+    const machine = defineMachine({ name: 'block', disks: [{ backend: 'block', size: '8M' }], boot: 'idle' });
+    expect(machine.disks[0]?.path).toMatch(/^\/dev\/loop/);
+    start(machine);
+    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
+    expect(tags(machine.disks[0]?.path ?? '')).toHaveLength(1);
+  });
+});
+
+describe('terminals', () => {
+  test('are terminals, of the size asked for', async () => {
+    const script =
+      'const { isatty } = require("tty"); const { stdout, stderr } = process;' +
+      'stdout.write([[0, 1, 2].map(isatty), stdout.columns, stdout.rows, stderr.columns, stderr.rows].join(" "))';
+    const terminal = commandOnTerminal([process.execPath, '-e', script], { columns: 77, rows: 22 });
+    expect(await terminal.done).toEqual({ code: 0, screen: 'true,true,true 77 22 77 22' });
+  });
+
+  test('take answers and echo them', async () => {
+    const terminal = commandOnTerminal([
+      'sh',
+      '-c',
+      'printf "sure? "; read -r x </dev/tty; echo "got <$x>"; exit 9',
+    ]);
+    await terminal.waitForText(/sure\? $/);
+    terminal.type('yes\r');
+    expect(await terminal.done).toEqual({ code: 9, screen: 'sure? yes\r\ngot <yes>\r\n' });
+  });
+
+  test('pass Ctrl-C on to the whole command', async () => {
+    const terminal = commandOnTerminal(['sh', '-c', 'trap "echo parent" INT; echo go; cat; echo then; cat']);
+    await terminal.waitForText(/go/);
+    terminal.type('\x03');
+    await terminal.waitForText(/parent\r\nthen/);
+    terminal.type('\x04');
+    expect((await terminal.done).code).toBe(0);
+    const killed = commandOnTerminal(['sleep', '60']);
+    killed.type('\x03');
+    expect((await killed.done).code).toBe(130);
+  });
+
+  test('hang up when they are closed', async () => {
+    const file = join(scratch, 'hup');
+    const terminal = commandOnTerminal([
+      'sh',
+      '-c',
+      `trap 'echo hup >${file}; exit' HUP; echo go; sleep 60 & wait`,
+    ]);
+    await terminal.waitForText(/go/);
+    terminal.close();
+    await waitFor(() => existsSync(file), { what: 'SIGHUP' });
+  });
+
+  test('show nothing of the test runner in the environment', () => {
+    const names = Object.keys(cleanEnvironment({ PATH: undefined, X: '1' }));
+    expect(names.filter((name) => /VITEST|NODE_|npm_|^CI$|PATH|COLOR/.test(name))).toEqual([]);
+    expect(names).toContain('X');
+  });
+});

@@ -1,0 +1,209 @@
+// Machines of the lab, by raw virsh and always by UUID: what they are called must not matter here.
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Boot, bootSector } from './boot.ts';
+import { mendLibvirtd, processes } from './daemon.ts';
+import { imageInfo } from './disk.ts';
+import { scratch, tool, tryVirsh, virsh } from './lab.ts';
+import { blockDevice, removeMounts } from './mount.ts';
+
+/** One disk of a machine to be defined; all is optional, `{}` is a qcow2 of 64 MiB. */
+export interface DiskSpec {
+  readonly size?: string;
+  readonly format?: string;
+  /** What the machine's XML says the format is; null: nothing. Default: the truth. */
+  readonly driver?: string | null;
+  readonly device?: 'disk' | 'cdrom' | 'floppy';
+  readonly readonly?: boolean;
+  readonly snapshot?: 'no' | 'internal' | 'external';
+  /** A file (or, with backend 'block', a device) that is there or is meant not to be; null: no medium. */
+  readonly source?: string | null;
+  /** The image below this one. */
+  readonly backing?: string;
+  readonly bus?: string;
+  readonly target?: string;
+  /** More elements within <disk>. */
+  readonly extraXml?: string;
+  readonly backend?: 'file' | 'block';
+}
+
+export interface MachineSpec {
+  readonly name: string;
+  readonly memoryMiB?: number;
+  readonly disks?: readonly DiskSpec[];
+  /** Written to the first disk. */
+  readonly boot?: Boot;
+  readonly extraDevicesXml?: string;
+  /** Instead of the <os> element. */
+  readonly osXml?: string;
+}
+
+/** A disk as it was defined; the path is '' when there is no medium. */
+export interface Disk {
+  readonly target: string;
+  readonly path: string;
+}
+
+export interface Machine {
+  readonly name: string;
+  readonly uuid: string;
+  readonly disks: readonly Disk[];
+}
+
+function escapeXml(text: string): string {
+  return text.replace(/[<>&'"]/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+function createImage(directory: string, target: string, spec: DiskSpec): string {
+  const { format = 'qcow2', size = '64M', backing } = spec;
+  let path = join(directory, `${target}.${format}`);
+  if (spec.backend === 'block') {
+    // a device does not grow: leave room for snapshots
+    tool('qemu-img', ['create', '-q', '-f', 'raw', '--', path, size]);
+    truncateSync(path, imageInfo(path)['virtual-size'] * 2 + 1024 * 1024);
+    path = blockDevice(path);
+  }
+  const below = backing === undefined ? [] : ['-b', backing, '-F', imageInfo(backing).format];
+  const sizes = backing !== undefined && spec.size === undefined ? [] : [size];
+  tool('qemu-img', ['create', '-q', '-f', format, ...below, '--', path, ...sizes]);
+  return path;
+}
+
+const DEFAULT_BUS = { disk: 'virtio', cdrom: 'ide', floppy: 'fdc' };
+const TARGET_PREFIX: Readonly<Record<string, string>> = { virtio: 'vd', ide: 'hd', fdc: 'fd' };
+
+/** Creates the images of a machine and gives each disk its element; prefers the first free target. */
+function makeDisk(directory: string, spec: DiskSpec, taken: Set<string>): Disk & { readonly xml: string } {
+  const { device = 'disk', format = 'qcow2', driver = format, source, backend = 'file' } = spec;
+  const bus = spec.bus ?? DEFAULT_BUS[device];
+  const free = [...'abcdefghijklmnop'].map((letter) => `${TARGET_PREFIX[bus] ?? 'sd'}${letter}`);
+  const target = spec.target ?? free.find((name) => !taken.has(name)) ?? 'vdz';
+  taken.add(target);
+  const path = source === undefined ? createImage(directory, target, spec) : (source ?? '');
+  const attribute = backend === 'block' ? 'dev' : 'file';
+  const xml = [
+    `<disk type='${backend}' device='${device}'${spec.snapshot ? ` snapshot='${spec.snapshot}'` : ''}>`,
+    driver === null ? '' : `<driver name='qemu' type='${escapeXml(driver)}'/>`,
+    path === '' ? '' : `<source ${attribute}='${escapeXml(path)}'/>`,
+    `<target dev='${target}' bus='${bus}'/>`,
+    spec.readonly ? '<readonly/>' : '',
+    spec.extraXml ?? '',
+    '</disk>',
+  ].join('');
+  return { target, path, xml };
+}
+
+/** Defines a machine with its images; `cleanUp` removes it. It is off. */
+export function defineMachine(spec: MachineSpec): Machine {
+  const directory = mkdtempSync(join(scratch, 'm-'));
+  const taken = new Set<string>();
+  const disks = (spec.disks ?? [{}]).map((disk) => makeDisk(directory, disk, taken));
+  if (spec.boot !== undefined) writeBootSector(directory, disks[0]?.path, spec.boot);
+  const uuid = randomUUID();
+  const definition = join(directory, 'machine.xml');
+  const xml = `<domain type='qemu'>
+  <name>${escapeXml(spec.name)}</name>
+  <uuid>${uuid}</uuid>
+  <memory unit='MiB'>${spec.memoryMiB ?? 32}</memory>
+  <vcpu>1</vcpu>
+  ${spec.osXml ?? "<os><type arch='x86_64' machine='pc'>hvm</type></os>"}
+  <features><acpi/></features>
+  <seclabel type='none'/>
+  <devices>
+    ${disks.map((disk) => disk.xml).join('\n    ')}
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    ${spec.extraDevicesXml ?? ''}
+  </devices>
+</domain>
+`;
+  writeFileSync(definition, xml);
+  virsh('define', definition);
+  return { name: spec.name, uuid, disks: disks.map(({ target, path }) => ({ target, path })) };
+}
+
+function writeBootSector(directory: string, path: string | undefined, boot: Boot): void {
+  if (!path) throw new Error('a boot sector needs a first disk with a medium');
+  const file = join(directory, 'boot');
+  writeFileSync(file, bootSector(boot));
+  tool('qemu-io', ['-f', imageInfo(path).format, '-c', `write -s ${file} 0 512`, path]);
+}
+
+export function start(machine: Machine): void {
+  virsh('start', '--domain', machine.uuid);
+}
+
+/** Turns the machine off at once, also when its QEMU is stopped; content when it is off already. */
+export function destroy(machine: Machine): void {
+  const pid = findQemu(machine.uuid);
+  if (pid !== undefined) process.kill(pid, 'SIGCONT');
+  const { code, stderr } = tryVirsh('destroy', '--domain', machine.uuid);
+  if (code !== 0 && !stderr.includes('domain is not running')) throw new Error(stderr);
+}
+
+/** Removes the definition and what libvirt keeps with it; the images stay. */
+export function undefine(machine: Machine): void {
+  virsh('undefine', '--domain', machine.uuid, ...UNDEFINE_ALL);
+}
+
+const UNDEFINE_ALL = ['--snapshots-metadata', '--checkpoints-metadata', '--managed-save', '--nvram'];
+
+/** As `virsh domstate` says: `running`, `paused`, `shut off`. */
+export function state(machine: Machine): string {
+  return virsh('domstate', '--domain', machine.uuid).trim();
+}
+
+/** With the reason: `paused (saving)`. */
+export function stateAndReason(machine: Machine): string {
+  return virsh('domstate', '--reason', '--domain', machine.uuid).trim();
+}
+
+/** The XML of the machine as it is now. */
+export function machineXml(machine: Machine): string {
+  return virsh('dumpxml', '--domain', machine.uuid);
+}
+
+function findQemu(uuid: string): number | undefined {
+  return processes().find(({ args }) => args[args.indexOf('-uuid') + 1] === uuid)?.pid;
+}
+
+/** The process of the machine's QEMU. */
+export function qemuPid(machine: Machine): number {
+  const pid = findQemu(machine.uuid);
+  if (pid === undefined) throw new Error(`no QEMU runs for ${machine.name}`);
+  return pid;
+}
+
+/** Stops the QEMU process itself: every job of libvirt on the machine then hangs, for as long as wanted. */
+export function stopQemu(machine: Machine): void {
+  process.kill(qemuPid(machine), 'SIGSTOP');
+}
+
+export function continueQemu(machine: Machine): void {
+  process.kill(qemuPid(machine), 'SIGCONT');
+}
+
+/** A 32-bit word of the guest's physical memory, see MARK_ADDRESS. */
+export function guestWord(machine: Machine, address: number): number {
+  const answer = virsh('qemu-monitor-command', '--domain', machine.uuid, '--hmp', `xp /1xw ${address}`);
+  const word = /: 0x([0-9a-f]{8})/.exec(answer)?.[1];
+  if (word === undefined) throw new Error(`no memory word in: ${answer}`);
+  return Number.parseInt(word, 16);
+}
+
+/**
+ * Removes every machine, image, mount and device, whoever made them, and mends libvirtd.
+ * Every test file of the lab ends with `afterAll(cleanUp)`.
+ */
+export async function cleanUp(): Promise<void> {
+  await mendLibvirtd();
+  for (const uuid of virsh('list', '--all', '--uuid').split('\n').filter(Boolean)) {
+    const pid = findQemu(uuid);
+    if (pid !== undefined) process.kill(pid, 'SIGKILL'); // quick, and works on a stopped one
+    tryVirsh('destroy', '--domain', uuid);
+    tryVirsh('undefine', '--domain', uuid, ...UNDEFINE_ALL);
+  }
+  removeMounts();
+  for (const entry of readdirSync(scratch)) rmSync(join(scratch, entry), { recursive: true, force: true });
+}

@@ -1,0 +1,37 @@
+// What only root can make: filesystems and block devices.
+import { mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
+import { scratch, tool, tryTool } from './lab.ts';
+
+const mounted: string[] = [];
+const attached: string[] = [];
+
+/**
+ * Mounts an empty filesystem of that size and returns where: in a new directory, or over the one given.
+ * It lies in memory, and only the lab sees it.
+ */
+export function smallFilesystem(sizeMiB: number, over?: string): string {
+  const directory = over ?? mkdtempSync(join(scratch, 'small-'));
+  tool('mount', ['-n', '-t', 'tmpfs', '-o', `size=${sizeMiB}M,mode=755`, 'tmpfs', directory]);
+  mounted.push(directory);
+  return directory;
+}
+
+/** Unmounts one of `smallFilesystem`. */
+export function unmount(directory: string): void {
+  tool('umount', ['-n', '-l', directory]);
+  mounted.splice(mounted.lastIndexOf(directory), 1);
+}
+
+/** A block device (loop) over a file; the lab's end detaches it too, for devices know no namespaces. */
+export function blockDevice(path: string): string {
+  const device = tool('losetup', ['--find', '--show', '--', path]).trim();
+  attached.push(device);
+  return device;
+}
+
+/** Unmounts and detaches all that this test file made. */
+export function removeMounts(): void {
+  for (const directory of mounted.splice(0).reverse()) tryTool('umount', ['-n', '-l', directory]);
+  for (const device of attached.splice(0)) tryTool('losetup', ['-d', device]);
+}
