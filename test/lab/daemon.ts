@@ -1,6 +1,6 @@
 // The lab's own libvirtd: to be stopped, killed and started again.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { isSystemLab, scratch, tool, tryTool, waitFor } from './lab.ts';
 
 /** A process as /proc shows it. */
@@ -9,7 +9,7 @@ export interface Process {
   readonly args: readonly string[];
 }
 
-/** The processes that this user may look at: in a system lab, those of the lab alone. */
+/** All processes there are: in a system lab, those of the lab alone. */
 export function processes(): Process[] {
   return readdirSync('/proc').flatMap((entry) => {
     if (!/^\d+$/.test(entry)) return [];
@@ -22,26 +22,19 @@ export function processes(): Process[] {
   });
 }
 
-function belongsToLab(pid: number): boolean {
-  if (isSystemLab) return true;
-  try {
-    return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`=${scratch.replace(/\/[^/]*$/, '')}/`);
-  } catch {
-    return false;
-  }
-}
-
-function isLibvirtd(pid: number): boolean {
-  try {
-    return basename(readlinkSync(`/proc/${pid}/exe`)) === 'libvirtd';
-  } catch {
-    return false;
-  }
-}
+const pidFile = isSystemLab
+  ? '/run/libvirtd.pid'
+  : join(process.env['XDG_RUNTIME_DIR'] ?? scratch, 'libvirt', 'libvirtd.pid');
 
 /** The process of the lab's libvirtd; undefined while there is none. */
 export function libvirtdPid(): number | undefined {
-  return processes().find(({ pid }) => isLibvirtd(pid) && belongsToLab(pid))?.pid;
+  try {
+    const pid = Number.parseInt(readFileSync(pidFile, 'utf8'), 10);
+    // the file outlives a crash; what has ended but is not yet reaped has no exe
+    return basename(readlinkSync(`/proc/${pid}/exe`)).startsWith('libvirtd') ? pid : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Sends a signal to libvirtd: SIGSTOP hangs it, SIGCONT mends that. */

@@ -118,32 +118,47 @@ wait_for_libvirtd() { # URI LOG...
   done
 }
 
-# Waits for a child although traps interrupt `wait`; its exit code goes to $code.
-wait_through_signals() { # PID
-  code=0
-  while :; do
-    signalled=
-    wait "$1" 2>/dev/null && code=0 || code=$?
-    [ -n "$signalled" ] || return 0
-  done
+# Runs COMMAND; meanwhile its PID is in $child, afterwards its exit code in $code. Traps may run all the time.
+# Not with `wait`: when a signal and the end of a child come together, bash can lose the exit code, and wait
+# for ever. So another shell waits, in which signals change nothing, and tells both numbers through a pipe.
+supervise() { # COMMAND...
+  local status
+  code=137 # unless the other shell lives to tell
+  exec 195<&0 196>&1
+  exec 197< <(
+    exec 198>&- 199>&-
+    trap : HUP INT TERM USR1
+    # shellcheck disable=SC2016 # expands there
+    bash -c 'echo "$$"; exec env --default-signal=INT,QUIT -- "$@" <&195 >&196 195<&- 196>&-' \
+      bash "$@" || status=$?
+    echo "${status:-0}"
+  )
+  read_through_signals child
+  [ ! -e /proc/self/fd/199 ] || echo "$child" >&199
+  read_through_signals code
+  [ ! -e /proc/self/fd/199 ] || echo >&199
+}
+
+read_through_signals() { # NAME
+  local status=129
+  while [ "$status" -gt 128 ]; do read -r -u 197 "$1" && status=0 || status=$?; done
 }
 
 # ---- the lab of root: runs as init of a PID namespace ---------------------------------------------------
 
 hand_down() { # SIGNAL
-  signalled=1
   [ -n "$child" ] || exit 125
   kill -s "$1" "$child" 2>/dev/null || :
 }
 
 inside() { # BASE CACHE COMMAND...
-  local base=$1 kept=$2 private=$1/private init source target child='' code signalled
+  local base=$1 kept=$2 private=$1/private init source target child='' code
   shift 2
   # a signal from without; init gets only those that it has a handler for
   trap 'hand_down TERM' TERM
   trap 'hand_down HUP' HUP
-  # from a terminal, which sends it to the command too; enter.sh sends USR1 when it means SIGINT
-  trap 'signalled=1' INT
+  # from a terminal, which sends it to COMMAND too; enter.sh sends USR1 when it means SIGINT
+  trap : INT
   trap 'hand_down INT' USR1
   # Seen through the host's /proc, still mounted, this is the number that the host knows us by.
   read -r init _ </proc/self/stat
@@ -185,9 +200,7 @@ inside() { # BASE CACHE COMMAND...
   wait_for_libvirtd qemu:///system "$private/libvirtd.out" /var/log/libvirt/libvirtd.log
 
   export KVMSNAP_LAB=$base/vm
-  env --default-signal=INT,QUIT -- "$@" <&0 &
-  child=$!
-  wait_through_signals "$child"
+  supervise "$@"
   keep_cache "$kept" "$private/cache/qemu/capabilities"
   exit "$code"
 }
@@ -214,12 +227,13 @@ enter_session() { # BASE CACHE
 # ---- the janitor: outside of the lab, in a session of its own, so that it outlives a SIGKILL of enter.sh ---
 
 janitor() { # KIND BASE
-  local kind=$1 base=$2 init state pids file turn
+  local kind=$1 base=$2 child='' init state pids file turn
   trap '' HUP INT TERM
   # ends when the last holder of the other end is gone, and that is enter.sh alone
-  cat >/dev/null
+  while read -r pids; do child=$pids; done
+  [ -z "$child" ] || kill -s KILL "$child" || :
   if [ "$kind" = system ]; then
-    # SIGKILL of enter.sh kills unshare, that kills the lab's init, and with it the kernel kills all others
+    # with unshare dies the lab's init, and with that the kernel kills all others
     init=$(cat "$base/init" 2>/dev/null || :)
     for ((turn = 0; turn < 500; turn++)); do
       # a zombie will do: init becomes one only after all others
@@ -257,13 +271,12 @@ sweep() { # PARENT
 # ---- main -----------------------------------------------------------------------------------------------
 
 # A terminal's Ctrl-C has reached COMMAND already; all else is passed on.
-# No `return` in here: in a trap, bash makes it end the function that waits.
 pass_on() { # SIGNAL
-  signalled=1
   if [ "$1" = INT ] && [ -n "$terminal" ]; then :
+  elif [ -z "$child" ]; then exit 125
   elif [ "$kind" = session ]; then kill -s "$1" "$child" 2>/dev/null || :
   elif [ -s "$base/init" ]; then kill -s "${1/INT/USR1}" "$(cat "$base/init")" 2>/dev/null || :
-  else kill -s KILL "$child" 2>/dev/null || :; fi
+  else exit 125; fi
 }
 
 leave_root() { # COMMAND...
@@ -312,23 +325,20 @@ main() {
   export KVMSNAP_LAB_CACHE=$cache # for a lab in this one
 
   child=
-  code=0
   terminal=
   if { : </dev/tty; } 2>/dev/null; then terminal=yes; fi
-  if [ "$kind" = session ]; then
-    enter_session "$base" "$cache" 198>&- 199>&-
-    KVMSNAP_LAB=$base/vm env --default-signal=INT,QUIT -- "$@" <&0 198>&- 199>&- &
-  else
-    env --default-signal=INT,QUIT setpriv --pdeathsig KILL \
-      unshare --mount --pid --fork --kill-child --propagation private \
-      bash "$self" --inside "$base" "$cache" "$@" <&0 198>&- 199>&- &
-  fi
-  child=$!
   trap 'pass_on TERM' TERM
   trap 'pass_on HUP' HUP
   trap 'pass_on INT' INT
-  wait_through_signals "$child"
-  if [ "$kind" = session ]; then keep_cache "$cache" "$base/k/libvirt/qemu/cache/capabilities"; fi
+  if [ "$kind" = session ]; then
+    enter_session "$base" "$cache" 198>&- 199>&-
+    export KVMSNAP_LAB=$base/vm
+    supervise "$@"
+    keep_cache "$cache" "$base/k/libvirt/qemu/cache/capabilities"
+  else
+    supervise unshare --mount --pid --fork --kill-child --propagation private \
+      bash "$self" --inside "$base" "$cache" "$@"
+  fi
   exit "$code"
 }
 

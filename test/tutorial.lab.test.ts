@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MARK_ADDRESS } from './lab/boot.ts';
+import { kvmsnap } from './lab/cli.ts';
+import { checkImage, hasPattern, tags, writePattern } from './lab/disk.ts';
+import { waitFor } from './lab/lab.ts';
+import { cleanUp, defineMachine, destroy, guestWord, type Machine, start, state } from './lab/machine.ts';
+import { currentSnapshot, snapshotNames } from './lab/snapshot.ts';
+
+/**
+ * The tutorial that kvmsnap makes obsolete, step by step with its slips, on a real machine: KVM snapshots with virsh
+ * (create, list, qemu-img info, create-as, current, with a running machine, revert, delete).
+ */
+describe('the tutorial, followed with kvmsnap', () => {
+  const MIB = 1024 * 1024;
+  const BEFORE = 0x11;
+  const AFTER = 0x22;
+  let machine: Machine;
+  let disk: string;
+  let automatic: string;
+  let counted: number;
+
+  beforeAll(() => {
+    machine = defineMachine({ name: 'centos7-1', boot: 'counter' });
+    disk = machine.disks[0]?.path ?? '';
+    writePattern(disk, BEFORE, 8 * MIB, MIB);
+  });
+  afterAll(cleanUp);
+
+  it('creates a snapshot whose name is given', async () => {
+    const { code, stdout } = await kvmsnap(['create', 'centos7-1', '-q']);
+    automatic = stdout.trim();
+    expect([code, automatic]).toEqual([0, expect.stringMatching(/^\d{10}$/)]);
+    expect(snapshotNames(machine)).toEqual([automatic]);
+    expect(tags(disk).map(({ name }) => name)).toEqual([automatic]);
+  });
+
+  it('answers for the disk file that the tutorial takes for the machine', async () => {
+    const { code, stdout, stderr } = await kvmsnap(['list', 'centos7-1.qcow2']);
+    expect([code, stdout]).toEqual([4, '']);
+    expect(stderr).toContain("did you mean 'centos7-1'?");
+  });
+
+  it('lists it, and explains the VM SIZE of 0', async () => {
+    const listed = await kvmsnap(['list', 'centos7-1']);
+    expect(listed.code).toBe(0);
+    expect(listed.stdout).toMatch(new RegExp(`^\\*  ${automatic}  \\S+  shutoff  -  +-  -$`, 'm'));
+    const shown = await kvmsnap(['info', 'centos7-1']);
+    expect(shown.stdout).toMatch(new RegExp(`^vda +1 +${automatic} +\\S+ +0 B$`, 'm'));
+  });
+
+  it('creates a second one under a name of its own', async () => {
+    writePattern(disk, AFTER, 8 * MIB, MIB);
+    const { code, stdout } = await kvmsnap(['create-as', 'centos7-1', 'snapshot-2', '-q']);
+    expect([code, stdout]).toEqual([0, 'snapshot-2\n']);
+    expect(snapshotNames(machine).sort()).toEqual([automatic, 'snapshot-2'].sort());
+    expect((await kvmsnap(['current', 'centos7-1'])).stdout).toBe('snapshot-2\n');
+  });
+
+  it('takes one of the running machine, with its memory', async () => {
+    start(machine);
+    await waitFor(() => guestWord(machine, MARK_ADDRESS) > 5, { what: 'the guest counts' });
+    const { code, stdout } = await kvmsnap(['create-as', 'centos7-1', 'running-3', '--json']);
+    expect(code).toBe(0);
+    const { snapshot } = JSON.parse(stdout);
+    expect(snapshot).toMatchObject({
+      name: 'running-3',
+      state: 'running',
+      parent: 'snapshot-2',
+      current: true,
+    });
+    expect(tags(disk).find(({ name }) => name === 'running-3')?.vmStateSize).toBe(snapshot.vmStateBytes);
+    expect(snapshot.vmStateBytes).toBeGreaterThan(100_000);
+    expect(state(machine)).toBe('running');
+    counted = guestWord(machine, MARK_ADDRESS);
+  });
+
+  it('brings the memory back on a revert', async () => {
+    await waitFor(() => guestWord(machine, MARK_ADDRESS) > counted + 90, { what: 'the guest counts on' });
+    const { code } = await kvmsnap(['revert', 'centos7-1', 'running-3']);
+    expect(code).toBe(0);
+    expect(state(machine)).toBe('running');
+    expect(guestWord(machine, MARK_ADDRESS)).toBeLessThan(counted + 60);
+    destroy(machine);
+  });
+
+  it('names what the slips of the tutorial meant', async () => {
+    const machineSlip = await kvmsnap(['revert', 'cetos7-1', automatic]);
+    expect([machineSlip.code, machineSlip.stderr]).toEqual([
+      4,
+      expect.stringContaining("did you mean 'centos7-1'?"),
+    ]);
+    const commandSlip = await kvmsnap(['snapshot-delet', 'centos7-1', automatic]);
+    expect([commandSlip.code, commandSlip.stderr]).toEqual([
+      2,
+      expect.stringContaining("did you mean 'kvmsnap delete'?"),
+    ]);
+    expect(snapshotNames(machine)).toHaveLength(3);
+  });
+
+  it('reverts to the first one: its data are on the disk again', async () => {
+    expect(hasPattern(disk, AFTER, 8 * MIB, MIB)).toBe(true);
+    const { code } = await kvmsnap(['revert', 'centos7-1', automatic]);
+    expect(code).toBe(0);
+    expect(hasPattern(disk, BEFORE, 8 * MIB, MIB)).toBe(true);
+    expect([currentSnapshot(machine), state(machine)]).toEqual([automatic, 'shut off']);
+  });
+
+  it('deletes it, and nothing else', async () => {
+    const { code, stdout } = await kvmsnap(['delete', 'centos7-1', automatic, '-q']);
+    expect([code, stdout]).toEqual([0, `${automatic}\n`]);
+    expect(snapshotNames(machine).sort()).toEqual(['running-3', 'snapshot-2']);
+    expect(tags(disk).map(({ name }) => name)).toEqual(['snapshot-2', 'running-3']);
+    expect(hasPattern(disk, BEFORE, 8 * MIB, MIB)).toBe(true);
+    expect(checkImage(disk).clean).toBe(true);
+  });
+});
