@@ -252,7 +252,7 @@ function addCommand(program: Command, definition: CommandDefinition, start: Star
     .command(definition.name, definition.hidden ? { hidden: true } : {})
     .summary(definition.summary)
     .description(definition.detail)
-    .addHelpText('after', helpEnd(definition));
+    .addHelpText('after', () => helpEnd(definition));
   if (definition.alias) command.alias(definition.alias);
   for (const { syntax, help } of definition.arguments) command.argument(syntax, help);
   for (const { flags, help } of definition.options) command.option(flags, help);

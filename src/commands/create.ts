@@ -26,7 +26,7 @@ export async function create(
   });
   if ('planned' in taken) return showPlan(ctx, [taken.planned]);
   const { machine, snapshot } = taken;
-  show(ctx, {
+  await show(ctx, {
     document: { domain: domainDocument(machine.domain), snapshot: snapshotDocument(snapshot) },
     sections: [section({ columns: SNAPSHOT_COLUMNS, rows: [snapshot] })],
     names: [snapshot.name],

@@ -16,7 +16,7 @@ export async function current(ctx: Context, machineName: string): Promise<void> 
   }
   const machine = await completeMachine(ctx, reading);
   const snapshot = currentSnapshot(machine);
-  show(ctx, {
+  await show(ctx, {
     document: { domain: domainDocument(machine.domain), snapshot: snapshotDocument(snapshot) },
     sections: [section({ columns: SNAPSHOT_COLUMNS, rows: [snapshot] })],
     names: [snapshot.name],

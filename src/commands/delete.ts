@@ -61,7 +61,7 @@ export async function deleteSnapshots(
   if (names.length === 1) findSnapshot(machine, wanted[0] ?? '');
   if (ctx.settings.dryRun) return plan(ctx, machine, wanted, request);
   await ask(ctx, machine, wanted, request);
-  finish(ctx, machine, await deleteEach(ctx, machine, wanted, request));
+  await finish(ctx, machine, await deleteEach(ctx, machine, wanted, request));
 }
 
 function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
@@ -70,13 +70,18 @@ function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
   return children ? 'children' : childrenOnly ? 'children-only' : 'only';
 }
 
-function plan(ctx: Context, machine: Machine, names: readonly string[], request: DeleteRequest): void {
+async function plan(
+  ctx: Context,
+  machine: Machine,
+  names: readonly string[],
+  request: DeleteRequest,
+): Promise<void> {
   const commands = names.map((name) => {
     const snapshot = findSnapshot(machine, name);
     checkDeletable(machine, doomed(machine, snapshot, request.reach), request);
     return deleteCommand(machine, snapshot, request);
   });
-  showPlan(ctx, commands);
+  await showPlan(ctx, commands);
 }
 
 async function ask(
@@ -121,7 +126,7 @@ async function deleteEach(
   return outcomes;
 }
 
-function finish(ctx: Context, machine: Machine, outcomes: readonly Outcome[]): void {
+async function finish(ctx: Context, machine: Machine, outcomes: readonly Outcome[]): Promise<void> {
   const deleted = outcomes.flatMap((outcome) =>
     'gone' in outcome ? outcome.gone.map(({ name }) => name) : [],
   );
@@ -131,7 +136,7 @@ function finish(ctx: Context, machine: Machine, outcomes: readonly Outcome[]): v
   if (ctx.settings.output !== 'json') {
     for (const { failure } of failed) ctx.terminal.note(`error: ${failure.message}`);
   }
-  show(ctx, {
+  await show(ctx, {
     document: {
       domain: domainDocument(machine.domain),
       deleted,

@@ -16,7 +16,7 @@ export async function info(ctx: Context, machineName: string, name: string | und
   if (name === undefined) return infoMachine(ctx, await readMachine(ctx.virsh, machineName));
   const machine = await openMachine(ctx, machineName);
   noteUnseen(ctx, machine.images);
-  infoSnapshot(ctx, machine, findSnapshot(machine, name));
+  await infoSnapshot(ctx, machine, findSnapshot(machine, name));
 }
 
 interface Fact {
@@ -91,7 +91,7 @@ async function infoMachine(ctx: Context, reading: MachineReading): Promise<void>
   const inside = domain.disks.flatMap((disk) =>
     tagsIn(images.get(disk.target)).map((tag) => ({ target: disk.target, tag })),
   );
-  show(ctx, {
+  await show(ctx, {
     document: {
       domain: {
         ...domainDocument(domain),
@@ -223,13 +223,13 @@ function presence({ copies, location }: Part): string {
   return copies === 1 ? 'yes' : copies === 0 ? 'MISSING' : `${copies} OF THAT NAME`;
 }
 
-function infoSnapshot(ctx: Context, machine: Machine, snapshot: SnapshotReport): void {
+async function infoSnapshot(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<void> {
   const parts = snapshot.disks.map(({ target, source, location }): Part => {
     const tags = location === 'internal' ? tagsOf(snapshot, { target, source }, machine.images) : null;
     return { target, source, location, copies: tags?.length ?? null };
   });
   const document = snapshotDocument(snapshot);
-  show(ctx, {
+  await show(ctx, {
     document: {
       domain: domainDocument(machine.domain),
       snapshot: { ...document, memory: snapshot.memory, disks: parts },

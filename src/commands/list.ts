@@ -24,7 +24,7 @@ export async function list(
   const { domain, current, snapshots, images } = await openMachine(ctx, machineName);
   noteUnseen(ctx, images);
   const byName = new Map(snapshots.map((snapshot) => [snapshot.name, snapshot]));
-  show(ctx, {
+  await show(ctx, {
     document: {
       domains: [{ ...domainDocument(domain), current, snapshots: snapshots.map(snapshotDocument) }],
     },
@@ -72,7 +72,7 @@ async function listAll(ctx: Context): Promise<void> {
       return { ...machine, reports };
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1));
-  show(ctx, {
+  await show(ctx, {
     document: {
       domains: machines.map((machine) => ({
         ...domainDocument(machine),

@@ -58,7 +58,7 @@ export async function revert(
   );
   if ('planned' in reverted) return showPlan(ctx, reverted.planned);
   const { machine: after, snapshot, backup } = reverted;
-  show(ctx, {
+  await show(ctx, {
     document: {
       domain: domainDocument(after.domain),
       snapshot: snapshotDocument(snapshot),

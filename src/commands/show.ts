@@ -5,7 +5,7 @@ import { createPaint } from '../render/style.ts';
 import { section, type View } from '../render/view.ts';
 
 /** Prints a view in the format that the user chose. */
-export function show(ctx: Context, view: View): void {
+export async function show(ctx: Context, view: View): Promise<void> {
   const { out, err } = ctx.terminal;
   const canvas = {
     isTerminal: out.isTerminal,
@@ -13,17 +13,17 @@ export function show(ctx: Context, view: View): void {
     paint: createPaint(out.colour),
     now: ctx.clock.now() / 1000,
   };
-  ctx.terminal.print(render(view, ctx.settings.output, canvas));
+  ctx.terminal.print(await render(view, ctx.settings.output, canvas));
   if (ctx.settings.output !== 'table' || !out.isTerminal) return;
   const faint = createPaint(err.colour);
   for (const remark of view.remarks ?? []) ctx.terminal.note(faint('faint', remark));
 }
 
 /** Prints what a `--dry-run` would have run, each line ready to paste. */
-export function showPlan(ctx: Context, planned: readonly VirshCommand[]): void {
+export async function showPlan(ctx: Context, planned: readonly VirshCommand[]): Promise<void> {
   const commands = planned.map((command) => ctx.virsh.line(command));
   if (ctx.settings.output === 'table') ctx.terminal.print(commands.map((line) => `${line}\n`).join(''));
-  else show(ctx, planView(commands));
+  else await show(ctx, planView(commands));
 }
 
 const planView = (commands: readonly string[]): View => ({

@@ -1,23 +1,43 @@
-import { XMLParser } from 'fast-xml-parser';
+import { parseXml as parseDocument, XmlElement, XmlText } from '@rgrove/parse-xml';
 
-/**
- * XML as libvirt prints it, read so that text stays text: `007`, `1.10`, and leading spaces survive (DESIGN, facts).
- * Attributes get the prefix `@`, an element's text beside attributes stands under `#text`.
- */
-const parser = new XMLParser({
-  ignoreAttributes: false,
-  attributeNamePrefix: '@',
-  parseTagValue: false,
-  parseAttributeValue: false,
-  trimValues: false,
-  htmlEntities: true,
-  isArray: (name) => REPEATED.has(name),
-});
+/** A parsed element, still untyped: a schema (zod) gives it a shape. */
+export type XmlValue = string | { readonly [key: string]: XmlValue | readonly XmlValue[] | undefined };
 
 /** Elements that may come more than once where this program looks for them. */
 const REPEATED: ReadonlySet<string> = new Set(['disk', 'hostdev', 'filesystem']);
 
-/** A parsed element: its children, attributes and text, still untyped. Schemas (zod) give it a shape. */
-export function parseXml(text: string): unknown {
-  return parser.parse(text);
+/**
+ * XML as libvirt prints it -> plain values, where text stays text: `007`, `1.10` and leading spaces survive. An element
+ * without attributes and children is its text; others are objects, with attributes as `@name` and text as `#text`.
+ * Throws when it is not well-formed.
+ */
+export function parseXml(text: string): XmlValue {
+  const { root } = parseDocument(text);
+  return root ? { [root.name]: toValue(root) } : {};
+}
+
+function toValue(element: XmlElement): XmlValue {
+  const value: Record<string, XmlValue | XmlValue[]> = {};
+  for (const [name, text] of Object.entries(element.attributes)) value[`@${name}`] = text;
+  let text = '';
+  let simple = true;
+  for (const child of element.children) {
+    if (child instanceof XmlText) text += child.text;
+    if (!(child instanceof XmlElement)) continue;
+    simple = false;
+    add(value, child.name, toValue(child));
+  }
+  if (simple && Object.keys(element.attributes).length === 0) return text;
+  if (text.trim() !== '') value['#text'] = text;
+  return value;
+}
+
+function add(value: Record<string, XmlValue | XmlValue[]>, name: string, child: XmlValue): void {
+  if (!REPEATED.has(name)) {
+    value[name] = child;
+    return;
+  }
+  const list = value[name];
+  if (Array.isArray(list)) list.push(child);
+  else value[name] = [child];
 }

@@ -52,8 +52,14 @@ export function humanSpan(seconds: number): string {
   return `${seconds < 0 ? '-' : ''}${Math.floor(whole / size)} ${unit}`;
 }
 
+/** True for printable ASCII only: one column a character, and nothing to escape. */
+export function isPlainAscii(text: string): boolean {
+  return /^[\x20-\x7e]*$/.test(text);
+}
+
 /** Control characters and text-direction overrides, which could redraw a terminal or fake a row, made visible. */
 export function visible(text: string): string {
+  if (isPlainAscii(text)) return text;
   return text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, (char) => {
     if (char === '\n') return '\\n';
     if (char === '\t') return '\\t';

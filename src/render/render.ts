@@ -3,7 +3,11 @@ import { type Canvas, renderTable } from './table.ts';
 import type { Column, Section, View } from './view.ts';
 
 /** A view as text in one of the output formats. Ends with a line feed, unless there is nothing to show. */
-export function render(view: View, format: 'table' | 'json' | 'csv' | 'name', canvas: Canvas): string {
+export async function render(
+  view: View,
+  format: 'table' | 'json' | 'csv' | 'name',
+  canvas: Canvas,
+): Promise<string> {
   switch (format) {
     case 'json':
       return `${JSON.stringify({ schemaVersion: 1, ...view.document }, null, 2)}\n`;
@@ -12,7 +16,7 @@ export function render(view: View, format: 'table' | 'json' | 'csv' | 'name', ca
     case 'name':
       return view.names.map((name) => `${name}\n`).join('');
     case 'table':
-      return view.sections.map((section) => renderTable(section, canvas)).join('\n');
+      return (await Promise.all(view.sections.map((section) => renderTable(section, canvas)))).join('\n');
   }
 }
 
