@@ -258,6 +258,8 @@ function addCommand(program: Command, definition: CommandDefinition, start: Star
   for (const { flags, help } of definition.options) command.option(flags, help);
   command.action((...given: unknown[]) => {
     const args = given.slice(0, definition.arguments.length) as Argument[];
+    if (args.flat().includes(''))
+      throw new KvmsnapError('usage', 'a machine or snapshot cannot have an empty name');
     return start(settingsOf(program), (ctx) => definition.run(ctx, args, command.opts()));
   });
 }

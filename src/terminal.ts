@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline';
 import { KvmsnapError } from './errors.ts';
+import { visible, visibleLines } from './render/format.ts';
 
 /** The terminal or pipe that the program talks to. stdout is data, stderr is talk. */
 export interface Terminal {
@@ -48,18 +49,18 @@ export function systemTerminal(choice: ColourChoice): Terminal {
     },
     note(line) {
       clear();
-      stderr.write(`${line}\n`);
+      stderr.write(`${visibleLines(line)}\n`);
     },
     async ask(question) {
       if (!stdin.isTTY || !stderr.isTTY) return null;
       clear();
-      return askYesNo(question);
+      return askYesNo(visibleLines(question));
     },
     progress(text) {
       if (!err.isTerminal) return;
       clear();
       if (text === '') return;
-      stderr.write(text.slice(0, err.columns - 1));
+      stderr.write(visible(text).slice(0, err.columns - 1));
       drawn = true;
     },
   };

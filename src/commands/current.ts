@@ -10,9 +10,10 @@ import { show } from './show.ts';
 export async function current(ctx: Context, machineName: string): Promise<void> {
   const reading = await readMachine(ctx.virsh, machineName);
   if (reading.current === null) throw noCurrent(reading);
-  if (ctx.settings.output === 'table' || ctx.settings.output === 'name') {
-    ctx.terminal.print(`${reading.current}\n`);
-    return;
+  const { output } = ctx.settings;
+  if (output === 'table' || output === 'name') {
+    const settings = { ...ctx.settings, output: 'name' as const };
+    return show({ ...ctx, settings }, { document: {}, sections: [], names: [reading.current] });
   }
   const machine = await completeMachine(ctx, reading);
   const snapshot = currentSnapshot(machine);

@@ -6,7 +6,7 @@ import { section, type View } from '../render/view.ts';
 
 /** Prints a view in the format that the user chose. */
 export async function show(ctx: Context, view: View): Promise<void> {
-  const { out, err } = ctx.terminal;
+  const { out } = ctx.terminal;
   const canvas = {
     isTerminal: out.isTerminal,
     columns: out.columns,
@@ -15,8 +15,7 @@ export async function show(ctx: Context, view: View): Promise<void> {
   };
   ctx.terminal.print(await render(view, ctx.settings.output, canvas));
   if (ctx.settings.output !== 'table' || !out.isTerminal) return;
-  const faint = createPaint(err.colour);
-  for (const remark of view.remarks ?? []) ctx.terminal.note(faint('faint', remark));
+  for (const remark of view.remarks ?? []) ctx.terminal.note(remark);
 }
 
 /** Prints what a `--dry-run` would have run, each line ready to paste. */

@@ -148,11 +148,18 @@ export function withAftermath(failure: KvmsnapError, left: readonly Finding[]): 
 /** Asks on a terminal; in a script consent is the name on the command line, unless `mustConsent`. */
 export async function confirm(ctx: Context, question: string, mustConsent = false): Promise<void> {
   if (ctx.settings.yes || ctx.settings.dryRun) return;
-  const answer = await ctx.terminal.ask(question);
+  const answer = await Promise.race([ctx.terminal.ask(question), rejectOn(ctx.interrupts.stop)]);
   if (answer === false) throw new KvmsnapError('declined', 'declined; nothing was changed');
   if (answer === null && mustConsent) {
     throw new KvmsnapError('declined', 'nobody to ask in a script; nothing was changed', {
       hint: 'say --yes if you mean it',
     });
   }
+}
+
+/** Rejects with the signal's reason when it aborts; never resolves. */
+function rejectOn(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
 }

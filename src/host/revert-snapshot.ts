@@ -115,11 +115,11 @@ async function warnAndConfirm(
 ): Promise<void> {
   for (const line of said) ctx.terminal.note(`note: ${line}`);
   const lost = backup
-    ? 'the present state is kept in a snapshot first'
-    : `all ${whatIsLost(machine)} will be lost`;
+    ? 'The present state is kept in a snapshot first.'
+    : `All ${whatIsLost(machine)} will be lost.`;
   const age = humanSpan(ctx.clock.now() / 1000 - snapshot.createdAtSeconds);
   const taken = `${localTime(snapshot.createdAtSeconds)}, ${age} ago`;
-  await confirm(ctx, `Revert '${machine.domain.name}' to '${snapshot.name}' (${taken})?\n${lost}.`);
+  await confirm(ctx, `${lost}\nRevert '${machine.domain.name}' to '${snapshot.name}' (${taken})?`);
 }
 
 /** The last moment whose state survives is the current snapshot's: the machine has run on from there. */

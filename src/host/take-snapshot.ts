@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { isActive, takesPart } from '../core/domain.ts';
+import { type Disk, isActive, takesPart } from '../core/domain.ts';
 import { tagsNamed } from '../core/image.ts';
 import { automaticName, nameProblem } from '../core/names.ts';
 import { CREATE_RULES, type Finding, judge } from '../core/preflight.ts';
@@ -79,7 +79,7 @@ async function attempt(
         )
       : NO_RUNTIME,
     running || domain.pflash ? readDaemonVersion(ctx.virsh) : 0,
-    freeBytes(disks[0]?.source ?? ''),
+    spaceForMemory(disks[0]),
   ]);
   noteUnseen(ctx, images);
   const findings = judge(CREATE_RULES, {
@@ -102,6 +102,11 @@ async function attempt(
   return ctx.interrupts.protect(`the snapshot '${name}' of '${domain.name}'`, () =>
     createAndVerify(ctx, { reading, images }, name, command),
   );
+}
+
+/** Bytes free where libvirt writes the memory, the first disk that takes part; a block device has a size of its own. */
+async function spaceForMemory(disk: Disk | undefined): Promise<number | null> {
+  return disk?.storage === 'file' && disk.source !== null ? freeBytes(disk.source) : null;
 }
 
 /** Throws `usage` when libvirt or the images could not hold a new snapshot of this name. */

@@ -1,4 +1,6 @@
+import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
+import { virshFailure } from './virsh-error.ts';
 
 /** What only a running machine can tell. */
 export interface Runtime {
@@ -12,20 +14,30 @@ export interface Runtime {
 export const NO_RUNTIME: Runtime = { blockJobs: [], residentBytes: null };
 
 /**
- * Asks a running machine. Waits, as the write itself would, while another job holds the machine. `--raw` prints
- * nothing but `type=...` lines where there is a job, and 7.0 to 12.8 nothing where there is none.
+ * Asks a running machine. libvirtd waits up to 30 s while another job holds it, as it would for the write itself; so the
+ * first disk is asked alone, and `busy` thrown, before that can add up over the disks.
  */
 export async function readRuntime(virsh: Virsh, uuid: string, targets: readonly string[]): Promise<Runtime> {
-  const { texts } = await virsh.read([
+  const first = await virsh.read([
     ['domstats', '--balloon', '--nowait', '--domain', uuid],
-    ...targets.map((target) => ['blockjob', '--domain', uuid, '--path', target, '--info', '--raw']),
+    ...targets.slice(0, 1).map((target) => blockJobCommand(uuid, target)),
   ]);
-  const [stats, ...jobs] = texts;
+  const failure = virshFailure('cannot ask for block jobs', first.stderr);
+  if (failure.code === 'busy') throw failure;
+  const others = targets.slice(1);
+  const rest =
+    others.length === 0 ? null : await virsh.read(others.map((target) => blockJobCommand(uuid, target)));
+  const [stats, ...jobs] = [...first.texts, ...(rest?.texts ?? [])];
   const [, kib] = /balloon\.rss=(\d+)/.exec(stats ?? '') ?? [];
   return {
     blockJobs: targets.filter((_, i) => /type=/.test(jobs[i] ?? '')),
     residentBytes: kib === undefined ? null : Number(kib) * 1024,
   };
+}
+
+/** `--raw` prints `type=...` lines where there is a job, and nothing where there is none (7.0 to 12.8). */
+function blockJobCommand(uuid: string, target: string): VirshCommand {
+  return ['blockjob', '--domain', uuid, '--path', target, '--info', '--raw'];
 }
 
 /**

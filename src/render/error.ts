@@ -1,4 +1,5 @@
 import { exitCodeOf, FAILURES, KvmsnapError } from '../errors.ts';
+import { visibleLines } from './format.ts';
 import { createPaint } from './style.ts';
 
 export interface ErrorStyle {
@@ -21,7 +22,7 @@ export function describeError(error: unknown, { json, level }: ErrorStyle): stri
   const paint = createPaint(level);
   const advice =
     command === null || hint?.includes(command) ? hint : [hint, command].filter(Boolean).join(': ');
-  return `${paint('bad', 'error:')} ${message}\n${advice === null ? '' : `${paint('warn', 'hint:')} ${advice}\n`}`;
+  return `${paint('bad', 'error:')} ${visibleLines(message)}\n${advice === null ? '' : `${paint('warn', 'hint:')} ${visibleLines(advice)}\n`}`;
 }
 
 function bugMessage(error: unknown): string {

@@ -67,3 +67,8 @@ export function visible(text: string): string {
     return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
   });
 }
+
+/** As `visible`, for text of several lines of our own. */
+export function visibleLines(text: string): string {
+  return text.split('\n').map(visible).join('\n');
+}

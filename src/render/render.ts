@@ -1,4 +1,4 @@
-import { rfc3339 } from './format.ts';
+import { rfc3339, visible } from './format.ts';
 import { type Canvas, renderTable } from './table.ts';
 import type { Column, Section, View } from './view.ts';
 
@@ -14,7 +14,7 @@ export async function render(
     case 'csv':
       return renderCsv(view.sections[0]);
     case 'name':
-      return view.names.map((name) => `${name}\n`).join('');
+      return view.names.map((name) => `${canvas.isTerminal ? visible(name) : name}\n`).join('');
     case 'table':
       return (await Promise.all(view.sections.map((section) => renderTable(section, canvas)))).join('\n');
   }

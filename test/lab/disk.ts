@@ -51,7 +51,7 @@ export function checkImage(path: string): CheckResult {
   return { clean: code === 0, leaks, corruptions };
 }
 
-/** Fills a range of the disk with one byte; the machine must be off. Offset and length in multiples of 512. */
+/** Fills a range of the disk (multiples of 512) with one byte; the machine must be off. */
 export function writePattern(path: string, byte: number, offset: number, length: number): void {
   const command = `write -P ${byte} ${offset} ${length}`;
   const { code, stdout, stderr } = tryTool('qemu-io', ['-f', imageInfo(path).format, '-c', command, path]);

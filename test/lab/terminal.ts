@@ -34,10 +34,11 @@ function quote(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** Runs any command on a terminal: stdin, stdout and stderr are the terminal, and it is the controlling one. */
+/** Runs any command with a terminal as stdin, stdout and stderr, and as its controlling terminal. */
 export function commandOnTerminal(command: readonly string[], options: TerminalOptions = {}): Terminal {
   const { columns = 100, rows = 40, timeoutMs = 60_000 } = options;
-  const line = `stty cols ${columns} rows ${rows} && printf '${READY}' && exec ${command.map(quote).join(' ')}`;
+  const words = command.map(quote).join(' ');
+  const line = `stty cols ${columns} rows ${rows} && printf '${READY}' && exec ${words}`;
   // --echo always: our stdin is a pipe, and the terminal is to echo all the same, as terminals do
   const child = spawn('script', ['-qef', '--echo', 'always', '-c', line, '/dev/null'], {
     env: cleanEnvironment({ TERM: 'xterm-256color', ...options.env, SHELL: '/bin/sh' }),

@@ -1,0 +1,107 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cleanEnvironment, kvmsnap, kvmsnapPath } from './lab/cli.ts';
+import { scratch } from './lab/lab.ts';
+import { cleanUp, defineMachine, start } from './lab/machine.ts';
+
+/**
+ * The README's console blocks, run line by line in its order on machines of the lab, and its generated tables.
+ * `UPDATE_README=1 npm run test:lab test/readme` writes what came into the README.
+ */
+const README = fileURLToPath(new URL('../README.md', import.meta.url));
+const update = process.env['UPDATE_README'] === '1';
+/** Where the README's reader keeps images. */
+const IMAGES = '/var/lib/libvirt/images';
+const images = join(scratch, 'images');
+const bin = join(scratch, 'bin');
+
+/** What differs from run to run. */
+function normal(text: string): string {
+  return text
+    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)/g, 'TIME')
+    .replace(/\b\d{10}\b/g, 'SECONDS')
+    .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UUID')
+    .replace(/\d+(\.\d+)? (B|KiB|MiB|GiB)\b/g, 'SIZE')
+    .replace(/("vmStateBytes": )\d+|(,)\d{4,7}(,)/g, '$1$2BYTES$3')
+    .replace(/[ ─]+/g, ' ');
+}
+
+interface Example {
+  readonly command: string;
+  readonly output: string;
+}
+
+function examplesIn(block: string): Example[] {
+  return block
+    .split(/^\$ /m)
+    .slice(1)
+    .map((part) => {
+      const [command = '', ...output] = part.split('\n');
+      return { command, output: output.join('\n').trimEnd() };
+    });
+}
+
+function run(command: string): string {
+  const line = command.replaceAll(IMAGES, images);
+  const output = execFileSync('bash', ['-c', `exec 2>&1; ${line}; true`], {
+    encoding: 'utf8',
+    env: cleanEnvironment({ PATH: `${bin}:${process.env['PATH']}`, TZ: 'Europe/Berlin' }),
+  });
+  return output.replaceAll(images, IMAGES).trimEnd();
+}
+
+describe('README', () => {
+  let text = readFileSync(README, 'utf8');
+
+  beforeAll(() => {
+    mkdirSync(images);
+    mkdirSync(bin);
+    symlinkSync(kvmsnapPath, join(bin, 'kvmsnap'));
+    const image = (name: string, format: string) => {
+      const path = join(images, `${name}.${format}`);
+      execFileSync('qemu-img', ['create', '-q', '-f', format, path, '1G']);
+      return { source: path, format };
+    };
+    start(defineMachine({ name: 'web-1', disks: [image('web-1', 'qcow2')] }));
+    defineMachine({ name: 'centos7-1', disks: [image('centos7-1', 'qcow2')] });
+    defineMachine({ name: 'oldbox', disks: [image('oldbox', 'raw')] });
+  });
+  afterAll(async () => {
+    if (update) writeFileSync(README, text);
+    await cleanUp();
+  });
+
+  it('shows what really comes, for every command in it', () => {
+    const seen: Example[] = [];
+    const shown = [...text.matchAll(/^```console\n(.*?)^```/gms)].flatMap(([, block = '']) =>
+      examplesIn(block),
+    );
+    text = text.replace(/^```console\n(.*?)^```/gms, (_, block: string) => {
+      const examples = examplesIn(block).map(({ command }) => ({ command, output: run(command) }));
+      seen.push(...examples);
+      return `\`\`\`console\n${examples.map(({ command, output }) => `$ ${command}\n${output}\n`).join('')}\`\`\``;
+    });
+    expect(seen.length).toBeGreaterThan(15);
+    if (update) return;
+    expect(seen.map((e) => [e.command, normal(e.output)])).toEqual(
+      shown.map((e) => [e.command, normal(e.output)]),
+    );
+  });
+
+  it('has the tables of the program itself', async () => {
+    const { stdout } = await kvmsnap(['manual', '--tables']);
+    for (const [name, table] of Object.entries(JSON.parse(stdout) as Record<string, string>)) {
+      const place = new RegExp(`(<!-- ${name} -->\n).*?(<!-- end -->)`, 's');
+      expect(text).toMatch(place);
+      const written = text.replace(
+        place,
+        (_, before: string, after: string) => `${before}\n${table}\n\n${after}`,
+      );
+      if (update) text = written;
+      else expect(text).toBe(written);
+    }
+  });
+});
