@@ -1,0 +1,118 @@
+/** Calendar arithmetic in a time zone, on seconds since the epoch. Pure: the zone is a function. */
+
+/** Seconds east of UTC that a clock on the wall shows at that moment. */
+export type Zone = (seconds: number) => number;
+
+/** A span as people say it: hours are exact, days and longer follow the calendar (a day may have 23 or 25 hours). */
+export interface Span {
+  readonly hours: number;
+  readonly days: number;
+  readonly months: number;
+}
+
+export type Period = 'hourly' | 'daily' | 'weekly' | 'monthly' | 'yearly';
+
+const HOUR = 3600;
+const DAY = 86_400;
+
+/**
+ * A key that is equal for two moments exactly when they lie in the same period by the wall clock of the zone. Weeks are
+ * ISO weeks (Monday first; a week belongs to the year of its Thursday). The hour that a change from daylight saving
+ * repeats counts as two.
+ */
+export function periodKey(period: Period, seconds: number, zone: Zone): string {
+  const offset = zone(seconds);
+  const local = seconds + offset;
+  const day = Math.floor(local / DAY);
+  switch (period) {
+    case 'hourly':
+      return `${Math.floor(local / HOUR)} ${offset}`;
+    case 'daily':
+      return String(day);
+    case 'weekly':
+      // 1970-01-01 was a Thursday: shifted by three days, whole weeks of Mondays count up.
+      return String(Math.floor((day + 3) / 7));
+    case 'monthly':
+      return isoDay(day).slice(0, 7);
+    case 'yearly':
+      return isoDay(day).slice(0, 4);
+  }
+}
+
+/** How a person calls the period of that moment: `2026-11-23 14h`, `2026-11-23`, `2026-W48`, `2026-11`, `2026`. */
+export function periodName(period: Period, seconds: number, zone: Zone): string {
+  const local = seconds + zone(seconds);
+  const day = Math.floor(local / DAY);
+  switch (period) {
+    case 'hourly':
+      return `${isoDay(day)} ${String(Math.floor((local - day * DAY) / HOUR)).padStart(2, '0')}h`;
+    case 'daily':
+      return isoDay(day);
+    case 'weekly':
+      return isoWeek(day);
+    case 'monthly':
+      return isoDay(day).slice(0, 7);
+    case 'yearly':
+      return isoDay(day).slice(0, 4);
+  }
+}
+
+/** Days since the epoch -> `2026-11-23` (proleptic Gregorian, four digits or more). */
+function isoDay(day: number): string {
+  return new Date(day * DAY * 1000).toISOString().slice(0, 10);
+}
+
+function isoWeek(day: number): string {
+  const thursday = day - ((((day + 3) % 7) + 7) % 7) + 3;
+  const year = isoDay(thursday).slice(0, 4);
+  const firstDay = Date.UTC(Number(year), 0, 1) / 1000 / DAY;
+  return `${year}-W${String(Math.floor((thursday - firstDay) / 7) + 1).padStart(2, '0')}`;
+}
+
+/**
+ * The moment a span before. Months first, where a day that the month does not have becomes its last; then days, both by
+ * the wall clock; then exact hours. A wall-clock time that a change to daylight saving skips moves to after it.
+ */
+export function before(seconds: number, span: Span, zone: Zone): number {
+  const local = new Date((seconds + zone(seconds)) * 1000);
+  const lastDay = new Date(
+    Date.UTC(local.getUTCFullYear(), local.getUTCMonth() - span.months + 1, 0),
+  ).getUTCDate();
+  const wall =
+    Date.UTC(
+      local.getUTCFullYear(),
+      local.getUTCMonth() - span.months,
+      Math.min(local.getUTCDate(), lastDay) - span.days,
+      local.getUTCHours(),
+      local.getUTCMinutes(),
+      local.getUTCSeconds(),
+    ) / 1000;
+  return toEpoch(wall, zone) - span.hours * HOUR;
+}
+
+/** A wall-clock time -> seconds since the epoch. The offset is asked twice, since it depends on the answer. */
+function toEpoch(wall: number, zone: Zone): number {
+  const guess = wall - zone(wall);
+  return wall - zone(guess);
+}
+
+const UNITS: Readonly<Record<string, Span>> = {
+  h: { hours: 1, days: 0, months: 0 },
+  d: { hours: 0, days: 1, months: 0 },
+  w: { hours: 0, days: 7, months: 0 },
+  m: { hours: 0, days: 0, months: 1 },
+  y: { hours: 0, days: 0, months: 12 },
+};
+
+/** `14d`, `2y6m`, `36h` -> a span (`m` is months); null when it is none, or empty. */
+export function parseSpan(text: string): Span | null {
+  if (!/^(\d{1,6}[hdwmy])+$/.test(text)) return null;
+  const total = { hours: 0, days: 0, months: 0 };
+  for (const [, count, unit] of text.matchAll(/(\d+)([hdwmy])/g)) {
+    const size = UNITS[unit ?? 'd'] ?? total;
+    total.hours += Number(count) * size.hours;
+    total.days += Number(count) * size.days;
+    total.months += Number(count) * size.months;
+  }
+  return total.hours + total.days + total.months > 0 ? total : null;
+}
