@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
 import { createInterrupts, type Interrupts } from './interrupts.ts';
 import { createExec } from './libvirt/exec.ts';
 import { createVirsh, type Virsh } from './libvirt/virsh.ts';
@@ -28,7 +31,13 @@ export interface Context {
   readonly qemuImg: RunQemuImg;
   readonly terminal: Terminal;
   readonly clock: Clock;
+  readonly files: Files;
   readonly interrupts: Interrupts;
+}
+
+export interface Files {
+  /** Writes a file of that name, for this user's eyes only, into kvmsnap's state directory; returns its path. */
+  keep(name: string, text: string): Promise<string>;
 }
 
 export interface Clock {
@@ -61,6 +70,7 @@ export function systemContext(settings: Settings): Context {
     settings,
     terminal,
     interrupts,
+    files: { keep: keepFile },
     virsh: createVirsh(exec, settings.connect, randomBytes(6).toString('hex')),
     qemuImg: (args) => exec.read('qemu-img', args),
     clock: {
@@ -75,4 +85,14 @@ export function systemContext(settings: Settings): Context {
         }),
     },
   };
+}
+
+/** $XDG_STATE_HOME/kvmsnap, by default ~/.local/state/kvmsnap; cron has neither variable, so the home is the passwd entry's. */
+async function keepFile(name: string, text: string): Promise<string> {
+  const state = process.env['XDG_STATE_HOME'] || join(userInfo().homedir, '.local', 'state');
+  const directory = join(state, 'kvmsnap');
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const path = join(directory, name);
+  await writeFile(path, text, { mode: 0o600 });
+  return path;
 }

@@ -71,8 +71,8 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
  * and a raw `<` cannot occur in text.
  */
 function cutDefinition(xml: string): { own: string; definition: string } {
-  const start = xml.search(/<domain[ >]/);
-  if (start < 0) return { own: xml, definition: '' };
+  const start = definitionStart(xml);
+  if (start === xml.length) return { own: xml, definition: '' };
   const inactive = xml.search(/<inactiveDomain[ >]/);
   return {
     own: `${xml.slice(0, start)}</domainsnapshot>`,
@@ -84,4 +84,33 @@ function cutDefinition(xml: string): { own: string; definition: string } {
 function diskElements(definition: string): string {
   const devices = definition.slice(definition.lastIndexOf('<devices>'), definition.lastIndexOf('</devices>'));
   return (devices.match(/<disk .*?<\/disk>/gs) ?? []).join('');
+}
+
+/**
+ * The same document with another description (null: none). Only that element changes: all else, the machine's stored
+ * definition included, stays to the letter.
+ */
+export function withDescription(xml: string, description: string | null): string {
+  const start = definitionStart(xml);
+  const element = description === null ? '' : `\n  <description>${escapeText(description)}</description>`;
+  const without = xml
+    .slice(0, start)
+    .replace(/\n? *<description>[^<]*<\/description>|\n? *<description\/>/, '');
+  return without.replace(/<\/name>/, (end) => `${end}${element}`) + xml.slice(start);
+}
+
+function definitionStart(xml: string): number {
+  const start = xml.search(/<domain[ >]/);
+  return start < 0 ? xml.length : start;
+}
+
+/** A carriage return is written as a reference, for a parser would read it as a line feed. */
+function escapeText(text: string): string {
+  const ENTITIES: Readonly<Record<string, string>> = {
+    '&': '&amp;',
+    '<': '&lt;',
+    '>': '&gt;',
+    '\r': '&#13;',
+  };
+  return text.replace(/[&<>\r]/g, (char) => ENTITIES[char] ?? char);
 }

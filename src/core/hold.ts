@@ -1,0 +1,20 @@
+/**
+ * What protects a snapshot from every prune: a last line in its description, since libvirt keeps nothing else that is
+ * the user's own with a snapshot (`<metadata>` is dropped).
+ */
+const HOLD = 'Kvmsnap-Hold: yes';
+
+export function isHeld(description: string | null): boolean {
+  return description?.split('\n').at(-1) === HOLD;
+}
+
+/** The description as its author wrote it; null when there is nothing but the hold. */
+export function withoutHold(description: string | null): string | null {
+  if (description === null || !isHeld(description)) return description;
+  return description.slice(0, -HOLD.length).replace(/\n{1,2}$/, '') || null;
+}
+
+export function withHold(description: string | null): string {
+  const text = withoutHold(description);
+  return text ? `${text}\n\n${HOLD}` : HOLD;
+}

@@ -1,0 +1,117 @@
+import type { Context } from '../context.ts';
+import type { Zone } from '../core/calendar.ts';
+import { isHeld } from '../core/hold.ts';
+import { labelOf } from '../core/labels.ts';
+import type { SnapshotReport } from '../core/report.ts';
+import {
+  type Candidate,
+  type Decision,
+  hasRules,
+  planRetention,
+  type RetentionRules,
+} from '../core/retention.ts';
+import { locationOf } from '../core/snapshot.ts';
+import { KvmsnapError } from '../errors.ts';
+import { deleteSnapshot } from './delete-snapshots.ts';
+import type { Machine } from './machine.ts';
+
+/** Which snapshots a prune may touch at all: those that carry the label in their name, and those that a pattern names. */
+export interface PruneScope {
+  readonly label: string | null;
+  readonly matches: ((name: string) => boolean) | null;
+}
+
+export interface PruneRequest {
+  readonly scope: PruneScope;
+  readonly rules: RetentionRules;
+}
+
+/** A snapshot within a prune's scope. */
+export interface PruneCandidate extends Candidate {
+  /** null: the one that this run is about to take, in a dry run. */
+  readonly report: SnapshotReport | null;
+}
+
+/** The offset of this process's time zone. */
+const LOCAL_ZONE: Zone = (seconds) => -new Date(seconds * 1000).getTimezoneOffset() * 60;
+
+/** Decides for every snapshot in the scope. `upcoming`: the name of one that is about to be taken, for a dry run. */
+export function planPrune(
+  ctx: Context,
+  machine: Machine,
+  { scope, rules }: PruneRequest,
+  upcoming: string | null = null,
+): Decision<PruneCandidate>[] {
+  const now = Math.floor(ctx.clock.now() / 1000);
+  const present = machine.snapshots.filter(({ name }) => inScope(scope, name)).map(toCandidate);
+  const coming: PruneCandidate[] =
+    upcoming === null
+      ? []
+      : [
+          {
+            name: upcoming,
+            createdAtSeconds: now,
+            held: false,
+            underWay: false,
+            undeletable: null,
+            report: null,
+          },
+        ];
+  return planRetention([...present, ...coming], rules, now, LOCAL_ZONE);
+}
+
+function inScope({ label, matches }: PruneScope, name: string): boolean {
+  return (label !== null && labelOf(name) === label) || (matches?.(name) ?? false);
+}
+
+function toCandidate(report: SnapshotReport): PruneCandidate {
+  return {
+    name: report.name,
+    createdAtSeconds: report.createdAtSeconds,
+    held: isHeld(report.description),
+    underWay: report.underWay,
+    undeletable: locationOf(report) === 'external' ? 'external' : null,
+    report,
+  };
+}
+
+/** What became of one snapshot that was to go. */
+export interface Pruned {
+  readonly name: string;
+  readonly failure: KvmsnapError | null;
+}
+
+/** Carries out a plan: oldest first, one at a time, going on after a failure, ending after a signal. */
+export async function prune(
+  ctx: Context,
+  machine: Machine,
+  plan: readonly Decision<PruneCandidate>[],
+): Promise<Pruned[]> {
+  const pruned: Pruned[] = [];
+  let now = machine;
+  for (const { snapshot, keep } of plan) {
+    if (keep || snapshot.report === null) continue;
+    if (ctx.interrupts.pending) break;
+    try {
+      now = (await deleteSnapshot(ctx, now, snapshot.report, { reach: 'only', metadataOnly: false })).machine;
+      pruned.push({ name: snapshot.name, failure: null });
+    } catch (error) {
+      if (!(error instanceof KvmsnapError) || error === ctx.interrupts.pending) throw error;
+      pruned.push({ name: snapshot.name, failure: error });
+    }
+  }
+  return pruned;
+}
+
+/** Throws `usage` unless the request says what it is about, and by which rule. */
+export function checkPruneRequest({ scope, rules }: PruneRequest): void {
+  if (scope.label === null && scope.matches === null) {
+    throw new KvmsnapError('usage', 'say which snapshots: --label NAME, or --match PATTERN');
+  }
+  if (!hasRules(rules)) {
+    throw new KvmsnapError(
+      'usage',
+      'say what to keep: --keep-last, --keep-daily, ... (without a rule nothing is ever deleted)',
+    );
+  }
+}

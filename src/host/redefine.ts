@@ -1,0 +1,67 @@
+import type { Context } from '../context.ts';
+import type { SnapshotReport } from '../core/report.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { dumpCommand } from '../libvirt/machine.ts';
+import { withDescription } from '../libvirt/snapshot-xml.ts';
+import { virshFailure } from '../libvirt/virsh-error.ts';
+import { carryOut, readAfter } from './act.ts';
+import { completeMachine, type Machine } from './machine.ts';
+
+/**
+ * Gives a snapshot another description. libvirt has one door for that, `snapshot-create --redefine` with the snapshot's
+ * whole XML, so a copy of the old XML is kept first, and afterwards all but the description must be as before. The images
+ * are not touched. Returns the snapshot as it is then; with `--dry-run` the command.
+ */
+export async function redescribe(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  description: string | null,
+): Promise<SnapshotReport | { readonly planned: VirshCommand }> {
+  const { domain } = machine;
+  if (snapshot.underWay) {
+    throw new KvmsnapError(
+      'busy',
+      `the snapshot '${snapshot.name}' of '${domain.name}' is still being taken`,
+    );
+  }
+  const xml = await readWholeXml(ctx, machine, snapshot.name);
+  const fresh = await ctx.files.keep(`${domain.uuid}.new.xml`, withDescription(xml, description));
+  const command: VirshCommand = [
+    'snapshot-create',
+    ...['--domain', domain.uuid, '--xmlfile', fresh, '--redefine'],
+    ...(snapshot.isCurrent ? ['--current'] : []),
+  ];
+  if (ctx.settings.dryRun) return { planned: command };
+  const kept = await ctx.files.keep(`${domain.uuid}.${Math.floor(ctx.clock.now() / 1000)}.xml`, xml);
+  return ctx.interrupts.protect(`the description of '${snapshot.name}' of '${domain.name}'`, async () => {
+    const end = await carryOut(ctx, { command, label: `describing '${snapshot.name}'`, growing: null });
+    const after = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end), [snapshot.name]);
+    const now = after.snapshots.find(({ name }) => name === snapshot.name);
+    if (end.kind === 'refused')
+      throw virshFailure(`'${snapshot.name}' of '${domain.name}' was not described`, end.stderr);
+    const wrong = [
+      ...(now?.description === description ? [] : ['the description is not as asked']),
+      ...(after.current === machine.current
+        ? []
+        : [`the current snapshot is now ${after.current ?? 'none'}`]),
+      ...(now?.parent === snapshot.parent ? [] : ['its parent changed']),
+    ];
+    if (now && wrong.length === 0) return now;
+    throw new KvmsnapError('refused', `virsh reported success, but ${wrong.join('; ')}`, {
+      hint: 'the definition of before is kept; this brings it back',
+      command: ctx.virsh.line(['snapshot-create', '--domain', domain.uuid, '--xmlfile', kept, '--redefine']),
+    });
+  });
+}
+
+/** With what libvirt hides otherwise (passwords of displays): a redefinition without it would lose it. */
+async function readWholeXml(ctx: Context, machine: Machine, name: string): Promise<string> {
+  const { texts, stderr } = await ctx.virsh.read([
+    [...dumpCommand(machine.domain.uuid, name), '--security-info'],
+  ]);
+  const [xml] = texts;
+  if (!xml) throw virshFailure(`cannot read the snapshot '${name}' of '${machine.domain.name}'`, stderr);
+  return xml;
+}
