@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type EndingSignal, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
 
 /**
@@ -18,6 +19,7 @@ export interface Interrupts {
 /** `note` tells the user why nothing ends yet. */
 export function createInterrupts(note: (line: string) => void): Interrupts {
   const controller = new AbortController();
+  setMaxListeners(0, controller.signal); // every process under way listens
   let pending: KvmsnapError | null = null;
   let writing: string | null = null;
 

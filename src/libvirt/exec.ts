@@ -41,6 +41,7 @@ function toolEnvironment(): NodeJS.ProcessEnv {
 /** The real Exec. */
 export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec {
   const env = toolEnvironment();
+  const gate = createGate(READS_AT_ONCE);
 
   const start = (tool: Tool, args: readonly string[]) => {
     stop.throwIfAborted();
@@ -66,12 +67,13 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
 
   return {
     async read(tool, args) {
+      await gate.enter();
       const child = start(tool, args);
       const limit = AbortSignal.timeout(readLimitSeconds * 1000);
       const kill = () => child.kill('SIGKILL');
       stop.addEventListener('abort', kill);
       limit.addEventListener('abort', kill);
-      const result = await child;
+      const result = await child.finally(gate.leave);
       stop.removeEventListener('abort', kill);
       limit.removeEventListener('abort', kill);
       stop.throwIfAborted();
@@ -85,6 +87,26 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
         stop.addEventListener('abort', () => reject(stop.reason), { once: true });
       });
       return finish(tool, await Promise.race([child, stopped]));
+    },
+  };
+}
+
+/** More reads than this at once only make each other slower: a host may have hundreds of disks to look at. */
+const READS_AT_ONCE = 8;
+
+/** Lets so many in at a time, the others in their order. */
+function createGate(places: number): { enter: () => Promise<void>; leave: () => void } {
+  const waiting: (() => void)[] = [];
+  let free = places;
+  return {
+    async enter() {
+      if (free > 0) free--;
+      else await new Promise<void>((resolve) => waiting.push(resolve));
+    },
+    leave() {
+      const next = waiting.shift();
+      if (next) next();
+      else free++;
     },
   };
 }
