@@ -81,6 +81,8 @@ async function attempt(
     running || domain.pflash ? readDaemonVersion(ctx.virsh) : 0,
     freeBytes(disks[0]?.source ?? ''),
   ]);
+  if (holdsTag(images, name) && (await isListed(ctx, domain.uuid, name)))
+    throw existsAlready(domain.name, name);
   noteUnseen(ctx, images);
   const findings = judge(CREATE_RULES, {
     domain,
@@ -109,6 +111,14 @@ export function checkName(name: string): void {
   const problem = nameProblem(name);
   if (problem !== null)
     throw new KvmsnapError('usage', `'${name}' cannot be the name of a snapshot: ${problem}`);
+}
+
+const holdsTag = (images: Images, name: string): boolean =>
+  [...images.values()].some((image) => tagsNamed(image, name).length > 0);
+
+/** A tag of a snapshot that another script takes meanwhile is no orphan: libvirt lists it before the tag is there. */
+async function isListed(ctx: Context, uuid: string, name: string): Promise<boolean> {
+  return (await readByUuid(ctx.virsh, uuid)).snapshotNames.includes(name);
 }
 
 function existsAlready(machine: string, name: string): KvmsnapError {
