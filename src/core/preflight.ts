@@ -1,6 +1,6 @@
 import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
 import { type DiskImage, tagsNamed } from './image.ts';
-import { isJobName, jobNameFor } from './names.ts';
+import { isJobName, isMonitorName, jobNameFor } from './names.ts';
 import { quote, virshWord } from './quote.ts';
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 
@@ -191,6 +191,20 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         },
       ];
     },
+  },
+  {
+    id: 'monitor-name',
+    hazards: [6],
+    severity: 'error',
+    find: ({ domain, name, daemonVersion }) =>
+      isActive(domain.state) && daemonVersion < SAVES_BY_JOB && !isMonitorName(name)
+        ? [
+            {
+              what: `for a running machine this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot '${name}' that no disk holds`,
+              hint: `call it '${jobNameFor(name, 0)}'`,
+            },
+          ]
+        : [],
   },
   {
     id: 'uefi',
