@@ -146,8 +146,13 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'image-cannot-snapshot',
     hazards: [],
     severity: 'error',
-    find: (facts) =>
-      eachDisk(facts, (disk, image) => unsuitableImage(disk, image, isActive(facts.domain.state))),
+    find: (facts) => eachDisk(facts, (disk, image) => unsuitableImage(disk, image)),
+  },
+  {
+    id: 'encrypted-image',
+    hazards: [3],
+    severity: 'error',
+    find: (facts) => eachDisk(facts, (disk, image) => encryptedFinding(facts, disk, image)),
   },
   {
     id: 'network-disk',
@@ -522,7 +527,7 @@ function conversion(disk: Disk, found: string, believed: string): Pick<Finding, 
   };
 }
 
-function unsuitableImage(disk: Disk, image: DiskImage | undefined, active: boolean): Finding | null {
+function unsuitableImage(disk: Disk, image: DiskImage | undefined): Finding | null {
   if (image?.kind !== 'seen') return null;
   const [top] = image.chain;
   const what = `disk ${disk.target} (${disk.source}): the image`;
@@ -541,12 +546,35 @@ function unsuitableImage(disk: Disk, image: DiskImage | undefined, active: boole
       what: `${what} has refcount_bits=1, and a snapshot needs at least 2`,
       command: `qemu-img amend -o refcount_bits=16 ${quote(top.path)}`,
     };
-  if (top.encrypted && !active)
-    return {
-      what: `${what} is encrypted, and libvirt does not hand the key to qemu-img for a machine that is off`,
-      hint: 'start the machine first',
-    };
   return null;
+}
+
+/**
+ * With the machine off, libvirt does not hand qemu-img the key. While it runs, QEMU (7.2) dies of a failed assertion when
+ * it writes the memory into an encrypted image, which is the first disk's.
+ */
+function encryptedFinding(
+  { domain, images }: CreateFacts,
+  disk: Disk,
+  image: DiskImage | undefined,
+): Finding | null {
+  const isEncrypted = (seen: DiskImage | undefined) => seen?.kind === 'seen' && seen.chain[0].encrypted;
+  if (!isEncrypted(image)) return null;
+  const what = `disk ${disk.target} (${disk.source}): the image is encrypted, and`;
+  const [first] = participants(domain);
+  if (isActive(domain.state)) {
+    if (disk !== first) return null;
+    return {
+      what: `${what} QEMU crashes when it writes the memory into the first disk and that is encrypted: the guest would be lost`,
+      hint: 'with a small unencrypted qcow2 image as the first disk it works; or encrypt within the guest',
+    };
+  }
+  return {
+    what: `${what} libvirt does not hand the key to qemu-img for a machine that is off`,
+    ...(isEncrypted(images.get(first?.target ?? ''))
+      ? { hint: 'copy the image instead, or encrypt within the guest' }
+      : { hint: 'start the machine first', command: `virsh start ${virshWord(domain)}` }),
+  };
 }
 
 function tagFinding(
