@@ -255,15 +255,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [30],
     severity: 'error',
     find: ({ domain }) =>
-      domain.checkpoints.length === 0
-        ? []
-        : [
-            {
-              what: `the machine has ${domain.checkpoints.length} checkpoint(s) of incremental backup (${domain.checkpoints.slice(0, 3).join(', ')}), and libvirt allows no snapshot beside them`,
-              hint: 'end the backup chain, or delete the checkpoints',
-              command: `virsh checkpoint-delete ${virshWord(domain)} ${quote(domain.checkpoints[0] ?? '')} --children`,
-            },
-          ],
+      checkpointFinding(domain, 'a snapshot beside them is refused, or cannot be reverted to'),
   },
   {
     id: 'block-job',
@@ -388,6 +380,13 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
         { what: `'${snapshot.name}' is a snapshot of a running machine, but no disk holds its memory` },
       ];
     },
+  },
+  {
+    id: 'checkpoints',
+    hazards: [3, 30],
+    severity: 'error',
+    find: ({ domain }) =>
+      checkpointFinding(domain, 'QEMU reverts no image that has them: a running guest would be lost'),
   },
   {
     id: 'external-on-old-daemon',
@@ -604,6 +603,23 @@ function tagFinding(
     hint: 'with the machine off, this deletes the older one of them',
     command: `qemu-img snapshot -d ${quote(snapshot.name)} ${quote(source ?? '')}`,
   };
+}
+
+/** Their bitmaps in the images forbid a revert; libvirt deletes them only while the machine runs. */
+function checkpointFinding(domain: Domain, consequence: string): Finding[] {
+  const { checkpoints } = domain;
+  if (checkpoints.length === 0) return [];
+  const machine = virshWord(domain);
+  return [
+    {
+      what: `the machine has ${checkpoints.length} checkpoint(s) of incremental backup (${checkpoints.slice(0, 3).join(', ')}), and ${consequence}`,
+      hint: 'end the backup chain, and delete the checkpoints while the machine runs',
+      command: [
+        ...(isActive(domain.state) ? [] : [`virsh start ${machine}`]),
+        ...checkpoints.map((name) => `virsh checkpoint-delete ${machine} --checkpointname ${quote(name)}`),
+      ].join(' && '),
+    },
+  ];
 }
 
 const editCommand = (domain: Domain): string => `virsh edit ${virshWord(domain)}`;
