@@ -206,15 +206,25 @@ function lostCurrent(after: Machine, { current }: MachineReading): Finding[] {
 /** Less than this is ordinary growth of the guest's own data. */
 const NOTABLE_BYTES = 16 * 1024 * 1024;
 
-/** A save that ran out of space leaves its clusters in the image (hazard 7). */
+/** The memory is written behind the disk's own data, from the next L2 table on (QEMU, qcow2_vm_state_offset). */
+function vmStateStart(virtualBytes: number, clusterBytes: number): number {
+  const covered = (clusterBytes / 8) * clusterBytes;
+  return Math.ceil(virtualBytes / covered) * covered;
+}
+
+/**
+ * A save that ran out of space leaves its clusters in the image (hazard 7). Grown over them, the disk can be shrunk again
+ * without them.
+ */
 function wastedSpace(after: Machine, before: Images): Finding[] {
   return [...after.images].flatMap(([target, image]) => {
     const earlier = before.get(target);
     if (image.kind !== 'seen' || earlier?.kind !== 'seen') return [];
     const bytes = image.chain[0].allocatedBytes - earlier.chain[0].allocatedBytes;
     if (bytes < NOTABLE_BYTES) return [];
-    const { path, virtualBytes } = image.chain[0];
-    const more = `${Math.ceil(bytes / 1024 / 1024)}M`;
+    const { path, virtualBytes, allocatedBytes, clusterBytes } = image.chain[0];
+    const end = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
+    const more = `${Math.ceil((end - virtualBytes) / 1024 / 1024)}M`;
     const command = `qemu-img resize ${quote(path)} +${more} && qemu-img resize --shrink ${quote(path)} ${virtualBytes}`;
     const what = `disk ${target}: the image has grown by ${humanBytes(bytes)}, and the failed save does not give them back`;
     return [{ what, command, hint: `with the machine off: ${command}` }];
