@@ -106,7 +106,10 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
           image.why === 'unreadable' ? `is not readable as an image (${image.detail})` : 'is missing';
         return {
           what: `disk ${target}: ${image.path}${role} ${state}`,
-          hint: "restore the file, or correct the path in the machine's XML",
+          hint:
+            role === ''
+              ? "restore the file, or correct the path in the machine's XML"
+              : 'restore the file, or name the right one with qemu-img rebase -u -b, the machine being off',
         };
       }),
   },
@@ -268,8 +271,8 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       ]);
       return [...busy].map((target) => ({
         what: `disk ${target}: a block job (copy, commit or pull) is under way`,
-        hint: 'wait for it, or end it',
-        command: `virsh blockjob ${virshWord(domain)} ${target} --info`,
+        hint: 'wait for it (--info instead of --abort shows how far it is), or end it',
+        command: `virsh blockjob ${virshWord(domain)} ${target} --abort`,
       }));
     },
   },
@@ -508,10 +511,8 @@ function conversion(disk: Disk, found: string, believed: string): Pick<Finding, 
     return {
       hint: `internal snapshots need every writable disk in qcow2: eject the floppy ${disk.target}, or make it <readonly/>`,
     };
-  const edit =
-    believed === 'qcow2'
-      ? ''
-      : ", and name the new file with <driver name='qemu' type='qcow2'/> in the machine's XML";
+  const driver = believed === 'qcow2' ? '' : " with <driver name='qemu' type='qcow2'/>";
+  const edit = `, and name the new file${driver} in the machine's XML`;
   if (disk.source === null) return { hint: 'an internal snapshot needs a qcow2 image' };
   if (disk.storage === 'block') {
     return {
@@ -539,6 +540,7 @@ function unsuitableImage(disk: Disk, image: DiskImage | undefined): Finding | nu
   if (top.dataFile !== null)
     return {
       what: `${what} keeps its data in ${top.dataFile}, and QEMU takes no internal snapshot of such images`,
+      ...conversion(disk, top.format, top.format),
     };
   if (top.refcountBits === 1)
     return {
