@@ -227,6 +227,6 @@ function wastedSpace(after: Machine, before: Images): Finding[] {
     const more = `${Math.ceil((end - virtualBytes) / 1024 / 1024)}M`;
     const command = `qemu-img resize ${quote(path)} +${more} && qemu-img resize --shrink ${quote(path)} ${virtualBytes}`;
     const what = `disk ${target}: the image has grown by ${humanBytes(bytes)}, and the failed save does not give them back`;
-    return [{ what, command, hint: `with the machine off: ${command}` }];
+    return [{ what, command, hint: `with the machine off, and a little space freed elsewhere: ${command}` }];
   });
 }
