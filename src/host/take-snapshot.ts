@@ -12,7 +12,7 @@ import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.t
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { freeBytes } from '../qemu/qemu-img.ts';
 import { humanBytes } from '../render/format.ts';
-import { aftermath, carryOut, readAfter, refuseOn, withAftermath } from './act.ts';
+import { aftermath, carryOut, readAfter, refuseOn, type WriteEnd, withAftermath } from './act.ts';
 import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
 import { completeMachine, type Machine } from './machine.ts';
 
@@ -28,8 +28,8 @@ export type Taken =
   | { readonly machine: Machine; readonly snapshot: SnapshotReport }
   | { readonly planned: VirshCommand };
 
-/** An automatic name that another script took in the same second gets this many further tries. */
-const RETRIES = 5;
+/** Further tries for an automatic name that another script took: in each, one of them gets its own. */
+const RETRIES = 30;
 
 /**
  * Takes an internal snapshot: checks, acts, looks. Returns only when the snapshot is complete in libvirt and its tag is
@@ -146,9 +146,7 @@ async function createAndVerify(
     label: running ? `saving the memory of '${domain.name}'` : `taking a snapshot of '${domain.name}'`,
     growing: first?.source ?? null,
   });
-  const machine = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end), [name]);
-  const snapshot = machine.snapshots.find((candidate) => candidate.name === name);
-  const flaws = snapshot ? incompleteness(machine, snapshot) : ["libvirt's list does not have it"];
+  const { machine, snapshot, flaws } = await lookAfter(ctx, domain.uuid, name, end);
 
   if (end.kind !== 'refused' && snapshot && flaws.length === 0) return { machine, snapshot };
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
@@ -160,6 +158,24 @@ async function createAndVerify(
     ...lostCurrent(machine, before.reading),
     ...wastedSpace(machine, before.images),
   ]);
+}
+
+/** Further looks at a snapshot that virsh reported as created, and the pause before each. */
+const LOOKS = 3;
+const LOOK_MILLISECONDS = 200;
+
+/**
+ * The machine afterwards, and what its new snapshot lacks. While another script takes one, qemu-img may see an image's
+ * table of snapshots half written, so what looks incomplete is looked at again.
+ */
+async function lookAfter(ctx: Context, uuid: string, name: string, end: WriteEnd) {
+  for (let left = end.kind === 'done' ? LOOKS : 0; ; left--) {
+    const machine = await completeMachine(ctx, await readAfter(ctx, uuid, end), [name]);
+    const snapshot = machine.snapshots.find((candidate) => candidate.name === name);
+    const flaws = snapshot ? incompleteness(machine, snapshot) : ["libvirt's list does not have it"];
+    if (flaws.length === 0 || left === 0) return { machine, snapshot, flaws };
+    await ctx.clock.sleep(LOOK_MILLISECONDS);
+  }
 }
 
 const incomplete = (machine: string, name: string, flaws: readonly string[]): KvmsnapError =>
@@ -174,6 +190,7 @@ function incompleteness({ images }: Machine, snapshot: SnapshotReport): string[]
     const image = images.get(target);
     if (location !== 'internal') return [`disk ${target} is ${location}`];
     if (image?.kind === 'unseen') return [];
+    if (image?.kind === 'broken') return [`disk ${target} cannot be read (${image.detail})`];
     const count = tagsNamed(image, snapshot.name).length;
     return count === 1 ? [] : [`disk ${target} holds it ${count} times`];
   });
