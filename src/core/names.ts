@@ -23,6 +23,11 @@ export function isJobName(name: string): boolean {
   return JOB_ID.test(name);
 }
 
+/** True when an older libvirt can hand the name to `savevm` of QEMU's monitor: its escapes of these two come out wrong. */
+export function isMonitorName(name: string): boolean {
+  return !/["\\]/.test(name);
+}
+
 /** The nearest name that QEMU's snapshot job takes; falls back to `snapshot-N` where nothing of the name is left. */
 export function jobNameFor(name: string, nowSeconds: number): string {
   const kept = name

@@ -1,6 +1,6 @@
 import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
 import { type DiskImage, tagsNamed } from './image.ts';
-import { isJobName, jobNameFor } from './names.ts';
+import { isJobName, isMonitorName, jobNameFor } from './names.ts';
 import { quote, virshWord } from './quote.ts';
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 
@@ -106,7 +106,10 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
           image.why === 'unreadable' ? `is not readable as an image (${image.detail})` : 'is missing';
         return {
           what: `disk ${target}: ${image.path}${role} ${state}`,
-          hint: "restore the file, or correct the path in the machine's XML",
+          hint:
+            role === ''
+              ? "restore the file, or correct the path in the machine's XML"
+              : 'restore the file, or name the right one with qemu-img rebase -u -b, the machine being off',
         };
       }),
   },
@@ -146,8 +149,13 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'image-cannot-snapshot',
     hazards: [],
     severity: 'error',
-    find: (facts) =>
-      eachDisk(facts, (disk, image) => unsuitableImage(disk, image, isActive(facts.domain.state))),
+    find: (facts) => eachDisk(facts, (disk, image) => unsuitableImage(disk, image)),
+  },
+  {
+    id: 'encrypted-image',
+    hazards: [3],
+    severity: 'error',
+    find: (facts) => eachDisk(facts, (disk, image) => encryptedFinding(facts, disk, image)),
   },
   {
     id: 'network-disk',
@@ -193,6 +201,20 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     },
   },
   {
+    id: 'monitor-name',
+    hazards: [6],
+    severity: 'error',
+    find: ({ domain, name, daemonVersion }) =>
+      isActive(domain.state) && daemonVersion < SAVES_BY_JOB && !isMonitorName(name)
+        ? [
+            {
+              what: `for a running machine this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot '${name}' that no disk holds`,
+              hint: `call it '${jobNameFor(name, 0)}'`,
+            },
+          ]
+        : [],
+  },
+  {
     id: 'uefi',
     hazards: [15],
     severity: 'error',
@@ -236,15 +258,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [30],
     severity: 'error',
     find: ({ domain }) =>
-      domain.checkpoints.length === 0
-        ? []
-        : [
-            {
-              what: `the machine has ${domain.checkpoints.length} checkpoint(s) of incremental backup (${domain.checkpoints.slice(0, 3).join(', ')}), and libvirt allows no snapshot beside them`,
-              hint: 'end the backup chain, or delete the checkpoints',
-              command: `virsh checkpoint-delete ${virshWord(domain)} ${quote(domain.checkpoints[0] ?? '')} --children`,
-            },
-          ],
+      checkpointFinding(domain, 'a snapshot beside them is refused, or cannot be reverted to'),
   },
   {
     id: 'block-job',
@@ -257,8 +271,8 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       ]);
       return [...busy].map((target) => ({
         what: `disk ${target}: a block job (copy, commit or pull) is under way`,
-        hint: 'wait for it, or end it',
-        command: `virsh blockjob ${virshWord(domain)} ${target} --info`,
+        hint: 'wait for it (--info instead of --abort shows how far it is), or end it',
+        command: `virsh blockjob ${virshWord(domain)} ${target} --abort`,
       }));
     },
   },
@@ -369,6 +383,13 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
         { what: `'${snapshot.name}' is a snapshot of a running machine, but no disk holds its memory` },
       ];
     },
+  },
+  {
+    id: 'checkpoints',
+    hazards: [3, 30],
+    severity: 'error',
+    find: ({ domain }) =>
+      checkpointFinding(domain, 'QEMU reverts no image that has them: a running guest would be lost'),
   },
   {
     id: 'external-on-old-daemon',
@@ -490,10 +511,8 @@ function conversion(disk: Disk, found: string, believed: string): Pick<Finding, 
     return {
       hint: `internal snapshots need every writable disk in qcow2: eject the floppy ${disk.target}, or make it <readonly/>`,
     };
-  const edit =
-    believed === 'qcow2'
-      ? ''
-      : ", and name the new file with <driver name='qemu' type='qcow2'/> in the machine's XML";
+  const driver = believed === 'qcow2' ? '' : " with <driver name='qemu' type='qcow2'/>";
+  const edit = `, and name the new file${driver} in the machine's XML`;
   if (disk.source === null) return { hint: 'an internal snapshot needs a qcow2 image' };
   if (disk.storage === 'block') {
     return {
@@ -508,7 +527,7 @@ function conversion(disk: Disk, found: string, believed: string): Pick<Finding, 
   };
 }
 
-function unsuitableImage(disk: Disk, image: DiskImage | undefined, active: boolean): Finding | null {
+function unsuitableImage(disk: Disk, image: DiskImage | undefined): Finding | null {
   if (image?.kind !== 'seen') return null;
   const [top] = image.chain;
   const what = `disk ${disk.target} (${disk.source}): the image`;
@@ -521,18 +540,42 @@ function unsuitableImage(disk: Disk, image: DiskImage | undefined, active: boole
   if (top.dataFile !== null)
     return {
       what: `${what} keeps its data in ${top.dataFile}, and QEMU takes no internal snapshot of such images`,
+      ...conversion(disk, top.format, top.format),
     };
   if (top.refcountBits === 1)
     return {
       what: `${what} has refcount_bits=1, and a snapshot needs at least 2`,
       command: `qemu-img amend -o refcount_bits=16 ${quote(top.path)}`,
     };
-  if (top.encrypted && !active)
-    return {
-      what: `${what} is encrypted, and libvirt does not hand the key to qemu-img for a machine that is off`,
-      hint: 'start the machine first',
-    };
   return null;
+}
+
+/**
+ * With the machine off, libvirt does not hand qemu-img the key. While it runs, QEMU (7.2) dies of a failed assertion when
+ * it writes the memory into an encrypted image, which is the first disk's.
+ */
+function encryptedFinding(
+  { domain, images }: CreateFacts,
+  disk: Disk,
+  image: DiskImage | undefined,
+): Finding | null {
+  const isEncrypted = (seen: DiskImage | undefined) => seen?.kind === 'seen' && seen.chain[0].encrypted;
+  if (!isEncrypted(image)) return null;
+  const what = `disk ${disk.target} (${disk.source}): the image is encrypted, and`;
+  const [first] = participants(domain);
+  if (isActive(domain.state)) {
+    if (disk !== first) return null;
+    return {
+      what: `${what} QEMU crashes when it writes the memory into the first disk and that is encrypted: the guest would be lost`,
+      hint: 'with a small unencrypted qcow2 image as the first disk it works; or encrypt within the guest',
+    };
+  }
+  return {
+    what: `${what} libvirt does not hand the key to qemu-img for a machine that is off`,
+    ...(isEncrypted(images.get(first?.target ?? ''))
+      ? { hint: 'copy the image instead, or encrypt within the guest' }
+      : { hint: 'start the machine first', command: `virsh start ${virshWord(domain)}` }),
+  };
 }
 
 function tagFinding(
@@ -562,6 +605,23 @@ function tagFinding(
     hint: 'with the machine off, this deletes the older one of them',
     command: `qemu-img snapshot -d ${quote(snapshot.name)} ${quote(source ?? '')}`,
   };
+}
+
+/** Their bitmaps in the images forbid a revert; libvirt deletes them only while the machine runs. */
+function checkpointFinding(domain: Domain, consequence: string): Finding[] {
+  const { checkpoints } = domain;
+  if (checkpoints.length === 0) return [];
+  const machine = virshWord(domain);
+  return [
+    {
+      what: `the machine has ${checkpoints.length} checkpoint(s) of incremental backup (${checkpoints.slice(0, 3).join(', ')}), and ${consequence}`,
+      hint: 'end the backup chain, and delete the checkpoints while the machine runs',
+      command: [
+        ...(isActive(domain.state) ? [] : [`virsh start ${machine}`]),
+        ...checkpoints.map((name) => `virsh checkpoint-delete ${machine} --checkpointname ${quote(name)}`),
+      ].join(' && '),
+    },
+  ];
 }
 
 const editCommand = (domain: Domain): string => `virsh edit ${virshWord(domain)}`;

@@ -12,7 +12,7 @@ import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.t
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { freeBytes } from '../qemu/qemu-img.ts';
 import { humanBytes } from '../render/format.ts';
-import { aftermath, carryOut, readAfter, refuseOn, withAftermath } from './act.ts';
+import { aftermath, carryOut, readAfter, refuseOn, type WriteEnd, withAftermath } from './act.ts';
 import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
 import { completeMachine, type Machine } from './machine.ts';
 
@@ -28,8 +28,8 @@ export type Taken =
   | { readonly machine: Machine; readonly snapshot: SnapshotReport }
   | { readonly planned: VirshCommand };
 
-/** An automatic name that another script took in the same second gets this many further tries. */
-const RETRIES = 5;
+/** Further tries for an automatic name that another script took: in each, one of them gets its own. */
+const RETRIES = 30;
 
 /**
  * Takes an internal snapshot: checks, acts, looks. Returns only when the snapshot is complete in libvirt and its tag is
@@ -81,6 +81,8 @@ async function attempt(
     running || domain.pflash ? readDaemonVersion(ctx.virsh) : 0,
     spaceForMemory(disks[0]),
   ]);
+  if (holdsTag(images, name) && (await isListed(ctx, domain.uuid, name)))
+    throw existsAlready(domain.name, name);
   noteUnseen(ctx, images);
   const findings = judge(CREATE_RULES, {
     domain,
@@ -116,6 +118,14 @@ export function checkName(name: string): void {
     throw new KvmsnapError('usage', `'${name}' cannot be the name of a snapshot: ${problem}`);
 }
 
+const holdsTag = (images: Images, name: string): boolean =>
+  [...images.values()].some((image) => tagsNamed(image, name).length > 0);
+
+/** A tag of a snapshot that another script takes meanwhile is no orphan: libvirt lists it before the tag is there. */
+async function isListed(ctx: Context, uuid: string, name: string): Promise<boolean> {
+  return (await readByUuid(ctx.virsh, uuid)).snapshotNames.includes(name);
+}
+
 function existsAlready(machine: string, name: string): KvmsnapError {
   return new KvmsnapError('exists', `the machine '${machine}' already has a snapshot '${name}'`, {
     hint: 'choose another name, or delete that one first with kvmsnap delete',
@@ -141,9 +151,7 @@ async function createAndVerify(
     label: running ? `saving the memory of '${domain.name}'` : `taking a snapshot of '${domain.name}'`,
     growing: first?.source ?? null,
   });
-  const machine = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end), [name]);
-  const snapshot = machine.snapshots.find((candidate) => candidate.name === name);
-  const flaws = snapshot ? incompleteness(machine, snapshot) : ["libvirt's list does not have it"];
+  const { machine, snapshot, flaws } = await lookAfter(ctx, domain.uuid, name, end);
 
   if (end.kind !== 'refused' && snapshot && flaws.length === 0) return { machine, snapshot };
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
@@ -155,6 +163,24 @@ async function createAndVerify(
     ...lostCurrent(machine, before.reading),
     ...wastedSpace(machine, before.images),
   ]);
+}
+
+/** Further looks at a snapshot that virsh reported as created, and the pause before each. */
+const LOOKS = 3;
+const LOOK_MILLISECONDS = 200;
+
+/**
+ * The machine afterwards, and what its new snapshot lacks. While another script takes one, qemu-img may see an image's
+ * table of snapshots half written, so what looks incomplete is looked at again.
+ */
+async function lookAfter(ctx: Context, uuid: string, name: string, end: WriteEnd) {
+  for (let left = end.kind === 'done' ? LOOKS : 0; ; left--) {
+    const machine = await completeMachine(ctx, await readAfter(ctx, uuid, end), [name]);
+    const snapshot = machine.snapshots.find((candidate) => candidate.name === name);
+    const flaws = snapshot ? incompleteness(machine, snapshot) : ["libvirt's list does not have it"];
+    if (flaws.length === 0 || left === 0) return { machine, snapshot, flaws };
+    await ctx.clock.sleep(LOOK_MILLISECONDS);
+  }
 }
 
 const incomplete = (machine: string, name: string, flaws: readonly string[]): KvmsnapError =>
@@ -169,6 +195,7 @@ function incompleteness({ images }: Machine, snapshot: SnapshotReport): string[]
     const image = images.get(target);
     if (location !== 'internal') return [`disk ${target} is ${location}`];
     if (image?.kind === 'unseen') return [];
+    if (image?.kind === 'broken') return [`disk ${target} cannot be read (${image.detail})`];
     const count = tagsNamed(image, snapshot.name).length;
     return count === 1 ? [] : [`disk ${target} holds it ${count} times`];
   });
@@ -201,17 +228,27 @@ function lostCurrent(after: Machine, { current }: MachineReading): Finding[] {
 /** Less than this is ordinary growth of the guest's own data. */
 const NOTABLE_BYTES = 16 * 1024 * 1024;
 
-/** A save that ran out of space leaves its clusters in the image (hazard 7). */
+/** The memory is written behind the disk's own data, from the next L2 table on (QEMU, qcow2_vm_state_offset). */
+function vmStateStart(virtualBytes: number, clusterBytes: number): number {
+  const covered = (clusterBytes / 8) * clusterBytes;
+  return Math.ceil(virtualBytes / covered) * covered;
+}
+
+/**
+ * A save that ran out of space leaves its clusters in the image (hazard 7). Grown over them, the disk can be shrunk again
+ * without them.
+ */
 function wastedSpace(after: Machine, before: Images): Finding[] {
   return [...after.images].flatMap(([target, image]) => {
     const earlier = before.get(target);
     if (image.kind !== 'seen' || earlier?.kind !== 'seen') return [];
     const bytes = image.chain[0].allocatedBytes - earlier.chain[0].allocatedBytes;
     if (bytes < NOTABLE_BYTES) return [];
-    const { path, virtualBytes } = image.chain[0];
-    const more = `${Math.ceil(bytes / 1024 / 1024)}M`;
+    const { path, virtualBytes, allocatedBytes, clusterBytes } = image.chain[0];
+    const end = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
+    const more = `${Math.ceil((end - virtualBytes) / 1024 / 1024)}M`;
     const command = `qemu-img resize ${quote(path)} +${more} && qemu-img resize --shrink ${quote(path)} ${virtualBytes}`;
     const what = `disk ${target}: the image has grown by ${humanBytes(bytes)}, and the failed save does not give them back`;
-    return [{ what, command, hint: `with the machine off: ${command}` }];
+    return [{ what, command, hint: `with the machine off, and a little space freed elsewhere: ${command}` }];
   });
 }

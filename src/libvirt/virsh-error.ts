@@ -40,7 +40,7 @@ const KINDS: readonly { pattern: RegExp; code: 'busy' | 'unreachable'; hint: str
 
 /** virsh's own words without its prefix and blank lines. */
 export function virshMessage(stderr: string): string {
-  const lines = stderr.split('\n').filter((line) => line.trim() !== '');
+  const lines = stderr.split(/\r?\n/).filter((line) => line.trim() !== '');
   return lines.map((line) => line.replace(/^error: /, '')).join('; ') || 'virsh failed without a word';
 }
 

@@ -43,6 +43,12 @@ const ImageInfo = z.object({
  * behind. Never throws for what is wrong with the image: that is the answer.
  */
 export async function inspectImage(run: RunQemuImg, path: string): Promise<DiskImage> {
+  const first = await look(run, path);
+  // perhaps it was being written to: another script's snapshot
+  return first.kind === 'broken' && first.why === 'unreadable' ? look(run, path) : first;
+}
+
+async function look(run: RunQemuImg, path: string): Promise<DiskImage> {
   const { stdout, stderr, exitCode } = await run(infoArgs(path, '--backing-chain'));
   if (exitCode !== 0) return explainFailure(run, path, stderr);
   const [active, ...backing] = z.parse(z.array(ImageInfo), JSON.parse(stdout)).map(toImage);
