@@ -1,7 +1,7 @@
 import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
 import { type DiskImage, type Tag, tagsNamed } from './image.ts';
 import { isJobName, jobNameFor } from './names.ts';
-import { quote, virshWord } from './quote.ts';
+import { kvmsnapLine, quote, virshWord } from './quote.ts';
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 
 /**
@@ -585,7 +585,7 @@ function tagFinding(
     return {
       what: `disk ${target}: ${source} does not hold the snapshot '${snapshot.name}'; a revert would change the other disks only, or lose the running guest`,
       hint: 'restore the image from a backup, or drop this snapshot',
-      command: `kvmsnap delete ${quote(domain.name)} ${quote(snapshot.name)}`,
+      command: kvmsnapLine('delete', [domain.name, snapshot.name]),
     };
   }
   const ids = found.map((tag) => tag.id).join(', ');
