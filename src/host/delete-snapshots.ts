@@ -116,7 +116,8 @@ export async function deleteSnapshot(
         growing: null,
       });
       const after = await completeMachine(ctx, await readAfter(ctx, machine.domain.uuid, end));
-      const left = victims.filter(({ name }) => after.snapshotNames.includes(name));
+      const present = new Set(after.snapshots.map(({ name }) => name));
+      const left = victims.filter(({ name }) => present.has(name));
       if (left.length > 0) throw stillThere(machine, left, end);
       const orphaned = request.metadataOnly ? [] : victims.flatMap((victim) => orphanedIn(after, victim));
       if (orphaned.length > 0) throw leftInImages(orphaned);
