@@ -71,9 +71,10 @@ function askYesNo(question: string): Promise<boolean> {
   const reader = createInterface({ input: process.stdin, output: process.stderr });
   return new Promise((resolve, reject) => {
     reader.on('SIGINT', () => {
-      reader.close();
-      process.stderr.write('\n');
+      // before close, which would have it count as a no
       reject(new KvmsnapError('interrupted', 'ended by Ctrl-C; nothing was changed'));
+      process.stderr.write('\n');
+      reader.close();
     });
     reader.on('close', () => resolve(false));
     reader.question(`${question} [y/N] `, (answer) => {

@@ -38,6 +38,7 @@ export function domain(changes: Partial<Domain> = {}): Domain {
     sharedFilesystems: [],
     state: 'shutoff',
     stateReason: '',
+    busy: false,
     managedSave: false,
     checkpoints: [],
     ...changes,

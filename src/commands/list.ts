@@ -66,7 +66,7 @@ async function listAll(ctx: Context): Promise<void> {
     .map((machine): Overview => {
       const reports = reportSnapshots(machine.snapshots, {
         current: machine.current,
-        saving: isSaving(machine),
+        held: isSaving(machine),
         images: null,
       });
       return { ...machine, reports };

@@ -52,6 +52,8 @@ export interface Domain extends DomainDefinition {
   readonly state: DomainState;
   /** libvirt's reason, such as `booted`, `saving`, `from snapshot`. */
   readonly stateReason: string;
+  /** A job of libvirt (a snapshot, save, migration, backup, ...) holds the running machine at this moment. */
+  readonly busy: boolean;
   readonly managedSave: boolean;
   /** Names of libvirt checkpoints (incremental backup); they and snapshots exclude each other. */
   readonly checkpoints: readonly string[];

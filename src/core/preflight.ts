@@ -1,7 +1,7 @@
 import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
-import { type DiskImage, tagsNamed } from './image.ts';
+import { type DiskImage, type Tag, tagsNamed } from './image.ts';
 import { isJobName, isMonitorName, jobNameFor } from './names.ts';
-import { quote, virshWord } from './quote.ts';
+import { kvmsnapLine, quote, virshWord } from './quote.ts';
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 
 /**
@@ -187,6 +187,20 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       }),
   },
   {
+    id: 'name-is-an-id',
+    hazards: [31],
+    severity: 'error',
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) => {
+        const other = tagWithId(image, facts.name);
+        if (!other) return null;
+        return {
+          what: `disk ${target}: in ${source} the snapshot '${other.name}' has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back instead of '${facts.name}'`,
+          hint: `choose a name with a letter in it, such as 'snapshot-${facts.name}'`,
+        };
+      }),
+  },
+  {
     id: 'job-name',
     hazards: [6],
     severity: 'error',
@@ -364,6 +378,24 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
       internalDisks(snapshot).flatMap(
         ({ target, source }) => tagFinding(domain, snapshot, target, source, images.get(target)) ?? [],
       ),
+  },
+  {
+    id: 'name-is-an-id',
+    hazards: [31],
+    severity: 'error',
+    find: ({ snapshot, images }) =>
+      internalDisks(snapshot).flatMap(({ target, source }) => {
+        const other = tagWithId(images.get(target), snapshot.name);
+        if (!other) return [];
+        const path = source ?? '';
+        return [
+          {
+            what: `disk ${target}: in ${source} the snapshot '${other.name}' has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back`,
+            hint: `delete '${other.name}' if you can do without it; or copy what '${snapshot.name}' holds into a new image`,
+            command: `qemu-img convert -U -l ${quote(`snapshot.name=${snapshot.name}`)} -O qcow2 ${quote(path)} ${quote(`${path}.${snapshot.name}`)}`,
+          },
+        ];
+      }),
   },
   {
     id: 'missing-memory',
@@ -596,7 +628,7 @@ function tagFinding(
     return {
       what: `disk ${target}: ${source} does not hold the snapshot '${snapshot.name}'; a revert would change the other disks only, or lose the running guest`,
       hint: 'restore the image from a backup, or drop this snapshot',
-      command: `kvmsnap delete ${quote(domain.name)} ${quote(snapshot.name)}`,
+      command: kvmsnapLine('delete', [domain.name, snapshot.name]),
     };
   }
   const ids = found.map((tag) => tag.id).join(', ');
@@ -623,6 +655,12 @@ function checkpointFinding(domain: Domain, consequence: string): Finding[] {
     },
   ];
 }
+
+/** A snapshot that QEMU would take instead of the one of that name: it goes to an id before a name. */
+const tagWithId = (image: DiskImage | undefined, name: string): Tag | undefined =>
+  image?.kind === 'seen'
+    ? image.chain[0].tags.find((tag) => tag.id === name && tag.name !== name)
+    : undefined;
 
 const editCommand = (domain: Domain): string => `virsh edit ${virshWord(domain)}`;
 

@@ -10,6 +10,12 @@ export function commandLine(file: string, args: readonly string[]): string {
   return [file, ...args].map(quote).join(' ');
 }
 
+/** A kvmsnap command line for a hint; `--` stands where a name would be taken for an option. */
+export function kvmsnapLine(command: string, names: readonly string[], ...options: string[]): string {
+  const separator = names.some((name) => name.startsWith('-')) ? ['--'] : [];
+  return commandLine('kvmsnap', [command, ...options, ...separator, ...names]);
+}
+
 /** How a hint names a machine to virsh: a name that virsh would take for an option, an id or a UUID is replaced (hazard 1). */
 export function virshWord(domain: { readonly name: string; readonly uuid: string }): string {
   return /^[A-Za-z_]/.test(domain.name) && domain.name.length !== 36 ? quote(domain.name) : domain.uuid;

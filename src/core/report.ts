@@ -15,8 +15,8 @@ export interface SnapshotReport extends Snapshot {
 
 export interface ReportFacts {
   readonly current: string | null;
-  /** libvirt holds the machine to write its memory. */
-  readonly saving: boolean;
+  /** libvirt holds the machine, it may be to write its memory. */
+  readonly held: boolean;
   /** By disk target; null where no image was looked at. */
   readonly images: ReadonlyMap<string, DiskImage> | null;
 }
@@ -31,7 +31,12 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
     children: children.get(snapshot.name) ?? [],
     isCurrent: snapshot.name === facts.current,
     vmStateBytes: vmStateBytes(snapshot, facts.images),
-    underWay: facts.saving && snapshot === newest && !holdsAnyTag(snapshot, facts.images),
+    // libvirt makes it the current one when it is complete
+    underWay:
+      facts.held &&
+      snapshot === newest &&
+      snapshot.name !== facts.current &&
+      !holdsAnyTag(snapshot, facts.images),
   }));
 }
 

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { quote } from '../core/quote.ts';
+import { kvmsnapLine, quote } from '../core/quote.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import { internalDisks } from '../core/snapshot.ts';
 import { descendants } from '../core/tree.ts';
@@ -40,7 +40,7 @@ export function deleteCommand(
   ];
 }
 
-/** Throws when deleting this would be a guess: it is still being written, or an image holds two of its name. */
+/** Throws when deleting this would be half done: it is still being written, or an image cannot let go of it. */
 export function checkDeletable(
   machine: Machine,
   victims: readonly SnapshotReport[],
@@ -57,8 +57,27 @@ export function checkDeletable(
       );
     }
     if (metadataOnly) continue;
-    for (const disk of internalDisks(victim)) checkUnambiguous(machine, victim, disk);
+    for (const disk of internalDisks(victim)) {
+      checkReachable(machine, victim, disk.target);
+      checkUnambiguous(machine, victim, disk);
+    }
   }
+}
+
+/** virsh deletes the metadata all the same, exit 0, and the data stays in an image that cannot be opened. */
+function checkReachable({ domain, images }: Machine, { name }: SnapshotReport, target: string): void {
+  const image = images.get(target);
+  if (image?.kind !== 'broken') return;
+  const state = image.why === 'unreadable' ? `is not readable (${image.detail})` : 'is missing';
+  const command = kvmsnapLine('delete', [domain.name, name], '--metadata');
+  throw new KvmsnapError(
+    'check',
+    `disk ${target}: ${image.path} ${state}, so '${name}' cannot be deleted in it`,
+    {
+      hint: `restore the file; or, if it will not come back, have libvirt alone forget the snapshot: ${command}`,
+      command,
+    },
+  );
 }
 
 function checkUnambiguous(
@@ -97,7 +116,8 @@ export async function deleteSnapshot(
         growing: null,
       });
       const after = await completeMachine(ctx, await readAfter(ctx, machine.domain.uuid, end));
-      const left = victims.filter(({ name }) => after.snapshotNames.includes(name));
+      const present = new Set(after.snapshots.map(({ name }) => name));
+      const left = victims.filter(({ name }) => present.has(name));
       if (left.length > 0) throw stillThere(machine, left, end);
       const orphaned = request.metadataOnly ? [] : victims.flatMap((victim) => orphanedIn(after, victim));
       if (orphaned.length > 0) throw leftInImages(orphaned);

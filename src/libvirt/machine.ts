@@ -73,8 +73,9 @@ function couldBeIdOrUuid(word: string): boolean {
   return /^[\s+-]*\d+$/.test(word) || word.length === 36;
 }
 
-/** Place of the `uri` command among the commands below. */
+/** Places of the `uri` and `domcontrol` commands among the commands below. */
 const URI = 2;
+const CONTROL = 6;
 
 /** The order matters: `toReading` takes the answers apart by it, and the exit code is the last one's. */
 function machineCommands(target: string): VirshCommand[] {
@@ -86,6 +87,7 @@ function machineCommands(target: string): VirshCommand[] {
     ['snapshot-list', ...domain, '--name'],
     ['checkpoint-list', ...domain, '--name'],
     ['domstate', ...domain, '--reason'],
+    ['domcontrol', ...domain],
     ['list', '--all', '--with-managed-save', '--uuid'],
     LIST_MACHINES,
   ];
@@ -97,7 +99,7 @@ function machinesOf(answers: Answers): MachineName[] {
 }
 
 function toReading({ texts }: Answers): MachineReading | null {
-  const [xml, current, uri, snapshots, checkpoints, state, saved] = texts;
+  const [xml, current, uri, snapshots, checkpoints, state, control, saved] = texts;
   if (!xml || !state?.trim()) return null;
   const definition = parseDomain(xml);
   return {
@@ -105,6 +107,7 @@ function toReading({ texts }: Answers): MachineReading | null {
     domain: {
       ...definition,
       ...parseState(state),
+      busy: isBusy(control ?? ''),
       managedSave: splitLines(saved ?? '').includes(definition.uuid),
       checkpoints: splitLines(checkpoints ?? ''),
     },
@@ -113,12 +116,17 @@ function toReading({ texts }: Answers): MachineReading | null {
   };
 }
 
+/** Words of `virsh domcontrol`: `ok`, `background job (1.2s)`, `occupied (0.1s)`; nothing for a machine that is off. */
+const isBusy = (control: string): boolean => /^(background job|occupied)/.test(control);
+
 /**
  * An empty list and a failed one look alike in a batch. Every command that may fail in peace is known (no current
- * snapshot; a driver without checkpoints); one failure more, and the reading is not whole.
+ * snapshot; a driver without checkpoints; no job to ask about while the machine is off); one failure more, and the
+ * reading is not whole.
  */
-function checkComplete(reading: MachineReading, { stderr }: Answers): MachineReading {
-  const expected = (reading.current === null ? 1 : 0) + (/virDomainListAllCheckpoints/.test(stderr) ? 1 : 0);
+function checkComplete(reading: MachineReading, { texts, stderr }: Answers): MachineReading {
+  const peaceful = [reading.current === null, /virDomainListAllCheckpoints/.test(stderr), !texts[CONTROL]];
+  const expected = peaceful.filter(Boolean).length;
   if (countErrors(stderr) > expected)
     throw virshFailure(`cannot read all of the machine '${reading.domain.name}'`, stderr);
   return reading;
