@@ -33,9 +33,9 @@ export function periodKey(period: Period, seconds: number, zone: Zone): string {
       // 1970-01-01 was a Thursday: shifted by three days, whole weeks of Mondays count up.
       return String(Math.floor((day + 3) / 7));
     case 'monthly':
-      return isoDay(day).slice(0, 7);
+      return isoMonth(day);
     case 'yearly':
-      return isoDay(day).slice(0, 4);
+      return isoYear(day);
   }
 }
 
@@ -51,49 +51,51 @@ export function periodName(period: Period, seconds: number, zone: Zone): string 
     case 'weekly':
       return isoWeek(day);
     case 'monthly':
-      return isoDay(day).slice(0, 7);
+      return isoMonth(day);
     case 'yearly':
-      return isoDay(day).slice(0, 4);
+      return isoYear(day);
   }
 }
 
 /** Days since the epoch -> `2026-11-23` (proleptic Gregorian, four digits or more). */
 function isoDay(day: number): string {
-  return new Date(day * DAY * 1000).toISOString().slice(0, 10);
+  return new Date(day * DAY * 1000).toISOString().slice(0, -'T00:00:00.000Z'.length);
 }
+
+const isoMonth = (day: number) => isoDay(day).slice(0, -'-23'.length);
+const isoYear = (day: number) => isoDay(day).slice(0, -'-11-23'.length);
 
 function isoWeek(day: number): string {
   const thursday = day - ((((day + 3) % 7) + 7) % 7) + 3;
-  const year = isoDay(thursday).slice(0, 4);
-  const firstDay = Date.UTC(Number(year), 0, 1) / 1000 / DAY;
-  return `${year}-W${String(Math.floor((thursday - firstDay) / 7) + 1).padStart(2, '0')}`;
+  const firstDay = new Date(thursday * DAY * 1000).setUTCMonth(0, 1) / 1000 / DAY;
+  return `${isoYear(thursday)}-W${String(Math.floor((thursday - firstDay) / 7) + 1).padStart(2, '0')}`;
 }
+
+/** The earliest that a Date holds, with room for the offset of a zone. */
+const BEGINNING = -8.64e12 + 2 * DAY;
 
 /**
  * The moment a span before. Months first, where a day that the month does not have becomes its last; then days, both by
- * the wall clock; then exact hours. A wall-clock time that a change to daylight saving skips moves to after it.
+ * the wall clock; then exact hours. A wall-clock time that a change to daylight saving skips moves to after it, by what
+ * it skips; of one that the change back repeats it is the first. A span beyond all calendars goes back for ever.
  */
 export function before(seconds: number, span: Span, zone: Zone): number {
-  const local = new Date((seconds + zone(seconds)) * 1000);
-  const lastDay = new Date(
-    Date.UTC(local.getUTCFullYear(), local.getUTCMonth() - span.months + 1, 0),
-  ).getUTCDate();
-  const wall =
-    Date.UTC(
-      local.getUTCFullYear(),
-      local.getUTCMonth() - span.months,
-      Math.min(local.getUTCDate(), lastDay) - span.days,
-      local.getUTCHours(),
-      local.getUTCMinutes(),
-      local.getUTCSeconds(),
-    ) / 1000;
-  return toEpoch(wall, zone) - span.hours * HOUR;
+  const exact = span.hours * HOUR;
+  if (span.months === 0 && span.days === 0) return seconds - exact;
+  const wall = new Date((seconds + zone(seconds)) * 1000);
+  const dayOfMonth = wall.getUTCDate();
+  wall.setUTCMonth(wall.getUTCMonth() - span.months + 1, 0);
+  wall.setUTCDate(Math.min(dayOfMonth, wall.getUTCDate()) - span.days);
+  const local = wall.getTime() / 1000;
+  return local >= BEGINNING ? toEpoch(local, zone) - exact : Number.NEGATIVE_INFINITY;
 }
 
-/** A wall-clock time -> seconds since the epoch. The offset is asked twice, since it depends on the answer. */
-function toEpoch(wall: number, zone: Zone): number {
-  const guess = wall - zone(wall);
-  return wall - zone(guess);
+/** A wall-clock time -> seconds since the epoch, by the offsets before and after a change of the clock near it. */
+function toEpoch(local: number, zone: Zone): number {
+  const offsets = [zone(local - DAY), zone(local + DAY)];
+  const east = Math.max(...offsets);
+  const first = local - east;
+  return zone(first) === east ? first : local - Math.min(...offsets);
 }
 
 const UNITS: Readonly<Record<string, Span>> = {
