@@ -22,7 +22,7 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
   let writing: string | null = null;
 
   const end = (error: KvmsnapError) => {
-    pending ??= error;
+    pending = error;
     controller.abort(error);
   };
   const carriesOn = () => (writing === null ? '' : `; stopped waiting, but libvirtd carries on: ${writing}`);

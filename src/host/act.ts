@@ -1,9 +1,10 @@
 import type { Context } from '../context.ts';
-import { type Domain, isSaving } from '../core/domain.ts';
+import type { Domain } from '../core/domain.ts';
 import type { Finding, RuledFinding } from '../core/preflight.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import { isIdle } from '../libvirt/runtime.ts';
 import { lostConnection, virshMessage } from '../libvirt/virsh-error.ts';
 import { occupiedBytes } from '../qemu/qemu-img.ts';
 import { humanBytes, humanSpan } from '../render/format.ts';
@@ -105,13 +106,14 @@ export async function readAfter(ctx: Context, uuid: string, end: WriteEnd): Prom
   return settle(ctx, uuid);
 }
 
-/** Waits until libvirt no longer writes the machine's memory, and returns the machine as it is then. */
+/** Waits until no job of libvirt holds the machine, and returns it as it is then. */
 async function settle(ctx: Context, uuid: string): Promise<MachineReading> {
   let absentSince: number | null = null;
   for (;;) {
     try {
-      const reading = await readByUuid(ctx.virsh, uuid);
-      if (!isSaving(reading.domain)) return reading;
+      // asked twice, because the next job may be ours, which had to queue behind another
+      if ((await isIdle(ctx.virsh, uuid)) && (await isIdle(ctx.virsh, uuid)))
+        return await readByUuid(ctx.virsh, uuid);
       absentSince = null;
     } catch (error) {
       if (!(error instanceof KvmsnapError) || error.code !== 'unreachable') throw error;
