@@ -81,7 +81,7 @@ function startProgress(ctx: Context, label: string, growing: string | null): { s
     if (!running) return;
     const elapsed = humanSpan(Math.round((ctx.clock.now() - started) / 1000));
     const written = now === null || base === null ? '' : `, ${humanBytes(Math.max(0, now - base))} written`;
-    ctx.terminal.progress(`${label}: ${elapsed}${written}`);
+    ctx.terminal.progress(`${elapsed}${written}: ${label}`); // a narrow terminal cuts the end
   };
   const timer = setInterval(tick, TICK_MILLISECONDS);
   return {
@@ -125,11 +125,11 @@ async function settle(ctx: Context, uuid: string): Promise<MachineReading> {
 }
 
 /** What is odd about the machine after a failed write, each with its cure: a guest left paused (hazard 9). */
-export function aftermath(domain: Domain, stateBefore: string): Finding[] {
+export function aftermath({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
   if (domain.state === stateBefore) return [];
   const what = `the machine was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
-  if (domain.state === 'paused') return [{ what, command: `virsh resume ${domain.uuid}` }];
-  return domain.state === 'shutoff' ? [{ what, command: `virsh start ${domain.uuid}` }] : [{ what }];
+  if (domain.state === 'paused') return [{ what, command: virsh.line(['resume', domain.uuid]) }];
+  return domain.state === 'shutoff' ? [{ what, command: virsh.line(['start', domain.uuid]) }] : [{ what }];
 }
 
 /** The failure, with all that it left behind and how to mend each. */
@@ -150,18 +150,11 @@ export function withAftermath(failure: KvmsnapError, left: readonly Finding[]): 
 /** Asks on a terminal; in a script consent is the name on the command line, unless `mustConsent`. */
 export async function confirm(ctx: Context, question: string, mustConsent = false): Promise<void> {
   if (ctx.settings.yes || ctx.settings.dryRun) return;
-  const answer = await Promise.race([ctx.terminal.ask(question), rejectOn(ctx.interrupts.stop)]);
+  const answer = await ctx.terminal.ask(question, ctx.interrupts.stop);
   if (answer === false) throw new KvmsnapError('declined', 'declined; nothing was changed');
   if (answer === null && mustConsent) {
     throw new KvmsnapError('declined', 'nobody to ask in a script; nothing was changed', {
       hint: 'say --yes if you mean it',
     });
   }
-}
-
-/** Rejects with the signal's reason when it aborts; never resolves. */
-function rejectOn(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
 }
