@@ -10,6 +10,8 @@ export interface Interrupts {
   readonly stop: AbortSignal;
   /** The failure to end with, once the write under way has been seen through; null while nothing was asked. */
   readonly pending: KvmsnapError | null;
+  /** The failure to end with when this was thrown: one of a write that was seen through after a signal is told with it. */
+  explain(error: unknown): unknown;
   raise(signal: EndingSignal): void;
   expire(seconds: number): void;
   /** Runs a write and the look afterwards. `what` says what libvirtd carries on with, should we stop waiting. */
@@ -24,17 +26,26 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
   let writing: string | null = null;
 
   const end = (error: KvmsnapError) => {
-    pending ??= error;
+    pending = error;
     controller.abort(error);
   };
   const carriesOn = () => (writing === null ? '' : `; stopped waiting, but libvirtd carries on: ${writing}`);
   const hint = () =>
-    writing === null ? undefined : 'kvmsnap list shows how it ended; the machine stays paused until then';
+    writing === null ? undefined : 'kvmsnap list shows how it ended; until then the machine may be paused';
 
   return {
     stop: controller.signal,
     get pending() {
       return pending;
+    },
+    explain(error) {
+      if (!pending || !(error instanceof KvmsnapError) || error.code === pending.code) return error;
+      const { hint, command } = error;
+      return new KvmsnapError(pending.code, `${pending.message}; ${error.message}`, {
+        hint,
+        command,
+        cause: error,
+      });
     },
     raise(signal) {
       const code = SIGNAL_FAILURES[signal];

@@ -22,7 +22,11 @@ async function start(settings: Settings, action: (ctx: Context) => Promise<void>
   for (const signal of Object.keys(SIGNAL_FAILURES) as EndingSignal[]) {
     process.on(signal, () => ctx.interrupts.raise(signal));
   }
-  await action(ctx);
+  try {
+    await action(ctx);
+  } catch (error) {
+    throw ctx.interrupts.explain(error);
+  }
   if (ctx.interrupts.pending) throw ctx.interrupts.pending;
 }
 

@@ -11,8 +11,8 @@ export interface Terminal {
   print(text: string): void;
   /** One line of talk, to stderr. */
   note(line: string): void;
-  /** Asks a yes-or-no question. In a script there is nobody to ask: null. */
-  ask(question: string): Promise<boolean | null>;
+  /** Asks a yes-or-no question. In a script there is nobody to ask: null. Throws the reason of `stop` when that comes. */
+  ask(question: string, stop: AbortSignal): Promise<boolean | null>;
   /** Redraws one line of progress on a terminal's stderr; in a pipe nothing. An empty text clears it. */
   progress(text: string): void;
 }
@@ -51,32 +51,49 @@ export function systemTerminal(choice: ColourChoice): Terminal {
       clear();
       stderr.write(`${visibleLines(line)}\n`);
     },
-    async ask(question) {
+    async ask(question, stop) {
       if (!stdin.isTTY || !stderr.isTTY) return null;
       clear();
-      return askYesNo(visibleLines(question));
+      return askYesNo(visibleLines(question), stop);
     },
     progress(text) {
       if (!err.isTerminal) return;
       clear();
       if (text === '') return;
-      stderr.write(visible(text).slice(0, err.columns - 1));
+      stderr.write(cutTo(err.columns - 1, visible(text)));
       drawn = true;
     },
   };
 }
 
-/** Reads one line; the terminal's own Ctrl-C and Ctrl-D count as no. */
-function askYesNo(question: string): Promise<boolean> {
-  const reader = createInterface({ input: process.stdin, output: process.stderr });
+/** The text as far as it fits. Whatever may be a wide character counts as one: short is well, wrapped is not. */
+function cutTo(columns: number, text: string): string {
+  let kept = '';
+  let used = 0;
+  for (const char of text) {
+    used += char < '\u1100' ? 1 : 2;
+    if (used > columns) break;
+    kept += char;
+  }
+  return kept;
+}
+
+/** Reads one line; the terminal's own Ctrl-D counts as no, and its Ctrl-C ends the run. */
+function askYesNo(question: string, stop: AbortSignal): Promise<boolean> {
+  stop.throwIfAborted();
+  const reader = createInterface({ input: process.stdin, output: process.stderr, signal: stop });
   return new Promise((resolve, reject) => {
     reader.on('SIGINT', () => {
+      process.stderr.write('\n');
       // before close, which would have it count as a no
       reject(new KvmsnapError('interrupted', 'ended by Ctrl-C; nothing was changed'));
-      process.stderr.write('\n');
       reader.close();
     });
-    reader.on('close', () => resolve(false));
+    reader.on('close', () => {
+      if (!stop.aborted) return resolve(false);
+      process.stderr.write('\n');
+      reject(stop.reason);
+    });
     reader.question(`${question} [y/N] `, (answer) => {
       resolve(/^(y|yes)$/i.test(answer.trim()));
       reader.close();

@@ -107,22 +107,28 @@ async function deleteEach(
   names: readonly string[],
   request: DeleteRequest,
 ): Promise<Outcome[]> {
+  const { interrupts } = ctx;
   const outcomes: Outcome[] = [];
-  const gone = new Set<string>();
   let machine = first;
-  for (const name of names) {
-    if (gone.has(name)) continue;
+  let left = names;
+  for (
+    let name = left[0];
+    name !== undefined && !(interrupts.pending && outcomes.length > 0);
+    name = left[0]
+  ) {
+    left = left.slice(1);
     try {
       const deleted = await deleteSnapshot(ctx, machine, findSnapshot(machine, name), request);
       machine = deleted.machine;
-      for (const victim of deleted.gone) gone.add(victim.name);
       outcomes.push({ name, gone: deleted.gone });
+      left = left.filter((other) => !deleted.gone.some((victim) => victim.name === other));
     } catch (error) {
-      if (!(error instanceof KvmsnapError) || error === ctx.interrupts.pending) throw error;
-      outcomes.push({ name, failure: error });
+      const ended = error === interrupts.pending;
+      if (!(error instanceof KvmsnapError) || (ended && outcomes.length === 0)) throw error;
+      if (!ended) outcomes.push({ name, failure: error });
     }
-    if (ctx.interrupts.pending) break;
   }
+  if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
   return outcomes;
 }
 

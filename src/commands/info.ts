@@ -60,7 +60,13 @@ const LINK_COLUMNS: readonly Column<Link>[] = [
     value: (link) => linkFlags(link).join(', ') || null,
     tone: ({ image, problem }) => (image?.corrupt || problem ? 'bad' : 'plain'),
   },
-  { key: 'path', title: 'FILE', kind: 'text', value: ({ disk, image }) => image?.path ?? disk.source },
+  {
+    key: 'path',
+    title: 'FILE',
+    kind: 'text',
+    whole: true,
+    value: ({ disk, image }) => image?.path ?? disk.source,
+  },
 ];
 
 interface Inside {
@@ -214,7 +220,7 @@ const PART_COLUMNS: readonly Column<Part>[] = [
     value: (part) => presence(part),
     tone: ({ copies, location }) => (location === 'internal' && copies !== 1 ? 'bad' : 'good'),
   },
-  { key: 'source', title: 'FILE', kind: 'text', value: ({ source }) => source },
+  { key: 'source', title: 'FILE', kind: 'text', whole: true, value: ({ source }) => source },
 ];
 
 function presence({ copies, location }: Part): string {

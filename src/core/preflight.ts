@@ -520,23 +520,21 @@ function formatFinding(domain: Domain, disk: Disk, image: DiskImage | undefined)
     const found = image.chain[0].format;
     if (found === 'qcow2' && believed === 'qcow2') return null;
     const what = `disk ${disk.target} (${place}): the file is ${found}, the machine's XML ${inXml}`;
-    if (found === 'qcow2') {
-      return {
-        what,
-        hint: `set <driver name='qemu' type='qcow2'/> for ${disk.target}, with the machine off`,
-        command: editCommand(domain),
-      };
-    }
-    return { what, ...conversion(disk, found, believed) };
+    return { what, ...(found === 'qcow2' ? correction(domain, disk) : conversion(disk, found, believed)) };
   }
   if (image?.kind !== 'unseen') return null;
   const format = image.format ?? believed;
-  if (format === 'qcow2') return null;
-  return {
-    what: `disk ${disk.target} (${place}): it is ${format}, by the ${image.source}`,
-    ...conversion(disk, format, believed),
-  };
+  if (format === 'qcow2' && believed === 'qcow2') return null;
+  const other = format === believed ? '' : `, and the machine's XML ${inXml}`;
+  const what = `disk ${disk.target} (${place}): it is ${format}, by the ${image.source}${other}`;
+  return { what, ...(format === 'qcow2' ? correction(domain, disk) : conversion(disk, format, believed)) };
 }
+
+/** For a qcow2 file that the machine's XML calls something else. */
+const correction = (domain: Domain, { target }: Disk): Pick<Finding, 'hint' | 'command'> => ({
+  hint: `set <driver name='qemu' type='qcow2'/> for ${target}, with the machine off`,
+  command: editCommand(domain),
+});
 
 function conversion(disk: Disk, found: string, believed: string): Pick<Finding, 'hint' | 'command'> {
   if (disk.device === 'floppy')

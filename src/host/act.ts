@@ -1,9 +1,10 @@
 import type { Context } from '../context.ts';
-import { type Domain, isSaving } from '../core/domain.ts';
+import type { Domain } from '../core/domain.ts';
 import type { Finding, RuledFinding } from '../core/preflight.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import { isIdle } from '../libvirt/runtime.ts';
 import { lostConnection, virshMessage } from '../libvirt/virsh-error.ts';
 import { occupiedBytes } from '../qemu/qemu-img.ts';
 import { humanBytes, humanSpan } from '../render/format.ts';
@@ -80,7 +81,7 @@ function startProgress(ctx: Context, label: string, growing: string | null): { s
     if (!running) return;
     const elapsed = humanSpan(Math.round((ctx.clock.now() - started) / 1000));
     const written = now === null || base === null ? '' : `, ${humanBytes(Math.max(0, now - base))} written`;
-    ctx.terminal.progress(`${label}: ${elapsed}${written}`);
+    ctx.terminal.progress(`${elapsed}${written}: ${label}`); // a narrow terminal cuts the end
   };
   const timer = setInterval(tick, TICK_MILLISECONDS);
   return {
@@ -105,13 +106,14 @@ export async function readAfter(ctx: Context, uuid: string, end: WriteEnd): Prom
   return settle(ctx, uuid);
 }
 
-/** Waits until libvirt no longer writes the machine's memory, and returns the machine as it is then. */
+/** Waits until no job of libvirt holds the machine, and returns it as it is then. */
 async function settle(ctx: Context, uuid: string): Promise<MachineReading> {
   let absentSince: number | null = null;
   for (;;) {
     try {
-      const reading = await readByUuid(ctx.virsh, uuid);
-      if (!isSaving(reading.domain)) return reading;
+      // asked twice, because the next job may be ours, which had to queue behind another
+      if ((await isIdle(ctx.virsh, uuid)) && (await isIdle(ctx.virsh, uuid)))
+        return await readByUuid(ctx.virsh, uuid);
       absentSince = null;
     } catch (error) {
       if (!(error instanceof KvmsnapError) || error.code !== 'unreachable') throw error;
@@ -123,11 +125,11 @@ async function settle(ctx: Context, uuid: string): Promise<MachineReading> {
 }
 
 /** What is odd about the machine after a failed write, each with its cure: a guest left paused (hazard 9). */
-export function aftermath(domain: Domain, stateBefore: string): Finding[] {
+export function aftermath({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
   if (domain.state === stateBefore) return [];
   const what = `the machine was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
-  if (domain.state === 'paused') return [{ what, command: `virsh resume ${domain.uuid}` }];
-  return domain.state === 'shutoff' ? [{ what, command: `virsh start ${domain.uuid}` }] : [{ what }];
+  if (domain.state === 'paused') return [{ what, command: virsh.line(['resume', domain.uuid]) }];
+  return domain.state === 'shutoff' ? [{ what, command: virsh.line(['start', domain.uuid]) }] : [{ what }];
 }
 
 /** The failure, with all that it left behind and how to mend each. */
@@ -148,18 +150,11 @@ export function withAftermath(failure: KvmsnapError, left: readonly Finding[]): 
 /** Asks on a terminal; in a script consent is the name on the command line, unless `mustConsent`. */
 export async function confirm(ctx: Context, question: string, mustConsent = false): Promise<void> {
   if (ctx.settings.yes || ctx.settings.dryRun) return;
-  const answer = await Promise.race([ctx.terminal.ask(question), rejectOn(ctx.interrupts.stop)]);
+  const answer = await ctx.terminal.ask(question, ctx.interrupts.stop);
   if (answer === false) throw new KvmsnapError('declined', 'declined; nothing was changed');
   if (answer === null && mustConsent) {
     throw new KvmsnapError('declined', 'nobody to ask in a script; nothing was changed', {
       hint: 'say --yes if you mean it',
     });
   }
-}
-
-/** Rejects with the signal's reason when it aborts; never resolves. */
-function rejectOn(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
 }

@@ -81,7 +81,10 @@ export function isRemote(uri: string): boolean {
   return Boolean(host) || (transport !== undefined && transport !== 'unix');
 }
 
-/** Says, in one line, which disks could not be looked at and what is unchecked for it. */
+/** What each run was told already: a revert with a backup looks at the same disks twice. */
+const told = new WeakMap<Context, Set<string>>();
+
+/** Says, in one line and once, which disks could not be looked at and what is unchecked for it. */
 export function noteUnseen(ctx: Context, images: Images): void {
   const unseen = [...images].flatMap(([target, image]) =>
     image.kind === 'unseen' ? [{ target, why: image.why }] : [],
@@ -93,7 +96,8 @@ export function noteUnseen(ctx: Context, images: Images): void {
     remote: 'it is on another host',
     network: 'it has no path on this host',
   };
-  ctx.terminal.note(
-    `note: could not look at disk ${unseen.map(({ target }) => target).join(', ')} (${reasons[first.why]}): format by libvirt's word, and whether each disk really holds its snapshot is unchecked (hazards 2-4)`,
-  );
+  const line = `note: could not look at disk ${unseen.map(({ target }) => target).join(', ')} (${reasons[first.why]}): format by libvirt's word, and whether each disk really holds its snapshot is unchecked (hazards 2-4)`;
+  const lines = told.get(ctx) ?? new Set();
+  if (!lines.has(line)) ctx.terminal.note(line);
+  told.set(ctx, lines.add(line));
 }

@@ -141,7 +141,12 @@ async function takeBackup(
     description: 'kept by kvmsnap before a revert',
     force: false,
   });
-  if (ctx.interrupts.pending) throw ctx.interrupts.pending;
+  const { pending } = ctx.interrupts;
+  if (pending)
+    throw new KvmsnapError(
+      pending.code,
+      `${pending.message}: the backup '${given}' is complete, and nothing was reverted`,
+    );
   return taken;
 }
 
@@ -167,7 +172,7 @@ async function revertAndVerify(
       ? new KvmsnapError('refused', `virsh reported '${domain.name}' as reverted, but ${wrong.join('; ')}`)
       : virshFailure(`the revert of '${domain.name}' to '${snapshot.name}' failed`, written.stderr);
   throw withAftermath(failure, [
-    ...aftermath(machine.domain, domain.state),
+    ...aftermath(ctx, machine.domain, domain.state),
     ...(written.kind === 'unknown' ? [UNKNOWN_END] : []),
   ]);
 }

@@ -157,12 +157,16 @@ async function createAndVerify(
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
   if (end.kind === 'refused' && snapshot && failure.code === 'refused')
     throw existsAlready(domain.name, name);
-  throw withAftermath(end.kind === 'done' ? incomplete(domain.name, name, flaws) : failure, [
-    ...orphans(machine, name),
-    ...aftermath(machine.domain, domain.state),
-    ...lostCurrent(machine, before.reading),
-    ...wastedSpace(machine, before.images),
-  ]);
+  const inImages = [...orphans(machine, name), ...wastedSpace(machine, before.images, name)];
+  const inLibvirt = [
+    ...lostCurrent(ctx, machine, before.reading),
+    ...aftermath(ctx, machine.domain, domain.state),
+  ];
+  throw withAftermath(
+    end.kind === 'done' ? incomplete(domain.name, name, flaws) : failure,
+    // in the order to mend it: what needs the machine off comes before its start, and after its resume
+    isActive(machine.domain.state) ? [...inLibvirt, ...inImages] : [...inImages, ...inLibvirt],
+  );
 }
 
 /** Further looks at a snapshot that virsh reported as created, and the pause before each. */
@@ -219,9 +223,9 @@ function orphans(after: Machine, name: string): Finding[] {
 }
 
 /** libvirt loses the current snapshot when it cannot write its metadata (hazard 22). */
-function lostCurrent(after: Machine, { current }: MachineReading): Finding[] {
+function lostCurrent({ virsh }: Context, after: Machine, { current }: MachineReading): Finding[] {
   if (current === null || after.current !== null || !after.snapshotNames.includes(current)) return [];
-  const command = `virsh snapshot-current ${after.domain.uuid} ${quote(current)}`;
+  const command = virsh.line(['snapshot-current', '--domain', after.domain.uuid, '--snapshotname', current]);
   return [{ what: `libvirt forgot that '${current}' is the current snapshot`, command }];
 }
 
@@ -235,13 +239,13 @@ function vmStateStart(virtualBytes: number, clusterBytes: number): number {
 }
 
 /**
- * A save that ran out of space leaves its clusters in the image (hazard 7). Grown over them, the disk can be shrunk again
- * without them.
+ * A save that ran out of space leaves its clusters in the image (hazard 7); those of an orphaned tag go with it. Grown
+ * over them, the disk can be shrunk again without them.
  */
-function wastedSpace(after: Machine, before: Images): Finding[] {
+function wastedSpace(after: Machine, before: Images, name: string): Finding[] {
   return [...after.images].flatMap(([target, image]) => {
     const earlier = before.get(target);
-    if (image.kind !== 'seen' || earlier?.kind !== 'seen') return [];
+    if (image.kind !== 'seen' || earlier?.kind !== 'seen' || tagsNamed(image, name).length > 0) return [];
     const bytes = image.chain[0].allocatedBytes - earlier.chain[0].allocatedBytes;
     if (bytes < NOTABLE_BYTES) return [];
     const { path, virtualBytes, allocatedBytes, clusterBytes } = image.chain[0];

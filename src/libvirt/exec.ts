@@ -1,3 +1,4 @@
+import { accessSync, constants } from 'node:fs';
 import { execa } from 'execa';
 import { commandLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
@@ -38,16 +39,29 @@ function toolEnvironment(): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(kept), LC_ALL: 'C.UTF-8', LANGUAGE: '' };
 }
 
+/** Ours, unless it is gone or closed to us: then nothing could be started in it. */
+function workingDirectory(): string {
+  try {
+    const directory = process.cwd();
+    accessSync(directory, constants.X_OK);
+    return directory;
+  } catch {
+    return '/';
+  }
+}
+
 /** The real Exec. */
 export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec {
   const env = toolEnvironment();
   const gate = createGate(READS_AT_ONCE);
+  const cwd = workingDirectory();
 
   const start = (tool: Tool, args: readonly string[]) => {
     stop.throwIfAborted();
     onRun(commandLine(tool, args));
     // A process group of its own: Ctrl-C in the terminal must not reach virsh in the middle of a write.
     return execa(tool, args, {
+      cwd,
       env,
       extendEnv: false,
       stdin: 'ignore',

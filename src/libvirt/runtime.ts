@@ -1,6 +1,6 @@
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
-import { virshFailure } from './virsh-error.ts';
+import { connectionFailure, virshFailure } from './virsh-error.ts';
 
 /** What only a running machine can tell. */
 export interface Runtime {
@@ -38,6 +38,16 @@ export async function readRuntime(virsh: Virsh, uuid: string, targets: readonly 
 /** `--raw` prints `type=...` lines where there is a job, and nothing where there is none (7.0 to 12.8). */
 function blockJobCommand(uuid: string, target: string): VirshCommand {
   return ['blockjob', '--domain', uuid, '--path', target, '--info', '--raw'];
+}
+
+/**
+ * Waits, as long as libvirtd does (30 s), for the job that holds the machine, running or off; false when it goes on.
+ * No state tells this: `paused (saving)` comes some time after the job has begun, and outlives a libvirtd that died.
+ */
+export async function isIdle(virsh: Virsh, uuid: string): Promise<boolean> {
+  const { stderr, lastSucceeded } = await virsh.read([['domjobinfo', '--domain', uuid], ['uri']]);
+  if (!lastSucceeded) throw connectionFailure(stderr);
+  return virshFailure('', stderr).code !== 'busy';
 }
 
 /**

@@ -25,18 +25,20 @@ export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): P
   const widths = columns.map((column, i) =>
     cells.reduce((widest, line) => Math.max(widest, displayWidth(line[i] ?? '')), displayWidth(column.title)),
   );
-  if (canvas.isTerminal) fitColumns(columns, cells, widths, canvas.columns);
+  const heads = columns.map((column) => column.title);
+  const shown = canvas.isTerminal ? fitColumns(columns, [heads, ...cells], widths, canvas.columns) : columns;
+  widths.length = shown.length;
 
   const lines = [
-    columns.map((column) => ({ text: column.title, tone: 'strong' as Tone })),
+    shown.map((_, i) => ({ text: heads[i] ?? '', tone: 'strong' as Tone })),
     ...(canvas.isTerminal
       ? [widths.map((width) => ({ text: '─'.repeat(width), tone: 'faint' as Tone }))]
       : []),
     ...rows.map((row, i) =>
-      columns.map((column, j) => ({ text: cells[i]?.[j] ?? '', tone: column.tone?.(row) ?? 'plain' })),
+      shown.map((column, j) => ({ text: cells[i]?.[j] ?? '', tone: column.tone?.(row) ?? 'plain' })),
     ),
   ];
-  const aligns = columns.map(({ kind }) => (kind === 'bytes' || kind === 'count' ? 'right' : 'left'));
+  const aligns = shown.map(({ kind }) => (kind === 'bytes' || kind === 'count' ? 'right' : 'left'));
   const drawn = await (canvas.isTerminal ? drawOnTerminal : drawInPipe)(lines, {
     aligns,
     widths,
@@ -101,22 +103,47 @@ function cellText<Row>(column: Column<Row>, row: Row, canvas: Canvas): string {
   return String(value);
 }
 
-/** Cuts the flexible columns, widest first, until the line fits; the rest of a cut cell is marked by an ellipsis. */
+/**
+ * Cuts the flexible columns, widest first, until the line fits; the rest of a cut cell is marked by an ellipsis. When
+ * that is not enough, the last columns are left out, and the last one that stays is cut. Returns those that stay.
+ */
 function fitColumns<Row>(
   columns: readonly Column<Row>[],
-  cells: string[][],
+  lines: string[][],
   widths: number[],
   limit: number,
-): void {
-  const total = () => widths.reduce((sum, width) => sum + width, 0) + GAP.length * (widths.length - 1);
+): readonly Column<Row>[] {
+  const total = (count = widths.length) =>
+    widths.slice(0, count).reduce((sum, width) => sum + width, 0) + GAP.length * (count - 1);
+  const cutColumn = (i: number, width: number) => {
+    widths[i] = width;
+    for (const line of lines) line[i] = cut(line[i] ?? '', width);
+  };
   const flexible = columns.flatMap((column, i) => (column.flexible ? [i] : []));
   for (const i of flexible.sort((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))) {
     const over = total() - limit;
     const width = widths[i] ?? 0;
     if (over <= 0 || width <= NARROWEST) continue;
-    widths[i] = Math.max(NARROWEST, width - over);
-    for (const line of cells) line[i] = cut(line[i] ?? '', widths[i] ?? width);
+    cutColumn(i, Math.max(NARROWEST, width - over));
   }
+  if (columns.some(({ whole }) => whole)) return columns;
+  let count = columns.length;
+  while (
+    count > 2 &&
+    total(count) > limit &&
+    !canLose(columns[count - 1], widths[count - 1], total(count) - limit)
+  )
+    count--;
+  if (total(count) > limit)
+    cutColumn(count - 1, Math.max(1, (widths[count - 1] ?? 0) - (total(count) - limit)));
+  return columns.slice(0, count);
+}
+
+const SHORTEST = 4;
+
+/** Whether something readable stays of the column when so much is cut; half a number is none. */
+function canLose<Row>(column: Column<Row> | undefined, width = 0, over = 0): boolean {
+  return (column?.kind === 'text' || column?.kind === 'time') && width - over >= SHORTEST;
 }
 
 function cut(text: string, width: number): string {

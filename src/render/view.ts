@@ -30,6 +30,8 @@ export interface Column<Row> {
   readonly value: (row: Row) => Value;
   /** May be cut where the terminal is too narrow. */
   readonly flexible?: boolean;
+  /** Never cut, for cut it is worth nothing (a path): rather a line that wraps. */
+  readonly whole?: boolean;
   readonly tone?: (row: Row) => Tone;
 }
 

@@ -1,0 +1,220 @@
+// Where kvmsnap runs: cron's environment, odd languages, closed streams, lost directories, terminals of every width.
+import { mkdtempSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
+import stringWidth from 'string-width';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { type CliOptions, kvmsnap, kvmsnapPath, spawnKvmsnap } from './lab/cli.ts';
+import { tags } from './lab/disk.ts';
+import { scratch, type ToolResult, tool, tryTool, virsh } from './lab/lab.ts';
+import { cleanUp, continueQemu, defineMachine, type Machine } from './lab/machine.ts';
+import { fullMachine, holdSave, isComplete } from './lab/saving.ts';
+import { onTerminal } from './lab/terminal.ts';
+
+const MACHINE = '测试-虚拟机';
+const SNAPSHOTS = ['升级前', 'two words', 's3'];
+const DESCRIPTION = 'a long story of what was done and why, told in one breath, '.repeat(4).trim();
+
+const newMachine = (): Machine => {
+  const machine = defineMachine({ name: MACHINE });
+  for (const name of SNAPSHOTS)
+    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', name, '--description', DESCRIPTION);
+  return machine;
+};
+
+afterAll(cleanUp);
+
+describe('the environment', () => {
+  const minimal = { PATH: '/usr/bin:/bin' };
+  const VARIANTS: readonly (readonly [what: string, options: CliOptions])[] = [
+    ['env -i PATH=/usr/bin:/bin', { replaceEnv: true, env: minimal }],
+    ['no HOME', { env: { HOME: undefined } }],
+    ['a HOME that is not there', { env: { HOME: '/nonexistent' } }],
+    ['no TERM', { env: { TERM: undefined } }],
+    ['TERM=dumb', { env: { TERM: 'dumb' } }],
+    ['LC_ALL=C', { env: { LC_ALL: 'C', LANG: 'C' } }],
+    ['LC_ALL=zh_CN.UTF-8', { env: { LC_ALL: 'zh_CN.UTF-8' } }],
+    ['LANG and LANGUAGE zh_CN', { env: { LANG: 'zh_CN.UTF-8', LANGUAGE: 'zh_CN:zh' } }],
+    ['VIRSH_DEBUG=0', { env: { VIRSH_DEBUG: '0' } }],
+    ['VIRSH_LOG_FILE', { env: { VIRSH_LOG_FILE: '/dev/stderr', VIRSH_DEBUG: '0' } }],
+    ['LIBVIRT_DEBUG=1', { env: { LIBVIRT_DEBUG: '1' } }],
+    ['LIBVIRT_LOG_OUTPUTS', { env: { LIBVIRT_LOG_OUTPUTS: '1:stderr', LIBVIRT_LOG_FILTERS: '1:*' } }],
+    ['LIBVIRT_DEFAULT_URI', { env: { LIBVIRT_DEFAULT_URI: 'qemu:///system' } }],
+    ['stdin with data', { stdin: 'y\ny\n' }],
+  ];
+  const COMMANDS = [['list'], ['list', MACHINE], ['list', MACHINE, '--json'], ['info', MACHINE, 'two words']];
+  let expected: string[] = [];
+
+  beforeAll(async () => {
+    newMachine();
+    expected = await Promise.all(COMMANDS.map(async (args) => (await kvmsnap(args)).stdout));
+    for (const text of expected) expect(text).toMatch(/测试|升级前/);
+  });
+  afterAll(cleanUp);
+
+  test.each(VARIANTS)('%s changes nothing that is read', async (_, options) => {
+    for (const [i, args] of COMMANDS.entries()) {
+      expect(await kvmsnap(args, options)).toMatchObject({ code: 0, stdout: expected[i], stderr: '' });
+    }
+  });
+
+  test.each(VARIANTS)('%s changes nothing that is done', async (_, options) => {
+    const create = await kvmsnap(['create-as', MACHINE, '再来', '-d', '说明', '--json'], options);
+    expect(create).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(create.stdout).snapshot).toMatchObject({ name: '再来', description: '说明' });
+    const revert = await kvmsnap(['revert', MACHINE, 's3'], options);
+    expect(revert).toMatchObject({ code: 0, stderr: 'note: it will then be shutoff\n' });
+    const remove = await kvmsnap(['delete', MACHINE, '再来', '-q'], options);
+    expect(remove).toEqual({ code: 0, signal: null, stdout: '再来\n', stderr: '' });
+  });
+
+  test.each([
+    ['UTC', '+00:00', 0],
+    ['Asia/Shanghai', '+08:00', 8],
+    ['America/St_Johns', '-03:30', -3.5],
+  ])('TZ=%s: local times with their offset', async (zone, offset, hours) => {
+    const inZone = (env: CliOptions['env']) => kvmsnap(['list', MACHINE, '--json'], { env: { ...env } });
+    const created = async (env: CliOptions['env']) =>
+      JSON.parse((await inZone(env)).stdout).domains[0].snapshots[0].createdAt as string;
+    const there = await created({ TZ: zone });
+    expect(there.endsWith(offset)).toBe(true);
+    expect(Date.parse(there)).toBe(Date.parse(await created({ TZ: 'UTC' })));
+    const wall = new Date(Date.parse(there) + hours * 3_600_000).toISOString().slice(0, 19);
+    expect((await kvmsnap(['list', MACHINE], { env: { TZ: zone } })).stdout).toContain(`${wall}${offset}`);
+  });
+});
+
+describe('streams', () => {
+  const machine = () => defineMachine({ name: 'web' });
+  afterEach(cleanUp);
+
+  /** Runs a script in which `$k` is kvmsnap. */
+  function shell(script: string, k = `'${process.execPath}' '${kvmsnapPath}'`): ToolResult {
+    const setUp = `set -o pipefail; cd '${scratch}'; k() { ${k} "$@"; };`;
+    return tryTool('env', ['-i', `PATH=${process.env['PATH']}`, 'bash', '-c', `${setUp} ${script}`]);
+  }
+
+  test.each([
+    ['stdin closed', 'k create-as web s1 -q <&-', 's1\n'],
+    ['stdout closed', 'k create-as web s1 -q >&-', ''],
+    ['stderr closed', 'k create-as web s1 -q -v 2>&-', 's1\n'],
+    ['all closed', 'k create-as web s1 -q -v <&- >&- 2>&-', ''],
+    ['stdout a file', 'k create-as web s1 -q >out; cat out', 's1\n'],
+    ['stdout full', 'k create-as web s1 -q >/dev/full', ''],
+    ['a reader that takes nothing', 'k create-as web s1 | head -0', ''],
+    ['a reader that is gone', 'k create-as web s1 | true', ''],
+    ['no reader at all', 'k create-as web s1 -v > >(exec true) 2>&1', ''],
+  ])('%s: a create is complete, exit 0, and no stack trace', async (what, script, stdout) => {
+    const { disks } = machine();
+    const result = shell(script);
+    expect(result.stderr).not.toMatch(/EPIPE|\bat /);
+    expect({ ...result, stderr: '' }).toEqual({
+      code: what === 'stdout full' ? result.code : 0,
+      stdout,
+      stderr: '',
+    });
+    expect(tags(disks[0]?.path ?? '')).toMatchObject([{ name: 's1' }]);
+  });
+
+  test('a reader that goes in the middle of a save: it is seen through', async () => {
+    const full = await fullMachine('full');
+    const run = await holdSave(full, () => spawnKvmsnap(['create-as', 'full', 's1', '-v']));
+    run.closeStdout();
+    await sleep(100);
+    continueQemu(full);
+    expect(await run.done).toMatchObject({ code: 0, signal: null });
+    expect(isComplete(full, 's1')).toBe(true);
+  });
+
+  test('a large answer reaches a slow pipe and a file whole', () => {
+    const { uuid } = machine();
+    const names = Array.from({ length: 60 }, (_, i) => `n${i}`);
+    const create = (name: string) => `snapshot-create-as --domain ${uuid} --name ${name} --no-metadata;`;
+    virsh(names.map(create).join(' '));
+    const whole = shell('k info web --json >out; wc -c <out').stdout.trim();
+    expect(Number(whole)).toBeGreaterThan(5_000);
+    expect(shell('k info web --json | { sleep 0.5; wc -c; }').stdout.trim()).toBe(whole);
+  });
+
+  test.each([
+    ['that is gone', 'mkdir d; cd d; rmdir ../d; k list -q', 'web\n'],
+    ['that is gone, for a create', 'mkdir d; cd d; rmdir ../d; k create-as web s1 -q', 's1\n'],
+  ])('a working directory %s is no matter', (_, script, stdout) => {
+    machine();
+    expect(shell(script)).toMatchObject({ code: 0, stdout });
+  });
+
+  test('a working directory that the user may not enter is no matter', async () => {
+    machine();
+    const cwd = mkdtempSync(join(scratch, 'closed-'));
+    expect(statSync(cwd).mode & 0o777).toBe(0o700);
+    const gid = Number(tool('getent', ['group', 'libvirt']).split(':')[2]);
+    const args = ['-c', 'qemu:///system', 'list', '-q'];
+    expect(await kvmsnap(args, { cwd, uid: 65534, gid })).toMatchObject({
+      code: 0,
+      stdout: 'web\n',
+      stderr: '',
+    });
+  });
+
+  test('a user without a passwd entry gets an answer, and no stack trace', async () => {
+    const { code, stderr } = await kvmsnap(['list', '-c', 'qemu:///system'], { uid: 54_321, gid: 54_321 });
+    expect({ code, stderr }).toMatchObject({
+      code: 8,
+      stderr: expect.stringMatching(/^error: cannot reach libvirt/),
+    });
+    expect(await kvmsnap(['--version'], { uid: 54_321, gid: 54_321 })).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
+describe('colour', () => {
+  beforeAll(newMachine);
+  afterAll(cleanUp);
+
+  test.each([
+    { where: 'terminal', coloured: true },
+    { where: 'terminal', env: { NO_COLOR: '1' }, coloured: false },
+    { where: 'terminal', env: { TERM: 'dumb' }, coloured: false },
+    { where: 'terminal', env: { FORCE_COLOR: '0' }, coloured: false },
+    { where: 'terminal', env: { NO_COLOR: '1' }, args: ['--color', 'always'], coloured: true },
+    { where: 'terminal', env: { FORCE_COLOR: '1' }, args: ['--color', 'never'], coloured: false },
+    { where: 'terminal', env: { FORCE_COLOR: '1', NO_COLOR: '1' }, coloured: false },
+    { where: 'terminal', args: ['--json'], coloured: false },
+    { where: 'pipe', coloured: false },
+    { where: 'pipe', env: { FORCE_COLOR: '1' }, coloured: true },
+    { where: 'pipe', env: { FORCE_COLOR: '1', NO_COLOR: '1' }, coloured: false },
+    { where: 'pipe', args: ['--color=always'], coloured: true },
+    { where: 'pipe', args: ['--color', 'never'], env: { FORCE_COLOR: '3' }, coloured: false },
+    { where: 'pipe', args: ['--json', '--color', 'always'], coloured: false },
+  ])('$where $env $args: $coloured', async ({ where, env = {}, args = [], coloured }) => {
+    const ask = async (words: readonly string[]) =>
+      where === 'terminal'
+        ? (await onTerminal([...words, ...args], { env }).done).screen
+        : await kvmsnap([...words, ...args], { env }).then(({ stdout, stderr }) => stdout + stderr);
+    expect((await ask(['list', MACHINE])).includes('\x1b[')).toBe(coloured);
+    if (!args.includes('--json')) expect((await ask(['list', 'nosuch'])).includes('\x1b[')).toBe(coloured);
+  });
+});
+
+describe('width', () => {
+  beforeAll(newMachine);
+  afterAll(cleanUp);
+
+  test.each([40, 80, 200])('of %i columns: nothing wraps', async (columns) => {
+    // info shows paths, which wrap rather than be cut
+    for (const args of [['list', MACHINE], ['list', MACHINE, '--tree'], ['list'], ['current', MACHINE]]) {
+      const { screen } = await onTerminal(args, { columns }).done;
+      for (const line of stripVTControlCharacters(screen).split('\r\n'))
+        expect({ args, line, fits: stringWidth(line) <= columns }).toEqual({ args, line, fits: true });
+    }
+  });
+
+  test('is no matter in a pipe: nothing is cut', async () => {
+    for (const COLUMNS of ['20', undefined]) {
+      const { stdout } = await kvmsnap(['list', MACHINE], { env: { COLUMNS } });
+      expect(stdout.split(DESCRIPTION)).toHaveLength(SNAPSHOTS.length + 1);
+      expect(stdout).not.toMatch(/…|─/);
+    }
+  });
+});

@@ -1,0 +1,84 @@
+// Machines in the middle of a save: what interruptions, waiting and "busy" are tested on.
+import { existsSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { FILLED, MARK_ADDRESS } from './boot.ts';
+import { processes } from './daemon.ts';
+import { tags } from './disk.ts';
+import { scratch, waitFor } from './lab.ts';
+import { defineMachine, guestWord, type Machine, start, state, stopQemu } from './machine.ts';
+import { currentSnapshot } from './snapshot.ts';
+
+const MiB = 1024 * 1024;
+const FILL_MIB = 96;
+
+/** A running machine whose memory is full of what does not compress: saving it takes a while. */
+export async function fullMachine(name: string): Promise<Machine> {
+  const machine = defineMachine({ name, memoryMiB: FILL_MIB + 32, boot: { fill: FILL_MIB } });
+  start(machine);
+  await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
+  return machine;
+}
+
+/** Bytes that the first image occupies. */
+export function occupied(machine: Machine): number {
+  return statSync(machine.disks[0]?.path ?? '').blocks * 512;
+}
+
+/** Runs what begins to save the machine, and holds QEMU in the middle of it until `continueQemu`. */
+export async function holdSave<T>(machine: Machine, begin: () => T): Promise<T> {
+  const before = occupied(machine);
+  const begun = begin();
+  await waitFor(() => occupied(machine) > before + 32 * MiB, { what: 'a save', intervalMs: 1 });
+  stopQemu(machine);
+  return begun;
+}
+
+/**
+ * Whether the snapshot is all that a create of `fullMachine` promises: libvirt's current one, once in the image with
+ * all the memory, and the guest runs on.
+ */
+export function isComplete(machine: Machine, name: string): boolean {
+  const found = tags(machine.disks[0]?.path ?? '').filter((tag) => tag.name === name);
+  return (
+    currentSnapshot(machine) === name &&
+    found.length === 1 &&
+    (found[0]?.vmStateSize ?? 0) > FILL_MIB * MiB &&
+    state(machine) === 'running' &&
+    guestWord(machine, MARK_ADDRESS) === FILLED
+  );
+}
+
+/** The virsh processes in the lab with this word on their command line. */
+export function virshProcesses(word = ''): number[] {
+  return processes()
+    .filter(({ args }) => basename(args[0] ?? '') === 'virsh' && args.join(' ').includes(word))
+    .map(({ pid }) => pid);
+}
+
+/** Waits for a virsh with this word on its command line, and hands its process back. */
+export async function virshUnderWay(word: string): Promise<number> {
+  const found = () => virshProcesses(word)[0];
+  return (await waitFor(found, { what: `virsh ${word}`, intervalMs: 1 })) as number;
+}
+
+/** A virsh that waits, before it does anything, when its command line has these words in it, in this order. */
+export interface SlowVirsh {
+  /** For a kvmsnap that is to use it. */
+  readonly env: { readonly PATH: string };
+  /** Resolves when it waits. */
+  readonly waits: () => Promise<unknown>;
+  readonly goOn: () => void;
+}
+
+export function slowVirsh(...words: readonly string[]): SlowVirsh {
+  const directory = mkdtempSync(join(scratch, 'slow-'));
+  const path = process.env['PATH'] ?? '';
+  const wait = `: >'${directory}/waits'; while [ ! -e '${directory}/go' ]; do sleep 0.02; done`;
+  const script = `#!/bin/sh\ncase $* in *${words.map((word) => `'${word}'*`).join('')}) ${wait} ;; esac\nPATH='${path}' exec virsh "$@"\n`;
+  writeFileSync(join(directory, 'virsh'), script, { mode: 0o755 });
+  return {
+    env: { PATH: `${directory}:${path}` },
+    waits: () => waitFor(() => existsSync(join(directory, 'waits')), { what: `virsh ${words.join(' ')}` }),
+    goOn: () => writeFileSync(join(directory, 'go'), ''),
+  };
+}
