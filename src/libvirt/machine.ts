@@ -5,7 +5,7 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from './batch.ts';
 import { parseDomain } from './domain-xml.ts';
 import { createSnapshotParser } from './snapshot-xml.ts';
-import type { Answers, Virsh } from './virsh.ts';
+import type { Virsh } from './virsh.ts';
 import { connectionFailure, countErrors, virshFailure } from './virsh-error.ts';
 
 /** Reading machines and their snapshots: few processes, exact names, nothing taken from a table. */
@@ -49,23 +49,57 @@ function splitLines(text: string): string[] {
  */
 export async function readMachine(virsh: Virsh, word: string): Promise<MachineReading> {
   if (couldBeIdOrUuid(word)) {
-    const answers = await virsh.read([['uri'], ['domname', '--domain', word], LIST_MACHINES]);
-    const [uri, runningAs] = answers.texts.map((text) => text?.trim() ?? '');
-    return readByUuid(virsh, resolve(word, machinesOf(answers), { uri, runningAs }).uuid, word);
+    const { texts, stderr, lastSucceeded } = await virsh.read([
+      ['uri'],
+      ['domname', '--domain', word],
+      LIST_MACHINES,
+    ]);
+    if (!lastSucceeded) throw connectionFailure(stderr);
+    const [uri = '', runningAs = '', list] = texts.map((text) => text ?? '');
+    const { uuid } = resolve(word, parseMachineNames(list ?? ''), {
+      uri: uri.trim(),
+      runningAs: runningAs.trim(),
+    });
+    return readByUuid(virsh, uuid, word);
   }
-  const answers = await virsh.read(machineCommands(word));
-  const { uuid } = resolve(word, machinesOf(answers), { uri: answers.texts[URI]?.trim() });
-  const reading = toReading(answers);
-  return reading?.domain.uuid === uuid ? checkComplete(reading, answers) : readByUuid(virsh, uuid, word);
+  const batch = await readTargets(virsh, [word]);
+  const { uuid } = resolve(word, batch.machines, { uri: batch.uri });
+  const [reading] = batch.readings;
+  return reading?.domain.uuid === uuid && isWhole(batch) ? reading : readByUuid(virsh, uuid, word);
 }
 
 /** Reads the machine of a UUID that was resolved before. `word` is what errors call it. */
 export async function readByUuid(virsh: Virsh, uuid: string, word: string = uuid): Promise<MachineReading> {
-  const answers = await virsh.read(machineCommands(uuid));
-  if (!answers.lastSucceeded) throw connectionFailure(answers.stderr);
-  const reading = toReading(answers);
-  if (reading?.domain.uuid !== uuid) throw virshFailure(`cannot read the machine '${word}'`, answers.stderr);
-  return checkComplete(reading, answers);
+  const batch = await readTargets(virsh, [uuid]);
+  const [reading] = batch.readings;
+  if (reading?.domain.uuid !== uuid) throw virshFailure(`cannot read the machine '${word}'`, batch.stderr);
+  if (!isWhole(batch)) throw virshFailure(`cannot read all of the machine '${word}'`, batch.stderr);
+  return reading;
+}
+
+/**
+ * Reads many machines in one process per 100 KB of commands. What cannot be read in peace is read again alone, and
+ * stands as its failure.
+ */
+export async function readMachines(
+  virsh: Virsh,
+  machines: readonly MachineName[],
+): Promise<(MachineReading | KvmsnapError)[]> {
+  const batch = await readTargets(
+    virsh,
+    machines.map(({ uuid }) => uuid),
+  );
+  const whole = isWhole(batch);
+  return Promise.all(
+    machines.map(async ({ uuid, name }, i) => {
+      const reading = batch.readings[i];
+      if (whole && reading?.domain.uuid === uuid) return reading;
+      return readByUuid(virsh, uuid, name).catch((error: unknown) => {
+        if (error instanceof KvmsnapError && error.code !== 'unreachable') return error;
+        throw error;
+      });
+    }),
+  );
 }
 
 /** libvirt's own tests for an id (a whole decimal number, blanks and a sign allowed) and for a UUID (36 characters). */
@@ -73,64 +107,81 @@ function couldBeIdOrUuid(word: string): boolean {
   return /^[\s+-]*\d+$/.test(word) || word.length === 36;
 }
 
-/** Places of the `uri` and `domcontrol` commands among the commands below. */
-const URI = 2;
-const CONTROL = 6;
-
-/** The order matters: `toReading` takes the answers apart by it, and the exit code is the last one's. */
+/** What is asked of each machine; `toReading` takes the answers apart in this order. */
 function machineCommands(target: string): VirshCommand[] {
   const domain = ['--domain', target];
   return [
     ['dumpxml', ...domain],
     ['snapshot-current', ...domain, '--name'],
-    ['uri'],
     ['snapshot-list', ...domain, '--name'],
     ['checkpoint-list', ...domain, '--name'],
     ['domstate', ...domain, '--reason'],
     ['domcontrol', ...domain],
-    ['list', '--all', '--with-managed-save', '--uuid'],
-    LIST_MACHINES,
   ];
 }
 
-function machinesOf(answers: Answers): MachineName[] {
-  if (!answers.lastSucceeded) throw connectionFailure(answers.stderr);
-  return parseMachineNames(answers.texts.at(-1) ?? '');
+/** What is asked once; the exit code is that of the last. */
+const HOST_COMMANDS: readonly VirshCommand[] = [
+  ['uri'],
+  ['list', '--all', '--with-managed-save', '--uuid'],
+  LIST_MACHINES,
+];
+
+interface Batch {
+  readonly uri: string;
+  readonly machines: readonly MachineName[];
+  readonly readings: readonly (MachineReading | null)[];
+  /** How many commands failed in peace: no current snapshot, no checkpoints in this driver, no job of a machine that is off. */
+  readonly peaceful: number;
+  readonly stderr: string;
 }
 
-function toReading({ texts }: Answers): MachineReading | null {
-  const [xml, current, uri, snapshots, checkpoints, state, control, saved] = texts;
+async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Batch> {
+  const answers = await virsh.read([...targets.flatMap(machineCommands), ...HOST_COMMANDS]);
+  const { stderr } = answers;
+  if (!answers.lastSucceeded) throw connectionFailure(stderr);
+  const texts = answers.texts.map((text) => text ?? '');
+  const [uri = '', saved = '', list = ''] = texts.slice(-HOST_COMMANDS.length);
+  const size = machineCommands('').length;
+  const parts = targets.map((_, i) => texts.slice(i * size, (i + 1) * size));
+  const withoutCheckpoints = stderr.split('virDomainListAllCheckpoints').length - 1;
+  return {
+    uri: uri.trim(),
+    machines: parseMachineNames(list),
+    readings: parts.map((part) => toReading(part, uri.trim(), splitLines(saved))),
+    peaceful: parts.reduce(
+      (sum, [, current, , , , control]) => sum + (current ? 0 : 1) + (control ? 0 : 1),
+      withoutCheckpoints,
+    ),
+    stderr,
+  };
+}
+
+/** An empty list and a failed one look alike in a batch: one failure more than can be in peace, and it is not whole. */
+function isWhole({ peaceful, stderr }: Batch): boolean {
+  return countErrors(stderr) <= peaceful;
+}
+
+function toReading(texts: readonly string[], uri: string, saved: readonly string[]): MachineReading | null {
+  const [xml, current = '', snapshots = '', checkpoints = '', state, control = ''] = texts;
   if (!xml || !state?.trim()) return null;
   const definition = parseDomain(xml);
   return {
-    uri: uri?.trim() ?? '',
+    uri,
     domain: {
       ...definition,
       ...parseState(state),
-      busy: isBusy(control ?? ''),
-      managedSave: splitLines(saved ?? '').includes(definition.uuid),
-      checkpoints: splitLines(checkpoints ?? ''),
+      busy: isBusy(control),
+      managedSave: saved.includes(definition.uuid),
+      checkpoints: splitLines(checkpoints),
     },
-    snapshotNames: splitLines(snapshots ?? ''),
-    current: splitLines(current ?? '').join('\n') || null,
+    snapshotNames: splitLines(snapshots),
+    current: splitLines(current).join('\n') || null,
   };
 }
 
 /** Words of `virsh domcontrol`: `ok`, `background job (1.2s)`, `occupied (0.1s)`; nothing for a machine that is off. */
 const isBusy = (control: string): boolean => /^(background job|occupied)/.test(control);
-
-/**
- * An empty list and a failed one look alike in a batch. Every command that may fail in peace is known (no current
- * snapshot; a driver without checkpoints; no job to ask about while the machine is off); one failure more, and the
- * reading is not whole.
- */
-function checkComplete(reading: MachineReading, { texts, stderr }: Answers): MachineReading {
-  const peaceful = [reading.current === null, /virDomainListAllCheckpoints/.test(stderr), !texts[CONTROL]];
-  const expected = peaceful.filter(Boolean).length;
-  if (countErrors(stderr) > expected)
-    throw virshFailure(`cannot read all of the machine '${reading.domain.name}'`, stderr);
-  return reading;
-}
 
 interface Seen {
   readonly uri: string | undefined;
