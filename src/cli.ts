@@ -3,6 +3,7 @@ import pkg from '../package.json' with { type: 'json' };
 import type { CreateOptions } from './commands/create.ts';
 import type { DeleteOptions } from './commands/delete.ts';
 import type { ListOptions } from './commands/list.ts';
+import type { PruneOptions } from './commands/prune.ts';
 import type { RevertOptions } from './commands/revert.ts';
 import type { Context, OutputFormat, Settings } from './context.ts';
 import { nearest } from './core/names.ts';
@@ -17,6 +18,8 @@ export type Start = (settings: Settings, action: (ctx: Context) => Promise<void>
 export interface OptionDefinition {
   readonly flags: string;
   readonly help: string;
+  /** How its value is read; absent: as it stands. `count` is a whole number from 0 on, `list` may be repeated. */
+  readonly kind?: 'count' | 'list' | 'state';
 }
 
 export interface CommandDefinition {
@@ -47,6 +50,33 @@ const FORCE_CREATE = {
 };
 const CURRENT = { flags: '--current', help: 'the current snapshot, instead of a name' };
 
+const LABEL = { flags: '--label <label>', help: 'the label in the names: <label>-20261123T030000Z' };
+
+const RULES: readonly OptionDefinition[] = [
+  { flags: '--keep-last <n>', help: 'keep the newest n', kind: 'count' },
+  {
+    flags: '--keep-hourly <n>',
+    help: 'keep the newest of each of the last n hours that have one',
+    kind: 'count',
+  },
+  { flags: '--keep-daily <n>', help: 'the same of days, by the local clock', kind: 'count' },
+  { flags: '--keep-weekly <n>', help: 'the same of ISO weeks (from Monday)', kind: 'count' },
+  { flags: '--keep-monthly <n>', help: 'the same of months', kind: 'count' },
+  { flags: '--keep-yearly <n>', help: 'the same of years', kind: 'count' },
+  {
+    flags: '--keep-within <span>',
+    help: 'keep what is younger, counted back from the newest: 36h, 14d, 8w, 6m (months), 2y',
+  },
+  { flags: '--keep <pattern>', help: 'keep the names that match; repeatable', kind: 'list' },
+  { flags: '--allow-empty', help: 'do not keep the newest one against all rules' },
+];
+
+const SELECTION: readonly OptionDefinition[] = [
+  { flags: '--all', help: 'all machines' },
+  { flags: '--exclude <pattern>', help: 'but not these; repeatable', kind: 'list' },
+  { flags: '--state <state>', help: 'only machines in this state; repeatable', kind: 'state' },
+];
+
 export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'create',
@@ -54,11 +84,16 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail:
       'Takes an internal snapshot of all writable disks, and of the memory when the machine runs (it is paused meanwhile). ' +
       'The name is the time in seconds since 1970. Refuses before anything is touched when a disk is not qcow2 or the ' +
-      'snapshot could not work; says done only when libvirt and every disk hold it.',
+      'snapshot could not work; says done only when libvirt and every disk hold it. With --label the name is made of the ' +
+      'label and the time (UTC), and with rules of retention a prune of that label follows, if and only if it was taken.',
     arguments: [MACHINE],
-    options: [DESCRIPTION, FORCE_CREATE],
-    failures: ['check', 'exists', 'busy'],
-    examples: ['kvmsnap create centos7-1', 'name=$(kvmsnap create -q centos7-1)'],
+    options: [DESCRIPTION, FORCE_CREATE, LABEL, ...RULES],
+    failures: ['partial', 'check', 'exists', 'busy'],
+    examples: [
+      'kvmsnap create centos7-1',
+      'name=$(kvmsnap create -q centos7-1)',
+      'kvmsnap create centos7-1 --label nightly --keep-daily 7 --keep-weekly 4',
+    ],
     run: async (ctx, [machine], options) =>
       (await import('./commands/create.ts')).create(ctx, machine as string, null, options as CreateOptions),
   },
@@ -171,6 +206,71 @@ export const COMMANDS: readonly CommandDefinition[] = [
       (await import('./commands/info.ts')).info(ctx, machine as string, name as string | undefined),
   },
   {
+    name: 'prune',
+    summary: 'delete the snapshots that no rule keeps',
+    detail:
+      'Only snapshots that carry the label in their name, as create --label makes them, or that --match names. Rules are ' +
+      'OR-ed: one reason is enough to stay. Never deleted: one on hold, one still being taken, one dated in the future, and ' +
+      'the newest (unless --allow-empty). Without a rule nothing is deleted. --dry-run shows each with its reasons.',
+    arguments: [{ syntax: '[machines...]', help: 'names, UUIDs or patterns; or use --all' }],
+    options: [
+      LABEL,
+      { flags: '--match <pattern>', help: 'also snapshots of these names' },
+      ...RULES,
+      ...SELECTION,
+    ],
+    failures: ['partial', 'check', 'busy'],
+    examples: [
+      'kvmsnap prune centos7-1 --label nightly --keep-daily 7 --keep-weekly 4 --dry-run',
+      "kvmsnap prune 'web-*' --label nightly --keep-within 14d",
+    ],
+    run: async (ctx, [machines], options) =>
+      (await import('./commands/prune.ts')).pruneMachines(
+        ctx,
+        machines as readonly string[],
+        options as PruneOptions,
+      ),
+  },
+  {
+    name: 'hold',
+    summary: 'protect a snapshot from every prune',
+    detail: 'Kept as a last line of its description. delete still deletes it.',
+    arguments: [MACHINE, { syntax: '<name>', help: 'the snapshot' }],
+    options: [],
+    failures: ['busy'],
+    examples: ['kvmsnap hold centos7-1 snapshot-2'],
+    run: async (ctx, [machine, name]) =>
+      (await import('./commands/hold.ts')).setHold(ctx, machine as string, name as string, true),
+  },
+  {
+    name: 'unhold',
+    summary: 'let prunes have a snapshot again',
+    detail: 'Takes back a hold.',
+    arguments: [MACHINE, { syntax: '<name>', help: 'the snapshot' }],
+    options: [],
+    failures: ['busy'],
+    examples: ['kvmsnap unhold centos7-1 snapshot-2'],
+    run: async (ctx, [machine, name]) =>
+      (await import('./commands/hold.ts')).setHold(ctx, machine as string, name as string, false),
+  },
+  {
+    name: 'describe',
+    summary: 'give a snapshot another description',
+    detail:
+      "libvirt's metadata of the snapshot is written anew with the text; a copy of the old is kept in ~/.local/state/kvmsnap. " +
+      'The images are not touched. An empty text takes the description away.',
+    arguments: [
+      MACHINE,
+      { syntax: '<name>', help: 'the snapshot' },
+      { syntax: '<text>', help: 'the description' },
+    ],
+    options: [],
+    failures: ['busy'],
+    examples: ["kvmsnap describe centos7-1 snapshot-2 'after the upgrade'"],
+    run: async (ctx, [machine, name, text]) =>
+      (await import('./commands/hold.ts')).describe(ctx, machine as string, name as string, text as string),
+  },
+  {
     name: 'manual',
     hidden: true,
     summary: 'print the man page',
@@ -255,13 +355,40 @@ function addCommand(program: Command, definition: CommandDefinition, start: Star
     .addHelpText('after', () => helpEnd(definition));
   if (definition.alias) command.alias(definition.alias);
   for (const { syntax, help } of definition.arguments) command.argument(syntax, help);
-  for (const { flags, help } of definition.options) command.option(flags, help);
+  for (const option of definition.options) command.addOption(toOption(option));
   command.action((...given: unknown[]) => {
     const args = given.slice(0, definition.arguments.length) as Argument[];
-    if (args.flat().includes(''))
+    const names = args.filter((_, i) => definition.arguments[i]?.syntax !== '<text>');
+    if (names.flat().includes(''))
       throw new KvmsnapError('usage', 'a machine or snapshot cannot have an empty name');
     return start(settingsOf(program), (ctx) => definition.run(ctx, args, command.opts()));
   });
+}
+
+function toOption({ flags, help, kind }: OptionDefinition): Option {
+  const option = new Option(flags, help);
+  const collect = (value: string, before: readonly string[] = []) => [...before, value];
+  switch (kind) {
+    case 'count':
+      return option.argParser(parseCount);
+    case 'list':
+      return option.argParser(collect);
+    case 'state':
+      return option.argParser((value: string, before?: readonly string[]) => {
+        if (!STATES.includes(value)) throw new InvalidArgumentError(`It is one of ${STATES.join(', ')}.`);
+        return collect(value, before);
+      });
+    default:
+      return option;
+  }
+}
+
+/** The states that a machine can be chosen by. */
+const STATES: readonly string[] = ['running', 'shutoff', 'paused'];
+
+function parseCount(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('A whole number from 0 on is wanted.');
+  return Number(text);
 }
 
 /** A command's failures in the order of their exit codes. */

@@ -66,7 +66,7 @@ async function listAll(ctx: Context): Promise<void> {
     .map((machine): Overview => {
       const reports = reportSnapshots(machine.snapshots, {
         current: machine.current,
-        held: isSaving(machine),
+        busy: isSaving(machine),
         images: null,
       });
       return { ...machine, reports };

@@ -2,7 +2,7 @@ import type { Context } from '../context.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { render } from '../render/render.ts';
 import { createPaint } from '../render/style.ts';
-import { section, type View } from '../render/view.ts';
+import { type Section, section, type View } from '../render/view.ts';
 
 /** Prints a view in the format that the user chose. */
 export async function show(ctx: Context, view: View): Promise<void> {
@@ -21,17 +21,17 @@ export async function show(ctx: Context, view: View): Promise<void> {
 /** Prints what a `--dry-run` would have run, each line ready to paste. */
 export async function showPlan(ctx: Context, planned: readonly VirshCommand[]): Promise<void> {
   const commands = planned.map((command) => ctx.virsh.line(command));
-  if (ctx.settings.output === 'table') ctx.terminal.print(commands.map((line) => `${line}\n`).join(''));
-  else await show(ctx, planView(commands));
+  await show(ctx, {
+    document: { dryRun: true, commands },
+    sections: [plannedLines(ctx, planned)],
+    names: commands,
+  });
 }
 
-const planView = (commands: readonly string[]): View => ({
-  document: { dryRun: true, commands },
-  sections: [
-    section<string>({
-      columns: [{ key: 'command', title: 'COMMAND', kind: 'text', value: (line) => line }],
-      rows: commands,
-    }),
-  ],
-  names: commands,
-});
+/** The command lines as a section without a head, so that a table is nothing but lines to paste. */
+export function plannedLines(ctx: Context, planned: readonly VirshCommand[]): Section<never> {
+  return section<string>({
+    columns: [{ key: 'command', title: '', kind: 'text', value: (line) => line }],
+    rows: planned.map((command) => ctx.virsh.line(command)),
+  });
+}

@@ -1,3 +1,4 @@
+import { isHeld, withoutHold } from './hold.ts';
 import type { DiskImage, Tag } from './image.ts';
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 import { byAge, childNames } from './tree.ts';
@@ -5,6 +6,10 @@ import { byAge, childNames } from './tree.ts';
 /** Snapshots with all that is known of them: libvirt's metadata, their place in the tree, and what the images hold. */
 
 export interface SnapshotReport extends Snapshot {
+  /** As its author wrote it, without the hold. */
+  readonly description: string | null;
+  /** Protected from every prune. */
+  readonly held: boolean;
   readonly children: readonly string[];
   readonly isCurrent: boolean;
   /** Bytes of guest memory inside the images; 0 without memory; null where no image was looked at, or it is a file. */
@@ -16,7 +21,7 @@ export interface SnapshotReport extends Snapshot {
 export interface ReportFacts {
   readonly current: string | null;
   /** libvirt holds the machine, it may be to write its memory. */
-  readonly held: boolean;
+  readonly busy: boolean;
   /** By disk target; null where no image was looked at. */
   readonly images: ReadonlyMap<string, DiskImage> | null;
 }
@@ -28,12 +33,14 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
   const newest = sorted.at(-1);
   return sorted.map((snapshot) => ({
     ...snapshot,
+    description: withoutHold(snapshot.description),
+    held: isHeld(snapshot.description),
     children: children.get(snapshot.name) ?? [],
     isCurrent: snapshot.name === facts.current,
     vmStateBytes: vmStateBytes(snapshot, facts.images),
     // libvirt makes it the current one when it is complete
     underWay:
-      facts.held &&
+      facts.busy &&
       snapshot === newest &&
       snapshot.name !== facts.current &&
       !holdsAnyTag(snapshot, facts.images),

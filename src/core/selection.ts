@@ -39,19 +39,17 @@ export interface Selected<M> {
   readonly unmatched: readonly string[];
 }
 
-/** The machines of a selection, each once, in the order given. An exact name or UUID wins over a pattern. */
-export function selectMachines<
-  M extends { readonly name: string; readonly uuid: string; readonly state: string },
->(machines: readonly M[], { words, all, exclude, states }: Selection): Selected<M> {
+/** The machines that the words mean, each once. An exact name or UUID wins over a pattern; states are for who knows them. */
+export function selectMachines<M extends { readonly name: string; readonly uuid: string }>(
+  machines: readonly M[],
+  { words, all, exclude }: Selection,
+): Selected<M> {
   const excluded = exclude.map(matcher);
   const found = words.map((word) => ({ word, machines: meant(machines, word) }));
   const chosen = new Set(all ? machines : found.flatMap((each) => each.machines));
   return {
     machines: machines.filter(
-      (machine) =>
-        chosen.has(machine) &&
-        !excluded.some((matches) => matches(machine.name)) &&
-        (states.length === 0 || states.includes(machine.state)),
+      (machine) => chosen.has(machine) && !excluded.some((matches) => matches(machine.name)),
     ),
     unmatched: found.filter((each) => each.machines.length === 0).map(({ word }) => word),
   };

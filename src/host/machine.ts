@@ -32,7 +32,7 @@ export async function completeMachine(
   return {
     ...reading,
     images,
-    snapshots: reportSnapshots(snapshots, { current, held: domain.busy || isSaving(domain), images }),
+    snapshots: reportSnapshots(snapshots, { current, busy: domain.busy || isSaving(domain), images }),
   };
 }
 

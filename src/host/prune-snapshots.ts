@@ -1,6 +1,5 @@
 import type { Context } from '../context.ts';
 import type { Zone } from '../core/calendar.ts';
-import { isHeld } from '../core/hold.ts';
 import { labelOf } from '../core/labels.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import {
@@ -68,7 +67,7 @@ function toCandidate(report: SnapshotReport): PruneCandidate {
   return {
     name: report.name,
     createdAtSeconds: report.createdAtSeconds,
-    held: isHeld(report.description),
+    held: report.held,
     underWay: report.underWay,
     undeletable: locationOf(report) === 'external' ? 'external' : null,
     report,

@@ -1,4 +1,5 @@
 import type { Context } from '../context.ts';
+import { withHold } from '../core/hold.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
@@ -7,6 +8,11 @@ import { withDescription } from '../libvirt/snapshot-xml.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { carryOut, readAfter } from './act.ts';
 import { completeMachine, type Machine } from './machine.ts';
+
+export interface Described {
+  readonly description: string | null;
+  readonly held: boolean;
+}
 
 /**
  * Gives a snapshot another description. libvirt has one door for that, `snapshot-create --redefine` with the snapshot's
@@ -17,7 +23,7 @@ export async function redescribe(
   ctx: Context,
   machine: Machine,
   snapshot: SnapshotReport,
-  description: string | null,
+  wanted: Described,
 ): Promise<SnapshotReport | { readonly planned: VirshCommand }> {
   const { domain } = machine;
   if (snapshot.underWay) {
@@ -26,8 +32,9 @@ export async function redescribe(
       `the snapshot '${snapshot.name}' of '${domain.name}' is still being taken`,
     );
   }
+  const text = wanted.held ? withHold(wanted.description) : wanted.description;
   const xml = await readWholeXml(ctx, machine, snapshot.name);
-  const fresh = await ctx.files.keep(`${domain.uuid}.new.xml`, withDescription(xml, description));
+  const fresh = await ctx.files.keep(`${domain.uuid}.new.xml`, withDescription(xml, text));
   const command: VirshCommand = [
     'snapshot-create',
     ...['--domain', domain.uuid, '--xmlfile', fresh, '--redefine'],
@@ -42,7 +49,9 @@ export async function redescribe(
     if (end.kind === 'refused')
       throw virshFailure(`'${snapshot.name}' of '${domain.name}' was not described`, end.stderr);
     const wrong = [
-      ...(now?.description === description ? [] : ['the description is not as asked']),
+      ...(now?.description === wanted.description && now?.held === wanted.held
+        ? []
+        : ['the description is not as asked']),
       ...(after.current === machine.current
         ? []
         : [`the current snapshot is now ${after.current ?? 'none'}`]),

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts';
 import { type Disk, isActive, takesPart } from '../core/domain.ts';
 import { tagsNamed } from '../core/image.ts';
-import { automaticName, nameProblem } from '../core/names.ts';
+import { nameProblem } from '../core/names.ts';
 import { CREATE_RULES, type Finding, judge } from '../core/preflight.ts';
 import { quote } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
@@ -17,16 +17,18 @@ import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
 import { completeMachine, type Machine } from './machine.ts';
 
 export interface SnapshotRequest {
-  /** null: a name is given. */
-  readonly name: string | null;
+  /** A name, or what makes one of the time (seconds since the epoch) and of what is taken already. */
+  readonly name: string | NameMaker;
   readonly description: string | null;
   readonly force: boolean;
 }
 
+export type NameMaker = (nowSeconds: number, taken: (name: string) => boolean) => string;
+
 /** What came of it: the machine afterwards and its new snapshot, or with `--dry-run` the command that would run. */
 export type Taken =
   | { readonly machine: Machine; readonly snapshot: SnapshotReport }
-  | { readonly planned: VirshCommand };
+  | { readonly planned: VirshCommand; readonly name: string };
 
 /** Further tries for an automatic name that another script took: in each, one of them gets its own. */
 const RETRIES = 30;
@@ -40,11 +42,11 @@ export async function takeSnapshot(
   reading: MachineReading,
   request: SnapshotRequest,
 ): Promise<Taken> {
-  if (request.name !== null) return attempt(ctx, reading, request.name, request);
+  if (typeof request.name === 'string') return attempt(ctx, reading, request.name, request);
   for (let left = RETRIES; ; left--) {
     const images = await lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart));
     const taken = new Set([...reading.snapshotNames, ...[...images.values()].flatMap(allTags)]);
-    const name = automaticName(Math.floor(ctx.clock.now() / 1000), (candidate) => taken.has(candidate));
+    const name = request.name(Math.floor(ctx.clock.now() / 1000), (candidate) => taken.has(candidate));
     try {
       return await attempt(ctx, reading, name, request, images);
     } catch (error) {
@@ -100,7 +102,7 @@ async function attempt(
     ...['--domain', domain.uuid, '--name', name],
     ...(description === null || description === '' ? [] : ['--description', description]),
   ];
-  if (ctx.settings.dryRun) return { planned: command };
+  if (ctx.settings.dryRun) return { planned: command, name };
   return ctx.interrupts.protect(`the snapshot '${name}' of '${domain.name}'`, () =>
     createAndVerify(ctx, { reading, images }, name, command),
   );

@@ -20,6 +20,8 @@ export const Snapshot = z.object({
   current: z.boolean(),
   /** libvirt is still writing it. */
   underWay: z.boolean(),
+  /** Protected from every prune. */
+  held: z.boolean(),
   description: z.nullable(z.string()),
   /** Guest memory inside the images; null when they were not looked at. */
   vmStateBytes: z.nullable(Bytes),
@@ -53,6 +55,15 @@ const Disk = z.object({
   snapshots: z.array(ImageSnapshot),
 });
 
+const PruneDecision = z.object({
+  name: z.string(),
+  createdAt: Time,
+  keep: z.boolean(),
+  /** Why it stays; empty when it goes. */
+  reasons: z.array(z.string()),
+  outcome: z.enum(['kept', 'to be deleted', 'deleted', 'failed', 'not reached']),
+});
+
 const versioned = <Shape extends z.core.$ZodShape>(shape: Shape) =>
   z.object({ schemaVersion: z.literal(1), ...shape });
 
@@ -60,12 +71,16 @@ const versioned = <Shape extends z.core.$ZodShape>(shape: Shape) =>
 export const DOCUMENTS = {
   list: versioned({ domains: z.array(Domain) }),
   current: versioned({ domain: DomainName, snapshot: Snapshot }),
-  create: versioned({ domain: DomainName, snapshot: Snapshot }),
+  create: versioned({ domain: DomainName, snapshot: Snapshot, pruned: z.array(PruneDecision) }),
   revert: versioned({ domain: DomainName, snapshot: Snapshot, backup: z.nullable(Snapshot) }),
   delete: versioned({
     domain: DomainName,
     deleted: z.array(z.string()),
     failed: z.array(z.object({ name: z.string(), code: z.string(), message: z.string() })),
+  }),
+  prune: versioned({
+    dryRun: z.boolean(),
+    domains: z.array(z.extend(DomainName, { snapshots: z.array(PruneDecision) })),
   }),
   info: versioned({
     domain: z.extend(DomainName, {
@@ -82,7 +97,12 @@ export const DOCUMENTS = {
       disks: z.array(z.extend(SnapshotDisk, { copies: z.nullable(z.int()) })),
     }),
   }),
-  'dry-run': versioned({ dryRun: z.literal(true), commands: z.array(z.string()) }),
+  'dry-run': versioned({
+    dryRun: z.literal(true),
+    commands: z.array(z.string()),
+    /** Of `create --label` with rules: what would be pruned afterwards. */
+    pruned: z.optional(z.array(PruneDecision)),
+  }),
   error: z.object({
     error: z.object({
       code: z.string(),

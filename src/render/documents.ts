@@ -19,6 +19,7 @@ export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
     children: [...report.children],
     current: report.isCurrent,
     underWay: report.underWay,
+    held: report.held,
     description: report.description,
     vmStateBytes: report.vmStateBytes,
     disks: report.disks.map(({ target, source, location }) => ({ target, source, location })),

@@ -44,7 +44,7 @@ const DESCRIPTION: SnapshotColumn = {
   key: 'description',
   title: 'DESCRIPTION',
   kind: 'text',
-  value: (s) => s.description,
+  value: (s) => (s.held ? ['(held)', s.description].filter(Boolean).join(' ') : s.description),
   flexible: true,
 };
 

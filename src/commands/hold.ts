@@ -1,0 +1,42 @@
+import type { Context } from '../context.ts';
+import type { SnapshotReport } from '../core/report.ts';
+import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
+import { type Described, redescribe } from '../host/redefine.ts';
+import { domainDocument, snapshotDocument } from '../render/documents.ts';
+import { SNAPSHOT_COLUMNS } from '../render/snapshot-columns.ts';
+import { section } from '../render/view.ts';
+import { show, showPlan } from './show.ts';
+
+/** `hold` and `unhold`: whether a prune may touch it. Nothing is done where it is so already. */
+export async function setHold(ctx: Context, machineName: string, name: string, held: boolean): Promise<void> {
+  const machine = await openMachine(ctx, machineName);
+  const snapshot = findSnapshot(machine, name);
+  if (snapshot.held === held) return showSnapshot(ctx, machine, snapshot);
+  await apply(ctx, machine, snapshot, { description: snapshot.description, held });
+}
+
+/** `describe`: another description; a hold stays. */
+export async function describe(ctx: Context, machineName: string, name: string, text: string): Promise<void> {
+  const machine = await openMachine(ctx, machineName);
+  const snapshot = findSnapshot(machine, name);
+  await apply(ctx, machine, snapshot, { description: text === '' ? null : text, held: snapshot.held });
+}
+
+async function apply(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  wanted: Described,
+): Promise<void> {
+  const done = await redescribe(ctx, machine, snapshot, wanted);
+  if ('planned' in done) await showPlan(ctx, [done.planned]);
+  else await showSnapshot(ctx, machine, { ...done, children: snapshot.children });
+}
+
+async function showSnapshot(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<void> {
+  await show(ctx, {
+    document: { domain: domainDocument(machine.domain), snapshot: snapshotDocument(snapshot) },
+    sections: [section({ columns: SNAPSHOT_COLUMNS, rows: [snapshot] })],
+    names: [snapshot.name],
+  });
+}
