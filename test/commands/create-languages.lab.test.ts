@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
-import { isSystemLab, tryVirsh, virsh } from '../lab/lab.ts';
+import { isSystemLab, tool, tryVirsh, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine } from '../lab/machine.ts';
 import { smallFilesystem } from '../lab/mount.ts';
 import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
@@ -54,41 +54,63 @@ function catalogue(entries: readonly (readonly [string, string])[]): Buffer {
   return Buffer.concat([table, ...strings]);
 }
 
-/** As libvirt's own zh_CN.po has them. */
+/** As libvirt's own zh_CN.po has them: words of virsh, and messages of libvirtd. */
 const CHINESE = catalogue([
   ['', 'Content-Type: text/plain; charset=UTF-8\n'],
   ['domain moment %s already exists', '时域 %s 已存在'],
+  ['error: ', '错误：'],
   ['operation failed: %s', '操作失败: %s'],
+  ['shut off', '关闭'],
+  ['unknown', '未知'],
 ]);
 
-describe.runIf(isSystemLab)('a libvirtd that speaks Chinese', () => {
-  async function speakChinese(): Promise<Machine> {
+describe.runIf(isSystemLab)('where libvirt is translated', () => {
+  function installChinese(): Machine {
     const directory = join(smallFilesystem(1, '/usr/share/locale'), 'zh_CN/LC_MESSAGES');
     mkdirSync(directory, { recursive: true });
     writeFileSync(join(directory, 'libvirt.mo'), CHINESE);
-    await killLibvirtd('SIGTERM');
-    await startLibvirtd({ LC_ALL: 'C.UTF-8', LANGUAGE: 'zh_CN' });
     return defineMachine({ name: 'web-1', disks: [{ size: '4M' }] });
   }
 
-  afterEach(async () => {
-    await killLibvirtd('SIGTERM');
-    await startLibvirtd({ LC_ALL: 'C.UTF-8', LANGUAGE: '' });
+  test('a virsh that would speak Chinese is understood', async () => {
+    const machine = installChinese();
+    const raw = tool('env', [
+      'LC_ALL=C.UTF-8',
+      'LANGUAGE=zh_CN',
+      'virsh',
+      'domstate',
+      '--reason',
+      machine.uuid,
+    ]);
+    expect(raw.trim()).toBe('关闭 (未知)');
+    const env = { LC_ALL: 'C.UTF-8', LANGUAGE: 'zh_CN' };
+    const result = await kvmsnap(['create-as', 'web-1', 's1', '--json'], { env });
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(result.stdout).domain.state).toBe('shutoff');
+    expect(tagCounts(machine, 's1')).toEqual([1]);
+    expect((await kvmsnap(['create-as', 'web-1', 's1'], { env })).code).toBe(6);
   });
 
-  test('is understood', async () => {
-    const machine = await speakChinese();
-    virsh('snapshot-create-as', machine.uuid, 's1');
-    const raw = tryVirsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
-    expect(raw.stderr).toBe('error: 操作失败: 时域 s1 已存在\n');
+  test('a libvirtd that speaks Chinese is understood', async () => {
+    const machine = installChinese();
+    await killLibvirtd('SIGTERM');
+    try {
+      await startLibvirtd({ LC_ALL: 'C.UTF-8', LANGUAGE: 'zh_CN' });
+      virsh('snapshot-create-as', machine.uuid, 's1');
+      const raw = tryVirsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
+      expect(raw.stderr).toBe('error: 操作失败: 时域 s1 已存在\n');
 
-    for (const name of ['s2', 's3', 's4']) {
-      const results = await Promise.all([1, 2, 3].map(() => kvmsnap(['create-as', 'web-1', name])));
-      expect(results.map(({ code }) => code).sort()).toEqual([0, 6, 6]);
-      expect(tagCounts(machine, name)).toEqual([1]);
+      for (const name of ['s2', 's3', 's4']) {
+        const results = await Promise.all([1, 2, 3].map(() => kvmsnap(['create-as', 'web-1', name])));
+        expect(results.map(({ code }) => code).sort()).toEqual([0, 6, 6]);
+        expect(tagCounts(machine, name)).toEqual([1]);
+      }
+      const names = await Promise.all([1, 2, 3].map(() => kvmsnap(['create', '-q', 'web-1'])));
+      expect(new Set(names.map(({ stdout }) => stdout)).size).toBe(3);
+      expect(snapshotNames(machine)).toHaveLength(7);
+    } finally {
+      await killLibvirtd('SIGTERM');
+      await startLibvirtd({ LC_ALL: 'C.UTF-8', LANGUAGE: '' });
     }
-    const names = await Promise.all([1, 2, 3].map(() => kvmsnap(['create', '-q', 'web-1'])));
-    expect(new Set(names.map(({ stdout }) => stdout)).size).toBe(3);
-    expect(snapshotNames(machine)).toHaveLength(7);
   });
 });
