@@ -1,0 +1,252 @@
+// Images that an internal snapshot cannot be in: what raw virsh makes of them, what kvmsnap says, that its advice helps.
+import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { afterAll, afterEach, expect, test } from 'vitest';
+import { kvmsnap } from '../lab/cli.ts';
+import { hasPattern, hasPatternIn, imageInfo, tags, writePattern } from '../lab/disk.ts';
+import { isSystemLab, tool, virsh } from '../lab/lab.ts';
+import { cleanUp, defineMachine, type Machine } from '../lab/machine.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { diskPath, pasteOk } from './evidence.ts';
+import { type Hazard, showHazard } from './hazard.ts';
+
+const MiB = 1024 * 1024;
+const SIZE = '4M';
+
+afterEach(cleanUp);
+afterAll(cleanUp);
+
+const unsupported = (target: string, format: string) =>
+  new RegExp(`internal snapshot for disk ${target} unsupported for storage type ${format}\\n`);
+const fill = (machine: Machine) => writePattern(diskPath(machine), 0x33, MiB, MiB);
+const edit = () => `virsh edit 'web 1'\\''s'`;
+/** The first disk's file, with another ending. */
+const renamed = (machine: Machine, ending: string) => diskPath(machine).replace(/\.\w+$/, `.${ending}`);
+const conversion = (format: string, ending: string) => (machine: Machine) =>
+  `qemu-img convert -f ${format} -O qcow2 ${diskPath(machine)} ${renamed(machine, ending)}`;
+/** Converts, and gives the machine the new file. */
+const convertAndName =
+  (from: string, to: string): Hazard['mend'] =>
+  (machine, { command }) => {
+    pasteOk(command);
+    pasteOk(edit(), `s|vda.${from}|vda.${to}|; s|type='${from}'|type='qcow2'|`);
+    expect(imageInfo(renamed(machine, to)).format).toBe('qcow2');
+    expect(hasPattern(renamed(machine, to), 0x33, MiB, MiB)).toBe(true);
+  };
+/** Puts a file of another format in the place of the first disk's. */
+const replaceBy = (format: string) => (machine: Machine) => {
+  tool('qemu-img', ['create', '-q', '-f', format, '--', diskPath(machine), SIZE]);
+  fill(machine);
+};
+const NAME_IT = "name the new file with <driver name='qemu' type='qcow2'/> in the machine's XML";
+
+const HAZARDS: readonly Hazard[] = [
+  {
+    what: 'raw file',
+    spec: { disks: [{ format: 'raw', size: SIZE }] },
+    prepare: fill,
+    virsh: unsupported('vda', 'raw'),
+    says: (m) => [`disk vda (${diskPath(m)}): the file is raw, the machine's XML says raw`],
+    hint: NAME_IT,
+    command: conversion('raw', 'qcow2'),
+    mend: convertAndName('raw', 'qcow2'),
+  },
+  {
+    what: 'vmdk file',
+    spec: { disks: [{ format: 'vmdk', size: SIZE }] },
+    prepare: fill,
+    virsh: unsupported('vda', 'vmdk'),
+    says: (m) => [`disk vda (${diskPath(m)}): the file is vmdk, the machine's XML says vmdk`],
+    hint: NAME_IT,
+    command: conversion('vmdk', 'qcow2'),
+    mend: convertAndName('vmdk', 'qcow2'),
+  },
+  {
+    what: 'raw second disk',
+    spec: { disks: [{ size: SIZE }, { format: 'raw', size: SIZE }] },
+    virsh: unsupported('vdb', 'raw'),
+    says: (m) => [`disk vdb (${diskPath(m, 1)}): the file is raw, the machine's XML says raw`],
+    command: (m) => conversion('raw', 'qcow2')({ ...m, disks: m.disks.slice(1) }),
+    mend: (_, { command }) => {
+      pasteOk(command);
+      pasteOk(edit(), `s|vdb.raw|vdb.qcow2|; s|type='raw'|type='qcow2'|`);
+    },
+  },
+  {
+    what: 'qcow2 file that the XML calls raw (hazard 13)',
+    spec: { disks: [{ driver: 'raw', size: SIZE }] },
+    virsh: unsupported('vda', 'raw'),
+    says: (m) => [`disk vda (${diskPath(m)}): the file is qcow2, the machine's XML says raw`],
+    hint: "set <driver name='qemu' type='qcow2'/> for vda, with the machine off",
+    command: edit,
+    mend: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
+  },
+  {
+    // libvirt fills it in: the XML that virsh prints says raw
+    what: 'qcow2 file for which the XML names no driver (hazard 13)',
+    spec: { disks: [{ driver: null, size: SIZE }] },
+    virsh: unsupported('vda', 'raw'),
+    says: (m) => [`disk vda (${diskPath(m)}): the file is qcow2, the machine's XML says raw`],
+    command: edit,
+    mend: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
+  },
+  {
+    what: 'raw file that the XML calls qcow2 (hazard 13)',
+    spec: { disks: [{ size: SIZE }] },
+    prepare: replaceBy('raw'),
+    virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
+    says: (m) => [`disk vda (${diskPath(m)}): the file is raw, the machine's XML says qcow2`],
+    hint: "convert it, with the machine off, and name the new file in the machine's XML",
+    command: conversion('raw', 'qcow2.new'),
+    mend: convertAndName('qcow2', 'qcow2.new'),
+  },
+  {
+    what: 'vmdk file that the XML calls qcow2 (hazard 13)',
+    spec: { disks: [{ size: SIZE }] },
+    prepare: replaceBy('vmdk'),
+    virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
+    says: (m) => [`disk vda (${diskPath(m)}): the file is vmdk, the machine's XML says qcow2`],
+    command: conversion('vmdk', 'qcow2.new'),
+    mend: convertAndName('qcow2', 'qcow2.new'),
+  },
+  {
+    what: 'missing file',
+    spec: { disks: [{ size: SIZE }] },
+    prepare: (m) => renameSync(diskPath(m), `${diskPath(m)}.away`),
+    virsh: /No such file or directory/,
+    says: (m) => [`disk vda: ${diskPath(m)} is missing`],
+    hint: "restore the file, or correct the path in the machine's XML",
+    command: null,
+    mend: (m) => renameSync(`${diskPath(m)}.away`, diskPath(m)),
+  },
+  {
+    what: 'empty file that the XML calls qcow2',
+    spec: { disks: [{ size: SIZE }] },
+    prepare: (m) => closeSync(openSync(diskPath(m), 'w')),
+    virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
+    says: (m) => [`disk vda (${diskPath(m)}): the file is raw, the machine's XML says qcow2`],
+    command: conversion('raw', 'qcow2.new'),
+    mend: null,
+  },
+  {
+    what: 'image with its data in another file',
+    spec: { disks: [{ size: SIZE }] },
+    prepare: (m) => {
+      const options = `data_file=${renamed(m, 'data')}`;
+      tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, '--', diskPath(m), SIZE]);
+      fill(m);
+    },
+    virsh: /Could not create snapshot 's1': -95/,
+    says: (m) => [`disk vda (${diskPath(m)}): the image keeps its data in ${renamed(m, 'data')}`],
+    command: conversion('qcow2', 'qcow2.new'),
+    mend: convertAndName('qcow2', 'qcow2.new'),
+  },
+  {
+    what: 'image with refcount_bits=1',
+    spec: { disks: [{ size: SIZE }] },
+    prepare: (m) => {
+      const options = 'refcount_bits=1,cluster_size=4k'; // amend takes 13 s where clusters are large
+      tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, '--', diskPath(m), SIZE]);
+      fill(m);
+    },
+    virsh: /Could not create snapshot 's1': -22/,
+    says: (m) => [`disk vda (${diskPath(m)}): the image has refcount_bits=1`],
+    command: (m) => `qemu-img amend -o refcount_bits=16 ${diskPath(m)}`,
+    mend: (_, { command }) => void pasteOk(command),
+  },
+  {
+    what: 'image that is marked corrupt',
+    spec: { disks: [{ size: SIZE }] },
+    prepare: (m) => {
+      fill(m);
+      const file = openSync(diskPath(m), 'r+');
+      writeSync(file, Buffer.of(2), 0, 1, 79); // incompatible features, bit 1
+      closeSync(file);
+    },
+    virsh: /Image is corrupt/,
+    says: (m) => [`disk vda (${diskPath(m)}): the image is marked corrupt`],
+    hint: 'make a copy first, then repair it with the machine off',
+    command: (m) => `qemu-img check -r all ${diskPath(m)}`,
+    mend: (_, { command }) => void pasteOk(command),
+  },
+];
+
+test.each(HAZARDS.map((hazard) => [hazard.what, hazard] as const))('%s', (_, hazard) => showHazard(hazard));
+
+test('a backing file that is missing, where qemu-img info is content (hazard 24)', () => {
+  const base = diskPath(defineMachine({ name: 'base', disks: [{ size: SIZE }] }));
+  writePattern(base, 0x33, MiB, MiB);
+  return showHazard({
+    what: '',
+    spec: { disks: [{ size: SIZE }, { backing: base }] },
+    prepare: (m) => {
+      tool('cp', ['--', base, `${diskPath(m)}.base`]);
+      tool('qemu-img', ['rebase', '-u', '-F', 'qcow2', '-b', `${diskPath(m)}.base`, '--', diskPath(m, 1)]);
+      rmSync(`${diskPath(m)}.base`);
+      expect(imageInfo(diskPath(m, 1)).format).toBe('qcow2');
+    },
+    virsh: /Could not open backing file/,
+    says: (m) => [`disk vdb: ${diskPath(m)}.base, in the backing chain of ${diskPath(m, 1)}, is missing`],
+    hint: 'restore the file, or name the right one with qemu-img rebase -u -b',
+    command: null,
+    mend: (m) => {
+      pasteOk(`qemu-img rebase -u -b ${base} -F qcow2 ${diskPath(m, 1)}`);
+      expect(hasPattern(diskPath(m, 1), 0x33, MiB, MiB)).toBe(true);
+    },
+  });
+});
+
+test('advice for a file whose name a shell would take apart', async () => {
+  const path = diskPath(defineMachine({ name: 'raw', disks: [{ format: 'raw', size: SIZE }] }));
+  const awkward = path.replace('vda.raw', `it's a disk; $(id) 磁盘,v1.img`);
+  renameSync(path, awkward);
+  writePattern(awkward, 0x33, MiB, MiB);
+  const spec = { disks: [{ source: awkward, format: 'raw' }] };
+  const target = awkward.replace('.img', '.qcow2');
+  const quoted = (name: string) => `'${name.replaceAll("'", "'\\''")}'`;
+  await showHazard({
+    what: '',
+    spec,
+    virsh: unsupported('vda', 'raw'),
+    says: () => [`disk vda (${awkward}): the file is raw`],
+    command: () => `qemu-img convert -f raw -O qcow2 ${quoted(awkward)} ${quoted(target)}`,
+    mend: (_, { command }) => {
+      pasteOk(command);
+      pasteOk(edit(), `s|v1.img|v1.qcow2|; s|type='raw'|type='qcow2'|`);
+    },
+  });
+  expect(hasPatternIn(target, 's1', 0x33, MiB, MiB)).toBe(true);
+});
+
+test.runIf(isSystemLab)('a raw block device', () =>
+  showHazard({
+    what: '',
+    spec: { disks: [{ backend: 'block', format: 'raw', size: SIZE }] },
+    prepare: fill,
+    virsh: unsupported('vda', 'raw'),
+    says: (m) => [`disk vda (${diskPath(m)}): the file is raw, the machine's XML says raw`],
+    hint: /for a raw logical volume let LVM take the snapshot, .* or convert it to a qcow2 file/,
+    command: (m) =>
+      `lvcreate --snapshot --size 10G --name ${diskPath(m).replace('/dev/', '')}-snapshot ${diskPath(m)}`,
+    mend: (m) => {
+      const file = pasteOk(`losetup --noheadings --output BACK-FILE ${diskPath(m)}`).trim();
+      pasteOk(`qemu-img convert -f raw -O qcow2 ${diskPath(m)} ${file}.qcow2`);
+      pasteOk(
+        edit(),
+        `s|type='block'|type='file'|; s|dev='/dev/loop[0-9]*'|file='${file}.qcow2'|; s|type='raw'|type='qcow2'|`,
+      );
+      expect(hasPattern(`${file}.qcow2`, 0x33, MiB, MiB)).toBe(true);
+    },
+  }),
+);
+
+test.runIf(isSystemLab)('qcow2 on a block device works, and grows into it', async () => {
+  const machine = defineMachine({ name: 'web-1', disks: [{ backend: 'block', size: '8M' }], boot: 'idle' });
+  fill(machine);
+  virsh('start', machine.uuid);
+  expect((await kvmsnap(['create-as', 'web-1', 's1'])).code).toBe(0);
+  virsh('destroy', machine.uuid);
+  writePattern(diskPath(machine), 0x44, MiB, MiB);
+  expect(hasPatternIn(diskPath(machine), 's1', 0x33, MiB, MiB)).toBe(true);
+  expect(tags(diskPath(machine))[0]?.vmStateSize).toBeGreaterThan(100_000);
+  expect(snapshotNames(machine)).toEqual(['s1']);
+});

@@ -1,0 +1,239 @@
+// Machines of which a snapshot cannot be taken, or not as one thinks: raw virsh, then kvmsnap, then its advice.
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { kvmsnap } from '../lab/cli.ts';
+import { hasPatternIn, tags, writePattern } from '../lab/disk.ts';
+import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
+import {
+  cleanUp,
+  defineMachine,
+  destroy,
+  type Machine,
+  machineXml,
+  start,
+  stateAndReason,
+} from '../lab/machine.ts';
+import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
+import { diskPath, pasteOk, tagCounts } from './evidence.ts';
+import { type Hazard, showHazard } from './hazard.ts';
+
+const MiB = 1024 * 1024;
+const SMALL = { size: '4M' };
+const NAME = `'web 1'\\''s'`;
+
+afterEach(cleanUp);
+afterAll(cleanUp);
+
+/** The guest obeys: ours knows no power button. */
+const shutDown: Hazard['mend'] = (machine, { command }) => {
+  pasteOk(command);
+  destroy(machine);
+};
+
+const SHARED_MEMORY = `<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>`;
+const VIRTIOFS = `<filesystem type='mount' accessmode='passthrough'><driver type='virtiofs'/>
+  <source dir='${scratch}'/><target dir='share'/></filesystem>`;
+const OS = `<os><type arch='x86_64' machine='pc'>hvm</type></os>`;
+
+const HAZARDS: readonly Hazard[] = [
+  {
+    what: "disk with snapshot='external' (hazard 12)",
+    spec: { disks: [{ ...SMALL, snapshot: 'external' }] },
+    virsh: null,
+    virshLeft: (twin) => {
+      expect(snapshotXml(twin, 's1')).toContain("<disk name='vda' snapshot='external' type='file'>");
+      expect(machineXml(twin)).toContain(`<source file='${diskPath(twin).replace('.qcow2', '.s1')}'`);
+    },
+    says: () => [
+      "disk vda: the machine's XML says snapshot='external', so libvirt would make an external snapshot",
+    ],
+    hint: "take snapshot='external' out of disk vda",
+    command: () => `virsh edit ${NAME}`,
+    mend: (_, { command }) => void pasteOk(command, "s| snapshot='external'||"),
+  },
+  {
+    what: "disk with snapshot='no' (hazard 26)",
+    spec: { disks: [SMALL, { ...SMALL, snapshot: 'no' }] },
+    virsh: /require all disks to be selected for snapshot/,
+    says: () => [
+      "disk vdb: the machine's XML says snapshot='no', and an internal snapshot needs every writable disk",
+    ],
+    hint: "take snapshot='no' out of disk vdb, or make the disk <readonly/>",
+    command: () => `virsh edit ${NAME}`,
+    mend: (_, { command }) => void pasteOk(command, "s| snapshot='no'||"),
+  },
+  {
+    what: "disk with snapshot='no', made read-only (hazard 26)",
+    spec: { disks: [SMALL, { ...SMALL, snapshot: 'no' }] },
+    running: true,
+    virsh: /require all disks to be selected for snapshot/,
+    says: () => ["disk vdb: the machine's XML says snapshot='no'"],
+    command: () => `virsh edit ${NAME}`,
+    mend: (machine, { command }) => {
+      pasteOk(command, "/dev='vdb'/s|$|<readonly/>|");
+      destroy(machine);
+      start(machine);
+    },
+  },
+  {
+    what: 'floppy image (hazard 26)',
+    spec: { disks: [SMALL, { device: 'floppy', format: 'raw', size: '1440K' }] },
+    virsh: /internal snapshot for disk fda unsupported for storage type raw/,
+    says: (m) => [`disk fda (${diskPath(m, 1)}): the file is raw`],
+    hint: 'eject the floppy fda, or make it <readonly/>',
+    command: null,
+    mend: (m) => void virsh('change-media', m.uuid, 'fda', '--eject', '--config'),
+  },
+  {
+    what: 'cdrom and read-only disks alone',
+    spec: {
+      disks: [
+        { device: 'cdrom', format: 'raw', source: null },
+        { ...SMALL, readonly: true },
+      ],
+    },
+    virsh: /nothing selected for snapshot/,
+    says: () => [
+      'the machine has no disk that a snapshot could hold (cdroms and read-only disks take no part)',
+    ],
+    command: null,
+    mend: null,
+  },
+  {
+    what: 'transient disk of a running machine (hazard 30)',
+    spec: { disks: [SMALL, { ...SMALL, extraXml: '<transient/>' }] },
+    running: true,
+    virsh: /migration with transient disk is not supported/,
+    says: () => ['disk vdb is <transient/>'],
+    command: () => `virsh shutdown ${NAME}`,
+    mend: shutDown,
+  },
+  {
+    what: 'block job (hazard 30)',
+    spec: { disks: [SMALL, SMALL] },
+    running: true,
+    provoke: (m) => {
+      const target = `${diskPath(m, 1)}.copy`;
+      virsh('blockcopy', m.uuid, 'vdb', '--dest', target, '--transient-job');
+    },
+    virsh: /disk 'vdb' already in active block job/,
+    says: () => ['disk vdb: a block job (copy, commit or pull) is under way'],
+    hint: /wait for it .* or end it/,
+    command: () => `virsh blockjob ${NAME} vdb --abort`,
+    mend: (_, { command }) => void pasteOk(command),
+  },
+  {
+    what: 'checkpoints of a machine that is off (hazard 30)',
+    spec: { disks: [SMALL] },
+    running: true,
+    provoke: (m) => {
+      for (const name of ['monday', 'a-tuesday']) virsh('checkpoint-create-as', m.uuid, name);
+      destroy(m);
+    },
+    virsh: /cannot perform block operations while checkpoint exists/,
+    says: () => ['the machine has 2 checkpoint(s) of incremental backup (a-tuesday, monday)'],
+    command: () =>
+      [
+        `virsh start ${NAME}`,
+        `virsh checkpoint-delete ${NAME} --checkpointname a-tuesday`,
+        `virsh checkpoint-delete ${NAME} --checkpointname monday`,
+      ].join(' && '),
+    mend: (_, { command }) => void pasteOk(command),
+  },
+  {
+    // virsh takes it, and the revert to it then loses the guest
+    what: 'checkpoint of a running machine (hazard 30)',
+    spec: { disks: [SMALL] },
+    running: true,
+    provoke: (m) => void virsh('checkpoint-create-as', m.uuid, 'monday'),
+    virsh: null,
+    virshLeft: (twin) => {
+      expect(tagCounts(twin, 's1')).toEqual([1]);
+      const revert = tryVirsh('snapshot-revert', '--domain', twin.uuid, '--snapshotname', 's1');
+      expect(revert.stderr).toContain('Device has active dirty bitmaps');
+      expect(stateAndReason(twin)).toBe('shut off (failed)');
+    },
+    says: () => ['(monday), and a snapshot beside them is refused, or cannot be reverted to'],
+    command: () => `virsh checkpoint-delete ${NAME} --checkpointname monday`,
+    mend: (machine, { command }) => {
+      pasteOk(command);
+      virsh('snapshot-create-as', machine.uuid, 'raw');
+      virsh('snapshot-revert', machine.uuid, 'raw');
+    },
+  },
+  {
+    what: 'virtiofs share of a running machine (hazard 30)',
+    spec: { disks: [SMALL], osXml: SHARED_MEMORY + OS, extraDevicesXml: VIRTIOFS },
+    running: true,
+    virsh: /non-migratable device/,
+    says: () => ['the machine shares a file system by virtiofs'],
+    hint: 'shut it down first, or detach the share',
+    command: () => `virsh shutdown ${NAME}`,
+    mend: shutDown,
+  },
+  ...([false, true] as const).map(
+    (running): Hazard => ({
+      what: `UEFI machine that ${running ? 'runs' : 'is off'} (hazard 15)`,
+      spec: {
+        disks: [SMALL],
+        osXml: `<os><type arch='x86_64' machine='q35'>hvm</type>
+          <loader readonly='yes' type='pflash'>${scratch}/code.fd</loader><nvram>${scratch}/vars.fd</nvram></os>`,
+      },
+      prepare: () => tool('truncate', ['--size=1M', join(scratch, 'code.fd'), join(scratch, 'vars.fd')]),
+      ...(running ? { running } : {}),
+      virsh: /internal snapshots of a VM with pflash based firmware are not supported/,
+      says: () => [
+        'UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot of such a machine',
+      ],
+      command: null,
+      mend: null,
+    }),
+  ),
+];
+
+test.each(HAZARDS.map((hazard) => [hazard.what, hazard] as const))('%s', (_, hazard) => showHazard(hazard));
+
+test.each([
+  ['9p share of a running machine', { extraDevicesXml: VIRTIOFS.replace("<driver type='virtiofs'/>", '') }],
+  ['transient disk of a machine that is off', { disks: [SMALL, { ...SMALL, extraXml: '<transient/>' }] }],
+  ['virtiofs share of a machine that is off', { osXml: SHARED_MEMORY + OS, extraDevicesXml: VIRTIOFS }],
+])('a %s is no hindrance', async (what, spec) => {
+  const machine = defineMachine({ name: 'web-1', disks: [SMALL], ...spec });
+  if (what.includes('running')) start(machine);
+  expect(await kvmsnap(['create-as', 'web-1', 's1'])).toMatchObject({ code: 0, stderr: '' });
+  expect(tagCounts(machine, 's1')).toEqual(machine.disks.map(() => 1));
+});
+
+describe('a managed save (hazard 11)', () => {
+  function saved(name: string): Machine {
+    const machine = defineMachine({ name, disks: [SMALL], boot: 'counter' });
+    writePattern(diskPath(machine), 0x11, MiB, MiB);
+    start(machine);
+    virsh('managedsave', machine.uuid);
+    return machine;
+  }
+
+  test('is said, with the way to have the memory too', async () => {
+    const twin = saved('twin');
+    expect(tryVirsh('snapshot-create-as', '--domain', twin.uuid, '--name', 's1')).toMatchObject({
+      code: 0,
+      stderr: '',
+    });
+    const revert = tryVirsh('snapshot-revert', '--domain', twin.uuid, '--snapshotname', 's1');
+    expect(revert.stderr).toContain('snapshot without memory state, removal of existing managed saved state');
+
+    const machine = saved('web-1');
+    const { code, stderr } = await kvmsnap(['create-as', 'web-1', 'disks']);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(
+      /^warning: the machine's memory is in a managed save, which this snapshot does not hold: .*\n$/,
+    );
+    expect(tags(diskPath(machine))).toEqual([{ id: '1', name: 'disks', vmStateSize: 0 }]);
+    expect(hasPatternIn(diskPath(machine), 'disks', 0x11, MiB, MiB)).toBe(true);
+
+    start(machine);
+    expect(await kvmsnap(['create-as', 'web-1', 'memory'])).toMatchObject({ code: 0, stderr: '' });
+    expect(tags(diskPath(machine))[1]?.vmStateSize).toBeGreaterThan(100_000);
+    expect(snapshotNames(machine)).toEqual(['disks', 'memory']);
+  });
+});

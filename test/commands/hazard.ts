@@ -1,0 +1,74 @@
+// A hazard of create, told in three steps: what raw virsh does, that kvmsnap refuses instead, and that its advice helps.
+import { existsSync } from 'node:fs';
+import { expect } from 'vitest';
+import { kvmsnap } from '../lab/cli.ts';
+import { tags } from '../lab/disk.ts';
+import { tryVirsh } from '../lab/lab.ts';
+import { defineMachine, destroy, type Machine, type MachineSpec, start } from '../lab/machine.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { fingerprint, type Refusal, refused, writableImages } from './evidence.ts';
+
+export interface Hazard {
+  readonly what: string;
+  readonly spec: Omit<MachineSpec, 'name'>;
+  /** Before the machine is started, if it is. */
+  readonly prepare?: (machine: Machine) => void;
+  readonly running?: true;
+  /** Once it runs. */
+  readonly provoke?: (machine: Machine) => void;
+  /** How raw virsh ends, on a machine made alike: refused with these words; null where it says that all is well. */
+  readonly virsh: RegExp | null;
+  /** What it has done to that machine; without this, nothing is to be left. */
+  readonly virshLeft?: (machine: Machine) => void;
+  /** Parts of kvmsnap's message. */
+  readonly says: (machine: Machine) => readonly string[];
+  readonly hint?: string | RegExp;
+  /** The whole command that it advises; null for none. */
+  readonly command: ((machine: Machine) => string) | null;
+  /** Does what the advice says; null where no create can work. */
+  readonly mend: ((machine: Machine, refusal: Refusal) => void) | null;
+}
+
+/** A name that a hint must quote. */
+const NAME = "web 1's";
+
+export async function showHazard(hazard: Hazard): Promise<void> {
+  const twin = make(hazard, 'twin');
+  const raw = tryVirsh('snapshot-create-as', '--domain', twin.uuid, '--name', 's1');
+  expect(raw).toMatchObject(
+    hazard.virsh ? { code: 1, stderr: expect.stringMatching(hazard.virsh) } : { code: 0 },
+  );
+  if (hazard.virshLeft) hazard.virshLeft(twin);
+  else expect([snapshotNames(twin), ...writableImages(twin).map(tagged)].flat()).toEqual([]);
+  destroy(twin);
+
+  const machine = make(hazard, NAME);
+  const before = fingerprint(machine);
+  const refusal = await refused('create-as', NAME, 's1');
+  expect(refusal.exitCode).toBe(5);
+  expect(refusal.message).toContain(`cannot take a snapshot of '${NAME}': `);
+  for (const part of hazard.says(machine)) expect(refusal.message).toContain(part);
+  if (hazard.hint !== undefined) expect(refusal.hint).toMatch(hazard.hint);
+  expect(refusal.command).toBe(hazard.command?.(machine) ?? null);
+  expect(fingerprint(machine)).toEqual(before);
+
+  if (!hazard.mend) return;
+  hazard.mend(machine, refusal);
+  expect(await kvmsnap(['create-as', NAME, 's1'])).toMatchObject({ code: 0, stderr: '' });
+  expect(writableImages(machine).map(tagged)).toEqual(writableImages(machine).map(() => ['s1']));
+}
+
+function make({ spec, prepare, running, provoke }: Hazard, name: string): Machine {
+  const machine = defineMachine({ name, ...spec });
+  prepare?.(machine);
+  if (running) start(machine);
+  provoke?.(machine);
+  return machine;
+}
+
+const tagged = (path: string) =>
+  path !== '' && existsSync(path)
+    ? tags(path)
+        .map(({ name }) => name)
+        .filter((name) => name === 's1')
+    : [];
