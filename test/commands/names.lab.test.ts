@@ -105,7 +105,9 @@ describe('snapshots', () => {
   test.each(['', 'a/b', '..', '.hidden', 'tab\there', 'line\nfeed', 'x'.repeat(201), '字'.repeat(67)])(
     'may not be called %j from now on',
     async (name) => {
-      expect(await fail(2, 'create-as', 'named', name)).toContain('cannot be the name of a snapshot');
+      expect(await fail(2, 'create-as', 'named', name)).toMatch(
+        /cannot (be the name of a snapshot|have an empty name)/,
+      );
       expect([names(), snapshotNames(machine)]).toEqual([['bystander'], ['bystander']]);
     },
   );
