@@ -11,7 +11,7 @@ import { domainDocument, snapshotDocument } from '../render/documents.ts';
 import { SNAPSHOT_COLUMNS } from '../render/snapshot-columns.ts';
 import { section } from '../render/view.ts';
 import { PRUNE_COLUMNS, pruneDocument, pruneMachine, type RuleOptions, toPruneRequest } from './prune.ts';
-import { plannedLines, show } from './show.ts';
+import { show, showPlan } from './show.ts';
 
 export interface CreateOptions extends RuleOptions {
   readonly description?: string;
@@ -74,12 +74,9 @@ async function showPlanned(
   const rows = hasRules(pruning.rules)
     ? (await pruneMachine(ctx, await completeMachine(ctx, reading), pruning, name)).rows
     : [];
-  await show(ctx, {
-    document: { dryRun: true, commands: [ctx.virsh.line(planned)], pruned: rows.map(pruneDocument) },
-    sections: [
-      plannedLines(ctx, [planned]),
-      ...(rows.length > 0 ? [section({ columns: PRUNE_COLUMNS, rows })] : []),
-    ],
+  await showPlan(ctx, [planned], {
+    document: { pruned: rows.map(pruneDocument) },
+    sections: rows.length > 0 ? [section({ columns: PRUNE_COLUMNS, rows })] : [],
     names: [name],
   });
 }

@@ -2,7 +2,7 @@ import type { Context } from '../context.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { render } from '../render/render.ts';
 import { createPaint } from '../render/style.ts';
-import { type Section, section, type View } from '../render/view.ts';
+import { section, type View } from '../render/view.ts';
 
 /** Prints a view in the format that the user chose. */
 export async function show(ctx: Context, view: View): Promise<void> {
@@ -18,20 +18,24 @@ export async function show(ctx: Context, view: View): Promise<void> {
   for (const remark of view.remarks ?? []) ctx.terminal.note(remark);
 }
 
-/** Prints what a `--dry-run` would have run, each line ready to paste. */
-export async function showPlan(ctx: Context, planned: readonly VirshCommand[]): Promise<void> {
+/** Prints what a `--dry-run` would have run, each line whole and ready to paste; `more` is what follows from it. */
+export async function showPlan(
+  ctx: Context,
+  planned: readonly VirshCommand[],
+  more: Partial<View> = {},
+): Promise<void> {
   const commands = planned.map((command) => ctx.virsh.line(command));
-  await show(ctx, {
-    document: { dryRun: true, commands },
-    sections: [plannedLines(ctx, planned)],
-    names: commands,
+  const lines = section<string>({
+    columns: [{ key: 'command', title: 'COMMAND', kind: 'text', value: (line) => line }],
+    rows: commands,
   });
-}
-
-/** The command lines as a section without a head, so that a table is nothing but lines to paste. */
-export function plannedLines(ctx: Context, planned: readonly VirshCommand[]): Section<never> {
-  return section<string>({
-    columns: [{ key: 'command', title: '', kind: 'text', value: (line) => line }],
-    rows: planned.map((command) => ctx.virsh.line(command)),
+  const asTable = ctx.settings.output === 'table';
+  if (asTable) ctx.terminal.print(commands.map((line) => `${line}\n`).join(''));
+  const sections = [...(asTable ? [] : [lines]), ...(more.sections ?? [])];
+  if (asTable && sections.length > 0) ctx.terminal.print('\n');
+  await show(ctx, {
+    document: { dryRun: true, commands, ...more.document },
+    sections,
+    names: more.names ?? commands,
   });
 }
