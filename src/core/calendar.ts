@@ -33,9 +33,9 @@ export function periodKey(period: Period, seconds: number, zone: Zone): string {
       // 1970-01-01 was a Thursday: shifted by three days, whole weeks of Mondays count up.
       return String(Math.floor((day + 3) / 7));
     case 'monthly':
-      return isoMonth(day);
+      return `${monthOf(day)}`;
     case 'yearly':
-      return isoYear(day);
+      return `${Math.floor(monthOf(day) / 12)}`;
   }
 }
 
@@ -55,6 +55,12 @@ export function periodName(period: Period, seconds: number, zone: Zone): string 
     case 'yearly':
       return isoYear(day);
   }
+}
+
+/** Days since the epoch -> months since the year 0. */
+function monthOf(day: number): number {
+  const date = new Date(day * DAY * 1000);
+  return date.getUTCFullYear() * 12 + date.getUTCMonth();
 }
 
 /** Days since the epoch -> `2026-11-23` (proleptic Gregorian, four digits or more). */

@@ -45,8 +45,17 @@ const PERIODS: readonly Period[] = ['hourly', 'daily', 'weekly', 'monthly', 'yea
 /** True when some rule is given. Without any, nothing is ever deleted. */
 export function hasRules({ last, periods, within, matching }: RetentionRules): boolean {
   return (
-    last !== undefined || within !== undefined || matching !== undefined || Object.keys(periods).length > 0
+    last !== undefined ||
+    within !== undefined ||
+    matching !== undefined ||
+    Object.values(periods).some((count) => count !== undefined)
   );
+}
+
+/** A decision being made: reasons are still added. */
+interface Draft<C> {
+  readonly snapshot: C;
+  readonly reasons: string[];
 }
 
 /** Decides for every snapshot, oldest first; those of one second by name. */
@@ -56,81 +65,92 @@ export function planRetention<C extends Candidate>(
   nowSeconds: number,
   zone: Zone,
 ): Decision<C>[] {
-  const sorted = [...snapshots].sort(
-    (a, b) => a.createdAtSeconds - b.createdAtSeconds || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
-  );
-  const reasons = new Map<C, string[]>(sorted.map((snapshot) => [snapshot, []]));
-  const keep = (snapshot: C, reason: string) => reasons.get(snapshot)?.push(reason);
-
-  const newestFirst = sorted
-    .filter((snapshot) => snapshot.createdAtSeconds <= nowSeconds && !snapshot.underWay)
+  const ruled = hasRules(rules);
+  const drafts = [...snapshots]
+    .sort(
+      (a, b) => a.createdAtSeconds - b.createdAtSeconds || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+    )
+    .map((snapshot): Draft<C> => {
+      const reasons = standingReasons(snapshot, rules, nowSeconds);
+      return { snapshot, reasons: ruled ? reasons : ['no rule', ...reasons] };
+    });
+  const newestFirst = drafts
+    .filter(({ snapshot }) => snapshot.createdAtSeconds <= nowSeconds && !snapshot.underWay)
     .reverse();
-  for (const snapshot of sorted) {
-    for (const reason of standingReasons(snapshot, rules, nowSeconds)) keep(snapshot, reason);
-  }
-  for (const snapshot of newestFirst.slice(0, rules.last ?? 0)) keep(snapshot, 'last');
-  keepWithin(newestFirst, rules, zone, keep);
-  for (const period of PERIODS) keepPeriods(newestFirst, period, rules.periods[period] ?? 0, zone, keep);
-  keepNewest(newestFirst, rules, reasons);
-
-  return sorted.map((snapshot) => {
-    const why = reasons.get(snapshot) ?? [];
-    return { snapshot, keep: why.length > 0, reasons: why };
-  });
+  for (const { reasons } of newestFirst.slice(0, rules.last ?? 0)) reasons.push('last');
+  keepWithin(newestFirst, rules, zone);
+  keepPeriods(newestFirst, rules, zone);
+  keepNewest(newestFirst, rules);
+  return drafts.map(({ snapshot, reasons }) => ({ snapshot, keep: reasons.length > 0, reasons }));
 }
 
 /** Reasons that do not depend on the other snapshots. */
-function standingReasons(snapshot: Candidate, rules: RetentionRules, nowSeconds: number): string[] {
-  return [
-    ...(hasRules(rules) ? [] : ['no rule']),
-    ...(snapshot.held ? ['held'] : []),
-    ...(snapshot.underWay ? ['under way'] : []),
-    ...(snapshot.createdAtSeconds > nowSeconds ? ['dated in the future'] : []),
-    ...(snapshot.undeletable === null ? [] : [snapshot.undeletable]),
-    ...(rules.matching?.(snapshot.name) ? ['name'] : []),
-  ];
+function standingReasons(snapshot: Candidate, { matching }: RetentionRules, nowSeconds: number): string[] {
+  const reasons: string[] = [];
+  if (snapshot.held) reasons.push('held');
+  if (snapshot.underWay) reasons.push('under way');
+  if (snapshot.createdAtSeconds > nowSeconds) reasons.push('dated in the future');
+  if (snapshot.undeletable !== null) reasons.push(snapshot.undeletable);
+  if (matching?.(snapshot.name)) reasons.push('name');
+  return reasons;
 }
-
-type Keep<C> = (snapshot: C, reason: string) => void;
 
 function keepWithin<C extends Candidate>(
-  newestFirst: readonly C[],
+  newestFirst: readonly Draft<C>[],
   { within }: RetentionRules,
   zone: Zone,
-  keep: Keep<C>,
 ): void {
-  const [newest] = newestFirst;
+  const newest = newestFirst[0]?.snapshot;
   if (!within || !newest) return;
-  const edge = before(newest.createdAtSeconds, within, zone);
-  for (const snapshot of newestFirst) if (snapshot.createdAtSeconds > edge) keep(snapshot, 'within');
+  // The newest is younger than any span, also where a zone skipped the day that the span goes back over.
+  const edge = Math.min(before(newest.createdAtSeconds, within, zone), newest.createdAtSeconds - 1);
+  for (const { snapshot, reasons } of newestFirst) {
+    if (snapshot.createdAtSeconds > edge) reasons.push('within');
+  }
 }
 
-/** The newest snapshot of each of the last `count` periods that have one. */
 function keepPeriods<C extends Candidate>(
-  newestFirst: readonly C[],
-  period: Period,
-  count: number,
+  newestFirst: readonly Draft<C>[],
+  { periods }: RetentionRules,
   zone: Zone,
-  keep: Keep<C>,
 ): void {
+  if (Object.keys(periods).length === 0) return;
+  // The newest of a week, month or year is the newest of its day: the others need not be looked at again.
+  const days = [...newestOfEach('daily', newestFirst, zone)];
+  for (const period of PERIODS) {
+    let left = periods[period] ?? 0;
+    for (const { snapshot, reasons } of newestOfEach(
+      period,
+      period === 'hourly' ? newestFirst : days,
+      zone,
+    )) {
+      if (left === 0) break;
+      left--;
+      reasons.push(`${period} ${periodName(period, snapshot.createdAtSeconds, zone)}`);
+    }
+  }
+}
+
+/** The newest snapshot of each period that has one, from the last period back. */
+function* newestOfEach<C extends Candidate>(
+  period: Period,
+  newestFirst: readonly Draft<C>[],
+  zone: Zone,
+): Generator<Draft<C>> {
   // A set, since a zone that changes its clocks a minute past midnight returns to the day before.
   const seen = new Set<string>();
-  for (const snapshot of newestFirst) {
-    const key = periodKey(period, snapshot.createdAtSeconds, zone);
+  for (const draft of newestFirst) {
+    const key = periodKey(period, draft.snapshot.createdAtSeconds, zone);
     if (seen.has(key)) continue;
-    if (seen.size === count) return;
     seen.add(key);
-    keep(snapshot, `${period} ${periodName(period, snapshot.createdAtSeconds, zone)}`);
+    yield draft;
   }
 }
 
 /** The guard: a prune never takes the last one that can be reverted to. */
 function keepNewest<C extends Candidate>(
-  newestFirst: readonly C[],
+  [newest]: readonly Draft<C>[],
   { allowEmpty }: RetentionRules,
-  reasons: Map<C, string[]>,
 ): void {
-  const [newest] = newestFirst;
-  const why = newest && reasons.get(newest);
-  if (why?.length === 0 && !allowEmpty) why.push('newest');
+  if (newest?.reasons.length === 0 && !allowEmpty) newest.reasons.push('newest');
 }

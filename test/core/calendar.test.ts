@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   before as less,
   type Period,
@@ -23,6 +23,7 @@ import {
 
 const PERIODS: readonly Period[] = ['hourly', 'daily', 'weekly', 'monthly', 'yearly'];
 const UTC = clockOf('UTC');
+vi.setConfig({ testTimeout: 5000 * EFFORT });
 const RUNS = { numRuns: 1000 * EFFORT };
 
 const span = (text: string): Span => {

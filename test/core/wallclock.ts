@@ -25,6 +25,8 @@ export interface Clock {
   readonly name: string;
   readonly wall: (seconds: number) => Wall;
   readonly zone: Zone;
+  /** What `identityOf` has said before, since the simulation asks the same for years. */
+  readonly identities: Readonly<Record<Period, Map<number, string>>>;
 }
 
 const WEEKDAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
@@ -59,7 +61,14 @@ export function clock(name: string): Clock {
     known.set(seconds, answer);
     return answer;
   };
-  return { name, wall, zone: (seconds) => wall(seconds).offset };
+  const identities = {
+    hourly: new Map(),
+    daily: new Map(),
+    weekly: new Map(),
+    monthly: new Map(),
+    yearly: new Map(),
+  };
+  return { name, wall, zone: (seconds) => wall(seconds).offset, identities };
 }
 
 /** How many times the usual number of runs: `RETENTION_RUNS=20 npx vitest run ... test/core` searches longer. */
@@ -136,8 +145,12 @@ export function nameOf(period: Period, { wall }: Clock, seconds: number): string
 
 /** Equal for moments of one period; an hour is another one when the clock has changed in it. */
 export function identityOf(period: Period, clock: Clock, seconds: number): string {
+  const known = clock.identities[period].get(seconds);
+  if (known !== undefined) return known;
   const name = nameOf(period, clock, seconds);
-  return period === 'hourly' ? `${name} ${clock.wall(seconds).offset}` : name;
+  const identity = period === 'hourly' ? `${name} ${clock.wall(seconds).offset}` : name;
+  clock.identities[period].set(seconds, identity);
+  return identity;
 }
 
 /** The moment a span before: months one by one, days one by one, then hours. */
