@@ -65,6 +65,10 @@ async function interrupt(run: RunningCli, signal: NodeJS.Signals): Promise<void>
 const isUnderWay = (run: RunningCli): Promise<boolean> =>
   Promise.race([run.done.then(() => false), sleep(300).then(() => true)]);
 
+/** The kvmsnap of a terminal, below the terminal's own processes. */
+const kvmsnapProcess = (command: string): number | undefined =>
+  processes().find(({ args }) => args[0] === process.execPath && args.includes(command))?.pid;
+
 async function within(milliseconds: number, run: RunningCli): Promise<CliResult> {
   const from = performance.now();
   const result = await run.done;
@@ -115,6 +119,18 @@ describe('a create of a running machine', () => {
       await becomesComplete(machine, 's1');
     },
   );
+
+  test('on a terminal that is closed is seen through', async () => {
+    const machine = await fullMachine('web');
+    const terminal = await holdSave(machine, () => onTerminal(['create-as', 'web', 's1']));
+    await terminal.waitForText(/1 s, [\d.]+ MiB written/);
+    terminal.close();
+    await sleep(700); // the hang-up, and progress that nobody can read any more
+    expect(kvmsnapProcess('create-as')).toBeDefined();
+    continueQemu(machine);
+    await waitFor(() => kvmsnapProcess('create-as') === undefined, { what: 'the end of kvmsnap' });
+    expect(isComplete(machine, 's1')).toBe(true);
+  });
 
   test('after two Ctrl-C on a terminal is left to libvirtd', async () => {
     const machine = await fullMachine('web');
@@ -393,7 +409,7 @@ describe('a revert', () => {
 
   test.each([
     { by: 'Ctrl-C', code: 130, end: (terminal: ReturnType<typeof onTerminal>) => terminal.type('\x03') },
-    { by: 'SIGTERM', code: 143, end: () => process.kill(reverting(), 'SIGTERM') },
+    { by: 'SIGTERM', code: 143, end: () => process.kill(kvmsnapProcess('revert') ?? Number.NaN, 'SIGTERM') },
     { by: '--timeout', code: 124, end: () => {}, args: ['--timeout', '1s'] },
   ])('ends at its question on $by with $code, and nothing is changed', async ({ code, end, args = [] }) => {
     const machine = defineMachine({ name: 'web' });
@@ -404,13 +420,6 @@ describe('a revert', () => {
     expect((await terminal.done).code).toBe(code);
     expect(currentSnapshot(machine)).toBe('s2');
   });
-
-  /** The kvmsnap itself, below the terminal's own processes. */
-  function reverting(): number {
-    const found = processes().find(({ args }) => args[0] === process.execPath && args.includes('revert'));
-    if (!found) throw new Error('no kvmsnap runs');
-    return found.pid;
-  }
 });
 
 describe('several at once', () => {
