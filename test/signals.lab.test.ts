@@ -111,7 +111,7 @@ describe('a create of a running machine', () => {
       const run = await holdSave(machine, () => spawnKvmsnap(['create-as', 'web', 's1']));
       await interrupt(run, signal);
       run.kill(signal);
-      const result = await within(1000, run);
+      const result = await within(3000, run);
       expect(result).toMatchObject({ code, stdout: '' });
       expect(result.stderr).toContain(`ended by ${signal}; ${CARRIES_ON}: the snapshot 's1' of 'web'`);
       expect(stateAndReason(machine)).toBe('paused (saving)');
@@ -305,7 +305,7 @@ describe('a read', () => {
     const run = spawnKvmsnap(['list', '--json']);
     await virshUnderWay('list');
     run.kill(signal);
-    const result = await within(1000, run);
+    const result = await within(3000, run);
     expect(result).toMatchObject({ code, stdout: '' });
     expect(errorDocument(result).exitCode).toBe(code);
     expect(virshProcesses()).toEqual([]);
@@ -315,7 +315,7 @@ describe('a read', () => {
     '%s gives up on a hung libvirtd after --timeout',
     async (...args) => {
       signalLibvirtd('SIGSTOP');
-      const result = await within(2500, spawnKvmsnap([...args, '--timeout', '1s']));
+      const result = await within(4000, spawnKvmsnap([...args, '--timeout', '1s']));
       expect(result).toEqual({ code: 124, signal: null, stdout: '', stderr: 'error: not done within 1 s\n' });
       expect(virshProcesses()).toEqual([]);
     },
@@ -364,7 +364,7 @@ describe('a delete of three', () => {
     const { machine, run } = await begin();
     await interrupt(run, 'SIGINT');
     run.kill('SIGINT');
-    const result = await within(1000, run);
+    const result = await within(3000, run);
     expect(result).toMatchObject({ code: 130, stdout: '' });
     expect(result.stderr).toContain(`${CARRIES_ON}: the deletion of 'a' of 'web'`);
     continueQemu(machine);
@@ -379,7 +379,7 @@ describe('a delete of three', () => {
     await slow.waits();
     await interrupt(run, 'SIGINT');
     run.kill('SIGINT');
-    const result = await within(1000, run);
+    const result = await within(3000, run);
     expect(result.code).toBe(130);
     expect(result.stdout).toMatch(/^NAME +RESULT\na +deleted\n$/);
     expect(result.stderr).toMatch(/not touched: 'c'\nerror: .*libvirtd carries on: the deletion of 'b'/);
