@@ -7,7 +7,7 @@ import type { Snapshot } from '../src/core/snapshot.ts';
 export const MiB = 1024 * 1024;
 
 /** When the snapshots of these values were taken, unless told: 2026-11-23 09:06:40 UTC. */
-export const NOON = 1_795_424_800;
+export const TAKEN_AT = 1_795_424_800;
 
 export function disk(changes: Partial<Disk> = {}): Disk {
   const target = changes.target ?? 'vda';
@@ -46,7 +46,7 @@ export function domain(changes: Partial<Domain> = {}): Domain {
 }
 
 export function tag(name: string, changes: Partial<Tag> = {}): Tag {
-  return { id: '1', name, vmStateBytes: 0, createdAtSeconds: NOON, ...changes };
+  return { id: '1', name, vmStateBytes: 0, createdAtSeconds: TAKEN_AT, ...changes };
 }
 
 export function image(changes: Partial<Image> = {}): Image {
@@ -78,7 +78,7 @@ export function snapshot(name: string, changes: Partial<Snapshot> = {}): Snapsho
     description: null,
     state: 'shutoff',
     parent: null,
-    createdAtSeconds: NOON,
+    createdAtSeconds: TAKEN_AT,
     memory: { location: 'no', file: null },
     disks: [{ target: 'vda', location: 'internal', source: '/vm/vda.qcow2' }],
     definedDisks: [{ target: 'vda', source: '/vm/vda.qcow2' }],

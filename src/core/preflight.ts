@@ -149,7 +149,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'image-cannot-snapshot',
     hazards: [],
     severity: 'error',
-    find: (facts) => eachDisk(facts, (disk, image) => unsuitableImage(disk, image)),
+    find: (facts) => eachDisk(facts, (disk, image) => unsuitableImage(facts.domain, disk, image)),
   },
   {
     id: 'encrypted-image',
@@ -520,14 +520,20 @@ function formatFinding(domain: Domain, disk: Disk, image: DiskImage | undefined)
     const found = image.chain[0].format;
     if (found === 'qcow2' && believed === 'qcow2') return null;
     const what = `disk ${disk.target} (${place}): the file is ${found}, the machine's XML ${inXml}`;
-    return { what, ...(found === 'qcow2' ? correction(domain, disk) : conversion(disk, found, believed)) };
+    return {
+      what,
+      ...(found === 'qcow2' ? correction(domain, disk) : conversion(domain, disk, found, believed)),
+    };
   }
   if (image?.kind !== 'unseen') return null;
   const format = image.format ?? believed;
   if (format === 'qcow2' && believed === 'qcow2') return null;
   const other = format === believed ? '' : `, and the machine's XML ${inXml}`;
   const what = `disk ${disk.target} (${place}): it is ${format}, by the ${image.source}${other}`;
-  return { what, ...(format === 'qcow2' ? correction(domain, disk) : conversion(disk, format, believed)) };
+  return {
+    what,
+    ...(format === 'qcow2' ? correction(domain, disk) : conversion(domain, disk, format, believed)),
+  };
 }
 
 /** For a qcow2 file that the machine's XML calls something else. */
@@ -536,7 +542,12 @@ const correction = (domain: Domain, { target }: Disk): Pick<Finding, 'hint' | 'c
   command: editCommand(domain),
 });
 
-function conversion(disk: Disk, found: string, believed: string): Pick<Finding, 'hint' | 'command'> {
+function conversion(
+  domain: Domain,
+  disk: Disk,
+  found: string,
+  believed: string,
+): Pick<Finding, 'hint' | 'command'> {
   if (disk.device === 'floppy')
     return {
       hint: `internal snapshots need every writable disk in qcow2: eject the floppy ${disk.target}, or make it <readonly/>`,
@@ -551,13 +562,14 @@ function conversion(disk: Disk, found: string, believed: string): Pick<Finding, 
     };
   }
   const target = `${disk.source.replace(/\.[^./]+$/, '')}.qcow2`;
+  const taken = domain.disks.some(({ source }) => source === target);
   return {
     hint: `convert it, with the machine off${edit}`,
-    command: `qemu-img convert -f ${found} -O qcow2 ${quote(disk.source)} ${quote(target === disk.source ? `${target}.new` : target)}`,
+    command: `qemu-img convert -f ${found} -O qcow2 ${quote(disk.source)} ${quote(taken ? `${target}.new` : target)}`,
   };
 }
 
-function unsuitableImage(disk: Disk, image: DiskImage | undefined): Finding | null {
+function unsuitableImage(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
   if (image?.kind !== 'seen') return null;
   const [top] = image.chain;
   const what = `disk ${disk.target} (${disk.source}): the image`;
@@ -570,7 +582,7 @@ function unsuitableImage(disk: Disk, image: DiskImage | undefined): Finding | nu
   if (top.dataFile !== null)
     return {
       what: `${what} keeps its data in ${top.dataFile}, and QEMU takes no internal snapshot of such images`,
-      ...conversion(disk, top.format, top.format),
+      ...conversion(domain, disk, top.format, top.format),
     };
   if (top.refcountBits === 1)
     return {

@@ -12,12 +12,8 @@ import { humanBytes, humanSpan } from '../render/format.ts';
 /** Carrying out one write: checks before, progress during, and the true end even when virsh does not tell it. */
 
 /** Says the warnings, and throws `check` for what refuses. `force` passes judgements only. */
-export function refuseOn(
-  ctx: Context,
-  what: string,
-  findings: readonly RuledFinding[],
-  force: boolean,
-): void {
+export function refuseOn(ctx: Context, what: string, ruled: readonly RuledFinding[], force: boolean): void {
+  const findings = ruled.map((finding) => withConnection(ctx, finding));
   const refusing = findings.filter(
     ({ severity }) => severity === 'error' || (severity === 'judgement' && !force),
   );
@@ -35,6 +31,16 @@ export function refuseOn(
       command: refusing.find(({ command }) => command !== undefined)?.command,
     },
   );
+}
+
+/** The rules know nothing of connections: their virsh commands get the one that this run uses. */
+function withConnection<F extends Finding>(ctx: Context, finding: F): F {
+  if (finding.command === undefined) return finding;
+  const virsh = ctx.virsh.line([]);
+  return {
+    ...finding,
+    command: finding.command.replace(/(^|&& )virsh /g, (_, before: string) => `${before}${virsh} `),
+  };
 }
 
 function adviceOf({ hint, command }: Finding): string {

@@ -14,7 +14,7 @@ const emptyIsNone = <T extends z.ZodMiniType>(schema: T) =>
   );
 
 const Source = emptyIsNone(
-  z.object({
+  z.looseObject({
     '@file': z.optional(z.string()),
     '@dev': z.optional(z.string()),
     '@dir': z.optional(z.string()),
@@ -102,7 +102,7 @@ function toDisk(element: z.infer<typeof DiskElement>): Disk {
     device: (element['@device'] ?? 'disk') as Disk['device'],
     storage: element['@type'],
     source: source?.['@file'] ?? source?.['@dev'] ?? null,
-    hasSource: source !== undefined,
+    hasSource: hasMedium(source),
     pool: pool !== undefined && volume !== undefined ? { name: pool, volume } : null,
     driver: element.driver?.['@type'] ?? null,
     readonly: element.readonly !== undefined,
@@ -110,6 +110,11 @@ function toDisk(element: z.infer<typeof DiskElement>): Disk {
     snapshot: element['@snapshot'] ?? null,
     mirrored: element.mirror !== undefined,
   };
+}
+
+/** An empty drive may have a `<source>` too, with nothing but a number or a policy in it (12.8, while it runs). */
+function hasMedium(source: object | undefined): boolean {
+  return Object.keys(source ?? {}).some((key) => key !== '@index' && key !== '@startupPolicy');
 }
 
 function pflashOf(os: z.infer<typeof DomainElement>['domain']['os']): DomainDefinition['pflash'] {

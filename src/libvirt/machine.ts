@@ -5,7 +5,7 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from './batch.ts';
 import { parseDomain } from './domain-xml.ts';
 import { createSnapshotParser } from './snapshot-xml.ts';
-import type { Virsh } from './virsh.ts';
+import type { Answers, Virsh } from './virsh.ts';
 import { connectionFailure, countErrors, virshFailure } from './virsh-error.ts';
 
 /** Reading machines and their snapshots: few processes, exact names, nothing taken from a table. */
@@ -140,7 +140,7 @@ async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Ba
   const answers = await virsh.read([...targets.flatMap(machineCommands), ...HOST_COMMANDS]);
   const { stderr } = answers;
   if (!answers.lastSucceeded) throw connectionFailure(stderr);
-  const texts = answers.texts.map((text) => text ?? '');
+  const texts = allAnswered(answers);
   const [uri = '', saved = '', list = ''] = texts.slice(-HOST_COMMANDS.length);
   const size = machineCommands('').length;
   const parts = targets.map((_, i) => texts.slice(i * size, (i + 1) * size));
@@ -155,6 +155,14 @@ async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Ba
     ),
     stderr,
   };
+}
+
+/** The answers, when virsh lived to give them all: one that it did not come to must not look like an empty one. */
+function allAnswered({ texts, stderr }: Answers): string[] {
+  return texts.map((text) => {
+    if (text === null) throw virshFailure('virsh ended before it had answered all', stderr);
+    return text;
+  });
 }
 
 /** An empty list and a failed one look alike in a batch: one failure more than can be in peace, and it is not whole. */
@@ -245,7 +253,7 @@ async function readSnapshotsOf(virsh: Virsh, wanted: readonly Wanted[]): Promise
   const parse = createSnapshotParser();
   const read = async (wanted: readonly Wanted[]) => {
     const commands = wanted.flatMap(({ uuid, names }) => names.map((name) => dumpCommand(uuid, name)));
-    const texts = commands.length === 0 ? [] : (await virsh.read(commands)).texts;
+    const texts = commands.length === 0 ? [] : allAnswered(await virsh.read(commands));
     let next = 0;
     return wanted.map(({ names }) =>
       names.map(() => texts[next++]).map((text) => (text ? parse(text) : null)),
@@ -292,10 +300,9 @@ export async function readAllMachines(virsh: Virsh): Promise<MachineSummary[]> {
   const machines = await listMachines(virsh);
   if (machines.length === 0) return [];
   const answers = await virsh.read(machines.flatMap(({ uuid }) => summaryCommands(uuid)));
+  const texts = allAnswered(answers);
   const readings = machines.map((machine, i) => {
-    const [names, current, state] = answers.texts
-      .slice(i * 3, i * 3 + 3)
-      .map((text) => splitLines(text ?? ''));
+    const [names, current, state] = texts.slice(i * 3, i * 3 + 3).map(splitLines);
     return { ...machine, names: names ?? [], current: current?.join('\n') || null, state: state?.[0] };
   });
   // domstate comes last: a machine that answered it was there all the time, so its other failures are real ones.

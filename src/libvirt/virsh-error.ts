@@ -2,38 +2,36 @@ import { KvmsnapError } from '../errors.ts';
 
 /**
  * What virsh's error text means. virsh exits 1 for everything and libvirtd's texts come in libvirtd's own language, so
- * callers decide on queried state; this table only explains. Its patterns are words of the client, which kvmsnap runs
- * in English, except `remoteDispatch...`, an API name that no language translates (libvirt.md, 2.1 and 6).
+ * callers decide on queried state; this table only explains. Names of machines and snapshots stand in the texts too, so
+ * only words at their fixed place count: those of the client, which kvmsnap runs in English, and `remoteDispatch...`, an
+ * API name that no language translates (libvirt.md, 2.1 and 6).
  */
-const KINDS: readonly { pattern: RegExp; code: 'busy' | 'unreachable'; hint: string }[] = [
-  {
-    pattern: /remoteDispatch\w+|state change lock/,
-    code: 'busy',
-    hint: 'another job (a snapshot, save, migration or backup) holds the machine; try again when it is done',
-  },
+const BUSY = /\b\w+=remoteDispatch\w+|^error: Timed out during operation: cannot acquire state change lock/m;
+const BUSY_HINT =
+  'another job (a snapshot, save, migration or backup) holds the machine; try again when it is done';
+
+const NO_CONNECTION = /^error: failed to connect to the hypervisor/m;
+
+/** Why there is no connection, by what follows its first line. */
+const CONNECTION_HINTS: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
   {
     pattern: /authenticat|polkit/i,
-    code: 'unreachable',
     hint: 'libvirt asks who you are: run as root, or join the group libvirt: sudo usermod -aG libvirt "$USER", then log in again',
   },
   {
     pattern: /libvirt-sock.*Permission denied|Permission denied.*libvirt-sock/,
-    code: 'unreachable',
     hint: 'join the group libvirt: sudo usermod -aG libvirt "$USER", then log in again',
   },
   {
     pattern: /Failed to connect socket|libvirt-sock/,
-    code: 'unreachable',
     hint: 'is libvirtd running? systemctl start libvirtd (or virtqemud.socket, where the daemons are modular)',
   },
   {
     pattern: /no connection driver available|could not parse|invalid connection|unsupported URI/i,
-    code: 'unreachable',
     hint: 'check the connection URI: qemu:///system is this host, qemu+ssh://HOST/system another one',
   },
   {
-    pattern: /failed to connect to the hypervisor/,
-    code: 'unreachable',
+    pattern: /(?:)/,
     hint: 'check the connection; over ssh a key or an agent is needed, for virsh has no terminal here to ask for a password',
   },
 ];
@@ -46,14 +44,22 @@ export function virshMessage(stderr: string): string {
 
 /** The error for a virsh command that failed; `refused` unless the text says more. `what` says what was attempted. */
 export function virshFailure(what: string, stderr: string): KvmsnapError {
-  const kind = KINDS.find(({ pattern }) => pattern.test(stderr));
-  return new KvmsnapError(kind?.code ?? 'refused', `${what}: ${virshMessage(stderr)}`, { hint: kind?.hint });
+  const message = `${what}: ${virshMessage(stderr)}`;
+  if (NO_CONNECTION.test(stderr))
+    return new KvmsnapError('unreachable', message, { hint: connectionHint(stderr) });
+  if (BUSY.test(stderr)) return new KvmsnapError('busy', message, { hint: BUSY_HINT });
+  return new KvmsnapError('refused', message);
 }
 
 /** The error when virsh could not even list machines: there is no connection, whatever the text says. */
 export function connectionFailure(stderr: string): KvmsnapError {
-  const known = virshFailure('cannot reach libvirt', stderr);
-  return new KvmsnapError('unreachable', known.message, { hint: known.hint });
+  return new KvmsnapError('unreachable', `cannot reach libvirt: ${virshMessage(stderr)}`, {
+    hint: connectionHint(stderr),
+  });
+}
+
+function connectionHint(stderr: string): string | undefined {
+  return CONNECTION_HINTS.find(({ pattern }) => pattern.test(stderr))?.hint;
 }
 
 /** How many commands of a batch failed. `error: ` at a line's start is virsh's own prefix. */

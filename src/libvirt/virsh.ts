@@ -9,7 +9,7 @@ export interface Answers {
   /** One per command; null where virsh ended before it, '' where it failed or had nothing to say. */
   readonly texts: readonly (string | null)[];
   readonly stderr: string;
-  /** True when the last command of every process succeeded, which is all that virsh's exit code tells. */
+  /** True when the very last command succeeded, which is all that virsh's exit code tells. */
   readonly lastSucceeded: boolean;
 }
 
@@ -35,7 +35,7 @@ export function createVirsh(exec: Exec, uri: string | null, nonce: string): Virs
       return {
         texts: batches.flatMap((batch, i) => splitAnswers(results[i]?.stdout ?? '', batch, nonce)),
         stderr: results.map((result) => result.stderr).join(''),
-        lastSucceeded: results.every((result) => result.exitCode === 0),
+        lastSucceeded: results.at(-1)?.exitCode === 0,
       };
     },
     write: (command) => exec.write('virsh', [...connection, ...command]),

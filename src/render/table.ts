@@ -23,7 +23,11 @@ export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): P
   const { columns, rows, title } = section;
   const cells = rows.map((row) => columns.map((column) => cellText(column, row, canvas)));
   const widths = columns.map((column, i) =>
-    cells.reduce((widest, line) => Math.max(widest, displayWidth(line[i] ?? '')), displayWidth(column.title)),
+    // an empty column takes one place too, as cli-table3 has it
+    cells.reduce(
+      (widest, line) => Math.max(widest, displayWidth(line[i] ?? '')),
+      displayWidth(column.title) || 1,
+    ),
   );
   const heads = columns.map((column) => column.title);
   const shown = canvas.isTerminal ? fitColumns(columns, [heads, ...cells], widths, canvas.columns) : columns;

@@ -2,13 +2,7 @@ import type { Context, Settings } from '../../src/context.ts';
 import { createInterrupts } from '../../src/interrupts.ts';
 import type { RunQemuImg } from '../../src/qemu/qemu-img.ts';
 import { capture, storedDefinition } from '../captures.ts';
-import {
-  type Failure,
-  type FakeLibvirt,
-  type FakeMachine,
-  fakeLibvirt,
-  optionValue,
-} from '../libvirt/fake-libvirt.ts';
+import { type FakeLibvirt, type FakeMachine, fakeLibvirt, optionValue } from '../libvirt/fake-libvirt.ts';
 import { MiB, TAKEN_AT } from '../model.ts';
 
 /** A host with one machine of two disks, on which snapshots are taken, reverted to and deleted; nothing of it is real. */
@@ -19,6 +13,8 @@ export interface FakeHost {
   readonly images: Map<string, string[]>;
   readonly printed: string[];
   readonly notes: string[];
+  /** What was written into the state directory, by path. */
+  readonly kept: ReadonlyMap<string, string>;
   context(settings?: Partial<Settings>): Context;
 }
 
@@ -40,7 +36,11 @@ export function fakeHost(): FakeHost {
     ['/vm/b-fix-vda.qcow2', '/vm/b-fix-vdb.qcow2'].map((path) => [path, ['off1', 'run1']]),
   );
   const libvirt = fakeLibvirt([machine]);
-  libvirt.intercept = (command) => change(machine, images, command);
+  const kept = new Map<string, string>();
+  libvirt.intercept = ([verb = '', ...options]) =>
+    verb === 'version'
+      ? capture(VERSION, 'version.out')
+      : CHANGES[verb]?.({ machine, images, kept }, options);
   const printed: string[] = [];
   const notes: string[] = [];
   return {
@@ -49,6 +49,7 @@ export function fakeHost(): FakeHost {
     images,
     printed,
     notes,
+    kept,
     context: (settings = {}) => ({
       settings: {
         connect: null,
@@ -71,7 +72,12 @@ export function fakeHost(): FakeHost {
         progress: () => undefined,
       },
       clock: { now: () => NOW * 1000, sleep: async () => undefined },
-      files: { keep: async (name) => `/state/${name}` },
+      files: {
+        keep: async (name, text) => {
+          kept.set(`/state/${name}`, text);
+          return `/state/${name}`;
+        },
+      },
       interrupts: createInterrupts((line) => notes.push(line)),
     }),
   };
@@ -98,14 +104,14 @@ function qemuImgOf(images: ReadonlyMap<string, readonly string[]>): RunQemuImg {
   };
 }
 
-type Change = (
-  machine: FakeMachine,
-  images: Map<string, string[]>,
-  options: readonly string[],
-) => string | Failure;
+interface World {
+  readonly machine: FakeMachine;
+  readonly images: Map<string, string[]>;
+  readonly kept: ReadonlyMap<string, string>;
+}
 
-const CHANGES: Readonly<Record<string, Change>> = {
-  'snapshot-create-as': (machine, images, options) => {
+const CHANGES: Readonly<Record<string, (world: World, options: readonly string[]) => string>> = {
+  'snapshot-create-as': ({ machine, images }, options) => {
     const name = optionValue(options, '--name') ?? '';
     const xml = capture(VERSION, 'dumpxml-off1.out')
       .replace('<name>off1</name>', `<name>${name}</name>`)
@@ -116,13 +122,19 @@ const CHANGES: Readonly<Record<string, Change>> = {
     for (const names of images.values()) names.push(name);
     return `Domain snapshot ${name} created\n`;
   },
-  'snapshot-revert': (machine, _, options) => {
+  'snapshot-create': ({ machine, kept }, options) => {
+    const xml = kept.get(optionValue(options, '--xmlfile') ?? '') ?? '';
+    const [, name = ''] = /<name>(.*?)<\/name>/.exec(xml) ?? [];
+    machine.snapshots = new Map([...machine.snapshots, [name, xml]]);
+    return `Domain snapshot ${name} created\n`;
+  },
+  'snapshot-revert': ({ machine }, options) => {
     const name = optionValue(options, '--snapshotname') ?? '';
     machine.current = name;
     machine.state = name === 'run1' ? 'running (from snapshot)' : 'shut off (from snapshot)';
     return `Domain snapshot ${name} reverted\n\n`;
   },
-  'snapshot-delete': (machine, images, options) => {
+  'snapshot-delete': ({ machine, images }, options) => {
     const name = optionValue(options, '--snapshotname') ?? '';
     machine.snapshots = new Map([...machine.snapshots].filter(([other]) => other !== name));
     if (machine.current === name) machine.current = null;
@@ -134,12 +146,3 @@ const CHANGES: Readonly<Record<string, Change>> = {
     return `Domain snapshot ${name} deleted\n\n`;
   },
 };
-
-function change(
-  machine: FakeMachine,
-  images: Map<string, string[]>,
-  [verb = '', ...options]: readonly string[],
-): string | Failure | undefined {
-  if (verb === 'version') return capture(VERSION, 'version.out');
-  return CHANGES[verb]?.(machine, images, options);
-}

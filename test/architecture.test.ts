@@ -1,0 +1,223 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+import { loadConfig } from 'rolldown/config';
+import { parseAst } from 'rolldown/parseAst';
+import { describe, expect, test } from 'vitest';
+
+/** The rooms of DESIGN, their import rules, and what only some places may touch. */
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+interface Import {
+  readonly from: string;
+  /** `type`: gone at run time. `lazy`: an `import()`. */
+  readonly kind: 'type' | 'eager' | 'lazy';
+}
+
+interface Source {
+  readonly path: string;
+  readonly imports: readonly Import[];
+  /** Names that the code refers to, members as `Date.now`; words in types, comments and texts do not count. */
+  readonly names: ReadonlySet<string>;
+  readonly forms: ReadonlySet<string>;
+}
+
+type Node = Readonly<Record<string, unknown>> & { readonly type: string };
+
+const isNode = (value: unknown): value is Node =>
+  typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string';
+
+const text = (node: unknown, key: string): string =>
+  isNode(node) && typeof node[key] === 'string' ? node[key] : '';
+
+function* nodesIn(node: Node): Generator<Node> {
+  yield node;
+  for (const value of Object.values(node))
+    for (const child of Array.isArray(value) ? value : [value]) if (isNode(child)) yield* nodesIn(child);
+}
+
+const IMPORTING: Readonly<Record<string, Import['kind']>> = {
+  ImportDeclaration: 'eager',
+  ExportNamedDeclaration: 'eager',
+  ExportAllDeclaration: 'eager',
+  ImportExpression: 'lazy',
+};
+
+function importOf(node: Node): Import[] {
+  const kind = IMPORTING[node.type];
+  const from = text(node['source'], 'value');
+  if (!kind || from === '') return [];
+  const isType = node['importKind'] === 'type' || node['exportKind'] === 'type';
+  return [{ from, kind: isType ? 'type' : kind }];
+}
+
+/** `process.env` -> `process`, `process.env`; the `now` of another object's `x.now` is not a name. */
+function namesOf(node: Node): string[] {
+  if (node.type === 'Identifier') return [text(node, 'name')];
+  if (node.type !== 'MemberExpression') return [];
+  return [`${text(node['object'], 'name')}.${text(node['property'], 'name')}`];
+}
+
+function read(path: string): Source {
+  const nodes = [
+    ...nodesIn(parseAst(readFileSync(join(ROOT, path), 'utf8'), { lang: 'ts' }) as unknown as Node),
+  ];
+  const members = new Set(
+    nodes.flatMap((node) =>
+      (node.type === 'MemberExpression' && !node['computed']) || node.type === 'TSQualifiedName'
+        ? [node['property'] ?? node['right']]
+        : node.type === 'Property' && !node['computed'] && !node['shorthand']
+          ? [node['key']]
+          : [],
+    ),
+  );
+  return {
+    path,
+    imports: nodes.flatMap(importOf),
+    names: new Set(nodes.filter((node) => !members.has(node)).flatMap(namesOf)),
+    forms: new Set(nodes.map(({ type }) => type)),
+  };
+}
+
+const SOURCES: readonly Source[] = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => read(join('src', path)));
+
+/** `src/core/names.ts` -> `core`, `src/main.ts` -> `main`. */
+const roomOf = (path: string): string => path.split('/')[1]?.replace(/\.ts$/, '') ?? '';
+
+const target = ({ path }: Source, { from }: Import): string => normalize(join(dirname(path), from));
+
+const isLocal = ({ from }: Import): boolean => from.startsWith('.');
+
+/** What each room may import, beside itself; `type x` for types only. */
+const DECIDE = ['core', 'errors'];
+const REACH = [...DECIDE, 'render', 'libvirt', 'qemu', 'interrupts', 'terminal', 'type context'];
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  errors: [],
+  core: [],
+  render: DECIDE,
+  libvirt: DECIDE,
+  qemu: DECIDE,
+  interrupts: ['errors'],
+  terminal: ['errors', 'render'],
+  context: ['interrupts', 'libvirt', 'terminal', 'type qemu'],
+  host: REACH,
+  commands: [...REACH, 'host'],
+  cli: [...DECIDE, 'commands', 'type context', 'type terminal'],
+  main: ['cli', 'context', 'errors', 'render', 'terminal'],
+};
+
+/** Where each package is used; no other is. */
+const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
+  '@rgrove/parse-xml': ['src/libvirt/xml.ts'],
+  chalk: ['src/render/style.ts'],
+  'cli-table3': ['src/render/grid.ts'],
+  commander: ['src/cli.ts'],
+  execa: ['src/libvirt/exec.ts'],
+  'string-width': ['src/render/table.ts'],
+  'zod/mini': ['libvirt', 'qemu', 'src/render/contract.ts', 'type src/render/documents.ts'],
+};
+
+/** Rooms that compute only, and use no part of Node. */
+const PURE = ['core', 'render', 'errors', 'cli', 'commands'];
+
+const WORLD = ['process', 'console', 'globalThis', 'global', 'Date.now', 'performance'];
+const WORLDLY = ['src/main.ts', 'src/context.ts', 'src/terminal.ts', 'src/libvirt/exec.ts'];
+
+const allowed = (places: readonly string[] | undefined, { path }: Source, { kind }: Import): boolean =>
+  [path, roomOf(path)].some(
+    (place) => places?.includes(place) || (kind === 'type' && places?.includes(`type ${place}`)),
+  );
+
+test('there is something to look at', () => {
+  expect(SOURCES.length).toBeGreaterThan(40);
+  expect(SOURCES.flatMap(({ imports }) => imports).length).toBeGreaterThan(100);
+});
+
+describe.each(SOURCES.map((source) => [source.path, source] as const))('%s', (path, source) => {
+  const room = roomOf(path);
+
+  test('imports point one way', () => {
+    const rooms = MAY_IMPORT[room];
+    const wrong = source.imports
+      .filter(isLocal)
+      .filter((each) => target(source, each) !== 'package.json')
+      .map((each) => ({ to: roomOf(target(source, each)), kind: each.kind }))
+      .filter(
+        ({ to, kind }) =>
+          to !== room && !rooms?.includes(to) && !(kind === 'type' && rooms?.includes(`type ${to}`)),
+      );
+    expect(wrong).toEqual([]);
+    expect(rooms).toBeDefined();
+  });
+
+  const outside = source.imports.filter((each) => !isLocal(each));
+  const ofNode = outside.filter(({ from }) => from.startsWith('node:'));
+
+  test('packages have their places', () => {
+    const packages = outside.filter((each) => !ofNode.includes(each));
+    expect(packages.filter((each) => !allowed(PLACE_OF_PACKAGE[each.from], source, each))).toEqual([]);
+  });
+
+  test('parts of Node have theirs', () => {
+    if (PURE.includes(room)) expect(ofNode).toEqual([]);
+    const worldly = ofNode.filter(({ from }) =>
+      /^node:(child_process|process|cluster|worker_threads)$/.test(from),
+    );
+    expect(WORLDLY.includes(path) ? [] : worldly).toEqual([]);
+  });
+
+  test('the world is touched in its places only', () => {
+    if (WORLDLY.includes(path)) return expect(WORLD.some((name) => source.names.has(name))).toBe(true);
+    expect(WORLD.filter((name) => source.names.has(name))).toEqual([]);
+  });
+
+  test('no default export, no barrel', () => {
+    expect(source.forms).not.toContain('ExportDefaultDeclaration');
+    expect(source.forms).not.toContain('ExportAllDeclaration');
+    expect(path).not.toMatch(/\/index\.ts$/);
+  });
+
+  test('no room for what belongs nowhere', () => {
+    expect(path).not.toMatch(/\b(utils?|helpers?|common|types|misc|shared|lib)\b/);
+  });
+});
+
+test('no package has a place that it does not use', () => {
+  const used = new Set(SOURCES.flatMap(({ imports }) => imports).map(({ from }) => from));
+  expect(Object.keys(PLACE_OF_PACKAGE).filter((name) => !used.has(name))).toEqual([]);
+});
+
+describe('what is loaded for --version and --help', () => {
+  test('is commander, and nothing else that was not written here', async () => {
+    const bundle = await rolldown({ ...(await config()), cwd: ROOT });
+    const { output } = await bundle.generate({ format: 'cjs' });
+    const chunks = new Map(
+      output.flatMap((chunk) => (chunk.type === 'chunk' ? [[chunk.fileName, chunk] as const] : [])),
+    );
+    const loaded = new Set([...chunks.values()].filter(({ isEntry }) => isEntry));
+    for (const chunk of loaded)
+      for (const name of chunk.imports) {
+        const next = chunks.get(name);
+        if (next) loaded.add(next);
+      }
+    const packages = [...loaded].flatMap(({ moduleIds }) => moduleIds).flatMap(packageOf);
+    expect([...new Set(packages)]).toEqual(['commander']);
+    expect([
+      ...new Set([...chunks.values()].flatMap(({ moduleIds }) => moduleIds).flatMap(packageOf)),
+    ]).toEqual(expect.arrayContaining(['execa', 'zod', 'cli-table3', 'chalk']));
+  });
+});
+
+async function config() {
+  const loaded = await loadConfig(join(ROOT, 'src/rolldown.config.mjs'));
+  if (typeof loaded === 'function' || Array.isArray(loaded))
+    throw new Error('one plain configuration is expected');
+  return loaded;
+}
+
+const packageOf = (id: string): string[] =>
+  /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules)/.exec(id)?.slice(1) ?? [];

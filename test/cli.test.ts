@@ -1,0 +1,235 @@
+import type { Command } from 'commander';
+import { describe, expect, test } from 'vitest';
+import pkg from '../package.json' with { type: 'json' };
+import {
+  COMMANDS,
+  COMMON_FAILURES,
+  CommanderError,
+  createProgram,
+  failuresOf,
+  GLOBAL_OPTIONS,
+  parseDuration,
+  usageError,
+} from '../src/cli.ts';
+import type { Settings } from '../src/context.ts';
+import { FAILURES, KvmsnapError } from '../src/errors.ts';
+
+interface Parsed {
+  readonly started: readonly Settings[];
+  readonly help: string;
+  readonly thrown: unknown;
+}
+
+/** Parses a command line; what it would run is not run. */
+async function parse(...words: string[]): Promise<Parsed> {
+  const started: Settings[] = [];
+  let help = '';
+  const program = createProgram(async (settings) => {
+    started.push(settings);
+  });
+  const everyone: Command[] = [program, ...program.commands];
+  for (const command of everyone)
+    command.configureOutput({ writeOut: (text) => (help += text), writeErr: (text) => (help += text) });
+  try {
+    await program.parseAsync(['node', 'kvmsnap', ...words]);
+    return { started, help, thrown: null };
+  } catch (thrown) {
+    return { started, help, thrown: thrown instanceof CommanderError ? usageError(thrown) : thrown };
+  }
+}
+
+const DEFAULTS: Settings = {
+  connect: null,
+  output: 'table',
+  color: 'auto',
+  yes: false,
+  dryRun: false,
+  verbose: false,
+  timeout: null,
+};
+
+describe('global options', () => {
+  const cases: readonly (readonly [words: string, settings: Partial<Settings>])[] = [
+    ['', {}],
+    ['-c qemu:///session', { connect: 'qemu:///session' }],
+    ['--connect=qemu+ssh://h/system', { connect: 'qemu+ssh://h/system' }],
+    ['-o csv', { output: 'csv' }],
+    ['--output name', { output: 'name' }],
+    ['--json', { output: 'json' }],
+    ['-q', { output: 'name' }],
+    ['--color never', { color: 'never' }],
+    ['-y -v --dry-run', { yes: true, verbose: true, dryRun: true }],
+    ['-yv', { yes: true, verbose: true }],
+    ['--timeout 10m', { timeout: 600 }],
+  ];
+
+  test.each(cases)('%j before, after and around the command', async (text, settings) => {
+    const words = text.split(' ').filter((word) => word !== '');
+    const expected = { thrown: null, started: [{ ...DEFAULTS, ...settings }] };
+    expect(await parse(...words, 'list', 'web')).toMatchObject(expected);
+    expect(await parse('list', ...words, 'web')).toMatchObject(expected);
+    expect(await parse('list', 'web', ...words)).toMatchObject(expected);
+  });
+
+  test('each is one that this knows of', () => {
+    expect(GLOBAL_OPTIONS.map(({ flags }) => flags.replace(/ <.*/, ''))).toEqual([
+      '-c, --connect',
+      '-o, --output',
+      '--json',
+      '-q, --quiet',
+      '--color',
+      '-y, --yes',
+      '--dry-run',
+      '-v, --verbose',
+      '--timeout',
+    ]);
+  });
+});
+
+describe('durations', () => {
+  test.each([
+    ['30', 30],
+    ['30s', 30],
+    ['10m', 600],
+    ['2h', 7200],
+    ['1.5m', 90],
+    ['0.1', 0.1],
+  ])('%s is %d s', (text, seconds) => {
+    expect(parseDuration(text)).toBe(seconds);
+  });
+
+  test.each(['', '0', '-1', '1d', 'm', '1 m', '1e3', '10000h', 'Infinity', '0x10', '1m30s'])(
+    '%j is none',
+    async (text) => {
+      expect(() => parseDuration(text)).toThrow(/duration/);
+      expect(await parse(`--timeout=${text}`, 'list')).toMatchObject({
+        started: [],
+        thrown: { code: 'usage' },
+      });
+    },
+  );
+});
+
+describe('what cannot be meant', () => {
+  test.each([
+    [['snapshot-delet', 'vm', 'x'], /no command 'snapshot-delet'/, /'kvmsnap delete'/],
+    [['snapshot-list', 'vm'], /no command 'snapshot-list'/, /'kvmsnap list'/],
+    [['snapshot-create-as', 'vm', 'x'], /no command/, /'kvmsnap create-as'/],
+    [['lsit'], /no command 'lsit'/, /'kvmsnap list'/],
+    [['dominfo'], /no command 'dominfo'/, /kvmsnap --help/],
+    [['manua'], /no command 'manua'/, /kvmsnap --help/],
+    [[], /no command given/, /kvmsnap --help/],
+    [['--json'], /no command given/, /kvmsnap --help/],
+    [['create'], /missing required argument 'machine'/, /COMMAND --help/],
+    [['create-as', 'vm'], /missing required argument 'name'/, /COMMAND --help/],
+    [['current', 'vm', 'x'], /too many arguments/, /COMMAND --help/],
+    [['list', '--jsn'], /unknown option '--jsn'/, /did you mean --json/],
+    [['list', '--colour'], /unknown option '--colour'/, /did you mean --color/],
+    [
+      ['list', '-o', 'xml'],
+      /argument 'xml' is invalid. Allowed choices are table, json, csv, name/,
+      /COMMAND --help/,
+    ],
+    [['list', '--color', 'blue'], /argument 'blue' is invalid/, /COMMAND --help/],
+    [['list', '--connect'], /argument missing/, /COMMAND --help/],
+    [['list', ''], /empty name/, undefined],
+    [['delete', 'vm', 'a', ''], /empty name/, undefined],
+  ])('%j', async (words, message, hint) => {
+    const { thrown, started } = await parse(...words);
+    expect(started).toEqual([]);
+    expect(thrown).toBeInstanceOf(KvmsnapError);
+    expect(thrown).toMatchObject({ code: 'usage', exitCode: 2, message: expect.stringMatching(message) });
+    if (hint) expect(thrown).toMatchObject({ hint: expect.stringMatching(hint) });
+  });
+
+  test('a name that begins with a dash is data after --', async () => {
+    expect(await parse('delete', '--', 'vm', '-x', '--all')).toMatchObject({
+      thrown: null,
+      started: [DEFAULTS],
+    });
+  });
+});
+
+describe('help', () => {
+  test.each([['--version'], ['-V']])('%s', async (flag) => {
+    expect(await parse(flag)).toEqual({ started: [], help: `${pkg.version}\n`, thrown: null });
+  });
+
+  test('of the program names every command that is for users', async () => {
+    const { help, thrown } = await parse('--help');
+    expect(thrown).toBeNull();
+    for (const { name, summary, hidden } of COMMANDS) {
+      if (hidden) expect(help).not.toContain(summary);
+      else expect(help).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
+    }
+  });
+
+  describe.each(COMMANDS)('of $name', (definition) => {
+    test('lists its exit codes in order, its examples, its own options and the global ones', async () => {
+      const { help, thrown, started } = await parse(definition.name, '--help');
+      expect([thrown, started]).toEqual([null, []]);
+      const [, status = ''] = /\nExit status:\n((?: .*\n)+)/.exec(help) ?? [];
+      const rows = [...status.matchAll(/^ {2}(\d+) +(.+)$/gm)].map(([, code, meaning]) => [
+        Number(code),
+        meaning,
+      ]);
+      const failures = failuresOf(definition).map((code) => [
+        FAILURES[code].exitCode,
+        FAILURES[code].meaning,
+      ]);
+      expect(rows).toEqual([[0, 'done, or nothing to do'], ...failures]);
+      expect(failures.map(([code]) => code)).toEqual(
+        [...failures.map(([code]) => code)].sort((a, b) => Number(a) - Number(b)),
+      );
+      for (const example of definition.examples) expect(help).toContain(`  ${example}\n`);
+      for (const { flags } of [...definition.options, ...GLOBAL_OPTIONS])
+        expect(help).toContain(`  ${flags}`);
+    });
+
+    test('has examples that are no usage errors', async () => {
+      for (const example of definition.examples) {
+        const [, line = ''] = /kvmsnap ([^)>|]*)/.exec(example) ?? [];
+        const words = [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(
+          ([, ...forms]) => forms.find((form) => form !== undefined) ?? '',
+        );
+        expect(await parse(...words)).toMatchObject({ thrown: null, started: [{}] });
+      }
+    });
+
+    test('is found under its other name too', async () => {
+      const { help } = await parse(definition.alias ?? definition.name, '--help');
+      expect(help).toContain(
+        `kvmsnap ${definition.alias ? `${definition.name}|${definition.alias}` : definition.name}`,
+      );
+    });
+  });
+
+  test('every command can end with what any command can', () => {
+    for (const definition of COMMANDS)
+      expect(failuresOf(definition)).toEqual(expect.arrayContaining([...COMMON_FAILURES]));
+  });
+});
+
+describe('the commands', () => {
+  test('that are for users', () => {
+    const shown = COMMANDS.filter(({ hidden }) => !hidden).map(({ name, alias }) =>
+      alias ? `${name}|${alias}` : name,
+    );
+    expect(shown).toEqual(
+      expect.arrayContaining(['create', 'create-as', 'list|ls', 'current', 'revert', 'delete|rm', 'info']),
+    );
+  });
+
+  test('no two share a name', () => {
+    const names = COMMANDS.flatMap(({ name, alias }) => (alias ? [name, alias] : [name]));
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  test('no option of a command hides a global one', () => {
+    const flagsOf = (options: readonly { readonly flags: string }[]) =>
+      options.flatMap(({ flags }) => flags.match(/(?<![\w-])--?[\w-]+/g) ?? []);
+    const globals = flagsOf(GLOBAL_OPTIONS);
+    for (const { name, options } of COMMANDS)
+      expect([name, flagsOf(options).filter((flag) => globals.includes(flag))]).toEqual([name, []]);
+  });
+});

@@ -1,0 +1,917 @@
+import { describe, expect, test } from 'vitest';
+import {
+  CREATE_RULES,
+  type CreateFacts,
+  type Finding,
+  judge,
+  REVERT_RULES,
+  type RevertFacts,
+  type Rule,
+  revertConsequences,
+  type Severity,
+  stateAfterRevert,
+} from '../../src/core/preflight.ts';
+import { disk, domain, MiB, seen, snapshot, tag } from '../model.ts';
+
+interface Case<Facts> {
+  readonly says: string;
+  readonly facts: Facts;
+  /** One entry per finding, in order; none where the rule is to be silent. */
+  readonly finds: readonly { what: RegExp; hint?: RegExp; command?: string }[];
+}
+
+interface RuleCases<Facts> {
+  readonly severity: Severity;
+  readonly cases: readonly Case<Facts>[];
+}
+
+const OLD_DAEMON = 9_000_000;
+const NEW_DAEMON = 11_003_000;
+
+function creating(changes: Partial<CreateFacts> = {}): CreateFacts {
+  return {
+    domain: domain(),
+    images: new Map([['vda', seen()]]),
+    name: 'snapshot-2',
+    daemonVersion: OLD_DAEMON,
+    blockJobs: [],
+    freeBytes: 10_000 * MiB,
+    residentBytes: 300 * MiB,
+    ...changes,
+  };
+}
+
+const running = (changes: Parameters<typeof domain>[0] = {}) => domain({ state: 'running', ...changes });
+
+/** Facts about one disk: what the XML says of it and what is in its file. */
+function creatingOn(
+  changes: Parameters<typeof disk>[0],
+  image: CreateFacts['images'] extends ReadonlyMap<string, infer I> ? I : never = seen(),
+): CreateFacts {
+  return creating({ domain: domain({ disks: [disk(changes)] }), images: new Map([['vda', image]]) });
+}
+
+/** Two disks, the image of one encrypted. */
+const encrypted = (target: string, state = 'shutoff'): CreateFacts =>
+  creating({
+    domain: domain({ state, disks: [disk(), disk({ target: 'vdb' })] }),
+    images: new Map(['vda', 'vdb'].map((each) => [each, seen({ encrypted: each === target })])),
+  });
+
+const unseen = (format: string | null) =>
+  ({ kind: 'unseen', why: 'permission', format, source: 'storage pool' }) as const;
+
+const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
+  'no-disks': {
+    severity: 'error',
+    cases: [
+      { says: 'one disk', facts: creating(), finds: [] },
+      {
+        says: 'only a cdrom and a read-only disk',
+        facts: creating({
+          domain: domain({ disks: [disk({ device: 'cdrom' }), disk({ target: 'vdb', readonly: true })] }),
+        }),
+        finds: [{ what: /no disk that a snapshot could hold/ }],
+      },
+      {
+        says: 'no disk at all',
+        facts: creating({ domain: domain({ disks: [] }) }),
+        finds: [{ what: /no disk/ }],
+      },
+    ],
+  },
+  'broken-image': {
+    severity: 'error',
+    cases: [
+      { says: 'an image that was read', facts: creating(), finds: [] },
+      {
+        says: 'the file is missing',
+        facts: creatingOn({}, { kind: 'broken', why: 'missing', path: '/vm/vda.qcow2', detail: '' }),
+        finds: [{ what: /^disk vda: \/vm\/vda\.qcow2 is missing$/, hint: /correct the path/ }],
+      },
+      {
+        says: 'its backing file is missing',
+        facts: creatingOn({}, { kind: 'broken', why: 'backing-missing', path: '/vm/base', detail: '' }),
+        finds: [
+          {
+            what: /^disk vda: \/vm\/base, in the backing chain of \/vm\/vda\.qcow2, is missing$/,
+            hint: /qemu-img rebase/,
+          },
+        ],
+      },
+      {
+        says: 'it is no image',
+        facts: creatingOn(
+          {},
+          { kind: 'broken', why: 'unreadable', path: '/vm/vda.qcow2', detail: 'bad magic' },
+        ),
+        finds: [{ what: /is not readable as an image \(bad magic\)/ }],
+      },
+    ],
+  },
+  'not-qcow2': {
+    severity: 'error',
+    cases: [
+      { says: 'qcow2 by file and XML', facts: creating(), finds: [] },
+      { says: 'qcow2 over a raw base', facts: creatingOn({}, seen({}, { format: 'raw' })), finds: [] },
+      { says: 'an image that the pool calls qcow2', facts: creatingOn({}, unseen('qcow2')), finds: [] },
+      { says: 'a raw cdrom', facts: creatingOn({ device: 'cdrom' }, seen({ format: 'raw' })), finds: [] },
+      {
+        says: 'raw by both',
+        facts: creatingOn({ source: '/vm/vda.img', driver: 'raw' }, seen({ format: 'raw' })),
+        finds: [
+          {
+            what: /disk vda \(\/vm\/vda\.img\): the file is raw, the machine's XML says raw/,
+            hint: /machine off, and name the new file with <driver/,
+            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2',
+          },
+        ],
+      },
+      {
+        says: 'a raw file under a name in qcow2, which the conversion must not overwrite',
+        facts: creatingOn({}, seen({ format: 'raw' })),
+        finds: [
+          {
+            what: /the file is raw, the machine's XML says qcow2/,
+            hint: /^convert it, with the machine off, and name the new file in the machine's XML$/,
+            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+          },
+        ],
+      },
+      {
+        says: 'a raw file beside a disk of the name that it would be converted to',
+        facts: creating({
+          domain: domain({
+            disks: [
+              disk({ source: '/vm/a.img', driver: 'raw' }),
+              disk({ target: 'vdb', source: '/vm/a.qcow2' }),
+            ],
+          }),
+          images: new Map([
+            ['vda', seen({ path: '/vm/a.img', format: 'raw' })],
+            ['vdb', seen({ path: '/vm/a.qcow2' })],
+          ]),
+        }),
+        finds: [{ what: /disk vda/, command: 'qemu-img convert -f raw -O qcow2 /vm/a.img /vm/a.qcow2.new' }],
+      },
+      {
+        says: 'a path that a shell would take apart',
+        facts: creatingOn({ source: '/vm/my disk.img', driver: 'raw' }, seen({ format: 'raw' })),
+        finds: [
+          { what: /raw/, command: "qemu-img convert -f raw -O qcow2 '/vm/my disk.img' '/vm/my disk.qcow2'" },
+        ],
+      },
+      {
+        says: 'qcow2 that the XML calls raw',
+        facts: creatingOn({ driver: 'raw' }),
+        finds: [
+          {
+            what: /the file is qcow2, the machine's XML says raw/,
+            hint: /set <driver name='qemu' type='qcow2'\/> for vda/,
+            command: 'virsh edit centos7-1',
+          },
+        ],
+      },
+      {
+        says: 'qcow2, and the XML names no driver',
+        facts: creatingOn({ driver: null }),
+        finds: [
+          { what: /names no driver type, which libvirt takes for raw/, command: 'virsh edit centos7-1' },
+        ],
+      },
+      {
+        says: 'a raw logical volume',
+        facts: creatingOn(
+          { storage: 'block', source: '/dev/vg0/web', driver: 'raw' },
+          seen({ format: 'raw' }),
+        ),
+        finds: [{ what: /raw/, command: 'lvcreate --snapshot --size 10G --name web-snapshot /dev/vg0/web' }],
+      },
+      {
+        says: 'a floppy, which is never qcow2',
+        facts: creatingOn({ device: 'floppy', driver: 'raw' }, seen({ format: 'raw' })),
+        finds: [{ what: /raw/, hint: /eject the floppy vda/ }],
+      },
+      {
+        says: 'an image out of reach that the pool calls raw',
+        facts: creatingOn({}, unseen('raw')),
+        finds: [
+          { what: /it is raw, by the storage pool, and the machine's XML says qcow2/, hint: /^convert it/ },
+        ],
+      },
+      {
+        says: 'an image out of reach that the pool calls qcow2 and the XML raw',
+        facts: creatingOn({ driver: 'raw' }, unseen('qcow2')),
+        finds: [
+          {
+            what: /it is qcow2, by the storage pool, and the machine's XML says raw/,
+            command: 'virsh edit centos7-1',
+          },
+        ],
+      },
+      {
+        says: 'an image out of reach of which nothing but the XML is known',
+        facts: creatingOn({ driver: null }, unseen(null)),
+        finds: [{ what: /it is raw/ }],
+      },
+      {
+        says: 'a raw disk without a path',
+        facts: creatingOn({ storage: 'network', source: null, driver: 'raw' }, unseen('raw')),
+        finds: [{ what: /disk vda \(network\): it is raw/, hint: /needs a qcow2 image/ }],
+      },
+    ],
+  },
+  'external-by-default': {
+    severity: 'error',
+    cases: [
+      { says: 'no word in the XML', facts: creating(), finds: [] },
+      { says: "snapshot='internal'", facts: creatingOn({ snapshot: 'internal' }), finds: [] },
+      { says: 'on a cdrom', facts: creatingOn({ device: 'cdrom', snapshot: 'external' }), finds: [] },
+      {
+        says: "snapshot='external'",
+        facts: creatingOn({ snapshot: 'external' }),
+        finds: [{ what: /disk vda.*external/, command: 'virsh edit centos7-1' }],
+      },
+    ],
+  },
+  'excluded-disk': {
+    severity: 'error',
+    cases: [
+      { says: 'no word in the XML', facts: creating(), finds: [] },
+      { says: 'on a read-only disk', facts: creatingOn({ readonly: true, snapshot: 'no' }), finds: [] },
+      {
+        says: "snapshot='no'",
+        facts: creatingOn({ snapshot: 'no' }),
+        finds: [{ what: /disk vda.*snapshot='no'/, hint: /<readonly\/>/, command: 'virsh edit centos7-1' }],
+      },
+      {
+        says: "snapshot='manual'",
+        facts: creatingOn({ snapshot: 'manual' }),
+        finds: [{ what: /snapshot='manual'/, command: 'virsh edit centos7-1' }],
+      },
+    ],
+  },
+  'image-cannot-snapshot': {
+    severity: 'error',
+    cases: [
+      { says: 'a sound image', facts: creating(), finds: [] },
+      {
+        says: 'a version 2 image, which has no such marks',
+        facts: creatingOn({}, seen({ refcountBits: null })),
+        finds: [],
+      },
+      { says: 'an image out of reach', facts: creatingOn({}, unseen('qcow2')), finds: [] },
+      {
+        says: 'marked corrupt',
+        facts: creatingOn({}, seen({ corrupt: true })),
+        finds: [{ what: /corrupt/, hint: /copy first/, command: 'qemu-img check -r all /vm/vda.qcow2' }],
+      },
+      {
+        says: 'data in another file',
+        facts: creatingOn({}, seen({ dataFile: '/vm/data.raw' })),
+        finds: [
+          {
+            what: /keeps its data in \/vm\/data\.raw/,
+            command: 'qemu-img convert -f qcow2 -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+          },
+        ],
+      },
+      {
+        says: 'refcounts of one bit',
+        facts: creatingOn({}, seen({ refcountBits: 1 })),
+        finds: [{ what: /refcount_bits=1/, command: 'qemu-img amend -o refcount_bits=16 /vm/vda.qcow2' }],
+      },
+    ],
+  },
+  'encrypted-image': {
+    severity: 'error',
+    cases: [
+      { says: 'a plain image', facts: creating(), finds: [] },
+      { says: 'an image out of reach', facts: creatingOn({}, unseen('qcow2')), finds: [] },
+      {
+        says: 'the only one, the machine off',
+        facts: encrypted('vda'),
+        finds: [{ what: /does not hand the key to qemu-img/, hint: /copy the image/ }],
+      },
+      {
+        says: 'the only one, the machine running: QEMU would crash',
+        facts: encrypted('vda', 'running'),
+        finds: [{ what: /disk vda .*the guest would be lost/, hint: /first disk/ }],
+      },
+      {
+        says: 'the second one, the machine off',
+        facts: encrypted('vdb'),
+        finds: [{ what: /disk vdb/, hint: /start the machine first/, command: 'virsh start centos7-1' }],
+      },
+      {
+        says: 'the second one, the machine running: QEMU has the key',
+        facts: encrypted('vdb', 'running'),
+        finds: [],
+      },
+    ],
+  },
+  'network-disk': {
+    severity: 'error',
+    cases: [
+      { says: 'a file', facts: creating(), finds: [] },
+      {
+        says: 'running',
+        facts: creating({ domain: running({ disks: [disk({ storage: 'network', source: null })] }) }),
+        finds: [],
+      },
+      {
+        says: 'off',
+        facts: creatingOn({ storage: 'network', source: null }, unseen('qcow2')),
+        finds: [{ what: /disk vda is on the network/, command: 'virsh start centos7-1' }],
+      },
+    ],
+  },
+  'orphan-tag': {
+    severity: 'error',
+    cases: [
+      { says: 'other tags', facts: creatingOn({}, seen({ tags: [tag('snapshot-1')] })), finds: [] },
+      {
+        says: 'in the base only, which libvirt does not touch',
+        facts: creatingOn({}, seen({}, { tags: [tag('snapshot-2')] })),
+        finds: [],
+      },
+      {
+        says: 'one of that name in the second disk',
+        facts: creating({
+          domain: domain({ disks: [disk(), disk({ target: 'vdb' })] }),
+          images: new Map([
+            ['vda', seen()],
+            ['vdb', seen({ tags: [tag('snapshot-2', { id: '7' })] })],
+          ]),
+        }),
+        finds: [
+          {
+            what: /disk vdb: \/vm\/vdb\.qcow2 already holds a snapshot 'snapshot-2' \(id 7\)/,
+            command: 'qemu-img snapshot -d snapshot-2 /vm/vdb.qcow2',
+          },
+        ],
+      },
+    ],
+  },
+  'name-is-an-id': {
+    severity: 'error',
+    cases: [
+      { says: 'another id', facts: creatingOn({}, seen({ tags: [tag('s1', { id: '2' })] })), finds: [] },
+      {
+        says: 'its own id',
+        facts: { ...creatingOn({}, seen({ tags: [tag('2', { id: '2' })] })), name: '2' },
+        finds: [],
+      },
+      { says: 'an image out of reach', facts: { ...creatingOn({}, unseen('qcow2')), name: '2' }, finds: [] },
+      {
+        says: 'the id of another',
+        facts: { ...creatingOn({}, seen({ tags: [tag('s1', { id: '2' })] })), name: '2' },
+        finds: [{ what: /disk vda: .*'s1' has the id 2/, hint: /'snapshot-2'/ }],
+      },
+    ],
+  },
+  'job-name': {
+    severity: 'error',
+    cases: [
+      {
+        says: 'a plain name',
+        facts: creating({ domain: running(), daemonVersion: NEW_DAEMON }),
+        finds: [],
+      },
+      {
+        says: 'any name, the machine off',
+        facts: creating({ name: '升级 前', daemonVersion: NEW_DAEMON }),
+        finds: [],
+      },
+      {
+        says: 'any name, an older libvirtd',
+        facts: creating({ name: '升级 前', domain: running() }),
+        finds: [],
+      },
+      {
+        says: 'a name with a space, running, a libvirtd that saves by job',
+        facts: creating({ name: 'before upgrade', domain: running(), daemonVersion: NEW_DAEMON }),
+        finds: [{ what: /and not 'before upgrade'/, hint: /call it 'before-upgrade'/ }],
+      },
+    ],
+  },
+  'monitor-name': {
+    severity: 'error',
+    cases: [
+      { says: 'any other name', facts: creating({ name: "升级 'x'", domain: running() }), finds: [] },
+      { says: 'off', facts: creating({ name: 'a"b' }), finds: [] },
+      {
+        says: 'a libvirtd that saves by job',
+        facts: creating({ name: 'a"b', domain: running(), daemonVersion: NEW_DAEMON }),
+        finds: [],
+      },
+      {
+        says: 'a quote, running, an older libvirtd',
+        facts: creating({ name: 'a"b', domain: running() }),
+        finds: [{ what: /garbles.*'a"b'/, hint: /call it 'a-b'/ }],
+      },
+      {
+        says: 'a backslash, running, an older libvirtd',
+        facts: creating({ name: 'a\\b', domain: running() }),
+        finds: [{ what: /garbles/ }],
+      },
+    ],
+  },
+  uefi: {
+    severity: 'error',
+    cases: [
+      { says: 'BIOS', facts: creating({ domain: running(), daemonVersion: NEW_DAEMON }), finds: [] },
+      {
+        says: 'an older libvirtd, off',
+        facts: creating({ domain: domain({ pflash: { nvramFormat: 'qcow2', nvramPath: null } }) }),
+        finds: [{ what: /UEFI.*before 10\.9/ }],
+      },
+      {
+        says: 'running with raw NVRAM',
+        facts: creating({
+          domain: running({ pflash: { nvramFormat: 'raw', nvramPath: null } }),
+          daemonVersion: NEW_DAEMON,
+        }),
+        finds: [
+          { what: /NVRAM in raw format/, hint: /shut the machine down/, command: 'virsh shutdown centos7-1' },
+        ],
+      },
+      {
+        says: 'running with qcow2 NVRAM',
+        facts: creating({
+          domain: running({ pflash: { nvramFormat: 'qcow2', nvramPath: null } }),
+          daemonVersion: NEW_DAEMON,
+        }),
+        finds: [],
+      },
+      {
+        says: 'off with raw NVRAM',
+        facts: creating({
+          domain: domain({ pflash: { nvramFormat: 'raw', nvramPath: null } }),
+          daemonVersion: NEW_DAEMON,
+        }),
+        finds: [],
+      },
+    ],
+  },
+  'nvram-left-out': {
+    severity: 'warning',
+    cases: [
+      { says: 'BIOS', facts: creating({ daemonVersion: NEW_DAEMON }), finds: [] },
+      {
+        says: 'off with raw NVRAM',
+        facts: creating({
+          domain: domain({ pflash: { nvramFormat: 'raw', nvramPath: null } }),
+          daemonVersion: NEW_DAEMON,
+        }),
+        finds: [{ what: /NVRAM .* will NOT be part/ }],
+      },
+      {
+        says: 'off with qcow2 NVRAM',
+        facts: creating({
+          domain: domain({ pflash: { nvramFormat: 'qcow2', nvramPath: null } }),
+          daemonVersion: NEW_DAEMON,
+        }),
+        finds: [],
+      },
+    ],
+  },
+  checkpoints: {
+    severity: 'error',
+    cases: [
+      { says: 'none', facts: creating(), finds: [] },
+      {
+        says: 'two, off',
+        facts: creating({ domain: domain({ checkpoints: ['cp 1', 'cp2'] }) }),
+        finds: [
+          {
+            what: /2 checkpoint\(s\).*\(cp 1, cp2\)/,
+            command:
+              "virsh start centos7-1 && virsh checkpoint-delete centos7-1 --checkpointname 'cp 1' && " +
+              'virsh checkpoint-delete centos7-1 --checkpointname cp2',
+          },
+        ],
+      },
+      {
+        says: 'many, running: the first three are named',
+        facts: creating({ domain: running({ checkpoints: ['a', 'b', 'c', 'd'] }) }),
+        finds: [{ what: /4 checkpoint\(s\).*\(a, b, c\)/ }],
+      },
+    ],
+  },
+  'block-job': {
+    severity: 'error',
+    cases: [
+      { says: 'none', facts: creating({ domain: running() }), finds: [] },
+      {
+        says: 'by the job list and by the mirror in the XML, each disk once',
+        facts: creating({
+          domain: running({ disks: [disk({ mirrored: true }), disk({ target: 'vdb' })] }),
+          blockJobs: ['vda', 'vdb'],
+        }),
+        finds: [
+          { what: /disk vda: a block job/, command: 'virsh blockjob centos7-1 vda --abort' },
+          { what: /disk vdb: a block job/, command: 'virsh blockjob centos7-1 vdb --abort' },
+        ],
+      },
+      {
+        says: 'by the mirror only',
+        facts: creating({ domain: running({ disks: [disk({ mirrored: true })] }) }),
+        finds: [{ what: /disk vda/ }],
+      },
+    ],
+  },
+  'transient-disk': {
+    severity: 'error',
+    cases: [
+      { says: 'off', facts: creatingOn({ transient: true }), finds: [] },
+      { says: 'no such disk', facts: creating({ domain: running() }), finds: [] },
+      {
+        says: 'running',
+        facts: creating({ domain: running({ disks: [disk({ transient: true })] }) }),
+        finds: [{ what: /disk vda is <transient\/>/, command: 'virsh shutdown centos7-1' }],
+      },
+    ],
+  },
+  'host-device': {
+    severity: 'error',
+    cases: [
+      { says: 'off', facts: creating({ domain: domain({ hostDevices: ['pci'] }) }), finds: [] },
+      {
+        says: 'usb, which QEMU can save',
+        facts: creating({ domain: running({ hostDevices: ['usb'] }) }),
+        finds: [],
+      },
+      {
+        says: 'two of a kind, running',
+        facts: creating({ domain: running({ hostDevices: ['pci', 'pci', 'usb'] }) }),
+        finds: [{ what: /host devices \(pci\)/, command: 'virsh shutdown centos7-1' }],
+      },
+    ],
+  },
+  'shared-filesystem': {
+    severity: 'error',
+    cases: [
+      { says: 'off', facts: creating({ domain: domain({ sharedFilesystems: ['virtiofs'] }) }), finds: [] },
+      {
+        says: '9p, running',
+        facts: creating({ domain: running({ sharedFilesystems: ['path'] }) }),
+        finds: [],
+      },
+      {
+        says: 'virtiofs, running',
+        facts: creating({ domain: running({ sharedFilesystems: ['path', 'virtiofs'] }) }),
+        finds: [{ what: /virtiofs/, command: 'virsh shutdown centos7-1' }],
+      },
+    ],
+  },
+  'managed-save': {
+    severity: 'warning',
+    cases: [
+      { says: 'none', facts: creating(), finds: [] },
+      {
+        says: 'there is one',
+        facts: creating({ domain: domain({ managedSave: true }) }),
+        finds: [{ what: /managed save/, hint: /start the machine first/ }],
+      },
+    ],
+  },
+  'free-space': {
+    severity: 'judgement',
+    cases: [
+      { says: 'off', facts: creating({ freeBytes: 0 }), finds: [] },
+      { says: 'not known', facts: creating({ domain: running(), freeBytes: null }), finds: [] },
+      { says: 'just enough', facts: creating({ domain: running(), freeBytes: 364 * MiB }), finds: [] },
+      {
+        says: 'one byte short of what QEMU holds, and the margin',
+        facts: creating({ domain: running(), freeBytes: 364 * MiB - 1 }),
+        finds: [{ what: /up to 364 MiB.*\/vm\/vda\.qcow2/, hint: /--force/ }],
+      },
+      {
+        says: 'short of all the memory, where QEMU does not tell what it holds',
+        facts: creating({ domain: running(), freeBytes: 400 * MiB, residentBytes: null }),
+        finds: [{ what: /up to 576 MiB.* has 400 MiB free/ }],
+      },
+    ],
+  },
+};
+
+const MEMORY = { location: 'internal', file: null };
+const EXTERNAL = { target: 'vda', location: 'external', source: '/vm/vda.s1' };
+
+function reverting(changes: Partial<RevertFacts> = {}): RevertFacts {
+  return {
+    domain: domain(),
+    snapshot: snapshot('s1'),
+    images: new Map([['vda', seen({ tags: [tag('s1')] })]]),
+    daemonVersion: OLD_DAEMON,
+    ...changes,
+  };
+}
+
+const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
+  'missing-tag': {
+    severity: 'error',
+    cases: [
+      { says: 'exactly one', facts: reverting(), finds: [] },
+      {
+        says: 'an image out of reach',
+        facts: reverting({ images: new Map([['vda', unseen('qcow2')]]) }),
+        finds: [],
+      },
+      {
+        says: 'an external disk',
+        facts: reverting({ snapshot: snapshot('s1', { disks: [EXTERNAL] }), images: new Map() }),
+        finds: [],
+      },
+      {
+        says: 'none in the second disk',
+        facts: reverting({
+          snapshot: snapshot('s1', {
+            disks: ['vda', 'vdb'].map((target) => ({
+              target,
+              location: 'internal',
+              source: `/vm/${target}`,
+            })),
+          }),
+          images: new Map([
+            ['vda', seen({ tags: [tag('s1')] })],
+            ['vdb', seen({ tags: [tag('s2')] })],
+          ]),
+        }),
+        finds: [
+          {
+            what: /disk vdb: \/vm\/vdb does not hold the snapshot 's1'/,
+            command: 'kvmsnap delete centos7-1 s1',
+          },
+        ],
+      },
+      {
+        says: 'two of one name',
+        facts: reverting({ images: new Map([['vda', seen({ tags: [tag('s1'), tag('s1', { id: '4' })] })]]) }),
+        finds: [
+          {
+            what: /holds 2 snapshots called 's1' \(ids 1, 4\)/,
+            hint: /older one/,
+            command: 'qemu-img snapshot -d s1 /vm/vda.qcow2',
+          },
+        ],
+      },
+      {
+        says: 'the image is gone',
+        facts: reverting({
+          images: new Map([['vda', { kind: 'broken', why: 'missing', path: '/vm/vda.qcow2', detail: '' }]]),
+        }),
+        finds: [{ what: /disk vda: \/vm\/vda\.qcow2 is missing/ }],
+      },
+      {
+        says: 'the image cannot be read',
+        facts: reverting({
+          images: new Map([
+            ['vda', { kind: 'broken', why: 'unreadable', path: '/vm/vda.qcow2', detail: 'bad magic' }],
+          ]),
+        }),
+        finds: [{ what: /disk vda: \/vm\/vda\.qcow2 bad magic/ }],
+      },
+    ],
+  },
+  'name-is-an-id': {
+    severity: 'error',
+    cases: [
+      { says: 'another id', facts: reverting(), finds: [] },
+      {
+        says: 'the id of another',
+        facts: reverting({
+          snapshot: snapshot('2', { disks: [{ target: 'vda', location: 'internal', source: '/vm/my a' }] }),
+          images: new Map([['vda', seen({ tags: [tag('s1', { id: '2' }), tag('2', { id: '3' })] })]]),
+        }),
+        finds: [
+          {
+            what: /disk vda: in \/vm\/my a the snapshot 's1' has the id 2/,
+            hint: /delete 's1'/,
+            command: "qemu-img convert -U -l snapshot.name=2 -O qcow2 '/vm/my a' '/vm/my a.2'",
+          },
+        ],
+      },
+    ],
+  },
+  'missing-memory': {
+    severity: 'error',
+    cases: [
+      { says: 'taken of a machine that was off', facts: reverting(), finds: [] },
+      {
+        says: 'in the image',
+        facts: reverting({
+          snapshot: snapshot('s1', { memory: MEMORY }),
+          images: new Map([['vda', seen({ tags: [tag('s1', { vmStateBytes: 1 })] })]]),
+        }),
+        finds: [],
+      },
+      {
+        says: 'in no image',
+        facts: reverting({ snapshot: snapshot('s1', { memory: MEMORY }) }),
+        finds: [{ what: /'s1' is a snapshot of a running machine, but no disk holds its memory/ }],
+      },
+      {
+        says: 'perhaps in an image out of reach',
+        facts: reverting({
+          snapshot: snapshot('s1', { memory: MEMORY }),
+          images: new Map([['vda', unseen('qcow2')]]),
+        }),
+        finds: [],
+      },
+    ],
+  },
+  checkpoints: {
+    severity: 'error',
+    cases: [
+      { says: 'none', facts: reverting(), finds: [] },
+      {
+        says: 'one, running',
+        facts: reverting({ domain: running({ checkpoints: ['cp1'] }) }),
+        finds: [
+          { what: /guest would be lost/, command: 'virsh checkpoint-delete centos7-1 --checkpointname cp1' },
+        ],
+      },
+    ],
+  },
+  'external-on-old-daemon': {
+    severity: 'error',
+    cases: [
+      { says: 'internal', facts: reverting(), finds: [] },
+      {
+        says: 'an external disk, a newer libvirtd',
+        facts: reverting({ snapshot: snapshot('s1', { disks: [EXTERNAL] }), daemonVersion: NEW_DAEMON }),
+        finds: [],
+      },
+      {
+        says: 'an external disk',
+        facts: reverting({ snapshot: snapshot('s1', { disks: [EXTERNAL] }) }),
+        finds: [{ what: /external.*before 9\.9/ }],
+      },
+      {
+        says: 'memory in a file',
+        facts: reverting({ snapshot: snapshot('s1', { memory: { location: 'external', file: '/m' } }) }),
+        finds: [{ what: /external/ }],
+      },
+    ],
+  },
+  'managed-save': {
+    severity: 'judgement',
+    cases: [
+      { says: 'none', facts: reverting(), finds: [] },
+      {
+        says: 'beside a snapshot without memory',
+        facts: reverting({ domain: domain({ managedSave: true }) }),
+        finds: [{ what: /managed save/, command: 'virsh managedsave-remove centos7-1' }],
+      },
+      {
+        says: 'beside a snapshot with its own memory',
+        facts: reverting({
+          domain: domain({ managedSave: true }),
+          snapshot: snapshot('s1', { memory: MEMORY }),
+        }),
+        finds: [],
+      },
+    ],
+  },
+  'abandoned-overlay': {
+    severity: 'judgement',
+    cases: [
+      { says: 'the image that holds the snapshot is in use', facts: reverting(), finds: [] },
+      {
+        says: 'an overlay is in use',
+        facts: reverting({ domain: domain({ disks: [disk({ source: '/vm/vda.overlay' })] }) }),
+        finds: [{ what: /now uses \/vm\/vda\.overlay.* is in \/vm\/vda\.qcow2/, hint: /--force/ }],
+      },
+      {
+        says: 'the disk is no longer part of the machine',
+        facts: reverting({ domain: domain({ disks: [disk({ target: 'vdb' })] }) }),
+        finds: [],
+      },
+      {
+        says: 'where the snapshot is, is not known',
+        facts: reverting({
+          snapshot: snapshot('s1', { disks: [{ target: 'vda', location: 'internal', source: null }] }),
+        }),
+        finds: [],
+      },
+    ],
+  },
+};
+
+const matching = ({ what, hint, command }: Case<unknown>['finds'][number]): Finding =>
+  expect.objectContaining({
+    what: expect.stringMatching(what),
+    ...(hint ? { hint: expect.stringMatching(hint) } : {}),
+    ...(command ? { command } : {}),
+  });
+
+function describeRules<Facts>(
+  title: string,
+  rules: readonly Rule<Facts>[],
+  table: Readonly<Record<string, RuleCases<Facts>>>,
+  healthy: readonly Facts[],
+): void {
+  describe(title, () => {
+    describe.each(rules)('$id', (rule) => {
+      test.each(table[rule.id]?.cases ?? [])('$says', ({ facts, finds }) => {
+        expect(rule.find(facts)).toEqual(finds.map(matching));
+      });
+    });
+
+    test('every rule has a case that triggers it and one that does not, and its severity is meant', () => {
+      const covered = rules.map(({ id, severity }) => {
+        const cases = table[id]?.cases ?? [];
+        const [silent, loud] = [0, 1].map((n) => cases.some(({ finds }) => Math.min(1, finds.length) === n));
+        return { id, severity, silent, loud };
+      });
+      expect(covered).toEqual(
+        Object.entries(table).map(([id, { severity }]) => ({ id, severity, silent: true, loud: true })),
+      );
+    });
+
+    test('all of them are silent where all is well', () => {
+      expect(healthy.flatMap((facts) => judge(rules, facts))).toEqual([]);
+    });
+
+    test('no force passes what would lose data (hazards 1 to 4)', () => {
+      const savers = rules.filter(({ hazards }) => hazards.some((hazard) => hazard <= 4));
+      expect(savers.length).toBeGreaterThan(0);
+      expect(savers.filter(({ severity }) => severity !== 'error')).toEqual([]);
+    });
+  });
+}
+
+describeRules('before a create', CREATE_RULES, CREATE_CASES, [
+  creating(),
+  creating({ domain: running(), daemonVersion: NEW_DAEMON }),
+]);
+describeRules('before a revert', REVERT_RULES, REVERT_CASES, [
+  reverting(),
+  reverting({ domain: running(), daemonVersion: NEW_DAEMON }),
+]);
+
+test('findings come in the order of the rules, with their rule and severity', () => {
+  const facts = creating({
+    domain: running({ disks: [disk({ driver: 'raw' }), disk({ target: 'vdb', driver: null })] }),
+    images: new Map([
+      ['vda', seen()],
+      ['vdb', seen()],
+    ]),
+    freeBytes: 0,
+  });
+  expect(judge(CREATE_RULES, facts).map(({ rule, severity }) => [rule, severity])).toEqual([
+    ['not-qcow2', 'error'],
+    ['not-qcow2', 'error'],
+    ['free-space', 'judgement'],
+  ]);
+});
+
+describe('what a revert changes beside the content', () => {
+  const grown = domain({
+    disks: [disk(), disk({ target: 'vdb' }), disk({ target: 'vdc', storage: 'network', source: null })],
+  });
+
+  test.each([
+    { says: 'nothing', facts: reverting(), end: 'shutoff', said: [] },
+    {
+      says: 'disks added since',
+      facts: reverting({ domain: grown }),
+      end: 'shutoff',
+      said: [/disk vdb \(\/vm\/vdb\.qcow2\), vdc \(network\); the file itself stays/],
+    },
+    {
+      says: 'no disks lost where the old definition is not known',
+      facts: reverting({ domain: grown, snapshot: snapshot('s1', { definedDisks: [] }) }),
+      end: 'shutoff',
+      said: [],
+    },
+    {
+      says: 'a running machine stopped',
+      facts: reverting({ domain: running() }),
+      end: 'shutoff',
+      said: [/is running, and will be stopped/],
+    },
+    { says: 'a new QEMU', facts: reverting({ domain: running() }), end: 'running', said: [/started anew/] },
+    {
+      says: 'no new QEMU before 7.10',
+      facts: reverting({ domain: running(), daemonVersion: 7_000_000 }),
+      end: 'running',
+      said: [],
+    },
+  ])('$says', ({ facts, end, said }) => {
+    expect(revertConsequences(facts, end)).toEqual(said.map((line) => expect.stringMatching(line)));
+  });
+});
+
+test.each([
+  ['running', {}, 'running'],
+  ['shutoff', {}, 'shutoff'],
+  ['paused', {}, 'paused'],
+  ['disk-snapshot', {}, 'shutoff'],
+  ['shutoff', { running: true }, 'running'],
+  ['running', { paused: true }, 'paused'],
+] as const)('a revert to a snapshot that is %s, wanting %j, ends %s', (state, want, end) => {
+  expect(stateAfterRevert(snapshot('s1', { state }), want)).toBe(end);
+});

@@ -1,0 +1,193 @@
+import { describe, expect, test } from 'vitest';
+import { type Disk, takesPart } from '../../src/core/domain.ts';
+import { parseDisks, parseDomain } from '../../src/libvirt/domain-xml.ts';
+import { capture, storedDefinition, VERSIONS } from '../captures.ts';
+import { disk, MiB } from '../model.ts';
+
+const CDROM = { device: 'cdrom', driver: 'raw', readonly: true } as const;
+
+const machineOn = (ending: string, driverOfEmptyDrive: string | null = 'raw') => ({
+  name: 'b-fix',
+  uuid: expect.stringMatching(/^[0-9a-f-]{36}$/),
+  memoryBytes: 64 * MiB,
+  disks: [
+    disk({ target: 'vda', source: `/vm/b-fix-vda.${ending}` }),
+    disk({ target: 'vdb', source: `/vm/b-fix-vdb.${ending}` }),
+    disk({ ...CDROM, target: 'hdc', source: '/vm/iso.iso' }),
+    disk({ ...CDROM, target: 'hdd', driver: driverOfEmptyDrive, source: null, hasSource: false }),
+  ],
+  pflash: null,
+  hostDevices: [],
+  sharedFilesystems: [],
+});
+
+describe.each(VERSIONS)('libvirt %s', (version) => {
+  test('a running machine on overlays', () => {
+    const driver = version === '12.8.0' ? 'raw' : null;
+    expect(parseDomain(capture(version, 'dom-dumpxml-live.out'))).toEqual(machineOn('extmem1', driver));
+  });
+
+  test('its inactive definition', () => {
+    expect(parseDomain(capture(version, 'dom-dumpxml-inactive.out'))).toEqual(machineOn('extmem1'));
+  });
+
+  test('the definition stored with a snapshot', () => {
+    expect(parseDomain(storedDefinition(version))).toEqual(machineOn('qcow2'));
+  });
+});
+
+/** One disk element of libvirt's formatdomain documentation. */
+const one = (attributes: string, inner: string) =>
+  parseDisks(`<disk ${attributes}>${inner}<target dev='vda' bus='virtio'/></disk>`)[0];
+
+describe('a disk', () => {
+  test.each<{ says: string; attributes: string; inner: string; is: Partial<Disk> }>([
+    {
+      says: 'on a block device',
+      attributes: "type='block' device='lun'",
+      inner: "<driver name='qemu' type='raw'/><source dev='/dev/vg0/web'/>",
+      is: { storage: 'block', device: 'lun', source: '/dev/vg0/web', driver: 'raw' },
+    },
+    {
+      says: 'in a storage pool',
+      attributes: "type='volume' device='disk'",
+      inner: "<driver name='qemu' type='qcow2'/><source pool='default' volume='web 1.qcow2'/>",
+      is: { storage: 'volume', source: null, pool: { name: 'default', volume: 'web 1.qcow2' } },
+    },
+    {
+      says: 'on the network',
+      attributes: "type='network' device='disk'",
+      inner:
+        "<driver name='qemu' type='qcow2'/><source protocol='nbd' name='x'><host name='h' port='1'/></source>",
+      is: { storage: 'network', source: null },
+    },
+    {
+      says: 'without a driver',
+      attributes: "type='file'",
+      inner: "<source file='/vm/vda.qcow2'/>",
+      is: { driver: null },
+    },
+    {
+      says: 'whose driver names no type',
+      attributes: "type='file'",
+      inner: "<driver name='qemu'/><source file='/vm/vda.qcow2'/>",
+      is: { driver: null },
+    },
+    {
+      says: 'with an empty driver',
+      attributes: "type='file'",
+      inner: "<driver/><source file='/vm/vda.qcow2'/>",
+      is: { driver: null },
+    },
+    {
+      says: 'transient, excluded, read-only',
+      attributes: "type='file' device='disk' snapshot='no'",
+      inner: "<driver type='qcow2'/><source file='/vm/vda.qcow2'/><readonly/><transient/>",
+      is: { snapshot: 'no', readonly: true, transient: true },
+    },
+    {
+      says: 'being copied',
+      attributes: "type='file' device='disk'",
+      inner:
+        "<driver type='qcow2'/><source file='/vm/vda.qcow2'/><mirror type='file' job='copy'><source file='/vm/c'/></mirror>",
+      is: { mirrored: true },
+    },
+    {
+      says: 'with a path of odd characters',
+      attributes: "type='file' device='disk'",
+      inner: "<driver type='qcow2'/><source file='/vm/007 &amp; &apos;x&apos; 快.qcow2'/>",
+      is: { source: "/vm/007 & 'x' 快.qcow2" },
+    },
+  ])('$says', ({ attributes, inner, is }) => {
+    expect(one(attributes, inner)).toEqual(disk(is));
+  });
+
+  test.each([
+    ['no source', ''],
+    ['a source that is only numbered, as 12.8 has it while the machine runs', "<source index='1'/>"],
+    ['a source that is only a policy', "<source startupPolicy='optional'/>"],
+  ])('a floppy drive with %s has no medium, and takes no part', (_, source) => {
+    const drive = one("type='file' device='floppy'", `<driver name='qemu' type='raw'/>${source}`);
+    expect(drive).toMatchObject({ source: null, hasSource: false });
+    expect(drive && takesPart(drive)).toBe(false);
+  });
+
+  test.each(['', '\n  '])('no disks: %j', (xml) => {
+    expect(parseDisks(xml)).toEqual([]);
+  });
+});
+
+const machine = (
+  inner: string,
+  { memory = "<memory unit='KiB'>1024</memory>", devices = '<devices>\n</devices>' } = {},
+) =>
+  parseDomain(`<domain type='kvm' id='3'><name>007</name><uuid>u</uuid>${memory}${inner}${devices}</domain>`);
+
+describe('a machine', () => {
+  test('its name stays text, and its devices may be none', () => {
+    expect(machine('')).toMatchObject({ name: '007', disks: [] });
+    expect(machine('', { devices: '<devices/>' })).toMatchObject({ disks: [] });
+  });
+
+  test.each([
+    ["<memory unit='KiB'>1024</memory>", MiB],
+    ["<memory unit='MiB'>2</memory>", 2 * MiB],
+    ["<memory unit='b'>4096</memory>", 4096],
+    ["<memory unit='bytes'>4096</memory>", 4096],
+    ["<memory unit='KB'>4</memory>", 4000],
+    ["<memory unit='k'>4</memory>", 4096],
+    ["<memory unit='GiB' dumpCore='off'>1</memory>", 1024 * MiB],
+  ])('%s', (memory, bytes) => {
+    expect(machine('', { memory }).memoryBytes).toBe(bytes);
+  });
+
+  test.each([
+    ['BIOS', '<os><type>hvm</type></os>', null],
+    ['no os element', '', null],
+    ['a ROM loader', "<os><loader readonly='yes' type='rom'>/bios.bin</loader></os>", null],
+    ['a loader without a type', '<os><loader>/hvmloader</loader></os>', null],
+    [
+      'NVRAM as a path',
+      "<os><loader readonly='yes' type='pflash'>/OVMF.fd</loader><nvram>/nv.fd</nvram></os>",
+      { nvramFormat: 'raw', nvramPath: '/nv.fd' },
+    ],
+    [
+      'NVRAM from a template',
+      "<os firmware='efi'><loader type='pflash'>/OVMF.fd</loader><nvram template='/t.fd'>/nv.fd</nvram></os>",
+      { nvramFormat: 'raw', nvramPath: '/nv.fd' },
+    ],
+    [
+      'NVRAM in qcow2',
+      "<os><loader type='pflash' format='qcow2'>/OVMF.fd</loader><nvram format='qcow2'>/nv.qcow2</nvram></os>",
+      { nvramFormat: 'qcow2', nvramPath: '/nv.qcow2' },
+    ],
+    [
+      'NVRAM with a source',
+      "<os><loader type='pflash'>/OVMF.fd</loader><nvram type='file' format='qcow2'><source file='/nv'/></nvram></os>",
+      { nvramFormat: 'qcow2', nvramPath: '/nv' },
+    ],
+    [
+      'chosen by libvirt',
+      "<os firmware='efi'><type>hvm</type></os>",
+      { nvramFormat: 'raw', nvramPath: null },
+    ],
+  ])('firmware: %s', (_, os, pflash) => {
+    expect(machine(os).pflash).toEqual(pflash);
+  });
+
+  test('host devices and shared file systems', () => {
+    const devices = `<devices>
+      <hostdev mode='subsystem' type='pci'/><hostdev mode='subsystem' type='usb'><source/></hostdev>
+      <filesystem type='mount'><driver type='virtiofs'/></filesystem>
+      <filesystem type='mount'><driver/></filesystem><filesystem type='mount'><source dir='/x'/></filesystem>
+    </devices>`;
+    expect(machine('', { devices })).toMatchObject({
+      hostDevices: ['pci', 'usb'],
+      sharedFilesystems: ['virtiofs', 'path', 'path'],
+    });
+  });
+
+  test.each(['', '<domainsnapshot/>', '<domain><name>x</name></domain>'])('%j is no machine', (xml) => {
+    expect(() => parseDomain(xml)).toThrow();
+  });
+});

@@ -1,0 +1,141 @@
+import type { Exec, Executed, Tool } from '../../src/libvirt/exec.ts';
+import { createVirsh, type Virsh } from '../../src/libvirt/virsh.ts';
+import { parseScript } from './virsh-script.ts';
+
+/** A libvirt in memory behind virsh's words: its look-up order, its blank lines, its exit code of the last command. */
+
+export interface FakeMachine {
+  readonly name: string;
+  readonly uuid: string;
+  /** While it runs. */
+  id?: number;
+  /** As `domstate --reason` prints it. */
+  state: string;
+  /** As `domcontrol` prints it while the machine runs; `ok` unless told. */
+  control?: string;
+  xml: string;
+  /** `snapshot-dumpxml` by name, in the order of `snapshot-list`. */
+  snapshots: ReadonlyMap<string, string>;
+  current: string | null;
+  checkpoints?: readonly string[];
+  managedSave?: boolean;
+}
+
+/** What a command is answered with instead of the ordinary: a text, or a failure. */
+export type Answer = string | Failure;
+
+export class Failure {
+  readonly stderr: string;
+  constructor(stderr: string) {
+    this.stderr = stderr;
+  }
+}
+
+export interface FakeLibvirt {
+  readonly virsh: Virsh;
+  readonly exec: Exec;
+  readonly machines: FakeMachine[];
+  uri: string;
+  /** Every command that virsh was shown, in order. */
+  readonly commands: string[][];
+  /** The arguments of every process. */
+  readonly processes: string[][];
+  /** Asked before each command; undefined leaves it to the ordinary answer. */
+  intercept: (command: readonly string[], process: number) => Answer | undefined;
+  /** Asked for each process; a text is what it printed to stderr when it died before its first command. */
+  die: (process: number) => string | undefined;
+}
+
+export function fakeLibvirt(machines: FakeMachine[], uri: string | null = null): FakeLibvirt {
+  const run = async (tool: Tool, args: readonly string[]): Promise<Executed> => {
+    if (tool !== 'virsh') throw new Error(`no ${tool} here`);
+    fake.processes.push([...args]);
+    const words = args[0] === '-c' ? args.slice(2) : args;
+    const last = fake.die(fake.processes.length);
+    if (last !== undefined) return { stdout: '', stderr: last, exitCode: last === '' ? null : 1 };
+    return runAll(fake, words.length === 1 ? parseScript(words[0] ?? '') : [[...words]]);
+  };
+  const exec: Exec = { read: run, write: run };
+  const fake: FakeLibvirt = {
+    exec,
+    virsh: createVirsh(exec, uri, 'nonce'),
+    machines,
+    uri: uri ?? 'qemu:///system',
+    commands: [],
+    processes: [],
+    intercept: () => undefined,
+    die: () => undefined,
+  };
+  return fake;
+}
+
+function runAll(fake: FakeLibvirt, commands: readonly string[][]): Executed {
+  let stdout = '';
+  let stderr = '';
+  let exitCode = 0;
+  for (const command of commands) {
+    if (command[0] !== 'echo') fake.commands.push(command);
+    const answer = fake.intercept(command, fake.processes.length) ?? ordinaryAnswer(fake, command);
+    if (answer instanceof Failure) stderr += answer.stderr;
+    stdout += answer instanceof Failure ? '\n' : answer;
+    exitCode = answer instanceof Failure ? 1 : 0;
+  }
+  return { stdout, stderr, exitCode };
+}
+
+function ordinaryAnswer(fake: FakeLibvirt, [verb = '', ...options]: readonly string[]): Answer {
+  if (verb === 'echo') return `${options.join(' ')}\n`;
+  if (verb === 'uri') return `${fake.uri}\n\n`;
+  if (verb === 'list') return list(fake.machines, options);
+  const word = optionValue(options, '--domain') ?? '';
+  const machine = lookUp(fake.machines, word);
+  if (!machine) return new Failure(`error: failed to get domain '${word}'\n`);
+  const answer = ABOUT_MACHINE[verb];
+  if (!answer) throw new Error(`virsh has no command ${verb} here`);
+  return answer(machine, options);
+}
+
+function list(machines: readonly FakeMachine[], options: readonly string[]): string {
+  const shown = machines.filter((machine) => machine.managedSave || !options.includes('--with-managed-save'));
+  const line = ({ uuid, name }: FakeMachine) =>
+    options.includes('--name') ? `${uuid} ${name}\n` : `${uuid}\n`;
+  return `${shown.map(line).join('')}\n`;
+}
+
+/** As virsh does it: by id, then by UUID, then by name (hazard 1). */
+function lookUp(machines: readonly FakeMachine[], word: string): FakeMachine | undefined {
+  return (
+    machines.find(({ id }) => /^\s*\+?\d+$/.test(word) && id === Number(word)) ??
+    machines.find(({ uuid }) => uuid === word.toLowerCase()) ??
+    machines.find(({ name }) => name === word)
+  );
+}
+
+export function optionValue(options: readonly string[], name: string): string | undefined {
+  const at = options.indexOf(name);
+  return at < 0 ? undefined : options[at + 1];
+}
+
+const ABOUT_MACHINE: Readonly<Record<string, (machine: FakeMachine, options: readonly string[]) => Answer>> =
+  {
+    domname: ({ name }) => `${name}\n\n`,
+    dumpxml: ({ xml }) => `${xml.trimEnd()}\n\n`,
+    domstate: ({ state }) => `${state}\n\n`,
+    domcontrol: ({ state, control = 'ok' }) =>
+      state.startsWith('shut off')
+        ? new Failure('error: Requested operation is not valid: domain is not running\n')
+        : `${control}\n\n`,
+    'snapshot-list': ({ snapshots }) => lines([...snapshots.keys()]),
+    'checkpoint-list': ({ checkpoints = [] }) => lines(checkpoints),
+    'snapshot-current': ({ name, current }) =>
+      current === null ? new Failure(`error: domain '${name}' has no current snapshot\n`) : `${current}\n`,
+    'snapshot-dumpxml': ({ snapshots }, options) => {
+      const name = optionValue(options, '--snapshotname') ?? '';
+      const xml = snapshots.get(name);
+      return xml === undefined
+        ? new Failure(`error: Domain snapshot not found: no domain snapshot with matching name '${name}'\n`)
+        : `${xml.trimEnd()}\n\n`;
+    },
+  };
+
+const lines = (names: readonly string[]): string => `${names.map((name) => `${name}\n`).join('')}\n`;

@@ -1,0 +1,205 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createSnapshotParser } from '../../src/libvirt/snapshot-xml.ts';
+import { anyCharacter } from '../any-name.ts';
+import { capture, VERSIONS } from '../captures.ts';
+
+const parse = (xml: string) => createSnapshotParser()(xml);
+
+const disks = (location: string, ending: string) =>
+  ['vda', 'vdb'].map((target) => ({ target, location, source: `/vm/b-fix-${target}.${ending}` }));
+const defined = (ending: string) =>
+  ['vda', 'vdb'].map((target) => ({ target, source: `/vm/b-fix-${target}.${ending}` }));
+
+describe.each(VERSIONS)('libvirt %s', (version) => {
+  const SECONDS = expect.closeTo(1_795_426_500, -2);
+
+  test.each([
+    {
+      file: 'dumpxml-off1.out',
+      snapshot: {
+        name: 'off1',
+        description: 'first <&> "快照"',
+        state: 'shutoff',
+        parent: null,
+        createdAtSeconds: SECONDS,
+        memory: { location: 'no', file: null },
+        disks: disks('internal', 'qcow2'),
+        definedDisks: defined('qcow2'),
+      },
+    },
+    {
+      file: 'dumpxml-run1.out',
+      snapshot: {
+        name: 'run1',
+        description: 'two\nlines',
+        state: 'running',
+        parent: expect.stringMatching(/^17954\d{5}$/),
+        createdAtSeconds: SECONDS,
+        memory: { location: 'internal', file: null },
+        disks: disks('internal', 'qcow2'),
+        definedDisks: defined('qcow2'),
+      },
+    },
+    {
+      file: 'dumpxml-ext1.out',
+      snapshot: {
+        name: 'ext1',
+        description: null,
+        state: 'disk-snapshot',
+        parent: 'run1',
+        createdAtSeconds: SECONDS,
+        memory: { location: 'no', file: null },
+        disks: disks('external', 'ext1'),
+        definedDisks: defined('qcow2'),
+      },
+    },
+    {
+      file: 'dumpxml-extmem1.out',
+      snapshot: {
+        name: 'extmem1',
+        description: null,
+        state: 'running',
+        parent: 'ext1',
+        createdAtSeconds: SECONDS,
+        memory: { location: 'external', file: '/vm/b-fix.mem' },
+        disks: disks('external', 'extmem1'),
+        definedDisks: defined('ext1'),
+      },
+    },
+  ])('$file', ({ file, snapshot }) => {
+    expect(parse(capture(version, file))).toEqual(snapshot);
+  });
+
+  test("a revert's own disks are not the snapshot's", () => {
+    expect(parse(capture(version, 'dumpxml-ext1-after-revert.out'))).toEqual(
+      parse(capture(version, 'dumpxml-ext1.out')),
+    );
+  });
+});
+
+/** As libvirt writes text into XML (virBufferEscapeString). */
+const escaped = (text: string): string =>
+  text.replace(
+    /[<>&"']/g,
+    (char) => `&${{ '<': 'lt', '>': 'gt', '&': 'amp', '"': 'quot' }[char] ?? 'apos'};`,
+  );
+
+interface Parts {
+  readonly name?: string;
+  readonly own?: string;
+  readonly definition?: string;
+}
+
+const snapshotXml = ({ name = 's1', own = '', definition = '' }: Parts): string =>
+  `<domainsnapshot>
+  <name>${escaped(name)}</name>
+  <state>shutoff</state>
+  <creationTime>1795426500</creationTime>
+  ${own}${definition}
+</domainsnapshot>
+`;
+
+describe('text stays text', () => {
+  test.each([
+    '007',
+    '1.10',
+    '1e3',
+    '0x10',
+    'true',
+    ' leading',
+    'trailing ',
+    '   ',
+    '升级 前',
+    'a &lt; b',
+    '&amp;#65;',
+    ']]>',
+    '<name>x</name>',
+    '</domainsnapshot><domain type="x">',
+  ])('the name %j', (name) => {
+    expect(parse(snapshotXml({ name })).name).toBe(name);
+  });
+
+  test('any name and any description that XML can hold', () => {
+    const text = fc
+      .string({
+        unit: fc.oneof(fc.constantFrom(...`<>&"';# \n\t`, '&lt;', '<domain ', '&#10;'), anyCharacter),
+      })
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: those that XML 1.0 cannot hold
+      .map((chars) => chars.replace(/[\u0000-\u0008\u000b-\u001f\ufffe\uffff]/g, ''));
+    fc.assert(
+      fc.property(text, text, (name, description) => {
+        const xml = snapshotXml({ name, own: `<description>${escaped(description)}</description>` });
+        expect(parse(xml)).toMatchObject({ name, description });
+      }),
+    );
+  });
+
+  test('a description of thousands of escapes', () => {
+    const description = '<&>'.repeat(5000);
+    const own = `<description>${escaped(description)}</description>`;
+    expect(parse(snapshotXml({ own })).description).toBe(description);
+  });
+});
+
+const DISK = `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/vm/a.qcow2'/><target dev='vda'/></disk>`;
+const definitionOf = (devices: string, metadata = ''): string =>
+  `<domain type='qemu'><name>m</name>${metadata}<devices>${devices}</devices></domain>`;
+
+describe('the parts that may be missing or odd', () => {
+  test.each([
+    { says: 'no disks element', own: '', disks: [] },
+    { says: 'an empty disks element', own: '<disks/>', disks: [] },
+    { says: 'a blank disks element', own: '<disks>\n  </disks>', disks: [] },
+    {
+      says: 'no word where the disk went: internal',
+      own: "<disks><disk name='vda'/></disks>",
+      disks: [{ target: 'vda', location: 'internal', source: '/vm/a.qcow2' }],
+    },
+    {
+      says: 'a disk that the definition does not have',
+      own: "<disks><disk name='vdz' snapshot='internal'/></disks>",
+      disks: [{ target: 'vdz', location: 'internal', source: null }],
+    },
+    {
+      says: 'an overlay on a block device',
+      own: "<disks><disk name='vda' snapshot='external' type='block'><source dev='/dev/vg/s'/></disk></disks>",
+      disks: [{ target: 'vda', location: 'external', source: '/dev/vg/s' }],
+    },
+  ])('$says', ({ own, disks }) => {
+    expect(parse(snapshotXml({ own, definition: definitionOf(DISK) })).disks).toEqual(disks);
+  });
+
+  test("devices of someone else in the metadata are not the machine's", () => {
+    const metadata = `<metadata><x:app xmlns:x='urn:x'><devices><disk type='file'><source file='/x'/><target dev='vdz'/></disk></devices></x:app></metadata>`;
+    expect(parse(snapshotXml({ definition: definitionOf(DISK, metadata) })).definedDisks).toEqual([
+      { target: 'vda', source: '/vm/a.qcow2' },
+    ]);
+  });
+
+  test('of two definitions the active one counts: its images are what the snapshot is in', () => {
+    const definition = `${definitionOf(DISK)}<inactiveDomain type='qemu'><devices>${DISK.replace('/vm/a', '/vm/b')}</devices></inactiveDomain>`;
+    expect(parse(snapshotXml({ definition })).definedDisks).toEqual([
+      { target: 'vda', source: '/vm/a.qcow2' },
+    ]);
+  });
+
+  test('a backing chain as deep as QEMU takes', () => {
+    const layer = "<backingStore type='file'><format type='qcow2'/><source file='/vm/base.qcow2'/>";
+    const disk = DISK.replace('<target', `${layer.repeat(200)}${'</backingStore>'.repeat(200)}<target`);
+    expect(parse(snapshotXml({ definition: definitionOf(disk) })).definedDisks).toHaveLength(1);
+  });
+
+  test.each(['', 'error', '<domainsnapshot/>', '<domain type="qemu"/>'])('%j is no snapshot', (xml) => {
+    expect(() => parse(xml)).toThrow();
+  });
+
+  test('a parser keeps the disks of one snapshot apart from those of another', () => {
+    const shared = createSnapshotParser();
+    const own = "<disks><disk name='vda' snapshot='internal'/></disks>";
+    const sourceOf = (disk: string) =>
+      shared(snapshotXml({ own, definition: definitionOf(disk) })).disks[0]?.source;
+    const moved = DISK.replace('/vm/a', '/vm/b');
+    expect([DISK, moved, DISK].map(sourceOf)).toEqual(['/vm/a.qcow2', '/vm/b.qcow2', '/vm/a.qcow2']);
+  });
+});
