@@ -52,9 +52,10 @@ export function hasRules({ last, periods, within, matching }: RetentionRules): b
   );
 }
 
-/** A decision being made: reasons are still added. */
+/** A decision being made: reasons are still added. It is not copied in the end, which ten thousand would notice. */
 interface Draft<C> {
   readonly snapshot: C;
+  keep: boolean;
   readonly reasons: string[];
 }
 
@@ -72,7 +73,7 @@ export function planRetention<C extends Candidate>(
     )
     .map((snapshot): Draft<C> => {
       const reasons = standingReasons(snapshot, rules, nowSeconds);
-      return { snapshot, reasons: ruled ? reasons : ['no rule', ...reasons] };
+      return { snapshot, keep: false, reasons: ruled ? reasons : ['no rule', ...reasons] };
     });
   const newestFirst = drafts
     .filter(({ snapshot }) => snapshot.createdAtSeconds <= nowSeconds && !snapshot.underWay)
@@ -81,7 +82,8 @@ export function planRetention<C extends Candidate>(
   keepWithin(newestFirst, rules, zone);
   keepPeriods(newestFirst, rules, zone);
   keepNewest(newestFirst, rules);
-  return drafts.map(({ snapshot, reasons }) => ({ snapshot, keep: reasons.length > 0, reasons }));
+  for (const draft of drafts) draft.keep = draft.reasons.length > 0;
+  return drafts;
 }
 
 /** Reasons that do not depend on the other snapshots. */

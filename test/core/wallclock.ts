@@ -6,7 +6,7 @@ import type { Period, Span, Zone } from '../../src/core/calendar.ts';
  * that it does: the oracle of the retention tests. It shares nothing but types with src.
  */
 
-export interface Wall {
+interface Wall {
   readonly year: number;
   readonly month: number;
   readonly day: number;
