@@ -377,10 +377,28 @@ describe('many machines', () => {
     ]);
   });
 
-  test('without a connection there is nothing to go on with', async () => {
+  test('so is one of which something cannot be read', async () => {
     const fake = many(3);
-    fake.die = () => NO_CONNECTION;
-    await expect(readMachines(fake.virsh, fake.machines)).rejects.toMatchObject({ code: 'unreachable' });
+    fake.intercept = ([verb, ...options]) =>
+      verb === 'snapshot-list' && optionValue(options, '--domain') === fake.machines[1]?.uuid
+        ? new Failure('error: it broke\n')
+        : undefined;
+    const read = await readMachines(fake.virsh, fake.machines);
+    expect(read.map((each) => ('domain' in each ? each.domain.name : each.message))).toEqual([
+      'web-0',
+      expect.stringMatching(/^cannot read all of the machine 'web-1': .*it broke/),
+      'web-2',
+    ]);
+  });
+
+  test.each([
+    ['from the start', 1],
+    ['when one is read again', 2],
+  ])('without a connection %s there is nothing to go on with', async (_, from) => {
+    const fake = many(3);
+    const known = [...fake.machines, { name: 'gone', uuid: uuidOf(0) }];
+    fake.die = (process) => (process >= from ? NO_CONNECTION : undefined);
+    await expect(readMachines(fake.virsh, known)).rejects.toMatchObject({ code: 'unreachable' });
   });
 });
 

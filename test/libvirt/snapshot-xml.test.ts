@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createSnapshotParser } from '../../src/libvirt/snapshot-xml.ts';
+import { createSnapshotParser, withDescription } from '../../src/libvirt/snapshot-xml.ts';
 import { anyCharacter } from '../any-name.ts';
 import { capture, VERSIONS } from '../captures.ts';
 
@@ -71,6 +71,16 @@ describe.each(VERSIONS)('libvirt %s', (version) => {
     expect(parse(capture(version, file))).toEqual(snapshot);
   });
 
+  test.each(['off1', 'run1', 'ext1'])('%s under another description is the same in all else', (name) => {
+    const xml = capture(version, `dumpxml-${name}.out`);
+    const definition = xml.slice(xml.indexOf('<domain '));
+    for (const description of [null, 'one', '<&> "快照" $&\n two', parse(xml).description]) {
+      const changed = withDescription(xml, description);
+      expect(parse(changed)).toEqual({ ...parse(xml), description });
+      expect(changed.endsWith(definition)).toBe(true);
+    }
+  });
+
   test("a revert's own disks are not the snapshot's", () => {
     expect(parse(capture(version, 'dumpxml-ext1-after-revert.out'))).toEqual(
       parse(capture(version, 'dumpxml-ext1.out')),
@@ -131,6 +141,7 @@ describe('text stays text', () => {
       fc.property(text, text, (name, description) => {
         const xml = snapshotXml({ name, own: `<description>${escaped(description)}</description>` });
         expect(parse(xml)).toMatchObject({ name, description });
+        expect(parse(withDescription(xml, name))).toMatchObject({ name, description: name });
       }),
     );
   });
