@@ -1,16 +1,8 @@
 import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import pkg from '../package.json' with { type: 'json' };
-import {
-  COMMANDS,
-  COMMON_FAILURES,
-  CommanderError,
-  createProgram,
-  failuresOf,
-  GLOBAL_OPTIONS,
-  parseDuration,
-  usageError,
-} from '../src/cli.ts';
+import { CommanderError, createProgram, failuresOf, parseDuration, usageError } from '../src/cli.ts';
+import { COMMANDS, COMMON_FAILURES, GLOBAL_OPTIONS } from '../src/command-table.ts';
 import type { Settings } from '../src/context.ts';
 import { FAILURES, KvmsnapError } from '../src/errors.ts';
 

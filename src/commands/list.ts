@@ -4,7 +4,7 @@ import { reportSnapshots, type SnapshotReport } from '../core/report.ts';
 import { growTree } from '../core/tree.ts';
 import { noteUnseen } from '../host/disks.ts';
 import { openMachine } from '../host/machine.ts';
-import { type MachineSummary, readAllMachines } from '../libvirt/machine.ts';
+import { type MachineSummary, readAllMachines } from '../libvirt/overview.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
 import { SNAPSHOT_COLUMNS, TREE_COLUMNS, treeRows } from '../render/snapshot-columns.ts';
 import { type Column, section } from '../render/view.ts';

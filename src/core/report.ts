@@ -1,7 +1,7 @@
 import { isHeld, withoutHold } from './hold.ts';
 import type { DiskImage, Tag } from './image.ts';
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
-import { byAge, childNames } from './tree.ts';
+import { childNames, oldestFirst } from './tree.ts';
 
 /** Snapshots with all that is known of them: libvirt's metadata, their place in the tree, and what the images hold. */
 
@@ -28,7 +28,7 @@ export interface ReportFacts {
 
 /** Reports on a machine's snapshots, oldest first. */
 export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFacts): SnapshotReport[] {
-  const sorted = [...snapshots].sort(byAge);
+  const sorted = oldestFirst(snapshots);
   const children = childNames(snapshots);
   const newest = sorted.at(-1);
   return sorted.map((snapshot) => ({

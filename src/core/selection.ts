@@ -15,7 +15,7 @@ export function matcher(pattern: string): (name: string) => boolean {
   return (name) => expression.test(name);
 }
 
-export function isPattern(word: string): boolean {
+function isPattern(word: string): boolean {
   return /[*?[]/.test(word);
 }
 

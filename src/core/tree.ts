@@ -6,15 +6,38 @@ export interface TreeNode {
   readonly children: readonly TreeNode[];
 }
 
-/** Oldest first; snapshots of one second by name, so that the order is total. */
-export function byAge(a: Snapshot, b: Snapshot): number {
-  return a.createdAtSeconds - b.createdAtSeconds || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+/** Oldest first. Of one second: a parent before its children, else by name, so that the order is total. */
+export function oldestFirst<S extends Snapshot>(snapshots: readonly S[]): S[] {
+  const depths = depthOf(snapshots);
+  return [...snapshots].sort(
+    (a, b) =>
+      a.createdAtSeconds - b.createdAtSeconds ||
+      (depths.get(a.name) ?? 0) - (depths.get(b.name) ?? 0) ||
+      (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+  );
+}
+
+/** How many ancestors each has, as far as they are in the list. Broken metadata may hold a cycle: it ends there. */
+function depthOf(snapshots: readonly Snapshot[]): ReadonlyMap<string, number> {
+  const parents = new Map(snapshots.map(({ name, parent }) => [name, parent]));
+  const depths = new Map<string, number>();
+  for (const { name } of snapshots) {
+    const path: string[] = [];
+    let at: string | null = name;
+    while (at !== null && parents.has(at) && !depths.has(at) && !path.includes(at)) {
+      path.push(at);
+      at = parents.get(at) ?? null;
+    }
+    let depth = at === null ? -1 : (depths.get(at) ?? -1);
+    for (const step of path.reverse()) depths.set(step, ++depth);
+  }
+  return depths;
 }
 
 /** The names of each snapshot's direct children, oldest first. A parent that is not in the list has no entry. */
 export function childNames(snapshots: readonly Snapshot[]): ReadonlyMap<string, readonly string[]> {
   const children = new Map<string, string[]>(snapshots.map((snapshot) => [snapshot.name, []]));
-  for (const snapshot of [...snapshots].sort(byAge)) {
+  for (const snapshot of oldestFirst(snapshots)) {
     if (snapshot.parent !== null) children.get(snapshot.parent)?.push(snapshot.name);
   }
   return children;
@@ -22,7 +45,7 @@ export function childNames(snapshots: readonly Snapshot[]): ReadonlyMap<string, 
 
 /** The forest of a machine's snapshots. One whose parent is gone, or that is its own ancestor, stands as a root. */
 export function growTree(snapshots: readonly Snapshot[]): TreeNode[] {
-  const sorted = [...snapshots].sort(byAge);
+  const sorted = oldestFirst(snapshots);
   const nodes = new Map(sorted.map((snapshot) => [snapshot.name, { snapshot, children: [] as TreeNode[] }]));
   const roots: TreeNode[] = [];
   for (const snapshot of sorted) {

@@ -3,7 +3,8 @@ import { isSaving, takesPart } from '../core/domain.ts';
 import { nearest } from '../core/names.ts';
 import { reportSnapshots, type SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';
-import { type MachineReading, readMachine, readSnapshots } from '../libvirt/machine.ts';
+import { type MachineReading, readMachine } from '../libvirt/machine.ts';
+import { readSnapshots } from '../libvirt/snapshots.ts';
 import { type Images, lookAtDisks } from './disks.ts';
 
 /** A machine as libvirt and its disks together tell it. */

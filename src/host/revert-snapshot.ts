@@ -1,13 +1,13 @@
 import type { Context } from '../context.ts';
 import { isActive } from '../core/domain.ts';
+import { judge } from '../core/preflight.ts';
+import type { SnapshotReport } from '../core/report.ts';
 import {
-  judge,
   REVERT_RULES,
   type RevertFacts,
   revertConsequences,
   stateAfterRevert,
-} from '../core/preflight.ts';
-import type { SnapshotReport } from '../core/report.ts';
+} from '../core/revert-rules.ts';
 import { internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';

@@ -1,8 +1,9 @@
 import type { Context } from '../context.ts';
+import { CREATE_RULES } from '../core/create-rules.ts';
 import { type Disk, isActive, takesPart } from '../core/domain.ts';
 import { tagsNamed } from '../core/image.ts';
 import { nameProblem } from '../core/names.ts';
-import { CREATE_RULES, type Finding, judge } from '../core/preflight.ts';
+import { type Finding, judge } from '../core/preflight.ts';
 import { quote } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';

@@ -1,11 +1,10 @@
-import type { Domain, DomainState } from '../core/domain.ts';
+import type { Domain } from '../core/domain.ts';
 import { nearest } from '../core/names.ts';
-import type { Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
+import { allAnswered, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import { parseDomain } from './domain-xml.ts';
-import { createSnapshotParser } from './snapshot-xml.ts';
-import type { Answers, Virsh } from './virsh.ts';
+import type { Virsh } from './virsh.ts';
 import { connectionFailure, countErrors, virshFailure } from './virsh-error.ts';
 
 /** Reading machines and their snapshots: few processes, exact names, nothing taken from a table. */
@@ -36,11 +35,6 @@ export async function listMachines(virsh: Virsh): Promise<MachineName[]> {
 
 function parseMachineNames(text: string): MachineName[] {
   return splitLines(text).map((line) => ({ uuid: line.slice(0, 36), name: line.slice(37) }));
-}
-
-/** Output of `--name` lists: one a line, and a blank line at the end, which `splitAnswers` has taken. */
-function splitLines(text: string): string[] {
-  return text === '' ? [] : text.replace(/\n$/, '').split('\n');
 }
 
 /**
@@ -157,14 +151,6 @@ async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Ba
   };
 }
 
-/** The answers, when virsh lived to give them all: one that it did not come to must not look like an empty one. */
-function allAnswered({ texts, stderr }: Answers): string[] {
-  return texts.map((text) => {
-    if (text === null) throw virshFailure('virsh ended before it had answered all', stderr);
-    return text;
-  });
-}
-
 /** An empty list and a failed one look alike in a batch: one failure more than can be in peace, and it is not whole. */
 function isWhole({ peaceful, stderr }: Batch): boolean {
   return countErrors(stderr) <= peaceful;
@@ -219,109 +205,4 @@ function notFoundHint(word: string, machines: readonly MachineName[], { uri = ''
   return names.length === 0
     ? `there is no machine at ${uri || 'this connection'}`
     : 'kvmsnap list shows all machines';
-}
-
-/** Words of `virsh domstate` (virsh-domain-monitor.c), which kvmsnap reads in English, to the model's. */
-const STATES: Readonly<Record<string, DomainState>> = { 'shut off': 'shutoff', 'in shutdown': 'shutdown' };
-
-function parseState(text: string): { state: DomainState; stateReason: string } {
-  const [, words = '', reason = ''] = /^([^(\n]*?)(?: \(([^)]*)\))?\n?$/.exec(text.trim()) ?? [];
-  return { state: STATES[words] ?? words, stateReason: reason === 'unknown' ? '' : reason };
-}
-
-export function dumpCommand(uuid: string, name: string): VirshCommand {
-  return ['snapshot-dumpxml', '--domain', uuid, '--snapshotname', name];
-}
-
-/** The named snapshots of one machine, in one process. A name that libvirt does not know is left out. */
-export async function readSnapshots(
-  virsh: Virsh,
-  uuid: string,
-  names: readonly string[],
-): Promise<Snapshot[]> {
-  const [snapshots = []] = await readSnapshotsOf(virsh, [{ uuid, names }]);
-  return snapshots;
-}
-
-interface Wanted {
-  readonly uuid: string;
-  readonly names: readonly string[];
-}
-
-/** The named snapshots of several machines, in one process per 100 KB of commands. */
-async function readSnapshotsOf(virsh: Virsh, wanted: readonly Wanted[]): Promise<Snapshot[][]> {
-  const parse = createSnapshotParser();
-  const read = async (wanted: readonly Wanted[]) => {
-    const commands = wanted.flatMap(({ uuid, names }) => names.map((name) => dumpCommand(uuid, name)));
-    const texts = commands.length === 0 ? [] : allAnswered(await virsh.read(commands));
-    let next = 0;
-    return wanted.map(({ names }) =>
-      names.map(() => texts[next++]).map((text) => (text ? parse(text) : null)),
-    );
-  };
-  const unique = wanted.map(({ uuid, names }) => ({ uuid, names: [...new Set(names)] }));
-  const found = await read(unique);
-  const rest = await read(
-    wanted.map(({ uuid, names }, i) => {
-      const lost = unique[i]?.names.filter((_, j) => !found[i]?.[j]) ?? [];
-      return { uuid, names: lost.length === 0 ? [] : namesWithNewlines(names, new Set(lost)) };
-    }),
-  );
-  return found.map((snapshots, i) =>
-    [...snapshots, ...(rest[i] ?? [])].filter((snapshot) => snapshot !== null),
-  );
-}
-
-/**
- * `--name` prints a name with a line feed as two lines. For lines that are no snapshot, every joint of up to four
- * neighbours that holds one is tried.
- */
-function namesWithNewlines(lines: readonly string[], lost: ReadonlySet<string>): string[] {
-  const joints = new Set<string>();
-  for (let from = 0; from < lines.length; from++) {
-    for (let length = 2; length <= 4 && from + length <= lines.length; length++) {
-      const piece = lines.slice(from, from + length);
-      if (piece.some((line) => lost.has(line))) joints.add(piece.join('\n'));
-    }
-  }
-  return [...joints];
-}
-
-/** What the overview of all machines shows of one. */
-export interface MachineSummary extends MachineName {
-  readonly state: DomainState;
-  readonly stateReason: string;
-  readonly current: string | null;
-  readonly snapshots: readonly Snapshot[];
-}
-
-/** Every machine with its snapshots, in three virsh processes, plus one per further 100 KB of commands. */
-export async function readAllMachines(virsh: Virsh): Promise<MachineSummary[]> {
-  const machines = await listMachines(virsh);
-  if (machines.length === 0) return [];
-  const answers = await virsh.read(machines.flatMap(({ uuid }) => summaryCommands(uuid)));
-  const texts = allAnswered(answers);
-  const readings = machines.map((machine, i) => {
-    const [names, current, state] = texts.slice(i * 3, i * 3 + 3).map(splitLines);
-    return { ...machine, names: names ?? [], current: current?.join('\n') || null, state: state?.[0] };
-  });
-  // domstate comes last: a machine that answered it was there all the time, so its other failures are real ones.
-  const present = readings.filter(({ state }) => state !== undefined);
-  const gone = readings.length - present.length;
-  const expected = present.filter(({ current }) => current === null).length + gone * 3;
-  if (countErrors(answers.stderr) > expected) throw virshFailure('cannot read all snapshots', answers.stderr);
-
-  const snapshots = await readSnapshotsOf(virsh, present);
-  return present.map(({ name, uuid, state, current }, i) => {
-    return { name, uuid, ...parseState(state ?? ''), current, snapshots: snapshots[i] ?? [] };
-  });
-}
-
-function summaryCommands(uuid: string): VirshCommand[] {
-  const domain = ['--domain', uuid];
-  return [
-    ['snapshot-list', ...domain, '--name'],
-    ['snapshot-current', ...domain, '--name'],
-    ['domstate', ...domain, '--reason'],
-  ];
 }

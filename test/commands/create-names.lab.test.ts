@@ -68,6 +68,7 @@ describe('the machine', () => {
 
 describe('the snapshot', () => {
   const AWKWARD = [
+    '1', // the first: later it would be another one's id (hazard 31)
     'a b',
     ' lead',
     `it's`,
@@ -77,7 +78,6 @@ describe('the snapshot', () => {
     '升级前',
     'a,b=%s',
     '007',
-    '1',
     '😀',
   ];
 
@@ -124,7 +124,7 @@ describe('the snapshot', () => {
 
     const machine = define('web-1');
     const before = fingerprint(machine);
-    for (const name of [long, '快'.repeat(67), 'a/b', '.x', 'a\nb', '']) {
+    for (const name of [long, '快'.repeat(67), 'a/b', '.x', 'a\nb']) {
       const refusal = await refused('create-as', 'web-1', name);
       expect(refusal).toMatchObject({ exitCode: 2, message: expect.stringContaining('cannot be the name') });
     }

@@ -214,6 +214,7 @@ describe('output', () => {
       children: [],
       current: true,
       underWay: false,
+      held: false,
       description: 'a\nb',
       vmStateBytes,
       disks,

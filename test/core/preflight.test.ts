@@ -1,16 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { CREATE_RULES, type CreateFacts } from '../../src/core/create-rules.ts';
+import { type Finding, judge, type Rule, type Severity } from '../../src/core/preflight.ts';
 import {
-  CREATE_RULES,
-  type CreateFacts,
-  type Finding,
-  judge,
   REVERT_RULES,
   type RevertFacts,
-  type Rule,
   revertConsequences,
-  type Severity,
   stateAfterRevert,
-} from '../../src/core/preflight.ts';
+} from '../../src/core/revert-rules.ts';
 import { disk, domain, MiB, seen, snapshot, tag } from '../model.ts';
 
 interface Case<Facts> {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Snapshot } from '../../src/core/snapshot.ts';
-import { byAge, childNames, descendants, growTree, type TreeNode } from '../../src/core/tree.ts';
+import { childNames, descendants, growTree, oldestFirst, type TreeNode } from '../../src/core/tree.ts';
 import { snapshot, TAKEN_AT } from '../model.ts';
 
 /** `a`, `b<a`, `c<b`: snapshots with their parents, each a second younger than the one before. */
@@ -22,14 +22,20 @@ function drawn(nodes: readonly TreeNode[]): string {
 const names = (snapshots: readonly Snapshot[]): string[] => snapshots.map(({ name }) => name);
 
 describe('the order by age', () => {
-  test('within one second by name, so that it is total', () => {
+  test('within one second a parent before its children, else by name', () => {
     const [b, a] = [snapshot('b'), snapshot('a')];
-    expect([b, snapshot('z', { createdAtSeconds: 1 }), a].sort(byAge).map(({ name }) => name)).toEqual([
-      'z',
-      'a',
-      'b',
-    ]);
-    expect(byAge(a, a)).toBe(0);
+    expect(names(oldestFirst([b, snapshot('z', { createdAtSeconds: 1 }), a]))).toEqual(['z', 'a', 'b']);
+    const child = snapshot('0', { parent: 'b' });
+    expect(names(oldestFirst([snapshot('00', { parent: '0' }), child, b, a]))).toEqual(['a', 'b', '0', '00']);
+  });
+
+  test('of a cycle is some order', () => {
+    const cycle = [
+      snapshot('a', { parent: 'b' }),
+      snapshot('b', { parent: 'a' }),
+      snapshot('c', { parent: 'c' }),
+    ];
+    expect(names(oldestFirst(cycle)).sort()).toEqual(['a', 'b', 'c']);
   });
 });
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { MAX_BATCH_BYTES, packBatches, splitAnswers, type VirshCommand } from '../../src/libvirt/batch.ts';
-import { dumpCommand } from '../../src/libvirt/machine.ts';
+import { dumpCommand } from '../../src/libvirt/snapshots.ts';
 import { anyName } from '../any-name.ts';
 import { capture, VERSIONS } from '../captures.ts';
 import { parseScript } from './virsh-script.ts';

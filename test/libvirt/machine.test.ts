@@ -1,13 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { KvmsnapError } from '../../src/errors.ts';
-import {
-  listMachines,
-  readAllMachines,
-  readByUuid,
-  readMachine,
-  readMachines,
-  readSnapshots,
-} from '../../src/libvirt/machine.ts';
+import { listMachines, readByUuid, readMachine, readMachines } from '../../src/libvirt/machine.ts';
+import { readAllMachines } from '../../src/libvirt/overview.ts';
+import { readSnapshots } from '../../src/libvirt/snapshots.ts';
 import { capture, storedDefinition, VERSIONS } from '../captures.ts';
 import { Failure, type FakeLibvirt, type FakeMachine, fakeLibvirt, optionValue } from './fake-libvirt.ts';
 
@@ -286,6 +281,10 @@ const NO_CONNECTION = `error: failed to connect to the hypervisor
 error: Failed to connect socket to '/var/run/libvirt/libvirt-sock': Connection refused
 `;
 
+const LOST = `error: Disconnected from qemu:///system due to end of file
+error: End of file while reading data: Input/output error
+`;
+
 describe('no libvirt', () => {
   test.each([
     ['listMachines', listMachines],
@@ -336,6 +335,17 @@ describe('the snapshots of one machine', () => {
     await expect(readSnapshots(fake.virsh, fake.machines[0]?.uuid ?? '', ['a', 'b'])).rejects.toBeInstanceOf(
       KvmsnapError,
     );
+  });
+
+  test('are not silently fewer: the connection was lost in the middle, and virsh found none again', async () => {
+    const fake = fakeLibvirt([machine({ name: 'web', has: ['a', 'b', 'c'] })]);
+    fake.intercept = ([verb, ...options]) =>
+      verb !== 'snapshot-dumpxml' || optionValue(options, '--snapshotname') === 'a'
+        ? undefined
+        : new Failure(optionValue(options, '--snapshotname') === 'b' ? LOST : NO_CONNECTION);
+    await expect(
+      readSnapshots(fake.virsh, fake.machines[0]?.uuid ?? '', ['a', 'b', 'c']),
+    ).rejects.toBeInstanceOf(KvmsnapError);
   });
 });
 

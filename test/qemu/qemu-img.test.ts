@@ -1,17 +1,10 @@
 import { mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import * as fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { freeBytes, inspectImage, occupiedBytes, type RunQemuImg } from '../../src/qemu/qemu-img.ts';
 import { capture, VERSIONS } from '../captures.ts';
 import { image, MiB, tag } from '../model.ts';
-
-// root may read everything, so the one refusal is the file system's own word, put in its mouth
-vi.mock('node:fs/promises', async (original) => {
-  const real = await original<typeof fs>();
-  return { ...real, access: vi.fn(real.access) };
-});
 
 let directory = '';
 
@@ -237,17 +230,28 @@ describe('what is wrong with an image is the answer', () => {
     });
   });
 
+  // root may read everything, so the refusal is put into the file system's mouth
   test.each(['EACCES', 'EPERM'])(
     'this user may not read it (%s), or one under it: then nobody looked',
     async (code) => {
       const [top, base] = [file('top'), file('base')];
-      const refusal = Object.assign(new Error(code), { code });
+      const closed = new Set<string>();
+      vi.resetModules();
+      vi.doMock('node:fs/promises', async (original) => ({
+        ...(await original<typeof import('node:fs/promises')>()),
+        access: async (path: string) => {
+          if (closed.has(path)) throw Object.assign(new Error(code), { code });
+        },
+      }));
+      const { inspectImage: inspect } = await import('../../src/qemu/qemu-img.ts');
+      vi.doUnmock('node:fs/promises');
       const unseen = { kind: 'unseen', why: 'permission', format: null, source: "machine's XML" };
-      vi.mocked(fs.access).mockRejectedValueOnce(refusal);
-      expect(await inspectImage(qemuImg({}), top)).toEqual(unseen);
-      vi.mocked(fs.access).mockResolvedValueOnce(undefined).mockRejectedValueOnce(refusal);
       const run = qemuImg({ [top]: base });
-      expect(await inspectImage(run, top)).toEqual(unseen);
+      expect(await inspect(run, top)).toMatchObject({ kind: 'broken' });
+      for (const path of [base, top]) {
+        closed.add(path);
+        expect(await inspect(run, top)).toEqual(unseen);
+      }
     },
   );
 });

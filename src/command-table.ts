@@ -1,0 +1,308 @@
+import pkg from '../package.json' with { type: 'json' };
+import type { CreateOptions } from './commands/create.ts';
+import type { DeleteOptions } from './commands/delete.ts';
+import type { ListOptions } from './commands/list.ts';
+import type { PruneOptions } from './commands/prune.ts';
+import type { RevertOptions } from './commands/revert.ts';
+import type { Context } from './context.ts';
+import type { FailureCode } from './errors.ts';
+
+/** Every command, argument, option and help text, as data: help, man page and README come from here. */
+
+export interface OptionDefinition {
+  readonly flags: string;
+  readonly help: string;
+  /** How its value is read; absent: as it stands. `count` is a whole number from 0 on, `list` may be repeated. */
+  readonly kind?: 'count' | 'list' | 'state';
+}
+
+export interface CommandDefinition {
+  readonly name: string;
+  readonly alias?: string;
+  readonly summary: string;
+  /** What the summary leaves out, one paragraph. */
+  readonly detail: string;
+  /** In commander's syntax: `<required>`, `[optional]`, `[several...]`. */
+  readonly arguments: readonly { readonly syntax: string; readonly help: string }[];
+  readonly options: readonly OptionDefinition[];
+  /** The failures beside those that every command can meet. */
+  readonly failures: readonly FailureCode[];
+  readonly examples: readonly string[];
+  /** Left out of help, man page and README: not for users. */
+  readonly hidden?: true;
+  /** Loads the command, and only then all that it needs. */
+  readonly run: (ctx: Context, args: readonly Argument[], options: object) => Promise<void>;
+}
+
+export type Argument = string | readonly string[] | undefined;
+
+const MACHINE = { syntax: '<machine>', help: 'name or UUID of the machine (libvirt: domain)' };
+const DESCRIPTION = { flags: '-d, --description <text>', help: 'what it is for' };
+const FORCE_CREATE = {
+  flags: '--force',
+  help: 'go on although the free space may not hold the memory; passes no other check',
+};
+const CURRENT = { flags: '--current', help: 'the current snapshot, instead of a name' };
+
+const LABEL = { flags: '--label <label>', help: 'the label in the names: <label>-20261123T030000Z' };
+
+const RULES: readonly OptionDefinition[] = [
+  { flags: '--keep-last <n>', help: 'keep the newest n', kind: 'count' },
+  {
+    flags: '--keep-hourly <n>',
+    help: 'keep the newest of each of the last n hours that have one',
+    kind: 'count',
+  },
+  { flags: '--keep-daily <n>', help: 'the same of days, by the local clock', kind: 'count' },
+  { flags: '--keep-weekly <n>', help: 'the same of ISO weeks (from Monday)', kind: 'count' },
+  { flags: '--keep-monthly <n>', help: 'the same of months', kind: 'count' },
+  { flags: '--keep-yearly <n>', help: 'the same of years', kind: 'count' },
+  {
+    flags: '--keep-within <span>',
+    help: 'keep what is younger, counted back from the newest: 36h, 14d, 8w, 6m (months), 2y',
+  },
+  { flags: '--keep <pattern>', help: 'keep the names that match; repeatable', kind: 'list' },
+  { flags: '--allow-empty', help: 'do not keep the newest one against all rules' },
+];
+
+const SELECTION: readonly OptionDefinition[] = [
+  { flags: '--all', help: 'all machines' },
+  { flags: '--exclude <pattern>', help: 'but not these; repeatable', kind: 'list' },
+  { flags: '--state <state>', help: 'only machines in this state; repeatable', kind: 'state' },
+];
+
+export const COMMANDS: readonly CommandDefinition[] = [
+  {
+    name: 'create',
+    summary: 'take a snapshot and give it a name',
+    detail:
+      'Takes an internal snapshot of all writable disks, and of the memory when the machine runs (it is paused meanwhile). ' +
+      'The name is the time in seconds since 1970. Refuses before anything is touched when a disk is not qcow2 or the ' +
+      'snapshot could not work; says done only when libvirt and every disk hold it. With --label the name is made of the ' +
+      'label and the time (UTC), and with rules of retention a prune of that label follows, if and only if it was taken.',
+    arguments: [MACHINE],
+    options: [DESCRIPTION, FORCE_CREATE, LABEL, ...RULES],
+    failures: ['partial', 'check', 'exists', 'busy'],
+    examples: [
+      'kvmsnap create centos7-1',
+      'name=$(kvmsnap create -q centos7-1)',
+      'kvmsnap create centos7-1 --label nightly --keep-daily 7 --keep-weekly 4',
+    ],
+    run: async (ctx, [machine], options) =>
+      (await import('./commands/create.ts')).create(ctx, machine as string, null, options as CreateOptions),
+  },
+  {
+    name: 'create-as',
+    summary: 'take a snapshot under a name of yours',
+    detail: 'As create, with your name: at most 200 bytes, no /, no leading dot, no control characters.',
+    arguments: [MACHINE, { syntax: '<name>', help: 'name of the new snapshot' }],
+    options: [DESCRIPTION, FORCE_CREATE],
+    failures: ['check', 'exists', 'busy'],
+    examples: ['kvmsnap create-as centos7-1 snapshot-2 -d "before the upgrade"'],
+    run: async (ctx, [machine, name], options) =>
+      (await import('./commands/create.ts')).create(
+        ctx,
+        machine as string,
+        name as string,
+        options as CreateOptions,
+      ),
+  },
+  {
+    name: 'list',
+    alias: 'ls',
+    summary: 'list the snapshots of a machine, or all machines',
+    detail:
+      'Oldest first, the current one marked *. VM STATE is the guest memory saved with a snapshot, 0 or - for one taken of a ' +
+      'machine that was off. Without a machine: every machine with its state, number of snapshots, current one and newest.',
+    arguments: [{ syntax: '[machine]', help: 'name or UUID of the machine; without it, all machines' }],
+    options: [{ flags: '-t, --tree', help: 'draw parents and children' }],
+    failures: [],
+    examples: ['kvmsnap list', 'kvmsnap list centos7-1 --tree', 'kvmsnap list centos7-1 --json'],
+    run: async (ctx, [machine], options) =>
+      (await import('./commands/list.ts')).list(ctx, machine as string | undefined, options as ListOptions),
+  },
+  {
+    name: 'current',
+    summary: 'print the name of the current snapshot',
+    detail: 'The one that the machine was last reverted to, or that was taken last. With --json: all facts.',
+    arguments: [MACHINE],
+    options: [],
+    failures: [],
+    examples: ['kvmsnap current centos7-1'],
+    run: async (ctx, [machine]) => (await import('./commands/current.ts')).current(ctx, machine as string),
+  },
+  {
+    name: 'revert',
+    summary: 'put a machine back to a snapshot',
+    detail:
+      'What was written since is lost, unless --backup keeps it. Refuses when a disk does not hold the snapshot exactly once. ' +
+      'Asks on a terminal; in a script the name is consent.',
+    arguments: [MACHINE, { syntax: '[name]', help: 'the snapshot; or use --current' }],
+    options: [
+      CURRENT,
+      { flags: '--running', help: 'start the machine afterwards' },
+      { flags: '--paused', help: 'leave the machine paused afterwards' },
+      { flags: '--backup', help: 'take a snapshot of the present state first; without it, no revert' },
+      { flags: '--backup-name <name>', help: 'as --backup, under this name' },
+      {
+        flags: '--force',
+        help: 'go on over a managed save or an overlay in use, and have virsh try harder; passes no check of the tags',
+      },
+    ],
+    failures: ['check', 'exists', 'busy', 'declined'],
+    examples: [
+      'kvmsnap revert centos7-1 snapshot-2 --backup',
+      'kvmsnap revert centos7-1 --current --running',
+    ],
+    run: async (ctx, [machine, name], options) =>
+      (await import('./commands/revert.ts')).revert(
+        ctx,
+        machine as string,
+        name as string | undefined,
+        options as RevertOptions,
+      ),
+  },
+  {
+    name: 'delete',
+    alias: 'rm',
+    summary: 'delete snapshots of a machine',
+    detail:
+      'Goes on after a failure. Says deleted only when libvirt and every disk have forgotten it. Asks on a terminal; in a ' +
+      'script names are consent, and --children needs --yes.',
+    arguments: [MACHINE, { syntax: '[names...]', help: 'the snapshots; or use --current' }],
+    options: [
+      CURRENT,
+      { flags: '--children', help: 'with all snapshots below it' },
+      { flags: '--children-only', help: 'only the snapshots below it' },
+      { flags: '--metadata', help: "only libvirt's knowledge of it; the data stays in the images" },
+    ],
+    failures: ['partial', 'check', 'busy', 'declined'],
+    examples: ['kvmsnap delete centos7-1 1649751390', 'kvmsnap rm centos7-1 old-1 old-2 --yes'],
+    run: async (ctx, [machine, names], options) =>
+      (await import('./commands/delete.ts')).deleteSnapshots(
+        ctx,
+        machine as string,
+        names as readonly string[],
+        options as DeleteOptions,
+      ),
+  },
+  {
+    name: 'info',
+    summary: 'show a machine and its disks, or all of one snapshot',
+    detail:
+      'The machine: each disk as qemu-img sees it, with its backing chain, and the snapshots inside the images. A snapshot: ' +
+      'all that is known of it, and whether each disk really holds it.',
+    arguments: [MACHINE, { syntax: '[name]', help: 'the snapshot' }],
+    options: [],
+    failures: [],
+    examples: ['kvmsnap info centos7-1', 'kvmsnap info centos7-1 snapshot-2'],
+    run: async (ctx, [machine, name]) =>
+      (await import('./commands/info.ts')).info(ctx, machine as string, name as string | undefined),
+  },
+  {
+    name: 'prune',
+    summary: 'delete the snapshots that no rule keeps',
+    detail:
+      'Only snapshots that carry the label in their name, as create --label makes them, or that --match names. Rules are ' +
+      'OR-ed: one reason is enough to stay. Never deleted: one on hold, one still being taken, one dated in the future, and ' +
+      'the newest (unless --allow-empty). Without a rule nothing is deleted. --dry-run shows each with its reasons.',
+    arguments: [{ syntax: '[machines...]', help: 'names, UUIDs or patterns; or use --all' }],
+    options: [
+      LABEL,
+      { flags: '--match <pattern>', help: 'also snapshots of these names' },
+      ...RULES,
+      ...SELECTION,
+    ],
+    failures: ['partial', 'check', 'busy'],
+    examples: [
+      'kvmsnap prune centos7-1 --label nightly --keep-daily 7 --keep-weekly 4 --dry-run',
+      "kvmsnap prune 'web-*' --label nightly --keep-within 14d",
+    ],
+    run: async (ctx, [machines], options) =>
+      (await import('./commands/prune.ts')).pruneMachines(
+        ctx,
+        machines as readonly string[],
+        options as PruneOptions,
+      ),
+  },
+  {
+    name: 'hold',
+    summary: 'protect a snapshot from every prune',
+    detail: 'Kept as a last line of its description. delete still deletes it.',
+    arguments: [MACHINE, { syntax: '<name>', help: 'the snapshot' }],
+    options: [],
+    failures: ['busy'],
+    examples: ['kvmsnap hold centos7-1 snapshot-2'],
+    run: async (ctx, [machine, name]) =>
+      (await import('./commands/hold.ts')).setHold(ctx, machine as string, name as string, true),
+  },
+  {
+    name: 'unhold',
+    summary: 'let prunes have a snapshot again',
+    detail: 'Takes back a hold.',
+    arguments: [MACHINE, { syntax: '<name>', help: 'the snapshot' }],
+    options: [],
+    failures: ['busy'],
+    examples: ['kvmsnap unhold centos7-1 snapshot-2'],
+    run: async (ctx, [machine, name]) =>
+      (await import('./commands/hold.ts')).setHold(ctx, machine as string, name as string, false),
+  },
+  {
+    name: 'describe',
+    summary: 'give a snapshot another description',
+    detail:
+      "libvirt's metadata of the snapshot is written anew with the text; a copy of the old is kept in ~/.local/state/kvmsnap. " +
+      'The images are not touched. An empty text takes the description away.',
+    arguments: [
+      MACHINE,
+      { syntax: '<name>', help: 'the snapshot' },
+      { syntax: '<text>', help: 'the description' },
+    ],
+    options: [],
+    failures: ['busy'],
+    examples: ["kvmsnap describe centos7-1 snapshot-2 'after the upgrade'"],
+    run: async (ctx, [machine, name, text]) =>
+      (await import('./commands/hold.ts')).describe(ctx, machine as string, name as string, text as string),
+  },
+  {
+    name: 'manual',
+    hidden: true,
+    summary: 'print the man page',
+    detail: 'The man page in roff, for the build and for packagers.',
+    arguments: [],
+    options: [{ flags: '--tables', help: "the README's tables instead, as JSON" }],
+    failures: [],
+    examples: ['kvmsnap manual > kvmsnap.1'],
+    run: async (ctx, _, options) => {
+      const shown = COMMANDS.filter(({ hidden }) => !hidden);
+      const content = { version: pkg.version, globals: GLOBAL_OPTIONS, commands: shown };
+      await (await import('./commands/manual.ts')).manual(ctx, content, options);
+    },
+  },
+];
+
+export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
+  { flags: '-c, --connect <uri>', help: 'the libvirt to talk to (default: whatever virsh itself would use)' },
+  { flags: '-o, --output <format>', help: 'table, json, csv or name' },
+  { flags: '--json', help: 'as -o json' },
+  { flags: '-q, --quiet', help: 'as -o name: names only' },
+  { flags: '--color <when>', help: 'always, never or auto; NO_COLOR and FORCE_COLOR are heeded' },
+  { flags: '-y, --yes', help: 'do not ask' },
+  { flags: '--dry-run', help: 'check, and print the virsh commands that would follow; change nothing' },
+  { flags: '-v, --verbose', help: 'print each command line to stderr as it runs, ready to paste' },
+  {
+    flags: '--timeout <duration>',
+    help: 'stop waiting after this long (30, 30s, 10m, 2h); libvirt itself carries on',
+  },
+];
+
+/** Failures that any command can end with. */
+export const COMMON_FAILURES: readonly FailureCode[] = [
+  'refused',
+  'usage',
+  'not-found',
+  'unreachable',
+  'tool-missing',
+  'timed-out',
+  'interrupted',
+];

@@ -1,0 +1,356 @@
+import {
+  checkpointFinding,
+  eachDisk,
+  editCommand,
+  formatFinding,
+  participants,
+  tagWithId,
+  unsuitableImage,
+} from './disk-findings.ts';
+import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
+import { type DiskImage, tagsNamed } from './image.ts';
+import { isJobName, isMonitorName, jobNameFor } from './names.ts';
+import type { Finding, Rule } from './preflight.ts';
+import { quote, virshWord } from './quote.ts';
+
+/** The rules that decide, before anything is touched, whether a snapshot can be taken. */
+
+/** What is known before a snapshot is taken. */
+export interface CreateFacts {
+  readonly domain: Domain;
+  readonly images: ReadonlyMap<string, DiskImage>;
+  readonly name: string;
+  /** libvirtd's version, major * 1e6 + minor * 1e3 + release; 0 when unknown, or when no rule needs it. */
+  readonly daemonVersion: number;
+  /** Disk targets with a block job under way. */
+  readonly blockJobs: readonly string[];
+  /** Bytes free where the memory will be written, and bytes that QEMU's process holds; null when unknown. */
+  readonly freeBytes: number | null;
+  readonly residentBytes: number | null;
+}
+
+/** libvirt 10.9 saves internal snapshots by QEMU's snapshot-save job, and takes UEFI machines with qcow2 NVRAM. */
+const SAVES_BY_JOB = 10_009_000;
+
+/** Device state, video memory and qcow2 tables beside the guest's memory, with some air for what the guest writes. */
+const MEMORY_MARGIN_BYTES = 64 * 1024 * 1024;
+
+const MIB = 1024 * 1024;
+const mib = (bytes: number): string => `${Math.ceil(bytes / MIB)} MiB`;
+
+export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'no-disks',
+    hazards: [],
+    severity: 'error',
+    find: ({ domain }) =>
+      domain.disks.some(takesPart)
+        ? []
+        : [
+            {
+              what: 'the machine has no disk that a snapshot could hold (cdroms and read-only disks take no part)',
+            },
+          ],
+  },
+  {
+    id: 'broken-image',
+    hazards: [24],
+    severity: 'error',
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) => {
+        if (image?.kind !== 'broken') return null;
+        const role = image.path === source ? '' : `, in the backing chain of ${source},`;
+        const state =
+          image.why === 'unreadable' ? `is not readable as an image (${image.detail})` : 'is missing';
+        return {
+          what: `disk ${target}: ${image.path}${role} ${state}`,
+          hint:
+            role === ''
+              ? "restore the file, or correct the path in the machine's XML"
+              : 'restore the file, or name the right one with qemu-img rebase -u -b, the machine being off',
+        };
+      }),
+  },
+  {
+    id: 'not-qcow2',
+    hazards: [13],
+    severity: 'error',
+    find: (facts) => eachDisk(facts, (disk, image) => formatFinding(facts.domain, disk, image)),
+  },
+  {
+    id: 'external-by-default',
+    hazards: [12],
+    severity: 'error',
+    find: ({ domain }) =>
+      participants(domain)
+        .filter((disk) => disk.snapshot === 'external')
+        .map((disk) => ({
+          what: `disk ${disk.target}: the machine's XML says snapshot='external', so libvirt would make an external snapshot`,
+          hint: `take snapshot='external' out of disk ${disk.target}`,
+          command: editCommand(domain),
+        })),
+  },
+  {
+    id: 'excluded-disk',
+    hazards: [26],
+    severity: 'error',
+    find: ({ domain }) =>
+      participants(domain)
+        .filter((disk) => disk.snapshot === 'no' || disk.snapshot === 'manual')
+        .map((disk) => ({
+          what: `disk ${disk.target}: the machine's XML says snapshot='${disk.snapshot}', and an internal snapshot needs every writable disk`,
+          hint: `take snapshot='${disk.snapshot}' out of disk ${disk.target}, or make the disk <readonly/>`,
+          command: editCommand(domain),
+        })),
+  },
+  {
+    id: 'image-cannot-snapshot',
+    hazards: [],
+    severity: 'error',
+    find: (facts) => eachDisk(facts, (disk, image) => unsuitableImage(facts.domain, disk, image)),
+  },
+  {
+    id: 'encrypted-image',
+    hazards: [3],
+    severity: 'error',
+    find: (facts) => eachDisk(facts, (disk, image) => encryptedFinding(facts, disk, image)),
+  },
+  {
+    id: 'network-disk',
+    hazards: [30],
+    severity: 'error',
+    find: ({ domain }) =>
+      isActive(domain.state)
+        ? []
+        : participants(domain)
+            .filter((disk) => disk.storage === 'network')
+            .map((disk) => ({
+              what: `disk ${disk.target} is on the network, and libvirt takes internal snapshots of such disks only while the machine runs`,
+              command: `virsh start ${virshWord(domain)}`,
+            })),
+  },
+  {
+    id: 'orphan-tag',
+    hazards: [4],
+    severity: 'error',
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) => {
+        const [tag] = tagsNamed(image, facts.name);
+        if (!tag) return null;
+        return {
+          what: `disk ${target}: ${source} already holds a snapshot '${facts.name}' (id ${tag.id}) that libvirt does not know; a second of that name could not be told from it`,
+          hint: 'choose another name, or delete the one in the image while the machine is off',
+          command: `qemu-img snapshot -d ${quote(facts.name)} ${quote(source ?? '')}`,
+        };
+      }),
+  },
+  {
+    id: 'name-is-an-id',
+    hazards: [31],
+    severity: 'error',
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) => {
+        const other = tagWithId(image, facts.name);
+        if (!other) return null;
+        return {
+          what: `disk ${target}: in ${source} the snapshot '${other.name}' has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back instead of '${facts.name}'`,
+          hint: `choose a name with a letter in it, such as 'snapshot-${facts.name}'`,
+        };
+      }),
+  },
+  {
+    id: 'job-name',
+    hazards: [6],
+    severity: 'error',
+    find: ({ domain, name, daemonVersion }) => {
+      if (!isActive(domain.state) || daemonVersion < SAVES_BY_JOB || isJobName(name)) return [];
+      return [
+        {
+          what: `for a running machine this libvirtd takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not '${name}'`,
+          hint: `call it '${jobNameFor(name, 0)}'`,
+        },
+      ];
+    },
+  },
+  {
+    id: 'monitor-name',
+    hazards: [6],
+    severity: 'error',
+    find: ({ domain, name, daemonVersion }) =>
+      isActive(domain.state) && daemonVersion < SAVES_BY_JOB && !isMonitorName(name)
+        ? [
+            {
+              what: `for a running machine this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot '${name}' that no disk holds`,
+              hint: `call it '${jobNameFor(name, 0)}'`,
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'uefi',
+    hazards: [15],
+    severity: 'error',
+    find: ({ domain, daemonVersion }) => {
+      if (!domain.pflash) return [];
+      if (daemonVersion < SAVES_BY_JOB) {
+        return [
+          {
+            what: 'the machine has UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot of such a machine',
+          },
+        ];
+      }
+      if (!isActive(domain.state) || domain.pflash.nvramFormat === 'qcow2') return [];
+      return [
+        {
+          what: `the machine has UEFI firmware with NVRAM in ${domain.pflash.nvramFormat} format, and a snapshot of it while it runs needs NVRAM in qcow2`,
+          hint: 'shut the machine down first; its NVRAM will then not be part of the snapshot',
+          command: `virsh shutdown ${virshWord(domain)}`,
+        },
+      ];
+    },
+  },
+  {
+    id: 'nvram-left-out',
+    hazards: [15],
+    severity: 'warning',
+    find: ({ domain, daemonVersion }) =>
+      domain.pflash &&
+      domain.pflash.nvramFormat !== 'qcow2' &&
+      daemonVersion >= SAVES_BY_JOB &&
+      !isActive(domain.state)
+        ? [
+            {
+              what: 'the UEFI NVRAM (boot entries, secure boot keys) is raw and will NOT be part of the snapshot',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'checkpoints',
+    hazards: [30],
+    severity: 'error',
+    find: ({ domain }) =>
+      checkpointFinding(domain, 'a snapshot beside them is refused, or cannot be reverted to'),
+  },
+  {
+    id: 'block-job',
+    hazards: [30],
+    severity: 'error',
+    find: ({ domain, blockJobs }) => {
+      const busy = new Set([
+        ...blockJobs,
+        ...domain.disks.filter((disk) => disk.mirrored).map((disk) => disk.target),
+      ]);
+      return [...busy].map((target) => ({
+        what: `disk ${target}: a block job (copy, commit or pull) is under way`,
+        hint: 'wait for it (--info instead of --abort shows how far it is), or end it',
+        command: `virsh blockjob ${virshWord(domain)} ${target} --abort`,
+      }));
+    },
+  },
+  {
+    id: 'transient-disk',
+    hazards: [30],
+    severity: 'error',
+    find: ({ domain }) =>
+      isActive(domain.state)
+        ? participants(domain)
+            .filter((disk) => disk.transient)
+            .map((disk) => ({
+              what: `disk ${disk.target} is <transient/>, and libvirt takes no snapshot of it while the machine runs`,
+              command: `virsh shutdown ${virshWord(domain)}`,
+            }))
+        : [],
+  },
+  {
+    id: 'host-device',
+    hazards: [30],
+    severity: 'error',
+    find: ({ domain }) => {
+      const kinds = domain.hostDevices.filter((kind) => kind !== 'usb');
+      if (!isActive(domain.state) || kinds.length === 0) return [];
+      return [
+        {
+          what: `the machine has host devices (${[...new Set(kinds)].join(', ')}), whose state cannot be saved while it runs`,
+          hint: 'shut it down first, or detach them',
+          command: `virsh shutdown ${virshWord(domain)}`,
+        },
+      ];
+    },
+  },
+  {
+    id: 'shared-filesystem',
+    hazards: [30],
+    severity: 'error',
+    find: ({ domain }) =>
+      isActive(domain.state) && domain.sharedFilesystems.includes('virtiofs')
+        ? [
+            {
+              what: 'the machine shares a file system by virtiofs, whose state cannot be saved while it runs',
+              hint: 'shut it down first, or detach the share',
+              command: `virsh shutdown ${virshWord(domain)}`,
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'managed-save',
+    hazards: [11],
+    severity: 'warning',
+    find: ({ domain }) =>
+      domain.managedSave
+        ? [
+            {
+              what: "the machine's memory is in a managed save, which this snapshot does not hold: it has the disks only, as they were when the machine was saved",
+              hint: 'start the machine first to have its memory in the snapshot',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'free-space',
+    hazards: [7],
+    severity: 'judgement',
+    find: ({ domain, freeBytes, residentBytes }) => {
+      if (!isActive(domain.state) || freeBytes === null) return [];
+      const memory = residentBytes ?? domain.memoryBytes;
+      const needed = memory + MEMORY_MARGIN_BYTES;
+      if (freeBytes >= needed) return [];
+      const where = participants(domain)[0]?.source ?? 'the disk';
+      return [
+        {
+          what: `the guest's memory takes up to ${mib(needed)}, and the file system of ${where} has ${mib(freeBytes)} free; when it runs full in the middle, the image keeps all the space`,
+          hint: 'free some space, shut the machine down first, or use --force',
+        },
+      ];
+    },
+  },
+];
+
+/**
+ * With the machine off, libvirt does not hand qemu-img the key. While it runs, QEMU (7.2) dies of a failed assertion when
+ * it writes the memory into an encrypted image, which is the first disk's.
+ */
+function encryptedFinding(
+  { domain, images }: CreateFacts,
+  disk: Disk,
+  image: DiskImage | undefined,
+): Finding | null {
+  const isEncrypted = (seen: DiskImage | undefined) => seen?.kind === 'seen' && seen.chain[0].encrypted;
+  if (!isEncrypted(image)) return null;
+  const what = `disk ${disk.target} (${disk.source}): the image is encrypted, and`;
+  const [first] = participants(domain);
+  if (isActive(domain.state)) {
+    if (disk !== first) return null;
+    return {
+      what: `${what} QEMU crashes when it writes the memory into the first disk and that is encrypted: the guest would be lost`,
+      hint: 'with a small unencrypted qcow2 image as the first disk it works; or encrypt within the guest',
+    };
+  }
+  return {
+    what: `${what} libvirt does not hand the key to qemu-img for a machine that is off`,
+    ...(isEncrypted(images.get(first?.target ?? ''))
+      ? { hint: 'copy the image instead, or encrypt within the guest' }
+      : { hint: 'start the machine first', command: `virsh start ${virshWord(domain)}` }),
+  };
+}

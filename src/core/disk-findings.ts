@@ -1,0 +1,124 @@
+import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
+import type { DiskImage, Tag } from './image.ts';
+import type { Finding } from './preflight.ts';
+import { quote, virshWord } from './quote.ts';
+
+/** What is wrong with a machine's disks and images, and the commands that mend it: the words of more than one rule. */
+
+export const participants = (domain: Domain): Disk[] => domain.disks.filter(takesPart);
+
+export function eachDisk(
+  { domain, images }: { domain: Domain; images: ReadonlyMap<string, DiskImage> },
+  find: (disk: Disk, image: DiskImage | undefined) => Finding | null,
+): Finding[] {
+  return participants(domain).flatMap((disk) => find(disk, images.get(disk.target)) ?? []);
+}
+
+/** Both facts, the file's format and the XML's word, and the edit or conversion that makes them qcow2. */
+export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
+  const believed = disk.driver ?? 'raw';
+  const inXml =
+    disk.driver === null ? 'names no driver type, which libvirt takes for raw' : `says ${disk.driver}`;
+  const place = disk.source ?? disk.storage;
+  if (image?.kind === 'seen') {
+    const found = image.chain[0].format;
+    if (found === 'qcow2' && believed === 'qcow2') return null;
+    const what = `disk ${disk.target} (${place}): the file is ${found}, the machine's XML ${inXml}`;
+    return {
+      what,
+      ...(found === 'qcow2' ? correction(domain, disk) : conversion(domain, disk, found, believed)),
+    };
+  }
+  if (image?.kind !== 'unseen') return null;
+  const format = image.format ?? believed;
+  if (format === 'qcow2' && believed === 'qcow2') return null;
+  const other = format === believed ? '' : `, and the machine's XML ${inXml}`;
+  const what = `disk ${disk.target} (${place}): it is ${format}, by the ${image.source}${other}`;
+  return {
+    what,
+    ...(format === 'qcow2' ? correction(domain, disk) : conversion(domain, disk, format, believed)),
+  };
+}
+
+/** For a qcow2 file that the machine's XML calls something else. */
+const correction = (domain: Domain, { target }: Disk): Pick<Finding, 'hint' | 'command'> => ({
+  hint: `set <driver name='qemu' type='qcow2'/> for ${target}, with the machine off`,
+  command: editCommand(domain),
+});
+
+function conversion(
+  domain: Domain,
+  disk: Disk,
+  found: string,
+  believed: string,
+): Pick<Finding, 'hint' | 'command'> {
+  if (disk.device === 'floppy')
+    return {
+      hint: `internal snapshots need every writable disk in qcow2: eject the floppy ${disk.target}, or make it <readonly/>`,
+    };
+  const driver = believed === 'qcow2' ? '' : " with <driver name='qemu' type='qcow2'/>";
+  const edit = `, and name the new file${driver} in the machine's XML`;
+  if (disk.source === null) return { hint: 'an internal snapshot needs a qcow2 image' };
+  if (disk.storage === 'block') {
+    return {
+      hint: `for a raw logical volume let LVM take the snapshot, with the machine off; or convert it to a qcow2 file${edit}`,
+      command: `lvcreate --snapshot --size 10G --name ${quote(`${basename(disk.source)}-snapshot`)} ${quote(disk.source)}`,
+    };
+  }
+  const target = `${disk.source.replace(/\.[^./]+$/, '')}.qcow2`;
+  const taken = domain.disks.some(({ source }) => source === target);
+  return {
+    hint: `convert it, with the machine off${edit}`,
+    command: `qemu-img convert -f ${found} -O qcow2 ${quote(disk.source)} ${quote(taken ? `${target}.new` : target)}`,
+  };
+}
+
+export function unsuitableImage(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
+  if (image?.kind !== 'seen') return null;
+  const [top] = image.chain;
+  const what = `disk ${disk.target} (${disk.source}): the image`;
+  if (top.corrupt)
+    return {
+      what: `${what} is marked corrupt`,
+      command: `qemu-img check -r all ${quote(top.path)}`,
+      hint: 'make a copy first, then repair it with the machine off',
+    };
+  if (top.dataFile !== null)
+    return {
+      what: `${what} keeps its data in ${top.dataFile}, and QEMU takes no internal snapshot of such images`,
+      ...conversion(domain, disk, top.format, top.format),
+    };
+  if (top.refcountBits === 1)
+    return {
+      what: `${what} has refcount_bits=1, and a snapshot needs at least 2`,
+      command: `qemu-img amend -o refcount_bits=16 ${quote(top.path)}`,
+    };
+  return null;
+}
+
+/** Their bitmaps in the images forbid a revert; libvirt deletes them only while the machine runs. */
+export function checkpointFinding(domain: Domain, consequence: string): Finding[] {
+  const { checkpoints } = domain;
+  if (checkpoints.length === 0) return [];
+  const machine = virshWord(domain);
+  return [
+    {
+      what: `the machine has ${checkpoints.length} checkpoint(s) of incremental backup (${checkpoints.slice(0, 3).join(', ')}), and ${consequence}`,
+      hint: 'end the backup chain, and delete the checkpoints while the machine runs',
+      command: [
+        ...(isActive(domain.state) ? [] : [`virsh start ${machine}`]),
+        ...checkpoints.map((name) => `virsh checkpoint-delete ${machine} --checkpointname ${quote(name)}`),
+      ].join(' && '),
+    },
+  ];
+}
+
+/** A snapshot that QEMU would take instead of the one of that name: it goes to an id before a name. */
+export const tagWithId = (image: DiskImage | undefined, name: string): Tag | undefined =>
+  image?.kind === 'seen'
+    ? image.chain[0].tags.find((tag) => tag.id === name && tag.name !== name)
+    : undefined;
+
+export const editCommand = (domain: Domain): string => `virsh edit ${virshWord(domain)}`;
+
+const basename = (path: string): string => path.slice(path.lastIndexOf('/') + 1);

@@ -1,0 +1,26 @@
+import type { DomainState } from '../core/domain.ts';
+import type { Answers } from './virsh.ts';
+import { virshFailure } from './virsh-error.ts';
+
+/** What virsh prints -> values, where it is not XML. */
+
+/** Output of `--name` lists: one a line, and a blank line at the end, which `splitAnswers` has taken. */
+export function splitLines(text: string): string[] {
+  return text === '' ? [] : text.replace(/\n$/, '').split('\n');
+}
+
+/** The answers, when virsh lived to give them all: one that it did not come to must not look like an empty one. */
+export function allAnswered({ texts, stderr }: Answers): string[] {
+  return texts.map((text) => {
+    if (text === null) throw virshFailure('virsh ended before it had answered all', stderr);
+    return text;
+  });
+}
+
+/** Words of `virsh domstate` (virsh-domain-monitor.c), which kvmsnap reads in English, to the model's. */
+const STATES: Readonly<Record<string, DomainState>> = { 'shut off': 'shutoff', 'in shutdown': 'shutdown' };
+
+export function parseState(text: string): { state: DomainState; stateReason: string } {
+  const [, words = '', reason = ''] = /^([^(\n]*?)(?: \(([^)]*)\))?\n?$/.exec(text.trim()) ?? [];
+  return { state: STATES[words] ?? words, stateReason: reason === 'unknown' ? '' : reason };
+}
