@@ -1,6 +1,6 @@
 import type { DomainState } from '../core/domain.ts';
 import type { Answers } from './virsh.ts';
-import { virshFailure } from './virsh-error.ts';
+import { connectionFailure, lostConnection, virshFailure } from './virsh-error.ts';
 
 /** What virsh prints -> values, where it is not XML. */
 
@@ -9,8 +9,12 @@ export function splitLines(text: string): string[] {
   return text === '' ? [] : text.replace(/\n$/, '').split('\n');
 }
 
-/** The answers, when virsh lived to give them all: one that it did not come to must not look like an empty one. */
+/**
+ * The answers, when virsh and its connection lived to give them all: one that they did not come to must not look like an
+ * empty one.
+ */
 export function allAnswered({ texts, stderr }: Answers): string[] {
+  if (lostConnection(stderr)) throw connectionFailure(stderr);
   return texts.map((text) => {
     if (text === null) throw virshFailure('virsh ended before it had answered all', stderr);
     return text;
