@@ -22,6 +22,8 @@ const bin = join(scratch, 'bin');
 function normal(text: string): string {
   return text
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)/g, 'TIME')
+    .replace(/\b\d{8}T\d{6}Z/g, 'STAMP')
+    .replace(/\b\d{4}-\d\d(-\d\d)?\b|\b\d{4}-W\d\d\b/g, 'PERIOD')
     .replace(/\b\d{10}\b/g, 'SECONDS')
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UUID')
     .replace(/\d+(\.\d+)? (B|KiB|MiB|GiB)\b/g, 'SIZE')
@@ -65,7 +67,7 @@ describe('README', () => {
       execFileSync('qemu-img', ['create', '-q', '-f', format, path, '1G']);
       return { source: path, format };
     };
-    start(defineMachine({ name: 'web-1', disks: [image('web-1', 'qcow2')] }));
+    start(defineMachine({ name: 'web-1', boot: 'idle', disks: [image('web-1', 'qcow2')] }));
     defineMachine({ name: 'centos7-1', disks: [image('centos7-1', 'qcow2')] });
     defineMachine({ name: 'oldbox', disks: [image('oldbox', 'raw')] });
   });
