@@ -11,6 +11,9 @@ export default defineConfig({
         root,
         test: {
           name: 'unit',
+          // no file mocks a module, and loading them once is half of the time
+          isolate: false,
+          pool: 'forks',
           include: ['test/**/*.test.ts'],
           exclude: ['test/**/*.lab.test.ts'],
         },

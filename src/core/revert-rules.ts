@@ -78,7 +78,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     hazards: [17],
     severity: 'error',
     find: ({ snapshot, daemonVersion }) =>
-      daemonVersion < REVERTS_EXTERNAL && isExternal(snapshot)
+      daemonVersion > 0 && daemonVersion < REVERTS_EXTERNAL && isExternal(snapshot)
         ? [
             {
               what: `'${snapshot.name}' is external, and this libvirtd (before 9.9) cannot revert to external snapshots`,

@@ -116,7 +116,7 @@ export async function deleteSnapshot(
         growing: null,
       });
       const after = await completeMachine(ctx, await readAfter(ctx, machine.domain.uuid, end));
-      const present = new Set(after.snapshots.map(({ name }) => name));
+      const present = new Set([...after.snapshotNames, ...after.snapshots.map(({ name }) => name)]);
       const left = victims.filter(({ name }) => present.has(name));
       if (left.length > 0) throw stillThere(machine, left, end);
       const orphaned = request.metadataOnly ? [] : victims.flatMap((victim) => orphanedIn(after, victim));

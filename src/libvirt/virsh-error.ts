@@ -10,7 +10,7 @@ const BUSY = /\b\w+=remoteDispatch\w+|^error: Timed out during operation: cannot
 const BUSY_HINT =
   'another job (a snapshot, save, migration or backup) holds the machine; try again when it is done';
 
-const NO_CONNECTION = /^error: failed to connect to the hypervisor/m;
+const NO_CONNECTION = /^error: [Ff]ailed to (re)?connect to the hypervisor/m;
 
 /** Why there is no connection, by what follows its first line. */
 const CONNECTION_HINTS: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
@@ -36,10 +36,17 @@ const CONNECTION_HINTS: readonly { readonly pattern: RegExp; readonly hint: stri
   },
 ];
 
+/** A batch over hundreds of machines may fail hundreds of times, in the same words. */
+const MOST_LINES = 12;
+
 /** virsh's own words without its prefix and blank lines. */
 export function virshMessage(stderr: string): string {
   const lines = stderr.split(/\r?\n/).filter((line) => line.trim() !== '');
-  return lines.map((line) => line.replace(/^error: /, '')).join('; ') || 'virsh failed without a word';
+  const shown = lines.slice(0, MOST_LINES).map((line) => line.replace(/^error: /, ''));
+  const rest = lines.length - shown.length;
+  return (
+    [...shown, ...(rest > 0 ? [`and ${rest} more lines`] : [])].join('; ') || 'virsh failed without a word'
+  );
 }
 
 /** The error for a virsh command that failed; `refused` unless the text says more. `what` says what was attempted. */

@@ -32,7 +32,7 @@ function renderCsv(section: Section<never> | undefined): string {
 }
 
 function csvValue<Row>(column: Column<Row>, row: Row): string {
-  const value = column.value(row);
+  const value = (column.data ?? column.value)(row);
   if (value === null) return '';
   return column.kind === 'time' && typeof value === 'number' ? rfc3339(value) : String(value);
 }

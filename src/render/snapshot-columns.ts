@@ -45,6 +45,7 @@ const DESCRIPTION: SnapshotColumn = {
   title: 'DESCRIPTION',
   kind: 'text',
   value: (s) => (s.held ? ['(held)', s.description].filter(Boolean).join(' ') : s.description),
+  data: (s) => s.description,
   flexible: true,
 };
 

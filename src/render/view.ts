@@ -28,6 +28,8 @@ export interface Column<Row> {
   /** `time` is seconds since the epoch, `bytes` a size, `count` a number, `mark` true where a `*` stands. */
   readonly kind: 'text' | 'time' | 'bytes' | 'count' | 'mark';
   readonly value: (row: Row) => Value;
+  /** The value for machines (CSV), where a table says it in other words. */
+  readonly data?: (row: Row) => Value;
   /** May be cut where the terminal is too narrow. */
   readonly flexible?: boolean;
   /** Never cut, for cut it is worth nothing (a path): rather a line that wraps. */

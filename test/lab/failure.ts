@@ -11,7 +11,8 @@ export function errorDocument({ stderr }: Pick<CliResult, 'stderr'>) {
   return z.parse(DOCUMENTS.error, JSON.parse(last)).error;
 }
 
-const OFF = 'with the machine off: ';
+/** `with the machine off: COMMAND`, or with more that is to be so. */
+const OFF = /^with the machine off[^:]*: /;
 
 /** The commands of a hint, in its order. */
 function cures(stderr: string): { readonly command: string; readonly off: boolean }[] {
@@ -19,7 +20,7 @@ function cures(stderr: string): { readonly command: string; readonly off: boolea
   return hint
     .split('\n')
     .map((line) => line.trim())
-    .map((line) => ({ command: line.replace(OFF, ''), off: line.startsWith(OFF) }))
+    .map((line) => ({ command: line.replace(OFF, ''), off: OFF.test(line) }))
     .filter(({ command }) => /^(virsh|qemu-img) /.test(command));
 }
 
