@@ -36,7 +36,7 @@ export interface Context {
 }
 
 export interface Files {
-  /** Writes a file of that name, for this user's eyes only, into kvmsnap's state directory; returns its path. */
+  /** Writes a new file of that name, for this user's eyes only, into kvmsnap's state directory; returns its path. */
   keep(name: string, text: string): Promise<string>;
 }
 
@@ -87,12 +87,13 @@ export function systemContext(settings: Settings): Context {
   };
 }
 
-/** $XDG_STATE_HOME/kvmsnap, by default ~/.local/state/kvmsnap; cron has neither variable, so the home is the passwd entry's. */
+/** $XDG_STATE_HOME/kvmsnap, by default ~/.local/state/kvmsnap; without HOME the home is the passwd entry's. */
 async function keepFile(name: string, text: string): Promise<string> {
-  const state = process.env['XDG_STATE_HOME'] || join(userInfo().homedir, '.local', 'state');
+  const state =
+    process.env['XDG_STATE_HOME'] || join(process.env['HOME'] || userInfo().homedir, '.local', 'state');
   const directory = join(state, 'kvmsnap');
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const path = join(directory, name);
-  await writeFile(path, text, { mode: 0o600 });
+  await writeFile(path, text, { mode: 0o600, flag: 'wx' });
   return path;
 }
