@@ -66,6 +66,11 @@ describe('the name of a labelled snapshot', () => {
     expect(labelledName('nightly', THREE, (name) => taken.has(name))).toBe('nightly-20261123T030000Z-3');
   });
 
+  it('never goes into a gap that a prune has left', () => {
+    const taken = new Set(['nightly-20261123T030000Z-2', 'nightly-20261123T030000Z-12']);
+    expect(labelledName('nightly', THREE, (name) => taken.has(name))).toBe('nightly-20261123T030000Z-13');
+  });
+
   const label = fc
     .stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$/)
     .filter((text) => labelProblem(text) === null);
