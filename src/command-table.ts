@@ -231,7 +231,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail: 'Kept as a last line of its description. delete still deletes it.',
     arguments: [MACHINE, { syntax: '<name>', help: 'the snapshot' }],
     options: [],
-    failures: ['busy'],
+    failures: ['check', 'busy'],
     examples: ['kvmsnap hold centos7-1 snapshot-2'],
     run: async (ctx, [machine, name]) =>
       (await import('./commands/hold.ts')).setHold(ctx, machine as string, name as string, true),
@@ -242,7 +242,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail: 'Takes back a hold.',
     arguments: [MACHINE, { syntax: '<name>', help: 'the snapshot' }],
     options: [],
-    failures: ['busy'],
+    failures: ['check', 'busy'],
     examples: ['kvmsnap unhold centos7-1 snapshot-2'],
     run: async (ctx, [machine, name]) =>
       (await import('./commands/hold.ts')).setHold(ctx, machine as string, name as string, false),
@@ -259,7 +259,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       { syntax: '<text>', help: 'the description' },
     ],
     options: [],
-    failures: ['busy'],
+    failures: ['check', 'busy'],
     examples: ["kvmsnap describe centos7-1 snapshot-2 'after the upgrade'"],
     run: async (ctx, [machine, name, text]) =>
       (await import('./commands/hold.ts')).describe(ctx, machine as string, name as string, text as string),

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import { KvmsnapError } from './errors.ts';
 import { createInterrupts, type Interrupts } from './interrupts.ts';
 import { createExec } from './libvirt/exec.ts';
 import { createVirsh, type Virsh } from './libvirt/virsh.ts';
@@ -36,7 +37,7 @@ export interface Context {
 }
 
 export interface Files {
-  /** Writes a file of that name, for this user's eyes only, into kvmsnap's state directory; returns its path. */
+  /** Writes a new file of that name, for this user's eyes only, into kvmsnap's state directory; returns its path, or throws `check`. */
   keep(name: string, text: string): Promise<string>;
 }
 
@@ -87,12 +88,20 @@ export function systemContext(settings: Settings): Context {
   };
 }
 
-/** $XDG_STATE_HOME/kvmsnap, by default ~/.local/state/kvmsnap; cron has neither variable, so the home is the passwd entry's. */
+/** $XDG_STATE_HOME/kvmsnap, by default ~/.local/state/kvmsnap; without HOME the home is the passwd entry's. */
 async function keepFile(name: string, text: string): Promise<string> {
-  const state = process.env['XDG_STATE_HOME'] || join(userInfo().homedir, '.local', 'state');
+  const state =
+    process.env['XDG_STATE_HOME'] || join(process.env['HOME'] || userInfo().homedir, '.local', 'state');
   const directory = join(state, 'kvmsnap');
-  await mkdir(directory, { recursive: true, mode: 0o700 });
   const path = join(directory, name);
-  await writeFile(path, text, { mode: 0o600 });
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await writeFile(path, text, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new KvmsnapError('check', `cannot write ${path}, and nothing is done without it: ${detail}`, {
+      hint: 'name a directory that you can write to in XDG_STATE_HOME',
+    });
+  }
   return path;
 }

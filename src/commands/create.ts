@@ -10,7 +10,15 @@ import { type MachineReading, readByUuid, readMachine } from '../libvirt/machine
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
 import { SNAPSHOT_COLUMNS } from '../render/snapshot-columns.ts';
 import { section } from '../render/view.ts';
-import { PRUNE_COLUMNS, pruneDocument, pruneMachine, type RuleOptions, toPruneRequest } from './prune.ts';
+import {
+  isDeleted,
+  noteFailures,
+  PRUNE_COLUMNS,
+  pruneDocument,
+  pruneMachine,
+  type RuleOptions,
+  toPruneRequest,
+} from './prune.ts';
 import { show, showPlan } from './show.ts';
 
 export interface CreateOptions extends RuleOptions {
@@ -41,7 +49,7 @@ export async function create(
 
   const { snapshot, machine } = taken;
   const pruned = hasRules(pruning.rules)
-    ? await pruneMachine(ctx, await reread(ctx, reading), pruning)
+    ? await pruneMachine(ctx, await reread(ctx, reading), pruning, snapshot.name)
     : null;
   await show(ctx, {
     document: {
@@ -58,7 +66,9 @@ export async function create(
       `'${snapshot.name}' of '${machine.domain.name}' is complete, in disk ${snapshot.disks.map(({ target }) => target).join(', ')}`,
     ],
   });
-  if (pruned && pruned.failures.length > 0) throw combineFailures(pruned.failures, 1, 'steps');
+  if (!pruned || pruned.failures.length === 0) return;
+  noteFailures(ctx, pruned.failures);
+  throw combineFailures(pruned.failures, 1 + pruned.rows.filter(isDeleted).length, 'steps');
 }
 
 const reread = async (ctx: Context, { domain }: MachineReading) =>

@@ -1,5 +1,7 @@
 import type { Context } from '../context.ts';
+import { isHeld } from '../core/hold.ts';
 import type { SnapshotReport } from '../core/report.ts';
+import { KvmsnapError } from '../errors.ts';
 import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
 import { type Described, redescribe } from '../host/redefine.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
@@ -17,9 +19,16 @@ export async function setHold(ctx: Context, machineName: string, name: string, h
 
 /** `describe`: another description; a hold stays. */
 export async function describe(ctx: Context, machineName: string, name: string, text: string): Promise<void> {
+  // XML keeps no carriage returns
+  const description = text.replace(/\r\n?/g, '\n') || null;
+  if (isHeld(description)) {
+    throw new KvmsnapError('usage', 'a description cannot end with the line that marks a hold', {
+      hint: 'kvmsnap hold protects a snapshot',
+    });
+  }
   const machine = await openMachine(ctx, machineName);
   const snapshot = findSnapshot(machine, name);
-  await apply(ctx, machine, snapshot, { description: text === '' ? null : text, held: snapshot.held });
+  await apply(ctx, machine, snapshot, { description, held: snapshot.held });
 }
 
 async function apply(

@@ -105,14 +105,14 @@ interface MachineResult {
   readonly failures: readonly KvmsnapError[];
 }
 
-/** Plans for one machine and, unless it is a dry run, carries out. `upcoming`: what a dry run is about to take. */
+/** Plans for one machine and, unless it is a dry run, carries out. `fresh`: what the same run took. */
 export async function pruneMachine(
   ctx: Context,
   machine: Machine,
   request: PruneRequest,
-  upcoming: string | null = null,
+  fresh: string | null = null,
 ): Promise<MachineResult> {
-  const plan = planPrune(ctx, machine, request, upcoming);
+  const plan = planPrune(ctx, machine, request, fresh);
   const done = ctx.settings.dryRun ? null : await prune(ctx, machine, plan);
   const { name } = machine.domain;
   return {
@@ -150,10 +150,21 @@ async function report(ctx: Context, results: readonly MachineResult[]): Promise<
   });
   const failures = results.flatMap((result) => result.failures);
   if (failures.length === 0) return;
-  if (ctx.settings.output !== 'json')
-    for (const { message } of failures) ctx.terminal.note(`error: ${message}`);
-  const succeeded = rows.filter(({ outcome }) => outcome === 'deleted').length;
+  const succeeded = rows.filter(isDeleted).length;
+  // a failure that stands alone is thrown as it is
+  if (failures.length + succeeded > 1) noteFailures(ctx, failures);
   throw combineFailures(failures, succeeded, 'deletions');
+}
+
+export const isDeleted = ({ outcome }: PruneRow): boolean => outcome === 'deleted';
+
+/** Says each failure, and what mends it, before they are summed up. */
+export function noteFailures(ctx: Context, failures: readonly KvmsnapError[]): void {
+  if (ctx.settings.output === 'json') return;
+  for (const { message, hint } of failures) {
+    ctx.terminal.note(`error: ${message}`);
+    if (hint !== undefined) ctx.terminal.note(`hint: ${hint}`);
+  }
 }
 
 export function pruneDocument({ decision, outcome }: PruneRow) {

@@ -8,10 +8,10 @@ export function isHeld(description: string | null): boolean {
   return description?.split('\n').at(-1) === HOLD;
 }
 
-/** The description as its author wrote it; null when there is nothing but the hold. */
+/** The description as its author wrote it, however often it was held; null when there is nothing but the hold. */
 export function withoutHold(description: string | null): string | null {
   if (description === null || !isHeld(description)) return description;
-  return description.slice(0, -HOLD.length).replace(/\n{1,2}$/, '') || null;
+  return withoutHold(description.slice(0, -HOLD.length).replace(/\n{1,2}$/, '') || null);
 }
 
 export function withHold(description: string | null): string {

@@ -15,12 +15,19 @@ export function labelProblem(label: string): string | null {
   return labelOf(label) === null ? null : 'it ends like a time stamp itself';
 }
 
-/** The name of a labelled snapshot taken at that moment (seconds since the epoch), with `-2` ... if taken. */
+/** Of one second, so many names are looked through for a gap. */
+const MOST_IN_A_SECOND = 100;
+
+/**
+ * The name of a labelled snapshot taken at that moment (seconds since the epoch). In a second that has some already, it
+ * counts on from the last: in a gap that a prune has left, the newest would stand as the oldest of that second.
+ */
 export function labelledName(label: string, seconds: number, taken: (name: string) => boolean): string {
   const stamp = new Date(seconds * 1000).toISOString().replace(/[-:]|\.\d+/g, '');
-  const base = `${label}-${stamp}`;
-  for (let n = 1; ; n++) {
-    const name = n === 1 ? base : `${base}-${n}`;
-    if (!taken(name)) return name;
-  }
+  const nth = (n: number) => (n === 1 ? `${label}-${stamp}` : `${label}-${stamp}-${n}`);
+  let n = MOST_IN_A_SECOND;
+  while (n > 0 && !taken(nth(n))) n--;
+  do n++;
+  while (taken(nth(n)));
+  return nth(n);
 }

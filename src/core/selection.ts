@@ -1,21 +1,53 @@
 /** Which machines, or snapshots, the words of a command line mean: exact names first, then patterns. */
 
-/** `*`, `?` and `[...]` as in a shell. Throws nothing: an unfinished bracket stands for itself. */
+/** What one place of a pattern takes: any number of characters, or one of some kind. */
+type Place = '*' | ((char: string) => boolean);
+
+/** `*`, `?` and `[...]` as in a shell, by code points. Throws nothing: an unfinished bracket stands for itself. */
 export function matcher(pattern: string): (name: string) => boolean {
-  const source = pattern.replace(
-    /\[([!^]?)([^\]]+)\]|[\s\S]/gu,
-    (part, negated: string | undefined, set: string | undefined) => {
-      if (set !== undefined) return `[${negated ? '^' : ''}${set.replace(/[\\[\]^]/g, '\\$&')}]`;
-      if (part === '*') return '[\\s\\S]*';
-      if (part === '?') return '[\\s\\S]';
-      return part.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+  const places = [...pattern.matchAll(/\[([!^]|(?![!^]))(\][^\]]*|[^\]]+)\]|[\s\S]/gu)].map(
+    ([part, negated, set]): Place => {
+      if (set !== undefined) return bracket(set, negated !== '');
+      if (part === '*') return part;
+      return part === '?' ? () => true : (char) => char === part;
     },
   );
-  const expression = new RegExp(`^${source}$`, 'u');
-  return (name) => expression.test(name);
+  return (name) => fits(places, [...name]);
 }
 
-function isPattern(word: string): boolean {
+/** The inside of a bracket. A range from a later to an earlier character holds nothing. */
+function bracket(set: string, negated: boolean): (char: string) => boolean {
+  const ranges = [...set.matchAll(/([\s\S])-([\s\S])|[\s\S]/gu)].map(([one, from = one, to = one]) => ({
+    from: codePoint(from),
+    to: codePoint(to),
+  }));
+  return (char) =>
+    ranges.some(({ from, to }) => from <= codePoint(char) && codePoint(char) <= to) !== negated;
+}
+
+const codePoint = (char: string): number => char.codePointAt(0) ?? 0;
+
+/** Of several stars only the last one ever needs another try, so this takes no longer than places times characters. */
+function fits(places: readonly Place[], chars: readonly string[]): boolean {
+  let place = 0;
+  let char = 0;
+  let retry: { readonly place: number; char: number } | null = null;
+  while (char < chars.length) {
+    const wanted = places[place];
+    if (wanted === '*') {
+      retry = { place: ++place, char };
+    } else if (wanted?.(chars[char] ?? '')) {
+      place++;
+      char++;
+    } else if (retry) {
+      char = ++retry.char;
+      place = retry.place;
+    } else return false;
+  }
+  return places.slice(place).every((rest) => rest === '*');
+}
+
+export function isPattern(word: string): boolean {
   return /[*?[]/.test(word);
 }
 

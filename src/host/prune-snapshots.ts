@@ -34,30 +34,37 @@ export interface PruneCandidate extends Candidate {
 /** The offset of this process's time zone. */
 const LOCAL_ZONE: Zone = (seconds) => -new Date(seconds * 1000).getTimezoneOffset() * 60;
 
-/** Decides for every snapshot in the scope. `upcoming`: the name of one that is about to be taken, for a dry run. */
+/** Decides for every snapshot in the scope. `fresh`: the name of the one that this run has taken, or in a dry run would. */
 export function planPrune(
   ctx: Context,
   machine: Machine,
   { scope, rules }: PruneRequest,
-  upcoming: string | null = null,
+  fresh: string | null = null,
 ): Decision<PruneCandidate>[] {
   const now = Math.floor(ctx.clock.now() / 1000);
-  const present = machine.snapshots.filter(({ name }) => inScope(scope, name)).map(toCandidate);
+  const present = machine.snapshots
+    .filter(({ name }) => inScope(scope, name))
+    .map((report) =>
+      report.name === fresh ? { ...toCandidate(report), undeletable: FRESH } : toCandidate(report),
+    );
   const coming: PruneCandidate[] =
-    upcoming === null
+    fresh === null || present.some(({ name }) => name === fresh)
       ? []
       : [
           {
-            name: upcoming,
+            name: fresh,
             createdAtSeconds: now,
             held: false,
             underWay: false,
-            undeletable: null,
+            undeletable: FRESH,
             report: null,
           },
         ];
   return planRetention([...present, ...coming], rules, now, LOCAL_ZONE);
 }
+
+/** Why no rule takes away what the same run has just taken. */
+const FRESH = 'just taken';
 
 function inScope({ label, matches }: PruneScope, name: string): boolean {
   return (label !== null && labelOf(name) === label) || (matches?.(name) ?? false);

@@ -34,14 +34,15 @@ export async function redescribe(
   }
   const text = wanted.held ? withHold(wanted.description) : wanted.description;
   const xml = await readWholeXml(ctx, machine, snapshot.name);
-  const fresh = await ctx.files.keep(`${domain.uuid}.new.xml`, withDescription(xml, text));
-  const command: VirshCommand = [
+  const redefinition = (file: string): VirshCommand => [
     'snapshot-create',
-    ...['--domain', domain.uuid, '--xmlfile', fresh, '--redefine'],
+    ...['--domain', domain.uuid, '--xmlfile', file, '--redefine'],
     ...(snapshot.isCurrent ? ['--current'] : []),
   ];
+  const stem = `${domain.uuid}.${ctx.clock.now()}`;
+  const kept = await ctx.files.keep(`${stem}.xml`, xml);
+  const command = redefinition(await ctx.files.keep(`${stem}.new.xml`, withDescription(xml, text)));
   if (ctx.settings.dryRun) return { planned: command };
-  const kept = await ctx.files.keep(`${domain.uuid}.${Math.floor(ctx.clock.now() / 1000)}.xml`, xml);
   return ctx.interrupts.protect(`the description of '${snapshot.name}' of '${domain.name}'`, async () => {
     const end = await carryOut(ctx, { command, label: `describing '${snapshot.name}'`, growing: null });
     const after = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end), [snapshot.name]);
@@ -60,7 +61,7 @@ export async function redescribe(
     if (now && wrong.length === 0) return now;
     throw new KvmsnapError('refused', `virsh reported success, but ${wrong.join('; ')}`, {
       hint: 'the definition of before is kept; this brings it back',
-      command: ctx.virsh.line(['snapshot-create', '--domain', domain.uuid, '--xmlfile', kept, '--redefine']),
+      command: ctx.virsh.line(redefinition(kept)),
     });
   });
 }

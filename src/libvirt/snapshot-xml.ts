@@ -104,13 +104,11 @@ function definitionStart(xml: string): number {
   return start < 0 ? xml.length : start;
 }
 
-/** A carriage return is written as a reference, for a parser would read it as a line feed. */
 function escapeText(text: string): string {
   const ENTITIES: Readonly<Record<string, string>> = {
     '&': '&amp;',
     '<': '&lt;',
     '>': '&gt;',
-    '\r': '&#13;',
   };
-  return text.replace(/[&<>\r]/g, (char) => ENTITIES[char] ?? char);
+  return text.replace(/[&<>]/g, (char) => ENTITIES[char] ?? char);
 }
