@@ -103,7 +103,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   qemu: DECIDE,
   interrupts: ['errors'],
   terminal: ['errors', 'render'],
-  context: ['interrupts', 'libvirt', 'terminal', 'type qemu'],
+  context: ['errors', 'interrupts', 'libvirt', 'terminal', 'type qemu'],
   host: REACH,
   commands: [...REACH, 'host'],
   'command-table': [...DECIDE, 'commands', 'type context'],

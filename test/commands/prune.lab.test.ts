@@ -106,7 +106,7 @@ describe('create --label', () => {
       [old[0], false, 'deleted', []],
       [old[1], false, 'deleted', []],
       [old[2], true, 'kept', ['last']],
-      [snapshot.name, true, 'kept', ['last']],
+      [snapshot.name, true, 'kept', ['just taken', 'last']],
     ]);
     expect(present(machine)).toEqual([...others, old[2] ?? '', snapshot.name].sort());
     expect(currentSnapshot(machine)).toBe(snapshot.name);
