@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -72,7 +71,7 @@ export function systemContext(settings: Settings): Context {
     terminal,
     interrupts,
     files: { keep: keepFile },
-    virsh: createVirsh(exec, settings.connect, randomBytes(6).toString('hex')),
+    virsh: createVirsh(exec, settings.connect, Math.random().toString(36).slice(2)),
     qemuImg: (args) => exec.read('qemu-img', args),
     clock: {
       now: () => Date.now(),

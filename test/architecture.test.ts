@@ -114,7 +114,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Where each package is used; no other is. */
 const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
   '@rgrove/parse-xml': ['src/libvirt/xml.ts'],
-  chalk: ['src/render/style.ts'],
+  chalk: ['src/render/colour.ts'],
   'cli-table3': ['src/render/grid.ts'],
   commander: ['src/cli.ts'],
   execa: ['src/libvirt/exec.ts'],

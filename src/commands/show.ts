@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { render } from '../render/render.ts';
-import { createPaint } from '../render/style.ts';
+import { painterFor } from '../render/style.ts';
 import { section, type View } from '../render/view.ts';
 
 /** Prints a view in the format that the user chose. */
@@ -10,7 +10,7 @@ export async function show(ctx: Context, view: View): Promise<void> {
   const canvas = {
     isTerminal: out.isTerminal,
     columns: out.columns,
-    paint: createPaint(out.colour),
+    paint: await painterFor(out.colour),
     now: ctx.clock.now() / 1000,
   };
   ctx.terminal.print(await render(view, ctx.settings.output, canvas));

@@ -1,4 +1,5 @@
 import { accessSync, constants } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { execa } from 'execa';
 import { commandLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
@@ -60,7 +61,7 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
     stop.throwIfAborted();
     onRun(commandLine(tool, args));
     // A process group of its own: Ctrl-C in the terminal must not reach virsh in the middle of a write.
-    return execa(tool, args, {
+    const child = execa(tool, args, {
       cwd,
       env,
       extendEnv: false,
@@ -68,41 +69,53 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
       detached: true,
       cleanup: false,
       reject: false,
-      stripFinalNewline: false,
-      maxBuffer: 1_000_000_000,
+      buffer: false,
     });
+    return { child, stdout: collect(child.stdout), stderr: collect(child.stderr) };
   };
 
-  const finish = (tool: Tool, result: Awaited<ReturnType<typeof start>>): Executed => {
+  const finish = (tool: Tool, { stdout, stderr }: Started, result: Awaited<Started['child']>): Executed => {
     if (result.failed && result.exitCode === undefined && result.signal === undefined)
       throw launchFailure(tool, result);
-    return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode ?? null };
+    return { stdout: stdout(), stderr: stderr(), exitCode: result.exitCode ?? null };
   };
+  type Started = ReturnType<typeof start>;
 
   return {
     async read(tool, args) {
       await gate.enter();
-      const child = start(tool, args);
-      const limit = AbortSignal.timeout(readLimitSeconds * 1000);
+      const started = start(tool, args);
+      const { child } = started;
+      let late = false;
       const kill = () => child.kill('SIGKILL');
+      const limit = setTimeout(() => {
+        late = true;
+        kill();
+      }, readLimitSeconds * 1000);
       stop.addEventListener('abort', kill);
-      limit.addEventListener('abort', kill);
       const result = await child.finally(gate.leave);
       stop.removeEventListener('abort', kill);
-      limit.removeEventListener('abort', kill);
+      clearTimeout(limit);
       stop.throwIfAborted();
-      if (limit.aborted && result.exitCode === undefined) throw noAnswer(tool, readLimitSeconds);
-      return finish(tool, result);
+      if (late && result.exitCode === undefined) throw noAnswer(tool, readLimitSeconds);
+      return finish(tool, started, result);
     },
 
     async write(tool, args) {
-      const child = start(tool, args);
+      const started = start(tool, args);
       const stopped = new Promise<never>((_, reject) => {
         stop.addEventListener('abort', () => reject(stop.reason), { once: true });
       });
-      return finish(tool, await Promise.race([child, stopped]));
+      return finish(tool, started, await Promise.race([started.child, stopped]));
     },
   };
+}
+
+/** Gathers a stream as text. execa's own way takes twice the CPU for the XML of 200 snapshots. */
+function collect(stream: Readable | null): () => string {
+  const chunks: Buffer[] = [];
+  stream?.on('data', (chunk: Buffer) => chunks.push(chunk));
+  return () => Buffer.concat(chunks).toString('utf8');
 }
 
 /** More reads than this at once only make each other slower: a host may have hundreds of disks to look at. */

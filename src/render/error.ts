@@ -1,6 +1,6 @@
 import { exitCodeOf, FAILURES, KvmsnapError } from '../errors.ts';
+import { createPaint } from './colour.ts';
 import { visibleLines } from './format.ts';
-import { createPaint } from './style.ts';
 
 export interface ErrorStyle {
   readonly json: boolean;

@@ -1,20 +1,9 @@
-import { Chalk, type ChalkInstance } from 'chalk';
-
-/** How something is meant; the colours are chosen here. */
+/** How something is meant; `colour.ts` chooses the colours. */
 export type Tone = 'plain' | 'strong' | 'faint' | 'good' | 'warn' | 'bad';
 
 export type Paint = (tone: Tone, text: string) => string;
 
-/** A painter for a screen of that colour level (0: none). */
-export function createPaint(level: 0 | 1 | 2 | 3): Paint {
-  const chalk = new Chalk({ level });
-  const tones: Record<Tone, ChalkInstance> = {
-    plain: chalk.reset,
-    strong: chalk.bold,
-    faint: chalk.dim,
-    good: chalk.green,
-    warn: chalk.yellow,
-    bad: chalk.red,
-  };
-  return (tone, text) => (tone === 'plain' || text === '' ? text : tones[tone](text));
+/** The painter for a screen of that colour level. Where there is no colour, chalk is not even loaded. */
+export async function painterFor(level: 0 | 1 | 2 | 3): Promise<Paint> {
+  return level === 0 ? (_, text) => text : (await import('./colour.ts')).createPaint(level);
 }

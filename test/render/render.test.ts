@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { createPaint } from '../../src/render/colour.ts';
 import { render } from '../../src/render/render.ts';
-import { createPaint } from '../../src/render/style.ts';
 import type { Column, View } from '../../src/render/view.ts';
 import { section } from '../../src/render/view.ts';
 import { TAKEN_AT } from '../model.ts';

@@ -1,6 +1,6 @@
 import stringWidth from 'string-width';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
-import { createPaint } from '../../src/render/style.ts';
+import { createPaint } from '../../src/render/colour.ts';
 import { type Canvas, renderTable } from '../../src/render/table.ts';
 import type { Column } from '../../src/render/view.ts';
 import { MiB, TAKEN_AT } from '../model.ts';
