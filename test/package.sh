@@ -15,6 +15,12 @@ version=$(node -p 'require("./package.json").version')
 [ "$("$installed" --version)" = "$version" ]
 man -l "$scratch/prefix/share/man/man1/kvmsnap.1" 2>/dev/null | grep -q SYNOPSIS || [ -s "$scratch/prefix/share/man/man1/kvmsnap.1" ]
 
+# the compiled code beside dist is a help only: without it, or with what V8 refuses, all goes as ever
+dist=$scratch/prefix/lib/node_modules/kvmsnap/dist
+[ -s "$dist/main.cjs.cache" ] || { echo "no compiled code"; exit 1; }
+: >"$dist/main.cjs.cache" && [ "$("$installed" --version)" = "$version" ]
+rm "$dist"/*.cache && [ "$("$installed" --version)" = "$version" ]
+
 cat >"$scratch/node.xml" <<'XML'
 <node><domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>
   <name>vm1</name><memory>8192</memory><os><type>hvm</type></os>

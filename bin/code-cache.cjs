@@ -1,0 +1,43 @@
+'use strict';
+/**
+ * V8's compiled code beside each file of dist, for a Node.js that keeps none itself (before 22.1): a fifth less to do at
+ * each start. Written by the build, only read afterwards, and as trusted as the code beside it. V8 refuses what another
+ * version of it has written, and then compiles as ever.
+ */
+const { readdirSync, readFileSync, writeFileSync } = require('node:fs');
+const Module = require('node:module');
+const { dirname, join } = require('node:path');
+const { Script } = require('node:vm');
+
+/** Loads the modules of a directory from their compiled code. */
+function use(directory) {
+  const compile = Module.prototype._compile;
+  Module.prototype._compile = function (content, filename) {
+    const cachedData = dirname(filename) === directory ? read(`${filename}.cache`) : undefined;
+    if (!cachedData) return compile.call(this, content, filename);
+    const run = new Script(Module.wrap(content), { filename, cachedData }).runInThisContext();
+    return run.call(this.exports, this.exports, Module.createRequire(filename), this, filename, directory);
+  };
+}
+
+function read(path) {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes the compiled code of every module of a directory, functions that were never called included. */
+function write(directory) {
+  const { setFlagsFromString } = require('node:v8');
+  for (const name of readdirSync(directory).filter((name) => name.endsWith('.cjs'))) {
+    const filename = join(directory, name);
+    setFlagsFromString('--no-lazy');
+    const script = new Script(Module.wrap(readFileSync(filename, 'utf8')), { filename });
+    setFlagsFromString('--lazy'); // the flags are part of what V8 compares
+    writeFileSync(`${filename}.cache`, script.createCachedData());
+  }
+}
+
+module.exports = { use, write };
