@@ -13,17 +13,17 @@ version=$(node -p 'require("./package.json").version')
 [ "$(ls "$scratch/prefix/lib/node_modules")" = kvmsnap ] || { echo "the package brings others with it"; exit 1; }
 [ -s "$scratch/prefix/lib/node_modules/kvmsnap/dist/THIRD-PARTY-LICENSES.txt" ] || { echo "no licences"; exit 1; }
 [ "$("$installed" --version)" = "$version" ]
-man -l "$scratch/prefix/share/man/man1/kvmsnap.1" 2>/dev/null | grep -q SYNOPSIS || [ -s "$scratch/prefix/share/man/man1/kvmsnap.1" ]
 
 # the compiled code beside dist is a help only: without it, or with what V8 refuses, all goes as ever
 dist=$scratch/prefix/lib/node_modules/kvmsnap/dist
+grep -q '^.SH SYNOPSIS' "$dist/kvmsnap.1" || { echo "no man page"; exit 1; }
 [ -s "$dist/main.cjs.cache" ] || { echo "no compiled code"; exit 1; }
 : >"$dist/main.cjs.cache" && [ "$("$installed" --version)" = "$version" ]
 rm "$dist"/*.cache && [ "$("$installed" --version)" = "$version" ]
 
 cat >"$scratch/node.xml" <<'XML'
 <node><domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>
-  <name>vm1</name><memory>8192</memory><os><type>hvm</type></os>
+  <name>vm1</name><uuid>11111111-2222-4333-8444-555555555555</uuid><memory>8192</memory><os><type>hvm</type></os>
 </domain></node>
 XML
 for major in 20 22 24; do
