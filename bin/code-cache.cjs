@@ -15,10 +15,18 @@ function use(directory) {
   Module.prototype._compile = function (content, filename) {
     const cachedData = dirname(filename) === directory ? read(`${filename}.cache`) : undefined;
     if (!cachedData) return compile.call(this, content, filename);
-    const run = new Script(Module.wrap(content), { filename, cachedData }).runInThisContext();
+    const run = new Script(Module.wrap(content), {
+      filename,
+      cachedData,
+      importModuleDynamically,
+    }).runInThisContext();
     return run.call(this.exports, this.exports, Module.createRequire(filename), this, filename, directory);
   };
 }
+
+/** As in any module: a chunk may still import a part of Node itself. */
+const importModuleDynamically =
+  constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER ?? ((specifier) => import(specifier));
 
 function read(path) {
   try {
@@ -34,7 +42,8 @@ function write(directory) {
   for (const name of readdirSync(directory).filter((name) => name.endsWith('.cjs'))) {
     const filename = join(directory, name);
     setFlagsFromString('--no-lazy');
-    const script = new Script(Module.wrap(readFileSync(filename, 'utf8')), { filename });
+    const content = Module.wrap(readFileSync(filename, 'utf8'));
+    const script = new Script(content, { filename, importModuleDynamically });
     setFlagsFromString('--lazy'); // the flags are part of what V8 compares
     writeFileSync(`${filename}.cache`, script.createCachedData());
   }

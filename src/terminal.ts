@@ -1,3 +1,4 @@
+import { createInterface } from 'node:readline';
 import { KvmsnapError } from './errors.ts';
 import { visible, visibleLines } from './render/format.ts';
 
@@ -78,8 +79,7 @@ function cutTo(columns: number, text: string): string {
 }
 
 /** Reads one line; the terminal's own Ctrl-D counts as no, and its Ctrl-C ends the run. */
-async function askYesNo(question: string, stop: AbortSignal): Promise<boolean> {
-  const { createInterface } = await import('node:readline');
+function askYesNo(question: string, stop: AbortSignal): Promise<boolean> {
   stop.throwIfAborted();
   const reader = createInterface({ input: process.stdin, output: process.stderr, signal: stop });
   return new Promise((resolve, reject) => {

@@ -6,32 +6,24 @@ export interface TreeNode {
   readonly children: readonly TreeNode[];
 }
 
-/** Oldest first. Of one second: a parent before its children, else by name, so that the order is total. */
+/** Oldest first. Of one second by name, but a parent before its children, as they were taken. */
 export function oldestFirst<S extends Snapshot>(snapshots: readonly S[]): S[] {
-  const depths = depthOf(snapshots);
-  return [...snapshots].sort(
-    (a, b) =>
-      a.createdAtSeconds - b.createdAtSeconds ||
-      (depths.get(a.name) ?? 0) - (depths.get(b.name) ?? 0) ||
-      (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
-  );
+  const byName = new Map(snapshots.map((snapshot) => [snapshot.name, snapshot]));
+  const placed = new Set<S>();
+  for (const snapshot of [...snapshots].sort(byTimeAndName)) {
+    const family: S[] = [];
+    for (let at: S | undefined = snapshot; at && !placed.has(at) && !family.includes(at); ) {
+      family.push(at);
+      const parent: S | undefined = at.parent === null ? undefined : byName.get(at.parent);
+      at = parent?.createdAtSeconds === at.createdAtSeconds ? parent : undefined;
+    }
+    for (const member of family.reverse()) placed.add(member);
+  }
+  return [...placed];
 }
 
-/** How many ancestors each has, as far as they are in the list. Broken metadata may hold a cycle: it ends there. */
-function depthOf(snapshots: readonly Snapshot[]): ReadonlyMap<string, number> {
-  const parents = new Map(snapshots.map(({ name, parent }) => [name, parent]));
-  const depths = new Map<string, number>();
-  for (const { name } of snapshots) {
-    const path: string[] = [];
-    let at: string | null = name;
-    while (at !== null && parents.has(at) && !depths.has(at) && !path.includes(at)) {
-      path.push(at);
-      at = parents.get(at) ?? null;
-    }
-    let depth = at === null ? -1 : (depths.get(at) ?? -1);
-    for (const step of path.reverse()) depths.set(step, ++depth);
-  }
-  return depths;
+function byTimeAndName(a: Snapshot, b: Snapshot): number {
+  return a.createdAtSeconds - b.createdAtSeconds || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 }
 
 /** The names of each snapshot's direct children, oldest first. A parent that is not in the list has no entry. */

@@ -26,7 +26,7 @@ describe('the order by age', () => {
     const [b, a] = [snapshot('b'), snapshot('a')];
     expect(names(oldestFirst([b, snapshot('z', { createdAtSeconds: 1 }), a]))).toEqual(['z', 'a', 'b']);
     const child = snapshot('0', { parent: 'b' });
-    expect(names(oldestFirst([snapshot('00', { parent: '0' }), child, b, a]))).toEqual(['a', 'b', '0', '00']);
+    expect(names(oldestFirst([snapshot('00', { parent: '0' }), child, b, a]))).toEqual(['b', '0', '00', 'a']);
   });
 
   test('of a cycle is some order', () => {
