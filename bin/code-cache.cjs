@@ -15,18 +15,10 @@ function use(directory) {
   Module.prototype._compile = function (content, filename) {
     const cachedData = dirname(filename) === directory ? read(`${filename}.cache`) : undefined;
     if (!cachedData) return compile.call(this, content, filename);
-    const run = new Script(Module.wrap(content), {
-      filename,
-      cachedData,
-      importModuleDynamically,
-    }).runInThisContext();
+    const run = new Script(Module.wrap(content), { filename, cachedData }).runInThisContext();
     return run.call(this.exports, this.exports, Module.createRequire(filename), this, filename, directory);
   };
 }
-
-/** As in any module: a chunk may still import a part of Node itself. */
-const importModuleDynamically =
-  constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER ?? ((specifier) => import(specifier));
 
 function read(path) {
   try {
@@ -41,9 +33,12 @@ function write(directory) {
   const { setFlagsFromString } = require('node:v8');
   for (const name of readdirSync(directory).filter((name) => name.endsWith('.cjs'))) {
     const filename = join(directory, name);
+    const content = readFileSync(filename, 'utf8');
+    // a Script of its own cannot import() without a flag of Node; our own chunks are required
+    if (/\bimport\(/.test(content))
+      throw new Error(`${filename} has an import(): import that module statically`);
     setFlagsFromString('--no-lazy');
-    const content = Module.wrap(readFileSync(filename, 'utf8'));
-    const script = new Script(content, { filename, importModuleDynamically });
+    const script = new Script(Module.wrap(content), { filename });
     setFlagsFromString('--lazy'); // the flags are part of what V8 compares
     writeFileSync(`${filename}.cache`, script.createCachedData());
   }
