@@ -4,7 +4,7 @@ import type { Snapshot } from '../core/snapshot.ts';
 import { parseDisks } from './domain-xml.ts';
 import { parseXml } from './xml.ts';
 
-// A parser that zod compiles pays for itself only after more snapshots than a machine has.
+// For all schemas of the process: a parser that zod compiles pays for itself only after more input than one run has.
 z.config({ jitless: true });
 
 /** `virsh snapshot-dumpxml` -> Snapshot. Format: libvirt's formatsnapshot documentation; fixtures of four versions. */
