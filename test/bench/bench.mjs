@@ -67,7 +67,10 @@ const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers
 /** Runs both in turn, round by round, so that a change of the machine's speed strikes both. */
 function compare(what, ours, theirs, n = rounds) {
   const pairs = Array.from({ length: n }, () => [measure(ours), measure(theirs)]);
-  const ratio = (key) => median(pairs.map(([a, b]) => a[key] / b[key])).toFixed(2);
+  const ratio = (key) => {
+    const value = median(pairs.map(([a, b]) => a[key] / b[key]));
+    return value < 0.5 ? `1/${(1 / value).toFixed(1)}` : value.toFixed(2);
+  };
   const ms = (side, key) => (median(pairs.map((pair) => pair[side][key])) * 1000).toFixed(0);
   console.log(
     `| ${what} | ${ratio('cpu')} | ${ratio('wall')} | ${ms(0, 'cpu')} / ${ms(1, 'cpu')} | ${ms(0, 'wall')} / ${ms(1, 'wall')} |`,
