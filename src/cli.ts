@@ -33,7 +33,7 @@ export function createProgram(start: Start): Command {
 }
 
 function globalOptions(): Option[] {
-  return GLOBAL_OPTIONS.map(({ flags, help }) => {
+  return GLOBAL_OPTIONS.map(({ flags, help, kind }) => {
     const option = new Option(flags, help);
     switch (option.attributeName()) {
       case 'output':
@@ -44,10 +44,8 @@ function globalOptions(): Option[] {
         return option.implies({ output: 'name' });
       case 'color':
         return option.choices(['always', 'never', 'auto']).default('auto');
-      case 'timeout':
-        return option.argParser(parseDuration);
       default:
-        return option;
+        return kind === 'duration' ? option.argParser(parseDuration) : option;
     }
   });
 }
@@ -76,6 +74,14 @@ function toOption({ flags, help, kind }: OptionDefinition): Option {
   switch (kind) {
     case 'count':
       return option.argParser(parseCount);
+    case 'jobs':
+      return option.argParser((text) => {
+        const jobs = parseCount(text);
+        if (jobs < 1) throw new InvalidArgumentError('At least 1 is wanted.');
+        return jobs;
+      });
+    case 'duration':
+      return option.argParser(parseDuration);
     case 'list':
       return option.argParser(collect);
     case 'state':
@@ -119,6 +125,8 @@ interface GlobalValues {
   readonly dryRun?: boolean;
   readonly verbose?: boolean;
   readonly timeout?: number;
+  readonly wait?: number;
+  readonly silent?: boolean;
 }
 
 function settingsOf(program: Command): Settings {
@@ -131,6 +139,8 @@ function settingsOf(program: Command): Settings {
     dryRun: values.dryRun ?? false,
     verbose: values.verbose ?? false,
     timeout: values.timeout ?? null,
+    wait: values.wait ?? 0,
+    silent: values.silent ?? false,
   };
 }
 

@@ -38,6 +38,8 @@ const DEFAULTS: Settings = {
   dryRun: false,
   verbose: false,
   timeout: null,
+  wait: 0,
+  silent: false,
 };
 
 describe('global options', () => {
@@ -53,6 +55,8 @@ describe('global options', () => {
     ['-y -v --dry-run', { yes: true, verbose: true, dryRun: true }],
     ['-yv', { yes: true, verbose: true }],
     ['--timeout 10m', { timeout: 600 }],
+    ['--wait 1.5h', { wait: 5400 }],
+    ['--silent', { silent: true }],
   ];
 
   test.each(cases)('%j before, after and around the command', async (text, settings) => {
@@ -74,6 +78,8 @@ describe('global options', () => {
       '--dry-run',
       '-v, --verbose',
       '--timeout',
+      '--wait',
+      '--silent',
     ]);
   });
 });
@@ -112,7 +118,7 @@ describe('what cannot be meant', () => {
     [['manua'], /no command 'manua'/, /kvmsnap --help/],
     [[], /no command given/, /kvmsnap --help/],
     [['--json'], /no command given/, /kvmsnap --help/],
-    [['create'], /missing required argument 'machine'/, /COMMAND --help/],
+    [['create-as'], /missing required argument 'machine'/, /COMMAND --help/],
     [['create-as', 'vm'], /missing required argument 'name'/, /COMMAND --help/],
     [['current', 'vm', 'x'], /too many arguments/, /COMMAND --help/],
     [['list', '--jsn'], /unknown option '--jsn'/, /did you mean --json/],

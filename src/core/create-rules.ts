@@ -1,5 +1,6 @@
 import {
   checkpointFinding,
+  corruptImage,
   eachDisk,
   editCommand,
   formatFinding,
@@ -43,6 +44,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'no-disks',
     hazards: [],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       domain.disks.some(takesPart)
         ? []
@@ -75,12 +77,14 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'not-qcow2',
     hazards: [13],
     severity: 'error',
+    unsuitable: true,
     find: (facts) => eachDisk(facts, (disk, image) => formatFinding(facts.domain, disk, image)),
   },
   {
     id: 'external-by-default',
     hazards: [12],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       participants(domain)
         .filter((disk) => disk.snapshot === 'external')
@@ -94,6 +98,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'excluded-disk',
     hazards: [26],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       participants(domain)
         .filter((disk) => disk.snapshot === 'no' || disk.snapshot === 'manual')
@@ -104,21 +109,30 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         })),
   },
   {
+    id: 'corrupt-image',
+    hazards: [],
+    severity: 'error',
+    find: (facts) => eachDisk(facts, corruptImage),
+  },
+  {
     id: 'image-cannot-snapshot',
     hazards: [],
     severity: 'error',
+    unsuitable: true,
     find: (facts) => eachDisk(facts, (disk, image) => unsuitableImage(facts.domain, disk, image)),
   },
   {
     id: 'encrypted-image',
     hazards: [3],
     severity: 'error',
+    unsuitable: true,
     find: (facts) => eachDisk(facts, (disk, image) => encryptedFinding(facts, disk, image)),
   },
   {
     id: 'network-disk',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       isActive(domain.state)
         ? []
@@ -190,6 +204,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'uefi',
     hazards: [15],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain, daemonVersion }) => {
       if (!domain.pflash) return [];
       if (daemonVersion < SAVES_BY_JOB) {
@@ -252,6 +267,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'transient-disk',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       isActive(domain.state)
         ? participants(domain)
@@ -266,6 +282,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'host-device',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) => {
       const kinds = domain.hostDevices.filter((kind) => kind !== 'usb');
       if (!isActive(domain.state) || kinds.length === 0) return [];
@@ -282,6 +299,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'shared-filesystem',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       isActive(domain.state) && domain.sharedFilesystems.includes('virtiofs')
         ? [

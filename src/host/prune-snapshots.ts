@@ -37,12 +37,12 @@ const LOCAL_ZONE: Zone = (seconds) => -new Date(seconds * 1000).getTimezoneOffse
 /** Decides for every snapshot in the scope. `fresh`: the name of the one that this run has taken, or in a dry run would. */
 export function planPrune(
   ctx: Context,
-  machine: Machine,
+  snapshots: readonly SnapshotReport[],
   { scope, rules }: PruneRequest,
   fresh: string | null = null,
 ): Decision<PruneCandidate>[] {
   const now = Math.floor(ctx.clock.now() / 1000);
-  const present = machine.snapshots
+  const present = snapshots
     .filter(({ name }) => inScope(scope, name))
     .map((report) =>
       report.name === fresh ? { ...toCandidate(report), undeletable: FRESH } : toCandidate(report),

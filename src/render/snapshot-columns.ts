@@ -59,6 +59,12 @@ export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
   DESCRIPTION,
 ];
 
+/** The snapshots of several machines, whose images were not looked at. */
+export const SUMMARY_COLUMNS: readonly Column<SnapshotReport & { readonly machine: string }>[] = [
+  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  ...SNAPSHOT_COLUMNS.filter((column) => column !== VM_STATE),
+];
+
 /** The same facts beside a tree: the drawing says the parent. */
 export const TREE_COLUMNS: readonly Column<TreeRow>[] = [
   MARK,
@@ -68,6 +74,11 @@ export const TREE_COLUMNS: readonly Column<TreeRow>[] = [
   VM_STATE,
   DESCRIPTION,
 ] as readonly Column<TreeRow>[];
+
+/** A tree among those of several machines. */
+export const SUMMARY_TREE_COLUMNS: readonly Column<TreeRow>[] = TREE_COLUMNS.filter(
+  ({ key }) => key !== VM_STATE.key,
+);
 
 export interface TreeRow extends SnapshotReport {
   /** The lines drawn before the name. */

@@ -86,7 +86,7 @@ describe.runIf(isSystemLab)('where libvirt is translated', () => {
     const env = { LC_ALL: 'C.UTF-8', LANGUAGE: 'zh_CN' };
     const result = await kvmsnap(['create-as', 'web-1', 's1', '--json'], { env });
     expect(result).toMatchObject({ code: 0, stderr: '' });
-    expect(JSON.parse(result.stdout).domain.state).toBe('shutoff');
+    expect(JSON.parse(result.stdout).domains[0].state).toBe('shutoff');
     expect(tagCounts(machine, 's1')).toEqual([1]);
     expect((await kvmsnap(['create-as', 'web-1', 's1'], { env })).code).toBe(6);
   });

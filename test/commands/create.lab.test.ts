@@ -201,11 +201,20 @@ describe('output', () => {
     const machine = await machineIn('running', [{}, {}]);
     await kvmsnap(['create-as', 'web-1', 'first']);
     const { stdout } = await kvmsnap(['create-as', '--json', 'web-1', 'second', '-d', 'a\nb']);
-    const { domain, snapshot } = DOCUMENTS.create.parse(JSON.parse(stdout));
-    expect(domain).toEqual({ name: 'web-1', uuid: machine.uuid, state: 'running' });
+    const { domains } = DOCUMENTS.create.parse(JSON.parse(stdout));
+    expect(domains).toHaveLength(1);
+    const { snapshot, ...domain } = domains[0] as (typeof domains)[number];
+    expect(domain).toEqual({
+      name: 'web-1',
+      uuid: machine.uuid,
+      state: 'running',
+      outcome: 'done',
+      errors: [],
+      pruned: [],
+    });
     const vmStateBytes = tags(diskPath(machine))[1]?.vmStateSize;
     const disks = machine.disks.map(({ target, path }) => ({ target, source: path, location: 'internal' }));
-    const { createdAt, ...facts } = snapshot;
+    const { createdAt, ...facts } = snapshot ?? { createdAt: '' };
     expect(facts).toEqual({
       name: 'second',
       state: 'running',

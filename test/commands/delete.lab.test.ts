@@ -10,6 +10,7 @@ import {
   asked,
   count,
   countTo,
+  deletedOf,
   document,
   facts,
   fail,
@@ -103,7 +104,7 @@ describe('names', () => {
 
   test('--current is the one that virsh calls current, and its parent follows', async () => {
     const machine = family();
-    expect(await document('delete', 'delete', 'family', '--current')).toMatchObject({
+    expect(await deletedOf('family', '--current')).toMatchObject({
       deleted: ['s4'],
       failed: [],
     });
@@ -158,14 +159,14 @@ describe('--children', () => {
     const { code, hint } = await failure(10, 'delete', 'family', 's2', option);
     expect([code, hint]).toEqual(['declined', expect.stringContaining('--yes')]);
     expect(facts(machine)).toEqual(before);
-    const { deleted } = await document('delete', 'delete', 'family', 's2', option, '--yes');
+    const { deleted } = await deletedOf('family', 's2', option, '--yes');
     expect([...deleted].sort()).toEqual(gone);
     expectLeft(machine, ...left);
   });
 
   test('the root takes all with it, and no name twice', async () => {
     const machine = family();
-    const { deleted, failed } = await document('delete', 'delete', 'family', 's1', 's3', '--children', '-y');
+    const { deleted, failed } = await deletedOf('family', 's1', 's3', '--children', '-y');
     expect([...deleted].sort()).toEqual(['s1', 's2', 's3', 's4']);
     expect(failed).toEqual([]);
     expectLeft(machine);
@@ -174,7 +175,7 @@ describe('--children', () => {
 
   test('a leaf has none, and that is no failure', async () => {
     const machine = family();
-    expect((await document('delete', 'delete', 'family', 's3', '--children-only')).deleted).toEqual([]);
+    expect((await deletedOf('family', 's3', '--children-only')).deleted).toEqual([]);
     expectLeft(machine, 's1', 's2', 's3', 's4');
   });
 });

@@ -148,6 +148,22 @@ export async function document<Name extends keyof typeof DOCUMENTS>(
   return z.parse(DOCUMENTS[name], JSON.parse(stdout)) as z.infer<(typeof DOCUMENTS)[Name]>;
 }
 
+/** Takes a snapshot of one machine by kvmsnap, and hands back what its document says of it. */
+export async function created(...args: string[]) {
+  const { domains } = await document('create', 'create', ...args);
+  const [{ snapshot, pruned } = { snapshot: null, pruned: [] }] = domains;
+  if (!snapshot || domains.length > 1) throw new Error(`not one snapshot of one machine: ${args.join(' ')}`);
+  return { snapshot, pruned };
+}
+
+/** What a delete's document says of its one machine. */
+export async function deletedOf(...args: string[]) {
+  const { domains } = await document('delete', 'delete', ...args);
+  const [domain] = domains;
+  if (!domain || domains.length > 1) throw new Error(`not one machine: ${args.join(' ')}`);
+  return domain;
+}
+
 /** Runs kvmsnap with `--json`, which must fail with this exit code, and hands back its error by the contract. */
 export async function failure(code: number, ...args: string[]) {
   const { stderr, ...result } = await kvmsnap(['--json', ...args]);

@@ -28,16 +28,16 @@ const RUNS: readonly {
   readonly dryRun?: boolean;
   readonly run: (ctx: Context) => Promise<void>;
 }[] = [
-  { says: 'list of one machine', kind: 'list', run: (ctx) => list(ctx, 'b-fix', {}) },
-  { says: 'list as a tree', kind: 'list', run: (ctx) => list(ctx, 'b-fix', { tree: true }) },
-  { says: 'list of all machines', kind: 'list', run: (ctx) => list(ctx, undefined, {}) },
+  { says: 'list of one machine', kind: 'list', run: (ctx) => list(ctx, ['b-fix'], {}) },
+  { says: 'list as a tree', kind: 'list', run: (ctx) => list(ctx, ['b-fix'], { tree: true }) },
+  { says: 'list of all machines', kind: 'list', run: (ctx) => list(ctx, [], {}) },
   { says: 'current', kind: 'current', run: (ctx) => current(ctx, 'b-fix') },
-  { says: 'create', kind: 'create', run: (ctx) => create(ctx, 'b-fix', null, {}) },
-  { says: 'create-as', kind: 'create', run: (ctx) => create(ctx, 'b-fix', 's 2', { description: 'why' }) },
+  { says: 'create', kind: 'create', run: (ctx) => create(ctx, ['b-fix'], null, {}) },
+  { says: 'create-as', kind: 'create', run: (ctx) => create(ctx, ['b-fix'], 's 2', { description: 'why' }) },
   {
     says: 'create with a label, and a prune after it',
     kind: 'create',
-    run: (ctx) => create(ctx, 'b-fix', null, { label: 'nightly', keepLast: 1 }),
+    run: (ctx) => create(ctx, ['b-fix'], null, { label: 'nightly', keepLast: 1 }),
   },
   { says: 'revert', kind: 'revert', run: (ctx) => revert(ctx, 'b-fix', 'off1', {}) },
   {
@@ -70,9 +70,9 @@ const RUNS: readonly {
     says: 'a dry create with a prune after it',
     kind: 'dry-run',
     dryRun: true,
-    run: (ctx) => create(ctx, 'b-fix', null, { label: 'nightly', keepLast: 1 }),
+    run: (ctx) => create(ctx, ['b-fix'], null, { label: 'nightly', keepLast: 1 }),
   },
-  { says: 'a dry create', kind: 'dry-run', dryRun: true, run: (ctx) => create(ctx, 'b-fix', 's2', {}) },
+  { says: 'a dry create', kind: 'dry-run', dryRun: true, run: (ctx) => create(ctx, ['b-fix'], 's2', {}) },
   {
     says: 'a dry revert with a backup',
     kind: 'dry-run',
@@ -104,7 +104,9 @@ describe('what a command prints with -o json', () => {
     });
     const document: unknown = JSON.parse(host.printed[0] ?? '');
     expectDocument('delete', document);
-    expect(document).toMatchObject({ deleted: ['off1'], failed: [{ name: 'nosuch', code: 'not-found' }] });
+    expect(document).toMatchObject({
+      domains: [{ outcome: 'failed', deleted: ['off1'], failed: [{ name: 'nosuch', code: 'not-found' }] }],
+    });
   });
 
   test.each([
