@@ -323,7 +323,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
     summary: 'print the man page',
     detail: 'The man page in roff, for the build and for packagers.',
     arguments: [],
-    options: [{ flags: '--tables', help: "the README's tables instead, as JSON" }],
+    options: [
+      { flags: '--tables', help: "the README's tables instead, as JSON" },
+      { flags: '--schemas', help: 'the JSON Schema of each document instead' },
+    ],
     failures: [],
     examples: ['kvmsnap manual > kvmsnap.1'],
     run: async (ctx, _, options) => {

@@ -12,14 +12,17 @@ import { reportSnapshots } from '../../src/core/report.ts';
 import { createSnapshotParser } from '../../src/libvirt/snapshot-xml.ts';
 import { DOCUMENTS } from '../../src/render/contract.ts';
 import { snapshotDocument } from '../../src/render/documents.ts';
+import { jsonSchemas } from '../../src/render/schemas.ts';
 import { capture, VERSIONS } from '../captures.ts';
 import { fakeHost } from '../commands/fake-host.ts';
+import { schemaProblems } from '../schema.ts';
 
 type Kind = keyof typeof DOCUMENTS;
 
 /** Parses strictly: what the schema does not name is not part of the contract. */
 function expectDocument(kind: Kind, document: unknown): void {
   expect(DOCUMENTS[kind].parse(document)).toEqual(document);
+  expect(schemaProblems(jsonSchemas()[kind] ?? {}, document)).toEqual([]);
 }
 
 const RUNS: readonly {
@@ -145,5 +148,35 @@ describe.each(VERSIONS)('libvirt %s', (version) => {
       ['off1', 'internal'],
       ['run1', 'internal'],
     ]);
+  });
+});
+
+describe('the JSON Schema of a document', () => {
+  const schema = jsonSchemas()['current'] ?? {};
+  const document = async () => {
+    const host = fakeHost();
+    await current(host.context(), 'b-fix');
+    return JSON.parse(host.printed[0] ?? '');
+  };
+
+  test('wants every member', async () => {
+    const { domain, ...rest } = await document();
+    expect(schemaProblems(schema, rest)).toEqual([" must have required property 'domain'"]);
+    expect(schemaProblems(schema, { ...rest, domain: { ...domain, uuid: 7 } })).toEqual([
+      '/domain/uuid must be string',
+    ]);
+  });
+
+  test('wants times with an offset, and whole bytes', async () => {
+    const { snapshot, ...rest } = await document();
+    const wrong = { ...snapshot, createdAt: '2026-11-23 03:00', vmStateBytes: 0.5 };
+    expect(schemaProblems(schema, { ...rest, snapshot: wrong }).join()).toMatch(
+      /createdAt must match.*vmStateBytes must be integer/,
+    );
+  });
+
+  test('lets a later version add members', async () => {
+    const { snapshot, ...rest } = await document();
+    expect(schemaProblems(schema, { ...rest, new: 1, snapshot: { ...snapshot, new: [] } })).toEqual([]);
   });
 });
