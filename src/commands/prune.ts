@@ -1,10 +1,13 @@
 import type { Context } from '../context.ts';
 import { type Period, parseSpan } from '../core/calendar.ts';
+import { takesPart } from '../core/domain.ts';
 import { labelProblem } from '../core/labels.ts';
 import type { Decision, RetentionRules } from '../core/retention.ts';
 import { matcher } from '../core/selection.ts';
+import type { Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
-import { completeMachine, type Machine } from '../host/machine.ts';
+import { lookAtDisks } from '../host/disks.ts';
+import { completeMachine, type Machine, reportOn } from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import {
   checkPruneRequest,
@@ -14,8 +17,8 @@ import {
   planPrune,
   prune,
 } from '../host/prune-snapshots.ts';
-import { readSelection, readSnapshotReports } from '../host/select.ts';
-import { readByUuid } from '../libvirt/machine.ts';
+import { readAllSnapshots, readSelection } from '../host/select.ts';
+import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
 import { rfc3339 } from '../render/format.ts';
 import { type Column, section } from '../render/view.ts';
 import { domainResult, ownName } from './results.ts';
@@ -83,16 +86,33 @@ export async function pruneMachines(
   const request = toPruneRequest(options);
   checkPruneRequest(request);
   const selected = await readSelection(ctx, toSelection(words, options));
-  const known = await readSnapshotReports(ctx, selected);
+  const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: options.jobs ?? 1, skips: () => false };
-  const results = await overMachines(ctx, selected, run, async (ctx, { domain }) => {
-    const plan = planPrune(ctx, known.get(domain.uuid) ?? [], request);
-    // what a plan from libvirt's word alone would delete is decided again by a new look, at the disks as well
-    if (ctx.settings.dryRun || plan.every(({ keep }) => keep)) return untouched(domain.name, plan);
-    const machine = await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid));
-    return pruneMachine(ctx, machine, request);
-  });
+  const results = await overMachines(ctx, selected, run, (ctx, reading) =>
+    pruneFound(ctx, reading, known.get(reading.domain.uuid) ?? [], request),
+  );
   await report(ctx, results, selected.single);
+}
+
+/**
+ * Plans by what was read of all machines at once; what libvirt's word alone would delete is decided again by a look at the
+ * disks and, unless it is a dry run, by a new one at the machine, whose turn may come late.
+ */
+async function pruneFound(
+  ctx: Context,
+  reading: MachineReading,
+  found: readonly Snapshot[],
+  request: PruneRequest,
+): Promise<Deed<readonly PruneRow[]>> {
+  const { domain, uri } = reading;
+  const atAGlance = planPrune(ctx, { snapshots: reportOn(reading, found, null), images: null }, request);
+  if (atAGlance.every(({ keep }) => keep)) return untouched(domain.name, atAGlance);
+  if (ctx.settings.dryRun) {
+    const images = await lookAtDisks(ctx, uri, domain.disks.filter(takesPart));
+    const snapshots = reportOn(reading, found, images);
+    return untouched(domain.name, planPrune(ctx, { snapshots, images }, request));
+  }
+  return pruneMachine(ctx, await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid)), request);
 }
 
 /** Plans for one machine and, unless it is a dry run, carries out. `fresh`: what the same run took. */
@@ -103,7 +123,7 @@ export async function pruneMachine(
   fresh: string | null = null,
 ): Promise<Deed<readonly PruneRow[]>> {
   const { name } = machine.domain;
-  const plan = planPrune(ctx, machine.snapshots, request, fresh);
+  const plan = planPrune(ctx, machine, request, fresh);
   if (ctx.settings.dryRun) return untouched(name, plan);
   const done = await prune(ctx, machine, plan);
   return {

@@ -1,8 +1,7 @@
 import type { Context } from '../context.ts';
-import { isSaving } from '../core/domain.ts';
 import { nearest } from '../core/names.ts';
-import { reportSnapshots, type SnapshotReport } from '../core/report.ts';
 import { isPattern, type Selection, selectMachines } from '../core/selection.ts';
+import type { Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import {
   listMachines,
@@ -64,22 +63,17 @@ export async function chooseMachines(ctx: Context, selection: Selection) {
   return chosen;
 }
 
-/** The snapshots of all machines that could be read, by UUID, as libvirt alone tells of them: one process per 100 KB of commands. */
-export async function readSnapshotReports(
+/** The snapshots of all machines that could be read, by UUID; one process per 100 KB of commands. */
+export async function readAllSnapshots(
   ctx: Context,
   { targets }: Targets,
-): Promise<ReadonlyMap<string, readonly SnapshotReport[]>> {
+): Promise<ReadonlyMap<string, readonly Snapshot[]>> {
   const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
   const snapshots = await readSnapshotsOf(
     ctx.virsh,
     readings.map(({ domain, snapshotNames }) => ({ uuid: domain.uuid, names: snapshotNames })),
   );
-  return new Map(
-    readings.map(({ domain, current }, i) => [
-      domain.uuid,
-      reportSnapshots(snapshots[i] ?? [], { current, busy: domain.busy || isSaving(domain), images: null }),
-    ]),
-  );
+  return new Map(readings.map(({ domain }, i) => [domain.uuid, snapshots[i] ?? []]));
 }
 
 export const nothingLeft = (): KvmsnapError =>
