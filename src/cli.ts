@@ -120,6 +120,8 @@ function helpEnd(definition: CommandDefinition): string {
 interface GlobalValues {
   readonly connect?: string;
   readonly output: OutputFormat;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
   readonly color: ColourChoice;
   readonly yes?: boolean;
   readonly dryRun?: boolean;
@@ -131,6 +133,7 @@ interface GlobalValues {
 
 function settingsOf(program: Command): Settings {
   const values = program.opts<GlobalValues>();
+  checkOneFormat(program, values);
   return {
     connect: values.connect ?? null,
     output: values.output,
@@ -142,6 +145,15 @@ function settingsOf(program: Command): Settings {
     wait: values.wait ?? 0,
     silent: values.silent ?? false,
   };
+}
+
+/** `--json` and `-q` are other words for `-o`, and of two different ones neither may win unseen. */
+function checkOneFormat(program: Command, { output, json, quiet }: GlobalValues): void {
+  const named = program.getOptionValueSource('output') === 'cli' ? output : null;
+  const formats = new Set([named, json ? 'json' : null, quiet ? 'name' : null].filter((format) => format));
+  if (formats.size > 1) {
+    throw new KvmsnapError('usage', `one output format at a time, and not ${[...formats].join(' and ')}`);
+  }
 }
 
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };

@@ -129,6 +129,8 @@ describe('what cannot be meant', () => {
       /COMMAND --help/,
     ],
     [['list', '--color', 'blue'], /argument 'blue' is invalid/, /COMMAND --help/],
+    [['list', '-o', 'table', '--json'], /one output format at a time, and not table and json/, undefined],
+    [['list', '-q', '--json'], /not json and name/, undefined],
     [['list', '--connect'], /argument missing/, /COMMAND --help/],
     [['list', ''], /empty name/, undefined],
     [['delete', 'vm', 'a', ''], /empty name/, undefined],

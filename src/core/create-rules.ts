@@ -4,6 +4,7 @@ import {
   eachDisk,
   editCommand,
   formatFinding,
+  nextTagId,
   participants,
   tagWithId,
   unsuitableImage,
@@ -173,6 +174,19 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       }),
   },
   {
+    id: 'id-is-a-name',
+    hazards: [31],
+    severity: 'warning',
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) => {
+        const id = nextTagId(image);
+        if (id === null || tagsNamed(image, id).length === 0) return null;
+        return {
+          what: `disk ${target}: in ${source} the new snapshot gets the id ${id}, and QEMU looks for an id before a name: the snapshot called '${id}' cannot be reverted to while the new one is there`,
+        };
+      }),
+  },
+  {
     id: 'job-name',
     hazards: [6],
     severity: 'error',
@@ -181,7 +195,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       return [
         {
           what: `for a running machine this libvirtd takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not '${name}'`,
-          hint: `call it '${jobNameFor(name, 0)}'`,
+          hint: `call it '${jobNameFor(name)}'`,
         },
       ];
     },
@@ -195,7 +209,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         ? [
             {
               what: `for a running machine this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot '${name}' that no disk holds`,
-              hint: `call it '${jobNameFor(name, 0)}'`,
+              hint: `call it '${jobNameFor(name)}'`,
             },
           ]
         : [],

@@ -122,6 +122,12 @@ export const tagWithId = (image: DiskImage | undefined, name: string): Tag | und
     ? image.chain[0].tags.find((tag) => tag.id === name && tag.name !== name)
     : undefined;
 
+/** The id that QEMU will give to the next snapshot in the image: one more than the highest (block/qcow2-snapshot.c). */
+export const nextTagId = (image: DiskImage | undefined): string | null =>
+  image?.kind === 'seen'
+    ? String(1 + Math.max(0, ...image.chain[0].tags.map(({ id }) => Number(id) || 0)))
+    : null;
+
 export const editCommand = (domain: Domain): string => `virsh edit ${virshWord(domain)}`;
 
 const basename = (path: string): string => path.slice(path.lastIndexOf('/') + 1);

@@ -31,6 +31,7 @@ const STATE: SnapshotColumn = {
   title: 'STATE',
   kind: 'text',
   value: (s) => (s.underWay ? 'under way' : s.state),
+  data: (s) => s.state,
   tone: (s) => (s.underWay ? 'warn' : 'plain'),
 };
 const PARENT: SnapshotColumn = { key: 'parent', title: 'PARENT', kind: 'text', value: (s) => s.parent };
@@ -39,6 +40,7 @@ const VM_STATE: SnapshotColumn = {
   title: 'VM STATE',
   kind: 'bytes',
   value: (s) => s.vmStateBytes || null,
+  data: (s) => s.vmStateBytes,
 };
 const DESCRIPTION: SnapshotColumn = {
   key: 'description',

@@ -373,6 +373,27 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       },
     ],
   },
+  'id-is-a-name': {
+    severity: 'warning',
+    cases: [
+      { says: 'an image out of reach', facts: creatingOn({}, unseen('qcow2')), finds: [] },
+      {
+        says: 'no snapshot of that name',
+        facts: creatingOn({}, seen({ tags: [tag('1', { id: '1' })] })),
+        finds: [],
+      },
+      {
+        says: 'the next id, after a gap, is a name',
+        facts: creatingOn({}, seen({ tags: [tag('8', { id: '1' }), tag('x', { id: '7' })] })),
+        finds: [{ what: /disk vda: .*gets the id 8.*'8' cannot be reverted to/ }],
+      },
+      {
+        says: 'the first id is a name',
+        facts: creatingOn({}, seen({ tags: [tag('2', { id: '1' })] })),
+        finds: [{ what: /gets the id 2/ }],
+      },
+    ],
+  },
   'job-name': {
     severity: 'error',
     cases: [

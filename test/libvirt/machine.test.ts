@@ -323,6 +323,7 @@ describe('the snapshots of one machine', () => {
     [['two\nlines', 'two']],
     [['1\n2\n3\n4']],
     [['a\nb', 'c\nd']],
+    [['a', 'a\nb', 'b']],
   ])('names with line feeds: %j', async (has) => {
     const fake = fakeLibvirt([machine({ name: 'web', has })]);
     const { domain, snapshotNames } = await readMachine(fake.virsh, 'web');
