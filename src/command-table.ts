@@ -1,4 +1,5 @@
 import pkg from '../package.json' with { type: 'json' };
+import type { CheckOptions } from './commands/check.ts';
 import type { CreateOptions } from './commands/create.ts';
 import type { DeleteOptions } from './commands/delete.ts';
 import type { ListOptions } from './commands/list.ts';
@@ -276,6 +277,28 @@ export const COMMANDS: readonly CommandDefinition[] = [
         ctx,
         machines as readonly string[],
         options as PruneOptions,
+      ),
+  },
+  {
+    name: 'check',
+    summary: 'tell whether machines can be snapshotted, reverted and trusted',
+    detail:
+      'Judges each machine by the rules that create and revert go by, and compares what libvirt believes with what the disks ' +
+      'hold. Changes nothing. Exit 5 when there is an error or a warning; information is none. With --max-age a machine whose ' +
+      'newest snapshot is older is an error too, so that a monitor can watch the cron job.',
+    arguments: [{ syntax: '[machines...]', help: 'names, UUIDs or patterns; without any, all machines' }],
+    options: [
+      { flags: '--max-age <span>', help: 'the newest snapshot must be younger: 26h, 8d, 2w' },
+      { flags: '--label <label>', help: 'of --max-age: count only snapshots of this label' },
+      ...FILTERS,
+    ],
+    failures: ['partial', 'check', 'busy'],
+    examples: ['kvmsnap check', 'kvmsnap check centos7-1', 'kvmsnap check --max-age 26h --label nightly -q'],
+    run: async (ctx, [machines], options) =>
+      (await import('./commands/check.ts')).check(
+        ctx,
+        machines as readonly string[],
+        options as CheckOptions,
       ),
   },
   {

@@ -10,6 +10,8 @@ export interface Finding {
   readonly hint?: string;
   /** The command that mends it. */
   readonly command?: string;
+  /** The snapshot that it is about; absent: the machine. */
+  readonly snapshot?: string;
 }
 
 export type Severity =
@@ -18,7 +20,9 @@ export type Severity =
   /** Refused unless forced: we may be wrong, or the user may want it so. */
   | 'judgement'
   /** Said, and done. */
-  | 'warning';
+  | 'warning'
+  /** Worth knowing, and nothing wrong. */
+  | 'information';
 
 export interface Rule<Facts> {
   readonly id: string;

@@ -115,7 +115,11 @@ const underWay = (machine: string, name: string): KvmsnapError =>
   });
 
 /** The images that libvirt would revert are those of the definition stored with the snapshot, not those in use now. */
-async function lookAtStoredDisks(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<Images> {
+export async function lookAtStoredDisks(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+): Promise<Images> {
   const now = new Map(machine.domain.disks.map((disk) => [disk.target, disk]));
   const known = new Map<string, NonNullable<ReturnType<Images['get']>>>();
   const elsewhere = internalDisks(snapshot).flatMap(({ target, source }) => {

@@ -111,6 +111,25 @@ export const DOCUMENTS = {
     dryRun: z.boolean(),
     domains: z.array(z.extend(DomainResult, { snapshots: z.array(PruneDecision) })),
   }),
+  check: versioned({
+    domains: z.array(
+      z.extend(DomainResult, {
+        /** Whether a snapshot can be taken while it runs, and while it is off; null: not known now. */
+        snapshots: z.object({ running: z.nullable(z.boolean()), off: z.nullable(z.boolean()) }),
+        findings: z.array(
+          z.object({
+            level: z.enum(['error', 'warning', 'information']),
+            rule: z.string(),
+            /** null: the machine as a whole. */
+            snapshot: z.nullable(z.string()),
+            what: z.string(),
+            hint: z.nullable(z.string()),
+            command: z.nullable(z.string()),
+          }),
+        ),
+      }),
+    ),
+  }),
   info: versioned({
     domain: z.extend(DomainName, {
       stateReason: z.string(),
