@@ -9,22 +9,22 @@ export function splitLines(text: string): string[] {
   return text === '' ? [] : text.replace(/\n$/, '').split('\n');
 }
 
-/** What virsh (vshTreePrint in vsh.c) draws before the names of a tree, and between them. */
-const BRANCH = /^ {2}(?:[| ] {3})*(?:\|$|\+- )/;
+/** What virsh draws before a name in a tree (vshTreePrint in vsh.c). */
+const BRANCH = /^ {2}(?:[| ] {3})*\+- /;
 
 /**
- * Names from `snapshot-list --tree`, without those that hold a line feed. A line that is blank but for its indent ends the
- * last branch of a root; any other line that is no branch goes on with the name before it.
+ * Names from `snapshot-list --tree`, without those that hold a line feed. A line without ink ends the last branch of a
+ * root; one that is no part of the drawing goes on with the name before it.
  */
 export function parseSnapshotTree(text: string): string[] {
   const names: (string | null)[] = [];
   let atRoot = true;
   for (const line of splitLines(text)) {
-    const [branch] = BRANCH.exec(line) ?? [];
     const blank = /^ *$/.test(line);
+    const [branch] = BRANCH.exec(line) ?? [];
     if (atRoot && !blank) names.push(line);
-    else if (branch?.endsWith('- ')) names.push(line.slice(branch.length));
-    else if (!blank && !branch) names[names.length - 1] = null;
+    else if (branch) names.push(line.slice(branch.length));
+    else if (!/^[ |]*$/.test(line)) names[names.length - 1] = null;
     atRoot = blank;
   }
   return names.filter((name) => name !== null);
