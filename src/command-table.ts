@@ -304,9 +304,9 @@ export const COMMANDS: readonly CommandDefinition[] = [
     name: 'completion',
     summary: 'print the script that completes command lines in a shell',
     detail:
-      'Completes commands, options, and the names of machines and snapshots, which it asks libvirt for at each TAB: what it ' +
-      'cannot learn within 3 s, it leaves out. For bash, ~/.local/share/bash-completion/completions/kvmsnap is the file that ' +
-      'the script belongs into; for zsh, _kvmsnap in a directory of $fpath; for fish, ~/.config/fish/completions/kvmsnap.fish.',
+      'It completes commands, options, and the names of machines and snapshots, for which it asks libvirt at each TAB, for 3 s ' +
+      'at most. Its place: for bash ~/.local/share/bash-completion/completions/kvmsnap, for zsh the file _kvmsnap in a ' +
+      'directory of $fpath, for fish ~/.config/fish/completions/kvmsnap.fish.',
     arguments: [SHELL],
     options: [],
     failures: [],
@@ -376,7 +376,7 @@ export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
   },
 ];
 
-/** The options that every program has, and its command of that name has an argument. */
+/** The options that commander has of its own. */
 export const HELP: OptionDefinition = { flags: '-h, --help', help: 'show the help' };
 export const VERSION: OptionDefinition = { flags: '-V, --version', help: 'print the version' };
 
@@ -385,8 +385,8 @@ export function shownCommands(): CommandDefinition[] {
   return COMMANDS.filter(({ hidden }) => !hidden);
 }
 
-/** All that can be typed. */
-function grammar(): Grammar {
+/** All that can be typed, for its completion. */
+export function grammar(): Grammar {
   const commands = shownCommands();
   const names = commands.map(({ name }) => name);
   const help = {

@@ -15,8 +15,8 @@ import { candidateLines, FILES } from '../render/completion.ts';
 const READ_LIMIT_SECONDS = 3;
 
 /**
- * `complete`: what the scripts ask. bash gives the line up to the cursor and the end of it that it will replace; the others
- * the words behind the program's name, the last one unfinished. Whatever fails, fails without a word.
+ * `complete`: what the scripts ask. bash gives the line up to the cursor and $COMP_WORDBREAKS; the others the words behind
+ * the program's name, the last one unfinished. Whatever fails, fails without a word.
  */
 export async function complete(
   ctx: Context,
@@ -24,18 +24,29 @@ export async function complete(
   shell: Shell,
   given: readonly string[],
 ): Promise<void> {
-  const [line = '', replaced = ''] = given;
-  const words = shell === 'bash' ? readBashWords(line).slice(1) : given;
-  const asked = completionOf(grammar, words.slice(0, -1), words.at(-1) ?? '');
+  const words = shell === 'bash' ? readBashWords(given[0] ?? '').slice(1) : given;
+  const current = words.at(-1) ?? '';
+  const asked = completionOf(grammar, words.slice(0, -1), current);
   if (asked.kind === 'files') return ctx.terminal.print(FILES);
   const candidates = asked.kind === 'words' ? asked.candidates : await lookUp(ctx, asked.sought);
-  ctx.terminal.print(shell === 'bash' ? bashLines(line, replaced, candidates) : candidateLines(candidates));
+  switch (shell) {
+    case 'bash':
+      return ctx.terminal.print(bashLines(given, candidates));
+    case 'fish':
+      return ctx.terminal.print(candidateLines(candidates.filter(({ text }) => canInsert(text, current))));
+    case 'zsh':
+      return ctx.terminal.print(candidateLines(candidates));
+  }
 }
 
-function bashLines(line: string, replaced: string, candidates: readonly Candidate[]): string {
-  const pieces = candidates.map(({ text }) => completeBashWord(line, replaced, text));
+function bashLines([line = '', breaks = '']: readonly string[], candidates: readonly Candidate[]): string {
+  const pieces = candidates.map(({ text }) => completeBashWord(line, breaks, text));
   return pieces.flatMap((piece) => (piece === null ? [] : [`${piece}\n`])).join('');
 }
+
+/** fish leaves a leading tilde as it is, and so a home directory, unless the word is begun with a quote. */
+const canInsert = (text: string, current: string): boolean =>
+  !text.startsWith('~') || /^['"\\]/.test(current);
 
 async function lookUp(ctx: Context, sought: Sought): Promise<Candidate[]> {
   try {

@@ -7,7 +7,8 @@ const PIECE =
 /** The words of a line, without their quotes; the last one is that at the line's end, perhaps empty. */
 export function readBashWords(line: string): string[] {
   const words: string[] = [''];
-  for (const { 0: piece, groups } of line.matchAll(PIECE)) {
+  // behind `sudo`, bash-completion hands over the rest of the line with the blank before it
+  for (const { 0: piece, groups } of line.replace(/^[ \t\n]+/, '').matchAll(PIECE)) {
     if (groups?.['blank'] !== undefined) words.push('');
     else words.push(`${words.pop()}${meaning(piece, groups)}`);
   }
@@ -21,22 +22,31 @@ function meaning(piece: string, groups: Readonly<Record<string, string | undefin
   return single ?? piece;
 }
 
-/** The quote that is open at the end of the line. */
-function openQuote(line: string): string {
-  const last = [...line.matchAll(PIECE)].at(-1)?.[0] ?? '';
-  return /^'[^']*$|^"(?:\\[\s\S]|[^"\\])*\\?$/.test(last) ? last.charAt(0) : '';
+/**
+ * What readline is to put in the place of the text that it completes, so that the line's last word becomes `word`; null
+ * where that word does not begin so. `breaks` is $COMP_WORDBREAKS.
+ */
+export function completeBashWord(line: string, breaks: string, word: string): string | null {
+  if (!word.startsWith(readBashWords(line).at(-1) ?? '')) return null;
+  const { kept, quote } = keptPart(line, breaks);
+  const spelled = spell(word.slice(readBashWords(kept).at(-1)?.length), quote);
+  if (quote === '') return spelled;
+  // readline closes the quote at the end, unless there is such a character already, and takes one at the start for the opening
+  const closing = `${kept}${spelled}`.endsWith(quote) ? quote : '';
+  const opening = `${spelled}${closing}`.startsWith(quote) ? quote : '';
+  return `${opening}${spelled}${closing}`;
 }
 
-/**
- * What bash is to put in the place of `replaced`, the end of the line, so that its last word becomes `word`; null where
- * that word does not begin so. readline closes an open quote, unless the character before the cursor is one already.
- */
-export function completeBashWord(line: string, replaced: string, word: string): string | null {
-  if (!line.endsWith(replaced) || !word.startsWith(readBashWords(line).at(-1) ?? '')) return null;
-  const kept = line.slice(0, line.length - replaced.length);
-  const quote = openQuote(kept);
-  const spelled = spell(word.slice(readBashWords(kept).at(-1)?.length), quote);
-  return quote !== '' && spelled.endsWith(quote) ? `${spelled}${quote}` : spelled;
+/** The line up to the text that readline completes (_rl_find_completion_word in complete.c), and the quote that is open there. */
+function keptPart(line: string, breaks: string): { readonly kept: string; readonly quote: string } {
+  const pieces = [...line.matchAll(PIECE)];
+  const last = pieces.at(-1);
+  const quote = last && /^'[^']*$|^"(?:\\[\s\S]|[^"\\])*\\?$/.test(last[0]) ? last[0].charAt(0) : '';
+  if (last && quote !== '') return { kept: line.slice(0, last.index + 1), quote };
+  const end = pieces.findLast(({ 0: piece, groups }) => groups?.['blank'] || [...breaks].includes(piece));
+  // an @ is a part of what comes behind it: a host's name for readline
+  const length = end?.[0] === '@' ? 0 : (end?.[0].length ?? 0);
+  return { kept: line.slice(0, (end?.index ?? 0) + length), quote: '' };
 }
 
 function spell(text: string, quote: string): string {

@@ -7,7 +7,7 @@ export const SCRIPTS: Readonly<Record<Shell, string>> = {
   bash: `# bash completion for kvmsnap
 _kvmsnap() {
   mapfile -t COMPREPLY < <(
-    command kvmsnap complete bash -- "\${COMP_LINE:0:COMP_POINT}" "$2" </dev/null 2>/dev/null
+    command kvmsnap complete bash -- "\${COMP_LINE:0:COMP_POINT}" "$COMP_WORDBREAKS" </dev/null 2>/dev/null
   )
   if [[ \${COMPREPLY-} == $'\\tfiles' ]]; then
     COMPREPLY=()

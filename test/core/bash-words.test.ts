@@ -34,27 +34,40 @@ describe('the words of a line', () => {
   });
 });
 
+/** As an interactive bash sets it. */
+const BREAKS = ' \t\n"\'@><=;|&(:';
+
 describe('a word written on', () => {
   test.each([
-    ['x ', '', 'two words', 'two\\ words'],
-    ['x tw', 'tw', 'two words', 'two\\ words'],
-    ['x two\\ ', 'two\\ ', 'two words', 'two\\ words'],
-    ["x 'tw", 'tw', 'two words', 'two words'],
-    ["x 'it", 'it', "it's", "it'\\''s"],
-    ['x "it', 'it', `it's "$"!`, `it's \\"\\$\\""'!'""`],
-    ["x 'a", 'a', "a'", "a'\\'''"],
-    ['x web:', '', 'web:1', '1'],
-    ['x web:a', 'a', 'web:a b', 'a\\ b'],
-    ["x 'web 'b:", '', 'web b:c', 'c'],
-    ['x --output=j', 'j', '--output=json', 'json'],
-    ['x 快照:升', '升', '快照:升级 前', '升级\\ 前'],
-    ['x a', 'a', 'b', null],
-    ['x a', 'b', 'abc', null],
-  ])('%j, %j for %j: %j', (line, replaced, word, spelled) => {
-    expect(completeBashWord(line, replaced, word)).toBe(spelled);
+    ['x ', 'two words', 'two\\ words'],
+    ['x tw', 'two words', 'two\\ words'],
+    ['x two\\ ', 'two words', 'two\\ words'],
+    [' x two\\', 'two words', 'two\\ words'],
+    ["x 'tw", 'two words', 'two words'],
+    ["x 'a b'c", 'a bcd', 'a\\ bcd'],
+    ["x 'it", "it's", "it'\\''s"],
+    ['x "it', `it's "$"!`, `it's \\"\\$\\""'!'""`],
+    ["x 'a", "a'", "a'\\'''"],
+    ["x '", "'a", "''\\''a"],
+    ['x "', '!a', `""'!'"a`],
+    ["x ''\\''", "'", "''"],
+    ['x web:', 'web:1', '1'],
+    ['x web:a', 'web:a b', 'a\\ b'],
+    ['x web\\:a', 'web:a b', 'web:a\\ b'],
+    ["x 'web 'b:", 'web b:c', 'c'],
+    ['x "web:', 'web:c', 'web:c'],
+    ['x a@b', 'a@bc', '@bc'],
+    ['x --output=j', '--output=json', 'json'],
+    ['x 快照:升', '快照:升级 前', '升级\\ 前'],
+    ['x a', 'b', null],
+  ])('%j for %j: %j', (line, word, spelled) => {
+    expect(completeBashWord(line, BREAKS, word)).toBe(spelled);
   });
 
-  /** What readline does with it: replaces the end of the line, and closes a quote that is still open. */
+  test('goes by the breaks that are set', () => {
+    expect(completeBashWord('x web:a', ' \t\n', 'web:a b')).toBe('web:a\\ b');
+  });
+
   const typed = fc.record({
     name: anyName.filter((name) => name !== '' && !/[\0\n]/.test(name)),
     part: fc.double({ min: 0, max: 1, noNaN: true }),
@@ -62,28 +75,27 @@ describe('a word written on', () => {
     colon: fc.boolean(),
   });
 
-  function finish({
-    name,
-    part,
-    quote,
-    colon,
-  }: {
-    name: string;
-    part: number;
-    quote: string;
-    colon: boolean;
-  }): string {
-    const whole = colon ? `x:${name}` : name;
+  /** The first part of the name as a person may type it. */
+  function begin({ name, part, quote }: Typed): string {
     const chars = [...name];
     const begun = chars.slice(0, Math.floor(part * chars.length)).join('');
-    const escaped = { '': /[^\w]/gu, "'": /'/g, '"': /["\\$`]/g }[quote] ?? /$^/;
-    const body = begun.replace(escaped, (char) => (quote === "'" ? "'\\''" : `\\${char}`));
-    const kept = `printf ${colon ? 'x:' : ''}${quote}`;
-    const piece = completeBashWord(kept + body, body, whole);
-    if (piece === null) throw new Error(`${kept}${body} is not continued`);
-    const line = kept + piece;
-    return quote === '' || line.endsWith(quote) ? line : line + quote;
+    if (quote === "'") return begun.replaceAll("'", "'\\''");
+    return begun.replace(quote === '"' ? /["\\$`]/g : /[^\w]/gu, '\\$&');
   }
+
+  /** What readline makes of it: it takes a quote at the start for the opening one, and closes what is open. */
+  function finish(sample: Typed): string {
+    const { name, quote, colon } = sample;
+    const prefix = `printf ${colon ? 'x:' : ''}${quote}`;
+    const line = prefix + begin(sample);
+    const piece = completeBashWord(line, BREAKS, colon ? `x:${name}` : name);
+    if (piece === null) throw new Error(`${line} is not continued`);
+    // what is replaced begins behind the quote that is open, and that may be a later one
+    const kept = quote === "'" ? line.slice(0, line.lastIndexOf("'") + 1) : prefix;
+    const done = (quote !== '' && piece.startsWith(quote) ? kept.slice(0, -1) : kept) + piece;
+    return done.endsWith(quote) ? done : done + quote;
+  }
+  type Typed = typeof typed extends fc.Arbitrary<infer T> ? T : never;
 
   test('is the name for bash, however it was begun', () => {
     const samples = fc.sample(typed, 1000);
