@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type CliOptions, kvmsnap } from '../lab/cli.ts';
+import { type CliOptions, kvmsnap, kvmsnapPath } from '../lab/cli.ts';
 import { killLibvirtd, mendLibvirtd, signalLibvirtd } from '../lab/daemon.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
@@ -163,6 +163,20 @@ describe('in a shell', () => {
     });
   });
 
+  // no option takes a file as yet
+  test.each(['bash', 'zsh', 'fish'] as const)('%s completes files where they are wanted', async (name) => {
+    const program = join(scratch, `wants-files-${name}`);
+    const lines = [
+      '#!/bin/sh',
+      `[ "$1" != complete ] || exec printf '\\tfiles\\n'`,
+      `exec node ${kvmsnapPath} "$@"`,
+    ];
+    writeFileSync(program, `${lines.join('\n')}\n`, { mode: 0o755 });
+    const shell = await startShell(name, program);
+    expect(await shell.run('kvmsnap list ./b\t')).toEqual(['list', './bin/']);
+    shell.close();
+  });
+
   test('zsh may source it too', async () => {
     const shell = await startShell('zsh that sources it');
     expect(await shell.run("kvmsnap info 'db o\t \t")).toEqual(['info', 'db one', 'of db one']);
@@ -190,7 +204,7 @@ describe('in a shell', () => {
     const script = join(scratch, 'kvmsnap.fish');
     writeFileSync(script, stdout);
     tool('mkdir', ['-p', bin]);
-    tool('ln', ['-sfn', join(process.cwd(), 'bin/kvmsnap.cjs'), join(bin, 'kvmsnap')]);
+    tool('ln', ['-sfn', kvmsnapPath, join(bin, 'kvmsnap')]);
     const ask = `set -x PATH ${bin} $PATH; source ${script}; complete -C 'kvmsnap li'; complete -C 'kvmsnap list --tr'`;
     expect(tool('fish', ['--no-config', '-c', ask])).toBe(
       'list\tlist the snapshots of a machine, or all machines\n--tree\tdraw parents and children\n',

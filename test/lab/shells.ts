@@ -67,13 +67,13 @@ const SHELLS = {
 
 export type ShellName = keyof typeof SHELLS;
 
-/** Starts a shell; `bin` comes first on its PATH. */
-export async function startShell(name: ShellName): Promise<ShellSession> {
+/** Starts a shell in a directory of its own; `program` is what it finds as kvmsnap. */
+export async function startShell(name: ShellName, program: string = kvmsnapPath): Promise<ShellSession> {
   const { command, setUp, script, language } = SHELLS[name];
   const here = mkdtempSync(join(scratch, 'shell-'));
   const record = join(here, 'record');
   mkdirSync(join(here, 'bin'));
-  symlinkSync(kvmsnapPath, join(here, 'bin', 'kvmsnap'));
+  symlinkSync(program, join(here, 'bin', 'kvmsnap'));
   if (script !== null) {
     const { stdout } = await kvmsnap(['completion', language]);
     mkdirSync(dirname(join(here, script)), { recursive: true });
