@@ -9,6 +9,7 @@ describe('the words of a line', () => {
   test.each([
     ['', ['']],
     ['a', ['a']],
+    [' \ta b', ['a', 'b']],
     ['a  b\tc ', ['a', 'b', 'c', '']],
     ['a\\ b', ['a b']],
     ["a' b'\\''c'", ["a b'c"]],
