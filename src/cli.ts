@@ -49,8 +49,6 @@ function globalOptions(): Option[] {
         return option.implies({ output: 'name' });
       case 'color':
         return option.default('auto');
-      case 'timeout':
-        return option.argParser(parseDuration);
       default:
         return option;
     }
@@ -82,14 +80,29 @@ function toArgument({ syntax, help, takes }: ArgumentDefinition): Argument {
 
 function toOption({ flags, help, kind, takes = 'text' }: OptionDefinition): Option {
   const option = new Option(flags, help);
-  if (kind === 'count') return option.argParser(parseCount);
   if (typeof takes !== 'string') option.choices(takes);
-  if (kind !== 'list') return option;
   const { parseArg: check } = option;
-  return option.argParser((value, before: readonly string[] = []) => [
-    ...before,
-    check ? check(value, value) : value,
-  ]);
+  switch (kind) {
+    case 'count':
+      return option.argParser(parseCount);
+    case 'jobs':
+      return option.argParser(parseJobs);
+    case 'duration':
+      return option.argParser(parseDuration);
+    case 'list':
+      return option.argParser((value, before: readonly string[] = []) => [
+        ...before,
+        check ? check(value, value) : value,
+      ]);
+    default:
+      return option;
+  }
+}
+
+function parseJobs(text: string): number {
+  const jobs = parseCount(text);
+  if (jobs < 1) throw new InvalidArgumentError('At least 1 is wanted.');
+  return jobs;
 }
 
 function parseCount(text: string): number {
@@ -115,15 +128,20 @@ function helpEnd(definition: CommandDefinition): string {
 interface GlobalValues {
   readonly connect?: string;
   readonly output: OutputFormat;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
   readonly color: ColourChoice;
   readonly yes?: boolean;
   readonly dryRun?: boolean;
   readonly verbose?: boolean;
   readonly timeout?: number;
+  readonly wait?: number;
+  readonly silent?: boolean;
 }
 
 function settingsOf(program: Command): Settings {
   const values = program.opts<GlobalValues>();
+  checkOneFormat(program, values);
   return {
     connect: values.connect ?? null,
     output: values.output,
@@ -132,7 +150,18 @@ function settingsOf(program: Command): Settings {
     dryRun: values.dryRun ?? false,
     verbose: values.verbose ?? false,
     timeout: values.timeout ?? null,
+    wait: values.wait ?? 0,
+    silent: values.silent ?? false,
   };
+}
+
+/** `--json` and `-q` are other words for `-o`, and of two different ones neither may win unseen. */
+function checkOneFormat(program: Command, { output, json, quiet }: GlobalValues): void {
+  const named = program.getOptionValueSource('output') === 'cli' ? output : null;
+  const formats = new Set([named, json ? 'json' : null, quiet ? 'name' : null].filter((format) => format));
+  if (formats.size > 1) {
+    throw new KvmsnapError('usage', `one output format at a time, and not ${[...formats].join(' and ')}`);
+  }
 }
 
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };

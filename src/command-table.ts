@@ -13,8 +13,11 @@ import type { FailureCode } from './errors.ts';
 export interface OptionDefinition {
   readonly flags: string;
   readonly help: string;
-  /** How its value is read; absent: as it stands. `count` is a whole number from 0 on, `list` may be repeated. */
-  readonly kind?: 'count' | 'list';
+  /**
+   * How its value is read; absent: as it stands. `count` is a whole number from 0 on, `jobs` one from 1 on, `list` may be
+   * repeated.
+   */
+  readonly kind?: 'count' | 'jobs' | 'list' | 'duration';
   /** What its value stands for, or the words that it may be; absent: any text. */
   readonly takes?: Meaning;
 }
@@ -48,6 +51,11 @@ export type Argument = string | readonly string[] | undefined;
 const MACHINE: ArgumentDefinition = {
   syntax: '<machine>',
   help: 'name or UUID of the machine (libvirt: domain)',
+  takes: 'machine',
+};
+const PATTERN: ArgumentDefinition = {
+  syntax: '<machine>',
+  help: 'name, UUID or pattern of the machine (libvirt: domain)',
   takes: 'machine',
 };
 const SNAPSHOT: ArgumentDefinition = { syntax: '<name>', help: 'the snapshot', takes: 'snapshot' };
@@ -89,16 +97,33 @@ const RULES: readonly OptionDefinition[] = [
   { flags: '--allow-empty', help: 'do not keep the newest one against all rules' },
 ];
 
-const SELECTION: readonly OptionDefinition[] = [
-  { flags: '--all', help: 'all machines' },
+const MACHINES: ArgumentDefinition = {
+  syntax: '[machines...]',
+  help: 'names, UUIDs or patterns; or use --all',
+  takes: 'machine',
+};
+const ALL = { flags: '--all', help: 'all machines' };
+const VM: OptionDefinition = {
+  flags: '--vm <pattern>',
+  help: 'further machines, by name or pattern; repeatable',
+  kind: 'list',
+  takes: 'machine',
+};
+const FILTERS: readonly OptionDefinition[] = [
   { flags: '--exclude <pattern>', help: 'but not these; repeatable', kind: 'list', takes: 'machine-pattern' },
   {
     flags: '--state <state>',
-    help: 'only machines in this state; repeatable',
+    help: 'only machines in this state: running, shutoff or paused; repeatable',
     kind: 'list',
     takes: ['running', 'shutoff', 'paused'],
   },
 ];
+const JOBS: OptionDefinition = {
+  flags: '--jobs <n>',
+  help: 'so many machines at once (default: 1)',
+  kind: 'jobs',
+};
+const STRICT = { flags: '--strict', help: 'fail when a machine was skipped' };
 
 export const COMMANDS: readonly CommandDefinition[] = [
   {
@@ -108,30 +133,40 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'Takes an internal snapshot of all writable disks, and of the memory when the machine runs (it is paused meanwhile). ' +
       'The name is the time in seconds since 1970. Refuses before anything is touched when a disk is not qcow2 or the ' +
       'snapshot could not work; says done only when libvirt and every disk hold it. With --label the name is made of the ' +
-      'label and the time (UTC), and with rules of retention a prune of that label follows, if and only if it was taken.',
-    arguments: [MACHINE],
-    options: [DESCRIPTION, FORCE_CREATE, LABEL, ...RULES],
+      'label and the time (UTC), and with rules of retention a prune of that label follows, if and only if it was taken. Of many ' +
+      'machines, one that is not suited (a raw disk) is skipped and said so, unless it was called by its own name.',
+    arguments: [MACHINES],
+    options: [DESCRIPTION, FORCE_CREATE, LABEL, ...RULES, ALL, ...FILTERS, JOBS, STRICT],
     failures: ['partial', 'check', 'exists', 'busy'],
     examples: [
       'kvmsnap create centos7-1',
       'name=$(kvmsnap create -q centos7-1)',
       'kvmsnap create centos7-1 --label nightly --keep-daily 7 --keep-weekly 4',
+      "kvmsnap create 'web-*' db-1 --exclude web-test --label nightly",
     ],
-    run: async (ctx, [machine], options) =>
-      (await import('./commands/create.ts')).create(ctx, machine as string, null, options as CreateOptions),
+    run: async (ctx, [machines], options) =>
+      (await import('./commands/create.ts')).create(
+        ctx,
+        machines as readonly string[],
+        null,
+        options as CreateOptions,
+      ),
   },
   {
     name: 'create-as',
     summary: 'take a snapshot under a name of yours',
     detail: 'As create, with your name: at most 200 bytes, no /, no leading dot, no control characters.',
-    arguments: [MACHINE, { syntax: '<name>', help: 'name of the new snapshot', takes: 'name' }],
-    options: [DESCRIPTION, FORCE_CREATE],
-    failures: ['check', 'exists', 'busy'],
-    examples: ['kvmsnap create-as centos7-1 snapshot-2 -d "before the upgrade"'],
+    arguments: [PATTERN, { syntax: '<name>', help: 'name of the new snapshot', takes: 'name' }],
+    options: [DESCRIPTION, FORCE_CREATE, VM, ...FILTERS, JOBS, STRICT],
+    failures: ['partial', 'check', 'exists', 'busy'],
+    examples: [
+      'kvmsnap create-as centos7-1 snapshot-2 -d "before the upgrade"',
+      "kvmsnap create-as 'web-*' before-upgrade --vm db-1",
+    ],
     run: async (ctx, [machine, name], options) =>
       (await import('./commands/create.ts')).create(
         ctx,
-        machine as string,
+        [machine as string],
         name as string,
         options as CreateOptions,
       ),
@@ -139,22 +174,32 @@ export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'list',
     alias: 'ls',
-    summary: 'list the snapshots of a machine, or all machines',
+    summary: 'list the snapshots of machines, or all machines',
     detail:
       'Oldest first, the current one marked *. VM STATE is the guest memory saved with a snapshot, 0 or - for one taken of a ' +
-      'machine that was off. Without a machine: every machine with its state, number of snapshots, current one and newest.',
+      'machine that was off; it is not shown of several machines, whose images are not looked at. Without a machine: every ' +
+      'machine with its state, number of snapshots, current one and newest.',
     arguments: [
       {
-        syntax: '[machine]',
-        help: 'name or UUID of the machine; without it, all machines',
+        syntax: '[machines...]',
+        help: 'names, UUIDs or patterns; without any, all machines at a glance',
         takes: 'machine',
       },
     ],
-    options: [{ flags: '-t, --tree', help: 'draw parents and children' }],
+    options: [
+      { flags: '-t, --tree', help: 'draw parents and children' },
+      { flags: '--all', help: 'the snapshots of all machines' },
+      ...FILTERS,
+    ],
     failures: [],
-    examples: ['kvmsnap list', 'kvmsnap list centos7-1 --tree', 'kvmsnap list centos7-1 --json'],
-    run: async (ctx, [machine], options) =>
-      (await import('./commands/list.ts')).list(ctx, machine as string | undefined, options as ListOptions),
+    examples: [
+      'kvmsnap list',
+      'kvmsnap list centos7-1 --tree',
+      'kvmsnap list centos7-1 --json',
+      "kvmsnap list 'web-*' --state running",
+    ],
+    run: async (ctx, [machines], options) =>
+      (await import('./commands/list.ts')).list(ctx, machines as readonly string[], options as ListOptions),
   },
   {
     name: 'current',
@@ -203,9 +248,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
     summary: 'delete snapshots of a machine',
     detail:
       'Goes on after a failure. Says deleted only when libvirt and every disk have forgotten it. Asks on a terminal; in a ' +
-      'script names are consent, and --children needs --yes.',
+      'script names are consent, and --children or more than one machine needs --yes. Of many machines, one that has none of ' +
+      'the snapshots is skipped and said so.',
     arguments: [
-      MACHINE,
+      PATTERN,
       { syntax: '[names...]', help: 'the snapshots; or use --current', takes: 'snapshot' },
     ],
     options: [
@@ -213,9 +259,17 @@ export const COMMANDS: readonly CommandDefinition[] = [
       { flags: '--children', help: 'with all snapshots below it' },
       { flags: '--children-only', help: 'only the snapshots below it' },
       { flags: '--metadata', help: "only libvirt's knowledge of it; the data stays in the images" },
+      VM,
+      ...FILTERS,
+      JOBS,
+      STRICT,
     ],
     failures: ['partial', 'check', 'busy', 'declined'],
-    examples: ['kvmsnap delete centos7-1 1649751390', 'kvmsnap rm centos7-1 old-1 old-2 --yes'],
+    examples: [
+      'kvmsnap delete centos7-1 1649751390',
+      'kvmsnap rm centos7-1 old-1 old-2 --yes',
+      "kvmsnap delete 'web-*' before-upgrade --yes",
+    ],
     run: async (ctx, [machine, names], options) =>
       (await import('./commands/delete.ts')).deleteSnapshots(
         ctx,
@@ -244,14 +298,14 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'Only snapshots that carry the label in their name, as create --label makes them, or that --match names. Rules are ' +
       'OR-ed: one reason is enough to stay. Never deleted: one on hold, one still being taken, one dated in the future, and ' +
       'the newest (unless --allow-empty). Without a rule nothing is deleted. --dry-run shows each with its reasons.',
-    arguments: [
-      { syntax: '[machines...]', help: 'names, UUIDs or patterns; or use --all', takes: 'machine' },
-    ],
+    arguments: [MACHINES],
     options: [
       LABEL,
       { flags: '--match <pattern>', help: 'also snapshots of these names', takes: 'snapshot-pattern' },
       ...RULES,
-      ...SELECTION,
+      ALL,
+      ...FILTERS,
+      JOBS,
     ],
     failures: ['partial', 'check', 'busy'],
     examples: [
@@ -339,7 +393,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
     summary: 'print the man page',
     detail: 'The man page in roff, for the build and for packagers.',
     arguments: [],
-    options: [{ flags: '--tables', help: "the README's tables instead, as JSON" }],
+    options: [
+      { flags: '--tables', help: "the README's tables instead, as JSON" },
+      { flags: '--schemas', help: 'the JSON Schema of each document instead' },
+    ],
     failures: [],
     examples: ['kvmsnap manual > kvmsnap.1'],
     run: async (ctx, _, options) => {
@@ -373,7 +430,14 @@ export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: '--timeout <duration>',
     help: 'stop waiting after this long (30, 30s, 10m, 2h); libvirt itself carries on',
+    kind: 'duration',
   },
+  {
+    flags: '--wait <duration>',
+    help: 'while another job holds a machine, try again for so long',
+    kind: 'duration',
+  },
+  { flags: '--silent', help: 'print nothing at all when all went well, and everything when not; for cron' },
 ];
 
 /** The options that commander has of its own. */

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { KvmsnapError } from './errors.ts';
 import { createInterrupts, type Interrupts } from './interrupts.ts';
 import { createExec } from './libvirt/exec.ts';
@@ -20,6 +20,10 @@ export interface Settings {
   readonly verbose: boolean;
   /** Seconds for the whole run; null for no limit (reads have one of their own). */
   readonly timeout: number | null;
+  /** Seconds to try again for, while another job holds a machine. */
+  readonly wait: number;
+  /** Nothing is printed when all went well. */
+  readonly silent: boolean;
 }
 
 export type OutputFormat = 'table' | 'json' | 'csv' | 'name';
@@ -54,7 +58,7 @@ const READ_LIMIT_SECONDS = 45;
 
 /** The real context of one run. */
 export function systemContext(settings: Settings): Context {
-  const terminal = systemTerminal(settings.color);
+  const terminal = systemTerminal(settings);
   const interrupts = createInterrupts(terminal.note);
   const { stop } = interrupts;
   const execWithin = (readLimitSeconds: number) =>
@@ -97,10 +101,9 @@ export function systemContext(settings: Settings): Context {
 async function keepFile(name: string, text: string): Promise<string> {
   const state =
     process.env['XDG_STATE_HOME'] || join(process.env['HOME'] || userInfo().homedir, '.local', 'state');
-  const directory = join(state, 'kvmsnap');
-  const path = join(directory, name);
+  const path = join(state, 'kvmsnap', name);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await writeFile(path, text, { mode: 0o600, flag: 'wx' });
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);

@@ -39,6 +39,8 @@ const DEFAULTS: Settings = {
   dryRun: false,
   verbose: false,
   timeout: null,
+  wait: 0,
+  silent: false,
 };
 
 describe('global options', () => {
@@ -54,6 +56,8 @@ describe('global options', () => {
     ['-y -v --dry-run', { yes: true, verbose: true, dryRun: true }],
     ['-yv', { yes: true, verbose: true }],
     ['--timeout 10m', { timeout: 600 }],
+    ['--wait 1.5h', { wait: 5400 }],
+    ['--silent', { silent: true }],
   ];
 
   test.each(cases)('%j before, after and around the command', async (text, settings) => {
@@ -75,6 +79,8 @@ describe('global options', () => {
       '--dry-run',
       '-v, --verbose',
       '--timeout',
+      '--wait',
+      '--silent',
     ]);
   });
 });
@@ -113,7 +119,7 @@ describe('what cannot be meant', () => {
     [['manua'], /no command 'manua'/, /kvmsnap --help/],
     [[], /no command given/, /kvmsnap --help/],
     [['--json'], /no command given/, /kvmsnap --help/],
-    [['create'], /missing required argument 'machine'/, /COMMAND --help/],
+    [['create-as'], /missing required argument 'machine'/, /COMMAND --help/],
     [['create-as', 'vm'], /missing required argument 'name'/, /COMMAND --help/],
     [['current', 'vm', 'x'], /too many arguments/, /COMMAND --help/],
     [['list', '--jsn'], /unknown option '--jsn'/, /did you mean --json/],
@@ -124,6 +130,8 @@ describe('what cannot be meant', () => {
       /COMMAND --help/,
     ],
     [['list', '--color', 'blue'], /argument 'blue' is invalid/, /COMMAND --help/],
+    [['list', '-o', 'table', '--json'], /one output format at a time, and not table and json/, undefined],
+    [['list', '-q', '--json'], /not json and name/, undefined],
     [['list', '--connect'], /argument missing/, /COMMAND --help/],
     [['prune', '--state', 'off', 'vm'], /Allowed choices are running, shutoff, paused/, /COMMAND --help/],
     [['completion', 'tcsh'], /Allowed choices are bash, zsh, fish/, /COMMAND --help/],

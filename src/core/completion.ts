@@ -191,11 +191,7 @@ function wordsOfCommand({ name, alias, summary }: CommandGrammar): Candidate[] {
   return [name, ...(alias ? [alias] : [])].map((text) => ({ text, help: summary }));
 }
 
-/** The arguments that are still words of their own: a machine named by an option takes the place of the argument. */
-function argumentsOf({ command, options }: Line): readonly ArgumentGrammar[] {
-  const named = options.some(({ option }) => option.takes === 'machine');
-  return (command?.arguments ?? []).filter(({ takes }) => !named || takes !== 'machine');
-}
+const argumentsOf = ({ command }: Line): readonly ArgumentGrammar[] => command?.arguments ?? [];
 
 /** The place of the nth operand: the last one may take any number. */
 function placeIndex(places: readonly ArgumentGrammar[], n: number): number {

@@ -1,8 +1,10 @@
 import {
   checkpointFinding,
+  corruptImage,
   eachDisk,
   editCommand,
   formatFinding,
+  nextTagId,
   participants,
   tagWithId,
   unsuitableImage,
@@ -43,6 +45,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'no-disks',
     hazards: [],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       domain.disks.some(takesPart)
         ? []
@@ -75,12 +78,14 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'not-qcow2',
     hazards: [13],
     severity: 'error',
+    unsuitable: true,
     find: (facts) => eachDisk(facts, (disk, image) => formatFinding(facts.domain, disk, image)),
   },
   {
     id: 'external-by-default',
     hazards: [12],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       participants(domain)
         .filter((disk) => disk.snapshot === 'external')
@@ -94,6 +99,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'excluded-disk',
     hazards: [26],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       participants(domain)
         .filter((disk) => disk.snapshot === 'no' || disk.snapshot === 'manual')
@@ -104,21 +110,30 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         })),
   },
   {
+    id: 'corrupt-image',
+    hazards: [],
+    severity: 'error',
+    find: (facts) => eachDisk(facts, corruptImage),
+  },
+  {
     id: 'image-cannot-snapshot',
     hazards: [],
     severity: 'error',
+    unsuitable: true,
     find: (facts) => eachDisk(facts, (disk, image) => unsuitableImage(facts.domain, disk, image)),
   },
   {
     id: 'encrypted-image',
     hazards: [3],
     severity: 'error',
+    unsuitable: true,
     find: (facts) => eachDisk(facts, (disk, image) => encryptedFinding(facts, disk, image)),
   },
   {
     id: 'network-disk',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       isActive(domain.state)
         ? []
@@ -159,6 +174,19 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       }),
   },
   {
+    id: 'id-is-a-name',
+    hazards: [31],
+    severity: 'warning',
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) => {
+        const id = nextTagId(image);
+        if (id === null || tagsNamed(image, id).length === 0) return null;
+        return {
+          what: `disk ${target}: in ${source} the new snapshot gets the id ${id}, and QEMU looks for an id before a name: the snapshot called '${id}' cannot be reverted to while the new one is there`,
+        };
+      }),
+  },
+  {
     id: 'job-name',
     hazards: [6],
     severity: 'error',
@@ -167,7 +195,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       return [
         {
           what: `for a running machine this libvirtd takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not '${name}'`,
-          hint: `call it '${jobNameFor(name, 0)}'`,
+          hint: `call it '${jobNameFor(name)}'`,
         },
       ];
     },
@@ -181,7 +209,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         ? [
             {
               what: `for a running machine this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot '${name}' that no disk holds`,
-              hint: `call it '${jobNameFor(name, 0)}'`,
+              hint: `call it '${jobNameFor(name)}'`,
             },
           ]
         : [],
@@ -190,6 +218,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'uefi',
     hazards: [15],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain, daemonVersion }) => {
       if (!domain.pflash) return [];
       if (daemonVersion < SAVES_BY_JOB) {
@@ -252,6 +281,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'transient-disk',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       isActive(domain.state)
         ? participants(domain)
@@ -266,6 +296,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'host-device',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) => {
       const kinds = domain.hostDevices.filter((kind) => kind !== 'usb');
       if (!isActive(domain.state) || kinds.length === 0) return [];
@@ -282,6 +313,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'shared-filesystem',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       isActive(domain.state) && domain.sharedFilesystems.includes('virtiofs')
         ? [

@@ -13,7 +13,7 @@ import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.t
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { freeBytes } from '../qemu/qemu-img.ts';
 import { humanBytes } from '../render/format.ts';
-import { aftermath, carryOut, readAfter, refuseOn, type WriteEnd, withAftermath } from './act.ts';
+import { aftermath, carryOut, patiently, readAfter, refuseOn, type WriteEnd, withAftermath } from './act.ts';
 import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
 import { completeMachine, type Machine } from './machine.ts';
 
@@ -43,6 +43,12 @@ export async function takeSnapshot(
   reading: MachineReading,
   request: SnapshotRequest,
 ): Promise<Taken> {
+  return patiently(ctx, async (again) =>
+    takeNow(ctx, again ? await readByUuid(ctx.virsh, reading.domain.uuid) : reading, request),
+  );
+}
+
+async function takeNow(ctx: Context, reading: MachineReading, request: SnapshotRequest): Promise<Taken> {
   if (typeof request.name === 'string') return attempt(ctx, reading, request.name, request);
   for (let left = RETRIES; ; left--) {
     const images = await lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart));
@@ -160,6 +166,7 @@ async function createAndVerify(
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
   if (end.kind === 'refused' && snapshot && failure.code === 'refused')
     throw existsAlready(domain.name, name);
+  if (failure.code === 'busy') throw failure; // ours never began, and what has changed is the other job's
   const inImages = [...orphans(machine, name), ...wastedSpace(machine, before.images, name)];
   const inLibvirt = [
     ...lostCurrent(ctx, machine, before.reading),

@@ -60,6 +60,8 @@ export function fakeHost(): FakeHost {
         dryRun: false,
         verbose: false,
         timeout: null,
+        wait: 0,
+        silent: false,
         ...settings,
       },
       virsh: libvirt.virsh,
@@ -72,6 +74,7 @@ export function fakeHost(): FakeHost {
         note: (line) => notes.push(line),
         ask: async () => null,
         progress: () => undefined,
+        release: () => undefined,
       },
       clock: { now: () => NOW * 1000, sleep: async () => undefined },
       files: {

@@ -188,11 +188,11 @@ describe('arguments', () => {
     },
   );
 
-  test('a machine named by an option leaves its place to the snapshots', () => {
-    expect(sought('rm --vm web --vm mail ')).toMatchObject({ what: 'snapshot', machines: ['web', 'mail'] });
-    expect(sought('rm --vm=web a ')).toMatchObject({
-      what: 'snapshot',
-      machines: ['web'],
+  test('a machine named by an option has snapshots too', () => {
+    expect(sought('rm web --vm mail ')).toMatchObject({ what: 'snapshot', machines: ['web', 'mail'] });
+    expect(sought('rm --vm=mail ')).toMatchObject({ what: 'machine' });
+    expect(sought('rm --vm=mail web a ')).toMatchObject({
+      machines: ['web', 'mail'],
       place: { given: ['a'] },
     });
   });

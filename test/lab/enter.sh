@@ -22,9 +22,9 @@ die() { local code=$1; shift; printf 'lab: %s\n' "$@" >&2; exit "$code"; }
 # ---- software -------------------------------------------------------------------------------------------
 
 missing_tools() {
-  local tool
-  # shellcheck disable=SC2086 # words
-  for tool in virsh qemu-img qemu-io qemu-system-x86_64 libvirtd virtlogd ${shells:+zsh fish}; do
+  local tool tools='virsh qemu-img qemu-io qemu-system-x86_64 libvirtd virtlogd'
+  [ "$EUID" != 0 ] || tools+=' systemd-analyze crontab' # only the tests of root use them
+  for tool in $tools ${shells:+zsh fish}; do
     PATH=$daemon_path command -v "$tool" >/dev/null || printf ' %s' "$tool"
   done
   compgen -G '/usr/lib*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
@@ -39,16 +39,17 @@ install_commands() {
   if command -v apt-get >/dev/null; then
     printf '%s\n' 'apt-get update' \
       'apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 libvirt-daemon-system'`
-      `' libvirt-daemon-driver-qemu libvirt-clients qemu-utils qemu-system-x86'"$more"
+      `' libvirt-daemon-driver-qemu libvirt-clients qemu-utils qemu-system-x86 systemd cron'"$more"
   elif command -v dnf >/dev/null; then
     printf '%s\n' 'dnf install -y --setopt=install_weak_deps=False libvirt-daemon libvirt-daemon-log'`
       `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage-core libvirt-client'`
-      `' qemu-img qemu-system-x86-core'"$more"
+      `' qemu-img qemu-system-x86-core systemd cronie'"$more"
   elif command -v zypper >/dev/null; then
     printf '%s\n' 'zypper --non-interactive install --no-recommends libvirt-daemon libvirt-daemon-log'`
-      `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-client qemu-tools qemu-x86'"$more"
+      `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-client qemu-tools qemu-x86'`
+      `' systemd cronie'"$more"
   elif command -v pacman >/dev/null; then
-    printf '%s\n' 'pacman -Sy --noconfirm --needed libvirt qemu-base'"$more"
+    printf '%s\n' 'pacman -Sy --noconfirm --needed libvirt qemu-base systemd cronie'"$more"
   fi
 }
 
