@@ -6,6 +6,7 @@ import type { ListOptions } from './commands/list.ts';
 import type { PruneOptions } from './commands/prune.ts';
 import type { RevertOptions } from './commands/revert.ts';
 import type { Context } from './context.ts';
+import type { Grammar, Meaning, Shell } from './core/completion.ts';
 import type { FailureCode } from './errors.ts';
 
 /** Every command, argument, option and help text, as data: help, man page and README come from here. */
@@ -17,7 +18,16 @@ export interface OptionDefinition {
    * How its value is read; absent: as it stands. `count` is a whole number from 0 on, `jobs` one from 1 on, `list` may be
    * repeated.
    */
-  readonly kind?: 'count' | 'jobs' | 'list' | 'state' | 'duration';
+  readonly kind?: 'count' | 'jobs' | 'list' | 'duration';
+  /** What its value stands for, or the words that it may be; absent: any text. */
+  readonly takes?: Meaning;
+}
+
+export interface ArgumentDefinition {
+  /** In commander's syntax: `<required>`, `[optional]`, `[several...]`. */
+  readonly syntax: string;
+  readonly help: string;
+  readonly takes: Meaning;
 }
 
 export interface CommandDefinition {
@@ -26,8 +36,7 @@ export interface CommandDefinition {
   readonly summary: string;
   /** What the summary leaves out, one paragraph. */
   readonly detail: string;
-  /** In commander's syntax: `<required>`, `[optional]`, `[several...]`. */
-  readonly arguments: readonly { readonly syntax: string; readonly help: string }[];
+  readonly arguments: readonly ArgumentDefinition[];
   readonly options: readonly OptionDefinition[];
   /** The failures beside those that every command can meet. */
   readonly failures: readonly FailureCode[];
@@ -40,8 +49,22 @@ export interface CommandDefinition {
 
 export type Argument = string | readonly string[] | undefined;
 
-const MACHINE = { syntax: '<machine>', help: 'name or UUID of the machine (libvirt: domain)' };
-const PATTERN = { syntax: '<machine>', help: 'name, UUID or pattern of the machine (libvirt: domain)' };
+const MACHINE: ArgumentDefinition = {
+  syntax: '<machine>',
+  help: 'name or UUID of the machine (libvirt: domain)',
+  takes: 'machine',
+};
+const PATTERN: ArgumentDefinition = {
+  syntax: '<machine>',
+  help: 'name, UUID or pattern of the machine (libvirt: domain)',
+  takes: 'machine',
+};
+const SNAPSHOT: ArgumentDefinition = { syntax: '<name>', help: 'the snapshot', takes: 'snapshot' };
+const SHELL: ArgumentDefinition = {
+  syntax: '<shell>',
+  help: 'bash, zsh or fish',
+  takes: ['bash', 'zsh', 'fish'] satisfies Shell[],
+};
 const DESCRIPTION = { flags: '-d, --description <text>', help: 'what it is for' };
 const FORCE_CREATE = {
   flags: '--force',
@@ -66,23 +89,34 @@ const RULES: readonly OptionDefinition[] = [
     flags: '--keep-within <span>',
     help: 'keep what is younger, counted back from the newest: 36h, 14d, 8w, 6m (months), 2y',
   },
-  { flags: '--keep <pattern>', help: 'keep the names that match; repeatable', kind: 'list' },
+  {
+    flags: '--keep <pattern>',
+    help: 'keep the names that match; repeatable',
+    kind: 'list',
+    takes: 'snapshot-pattern',
+  },
   { flags: '--allow-empty', help: 'do not keep the newest one against all rules' },
 ];
 
-const MACHINES = { syntax: '[machines...]', help: 'names, UUIDs or patterns; or use --all' };
+const MACHINES: ArgumentDefinition = {
+  syntax: '[machines...]',
+  help: 'names, UUIDs or patterns; or use --all',
+  takes: 'machine',
+};
 const ALL = { flags: '--all', help: 'all machines' };
 const VM: OptionDefinition = {
   flags: '--vm <pattern>',
   help: 'further machines, by name or pattern; repeatable',
   kind: 'list',
+  takes: 'machine',
 };
 const FILTERS: readonly OptionDefinition[] = [
-  { flags: '--exclude <pattern>', help: 'but not these; repeatable', kind: 'list' },
+  { flags: '--exclude <pattern>', help: 'but not these; repeatable', kind: 'list', takes: 'machine-pattern' },
   {
     flags: '--state <state>',
     help: 'only machines in this state: running, shutoff or paused; repeatable',
-    kind: 'state',
+    kind: 'list',
+    takes: ['running', 'shutoff', 'paused'],
   },
 ];
 const JOBS: OptionDefinition = {
@@ -123,7 +157,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     name: 'create-as',
     summary: 'take a snapshot under a name of yours',
     detail: 'As create, with your name: at most 200 bytes, no /, no leading dot, no control characters.',
-    arguments: [PATTERN, { syntax: '<name>', help: 'name of the new snapshot' }],
+    arguments: [PATTERN, { syntax: '<name>', help: 'name of the new snapshot', takes: 'name' }],
     options: [DESCRIPTION, FORCE_CREATE, VM, ...FILTERS, JOBS, STRICT],
     failures: ['partial', 'check', 'exists', 'busy'],
     examples: [
@@ -147,7 +181,11 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'machine that was off; it is not shown of several machines, whose images are not looked at. Without a machine: every ' +
       'machine with its state, number of snapshots, current one and newest.',
     arguments: [
-      { syntax: '[machines...]', help: 'names, UUIDs or patterns; without any, all machines at a glance' },
+      {
+        syntax: '[machines...]',
+        help: 'names, UUIDs or patterns; without any, all machines at a glance',
+        takes: 'machine',
+      },
     ],
     options: [
       { flags: '-t, --tree', help: 'draw parents and children' },
@@ -180,7 +218,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail:
       'What was written since is lost, unless --backup keeps it. Refuses when a disk does not hold the snapshot exactly once. ' +
       'Asks on a terminal; in a script the name is consent.',
-    arguments: [MACHINE, { syntax: '[name]', help: 'the snapshot; or use --current' }],
+    arguments: [MACHINE, { syntax: '[name]', help: 'the snapshot; or use --current', takes: 'snapshot' }],
     options: [
       CURRENT,
       { flags: '--running', help: 'start the machine afterwards' },
@@ -213,7 +251,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'Goes on after a failure. Says deleted only when libvirt and every disk have forgotten it. Asks on a terminal; in a ' +
       'script names are consent, and --children or more than one machine needs --yes. Of many machines, one that has none of ' +
       'the snapshots is skipped and said so.',
-    arguments: [PATTERN, { syntax: '[names...]', help: 'the snapshots; or use --current' }],
+    arguments: [
+      PATTERN,
+      { syntax: '[names...]', help: 'the snapshots; or use --current', takes: 'snapshot' },
+    ],
     options: [
       CURRENT,
       { flags: '--children', help: 'with all snapshots below it' },
@@ -244,7 +285,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail:
       'The machine: each disk as qemu-img sees it, with its backing chain, and the snapshots inside the images. A snapshot: ' +
       'all that is known of it, and whether each disk really holds it.',
-    arguments: [MACHINE, { syntax: '[name]', help: 'the snapshot' }],
+    arguments: [MACHINE, { ...SNAPSHOT, syntax: '[name]' }],
     options: [],
     failures: [],
     examples: ['kvmsnap info centos7-1', 'kvmsnap info centos7-1 snapshot-2'],
@@ -261,7 +302,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     arguments: [MACHINES],
     options: [
       LABEL,
-      { flags: '--match <pattern>', help: 'also snapshots of these names' },
+      { flags: '--match <pattern>', help: 'also snapshots of these names', takes: 'snapshot-pattern' },
       ...RULES,
       ALL,
       ...FILTERS,
@@ -305,7 +346,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     name: 'hold',
     summary: 'protect a snapshot from every prune',
     detail: 'Kept as a last line of its description. delete still deletes it.',
-    arguments: [MACHINE, { syntax: '<name>', help: 'the snapshot' }],
+    arguments: [MACHINE, SNAPSHOT],
     options: [],
     failures: ['check', 'busy'],
     examples: ['kvmsnap hold centos7-1 snapshot-2'],
@@ -316,7 +357,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     name: 'unhold',
     summary: 'let prunes have a snapshot again',
     detail: 'Takes back a hold.',
-    arguments: [MACHINE, { syntax: '<name>', help: 'the snapshot' }],
+    arguments: [MACHINE, SNAPSHOT],
     options: [],
     failures: ['check', 'busy'],
     examples: ['kvmsnap unhold centos7-1 snapshot-2'],
@@ -329,16 +370,45 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail:
       "libvirt's metadata of the snapshot is written anew with the text; a copy of the old is kept in ~/.local/state/kvmsnap. " +
       'The images are not touched. An empty text takes the description away.',
-    arguments: [
-      MACHINE,
-      { syntax: '<name>', help: 'the snapshot' },
-      { syntax: '<text>', help: 'the description' },
-    ],
+    arguments: [MACHINE, SNAPSHOT, { syntax: '<text>', help: 'the description', takes: 'text' }],
     options: [],
     failures: ['check', 'busy'],
     examples: ["kvmsnap describe centos7-1 snapshot-2 'after the upgrade'"],
     run: async (ctx, [machine, name, text]) =>
       (await import('./commands/hold.ts')).describe(ctx, machine as string, name as string, text as string),
+  },
+  {
+    name: 'completion',
+    summary: 'print the script that completes command lines in a shell',
+    detail:
+      'It completes commands, options, and the names of machines and snapshots, for which it asks libvirt at each TAB, for 3 s ' +
+      'at most. Its place: for bash ~/.local/share/bash-completion/completions/kvmsnap, for zsh the file _kvmsnap in a ' +
+      'directory of $fpath, for fish ~/.config/fish/completions/kvmsnap.fish.',
+    arguments: [SHELL],
+    options: [],
+    failures: [],
+    examples: [
+      'source <(kvmsnap completion bash)',
+      'kvmsnap completion fish > ~/.config/fish/completions/kvmsnap.fish',
+    ],
+    run: async (ctx, [shell]) => (await import('./commands/completion.ts')).completion(ctx, shell as Shell),
+  },
+  {
+    name: 'complete',
+    hidden: true,
+    summary: 'print what a command line may be completed with',
+    detail: 'What the scripts of kvmsnap completion run at each TAB.',
+    arguments: [SHELL, { syntax: '[words...]', help: 'the line so far, behind --', takes: 'text' }],
+    options: [],
+    failures: [],
+    examples: ["kvmsnap complete fish -- list ''"],
+    run: async (ctx, [shell, words]) =>
+      (await import('./commands/complete.ts')).complete(
+        ctx,
+        grammar(),
+        shell as Shell,
+        words as readonly string[],
+      ),
   },
   {
     name: 'manual',
@@ -353,19 +423,30 @@ export const COMMANDS: readonly CommandDefinition[] = [
     failures: [],
     examples: ['kvmsnap manual > kvmsnap.1'],
     run: async (ctx, _, options) => {
-      const shown = COMMANDS.filter(({ hidden }) => !hidden);
-      const content = { version: pkg.version, globals: GLOBAL_OPTIONS, commands: shown };
+      const content = { version: pkg.version, globals: GLOBAL_OPTIONS, commands: shownCommands() };
       await (await import('./commands/manual.ts')).manual(ctx, content, options);
     },
   },
 ];
 
 export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
-  { flags: '-c, --connect <uri>', help: 'the libvirt to talk to (default: whatever virsh itself would use)' },
-  { flags: '-o, --output <format>', help: 'table, json, csv or name' },
+  {
+    flags: '-c, --connect <uri>',
+    help: 'the libvirt to talk to (default: whatever virsh itself would use)',
+    takes: 'uri',
+  },
+  {
+    flags: '-o, --output <format>',
+    help: 'table, json, csv or name',
+    takes: ['table', 'json', 'csv', 'name'],
+  },
   { flags: '--json', help: 'as -o json' },
   { flags: '-q, --quiet', help: 'as -o name: names only' },
-  { flags: '--color <when>', help: 'always, never or auto; NO_COLOR and FORCE_COLOR are heeded' },
+  {
+    flags: '--color <when>',
+    help: 'always, never or auto; NO_COLOR and FORCE_COLOR are heeded',
+    takes: ['always', 'never', 'auto'],
+  },
   { flags: '-y, --yes', help: 'do not ask' },
   { flags: '--dry-run', help: 'check, and print the virsh commands that would follow; change nothing' },
   { flags: '-v, --verbose', help: 'print each command line to stderr as it runs, ready to paste' },
@@ -381,6 +462,28 @@ export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
   },
   { flags: '--silent', help: 'print nothing at all when all went well, and everything when not; for cron' },
 ];
+
+/** The options that commander has of its own. */
+export const HELP: OptionDefinition = { flags: '-h, --help', help: 'show the help' };
+export const VERSION: OptionDefinition = { flags: '-V, --version', help: 'print the version' };
+
+/** The commands that are for users. */
+export function shownCommands(): CommandDefinition[] {
+  return COMMANDS.filter(({ hidden }) => !hidden);
+}
+
+/** All that can be typed, for its completion. */
+export function grammar(): Grammar {
+  const commands = shownCommands();
+  const names = commands.map(({ name }) => name);
+  const help = {
+    name: 'help',
+    summary: HELP.help,
+    arguments: [{ syntax: '[command]', takes: names }],
+    options: [],
+  };
+  return { globals: [...GLOBAL_OPTIONS, HELP, VERSION], commands: [...commands, help] };
+}
 
 /** Failures that any command can end with. */
 export const COMMON_FAILURES: readonly FailureCode[] = [

@@ -32,6 +32,8 @@ export type OutputFormat = 'table' | 'json' | 'csv' | 'name';
 export interface Context {
   readonly settings: Settings;
   readonly virsh: Virsh;
+  /** Another virsh, for a URI that is no setting; its reads end after so many seconds. */
+  connect(uri: string | null, readLimitSeconds: number): Virsh;
   readonly qemuImg: RunQemuImg;
   readonly terminal: Terminal;
   readonly clock: Clock;
@@ -59,13 +61,16 @@ export function systemContext(settings: Settings): Context {
   const terminal = systemTerminal(settings);
   const interrupts = createInterrupts(terminal.note);
   const { stop } = interrupts;
-  const exec = createExec({
-    stop,
-    readLimitSeconds: READ_LIMIT_SECONDS,
-    onRun: (line) => {
-      if (settings.verbose) terminal.note(`+ ${line}`);
-    },
-  });
+  const execWithin = (readLimitSeconds: number) =>
+    createExec({
+      stop,
+      readLimitSeconds,
+      onRun: (line) => {
+        if (settings.verbose) terminal.note(`+ ${line}`);
+      },
+    });
+  const nonce = Math.random().toString(36).slice(2);
+  const exec = execWithin(READ_LIMIT_SECONDS);
   if (settings.timeout !== null) {
     const seconds = settings.timeout;
     setTimeout(() => interrupts.expire(seconds), seconds * 1000).unref();
@@ -75,7 +80,8 @@ export function systemContext(settings: Settings): Context {
     terminal,
     interrupts,
     files: { keep: keepFile },
-    virsh: createVirsh(exec, settings.connect, Math.random().toString(36).slice(2)),
+    virsh: createVirsh(exec, settings.connect, nonce),
+    connect: (uri, readLimitSeconds) => createVirsh(execWithin(readLimitSeconds), uri, nonce),
     qemuImg: (args) => exec.read('qemu-img', args),
     clock: {
       now: () => Date.now(),

@@ -56,6 +56,7 @@ const COLUMNS: readonly Column<ResultRow<Created>>[] = [
     title: 'VM STATE',
     kind: 'bytes',
     value: ({ value }) => value?.snapshot?.vmStateBytes || null,
+    data: ({ value }) => value?.snapshot?.vmStateBytes ?? null,
   },
   outcomeColumn(({ value }) => value?.snapshot != null, 'taken'),
 ];

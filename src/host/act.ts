@@ -131,9 +131,12 @@ async function settle(ctx: Context, uuid: string): Promise<MachineReading> {
   }
 }
 
-/** What is odd about the machine after a failed write, each with its cure: a guest left paused (hazard 9). */
+/**
+ * What is odd about the machine after a failed write, each with its cure: a guest left paused (hazard 9). Where another
+ * job holds it, the state is that job's, and its end will mend it.
+ */
 export function aftermath({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
-  if (domain.state === stateBefore) return [];
+  if (domain.state === stateBefore || domain.busy) return [];
   const what = `the machine was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
   if (domain.state === 'paused') return [{ what, command: virsh.line(['resume', domain.uuid]) }];
   return domain.state === 'shutoff' ? [{ what, command: virsh.line(['start', domain.uuid]) }] : [{ what }];

@@ -104,7 +104,10 @@ export interface Pruned {
   readonly failure: KvmsnapError | null;
 }
 
-/** Carries out a plan: oldest first, one at a time, going on after a failure, ending after a signal. */
+/**
+ * Carries out a plan: oldest first, one at a time, going on after a failure. Ends after a signal, and at a busy machine,
+ * where each of the others would wait as long again.
+ */
 export async function prune(
   ctx: Context,
   machine: Machine,
@@ -121,6 +124,7 @@ export async function prune(
     } catch (error) {
       if (!(error instanceof KvmsnapError) || error === ctx.interrupts.pending) throw error;
       pruned.push({ name: snapshot.name, failure: error });
+      if (error.code === 'busy') break;
     }
   }
   return pruned;

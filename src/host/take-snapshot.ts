@@ -172,6 +172,7 @@ async function createAndVerify(
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
   if (end.kind === 'refused' && snapshot && failure.code === 'refused')
     throw existsAlready(domain.name, name);
+  if (failure.code === 'busy') throw failure; // ours never began, and what has changed is the other job's
   const inImages = [...orphans(machine, name), ...wastedSpace(machine, before.images, name)];
   const inLibvirt = [
     ...lostCurrent(ctx, machine, before.reading),

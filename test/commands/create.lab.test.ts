@@ -59,7 +59,7 @@ describe.each([{ disks: [{}] }, { disks: [{}, { size: '32M' }, { bus: 'ide' }] }
       const after = active ? count(machine) : 0;
 
       expect(result).toMatchObject({ code: 0, stderr: '' });
-      expect(result.stdout).toMatch(/^\s+NAME .*\n\* +snapshot-2 .* before the upgrade\n$/);
+      expect(result.stdout).toMatch(/^MACHINE +SNAPSHOT .*\nweb-1 +snapshot-2 .* taken\n$/);
       expect(state(machine)).toBe(wanted);
       expect(currentSnapshot(machine)).toBe('snapshot-2');
       expect(snapshotText(machine, 'snapshot-2', 'state')).toBe(active ? wanted : 'shutoff');
@@ -236,8 +236,8 @@ describe('output', () => {
     const { stdout } = await kvmsnap(['create-as', '-o', 'csv', 'web-1', 'a,b', '-d', 'x "y"\nz']);
     const seconds = Number(snapshotText(machine, 'a,b', 'creationTime'));
     const [head, record] = /^(.*)\n([\s\S]*)\n$/.exec(stdout)?.slice(1) ?? [];
-    expect(head).toBe('current,name,createdAt,state,parent,vmStateBytes,description');
-    const [, time] = /^true,"a,b",(\S+),shutoff,,,"x ""y""\nz"$/.exec(record ?? '') ?? [];
+    expect(head).toBe('machine,name,createdAt,state,vmStateBytes,outcome');
+    const [, time] = /^web-1,"a,b",(\S+),shutoff,0,done$/.exec(record ?? '') ?? [];
     expect(Date.parse(time ?? '') / 1000).toBe(seconds);
   });
 

@@ -1,5 +1,6 @@
 import type { Context, Settings } from '../../src/context.ts';
 import { createInterrupts } from '../../src/interrupts.ts';
+import { createVirsh } from '../../src/libvirt/virsh.ts';
 import type { RunQemuImg } from '../../src/qemu/qemu-img.ts';
 import { capture, storedDefinition } from '../captures.ts';
 import { type FakeLibvirt, type FakeMachine, fakeLibvirt, optionValue } from '../libvirt/fake-libvirt.ts';
@@ -64,6 +65,7 @@ export function fakeHost(): FakeHost {
         ...settings,
       },
       virsh: libvirt.virsh,
+      connect: (uri) => createVirsh(libvirt.exec, uri, 'nonce'),
       qemuImg: qemuImgOf(images),
       terminal: {
         out: { isTerminal: false, columns: 80, colour: 0 },

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# enter.sh [--user] COMMAND [ARGUMENT...]
+# enter.sh [--user] [--tests] COMMAND [ARGUMENT...]
 #
 # Runs COMMAND in a fresh lab with a libvirtd of its own, and ends with its exit code (128+N after signal N).
 # Nothing of the host's libvirt is seen or touched in there, and nothing is left of it, however it ends.
@@ -7,6 +7,7 @@
 #   root        qemu:///system, in private mount and PID namespaces
 #   any user    qemu:///session, in private XDG directories; with --user root becomes $SUDO_UID or nobody
 #
+# --tests asks for software too that only kvmsnap's tests need: cron, systemd, zsh, fish, bash-completion.
 # COMMAND finds a directory for images in $KVMSNAP_LAB. Several labs may run at once, or one in another.
 # Own exit codes: 2 usage, 9 software is missing, 125 the lab could not be set up.
 set -euo pipefail
@@ -21,30 +22,34 @@ die() { local code=$1; shift; printf 'lab: %s\n' "$@" >&2; exit "$code"; }
 # ---- software -------------------------------------------------------------------------------------------
 
 missing_tools() {
-  local tool
-  for tool in virsh qemu-img qemu-io qemu-system-x86_64 libvirtd virtlogd; do
+  local tool tools='virsh qemu-img qemu-io qemu-system-x86_64 libvirtd virtlogd'
+  for tool in $tools ${tests:+systemd-analyze crontab zsh fish}; do
     PATH=$daemon_path command -v "$tool" >/dev/null || printf ' %s' "$tool"
   done
   compgen -G '/usr/lib*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
     compgen -G '/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
     printf ' libvirt-qemu-driver'
+  [ -z "$tests" ] || [ -e /usr/share/bash-completion/bash_completion ] || printf ' bash-completion'
 }
 
 # The commands that install what is missing, one a line, for the package manager that this system has.
 install_commands() {
+  local more=${tests:+ systemd zsh fish bash-completion} cron=cronie
+  ! command -v apt-get >/dev/null || cron=cron
+  more+=${tests:+ $cron}
   if command -v apt-get >/dev/null; then
     printf '%s\n' 'apt-get update' \
       'apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 libvirt-daemon-system'`
-      `' libvirt-daemon-driver-qemu libvirt-clients qemu-utils qemu-system-x86'
+      `' libvirt-daemon-driver-qemu libvirt-clients qemu-utils qemu-system-x86'"$more"
   elif command -v dnf >/dev/null; then
     printf '%s\n' 'dnf install -y --setopt=install_weak_deps=False libvirt-daemon libvirt-daemon-log'`
       `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage-core libvirt-client'`
-      `' qemu-img qemu-system-x86-core'
+      `' qemu-img qemu-system-x86-core'"$more"
   elif command -v zypper >/dev/null; then
     printf '%s\n' 'zypper --non-interactive install --no-recommends libvirt-daemon libvirt-daemon-log'`
-      `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-client qemu-tools qemu-x86'
+      `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-client qemu-tools qemu-x86'"$more"
   elif command -v pacman >/dev/null; then
-    printf '%s\n' 'pacman -Sy --noconfirm --needed libvirt qemu-base'
+    printf '%s\n' 'pacman -Sy --noconfirm --needed libvirt qemu-base'"$more"
   fi
 }
 
@@ -296,7 +301,14 @@ main() {
 
   kind=system
   [ "$EUID" = 0 ] || kind=session
-  if [ "${1-}" = --user ]; then shift && kind=session; fi
+  tests=
+  while :; do
+    case ${1-} in
+      --user) shift && kind=session ;;
+      --tests) shift && tests=yes ;;
+      *) break ;;
+    esac
+  done
   case ${1-} in
     '' | -h | --help) sed -n '2,/^set -/s/^# \{0,1\}//p' "$self" >&2; [ "${1-}" != '' ] && exit 0 || exit 2 ;;
     -*) die 2 "unknown option $1" ;;

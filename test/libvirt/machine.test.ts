@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { KvmsnapError } from '../../src/errors.ts';
-import { listMachines, readByUuid, readMachine, readMachines } from '../../src/libvirt/machine.ts';
+import {
+  listMachines,
+  readByUuid,
+  readMachine,
+  readMachines,
+  readSnapshotNames,
+} from '../../src/libvirt/machine.ts';
 import { readSummaries } from '../../src/libvirt/overview.ts';
 import { readSnapshots } from '../../src/libvirt/snapshots.ts';
 import type { Virsh } from '../../src/libvirt/virsh.ts';
@@ -518,4 +524,54 @@ describe('all machines', () => {
       await expect(readAll(fake.virsh)).rejects.toBeInstanceOf(KvmsnapError);
     },
   );
+});
+
+describe('the names of snapshots', () => {
+  test.each(ODD_NAMES)('of %j', async (name) => {
+    const fake = fakeLibvirt([
+      machine({ name: 'other', has: ['no'] }),
+      machine({ name, has: ['s 1', '-2'] }),
+    ]);
+    expect(await readSnapshotNames(fake.virsh, [name])).toEqual(['s 1', '-2']);
+  });
+
+  test('cost one process, or two where the word could be an id, a UUID or is one of several', async () => {
+    const fake = fakeLibvirt([machine({ name: 'web', has: ['a'] }), machine({ name: '101', has: ['b'] })]);
+    expect(await readSnapshotNames(fake.virsh, ['web'])).toEqual(['a']);
+    expect(fake.processes).toHaveLength(1);
+    expect(await readSnapshotNames(fake.virsh, ['101'])).toEqual(['b']);
+    expect(fake.processes).toHaveLength(3);
+    expect(await readSnapshotNames(fake.virsh, ['101', 'w*', 'nosuch'])).toEqual(['a', 'b']);
+    expect(fake.processes).toHaveLength(5);
+  });
+
+  test('are never those of the machine that runs under that id (hazard 1)', async () => {
+    const fake = fakeLibvirt([
+      machine({ name: 'runs', id: 101, has: ['wrong'] }),
+      machine({ name: '101', has: ['right'] }),
+    ]);
+    expect(await readSnapshotNames(fake.virsh, ['101'])).toEqual(['right']);
+    expect(await readSnapshotNames(fake.virsh, ['102'])).toEqual([]);
+    expect(shown(fake, '101')).toEqual([]);
+  });
+
+  test('of another machine than the one of that name are not believed', async () => {
+    const fake = fakeLibvirt([
+      machine({ name: 'other', has: ['wrong'] }),
+      machine({ name: 'web', has: ['right'] }),
+    ]);
+    fake.intercept = ([verb, ...options]) =>
+      optionValue(options, '--domain') !== 'web'
+        ? undefined
+        : verb === 'domuuid'
+          ? uuidOf(count - 1)
+          : 'wrong\n';
+    expect(await readSnapshotNames(fake.virsh, ['web'])).toEqual(['right']);
+  });
+
+  test('of no machine are none', async () => {
+    const fake = fakeLibvirt([machine({ name: 'web', has: ['a'] })]);
+    expect(await readSnapshotNames(fake.virsh, ['nosuch'])).toEqual([]);
+    expect(await readSnapshotNames(fake.virsh, [])).toEqual([]);
+  });
 });
