@@ -327,7 +327,13 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'Judges each machine by the rules that create and revert go by, and compares what libvirt believes with what the disks ' +
       'hold. Changes nothing. Exit 5 when there is an error or a warning; information is none. With --max-age a machine whose ' +
       'newest snapshot is older is an error too, so that a monitor can watch the cron job.',
-    arguments: [{ syntax: '[machines...]', help: 'names, UUIDs or patterns; without any, all machines' }],
+    arguments: [
+      {
+        syntax: '[machines...]',
+        help: 'names, UUIDs or patterns; without any, all machines',
+        takes: 'machine',
+      },
+    ],
     options: [
       { flags: '--max-age <span>', help: 'the newest snapshot must be younger: 26h, 8d, 2w' },
       { flags: '--label <label>', help: 'of --max-age: count only snapshots of this label' },
