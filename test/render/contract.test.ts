@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { check } from '../../src/commands/check.ts';
 import { create } from '../../src/commands/create.ts';
 import { current } from '../../src/commands/current.ts';
 import { deleteSnapshots } from '../../src/commands/delete.ts';
@@ -49,6 +50,11 @@ const RUNS: readonly {
     run: (ctx) => revert(ctx, 'b-fix', 'run1', { backupName: 'b' }),
   },
   { says: 'delete', kind: 'delete', run: (ctx) => deleteSnapshots(ctx, 'b-fix', ['off1', 'run1'], {}) },
+  {
+    says: 'check, of snapshots that a third was the parent of',
+    kind: 'check',
+    run: (ctx) => expect(check(ctx, ['b-fix'], {})).rejects.toMatchObject({ code: 'check' }),
+  },
   { says: 'info of a machine', kind: 'info', run: (ctx) => info(ctx, 'b-fix', undefined) },
   { says: 'info of a snapshot', kind: 'info-snapshot', run: (ctx) => info(ctx, 'b-fix', 'run1') },
   { says: 'hold', kind: 'current', run: (ctx) => setHold(ctx, 'b-fix', 'run1', true) },
