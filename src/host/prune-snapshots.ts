@@ -11,6 +11,7 @@ import {
 } from '../core/retention.ts';
 import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
+import { afterWait } from './act.ts';
 import { deleteSnapshot } from './delete-snapshots.ts';
 import type { Machine } from './machine.ts';
 
@@ -95,14 +96,17 @@ export async function prune(
 ): Promise<Pruned[]> {
   const pruned: Pruned[] = [];
   let now = machine;
+  let patience = ctx;
   for (const { snapshot, keep } of plan) {
     if (keep || snapshot.report === null) continue;
     if (ctx.interrupts.pending) break;
     try {
-      now = (await deleteSnapshot(ctx, now, snapshot.report, { reach: 'only', metadataOnly: false })).machine;
+      now = (await deleteSnapshot(patience, now, snapshot.report, { reach: 'only', metadataOnly: false }))
+        .machine;
       pruned.push({ name: snapshot.name, failure: null });
     } catch (error) {
       if (!(error instanceof KvmsnapError) || error === ctx.interrupts.pending) throw error;
+      if (error.code === 'busy') patience = afterWait(ctx);
       pruned.push({ name: snapshot.name, failure: error });
     }
   }

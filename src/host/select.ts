@@ -1,6 +1,5 @@
 import type { Context } from '../context.ts';
 import { isSaving } from '../core/domain.ts';
-import { nearest } from '../core/names.ts';
 import { reportSnapshots, type SnapshotReport } from '../core/report.ts';
 import { isPattern, type Selection, selectMachines } from '../core/selection.ts';
 import { KvmsnapError } from '../errors.ts';
@@ -51,17 +50,21 @@ export async function readSelection(ctx: Context, selection: Selection): Promise
       ({ reading }) =>
         reading instanceof KvmsnapError || states.length === 0 || states.includes(reading.domain.state),
     );
-  if (targets.length === 0) throw nothingLeft();
+  if (targets.length === 0) throw nothingLeft(selection, machines.length);
   return { targets, single: single && named.size > 0 };
 }
 
 /** The machines of a selection in the order of their names, whatever their state; one process. Throws as `readSelection`. */
-export async function chooseMachines(ctx: Context, selection: Selection) {
+export async function chooseMachines(
+  ctx: Context,
+  selection: Selection,
+): Promise<ReturnType<typeof selectMachines<MachineName>>> {
   const known = (await listMachines(ctx.virsh)).sort((a, b) => (a.name < b.name ? -1 : 1));
   const chosen = selectMachines(known, selection);
   const [unmatched] = chosen.unmatched;
-  if (unmatched !== undefined) throw noSuchMachine(unmatched, known);
-  return chosen;
+  if (unmatched === undefined) return chosen;
+  await readMachine(ctx.virsh, unmatched); // says why there is none; unless it has come meanwhile
+  return chooseMachines(ctx, selection);
 }
 
 /** The snapshots of all machines that could be read, by UUID, as libvirt alone tells of them: one process per 100 KB of commands. */
@@ -82,15 +85,17 @@ export async function readSnapshotReports(
   );
 }
 
-export const nothingLeft = (): KvmsnapError =>
-  new KvmsnapError('not-found', 'no machine is left of what was selected');
-
-function noSuchMachine(word: string, known: readonly MachineName[]): KvmsnapError {
-  const meant = nearest(
-    word,
-    known.map(({ name }) => name),
-  );
-  return new KvmsnapError('not-found', `no machine is called '${word}', or matches it`, {
-    hint: meant === null ? 'kvmsnap list shows all machines' : `did you mean '${meant}'?`,
-  });
+/** Why nothing is left of a selection; `chosen` counts the machines whose state was asked. */
+export function nothingLeft({ exclude, states }: Selection, chosen: number): KvmsnapError {
+  const why =
+    chosen > 0
+      ? `of ${chosen} selected, none is ${states.join(' or ')}`
+      : exclude.length > 0
+        ? 'all that were selected are excluded'
+        : 'this connection has none';
+  const hint =
+    chosen + exclude.length > 0
+      ? 'kvmsnap list shows all machines and their states'
+      : 'the machines of the host are at --connect qemu:///system';
+  return new KvmsnapError('not-found', `no machine is left: ${why}`, { hint });
 }
