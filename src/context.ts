@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { KvmsnapError } from './errors.ts';
 import { createInterrupts, type Interrupts } from './interrupts.ts';
 import { createExec } from './libvirt/exec.ts';
@@ -86,12 +87,8 @@ export function systemContext(settings: Settings): Context {
     clock: {
       now: () => Date.now(),
       sleep: (milliseconds) =>
-        new Promise((resolve, reject) => {
-          const timer = setTimeout(resolve, milliseconds);
-          stop.addEventListener('abort', () => {
-            clearTimeout(timer);
-            reject(stop.reason);
-          });
+        sleep(milliseconds, undefined, { signal: stop }).catch(() => {
+          throw stop.reason;
         }),
     },
   };

@@ -69,17 +69,16 @@ export function exitCodeOf(error: unknown): number {
 
 /**
  * One failure for several that happened in one run: `partial` when something else succeeded or the causes differ, else
- * their common cause. The single messages have been printed by then.
+ * their common cause. `summary` is its message; the single ones have been printed by then.
  */
 export function combineFailures(
   failures: readonly KvmsnapError[],
   succeeded: number,
-  what: string,
+  summary: string,
 ): KvmsnapError {
   const [first] = failures;
   if (!first) throw new Error('combineFailures needs a failure');
   if (failures.length === 1 && succeeded === 0) return first;
   const oneCause = succeeded === 0 && failures.every((failure) => failure.code === first.code);
-  const total = failures.length + succeeded;
-  return new KvmsnapError(oneCause ? first.code : 'partial', `${failures.length} of ${total} ${what} failed`);
+  return new KvmsnapError(oneCause ? first.code : 'partial', summary);
 }

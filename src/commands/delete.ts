@@ -102,7 +102,7 @@ async function lookAt(ctx: Context, { domain }: MachineReading, wanted: Wanted):
   const machine = await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid, domain.name));
   noteUnseen(ctx, machine.images);
   const names = namesOf(machine, wanted);
-  if (!names.some((name) => machine.snapshotNames.includes(name))) findSnapshot(machine, names[0] ?? '');
+  if (!machine.snapshots.some(({ name }) => names.includes(name))) findSnapshot(machine, names[0] ?? '');
   return machine;
 }
 
@@ -117,13 +117,22 @@ async function ask(ctx: Context, { targets, single }: Targets, wanted: Wanted): 
     await askForOne(ctx, machine, names, wanted);
     return machine;
   }
-  const machines = targets.map(({ machine }) => `'${machine.name}'`).join(', ');
+  const holders = targets.filter(
+    ({ reading }) => !(reading instanceof KvmsnapError) && holds(reading, wanted),
+  );
+  if (holders.length === 0) return null;
+  const machines = holders.map(({ machine }) => `'${machine.name}'`).join(', ');
+  const those = holders.length === 1 ? machines : `${holders.length} machines (${machines})`;
   const what = wanted.names?.map((name) => `'${name}'`).join(', ') ?? 'the current snapshot';
   const reach = { only: '', children: ' and all below', 'children-only': ' (only what is below)' };
-  const question = `Delete ${what}${reach[wanted.reach]} of ${targets.length} machines (${machines})`;
+  const question = `Delete ${what}${reach[wanted.reach]} of ${those}`;
   await confirm(ctx, `${question}${howFar(wanted)}?`, true);
   return null;
 }
+
+/** Whether it has any of them; a name with line feeds is several lines in the list. */
+const holds = ({ snapshotNames, current }: MachineReading, { names }: Wanted): boolean =>
+  names?.some((name) => name.split('\n').every((line) => snapshotNames.includes(line))) ?? current !== null;
 
 const howFar = ({ metadataOnly }: DeleteRequest): string =>
   metadataOnly ? ", only libvirt's knowledge of it, and leave it in the images" : ' for good';
@@ -145,7 +154,7 @@ async function askForOne(
 const namesOf = (machine: Machine, { names }: Wanted): readonly string[] =>
   names ?? [currentSnapshot(machine).name];
 
-/** Deletes of one machine, going on after a failure. */
+/** Deletes of one machine, going on after a failure, but not at a busy machine. */
 async function deleteOf(
   ctx: Context,
   first: Machine,
@@ -171,6 +180,7 @@ async function deleteOf(
     } catch (error) {
       if (!(error instanceof KvmsnapError)) throw error;
       failed.push({ name, failure: error });
+      if (error.code === 'busy') break; // each of the others would wait as long again
     }
   }
   if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);

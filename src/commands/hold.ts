@@ -33,7 +33,7 @@ async function apply(
   name: string,
   change: (snapshot: SnapshotReport) => Described,
 ): Promise<void> {
-  const { machine, snapshot, done } = await patiently(ctx, async () => {
+  const { machine, snapshot, done } = await patiently(ctx, async (ctx) => {
     const machine = await openMachine(ctx, machineName);
     const snapshot = findSnapshot(machine, name);
     return { machine, snapshot, done: await redescribe(ctx, machine, snapshot, change(snapshot)) };

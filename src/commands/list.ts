@@ -90,7 +90,7 @@ async function listMany(ctx: Context, words: readonly string[], options: ListOpt
       return { ...machine, reports: reportSnapshots(machine.snapshots, facts) };
     });
   const isWhole = atAGlance && selection.states.length === 0 && selection.exclude.length === 0;
-  if (machines.length === 0 && !isWhole) throw nothingLeft();
+  if (machines.length === 0 && !isWhole) throw nothingLeft(selection, chosen.length);
   const rows = machines.flatMap(({ name: machine, reports }) =>
     reports.map((report) => ({ machine, ...report })),
   );

@@ -4,6 +4,7 @@ import {
   eachDisk,
   editCommand,
   formatFinding,
+  isAsDefined,
   nextTagId,
   participants,
   tagWithId,
@@ -76,10 +77,23 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
   },
   {
     id: 'not-qcow2',
-    hazards: [13],
+    hazards: [],
     severity: 'error',
     unsuitable: true,
-    find: (facts) => eachDisk(facts, (disk, image) => formatFinding(facts.domain, disk, image)),
+    find: (facts) =>
+      eachDisk(facts, (disk, image) =>
+        isAsDefined(disk, image) ? formatFinding(facts.domain, disk, image) : null,
+      ),
+  },
+  {
+    // no kind of machine: a slip in the XML, or an image whose head is destroyed
+    id: 'format-disagrees',
+    hazards: [13],
+    severity: 'error',
+    find: (facts) =>
+      eachDisk(facts, (disk, image) =>
+        isAsDefined(disk, image) ? null : formatFinding(facts.domain, disk, image),
+      ),
   },
   {
     id: 'external-by-default',

@@ -14,9 +14,18 @@ export function eachDisk(
   return participants(domain).flatMap((disk) => find(disk, images.get(disk.target)) ?? []);
 }
 
+const believedFormat = ({ driver }: Disk): string => driver ?? 'raw';
+
+/** Whether the file is of the format that the machine's XML says, as far as it can be told. */
+export function isAsDefined(disk: Disk, image: DiskImage | undefined): boolean {
+  const believed = believedFormat(disk);
+  if (image?.kind === 'seen') return image.chain[0].format === believed;
+  return image?.kind !== 'unseen' || (image.format ?? believed) === believed;
+}
+
 /** Both facts, the file's format and the XML's word, and the edit or conversion that makes them qcow2. */
 export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
-  const believed = disk.driver ?? 'raw';
+  const believed = believedFormat(disk);
   const inXml =
     disk.driver === null ? 'names no driver type, which libvirt takes for raw' : `says ${disk.driver}`;
   const place = disk.source ?? disk.storage;

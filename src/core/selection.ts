@@ -73,17 +73,20 @@ export function selectMachines<M extends { readonly name: string; readonly uuid:
   machines: readonly M[],
   { words, all, exclude }: Selection,
 ): Selected<M> {
-  const excluded = exclude.map(matcher);
+  // to leave out too much is safe: here a name that is a pattern means both
+  const isExcluded = (machine: M) =>
+    exclude.some((word) => isCalled(machine, word) || matcher(word)(machine.name));
   const found = words.map((word) => ({ word, ...meant(machines, word) }));
   const chosen = new Set(all ? machines : found.flatMap((each) => each.machines));
   return {
-    machines: machines.filter(
-      (machine) => chosen.has(machine) && !excluded.some((matches) => matches(machine.name)),
-    ),
+    machines: machines.filter((machine) => chosen.has(machine) && !isExcluded(machine)),
     named: new Set(found.flatMap((each) => (each.exact ? each.machines : []))),
     unmatched: found.filter((each) => each.machines.length === 0).map(({ word }) => word),
   };
 }
+
+const isCalled = ({ name, uuid }: { readonly name: string; readonly uuid: string }, word: string): boolean =>
+  name === word || uuid === word.toLowerCase();
 
 function meant<M extends { readonly name: string; readonly uuid: string }>(
   machines: readonly M[],

@@ -162,13 +162,17 @@ const RETRY_MILLISECONDS = 1000;
 
 /**
  * Runs a task, and again for as long as `--wait` says while another job holds the machine (hazard 10). Each try must look
- * at the machine anew. Throws the last `busy`.
+ * at the machine anew, and is given a context that says nothing twice. Throws the last `busy`.
  */
-export async function patiently<T>(ctx: Context, task: (again: boolean) => Promise<T>): Promise<T> {
+export async function patiently<T>(
+  ctx: Context,
+  task: (ctx: Context, again: boolean) => Promise<T>,
+): Promise<T> {
+  const once = sayingOnce(ctx);
   const until = ctx.clock.now() + ctx.settings.wait * 1000;
   for (let again = false; ; again = true) {
     try {
-      return await task(again);
+      return await task(once, again);
     } catch (error) {
       const left = until - ctx.clock.now();
       const isBusy = error instanceof KvmsnapError && error.code === 'busy';
@@ -180,13 +184,23 @@ export async function patiently<T>(ctx: Context, task: (again: boolean) => Promi
   }
 }
 
+/** The same context, but a note that was made before is not made again. */
+function sayingOnce(ctx: Context): Context {
+  const said = new Set<string>();
+  const note = (line: string) => {
+    if (!said.has(line)) ctx.terminal.note(line);
+    said.add(line);
+  };
+  return { ...ctx, terminal: { ...ctx.terminal, note } };
+}
+
 /** Asks on a terminal; in a script consent is the name on the command line, unless `mustConsent`. */
 export async function confirm(ctx: Context, question: string, mustConsent = false): Promise<void> {
   if (ctx.settings.yes || ctx.settings.dryRun) return;
   const answer = await ctx.terminal.ask(question, ctx.interrupts.stop);
   if (answer === false) throw new KvmsnapError('declined', 'declined; nothing was changed');
   if (answer === null && mustConsent) {
-    throw new KvmsnapError('declined', 'nobody to ask in a script; nothing was changed', {
+    throw new KvmsnapError('declined', `nobody to ask in a script, so nothing was changed: ${question}`, {
       hint: 'say --yes if you mean it',
     });
   }

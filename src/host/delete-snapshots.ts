@@ -106,12 +106,27 @@ export async function deleteSnapshot(
   snapshot: SnapshotReport,
   request: DeleteRequest,
 ): Promise<{ machine: Machine; gone: readonly SnapshotReport[] }> {
-  return patiently(ctx, async (again) => {
+  const meant = new Set(doomed(machine, snapshot, request.reach).map(({ name }) => name));
+  return patiently(ctx, async (ctx, again) => {
     if (!again) return deleteNow(ctx, machine, snapshot, request);
-    const now = await completeMachine(ctx, await readByUuid(ctx.virsh, machine.domain.uuid));
-    return deleteNow(ctx, now, findSnapshot(now, snapshot.name), request);
+    const now = await completeMachine(
+      ctx,
+      await readByUuid(ctx.virsh, machine.domain.uuid, machine.domain.name),
+    );
+    const same = findSnapshot(now, snapshot.name);
+    const late = doomed(now, same, request.reach).find(({ name }) => !meant.has(name));
+    if (late) throw cameMeanwhile(late, now);
+    return deleteNow(ctx, now, same, request);
   });
 }
+
+/** Nobody has consented to lose what was taken while we waited. */
+const cameMeanwhile = ({ name }: SnapshotReport, { domain }: Machine): KvmsnapError =>
+  new KvmsnapError(
+    'check',
+    `while '${domain.name}' was busy, '${name}' came among those to delete; nothing was deleted`,
+    { hint: 'run the same delete again to delete that too' },
+  );
 
 async function deleteNow(
   ctx: Context,

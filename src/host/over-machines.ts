@@ -2,6 +2,7 @@ import type { Context } from '../context.ts';
 import type { DomainState } from '../core/domain.ts';
 import { combineFailures, KvmsnapError } from '../errors.ts';
 import type { MachineName, MachineReading } from '../libvirt/machine.ts';
+import { describeError } from '../render/error.ts';
 import { humanSpan } from '../render/format.ts';
 import type { Target, Targets } from './select.ts';
 
@@ -88,43 +89,53 @@ async function doTo<T>(
   }
 }
 
-/** The failure that the whole run ends with; null when all went well. Says each failure and each skip before. */
+/** The failure that the whole run ends with; null when all went well. Says each failure, and who was passed over, before. */
 export function concludeMachines(
   ctx: Context,
   results: readonly MachineResult<unknown>[],
   { strict, parts }: { readonly strict: boolean; readonly parts: string },
 ): KvmsnapError | null {
-  const skipped = results.filter(({ outcome }) => outcome === 'skipped');
-  const done = results.filter(({ outcome }) => outcome === 'done' || outcome === 'planned');
-  const failed = results.filter(({ outcome }) => outcome === 'failed');
-  // nothing done at all is no success, whatever the reason
-  const countSkips = strict || done.length + failed.length === 0;
-  const failures = [...failed, ...(countSkips ? skipped : [])].map(({ failures, succeeded }) =>
-    combineFailures(failures, succeeded, parts),
-  );
-  const lone = results.length === 1 && results[0]?.failures.length === 1 && results[0].succeeded === 0;
-  if (!lone)
-    noteFailures(
-      ctx,
-      failed.flatMap((result) => result.failures),
+  const having = (...outcomes: Outcome[]) => results.filter(({ outcome }) => outcomes.includes(outcome));
+  const succeeded = having('done', 'planned').length;
+  const whole = ({ failures, succeeded }: MachineResult<unknown>) =>
+    combineFailures(
+      failures,
+      succeeded,
+      `${failures.length} of ${failures.length + succeeded} ${parts} failed`,
     );
-  if (!lone) noteSkips(ctx, skipped);
-  return failures.length === 0 ? null : combineFailures(failures, done.length, 'machines');
+  // nothing done at all is no success, whatever the reason
+  const countSkips = strict || succeeded + having('failed').length === 0;
+  const bad = countSkips ? having('failed', 'skipped') : having('failed');
+  const conclusion = bad.length === 0 ? null : combineFailures(bad.map(whole), succeeded, summary(results));
+  // a JSON document holds them all
+  if (ctx.settings.output === 'json') return conclusion;
+  for (const { machine, failures } of bad)
+    for (const failure of failures) if (failure !== conclusion) noteFailure(ctx, machine, failure);
+  if (!countSkips)
+    for (const { machine, failures } of having('skipped'))
+      ctx.terminal.note(`skipped '${machine.name}': ${failures.map(({ message }) => message).join('; ')}`);
+  const unreached = having('not reached').map(({ machine }) => `'${machine.name}'`);
+  if (unreached.length > 0) ctx.terminal.note(`note: not reached: ${unreached.join(', ')}`);
+  return conclusion;
 }
 
-/** Says each failure, and what mends it, before they are summed up; a JSON document holds them all. */
-function noteFailures(ctx: Context, failures: readonly KvmsnapError[]): void {
-  if (ctx.settings.output === 'json') return;
-  for (const { message, hint } of failures) {
-    ctx.terminal.note(`error: ${message}`);
-    if (hint !== undefined) ctx.terminal.note(`hint: ${hint}`);
-  }
+/** Such as `2 of 6 machines failed, 1 skipped, 3 not reached`. */
+function summary(results: readonly MachineResult<unknown>[]): string {
+  const counts = (['failed', 'skipped', 'not reached'] as const)
+    .map((wanted) => ({ wanted, count: results.filter(({ outcome }) => outcome === wanted).length }))
+    .filter(({ count }) => count > 0);
+  return counts
+    .map(({ wanted, count }, i) => `${count}${i === 0 ? ` of ${results.length} machines` : ''} ${wanted}`)
+    .join(', ');
 }
 
-function noteSkips(ctx: Context, skipped: readonly MachineResult<unknown>[]): void {
-  if (ctx.settings.output === 'json') return;
-  for (const { machine, failures } of skipped)
-    ctx.terminal.note(`skipped '${machine.name}': ${failures.map(({ message }) => message).join('; ')}`);
+/** Says a failure with what mends it, and whose it is where its message does not. */
+function noteFailure(ctx: Context, { name }: MachineName, failure: KvmsnapError): void {
+  const { code, message, hint, command } = failure;
+  const named = message.includes(`'${name}'`)
+    ? failure
+    : new KvmsnapError(code, `${name}: ${message}`, { hint, command });
+  ctx.terminal.note(describeError(named, { json: false, level: 0 }).trimEnd());
 }
 
 const TICK_MILLISECONDS = 250;

@@ -40,19 +40,20 @@ export async function revertSnapshot(
   request: RevertRequest,
 ): Promise<Reverted> {
   if (request.backup?.name) checkName(request.backup.name);
-  const lookAgain = async () => {
-    const now = await completeMachine(ctx, await readByUuid(ctx.virsh, machine.domain.uuid));
+  const { uuid, name } = machine.domain;
+  const lookAgain = async (ctx: Context) => {
+    const now = await completeMachine(ctx, await readByUuid(ctx.virsh, uuid, name));
     return check(ctx, now, findSnapshot(now, snapshot.name), request);
   };
-  const checked = await patiently(ctx, async (again) =>
-    again ? lookAgain() : check(ctx, machine, snapshot, request),
+  const checked = await patiently(ctx, async (ctx, again) =>
+    again ? lookAgain(ctx) : check(ctx, machine, snapshot, request),
   );
   await warnAndConfirm(ctx, checked, request);
   const backup = request.backup && (await takeBackup(ctx, checked.machine, request.backup.name));
   if (ctx.settings.dryRun)
     return { planned: [...(backup && 'planned' in backup ? [backup.planned] : []), checked.command] };
-  const reverted = await patiently(ctx, async (again) => {
-    const latest = again ? await lookAgain() : checked;
+  const reverted = await patiently(ctx, async (ctx, again) => {
+    const latest = again ? await lookAgain(ctx) : checked;
     return ctx.interrupts.protect(`the revert of '${machine.domain.name}' to '${snapshot.name}'`, () =>
       revertAndVerify(ctx, latest),
     );

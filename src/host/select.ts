@@ -1,5 +1,4 @@
 import type { Context } from '../context.ts';
-import { nearest } from '../core/names.ts';
 import { isPattern, type Selection, selectMachines } from '../core/selection.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
@@ -50,17 +49,21 @@ export async function readSelection(ctx: Context, selection: Selection): Promise
       ({ reading }) =>
         reading instanceof KvmsnapError || states.length === 0 || states.includes(reading.domain.state),
     );
-  if (targets.length === 0) throw nothingLeft();
+  if (targets.length === 0) throw nothingLeft(selection, machines.length);
   return { targets, single: single && named.size > 0 };
 }
 
 /** The machines of a selection in the order of their names, whatever their state; one process. Throws as `readSelection`. */
-export async function chooseMachines(ctx: Context, selection: Selection) {
+export async function chooseMachines(
+  ctx: Context,
+  selection: Selection,
+): Promise<ReturnType<typeof selectMachines<MachineName>>> {
   const known = (await listMachines(ctx.virsh)).sort((a, b) => (a.name < b.name ? -1 : 1));
   const chosen = selectMachines(known, selection);
   const [unmatched] = chosen.unmatched;
-  if (unmatched !== undefined) throw noSuchMachine(unmatched, known);
-  return chosen;
+  if (unmatched === undefined) return chosen;
+  await readMachine(ctx.virsh, unmatched); // says why there is none; unless it has come meanwhile
+  return chooseMachines(ctx, selection);
 }
 
 /** The snapshots of all machines that could be read, by UUID; one process per 100 KB of commands. */
@@ -76,15 +79,17 @@ export async function readAllSnapshots(
   return new Map(readings.map(({ domain }, i) => [domain.uuid, snapshots[i] ?? []]));
 }
 
-export const nothingLeft = (): KvmsnapError =>
-  new KvmsnapError('not-found', 'no machine is left of what was selected');
-
-function noSuchMachine(word: string, known: readonly MachineName[]): KvmsnapError {
-  const meant = nearest(
-    word,
-    known.map(({ name }) => name),
-  );
-  return new KvmsnapError('not-found', `no machine is called '${word}', or matches it`, {
-    hint: meant === null ? 'kvmsnap list shows all machines' : `did you mean '${meant}'?`,
-  });
+/** Why nothing is left of a selection; `chosen` counts the machines whose state was asked. */
+export function nothingLeft({ exclude, states }: Selection, chosen: number): KvmsnapError {
+  const why =
+    chosen > 0
+      ? `of ${chosen} selected, none is ${states.join(' or ')}`
+      : exclude.length > 0
+        ? 'all that were selected are excluded'
+        : 'this connection has none';
+  const hint =
+    chosen + exclude.length > 0
+      ? 'kvmsnap list shows all machines and their states'
+      : 'the machines of the host are at --connect qemu:///system';
+  return new KvmsnapError('not-found', `no machine is left: ${why}`, { hint });
 }

@@ -43,8 +43,9 @@ export async function takeSnapshot(
   reading: MachineReading,
   request: SnapshotRequest,
 ): Promise<Taken> {
-  return patiently(ctx, async (again) =>
-    takeNow(ctx, again ? await readByUuid(ctx.virsh, reading.domain.uuid) : reading, request),
+  const { uuid, name } = reading.domain;
+  return patiently(ctx, async (ctx, again) =>
+    takeNow(ctx, again ? await readByUuid(ctx.virsh, uuid, name) : reading, request),
   );
 }
 

@@ -1,6 +1,6 @@
 import type { Domain } from '../core/domain.ts';
 import { nearest } from '../core/names.ts';
-import { selectMachines } from '../core/selection.ts';
+import { isPattern, selectMachines } from '../core/selection.ts';
 import { KvmsnapError } from '../errors.ts';
 import { allAnswered, parseSnapshotTree, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
@@ -214,7 +214,8 @@ function resolve(word: string, machines: readonly MachineName[], seen: Seen): Ma
   const found =
     machines.find(({ name }) => name === word) ?? machines.find(({ uuid }) => uuid === word.toLowerCase());
   if (found) return found;
-  throw new KvmsnapError('not-found', `no machine is called '${word}'`, {
+  const what = isPattern(word) ? 'matches' : 'is called';
+  throw new KvmsnapError('not-found', `no machine ${what} '${word}'`, {
     hint: notFoundHint(word, machines, seen),
   });
 }

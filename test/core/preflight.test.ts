@@ -124,17 +124,6 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         ],
       },
       {
-        says: 'a raw file under a name in qcow2, which the conversion must not overwrite',
-        facts: creatingOn({}, seen({ format: 'raw' })),
-        finds: [
-          {
-            what: /the file is raw, the machine's XML says qcow2/,
-            hint: /^convert it, with the machine off, and name the new file in the machine's XML$/,
-            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
-          },
-        ],
-      },
-      {
         says: 'a raw file beside a disk of the name that it would be converted to',
         facts: creating({
           domain: domain({
@@ -158,6 +147,51 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         ],
       },
       {
+        says: 'a raw logical volume',
+        facts: creatingOn(
+          { storage: 'block', source: '/dev/vg0/web', driver: 'raw' },
+          seen({ format: 'raw' }),
+        ),
+        finds: [{ what: /raw/, command: 'lvcreate --snapshot --size 10G --name web-snapshot /dev/vg0/web' }],
+      },
+      {
+        says: 'a floppy, which is never qcow2',
+        facts: creatingOn({ device: 'floppy', driver: 'raw' }, seen({ format: 'raw' })),
+        finds: [{ what: /raw/, hint: /eject the floppy vda/ }],
+      },
+      {
+        says: 'an image out of reach of which nothing but the XML is known',
+        facts: creatingOn({ driver: null }, unseen(null)),
+        finds: [{ what: /it is raw/ }],
+      },
+      {
+        says: 'a raw disk without a path',
+        facts: creatingOn({ storage: 'network', source: null, driver: 'raw' }, unseen('raw')),
+        finds: [{ what: /disk vda \(network\): it is raw/, hint: /needs a qcow2 image/ }],
+      },
+    ],
+  },
+  'format-disagrees': {
+    severity: 'error',
+    cases: [
+      { says: 'qcow2 by file and XML', facts: creating(), finds: [] },
+      {
+        says: 'raw by both',
+        facts: creatingOn({ driver: 'raw' }, seen({ format: 'raw' })),
+        finds: [],
+      },
+      {
+        says: 'a raw file under a name in qcow2, which the conversion must not overwrite',
+        facts: creatingOn({}, seen({ format: 'raw' })),
+        finds: [
+          {
+            what: /the file is raw, the machine's XML says qcow2/,
+            hint: /^convert it, with the machine off, and name the new file in the machine's XML$/,
+            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+          },
+        ],
+      },
+      {
         says: 'qcow2 that the XML calls raw',
         facts: creatingOn({ driver: 'raw' }),
         finds: [
@@ -176,19 +210,6 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         ],
       },
       {
-        says: 'a raw logical volume',
-        facts: creatingOn(
-          { storage: 'block', source: '/dev/vg0/web', driver: 'raw' },
-          seen({ format: 'raw' }),
-        ),
-        finds: [{ what: /raw/, command: 'lvcreate --snapshot --size 10G --name web-snapshot /dev/vg0/web' }],
-      },
-      {
-        says: 'a floppy, which is never qcow2',
-        facts: creatingOn({ device: 'floppy', driver: 'raw' }, seen({ format: 'raw' })),
-        finds: [{ what: /raw/, hint: /eject the floppy vda/ }],
-      },
-      {
         says: 'an image out of reach that the pool calls raw',
         facts: creatingOn({}, unseen('raw')),
         finds: [
@@ -204,16 +225,6 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
             command: 'virsh edit centos7-1',
           },
         ],
-      },
-      {
-        says: 'an image out of reach of which nothing but the XML is known',
-        facts: creatingOn({ driver: null }, unseen(null)),
-        finds: [{ what: /it is raw/ }],
-      },
-      {
-        says: 'a raw disk without a path',
-        facts: creatingOn({ storage: 'network', source: null, driver: 'raw' }, unseen('raw')),
-        finds: [{ what: /disk vda \(network\): it is raw/, hint: /needs a qcow2 image/ }],
       },
     ],
   },
@@ -886,8 +897,8 @@ test('findings come in the order of the rules, with their rule and severity', ()
     freeBytes: 0,
   });
   expect(judge(CREATE_RULES, facts).map(({ rule, severity }) => [rule, severity])).toEqual([
-    ['not-qcow2', 'error'],
-    ['not-qcow2', 'error'],
+    ['format-disagrees', 'error'],
+    ['format-disagrees', 'error'],
     ['free-space', 'judgement'],
   ]);
 });

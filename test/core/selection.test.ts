@@ -123,6 +123,7 @@ describe('the matcher does what the naive one does', () => {
 
 const machine = (name: string, n: number) => ({ name, uuid: `0000000${n}-0000-4000-8000-00000000000a` });
 const ALL = ['web-1', 'web-2', 'db', 'web-*', '00000001-0000-4000-8000-00000000000a'].map(machine);
+const BRACKETS = ['web-[1]', 'web-1', 'web-2'].map(machine);
 
 const select = (changes: Partial<Selection>) => {
   const { machines, unmatched } = selectMachines(ALL, {
@@ -156,9 +157,20 @@ describe('machines', () => {
     ['all', { all: true }, ALL.map(({ name }) => name), []],
     ['all but some', { all: true, exclude: ['web-*', '0*'] }, ['db'], []],
     ['excluded by its exact name', { words: ['web-?'], exclude: ['web-1'] }, ['web-2', 'web-*'], []],
+    [
+      'excluded by its UUID',
+      { words: ['web-?'], exclude: ['00000001-0000-4000-8000-00000000000A'] },
+      ['web-1', 'web-*'],
+      [],
+    ],
     ['a word that means nothing', { words: ['db', 'wbe-1', 'x*'] }, ['db'], ['wbe-1', 'x*']],
     ['nothing', {}, [], []],
   ])('%s', (_, selection, machines, unmatched) => expect(select(selection)).toEqual({ machines, unmatched }));
+
+  it('to exclude, a name that is a pattern means both', () => {
+    const all = { words: [], all: true, exclude: ['web-[1]'], states: [] };
+    expect(selectMachines(BRACKETS, all).machines.map(({ name }) => name)).toEqual(['web-2']);
+  });
 
   it.each<[string, Partial<Selection>, string[]]>([
     ['its own name', { words: ['db'] }, ['db']],
