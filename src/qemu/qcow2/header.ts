@@ -1,0 +1,100 @@
+import { bytesAt, damaged, type ImageBytes, Unmeasurable, uint64 } from './bytes.ts';
+
+/** The header. Source of the format: QEMU's docs/interop/qcow2.rst; limits are those of QEMU's block/qcow2.h. */
+
+/** Some entries of 8 bytes. */
+export interface Table {
+  readonly offset: number;
+  readonly entries: number;
+}
+
+export interface Header {
+  readonly clusterBytes: number;
+  /** Bytes of the virtual disk. */
+  readonly virtualBytes: number;
+  /** The active L1 table. */
+  readonly l1: Table;
+  readonly refcountTable: Table;
+  /** A refcount has 2 to this power bits. */
+  readonly refcountOrder: number;
+  readonly snapshots: { readonly offset: number; readonly count: number };
+  /** Refcounts may be wrong: a writer with lazy refcounts is at work, or was killed. */
+  readonly dirty: boolean;
+  /** 8, or 16 with subclusters. */
+  readonly l2EntryBytes: number;
+}
+
+const MAGIC = 0x514649fb;
+const DIRTY = 1 << 0;
+const CORRUPT = 1 << 1;
+const DATA_FILE = 1 << 2;
+const COMPRESSION_TYPE = 1 << 3;
+const EXTENDED_L2 = 1 << 4;
+const KNOWN = DIRTY | CORRUPT | DATA_FILE | COMPRESSION_TYPE | EXTENDED_L2;
+
+const MAX_L1_ENTRIES = (32 * 2 ** 20) / 8;
+const MAX_REFCOUNT_TABLE_BYTES = 8 * 2 ** 20;
+const MAX_SNAPSHOTS = 65536;
+
+/** Reads the header; throws Unmeasurable for what this reader or QEMU itself would not take. */
+export async function readHeader(image: ImageBytes): Promise<Header> {
+  const view = await bytesAt(image, 0, 104);
+  if (image.size < 72 || view.getUint32(0) !== MAGIC)
+    throw new Unmeasurable('not-qcow2', 'not a qcow2 image');
+  const version = view.getUint32(4);
+  if (version !== 2 && version !== 3) throw new Unmeasurable('feature', `qcow2 version ${version}`);
+  const features = version === 2 ? 0 : checkFeatures(view);
+  const clusterBits = view.getUint32(20);
+  if (clusterBits < (features & EXTENDED_L2 ? 14 : 9) || clusterBits > 21)
+    throw damaged(`clusters of 2^${clusterBits} bytes`);
+  const clusterBytes = 2 ** clusterBits;
+  const refcountOrder = version === 2 ? 4 : view.getUint32(96);
+  if (refcountOrder > 6) throw damaged(`refcounts of 2^${refcountOrder} bits`);
+
+  const refcountTable = tableAt(image, clusterBytes, 'the refcount table', {
+    offset: uint64(view, 48),
+    entries: (view.getUint32(56) * clusterBytes) / 8,
+  });
+  if (refcountTable.entries === 0 || refcountTable.entries * 8 > MAX_REFCOUNT_TABLE_BYTES)
+    throw damaged(`a refcount table of ${refcountTable.entries} entries`);
+  const snapshots = { offset: uint64(view, 64), count: view.getUint32(60) };
+  if (snapshots.count > MAX_SNAPSHOTS) throw damaged(`${snapshots.count} snapshots`);
+  if (snapshots.count > 0) checkOffset(image, clusterBytes, 'the snapshot table', snapshots.offset);
+  return {
+    clusterBytes,
+    virtualBytes: uint64(view, 24),
+    l1: l1At(image, clusterBytes, 'the L1 table', { offset: uint64(view, 40), entries: view.getUint32(36) }),
+    refcountTable,
+    refcountOrder,
+    snapshots,
+    dirty: (features & DIRTY) !== 0,
+    l2EntryBytes: features & EXTENDED_L2 ? 16 : 8,
+  };
+}
+
+function checkFeatures(view: DataView): number {
+  const [high, features] = [view.getUint32(72), view.getUint32(76)];
+  if (features & CORRUPT) throw new Unmeasurable('corrupt', 'the image is marked as corrupt');
+  if (high !== 0 || features & ~KNOWN)
+    throw new Unmeasurable('feature', 'the image has a feature unknown here');
+  if (features & DATA_FILE) throw new Unmeasurable('data-file', 'the data is in another file');
+  if (view.getUint32(100) < 104) throw damaged(`a header of ${view.getUint32(100)} bytes`);
+  return features;
+}
+
+/** An L1 table of the image or of a snapshot, if it can be one. */
+export function l1At(image: ImageBytes, clusterBytes: number, what: string, table: Table): Table {
+  if (table.entries > MAX_L1_ENTRIES) throw damaged(`${what} of ${table.entries} entries`);
+  return table.entries === 0 ? table : tableAt(image, clusterBytes, what, table);
+}
+
+/** Its end may lie beyond the file's: what was never written is zeros. Its start may not. */
+function tableAt(image: ImageBytes, clusterBytes: number, what: string, table: Table): Table {
+  checkOffset(image, clusterBytes, what, table.offset);
+  return table;
+}
+
+function checkOffset(image: ImageBytes, clusterBytes: number, what: string, offset: number): void {
+  if (offset === 0 || offset % clusterBytes !== 0 || offset >= image.size)
+    throw damaged(`${what} at offset ${offset}`);
+}
