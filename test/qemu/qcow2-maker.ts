@@ -66,7 +66,7 @@ export function makeImage(directory: string, seed: number): Made {
     ...(zstd ? ['compression_type=zstd'] : []),
     ...(lazy ? ['lazy_refcounts=on'] : []),
     ...(preallocated ? ['preallocation=metadata'] : []),
-    ...(luks ? ['encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10'] : []),
+    ...(luks ? ['encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=20'] : []),
   ];
   if (backing) {
     execFileSync('qemu-img', ['create', '-q', '-f', 'raw', `${directory}/base.raw`, '64k']);

@@ -5,6 +5,10 @@ export type Bitmap = Int32Array;
 /** For so many clusters, none of them in it. */
 export const bitmap = (clusters: number): Bitmap => new Int32Array(Math.ceil(clusters / 32));
 
+export function setBit(map: Bitmap, cluster: number): void {
+  map[cluster >>> 5] = (map[cluster >>> 5] ?? 0) | (1 << (cluster & 31));
+}
+
 /** Sets the bits of the clusters from `start` up to, not including, `end`. */
 export function setBits(map: Bitmap, start: number, end: number): void {
   for (let cluster = start; cluster < end; ) {
@@ -13,8 +17,7 @@ export function setBits(map: Bitmap, start: number, end: number): void {
       map.fill(-1, cluster >>> 5, whole);
       cluster = whole << 5;
     } else {
-      map[cluster >>> 5] = (map[cluster >>> 5] ?? 0) | (1 << (cluster & 31));
-      cluster++;
+      setBit(map, cluster++);
     }
   }
 }

@@ -37,8 +37,8 @@ const MAX_REFCOUNT_TABLE_BYTES = 8 * 2 ** 20;
 const MAX_SNAPSHOTS = 65536;
 
 /** Reads the header; throws Unmeasurable for what this reader or QEMU itself would not take. */
-export async function readHeader(image: ImageBytes): Promise<Header> {
-  const view = await bytesAt(image, 0, 104);
+export function readHeader(image: ImageBytes): Header {
+  const view = bytesAt(image, 0, 104);
   if (image.size < 72 || view.getUint32(0) !== MAGIC)
     throw new Unmeasurable('not-qcow2', 'not a qcow2 image');
   const version = view.getUint32(4);

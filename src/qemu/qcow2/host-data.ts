@@ -1,4 +1,4 @@
-import { bitmap, hasBit, lowestBit, ones, setBits } from './bitmap.ts';
+import { bitmap, hasBit, lowestBit, ones, setBit, setBits } from './bitmap.ts';
 
 /** Where the file system really holds data for the image: a file can have holes, and preallocated clusters are all hole. */
 
@@ -18,11 +18,12 @@ export interface HostData {
 /** From extents of data in ascending order, which do not overlap. */
 export function hostData(clusterBytes: number, clusters: number, extents: Iterable<Extent>): HostData {
   const whole = bitmap(clusters);
-  const partly = new Map<number, number>();
+  const partly = bitmap(clusters);
+  const parts = new Map<number, number>();
   const add = (cluster: number, bytes: number) => {
-    const sum = (partly.get(cluster) ?? 0) + bytes;
-    if (sum < clusterBytes) partly.set(cluster, sum);
-    else setBits(whole, cluster, cluster + 1);
+    const sum = (parts.get(cluster) ?? 0) + bytes;
+    parts.set(cluster, sum);
+    setBit(sum < clusterBytes ? partly : whole, cluster);
   };
   for (const { start, end } of extents) {
     const [first, last] = [Math.floor(start / clusterBytes), Math.floor(end / clusterBytes)];
@@ -34,14 +35,13 @@ export function hostData(clusterBytes: number, clusters: number, extents: Iterab
       if (last < clusters && end > last * clusterBytes) add(last, end - last * clusterBytes);
     }
   }
-  const inCluster = (cluster: number) => (hasBit(whole, cluster) ? clusterBytes : (partly.get(cluster) ?? 0));
   return {
-    in: inCluster,
+    in: (cluster) => (hasBit(whole, cluster) ? clusterBytes : (parts.get(cluster) ?? 0)),
     inWord(word, bits) {
-      const full = (whole[word] ?? 0) & bits;
+      const full = bits & (whole[word] ?? 0);
       let bytes = ones(full) * clusterBytes;
-      for (let rest = bits & ~full; rest !== 0 && partly.size > 0; rest &= rest - 1)
-        bytes += partly.get(word * 32 + lowestBit(rest)) ?? 0;
+      for (let rest = bits & (partly[word] ?? 0) & ~full; rest !== 0; rest &= rest - 1)
+        bytes += parts.get(word * 32 + lowestBit(rest)) ?? 0;
       return bytes;
     },
   };

@@ -1,4 +1,12 @@
-import { bytesAt, damaged, type ImageBytes, offsetIn, Unmeasurable } from './bytes.ts';
+import {
+  BREATH_BYTES,
+  bytesAt,
+  createBreath,
+  damaged,
+  type ImageBytes,
+  offsetIn,
+  Unmeasurable,
+} from './bytes.ts';
 import type { Header, Table } from './header.ts';
 import type { InternalSnapshot } from './snapshot-table.ts';
 
@@ -52,14 +60,16 @@ export async function readL2Tables(
   if (total > MOST_L1_ENTRIES) throw new Unmeasurable('too-large', `${total} entries in L1 tables`);
   const found = new Map<number, L2Table>();
   const trees: Tree[] = [];
+  const breath = createBreath(BREATH_BYTES);
   for (const [place, snapshot] of snapshots.entries()) {
     const turn = turns[place] ?? 0;
-    const l1 = await readL1(image, header, clusters, snapshot.l1, `snapshot ${snapshot.id}`);
+    const l1 = readL1(image, header, clusters, snapshot.l1, `snapshot ${snapshot.id}`);
     for (const [index, cluster] of l1.entries()) if (cluster !== 0) enlist(found, cluster, index, turn);
     trees.push({ snapshot, turn, l1 });
+    await breath(l1.length * 8);
   }
   // Its damage is no concern of the snapshots, and it may be changing just now.
-  const active = await readL1(image, header, clusters, header.l1, null);
+  const active = readL1(image, header, clusters, header.l1, null);
   for (const [index, cluster] of active.entries())
     if (cluster !== 0 && (header.dirty || found.has(cluster)))
       enlist(found, cluster, index, snapshots.length + 1);
@@ -88,14 +98,14 @@ function enlist(found: Map<number, L2Table>, cluster: number, index: number, tur
 }
 
 /** The clusters of the L2 tables, 0 for none. `owner`: to name in an error; null to leave out what is wrong. */
-async function readL1(
+function readL1(
   image: ImageBytes,
   { clusterBytes }: Header,
   clusters: number,
   { offset, entries }: Table,
   owner: string | null,
-): Promise<Uint32Array> {
-  const view = await bytesAt(image, offset, entries * 8);
+): Uint32Array {
+  const view = bytesAt(image, offset, entries * 8);
   const l1 = new Uint32Array(entries);
   for (let index = 0; index < entries; index++) {
     const cluster = offsetIn(view, index * 8) / clusterBytes;

@@ -1,6 +1,6 @@
 import { type Bitmap, hasBit } from './bitmap.ts';
-import { Unmeasurable } from './bytes.ts';
-import { eachReference } from './l2-entries.ts';
+import { BREATH_BYTES, createBreath, Unmeasurable, viewOf } from './bytes.ts';
+import { findReferences, roomForReferences } from './l2-entries.ts';
 import type { L2Tables, Tree } from './l2-tables.ts';
 import { NOTHING, plus, type Space, type Survey, spaceAt } from './survey.ts';
 
@@ -34,20 +34,23 @@ export async function findOverlaps(repeated: Bitmap, survey: Survey): Promise<re
 /** By cluster, the places of the tables that refer to it. */
 async function findTables(
   repeated: Bitmap,
-  { header, clusters, tables: { all, trees }, openTables }: Survey,
+  { header, clusters, tables: { all, trees }, contents }: Survey,
 ): Promise<ReadonlyMap<number, readonly number[]>> {
-  const reader = openTables();
+  const found = roomForReferences(header);
   const tablesOf = new Map<number, number[]>();
-  let references = 0;
+  const breath = createBreath(BREATH_BYTES);
+  let total = 0;
   for (const [place, { first }] of all.entries()) {
     if (first > trees.length) continue;
-    eachReference(await reader.at(place), header, clusters, true, (cluster) => {
-      if (!hasBit(repeated, cluster)) return;
+    await breath(header.clusterBytes);
+    const count = findReferences(viewOf(contents.at(place)), header, clusters, true, found);
+    for (const cluster of found.subarray(0, count)) {
+      if (!hasBit(repeated, cluster)) continue;
+      if (++total > MOST_REFERENCES) throw tangled();
       const tables = tablesOf.get(cluster);
       if (!tables) tablesOf.set(cluster, [place]);
       else if (tables.at(-1) !== place) tables.push(place);
-      if (++references > MOST_REFERENCES) throw tangled();
-    });
+    }
   }
   return tablesOf;
 }

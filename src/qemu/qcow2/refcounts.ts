@@ -1,6 +1,6 @@
-import { bytesAt, damaged, type ImageBytes, uint64 } from './bytes.ts';
+import { BREATH_BYTES, bytesAt, createBreath, damaged, type ImageBytes, uint64, viewOf } from './bytes.ts';
+import { openClusters } from './clusters.ts';
 import type { Header } from './header.ts';
-import { readAhead } from './read-ahead.ts';
 
 /** The reference count of each cluster of the file, as the image keeps it. */
 
@@ -22,15 +22,16 @@ export async function readRefcounts(image: ImageBytes, header: Header, clusters:
   const { clusterBytes, refcountOrder: order } = header;
   const perBlock = countsPerBlock(header);
   const counts = newCounts(order, clusters);
-  const blocks = await readBlockOffsets(image, header, Math.ceil(clusters / perBlock));
-  const reader = readAhead(
+  const blocks = readBlockOffsets(image, header, Math.ceil(clusters / perBlock));
+  const reader = openClusters(
     image,
     clusterBytes,
     blocks.map(({ offset }) => offset),
   );
+  const breath = createBreath(BREATH_BYTES);
   for (const [i, { index }] of blocks.entries()) {
-    const { view } = await reader.at(i);
-    unpack(view, order, counts.subarray(index * perBlock, (index + 1) * perBlock));
+    unpack(viewOf(reader.at(i)), order, counts.subarray(index * perBlock, (index + 1) * perBlock));
+    await breath(clusterBytes);
   }
   return counts;
 }
@@ -40,9 +41,9 @@ function newCounts(order: number, clusters: number): Refcounts {
   return order === 4 ? new Uint16Array(clusters) : new Uint32Array(clusters);
 }
 
-async function readBlockOffsets(image: ImageBytes, header: Header, atMost: number) {
+function readBlockOffsets(image: ImageBytes, header: Header, atMost: number) {
   const entries = Math.min(header.refcountTable.entries, atMost);
-  const view = await bytesAt(image, header.refcountTable.offset, entries * 8);
+  const view = bytesAt(image, header.refcountTable.offset, entries * 8);
   const seen = new Set<number>();
   const blocks: { readonly index: number; readonly offset: number }[] = [];
   for (let index = 0; index < entries; index++) {

@@ -29,7 +29,7 @@ const MAX_TABLE = 64 * 2 ** 20;
 const EXTRA_NOW = 24;
 
 /** Reads all snapshots in the order of the table. */
-export async function readSnapshotTable(image: ImageBytes, header: Header): Promise<SnapshotTable> {
+export function readSnapshotTable(image: ImageBytes, header: Header): SnapshotTable {
   const { offset: start, count } = header.snapshots;
   const at = createWindow(image);
   const snapshots: InternalSnapshot[] = [];
@@ -38,12 +38,12 @@ export async function readSnapshotTable(image: ImageBytes, header: Header): Prom
     offset = align8(offset);
     if (offset + FIXED > image.size || offset - start > MAX_TABLE)
       throw damaged(`snapshot ${i + 1} of ${count} lies beyond the table`);
-    const fixed = await at(offset, FIXED);
+    const fixed = at(offset, FIXED);
     const [idBytes, nameBytes, extraBytes] = [fixed.getUint16(12), fixed.getUint16(14), fixed.getUint32(36)];
     const rest = extraBytes + idBytes + nameBytes;
     if (extraBytes > MAX_EXTRA || offset + FIXED + rest > image.size)
       throw damaged(`snapshot ${i + 1} of ${count} has ${rest} bytes`);
-    const entry = await at(offset, FIXED + rest);
+    const entry = at(offset, FIXED + rest);
     snapshots.push(parseEntry(image, header, entry, { idBytes, nameBytes, extraBytes }));
     offset += FIXED + rest;
   }
@@ -103,13 +103,13 @@ export function rewrittenTable(snapshots: readonly InternalSnapshot[]) {
 }
 
 /** Entries are short: reads them by the block and not one by one. */
-function createWindow(image: ImageBytes): (offset: number, length: number) => Promise<DataView> {
+function createWindow(image: ImageBytes): (offset: number, length: number) => DataView {
   const block = new Uint8Array(65536);
   let start = -1;
-  return async (offset, length) => {
+  return (offset, length) => {
     if (length > block.length) return bytesAt(image, offset, length);
     if (start < 0 || offset < start || offset + length > start + block.length) {
-      await fill(image, offset, block);
+      fill(image, offset, block);
       start = offset;
     }
     return new DataView(block.buffer, offset - start, length);

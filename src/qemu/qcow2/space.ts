@@ -1,5 +1,6 @@
-import { type ImageBytes, type Obstacle, Unmeasurable } from './bytes.ts';
+import { BREATH_BYTES, createBreath, type ImageBytes, type Obstacle, Unmeasurable } from './bytes.ts';
 import { type Comparisons, compareTables, planComparisons } from './changes.ts';
+import { openClusters } from './clusters.ts';
 import { type Freed, type SumsByTurn, sumFreed } from './freed.ts';
 import { type Header, readHeader } from './header.ts';
 import { spaceFrom } from './holdings.ts';
@@ -7,7 +8,6 @@ import { type Extent, hostData } from './host-data.ts';
 import { readL2Tables } from './l2-tables.ts';
 import { closeGroup, createLedger, enterCluster, enterTable, type Ledger } from './ledger.ts';
 import { findOverlaps } from './overlaps.ts';
-import { readAhead } from './read-ahead.ts';
 import { countsPerBlock, readRefcounts } from './refcounts.ts';
 import {
   type InternalSnapshot,
@@ -65,10 +65,10 @@ const TRIES = 3;
 export async function readSpace(image: ImageBytes, question: SpaceQuestion = {}): Promise<ImageSpace> {
   try {
     for (let attempt = 0; attempt < TRIES; attempt++) {
-      const before = await look(image);
+      const before = look(image);
       const answer = await measure(image, before, question).catch(asAnswer);
       // no snapshot came or went: else what was read belongs to no one state of the image
-      if (JSON.stringify(before) === JSON.stringify(await look(image))) return answer;
+      if (JSON.stringify(before) === JSON.stringify(look(image))) return answer;
     }
     throw new Unmeasurable('changing', 'its snapshots change while it is read');
   } catch (error) {
@@ -86,9 +86,9 @@ interface Outline {
   readonly table: SnapshotTable;
 }
 
-async function look(image: ImageBytes): Promise<Outline> {
-  const header = await readHeader(image);
-  return { header, table: await readSnapshotTable(image, header) };
+function look(image: ImageBytes): Outline {
+  const header = readHeader(image);
+  return { header, table: readSnapshotTable(image, header) };
 }
 
 async function measure(image: ImageBytes, outline: Outline, question: SpaceQuestion): Promise<ImageSpace> {
@@ -110,12 +110,11 @@ async function measure(image: ImageBytes, outline: Outline, question: SpaceQuest
     clusters,
     tables,
     host: hostData(header.clusterBytes, clusters, question.extents ?? [{ start: 0, end: image.size }]),
-    openTables: () =>
-      readAhead(
-        image,
-        header.clusterBytes,
-        tables.all.map(({ cluster }) => cluster * header.clusterBytes),
-      ),
+    contents: openClusters(
+      image,
+      header.clusterBytes,
+      tables.all.map(({ cluster }) => cluster * header.clusterBytes),
+    ),
   };
   const ledger = createLedger(header, clusters, snapshots.length + 1, left);
   enterMetadata(ledger, survey);
@@ -182,13 +181,14 @@ async function enterTables(
   changed: Float64Array,
 ): Promise<Space[]> {
   const { all } = survey.tables;
-  const reader = survey.openTables();
+  const breath = createBreath(BREATH_BYTES);
   const spaces: Space[] = [];
   for (const [place, table] of all.entries()) {
     if (place > 0 && table.index !== all[place - 1]?.index) closeGroup(ledger);
-    const content = enterTable(ledger, survey, await reader.at(place), table);
+    const content = enterTable(ledger, survey, survey.contents.at(place), table);
     spaces.push(plus(content, spaceAt(survey, table.cluster, 1)));
-    await compareTables(comparisons, reader, survey.header, place, changed);
+    compareTables(comparisons, survey.contents, survey.header, place, changed);
+    await breath(survey.header.clusterBytes);
   }
   closeGroup(ledger);
   return spaces;
@@ -219,7 +219,7 @@ function spacesFreed(
   let sum = NOTHING;
   for (const place of turns.map((_, i) => i).sort((a, b) => (turns[a] ?? 0) - (turns[b] ?? 0))) {
     table.delete(place);
-    sum = plus(sum, space(freed.then, turns[place] ?? 0));
+    sum = plus(sum, space(freed.inTurn, turns[place] ?? 0));
     together[place] = plus(sum, inTable());
   }
   return { alone, together };

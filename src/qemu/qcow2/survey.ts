@@ -1,7 +1,7 @@
+import type { Clusters } from './clusters.ts';
 import type { Header } from './header.ts';
 import type { HostData } from './host-data.ts';
 import type { L2Tables } from './l2-tables.ts';
-import type { ReadAhead } from './read-ahead.ts';
 
 /** An image under measurement, after its tables have been found. */
 export interface Survey {
@@ -10,8 +10,8 @@ export interface Survey {
   readonly clusters: number;
   readonly host: HostData;
   readonly tables: L2Tables;
-  /** A new reader of the L2 tables, by place. */
-  openTables(): ReadAhead;
+  /** The L2 tables, by place. */
+  readonly contents: Clusters;
 }
 
 /** Some clusters of the image. */
