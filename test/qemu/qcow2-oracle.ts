@@ -43,23 +43,21 @@ export function countUsedClusters(path: string): number {
   return withImage(path, ({ bytes, cluster, refcountBits }) => {
     const header = bytes(0n, 64);
     const table = bytes(header.readBigUInt64BE(48), header.readUInt32BE(56) * Number(cluster));
-    let used = 0;
-    for (let at = 0; at < table.length; at += 8) {
-      const offset = table.readBigUInt64BE(at);
-      if (offset === 0n) continue;
-      const block = bytes(offset, Number(cluster));
-      if (refcountBits < 8) {
-        for (const byte of block)
-          for (let bit = 0; bit < 8; bit += refcountBits)
-            if ((byte >> bit) % (1 << refcountBits) !== 0) used++;
-      } else {
-        const width = refcountBits / 8;
-        for (let i = 0; i < block.length; i += width)
-          if (block.subarray(i, i + width).some((byte) => byte !== 0)) used++;
-      }
-    }
-    return used;
+    const offsets = Array.from({ length: table.length / 8 }, (_, i) => table.readBigUInt64BE(i * 8));
+    return offsets
+      .filter((offset) => offset !== 0n)
+      .map((offset) => countNonzero(bytes(offset, Number(cluster)), refcountBits))
+      .reduce((sum, used) => sum + used, 0);
   });
+}
+
+function countNonzero(block: Buffer, bits: number): number {
+  let used = 0;
+  for (let i = 0; i < block.length; i += Math.max(1, bits / 8)) {
+    if (bits >= 8) used += block.subarray(i, i + bits / 8).some((byte) => byte !== 0) ? 1 : 0;
+    else for (let bit = 0; bit < 8; bit += bits) used += ((block[i] ?? 0) >> bit) % (1 << bits) === 0 ? 0 : 1;
+  }
+  return used;
 }
 
 /** What a snapshot refers to. */
@@ -124,16 +122,21 @@ function walk(layout: Layout, l1Offset: bigint, l1Size: number, diskBytes: bigin
       if (isState) vmState.add(offset / cluster);
     };
     touch(l2Offset);
-    const l2 = bytes(l2Offset, Number(cluster));
-    for (let k = 0; k < l2.length; k += entryBytes) {
-      const entry = l2.readBigUInt64BE(k) & ((1n << 63n) - 1n);
-      const text = entry.toString(16) + (entryBytes === 16 ? l2.toString('hex', k + 8, k + 16) : '');
-      if (/^0+$/.test(text)) continue;
-      if (!isState) disk.set(first + BigInt(k / entryBytes), text);
+    for (const [k, { entry, text }] of entriesOf(bytes(l2Offset, Number(cluster)), entryBytes)) {
+      if (!isState) disk.set(first + BigInt(k), text);
       for (const offset of hostOffsets(layout, entry)) touch(offset);
     }
   }
   return { holds, vmState, disk };
+}
+
+/** The entries of an L2 table that are not empty, but for the copied flag. */
+function entriesOf(l2: Buffer, entryBytes: number): [number, { entry: bigint; text: string }][] {
+  return Array.from({ length: l2.length / entryBytes }, (_, k) => k).flatMap((k) => {
+    const entry = l2.readBigUInt64BE(k * entryBytes) & ((1n << 63n) - 1n);
+    const text = `${entry.toString(16)} ${l2.toString('hex', k * entryBytes + 8, (k + 1) * entryBytes)}`;
+    return /^[0 ]*$/.test(text) ? [] : [[k, { entry, text }] as [number, { entry: bigint; text: string }]];
+  });
 }
 
 /** One offset in each cluster of the file that the entry refers to. */

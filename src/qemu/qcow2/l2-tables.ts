@@ -57,41 +57,45 @@ export async function readL2Tables(
   turns: readonly number[],
 ): Promise<L2Tables> {
   const total = snapshots.reduce((sum, { l1 }) => sum + l1.entries, 0);
-  if (total > MOST_L1_ENTRIES) throw new Unmeasurable('too-large', `${total} entries in L1 tables`);
+  if (total > MOST_L1_ENTRIES)
+    throw new Unmeasurable('too-large', `its snapshots have ${total} entries in L1 tables`);
   const found = new Map<number, L2Table>();
   const trees: Tree[] = [];
   const breath = createBreath(BREATH_BYTES);
   for (const [place, snapshot] of snapshots.entries()) {
     const turn = turns[place] ?? 0;
     const l1 = readL1(image, header, clusters, snapshot.l1, `snapshot ${snapshot.id}`);
-    for (const [index, cluster] of l1.entries()) if (cluster !== 0) enlist(found, cluster, index, turn);
+    enlist(found, l1, turn, true);
     trees.push({ snapshot, turn, l1 });
     await breath(l1.length * 8);
   }
   // Its damage is no concern of the snapshots, and it may be changing just now.
-  const active = readL1(image, header, clusters, header.l1, null);
-  for (const [index, cluster] of active.entries())
-    if (cluster !== 0 && (header.dirty || found.has(cluster)))
-      enlist(found, cluster, index, snapshots.length + 1);
+  enlist(found, readL1(image, header, clusters, header.l1, null), snapshots.length + 1, header.dirty);
 
   const all = [...found.values()].sort(
     (a, b) => a.index - b.index || a.first - b.first || a.cluster - b.cluster,
   );
   const places = new Map(all.map(({ cluster }, place) => [cluster, place]));
   for (const { l1 } of trees)
-    for (const [index, cluster] of l1.entries()) l1[index] = (places.get(cluster) ?? -1) + 1;
+    for (const [i, cluster] of l1.entries()) l1[i] = (places.get(cluster) ?? -1) + 1;
   return { trees, all };
 }
 
-function enlist(found: Map<number, L2Table>, cluster: number, index: number, turn: number): void {
-  const table = found.get(cluster);
-  if (!table) {
-    if (found.size === MOST_TABLES)
-      throw new Unmeasurable('too-large', `it has more than ${MOST_TABLES} L2 tables`);
-    found.set(cluster, { cluster, index, owners: 1, first: turn, last: turn });
-    return;
+/** Enters the tables of an L1 table; those that are not known yet only if `all`. */
+function enlist(found: Map<number, L2Table>, l1: Uint32Array, turn: number, all: boolean): void {
+  for (const [index, cluster] of l1.entries()) {
+    const table = found.get(cluster);
+    if (table) addOwner(table, index, turn);
+    else if (cluster !== 0 && all) {
+      if (found.size === MOST_TABLES)
+        throw new Unmeasurable('too-large', `it has more than ${MOST_TABLES} L2 tables`);
+      found.set(cluster, { cluster, index, owners: 1, first: turn, last: turn });
+    }
   }
-  if (table.index !== index) throw damaged(`the L2 table at cluster ${cluster} has two places`);
+}
+
+function addOwner(table: L2Table, index: number, turn: number): void {
+  if (table.index !== index) throw damaged(`the L2 table at cluster ${table.cluster} has two places`);
   table.owners++;
   table.first = Math.min(table.first, turn);
   table.last = Math.max(table.last, turn);
@@ -102,10 +106,14 @@ function readL1(
   image: ImageBytes,
   { clusterBytes }: Header,
   clusters: number,
-  { offset, entries }: Table,
+  table: Table,
   owner: string | null,
 ): Uint32Array {
-  const view = bytesAt(image, offset, entries * 8);
+  if (owner !== null && table.offset + table.entries * 8 > clusters * clusterBytes)
+    throw damaged(`${owner} has an L1 table beyond the end of the file`);
+  // what the file does not have is zeros
+  const entries = Math.max(0, Math.min(table.entries, Math.ceil((image.size - table.offset) / 8)));
+  const view = bytesAt(image, table.offset, entries * 8);
   const l1 = new Uint32Array(entries);
   for (let index = 0; index < entries; index++) {
     const cluster = offsetIn(view, index * 8) / clusterBytes;

@@ -42,15 +42,16 @@ async function findTables(
   let total = 0;
   for (const [place, { first }] of all.entries()) {
     if (first > trees.length) continue;
-    await breath(header.clusterBytes);
     const count = findReferences(viewOf(contents.at(place)), header, clusters, true, found);
-    for (const cluster of found.subarray(0, count)) {
-      if (!hasBit(repeated, cluster)) continue;
-      if (++total > MOST_REFERENCES) throw tangled();
+    const those = found.subarray(0, count).filter((cluster) => hasBit(repeated, cluster));
+    total += those.length;
+    if (total > MOST_REFERENCES) throw tangled();
+    for (const cluster of new Set(those)) {
       const tables = tablesOf.get(cluster);
-      if (!tables) tablesOf.set(cluster, [place]);
-      else if (tables.at(-1) !== place) tables.push(place);
+      if (tables) tables.push(place);
+      else tablesOf.set(cluster, [place]);
     }
+    await breath(header.clusterBytes);
   }
   return tablesOf;
 }

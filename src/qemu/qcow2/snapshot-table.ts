@@ -104,7 +104,7 @@ export function rewrittenTable(snapshots: readonly InternalSnapshot[]) {
 
 /** Entries are short: reads them by the block and not one by one. */
 function createWindow(image: ImageBytes): (offset: number, length: number) => DataView {
-  const block = new Uint8Array(65536);
+  const block = new Uint8Array(4096);
   let start = -1;
   return (offset, length) => {
     if (length > block.length) return bytesAt(image, offset, length);
