@@ -1,6 +1,6 @@
 // Random images, made by the real qemu-img, qemu-io and QEMU from a seed.
 import { spawnSync } from 'node:child_process';
-import { statSync, writeFileSync } from 'node:fs';
+import { rmSync, statSync, writeFileSync } from 'node:fs';
 
 /** Numbers from 0 up to, not including, 1, always the same for a seed (mulberry32). */
 export function randomNumbers(seed: number): () => number {
@@ -73,12 +73,21 @@ function planImage({ chance, pick }: Dice): Plan {
 
 const SECRET = ['--object', 'secret,id=s,data=abcdef'];
 
+/** How qemu-img and qemu-io are to open an image: arguments, after all others. */
+export const openArgs = (path: string, luks: boolean): string[] =>
+  luks
+    ? [...SECRET, '--image-opts', `driver=qcow2,encrypt.key-secret=s,file.filename=${path}`]
+    : ['-f', 'qcow2', path];
+
+/** The same where qemu-img takes no format: for snapshots. */
+export const snapshotArgs = (path: string, luks: boolean): string[] => (luks ? openArgs(path, true) : [path]);
+
 /** Makes the image of that seed in a directory. */
 export function makeImage(directory: string, seed: number): Made {
   const dice = createDice(seed);
   const plan = planImage(dice);
   const path = `${directory}/${seed}.qcow2`;
-  const workshop = openWorkshop(path, plan, dice);
+  const workshop = openWorkshop(path, seed, plan, dice);
   workshop.create(`${directory}/base.raw`);
   const rounds = 2 + dice.below(4);
   for (let round = 0; round < rounds; round++) {
@@ -90,6 +99,7 @@ export function makeImage(directory: string, seed: number): Made {
   }
   workshop.write(dice.below(8));
   workshop.crash();
+  workshop.tidyUp();
   return { path, traits: workshop.traits, log: workshop.log };
 }
 
@@ -107,8 +117,9 @@ function optionsOf(plan: Plan, base: string): string {
   return options.filter((option) => option !== false).join();
 }
 
-function openWorkshop(path: string, plan: Plan, { below, chance, pick }: Dice) {
+function openWorkshop(path: string, seed: number, plan: Plan, { below, chance, pick }: Dice) {
   const log: string[] = [];
+  const texture = `${path}.text`;
   const cluster = 2 ** plan.clusterBits;
   const clustersPerTable = cluster / (plan.extended ? 16 : 8);
   const span = clustersPerTable * cluster;
@@ -130,16 +141,22 @@ function openWorkshop(path: string, plan: Plan, { below, chance, pick }: Dice) {
   };
   const io = (commands: readonly string[]): boolean => {
     if (commands.length === 0) return true;
-    const image = plan.luks
-      ? [...SECRET, '--image-opts', `driver=qcow2,encrypt.key-secret=s,file.filename=${path}`]
-      : ['-f', 'qcow2', path];
-    return run('qemu-io', ['-d', 'unmap', ...commands.flatMap((command) => ['-c', command]), ...image]);
+    return run('qemu-io', [
+      '-d',
+      'unmap',
+      ...commands.flatMap((command) => ['-c', command]),
+      ...openArgs(path, plan.luks),
+    ]);
   };
+
+  const snapshot = (action: string, name: string) =>
+    run('qemu-img', ['snapshot', action, name, ...snapshotArgs(path, plan.luks)]);
 
   /** Near the start of a few tables, so that snapshots meet in the same ones; sometimes over the end of one. */
   const somewhere = () => {
-    const table = below(Math.ceil(size / span)) * span;
-    const at = table + (below(Math.min(clustersPerTable, 40)) - (chance(0.2) ? 2 : 0)) * cluster;
+    const table = below(Math.min(Math.ceil(size / span), plan.packs ? 3 : 40)) * span;
+    const at =
+      table + (below(Math.min(clustersPerTable, plan.packs ? 12 : 40)) - (chance(0.2) ? 2 : 0)) * cluster;
     return Math.max(0, Math.min(at, Math.floor(size / cluster) * cluster - cluster));
   };
   const most = Math.max(1, Math.min(12, Math.floor((512 * 1024) / cluster)));
@@ -149,7 +166,9 @@ function openWorkshop(path: string, plan: Plan, { below, chance, pick }: Dice) {
   const compressed = () => {
     const offset = somewhere();
     const whole = Math.floor(length(offset) / cluster) * cluster;
-    return `write -c -P ${1 + below(250)} ${offset} ${chance(0.7) ? cluster : whole}`;
+    // of one byte a cluster becomes a sector, of the file about half as long
+    const content = chance(0.5) ? `-P ${1 + below(250)}` : `-s ${texture}`;
+    return `write -c ${content} ${offset} ${chance(0.7) ? cluster : whole}`;
   };
   const plain = () => {
     const offset = somewhere();
@@ -170,6 +189,7 @@ function openWorkshop(path: string, plan: Plan, { below, chance, pick }: Dice) {
     traits,
 
     create(base: string): void {
+      if (plan.packs) writeFileSync(texture, randomText(seed));
       if (plan.backing) writeFileSync(base, Buffer.alloc(65536, 1));
       const args = [
         'create',
@@ -188,7 +208,7 @@ function openWorkshop(path: string, plan: Plan, { below, chance, pick }: Dice) {
 
     write(count: number): void {
       // QEMU 7.2 corrupts an image that one process writes compressed clusters to after it has freed some
-      const packed = plan.packs ? Math.floor(count / 2) : 0;
+      const packed = plan.packs ? Math.ceil(count * 0.7) : 0;
       io(many(packed, compressed));
       io(many(count - packed, plain));
     },
@@ -207,13 +227,13 @@ function openWorkshop(path: string, plan: Plan, { below, chance, pick }: Dice) {
           names.push(name);
           traits.add('saved machine');
         }
-      } else if (run('qemu-img', ['snapshot', '-c', name, path])) names.push(name);
+      } else if (snapshot('-c', name)) names.push(name);
     },
 
     goBack(): void {
       const some = names[below(names.length)];
-      if (some && chance(0.2) && run('qemu-img', ['snapshot', '-a', some, path])) traits.add('reverted');
-      if (names.length > 2 && some && chance(0.15) && run('qemu-img', ['snapshot', '-d', some, path])) {
+      if (some && chance(0.2) && snapshot('-a', some)) traits.add('reverted');
+      if (names.length > 2 && some && chance(0.15) && snapshot('-d', some)) {
         names.splice(names.indexOf(some), 1);
         traits.add('deleted before');
       }
@@ -228,6 +248,8 @@ function openWorkshop(path: string, plan: Plan, { below, chance, pick }: Dice) {
         traits.add('bitmap');
     },
 
+    tidyUp: (): void => rmSync(texture, { force: true }),
+
     /** With lazy refcounts, a writer that dies leaves them wrong. */
     crash(): void {
       if (!plan.lazy || plan.luks || chance(0.4)) return;
@@ -235,6 +257,12 @@ function openWorkshop(path: string, plan: Plan, { below, chance, pick }: Dice) {
       traits.add('crashed');
     },
   };
+}
+
+/** Of sixteen different bytes. */
+function randomText(seed: number): Buffer {
+  const random = randomNumbers(seed);
+  return Buffer.from(Array.from({ length: 2 ** 16 }, () => Math.floor(random() * 16)));
 }
 
 /** A machine of 2 MiB saves its memory into the image. */
