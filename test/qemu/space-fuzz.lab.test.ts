@@ -15,10 +15,10 @@ import { countDifferent, countUsedClusters, type Walked, walkSnapshots } from '.
  * with a refcount counted before and after. More images, or others:
  *   SPACE_IMAGES=2000 SPACE_SEED=7 test/lab/enter.sh npx vitest run --config test/vitest.config.ts --project lab test/qemu/space-fuzz
  */
-const IMAGES = Number(process.env['SPACE_IMAGES'] ?? 110);
+const IMAGES = Number(process.env['SPACE_IMAGES'] ?? 105);
 const SEED = Number(process.env['SPACE_SEED'] ?? 1);
 /** Images kept for the mutants. */
-const KEPT = 40;
+const KEPT = 80;
 
 vi.setConfig({ testTimeout: 10_000 * IMAGES, hookTimeout: 10_000 * IMAGES });
 
@@ -169,7 +169,7 @@ test('it is exact to the cluster', () => {
 
 test('and the images are of all kinds', () => {
   expect([...total.traits.keys()]).toEqual(expect.arrayContaining(KINDS));
-  expect(total.deletions).toBeGreaterThan(IMAGES * 4.5);
+  expect(total.deletions).toBeGreaterThanOrEqual(IMAGES * 4.8);
   expect(total.harmed).toBeLessThan(IMAGES / 10);
 });
 
