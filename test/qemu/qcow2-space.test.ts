@@ -223,6 +223,34 @@ describe('on the host', () => {
   });
 });
 
+describe('its cost', () => {
+  /** Bytes read of an image with so many snapshots of one state. */
+  async function bytesRead(snapshots: number): Promise<number> {
+    const l1s = Array.from({ length: snapshots }, (_, i) => [String(i + 100), ['old']] as const);
+    const port = portOf(buildImage({ ...THREE, clusterBits: 12, snapshots: Object.fromEntries(l1s) }));
+    expect(await readSpace(port)).toMatchObject({ kind: 'measured' });
+    return port.total.bytes;
+  }
+
+  test('does not grow with snapshots that share their tables, but for their L1 tables', async () => {
+    expect((await bytesRead(40)) - (await bytesRead(2))).toBeLessThanOrEqual(38 * 8);
+  });
+
+  test('the event loop turns meanwhile', async () => {
+    const image = buildImage({ ...THREE, clusterBits: 20 });
+    let turns = 0;
+    const turn = () => {
+      turns++;
+      next = setImmediate(turn);
+    };
+    let next = setImmediate(turn);
+    await measure(image);
+    clearImmediate(next);
+    // a refcount block and two tables
+    expect(turns).toBeGreaterThanOrEqual(3);
+  });
+});
+
 describe('no answer, with the reason', () => {
   const image = buildImage(THREE);
   const patched = (patch: (bytes: Buffer) => unknown) => {
