@@ -3,7 +3,7 @@ import { type ImageSpace, readSpace, type SpaceQuestion } from '../../src/qemu/q
 import { buildImage, portOf, type Recipe } from './qcow2-builder.ts';
 import { randomNumbers } from './qcow2-maker.ts';
 
-/** What a snapshot costs, by small images of clusters of 512 bytes; the truth of real ones is in space-fuzz.lab.test.ts. */
+/** What a snapshot costs, by small images made here; real ones are measured in space-fuzz.lab.test.ts. */
 
 const UNIT = 512;
 

@@ -64,7 +64,7 @@ export function uint64(view: DataView, at: number): number {
   return view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4);
 }
 
-/** The offset in an entry of an L1 table, or of L2 for a standard cluster: bits 9 to 55, the others are flags or reserved. */
+/** The offset in an entry of an L1 table: bits 9 to 55, the others are flags or reserved. */
 export function offsetIn(view: DataView, at: number): number {
   return (view.getUint32(at) & 0xff_ffff) * 2 ** 32 + ((view.getUint32(at + 4) & ~511) >>> 0);
 }

@@ -1,6 +1,6 @@
 import { bitmap, hasBit, lowestBit, ones, setBit, setBits } from './bitmap.ts';
 
-/** Where the file system really holds data for the image: a file can have holes, and preallocated clusters are all hole. */
+/** Where the file system really holds data for the image: preallocated clusters are nothing but holes. */
 
 /** Bytes from `start` up to, not including, `end`. */
 export interface Extent {

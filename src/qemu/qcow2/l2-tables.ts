@@ -11,8 +11,8 @@ import type { Header, Table } from './header.ts';
 import type { InternalSnapshot } from './snapshot-table.ts';
 
 /**
- * Which L2 tables there are, and who lists them. A snapshot's L1 table is a copy of the image's; the L2 tables stay common
- * until one side writes, so that many snapshots are few tables.
+ * Which L2 tables there are, and who lists them. A snapshot's L1 table is a copy of the image's; the L2 tables stay
+ * common until one side writes, so that many snapshots are few tables.
  */
 
 /** A snapshot with its L1 table. */
@@ -46,8 +46,8 @@ const MOST_L1_ENTRIES = 2 ** 24;
 const MOST_TABLES = 2 ** 22;
 
 /**
- * Reads all L1 tables. `turns`: by place of a snapshot. Tables come in ascending order of index, those of one index by the
- * first turn. Those that the image itself lists alone are of interest only if its refcounts cannot be trusted.
+ * Reads all L1 tables. `turns`: by place of a snapshot. Tables come in ascending order of index, those of one index by
+ * the first turn. Those that the image itself lists alone are of interest only if its refcounts cannot be trusted.
  */
 export async function readL2Tables(
   image: ImageBytes,

@@ -158,7 +158,7 @@ function roomForPending(ledger: Ledger, more: number): Int32Array {
   return ledger.pending;
 }
 
-/** To call after the last table of an index: copies of one table refer to the same clusters, and no tree has two of them. */
+/** To call after the last table of an index: what those have in common no tree has twice. */
 export function closeGroup(ledger: Ledger): void {
   const { pending, owned } = ledger;
   for (let i = 0; i < ledger.pendingLength; i += 2) {

@@ -15,8 +15,8 @@ export const countsPerBlock = (header: Header): number =>
   (header.clusterBytes * 8) / 2 ** header.refcountOrder;
 
 /**
- * Reads the counts of so many clusters: 1, 2 or 4 bytes of memory each, by the width that the image has. Memory is touched only where there are
- * counts: untouched zeros cost nothing, and a file can be very large and empty.
+ * Reads the counts of so many clusters: 1, 2 or 4 bytes of memory each, by the width that the image has. Memory is
+ * touched only where there are counts: untouched zeros cost nothing, and a file can be very large and empty.
  */
 export async function readRefcounts(image: ImageBytes, header: Header, clusters: number): Promise<Refcounts> {
   const { clusterBytes, refcountOrder: order } = header;

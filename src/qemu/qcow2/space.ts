@@ -18,8 +18,8 @@ import {
 import { NOTHING, plus, type Space, type Survey, spaceAt } from './survey.ts';
 
 /**
- * What each snapshot inside a qcow2 image costs, from the image's metadata alone: nothing is written, no data of the guest
- * is read.
+ * What each snapshot inside a qcow2 image costs, from the image's metadata alone: nothing is written, no data of the
+ * guest is read.
  */
 
 export interface SnapshotSpace {
@@ -194,7 +194,7 @@ async function enterTables(
   return spaces;
 }
 
-/** What is free in turn, by place of a snapshot, with what the snapshot table shrinks by: QEMU writes it anew each time. */
+/** By place of a snapshot. With what the snapshot table shrinks by: QEMU writes it anew with each deletion. */
 function spacesFreed(
   freed: Freed,
   { snapshots, bytes }: SnapshotTable,
