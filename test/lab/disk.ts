@@ -8,6 +8,7 @@ export interface ImageInfo {
   readonly format: string;
   readonly 'virtual-size': number;
   readonly 'actual-size'?: number;
+  readonly 'cluster-size'?: number;
   readonly 'backing-filename'?: string;
   readonly snapshots?: readonly {
     readonly id: string;

@@ -1,0 +1,22 @@
+import type { Tree } from './l2-tables.ts';
+import { type Overlap, timesTooMany } from './overlaps.ts';
+import { NOTHING, plus, type Space, type Survey } from './survey.ts';
+
+/**
+ * What a snapshot's tables from that entry of its L1 table on take, with all that they refer to. `spaces`: what each L2
+ * table takes, by place.
+ */
+export function spaceFrom(
+  fromIndex: number,
+  tree: Tree,
+  { tables }: Survey,
+  spaces: readonly Space[],
+  overlaps: readonly Overlap[],
+): Space {
+  let sum = NOTHING;
+  for (let index = fromIndex; index < tree.l1.length; index++)
+    sum = plus(sum, spaces[(tree.l1[index] ?? 0) - 1] ?? NOTHING);
+  for (const overlap of overlaps)
+    sum = plus(sum, overlap.space, -timesTooMany(overlap, tree, tables, fromIndex));
+  return sum;
+}

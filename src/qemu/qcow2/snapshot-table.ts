@@ -1,0 +1,117 @@
+import { bytesAt, damaged, fill, type ImageBytes, uint64 } from './bytes.ts';
+import { type Header, l1At, type Table } from './header.ts';
+
+/** The snapshot table. Source of the format: QEMU's docs/interop/qcow2.rst, "Snapshots". */
+
+export interface InternalSnapshot {
+  /** Unique in the image, which the name is not. */
+  readonly id: string;
+  readonly name: string;
+  readonly l1: Table;
+  /** Entries of its L1 table from this one on map the saved memory of the guest, not its disk. */
+  readonly vmStateIndex: number;
+  /** Length of the saved memory as a stream; what it occupies is more. */
+  readonly vmStateBytes: number;
+  /** Bytes of its entry, without padding, when QEMU writes the table anew. */
+  readonly entryBytes: number;
+}
+
+export interface SnapshotTable {
+  readonly snapshots: readonly InternalSnapshot[];
+  /** Bytes of the table as it is now. */
+  readonly bytes: number;
+}
+
+const FIXED = 40;
+const MAX_EXTRA = 1024;
+const MAX_TABLE = 64 * 2 ** 20;
+/** QEMU 5.0 and later write as much extra data as this, and keep what there is beyond. */
+const EXTRA_NOW = 24;
+
+/** Reads all snapshots in the order of the table. */
+export function readSnapshotTable(image: ImageBytes, header: Header): SnapshotTable {
+  const { offset: start, count } = header.snapshots;
+  const at = createWindow(image);
+  const snapshots: InternalSnapshot[] = [];
+  let offset = start;
+  for (let i = 0; i < count; i++) {
+    offset = align8(offset);
+    if (offset + FIXED > image.size || offset - start > MAX_TABLE)
+      throw damaged(`snapshot ${i + 1} of ${count} lies beyond the table`);
+    const fixed = at(offset, FIXED);
+    const [idBytes, nameBytes, extraBytes] = [fixed.getUint16(12), fixed.getUint16(14), fixed.getUint32(36)];
+    const rest = extraBytes + idBytes + nameBytes;
+    if (extraBytes > MAX_EXTRA || offset + FIXED + rest > image.size)
+      throw damaged(`snapshot ${i + 1} of ${count} has ${rest} bytes`);
+    const entry = at(offset, FIXED + rest);
+    snapshots.push(parseEntry(image, header, entry, { idBytes, nameBytes, extraBytes }));
+    offset += FIXED + rest;
+  }
+  return { snapshots, bytes: offset - start };
+}
+
+interface Lengths {
+  readonly idBytes: number;
+  readonly nameBytes: number;
+  readonly extraBytes: number;
+}
+
+function parseEntry(image: ImageBytes, header: Header, entry: DataView, lengths: Lengths): InternalSnapshot {
+  const { clusterBytes, l2EntryBytes } = header;
+  const { idBytes, nameBytes, extraBytes } = lengths;
+  const text = new TextDecoder();
+  const textAt = (at: number, length: number) =>
+    text.decode(new Uint8Array(entry.buffer, entry.byteOffset + at, length));
+  const id = textAt(FIXED + extraBytes, idBytes);
+  // version 2 may not have it, and the disk could not be resized then
+  const diskBytes = extraBytes >= 16 ? uint64(entry, 48) : header.virtualBytes;
+  return {
+    id,
+    name: textAt(FIXED + extraBytes + idBytes, nameBytes),
+    l1: l1At(image, clusterBytes, `the L1 table of snapshot ${id}`, {
+      offset: uint64(entry, 0),
+      entries: entry.getUint32(8),
+    }),
+    vmStateIndex: Math.ceil(diskBytes / (clusterBytes * (clusterBytes / l2EntryBytes))),
+    vmStateBytes: extraBytes >= 8 ? uint64(entry, 40) : entry.getUint32(32),
+    entryBytes: FIXED + Math.max(EXTRA_NOW, extraBytes) + idBytes + nameBytes,
+  };
+}
+
+const align8 = (offset: number): number => Math.ceil(offset / 8) * 8;
+
+/** Bytes of the table when QEMU has written it anew without the snapshots deleted so far. */
+export function rewrittenTable(snapshots: readonly InternalSnapshot[]) {
+  const padded = snapshots.map(({ entryBytes }) => align8(entryBytes));
+  const gone = new Set<number>();
+  let sum = padded.reduce((total, bytes) => total + bytes, 0);
+  let last = snapshots.length - 1;
+  return {
+    delete(place: number): void {
+      gone.add(place);
+      sum -= padded[place] ?? 0;
+      while (gone.has(last)) last--;
+    },
+    restore(place: number): void {
+      gone.delete(place);
+      sum += padded[place] ?? 0;
+      last = Math.max(last, place);
+    },
+    /** The last entry has no padding. */
+    bytes: (): number => sum - (padded[last] ?? 0) + (snapshots[last]?.entryBytes ?? 0),
+  };
+}
+
+/** Entries are short: reads them by the block and not one by one. */
+function createWindow(image: ImageBytes): (offset: number, length: number) => DataView {
+  const block = new Uint8Array(4096);
+  let start = -1;
+  return (offset, length) => {
+    if (length > block.length) return bytesAt(image, offset, length);
+    if (start < 0 || offset < start || offset + length > start + block.length) {
+      fill(image, offset, block);
+      start = offset;
+    }
+    return new DataView(block.buffer, offset - start, length);
+  };
+}
