@@ -86,6 +86,18 @@ const PruneDecision = z.object({
   outcome: z.enum(['kept', 'to be deleted', 'deleted', 'failed', 'not reached']),
 });
 
+/** Bytes of the host, but for `freesClusterBytes`: whole clusters of the image; null when not known. */
+const COST = {
+  /** What deleting it alone gives back. */
+  freesBytes: z.nullable(Bytes),
+  freesClusterBytes: z.nullable(Bytes),
+  /** All that it refers to. */
+  holdsBytes: z.nullable(Bytes),
+  vmStateBytes: z.nullable(Bytes),
+  /** Since its parent. */
+  changedBytes: z.nullable(Bytes),
+};
+
 const versioned = <Shape extends z.core.$ZodShape>(shape: Shape) =>
   z.object({ schemaVersion: z.literal(1), ...shape });
 
@@ -127,6 +139,34 @@ export const DOCUMENTS = {
             command: z.nullable(z.string()),
           }),
         ),
+      }),
+    ),
+  }),
+  space: versioned({
+    domains: z.array(
+      z.extend(DomainName, {
+        snapshots: z.array(
+          z.object({
+            name: z.string(),
+            ...COST,
+            /** The machine runs, and QEMU has not written all that it knows. */
+            approximate: z.boolean(),
+            disks: z.array(
+              z.object({
+                target: z.string(),
+                source: z.nullable(z.string()),
+                ...COST,
+                /** Why the figures are null. */
+                problem: z.nullable(z.string()),
+              }),
+            ),
+          }),
+        ),
+        together: z.object({
+          names: z.array(z.string()),
+          freesBytes: z.nullable(Bytes),
+          freesClusterBytes: z.nullable(Bytes),
+        }),
       }),
     ),
   }),

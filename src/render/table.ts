@@ -20,7 +20,10 @@ const NARROWEST = 12;
  * width. In a pipe: no rule, no colour, nothing cut, absolute times.
  */
 export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): Promise<string> {
-  const { columns, rows, title } = section;
+  const { rows, title } = section;
+  const columns = section.columns.filter(
+    ({ ifAny, value }) => !ifAny || rows.some((row) => value(row) !== null),
+  );
   const cells = rows.map((row) => columns.map((column) => cellText(column, row, canvas)));
   const widths = columns.map((column, i) =>
     // an empty column takes one place too, as cli-table3 has it
@@ -100,7 +103,7 @@ function cellText<Row>(column: Column<Row>, row: Row, canvas: Canvas): string {
   if (column.kind === 'mark') return value ? '*' : '';
   if (value === null || value === '') return '-';
   if (typeof value !== 'number') return visible(String(value));
-  if (column.kind === 'bytes') return humanBytes(value);
+  if (column.kind === 'bytes') return `${column.approximate ? '~' : ''}${humanBytes(value)}`;
   if (column.kind === 'time') {
     return canvas.isTerminal ? `${localTime(value)} (${humanSpan(canvas.now - value)})` : rfc3339(value);
   }

@@ -30,6 +30,10 @@ export interface Column<Row> {
   readonly value: (row: Row) => Value;
   /** The value for machines (CSV), where a table says it in other words. */
   readonly data?: (row: Row) => Value;
+  /** Of sizes that are not exact: `~` stands before each in a table. */
+  readonly approximate?: boolean;
+  /** Left out of a table when it is empty in every row. */
+  readonly ifAny?: boolean;
   /** May be cut where the terminal is too narrow. */
   readonly flexible?: boolean;
   /** Never cut, for cut it is worth nothing (a path): rather a line that wraps. */

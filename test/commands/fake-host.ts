@@ -91,6 +91,7 @@ export function fakeHost(): FakeHost {
 function qemuImgOf(images: ReadonlyMap<string, readonly string[]>): RunQemuImg {
   return async (args) => {
     const path = args.at(-1) ?? '';
+    if (args[0] === 'map') return { stdout: '', stderr: 'qemu-img: no file is here\n', exitCode: 1 };
     const names = images.get(path);
     if (!names) return { stdout: '', stderr: `qemu-img: Could not open '${path}'\n`, exitCode: 1 };
     const link = {

@@ -8,6 +8,7 @@ import { info } from '../../src/commands/info.ts';
 import { list } from '../../src/commands/list.ts';
 import { pruneMachines } from '../../src/commands/prune.ts';
 import { revert } from '../../src/commands/revert.ts';
+import { space } from '../../src/commands/space.ts';
 import type { Context } from '../../src/context.ts';
 import { reportSnapshots } from '../../src/core/report.ts';
 import { createSnapshotParser } from '../../src/libvirt/snapshot-xml.ts';
@@ -54,6 +55,11 @@ const RUNS: readonly {
     says: 'check, of snapshots that a third was the parent of',
     kind: 'check',
     run: (ctx) => expect(check(ctx, ['b-fix'], {})).rejects.toMatchObject({ code: 'check' }),
+  },
+  {
+    says: 'space, of images that cannot be measured',
+    kind: 'space',
+    run: (ctx) => expect(space(ctx, 'b-fix', [], {})).rejects.toMatchObject({ code: 'check' }),
   },
   { says: 'info of a machine', kind: 'info', run: (ctx) => info(ctx, 'b-fix', undefined) },
   { says: 'info of a snapshot', kind: 'info-snapshot', run: (ctx) => info(ctx, 'b-fix', 'run1') },

@@ -1,0 +1,190 @@
+import type { Context } from '../context.ts';
+import { KvmsnapError } from '../errors.ts';
+import { findSnapshot, openMachine } from '../host/machine.ts';
+import {
+  type Cost,
+  type DiskCost,
+  type MachineSpace,
+  type MeasuredDisk,
+  measureMachine,
+  type SnapshotCost,
+} from '../host/snapshot-space.ts';
+import { domainDocument } from '../render/documents.ts';
+import { humanBytes } from '../render/format.ts';
+import { type Column, section } from '../render/view.ts';
+import { show } from './show.ts';
+
+export interface SpaceOptions {
+  readonly disks?: boolean;
+  readonly sort?: 'frees' | 'created';
+}
+
+interface Row {
+  readonly name: string;
+  /** null: the snapshot as a whole. */
+  readonly target: string | null;
+  readonly cost: Cost | null;
+  readonly problem: string | null;
+}
+
+/** `space`: what each snapshot costs on disk, and what deleting it gives back. Throws `check` when an image cannot be measured. */
+export async function space(
+  ctx: Context,
+  word: string,
+  names: readonly string[],
+  { disks = false, sort = 'created' }: SpaceOptions,
+): Promise<void> {
+  const machine = await openMachine(ctx, word);
+  for (const name of names) findSnapshot(machine, name);
+  const measured = await measureMachine(ctx, machine, [...new Set(names)]);
+  const shown = names.length === 0 ? measured.snapshots : onlyOf(measured, names);
+  const sorted = sort === 'frees' ? [...shown].sort((a, b) => freesOf(b) - freesOf(a)) : shown;
+  const rows = sorted.flatMap((each) => rowsOf(each, disks));
+  const most = Math.max(0, ...rows.map(({ cost }) => cost?.frees.hostBytes ?? 0));
+  await show(ctx, {
+    document: {
+      domains: [
+        {
+          ...domainDocument(machine.domain),
+          snapshots: shown.map((each) => snapshotDocument(each, measured.approximate)),
+          together: {
+            names: [...measured.together.names],
+            freesBytes: measured.together.frees?.hostBytes ?? null,
+            freesClusterBytes: measured.together.frees?.clusterBytes ?? null,
+          },
+        },
+      ],
+    },
+    sections: [
+      section({
+        columns: costColumns(measured.approximate, disks, ctx.terminal.out.isTerminal ? most : null),
+        rows,
+      }),
+      section({ columns: DISK_COLUMNS, rows: measured.disks }),
+      ...(shown.length === 0 ? [] : [section({ columns: FACT_COLUMNS, rows: factsOf(measured, names) })]),
+    ],
+    names: sorted.map(({ snapshot }) => snapshot.name),
+    remarks: shown.length > 1 ? [NOT_A_SUM] : [],
+  });
+  const problems = measured.disks.flatMap(({ target, problem }) =>
+    problem === null ? [] : [`disk ${target}: ${problem}`],
+  );
+  if (problems.length > 0)
+    throw new KvmsnapError('check', `'${machine.domain.name}' cannot be measured: ${problems.join('; ')}`);
+}
+
+const NOT_A_SUM =
+  'What several free together is more than the sum of what each frees alone: they share clusters.';
+
+const onlyOf = ({ snapshots }: MachineSpace, names: readonly string[]): SnapshotCost[] =>
+  snapshots.filter(({ snapshot }) => names.includes(snapshot.name));
+
+const freesOf = ({ cost }: SnapshotCost): number => cost?.frees.hostBytes ?? 0;
+
+const whyNot = (disks: readonly DiskCost[]): string | null =>
+  disks.flatMap(({ target, problem }) => (problem === null ? [] : [`${target}: ${problem}`])).join('; ') ||
+  null;
+
+function rowsOf({ snapshot: { name }, cost, disks }: SnapshotCost, eachDisk: boolean): Row[] {
+  return [
+    { name, target: null, cost, problem: cost ? null : whyNot(disks) },
+    ...(eachDisk ? disks.map(({ target, cost, problem }) => ({ name, target, cost, problem })) : []),
+  ];
+}
+
+/** `most` is what the longest bar stands for; null for no bars. */
+function costColumns(approximate: boolean, disks: boolean, most: number | null): Column<Row>[] {
+  const bytes = (key: string, title: string, value: (cost: Cost) => number | null): Column<Row> => ({
+    key,
+    title,
+    kind: 'bytes',
+    value: ({ cost }) => cost && value(cost),
+    approximate,
+  });
+  return [
+    { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
+    ...(disks
+      ? [{ key: 'target', title: 'DISK', kind: 'text', value: ({ target }: Row) => target } as const]
+      : []),
+    bytes('freesBytes', 'FREES', ({ frees }) => frees.hostBytes),
+    ...(most === null
+      ? []
+      : [
+          {
+            key: 'bar',
+            title: '',
+            kind: 'text',
+            value: ({ cost }: Row) => bar(cost?.frees.hostBytes ?? 0, most),
+          } as const,
+        ]),
+    bytes('holdsBytes', 'HOLDS', ({ holds }) => holds.hostBytes),
+    bytes('vmStateBytes', 'VM STATE', ({ vmState }) => vmState.hostBytes),
+    bytes('changedBytes', 'CHANGED', ({ changedBytes }) => changedBytes),
+    {
+      key: 'problem',
+      title: 'NOT KNOWN',
+      kind: 'text',
+      value: ({ problem }) => problem,
+      flexible: true,
+      ifAny: true,
+    },
+  ];
+}
+
+const BAR = 10;
+
+/** Anything at all shows. */
+function bar(bytes: number, most: number): string {
+  return bytes === 0 ? '' : '█'.repeat(Math.max(1, Math.round((bytes / most) * BAR)));
+}
+
+const DISK_COLUMNS: readonly Column<MeasuredDisk>[] = [
+  { key: 'target', title: 'DISK', kind: 'text', value: ({ target }) => target },
+  { key: 'virtualBytes', title: 'SIZE', kind: 'bytes', value: ({ image }) => image?.virtualBytes ?? null },
+  {
+    key: 'allocatedBytes',
+    title: 'ALLOCATED',
+    kind: 'bytes',
+    value: ({ image }) => image?.allocatedBytes ?? null,
+  },
+  { key: 'freeBytes', title: 'FREE BESIDE IT', kind: 'bytes', value: ({ freeBytes }) => freeBytes },
+  { key: 'path', title: 'FILE', kind: 'text', whole: true, value: ({ image }) => image?.path ?? null },
+];
+
+interface Fact {
+  readonly label: string;
+  readonly value: string;
+}
+
+const FACT_COLUMNS: readonly Column<Fact>[] = [
+  { key: 'fact', title: 'FACT', kind: 'text', value: ({ label }) => label, tone: () => 'faint' },
+  { key: 'value', title: 'VALUE', kind: 'text', value: ({ value }) => value },
+];
+
+function factsOf({ together, approximate }: MachineSpace, names: readonly string[]): Fact[] {
+  const label = names.length === 0 ? 'all together free' : 'these together free';
+  const value = together.frees
+    ? `${approximate ? '~' : ''}${humanBytes(together.frees.hostBytes)}`
+    : 'not known';
+  return [{ label, value }];
+}
+
+const costDocument = (cost: Cost | null) => ({
+  freesBytes: cost?.frees.hostBytes ?? null,
+  freesClusterBytes: cost?.frees.clusterBytes ?? null,
+  holdsBytes: cost?.holds.hostBytes ?? null,
+  vmStateBytes: cost?.vmState.hostBytes ?? null,
+  changedBytes: cost?.changedBytes ?? null,
+});
+
+const snapshotDocument = ({ snapshot, cost, disks }: SnapshotCost, approximate: boolean) => ({
+  name: snapshot.name,
+  ...costDocument(cost),
+  approximate,
+  disks: disks.map(({ target, source, cost, problem }) => ({
+    target,
+    source,
+    ...costDocument(cost),
+    problem,
+  })),
+});

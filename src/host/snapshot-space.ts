@@ -1,0 +1,167 @@
+import type { Context } from '../context.ts';
+import { isActive, takesPart } from '../core/domain.ts';
+import type { DiskImage, Image, Tag } from '../core/image.ts';
+import type { SnapshotReport } from '../core/report.ts';
+import { measureImage } from '../qemu/image-space.ts';
+import type { ImageSpace, SnapshotSpace } from '../qemu/qcow2/space.ts';
+import { NOTHING, plus, type Space } from '../qemu/qcow2/survey.ts';
+import { freeBytes } from '../qemu/qemu-img.ts';
+import type { Machine } from './machine.ts';
+
+/** What the snapshots of a machine cost: the sum over the images that hold them. */
+
+/** Of one snapshot, in one image or in all. */
+export interface Cost {
+  readonly frees: Space;
+  readonly holds: Space;
+  readonly vmState: Space;
+  /** Bytes of the disks that differ from the parent; null where the parent is in no image. */
+  readonly changedBytes: number | null;
+}
+
+export interface DiskCost {
+  readonly target: string;
+  readonly source: string | null;
+  /** null where the image could not be measured, or holds no such snapshot; `problem` says why. */
+  readonly cost: Cost | null;
+  readonly problem: string | null;
+}
+
+export interface SnapshotCost {
+  readonly snapshot: SnapshotReport;
+  /** null when an image of it could not be measured: a part of a cost would be a wrong one. */
+  readonly cost: Cost | null;
+  readonly disks: readonly DiskCost[];
+}
+
+/** An image with the room around it. */
+export interface MeasuredDisk {
+  readonly target: string;
+  readonly image: Image | null;
+  readonly problem: string | null;
+  /** Bytes free in the image's file system. */
+  readonly freeBytes: number | null;
+}
+
+export interface MachineSpace {
+  /** While the machine runs, QEMU has not written all that it knows. */
+  readonly approximate: boolean;
+  readonly snapshots: readonly SnapshotCost[];
+  readonly disks: readonly MeasuredDisk[];
+  /** What deleting all of these together frees; null when it could not be measured. */
+  readonly together: { readonly names: readonly string[]; readonly frees: Space | null };
+}
+
+interface Measured {
+  readonly target: string;
+  readonly image: Image | null;
+  readonly space: ImageSpace;
+}
+
+/** Measures all snapshots of a machine; `names` are those that are to be deleted together, none for all. */
+export async function measureMachine(
+  ctx: Context,
+  machine: Machine,
+  names: readonly string[],
+): Promise<MachineSpace> {
+  const { domain, snapshots, images } = machine;
+  const wanted = names.length > 0 ? names : snapshots.map(({ name }) => name);
+  const measured = await Promise.all(
+    domain.disks
+      .filter(takesPart)
+      .map(({ target }) => measureDisk(ctx, target, images.get(target), snapshots, wanted)),
+  );
+  return {
+    approximate: isActive(domain.state),
+    snapshots: snapshots.map((snapshot) => costOf(snapshot, measured)),
+    disks: await Promise.all(
+      measured.map(async ({ target, image, space }) => ({
+        target,
+        image,
+        problem: problemOf(space),
+        freeBytes: image && (await freeBytes(image.path)),
+      })),
+    ),
+    together: { names: wanted, frees: freedTogether(measured, wanted) },
+  };
+}
+
+async function measureDisk(
+  ctx: Context,
+  target: string,
+  looked: DiskImage | undefined,
+  snapshots: readonly SnapshotReport[],
+  wanted: readonly string[],
+): Promise<Measured> {
+  const unmeasured = (detail: string): Measured => ({
+    target,
+    image: null,
+    space: { kind: 'unmeasured', why: 'unreadable', detail },
+  });
+  if (looked?.kind === 'unseen') return unmeasured(`the image is out of reach (${looked.why})`);
+  if (looked?.kind !== 'seen') return unmeasured(looked?.detail || 'the image is missing');
+  const [image] = looked.chain;
+  const ids = new Map(image.tags.map((tag: Tag) => [tag.name, tag.id]));
+  const since = snapshots.flatMap(({ name, parent }): [string, string][] => {
+    const id = ids.get(name);
+    const before = ids.get(parent ?? '');
+    return id !== undefined && before !== undefined ? [[id, before]] : [];
+  });
+  const order = wanted.flatMap((name) => ids.get(name) ?? []);
+  return {
+    target,
+    image,
+    space: await measureImage(ctx.qemuImg, image.path, { order, since: new Map(since) }),
+  };
+}
+
+const problemOf = (space: ImageSpace): string | null => (space.kind === 'measured' ? null : space.detail);
+
+function costOf(snapshot: SnapshotReport, measured: readonly Measured[]): SnapshotCost {
+  const disks = snapshot.disks.map(({ target, source, location }): DiskCost => {
+    const disk = measured.find((each) => each.target === target);
+    const none = (problem: string): DiskCost => ({ target, source, cost: null, problem });
+    if (location !== 'internal') return none(`it is ${location}, in a file of its own`);
+    if (!disk) return none('the machine has no such disk now');
+    if (disk.space.kind === 'unmeasured') return none(disk.space.detail);
+    if (disk.image && source !== null && disk.image.path !== source) return none(`it is in ${source}`);
+    const [found, ...others] = disk.space.snapshots.filter(({ name }) => name === snapshot.name);
+    if (!found || others.length > 0) return none(`the image holds it ${found ? others.length + 1 : 0} times`);
+    return { target, source, cost: toCost(found), problem: null };
+  });
+  const costs = disks.flatMap(({ cost }) => cost ?? []);
+  return { snapshot, disks, cost: costs.length === disks.length && costs.length > 0 ? sum(costs) : null };
+}
+
+const toCost = ({ frees, holds, vmState, changedBytes }: SnapshotSpace): Cost => ({
+  frees,
+  holds,
+  vmState,
+  changedBytes,
+});
+
+function sum(costs: readonly Cost[]): Cost {
+  const total = (part: (cost: Cost) => Space) => costs.reduce((all, cost) => plus(all, part(cost)), NOTHING);
+  const changes = costs.map(({ changedBytes }) => changedBytes);
+  return {
+    frees: total(({ frees }) => frees),
+    holds: total(({ holds }) => holds),
+    vmState: total(({ vmState }) => vmState),
+    changedBytes: changes.reduce((all, one) => (all === null || one === null ? null : all + one)),
+  };
+}
+
+/** In each image, what the last of them in turn adds up to. */
+function freedTogether(measured: readonly Measured[], names: readonly string[]): Space | null {
+  let total = NOTHING;
+  for (const { space } of measured) {
+    if (space.kind === 'unmeasured') return null;
+    const theirs = space.snapshots.filter(({ name }) => names.includes(name));
+    const largest = theirs.reduce<Space>(
+      (most, { freesTogether }) => (freesTogether.clusterBytes >= most.clusterBytes ? freesTogether : most),
+      NOTHING,
+    );
+    total = plus(total, largest);
+  }
+  return total;
+}

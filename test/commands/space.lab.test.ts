@@ -1,0 +1,127 @@
+import { execFileSync } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { afterEach, describe, expect, test } from 'vitest';
+import { kvmsnap } from '../lab/cli.ts';
+import { tool } from '../lab/lab.ts';
+import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
+import { onTerminal } from '../lab/terminal.ts';
+import { document, failure, fitting, pathOf, succeed, take, twoDisks } from './scene.ts';
+
+afterEach(cleanUp);
+
+const MiB = 1024 * 1024;
+
+/** Writes that many MiB from a MiB on to the disk of a machine that is off. */
+function fill(machine: Machine, byte: number, from: number, count: number, disk = 0): void {
+  tool('qemu-io', ['-f', 'qcow2', '-c', `write -P ${byte} ${from}M ${count}M`, pathOf(machine, disk)]);
+}
+
+/** Bytes that the images take on the host. */
+function occupied(machine: Machine): number {
+  execFileSync(
+    'sync',
+    machine.disks.map(({ path }) => path),
+  );
+  return machine.disks.reduce((sum, { path }) => sum + statSync(path).blocks * 512, 0);
+}
+
+/** Three snapshots on two disks that overwrite each other in parts. */
+function history(name: string): Machine {
+  const machine = twoDisks(name);
+  fill(machine, 1, 0, 8);
+  take(machine, 's1');
+  fill(machine, 2, 0, 4);
+  fill(machine, 2, 0, 2, 1);
+  take(machine, 's2');
+  fill(machine, 3, 2, 4);
+  take(machine, 's3');
+  fill(machine, 4, 0, 8);
+  fill(machine, 4, 1, 2, 1);
+  return machine;
+}
+
+async function costs(machine: Machine, ...names: string[]) {
+  const [domain] = (await document('space', 'space', machine.name, ...names)).domains;
+  if (!domain) throw new Error('no machine in the document');
+  return domain;
+}
+
+/** What a delete rewrites and adds to the metadata, in either direction. */
+const REWRITTEN = 0.25 * MiB;
+
+describe('what it says is freed, a real delete frees', () => {
+  test.each(['s1', 's2', 's3'])('%s alone', async (name) => {
+    const machine = history('alone');
+    const { snapshots } = await costs(machine);
+    const cost = snapshots.find((snapshot) => snapshot.name === name);
+    const before = occupied(machine);
+    await succeed('delete', 'alone', name);
+    expect(Math.abs(before - occupied(machine) - (cost?.freesBytes ?? 0))).toBeLessThan(REWRITTEN);
+    expect(cost?.freesBytes).toBeGreaterThan(MiB);
+    expect(cost?.disks.map(({ freesBytes }) => freesBytes ?? 0).reduce((a, b) => a + b)).toBe(
+      cost?.freesBytes,
+    );
+  });
+
+  test.each([[['s1', 's2']], [['s2', 's3']], [['s1', 's2', 's3']]])('%j together', async (names) => {
+    const machine = history('some');
+    const { together, snapshots } = await costs(machine, ...names);
+    expect(together.names).toEqual(names);
+    const before = occupied(machine);
+    await succeed('delete', 'some', ...names);
+    expect(Math.abs(before - occupied(machine) - (together.freesBytes ?? 0))).toBeLessThan(REWRITTEN);
+    const single = snapshots.map(({ freesBytes }) => freesBytes ?? 0).reduce((a, b) => a + b);
+    expect(together.freesBytes).toBeGreaterThan(single);
+  });
+});
+
+test('changed counts from the parent, and the guest memory is told apart', async () => {
+  const machine = defineMachine({ name: 'ran', disks: [{ size: '16M' }], boot: 'counter' });
+  fill(machine, 1, 8, 2);
+  take(machine, 'off');
+  fill(machine, 2, 8, 3);
+  start(machine);
+  take(machine, 'run');
+  const { snapshots, state } = await costs(machine);
+  expect(state).toBe('running');
+  expect(snapshots.map(({ name, approximate, changedBytes }) => [name, approximate, changedBytes])).toEqual([
+    ['off', true, null],
+    ['run', true, 3 * MiB],
+  ]);
+  expect(snapshots[0]?.vmStateBytes).toBe(0);
+  expect(snapshots[1]?.vmStateBytes).toBeGreaterThan(256 * 1024);
+  expect((await succeed('space', 'ran')).stdout).toMatch(/^run +~\d/m);
+});
+
+test('names, order, and disks', async () => {
+  history('shown');
+  const sorted = (await succeed('space', 'shown', '--sort', 'frees', '-q')).stdout.trim().split('\n');
+  expect(sorted.sort()).toEqual(['s1', 's2', 's3']);
+  expect((await succeed('space', 'shown', 's2', '--disks')).stdout).toMatch(
+    /^s2 +- .*\ns2 +vda .*\ns2 +vdb /m,
+  );
+  expect((await failure(4, 'space', 'shown', 'nosuch')).code).toBe('not-found');
+  const { code, screen } = await onTerminal(['space', 'shown']).done;
+  expect(code).toBe(0);
+  expect(screen).toMatch(/s1 .*█/);
+  expect(screen).toContain('share clusters');
+});
+
+test('an image that cannot be measured: exit 5, the reason, and no figures', async () => {
+  const machine = defineMachine({ name: 'marked', disks: [{ size: '8M' }] });
+  take(machine, 's1');
+  // the incompatible feature bit "corrupt" (qcow2 specification, header bytes 72 to 79)
+  execFileSync('sh', [
+    '-c',
+    `printf '\\002' | dd of="$1" bs=1 seek=79 conv=notrunc 2>/dev/null`,
+    'sh',
+    pathOf(machine),
+  ]);
+  const { code, stdout, stderr } = await kvmsnap(['--json', 'space', 'marked']);
+  expect(code).toBe(5);
+  const [domain] = fitting('space', JSON.parse(stdout)).domains;
+  expect(domain?.snapshots).toMatchObject([
+    { freesBytes: null, disks: [{ problem: expect.stringContaining('corrupt') }] },
+  ]);
+  expect(stderr).toContain('corrupt');
+});
