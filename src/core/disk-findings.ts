@@ -87,7 +87,8 @@ export function corruptImage({ target, source }: Disk, image: DiskImage | undefi
   return {
     what: `disk ${target} (${source}): the image is marked corrupt`,
     command: `qemu-img check -r all ${quote(image.chain[0].path)}`,
-    hint: 'make a copy first, then repair it with the machine off',
+    // QEMU 7.2: a repair of an image with bitmaps removes its snapshots, and finds nothing wrong in that
+    hint: 'make a copy first, for the repair may remove every snapshot in it (it does where there are bitmaps); then, with the machine off',
   };
 }
 
