@@ -164,7 +164,7 @@ const HAZARDS: readonly Hazard[] = [
     },
     virsh: /Image is corrupt/,
     says: (m) => [`disk vda (${diskPath(m)}): the image is marked corrupt`],
-    hint: 'make a copy first, then repair it with the machine off',
+    hint: 'make a copy first, for the repair may remove every snapshot in it (it does where there are bitmaps); then, with the machine off',
     command: (m) => `qemu-img check -r all ${diskPath(m)}`,
     mend: (_, { command }) => void pasteOk(command),
   },
