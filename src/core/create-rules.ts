@@ -282,11 +282,12 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'shared-filesystem',
     hazards: [30],
     severity: 'error',
-    find: ({ domain }) =>
-      isActive(domain.state) && domain.sharedFilesystems.includes('virtiofs')
+    // a newer libvirtd asks virtiofsd whether it can save its state, and refuses before anything is touched if not
+    find: ({ domain, daemonVersion }) =>
+      isActive(domain.state) && daemonVersion < SAVES_BY_JOB && domain.sharedFilesystems.includes('virtiofs')
         ? [
             {
-              what: 'the machine shares a file system by virtiofs, whose state cannot be saved while it runs',
+              what: 'the machine shares a file system by virtiofs, whose state this libvirtd (before 10.9) cannot save while it runs',
               hint: 'shut it down first, or detach the share',
               command: `virsh shutdown ${virshWord(domain)}`,
             },

@@ -6,6 +6,7 @@ import {
   REVERT_RULES,
   type RevertFacts,
   revertConsequences,
+  revertNeedsForce,
   stateAfterRevert,
 } from '../core/revert-rules.ts';
 import { internalDisks, locationOf } from '../core/snapshot.ts';
@@ -65,7 +66,7 @@ export async function revertSnapshot(
     ...['--domain', domain.uuid, '--snapshotname', snapshot.name],
     ...(request.running ? ['--running'] : []),
     ...(request.paused ? ['--paused'] : []),
-    ...(request.force ? ['--force'] : []),
+    ...(request.force || revertNeedsForce(facts, end) ? ['--force'] : []),
   ];
   const backup = request.backup && (await takeBackup(ctx, machine, request.backup.name));
   if (ctx.settings.dryRun)

@@ -5,6 +5,7 @@ import {
   REVERT_RULES,
   type RevertFacts,
   revertConsequences,
+  revertNeedsForce,
   stateAfterRevert,
 } from '../../src/core/revert-rules.ts';
 import { disk, domain, MiB, seen, snapshot, tag } from '../model.ts';
@@ -559,6 +560,11 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         facts: creating({ domain: running({ sharedFilesystems: ['path', 'virtiofs'] }) }),
         finds: [{ what: /virtiofs/, command: 'virsh shutdown centos7-1' }],
       },
+      {
+        says: 'virtiofs, running, where libvirtd can save it',
+        facts: creating({ domain: running({ sharedFilesystems: ['virtiofs'] }), daemonVersion: NEW_DAEMON }),
+        finds: [],
+      },
     ],
   },
   'managed-save': {
@@ -892,13 +898,35 @@ describe('what a revert changes beside the content', () => {
     { says: 'a new QEMU', facts: reverting({ domain: running() }), end: 'running', said: [/started anew/] },
     {
       says: 'no new QEMU before 7.10',
-      facts: reverting({ domain: running(), daemonVersion: 7_000_000 }),
+      facts: reverting({
+        domain: running(),
+        snapshot: snapshot('s1', { state: 'running' }),
+        daemonVersion: 7_000_000,
+      }),
       end: 'running',
       said: [],
+    },
+    {
+      says: 'a new QEMU there too, where the snapshot has no memory',
+      facts: reverting({ domain: running(), daemonVersion: 7_000_000 }),
+      end: 'running',
+      said: [/started anew/],
     },
   ])('$says', ({ facts, end, said }) => {
     expect(revertConsequences(facts, end)).toEqual(said.map((line) => expect.stringMatching(line)));
   });
+});
+
+test.each([
+  ['a running machine, to run from a snapshot without memory', {}, 'running', true],
+  ['to be paused there', {}, 'paused', true],
+  ['to be off there', {}, 'shutoff', false],
+  ['a machine that is off', { domain: domain() }, 'running', false],
+  ['a snapshot with memory', { snapshot: snapshot('s1', { state: 'running' }) }, 'running', false],
+  ['a newer libvirtd', { daemonVersion: 9_000_000 }, 'running', false],
+] as const)('virsh before 7.10 needs --force: %s', (_, changes, end, needed) => {
+  const facts = reverting({ domain: running(), daemonVersion: 7_000_000, ...changes });
+  expect(revertNeedsForce(facts, end)).toBe(needed);
 });
 
 test.each([
