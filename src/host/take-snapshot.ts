@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { CREATE_RULES } from '../core/create-rules.ts';
+import { CREATE_RULES, needsDaemonVersion } from '../core/create-rules.ts';
 import { type Disk, isActive, takesPart } from '../core/domain.ts';
 import { tagsNamed } from '../core/image.ts';
 import { nameProblem } from '../core/names.ts';
@@ -81,7 +81,7 @@ async function attempt(
           disks.map((disk) => disk.target),
         )
       : NO_RUNTIME,
-    running || domain.pflash ? readDaemonVersion(ctx.virsh) : 0,
+    needsDaemonVersion(domain) ? readDaemonVersion(ctx.virsh) : 0,
     spaceForMemory(disks[0]),
   ]);
   if (holdsTag(images, name) && (await isListed(ctx, domain.uuid, name)))

@@ -100,6 +100,16 @@ const HAZARDS: readonly Hazard[] = [
     mend: (m) => void virsh('change-media', m.uuid, 'fda', '--eject', '--config'),
   },
   {
+    what: 'read-only raw disk of a machine that is off (hazard 26)',
+    spec: { disks: [SMALL, { ...SMALL, format: 'raw', readonly: true }] },
+    virsh: since({ '7.0': /Disk device 'vdb' does not support snapshotting/, '9.0': null }),
+    taken: since({ '7.0': false, '9.0': true }),
+    says: () => ['disk vdb is raw', 'although it is read-only'],
+    hint: 'start the machine first, or use --force to try',
+    command: () => `virsh start ${NAME}`,
+    mend: (_, { command }) => void pasteOk(command),
+  },
+  {
     what: 'cdrom and read-only disks alone',
     spec: {
       disks: [

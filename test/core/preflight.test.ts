@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CREATE_RULES, type CreateFacts } from '../../src/core/create-rules.ts';
+import { CREATE_RULES, type CreateFacts, needsDaemonVersion } from '../../src/core/create-rules.ts';
 import { type Finding, judge, type Rule, type Severity } from '../../src/core/preflight.ts';
 import {
   REVERT_RULES,
@@ -41,6 +41,10 @@ function creating(changes: Partial<CreateFacts> = {}): CreateFacts {
 const running = (changes: Parameters<typeof domain>[0] = {}) => domain({ state: 'running', ...changes });
 
 /** Facts about one disk: what the XML says of it and what is in its file. */
+/** Off, with a read-only second disk. */
+const readOnly = (driver: string) =>
+  domain({ disks: [disk(), disk({ target: 'vdb', readonly: true, driver })] });
+
 function creatingOn(
   changes: Parameters<typeof disk>[0],
   image: CreateFacts['images'] extends ReadonlyMap<string, infer I> ? I : never = seen(),
@@ -320,6 +324,32 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         says: 'off',
         facts: creatingOn({ storage: 'network', source: null }, unseen('qcow2')),
         finds: [{ what: /disk vda is on the network/, command: 'virsh start centos7-1' }],
+      },
+    ],
+  },
+  'read-only-disk-refused': {
+    severity: 'judgement',
+    cases: [
+      { says: 'raw, on libvirt that leaves it out', facts: creating({ domain: readOnly('raw') }), finds: [] },
+      {
+        says: 'raw, on an older one',
+        facts: creating({ domain: readOnly('raw'), daemonVersion: 7_000_000 }),
+        finds: [{ what: /disk vdb is raw/, hint: /--force/, command: 'virsh start centos7-1' }],
+      },
+      {
+        says: 'raw, and the machine runs',
+        facts: creating({ domain: { ...readOnly('raw'), state: 'running' }, daemonVersion: 7_000_000 }),
+        finds: [],
+      },
+      {
+        says: 'qcow2',
+        facts: creating({ domain: readOnly('qcow2'), daemonVersion: 7_000_000 }),
+        finds: [],
+      },
+      {
+        says: 'on a version that nobody knows',
+        facts: creating({ domain: readOnly('raw'), daemonVersion: 0 }),
+        finds: [],
       },
     ],
   },
@@ -868,6 +898,20 @@ test('findings come in the order of the rules, with their rule and severity', ()
     ['not-qcow2', 'error'],
     ['free-space', 'judgement'],
   ]);
+});
+
+test.each([
+  ['off', domain(), false],
+  ['running', running(), true],
+  ['UEFI', domain({ pflash: { nvramFormat: 'raw', nvramPath: null } }), true],
+  ['a read-only raw disk', readOnly('raw'), true],
+  [
+    'a read-only raw cdrom',
+    domain({ disks: [disk({ device: 'cdrom', driver: 'raw', readonly: true })] }),
+    false,
+  ],
+])("a create asks for libvirtd's version only where a rule needs it: %s", (_, machine, needed) => {
+  expect(needsDaemonVersion(machine)).toBe(needed);
 });
 
 describe('what a revert changes beside the content', () => {
