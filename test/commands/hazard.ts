@@ -2,6 +2,7 @@
 // Where libvirt versions differ, the table says so with `since`.
 import { existsSync } from 'node:fs';
 import { expect } from 'vitest';
+import { getCurrentTest } from 'vitest/suite';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
 import { tryVirsh } from '../lab/lab.ts';
@@ -40,6 +41,7 @@ export interface Hazard {
 const NAME = "web 1's";
 
 export async function showHazard(hazard: Hazard): Promise<void> {
+  Object.assign(getCurrentTest()?.meta ?? {}, outcomes(hazard));
   if (hazard.cannotBe) {
     expect(() => make(hazard, 'twin')).toThrow(hazard.cannotBe);
     return;
@@ -56,6 +58,14 @@ export async function showHazard(hazard: Hazard): Promise<void> {
     stderr: hazard.warns ? expect.stringMatching(hazard.warns) : '',
   });
   expect(writableImages(machine).map(tagged)).toEqual(writableImages(machine).map(() => ['s1']));
+}
+
+/** For lab/matrix-table.mjs, of a test that has passed. */
+function outcomes({ cannotBe, virsh, taken, mend }: Hazard) {
+  if (cannotBe) return { virsh: 'no such thing here', kvmsnap: 'no such thing here' };
+  if (virsh) return { virsh: 'fails', kvmsnap: mend ? 'refuses, and its advice helps' : 'refuses' };
+  if (taken) return { virsh: 'works', kvmsnap: 'works' };
+  return { virsh: 'does harm', kvmsnap: 'refuses, and its advice helps' };
 }
 
 function showVirsh(hazard: Hazard): void {

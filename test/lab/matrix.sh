@@ -39,7 +39,7 @@ begin() { # VERSION
   # shellcheck disable=SC2016 # expands in the lab
   "$lab/enter.sh" --libvirt "$1" sh -c '
     { virsh version --daemon; } >&3
-    npx vitest run --config test/vitest.config.ts --project matrix \
+    node_modules/.bin/vitest run --config test/vitest.config.ts --project matrix \
       --reporter=default --reporter=json --outputFile.json="$KVMSNAP_LAB/../tests.json" || failed=$?
     cat "$KVMSNAP_LAB/../tests.json" >&4
     exit "${failed:-0}"
@@ -100,6 +100,11 @@ for version in $wanted; do
 done
 while [ "${#version_of[@]}" -gt 0 ]; do finish_one; done
 
+tables=()
+for version in $wanted; do
+  [ ! -s "$scratch/$version/tests.json" ] || tables+=("$version=$scratch/$version/tests.json")
+done
+[ "${#tables[@]}" = 0 ] || { echo && node "$lab/matrix-table.mjs" "${tables[@]}"; }
 printf '\nlibvirt matrix\n'
 printf '  %s\n' "${told[@]}" | sort -V
 exit "$failed"
