@@ -1,10 +1,10 @@
 // Proves that a lab can have another libvirt. Builds a Debian where this machine has none yet.
-import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { isSystemLab, tryTool, virsh } from './lab.ts';
+import { isSystemLab, tryTool, virsh, waitFor } from './lab.ts';
 
 const enter = fileURLToPath(new URL('./enter.sh', import.meta.url));
 const repository = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
@@ -56,6 +56,20 @@ describe.runIf(isSystemLab && existsSync('/usr/bin/apt-get'))('a lab with anothe
     const said = await inside(other, 'findmnt -rno TARGET; test/lab/enter.sh virsh uri');
     expect(said).not.toContain('/.old');
     expect(said).toContain('qemu:///system');
+  });
+
+  test('is one of several at once, and killed with SIGKILL leaves no loop device', async () => {
+    const script =
+      'truncate -s 1M "$KVMSNAP_LAB/image"; losetup --find --show "$KVMSNAP_LAB/image"; sleep 60';
+    const child = spawn(enter, ['--libvirt', other, 'sh', '-ec', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const said = await new Promise<Buffer>((resolve) => child.stdout.once('data', resolve));
+    const file = `/sys/block/${said.toString().trim().replace('/dev/', '')}/loop/backing_file`;
+    await inside(other, 'true');
+    expect(readFileSync(file, 'utf8')).toContain('/vm/image');
+    child.kill('SIGKILL');
+    await waitFor(() => !existsSync(file), { what: 'the end of the device' });
   });
 
   test('is refused for a version that there is not', () => {

@@ -112,11 +112,13 @@ main() { # VERSION CACHE
   [ "$EUID" = 0 ] || die 2 'only root can build and enter a system with another libvirt'
   mkdir -p -- "$2"
   directory=$(readlink -f -- "$2")/debian-$suite-$(recipe_hash)
-  # exclusive while it is built: another builder, and whoever wants to use it, waits
   exec 194>"$directory.lock"
   touch "$directory.lock"
-  flock 194
-  [ -d "$directory" ] || build "$directory" "$suite"
+  # it is there as a whole or not at all; while one builds it, all others wait
+  if [ ! -d "$directory" ]; then
+    flock 194
+    [ -d "$directory" ] || build "$directory" "$suite"
+  fi
   sweep "$2" "$directory"
   echo "$directory"
 }

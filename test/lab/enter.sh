@@ -164,8 +164,9 @@ change_root() { # BASE SYSTEM ARGUMENT...
     mkdir -p -- "$root/$bound"
     mount -n --rbind -- "$bound" "$root/$bound"
   done
-  mkdir -p "$root/$1"
-  mount -n --bind "$1" "$root/$1"
+  # with its own name in it, by which the janitor finds the lab's loop devices; not what is mounted below it
+  mkdir -p "$root/${1%/*}"
+  mount -n --bind "${1%/*}" "$root/${1%/*}"
   bring_node "$root"
   mkdir "$root/.old"
   pivot_root "$root" "$root/.old"

@@ -87,7 +87,7 @@ failed=0
 hash=$(sources_hash)
 trap 'rm -rf "$scratch"' EXIT
 # an unfinished lab ends by itself when it is told to
-trap '[ "${#version_of[@]}" = 0 ] || kill -s TERM "${!version_of[@]}" 2>/dev/null; exit 143' TERM HUP
+trap '[ "${#version_of[@]}" = 0 ] || kill -s TERM "${!version_of[@]}" 2>/dev/null; exit 143' INT TERM HUP
 
 for version in $wanted; do
   reason=${changed:+$(reason_to_skip "$version")}
