@@ -28,7 +28,8 @@ die() { local code=$1; shift; printf 'lab: %s\n' "$@" >&2; exit "$code"; }
 recipe_hash() { declare -f furnish packages | sha256sum | cut -c1-12; }
 
 packages() { # SUITE
-  printf '%s\n' libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils ovmf
+  printf '%s\n' libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils ovmf \
+    openssh-client
   case $1 in
     bullseye) ;; # the translations are in libvirt0 and virtiofsd in QEMU's packages
     bookworm) echo libvirt-l10n ;;

@@ -3,7 +3,7 @@
 #
 # Runs the tests of the project `matrix` on each VERSION of libvirt, of those in debian.sh; without one, on all of them.
 # Says at the end what it ran on which version, and ends with 1 when not all is well, a version that cannot be built
-# included. Two versions run at once. Needs root, and the built kvmsnap.
+# included. $AT_ONCE versions run at once. Needs root, and the built kvmsnap.
 #
 #   --changed   for CI: leaves out this machine's own version, which the whole lab has run on, and each other version on
 #               which exactly these sources have passed before on this machine; but never one of those in $ALWAYS
@@ -11,6 +11,8 @@ set -euo pipefail
 umask 022
 
 ALWAYS='9.0 12.8'
+# Tests wait half of their time: this many keep two processors busy.
+AT_ONCE=3
 # What the outcome may depend on; the contents count, not the history.
 SOURCES='src/core src/host src/libvirt src/qemu test/commands test/lab'
 
@@ -95,7 +97,7 @@ for version in $wanted; do
     told+=("$version: not run here: $reason")
     continue
   fi
-  [ "${#version_of[@]}" -lt 2 ] || finish_one
+  [ "${#version_of[@]}" -lt "$AT_ONCE" ] || finish_one
   begin "$version"
 done
 while [ "${#version_of[@]}" -gt 0 ]; do finish_one; done
