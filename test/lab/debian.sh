@@ -29,7 +29,7 @@ recipe_hash() { declare -f furnish packages | sha256sum | cut -c1-12; }
 
 packages() { # SUITE
   printf '%s\n' libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils ovmf \
-    openssh-client
+    openssh-client locales
   case $1 in
     bullseye) ;; # the translations are in libvirt0 and virtiofsd in QEMU's packages
     bookworm) echo libvirt-l10n ;;
@@ -59,6 +59,8 @@ furnish() { # ROOT SUITE MIRROR
   chroot "$root" apt-get update
   # shellcheck disable=SC2046 # a list of words
   DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -y --no-install-recommends $(packages "$2")
+  # newer C libraries translate nothing in C.UTF-8
+  chroot "$root" localedef -i zh_CN -f UTF-8 zh_CN.UTF-8
   chroot "$root" apt-get clean
   rm -rf "$root"/var/lib/apt/lists/*
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# matrix.sh [--changed] [VERSION...]
+# matrix.sh [--changed] [VERSION...] [-- FILE...]
 #
-# Runs the tests of the project `matrix` on each VERSION of libvirt, of those in debian.sh; without one, on all of them.
+# Runs the tests of the project `matrix` (of those, the files with FILE in their path) on each VERSION of libvirt, of
+# those in debian.sh; without one, on all of them. Prints what became of each hazard on which version.
 # Says at the end what it ran on which version, and ends with 1 when not all is well, a version that cannot be built
 # included. $AT_ONCE versions run at once. Needs root, and the built kvmsnap.
 #
@@ -40,12 +41,12 @@ begin() { # VERSION
   mkdir "$results"
   # shellcheck disable=SC2016 # expands in the lab
   "$lab/enter.sh" --libvirt "$1" sh -c '
-    { virsh version --daemon; } >&3
-    node_modules/.bin/vitest run --config test/vitest.config.ts --project matrix \
-      --reporter=default --reporter=json --outputFile.json="$KVMSNAP_LAB/../tests.json" || failed=$?
+    virsh version --daemon >&3
+    NO_COLOR=1 node_modules/.bin/vitest run --config test/vitest.config.ts --project matrix \
+      --reporter=default --reporter=json --outputFile.json="$KVMSNAP_LAB/../tests.json" "$@" || failed=$?
     cat "$KVMSNAP_LAB/../tests.json" >&4
     exit "${failed:-0}"
-  ' >"$results/log" 2>&1 3>"$results/versions" 4>"$results/tests.json" </dev/null &
+  ' sh "${files[@]}" >"$results/log" 2>&1 3>"$results/versions" 4>"$results/tests.json" </dev/null &
   version_of[$!]=$1
 }
 
@@ -56,7 +57,7 @@ finish_one() {
   version=${version_of[$process]}
   unset "version_of[$process]"
   if [ "$code" = 0 ]; then
-    mkdir -p "$passed" && : >"$passed/$version-$hash"
+    [ "${#files[@]}" != 0 ] || { mkdir -p "$passed" && : >"$passed/$version-$hash"; }
     told+=("$version: $(summary "$version")")
   else
     printf '\n==== libvirt %s: exit %s\n' "$version" "$code"
@@ -67,18 +68,23 @@ finish_one() {
 }
 
 summary() { # VERSION
-  local running
-  running=$(sed -n 's/^Running against daemon: /libvirt /p; s/^Running hypervisor: //p' "$scratch/$1/versions")
-  [ -n "$running" ] || { echo 'no test was run'; return; }
-  echo "$(sed -n 's/^ *Tests  *//p' "$scratch/$1/log" | tail -n 1), with $(paste -sd, <<<"$running")"
+  local libvirt qemu tests
+  libvirt=$(sed -n 's/^Running against daemon: //p' "$scratch/$1/versions")
+  qemu=$(sed -n 's/^Running hypervisor: //p' "$scratch/$1/versions")
+  tests=$(sed -n 's/^ *Tests  *//p' "$scratch/$1/log" | tail -n 1)
+  echo "${tests:-no test was run}${libvirt:+, with libvirt $libvirt and $qemu}"
 }
 
 changed=
 if [ "${1-}" = --changed ]; then shift && changed=yes; fi
-case ${1-} in -*) sed -n '2,/^set -/s/^# \{0,1\}//p' "$0" >&2; [ "$1" = --help ] && exit 0 || exit 2 ;; esac
+case ${1-} in --) ;; -*) sed -n '2,/^set -/s/^# \{0,1\}//p' "$0" >&2; [ "$1" = --help ] && exit 0 || exit 2 ;; esac
 known=$("$lab/debian.sh" --list | cut -d' ' -f1)
-wanted=${*:-$known}
-for version in $wanted; do
+wanted=()
+while [ $# != 0 ] && [ "$1" != -- ]; do wanted+=("$1") && shift; done
+[ $# = 0 ] || shift
+files=("$@")
+[ "${#wanted[@]}" != 0 ] || mapfile -t wanted <<<"$known"
+for version in "${wanted[@]}"; do
   grep -qxF -- "$version" <<<"$known" || { echo "matrix: no libvirt $version; there are: ${known//$'\n'/ }" >&2; exit 2; }
 done
 
@@ -91,7 +97,10 @@ trap 'rm -rf "$scratch"' EXIT
 # an unfinished lab ends by itself when it is told to
 trap '[ "${#version_of[@]}" = 0 ] || kill -s TERM "${!version_of[@]}" 2>/dev/null; exit 143' INT TERM HUP
 
-for version in $wanted; do
+# marks of sources that are history by now
+[ ! -d "$passed" ] || find "$passed" -type f -mtime +30 -delete
+
+for version in "${wanted[@]}"; do
   reason=${changed:+$(reason_to_skip "$version")}
   if [ -n "$reason" ]; then
     told+=("$version: not run here: $reason")
@@ -103,7 +112,7 @@ done
 while [ "${#version_of[@]}" -gt 0 ]; do finish_one; done
 
 tables=()
-for version in $wanted; do
+for version in "${wanted[@]}"; do
   [ ! -s "$scratch/$version/tests.json" ] || tables+=("$version=$scratch/$version/tests.json")
 done
 [ "${#tables[@]}" = 0 ] || { echo && node "$lab/matrix-table.mjs" "${tables[@]}"; }
