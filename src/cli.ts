@@ -1,12 +1,16 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import pkg from '../package.json' with { type: 'json' };
 import {
-  type Argument,
+  type ArgumentDefinition,
+  type Argument as ArgumentValue,
   COMMANDS,
   COMMON_FAILURES,
   type CommandDefinition,
   GLOBAL_OPTIONS,
+  HELP,
   type OptionDefinition,
+  shownCommands,
+  VERSION,
 } from './command-table.ts';
 import type { Context, OutputFormat, Settings } from './context.ts';
 import { nearest } from './core/names.ts';
@@ -22,7 +26,8 @@ export type Start = (settings: Settings, action: (ctx: Context) => Promise<void>
 export function createProgram(start: Start): Command {
   const program = new Command('kvmsnap')
     .description('Snapshots of libvirt machines that you can trust.')
-    .version(pkg.version, '-V, --version', 'print the version')
+    .version(pkg.version, VERSION.flags, VERSION.help)
+    .helpOption(HELP.flags, HELP.help)
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: () => undefined })
     .exitOverride();
@@ -33,19 +38,17 @@ export function createProgram(start: Start): Command {
 }
 
 function globalOptions(): Option[] {
-  return GLOBAL_OPTIONS.map(({ flags, help }) => {
-    const option = new Option(flags, help);
+  return GLOBAL_OPTIONS.map((definition) => {
+    const option = toOption(definition);
     switch (option.attributeName()) {
       case 'output':
-        return option.choices(['table', 'json', 'csv', 'name']).default('table');
+        return option.default('table');
       case 'json':
         return option.implies({ output: 'json' });
       case 'quiet':
         return option.implies({ output: 'name' });
       case 'color':
-        return option.choices(['always', 'never', 'auto']).default('auto');
-      case 'timeout':
-        return option.argParser(parseDuration);
+        return option.default('auto');
       default:
         return option;
     }
@@ -59,37 +62,48 @@ function addCommand(program: Command, definition: CommandDefinition, start: Star
     .description(definition.detail)
     .addHelpText('after', () => helpEnd(definition));
   if (definition.alias) command.alias(definition.alias);
-  for (const { syntax, help } of definition.arguments) command.argument(syntax, help);
+  for (const argument of definition.arguments) command.addArgument(toArgument(argument));
   for (const option of definition.options) command.addOption(toOption(option));
   command.action((...given: unknown[]) => {
-    const args = given.slice(0, definition.arguments.length) as Argument[];
-    const names = args.filter((_, i) => definition.arguments[i]?.syntax !== '<text>');
+    const args = given.slice(0, definition.arguments.length) as ArgumentValue[];
+    const names = args.filter((_, i) => definition.arguments[i]?.takes !== 'text');
     if (names.flat().includes(''))
       throw new KvmsnapError('usage', 'a machine or snapshot cannot have an empty name');
     return start(settingsOf(program), (ctx) => definition.run(ctx, args, command.opts()));
   });
 }
 
-function toOption({ flags, help, kind }: OptionDefinition): Option {
+function toArgument({ syntax, help, takes }: ArgumentDefinition): Argument {
+  const argument = new Argument(syntax, help);
+  return typeof takes === 'string' ? argument : argument.choices(takes);
+}
+
+function toOption({ flags, help, kind, takes = 'text' }: OptionDefinition): Option {
   const option = new Option(flags, help);
-  const collect = (value: string, before: readonly string[] = []) => [...before, value];
+  if (typeof takes !== 'string') option.choices(takes);
+  const { parseArg: check } = option;
   switch (kind) {
     case 'count':
       return option.argParser(parseCount);
+    case 'jobs':
+      return option.argParser(parseJobs);
+    case 'duration':
+      return option.argParser(parseDuration);
     case 'list':
-      return option.argParser(collect);
-    case 'state':
-      return option.argParser((value: string, before?: readonly string[]) => {
-        if (!STATES.includes(value)) throw new InvalidArgumentError(`It is one of ${STATES.join(', ')}.`);
-        return collect(value, before);
-      });
+      return option.argParser((value, before: readonly string[] = []) => [
+        ...before,
+        check ? check(value, value) : value,
+      ]);
     default:
       return option;
   }
 }
 
-/** The states that a machine can be chosen by. */
-const STATES: readonly string[] = ['running', 'shutoff', 'paused'];
+function parseJobs(text: string): number {
+  const jobs = parseCount(text);
+  if (jobs < 1) throw new InvalidArgumentError('At least 1 is wanted.');
+  return jobs;
+}
 
 function parseCount(text: string): number {
   if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('A whole number from 0 on is wanted.');
@@ -114,15 +128,20 @@ function helpEnd(definition: CommandDefinition): string {
 interface GlobalValues {
   readonly connect?: string;
   readonly output: OutputFormat;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
   readonly color: ColourChoice;
   readonly yes?: boolean;
   readonly dryRun?: boolean;
   readonly verbose?: boolean;
   readonly timeout?: number;
+  readonly wait?: number;
+  readonly silent?: boolean;
 }
 
 function settingsOf(program: Command): Settings {
   const values = program.opts<GlobalValues>();
+  checkOneFormat(program, values);
   return {
     connect: values.connect ?? null,
     output: values.output,
@@ -131,7 +150,18 @@ function settingsOf(program: Command): Settings {
     dryRun: values.dryRun ?? false,
     verbose: values.verbose ?? false,
     timeout: values.timeout ?? null,
+    wait: values.wait ?? 0,
+    silent: values.silent ?? false,
   };
+}
+
+/** `--json` and `-q` are other words for `-o`, and of two different ones neither may win unseen. */
+function checkOneFormat(program: Command, { output, json, quiet }: GlobalValues): void {
+  const named = program.getOptionValueSource('output') === 'cli' ? output : null;
+  const formats = new Set([named, json ? 'json' : null, quiet ? 'name' : null].filter((format) => format));
+  if (formats.size > 1) {
+    throw new KvmsnapError('usage', `one output format at a time, and not ${[...formats].join(' and ')}`);
+  }
 }
 
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
@@ -147,9 +177,7 @@ export function parseDuration(text: string): number {
 
 /** Someone who comes from virsh types its names: `snapshot-delete`, and `snapshot-delet`. */
 function unknownCommand(word: string): never {
-  const names = COMMANDS.filter(({ hidden }) => !hidden).flatMap(({ name, alias }) =>
-    alias ? [name, alias] : [name],
-  );
+  const names = shownCommands().flatMap(({ name, alias }) => (alias ? [name, alias] : [name]));
   const meant = nearest(word.replace(/^snapshot-/, ''), names);
   throw new KvmsnapError('usage', `there is no command '${word}'`, {
     hint: meant ? `did you mean 'kvmsnap ${meant}'?` : 'kvmsnap --help lists the commands',

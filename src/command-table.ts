@@ -1,10 +1,12 @@
 import pkg from '../package.json' with { type: 'json' };
+import type { CheckOptions } from './commands/check.ts';
 import type { CreateOptions } from './commands/create.ts';
 import type { DeleteOptions } from './commands/delete.ts';
 import type { ListOptions } from './commands/list.ts';
 import type { PruneOptions } from './commands/prune.ts';
 import type { RevertOptions } from './commands/revert.ts';
 import type { Context } from './context.ts';
+import type { Grammar, Meaning, Shell } from './core/completion.ts';
 import type { FailureCode } from './errors.ts';
 
 /** Every command, argument, option and help text, as data: help, man page and README come from here. */
@@ -12,8 +14,20 @@ import type { FailureCode } from './errors.ts';
 export interface OptionDefinition {
   readonly flags: string;
   readonly help: string;
-  /** How its value is read; absent: as it stands. `count` is a whole number from 0 on, `list` may be repeated. */
-  readonly kind?: 'count' | 'list' | 'state';
+  /**
+   * How its value is read; absent: as it stands. `count` is a whole number from 0 on, `jobs` one from 1 on, `list` may be
+   * repeated.
+   */
+  readonly kind?: 'count' | 'jobs' | 'list' | 'duration';
+  /** What its value stands for, or the words that it may be; absent: any text. */
+  readonly takes?: Meaning;
+}
+
+export interface ArgumentDefinition {
+  /** In commander's syntax: `<required>`, `[optional]`, `[several...]`. */
+  readonly syntax: string;
+  readonly help: string;
+  readonly takes: Meaning;
 }
 
 export interface CommandDefinition {
@@ -22,8 +36,7 @@ export interface CommandDefinition {
   readonly summary: string;
   /** What the summary leaves out, one paragraph. */
   readonly detail: string;
-  /** In commander's syntax: `<required>`, `[optional]`, `[several...]`. */
-  readonly arguments: readonly { readonly syntax: string; readonly help: string }[];
+  readonly arguments: readonly ArgumentDefinition[];
   readonly options: readonly OptionDefinition[];
   /** The failures beside those that every command can meet. */
   readonly failures: readonly FailureCode[];
@@ -36,7 +49,22 @@ export interface CommandDefinition {
 
 export type Argument = string | readonly string[] | undefined;
 
-const MACHINE = { syntax: '<machine>', help: 'name or UUID of the machine (libvirt: domain)' };
+const MACHINE: ArgumentDefinition = {
+  syntax: '<machine>',
+  help: 'name or UUID of the machine (libvirt: domain)',
+  takes: 'machine',
+};
+const PATTERN: ArgumentDefinition = {
+  syntax: '<machine>',
+  help: 'name, UUID or pattern of the machine (libvirt: domain)',
+  takes: 'machine',
+};
+const SNAPSHOT: ArgumentDefinition = { syntax: '<name>', help: 'the snapshot', takes: 'snapshot' };
+const SHELL: ArgumentDefinition = {
+  syntax: '<shell>',
+  help: 'bash, zsh or fish',
+  takes: ['bash', 'zsh', 'fish'] satisfies Shell[],
+};
 const DESCRIPTION = { flags: '-d, --description <text>', help: 'what it is for' };
 const FORCE_CREATE = {
   flags: '--force',
@@ -61,15 +89,42 @@ const RULES: readonly OptionDefinition[] = [
     flags: '--keep-within <span>',
     help: 'keep what is younger, counted back from the newest: 36h, 14d, 8w, 6m (months), 2y',
   },
-  { flags: '--keep <pattern>', help: 'keep the names that match; repeatable', kind: 'list' },
+  {
+    flags: '--keep <pattern>',
+    help: 'keep the names that match; repeatable',
+    kind: 'list',
+    takes: 'snapshot-pattern',
+  },
   { flags: '--allow-empty', help: 'do not keep the newest one against all rules' },
 ];
 
-const SELECTION: readonly OptionDefinition[] = [
-  { flags: '--all', help: 'all machines' },
-  { flags: '--exclude <pattern>', help: 'but not these; repeatable', kind: 'list' },
-  { flags: '--state <state>', help: 'only machines in this state; repeatable', kind: 'state' },
+const MACHINES: ArgumentDefinition = {
+  syntax: '[machines...]',
+  help: 'names, UUIDs or patterns; or use --all',
+  takes: 'machine',
+};
+const ALL = { flags: '--all', help: 'all machines' };
+const VM: OptionDefinition = {
+  flags: '--vm <pattern>',
+  help: 'further machines, by name or pattern; repeatable',
+  kind: 'list',
+  takes: 'machine',
+};
+const FILTERS: readonly OptionDefinition[] = [
+  { flags: '--exclude <pattern>', help: 'but not these; repeatable', kind: 'list', takes: 'machine-pattern' },
+  {
+    flags: '--state <state>',
+    help: 'only machines in this state: running, shutoff or paused; repeatable',
+    kind: 'list',
+    takes: ['running', 'shutoff', 'paused'],
+  },
 ];
+const JOBS: OptionDefinition = {
+  flags: '--jobs <n>',
+  help: 'so many machines at once (default: 1)',
+  kind: 'jobs',
+};
+const STRICT = { flags: '--strict', help: 'fail when a machine was skipped' };
 
 export const COMMANDS: readonly CommandDefinition[] = [
   {
@@ -79,30 +134,40 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'Takes an internal snapshot of all writable disks, and of the memory when the machine runs (it is paused meanwhile). ' +
       'The name is the time in seconds since 1970. Refuses before anything is touched when a disk is not qcow2 or the ' +
       'snapshot could not work; says done only when libvirt and every disk hold it. With --label the name is made of the ' +
-      'label and the time (UTC), and with rules of retention a prune of that label follows, if and only if it was taken.',
-    arguments: [MACHINE],
-    options: [DESCRIPTION, FORCE_CREATE, LABEL, ...RULES],
+      'label and the time (UTC), and with rules of retention a prune of that label follows, if and only if it was taken. Of many ' +
+      'machines, one that is not suited (a raw disk) is skipped and said so, unless it was called by its own name.',
+    arguments: [MACHINES],
+    options: [DESCRIPTION, FORCE_CREATE, LABEL, ...RULES, ALL, ...FILTERS, JOBS, STRICT],
     failures: ['partial', 'check', 'exists', 'busy'],
     examples: [
       'kvmsnap create centos7-1',
       'name=$(kvmsnap create -q centos7-1)',
       'kvmsnap create centos7-1 --label nightly --keep-daily 7 --keep-weekly 4',
+      "kvmsnap create 'web-*' db-1 --exclude web-test --label nightly",
     ],
-    run: async (ctx, [machine], options) =>
-      (await import('./commands/create.ts')).create(ctx, machine as string, null, options as CreateOptions),
+    run: async (ctx, [machines], options) =>
+      (await import('./commands/create.ts')).create(
+        ctx,
+        machines as readonly string[],
+        null,
+        options as CreateOptions,
+      ),
   },
   {
     name: 'create-as',
     summary: 'take a snapshot under a name of yours',
     detail: 'As create, with your name: at most 200 bytes, no /, no leading dot, no control characters.',
-    arguments: [MACHINE, { syntax: '<name>', help: 'name of the new snapshot' }],
-    options: [DESCRIPTION, FORCE_CREATE],
-    failures: ['check', 'exists', 'busy'],
-    examples: ['kvmsnap create-as centos7-1 snapshot-2 -d "before the upgrade"'],
+    arguments: [PATTERN, { syntax: '<name>', help: 'name of the new snapshot', takes: 'name' }],
+    options: [DESCRIPTION, FORCE_CREATE, VM, ...FILTERS, JOBS, STRICT],
+    failures: ['partial', 'check', 'exists', 'busy'],
+    examples: [
+      'kvmsnap create-as centos7-1 snapshot-2 -d "before the upgrade"',
+      "kvmsnap create-as 'web-*' before-upgrade --vm db-1",
+    ],
     run: async (ctx, [machine, name], options) =>
       (await import('./commands/create.ts')).create(
         ctx,
-        machine as string,
+        [machine as string],
         name as string,
         options as CreateOptions,
       ),
@@ -110,16 +175,32 @@ export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'list',
     alias: 'ls',
-    summary: 'list the snapshots of a machine, or all machines',
+    summary: 'list the snapshots of machines, or all machines',
     detail:
       'Oldest first, the current one marked *. VM STATE is the guest memory saved with a snapshot, 0 or - for one taken of a ' +
-      'machine that was off. Without a machine: every machine with its state, number of snapshots, current one and newest.',
-    arguments: [{ syntax: '[machine]', help: 'name or UUID of the machine; without it, all machines' }],
-    options: [{ flags: '-t, --tree', help: 'draw parents and children' }],
+      'machine that was off; it is not shown of several machines, whose images are not looked at. Without a machine: every ' +
+      'machine with its state, number of snapshots, current one and newest.',
+    arguments: [
+      {
+        syntax: '[machines...]',
+        help: 'names, UUIDs or patterns; without any, all machines at a glance',
+        takes: 'machine',
+      },
+    ],
+    options: [
+      { flags: '-t, --tree', help: 'draw parents and children' },
+      { flags: '--all', help: 'the snapshots of all machines' },
+      ...FILTERS,
+    ],
     failures: [],
-    examples: ['kvmsnap list', 'kvmsnap list centos7-1 --tree', 'kvmsnap list centos7-1 --json'],
-    run: async (ctx, [machine], options) =>
-      (await import('./commands/list.ts')).list(ctx, machine as string | undefined, options as ListOptions),
+    examples: [
+      'kvmsnap list',
+      'kvmsnap list centos7-1 --tree',
+      'kvmsnap list centos7-1 --json',
+      "kvmsnap list 'web-*' --state running",
+    ],
+    run: async (ctx, [machines], options) =>
+      (await import('./commands/list.ts')).list(ctx, machines as readonly string[], options as ListOptions),
   },
   {
     name: 'current',
@@ -137,7 +218,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail:
       'What was written since is lost, unless --backup keeps it. Refuses when a disk does not hold the snapshot exactly once. ' +
       'Asks on a terminal; in a script the name is consent.',
-    arguments: [MACHINE, { syntax: '[name]', help: 'the snapshot; or use --current' }],
+    arguments: [MACHINE, { syntax: '[name]', help: 'the snapshot; or use --current', takes: 'snapshot' }],
     options: [
       CURRENT,
       { flags: '--running', help: 'start the machine afterwards' },
@@ -168,16 +249,28 @@ export const COMMANDS: readonly CommandDefinition[] = [
     summary: 'delete snapshots of a machine',
     detail:
       'Goes on after a failure. Says deleted only when libvirt and every disk have forgotten it. Asks on a terminal; in a ' +
-      'script names are consent, and --children needs --yes.',
-    arguments: [MACHINE, { syntax: '[names...]', help: 'the snapshots; or use --current' }],
+      'script names are consent, and --children or more than one machine needs --yes. Of many machines, one that has none of ' +
+      'the snapshots is skipped and said so.',
+    arguments: [
+      PATTERN,
+      { syntax: '[names...]', help: 'the snapshots; or use --current', takes: 'snapshot' },
+    ],
     options: [
       CURRENT,
       { flags: '--children', help: 'with all snapshots below it' },
       { flags: '--children-only', help: 'only the snapshots below it' },
       { flags: '--metadata', help: "only libvirt's knowledge of it; the data stays in the images" },
+      VM,
+      ...FILTERS,
+      JOBS,
+      STRICT,
     ],
     failures: ['partial', 'check', 'busy', 'declined'],
-    examples: ['kvmsnap delete centos7-1 1649751390', 'kvmsnap rm centos7-1 old-1 old-2 --yes'],
+    examples: [
+      'kvmsnap delete centos7-1 1649751390',
+      'kvmsnap rm centos7-1 old-1 old-2 --yes',
+      "kvmsnap delete 'web-*' before-upgrade --yes",
+    ],
     run: async (ctx, [machine, names], options) =>
       (await import('./commands/delete.ts')).deleteSnapshots(
         ctx,
@@ -192,7 +285,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail:
       'The machine: each disk as qemu-img sees it, with its backing chain, and the snapshots inside the images. A snapshot: ' +
       'all that is known of it, and whether each disk really holds it.',
-    arguments: [MACHINE, { syntax: '[name]', help: 'the snapshot' }],
+    arguments: [MACHINE, { ...SNAPSHOT, syntax: '[name]' }],
     options: [],
     failures: [],
     examples: ['kvmsnap info centos7-1', 'kvmsnap info centos7-1 snapshot-2'],
@@ -206,12 +299,14 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'Only snapshots that carry the label in their name, as create --label makes them, or that --match names. Rules are ' +
       'OR-ed: one reason is enough to stay. Never deleted: one on hold, one still being taken, one dated in the future, and ' +
       'the newest (unless --allow-empty). Without a rule nothing is deleted. --dry-run shows each with its reasons.',
-    arguments: [{ syntax: '[machines...]', help: 'names, UUIDs or patterns; or use --all' }],
+    arguments: [MACHINES],
     options: [
       LABEL,
-      { flags: '--match <pattern>', help: 'also snapshots of these names' },
+      { flags: '--match <pattern>', help: 'also snapshots of these names', takes: 'snapshot-pattern' },
       ...RULES,
-      ...SELECTION,
+      ALL,
+      ...FILTERS,
+      JOBS,
     ],
     failures: ['partial', 'check', 'busy'],
     examples: [
@@ -226,10 +321,38 @@ export const COMMANDS: readonly CommandDefinition[] = [
       ),
   },
   {
+    name: 'check',
+    summary: 'tell whether machines can be snapshotted, reverted and trusted',
+    detail:
+      'Judges each machine by the rules that create and revert go by, and compares what libvirt believes with what the disks ' +
+      'hold. Changes nothing. Exit 5 when there is an error or a warning; information is none. With --max-age a machine whose ' +
+      'newest snapshot is older is an error too, so that a monitor can watch the cron job.',
+    arguments: [
+      {
+        syntax: '[machines...]',
+        help: 'names, UUIDs or patterns; without any, all machines',
+        takes: 'machine',
+      },
+    ],
+    options: [
+      { flags: '--max-age <span>', help: 'the newest snapshot must be younger: 26h, 8d, 2w' },
+      { flags: '--label <label>', help: 'of --max-age: count only snapshots of this label' },
+      ...FILTERS,
+    ],
+    failures: ['partial', 'check', 'busy'],
+    examples: ['kvmsnap check', 'kvmsnap check centos7-1', 'kvmsnap check --max-age 26h --label nightly -q'],
+    run: async (ctx, [machines], options) =>
+      (await import('./commands/check.ts')).check(
+        ctx,
+        machines as readonly string[],
+        options as CheckOptions,
+      ),
+  },
+  {
     name: 'hold',
     summary: 'protect a snapshot from every prune',
     detail: 'Kept as a last line of its description. delete still deletes it.',
-    arguments: [MACHINE, { syntax: '<name>', help: 'the snapshot' }],
+    arguments: [MACHINE, SNAPSHOT],
     options: [],
     failures: ['check', 'busy'],
     examples: ['kvmsnap hold centos7-1 snapshot-2'],
@@ -240,7 +363,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     name: 'unhold',
     summary: 'let prunes have a snapshot again',
     detail: 'Takes back a hold.',
-    arguments: [MACHINE, { syntax: '<name>', help: 'the snapshot' }],
+    arguments: [MACHINE, SNAPSHOT],
     options: [],
     failures: ['check', 'busy'],
     examples: ['kvmsnap unhold centos7-1 snapshot-2'],
@@ -253,11 +376,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail:
       "libvirt's metadata of the snapshot is written anew with the text; a copy of the old is kept in ~/.local/state/kvmsnap. " +
       'The images are not touched. An empty text takes the description away.',
-    arguments: [
-      MACHINE,
-      { syntax: '<name>', help: 'the snapshot' },
-      { syntax: '<text>', help: 'the description' },
-    ],
+    arguments: [MACHINE, SNAPSHOT, { syntax: '<text>', help: 'the description', takes: 'text' }],
     options: [],
     failures: ['check', 'busy'],
     examples: ["kvmsnap describe centos7-1 snapshot-2 'after the upgrade'"],
@@ -265,36 +384,112 @@ export const COMMANDS: readonly CommandDefinition[] = [
       (await import('./commands/hold.ts')).describe(ctx, machine as string, name as string, text as string),
   },
   {
+    name: 'completion',
+    summary: 'print the script that completes command lines in a shell',
+    detail:
+      'It completes commands, options, and the names of machines and snapshots, for which it asks libvirt at each TAB, for 3 s ' +
+      'at most. Its place: for bash ~/.local/share/bash-completion/completions/kvmsnap, for zsh the file _kvmsnap in a ' +
+      'directory of $fpath, for fish ~/.config/fish/completions/kvmsnap.fish.',
+    arguments: [SHELL],
+    options: [],
+    failures: [],
+    examples: [
+      'source <(kvmsnap completion bash)',
+      'kvmsnap completion fish > ~/.config/fish/completions/kvmsnap.fish',
+    ],
+    run: async (ctx, [shell]) => (await import('./commands/completion.ts')).completion(ctx, shell as Shell),
+  },
+  {
+    name: 'complete',
+    hidden: true,
+    summary: 'print what a command line may be completed with',
+    detail: 'What the scripts of kvmsnap completion run at each TAB.',
+    arguments: [SHELL, { syntax: '[words...]', help: 'the line so far, behind --', takes: 'text' }],
+    options: [],
+    failures: [],
+    examples: ["kvmsnap complete fish -- list ''"],
+    run: async (ctx, [shell, words]) =>
+      (await import('./commands/complete.ts')).complete(
+        ctx,
+        grammar(),
+        shell as Shell,
+        words as readonly string[],
+      ),
+  },
+  {
     name: 'manual',
     hidden: true,
     summary: 'print the man page',
     detail: 'The man page in roff, for the build and for packagers.',
     arguments: [],
-    options: [{ flags: '--tables', help: "the README's tables instead, as JSON" }],
+    options: [
+      { flags: '--tables', help: "the README's tables instead, as JSON" },
+      { flags: '--schemas', help: 'the JSON Schema of each document instead' },
+    ],
     failures: [],
     examples: ['kvmsnap manual > kvmsnap.1'],
     run: async (ctx, _, options) => {
-      const shown = COMMANDS.filter(({ hidden }) => !hidden);
-      const content = { version: pkg.version, globals: GLOBAL_OPTIONS, commands: shown };
+      const content = { version: pkg.version, globals: GLOBAL_OPTIONS, commands: shownCommands() };
       await (await import('./commands/manual.ts')).manual(ctx, content, options);
     },
   },
 ];
 
 export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
-  { flags: '-c, --connect <uri>', help: 'the libvirt to talk to (default: whatever virsh itself would use)' },
-  { flags: '-o, --output <format>', help: 'table, json, csv or name' },
+  {
+    flags: '-c, --connect <uri>',
+    help: 'the libvirt to talk to (default: whatever virsh itself would use)',
+    takes: 'uri',
+  },
+  {
+    flags: '-o, --output <format>',
+    help: 'table, json, csv or name',
+    takes: ['table', 'json', 'csv', 'name'],
+  },
   { flags: '--json', help: 'as -o json' },
   { flags: '-q, --quiet', help: 'as -o name: names only' },
-  { flags: '--color <when>', help: 'always, never or auto; NO_COLOR and FORCE_COLOR are heeded' },
+  {
+    flags: '--color <when>',
+    help: 'always, never or auto; NO_COLOR and FORCE_COLOR are heeded',
+    takes: ['always', 'never', 'auto'],
+  },
   { flags: '-y, --yes', help: 'do not ask' },
   { flags: '--dry-run', help: 'check, and print the virsh commands that would follow; change nothing' },
   { flags: '-v, --verbose', help: 'print each command line to stderr as it runs, ready to paste' },
   {
     flags: '--timeout <duration>',
     help: 'stop waiting after this long (30, 30s, 10m, 2h); libvirt itself carries on',
+    kind: 'duration',
   },
+  {
+    flags: '--wait <duration>',
+    help: 'while another job holds a machine, try again for so long',
+    kind: 'duration',
+  },
+  { flags: '--silent', help: 'print nothing at all when all went well, and everything when not; for cron' },
 ];
+
+/** The options that commander has of its own. */
+export const HELP: OptionDefinition = { flags: '-h, --help', help: 'show the help' };
+export const VERSION: OptionDefinition = { flags: '-V, --version', help: 'print the version' };
+
+/** The commands that are for users. */
+export function shownCommands(): CommandDefinition[] {
+  return COMMANDS.filter(({ hidden }) => !hidden);
+}
+
+/** All that can be typed, for its completion. */
+export function grammar(): Grammar {
+  const commands = shownCommands();
+  const names = commands.map(({ name }) => name);
+  const help = {
+    name: 'help',
+    summary: HELP.help,
+    arguments: [{ syntax: '[command]', takes: names }],
+    options: [],
+  };
+  return { globals: [...GLOBAL_OPTIONS, HELP, VERSION], commands: [...commands, help] };
+}
 
 /** Failures that any command can end with. */
 export const COMMON_FAILURES: readonly FailureCode[] = [

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { KvmsnapError } from './errors.ts';
 import { createInterrupts, type Interrupts } from './interrupts.ts';
 import { createExec } from './libvirt/exec.ts';
@@ -20,6 +20,10 @@ export interface Settings {
   readonly verbose: boolean;
   /** Seconds for the whole run; null for no limit (reads have one of their own). */
   readonly timeout: number | null;
+  /** Seconds to try again for, while another job holds a machine. */
+  readonly wait: number;
+  /** Nothing is printed when all went well. */
+  readonly silent: boolean;
 }
 
 export type OutputFormat = 'table' | 'json' | 'csv' | 'name';
@@ -28,6 +32,8 @@ export type OutputFormat = 'table' | 'json' | 'csv' | 'name';
 export interface Context {
   readonly settings: Settings;
   readonly virsh: Virsh;
+  /** Another virsh, for a URI that is no setting; its reads end after so many seconds. */
+  connect(uri: string | null, readLimitSeconds: number): Virsh;
   readonly qemuImg: RunQemuImg;
   readonly terminal: Terminal;
   readonly clock: Clock;
@@ -52,16 +58,19 @@ const READ_LIMIT_SECONDS = 45;
 
 /** The real context of one run. */
 export function systemContext(settings: Settings): Context {
-  const terminal = systemTerminal(settings.color);
+  const terminal = systemTerminal(settings);
   const interrupts = createInterrupts(terminal.note);
   const { stop } = interrupts;
-  const exec = createExec({
-    stop,
-    readLimitSeconds: READ_LIMIT_SECONDS,
-    onRun: (line) => {
-      if (settings.verbose) terminal.note(`+ ${line}`);
-    },
-  });
+  const execWithin = (readLimitSeconds: number) =>
+    createExec({
+      stop,
+      readLimitSeconds,
+      onRun: (line) => {
+        if (settings.verbose) terminal.note(`+ ${line}`);
+      },
+    });
+  const nonce = Math.random().toString(36).slice(2);
+  const exec = execWithin(READ_LIMIT_SECONDS);
   if (settings.timeout !== null) {
     const seconds = settings.timeout;
     setTimeout(() => interrupts.expire(seconds), seconds * 1000).unref();
@@ -71,7 +80,8 @@ export function systemContext(settings: Settings): Context {
     terminal,
     interrupts,
     files: { keep: keepFile },
-    virsh: createVirsh(exec, settings.connect, Math.random().toString(36).slice(2)),
+    virsh: createVirsh(exec, settings.connect, nonce),
+    connect: (uri, readLimitSeconds) => createVirsh(execWithin(readLimitSeconds), uri, nonce),
     qemuImg: (args) => exec.read('qemu-img', args),
     clock: {
       now: () => Date.now(),
@@ -91,10 +101,9 @@ export function systemContext(settings: Settings): Context {
 async function keepFile(name: string, text: string): Promise<string> {
   const state =
     process.env['XDG_STATE_HOME'] || join(process.env['HOME'] || userInfo().homedir, '.local', 'state');
-  const directory = join(state, 'kvmsnap');
-  const path = join(directory, name);
+  const path = join(state, 'kvmsnap', name);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await writeFile(path, text, { mode: 0o600, flag: 'wx' });
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);

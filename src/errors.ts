@@ -36,6 +36,8 @@ export interface FailureDetails {
   hint?: string | undefined;
   /** The exact command that mends it. */
   command?: string | undefined;
+  /** The machine is of a kind that this cannot be done to: of many machines, it is skipped. */
+  unsuitable?: boolean | undefined;
   cause?: unknown;
 }
 
@@ -45,12 +47,14 @@ export class KvmsnapError extends Error {
   readonly code: FailureCode;
   readonly hint: string | undefined;
   readonly command: string | undefined;
+  readonly unsuitable: boolean;
 
   constructor(code: FailureCode, message: string, details: FailureDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.hint = details.hint;
     this.command = details.command;
+    this.unsuitable = details.unsuitable ?? false;
   }
 
   get exitCode(): number {

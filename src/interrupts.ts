@@ -23,15 +23,16 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal); // every process under way listens
   let pending: KvmsnapError | null = null;
-  let writing: string | null = null;
+  const writing = new Set<string>();
 
   const end = (error: KvmsnapError) => {
     pending = error;
     controller.abort(error);
   };
-  const carriesOn = () => (writing === null ? '' : `; stopped waiting, but libvirtd carries on: ${writing}`);
+  const carriesOn = () =>
+    writing.size === 0 ? '' : `; stopped waiting, but libvirtd carries on: ${[...writing].join(', ')}`;
   const hint = () =>
-    writing === null ? undefined : 'kvmsnap list shows how it ended; until then the machine may be paused';
+    writing.size === 0 ? undefined : 'kvmsnap list shows how it ended; until then the machine may be paused';
 
   return {
     stop: controller.signal,
@@ -49,7 +50,7 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
     },
     raise(signal) {
       const code = SIGNAL_FAILURES[signal];
-      if (writing === null || pending)
+      if (writing.size === 0 || pending)
         return end(new KvmsnapError(code, `ended by ${signal}${carriesOn()}`, { hint: hint() }));
       pending = new KvmsnapError(code, `ended by ${signal}`);
       note(
@@ -61,11 +62,11 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
     },
     async protect(what, task) {
       if (pending) throw pending;
-      writing = what;
+      writing.add(what);
       try {
         return await task();
       } finally {
-        writing = null;
+        writing.delete(what);
       }
     },
   };

@@ -24,10 +24,11 @@ async function start(settings: Settings, action: (ctx: Context) => Promise<void>
   }
   try {
     await action(ctx);
+    if (ctx.interrupts.pending) throw ctx.interrupts.pending;
   } catch (error) {
+    ctx.terminal.release();
     throw ctx.interrupts.explain(error);
   }
-  if (ctx.interrupts.pending) throw ctx.interrupts.pending;
 }
 
 async function report(error: unknown, argv: readonly string[]): Promise<void> {

@@ -13,6 +13,8 @@ export interface Terminal {
   note(line: string): void;
   /** Asks a yes-or-no question. In a script there is nobody to ask: null. Throws the reason of `stop` when that comes. */
   ask(question: string, stop: AbortSignal): Promise<boolean | null>;
+  /** Says what `--silent` has held back. */
+  release(): void;
   /** Redraws one line of progress on a terminal's stderr; in a pipe nothing. An empty text clears it. */
   progress(text: string): void;
 }
@@ -26,8 +28,14 @@ export interface Screen {
 
 export type ColourChoice = 'always' | 'never' | 'auto';
 
+export interface TerminalSettings {
+  readonly color: ColourChoice;
+  /** Hold all output back until it is known that something went wrong. */
+  readonly silent: boolean;
+}
+
 /** The real terminal. Colour: the option, then NO_COLOR, then FORCE_COLOR, then whether it is a terminal. */
-export function systemTerminal(choice: ColourChoice): Terminal {
+export function systemTerminal({ color: choice, silent }: TerminalSettings): Terminal {
   const { stdin, stdout, stderr } = process;
   const screen = (stream: NodeJS.WriteStream): Screen => ({
     isTerminal: stream.isTTY === true,
@@ -35,6 +43,8 @@ export function systemTerminal(choice: ColourChoice): Terminal {
     colour: colourLevel(choice, stream.isTTY === true, process.env),
   });
   let drawn = false;
+  let held: (() => void)[] | null = silent ? [] : null;
+  const say = (write: () => void) => (held ? held.push(write) : write());
   const err = screen(stderr);
   const clear = () => {
     if (drawn) stderr.write('\r\x1b[K');
@@ -45,11 +55,15 @@ export function systemTerminal(choice: ColourChoice): Terminal {
     err,
     print(text) {
       clear();
-      stdout.write(text);
+      say(() => stdout.write(text));
     },
     note(line) {
       clear();
-      stderr.write(`${visibleLines(line)}\n`);
+      say(() => stderr.write(`${visibleLines(line)}\n`));
+    },
+    release() {
+      for (const write of held ?? []) write();
+      held = null;
     },
     async ask(question, stop) {
       if (!stdin.isTTY || !stderr.isTTY) return null;
@@ -57,7 +71,7 @@ export function systemTerminal(choice: ColourChoice): Terminal {
       return askYesNo(visibleLines(question), stop);
     },
     progress(text) {
-      if (!err.isTerminal) return;
+      if (!err.isTerminal || silent) return;
       clear();
       if (text === '') return;
       stderr.write(cutTo(err.columns - 1, visible(text)));

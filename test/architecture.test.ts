@@ -119,7 +119,13 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
   commander: ['src/cli.ts'],
   execa: ['src/libvirt/exec.ts'],
   'string-width': ['src/render/table.ts'],
-  'zod/mini': ['libvirt', 'qemu', 'src/render/contract.ts', 'type src/render/documents.ts'],
+  'zod/mini': [
+    'libvirt',
+    'qemu',
+    'src/render/contract.ts',
+    'src/render/schemas.ts',
+    'type src/render/documents.ts',
+  ],
 };
 
 /** Rooms that compute only, and use no part of Node. */

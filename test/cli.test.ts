@@ -2,8 +2,9 @@ import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import pkg from '../package.json' with { type: 'json' };
 import { CommanderError, createProgram, failuresOf, parseDuration, usageError } from '../src/cli.ts';
-import { COMMANDS, COMMON_FAILURES, GLOBAL_OPTIONS } from '../src/command-table.ts';
+import { COMMANDS, COMMON_FAILURES, GLOBAL_OPTIONS, grammar } from '../src/command-table.ts';
 import type { Settings } from '../src/context.ts';
+import { completionOf } from '../src/core/completion.ts';
 import { FAILURES, KvmsnapError } from '../src/errors.ts';
 
 interface Parsed {
@@ -38,6 +39,8 @@ const DEFAULTS: Settings = {
   dryRun: false,
   verbose: false,
   timeout: null,
+  wait: 0,
+  silent: false,
 };
 
 describe('global options', () => {
@@ -53,6 +56,8 @@ describe('global options', () => {
     ['-y -v --dry-run', { yes: true, verbose: true, dryRun: true }],
     ['-yv', { yes: true, verbose: true }],
     ['--timeout 10m', { timeout: 600 }],
+    ['--wait 1.5h', { wait: 5400 }],
+    ['--silent', { silent: true }],
   ];
 
   test.each(cases)('%j before, after and around the command', async (text, settings) => {
@@ -74,6 +79,8 @@ describe('global options', () => {
       '--dry-run',
       '-v, --verbose',
       '--timeout',
+      '--wait',
+      '--silent',
     ]);
   });
 });
@@ -112,7 +119,7 @@ describe('what cannot be meant', () => {
     [['manua'], /no command 'manua'/, /kvmsnap --help/],
     [[], /no command given/, /kvmsnap --help/],
     [['--json'], /no command given/, /kvmsnap --help/],
-    [['create'], /missing required argument 'machine'/, /COMMAND --help/],
+    [['create-as'], /missing required argument 'machine'/, /COMMAND --help/],
     [['create-as', 'vm'], /missing required argument 'name'/, /COMMAND --help/],
     [['current', 'vm', 'x'], /too many arguments/, /COMMAND --help/],
     [['list', '--jsn'], /unknown option '--jsn'/, /did you mean --json/],
@@ -123,7 +130,11 @@ describe('what cannot be meant', () => {
       /COMMAND --help/,
     ],
     [['list', '--color', 'blue'], /argument 'blue' is invalid/, /COMMAND --help/],
+    [['list', '-o', 'table', '--json'], /one output format at a time, and not table and json/, undefined],
+    [['list', '-q', '--json'], /not json and name/, undefined],
     [['list', '--connect'], /argument missing/, /COMMAND --help/],
+    [['prune', '--state', 'off', 'vm'], /Allowed choices are running, shutoff, paused/, /COMMAND --help/],
+    [['completion', 'tcsh'], /Allowed choices are bash, zsh, fish/, /COMMAND --help/],
     [['list', ''], /empty name/, undefined],
     [['delete', 'vm', 'a', ''], /empty name/, undefined],
   ])('%j', async (words, message, hint) => {
@@ -223,5 +234,50 @@ describe('the commands', () => {
     const globals = flagsOf(GLOBAL_OPTIONS);
     for (const { name, options } of COMMANDS)
       expect([name, flagsOf(options).filter((flag) => globals.includes(flag))]).toEqual([name, []]);
+  });
+});
+
+describe('what is completed is what is parsed', () => {
+  const program = createProgram(async () => undefined);
+
+  const offered = (words: readonly string[], current: string): string[] => {
+    const completion = completionOf(grammar(), words, current);
+    return completion.kind === 'words' ? completion.candidates.map(({ text }) => text).sort() : [];
+  };
+
+  const flagsOf = ({ options }: Command): (string | undefined)[] =>
+    options.flatMap(({ short, long }) => [short, long]);
+
+  test.each(
+    program
+      .createHelp()
+      .visibleCommands(program)
+      .map((command) => [command.name(), command] as const),
+  )('the options of %s', (name, command) => {
+    const parsed = [...(name === 'help' ? [] : flagsOf(command)), ...flagsOf(program), '-h', '--help'];
+    expect(offered([name], '-')).toEqual(parsed.filter((flag) => flag !== undefined).sort());
+  });
+
+  test('the commands', () => {
+    const names = program
+      .createHelp()
+      .visibleCommands(program)
+      .flatMap((command) => [command.name(), ...command.aliases()]);
+    expect(offered([], '')).toEqual(names.sort());
+  });
+
+  test('values that may be repeated are kept, each of them checked', async () => {
+    expect(await parse('prune', '--state', 'running', '--state=paused', 'vm')).toMatchObject({
+      thrown: null,
+      started: [{}],
+    });
+    expect(await parse('prune', '--state', 'running', '--state=off', 'vm')).toMatchObject({
+      thrown: { code: 'usage' },
+      started: [],
+    });
+    expect(offered(['prune', '--state', 'running'], '--state=')).toEqual([
+      '--state=paused',
+      '--state=shutoff',
+    ]);
   });
 });

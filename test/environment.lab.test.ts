@@ -62,9 +62,12 @@ describe('the environment', () => {
   test.each(VARIANTS)('%s changes nothing that is done', async (_, options) => {
     const create = await kvmsnap(['create-as', MACHINE, '再来', '-d', '说明', '--json'], options);
     expect(create).toMatchObject({ code: 0, stderr: '' });
-    expect(JSON.parse(create.stdout).snapshot).toMatchObject({ name: '再来', description: '说明' });
+    expect(JSON.parse(create.stdout).domains[0].snapshot).toMatchObject({
+      name: '再来',
+      description: '说明',
+    });
     const revert = await kvmsnap(['revert', MACHINE, 's3'], options);
-    expect(revert).toMatchObject({ code: 0, stderr: 'note: it will then be shutoff\n' });
+    expect(revert).toMatchObject({ code: 0, stderr: 'note: it will then be shut off\n' });
     const remove = await kvmsnap(['delete', MACHINE, '再来', '-q'], options);
     expect(remove).toEqual({ code: 0, signal: null, stdout: '再来\n', stderr: '' });
   });

@@ -223,7 +223,9 @@ describe('exit', () => {
     const machine = machineWith('s1', 's2');
     const plain = await kvmsnap(['delete', 'web', 's1', 'nosuch']);
     expect(plain.code).toBe(3);
-    expect(plain.stdout).toMatch(/^NAME +RESULT\ns1 +deleted\nnosuch +failed: .*no snapshot 'nosuch'/);
+    expect(plain.stdout).toMatch(
+      /^MACHINE +NAME +RESULT\nweb +s1 +deleted\nweb +nosuch +failed: .*no snapshot 'nosuch'/,
+    );
     expect(plain.stderr).toMatch(/error: 1 of 2 deletions failed\n$/);
     expect([snapshotNames(machine), tags(machine.disks[0]?.path ?? '')]).toMatchObject([
       ['s2'],
@@ -231,7 +233,9 @@ describe('exit', () => {
     ]);
     const json = await kvmsnap(['delete', 'web', 'nosuch', 's2', '--json']);
     expect(json.code).toBe(3);
-    expect(JSON.parse(json.stdout)).toMatchObject({ deleted: ['s2'], failed: [{ code: 'not-found' }] });
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      domains: [{ deleted: ['s2'], failed: [{ code: 'not-found' }] }],
+    });
     expect(errorDocument(json)).toMatchObject({ code: 'partial', exitCode: 3 });
   });
 

@@ -99,7 +99,7 @@ describe('a create of a running machine', () => {
     const { code, screen } = await terminal.done;
     expect(code).toBe(130);
     expect(stripVTControlCharacters(screen)).toMatch(
-      /\* +s1 .* running .*'s1' of 'web' is complete, in disk vda.*ended by SIGINT/s,
+      /web +s1 .* running .* taken.*'s1' of 'web' is complete, in disk vda.*ended by SIGINT/s,
     );
     expect(isComplete(machine, 's1')).toBe(true);
   });
@@ -352,7 +352,7 @@ describe('a delete of three', () => {
     continueQemu(machine);
     const result = await run.done;
     expect(result.code).toBe(130);
-    expect(result.stdout).toMatch(/^NAME +RESULT\na +deleted\n$/);
+    expect(result.stdout).toMatch(/^MACHINE +NAME +RESULT\nweb +a +deleted\n$/);
     expect(result.stderr).toContain("not touched: 'b', 'c'");
     expect([snapshotNames(machine), tagNames(machine)]).toEqual([
       ['b', 'c'],
@@ -381,7 +381,7 @@ describe('a delete of three', () => {
     run.kill('SIGINT');
     const result = await within(3000, run);
     expect(result.code).toBe(130);
-    expect(result.stdout).toMatch(/^NAME +RESULT\na +deleted\n$/);
+    expect(result.stdout).toMatch(/^MACHINE +NAME +RESULT\nweb +a +deleted\n$/);
     expect(result.stderr).toMatch(/not touched: 'c'\nerror: .*libvirtd carries on: the deletion of 'b'/);
     expect(snapshotNames(machine)).toEqual(['b', 'c']);
     slow.goOn();
@@ -486,7 +486,7 @@ describe('progress', () => {
     // every line of progress is wiped before the next thing is shown
     for (const after of screen.split(/MiB written: saving the memory of 'web'/).slice(1))
       expect(after.startsWith('\r\x1b[K')).toBe(true);
-    expect(screen.slice(screen.lastIndexOf('\x1b[K'))).toContain('NAME');
+    expect(screen.slice(screen.lastIndexOf('\x1b[K'))).toContain('SNAPSHOT');
   });
 
   test.each([40, 60])('never wraps: a long wide name on %i columns', async (columns) => {

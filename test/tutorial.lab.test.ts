@@ -61,7 +61,7 @@ describe('the tutorial, followed with kvmsnap', () => {
     await waitFor(() => guestWord(machine, MARK_ADDRESS) > 5, { what: 'the guest counts' });
     const { code, stdout } = await kvmsnap(['create-as', 'centos7-1', 'running-3', '--json']);
     expect(code).toBe(0);
-    const { snapshot } = JSON.parse(stdout);
+    const [{ snapshot }] = JSON.parse(stdout).domains;
     expect(snapshot).toMatchObject({
       name: 'running-3',
       state: 'running',

@@ -1,35 +1,70 @@
 import type { Context } from '../context.ts';
 import { labelledName } from '../core/labels.ts';
 import { automaticName } from '../core/names.ts';
+import type { SnapshotReport } from '../core/report.ts';
 import { hasRules } from '../core/retention.ts';
-import { combineFailures, KvmsnapError } from '../errors.ts';
+import { KvmsnapError } from '../errors.ts';
 import { completeMachine } from '../host/machine.ts';
+import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import type { PruneRequest } from '../host/prune-snapshots.ts';
+import { readSelection } from '../host/select.ts';
 import { type NameMaker, takeSnapshot } from '../host/take-snapshot.ts';
-import { type MachineReading, readByUuid, readMachine } from '../libvirt/machine.ts';
-import { domainDocument, snapshotDocument } from '../render/documents.ts';
-import { SNAPSHOT_COLUMNS } from '../render/snapshot-columns.ts';
-import { section } from '../render/view.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import { snapshotDocument } from '../render/documents.ts';
+import { type Column, section } from '../render/view.ts';
 import {
-  isDeleted,
-  noteFailures,
   PRUNE_COLUMNS,
+  type PruneRow,
   pruneDocument,
   pruneMachine,
   type RuleOptions,
   toPruneRequest,
 } from './prune.ts';
+import { domainResult, outcomeColumn, ownName, type ResultRow } from './results.ts';
+import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
 import { show, showPlan } from './show.ts';
 
-export interface CreateOptions extends RuleOptions {
+export interface CreateOptions extends RuleOptions, SelectionOptions, SkipOptions {
   readonly description?: string;
   readonly force?: boolean;
 }
 
+/** What a create did to one machine, or in a dry run would do. */
+interface Created {
+  readonly name: string;
+  /** null in a dry run. */
+  readonly snapshot: SnapshotReport | null;
+  readonly planned: VirshCommand | null;
+  readonly pruned: readonly PruneRow[];
+}
+
+type Result = MachineResult<Created>;
+
+const COLUMNS: readonly Column<ResultRow<Created>>[] = [
+  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine.name },
+  { key: 'name', title: 'SNAPSHOT', kind: 'text', value: ({ value }) => value?.name ?? null },
+  {
+    key: 'createdAt',
+    title: 'CREATED',
+    kind: 'time',
+    value: ({ value }) => value?.snapshot?.createdAtSeconds ?? null,
+  },
+  { key: 'state', title: 'STATE', kind: 'text', value: ({ value }) => value?.snapshot?.state ?? null },
+  {
+    key: 'vmStateBytes',
+    title: 'VM STATE',
+    kind: 'bytes',
+    value: ({ value }) => value?.snapshot?.vmStateBytes || null,
+    data: ({ value }) => value?.snapshot?.vmStateBytes ?? null,
+  },
+  outcomeColumn(({ value }) => value?.snapshot != null, 'taken'),
+];
+
 /** `create` (name null: one is given, with a label where wanted) and `create-as`. Prunes after, and only after, success. */
 export async function create(
   ctx: Context,
-  machineName: string,
+  words: readonly string[],
   name: string | null,
   options: CreateOptions,
 ): Promise<void> {
@@ -39,54 +74,97 @@ export async function create(
     throw new KvmsnapError('usage', 'rules of retention go with --label: only labelled snapshots are pruned');
   }
   const maker: NameMaker = label === null ? automaticName : (now, taken) => labelledName(label, now, taken);
-  const reading = await readMachine(ctx.virsh, machineName);
-  const taken = await takeSnapshot(ctx, reading, {
+  const selected = await readSelection(ctx, toSelection(words, options));
+  const request = {
     name: name ?? maker,
     description: options.description ?? null,
     force: options.force ?? false,
+  };
+  const skips = { jobs: options.jobs ?? 1, skips: ({ unsuitable }: KvmsnapError) => unsuitable };
+  const results = await overMachines(ctx, selected, skips, async (ctx, reading) => {
+    // of many machines, a later one's turn may come an hour after it was read
+    const isFresh = selected.single || ctx.settings.dryRun;
+    const now = isFresh ? reading : await readByUuid(ctx.virsh, reading.domain.uuid, reading.domain.name);
+    return createOne(ctx, now, request, pruning);
   });
-  if ('planned' in taken) return showPlanned(ctx, reading, taken, pruning);
-
-  const { snapshot, machine } = taken;
-  const pruned = hasRules(pruning.rules)
-    ? await pruneMachine(ctx, await reread(ctx, reading), pruning, snapshot.name)
-    : null;
-  await show(ctx, {
-    document: {
-      domain: domainDocument(machine.domain),
-      snapshot: snapshotDocument(snapshot),
-      pruned: (pruned?.rows ?? []).map(pruneDocument),
-    },
-    sections: [
-      section({ columns: SNAPSHOT_COLUMNS, rows: [snapshot] }),
-      ...(pruned ? [section({ columns: PRUNE_COLUMNS, rows: pruned.rows })] : []),
-    ],
-    names: [snapshot.name],
-    remarks: [
-      `'${snapshot.name}' of '${machine.domain.name}' is complete, in disk ${snapshot.disks.map(({ target }) => target).join(', ')}`,
-    ],
-  });
-  if (!pruned || pruned.failures.length === 0) return;
-  noteFailures(ctx, pruned.failures);
-  throw combineFailures(pruned.failures, 1 + pruned.rows.filter(isDeleted).length, 'steps');
+  await report(ctx, results, { single: selected.single, strict: options.strict ?? false });
 }
 
-const reread = async (ctx: Context, { domain }: MachineReading) =>
-  completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid));
-
-/** What a dry run would do: the command, and the prune that would follow, the new snapshot counted. */
-async function showPlanned(
+async function createOne(
   ctx: Context,
   reading: MachineReading,
-  { planned, name }: { readonly planned: readonly string[]; readonly name: string },
+  request: Parameters<typeof takeSnapshot>[2],
   pruning: PruneRequest,
-): Promise<void> {
-  const rows = hasRules(pruning.rules)
-    ? (await pruneMachine(ctx, await completeMachine(ctx, reading), pruning, name)).rows
-    : [];
-  await showPlan(ctx, [planned], {
-    document: { pruned: rows.map(pruneDocument) },
-    sections: rows.length > 0 ? [section({ columns: PRUNE_COLUMNS, rows })] : [],
-    names: [name],
-  });
+): Promise<Deed<Created>> {
+  const taken = await takeSnapshot(ctx, reading, request);
+  const created =
+    'planned' in taken
+      ? { name: taken.name, snapshot: null, planned: taken.planned }
+      : { name: taken.snapshot.name, snapshot: taken.snapshot, planned: null };
+  const pruned = hasRules(pruning.rules)
+    ? await pruneAfter(ctx, reading, pruning, created.name)
+    : { value: [], failures: [], succeeded: 0 };
+  return {
+    value: { ...created, pruned: pruned.value },
+    failures: pruned.failures,
+    succeeded: 1 + pruned.succeeded,
+  };
 }
+
+/** Whatever becomes of it, the snapshot stands, and is reported. */
+async function pruneAfter(
+  ctx: Context,
+  { domain }: MachineReading,
+  pruning: PruneRequest,
+  fresh: string,
+): Promise<Deed<readonly PruneRow[]>> {
+  try {
+    const machine = await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid));
+    return await pruneMachine(ctx, machine, pruning, fresh);
+  } catch (error) {
+    if (!(error instanceof KvmsnapError)) throw error;
+    return { value: [], failures: [error], succeeded: 0 };
+  }
+}
+
+async function report(
+  ctx: Context,
+  results: readonly Result[],
+  { single, strict }: { readonly single: boolean; readonly strict: boolean },
+): Promise<void> {
+  const [first] = results;
+  if (single && !first?.value) throw first?.failures[0] ?? ctx.interrupts.pending;
+  const conclusion = concludeMachines(ctx, results, { strict, parts: 'steps' });
+  const done = results.flatMap(({ machine, value }) => (value ? [{ machine, ...value }] : []));
+  const pruned = done.flatMap((created) => created.pruned);
+  const prunedSections = pruned.length > 0 ? [section({ columns: PRUNE_COLUMNS, rows: pruned })] : [];
+  const names = done.map(({ machine, name }) => (single ? name : ownName(machine, name)));
+  if (ctx.settings.dryRun) {
+    await showPlan(
+      ctx,
+      done.flatMap(({ planned }) => (planned ? [planned] : [])),
+      { document: { domains: results.map(plannedDocument) }, sections: prunedSections, names },
+    );
+  } else {
+    await show(ctx, {
+      document: { domains: results.map(document) },
+      sections: [section({ columns: COLUMNS, rows: results }), ...prunedSections],
+      names,
+      remarks: done.map(
+        ({ machine, name, snapshot }) =>
+          `'${name}' of '${machine.name}' is complete, in disk ${(snapshot?.disks ?? []).map(({ target }) => target).join(', ')}`,
+      ),
+    });
+  }
+  if (conclusion) throw conclusion;
+}
+
+const plannedDocument = (result: Result) => ({
+  ...domainResult(result),
+  pruned: (result.value?.pruned ?? []).map(pruneDocument),
+});
+
+const document = (result: Result) => ({
+  ...plannedDocument(result),
+  snapshot: result.value?.snapshot ? snapshotDocument(result.value.snapshot) : null,
+});

@@ -1,6 +1,5 @@
 import type { Context } from '../context.ts';
-import type { SnapshotReport } from '../core/report.ts';
-import { combineFailures, KvmsnapError } from '../errors.ts';
+import { KvmsnapError } from '../errors.ts';
 import { confirm } from '../host/act.ts';
 import {
   checkDeletable,
@@ -11,57 +10,85 @@ import {
   type Reach,
 } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
-import { currentSnapshot, findSnapshot, type Machine, openMachine } from '../host/machine.ts';
-import { domainDocument } from '../render/documents.ts';
+import { completeMachine, currentSnapshot, findSnapshot, type Machine } from '../host/machine.ts';
+import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
+import { readSelection, type Targets } from '../host/select.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
 import { type Column, section } from '../render/view.ts';
+import { domainResult, errorDocument, ownName } from './results.ts';
+import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
 import { show, showPlan } from './show.ts';
 
-export interface DeleteOptions {
+export interface DeleteOptions extends SelectionOptions, SkipOptions {
   readonly current?: boolean;
   readonly children?: boolean;
   readonly childrenOnly?: boolean;
   readonly metadata?: boolean;
 }
 
-/** One name of the command line and what became of it. */
-type Outcome =
-  | { readonly name: string; readonly gone: readonly SnapshotReport[] }
-  | { readonly name: string; readonly failure: KvmsnapError };
+/** What is to be deleted of each machine; names null: its current snapshot. */
+interface Wanted extends DeleteRequest {
+  readonly names: readonly string[] | null;
+}
+
+interface Failed {
+  readonly name: string;
+  readonly failure: KvmsnapError;
+}
+
+interface Deleted {
+  readonly deleted: readonly string[];
+  readonly failed: readonly Failed[];
+  readonly planned: readonly VirshCommand[];
+}
+
+type Result = MachineResult<Deleted>;
 
 interface Row {
-  readonly name: string;
-  readonly result: string;
+  readonly machine: string;
+  readonly name: string | null;
+  readonly outcome: string;
+  readonly failure?: KvmsnapError | undefined;
 }
 
 const COLUMNS: readonly Column<Row>[] = [
+  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
   { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
   {
-    key: 'result',
+    key: 'outcome',
     title: 'RESULT',
     kind: 'text',
-    value: ({ result }) => result,
-    tone: ({ result }) => (result === 'deleted' ? 'plain' : 'bad'),
+    value: ({ outcome, failure }) => (failure ? `${outcome}: ${failure.message}` : outcome),
+    data: ({ outcome }) => outcome,
+    tone: ({ outcome }) => (outcome === 'deleted' ? 'plain' : 'bad'),
   },
 ];
 
 /** `delete`. Goes on after a failure; throws at the end when there was one. */
 export async function deleteSnapshots(
   ctx: Context,
-  machineName: string,
+  word: string,
   names: readonly string[],
   options: DeleteOptions,
 ): Promise<void> {
   if ((names.length === 0) === !options.current) {
     throw new KvmsnapError('usage', 'say which snapshots: their names, or --current (and not both)');
   }
-  const machine = await openMachine(ctx, machineName);
-  noteUnseen(ctx, machine.images);
-  const wanted = options.current ? [currentSnapshot(machine).name] : [...new Set(names)];
-  const request = { reach: reachOf(options), metadataOnly: options.metadata ?? false };
-  if (names.length === 1) findSnapshot(machine, wanted[0] ?? '');
-  if (ctx.settings.dryRun) return plan(ctx, machine, wanted, request);
-  await ask(ctx, machine, wanted, request);
-  await finish(ctx, machine, await deleteEach(ctx, machine, wanted, request));
+  const wanted: Wanted = {
+    names: options.current ? null : [...new Set(names)],
+    reach: reachOf(options),
+    metadataOnly: options.metadata ?? false,
+  };
+  const selected = await readSelection(ctx, toSelection([word], options));
+  const first = await ask(ctx, selected, wanted);
+  // of many machines, one that has none of these snapshots needs nothing
+  const run = { jobs: options.jobs ?? 1, skips: ({ code }: KvmsnapError) => code === 'not-found' };
+  const results = await overMachines(ctx, selected, run, async (ctx, reading) => {
+    const machine = first ?? (await lookAt(ctx, reading, wanted));
+    return deleteOf(ctx, machine, namesOf(machine, wanted), wanted);
+  });
+  await report(ctx, results, { single: selected.single, strict: options.strict ?? false });
 }
 
 function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
@@ -70,21 +97,38 @@ function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
   return children ? 'children' : childrenOnly ? 'children-only' : 'only';
 }
 
-async function plan(
-  ctx: Context,
-  machine: Machine,
-  names: readonly string[],
-  request: DeleteRequest,
-): Promise<void> {
-  const commands = names.map((name) => {
-    const snapshot = findSnapshot(machine, name);
-    checkDeletable(machine, doomed(machine, snapshot, request.reach), request);
-    return deleteCommand(machine, snapshot, request);
-  });
-  await showPlan(ctx, commands);
+/** One of many machines, as it is when its turn comes. Throws `not-found` when it has none of the snapshots. */
+async function lookAt(ctx: Context, { domain }: MachineReading, wanted: Wanted): Promise<Machine> {
+  const machine = await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid, domain.name));
+  noteUnseen(ctx, machine.images);
+  const names = namesOf(machine, wanted);
+  if (!names.some((name) => machine.snapshotNames.includes(name))) findSnapshot(machine, names[0] ?? '');
+  return machine;
 }
 
-async function ask(
+/** Asks for what is not named: on a terminal always, in a script what a pattern or `--children` selects. Returns a single machine as it was looked at. */
+async function ask(ctx: Context, { targets, single }: Targets, wanted: Wanted): Promise<Machine | null> {
+  const [target] = targets;
+  if (single && target && !(target.reading instanceof KvmsnapError)) {
+    const machine = await completeMachine(ctx, target.reading);
+    noteUnseen(ctx, machine.images);
+    const names = namesOf(machine, wanted);
+    if (names.length === 1) findSnapshot(machine, names[0] ?? '');
+    await askForOne(ctx, machine, names, wanted);
+    return machine;
+  }
+  const machines = targets.map(({ machine }) => `'${machine.name}'`).join(', ');
+  const what = wanted.names?.map((name) => `'${name}'`).join(', ') ?? 'the current snapshot';
+  const reach = { only: '', children: ' and all below', 'children-only': ' (only what is below)' };
+  const question = `Delete ${what}${reach[wanted.reach]} of ${targets.length} machines (${machines})`;
+  await confirm(ctx, `${question}${howFar(wanted)}?`, true);
+  return null;
+}
+
+const howFar = ({ metadataOnly }: DeleteRequest): string =>
+  metadataOnly ? ", only libvirt's knowledge of it, and leave it in the images" : ' for good';
+
+async function askForOne(
   ctx: Context,
   machine: Machine,
   names: readonly string[],
@@ -94,75 +138,95 @@ async function ask(
   const victims = new Set(known.flatMap((snapshot) => doomed(machine, snapshot, request.reach)));
   if (victims.size === 0) return;
   const list = [...victims].map(({ name }) => `'${name}'`).join(', ');
-  const what = request.metadataOnly ? "libvirt's knowledge of" : 'for good';
-  const question = request.metadataOnly
-    ? `Delete ${what} ${list} of '${machine.domain.name}', and leave them in the images?`
-    : `Delete ${list} of '${machine.domain.name}' ${what}?`;
+  const question = `Delete ${list} of '${machine.domain.name}'${howFar(request)}?`;
   await confirm(ctx, question, request.reach !== 'only');
 }
 
-async function deleteEach(
+const namesOf = (machine: Machine, { names }: Wanted): readonly string[] =>
+  names ?? [currentSnapshot(machine).name];
+
+/** Deletes of one machine, going on after a failure. */
+async function deleteOf(
   ctx: Context,
   first: Machine,
   names: readonly string[],
-  request: DeleteRequest,
-): Promise<Outcome[]> {
-  const { interrupts } = ctx;
-  const outcomes: Outcome[] = [];
+  wanted: Wanted,
+): Promise<Deed<Deleted>> {
+  if (ctx.settings.dryRun) return plan(first, names, wanted);
+  const deleted: string[] = [];
+  const failed: Failed[] = [];
+  let succeeded = 0;
   let machine = first;
   let left = names;
-  for (
-    let name = left[0];
-    name !== undefined && !(interrupts.pending && outcomes.length > 0);
-    name = left[0]
-  ) {
+  for (let name = left[0]; name !== undefined; name = left[0]) {
+    if (ctx.interrupts.pending && deleted.length + failed.length > 0) break;
     left = left.slice(1);
     try {
-      const deleted = await deleteSnapshot(ctx, machine, findSnapshot(machine, name), request);
-      machine = deleted.machine;
-      outcomes.push({ name, gone: deleted.gone });
-      left = left.filter((other) => !deleted.gone.some((victim) => victim.name === other));
+      const done = await deleteSnapshot(ctx, machine, findSnapshot(machine, name), wanted);
+      machine = done.machine;
+      succeeded++;
+      const gone = done.gone.map((victim) => victim.name);
+      deleted.push(...gone);
+      left = left.filter((other) => !gone.includes(other));
     } catch (error) {
-      const ended = error === interrupts.pending;
-      if (!(error instanceof KvmsnapError) || (ended && outcomes.length === 0)) throw error;
-      if (!ended) outcomes.push({ name, failure: error });
+      if (!(error instanceof KvmsnapError)) throw error;
+      failed.push({ name, failure: error });
     }
   }
   if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
-  return outcomes;
+  return {
+    value: { deleted, failed, planned: [] },
+    failures: failed.map(({ failure }) => failure),
+    succeeded,
+  };
 }
 
-async function finish(ctx: Context, machine: Machine, outcomes: readonly Outcome[]): Promise<void> {
-  const deleted = outcomes.flatMap((outcome) =>
-    'gone' in outcome ? outcome.gone.map(({ name }) => name) : [],
-  );
-  const failed = outcomes.flatMap((outcome) => ('failure' in outcome ? [outcome] : []));
-  const lone = outcomes.length === 1 ? failed[0] : undefined;
-  if (lone) throw lone.failure;
-  if (ctx.settings.output !== 'json') {
-    for (const { failure } of failed) ctx.terminal.note(`error: ${failure.message}`);
-  }
-  await show(ctx, {
-    document: {
-      domain: domainDocument(machine.domain),
-      deleted,
-      failed: failed.map(({ name, failure }) => ({ name, code: failure.code, message: failure.message })),
-    },
-    sections: [
-      section({
-        columns: COLUMNS,
-        rows: [
-          ...deleted.map((name) => ({ name, result: 'deleted' })),
-          ...failed.map(({ name, failure }) => ({ name, result: `failed: ${failure.message}` })),
-        ],
-      }),
-    ],
-    names: deleted,
+function plan(machine: Machine, names: readonly string[], wanted: Wanted): Deed<Deleted> {
+  const planned = names.map((name) => {
+    const snapshot = findSnapshot(machine, name);
+    checkDeletable(machine, doomed(machine, snapshot, wanted.reach), wanted);
+    return deleteCommand(machine, snapshot, wanted);
   });
-  if (failed.length > 0)
-    throw combineFailures(
-      failed.map(({ failure }) => failure),
-      outcomes.length - failed.length,
-      'deletions',
-    );
+  return { value: { deleted: [], failed: [], planned }, failures: [], succeeded: planned.length };
 }
+
+async function report(
+  ctx: Context,
+  results: readonly Result[],
+  { single, strict }: { readonly single: boolean; readonly strict: boolean },
+): Promise<void> {
+  const [first] = results;
+  const lone = first?.failures.length === 1 && first.succeeded === 0;
+  if (single && (lone || !first?.value)) throw first?.failures[0] ?? ctx.interrupts.pending;
+  const conclusion = concludeMachines(ctx, results, { strict, parts: 'deletions' });
+  if (ctx.settings.dryRun) {
+    await showPlan(
+      ctx,
+      results.flatMap(({ value }) => value?.planned ?? []),
+      { document: { domains: results.map(domainResult) } },
+    );
+  } else {
+    await show(ctx, {
+      document: { domains: results.map(document) },
+      sections: [section({ columns: COLUMNS, rows: results.flatMap(rowsOf) })],
+      names: results.flatMap(({ machine, value }) =>
+        (value?.deleted ?? []).map((name) => (single ? name : ownName(machine, name))),
+      ),
+    });
+  }
+  if (conclusion) throw conclusion;
+}
+
+function rowsOf({ machine: { name: machine }, outcome, value, failures }: Result): Row[] {
+  if (!value) return [{ machine, name: null, outcome, failure: failures[0] }];
+  return [
+    ...value.deleted.map((name) => ({ machine, name, outcome: 'deleted' })),
+    ...value.failed.map(({ name, failure }) => ({ machine, name, outcome: 'failed', failure })),
+  ];
+}
+
+const document = (result: Result) => ({
+  ...domainResult(result),
+  deleted: result.value?.deleted ?? [],
+  failed: (result.value?.failed ?? []).map(({ name, failure }) => ({ name, ...errorDocument(failure) })),
+});

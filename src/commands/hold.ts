@@ -2,6 +2,7 @@ import type { Context } from '../context.ts';
 import { isHeld } from '../core/hold.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';
+import { patiently } from '../host/act.ts';
 import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
 import { type Described, redescribe } from '../host/redefine.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
@@ -9,12 +10,9 @@ import { SNAPSHOT_COLUMNS } from '../render/snapshot-columns.ts';
 import { section } from '../render/view.ts';
 import { show, showPlan } from './show.ts';
 
-/** `hold` and `unhold`: whether a prune may touch it. Nothing is done where it is so already. */
+/** `hold` and `unhold`: whether a prune may touch it. */
 export async function setHold(ctx: Context, machineName: string, name: string, held: boolean): Promise<void> {
-  const machine = await openMachine(ctx, machineName);
-  const snapshot = findSnapshot(machine, name);
-  if (snapshot.held === held) return showSnapshot(ctx, machine, snapshot);
-  await apply(ctx, machine, snapshot, { description: snapshot.description, held });
+  await apply(ctx, machineName, name, ({ description }) => ({ description, held }));
 }
 
 /** `describe`: another description; a hold stays. */
@@ -26,18 +24,20 @@ export async function describe(ctx: Context, machineName: string, name: string, 
       hint: 'kvmsnap hold protects a snapshot',
     });
   }
-  const machine = await openMachine(ctx, machineName);
-  const snapshot = findSnapshot(machine, name);
-  await apply(ctx, machine, snapshot, { description, held: snapshot.held });
+  await apply(ctx, machineName, name, ({ held }) => ({ description, held }));
 }
 
 async function apply(
   ctx: Context,
-  machine: Machine,
-  snapshot: SnapshotReport,
-  wanted: Described,
+  machineName: string,
+  name: string,
+  change: (snapshot: SnapshotReport) => Described,
 ): Promise<void> {
-  const done = await redescribe(ctx, machine, snapshot, wanted);
+  const { machine, snapshot, done } = await patiently(ctx, async () => {
+    const machine = await openMachine(ctx, machineName);
+    const snapshot = findSnapshot(machine, name);
+    return { machine, snapshot, done: await redescribe(ctx, machine, snapshot, change(snapshot)) };
+  });
   if ('planned' in done) await showPlan(ctx, [done.planned]);
   else await showSnapshot(ctx, machine, { ...done, children: snapshot.children });
 }

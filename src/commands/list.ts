@@ -1,42 +1,57 @@
 import type { Context } from '../context.ts';
 import { isSaving } from '../core/domain.ts';
 import { reportSnapshots, type SnapshotReport } from '../core/report.ts';
+import { isPattern } from '../core/selection.ts';
 import { growTree } from '../core/tree.ts';
 import { noteUnseen } from '../host/disks.ts';
 import { openMachine } from '../host/machine.ts';
-import { type MachineSummary, readAllMachines } from '../libvirt/overview.ts';
+import { chooseMachines, nothingLeft } from '../host/select.ts';
+import { type MachineSummary, readSummaries } from '../libvirt/overview.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
-import { SNAPSHOT_COLUMNS, TREE_COLUMNS, treeRows } from '../render/snapshot-columns.ts';
+import {
+  SNAPSHOT_COLUMNS,
+  SUMMARY_COLUMNS,
+  SUMMARY_TREE_COLUMNS,
+  TREE_COLUMNS,
+  type TreeRow,
+  treeRows,
+} from '../render/snapshot-columns.ts';
 import { type Column, section } from '../render/view.ts';
+import { ownName } from './results.ts';
+import { type SelectionOptions, toSelection } from './selection.ts';
 import { show } from './show.ts';
 
-export interface ListOptions {
+export interface ListOptions extends SelectionOptions {
   readonly tree?: boolean;
 }
 
-/** `list`: the snapshots of one machine, or all machines in overview. */
-export async function list(
-  ctx: Context,
-  machineName: string | undefined,
-  options: ListOptions,
-): Promise<void> {
-  if (machineName === undefined) return listAll(ctx);
-  const { domain, current, snapshots, images } = await openMachine(ctx, machineName);
+/** `list`: the snapshots of one machine; of several; or without any, all machines at a glance. */
+export async function list(ctx: Context, words: readonly string[], options: ListOptions): Promise<void> {
+  const [word = ''] = words;
+  const { all, state, exclude } = options;
+  const isOne = words.length === 1 && !isPattern(word) && !all && !state && !exclude;
+  await (isOne ? listOne(ctx, word, options) : listMany(ctx, words, options));
+}
+
+async function listOne(ctx: Context, word: string, { tree }: ListOptions): Promise<void> {
+  const { domain, current, snapshots, images } = await openMachine(ctx, word);
   noteUnseen(ctx, images);
-  const byName = new Map(snapshots.map((snapshot) => [snapshot.name, snapshot]));
   await show(ctx, {
     document: {
       domains: [{ ...domainDocument(domain), current, snapshots: snapshots.map(snapshotDocument) }],
     },
     sections: [
-      options.tree && ctx.settings.output === 'table'
-        ? section({ columns: TREE_COLUMNS, rows: treeRows(growTree(snapshots), byName) })
+      tree && ctx.settings.output === 'table'
+        ? section({ columns: TREE_COLUMNS, rows: treeOf(snapshots) })
         : section({ columns: SNAPSHOT_COLUMNS, rows: snapshots }),
     ],
     names: snapshots.map(({ name }) => name),
     remarks: snapshots.length === 0 ? [`'${domain.name}' has no snapshots`] : [],
   });
 }
+
+const treeOf = (snapshots: readonly SnapshotReport[]): TreeRow[] =>
+  treeRows(growTree(snapshots), new Map(snapshots.map((snapshot) => [snapshot.name, snapshot])));
 
 interface Overview extends MachineSummary {
   readonly reports: readonly SnapshotReport[];
@@ -61,17 +76,31 @@ const OVERVIEW_COLUMNS: readonly Column<Overview>[] = [
   },
 ];
 
-async function listAll(ctx: Context): Promise<void> {
-  const machines = (await readAllMachines(ctx.virsh))
+/** Several machines, as libvirt alone tells of them: their images are not looked at. */
+async function listMany(ctx: Context, words: readonly string[], options: ListOptions): Promise<void> {
+  const atAGlance = words.length === 0 && !options.all;
+  const selection = toSelection(words, atAGlance ? { ...options, all: true } : options);
+  const { machines: chosen, named } = await chooseMachines(ctx, selection);
+  const [only] = chosen;
+  if (words.length === 1 && only && named.has(only)) return listOne(ctx, only.uuid, options);
+  const machines = (await readSummaries(ctx.virsh, chosen))
+    .filter(({ state }) => selection.states.length === 0 || selection.states.includes(state))
     .map((machine): Overview => {
-      const reports = reportSnapshots(machine.snapshots, {
-        current: machine.current,
-        busy: isSaving(machine),
-        images: null,
-      });
-      return { ...machine, reports };
-    })
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
+      const facts = { current: machine.current, busy: isSaving(machine), images: null };
+      return { ...machine, reports: reportSnapshots(machine.snapshots, facts) };
+    });
+  const isWhole = atAGlance && selection.states.length === 0 && selection.exclude.length === 0;
+  if (machines.length === 0 && !isWhole) throw nothingLeft();
+  const rows = machines.flatMap(({ name: machine, reports }) =>
+    reports.map((report) => ({ machine, ...report })),
+  );
+  const table = atAGlance
+    ? [section({ columns: OVERVIEW_COLUMNS, rows: machines })]
+    : options.tree && ctx.settings.output === 'table'
+      ? machines.map(({ name, reports }) =>
+          section({ title: name, columns: SUMMARY_TREE_COLUMNS, rows: treeOf(reports) }),
+        )
+      : [section({ columns: SUMMARY_COLUMNS, rows })];
   await show(ctx, {
     document: {
       domains: machines.map((machine) => ({
@@ -80,8 +109,10 @@ async function listAll(ctx: Context): Promise<void> {
         snapshots: machine.reports.map(snapshotDocument),
       })),
     },
-    sections: [section({ columns: OVERVIEW_COLUMNS, rows: machines })],
-    names: machines.map(({ name }) => name),
+    sections: table,
+    names: atAGlance
+      ? machines.map(({ name }) => name)
+      : machines.flatMap((machine) => machine.reports.map(({ name }) => ownName(machine, name))),
     remarks: machines.length === 0 ? ['there are no machines'] : [],
   });
 }

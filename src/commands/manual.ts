@@ -1,11 +1,19 @@
 import type { Context } from '../context.ts';
 import { type Manual, manPage, readmeTables } from '../render/manual.ts';
+import { jsonSchemas } from '../render/schemas.ts';
 
-/** `manual`: the man page; with `--tables` the README's tables, as JSON by name. For packagers and the build. */
+export interface ManualOptions {
+  readonly tables?: boolean;
+  readonly schemas?: boolean;
+}
+
+/** `manual`: the man page, or by name, as JSON, the README's tables or the documents' schemas. For the build and the tests. */
 export async function manual(
   ctx: Context,
   content: Manual,
-  { tables }: { readonly tables?: boolean },
+  { tables, schemas }: ManualOptions,
 ): Promise<void> {
-  ctx.terminal.print(tables ? `${JSON.stringify(readmeTables(content), null, 2)}\n` : manPage(content));
+  const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
+  if (schemas) ctx.terminal.print(json(jsonSchemas()));
+  else ctx.terminal.print(tables ? json(readmeTables(content)) : manPage(content));
 }

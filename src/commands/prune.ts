@@ -1,10 +1,14 @@
 import type { Context } from '../context.ts';
 import { type Period, parseSpan } from '../core/calendar.ts';
+import { takesPart } from '../core/domain.ts';
 import { labelProblem } from '../core/labels.ts';
 import type { Decision, RetentionRules } from '../core/retention.ts';
-import { matcher, type Selection } from '../core/selection.ts';
-import { combineFailures, KvmsnapError } from '../errors.ts';
-import { completeMachine, type Machine } from '../host/machine.ts';
+import { matcher } from '../core/selection.ts';
+import type { Snapshot } from '../core/snapshot.ts';
+import { KvmsnapError } from '../errors.ts';
+import { lookAtDisks } from '../host/disks.ts';
+import { completeMachine, type Machine, reportOn } from '../host/machine.ts';
+import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import {
   checkPruneRequest,
   type PruneCandidate,
@@ -13,10 +17,12 @@ import {
   planPrune,
   prune,
 } from '../host/prune-snapshots.ts';
-import { readSelection } from '../host/select.ts';
-import { domainDocument } from '../render/documents.ts';
+import { readAllSnapshots, readSelection } from '../host/select.ts';
+import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
 import { rfc3339 } from '../render/format.ts';
 import { type Column, section } from '../render/view.ts';
+import { domainResult, ownName } from './results.ts';
+import { type SelectionOptions, toSelection } from './selection.ts';
 import { show } from './show.ts';
 
 /** The rules of a retention, as options; shared with create. */
@@ -31,12 +37,6 @@ export interface RuleOptions {
   readonly keepWithin?: string;
   readonly keep?: readonly string[];
   readonly allowEmpty?: boolean;
-}
-
-export interface SelectionOptions {
-  readonly all?: boolean;
-  readonly exclude?: readonly string[];
-  readonly state?: readonly string[];
 }
 
 export interface PruneOptions extends RuleOptions, SelectionOptions {
@@ -80,29 +80,39 @@ export const PRUNE_COLUMNS: readonly Column<PruneRow>[] = [
 /** `prune`: plans for every machine, says why, and deletes what no rule keeps. Goes on after a failure. */
 export async function pruneMachines(
   ctx: Context,
-  machines: readonly string[],
+  words: readonly string[],
   options: PruneOptions,
 ): Promise<void> {
   const request = toPruneRequest(options);
   checkPruneRequest(request);
-  const targets = await readSelection(ctx, toSelection(machines, options));
-  const results: MachineResult[] = [];
-  for (const { machine, reading } of targets) {
-    if (ctx.interrupts.pending) break;
-    results.push(
-      reading instanceof KvmsnapError
-        ? { name: machine.name, machine: null, rows: [], failures: [reading] }
-        : await pruneMachine(ctx, await completeMachine(ctx, reading), request),
-    );
-  }
-  await report(ctx, results);
+  const selected = await readSelection(ctx, toSelection(words, options));
+  const known = await readAllSnapshots(ctx, selected);
+  const run = { jobs: options.jobs ?? 1, skips: () => false };
+  const results = await overMachines(ctx, selected, run, (ctx, reading) =>
+    pruneFound(ctx, reading, known.get(reading.domain.uuid) ?? [], request),
+  );
+  await report(ctx, results, selected.single);
 }
 
-interface MachineResult {
-  readonly name: string;
-  readonly machine: Machine | null;
-  readonly rows: readonly PruneRow[];
-  readonly failures: readonly KvmsnapError[];
+/**
+ * Plans by what was read of all machines at once; what libvirt's word alone would delete is decided again by a look at the
+ * disks and, unless it is a dry run, by a new one at the machine, whose turn may come late.
+ */
+async function pruneFound(
+  ctx: Context,
+  reading: MachineReading,
+  found: readonly Snapshot[],
+  request: PruneRequest,
+): Promise<Deed<readonly PruneRow[]>> {
+  const { domain, uri } = reading;
+  const atAGlance = planPrune(ctx, { snapshots: reportOn(reading, found, null), images: null }, request);
+  if (atAGlance.every(({ keep }) => keep)) return untouched(domain.name, atAGlance);
+  if (ctx.settings.dryRun) {
+    const images = await lookAtDisks(ctx, uri, domain.disks.filter(takesPart));
+    const snapshots = reportOn(reading, found, images);
+    return untouched(domain.name, planPrune(ctx, { snapshots, images }, request));
+  }
+  return pruneMachine(ctx, await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid)), request);
 }
 
 /** Plans for one machine and, unless it is a dry run, carries out. `fresh`: what the same run took. */
@@ -111,72 +121,64 @@ export async function pruneMachine(
   machine: Machine,
   request: PruneRequest,
   fresh: string | null = null,
-): Promise<MachineResult> {
-  const plan = planPrune(ctx, machine, request, fresh);
-  const done = ctx.settings.dryRun ? null : await prune(ctx, machine, plan);
+): Promise<Deed<readonly PruneRow[]>> {
   const { name } = machine.domain;
+  const plan = planPrune(ctx, machine, request, fresh);
+  if (ctx.settings.dryRun) return untouched(name, plan);
+  const done = await prune(ctx, machine, plan);
   return {
-    name,
-    machine,
-    rows: plan.map((decision) => ({ machine: name, decision, outcome: outcomeOf(decision, done) })),
-    failures: (done ?? []).flatMap(({ failure }) => failure ?? []),
+    value: plan.map((decision) => ({ machine: name, decision, outcome: outcomeOf(decision, done) })),
+    failures: done.flatMap(({ failure }) => failure ?? []),
+    succeeded: done.filter(({ failure }) => failure === null).length,
   };
 }
 
-function outcomeOf({ snapshot, keep }: Decision<PruneCandidate>, done: readonly Pruned[] | null): Outcome {
+const untouched = (
+  machine: string,
+  plan: readonly Decision<PruneCandidate>[],
+): Deed<readonly PruneRow[]> => ({
+  value: plan.map((decision) => ({ machine, decision, outcome: decision.keep ? 'kept' : 'to be deleted' })),
+  failures: [],
+  succeeded: 0,
+});
+
+function outcomeOf({ snapshot, keep }: Decision<PruneCandidate>, done: readonly Pruned[]): Outcome {
   if (keep) return 'kept';
-  if (done === null) return 'to be deleted';
   const result = done.find(({ name }) => name === snapshot.name);
   if (!result) return 'not reached';
   return result.failure ? 'failed' : 'deleted';
 }
 
-async function report(ctx: Context, results: readonly MachineResult[]): Promise<void> {
-  const rows = results.flatMap((result) => result.rows);
-  const several = results.length > 1;
+async function report(
+  ctx: Context,
+  results: readonly MachineResult<readonly PruneRow[]>[],
+  single: boolean,
+): Promise<void> {
+  const [first] = results;
+  if (single && !first?.value) throw first?.failures[0] ?? ctx.interrupts.pending;
+  const conclusion = concludeMachines(ctx, results, { strict: false, parts: 'deletions' });
+  const rows = results.flatMap(({ value }) => value ?? []);
   await show(ctx, {
     document: {
       dryRun: ctx.settings.dryRun,
-      domains: results.flatMap(({ machine, rows }) =>
-        machine ? [{ ...domainDocument(machine.domain), snapshots: rows.map(pruneDocument) }] : [],
-      ),
+      domains: results.map((result) => ({
+        ...domainResult(result),
+        snapshots: (result.value ?? []).map(pruneDocument),
+      })),
     },
     sections: [section({ columns: PRUNE_COLUMNS, rows })],
-    names: rows
-      .filter(({ outcome }) => outcome === 'deleted' || outcome === 'to be deleted')
-      .map(({ machine, decision }) =>
-        several ? `${machine}/${decision.snapshot.name}` : decision.snapshot.name,
-      ),
+    names: results.flatMap(({ machine, value }) =>
+      (value ?? [])
+        .filter(({ outcome }) => outcome === 'deleted' || outcome === 'to be deleted')
+        .map(({ decision: { snapshot } }) => (single ? snapshot.name : ownName(machine, snapshot.name))),
+    ),
   });
-  const failures = results.flatMap((result) => result.failures);
-  if (failures.length === 0) return;
-  const succeeded = rows.filter(isDeleted).length;
-  // a failure that stands alone is thrown as it is
-  if (failures.length + succeeded > 1) noteFailures(ctx, failures);
-  throw combineFailures(failures, succeeded, 'deletions');
-}
-
-export const isDeleted = ({ outcome }: PruneRow): boolean => outcome === 'deleted';
-
-/** Says each failure, and what mends it, before they are summed up. */
-export function noteFailures(ctx: Context, failures: readonly KvmsnapError[]): void {
-  if (ctx.settings.output === 'json') return;
-  for (const { message, hint } of failures) {
-    ctx.terminal.note(`error: ${message}`);
-    if (hint !== undefined) ctx.terminal.note(`hint: ${hint}`);
-  }
+  if (conclusion) throw conclusion;
 }
 
 export function pruneDocument({ decision, outcome }: PruneRow) {
   const { snapshot, keep, reasons } = decision;
   return { name: snapshot.name, createdAt: rfc3339(snapshot.createdAtSeconds), keep, reasons, outcome };
-}
-
-export function toSelection(words: readonly string[], { all, exclude, state }: SelectionOptions): Selection {
-  if (words.length === 0 && !all)
-    throw new KvmsnapError('usage', 'say which machines: names, patterns, or --all');
-  if (words.length > 0 && all) throw new KvmsnapError('usage', '--all and names exclude each other');
-  return { words, all: all ?? false, exclude: exclude ?? [], states: state ?? [] };
 }
 
 const PERIOD_OPTIONS: readonly (readonly [Period, (options: RuleOptions) => number | undefined])[] = [

@@ -1,8 +1,10 @@
 import {
   checkpointFinding,
+  corruptImage,
   eachDisk,
   editCommand,
   formatFinding,
+  nextTagId,
   participants,
   tagWithId,
   unsuitableImage,
@@ -59,6 +61,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'no-disks',
     hazards: [],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       domain.disks.some(takesPart)
         ? []
@@ -91,12 +94,14 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'not-qcow2',
     hazards: [13],
     severity: 'error',
+    unsuitable: true,
     find: (facts) => eachDisk(facts, (disk, image) => formatFinding(facts.domain, disk, image)),
   },
   {
     id: 'external-by-default',
     hazards: [12],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       participants(domain)
         .filter((disk) => disk.snapshot === 'external')
@@ -110,6 +115,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'excluded-disk',
     hazards: [26],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       participants(domain)
         .filter((disk) => disk.snapshot === 'no' || disk.snapshot === 'manual')
@@ -120,21 +126,30 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         })),
   },
   {
+    id: 'corrupt-image',
+    hazards: [],
+    severity: 'error',
+    find: (facts) => eachDisk(facts, corruptImage),
+  },
+  {
     id: 'image-cannot-snapshot',
     hazards: [],
     severity: 'error',
+    unsuitable: true,
     find: (facts) => eachDisk(facts, (disk, image) => unsuitableImage(facts.domain, disk, image)),
   },
   {
     id: 'encrypted-image',
     hazards: [3],
     severity: 'error',
+    unsuitable: true,
     find: (facts) => eachDisk(facts, (disk, image) => encryptedFinding(facts, disk, image)),
   },
   {
     id: 'network-disk',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       isActive(domain.state)
         ? []
@@ -188,6 +203,19 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       }),
   },
   {
+    id: 'id-is-a-name',
+    hazards: [31],
+    severity: 'warning',
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) => {
+        const id = nextTagId(image);
+        if (id === null || tagsNamed(image, id).length === 0) return null;
+        return {
+          what: `disk ${target}: in ${source} the new snapshot gets the id ${id}, and QEMU looks for an id before a name: the snapshot called '${id}' cannot be reverted to while the new one is there`,
+        };
+      }),
+  },
+  {
     id: 'job-name',
     hazards: [6],
     severity: 'error',
@@ -196,7 +224,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       return [
         {
           what: `for a running machine this libvirtd takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not '${name}'`,
-          hint: `call it '${jobNameFor(name, 0)}'`,
+          hint: `call it '${jobNameFor(name)}'`,
         },
       ];
     },
@@ -210,7 +238,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         ? [
             {
               what: `for a running machine this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot '${name}' that no disk holds`,
-              hint: `call it '${jobNameFor(name, 0)}'`,
+              hint: `call it '${jobNameFor(name)}'`,
             },
           ]
         : [],
@@ -219,6 +247,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'uefi',
     hazards: [15],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain, daemonVersion }) => {
       if (!domain.pflash) return [];
       if (daemonVersion < SAVES_BY_JOB) {
@@ -281,6 +310,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'transient-disk',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) =>
       isActive(domain.state)
         ? participants(domain)
@@ -295,6 +325,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'host-device',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     find: ({ domain }) => {
       const kinds = domain.hostDevices.filter((kind) => kind !== 'usb');
       if (!isActive(domain.state) || kinds.length === 0) return [];
@@ -311,6 +342,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'shared-filesystem',
     hazards: [30],
     severity: 'error',
+    unsuitable: true,
     // a newer libvirtd asks virtiofsd whether it can save its state, and refuses before anything is touched if not
     find: ({ domain, daemonVersion }) =>
       isActive(domain.state) && daemonVersion < SAVES_BY_JOB && domain.sharedFilesystems.includes('virtiofs')

@@ -73,16 +73,19 @@ function conversion(
   };
 }
 
+export function corruptImage({ target, source }: Disk, image: DiskImage | undefined): Finding | null {
+  if (image?.kind !== 'seen' || !image.chain[0].corrupt) return null;
+  return {
+    what: `disk ${target} (${source}): the image is marked corrupt`,
+    command: `qemu-img check -r all ${quote(image.chain[0].path)}`,
+    hint: 'make a copy first, then repair it with the machine off',
+  };
+}
+
 export function unsuitableImage(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
   if (image?.kind !== 'seen') return null;
   const [top] = image.chain;
   const what = `disk ${disk.target} (${disk.source}): the image`;
-  if (top.corrupt)
-    return {
-      what: `${what} is marked corrupt`,
-      command: `qemu-img check -r all ${quote(top.path)}`,
-      hint: 'make a copy first, then repair it with the machine off',
-    };
   if (top.dataFile !== null)
     return {
       what: `${what} keeps its data in ${top.dataFile}, and QEMU takes no internal snapshot of such images`,
@@ -118,6 +121,12 @@ export const tagWithId = (image: DiskImage | undefined, name: string): Tag | und
   image?.kind === 'seen'
     ? image.chain[0].tags.find((tag) => tag.id === name && tag.name !== name)
     : undefined;
+
+/** The id that QEMU will give to the next snapshot in the image: one more than the highest (block/qcow2-snapshot.c). */
+export const nextTagId = (image: DiskImage | undefined): string | null =>
+  image?.kind === 'seen'
+    ? String(1 + Math.max(0, ...image.chain[0].tags.map(({ id }) => Number(id) || 0)))
+    : null;
 
 export const editCommand = (domain: Domain): string => `virsh edit ${virshWord(domain)}`;
 

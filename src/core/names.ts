@@ -28,13 +28,13 @@ export function isMonitorName(name: string): boolean {
   return !/["\\]/.test(name);
 }
 
-/** The nearest name that QEMU's snapshot job takes; falls back to `snapshot-N` where nothing of the name is left. */
-export function jobNameFor(name: string, nowSeconds: number): string {
+/** The nearest name that QEMU's snapshot job takes; falls back to `snapshot` where nothing of the name is left. */
+export function jobNameFor(name: string): string {
   const kept = name
     .normalize('NFKD')
     .replace(/[^A-Za-z0-9._-]+/g, '-')
     .replace(/^[.-]+|-+$/g, '');
-  return kept === '' ? `snapshot-${nowSeconds}` : kept;
+  return kept.slice(0, MAX_NAME_BYTES) || 'snapshot';
 }
 
 /** A name for a snapshot that was given none: the seconds since the epoch, as virsh does, with `-2`, `-3` ... if taken. */

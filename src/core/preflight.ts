@@ -10,6 +10,8 @@ export interface Finding {
   readonly hint?: string;
   /** The command that mends it. */
   readonly command?: string;
+  /** The snapshot that it is about; absent: the machine. */
+  readonly snapshot?: string;
 }
 
 export type Severity =
@@ -18,24 +20,29 @@ export type Severity =
   /** Refused unless forced: we may be wrong, or the user may want it so. */
   | 'judgement'
   /** Said, and done. */
-  | 'warning';
+  | 'warning'
+  /** Worth knowing, and nothing wrong. */
+  | 'information';
 
 export interface Rule<Facts> {
   readonly id: string;
   /** The numbered hazards of virsh that it answers. */
   readonly hazards: readonly number[];
   readonly severity: Severity;
+  /** What it finds is the kind of machine, not its state: a run over many machines skips such a one. */
+  readonly unsuitable?: true;
   readonly find: (facts: Facts) => readonly Finding[];
 }
 
 export interface RuledFinding extends Finding {
   readonly rule: string;
   readonly severity: Severity;
+  readonly unsuitable: boolean;
 }
 
 /** Runs all rules of a table, in its order. */
 export function judge<Facts>(rules: readonly Rule<Facts>[], facts: Facts): RuledFinding[] {
-  return rules.flatMap(({ id, severity, find }) =>
-    find(facts).map((finding) => ({ ...finding, rule: id, severity })),
+  return rules.flatMap(({ id, severity, unsuitable = false, find }) =>
+    find(facts).map((finding) => ({ ...finding, rule: id, severity, unsuitable })),
   );
 }

@@ -5,7 +5,8 @@ import { before, type Period, periodKey, periodName, type Span, type Zone } from
  *
  * Rules are OR-ed: one reason is enough to stay. Of a period its newest snapshot is kept, and only periods that have a
  * snapshot count, so that a machine that was not there for a month does not lose its history. What is dated in the
- * future is kept and counts nowhere; what is still being taken likewise, for it may vanish again.
+ * future is kept and counts nowhere; what is not whole likewise: one still being taken may vanish again, and one that a
+ * disk lacks is nothing to go back to.
  */
 
 /** One snapshot, as far as a prune is concerned. */
@@ -15,8 +16,8 @@ export interface Candidate {
   readonly createdAtSeconds: number;
   /** Protected by the user. It counts for the rules like any other. */
   readonly held: boolean;
-  /** libvirt is still writing it. */
-  readonly underWay: boolean;
+  /** Why it is not whole: still being written, or not in every disk; null when it is. */
+  readonly unfinished: string | null;
   /** Why this libvirt would refuse to delete it; null when it would not. */
   readonly undeletable: string | null;
 }
@@ -76,7 +77,7 @@ export function planRetention<C extends Candidate>(
       return { snapshot, keep: false, reasons: ruled ? reasons : ['no rule', ...reasons] };
     });
   const newestFirst = drafts
-    .filter(({ snapshot }) => snapshot.createdAtSeconds <= nowSeconds && !snapshot.underWay)
+    .filter(({ snapshot }) => snapshot.createdAtSeconds <= nowSeconds && snapshot.unfinished === null)
     .reverse();
   for (const { reasons } of newestFirst.slice(0, rules.last ?? 0)) reasons.push('last');
   keepWithin(newestFirst, rules, zone);
@@ -90,7 +91,7 @@ export function planRetention<C extends Candidate>(
 function standingReasons(snapshot: Candidate, { matching }: RetentionRules, nowSeconds: number): string[] {
   const reasons: string[] = [];
   if (snapshot.held) reasons.push('held');
-  if (snapshot.underWay) reasons.push('under way');
+  if (snapshot.unfinished !== null) reasons.push(snapshot.unfinished);
   if (snapshot.createdAtSeconds > nowSeconds) reasons.push('dated in the future');
   if (snapshot.undeletable !== null) reasons.push(snapshot.undeletable);
   if (matching?.(snapshot.name)) reasons.push('name');

@@ -60,13 +60,10 @@ export interface Selection {
   readonly states: readonly string[];
 }
 
-/** True when the selection names exactly one machine, which is then consent to what is done to it. */
-export function isOneName({ words, all }: Selection): boolean {
-  return !all && words.length === 1 && !words.some(isPattern);
-}
-
 export interface Selected<M> {
   readonly machines: readonly M[];
+  /** Those that a word names exactly. */
+  readonly named: ReadonlySet<M>;
   /** Words that mean no machine. */
   readonly unmatched: readonly string[];
 }
@@ -77,12 +74,13 @@ export function selectMachines<M extends { readonly name: string; readonly uuid:
   { words, all, exclude }: Selection,
 ): Selected<M> {
   const excluded = exclude.map(matcher);
-  const found = words.map((word) => ({ word, machines: meant(machines, word) }));
+  const found = words.map((word) => ({ word, ...meant(machines, word) }));
   const chosen = new Set(all ? machines : found.flatMap((each) => each.machines));
   return {
     machines: machines.filter(
       (machine) => chosen.has(machine) && !excluded.some((matches) => matches(machine.name)),
     ),
+    named: new Set(found.flatMap((each) => (each.exact ? each.machines : []))),
     unmatched: found.filter((each) => each.machines.length === 0).map(({ word }) => word),
   };
 }
@@ -90,9 +88,12 @@ export function selectMachines<M extends { readonly name: string; readonly uuid:
 function meant<M extends { readonly name: string; readonly uuid: string }>(
   machines: readonly M[],
   word: string,
-): readonly M[] {
+): { readonly machines: readonly M[]; readonly exact: boolean } {
   const exact =
     machines.find(({ name }) => name === word) ?? machines.find(({ uuid }) => uuid === word.toLowerCase());
-  if (exact) return [exact];
-  return isPattern(word) ? machines.filter(({ name }) => matcher(word)(name)) : [];
+  if (exact) return { machines: [exact], exact: true };
+  return {
+    machines: isPattern(word) ? machines.filter(({ name }) => matcher(word)(name)) : [],
+    exact: false,
+  };
 }

@@ -29,6 +29,7 @@ export function refuseOn(ctx: Context, what: string, ruled: readonly RuledFindin
     {
       hint: advice.join('\n      ') || undefined,
       command: refusing.find(({ command }) => command !== undefined)?.command,
+      unsuitable: refusing.every(({ unsuitable }) => unsuitable),
     },
   );
 }
@@ -130,9 +131,12 @@ async function settle(ctx: Context, uuid: string): Promise<MachineReading> {
   }
 }
 
-/** What is odd about the machine after a failed write, each with its cure: a guest left paused (hazard 9). */
+/**
+ * What is odd about the machine after a failed write, each with its cure: a guest left paused (hazard 9). Where another
+ * job holds it, the state is that job's, and its end will mend it.
+ */
 export function aftermath({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
-  if (domain.state === stateBefore) return [];
+  if (domain.state === stateBefore || domain.busy) return [];
   const what = `the machine was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
   if (domain.state === 'paused') return [{ what, command: virsh.line(['resume', domain.uuid]) }];
   return domain.state === 'shutoff' ? [{ what, command: virsh.line(['start', domain.uuid]) }] : [{ what }];
@@ -151,6 +155,29 @@ export function withAftermath(failure: KvmsnapError, left: readonly Finding[]): 
       command: left.find(({ command }) => command !== undefined)?.command ?? failure.command,
     },
   );
+}
+
+/** Between two tries; libvirtd itself waits 30 s for a machine before it says busy. */
+const RETRY_MILLISECONDS = 1000;
+
+/**
+ * Runs a task, and again for as long as `--wait` says while another job holds the machine (hazard 10). Each try must look
+ * at the machine anew. Throws the last `busy`.
+ */
+export async function patiently<T>(ctx: Context, task: (again: boolean) => Promise<T>): Promise<T> {
+  const until = ctx.clock.now() + ctx.settings.wait * 1000;
+  for (let again = false; ; again = true) {
+    try {
+      return await task(again);
+    } catch (error) {
+      const left = until - ctx.clock.now();
+      const isBusy = error instanceof KvmsnapError && error.code === 'busy';
+      if (!isBusy || left <= 0 || ctx.interrupts.pending) throw error;
+      ctx.terminal.progress(`waiting, ${humanSpan(Math.ceil(left / 1000))} at most: ${error.message}`);
+      await ctx.clock.sleep(Math.min(RETRY_MILLISECONDS, left));
+      ctx.terminal.progress('');
+    }
+  }
 }
 
 /** Asks on a terminal; in a script consent is the name on the command line, unless `mustConsent`. */

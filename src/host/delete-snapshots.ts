@@ -5,9 +5,10 @@ import { internalDisks } from '../core/snapshot.ts';
 import { descendants } from '../core/tree.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
+import { readByUuid } from '../libvirt/machine.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
-import { carryOut, readAfter, type WriteEnd } from './act.ts';
-import { completeMachine, type Machine } from './machine.ts';
+import { carryOut, patiently, readAfter, type WriteEnd } from './act.ts';
+import { completeMachine, findSnapshot, type Machine } from './machine.ts';
 
 /** Which snapshots go beside the named one. */
 export type Reach = 'only' | 'children' | 'children-only';
@@ -100,6 +101,19 @@ function checkUnambiguous(
  * to go, from every disk. Returns the machine afterwards and what went.
  */
 export async function deleteSnapshot(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  request: DeleteRequest,
+): Promise<{ machine: Machine; gone: readonly SnapshotReport[] }> {
+  return patiently(ctx, async (again) => {
+    if (!again) return deleteNow(ctx, machine, snapshot, request);
+    const now = await completeMachine(ctx, await readByUuid(ctx.virsh, machine.domain.uuid));
+    return deleteNow(ctx, now, findSnapshot(now, snapshot.name), request);
+  });
+}
+
+async function deleteNow(
   ctx: Context,
   machine: Machine,
   snapshot: SnapshotReport,

@@ -2,6 +2,7 @@ import type { Context } from '../context.ts';
 import { isSaving, takesPart } from '../core/domain.ts';
 import { nearest } from '../core/names.ts';
 import { reportSnapshots, type SnapshotReport } from '../core/report.ts';
+import type { Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { type MachineReading, readMachine } from '../libvirt/machine.ts';
 import { readSnapshots } from '../libvirt/snapshots.ts';
@@ -25,16 +26,20 @@ export async function completeMachine(
   reading: MachineReading,
   names: readonly string[] = reading.snapshotNames,
 ): Promise<Machine> {
-  const { domain, uri, current } = reading;
   const [images, snapshots] = await Promise.all([
-    lookAtDisks(ctx, uri, domain.disks.filter(takesPart)),
-    readSnapshots(ctx.virsh, domain.uuid, names),
+    lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart)),
+    readSnapshots(ctx.virsh, reading.domain.uuid, names),
   ]);
-  return {
-    ...reading,
-    images,
-    snapshots: reportSnapshots(snapshots, { current, busy: domain.busy || isSaving(domain), images }),
-  };
+  return { ...reading, images, snapshots: reportOn(reading, snapshots, images) };
+}
+
+/** Reports on snapshots of a machine; `images` null: by libvirt's word alone. */
+export function reportOn(
+  { domain, current }: MachineReading,
+  snapshots: readonly Snapshot[],
+  images: Images | null,
+): SnapshotReport[] {
+  return reportSnapshots(snapshots, { current, busy: domain.busy || isSaving(domain), images });
 }
 
 /** The snapshot of that name. Throws `not-found` with the nearest one. */

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts';
 import type { Zone } from '../core/calendar.ts';
 import { labelOf } from '../core/labels.ts';
-import type { SnapshotReport } from '../core/report.ts';
+import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import {
   type Candidate,
   type Decision,
@@ -9,9 +9,10 @@ import {
   planRetention,
   type RetentionRules,
 } from '../core/retention.ts';
-import { locationOf } from '../core/snapshot.ts';
+import { internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { deleteSnapshot } from './delete-snapshots.ts';
+import type { Images } from './disks.ts';
 import type { Machine } from './machine.ts';
 
 /** Which snapshots a prune may touch at all: those that carry the label in their name, and those that a pattern names. */
@@ -34,18 +35,26 @@ export interface PruneCandidate extends Candidate {
 /** The offset of this process's time zone. */
 const LOCAL_ZONE: Zone = (seconds) => -new Date(seconds * 1000).getTimezoneOffset() * 60;
 
+/** A machine as far as a plan goes; `images` null: by libvirt's word alone. */
+interface Planned {
+  readonly snapshots: readonly SnapshotReport[];
+  readonly images: Images | null;
+}
+
 /** Decides for every snapshot in the scope. `fresh`: the name of the one that this run has taken, or in a dry run would. */
 export function planPrune(
   ctx: Context,
-  machine: Machine,
+  { snapshots, images }: Planned,
   { scope, rules }: PruneRequest,
   fresh: string | null = null,
 ): Decision<PruneCandidate>[] {
   const now = Math.floor(ctx.clock.now() / 1000);
-  const present = machine.snapshots
+  const present = snapshots
     .filter(({ name }) => inScope(scope, name))
     .map((report) =>
-      report.name === fresh ? { ...toCandidate(report), undeletable: FRESH } : toCandidate(report),
+      report.name === fresh
+        ? { ...toCandidate(report, images), undeletable: FRESH }
+        : toCandidate(report, images),
     );
   const coming: PruneCandidate[] =
     fresh === null || present.some(({ name }) => name === fresh)
@@ -55,7 +64,7 @@ export function planPrune(
             name: fresh,
             createdAtSeconds: now,
             held: false,
-            underWay: false,
+            unfinished: null,
             undeletable: FRESH,
             report: null,
           },
@@ -70,15 +79,23 @@ function inScope({ label, matches }: PruneScope, name: string): boolean {
   return (label !== null && labelOf(name) === label) || (matches?.(name) ?? false);
 }
 
-function toCandidate(report: SnapshotReport): PruneCandidate {
+function toCandidate(report: SnapshotReport, images: Images | null): PruneCandidate {
   return {
     name: report.name,
     createdAtSeconds: report.createdAtSeconds,
     held: report.held,
-    underWay: report.underWay,
+    unfinished: unfinished(report, images),
     undeletable: locationOf(report) === 'external' ? 'external' : null,
     report,
   };
+}
+
+/** A disk that was looked at and lacks the tag: what a rule keeps in its place must not be lost for it. */
+function unfinished(report: SnapshotReport, images: Images | null): string | null {
+  if (report.underWay) return 'under way';
+  if (images === null) return null;
+  const isLacking = internalDisks(report).some((disk) => tagsOf(report, disk, images)?.length === 0);
+  return isLacking ? 'not in every disk' : null;
 }
 
 /** What became of one snapshot that was to go. */
@@ -87,7 +104,10 @@ export interface Pruned {
   readonly failure: KvmsnapError | null;
 }
 
-/** Carries out a plan: oldest first, one at a time, going on after a failure, ending after a signal. */
+/**
+ * Carries out a plan: oldest first, one at a time, going on after a failure. Ends after a signal, and at a busy machine,
+ * where each of the others would wait as long again.
+ */
 export async function prune(
   ctx: Context,
   machine: Machine,
@@ -104,6 +124,7 @@ export async function prune(
     } catch (error) {
       if (!(error instanceof KvmsnapError) || error === ctx.interrupts.pending) throw error;
       pruned.push({ name: snapshot.name, failure: error });
+      if (error.code === 'busy') break;
     }
   }
   return pruned;

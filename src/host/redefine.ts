@@ -17,7 +17,7 @@ export interface Described {
 /**
  * Gives a snapshot another description. libvirt has one door for that, `snapshot-create --redefine` with the snapshot's
  * whole XML, so a copy of the old XML is kept first, and afterwards all but the description must be as before. The images
- * are not touched. Returns the snapshot as it is then; with `--dry-run` the command.
+ * are not touched, and nothing at all is done where it is so already. Returns the snapshot as it is then; with `--dry-run` the command.
  */
 export async function redescribe(
   ctx: Context,
@@ -26,6 +26,7 @@ export async function redescribe(
   wanted: Described,
 ): Promise<SnapshotReport | { readonly planned: VirshCommand }> {
   const { domain } = machine;
+  if (snapshot.held === wanted.held && snapshot.description === wanted.description) return snapshot;
   if (snapshot.underWay) {
     throw new KvmsnapError(
       'busy',

@@ -12,12 +12,13 @@ import {
 import { internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
+import { readByUuid } from '../libvirt/machine.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { humanSpan, localTime } from '../render/format.ts';
-import { aftermath, carryOut, confirm, readAfter, refuseOn, withAftermath } from './act.ts';
+import { aftermath, carryOut, confirm, patiently, readAfter, refuseOn, withAftermath } from './act.ts';
 import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
-import { completeMachine, type Machine } from './machine.ts';
+import { completeMachine, findSnapshot, type Machine } from './machine.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 
 export interface RevertRequest {
@@ -39,9 +40,45 @@ export async function revertSnapshot(
   snapshot: SnapshotReport,
   request: RevertRequest,
 ): Promise<Reverted> {
+  if (request.backup?.name) checkName(request.backup.name);
+  const lookAgain = async () => {
+    const now = await completeMachine(ctx, await readByUuid(ctx.virsh, machine.domain.uuid));
+    return check(ctx, now, findSnapshot(now, snapshot.name), request);
+  };
+  const checked = await patiently(ctx, async (again) =>
+    again ? lookAgain() : check(ctx, machine, snapshot, request),
+  );
+  await warnAndConfirm(ctx, checked, request);
+  const backup = request.backup && (await takeBackup(ctx, checked.machine, request.backup.name));
+  if (ctx.settings.dryRun)
+    return { planned: [...(backup && 'planned' in backup ? [backup.planned] : []), checked.command] };
+  const reverted = await patiently(ctx, async (again) => {
+    const latest = again ? await lookAgain() : checked;
+    return ctx.interrupts.protect(`the revert of '${machine.domain.name}' to '${snapshot.name}'`, () =>
+      revertAndVerify(ctx, latest),
+    );
+  });
+  return { ...reverted, backup: backup && 'snapshot' in backup ? backup.snapshot : null };
+}
+
+/** A revert that no rule forbids. */
+interface Checked {
+  readonly machine: Machine;
+  readonly snapshot: SnapshotReport;
+  readonly command: VirshCommand;
+  /** The state that the machine will end in, and all that is to be said of it. */
+  readonly end: string;
+  readonly consequences: readonly string[];
+}
+
+async function check(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  request: RevertRequest,
+): Promise<Checked> {
   const { domain } = machine;
   if (snapshot.underWay) throw underWay(domain.name, snapshot.name);
-  if (request.backup?.name) checkName(request.backup.name);
   const [images, daemonVersion] = await Promise.all([
     lookAtStoredDisks(ctx, machine, snapshot),
     isActive(domain.state) || locationOf(snapshot) === 'external' ? readDaemonVersion(ctx.virsh) : 0,
@@ -56,11 +93,6 @@ export async function revertSnapshot(
   );
 
   const end = stateAfterRevert(snapshot, request);
-  await warnAndConfirm(ctx, machine, snapshot, request, [
-    ...revertConsequences(facts, end),
-    `it will then be ${end}`,
-  ]);
-
   const command: VirshCommand = [
     'snapshot-revert',
     ...['--domain', domain.uuid, '--snapshotname', snapshot.name],
@@ -68,13 +100,14 @@ export async function revertSnapshot(
     ...(request.paused ? ['--paused'] : []),
     ...(request.force || revertNeedsForce(facts, end) ? ['--force'] : []),
   ];
-  const backup = request.backup && (await takeBackup(ctx, machine, request.backup.name));
-  if (ctx.settings.dryRun)
-    return { planned: [...(backup && 'planned' in backup ? [backup.planned] : []), command] };
-  const reverted = await ctx.interrupts.protect(`the revert of '${domain.name}' to '${snapshot.name}'`, () =>
-    revertAndVerify(ctx, machine, snapshot, { command, end }),
-  );
-  return { ...reverted, backup: backup && 'snapshot' in backup ? backup.snapshot : null };
+  const state = end === 'shutoff' ? 'shut off' : end;
+  return {
+    machine,
+    snapshot,
+    command,
+    end,
+    consequences: [...revertConsequences(facts, end), `it will then be ${state}`],
+  };
 }
 
 const underWay = (machine: string, name: string): KvmsnapError =>
@@ -83,7 +116,11 @@ const underWay = (machine: string, name: string): KvmsnapError =>
   });
 
 /** The images that libvirt would revert are those of the definition stored with the snapshot, not those in use now. */
-async function lookAtStoredDisks(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<Images> {
+export async function lookAtStoredDisks(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+): Promise<Images> {
   const now = new Map(machine.domain.disks.map((disk) => [disk.target, disk]));
   const known = new Map<string, NonNullable<ReturnType<Images['get']>>>();
   const elsewhere = internalDisks(snapshot).flatMap(({ target, source }) => {
@@ -109,12 +146,10 @@ async function lookAtStoredDisks(ctx: Context, machine: Machine, snapshot: Snaps
 /** What the user must know before a revert; what is lost is asked on a terminal, where there is somebody to mind. */
 async function warnAndConfirm(
   ctx: Context,
-  machine: Machine,
-  snapshot: SnapshotReport,
+  { machine, snapshot, consequences }: Checked,
   { backup }: RevertRequest,
-  said: readonly string[],
 ): Promise<void> {
-  for (const line of said) ctx.terminal.note(`note: ${line}`);
+  for (const line of consequences) ctx.terminal.note(`note: ${line}`);
   const lost = backup
     ? 'The present state is kept in a snapshot first.'
     : `All ${whatIsLost(machine)} will be lost.`;
@@ -151,16 +186,9 @@ async function takeBackup(
   return taken;
 }
 
-interface Plan {
-  readonly command: VirshCommand;
-  readonly end: string;
-}
-
 async function revertAndVerify(
   ctx: Context,
-  before: Machine,
-  snapshot: SnapshotReport,
-  { command, end }: Plan,
+  { machine: before, snapshot, command, end }: Checked,
 ): Promise<{ machine: Machine; snapshot: SnapshotReport }> {
   const { domain } = before;
   const written = await carryOut(ctx, { command, label: `reverting '${domain.name}'`, growing: null });

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { CREATE_RULES, needsDaemonVersion } from '../core/create-rules.ts';
+import { CREATE_RULES, type CreateFacts, needsDaemonVersion } from '../core/create-rules.ts';
 import { type Disk, isActive, takesPart } from '../core/domain.ts';
 import { tagsNamed } from '../core/image.ts';
 import { nameProblem } from '../core/names.ts';
@@ -13,7 +13,7 @@ import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.t
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { freeBytes } from '../qemu/qemu-img.ts';
 import { humanBytes } from '../render/format.ts';
-import { aftermath, carryOut, readAfter, refuseOn, type WriteEnd, withAftermath } from './act.ts';
+import { aftermath, carryOut, patiently, readAfter, refuseOn, type WriteEnd, withAftermath } from './act.ts';
 import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
 import { completeMachine, type Machine } from './machine.ts';
 
@@ -43,6 +43,12 @@ export async function takeSnapshot(
   reading: MachineReading,
   request: SnapshotRequest,
 ): Promise<Taken> {
+  return patiently(ctx, async (again) =>
+    takeNow(ctx, again ? await readByUuid(ctx.virsh, reading.domain.uuid) : reading, request),
+  );
+}
+
+async function takeNow(ctx: Context, reading: MachineReading, request: SnapshotRequest): Promise<Taken> {
   if (typeof request.name === 'string') return attempt(ctx, reading, request.name, request);
   for (let left = RETRIES; ; left--) {
     const images = await lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart));
@@ -70,33 +76,12 @@ async function attempt(
   const { domain } = reading;
   checkName(name);
   if (reading.snapshotNames.includes(name)) throw existsAlready(domain.name, name);
-  const disks = domain.disks.filter(takesPart);
-  const running = isActive(domain.state);
-  const [images, runtime, daemonVersion, free] = await Promise.all([
-    known ?? lookAtDisks(ctx, reading.uri, disks),
-    running
-      ? readRuntime(
-          ctx.virsh,
-          domain.uuid,
-          disks.map((disk) => disk.target),
-        )
-      : NO_RUNTIME,
-    needsDaemonVersion(domain) ? readDaemonVersion(ctx.virsh) : 0,
-    spaceForMemory(disks[0]),
-  ]);
+  const facts = await readCreateFacts(ctx, reading, name, known);
+  const { images } = facts;
   if (holdsTag(images, name) && (await isListed(ctx, domain.uuid, name)))
     throw existsAlready(domain.name, name);
   noteUnseen(ctx, images);
-  const findings = judge(CREATE_RULES, {
-    domain,
-    images,
-    name,
-    daemonVersion,
-    blockJobs: runtime.blockJobs,
-    freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
-    residentBytes: runtime.residentBytes,
-  });
-  refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, findings, force);
+  refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, judge(CREATE_RULES, facts), force);
 
   const command: VirshCommand = [
     'snapshot-create-as',
@@ -107,6 +92,33 @@ async function attempt(
   return ctx.interrupts.protect(`the snapshot '${name}' of '${domain.name}'`, () =>
     createAndVerify(ctx, { reading, images }, name, command),
   );
+}
+
+/** All that the rules of a create ask for. Throws `busy` when another job holds the running machine. */
+export async function readCreateFacts(
+  ctx: Context,
+  { domain, uri }: MachineReading,
+  name: string,
+  known?: Images,
+): Promise<CreateFacts> {
+  const disks = domain.disks.filter(takesPart);
+  const targets = disks.map((disk) => disk.target);
+  const running = isActive(domain.state);
+  const [images, runtime, daemonVersion, free] = await Promise.all([
+    known ?? lookAtDisks(ctx, uri, disks),
+    running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
+    needsDaemonVersion(domain) ? readDaemonVersion(ctx.virsh) : 0,
+    spaceForMemory(disks[0]),
+  ]);
+  return {
+    domain,
+    images,
+    name,
+    daemonVersion,
+    blockJobs: runtime.blockJobs,
+    freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
+    residentBytes: runtime.residentBytes,
+  };
 }
 
 /** Bytes free where libvirt writes the memory, the first disk that takes part; a block device has a size of its own. */
@@ -160,6 +172,7 @@ async function createAndVerify(
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
   if (end.kind === 'refused' && snapshot && failure.code === 'refused')
     throw existsAlready(domain.name, name);
+  if (failure.code === 'busy') throw failure; // ours never began, and what has changed is the other job's
   const inImages = [...orphans(machine, name), ...wastedSpace(machine, before.images, name)];
   const inLibvirt = [
     ...lostCurrent(ctx, machine, before.reading),

@@ -9,6 +9,27 @@ export function splitLines(text: string): string[] {
   return text === '' ? [] : text.replace(/\n$/, '').split('\n');
 }
 
+/** What virsh draws before a name in a tree (vshTreePrint in vsh.c). */
+const BRANCH = /^ {2}(?:[| ] {3})*\+- /;
+
+/**
+ * Names from `snapshot-list --tree`, without those that hold a line feed. A line without ink ends the last branch of a
+ * root; one that is no part of the drawing goes on with the name before it.
+ */
+export function parseSnapshotTree(text: string): string[] {
+  const names: (string | null)[] = [];
+  let atRoot = true;
+  for (const line of splitLines(text)) {
+    const blank = /^ *$/.test(line);
+    const [branch] = BRANCH.exec(line) ?? [];
+    if (atRoot && !blank) names.push(line);
+    else if (branch) names.push(line.slice(branch.length));
+    else if (!/^[ |]*$/.test(line)) names[names.length - 1] = null;
+    atRoot = blank;
+  }
+  return names.filter((name) => name !== null);
+}
+
 /**
  * The answers, when virsh and its connection lived to give them all: one that they did not come to must not look like an
  * empty one.

@@ -1,7 +1,8 @@
 import type { Domain } from '../core/domain.ts';
 import { nearest } from '../core/names.ts';
+import { selectMachines } from '../core/selection.ts';
 import { KvmsnapError } from '../errors.ts';
-import { allAnswered, parseState, splitLines } from './answers.ts';
+import { allAnswered, parseSnapshotTree, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import { parseDomain } from './domain-xml.ts';
 import type { Virsh } from './virsh.ts';
@@ -36,6 +37,31 @@ export async function listMachines(virsh: Virsh): Promise<MachineName[]> {
 function parseMachineNames(text: string): MachineName[] {
   return splitLines(text).map((line) => ({ uuid: line.slice(0, 36), name: line.slice(37) }));
 }
+
+/**
+ * The snapshot names of the machines that the words mean (names, UUIDs, patterns), without those that hold a line feed: in
+ * one process where the only word can be no id, UUID or pattern. A machine that cannot be read has none.
+ */
+export async function readSnapshotNames(virsh: Virsh, words: readonly string[]): Promise<string[]> {
+  const [word = ''] = words;
+  if (words.length === 1 && !couldBeIdOrUuid(word)) {
+    const commands = [['domuuid', '--domain', word], snapshotTree(word), LIST_MACHINES];
+    const [uuid, tree, list] = (await virsh.read(commands)).texts;
+    const named = parseMachineNames(list ?? '').find(({ name }) => name === word);
+    if (named && named.uuid === uuid?.trim()) return parseSnapshotTree(tree ?? '');
+  }
+  const { machines } = selectMachines(await listMachines(virsh), {
+    words,
+    all: false,
+    exclude: [],
+    states: [],
+  });
+  const { texts } = await virsh.read(machines.map(({ uuid }) => snapshotTree(uuid)));
+  return texts.flatMap((text) => parseSnapshotTree(text ?? ''));
+}
+
+/** Of all lists of names, the only one that tells a name of two lines from two names. */
+const snapshotTree = (target: string): VirshCommand => ['snapshot-list', '--domain', target, '--tree'];
 
 /**
  * Reads one machine by its exact name or its UUID, in one process where that is safe, else in two. virsh takes an id

@@ -2,14 +2,14 @@ import type { DomainState } from '../core/domain.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { allAnswered, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
-import { listMachines, type MachineName } from './machine.ts';
+import type { MachineName } from './machine.ts';
 import { readSnapshotsOf } from './snapshots.ts';
 import type { Virsh } from './virsh.ts';
 import { countErrors, virshFailure } from './virsh-error.ts';
 
-/** All machines at a glance. */
+/** Many machines at a glance. */
 
-/** What the overview of all machines shows of one. */
+/** What an overview shows of one. */
 export interface MachineSummary extends MachineName {
   readonly state: DomainState;
   readonly stateReason: string;
@@ -17,9 +17,11 @@ export interface MachineSummary extends MachineName {
   readonly snapshots: readonly Snapshot[];
 }
 
-/** Every machine with its snapshots, in three virsh processes, plus one per further 100 KB of commands. */
-export async function readAllMachines(virsh: Virsh): Promise<MachineSummary[]> {
-  const machines = await listMachines(virsh);
+/** Machines with their snapshots, in two virsh processes, plus one per further 100 KB of commands. */
+export async function readSummaries(
+  virsh: Virsh,
+  machines: readonly MachineName[],
+): Promise<MachineSummary[]> {
   if (machines.length === 0) return [];
   const answers = await virsh.read(machines.flatMap(({ uuid }) => summaryCommands(uuid)));
   const texts = allAnswered(answers);

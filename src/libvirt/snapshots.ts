@@ -41,7 +41,8 @@ export async function readSnapshotsOf(virsh: Virsh, wanted: readonly Wanted[]): 
   const rest = await read(
     wanted.map(({ uuid, names }, i) => {
       const lost = unique[i]?.names.filter((_, j) => !found[i]?.[j]) ?? [];
-      return { uuid, names: lost.length === 0 ? [] : namesWithNewlines(names, new Set(lost)) };
+      const parts = new Set([...lost, ...repeated(names)]);
+      return { uuid, names: parts.size === 0 ? [] : namesWithNewlines(names, parts) };
     }),
   );
   return found.map((snapshots, i) =>
@@ -49,9 +50,15 @@ export async function readSnapshotsOf(virsh: Virsh, wanted: readonly Wanted[]): 
   );
 }
 
+/** No two snapshots have one name: a line that comes twice is a part of another's. */
+function repeated(lines: readonly string[]): string[] {
+  const seen = new Set<string>();
+  return lines.filter((line) => seen.size === seen.add(line).size);
+}
+
 /**
- * `--name` prints a name with a line feed as two lines. For lines that are no snapshot, every joint of up to four
- * neighbours that holds one is tried.
+ * `--name` prints a name with a line feed as two lines. For lines that are no snapshot, or more than one, every joint of up
+ * to four neighbours that holds one is tried.
  */
 function namesWithNewlines(lines: readonly string[], lost: ReadonlySet<string>): string[] {
   const joints = new Set<string>();

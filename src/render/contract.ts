@@ -55,6 +55,28 @@ const Disk = z.object({
   snapshots: z.array(ImageSnapshot),
 });
 
+const FAILURE = {
+  code: z.string(),
+  message: z.string(),
+  hint: z.nullable(z.string()),
+  command: z.nullable(z.string()),
+};
+
+/** What came of one of several machines. */
+const DomainResult = z.object({
+  name: z.string(),
+  uuid: z.string(),
+  /** null when the machine could not be read. */
+  state: z.nullable(z.string()),
+  /**
+   * `planned`: a dry run found nothing against it; `skipped`: not suited, and not called by its name; `not reached`: the
+   * run was ended before.
+   */
+  outcome: z.enum(['done', 'planned', 'failed', 'skipped', 'not reached']),
+  /** Why it failed or was skipped. */
+  errors: z.array(z.object(FAILURE)),
+});
+
 const PruneDecision = z.object({
   name: z.string(),
   createdAt: Time,
@@ -71,16 +93,42 @@ const versioned = <Shape extends z.core.$ZodShape>(shape: Shape) =>
 export const DOCUMENTS = {
   list: versioned({ domains: z.array(Domain) }),
   current: versioned({ domain: DomainName, snapshot: Snapshot }),
-  create: versioned({ domain: DomainName, snapshot: Snapshot, pruned: z.array(PruneDecision) }),
+  create: versioned({
+    domains: z.array(
+      z.extend(DomainResult, { snapshot: z.nullable(Snapshot), pruned: z.array(PruneDecision) }),
+    ),
+  }),
   revert: versioned({ domain: DomainName, snapshot: Snapshot, backup: z.nullable(Snapshot) }),
   delete: versioned({
-    domain: DomainName,
-    deleted: z.array(z.string()),
-    failed: z.array(z.object({ name: z.string(), code: z.string(), message: z.string() })),
+    domains: z.array(
+      z.extend(DomainResult, {
+        deleted: z.array(z.string()),
+        failed: z.array(z.object({ name: z.string(), ...FAILURE })),
+      }),
+    ),
   }),
   prune: versioned({
     dryRun: z.boolean(),
-    domains: z.array(z.extend(DomainName, { snapshots: z.array(PruneDecision) })),
+    domains: z.array(z.extend(DomainResult, { snapshots: z.array(PruneDecision) })),
+  }),
+  check: versioned({
+    domains: z.array(
+      z.extend(DomainResult, {
+        /** Whether a snapshot can be taken while it runs, and while it is off; null: not known now. */
+        snapshots: z.object({ running: z.nullable(z.boolean()), off: z.nullable(z.boolean()) }),
+        findings: z.array(
+          z.object({
+            level: z.enum(['error', 'warning', 'information']),
+            rule: z.string(),
+            /** null: the machine as a whole. */
+            snapshot: z.nullable(z.string()),
+            what: z.string(),
+            hint: z.nullable(z.string()),
+            command: z.nullable(z.string()),
+          }),
+        ),
+      }),
+    ),
   }),
   info: versioned({
     domain: z.extend(DomainName, {
@@ -100,16 +148,10 @@ export const DOCUMENTS = {
   'dry-run': versioned({
     dryRun: z.literal(true),
     commands: z.array(z.string()),
-    /** Of `create --label` with rules: what would be pruned afterwards. */
-    pruned: z.optional(z.array(PruneDecision)),
+    /** Of create, create-as and delete; with what a `create --label` with rules would prune afterwards. */
+    domains: z.optional(z.array(z.extend(DomainResult, { pruned: z.optional(z.array(PruneDecision)) }))),
   }),
   error: z.object({
-    error: z.object({
-      code: z.string(),
-      exitCode: z.int(),
-      message: z.string(),
-      hint: z.nullable(z.string()),
-      command: z.nullable(z.string()),
-    }),
+    error: z.object({ ...FAILURE, exitCode: z.int() }),
   }),
 } as const;

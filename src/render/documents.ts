@@ -26,6 +26,11 @@ export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
   };
 }
 
-export function domainDocument({ name, uuid, state }: Pick<Domain, 'name' | 'uuid' | 'state'>) {
+/** `state` null: the machine could not be read. */
+export function domainDocument<State extends string | null>({
+  name,
+  uuid,
+  state,
+}: Pick<Domain, 'name' | 'uuid'> & { readonly state: State }) {
   return { name, uuid, state };
 }

@@ -67,18 +67,27 @@ export function readmeTables({ globals, commands }: Manual): Readonly<Record<str
     ),
     options: table(
       ['option', 'of', 'meaning'],
-      [
-        ...commands.flatMap(({ name, options }) =>
-          options.map(({ flags, help }) => [code(flags), name, help]),
-        ),
-        ...globals.map(({ flags, help }) => [code(flags), 'all', help]),
-      ],
+      [...optionRows(commands), ...globals.map(({ flags, help }) => [code(flags), 'all', help])],
     ),
     exits: table(
       ['exit', '`error.code`', 'meaning'],
       exitRows().map(([exit, meaning, name]) => [exit, name && code(name), meaning]),
     ),
   };
+}
+
+/** The same option of several commands is one row. */
+function optionRows(commands: Manual['commands']): string[][] {
+  const rows = new Map<string, { readonly entry: Entry; readonly of: string[] }>();
+  for (const { name, options } of commands) {
+    for (const entry of options) {
+      const key = `${entry.flags} ${entry.help}`;
+      const row = rows.get(key) ?? { entry, of: [] };
+      row.of.push(name);
+      rows.set(key, row);
+    }
+  }
+  return [...rows.values()].map(({ entry: { flags, help }, of }) => [code(flags), of.join(', '), help]);
 }
 
 function usage({ name, alias, arguments: args }: Manual['commands'][number]): string {

@@ -31,6 +31,7 @@ const STATE: SnapshotColumn = {
   title: 'STATE',
   kind: 'text',
   value: (s) => (s.underWay ? 'under way' : s.state),
+  data: (s) => s.state,
   tone: (s) => (s.underWay ? 'warn' : 'plain'),
 };
 const PARENT: SnapshotColumn = { key: 'parent', title: 'PARENT', kind: 'text', value: (s) => s.parent };
@@ -39,6 +40,7 @@ const VM_STATE: SnapshotColumn = {
   title: 'VM STATE',
   kind: 'bytes',
   value: (s) => s.vmStateBytes || null,
+  data: (s) => s.vmStateBytes,
 };
 const DESCRIPTION: SnapshotColumn = {
   key: 'description',
@@ -59,6 +61,12 @@ export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
   DESCRIPTION,
 ];
 
+/** The snapshots of several machines, whose images were not looked at. */
+export const SUMMARY_COLUMNS: readonly Column<SnapshotReport & { readonly machine: string }>[] = [
+  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  ...SNAPSHOT_COLUMNS.filter((column) => column !== VM_STATE),
+];
+
 /** The same facts beside a tree: the drawing says the parent. */
 export const TREE_COLUMNS: readonly Column<TreeRow>[] = [
   MARK,
@@ -68,6 +76,11 @@ export const TREE_COLUMNS: readonly Column<TreeRow>[] = [
   VM_STATE,
   DESCRIPTION,
 ] as readonly Column<TreeRow>[];
+
+/** A tree among those of several machines. */
+export const SUMMARY_TREE_COLUMNS: readonly Column<TreeRow>[] = TREE_COLUMNS.filter(
+  ({ key }) => key !== VM_STATE.key,
+);
 
 export interface TreeRow extends SnapshotReport {
   /** The lines drawn before the name. */

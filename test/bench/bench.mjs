@@ -3,6 +3,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
 
 const rounds = Number(process.argv[2] ?? 15);
 const scratch = process.env.KVMSNAP_LAB;
@@ -32,11 +33,11 @@ function define(name) {
   virsh('define', xml);
 }
 
-/** A chain of snapshots of a running machine: one is real, the others are its metadata under other names. */
-function snapshots(name, count) {
-  virsh('start', name);
+/** A chain of snapshots: one is real, the others are its metadata under other names. */
+function snapshots(name, count, { running } = { running: true }) {
+  if (running) virsh('start', name);
   virsh('snapshot-create-as', '--domain', name, '--name', 's0');
-  virsh('destroy', name);
+  if (running) virsh('destroy', name);
   const model = virsh('snapshot-dumpxml', '--domain', name, '--snapshotname', 's0');
   mkdirSync(`${scratch}/${name}`);
   const commands = [];
@@ -67,7 +68,10 @@ const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers
 /** Runs both in turn, round by round, so that a change of the machine's speed strikes both. */
 function compare(what, ours, theirs, n = rounds) {
   const pairs = Array.from({ length: n }, () => [measure(ours), measure(theirs)]);
-  const ratio = (key) => median(pairs.map(([a, b]) => a[key] / b[key])).toFixed(2);
+  const ratio = (key) => {
+    const value = median(pairs.map(([a, b]) => a[key] / b[key]));
+    return value < 0.5 ? `1/${(1 / value).toFixed(1)}` : value.toFixed(2);
+  };
   const ms = (side, key) => (median(pairs.map((pair) => pair[side][key])) * 1000).toFixed(0);
   console.log(
     `| ${what} | ${ratio('cpu')} | ${ratio('wall')} | ${ms(0, 'cpu')} / ${ms(1, 'cpu')} | ${ms(0, 'wall')} / ${ms(1, 'wall')} |`,
@@ -84,6 +88,30 @@ function rawCommands(args) {
   const file = `${scratch}/raw-${args.join('-')}.sh`;
   writeFileSync(file, [`${sh(node)} -e 0`, ...lines].join('\n'));
   return `. ${file}`;
+}
+
+/** A prune's plan alone, in a process that has nothing else to do: its own CPU beside a start of Node.js. */
+async function planOf(count) {
+  const file = `${scratch}/retention.mjs`;
+  const input = fileURLToPath(new URL('../../src/core/retention.ts', import.meta.url));
+  const bundle = await rolldown({ input });
+  await bundle.write({ file });
+  const script = `${scratch}/plan.mjs`;
+  writeFileSync(
+    script,
+    `import { planRetention } from '${file}';
+     const now = 1795424800;
+     const rules = { last: 10, periods: { hourly: 48, daily: 30, weekly: 12, monthly: 24, yearly: 5 }, within: { hours: 0, days: 14, months: 0 }, allowEmpty: false };
+     const zone = (s) => -new Date(s * 1000).getTimezoneOffset() * 60;
+     planRetention(Array.from({ length: Number(process.argv[2]) }, (_, i) => ({ name: 'nightly-' + i, createdAtSeconds: now - i * 3600, held: false, unfinished: null, undeletable: null })), rules, now, zone);`,
+  );
+  const runs = Array.from({ length: rounds }, () => ({
+    plan: measure(`${sh(node)} ${script} ${count}`).cpu,
+    none: measure(`${sh(node)} ${script} 0`).cpu,
+    start: measure(`${sh(node)} -e 0`).cpu,
+  }));
+  const ratio = median(runs.map(({ plan, none, start }) => (plan - none) / start));
+  console.log(`| a prune's plan of ${count} snapshots alone / \`node -e 0\` | ${ratio.toFixed(2)} | | | |`);
 }
 
 function peakMiB(args) {
@@ -126,13 +154,32 @@ compare('`list` of 200 snapshots / the loop', ours('list many'), loop('many'), 7
 define('most');
 snapshots('most', 1000);
 compare('`list` of 1000 snapshots / the loop', ours('list most'), loop('most'), 1);
-for (let i = 1; i <= 97; i++) define(`web-${i}`);
+const peak = `peak memory: \`list\` of 2 snapshots ${peakMiB(['list', 'two'])} MiB, of 1000 ${peakMiB(['list', 'most'])} MiB, as JSON ${peakMiB(['list', 'most', '--json'])} MiB`;
+virsh(
+  'undefine --snapshots-metadata many; undefine --snapshots-metadata most; undefine --snapshots-metadata two',
+);
+for (let i = 1; i <= 100; i++) {
+  define(`web-${i}`);
+  snapshots(`web-${i}`, 10, { running: false });
+}
+const machines = 'for m in $(virsh list --all --name)';
 compare(
-  '`list`, 100 machines / `virsh snapshot-list` of each',
+  '`list`, 100 machines of 10 snapshots / `virsh snapshot-list` of each',
   ours('list'),
-  'for m in $(virsh list --all --name); do virsh snapshot-list $m; done',
+  `${machines}; do virsh snapshot-list $m; done`,
   3,
 );
-console.log(
-  `\npeak memory: \`list\` of 2 snapshots ${peakMiB(['list', 'two'])} MiB, of 1000 ${peakMiB(['list', 'most'])} MiB, as JSON ${peakMiB(['list', 'most', '--json'])} MiB`,
+compare(
+  '`list --all`, 100 machines of 10 snapshots / the same loop',
+  ours('list --all'),
+  `${machines}; do virsh snapshot-list $m; done`,
+  3,
 );
+compare(
+  '`list --all`, 100 machines of 10 snapshots / the loop over each',
+  ours('list --all'),
+  `${machines}; do for s in $(virsh snapshot-list --name $m); do virsh snapshot-info $m $s; done; done`,
+  1,
+);
+await planOf(10_000);
+console.log(`\n${peak}`);

@@ -26,7 +26,7 @@ test.each(ENVIRONMENTS)('an environment %s changes nothing', async (_, options) 
   const args = ['create-as', '测试 机', '升级 之前', '-d', '说明'];
   const result = await kvmsnap(['-o', 'csv', ...args], options);
   expect(result).toMatchObject({ code: 0, stderr: '' });
-  expect(result.stdout).toMatch(/\ntrue,升级 之前,\S+,shutoff,,,说明\n$/);
+  expect(result.stdout).toMatch(/\n测试 机,升级 之前,\S+,shutoff,0,done\n$/);
   expect(snapshotNames(machine)).toEqual(['升级 之前']);
   expect(snapshotXml(machine, '升级 之前')).toContain('<description>说明</description>');
   expect(tagCounts(machine, '升级 之前')).toEqual([1]);
@@ -92,7 +92,7 @@ describe.runIf(isSystemLab)('where libvirt is translated', () => {
     expect(raw.trim()).toBe('关闭 (未知)');
     const result = await kvmsnap(['create-as', 'web-1', 's1', '--json'], { env: chinese });
     expect(result).toMatchObject({ code: 0, stderr: '' });
-    expect(JSON.parse(result.stdout).domain.state).toBe('shutoff');
+    expect(JSON.parse(result.stdout).domains[0].state).toBe('shutoff');
     expect(tagCounts(machine, 's1')).toEqual([1]);
     expect((await kvmsnap(['create-as', 'web-1', 's1'], { env: chinese })).code).toBe(6);
   });

@@ -62,7 +62,7 @@ describe.each([{ disks: [{}] }, { disks: [{}, { size: '32M' }, { bus: 'ide' }] }
       const after = active ? count(machine) : 0;
 
       expect(result).toMatchObject({ code: 0, stderr: '' });
-      expect(result.stdout).toMatch(/^\s+NAME .*\n\* +snapshot-2 .* before the upgrade\n$/);
+      expect(result.stdout).toMatch(/^MACHINE +SNAPSHOT .*\nweb-1 +snapshot-2 .* taken\n$/);
       expect(state(machine)).toBe(wanted);
       expect(currentSnapshot(machine)).toBe('snapshot-2');
       expect(snapshotText(machine, 'snapshot-2', 'state')).toBe(active ? wanted : 'shutoff');
@@ -207,11 +207,20 @@ describe('output', () => {
     const machine = await machineIn('running', [{}, {}]);
     await kvmsnap(['create-as', 'web-1', 'first']);
     const { stdout } = await kvmsnap(['create-as', '--json', 'web-1', 'second', '-d', 'a\nb']);
-    const { domain, snapshot } = DOCUMENTS.create.parse(JSON.parse(stdout));
-    expect(domain).toEqual({ name: 'web-1', uuid: machine.uuid, state: 'running' });
+    const { domains } = DOCUMENTS.create.parse(JSON.parse(stdout));
+    expect(domains).toHaveLength(1);
+    const { snapshot, ...domain } = domains[0] as (typeof domains)[number];
+    expect(domain).toEqual({
+      name: 'web-1',
+      uuid: machine.uuid,
+      state: 'running',
+      outcome: 'done',
+      errors: [],
+      pruned: [],
+    });
     const vmStateBytes = tags(diskPath(machine))[1]?.vmStateSize;
     const disks = machine.disks.map(({ target, path }) => ({ target, source: path, location: 'internal' }));
-    const { createdAt, ...facts } = snapshot;
+    const { createdAt, ...facts } = snapshot ?? { createdAt: '' };
     expect(facts).toEqual({
       name: 'second',
       state: 'running',
@@ -233,8 +242,8 @@ describe('output', () => {
     const { stdout } = await kvmsnap(['create-as', '-o', 'csv', 'web-1', 'a,b', '-d', 'x "y"\nz']);
     const seconds = Number(snapshotText(machine, 'a,b', 'creationTime'));
     const [head, record] = /^(.*)\n([\s\S]*)\n$/.exec(stdout)?.slice(1) ?? [];
-    expect(head).toBe('current,name,createdAt,state,parent,vmStateBytes,description');
-    const [, time] = /^true,"a,b",(\S+),shutoff,,,"x ""y""\nz"$/.exec(record ?? '') ?? [];
+    expect(head).toBe('machine,name,createdAt,state,vmStateBytes,outcome');
+    const [, time] = /^web-1,"a,b",(\S+),shutoff,0,done$/.exec(record ?? '') ?? [];
     expect(Date.parse(time ?? '') / 1000).toBe(seconds);
   });
 

@@ -10,6 +10,7 @@ import {
   asked,
   count,
   countTo,
+  deletedOf,
   document,
   facts,
   fail,
@@ -53,7 +54,7 @@ const parentOf = (machine: Machine, name: string): string | null =>
 describe('names', () => {
   test('one goes, its children move to its parent', async () => {
     const machine = family();
-    expect((await succeed('delete', 'family', 's2')).stdout).toMatch(/^s2 +deleted$/m);
+    expect((await succeed('delete', 'family', 's2')).stdout).toMatch(/^family +s2 +deleted$/m);
     expectLeft(machine, 's1', 's3', 's4');
     expect([parentOf(machine, 's3'), currentSnapshot(machine)]).toEqual(['s1', 's4']);
     const { domains } = await document('list', 'list', 'family');
@@ -76,9 +77,15 @@ describe('names', () => {
     const { code, stdout, stderr } = await kvmsnap(['delete', 'family', 's2', 'sx', 's3', '--json']);
     expect(code).toBe(3);
     expect(JSON.parse(stdout)).toMatchObject({
-      domain: { name: 'family', uuid: machine.uuid },
-      deleted: ['s2', 's3'],
-      failed: [{ name: 'sx', code: 'not-found', message: "the machine 'family' has no snapshot 'sx'" }],
+      domains: [
+        {
+          name: 'family',
+          uuid: machine.uuid,
+          outcome: 'failed',
+          deleted: ['s2', 's3'],
+          failed: [{ name: 'sx', code: 'not-found', message: "the machine 'family' has no snapshot 'sx'" }],
+        },
+      ],
     });
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'partial', exitCode: 3 } });
     expectLeft(machine, 's1', 's4');
@@ -88,8 +95,8 @@ describe('names', () => {
       table.stdout
         .split('\n')
         .slice(1)
-        .map((line) => line.split(/ +/).slice(0, 2)),
-    ]).toEqual([3, [['s4', 'deleted'], ['sx', 'failed:'], ['']]]);
+        .map((line) => line.split(/ +/).slice(1, 3)),
+    ]).toEqual([3, [['s4', 'deleted'], ['sx', 'failed:'], []]]);
     expect(table.stderr).toContain("error: the machine 'family' has no snapshot 'sx'");
     expectLeft(machine, 's1');
   });
@@ -103,7 +110,7 @@ describe('names', () => {
 
   test('--current is the one that virsh calls current, and its parent follows', async () => {
     const machine = family();
-    expect(await document('delete', 'delete', 'family', '--current')).toMatchObject({
+    expect(await deletedOf('family', '--current')).toMatchObject({
       deleted: ['s4'],
       failed: [],
     });
@@ -158,14 +165,14 @@ describe('--children', () => {
     const { code, hint } = await failure(10, 'delete', 'family', 's2', option);
     expect([code, hint]).toEqual(['declined', expect.stringContaining('--yes')]);
     expect(facts(machine)).toEqual(before);
-    const { deleted } = await document('delete', 'delete', 'family', 's2', option, '--yes');
+    const { deleted } = await deletedOf('family', 's2', option, '--yes');
     expect([...deleted].sort()).toEqual(gone);
     expectLeft(machine, ...left);
   });
 
   test('the root takes all with it, and no name twice', async () => {
     const machine = family();
-    const { deleted, failed } = await document('delete', 'delete', 'family', 's1', 's3', '--children', '-y');
+    const { deleted, failed } = await deletedOf('family', 's1', 's3', '--children', '-y');
     expect([...deleted].sort()).toEqual(['s1', 's2', 's3', 's4']);
     expect(failed).toEqual([]);
     expectLeft(machine);
@@ -174,7 +181,7 @@ describe('--children', () => {
 
   test('a leaf has none, and that is no failure', async () => {
     const machine = family();
-    expect((await document('delete', 'delete', 'family', 's3', '--children-only')).deleted).toEqual([]);
+    expect((await deletedOf('family', 's3', '--children-only')).deleted).toEqual([]);
     expectLeft(machine, 's1', 's2', 's3', 's4');
   });
 });

@@ -1,5 +1,6 @@
 import type { Context, Settings } from '../../src/context.ts';
 import { createInterrupts } from '../../src/interrupts.ts';
+import { createVirsh } from '../../src/libvirt/virsh.ts';
 import type { RunQemuImg } from '../../src/qemu/qemu-img.ts';
 import { capture, storedDefinition } from '../captures.ts';
 import { type FakeLibvirt, type FakeMachine, fakeLibvirt, optionValue } from '../libvirt/fake-libvirt.ts';
@@ -59,9 +60,12 @@ export function fakeHost(): FakeHost {
         dryRun: false,
         verbose: false,
         timeout: null,
+        wait: 0,
+        silent: false,
         ...settings,
       },
       virsh: libvirt.virsh,
+      connect: (uri) => createVirsh(libvirt.exec, uri, 'nonce'),
       qemuImg: qemuImgOf(images),
       terminal: {
         out: { isTerminal: false, columns: 80, colour: 0 },
@@ -70,6 +74,7 @@ export function fakeHost(): FakeHost {
         note: (line) => notes.push(line),
         ask: async () => null,
         progress: () => undefined,
+        release: () => undefined,
       },
       clock: { now: () => NOW * 1000, sleep: async () => undefined },
       files: {

@@ -168,7 +168,7 @@ describe('list of one machine', () => {
     expect(rows.map(({ name, parent, current }) => [name, parent || null, current])).toEqual(
       Object.entries(PARENTS).map(([name, parent]) => [name, parent, String(name === 's5')]),
     );
-    expect(rows[0]).toMatchObject({ state: 'shutoff', vmStateBytes: '', description: DESCRIPTION });
+    expect(rows[0]).toMatchObject({ state: 'shutoff', vmStateBytes: '0', description: DESCRIPTION });
     expect(Number(rows[4]?.['vmStateBytes'])).toBe(tags(pathOf(machine)).at(-1)?.vmStateSize);
     expect(Date.parse(rows[0]?.['createdAt'] ?? '') / 1000).toBe(secondsOf(machine, 's1'));
   });

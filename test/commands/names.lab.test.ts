@@ -6,7 +6,7 @@ import { scratch, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { bytes, document, fail, paste, pathOf, succeed, tagNames, take, write } from './scene.ts';
+import { bytes, deletedOf, document, fail, paste, pathOf, succeed, tagNames, take, write } from './scene.ts';
 
 const THEN = 0x11;
 const NOW = 0x22;
@@ -88,7 +88,7 @@ describe('snapshots', () => {
 
     await succeed('revert', '--', 'named', name);
     expect(bytes(machine)).toEqual([THEN]);
-    expect((await document('delete', 'delete', '--', 'named', name)).deleted).toEqual([name]);
+    expect((await deletedOf('--', 'named', name)).deleted).toEqual([name]);
     expect(names()).toEqual(['bystander']);
     expect(snapshotNames(machine)).toEqual(['bystander']);
   }

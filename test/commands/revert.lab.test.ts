@@ -147,7 +147,7 @@ describe('from every state to every state', () => {
     );
     expect(qemuPid(machine) !== pid).toBe(anew);
     expect((await succeed('revert', 'states', 'off')).stderr).toBe(
-      'note: the machine is running, and will be stopped as if its power were cut\nnote: it will then be shutoff\n',
+      'note: the machine is running, and will be stopped as if its power were cut\nnote: it will then be shut off\n',
     );
   });
 

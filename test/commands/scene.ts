@@ -1,5 +1,7 @@
 // What the tests of the commands share: machines of known content, and what is true of them by the data alone.
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/render/contract.ts';
@@ -10,6 +12,7 @@ import { tool, virsh, waitFor } from '../lab/lab.ts';
 import { defineMachine, guestWord, type Machine, type MachineSpec, state, stopQemu } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal, type Terminal } from '../lab/terminal.ts';
+import { schemaProblems } from '../schema.ts';
 
 const OFFSET = 1024 * 1024;
 const LENGTH = 64 * 1024;
@@ -145,14 +148,40 @@ export async function document<Name extends keyof typeof DOCUMENTS>(
   ...args: string[]
 ): Promise<z.infer<(typeof DOCUMENTS)[Name]>> {
   const { stdout } = await succeed('--json', ...args);
-  return z.parse(DOCUMENTS[name], JSON.parse(stdout)) as z.infer<(typeof DOCUMENTS)[Name]>;
+  return fitting(name, JSON.parse(stdout));
+}
+
+/** A document that fits the contract, and the JSON Schema of it that the package ships. */
+export function fitting<Name extends keyof typeof DOCUMENTS>(
+  name: Name,
+  printed: unknown,
+): z.infer<(typeof DOCUMENTS)[Name]> {
+  const path = fileURLToPath(new URL(`../../dist/schemas/${name}.json`, import.meta.url));
+  expect(schemaProblems(JSON.parse(readFileSync(path, 'utf8')), printed)).toEqual([]);
+  return z.parse(DOCUMENTS[name], printed) as z.infer<(typeof DOCUMENTS)[Name]>;
+}
+
+/** Takes a snapshot of one machine by kvmsnap, and hands back what its document says of it. */
+export async function created(...args: string[]) {
+  const { domains } = await document('create', 'create', ...args);
+  const [{ snapshot, pruned } = { snapshot: null, pruned: [] }] = domains;
+  if (!snapshot || domains.length > 1) throw new Error(`not one snapshot of one machine: ${args.join(' ')}`);
+  return { snapshot, pruned };
+}
+
+/** What a delete's document says of its one machine. */
+export async function deletedOf(...args: string[]) {
+  const { domains } = await document('delete', 'delete', ...args);
+  const [domain] = domains;
+  if (!domain || domains.length > 1) throw new Error(`not one machine: ${args.join(' ')}`);
+  return domain;
 }
 
 /** Runs kvmsnap with `--json`, which must fail with this exit code, and hands back its error by the contract. */
 export async function failure(code: number, ...args: string[]) {
   const { stderr, ...result } = await kvmsnap(['--json', ...args]);
   expect({ args, code: result.code, stderr }).toMatchObject({ code });
-  const { error } = z.parse(DOCUMENTS.error, JSON.parse(stderr.trim().split('\n').at(-1) ?? ''));
+  const { error } = fitting('error', JSON.parse(stderr.trim().split('\n').at(-1) ?? ''));
   expect(error.exitCode).toBe(code);
   return error;
 }

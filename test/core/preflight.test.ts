@@ -252,6 +252,18 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       },
     ],
   },
+  'corrupt-image': {
+    severity: 'error',
+    cases: [
+      { says: 'a sound image', facts: creating(), finds: [] },
+      { says: 'an image out of reach', facts: creatingOn({}, unseen('qcow2')), finds: [] },
+      {
+        says: 'marked corrupt',
+        facts: creatingOn({}, seen({ corrupt: true })),
+        finds: [{ what: /corrupt/, hint: /copy first/, command: 'qemu-img check -r all /vm/vda.qcow2' }],
+      },
+    ],
+  },
   'image-cannot-snapshot': {
     severity: 'error',
     cases: [
@@ -262,11 +274,6 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         finds: [],
       },
       { says: 'an image out of reach', facts: creatingOn({}, unseen('qcow2')), finds: [] },
-      {
-        says: 'marked corrupt',
-        facts: creatingOn({}, seen({ corrupt: true })),
-        finds: [{ what: /corrupt/, hint: /copy first/, command: 'qemu-img check -r all /vm/vda.qcow2' }],
-      },
       {
         says: 'data in another file',
         facts: creatingOn({}, seen({ dataFile: '/vm/data.raw' })),
@@ -394,6 +401,27 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         says: 'the id of another',
         facts: { ...creatingOn({}, seen({ tags: [tag('s1', { id: '2' })] })), name: '2' },
         finds: [{ what: /disk vda: .*'s1' has the id 2/, hint: /'snapshot-2'/ }],
+      },
+    ],
+  },
+  'id-is-a-name': {
+    severity: 'warning',
+    cases: [
+      { says: 'an image out of reach', facts: creatingOn({}, unseen('qcow2')), finds: [] },
+      {
+        says: 'no snapshot of that name',
+        facts: creatingOn({}, seen({ tags: [tag('1', { id: '1' })] })),
+        finds: [],
+      },
+      {
+        says: 'the next id, after a gap, is a name',
+        facts: creatingOn({}, seen({ tags: [tag('8', { id: '1' }), tag('x', { id: '7' })] })),
+        finds: [{ what: /disk vda: .*gets the id 8.*'8' cannot be reverted to/ }],
+      },
+      {
+        says: 'the first id is a name',
+        facts: creatingOn({}, seen({ tags: [tag('2', { id: '1' })] })),
+        finds: [{ what: /gets the id 2/ }],
       },
     ],
   },
@@ -982,4 +1010,20 @@ test.each([
   ['running', { paused: true }, 'paused'],
 ] as const)('a revert to a snapshot that is %s, wanting %j, ends %s', (state, want, end) => {
   expect(stateAfterRevert(snapshot('s1', { state }), want)).toBe(end);
+});
+
+test('what a run over many machines skips is the kind of machine; a state that may pass is a failure', () => {
+  expect(CREATE_RULES.filter(({ unsuitable }) => unsuitable).map(({ id }) => id)).toEqual([
+    'no-disks',
+    'not-qcow2',
+    'external-by-default',
+    'excluded-disk',
+    'image-cannot-snapshot',
+    'encrypted-image',
+    'network-disk',
+    'uefi',
+    'transient-disk',
+    'host-device',
+    'shared-filesystem',
+  ]);
 });

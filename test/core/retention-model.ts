@@ -10,7 +10,7 @@ export function candidate(
   createdAtSeconds: number,
   changes: Partial<Candidate> = {},
 ): Candidate {
-  return { name, createdAtSeconds, held: false, underWay: false, undeletable: null, ...changes };
+  return { name, createdAtSeconds, held: false, unfinished: null, undeletable: null, ...changes };
 }
 
 export function rules(changes: Partial<RetentionRules> = {}): RetentionRules {
@@ -29,7 +29,7 @@ export function expectedReasons(
   now: number,
   clock: Clock,
 ): Map<string, string[]> {
-  const counted = snapshots.filter((one) => one.createdAtSeconds <= now && !one.underWay);
+  const counted = snapshots.filter((one) => one.createdAtSeconds <= now && one.unfinished === null);
   const newest = counted.find((one) => counted.every((other) => other === one || newer(one, other)));
   const nothingAsked =
     given.last === undefined && !given.within && !given.matching && Object.keys(given.periods).length === 0;
@@ -55,7 +55,7 @@ const newer = (one: Candidate, other: Candidate) =>
 function ofItself(snapshot: Candidate, given: RetentionRules, now: number): string[] {
   const reasons: string[] = [];
   if (snapshot.held) reasons.push('held');
-  if (snapshot.underWay) reasons.push('under way');
+  if (snapshot.unfinished !== null) reasons.push(snapshot.unfinished);
   if (snapshot.createdAtSeconds > now) reasons.push('dated in the future');
   if (snapshot.undeletable !== null) reasons.push(snapshot.undeletable);
   if (given.matching?.(snapshot.name)) reasons.push('name');
@@ -136,7 +136,7 @@ export const scenes: fc.Arbitrary<Scene> = fc
       letter: fc.constantFrom('a', 'b', 'Z', 'é', '9'),
       step: steps,
       held: flag(12),
-      underWay: flag(12),
+      unfinished: flag(12).map((is) => (is ? 'under way' : null)),
       undeletable: fc.oneof(
         { weight: 12, arbitrary: fc.constant(null) },
         fc.constantFrom('has children', ''),

@@ -86,7 +86,7 @@ const present = ({ snapshots, now }: Scene) => snapshots.filter((one) => one.cre
 
 always('the newest stays, unless that is allowed', [scenes, ruleSets], (scene, given) => {
   const newest = present(scene)
-    .filter(({ underWay }) => !underWay)
+    .filter(({ unfinished }) => unfinished === null)
     .sort((a, b) => a.createdAtSeconds - b.createdAtSeconds || (a.name < b.name ? -1 : 1))
     .at(-1);
   const left = kept(scene, { ...given, allowEmpty: false });
@@ -124,8 +124,9 @@ always(
   [scenes, someRules],
   (scene, given) => {
     for (const { snapshot, keep } of plan(scene, given)) {
-      const { held, underWay, undeletable, createdAtSeconds } = snapshot;
-      if (held || underWay || undeletable !== null || createdAtSeconds > scene.now) expect(keep).toBe(true);
+      const { held, unfinished, undeletable, createdAtSeconds } = snapshot;
+      if (held || unfinished !== null || undeletable !== null || createdAtSeconds > scene.now)
+        expect(keep).toBe(true);
     }
   },
 );
@@ -144,7 +145,7 @@ always(
 );
 
 always('what is under way or to come changes nothing for the others', [scenes, someRules], (scene, given) => {
-  const settled = present(scene).filter(({ underWay }) => !underWay);
+  const settled = present(scene).filter(({ unfinished }) => unfinished === null);
   const among = plan(scene, given).filter(({ snapshot }) => settled.includes(snapshot));
   expect(among).toEqual(plan({ ...scene, snapshots: settled }, given));
 });

@@ -65,7 +65,7 @@ const namesOf = (snapshots: readonly Candidate[]) =>
     .join();
 
 /** By the next run, what was under way is there. */
-const settled = (snapshot: Candidate): Candidate => ({ ...snapshot, underWay: false });
+const settled = (snapshot: Candidate): Candidate => ({ ...snapshot, unfinished: null });
 
 /** See above for the pace; always by whole hours. */
 function* twoYears(clock: Clock, from: number): Generator<Run> {
@@ -119,7 +119,7 @@ function* accidents(from: number, count: number, seed: number, happens: Accident
     now += happens(roll);
     const changes = {
       held: roll(150) === 0,
-      underWay: roll(20) === 0,
+      unfinished: roll(20) === 0 ? 'under way' : null,
       undeletable: roll(150) === 0 ? 'has external disks' : null,
     };
     yield { now, changes };

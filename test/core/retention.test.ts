@@ -256,7 +256,11 @@ describe('what stands apart', () => {
   });
 
   it('what is under way stays, takes no place, and is not the newest', () => {
-    const snapshots = [taken('11-21 12:00'), taken('11-22 12:00'), taken('11-23 12:00', { underWay: true })];
+    const snapshots = [
+      taken('11-21 12:00'),
+      taken('11-22 12:00'),
+      taken('11-23 12:00', { unfinished: 'under way' }),
+    ];
     expect(lines(snapshots, { last: 1 })).toEqual([
       '11-21 12:00: -',
       '11-22 12:00: last',
@@ -284,7 +288,7 @@ describe('what stands apart', () => {
 
   it('alone, each of them leaves a prune nothing to do', () => {
     const held = taken('11-20 12:00', { held: true });
-    const underWay = taken('11-21 12:00', { underWay: true });
+    const underWay = taken('11-21 12:00', { unfinished: 'under way' });
     const future = taken('12-21 12:00');
     expect(lines([held, underWay, future], { last: 0, allowEmpty: true })).toEqual([
       '11-20 12:00: held',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isOneName, isPattern, matcher, type Selection, selectMachines } from '../../src/core/selection.ts';
+import { isPattern, matcher, type Selection, selectMachines } from '../../src/core/selection.ts';
 
 describe('patterns', () => {
   it.each([
@@ -160,13 +160,14 @@ describe('machines', () => {
     ['nothing', {}, [], []],
   ])('%s', (_, selection, machines, unmatched) => expect(select(selection)).toEqual({ machines, unmatched }));
 
-  it.each<[Partial<Selection>, boolean]>([
-    [{ words: ['db'] }, true],
-    [{ words: ['db', 'db'] }, false],
-    [{ words: ['d*'] }, false],
-    [{ words: [], all: true }, false],
-    [{ words: ['db'], all: true }, false],
-  ])('%j names one: %j', (given, one) =>
-    expect(isOneName({ words: [], all: false, exclude: [], states: [], ...given })).toBe(one),
-  );
+  it.each<[string, Partial<Selection>, string[]]>([
+    ['its own name', { words: ['db'] }, ['db']],
+    ['its UUID', { words: ['00000002-0000-4000-8000-00000000000A', 'web-?'] }, ['db']],
+    ['a name that is a pattern', { words: ['web-*'] }, ['web-*']],
+    ['a pattern', { words: ['d*'] }, []],
+    ['all', { all: true }, []],
+  ])('called by its own name: %s', (_, given, names) => {
+    const { named } = selectMachines(ALL, { words: [], all: false, exclude: [], states: [], ...given });
+    expect([...named].map(({ name }) => name)).toEqual(names);
+  });
 });

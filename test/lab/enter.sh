@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# enter.sh [--user | --libvirt VERSION] COMMAND [ARGUMENT...]
+# enter.sh [--user] [--tests] COMMAND [ARGUMENT...]
+# enter.sh --libvirt VERSION COMMAND [ARGUMENT...]
 #
 # Runs COMMAND in a fresh lab with a libvirtd of its own, and ends with its exit code (128+N after signal N).
 # Nothing of the host's libvirt is seen or touched in there, and nothing is left of it, however it ends.
@@ -10,6 +11,7 @@
 # With --libvirt (root only), all software but Node.js is that of the Debian with this libvirt, see debian.sh. The
 # repository and the working directory are where they always are; all else that COMMAND writes is forgotten.
 #
+# --tests asks for software too that only kvmsnap's tests need: cron, systemd, zsh, fish, bash-completion.
 # COMMAND finds a directory for images in $KVMSNAP_LAB. Several labs may run at once, or one in another.
 # Own exit codes: 2 usage, 9 software is missing, 125 the lab could not be set up.
 set -euo pipefail
@@ -24,30 +26,34 @@ die() { local code=$1; shift; printf 'lab: %s\n' "$@" >&2; exit "$code"; }
 # ---- software -------------------------------------------------------------------------------------------
 
 missing_tools() {
-  local tool
-  for tool in virsh qemu-img qemu-io qemu-system-x86_64 libvirtd virtlogd; do
+  local tool tools='virsh qemu-img qemu-io qemu-system-x86_64 libvirtd virtlogd'
+  for tool in $tools ${tests:+systemd-analyze crontab zsh fish}; do
     PATH=$daemon_path command -v "$tool" >/dev/null || printf ' %s' "$tool"
   done
   compgen -G '/usr/lib*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
     compgen -G '/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
     printf ' libvirt-qemu-driver'
+  [ -z "$tests" ] || [ -e /usr/share/bash-completion/bash_completion ] || printf ' bash-completion'
 }
 
 # The commands that install what is missing, one a line, for the package manager that this system has.
 install_commands() {
+  local more=${tests:+ systemd zsh fish bash-completion} cron=cronie
+  ! command -v apt-get >/dev/null || cron=cron
+  more+=${tests:+ $cron}
   if command -v apt-get >/dev/null; then
     printf '%s\n' 'apt-get update' \
       'apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 libvirt-daemon-system'`
-      `' libvirt-daemon-driver-qemu libvirt-clients qemu-utils qemu-system-x86'
+      `' libvirt-daemon-driver-qemu libvirt-clients qemu-utils qemu-system-x86'"$more"
   elif command -v dnf >/dev/null; then
     printf '%s\n' 'dnf install -y --setopt=install_weak_deps=False libvirt-daemon libvirt-daemon-log'`
       `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage-core libvirt-client'`
-      `' qemu-img qemu-system-x86-core'
+      `' qemu-img qemu-system-x86-core'"$more"
   elif command -v zypper >/dev/null; then
     printf '%s\n' 'zypper --non-interactive install --no-recommends libvirt-daemon libvirt-daemon-log'`
-      `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-client qemu-tools qemu-x86'
+      `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-client qemu-tools qemu-x86'"$more"
   elif command -v pacman >/dev/null; then
-    printf '%s\n' 'pacman -Sy --noconfirm --needed libvirt qemu-base'
+    printf '%s\n' 'pacman -Sy --noconfirm --needed libvirt qemu-base'"$more"
   fi
 }
 
@@ -346,13 +352,19 @@ main() {
   cache=${HOME:-/nonexistent}/.cache
   [ "$EUID" != 0 ] || cache=/var/cache
   cache=${KVMSNAP_LAB_CACHE:-${XDG_CACHE_HOME:-$cache}/kvmsnap-lab}
-  case ${1-} in
-    --user) shift && kind=session ;;
-    --libvirt)
-      system=$("${self%/*}/debian.sh" "${2-}" "$cache")
-      shift 2
-      ;;
-  esac
+  tests=
+  while :; do
+    case ${1-} in
+      --user) shift && kind=session ;;
+      --tests) shift && tests=yes ;;
+      --libvirt)
+        system=$("${self%/*}/debian.sh" "${2-}" "$cache")
+        shift 2
+        ;;
+      *) break ;;
+    esac
+  done
+  [ -z "$system" ] || [ "$kind$tests" = system ] || die 2 '--libvirt goes with no other option'
   case ${1-} in
     '' | -h | --help) sed -n '2,/^set -/s/^# \{0,1\}//p' "$self" >&2; [ "${1-}" != '' ] && exit 0 || exit 2 ;;
     -*) die 2 "unknown option $1" ;;

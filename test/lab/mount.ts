@@ -1,5 +1,5 @@
 // What only root can make: filesystems and block devices.
-import { mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratch, tool, tryTool } from './lab.ts';
 
@@ -15,6 +15,23 @@ export function smallFilesystem(sizeMiB: number, over?: string): string {
   tool('mount', ['-n', '-t', 'tmpfs', '-o', `size=${sizeMiB}M,mode=755`, 'tmpfs', directory]);
   mounted.push(directory);
   return directory;
+}
+
+/**
+ * Adds commands to a directory of the system as an installation would, each name with its file; only the lab sees them.
+ * What was there stays, seen through a read-only mount that lies in the lab's own /run.
+ */
+export function installCommands(directory: string, commands: Readonly<Record<string, string>>): void {
+  const before = `/run/installed${directory}`;
+  mkdirSync(before, { recursive: true });
+  tool('mount', ['-n', '--bind', '-o', 'ro', directory, before]);
+  mounted.push(before);
+  smallFilesystem(1, directory);
+  for (const name of readdirSync(before)) symlinkSync(join(before, name), join(directory, name));
+  for (const [name, file] of Object.entries(commands)) {
+    rmSync(join(directory, name), { force: true });
+    symlinkSync(file, join(directory, name));
+  }
 }
 
 /** Unmounts one of `smallFilesystem`. */

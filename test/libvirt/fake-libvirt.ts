@@ -125,7 +125,11 @@ const ABOUT_MACHINE: Readonly<Record<string, (machine: FakeMachine, options: rea
       state.startsWith('shut off')
         ? new Failure('error: Requested operation is not valid: domain is not running\n')
         : `${control}\n\n`,
-    'snapshot-list': ({ snapshots }) => lines([...snapshots.keys()]),
+    domuuid: ({ uuid }) => `${uuid}\n\n`,
+    'snapshot-list': ({ snapshots }, options) =>
+      options.includes('--tree')
+        ? `${[...snapshots.keys()].map((name) => `${name}\n\n`).join('')}\n`
+        : lines([...snapshots.keys()]),
     'checkpoint-list': ({ checkpoints = [] }) => lines(checkpoints),
     'snapshot-current': ({ name, current }) =>
       current === null ? new Failure(`error: domain '${name}' has no current snapshot\n`) : `${current}\n`,

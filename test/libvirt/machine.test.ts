@@ -1,8 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { KvmsnapError } from '../../src/errors.ts';
-import { listMachines, readByUuid, readMachine, readMachines } from '../../src/libvirt/machine.ts';
-import { readAllMachines } from '../../src/libvirt/overview.ts';
+import {
+  listMachines,
+  readByUuid,
+  readMachine,
+  readMachines,
+  readSnapshotNames,
+} from '../../src/libvirt/machine.ts';
+import { readSummaries } from '../../src/libvirt/overview.ts';
 import { readSnapshots } from '../../src/libvirt/snapshots.ts';
+import type { Virsh } from '../../src/libvirt/virsh.ts';
 import { capture, storedDefinition, VERSIONS } from '../captures.ts';
 import { Failure, type FakeLibvirt, type FakeMachine, fakeLibvirt, optionValue } from './fake-libvirt.ts';
 
@@ -288,7 +295,10 @@ error: End of file while reading data: Input/output error
 describe('no libvirt', () => {
   test.each([
     ['listMachines', listMachines],
-    ['readAllMachines', readAllMachines],
+    [
+      'readSummaries',
+      (virsh: FakeLibvirt['virsh']) => readSummaries(virsh, [{ name: 'web', uuid: uuidOf(1) }]),
+    ],
     ['readMachine by name', (virsh: FakeLibvirt['virsh']) => readMachine(virsh, 'web')],
     ['readMachine by id', (virsh: FakeLibvirt['virsh']) => readMachine(virsh, '7')],
     ['readByUuid', (virsh: FakeLibvirt['virsh']) => readByUuid(virsh, uuidOf(1))],
@@ -319,6 +329,7 @@ describe('the snapshots of one machine', () => {
     [['two\nlines', 'two']],
     [['1\n2\n3\n4']],
     [['a\nb', 'c\nd']],
+    [['a', 'a\nb', 'b']],
   ])('names with line feeds: %j', async (has) => {
     const fake = fakeLibvirt([machine({ name: 'web', has })]);
     const { domain, snapshotNames } = await readMachine(fake.virsh, 'web');
@@ -412,6 +423,8 @@ describe('many machines', () => {
   });
 });
 
+const readAll = async (virsh: Virsh) => readSummaries(virsh, await listMachines(virsh));
+
 describe('all machines', () => {
   test('each with its snapshots, in three processes however many there are', async () => {
     const fake = fakeLibvirt(
@@ -424,7 +437,7 @@ describe('all machines', () => {
         }),
       ),
     );
-    const read = await readAllMachines(fake.virsh);
+    const read = await readAll(fake.virsh);
     expect(
       read.map(({ name, state, stateReason, current, snapshots }) => ({
         name,
@@ -450,13 +463,13 @@ describe('all machines', () => {
     ['plain names', ['a', 'b'], 3],
   ])('%s: the number of processes', async (_, has, processes) => {
     const fake = fakeLibvirt([machine({ name: 'web', has }), machine({ name: 'db', has })]);
-    await readAllMachines(fake.virsh);
+    await readAll(fake.virsh);
     expect(fake.processes).toHaveLength(processes);
   });
 
   test('by UUID only', async () => {
     const fake = fakeLibvirt([machine({ name: '7', has: ['s1'] }), machine({ name: 'web', id: 7 })]);
-    const read = await readAllMachines(fake.virsh);
+    const read = await readAll(fake.virsh);
     expect(read.map(({ name, snapshots }) => [name, snapshots.length])).toEqual([
       ['7', 1],
       ['web', 0],
@@ -465,7 +478,7 @@ describe('all machines', () => {
 
   test('none at all', async () => {
     const fake = fakeLibvirt([]);
-    expect(await readAllMachines(fake.virsh)).toEqual([]);
+    expect(await readAll(fake.virsh)).toEqual([]);
     expect(fake.processes).toHaveLength(1);
   });
 
@@ -475,7 +488,7 @@ describe('all machines', () => {
       if (verb === 'list' && process === 1) queueMicrotask(() => fake.machines.shift());
       return undefined;
     };
-    expect((await readAllMachines(fake.virsh)).map(({ name }) => name)).toEqual(['web']);
+    expect((await readAll(fake.virsh)).map(({ name }) => name)).toEqual(['web']);
   });
 
   test.each([
@@ -494,7 +507,7 @@ describe('all machines', () => {
           ? new Failure('error: internal error: it broke\nerror: in two lines\n')
           : undefined;
       };
-      await expect(readAllMachines(fake.virsh)).rejects.toMatchObject({ code: 'refused' });
+      await expect(readAll(fake.virsh)).rejects.toMatchObject({ code: 'refused' });
     },
   );
 
@@ -508,7 +521,57 @@ describe('all machines', () => {
     async (_, at, stderr) => {
       const fake = fakeLibvirt([machine({ name: 'web', has: ['s1'] })], 'qemu:///system');
       fake.die = (process) => (process === at ? stderr : undefined);
-      await expect(readAllMachines(fake.virsh)).rejects.toBeInstanceOf(KvmsnapError);
+      await expect(readAll(fake.virsh)).rejects.toBeInstanceOf(KvmsnapError);
     },
   );
+});
+
+describe('the names of snapshots', () => {
+  test.each(ODD_NAMES)('of %j', async (name) => {
+    const fake = fakeLibvirt([
+      machine({ name: 'other', has: ['no'] }),
+      machine({ name, has: ['s 1', '-2'] }),
+    ]);
+    expect(await readSnapshotNames(fake.virsh, [name])).toEqual(['s 1', '-2']);
+  });
+
+  test('cost one process, or two where the word could be an id, a UUID or is one of several', async () => {
+    const fake = fakeLibvirt([machine({ name: 'web', has: ['a'] }), machine({ name: '101', has: ['b'] })]);
+    expect(await readSnapshotNames(fake.virsh, ['web'])).toEqual(['a']);
+    expect(fake.processes).toHaveLength(1);
+    expect(await readSnapshotNames(fake.virsh, ['101'])).toEqual(['b']);
+    expect(fake.processes).toHaveLength(3);
+    expect(await readSnapshotNames(fake.virsh, ['101', 'w*', 'nosuch'])).toEqual(['a', 'b']);
+    expect(fake.processes).toHaveLength(5);
+  });
+
+  test('are never those of the machine that runs under that id (hazard 1)', async () => {
+    const fake = fakeLibvirt([
+      machine({ name: 'runs', id: 101, has: ['wrong'] }),
+      machine({ name: '101', has: ['right'] }),
+    ]);
+    expect(await readSnapshotNames(fake.virsh, ['101'])).toEqual(['right']);
+    expect(await readSnapshotNames(fake.virsh, ['102'])).toEqual([]);
+    expect(shown(fake, '101')).toEqual([]);
+  });
+
+  test('of another machine than the one of that name are not believed', async () => {
+    const fake = fakeLibvirt([
+      machine({ name: 'other', has: ['wrong'] }),
+      machine({ name: 'web', has: ['right'] }),
+    ]);
+    fake.intercept = ([verb, ...options]) =>
+      optionValue(options, '--domain') !== 'web'
+        ? undefined
+        : verb === 'domuuid'
+          ? uuidOf(count - 1)
+          : 'wrong\n';
+    expect(await readSnapshotNames(fake.virsh, ['web'])).toEqual(['right']);
+  });
+
+  test('of no machine are none', async () => {
+    const fake = fakeLibvirt([machine({ name: 'web', has: ['a'] })]);
+    expect(await readSnapshotNames(fake.virsh, ['nosuch'])).toEqual([]);
+    expect(await readSnapshotNames(fake.virsh, [])).toEqual([]);
+  });
 });

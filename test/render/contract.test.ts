@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { check } from '../../src/commands/check.ts';
 import { create } from '../../src/commands/create.ts';
 import { current } from '../../src/commands/current.ts';
 import { deleteSnapshots } from '../../src/commands/delete.ts';
@@ -12,14 +13,17 @@ import { reportSnapshots } from '../../src/core/report.ts';
 import { createSnapshotParser } from '../../src/libvirt/snapshot-xml.ts';
 import { DOCUMENTS } from '../../src/render/contract.ts';
 import { snapshotDocument } from '../../src/render/documents.ts';
+import { jsonSchemas } from '../../src/render/schemas.ts';
 import { capture, VERSIONS } from '../captures.ts';
 import { fakeHost } from '../commands/fake-host.ts';
+import { schemaProblems } from '../schema.ts';
 
 type Kind = keyof typeof DOCUMENTS;
 
 /** Parses strictly: what the schema does not name is not part of the contract. */
 function expectDocument(kind: Kind, document: unknown): void {
   expect(DOCUMENTS[kind].parse(document)).toEqual(document);
+  expect(schemaProblems(jsonSchemas()[kind] ?? {}, document)).toEqual([]);
 }
 
 const RUNS: readonly {
@@ -28,16 +32,16 @@ const RUNS: readonly {
   readonly dryRun?: boolean;
   readonly run: (ctx: Context) => Promise<void>;
 }[] = [
-  { says: 'list of one machine', kind: 'list', run: (ctx) => list(ctx, 'b-fix', {}) },
-  { says: 'list as a tree', kind: 'list', run: (ctx) => list(ctx, 'b-fix', { tree: true }) },
-  { says: 'list of all machines', kind: 'list', run: (ctx) => list(ctx, undefined, {}) },
+  { says: 'list of one machine', kind: 'list', run: (ctx) => list(ctx, ['b-fix'], {}) },
+  { says: 'list as a tree', kind: 'list', run: (ctx) => list(ctx, ['b-fix'], { tree: true }) },
+  { says: 'list of all machines', kind: 'list', run: (ctx) => list(ctx, [], {}) },
   { says: 'current', kind: 'current', run: (ctx) => current(ctx, 'b-fix') },
-  { says: 'create', kind: 'create', run: (ctx) => create(ctx, 'b-fix', null, {}) },
-  { says: 'create-as', kind: 'create', run: (ctx) => create(ctx, 'b-fix', 's 2', { description: 'why' }) },
+  { says: 'create', kind: 'create', run: (ctx) => create(ctx, ['b-fix'], null, {}) },
+  { says: 'create-as', kind: 'create', run: (ctx) => create(ctx, ['b-fix'], 's 2', { description: 'why' }) },
   {
     says: 'create with a label, and a prune after it',
     kind: 'create',
-    run: (ctx) => create(ctx, 'b-fix', null, { label: 'nightly', keepLast: 1 }),
+    run: (ctx) => create(ctx, ['b-fix'], null, { label: 'nightly', keepLast: 1 }),
   },
   { says: 'revert', kind: 'revert', run: (ctx) => revert(ctx, 'b-fix', 'off1', {}) },
   {
@@ -46,6 +50,11 @@ const RUNS: readonly {
     run: (ctx) => revert(ctx, 'b-fix', 'run1', { backupName: 'b' }),
   },
   { says: 'delete', kind: 'delete', run: (ctx) => deleteSnapshots(ctx, 'b-fix', ['off1', 'run1'], {}) },
+  {
+    says: 'check, of snapshots that a third was the parent of',
+    kind: 'check',
+    run: (ctx) => expect(check(ctx, ['b-fix'], {})).rejects.toMatchObject({ code: 'check' }),
+  },
   { says: 'info of a machine', kind: 'info', run: (ctx) => info(ctx, 'b-fix', undefined) },
   { says: 'info of a snapshot', kind: 'info-snapshot', run: (ctx) => info(ctx, 'b-fix', 'run1') },
   { says: 'hold', kind: 'current', run: (ctx) => setHold(ctx, 'b-fix', 'run1', true) },
@@ -70,9 +79,9 @@ const RUNS: readonly {
     says: 'a dry create with a prune after it',
     kind: 'dry-run',
     dryRun: true,
-    run: (ctx) => create(ctx, 'b-fix', null, { label: 'nightly', keepLast: 1 }),
+    run: (ctx) => create(ctx, ['b-fix'], null, { label: 'nightly', keepLast: 1 }),
   },
-  { says: 'a dry create', kind: 'dry-run', dryRun: true, run: (ctx) => create(ctx, 'b-fix', 's2', {}) },
+  { says: 'a dry create', kind: 'dry-run', dryRun: true, run: (ctx) => create(ctx, ['b-fix'], 's2', {}) },
   {
     says: 'a dry revert with a backup',
     kind: 'dry-run',
@@ -104,7 +113,9 @@ describe('what a command prints with -o json', () => {
     });
     const document: unknown = JSON.parse(host.printed[0] ?? '');
     expectDocument('delete', document);
-    expect(document).toMatchObject({ deleted: ['off1'], failed: [{ name: 'nosuch', code: 'not-found' }] });
+    expect(document).toMatchObject({
+      domains: [{ outcome: 'failed', deleted: ['off1'], failed: [{ name: 'nosuch', code: 'not-found' }] }],
+    });
   });
 
   test.each([
@@ -143,5 +154,35 @@ describe.each(VERSIONS)('libvirt %s', (version) => {
       ['off1', 'internal'],
       ['run1', 'internal'],
     ]);
+  });
+});
+
+describe('the JSON Schema of a document', () => {
+  const schema = jsonSchemas()['current'] ?? {};
+  const document = async () => {
+    const host = fakeHost();
+    await current(host.context(), 'b-fix');
+    return JSON.parse(host.printed[0] ?? '');
+  };
+
+  test('wants every member', async () => {
+    const { domain, ...rest } = await document();
+    expect(schemaProblems(schema, rest)).toEqual([" must have required property 'domain'"]);
+    expect(schemaProblems(schema, { ...rest, domain: { ...domain, uuid: 7 } })).toEqual([
+      '/domain/uuid must be string',
+    ]);
+  });
+
+  test('wants times with an offset, and whole bytes', async () => {
+    const { snapshot, ...rest } = await document();
+    const wrong = { ...snapshot, createdAt: '2026-11-23 03:00', vmStateBytes: 0.5 };
+    expect(schemaProblems(schema, { ...rest, snapshot: wrong }).join()).toMatch(
+      /createdAt must match.*vmStateBytes must be integer/,
+    );
+  });
+
+  test('lets a later version add members', async () => {
+    const { snapshot, ...rest } = await document();
+    expect(schemaProblems(schema, { ...rest, new: 1, snapshot: { ...snapshot, new: [] } })).toEqual([]);
   });
 });

@@ -1,0 +1,174 @@
+import type { Context } from '../context.ts';
+import { parseSpan } from '../core/calendar.ts';
+import { labelOf } from '../core/labels.ts';
+import type { RuledFinding, Severity } from '../core/preflight.ts';
+import { KvmsnapError } from '../errors.ts';
+import { type Checked, type CheckRequest, checkMachine } from '../host/check-machine.ts';
+import { noteUnseen } from '../host/disks.ts';
+import { completeMachine } from '../host/machine.ts';
+import { concludeMachines, type MachineResult, overMachines } from '../host/over-machines.ts';
+import { readSelection } from '../host/select.ts';
+import { readDaemonVersion } from '../libvirt/runtime.ts';
+import { type Column, type Section, section } from '../render/view.ts';
+import { domainResult } from './results.ts';
+import { type SelectionOptions, toSelection } from './selection.ts';
+import { show } from './show.ts';
+
+export interface CheckOptions extends SelectionOptions {
+  readonly maxAge?: string;
+  readonly label?: string;
+}
+
+interface Row {
+  readonly machine: string;
+  /** null: the row that says what works. */
+  readonly finding: RuledFinding | null;
+  readonly says: string;
+}
+
+type Level = 'error' | 'warning' | 'information' | 'ok';
+
+/** What a create or revert would refuse unless forced is no less than a warning. */
+const LEVELS: Readonly<Record<Severity, Level>> = {
+  error: 'error',
+  judgement: 'warning',
+  warning: 'warning',
+  information: 'information',
+};
+
+const TONES = { error: 'bad', warning: 'warn', information: 'plain', ok: 'good' } as const;
+
+const levelOf = ({ finding }: Pick<Row, 'finding'>): Level => (finding ? LEVELS[finding.severity] : 'ok');
+
+const FINDING_COLUMNS: readonly Column<Row>[] = [
+  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  { key: 'level', title: 'LEVEL', kind: 'text', value: levelOf, tone: (row) => TONES[levelOf(row)] },
+  { key: 'rule', title: 'RULE', kind: 'text', value: ({ finding }) => finding?.rule ?? null },
+  { key: 'what', title: 'FINDING', kind: 'text', value: ({ says }) => says, whole: true },
+];
+
+const REMEDY_COLUMNS: readonly Column<Row>[] = [
+  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  { key: 'rule', title: 'RULE', kind: 'text', value: ({ finding }) => finding?.rule ?? null },
+  {
+    key: 'remedy',
+    title: 'WHAT MENDS IT',
+    kind: 'text',
+    value: ({ finding }) => [finding?.hint, finding?.command].filter(Boolean).join(': '),
+    whole: true,
+  },
+];
+
+const CSV_COLUMNS: readonly Column<Row>[] = [
+  ...FINDING_COLUMNS,
+  { key: 'hint', title: '', kind: 'text', value: ({ finding }) => finding?.hint ?? null },
+  { key: 'command', title: '', kind: 'text', value: ({ finding }) => finding?.command ?? null },
+];
+
+/** `check`: can these machines be snapshotted, reverted, trusted. Changes nothing. Throws `check` when one cannot. */
+export async function check(ctx: Context, words: readonly string[], options: CheckOptions): Promise<void> {
+  const maxAge = toMaxAge(options);
+  const all = words.length === 0 ? { ...options, all: true } : options;
+  const selected = await readSelection(ctx, toSelection(words, all));
+  const request: CheckRequest = { maxAge, daemonVersion: await readDaemonVersion(ctx.virsh) };
+  const run = { jobs: 1, skips: () => false };
+  const results = await overMachines(ctx, selected, run, async (ctx, reading) => {
+    const machine = await completeMachine(ctx, reading);
+    noteUnseen(ctx, machine.images);
+    return { value: await checkMachine(ctx, machine, request), failures: [], succeeded: 1 };
+  });
+  const [first] = results;
+  if (selected.single && !first?.value) throw first?.failures[0] ?? ctx.interrupts.pending;
+  await report(ctx, results);
+}
+
+function toMaxAge({ maxAge, label }: CheckOptions): CheckRequest['maxAge'] {
+  if (maxAge === undefined) {
+    if (label !== undefined) throw new KvmsnapError('usage', '--label goes with --max-age');
+    return null;
+  }
+  const span = parseSpan(maxAge);
+  if (span === null)
+    throw new KvmsnapError('usage', `'${maxAge}' is no span of time`, { hint: 'such as 26h, 8d, 2w' });
+  // for an age, a month is 31 days: rather a day late than a false alarm
+  const seconds = (span.hours + 24 * (span.days + 31 * span.months)) * 3600;
+  return { seconds, says: maxAge, counts: (name) => label === undefined || labelOf(name) === label };
+}
+
+async function report(ctx: Context, results: readonly MachineResult<Checked>[]): Promise<void> {
+  const conclusion = concludeMachines(ctx, results, { strict: false, parts: 'checks' });
+  const rows = results.flatMap(({ machine: { name }, value, failures }): Row[] =>
+    value
+      ? [
+          modesRow(name, value),
+          ...value.findings.map((finding) => ({ machine: name, finding, says: finding.what })),
+        ]
+      : failures.map(({ message, hint, command }) => ({
+          machine: name,
+          finding: {
+            rule: 'unreadable',
+            severity: 'error',
+            unsuitable: false,
+            what: message,
+            ...(hint === undefined ? {} : { hint }),
+            ...(command === undefined ? {} : { command }),
+          },
+          says: message,
+        })),
+  );
+  await show(ctx, {
+    document: { domains: results.map(document) },
+    sections: ctx.settings.output === 'csv' ? [section({ columns: CSV_COLUMNS, rows })] : tablesOf(rows),
+    names: [...new Set(rows.filter(isBad).map(({ machine }) => machine))],
+  });
+  if (conclusion) throw conclusion;
+  const bad = rows.filter(isBad);
+  if (bad.length === 0) return;
+  const machines = new Set(bad.map(({ machine }) => machine)).size;
+  throw new KvmsnapError(
+    'check',
+    `${bad.length} ${bad.length === 1 ? 'finding' : 'findings'}, on ${machines} of ${results.length} machines`,
+  );
+}
+
+function tablesOf(rows: readonly Row[]): Section<never>[] {
+  const mendable = rows.filter(({ finding }) => finding?.hint ?? finding?.command);
+  return [
+    section({ columns: FINDING_COLUMNS, rows }),
+    ...(mendable.length > 0 ? [section({ columns: REMEDY_COLUMNS, rows: mendable })] : []),
+  ];
+}
+
+const isBad = (row: Row): boolean => levelOf(row) === 'error' || levelOf(row) === 'warning';
+
+/** Which modes of a snapshot work here; information unless both do. */
+function modesRow(machine: string, { running, off }: Checked): Row {
+  if (running && off)
+    return { machine, finding: null, says: 'snapshots can be taken, running with the memory, and off' };
+  const what =
+    running === null || off === null
+      ? 'busy: whether a snapshot can be taken is not known now'
+      : running
+        ? 'snapshots can be taken only while it runs'
+        : off
+          ? 'snapshots can be taken only while it is off'
+          : 'no internal snapshot can be taken';
+  return {
+    machine,
+    finding: { rule: 'modes', severity: 'information', unsuitable: false, what },
+    says: what,
+  };
+}
+
+const document = (result: MachineResult<Checked>) => ({
+  ...domainResult(result),
+  snapshots: { running: result.value?.running ?? null, off: result.value?.off ?? null },
+  findings: (result.value?.findings ?? []).map(({ rule, severity, what, hint, command, snapshot }) => ({
+    level: LEVELS[severity],
+    rule,
+    snapshot: snapshot ?? null,
+    what,
+    hint: hint ?? null,
+    command: command ?? null,
+  })),
+});

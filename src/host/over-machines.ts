@@ -1,0 +1,171 @@
+import type { Context } from '../context.ts';
+import type { DomainState } from '../core/domain.ts';
+import { combineFailures, KvmsnapError } from '../errors.ts';
+import type { MachineName, MachineReading } from '../libvirt/machine.ts';
+import { humanSpan } from '../render/format.ts';
+import type { Target, Targets } from './select.ts';
+
+/** One thing done to each of several machines: what goes wrong with one stops no other, and none is passed over unsaid. */
+
+/** `planned`: a dry run found nothing against it. */
+export type Outcome = 'done' | 'planned' | 'failed' | 'skipped' | 'not reached';
+
+/** What was done to one machine. */
+export interface Deed<T> {
+  readonly value: T;
+  /** The parts of it that failed, such as single deletions, and how many went well. */
+  readonly failures: readonly KvmsnapError[];
+  readonly succeeded: number;
+}
+
+export interface MachineResult<T> {
+  readonly machine: MachineName;
+  /** As it was read at first; null when it could not be. */
+  readonly state: DomainState | null;
+  readonly outcome: Outcome;
+  /** null unless something was done. */
+  readonly value: T | null;
+  /** Why it failed or was skipped; with a value, what of it failed. */
+  readonly failures: readonly KvmsnapError[];
+  readonly succeeded: number;
+}
+
+export interface RunOptions {
+  /** How many machines at once. */
+  readonly jobs: number;
+  /** What a machine that was not called by its own name is passed over for, instead of failing. */
+  readonly skips: (failure: KvmsnapError) => boolean;
+}
+
+/**
+ * Does it to each machine, in their order, some at a time. A signal lets those under way come to their end, and the rest is
+ * not reached. Throws only what is no KvmsnapError.
+ */
+export async function overMachines<T>(
+  ctx: Context,
+  { targets, single }: Targets,
+  { jobs, skips }: RunOptions,
+  act: (ctx: Context, reading: MachineReading) => Promise<Deed<T>>,
+): Promise<MachineResult<T>[]> {
+  const track = single ? null : trackMachines(ctx, targets.length);
+  const results = targets.map(unreached<T>);
+  let next = 0;
+  const work = async () => {
+    for (let i = next++; i < targets.length && !ctx.interrupts.pending; i = next++) {
+      const target = targets[i] as Target;
+      const { name } = target.machine;
+      results[i] = await doTo(track?.contextFor(name) ?? ctx, target, skips, act);
+      track?.finish(name);
+    }
+  };
+  const workers = await Promise.allSettled(Array.from({ length: Math.min(jobs, targets.length) }, work));
+  track?.stop();
+  for (const worker of workers) if (worker.status === 'rejected') throw worker.reason;
+  return results;
+}
+
+function unreached<T>({ machine, reading }: Target): MachineResult<T> {
+  const state = reading instanceof KvmsnapError ? null : reading.domain.state;
+  return { machine, state, outcome: 'not reached', value: null, failures: [], succeeded: 0 };
+}
+
+async function doTo<T>(
+  ctx: Context,
+  target: Target,
+  skips: RunOptions['skips'],
+  act: (ctx: Context, reading: MachineReading) => Promise<Deed<T>>,
+): Promise<MachineResult<T>> {
+  const before = unreached<T>(target);
+  try {
+    if (target.reading instanceof KvmsnapError) throw target.reading;
+    const deed = await act(ctx, target.reading);
+    const fine = ctx.settings.dryRun ? 'planned' : 'done';
+    return { ...before, ...deed, outcome: deed.failures.length === 0 ? fine : 'failed' };
+  } catch (error) {
+    if (!(error instanceof KvmsnapError)) throw error;
+    const outcome = !target.named && skips(error) ? 'skipped' : 'failed';
+    return { ...before, outcome, failures: [error] };
+  }
+}
+
+/** The failure that the whole run ends with; null when all went well. Says each failure and each skip before. */
+export function concludeMachines(
+  ctx: Context,
+  results: readonly MachineResult<unknown>[],
+  { strict, parts }: { readonly strict: boolean; readonly parts: string },
+): KvmsnapError | null {
+  const skipped = results.filter(({ outcome }) => outcome === 'skipped');
+  const done = results.filter(({ outcome }) => outcome === 'done' || outcome === 'planned');
+  const failed = results.filter(({ outcome }) => outcome === 'failed');
+  // nothing done at all is no success, whatever the reason
+  const countSkips = strict || done.length + failed.length === 0;
+  const failures = [...failed, ...(countSkips ? skipped : [])].map(({ failures, succeeded }) =>
+    combineFailures(failures, succeeded, parts),
+  );
+  const lone = results.length === 1 && results[0]?.failures.length === 1 && results[0].succeeded === 0;
+  if (!lone)
+    noteFailures(
+      ctx,
+      failed.flatMap((result) => result.failures),
+    );
+  if (!lone) noteSkips(ctx, skipped);
+  return failures.length === 0 ? null : combineFailures(failures, done.length, 'machines');
+}
+
+/** Says each failure, and what mends it, before they are summed up; a JSON document holds them all. */
+function noteFailures(ctx: Context, failures: readonly KvmsnapError[]): void {
+  if (ctx.settings.output === 'json') return;
+  for (const { message, hint } of failures) {
+    ctx.terminal.note(`error: ${message}`);
+    if (hint !== undefined) ctx.terminal.note(`hint: ${hint}`);
+  }
+}
+
+function noteSkips(ctx: Context, skipped: readonly MachineResult<unknown>[]): void {
+  if (ctx.settings.output === 'json') return;
+  for (const { machine, failures } of skipped)
+    ctx.terminal.note(`skipped '${machine.name}': ${failures.map(({ message }) => message).join('; ')}`);
+}
+
+const TICK_MILLISECONDS = 250;
+
+/** One line for all machines: how many are done, for how long, and what is done to one of those under way. */
+function trackMachines(ctx: Context, total: number) {
+  const started = ctx.clock.now();
+  const underWay = new Map<string, string>();
+  let done = 0;
+  const draw = () => {
+    const [first] = underWay;
+    if (!first) return;
+    const [name, detail] = first;
+    const elapsed = humanSpan(Math.round((ctx.clock.now() - started) / 1000));
+    ctx.terminal.progress(
+      `${done}/${total} machines, ${elapsed}; ${name}${detail === '' ? '' : `: ${detail}`}`,
+    );
+  };
+  const timer = ctx.terminal.err.isTerminal ? setInterval(draw, TICK_MILLISECONDS) : undefined;
+  return {
+    contextFor(name: string): Context {
+      underWay.set(name, '');
+      draw();
+      const terminal = {
+        ...ctx.terminal,
+        note: (line: string) => ctx.terminal.note(`${name}: ${line}`),
+        progress: (detail: string) => {
+          underWay.set(name, detail);
+          draw();
+        },
+      };
+      return { ...ctx, terminal };
+    },
+    finish(name: string) {
+      underWay.delete(name);
+      done++;
+      draw();
+    },
+    stop() {
+      clearInterval(timer);
+      ctx.terminal.progress('');
+    },
+  };
+}

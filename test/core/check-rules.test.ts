@@ -1,0 +1,193 @@
+import { describe, expect, test } from 'vitest';
+import { TRUTH_RULES, type TruthFacts } from '../../src/core/check-rules.ts';
+import type { DiskImage } from '../../src/core/image.ts';
+import { judge, type RuledFinding } from '../../src/core/preflight.ts';
+import { reportSnapshots } from '../../src/core/report.ts';
+import type { Snapshot } from '../../src/core/snapshot.ts';
+import { disk, domain, seen, snapshot, TAKEN_AT, tag } from '../model.ts';
+
+interface Given {
+  readonly machine?: Parameters<typeof domain>[0];
+  readonly snapshots?: readonly Snapshot[];
+  readonly current?: string | null;
+  readonly images?: ReadonlyMap<string, DiskImage>;
+  readonly maxAge?: TruthFacts['maxAge'];
+}
+
+function found({ machine, snapshots = [], current, images, maxAge = null }: Given): RuledFinding[] {
+  const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
+  const about = domain(machine);
+  const isCurrent = current === undefined ? (snapshots.at(-1)?.name ?? null) : current;
+  return judge(TRUTH_RULES, {
+    domain: about,
+    snapshots: reportSnapshots(snapshots, { current: isCurrent, busy: about.busy, images: ofDisks }),
+    current: isCurrent,
+    images: ofDisks,
+    nowSeconds: TAKEN_AT + 3600,
+    maxAge,
+  });
+}
+
+const inVda = (...names: string[]) => new Map([['vda', seen({ tags: names.map((name) => tag(name)) })]]);
+const atMost = (seconds: number, counts = (_: string) => true) => ({ seconds, says: '1h', counts });
+
+const CASES: Readonly<
+  Record<string, { readonly silent: readonly Given[]; readonly loud: readonly (readonly [Given, object])[] }>
+> = {
+  'left-paused': {
+    silent: [
+      { machine: { state: 'paused', stateReason: 'user' } },
+      { machine: { state: 'paused', stateReason: 'saving', busy: true } },
+    ],
+    loud: [
+      [
+        { machine: { state: 'paused', stateReason: 'saving' } },
+        { severity: 'error', command: 'virsh resume centos7-1' },
+      ],
+    ],
+  },
+  'under-way': {
+    silent: [{ snapshots: [snapshot('a')] }],
+    loud: [
+      [
+        {
+          machine: { state: 'running', busy: true },
+          snapshots: [snapshot('a')],
+          current: null,
+          images: inVda(),
+        },
+        { severity: 'information', snapshot: 'a' },
+      ],
+      [{ machine: { state: 'running', busy: true } }, { what: expect.stringContaining('a job of libvirt') }],
+    ],
+  },
+  'orphan-tag': {
+    silent: [
+      { snapshots: [snapshot('a')] },
+      { images: new Map([['vda', { kind: 'unseen', why: 'remote', format: null, source: 'storage pool' }]]) },
+      // a disk that takes no part belongs to nobody's snapshot
+      { machine: { disks: [disk({ readonly: true })] }, images: inVda('x') },
+    ],
+    loud: [
+      [
+        { snapshots: [snapshot('a')], images: inVda('a', "b'c") },
+        { severity: 'warning', command: `qemu-img snapshot -d 'b'\\''c' /vm/vda.qcow2` },
+      ],
+      [
+        {
+          machine: { disks: [disk(), disk({ target: 'vdb' })] },
+          images: new Map([
+            ['vda', seen({ tags: [tag('x'), tag('x', { id: '2' })] })],
+            ['vdb', seen({ path: '/vm/vdb.qcow2', tags: [tag('x')] })],
+          ]),
+        },
+        {
+          what: "disk vda, vdb hold a snapshot 'x' that libvirt does not know",
+          command: 'qemu-img snapshot -d x /vm/vda.qcow2 && qemu-img snapshot -d x /vm/vdb.qcow2',
+        },
+      ],
+    ],
+  },
+  'no-data': {
+    silent: [
+      { snapshots: [snapshot('a')] },
+      // one disk still has it: a revert's rule tells that
+      {
+        machine: { disks: [disk(), disk({ target: 'vdb' })] },
+        snapshots: [
+          snapshot('a', {
+            disks: ['vda', 'vdb'].map((target) => ({
+              target,
+              location: 'internal',
+              source: `/vm/${target}.qcow2`,
+            })),
+          }),
+        ],
+        images: new Map([
+          ['vda', seen({ tags: [tag('a')] })],
+          ['vdb', seen({ path: '/vm/vdb.qcow2' })],
+        ]),
+      },
+      {
+        snapshots: [snapshot('a')],
+        images: new Map([
+          ['vda', { kind: 'unseen', why: 'permission', format: null, source: 'storage pool' }],
+        ]),
+      },
+      { snapshots: [snapshot('a', { disks: [{ target: 'vda', location: 'external', source: '/vm/o' }] })] },
+    ],
+    loud: [
+      [
+        { snapshots: [snapshot('a')], images: inVda() },
+        { severity: 'error', snapshot: 'a', command: 'kvmsnap delete --metadata centos7-1 a' },
+      ],
+    ],
+  },
+  'broken-parent': {
+    silent: [{ snapshots: [snapshot('a'), snapshot('b', { parent: 'a' })] }],
+    loud: [
+      [
+        { snapshots: [snapshot('b', { parent: 'a' })] },
+        { severity: 'warning', snapshot: 'b', what: expect.stringContaining("'a', which does not exist") },
+      ],
+    ],
+  },
+  'no-current': {
+    silent: [{}, { snapshots: [snapshot('a')] }],
+    loud: [
+      [
+        { snapshots: [snapshot('a'), snapshot('b', { createdAtSeconds: TAKEN_AT + 1 })], current: null },
+        { severity: 'information', command: 'virsh snapshot-current centos7-1 --snapshotname b' },
+      ],
+    ],
+  },
+  'too-old': {
+    silent: [
+      { snapshots: [snapshot('a')] },
+      { snapshots: [snapshot('a')], maxAge: atMost(3600) },
+      { snapshots: [snapshot('a'), snapshot('z')], maxAge: atMost(3600, (name) => name === 'a') },
+    ],
+    loud: [
+      [
+        { snapshots: [snapshot('a')], maxAge: atMost(3599) },
+        { severity: 'error', what: "the newest snapshot, 'a', is older than 1h" },
+      ],
+      [{ maxAge: atMost(9999) }, { what: expect.stringContaining('there is no snapshot') }],
+      [
+        { snapshots: [snapshot('a')], maxAge: atMost(9999, () => false) },
+        { what: expect.stringContaining('there is no snapshot') },
+      ],
+      // one that is still being written may vanish again
+      [
+        {
+          machine: { state: 'running', busy: true },
+          snapshots: [snapshot('a', { createdAtSeconds: TAKEN_AT - 7200 }), snapshot('b')],
+          current: 'a',
+          images: inVda('a'),
+          maxAge: atMost(3600),
+        },
+        { what: "the newest snapshot, 'a', is older than 1h" },
+      ],
+    ],
+  },
+};
+
+describe.each(Object.entries(CASES))('%s', (rule, { silent, loud }) => {
+  test.each(silent.map((given) => [given]))('is silent: %j', (given) => {
+    expect(found(given).filter((finding) => finding.rule === rule)).toEqual([]);
+  });
+
+  test.each(loud)('%j', (given, expected) => {
+    expect(found(given).filter((finding) => finding.rule === rule)).toEqual([
+      expect.objectContaining(expected),
+    ]);
+  });
+});
+
+test('every rule has its cases', () => {
+  expect(TRUTH_RULES.map(({ id }) => id)).toEqual(Object.keys(CASES));
+});
+
+test('nothing is found where all is well', () => {
+  expect(found({ snapshots: [snapshot('a'), snapshot('b', { parent: 'a' })], current: 'b' })).toEqual([]);
+});

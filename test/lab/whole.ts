@@ -1,0 +1,47 @@
+// What interruptions and parallel runs must leave behind: nothing half, by virsh and by the images.
+import { checkImage, tags } from './disk.ts';
+import { tryVirsh, virsh, waitFor } from './lab.ts';
+import type { Machine } from './machine.ts';
+import { virshProcesses } from './saving.ts';
+import { snapshotNames } from './snapshot.ts';
+
+/** Waits till no virsh runs and no job of libvirt holds the machine: what nobody waits for any more is done, too. */
+export async function settled(machine: Machine): Promise<void> {
+  await waitFor(() => virshProcesses().length === 0, { what: 'the end of every virsh', timeoutMs: 60_000 });
+  const { code, stderr } = tryVirsh('domjobinfo', '--domain', machine.uuid); // waits for the job
+  if (code !== 0 && !stderr.includes('not running')) throw new Error(stderr);
+}
+
+/** What is half about a settled machine's snapshots, each in a line; empty when each is on each disk exactly once. */
+export function halves(machine: Machine): string[] {
+  const names = snapshotNames(machine);
+  const withMemory = names.filter((name) => hasMemory(machine, name));
+  return machine.disks.flatMap(({ target, path }, n) => {
+    const found = tags(path);
+    const flaws = [...new Set([...names, ...found.map(({ name }) => name)])].flatMap((name) => {
+      const [wanted, count] = [names, found.map((tag) => tag.name)].map(
+        (list) => list.filter((each) => each === name).length,
+      );
+      return wanted === count
+        ? []
+        : [`'${name}' is ${wanted} times in libvirt and ${count} times in ${target}`];
+    });
+    const empty = found.filter(
+      ({ name, vmStateSize }) => n === 0 && withMemory.includes(name) && vmStateSize === 0,
+    );
+    return [...flaws, ...empty.map(({ name }) => `'${name}' has no memory`)];
+  });
+}
+
+const hasMemory = (machine: Machine, name: string): boolean =>
+  /<memory snapshot='internal'/.test(
+    virsh('snapshot-dumpxml', '--domain', machine.uuid, '--snapshotname', name),
+  );
+
+/** What `qemu-img check` finds in the images of a machine that is off; empty when all are clean. */
+export function imageFlaws(machine: Machine): string[] {
+  return machine.disks.flatMap(({ target, path }) => {
+    const { clean, leaks, corruptions } = checkImage(path);
+    return clean ? [] : [`${target}: ${leaks} leaks, ${corruptions} corruptions`];
+  });
+}
