@@ -14,6 +14,7 @@ import { smallFilesystem } from './lab/mount.ts';
 import { fullMachine, holdSave } from './lab/saving.ts';
 import { currentSnapshot, snapshotNames } from './lab/snapshot.ts';
 import { onTerminal } from './lab/terminal.ts';
+import { since } from './lab/version.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -142,7 +143,10 @@ const FAILURES: readonly Failure[] = [
     exitCode: 8,
     code: 'unreachable',
     args: ['list', '-c', 'bogus:///system'],
-    tells: /bogus:\/\/\/system.*qemu:\/\/\/system is this host/s,
+    tells: since({
+      '7.0': /virtbogusd-sock.*qemu:\/\/\/system is this host/s,
+      '9.0': /bogus:\/\/\/system.*qemu:\/\/\/system is this host/s,
+    }),
   },
   {
     cause: 'there is no such host',

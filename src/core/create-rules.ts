@@ -35,6 +35,22 @@ export interface CreateFacts {
 /** libvirt 10.9 saves internal snapshots by QEMU's snapshot-save job, and takes UEFI machines with qcow2 NVRAM. */
 const SAVES_BY_JOB = 10_009_000;
 
+/** libvirt 7.0 asks qemu-img for a snapshot of every disk of a machine that is off, 9.0 does not (between: not known). */
+const LEAVES_OUT_READ_ONLY = 9_000_000;
+
+/** The read-only disks in another format than qcow2, of a machine that is off. */
+const readOnlyForeign = (domain: Domain): readonly Disk[] =>
+  isActive(domain.state)
+    ? []
+    : domain.disks.filter(
+        (disk) => disk.device === 'disk' && disk.hasSource && disk.readonly && disk.driver !== 'qcow2',
+      );
+
+/** Whether a rule asks for libvirtd's version, which costs a process and sometimes seconds. */
+export function needsDaemonVersion(domain: Domain): boolean {
+  return isActive(domain.state) || domain.pflash !== null || readOnlyForeign(domain).length > 0;
+}
+
 /** Device state, video memory and qcow2 tables beside the guest's memory, with some air for what the guest writes. */
 const MEMORY_MARGIN_BYTES = 64 * 1024 * 1024;
 
@@ -157,6 +173,19 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
               what: `disk ${disk.target} is on the network, and libvirt takes internal snapshots of such disks only while the machine runs`,
               command: `virsh start ${virshWord(domain)}`,
             })),
+  },
+  {
+    id: 'read-only-disk-refused',
+    hazards: [26],
+    severity: 'judgement',
+    find: ({ domain, daemonVersion }) =>
+      daemonVersion > 0 && daemonVersion < LEAVES_OUT_READ_ONLY
+        ? readOnlyForeign(domain).map((disk) => ({
+            what: `disk ${disk.target} is ${disk.driver ?? 'raw'}, and libvirt before 9.0 may take no snapshot beside it while the machine is off, although it is read-only`,
+            hint: 'start the machine first, or use --force to try',
+            command: `virsh start ${virshWord(domain)}`,
+          }))
+        : [],
   },
   {
     id: 'orphan-tag',
@@ -328,11 +357,12 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [30],
     severity: 'error',
     unsuitable: true,
-    find: ({ domain }) =>
-      isActive(domain.state) && domain.sharedFilesystems.includes('virtiofs')
+    // a newer libvirtd asks virtiofsd whether it can save its state, and refuses before anything is touched if not
+    find: ({ domain, daemonVersion }) =>
+      isActive(domain.state) && daemonVersion < SAVES_BY_JOB && domain.sharedFilesystems.includes('virtiofs')
         ? [
             {
-              what: 'the machine shares a file system by virtiofs, whose state cannot be saved while it runs',
+              what: 'the machine shares a file system by virtiofs, whose state this libvirtd (before 10.9) cannot save while it runs',
               hint: 'shut it down first, or detach the share',
               command: `virsh shutdown ${virshWord(domain)}`,
             },

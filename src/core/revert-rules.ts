@@ -19,6 +19,9 @@ export interface RevertFacts {
 /** libvirt 9.9 reverts external snapshots. */
 const REVERTS_EXTERNAL = 9_009_000;
 
+/** libvirt 7.10 starts QEMU anew for every revert of a running machine; before, it loads the memory into the old one. */
+const STARTS_ANEW = 7_010_000;
+
 export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
     id: 'missing-tag',
@@ -135,10 +138,21 @@ export function revertConsequences({ domain, snapshot, daemonVersion }: RevertFa
   }
   if (isActive(domain.state) && end === 'shutoff')
     said.push(`the machine is ${domain.state}, and will be stopped as if its power were cut`);
-  if (isActive(domain.state) && end !== 'shutoff' && daemonVersion >= 7_010_000) {
+  const anew = daemonVersion >= STARTS_ANEW || snapshot.state === 'shutoff';
+  if (isActive(domain.state) && end !== 'shutoff' && anew) {
     said.push('QEMU is started anew: consoles and displays drop, and the id changes');
   }
   return said;
+}
+
+/**
+ * Whether virsh must be told `--force` to do what the user asked for: an older libvirtd wants it where a running machine
+ * is to run again from a snapshot that holds no memory, and all that it gives up there is the running QEMU.
+ */
+export function revertNeedsForce({ domain, snapshot, daemonVersion }: RevertFacts, end: string): boolean {
+  return (
+    isActive(domain.state) && end !== 'shutoff' && snapshot.state === 'shutoff' && daemonVersion < STARTS_ANEW
+  );
 }
 
 /** The state in which a revert leaves the machine (libvirt.md 2.4 and 2.5). */

@@ -6,6 +6,7 @@ import {
   REVERT_RULES,
   type RevertFacts,
   revertConsequences,
+  revertNeedsForce,
   stateAfterRevert,
 } from '../core/revert-rules.ts';
 import { internalDisks, locationOf } from '../core/snapshot.ts';
@@ -98,7 +99,7 @@ async function check(
     ...['--domain', domain.uuid, '--snapshotname', snapshot.name],
     ...(request.running ? ['--running'] : []),
     ...(request.paused ? ['--paused'] : []),
-    ...(request.force ? ['--force'] : []),
+    ...(request.force || revertNeedsForce(facts, end) ? ['--force'] : []),
   ];
   const state = end === 'shutoff' ? 'shut off' : end;
   return {

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { CREATE_RULES, type CreateFacts } from '../core/create-rules.ts';
+import { CREATE_RULES, type CreateFacts, needsDaemonVersion } from '../core/create-rules.ts';
 import { type Disk, isActive, takesPart } from '../core/domain.ts';
 import { tagsNamed } from '../core/image.ts';
 import { nameProblem } from '../core/names.ts';
@@ -108,7 +108,7 @@ export async function readCreateFacts(
   const [images, runtime, daemonVersion, free] = await Promise.all([
     known ?? lookAtDisks(ctx, uri, disks),
     running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
-    running || domain.pflash ? readDaemonVersion(ctx.virsh) : 0,
+    needsDaemonVersion(domain) ? readDaemonVersion(ctx.virsh) : 0,
     spaceForMemory(disks[0]),
   ]);
   return {

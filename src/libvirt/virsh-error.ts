@@ -12,6 +12,8 @@ const BUSY_HINT =
 
 const NO_CONNECTION = /^error: [Ff]ailed to (re)?connect to the hypervisor/m;
 
+const URI_HINT = 'check the connection URI: qemu:///system is this host, qemu+ssh://HOST/system another one';
+
 /** Why there is no connection, by what follows its first line. */
 const CONNECTION_HINTS: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
   {
@@ -23,12 +25,17 @@ const CONNECTION_HINTS: readonly { readonly pattern: RegExp; readonly hint: stri
     hint: 'join the group libvirt: sudo usermod -aG libvirt "$USER", then log in again',
   },
   {
+    // before 9.0, of a driver that there is not; the daemons of the others are those of modular libvirt
+    pattern: /\/virt(?!(?:bhyve|ch|lxc|qemu|vbox|vz|xen)d-)\w+d-sock'/,
+    hint: URI_HINT,
+  },
+  {
     pattern: /Failed to connect socket|libvirt-sock/,
     hint: 'is libvirtd running? systemctl start libvirtd (or virtqemud.socket, where the daemons are modular)',
   },
   {
     pattern: /no connection driver available|could not parse|invalid connection|unsupported URI/i,
-    hint: 'check the connection URI: qemu:///system is this host, qemu+ssh://HOST/system another one',
+    hint: URI_HINT,
   },
   {
     pattern: /(?:)/,
@@ -39,9 +46,14 @@ const CONNECTION_HINTS: readonly { readonly pattern: RegExp; readonly hint: stri
 /** A batch over hundreds of machines may fail hundreds of times, in the same words. */
 const MOST_LINES = 12;
 
-/** virsh's own words without its prefix and blank lines. */
+/** What libvirt's library logs in between, such as its version before the first warning. */
+const LOGGED = /^\d{4}-\d\d-\d\d [\d:.]+\+0000: \d+: (?:debug|info|warning|error) : /;
+
+/** virsh's own words without its prefix and blank lines, and without the log unless there is nothing else. */
 export function virshMessage(stderr: string): string {
-  const lines = stderr.split(/\r?\n/).filter((line) => line.trim() !== '');
+  const all = stderr.split(/\r?\n/).filter((line) => line.trim() !== '');
+  const said = all.filter((line) => !LOGGED.test(line));
+  const lines = said.length > 0 ? said : all;
   const shown = lines.slice(0, MOST_LINES).map((line) => line.replace(/^error: /, ''));
   const rest = lines.length - shown.length;
   return (

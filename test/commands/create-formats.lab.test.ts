@@ -6,6 +6,7 @@ import { hasPattern, hasPatternIn, imageInfo, tags, writePattern } from '../lab/
 import { isSystemLab, tool, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { since } from '../lab/version.ts';
 import { diskPath, pasteOk } from './evidence.ts';
 import { type Hazard, showHazard } from './hazard.ts';
 
@@ -135,7 +136,7 @@ const HAZARDS: readonly Hazard[] = [
       tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, '--', diskPath(m), SIZE]);
       fill(m);
     },
-    virsh: /Could not create snapshot 's1': -95/,
+    virsh: since({ '7.0': /Could not create snapshot 's1': -95/, '11.3': /'s1': Operation not supported/ }),
     says: (m) => [`disk vda (${diskPath(m)}): the image keeps its data in ${renamed(m, 'data')}`],
     command: conversion('qcow2', 'qcow2.new'),
     mend: convertAndName('qcow2', 'qcow2.new'),
@@ -148,7 +149,7 @@ const HAZARDS: readonly Hazard[] = [
       tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, '--', diskPath(m), SIZE]);
       fill(m);
     },
-    virsh: /Could not create snapshot 's1': -22/,
+    virsh: since({ '7.0': /Could not create snapshot 's1': -22/, '11.3': /'s1': Invalid argument/ }),
     says: (m) => [`disk vda (${diskPath(m)}): the image has refcount_bits=1`],
     command: (m) => `qemu-img amend -o refcount_bits=16 ${diskPath(m)}`,
     mend: (_, { command }) => void pasteOk(command),

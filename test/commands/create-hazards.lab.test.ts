@@ -14,6 +14,7 @@ import {
   stateAndReason,
 } from '../lab/machine.ts';
 import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
+import { since } from '../lab/version.ts';
 import { diskPath, pasteOk, tagCounts } from './evidence.ts';
 import { type Hazard, showHazard } from './hazard.ts';
 
@@ -33,7 +34,21 @@ const shutDown: Hazard['mend'] = (machine, { command }) => {
 const SHARED_MEMORY = `<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>`;
 const VIRTIOFS = `<filesystem type='mount' accessmode='passthrough'><driver type='virtiofs'/>
   <source dir='${scratch}'/><target dir='share'/></filesystem>`;
+const CHECKPOINTS = since({ '7.0': /incremental backup is not supported yet/, '9.0': null });
 const OS = `<os><type arch='x86_64' machine='pc'>hvm</type></os>`;
+
+const UEFI: Pick<Hazard, 'spec' | 'prepare'> = {
+  spec: {
+    disks: [SMALL],
+    osXml: `<os><type arch='x86_64' machine='q35'>hvm</type>
+      <loader readonly='yes' type='pflash'>${scratch}/code.fd</loader><nvram>${scratch}/vars.fd</nvram></os>`,
+  },
+  prepare: () => tool('truncate', ['--size=1M', join(scratch, 'code.fd'), join(scratch, 'vars.fd')]),
+};
+const NO_PFLASH = /internal snapshots of a VM with pflash based firmware are not supported/;
+const BEFORE_10_9 =
+  'UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot of such a machine';
+const NVRAM_LEFT_OUT = /^warning: the UEFI NVRAM .* is raw and will NOT be part of the snapshot\n$/;
 
 const HAZARDS: readonly Hazard[] = [
   {
@@ -85,6 +100,16 @@ const HAZARDS: readonly Hazard[] = [
     mend: (m) => void virsh('change-media', m.uuid, 'fda', '--eject', '--config'),
   },
   {
+    what: 'read-only raw disk of a machine that is off (hazard 26)',
+    spec: { disks: [SMALL, { ...SMALL, format: 'raw', readonly: true }] },
+    virsh: since({ '7.0': /Disk device 'vdb' does not support snapshotting/, '9.0': null }),
+    taken: since({ '7.0': false, '9.0': true }),
+    says: () => ['disk vdb is raw', 'although it is read-only'],
+    hint: 'start the machine first, or use --force to try',
+    command: () => `virsh start ${NAME}`,
+    mend: (_, { command }) => void pasteOk(command),
+  },
+  {
     what: 'cdrom and read-only disks alone',
     spec: {
       disks: [
@@ -130,7 +155,16 @@ const HAZARDS: readonly Hazard[] = [
       for (const name of ['monday', 'a-tuesday']) virsh('checkpoint-create-as', m.uuid, name);
       destroy(m);
     },
-    virsh: /cannot perform block operations while checkpoint exists/,
+    cannotBe: CHECKPOINTS,
+    virsh: since({ '7.0': /cannot perform block operations while checkpoint exists/, '11.3': null }),
+    // taken, but not to be reverted to
+    virshLeft: since<Hazard['virshLeft'] & {}>({
+      '7.0': (twin) => expect([snapshotNames(twin), tagCounts(twin, 's1')]).toEqual([[], [0]]),
+      '11.3': (twin) => {
+        expect(tagCounts(twin, 's1')).toEqual([1]);
+        expect(tryVirsh('snapshot-revert', '--domain', twin.uuid, '--snapshotname', 's1').code).toBe(1);
+      },
+    }),
     says: () => ['the machine has 2 checkpoint(s) of incremental backup (a-tuesday, monday)'],
     command: () =>
       [
@@ -146,6 +180,7 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [SMALL] },
     running: true,
     provoke: (m) => void virsh('checkpoint-create-as', m.uuid, 'monday'),
+    cannotBe: CHECKPOINTS,
     virsh: null,
     virshLeft: (twin) => {
       expect(tagCounts(twin, 's1')).toEqual([1]);
@@ -165,30 +200,38 @@ const HAZARDS: readonly Hazard[] = [
     what: 'virtiofs share of a running machine (hazard 30)',
     spec: { disks: [SMALL], osXml: SHARED_MEMORY + OS, extraDevicesXml: VIRTIOFS },
     running: true,
-    virsh: /non-migratable device/,
+    virsh: since({
+      '7.0': /migration with virtiofs device is not supported/,
+      '9.0': /non-migratable device/,
+      '11.3': null,
+    }),
+    taken: since({ '7.0': false, '11.3': true }),
     says: () => ['the machine shares a file system by virtiofs'],
     hint: 'shut it down first, or detach the share',
     command: () => `virsh shutdown ${NAME}`,
     mend: shutDown,
   },
-  ...([false, true] as const).map(
-    (running): Hazard => ({
-      what: `UEFI machine that ${running ? 'runs' : 'is off'} (hazard 15)`,
-      spec: {
-        disks: [SMALL],
-        osXml: `<os><type arch='x86_64' machine='q35'>hvm</type>
-          <loader readonly='yes' type='pflash'>${scratch}/code.fd</loader><nvram>${scratch}/vars.fd</nvram></os>`,
-      },
-      prepare: () => tool('truncate', ['--size=1M', join(scratch, 'code.fd'), join(scratch, 'vars.fd')]),
-      ...(running ? { running } : {}),
-      virsh: /internal snapshots of a VM with pflash based firmware are not supported/,
-      says: () => [
-        'UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot of such a machine',
-      ],
-      command: null,
-      mend: null,
-    }),
-  ),
+  {
+    what: 'UEFI machine that is off (hazard 15)',
+    ...UEFI,
+    virsh: since({ '7.0': NO_PFLASH, '11.3': null }),
+    // taken, but without the NVRAM
+    taken: since({ '7.0': false, '11.3': true }),
+    says: () => [BEFORE_10_9],
+    command: null,
+    mend: null,
+    warns: NVRAM_LEFT_OUT,
+  },
+  {
+    what: 'UEFI machine that runs (hazard 15)',
+    ...UEFI,
+    running: true,
+    virsh: since({ '7.0': NO_PFLASH, '11.3': /require QCOW2 nvram format/ }),
+    says: () => since({ '7.0': [BEFORE_10_9], '11.3': ['NVRAM in raw format', 'needs NVRAM in qcow2'] }),
+    command: since({ '7.0': null, '11.3': () => `virsh shutdown ${NAME}` }),
+    mend: since({ '7.0': null, '11.3': shutDown }),
+    warns: NVRAM_LEFT_OUT,
+  },
 ];
 
 test.each(HAZARDS.map((hazard) => [hazard.what, hazard] as const))('%s', (_, hazard) => showHazard(hazard));

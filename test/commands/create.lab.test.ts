@@ -16,10 +16,13 @@ import {
   state,
 } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
+import { since } from '../lab/version.ts';
 import { diskPath, fingerprint, pasteOk, tagCounts } from './evidence.ts';
 
 const MiB = 1024 * 1024;
 const AWKWARD = `-it's; $(touch x) \`id\` & 中文快照 %s`;
+/** From 10.9 on, libvirt takes only names of QEMU's jobs for a running machine (hazard 6). */
+const AWKWARD_RUNNING = since({ '7.0': AWKWARD, '11.3': '-its.a_Job-Name' });
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -93,19 +96,21 @@ describe.each([{ disks: [{}] }, { disks: [{}, { size: '32M' }, { bus: 'ide' }] }
 test.each(['shut off', 'running'])(
   'drives without a writable disk of a %s machine take no part',
   async (wanted) => {
+    // Of a machine that is off, 7.0 asks for a snapshot of each: it refuses raw ones (see the hazards), and tags qcow2.
+    const isOld = wanted === 'shut off' && since({ '7.0': true, '9.0': false });
     const machine = await machineIn(wanted, [
       {},
       { device: 'cdrom', format: 'raw', size: '2M', readonly: true },
       { device: 'cdrom', format: 'raw', source: null },
       { device: 'floppy', format: 'raw', source: null },
-      { format: 'raw', size: '2M', readonly: true },
       { format: 'qcow2', size: '2M', readonly: true },
+      ...(isOld ? [] : [{ format: 'raw', size: '2M', readonly: true }]),
     ]);
-    const others = fingerprint(machine).images.slice(1);
-    expect(others).toHaveLength(3);
+    const others = () => fingerprint(machine).images.slice(1);
+    const before = others();
     expect(await kvmsnap(['create-as', 'web-1', 's1'])).toMatchObject({ code: 0, stderr: '' });
-    expect(tagCounts(machine, 's1')).toEqual([1, 0, 0, 0]);
-    expect(fingerprint(machine).images.slice(1)).toEqual(others);
+    expect(tagCounts(machine, 's1')).toEqual(isOld ? [1, 0, 1] : [1, 0, 0, 0]);
+    if (!isOld) expect(others()).toEqual(before);
     const taking = /<disks>.*?<\/disks>/s.exec(snapshotXml(machine, 's1'))?.[0].match(/snapshot='(?!no)/g);
     expect(taking).toHaveLength(1);
   },
@@ -150,7 +155,8 @@ describe('--dry-run', () => {
     async (wanted) => {
       const machine = await machineIn(wanted, [{}, {}]);
       const description = `two\nlines, it's "so" \\ $HOME`;
-      const args = ['create-as', 'web-1', '--dry-run', '-d', description, '--', AWKWARD];
+      const name = wanted === 'running' ? AWKWARD_RUNNING : AWKWARD;
+      const args = ['create-as', 'web-1', '--dry-run', '-d', description, '--', name];
       const before = fingerprint(machine);
       const table = await kvmsnap(args);
       expect(table).toMatchObject({ code: 0, stderr: '' });
@@ -159,9 +165,9 @@ describe('--dry-run', () => {
       expect(fingerprint(machine)).toEqual(before);
 
       pasteOk(table.stdout);
-      expect(snapshotNames(machine)).toEqual([AWKWARD]);
-      expect(snapshotText(machine, AWKWARD, 'description')).toBe(description);
-      expect(tagCounts(machine, AWKWARD)).toEqual([1, 1]);
+      expect(snapshotNames(machine)).toEqual([name]);
+      expect(snapshotText(machine, name, 'description')).toBe(description);
+      expect(tagCounts(machine, name)).toEqual([1, 1]);
     },
   );
 
@@ -174,7 +180,7 @@ describe('--dry-run', () => {
 
 test('-v shows each command line, and each can be pasted', async () => {
   const machine = await machineIn('running');
-  const { code, stderr } = await kvmsnap(['-v', 'create-as', 'web-1', '--', AWKWARD]);
+  const { code, stderr } = await kvmsnap(['-v', 'create-as', 'web-1', '--', AWKWARD_RUNNING]);
   expect(code).toBe(0);
   const lines = stderr.trimEnd().split('\n');
   expect(lines.filter((line) => !/^\+ (virsh|qemu-img) /.test(line))).toEqual([]);
@@ -182,10 +188,10 @@ test('-v shows each command line, and each can be pasted', async () => {
   const writes = commands.filter((line) => line.includes('snapshot-create-as'));
   expect(writes).toHaveLength(1);
   for (const line of commands.filter((one) => !writes.includes(one))) expect(pasteOk(line)).not.toBe('');
-  expect(snapshotNames(machine)).toEqual([AWKWARD]);
-  virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', AWKWARD);
+  expect(snapshotNames(machine)).toEqual([AWKWARD_RUNNING]);
+  virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', AWKWARD_RUNNING);
   pasteOk(writes[0] ?? null);
-  expect(tagCounts(machine, AWKWARD)).toEqual([1]);
+  expect(tagCounts(machine, AWKWARD_RUNNING)).toEqual([1]);
 });
 
 describe('output', () => {

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { CREATE_RULES, type CreateFacts } from '../../src/core/create-rules.ts';
+import { CREATE_RULES, type CreateFacts, needsDaemonVersion } from '../../src/core/create-rules.ts';
 import { type Finding, judge, type Rule, type Severity } from '../../src/core/preflight.ts';
 import {
   REVERT_RULES,
   type RevertFacts,
   revertConsequences,
+  revertNeedsForce,
   stateAfterRevert,
 } from '../../src/core/revert-rules.ts';
 import { disk, domain, MiB, seen, snapshot, tag } from '../model.ts';
@@ -40,6 +41,10 @@ function creating(changes: Partial<CreateFacts> = {}): CreateFacts {
 const running = (changes: Parameters<typeof domain>[0] = {}) => domain({ state: 'running', ...changes });
 
 /** Facts about one disk: what the XML says of it and what is in its file. */
+/** Off, with a read-only second disk. */
+const readOnly = (driver: string) =>
+  domain({ disks: [disk(), disk({ target: 'vdb', readonly: true, driver })] });
+
 function creatingOn(
   changes: Parameters<typeof disk>[0],
   image: CreateFacts['images'] extends ReadonlyMap<string, infer I> ? I : never = seen(),
@@ -340,6 +345,32 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       },
     ],
   },
+  'read-only-disk-refused': {
+    severity: 'judgement',
+    cases: [
+      { says: 'raw, on libvirt that leaves it out', facts: creating({ domain: readOnly('raw') }), finds: [] },
+      {
+        says: 'raw, on an older one',
+        facts: creating({ domain: readOnly('raw'), daemonVersion: 7_000_000 }),
+        finds: [{ what: /disk vdb is raw/, hint: /--force/, command: 'virsh start centos7-1' }],
+      },
+      {
+        says: 'raw, and the machine runs',
+        facts: creating({ domain: { ...readOnly('raw'), state: 'running' }, daemonVersion: 7_000_000 }),
+        finds: [],
+      },
+      {
+        says: 'qcow2',
+        facts: creating({ domain: readOnly('qcow2'), daemonVersion: 7_000_000 }),
+        finds: [],
+      },
+      {
+        says: 'on a version that nobody knows',
+        facts: creating({ domain: readOnly('raw'), daemonVersion: 0 }),
+        finds: [],
+      },
+    ],
+  },
   'orphan-tag': {
     severity: 'error',
     cases: [
@@ -597,6 +628,11 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         says: 'virtiofs, running',
         facts: creating({ domain: running({ sharedFilesystems: ['path', 'virtiofs'] }) }),
         finds: [{ what: /virtiofs/, command: 'virsh shutdown centos7-1' }],
+      },
+      {
+        says: 'virtiofs, running, where libvirtd can save it',
+        facts: creating({ domain: running({ sharedFilesystems: ['virtiofs'] }), daemonVersion: NEW_DAEMON }),
+        finds: [],
       },
     ],
   },
@@ -903,6 +939,20 @@ test('findings come in the order of the rules, with their rule and severity', ()
   ]);
 });
 
+test.each([
+  ['off', domain(), false],
+  ['running', running(), true],
+  ['UEFI', domain({ pflash: { nvramFormat: 'raw', nvramPath: null } }), true],
+  ['a read-only raw disk', readOnly('raw'), true],
+  [
+    'a read-only raw cdrom',
+    domain({ disks: [disk({ device: 'cdrom', driver: 'raw', readonly: true })] }),
+    false,
+  ],
+])("a create asks for libvirtd's version only where a rule needs it: %s", (_, machine, needed) => {
+  expect(needsDaemonVersion(machine)).toBe(needed);
+});
+
 describe('what a revert changes beside the content', () => {
   const grown = domain({
     disks: [disk(), disk({ target: 'vdb' }), disk({ target: 'vdc', storage: 'network', source: null })],
@@ -931,13 +981,35 @@ describe('what a revert changes beside the content', () => {
     { says: 'a new QEMU', facts: reverting({ domain: running() }), end: 'running', said: [/started anew/] },
     {
       says: 'no new QEMU before 7.10',
-      facts: reverting({ domain: running(), daemonVersion: 7_000_000 }),
+      facts: reverting({
+        domain: running(),
+        snapshot: snapshot('s1', { state: 'running' }),
+        daemonVersion: 7_000_000,
+      }),
       end: 'running',
       said: [],
+    },
+    {
+      says: 'a new QEMU there too, where the snapshot has no memory',
+      facts: reverting({ domain: running(), daemonVersion: 7_000_000 }),
+      end: 'running',
+      said: [/started anew/],
     },
   ])('$says', ({ facts, end, said }) => {
     expect(revertConsequences(facts, end)).toEqual(said.map((line) => expect.stringMatching(line)));
   });
+});
+
+test.each([
+  ['a running machine, to run from a snapshot without memory', {}, 'running', true],
+  ['to be paused there', {}, 'paused', true],
+  ['to be off there', {}, 'shutoff', false],
+  ['a machine that is off', { domain: domain() }, 'running', false],
+  ['a snapshot with memory', { snapshot: snapshot('s1', { state: 'running' }) }, 'running', false],
+  ['a newer libvirtd', { daemonVersion: 9_000_000 }, 'running', false],
+] as const)('virsh before 7.10 needs --force: %s', (_, changes, end, needed) => {
+  const facts = reverting({ domain: running(), daemonVersion: 7_000_000, ...changes });
+  expect(revertNeedsForce(facts, end)).toBe(needed);
 });
 
 test.each([

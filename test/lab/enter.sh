@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # enter.sh [--user] [--tests] COMMAND [ARGUMENT...]
+# enter.sh --libvirt VERSION COMMAND [ARGUMENT...]
 #
 # Runs COMMAND in a fresh lab with a libvirtd of its own, and ends with its exit code (128+N after signal N).
 # Nothing of the host's libvirt is seen or touched in there, and nothing is left of it, however it ends.
 #
 #   root        qemu:///system, in private mount and PID namespaces
 #   any user    qemu:///session, in private XDG directories; with --user root becomes $SUDO_UID or nobody
+#
+# With --libvirt (root only), all software but Node.js is that of the Debian with this libvirt, see debian.sh. The
+# repository and the working directory are where they always are; all else that COMMAND writes is forgotten.
 #
 # --tests asks for software too that only kvmsnap's tests need: cron, systemd, zsh, fish, bash-completion.
 # COMMAND finds a directory for images in $KVMSNAP_LAB. Several labs may run at once, or one in another.
@@ -131,7 +135,7 @@ supervise() { # COMMAND...
   code=137 # unless the other shell lives to tell
   exec 195<&0 196>&1
   exec 197< <(
-    exec 198>&- 199>&-
+    exec 194<&- 198>&- 199>&-
     trap : HUP INT TERM USR1
     # shellcheck disable=SC2016 # expands there
     bash -c 'echo "$$"; exec env --default-signal=INT,QUIT -- "$@" <&195 >&196 195<&- 196>&-' \
@@ -147,6 +151,49 @@ supervise() { # COMMAND...
 read_through_signals() { # NAME
   local status=129
   while [ "$status" -gt 128 ]; do read -r -u 197 "$1" && status=0 || status=$?; done
+}
+
+# ---- the system with another libvirt --------------------------------------------------------------------
+
+# Makes SYSTEM the root directory of this mount namespace, for ever untouched under a layer of memory, and goes on there.
+change_root() { # BASE SYSTEM ARGUMENT...
+  local root=$1/root system=$2 bound
+  mkdir "$1/layers" "$root"
+  mount -n -t tmpfs tmpfs "$1/layers"
+  mkdir "$1/layers"/{upper,work}
+  mount -n -t overlay -o "lowerdir=$system/root,upperdir=$1/layers/upper,workdir=$1/layers/work" overlay "$root"
+  mount -n -t tmpfs -o mode=755 tmpfs "$root/run"
+  mount -n -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+  for bound in /dev /sys /proc "$system/capabilities" "$repository" "$PWD"; do
+    # of a working directory that every system has, it has its own
+    [ "$bound" != "$PWD" ] || [ ! -e "$root/$bound" ] || continue
+    mkdir -p -- "$root/$bound"
+    mount -n --rbind -- "$bound" "$root/$bound"
+  done
+  # with its own name in it, by which the janitor finds the lab's loop devices; not what is mounted below it
+  mkdir -p "$root/${1%/*}"
+  mount -n --bind "${1%/*}" "$root/${1%/*}"
+  bring_node "$root"
+  mkdir "$root/.old"
+  pivot_root "$root" "$root/.old"
+  cd -- "$PWD"
+  # what holds the old root is this shell, and it ends here
+  exec bash "$self" --inside-new-root "$1" "$system/capabilities" "${@:3}"
+}
+
+# Node.js as this machine has it, with npm: on the search path in there as out here.
+bring_node() { # ROOT
+  local node prefix file
+  node=$(type -P node) || return 0
+  node=$(readlink -f -- "$node")
+  prefix=${node%/bin/node}
+  mkdir -p -- "$1/${node%/*}"
+  : >"$1/$node"
+  mount -n --bind -- "$node" "$1/$node"
+  [ -d "$prefix/lib/node_modules" ] || return 0
+  mkdir -p -- "$1/$prefix/lib/node_modules"
+  mount -n --rbind -- "$prefix/lib/node_modules" "$1/$prefix/lib/node_modules"
+  for file in npm npx; do [ ! -L "$prefix/bin/$file" ] || cp -P -- "$prefix/bin/$file" "$1/$prefix/bin/"; done
 }
 
 # ---- the lab of root: runs as init of a PID namespace ---------------------------------------------------
@@ -295,25 +342,34 @@ leave_root() { # COMMAND...
 }
 
 main() {
-  local fd parent cache
+  local fd parent cache system step
   # a closed stdin, stdout or stderr would be taken by the next file that is opened
   for fd in 0 1 2; do [ -e "/proc/self/fd/$fd" ] || eval "exec $fd<>/dev/null"; done
 
   kind=system
+  system=
   [ "$EUID" = 0 ] || kind=session
+  cache=${HOME:-/nonexistent}/.cache
+  [ "$EUID" != 0 ] || cache=/var/cache
+  cache=${KVMSNAP_LAB_CACHE:-${XDG_CACHE_HOME:-$cache}/kvmsnap-lab}
   tests=
   while :; do
     case ${1-} in
       --user) shift && kind=session ;;
       --tests) shift && tests=yes ;;
+      --libvirt)
+        system=$("${self%/*}/debian.sh" "${2-}" "$cache")
+        shift 2
+        ;;
       *) break ;;
     esac
   done
+  [ -z "$system" ] || [ "$kind$tests" = system ] || die 2 '--libvirt goes with no other option'
   case ${1-} in
     '' | -h | --help) sed -n '2,/^set -/s/^# \{0,1\}//p' "$self" >&2; [ "${1-}" != '' ] && exit 0 || exit 2 ;;
     -*) die 2 "unknown option $1" ;;
   esac
-  require_tools
+  [ -n "$system" ] || require_tools
   if [ "$EUID" = 0 ] && [ "$kind" = session ]; then leave_root "$@"; fi
   if [ "$kind" = system ] && ! unshare --mount --pid --fork true; then
     die 125 'root can make no namespaces here (a container or chroot?): try with --user'
@@ -331,9 +387,11 @@ main() {
   janitor=$!
   trap 'exec 199>&-; wait "$janitor" || :' EXIT
   mkdir "$base/vm"
-  cache=${HOME:-/nonexistent}/.cache
-  [ "$EUID" != 0 ] || cache=/var/cache
-  cache=${KVMSNAP_LAB_CACHE:-${XDG_CACHE_HOME:-$cache}/kvmsnap-lab}
+  if [ -n "$system" ]; then
+    cache=$system/capabilities
+    exec 194<"$system.lock"
+    flock -s 194
+  fi
   export KVMSNAP_LAB_CACHE=$cache # for a lab in this one
 
   child=
@@ -348,14 +406,17 @@ main() {
     supervise "$@"
     keep_cache "$cache" "$base/k/libvirt/qemu/cache/capabilities"
   else
-    supervise unshare --mount --pid --fork --kill-child --propagation private \
-      bash "$self" --inside "$base" "$cache" "$@"
+    step=(--inside "$base" "$cache")
+    [ -z "$system" ] || step=(--change-root "$base" "$system")
+    supervise unshare --mount --pid --fork --kill-child --propagation private bash "$self" "${step[@]}" "$@"
   fi
   exit "$code"
 }
 
 case ${1-} in
   --inside) shift && inside "$@" ;;
+  --change-root) shift && change_root "$@" ;;
+  --inside-new-root) shift && umount -n -l /.old && rmdir /.old && inside "$@" ;;
   --janitor) shift && janitor "$@" ;;
   *) main "$@" ;;
 esac

@@ -32,6 +32,12 @@ error: authentication unavailable: no polkit agent available to authenticate act
   badUri: `error: failed to connect to the hypervisor
 error: no connection driver available for bogus:///system
 `,
+  badUriOn7: `error: failed to connect to the hypervisor
+error: Failed to connect socket to '/var/run/libvirt/virtbogusd-sock': No such file or directory
+`,
+  noModularDaemon: `error: failed to connect to the hypervisor
+error: Failed to connect socket to '/var/run/libvirt/virtqemud-sock': No such file or directory
+`,
   noSsh: `2026-11-23 09:11:09.114+0000: 14560: info : libvirt version: 11.3.0, package: 11.3.0-3+deb13u3 (Debian)
 2026-11-23 09:11:09.114+0000: 14560: info : hostname: vm
 2026-11-23 09:11:09.114+0000: 14560: warning : virFileClose:133 : Tried to close invalid fd 4
@@ -58,6 +64,8 @@ describe('what a failure means', () => {
     ['notInGroup', 'unreachable', /usermod -aG libvirt/],
     ['polkit', 'unreachable', /run as root, or join the group libvirt/],
     ['badUri', 'unreachable', /check the connection URI/],
+    ['badUriOn7', 'unreachable', /check the connection URI/],
+    ['noModularDaemon', 'unreachable', /is libvirtd running\?/],
     ['noSsh', 'unreachable', /over ssh a key or an agent/],
     ['noRuntimeDirectory', 'unreachable', /check the connection/],
     ['readOnly', 'refused', undefined],
@@ -100,6 +108,14 @@ describe('no connection', () => {
 });
 
 describe("virsh's own words", () => {
+  test('are not what the library logs in between, unless that is all', () => {
+    expect(virshMessage(TEXTS.noSsh)).toBe(
+      "failed to connect to the hypervisor; Cannot find 'ssh' in path: No such file or directory",
+    );
+    const logged = '2026-11-23 09:11:09.114+0000: 14560: error : virFileClose:133 : oh';
+    expect(virshMessage(logged)).toBe(logged);
+  });
+
   test.each([
     [
       TEXTS.noDaemon,
