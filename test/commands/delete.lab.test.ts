@@ -54,7 +54,7 @@ const parentOf = (machine: Machine, name: string): string | null =>
 describe('names', () => {
   test('one goes, its children move to its parent', async () => {
     const machine = family();
-    expect((await succeed('delete', 'family', 's2')).stdout).toMatch(/^s2 +deleted$/m);
+    expect((await succeed('delete', 'family', 's2')).stdout).toMatch(/^family +s2 +deleted$/m);
     expectLeft(machine, 's1', 's3', 's4');
     expect([parentOf(machine, 's3'), currentSnapshot(machine)]).toEqual(['s1', 's4']);
     const { domains } = await document('list', 'list', 'family');
@@ -77,9 +77,15 @@ describe('names', () => {
     const { code, stdout, stderr } = await kvmsnap(['delete', 'family', 's2', 'sx', 's3', '--json']);
     expect(code).toBe(3);
     expect(JSON.parse(stdout)).toMatchObject({
-      domain: { name: 'family', uuid: machine.uuid },
-      deleted: ['s2', 's3'],
-      failed: [{ name: 'sx', code: 'not-found', message: "the machine 'family' has no snapshot 'sx'" }],
+      domains: [
+        {
+          name: 'family',
+          uuid: machine.uuid,
+          outcome: 'failed',
+          deleted: ['s2', 's3'],
+          failed: [{ name: 'sx', code: 'not-found', message: "the machine 'family' has no snapshot 'sx'" }],
+        },
+      ],
     });
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'partial', exitCode: 3 } });
     expectLeft(machine, 's1', 's4');
@@ -89,8 +95,8 @@ describe('names', () => {
       table.stdout
         .split('\n')
         .slice(1)
-        .map((line) => line.split(/ +/).slice(0, 2)),
-    ]).toEqual([3, [['s4', 'deleted'], ['sx', 'failed:'], ['']]]);
+        .map((line) => line.split(/ +/).slice(1, 3)),
+    ]).toEqual([3, [['s4', 'deleted'], ['sx', 'failed:'], []]]);
     expect(table.stderr).toContain("error: the machine 'family' has no snapshot 'sx'");
     expectLeft(machine, 's1');
   });
