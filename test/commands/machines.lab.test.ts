@@ -462,7 +462,8 @@ describe('delete over several machines', () => {
     const machines = fleet('web-1', 'web-2');
     for (const machine of machines) take(machine, 'two\nlines');
     await fail(10, 'delete', 'web-*', 'two\nlines');
-    await succeed('--yes', 'delete', 'web-*', 'two\nlines');
+    const { code, stdout } = await kvmsnap(['--yes', 'delete', 'web-*', 'sx', 'two\nlines', '-q']);
+    expect([code, stdout]).toEqual([3, 'web-1/two\nlines\nweb-2/two\nlines\n']);
     expect(left(machines)).toEqual([0, 0]);
   });
 });
