@@ -122,7 +122,7 @@ export async function prune(
       now = (await deleteSnapshot(ctx, now, snapshot.report, { reach: 'only', metadataOnly: false })).machine;
       pruned.push({ name: snapshot.name, failure: null });
     } catch (error) {
-      if (!(error instanceof KvmsnapError) || error === ctx.interrupts.pending) throw error;
+      if (!(error instanceof KvmsnapError)) throw error;
       pruned.push({ name: snapshot.name, failure: error });
       if (error.code === 'busy') break;
     }

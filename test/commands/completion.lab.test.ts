@@ -209,7 +209,7 @@ describe('in a shell', () => {
     tool('ln', ['-sfn', kvmsnapPath, join(bin, 'kvmsnap')]);
     const ask = `set -x PATH ${bin} $PATH; source ${script}; complete -C 'kvmsnap li'; complete -C 'kvmsnap list --tr'`;
     expect(tool('fish', ['--no-config', '-c', ask])).toBe(
-      'list\tlist the snapshots of a machine, or all machines\n--tree\tdraw parents and children\n',
+      'list\tlist the snapshots of machines, or all machines\n--tree\tdraw parents and children\n',
     );
   });
 });

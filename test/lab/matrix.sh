@@ -7,7 +7,8 @@
 # included. $AT_ONCE versions run at once. Needs root, and the built kvmsnap.
 #
 #   --changed   for CI: leaves out this machine's own version, which the whole lab has run on, and each other version on
-#               which exactly these sources have passed before on this machine; but never one of those in $ALWAYS
+#               which exactly these sources have passed before on this machine; but never one of those in $ALWAYS.
+#               A mirror that is down must not stop us: a version that cannot be built is NOT RUN, and said so, exit 0
 set -euo pipefail
 umask 022
 
@@ -59,6 +60,10 @@ finish_one() {
   if [ "$code" = 0 ]; then
     [ "${#files[@]}" != 0 ] || { mkdir -p "$passed" && : >"$passed/$version-$hash"; }
     told+=("$version: $(summary "$version")")
+  elif [ -n "$changed" ] && [ ! -s "$scratch/$version/versions" ] && { [ "$code" = 9 ] || [ "$code" = 125 ]; }; then
+    printf '\n==== libvirt %s cannot be built here\n' "$version"
+    cat -- "$scratch/$version/log"
+    told+=("$version: NOT RUN, for it could not be built (exit $code)")
   else
     printf '\n==== libvirt %s: exit %s\n' "$version" "$code"
     cat -- "$scratch/$version/log"
