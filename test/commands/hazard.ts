@@ -1,8 +1,7 @@
 // A hazard of create, told in three steps: what raw virsh does, that kvmsnap refuses instead, and that its advice helps.
 // Where libvirt versions differ, the table says so with `since`.
 import { existsSync } from 'node:fs';
-import { expect } from 'vitest';
-import { getCurrentTest } from 'vitest/suite';
+import { expect, TestRunner } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
 import { tryVirsh } from '../lab/lab.ts';
@@ -41,7 +40,7 @@ export interface Hazard {
 const NAME = "web 1's";
 
 export async function showHazard(hazard: Hazard): Promise<void> {
-  Object.assign(getCurrentTest()?.meta ?? {}, outcomes(hazard));
+  Object.assign(TestRunner.getCurrentTest()?.meta ?? {}, outcomes(hazard));
   if (hazard.cannotBe) {
     expect(() => make(hazard, 'twin')).toThrow(hazard.cannotBe);
     return;
