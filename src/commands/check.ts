@@ -74,7 +74,7 @@ export async function check(ctx: Context, words: readonly string[], options: Che
   const run = { jobs: 1, skips: () => false };
   const results = await overMachines(ctx, selected, run, async (ctx, reading) => {
     const machine = await completeMachine(ctx, reading);
-    noteUnseen(ctx, machine.images);
+    noteUnseen(ctx, machine.domain, machine.images);
     return { value: await checkMachine(ctx, machine, request), failures: [], succeeded: 1 };
   });
   const [first] = results;

@@ -100,7 +100,7 @@ function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
 /** One of many machines, as it is when its turn comes. Throws `not-found` when it has none of the snapshots. */
 async function lookAt(ctx: Context, { domain }: MachineReading, wanted: Wanted): Promise<Machine> {
   const machine = await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid, domain.name));
-  noteUnseen(ctx, machine.images);
+  noteUnseen(ctx, machine.domain, machine.images);
   const names = namesOf(machine, wanted);
   if (!machine.snapshots.some(({ name }) => names.includes(name))) findSnapshot(machine, names[0] ?? '');
   return machine;
@@ -111,7 +111,7 @@ async function ask(ctx: Context, { targets, single }: Targets, wanted: Wanted): 
   const [target] = targets;
   if (single && target && !(target.reading instanceof KvmsnapError)) {
     const machine = await completeMachine(ctx, target.reading);
-    noteUnseen(ctx, machine.images);
+    noteUnseen(ctx, machine.domain, machine.images);
     const names = namesOf(machine, wanted);
     if (names.length === 1) findSnapshot(machine, names[0] ?? '');
     await askForOne(ctx, machine, names, wanted);

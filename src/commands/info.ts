@@ -15,7 +15,7 @@ import { show } from './show.ts';
 export async function info(ctx: Context, machineName: string, name: string | undefined): Promise<void> {
   if (name === undefined) return infoMachine(ctx, await readMachine(ctx.virsh, machineName));
   const machine = await openMachine(ctx, machineName);
-  noteUnseen(ctx, machine.images);
+  noteUnseen(ctx, machine.domain, machine.images);
   await infoSnapshot(ctx, machine, findSnapshot(machine, name));
 }
 
@@ -93,7 +93,7 @@ async function infoMachine(ctx: Context, reading: MachineReading): Promise<void>
     uri,
     domain.disks.filter((disk) => disk.hasSource),
   );
-  noteUnseen(ctx, images);
+  noteUnseen(ctx, domain, images);
   const inside = domain.disks.flatMap((disk) =>
     tagsIn(images.get(disk.target)).map((tag) => ({ target: disk.target, tag })),
   );

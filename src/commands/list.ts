@@ -35,7 +35,7 @@ export async function list(ctx: Context, words: readonly string[], options: List
 
 async function listOne(ctx: Context, word: string, { tree }: ListOptions): Promise<void> {
   const { domain, current, snapshots, images } = await openMachine(ctx, word);
-  noteUnseen(ctx, images);
+  noteUnseen(ctx, domain, images);
   await show(ctx, {
     document: {
       domains: [{ ...domainDocument(domain), current, snapshots: snapshots.map(snapshotDocument) }],

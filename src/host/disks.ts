@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts';
-import type { Disk } from '../core/domain.ts';
+import type { Disk, Domain } from '../core/domain.ts';
 import type { DiskImage } from '../core/image.ts';
+import type { Interrupts } from '../interrupts.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { parseVolume } from '../libvirt/volume-xml.ts';
 import { inspectImage } from '../qemu/qemu-img.ts';
@@ -81,11 +82,11 @@ function isRemote(uri: string): boolean {
   return Boolean(host) || (transport !== undefined && transport !== 'unix');
 }
 
-/** What each run was told already: a revert with a backup looks at the same disks twice. */
-const told = new WeakMap<Context, Set<string>>();
+/** What each run was told already, by machine: a revert with a backup looks at the same disks twice. */
+const told = new WeakMap<Interrupts, Set<string>>();
 
 /** Says, in one line and once, which disks could not be looked at and what is unchecked for it. */
-export function noteUnseen(ctx: Context, images: Images): void {
+export function noteUnseen(ctx: Context, { uuid }: Pick<Domain, 'uuid'>, images: Images): void {
   const unseen = [...images].flatMap(([target, image]) =>
     image.kind === 'unseen' ? [{ target, why: image.why }] : [],
   );
@@ -97,7 +98,7 @@ export function noteUnseen(ctx: Context, images: Images): void {
     network: 'it has no path on this host',
   };
   const line = `note: could not look at disk ${unseen.map(({ target }) => target).join(', ')} (${reasons[first.why]}): format by libvirt's word, and whether each disk really holds its snapshot is unchecked (hazards 2-4)`;
-  const lines = told.get(ctx) ?? new Set();
-  if (!lines.has(line)) ctx.terminal.note(line);
-  told.set(ctx, lines.add(line));
+  const said = told.get(ctx.interrupts) ?? new Set();
+  if (!said.has(uuid + line)) ctx.terminal.note(line);
+  told.set(ctx.interrupts, said.add(uuid + line));
 }

@@ -84,7 +84,7 @@ async function check(
     lookAtStoredDisks(ctx, machine, snapshot),
     isActive(domain.state) || locationOf(snapshot) === 'external' ? readDaemonVersion(ctx.virsh) : 0,
   ]);
-  noteUnseen(ctx, images);
+  noteUnseen(ctx, domain, images);
   const facts: RevertFacts = { domain, snapshot, images, daemonVersion };
   refuseOn(
     ctx,

@@ -81,7 +81,7 @@ async function attempt(
   const { images } = facts;
   if (holdsTag(images, name) && (await isListed(ctx, domain.uuid, name)))
     throw existsAlready(domain.name, name);
-  noteUnseen(ctx, images);
+  noteUnseen(ctx, domain, images);
   refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, judge(CREATE_RULES, facts), force);
 
   const command: VirshCommand = [
