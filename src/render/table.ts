@@ -39,7 +39,12 @@ export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): P
   const lines = [
     shown.map((_, i) => ({ text: heads[i] ?? '', tone: 'strong' as Tone })),
     ...(canvas.isTerminal
-      ? [widths.map((width) => ({ text: '─'.repeat(width), tone: 'faint' as Tone }))]
+      ? [
+          ruleWidths(widths, canvas.columns).map((width) => ({
+            text: '─'.repeat(width),
+            tone: 'faint' as Tone,
+          })),
+        ]
       : []),
     ...rows.map((row, i) =>
       shown.map((column, j) => ({ text: cells[i]?.[j] ?? '', tone: column.tone?.(row) ?? 'plain' })),
@@ -53,6 +58,16 @@ export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): P
   });
   const heading = title === undefined ? '' : `${canvas.paint('strong', title)}\n`;
   return `${heading}${drawn.map((line) => `${line.trimEnd()}\n`).join('')}`;
+}
+
+/** Under a column that may wrap, only as far as the terminal goes. */
+function ruleWidths(widths: readonly number[], limit: number): number[] {
+  let left = limit;
+  return widths.map((width) => {
+    const shown = Math.max(0, Math.min(width, left));
+    left -= width + GAP.length;
+    return shown;
+  });
 }
 
 interface Cell {
