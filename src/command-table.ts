@@ -190,6 +190,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     ],
     options: [
       { flags: '-t, --tree', help: 'draw parents and children' },
+      { flags: '--space', help: 'with what deleting each one frees (of one machine)' },
       { flags: '--all', help: 'the snapshots of all machines' },
       ...FILTERS,
     ],

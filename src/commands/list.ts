@@ -1,10 +1,11 @@
 import type { Context } from '../context.ts';
-import { isSaving } from '../core/domain.ts';
+import { isActive, isSaving } from '../core/domain.ts';
 import { reportSnapshots, type SnapshotReport } from '../core/report.ts';
 import { isPattern } from '../core/selection.ts';
 import { growTree } from '../core/tree.ts';
+import { KvmsnapError } from '../errors.ts';
 import { noteUnseen } from '../host/disks.ts';
-import { openMachine } from '../host/machine.ts';
+import { type Machine, openMachine } from '../host/machine.ts';
 import { chooseMachines, nothingLeft } from '../host/select.ts';
 import { type MachineSummary, readSummaries } from '../libvirt/overview.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
@@ -23,31 +24,63 @@ import { show } from './show.ts';
 
 export interface ListOptions extends SelectionOptions {
   readonly tree?: boolean;
+  readonly space?: boolean;
 }
 
 /** `list`: the snapshots of one machine; of several; or without any, all machines at a glance. */
 export async function list(ctx: Context, words: readonly string[], options: ListOptions): Promise<void> {
   const [word = ''] = words;
-  const { all, state, exclude } = options;
+  const { all, state, exclude, space } = options;
   const isOne = words.length === 1 && !isPattern(word) && !all && !state && !exclude;
+  if (space && !isOne) throw new KvmsnapError('usage', '--space is for one machine, by its name');
   await (isOne ? listOne(ctx, word, options) : listMany(ctx, words, options));
 }
 
-async function listOne(ctx: Context, word: string, { tree }: ListOptions): Promise<void> {
-  const { domain, current, snapshots, images } = await openMachine(ctx, word);
+async function listOne(ctx: Context, word: string, { tree, space }: ListOptions): Promise<void> {
+  const machine = await openMachine(ctx, word);
+  const { domain, current, snapshots, images } = machine;
+  const frees = space ? await freesOf(ctx, machine) : null;
+  const withFrees = <Row extends SnapshotReport>(columns: readonly Column<Row>[]): readonly Column<Row>[] =>
+    frees === null ? columns : [...columns.slice(0, -1), freesColumn(domain, frees), ...columns.slice(-1)];
   noteUnseen(ctx, domain, images);
   await show(ctx, {
     document: {
-      domains: [{ ...domainDocument(domain), current, snapshots: snapshots.map(snapshotDocument) }],
+      domains: [
+        {
+          ...domainDocument(domain),
+          current,
+          snapshots: snapshots.map((snapshot) => ({
+            ...snapshotDocument(snapshot),
+            ...(frees === null ? {} : { freesBytes: frees.get(snapshot.name) ?? null }),
+          })),
+        },
+      ],
     },
     sections: [
       tree && ctx.settings.output === 'table'
-        ? section({ columns: TREE_COLUMNS, rows: treeOf(snapshots) })
-        : section({ columns: SNAPSHOT_COLUMNS, rows: snapshots }),
+        ? section({ columns: withFrees(TREE_COLUMNS), rows: treeOf(snapshots) })
+        : section({ columns: withFrees(SNAPSHOT_COLUMNS), rows: snapshots }),
     ],
     names: snapshots.map(({ name }) => name),
     remarks: snapshots.length === 0 ? [`'${domain.name}' has no snapshots`] : [],
   });
+}
+
+/** By name, the host bytes that deleting each one alone frees; one that is not known is absent. */
+async function freesOf(ctx: Context, machine: Machine): Promise<ReadonlyMap<string, number>> {
+  const { measureMachine } = await import('../host/snapshot-space.ts');
+  const { snapshots } = await measureMachine(ctx, machine, []);
+  return new Map(
+    snapshots.flatMap(({ snapshot, cost }) => (cost ? [[snapshot.name, cost.frees.hostBytes] as const] : [])),
+  );
+}
+
+function freesColumn<Row extends SnapshotReport>(
+  { state }: Machine['domain'],
+  frees: ReadonlyMap<string, number>,
+): Column<Row> {
+  const value = ({ name }: Row) => frees.get(name) ?? null;
+  return { key: 'freesBytes', title: 'FREES', kind: 'bytes', value, approximate: isActive(state) };
 }
 
 const treeOf = (snapshots: readonly SnapshotReport[]): TreeRow[] =>

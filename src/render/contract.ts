@@ -25,6 +25,8 @@ export const Snapshot = z.object({
   description: z.nullable(z.string()),
   /** Guest memory inside the images; null when they were not looked at. */
   vmStateBytes: z.nullable(Bytes),
+  /** With `--space` only: what deleting it alone gives back to the host; null when not known. */
+  freesBytes: z.optional(z.nullable(Bytes)),
   disks: z.array(SnapshotDisk),
 });
 

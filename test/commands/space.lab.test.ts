@@ -107,6 +107,24 @@ test('names, order, and disks', async () => {
   expect(screen).toContain('share clusters');
 });
 
+test('list --space has the same figures, and in the tree as well', async () => {
+  const machine = history('listed');
+  const { snapshots } = await costs(machine);
+  const [domain] = (await document('list', 'list', 'listed', '--space')).domains;
+  expect(domain?.snapshots.map(({ name, freesBytes }) => [name, freesBytes])).toEqual(
+    snapshots.map(({ name, freesBytes }) => [name, freesBytes]),
+  );
+  for (const options of [[], ['--tree']]) {
+    const { stdout } = await succeed('list', 'listed', '--space', ...options);
+    expect(stdout).toMatch(/^ +NAME .* FREES {2}DESCRIPTION\n/);
+    expect(stdout).toMatch(/s1 .* \d\.\d MiB {2}-\n/);
+  }
+  expect((await document('list', 'list', 'listed')).domains[0]?.snapshots[0]).not.toHaveProperty(
+    'freesBytes',
+  );
+  await failure(2, 'list', '--all', '--space');
+});
+
 test('an image that cannot be measured: exit 5, the reason, and no figures', async () => {
   const machine = defineMachine({ name: 'marked', disks: [{ size: '8M' }] });
   take(machine, 's1');
@@ -124,4 +142,6 @@ test('an image that cannot be measured: exit 5, the reason, and no figures', asy
     { freesBytes: null, disks: [{ problem: expect.stringContaining('corrupt') }] },
   ]);
   expect(stderr).toContain('corrupt');
+  const list = await document('list', 'list', 'marked', '--space');
+  expect(list.domains[0]?.snapshots).toMatchObject([{ name: 's1', freesBytes: null }]);
 });
