@@ -88,9 +88,13 @@ build() { # DIRECTORY SUITE
   rm -rf --one-file-system -- "$new"
   mkdir -p "$new/root" "$new/capabilities"
   printf 'lab: building Debian %s, which takes a minute or two\n' "$2" >&2
+  # apt refuses two of itself, and several systems may be built at once
+  exec 195>"${directory%/*}/apt.lock"
+  flock 195
   require_debootstrap "$log"
   from=$(mirror 2>"$log") && [ -n "$from" ] ||
     { cat "$log" >&2; die 125 'apt knows no mirror of Debian here: set KVMSNAP_LAB_MIRROR'; }
+  flock -u 195
   unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
     bash "$self" --furnish "$new/root" "$2" "$from" </dev/null >"$log" 2>&1 ||
     { tail -n 30 "$log" >&2; rm -rf --one-file-system -- "$new"; die 125 "Debian $2 could not be built"; }
