@@ -5,9 +5,9 @@ import type { RuledFinding, Severity } from '../core/preflight.ts';
 import { KvmsnapError } from '../errors.ts';
 import { type Checked, type CheckRequest, checkMachine } from '../host/check-machine.ts';
 import { noteUnseen } from '../host/disks.ts';
-import { completeMachine } from '../host/machine.ts';
+import { assembleMachine } from '../host/machine.ts';
 import { concludeMachines, type MachineResult, overMachines } from '../host/over-machines.ts';
-import { readSelection } from '../host/select.ts';
+import { readAllSnapshots, readSelection } from '../host/select.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { type Column, type Section, section } from '../render/view.ts';
 import { domainResult } from './results.ts';
@@ -71,9 +71,10 @@ export async function check(ctx: Context, words: readonly string[], options: Che
   const all = words.length === 0 ? { ...options, all: true } : options;
   const selected = await readSelection(ctx, toSelection(words, all));
   const request: CheckRequest = { maxAge, daemonVersion: await readDaemonVersion(ctx.virsh) };
+  const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: 1, skips: () => false };
   const results = await overMachines(ctx, selected, run, async (ctx, reading) => {
-    const machine = await completeMachine(ctx, reading);
+    const machine = await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? []);
     noteUnseen(ctx, machine.domain, machine.images);
     return { value: await checkMachine(ctx, machine, request), failures: [], succeeded: 1 };
   });

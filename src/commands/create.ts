@@ -21,7 +21,7 @@ import {
   type RuleOptions,
   toPruneRequest,
 } from './prune.ts';
-import { domainResult, outcomeColumn, ownName, type ResultRow } from './results.ts';
+import { domainResult, ownName } from './results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
 import { show, showPlan } from './show.ts';
 
@@ -41,7 +41,7 @@ interface Created {
 
 type Result = MachineResult<Created>;
 
-const COLUMNS: readonly Column<ResultRow<Created>>[] = [
+const COLUMNS: readonly Column<Result>[] = [
   { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine.name },
   { key: 'name', title: 'SNAPSHOT', kind: 'text', value: ({ value }) => value?.name ?? null },
   {
@@ -58,7 +58,17 @@ const COLUMNS: readonly Column<ResultRow<Created>>[] = [
     value: ({ value }) => value?.snapshot?.vmStateBytes || null,
     data: ({ value }) => value?.snapshot?.vmStateBytes ?? null,
   },
-  outcomeColumn(({ value }) => value?.snapshot != null, 'taken'),
+  {
+    key: 'outcome',
+    title: 'RESULT',
+    kind: 'text',
+    // what failed of one that was taken is its prune
+    value: ({ outcome, value, failures }) =>
+      [value?.snapshot ? 'taken' : outcome, ...failures.map(({ message }) => message)].join(': '),
+    data: ({ outcome }) => outcome,
+    tone: ({ outcome }) => (outcome === 'done' ? 'good' : outcome === 'failed' ? 'bad' : 'warn'),
+    flexible: true,
+  },
 ];
 
 /** `create` (name null: one is given, with a label where wanted) and `create-as`. Prunes after, and only after, success. */

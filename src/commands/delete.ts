@@ -10,7 +10,7 @@ import {
   type Reach,
 } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
-import { completeMachine, currentSnapshot, findSnapshot, type Machine } from '../host/machine.ts';
+import { completeMachine, findSnapshot, type Machine, noCurrent, noSuchSnapshot } from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import { readSelection, type Targets } from '../host/select.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
@@ -85,8 +85,9 @@ export async function deleteSnapshots(
   // of many machines, one that has none of these snapshots needs nothing
   const run = { jobs: options.jobs ?? 1, skips: ({ code }: KvmsnapError) => code === 'not-found' };
   const results = await overMachines(ctx, selected, run, async (ctx, reading) => {
-    const machine = first ?? (await lookAt(ctx, reading, wanted));
-    return deleteOf(ctx, machine, namesOf(machine, wanted), wanted);
+    // asked for was what was there then, and not a snapshot that came or became current since
+    const names = namesOf(reading, wanted);
+    return deleteOf(ctx, first ?? (await lookAt(ctx, reading, names)), names, wanted);
   });
   await report(ctx, results, { single: selected.single, strict: options.strict ?? false });
 }
@@ -98,10 +99,11 @@ function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
 }
 
 /** One of many machines, as it is when its turn comes. Throws `not-found` when it has none of the snapshots. */
-async function lookAt(ctx: Context, { domain }: MachineReading, wanted: Wanted): Promise<Machine> {
-  const machine = await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid, domain.name));
+async function lookAt(ctx: Context, reading: MachineReading, names: readonly string[]): Promise<Machine> {
+  const { uuid, name } = reading.domain;
+  if (!holds(reading, names)) throw noSuchSnapshot(reading, names[0] ?? '');
+  const machine = await completeMachine(ctx, await readByUuid(ctx.virsh, uuid, name));
   noteUnseen(ctx, machine.domain, machine.images);
-  const names = namesOf(machine, wanted);
   if (!machine.snapshots.some(({ name }) => names.includes(name))) findSnapshot(machine, names[0] ?? '');
   return machine;
 }
@@ -118,7 +120,8 @@ async function ask(ctx: Context, { targets, single }: Targets, wanted: Wanted): 
     return machine;
   }
   const holders = targets.filter(
-    ({ reading }) => !(reading instanceof KvmsnapError) && holds(reading, wanted),
+    ({ reading }) =>
+      !(reading instanceof KvmsnapError) && (wanted.names ? holds(reading, wanted.names) : reading.current),
   );
   if (holders.length === 0) return null;
   const machines = holders.map(({ machine }) => `'${machine.name}'`).join(', ');
@@ -131,8 +134,8 @@ async function ask(ctx: Context, { targets, single }: Targets, wanted: Wanted): 
 }
 
 /** Whether it has any of them; a name with line feeds is several lines in the list. */
-const holds = ({ snapshotNames, current }: MachineReading, { names }: Wanted): boolean =>
-  names?.some((name) => name.split('\n').every((line) => snapshotNames.includes(line))) ?? current !== null;
+const holds = ({ snapshotNames }: MachineReading, names: readonly string[]): boolean =>
+  names.some((name) => name.split('\n').every((line) => snapshotNames.includes(line)));
 
 const howFar = ({ metadataOnly }: DeleteRequest): string =>
   metadataOnly ? ", only libvirt's knowledge of it, and leave it in the images" : ' for good';
@@ -151,8 +154,11 @@ async function askForOne(
   await confirm(ctx, question, request.reach !== 'only');
 }
 
-const namesOf = (machine: Machine, { names }: Wanted): readonly string[] =>
-  names ?? [currentSnapshot(machine).name];
+function namesOf(reading: MachineReading, { names }: Wanted): readonly string[] {
+  if (names) return names;
+  if (reading.current === null) throw noCurrent(reading);
+  return [reading.current];
+}
 
 /** Deletes of one machine, going on after a failure, but not at a busy machine. */
 async function deleteOf(

@@ -1,13 +1,11 @@
 import type { Context } from '../context.ts';
 import { type Period, parseSpan } from '../core/calendar.ts';
-import { takesPart } from '../core/domain.ts';
 import { labelProblem } from '../core/labels.ts';
 import type { Decision, RetentionRules } from '../core/retention.ts';
 import { matcher } from '../core/selection.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
-import { lookAtDisks } from '../host/disks.ts';
-import { completeMachine, type Machine, reportOn } from '../host/machine.ts';
+import { assembleMachine, completeMachine, type Machine, reportOn } from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import {
   checkPruneRequest,
@@ -104,15 +102,13 @@ async function pruneFound(
   found: readonly Snapshot[],
   request: PruneRequest,
 ): Promise<Deed<readonly PruneRow[]>> {
-  const { domain, uri } = reading;
+  const { domain } = reading;
   const atAGlance = planPrune(ctx, { snapshots: reportOn(reading, found, null), images: null }, request);
   if (atAGlance.every(({ keep }) => keep)) return untouched(domain.name, atAGlance);
-  if (ctx.settings.dryRun) {
-    const images = await lookAtDisks(ctx, uri, domain.disks.filter(takesPart));
-    const snapshots = reportOn(reading, found, images);
-    return untouched(domain.name, planPrune(ctx, { snapshots, images }, request));
-  }
-  return pruneMachine(ctx, await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid)), request);
+  const machine = ctx.settings.dryRun
+    ? await assembleMachine(ctx, reading, found)
+    : await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid));
+  return pruneMachine(ctx, machine, request);
 }
 
 /** Plans for one machine and, unless it is a dry run, carries out. `fresh`: what the same run took. */

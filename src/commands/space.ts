@@ -73,8 +73,7 @@ export async function space(
     throw new KvmsnapError('check', `'${machine.domain.name}' cannot be measured: ${problems.join('; ')}`);
 }
 
-const NOT_A_SUM =
-  'What several free together is more than the sum of what each frees alone: they share clusters.';
+const NOT_A_SUM = 'Together they may free more than the sum of what each frees alone: they share clusters.';
 
 const onlyOf = ({ snapshots }: MachineSpace, names: readonly string[]): SnapshotCost[] =>
   snapshots.filter(({ snapshot }) => names.includes(snapshot.name));

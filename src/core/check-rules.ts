@@ -2,7 +2,8 @@ import { type Domain, isSaving, takesPart } from './domain.ts';
 import type { DiskImage, Tag } from './image.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
-import type { SnapshotReport } from './report.ts';
+import { type SnapshotReport, tagsOf } from './report.ts';
+import { internalDisks } from './snapshot.ts';
 
 /**
  * The rules that compare what libvirt believes with what the disks hold. What stops a create or a revert is told by the
@@ -160,15 +161,10 @@ function orphanFinding(images: TruthFacts['images'], name: string, targets: read
 
 /** Its tag is in none of its disks, and all of them were looked at. */
 function isGone(snapshot: SnapshotReport, images: TruthFacts['images']): boolean {
-  const internal = snapshot.disks.filter(({ location }) => location === 'internal');
+  const disks = internalDisks(snapshot);
   return (
     !snapshot.underWay &&
-    internal.length > 0 &&
-    internal.every(({ target, source }) => {
-      const image = images.get(target);
-      if (image?.kind !== 'seen') return false;
-      const link = image.chain.find(({ path }) => path === source) ?? image.chain[0];
-      return !link.tags.some((tag) => tag.name === snapshot.name);
-    })
+    disks.length > 0 &&
+    disks.every((disk) => tagsOf(snapshot, disk, images)?.length === 0)
   );
 }

@@ -34,7 +34,7 @@ export async function checkMachine(
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
   const truth = judge(TRUTH_RULES, { domain, snapshots, images, current, nowSeconds, maxAge });
   // a running machine that a job holds answers nothing for 30 s
-  const facts = domain.busy ? null : { ...(await createFacts(ctx, machine, nowSeconds)), daemonVersion };
+  const facts = domain.busy ? null : await createFacts(ctx, machine, nowSeconds, daemonVersion);
   const before = facts ? judge(CREATE_RULES, facts) : [];
   const reverts = await revertFindings(ctx, machine, daemonVersion);
   const findings = [...before, ...truth];
@@ -56,10 +56,15 @@ export async function checkMachine(
 
 const refuses = ({ severity }: RuledFinding): boolean => severity === 'error' || severity === 'judgement';
 
-function createFacts(ctx: Context, machine: Machine, nowSeconds: number): Promise<CreateFacts> {
+function createFacts(
+  ctx: Context,
+  machine: Machine,
+  nowSeconds: number,
+  daemonVersion: number,
+): Promise<CreateFacts> {
   const taken = new Set(machine.snapshotNames);
   const name = automaticName(nowSeconds, (candidate) => taken.has(candidate));
-  return readCreateFacts(ctx, machine, name, machine.images);
+  return readCreateFacts(ctx, machine, name, { images: machine.images, daemonVersion });
 }
 
 /** The same machine, started or off; what only a running one can tell is not foretold. */

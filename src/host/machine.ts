@@ -26,9 +26,18 @@ export async function completeMachine(
   reading: MachineReading,
   names: readonly string[] = reading.snapshotNames,
 ): Promise<Machine> {
+  return assembleMachine(ctx, reading, readSnapshots(ctx.virsh, reading.domain.uuid, names));
+}
+
+/** A machine whose snapshots were read beside those of others: its disks are looked at. */
+export async function assembleMachine(
+  ctx: Context,
+  reading: MachineReading,
+  found: readonly Snapshot[] | Promise<readonly Snapshot[]>,
+): Promise<Machine> {
   const [images, snapshots] = await Promise.all([
     lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart)),
-    readSnapshots(ctx.virsh, reading.domain.uuid, names),
+    found,
   ]);
   return { ...reading, images, snapshots: reportOn(reading, snapshots, images) };
 }
@@ -46,11 +55,12 @@ export function reportOn(
 export function findSnapshot(machine: Machine, name: string): SnapshotReport {
   const found = machine.snapshots.find((snapshot) => snapshot.name === name);
   if (found) return found;
-  const meant = nearest(
-    name,
-    machine.snapshots.map((snapshot) => snapshot.name),
-  );
-  throw new KvmsnapError('not-found', `the machine '${machine.domain.name}' has no snapshot '${name}'`, {
+  throw noSuchSnapshot(machine, name);
+}
+
+export function noSuchSnapshot({ domain, snapshotNames }: MachineReading, name: string): KvmsnapError {
+  const meant = nearest(name, snapshotNames);
+  return new KvmsnapError('not-found', `the machine '${domain.name}' has no snapshot '${name}'`, {
     hint: meant === null ? 'kvmsnap list MACHINE shows its snapshots' : `did you mean '${meant}'?`,
   });
 }

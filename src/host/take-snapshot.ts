@@ -77,7 +77,7 @@ async function attempt(
   const { domain } = reading;
   checkName(name);
   if (reading.snapshotNames.includes(name)) throw existsAlready(domain.name, name);
-  const facts = await readCreateFacts(ctx, reading, name, known);
+  const facts = await readCreateFacts(ctx, reading, name, { images: known });
   const { images } = facts;
   if (holdsTag(images, name) && (await isListed(ctx, domain.uuid, name)))
     throw existsAlready(domain.name, name);
@@ -100,15 +100,15 @@ export async function readCreateFacts(
   ctx: Context,
   { domain, uri }: MachineReading,
   name: string,
-  known?: Images,
+  known: { readonly images?: Images | undefined; readonly daemonVersion?: number } = {},
 ): Promise<CreateFacts> {
   const disks = domain.disks.filter(takesPart);
   const targets = disks.map((disk) => disk.target);
   const running = isActive(domain.state);
   const [images, runtime, daemonVersion, free] = await Promise.all([
-    known ?? lookAtDisks(ctx, uri, disks),
+    known.images ?? lookAtDisks(ctx, uri, disks),
     running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
-    needsDaemonVersion(domain) ? readDaemonVersion(ctx.virsh) : 0,
+    known.daemonVersion ?? (needsDaemonVersion(domain) ? readDaemonVersion(ctx.virsh) : 0),
     spaceForMemory(disks[0]),
   ]);
   return {

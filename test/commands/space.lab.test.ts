@@ -94,9 +94,13 @@ test('changed counts from the parent, and the guest memory is told apart', async
 });
 
 test('names, order, and disks', async () => {
-  history('shown');
-  const sorted = (await succeed('space', 'shown', '--sort', 'frees', '-q')).stdout.trim().split('\n');
-  expect(sorted.sort()).toEqual(['s1', 's2', 's3']);
+  const { snapshots } = await costs(history('shown'));
+  const created = snapshots.map(({ name }) => name);
+  const dearest = snapshots.toSorted((a, b) => (b.freesBytes ?? 0) - (a.freesBytes ?? 0));
+  const order = dearest.map(({ name }) => name);
+  expect(order).not.toEqual(created);
+  expect((await succeed('space', 'shown', '--sort', 'frees', '-q')).stdout.trim().split('\n')).toEqual(order);
+  expect((await succeed('space', 'shown', '-q')).stdout.trim().split('\n')).toEqual(created);
   expect((await succeed('space', 'shown', 's2', '--disks')).stdout).toMatch(
     /^s2 +- .*\ns2 +vda .*\ns2 +vdb /m,
   );
