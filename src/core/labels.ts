@@ -2,6 +2,30 @@
 
 const STAMPED = /^(.+)-\d{8}T\d{6}Z(-\d+)?$/;
 
+interface Dated {
+  readonly name: string;
+  /** Seconds since the epoch. */
+  readonly createdAtSeconds: number;
+}
+
+/** Sorts the oldest first. Those of one second by name, but labelled ones as they were counted: `-2` before `-10`. */
+export function byTimeAndName(a: Dated, b: Dated): number {
+  if (a.createdAtSeconds !== b.createdAtSeconds) return a.createdAtSeconds - b.createdAtSeconds;
+  const [one, other] = [countedName(a.name), countedName(b.name)];
+  return byText(one.base, other.base) || one.count - other.count || byText(a.name, b.name);
+}
+
+const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** A labelled name that counts within its second as the name without the count, and the count. */
+function countedName(name: string): { readonly base: string; readonly count: number } {
+  const count = STAMPED.exec(name)?.[2] ?? '';
+  return {
+    base: name.slice(0, name.length - count.length),
+    count: count === '' ? 1 : Number(count.slice(1)),
+  };
+}
+
 /** The label that a snapshot's name carries; null for a name of any other form. */
 export function labelOf(name: string): string | null {
   return STAMPED.exec(name)?.[1] ?? null;

@@ -43,7 +43,7 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
       facts.busy &&
       snapshot === newest &&
       snapshot.name !== facts.current &&
-      !holdsAnyTag(snapshot, facts.images),
+      !isInAllDisks(snapshot, facts.images),
   }));
 }
 
@@ -67,9 +67,12 @@ function vmStateBytes(snapshot: Snapshot, images: ReportFacts['images']): number
   return tags.flatMap((found) => found ?? []).reduce((sum, tag) => sum + tag.vmStateBytes, 0);
 }
 
-function holdsAnyTag(snapshot: Snapshot, images: ReportFacts['images']): boolean {
-  return (
-    images !== null &&
-    internalDisks(snapshot).some((disk) => (tagsOf(snapshot, disk, images)?.length ?? 0) > 0)
-  );
+/** QEMU tags one disk after the other, with the memory in the first: whole is only what all that were looked at hold. */
+function isInAllDisks(snapshot: Snapshot, images: ReportFacts['images']): boolean {
+  if (images === null) return false;
+  const seen = internalDisks(snapshot).flatMap((disk) => {
+    const tags = tagsOf(snapshot, disk, images);
+    return tags === null ? [] : [tags.length];
+  });
+  return seen.length > 0 && seen.every((count) => count > 0);
 }

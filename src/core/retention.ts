@@ -1,4 +1,5 @@
 import { before, type Period, periodKey, periodName, type Span, type Zone } from './calendar.ts';
+import { byTimeAndName } from './labels.ts';
 
 /**
  * Which snapshots of one machine a prune keeps. A pure function of the snapshots, the rules, the time and its zone.
@@ -68,14 +69,10 @@ export function planRetention<C extends Candidate>(
   zone: Zone,
 ): Decision<C>[] {
   const ruled = hasRules(rules);
-  const drafts = [...snapshots]
-    .sort(
-      (a, b) => a.createdAtSeconds - b.createdAtSeconds || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
-    )
-    .map((snapshot): Draft<C> => {
-      const reasons = standingReasons(snapshot, rules, nowSeconds);
-      return { snapshot, keep: false, reasons: ruled ? reasons : ['no rule', ...reasons] };
-    });
+  const drafts = [...snapshots].sort(byTimeAndName).map((snapshot): Draft<C> => {
+    const reasons = standingReasons(snapshot, rules, nowSeconds);
+    return { snapshot, keep: false, reasons: ruled ? reasons : ['no rule', ...reasons] };
+  });
   const newestFirst = drafts
     .filter(({ snapshot }) => snapshot.createdAtSeconds <= nowSeconds && snapshot.unfinished === null)
     .reverse();

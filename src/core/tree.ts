@@ -1,3 +1,4 @@
+import { byTimeAndName } from './labels.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** A snapshot with its children, oldest first. */
@@ -20,10 +21,6 @@ export function oldestFirst<S extends Snapshot>(snapshots: readonly S[]): S[] {
     for (const member of family.reverse()) placed.add(member);
   }
   return [...placed];
-}
-
-function byTimeAndName(a: Snapshot, b: Snapshot): number {
-  return a.createdAtSeconds - b.createdAtSeconds || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 }
 
 /** The names of each snapshot's direct children, oldest first. A parent that is not in the list has no entry. */

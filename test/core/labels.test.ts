@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { labelledName, labelOf, labelProblem } from '../../src/core/labels.ts';
+import { byTimeAndName, labelledName, labelOf, labelProblem } from '../../src/core/labels.ts';
 import { nameProblem } from '../../src/core/names.ts';
 
 const THREE = Date.UTC(2026, 10, 23, 3) / 1000;
@@ -95,6 +95,47 @@ describe('the name of a labelled snapshot', () => {
         const [first, second] = [a, b].map((seconds) => labelledName(given, seconds, free));
         expect(Math.sign(a - b)).toBe(first === second ? 0 : (first ?? '') < (second ?? '') ? -1 : 1);
         if (other !== given) expect(labelOf(first ?? '')).not.toBe(other);
+      }),
+    );
+  });
+});
+
+describe('the order of snapshots', () => {
+  const sorted = (...names: string[]) =>
+    names
+      .map((name) => ({ name, createdAtSeconds: THREE }))
+      .sort(byTimeAndName)
+      .map(({ name }) => name);
+
+  it('is that in which labelled ones of one second were counted', () => {
+    const counted: string[] = [];
+    for (let n = 0; n < 12; n++) counted.push(labelledName('l', THREE, (name) => counted.includes(name)));
+    expect(sorted(...[...counted].sort())).toEqual(counted);
+    expect(sorted('m-20261123T030000Z', 'l-20261123T030000Z-10', 'b', 'l-20261123T030000Z-2')).toEqual([
+      'b',
+      'l-20261123T030000Z-2',
+      'l-20261123T030000Z-10',
+      'm-20261123T030000Z',
+    ]);
+  });
+
+  const name = fc.tuple(
+    fc.constantFrom('a', 'l-20261123T030000Z', 'l'),
+    fc.constantFrom('', '-', '-1', '-02', '-2', '-10'),
+  );
+  const dated = fc.record({
+    name: name.map((parts) => parts.join('')),
+    createdAtSeconds: fc.nat({ max: 1 }),
+  });
+
+  it('is one order, whatever is compared first', () => {
+    fc.assert(
+      fc.property(dated, dated, dated, (a, b, c) => {
+        expect(Math.sign(byTimeAndName(a, b))).toBe(0 - Math.sign(byTimeAndName(b, a)));
+        if (byTimeAndName(a, b) < 0 && byTimeAndName(b, c) < 0) expect(byTimeAndName(a, c)).toBeLessThan(0);
+        expect(byTimeAndName(a, b) === 0).toBe(
+          a.name === b.name && a.createdAtSeconds === b.createdAtSeconds,
+        );
       }),
     );
   });

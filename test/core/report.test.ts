@@ -106,6 +106,14 @@ describe('the tags of a snapshot', () => {
 describe('a snapshot under way', () => {
   const all = [snapshot('old'), snapshot('new', { createdAtSeconds: TAKEN_AT + 1, memory: MEMORY })];
   const oldOnly = new Map([['vda', seen({ tags: [tag('old')] })]]);
+  const two = [snapshot('old'), snapshot('new', { createdAtSeconds: TAKEN_AT + 1, disks: TWO_DISKS })];
+  const inDisks = (...targets: string[]) =>
+    new Map(
+      ['vda', 'vdb'].map((target) => {
+        const tags = targets.includes(target) ? [tag('old'), tag('new')] : [tag('old')];
+        return [target, seen({ path: `/vm/${target}.qcow2`, tags })];
+      }),
+    );
   const both = new Map([['vda', seen({ tags: [tag('old'), tag('new')] })]]);
 
   test.each([
@@ -122,6 +130,20 @@ describe('a snapshot under way', () => {
     { says: 'libvirt does nothing', busy: false, images: oldOnly, is: [] },
   ])('$says: $is', ({ busy, current = null, images, is }) => {
     const reports = reportSnapshots(all, { ...QUIET, busy, current, images });
+    expect(reports.filter(({ underWay }) => underWay).map(({ name }) => name)).toEqual(is);
+  });
+
+  test.each([
+    { says: 'in the first of two disks', images: inDisks('vda'), is: ['new'] },
+    { says: 'in the second only', images: inDisks('vdb'), is: ['new'] },
+    { says: 'in both', images: inDisks('vda', 'vdb'), is: [] },
+    {
+      says: 'in the only one that can be looked at',
+      images: new Map([...inDisks('vda')].slice(0, 1)),
+      is: [],
+    },
+  ])('$says: $is', ({ images, is }) => {
+    const reports = reportSnapshots(two, { ...QUIET, busy: true, images });
     expect(reports.filter(({ underWay }) => underWay).map(({ name }) => name)).toEqual(is);
   });
 });

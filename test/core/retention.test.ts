@@ -216,6 +216,12 @@ describe('the clock of the zone', () => {
 });
 
 describe('what stands apart', () => {
+  it('of one second and label, the last that was counted is the newest', () => {
+    const second = at('2026-11-23T12:00Z');
+    const counted = ['', '-2', '-10'].map((count) => candidate(`l-20261123T120000Z${count}`, second));
+    expect(lines(counted, { last: 1 }).at(-1)).toBe('l-20261123T120000Z-10: last');
+  });
+
   it('of one second, the last by name is the newest', () => {
     const second = at('2026-11-23T12:00Z');
     const tied = ['b', 'a', 'c', 'B'].map((name) => candidate(name, second));

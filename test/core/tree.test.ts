@@ -29,6 +29,11 @@ describe('the order by age', () => {
     expect(names(oldestFirst([snapshot('00', { parent: '0' }), child, b, a]))).toEqual(['b', '0', '00', 'a']);
   });
 
+  test('labelled ones of one second as they were counted', () => {
+    const counted = ['', '-2', '-10'].map((count) => `l-20261123T030000Z${count}`);
+    expect(names(oldestFirst([...counted].sort().map((name) => snapshot(name))))).toEqual(counted);
+  });
+
   test('of a cycle is some order', () => {
     const cycle = [
       snapshot('a', { parent: 'b' }),
