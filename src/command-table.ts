@@ -97,6 +97,10 @@ const RULES: readonly OptionDefinition[] = [
     takes: 'snapshot-pattern',
   },
   { flags: '--allow-empty', help: 'do not keep the newest one against all rules' },
+  {
+    flags: '--free-min <space>',
+    help: 'delete what no rule keeps, oldest first, only until so much is free: 20%, 50G',
+  },
 ];
 
 const MACHINES: ArgumentDefinition = {
@@ -300,7 +304,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail:
       'Only snapshots that carry the label in their name, as create --label makes them, or that --match names. Rules are ' +
       'OR-ed: one reason is enough to stay. Never deleted: one on hold, one still being taken, one dated in the future, and ' +
-      'the newest (unless --allow-empty). Without a rule nothing is deleted. --dry-run shows each with its reasons.',
+      'the newest (unless --allow-empty). Without a rule nothing is deleted. --dry-run shows each with its reasons, and what ' +
+      'it would free. With --free-min what no rule keeps goes only as far as space is needed: the oldest of all these machines ' +
+      'first, one at a time, until every file system of their images has so much free (a part of its size, or bytes with ' +
+      'K, M, G or T); without another rule the newest of each machine stays. Exit 5 when it is not reached.',
     arguments: [MACHINES],
     options: [
       LABEL,

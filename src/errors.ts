@@ -7,7 +7,11 @@ export const FAILURES = {
   usage: { exitCode: 2, meaning: 'wrong usage' },
   partial: { exitCode: 3, meaning: 'some of several failed' },
   'not-found': { exitCode: 4, meaning: 'no such machine or snapshot' },
-  check: { exitCode: 5, meaning: 'a check refused (disk is not qcow2, ...); nothing was changed' },
+  check: {
+    exitCode: 5,
+    meaning:
+      'a check refused (disk is not qcow2, ...) and nothing was changed; or --free-min was not reached',
+  },
   exists: { exitCode: 6, meaning: 'exists already' },
   busy: { exitCode: 7, meaning: 'another job holds the machine' },
   unreachable: { exitCode: 8, meaning: 'libvirt is unreachable, or does not permit it' },

@@ -4,8 +4,10 @@ import { automaticName } from '../core/names.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { hasRules } from '../core/retention.ts';
 import { KvmsnapError } from '../errors.ts';
-import { completeMachine } from '../host/machine.ts';
+import { NOTHING_FREED } from '../host/freed.ts';
+import { completeMachine, type Machine } from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
+import type { SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
 import type { PruneRequest } from '../host/prune-snapshots.ts';
 import { readSelection } from '../host/select.ts';
 import { type NameMaker, takeSnapshot } from '../host/take-snapshot.ts';
@@ -13,11 +15,14 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
 import { snapshotDocument } from '../render/documents.ts';
 import { type Column, section } from '../render/view.ts';
+import { concludeSpace, freedDocument, freedLines, sayForeseen, spaceDocument, spaceLines } from './freed.ts';
 import {
-  PRUNE_COLUMNS,
-  type PruneRow,
+  freedOf,
+  type PruneResult,
+  pruneColumns,
   pruneDocument,
   pruneMachine,
+  pruneTogether,
   type RuleOptions,
   toPruneRequest,
 } from './prune.ts';
@@ -36,8 +41,12 @@ interface Created {
   /** null in a dry run. */
   readonly snapshot: SnapshotReport | null;
   readonly planned: VirshCommand | null;
-  readonly pruned: readonly PruneRow[];
+  readonly pruned: PruneResult;
+  /** As it is then, where its old ones may go for space; null where they may not. */
+  readonly after: Machine | null;
 }
+
+const NOTHING_PRUNED: PruneResult = { rows: [], freed: NOTHING_FREED };
 
 type Result = MachineResult<Created>;
 
@@ -97,7 +106,12 @@ export async function create(
     const now = isFresh ? reading : await readByUuid(ctx.virsh, reading.domain.uuid, reading.domain.name);
     return createOne(ctx, now, request, pruning);
   });
-  await report(ctx, results, { single: selected.single, strict: options.strict ?? false });
+  const run = { single: selected.single, strict: options.strict ?? false };
+  const { freeMin } = pruning;
+  if (freeMin === null) return report(ctx, results, run, null);
+  // of all machines the oldest go first, so not before all have been taken
+  const { pruned, space } = await freeTogether(ctx, results, { ...pruning, freeMin });
+  await report(ctx, pruned, run, space);
 }
 
 async function createOne(
@@ -111,14 +125,8 @@ async function createOne(
     'planned' in taken
       ? { name: taken.name, snapshot: null, planned: taken.planned }
       : { name: taken.snapshot.name, snapshot: taken.snapshot, planned: null };
-  const pruned = hasRules(pruning.rules)
-    ? await pruneAfter(ctx, reading, pruning, created.name)
-    : { value: [], failures: [], succeeded: 0 };
-  return {
-    value: { ...created, pruned: pruned.value },
-    failures: pruned.failures,
-    succeeded: 1 + pruned.succeeded,
-  };
+  const { value, failures, succeeded, cutShort } = await pruneAfter(ctx, reading, pruning, created.name);
+  return { value: { ...created, ...value }, failures, succeeded: 1 + succeeded, cutShort: cutShort ?? false };
 }
 
 /** Whatever becomes of it, the snapshot stands, and is reported. */
@@ -127,54 +135,96 @@ async function pruneAfter(
   { domain }: MachineReading,
   pruning: PruneRequest,
   fresh: string,
-): Promise<Deed<readonly PruneRow[]>> {
+): Promise<Deed<Pick<Created, 'pruned' | 'after'>>> {
+  const nothing = { pruned: NOTHING_PRUNED, after: null };
+  if (!hasRules(pruning.rules)) return { value: nothing, failures: [], succeeded: 0 };
   try {
-    const machine = await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid));
-    return await pruneMachine(ctx, machine, pruning, fresh);
+    const after = await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid));
+    if (pruning.freeMin) return { value: { ...nothing, after }, failures: [], succeeded: 0 };
+    const { value: pruned, ...deed } = await pruneMachine(ctx, after, pruning, fresh);
+    return { ...deed, value: { ...nothing, pruned } };
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
-    return { value: [], failures: [error], succeeded: 0 };
+    return { value: nothing, failures: [error], succeeded: 0 };
   }
+}
+
+/** Prunes for space over all machines of which a snapshot was taken. */
+async function freeTogether(
+  ctx: Context,
+  results: readonly Result[],
+  request: SpaceRequest,
+): Promise<{ readonly pruned: Result[]; readonly space: SpaceRun }> {
+  const contenders = results.map(({ value }) =>
+    value?.after ? { machine: value.after, fresh: value.name } : null,
+  );
+  const { results: after, space } = await pruneTogether(ctx, results, contenders, request);
+  const pruned = results.map((result, i): Result => {
+    const { value: pruned, outcome, failures, succeeded } = after[i] ?? { value: null };
+    if (!result.value || !pruned) return result;
+    return {
+      ...result,
+      outcome,
+      value: { ...result.value, pruned },
+      failures,
+      succeeded: result.succeeded + succeeded,
+    };
+  });
+  return { pruned, space };
 }
 
 async function report(
   ctx: Context,
   results: readonly Result[],
   { single, strict }: { readonly single: boolean; readonly strict: boolean },
+  space: SpaceRun | null,
 ): Promise<void> {
+  const { dryRun } = ctx.settings;
   const [first] = results;
   if (single && !first?.value) throw first?.failures[0] ?? ctx.interrupts.pending;
   const conclusion = concludeMachines(ctx, results, { strict, parts: 'steps' });
   const done = results.flatMap(({ machine, value }) => (value ? [{ machine, ...value }] : []));
-  const pruned = done.flatMap((created) => created.pruned);
-  const prunedSections = pruned.length > 0 ? [section({ columns: PRUNE_COLUMNS, rows: pruned })] : [];
+  const pruned = done.flatMap((created) => created.pruned.rows);
+  const prunedSections = pruned.length > 0 ? [section({ columns: pruneColumns(dryRun), rows: pruned })] : [];
+  const freed = freedLines(
+    dryRun,
+    done.map(({ machine, pruned }) => freedOf(machine, pruned)),
+  );
+  const lines = [...freed, ...spaceLines(space)];
+  const freeMin = spaceDocument(space);
   const names = done.map(({ machine, name }) => (single ? name : ownName(machine, name)));
-  if (ctx.settings.dryRun) {
+  if (dryRun) {
     await showPlan(
       ctx,
       done.flatMap(({ planned }) => (planned ? [planned] : [])),
-      { document: { domains: results.map(plannedDocument) }, sections: prunedSections, names },
+      { document: { domains: results.map(plannedDocument(true)), freeMin }, sections: prunedSections, names },
     );
+    sayForeseen(ctx, lines);
   } else {
     await show(ctx, {
-      document: { domains: results.map(document) },
+      document: { domains: results.map(document), freeMin },
       sections: [section({ columns: COLUMNS, rows: results }), ...prunedSections],
       names,
-      remarks: done.map(
-        ({ machine, name, snapshot }) =>
-          `'${name}' of '${machine.name}' is complete, in disk ${(snapshot?.disks ?? []).map(({ target }) => target).join(', ')}`,
-      ),
+      remarks: [
+        ...done.map(
+          ({ machine, name, snapshot }) =>
+            `'${name}' of '${machine.name}' is complete, in disk ${(snapshot?.disks ?? []).map(({ target }) => target).join(', ')}`,
+        ),
+        ...lines,
+      ],
     });
   }
-  if (conclusion) throw conclusion;
+  const end = await concludeSpace(ctx, conclusion, space);
+  if (end) throw end;
 }
 
-const plannedDocument = (result: Result) => ({
+const plannedDocument = (dryRun: boolean) => (result: Result) => ({
   ...domainResult(result),
-  pruned: (result.value?.pruned ?? []).map(pruneDocument),
+  pruned: (result.value?.pruned.rows ?? []).map(pruneDocument),
+  ...freedDocument(dryRun, result.value?.pruned.freed ?? null),
 });
 
 const document = (result: Result) => ({
-  ...plannedDocument(result),
+  ...plannedDocument(false)(result),
   snapshot: result.value?.snapshot ? snapshotDocument(result.value.snapshot) : null,
 });

@@ -1,4 +1,5 @@
 import type { Context } from '../context.ts';
+import { nearest } from '../core/names.ts';
 import { KvmsnapError } from '../errors.ts';
 import { confirm } from '../host/act.ts';
 import {
@@ -10,12 +11,15 @@ import {
   type Reach,
 } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
+import { type Freed, foreseeFreed, whatIsFreed } from '../host/freed.ts';
 import { completeMachine, findSnapshot, type Machine, noCurrent, noSuchSnapshot } from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import { readSelection, type Targets } from '../host/select.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import { humanBytes } from '../render/format.ts';
 import { type Column, section } from '../render/view.ts';
+import { freedDocument, freedLines, sayForeseen } from './freed.ts';
 import { domainResult, errorDocument, ownName } from './results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
 import { show, showPlan } from './show.ts';
@@ -30,6 +34,8 @@ export interface DeleteOptions extends SelectionOptions, SkipOptions {
 /** What is to be deleted of each machine; names null: its current snapshot. */
 interface Wanted extends DeleteRequest {
   readonly names: readonly string[] | null;
+  /** Of a machine that a pattern selects, a name that it lacks is a failure too. */
+  readonly strict: boolean;
 }
 
 interface Failed {
@@ -40,7 +46,13 @@ interface Failed {
 interface Deleted {
   readonly deleted: readonly string[];
   readonly failed: readonly Failed[];
+  /** Names that only others of the machines have. */
+  readonly skipped: readonly string[];
   readonly planned: readonly VirshCommand[];
+  /** In a dry run, what is foreseen. */
+  readonly freed: Freed;
+  /** In a dry run, what each alone would free; null when not known. */
+  readonly alone: readonly { readonly name: string; readonly freesBytes: number | null }[];
 }
 
 type Result = MachineResult<Deleted>;
@@ -79,17 +91,40 @@ export async function deleteSnapshots(
     names: options.current ? null : [...new Set(names)],
     reach: reachOf(options),
     metadataOnly: options.metadata ?? false,
+    strict: options.strict ?? false,
   };
   const selected = await readSelection(ctx, toSelection([word], options));
+  checkNames(selected, wanted);
   const first = await ask(ctx, selected, wanted);
   // of many machines, one that has none of these snapshots needs nothing
   const run = { jobs: options.jobs ?? 1, skips: ({ code }: KvmsnapError) => code === 'not-found' };
+  const named = new Set(selected.targets.flatMap(({ named, machine }) => (named ? [machine.uuid] : [])));
   const results = await overMachines(ctx, selected, run, async (ctx, reading) => {
     // asked for was what was there then, and not a snapshot that came or became current since
     const names = namesOf(reading, wanted);
-    return deleteOf(ctx, first ?? (await lookAt(ctx, reading, names)), names, wanted);
+    const machine = first ?? (await lookAt(ctx, reading, names));
+    const mayLack = !wanted.strict && !named.has(reading.domain.uuid);
+    const skipped = mayLack ? names.filter((name) => !holds(reading, [name])) : [];
+    const theirs = names.filter((name) => !skipped.includes(name));
+    return deleteOf(ctx, machine, { names: theirs, skipped }, wanted);
   });
-  await report(ctx, results, { single: selected.single, strict: options.strict ?? false });
+  await report(ctx, results, { single: selected.single, strict: wanted.strict });
+}
+
+/** Of several machines, a name that none of them has was mistyped. Throws `not-found`; one machine says it itself. */
+function checkNames({ targets, single }: Targets, { names }: Wanted): void {
+  const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
+  if (single || readings.length < targets.length) return;
+  const lost = (names ?? []).find((name) => !readings.some((reading) => holds(reading, [name])));
+  if (lost === undefined) return;
+  const meant = nearest(
+    lost,
+    readings.flatMap(({ snapshotNames }) => snapshotNames),
+  );
+  const machines = targets.map(({ machine }) => `'${machine.name}'`).join(', ');
+  throw new KvmsnapError('not-found', `none of the machines has a snapshot '${lost}': ${machines}`, {
+    hint: meant === null ? 'kvmsnap list MACHINE... shows their snapshots' : `did you mean '${meant}'?`,
+  });
 }
 
 function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
@@ -160,14 +195,32 @@ function namesOf(reading: MachineReading, { names }: Wanted): readonly string[] 
   return [reading.current];
 }
 
-/** Deletes of one machine, going on after a failure, but not at a busy machine. */
+/** Which of the names are this machine's. */
+interface Share {
+  readonly names: readonly string[];
+  readonly skipped: readonly string[];
+}
+
 async function deleteOf(
   ctx: Context,
-  first: Machine,
-  names: readonly string[],
+  machine: Machine,
+  { names, skipped }: Share,
   wanted: Wanted,
 ): Promise<Deed<Deleted>> {
-  if (ctx.settings.dryRun) return plan(first, names, wanted);
+  if (ctx.settings.dryRun) return plan(ctx, machine, { names, skipped }, wanted);
+  const { done, freed } = await whatIsFreed(machine, () => deleteAll(ctx, machine, names, wanted));
+  const { deleted, failed, succeeded, left } = done;
+  if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
+  return {
+    value: { deleted, failed, skipped, planned: [], freed, alone: [] },
+    failures: failed.map(({ failure }) => failure),
+    succeeded,
+    cutShort: left.length > 0 && ctx.interrupts.pending !== null,
+  };
+}
+
+/** Deletes of one machine, going on after a failure, but not at a busy machine. `left` was not tried. */
+async function deleteAll(ctx: Context, first: Machine, names: readonly string[], wanted: Wanted) {
   const deleted: string[] = [];
   const failed: Failed[] = [];
   let succeeded = 0;
@@ -189,21 +242,38 @@ async function deleteOf(
       if (error.code === 'busy') break; // each of the others would wait as long again
     }
   }
-  if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
-  return {
-    value: { deleted, failed, planned: [] },
-    failures: failed.map(({ failure }) => failure),
-    succeeded,
-  };
+  return { deleted, failed, succeeded, left };
 }
 
-function plan(machine: Machine, names: readonly string[], wanted: Wanted): Deed<Deleted> {
-  const planned = names.map((name) => {
+async function plan(
+  ctx: Context,
+  machine: Machine,
+  { names, skipped }: Share,
+  wanted: Wanted,
+): Promise<Deed<Deleted>> {
+  const victims = names.map((name) => {
     const snapshot = findSnapshot(machine, name);
-    checkDeletable(machine, doomed(machine, snapshot, wanted.reach), wanted);
-    return deleteCommand(machine, snapshot, wanted);
+    const doomedByIt = doomed(machine, snapshot, wanted.reach);
+    checkDeletable(machine, doomedByIt, wanted);
+    return { command: deleteCommand(machine, snapshot, wanted), doomedByIt };
   });
-  return { value: { deleted: [], failed: [], planned }, failures: [], succeeded: planned.length };
+  const gone = [...new Set(victims.flatMap(({ doomedByIt }) => doomedByIt.map(({ name }) => name)))];
+  const { alone, together } = await foreseeFreed(ctx, machine, wanted.metadataOnly ? [] : gone);
+  return {
+    value: {
+      deleted: [],
+      failed: [],
+      skipped,
+      planned: victims.map(({ command }) => command),
+      freed: together,
+      alone: gone.map((name) => ({
+        name,
+        freesBytes: wanted.metadataOnly ? 0 : (alone.get(name) ?? null),
+      })),
+    },
+    failures: [],
+    succeeded: victims.length,
+  };
 }
 
 async function report(
@@ -215,12 +285,20 @@ async function report(
   const lone = first?.failures.length === 1 && first.succeeded === 0;
   if (single && (lone || !first?.value)) throw first?.failures[0] ?? ctx.interrupts.pending;
   const conclusion = concludeMachines(ctx, results, { strict, parts: 'deletions' });
-  if (ctx.settings.dryRun) {
+  const { dryRun, output } = ctx.settings;
+  if (output !== 'json') noteSkipped(ctx, results);
+  const freed = results.map(({ machine, value }) => ({
+    machine,
+    freed: value && (dryRun || value.deleted.length > 0) ? value.freed : null,
+  }));
+  const lines = freedLines(dryRun, freed);
+  if (dryRun) {
     await showPlan(
       ctx,
       results.flatMap(({ value }) => value?.planned ?? []),
-      { document: { domains: results.map(domainResult) } },
+      { document: { domains: results.map(plannedDocument) } },
     );
+    sayForeseen(ctx, [...results.flatMap(aloneLines), ...lines]);
   } else {
     await show(ctx, {
       document: { domains: results.map(document) },
@@ -228,10 +306,27 @@ async function report(
       names: results.flatMap(({ machine, value }) =>
         (value?.deleted ?? []).map((name) => (single ? name : ownName(machine, name))),
       ),
+      remarks: lines,
     });
   }
   if (conclusion) throw conclusion;
 }
+
+function noteSkipped(ctx: Context, results: readonly Result[]): void {
+  for (const { machine, value } of results)
+    for (const name of value?.skipped ?? [])
+      ctx.terminal.note(`skipped '${name}': the machine '${machine.name}' has no such snapshot`);
+}
+
+/** What each frees, where there are several: then their sum is not what they free together. */
+const aloneLines = ({ machine, value }: Result): string[] =>
+  value && value.alone.length > 1
+    ? value.alone.map(({ name, freesBytes }) => {
+        const mark = value.freed.approximate ? '~' : '';
+        const bytes = freesBytes === null ? 'it is not known what' : `${mark}${humanBytes(freesBytes)}`;
+        return `'${name}' of '${machine.name}' alone would free ${bytes}`;
+      })
+    : [];
 
 function rowsOf({ machine: { name: machine }, outcome, value, failures }: Result): Row[] {
   if (!value) return [{ machine, name: null, outcome, failure: failures[0] }];
@@ -241,8 +336,16 @@ function rowsOf({ machine: { name: machine }, outcome, value, failures }: Result
   ];
 }
 
+const plannedDocument = (result: Result) => ({
+  ...domainResult(result),
+  snapshots: result.value?.alone ?? [],
+  ...freedDocument(true, result.value?.freed ?? null),
+});
+
 const document = (result: Result) => ({
   ...domainResult(result),
   deleted: result.value?.deleted ?? [],
   failed: (result.value?.failed ?? []).map(({ name, failure }) => ({ name, ...errorDocument(failure) })),
+  skipped: result.value?.skipped ?? [],
+  ...freedDocument(false, result.value?.freed ?? null),
 });

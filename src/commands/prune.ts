@@ -1,12 +1,21 @@
 import type { Context } from '../context.ts';
 import { type Period, parseSpan } from '../core/calendar.ts';
+import { type FreeMin, parseFreeMin } from '../core/free-space.ts';
 import { labelProblem } from '../core/labels.ts';
-import type { Decision, RetentionRules } from '../core/retention.ts';
+import { type Decision, hasRules, type RetentionRules } from '../core/retention.ts';
 import { matcher } from '../core/selection.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
+import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../host/freed.ts';
 import { assembleMachine, completeMachine, type Machine, reportOn } from '../host/machine.ts';
-import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
+import {
+  concludeMachines,
+  type Deed,
+  type MachineResult,
+  overMachines,
+  resultOf,
+} from '../host/over-machines.ts';
+import type { Contender, SpacePruned, SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
 import {
   checkPruneRequest,
   type PruneCandidate,
@@ -16,9 +25,18 @@ import {
   prune,
 } from '../host/prune-snapshots.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
-import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import { type MachineName, type MachineReading, readByUuid } from '../libvirt/machine.ts';
 import { rfc3339 } from '../render/format.ts';
 import { type Column, section } from '../render/view.ts';
+import {
+  concludeSpace,
+  type FreedOf,
+  freedDocument,
+  freedLines,
+  sayForeseen,
+  spaceDocument,
+  spaceLines,
+} from './freed.ts';
 import { domainResult, ownName } from './results.ts';
 import { type SelectionOptions, toSelection } from './selection.ts';
 import { show } from './show.ts';
@@ -35,6 +53,14 @@ export interface RuleOptions {
   readonly keepWithin?: string;
   readonly keep?: readonly string[];
   readonly allowEmpty?: boolean;
+  readonly freeMin?: string;
+}
+
+/** What a prune did to one machine, or in a dry run would do. */
+export interface PruneResult {
+  readonly rows: readonly PruneRow[];
+  /** In a dry run, what is foreseen. */
+  readonly freed: Freed;
 }
 
 export interface PruneOptions extends RuleOptions, SelectionOptions {
@@ -46,11 +72,14 @@ export interface PruneRow {
   readonly machine: string;
   readonly decision: Decision<PruneCandidate>;
   readonly outcome: Outcome;
+  /** In a dry run: what deleting it alone frees; null when not known. */
+  readonly freesBytes: number | null;
+  readonly approximate: boolean;
 }
 
 type Outcome = 'kept' | 'to be deleted' | 'deleted' | 'failed' | 'not reached';
 
-export const PRUNE_COLUMNS: readonly Column<PruneRow>[] = [
+const COLUMNS: readonly Column<PruneRow>[] = [
   { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
   { key: 'name', title: 'NAME', kind: 'text', value: ({ decision }) => decision.snapshot.name },
   {
@@ -75,6 +104,17 @@ export const PRUNE_COLUMNS: readonly Column<PruneRow>[] = [
   },
 ];
 
+const FREES: Column<PruneRow> = {
+  key: 'freesBytes',
+  title: 'FREES',
+  kind: 'bytes',
+  value: ({ freesBytes }) => freesBytes,
+  approximate: ({ approximate }) => approximate,
+};
+
+export const pruneColumns = (dryRun: boolean): readonly Column<PruneRow>[] =>
+  dryRun ? [...COLUMNS.slice(0, -1), FREES, ...COLUMNS.slice(-1)] : COLUMNS;
+
 /** `prune`: plans for every machine, says why, and deletes what no rule keeps. Goes on after a failure. */
 export async function pruneMachines(
   ctx: Context,
@@ -86,10 +126,60 @@ export async function pruneMachines(
   const selected = await readSelection(ctx, toSelection(words, options));
   const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: options.jobs ?? 1, skips: () => false };
+  const { freeMin } = request;
+  if (freeMin !== null) {
+    const looked = await overMachines(ctx, selected, run, async (ctx, reading) =>
+      lookedAt(await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? [])),
+    );
+    const contenders = looked.map(({ value }) => value && { machine: value, fresh: null });
+    const { results, space } = await pruneTogether(ctx, looked, contenders, { ...request, freeMin });
+    return report(ctx, results, selected.single, space);
+  }
   const results = await overMachines(ctx, selected, run, (ctx, reading) =>
     pruneFound(ctx, reading, known.get(reading.domain.uuid) ?? [], request),
   );
-  await report(ctx, results, selected.single);
+  await report(ctx, results, selected.single, null);
+}
+
+const lookedAt = (machine: Machine): Deed<Machine> => ({ value: machine, failures: [], succeeded: 0 });
+
+/**
+ * Prunes for space over the machines that contend, and leaves the results of the others as they are. Of each, what is in
+ * `before` has been done already.
+ */
+export async function pruneTogether(
+  ctx: Context,
+  before: readonly MachineResult<unknown>[],
+  contenders: readonly (Contender | null)[],
+  request: SpaceRequest,
+): Promise<{ readonly results: MachineResult<PruneResult>[]; readonly space: SpaceRun }> {
+  const { pruneForSpace } = await import('../host/prune-for-space.ts');
+  const space = await pruneForSpace(
+    ctx,
+    contenders.filter((contender) => contender !== null),
+    request,
+  );
+  const pruned = [...space.machines];
+  const results = before.map((result, i): MachineResult<PruneResult> => {
+    const done = contenders[i] ? pruned.shift() : undefined;
+    return done ? resultOf(ctx, result, deedOf(ctx, result.machine.name, done)) : { ...result, value: null };
+  });
+  return { results, space };
+}
+
+function deedOf(ctx: Context, machine: string, pruned: SpacePruned): Deed<PruneResult> {
+  const { plan, done, failure, freed, alone, cutShort } = pruned;
+  const outcome = (decision: Decision<PruneCandidate>) =>
+    ctx.settings.dryRun ? plannedOutcome(decision) : outcomeOf(decision, done);
+  return {
+    value: {
+      rows: plan.map((decision) => toRow(machine, decision, outcome(decision), { alone, freed })),
+      freed,
+    },
+    failures: [...(failure ? [failure] : []), ...done.flatMap(({ failure }) => failure ?? [])],
+    succeeded: done.filter(({ failure }) => failure === null).length,
+    cutShort,
+  };
 }
 
 /**
@@ -101,10 +191,10 @@ async function pruneFound(
   reading: MachineReading,
   found: readonly Snapshot[],
   request: PruneRequest,
-): Promise<Deed<readonly PruneRow[]>> {
+): Promise<Deed<PruneResult>> {
   const { domain } = reading;
   const atAGlance = planPrune(ctx, { snapshots: reportOn(reading, found, null), images: null }, request);
-  if (atAGlance.every(({ keep }) => keep)) return untouched(domain.name, atAGlance);
+  if (atAGlance.every(({ keep }) => keep)) return planned(domain.name, atAGlance);
   const machine = ctx.settings.dryRun
     ? await assembleMachine(ctx, reading, found)
     : await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid));
@@ -117,26 +207,47 @@ export async function pruneMachine(
   machine: Machine,
   request: PruneRequest,
   fresh: string | null = null,
-): Promise<Deed<readonly PruneRow[]>> {
+): Promise<Deed<PruneResult>> {
   const { name } = machine.domain;
   const plan = planPrune(ctx, machine, request, fresh);
-  if (ctx.settings.dryRun) return untouched(name, plan);
-  const done = await prune(ctx, machine, plan);
+  const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
+  if (ctx.settings.dryRun) return planned(name, plan, await foreseeFreed(ctx, machine, going));
+  const { done, freed } = await whatIsFreed(machine, () => prune(ctx, machine, plan));
   return {
-    value: plan.map((decision) => ({ machine: name, decision, outcome: outcomeOf(decision, done) })),
+    value: {
+      rows: plan.map((decision) => toRow(name, decision, outcomeOf(decision, done))),
+      freed,
+    },
     failures: done.flatMap(({ failure }) => failure ?? []),
     succeeded: done.filter(({ failure }) => failure === null).length,
+    cutShort: ctx.interrupts.pending !== null && done.length < going.length,
   };
 }
 
-const untouched = (
+const planned = (
   machine: string,
   plan: readonly Decision<PruneCandidate>[],
-): Deed<readonly PruneRow[]> => ({
-  value: plan.map((decision) => ({ machine, decision, outcome: decision.keep ? 'kept' : 'to be deleted' })),
+  { alone, together: freed }: Foreseen = { alone: new Map(), together: NOTHING_FREED },
+): Deed<PruneResult> => ({
+  value: {
+    rows: plan.map((decision) => toRow(machine, decision, plannedOutcome(decision), { alone, freed })),
+    freed,
+  },
   failures: [],
   succeeded: 0,
 });
+
+const plannedOutcome = ({ keep }: Decision<PruneCandidate>): Outcome => (keep ? 'kept' : 'to be deleted');
+
+function toRow(
+  machine: string,
+  decision: Decision<PruneCandidate>,
+  outcome: Outcome,
+  foreseen?: { readonly alone: ReadonlyMap<string, number>; readonly freed: Freed },
+): PruneRow {
+  const freesBytes = decision.keep ? null : (foreseen?.alone.get(decision.snapshot.name) ?? null);
+  return { machine, decision, outcome, freesBytes, approximate: foreseen?.freed.approximate ?? false };
+}
 
 function outcomeOf({ snapshot, keep }: Decision<PruneCandidate>, done: readonly Pruned[]): Outcome {
   if (keep) return 'kept';
@@ -147,34 +258,55 @@ function outcomeOf({ snapshot, keep }: Decision<PruneCandidate>, done: readonly 
 
 async function report(
   ctx: Context,
-  results: readonly MachineResult<readonly PruneRow[]>[],
+  results: readonly MachineResult<PruneResult>[],
   single: boolean,
+  space: SpaceRun | null,
 ): Promise<void> {
   const [first] = results;
+  const { dryRun } = ctx.settings;
   if (single && !first?.value) throw first?.failures[0] ?? ctx.interrupts.pending;
   const conclusion = concludeMachines(ctx, results, { strict: false, parts: 'deletions' });
-  const rows = results.flatMap(({ value }) => value ?? []);
+  const rows = results.flatMap(({ value }) => value?.rows ?? []);
+  const lines = [
+    ...freedLines(
+      dryRun,
+      results.map(({ machine, value }) => freedOf(machine, value)),
+    ),
+    ...spaceLines(space),
+  ];
   await show(ctx, {
     document: {
-      dryRun: ctx.settings.dryRun,
+      dryRun,
       domains: results.map((result) => ({
         ...domainResult(result),
-        snapshots: (result.value ?? []).map(pruneDocument),
+        snapshots: (result.value?.rows ?? []).map(pruneDocument),
+        ...freedDocument(dryRun, result.value?.freed ?? null),
       })),
+      freeMin: spaceDocument(space),
     },
-    sections: [section({ columns: PRUNE_COLUMNS, rows })],
+    sections: [section({ columns: pruneColumns(dryRun), rows })],
     names: results.flatMap(({ machine, value }) =>
-      (value ?? [])
+      (value?.rows ?? [])
         .filter(({ outcome }) => outcome === 'deleted' || outcome === 'to be deleted')
         .map(({ decision: { snapshot } }) => (single ? snapshot.name : ownName(machine, snapshot.name))),
     ),
+    ...(dryRun ? {} : { remarks: lines }),
   });
-  if (conclusion) throw conclusion;
+  if (dryRun) sayForeseen(ctx, lines);
+  const end = await concludeSpace(ctx, conclusion, space);
+  if (end) throw end;
 }
 
-export function pruneDocument({ decision, outcome }: PruneRow) {
+/** What came back, where anything was to go. */
+export const freedOf = (machine: MachineName, pruned: PruneResult | null): FreedOf => ({
+  machine,
+  freed: pruned?.rows.some(({ decision }) => !decision.keep) ? pruned.freed : null,
+});
+
+export function pruneDocument({ decision, outcome, freesBytes }: PruneRow) {
   const { snapshot, keep, reasons } = decision;
-  return { name: snapshot.name, createdAt: rfc3339(snapshot.createdAtSeconds), keep, reasons, outcome };
+  const createdAt = rfc3339(snapshot.createdAtSeconds);
+  return { name: snapshot.name, createdAt, keep, reasons, outcome, freesBytes };
 }
 
 const PERIOD_OPTIONS: readonly (readonly [Period, (options: RuleOptions) => number | undefined])[] = [
@@ -188,6 +320,7 @@ const PERIOD_OPTIONS: readonly (readonly [Period, (options: RuleOptions) => numb
 /** The options of a prune as rules. Throws `usage` for a label or a span that is none. */
 export function toPruneRequest(options: PruneOptions): PruneRequest {
   const { label, match, keepLast, keepWithin, keep, allowEmpty } = options;
+  const freeMin = toFreeMin(options);
   const problem = label === undefined ? null : labelProblem(label);
   if (problem !== null) throw new KvmsnapError('usage', `'${label}' cannot be a label: ${problem}`);
   const within = keepWithin === undefined ? undefined : parseSpan(keepWithin);
@@ -211,5 +344,19 @@ export function toPruneRequest(options: PruneOptions): PruneRequest {
       ? {}
       : { matching: (name: string) => matchers.some((matches) => matches(name)) }),
   };
-  return { scope: { label: label ?? null, matches: match === undefined ? null : matcher(match) }, rules };
+  return {
+    scope: { label: label ?? null, matches: match === undefined ? null : matcher(match) },
+    // by itself, room is a rule that keeps nothing: then the newest stays, as with any
+    rules: freeMin === null || hasRules(rules) ? rules : { ...rules, last: 0 },
+    freeMin,
+  };
+}
+
+function toFreeMin({ freeMin }: RuleOptions): FreeMin | null {
+  if (freeMin === undefined) return null;
+  const parsed = parseFreeMin(freeMin);
+  if (parsed) return parsed;
+  throw new KvmsnapError('usage', `'${freeMin}' is no amount of space`, {
+    hint: 'a part of the file system, such as 20%, or bytes with their unit: 500M, 50G, 1.5T',
+  });
 }

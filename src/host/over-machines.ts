@@ -17,6 +17,8 @@ export interface Deed<T> {
   /** The parts of it that failed, such as single deletions, and how many went well. */
   readonly failures: readonly KvmsnapError[];
   readonly succeeded: number;
+  /** A signal came before it was through. */
+  readonly cutShort?: boolean;
 }
 
 export interface MachineResult<T> {
@@ -79,14 +81,22 @@ async function doTo<T>(
   const before = unreached<T>(target);
   try {
     if (target.reading instanceof KvmsnapError) throw target.reading;
-    const deed = await act(ctx, target.reading);
-    const fine = ctx.settings.dryRun ? 'planned' : 'done';
-    return { ...before, ...deed, outcome: deed.failures.length === 0 ? fine : 'failed' };
+    return resultOf(ctx, before, await act(ctx, target.reading));
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
     const outcome = !target.named && skips(error) ? 'skipped' : 'failed';
     return { ...before, outcome, failures: [error] };
   }
+}
+
+/** A machine's result, with what was done to it. */
+export function resultOf<T>(
+  ctx: Context,
+  { machine, state }: MachineResult<unknown>,
+  { value, failures, succeeded, cutShort = false }: Deed<T>,
+): MachineResult<T> {
+  const fine = cutShort ? 'not reached' : ctx.settings.dryRun ? 'planned' : 'done';
+  return { machine, state, value, failures, succeeded, outcome: failures.length === 0 ? fine : 'failed' };
 }
 
 /** The failure that the whole run ends with; null when all went well. Says each failure, and who was passed over, before. */

@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts';
 import type { Zone } from '../core/calendar.ts';
+import type { FreeMin } from '../core/free-space.ts';
 import { labelOf } from '../core/labels.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import {
@@ -24,6 +25,8 @@ export interface PruneScope {
 export interface PruneRequest {
   readonly scope: PruneScope;
   readonly rules: RetentionRules;
+  /** What no rule keeps goes only until so much is free; null: at once. */
+  readonly freeMin: FreeMin | null;
 }
 
 /** A snapshot within a prune's scope. */
@@ -45,7 +48,7 @@ interface Planned {
 export function planPrune(
   ctx: Context,
   { snapshots, images }: Planned,
-  { scope, rules }: PruneRequest,
+  { scope, rules }: Pick<PruneRequest, 'scope' | 'rules'>,
   fresh: string | null = null,
 ): Decision<PruneCandidate>[] {
   const now = Math.floor(ctx.clock.now() / 1000);
@@ -138,7 +141,7 @@ export function checkPruneRequest({ scope, rules }: PruneRequest): void {
   if (!hasRules(rules)) {
     throw new KvmsnapError(
       'usage',
-      'say what to keep: --keep-last, --keep-daily, ... (without a rule nothing is ever deleted)',
+      'say what to keep: --keep-last, --keep-daily, ... or --free-min (without a rule nothing is ever deleted)',
     );
   }
 }

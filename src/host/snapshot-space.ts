@@ -13,6 +13,8 @@ import type { Machine } from './machine.ts';
 /** Of one snapshot, in one image or in all. */
 export interface Cost {
   readonly frees: Space;
+  /** When it goes together with all that come before it in the order that was asked for. */
+  readonly freesTogether: Space;
   readonly holds: Space;
   readonly vmState: Space;
   /** Bytes of the disks that differ from the parent; null where the parent is in no image. */
@@ -133,8 +135,9 @@ function costOf(snapshot: SnapshotReport, measured: readonly Measured[]): Snapsh
   return { snapshot, disks, cost: costs.length === disks.length && costs.length > 0 ? sum(costs) : null };
 }
 
-const toCost = ({ frees, holds, vmState, changedBytes }: SnapshotSpace): Cost => ({
+const toCost = ({ frees, freesTogether, holds, vmState, changedBytes }: SnapshotSpace): Cost => ({
   frees,
+  freesTogether,
   holds,
   vmState,
   changedBytes,
@@ -145,6 +148,7 @@ function sum(costs: readonly Cost[]): Cost {
   const changes = costs.map(({ changedBytes }) => changedBytes);
   return {
     frees: total(({ frees }) => frees),
+    freesTogether: total(({ freesTogether }) => freesTogether),
     holds: total(({ holds }) => holds),
     vmState: total(({ vmState }) => vmState),
     changedBytes: changes.reduce((all, one) => (all === null || one === null ? null : all + one)),

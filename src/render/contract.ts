@@ -86,7 +86,37 @@ const PruneDecision = z.object({
   /** Why it stays; empty when it goes. */
   reasons: z.array(z.string()),
   outcome: z.enum(['kept', 'to be deleted', 'deleted', 'failed', 'not reached']),
+  /** In a dry run, of what goes: what deleting it alone gives back to the host; null when not known. */
+  freesBytes: z.nullable(Bytes),
 });
+
+/** What deleting gives back to the host, over all of a machine's snapshots; null when not known. */
+const FREED = {
+  /** In a dry run: what all together would; they may free more than each alone. */
+  freesBytes: z.nullable(Bytes),
+  /** What they really did, by what the images occupy. */
+  freedBytes: z.nullable(Bytes),
+  /** The machine runs: its guest writes meanwhile, and QEMU has not written all that it knows. */
+  approximate: z.boolean(),
+};
+
+/** With `--free-min` only, else null: the file systems of the machines' images; in a dry run by what is foreseen. */
+const FreeMin = z.nullable(
+  z.object({
+    /** All of them have enough. */
+    reached: z.boolean(),
+    fileSystems: z.array(
+      z.object({
+        mountPoint: z.string(),
+        sizeBytes: Bytes,
+        wantedBytes: Bytes,
+        freeBytesBefore: Bytes,
+        freeBytes: Bytes,
+        reached: z.boolean(),
+      }),
+    ),
+  }),
+);
 
 /** Bytes of the host, but for `freesClusterBytes`: whole clusters of the image; null when not known. */
 const COST = {
@@ -109,8 +139,9 @@ export const DOCUMENTS = {
   current: versioned({ domain: DomainName, snapshot: Snapshot }),
   create: versioned({
     domains: z.array(
-      z.extend(DomainResult, { snapshot: z.nullable(Snapshot), pruned: z.array(PruneDecision) }),
+      z.extend(DomainResult, { snapshot: z.nullable(Snapshot), pruned: z.array(PruneDecision), ...FREED }),
     ),
+    freeMin: FreeMin,
   }),
   revert: versioned({ domain: DomainName, snapshot: Snapshot, backup: z.nullable(Snapshot) }),
   delete: versioned({
@@ -118,12 +149,16 @@ export const DOCUMENTS = {
       z.extend(DomainResult, {
         deleted: z.array(z.string()),
         failed: z.array(z.object({ name: z.string(), ...FAILURE })),
+        /** Names that only others of the machines have. */
+        skipped: z.array(z.string()),
+        ...FREED,
       }),
     ),
   }),
   prune: versioned({
     dryRun: z.boolean(),
-    domains: z.array(z.extend(DomainResult, { snapshots: z.array(PruneDecision) })),
+    domains: z.array(z.extend(DomainResult, { snapshots: z.array(PruneDecision), ...FREED })),
+    freeMin: FreeMin,
   }),
   check: versioned({
     domains: z.array(
@@ -191,7 +226,18 @@ export const DOCUMENTS = {
     dryRun: z.literal(true),
     commands: z.array(z.string()),
     /** Of create, create-as and delete; with what a `create --label` with rules would prune afterwards. */
-    domains: z.optional(z.array(z.extend(DomainResult, { pruned: z.optional(z.array(PruneDecision)) }))),
+    domains: z.optional(
+      z.array(
+        z.extend(DomainResult, {
+          pruned: z.optional(z.array(PruneDecision)),
+          /** Of delete: all that would go, and what each alone would free; null when not known. */
+          snapshots: z.optional(z.array(z.object({ name: z.string(), freesBytes: z.nullable(Bytes) }))),
+          ...z.partial(z.object(FREED)).shape,
+        }),
+      ),
+    ),
+    /** Of create. */
+    freeMin: z.optional(FreeMin),
   }),
   error: z.object({
     error: z.object({ ...FAILURE, exitCode: z.int() }),

@@ -423,24 +423,45 @@ describe('delete over several machines', () => {
     const machines = family();
     const { code, stderr } = await kvmsnap(['delete', 'web-*', 'sx']);
     expect(code).toBe(4);
-    expect(stderr).toContain('error: 3 of 3 machines skipped');
+    expect(stderr).toMatch(/^error: none of the machines has a snapshot 'sx': 'web-1', 'web-2', 'web-3'\n/);
     const { code: onTty, screen } = await onTerminal(['delete', 'web-*', 'sx']).done;
     expect([onTty, screen.includes('[y/N]')]).toEqual([4, false]);
     expect(left(machines)).toEqual([1, 1, 0]);
   });
 
+  test('of several names each machine loses those that it has; one that none has is exit 4', async () => {
+    const machines = family();
+    take(machines[1] as Machine, 's2');
+    const before = left(machines);
+    expect(await fail(4, '--yes', 'delete', 'web-*', 's1', 's3')).toContain("did you mean 's1'?");
+    expect(left(machines)).toEqual(before);
+    const strict = await kvmsnap(['--yes', '--dry-run', 'delete', 'web-[12]', 's1', 's2', '--strict']);
+    expect(strict.code).toBe(3);
+    const dry = await document('dry-run', '--yes', '--dry-run', 'delete', 'web-[12]', 's1', 's2');
+    expect(dry.domains?.map(({ snapshots }) => snapshots?.map(({ name }) => name))).toEqual([
+      ['s1'],
+      ['s1', 's2'],
+    ]);
+    const { stdout, stderr } = await succeed('--yes', 'delete', 'web-[12]', 's1', 's2', '-q');
+    expect(stdout).toBe('web-1/s1\nweb-2/s1\nweb-2/s2\n');
+    expect(stderr).toBe("skipped 's2': the machine 'web-1' has no such snapshot\n");
+    expect(left(machines)).toEqual([0, 0, 0]);
+  });
+
   test('on a terminal it asks once, naming the snapshots and the machines that have them', async () => {
     const machines = family();
+    take(machines[1] as Machine, 's2');
     const declined = await asked('delete', 'web-*', 's1', 's2');
     expect(declined.screen()).toContain("Delete 's1', 's2' of 2 machines ('web-1', 'web-2') for good? [y/N]");
     declined.type('n\r');
     expect((await declined.done).code).toBe(10);
-    expect(left(machines)).toEqual([1, 1, 0]);
+    expect(left(machines)).toEqual([1, 2, 0]);
     const accepted = await asked('delete', 'web-*', 's1');
     accepted.type('y\r');
     const { code, screen } = await accepted.done;
     expect([code, screen.match(/\[y\/N\]/g)?.length]).toEqual([0, 1]);
-    expect(left(machines)).toEqual([0, 0, 0]);
+    expect(screen).toMatch(/\nfreed \d.*B/);
+    expect(left(machines)).toEqual([0, 1, 0]);
   });
 
   test('--current and --children are of each machine', async () => {
@@ -462,8 +483,8 @@ describe('delete over several machines', () => {
     const machines = fleet('web-1', 'web-2');
     for (const machine of machines) take(machine, 'two\nlines');
     await fail(10, 'delete', 'web-*', 'two\nlines');
-    const { code, stdout } = await kvmsnap(['--yes', 'delete', 'web-*', 'sx', 'two\nlines', '-q']);
-    expect([code, stdout]).toEqual([3, 'web-1/two\nlines\nweb-2/two\nlines\n']);
+    const { stdout } = await succeed('--yes', 'delete', 'web-*', 'two\nlines', '-q');
+    expect(stdout).toBe('web-1/two\nlines\nweb-2/two\nlines\n');
     expect(left(machines)).toEqual([0, 0]);
   });
 });

@@ -261,7 +261,8 @@ describe('prune: which machines', () => {
     const { stderr } = await succeed('-v', '--dry-run', 'prune', '--all', ...rule);
     const run = stderr.split('\n').filter((line) => line.startsWith('+ '));
     expect(run.filter((line) => line.startsWith('+ virsh ')).length).toBe(3);
-    expect(run.filter((line) => line.startsWith('+ qemu-img ')).length).toBe(3);
+    expect(run.filter((line) => line.startsWith('+ qemu-img info')).length).toBe(3);
+    expect(run.filter((line) => line.startsWith('+ qemu-img map')).length).toBe(3);
   });
 });
 
@@ -356,14 +357,14 @@ describe('prune: which snapshots', () => {
       ['dry-2', ['to be deleted', first[1] === second[1] ? 'kept' : 'to be deleted', 'kept']],
     ]);
     const table = (await succeed(...args)).stdout;
-    expect(table).toMatch(/MACHINE +NAME +CREATED +OUTCOME +WHY/);
+    expect(table).toMatch(/MACHINE +NAME +CREATED +OUTCOME +FREES +WHY/);
     expect(table).toMatch(new RegExp(`dry-1 +${first[0]} .* to be deleted`));
-    expect(table).toMatch(new RegExp(`dry-1 +${first[1]} .* kept +name`));
-    expect(table).toMatch(new RegExp(`dry-1 +${first[2]} .* kept +last`));
+    expect(table).toMatch(new RegExp(`dry-1 +${first[1]} .* kept +- +name`));
+    expect(table).toMatch(new RegExp(`dry-1 +${first[2]} .* kept +- +last`));
     const csv = (await succeed('-o', 'csv', ...args)).stdout.trimEnd().split(/\r?\n/);
-    expect(csv[0]).toBe('machine,name,createdAt,outcome,reasons');
+    expect(csv[0]).toBe('machine,name,createdAt,outcome,freesBytes,reasons');
     expect(csv).toHaveLength(1 + 6);
-    expect(csv[1]).toMatch(new RegExp(`^dry-1,${first[0]},[^,]+,to be deleted,$`));
+    expect(csv[1]).toMatch(new RegExp(`^dry-1,${first[0]},[^,]+,to be deleted,\\d+,$`));
     expect((await succeed('-q', ...args)).stdout.split('\n')[0]).toBe(`dry-1/${first[0]}`);
     expect(machines.map(present)).toEqual(names);
   });

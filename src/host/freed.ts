@@ -1,0 +1,85 @@
+import type { Context } from '../context.ts';
+import { isActive, takesPart } from '../core/domain.ts';
+import { KvmsnapError } from '../errors.ts';
+import { occupiedBytes } from '../qemu/qemu-img.ts';
+import type { Machine } from './machine.ts';
+import type { MachineSpace } from './snapshot-space.ts';
+
+/** What deleting gives back to the host: foreseen from the images' metadata, or measured by their files. */
+
+export interface Freed {
+  /** Bytes of the host; null when not known. */
+  readonly bytes: number | null;
+  /** The machine runs: QEMU has not written all that it knows, and its guest writes meanwhile. */
+  readonly approximate: boolean;
+}
+
+/** What deleting nothing gives back. */
+export const NOTHING_FREED: Freed = { bytes: 0, approximate: false };
+
+/** Bytes that all files of a machine's images occupy; null when one of them cannot be looked at. */
+export async function occupiedBy({ domain, images }: Machine): Promise<number | null> {
+  const paths = domain.disks.filter(takesPart).flatMap(({ target, source }) => {
+    const image = images.get(target);
+    return image?.kind === 'seen' ? image.chain.map(({ path }) => path) : [source];
+  });
+  const sizes = await Promise.all([...new Set(paths)].map((path) => path && occupiedBytes(path)));
+  return sizes.reduce<number | null>(
+    (all, one) => (all === null || typeof one !== 'number' ? null : all + one),
+    0,
+  );
+}
+
+/** Runs what deletes, and tells by how much the machine's images have shrunk meanwhile: what they were to what they are. */
+export async function whatIsFreed<T>(
+  machine: Machine,
+  remove: () => Promise<T>,
+): Promise<{ readonly done: T; readonly freed: Freed }> {
+  const before = await occupiedBy(machine);
+  const done = await remove();
+  const after = await occupiedBy(machine);
+  // metadata is written anew, so nothing freed may even be a little more
+  const bytes = before === null || after === null ? null : Math.max(0, before - after);
+  return { done, freed: { bytes, approximate: isActive(machine.domain.state) } };
+}
+
+export interface Foreseen {
+  /** By name, what deleting each one alone frees; one that is not known is absent. */
+  readonly alone: ReadonlyMap<string, number>;
+  readonly together: Freed;
+}
+
+/** What deleting these would free. What cannot be read is not known, and no failure. */
+export async function foreseeFreed(
+  ctx: Context,
+  machine: Machine,
+  names: readonly string[],
+): Promise<Foreseen> {
+  const approximate = isActive(machine.domain.state);
+  if (names.length === 0) return { alone: new Map(), together: NOTHING_FREED };
+  const space = await measureIfPossible(ctx, machine, names);
+  const alone = new Map(
+    (space?.snapshots ?? []).flatMap(({ snapshot: { name }, cost }) =>
+      cost && names.includes(name) ? [[name, cost.frees.hostBytes] as const] : [],
+    ),
+  );
+  // a part of the sum would be a wrong one
+  const isWhole = names.every((name) => alone.has(name));
+  const bytes = isWhole ? (space?.together.frees?.hostBytes ?? null) : null;
+  return { alone, together: { bytes, approximate } };
+}
+
+/** The machine's space, of these snapshots together; null when it cannot be read. */
+export async function measureIfPossible(
+  ctx: Context,
+  machine: Machine,
+  names: readonly string[],
+): Promise<MachineSpace | null> {
+  const { measureMachine } = await import('./snapshot-space.ts');
+  try {
+    return await measureMachine(ctx, machine, names);
+  } catch (error) {
+    if (!(error instanceof KvmsnapError) || ctx.interrupts.stop.aborted) throw error;
+    return null;
+  }
+}
