@@ -290,7 +290,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     summary: 'show a machine and its disks, or all of one snapshot',
     detail:
       'The machine: each disk as qemu-img sees it, with its backing chain, and the snapshots inside the images. A snapshot: ' +
-      'all that is known of it, and whether each disk really holds it.',
+      'all that is known of it, what it costs, and whether each disk really holds it.',
     arguments: [MACHINE, { ...SNAPSHOT, syntax: '[name]' }],
     options: [],
     failures: [],

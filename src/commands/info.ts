@@ -1,14 +1,17 @@
 import type { Context } from '../context.ts';
-import { type Disk, takesPart } from '../core/domain.ts';
+import { type Disk, isActive, takesPart } from '../core/domain.ts';
 import type { DiskImage, Image, Tag } from '../core/image.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import { locationOf } from '../core/snapshot.ts';
 import { type Images, lookAtDisks, noteUnseen } from '../host/disks.ts';
+import { measureIfPossible } from '../host/freed.ts';
 import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
+import type { Cost } from '../host/snapshot-space.ts';
 import { type MachineReading, readMachine } from '../libvirt/machine.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
 import { humanBytes, localTime, rfc3339 } from '../render/format.ts';
 import { type Column, type Section, section, type Value } from '../render/view.ts';
+import { costDocument, whyNot } from './cost.ts';
 import { show } from './show.ts';
 
 /** `info`: a machine with its disks, or one snapshot of it. */
@@ -235,10 +238,18 @@ async function infoSnapshot(ctx: Context, machine: Machine, snapshot: SnapshotRe
     return { target, source, location, copies: tags?.length ?? null };
   });
   const document = snapshotDocument(snapshot);
+  const { cost, approximate, problem } = await costOf(ctx, machine, snapshot);
   await show(ctx, {
     document: {
       domain: domainDocument(machine.domain),
-      snapshot: { ...document, memory: snapshot.memory, disks: parts },
+      snapshot: {
+        ...document,
+        memory: snapshot.memory,
+        ...spaceDocument(cost),
+        approximate,
+        problem,
+        disks: parts,
+      },
     },
     sections: [
       facts([
@@ -254,12 +265,47 @@ async function infoSnapshot(ctx: Context, machine: Machine, snapshot: SnapshotRe
         { label: 'parent', value: snapshot.parent },
         { label: 'children', value: snapshot.children.join(', ') },
         { label: 'memory', value: memoryFact(snapshot) },
+        ...costFacts(cost, approximate, problem),
         { label: 'description', value: snapshot.description },
       ]),
       section({ title: 'DISKS', columns: PART_COLUMNS, rows: parts }),
     ],
     names: [snapshot.name],
   });
+}
+
+interface Costs {
+  /** null when it cannot be measured; `problem` says why. */
+  readonly cost: Cost | null;
+  readonly approximate: boolean;
+  readonly problem: string | null;
+}
+
+async function costOf(ctx: Context, machine: Machine, { name }: SnapshotReport): Promise<Costs> {
+  const approximate = isActive(machine.domain.state);
+  const measured = await measureIfPossible(ctx, machine, [name]);
+  const found = measured?.snapshots.find(({ snapshot }) => snapshot.name === name);
+  if (found?.cost) return { cost: found.cost, approximate, problem: null };
+  return { cost: null, approximate, problem: whyNot(found?.disks ?? []) ?? 'it could not be measured' };
+}
+
+/** The memory is told by libvirt's and the images' own word. */
+function spaceDocument(cost: Cost | null) {
+  const { vmStateBytes: _, ...rest } = costDocument(cost);
+  return rest;
+}
+
+function costFacts(cost: Cost | null, approximate: boolean, problem: string | null): Fact[] {
+  if (!cost) return [{ label: 'space', value: `not known: ${problem}` }];
+  const bytes = (value: number) => `${approximate ? '~' : ''}${humanBytes(value)}`;
+  return [
+    { label: 'frees', value: `${bytes(cost.frees.hostBytes)}, when it alone is deleted` },
+    { label: 'holds', value: `${bytes(cost.holds.hostBytes)}, with what it shares` },
+    {
+      label: 'changed',
+      value: cost.changedBytes === null ? null : `${bytes(cost.changedBytes)}, since its parent`,
+    },
+  ];
 }
 
 function memoryFact({ memory, vmStateBytes }: SnapshotReport): string {

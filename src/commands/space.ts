@@ -3,7 +3,6 @@ import { KvmsnapError } from '../errors.ts';
 import { findSnapshot, openMachine } from '../host/machine.ts';
 import {
   type Cost,
-  type DiskCost,
   type MachineSpace,
   type MeasuredDisk,
   measureMachine,
@@ -12,6 +11,7 @@ import {
 import { domainDocument } from '../render/documents.ts';
 import { humanBytes } from '../render/format.ts';
 import { type Column, section } from '../render/view.ts';
+import { costDocument, whyNot } from './cost.ts';
 import { show } from './show.ts';
 
 export interface SpaceOptions {
@@ -79,10 +79,6 @@ const onlyOf = ({ snapshots }: MachineSpace, names: readonly string[]): Snapshot
   snapshots.filter(({ snapshot }) => names.includes(snapshot.name));
 
 const freesOf = ({ cost }: SnapshotCost): number => cost?.frees.hostBytes ?? 0;
-
-const whyNot = (disks: readonly DiskCost[]): string | null =>
-  disks.flatMap(({ target, problem }) => (problem === null ? [] : [`${target}: ${problem}`])).join('; ') ||
-  null;
 
 function rowsOf({ snapshot: { name }, cost, disks }: SnapshotCost, eachDisk: boolean): Row[] {
   return [
@@ -167,14 +163,6 @@ function factsOf({ together, approximate }: MachineSpace, names: readonly string
     : 'not known';
   return [{ label, value }];
 }
-
-const costDocument = (cost: Cost | null) => ({
-  freesBytes: cost?.frees.hostBytes ?? null,
-  freesClusterBytes: cost?.frees.clusterBytes ?? null,
-  holdsBytes: cost?.holds.hostBytes ?? null,
-  vmStateBytes: cost?.vmState.hostBytes ?? null,
-  changedBytes: cost?.changedBytes ?? null,
-});
 
 const snapshotDocument = ({ snapshot, cost, disks }: SnapshotCost, approximate: boolean) => ({
   name: snapshot.name,

@@ -217,6 +217,14 @@ export const DOCUMENTS = {
   'info-snapshot': versioned({
     domain: DomainName,
     snapshot: z.extend(Snapshot, {
+      freesBytes: COST.freesBytes,
+      freesClusterBytes: COST.freesClusterBytes,
+      holdsBytes: COST.holdsBytes,
+      changedBytes: COST.changedBytes,
+      /** Of these figures: the machine runs, and QEMU has not written all that it knows. */
+      approximate: z.boolean(),
+      /** Why the figures are null. */
+      problem: z.nullable(z.string()),
       memory: z.object({ location: z.string(), file: z.nullable(z.string()) }),
       /** `copies`: how often the image holds the snapshot; 1 is right, null when it could not be looked at. */
       disks: z.array(z.extend(SnapshotDisk, { copies: z.nullable(z.int()) })),

@@ -5,7 +5,7 @@ import { kvmsnap } from '../lab/cli.ts';
 import { tool } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { document, failure, fitting, pathOf, succeed, take, twoDisks } from './scene.ts';
+import { deletedOf, document, failure, fitting, pathOf, succeed, take, twoDisks } from './scene.ts';
 
 afterEach(cleanUp);
 
@@ -54,9 +54,18 @@ describe('what it says is freed, a real delete frees', () => {
     const machine = history('alone');
     const { snapshots } = await costs(machine);
     const cost = snapshots.find((snapshot) => snapshot.name === name);
+    const dry = await document('dry-run', '--dry-run', 'delete', 'alone', name);
+    expect(dry.domains).toMatchObject([
+      {
+        snapshots: [{ name, freesBytes: cost?.freesBytes }],
+        freesBytes: cost?.freesBytes,
+        approximate: false,
+      },
+    ]);
     const before = occupied(machine);
-    await succeed('delete', 'alone', name);
-    expect(Math.abs(before - occupied(machine) - (cost?.freesBytes ?? 0))).toBeLessThan(REWRITTEN);
+    const { freedBytes } = await deletedOf('alone', name);
+    expect(freedBytes).toBe(before - occupied(machine));
+    expect(Math.abs((freedBytes ?? 0) - (cost?.freesBytes ?? 0))).toBeLessThan(REWRITTEN);
     expect(cost?.freesBytes).toBeGreaterThan(MiB);
     expect(cost?.disks.map(({ freesBytes }) => freesBytes ?? 0).reduce((a, b) => a + b)).toBe(
       cost?.freesBytes,
@@ -67,9 +76,16 @@ describe('what it says is freed, a real delete frees', () => {
     const machine = history('some');
     const { together, snapshots } = await costs(machine, ...names);
     expect(together.names).toEqual(names);
+    const dry = await succeed('--dry-run', 'delete', 'some', ...names);
+    expect(dry.stderr.split('\n').map((line) => line.replace(/\d+\.\d/, 'N'))).toEqual([
+      ...names.map((name) => `'${name}' of 'some' alone would free N MiB`),
+      'would free N MiB',
+      '',
+    ]);
     const before = occupied(machine);
-    await succeed('delete', 'some', ...names);
-    expect(Math.abs(before - occupied(machine) - (together.freesBytes ?? 0))).toBeLessThan(REWRITTEN);
+    const { freedBytes } = await deletedOf('some', ...names);
+    expect(freedBytes).toBe(before - occupied(machine));
+    expect(Math.abs((freedBytes ?? 0) - (together.freesBytes ?? 0))).toBeLessThan(REWRITTEN);
     const single = snapshots.map(({ freesBytes }) => freesBytes ?? 0).reduce((a, b) => a + b);
     expect(together.freesBytes).toBeGreaterThan(single);
   });
@@ -91,6 +107,8 @@ test('changed counts from the parent, and the guest memory is told apart', async
   expect(snapshots[0]?.vmStateBytes).toBe(0);
   expect(snapshots[1]?.vmStateBytes).toBeGreaterThan(256 * 1024);
   expect((await succeed('space', 'ran')).stdout).toMatch(/^run +~\d/m);
+  const { stdout } = await succeed('info', 'ran', 'run');
+  expect(stdout).toMatch(/^frees +~\d.*\nholds +~\d.*\nchanged +~3\.0 MiB, since its parent$/m);
 });
 
 test('names, order, and disks', async () => {
@@ -111,13 +129,19 @@ test('names, order, and disks', async () => {
   expect(screen).toContain('share clusters');
 });
 
-test('list --space has the same figures, and in the tree as well', async () => {
+test('list --space and info have the same figures, and the tree as well', async () => {
   const machine = history('listed');
   const { snapshots } = await costs(machine);
   const [domain] = (await document('list', 'list', 'listed', '--space')).domains;
   expect(domain?.snapshots.map(({ name, freesBytes }) => [name, freesBytes])).toEqual(
     snapshots.map(({ name, freesBytes }) => [name, freesBytes]),
   );
+  const [, s2] = snapshots;
+  const { freesBytes, freesClusterBytes, holdsBytes, changedBytes } = s2 ?? {};
+  expect((await document('info-snapshot', 'info', 'listed', 's2')).snapshot).toMatchObject({
+    ...{ freesBytes, freesClusterBytes, holdsBytes, changedBytes },
+    ...{ approximate: false, problem: null },
+  });
   for (const options of [[], ['--tree']]) {
     const { stdout } = await succeed('list', 'listed', '--space', ...options);
     expect(stdout).toMatch(/^ +NAME .* FREES {2}DESCRIPTION\n/);
@@ -148,4 +172,20 @@ test('an image that cannot be measured: exit 5, the reason, and no figures', asy
   expect(stderr).toContain('corrupt');
   const list = await document('list', 'list', 'marked', '--space');
   expect(list.domains[0]?.snapshots).toMatchObject([{ name: 's1', freesBytes: null }]);
+  const told = await document('info-snapshot', 'info', 'marked', 's1');
+  expect(told.snapshot).toMatchObject({ freesBytes: null, problem: expect.stringContaining('corrupt') });
+  expect((await succeed('info', 'marked', 's1')).stdout).toMatch(/^space +not known: vda: .*corrupt/m);
+  const dry = await document('dry-run', '--dry-run', 'delete', 'marked', 's1');
+  expect(dry.domains).toMatchObject([{ snapshots: [{ name: 's1', freesBytes: null }], freesBytes: null }]);
+  const said = await succeed(
+    '--dry-run',
+    'prune',
+    'marked',
+    '--match',
+    '*',
+    '--keep-last',
+    '0',
+    '--allow-empty',
+  );
+  expect(said.stderr).toBe('what it would free is not known\n');
 });
