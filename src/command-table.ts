@@ -334,8 +334,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
     summary: 'tell whether machines can be snapshotted, reverted and trusted',
     detail:
       'Judges each machine by the rules that create and revert go by, and compares what libvirt believes with what the disks ' +
-      'hold. Changes nothing. Exit 5 when there is an error or a warning; information is none. With --max-age a machine whose ' +
-      'newest snapshot is older is an error too, so that a monitor can watch the cron job.',
+      'hold. Exit 5 when there is an error or a warning; information is none. With --max-age a machine whose newest snapshot ' +
+      'is older is an error too, so that a monitor can watch the cron job. Changes nothing, unless --fix: it shows one plan ' +
+      'over all machines, asks (in a script it needs --yes), goes on after a failure, looks again, and tells what is left. ' +
+      'What is not proven to be safe is reported and left alone, as is a machine that a job holds.',
     arguments: [
       {
         syntax: '[machines...]',
@@ -344,12 +346,17 @@ export const COMMANDS: readonly CommandDefinition[] = [
       },
     ],
     options: [
+      { flags: '--fix', help: 'mend what can safely be mended, once you have agreed to the plan' },
       { flags: '--max-age <span>', help: 'the newest snapshot must be younger: 26h, 8d, 2w' },
       { flags: '--label <label>', help: 'of --max-age: count only snapshots of this label' },
       ...FILTERS,
     ],
-    failures: ['partial', 'check', 'busy'],
-    examples: ['kvmsnap check', 'kvmsnap check centos7-1', 'kvmsnap check --max-age 26h --label nightly -q'],
+    failures: ['partial', 'check', 'busy', 'declined'],
+    examples: [
+      'kvmsnap check',
+      'kvmsnap check centos7-1 --fix --dry-run',
+      'kvmsnap check --max-age 26h --label nightly -q',
+    ],
     run: async (ctx, [machines], options) =>
       (await import('./commands/check.ts')).check(
         ctx,

@@ -36,6 +36,8 @@ export interface Context {
   /** Another virsh, for a URI that is no setting; its reads end after so many seconds. */
   connect(uri: string | null, readLimitSeconds: number): Virsh;
   readonly qemuImg: RunQemuImg;
+  /** The same for what changes an image; it is never killed. */
+  readonly changeImage: RunQemuImg;
   readonly terminal: Terminal;
   readonly clock: Clock;
   readonly files: Files;
@@ -84,6 +86,7 @@ export function systemContext(settings: Settings): Context {
     virsh: createVirsh(exec, settings.connect, nonce),
     connect: (uri, readLimitSeconds) => createVirsh(execWithin(readLimitSeconds), uri, nonce),
     qemuImg: (args) => exec.read('qemu-img', args),
+    changeImage: (args) => exec.write('qemu-img', args),
     clock: {
       now: () => Date.now(),
       sleep: (milliseconds) =>

@@ -35,7 +35,7 @@ export default defineConfig({
           // what depends on the version of libvirt: lab/matrix.sh runs it on several
           name: 'matrix',
           include: [
-            'test/commands/{check,create,delete,hold,info,list,names,prune,revert,space}*.lab.test.ts',
+            'test/commands/{check,create,delete,fix,hold,info,list,names,prune,revert,space}*.lab.test.ts',
             'test/{exit-codes,signals,tutorial}.lab.test.ts',
           ],
           ...lab,

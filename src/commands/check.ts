@@ -2,21 +2,25 @@ import type { Context } from '../context.ts';
 import { parseSpan } from '../core/calendar.ts';
 import { labelOf } from '../core/labels.ts';
 import type { RuledFinding, Severity } from '../core/preflight.ts';
+import { kvmsnapLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
 import { type Checked, type CheckRequest, checkMachine } from '../host/check-machine.ts';
 import { noteUnseen } from '../host/disks.ts';
+import { prepareFixes } from '../host/fix-machine.ts';
 import { assembleMachine } from '../host/machine.ts';
 import { concludeMachines, type MachineResult, overMachines } from '../host/over-machines.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { type Column, type Section, section } from '../render/view.ts';
+import { FIX_COLUMNS, fixDocument, fixMachines, type Judged, planFor } from './fix.ts';
 import { domainResult } from './results.ts';
 import { type SelectionOptions, toSelection } from './selection.ts';
-import { show } from './show.ts';
+import { show, showPlan } from './show.ts';
 
 export interface CheckOptions extends SelectionOptions {
   readonly maxAge?: string;
   readonly label?: string;
+  readonly fix?: boolean;
 }
 
 interface Row {
@@ -65,7 +69,10 @@ const CSV_COLUMNS: readonly Column<Row>[] = [
   { key: 'command', title: '', kind: 'text', value: ({ finding }) => finding?.command ?? null },
 ];
 
-/** `check`: can these machines be snapshotted, reverted, trusted. Changes nothing. Throws `check` when one cannot. */
+/**
+ * `check`: can these machines be snapshotted, reverted, trusted. Changes nothing but what `--fix` is allowed to. Throws
+ * `check` when one cannot.
+ */
 export async function check(ctx: Context, words: readonly string[], options: CheckOptions): Promise<void> {
   const maxAge = toMaxAge(options);
   const all = words.length === 0 ? { ...options, all: true } : options;
@@ -73,14 +80,30 @@ export async function check(ctx: Context, words: readonly string[], options: Che
   const request: CheckRequest = { maxAge, daemonVersion: await readDaemonVersion(ctx.virsh) };
   const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: 1, skips: () => false };
-  const results = await overMachines(ctx, selected, run, async (ctx, reading) => {
+  const looked = await overMachines<Judged>(ctx, selected, run, async (ctx, reading) => {
     const machine = await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? []);
     noteUnseen(ctx, machine.domain, machine.images);
-    return { value: await checkMachine(ctx, machine, request), failures: [], succeeded: 1 };
+    const checked = await checkMachine(ctx, machine, request);
+    const prepared = options.fix ? await prepareFixes(ctx, machine, checked.fixes) : [];
+    return { value: { checked, prepared, fixed: null }, failures: [], succeeded: 1 };
   });
-  const [first] = results;
+  const [first] = looked;
   if (selected.single && !first?.value) throw first?.failures[0] ?? ctx.interrupts.pending;
-  await report(ctx, results);
+  if (options.fix && ctx.settings.dryRun) return showFixes(ctx, looked);
+  const results = options.fix ? await fixMachines(ctx, selected, looked, request) : looked;
+  await report(ctx, results, options.fix ?? false);
+}
+
+async function showFixes(ctx: Context, looked: readonly MachineResult<Judged>[]): Promise<void> {
+  const conclusion = concludeMachines(ctx, looked, { strict: false, parts: 'checks' });
+  const { text, commands } = planFor(ctx, looked);
+  if (text !== null && ctx.settings.output === 'table') ctx.terminal.note(text);
+  await showPlan(ctx, commands, {
+    document: {
+      domains: looked.map((result) => ({ ...domainResult(result), fixes: fixDocument(ctx, result) })),
+    },
+  });
+  if (conclusion) throw conclusion;
 }
 
 function toMaxAge({ maxAge, label }: CheckOptions): CheckRequest['maxAge'] {
@@ -96,13 +119,17 @@ function toMaxAge({ maxAge, label }: CheckOptions): CheckRequest['maxAge'] {
   return { seconds, says: maxAge, counts: (name) => label === undefined || labelOf(name) === label };
 }
 
-async function report(ctx: Context, results: readonly MachineResult<Checked>[]): Promise<void> {
-  const conclusion = concludeMachines(ctx, results, { strict: false, parts: 'checks' });
+async function report(
+  ctx: Context,
+  results: readonly MachineResult<Judged>[],
+  fixing: boolean,
+): Promise<void> {
+  const conclusion = concludeMachines(ctx, results, { strict: false, parts: fixing ? 'steps' : 'checks' });
   const rows = results.flatMap(({ machine: { name }, value, failures }): Row[] =>
     value
       ? [
-          modesRow(name, value),
-          ...value.findings.map((finding) => ({ machine: name, finding, says: finding.what })),
+          modesRow(name, value.checked),
+          ...value.checked.findings.map((finding) => ({ machine: name, finding, says: finding.what })),
         ]
       : failures.map(({ message, hint, command }) => ({
           machine: name,
@@ -118,8 +145,11 @@ async function report(ctx: Context, results: readonly MachineResult<Checked>[]):
         })),
   );
   await show(ctx, {
-    document: { domains: results.map(document) },
-    sections: ctx.settings.output === 'csv' ? [section({ columns: CSV_COLUMNS, rows })] : tablesOf(rows),
+    document: { domains: results.map((result) => document(ctx, result)) },
+    sections:
+      ctx.settings.output === 'csv'
+        ? [section({ columns: CSV_COLUMNS, rows })]
+        : [...fixesSection(results), ...tablesOf(rows)],
     names: [...new Set(rows.filter(isBad).map(({ machine }) => machine))],
   });
   if (conclusion) throw conclusion;
@@ -128,8 +158,27 @@ async function report(ctx: Context, results: readonly MachineResult<Checked>[]):
   const machines = new Set(bad.map(({ machine }) => machine)).size;
   throw new KvmsnapError(
     'check',
-    `${bad.length} ${bad.length === 1 ? 'finding' : 'findings'}, on ${machines} of ${results.length} machines`,
+    `${bad.length} ${bad.length === 1 ? 'finding' : 'findings'}${fixing ? ' left' : ''}, on ${machines} of ${results.length} machines`,
+    { hint: fixing ? undefined : fixHint(results) },
   );
+}
+
+function fixHint(results: readonly MachineResult<Judged>[]): string | undefined {
+  const mendable = results.filter(({ value }) => value && value.checked.fixes.length > 0);
+  if (mendable.length === 0) return undefined;
+  const line = kvmsnapLine(
+    'check',
+    mendable.map(({ machine }) => machine.name),
+    '--fix',
+  );
+  return `what can safely be mended is mended by: ${line}`;
+}
+
+function fixesSection(results: readonly MachineResult<Judged>[]): Section<never>[] {
+  const rows = results.flatMap(({ machine, value }) =>
+    (value?.fixed ?? []).map((result) => ({ machine: machine.name, result })),
+  );
+  return rows.length === 0 ? [] : [section({ columns: FIX_COLUMNS, rows })];
 }
 
 function tablesOf(rows: readonly Row[]): Section<never>[] {
@@ -161,15 +210,18 @@ function modesRow(machine: string, { running, off }: Checked): Row {
   };
 }
 
-const document = (result: MachineResult<Checked>) => ({
+const document = (ctx: Context, result: MachineResult<Judged>) => ({
   ...domainResult(result),
-  snapshots: { running: result.value?.running ?? null, off: result.value?.off ?? null },
-  findings: (result.value?.findings ?? []).map(({ rule, severity, what, hint, command, snapshot }) => ({
-    level: LEVELS[severity],
-    rule,
-    snapshot: snapshot ?? null,
-    what,
-    hint: hint ?? null,
-    command: command ?? null,
-  })),
+  snapshots: { running: result.value?.checked.running ?? null, off: result.value?.checked.off ?? null },
+  findings: (result.value?.checked.findings ?? []).map(
+    ({ rule, severity, what, hint, command, snapshot }) => ({
+      level: LEVELS[severity],
+      rule,
+      snapshot: snapshot ?? null,
+      what,
+      hint: hint ?? null,
+      command: command ?? null,
+    }),
+  ),
+  fixes: fixDocument(ctx, result),
 });

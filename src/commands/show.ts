@@ -18,13 +18,18 @@ export async function show(ctx: Context, view: View): Promise<void> {
   for (const remark of view.remarks ?? []) ctx.terminal.note(remark);
 }
 
-/** Prints what a `--dry-run` would have run, each line whole and ready to paste; `more` is what follows from it. */
+/**
+ * Prints what a `--dry-run` would have run, each line whole and ready to paste (a text is one already); `more` is what
+ * follows from it.
+ */
 export async function showPlan(
   ctx: Context,
-  planned: readonly VirshCommand[],
+  planned: readonly (VirshCommand | string)[],
   more: Partial<View> = {},
 ): Promise<void> {
-  const commands = planned.map((command) => ctx.virsh.line(command));
+  const commands = planned.map((command) =>
+    typeof command === 'string' ? command : ctx.virsh.line(command),
+  );
   const lines = section<string>({
     columns: [{ key: 'command', title: 'COMMAND', kind: 'text', value: (line) => line }],
     rows: commands,

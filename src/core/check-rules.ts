@@ -1,9 +1,11 @@
-import { type Domain, isSaving, takesPart } from './domain.ts';
-import type { DiskImage, Tag } from './image.ts';
+import { type Domain, isActive, isSaving } from './domain.ts';
+import type { DiskImage } from './image.ts';
+import { isNotable, type LeftoverSpace, resizable, winBackLine } from './leftover.ts';
+import { findOrphans, type Orphan } from './orphans.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
-import { type SnapshotReport, tagsOf } from './report.ts';
-import { internalDisks } from './snapshot.ts';
+import type { SnapshotReport } from './report.ts';
+import { isGone, type StoredImages } from './stored-tags.ts';
 
 /**
  * The rules that compare what libvirt believes with what the disks hold. What stops a create or a revert is told by the
@@ -17,6 +19,10 @@ export interface TruthFacts {
   readonly current: string | null;
   /** By target, the disks that take part in a snapshot. */
   readonly images: ReadonlyMap<string, DiskImage>;
+  /** By the name of a snapshot; none for one that is external or still being taken. */
+  readonly stored: ReadonlyMap<string, StoredImages>;
+  /** By target, where something was found. */
+  readonly leftovers: ReadonlyMap<string, LeftoverSpace>;
   /** Seconds since the epoch. */
   readonly nowSeconds: number;
   /** The newest snapshot (of those that count) must not be older than these seconds; null: any age is right. */
@@ -62,22 +68,15 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
     id: 'orphan-tag',
     hazards: [4, 9, 19, 22],
     severity: 'warning',
-    find: ({ domain, snapshots, images }) => {
-      const known = new Set(snapshots.map(({ name }) => name));
-      const holders = new Map<string, string[]>();
-      for (const { target, tag } of seenTags({ domain, images })) {
-        if (!known.has(tag.name)) holders.set(tag.name, [...(holders.get(tag.name) ?? []), target]);
-      }
-      return [...holders].map(([name, targets]) => orphanFinding(images, name, [...new Set(targets)]));
-    },
+    find: (facts) => findOrphans(facts).map((orphan) => orphanFinding(facts.domain, orphan)),
   },
   {
     id: 'no-data',
     hazards: [2, 3, 22],
     severity: 'error',
-    find: ({ domain, snapshots, images }) =>
+    find: ({ domain, snapshots, stored }) =>
       snapshots.flatMap((snapshot) =>
-        isGone(snapshot, images)
+        isGone(snapshot, stored.get(snapshot.name))
           ? [
               {
                 snapshot: snapshot.name,
@@ -119,6 +118,17 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
     },
   },
   {
+    id: 'leftover-space',
+    hazards: [7],
+    severity: 'warning',
+    find: ({ domain, images, leftovers }) =>
+      [...leftovers].flatMap(([target, leftover]) =>
+        isNotable(leftover) && !domain.busy && !isSaving(domain)
+          ? leftoverFinding(domain, target, images.get(target), leftover)
+          : [],
+      ),
+  },
+  {
     id: 'too-old',
     hazards: [],
     severity: 'error',
@@ -134,37 +144,32 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
   },
 ];
 
-interface Seen {
-  readonly target: string;
-  readonly tag: Tag;
-}
-
-function seenTags({ domain, images }: Pick<TruthFacts, 'domain' | 'images'>): Seen[] {
-  return domain.disks.filter(takesPart).flatMap(({ target }) => {
-    const image = images.get(target);
-    return image?.kind === 'seen' ? image.chain[0].tags.map((tag) => ({ target, tag })) : [];
-  });
-}
-
-function orphanFinding(images: TruthFacts['images'], name: string, targets: readonly string[]): Finding {
-  const paths = targets.flatMap((target) => {
-    const image = images.get(target);
-    return image?.kind === 'seen' ? [image.chain[0].path] : [];
-  });
-  const verb = targets.length === 1 ? 'holds' : 'hold';
+function orphanFinding(domain: Domain, { name, holders, fate }: Orphan): Finding {
+  const verb = holders.length === 1 ? 'holds' : 'hold';
+  const lines = holders.map(({ path }) => `qemu-img snapshot -d ${quote(name)} ${quote(path)}`);
+  const fix = kvmsnapLine('check', [domain.name], '--fix');
+  const unclear = fate.kind === 'unclear' ? ` (${fate.why})` : '';
   return {
-    what: `disk ${targets.join(', ')} ${verb} a snapshot '${name}' that libvirt does not know`,
-    hint: 'with the machine off, this deletes it',
-    command: paths.map((path) => `qemu-img snapshot -d ${quote(name)} ${quote(path)}`).join(' && '),
+    what: `disk ${holders.map(({ target }) => target).join(', ')} ${verb} a snapshot '${name}' that libvirt does not know${unclear}`,
+    hint: `${fate.kind === 'whole' ? `${fix} lets libvirt know it again; or ` : ''}with the machine off, this deletes it`,
+    command: lines.join(' && '),
   };
 }
 
-/** Its tag is in none of its disks, and all of them were looked at. */
-function isGone(snapshot: SnapshotReport, images: TruthFacts['images']): boolean {
-  const disks = internalDisks(snapshot);
-  return (
-    !snapshot.underWay &&
-    disks.length > 0 &&
-    disks.every((disk) => tagsOf(snapshot, disk, images)?.length === 0)
-  );
+function leftoverFinding(
+  domain: Domain,
+  target: string,
+  image: DiskImage | undefined,
+  leftover: LeftoverSpace,
+): Finding[] {
+  const what = `disk ${target}: ${Math.ceil(leftover.bytes / 1024 / 1024)} MiB of the image are left from a save of the memory that failed`;
+  const top = resizable(image);
+  if (!top)
+    return [
+      { what, hint: 'the next snapshot of the running machine takes them, and its deletion frees them' },
+    ];
+  const off = isActive(domain.state) ? 'with the machine off, and' : 'with';
+  return [
+    { what, hint: `${off} a little space free, this gives them back`, command: winBackLine(top, leftover) },
+  ];
 }

@@ -6,15 +6,18 @@ export const MAX_NAME_BYTES = 200;
 /** What a running machine's internal snapshot may be called from libvirt 10.9 on (a QEMU job id, hazard 6). */
 const JOB_ID = /^[A-Za-z0-9._-]+$/;
 
-/** Why this cannot be the name of a new snapshot, or null when it can. Existing ones may have any name. */
-export function nameProblem(name: string): string | null {
+/**
+ * Why this cannot be the name of a new snapshot, or null when it can. Existing ones may have any name. `mostBytes`: libvirt's
+ * own limit is a little higher than ours.
+ */
+export function nameProblem(name: string, mostBytes: number = MAX_NAME_BYTES): string | null {
   if (name === '') return 'it is empty';
   if (name.includes('/')) return "it has a '/', and libvirt keeps a file by the snapshot's name";
   if (name.startsWith('.')) return "it starts with '.'";
   if (/\p{Cc}/u.test(name)) return 'it has a control character';
   if (/\p{Cs}/u.test(name)) return 'it is not valid Unicode';
   const bytes = new TextEncoder().encode(name).length;
-  if (bytes > MAX_NAME_BYTES) return `it is ${bytes} bytes long, and the limit is ${MAX_NAME_BYTES}`;
+  if (bytes > mostBytes) return `it is ${bytes} bytes long, and the limit is ${mostBytes}`;
   return null;
 }
 

@@ -1,11 +1,14 @@
 import type { Context } from '../context.ts';
 import { TRUTH_RULES, type TruthFacts } from '../core/check-rules.ts';
 import { CREATE_RULES, type CreateFacts } from '../core/create-rules.ts';
-import { isActive } from '../core/domain.ts';
+import { isActive, isSaving } from '../core/domain.ts';
+import { type Fix, planFixes } from '../core/fix-plan.ts';
 import { automaticName } from '../core/names.ts';
 import { judge, type RuledFinding } from '../core/preflight.ts';
 import { REVERT_RULES } from '../core/revert-rules.ts';
 import { internalDisks } from '../core/snapshot.ts';
+import type { StoredImages } from '../core/stored-tags.ts';
+import { measureLeftover } from '../qemu/image-space.ts';
 import type { Machine } from './machine.ts';
 import { lookAtStoredDisks } from './revert-snapshot.ts';
 import { readCreateFacts } from './take-snapshot.ts';
@@ -13,6 +16,8 @@ import { readCreateFacts } from './take-snapshot.ts';
 /** All that the rules find of one machine, which is only looked at. */
 export interface Checked {
   readonly findings: readonly RuledFinding[];
+  /** What could be mended, in the order to do it. */
+  readonly fixes: readonly Fix[];
   /** Whether a snapshot can be taken while it runs, and while it is off; null where a job holds it, and nobody can say. */
   readonly running: boolean | null;
   readonly off: boolean | null;
@@ -30,13 +35,14 @@ export async function checkMachine(
   machine: Machine,
   { maxAge, daemonVersion }: CheckRequest,
 ): Promise<Checked> {
-  const { domain, snapshots, images, current } = machine;
+  const { domain } = machine;
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
-  const truth = judge(TRUTH_RULES, { domain, snapshots, images, current, nowSeconds, maxAge });
+  const truthFacts = await readTruth(ctx, machine, nowSeconds, maxAge);
+  const truth = judge(TRUTH_RULES, truthFacts);
   // a running machine that a job holds answers nothing for 30 s
   const facts = domain.busy ? null : await createFacts(ctx, machine, nowSeconds, daemonVersion);
   const before = facts ? judge(CREATE_RULES, facts) : [];
-  const reverts = await revertFindings(ctx, machine, daemonVersion);
+  const reverts = revertFindings(machine, truthFacts.stored, daemonVersion);
   const findings = [...before, ...truth];
   const isGone = new Set(truth.filter(({ rule }) => rule === 'no-data').map(({ snapshot }) => snapshot));
   const said = new Set(findings.map(({ what }) => what));
@@ -50,6 +56,7 @@ export async function checkMachine(
   const otherwise = facts && !judge(CREATE_RULES, inOtherState(facts)).some(refuses);
   return {
     findings,
+    fixes: planFixes(truthFacts),
     ...(isActive(domain.state) ? { running: now, off: otherwise } : { running: otherwise, off: now }),
   };
 }
@@ -73,19 +80,44 @@ function inOtherState(facts: CreateFacts): CreateFacts {
   return { ...facts, domain: { ...facts.domain, state }, blockJobs: [], residentBytes: null };
 }
 
-async function revertFindings(
+/** The machine beside what its images hold, for the rules that compare them. */
+async function readTruth(
   ctx: Context,
   machine: Machine,
+  nowSeconds: number,
+  maxAge: TruthFacts['maxAge'],
+): Promise<TruthFacts> {
+  const { domain, snapshots, images, current } = machine;
+  const finished = snapshots.filter((snapshot) => !snapshot.underWay && internalDisks(snapshot).length > 0);
+  const stored = new Map<string, StoredImages>();
+  for (const snapshot of finished) stored.set(snapshot.name, await lookAtStoredDisks(ctx, machine, snapshot));
+  // what a save under way writes looks the same
+  const isQuiet = !domain.busy && !isSaving(domain);
+  const leftovers = isQuiet ? await readLeftovers(images) : new Map();
+  return { domain, snapshots, images, current, stored, leftovers, nowSeconds, maxAge };
+}
+
+async function readLeftovers(images: Machine['images']): Promise<TruthFacts['leftovers']> {
+  const found = await Promise.all(
+    [...images].map(async ([target, image]) => {
+      const top = image.kind === 'seen' ? image.chain[0] : null;
+      const leftover = top?.format === 'qcow2' ? await measureLeftover(top.path) : null;
+      return leftover && leftover.bytes > 0 ? [[target, leftover] as const] : [];
+    }),
+  );
+  return new Map(found.flat());
+}
+
+function revertFindings(
+  { domain, snapshots }: Machine,
+  stored: TruthFacts['stored'],
   daemonVersion: number,
-): Promise<RuledFinding[]> {
-  const { domain } = machine;
-  const found: RuledFinding[] = [];
-  for (const snapshot of machine.snapshots) {
-    if (snapshot.underWay) continue;
-    const isExternal = internalDisks(snapshot).length === 0;
-    const images = isExternal ? new Map() : await lookAtStoredDisks(ctx, machine, snapshot);
-    const findings = judge(REVERT_RULES, { domain, snapshot, images, daemonVersion });
-    found.push(...findings.map((finding) => ({ ...finding, snapshot: snapshot.name })));
-  }
-  return found;
+): RuledFinding[] {
+  return snapshots
+    .filter(({ underWay }) => !underWay)
+    .flatMap((snapshot) => {
+      const images = stored.get(snapshot.name) ?? new Map();
+      const findings = judge(REVERT_RULES, { domain, snapshot, images, daemonVersion });
+      return findings.map((finding) => ({ ...finding, snapshot: snapshot.name }));
+    });
 }

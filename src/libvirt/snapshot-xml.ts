@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { type Disk, takesPart } from '../core/domain.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { parseDisks } from './domain-xml.ts';
-import { parseXml } from './xml.ts';
+import { escapeText, parseXml } from './xml.ts';
 
 // For all schemas of the process: a parser that zod compiles pays for itself only after more input than one run has.
 z.config({ jitless: true });
@@ -105,13 +105,4 @@ export function withDescription(xml: string, description: string | null): string
 function definitionStart(xml: string): number {
   const start = xml.search(/<domain[ >]/);
   return start < 0 ? xml.length : start;
-}
-
-function escapeText(text: string): string {
-  const ENTITIES: Readonly<Record<string, string>> = {
-    '&': '&amp;',
-    '<': '&lt;',
-    '>': '&gt;',
-  };
-  return text.replace(/[&<>]/g, (char) => ENTITIES[char] ?? char);
 }

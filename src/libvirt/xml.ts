@@ -41,3 +41,15 @@ function add(value: Record<string, XmlValue | XmlValue[]>, name: string, child: 
   if (Array.isArray(list)) list.push(child);
   else value[name] = [child];
 }
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  "'": '&apos;',
+};
+
+/** As the text of an element, or as the value of an attribute in single quotes. */
+export function escapeText(text: string): string {
+  return text.replace(/[&<>']/g, (char) => ENTITIES[char] ?? char);
+}

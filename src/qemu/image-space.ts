@@ -1,10 +1,11 @@
 import { readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { ImageBytes } from './qcow2/bytes.ts';
+import { type Leftover, readLeftover } from './qcow2/leftover.ts';
 import { type ImageSpace, readSpace, type SpaceQuestion } from './qcow2/space.ts';
 import type { RunQemuImg } from './qemu-img.ts';
 
-/** What the snapshots inside an image file on this host cost. */
+/** What the snapshots inside an image file on this host cost, and what a failed one has left there. */
 
 interface MapEntry {
   readonly start: number;
@@ -47,6 +48,21 @@ export async function measureImage(
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
     return unreadable(message);
+  } finally {
+    await file?.close();
+  }
+}
+
+/** What a save that failed has left in the image at an absolute path; null where that cannot be told. Only reads. */
+export async function measureLeftover(path: string): Promise<Leftover | null> {
+  let file: FileHandle | null = null;
+  try {
+    file = await open(path, 'r');
+    const stat = await file.stat();
+    return stat.isFile() ? await readLeftover(bytesOf(file, stat.size)) : null;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+    return null;
   } finally {
     await file?.close();
   }

@@ -130,6 +130,24 @@ const COST = {
   changedBytes: z.nullable(Bytes),
 };
 
+/** A step of `check --fix`. */
+const Fix = z.object({
+  action: z.enum(['resume', 'forget', 'delete-tag', 'adopt', 'win-back']),
+  /** The finding that it answers. */
+  rule: z.string(),
+  snapshot: z.nullable(z.string()),
+  what: z.string(),
+  why: z.string(),
+  /** What is taken for granted; null: nothing. */
+  assumed: z.nullable(z.string()),
+  commands: z.array(z.string()),
+  /** The file with what it takes away. */
+  backup: z.nullable(z.string()),
+  /** `not needed`: it was so no longer when its turn came. */
+  outcome: z.enum(['planned', 'done', 'failed', 'not needed', 'not reached']),
+  error: z.nullable(z.object(FAILURE)),
+});
+
 const versioned = <Shape extends z.core.$ZodShape>(shape: Shape) =>
   z.object({ schemaVersion: z.literal(1), ...shape });
 
@@ -176,6 +194,8 @@ export const DOCUMENTS = {
             command: z.nullable(z.string()),
           }),
         ),
+        /** What `--fix` did; the findings are those that are left then. */
+        fixes: z.array(Fix),
       }),
     ),
   }),
@@ -233,11 +253,12 @@ export const DOCUMENTS = {
   'dry-run': versioned({
     dryRun: z.literal(true),
     commands: z.array(z.string()),
-    /** Of create, create-as and delete; with what a `create --label` with rules would prune afterwards. */
+    /** Of several machines; with what a `create --label` with rules would prune afterwards, or `check --fix` would do. */
     domains: z.optional(
       z.array(
         z.extend(DomainResult, {
           pruned: z.optional(z.array(PruneDecision)),
+          fixes: z.optional(z.array(Fix)),
           /** Of delete: all that would go, and what each alone would free; null when not known. */
           snapshots: z.optional(z.array(z.object({ name: z.string(), freesBytes: z.nullable(Bytes) }))),
           ...z.partial(z.object(FREED)).shape,

@@ -1,11 +1,13 @@
 // A file system that runs full while the memory is saved (hazard 7).
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import * as z from 'zod/mini';
+import { DOCUMENTS } from '../../src/render/contract.ts';
 import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { checkImage, hasPattern, imageInfo, tags, writePattern } from '../lab/disk.ts';
-import { isSystemLab, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { isSystemLab, scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import { cleanUp, defineMachine, destroy, guestWord, type Machine, start, state } from '../lab/machine.ts';
 import { smallFilesystem } from '../lab/mount.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
@@ -14,6 +16,9 @@ import { diskPath, fingerprint, pasteOk, type Refusal, refusalOf, refused } from
 const MiB = 1024 * 1024;
 /** The guest fills 64 MiB of memory, and the file system holds 48. */
 const FREE = 48;
+
+// what is kept before a change is no business of this user's home
+process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -108,4 +113,39 @@ describe.runIf(isSystemLab)('a file system too small for the memory', () => {
       expect(hasPattern(diskPath(machine), 0x11, MiB, MiB)).toBe(true);
     },
   );
+
+  test('check reports it while the machine runs, and check --fix wins it back when it is off', async () => {
+    const machine = await crowded('web-1');
+    const before = occupied(machine);
+    const information = imageInfo(diskPath(machine));
+    expect((await kvmsnap(['create-as', 'web-1', 's1', '--force'])).code).toBe(1);
+    enlarge(machine, 400);
+    const fix = async () => {
+      const { code, stdout } = await kvmsnap(['check', 'web-1', '--fix', '--yes', '--json']);
+      const [domain] = z.parse(DOCUMENTS.check, JSON.parse(stdout)).domains;
+      const steps = domain?.fixes.map(({ action, outcome }) => [action, outcome]);
+      return { code, steps, left: domain?.findings.map(({ rule }) => rule), fixes: domain?.fixes };
+    };
+    expect(await fix()).toMatchObject({ code: 5, steps: [], left: ['leftover-space'] });
+    destroy(machine);
+    expect(occupied(machine)).toBeGreaterThan((FREE - 2) * MiB);
+    const fixed = await fix();
+    expect(fixed).toMatchObject({ code: 0, steps: [['win-back', 'done']], left: [] });
+    // should it be interrupted in the middle
+    expect(readFileSync(fixed.fixes?.[0]?.backup ?? '', 'utf8')).toBe(`${fixed.fixes?.[0]?.commands[1]}\n`);
+    expect(occupied(machine)).toBeLessThan(before + MiB);
+    expect(imageInfo(diskPath(machine))['virtual-size']).toBe(information['virtual-size']);
+    expect(checkImage(diskPath(machine))).toEqual({ clean: true, leaks: 0, corruptions: 0 });
+    expect(hasPattern(diskPath(machine), 0x22, MiB, MiB)).toBe(true);
+    expect(await fix()).toMatchObject({ code: 0, steps: [] });
+    virsh('snapshot-revert', machine.uuid, 'old');
+    expect(hasPattern(diskPath(machine), 0x11, MiB, MiB)).toBe(true);
+    // memory of a snapshot that has come to its end is none
+    start(machine);
+    await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
+    virsh('snapshot-create-as', machine.uuid, 's1');
+    virsh('snapshot-revert', machine.uuid, 's1');
+    destroy(machine);
+    expect(await fix()).toMatchObject({ code: 0, steps: [], left: [] });
+  });
 });

@@ -67,6 +67,7 @@ export function fakeHost(): FakeHost {
       virsh: libvirt.virsh,
       connect: (uri) => createVirsh(libvirt.exec, uri, 'nonce'),
       qemuImg: qemuImgOf(images),
+      changeImage: qemuImgOf(images),
       terminal: {
         out: { isTerminal: false, columns: 80, colour: 0 },
         err: { isTerminal: false, columns: 80, colour: 0 },

@@ -4,17 +4,25 @@ import type { DiskImage } from '../../src/core/image.ts';
 import { judge, type RuledFinding } from '../../src/core/preflight.ts';
 import { reportSnapshots } from '../../src/core/report.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';
-import { disk, domain, seen, snapshot, TAKEN_AT, tag } from '../model.ts';
+import { disk, domain, MiB, seen, snapshot, TAKEN_AT, tag } from '../model.ts';
 
 interface Given {
   readonly machine?: Parameters<typeof domain>[0];
   readonly snapshots?: readonly Snapshot[];
   readonly current?: string | null;
   readonly images?: ReadonlyMap<string, DiskImage>;
+  readonly leftovers?: TruthFacts['leftovers'];
   readonly maxAge?: TruthFacts['maxAge'];
 }
 
-function found({ machine, snapshots = [], current, images, maxAge = null }: Given): RuledFinding[] {
+function found({
+  machine,
+  snapshots = [],
+  current,
+  images,
+  leftovers,
+  maxAge = null,
+}: Given): RuledFinding[] {
   const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
   const about = domain(machine);
   const isCurrent = current === undefined ? (snapshots.at(-1)?.name ?? null) : current;
@@ -23,6 +31,8 @@ function found({ machine, snapshots = [], current, images, maxAge = null }: Give
     snapshots: reportSnapshots(snapshots, { current: isCurrent, busy: about.busy, images: ofDisks }),
     current: isCurrent,
     images: ofDisks,
+    stored: new Map(snapshots.map(({ name }) => [name, ofDisks])),
+    leftovers: leftovers ?? new Map(),
     nowSeconds: TAKEN_AT + 3600,
     maxAge,
   });
@@ -30,6 +40,8 @@ function found({ machine, snapshots = [], current, images, maxAge = null }: Give
 
 const inVda = (...names: string[]) => new Map([['vda', seen({ tags: names.map((name) => tag(name)) })]]);
 const atMost = (seconds: number, counts = (_: string) => true) => ({ seconds, says: '1h', counts });
+
+const LEFTOVERS = new Map([['vda', { bytes: 40 * MiB, endBytes: 2 ** 30 }]]);
 
 const CASES: Readonly<
   Record<string, { readonly silent: readonly Given[]; readonly loud: readonly (readonly [Given, object])[] }>
@@ -71,7 +83,11 @@ const CASES: Readonly<
     loud: [
       [
         { snapshots: [snapshot('a')], images: inVda('a', "b'c") },
-        { severity: 'warning', command: `qemu-img snapshot -d 'b'\\''c' /vm/vda.qcow2` },
+        {
+          severity: 'warning',
+          hint: expect.stringContaining('kvmsnap check --fix centos7-1 lets libvirt know it again'),
+          command: `qemu-img snapshot -d 'b'\\''c' /vm/vda.qcow2`,
+        },
       ],
       [
         {
@@ -82,7 +98,7 @@ const CASES: Readonly<
           ]),
         },
         {
-          what: "disk vda, vdb hold a snapshot 'x' that libvirt does not know",
+          what: "disk vda, vdb hold a snapshot 'x' that libvirt does not know (disk vda holds it 2 times)",
           command: 'qemu-img snapshot -d x /vm/vda.qcow2 && qemu-img snapshot -d x /vm/vdb.qcow2',
         },
       ],
@@ -138,6 +154,32 @@ const CASES: Readonly<
       [
         { snapshots: [snapshot('a'), snapshot('b', { createdAtSeconds: TAKEN_AT + 1 })], current: null },
         { severity: 'information', command: 'virsh snapshot-current centos7-1 --snapshotname b' },
+      ],
+    ],
+  },
+  'leftover-space': {
+    silent: [
+      { leftovers: new Map([['vda', { bytes: 4096, endBytes: 2 ** 30 }]]) },
+      { leftovers: LEFTOVERS, machine: { state: 'running', busy: true } },
+      { leftovers: LEFTOVERS, machine: { state: 'paused', stateReason: 'saving' } },
+    ],
+    loud: [
+      [
+        { leftovers: LEFTOVERS, images: inVda() },
+        {
+          severity: 'warning',
+          what: 'disk vda: 40 MiB of the image are left from a save of the memory that failed',
+          command:
+            'qemu-img resize -f qcow2 /vm/vda.qcow2 +1006632960 && qemu-img resize -f qcow2 --shrink /vm/vda.qcow2 67108864',
+        },
+      ],
+      [
+        { leftovers: LEFTOVERS, images: inVda(), machine: { state: 'running' } },
+        { hint: expect.stringContaining('with the machine off') },
+      ],
+      [
+        { leftovers: LEFTOVERS, images: new Map([['vda', seen({ encrypted: true })]]) },
+        { hint: expect.stringContaining('the next snapshot') },
       ],
     ],
   },

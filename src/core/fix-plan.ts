@@ -1,0 +1,156 @@
+import type { TruthFacts } from './check-rules.ts';
+import { type Domain, isActive, isSaving } from './domain.ts';
+import { isNotable, type LeftoverSpace, resizable } from './leftover.ts';
+import { findOrphans, type Orphan } from './orphans.ts';
+import { isGone, staleTwins } from './stored-tags.ts';
+
+/** What `check --fix` does: the facts of a machine -> steps, as data. What is not proven is no step. */
+
+export interface Fix {
+  /** The finding that it answers. */
+  readonly rule: string;
+  readonly what: string;
+  readonly why: string;
+  /** What is taken for granted; null: nothing. */
+  readonly assumed: string | null;
+  readonly snapshot: string | null;
+  readonly action: FixAction;
+}
+
+export type FixAction =
+  | { readonly kind: 'resume' }
+  /** libvirt forgets a snapshot that no disk holds. */
+  | { readonly kind: 'forget'; readonly name: string }
+  /** The oldest tag of that name goes from the image, so many times. */
+  | { readonly kind: 'delete-tag'; readonly name: string; readonly path: string; readonly times: number }
+  /** libvirt learns of a snapshot that the disks hold. */
+  | {
+      readonly kind: 'adopt';
+      readonly name: string;
+      readonly createdAtSeconds: number;
+      readonly hasMemory: boolean;
+      readonly parent: string | null;
+    }
+  /** The disk grows by so many bytes over what a save left behind its end, and is cut off again to its size. */
+  | {
+      readonly kind: 'win-back';
+      readonly path: string;
+      readonly virtualBytes: number;
+      readonly growBytes: number;
+    };
+
+/** Two plans are about the same step when this is the same. */
+export const fixKey = ({ action }: Fix): string => JSON.stringify(action);
+
+/**
+ * The steps for a machine in the order to take them. None while a job of libvirt holds it; none within the images while
+ * it runs, for they are QEMU's then.
+ */
+export function planFixes(facts: TruthFacts): Fix[] {
+  const { domain } = facts;
+  if (domain.busy) return [];
+  const orphans = findOrphans(facts);
+  const withinImages = isActive(domain.state)
+    ? []
+    : [
+        ...deleteTwins(facts),
+        ...orphans.flatMap((orphan) => deleteTorn(domain, orphan)),
+        ...[...facts.leftovers].flatMap(([target, leftover]) => winBack(facts, target, leftover)),
+      ];
+  return [...resume(domain), ...forget(facts), ...withinImages, ...adopt(facts, orphans)];
+}
+
+function resume(domain: Domain): Fix[] {
+  if (!isSaving(domain)) return [];
+  return [
+    {
+      rule: 'left-paused',
+      what: 'resume the machine',
+      why: `it was left paused (${domain.stateReason}) by a snapshot or save that has ended`,
+      assumed: null,
+      snapshot: null,
+      action: { kind: 'resume' },
+    },
+  ];
+}
+
+function forget({ snapshots, stored }: TruthFacts): Fix[] {
+  return snapshots
+    .filter((snapshot) => isGone(snapshot, stored.get(snapshot.name)))
+    .map(({ name }) => ({
+      rule: 'no-data',
+      what: `have libvirt forget the snapshot '${name}'`,
+      why: 'it is in no disk, and all of them were looked at',
+      assumed: null,
+      snapshot: name,
+      action: { kind: 'forget', name },
+    }));
+}
+
+function deleteTwins(facts: TruthFacts): Fix[] {
+  return facts.snapshots.flatMap((snapshot) =>
+    staleTwins(snapshot, facts.stored.get(snapshot.name), facts.images).map(
+      ({ target, path, stale }): Fix => ({
+        rule: 'missing-tag',
+        what: `delete the older '${snapshot.name}' in disk ${target}`,
+        why: `the disk holds ${stale + 1} of that name, and the older was taken before the snapshot that libvirt knows by it`,
+        assumed: null,
+        snapshot: snapshot.name,
+        action: { kind: 'delete-tag', name: snapshot.name, path, times: stale },
+      }),
+    ),
+  );
+}
+
+function deleteTorn(domain: Domain, { name, holders, fate }: Orphan): Fix[] {
+  if (fate.kind !== 'torn') return [];
+  return holders.map(({ target, path }) => ({
+    rule: 'orphan-tag',
+    what: `delete '${name}' in disk ${target}`,
+    why: `it is half a snapshot, which libvirt does not know: disk ${fate.lacking.join(', ')} was part of '${domain.name}' then and does not hold it`,
+    assumed: null,
+    snapshot: name,
+    action: { kind: 'delete-tag', name, path, times: 1 },
+  }));
+}
+
+/** Parents first, as libvirt wants it. */
+function adopt({ snapshots, stored }: TruthFacts, orphans: readonly Orphan[]): Fix[] {
+  const known = snapshots
+    .filter((snapshot) => !snapshot.underWay && !isGone(snapshot, stored.get(snapshot.name)))
+    .map(({ name, createdAtSeconds }) => ({ name, createdAtSeconds }));
+  return orphans
+    .flatMap(({ name, fate }) => (fate.kind === 'whole' ? [{ name, ...fate }] : []))
+    .sort((a, b) => a.createdAtSeconds - b.createdAtSeconds)
+    .map(({ name, createdAtSeconds, hasMemory }): Fix => {
+      const earlier = known.filter((other) => other.createdAtSeconds <= createdAtSeconds);
+      earlier.sort((a, b) => a.createdAtSeconds - b.createdAtSeconds);
+      const parent = earlier.at(-1)?.name ?? null;
+      known.push({ name, createdAtSeconds });
+      const state = hasMemory ? ', and it ran' : '';
+      return {
+        rule: 'orphan-tag',
+        what: `have libvirt know the snapshot '${name}'`,
+        why: 'every disk holds it once, and libvirt does not know it',
+        assumed: `the machine was defined then as it is today${state}; ${parent === null ? 'it has no parent' : `its parent is '${parent}', the one before it`}`,
+        snapshot: name,
+        action: { kind: 'adopt', name, createdAtSeconds, hasMemory, parent },
+      };
+    });
+}
+
+function winBack({ images }: TruthFacts, target: string, leftover: LeftoverSpace): Fix[] {
+  const image = resizable(images.get(target));
+  if (!image || !isNotable(leftover)) return [];
+  const { path, virtualBytes } = image;
+  return [
+    {
+      rule: 'leftover-space',
+      what: `give back ${Math.ceil(leftover.bytes / 1024 / 1024)} MiB of the image of disk ${target}`,
+      why: 'a save of the memory that failed left them behind the end of the disk, and no snapshot refers to them',
+      assumed: null,
+      snapshot: null,
+      action: { kind: 'win-back', path, virtualBytes, growBytes: leftover.endBytes - virtualBytes },
+    },
+  ];
+}

@@ -1,0 +1,188 @@
+import type { Context } from '../context.ts';
+import { type Fix, fixKey } from '../core/fix-plan.ts';
+import { winBackArguments } from '../core/leftover.ts';
+import { commandLine } from '../core/quote.ts';
+import { KvmsnapError } from '../errors.ts';
+import { adoptedXml } from '../libvirt/adopted-xml.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { readByUuid } from '../libvirt/machine.ts';
+import { isIdle } from '../libvirt/runtime.ts';
+import { dumpCommand } from '../libvirt/snapshots.ts';
+import { virshFailure } from '../libvirt/virsh-error.ts';
+import { localTime } from '../render/format.ts';
+import { carryOut, patiently } from './act.ts';
+import { type Checked, type CheckRequest, checkMachine } from './check-machine.ts';
+import { completeMachine, type Machine } from './machine.ts';
+
+/** Mending a machine, step by step, and looking whether it is so. */
+
+type Command =
+  | { readonly tool: 'virsh'; readonly args: VirshCommand }
+  | { readonly tool: 'qemu-img'; readonly args: readonly string[] };
+
+/** A step with the very commands that it takes. */
+export interface PreparedFix extends Fix {
+  readonly commands: readonly Command[];
+  /** The file with what the step takes away, or the line that takes it back; null where there is none. */
+  readonly backup: string | null;
+}
+
+export type FixOutcome =
+  | 'done'
+  | 'failed'
+  /** It was so no longer when its turn came. */
+  | 'not needed'
+  /** The run was ended before. */
+  | 'not reached';
+
+export interface FixResult {
+  readonly fix: PreparedFix;
+  readonly outcome: FixOutcome;
+  readonly failure: KvmsnapError | null;
+}
+
+/** The line that does the same in a shell. */
+export const fixLine = (ctx: Context, { tool, args }: Command): string =>
+  tool === 'virsh' ? ctx.virsh.line(args) : commandLine(tool, args);
+
+/** Makes the commands of each step; what libvirt has now and a step changes is written to the state directory first. */
+export async function prepareFixes(
+  ctx: Context,
+  machine: Machine,
+  fixes: readonly Fix[],
+): Promise<PreparedFix[]> {
+  const { uuid } = machine.domain;
+  const definition = fixes.some(({ action }) => action.kind === 'adopt')
+    ? await readXml(ctx, ['dumpxml', '--domain', uuid, '--inactive', '--security-info'], 'the definition')
+    : '';
+  const stem = `${uuid}.${ctx.clock.now()}`;
+  const prepared: PreparedFix[] = [];
+  for (const [i, fix] of fixes.entries()) {
+    const { action } = fix;
+    const keep = (text: string, ending: string) => ctx.files.keep(`${stem}.fix-${i + 1}${ending}`, text);
+    switch (action.kind) {
+      case 'resume':
+        prepared.push({ ...fix, commands: [virsh('resume', '--domain', uuid)], backup: null });
+        break;
+      case 'forget': {
+        const { name } = action;
+        const xml = await readXml(ctx, [...dumpCommand(uuid, name), '--security-info'], `'${name}'`);
+        const command = virsh('snapshot-delete', '--domain', uuid, '--snapshotname', name, '--metadata');
+        prepared.push({ ...fix, commands: [command], backup: await keep(xml, '.xml') });
+        break;
+      }
+      case 'delete-tag': {
+        const command = qemuImg('snapshot', '-d', action.name, action.path);
+        prepared.push({ ...fix, commands: Array(action.times).fill(command), backup: null });
+        break;
+      }
+      case 'adopt': {
+        const description = `Adopted by kvmsnap on ${localTime(ctx.clock.now() / 1000)} from the images. Assumed: ${fix.assumed}.`;
+        const xml = adoptedXml({ ...action, description }, machine.domain.disks, definition);
+        const file = await keep(xml, '.new.xml');
+        const command = virsh('snapshot-create', '--domain', uuid, '--xmlfile', file, '--redefine');
+        prepared.push({ ...fix, commands: [command], backup: null });
+        break;
+      }
+      case 'win-back': {
+        const { path, virtualBytes, growBytes } = action;
+        const commands = winBackArguments(path, virtualBytes, growBytes).map((args) => qemuImg(...args));
+        // should nothing of ours live to cut it off again
+        const cut = commands.at(-1) as Command;
+        prepared.push({ ...fix, commands, backup: await keep(`${fixLine(ctx, cut)}\n`, '.txt') });
+      }
+    }
+  }
+  return prepared;
+}
+
+const virsh = (...args: string[]): Command => ({ tool: 'virsh', args });
+const qemuImg = (...args: string[]): Command => ({ tool: 'qemu-img', args });
+
+async function readXml(ctx: Context, command: VirshCommand, what: string): Promise<string> {
+  const { texts, stderr } = await ctx.virsh.read([command]);
+  const [xml] = texts;
+  if (!xml) throw virshFailure(`cannot read ${what}`, stderr);
+  return xml;
+}
+
+export interface Fixed {
+  readonly results: readonly FixResult[];
+  /** The machine as it is then. */
+  readonly checked: Checked;
+}
+
+/**
+ * Takes those of the steps that are still called for, going on after a failure, and judges the machine again: done is
+ * what is not called for any more. Throws `busy` when a job holds the machine, which is left alone then.
+ */
+export async function fixMachine(
+  ctx: Context,
+  { uuid, name }: { readonly uuid: string; readonly name: string },
+  prepared: readonly PreparedFix[],
+  request: CheckRequest,
+): Promise<Fixed> {
+  return patiently(ctx, async (ctx) => {
+    const look = async () =>
+      checkMachine(ctx, await completeMachine(ctx, await readByUuid(ctx.virsh, uuid, name)), request);
+    const isBusy = async () =>
+      (await readByUuid(ctx.virsh, uuid, name)).domain.busy || !(await isIdle(ctx.virsh, uuid));
+    if (prepared.length > 0 && (await isBusy()))
+      throw new KvmsnapError('busy', `a job of libvirt holds '${name}', which is left alone`);
+    const before = await look();
+    const needed = new Set(before.fixes.map(fixKey));
+    const tried: FixResult[] = [];
+    for (const fix of prepared) {
+      if (!needed.has(fixKey(fix))) tried.push({ fix, outcome: 'not needed', failure: null });
+      else if (ctx.interrupts.pending) tried.push({ fix, outcome: 'not reached', failure: null });
+      else tried.push(await tryFix(ctx, name, fix));
+    }
+    if (!tried.some(({ outcome }) => outcome === 'done' || outcome === 'failed'))
+      return { results: tried, checked: before };
+    const checked = await look();
+    const left = new Set(checked.fixes.map(fixKey));
+    return { results: tried.map((result) => verified(result, left)), checked };
+  });
+}
+
+async function tryFix(ctx: Context, machine: string, fix: PreparedFix): Promise<FixResult> {
+  return ctx.interrupts.protect(`'${fix.what}' of '${machine}'`, async () => {
+    for (const [i, command] of fix.commands.entries()) {
+      const failure = await run(ctx, machine, fix, command);
+      if (!failure) continue;
+      const rest = fix.commands.slice(i).map((command) => fixLine(ctx, command));
+      const { code, message, hint } = failure;
+      const whole = new KvmsnapError(code, message, { hint, command: rest.join(' && ') });
+      return { fix, outcome: 'failed', failure: whole };
+    }
+    return { fix, outcome: 'done', failure: null };
+  });
+}
+
+/** Runs one command; null when it says that all is well. */
+async function run(
+  ctx: Context,
+  machine: string,
+  { what }: Fix,
+  { tool, args }: Command,
+): Promise<KvmsnapError | null> {
+  const failed = `${machine}: could not ${what}`;
+  if (tool === 'virsh') {
+    const { kind, stderr } = await carryOut(ctx, { command: args, label: what, growing: null });
+    return kind === 'done' ? null : virshFailure(failed, stderr);
+  }
+  const { exitCode, stderr } = await ctx.changeImage(args);
+  if (exitCode === 0) return null;
+  const detail = stderr.trim().replace(/^qemu-img: /, '') || 'qemu-img was ended';
+  return new KvmsnapError('refused', `${failed}: ${detail}`);
+}
+
+function verified(result: FixResult, left: ReadonlySet<string>): FixResult {
+  const { fix, outcome } = result;
+  if (outcome !== 'done' || !left.has(fixKey(fix))) return result;
+  const failure = new KvmsnapError(
+    'refused',
+    `could not ${fix.what}: the command reported success, but it is not so`,
+  );
+  return { fix, outcome: 'failed', failure };
+}

@@ -1,0 +1,71 @@
+import {
+  BREATH_BYTES,
+  bytesAt,
+  createBreath,
+  type ImageBytes,
+  offsetIn,
+  Unmeasurable,
+  viewOf,
+} from './bytes.ts';
+import { openClusters } from './clusters.ts';
+import { type Header, readHeader } from './header.ts';
+import { findReferences, roomForReferences } from './l2-entries.ts';
+import { countsPerBlock, readRefcounts } from './refcounts.ts';
+
+/**
+ * What stays in an image when QEMU fails to save the memory of a guest. It writes the memory behind the end of the disk,
+ * hands it to the snapshot and forgets it there (qcow2_snapshot_create); when it never comes to the snapshot, it stays.
+ */
+export interface Leftover {
+  /** Clusters there that nothing but the image itself refers to. */
+  readonly bytes: number;
+  /** Where they end in the address space of the guest's disk. */
+  readonly endBytes: number;
+}
+
+const NONE: Leftover = { bytes: 0, endBytes: 0 };
+
+/**
+ * Reads the part of the image's L1 table behind the disk's end; mostly there is nothing, and that is all. Null for an
+ * image that cannot be read, or whose refcounts are not to be trusted. Of no meaning while a save is under way.
+ */
+export async function readLeftover(image: ImageBytes): Promise<Leftover | null> {
+  try {
+    const header = readHeader(image);
+    return header.dirty ? null : await measure(image, header);
+  } catch (error) {
+    if (error instanceof Unmeasurable) return null;
+    throw error;
+  }
+}
+
+async function measure(image: ImageBytes, header: Header): Promise<Leftover> {
+  const { clusterBytes, l2EntryBytes, l1, virtualBytes } = header;
+  const covered = clusterBytes * (clusterBytes / l2EntryBytes);
+  const first = Math.ceil(virtualBytes / covered);
+  if (first >= l1.entries) return NONE;
+  const view = bytesAt(image, l1.offset + first * 8, (l1.entries - first) * 8);
+  const tables = Array.from({ length: l1.entries - first }, (_, i) => ({
+    index: first + i,
+    offset: offsetIn(view, i * 8),
+  })).filter(({ offset }) => offset > 0 && offset % clusterBytes === 0 && offset < image.size);
+  if (tables.length === 0) return NONE;
+
+  const clusters = Math.ceil(image.size / clusterBytes) + countsPerBlock(header);
+  const counts = await readRefcounts(image, header, clusters);
+  const contents = openClusters(
+    image,
+    clusterBytes,
+    tables.map(({ offset }) => offset),
+  );
+  const found = roomForReferences(header);
+  const breath = createBreath(BREATH_BYTES);
+  let leftover = NONE;
+  for (const [place, { index }] of tables.entries()) {
+    const count = findReferences(viewOf(contents.at(place)), header, clusters, false, found);
+    const own = found.subarray(0, count).filter((cluster) => counts[cluster] === 1).length;
+    if (own > 0) leftover = { bytes: leftover.bytes + own * clusterBytes, endBytes: (index + 1) * covered };
+    await breath(clusterBytes);
+  }
+  return leftover;
+}
