@@ -7,8 +7,8 @@ import { KvmsnapError } from '../errors.ts';
 import { completeMachine } from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import type { PruneRequest } from '../host/prune-snapshots.ts';
-import { readSelection } from '../host/select.ts';
-import { type NameMaker, takeSnapshot } from '../host/take-snapshot.ts';
+import { readSelection, type Targets } from '../host/select.ts';
+import { type NameMaker, type SnapshotRequest, snapshotXml, takeSnapshot } from '../host/take-snapshot.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
 import { snapshotDocument } from '../render/documents.ts';
@@ -24,10 +24,12 @@ import {
 import { domainResult, ownName } from './results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
 import { show, showPlan } from './show.ts';
+import { toWishes, type WishOptions } from './wishes.ts';
 
-export interface CreateOptions extends RuleOptions, SelectionOptions, SkipOptions {
+export interface CreateOptions extends RuleOptions, SelectionOptions, SkipOptions, WishOptions {
   readonly description?: string;
   readonly force?: boolean;
+  readonly printXml?: boolean;
 }
 
 /** What a create did to one machine, or in a dry run would do. */
@@ -79,17 +81,10 @@ export async function create(
   options: CreateOptions,
 ): Promise<void> {
   const pruning = toPruneRequest(options);
-  const { label } = pruning.scope;
-  if (hasRules(pruning.rules) && label === null) {
-    throw new KvmsnapError('usage', 'rules of retention go with --label: only labelled snapshots are pruned');
-  }
-  const maker: NameMaker = label === null ? automaticName : (now, taken) => labelledName(label, now, taken);
+  const request = toRequest(name, pruning, options);
   const selected = await readSelection(ctx, toSelection(words, options));
-  const request = {
-    name: name ?? maker,
-    description: options.description ?? null,
-    force: options.force ?? false,
-  };
+  if (!selected.single) checkForMany(request, options);
+  if (options.printXml) return printXml(ctx, selected, request);
   const skips = { jobs: options.jobs ?? 1, skips: ({ unsuitable }: KvmsnapError) => unsuitable };
   const results = await overMachines(ctx, selected, skips, async (ctx, reading) => {
     // of many machines, a later one's turn may come an hour after it was read
@@ -100,17 +95,51 @@ export async function create(
   await report(ctx, results, { single: selected.single, strict: options.strict ?? false });
 }
 
+/** Throws `usage` for options that do not go together. */
+function toRequest(
+  name: string | null,
+  { scope: { label }, rules }: PruneRequest,
+  options: CreateOptions,
+): SnapshotRequest {
+  if (hasRules(rules) && label === null) {
+    throw new KvmsnapError('usage', 'rules of retention go with --label: only labelled snapshots are pruned');
+  }
+  const wishes = toWishes(options);
+  if (label !== null && wishes.noMetadata)
+    throw new KvmsnapError('usage', '--label and --no-metadata exclude each other: no prune would find it');
+  const maker: NameMaker = label === null ? automaticName : (now, taken) => labelledName(label, now, taken);
+  return {
+    name: name ?? maker,
+    description: options.description ?? null,
+    force: options.force ?? false,
+    wishes,
+    labelled: label !== null,
+  };
+}
+
+function checkForMany({ wishes }: SnapshotRequest, { printXml }: CreateOptions): void {
+  if (wishes?.memory?.file || wishes?.disks.length || printXml)
+    throw new KvmsnapError('usage', '--memspec, --diskspec and --print-xml are about one machine');
+}
+
+async function printXml(ctx: Context, { targets }: Targets, request: SnapshotRequest): Promise<void> {
+  for (const { reading } of targets) {
+    if (reading instanceof KvmsnapError) throw reading;
+    ctx.terminal.print(await snapshotXml(ctx, reading, request));
+  }
+}
+
 async function createOne(
   ctx: Context,
   reading: MachineReading,
-  request: Parameters<typeof takeSnapshot>[2],
+  request: SnapshotRequest,
   pruning: PruneRequest,
 ): Promise<Deed<Created>> {
   const taken = await takeSnapshot(ctx, reading, request);
   const created =
     'planned' in taken
       ? { name: taken.name, snapshot: null, planned: taken.planned }
-      : { name: taken.snapshot.name, snapshot: taken.snapshot, planned: null };
+      : { name: taken.name, snapshot: taken.snapshot, planned: null };
   const pruned = hasRules(pruning.rules)
     ? await pruneAfter(ctx, reading, pruning, created.name)
     : { value: [], failures: [], succeeded: 0 };
@@ -162,11 +191,18 @@ async function report(
       names,
       remarks: done.map(
         ({ machine, name, snapshot }) =>
-          `'${name}' of '${machine.name}' is complete, in disk ${(snapshot?.disks ?? []).map(({ target }) => target).join(', ')}`,
+          `'${name}' of '${machine.name}' is complete${snapshot ? `, in ${whereItIs(snapshot)}` : ''}`,
       ),
     });
   }
   if (conclusion) throw conclusion;
+}
+
+function whereItIs({ disks, memory }: SnapshotReport): string {
+  const overlays = disks.filter(({ location }) => location === 'external');
+  if (overlays.length === 0) return `disk ${disks.map(({ target }) => target).join(', ')}`;
+  const saved = memory.file === null ? [] : [`memory ${memory.file}`];
+  return [...overlays.map(({ target, source }) => `disk ${target} (now on ${source})`), ...saved].join(', ');
 }
 
 const plannedDocument = (result: Result) => ({
