@@ -156,6 +156,19 @@ const JOBS: OptionDefinition = {
 };
 const STRICT = { flags: '--strict', help: 'fail when a machine was skipped' };
 
+/** Those of virsh snapshot-create. */
+const XML: readonly OptionDefinition[] = [
+  {
+    flags: '--xml <file>',
+    help: 'as the XML in this file says, like virsh snapshot-create (of one machine)',
+  },
+  {
+    flags: '--redefine',
+    help: 'with --xml: take none, but have libvirt know the one in the file; what it knew of it is kept in ~/.local/state/kvmsnap',
+  },
+  { flags: '--current', help: 'with --redefine: make it the current one' },
+];
+
 export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'create',
@@ -168,7 +181,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'machines, one that is not suited (a raw disk) is skipped and said so, unless it was called by its own name. With --external ' +
       'or --disk-only nothing is written into the images: the guest goes on in new files beside them, which also works over a raw image.',
     arguments: [MACHINES],
-    options: [DESCRIPTION, FORCE_CREATE, ...WISHES, LABEL, ...RULES, ALL, ...FILTERS, JOBS, STRICT],
+    options: [DESCRIPTION, FORCE_CREATE, ...WISHES, ...XML, LABEL, ...RULES, ALL, ...FILTERS, JOBS, STRICT],
     failures: ['partial', 'check', 'exists', 'busy'],
     examples: [
       'kvmsnap create centos7-1',

@@ -3,14 +3,17 @@ import { labelledName } from '../core/labels.ts';
 import { automaticName } from '../core/names.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { hasRules } from '../core/retention.ts';
+import { NO_WISHES, type Wishes } from '../core/snapshot-plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import { completeMachine } from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import type { PruneRequest } from '../host/prune-snapshots.ts';
+import { readXmlFile, redefineSnapshot } from '../host/redefine.ts';
 import { readSelection, type Targets } from '../host/select.ts';
 import { type NameMaker, type SnapshotRequest, snapshotXml, takeSnapshot } from '../host/take-snapshot.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import { parseSnapshotRequest } from '../libvirt/snapshot-request.ts';
 import { snapshotDocument } from '../render/documents.ts';
 import { type Column, section } from '../render/view.ts';
 import {
@@ -24,12 +27,15 @@ import {
 import { domainResult, ownName } from './results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
 import { show, showPlan } from './show.ts';
-import { toWishes, type WishOptions } from './wishes.ts';
+import { checkWishes, checkXmlOptions, toWishes, type WishOptions } from './wishes.ts';
 
 export interface CreateOptions extends RuleOptions, SelectionOptions, SkipOptions, WishOptions {
   readonly description?: string;
   readonly force?: boolean;
   readonly printXml?: boolean;
+  readonly xml?: string;
+  readonly redefine?: boolean;
+  readonly current?: boolean;
 }
 
 /** What a create did to one machine, or in a dry run would do. */
@@ -80,8 +86,10 @@ export async function create(
   name: string | null,
   options: CreateOptions,
 ): Promise<void> {
+  checkXmlOptions(options);
   const pruning = toPruneRequest(options);
-  const request = toRequest(name, pruning, options);
+  const asked = toRequest(name, pruning, options);
+  const request = options.xml === undefined ? asked : await byXml(asked, options.xml);
   const selected = await readSelection(ctx, toSelection(words, options));
   if (!selected.single) checkForMany(request, options);
   if (options.printXml) return printXml(ctx, selected, request);
@@ -90,7 +98,7 @@ export async function create(
     // of many machines, a later one's turn may come an hour after it was read
     const isFresh = selected.single || ctx.settings.dryRun;
     const now = isFresh ? reading : await readByUuid(ctx.virsh, reading.domain.uuid, reading.domain.name);
-    return createOne(ctx, now, request, pruning);
+    return options.redefine ? redefineOne(ctx, now, request, options) : createOne(ctx, now, request, pruning);
   });
   await report(ctx, results, { single: selected.single, strict: options.strict ?? false });
 }
@@ -117,9 +125,39 @@ function toRequest(
   };
 }
 
-function checkForMany({ wishes }: SnapshotRequest, { printXml }: CreateOptions): void {
-  if (wishes?.memory?.file || wishes?.disks.length || printXml)
-    throw new KvmsnapError('usage', '--memspec, --diskspec and --print-xml are about one machine');
+function checkForMany({ wishes }: SnapshotRequest, { printXml, xml }: CreateOptions): void {
+  if (wishes?.memory?.file || wishes?.disks.length || printXml || xml !== undefined)
+    throw new KvmsnapError('usage', '--memspec, --diskspec, --xml and --print-xml are about one machine');
+}
+
+/** The request of a file with the XML, with the other options as they are. Throws `usage`. */
+async function byXml(request: SnapshotRequest, path: string): Promise<SnapshotRequest> {
+  const text = await readXmlFile(path);
+  const { name, memory, disks } = parseSnapshotRequest(path, text);
+  const wishes: Wishes = { ...(request.wishes ?? NO_WISHES), memory, disks, namedBy: 'libvirt' };
+  checkWishes(wishes);
+  return {
+    ...request,
+    name: name ?? request.name,
+    wishes,
+    xml: { path, text, isNamed: name !== null },
+  };
+}
+
+async function redefineOne(
+  ctx: Context,
+  reading: MachineReading,
+  { xml, force }: SnapshotRequest,
+  { current = false }: CreateOptions,
+): Promise<Deed<Created>> {
+  if (!xml) throw new Error('a redefinition needs a file');
+  const machine = await completeMachine(ctx, reading);
+  const done = await redefineSnapshot(ctx, machine, { ...xml, makeCurrent: current, force });
+  const value =
+    'planned' in done
+      ? { name: done.name, snapshot: null, planned: done.planned, pruned: [] }
+      : { name: done.name, snapshot: done, planned: null, pruned: [] };
+  return { value, failures: [], succeeded: 1 };
 }
 
 async function printXml(ctx: Context, { targets }: Targets, request: SnapshotRequest): Promise<void> {

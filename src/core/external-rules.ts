@@ -1,9 +1,10 @@
 import type { CreateFacts } from './create-rules.ts';
+import { editCommand } from './disk-findings.ts';
 import { isActive } from './domain.ts';
 import { mebibytes } from './mebibytes.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { quote, virshWord } from './quote.ts';
-import { directoryOf, type PlannedDisk, plannedFiles } from './snapshot-plan.ts';
+import { directoryOf, type PlannedDisk, plannedFiles, stem } from './snapshot-plan.ts';
 
 /** The rules of a create whose disks or memory go to files of their own. */
 
@@ -66,6 +67,41 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
           ? 'this libvirtd (before 9.9) cannot revert to external snapshots'
           : 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete them (9.0 can)';
       return [{ what, hint: 'use --force if you know how to go back without libvirt' }];
+    },
+  },
+  {
+    // a revert lays new overlays over the images of now, and names them as libvirt does
+    id: 'no-revert',
+    hazards: [17],
+    severity: 'judgement',
+    unsuitable: true,
+    modes: EXTERNAL,
+    find: ({ domain, plan, daemonVersion }) => {
+      if (plan.wishes.noMetadata || daemonVersion < REVERTS_EXTERNAL) return [];
+      const isFile = new Set(
+        domain.disks.filter((disk) => disk.storage === 'file').map(({ target }) => target),
+      );
+      const stems = plan.disks.map(({ source }) => stem(source ?? ''));
+      const same = plan.disks.filter(
+        (_, i) => stems.filter((other) => other === stems[i]).length > 1 && stems[i],
+      );
+      return [
+        ...plan.disks
+          .filter(({ target }) => !isFile.has(target))
+          .map(({ target, source }) => ({
+            what: `disk ${target} (${source ?? 'without a path'}) is no file, and libvirt cannot revert such a disk to an external snapshot`,
+            hint: 'use --force if you know how to go back without libvirt',
+          })),
+        ...(same.length === 0
+          ? []
+          : [
+              {
+                what: `libvirt could not revert to it: the images of disk ${same.map(({ target }) => target).join(', ')} differ only after the last dot of their names, and it would give their new overlays one name`,
+                hint: 'rename one of the images, and in the XML, with the machine off; or use --force',
+                command: editCommand(domain),
+              },
+            ]),
+      ];
     },
   },
   {

@@ -185,6 +185,11 @@ export function planSnapshot(domain: Domain, name: string, wishes: Wishes): Snap
     wanted.set(disk.target, wish);
   }
   if (mode === 'internal') return internalPlan(domain, wishes);
+  if (mode === 'external' && wishes.namedBy === 'libvirt' && !wishes.memory?.file)
+    return {
+      problem: 'the disks are external, and the XML names no file for the memory of the running machine',
+      hint: "leave the memory out with --disk-only, or add <memory snapshot='external' file='/PATH'/>",
+    };
   const isIn = ({ target, snapshot }: Disk) => {
     const wish = wanted.get(target);
     return wish ? spoken(wish) !== 'no' : snapshot !== 'no' && snapshot !== 'manual';
@@ -265,7 +270,7 @@ function placeMemory(domain: Domain, name: string, disks: readonly PlannedDisk[]
 }
 
 /** Without the last extension, as libvirt does it (virDomainSnapshotDefAssignExternalNames). */
-const stem = (path: string): string => path.replace(/\.[^./]*$/, '');
+export const stem = (path: string): string => path.replace(/\.[^./]*$/, '');
 
 /** The directory of an absolute path, without the slash at its end. */
 export const directoryOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));

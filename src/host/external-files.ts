@@ -62,7 +62,7 @@ export function leftovers(
       isActive(domain.state)
         ? {
             what,
-            command: `virsh blockcommit ${virshWord(domain)} ${user.target} --active --pivot --wait && rm ${quote(path)}`,
+            command: `virsh blockcommit ${virshWord(domain)} ${user.target} --shallow --active --pivot --wait && rm ${quote(path)}`,
           }
         : {
             what,

@@ -17,10 +17,11 @@ import {
 } from '../core/snapshot-plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
-import { createCommand, requireValidate } from '../libvirt/create-command.ts';
+import { createCommand, createFromXmlCommand, requireValidate } from '../libvirt/create-command.ts';
 import { agentAnswers, thawCommand } from '../libvirt/guest-agent.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
 import { NO_RUNTIME, readDaemonVersion, readJobProgress, readRuntime } from '../libvirt/runtime.ts';
+import { withName } from '../libvirt/snapshot-request.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { freeBytes } from '../qemu/qemu-img.ts';
 import { humanBytes } from '../render/format.ts';
@@ -40,6 +41,16 @@ export interface SnapshotRequest {
   readonly wishes?: Wishes;
   /** The name is made of a label. */
   readonly labelled?: boolean;
+  /** Where the wishes come from, and the description too. */
+  readonly xml?: XmlFile;
+}
+
+/** A file with the XML of a snapshot, as it was read. */
+export interface XmlFile {
+  readonly path: string;
+  readonly text: string;
+  /** Whether it says the snapshot's name. */
+  readonly isNamed: boolean;
 }
 
 export type NameMaker = (nowSeconds: number, taken: (name: string) => boolean) => string;
@@ -92,7 +103,7 @@ async function attempt(
   ctx: Context,
   reading: MachineReading,
   name: string,
-  { description, force, wishes = NO_WISHES, labelled = false }: SnapshotRequest,
+  { description, force, wishes = NO_WISHES, labelled = false, xml }: SnapshotRequest,
   known?: Images,
 ): Promise<Taken> {
   const { domain } = reading;
@@ -109,11 +120,23 @@ async function attempt(
   refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, judge(CREATE_RULES, facts), force);
 
   if (wishes.validate) await requireValidate(ctx.virsh);
-  const command = createCommand(domain.uuid, name, description, plan);
+  const command = xml
+    ? createFromXmlCommand(domain.uuid, await fileWithName(ctx, domain, xml, name), plan)
+    : createCommand(domain.uuid, name, description, plan);
   if (ctx.settings.dryRun) return { planned: command, name };
   return ctx.interrupts.protect(whatIsTaken(ctx, domain, name, plan), () =>
     createAndVerify(ctx, { reading, images, plan, places }, name, command),
   );
+}
+
+/** libvirt would take a name of its own, and not tell it before. */
+async function fileWithName(
+  { files, clock }: Context,
+  { uuid }: Domain,
+  { path, text, isNamed }: XmlFile,
+  name: string,
+): Promise<string> {
+  return isNamed ? path : files.keep(`${uuid}.${clock.now()}.create.xml`, withName(text, name));
 }
 
 /** The XML that virsh would hand to libvirt for it; nothing is checked, and nothing done. */

@@ -20,6 +20,11 @@ export function createCommand(
   ];
 }
 
+/** The same by a file with the XML, whose names the plan has foretold. */
+export function createFromXmlCommand(uuid: string, file: string, plan: SnapshotPlan): VirshCommand {
+  return ['snapshot-create', '--domain', uuid, '--xmlfile', file, ...flags(plan)];
+}
+
 /** virsh's own options, as they were wished. */
 const FLAGS: readonly (readonly [wish: keyof Wishes, flag: string])[] = [
   ['live', '--live'],

@@ -107,7 +107,7 @@ function definitionStart(xml: string): number {
   return start < 0 ? xml.length : start;
 }
 
-function escapeText(text: string): string {
+export function escapeText(text: string): string {
   const ENTITIES: Readonly<Record<string, string>> = {
     '&': '&amp;',
     '<': '&lt;',

@@ -67,6 +67,10 @@ const onBlock = external({ diskOnly: true, disks: vda({ storage: 'block', file: 
 const noFile = { disks: [disk({ storage: 'block', source: '/dev/vg/web' })] };
 const network = { disks: [disk({ storage: 'network', source: null })] };
 const named = vda({ file: '/vm/o' });
+/** Their images are of these names, the one in qcow2 and the other raw. */
+const twoImages = (a: string, b: string) => ({
+  disks: [disk({ source: `/vm/${a}.qcow2` }), disk({ target: 'vdb', source: `/vm/${b}.raw`, driver: 'raw' })],
+});
 
 export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
   'external-on-old-daemon': {
@@ -88,6 +92,42 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
         says: '7.0 does neither',
         facts: external({ external: true }, {}, { daemonVersion: 7_000_000 }),
         finds: [{ what: /neither revert.*nor delete/ }],
+      },
+    ],
+  },
+  'no-revert': {
+    severity: 'judgement',
+    cases: [
+      {
+        says: 'files of different names',
+        facts: external({ diskOnly: true }, twoImages('a', 'b')),
+        finds: [],
+      },
+      {
+        says: 'an older one reverts nothing anyway',
+        facts: external({ diskOnly: true }, twoImages('a', 'a'), { daemonVersion: 9_000_000 }),
+        finds: [],
+      },
+      {
+        says: 'names that differ after the last dot',
+        facts: external({ diskOnly: true }, twoImages('a', 'a')),
+        finds: [{ what: /images of disk vda, vdb differ only/, command: 'virsh edit centos7-1' }],
+      },
+      {
+        says: 'a block device',
+        facts: external({ diskOnly: true, disks: named }, noFile),
+        finds: [{ what: /disk vda \(\/dev\/vg\/web\) is no file, and libvirt cannot revert/ }],
+      },
+      {
+        says: 'disks on the network, which have no names',
+        facts: external(
+          { diskOnly: true },
+          {
+            ...running,
+            disks: ['vda', 'vdb'].map((target) => disk({ target, storage: 'network', source: null })),
+          },
+        ),
+        finds: [{ what: /disk vda/ }, { what: /disk vdb/ }],
       },
     ],
   },

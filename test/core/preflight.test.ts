@@ -1009,6 +1009,7 @@ test('what a run over many machines skips is the kind of machine; a state that m
     'host-device',
     'shared-filesystem',
     'external-on-old-daemon',
+    'no-revert',
     'label-undeletable',
     'no-place',
     'network-overlay',
