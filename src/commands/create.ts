@@ -147,12 +147,12 @@ async function byXml(request: SnapshotRequest, path: string): Promise<SnapshotRe
 async function redefineOne(
   ctx: Context,
   reading: MachineReading,
-  { xml, force }: SnapshotRequest,
+  { xml }: SnapshotRequest,
   { current = false }: CreateOptions,
 ): Promise<Deed<Created>> {
   if (!xml) throw new Error('a redefinition needs a file');
   const machine = await completeMachine(ctx, reading);
-  const done = await redefineSnapshot(ctx, machine, { ...xml, makeCurrent: current, force });
+  const done = await redefineSnapshot(ctx, machine, { ...xml, makeCurrent: current });
   const value =
     'planned' in done
       ? { name: done.name, snapshot: null, planned: done.planned, pruned: [] }

@@ -35,8 +35,7 @@ export const REDEFINE_RULES: readonly Rule<RedefineFacts>[] = [
   {
     id: 'no-data',
     hazards: [2, 3],
-    // a revert looks again, and refuses
-    severity: 'judgement',
+    severity: 'error',
     find: ({ wanted, images }) =>
       internalDisks(wanted).flatMap((disk) => {
         const count = tagsOf(wanted, disk, images)?.length ?? 1;
@@ -45,7 +44,7 @@ export const REDEFINE_RULES: readonly Rule<RedefineFacts>[] = [
           : [
               {
                 what: `disk ${disk.target} holds ${count === 0 ? 'no snapshot' : `${count} snapshots`} of that name, so it could not be reverted to`,
-                hint: 'use --force to have libvirt know it all the same',
+                hint: 'it is of another machine or image, or its data is gone',
               },
             ];
       }),

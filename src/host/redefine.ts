@@ -82,7 +82,6 @@ export interface Redefinition {
   readonly path: string;
   readonly text: string;
   readonly makeCurrent: boolean;
-  readonly force: boolean;
 }
 
 /**
@@ -92,7 +91,7 @@ export interface Redefinition {
 export async function redefineSnapshot(
   ctx: Context,
   machine: Machine,
-  { path, text, makeCurrent, force }: Redefinition,
+  { path, text, makeCurrent }: Redefinition,
 ): Promise<SnapshotReport | { readonly planned: VirshCommand; readonly name: string }> {
   const { domain } = machine;
   const wanted = parseWholeSnapshot(path, text);
@@ -101,7 +100,7 @@ export async function redefineSnapshot(
     ctx,
     `cannot redefine '${name}' of '${domain.name}'`,
     judge(REDEFINE_RULES, { ...machine, wanted }),
-    force,
+    false,
   );
   const before = machine.snapshots.find((snapshot) => snapshot.name === name);
   if (before) {

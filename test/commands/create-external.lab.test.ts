@@ -408,3 +408,83 @@ describe.runIf(isSystemLab)('where there is no place', () => {
     expect(tryVirsh('domstate', machine.uuid).stdout).toContain('running');
   });
 });
+
+describe('--xml', () => {
+  const file = (text: string): string => {
+    const path = join(scratch, 'snapshot.xml');
+    writeFileSync(path, text);
+    return path;
+  };
+
+  test('takes what the file says: name, files and all, checked before', async () => {
+    const machine = defineMachine({
+      name: 'web-1',
+      disks: [SMALL, { ...SMALL, format: 'raw' }],
+      boot: 'idle',
+    });
+    start(machine);
+    const [memory, overlay] = [join(scratch, 'm'), join(scratch, 'o')];
+    const xml = file(`<domainsnapshot><name>of a file</name><description>d</description>
+      <memory snapshot='external' file='${memory}'/>
+      <disks><disk name='vda' snapshot='external'><source file='${overlay}'/></disk></disks></domainsnapshot>`);
+    writeFileSync(memory, 'mine');
+    const refusal = await refused('create', 'web-1', '--xml', xml, '--force');
+    expect(refusal.message).toContain(`${memory} exists already`);
+    tool('rm', [memory]);
+    expect(await kvmsnap(['create', 'web-1', '-q', '--xml', xml, ...FORCE])).toMatchObject({
+      code: 0,
+      stdout: 'of a file\n',
+      stderr: WARNING,
+    });
+    expect(active(machine)).toEqual([overlay, diskPath(machine, 1).replace('.raw', '.of a file')]);
+    expect(statSync(memory).size).toBeGreaterThan(100_000);
+    expect(snapshotXml(machine, 'of a file')).toContain('<description>d</description>');
+  });
+
+  test('without a name in it, one is given', async () => {
+    const machine = defineMachine({ name: 'web-1', disks: [SMALL] });
+    const args = ['create', 'web-1', '-q', '--xml', file('<domainsnapshot/>')];
+    const { code, stdout } = await kvmsnap(args, { env: { XDG_STATE_HOME: join(scratch, 'state') } });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\d{10}\n$/) });
+    expect(snapshotNames(machine)).toEqual([stdout.trim()]);
+    expect(tags(diskPath(machine)).map(({ name }) => name)).toEqual([stdout.trim()]);
+  });
+
+  test('--redefine has libvirt know again what it has forgotten, and no more than the images hold', async () => {
+    const machine = defineMachine({ name: 'web-1', disks: [SMALL] });
+    const state = { env: { XDG_STATE_HOME: join(scratch, 'state') } };
+    const xmls = ['s1', 's2'].map((name) => {
+      virsh('snapshot-create-as', machine.uuid, name);
+      return snapshotXml(machine, name);
+    });
+    for (const name of ['s1', 's2']) virsh('snapshot-delete', machine.uuid, name, '--metadata');
+    const redefine = (n: number, ...options: string[]) =>
+      kvmsnap(['create', 'web-1', '--redefine', '--xml', file(xmls[n] ?? ''), ...options], state);
+
+    expect(await redefine(1)).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining("parent 's1' is no snapshot"),
+    });
+    expect((await redefine(0)).code).toBe(0);
+    expect(currentSnapshot(machine)).toBeNull();
+    expect((await redefine(1, '--current')).code).toBe(0);
+    expect([snapshotNames(machine), currentSnapshot(machine)]).toEqual([['s1', 's2'], 's2']);
+    expect(snapshotXml(machine, 's2')).toBe(xmls[1]);
+    virsh('snapshot-revert', machine.uuid, 's1');
+
+    // what it knew is kept, and the current one stays
+    const described = (xmls[0] ?? '').replace('</name>', '</name><description>new</description>');
+    const again = await kvmsnap(['create', 'web-1', '--redefine', '--xml', file(described)], state);
+    const [, kept = ''] = /is kept in (\S+)/.exec(again.stderr) ?? [];
+    expect(readFileSync(kept, 'utf8').trim()).toBe((xmls[0] ?? '').trim());
+    expect(snapshotXml(machine, 's1')).toContain('<description>new</description>');
+    expect(currentSnapshot(machine)).toBe('s1');
+
+    tool('qemu-img', ['snapshot', '-d', 's2', diskPath(machine)]);
+    virsh('snapshot-delete', machine.uuid, 's2', '--metadata');
+    expect(await redefine(1)).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining('disk vda holds no snapshot of that name'),
+    });
+  });
+});
