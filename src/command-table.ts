@@ -69,8 +69,37 @@ const SHELL: ArgumentDefinition = {
 const DESCRIPTION = { flags: '-d, --description <text>', help: 'what it is for' };
 const FORCE_CREATE = {
   flags: '--force',
-  help: 'go on although the free space may not hold the memory; passes no other check',
+  help: 'pass the checks that are judgements: free space, external ones that this libvirtd cannot revert; no other',
 };
+
+/** Those of virsh snapshot-create-as, and `--external`. */
+const WISHES: readonly OptionDefinition[] = [
+  {
+    flags: '--external',
+    help: 'into files of its own beside the images: an overlay each, and the memory of a running machine',
+  },
+  { flags: '--disk-only', help: 'the same without the memory' },
+  {
+    flags: '--memspec <spec>',
+    help: 'external, the memory in this file: [file=]/PATH (of one machine)',
+  },
+  {
+    flags: '--diskspec <spec>',
+    help: 'external, a disk so: DISK[,snapshot=no|external][,driver=TYPE][,stype=file|block][,file=/PATH]; repeatable (of one machine)',
+    kind: 'list',
+  },
+  { flags: '--live', help: 'external: the guest runs on while its memory is saved' },
+  { flags: '--halt', help: 'turn the machine off once it is taken' },
+  {
+    flags: '--quiesce',
+    help: 'with --disk-only: the guest agent holds the file systems still meanwhile',
+  },
+  { flags: '--atomic', help: 'all disks or none; QEMU does no other' },
+  { flags: '--reuse-external', help: 'overlays that are there already, made for these images' },
+  { flags: '--no-metadata', help: 'libvirt forgets it at once, and no command will know it' },
+  { flags: '--validate', help: 'have libvirt check the XML against its schema (not in 7.0)' },
+  { flags: '--print-xml', help: 'print the XML that virsh would hand to libvirt, and do nothing' },
+];
 const CURRENT = { flags: '--current', help: 'the current snapshot, instead of a name' };
 
 const LABEL = { flags: '--label <label>', help: 'the label in the names: <label>-20261123T030000Z' };
@@ -131,6 +160,19 @@ const JOBS: OptionDefinition = {
 };
 const STRICT = { flags: '--strict', help: 'fail when a machine was skipped' };
 
+/** Those of virsh snapshot-create. */
+const XML: readonly OptionDefinition[] = [
+  {
+    flags: '--xml <file>',
+    help: 'as the XML in this file says, like virsh snapshot-create (of one machine)',
+  },
+  {
+    flags: '--redefine',
+    help: 'with --xml: take none, but have libvirt know the one in the file; what it knew of it is kept in ~/.local/state/kvmsnap',
+  },
+  { flags: '--current', help: 'with --redefine: make it the current one' },
+];
+
 export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'create',
@@ -140,15 +182,17 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'The name is the time in seconds since 1970. Refuses before anything is touched when a disk is not qcow2 or the ' +
       'snapshot could not work; says done only when libvirt and every disk hold it. With --label the name is made of the ' +
       'label and the time (UTC), and with rules of retention a prune of that label follows, if and only if it was taken. Of many ' +
-      'machines, one that is not suited (a raw disk) is skipped and said so, unless it was called by its own name.',
+      'machines, one that is not suited (a raw disk) is skipped and said so, unless it was called by its own name. With --external ' +
+      'or --disk-only nothing is written into the images: the guest goes on in new files beside them, which also works over a raw image.',
     arguments: [MACHINES],
-    options: [DESCRIPTION, FORCE_CREATE, LABEL, ...RULES, ALL, ...FILTERS, JOBS, STRICT],
+    options: [DESCRIPTION, FORCE_CREATE, ...WISHES, ...XML, LABEL, ...RULES, ALL, ...FILTERS, JOBS, STRICT],
     failures: ['partial', 'check', 'exists', 'busy'],
     examples: [
       'kvmsnap create centos7-1',
       'name=$(kvmsnap create -q centos7-1)',
       'kvmsnap create centos7-1 --label nightly --keep-daily 7 --keep-weekly 4',
       "kvmsnap create 'web-*' db-1 --exclude web-test --label nightly",
+      'kvmsnap create centos7-1 --external',
     ],
     run: async (ctx, [machines], options) =>
       (await import('./commands/create.ts')).create(
@@ -163,11 +207,12 @@ export const COMMANDS: readonly CommandDefinition[] = [
     summary: 'take a snapshot under a name of yours',
     detail: 'As create, with your name: at most 200 bytes, no /, no leading dot, no control characters.',
     arguments: [PATTERN, { syntax: '<name>', help: 'name of the new snapshot', takes: 'name' }],
-    options: [DESCRIPTION, FORCE_CREATE, VM, ...FILTERS, JOBS, STRICT],
+    options: [DESCRIPTION, FORCE_CREATE, ...WISHES, VM, ...FILTERS, JOBS, STRICT],
     failures: ['partial', 'check', 'exists', 'busy'],
     examples: [
       'kvmsnap create-as centos7-1 snapshot-2 -d "before the upgrade"',
       "kvmsnap create-as 'web-*' before-upgrade --vm db-1",
+      'kvmsnap create-as centos7-1 before-upgrade --disk-only --quiesce',
     ],
     run: async (ctx, [machine, name], options) =>
       (await import('./commands/create.ts')).create(

@@ -36,6 +36,7 @@ export function domain(changes: Partial<Domain> = {}): Domain {
     pflash: null,
     hostDevices: [],
     sharedFilesystems: [],
+    agentChannel: 'none',
     state: 'shutoff',
     stateReason: '',
     busy: false,

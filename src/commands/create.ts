@@ -3,16 +3,19 @@ import { labelledName } from '../core/labels.ts';
 import { automaticName } from '../core/names.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { hasRules } from '../core/retention.ts';
+import { NO_WISHES, type Wishes } from '../core/snapshot-plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import { NOTHING_FREED } from '../host/freed.ts';
 import { completeMachine, type Machine } from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import type { SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
 import type { PruneRequest } from '../host/prune-snapshots.ts';
-import { readSelection } from '../host/select.ts';
-import { type NameMaker, takeSnapshot } from '../host/take-snapshot.ts';
+import { readXmlFile, redefineSnapshot } from '../host/redefine.ts';
+import { readSelection, type Targets } from '../host/select.ts';
+import { type NameMaker, type SnapshotRequest, snapshotXml, takeSnapshot } from '../host/take-snapshot.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import { parseSnapshotRequest } from '../libvirt/snapshot-request.ts';
 import { snapshotDocument } from '../render/documents.ts';
 import { type Column, section } from '../render/view.ts';
 import { concludeSpace, freedDocument, freedLines, sayForeseen, spaceDocument, spaceLines } from './freed.ts';
@@ -29,10 +32,15 @@ import {
 import { domainResult, ownName } from './results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
 import { show, showPlan } from './show.ts';
+import { checkWishes, checkXmlOptions, toWishes, type WishOptions } from './wishes.ts';
 
-export interface CreateOptions extends RuleOptions, SelectionOptions, SkipOptions {
+export interface CreateOptions extends RuleOptions, SelectionOptions, SkipOptions, WishOptions {
   readonly description?: string;
   readonly force?: boolean;
+  readonly printXml?: boolean;
+  readonly xml?: string;
+  readonly redefine?: boolean;
+  readonly current?: boolean;
 }
 
 /** What a create did to one machine, or in a dry run would do. */
@@ -87,24 +95,19 @@ export async function create(
   name: string | null,
   options: CreateOptions,
 ): Promise<void> {
+  checkXmlOptions(options);
   const pruning = toPruneRequest(options);
-  const { label } = pruning.scope;
-  if (hasRules(pruning.rules) && label === null) {
-    throw new KvmsnapError('usage', 'rules of retention go with --label: only labelled snapshots are pruned');
-  }
-  const maker: NameMaker = label === null ? automaticName : (now, taken) => labelledName(label, now, taken);
+  const asked = toRequest(name, pruning, options);
+  const request = options.xml === undefined ? asked : await byXml(asked, options.xml);
   const selected = await readSelection(ctx, toSelection(words, options));
-  const request = {
-    name: name ?? maker,
-    description: options.description ?? null,
-    force: options.force ?? false,
-  };
+  if (!selected.single) checkForMany(request, options);
+  if (options.printXml) return printXml(ctx, selected, request);
   const skips = { jobs: options.jobs ?? 1, skips: ({ unsuitable }: KvmsnapError) => unsuitable };
   const results = await overMachines(ctx, selected, skips, async (ctx, reading) => {
     // of many machines, a later one's turn may come an hour after it was read
     const isFresh = selected.single || ctx.settings.dryRun;
     const now = isFresh ? reading : await readByUuid(ctx.virsh, reading.domain.uuid, reading.domain.name);
-    return createOne(ctx, now, request, pruning);
+    return options.redefine ? redefineOne(ctx, now, request, options) : createOne(ctx, now, request, pruning);
   });
   const run = { single: selected.single, strict: options.strict ?? false };
   const { freeMin } = pruning;
@@ -114,17 +117,81 @@ export async function create(
   await report(ctx, pruned, run, space);
 }
 
+/** Throws `usage` for options that do not go together. */
+function toRequest(
+  name: string | null,
+  { scope: { label }, rules }: PruneRequest,
+  options: CreateOptions,
+): SnapshotRequest {
+  if (hasRules(rules) && label === null) {
+    throw new KvmsnapError('usage', 'rules of retention go with --label: only labelled snapshots are pruned');
+  }
+  const wishes = toWishes(options);
+  if (label !== null && wishes.noMetadata)
+    throw new KvmsnapError('usage', '--label and --no-metadata exclude each other: no prune would find it');
+  const maker: NameMaker = label === null ? automaticName : (now, taken) => labelledName(label, now, taken);
+  return {
+    name: name ?? maker,
+    description: options.description ?? null,
+    force: options.force ?? false,
+    wishes,
+    labelled: label !== null,
+  };
+}
+
+function checkForMany({ wishes }: SnapshotRequest, { printXml, xml }: CreateOptions): void {
+  if (wishes?.memory?.file || wishes?.disks.length || printXml || xml !== undefined)
+    throw new KvmsnapError('usage', '--memspec, --diskspec, --xml and --print-xml are about one machine');
+}
+
+/** The request of a file with the XML, with the other options as they are. Throws `usage`. */
+async function byXml(request: SnapshotRequest, path: string): Promise<SnapshotRequest> {
+  const text = await readXmlFile(path);
+  const { name, memory, disks } = parseSnapshotRequest(path, text);
+  const wishes: Wishes = { ...(request.wishes ?? NO_WISHES), memory, disks, namedBy: 'libvirt' };
+  checkWishes(wishes);
+  return {
+    ...request,
+    name: name ?? request.name,
+    wishes,
+    xml: { path, text, isNamed: name !== null },
+  };
+}
+
+async function redefineOne(
+  ctx: Context,
+  reading: MachineReading,
+  { xml }: SnapshotRequest,
+  { current = false }: CreateOptions,
+): Promise<Deed<Created>> {
+  if (!xml) throw new Error('a redefinition needs a file');
+  const machine = await completeMachine(ctx, reading);
+  const done = await redefineSnapshot(ctx, machine, { ...xml, makeCurrent: current });
+  const value =
+    'planned' in done
+      ? { name: done.name, snapshot: null, planned: done.planned }
+      : { name: done.name, snapshot: done, planned: null };
+  return { value: { ...value, pruned: NOTHING_PRUNED, after: null }, failures: [], succeeded: 1 };
+}
+
+async function printXml(ctx: Context, { targets }: Targets, request: SnapshotRequest): Promise<void> {
+  for (const { reading } of targets) {
+    if (reading instanceof KvmsnapError) throw reading;
+    ctx.terminal.print(await snapshotXml(ctx, reading, request));
+  }
+}
+
 async function createOne(
   ctx: Context,
   reading: MachineReading,
-  request: Parameters<typeof takeSnapshot>[2],
+  request: SnapshotRequest,
   pruning: PruneRequest,
 ): Promise<Deed<Created>> {
   const taken = await takeSnapshot(ctx, reading, request);
   const created =
     'planned' in taken
       ? { name: taken.name, snapshot: null, planned: taken.planned }
-      : { name: taken.snapshot.name, snapshot: taken.snapshot, planned: null };
+      : { name: taken.name, snapshot: taken.snapshot, planned: null };
   const { value, failures, succeeded, cutShort } = await pruneAfter(ctx, reading, pruning, created.name);
   return { value: { ...created, ...value }, failures, succeeded: 1 + succeeded, cutShort: cutShort ?? false };
 }
@@ -208,7 +275,7 @@ async function report(
       remarks: [
         ...done.map(
           ({ machine, name, snapshot }) =>
-            `'${name}' of '${machine.name}' is complete, in disk ${(snapshot?.disks ?? []).map(({ target }) => target).join(', ')}`,
+            `'${name}' of '${machine.name}' is complete${snapshot ? `, in ${whereItIs(snapshot)}` : ''}`,
         ),
         ...lines,
       ],
@@ -216,6 +283,13 @@ async function report(
   }
   const end = await concludeSpace(ctx, conclusion, space);
   if (end) throw end;
+}
+
+function whereItIs({ disks, memory }: SnapshotReport): string {
+  const overlays = disks.filter(({ location }) => location === 'external');
+  if (overlays.length === 0) return `disk ${disks.map(({ target }) => target).join(', ')}`;
+  const saved = memory.file === null ? [] : [`memory ${memory.file}`];
+  return [...overlays.map(({ target, source }) => `disk ${target} (now on ${source})`), ...saved].join(', ');
 }
 
 const plannedDocument = (dryRun: boolean) => (result: Result) => ({

@@ -10,11 +10,14 @@ import {
   tagWithId,
   unsuitableImage,
 } from './disk-findings.ts';
-import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
+import { type Disk, type Domain, isActive } from './domain.ts';
+import { type Agent, EXTERNAL_RULES, type Place } from './external-rules.ts';
 import { type DiskImage, tagsNamed } from './image.ts';
+import { mebibytes } from './mebibytes.ts';
 import { isJobName, isMonitorName, jobNameFor } from './names.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { quote, virshWord } from './quote.ts';
+import type { Mode, SnapshotPlan } from './snapshot-plan.ts';
 
 /** The rules that decide, before anything is touched, whether a snapshot can be taken. */
 
@@ -23,6 +26,15 @@ export interface CreateFacts {
   readonly domain: Domain;
   readonly images: ReadonlyMap<string, DiskImage>;
   readonly name: string;
+  /** What is to be made; `mode` is that of the plan. */
+  readonly plan: SnapshotPlan;
+  readonly mode: Mode;
+  /** By path, what is where the plan wants a file; one that cannot be looked at is not in it. */
+  readonly places: ReadonlyMap<string, Place>;
+  /** The guest agent, where it is needed. */
+  readonly agent: Agent | null;
+  /** Its name is made of a label, for a prune to find. */
+  readonly labelled: boolean;
   /** libvirtd's version, major * 1e6 + minor * 1e3 + release; 0 when unknown, or when no rule needs it. */
   readonly daemonVersion: number;
   /** Disk targets with a block job under way. */
@@ -47,15 +59,20 @@ const readOnlyForeign = (domain: Domain): readonly Disk[] =>
       );
 
 /** Whether a rule asks for libvirtd's version, which costs a process and sometimes seconds. */
-export function needsDaemonVersion(domain: Domain): boolean {
-  return isActive(domain.state) || domain.pflash !== null || readOnlyForeign(domain).length > 0;
+export function needsDaemonVersion(domain: Domain, mode: Mode): boolean {
+  return (
+    mode !== 'internal' ||
+    isActive(domain.state) ||
+    domain.pflash !== null ||
+    readOnlyForeign(domain).length > 0
+  );
 }
 
 /** Device state, video memory and qcow2 tables beside the guest's memory, with some air for what the guest writes. */
 const MEMORY_MARGIN_BYTES = 64 * 1024 * 1024;
 
-const MIB = 1024 * 1024;
-const mib = (bytes: number): string => `${Math.ceil(bytes / MIB)} MiB`;
+const INTERNAL = ['internal'] as const;
+const WITH_MEMORY = ['internal', 'external'] as const;
 
 export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
   {
@@ -63,8 +80,8 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [],
     severity: 'error',
     unsuitable: true,
-    find: ({ domain }) =>
-      domain.disks.some(takesPart)
+    find: ({ plan }) =>
+      plan.disks.length > 0
         ? []
         : [
             {
@@ -96,6 +113,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [],
     severity: 'error',
     unsuitable: true,
+    modes: INTERNAL,
     find: (facts) =>
       eachDisk(facts, (disk, image) =>
         isAsDefined(disk, image) ? formatFinding(facts.domain, disk, image) : null,
@@ -116,12 +134,13 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [12],
     severity: 'error',
     unsuitable: true,
+    modes: INTERNAL,
     find: ({ domain }) =>
       participants(domain)
         .filter((disk) => disk.snapshot === 'external')
         .map((disk) => ({
           what: `disk ${disk.target}: the machine's XML says snapshot='external', so libvirt would make an external snapshot`,
-          hint: `take snapshot='external' out of disk ${disk.target}`,
+          hint: `if that is what you want, say --external; else take snapshot='external' out of disk ${disk.target}`,
           command: editCommand(domain),
         })),
   },
@@ -130,6 +149,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [26],
     severity: 'error',
     unsuitable: true,
+    modes: INTERNAL,
     find: ({ domain }) =>
       participants(domain)
         .filter((disk) => disk.snapshot === 'no' || disk.snapshot === 'manual')
@@ -150,6 +170,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [],
     severity: 'error',
     unsuitable: true,
+    modes: INTERNAL,
     find: (facts) => eachDisk(facts, (disk, image) => unsuitableImage(facts.domain, disk, image)),
   },
   {
@@ -157,6 +178,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [3],
     severity: 'error',
     unsuitable: true,
+    modes: INTERNAL,
     find: (facts) => eachDisk(facts, (disk, image) => encryptedFinding(facts, disk, image)),
   },
   {
@@ -164,6 +186,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [30],
     severity: 'error',
     unsuitable: true,
+    modes: INTERNAL,
     find: ({ domain }) =>
       isActive(domain.state)
         ? []
@@ -178,6 +201,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'read-only-disk-refused',
     hazards: [26],
     severity: 'judgement',
+    modes: INTERNAL,
     find: ({ domain, daemonVersion }) =>
       daemonVersion > 0 && daemonVersion < LEAVES_OUT_READ_ONLY
         ? readOnlyForeign(domain).map((disk) => ({
@@ -191,6 +215,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'orphan-tag',
     hazards: [4],
     severity: 'error',
+    modes: INTERNAL,
     find: (facts) =>
       eachDisk(facts, ({ target, source }, image) => {
         const [tag] = tagsNamed(image, facts.name);
@@ -206,6 +231,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'name-is-an-id',
     hazards: [31],
     severity: 'error',
+    modes: INTERNAL,
     find: (facts) =>
       eachDisk(facts, ({ target, source }, image) => {
         const other = tagWithId(image, facts.name);
@@ -220,6 +246,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'id-is-a-name',
     hazards: [31],
     severity: 'warning',
+    modes: INTERNAL,
     find: (facts) =>
       eachDisk(facts, ({ target, source }, image) => {
         const id = nextTagId(image);
@@ -233,6 +260,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'job-name',
     hazards: [6],
     severity: 'error',
+    modes: INTERNAL,
     find: ({ domain, name, daemonVersion }) => {
       if (!isActive(domain.state) || daemonVersion < SAVES_BY_JOB || isJobName(name)) return [];
       return [
@@ -247,6 +275,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'monitor-name',
     hazards: [6],
     severity: 'error',
+    modes: INTERNAL,
     find: ({ domain, name, daemonVersion }) =>
       isActive(domain.state) && daemonVersion < SAVES_BY_JOB && !isMonitorName(name)
         ? [
@@ -262,6 +291,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [15],
     severity: 'error',
     unsuitable: true,
+    modes: INTERNAL,
     find: ({ domain, daemonVersion }) => {
       if (!domain.pflash) return [];
       if (daemonVersion < SAVES_BY_JOB) {
@@ -285,6 +315,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'nvram-left-out',
     hazards: [15],
     severity: 'warning',
+    modes: INTERNAL,
     find: ({ domain, daemonVersion }) =>
       domain.pflash &&
       domain.pflash.nvramFormat !== 'qcow2' &&
@@ -325,10 +356,14 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [30],
     severity: 'error',
     unsuitable: true,
-    find: ({ domain }) =>
+    find: ({ domain, plan }) =>
       isActive(domain.state)
         ? participants(domain)
-            .filter((disk) => disk.transient)
+            // one that is left out hinders only the memory
+            .filter(
+              ({ target, transient }) =>
+                transient && !(plan.mode === 'disk-only' && plan.leftOut.includes(target)),
+            )
             .map((disk) => ({
               what: `disk ${disk.target} is <transient/>, and libvirt takes no snapshot of it while the machine runs`,
               command: `virsh shutdown ${virshWord(domain)}`,
@@ -340,13 +375,14 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [30],
     severity: 'error',
     unsuitable: true,
+    modes: WITH_MEMORY,
     find: ({ domain }) => {
       const kinds = domain.hostDevices.filter((kind) => kind !== 'usb');
       if (!isActive(domain.state) || kinds.length === 0) return [];
       return [
         {
           what: `the machine has host devices (${[...new Set(kinds)].join(', ')}), whose state cannot be saved while it runs`,
-          hint: 'shut it down first, or detach them',
+          hint: 'shut it down first, or detach them, or leave the memory out with --disk-only',
           command: `virsh shutdown ${virshWord(domain)}`,
         },
       ];
@@ -357,13 +393,14 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [30],
     severity: 'error',
     unsuitable: true,
+    modes: WITH_MEMORY,
     // a newer libvirtd asks virtiofsd whether it can save its state, and refuses before anything is touched if not
     find: ({ domain, daemonVersion }) =>
       isActive(domain.state) && daemonVersion < SAVES_BY_JOB && domain.sharedFilesystems.includes('virtiofs')
         ? [
             {
               what: 'the machine shares a file system by virtiofs, whose state this libvirtd (before 10.9) cannot save while it runs',
-              hint: 'shut it down first, or detach the share',
+              hint: 'shut it down first, or detach the share, or leave the memory out with --disk-only',
               command: `virsh shutdown ${virshWord(domain)}`,
             },
           ]
@@ -373,6 +410,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'managed-save',
     hazards: [11],
     severity: 'warning',
+    modes: INTERNAL,
     find: ({ domain }) =>
       domain.managedSave
         ? [
@@ -387,6 +425,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'free-space',
     hazards: [7],
     severity: 'judgement',
+    modes: INTERNAL,
     find: ({ domain, freeBytes, residentBytes }) => {
       if (!isActive(domain.state) || freeBytes === null) return [];
       const memory = residentBytes ?? domain.memoryBytes;
@@ -395,12 +434,30 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       const where = participants(domain)[0]?.source ?? 'the disk';
       return [
         {
-          what: `the guest's memory takes up to ${mib(needed)}, and the file system of ${where} has ${mib(freeBytes)} free; when it runs full in the middle, the image keeps all the space`,
+          what: `the guest's memory takes up to ${mebibytes(needed)}, and the file system of ${where} has ${mebibytes(freeBytes)} free; when it runs full in the middle, the image keeps all the space`,
           hint: 'free some space, shut the machine down first, or use --force',
         },
       ];
     },
   },
+  {
+    id: 'no-metadata',
+    hazards: [],
+    severity: 'warning',
+    find: ({ plan }) =>
+      plan.wishes.noMetadata
+        ? [
+            {
+              what: `libvirt will keep no record of it: no command can list, revert or delete it, and ${
+                plan.mode === 'internal'
+                  ? 'in the images it counts as an orphan'
+                  : 'the machine goes on in overlays that belong to nothing'
+              }`,
+            },
+          ]
+        : [],
+  },
+  ...EXTERNAL_RULES,
 ];
 
 /**

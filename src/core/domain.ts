@@ -34,6 +34,8 @@ export interface DomainDefinition {
   readonly hostDevices: readonly string[];
   /** Drivers of file systems shared with the guest (`virtiofs`, `path` for 9p, ...). */
   readonly sharedFilesystems: readonly string[];
+  /** The channel of the guest agent; `connected` while a running guest has it open. */
+  readonly agentChannel: 'none' | 'disconnected' | 'connected';
 }
 
 /** A run state in the words of `virsh list --state-...`; anything newer passes through. */

@@ -31,6 +31,8 @@ export interface Rule<Facts> {
   readonly severity: Severity;
   /** What it finds is the kind of machine, not its state: a run over many machines skips such a one. */
   readonly unsuitable?: true;
+  /** Where the facts have a `mode`: those for which it holds; absent: all. */
+  readonly modes?: readonly string[];
   readonly find: (facts: Facts) => readonly Finding[];
 }
 
@@ -40,9 +42,12 @@ export interface RuledFinding extends Finding {
   readonly unsuitable: boolean;
 }
 
-/** Runs all rules of a table, in its order. */
-export function judge<Facts>(rules: readonly Rule<Facts>[], facts: Facts): RuledFinding[] {
-  return rules.flatMap(({ id, severity, unsuitable = false, find }) =>
-    find(facts).map((finding) => ({ ...finding, rule: id, severity, unsuitable })),
-  );
+/** Runs all rules of a table that hold for the facts' mode, in its order. */
+export function judge<Facts extends object>(rules: readonly Rule<Facts>[], facts: Facts): RuledFinding[] {
+  const { mode } = facts as { readonly mode?: string };
+  return rules
+    .filter(({ modes }) => modes === undefined || mode === undefined || modes.includes(mode))
+    .flatMap(({ id, severity, unsuitable = false, find }) =>
+      find(facts).map((finding) => ({ ...finding, rule: id, severity, unsuitable })),
+    );
 }

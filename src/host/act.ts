@@ -4,7 +4,7 @@ import type { Finding, RuledFinding } from '../core/preflight.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
-import { isIdle } from '../libvirt/runtime.ts';
+import { isIdle, type JobProgress } from '../libvirt/runtime.ts';
 import { lostConnection, virshMessage } from '../libvirt/virsh-error.ts';
 import { occupiedBytes } from '../qemu/qemu-img.ts';
 import { humanBytes, humanSpan } from '../render/format.ts';
@@ -60,13 +60,15 @@ export interface Write {
   readonly label: string;
   /** A file whose growth shows the progress; null where nothing does. */
   readonly growing: string | null;
+  /** How far it is, where libvirt tells; asked while it runs. */
+  readonly progress?: () => Promise<JobProgress | null>;
 }
 
 /** Runs the one virsh command. Call inside `interrupts.protect`. */
-export async function carryOut(ctx: Context, { command, label, growing }: Write): Promise<WriteEnd> {
-  const ticker = ctx.terminal.err.isTerminal ? startProgress(ctx, label, growing) : null;
+export async function carryOut(ctx: Context, write: Write): Promise<WriteEnd> {
+  const ticker = ctx.terminal.err.isTerminal ? startProgress(ctx, write) : null;
   try {
-    const { exitCode, stderr } = await ctx.virsh.write(command);
+    const { exitCode, stderr } = await ctx.virsh.write(write.command);
     if (exitCode === 0) return { kind: 'done', stderr };
     if (exitCode === null) return { kind: 'unknown', stderr: 'virsh was killed' };
     return { kind: lostConnection(stderr) ? 'unknown' : 'refused', stderr };
@@ -77,18 +79,30 @@ export async function carryOut(ctx: Context, { command, label, growing }: Write)
 
 const TICK_MILLISECONDS = 250;
 
-/** QEMU gives no total for a save, so: time gone and bytes written. */
-function startProgress(ctx: Context, label: string, growing: string | null): { stop: () => void } {
+/** libvirt is asked less often than the line is drawn: each question is a process. */
+const TICKS_A_QUESTION = 4;
+
+/** QEMU gives no total for a save into an image, so: time gone and bytes written. Of other jobs libvirt has one. */
+function startProgress(ctx: Context, { label, growing, progress }: Write): { stop: () => void } {
   const started = ctx.clock.now();
   const before = growing === null ? Promise.resolve(null) : occupiedBytes(growing);
   let running = true;
+  let job: JobProgress | null = null;
+  let asked = 0;
+  const ask = async () => {
+    if (!progress || asked++ % TICKS_A_QUESTION !== 0) return;
+    // what it cannot tell is no matter, and the end of the run is the write's to report
+    job = (await progress().catch(() => null)) ?? job;
+  };
   const tick = async () => {
     const now = growing === null ? null : await occupiedBytes(growing);
     const base = await before;
+    void ask();
     if (!running) return;
     const elapsed = humanSpan(Math.round((ctx.clock.now() - started) / 1000));
     const written = now === null || base === null ? '' : `, ${humanBytes(Math.max(0, now - base))} written`;
-    ctx.terminal.progress(`${elapsed}${written}: ${label}`); // a narrow terminal cuts the end
+    const done = job === null ? written : `, ${humanBytes(job.doneBytes)} of ${humanBytes(job.totalBytes)}`;
+    ctx.terminal.progress(`${elapsed}${done}: ${label}`); // a narrow terminal cuts the end
   };
   const timer = setInterval(tick, TICK_MILLISECONDS);
   return {

@@ -1,12 +1,16 @@
+import { readFile } from 'node:fs/promises';
 import type { Context } from '../context.ts';
 import { withHold } from '../core/hold.ts';
+import { judge } from '../core/preflight.ts';
+import { REDEFINE_RULES } from '../core/redefine-rules.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
+import { parseWholeSnapshot } from '../libvirt/snapshot-request.ts';
 import { withDescription } from '../libvirt/snapshot-xml.ts';
 import { dumpCommand } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
-import { carryOut, readAfter } from './act.ts';
+import { carryOut, readAfter, refuseOn } from './act.ts';
 import { completeMachine, type Machine } from './machine.ts';
 
 export interface Described {
@@ -64,6 +68,62 @@ export async function redescribe(
       hint: 'the definition of before is kept; this brings it back',
       command: ctx.virsh.line(redefinition(kept)),
     });
+  });
+}
+
+/** Throws `usage` for a file that cannot be read. */
+export async function readXmlFile(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch((error: Error) => {
+    throw new KvmsnapError('usage', `cannot read the file of --xml: ${error.message}`);
+  });
+}
+
+export interface Redefinition {
+  readonly path: string;
+  readonly text: string;
+  readonly makeCurrent: boolean;
+}
+
+/**
+ * Has libvirt know a snapshot by its XML, as `virsh snapshot-dumpxml` printed it once; the images are not touched. What it
+ * knew under that name is kept in a file first. Returns the snapshot as it is then; with `--dry-run` the command.
+ */
+export async function redefineSnapshot(
+  ctx: Context,
+  machine: Machine,
+  { path, text, makeCurrent }: Redefinition,
+): Promise<SnapshotReport | { readonly planned: VirshCommand; readonly name: string }> {
+  const { domain } = machine;
+  const wanted = parseWholeSnapshot(path, text);
+  const { name } = wanted;
+  refuseOn(
+    ctx,
+    `cannot redefine '${name}' of '${domain.name}'`,
+    judge(REDEFINE_RULES, { ...machine, wanted }),
+    false,
+  );
+  const before = machine.snapshots.find((snapshot) => snapshot.name === name);
+  if (before) {
+    const old = await readWholeXml(ctx, machine, name);
+    const kept = await ctx.files.keep(`${domain.uuid}.${ctx.clock.now()}.xml`, old);
+    ctx.terminal.note(`note: what libvirt knows of '${name}' now is kept in ${kept}`);
+  }
+  const command: VirshCommand = [
+    'snapshot-create',
+    ...['--domain', domain.uuid, '--xmlfile', path, '--redefine'],
+    ...(makeCurrent || before?.isCurrent ? ['--current'] : []),
+  ];
+  if (ctx.settings.dryRun) return { planned: command, name };
+  return ctx.interrupts.protect(`the definition of '${name}' of '${domain.name}'`, async () => {
+    const end = await carryOut(ctx, { command, label: `redefining '${name}'`, growing: null });
+    const after = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end), [name]);
+    const now = after.snapshots.find((snapshot) => snapshot.name === name);
+    if (end.kind === 'refused')
+      throw virshFailure(`'${name}' of '${domain.name}' was not redefined`, end.stderr);
+    const isAsWanted =
+      now?.parent === wanted.parent && (!makeCurrent || after.current === name) && now.state === wanted.state;
+    if (now && isAsWanted) return now;
+    throw new KvmsnapError('refused', `virsh reported success, but '${name}' is not as ${path} says`);
   });
 }
 

@@ -1,42 +1,74 @@
 import type { Context } from '../context.ts';
 import { CREATE_RULES, type CreateFacts, needsDaemonVersion } from '../core/create-rules.ts';
-import { type Disk, isActive, takesPart } from '../core/domain.ts';
+import { type Disk, type Domain, isActive, takesPart } from '../core/domain.ts';
+import type { Agent } from '../core/external-rules.ts';
 import { tagsNamed } from '../core/image.ts';
 import { nameProblem } from '../core/names.ts';
 import { type Finding, judge } from '../core/preflight.ts';
 import { quote } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
+import {
+  internalPlan,
+  NO_WISHES,
+  type PlanProblem,
+  planSnapshot,
+  type SnapshotPlan,
+  type Wishes,
+} from '../core/snapshot-plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
+import { createCommand, createFromXmlCommand, requireValidate } from '../libvirt/create-command.ts';
+import { agentAnswers, thawCommand } from '../libvirt/guest-agent.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
-import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.ts';
+import { NO_RUNTIME, readDaemonVersion, readJobProgress, readRuntime } from '../libvirt/runtime.ts';
+import { withName } from '../libvirt/snapshot-request.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { freeBytes } from '../qemu/qemu-img.ts';
 import { humanBytes } from '../render/format.ts';
 import { aftermath, carryOut, patiently, readAfter, refuseOn, type WriteEnd, withAftermath } from './act.ts';
 import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
+import { externalFlaws, leftovers } from './external-files.ts';
 import { completeMachine, type Machine } from './machine.ts';
+import { lookAtPlaces } from './places.ts';
+import { thaw } from './thaw.ts';
 
 export interface SnapshotRequest {
   /** A name, or what makes one of the time (seconds since the epoch) and of what is taken already. */
   readonly name: string | NameMaker;
   readonly description: string | null;
   readonly force: boolean;
+  /** What is made, and how; absent: an internal snapshot. */
+  readonly wishes?: Wishes;
+  /** The name is made of a label. */
+  readonly labelled?: boolean;
+  /** Where the wishes come from, and the description too. */
+  readonly xml?: XmlFile;
+}
+
+/** A file with the XML of a snapshot, as it was read. */
+export interface XmlFile {
+  readonly path: string;
+  readonly text: string;
+  /** Whether it says the snapshot's name. */
+  readonly isNamed: boolean;
 }
 
 export type NameMaker = (nowSeconds: number, taken: (name: string) => boolean) => string;
 
-/** What came of it: the machine afterwards and its new snapshot, or with `--dry-run` the command that would run. */
+/**
+ * What came of it: the machine afterwards and its new snapshot (null: libvirt was told to keep no metadata of it), or with
+ * `--dry-run` the command that would run.
+ */
 export type Taken =
-  | { readonly machine: Machine; readonly snapshot: SnapshotReport }
+  | { readonly machine: Machine; readonly snapshot: SnapshotReport | null; readonly name: string }
   | { readonly planned: VirshCommand; readonly name: string };
 
 /** Further tries for an automatic name that another script took: in each, one of them gets its own. */
 const RETRIES = 30;
 
 /**
- * Takes an internal snapshot: checks, acts, looks. Returns only when the snapshot is complete in libvirt and its tag is
- * in every disk exactly once.
+ * Takes a snapshot: checks, acts, looks. Returns only when it is complete in libvirt and in every disk: an internal one's
+ * tag is in each image exactly once, an external one's overlays are in use over the images of before.
  */
 export async function takeSnapshot(
   ctx: Context,
@@ -71,28 +103,84 @@ async function attempt(
   ctx: Context,
   reading: MachineReading,
   name: string,
-  { description, force }: SnapshotRequest,
+  { description, force, wishes = NO_WISHES, labelled = false, xml }: SnapshotRequest,
   known?: Images,
 ): Promise<Taken> {
   const { domain } = reading;
   checkName(name);
   if (reading.snapshotNames.includes(name)) throw existsAlready(domain.name, name);
-  const facts = await readCreateFacts(ctx, reading, name, { images: known });
-  const { images } = facts;
-  if (holdsTag(images, name) && (await isListed(ctx, domain.uuid, name)))
-    throw existsAlready(domain.name, name);
+  const plan = planOrThrow(planSnapshot(domain, name, wishes));
+  const facts = await readCreateFacts(ctx, reading, name, { images: known, plan, labelled });
+  const { images, places } = facts;
+  // of two runs with one name, the other one's tag or overlay may be there before its snapshot is listed to us
+  const isBegun =
+    plan.mode === 'internal' ? holdsTag(images, name) : [...places.values()].some(({ holds }) => holds);
+  if (isBegun && (await isListed(ctx, domain.uuid, name))) throw existsAlready(domain.name, name);
   noteUnseen(ctx, domain, images);
   refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, judge(CREATE_RULES, facts), force);
 
-  const command: VirshCommand = [
-    'snapshot-create-as',
-    ...['--domain', domain.uuid, '--name', name],
-    ...(description === null || description === '' ? [] : ['--description', description]),
-  ];
+  if (wishes.validate) await requireValidate(ctx.virsh);
+  const command = xml
+    ? createFromXmlCommand(domain.uuid, await fileWithName(ctx, domain, xml, name), plan)
+    : createCommand(domain.uuid, name, description, plan);
   if (ctx.settings.dryRun) return { planned: command, name };
-  return ctx.interrupts.protect(`the snapshot '${name}' of '${domain.name}'`, () =>
-    createAndVerify(ctx, { reading, images }, name, command),
+  return ctx.interrupts.protect(whatIsTaken(ctx, domain, name, plan), () =>
+    createAndVerify(ctx, { reading, images, plan, places }, name, command),
   );
+}
+
+/** libvirt would take a name of its own, and not tell it before. */
+async function fileWithName(
+  { files, clock }: Context,
+  { uuid }: Domain,
+  { path, text, isNamed }: XmlFile,
+  name: string,
+): Promise<string> {
+  return isNamed ? path : files.keep(`${uuid}.${clock.now()}.create.xml`, withName(text, name));
+}
+
+/** The XML that virsh would hand to libvirt for it; nothing is checked, and nothing done. */
+export async function snapshotXml(
+  { virsh, clock }: Context,
+  { domain, snapshotNames }: MachineReading,
+  { name: wanted, description, wishes = NO_WISHES }: SnapshotRequest,
+): Promise<string> {
+  const name =
+    typeof wanted === 'string'
+      ? wanted
+      : wanted(Math.floor(clock.now() / 1000), (candidate) => snapshotNames.includes(candidate));
+  checkName(name);
+  const command = createCommand(
+    domain.uuid,
+    name,
+    description,
+    planOrThrow(planSnapshot(domain, name, wishes)),
+  );
+  const { texts, stderr } = await virsh.read([[...command, '--print-xml']]);
+  if (!texts[0]) throw virshFailure('virsh made no XML of it', stderr);
+  return `${texts[0].trimEnd()}\n`;
+}
+
+/** Throws `usage` for wishes that nothing can be made of. */
+export function planOrThrow(planned: SnapshotPlan | PlanProblem): SnapshotPlan {
+  if (!('problem' in planned)) return planned;
+  throw new KvmsnapError('usage', planned.problem, { hint: planned.hint });
+}
+
+/** What libvirtd carries on with, should we stop waiting: also the thaw of the guest. */
+function whatIsTaken({ virsh }: Context, { name: machine, uuid }: Domain, name: string, plan: SnapshotPlan) {
+  const thawing = plan.wishes.quiesce
+    ? ` (libvirtd thaws the guest's file systems at its end; should they stay frozen: ${virsh.line(thawCommand(uuid))})`
+    : '';
+  return `the snapshot '${name}' of '${machine}'${thawing}`;
+}
+
+interface KnownFacts {
+  readonly images?: Images | undefined;
+  readonly daemonVersion?: number;
+  /** Absent: an internal snapshot. */
+  readonly plan?: SnapshotPlan;
+  readonly labelled?: boolean;
 }
 
 /** All that the rules of a create ask for. Throws `busy` when another job holds the running machine. */
@@ -100,26 +188,40 @@ export async function readCreateFacts(
   ctx: Context,
   { domain, uri }: MachineReading,
   name: string,
-  known: { readonly images?: Images | undefined; readonly daemonVersion?: number } = {},
+  known: KnownFacts = {},
 ): Promise<CreateFacts> {
+  const { plan = internalPlan(domain), labelled = false } = known;
   const disks = domain.disks.filter(takesPart);
   const targets = disks.map((disk) => disk.target);
   const running = isActive(domain.state);
-  const [images, runtime, daemonVersion, free] = await Promise.all([
+  const [images, runtime, daemonVersion, free, places, agent] = await Promise.all([
     known.images ?? lookAtDisks(ctx, uri, disks),
     running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
-    known.daemonVersion ?? (needsDaemonVersion(domain) ? readDaemonVersion(ctx.virsh) : 0),
+    known.daemonVersion ?? (needsDaemonVersion(domain, plan.mode) ? readDaemonVersion(ctx.virsh) : 0),
     spaceForMemory(disks[0]),
+    lookAtPlaces(ctx, uri, plan),
+    plan.wishes.quiesce && running ? askAgent(ctx, domain) : null,
   ]);
   return {
     domain,
     images,
     name,
+    plan,
+    mode: plan.mode,
+    places,
+    agent,
+    labelled,
     daemonVersion,
     blockJobs: runtime.blockJobs,
     freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
     residentBytes: runtime.residentBytes,
   };
+}
+
+async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Promise<Agent> {
+  if (agentChannel === 'none') return 'no-channel';
+  if (agentChannel === 'disconnected') return 'not-connected';
+  return (await agentAnswers(virsh, uuid)) ? 'answers' : 'silent';
 }
 
 /** Bytes free where libvirt writes the memory, the first disk that takes part; a block device has a size of its own. */
@@ -151,6 +253,8 @@ function existsAlready(machine: string, name: string): KvmsnapError {
 interface Before {
   readonly reading: MachineReading;
   readonly images: Images;
+  readonly plan: SnapshotPlan;
+  readonly places: CreateFacts['places'];
 }
 
 async function createAndVerify(
@@ -160,22 +264,25 @@ async function createAndVerify(
   command: VirshCommand,
 ): Promise<Taken> {
   const { domain } = before.reading;
-  const running = isActive(domain.state);
-  const first = domain.disks.find(takesPart);
-  const end = await carryOut(ctx, {
-    command,
-    label: running ? `saving the memory of '${domain.name}'` : `taking a snapshot of '${domain.name}'`,
-    growing: first?.source ?? null,
-  });
-  const { machine, snapshot, flaws } = await lookAfter(ctx, domain.uuid, name, end);
+  const { plan } = before;
+  const end = await carryOut(ctx, { command, ...howFar(ctx, domain, plan) });
+  const { machine, snapshot, flaws, places } = await lookAfter(ctx, before, name, end);
+  const frozen = plan.wishes.quiesce ? await thaw(ctx, machine.domain) : [];
 
-  if (end.kind !== 'refused' && snapshot && flaws.length === 0) return { machine, snapshot };
+  if (end.kind !== 'refused' && flaws.length === 0) {
+    if (frozen.length > 0) throw withAftermath(leftFrozen(domain.name, name), frozen);
+    return { machine, snapshot: snapshot ?? null, name };
+  }
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
   if (end.kind === 'refused' && snapshot && failure.code === 'refused')
     throw existsAlready(domain.name, name);
-  if (failure.code === 'busy') throw failure; // ours never began, and what has changed is the other job's
-  const inImages = [...orphans(machine, name), ...wastedSpace(machine, before.images, name)];
+  if (failure.code === 'busy' && frozen.length === 0) throw failure; // ours never began, and what has changed is the other job's
+  const inImages =
+    plan.mode === 'internal'
+      ? [...orphans(machine, name), ...wastedSpace(machine, before.images, name)]
+      : leftovers(plan, before.places, places, machine, name);
   const inLibvirt = [
+    ...frozen,
     ...lostCurrent(ctx, machine, before.reading),
     ...aftermath(ctx, machine.domain, domain.state),
   ];
@@ -186,6 +293,26 @@ async function createAndVerify(
   );
 }
 
+/** What the progress line says, and what it goes by: a file's growth, or libvirt's own figures. */
+function howFar(
+  { virsh }: Context,
+  { name, uuid, disks, state }: Domain,
+  { mode, memoryFile }: SnapshotPlan,
+) {
+  const saves = isActive(state) && mode !== 'disk-only';
+  return {
+    label: saves ? `saving the memory of '${name}'` : `taking a snapshot of '${name}'`,
+    growing: mode === 'internal' ? (disks.find(takesPart)?.source ?? null) : memoryFile,
+    ...(mode === 'external' ? { progress: () => readJobProgress(virsh, uuid) } : {}),
+  };
+}
+
+const leftFrozen = (machine: string, name: string): KvmsnapError =>
+  new KvmsnapError(
+    'refused',
+    `the snapshot '${name}' of '${machine}' is complete, but its guest may stand still`,
+  );
+
 /** Further looks at a snapshot that virsh reported as created, and the pause before each. */
 const LOOKS = 3;
 const LOOK_MILLISECONDS = 200;
@@ -194,14 +321,33 @@ const LOOK_MILLISECONDS = 200;
  * The machine afterwards, and what its new snapshot lacks. While another script takes one, qemu-img may see an image's
  * table of snapshots half written, so what looks incomplete is looked at again.
  */
-async function lookAfter(ctx: Context, uuid: string, name: string, end: WriteEnd) {
+async function lookAfter(ctx: Context, { reading, plan }: Before, name: string, end: WriteEnd) {
   for (let left = end.kind === 'done' ? LOOKS : 0; ; left--) {
-    const machine = await completeMachine(ctx, await readAfter(ctx, uuid, end), [name]);
+    const after = await readAfter(ctx, reading.domain.uuid, end);
+    const [machine, places] = await Promise.all([
+      completeMachine(ctx, after, [name]),
+      lookAtPlaces(ctx, after.uri, plan),
+    ]);
     const snapshot = machine.snapshots.find((candidate) => candidate.name === name);
-    const flaws = snapshot ? incompleteness(machine, snapshot) : ["libvirt's list does not have it"];
-    if (flaws.length === 0 || left === 0) return { machine, snapshot, flaws };
+    const flaws = [
+      ...(snapshot || plan.wishes.noMetadata ? [] : ["libvirt's list does not have it"]),
+      ...(plan.mode === 'internal'
+        ? internalFlaws(machine, name, snapshot)
+        : externalFlaws(plan, machine, snapshot, places)),
+      ...(plan.wishes.halt && isActive(machine.domain.state) ? ['the machine was not halted'] : []),
+    ];
+    if (flaws.length === 0 || left === 0) return { machine, snapshot, flaws, places };
     await ctx.clock.sleep(LOOK_MILLISECONDS);
   }
+}
+
+/** Without metadata, the tags alone. */
+function internalFlaws(machine: Machine, name: string, snapshot: SnapshotReport | undefined): string[] {
+  if (snapshot) return incompleteness(machine, snapshot);
+  return [...machine.images].flatMap(([target, image]) => {
+    const count = tagsNamed(image, name).length;
+    return image.kind === 'unseen' || count === 1 ? [] : [`disk ${target} holds it ${count} times`];
+  });
 }
 
 const incomplete = (machine: string, name: string, flaws: readonly string[]): KvmsnapError =>

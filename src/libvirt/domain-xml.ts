@@ -35,6 +35,10 @@ const DiskElement = z.object({
   mirror: Flag,
 });
 
+const ChannelElement = z.object({
+  target: z.optional(z.object({ '@name': z.optional(z.string()), '@state': z.optional(z.string()) })),
+});
+
 const DomainElement = z.object({
   domain: z.object({
     name: z.string(),
@@ -65,6 +69,7 @@ const DomainElement = z.object({
             z.object({ driver: z.optional(emptyIsNone(z.object({ '@type': z.optional(z.string()) }))) }),
           ),
         ),
+        channel: z.optional(z.array(emptyIsNone(ChannelElement))),
       }),
     ),
   }),
@@ -81,6 +86,7 @@ export function parseDomain(xml: string): DomainDefinition {
     pflash: pflashOf(domain.os),
     hostDevices: (domain.devices.hostdev ?? []).map((device) => device['@type'] ?? 'unknown'),
     sharedFilesystems: (domain.devices.filesystem ?? []).map((share) => share.driver?.['@type'] ?? 'path'),
+    agentChannel: agentChannelOf(domain.devices.channel ?? []),
   };
 }
 
@@ -128,6 +134,15 @@ function pflashOf(os: z.infer<typeof DomainElement>['domain']['os']): DomainDefi
     nvramFormat: nvram['@format'] ?? 'raw',
     nvramPath: nvram.source?.['@file'] ?? nvram['#text']?.trim() ?? null,
   };
+}
+
+/** The name is the agent's own (formatdomain, channel). */
+function agentChannelOf(
+  channels: readonly z.infer<typeof ChannelElement>[],
+): DomainDefinition['agentChannel'] {
+  const agent = channels.find(({ target }) => target?.['@name'] === 'org.qemu.guest_agent.0');
+  if (!agent) return 'none';
+  return agent.target?.['@state'] === 'connected' ? 'connected' : 'disconnected';
 }
 
 /** libvirt's scaled integers: `KiB`, `MiB`, `b`, `bytes`, `KB`, ... (formatdomain, memory allocation). */

@@ -59,3 +59,19 @@ export async function readDaemonVersion(virsh: Virsh): Promise<number> {
   const [, major, minor, release] = /Running against daemon: (\d+)\.(\d+)\.(\d+)/.exec(texts[0] ?? '') ?? [];
   return Number(major ?? 0) * 1_000_000 + Number(minor ?? 0) * 1_000 + Number(release ?? 0);
 }
+
+/** How far a job of libvirt is that saves memory to a file. */
+export interface JobProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+/** Asks for it; null when no such job is under way. An internal snapshot's save lets the question wait until its end. */
+export async function readJobProgress(virsh: Virsh, uuid: string): Promise<JobProgress | null> {
+  const { texts } = await virsh.read([['domjobinfo', '--domain', uuid, '--rawstats']]);
+  const [text] = texts;
+  const figure = (name: string) =>
+    Number(new RegExp(`^\\s*${name}: (\\d+)$`, 'm').exec(text ?? '')?.[1] ?? 0);
+  const totalBytes = figure('data_total');
+  return totalBytes > 0 ? { doneBytes: totalBytes - figure('data_remaining'), totalBytes } : null;
+}

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CREATE_RULES, type CreateFacts, needsDaemonVersion } from '../../src/core/create-rules.ts';
-import { type Finding, judge, type Rule, type Severity } from '../../src/core/preflight.ts';
+import { judge } from '../../src/core/preflight.ts';
 import {
   REVERT_RULES,
   type RevertFacts,
@@ -8,19 +8,10 @@ import {
   revertNeedsForce,
   stateAfterRevert,
 } from '../../src/core/revert-rules.ts';
+import { internalPlan, NO_WISHES } from '../../src/core/snapshot-plan.ts';
 import { disk, domain, MiB, seen, snapshot, tag } from '../model.ts';
-
-interface Case<Facts> {
-  readonly says: string;
-  readonly facts: Facts;
-  /** One entry per finding, in order; none where the rule is to be silent. */
-  readonly finds: readonly { what: RegExp; hint?: RegExp; command?: string }[];
-}
-
-interface RuleCases<Facts> {
-  readonly severity: Severity;
-  readonly cases: readonly Case<Facts>[];
-}
+import { EXTERNAL_CASES, external } from './external-cases.ts';
+import { describeRules, type RuleCases } from './rule-cases.ts';
 
 const OLD_DAEMON = 9_000_000;
 const NEW_DAEMON = 11_003_000;
@@ -30,6 +21,11 @@ function creating(changes: Partial<CreateFacts> = {}): CreateFacts {
     domain: domain(),
     images: new Map([['vda', seen()]]),
     name: 'snapshot-2',
+    plan: internalPlan(changes.domain ?? domain()),
+    mode: 'internal',
+    places: new Map(),
+    agent: null,
+    labelled: false,
     daemonVersion: OLD_DAEMON,
     blockJobs: [],
     freeBytes: 10_000 * MiB,
@@ -665,6 +661,22 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       },
     ],
   },
+  'no-metadata': {
+    severity: 'warning',
+    cases: [
+      { says: 'with metadata', facts: creating(), finds: [] },
+      {
+        says: 'internal',
+        facts: creating({ plan: internalPlan(domain(), { ...NO_WISHES, noMetadata: true }) }),
+        finds: [{ what: /no record of it.*counts as an orphan/ }],
+      },
+      {
+        says: 'external',
+        facts: external({ external: true, noMetadata: true }),
+        finds: [{ what: /goes on in overlays that belong to nothing/ }],
+      },
+    ],
+  },
 };
 
 const MEMORY = { location: 'internal', file: null };
@@ -871,52 +883,12 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
   },
 };
 
-const matching = ({ what, hint, command }: Case<unknown>['finds'][number]): Finding =>
-  expect.objectContaining({
-    what: expect.stringMatching(what),
-    ...(hint ? { hint: expect.stringMatching(hint) } : {}),
-    ...(command ? { command } : {}),
-  });
-
-function describeRules<Facts>(
-  title: string,
-  rules: readonly Rule<Facts>[],
-  table: Readonly<Record<string, RuleCases<Facts>>>,
-  healthy: readonly Facts[],
-): void {
-  describe(title, () => {
-    describe.each(rules)('$id', (rule) => {
-      test.each(table[rule.id]?.cases ?? [])('$says', ({ facts, finds }) => {
-        expect(rule.find(facts)).toEqual(finds.map(matching));
-      });
-    });
-
-    test('every rule has a case that triggers it and one that does not, and its severity is meant', () => {
-      const covered = rules.map(({ id, severity }) => {
-        const cases = table[id]?.cases ?? [];
-        const [silent, loud] = [0, 1].map((n) => cases.some(({ finds }) => Math.min(1, finds.length) === n));
-        return { id, severity, silent, loud };
-      });
-      expect(covered).toEqual(
-        Object.entries(table).map(([id, { severity }]) => ({ id, severity, silent: true, loud: true })),
-      );
-    });
-
-    test('all of them are silent where all is well', () => {
-      expect(healthy.flatMap((facts) => judge(rules, facts))).toEqual([]);
-    });
-
-    test('no force passes what would lose data (hazards 1 to 4)', () => {
-      const savers = rules.filter(({ hazards }) => hazards.some((hazard) => hazard <= 4));
-      expect(savers.length).toBeGreaterThan(0);
-      expect(savers.filter(({ severity }) => severity !== 'error')).toEqual([]);
-    });
-  });
-}
-
-describeRules('before a create', CREATE_RULES, CREATE_CASES, [
+describeRules('before a create', CREATE_RULES, { ...CREATE_CASES, ...EXTERNAL_CASES }, [
   creating(),
   creating({ domain: running(), daemonVersion: NEW_DAEMON }),
+  external(),
+  external({ external: true }, { state: 'running' }),
+  external({ diskOnly: true, quiesce: true }, { state: 'running' }, { agent: 'answers' }),
 ]);
 describeRules('before a revert', REVERT_RULES, REVERT_CASES, [
   reverting(),
@@ -950,7 +922,7 @@ test.each([
     false,
   ],
 ])("a create asks for libvirtd's version only where a rule needs it: %s", (_, machine, needed) => {
-  expect(needsDaemonVersion(machine)).toBe(needed);
+  expect(needsDaemonVersion(machine, 'internal')).toBe(needed);
 });
 
 describe('what a revert changes beside the content', () => {
@@ -1036,5 +1008,32 @@ test('what a run over many machines skips is the kind of machine; a state that m
     'transient-disk',
     'host-device',
     'shared-filesystem',
+    'external-on-old-daemon',
+    'no-revert',
+    'label-undeletable',
+    'no-place',
+    'network-overlay',
+    'encrypted-base',
+    'quiesce',
+  ]);
+});
+
+test('each rule holds for what is planned: an overlay asks for no qcow2 image, and none of its files is asked for inside', () => {
+  const raw = [disk({ source: '/vm/vda.raw', driver: 'raw' })];
+  const images = new Map([['vda', seen({ format: 'raw' })]]);
+  const told = (facts: CreateFacts) => judge(CREATE_RULES, facts).map(({ rule }) => rule);
+  expect(told({ ...external({ external: true }, { disks: raw }), images })).toEqual([]);
+  expect(told({ ...creating({ domain: domain({ disks: raw }) }), images })).toEqual(['not-qcow2']);
+  const uefi = { state: 'running', pflash: { nvramFormat: 'raw', nvramPath: null } };
+  expect(told(external({ external: true }, uefi))).toEqual(['nvram-beside']);
+  const withDevice = { state: 'running', hostDevices: ['pci'] };
+  expect(told(external({ external: true }, withDevice))).toEqual(['host-device']);
+  expect(told(external({ diskOnly: true }, withDevice))).toEqual([]);
+  const transient = { state: 'running', disks: [disk(), disk({ target: 'vdb', transient: true })] };
+  const without = [{ disk: 'vdb', location: 'no', file: null, driver: null, storage: null }];
+  expect(told(external({ diskOnly: true, disks: without }, transient))).toEqual(['left-out']);
+  expect(told(external({ external: true, disks: without }, transient))).toEqual([
+    'transient-disk',
+    'left-out',
   ]);
 });

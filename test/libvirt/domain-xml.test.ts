@@ -19,6 +19,7 @@ const machineOn = (ending: string, driverOfEmptyDrive: string | null = 'raw') =>
   pflash: null,
   hostDevices: [],
   sharedFilesystems: [],
+  agentChannel: 'none',
 });
 
 describe.each(VERSIONS)('libvirt %s', (version) => {
@@ -185,6 +186,21 @@ describe('a machine', () => {
       hostDevices: ['pci', 'usb'],
       sharedFilesystems: ['virtiofs', 'path', 'path'],
     });
+  });
+
+  const spice =
+    "<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0' state='connected'/></channel>";
+  const agent = (state: string) =>
+    `<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' ${state}/></channel>`;
+  test.each([
+    ['none', '', 'none'],
+    ['another', spice, 'none'],
+    ['of a machine that is off', agent(''), 'disconnected'],
+    ['that no guest has open', spice + agent("state='disconnected'"), 'disconnected'],
+    ['in use', agent("state='connected'") + spice, 'connected'],
+    ['without a target', "<channel type='pty'/>", 'none'],
+  ])('the channel of the guest agent: %s', (_, channels, agentChannel) => {
+    expect(machine('', { devices: `<devices>${channels}</devices>` }).agentChannel).toBe(agentChannel);
   });
 
   test.each(['', '<domainsnapshot/>', '<domain><name>x</name></domain>'])('%j is no machine', (xml) => {

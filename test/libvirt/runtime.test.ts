@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { isIdle, readDaemonVersion, readRuntime } from '../../src/libvirt/runtime.ts';
+import { isIdle, readDaemonVersion, readJobProgress, readRuntime } from '../../src/libvirt/runtime.ts';
 import { capture, VERSIONS } from '../captures.ts';
 import { type Answer, Failure, type FakeLibvirt, fakeLibvirt, optionValue } from './fake-libvirt.ts';
 
@@ -104,5 +104,17 @@ describe('waiting for the job that holds a machine', () => {
     const fake = answering(() => '');
     fake.die = () => 'error: failed to connect to the hypervisor\n';
     await expect(isIdle(fake.virsh, UUID)).rejects.toMatchObject({ code: 'unreachable' });
+  });
+});
+
+describe('how far a save to a file is', () => {
+  const RAW = `Job type: 2\noperation: 6\ntime_elapsed: 604\ndata_total: 1468538880\ndata_processed: 351218309\ndata_remaining: 1117093888\n\n`;
+
+  test.each([
+    ['under way', RAW, { doneBytes: 351_444_992, totalBytes: 1_468_538_880 }],
+    ['none', 'Job type: None\n\n', null],
+    ['the machine is gone', new Failure("error: failed to get domain 'x'\n"), null],
+  ])('%s', async (_, answer, progress) => {
+    expect(await readJobProgress(answering(() => answer).virsh, UUID)).toEqual(progress);
   });
 });

@@ -1,0 +1,439 @@
+import type { CreateFacts } from './create-rules.ts';
+import { editCommand } from './disk-findings.ts';
+import { isActive } from './domain.ts';
+import { mebibytes } from './mebibytes.ts';
+import type { Finding, Rule } from './preflight.ts';
+import { quote, virshWord } from './quote.ts';
+import { directoryOf, type PlannedDisk, plannedFiles, stem } from './snapshot-plan.ts';
+
+/** The rules of a create whose disks or memory go to files of their own. */
+
+/** What is at a path where a file is to be made. */
+export interface Place {
+  /** null: nothing. */
+  readonly holds: 'file' | 'device' | 'other' | null;
+  /** Bytes of the file. */
+  readonly bytes: number;
+  /** Why nothing can be made there, as far as it can be told. */
+  readonly directory: 'fine' | 'missing' | 'read-only';
+  /** Bytes free on its file system; null when unknown. */
+  readonly freeBytes: number | null;
+  /** What an image that is there is laid over; null: nothing, or it is no image, or nobody looked. */
+  readonly backing: string | null;
+}
+
+/** Whether the guest can be asked to hold its file systems still; null: nobody wants to know. */
+export type Agent = 'answers' | 'silent' | 'not-connected' | 'no-channel';
+
+/** libvirt 9.9 reverts external snapshots; 9.0 deletes them. */
+const REVERTS_EXTERNAL = 9_009_000;
+const DELETES_EXTERNAL = 9_000_000;
+
+/** A qcow2 file without data, with its tables. */
+const OVERLAY_BYTES = 1024 * 1024;
+
+/** Device state beside the guest's memory. */
+const MEMORY_MARGIN_BYTES = 64 * 1024 * 1024;
+
+/** The longest name of a file on Linux. */
+const MAX_FILE_NAME_BYTES = 255;
+
+const EXTERNAL = ['external', 'disk-only'] as const;
+
+const placeOf = ({ places }: CreateFacts, path: string): Place | undefined => places.get(path);
+
+/** The overlays with what is there now. */
+function eachOverlay(
+  facts: CreateFacts,
+  find: (disk: PlannedDisk & { readonly overlay: string }, place: Place | undefined) => Finding | null,
+): Finding[] {
+  return facts.plan.disks.flatMap((disk) => {
+    const { overlay } = disk;
+    return overlay === null ? [] : (find({ ...disk, overlay }, placeOf(facts, overlay)) ?? []);
+  });
+}
+
+export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'external-on-old-daemon',
+    hazards: [17],
+    severity: 'judgement',
+    unsuitable: true,
+    modes: EXTERNAL,
+    find: ({ daemonVersion, plan }) => {
+      if (plan.wishes.noMetadata || daemonVersion === 0 || daemonVersion >= REVERTS_EXTERNAL) return [];
+      const what =
+        daemonVersion >= DELETES_EXTERNAL
+          ? 'this libvirtd (before 9.9) cannot revert to external snapshots'
+          : 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete them (9.0 can)';
+      return [{ what, hint: 'use --force if you know how to go back without libvirt' }];
+    },
+  },
+  {
+    // a revert lays new overlays over the images of now, and names them as libvirt does
+    id: 'no-revert',
+    hazards: [17],
+    severity: 'judgement',
+    unsuitable: true,
+    modes: EXTERNAL,
+    find: ({ domain, plan, daemonVersion }) => {
+      if (plan.wishes.noMetadata || daemonVersion < REVERTS_EXTERNAL) return [];
+      const isFile = new Set(
+        domain.disks.filter((disk) => disk.storage === 'file').map(({ target }) => target),
+      );
+      const stems = plan.disks.map(({ source }) => stem(source ?? ''));
+      const same = plan.disks.filter(
+        (_, i) => stems.filter((other) => other === stems[i]).length > 1 && stems[i],
+      );
+      return [
+        ...plan.disks
+          .filter(({ target }) => !isFile.has(target))
+          .map(({ target, source }) => ({
+            what: `disk ${target} (${source ?? 'without a path'}) is no file, and libvirt cannot revert such a disk to an external snapshot`,
+            hint: 'use --force if you know how to go back without libvirt',
+          })),
+        ...(same.length === 0
+          ? []
+          : [
+              {
+                what: `libvirt could not revert to it: the images of disk ${same.map(({ target }) => target).join(', ')} differ only after the last dot of their names, and it would give their new overlays one name`,
+                hint: 'rename one of the images, and in the XML, with the machine off; or use --force',
+                command: editCommand(domain),
+              },
+            ]),
+      ];
+    },
+  },
+  {
+    id: 'label-undeletable',
+    hazards: [],
+    severity: 'error',
+    unsuitable: true,
+    modes: EXTERNAL,
+    find: ({ daemonVersion, labelled }) =>
+      labelled && daemonVersion > 0 && daemonVersion < DELETES_EXTERNAL
+        ? [
+            {
+              what: 'snapshots with a label are there to be pruned, and this libvirtd (before 9.0) deletes no external ones',
+              hint: 'leave --label out, or take internal ones',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'no-place',
+    hazards: [],
+    severity: 'error',
+    unsuitable: true,
+    modes: EXTERNAL,
+    find: ({ domain, plan }) => [
+      ...plan.disks
+        .filter(({ overlay }) => overlay === null)
+        .map(({ target, source }) => ({
+          what: `disk ${target} (${source ?? 'without a path'}) is no file, so there is no place beside it for its overlay`,
+          hint: `name one: --diskspec ${target},file=/PATH/TO/${quote(`${domain.name}.${target}.overlay`)}`,
+        })),
+      ...(plan.mode === 'external' && plan.memoryFile === null && plan.disks.length > 0
+        ? [
+            {
+              what: 'there is no image in a file, so there is no place beside it for the memory',
+              hint: 'name one with --memspec /PATH/TO/FILE, or leave the memory out with --disk-only',
+            },
+          ]
+        : []),
+    ],
+  },
+  {
+    id: 'same-file',
+    hazards: [14],
+    severity: 'error',
+    modes: EXTERNAL,
+    find: ({ plan }) => {
+      const files = plannedFiles(plan);
+      const twice = [...new Set(files.filter((path, i) => files.indexOf(path) !== i))];
+      return twice.map((path) => ({
+        what: `${path} would be the file of more than one part of the snapshot`,
+        hint: 'name another one with --diskspec or --memspec',
+      }));
+    },
+  },
+  {
+    id: 'existing-file',
+    hazards: [14],
+    severity: 'error',
+    modes: EXTERNAL,
+    find: (facts) => {
+      const { plan } = facts;
+      const overlays = plan.disks.flatMap(({ overlay, storage }) =>
+        overlay !== null && storage !== 'block' && !plan.wishes.reuse ? [overlay] : [],
+      );
+      const memory = plan.memoryFile === null ? [] : [plan.memoryFile];
+      return [...overlays, ...memory].flatMap((path) => {
+        const holds = placeOf(facts, path)?.holds ?? null;
+        if (holds === null) return [];
+        const lost = memory.includes(path)
+          ? 'libvirt would write over it, though it may be the memory of another snapshot'
+          : 'it may hold what a guest has written since another snapshot';
+        return [
+          {
+            what: `${path} exists already, and ${lost}`,
+            hint: 'choose another name for the snapshot or the file, or move that one away if nothing needs it',
+          },
+        ];
+      });
+    },
+  },
+  {
+    id: 'unseen-file',
+    hazards: [14],
+    severity: 'judgement',
+    modes: ['external'],
+    find: (facts) =>
+      facts.plan.memoryFile !== null && placeOf(facts, facts.plan.memoryFile) === undefined
+        ? [
+            {
+              what: `whether ${facts.plan.memoryFile} exists cannot be seen from here, and libvirt would write over it`,
+              hint: 'use --force if you are sure that it does not',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'device-overwritten',
+    hazards: [14],
+    severity: 'judgement',
+    modes: EXTERNAL,
+    find: (facts) =>
+      facts.plan.wishes.reuse
+        ? []
+        : eachOverlay(facts, ({ target, overlay, storage }) =>
+            storage === 'block'
+              ? {
+                  what: `disk ${target}: the overlay overwrites what is on ${overlay}`,
+                  hint: 'use --force if nothing is on it that you need',
+                }
+              : null,
+          ),
+  },
+  {
+    id: 'reused-file',
+    hazards: [14],
+    severity: 'judgement',
+    modes: EXTERNAL,
+    find: (facts) =>
+      facts.plan.wishes.reuse
+        ? eachOverlay(facts, ({ target, overlay, source }, place) => {
+            if (!place || place.backing === source) return null;
+            const command = `qemu-img create -f qcow2 -F ${facts.domain.disks.find((disk) => disk.target === target)?.driver ?? 'raw'} -b ${quote(source ?? '')} ${quote(overlay)}`;
+            return place.holds === null
+              ? { what: `disk ${target}: ${overlay}, to be reused, is not there`, command }
+              : {
+                  what: `disk ${target}: ${overlay}, to be reused, is laid over ${place.backing ?? 'nothing'} and not over ${source}, so the guest would see another disk`,
+                  hint: 'make it anew, elsewhere if you need what is in it',
+                  command,
+                };
+          })
+        : [],
+  },
+  {
+    id: 'directory',
+    hazards: [],
+    severity: 'error',
+    modes: EXTERNAL,
+    find: (facts) =>
+      unique(
+        plannedFiles(facts.plan).flatMap((path) => {
+          const state = placeOf(facts, path)?.directory ?? 'fine';
+          if (state === 'fine') return [];
+          const directory = directoryOf(path) || '/';
+          return [
+            state === 'missing'
+              ? { what: `the directory ${directory} does not exist`, command: `mkdir -p ${quote(directory)}` }
+              : {
+                  what: `the file system of ${directory} is read-only`,
+                  hint: 'name a file elsewhere with --diskspec or --memspec',
+                },
+          ];
+        }),
+      ),
+  },
+  {
+    id: 'file-name-too-long',
+    hazards: [5],
+    severity: 'error',
+    modes: EXTERNAL,
+    find: ({ plan }) =>
+      plannedFiles(plan).flatMap((path) => {
+        const bytes = new TextEncoder().encode(path.slice(path.lastIndexOf('/') + 1)).length;
+        return bytes <= MAX_FILE_NAME_BYTES
+          ? []
+          : [
+              {
+                what: `the file ${path} would have a name of ${bytes} bytes, and the limit is ${MAX_FILE_NAME_BYTES}`,
+                hint: 'choose a shorter name for the snapshot',
+              },
+            ];
+      }),
+  },
+  {
+    id: 'network-overlay',
+    hazards: [30],
+    severity: 'error',
+    unsuitable: true,
+    modes: ['disk-only'],
+    find: ({ domain, plan }) =>
+      isActive(domain.state)
+        ? []
+        : plan.disks
+            .filter(({ target }) => domain.disks.some((d) => d.target === target && d.storage === 'network'))
+            .map(({ target }) => ({
+              what: `disk ${target} is on the network, and libvirt lays overlays over such disks only while the machine runs`,
+              command: `virsh start ${virshWord(domain)}`,
+            })),
+  },
+  {
+    id: 'encrypted-base',
+    hazards: [],
+    severity: 'error',
+    unsuitable: true,
+    modes: ['disk-only'],
+    find: ({ domain, plan, images }) =>
+      isActive(domain.state)
+        ? []
+        : plan.disks.flatMap(({ target, source }) => {
+            const image = images.get(target);
+            if (image?.kind !== 'seen' || !image.chain[0].encrypted) return [];
+            return [
+              {
+                what: `disk ${target} (${source}): the image is encrypted, and libvirt does not hand the key to qemu-img for a machine that is off`,
+                hint: 'start the machine first',
+                command: `virsh start ${virshWord(domain)}`,
+              },
+            ];
+          }),
+  },
+  {
+    id: 'memory-of-off-machine',
+    hazards: [],
+    severity: 'error',
+    modes: ['disk-only'],
+    find: ({ domain, plan }) =>
+      !isActive(domain.state) && (plan.wishes.memory || plan.wishes.live)
+        ? [
+            {
+              what: 'the machine is off, so there is no memory to save',
+              hint: `leave ${plan.wishes.memory ? '--memspec' : '--live'} out`,
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'quiesce',
+    hazards: [],
+    severity: 'error',
+    unsuitable: true,
+    modes: ['disk-only'],
+    find: ({ domain, plan, agent }) => {
+      if (!plan.wishes.quiesce) return [];
+      if (!isActive(domain.state))
+        return [{ what: 'the machine is off: there is nothing to quiesce', hint: 'leave --quiesce out' }];
+      return agent === null || agent === 'answers' ? [] : [AGENT_FINDINGS[agent]];
+    },
+  },
+  {
+    id: 'saved-beneath',
+    hazards: [11],
+    severity: 'error',
+    modes: ['disk-only'],
+    // the managed save has a definition of its own, which names the images and not their overlays
+    find: ({ domain }) =>
+      domain.managedSave
+        ? [
+            {
+              what: "the machine's memory is in a managed save, and when it starts from that it writes to the images of now, beneath the overlays",
+              hint: 'start the machine first, or drop the saved memory with virsh managedsave-remove',
+              command: `virsh start ${virshWord(domain)}`,
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'nvram-beside',
+    hazards: [15],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: ({ domain }) =>
+      domain.pflash
+        ? [
+            {
+              what: 'the UEFI NVRAM (boot entries, secure boot keys) is in no overlay and will NOT be part of the snapshot',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'left-out',
+    hazards: [],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: ({ plan }) =>
+      plan.leftOut.length === 0 || plan.disks.length === 0
+        ? []
+        : [
+            {
+              what: `disk ${plan.leftOut.join(', ')} is left out of the snapshot: a revert will not bring its content back`,
+            },
+          ],
+  },
+  {
+    id: 'space-for-memory-file',
+    hazards: [7],
+    severity: 'judgement',
+    modes: ['external'],
+    find: (facts) => {
+      const { plan, domain, residentBytes } = facts;
+      const free = plan.memoryFile === null ? null : (placeOf(facts, plan.memoryFile)?.freeBytes ?? null);
+      const needed = (residentBytes ?? domain.memoryBytes) + MEMORY_MARGIN_BYTES;
+      if (free === null || free >= needed) return [];
+      return [
+        {
+          what: `the guest's memory takes up to ${mebibytes(needed)}, and the file system of ${plan.memoryFile} has ${mebibytes(free)} free`,
+          hint: 'free some space, name a file elsewhere with --memspec, leave the memory out with --disk-only, or use --force',
+        },
+      ];
+    },
+  },
+  {
+    id: 'space-for-overlay',
+    hazards: [],
+    severity: 'judgement',
+    modes: EXTERNAL,
+    find: (facts) =>
+      eachOverlay(facts, ({ target, overlay, storage }, place) =>
+        place && storage !== 'block' && place.freeBytes !== null && place.freeBytes < OVERLAY_BYTES
+          ? {
+              what: `disk ${target}: the file system of ${overlay} has ${mebibytes(place.freeBytes)} free, and the guest stops when its overlay cannot grow`,
+              hint: 'free some space, or name a file elsewhere with --diskspec',
+            }
+          : null,
+      ),
+  },
+];
+
+const AGENT_FINDINGS: Readonly<Record<Exclude<Agent, 'answers'>, Finding>> = {
+  'no-channel': {
+    what: 'the machine has no channel for a guest agent, so its file systems cannot be held still',
+    hint: "add <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel> to it, and install qemu-guest-agent in the guest",
+  },
+  'not-connected': {
+    what: 'no guest agent is connected, so the file systems cannot be held still',
+    hint: 'install and start qemu-guest-agent in the guest, or leave --quiesce out',
+  },
+  silent: {
+    what: 'the guest agent gives no answer, so the file systems cannot be held still',
+    hint: 'restart qemu-guest-agent in the guest, or leave --quiesce out',
+  },
+};
+
+const unique = (findings: readonly Finding[]): Finding[] =>
+  findings.filter(({ what }, i) => findings.findIndex((other) => other.what === what) === i);

@@ -1,0 +1,47 @@
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import type { Context } from '../context.ts';
+import type { Place } from '../core/external-rules.ts';
+import { directoryOf, plannedFiles, type SnapshotPlan } from '../core/snapshot-plan.ts';
+import { freeBytes, inspectImage } from '../qemu/qemu-img.ts';
+import { isRemote } from './disks.ts';
+
+/** Looking at where files are to be made. */
+
+/** By path, for all files of a plan; what cannot be seen from here (another host, no permission) is left out. */
+export async function lookAtPlaces(
+  ctx: Context,
+  uri: string,
+  plan: SnapshotPlan,
+): Promise<ReadonlyMap<string, Place>> {
+  if (isRemote(uri)) return new Map();
+  const places = await Promise.all(
+    plannedFiles(plan).map(async (path) => [path, await lookAt(ctx, path, plan.wishes.reuse)] as const),
+  );
+  return new Map(places.flatMap(([path, place]) => (place ? [[path, place] as const] : [])));
+}
+
+async function lookAt(ctx: Context, path: string, within: boolean): Promise<Place | null> {
+  const directory = directoryOf(path) || '/';
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => error.code);
+  if (found === 'EACCES') return null;
+  const status = typeof found === 'object' ? found : null;
+  const image = status && within ? await inspectImage(ctx.qemuImg, path) : null;
+  return {
+    holds: status ? (status.isFile() ? 'file' : status.isBlockDevice() ? 'device' : 'other') : null,
+    bytes: status?.size ?? 0,
+    directory: await directoryState(directory),
+    freeBytes: await freeBytes(directory),
+    backing: image?.kind === 'seen' ? image.chain[0].backing : null,
+  };
+}
+
+/** The permissions are libvirtd's matter, who is another user; a read-only file system is so for everyone. */
+async function directoryState(directory: string): Promise<Place['directory']> {
+  const found = await stat(directory).catch(() => null);
+  if (!found?.isDirectory()) return 'missing';
+  return access(directory, constants.W_OK).then(
+    () => 'fine',
+    (error: NodeJS.ErrnoException) => (error.code === 'EROFS' ? 'read-only' : 'fine'),
+  );
+}

@@ -1,0 +1,73 @@
+import type { SnapshotPlan, Wishes } from '../core/snapshot-plan.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { VirshCommand } from './batch.ts';
+import { formatSpec } from './disk-spec.ts';
+import type { Virsh } from './virsh.ts';
+
+/** The one virsh command that takes a snapshot as it was planned: nothing of it is left to libvirt's choice. */
+export function createCommand(
+  uuid: string,
+  name: string,
+  description: string | null,
+  plan: SnapshotPlan,
+): VirshCommand {
+  return [
+    'snapshot-create-as',
+    ...['--domain', uuid, '--name', name],
+    ...(description === null || description === '' ? [] : ['--description', description]),
+    ...flags(plan),
+    ...specs(plan),
+  ];
+}
+
+/** The same by a file with the XML, whose names the plan has foretold. */
+export function createFromXmlCommand(uuid: string, file: string, plan: SnapshotPlan): VirshCommand {
+  return ['snapshot-create', '--domain', uuid, '--xmlfile', file, ...flags(plan)];
+}
+
+/** virsh's own options, as they were wished. */
+const FLAGS: readonly (readonly [wish: keyof Wishes, flag: string])[] = [
+  ['live', '--live'],
+  ['halt', '--halt'],
+  ['quiesce', '--quiesce'],
+  ['atomic', '--atomic'],
+  ['reuse', '--reuse-external'],
+  ['noMetadata', '--no-metadata'],
+  ['validate', '--validate'],
+];
+
+/** The options that a plan is carried out with, but for its files. */
+function flags({ mode, wishes }: SnapshotPlan): string[] {
+  return [
+    ...(mode === 'disk-only' ? ['--disk-only'] : []),
+    ...FLAGS.filter(([wish]) => wishes[wish]).map(([, flag]) => flag),
+  ];
+}
+
+function specs({ mode, disks, leftOut, memoryFile }: SnapshotPlan): string[] {
+  if (mode === 'internal') return [];
+  const external = ['snapshot', 'external'] as const;
+  return [
+    ...(memoryFile === null ? [] : ['--memspec', formatSpec([['file', memoryFile], external])]),
+    ...disks.flatMap(({ target, overlay, driver, storage }) => [
+      '--diskspec',
+      formatSpec([['', target], external, ['driver', driver], ['stype', storage], ['file', overlay]]),
+    ]),
+    ...leftOut.flatMap((target) => [
+      '--diskspec',
+      formatSpec([
+        ['', target],
+        ['snapshot', 'no'],
+      ]),
+    ]),
+  ];
+}
+
+/** Throws `check` where this virsh has no `--validate` (7.0), which its own help tells. */
+export async function requireValidate(virsh: Virsh): Promise<void> {
+  const { texts } = await virsh.read([['help', 'snapshot-create-as']]);
+  if (texts[0]?.includes('--validate')) return;
+  throw new KvmsnapError('check', 'this virsh does not know --validate (that of libvirt 7.0 does not)', {
+    hint: 'leave --validate out',
+  });
+}

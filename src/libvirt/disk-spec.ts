@@ -1,0 +1,57 @@
+import type { DiskWish, MemoryWish } from '../core/snapshot-plan.ts';
+import { KvmsnapError } from '../errors.ts';
+
+/** virsh's words for where a snapshot keeps a disk or the memory (virsh-snapshot.c): parts between commas, a comma itself doubled. */
+
+/** `[file=]name[,snapshot=type]`. Throws `usage`. */
+export function parseMemspec(text: string): MemoryWish {
+  const fields = new Map<string, string>();
+  for (const part of splitSpec(text)) {
+    const [, key, value] = /^(file|snapshot)=(.*)$/s.exec(part) ?? [null, 'file', part];
+    if (key === undefined || value === undefined || value === '' || fields.has(key))
+      throw unreadable('--memspec', text);
+    fields.set(key, value);
+  }
+  return { location: fields.get('snapshot') ?? null, file: fields.get('file') ?? null };
+}
+
+/** `disk[,snapshot=type][,driver=type][,stype=type][,file=name]`. Throws `usage`. */
+export function parseDiskspec(text: string): DiskWish {
+  const [disk = '', ...parts] = splitSpec(text);
+  const fields = new Map<string, string>();
+  for (const part of parts) {
+    const [, key, value] = /^(snapshot|driver|stype|file)=(.+)$/s.exec(part) ?? [];
+    if (key === undefined || value === undefined || fields.has(key)) throw unreadable('--diskspec', text);
+    fields.set(key, value);
+  }
+  if (disk === '') throw unreadable('--diskspec', text);
+  return {
+    disk,
+    location: fields.get('snapshot') ?? null,
+    file: fields.get('file') ?? null,
+    driver: fields.get('driver') ?? null,
+    storage: fields.get('stype') ?? null,
+  };
+}
+
+/** The other way round; parts that are null are left out. */
+export function formatSpec(parts: readonly (readonly [key: string, value: string | null])[]): string {
+  return parts
+    .filter(([, value]) => value !== null)
+    .map(([key, value]) => `${key === '' ? '' : `${key}=`}${(value ?? '').replaceAll(',', ',,')}`)
+    .join(',');
+}
+
+const splitSpec = (text: string): string[] =>
+  [...text.matchAll(/(?:^|,)((?:[^,]|,,)*)/g)].map(([, part = '']) => part.replaceAll(',,', ','));
+
+const FORMS = {
+  '--memspec': '[file=]/PATH[,snapshot=external]',
+  '--diskspec': 'DISK[,snapshot=no|external][,driver=qcow2][,stype=file|block][,file=/PATH]',
+};
+
+function unreadable(option: keyof typeof FORMS, text: string): KvmsnapError {
+  return new KvmsnapError('usage', `${option} cannot be read: '${text}'`, {
+    hint: `it is ${FORMS[option]}, and a comma in a path is written twice`,
+  });
+}
