@@ -262,6 +262,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
       { flags: '--children', help: 'with all snapshots below it' },
       { flags: '--children-only', help: 'only the snapshots below it' },
       { flags: '--metadata', help: "only libvirt's knowledge of it; the data stays in the images" },
+      {
+        flags: '--leftovers',
+        help: 'also remove what libvirt leaves behind of external snapshots: memory and overlays that nothing uses',
+      },
       VM,
       ...FILTERS,
       JOBS,

@@ -1,4 +1,6 @@
 import type { Context } from '../context.ts';
+import { doomed, type Reach } from '../core/delete-rules.ts';
+import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { confirm } from '../host/act.ts';
 import {
@@ -6,10 +8,9 @@ import {
   type DeleteRequest,
   deleteCommand,
   deleteSnapshot,
-  doomed,
-  type Reach,
 } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
+import type { Leftover } from '../host/leftovers.ts';
 import { completeMachine, findSnapshot, type Machine, noCurrent, noSuchSnapshot } from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import { readSelection, type Targets } from '../host/select.ts';
@@ -25,6 +26,7 @@ export interface DeleteOptions extends SelectionOptions, SkipOptions {
   readonly children?: boolean;
   readonly childrenOnly?: boolean;
   readonly metadata?: boolean;
+  readonly leftovers?: boolean;
 }
 
 /** What is to be deleted of each machine; names null: its current snapshot. */
@@ -41,6 +43,7 @@ interface Deleted {
   readonly deleted: readonly string[];
   readonly failed: readonly Failed[];
   readonly planned: readonly VirshCommand[];
+  readonly leftovers: readonly Leftover[];
 }
 
 type Result = MachineResult<Deleted>;
@@ -79,6 +82,7 @@ export async function deleteSnapshots(
     names: options.current ? null : [...new Set(names)],
     reach: reachOf(options),
     metadataOnly: options.metadata ?? false,
+    leftovers: options.leftovers ?? false,
   };
   const selected = await readSelection(ctx, toSelection([word], options));
   const first = await ask(ctx, selected, wanted);
@@ -147,7 +151,7 @@ async function askForOne(
   request: DeleteRequest,
 ): Promise<void> {
   const known = machine.snapshots.filter(({ name }) => names.includes(name));
-  const victims = new Set(known.flatMap((snapshot) => doomed(machine, snapshot, request.reach)));
+  const victims = new Set(known.flatMap((snapshot) => doomed(machine.snapshots, snapshot, request.reach)));
   if (victims.size === 0) return;
   const list = [...victims].map(({ name }) => `'${name}'`).join(', ');
   const question = `Delete ${list} of '${machine.domain.name}'${howFar(request)}?`;
@@ -167,9 +171,10 @@ async function deleteOf(
   names: readonly string[],
   wanted: Wanted,
 ): Promise<Deed<Deleted>> {
-  if (ctx.settings.dryRun) return plan(first, names, wanted);
+  if (ctx.settings.dryRun) return plan(ctx, first, names, wanted);
   const deleted: string[] = [];
   const failed: Failed[] = [];
+  const leftovers: Leftover[] = [];
   let succeeded = 0;
   let machine = first;
   let left = names;
@@ -182,6 +187,7 @@ async function deleteOf(
       succeeded++;
       const gone = done.gone.map((victim) => victim.name);
       deleted.push(...gone);
+      leftovers.push(...done.leftovers);
       left = left.filter((other) => !gone.includes(other));
     } catch (error) {
       if (!(error instanceof KvmsnapError)) throw error;
@@ -191,19 +197,31 @@ async function deleteOf(
   }
   if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
   return {
-    value: { deleted, failed, planned: [] },
+    value: { deleted, failed, planned: [], leftovers },
     failures: failed.map(({ failure }) => failure),
     succeeded,
   };
 }
 
-function plan(machine: Machine, names: readonly string[], wanted: Wanted): Deed<Deleted> {
-  const planned = names.map((name) => {
+async function plan(
+  ctx: Context,
+  machine: Machine,
+  names: readonly string[],
+  wanted: Wanted,
+): Promise<Deed<Deleted>> {
+  const planned: VirshCommand[] = [];
+  for (const name of names) {
     const snapshot = findSnapshot(machine, name);
-    checkDeletable(machine, doomed(machine, snapshot, wanted.reach), wanted);
-    return deleteCommand(machine, snapshot, wanted);
-  });
-  return { value: { deleted: [], failed: [], planned }, failures: [], succeeded: planned.length };
+    // what an external one lies on changes with the one before
+    if (planned.length === 0 || locationOf(snapshot) === 'internal')
+      await checkDeletable(ctx, machine, snapshot, wanted);
+    planned.push(deleteCommand(machine, snapshot, wanted));
+  }
+  return {
+    value: { deleted: [], failed: [], planned, leftovers: [] },
+    failures: [],
+    succeeded: planned.length,
+  };
 }
 
 async function report(
@@ -244,5 +262,6 @@ function rowsOf({ machine: { name: machine }, outcome, value, failures }: Result
 const document = (result: Result) => ({
   ...domainResult(result),
   deleted: result.value?.deleted ?? [],
+  leftovers: result.value?.leftovers ?? [],
   failed: (result.value?.failed ?? []).map(({ name, failure }) => ({ name, ...errorDocument(failure) })),
 });

@@ -4,7 +4,7 @@ import type { Finding, RuledFinding } from '../core/preflight.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
-import { isIdle } from '../libvirt/runtime.ts';
+import { isIdle, readMerged } from '../libvirt/runtime.ts';
 import { lostConnection, virshMessage } from '../libvirt/virsh-error.ts';
 import { occupiedBytes } from '../qemu/qemu-img.ts';
 import { humanBytes, humanSpan } from '../render/format.ts';
@@ -60,13 +60,15 @@ export interface Write {
   readonly label: string;
   /** A file whose growth shows the progress; null where nothing does. */
   readonly growing: string | null;
+  /** The disks of a machine that are merged, a progress that libvirt knows. */
+  readonly merging?: { readonly uuid: string; readonly targets: readonly string[] };
 }
 
 /** Runs the one virsh command. Call inside `interrupts.protect`. */
-export async function carryOut(ctx: Context, { command, label, growing }: Write): Promise<WriteEnd> {
-  const ticker = ctx.terminal.err.isTerminal ? startProgress(ctx, label, growing) : null;
+export async function carryOut(ctx: Context, write: Write): Promise<WriteEnd> {
+  const ticker = ctx.terminal.err.isTerminal ? startProgress(ctx, write) : null;
   try {
-    const { exitCode, stderr } = await ctx.virsh.write(command);
+    const { exitCode, stderr } = await ctx.virsh.write(write.command);
     if (exitCode === 0) return { kind: 'done', stderr };
     if (exitCode === null) return { kind: 'unknown', stderr: 'virsh was killed' };
     return { kind: lostConnection(stderr) ? 'unknown' : 'refused', stderr };
@@ -77,18 +79,29 @@ export async function carryOut(ctx: Context, { command, label, growing }: Write)
 
 const TICK_MILLISECONDS = 250;
 
-/** QEMU gives no total for a save, so: time gone and bytes written. */
-function startProgress(ctx: Context, label: string, growing: string | null): { stop: () => void } {
+/** Time gone, and what is known beside it: of a merge its share, of a save, which has no total, the bytes written. */
+function startProgress(ctx: Context, { label, growing, merging }: Write): { stop: () => void } {
   const started = ctx.clock.now();
   const before = growing === null ? Promise.resolve(null) : occupiedBytes(growing);
   let running = true;
-  const tick = async () => {
+  let asking = false;
+  const known = async (): Promise<string> => {
+    if (merging && !ctx.settings.verbose) {
+      const merged = await readMerged(ctx.virsh, merging.uuid, merging.targets);
+      return merged ? `, ${humanBytes(merged.done)} of ${humanBytes(merged.all)} merged` : '';
+    }
     const now = growing === null ? null : await occupiedBytes(growing);
     const base = await before;
+    return now === null || base === null ? '' : `, ${humanBytes(Math.max(0, now - base))} written`;
+  };
+  const tick = async () => {
+    if (asking) return;
+    asking = true;
+    const more = await known().catch(() => '');
+    asking = false;
     if (!running) return;
     const elapsed = humanSpan(Math.round((ctx.clock.now() - started) / 1000));
-    const written = now === null || base === null ? '' : `, ${humanBytes(Math.max(0, now - base))} written`;
-    ctx.terminal.progress(`${elapsed}${written}: ${label}`); // a narrow terminal cuts the end
+    ctx.terminal.progress(`${elapsed}${more}: ${label}`); // a narrow terminal cuts the end
   };
   const timer = setInterval(tick, TICK_MILLISECONDS);
   return {
@@ -138,6 +151,8 @@ async function settle(ctx: Context, uuid: string): Promise<MachineReading> {
 export function aftermath({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
   if (domain.state === stateBefore || domain.busy) return [];
   const what = `the machine was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
+  // libvirt starts QEMU for some work on a machine that is off; left so, it never was the guest
+  if (stateBefore === 'shutoff') return [{ what, command: virsh.line(['destroy', domain.uuid]) }];
   if (domain.state === 'paused') return [{ what, command: virsh.line(['resume', domain.uuid]) }];
   return domain.state === 'shutoff' ? [{ what, command: virsh.line(['start', domain.uuid]) }] : [{ what }];
 }

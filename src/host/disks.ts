@@ -77,7 +77,7 @@ function volumeCommand({ source, pool }: DiskPlace): VirshCommand | null {
 }
 
 /** True when the connection's disks are on another host: a transport or a host name in the URI (libvirt.org/uri.html). */
-function isRemote(uri: string): boolean {
+export function isRemote(uri: string): boolean {
   const [, transport, host] = /^[a-z]+(?:\+([a-z0-9]+))?:\/\/([^/]*)/i.exec(uri) ?? [];
   return Boolean(host) || (transport !== undefined && transport !== 'unix');
 }

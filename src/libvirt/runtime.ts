@@ -40,6 +40,23 @@ function blockJobCommand(uuid: string, target: string): VirshCommand {
   return ['blockjob', '--domain', uuid, '--path', target, '--info', '--raw'];
 }
 
+/** Bytes of all merges under way on these disks, done and all; null where there is none. Format: as blockJobCommand. */
+export async function readMerged(
+  virsh: Virsh,
+  uuid: string,
+  targets: readonly string[],
+): Promise<{ readonly done: number; readonly all: number } | null> {
+  if (targets.length === 0) return null;
+  const { texts } = await virsh.read(targets.map((target) => blockJobCommand(uuid, target)));
+  const sum = (key: string) =>
+    texts.reduce(
+      (total, text) => total + Number(new RegExp(`^${key}=(\\d+)`, 'm').exec(text ?? '')?.[1] ?? 0),
+      0,
+    );
+  const all = sum('end');
+  return all > 0 ? { done: sum('cur'), all } : null;
+}
+
 /**
  * Waits, as long as libvirtd does (30 s), for the job that holds the machine, running or off; false when it goes on.
  * No state tells this: `paused (saving)` comes some time after the job has begun, and outlives a libvirtd that died.
