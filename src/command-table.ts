@@ -225,6 +225,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       CURRENT,
       { flags: '--running', help: 'start the machine afterwards' },
       { flags: '--paused', help: 'leave the machine paused afterwards' },
+      { flags: '--reset-nvram', help: 'make the NVRAM anew from its template (from libvirt 8.1 on)' },
       { flags: '--backup', help: 'take a snapshot of the present state first; without it, no revert' },
       { flags: '--backup-name <name>', help: 'as --backup, under this name' },
       {

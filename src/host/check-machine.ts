@@ -5,9 +5,8 @@ import { isActive } from '../core/domain.ts';
 import { automaticName } from '../core/names.ts';
 import { judge, type RuledFinding } from '../core/preflight.ts';
 import { REVERT_RULES } from '../core/revert-rules.ts';
-import { internalDisks } from '../core/snapshot.ts';
 import type { Machine } from './machine.ts';
-import { lookAtStoredDisks } from './revert-snapshot.ts';
+import { readRevertFacts } from './revert-snapshot.ts';
 import { readCreateFacts } from './take-snapshot.ts';
 
 /** All that the rules find of one machine, which is only looked at. */
@@ -78,13 +77,11 @@ async function revertFindings(
   machine: Machine,
   daemonVersion: number,
 ): Promise<RuledFinding[]> {
-  const { domain } = machine;
   const found: RuledFinding[] = [];
   for (const snapshot of machine.snapshots) {
     if (snapshot.underWay) continue;
-    const isExternal = internalDisks(snapshot).length === 0;
-    const images = isExternal ? new Map() : await lookAtStoredDisks(ctx, machine, snapshot);
-    const findings = judge(REVERT_RULES, { domain, snapshot, images, daemonVersion });
+    const facts = await readRevertFacts(ctx, machine, snapshot);
+    const findings = judge(REVERT_RULES, { ...facts, daemonVersion });
     found.push(...findings.map((finding) => ({ ...finding, snapshot: snapshot.name })));
   }
   return found;

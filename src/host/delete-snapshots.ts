@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { DELETE_RULES, deletesExternal, doomed, type Reach } from '../core/delete-rules.ts';
+import { DELETE_RULES, deletesExternal, doomed, mentionedFiles, type Reach } from '../core/delete-rules.ts';
 import { judge } from '../core/preflight.ts';
 import { quote } from '../core/quote.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
@@ -138,7 +138,7 @@ async function deleteNow(
       const unmerged = request.metadataOnly ? [] : victims.flatMap((victim) => unmergedIn(after, victim));
       const odd = aftermath(ctx, after.domain, machine.domain.state);
       if (unmerged.length + odd.length > 0) throw withAftermath(notWhole(snapshot, unmerged), odd);
-      const leftovers = await clearLeftovers(ctx, after, victims, request.leftovers);
+      const leftovers = await clearLeftovers(ctx, after, victims.flatMap(mentionedFiles), request.leftovers);
       return { machine: after, gone: victims, leftovers };
     },
   );

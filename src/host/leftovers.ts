@@ -4,7 +4,6 @@ import { mentionedFiles, stateFiles } from '../core/delete-rules.ts';
 import { type Disk, takesPart } from '../core/domain.ts';
 import type { DiskImage } from '../core/image.ts';
 import { quote } from '../core/quote.ts';
-import type { SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';
 import { listMachines, readMachines } from '../libvirt/machine.ts';
 import { inspectImage, occupiedBytes } from '../qemu/qemu-img.ts';
@@ -21,18 +20,18 @@ export interface Leftover {
 }
 
 /**
- * Looks for files that the deleted snapshots alone have made and that nothing uses any more: neither the machine nor another
- * of its snapshots, by the whole chain under each. Removes them where that is wanted and no other machine uses them either,
- * and says the rest. What cannot be looked at counts as used.
+ * Looks which of these files, which the machine's snapshots have made, are still there and used by nothing any more: neither
+ * the machine nor one of its snapshots, by the whole chain under each. Removes them where that is wanted and no other machine
+ * uses them either, and says the rest. What cannot be looked at counts as used.
  */
 export async function clearLeftovers(
   ctx: Context,
   after: Machine,
-  gone: readonly SnapshotReport[],
+  made: readonly string[],
   remove: boolean,
 ): Promise<Leftover[]> {
   if (isRemote(after.uri)) return [];
-  const candidates = [...new Set(gone.flatMap(mentionedFiles))];
+  const candidates = [...new Set(made)];
   const sizes = await Promise.all(candidates.map(occupiedBytes));
   const present = candidates.flatMap((path, i) => {
     const bytes = sizes[i] ?? null;
@@ -56,7 +55,7 @@ function saysOf({ path, bytes, removed }: Leftover): string {
   const what = `${path} (${humanBytes(bytes)})`;
   return removed
     ? `note: removed what libvirt had left behind: ${what}`
-    : `note: libvirt has left a file behind that this machine does not use: ${what}; --leftovers removes such, or: rm ${quote(path)}`;
+    : `note: libvirt has left a file behind that this machine does not use: ${what}; this removes it: rm ${quote(path)}`;
 }
 
 /** Every file that the machine or one of its snapshots lies on; null when one of them cannot be looked at. */
