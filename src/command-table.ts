@@ -274,6 +274,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       CURRENT,
       { flags: '--running', help: 'start the machine afterwards' },
       { flags: '--paused', help: 'leave the machine paused afterwards' },
+      { flags: '--reset-nvram', help: 'make the NVRAM anew from its template (from libvirt 8.1 on)' },
       { flags: '--backup', help: 'take a snapshot of the present state first; without it, no revert' },
       { flags: '--backup-name <name>', help: 'as --backup, under this name' },
       {
@@ -311,6 +312,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
       { flags: '--children', help: 'with all snapshots below it' },
       { flags: '--children-only', help: 'only the snapshots below it' },
       { flags: '--metadata', help: "only libvirt's knowledge of it; the data stays in the images" },
+      {
+        flags: '--leftovers',
+        help: 'also remove what libvirt leaves behind of external snapshots: memory and overlays that nothing uses',
+      },
       VM,
       ...FILTERS,
       JOBS,

@@ -16,6 +16,7 @@ export function disk(changes: Partial<Disk> = {}): Disk {
     device: 'disk',
     storage: 'file',
     source: `/vm/${target}.qcow2`,
+    backing: [],
     hasSource: true,
     pool: null,
     driver: 'qcow2',

@@ -1,5 +1,7 @@
 import type { Context } from '../context.ts';
+import { doomed, type Reach } from '../core/delete-rules.ts';
 import { nearest } from '../core/names.ts';
+import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { confirm } from '../host/act.ts';
 import {
@@ -7,11 +9,10 @@ import {
   type DeleteRequest,
   deleteCommand,
   deleteSnapshot,
-  doomed,
-  type Reach,
 } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
 import { type Freed, foreseeFreed, whatIsFreed } from '../host/freed.ts';
+import type { Leftover } from '../host/leftovers.ts';
 import { completeMachine, findSnapshot, type Machine, noCurrent, noSuchSnapshot } from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import { readSelection, type Targets } from '../host/select.ts';
@@ -29,6 +30,7 @@ export interface DeleteOptions extends SelectionOptions, SkipOptions {
   readonly children?: boolean;
   readonly childrenOnly?: boolean;
   readonly metadata?: boolean;
+  readonly leftovers?: boolean;
 }
 
 /** What is to be deleted of each machine; names null: its current snapshot. */
@@ -53,6 +55,7 @@ interface Deleted {
   readonly freed: Freed;
   /** In a dry run, what each alone would free; null when not known. */
   readonly alone: readonly { readonly name: string; readonly freesBytes: number | null }[];
+  readonly leftovers: readonly Leftover[];
 }
 
 type Result = MachineResult<Deleted>;
@@ -92,6 +95,7 @@ export async function deleteSnapshots(
     reach: reachOf(options),
     metadataOnly: options.metadata ?? false,
     strict: options.strict ?? false,
+    leftovers: options.leftovers ?? false,
   };
   const selected = await readSelection(ctx, toSelection([word], options));
   checkNames(selected, wanted);
@@ -182,7 +186,7 @@ async function askForOne(
   request: DeleteRequest,
 ): Promise<void> {
   const known = machine.snapshots.filter(({ name }) => names.includes(name));
-  const victims = new Set(known.flatMap((snapshot) => doomed(machine, snapshot, request.reach)));
+  const victims = new Set(known.flatMap((snapshot) => doomed(machine.snapshots, snapshot, request.reach)));
   if (victims.size === 0) return;
   const list = [...victims].map(({ name }) => `'${name}'`).join(', ');
   const question = `Delete ${list} of '${machine.domain.name}'${howFar(request)}?`;
@@ -209,10 +213,10 @@ async function deleteOf(
 ): Promise<Deed<Deleted>> {
   if (ctx.settings.dryRun) return plan(ctx, machine, { names, skipped }, wanted);
   const { done, freed } = await whatIsFreed(machine, () => deleteAll(ctx, machine, names, wanted));
-  const { deleted, failed, succeeded, left } = done;
+  const { deleted, failed, leftovers, succeeded, left } = done;
   if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
   return {
-    value: { deleted, failed, skipped, planned: [], freed, alone: [] },
+    value: { deleted, failed, leftovers, skipped, planned: [], freed, alone: [] },
     failures: failed.map(({ failure }) => failure),
     succeeded,
     cutShort: left.length > 0 && ctx.interrupts.pending !== null,
@@ -223,6 +227,7 @@ async function deleteOf(
 async function deleteAll(ctx: Context, first: Machine, names: readonly string[], wanted: Wanted) {
   const deleted: string[] = [];
   const failed: Failed[] = [];
+  const leftovers: Leftover[] = [];
   let succeeded = 0;
   let machine = first;
   let left = names;
@@ -235,6 +240,7 @@ async function deleteAll(ctx: Context, first: Machine, names: readonly string[],
       succeeded++;
       const gone = done.gone.map((victim) => victim.name);
       deleted.push(...gone);
+      leftovers.push(...done.leftovers);
       left = left.filter((other) => !gone.includes(other));
     } catch (error) {
       if (!(error instanceof KvmsnapError)) throw error;
@@ -242,7 +248,7 @@ async function deleteAll(ctx: Context, first: Machine, names: readonly string[],
       if (error.code === 'busy') break; // each of the others would wait as long again
     }
   }
-  return { deleted, failed, succeeded, left };
+  return { deleted, failed, leftovers, succeeded, left };
 }
 
 async function plan(
@@ -251,28 +257,32 @@ async function plan(
   { names, skipped }: Share,
   wanted: Wanted,
 ): Promise<Deed<Deleted>> {
-  const victims = names.map((name) => {
+  const planned: VirshCommand[] = [];
+  const gone = new Set<string>();
+  for (const name of names) {
     const snapshot = findSnapshot(machine, name);
-    const doomedByIt = doomed(machine, snapshot, wanted.reach);
-    checkDeletable(machine, doomedByIt, wanted);
-    return { command: deleteCommand(machine, snapshot, wanted), doomedByIt };
-  });
-  const gone = [...new Set(victims.flatMap(({ doomedByIt }) => doomedByIt.map(({ name }) => name)))];
-  const { alone, together } = await foreseeFreed(ctx, machine, wanted.metadataOnly ? [] : gone);
+    // what an external one lies on changes with the one before
+    if (planned.length === 0 || locationOf(snapshot) === 'internal')
+      await checkDeletable(ctx, machine, snapshot, wanted);
+    planned.push(deleteCommand(machine, snapshot, wanted));
+    for (const victim of doomed(machine.snapshots, snapshot, wanted.reach)) gone.add(victim.name);
+  }
+  const { alone, together } = await foreseeFreed(ctx, machine, wanted.metadataOnly ? [] : [...gone]);
   return {
     value: {
       deleted: [],
       failed: [],
+      leftovers: [],
       skipped,
-      planned: victims.map(({ command }) => command),
+      planned,
       freed: together,
-      alone: gone.map((name) => ({
+      alone: [...gone].map((name) => ({
         name,
         freesBytes: wanted.metadataOnly ? 0 : (alone.get(name) ?? null),
       })),
     },
     failures: [],
-    succeeded: victims.length,
+    succeeded: planned.length,
   };
 }
 
@@ -345,6 +355,7 @@ const plannedDocument = (result: Result) => ({
 const document = (result: Result) => ({
   ...domainResult(result),
   deleted: result.value?.deleted ?? [],
+  leftovers: result.value?.leftovers ?? [],
   failed: (result.value?.failed ?? []).map(({ name, failure }) => ({ name, ...errorDocument(failure) })),
   skipped: result.value?.skipped ?? [],
   ...freedDocument(false, result.value?.freed ?? null),

@@ -12,6 +12,7 @@ export interface RevertOptions {
   readonly running?: boolean;
   readonly paused?: boolean;
   readonly force?: boolean;
+  readonly resetNvram?: boolean;
   readonly backup?: boolean;
   readonly backupName?: string;
 }
@@ -52,6 +53,7 @@ export async function revert(
       running: options.running ?? false,
       paused: options.paused ?? false,
       force: options.force ?? false,
+      resetNvram: options.resetNvram ?? false,
       backup:
         options.backup || options.backupName !== undefined ? { name: options.backupName ?? null } : null,
     },

@@ -9,6 +9,8 @@ export interface Disk {
   readonly storage: string;
   /** Absolute path of a file or block device; null where there is no medium or it is not a path on this host. */
   readonly source: string | null;
+  /** The files below it that the machine's XML names, the nearest first: none before it was started for the first time. */
+  readonly backing: readonly string[];
   /** True when a medium of any kind is attached, also where it has no path (network). */
   readonly hasSource: boolean;
   readonly pool: { readonly name: string; readonly volume: string } | null;

@@ -51,3 +51,10 @@ export type DiskImage =
 export function tagsNamed(image: DiskImage | undefined, name: string): readonly Tag[] {
   return image?.kind === 'seen' ? image.chain[0].tags.filter((tag) => tag.name === name) : [];
 }
+
+/** A link of the chain, with what it lies on, as an image of its own; null where the file is no part of the chain. */
+export function linkOf(image: DiskImage, path: string): DiskImage | null {
+  if (image.kind !== 'seen') return null;
+  const [link, ...below] = image.chain.slice(image.chain.findIndex((each) => each.path === path));
+  return link?.path === path ? { kind: 'seen', chain: [link, ...below] } : null;
+}

@@ -3,7 +3,8 @@ import { type Domain, isActive } from './domain.ts';
 import { type DiskImage, tagsNamed } from './image.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
-import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
+import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot } from './snapshot.ts';
+import { oldestFirst } from './tree.ts';
 
 /** The rules that decide, before anything is touched, whether a revert can work, and what it will change. */
 
@@ -11,13 +12,29 @@ import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 export interface RevertFacts {
   readonly domain: Domain;
   readonly snapshot: Snapshot;
-  /** The images that libvirt would revert, by disk target: those of the definition stored with the snapshot. */
+  /** All of the machine. */
+  readonly snapshots: readonly Snapshot[];
+  readonly current: string | null;
+  /**
+   * The images that hold the state to revert to, by disk target: those of the definition stored with the snapshot. For an
+   * external one they lie below its overlays.
+   */
   readonly images: ReadonlyMap<string, DiskImage>;
+  /** The images in use now. */
+  readonly active: ReadonlyMap<string, DiskImage>;
+  /** Whether the file of the guest's memory is there; null where there is none, or it cannot be looked at. */
+  readonly memoryThere: boolean | null;
   readonly daemonVersion: number;
+  /** A snapshot of the present state is taken first. */
+  readonly backup?: boolean;
+  readonly resetNvram?: boolean;
 }
 
 /** libvirt 9.9 reverts external snapshots. */
 const REVERTS_EXTERNAL = 9_009_000;
+
+/** libvirt 8.1 knows `--reset-nvram`. */
+const RESETS_NVRAM = 8_001_000;
 
 /** libvirt 7.10 starts QEMU anew for every revert of a running machine; before, it loads the memory into the old one. */
 const STARTS_ANEW = 7_010_000;
@@ -80,13 +97,60 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     id: 'external-on-old-daemon',
     hazards: [17],
     severity: 'error',
-    find: ({ snapshot, daemonVersion }) =>
-      daemonVersion > 0 && daemonVersion < REVERTS_EXTERNAL && isExternal(snapshot)
+    find: ({ snapshot, daemonVersion, images }) => {
+      if (daemonVersion === 0 || daemonVersion >= REVERTS_EXTERNAL || locationOf(snapshot) === 'internal')
+        return [];
+      const [path] = externalDisks(snapshot).flatMap(({ target }) => topOf(images.get(target)) ?? []);
+      return [
+        {
+          what: `'${snapshot.name}' is external, and this libvirtd (before 9.9) cannot revert to external snapshots`,
+          ...(path === undefined
+            ? {}
+            : {
+                hint: `what it holds is in ${path}, and can be copied from there`,
+                command: `qemu-img convert -U -O qcow2 ${quote(path)} ${quote(`${path}.${snapshot.name}`)}`,
+              }),
+        },
+      ];
+    },
+  },
+  {
+    id: 'missing-state',
+    hazards: [24, 36],
+    severity: 'error',
+    find: ({ domain, snapshot, images }) =>
+      externalDisks(snapshot).flatMap(({ target }) => {
+        const image = images.get(target);
+        if (image?.kind !== 'broken') return [];
+        return {
+          what: `disk ${target}: ${image.path}, which holds what '${snapshot.name}' kept, ${image.why === 'unreadable' ? `is not readable (${image.detail})` : 'is missing'}`,
+          hint: 'restore the file; or, if it will not come back, have libvirt forget the snapshot',
+          command: kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata'),
+        };
+      }),
+  },
+  {
+    id: 'missing-memory-file',
+    hazards: [36],
+    severity: 'error',
+    find: ({ domain, snapshot, memoryThere }) =>
+      memoryThere === false
         ? [
             {
-              what: `'${snapshot.name}' is external, and this libvirtd (before 9.9) cannot revert to external snapshots`,
+              what: `the memory of '${snapshot.name}' is to be in ${snapshot.memory.file}, which is missing; libvirt would stop a running guest, and then fail`,
+              hint: 'restore the file; or, if it will not come back, delete the snapshot',
+              command: kvmsnapLine('delete', [domain.name, snapshot.name]),
             },
           ]
+        : [],
+  },
+  {
+    id: 'reset-nvram-on-old-daemon',
+    hazards: [15],
+    severity: 'error',
+    find: ({ resetNvram, daemonVersion }) =>
+      resetNvram && daemonVersion > 0 && daemonVersion < RESETS_NVRAM
+        ? [{ what: 'this libvirtd (before 8.1) cannot reset the NVRAM' }]
         : [],
   },
   {
@@ -108,24 +172,97 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     id: 'abandoned-overlay',
     hazards: [17],
     severity: 'judgement',
-    find: ({ domain, snapshot }) => {
-      const now = new Map(domain.disks.map((disk) => [disk.target, disk.source]));
-      return internalDisks(snapshot).flatMap(({ target, source }) => {
-        const active = now.get(target);
-        if (source === null || active === undefined || active === null || active === source) return [];
-        return [
-          {
-            what: `disk ${target}: the machine now uses ${active}, but the snapshot is in ${source}; a revert leaves ${active} behind, with all that was written to it`,
-            hint: '--force if that is what you want; the file itself stays',
-          },
-        ];
+    find: (facts) =>
+      abandoned(facts).map(({ target, active, source, ruined }) => ({
+        what: `disk ${target}: the machine now uses ${active}, but the snapshot is in ${source}; a revert leaves ${active} behind, with all that was written to it${ruined.length === 0 ? '' : `, and makes useless what lies on ${source}: ${ruined.map((name) => `'${name}'`).join(', ')}`}`,
+        hint: '--force if that is what you want; the file itself stays',
+      })),
+  },
+  {
+    id: 'backup-in-overlay',
+    hazards: [17],
+    severity: 'error',
+    find: (facts) =>
+      facts.backup
+        ? abandoned(facts).map(({ target, active, source }) => ({
+            what: `disk ${target}: a backup would be in ${active}, which lies on ${source}, and that is what the revert changes: it would be useless`,
+            hint: 'without --backup; what the disk holds now can be copied first',
+            command: `qemu-img convert -U -O qcow2 ${quote(active)} ${quote(`${active}.backup`)}`,
+          }))
+        : [],
+  },
+  {
+    id: 'tags-in-overlay',
+    hazards: [32],
+    severity: 'judgement',
+    find: ({ snapshot, snapshots, current, active, images }) => {
+      const now = snapshots.find(({ name }) => name === current);
+      // libvirt removes the overlay of the current snapshot, where that is external (qemuSnapshotRevertExternalFinish)
+      if (!now || locationOf(now) === 'internal') return [];
+      return externalDisks(snapshot).flatMap(({ target }) => {
+        const image = active.get(target);
+        if (image?.kind !== 'seen' || image.chain[0].path === topOf(images.get(target))) return [];
+        const names = image.chain[0].tags.map(({ name }) => `'${name}'`);
+        if (names.length === 0) return [];
+        return {
+          what: `disk ${target}: ${image.chain[0].path}, which the machine now uses, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${names.join(', ')}, and libvirt may remove it`,
+          hint: 'copy what you need of it first; --force if you can do without',
+        };
       });
     },
   },
 ];
 
+interface Abandoned {
+  readonly target: string;
+  readonly active: string;
+  /** The image below it that the snapshot is in, and that a revert changes. */
+  readonly source: string;
+  /** Snapshots that lie on what is changed. */
+  readonly ruined: readonly string[];
+}
+
+/** The overlays that a revert to an internal snapshot leaves behind, because that is in an image below them. */
+function abandoned({ domain, snapshot, snapshots }: RevertFacts): Abandoned[] {
+  const now = new Map(domain.disks.map((disk) => [disk.target, disk.source]));
+  return internalDisks(snapshot).flatMap(({ target, source }) => {
+    const active = now.get(target) ?? null;
+    if (source === null || active === null || active === source) return [];
+    return [{ target, active, source, ruined: lyingOn(snapshots, target, source) }];
+  });
+}
+
+/** The snapshots that keep a disk's state by an overlay over this file, or in such overlays, oldest first. */
+function lyingOn(snapshots: readonly Snapshot[], target: string, base: string): string[] {
+  const changed = new Set([base]);
+  const ruined: string[] = [];
+  for (const snapshot of oldestFirst(snapshots)) {
+    const { state, overlay } = filesOf(snapshot, target);
+    const isOwn = overlay === null && state === base; // the image itself keeps these
+    if (state === null || isOwn || !changed.has(state)) continue;
+    ruined.push(snapshot.name);
+    if (overlay !== null) changed.add(overlay);
+  }
+  return ruined;
+}
+
+/** The file that holds the state of a disk, and the overlay that the snapshot laid over it, if it is external. */
+function filesOf(
+  { disks, definedDisks }: Snapshot,
+  target: string,
+): { readonly state: string | null; readonly overlay: string | null } {
+  const disk = disks.find((each) => each.target === target);
+  if (disk?.location !== 'external') return { state: disk?.source ?? null, overlay: null };
+  const state = definedDisks.find((each) => each.target === target)?.source ?? null;
+  return { state, overlay: disk.source };
+}
+
+const topOf = (image: DiskImage | undefined): string | null =>
+  image?.kind === 'seen' ? image.chain[0].path : null;
+
 /** What a revert changes beside the disks' content, to be said before it (hazards 16, 18, 29). */
-export function revertConsequences({ domain, snapshot, daemonVersion }: RevertFacts, end: string): string[] {
+export function revertConsequences(facts: RevertFacts, end: string): string[] {
+  const { domain, snapshot, daemonVersion } = facts;
   const kept = new Set(snapshot.definedDisks.map((disk) => disk.target));
   const lost =
     snapshot.definedDisks.length === 0 ? [] : participants(domain).filter((disk) => !kept.has(disk.target));
@@ -136,6 +273,11 @@ export function revertConsequences({ domain, snapshot, daemonVersion }: RevertFa
       `added since and taken away from the machine by the revert: disk ${names}; the file itself stays`,
     );
   }
+  said.push(...newOverlays(facts));
+  if (end === 'shutoff' && snapshot.state === 'disk-snapshot')
+    said.push(
+      `'${snapshot.name}' was taken of a running machine, without its memory: --running starts it from its disks`,
+    );
   if (isActive(domain.state) && end === 'shutoff')
     said.push(`the machine is ${domain.state}, and will be stopped as if its power were cut`);
   const anew = daemonVersion >= STARTS_ANEW || snapshot.state === 'shutoff';
@@ -143,6 +285,20 @@ export function revertConsequences({ domain, snapshot, daemonVersion }: RevertFa
     said.push('QEMU is started anew: consoles and displays drop, and the id changes');
   }
   return said;
+}
+
+/** What libvirt does with the overlays in use: it lays new ones over what the snapshot kept. */
+function newOverlays({ domain, snapshot, images }: RevertFacts): string[] {
+  const now = new Map(domain.disks.map((disk) => [disk.target, disk.source]));
+  return externalDisks(snapshot).flatMap(({ target }) => {
+    const state = topOf(images.get(target));
+    const active = now.get(target) ?? null;
+    return state === null || active === null
+      ? []
+      : [
+          `disk ${target}: a new overlay is laid over ${state}; ${active} is left, with all that was written to it`,
+        ];
+  });
 }
 
 /**
@@ -161,9 +317,6 @@ export function stateAfterRevert(snapshot: Snapshot, want: { running?: boolean; 
   if (want.paused) return 'paused';
   return snapshot.state === 'disk-snapshot' ? 'shutoff' : snapshot.state;
 }
-
-const isExternal = (snapshot: Snapshot): boolean =>
-  snapshot.memory.location === 'external' || snapshot.disks.some((disk) => disk.location === 'external');
 
 function tagFinding(
   domain: Domain,

@@ -35,6 +35,11 @@ export function internalDisks(snapshot: Snapshot): readonly SnapshotDisk[] {
   return snapshot.disks.filter((disk) => disk.location === 'internal');
 }
 
+/** The disks whose state it keeps by having laid an overlay over them. */
+export function externalDisks(snapshot: Snapshot): readonly SnapshotDisk[] {
+  return snapshot.disks.filter((disk) => disk.location === 'external');
+}
+
 /** True when the guest's memory was saved with it. */
 export function hasMemory(snapshot: Snapshot): boolean {
   return snapshot.memory.location === 'internal' || snapshot.memory.location === 'external';

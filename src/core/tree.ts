@@ -62,6 +62,15 @@ export function descendants(snapshots: readonly Snapshot[], name: string): Snaps
   return [...found.values()];
 }
 
+/** The names above this snapshot, its parent first. A cycle ends it. */
+export function ancestors(snapshots: readonly Snapshot[], name: string): string[] {
+  const parents = new Map(snapshots.map((snapshot) => [snapshot.name, snapshot.parent]));
+  const found: string[] = [];
+  for (let at = parents.get(name); at && parents.has(at) && !found.includes(at); at = parents.get(at))
+    found.push(at);
+  return found;
+}
+
 /** Broken metadata may hold a cycle; a node in one must not become its own ancestor. */
 function isAncestor(
   name: string,

@@ -82,15 +82,16 @@ const TICK_MILLISECONDS = 250;
 /** libvirt is asked less often than the line is drawn: each question is a process. */
 const TICKS_A_QUESTION = 4;
 
-/** QEMU gives no total for a save into an image, so: time gone and bytes written. Of other jobs libvirt has one. */
+/** Time gone, and how far it is: of a save into an image, for which there is no total, the bytes written. */
 function startProgress(ctx: Context, { label, growing, progress }: Write): { stop: () => void } {
   const started = ctx.clock.now();
   const before = growing === null ? Promise.resolve(null) : occupiedBytes(growing);
   let running = true;
   let job: JobProgress | null = null;
-  let asked = 0;
+  let ticks = 0;
   const ask = async () => {
-    if (!progress || asked++ % TICKS_A_QUESTION !== 0) return;
+    // each question would be a line of -v
+    if (!progress || ctx.settings.verbose || ticks++ % TICKS_A_QUESTION !== 0) return;
     // what it cannot tell is no matter, and the end of the run is the write's to report
     job = (await progress().catch(() => null)) ?? job;
   };
@@ -152,6 +153,8 @@ async function settle(ctx: Context, uuid: string): Promise<MachineReading> {
 export function aftermath({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
   if (domain.state === stateBefore || domain.busy) return [];
   const what = `the machine was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
+  // libvirt starts QEMU for some work on a machine that is off; left so, it never was the guest
+  if (stateBefore === 'shutoff') return [{ what, command: virsh.line(['destroy', domain.uuid]) }];
   if (domain.state === 'paused') return [{ what, command: virsh.line(['resume', domain.uuid]) }];
   return domain.state === 'shutoff' ? [{ what, command: virsh.line(['start', domain.uuid]) }] : [{ what }];
 }

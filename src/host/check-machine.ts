@@ -5,12 +5,10 @@ import { isActive, isSaving } from '../core/domain.ts';
 import { type Fix, planFixes } from '../core/fix-plan.ts';
 import { automaticName } from '../core/names.ts';
 import { judge, type RuledFinding } from '../core/preflight.ts';
-import { REVERT_RULES } from '../core/revert-rules.ts';
-import { internalDisks } from '../core/snapshot.ts';
-import type { StoredImages } from '../core/stored-tags.ts';
+import { REVERT_RULES, type RevertFacts } from '../core/revert-rules.ts';
 import { measureLeftover } from '../qemu/image-space.ts';
 import type { Machine } from './machine.ts';
-import { lookAtStoredDisks } from './revert-snapshot.ts';
+import { readRevertFacts } from './revert-snapshot.ts';
 import { readCreateFacts } from './take-snapshot.ts';
 
 /** All that the rules find of one machine, which is only looked at. */
@@ -37,16 +35,16 @@ export async function checkMachine(
 ): Promise<Checked> {
   const { domain } = machine;
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
-  const truthFacts = await readTruth(ctx, machine, nowSeconds, maxAge);
+  const reverts = await readReverts(ctx, machine);
+  const truthFacts = await readTruth(machine, reverts, nowSeconds, maxAge);
   const truth = judge(TRUTH_RULES, truthFacts);
   // a running machine that a job holds answers nothing for 30 s
   const facts = domain.busy ? null : await createFacts(ctx, machine, nowSeconds, daemonVersion);
   const before = facts ? judge(CREATE_RULES, facts) : [];
-  const reverts = revertFindings(machine, truthFacts.stored, daemonVersion);
   const findings = [...before, ...truth];
   const isGone = new Set(truth.filter(({ rule }) => rule === 'no-data').map(({ snapshot }) => snapshot));
   const said = new Set(findings.map(({ what }) => what));
-  for (const finding of reverts) {
+  for (const finding of revertFindings(reverts, daemonVersion)) {
     // what holds for the whole machine is said once, and of a snapshot that is in no disk only that
     if (said.has(finding.what) || isGone.has(finding.snapshot)) continue;
     said.add(finding.what);
@@ -80,17 +78,24 @@ function inOtherState(facts: CreateFacts): CreateFacts {
   return { ...facts, domain: { ...facts.domain, state }, blockJobs: [], residentBytes: null };
 }
 
+/** By name, what a revert to each finished snapshot would be judged by. */
+type Reverts = ReadonlyMap<string, Omit<RevertFacts, 'daemonVersion'>>;
+
+async function readReverts(ctx: Context, machine: Machine): Promise<Reverts> {
+  const reverts = new Map<string, Omit<RevertFacts, 'daemonVersion'>>();
+  for (const snapshot of machine.snapshots)
+    if (!snapshot.underWay) reverts.set(snapshot.name, await readRevertFacts(ctx, machine, snapshot));
+  return reverts;
+}
+
 /** The machine beside what its images hold, for the rules that compare them. */
 async function readTruth(
-  ctx: Context,
-  machine: Machine,
+  { domain, snapshots, images, current }: Machine,
+  reverts: Reverts,
   nowSeconds: number,
   maxAge: TruthFacts['maxAge'],
 ): Promise<TruthFacts> {
-  const { domain, snapshots, images, current } = machine;
-  const finished = snapshots.filter((snapshot) => !snapshot.underWay && internalDisks(snapshot).length > 0);
-  const stored = new Map<string, StoredImages>();
-  for (const snapshot of finished) stored.set(snapshot.name, await lookAtStoredDisks(ctx, machine, snapshot));
+  const stored = new Map([...reverts].map(([name, facts]) => [name, facts.images]));
   // what a save under way writes looks the same
   const isQuiet = !domain.busy && !isSaving(domain);
   const leftovers = isQuiet ? await readLeftovers(images) : new Map();
@@ -108,16 +113,7 @@ async function readLeftovers(images: Machine['images']): Promise<TruthFacts['lef
   return new Map(found.flat());
 }
 
-function revertFindings(
-  { domain, snapshots }: Machine,
-  stored: TruthFacts['stored'],
-  daemonVersion: number,
-): RuledFinding[] {
-  return snapshots
-    .filter(({ underWay }) => !underWay)
-    .flatMap((snapshot) => {
-      const images = stored.get(snapshot.name) ?? new Map();
-      const findings = judge(REVERT_RULES, { domain, snapshot, images, daemonVersion });
-      return findings.map((finding) => ({ ...finding, snapshot: snapshot.name }));
-    });
-}
+const revertFindings = (reverts: Reverts, daemonVersion: number): RuledFinding[] =>
+  [...reverts].flatMap(([snapshot, facts]) =>
+    judge(REVERT_RULES, { ...facts, daemonVersion }).map((finding) => ({ ...finding, snapshot })),
+  );

@@ -1,32 +1,34 @@
 import type { Context } from '../context.ts';
-import { kvmsnapLine, quote } from '../core/quote.ts';
+import { DELETE_RULES, deletesExternal, doomed, mentionedFiles, type Reach } from '../core/delete-rules.ts';
+import { judge } from '../core/preflight.ts';
+import { quote } from '../core/quote.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
-import { internalDisks } from '../core/snapshot.ts';
-import { descendants } from '../core/tree.ts';
+import { externalDisks, internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readByUuid } from '../libvirt/machine.ts';
+import { readDaemonVersion, readMerged } from '../libvirt/runtime.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
-import { carryOut, patiently, readAfter, type WriteEnd } from './act.ts';
+import { aftermath, carryOut, patiently, readAfter, refuseOn, type WriteEnd, withAftermath } from './act.ts';
+import { clearLeftovers, type Leftover } from './leftovers.ts';
 import { completeMachine, findSnapshot, type Machine } from './machine.ts';
-
-/** Which snapshots go beside the named one. */
-export type Reach = 'only' | 'children' | 'children-only';
 
 export interface DeleteRequest {
   readonly reach: Reach;
   /** Only libvirt's knowledge goes; what is in the images stays. */
   readonly metadataOnly: boolean;
+  /** Files that libvirt leaves behind go too, as far as nothing uses them. */
+  readonly leftovers: boolean;
 }
 
-/** The snapshots that a delete of this one takes with it, by what libvirt knows now. */
-export function doomed(machine: Machine, snapshot: SnapshotReport, reach: Reach): SnapshotReport[] {
-  if (reach === 'only') return [snapshot];
-  const below = new Set(descendants(machine.snapshots, snapshot.name).map(({ name }) => name));
-  return machine.snapshots.filter(
-    ({ name }) => below.has(name) || (reach === 'children' && name === snapshot.name),
-  );
+/** What a delete did: the machine afterwards, what went, and the files that were left behind. */
+export interface DeleteDone {
+  readonly machine: Machine;
+  readonly gone: readonly SnapshotReport[];
+  readonly leftovers: readonly Leftover[];
 }
+
+/** libvirt's command for it. */
 
 export function deleteCommand(
   machine: Machine,
@@ -41,72 +43,45 @@ export function deleteCommand(
   ];
 }
 
-/** Throws when deleting this would be half done: it is still being written, or an image cannot let go of it. */
-export function checkDeletable(
+/**
+ * Throws when deleting this would be half done, or would take more with it than was asked for: it is still being written, or
+ * a rule is against it.
+ */
+export async function checkDeletable(
+  ctx: Context,
   machine: Machine,
-  victims: readonly SnapshotReport[],
-  { metadataOnly }: DeleteRequest,
-): void {
-  for (const victim of victims) {
-    if (victim.underWay) {
-      throw new KvmsnapError(
-        'busy',
-        `the snapshot '${victim.name}' of '${machine.domain.name}' is still being taken`,
-        {
-          hint: 'wait until kvmsnap list shows it complete',
-        },
-      );
-    }
-    if (metadataOnly) continue;
-    for (const disk of internalDisks(victim)) {
-      checkReachable(machine, victim, disk.target);
-      checkUnambiguous(machine, victim, disk);
-    }
+  snapshot: SnapshotReport,
+  { reach, metadataOnly }: DeleteRequest,
+): Promise<void> {
+  const { domain, snapshots, current, images } = machine;
+  for (const victim of doomed(snapshots, snapshot, reach)) {
+    if (!victim.underWay) continue;
+    throw new KvmsnapError('busy', `the snapshot '${victim.name}' of '${domain.name}' is still being taken`, {
+      hint: 'wait until kvmsnap list shows it complete',
+    });
   }
-}
-
-/** virsh deletes the metadata all the same, exit 0, and the data stays in an image that cannot be opened. */
-function checkReachable({ domain, images }: Machine, { name }: SnapshotReport, target: string): void {
-  const image = images.get(target);
-  if (image?.kind !== 'broken') return;
-  const state = image.why === 'unreadable' ? `is not readable (${image.detail})` : 'is missing';
-  const command = kvmsnapLine('delete', [domain.name, name], '--metadata');
-  throw new KvmsnapError(
-    'check',
-    `disk ${target}: ${image.path} ${state}, so '${name}' cannot be deleted in it`,
-    {
-      hint: `restore the file; or, if it will not come back, have libvirt alone forget the snapshot: ${command}`,
-      command,
-    },
-  );
-}
-
-function checkUnambiguous(
-  machine: Machine,
-  { name }: SnapshotReport,
-  disk: { target: string; source: string | null },
-): void {
-  const found = tagsOf({ name }, disk, machine.images);
-  if (found === null || found.length < 2) return;
-  const command = `qemu-img snapshot -d ${quote(name)} ${quote(disk.source ?? '')}`;
-  throw new KvmsnapError(
-    'check',
-    `disk ${disk.target} holds ${found.length} snapshots called '${name}', and libvirt would delete the older one only`,
-    { hint: `with the machine off, delete the older one first: ${command}`, command },
+  if (metadataOnly) return;
+  const facts = { domain, snapshot, reach, snapshots, current, images };
+  const daemonVersion = deletesExternal(facts) ? await readDaemonVersion(ctx.virsh) : 0;
+  refuseOn(
+    ctx,
+    `cannot delete '${snapshot.name}' of '${domain.name}'`,
+    judge(DELETE_RULES, { ...facts, daemonVersion }),
+    false,
   );
 }
 
 /**
  * Deletes one snapshot, with its children where wanted, and looks: gone from libvirt and, unless only the metadata was
- * to go, from every disk. Returns the machine afterwards and what went.
+ * to go, from every disk.
  */
 export async function deleteSnapshot(
   ctx: Context,
   machine: Machine,
   snapshot: SnapshotReport,
   request: DeleteRequest,
-): Promise<{ machine: Machine; gone: readonly SnapshotReport[] }> {
-  const meant = new Set(doomed(machine, snapshot, request.reach).map(({ name }) => name));
+): Promise<DeleteDone> {
+  const meant = new Set(doomed(machine.snapshots, snapshot, request.reach).map(({ name }) => name));
   return patiently(ctx, async (ctx, again) => {
     if (!again) return deleteNow(ctx, machine, snapshot, request);
     const now = await completeMachine(
@@ -114,7 +89,7 @@ export async function deleteSnapshot(
       await readByUuid(ctx.virsh, machine.domain.uuid, machine.domain.name),
     );
     const same = findSnapshot(now, snapshot.name);
-    const late = doomed(now, same, request.reach).find(({ name }) => !meant.has(name));
+    const late = doomed(now.snapshots, same, request.reach).find(({ name }) => !meant.has(name));
     if (late) throw cameMeanwhile(late, now);
     return deleteNow(ctx, now, same, request);
   });
@@ -133,9 +108,10 @@ async function deleteNow(
   machine: Machine,
   snapshot: SnapshotReport,
   request: DeleteRequest,
-): Promise<{ machine: Machine; gone: readonly SnapshotReport[] }> {
-  const victims = doomed(machine, snapshot, request.reach);
-  checkDeletable(machine, victims, request);
+): Promise<DeleteDone> {
+  const victims = doomed(machine.snapshots, snapshot, request.reach);
+  await checkDeletable(ctx, machine, snapshot, request);
+  const merged = request.metadataOnly ? [] : externalDisks(snapshot).map(({ target }) => target);
   return ctx.interrupts.protect(
     `the deletion of '${snapshot.name}' of '${machine.domain.name}'`,
     async () => {
@@ -143,14 +119,25 @@ async function deleteNow(
         command: deleteCommand(machine, snapshot, request),
         label: `deleting '${snapshot.name}' of '${machine.domain.name}'`,
         growing: null,
+        ...(merged.length > 0 ? { progress: () => readMerged(ctx.virsh, machine.domain.uuid, merged) } : {}),
       });
       const after = await completeMachine(ctx, await readAfter(ctx, machine.domain.uuid, end));
       const present = new Set([...after.snapshotNames, ...after.snapshots.map(({ name }) => name)]);
       const left = victims.filter(({ name }) => present.has(name));
-      if (left.length > 0) throw stillThere(machine, left, end);
+      if (left.length > 0)
+        throw withAftermath(
+          stillThere(machine, left, end),
+          aftermath(ctx, after.domain, machine.domain.state),
+        );
       const orphaned = request.metadataOnly ? [] : victims.flatMap((victim) => orphanedIn(after, victim));
       if (orphaned.length > 0) throw leftInImages(orphaned);
-      return { machine: after, gone: victims };
+      if (!victims.some((victim) => locationOf(victim) === 'external'))
+        return { machine: after, gone: victims, leftovers: [] };
+      const unmerged = request.metadataOnly ? [] : victims.flatMap((victim) => unmergedIn(after, victim));
+      const odd = aftermath(ctx, after.domain, machine.domain.state);
+      if (unmerged.length + odd.length > 0) throw withAftermath(notWhole(snapshot, unmerged), odd);
+      const leftovers = await clearLeftovers(ctx, after, victims.flatMap(mentionedFiles), request.leftovers);
+      return { machine: after, gone: victims, leftovers };
     },
   );
 }
@@ -181,6 +168,24 @@ function orphanedIn(after: Machine, victim: SnapshotReport): Orphaned[] {
       : [],
   );
 }
+
+/** The overlays of a deleted external snapshot that the machine still lies on. */
+function unmergedIn(after: Machine, victim: SnapshotReport): string[] {
+  const active = new Map(after.domain.disks.map((disk) => [disk.target, disk.source]));
+  return externalDisks(victim).flatMap(({ target, source }) => {
+    const image = after.images.get(target);
+    const chain = image?.kind === 'seen' ? image.chain.map(({ path }) => path) : [active.get(target)];
+    return source !== null && chain.includes(source) ? [source] : [];
+  });
+}
+
+const notWhole = ({ name }: SnapshotReport, unmerged: readonly string[]): KvmsnapError =>
+  new KvmsnapError(
+    'refused',
+    unmerged.length === 0
+      ? `'${name}' is deleted`
+      : `libvirt has forgotten '${name}', but the machine still lies on ${unmerged.join(', ')}`,
+  );
 
 function leftInImages(orphaned: readonly Orphaned[]): KvmsnapError {
   const commands = orphaned.map(({ name, path }) => `qemu-img snapshot -d ${quote(name)} ${quote(path)}`);

@@ -343,6 +343,7 @@ async function deleteOne(
     const { machine } = await deleteSnapshot(ctx, entry.machine, report, {
       reach: 'only',
       metadataOnly: false,
+      leftovers: false,
     });
     entry.machine = machine;
     entry.plan = planPrune(ctx, machine, request, entry.fresh);

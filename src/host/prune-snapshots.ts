@@ -12,7 +12,7 @@ import {
 } from '../core/retention.ts';
 import { internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
-import { deleteSnapshot } from './delete-snapshots.ts';
+import { type DeleteRequest, deleteSnapshot } from './delete-snapshots.ts';
 import type { Images } from './disks.ts';
 import type { Machine } from './machine.ts';
 
@@ -122,7 +122,7 @@ export async function prune(
     if (keep || snapshot.report === null) continue;
     if (ctx.interrupts.pending) break;
     try {
-      now = (await deleteSnapshot(ctx, now, snapshot.report, { reach: 'only', metadataOnly: false })).machine;
+      now = (await deleteSnapshot(ctx, now, snapshot.report, DELETE_ONE)).machine;
       pruned.push({ name: snapshot.name, failure: null });
     } catch (error) {
       if (!(error instanceof KvmsnapError)) throw error;
@@ -132,6 +132,8 @@ export async function prune(
   }
   return pruned;
 }
+
+const DELETE_ONE: DeleteRequest = { reach: 'only', metadataOnly: false, leftovers: false };
 
 /** Throws `usage` unless the request says what it is about, and by which rule. */
 export function checkPruneRequest({ scope, rules }: PruneRequest): void {

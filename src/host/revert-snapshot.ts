@@ -1,5 +1,7 @@
 import type { Context } from '../context.ts';
 import { isActive } from '../core/domain.ts';
+import type { DiskImage } from '../core/image.ts';
+import { linkOf } from '../core/image.ts';
 import { judge } from '../core/preflight.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import {
@@ -9,15 +11,17 @@ import {
   revertNeedsForce,
   stateAfterRevert,
 } from '../core/revert-rules.ts';
-import { internalDisks, locationOf } from '../core/snapshot.ts';
+import { externalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readByUuid } from '../libvirt/machine.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
+import { occupiedBytes } from '../qemu/qemu-img.ts';
 import { humanSpan, localTime } from '../render/format.ts';
 import { aftermath, carryOut, confirm, patiently, readAfter, refuseOn, withAftermath } from './act.ts';
-import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
+import { type Images, isRemote, lookAtDisks, noteUnseen } from './disks.ts';
+import { clearLeftovers } from './leftovers.ts';
 import { completeMachine, findSnapshot, type Machine } from './machine.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 
@@ -25,6 +29,7 @@ export interface RevertRequest {
   readonly running: boolean;
   readonly paused: boolean;
   readonly force: boolean;
+  readonly resetNvram: boolean;
   /** null: no backup; else take a snapshot of the present state first. Its name null: one is given. */
   readonly backup: { readonly name: string | null } | null;
 }
@@ -66,6 +71,8 @@ export async function revertSnapshot(
 interface Checked {
   readonly machine: Machine;
   readonly snapshot: SnapshotReport;
+  /** The images that hold its state. */
+  readonly images: Images;
   readonly command: VirshCommand;
   /** The state that the machine will end in, and all that is to be said of it. */
   readonly end: string;
@@ -80,16 +87,18 @@ async function check(
 ): Promise<Checked> {
   const { domain } = machine;
   if (snapshot.underWay) throw underWay(domain.name, snapshot.name);
-  const [images, daemonVersion] = await Promise.all([
-    lookAtStoredDisks(ctx, machine, snapshot),
-    isActive(domain.state) || locationOf(snapshot) === 'external' ? readDaemonVersion(ctx.virsh) : 0,
+  const external = locationOf(snapshot) === 'external';
+  const [facts, daemonVersion] = await Promise.all([
+    readRevertFacts(ctx, machine, snapshot),
+    isActive(domain.state) || external || request.resetNvram ? readDaemonVersion(ctx.virsh) : 0,
   ]);
-  noteUnseen(ctx, domain, images);
-  const facts: RevertFacts = { domain, snapshot, images, daemonVersion };
+  const { resetNvram } = request;
+  const wanted = { ...facts, daemonVersion, backup: request.backup !== null, resetNvram };
+  noteUnseen(ctx, domain, facts.images);
   refuseOn(
     ctx,
     `cannot revert '${domain.name}' to '${snapshot.name}'`,
-    judge(REVERT_RULES, facts),
+    judge(REVERT_RULES, wanted),
     request.force,
   );
 
@@ -99,15 +108,17 @@ async function check(
     ...['--domain', domain.uuid, '--snapshotname', snapshot.name],
     ...(request.running ? ['--running'] : []),
     ...(request.paused ? ['--paused'] : []),
-    ...(request.force || revertNeedsForce(facts, end) ? ['--force'] : []),
+    ...(request.resetNvram ? ['--reset-nvram'] : []),
+    ...(request.force || revertNeedsForce(wanted, end) ? ['--force'] : []),
   ];
   const state = end === 'shutoff' ? 'shut off' : end;
   return {
     machine,
     snapshot,
+    images: facts.images,
     command,
     end,
-    consequences: [...revertConsequences(facts, end), `it will then be ${state}`],
+    consequences: [...revertConsequences(wanted, end), `it will then be ${state}`],
   };
 }
 
@@ -116,19 +127,35 @@ const underWay = (machine: string, name: string): KvmsnapError =>
     hint: 'wait until kvmsnap list shows it complete',
   });
 
-/** The images that libvirt would revert are those of the definition stored with the snapshot, not those in use now. */
-export async function lookAtStoredDisks(
+/** What the rules of a revert judge by, but for libvirtd's version. */
+export async function readRevertFacts(
   ctx: Context,
   machine: Machine,
   snapshot: SnapshotReport,
-): Promise<Images> {
+): Promise<Omit<RevertFacts, 'daemonVersion'>> {
+  const { domain, snapshots, current, uri, images: active } = machine;
+  const { location, file } = snapshot.memory;
+  const isFile = location === 'external' && file !== null && !isRemote(uri);
+  const [images, memoryBytes] = await Promise.all([
+    lookAtStoredDisks(ctx, machine, snapshot),
+    isFile ? occupiedBytes(file) : null,
+  ]);
+  const memoryThere = isFile ? memoryBytes !== null : null;
+  return { domain, snapshot, snapshots, current, images, active, memoryThere };
+}
+
+/** The images that libvirt would revert are those of the definition stored with the snapshot, not those in use now. */
+async function lookAtStoredDisks(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<Images> {
   const now = new Map(machine.domain.disks.map((disk) => [disk.target, disk]));
-  const known = new Map<string, NonNullable<ReturnType<Images['get']>>>();
-  const elsewhere = internalDisks(snapshot).flatMap(({ target, source }) => {
+  const stored = new Map(snapshot.definedDisks.map((disk) => [disk.target, disk.source]));
+  const known = new Map<string, DiskImage>();
+  const elsewhere = snapshot.disks.flatMap(({ target, source: made, location }) => {
     const disk = now.get(target);
     const image = machine.images.get(target);
-    if (image && (source === null || source === disk?.source)) {
-      known.set(target, image);
+    const source = location === 'external' ? (stored.get(target) ?? null) : made;
+    const link = image && (source === null || source === disk?.source ? image : linkOf(image, source));
+    if (link) {
+      known.set(target, link);
       return [];
     }
     return [
@@ -189,14 +216,20 @@ async function takeBackup(
 
 async function revertAndVerify(
   ctx: Context,
-  { machine: before, snapshot, command, end }: Checked,
+  checked: Checked,
 ): Promise<{ machine: Machine; snapshot: SnapshotReport }> {
+  const { machine: before, snapshot, command } = checked;
   const { domain } = before;
+  await freeSecond(ctx, snapshot);
   const written = await carryOut(ctx, { command, label: `reverting '${domain.name}'`, growing: null });
   const machine = await completeMachine(ctx, await readAfter(ctx, domain.uuid, written));
-  const wrong = mismatches(machine, snapshot.name, end);
+  const wrong = mismatches(machine, checked);
   const now = machine.snapshots.find(({ name }) => name === snapshot.name);
-  if (written.kind === 'done' && now && wrong.length === 0) return { machine, snapshot: now };
+  if (written.kind === 'done' && now && wrong.length === 0) {
+    if (machine.snapshots.some((each) => locationOf(each) === 'external'))
+      await clearLeftovers(ctx, machine, overlaysIn(before), false);
+    return { machine, snapshot: now };
+  }
   const failure =
     written.kind === 'done'
       ? new KvmsnapError('refused', `virsh reported '${domain.name}' as reverted, but ${wrong.join('; ')}`)
@@ -207,15 +240,44 @@ async function revertAndVerify(
   ]);
 }
 
+/** The files in use that lie on another one. */
+const overlaysIn = ({ images }: Machine): string[] =>
+  [...images.values()].flatMap((image) =>
+    image.kind === 'seen' && image.chain[0].backing !== null ? [image.chain[0].path] : [],
+  );
+
+/** libvirt names the new overlays by the second, and fails where there is one of this second already. */
+async function freeSecond(ctx: Context, snapshot: SnapshotReport): Promise<void> {
+  const stored = new Map(snapshot.definedDisks.map((disk) => [disk.target, disk.source]));
+  const stems = externalDisks(snapshot).flatMap(
+    ({ target }) => stored.get(target)?.replace(/\.[^./]*$/, '') ?? [],
+  );
+  const second = Math.floor(ctx.clock.now() / 1000);
+  const taken = await Promise.all(stems.map((stem) => occupiedBytes(`${stem}.${second}`)));
+  if (taken.some((bytes) => bytes !== null)) await ctx.clock.sleep(1000);
+}
+
 /** Neither the state nor the current snapshot tells a finished revert from one that never began. */
 const UNKNOWN_END = {
   what: 'whether libvirtd has carried it out is not known, and neither is what the disks hold now',
   hint: 'run the same revert again to be sure',
 };
 
-function mismatches({ domain, current }: Machine, name: string, end: string): string[] {
+function mismatches(
+  { domain, current, images }: Machine,
+  { snapshot, end, images: stored }: Checked,
+): string[] {
   const wrong: string[] = [];
-  if (current !== name) wrong.push(`the current snapshot is ${current === null ? 'none' : `'${current}'`}`);
+  if (current !== snapshot.name)
+    wrong.push(`the current snapshot is ${current === null ? 'none' : `'${current}'`}`);
   if (domain.state !== end) wrong.push(`the machine is ${domain.state} and not ${end}`);
+  for (const { target, location } of snapshot.disks) {
+    const [image, state] = [images.get(target), stored.get(target)];
+    if (image?.kind !== 'seen' || state?.kind !== 'seen') continue;
+    const [{ path, backing }, below] = [image.chain[0], state.chain[0].path];
+    const isRight = location === 'external' ? backing === below : path === below;
+    if (!isRight)
+      wrong.push(`disk ${target} is ${path}, and not ${location === 'external' ? 'over ' : ''}${below}`);
+  }
   return wrong;
 }

@@ -23,12 +23,25 @@ const Source = emptyIsNone(
   }),
 );
 
+/** The files that a disk lies on, each within the one above it; the last is empty. */
+interface Backing {
+  readonly source?: z.infer<typeof Source> | undefined;
+  readonly backingStore?: Backing | undefined;
+}
+const Backing: z.ZodMiniType<Backing> = emptyIsNone(
+  z.object({
+    source: z.optional(Source),
+    backingStore: z.optional(z.lazy(() => Backing)),
+  }),
+);
+
 const DiskElement = z.object({
   '@type': z.string(),
   '@device': z.optional(z.string()),
   '@snapshot': z.optional(z.string()),
   driver: z.optional(emptyIsNone(z.object({ '@type': z.optional(z.string()) }))),
   source: z.optional(Source),
+  backingStore: z.optional(Backing),
   target: z.object({ '@dev': z.string() }),
   readonly: Flag,
   transient: Flag,
@@ -108,6 +121,7 @@ function toDisk(element: z.infer<typeof DiskElement>): Disk {
     device: (element['@device'] ?? 'disk') as Disk['device'],
     storage: element['@type'],
     source: source?.['@file'] ?? source?.['@dev'] ?? null,
+    backing: backingFiles(element.backingStore),
     hasSource: hasMedium(source),
     pool: pool !== undefined && volume !== undefined ? { name: pool, volume } : null,
     driver: element.driver?.['@type'] ?? null,
@@ -116,6 +130,11 @@ function toDisk(element: z.infer<typeof DiskElement>): Disk {
     snapshot: element['@snapshot'] ?? null,
     mirrored: element.mirror !== undefined,
   };
+}
+
+function backingFiles(below: Backing | undefined): string[] {
+  const path = below?.source?.['@file'] ?? below?.source?.['@dev'];
+  return path === undefined ? [] : [path, ...backingFiles(below?.backingStore)];
 }
 
 /** An empty drive may have a `<source>` too, with nothing but a number or a policy in it (12.8, while it runs). */

@@ -40,6 +40,29 @@ function blockJobCommand(uuid: string, target: string): VirshCommand {
   return ['blockjob', '--domain', uuid, '--path', target, '--info', '--raw'];
 }
 
+/** How far a job of libvirt is. */
+export interface JobProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+/** Of all merges under way on these disks; null where there is none. Format: as blockJobCommand. */
+export async function readMerged(
+  virsh: Virsh,
+  uuid: string,
+  targets: readonly string[],
+): Promise<JobProgress | null> {
+  if (targets.length === 0) return null;
+  const { texts } = await virsh.read(targets.map((target) => blockJobCommand(uuid, target)));
+  const sum = (key: string) =>
+    texts.reduce(
+      (total, text) => total + Number(new RegExp(`^${key}=(\\d+)`, 'm').exec(text ?? '')?.[1] ?? 0),
+      0,
+    );
+  const totalBytes = sum('end');
+  return totalBytes > 0 ? { doneBytes: sum('cur'), totalBytes } : null;
+}
+
 /**
  * Waits, as long as libvirtd does (30 s), for the job that holds the machine, running or off; false when it goes on.
  * No state tells this: `paused (saving)` comes some time after the job has begun, and outlives a libvirtd that died.
@@ -60,13 +83,7 @@ export async function readDaemonVersion(virsh: Virsh): Promise<number> {
   return Number(major ?? 0) * 1_000_000 + Number(minor ?? 0) * 1_000 + Number(release ?? 0);
 }
 
-/** How far a job of libvirt is that saves memory to a file. */
-export interface JobProgress {
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-}
-
-/** Asks for it; null when no such job is under way. An internal snapshot's save lets the question wait until its end. */
+/** Of a save of the memory to a file; null when no such job is under way. An internal snapshot's save lets the question wait until its end. */
 export async function readJobProgress(virsh: Virsh, uuid: string): Promise<JobProgress | null> {
   const { texts } = await virsh.read([['domjobinfo', '--domain', uuid, '--rawstats']]);
   const [text] = texts;

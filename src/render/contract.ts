@@ -166,6 +166,8 @@ export const DOCUMENTS = {
     domains: z.array(
       z.extend(DomainResult, {
         deleted: z.array(z.string()),
+        /** Files that libvirt has left behind of external snapshots; removed with `--leftovers`. */
+        leftovers: z.array(z.object({ path: z.string(), bytes: Bytes, removed: z.boolean() })),
         failed: z.array(z.object({ name: z.string(), ...FAILURE })),
         /** Names that only others of the machines have. */
         skipped: z.array(z.string()),

@@ -211,7 +211,7 @@ describe('what libvirt and the images hold differs', () => {
     const { code, message, hint, command } = await failure(5, 'delete', 'family', 's2');
     expect([code, message]).toEqual([
       'check',
-      "disk vdb holds 2 snapshots called 's2', and libvirt would delete the older one only",
+      "cannot delete 's2' of 'family': disk vdb holds 2 snapshots called 's2', and libvirt would delete the older one only",
     ]);
     expect(hint).toContain(command);
     await failure(5, 'delete', 'family', 's1', '--children', '--yes');

@@ -686,11 +686,38 @@ function reverting(changes: Partial<RevertFacts> = {}): RevertFacts {
   return {
     domain: domain(),
     snapshot: snapshot('s1'),
+    snapshots: [snapshot('s1')],
+    current: 's1',
     images: new Map([['vda', seen({ tags: [tag('s1')] })]]),
+    active: new Map([['vda', seen({ tags: [tag('s1')] })]]),
+    memoryThere: null,
     daemonVersion: OLD_DAEMON,
     ...changes,
   };
 }
+
+/** An external snapshot of its own name over another file. */
+const layer = (name: string, over: string) =>
+  snapshot(name, {
+    disks: [{ target: 'vda', location: 'external', source: `/vm/vda.${name}` }],
+    definedDisks: [{ target: 'vda', source: `/vm/vda.${over}` }],
+  });
+
+const onOverlay = domain({ disks: [disk({ source: '/vm/vda.e2' })] });
+
+const broken = (why: 'missing' | 'backing-missing') =>
+  ({ kind: 'broken', why, path: '/vm/vda.qcow2', detail: '' }) as const;
+
+/** Back to e1, on whose overlay the machine is, which holds these tags. */
+const backToE1 = (names: readonly string[]) =>
+  reverting({
+    domain: domain({ disks: [disk({ source: '/vm/vda.e1' })] }),
+    snapshot: layer('e1', 'qcow2'),
+    snapshots: [layer('e1', 'qcow2')],
+    current: 'e1',
+    images: new Map([['vda', seen()]]),
+    active: new Map([['vda', seen({ path: '/vm/vda.e1', tags: names.map((name) => tag(name)) }, {})]]),
+  });
 
 const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
   'missing-tag': {
@@ -830,12 +857,69 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
       {
         says: 'an external disk',
         facts: reverting({ snapshot: snapshot('s1', { disks: [EXTERNAL] }) }),
-        finds: [{ what: /external.*before 9\.9/ }],
+        finds: [
+          {
+            what: /external.*before 9\.9/,
+            command: 'qemu-img convert -U -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.s1',
+          },
+        ],
       },
       {
         says: 'memory in a file',
         facts: reverting({ snapshot: snapshot('s1', { memory: { location: 'external', file: '/m' } }) }),
         finds: [{ what: /external/ }],
+      },
+    ],
+  },
+  'missing-state': {
+    severity: 'error',
+    cases: [
+      { says: 'internal', facts: reverting(), finds: [] },
+      { says: 'external, and there', facts: reverting({ snapshot: layer('e1', 'qcow2') }), finds: [] },
+      {
+        says: 'external, and missing',
+        facts: reverting({
+          snapshot: layer('e1', 'qcow2'),
+          images: new Map([['vda', broken('missing')]]),
+        }),
+        finds: [
+          {
+            what: /\/vm\/vda\.qcow2, which holds what 'e1' kept, is missing/,
+            command: 'kvmsnap delete --metadata centos7-1 e1',
+          },
+        ],
+      },
+    ],
+  },
+  'missing-memory-file': {
+    severity: 'error',
+    cases: [
+      { says: 'there', facts: reverting({ memoryThere: true }), finds: [] },
+      { says: 'not looked at', facts: reverting(), finds: [] },
+      {
+        says: 'missing',
+        facts: reverting({
+          snapshot: snapshot('m1', { memory: { location: 'external', file: '/vm/m1.mem' } }),
+          memoryThere: false,
+        }),
+        finds: [
+          {
+            what: /'m1' is to be in \/vm\/m1\.mem, which is missing/,
+            command: 'kvmsnap delete centos7-1 m1',
+          },
+        ],
+      },
+    ],
+  },
+  'reset-nvram-on-old-daemon': {
+    severity: 'error',
+    cases: [
+      { says: 'not asked for', facts: reverting({ daemonVersion: 7_000_000 }), finds: [] },
+      { says: 'new enough', facts: reverting({ resetNvram: true }), finds: [] },
+      {
+        says: 'too old',
+        facts: reverting({ resetNvram: true, daemonVersion: 7_000_000 }),
+        finds: [{ what: /before 8\.1/ }],
       },
     ],
   },
@@ -877,6 +961,42 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
         facts: reverting({
           snapshot: snapshot('s1', { disks: [{ target: 'vda', location: 'internal', source: null }] }),
         }),
+        finds: [],
+      },
+      {
+        says: 'with snapshots that lie on the image',
+        facts: reverting({
+          domain: domain({ disks: [disk({ source: '/vm/vda.e3' })] }),
+          snapshots: [snapshot('s1'), layer('e2', 'qcow2'), layer('e3', 'e2'), layer('other', 'elsewhere')],
+        }),
+        finds: [{ what: /makes useless what lies on \/vm\/vda\.qcow2: 'e2', 'e3'$/ }],
+      },
+    ],
+  },
+  'backup-in-overlay': {
+    severity: 'error',
+    cases: [
+      { says: 'no backup', facts: reverting({ domain: onOverlay }), finds: [] },
+      { says: 'no overlay', facts: reverting({ backup: true }), finds: [] },
+      {
+        says: 'a backup in an overlay over what is reverted',
+        facts: reverting({ domain: onOverlay, backup: true }),
+        finds: [{ what: /a backup would be in \/vm\/vda\.e2, which lies on \/vm\/vda\.qcow2/ }],
+      },
+    ],
+  },
+  'tags-in-overlay': {
+    severity: 'judgement',
+    cases: [
+      { says: 'none', facts: backToE1([]), finds: [] },
+      {
+        says: 'some',
+        facts: backToE1(['i2']),
+        finds: [{ what: /\/vm\/vda\.e1.* holds the internal snapshot 'i2'/ }],
+      },
+      {
+        says: 'where libvirt leaves the overlay, the current snapshot being internal',
+        facts: { ...backToE1(['i2']), snapshots: [snapshot('i2')], current: 'i2' },
         finds: [],
       },
     ],
@@ -949,6 +1069,19 @@ describe('what a revert changes beside the content', () => {
       facts: reverting({ domain: running() }),
       end: 'shutoff',
       said: [/is running, and will be stopped/],
+    },
+    {
+      says: 'new overlays, and a snapshot of a running machine without its memory',
+      facts: reverting({
+        snapshot: { ...layer('e1', 'qcow2'), state: 'disk-snapshot' },
+        domain: domain({ state: 'running', disks: [disk({ source: '/vm/vda.e1' })] }),
+      }),
+      end: 'shutoff',
+      said: [
+        /new overlay is laid over \/vm\/vda\.qcow2; \/vm\/vda\.e1 is left/,
+        /without its memory: --running/,
+        /is running, and will be stopped/,
+      ],
     },
     { says: 'a new QEMU', facts: reverting({ domain: running() }), end: 'running', said: [/started anew/] },
     {

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { isIdle, readDaemonVersion, readJobProgress, readRuntime } from '../../src/libvirt/runtime.ts';
+import {
+  isIdle,
+  readDaemonVersion,
+  readJobProgress,
+  readMerged,
+  readRuntime,
+} from '../../src/libvirt/runtime.ts';
 import { capture, VERSIONS } from '../captures.ts';
 import { type Answer, Failure, type FakeLibvirt, fakeLibvirt, optionValue } from './fake-libvirt.ts';
 
@@ -83,6 +89,23 @@ describe('a running machine', () => {
   test('that answers nothing: nothing is known', async () => {
     const { virsh } = answering(() => new Failure("error: failed to get domain 'x'\n"));
     expect(await readRuntime(virsh, UUID, ['vda'])).toEqual({ blockJobs: [], residentBytes: null });
+  });
+});
+
+describe('the merges under way', () => {
+  test('are added up over the disks', async () => {
+    const { virsh } = answering((command) => (command.includes('vdc') ? '\n' : JOB));
+    expect(await readMerged(virsh, UUID, ['vda', 'vdb', 'vdc'])).toEqual({
+      done: 2_097_152,
+      all: 134_217_728,
+    });
+  });
+
+  test('are none where libvirt tells of none, or nothing at all', async () => {
+    expect(await readMerged(answering(() => '\n').virsh, UUID, ['vda'])).toBeNull();
+    expect(await readMerged(answering(() => HELD).virsh, UUID, ['vda'])).toBeNull();
+    const fake = answering(() => JOB);
+    expect([await readMerged(fake.virsh, UUID, []), fake.processes]).toEqual([null, []]);
   });
 });
 

@@ -1,0 +1,390 @@
+import { type Domain, isActive } from './domain.ts';
+import type { DiskImage, Image } from './image.ts';
+import type { Finding, Rule } from './preflight.ts';
+import { kvmsnapLine, quote, virshWord } from './quote.ts';
+import { type SnapshotReport, tagsOf } from './report.ts';
+import { externalDisks, internalDisks, locationOf } from './snapshot.ts';
+import { ancestors, descendants } from './tree.ts';
+
+/**
+ * The rules that decide, before anything is touched, whether a delete can work, and whether libvirt would take more with
+ * it than was asked for. An external snapshot goes in one of two ways (qemu_snapshot.c): the overlay that it made is merged
+ * into the file below and removed; or, where it has no children and is not the current one, the file that holds its state is
+ * removed.
+ */
+
+/** Which snapshots go beside the named one. */
+export type Reach = 'only' | 'children' | 'children-only';
+
+/** What is known before a delete. */
+export interface DeleteFacts {
+  readonly domain: Domain;
+  /** The one that is named. */
+  readonly snapshot: SnapshotReport;
+  readonly reach: Reach;
+  /** All of the machine. */
+  readonly snapshots: readonly SnapshotReport[];
+  readonly current: string | null;
+  /** By target, the disks in use now. */
+  readonly images: ReadonlyMap<string, DiskImage>;
+  /** As libvirt counts it; asked only where a snapshot to be deleted is external. */
+  readonly daemonVersion: number;
+}
+
+/** libvirt 9.0 deletes external snapshots. */
+const DELETES_EXTERNAL = 9_000_000;
+
+/** libvirt 9.0 finds files only in the chain that it knows; 11.3 starts QEMU first (when in between is not known). */
+const FINDS_CHAIN = 9_001_000;
+
+/** libvirt 11.3 does not remove a file that an internal snapshot has made no overlay over; 10.10 does. */
+const SPARES_INTERNAL = 11_003_000;
+
+/** libvirtd 11.3 dies where a branch beside the machine's own lies on the overlay; 12.8 does not. */
+const MINDS_BRANCHES = 12_008_000;
+
+/** The snapshots that a delete of this one takes with it. */
+export function doomed(
+  snapshots: readonly SnapshotReport[],
+  snapshot: SnapshotReport,
+  reach: Reach,
+): SnapshotReport[] {
+  if (reach === 'only') return [snapshot];
+  const below = new Set(descendants(snapshots, snapshot.name).map(({ name }) => name));
+  return snapshots.filter(({ name }) => below.has(name) || (reach === 'children' && name === snapshot.name));
+}
+
+export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
+  {
+    id: 'missing-image',
+    hazards: [24],
+    severity: 'error',
+    find: (facts) =>
+      victims(facts).flatMap((victim) =>
+        victim.disks.flatMap(({ target }) => missingImage(facts, victim, target)),
+      ),
+  },
+  {
+    id: 'duplicate-tag',
+    hazards: [4],
+    severity: 'error',
+    find: (facts) =>
+      victims(facts).flatMap((victim) =>
+        internalDisks(victim).flatMap((disk) => {
+          const found = tagsOf(victim, disk, facts.images)?.length ?? 0;
+          if (found < 2) return [];
+          return {
+            what: `disk ${disk.target} holds ${found} snapshots called '${victim.name}', and libvirt would delete the older one only`,
+            hint: 'with the machine off, delete the older one first',
+            command: `qemu-img snapshot -d ${quote(victim.name)} ${quote(disk.source ?? '')}`,
+          };
+        }),
+      ),
+  },
+  {
+    id: 'other-image-in-use',
+    hazards: [17],
+    severity: 'error',
+    // libvirt 9.0 to 12.8 refuse; 7.0 forgets the snapshot and leaves it in the image
+    find: ({ domain, ...facts }) => {
+      if (!isActive(domain.state)) return [];
+      const active = new Map(domain.disks.map((disk) => [disk.target, disk.source]));
+      return victims(facts).flatMap((victim) =>
+        internalDisks(victim).flatMap(({ target, source }) => {
+          const now = active.get(target) ?? null;
+          if (source === null || now === null || now === source) return [];
+          return {
+            what: `'${victim.name}' is in ${source}, and the running machine writes disk ${target} to ${now}`,
+            hint: 'delete it while the machine is off',
+          };
+        }),
+      );
+    },
+  },
+  {
+    id: 'external-on-old-daemon',
+    hazards: [23],
+    severity: 'error',
+    find: (facts) =>
+      facts.daemonVersion < DELETES_EXTERNAL
+        ? externalVictims(facts).map((victim) => ({
+            what: `'${victim.name}' is external, and this libvirtd (before 9.0) cannot delete external snapshots`,
+            ...forget(facts, victim),
+          }))
+        : [],
+  },
+  {
+    id: 'external-below',
+    hazards: [23],
+    severity: 'error',
+    find: (facts) => {
+      const external = externalVictims(facts);
+      if (facts.reach === 'only' || external.length === 0) return [];
+      const names = victims(facts)
+        .map(({ name }) => name)
+        .reverse();
+      return [
+        {
+          what: `${nameAll(external)} ${external.length === 1 ? 'is' : 'are'} external, and libvirt deletes such ones only one by one`,
+          hint: 'the newest first',
+          command: kvmsnapLine('delete', [facts.domain.name, ...names]),
+        },
+      ];
+    },
+  },
+  external('several-children', [23], ({ snapshot }) =>
+    snapshot.children.length > 1
+      ? [
+          {
+            what: `'${snapshot.name}' is external and has several children (${nameAll(named(snapshot.children))}), and libvirt can merge it into one only`,
+            hint: 'delete all of them but one first',
+          },
+        ]
+      : [],
+  ),
+  external('current-with-children', [23], ({ domain, snapshot, current }) =>
+    snapshot.name === current && snapshot.children.length > 0
+      ? [
+          {
+            what: `'${snapshot.name}' is external, the current snapshot, and has children, and libvirt deletes no such one`,
+            hint: 'delete its children first, from the newest on',
+            command: kvmsnapLine('delete', [domain.name, ...snapshot.children.toReversed()]),
+          },
+        ]
+      : [],
+  ),
+  external('outside-the-chain', [23], ({ domain, snapshot, snapshots, current }) =>
+    snapshot.children.length > 0 &&
+    current !== null &&
+    current !== snapshot.name &&
+    !ancestors(snapshots, current).includes(snapshot.name)
+      ? [
+          {
+            what: `'${snapshot.name}' is external, with children, and not one that the machine's disks now lie on, and libvirt deletes no such one`,
+            hint: 'delete what is below it first, from the newest on',
+            command: kvmsnapLine('delete', [
+              domain.name,
+              ...descendants(snapshots, snapshot.name)
+                .map(({ name }) => name)
+                .reverse(),
+            ]),
+          },
+        ]
+      : [],
+  ),
+  external('unknown-chain', [23], (facts) => {
+    const { domain, snapshot, daemonVersion, images } = facts;
+    if (daemonVersion >= FINDS_CHAIN) return [];
+    return externalDisks(snapshot).flatMap(({ target, source }) => {
+      const disk = domain.disks.find((each) => each.target === target);
+      if (!disk || source === null || [disk.source, ...disk.backing].includes(source)) return [];
+      const isBelow = chainOf(images.get(target)).some(({ path }) => path === source);
+      if (!isBelow) {
+        return {
+          what: `disk ${target}: the machine's disk does not lie on ${source}, which '${snapshot.name}' made, and this libvirtd (9.0) then deletes nothing`,
+          ...forget(facts, snapshot),
+        };
+      }
+      return isActive(domain.state)
+        ? []
+        : {
+            what: `disk ${target}: ${source}, which '${snapshot.name}' made, is not the one in use, and this libvirtd (9.0) finds it only while the machine runs`,
+            hint: 'start the machine, without letting it run, delete, and end it',
+            command: `virsh start --paused ${virshWord(domain)} && ${kvmsnapLine('delete', [domain.name, snapshot.name])} && virsh destroy ${virshWord(domain)}`,
+          };
+    });
+  }),
+  external('internal-parent', [23], (facts) => {
+    if (deletionOf(facts) !== 'merge') return [];
+    return externalDisks(facts.snapshot).flatMap(({ target }) => {
+      const parent = holderBefore(facts, target);
+      if (!parent || locationOf(parent) === 'external') return [];
+      return {
+        what: `disk ${target}: '${facts.snapshot.name}' is external, on top of the internal snapshot '${parent.name}', and libvirt does not merge it into that`,
+        hint: 'delete that one first, with the machine off',
+        command: kvmsnapLine('delete', [facts.domain.name, parent.name]),
+      };
+    });
+  }),
+  external('tags-in-overlay', [32], (facts) => {
+    if (deletionOf(facts) !== 'merge') return [];
+    return externalDisks(facts.snapshot).flatMap(({ target, source }) => {
+      const overlay = chainOf(facts.images.get(target)).find(({ path }) => path === source);
+      const names = overlay?.tags.map(({ name }) => name) ?? [];
+      if (names.length === 0) return [];
+      return {
+        what: `disk ${target}: ${source}, which '${facts.snapshot.name}' made, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${nameAll(named(names))}, and libvirt would remove it with them`,
+        hint: `delete ${names.length === 1 ? 'that' : 'these'} first if you can do without`,
+        command: kvmsnapLine('delete', [facts.domain.name, ...names]),
+      };
+    });
+  }),
+  external('file-in-use', [33], (facts) => {
+    if (deletionOf(facts) !== 'unlink') return [];
+    const users = usersOf(facts);
+    return filesRemoved(facts).flatMap((path) => {
+      const user = users.get(path);
+      if (user === undefined) return [];
+      return {
+        what: `libvirt would remove ${path} with '${facts.snapshot.name}', and ${user} needs it`,
+        ...forget(facts, facts.snapshot),
+      };
+    });
+  }),
+  external('daemon-crash', [34], (facts) => {
+    const { snapshot, snapshots, current, daemonVersion, domain } = facts;
+    if (deletionOf(facts) !== 'merge' || daemonVersion >= MINDS_BRANCHES) return [];
+    const own = new Set([current, ...(current === null ? [] : ancestors(snapshots, current))]);
+    const beside = descendants(snapshots, snapshot.name).filter(
+      (below) => !own.has(below.name) && locationOf(below) === 'external',
+    );
+    if (beside.length === 0) return [];
+    return [
+      {
+        what: `${nameAll(beside)} below '${snapshot.name}' ${beside.length === 1 ? 'is' : 'are'} beside the machine's own branch, and libvirtd (11.3) crashes when it merges what such ones lie on`,
+        hint: 'delete these first, from the newest on',
+        command: kvmsnapLine('delete', [domain.name, ...beside.map(({ name }) => name).reverse()]),
+      },
+    ];
+  }),
+  external('managed-save', [35], (facts) => {
+    const { domain, snapshot } = facts;
+    if (!domain.managedSave || deletionOf(facts) !== 'merge') return [];
+    return [
+      {
+        what: `the machine has a managed save, which names the overlay of '${snapshot.name}', and could not be started from it any more`,
+        hint: 'start the machine first, and delete while it runs',
+        command: `virsh start ${virshWord(domain)}`,
+      },
+    ];
+  }),
+  external('block-job', [30], ({ domain }) =>
+    domain.disks
+      .filter(({ mirrored }) => mirrored)
+      .map(({ target }) => ({
+        what: `disk ${target}: a block job is under way, and libvirt deletes no external snapshot beside one`,
+        hint: 'wait for its end, or abort it',
+        command: `virsh blockjob ${virshWord(domain)} ${target} --abort`,
+      })),
+  ),
+];
+
+/** A rule about one external snapshot that is deleted alone, by a libvirt that can do that. */
+function external(
+  id: string,
+  hazards: readonly number[],
+  find: (facts: DeleteFacts) => readonly Finding[],
+): Rule<DeleteFacts> {
+  return {
+    id,
+    hazards,
+    severity: 'error',
+    find: (facts) =>
+      facts.reach === 'only' &&
+      locationOf(facts.snapshot) === 'external' &&
+      facts.daemonVersion >= DELETES_EXTERNAL
+        ? find(facts)
+        : [],
+  };
+}
+
+/** True when libvirt's version decides about the delete. */
+export function deletesExternal(facts: Pick<DeleteFacts, 'snapshot' | 'snapshots' | 'reach'>): boolean {
+  return externalVictims(facts).length > 0;
+}
+
+/** How libvirt deletes an external snapshot (qemuSnapshotDeleteExternalPrepare). */
+export function deletionOf({
+  snapshot,
+  current,
+  daemonVersion,
+}: Pick<DeleteFacts, 'snapshot' | 'current' | 'daemonVersion'>): 'merge' | 'unlink' {
+  const isSpare = snapshot.name !== current && snapshot.children.length === 0;
+  return isSpare && daemonVersion >= FINDS_CHAIN ? 'unlink' : 'merge';
+}
+
+/** The files that libvirt removes where it merges nothing: those that hold the snapshot's state. */
+function filesRemoved(facts: DeleteFacts): string[] {
+  const stored = new Map(facts.snapshot.definedDisks.map(({ target, source }) => [target, source]));
+  return externalDisks(facts.snapshot).flatMap(({ target }) => {
+    const parent = holderBefore(facts, target);
+    const isMade = parent !== undefined && locationOf(parent) === 'external';
+    const source = stored.get(target);
+    return source && (isMade || facts.daemonVersion < SPARES_INTERNAL) ? [source] : [];
+  });
+}
+
+/** By path, who needs a file: the machine itself, or the other snapshots that keep their state in it. */
+function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): ReadonlyMap<string, string> {
+  const users = new Map<string, string>();
+  for (const other of snapshots) {
+    if (other.name === snapshot.name) continue;
+    for (const path of stateFiles(other)) users.set(path, `the snapshot '${other.name}'`);
+  }
+  for (const { target, source } of domain.disks) {
+    if (source !== null) users.set(source, `disk ${target} of the machine`);
+    for (const { path } of chainOf(images.get(target))) users.set(path, `disk ${target} of the machine`);
+  }
+  return users;
+}
+
+/** The files that a snapshot keeps its disks in: for an external one those below its overlays. */
+export function stateFiles(snapshot: Pick<SnapshotReport, 'disks' | 'definedDisks'>): string[] {
+  const stored = new Map(snapshot.definedDisks.map(({ target, source }) => [target, source]));
+  return snapshot.disks.flatMap(({ target, location, source }) => {
+    const path = location === 'external' ? stored.get(target) : source;
+    return path ? [path] : [];
+  });
+}
+
+/** The files that an external snapshot has made: its overlays and the guest's memory. */
+export function mentionedFiles({ disks, memory }: Pick<SnapshotReport, 'disks' | 'memory'>): string[] {
+  const overlays = disks.filter(({ location }) => location === 'external').map(({ source }) => source);
+  return [...overlays, memory.file].filter((path) => path !== null);
+}
+
+/** The nearest ancestor that has taken this disk too. */
+function holderBefore({ snapshot, snapshots }: DeleteFacts, target: string): SnapshotReport | undefined {
+  const byName = new Map(snapshots.map((each) => [each.name, each]));
+  return ancestors(snapshots, snapshot.name)
+    .map((name) => byName.get(name))
+    .find((each) => each?.disks.some((disk) => disk.target === target));
+}
+
+const chainOf = (image: DiskImage | undefined): readonly Image[] =>
+  image?.kind === 'seen' ? image.chain : [];
+
+const victims = ({ snapshots, snapshot, reach }: Pick<DeleteFacts, 'snapshots' | 'snapshot' | 'reach'>) =>
+  doomed(snapshots, snapshot, reach);
+
+const externalVictims = (facts: Pick<DeleteFacts, 'snapshots' | 'snapshot' | 'reach'>) =>
+  victims(facts).filter((victim) => locationOf(victim) === 'external');
+
+const named = (names: readonly string[]) => names.map((name) => ({ name }));
+
+const nameAll = (all: readonly { readonly name: string }[]): string =>
+  all.map(({ name }) => `'${name}'`).join(', ');
+
+/** The way out that is always open, and what it leaves. */
+const forget = ({ domain }: DeleteFacts, { name }: SnapshotReport): Pick<Finding, 'hint' | 'command'> => ({
+  hint: "libvirt alone can forget it; every file stays, and the machine's disks go on as they are",
+  command: kvmsnapLine('delete', [domain.name, name], '--metadata'),
+});
+
+/** virsh deletes the metadata all the same, exit 0, and the data stays in an image that cannot be opened. */
+function missingImage(
+  { domain, images }: DeleteFacts,
+  { name }: SnapshotReport,
+  target: string,
+): readonly Finding[] {
+  const image = images.get(target);
+  if (image?.kind !== 'broken') return [];
+  const state = image.why === 'unreadable' ? `is not readable (${image.detail})` : 'is missing';
+  return [
+    {
+      what: `disk ${target}: ${image.path} ${state}, so '${name}' cannot be deleted in it`,
+      hint: 'restore the file; or, if it will not come back, have libvirt alone forget the snapshot',
+      command: kvmsnapLine('delete', [domain.name, name], '--metadata'),
+    },
+  ];
+}

@@ -1,0 +1,274 @@
+import { describe, expect, test } from 'vitest';
+import {
+  DELETE_RULES,
+  type DeleteFacts,
+  deletesExternal,
+  deletionOf,
+  doomed,
+  type Reach,
+} from '../../src/core/delete-rules.ts';
+import type { Domain } from '../../src/core/domain.ts';
+import type { DiskImage } from '../../src/core/image.ts';
+import { judge } from '../../src/core/preflight.ts';
+import { reportSnapshots } from '../../src/core/report.ts';
+import type { Snapshot } from '../../src/core/snapshot.ts';
+import { disk, domain, seen, snapshot, tag } from '../model.ts';
+
+const path = (ending: string) => `/vm/vda.${ending}`;
+
+/** External: laid over the file of `on`, in an overlay of its own name. */
+const external = (name: string, parent: string | null, on: string, second = 0): Snapshot =>
+  snapshot(name, {
+    parent,
+    createdAtSeconds: second,
+    disks: [{ target: 'vda', location: 'external', source: path(name) }],
+    definedDisks: [{ target: 'vda', source: path(on) }],
+  });
+
+/** Internal: a tag in that file. */
+const internal = (name: string, parent: string | null, on: string, second = 0): Snapshot =>
+  snapshot(name, {
+    parent,
+    createdAtSeconds: second,
+    disks: [{ target: 'vda', location: 'internal', source: path(on) }],
+    definedDisks: [{ target: 'vda', source: path(on) }],
+  });
+
+/** A chain of files, the active one first, each with the tags given for it. */
+const chain = (endings: readonly string[], tags: Readonly<Record<string, readonly string[]>> = {}) => {
+  const links = endings.map((ending) => ({
+    path: path(ending),
+    tags: (tags[ending] ?? []).map((name) => tag(name)),
+  }));
+  return seen(links[0] ?? {}, ...links.slice(1));
+};
+
+interface Scene {
+  readonly snapshots: readonly Snapshot[];
+  readonly current: string | null;
+  readonly image: DiskImage;
+  readonly machine?: Partial<Domain>;
+  readonly version?: number;
+}
+
+const V9 = 9_000_000;
+const V11 = 11_003_000;
+const V12 = 12_008_000;
+
+function facts(scene: Scene, name: string, reach: Reach = 'only'): DeleteFacts {
+  const images = new Map([['vda', scene.image]]);
+  const active = scene.image.kind === 'seen' ? scene.image.chain[0].path : path('qcow2');
+  const snapshots = reportSnapshots(scene.snapshots, { current: scene.current, busy: false, images });
+  const found = snapshots.find((each) => each.name === name);
+  if (!found) throw new Error(`no snapshot ${name}`);
+  return {
+    domain: domain({ disks: [disk({ source: active })], ...scene.machine }),
+    snapshot: found,
+    reach,
+    snapshots,
+    current: scene.current,
+    images,
+    daemonVersion: scene.version ?? V12,
+  };
+}
+
+const found = (scene: Scene, name: string, reach: Reach = 'only') =>
+  judge(DELETE_RULES, facts(scene, name, reach));
+
+const rules = (scene: Scene, name: string, reach: Reach = 'only') =>
+  found(scene, name, reach).map(({ rule }) => rule);
+
+/** e1, e2, e3 one over the other, on the last. */
+const LINE: Scene = {
+  snapshots: [external('e1', null, 'qcow2', 1), external('e2', 'e1', 'e1', 2), external('e3', 'e2', 'e2', 3)],
+  current: 'e3',
+  image: chain(['e3', 'e2', 'e1', 'qcow2']),
+};
+
+describe('a line of external snapshots', () => {
+  test.each([
+    ['12.8', V12, { e1: [], e2: [], e3: [] }],
+    ['11.3', V11, { e1: [], e2: [], e3: [] }],
+    ['9.0', V9, { e1: ['unknown-chain'], e2: ['unknown-chain'], e3: [] }],
+    [
+      '7.0',
+      7_000_000,
+      { e1: ['external-on-old-daemon'], e2: ['external-on-old-daemon'], e3: ['external-on-old-daemon'] },
+    ],
+  ])('libvirt %s', (_, version, expected) => {
+    for (const [name, finds] of Object.entries(expected))
+      expect([name, rules({ ...LINE, version }, name)]).toEqual([name, finds]);
+  });
+
+  test('9.0 knows the chain of a machine that runs, or whose XML names it', () => {
+    expect(rules({ ...LINE, version: V9, machine: { state: 'running' } }, 'e2')).toEqual([]);
+    const named = disk({ source: path('e3'), backing: [path('e2'), path('e1')] });
+    expect(rules({ ...LINE, version: V9, machine: { disks: [named] } }, 'e2')).toEqual([]);
+    const elsewhere = { ...LINE, version: V9, machine: { state: 'running' }, image: chain(['qcow2']) };
+    expect(found(elsewhere, 'e2')[0]).toMatchObject({
+      rule: 'unknown-chain',
+      command: 'kvmsnap delete --metadata centos7-1 e2',
+    });
+  });
+
+  test('with --children only one by one, the newest first', () => {
+    const [finding] = found(LINE, 'e2', 'children');
+    expect(finding).toMatchObject({
+      rule: 'external-below',
+      command: 'kvmsnap delete centos7-1 e3 e2',
+    });
+    expect(rules(LINE, 'e3', 'children-only')).toEqual([]);
+    expect(rules(LINE, 'e3', 'children')).toEqual(['external-below']);
+    const mixed = { ...LINE, snapshots: [...LINE.snapshots, internal('i4', 'e3', 'e3', 4)] };
+    expect(rules(mixed, 'e3', 'children-only')).toEqual([]);
+  });
+
+  test('beside a managed save or a block job', () => {
+    expect(rules({ ...LINE, machine: { managedSave: true } }, 'e2')).toEqual(['managed-save']);
+    const copied = disk({ source: path('e3'), mirrored: true });
+    expect(rules({ ...LINE, machine: { disks: [copied] } }, 'e2')).toEqual(['block-job']);
+  });
+
+  test('over a file that is missing', () => {
+    const image = { kind: 'broken', why: 'backing-missing', path: path('e1'), detail: '' } as const;
+    expect(found({ ...LINE, image }, 'e2')[0]).toMatchObject({
+      rule: 'missing-image',
+      what: expect.stringContaining('/vm/vda.e1 is missing'),
+      command: 'kvmsnap delete --metadata centos7-1 e2',
+    });
+  });
+});
+
+describe('branches: e1 with e2 and e3 one over the other, and the machine back at e2', () => {
+  const BACK: Scene = { ...LINE, current: 'e2', image: chain(['1', 'e1', 'qcow2']) };
+  test.each<[string, number, readonly string[]]>([
+    ['e1', V12, []],
+    ['e1', V11, ['daemon-crash']],
+    ['e2', V12, ['current-with-children']],
+    ['e3', V12, []],
+  ])('%s on %i', (name, version, finds) => {
+    expect(rules({ ...BACK, version }, name)).toEqual(finds);
+  });
+
+  test('two children', () => {
+    const scene = {
+      ...BACK,
+      snapshots: [...BACK.snapshots, external('e4', 'e2', '1', 4)],
+      current: 'e4',
+      image: chain(['e4', '1', 'e1', 'qcow2']),
+    };
+    expect(found(scene, 'e2')[0]).toMatchObject({
+      rule: 'several-children',
+      what: expect.stringContaining("('e3', 'e4')"),
+    });
+  });
+
+  test('one with children in another branch', () => {
+    const scene = {
+      snapshots: [
+        internal('i0', null, 'qcow2', 0),
+        external('e1', 'i0', 'qcow2', 1),
+        external('e2', 'e1', 'e1', 2),
+      ],
+      current: 'i0',
+      image: chain(['qcow2'], { qcow2: ['i0'] }),
+    };
+    expect(found(scene, 'e1')[0]).toMatchObject({
+      rule: 'outside-the-chain',
+      command: 'kvmsnap delete centos7-1 e2',
+    });
+    expect(rules(scene, 'e2')).toEqual([]);
+  });
+});
+
+describe('what would go with it', () => {
+  test('internal snapshots in the overlay that is merged', () => {
+    const scene = {
+      snapshots: [external('e1', null, 'qcow2', 1), internal('i2', 'e1', 'e1', 2)],
+      current: 'i2',
+      image: chain(['e1', 'qcow2'], { e1: ['i2', 'orphan'], qcow2: ['older'] }),
+    };
+    expect(found(scene, 'e1')[0]).toMatchObject({
+      rule: 'tags-in-overlay',
+      what: expect.stringContaining("'i2', 'orphan'"),
+      command: 'kvmsnap delete centos7-1 i2 orphan',
+    });
+    expect(rules(scene, 'i2')).toEqual([]);
+  });
+
+  test('the file that the machine lies on, where the current snapshot is set wrongly', () => {
+    const scene = { ...LINE, current: 'e2' };
+    expect(found(scene, 'e3')[0]).toMatchObject({
+      rule: 'file-in-use',
+      what: "libvirt would remove /vm/vda.e2 with 'e3', and disk vda of the machine needs it",
+    });
+    // 9.0 merges it as any other
+    expect(rules({ ...scene, version: V9 }, 'e3')).toEqual([]);
+  });
+
+  test('the file that another snapshot keeps its state in', () => {
+    const siblings = [
+      external('e1', null, 'qcow2', 1),
+      external('e3', 'e1', 'e1', 3),
+      external('e4', 'e1', 'e1', 4),
+    ];
+    const scene = { snapshots: siblings, current: 'e1', image: chain(['1', 'qcow2']) };
+    expect(found(scene, 'e3')[0]).toMatchObject({
+      rule: 'file-in-use',
+      what: expect.stringContaining("the snapshot 'e4' needs it"),
+    });
+  });
+
+  test('a base that no external snapshot has made: only before 11.3', () => {
+    const scene = {
+      snapshots: [internal('i1', null, 'qcow2', 1), external('e2', 'i1', 'qcow2', 2)],
+      current: 'i1',
+      image: chain(['qcow2'], { qcow2: ['i1'] }),
+    };
+    expect(rules({ ...scene, version: V11 }, 'e2')).toEqual([]);
+    expect(rules({ ...scene, version: 10_010_000 }, 'e2')).toEqual(['file-in-use']);
+  });
+});
+
+describe('internal and external ones mixed', () => {
+  const MIXED: Scene = {
+    snapshots: [internal('i1', null, 'qcow2', 1), external('e2', 'i1', 'qcow2', 2)],
+    current: 'e2',
+    image: chain(['e2', 'qcow2'], { qcow2: ['i1'] }),
+  };
+
+  test('libvirt does not merge into an image below an internal one', () => {
+    expect(found(MIXED, 'e2')[0]).toMatchObject({
+      rule: 'internal-parent',
+      command: 'kvmsnap delete centos7-1 i1',
+    });
+  });
+
+  test('an internal one in an image that is not in use goes only while the machine is off', () => {
+    expect(rules(MIXED, 'i1')).toEqual([]);
+    expect(
+      rules({ ...MIXED, machine: { state: 'running', disks: [disk({ source: path('e2') })] } }, 'i1'),
+    ).toEqual(['other-image-in-use']);
+  });
+});
+
+test('internal ones need no version, and what is deleted with them is judged with them', () => {
+  const scene = {
+    snapshots: [internal('i1', null, 'qcow2', 1), internal('i2', 'i1', 'qcow2', 2)],
+    current: 'i2',
+    image: chain(['qcow2'], { qcow2: ['i1', 'i2', 'i2'] }),
+    version: 0,
+  };
+  expect(deletesExternal(facts(scene, 'i1', 'children'))).toBe(false);
+  expect(deletesExternal(facts(LINE, 'e1'))).toBe(true);
+  expect(rules(scene, 'i1')).toEqual([]);
+  expect(rules(scene, 'i1', 'children')).toEqual(['duplicate-tag']);
+  const { snapshots, snapshot: first } = facts(scene, 'i1');
+  expect(doomed(snapshots, first, 'children-only').map(({ name }) => name)).toEqual(['i2']);
+});
+
+test('how libvirt deletes', () => {
+  expect(['e1', 'e3'].map((name) => deletionOf(facts(LINE, name)))).toEqual(['merge', 'merge']);
+  expect(deletionOf(facts({ ...LINE, current: 'e2' }, 'e3'))).toBe('unlink');
+  expect(deletionOf(facts({ ...LINE, current: 'e2', version: V9 }, 'e3'))).toBe('merge');
+});
