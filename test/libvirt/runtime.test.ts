@@ -96,8 +96,8 @@ describe('the merges under way', () => {
   test('are added up over the disks', async () => {
     const { virsh } = answering((command) => (command.includes('vdc') ? '\n' : JOB));
     expect(await readMerged(virsh, UUID, ['vda', 'vdb', 'vdc'])).toEqual({
-      done: 2_097_152,
-      all: 134_217_728,
+      doneBytes: 2_097_152,
+      totalBytes: 134_217_728,
     });
   });
 
