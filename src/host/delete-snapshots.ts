@@ -1,4 +1,5 @@
 import type { Context } from '../context.ts';
+import type { Finding } from '../core/preflight.ts';
 import { kvmsnapLine, quote } from '../core/quote.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import { internalDisks } from '../core/snapshot.ts';
@@ -7,7 +8,15 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readByUuid } from '../libvirt/machine.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
-import { carryOut, patiently, readAfter, type WriteEnd } from './act.ts';
+import {
+  aftermath,
+  carryOut,
+  lostCurrent,
+  patiently,
+  readAfter,
+  type WriteEnd,
+  withAftermath,
+} from './act.ts';
 import { completeMachine, findSnapshot, type Machine } from './machine.ts';
 
 /** Which snapshots go beside the named one. */
@@ -147,12 +156,42 @@ async function deleteNow(
       const after = await completeMachine(ctx, await readAfter(ctx, machine.domain.uuid, end));
       const present = new Set([...after.snapshotNames, ...after.snapshots.map(({ name }) => name)]);
       const left = victims.filter(({ name }) => present.has(name));
-      if (left.length > 0) throw stillThere(machine, left, end);
       const orphaned = request.metadataOnly ? [] : victims.flatMap((victim) => orphanedIn(after, victim));
-      if (orphaned.length > 0) throw leftInImages(orphaned);
+      const forgotten = lostCurrent(ctx, after, heir(machine, victims));
+      const around = [...aftermath(ctx, after.domain, machine.domain.state), ...forgotten];
+      const failure =
+        left.length > 0
+          ? withAftermath(stillThere(machine, left, end), halfGone(after, left))
+          : orphaned.length > 0
+            ? leftInImages(orphaned)
+            : null;
+      if (failure) throw withAftermath(failure, around);
+      for (const { what, command } of forgotten)
+        ctx.terminal.note(`warning: ${what}; this mends it: ${command}`);
       return { machine: after, gone: victims };
     },
   );
+}
+
+/** The snapshot that libvirt makes the current one: the nearest above, of those that stay. */
+function heir({ snapshots, current }: Machine, victims: readonly SnapshotReport[]): string | null {
+  const going = new Set(victims.map(({ name }) => name));
+  const parents = new Map(snapshots.map(({ name, parent }) => [name, parent]));
+  let name = current;
+  while (name !== null && going.has(name)) name = parents.get(name) ?? null;
+  return name;
+}
+
+/** libvirtd deletes from disk to disk, and forgets the snapshot last. */
+function halfGone(after: Machine, left: readonly SnapshotReport[]): Finding[] {
+  return left.flatMap((snapshot) => {
+    const targets = internalDisks(snapshot)
+      .filter((disk) => tagsOf(snapshot, disk, after.images)?.length === 0)
+      .map(({ target }) => target);
+    if (targets.length === 0) return [];
+    const what = `'${snapshot.name}' is no longer in disk ${targets.join(', ')}`;
+    return [{ what, hint: 'run the same delete again' }];
+  });
 }
 
 function stillThere(machine: Machine, left: readonly SnapshotReport[], end: WriteEnd): KvmsnapError {
