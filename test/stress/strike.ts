@@ -8,7 +8,7 @@ import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, processes, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { scratch, virsh, waitFor } from '../lab/lab.ts';
 import { defineMachine, guestWord, type Machine, qemuPid, start } from '../lab/machine.ts';
-import { installCommands, removeMounts, smallFilesystem } from '../lab/mount.ts';
+import { removeMounts, replaceCommand, smallFilesystem } from '../lab/mount.ts';
 import { holdSave, slowVirsh, virshUnderWay } from '../lab/saving.ts';
 import { since } from '../lab/version.ts';
 import { settled } from '../lab/whole.ts';
@@ -149,9 +149,10 @@ async function holdImageWork(fault: Fault, actor: Actor, machine: Machine): Prom
   const [waits, goOn] = ['waits', 'go'].map((name) => join(directory, name)) as [string, string];
   const words = `*'snapshot ${fault.operation.imageOption} '*'${pathOf(machine, 1)}'*`;
   const wait = `: >'${waits}'; while [ ! -e '${goOn}' ]; do sleep 0.02; done`;
-  const script = `#!/bin/sh\ncase $* in ${words}) ${wait} ;; esac\nexec /run/installed/usr/bin/qemu-img "$@"\n`;
-  writeFileSync(join(directory, 'qemu-img'), script, { mode: 0o755 });
-  installCommands('/usr/bin', { 'qemu-img': join(directory, 'qemu-img') });
+  replaceCommand(
+    '/usr/bin/qemu-img',
+    (original) => `#!/bin/sh\ncase $* in ${words}) ${wait} ;; esac\nexec '${original}' "$@"\n`,
+  );
   const run = begin(fault, actor, machine, {});
   await waitFor(() => existsSync(waits), { what: 'qemu-img at the second disk' });
   const [middle = null] = imageWork(fault, machine);
