@@ -66,6 +66,31 @@ export class KvmsnapError extends Error {
   }
 }
 
+/**
+ * Reads what a tool printed, `what` says which ("virsh says of the machine"). Whatever goes wrong with that is thrown as
+ * `refused`, with the first thing that makes no sense: the tool is broken or not the one that it should be.
+ */
+export function understand<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new KvmsnapError('refused', `cannot make sense of what ${what}: ${senseless(cause)}`, {
+      hint: 'with --verbose, kvmsnap shows each command: run the last one by hand to see what it prints',
+      cause,
+    });
+  }
+}
+
+/** A schema names places in a list of issues, of which the first is enough; a parser has a line, then the text itself. */
+function senseless(cause: unknown): string {
+  const { issues, message = '' } = cause as {
+    issues?: readonly { path: readonly PropertyKey[]; message: string }[];
+    message?: string;
+  };
+  const [issue] = issues ?? [];
+  return issue ? `${issue.path.map(String).join('.')}: ${issue.message}` : (message.split('\n')[0] ?? '');
+}
+
 /** The exit code for any thrown value: the table's, or 70 for what nobody foresaw. */
 export function exitCodeOf(error: unknown): number {
   return error instanceof KvmsnapError ? error.exitCode : FAILURES.bug.exitCode;

@@ -6,6 +6,7 @@ import {
   type FailureCode,
   KvmsnapError,
   SIGNAL_FAILURES,
+  understand,
 } from '../src/errors.ts';
 
 describe('exit codes', () => {
@@ -64,6 +65,33 @@ describe('an error', () => {
   test('has nothing that it was not given', () => {
     const bare = new KvmsnapError('check', 'what');
     expect([bare.hint, bare.command, 'cause' in bare]).toEqual([undefined, undefined, false]);
+  });
+});
+
+describe('what makes no sense', () => {
+  test.each([
+    [new Error('Unexpected token\nat all'), 'Unexpected token'],
+    [
+      {
+        issues: [
+          { path: ['a', 0], message: 'no text' },
+          { path: [], message: 'more' },
+        ],
+      },
+      'a.0: no text',
+    ],
+    ['thrown', ''],
+  ])('is refused with its first line, and its cause', (cause, says) => {
+    const read = () => {
+      throw cause;
+    };
+    expect(() => understand('virsh says', read)).toThrow(
+      expect.objectContaining({
+        code: 'refused',
+        message: `cannot make sense of what virsh says: ${says}`,
+        cause,
+      }),
+    );
   });
 });
 

@@ -37,6 +37,8 @@ export default defineConfig({
           include: [
             'test/commands/{check,create,delete,fix,hold,info,list,names,prune,revert,space}*.lab.test.ts',
             'test/{exit-codes,signals,tutorial}.lab.test.ts',
+            // minutes, so only when asked for
+            ...(process.env['KVMSNAP_FAULTS'] ? ['test/stress/faults.lab.test.ts'] : []),
           ],
           ...lab,
         },

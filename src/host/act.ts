@@ -159,6 +159,17 @@ export function aftermath({ virsh }: Context, domain: Domain, stateBefore: strin
   return domain.state === 'shutoff' ? [{ what, command: virsh.line(['start', domain.uuid]) }] : [{ what }];
 }
 
+/** libvirt loses the current snapshot when it cannot write its metadata (hazard 22). `expected` should be it. */
+export function lostCurrent(
+  { virsh }: Context,
+  { domain, current, snapshotNames }: MachineReading,
+  expected: string | null,
+): Finding[] {
+  if (expected === null || current !== null || !snapshotNames.includes(expected)) return [];
+  const command = virsh.line(['snapshot-current', '--domain', domain.uuid, '--snapshotname', expected]);
+  return [{ what: `libvirt forgot that '${expected}' is the current snapshot`, command }];
+}
+
 /** The failure, with all that it left behind and how to mend each. */
 export function withAftermath(failure: KvmsnapError, left: readonly Finding[]): KvmsnapError {
   const hints = [failure.hint, ...left.map(({ hint, command }) => hint ?? command)].filter(

@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
 import { DELETE_RULES, deletesExternal, doomed, mentionedFiles, type Reach } from '../core/delete-rules.ts';
-import { judge } from '../core/preflight.ts';
+import { type Finding, judge } from '../core/preflight.ts';
 import { quote } from '../core/quote.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import { externalDisks, internalDisks, locationOf } from '../core/snapshot.ts';
@@ -9,7 +9,16 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import { readByUuid } from '../libvirt/machine.ts';
 import { readDaemonVersion, readMerged } from '../libvirt/runtime.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
-import { aftermath, carryOut, patiently, readAfter, refuseOn, type WriteEnd, withAftermath } from './act.ts';
+import {
+  aftermath,
+  carryOut,
+  lostCurrent,
+  patiently,
+  readAfter,
+  refuseOn,
+  type WriteEnd,
+  withAftermath,
+} from './act.ts';
 import { clearLeftovers, type Leftover } from './leftovers.ts';
 import { completeMachine, findSnapshot, type Machine } from './machine.ts';
 
@@ -124,22 +133,49 @@ async function deleteNow(
       const after = await completeMachine(ctx, await readAfter(ctx, machine.domain.uuid, end));
       const present = new Set([...after.snapshotNames, ...after.snapshots.map(({ name }) => name)]);
       const left = victims.filter(({ name }) => present.has(name));
-      if (left.length > 0)
-        throw withAftermath(
-          stillThere(machine, left, end),
-          aftermath(ctx, after.domain, machine.domain.state),
-        );
       const orphaned = request.metadataOnly ? [] : victims.flatMap((victim) => orphanedIn(after, victim));
-      if (orphaned.length > 0) throw leftInImages(orphaned);
-      if (!victims.some((victim) => locationOf(victim) === 'external'))
-        return { machine: after, gone: victims, leftovers: [] };
       const unmerged = request.metadataOnly ? [] : victims.flatMap((victim) => unmergedIn(after, victim));
+      const forgotten = lostCurrent(ctx, after, heir(machine, victims));
       const odd = aftermath(ctx, after.domain, machine.domain.state);
-      if (unmerged.length + odd.length > 0) throw withAftermath(notWhole(snapshot, unmerged), odd);
-      const leftovers = await clearLeftovers(ctx, after, victims.flatMap(mentionedFiles), request.leftovers);
+      const isExternal = victims.some((victim) => locationOf(victim) === 'external');
+      const failure =
+        left.length > 0
+          ? withAftermath(stillThere(machine, left, end), halfGone(after, left))
+          : orphaned.length > 0
+            ? leftInImages(orphaned)
+            : isExternal && unmerged.length + odd.length > 0
+              ? notWhole(snapshot, unmerged)
+              : null;
+      if (failure) throw withAftermath(failure, [...odd, ...forgotten]);
+      for (const { what, command } of forgotten)
+        ctx.terminal.note(`warning: ${what}; this mends it: ${command}`);
+      const leftovers = isExternal
+        ? await clearLeftovers(ctx, after, victims.flatMap(mentionedFiles), request.leftovers)
+        : [];
       return { machine: after, gone: victims, leftovers };
     },
   );
+}
+
+/** The snapshot that libvirt makes the current one: the nearest above, of those that stay. */
+function heir({ snapshots, current }: Machine, victims: readonly SnapshotReport[]): string | null {
+  const going = new Set(victims.map(({ name }) => name));
+  const parents = new Map(snapshots.map(({ name, parent }) => [name, parent]));
+  let name = current;
+  while (name !== null && going.has(name)) name = parents.get(name) ?? null;
+  return name;
+}
+
+/** libvirtd deletes from disk to disk, and forgets the snapshot last. */
+function halfGone(after: Machine, left: readonly SnapshotReport[]): Finding[] {
+  return left.flatMap((snapshot) => {
+    const targets = internalDisks(snapshot)
+      .filter((disk) => tagsOf(snapshot, disk, after.images)?.length === 0)
+      .map(({ target }) => target);
+    if (targets.length === 0) return [];
+    const what = `'${snapshot.name}' is no longer in disk ${targets.join(', ')}`;
+    return [{ what, hint: 'run the same delete again' }];
+  });
 }
 
 function stillThere(machine: Machine, left: readonly SnapshotReport[], end: WriteEnd): KvmsnapError {

@@ -234,9 +234,11 @@ async function revertAndVerify(
     written.kind === 'done'
       ? new KvmsnapError('refused', `virsh reported '${domain.name}' as reverted, but ${wrong.join('; ')}`)
       : virshFailure(`the revert of '${domain.name}' to '${snapshot.name}' failed`, written.stderr);
+  if (failure.code === 'busy') throw failure; // it never began
   throw withAftermath(failure, [
     ...aftermath(ctx, machine.domain, domain.state),
-    ...(written.kind === 'unknown' ? [UNKNOWN_END] : []),
+    ...(before.current !== null && machine.current === null ? [NO_CURRENT] : []),
+    ...(written.kind === 'done' ? [] : [UNKNOWN_END[written.kind]]),
   ]);
 }
 
@@ -257,10 +259,19 @@ async function freeSecond(ctx: Context, snapshot: SnapshotReport): Promise<void>
   if (taken.some((bytes) => bytes !== null)) await ctx.clock.sleep(1000);
 }
 
-/** Neither the state nor the current snapshot tells a finished revert from one that never began. */
+/** libvirt could not write down what it has done (hazard 22); the next revert does. */
+const NO_CURRENT = { what: 'libvirt forgot which snapshot is the current one' };
+
+/** Neither the state nor the current snapshot tells how far a revert has come: libvirtd goes from disk to disk. */
 const UNKNOWN_END = {
-  what: 'whether libvirtd has carried it out is not known, and neither is what the disks hold now',
-  hint: 'run the same revert again to be sure',
+  unknown: {
+    what: 'whether libvirtd has carried it out is not known, and neither is what the disks hold now',
+    hint: 'run the same revert again to be sure',
+  },
+  refused: {
+    what: 'how far libvirtd came is not known: some of the disks, or all, may hold the snapshot by now',
+    hint: 'when the cause is mended, run the same revert again to be sure',
+  },
 };
 
 function mismatches(

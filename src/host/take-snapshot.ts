@@ -25,7 +25,16 @@ import { withName } from '../libvirt/snapshot-request.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { freeBytes } from '../qemu/qemu-img.ts';
 import { humanBytes } from '../render/format.ts';
-import { aftermath, carryOut, patiently, readAfter, refuseOn, type WriteEnd, withAftermath } from './act.ts';
+import {
+  aftermath,
+  carryOut,
+  lostCurrent,
+  patiently,
+  readAfter,
+  refuseOn,
+  type WriteEnd,
+  withAftermath,
+} from './act.ts';
 import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
 import { externalFlaws, leftovers } from './external-files.ts';
 import { completeMachine, type Machine } from './machine.ts';
@@ -283,7 +292,7 @@ async function createAndVerify(
       : leftovers(plan, before.places, places, machine, name);
   const inLibvirt = [
     ...frozen,
-    ...lostCurrent(ctx, machine, before.reading),
+    ...lostCurrent(ctx, machine, before.reading.current),
     ...aftermath(ctx, machine.domain, domain.state),
   ];
   throw withAftermath(
@@ -383,13 +392,6 @@ function orphans(after: Machine, name: string): Finding[] {
     const what = `disk ${target} was left with a snapshot '${name}' that libvirt does not know`;
     return [{ what, command, hint: `with the machine off: ${command}` }];
   });
-}
-
-/** libvirt loses the current snapshot when it cannot write its metadata (hazard 22). */
-function lostCurrent({ virsh }: Context, after: Machine, { current }: MachineReading): Finding[] {
-  if (current === null || after.current !== null || !after.snapshotNames.includes(current)) return [];
-  const command = virsh.line(['snapshot-current', '--domain', after.domain.uuid, '--snapshotname', current]);
-  return [{ what: `libvirt forgot that '${current}' is the current snapshot`, command }];
 }
 
 /** Less than this is ordinary growth of the guest's own data. */

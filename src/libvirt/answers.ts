@@ -49,3 +49,6 @@ export function parseState(text: string): { state: DomainState; stateReason: str
   const [, words = '', reason = ''] = /^([^(\n]*?)(?: \(([^)]*)\))?\n?$/.exec(text.trim()) ?? [];
   return { state: STATES[words] ?? words, stateReason: reason === 'unknown' ? '' : reason };
 }
+
+/** Words of `virsh domcontrol`: `ok`, `background job (1.2s)`, `occupied (0.1s)`; nothing for a machine that is off. True when a job holds it. */
+export const isBusy = (control: string): boolean => /^(background job|occupied)/.test(control);

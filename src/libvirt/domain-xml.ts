@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import type { Disk, DomainDefinition } from '../core/domain.ts';
+import { understand } from '../errors.ts';
 import { parseXml } from './xml.ts';
 
 /** `virsh dumpxml` -> DomainDefinition. Format: libvirt's formatdomain documentation; fixtures of four versions. */
@@ -56,7 +57,7 @@ const DomainElement = z.object({
   domain: z.object({
     name: z.string(),
     uuid: z.string(),
-    memory: z.object({ '#text': z.string(), '@unit': z.optional(z.string()) }),
+    memory: z.object({ '#text': z.string().check(z.regex(/^\d+$/)), '@unit': z.optional(z.string()) }),
     os: z.optional(
       z.object({
         '@firmware': z.optional(z.string()),
@@ -88,9 +89,9 @@ const DomainElement = z.object({
   }),
 });
 
-/** Parses the output of `virsh dumpxml`. Throws (a bug, not a user's mistake) when it is no domain XML. */
+/** Parses the output of `virsh dumpxml`. Throws `refused` when it is no domain XML. */
 export function parseDomain(xml: string): DomainDefinition {
-  const { domain } = z.parse(DomainElement, parseXml(xml));
+  const { domain } = understand('virsh says of a machine', () => z.parse(DomainElement, parseXml(xml)));
   return {
     name: domain.name,
     uuid: domain.uuid,
@@ -103,11 +104,14 @@ export function parseDomain(xml: string): DomainDefinition {
   };
 }
 
-/** Parses loose `<disk>` elements, cut out of a larger document for speed. */
+const LooseDisks = emptyIsNone(
+  z.object({ devices: emptyIsNone(z.object({ disk: z.optional(z.array(DiskElement)) })) }),
+);
+
+/** Parses loose `<disk>` elements, cut out of a larger document for speed. Throws `refused` when they are none. */
 export function parseDisks(xml: string): Disk[] {
-  const found = z.parse(
-    emptyIsNone(z.object({ devices: emptyIsNone(z.object({ disk: z.optional(z.array(DiskElement)) })) })),
-    parseXml(`<devices>${xml}</devices>`),
+  const found = understand('virsh says of the disks of a snapshot', () =>
+    z.parse(LooseDisks, parseXml(`<devices>${xml}</devices>`)),
   );
   return (found.devices.disk ?? []).map(toDisk);
 }

@@ -17,7 +17,7 @@ export interface Executed {
 }
 
 export interface Exec {
-  /** Runs a command that changes nothing. Killed, and `timed-out` thrown, after the read limit. */
+  /** Runs a command that changes nothing. Killed, and `timed-out` thrown, after the read limit; `refused` when it babbles. */
   read(tool: Tool, args: readonly string[]): Promise<Executed>;
   /** Runs a command that changes something. It is never killed: libvirtd would carry on without telling (hazard 8). */
   write(tool: Tool, args: readonly string[]): Promise<Executed>;
@@ -58,7 +58,7 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
   const gate = createGate(READS_AT_ONCE);
   const cwd = workingDirectory();
 
-  const start = (tool: Tool, args: readonly string[]) => {
+  const start = (tool: Tool, args: readonly string[], kind: keyof Exec) => {
     stop.throwIfAborted();
     onRun(commandLine(tool, args));
     // A process group of its own: Ctrl-C in the terminal must not reach virsh in the middle of a write.
@@ -72,23 +72,26 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
       reject: false,
       buffer: false,
     });
-    return { child, stdout: collect(child.stdout), stderr: collect(child.stderr) };
+    const tooMuch = () => {
+      if (kind === 'read') killGroup(child.pid);
+    };
+    return { child, stdout: collect(child.stdout, tooMuch), stderr: collect(child.stderr, tooMuch) };
   };
 
   const finish = (tool: Tool, { stdout, stderr }: Started, result: Awaited<Started['child']>): Executed => {
     if (result.failed && result.exitCode === undefined && result.signal === undefined)
       throw launchFailure(tool, result);
-    return { stdout: stdout(), stderr: stderr(), exitCode: result.exitCode ?? null };
+    return { stdout: stdout.text(), stderr: stderr.text(), exitCode: result.exitCode ?? null };
   };
   type Started = ReturnType<typeof start>;
 
   return {
     async read(tool, args) {
       await gate.enter();
-      const started = start(tool, args);
+      const started = start(tool, args, 'read');
       const { child } = started;
       let late = false;
-      const kill = () => child.kill('SIGKILL');
+      const kill = () => killGroup(child.pid);
       const limit = setTimeout(() => {
         late = true;
         kill();
@@ -99,11 +102,12 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
       clearTimeout(limit);
       stop.throwIfAborted();
       if (late && result.exitCode === undefined) throw noAnswer(tool, readLimitSeconds);
+      if (started.stdout.isTooLong() || started.stderr.isTooLong()) throw tooLong(tool);
       return finish(tool, started, result);
     },
 
     async write(tool, args) {
-      const started = start(tool, args);
+      const started = start(tool, args, 'write');
       const stopped = new Promise<never>((_, reject) => {
         stop.addEventListener('abort', () => reject(stop.reason), { once: true });
       });
@@ -112,25 +116,47 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
   };
 }
 
+/** Ends a process and all that it has started: the ssh of a virsh would hold our pipe, and us, for as long as it hangs. */
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // it has ended by itself
+  }
+}
+
 /** Chunks from which on an output counts as long. */
 const LONG = 8;
 
 /** Milliseconds between two looks at a long output. A pipe holds 64 KiB, which virsh takes longer to fill. */
 const REST = 4;
 
+/** Bytes that no answer has: a batch is 800 snapshots at most, of some 10 KB each. */
+const MOST_BYTES = 64 * 1024 * 1024;
+
+interface Collected {
+  /** All that came, within the limit. */
+  readonly text: () => string;
+  readonly isTooLong: () => boolean;
+}
+
 /**
  * Gathers a stream as text. virsh writes a few KB at a time, and to be woken for each of them costs: a long output is
  * left to gather in the pipe for a while. execa's own way takes twice the CPU.
  */
-function collect(stream: Readable | null): () => string {
+function collect(stream: Readable | null, tooMuch: () => void): Collected {
   const chunks: Buffer[] = [];
+  let bytes = 0;
   stream?.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    // of a write, all is read, so that it comes to its end
+    if (bytes > MOST_BYTES) return tooMuch();
     if (chunks.push(chunk) < LONG) return;
     if (chunks.length === LONG) optimizeLess();
     stream.pause();
     setTimeout(() => stream.resume(), REST);
   });
-  return () => Buffer.concat(chunks).toString('utf8');
+  return { text: () => Buffer.concat(chunks).toString('utf8'), isTooLong: () => bytes > MOST_BYTES };
 }
 
 /**
@@ -168,6 +194,13 @@ function noAnswer(tool: Tool, seconds: number): KvmsnapError {
         ? 'libvirtd hangs or is overloaded; look at it with: systemctl status libvirtd'
         : undefined,
   });
+}
+
+function tooLong(tool: Tool): KvmsnapError {
+  return new KvmsnapError(
+    'refused',
+    `${tool} printed more than ${MOST_BYTES / 1024 / 1024} MiB, which is no answer`,
+  );
 }
 
 const PACKAGES: Record<Tool, string> = {

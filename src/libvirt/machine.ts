@@ -2,7 +2,7 @@ import type { Domain } from '../core/domain.ts';
 import { nearest } from '../core/names.ts';
 import { isPattern, selectMachines } from '../core/selection.ts';
 import { KvmsnapError } from '../errors.ts';
-import { allAnswered, parseSnapshotTree, parseState, splitLines } from './answers.ts';
+import { allAnswered, isBusy, parseSnapshotTree, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import { parseDomain } from './domain-xml.ts';
 import type { Virsh } from './virsh.ts';
@@ -199,9 +199,6 @@ function toReading(texts: readonly string[], uri: string, saved: readonly string
     current: splitLines(current).join('\n') || null,
   };
 }
-
-/** Words of `virsh domcontrol`: `ok`, `background job (1.2s)`, `occupied (0.1s)`; nothing for a machine that is off. */
-const isBusy = (control: string): boolean => /^(background job|occupied)/.test(control);
 
 interface Seen {
   readonly uri: string | undefined;

@@ -1,3 +1,4 @@
+import { isBusy } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, virshFailure } from './virsh-error.ts';
@@ -68,9 +69,14 @@ export async function readMerged(
  * No state tells this: `paused (saving)` comes some time after the job has begun, and outlives a libvirtd that died.
  */
 export async function isIdle(virsh: Virsh, uuid: string): Promise<boolean> {
-  const { stderr, lastSucceeded } = await virsh.read([['domjobinfo', '--domain', uuid], ['uri']]);
+  const { texts, stderr, lastSucceeded } = await virsh.read([
+    ['domjobinfo', '--domain', uuid],
+    ['domcontrol', '--domain', uuid],
+    ['uri'],
+  ]);
   if (!lastSucceeded) throw connectionFailure(stderr);
-  return virshFailure('', stderr).code !== 'busy';
+  // of some jobs domjobinfo has nothing to tell, and says so at once: a revert of 12.8, the merging of external ones
+  return virshFailure('', stderr).code !== 'busy' && !isBusy(texts[1] ?? '');
 }
 
 /**

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { type Disk, takesPart } from '../core/domain.ts';
 import type { Snapshot } from '../core/snapshot.ts';
+import { understand } from '../errors.ts';
 import { parseDisks } from './domain-xml.ts';
 import { escapeText, parseXml } from './xml.ts';
 
@@ -21,14 +22,14 @@ const SnapshotElement = z.object({
     description: z.optional(z.string()),
     state: z.string(),
     parent: z.optional(z.object({ name: z.string() })),
-    creationTime: z.string(),
+    creationTime: z.string().check(z.regex(/^-?\d+$/)),
     memory: z.optional(z.object({ '@snapshot': z.optional(z.string()), '@file': z.optional(z.string()) })),
     disks: z.optional(z.union([z.string(), z.object({ disk: z.array(DiskElement) })])),
   }),
 });
 
 /**
- * Creates a parser for the snapshots of one run. Most snapshots of a machine carry the same `<disk>` elements in their
+ * Creates a parser for the snapshots of one run; it throws `refused` for what is none. Most snapshots of a machine carry the same `<disk>` elements in their
  * stored definition, so these are parsed once per distinct text.
  */
 export function createSnapshotParser(): (xml: string) => Snapshot {
@@ -44,8 +45,10 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
   };
 
   return (xml) => {
-    const { own, definition } = cutDefinition(xml);
-    const element = z.parse(SnapshotElement, parseXml(own)).domainsnapshot;
+    const { element, definition } = understand('virsh says of a snapshot', () => {
+      const { own, definition } = cutDefinition(xml);
+      return { element: z.parse(SnapshotElement, parseXml(own)).domainsnapshot, definition };
+    });
     const defined = disksOf(definition);
     const sources = new Map(defined.map((disk) => [disk.target, disk.source]));
     const listed = typeof element.disks === 'object' ? element.disks.disk : [];
@@ -54,7 +57,7 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
       description: element.description ?? null,
       state: element.state,
       parent: element.parent?.name ?? null,
-      createdAtSeconds: Number(element.creationTime),
+      createdAtSeconds: withinCalendar(Number(element.creationTime)),
       memory: { location: element.memory?.['@snapshot'] ?? 'no', file: element.memory?.['@file'] ?? null },
       disks: listed
         .filter((disk) => disk['@snapshot'] !== 'no')
@@ -68,12 +71,17 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
   };
 }
 
+/** Any number of 64 bits may be redefined as a time; one of no year from 1 to 9999 is taken for the nearest. */
+const withinCalendar = (seconds: number): number =>
+  Math.min(Math.max(seconds, -62_135_500_000), 253_402_200_000);
+
 /**
  * Parts the snapshot's own elements from the machine's stored definition, by far the larger part. libvirt prints the
  * definition last (name, description, state, parent, creationTime, memory, disks, then domain, inactiveDomain, cookie),
  * and a raw `<` cannot occur in text.
  */
 function cutDefinition(xml: string): { own: string; definition: string } {
+  if (!xml.trimEnd().endsWith('</domainsnapshot>')) throw new Error('it has no end');
   const start = definitionStart(xml);
   if (start === xml.length) return { own: xml, definition: '' };
   const inactive = xml.search(/<inactiveDomain[ >]/);

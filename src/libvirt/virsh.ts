@@ -2,6 +2,7 @@ import { commandLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
 import { packBatches, splitAnswers, type VirshCommand } from './batch.ts';
 import type { Exec, Executed } from './exec.ts';
+import { connectionFailure } from './virsh-error.ts';
 
 /** The port to virsh: batched reads, single writes, one connection URI. */
 
@@ -14,7 +15,7 @@ export interface Answers {
 }
 
 export interface Virsh {
-  /** Runs commands that change nothing, as few processes as fit, and returns each one's output. */
+  /** Runs commands that change nothing, as few processes as fit, and returns each one's output; throws `unreachable` when one was killed. */
   read(commands: readonly VirshCommand[]): Promise<Answers>;
   /** Runs one command that changes something. The outcome is virsh's word only: look at the state afterwards. */
   write(command: VirshCommand): Promise<Executed>;
@@ -32,9 +33,13 @@ export function createVirsh(exec: Exec, uri: string | null, nonce: string): Virs
       const results = await Promise.all(
         batches.map((batch) => exec.read('virsh', [...connection, batch.script])),
       );
+      const stderr = results.map((result) => result.stderr).join('');
+      // what a killed one said may end anywhere, in the middle of a name even
+      if (results.some(({ exitCode }) => exitCode === null))
+        throw connectionFailure(stderr || 'virsh was killed before it had answered');
       return {
         texts: batches.flatMap((batch, i) => splitAnswers(results[i]?.stdout ?? '', batch, nonce)),
-        stderr: results.map((result) => result.stderr).join(''),
+        stderr,
         lastSucceeded: results.at(-1)?.exitCode === 0,
       };
     },

@@ -1,5 +1,6 @@
 import { readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { understand } from '../errors.ts';
 import type { ImageBytes } from './qcow2/bytes.ts';
 import { type Leftover, readLeftover } from './qcow2/leftover.ts';
 import { type ImageSpace, readSpace, type SpaceQuestion } from './qcow2/space.ts';
@@ -18,10 +19,11 @@ interface MapEntry {
  * file can have a hundred thousand holes.
  */
 function parseMap(text: string): readonly MapEntry[] {
-  const map: unknown = JSON.parse(text);
-  if (!Array.isArray(map) || !map.every(isMapEntry))
-    throw new Error('qemu-img map said something unforeseen');
-  return map;
+  return understand('qemu-img says of the holes of an image', () => {
+    const map: unknown = JSON.parse(text);
+    if (!Array.isArray(map) || !map.every(isMapEntry)) throw new Error('it is no map');
+    return map;
+  });
 }
 
 const isMapEntry = (entry: Partial<MapEntry> | null): entry is MapEntry =>

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import * as z from 'zod/mini';
 import type { DiskImage, Image } from '../core/image.ts';
+import { understand } from '../errors.ts';
 
 /** What is in an image, by `qemu-img info`. Format: QEMU's qapi/block-core.json, ImageInfo; fixtures of four versions. */
 
@@ -38,9 +39,14 @@ const ImageInfo = z.object({
   ),
 });
 
+/** The image itself, then what it is laid over. */
+const Chain = z.tuple([ImageInfo], ImageInfo);
+
+const understandInfo = <T>(path: string, read: () => T): T => understand(`qemu-img says of ${path}`, read);
+
 /**
  * Looks at an image and all that it is laid over. Also works while a guest writes to it (`-U`), when the answer may lag
- * behind. Never throws for what is wrong with the image: that is the answer.
+ * behind. Never throws for what is wrong with the image: that is the answer; `refused` for an answer that is none.
  */
 export async function inspectImage(run: RunQemuImg, path: string): Promise<DiskImage> {
   const first = await look(run, path);
@@ -51,9 +57,8 @@ export async function inspectImage(run: RunQemuImg, path: string): Promise<DiskI
 async function look(run: RunQemuImg, path: string): Promise<DiskImage> {
   const { stdout, stderr, exitCode } = await run(infoArgs(path, '--backing-chain'));
   if (exitCode !== 0) return explainFailure(run, path, stderr);
-  const [active, ...backing] = z.parse(z.array(ImageInfo), JSON.parse(stdout)).map(toImage);
-  if (!active) throw new Error(`qemu-img info said nothing about ${path}`);
-  return { kind: 'seen', chain: [active, ...backing] };
+  const [active, ...backing] = understandInfo(path, () => z.parse(Chain, JSON.parse(stdout)));
+  return { kind: 'seen', chain: [toImage(active), ...backing.map(toImage)] };
 }
 
 /** An absolute path after `--`: a name that starts with `-`, `nbd:` or `json:` would be taken for something else. */
@@ -77,7 +82,7 @@ async function explainFailure(run: RunQemuImg, path: string, stderr: string): Pr
       return { kind: 'broken', why: link === path ? 'missing' : 'backing-missing', path: link, detail };
     const { stdout, exitCode } = await run(infoArgs(link));
     if (exitCode !== 0) return { kind: 'broken', why: 'unreadable', path: link, detail };
-    link = toImage(z.parse(ImageInfo, JSON.parse(stdout))).backing;
+    link = toImage(understandInfo(link, () => z.parse(ImageInfo, JSON.parse(stdout)))).backing;
   }
   return { kind: 'broken', why: 'unreadable', path, detail };
 }

@@ -1,5 +1,5 @@
 // What only root can make: filesystems and block devices.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratch, tool, tryTool } from './lab.ts';
 
@@ -31,6 +31,21 @@ export function installCommands(directory: string, commands: Readonly<Record<str
   for (const [name, file] of Object.entries(commands)) {
     rmSync(join(directory, name), { force: true });
     symlinkSync(file, join(directory, name));
+  }
+}
+
+/** Puts a script in the place of a command, for the lab only; it is told where the command itself is to be found. */
+export function replaceCommand(path: string, script: (original: string) => string): void {
+  const directory = mkdtempSync(join(scratch, 'command-'));
+  const [original, replacement] = [join(directory, 'original'), join(directory, 'replacement')];
+  writeFileSync(original, '');
+  writeFileSync(replacement, script(original), { mode: 0o755 });
+  for (const [from, to] of [
+    [path, original],
+    [replacement, path],
+  ] as const) {
+    tool('mount', ['-n', '--bind', from, to]);
+    mounted.push(to);
   }
 }
 

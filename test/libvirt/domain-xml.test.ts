@@ -213,6 +213,6 @@ describe('a machine', () => {
   });
 
   test.each(['', '<domainsnapshot/>', '<domain><name>x</name></domain>'])('%j is no machine', (xml) => {
-    expect(() => parseDomain(xml)).toThrow();
+    expect(() => parseDomain(xml)).toThrow(expect.objectContaining({ code: 'refused' }));
   });
 });

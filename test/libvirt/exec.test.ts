@@ -70,6 +70,13 @@ describe.each(BOTH)('a %s', (kind) => {
     expect((await execOf()[kind]('virsh', [])).stdout).toBe('C.UTF-8||unset|unset|qemu:///system\n');
   });
 
+  test('that prints without end', { timeout: 60_000 }, async () => {
+    virshIs(kind === 'read' ? 'cat /dev/zero' : 'head -c 100000000 /dev/zero');
+    const run = execOf()[kind]('virsh', []);
+    if (kind === 'read') await expect(run).rejects.toMatchObject({ code: 'refused' });
+    else expect((await run).stdout.length).toBeLessThan(68_000_000);
+  });
+
   test('that a signal ends has no exit code', async () => {
     virshIs('echo so far; kill -KILL $$');
     expect(await execOf()[kind]('virsh', [])).toEqual({ stdout: 'so far\n', stderr: '', exitCode: null });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createSnapshotParser, withDescription } from '../../src/libvirt/snapshot-xml.ts';
+import { rfc3339 } from '../../src/render/format.ts';
 import { anyCharacter } from '../any-name.ts';
 import { capture, VERSIONS } from '../captures.ts';
 
@@ -201,8 +202,22 @@ describe('the parts that may be missing or odd', () => {
     expect(parse(snapshotXml({ definition: definitionOf(disk) })).definedDisks).toHaveLength(1);
   });
 
-  test.each(['', 'error', '<domainsnapshot/>', '<domain type="qemu"/>'])('%j is no snapshot', (xml) => {
-    expect(() => parse(xml)).toThrow();
+  test.each([
+    '',
+    'error',
+    '<domainsnapshot/>',
+    '<domain type="qemu"/>',
+    snapshotXml({ definition: definitionOf(DISK) }).replace(/<\/domainsnapshot>\s*$/, ''),
+  ])('%j is no snapshot', (xml) => {
+    expect(() => parse(xml)).toThrow(expect.objectContaining({ code: 'refused' }));
+  });
+
+  test.each([
+    ['18446744073709551615', '9999'],
+    ['-9223372036854775808', '0001'],
+  ])('the time %s, which libvirt takes, is one of the year %s', (seconds, year) => {
+    const xml = snapshotXml({}).replace(/<creationTime>.*</, `<creationTime>${seconds}<`);
+    expect(rfc3339(parse(xml).createdAtSeconds)).toMatch(new RegExp(`^${year}-`));
   });
 
   test('a parser keeps the disks of one snapshot apart from those of another', () => {

@@ -52,9 +52,9 @@ describe('reading', () => {
     expect((await fake.virsh.read([['uri'], ['fail']])).lastSucceeded).toBe(false);
   });
 
-  test('a virsh that was killed has not succeeded', async () => {
+  test('a virsh that was killed has answered nothing', async () => {
     const fake = fakeLibvirt([]);
     fake.die = () => '';
-    expect(await fake.virsh.read([['uri']])).toEqual({ texts: [null], stderr: '', lastSucceeded: false });
+    await expect(fake.virsh.read([['uri']])).rejects.toMatchObject({ code: 'unreachable' });
   });
 });

@@ -150,9 +150,9 @@ describe('asking', () => {
   });
 
   test.each(['', 'not json', '{}', '[]', '[{"format":"qcow2"}]'])(
-    'an answer like %j is a bug, not a fact',
+    'an answer like %j is none, and no fact',
     async (text) => {
-      await expect(inspectImage(async () => said(text), '/a')).rejects.toThrow();
+      await expect(inspectImage(async () => said(text), '/a')).rejects.toMatchObject({ code: 'refused' });
     },
   );
 });

@@ -1,0 +1,215 @@
+// Strikes in the middle of an operation of virsh or kvmsnap: it is held there first, so that no chance is in it.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathOf, take, write, writeAsGuest } from '../commands/scene.ts';
+import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
+import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
+import { killLibvirtd, processes, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';
+import { scratch, virsh, waitFor } from '../lab/lab.ts';
+import { defineMachine, guestWord, type Machine, qemuPid, start } from '../lab/machine.ts';
+import { removeMounts, replaceCommand, smallFilesystem } from '../lab/mount.ts';
+import { holdSave, slowVirsh, virshUnderWay } from '../lab/saving.ts';
+import { since } from '../lab/version.ts';
+import { settled } from '../lab/whole.ts';
+import { BEFORE, type Fault, OLD, PRESENT } from './fault.ts';
+
+const MiB = 1024 * 1024;
+const FILL_MIB = 64;
+
+/** Who carries out the operation. */
+export type Actor = 'virsh' | 'kvmsnap';
+
+/** Seconds after which a kvmsnap stops waiting for what hangs; it must have come to the middle by then. */
+const PATIENCE = 12;
+
+export interface Struck {
+  readonly machine: Machine;
+  /** Of kvmsnap only. */
+  readonly result: CliResult | null;
+  /** What `kvmsnap list` ended with while libvirtd was stopped. */
+  readonly readExit: number | null;
+}
+
+/** Makes a machine, lets the actor begin, strikes in the middle, mends what was struck and waits till all is quiet. */
+export async function strike(fault: Fault, actor: Actor, name: string): Promise<Struck> {
+  const filler = fault.victim === 'metadata' ? metadataDirectory() : null;
+  const machine = await subject(name, fault);
+  filler?.fill();
+  const { run, middle, release, tidy } = await hold(fault, actor, machine);
+  let readExit: number | null = null;
+  if (fault.blow === 'killed') await VICTIMS[fault.victim]?.(fault, machine, run, middle);
+  if (fault.blow === 'stopped') {
+    if (fault.victim === 'libvirtd') {
+      signalLibvirtd('SIGSTOP');
+      readExit = (await kvmsnap(['list', name, '--timeout', '1'])).code;
+    }
+    await run.done;
+    if (fault.victim === 'libvirtd') signalLibvirtd('SIGCONT');
+  }
+  release();
+  const result = await run.done;
+  await waitFor(() => imageWork(fault, machine).length === 0, { what: 'the end of qemu-img' });
+  await settled(machine);
+  tidy?.();
+  filler?.empty();
+  return { machine, result, readExit };
+}
+
+interface Run {
+  readonly done: Promise<CliResult | null>;
+  readonly kill: () => void;
+}
+
+function begin({ operation, blow }: Fault, actor: Actor, machine: Machine, env: { PATH?: string }): Run {
+  if (actor === 'kvmsnap') {
+    const patience = blow === 'stopped' ? ['--timeout', String(PATIENCE)] : [];
+    const run = spawnKvmsnap([...operation.kvmsnap(machine.name), ...patience], { env });
+    return { done: run.done, kill: () => run.kill('SIGKILL') };
+  }
+  const args = [operation.command, '--domain', machine.uuid, ...operation.options];
+  const child = spawn('virsh', args, { env: { ...process.env, ...env }, stdio: 'ignore' });
+  const done = new Promise<null>((resolve) => child.on('close', () => resolve(null)));
+  return { done, kill: () => void child.kill('SIGKILL') };
+}
+
+/** `old` and `mid`, of which the disks hold the same ever since; a guest that takes a while to save, where that is to be held. */
+async function subject(name: string, { operation, condition }: Fault): Promise<Machine> {
+  const long = operation.what === 'create' && condition === 'running';
+  const machine = defineMachine({
+    name,
+    disks: [{ size: '16M' }, { size: '16M' }],
+    ...(long ? { memoryMiB: FILL_MIB + 32, boot: { fill: FILL_MIB } } : { boot: 'counter' }),
+  });
+  write(machine, OLD);
+  if (condition === 'running') start(machine);
+  take(machine, BEFORE[0] as string);
+  if (condition === 'running') writeAsGuest(machine, PRESENT);
+  else write(machine, PRESENT);
+  take(machine, BEFORE[1] as string);
+  if (long) await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
+  return machine;
+}
+
+interface Held {
+  readonly run: Run;
+  /** The process that does the work and is held in the middle of it. */
+  readonly middle: number | null;
+  readonly release: () => void;
+  /** Once all is quiet. */
+  readonly tidy?: () => void;
+}
+
+/** Begins it, and comes back when it stands still in the middle; what a full file system ends needs no holding. */
+function hold(fault: Fault, actor: Actor, machine: Machine): Promise<Held> {
+  const { operation, condition, blow } = fault;
+  if (blow === 'full')
+    return Promise.resolve({ run: begin(fault, actor, machine, {}), middle: null, release: () => {} });
+  if (condition === 'shut off') return holdImageWork(fault, actor, machine);
+  if (operation.what === 'create') return holdWithin(machine, () => begin(fault, actor, machine, {}));
+  const startsQemu = operation.what === 'revert' && since({ '7.0': false, '9.0': true });
+  return startsQemu ? holdStart(fault, actor, machine) : holdMonitor(fault, actor, machine);
+}
+
+/** In the middle of writing the memory. */
+async function holdWithin(machine: Machine, start: () => Run): Promise<Held> {
+  const run = await holdSave(machine, start);
+  return { run, ...stopped(qemuPid(machine)) };
+}
+
+/** QEMU has been stopped, and libvirtd waits for its answer. */
+async function holdMonitor(fault: Fault, actor: Actor, machine: Machine): Promise<Held> {
+  const slow = slowVirsh(fault.operation.command);
+  const run = begin(fault, actor, machine, slow.env);
+  await slow.waits();
+  const pid = qemuPid(machine);
+  process.kill(pid, 'SIGSTOP');
+  slow.goOn();
+  const control = () => virsh('domcontrol', '--domain', machine.uuid);
+  await waitFor(() => /background job|occupied/.test(control()), { what: 'the job' });
+  return { run, ...stopped(pid) };
+}
+
+/** The old QEMU is gone, and the new one has only begun. */
+async function holdStart(fault: Fault, actor: Actor, machine: Machine): Promise<Held> {
+  const old = qemuPid(machine);
+  const run = begin(fault, actor, machine, {});
+  const found = () =>
+    processes().find(
+      ({ pid, args }) => pid !== old && args[0]?.includes('qemu-system') && args.includes(machine.uuid),
+    )?.pid;
+  const pid = (await waitFor(found, { what: 'the new QEMU', intervalMs: 1 })) as number;
+  process.kill(pid, 'SIGSTOP');
+  return { run, ...stopped(pid) };
+}
+
+/** The first disk is done, and the second is not. */
+async function holdImageWork(fault: Fault, actor: Actor, machine: Machine): Promise<Held> {
+  const directory = mkdtempSync(join(scratch, 'slow-'));
+  const [waits, goOn] = ['waits', 'go'].map((name) => join(directory, name)) as [string, string];
+  const words = `*'snapshot ${fault.operation.imageOption} '*'${pathOf(machine, 1)}'*`;
+  const wait = `: >'${waits}'; while [ ! -e '${goOn}' ]; do sleep 0.02; done`;
+  replaceCommand(
+    '/usr/bin/qemu-img',
+    (original) => `#!/bin/sh\ncase $* in ${words}) ${wait} ;; esac\nexec '${original}' "$@"\n`,
+  );
+  const run = begin(fault, actor, machine, {});
+  await waitFor(() => existsSync(waits), { what: 'qemu-img at the second disk' });
+  const [middle = null] = imageWork(fault, machine);
+  return { run, middle, release: () => writeFileSync(goOn, ''), tidy: removeMounts };
+}
+
+/** The processes of qemu-img that work on the second disk. */
+function imageWork({ operation }: Fault, machine: Machine): number[] {
+  return processes()
+    .filter(({ args }) => args.includes(operation.imageOption) && args.includes(pathOf(machine, 1)))
+    .map(({ pid }) => pid);
+}
+
+function stopped(pid: number): Pick<Held, 'middle' | 'release'> {
+  return {
+    middle: pid,
+    release: () => {
+      try {
+        process.kill(pid, 'SIGCONT');
+      } catch {
+        // it is the one that was killed
+      }
+    },
+  };
+}
+
+type Kill = (fault: Fault, machine: Machine, run: Run, middle: number | null) => unknown;
+
+async function killMiddle(...[, , , middle]: Parameters<Kill>): Promise<void> {
+  if (middle === null) throw new Error('nobody to kill');
+  process.kill(middle, 'SIGKILL');
+}
+
+const VICTIMS: Readonly<Partial<Record<Fault['victim'], Kill>>> = {
+  // it comes back while the work stands still: what it finds is always the same
+  libvirtd: async () => {
+    await killLibvirtd();
+    await startLibvirtd();
+  },
+  QEMU: killMiddle,
+  'qemu-img': killMiddle,
+  virsh: async ({ operation }) => process.kill(await virshUnderWay(operation.command), 'SIGKILL'),
+  kvmsnap: (_fault, _machine, run) => run.kill(),
+};
+
+/** libvirt's own directory on a file system of its own, with a little room to be taken. */
+function metadataDirectory() {
+  const directory = smallFilesystem(1, '/var/lib/libvirt/qemu/snapshot');
+  const filler = join(directory, 'filler');
+  return {
+    fill: () => {
+      try {
+        writeFileSync(filler, Buffer.alloc(2 * MiB));
+      } catch {
+        // as it should be
+      }
+    },
+    empty: () => rmSync(filler),
+  };
+}

@@ -1,0 +1,219 @@
+// One fault under raw virsh and under kvmsnap, and what is wrong with what kvmsnap made of it.
+
+import { FAILURES } from '../../src/errors.ts';
+import { byteIn, bytes, fitting, keeps, paste, tagNames } from '../commands/scene.ts';
+import { type CliResult, kvmsnap } from '../lab/cli.ts';
+import { destroy, type Machine, start, state, stateAndReason } from '../lab/machine.ts';
+import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import { imageFlaws } from '../lab/whole.ts';
+import { type Condition, type Fault, OLD, titleOf } from './fault.ts';
+import { type Actor, type Struck, strike } from './strike.ts';
+
+/** What a fault has left of a machine, by virsh and by the images. */
+interface Remains {
+  readonly state: string;
+  readonly reason: string;
+  /** On each disk; null where it is not the same everywhere. */
+  readonly bytes: readonly (number | null)[];
+  readonly names: readonly string[];
+  readonly tags: readonly (readonly string[])[];
+  readonly current: string | null;
+  /** `old` is in libvirt and in each disk, with its content. */
+  readonly hasOld: boolean;
+  readonly isDone: boolean;
+}
+
+export interface Outcome {
+  readonly fault: Fault;
+  /** Null where virsh alone knows no such thing. */
+  readonly virsh: Remains | null;
+  readonly kvmsnap: Remains;
+  readonly exit: number | null;
+  readonly stderr: string;
+  /** The rules by which check then found something. */
+  readonly found: readonly string[];
+  /** All that is wrong, each in a line. */
+  readonly wrong: readonly string[];
+}
+
+/** Lets both suffer one fault, each on a machine of its own made alike; check must then see all damage, and mend it. */
+export async function suffer(fault: Fault): Promise<Outcome> {
+  const raw = fault.blow === 'stopped' || fault.victim === 'kvmsnap' ? null : await struck(fault, 'virsh');
+  const { machine, result, remains, readExit } = await struck(fault, 'kvmsnap');
+  const found = await check(machine);
+  const wrong = [
+    ...worse(fault, remains, raw?.remains ?? null),
+    ...(result === null ? [] : untruths(fault, remains, result)),
+    ...(readExit === null || readExit === FAILURES['timed-out'].exitCode ? [] : [`list: exit ${readExit}`]),
+    ...unnoticed(remains, found),
+    ...(await mend(machine, fault.condition)),
+  ];
+  return {
+    fault,
+    virsh: raw?.remains ?? null,
+    kvmsnap: remains,
+    exit: result?.code ?? null,
+    stderr: result?.stderr ?? '',
+    found,
+    wrong,
+  };
+}
+
+async function struck(fault: Fault, actor: Actor): Promise<Struck & { remains: Remains }> {
+  const done = await strike(fault, actor, `by-${actor}`);
+  const remains = look(done.machine, fault);
+  if (actor === 'virsh') destroy(done.machine);
+  return { ...done, remains };
+}
+
+function look(machine: Machine, { operation }: Fault): Remains {
+  const names = snapshotNames(machine);
+  const tags = tagNames(machine);
+  const whole = [names, ...tags].every((list) => list.filter((name) => name === 'old').length === 1);
+  return {
+    state: state(machine),
+    reason: stateAndReason(machine),
+    bytes: bytes(machine),
+    names,
+    tags,
+    current: currentSnapshot(machine),
+    hasOld: whole && keeps(machine, 'old', OLD),
+    isDone: operation.isDone(machine),
+  };
+}
+
+/** How much of a running guest is left: it runs, it waits, it is gone. */
+const RANKS = ['shut off', 'paused', 'running'];
+
+/** What is worse than virsh alone has left it, or, where it has no say, than what nothing has happened to. */
+function worse({ condition, byChance }: Fault, ours: Remains, virsh: Remains | null): string[] {
+  const atOdds = ({ bytes }: Remains) => new Set(bytes).size > 1;
+  const better = virsh ?? { state: condition, hasOld: true };
+  const least = byChance ? 'shut off' : better.state;
+  return [
+    ...(RANKS.indexOf(ours.state) < RANKS.indexOf(least)
+      ? [`the machine is ${ours.state}, at least ${least} under virsh`]
+      : []),
+    ...(!ours.hasOld && better.hasOld ? ['old is lost'] : []),
+    ...(atOdds(ours) && !(virsh && atOdds(virsh)) ? ['the disks are at odds'] : []),
+  ];
+}
+
+/** What kvmsnap said against what is; nothing of one that was killed. */
+function untruths(
+  { condition, blow, victim }: Fault,
+  is: Remains,
+  { code, stdout, stderr }: CliResult,
+): string[] {
+  if (victim === 'kvmsnap') return is.isDone ? [] : ['virsh went on alone, and it is not done'];
+  const must = (holds: boolean, what: string) => (holds ? [] : [what]);
+  const says = (words: string) => stderr.includes(words);
+  if (blow === 'stopped') {
+    return [
+      ...must(code === FAILURES['timed-out'].exitCode && says('libvirtd carries on'), `exit ${code}`),
+      ...must(is.isDone, 'libvirtd went on, and it is not done'),
+    ];
+  }
+  const current = must(is.current !== null || says('libvirt forgot'), 'not a word on the lost current');
+  if (code === 0) return [...must(is.isDone, `exit 0, and it is not done: ${stdout}`), ...current];
+  const codes: number[] = Object.values(FAILURES).map(({ exitCode }) => exitCode);
+  const orphans = orphansOf(is);
+  return [
+    ...must(code !== null && codes.includes(code) && code !== FAILURES.bug.exitCode, `exit ${code}`),
+    ...must(/^error: /m.test(stderr) && !/^\s+at /m.test(stderr), 'no proper error'),
+    ...must(
+      is.state === condition || says(`the machine was ${model(condition)} and is now ${model(is.state)}`),
+      'not a word on the state',
+    ),
+    ...orphans.flatMap((name) =>
+      must(
+        says(`'${name}' that libvirt does not know`) || says(`still in the images: '${name}'`),
+        `not a word on the orphan ${name}`,
+      ),
+    ),
+    ...current,
+    ...must(new Set(is.bytes).size === 1 || says('is not known'), 'not a word on disks at odds'),
+    ...missingFrom(is).flatMap((name) =>
+      must(says(`'${name}' is no longer in disk`), `not a word on the rest of ${name}`),
+    ),
+  ];
+}
+
+/** As kvmsnap calls a state of virsh. */
+const model = (state: string): string => (state === 'shut off' ? 'shutoff' : state);
+
+const orphansOf = ({ names, tags }: Remains): string[] => [
+  ...new Set(tags.flat().filter((name) => !names.includes(name))),
+];
+
+/** The snapshots that one of the disks does not have. */
+const missingFrom = ({ names, tags }: Remains): string[] =>
+  names.filter((name) => tags.some((list) => !list.includes(name)));
+
+/** The damage that check must have found, and what it found that is none. */
+function unnoticed(is: Remains, found: readonly string[]): string[] {
+  const missing = missingFrom(is);
+  const gone = missing.filter((name) => is.tags.every((tags) => !tags.includes(name)));
+  const damage = [
+    ...(is.state === 'paused' ? ['left-paused'] : []),
+    ...(orphansOf(is).length > 0 ? ['orphan-tag'] : []),
+    ...(gone.length > 0 ? ['no-data'] : []),
+    ...(missing.length > gone.length ? ['missing-tag'] : []),
+    ...(is.current === null && is.names.length > 0 ? ['no-current'] : []),
+  ];
+  return [
+    ...damage.filter((rule) => !found.includes(rule)).map((rule) => `check overlooks ${rule}`),
+    ...found.filter((rule) => !damage.includes(rule)).map((rule) => `check finds ${rule}`),
+  ];
+}
+
+async function findings(machine: Machine) {
+  const { stdout } = await kvmsnap(['--json', 'check', machine.name]);
+  return fitting('check', JSON.parse(stdout)).domains.flatMap(({ findings }) => findings);
+}
+
+async function check(machine: Machine): Promise<string[]> {
+  return [...new Set((await findings(machine)).map(({ rule }) => rule))].sort();
+}
+
+/** Brings the machine back by what check says; then all must work again. What does not, each in a line. */
+async function mend(machine: Machine, condition: Condition): Promise<string[]> {
+  for (const { command } of await findings(machine)) {
+    if (command?.startsWith('qemu-img ')) destroy(machine);
+    if (command?.startsWith('kvmsnap ')) await kvmsnap(command.split(' ').slice(1));
+    else if (command) paste(command);
+  }
+  if (condition === 'running' && state(machine) === 'shut off') start(machine);
+  const wrong: string[] = [];
+  for (const args of [
+    ['create-as', machine.name, 'next'],
+    ['revert', machine.name, 'next'],
+    ['revert', machine.name, 'old'],
+    ['delete', machine.name, 'next'],
+    ['check', machine.name],
+  ]) {
+    const { code, stderr } = await kvmsnap(args);
+    if (code !== 0) wrong.push(`afterwards, ${args.join(' ')}: exit ${code}: ${stderr}`);
+  }
+  if (!machine.disks.every(({ path }) => byteIn(path) === OLD))
+    wrong.push('the revert has not brought the disks back');
+  destroy(machine);
+  return [...wrong, ...imageFlaws(machine).filter((flaw) => !flaw.endsWith(', 0 corruptions'))];
+}
+
+/** The outcomes as a Markdown table. */
+export function faultTable(outcomes: readonly Outcome[]): string {
+  const shown = (is: Remains | null) =>
+    is === null
+      ? ''
+      : `${is.isDone ? 'done' : 'not done'}, ${is.reason}${new Set(is.bytes).size > 1 ? ', disks at odds' : ''}${orphansOf(is).length > 0 ? ', orphan' : ''}${is.current === null ? ', no current' : ''}`;
+  const rows = outcomes.map(({ fault, virsh, kvmsnap, exit, found }) => [
+    titleOf(fault),
+    shown(virsh),
+    shown(kvmsnap),
+    exit === null ? 'killed' : String(exit),
+    found.join(', '),
+  ]);
+  const titles = ['fault', 'left by virsh', 'left by kvmsnap', 'exit', 'check finds'];
+  return [titles, titles.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
