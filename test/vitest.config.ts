@@ -14,6 +14,8 @@ export default defineConfig({
         root,
         test: {
           name: 'unit',
+          // a guard against what hangs; a laden machine is no failure
+          testTimeout: 60_000,
           // no file mocks a module, and loading them once is half of the time
           isolate: false,
           pool: 'forks',

@@ -7,7 +7,7 @@ import { KvmsnapError } from '../errors.ts';
 import { type Checked, type CheckRequest, checkMachine } from '../host/check-machine.ts';
 import { noteUnseen } from '../host/disks.ts';
 import { prepareFixes } from '../host/fix-machine.ts';
-import { assembleMachine } from '../host/machine.ts';
+import { assembleMachine, isDrifting, readAgain } from '../host/machine.ts';
 import { concludeMachines, type MachineResult, overMachines } from '../host/over-machines.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
@@ -81,7 +81,8 @@ export async function check(ctx: Context, words: readonly string[], options: Che
   const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: 1, skips: () => false };
   const looked = await overMachines<Judged>(ctx, selected, run, async (ctx, reading) => {
-    const machine = await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? []);
+    const seen = await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? []);
+    const machine = isDrifting(seen) ? await readAgain(ctx, seen.domain) : seen;
     noteUnseen(ctx, machine.domain, machine.images);
     const checked = await checkMachine(ctx, machine, request);
     const prepared = options.fix ? await prepareFixes(ctx, machine, checked.fixes) : [];

@@ -6,7 +6,7 @@ import { hasRules } from '../core/retention.ts';
 import { NO_WISHES, type Wishes } from '../core/snapshot-plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import { NOTHING_FREED } from '../host/freed.ts';
-import { completeMachine, type Machine } from '../host/machine.ts';
+import { completeMachine, type Machine, readAgain } from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import type { SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
 import type { PruneRequest } from '../host/prune-snapshots.ts';
@@ -206,7 +206,7 @@ async function pruneAfter(
   const nothing = { pruned: NOTHING_PRUNED, after: null };
   if (!hasRules(pruning.rules)) return { value: nothing, failures: [], succeeded: 0 };
   try {
-    const after = await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid));
+    const after = await readAgain(ctx, domain);
     if (pruning.freeMin) return { value: { ...nothing, after }, failures: [], succeeded: 0 };
     const { value: pruned, ...deed } = await pruneMachine(ctx, after, pruning, fresh);
     return { ...deed, value: { ...nothing, pruned } };

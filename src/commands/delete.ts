@@ -13,11 +13,18 @@ import {
 import { noteUnseen } from '../host/disks.ts';
 import { type Freed, foreseeFreed, whatIsFreed } from '../host/freed.ts';
 import type { Leftover } from '../host/leftovers.ts';
-import { completeMachine, findSnapshot, type Machine, noCurrent, noSuchSnapshot } from '../host/machine.ts';
+import {
+  completeMachine,
+  findSnapshot,
+  type Machine,
+  noCurrent,
+  noSuchSnapshot,
+  readAgain,
+} from '../host/machine.ts';
 import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
 import { readSelection, type Targets } from '../host/select.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
-import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import type { MachineReading } from '../libvirt/machine.ts';
 import { humanBytes } from '../render/format.ts';
 import { type Column, section } from '../render/view.ts';
 import { freedDocument, freedLines, sayForeseen } from './freed.ts';
@@ -139,9 +146,8 @@ function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
 
 /** One of many machines, as it is when its turn comes. Throws `not-found` when it has none of the snapshots. */
 async function lookAt(ctx: Context, reading: MachineReading, names: readonly string[]): Promise<Machine> {
-  const { uuid, name } = reading.domain;
   if (!holds(reading, names)) throw noSuchSnapshot(reading, names[0] ?? '');
-  const machine = await completeMachine(ctx, await readByUuid(ctx.virsh, uuid, name));
+  const machine = await readAgain(ctx, reading.domain);
   noteUnseen(ctx, machine.domain, machine.images);
   if (!machine.snapshots.some(({ name }) => names.includes(name))) findSnapshot(machine, names[0] ?? '');
   return machine;

@@ -7,7 +7,7 @@ import { matcher } from '../core/selection.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../host/freed.ts';
-import { assembleMachine, completeMachine, type Machine, reportOn } from '../host/machine.ts';
+import { assembleMachine, type Machine, readAgain, reportOn } from '../host/machine.ts';
 import {
   concludeMachines,
   type Deed,
@@ -25,7 +25,7 @@ import {
   prune,
 } from '../host/prune-snapshots.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
-import { type MachineName, type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import type { MachineName, MachineReading } from '../libvirt/machine.ts';
 import { rfc3339 } from '../render/format.ts';
 import { type Column, section } from '../render/view.ts';
 import {
@@ -197,7 +197,7 @@ async function pruneFound(
   if (atAGlance.every(({ keep }) => keep)) return planned(domain.name, atAGlance);
   const machine = ctx.settings.dryRun
     ? await assembleMachine(ctx, reading, found)
-    : await completeMachine(ctx, await readByUuid(ctx.virsh, domain.uuid));
+    : await readAgain(ctx, domain);
   return pruneMachine(ctx, machine, request);
 }
 

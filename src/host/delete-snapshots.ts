@@ -6,7 +6,6 @@ import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import { externalDisks, internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
-import { readByUuid } from '../libvirt/machine.ts';
 import { readDaemonVersion, readMerged } from '../libvirt/runtime.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
 import {
@@ -20,7 +19,8 @@ import {
   withAftermath,
 } from './act.ts';
 import { clearLeftovers, type Leftover } from './leftovers.ts';
-import { completeMachine, findSnapshot, type Machine } from './machine.ts';
+import { lookAgainWhile } from './look-again.ts';
+import { completeMachine, findSnapshot, type Machine, readAgain } from './machine.ts';
 
 export interface DeleteRequest {
   readonly reach: Reach;
@@ -93,10 +93,7 @@ export async function deleteSnapshot(
   const meant = new Set(doomed(machine.snapshots, snapshot, request.reach).map(({ name }) => name));
   return patiently(ctx, async (ctx, again) => {
     if (!again) return deleteNow(ctx, machine, snapshot, request);
-    const now = await completeMachine(
-      ctx,
-      await readByUuid(ctx.virsh, machine.domain.uuid, machine.domain.name),
-    );
+    const now = await readAgain(ctx, machine.domain);
     const same = findSnapshot(now, snapshot.name);
     const late = doomed(now.snapshots, same, request.reach).find(({ name }) => !meant.has(name));
     if (late) throw cameMeanwhile(late, now);
@@ -130,31 +127,55 @@ async function deleteNow(
         growing: null,
         ...(merged.length > 0 ? { progress: () => readMerged(ctx.virsh, machine.domain.uuid, merged) } : {}),
       });
-      const after = await completeMachine(ctx, await readAfter(ctx, machine.domain.uuid, end));
-      const present = new Set([...after.snapshotNames, ...after.snapshots.map(({ name }) => name)]);
-      const left = victims.filter(({ name }) => present.has(name));
-      const orphaned = request.metadataOnly ? [] : victims.flatMap((victim) => orphanedIn(after, victim));
-      const unmerged = request.metadataOnly ? [] : victims.flatMap((victim) => unmergedIn(after, victim));
-      const forgotten = lostCurrent(ctx, after, heir(machine, victims));
-      const odd = aftermath(ctx, after.domain, machine.domain.state);
-      const isExternal = victims.some((victim) => locationOf(victim) === 'external');
-      const failure =
-        left.length > 0
-          ? withAftermath(stillThere(machine, left, end), halfGone(after, left))
-          : orphaned.length > 0
-            ? leftInImages(orphaned)
-            : isExternal && unmerged.length + odd.length > 0
-              ? notWhole(snapshot, unmerged)
-              : null;
-      if (failure) throw withAftermath(failure, [...odd, ...forgotten]);
-      for (const { what, command } of forgotten)
-        ctx.terminal.note(`warning: ${what}; this mends it: ${command}`);
-      const leftovers = isExternal
-        ? await clearLeftovers(ctx, after, victims.flatMap(mentionedFiles), request.leftovers)
-        : [];
-      return { machine: after, gone: victims, leftovers };
+      return verify(ctx, machine, { snapshot, victims, request, end });
     },
   );
+}
+
+/** A deletion that virsh has come back from. */
+interface Deletion {
+  readonly snapshot: SnapshotReport;
+  readonly victims: readonly SnapshotReport[];
+  readonly request: DeleteRequest;
+  readonly end: WriteEnd;
+}
+
+/** Looks whether what was to go is gone, and clears away the files of external ones. */
+async function verify(ctx: Context, before: Machine, deletion: Deletion): Promise<DeleteDone> {
+  const { victims, request, end } = deletion;
+  const orphanedIn = (after: Machine) => (request.metadataOnly ? [] : orphans(after, victims));
+  const after = await lookAgainWhile(
+    ctx,
+    (seen) => orphanedIn(seen).length > 0,
+    async () => completeMachine(ctx, await readAfter(ctx, before.domain.uuid, end)),
+  );
+  const forgotten = lostCurrent(ctx, after, heir(before, victims));
+  const odd = aftermath(ctx, after.domain, before.domain.state);
+  const failure = failureOf(after, deletion, orphanedIn(after), odd.length > 0);
+  if (failure) throw withAftermath(failure, [...odd, ...forgotten]);
+  for (const { what, command } of forgotten) ctx.terminal.note(`warning: ${what}; this mends it: ${command}`);
+  const leftovers = victims.some(isExternal)
+    ? await clearLeftovers(ctx, after, victims.flatMap(mentionedFiles), request.leftovers)
+    : [];
+  return { machine: after, gone: victims, leftovers };
+}
+
+const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
+
+/** What is not as it should be after a deletion; null: all is. A merge starts a machine that is off, so its state counts. */
+function failureOf(
+  after: Machine,
+  { snapshot, victims, request, end }: Deletion,
+  orphaned: readonly Orphaned[],
+  isOdd: boolean,
+): KvmsnapError | null {
+  const present = new Set([...after.snapshotNames, ...after.snapshots.map(({ name }) => name)]);
+  const left = victims.filter(({ name }) => present.has(name));
+  if (left.length > 0) return withAftermath(stillThere(after, left, end), halfGone(after, left));
+  if (orphaned.length > 0) return leftInImages(orphaned);
+  if (!victims.some(isExternal)) return null;
+  const unmerged = request.metadataOnly ? [] : victims.flatMap((victim) => unmergedIn(after, victim));
+  return unmerged.length > 0 || isOdd ? notWhole(snapshot, unmerged) : null;
 }
 
 /** The snapshot that libvirt makes the current one: the nearest above, of those that stay. */
@@ -197,13 +218,13 @@ interface Orphaned {
   readonly path: string;
 }
 
-function orphanedIn(after: Machine, victim: SnapshotReport): Orphaned[] {
-  return internalDisks(victim).flatMap((disk) =>
-    (tagsOf(victim, disk, after.images)?.length ?? 0) > 0
-      ? [{ name: victim.name, target: disk.target, path: disk.source ?? '' }]
-      : [],
+/** The tags that outlived their snapshot. */
+const orphans = ({ images }: Machine, victims: readonly SnapshotReport[]): Orphaned[] =>
+  victims.flatMap((victim) =>
+    internalDisks(victim)
+      .filter((disk) => (tagsOf(victim, disk, images)?.length ?? 0) > 0)
+      .map(({ target, source }) => ({ name: victim.name, target, path: source ?? '' })),
   );
-}
 
 /** The overlays of a deleted external snapshot that the machine still lies on. */
 function unmergedIn(after: Machine, victim: SnapshotReport): string[] {

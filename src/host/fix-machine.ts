@@ -12,7 +12,7 @@ import { virshFailure } from '../libvirt/virsh-error.ts';
 import { localTime } from '../render/format.ts';
 import { carryOut, patiently } from './act.ts';
 import { type Checked, type CheckRequest, checkMachine } from './check-machine.ts';
-import { completeMachine, type Machine } from './machine.ts';
+import { type Machine, readAgain } from './machine.ts';
 
 /** Mending a machine, step by step, and looking whether it is so. */
 
@@ -123,8 +123,7 @@ export async function fixMachine(
   request: CheckRequest,
 ): Promise<Fixed> {
   return patiently(ctx, async (ctx) => {
-    const look = async () =>
-      checkMachine(ctx, await completeMachine(ctx, await readByUuid(ctx.virsh, uuid, name)), request);
+    const look = async () => checkMachine(ctx, await readAgain(ctx, { uuid, name }), request);
     const isBusy = async () =>
       (await readByUuid(ctx.virsh, uuid, name)).domain.busy || !(await isIdle(ctx.virsh, uuid));
     if (prepared.length > 0 && (await isBusy()))

@@ -1,12 +1,14 @@
 import type { Context } from '../context.ts';
 import { isSaving, takesPart } from '../core/domain.ts';
+import type { DiskImage } from '../core/image.ts';
 import { nearest } from '../core/names.ts';
-import { reportSnapshots, type SnapshotReport } from '../core/report.ts';
-import type { Snapshot } from '../core/snapshot.ts';
+import { reportSnapshots, type SnapshotReport, tagsOf } from '../core/report.ts';
+import { internalDisks, type Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
-import { type MachineReading, readMachine } from '../libvirt/machine.ts';
+import { type MachineName, type MachineReading, readByUuid, readMachine } from '../libvirt/machine.ts';
 import { readSnapshots } from '../libvirt/snapshots.ts';
 import { type Images, lookAtDisks } from './disks.ts';
+import { lookAgainWhile } from './look-again.ts';
 
 /** A machine as libvirt and its disks together tell it. */
 export interface Machine extends MachineReading {
@@ -27,6 +29,22 @@ export async function completeMachine(
   names: readonly string[] = reading.snapshotNames,
 ): Promise<Machine> {
   return assembleMachine(ctx, reading, readSnapshots(ctx.virsh, reading.domain.uuid, names));
+}
+
+/** Reads a machine anew, as it is now; what looks damaged is looked at again before it is called so. */
+export function readAgain(ctx: Context, { uuid, name }: MachineName): Promise<Machine> {
+  return lookAgainWhile(ctx, isDrifting, async () =>
+    completeMachine(ctx, await readByUuid(ctx.virsh, uuid, name)),
+  );
+}
+
+/** A finished snapshot is not in all of its disks, or an image is no image. */
+export function isDrifting({ snapshots, images }: Machine): boolean {
+  const isLacking = (snapshot: SnapshotReport) =>
+    !snapshot.underWay &&
+    internalDisks(snapshot).some((disk) => tagsOf(snapshot, disk, images)?.length === 0);
+  const isUnreadable = (image: DiskImage) => image.kind === 'broken' && image.why === 'unreadable';
+  return snapshots.some(isLacking) || [...images.values()].some(isUnreadable);
 }
 
 /** A machine whose snapshots were read beside those of others: its disks are looked at. */

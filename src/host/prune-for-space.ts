@@ -12,12 +12,11 @@ import { byTimeAndName } from '../core/labels.ts';
 import type { Decision } from '../core/retention.ts';
 import { internalDisks } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
-import { readByUuid } from '../libvirt/machine.ts';
 import { humanBytes } from '../render/format.ts';
 import { deleteSnapshot } from './delete-snapshots.ts';
 import { fileSystemOf, type MountedFileSystem } from './file-systems.ts';
 import { type Freed, measureIfPossible, occupiedBy } from './freed.ts';
-import { completeMachine, type Machine } from './machine.ts';
+import { type Machine, readAgain } from './machine.ts';
 import { type PruneCandidate, type Pruned, type PruneRequest, planPrune } from './prune-snapshots.ts';
 import type { MachineSpace } from './snapshot-space.ts';
 
@@ -305,7 +304,7 @@ async function deleteAll(
     if (!choice || ctx.interrupts.pending) return systems;
     const { entry } = choice;
     if (!entry.isFreshlyRead) {
-      await readAgain(ctx, entry, request);
+      await refresh(ctx, entry, request);
       await expect(ctx, entry, places);
       continue;
     }
@@ -318,11 +317,10 @@ async function deleteAll(
 }
 
 /** Somebody may have put one on hold, or deleted it, since the start. */
-async function readAgain(ctx: Context, entry: Entry, request: PruneRequest): Promise<void> {
+async function refresh(ctx: Context, entry: Entry, request: PruneRequest): Promise<void> {
   entry.isFreshlyRead = true;
-  const { uuid, name } = entry.machine.domain;
   try {
-    entry.machine = await completeMachine(ctx, await readByUuid(ctx.virsh, uuid, name));
+    entry.machine = await readAgain(ctx, entry.machine.domain);
     entry.plan = planPrune(ctx, entry.machine, request, entry.fresh);
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;

@@ -14,7 +14,6 @@ import {
 import { externalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
-import { readByUuid } from '../libvirt/machine.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { occupiedBytes } from '../qemu/qemu-img.ts';
@@ -22,7 +21,7 @@ import { humanSpan, localTime } from '../render/format.ts';
 import { aftermath, carryOut, confirm, patiently, readAfter, refuseOn, withAftermath } from './act.ts';
 import { type Images, isRemote, lookAtDisks, noteUnseen } from './disks.ts';
 import { clearLeftovers } from './leftovers.ts';
-import { completeMachine, findSnapshot, type Machine } from './machine.ts';
+import { completeMachine, findSnapshot, type Machine, readAgain } from './machine.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 
 export interface RevertRequest {
@@ -46,9 +45,8 @@ export async function revertSnapshot(
   request: RevertRequest,
 ): Promise<Reverted> {
   if (request.backup?.name) checkName(request.backup.name);
-  const { uuid, name } = machine.domain;
   const lookAgain = async (ctx: Context) => {
-    const now = await completeMachine(ctx, await readByUuid(ctx.virsh, uuid, name));
+    const now = await readAgain(ctx, machine.domain);
     return check(ctx, now, findSnapshot(now, snapshot.name), request);
   };
   const checked = await patiently(ctx, async (ctx, again) =>

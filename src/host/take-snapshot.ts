@@ -37,6 +37,7 @@ import {
 } from './act.ts';
 import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
 import { externalFlaws, leftovers } from './external-files.ts';
+import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, type Machine } from './machine.ts';
 import { lookAtPlaces } from './places.ts';
 import { thaw } from './thaw.ts';
@@ -322,16 +323,11 @@ const leftFrozen = (machine: string, name: string): KvmsnapError =>
     `the snapshot '${name}' of '${machine}' is complete, but its guest may stand still`,
   );
 
-/** Further looks at a snapshot that virsh reported as created, and the pause before each. */
-const LOOKS = 3;
-const LOOK_MILLISECONDS = 200;
-
-/**
- * The machine afterwards, and what its new snapshot lacks. While another script takes one, qemu-img may see an image's
- * table of snapshots half written, so what looks incomplete is looked at again.
- */
-async function lookAfter(ctx: Context, { reading, plan }: Before, name: string, end: WriteEnd) {
-  for (let left = end.kind === 'done' ? LOOKS : 0; ; left--) {
+/** The machine afterwards, and what its new snapshot lacks. */
+function lookAfter(ctx: Context, { reading, plan }: Before, name: string, end: WriteEnd) {
+  const isFlawed = ({ flaws }: { readonly flaws: readonly string[] }) =>
+    end.kind === 'done' && flaws.length > 0;
+  return lookAgainWhile(ctx, isFlawed, async () => {
     const after = await readAfter(ctx, reading.domain.uuid, end);
     const [machine, places] = await Promise.all([
       completeMachine(ctx, after, [name]),
@@ -345,9 +341,8 @@ async function lookAfter(ctx: Context, { reading, plan }: Before, name: string, 
         : externalFlaws(plan, machine, snapshot, places)),
       ...(plan.wishes.halt && isActive(machine.domain.state) ? ['the machine was not halted'] : []),
     ];
-    if (flaws.length === 0 || left === 0) return { machine, snapshot, flaws, places };
-    await ctx.clock.sleep(LOOK_MILLISECONDS);
-  }
+    return { machine, snapshot, flaws, places };
+  });
 }
 
 /** Without metadata, the tags alone. */
