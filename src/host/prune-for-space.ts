@@ -235,14 +235,11 @@ async function deleteOne(
 ): Promise<number | null> {
   const { report } = decision.snapshot;
   if (!report) return null;
-  const before = await sight.occupiedBy(entry.machine);
+  const { machine } = entry;
+  const before = await sight.occupiedBy(machine);
   try {
-    const { machine } = await deleteSnapshot(ctx, entry.machine, report, {
-      reach: 'only',
-      metadataOnly: false,
-      leftovers: false,
-    });
-    entry.machine = machine;
+    const request = { reach: 'only', metadataOnly: false, leftovers: false } as const;
+    entry.machine = (await deleteSnapshot(ctx, machine, report, request)).machine;
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
     entry.done.push({ name, failure: error });
@@ -252,7 +249,7 @@ async function deleteOne(
   entry.done.push({ name, failure: null });
   entry.gone.push(decision);
   entry.plan = planPrune(ctx, entry.machine, request, entry.fresh);
-  const after = await sight.occupiedBy(entry.machine);
+  const after = await sight.occupiedBy(machine);
   const released = before === null || after === null ? null : before - after;
   entry.freedBytes = entry.freedBytes === null || released === null ? null : entry.freedBytes + released;
   return released;
