@@ -11,7 +11,7 @@ import {
   deleteSnapshot,
 } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
-import { type Freed, foreseeFreed, whatIsFreed } from '../host/freed.ts';
+import { type Freed, foreseeFreed, foreseeQuickly, whatIsFreed } from '../host/freed.ts';
 import type { Leftover } from '../host/leftovers.ts';
 import {
   completeMachine,
@@ -196,6 +196,12 @@ async function askForOne(
   if (victims.size === 0) return;
   const list = [...victims].map(({ name }) => `'${name}'`).join(', ');
   const question = `Delete ${list} of '${machine.domain.name}'${howFar(request)}?`;
+  const { yes, dryRun } = ctx.settings;
+  if (ctx.terminal.err.isTerminal && !yes && !dryRun && !request.metadataOnly) {
+    const names = [...victims].map(({ name }) => name);
+    const { together: freed = null } = (await foreseeQuickly(ctx, machine, names)) ?? {};
+    for (const line of freedLines(true, [{ machine: machine.domain, freed }])) ctx.terminal.note(line);
+  }
   await confirm(ctx, question, request.reach !== 'only');
 }
 

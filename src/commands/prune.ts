@@ -6,6 +6,7 @@ import { type Decision, hasRules, type RetentionRules } from '../core/retention.
 import { matcher } from '../core/selection.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
+import type { Contender } from '../host/contenders.ts';
 import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../host/freed.ts';
 import { assembleMachine, type Machine, readAgain, reportOn } from '../host/machine.ts';
 import {
@@ -15,7 +16,7 @@ import {
   overMachines,
   resultOf,
 } from '../host/over-machines.ts';
-import type { Contender, SpacePruned, SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
+import type { SpacePruned, SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
 import {
   checkPruneRequest,
   type PruneCandidate,

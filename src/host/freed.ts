@@ -1,7 +1,7 @@
+import { stat } from 'node:fs/promises';
 import type { Context } from '../context.ts';
 import { isActive, takesPart } from '../core/domain.ts';
 import { KvmsnapError } from '../errors.ts';
-import { occupiedBytes } from '../qemu/qemu-img.ts';
 import type { Machine } from './machine.ts';
 import type { MachineSpace } from './snapshot-space.ts';
 
@@ -17,17 +17,27 @@ export interface Freed {
 /** What deleting nothing gives back. */
 export const NOTHING_FREED: Freed = { bytes: 0, approximate: false };
 
-/** Bytes that all files of a machine's images occupy; null when one of them cannot be looked at. */
-export async function occupiedBy({ domain, images }: Machine): Promise<number | null> {
-  const paths = domain.disks.filter(takesPart).flatMap(({ target, source }) => {
+/**
+ * Bytes that all files of a machine's disks and snapshots occupy; one that is gone occupies none. Null when one of them
+ * cannot be looked at.
+ */
+export async function occupiedBy({ domain, images, snapshots }: Machine): Promise<number | null> {
+  const disks = domain.disks.filter(takesPart).flatMap(({ target, source }): (string | null)[] => {
     const image = images.get(target);
-    return image?.kind === 'seen' ? image.chain.map(({ path }) => path) : [source];
+    if (image?.kind === 'seen') return image.chain.map(({ path }) => path);
+    return [image?.kind === 'unseen' && image.why !== 'permission' ? null : source];
   });
-  const sizes = await Promise.all([...new Set(paths)].map((path) => path && occupiedBytes(path)));
-  return sizes.reduce<number | null>(
-    (all, one) => (all === null || typeof one !== 'number' ? null : all + one),
-    0,
-  );
+  const memories = snapshots.flatMap(({ memory: { file } }) => file ?? []);
+  const sizes = await Promise.all([...new Set([...disks, ...memories])].map(occupiedNow));
+  return sizes.reduce((all, one) => (all === null || one === null ? null : all + one), 0);
+}
+
+async function occupiedNow(path: string | null): Promise<number | null> {
+  try {
+    return path === null ? null : (await stat(path)).blocks * 512;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 0 : null;
+  }
 }
 
 /** Runs what deletes, and tells by how much the machine's images have shrunk meanwhile: what they were to what they are. */
@@ -67,6 +77,19 @@ export async function foreseeFreed(
   const isWhole = names.every((name) => alone.has(name));
   const bytes = isWhole ? (space?.together.frees?.hostBytes ?? null) : null;
   return { alone, together: { bytes, approximate } };
+}
+
+/** A person who is to be asked does not wait longer for it. */
+const PATIENCE_MILLISECONDS = 1000;
+
+/** The same for a question; null when it takes too long to read. */
+export async function foreseeQuickly(
+  ctx: Context,
+  machine: Machine,
+  names: readonly string[],
+): Promise<Foreseen | null> {
+  const foreseen = foreseeFreed(ctx, machine, names).catch(() => null);
+  return Promise.race([foreseen, ctx.clock.sleep(PATIENCE_MILLISECONDS).then(() => null)]);
 }
 
 /** The machine's space, of these snapshots together; null when it cannot be read. */

@@ -124,9 +124,20 @@ export function concludeMachines(
   if (!countSkips)
     for (const { machine, failures } of having('skipped'))
       ctx.terminal.note(`skipped '${machine.name}': ${failures.map(({ message }) => message).join('; ')}`);
-  const unreached = having('not reached').map(({ machine }) => `'${machine.name}'`);
-  if (unreached.length > 0) ctx.terminal.note(`note: not reached: ${unreached.join(', ')}`);
+  noteEnded(ctx, having('not reached'));
   return conclusion;
+}
+
+/** Says whom a signal left out, and whom it cut short. */
+function noteEnded(ctx: Context, ended: readonly MachineResult<unknown>[]): void {
+  const notes = {
+    'not reached': ended.filter(({ value }) => value === null),
+    'not finished': ended.filter(({ value }) => value !== null),
+  };
+  for (const [what, those] of Object.entries(notes)) {
+    const names = those.map(({ machine }) => `'${machine.name}'`);
+    if (names.length > 0) ctx.terminal.note(`note: ${what}: ${names.join(', ')}`);
+  }
 }
 
 /** Such as `2 of 6 machines failed, 1 skipped, 3 not reached`. */

@@ -72,7 +72,7 @@ const DomainResult = z.object({
   state: z.nullable(z.string()),
   /**
    * `planned`: a dry run found nothing against it; `skipped`: not suited, and not called by its name; `not reached`: the
-   * run was ended before.
+   * run was ended before it was through with it.
    */
   outcome: z.enum(['done', 'planned', 'failed', 'skipped', 'not reached']),
   /** Why it failed or was skipped. */

@@ -266,9 +266,11 @@ describe('on a terminal', () => {
   test('names all that would go, and y lets it', async () => {
     const machine = family();
     const terminal = await asked('delete', 'family', 's2', '--children');
-    expect(terminal.screen()).toContain("Delete 's2', 's3' of 'family' for good? [y/N]");
+    expect(terminal.screen()).toMatch(
+      /would free \d+\.?\d* [KM]iB\r?\n.*Delete 's2', 's3' of 'family' for good\? \[y\/N\]/,
+    );
     terminal.type('y\r');
-    expect((await terminal.done).code).toBe(0);
+    expect(await terminal.done).toMatchObject({ code: 0, screen: expect.stringMatching(/\nfreed \d/) });
     expectLeft(machine, 's1', 's4');
     const { code, screen } = await onTerminal(['delete', 'family', 's4', '-y']).done;
     expect([code, screen.includes('[y/N]')]).toEqual([0, false]);
