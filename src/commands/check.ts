@@ -7,6 +7,7 @@ import { KvmsnapError } from '../errors.ts';
 import { type Checked, type CheckRequest, checkMachine } from '../host/check-machine.ts';
 import { noteUnseen } from '../host/disks.ts';
 import { prepareFixes } from '../host/fix-machine.ts';
+import { createLeftoverFinder } from '../host/leftover-files.ts';
 import { assembleMachine, isDrifting, readAgain } from '../host/machine.ts';
 import { concludeMachines, type MachineResult, overMachines } from '../host/over-machines.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
@@ -77,7 +78,11 @@ export async function check(ctx: Context, words: readonly string[], options: Che
   const maxAge = toMaxAge(options);
   const all = words.length === 0 ? { ...options, all: true } : options;
   const selected = await readSelection(ctx, toSelection(words, all));
-  const request: CheckRequest = { maxAge, daemonVersion: await readDaemonVersion(ctx.virsh) };
+  const request: CheckRequest = {
+    maxAge,
+    daemonVersion: await readDaemonVersion(ctx.virsh),
+    findLeftovers: createLeftoverFinder(ctx),
+  };
   const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: 1, skips: () => false };
   const looked = await overMachines<Judged>(ctx, selected, run, async (ctx, reading) => {

@@ -1,9 +1,10 @@
 import { type Domain, isActive, isSaving } from './domain.ts';
 import type { DiskImage } from './image.ts';
 import { isNotable, type LeftoverSpace, resizable, winBackLine } from './leftover.ts';
+import type { LeftoverFile } from './leftover-files.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
 import type { Finding, Rule } from './preflight.ts';
-import { kvmsnapLine, quote, virshWord } from './quote.ts';
+import { commandLine, kvmsnapLine, quote, virshWord } from './quote.ts';
 import type { SnapshotReport } from './report.ts';
 import { isGone, type StoredImages } from './stored-tags.ts';
 
@@ -21,6 +22,8 @@ export interface TruthFacts {
   readonly images: ReadonlyMap<string, DiskImage>;
   /** By the name of a snapshot; none for one that is external or still being taken. */
   readonly stored: ReadonlyMap<string, StoredImages>;
+  /** Beside its images. */
+  readonly leftoverFiles: readonly LeftoverFile[];
   /** By target, where something was found. */
   readonly leftovers: ReadonlyMap<string, LeftoverSpace>;
   /** Seconds since the epoch. */
@@ -118,6 +121,55 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
     },
   },
   {
+    id: 'dirty-image',
+    hazards: [],
+    severity: 'warning',
+    find: ({ domain, images }) =>
+      // with lazy refcounts it is so all the time while it runs
+      isActive(domain.state)
+        ? []
+        : [...images].flatMap(([target, image]) =>
+            image.kind === 'seen' && image.chain[0].dirty && !image.chain[0].corrupt
+              ? [
+                  {
+                    what: `disk ${target}: the image was not closed in peace (dirty bit); QEMU repairs it when the machine starts`,
+                    hint: 'make a copy of the image before that',
+                    command: commandLine('cp', [
+                      '--reflink=auto',
+                      '--',
+                      image.chain[0].path,
+                      `${image.chain[0].path}.copy`,
+                    ]),
+                  },
+                ]
+              : [],
+          ),
+  },
+  {
+    id: 'read-only-disk',
+    hazards: [],
+    severity: 'information',
+    find: ({ domain }) =>
+      domain.disks
+        .filter(({ readonly, hasSource, device }) => readonly && hasSource && device === 'disk')
+        .map(({ target }) => ({ what: `disk ${target} is read-only, and no snapshot holds it` })),
+  },
+  {
+    id: 'no-guest-agent',
+    hazards: [],
+    severity: 'information',
+    find: ({ domain }) => {
+      if (domain.state !== 'running' || domain.agentChannel === 'connected') return [];
+      const why =
+        domain.agentChannel === 'none' ? 'the machine has no channel for one' : 'none answers in the guest';
+      return [
+        {
+          what: `no guest agent (${why}): its file systems cannot be frozen for a snapshot of the disks alone`,
+        },
+      ];
+    },
+  },
+  {
     id: 'leftover-space',
     hazards: [7],
     severity: 'warning',
@@ -127,6 +179,20 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
           ? leftoverFinding(domain, target, images.get(target), leftover)
           : [],
       ),
+  },
+  {
+    id: 'leftover-file',
+    hazards: [23],
+    severity: 'information',
+    find: ({ leftoverFiles }) =>
+      leftoverFiles.map(({ path, over }) => ({
+        what:
+          over === null
+            ? `${path} holds a memory of the machine that no snapshot of it names`
+            : `${path} is laid over ${over}, and neither the machine nor a snapshot of it uses it`,
+        hint: 'if you do not need it, and nobody else does, this removes it',
+        command: commandLine('rm', [path]),
+      })),
   },
   {
     id: 'too-old',

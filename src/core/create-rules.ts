@@ -329,6 +329,31 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         : [],
   },
   {
+    id: 'tpm-left-out',
+    hazards: [],
+    severity: 'warning',
+    find: ({ domain }) =>
+      !isActive(domain.state) && domain.tpms.includes('emulator')
+        ? [
+            {
+              what: "the machine has an emulated TPM, whose state (the keys of a disk's encryption, say) is in a directory of libvirt and will NOT be part of the snapshot",
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'shared-disk',
+    hazards: [],
+    severity: 'warning',
+    find: ({ domain }) =>
+      participants(domain)
+        .filter((disk) => disk.shareable)
+        .map(({ target, source }) => ({
+          what: `disk ${target} (${source}) is <shareable/>: what another machine writes to it meanwhile is in the snapshot by chance, and a revert takes it away from that machine too`,
+          hint: 'shut the other machines down first',
+        })),
+  },
+  {
     id: 'checkpoints',
     hazards: [30],
     severity: 'error',

@@ -1,7 +1,7 @@
 import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
 import type { DiskImage, Tag } from './image.ts';
 import type { Finding } from './preflight.ts';
-import { quote, virshWord } from './quote.ts';
+import { commandLine, quote, virshWord } from './quote.ts';
 
 /** What is wrong with a machine's disks and images, and the commands that mend it: the words of more than one rule. */
 
@@ -86,9 +86,15 @@ export function corruptImage({ target, source }: Disk, image: DiskImage | undefi
   if (image?.kind !== 'seen' || !image.chain[0].corrupt) return null;
   return {
     what: `disk ${target} (${source}): the image is marked corrupt`,
-    command: `qemu-img check -r all ${quote(image.chain[0].path)}`,
-    // QEMU 7.2: a repair of an image with bitmaps removes its snapshots, and finds nothing wrong in that
-    hint: 'make a copy first, for the repair may remove every snapshot in it (it does where there are bitmaps); then, with the machine off',
+    command: commandLine('qemu-img', [
+      'convert',
+      '-O',
+      'qcow2',
+      image.chain[0].path,
+      `${image.chain[0].path}.copy`,
+    ]),
+    // no repair: with bitmaps, `qemu-img check -r` removes every snapshot and finds nothing wrong in that (5.2 to 11.1)
+    hint: "restore the image from a backup; or, with the machine off, copy what it holds now (a snapshot in it: -l NAME) into a new one, and name that in the machine's XML",
   };
 }
 

@@ -18,6 +18,8 @@ export interface Disk {
   readonly driver: string | null;
   readonly readonly: boolean;
   readonly transient: boolean;
+  /** Other machines may have it too (`<shareable/>`). */
+  readonly shareable: boolean;
   /** The disk's own `snapshot=` attribute in the machine's XML. */
   readonly snapshot: string | null;
   /** A block copy or active commit is under way (`<mirror>`). */
@@ -38,6 +40,8 @@ export interface DomainDefinition {
   readonly sharedFilesystems: readonly string[];
   /** The channel of the guest agent; `connected` while a running guest has it open. */
   readonly agentChannel: 'none' | 'disconnected' | 'connected';
+  /** What is behind its TPMs (`emulator`, `passthrough`, ...). */
+  readonly tpms: readonly string[];
 }
 
 /** A run state in the words of `virsh list --state-...`; anything newer passes through. */

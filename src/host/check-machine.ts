@@ -7,6 +7,7 @@ import { automaticName } from '../core/names.ts';
 import { judge, type RuledFinding } from '../core/preflight.ts';
 import { REVERT_RULES, type RevertFacts } from '../core/revert-rules.ts';
 import { measureLeftover } from '../qemu/image-space.ts';
+import type { LeftoverFinder } from './leftover-files.ts';
 import type { Machine } from './machine.ts';
 import { readRevertFacts } from './revert-snapshot.ts';
 import { readCreateFacts } from './take-snapshot.ts';
@@ -25,18 +26,23 @@ export interface CheckRequest {
   readonly maxAge: TruthFacts['maxAge'];
   /** As libvirt counts it; asked once for all machines. */
   readonly daemonVersion: number;
+  readonly findLeftovers: LeftoverFinder;
 }
 
 /** Judges a machine by the rules of a create, of a revert to each of its snapshots, and of the truth about them. */
 export async function checkMachine(
   ctx: Context,
   machine: Machine,
-  { maxAge, daemonVersion }: CheckRequest,
+  { maxAge, daemonVersion, findLeftovers }: CheckRequest,
 ): Promise<Checked> {
   const { domain } = machine;
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
   const reverts = await readReverts(ctx, machine);
-  const truthFacts = await readTruth(machine, reverts, nowSeconds, maxAge);
+  const truthFacts = await readTruth(machine, reverts, {
+    nowSeconds,
+    maxAge,
+    leftoverFiles: await findLeftovers(machine),
+  });
   const truth = judge(TRUTH_RULES, truthFacts);
   // a running machine that a job holds answers nothing for 30 s
   const facts = domain.busy ? null : await createFacts(ctx, machine, nowSeconds, daemonVersion);
@@ -92,14 +98,13 @@ async function readReverts(ctx: Context, machine: Machine): Promise<Reverts> {
 async function readTruth(
   { domain, snapshots, images, current }: Machine,
   reverts: Reverts,
-  nowSeconds: number,
-  maxAge: TruthFacts['maxAge'],
+  known: Pick<TruthFacts, 'nowSeconds' | 'maxAge' | 'leftoverFiles'>,
 ): Promise<TruthFacts> {
   const stored = new Map([...reverts].map(([name, facts]) => [name, facts.images]));
   // what a save under way writes looks the same
   const isQuiet = !domain.busy && !isSaving(domain);
   const leftovers = isQuiet ? await readLeftovers(images) : new Map();
-  return { domain, snapshots, images, current, stored, leftovers, nowSeconds, maxAge };
+  return { ...known, domain, snapshots, images, current, stored, leftovers };
 }
 
 async function readLeftovers(images: Machine['images']): Promise<TruthFacts['leftovers']> {

@@ -46,6 +46,7 @@ const DiskElement = z.object({
   target: z.object({ '@dev': z.string() }),
   readonly: Flag,
   transient: Flag,
+  shareable: Flag,
   mirror: Flag,
 });
 
@@ -78,12 +79,15 @@ const DomainElement = z.object({
       z.object({
         disk: z.optional(z.array(DiskElement)),
         hostdev: z.optional(z.array(z.object({ '@type': z.optional(z.string()) }))),
+        channel: z.optional(z.array(emptyIsNone(ChannelElement))),
+        tpm: z.optional(
+          z.array(z.object({ backend: z.optional(z.object({ '@type': z.optional(z.string()) })) })),
+        ),
         filesystem: z.optional(
           z.array(
             z.object({ driver: z.optional(emptyIsNone(z.object({ '@type': z.optional(z.string()) }))) }),
           ),
         ),
-        channel: z.optional(z.array(emptyIsNone(ChannelElement))),
       }),
     ),
   }),
@@ -101,6 +105,7 @@ export function parseDomain(xml: string): DomainDefinition {
     hostDevices: (domain.devices.hostdev ?? []).map((device) => device['@type'] ?? 'unknown'),
     sharedFilesystems: (domain.devices.filesystem ?? []).map((share) => share.driver?.['@type'] ?? 'path'),
     agentChannel: agentChannelOf(domain.devices.channel ?? []),
+    tpms: (domain.devices.tpm ?? []).map(({ backend }) => backend?.['@type'] ?? 'unknown'),
   };
 }
 
@@ -131,6 +136,7 @@ function toDisk(element: z.infer<typeof DiskElement>): Disk {
     driver: element.driver?.['@type'] ?? null,
     readonly: element.readonly !== undefined,
     transient: element.transient !== undefined,
+    shareable: element.shareable !== undefined,
     snapshot: element['@snapshot'] ?? null,
     mirrored: element.mirror !== undefined,
   };

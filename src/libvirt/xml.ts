@@ -4,7 +4,7 @@ import { parseXml as parseDocument, XmlElement, XmlText } from '@rgrove/parse-xm
 export type XmlValue = string | { readonly [key: string]: XmlValue | readonly XmlValue[] | undefined };
 
 /** Elements that may come more than once where this program looks for them. */
-const REPEATED: ReadonlySet<string> = new Set(['disk', 'hostdev', 'filesystem', 'channel']);
+const REPEATED: ReadonlySet<string> = new Set(['disk', 'hostdev', 'filesystem', 'channel', 'tpm']);
 
 /**
  * XML as libvirt prints it -> plain values, where text stays text: `007`, `1.10` and leading spaces survive. An element

@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { tool, virsh } from '../lab/lab.ts';
@@ -44,7 +45,9 @@ describe('a machine', () => {
     const machine = defineMachine({ name: 'well', disks: [{ size: '8M' }], boot: 'counter' });
     if (running) start(machine);
     for (const name of ['a', 'b']) take(machine, name);
-    expect(await check(machine)).toEqual({ code: 0, findings: [], snapshots: { running: true, off: true } });
+    const found = await check(machine);
+    expect(found).toMatchObject({ code: 0, snapshots: { running: true, off: true } });
+    expect(rules(found)).toEqual(running ? [['no-guest-agent', null]] : []);
   });
 
   test('with a raw disk: what check says is what create says', async () => {
@@ -119,6 +122,25 @@ describe('what libvirt believes and the disks do not hold', () => {
     paste(found.findings[0]?.command ?? null);
     expect(await check(machine)).toMatchObject({ code: 0, findings: [] });
   });
+});
+
+test('what external snapshots have left beside the images is information, unless another machine uses it', async () => {
+  const machine = defineMachine({ name: 'beside', disks: [{ size: '8M' }] });
+  const directory = dirname(pathOf(machine));
+  start(machine);
+  virsh('save', '--domain', machine.uuid, join(directory, 'old.mem'));
+  const overlay = (name: string, below: string) =>
+    tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', below, join(directory, name)]);
+  overlay('vda.s1', pathOf(machine));
+  overlay('vda.s2', 'vda.s1');
+  overlay('clone.qcow2', pathOf(machine));
+  tool('qemu-img', ['create', '-q', '-f', 'qcow2', join(directory, 'other.qcow2'), '8M']);
+  defineMachine({ name: 'clone', disks: [{ source: join(directory, 'clone.qcow2') }] });
+  const found = await check(machine);
+  expect(found.code).toBe(0);
+  expect(found.findings.map(({ rule, command }) => [rule, command])).toEqual(
+    ['old.mem', 'vda.s1', 'vda.s2'].map((name) => ['leftover-file', `rm ${join(directory, name)}`]),
+  );
 });
 
 test('--max-age watches the cron job: of a label, or of all', async () => {

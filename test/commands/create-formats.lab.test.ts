@@ -165,9 +165,12 @@ const HAZARDS: readonly Hazard[] = [
     },
     virsh: /Image is corrupt/,
     says: (m) => [`disk vda (${diskPath(m)}): the image is marked corrupt`],
-    hint: 'make a copy first, for the repair may remove every snapshot in it (it does where there are bitmaps); then, with the machine off',
-    command: (m) => `qemu-img check -r all ${diskPath(m)}`,
-    mend: (_, { command }) => void pasteOk(command),
+    hint: /^restore the image from a backup; or, with the machine off, copy what it holds now/,
+    command: (m) => `qemu-img convert -O qcow2 ${diskPath(m)} ${diskPath(m)}.copy`,
+    mend: (m, { command }) => {
+      pasteOk(command);
+      renameSync(`${diskPath(m)}.copy`, diskPath(m));
+    },
   },
 ];
 

@@ -12,6 +12,7 @@ interface Given {
   readonly current?: string | null;
   readonly images?: ReadonlyMap<string, DiskImage>;
   readonly leftovers?: TruthFacts['leftovers'];
+  readonly leftoverFiles?: TruthFacts['leftoverFiles'];
   readonly maxAge?: TruthFacts['maxAge'];
 }
 
@@ -21,6 +22,7 @@ function found({
   current,
   images,
   leftovers,
+  leftoverFiles = [],
   maxAge = null,
 }: Given): RuledFinding[] {
   const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
@@ -33,6 +35,7 @@ function found({
     images: ofDisks,
     stored: new Map(snapshots.map(({ name }) => [name, ofDisks])),
     leftovers: leftovers ?? new Map(),
+    leftoverFiles,
     nowSeconds: TAKEN_AT + 3600,
     maxAge,
   });
@@ -157,6 +160,50 @@ const CASES: Readonly<
       ],
     ],
   },
+  'dirty-image': {
+    silent: [
+      { images: new Map([['vda', seen({ dirty: true })]]), machine: { state: 'running' } },
+      { images: new Map([['vda', seen({ dirty: true, corrupt: true })]]) },
+    ],
+    loud: [
+      [
+        { images: new Map([['vda', seen({ dirty: true })]]) },
+        {
+          severity: 'warning',
+          what: expect.stringContaining('disk vda'),
+          command: 'cp --reflink=auto -- /vm/vda.qcow2 /vm/vda.qcow2.copy',
+        },
+      ],
+    ],
+  },
+  'read-only-disk': {
+    silent: [
+      { machine: { disks: [disk({ device: 'cdrom', readonly: true })] } },
+      { machine: { disks: [disk({ readonly: true, hasSource: false })] } },
+    ],
+    loud: [
+      [
+        { machine: { disks: [disk(), disk({ target: 'vdb', readonly: true })] } },
+        { severity: 'information', what: 'disk vdb is read-only, and no snapshot holds it' },
+      ],
+    ],
+  },
+  'no-guest-agent': {
+    silent: [
+      { machine: { state: 'running', agentChannel: 'connected' } },
+      { machine: { agentChannel: 'disconnected' } },
+    ],
+    loud: [
+      [
+        { machine: { state: 'running' } },
+        { severity: 'information', what: expect.stringContaining('has no channel') },
+      ],
+      [
+        { machine: { state: 'running', agentChannel: 'disconnected' } },
+        { what: expect.stringContaining('none answers') },
+      ],
+    ],
+  },
   'leftover-space': {
     silent: [
       { leftovers: new Map([['vda', { bytes: 4096, endBytes: 2 ** 30 }]]) },
@@ -180,6 +227,19 @@ const CASES: Readonly<
       [
         { leftovers: LEFTOVERS, images: new Map([['vda', seen({ encrypted: true })]]) },
         { hint: expect.stringContaining('the next snapshot') },
+      ],
+    ],
+  },
+  'leftover-file': {
+    silent: [{}],
+    loud: [
+      [
+        { leftoverFiles: [{ path: '/vm/a b.mem', over: null }] },
+        { severity: 'information', what: expect.stringContaining('memory'), command: "rm '/vm/a b.mem'" },
+      ],
+      [
+        { leftoverFiles: [{ path: '/vm/vda.s1', over: '/vm/vda.qcow2' }] },
+        { what: expect.stringContaining('/vm/vda.s1 is laid over /vm/vda.qcow2') },
       ],
     ],
   },

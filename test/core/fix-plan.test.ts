@@ -27,6 +27,7 @@ function plan({ machine, snapshots = [], tags = [], image, stored, backing, left
     current: null,
     images,
     stored: new Map(snapshots.map(({ name }) => [name, new Map([['vda', stored ?? vda]])])),
+    leftoverFiles: [],
     leftovers: new Map(leftover === undefined ? [] : [['vda', { bytes: leftover, endBytes: 2 ** 30 }]]),
     nowSeconds: TAKEN_AT + 9999,
     maxAge: null,

@@ -267,7 +267,13 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       {
         says: 'marked corrupt',
         facts: creatingOn({}, seen({ corrupt: true })),
-        finds: [{ what: /corrupt/, hint: /copy first/, command: 'qemu-img check -r all /vm/vda.qcow2' }],
+        finds: [
+          {
+            what: /corrupt/,
+            hint: /from a backup/,
+            command: 'qemu-img convert -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.copy',
+          },
+        ],
       },
     ],
   },
@@ -535,6 +541,39 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
           daemonVersion: NEW_DAEMON,
         }),
         finds: [],
+      },
+    ],
+  },
+  'tpm-left-out': {
+    severity: 'warning',
+    cases: [
+      { says: 'none', facts: creating(), finds: [] },
+      { says: 'one of the host', facts: creating({ domain: domain({ tpms: ['passthrough'] }) }), finds: [] },
+      {
+        says: 'an emulated one, whose state QEMU saves with the memory',
+        facts: creating({ domain: domain({ tpms: ['emulator'], state: 'running' }) }),
+        finds: [],
+      },
+      {
+        says: 'an emulated one',
+        facts: creating({ domain: domain({ tpms: ['emulator'] }) }),
+        finds: [{ what: /TPM.*NOT/ }],
+      },
+    ],
+  },
+  'shared-disk': {
+    severity: 'warning',
+    cases: [
+      { says: 'none', facts: creating(), finds: [] },
+      {
+        says: 'read-only',
+        facts: creating({ domain: domain({ disks: [disk({ shareable: true, readonly: true })] }) }),
+        finds: [],
+      },
+      {
+        says: 'shared',
+        facts: creating({ domain: domain({ disks: [disk({ shareable: true })] }) }),
+        finds: [{ what: /disk vda .*<shareable/, hint: /other machines/ }],
       },
     ],
   },

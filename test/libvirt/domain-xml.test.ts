@@ -26,6 +26,7 @@ const machineOn = (endings: readonly string[], driverOfEmptyDrive: string | null
   hostDevices: [],
   sharedFilesystems: [],
   agentChannel: 'none',
+  tpms: [],
 });
 
 describe.each(VERSIONS)('libvirt %s', (version) => {
@@ -43,6 +44,35 @@ describe.each(VERSIONS)('libvirt %s', (version) => {
 
   test('the definition stored with a snapshot', () => {
     expect(parseDomain(storedDefinition(version))).toEqual(machineOn(['qcow2']));
+  });
+});
+
+describe('the devices of a machine', () => {
+  const having = (devices: string) =>
+    parseDomain(
+      `<domain><name>a</name><uuid>u</uuid><memory unit='KiB'>1</memory><devices>${devices}</devices></domain>`,
+    );
+  const channel = (name: string, state = '') =>
+    `<channel type='unix'><target type='virtio' name='${name}'${state}/></channel>`;
+
+  test.each([
+    ['', 'none'],
+    [channel('com.redhat.spice.0', " state='connected'"), 'none'],
+    [channel('org.qemu.guest_agent.0'), 'disconnected'],
+    [channel('org.qemu.guest_agent.0', " state='disconnected'"), 'disconnected'],
+    [channel('com.redhat.spice.0') + channel('org.qemu.guest_agent.0', " state='connected'"), 'connected'],
+  ])('whose channels are %s', (devices, agentChannel) => {
+    expect(having(devices).agentChannel).toBe(agentChannel);
+  });
+
+  test('with TPMs', () => {
+    const tpm = (type: string) => `<tpm model='tpm-crb'><backend type='${type}' version='2.0'/></tpm>`;
+    expect(having(tpm('emulator') + tpm('passthrough')).tpms).toEqual(['emulator', 'passthrough']);
+  });
+
+  test('with a disk that others may have too', () => {
+    const disks = having("<disk type='file'><target dev='vda'/><shareable/></disk>").disks;
+    expect(disks.map(({ shareable }) => shareable)).toEqual([true]);
   });
 });
 

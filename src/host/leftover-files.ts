@@ -1,0 +1,85 @@
+import { open, readdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Context } from '../context.ts';
+import { type FileHead, filesOf, type LeftoverFile, leftoversAmong } from '../core/leftover-files.ts';
+import { KvmsnapError } from '../errors.ts';
+import { listMachines, readMachines } from '../libvirt/machine.ts';
+import { SAVE_HEAD_BYTES, savedMachine } from '../libvirt/save-file.ts';
+import { backingName } from '../qemu/qcow2/backing.ts';
+import { isRemote } from './disks.ts';
+import type { Machine } from './machine.ts';
+
+/** Finds what deleted external snapshots have left beside the images of a machine. Throws nothing for what it cannot see. */
+export type LeftoverFinder = (machine: Machine) => Promise<readonly LeftoverFile[]>;
+
+/** More files than this in one directory are not those of machines. */
+const MOST_FILES = 4096;
+
+/** For one run: each directory is looked at once, and the other machines are asked for only where something was found. */
+export function createLeftoverFinder(ctx: Context): LeftoverFinder {
+  const directories = new Map<string, Promise<FileHead[]>>();
+  const headsIn = (directory: string) => {
+    const heads = directories.get(directory) ?? readHeads(directory);
+    directories.set(directory, heads);
+    return heads;
+  };
+  let users: Promise<ReadonlyMap<string, readonly string[]>> | null = null;
+  return async ({ uri, domain, snapshots, images }) => {
+    if (isRemote(uri)) return [];
+    const own = filesOf(domain, snapshots, images);
+    const found = await Promise.all([...new Set([...own].map((path) => dirname(path)))].map(headsIn));
+    const heads = found.flat();
+    if (leftoversAmong(heads, domain.uuid, own, new Set()).length === 0) return [];
+    users ??= readUsers(ctx);
+    const others = [...(await users)].flatMap(([uuid, paths]) => (uuid === domain.uuid ? [] : paths));
+    return leftoversAmong(heads, domain.uuid, own, new Set(others));
+  };
+}
+
+/** The files of all machines by UUID. */
+async function readUsers(ctx: Context): Promise<ReadonlyMap<string, readonly string[]>> {
+  const readings = await readMachines(ctx.virsh, await listMachines(ctx.virsh));
+  return new Map(
+    readings.flatMap((reading) =>
+      reading instanceof KvmsnapError
+        ? []
+        : [
+            [
+              reading.domain.uuid,
+              reading.domain.disks.flatMap(({ source, backing }) => [
+                ...(source === null ? [] : [source]),
+                ...backing,
+              ]),
+            ],
+          ],
+    ),
+  );
+}
+
+async function readHeads(directory: string): Promise<FileHead[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  const paths = entries.filter((entry) => entry.isFile()).map(({ name }) => join(directory, name));
+  if (paths.length > MOST_FILES) return [];
+  const heads: FileHead[] = [];
+  for (const path of paths) {
+    const head = await readHead(path);
+    if (!head) continue;
+    const below = backingName(head);
+    heads.push({ path, memoryOf: savedMachine(head), over: below && resolve(directory, below) });
+  }
+  return heads;
+}
+
+async function readHead(path: string): Promise<Uint8Array | null> {
+  const file = await open(path, 'r').catch(() => null);
+  if (!file) return null;
+  try {
+    const head = new Uint8Array(SAVE_HEAD_BYTES);
+    const { bytesRead } = await file.read(head, 0, head.length, 0);
+    return head.subarray(0, bytesRead);
+  } catch {
+    return null;
+  } finally {
+    await file.close();
+  }
+}
