@@ -29,6 +29,12 @@ export type Agent = 'answers' | 'silent' | 'not-connected' | 'no-channel';
 const REVERTS_EXTERNAL = 9_009_000;
 const DELETES_EXTERNAL = 9_000_000;
 
+/**
+ * libvirt 7.0 writes down `luks` as the format of the image beneath, where it is qcow2 (between: not known). All of them,
+ * up to 12.8, forget how it is opened when the machine is off, exit 0.
+ */
+const KNOWS_ENCRYPTED_BASE = 9_000_000;
+
 /** A qcow2 file without data, with its tables. */
 const OVERLAY_BYTES = 1024 * 1024;
 
@@ -296,21 +302,23 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [],
     severity: 'error',
     unsuitable: true,
-    modes: ['disk-only'],
-    find: ({ domain, plan, images }) =>
-      isActive(domain.state)
-        ? []
-        : plan.disks.flatMap(({ target, source }) => {
-            const image = images.get(target);
-            if (image?.kind !== 'seen' || !image.chain[0].encrypted) return [];
-            return [
-              {
-                what: `disk ${target} (${source}): the image is encrypted, and libvirt does not hand the key to qemu-img for a machine that is off`,
-                hint: 'start the machine first',
-                command: `virsh start ${virshWord(domain)}`,
-              },
-            ];
-          }),
+    modes: EXTERNAL,
+    find: ({ domain, plan, images, daemonVersion }) =>
+      plan.disks.flatMap(({ target, source }) => {
+        const image = images.get(target);
+        if (image?.kind !== 'seen' || !image.chain.some(({ encrypted }) => encrypted)) return [];
+        const what = `disk ${target} (${source}): the image is encrypted, and`;
+        if (daemonVersion > 0 && daemonVersion < KNOWS_ENCRYPTED_BASE)
+          return [{ what: `${what} this libvirtd (before 9.0) lays no overlay over it that can be opened` }];
+        if (isActive(domain.state)) return [];
+        return [
+          {
+            what: `${what} with an overlay that libvirt lays over it while the machine is off, the machine cannot be started any more`,
+            hint: 'start the machine first',
+            command: `virsh start ${virshWord(domain)}`,
+          },
+        ];
+      }),
   },
   {
     id: 'memory-of-off-machine',

@@ -1,9 +1,9 @@
 import type { CreateFacts } from '../core/create-rules.ts';
-import { isActive, isSaving } from '../core/domain.ts';
+import { type Domain, isActive, isSaving } from '../core/domain.ts';
 import type { Finding } from '../core/preflight.ts';
 import { quote, virshWord } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
-import { plannedFiles, type SnapshotPlan } from '../core/snapshot-plan.ts';
+import { type PlannedDisk, plannedFiles, type SnapshotPlan } from '../core/snapshot-plan.ts';
 import type { Machine } from './machine.ts';
 
 /** Looking at what an external snapshot has made. */
@@ -16,27 +16,44 @@ type Places = CreateFacts['places'];
  */
 export function externalFlaws(
   plan: SnapshotPlan,
-  { domain, images }: Machine,
+  machine: Machine,
   snapshot: SnapshotReport | undefined,
   places: Places,
 ): string[] {
-  const flaws = plan.disks.flatMap(({ target, overlay, source }) => {
-    const now = domain.disks.find((disk) => disk.target === target)?.source ?? null;
-    if (now !== overlay) return [`disk ${target} is on ${now ?? 'nothing'} and not on ${overlay}`];
-    const listed = snapshot?.disks.find((disk) => disk.target === target);
-    if (snapshot && (listed?.location !== 'external' || listed.source !== overlay))
-      return [`disk ${target} is not part of it`];
-    const image = images.get(target);
-    if (image?.kind === 'broken') return [`disk ${target} cannot be read (${image.detail})`];
-    if (image?.kind !== 'seen' || source === null || plan.wishes.reuse) return [];
-    const [, below] = image.chain;
-    return below?.path === source ? [] : [`disk ${target}: ${overlay} is not laid over ${source}`];
-  });
-  if (plan.memoryFile !== null && places.get(plan.memoryFile)?.bytes === 0)
-    flaws.push(`the memory is not in ${plan.memoryFile}`);
-  // another job may have begun meanwhile
-  if (domain.state === 'paused' && !domain.busy && isSaving(domain)) flaws.push('the machine is left paused');
-  return flaws;
+  const { domain } = machine;
+  const isListed = ({ target, overlay }: PlannedDisk) =>
+    !snapshot ||
+    snapshot.disks.some(
+      (disk) => disk.target === target && disk.location === 'external' && disk.source === overlay,
+    );
+  return [
+    ...plan.disks.flatMap((disk) =>
+      isListed(disk)
+        ? overlayFlaws(machine, disk, plan.wishes.reuse)
+        : [`disk ${disk.target} is not part of it`],
+    ),
+    ...(plan.memoryFile !== null && places.get(plan.memoryFile)?.bytes === 0
+      ? [`the memory is not in ${plan.memoryFile}`]
+      : []),
+    // another job may have begun meanwhile
+    ...(isSaving(domain) && !domain.busy ? ['the machine is left paused'] : []),
+  ];
+}
+
+/** Another run may have laid one more overlay over ours since, or one over the image just before us. */
+function overlayFlaws(
+  { domain, images }: Machine,
+  { target, overlay, source }: PlannedDisk,
+  isReused: boolean,
+): string[] {
+  const image = images.get(target);
+  if (image?.kind === 'broken') return [`disk ${target} cannot be read (${image.detail})`];
+  const now = domain.disks.find((disk) => disk.target === target)?.source ?? null;
+  const chain = image?.kind === 'seen' ? image.chain.map(({ path }) => path) : [now];
+  const at = chain.indexOf(overlay);
+  if (at < 0) return [`disk ${target} is on ${now ?? 'nothing'} and not on ${overlay}`];
+  if (image?.kind !== 'seen' || source === null || isReused) return [];
+  return chain.includes(source, at + 1) ? [] : [`disk ${target}: ${overlay} is not laid over ${source}`];
 }
 
 /** The files that a failed one has left, and what to do with each. */
@@ -48,27 +65,39 @@ export function leftovers(
   name: string,
 ): Finding[] {
   if (snapshotNames.includes(name)) return [];
-  return plannedFiles(plan).flatMap((path) => {
-    const made = before.get(path)?.holds === null && (after.get(path)?.holds ?? null) !== null;
-    if (!made) return [];
-    const user = domain.disks.find(({ target, source }) => {
-      const image = images.get(target);
-      return source === path || (image?.kind === 'seen' && image.chain.some((link) => link.path === path));
+  const isMade = (path: string) =>
+    before.get(path)?.holds === null && (after.get(path)?.holds ?? null) !== null;
+  return plannedFiles(plan)
+    .filter(isMade)
+    .map((path) => {
+      const user = domain.disks.find(({ target, source }) => {
+        const image = images.get(target);
+        return source === path || (image?.kind === 'seen' && image.chain.some((link) => link.path === path));
+      });
+      return user
+        ? inUse(domain, user, path, plan)
+        : { what: `${path} was made, and nothing uses it`, command: `rm ${quote(path)}` };
     });
-    if (!user) return [{ what: `${path} was made, and nothing uses it`, command: `rm ${quote(path)}` }];
-    const source = plan.disks.find(({ target }) => target === user.target)?.source ?? '';
-    const what = `disk ${user.target} is on ${path} now, and libvirt knows no snapshot for it`;
-    return [
-      isActive(domain.state)
-        ? {
-            what,
-            command: `virsh blockcommit ${virshWord(domain)} ${user.target} --shallow --active --pivot --wait && rm ${quote(path)}`,
-          }
-        : {
-            what,
-            hint: `this writes it back into ${source}, which is then to be named in the machine's XML again`,
-            command: `qemu-img commit ${quote(path)}`,
-          },
-    ];
-  });
+}
+
+/** An overlay that no snapshot accounts for: written back into the image beneath it, and no further. */
+function inUse(
+  domain: Domain,
+  { target, source }: Domain['disks'][number],
+  path: string,
+  { disks }: SnapshotPlan,
+): Finding {
+  const unknown = `${path}, and libvirt knows no snapshot for it`;
+  if (source !== path) return { what: `disk ${target} is laid over ${unknown}`, hint: `${path} must stay` };
+  const what = `disk ${target} is now on ${unknown}`;
+  if (isActive(domain.state)) {
+    const commit = `virsh blockcommit ${virshWord(domain)} ${target} --shallow --active --pivot --wait`;
+    return { what, command: `${commit} && rm ${quote(path)}` };
+  }
+  const base = disks.find((disk) => disk.target === target)?.source ?? '';
+  return {
+    what,
+    hint: `write it back, and then name ${base} in the machine's XML again: qemu-img commit ${quote(path)}`,
+    command: `qemu-img commit ${quote(path)}`,
+  };
 }

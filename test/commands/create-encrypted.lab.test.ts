@@ -1,10 +1,20 @@
 // Images with LUKS: libvirt keeps the key from qemu-img, and QEMU cannot write memory into them.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, expect, test } from 'vitest';
-import { scratch, tryTool, virsh, waitFor } from '../lab/lab.ts';
-import { cleanUp, type DiskSpec, stateAndReason } from '../lab/machine.ts';
-import { pasteOk } from './evidence.ts';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { kvmsnap } from '../lab/cli.ts';
+import { scratch, tryTool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import {
+  cleanUp,
+  type DiskSpec,
+  defineMachine,
+  destroy,
+  start,
+  state,
+  stateAndReason,
+} from '../lab/machine.ts';
+import { since } from '../lab/version.ts';
+import { fingerprint, pasteOk, refused } from './evidence.ts';
 import { showHazard } from './hazard.ts';
 
 afterEach(async () => {
@@ -74,3 +84,34 @@ test('as the second disk, for which the machine must run', async () =>
     command: () => `virsh start 'web 1'\\''s'`,
     mend: (_, { command }) => void pasteOk(command),
   }));
+
+describe('with an overlay over it', () => {
+  const failsToStart = /Unexpected enum value 0 for virStorageEncryptionEngine/;
+  const force = since({ '7.0': ['--force'], '11.3': [] });
+
+  test('of a machine that is off: virsh leaves one that does not start any more', async () => {
+    const disk = await encryptedDisk();
+    const twin = defineMachine({ name: 'twin', disks: [disk] });
+    const raw = tryVirsh('snapshot-create-as', twin.uuid, 's1', '--disk-only');
+    const started = tryVirsh('start', twin.uuid);
+    expect([raw.code, started.code]).toEqual(since({ '7.0': [1, 0], '9.0': [0, 1] }));
+    expect(started.stderr).toMatch(since({ '7.0': /^$/, '9.0': failsToStart }));
+  });
+
+  test('kvmsnap takes it while the machine runs, where that works, and it starts again', async () => {
+    const machine = defineMachine({ name: 'web-1', disks: [await encryptedDisk()] });
+    const before = fingerprint(machine);
+    const refusal = await refused('create-as', 'web-1', 's1', '--disk-only', '--force');
+    expect(refusal.message).toMatch(
+      since({ '7.0': /lays no overlay over it that can be opened/, '9.0': /cannot be started any more/ }),
+    );
+    expect(fingerprint(machine)).toEqual(before);
+    if (since({ '7.0': true, '9.0': false })) return;
+    pasteOk(refusal.command);
+    const result = await kvmsnap(['create-as', 'web-1', 's1', '--external', ...force]);
+    expect(result.code).toBe(0);
+    destroy(machine);
+    start(machine);
+    expect(state(machine)).toBe('running');
+  });
+});

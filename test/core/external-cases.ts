@@ -67,6 +67,7 @@ const onBlock = external({ diskOnly: true, disks: vda({ storage: 'block', file: 
 const noFile = { disks: [disk({ storage: 'block', source: '/dev/vg/web' })] };
 const network = { disks: [disk({ storage: 'network', source: null })] };
 const named = vda({ file: '/vm/o' });
+const encrypted = { images: new Map([['vda', seen({ encrypted: true })]]) };
 /** Their images are of these names, the one in qcow2 and the other raw. */
 const twoImages = (a: string, b: string) => ({
   disks: [disk({ source: `/vm/${a}.qcow2` }), disk({ target: 'vdb', source: `/vm/${b}.raw`, driver: 'raw' })],
@@ -323,17 +324,25 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
     severity: 'error',
     cases: [
       { says: 'no encryption', facts: external(), finds: [] },
+      { says: 'of a running machine', facts: external({ external: true }, running, encrypted), finds: [] },
       {
-        says: 'of a running machine',
-        facts: external({ diskOnly: true }, running, {
-          images: new Map([['vda', seen({ encrypted: true })]]),
-        }),
-        finds: [],
+        says: 'of one that an older libvirtd runs',
+        facts: external({ external: true }, running, { ...encrypted, daemonVersion: 7_000_000 }),
+        finds: [{ what: /vda.*encrypted, and this libvirtd \(before 9\.0\)/ }],
       },
       {
         says: 'of a machine that is off',
-        facts: external({ diskOnly: true }, {}, { images: new Map([['vda', seen({ encrypted: true })]]) }),
-        finds: [{ what: /vda.*encrypted/, command: 'virsh start centos7-1' }],
+        facts: external({ diskOnly: true }, {}, encrypted),
+        finds: [{ what: /vda.*cannot be started any more/, command: 'virsh start centos7-1' }],
+      },
+      {
+        says: 'below another overlay',
+        facts: external(
+          { diskOnly: true },
+          {},
+          { images: new Map([['vda', seen({}, { encrypted: true })]]) },
+        ),
+        finds: [{ what: /cannot be started any more/ }],
       },
     ],
   },
