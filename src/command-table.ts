@@ -1,7 +1,9 @@
 import pkg from '../package.json' with { type: 'json' };
 import type { CheckOptions } from './commands/check.ts';
 import type { CreateOptions } from './commands/create.ts';
+import type { CurrentOptions } from './commands/current.ts';
 import type { DeleteOptions } from './commands/delete.ts';
+import type { InfoOptions } from './commands/info.ts';
 import type { ListOptions } from './commands/list.ts';
 import type { PruneOptions } from './commands/prune.ts';
 import type { RevertOptions } from './commands/revert.ts';
@@ -172,6 +174,24 @@ const XML: readonly OptionDefinition[] = [
   },
   { flags: '--current', help: 'with --redefine: make it the current one' },
 ];
+/** Those of `virsh snapshot-list`. */
+const SNAPSHOT_FILTERS: readonly OptionDefinition[] = [
+  { flags: '--roots', help: 'only snapshots without a parent' },
+  { flags: '--leaves', help: 'only those without children' },
+  { flags: '--no-leaves', help: 'only those with children' },
+  { flags: '--internal', help: 'only those inside the images' },
+  { flags: '--external', help: 'only those in files of their own' },
+  { flags: '--inactive', help: 'only those of a machine that was off' },
+  { flags: '--active', help: 'only those with the memory' },
+  { flags: '--disk-only', help: 'only those of a running machine without its memory' },
+  { flags: '--from <name>', help: 'only the children of this one', takes: 'snapshot' },
+  { flags: '--current', help: 'only the children of the current one' },
+  { flags: '--descendants', help: 'of --from and --current: all that is below' },
+];
+const SNAPSHOT_XML: readonly OptionDefinition[] = [
+  { flags: '--xml', help: "the snapshot's XML, as libvirt has it" },
+  { flags: '--security-info', help: 'of --xml: with passwords' },
+];
 
 export const COMMANDS: readonly CommandDefinition[] = [
   {
@@ -239,6 +259,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     ],
     options: [
       { flags: '-t, --tree', help: 'draw parents and children' },
+      ...SNAPSHOT_FILTERS,
       { flags: '--space', help: 'with what deleting each one frees (of one machine)' },
       { flags: '--all', help: 'the snapshots of all machines' },
       ...FILTERS,
@@ -255,13 +276,19 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'current',
-    summary: 'print the name of the current snapshot',
-    detail: 'The one that the machine was last reverted to, or that was taken last. With --json: all facts.',
+    summary: 'print the name of the current snapshot, or set it',
+    detail:
+      'The one that the machine was last reverted to, or that was taken last: the next one becomes its child. With --json: all facts. ' +
+      "--set moves libvirt's mark alone; no disk and no guest changes.",
     arguments: [MACHINE],
-    options: [],
-    failures: [],
-    examples: ['kvmsnap current centos7-1'],
-    run: async (ctx, [machine]) => (await import('./commands/current.ts')).current(ctx, machine as string),
+    options: [
+      { flags: '--set <name>', help: 'make this one the current snapshot', takes: 'snapshot' },
+      ...SNAPSHOT_XML,
+    ],
+    failures: ['check', 'busy'],
+    examples: ['kvmsnap current centos7-1', 'kvmsnap current centos7-1 --set snapshot-2'],
+    run: async (ctx, [machine], options) =>
+      (await import('./commands/current.ts')).current(ctx, machine as string, options as CurrentOptions),
   },
   {
     name: 'revert',
@@ -342,11 +369,16 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'The machine: each disk as qemu-img sees it, with its backing chain, and the snapshots inside the images. A snapshot: ' +
       'all that is known of it, what it costs, and whether each disk really holds it.',
     arguments: [MACHINE, { ...SNAPSHOT, syntax: '[name]' }],
-    options: [],
+    options: [CURRENT, ...SNAPSHOT_XML],
     failures: [],
     examples: ['kvmsnap info centos7-1', 'kvmsnap info centos7-1 snapshot-2'],
-    run: async (ctx, [machine, name]) =>
-      (await import('./commands/info.ts')).info(ctx, machine as string, name as string | undefined),
+    run: async (ctx, [machine, name], options) =>
+      (await import('./commands/info.ts')).info(
+        ctx,
+        machine as string,
+        name as string | undefined,
+        options as InfoOptions,
+      ),
   },
   {
     name: 'prune',

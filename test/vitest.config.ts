@@ -38,7 +38,7 @@ export default defineConfig({
           name: 'matrix',
           include: [
             'test/commands/{check,create,delete,fix,hold,info,list,names,prune,revert,space}*.lab.test.ts',
-            'test/{exit-codes,signals,tutorial}.lab.test.ts',
+            'test/{exit-codes,signals,tutorial,virsh-options}.lab.test.ts',
             // minutes, so only when asked for
             ...(process.env['KVMSNAP_FAULTS'] ? ['test/stress/faults.lab.test.ts'] : []),
           ],

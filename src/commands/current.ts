@@ -1,15 +1,38 @@
 import type { Context } from '../context.ts';
-import { completeMachine, currentSnapshot, noCurrent } from '../host/machine.ts';
-import { readMachine } from '../libvirt/machine.ts';
+import { KvmsnapError } from '../errors.ts';
+import { patiently } from '../host/act.ts';
+import { completeMachine, currentSnapshot, findSnapshot, noCurrent, openMachine } from '../host/machine.ts';
+import { setCurrent } from '../host/set-current.ts';
+import { type MachineReading, readMachine } from '../libvirt/machine.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
 import { SNAPSHOT_COLUMNS } from '../render/snapshot-columns.ts';
 import { section } from '../render/view.ts';
-import { show } from './show.ts';
+import { show, showPlan } from './show.ts';
+import { showXml, type XmlOptions } from './xml.ts';
 
-/** `current`: the name alone, as scripts want it; the full facts as JSON or CSV. */
-export async function current(ctx: Context, machineName: string): Promise<void> {
-  const reading = await readMachine(ctx.virsh, machineName);
+export interface CurrentOptions extends XmlOptions {
+  readonly set?: string;
+}
+
+/** `current`: the name alone, as scripts want it; the full facts as JSON or CSV. With `set` it is marked first. */
+export async function current(
+  ctx: Context,
+  machineName: string,
+  options: CurrentOptions = {},
+): Promise<void> {
+  const { set } = options;
+  if (set === undefined) return showCurrent(ctx, await readMachine(ctx.virsh, machineName), options);
+  if (options.xml || options.securityInfo) throw new KvmsnapError('usage', '--set goes with no --xml');
+  const marked = await patiently(ctx, async (ctx) => {
+    const machine = await openMachine(ctx, machineName);
+    return setCurrent(ctx, machine, findSnapshot(machine, set));
+  });
+  await ('planned' in marked ? showPlan(ctx, [marked.planned]) : showCurrent(ctx, marked, options));
+}
+
+async function showCurrent(ctx: Context, reading: MachineReading, options: XmlOptions): Promise<void> {
   if (reading.current === null) throw noCurrent(reading);
+  if (options.xml || options.securityInfo) return showXml(ctx, reading, reading.current, options);
   const { output } = ctx.settings;
   if (output === 'table' || output === 'name') {
     const settings = { ...ctx.settings, output: 'name' as const };

@@ -3,9 +3,10 @@ import { type Disk, isActive, takesPart } from '../core/domain.ts';
 import type { DiskImage, Image, Tag } from '../core/image.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import { locationOf } from '../core/snapshot.ts';
+import { KvmsnapError } from '../errors.ts';
 import { type Images, lookAtDisks, noteUnseen } from '../host/disks.ts';
 import { measureIfPossible } from '../host/freed.ts';
-import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
+import { completeMachine, findSnapshot, type Machine, noCurrent } from '../host/machine.ts';
 import type { Cost } from '../host/snapshot-space.ts';
 import { type MachineReading, readMachine } from '../libvirt/machine.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
@@ -13,11 +14,31 @@ import { humanBytes, localTime, rfc3339 } from '../render/format.ts';
 import { type Column, type Section, section, type Value } from '../render/view.ts';
 import { costDocument, whyNot } from './cost.ts';
 import { show } from './show.ts';
+import { showXml, type XmlOptions } from './xml.ts';
+
+export interface InfoOptions extends XmlOptions {
+  readonly current?: boolean;
+}
 
 /** `info`: a machine with its disks, or one snapshot of it. */
-export async function info(ctx: Context, machineName: string, name: string | undefined): Promise<void> {
-  if (name === undefined) return infoMachine(ctx, await readMachine(ctx.virsh, machineName));
-  const machine = await openMachine(ctx, machineName);
+export async function info(
+  ctx: Context,
+  machineName: string,
+  given: string | undefined,
+  options: InfoOptions = {},
+): Promise<void> {
+  if (given !== undefined && options.current)
+    throw new KvmsnapError('usage', 'say which snapshot: its name, or --current (and not both)');
+  const reading = await readMachine(ctx.virsh, machineName);
+  if (options.current && reading.current === null) throw noCurrent(reading);
+  const name = options.current ? (reading.current ?? undefined) : given;
+  const asXml = options.xml || options.securityInfo;
+  if (name === undefined) {
+    if (asXml) throw new KvmsnapError('usage', '--xml is of a snapshot: say its name, or --current');
+    return infoMachine(ctx, reading);
+  }
+  if (asXml) return showXml(ctx, reading, name, options);
+  const machine = await completeMachine(ctx, reading);
   noteUnseen(ctx, machine.domain, machine.images);
   await infoSnapshot(ctx, machine, findSnapshot(machine, name));
 }

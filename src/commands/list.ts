@@ -2,10 +2,11 @@ import type { Context } from '../context.ts';
 import { isActive, isSaving } from '../core/domain.ts';
 import { reportSnapshots, type SnapshotReport } from '../core/report.ts';
 import { isPattern } from '../core/selection.ts';
+import { filterSnapshots, type SnapshotFilter } from '../core/snapshot-filter.ts';
 import { growTree } from '../core/tree.ts';
 import { KvmsnapError } from '../errors.ts';
 import { noteUnseen } from '../host/disks.ts';
-import { type Machine, openMachine } from '../host/machine.ts';
+import { currentSnapshot, findSnapshot, type Machine, openMachine } from '../host/machine.ts';
 import { chooseMachines, nothingLeft } from '../host/select.ts';
 import { type MachineSummary, readSummaries } from '../libvirt/overview.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
@@ -22,23 +23,47 @@ import { ownName } from './results.ts';
 import { type SelectionOptions, toSelection } from './selection.ts';
 import { show } from './show.ts';
 
-export interface ListOptions extends SelectionOptions {
+export interface ListOptions extends SelectionOptions, SnapshotFilter {
   readonly tree?: boolean;
   readonly space?: boolean;
+  readonly current?: boolean;
 }
 
 /** `list`: the snapshots of one machine; of several; or without any, all machines at a glance. */
 export async function list(ctx: Context, words: readonly string[], options: ListOptions): Promise<void> {
   const [word = ''] = words;
   const { all, state, exclude, space } = options;
+  checkFilter(options);
   const isOne = words.length === 1 && !isPattern(word) && !all && !state && !exclude;
   if (space && !isOne) throw new KvmsnapError('usage', '--space is for one machine, by its name');
   await (isOne ? listOne(ctx, word, options) : listMany(ctx, words, options));
 }
 
-async function listOne(ctx: Context, word: string, { tree, space }: ListOptions): Promise<void> {
+function checkFilter({ roots, from, current, descendants }: ListOptions): void {
+  if (from !== undefined && current)
+    throw new KvmsnapError('usage', '--from and --current exclude each other');
+  const below = from !== undefined || current;
+  if (roots && below) throw new KvmsnapError('usage', 'what is below a snapshot is no root');
+  if (descendants && !below) throw new KvmsnapError('usage', '--descendants goes with --from or --current');
+}
+
+/** What the options let through of one machine's snapshots; below its current one, where it has one. */
+function chosenOf(
+  snapshots: readonly SnapshotReport[],
+  current: string | null,
+  options: ListOptions,
+): SnapshotReport[] {
+  if (!options.current) return filterSnapshots(snapshots, options);
+  return current === null ? [] : filterSnapshots(snapshots, { ...options, from: current });
+}
+
+async function listOne(ctx: Context, word: string, options: ListOptions): Promise<void> {
+  const { tree, space } = options;
   const machine = await openMachine(ctx, word);
-  const { domain, current, snapshots, images } = machine;
+  const { domain, current, images } = machine;
+  if (options.from !== undefined) findSnapshot(machine, options.from);
+  if (options.current) currentSnapshot(machine);
+  const snapshots = chosenOf(machine.snapshots, current, options);
   const frees = space ? await freesOf(ctx, machine) : null;
   const withFrees = <Row extends SnapshotReport>(columns: readonly Column<Row>[]): readonly Column<Row>[] =>
     frees === null ? columns : [...columns.slice(0, -1), freesColumn(domain, frees), ...columns.slice(-1)];
@@ -62,7 +87,10 @@ async function listOne(ctx: Context, word: string, { tree, space }: ListOptions)
         : section({ columns: withFrees(SNAPSHOT_COLUMNS), rows: snapshots }),
     ],
     names: snapshots.map(({ name }) => name),
-    remarks: snapshots.length === 0 ? [`'${domain.name}' has no snapshots`] : [],
+    remarks:
+      snapshots.length > 0
+        ? []
+        : [`'${domain.name}' has no ${machine.snapshots.length > 0 ? 'such ' : ''}snapshots`],
   });
 }
 
@@ -116,12 +144,17 @@ async function listMany(ctx: Context, words: readonly string[], options: ListOpt
   const { machines: chosen, named } = await chooseMachines(ctx, selection);
   const [only] = chosen;
   if (words.length === 1 && only && named.has(only)) return listOne(ctx, only.uuid, options);
+  let isFound = options.from === undefined;
   const machines = (await readSummaries(ctx.virsh, chosen))
     .filter(({ state }) => selection.states.length === 0 || selection.states.includes(state))
     .map((machine): Overview => {
       const facts = { current: machine.current, busy: isSaving(machine), images: null };
-      return { ...machine, reports: reportSnapshots(machine.snapshots, facts) };
+      const reports = reportSnapshots(machine.snapshots, facts);
+      isFound ||= reports.some(({ name }) => name === options.from);
+      return { ...machine, reports: chosenOf(reports, machine.current, options) };
     });
+  if (!isFound)
+    throw new KvmsnapError('not-found', `none of these machines has a snapshot '${options.from}'`);
   const isWhole = atAGlance && selection.states.length === 0 && selection.exclude.length === 0;
   if (machines.length === 0 && !isWhole) throw nothingLeft(selection, chosen.length);
   const rows = machines.flatMap(({ name: machine, reports }) =>

@@ -8,7 +8,7 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { parseWholeSnapshot } from '../libvirt/snapshot-request.ts';
 import { withDescription } from '../libvirt/snapshot-xml.ts';
-import { dumpCommand } from '../libvirt/snapshots.ts';
+import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { carryOut, readAfter, refuseOn } from './act.ts';
 import { completeMachine, type Machine } from './machine.ts';
@@ -38,7 +38,8 @@ export async function redescribe(
     );
   }
   const text = wanted.held ? withHold(wanted.description) : wanted.description;
-  const xml = await readWholeXml(ctx, machine, snapshot.name);
+  // with its secrets: a redefinition without them would lose them
+  const xml = await readSnapshotXml(ctx.virsh, domain, snapshot.name, true);
   const redefinition = (file: string): VirshCommand => [
     'snapshot-create',
     ...['--domain', domain.uuid, '--xmlfile', file, '--redefine'],
@@ -104,7 +105,7 @@ export async function redefineSnapshot(
   );
   const before = machine.snapshots.find((snapshot) => snapshot.name === name);
   if (before) {
-    const old = await readWholeXml(ctx, machine, name);
+    const old = await readSnapshotXml(ctx.virsh, domain, name, true);
     const kept = await ctx.files.keep(`${domain.uuid}.${ctx.clock.now()}.xml`, old);
     ctx.terminal.note(`note: what libvirt knows of '${name}' now is kept in ${kept}`);
   }
@@ -125,14 +126,4 @@ export async function redefineSnapshot(
     if (now && isAsWanted) return now;
     throw new KvmsnapError('refused', `virsh reported success, but '${name}' is not as ${path} says`);
   });
-}
-
-/** With what libvirt hides otherwise (passwords of displays): a redefinition without it would lose it. */
-async function readWholeXml(ctx: Context, machine: Machine, name: string): Promise<string> {
-  const { texts, stderr } = await ctx.virsh.read([
-    [...dumpCommand(machine.domain.uuid, name), '--security-info'],
-  ]);
-  const [xml] = texts;
-  if (!xml) throw virshFailure(`cannot read the snapshot '${name}' of '${machine.domain.name}'`, stderr);
-  return xml;
 }

@@ -3,11 +3,29 @@ import { allAnswered } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import { createSnapshotParser } from './snapshot-xml.ts';
 import type { Virsh } from './virsh.ts';
+import { virshFailure } from './virsh-error.ts';
 
 /** Reading snapshots by their names, of one machine or of many. */
 
 export function dumpCommand(uuid: string, name: string): VirshCommand {
   return ['snapshot-dumpxml', '--domain', uuid, '--snapshotname', name];
+}
+
+/**
+ * A snapshot's XML as libvirt has it, a line feed at its end. `secrets`: with what libvirt hides otherwise (passwords of
+ * displays). Throws what virsh says where there is no such snapshot.
+ */
+export async function readSnapshotXml(
+  virsh: Virsh,
+  { uuid, name: machine }: { readonly uuid: string; readonly name: string },
+  name: string,
+  secrets: boolean,
+): Promise<string> {
+  const command = [...dumpCommand(uuid, name), ...(secrets ? ['--security-info'] : [])];
+  const { texts, stderr } = await virsh.read([command]);
+  const [xml] = texts;
+  if (!xml) throw virshFailure(`cannot read the snapshot '${name}' of '${machine}'`, stderr);
+  return xml;
 }
 
 /** The named snapshots of one machine, in one process. A name that libvirt does not know is left out. */

@@ -1,0 +1,146 @@
+// Every option of virsh's snapshot commands, and what it is here: the README's table, held against `virsh help`.
+
+/** Of one option: the same name here; another one, or a command; or why there is none. */
+type Place = 'same' | { readonly as: string } | { readonly why: string };
+
+const as = (words: string): Place => ({ as: words });
+const why = (reason: string): Place => ({ why: reason });
+
+/** The machine and the snapshot are arguments here, and a machine's name is never taken for another one's id. */
+const NAMES = {
+  domain: as('`<machine>`, by its exact name or UUID'),
+  snapshotname: as('`<name>`'),
+};
+
+const XML_ONLY = why('the XML is short: `... --xml | xmllint --xpath ... -`');
+
+const CREATING: Readonly<Record<string, Place>> = {
+  'no-metadata': 'same',
+  halt: 'same',
+  'disk-only': 'same',
+  'reuse-external': 'same',
+  quiesce: 'same',
+  atomic: 'same',
+  live: 'same',
+  validate: 'same',
+};
+
+/** By virsh's command without `snapshot-`: the command here, and each option. */
+export const VIRSH_OPTIONS: Readonly<
+  Record<string, { readonly command: string; readonly options: Readonly<Record<string, Place>> }>
+> = {
+  create: {
+    command: 'create',
+    options: {
+      domain: NAMES.domain,
+      xmlfile: as('`--xml <file>`'),
+      redefine: 'same',
+      current: 'same',
+      ...CREATING,
+    },
+  },
+  'create-as': {
+    command: 'create-as',
+    options: {
+      domain: NAMES.domain,
+      name: as('`<name>`'),
+      description: 'same',
+      'print-xml': 'same',
+      ...CREATING,
+      memspec: 'same',
+      diskspec: 'same',
+    },
+  },
+  list: {
+    command: 'list',
+    options: {
+      domain: as('`[machines...]`, also several and by pattern'),
+      parent: as('always shown'),
+      roots: 'same',
+      leaves: 'same',
+      'no-leaves': 'same',
+      metadata: why('all that libvirt knows have metadata'),
+      'no-metadata': why('libvirt itself cannot list such; `info` shows all tags of the images'),
+      inactive: 'same',
+      active: 'same',
+      'disk-only': 'same',
+      internal: 'same',
+      external: 'same',
+      tree: 'same',
+      from: 'same',
+      current: 'same',
+      descendants: 'same',
+      name: as('`-q`'),
+      topological: why('the oldest first is a parent before its children; `--tree` draws it'),
+    },
+  },
+  info: { command: 'info', options: { ...NAMES, current: 'same' } },
+  current: {
+    command: 'current',
+    options: {
+      domain: NAMES.domain,
+      name: as('always; `--xml` for the whole XML'),
+      'security-info': 'same',
+      snapshotname: as('`--set <name>`'),
+    },
+  },
+  revert: {
+    command: 'revert',
+    options: {
+      ...NAMES,
+      current: 'same',
+      running: 'same',
+      paused: 'same',
+      force: 'same',
+      'reset-nvram': 'same',
+    },
+  },
+  delete: {
+    command: 'delete',
+    options: {
+      domain: NAMES.domain,
+      snapshotname: as('`[names...]`, also several'),
+      current: 'same',
+      children: 'same',
+      'children-only': 'same',
+      metadata: 'same',
+    },
+  },
+  dumpxml: {
+    command: 'info --xml',
+    options: { ...NAMES, 'security-info': 'same', xpath: XML_ONLY, wrap: XML_ONLY },
+  },
+  parent: {
+    command: 'info',
+    options: { ...NAMES, current: 'same' },
+  },
+  edit: {
+    command: 'describe',
+    options: {
+      ...NAMES,
+      current: as('`current --set <name>`'),
+      rename: why('the tags inside the images would keep the old name'),
+      clone: why('a second name for the same tags: a revert or delete of one breaks the other'),
+    },
+  },
+};
+
+/** The README's table, in Markdown: options that are the same here share a row. */
+export function virshTable(): string {
+  const rows = Object.entries(VIRSH_OPTIONS).flatMap(([virsh, { command, options }]) => {
+    const all = Object.entries(options);
+    const same = all.filter(([, place]) => place === 'same').map(([name]) => `\`--${name}\``);
+    const others = all.flatMap(([name, place]) =>
+      place === 'same' ? [] : [[`\`--${name}\``, 'as' in place ? place.as : `none: ${place.why}`]],
+    );
+    const lines = [...others, ...(same.length > 0 ? [[same.join(' '), 'the same']] : [])];
+    return lines.map(([option = '', here = '']) => [`\`snapshot-${virsh}\``, option, `\`${command}\``, here]);
+  });
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [
+    line(['virsh', 'option', 'kvmsnap', 'option']),
+    line(['---', '---', '---', '---']),
+    ...rows.map(line),
+  ].join('\n');
+}
