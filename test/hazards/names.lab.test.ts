@@ -161,6 +161,9 @@ hazard(31, 'name that is the id of another snapshot inside the image', async () 
   await refusesAll(machine, 'create-as', 'web-1', '2');
   pasteOk(refusal.command);
   expect(byteIn(`${pathOf(machine)}.1`)).toBe(0x11);
+  await succeed('delete', 'web-1', 'a');
+  await succeed('revert', 'web-1', '1');
+  expect(bytes(machine)).toEqual([0x11, 0x11]);
   return {
     virsh: 'reverts to the other one, exit 0',
     kvmsnap: `${words}; what it advises helps; gives no such names`,

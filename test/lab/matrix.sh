@@ -133,8 +133,10 @@ tables=()
 for version in "${wanted[@]}"; do
   [ ! -s "$scratch/$version/tests.json" ] || tables+=("$version=$scratch/$version/tests.json")
 done
-[ "$failed" = 0 ] || readme=
-[ "${#tables[@]}" = 0 ] || { echo && node "$lab/matrix-table.mjs" ${readme:+--readme README.md} "${tables[@]}"; }
+table=
+[ "$failed${#files[@]}" != 00 ] || table=--${readme:+readme}
+[ "$table" != -- ] || table=--whole
+[ "${#tables[@]}" = 0 ] || node "$lab/matrix-table.mjs" $table "${tables[@]}" || failed=1
 printf '\nlibvirt matrix\n'
 printf '  %s\n' "${told[@]}" | sort -V
 exit "$failed"
