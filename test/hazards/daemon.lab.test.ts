@@ -1,7 +1,7 @@
 // libvirtd and its disks: killed, hung, full, or busy, and what raw virsh then leaves behind.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { diskPath, tagCounts } from '../commands/evidence.ts';
 import { succeed, tagNames, take, takeHalf } from '../commands/scene.ts';
@@ -26,6 +26,7 @@ import {
 import { smallFilesystem } from '../lab/mount.ts';
 import { fullMachine, holdSave, slowVirsh, virshUnderWay } from '../lab/saving.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import { mend } from './mending.ts';
 import { hazard } from './promise.ts';
 import { refusesAll } from './refusing.ts';
 
@@ -60,9 +61,14 @@ hazard(7, 'file system too small for the memory of a running machine', async () 
   expect(statSync(diskPath(twin)).blocks * 512).toBeGreaterThan((FREE - 2) * MiB);
 
   const { words } = await refusesAll(machine, 'create-as', 'web-1', 's1');
+
+  destroy(twin);
+  tool('mount', ['-n', '-o', `remount,size=${FREE + 8}M`, dirname(diskPath(twin))]);
+  expect(await mend(twin)).toEqual(['win-back: done']);
+  expect(statSync(diskPath(twin)).blocks * 512).toBeLessThan(2 * MiB);
   return {
     virsh: 'fails, exit 1, and the image keeps all the space',
-    kvmsnap: `${words}, unless --force`,
+    kvmsnap: `${words}, unless --force; check --fix wins back what virsh has left`,
   };
 });
 
@@ -106,6 +112,8 @@ hazard(9, 'libvirtd is killed while it takes a snapshot', async () => {
   const left = stateAndReason(twin);
   expect(await raw.ends).toBe(1);
   expect([snapshotNames(twin), tagCounts(twin, 's1')]).toEqual([[], [1]]);
+  expect(await mend(twin)).toEqual(['resume: done', 'adopt: done']);
+  expect([state(twin), snapshotNames(twin)]).toEqual(['running', ['s1']]);
   destroy(twin);
 
   const machine = await fullMachine('web-1');
@@ -120,7 +128,7 @@ hazard(9, 'libvirtd is killed while it takes a snapshot', async () => {
   expect(tagCounts(machine, 's1')).toEqual([1]);
   return {
     virsh: `leaves the machine ${left}, and a tag that no command shows, exit 1`,
-    kvmsnap: 'exit 1, says both; what it advises helps',
+    kvmsnap: 'exit 1, says both; what it advises helps; check --fix mends what virsh has left',
   };
 });
 
@@ -153,12 +161,13 @@ hazard(19, 'undefine of a running machine', async () => {
   virsh('define', file);
   expect([snapshotNames(machine), tagNames(machine)]).toEqual([[], [['a', 'b']]]);
 
-  const { code, stdout } = await kvmsnap(['check', 'web-1', '--json']);
-  const { domains } = JSON.parse(stdout) as { domains: { findings: { rule: string; what: string }[] }[] };
-  expect([code, domains[0]?.findings.map(({ rule }) => rule)]).toEqual([5, ['orphan-tag', 'orphan-tag']]);
+  expect((await kvmsnap(['check', 'web-1'])).code).toBe(5);
+  expect(await mend(machine)).toEqual(['adopt: done', 'adopt: done']);
+  expect(snapshotNames(machine)).toEqual(['a', 'b']);
+  await succeed('revert', 'web-1', 'a');
   return {
     virsh: 'forgets its snapshots, exit 0; they stay in the image',
-    kvmsnap: 'check names them, exit 5',
+    kvmsnap: 'check names them, exit 5; check --fix has libvirt know them again',
   };
 });
 
@@ -206,10 +215,12 @@ hazard(22, "the directory of libvirt's snapshots is full", async () => {
   expect(result.stderr).toContain("left with a snapshot 's2' that libvirt does not know");
   expect(result.stderr).toContain("libvirt forgot that 's1' is the current snapshot");
   rmSync(filler);
+  expect(await mend(twin)).toEqual(['adopt: done']);
+  expect(snapshotNames(twin)).toEqual(['s1', 's2']);
   followHint(machine, result.stderr);
   expect([tagNames(machine), currentSnapshot(machine)]).toEqual([[['s1']], 's1']);
   return {
     virsh: 'fails, exit 1; leaves a tag that no command shows, and forgets the current snapshot',
-    kvmsnap: 'exit 1, says both; what it advises helps',
+    kvmsnap: 'exit 1, says both; what it advises helps; check --fix mends what virsh has left',
   };
 });

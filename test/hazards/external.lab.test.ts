@@ -33,12 +33,16 @@ hazard(14, 'memory to be saved into a file that is there', async () => {
   external(twin, 's2');
   expect(content(memoryFile(twin))).not.toBe(before[0]);
 
-  const { code } = await kvmsnap(['create-as', 'web-1', 's2', '--memspec', memoryFile(machine)]);
-  expect([code, snapshotNames(machine)]).toEqual([code, ['s1']]);
-  expect(content(memoryFile(machine))).toBe(before[1]);
+  const file = memoryFile(machine);
+  const { words, refusal } = await refusesAll(
+    machine,
+    ...['create-as', 'web-1', 's2', '--memspec', file, '--diskspec', 'vda,snapshot=external', '--force'],
+  );
+  expect(refusal.message).toContain(file);
+  expect(content(file)).toBe(before[1]);
   return {
     virsh: 'overwrites the memory of the older snapshot, exit 0',
-    kvmsnap: `refuses, exit ${code}, nothing touched`,
+    kvmsnap: `${words}, with --force too`,
   };
 });
 
