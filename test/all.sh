@@ -6,13 +6,23 @@ cd "$(dirname "$0")/.."
 npm run --silent build
 npm run --silent test:unit
 
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+half() { # NUMBER
+  npm run --silent test:lab -- "--shard=$1/2" --reporter=default --reporter=tap-flat \
+    "--outputFile.tap-flat=$scratch/$1.tap"
+}
+
 # The tests of the lab wait half of their time: two labs side by side, each with half of the files.
 test/lab/enter.sh --tests true # installs what is missing, before both would
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-npm run --silent test:lab -- --shard=2/2 >"$log" 2>&1 </dev/null &
+half 2 >"$scratch/log" 2>&1 </dev/null &
 failed=0
-npm run --silent test:lab -- --shard=1/2 || failed=1
+half 1 || failed=1
 wait $! || failed=1
-cat "$log"
+cat "$scratch/log"
+if [ "$failed" != 0 ]; then
+  printf '\nfailed, of both labs:\n'
+  cat "$scratch"/*.tap | sed -n 's/^not ok [0-9]* - \(.*\)/  \1/p'
+fi
 exit "$failed"

@@ -6,6 +6,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 // the machines share one libvirtd, and a file's clean-up removes them all
 const lab = { pool: 'forks', fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 } as const;
 
+const MATRIX = ['test/hazards/*.lab.test.ts', 'test/kinds.lab.test.ts'];
+
 export default defineConfig({
   root,
   test: {
@@ -34,9 +36,19 @@ export default defineConfig({
       {
         root,
         test: {
-          // what depends on the version of libvirt: lab/matrix.sh runs it on several
+          // each hazard and each kind of machine: lab/matrix.sh runs it on every libvirt
           name: 'matrix',
+          include: MATRIX,
+          ...lab,
+        },
+      },
+      {
+        root,
+        test: {
+          // all that depends on the version of libvirt: lab/matrix.sh --wide
+          name: 'matrix-wide',
           include: [
+            ...MATRIX,
             'test/commands/{check,create,delete,fix,hold,info,list,names,prune,revert,space}*.lab.test.ts',
             'test/{exit-codes,signals,tutorial,virsh-options}.lab.test.ts',
             // minutes, so only when asked for

@@ -1,54 +1,18 @@
 // Images with LUKS: libvirt keeps the key from qemu-img, and QEMU cannot write memory into them.
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { showHazard } from '../hazards/advice.ts';
 import { kvmsnap } from '../lab/cli.ts';
-import { scratch, tryTool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
-import {
-  cleanUp,
-  type DiskSpec,
-  defineMachine,
-  destroy,
-  start,
-  state,
-  stateAndReason,
-} from '../lab/machine.ts';
+import { tryVirsh } from '../lab/lab.ts';
+import { encryptedDisk, removeSecrets } from '../lab/luks.ts';
+import { cleanUp, defineMachine, destroy, start, state, stateAndReason } from '../lab/machine.ts';
 import { since } from '../lab/version.ts';
 import { fingerprint, pasteOk, refused } from './evidence.ts';
-import { showHazard } from './hazard.ts';
 
 afterEach(async () => {
-  for (const [uuid] of virsh('secret-list').matchAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g))
-    virsh('secret-undefine', uuid);
+  removeSecrets();
   await cleanUp();
 });
 afterAll(cleanUp);
-
-/** A disk with a LUKS image, which libvirt opens with a secret. */
-async function encryptedDisk(): Promise<DiskSpec> {
-  const source = join(scratch, 'luks.qcow2');
-  const definition = join(scratch, 'secret.xml');
-  const options = 'encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10';
-  const args = [
-    'create',
-    '-q',
-    '-f',
-    'qcow2',
-    '--object',
-    'secret,id=k,data=key',
-    '-o',
-    options,
-    source,
-    '4M',
-  ];
-  // it measures the CPU, and fails now and then when that is busy
-  await waitFor(() => tryTool('qemu-img', args).code === 0, { what: 'a LUKS image' });
-  writeFileSync(definition, `<secret><usage type='volume'><volume>${source}</volume></usage></secret>`);
-  const [uuid = ''] = /[0-9a-f-]{36}/.exec(virsh('secret-define', definition)) ?? [];
-  virsh('secret-set-value', uuid, '--base64', Buffer.from('key').toString('base64'));
-  const secret = `<secret type='passphrase' uuid='${uuid}'/>`;
-  return { source, extraXml: `<encryption format='luks'>${secret}</encryption>` };
-}
 
 test('as the first disk of a machine that is off', async () =>
   showHazard({

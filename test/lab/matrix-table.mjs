@@ -1,42 +1,61 @@
-// node matrix-table.mjs VERSION=TESTS.json...
-// Prints, from what really ran, what became of each hazard on each version: virsh's outcome, then kvmsnap's.
-import { readFileSync } from 'node:fs';
+// node matrix-table.mjs [--readme | --whole] VERSION=TESTS.json...
+// Prints, from what really ran, what became of each hazard on each version: virsh's outcome and kvmsnap's.
+// --readme puts that into the README, between `<!-- hazards -->` and `<!-- end -->`; after a run of all tests, --whole
+// ends with 1 when the README has a hazard there that no test has shown. (That each is as there, the tests see to.)
+import { readFileSync, writeFileSync } from 'node:fs';
 
-/** The numbers of the hazards that a test's title names: `... (hazards 18, 29)`. */
-function hazardsOf(title) {
-  const [, numbers = ''] = /\(hazards? ([\d, and]+)\)/.exec(title) ?? [];
-  return (numbers.match(/\d+/g) ?? []).map(Number);
-}
+const README = new URL('../../README.md', import.meta.url);
+const PLACE = /(<!-- hazards -->\n)(.*?)(<!-- end -->)/s;
 
-/** What a test says of itself (hazard.ts), or else that it held. */
-function outcome({ status, meta }) {
-  if (status !== 'passed') return '**FAILED**';
-  return meta.virsh ? `${meta.virsh}; ${meta.kvmsnap}` : 'held';
-}
+const args = process.argv.slice(2);
+const option = args[0]?.startsWith('--') ? args.shift() : undefined;
 
-const columns = process.argv.slice(2).map((argument) => {
+const columns = args.map((argument) => {
   const [version, file] = argument.split('=');
   const { testResults } = JSON.parse(readFileSync(file, 'utf8'));
   return { version, tests: testResults.flatMap(({ assertionResults }) => assertionResults) };
 });
 
-const rows = new Map();
+/** What a test has noted (hazards/promise.ts); of one that failed before, its title alone. */
+function noted({ title, status, meta: { hazard } }) {
+  const [, number, what] = /^(\d+): (.*)$/.exec(title) ?? [];
+  const outcome = status === 'passed' || hazard ? hazard : { virsh: '', kvmsnap: '**FAILED**' };
+  return number && outcome ? { ...outcome, number: Number(number), what } : undefined;
+}
+
+/** By hazard, then by outcome, the versions that have it. */
+const hazards = new Map();
 for (const { version, tests } of columns) {
-  for (const test of tests) {
-    const title = test.fullName.replace(/ ?\(hazards? [^)]*\)/, '');
-    for (const hazard of hazardsOf(test.fullName)) {
-      const key = `${hazard}\0${title}`;
-      const row = rows.get(key) ?? { hazard, title, cells: new Map() };
-      row.cells.set(version, outcome(test));
-      rows.set(key, row);
-    }
+  for (const { number, what, virsh, kvmsnap } of tests.map(noted).filter(Boolean)) {
+    const key = `${number}\0${what}`;
+    const { outcomes } = hazards.get(key) ?? hazards.set(key, { number, what, outcomes: new Map() }).get(key);
+    const outcome = `${virsh} | ${kvmsnap}`;
+    outcomes.set(outcome, [...(outcomes.get(outcome) ?? []), version]);
   }
 }
 
-const line = (cells) => `| ${cells.map((cell) => String(cell).replaceAll('|', '\\|')).join(' | ')} |\n`;
-const versions = columns.map(({ version }) => version);
-process.stdout.write(line(['#', 'hazard: virsh; kvmsnap', ...versions]));
-process.stdout.write(line(['--:', '---', ...versions.map(() => '---')]));
-for (const { hazard, title, cells } of [...rows.values()].sort((a, b) => a.hazard - b.hazard)) {
-  process.stdout.write(line([hazard, title, ...versions.map((version) => cells.get(version) ?? '')]));
+const named = (versions) => (versions.length === columns.length ? 'all' : versions.join(', '));
+const rows = [...hazards.values()]
+  .sort((a, b) => a.number - b.number)
+  .flatMap(({ number, what, outcomes }) =>
+    [...outcomes].map(([outcome, versions]) => `| ${number} | ${what} | ${named(versions)} | ${outcome} |\n`),
+  );
+const table = `| # | hazard | libvirt | virsh | kvmsnap |\n| --: | --- | --- | --- | --- |\n${rows.join('')}`;
+
+if (rows.length > 0) process.stdout.write(`\n${table}`);
+if (option) {
+  const text = readFileSync(README, 'utf8');
+  const promised = PLACE.exec(text)?.[2].matchAll(/^\| (\d+) \| (.*?) \|/gm) ?? [];
+  const unseen = new Set([...promised].map(([, number, what]) => `${number}: ${what}`));
+  for (const { number, what } of hazards.values()) unseen.delete(`${number}: ${what}`);
+  if (option === '--readme')
+    writeFileSync(
+      README,
+      text.replace(PLACE, (_, before, __, after) => `${before}\n${table}\n${after}`),
+    );
+  else
+    for (const hazard of unseen) {
+      process.stderr.write(`the README promises what no test has shown: ${hazard}\n`);
+      process.exitCode = 1;
+    }
 }

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# matrix.sh [--changed] [VERSION...] [-- FILE...]
+# matrix.sh [--changed | --readme] [--wide] [VERSION...] [-- FILE...]
 #
-# Runs the tests of the project `matrix` (of those, the files with FILE in their path) on each VERSION of libvirt, of
-# those in debian.sh; without one, on all of them. Prints what became of each hazard on which version.
-# Says at the end what it ran on which version, and ends with 1 when not all is well, a version that cannot be built
-# included. $AT_ONCE versions run at once. Needs root, and the built kvmsnap.
+# Runs the hazards and the kinds of machine (the tests of the project `matrix`; of those, the files with FILE in their
+# path) on each VERSION of libvirt, of those in debian.sh; without one, on all of them. Prints what became of each
+# hazard on which version. Says at the end what it ran on which version, and ends with 1 when not all is well, a version
+# that cannot be built included. $AT_ONCE versions run at once. Needs root, and the built kvmsnap.
 #
+#   --wide      all that depends on the version of libvirt, the tests of the commands too: 15 minutes
+#   --readme    writes that table into the README, which the tests are then not held against
 #   --changed   for CI: leaves out this machine's own version, which the whole lab has run on, and each other version on
 #               which exactly these sources have passed before on this machine; but never one of those in $ALWAYS.
 #               A mirror that is down must not stop us: a version that cannot be built is NOT RUN, and said so, exit 0
@@ -16,7 +18,7 @@ ALWAYS='9.0 12.8'
 # Tests wait half of their time: this many keep two processors busy.
 AT_ONCE=3
 # What the outcome may depend on; the contents count, not the history.
-SOURCES='src/core src/host src/libvirt src/qemu test/commands test/lab'
+SOURCES='src/commands src/core src/host src/libvirt src/qemu test/commands test/hazards test/kinds.lab.test.ts test/lab'
 
 lab=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 cd -- "$lab/../.."
@@ -24,7 +26,10 @@ passed=${XDG_CACHE_HOME:-/var/cache}/kvmsnap-lab/passed
 
 sources_hash() {
   # shellcheck disable=SC2086 # a list of words
-  find $SOURCES -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16
+  {
+    find $SOURCES -type f -print0 | sort -z | xargs -0 sha256sum
+    sed -n '/<!-- hazards -->/,/<!-- end -->/p' README.md
+  } | sha256sum | cut -c1-16
 }
 
 own_version() { virsh --version 2>/dev/null | cut -d. -f1,2; }
@@ -43,7 +48,7 @@ begin() { # VERSION
   # shellcheck disable=SC2016 # expands in the lab
   "$lab/enter.sh" --libvirt "$1" sh -c '
     virsh version --daemon >&3
-    NO_COLOR=1 node_modules/.bin/vitest run --config test/vitest.config.ts --project matrix \
+    NO_COLOR=1 node_modules/.bin/vitest run --config test/vitest.config.ts --project "$KVMSNAP_MATRIX" \
       --reporter=default --reporter=json --outputFile.json="$KVMSNAP_LAB/../tests.json" "$@" || failed=$?
     cat "$KVMSNAP_LAB/../tests.json" >&4
     exit "${failed:-0}"
@@ -81,13 +86,24 @@ summary() { # VERSION
 }
 
 changed=
-if [ "${1-}" = --changed ]; then shift && changed=yes; fi
+readme=
+export KVMSNAP_MATRIX=matrix
+while :; do
+  case ${1-} in
+    --changed) changed=yes ;;
+    --readme) readme=yes && export UPDATE_README=1 ;;
+    --wide) KVMSNAP_MATRIX=matrix-wide ;;
+    *) break ;;
+  esac
+  shift
+done
 case ${1-} in --) ;; -*) sed -n '2,/^set -/s/^# \{0,1\}//p' "$0" >&2; [ "$1" = --help ] && exit 0 || exit 2 ;; esac
 known=$("$lab/debian.sh" --list | cut -d' ' -f1)
 wanted=()
 while [ $# != 0 ] && [ "$1" != -- ]; do wanted+=("$1") && shift; done
 [ $# = 0 ] || shift
 files=("$@")
+[ -z "$readme" ] || [ "${#wanted[@]}${#files[@]}$changed" = 00 ] || { echo 'matrix: the README wants all of it' >&2; exit 2; }
 [ "${#wanted[@]}" != 0 ] || mapfile -t wanted <<<"$known"
 for version in "${wanted[@]}"; do
   grep -qxF -- "$version" <<<"$known" || { echo "matrix: no libvirt $version; there are: ${known//$'\n'/ }" >&2; exit 2; }
@@ -120,7 +136,10 @@ tables=()
 for version in "${wanted[@]}"; do
   [ ! -s "$scratch/$version/tests.json" ] || tables+=("$version=$scratch/$version/tests.json")
 done
-[ "${#tables[@]}" = 0 ] || { echo && node "$lab/matrix-table.mjs" "${tables[@]}"; }
+table=
+[ "$failed${#files[@]}" != 00 ] || table=--${readme:+readme}
+[ "$table" != -- ] || table=--whole
+[ "${#tables[@]}" = 0 ] || node "$lab/matrix-table.mjs" $table "${tables[@]}" || failed=1
 printf '\nlibvirt matrix\n'
 printf '  %s\n' "${told[@]}" | sort -V
 exit "$failed"

@@ -1,13 +1,14 @@
 // A hazard of create, told in three steps: what raw virsh does, that kvmsnap refuses instead, and that its advice helps.
 // Where libvirt versions differ, the table says so with `since`.
 import { existsSync } from 'node:fs';
-import { expect, TestRunner } from 'vitest';
+import { expect } from 'vitest';
+import { fingerprint, type Refusal, refused, writableImages } from '../commands/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
 import { tryVirsh } from '../lab/lab.ts';
 import { defineMachine, destroy, type Machine, type MachineSpec, start } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
-import { fingerprint, type Refusal, refused, writableImages } from './evidence.ts';
+import type { Outcome } from './promise.ts';
 
 export interface Hazard {
   readonly what: string;
@@ -23,6 +24,8 @@ export interface Hazard {
   readonly virsh: RegExp | null;
   /** What it has done to that machine; without this, nothing is to be left. */
   readonly virshLeft?: ((machine: Machine) => void) | null;
+  /** That in words, for the README. */
+  readonly harm?: string;
   /** Here all is well, and kvmsnap takes it, too. */
   readonly taken?: boolean;
   /** Parts of kvmsnap's message. */
@@ -39,8 +42,13 @@ export interface Hazard {
 /** A name that a hint must quote. */
 const NAME = "web 1's";
 
+/** Shows it, and tells what became of it. */
+export async function shown(hazard: Hazard): Promise<Outcome> {
+  await showHazard(hazard);
+  return outcome(hazard);
+}
+
 export async function showHazard(hazard: Hazard): Promise<void> {
-  Object.assign(TestRunner.getCurrentTest()?.meta ?? {}, outcomes(hazard));
   if (hazard.cannotBe) {
     expect(() => make(hazard, 'twin')).toThrow(hazard.cannotBe);
     return;
@@ -59,12 +67,14 @@ export async function showHazard(hazard: Hazard): Promise<void> {
   expect(writableImages(machine).map(tagged)).toEqual(writableImages(machine).map(() => ['s1']));
 }
 
-/** For lab/matrix-table.mjs, of a test that has passed. */
-function outcomes({ cannotBe, virsh, taken, mend }: Hazard) {
-  if (cannotBe) return { virsh: 'no such thing here', kvmsnap: 'no such thing here' };
-  if (virsh) return { virsh: 'fails', kvmsnap: mend ? 'refuses, and its advice helps' : 'refuses' };
-  if (taken) return { virsh: 'works', kvmsnap: 'works' };
-  return { virsh: 'does harm', kvmsnap: 'refuses, and its advice helps' };
+function outcome({ cannotBe, virsh, harm = 'works', taken, mend, warns }: Hazard): Outcome {
+  if (cannotBe) return { virsh: 'there is no such thing', kvmsnap: 'there is no such thing' };
+  if (taken) return { virsh: harm, kvmsnap: warns ? 'works, and warns' : 'works' };
+  const refused = 'refuses, exit 5, nothing touched';
+  return {
+    virsh: virsh ? 'fails, exit 1, and names no cure' : `${harm}, exit 0`,
+    kvmsnap: mend ? `${refused}; what it advises helps` : refused,
+  };
 }
 
 function showVirsh(hazard: Hazard): void {

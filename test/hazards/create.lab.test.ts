@@ -1,6 +1,7 @@
 // Machines of which a snapshot cannot be taken, or not as one thinks: raw virsh, then kvmsnap, then its advice.
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, expect } from 'vitest';
+import { diskPath, pasteOk, tagCounts } from '../commands/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPatternIn, tags, writePattern } from '../lab/disk.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
@@ -15,8 +16,8 @@ import {
 } from '../lab/machine.ts';
 import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { diskPath, pasteOk, tagCounts } from './evidence.ts';
-import { type Hazard, showHazard } from './hazard.ts';
+import { type Hazard, shown } from './advice.ts';
+import { hazard } from './promise.ts';
 
 const MiB = 1024 * 1024;
 const SMALL = { size: '4M' };
@@ -50,11 +51,13 @@ const BEFORE_10_9 =
   'UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot of such a machine';
 const NVRAM_LEFT_OUT = /^warning: the UEFI NVRAM .* is raw and will NOT be part of the snapshot\n$/;
 
-const HAZARDS: readonly Hazard[] = [
+const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
   {
-    what: "disk with snapshot='external' (hazard 12)",
+    hazard: 12,
+    what: "disk with snapshot='external'",
     spec: { disks: [{ ...SMALL, snapshot: 'external' }] },
     virsh: null,
+    harm: 'makes an external snapshot',
     virshLeft: (twin) => {
       expect(snapshotXml(twin, 's1')).toContain("<disk name='vda' snapshot='external' type='file'>");
       expect(machineXml(twin)).toContain(`<source file='${diskPath(twin).replace('.qcow2', '.s1')}'`);
@@ -67,7 +70,8 @@ const HAZARDS: readonly Hazard[] = [
     mend: (_, { command }) => void pasteOk(command, "s| snapshot='external'||"),
   },
   {
-    what: "disk with snapshot='no' (hazard 26)",
+    hazard: 26,
+    what: "disk with snapshot='no'",
     spec: { disks: [SMALL, { ...SMALL, snapshot: 'no' }] },
     virsh: /require all disks to be selected for snapshot/,
     says: () => [
@@ -78,7 +82,8 @@ const HAZARDS: readonly Hazard[] = [
     mend: (_, { command }) => void pasteOk(command, "s| snapshot='no'||"),
   },
   {
-    what: "disk with snapshot='no', made read-only (hazard 26)",
+    hazard: 26,
+    what: "disk with snapshot='no', made read-only",
     spec: { disks: [SMALL, { ...SMALL, snapshot: 'no' }] },
     running: true,
     virsh: /require all disks to be selected for snapshot/,
@@ -91,7 +96,8 @@ const HAZARDS: readonly Hazard[] = [
     },
   },
   {
-    what: 'floppy image (hazard 26)',
+    hazard: 26,
+    what: 'floppy image',
     spec: { disks: [SMALL, { device: 'floppy', format: 'raw', size: '1440K' }] },
     virsh: /internal snapshot for disk fda unsupported for storage type raw/,
     says: (m) => [`disk fda (${diskPath(m, 1)}): the file is raw`],
@@ -100,7 +106,8 @@ const HAZARDS: readonly Hazard[] = [
     mend: (m) => void virsh('change-media', m.uuid, 'fda', '--eject', '--config'),
   },
   {
-    what: 'read-only raw disk of a machine that is off (hazard 26)',
+    hazard: 26,
+    what: 'read-only raw disk of a machine that is off',
     spec: { disks: [SMALL, { ...SMALL, format: 'raw', readonly: true }] },
     virsh: since({ '7.0': /Disk device 'vdb' does not support snapshotting/, '9.0': null }),
     taken: since({ '7.0': false, '9.0': true }),
@@ -110,22 +117,8 @@ const HAZARDS: readonly Hazard[] = [
     mend: (_, { command }) => void pasteOk(command),
   },
   {
-    what: 'cdrom and read-only disks alone',
-    spec: {
-      disks: [
-        { device: 'cdrom', format: 'raw', source: null },
-        { ...SMALL, readonly: true },
-      ],
-    },
-    virsh: /nothing selected for snapshot/,
-    says: () => [
-      'the machine has no disk that a snapshot could hold (cdroms and read-only disks take no part)',
-    ],
-    command: null,
-    mend: null,
-  },
-  {
-    what: 'transient disk of a running machine (hazard 30)',
+    hazard: 30,
+    what: 'transient disk of a running machine',
     spec: { disks: [SMALL, { ...SMALL, extraXml: '<transient/>' }] },
     running: true,
     virsh: /migration with transient disk is not supported/,
@@ -134,7 +127,8 @@ const HAZARDS: readonly Hazard[] = [
     mend: shutDown,
   },
   {
-    what: 'block job (hazard 30)',
+    hazard: 30,
+    what: 'block job',
     spec: { disks: [SMALL, SMALL] },
     running: true,
     provoke: (m) => {
@@ -148,7 +142,8 @@ const HAZARDS: readonly Hazard[] = [
     mend: (_, { command }) => void pasteOk(command),
   },
   {
-    what: 'checkpoints of a machine that is off (hazard 30)',
+    hazard: 30,
+    what: 'checkpoints of a machine that is off',
     spec: { disks: [SMALL] },
     running: true,
     provoke: (m) => {
@@ -157,7 +152,7 @@ const HAZARDS: readonly Hazard[] = [
     },
     cannotBe: CHECKPOINTS,
     virsh: since({ '7.0': /cannot perform block operations while checkpoint exists/, '11.3': null }),
-    // taken, but not to be reverted to
+    harm: 'takes one that cannot be reverted to',
     virshLeft: since<Hazard['virshLeft'] & {}>({
       '7.0': (twin) => expect([snapshotNames(twin), tagCounts(twin, 's1')]).toEqual([[], [0]]),
       '11.3': (twin) => {
@@ -175,13 +170,14 @@ const HAZARDS: readonly Hazard[] = [
     mend: (_, { command }) => void pasteOk(command),
   },
   {
-    // virsh takes it, and the revert to it then loses the guest
-    what: 'checkpoint of a running machine (hazard 30)',
+    hazard: 30,
+    what: 'checkpoint of a running machine',
     spec: { disks: [SMALL] },
     running: true,
     provoke: (m) => void virsh('checkpoint-create-as', m.uuid, 'monday'),
     cannotBe: CHECKPOINTS,
     virsh: null,
+    harm: 'takes one; the revert to it loses the guest',
     virshLeft: (twin) => {
       expect(tagCounts(twin, 's1')).toEqual([1]);
       const revert = tryVirsh('snapshot-revert', '--domain', twin.uuid, '--snapshotname', 's1');
@@ -197,7 +193,8 @@ const HAZARDS: readonly Hazard[] = [
     },
   },
   {
-    what: 'virtiofs share of a running machine (hazard 30)',
+    hazard: 30,
+    what: 'virtiofs share of a running machine',
     spec: { disks: [SMALL], osXml: SHARED_MEMORY + OS, extraDevicesXml: VIRTIOFS },
     running: true,
     virsh: since({
@@ -212,10 +209,11 @@ const HAZARDS: readonly Hazard[] = [
     mend: shutDown,
   },
   {
-    what: 'UEFI machine that is off (hazard 15)',
+    hazard: 15,
+    what: 'UEFI machine that is off',
     ...UEFI,
     virsh: since({ '7.0': NO_PFLASH, '11.3': null }),
-    // taken, but without the NVRAM
+    harm: 'takes it without the NVRAM, exit 0',
     taken: since({ '7.0': false, '11.3': true }),
     says: () => [BEFORE_10_9],
     command: null,
@@ -223,7 +221,8 @@ const HAZARDS: readonly Hazard[] = [
     warns: NVRAM_LEFT_OUT,
   },
   {
-    what: 'UEFI machine that runs (hazard 15)',
+    hazard: 15,
+    what: 'UEFI machine that runs',
     ...UEFI,
     running: true,
     virsh: since({ '7.0': NO_PFLASH, '11.3': /require QCOW2 nvram format/ }),
@@ -234,20 +233,9 @@ const HAZARDS: readonly Hazard[] = [
   },
 ];
 
-test.each(HAZARDS.map((hazard) => [hazard.what, hazard] as const))('%s', (_, hazard) => showHazard(hazard));
+for (const row of HAZARDS) hazard(row.hazard, row.what, () => shown(row));
 
-test.each([
-  ['9p share of a running machine', { extraDevicesXml: VIRTIOFS.replace("<driver type='virtiofs'/>", '') }],
-  ['transient disk of a machine that is off', { disks: [SMALL, { ...SMALL, extraXml: '<transient/>' }] }],
-  ['virtiofs share of a machine that is off', { osXml: SHARED_MEMORY + OS, extraDevicesXml: VIRTIOFS }],
-])('a %s is no hindrance', async (what, spec) => {
-  const machine = defineMachine({ name: 'web-1', disks: [SMALL], ...spec });
-  if (what.includes('running')) start(machine);
-  expect(await kvmsnap(['create-as', 'web-1', 's1'])).toMatchObject({ code: 0, stderr: '' });
-  expect(tagCounts(machine, 's1')).toEqual(machine.disks.map(() => 1));
-});
-
-describe('a managed save (hazard 11)', () => {
+hazard(11, 'create beside a managed save', async () => {
   function saved(name: string): Machine {
     const machine = defineMachine({ name, disks: [SMALL], boot: 'counter' });
     writePattern(diskPath(machine), 0x11, MiB, MiB);
@@ -256,27 +244,28 @@ describe('a managed save (hazard 11)', () => {
     return machine;
   }
 
-  test('is said, with the way to have the memory too', async () => {
-    const twin = saved('twin');
-    expect(tryVirsh('snapshot-create-as', '--domain', twin.uuid, '--name', 's1')).toMatchObject({
-      code: 0,
-      stderr: '',
-    });
-    const revert = tryVirsh('snapshot-revert', '--domain', twin.uuid, '--snapshotname', 's1');
-    expect(revert.stderr).toContain('snapshot without memory state, removal of existing managed saved state');
-
-    const machine = saved('web-1');
-    const { code, stderr } = await kvmsnap(['create-as', 'web-1', 'disks']);
-    expect(code).toBe(0);
-    expect(stderr).toMatch(
-      /^warning: the machine's memory is in a managed save, which this snapshot does not hold: .*\n$/,
-    );
-    expect(tags(diskPath(machine))).toEqual([{ id: '1', name: 'disks', vmStateSize: 0 }]);
-    expect(hasPatternIn(diskPath(machine), 'disks', 0x11, MiB, MiB)).toBe(true);
-
-    start(machine);
-    expect(await kvmsnap(['create-as', 'web-1', 'memory'])).toMatchObject({ code: 0, stderr: '' });
-    expect(tags(diskPath(machine))[1]?.vmStateSize).toBeGreaterThan(100_000);
-    expect(snapshotNames(machine)).toEqual(['disks', 'memory']);
+  const twin = saved('twin');
+  expect(tryVirsh('snapshot-create-as', '--domain', twin.uuid, '--name', 's1')).toMatchObject({
+    code: 0,
+    stderr: '',
   });
+  expect(tags(diskPath(twin))[0]?.vmStateSize).toBe(0);
+
+  const machine = saved('web-1');
+  const { code, stderr } = await kvmsnap(['create-as', 'web-1', 'disks']);
+  expect(code).toBe(0);
+  expect(stderr).toMatch(
+    /^warning: the machine's memory is in a managed save, which this snapshot does not hold: .*\n$/,
+  );
+  expect(tags(diskPath(machine))).toEqual([{ id: '1', name: 'disks', vmStateSize: 0 }]);
+  expect(hasPatternIn(diskPath(machine), 'disks', 0x11, MiB, MiB)).toBe(true);
+
+  start(machine);
+  expect(await kvmsnap(['create-as', 'web-1', 'memory'])).toMatchObject({ code: 0, stderr: '' });
+  expect(tags(diskPath(machine))[1]?.vmStateSize).toBeGreaterThan(100_000);
+  expect(snapshotNames(machine)).toEqual(['disks', 'memory']);
+  return {
+    virsh: 'takes the disks without the saved memory, exit 0',
+    kvmsnap: 'takes the disks, and warns; what it advises takes both',
+  };
 });

@@ -1,0 +1,38 @@
+// A hazard of virsh, as the README promises it: what raw virsh makes of it and what kvmsnap does instead, on each libvirt.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, TestRunner, test } from 'vitest';
+import { since } from '../lab/version.ts';
+
+/** Both ends in a few plain words, told from what the test has seen; the same on every run. */
+export interface Outcome {
+  readonly virsh: string;
+  readonly kvmsnap: string;
+}
+
+const README = fileURLToPath(new URL('../../README.md', import.meta.url));
+const HAZARD_TABLE = /<!-- hazards -->(.*?)<!-- end -->/s;
+
+/** What the README's table says of it for this libvirt. */
+function promised(number: number, what: string): Outcome {
+  const [, table = ''] = HAZARD_TABLE.exec(readFileSync(README, 'utf8')) ?? [];
+  const rows = table.split('\n').flatMap((line) => {
+    const [first, title, versions = '', virsh = '', kvmsnap = ''] = line.slice(2, -2).split(' | ');
+    if (first !== String(number) || title !== what) return [];
+    return versions.split(', ').map((version) => [version, { virsh, kvmsnap }] as const);
+  });
+  if (rows.length === 0) throw new Error(`the README's table has no hazard ${number}: ${what}`);
+  return since(Object.fromEntries(rows.map(([version, row]) => [version === 'all' ? '0.0' : version, row])));
+}
+
+/**
+ * A test of hazard `number` of shared knowledge: `what` names it in the README's table, and `show` tells what became of
+ * it. It holds that against the README; with UPDATE_README=1 (lab/matrix.sh --readme) it is noted for the README alone.
+ */
+export function hazard(number: number, what: string, show: () => Promise<Outcome> | Outcome): void {
+  test(`${number}: ${what}`, async () => {
+    const outcome = await show();
+    Object.assign(TestRunner.getCurrentTest()?.meta ?? {}, { hazard: { number, what, ...outcome } });
+    if (process.env['UPDATE_README'] !== '1') expect(outcome).toEqual(promised(number, what));
+  });
+}
