@@ -1,6 +1,8 @@
 import type { Context } from '../context.ts';
 import { KvmsnapError } from '../errors.ts';
-import { findSnapshot, openMachine } from '../host/machine.ts';
+import { patiently } from '../host/act.ts';
+import { flushImages } from '../host/flush.ts';
+import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
 import {
   type Cost,
   type DiskCost,
@@ -16,6 +18,7 @@ import { show } from './show.ts';
 
 export interface SpaceOptions {
   readonly disks?: boolean;
+  readonly exact?: boolean;
   readonly sort?: 'frees' | 'created';
 }
 
@@ -32,11 +35,14 @@ export async function space(
   ctx: Context,
   word: string,
   names: readonly string[],
-  { disks = false, sort = 'created' }: SpaceOptions,
+  { disks = false, exact = false, sort = 'created' }: SpaceOptions,
 ): Promise<void> {
-  const machine = await openMachine(ctx, word);
-  for (const name of names) findSnapshot(machine, name);
-  const measured = await measureMachine(ctx, machine, [...new Set(names)]);
+  const { machine, measured } = await patiently(ctx, async (ctx) => {
+    const machine = await openMachine(ctx, word);
+    for (const name of names) findSnapshot(machine, name);
+    const writtenUntil = exact && canBeMeasured(machine) ? await flushImages(ctx, machine) : null;
+    return { machine, measured: await measureMachine(ctx, machine, [...new Set(names)], writtenUntil) };
+  });
   const shown = names.length === 0 ? measured.snapshots : onlyOf(measured, names);
   const sorted = sort === 'frees' ? [...shown].sort((a, b) => freesOf(b) - freesOf(a)) : shown;
   const rows = sorted.flatMap((each) => rowsOf(each, disks));
@@ -72,6 +78,10 @@ export async function space(
   if (problems.length > 0)
     throw new KvmsnapError('check', `'${machine.domain.name}' cannot be measured: ${problems.join('; ')}`);
 }
+
+/** No guest is paused for nothing. */
+const canBeMeasured = ({ snapshots, images }: Machine): boolean =>
+  snapshots.length > 0 && [...images.values()].some(({ kind }) => kind === 'seen');
 
 const NOT_A_SUM = 'Together they may free more than the sum of what each frees alone: they share clusters.';
 

@@ -5,7 +5,8 @@ import type { SnapshotReport } from '../core/report.ts';
 import { measureImage } from '../qemu/image-space.ts';
 import type { ImageSpace, SnapshotSpace } from '../qemu/qcow2/space.ts';
 import { NOTHING, plus, type Space } from '../qemu/qcow2/survey.ts';
-import { freeBytes } from '../qemu/qemu-img.ts';
+import { freeBytes, writtenAt } from '../qemu/qemu-img.ts';
+import type { WrittenUntil } from './flush.ts';
 import type { Machine } from './machine.ts';
 
 /** What the snapshots of a machine cost: the sum over the images that hold them. */
@@ -44,7 +45,7 @@ export interface MeasuredDisk {
 }
 
 export interface MachineSpace {
-  /** While the machine runs, QEMU has not written all that it knows. */
+  /** While the machine runs, QEMU has not written all that it knows; or it has written more since it had. */
   readonly approximate: boolean;
   readonly snapshots: readonly SnapshotCost[];
   readonly disks: readonly MeasuredDisk[];
@@ -58,11 +59,15 @@ interface Measured {
   readonly space: ImageSpace;
 }
 
-/** Measures all snapshots of a machine; `names` are those that are to be deleted together, none for all. */
+/**
+ * Measures all snapshots of a machine; `names` are those that are to be deleted together, none for all. `writtenUntil`: by
+ * `flushImages`.
+ */
 export async function measureMachine(
   ctx: Context,
   machine: Machine,
   names: readonly string[],
+  writtenUntil: WrittenUntil = null,
 ): Promise<MachineSpace> {
   const { domain, snapshots, images } = machine;
   const wanted = names.length > 0 ? names : snapshots.map(({ name }) => name);
@@ -72,7 +77,7 @@ export async function measureMachine(
       .map(({ target }) => measureDisk(ctx, target, images.get(target), snapshots, wanted)),
   );
   return {
-    approximate: isActive(domain.state),
+    approximate: isActive(domain.state) && !(await areWritten(measured, writtenUntil)),
     snapshots: snapshots.map((snapshot) => costOf(snapshot, measured)),
     disks: await Promise.all(
       measured.map(async ({ target, image, space }) => ({
@@ -84,6 +89,13 @@ export async function measureMachine(
     ),
     together: { names: wanted, frees: freedTogether(measured, wanted) },
   };
+}
+
+/** Whether nothing was written to the images since, so that what was read is all that QEMU knew then. */
+async function areWritten(measured: readonly Measured[], until: WrittenUntil): Promise<boolean> {
+  if (until === null || until === Number.POSITIVE_INFINITY) return until !== null;
+  const times = await Promise.all(measured.map(({ image }) => image && writtenAt(image.path)));
+  return times.every((time) => time !== null && time <= until);
 }
 
 async function measureDisk(
