@@ -27,6 +27,7 @@ interface Row {
   /** null: the snapshot as a whole. */
   readonly target: string | null;
   readonly cost: Cost | null;
+  readonly approximate: boolean;
   readonly problem: string | null;
 }
 
@@ -52,7 +53,7 @@ export async function space(
       domains: [
         {
           ...domainDocument(machine.domain),
-          snapshots: shown.map((each) => snapshotDocument(each, measured.approximate)),
+          snapshots: shown.map(snapshotDocument),
           together: {
             names: [...measured.together.names],
             freesBytes: measured.together.frees?.hostBytes ?? null,
@@ -63,7 +64,7 @@ export async function space(
     },
     sections: [
       section({
-        columns: costColumns(measured.approximate, disks, ctx.terminal.out.isTerminal ? most : null),
+        columns: costColumns(disks, ctx.terminal.out.isTerminal ? most : null),
         rows,
       }),
       section({ columns: DISK_COLUMNS, rows: measured.disks }),
@@ -94,21 +95,23 @@ const whyNot = (disks: readonly DiskCost[]): string | null =>
   disks.flatMap(({ target, problem }) => (problem === null ? [] : [`${target}: ${problem}`])).join('; ') ||
   null;
 
-function rowsOf({ snapshot: { name }, cost, disks }: SnapshotCost, eachDisk: boolean): Row[] {
+function rowsOf({ snapshot: { name }, cost, disks, approximate }: SnapshotCost, eachDisk: boolean): Row[] {
   return [
-    { name, target: null, cost, problem: cost ? null : whyNot(disks) },
-    ...(eachDisk ? disks.map(({ target, cost, problem }) => ({ name, target, cost, problem })) : []),
+    { name, target: null, cost, approximate, problem: cost ? null : whyNot(disks) },
+    ...(eachDisk
+      ? disks.map(({ target, cost, problem }) => ({ name, target, cost, approximate, problem }))
+      : []),
   ];
 }
 
 /** `most` is what the longest bar stands for; null for no bars. */
-function costColumns(approximate: boolean, disks: boolean, most: number | null): Column<Row>[] {
+function costColumns(disks: boolean, most: number | null): Column<Row>[] {
   const bytes = (key: string, title: string, value: (cost: Cost) => number | null): Column<Row> => ({
     key,
     title,
     kind: 'bytes',
     value: ({ cost }) => cost && value(cost),
-    approximate,
+    approximate: ({ approximate }) => approximate,
   });
   return [
     { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
@@ -186,7 +189,7 @@ const costDocument = (cost: Cost | null) => ({
   changedBytes: cost?.changedBytes ?? null,
 });
 
-const snapshotDocument = ({ snapshot, cost, disks }: SnapshotCost, approximate: boolean) => ({
+const snapshotDocument = ({ snapshot, cost, disks, approximate }: SnapshotCost) => ({
   name: snapshot.name,
   ...costDocument(cost),
   approximate,

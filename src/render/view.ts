@@ -30,8 +30,8 @@ export interface Column<Row> {
   readonly value: (row: Row) => Value;
   /** The value for machines (CSV), where a table says it in other words. */
   readonly data?: (row: Row) => Value;
-  /** Of sizes that are not exact: `~` stands before each in a table. */
-  readonly approximate?: boolean;
+  /** Of sizes that are not exact: `~` stands before them in a table. */
+  readonly approximate?: boolean | ((row: Row) => boolean);
   /** Left out of a table when it is empty in every row. */
   readonly ifAny?: boolean;
   /** May be cut where the terminal is too narrow. */
