@@ -451,12 +451,15 @@ export const COMMANDS: readonly CommandDefinition[] = [
     summary: 'tell what each snapshot costs on disk, and what deleting it frees',
     detail:
       'Exact, from the metadata of the qcow2 images, which are only read. FREES: what the host gets back when this one alone is ' +
-      'deleted. HOLDS: all that it refers to, most of it shared with others. CHANGED: what differs from its parent. Of a running ' +
-      'machine the figures are approximate (~), since QEMU has not written all that it knows. With names: what deleting these ' +
+      'deleted. HOLDS: all that it refers to, most of it shared with others. CHANGED: what differs from its parent. Of an external ' +
+      'snapshot it is the overlay that it HOLDS, and merging that into the image below that FREES. Of a running ' +
+      'machine the figures are approximate (~), since QEMU has not written all that it knows; --exact pauses the guest for some ' +
+      'milliseconds, when it does, and says for how long. With names: what deleting these ' +
       'together frees. Exit 5 when an image cannot be measured.',
     arguments: [MACHINE, { syntax: '[names...]', help: 'the snapshots', takes: 'snapshot' }],
     options: [
       { flags: '--disks', help: 'each disk as well' },
+      { flags: '--exact', help: 'pause a running guest for a moment, for exact figures' },
       {
         flags: '--sort <by>',
         help: 'frees (the most expensive first) or created',

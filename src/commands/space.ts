@@ -1,6 +1,8 @@
 import type { Context } from '../context.ts';
 import { KvmsnapError } from '../errors.ts';
-import { findSnapshot, openMachine } from '../host/machine.ts';
+import { patiently } from '../host/act.ts';
+import { flushImages } from '../host/flush.ts';
+import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
 import {
   type Cost,
   type MachineSpace,
@@ -16,6 +18,7 @@ import { show } from './show.ts';
 
 export interface SpaceOptions {
   readonly disks?: boolean;
+  readonly exact?: boolean;
   readonly sort?: 'frees' | 'created';
 }
 
@@ -24,6 +27,7 @@ interface Row {
   /** null: the snapshot as a whole. */
   readonly target: string | null;
   readonly cost: Cost | null;
+  readonly approximate: boolean;
   readonly problem: string | null;
 }
 
@@ -32,11 +36,14 @@ export async function space(
   ctx: Context,
   word: string,
   names: readonly string[],
-  { disks = false, sort = 'created' }: SpaceOptions,
+  { disks = false, exact = false, sort = 'created' }: SpaceOptions,
 ): Promise<void> {
-  const machine = await openMachine(ctx, word);
-  for (const name of names) findSnapshot(machine, name);
-  const measured = await measureMachine(ctx, machine, [...new Set(names)]);
+  const { machine, measured } = await patiently(ctx, async (ctx) => {
+    const machine = await openMachine(ctx, word);
+    for (const name of names) findSnapshot(machine, name);
+    const writtenUntil = exact && canBeMeasured(machine) ? await flushImages(ctx, machine) : null;
+    return { machine, measured: await measureMachine(ctx, machine, [...new Set(names)], writtenUntil) };
+  });
   const shown = names.length === 0 ? measured.snapshots : onlyOf(measured, names);
   const sorted = sort === 'frees' ? [...shown].sort((a, b) => freesOf(b) - freesOf(a)) : shown;
   const rows = sorted.flatMap((each) => rowsOf(each, disks));
@@ -46,7 +53,7 @@ export async function space(
       domains: [
         {
           ...domainDocument(machine.domain),
-          snapshots: shown.map((each) => snapshotDocument(each, measured.approximate)),
+          snapshots: shown.map(snapshotDocument),
           together: {
             names: [...measured.together.names],
             freesBytes: measured.together.frees?.hostBytes ?? null,
@@ -57,7 +64,7 @@ export async function space(
     },
     sections: [
       section({
-        columns: costColumns(measured.approximate, disks, ctx.terminal.out.isTerminal ? most : null),
+        columns: costColumns(disks, ctx.terminal.out.isTerminal ? most : null),
         rows,
       }),
       section({ columns: DISK_COLUMNS, rows: measured.disks }),
@@ -73,6 +80,10 @@ export async function space(
     throw new KvmsnapError('check', `'${machine.domain.name}' cannot be measured: ${problems.join('; ')}`);
 }
 
+/** No guest is paused for nothing. */
+const canBeMeasured = ({ snapshots, images }: Machine): boolean =>
+  snapshots.length > 0 && [...images.values()].some(({ kind }) => kind === 'seen');
+
 const NOT_A_SUM = 'Together they may free more than the sum of what each frees alone: they share clusters.';
 
 const onlyOf = ({ snapshots }: MachineSpace, names: readonly string[]): SnapshotCost[] =>
@@ -80,21 +91,23 @@ const onlyOf = ({ snapshots }: MachineSpace, names: readonly string[]): Snapshot
 
 const freesOf = ({ cost }: SnapshotCost): number => cost?.frees.hostBytes ?? 0;
 
-function rowsOf({ snapshot: { name }, cost, disks }: SnapshotCost, eachDisk: boolean): Row[] {
+function rowsOf({ snapshot: { name }, cost, disks, approximate }: SnapshotCost, eachDisk: boolean): Row[] {
   return [
-    { name, target: null, cost, problem: cost ? null : whyNot(disks) },
-    ...(eachDisk ? disks.map(({ target, cost, problem }) => ({ name, target, cost, problem })) : []),
+    { name, target: null, cost, approximate, problem: cost ? null : whyNot(disks) },
+    ...(eachDisk
+      ? disks.map(({ target, cost, problem }) => ({ name, target, cost, approximate, problem }))
+      : []),
   ];
 }
 
 /** `most` is what the longest bar stands for; null for no bars. */
-function costColumns(approximate: boolean, disks: boolean, most: number | null): Column<Row>[] {
+function costColumns(disks: boolean, most: number | null): Column<Row>[] {
   const bytes = (key: string, title: string, value: (cost: Cost) => number | null): Column<Row> => ({
     key,
     title,
     kind: 'bytes',
     value: ({ cost }) => cost && value(cost),
-    approximate,
+    approximate: ({ approximate }) => approximate,
   });
   return [
     { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
@@ -164,7 +177,7 @@ function factsOf({ together, approximate }: MachineSpace, names: readonly string
   return [{ label, value }];
 }
 
-const snapshotDocument = ({ snapshot, cost, disks }: SnapshotCost, approximate: boolean) => ({
+const snapshotDocument = ({ snapshot, cost, disks, approximate }: SnapshotCost) => ({
   name: snapshot.name,
   ...costDocument(cost),
   approximate,

@@ -2,13 +2,16 @@ import type { Context } from '../context.ts';
 import { isActive, takesPart } from '../core/domain.ts';
 import type { DiskImage, Image, Tag } from '../core/image.ts';
 import type { SnapshotReport } from '../core/report.ts';
+import type { SnapshotDisk } from '../core/snapshot.ts';
 import { measureImage } from '../qemu/image-space.ts';
 import type { ImageSpace, SnapshotSpace } from '../qemu/qcow2/space.ts';
 import { NOTHING, plus, type Space } from '../qemu/qcow2/survey.ts';
-import { freeBytes } from '../qemu/qemu-img.ts';
+import { freeBytes, writtenAt } from '../qemu/qemu-img.ts';
+import type { WrittenUntil } from './flush.ts';
 import type { Machine } from './machine.ts';
+import { type MemoryFile, measureMemory, measureOverlays } from './overlay-space.ts';
 
-/** What the snapshots of a machine cost: the sum over the images that hold them. */
+/** What the snapshots of a machine cost: the sum over the images that hold them, and over what lies outside of them. */
 
 /** Of one snapshot, in one image or in all. */
 export interface Cost {
@@ -31,6 +34,8 @@ export interface DiskCost {
 
 export interface SnapshotCost {
   readonly snapshot: SnapshotReport;
+  /** What the machine runs, or how QEMU merges overlays, may make it differ. */
+  readonly approximate: boolean;
   /** null when an image of it could not be measured: a part of a cost would be a wrong one. */
   readonly cost: Cost | null;
   readonly disks: readonly DiskCost[];
@@ -46,7 +51,7 @@ export interface MeasuredDisk {
 }
 
 export interface MachineSpace {
-  /** While the machine runs, QEMU has not written all that it knows. */
+  /** While the machine runs, QEMU has not written all that it knows; or it has written more since it had. */
   readonly approximate: boolean;
   readonly snapshots: readonly SnapshotCost[];
   readonly disks: readonly MeasuredDisk[];
@@ -60,11 +65,15 @@ interface Measured {
   readonly space: ImageSpace;
 }
 
-/** Measures all snapshots of a machine; `names` are those that are to be deleted together, none for all. */
+/**
+ * Measures all snapshots of a machine; `names` are those that are to be deleted together, none for all. `writtenUntil`: by
+ * `flushImages`.
+ */
 export async function measureMachine(
   ctx: Context,
   machine: Machine,
   names: readonly string[],
+  writtenUntil: WrittenUntil = null,
 ): Promise<MachineSpace> {
   const { domain, snapshots, images } = machine;
   const wanted = names.length > 0 ? names : snapshots.map(({ name }) => name);
@@ -73,9 +82,15 @@ export async function measureMachine(
       .filter(takesPart)
       .map(({ target }) => measureDisk(ctx, target, images.get(target), snapshots, wanted)),
   );
+  const memory = await measureMemory(ctx, snapshots);
+  const costs = await Promise.all(
+    snapshots.map((snapshot) => costOf(ctx, machine, snapshot, measured, memory)),
+  );
+  const together = await freedTogether(ctx, machine, measured, memory, wanted);
+  const approximate = isActive(domain.state) && !(await areWritten(measured, writtenUntil));
   return {
-    approximate: isActive(domain.state),
-    snapshots: snapshots.map((snapshot) => costOf(snapshot, measured)),
+    approximate: approximate || together.approximate,
+    snapshots: costs.map((cost) => ({ ...cost, approximate: approximate || cost.approximate })),
     disks: await Promise.all(
       measured.map(async ({ target, image, space }) => ({
         target,
@@ -84,8 +99,15 @@ export async function measureMachine(
         freeBytes: image && (await freeBytes(image.path)),
       })),
     ),
-    together: { names: wanted, frees: freedTogether(measured, wanted) },
+    together: { names: wanted, frees: together.frees },
   };
+}
+
+/** Whether nothing was written to the images since, so that what was read is all that QEMU knew then. */
+async function areWritten(measured: readonly Measured[], until: WrittenUntil): Promise<boolean> {
+  if (until === null || until === Number.POSITIVE_INFINITY) return until !== null;
+  const times = await Promise.all(measured.map(({ image }) => image && writtenAt(image.path)));
+  return times.every((time) => time !== null && time <= until);
 }
 
 async function measureDisk(
@@ -119,20 +141,80 @@ async function measureDisk(
 
 const problemOf = (space: ImageSpace): string | null => (space.kind === 'measured' ? null : space.detail);
 
-function costOf(snapshot: SnapshotReport, measured: readonly Measured[]): SnapshotCost {
-  const disks = snapshot.disks.map(({ target, source, location }): DiskCost => {
-    const disk = measured.find((each) => each.target === target);
-    const none = (problem: string): DiskCost => ({ target, source, cost: null, problem });
-    if (location !== 'internal') return none(`it is ${location}, in a file of its own`);
-    if (!disk) return none('the machine has no such disk now');
-    if (disk.space.kind === 'unmeasured') return none(disk.space.detail);
-    if (disk.image && source !== null && disk.image.path !== source) return none(`it is in ${source}`);
-    const [found, ...others] = disk.space.snapshots.filter(({ name }) => name === snapshot.name);
-    if (!found || others.length > 0) return none(`the image holds it ${found ? others.length + 1 : 0} times`);
-    return { target, source, cost: toCost(found), problem: null };
-  });
+async function costOf(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  measured: readonly Measured[],
+  memory: ReadonlyMap<string, MemoryFile>,
+): Promise<SnapshotCost> {
+  const found = await Promise.all(
+    snapshot.disks.map(({ target, source, location }) =>
+      location === 'external' && source !== null
+        ? costOutside(ctx, machine, snapshot, { target, source })
+        : { ...costInside(snapshot, { target, source, location }, measured), approximate: false },
+    ),
+  );
+  const disks = found.map(({ approximate, ...disk }) => disk);
   const costs = disks.flatMap(({ cost }) => cost ?? []);
-  return { snapshot, disks, cost: costs.length === disks.length && costs.length > 0 ? sum(costs) : null };
+  return {
+    snapshot,
+    disks,
+    approximate: found.some(({ approximate }) => approximate),
+    cost:
+      costs.length === disks.length && costs.length > 0
+        ? sum([...costs, ...memoryCost(memory, snapshot)])
+        : null,
+  };
+}
+
+/** The cost of a disk whose snapshot is inside its image. */
+function costInside(
+  { name }: SnapshotReport,
+  { target, source, location }: SnapshotDisk,
+  measured: readonly Measured[],
+): DiskCost {
+  const disk = measured.find((each) => each.target === target);
+  const none = (problem: string): DiskCost => ({ target, source, cost: null, problem });
+  if (location !== 'internal') return none(`it is ${location}`);
+  if (!disk) return none('the machine has no such disk now');
+  if (disk.space.kind === 'unmeasured') return none(disk.space.detail);
+  if (disk.image && source !== null && disk.image.path !== source) return none(`it is in ${source}`);
+  const [found, ...others] = disk.space.snapshots.filter((each) => each.name === name);
+  if (!found || others.length > 0) return none(`the image holds it ${found ? others.length + 1 : 0} times`);
+  return { target, source, cost: toCost(found), problem: null };
+}
+
+/** The same of one that has an overlay. */
+async function costOutside(
+  ctx: Context,
+  { images }: Machine,
+  { children }: SnapshotReport,
+  { target, source }: { readonly target: string; readonly source: string },
+): Promise<DiskCost & { readonly approximate: boolean }> {
+  const none = (problem: string) => ({ target, source, cost: null, problem, approximate: false });
+  // each goes on from what lies below the overlay
+  if (children.length > 1)
+    return none(`${children.length} snapshots follow it, and libvirt deletes no such one`);
+  const merged = await measureOverlays(ctx, images.get(target), [source]);
+  if (merged.kind === 'unmeasured') return none(merged.problem);
+  const { frees, holds, approximate } = merged;
+  return {
+    target,
+    source,
+    problem: null,
+    approximate,
+    cost: { frees, freesTogether: frees, holds, vmState: NOTHING, changedBytes: null },
+  };
+}
+
+/** A file of memory as a part of the cost: it changes nothing of the disks. */
+function memoryCost(memory: ReadonlyMap<string, MemoryFile>, { name }: SnapshotReport): Cost[] {
+  const file = memory.get(name);
+  if (!file) return [];
+  const { space, isFreed } = file;
+  const frees = isFreed ? space : NOTHING;
+  return [{ frees, freesTogether: frees, holds: space, vmState: space, changedBytes: 0 }];
 }
 
 const toCost = ({ frees, freesTogether, holds, vmState, changedBytes }: SnapshotSpace): Cost => ({
@@ -155,17 +237,46 @@ function sum(costs: readonly Cost[]): Cost {
   };
 }
 
-/** In each image, what the last of them in turn adds up to. */
-function freedTogether(measured: readonly Measured[], names: readonly string[]): Space | null {
-  let total = NOTHING;
-  for (const { space } of measured) {
-    if (space.kind === 'unmeasured') return null;
+interface Together {
+  readonly frees: Space | null;
+  readonly approximate: boolean;
+}
+
+/** In each image, what the last of them in turn adds up to; with their overlays, merged, and their memory. */
+async function freedTogether(
+  ctx: Context,
+  { snapshots, images }: Machine,
+  measured: readonly Measured[],
+  memory: ReadonlyMap<string, MemoryFile>,
+  names: readonly string[],
+): Promise<Together> {
+  const gone = snapshots.filter(({ name }) => names.includes(name));
+  let total = gone
+    .flatMap((snapshot) => memoryCost(memory, snapshot))
+    .reduce((all, { frees }) => plus(all, frees), NOTHING);
+  let isApproximate = false;
+  for (const { target, space } of measured) {
+    if (space.kind === 'unmeasured') return { frees: null, approximate: false };
     const theirs = space.snapshots.filter(({ name }) => names.includes(name));
     const largest = theirs.reduce<Space>(
       (most, { freesTogether }) => (freesTogether.clusterBytes >= most.clusterBytes ? freesTogether : most),
       NOTHING,
     );
-    total = plus(total, largest);
+    const overlays = gone.flatMap(({ disks, children }) =>
+      disks.flatMap((disk) =>
+        disk.target === target && disk.location === 'external' ? [{ source: disk.source, children }] : [],
+      ),
+    );
+    if (overlays.some(({ source, children }) => source === null || children.length > 1))
+      return { frees: null, approximate: false };
+    const merged = await measureOverlays(
+      ctx,
+      images.get(target),
+      overlays.flatMap(({ source }) => source ?? []),
+    );
+    if (merged.kind === 'unmeasured') return { frees: null, approximate: false };
+    isApproximate ||= merged.approximate;
+    total = plus(plus(total, largest), merged.frees);
   }
-  return total;
+  return { frees: total, approximate: isApproximate };
 }

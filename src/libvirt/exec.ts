@@ -1,4 +1,15 @@
-import { accessSync, constants } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
 import { execa } from 'execa';
@@ -21,6 +32,11 @@ export interface Exec {
   read(tool: Tool, args: readonly string[]): Promise<Executed>;
   /** Runs a command that changes something. It is never killed: libvirtd would carry on without telling (hazard 8). */
   write(tool: Tool, args: readonly string[]): Promise<Executed>;
+  /**
+   * The same of a command that must come to its end though we are killed: a pipe would break with us, and the next word
+   * into it kill the tool (SIGPIPE). So what it says goes to files, which are read when it has ended.
+   */
+  writeToTheEnd(tool: Tool, args: readonly string[]): Promise<Executed>;
 }
 
 export interface ExecOptions {
@@ -58,37 +74,54 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
   const gate = createGate(READS_AT_ONCE);
   const cwd = workingDirectory();
 
-  const start = (tool: Tool, args: readonly string[], kind: keyof Exec) => {
+  const start = (tool: Tool, args: readonly string[], stdout: Output, stderr: Output) => {
     stop.throwIfAborted();
     onRun(commandLine(tool, args));
     // A process group of its own: Ctrl-C in the terminal must not reach virsh in the middle of a write.
-    const child = execa(tool, args, {
+    return execa(tool, args, {
       cwd,
       env,
       extendEnv: false,
       stdin: 'ignore',
+      stdout: stdout as 'pipe',
+      stderr: stderr as 'pipe',
       detached: true,
       cleanup: false,
       reject: false,
       buffer: false,
     });
+  };
+
+  const startPiped = (tool: Tool, args: readonly string[], kind: keyof Exec) => {
+    const child = start(tool, args, 'pipe', 'pipe');
     const tooMuch = () => {
       if (kind === 'read') killGroup(child.pid);
     };
     return { child, stdout: collect(child.stdout, tooMuch), stderr: collect(child.stderr, tooMuch) };
   };
 
-  const finish = (tool: Tool, { stdout, stderr }: Started, result: Awaited<Started['child']>): Executed => {
+  const unlessStopped = async <T>(ended: Promise<T>): Promise<T> => {
+    const stopped = new Promise<never>((_, reject) => {
+      stop.addEventListener('abort', () => reject(stop.reason), { once: true });
+    });
+    return Promise.race([ended, stopped]);
+  };
+
+  const finish = (
+    tool: Tool,
+    { stdout, stderr }: Started,
+    result: Awaited<ReturnType<typeof start>>,
+  ): Executed => {
     if (result.failed && result.exitCode === undefined && result.signal === undefined)
       throw launchFailure(tool, result);
     return { stdout: stdout.text(), stderr: stderr.text(), exitCode: result.exitCode ?? null };
   };
-  type Started = ReturnType<typeof start>;
+  type Started = Record<'stdout' | 'stderr', { readonly text: () => string }>;
 
   return {
     async read(tool, args) {
       await gate.enter();
-      const started = start(tool, args, 'read');
+      const started = startPiped(tool, args, 'read');
       const { child } = started;
       let late = false;
       const kill = () => killGroup(child.pid);
@@ -107,11 +140,19 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
     },
 
     async write(tool, args) {
-      const started = start(tool, args, 'write');
-      const stopped = new Promise<never>((_, reject) => {
-        stop.addEventListener('abort', () => reject(stop.reason), { once: true });
-      });
-      return finish(tool, started, await Promise.race([started.child, stopped]));
+      const started = startPiped(tool, args, 'write');
+      return finish(tool, started, await unlessStopped(started.child));
+    },
+
+    async writeToTheEnd(tool, args) {
+      const [stdout, stderr] = [openNamelessFile(), openNamelessFile()];
+      try {
+        const result = await unlessStopped(start(tool, args, stdout.file, stderr.file));
+        return finish(tool, { stdout, stderr }, result);
+      } finally {
+        closeSync(stdout.file);
+        closeSync(stderr.file);
+      }
     },
   };
 }
@@ -124,6 +165,35 @@ function killGroup(pid: number | undefined): void {
     // it has ended by itself
   }
 }
+
+/** A file without a name, gone with those who have it open, and what is in it. */
+function openNamelessFile(): { readonly file: number; readonly text: () => string } {
+  const file = createNamelessFile();
+  const text = () => {
+    const bytes = Buffer.alloc(fstatSync(file).size);
+    return bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0));
+  };
+  return { file, text };
+}
+
+function createNamelessFile(): number {
+  try {
+    const directory = mkdtempSync(join(tmpdir(), 'kvmsnap-'));
+    try {
+      return openSync(join(directory, 'said'), 'wx+', 0o600);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new KvmsnapError('check', `cannot write a file in ${tmpdir()}: ${detail}`, {
+      hint: 'name a directory that you can write to in TMPDIR',
+    });
+  }
+}
+
+/** A descriptor of ours will do too, which execa's types do not know. */
+type Output = 'pipe' | number;
 
 /** Chunks from which on an output counts as long. */
 const LONG = 8;

@@ -1,12 +1,14 @@
 import { readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { understand } from '../errors.ts';
-import type { ImageBytes } from './qcow2/bytes.ts';
+import { KvmsnapError, understand } from '../errors.ts';
+import { asAnswer, type ImageBytes, Unmeasurable, type Unmeasured } from './qcow2/bytes.ts';
+import type { FileBlocks } from './qcow2/host-data.ts';
 import { type Leftover, readLeftover } from './qcow2/leftover.ts';
+import { type MergeSpace, readMerge } from './qcow2/merge.ts';
 import { type ImageSpace, readSpace, type SpaceQuestion } from './qcow2/space.ts';
 import type { RunQemuImg } from './qemu-img.ts';
 
-/** What the snapshots inside an image file on this host cost, and what a failed one has left there. */
+/** What the snapshots inside an image file on this host, and overlays over it, cost, and what a failed one has left there. */
 
 interface MapEntry {
   readonly start: number;
@@ -33,25 +35,64 @@ const isMapEntry = (entry: Partial<MapEntry> | null): entry is MapEntry =>
  * Measures the snapshots of the image at an absolute path; neither qemu-img nor this process writes to it, or keeps a
  * guest from doing so. Never throws for what is wrong with the file: that is the answer.
  */
-export async function measureImage(
+export function measureImage(
   run: RunQemuImg,
   path: string,
-  question: Omit<SpaceQuestion, 'extents'> = {},
+  question: Omit<SpaceQuestion, 'blocks'> = {},
 ): Promise<ImageSpace> {
-  const { stdout, stderr, exitCode } = await run(['map', '-U', '-f', 'raw', '--output=json', '--', path]);
-  if (exitCode !== 0) return unreadable(stderr.trim().replace(/^qemu-img: /, ''));
-  const map = parseMap(stdout);
-  const extents = map.flatMap(({ start, length, data }) => (data ? [{ start, end: start + length }] : []));
-  let file: FileHandle | null = null;
+  return withImages(run, [path], ([{ image, blocks }]) => readSpace(image, { ...question, blocks }));
+}
+
+/** The same of what merging overlays, which lie one upon the other, into the image below them does to that. */
+export function measureMerge(
+  run: RunQemuImg,
+  overlays: readonly string[],
+  base: { readonly path: string; readonly format: 'qcow2' | 'raw' },
+): Promise<MergeSpace> {
+  return withImages(run, [base.path, ...overlays], ([below, ...above]) =>
+    readMerge(
+      above.map(({ image }) => image),
+      { ...below, format: base.format },
+    ),
+  );
+}
+
+interface Opened {
+  readonly image: ImageBytes;
+  readonly blocks: FileBlocks;
+}
+
+async function withImages<T>(
+  run: RunQemuImg,
+  paths: readonly [string, ...string[]],
+  look: (opened: readonly [Opened, ...Opened[]]) => Promise<T>,
+): Promise<T | Unmeasured> {
+  const files: FileHandle[] = [];
+  const openOne = async (path: string): Promise<Opened> => {
+    const map = await readMap(run, path);
+    const file = await open(path, 'r');
+    files.push(file);
+    const found = await file.stat();
+    // a block device has no size of its own here, and qemu-img has mapped all of it
+    const size = found.isFile()
+      ? found.size
+      : map.reduce((end, { start, length }) => Math.max(end, start + length), 0);
+    const extents = map.flatMap(({ start, length, data }) => (data ? [{ start, end: start + length }] : []));
+    const occupiedBytes = found.isFile() ? found.blocks * 512 : null;
+    return { image: bytesOf(file, size), blocks: { size, extents, occupiedBytes } };
+  };
   try {
-    file = await open(path, 'r');
-    return await readSpace(bytesOf(file, await sizeOf(file, map)), { ...question, extents });
+    const [first, ...others] = paths;
+    const opened: [Opened, ...Opened[]] = [await openOne(first)];
+    for (const path of others) opened.push(await openOne(path));
+    return await look(opened);
   } catch (error) {
+    if (error instanceof KvmsnapError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    return unreadable(message);
+    if (code === undefined) return asAnswer(error);
+    return asAnswer(new Unmeasurable('unreadable', message));
   } finally {
-    await file?.close();
+    for (const file of files) await file.close();
   }
 }
 
@@ -70,12 +111,11 @@ export async function measureLeftover(path: string): Promise<Leftover | null> {
   }
 }
 
-const unreadable = (detail: string): ImageSpace => ({ kind: 'unmeasured', why: 'unreadable', detail });
-
-/** A block device has no size of its own here; qemu-img has mapped all of it. */
-async function sizeOf(file: FileHandle, map: readonly MapEntry[]): Promise<number> {
-  const { size } = await file.stat();
-  return size > 0 ? size : map.reduce((end, { start, length }) => Math.max(end, start + length), 0);
+/** Where the file has data, by its file system. */
+async function readMap(run: RunQemuImg, path: string): Promise<readonly MapEntry[]> {
+  const { stdout, stderr, exitCode } = await run(['map', '-U', '-f', 'raw', '--output=json', '--', path]);
+  if (exitCode !== 0) throw new Unmeasurable('unreadable', stderr.trim().replace(/^qemu-img: /, ''));
+  return parseMap(stdout);
 }
 
 const bytesOf = (file: FileHandle, size: number): ImageBytes => ({

@@ -208,7 +208,10 @@ export const DOCUMENTS = {
           z.object({
             name: z.string(),
             ...COST,
-            /** The machine runs, and QEMU has not written all that it knows. */
+            /**
+             * The machine runs, and QEMU has not written all that it knows; or it is external, and depends on how QEMU merges
+             * its overlay.
+             */
             approximate: z.boolean(),
             disks: z.array(
               z.object({

@@ -126,7 +126,7 @@ function cellText<Row>(column: Column<Row>, row: Row, canvas: Canvas): string {
 }
 
 const isApproximate = <Row>({ approximate = false }: Column<Row>, row: Row): boolean =>
-  typeof approximate === 'boolean' ? approximate : approximate(row);
+  typeof approximate === 'function' ? approximate(row) : approximate;
 
 /**
  * Cuts the flexible columns, widest first, until the line fits; the rest of a cut cell is marked by an ellipsis. When

@@ -113,6 +113,7 @@ async function run(
     {
       read: (...call) => spoilt(() => exec.read(...call), 'virsh'),
       write: (...call) => spoilt(() => exec.write(...call), 'virsh', true),
+      writeToTheEnd: (...call) => spoilt(() => exec.writeToTheEnd(...call), 'virsh', true),
     },
     null,
     'nonce',

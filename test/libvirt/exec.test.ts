@@ -37,9 +37,9 @@ function execOf({ stop = new AbortController().signal, readLimitSeconds = 20 }: 
   return { lines, ...createExec({ stop, readLimitSeconds, onRun: (line) => lines.push(line) }) };
 }
 
-const BOTH = ['read', 'write'] as const;
+const ALL = ['read', 'write', 'writeToTheEnd'] as const;
 
-describe.each(BOTH)('a %s', (kind) => {
+describe.each(ALL)('a %s', (kind) => {
   test('gives arguments as they are, and returns all that was said', async () => {
     virshIs(`printf '%s|' "$@"; echo; echo oops >&2; exit 3`);
     const exec = execOf();
@@ -101,6 +101,16 @@ describe.each(BOTH)('a %s', (kind) => {
   });
 });
 
+test('what comes to its end has no pipe that could break, and no place to say it is a reason not to begin', async () => {
+  virshIs('readlink /proc/$$/fd/1 /proc/$$/fd/2');
+  const { stdout } = await execOf().writeToTheEnd('virsh', []);
+  expect(stdout).toMatch(/^\/.* \(deleted\)\n\/.* \(deleted\)\n$/);
+  vi.stubEnv('TMPDIR', join(directory, 'nosuch'));
+  const exec = execOf();
+  await expect(exec.writeToTheEnd('virsh', [])).rejects.toMatchObject({ code: 'check' });
+  expect(exec.lines).toEqual([]);
+});
+
 test('a working directory that is gone is none to run in', async () => {
   const before = process.cwd();
   const gone = join(directory, 'gone');
@@ -121,7 +131,7 @@ describe('giving up', () => {
   /** A virsh that leaves a mark at its end, if it was let live. */
   const SLOW = 'sleep 0.3; touch "$0.done"';
 
-  async function stopAfter(kind: (typeof BOTH)[number], milliseconds: number): Promise<void> {
+  async function stopAfter(kind: (typeof ALL)[number], milliseconds: number): Promise<void> {
     virshIs(SLOW);
     const controller = new AbortController();
     setTimeout(() => controller.abort(over), milliseconds);
@@ -137,8 +147,8 @@ describe('giving up', () => {
     await expect(mark()).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  test('a write goes on without us (hazard 8)', async () => {
-    await stopAfter('write', 50);
+  test.each(['write', 'writeToTheEnd'] as const)('a %s goes on without us (hazard 8)', async (kind) => {
+    await stopAfter(kind, 50);
     await vi.waitFor(mark, { timeout: 5000 });
   });
 

@@ -50,12 +50,12 @@ export function fakeLibvirt(machines: FakeMachine[], uri: string | null = null):
   const run = async (tool: Tool, args: readonly string[]): Promise<Executed> => {
     if (tool !== 'virsh') throw new Error(`no ${tool} here`);
     fake.processes.push([...args]);
-    const words = args[0] === '-c' ? args.slice(2) : args;
+    const words = (args[0] === '-c' ? args.slice(2) : args).filter((word) => word !== '-t');
     const last = fake.die(fake.processes.length);
     if (last !== undefined) return { stdout: '', stderr: last, exitCode: last === '' ? null : 1 };
     return runAll(fake, words.length === 1 ? parseScript(words[0] ?? '') : [[...words]]);
   };
-  const exec: Exec = { read: run, write: run };
+  const exec: Exec = { read: run, write: run, writeToTheEnd: run };
   const fake: FakeLibvirt = {
     exec,
     virsh: createVirsh(exec, uri, 'nonce'),

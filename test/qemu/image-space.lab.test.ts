@@ -51,6 +51,23 @@ test.each([
   expect(frees.hostBytes).toBeLessThan(49 * MiB);
 });
 
+test('small writes all over a new image: QEMU reserves a whole cluster for each, and the host gets that back', async () => {
+  const path = join(scratch, 'reserved.qcow2');
+  tool('qemu-img', ['create', '-q', '-f', 'qcow2', path, '1G']);
+  const io = (...commands: string[]) =>
+    tool('qemu-io', ['-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), path]);
+  io(...Array.from({ length: 200 }, (_, i) => `write -P 1 ${i * 5}M 4k`));
+  tool('qemu-img', ['snapshot', '-c', 's', path]);
+  io('write -P 2 0 8k', 'discard 0 1G');
+  const before = occupied(path);
+  const space = await measureImage(qemuImg, path);
+  if (space.kind !== 'measured') throw new Error(space.detail);
+  const frees = space.snapshots[0]?.frees.hostBytes ?? 0;
+  expect(frees).toBeGreaterThan(12 * MiB);
+  tool('qemu-img', ['snapshot', '-d', 's', path]);
+  expect(Math.abs(before - occupied(path) - frees)).toBeLessThan(MiB / 2);
+});
+
 test('a missing file, another format, an external data file: the reason', async () => {
   const missing = join(scratch, 'missing.qcow2');
   expect(await measureImage(qemuImg, missing)).toMatchObject({ kind: 'unmeasured', why: 'unreadable' });

@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
+import { type Extent, hostData } from '../../src/qemu/qcow2/host-data.ts';
 import { type ImageSpace, readSpace, type SpaceQuestion } from '../../src/qemu/qcow2/space.ts';
 import { buildImage, portOf, type Recipe } from './qcow2-builder.ts';
 import { randomNumbers } from './qcow2-maker.ts';
@@ -199,7 +200,8 @@ describe('what has changed', () => {
 describe('on the host', () => {
   test('counts only where the file has data', async () => {
     const image = buildImage(THREE);
-    const all = await measure(image, { extents: [{ start: 0, end: image.length }] });
+    const blocks = (extents: readonly Extent[]) => ({ size: image.length, extents, occupiedBytes: null });
+    const all = await measure(image, { blocks: blocks([{ start: 0, end: image.length }]) });
     expect(all).toEqual(await measure(image));
     expect(all).toMatchObject({ snapshots: [{ frees: { hostBytes: 3 * UNIT } }, {}] });
     // the L1 table of 1 is cluster 5, its L2 table 7; 100 bytes of each
@@ -208,7 +210,7 @@ describe('on the host', () => {
       { start: 5 * UNIT + 462, end: 6 * UNIT },
       { start: 7 * UNIT + 412, end: 8 * UNIT },
     ];
-    expect(await measure(image, { extents })).toMatchObject({
+    expect(await measure(image, { blocks: blocks(extents) })).toMatchObject({
       snapshots: [
         {
           frees: { clusterBytes: 3 * UNIT, hostBytes: 200 },
@@ -217,10 +219,33 @@ describe('on the host', () => {
         { frees: { hostBytes: 0 } },
       ],
     });
-    expect(await measure(image, { extents: [] })).toMatchObject({
+    expect(await measure(image, { blocks: blocks([]) })).toMatchObject({
       snapshots: [{ holds: { hostBytes: 0 } }, {}],
     });
   });
+});
+
+test('blocks that are reserved and not yet written count: first those of clusters with some data', () => {
+  const file = {
+    size: 100 * UNIT,
+    extents: [
+      { start: UNIT, end: UNIT + 100 },
+      { start: 5 * UNIT, end: 6 * UNIT },
+    ],
+  };
+  const inEach = (occupiedBytes: number) => {
+    const host = hostData(UNIT, 120, { ...file, occupiedBytes });
+    expect(host.inWord(0, 0b100110)).toBe(host.in(1) + host.in(2) + host.in(5));
+    return [host.in(1), host.in(2), host.in(5)];
+  };
+  const data = UNIT + 100;
+  const hole = UNIT - 100;
+  expect(inEach(data)).toEqual([100, 0, UNIT]);
+  expect(inEach(data + hole / 2)).toEqual([100 + hole / 2, 0, UNIT]);
+  expect(inEach(data + hole)).toEqual([UNIT, 0, UNIT]);
+  // the file system's own are none of them
+  expect(inEach(data + hole + UNIT)).toEqual([UNIT, 0, UNIT]);
+  expect(inEach(data + hole + 98 * UNIT)).toEqual([UNIT, UNIT, UNIT]);
 });
 
 describe('its cost', () => {

@@ -25,13 +25,26 @@ export type Obstacle =
   | 'changing'
   | 'unreadable';
 
-/** Ends the reading of an image; only readSpace sees it. */
+/** Ends the reading of an image; nobody outside sees it. */
 export class Unmeasurable extends Error {
   readonly why: Obstacle;
   constructor(why: Obstacle, detail: string) {
     super(detail);
     this.why = why;
   }
+}
+
+/** The same as an answer. */
+export interface Unmeasured {
+  readonly kind: 'unmeasured';
+  readonly why: Obstacle;
+  readonly detail: string;
+}
+
+/** What ended a measurement, as its answer; throws what is no Unmeasurable. */
+export function asAnswer(error: unknown): Unmeasured {
+  if (error instanceof Unmeasurable) return { kind: 'unmeasured', why: error.why, detail: error.message };
+  throw error;
 }
 
 /** For what cannot be in an image that QEMU has written. */

@@ -15,34 +15,83 @@ export interface HostData {
   inWord(word: number, bits: number): number;
 }
 
-/** From extents of data in ascending order, which do not overlap. */
-export function hostData(clusterBytes: number, clusters: number, extents: Iterable<Extent>): HostData {
+/** A file as its file system has it. */
+export interface FileBlocks {
+  /** Bytes in the file. */
+  readonly size: number;
+  /** Where it has data, in ascending order and without overlaps. */
+  readonly extents: Iterable<Extent>;
+  /** All that it takes: more than its data where blocks are reserved and not yet written. Null: not known. */
+  readonly occupiedBytes: number | null;
+}
+
+/** For so many clusters, or other units of the file. */
+export function hostData(clusterBytes: number, clusters: number, file: FileBlocks): HostData {
   const whole = bitmap(clusters);
   const partly = bitmap(clusters);
   const parts = new Map<number, number>();
+  let [dataBytes, wholes] = [0, 0];
   const add = (cluster: number, bytes: number) => {
     const sum = (parts.get(cluster) ?? 0) + bytes;
     parts.set(cluster, sum);
     setBit(sum < clusterBytes ? partly : whole, cluster);
   };
-  for (const { start, end } of extents) {
+  for (const { start, end } of file.extents) {
+    dataBytes += end - start;
     const [first, last] = [Math.floor(start / clusterBytes), Math.floor(end / clusterBytes)];
     if (first >= clusters) continue;
     if (first === last) add(first, end - start);
     else {
       add(first, (first + 1) * clusterBytes - start);
       setBits(whole, first + 1, Math.min(last, clusters));
+      wholes += Math.min(last, clusters) - first - 1;
       if (last < clusters && end > last * clusterBytes) add(last, end - last * clusterBytes);
     }
   }
+  const emptyBytes = Math.max(0, file.size - (wholes + parts.size) * clusterBytes);
+  const reserved = spread(
+    Math.max(0, (file.occupiedBytes ?? 0) - dataBytes),
+    parts,
+    clusterBytes,
+    emptyBytes,
+  );
+  for (const [cluster, bytes] of parts) parts.set(cluster, bytes + reserved.inPart(clusterBytes - bytes));
   return {
-    in: (cluster) => (hasBit(whole, cluster) ? clusterBytes : (parts.get(cluster) ?? 0)),
+    in: (cluster) => (hasBit(whole, cluster) ? clusterBytes : (parts.get(cluster) ?? reserved.inEmpty)),
     inWord(word, bits) {
       const full = bits & (whole[word] ?? 0);
-      let bytes = ones(full) * clusterBytes;
-      for (let rest = bits & (partly[word] ?? 0) & ~full; rest !== 0; rest &= rest - 1)
+      const part = bits & (partly[word] ?? 0) & ~full;
+      let bytes = ones(full) * clusterBytes + ones(bits & ~full & ~part) * reserved.inEmpty;
+      for (let rest = part; rest !== 0; rest &= rest - 1)
         bytes += parts.get(word * 32 + lowestBit(rest)) ?? 0;
       return bytes;
     },
   };
+}
+
+/**
+ * Where blocks are reserved no portable call tells. QEMU reserves the whole of a new cluster when less is written to it
+ * (handle_alloc_space in block/qcow2.c), so first of all they belong to clusters with a little data, then to those with none
+ * (preallocation=falloc), in proportion.
+ */
+function spread(
+  reservedBytes: number,
+  parts: ReadonlyMap<number, number>,
+  clusterBytes: number,
+  emptyBytes: number,
+) {
+  let holes = 0;
+  for (const bytes of parts.values()) holes += clusterBytes - bytes;
+  const ofHoles = share(reservedBytes, holes);
+  const ofEmpty = share(reservedBytes - holes, emptyBytes);
+  return {
+    inPart: (hole: number) => Math.round(hole * ofHoles),
+    inEmpty: Math.round(clusterBytes * ofEmpty),
+  };
+}
+
+/** Next to nothing is none, for a file has some blocks of its own, and next to all is all. */
+function share(bytes: number, of: number): number {
+  const part = of === 0 ? 0 : Math.min(1, bytes / of);
+  return part < 0.05 ? 0 : part > 0.95 ? 1 : part;
 }

@@ -7,7 +7,8 @@ import type { Header } from './header.ts';
  * subcluster is used has all of it: neither flag matters to what is occupied.
  */
 
-const COMPRESSED = 1 << 30;
+/** Bit 62 of an entry, in its high word. */
+export const COMPRESSED = 1 << 30;
 const SECTOR = 512;
 
 /** A compressed cluster can lie in so many clusters of the file, as its descriptor counts sectors. */

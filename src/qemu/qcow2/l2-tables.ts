@@ -102,7 +102,7 @@ function addOwner(table: L2Table, index: number, turn: number): void {
 }
 
 /** The clusters of the L2 tables, 0 for none. `owner`: to name in an error; null to leave out what is wrong. */
-function readL1(
+export function readL1(
   image: ImageBytes,
   { clusterBytes }: Header,
   clusters: number,

@@ -1,10 +1,17 @@
-import { BREATH_BYTES, createBreath, type ImageBytes, type Obstacle, Unmeasurable } from './bytes.ts';
+import {
+  asAnswer,
+  BREATH_BYTES,
+  createBreath,
+  type ImageBytes,
+  Unmeasurable,
+  type Unmeasured,
+} from './bytes.ts';
 import { type Comparisons, compareTables, planComparisons } from './changes.ts';
 import { openClusters } from './clusters.ts';
 import { type Freed, type SumsByTurn, sumFreed } from './freed.ts';
 import { type Header, readHeader } from './header.ts';
 import { spaceFrom } from './holdings.ts';
-import { type Extent, hostData } from './host-data.ts';
+import { type FileBlocks, hostData } from './host-data.ts';
 import { readL2Tables } from './l2-tables.ts';
 import { closeGroup, createLedger, enterCluster, enterTable, type Ledger } from './ledger.ts';
 import { findOverlaps } from './overlaps.ts';
@@ -40,16 +47,15 @@ export interface SnapshotSpace {
 
 export type ImageSpace =
   /** In the order of the image's table. */
-  | { readonly kind: 'measured'; readonly snapshots: readonly SnapshotSpace[] }
-  | { readonly kind: 'unmeasured'; readonly why: Obstacle; readonly detail: string };
+  { readonly kind: 'measured'; readonly snapshots: readonly SnapshotSpace[] } | Unmeasured;
 
 export interface SpaceQuestion {
   /** Ids in the order of deletion, for `freesTogether`; the others follow as in the table, unknown ids do not count. */
   readonly order?: readonly string[];
   /** By a snapshot's id, that of the snapshot to compare it with: its parent. */
   readonly since?: ReadonlyMap<string, string>;
-  /** Where the file has data, in ascending order. Without it, all of the file is taken for data. */
-  readonly extents?: Iterable<Extent>;
+  /** Where the file has data. Without it, all of the file is taken for data. */
+  readonly blocks?: FileBlocks;
 }
 
 /** As a file of 64 TiB has with clusters of 64 KiB. Memory grows by 5 bytes for each cluster that is in use. */
@@ -74,11 +80,6 @@ export async function readSpace(image: ImageBytes, question: SpaceQuestion = {})
   } catch (error) {
     return asAnswer(error);
   }
-}
-
-function asAnswer(error: unknown): ImageSpace {
-  if (error instanceof Unmeasurable) return { kind: 'unmeasured', why: error.why, detail: error.message };
-  throw error;
 }
 
 interface Outline {
@@ -109,7 +110,7 @@ async function measure(image: ImageBytes, outline: Outline, question: SpaceQuest
     header,
     clusters,
     tables,
-    host: hostData(header.clusterBytes, clusters, question.extents ?? [{ start: 0, end: image.size }]),
+    host: hostData(header.clusterBytes, clusters, question.blocks ?? allData(image)),
     contents: openClusters(
       image,
       header.clusterBytes,
@@ -136,6 +137,12 @@ async function measure(image: ImageBytes, outline: Outline, question: SpaceQuest
     })),
   };
 }
+
+const allData = ({ size }: ImageBytes): FileBlocks => ({
+  size,
+  extents: [{ start: 0, end: size }],
+  occupiedBytes: null,
+});
 
 /** By place of a snapshot, its turn: 1 for the first to be deleted. */
 function turnsOf(snapshots: readonly InternalSnapshot[], order: readonly string[]): number[] {
