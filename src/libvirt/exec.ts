@@ -170,7 +170,7 @@ function killGroup(pid: number | undefined): void {
 function openNamelessFile(): { readonly file: number; readonly text: () => string } {
   const file = createNamelessFile();
   const text = () => {
-    const bytes = Buffer.alloc(fstatSync(file).size);
+    const bytes = Buffer.alloc(Math.min(fstatSync(file).size, MOST_BYTES));
     return bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0));
   };
   return { file, text };
