@@ -38,26 +38,32 @@ function withImage<Result>(path: string, look: (layout: Layout) => Result): Resu
   }
 }
 
-/** How many clusters have a refcount that is not zero, by the image's refcount table. */
-export function countUsedClusters(path: string): number {
+/** The clusters whose refcount is not zero, by the image's refcount table. */
+export function usedClusters(path: string): Set<number> {
   return withImage(path, ({ bytes, cluster, refcountBits }) => {
     const header = bytes(0n, 64);
     const table = bytes(header.readBigUInt64BE(48), header.readUInt32BE(56) * Number(cluster));
-    const offsets = Array.from({ length: table.length / 8 }, (_, i) => table.readBigUInt64BE(i * 8));
-    return offsets
-      .filter((offset) => offset !== 0n)
-      .map((offset) => countNonzero(bytes(offset, Number(cluster)), refcountBits))
-      .reduce((sum, used) => sum + used, 0);
+    const perBlock = (Number(cluster) * 8) / refcountBits;
+    const used = new Set<number>();
+    for (let i = 0; i < table.length / 8; i++) {
+      const offset = table.readBigUInt64BE(i * 8);
+      if (offset === 0n) continue;
+      for (const place of nonzero(bytes(offset, Number(cluster)), refcountBits))
+        used.add(i * perBlock + place);
+    }
+    return used;
   });
 }
 
-function countNonzero(block: Buffer, bits: number): number {
-  let used = 0;
-  for (let i = 0; i < block.length; i += Math.max(1, bits / 8)) {
-    if (bits >= 8) used += block.subarray(i, i + bits / 8).some((byte) => byte !== 0) ? 1 : 0;
-    else for (let bit = 0; bit < 8; bit += bits) used += ((block[i] ?? 0) >> bit) % (1 << bits) === 0 ? 0 : 1;
+function* nonzero(block: Buffer, bits: number): Generator<number> {
+  for (let i = 0; i < (block.length * 8) / bits; i++) {
+    const at = Math.floor((i * bits) / 8);
+    const isUsed =
+      bits >= 8
+        ? block.subarray(at, at + bits / 8).some((byte) => byte !== 0)
+        : ((block[at] ?? 0) >> ((i * bits) % 8)) % (1 << bits) !== 0;
+    if (isUsed) yield i;
   }
-  return used;
 }
 
 /** What a snapshot refers to. */

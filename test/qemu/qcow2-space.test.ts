@@ -225,7 +225,7 @@ describe('on the host', () => {
   });
 });
 
-test('blocks that are reserved and not yet written count: first those of clusters with some data', () => {
+test('blocks that are reserved and not yet written count: first those of clusters with some data', async () => {
   const file = {
     size: 100 * UNIT,
     extents: [
@@ -233,19 +233,19 @@ test('blocks that are reserved and not yet written count: first those of cluster
       { start: 5 * UNIT, end: 6 * UNIT },
     ],
   };
-  const inEach = (occupiedBytes: number) => {
-    const host = hostData(UNIT, 120, { ...file, occupiedBytes });
+  const inEach = async (occupiedBytes: number) => {
+    const host = await hostData(UNIT, 120, { ...file, occupiedBytes });
     expect(host.inWord(0, 0b100110)).toBe(host.in(1) + host.in(2) + host.in(5));
     return [host.in(1), host.in(2), host.in(5)];
   };
   const data = UNIT + 100;
   const hole = UNIT - 100;
-  expect(inEach(data)).toEqual([100, 0, UNIT]);
-  expect(inEach(data + hole / 2)).toEqual([100 + hole / 2, 0, UNIT]);
-  expect(inEach(data + hole)).toEqual([UNIT, 0, UNIT]);
+  expect(await inEach(data)).toEqual([100, 0, UNIT]);
+  expect(await inEach(data + hole / 2)).toEqual([100 + hole / 2, 0, UNIT]);
+  expect(await inEach(data + hole)).toEqual([UNIT, 0, UNIT]);
   // the file system's own are none of them
-  expect(inEach(data + hole + UNIT)).toEqual([UNIT, 0, UNIT]);
-  expect(inEach(data + hole + 98 * UNIT)).toEqual([UNIT, UNIT, UNIT]);
+  expect(await inEach(data + hole + UNIT)).toEqual([UNIT, 0, UNIT]);
+  expect(await inEach(data + hole + 98 * UNIT)).toEqual([UNIT, UNIT, UNIT]);
 });
 
 describe('its cost', () => {

@@ -1,4 +1,4 @@
-import { viewOf } from './bytes.ts';
+import { createBreath, viewOf } from './bytes.ts';
 import type { Clusters } from './clusters.ts';
 import type { Header } from './header.ts';
 import type { Tree } from './l2-tables.ts';
@@ -16,11 +16,19 @@ interface Comparison {
 /** By the place of the later table: then both have been read. */
 export type Comparisons = ReadonlyMap<number, readonly Comparison[]>;
 
+/** Between two turns of the event loop. */
+const ENTRIES_AT_ONCE = 4096;
+
 /** Which tables to compare. `since`: by place of a snapshot, that of the snapshot to compare it with. */
-export function planComparisons(trees: readonly Tree[], since: ReadonlyMap<number, number>): Comparisons {
+export async function planComparisons(
+  trees: readonly Tree[],
+  since: ReadonlyMap<number, number>,
+): Promise<Comparisons> {
   const known = new Map<number, Comparison>();
   const plan = new Map<number, Comparison[]>();
+  const breath = createBreath(ENTRIES_AT_ONCE);
   for (const [place, base] of since) {
+    await breath(diskEntries(trees[place]));
     for (const [one, other] of tablesThatDiffer(trees[place], trees[base])) {
       const [later, earlier] = [Math.max(one, other), Math.min(one, other)];
       // there are never 2^23 tables
@@ -30,9 +38,12 @@ export function planComparisons(trees: readonly Tree[], since: ReadonlyMap<numbe
         earlier: earlier === 0 ? null : earlier - 1,
         between: [],
       };
-      if (!known.has(key)) plan.set(later - 1, [...(plan.get(later - 1) ?? []), comparison]);
-      known.set(key, comparison);
       comparison.between.push(place);
+      if (known.has(key)) continue;
+      known.set(key, comparison);
+      const others = plan.get(later - 1);
+      if (others) others.push(comparison);
+      else plan.set(later - 1, [comparison]);
     }
   }
   return plan;

@@ -16,7 +16,7 @@ export interface SumsByTurn {
   readonly hostBytes: Float64Array;
 }
 
-const WORDS_AT_ONCE = 2 ** 15;
+const WORDS_AT_ONCE = 2 ** 13;
 
 /** Adds up the clusters that become free, once all references have been entered. */
 export async function sumFreed(ledger: Ledger, { host }: Survey): Promise<Freed> {

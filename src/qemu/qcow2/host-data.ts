@@ -1,4 +1,5 @@
 import { bitmap, hasBit, lowestBit, ones, setBit, setBits } from './bitmap.ts';
+import { createBreath } from './bytes.ts';
 
 /** Where the file system really holds data for the image: preallocated clusters are nothing but holes. */
 
@@ -25,8 +26,11 @@ export interface FileBlocks {
   readonly occupiedBytes: number | null;
 }
 
+/** Between two turns of the event loop. */
+const EXTENTS_AT_ONCE = 4096;
+
 /** For so many clusters, or other units of the file. */
-export function hostData(clusterBytes: number, clusters: number, file: FileBlocks): HostData {
+export async function hostData(clusterBytes: number, clusters: number, file: FileBlocks): Promise<HostData> {
   const whole = bitmap(clusters);
   const partly = bitmap(clusters);
   const parts = new Map<number, number>();
@@ -36,7 +40,10 @@ export function hostData(clusterBytes: number, clusters: number, file: FileBlock
     parts.set(cluster, sum);
     setBit(sum < clusterBytes ? partly : whole, cluster);
   };
+  const breath = createBreath(EXTENTS_AT_ONCE);
   for (const { start, end } of file.extents) {
+    const turn = breath(1);
+    if (turn) await turn;
     dataBytes += end - start;
     const [first, last] = [Math.floor(start / clusterBytes), Math.floor(end / clusterBytes)];
     if (first >= clusters) continue;

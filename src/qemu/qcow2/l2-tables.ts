@@ -75,9 +75,13 @@ export async function readL2Tables(
   const all = [...found.values()].sort(
     (a, b) => a.index - b.index || a.first - b.first || a.cluster - b.cluster,
   );
+  await breath(BREATH_BYTES);
   const places = new Map(all.map(({ cluster }, place) => [cluster, place]));
-  for (const { l1 } of trees)
-    for (const [i, cluster] of l1.entries()) l1[i] = (places.get(cluster) ?? -1) + 1;
+  for (const { l1 } of trees) {
+    for (let i = 0; i < l1.length; i++) l1[i] = (places.get(l1[i] ?? 0) ?? -1) + 1;
+    await breath(l1.length * 8);
+  }
+  await breath(BREATH_BYTES);
   return { trees, all };
 }
 

@@ -58,7 +58,7 @@ function openMapped(image: ImageBytes): Mapped {
 
 async function measure(overlays: readonly Mapped[], base: Base): Promise<MergeSpace> {
   const diskBytes = Math.max(...overlays.map(({ header }) => header.virtualBytes));
-  const ground = base.format === 'raw' ? rawGround(base, diskBytes) : qcow2Ground(base);
+  const ground = await (base.format === 'raw' ? rawGround(base, diskBytes) : qcow2Ground(base));
   const units = Math.ceil(diskBytes / ground.unitBytes);
   if (units > MOST_UNITS) throw new Unmeasurable('too-large', `its disk has ${diskBytes} bytes`);
   const growth = startGrowth(ground, units);
@@ -116,7 +116,7 @@ const BLOCK = 4096;
 const MOST_RAW_UNITS = 2 ** 26;
 
 /** A raw file has its disk in place; only holes are filled. */
-function rawGround({ image, blocks }: Base, diskBytes: number): Ground {
+async function rawGround({ image, blocks }: Base, diskBytes: number): Promise<Ground> {
   const unitBytes = Math.max(BLOCK, 2 ** Math.ceil(Math.log2(diskBytes / MOST_RAW_UNITS)));
   return {
     unitBytes,
@@ -126,11 +126,11 @@ function rawGround({ image, blocks }: Base, diskBytes: number): Ground {
     unitsPerTable: Number.POSITIVE_INFINITY,
     place: (unit) => unit,
     lacksTable: () => false,
-    host: hostData(unitBytes, Math.ceil(Math.max(image.size, diskBytes) / unitBytes), blocks),
+    host: await hostData(unitBytes, Math.ceil(Math.max(image.size, diskBytes) / unitBytes), blocks),
   };
 }
 
-function qcow2Ground({ image, blocks }: Base): Ground {
+async function qcow2Ground({ image, blocks }: Base): Promise<Ground> {
   const header = readHeader(image);
   const { clusterBytes, l2EntryBytes } = header;
   const clusters = Math.ceil(image.size / clusterBytes) + countsPerBlock(header);
@@ -158,7 +158,7 @@ function qcow2Ground({ image, blocks }: Base): Ground {
       return offset === null ? null : offset / unitBytes + (unit % unitsPerCluster);
     },
     lacksTable: (index) => !owned[index],
-    host: hostData(unitBytes, clusters * unitsPerCluster, blocks),
+    host: await hostData(unitBytes, clusters * unitsPerCluster, blocks),
   };
 }
 

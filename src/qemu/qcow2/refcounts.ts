@@ -15,14 +15,36 @@ export const countsPerBlock = (header: Header): number =>
   (header.clusterBytes * 8) / 2 ** header.refcountOrder;
 
 /**
- * Reads the counts of so many clusters: 1, 2 or 4 bytes of memory each, by the width that the image has. Memory is
- * touched only where there are counts: untouched zeros cost nothing, and a file can be very large and empty.
+ * Reads the counts of so many clusters: 1, 2 or 4 bytes of memory each, as few as the largest needs. Memory is touched only
+ * where there are counts: untouched zeros cost nothing, and a file can be very large and empty.
  */
 export async function readRefcounts(image: ImageBytes, header: Header, clusters: number): Promise<Refcounts> {
+  const blocks = readBlockOffsets(image, header, Math.ceil(clusters / countsPerBlock(header)));
+  const narrow = new Uint8Array(clusters);
+  if (await readInto(narrow, image, header, blocks)) return narrow;
+  const wide = new Uint16Array(clusters);
+  if (await readInto(wide, image, header, blocks)) return wide;
+  const widest = new Uint32Array(clusters);
+  await readInto(widest, image, header, blocks);
+  return widest;
+}
+
+interface Block {
+  /** Its place in the refcount table. */
+  readonly index: number;
+  readonly offset: number;
+}
+
+/** Returns false as soon as one does not fit. */
+async function readInto(
+  counts: Refcounts,
+  image: ImageBytes,
+  header: Header,
+  blocks: readonly Block[],
+): Promise<boolean> {
   const { clusterBytes, refcountOrder: order } = header;
   const perBlock = countsPerBlock(header);
-  const counts = newCounts(order, clusters);
-  const blocks = readBlockOffsets(image, header, Math.ceil(clusters / perBlock));
+  const most = 2 ** (counts.BYTES_PER_ELEMENT * 8) - 1;
   const reader = openClusters(
     image,
     clusterBytes,
@@ -30,22 +52,18 @@ export async function readRefcounts(image: ImageBytes, header: Header, clusters:
   );
   const breath = createBreath(BREATH_BYTES);
   for (const [i, { index }] of blocks.entries()) {
-    unpack(viewOf(reader.at(i)), order, counts.subarray(index * perBlock, (index + 1) * perBlock));
+    const into = counts.subarray(index * perBlock, (index + 1) * perBlock);
+    if (unpack(viewOf(reader.at(i)), order, into) > most) return false;
     await breath(clusterBytes);
   }
-  return counts;
+  return true;
 }
 
-function newCounts(order: number, clusters: number): Refcounts {
-  if (order <= 3) return new Uint8Array(clusters);
-  return order === 4 ? new Uint16Array(clusters) : new Uint32Array(clusters);
-}
-
-function readBlockOffsets(image: ImageBytes, header: Header, atMost: number) {
+function readBlockOffsets(image: ImageBytes, header: Header, atMost: number): readonly Block[] {
   const entries = Math.min(header.refcountTable.entries, atMost);
   const view = bytesAt(image, header.refcountTable.offset, entries * 8);
   const seen = new Set<number>();
-  const blocks: { readonly index: number; readonly offset: number }[] = [];
+  const blocks: Block[] = [];
   for (let index = 0; index < entries; index++) {
     const offset = uint64(view, index * 8);
     if (offset < 512) continue;
@@ -57,12 +75,17 @@ function readBlockOffsets(image: ImageBytes, header: Header, atMost: number) {
   return blocks;
 }
 
-function unpack(view: DataView, order: number, into: Refcounts): void {
+/** Returns the largest. */
+function unpack(view: DataView, order: number, into: Refcounts): number {
   const read = READERS[order] ?? readBits(2 ** order);
+  let largest = 0;
   for (let i = 0; i < into.length; i++) {
     const count = read(view, i);
-    if (count !== 0) into[i] = count;
+    if (count === 0) continue;
+    into[i] = count;
+    if (count > largest) largest = count;
   }
+  return largest;
 }
 
 const READERS: Readonly<Record<number, (view: DataView, i: number) => number>> = {

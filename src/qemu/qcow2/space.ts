@@ -110,7 +110,7 @@ async function measure(image: ImageBytes, outline: Outline, question: SpaceQuest
     header,
     clusters,
     tables,
-    host: hostData(header.clusterBytes, clusters, question.blocks ?? allData(image)),
+    host: await hostData(header.clusterBytes, clusters, question.blocks ?? allData(image)),
     contents: openClusters(
       image,
       header.clusterBytes,
@@ -118,10 +118,10 @@ async function measure(image: ImageBytes, outline: Outline, question: SpaceQuest
     ),
   };
   const ledger = createLedger(header, clusters, snapshots.length + 1, left);
-  enterMetadata(ledger, survey);
+  await enterMetadata(ledger, survey);
   const since = placesSince(snapshots, question.since ?? new Map());
   const changed = new Float64Array(snapshots.length);
-  const spaces = await enterTables(ledger, survey, planComparisons(tables.trees, since), changed);
+  const spaces = await enterTables(ledger, survey, await planComparisons(tables.trees, since), changed);
   const overlaps = await findOverlaps(ledger.repeated, survey);
   const freed = spacesFreed(await sumFreed(ledger, survey), table, turns, header);
   return {
@@ -170,14 +170,25 @@ function placesSince(
 const l1Space = ({ l1 }: InternalSnapshot, survey: Survey): Space =>
   spaceAt(survey, l1.offset / survey.header.clusterBytes, l1.entries * 8);
 
+/** Between two turns of the event loop. */
+const TABLES_AT_ONCE = 2048;
+
 /** The tables themselves are in clusters too. */
-function enterMetadata(ledger: Ledger, { header: { clusterBytes }, tables: { trees, all } }: Survey): void {
+async function enterMetadata(
+  ledger: Ledger,
+  { header: { clusterBytes }, tables: { trees, all } }: Survey,
+): Promise<void> {
   for (const { snapshot, turn } of trees) {
     const start = snapshot.l1.offset / clusterBytes;
     const count = Math.ceil((snapshot.l1.entries * 8) / clusterBytes);
     for (let i = 0; i < count; i++) enterCluster(ledger, start + i, { owners: 1, first: turn, last: turn });
   }
-  for (const table of all) enterCluster(ledger, table.cluster, table);
+  const breath = createBreath(TABLES_AT_ONCE);
+  for (const table of all) {
+    enterCluster(ledger, table.cluster, table);
+    const turn = breath(1);
+    if (turn) await turn;
+  }
 }
 
 /** Reads each table once; returns what each takes, by place, and adds to `changed`, by place of a snapshot. */
