@@ -35,13 +35,16 @@ export const SUBCLUSTERS = 32;
 export async function visitRanges({ image, header, clusters }: Mapped, visitor: RangeVisitor): Promise<void> {
   const { clusterBytes, l2EntryBytes } = header;
   const l1 = readL1(image, header, clusters, header.l1, 'the image');
-  const indexes = [...l1.keys()].filter((index) => l1[index] !== 0);
+  const tableBytes = (clusterBytes / l2EntryBytes) * clusterBytes;
+  // tables beyond the disk map saved memory, or are none
+  const indexes = [...l1.keys()].filter(
+    (index) => l1[index] !== 0 && index * tableBytes < header.virtualBytes,
+  );
   const contents = openClusters(
     image,
     clusterBytes,
     indexes.map((index) => (l1[index] ?? 0) * clusterBytes),
   );
-  const tableBytes = (clusterBytes / l2EntryBytes) * clusterBytes;
   const breath = createBreath(BREATH_BYTES);
   for (const [place, index] of indexes.entries()) {
     const join = joiner(visitor, header.virtualBytes);

@@ -1,5 +1,5 @@
 import { type Bitmap, bitmap, hasBit, setBit } from './bitmap.ts';
-import { asAnswer, type ImageBytes, Unmeasurable, type Unmeasured, viewOf } from './bytes.ts';
+import { asAnswer, bytesAt, type ImageBytes, Unmeasurable, type Unmeasured, viewOf } from './bytes.ts';
 import { type Clusters, openClusters } from './clusters.ts';
 import { type Header, readHeader } from './header.ts';
 import { type FileBlocks, type HostData, hostData } from './host-data.ts';
@@ -166,9 +166,7 @@ async function qcow2Ground({ image, blocks }: Base): Promise<Ground> {
 const COPIED = 1 << 31;
 
 function ownTables(image: ImageBytes, { l1: { offset } }: Header, l1: Uint32Array): boolean[] {
-  const entries = new Uint8Array(l1.length * 8);
-  image.read(offset, entries);
-  const view = viewOf(entries);
+  const view = bytesAt(image, offset, l1.length * 8);
   return Array.from(l1, (cluster, index) => cluster !== 0 && (view.getInt32(index * 8) & COPIED) !== 0);
 }
 
