@@ -46,7 +46,10 @@ export const spaceLines = (space: SpaceRun | null): string[] =>
 export function spaceDocument(space: SpaceRun | null) {
   if (!space) return null;
   return {
-    reached: space.fileSystems.every(({ reached }) => reached),
+    // of a machine whose space cannot be told, nobody knows
+    reached:
+      space.fileSystems.every(({ reached }) => reached) &&
+      space.machines.every(({ failure }) => failure === null),
     fileSystems: space.fileSystems.map(({ barren: _, ...system }) => system),
   };
 }

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { Context } from '../context.ts';
 import { isActive, takesPart } from '../core/domain.ts';
+import { externalDisks } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Machine } from './machine.ts';
 import type { MachineSpace } from './snapshot-space.ts';
@@ -27,8 +28,11 @@ export async function occupiedBy({ domain, images, snapshots }: Machine): Promis
     if (image?.kind === 'seen') return image.chain.map(({ path }) => path);
     return [image?.kind === 'unseen' && image.why !== 'permission' ? null : source];
   });
-  const memories = snapshots.flatMap(({ memory: { file } }) => file ?? []);
-  const sizes = await Promise.all([...new Set([...disks, ...memories])].map(occupiedNow));
+  const files = snapshots.flatMap((snapshot) => [
+    snapshot.memory.file ?? [],
+    ...externalDisks(snapshot).map(({ source }) => source ?? []),
+  ]);
+  const sizes = await Promise.all([...new Set([...disks, ...files.flat()])].map(occupiedNow));
   return sizes.reduce((all, one) => (all === null || one === null ? null : all + one), 0);
 }
 

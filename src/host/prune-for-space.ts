@@ -23,7 +23,13 @@ import { deleteSnapshot } from './delete-snapshots.ts';
 import { fileSystemOf, type MountedFileSystem } from './file-systems.ts';
 import { type Freed, measureIfPossible, occupiedBy } from './freed.ts';
 import { readAgain } from './machine.ts';
-import { type PruneCandidate, type Pruned, type PruneRequest, planPrune } from './prune-snapshots.ts';
+import {
+  DELETE_ONE,
+  type PruneCandidate,
+  type Pruned,
+  type PruneRequest,
+  planPrune,
+} from './prune-snapshots.ts';
 
 /**
  * A prune of several machines for free space: of what no rule keeps, the oldest of all goes first, and what is free is
@@ -236,8 +242,7 @@ async function deleteOne(
   const { machine } = entry;
   const before = await sight.occupiedBy(machine);
   try {
-    const request = { reach: 'only', metadataOnly: false, leftovers: false } as const;
-    entry.machine = (await deleteSnapshot(ctx, machine, report, request)).machine;
+    entry.machine = (await deleteSnapshot(ctx, machine, report, DELETE_ONE)).machine;
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
     entry.done.push({ name, failure: error });

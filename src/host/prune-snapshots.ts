@@ -133,7 +133,8 @@ export async function prune(
   return pruned;
 }
 
-const DELETE_ONE: DeleteRequest = { reach: 'only', metadataOnly: false, leftovers: false };
+/** How a prune deletes. */
+export const DELETE_ONE: DeleteRequest = { reach: 'only', metadataOnly: false, leftovers: false };
 
 /** Throws `usage` unless the request says what it is about, and by which rule. */
 export function checkPruneRequest({ scope, rules }: PruneRequest): void {

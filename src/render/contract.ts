@@ -103,7 +103,7 @@ const FREED = {
 /** With `--free-min` only, else null: the file systems of the machines' images; in a dry run by what is foreseen. */
 const FreeMin = z.nullable(
   z.object({
-    /** All of them have enough. */
+    /** All of them have enough, and of every machine it could be told. */
     reached: z.boolean(),
     fileSystems: z.array(
       z.object({

@@ -21,9 +21,16 @@ function file(name: string, kib: number): string {
   return path;
 }
 
-function machineOf(image: DiskImage, source: string, memory: string | null = null): Machine {
+/** `external`: the files of the memory and of the disk of its snapshot. */
+function machineOf(image: DiskImage, source: string, external?: readonly [string, string]): Machine {
   const images = new Map([['vda', image]]);
-  const taken = snapshot('s1', { memory: { location: memory ? 'external' : 'no', file: memory } });
+  const [file, overlay] = external ?? [];
+  const taken = file
+    ? snapshot('s1', {
+        memory: { location: 'external', file },
+        disks: [{ target: 'vda', location: 'external', source: overlay ?? null }],
+      })
+    : snapshot('s1');
   return {
     uri: 'qemu:///system',
     domain: domain({ disks: [disk({ source })] }),
@@ -39,10 +46,14 @@ const bytesOf = async (machine: Machine, remove: () => void) =>
 
 describe('what was freed', () => {
   test('is by how much the files of the chain have shrunk, and all of those that are gone', async () => {
-    const [overlay, base, memory] = [file('overlay', 64), file('base', 512), file('s1.mem', 256)];
-    const expected = [overlay, base, memory].reduce((sum, path) => sum + statSync(path).blocks * 512, 0);
-    const machine = machineOf(seen({ path: overlay }, { path: base }), overlay, memory);
-    const freed = await bytesOf(machine, () => [overlay, base, memory].map((path) => rmSync(path)));
+    const [overlay, base] = [file('overlay', 64), file('base', 512)];
+    const [memory, branch] = [file('s1.mem', 256), file('branch', 32)];
+    const expected = [overlay, base, memory, branch].reduce(
+      (sum, path) => sum + statSync(path).blocks * 512,
+      0,
+    );
+    const machine = machineOf(seen({ path: overlay }, { path: base }), overlay, [memory, branch]);
+    const freed = await bytesOf(machine, () => [overlay, base, memory, branch].map((path) => rmSync(path)));
     expect(freed).toBe(expected);
   });
 

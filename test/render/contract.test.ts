@@ -76,6 +76,24 @@ const RUNS: readonly {
     run: (ctx) => pruneMachines(ctx, ['b-*'], { match: '*1', keepLast: 1 }),
   },
   {
+    says: 'a prune for space that cannot be told',
+    kind: 'prune',
+    run: (ctx) =>
+      expect(pruneMachines(ctx, ['b-fix'], { match: '*1', freeMin: '20%' })).rejects.toMatchObject({
+        code: 'check',
+        message: expect.stringContaining('cannot be told'),
+      }),
+  },
+  {
+    says: 'a dry create, and a prune for space after it',
+    kind: 'dry-run',
+    dryRun: true,
+    run: (ctx) =>
+      expect(create(ctx, ['b-fix'], null, { label: 'l', freeMin: '50G' })).rejects.toMatchObject({
+        code: 'partial',
+      }),
+  },
+  {
     says: 'a dry prune',
     kind: 'prune',
     dryRun: true,
