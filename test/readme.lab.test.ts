@@ -15,6 +15,8 @@ const README = fileURLToPath(new URL('../README.md', import.meta.url));
 const update = process.env['UPDATE_README'] === '1';
 /** Where the README's reader keeps images. */
 const IMAGES = '/var/lib/libvirt/images';
+/** And kvmsnap what it changes. */
+const STATE = '/root/.local/state';
 const images = join(scratch, 'images');
 const bin = join(scratch, 'bin');
 
@@ -25,6 +27,7 @@ function normal(text: string): string {
     .replace(/\b\d{8}T\d{6}Z/g, 'STAMP')
     .replace(/\b\d{4}-\d\d(-\d\d)?\b|\b\d{4}-W\d\d\b/g, 'PERIOD')
     .replace(/\b\d{10}\b/g, 'SECONDS')
+    .replace(/\b\d{13}\b/g, 'MILLISECONDS')
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UUID')
     .replace(/\d+(\.\d+)? (B|KiB|MiB|GiB)\b/g, 'SIZE')
     .replace(/("vmStateBytes": )\d+|(,)\d{4,7}(,)/g, '$1$2BYTES$3')
@@ -50,9 +53,13 @@ function run(command: string): string {
   const line = command.replaceAll(IMAGES, images);
   const output = execFileSync('bash', ['-c', `exec 2>&1; ${line}; true`], {
     encoding: 'utf8',
-    env: cleanEnvironment({ PATH: `${bin}:${process.env['PATH']}`, TZ: 'Europe/Berlin' }),
+    env: cleanEnvironment({
+      PATH: `${bin}:${process.env['PATH']}`,
+      TZ: 'Europe/Berlin',
+      XDG_STATE_HOME: join(scratch, 'state'),
+    }),
   });
-  return output.replaceAll(images, IMAGES).trimEnd();
+  return output.replaceAll(images, IMAGES).replaceAll(join(scratch, 'state'), STATE).trimEnd();
 }
 
 describe('README', () => {

@@ -198,17 +198,18 @@ function tablesOf(rows: readonly Row[]): Section<never>[] {
 const isBad = (row: Row): boolean => levelOf(row) === 'error' || levelOf(row) === 'warning';
 
 /** Which modes of a snapshot work here; information unless both do. */
-function modesRow(machine: string, { running, off }: Checked): Row {
+function modesRow(machine: string, { running, off, external }: Checked): Row {
   if (running && off)
     return { machine, finding: null, says: 'snapshots can be taken, running with the memory, and off' };
+  const besides = external ? '; an external one can be taken (create --external)' : '';
   const what =
     running === null || off === null
       ? 'busy: whether a snapshot can be taken is not known now'
       : running
-        ? 'snapshots can be taken only while it runs'
+        ? `internal snapshots can be taken only while it runs${besides}`
         : off
-          ? 'snapshots can be taken only while it is off'
-          : 'no internal snapshot can be taken';
+          ? `internal snapshots can be taken only while it is off${besides}`
+          : `no internal snapshot can be taken${besides}`;
   return {
     machine,
     finding: { rule: 'modes', severity: 'information', unsuitable: false, what },
@@ -218,7 +219,11 @@ function modesRow(machine: string, { running, off }: Checked): Row {
 
 const document = (ctx: Context, result: MachineResult<Judged>) => ({
   ...domainResult(result),
-  snapshots: { running: result.value?.checked.running ?? null, off: result.value?.checked.off ?? null },
+  snapshots: {
+    running: result.value?.checked.running ?? null,
+    off: result.value?.checked.off ?? null,
+    external: result.value?.checked.external ?? null,
+  },
   findings: (result.value?.checked.findings ?? []).map(
     ({ rule, severity, what, hint, command, snapshot }) => ({
       level: LEVELS[severity],

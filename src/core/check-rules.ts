@@ -228,7 +228,7 @@ function leftoverFinding(
   image: DiskImage | undefined,
   leftover: LeftoverSpace,
 ): Finding[] {
-  const what = `disk ${target}: ${Math.ceil(leftover.bytes / 1024 / 1024)} MiB of the image are left from a save of the memory that failed`;
+  const what = `disk ${target}: ${Math.ceil(leftover.bytes / 1024 / 1024)} MiB of the image are memory that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted`;
   const top = resizable(image);
   if (!top)
     return [

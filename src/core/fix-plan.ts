@@ -147,7 +147,7 @@ function winBack({ images }: TruthFacts, target: string, leftover: LeftoverSpace
     {
       rule: 'leftover-space',
       what: `give back ${Math.ceil(leftover.bytes / 1024 / 1024)} MiB of the image of disk ${target}`,
-      why: 'a save of the memory that failed left them behind the end of the disk, and no snapshot refers to them',
+      why: 'they are memory behind the end of the disk that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted',
       assumed: null,
       snapshot: null,
       action: { kind: 'win-back', path, virtualBytes, growBytes: leftover.endBytes - virtualBytes },

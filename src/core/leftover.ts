@@ -1,7 +1,10 @@
 import type { DiskImage, Image } from './image.ts';
 import { commandLine } from './quote.ts';
 
-/** What a save of the memory that failed leaves in an image, behind the end of the disk (hazard 7). */
+/**
+ * Memory in an image, behind the end of the disk, that belongs to no snapshot: a save that failed leaves it (hazard 7), and
+ * so does a snapshot that is deleted after a revert to it, which had the image itself refer to its memory too.
+ */
 
 export interface LeftoverSpace {
   /** Clusters that the image itself refers to and no snapshot does. */

@@ -6,9 +6,11 @@ import { type Fix, planFixes } from '../core/fix-plan.ts';
 import { automaticName } from '../core/names.ts';
 import { judge, type RuledFinding } from '../core/preflight.ts';
 import { REVERT_RULES, type RevertFacts } from '../core/revert-rules.ts';
+import { NO_WISHES, planSnapshot } from '../core/snapshot-plan.ts';
 import { measureLeftover } from '../qemu/image-space.ts';
 import type { LeftoverFinder } from './leftover-files.ts';
 import type { Machine } from './machine.ts';
+import { lookAtPlaces } from './places.ts';
 import { readRevertFacts } from './revert-snapshot.ts';
 import { readCreateFacts } from './take-snapshot.ts';
 
@@ -20,6 +22,8 @@ export interface Checked {
   /** Whether a snapshot can be taken while it runs, and while it is off; null where a job holds it, and nobody can say. */
   readonly running: boolean | null;
   readonly off: boolean | null;
+  /** Whether an external one can be taken as it is now. */
+  readonly external: boolean | null;
 }
 
 export interface CheckRequest {
@@ -61,6 +65,7 @@ export async function checkMachine(
   return {
     findings,
     fixes: planFixes(truthFacts),
+    external: facts && (await takesExternal(ctx, machine, facts)),
     ...(isActive(domain.state) ? { running: now, off: otherwise } : { running: otherwise, off: now }),
   };
 }
@@ -82,6 +87,14 @@ function createFacts(
 function inOtherState(facts: CreateFacts): CreateFacts {
   const state = isActive(facts.domain.state) ? 'shutoff' : 'running';
   return { ...facts, domain: { ...facts.domain, state }, blockJobs: [], residentBytes: null };
+}
+
+/** The same machine, and a snapshot in files beside the images. */
+async function takesExternal(ctx: Context, { domain, uri }: Machine, facts: CreateFacts): Promise<boolean> {
+  const plan = planSnapshot(domain, facts.name, { ...NO_WISHES, external: true });
+  if ('problem' in plan) return false;
+  const places = await lookAtPlaces(ctx, uri, plan);
+  return !judge(CREATE_RULES, { ...facts, plan, mode: plan.mode, places }).some(refuses);
 }
 
 /** By name, what a revert to each finished snapshot would be judged by. */

@@ -183,8 +183,15 @@ export const DOCUMENTS = {
   check: versioned({
     domains: z.array(
       z.extend(DomainResult, {
-        /** Whether a snapshot can be taken while it runs, and while it is off; null: not known now. */
-        snapshots: z.object({ running: z.nullable(z.boolean()), off: z.nullable(z.boolean()) }),
+        /**
+         * Whether a snapshot can be taken while it runs, and while it is off, and as it is now an external one; null: not
+         * known now.
+         */
+        snapshots: z.object({
+          running: z.nullable(z.boolean()),
+          off: z.nullable(z.boolean()),
+          external: z.nullable(z.boolean()),
+        }),
         findings: z.array(
           z.object({
             level: z.enum(['error', 'warning', 'information']),

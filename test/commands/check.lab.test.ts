@@ -5,6 +5,7 @@ import { kvmsnap } from '../lab/cli.ts';
 import { tool, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, start, state } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { since } from '../lab/version.ts';
 import { facts, failure, fitting, keeps, paste, pathOf, succeed, take, twoDisks, write } from './scene.ts';
 
 afterEach(cleanUp);
@@ -17,7 +18,7 @@ interface Found {
     snapshot: string | null;
     command: string | null;
   }[];
-  readonly snapshots: { running: boolean | null; off: boolean | null } | undefined;
+  readonly snapshots: { running: boolean | null; off: boolean | null; external: boolean | null } | undefined;
 }
 
 /** What check says of one machine, which it must leave as it was. */
@@ -53,7 +54,10 @@ describe('a machine', () => {
   test('with a raw disk: what check says is what create says', async () => {
     const machine = defineMachine({ name: 'raw', disks: [{ size: '8M', format: 'raw' }] });
     const found = await check(machine);
-    expect(found).toMatchObject({ code: 5, snapshots: { running: false, off: false } });
+    // libvirt goes back to an external one from 9.9 on
+    const external = since({ '7.0': false, '11.3': true });
+    expect(found).toMatchObject({ code: 5, snapshots: { running: false, off: false, external } });
+    expect((await kvmsnap(['check', 'raw'])).stdout.includes('create --external')).toBe(external);
     expect(rules(found)).toEqual([['not-qcow2', null]]);
     const { command } = await failure(5, 'create', 'raw');
     expect(found.findings[0]?.command).toBe(command);

@@ -9,6 +9,7 @@ import { isSystemLab, scratch, tool, virsh, waitFor } from '../lab/lab.ts';
 import {
   cleanUp,
   continueQemu,
+  defineMachine,
   destroy,
   type Machine,
   start,
@@ -18,6 +19,7 @@ import {
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import {
   allClean,
+  asked,
   bytes,
   count,
   countTo,
@@ -314,4 +316,22 @@ test('a machine that a job holds is left alone', async () => {
   continueQemu(machine);
   await done;
   expect(await fix(machine)).toMatchObject({ code: 0, steps: [['adopt', 'x', 'done']] });
+});
+
+test('on a terminal one question covers all machines, and a no changes nothing', async () => {
+  const machines = ['one', 'two'].map((name) => defineMachine({ name, disks: [{ size: '8M' }] }));
+  for (const machine of machines) tool('qemu-img', ['snapshot', '-c', 'x', pathOf(machine)]);
+  const answer = async (word: string) => {
+    const terminal = await asked('check', '--fix');
+    terminal.type(`${word}\n`);
+    return terminal.done;
+  };
+  const declined = await answer('n');
+  expect(declined.code).toBe(10);
+  expect(declined.screen).toMatch(
+    /1\. one: have libvirt know.*\$ virsh snapshot-create.*2\. two: have libvirt know/s,
+  );
+  expect(machines.map(snapshotNames)).toEqual([[], []]);
+  expect(await answer('y')).toMatchObject({ code: 0, screen: expect.stringMatching(/two .*done/) });
+  expect(machines.map(snapshotNames)).toEqual([['x'], ['x']]);
 });

@@ -125,6 +125,7 @@ describe('twins', () => {
   test.each<[string, Given]>([
     ['the right one may be the older', { tags: [at('a', 10), at('a', 20)] }],
     ['the right one stands first, and qemu-img deletes that', { tags: [at('a', 12), at('a', 1)] }],
+    ['two can be its own', { tags: [at('a', 1), at('a', 12), at('a', 14)] }],
     ['none can be its own', { tags: [at('a', 1), at('a', 2)] }],
     ['it runs', { tags: [at('a', 1), at('a', 12)], machine: RUNNING }],
     [

@@ -13,8 +13,9 @@ import { findReferences, roomForReferences } from './l2-entries.ts';
 import { countsPerBlock, readRefcounts } from './refcounts.ts';
 
 /**
- * What stays in an image when QEMU fails to save the memory of a guest. It writes the memory behind the end of the disk,
- * hands it to the snapshot and forgets it there (qcow2_snapshot_create); when it never comes to the snapshot, it stays.
+ * Memory of a guest that stays in an image and belongs to no snapshot: above all when QEMU fails to save it. It writes the memory behind the end of the disk,
+ * hands it to the snapshot and forgets it there (qcow2_snapshot_create); when it never comes to the snapshot, it stays. A
+ * revert (qcow2_snapshot_goto) has the image refer to the memory of the snapshot again, also when that is deleted then.
  */
 export interface Leftover {
   /** Clusters there that nothing but the image itself refers to. */
