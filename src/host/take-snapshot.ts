@@ -196,7 +196,7 @@ interface KnownFacts {
 /** All that the rules of a create ask for. Throws `busy` when another job holds the running machine. */
 export async function readCreateFacts(
   ctx: Context,
-  { domain, uri }: MachineReading,
+  { domain, uri, snapshotNames }: MachineReading,
   name: string,
   known: KnownFacts = {},
 ): Promise<CreateFacts> {
@@ -221,6 +221,7 @@ export async function readCreateFacts(
     places,
     agent,
     labelled,
+    snapshotNames,
     daemonVersion,
     blockJobs: runtime.blockJobs,
     freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
