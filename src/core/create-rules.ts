@@ -35,6 +35,8 @@ export interface CreateFacts {
   readonly agent: Agent | null;
   /** Its name is made of a label, for a prune to find. */
   readonly labelled: boolean;
+  /** The snapshots that libvirt knows already. */
+  readonly snapshotNames: readonly string[];
   /** libvirtd's version, major * 1e6 + minor * 1e3 + release; 0 when unknown, or when no rule needs it. */
   readonly daemonVersion: number;
   /** Disk targets with a block job under way. */

@@ -394,6 +394,28 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
           ],
   },
   {
+    id: 'inside-beneath',
+    hazards: [17],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: ({ plan, images, snapshotNames }) => {
+      const known = new Set(snapshotNames);
+      return plan.disks.flatMap(({ target, source }) => {
+        const image = images.get(target);
+        const inside =
+          image?.kind === 'seen' ? image.chain[0].tags.filter(({ name }) => known.has(name)) : [];
+        const [first, ...others] = inside.map(({ name }) => `'${name}'`);
+        if (first === undefined) return [];
+        const more = others.length === 0 ? ' stays' : ` and ${others.length} more stay`;
+        return [
+          {
+            what: `disk ${target}: ${first}${more} inside ${source}, beneath the overlay: a revert there leaves behind what is written from now on`,
+          },
+        ];
+      });
+    },
+  },
+  {
     id: 'space-for-memory-file',
     hazards: [7],
     severity: 'judgement',

@@ -8,11 +8,11 @@ import { judge, type RuledFinding } from '../core/preflight.ts';
 import { REVERT_RULES, type RevertFacts } from '../core/revert-rules.ts';
 import { NO_WISHES, planSnapshot } from '../core/snapshot-plan.ts';
 import { measureLeftover } from '../qemu/image-space.ts';
+import { readCreateFacts } from './create-facts.ts';
 import type { LeftoverFinder } from './leftover-files.ts';
 import type { Machine } from './machine.ts';
 import { lookAtPlaces } from './places.ts';
 import { readRevertFacts } from './revert-snapshot.ts';
-import { readCreateFacts } from './take-snapshot.ts';
 
 /** All that the rules find of one machine, which is only looked at. */
 export interface Checked {

@@ -1,14 +1,11 @@
 import type { Context } from '../context.ts';
-import { CREATE_RULES, type CreateFacts, needsDaemonVersion } from '../core/create-rules.ts';
-import { type Disk, type Domain, isActive, takesPart } from '../core/domain.ts';
-import type { Agent } from '../core/external-rules.ts';
+import { CREATE_RULES, type CreateFacts } from '../core/create-rules.ts';
+import { type Domain, isActive, takesPart } from '../core/domain.ts';
 import { tagsNamed } from '../core/image.ts';
 import { nameProblem } from '../core/names.ts';
-import { type Finding, judge } from '../core/preflight.ts';
-import { quote } from '../core/quote.ts';
+import { judge } from '../core/preflight.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import {
-  internalPlan,
   NO_WISHES,
   type PlanProblem,
   planSnapshot,
@@ -18,13 +15,11 @@ import {
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { createCommand, createFromXmlCommand, requireValidate } from '../libvirt/create-command.ts';
-import { agentAnswers, thawCommand } from '../libvirt/guest-agent.ts';
+import { thawCommand } from '../libvirt/guest-agent.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
-import { NO_RUNTIME, readDaemonVersion, readJobProgress, readRuntime } from '../libvirt/runtime.ts';
+import { readJobProgress } from '../libvirt/runtime.ts';
 import { withName } from '../libvirt/snapshot-request.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
-import { freeBytes } from '../qemu/qemu-img.ts';
-import { humanBytes } from '../render/format.ts';
 import {
   aftermath,
   carryOut,
@@ -35,8 +30,10 @@ import {
   type WriteEnd,
   withAftermath,
 } from './act.ts';
+import { readCreateFacts } from './create-facts.ts';
 import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
 import { externalFlaws, leftovers } from './external-files.ts';
+import { internalFlaws, orphans, wastedSpace } from './internal-tags.ts';
 import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, type Machine } from './machine.ts';
 import { lookAtPlaces } from './places.ts';
@@ -172,7 +169,7 @@ export async function snapshotXml(
 }
 
 /** Throws `usage` for wishes that nothing can be made of. */
-export function planOrThrow(planned: SnapshotPlan | PlanProblem): SnapshotPlan {
+function planOrThrow(planned: SnapshotPlan | PlanProblem): SnapshotPlan {
   if (!('problem' in planned)) return planned;
   throw new KvmsnapError('usage', planned.problem, { hint: planned.hint });
 }
@@ -183,60 +180,6 @@ function whatIsTaken({ virsh }: Context, { name: machine, uuid }: Domain, name: 
     ? ` (libvirtd thaws the guest's file systems at its end; should they stay frozen: ${virsh.line(thawCommand(uuid))})`
     : '';
   return `the snapshot '${name}' of '${machine}'${thawing}`;
-}
-
-interface KnownFacts {
-  readonly images?: Images | undefined;
-  readonly daemonVersion?: number;
-  /** Absent: an internal snapshot. */
-  readonly plan?: SnapshotPlan;
-  readonly labelled?: boolean;
-}
-
-/** All that the rules of a create ask for. Throws `busy` when another job holds the running machine. */
-export async function readCreateFacts(
-  ctx: Context,
-  { domain, uri }: MachineReading,
-  name: string,
-  known: KnownFacts = {},
-): Promise<CreateFacts> {
-  const { plan = internalPlan(domain), labelled = false } = known;
-  const disks = domain.disks.filter(takesPart);
-  const targets = disks.map((disk) => disk.target);
-  const running = isActive(domain.state);
-  const [images, runtime, daemonVersion, free, places, agent] = await Promise.all([
-    known.images ?? lookAtDisks(ctx, uri, disks),
-    running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
-    known.daemonVersion ?? (needsDaemonVersion(domain, plan.mode) ? readDaemonVersion(ctx.virsh) : 0),
-    spaceForMemory(disks[0]),
-    lookAtPlaces(ctx, uri, plan),
-    plan.wishes.quiesce && running ? askAgent(ctx, domain) : null,
-  ]);
-  return {
-    domain,
-    images,
-    name,
-    plan,
-    mode: plan.mode,
-    places,
-    agent,
-    labelled,
-    daemonVersion,
-    blockJobs: runtime.blockJobs,
-    freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
-    residentBytes: runtime.residentBytes,
-  };
-}
-
-async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Promise<Agent> {
-  if (agentChannel === 'none') return 'no-channel';
-  if (agentChannel === 'disconnected') return 'not-connected';
-  return (await agentAnswers(virsh, uuid)) ? 'answers' : 'silent';
-}
-
-/** Bytes free where libvirt writes the memory, the first disk that takes part; a block device has a size of its own. */
-async function spaceForMemory(disk: Disk | undefined): Promise<number | null> {
-  return disk?.storage === 'file' && disk.source !== null ? freeBytes(disk.source) : null;
 }
 
 /** Throws `usage` when libvirt or the images could not hold a new snapshot of this name. */
@@ -345,74 +288,8 @@ function lookAfter(ctx: Context, { reading, plan }: Before, name: string, end: W
   });
 }
 
-/** Without metadata, the tags alone. */
-function internalFlaws(machine: Machine, name: string, snapshot: SnapshotReport | undefined): string[] {
-  if (snapshot) return incompleteness(machine, snapshot);
-  return [...machine.images].flatMap(([target, image]) => {
-    const count = tagsNamed(image, name).length;
-    return image.kind === 'unseen' || count === 1 ? [] : [`disk ${target} holds it ${count} times`];
-  });
-}
-
 const incomplete = (machine: string, name: string, flaws: readonly string[]): KvmsnapError =>
   new KvmsnapError(
     'refused',
     `virsh reported the snapshot '${name}' of '${machine}' as created, but it is not complete: ${flaws.join('; ')}`,
   );
-
-/** What a finished snapshot still lacks; empty when it is complete. Disks that cannot be looked at are taken on trust. */
-function incompleteness({ images }: Machine, snapshot: SnapshotReport): string[] {
-  const flaws = snapshot.disks.flatMap(({ target, location }) => {
-    const image = images.get(target);
-    if (location !== 'internal') return [`disk ${target} is ${location}`];
-    if (image?.kind === 'unseen') return [];
-    if (image?.kind === 'broken') return [`disk ${target} cannot be read (${image.detail})`];
-    const count = tagsNamed(image, snapshot.name).length;
-    return count === 1 ? [] : [`disk ${target} holds it ${count} times`];
-  });
-  const covered = new Set(snapshot.disks.map((disk) => disk.target));
-  for (const target of images.keys())
-    if (!covered.has(target)) flaws.push(`disk ${target} is not part of it`);
-  if (snapshot.memory.location === 'internal' && snapshot.vmStateBytes === 0)
-    flaws.push('its memory is in no disk');
-  return flaws;
-}
-
-/** Tags that stayed without metadata (hazards 4, 9, 22). */
-function orphans(after: Machine, name: string): Finding[] {
-  if (after.snapshotNames.includes(name)) return [];
-  return [...after.images].flatMap(([target, image]) => {
-    if (image.kind !== 'seen' || tagsNamed(image, name).length === 0) return [];
-    const command = `qemu-img snapshot -d ${quote(name)} ${quote(image.chain[0].path)}`;
-    const what = `disk ${target} was left with a snapshot '${name}' that libvirt does not know`;
-    return [{ what, command, hint: `with the machine off: ${command}` }];
-  });
-}
-
-/** Less than this is ordinary growth of the guest's own data. */
-const NOTABLE_BYTES = 16 * 1024 * 1024;
-
-/** The memory is written behind the disk's own data, from the next L2 table on (QEMU, qcow2_vm_state_offset). */
-function vmStateStart(virtualBytes: number, clusterBytes: number): number {
-  const covered = (clusterBytes / 8) * clusterBytes;
-  return Math.ceil(virtualBytes / covered) * covered;
-}
-
-/**
- * A save that ran out of space leaves its clusters in the image (hazard 7); those of an orphaned tag go with it. Grown
- * over them, the disk can be shrunk again without them.
- */
-function wastedSpace(after: Machine, before: Images, name: string): Finding[] {
-  return [...after.images].flatMap(([target, image]) => {
-    const earlier = before.get(target);
-    if (image.kind !== 'seen' || earlier?.kind !== 'seen' || tagsNamed(image, name).length > 0) return [];
-    const bytes = image.chain[0].allocatedBytes - earlier.chain[0].allocatedBytes;
-    if (bytes < NOTABLE_BYTES) return [];
-    const { path, virtualBytes, allocatedBytes, clusterBytes } = image.chain[0];
-    const end = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
-    const more = `${Math.ceil((end - virtualBytes) / 1024 / 1024)}M`;
-    const command = `qemu-img resize ${quote(path)} +${more} && qemu-img resize --shrink ${quote(path)} ${virtualBytes}`;
-    const what = `disk ${target}: the image has grown by ${humanBytes(bytes)}, and the failed save does not give them back`;
-    return [{ what, command, hint: `with the machine off, and a little space freed elsewhere: ${command}` }];
-  });
-}

@@ -3,11 +3,13 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { MARK_ADDRESS } from '../lab/boot.ts';
-import { kvmsnap } from '../lab/cli.ts';
+import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
+import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { imageInfo, tags, writePattern } from '../lab/disk.ts';
 import { isSystemLab, scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import {
   cleanUp,
+  continueQemu,
   type DiskSpec,
   defineMachine,
   destroy,
@@ -16,8 +18,10 @@ import {
   machineXml,
   start,
   state,
+  stopQemu,
 } from '../lab/machine.ts';
 import { blockDevice, smallFilesystem } from '../lab/mount.ts';
+import { fullMachine } from '../lab/saving.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
 import { diskPath, fingerprint, pasteOk, refusalOf, refused } from './evidence.ts';
@@ -83,7 +87,7 @@ describe.each(['shut off', 'running'])('of a %s machine', (wanted) => {
     return machine;
   }
 
-  test('is refused where there is no way back', async () => {
+  test.runIf(!runs)('is refused where there is no way back', async () => {
     const machine = await machineThat('disk', 'disk');
     const before = fingerprint(machine);
     const refusal = await refused('create-as', 'web-1', 's1', '--external');
@@ -486,5 +490,45 @@ describe('--xml', () => {
       code: 5,
       stderr: expect.stringContaining('disk vda holds no snapshot of that name'),
     });
+  });
+});
+
+describe('ended in the middle of saving the memory', () => {
+  /** A save to a file, held in the middle; `continueQemu` lets it come to its end. */
+  async function heldSave() {
+    const machine = await fullMachine('web-1');
+    const memory = join(dirname(diskPath(machine)), 'web-1.s1.mem');
+    const run = spawnKvmsnap(['create-as', 'web-1', 's1', '--external', '--force']);
+    const begun = () => existsSync(memory) && statSync(memory).size > MiB;
+    await waitFor(begun, { what: 'a save', intervalMs: 1 });
+    stopQemu(machine);
+    return { machine, memory, run };
+  }
+
+  test('a signal: kvmsnap waits for the true end, and the snapshot is whole', async () => {
+    const { machine, memory, run } = await heldSave();
+    run.kill('SIGTERM');
+    await waitFor(() => run.stderr.includes('waiting for its true end'), { what: 'the note' });
+    continueQemu(machine);
+    expect(await run.done).toMatchObject({ code: 143, stdout: expect.stringContaining('taken') });
+    expect([state(machine), currentSnapshot(machine)]).toEqual(['running', 's1']);
+    expect(statSync(memory).size).toBeGreaterThan(96 * MiB);
+    expect(active(machine)).toEqual([diskPath(machine).replace('.qcow2', '.s1')]);
+  });
+
+  test('libvirtd dies: what is left is told, the advice clears it away, and the same works then', async () => {
+    const { machine, memory, run } = await heldSave();
+    await killLibvirtd();
+    continueQemu(machine);
+    await startLibvirtd();
+    const { code, stderr } = await run.done;
+    expect(code).toBe(1);
+    expect(stderr).toContain("the snapshot 's1' of 'web-1' was not taken");
+    expect(stderr).toContain(`${memory} was made, and nothing uses it`);
+    expect(snapshotNames(machine)).toEqual([]);
+    expect(active(machine)).toEqual([diskPath(machine)]);
+    for (const [line] of stderr.matchAll(/(?<=^(hint: | *))(rm|virsh resume) .*/gm)) pasteOk(line);
+    expect(state(machine)).toBe('running');
+    expect((await kvmsnap(['create-as', 'web-1', 's1', '--external', ...FORCE])).code).toBe(0);
   });
 });

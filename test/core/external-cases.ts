@@ -8,7 +8,7 @@ import {
   planSnapshot,
   type Wishes,
 } from '../../src/core/snapshot-plan.ts';
-import { disk, domain, MiB, seen } from '../model.ts';
+import { disk, domain, MiB, seen, tag } from '../model.ts';
 import type { RuleCases } from './rule-cases.ts';
 
 const NOTHING_THERE: Place = {
@@ -37,6 +37,7 @@ export function external(
     places: new Map(plannedFiles(plan).map((path) => [path, NOTHING_THERE])),
     agent: null,
     labelled: false,
+    snapshotNames: [],
     daemonVersion: 11_003_000,
     blockJobs: [],
     freeBytes: 0,
@@ -429,6 +430,29 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
         says: 'one not',
         facts: external({ external: true }, { disks: [disk(), disk({ target: 'vdb', snapshot: 'no' })] }),
         finds: [{ what: /^disk vdb is left out/ }],
+      },
+    ],
+  },
+  'inside-beneath': {
+    severity: 'warning',
+    cases: [
+      { says: 'nothing inside', facts: both, finds: [] },
+      {
+        says: 'what libvirt does not know is not reverted to',
+        facts: external({ external: true }, {}, { images: new Map([['vda', seen({ tags: [tag('x')] })]]) }),
+        finds: [],
+      },
+      {
+        says: 'three that it knows',
+        facts: external(
+          { external: true },
+          {},
+          {
+            images: new Map([['vda', seen({ tags: ['a', 'b', 'c'].map((name) => tag(name)) })]]),
+            snapshotNames: ['a', 'b', 'c'],
+          },
+        ),
+        finds: [{ what: /^disk vda: 'a' and 2 more stay inside \/vm\/vda\.qcow2, beneath the overlay/ }],
       },
     ],
   },

@@ -26,6 +26,7 @@ function creating(changes: Partial<CreateFacts> = {}): CreateFacts {
     places: new Map(),
     agent: null,
     labelled: false,
+    snapshotNames: [],
     daemonVersion: OLD_DAEMON,
     blockJobs: [],
     freeBytes: 10_000 * MiB,

@@ -16,6 +16,9 @@ const SILENT = new Failure('error: Guest agent is not responding: QEMU guest age
 const LOST = new Failure(
   'error: Disconnected from qemu:///system due to end of file\nerror: End of file while reading data: Input/output error\n',
 );
+const BUSY = new Failure(
+  'error: Timed out: cannot acquire state change lock (held by monitor=remoteDispatchX)\n',
+);
 const REFUSED = new Failure('error: operation failed: no space\n');
 
 let host: FakeHost;
@@ -123,7 +126,8 @@ describe('a create that fails', () => {
     expect(status).toBe('thawed');
   });
 
-  test('what cannot be thawed is told, with the command', async () => {
+  test.each([REFUSED, BUSY])('what cannot be thawed is told, with the command: %o', async (failure) => {
+    creating = () => failure;
     thaws = () => SILENT;
     const error = await take();
     expect(error?.message).toContain('still frozen: whatever writes there stands still');

@@ -1,0 +1,68 @@
+import type { Context } from '../context.ts';
+import { type CreateFacts, needsDaemonVersion } from '../core/create-rules.ts';
+import { type Disk, type Domain, isActive, takesPart } from '../core/domain.ts';
+import type { Agent } from '../core/external-rules.ts';
+import { internalPlan, type SnapshotPlan } from '../core/snapshot-plan.ts';
+import { agentAnswers } from '../libvirt/guest-agent.ts';
+import type { MachineReading } from '../libvirt/machine.ts';
+import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.ts';
+import { freeBytes } from '../qemu/qemu-img.ts';
+import { type Images, lookAtDisks } from './disks.ts';
+import { lookAtPlaces } from './places.ts';
+
+/** Gathering what the rules of a create ask for. */
+
+interface KnownFacts {
+  readonly images?: Images | undefined;
+  readonly daemonVersion?: number;
+  /** Absent: an internal snapshot. */
+  readonly plan?: SnapshotPlan;
+  readonly labelled?: boolean;
+}
+
+/** All that the rules of a create ask for. Throws `busy` when another job holds the running machine. */
+export async function readCreateFacts(
+  ctx: Context,
+  { domain, uri, snapshotNames }: MachineReading,
+  name: string,
+  known: KnownFacts = {},
+): Promise<CreateFacts> {
+  const { plan = internalPlan(domain), labelled = false } = known;
+  const disks = domain.disks.filter(takesPart);
+  const targets = disks.map((disk) => disk.target);
+  const running = isActive(domain.state);
+  const [images, runtime, daemonVersion, free, places, agent] = await Promise.all([
+    known.images ?? lookAtDisks(ctx, uri, disks),
+    running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
+    known.daemonVersion ?? (needsDaemonVersion(domain, plan.mode) ? readDaemonVersion(ctx.virsh) : 0),
+    spaceForMemory(disks[0]),
+    lookAtPlaces(ctx, uri, plan),
+    plan.wishes.quiesce && running ? askAgent(ctx, domain) : null,
+  ]);
+  return {
+    domain,
+    images,
+    name,
+    plan,
+    mode: plan.mode,
+    places,
+    agent,
+    labelled,
+    snapshotNames,
+    daemonVersion,
+    blockJobs: runtime.blockJobs,
+    freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
+    residentBytes: runtime.residentBytes,
+  };
+}
+
+async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Promise<Agent> {
+  if (agentChannel === 'none') return 'no-channel';
+  if (agentChannel === 'disconnected') return 'not-connected';
+  return (await agentAnswers(virsh, uuid)) ? 'answers' : 'silent';
+}
+
+/** Bytes free where libvirt writes the memory, the first disk that takes part; a block device has a size of its own. */
+async function spaceForMemory(disk: Disk | undefined): Promise<number | null> {
+  return disk?.storage === 'file' && disk.source !== null ? freeBytes(disk.source) : null;
+}
