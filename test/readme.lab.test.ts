@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cleanEnvironment, kvmsnap, kvmsnapPath } from './lab/cli.ts';
 import { scratch } from './lab/lab.ts';
 import { cleanUp, defineMachine, start } from './lab/machine.ts';
+import { virshTable } from './virsh-options.ts';
 
 /**
  * The README's console blocks, run line by line in its order on machines of the lab, and its generated tables.
@@ -100,9 +101,10 @@ describe('README', () => {
     );
   });
 
-  it('has the tables of the program itself', async () => {
+  it('has the tables of the program itself, and that of virsh', async () => {
     const { stdout } = await kvmsnap(['manual', '--tables']);
-    for (const [name, table] of Object.entries(JSON.parse(stdout) as Record<string, string>)) {
+    const tables = { ...(JSON.parse(stdout) as Record<string, string>), virsh: virshTable() };
+    for (const [name, table] of Object.entries(tables)) {
       const place = new RegExp(`(<!-- ${name} -->\n).*?(<!-- end -->)`, 's');
       expect(text).toMatch(place);
       const written = text.replace(

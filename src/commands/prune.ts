@@ -24,6 +24,7 @@ import {
   type PruneRequest,
   planPrune,
   prune,
+  versionForPlan,
 } from '../host/prune-snapshots.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
 import type { MachineName, MachineReading } from '../libvirt/machine.ts';
@@ -194,7 +195,9 @@ async function pruneFound(
   request: PruneRequest,
 ): Promise<Deed<PruneResult>> {
   const { domain } = reading;
-  const atAGlance = planPrune(ctx, { snapshots: reportOn(reading, found, null), images: null }, request);
+  const snapshots = reportOn(reading, found, null);
+  const version = await versionForPlan(ctx, snapshots, request);
+  const atAGlance = planPrune(ctx, { ...reading, snapshots, images: null, ...version }, request);
   if (atAGlance.every(({ keep }) => keep)) return planned(domain.name, atAGlance);
   const machine = ctx.settings.dryRun
     ? await assembleMachine(ctx, reading, found)
@@ -210,7 +213,8 @@ export async function pruneMachine(
   fresh: string | null = null,
 ): Promise<Deed<PruneResult>> {
   const { name } = machine.domain;
-  const plan = planPrune(ctx, machine, request, fresh);
+  const version = await versionForPlan(ctx, machine.snapshots, request);
+  const plan = planPrune(ctx, { ...machine, ...version }, request, fresh);
   const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
   if (ctx.settings.dryRun) return planned(name, plan, await foreseeFreed(ctx, machine, going));
   const { done, freed } = await whatIsFreed(machine, () => prune(ctx, machine, plan));

@@ -119,7 +119,8 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     severity: 'error',
     find: (facts) => {
       const external = externalVictims(facts);
-      if (facts.reach === 'only' || external.length === 0) return [];
+      if (facts.reach === 'only' || external.length === 0 || facts.daemonVersion < DELETES_EXTERNAL)
+        return [];
       const names = victims(facts)
         .map(({ name }) => name)
         .reverse();

@@ -1,7 +1,9 @@
 import type { Context } from '../context.ts';
 import type { Zone } from '../core/calendar.ts';
+import { DELETE_RULES } from '../core/delete-rules.ts';
 import type { FreeMin } from '../core/free-space.ts';
 import { labelOf } from '../core/labels.ts';
+import { judge } from '../core/preflight.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import {
   type Candidate,
@@ -12,6 +14,7 @@ import {
 } from '../core/retention.ts';
 import { internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
+import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { type DeleteRequest, deleteSnapshot } from './delete-snapshots.ts';
 import type { Images } from './disks.ts';
 import type { Machine } from './machine.ts';
@@ -38,26 +41,28 @@ export interface PruneCandidate extends Candidate {
 /** The offset of this process's time zone. */
 const LOCAL_ZONE: Zone = (seconds) => -new Date(seconds * 1000).getTimezoneOffset() * 60;
 
-/** A machine as far as a plan goes; `images` null: by libvirt's word alone. */
-interface Planned {
-  readonly snapshots: readonly SnapshotReport[];
+/** A machine as far as a plan goes. */
+interface Planned extends Pick<Machine, 'domain' | 'snapshots' | 'current'> {
+  /** null: by libvirt's word alone. */
   readonly images: Images | null;
+  /** What decides whether an external snapshot can go; absent: all of them stay. */
+  readonly daemonVersion?: number;
 }
 
 /** Decides for every snapshot in the scope. `fresh`: the name of the one that this run has taken, or in a dry run would. */
 export function planPrune(
   ctx: Context,
-  { snapshots, images }: Planned,
+  machine: Planned,
   { scope, rules }: Pick<PruneRequest, 'scope' | 'rules'>,
   fresh: string | null = null,
 ): Decision<PruneCandidate>[] {
   const now = Math.floor(ctx.clock.now() / 1000);
-  const present = snapshots
+  const present = machine.snapshots
     .filter(({ name }) => inScope(scope, name))
     .map((report) =>
       report.name === fresh
-        ? { ...toCandidate(report, images), undeletable: FRESH }
-        : toCandidate(report, images),
+        ? { ...toCandidate(report, machine), undeletable: FRESH }
+        : toCandidate(report, machine),
     );
   const coming: PruneCandidate[] =
     fresh === null || present.some(({ name }) => name === fresh)
@@ -82,15 +87,34 @@ function inScope({ label, matches }: PruneScope, name: string): boolean {
   return (label !== null && labelOf(name) === label) || (matches?.(name) ?? false);
 }
 
-function toCandidate(report: SnapshotReport, images: Images | null): PruneCandidate {
+function toCandidate(report: SnapshotReport, machine: Planned): PruneCandidate {
   return {
     name: report.name,
     createdAtSeconds: report.createdAtSeconds,
     held: report.held,
-    unfinished: unfinished(report, images),
-    undeletable: locationOf(report) === 'external' ? 'external' : null,
+    unfinished: unfinished(report, machine.images),
+    undeletable: locationOf(report) === 'external' ? whyItStays(report, machine) : null,
     report,
   };
+}
+
+/** Why an external snapshot cannot be deleted as the machine is now; null where it can. */
+function whyItStays(snapshot: SnapshotReport, { daemonVersion, images, ...machine }: Planned): string | null {
+  if (daemonVersion === undefined) return 'external';
+  const facts = { ...machine, snapshot, reach: 'only', images: images ?? new Map(), daemonVersion } as const;
+  return judge(DELETE_RULES, facts)[0]?.what ?? null;
+}
+
+/** What a plan for this machine must know beside it: libvirtd's version, where an external snapshot is in the scope. */
+export async function versionForPlan(
+  ctx: Context,
+  snapshots: readonly SnapshotReport[],
+  { scope }: Pick<PruneRequest, 'scope'>,
+): Promise<Pick<Planned, 'daemonVersion'>> {
+  const asks = snapshots.some(
+    (snapshot) => inScope(scope, snapshot.name) && locationOf(snapshot) === 'external',
+  );
+  return asks ? { daemonVersion: await readDaemonVersion(ctx.virsh) } : {};
 }
 
 /** A disk that was looked at and lacks the tag: what a rule keeps in its place must not be lost for it. */

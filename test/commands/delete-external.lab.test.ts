@@ -315,7 +315,10 @@ describe('what libvirt refuses is foretold, with the way round', () => {
     take(machine, 'e2', '--disk-only');
     step(machine, 1);
     expect(await failure(5, 'delete', 'mixed', 'i1', '--children', '--yes')).toMatchObject({
-      command: 'kvmsnap delete mixed e2 i1',
+      command: since({
+        '7.0': 'kvmsnap delete --metadata mixed e2',
+        '9.0': 'kvmsnap delete mixed e2 i1',
+      }),
     });
     start(machine);
     expect((await failure(5, 'delete', 'mixed', 'i1')).hint).toBe('delete it while the machine is off');

@@ -1,4 +1,5 @@
 // Labels, retention and prune on a real libvirtd, judged by virsh and by the tags in the images.
+
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -9,6 +10,8 @@ import { tags } from '../lab/disk.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
+import { since } from '../lab/version.ts';
+import { writableImages } from './evidence.ts';
 import { created, document, fail, failure, pathOf, succeed, tagNames, take } from './scene.ts';
 
 // copies of what is redefined are no business of this user's home
@@ -316,23 +319,32 @@ describe('prune: which snapshots', () => {
     expect(first).not.toBe('');
   });
 
-  test('an external one, which this libvirt cannot delete, stays and is said so', async () => {
+  test('an external one stays where this libvirt would refuse, or lose another with it, and is said so', async () => {
     const machine = small('external');
     start(machine);
     const name = labelled('nightly', now() - DAY);
     take(machine, name, '--disk-only');
-    const { domains } = await document(
-      'prune',
-      'prune',
-      'external',
-      '--label',
-      'nightly',
-      '--keep-last',
-      '0',
-      '--allow-empty',
+    take(machine, 'by-hand');
+    const args = ['external', '--label', 'nightly', '--keep-last', '0', '--allow-empty'];
+    const cannot = since({
+      '7.0': 'this libvirtd (before 9.0)',
+      '9.0': "holds the internal snapshot 'by-hand'",
+    });
+    const { domains } = await document('prune', 'prune', ...args);
+    expect(domains[0]?.snapshots).toMatchObject([
+      { name, keep: true, reasons: [expect.stringContaining(cannot)] },
+    ]);
+    expect(snapshotNames(machine).sort()).toEqual([name, 'by-hand'].sort());
+
+    await succeed('delete', 'external', 'by-hand');
+    expect((await succeed('prune', ...args, '--dry-run')).stdout).toContain(
+      since({ '7.0': 'kept', '9.0': 'to be deleted' }),
     );
-    expect(domains[0]?.snapshots).toMatchObject([{ name, keep: true, reasons: ['external'] }]);
-    expect(snapshotNames(machine)).toEqual([name]);
+    await succeed('prune', ...args);
+    expect(snapshotNames(machine)).toEqual(since({ '7.0': [name], '9.0': [] }));
+    expect(writableImages(machine)).toEqual(
+      since({ '7.0': writableImages(machine), '9.0': [pathOf(machine)] }),
+    );
   });
 
   test('--dry-run shows what and why, in every format, and deletes nothing', async () => {
