@@ -10,8 +10,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 half() { # NUMBER
-  npm run --silent test:lab -- "--shard=$1/2" --reporter=default --reporter=tap-flat \
-    "--outputFile.tap-flat=$scratch/$1.tap"
+  npm run --silent test:lab -- "--shard=$1/2" --reporter=default --reporter=json "--outputFile.json=$scratch/$1.json"
 }
 
 # The tests of the lab wait half of their time: two labs side by side, each with half of the files.
@@ -22,7 +21,7 @@ half 1 || failed=1
 wait $! || failed=1
 cat "$scratch/log"
 if [ "$failed" != 0 ]; then
-  printf '\nfailed, of both labs:\n'
-  cat "$scratch"/*.tap | sed -n 's/^not ok [0-9]* - \(.*\)/  \1/p'
+  printf '\nfailed, of both halves:\n'
+  node test/lab/failed-tests.mjs "$scratch"/{1,2}.json | sed 's/^/  /'
 fi
 exit "$failed"
