@@ -43,8 +43,14 @@ export async function clearLeftovers(
   const elsewhere = remove && spare.length > 0 ? await filesElsewhere(ctx, after) : null;
   const left: Leftover[] = [];
   for (const { path, bytes } of spare) {
-    const removed = elsewhere !== null && !elsewhere.has(path);
-    if (removed) await rm(path);
+    const may = elsewhere !== null && !elsewhere.has(path);
+    // what this user may not remove is left, and said
+    const removed =
+      may &&
+      (await rm(path).then(
+        () => true,
+        () => false,
+      ));
     left.push({ path, bytes, removed });
   }
   for (const line of left.map(saysOf)) ctx.terminal.note(line);
