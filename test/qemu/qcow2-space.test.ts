@@ -187,6 +187,18 @@ describe('what has changed', () => {
     expect(await clustersOf(recipe, { since: new Map([['1', '2']]) })).toMatchObject({ 1: { changed: 5 } });
   });
 
+  test('however far apart the tables lie', async () => {
+    const ids = Array.from({ length: 40 }, (_, i) => String(i + 1));
+    const recipe: Recipe = {
+      clusterBits: 12,
+      tables: Object.fromEntries(ids.map((id) => [id, [`data ${id}`]])),
+      active: [null],
+      snapshots: Object.fromEntries(ids.map((id) => [id, [id]])),
+    };
+    const found = await clustersOf(recipe, { since: new Map(ids.slice(1).map((id) => [id, '1'])) });
+    expect(Object.values(found).map(({ changed }) => changed)).toEqual([null, ...Array(39).fill(1)]);
+  });
+
   test('but who else has a cluster is no change', async () => {
     const image = buildImage(THREE);
     // the copied flag of `a` in the second table

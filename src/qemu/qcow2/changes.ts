@@ -74,7 +74,7 @@ export function compareTables(
   changed: Float64Array,
 ): void {
   for (const { earlier, between } of comparisons.get(place) ?? []) {
-    const base = earlier === null ? EMPTY : tables.at(earlier);
+    const base = earlier === null ? EMPTY : tables.beside(place, earlier);
     const count = countChanged(tables.at(place), base, header);
     for (const snapshot of between) changed[snapshot] = (changed[snapshot] ?? 0) + count;
   }
