@@ -82,6 +82,26 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       ),
   },
   {
+    id: 'encrypted-image',
+    hazards: [],
+    severity: 'error',
+    // virsh forgets it, exit 0, and it stays in the image that has a key
+    find: ({ domain, ...facts }) =>
+      isActive(domain.state)
+        ? []
+        : victims(facts).flatMap((victim) =>
+            internalDisks(victim).flatMap(({ target }) => {
+              const image = facts.images.get(target);
+              if (image?.kind !== 'seen' || !image.chain[0].encrypted) return [];
+              return {
+                what: `disk ${target} (${image.chain[0].path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a machine that is off, so '${victim.name}' would be deleted in the other disks only`,
+                hint: 'start the machine first',
+                command: `virsh start ${virshWord(domain)}`,
+              };
+            }),
+          ),
+  },
+  {
     id: 'other-image-in-use',
     hazards: [17],
     severity: 'error',

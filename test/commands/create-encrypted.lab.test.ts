@@ -2,9 +2,18 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { showHazard } from '../hazards/advice.ts';
 import { kvmsnap } from '../lab/cli.ts';
+import { tags } from '../lab/disk.ts';
 import { tryVirsh } from '../lab/lab.ts';
 import { encryptedDisk, removeSecrets } from '../lab/luks.ts';
-import { cleanUp, defineMachine, destroy, start, state, stateAndReason } from '../lab/machine.ts';
+import {
+  cleanUp,
+  defineMachine,
+  destroy,
+  type Machine,
+  start,
+  state,
+  stateAndReason,
+} from '../lab/machine.ts';
 import { since } from '../lab/version.ts';
 import { fingerprint, pasteOk, refused } from './evidence.ts';
 
@@ -48,6 +57,37 @@ test('as the second disk, for which the machine must run', async () =>
     command: () => `virsh start 'web 1'\\''s'`,
     mend: (_, { command }) => void pasteOk(command),
   }));
+
+test('a snapshot is deleted in it only while the machine runs: virsh leaves half of it otherwise', async () => {
+  const of = async (name: string) => {
+    const machine = defineMachine({ name, disks: [{ size: '4M' }, await encryptedDisk()] });
+    start(machine);
+    tryVirsh('snapshot-create-as', machine.uuid, 's1');
+    destroy(machine);
+    return machine;
+  };
+  const holders = (machine: Machine) =>
+    machine.disks.map(({ path }) =>
+      tags(path)
+        .map(({ name }) => name)
+        .join(),
+    );
+  const [twin, machine] = [await of('twin'), await of('web-1')];
+  expect(tryVirsh('snapshot-delete', twin.uuid, 's1').code).toBe(0);
+  expect(holders(twin)).toEqual(['', 's1']);
+
+  const before = fingerprint(machine);
+  const refusal = await refused('delete', 'web-1', 's1');
+  expect([refusal.exitCode, refusal.message]).toEqual([
+    5,
+    expect.stringContaining('in the other disks only'),
+  ]);
+  expect(fingerprint(machine)).toEqual(before);
+  pasteOk(refusal.command);
+  expect((await kvmsnap(['delete', 'web-1', 's1'])).code).toBe(0);
+  destroy(machine);
+  expect(holders(machine)).toEqual(['', '']);
+});
 
 describe('with an overlay over it', () => {
   const failsToStart = /Unexpected enum value 0 for virStorageEncryptionEngine/;

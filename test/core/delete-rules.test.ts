@@ -267,6 +267,16 @@ test('internal ones need no version, and what is deleted with them is judged wit
   expect(doomed(snapshots, first, 'children-only').map(({ name }) => name)).toEqual(['i2']);
 });
 
+test('an encrypted image lets go of a snapshot only while the machine runs', () => {
+  const scene = {
+    snapshots: [internal('i1', null, 'qcow2')],
+    current: 'i1',
+    image: seen({ path: path('qcow2'), encrypted: true, tags: [tag('i1')] }),
+  };
+  expect(found(scene, 'i1')).toMatchObject([{ rule: 'encrypted-image', command: 'virsh start centos7-1' }]);
+  expect(rules({ ...scene, machine: { state: 'running' } }, 'i1')).toEqual([]);
+});
+
 test('how libvirt deletes', () => {
   expect(['e1', 'e3'].map((name) => deletionOf(facts(LINE, name)))).toEqual(['merge', 'merge']);
   expect(deletionOf(facts({ ...LINE, current: 'e2' }, 'e3'))).toBe('unlink');
