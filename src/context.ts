@@ -59,6 +59,9 @@ export interface Clock {
 /** Longer than the 30 s that libvirtd waits for a machine's lock before it answers "busy". */
 const READ_LIMIT_SECONDS = 45;
 
+/** A batch is 800 snapshots at most, of some 10 KB each; a string of Node.js holds twice as much. */
+const MOST_BYTES = 256 * 1024 * 1024;
+
 /** The real context of one run. */
 export function systemContext(settings: Settings): Context {
   const terminal = systemTerminal(settings);
@@ -68,6 +71,7 @@ export function systemContext(settings: Settings): Context {
     createExec({
       stop,
       readLimitSeconds,
+      mostBytes: MOST_BYTES,
       onRun: (line) => {
         if (settings.verbose) terminal.note(`+ ${line}`);
       },

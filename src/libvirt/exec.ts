@@ -44,6 +44,8 @@ export interface ExecOptions {
   readonly stop: AbortSignal;
   /** Seconds that a read may take. libvirtd itself waits 30 s for a machine's lock before it says busy. */
   readonly readLimitSeconds: number;
+  /** More than any answer has; beyond it, a read fails. */
+  readonly mostBytes: number;
   /** Told each command line, ready to paste, before it runs. */
   readonly onRun: (line: string) => void;
 }
@@ -69,7 +71,7 @@ function workingDirectory(): string {
 }
 
 /** The real Exec. */
-export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec {
+export function createExec({ stop, readLimitSeconds, mostBytes, onRun }: ExecOptions): Exec {
   const env = toolEnvironment();
   const gate = createGate(READS_AT_ONCE);
   const cwd = workingDirectory();
@@ -97,7 +99,11 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
     const tooMuch = () => {
       if (kind === 'read') killGroup(child.pid);
     };
-    return { child, stdout: collect(child.stdout, tooMuch), stderr: collect(child.stderr, tooMuch) };
+    return {
+      child,
+      stdout: collect(child.stdout, mostBytes, tooMuch),
+      stderr: collect(child.stderr, mostBytes, tooMuch),
+    };
   };
 
   const unlessStopped = async <T>(ended: Promise<T>): Promise<T> => {
@@ -135,7 +141,7 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
       clearTimeout(limit);
       stop.throwIfAborted();
       if (late && result.exitCode === undefined) throw noAnswer(tool, readLimitSeconds);
-      if (started.stdout.isTooLong() || started.stderr.isTooLong()) throw tooLong(tool);
+      if (started.stdout.isTooLong() || started.stderr.isTooLong()) throw tooLong(tool, mostBytes);
       return finish(tool, started, result);
     },
 
@@ -145,7 +151,7 @@ export function createExec({ stop, readLimitSeconds, onRun }: ExecOptions): Exec
     },
 
     async writeToTheEnd(tool, args) {
-      const [stdout, stderr] = [openNamelessFile(), openNamelessFile()];
+      const [stdout, stderr] = [openNamelessFile(mostBytes), openNamelessFile(mostBytes)];
       try {
         const result = await unlessStopped(start(tool, args, stdout.file, stderr.file));
         return finish(tool, { stdout, stderr }, result);
@@ -166,11 +172,11 @@ function killGroup(pid: number | undefined): void {
   }
 }
 
-/** A file without a name, gone with those who have it open, and what is in it. */
-function openNamelessFile(): { readonly file: number; readonly text: () => string } {
+/** A file without a name, gone with those who have it open, and what is in it, up to so many bytes. */
+function openNamelessFile(most: number): { readonly file: number; readonly text: () => string } {
   const file = createNamelessFile();
   const text = () => {
-    const bytes = Buffer.alloc(Math.min(fstatSync(file).size, MOST_BYTES));
+    const bytes = Buffer.alloc(Math.min(fstatSync(file).size, most));
     return bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0));
   };
   return { file, text };
@@ -201,9 +207,6 @@ const LONG = 8;
 /** Milliseconds between two looks at a long output. A pipe holds 64 KiB, which virsh takes longer to fill. */
 const REST = 4;
 
-/** Bytes that no answer has: a batch is 800 snapshots at most, of some 10 KB each. */
-const MOST_BYTES = 64 * 1024 * 1024;
-
 interface Collected {
   /** All that came, within the limit. */
   readonly text: () => string;
@@ -214,19 +217,19 @@ interface Collected {
  * Gathers a stream as text. virsh writes a few KB at a time, and to be woken for each of them costs: a long output is
  * left to gather in the pipe for a while. execa's own way takes twice the CPU.
  */
-function collect(stream: Readable | null, tooMuch: () => void): Collected {
+function collect(stream: Readable | null, most: number, tooMuch: () => void): Collected {
   const chunks: Buffer[] = [];
   let bytes = 0;
   stream?.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     // of a write, all is read, so that it comes to its end
-    if (bytes > MOST_BYTES) return tooMuch();
+    if (bytes > most) return tooMuch();
     if (chunks.push(chunk) < LONG) return;
     if (chunks.length === LONG) optimizeLess();
     stream.pause();
     setTimeout(() => stream.resume(), REST);
   });
-  return { text: () => Buffer.concat(chunks).toString('utf8'), isTooLong: () => bytes > MOST_BYTES };
+  return { text: () => Buffer.concat(chunks).toString('utf8'), isTooLong: () => bytes > most };
 }
 
 /**
@@ -266,10 +269,10 @@ function noAnswer(tool: Tool, seconds: number): KvmsnapError {
   });
 }
 
-function tooLong(tool: Tool): KvmsnapError {
+function tooLong(tool: Tool, most: number): KvmsnapError {
   return new KvmsnapError(
     'refused',
-    `${tool} printed more than ${MOST_BYTES / 1024 / 1024} MiB, which is no answer`,
+    `${tool} printed more than ${Math.floor(most / 1024 / 1024)} MiB, which is no answer`,
   );
 }
 

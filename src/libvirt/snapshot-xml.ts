@@ -22,7 +22,8 @@ const SnapshotElement = z.object({
     description: z.optional(z.string()),
     state: z.string(),
     parent: z.optional(z.object({ name: z.string() })),
-    creationTime: z.string().check(z.regex(/^-?\d+$/)),
+    // libvirt leaves out a time of 0
+    creationTime: z.optional(z.string().check(z.regex(/^-?\d+$/))),
     memory: z.optional(z.object({ '@snapshot': z.optional(z.string()), '@file': z.optional(z.string()) })),
     disks: z.optional(z.union([z.string(), z.object({ disk: z.array(DiskElement) })])),
   }),
@@ -57,7 +58,7 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
       description: element.description ?? null,
       state: element.state,
       parent: element.parent?.name ?? null,
-      createdAtSeconds: withinCalendar(Number(element.creationTime)),
+      createdAtSeconds: withinCalendar(Number(element.creationTime ?? 0)),
       memory: { location: element.memory?.['@snapshot'] ?? 'no', file: element.memory?.['@file'] ?? null },
       disks: listed
         .filter((disk) => disk['@snapshot'] !== 'no')

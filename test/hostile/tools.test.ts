@@ -150,7 +150,7 @@ function flaw({ failure }: Trial): string | undefined {
 }
 
 const random = randomFrom(chooseSeed());
-const ALL = process.env['KVMSNAP_RUNS'] === 'all';
+const ALL = process.env['KVMSNAP_RUNS'] !== undefined;
 
 /** Which answers to harm: one by chance, or each in its turn; and with it, all those that come after, or none of them. */
 async function* trials(command: (ctx: Context) => Promise<void>, harm: Harm): AsyncGenerator<Trial & Place> {

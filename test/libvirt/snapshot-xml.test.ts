@@ -212,6 +212,11 @@ describe('the parts that may be missing or odd', () => {
     expect(() => parse(xml)).toThrow(expect.objectContaining({ code: 'refused' }));
   });
 
+  test('without a time, which is how libvirt says 0', () => {
+    const xml = snapshotXml({}).replace(/<creationTime>.*>/, '');
+    expect(parse(xml).createdAtSeconds).toBe(0);
+  });
+
   test.each([
     ['18446744073709551615', '9999'],
     ['-9223372036854775808', '0001'],

@@ -1,5 +1,7 @@
 // What may die, hang or run full in the middle of what kvmsnap does, as rows of data.
+import { join } from 'node:path';
 import { byteIn, tagNames } from '../commands/scene.ts';
+import { scratch } from '../lab/lab.ts';
 import type { Machine } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 
@@ -11,14 +13,17 @@ export const BEFORE = ['old', 'mid'];
 /** What the disks hold: in `old`, and ever since. */
 export const [OLD, PRESENT] = [0x11, 0x22];
 
+/** Where the file of the memory goes, when it is to be one. */
+export const MEMORY_DIRECTORY = join(scratch, 'memory');
+
 export interface Operation {
   readonly what: string;
   /** The command of virsh, which kvmsnap runs as well. */
   readonly command: string;
   readonly options: readonly string[];
   readonly kvmsnap: (machine: string) => readonly string[];
-  /** What libvirtd has qemu-img do to each disk of a machine that is off. */
-  readonly imageOption: string;
+  /** What libvirtd has qemu-img do to each disk of a machine that is off; null for what is done to a running one only. */
+  readonly imageOption: string | null;
   /** Whether all of it is done, by virsh and by the images. */
   readonly isDone: (machine: Machine) => boolean;
 }
@@ -59,11 +64,22 @@ const OPERATIONS: readonly Operation[] = [
   },
 ];
 
+const MEMORY_FILE = join(MEMORY_DIRECTORY, 'new.mem');
+
+const CREATE_EXTERNAL: Operation = {
+  what: 'create with a memory file',
+  command: 'snapshot-create-as',
+  options: ['--name', 'new', '--memspec', MEMORY_FILE],
+  kvmsnap: (machine) => ['create-as', machine, 'new', '--memspec', MEMORY_FILE, '--force'],
+  imageOption: null,
+  isDone: (machine) => snapshotNames(machine).includes('new'),
+};
+
 /** `full`: not a byte is left for it. */
 export type Blow = 'killed' | 'stopped' | 'full';
 
 /** `metadata` is libvirt's directory of what it knows of snapshots. */
-export type Victim = 'libvirtd' | 'QEMU' | 'qemu-img' | 'virsh' | 'kvmsnap' | 'metadata';
+export type Victim = 'libvirtd' | 'QEMU' | 'qemu-img' | 'virsh' | 'kvmsnap' | 'metadata' | 'memory file';
 
 interface Strike {
   readonly victim: Victim;
@@ -90,11 +106,14 @@ export interface Fault extends Omit<Strike, 'conditions'> {
 }
 
 /** Every strike in the middle of every operation. */
-export const FAULTS: readonly Fault[] = OPERATIONS.flatMap((operation) =>
-  STRIKES.flatMap(({ conditions, ...strike }) =>
-    conditions.map((condition) => ({ operation, condition, ...strike })),
+export const FAULTS: readonly Fault[] = [
+  ...OPERATIONS.flatMap((operation) =>
+    STRIKES.flatMap(({ conditions, ...strike }) =>
+      conditions.map((condition) => ({ operation, condition, ...strike })),
+    ),
   ),
-);
+  { operation: CREATE_EXTERNAL, condition: 'running', victim: 'memory file', blow: 'full' },
+];
 
 /** `create, running: libvirtd killed` */
 export const titleOf = ({ operation, condition, victim, blow }: Fault): string =>

@@ -1,6 +1,6 @@
 // Strikes in the middle of an operation of virsh or kvmsnap: it is held there first, so that no chance is in it.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathOf, take, write, writeAsGuest } from '../commands/scene.ts';
 import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
@@ -12,7 +12,9 @@ import { removeMounts, replaceCommand, smallFilesystem } from '../lab/mount.ts';
 import { holdSave, slowVirsh, virshUnderWay } from '../lab/saving.ts';
 import { since } from '../lab/version.ts';
 import { settled } from '../lab/whole.ts';
-import { BEFORE, type Fault, OLD, PRESENT } from './fault.ts';
+import { BEFORE, type Fault, MEMORY_DIRECTORY, OLD, PRESENT } from './fault.ts';
+
+const unixSeconds = () => Math.floor(Date.now() / 1000);
 
 const MiB = 1024 * 1024;
 const FILL_MIB = 64;
@@ -34,6 +36,7 @@ export interface Struck {
 /** Makes a machine, lets the actor begin, strikes in the middle, mends what was struck and waits till all is quiet. */
 export async function strike(fault: Fault, actor: Actor, name: string): Promise<Struck> {
   const filler = fault.victim === 'metadata' ? metadataDirectory() : null;
+  if (fault.victim === 'memory file') tooSmall(fault.operation.what);
   const machine = await subject(name, fault);
   filler?.fill();
   const { run, middle, release, tidy } = await hold(fault, actor, machine);
@@ -75,7 +78,7 @@ function begin({ operation, blow }: Fault, actor: Actor, machine: Machine, env: 
 
 /** `old` and `mid`, of which the disks hold the same ever since; a guest that takes a while to save, where that is to be held. */
 async function subject(name: string, { operation, condition }: Fault): Promise<Machine> {
-  const long = operation.what === 'create' && condition === 'running';
+  const long = operation.what.startsWith('create') && condition === 'running';
   const machine = defineMachine({
     name,
     disks: [{ size: '16M' }, { size: '16M' }],
@@ -86,6 +89,9 @@ async function subject(name: string, { operation, condition }: Fault): Promise<M
   take(machine, BEFORE[0] as string);
   if (condition === 'running') writeAsGuest(machine, PRESENT);
   else write(machine, PRESENT);
+  // by its date, check tells which of them was first
+  const taken = unixSeconds();
+  await waitFor(() => unixSeconds() > taken, { what: 'the next second' });
   take(machine, BEFORE[1] as string);
   if (long) await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
   return machine;
@@ -162,7 +168,7 @@ async function holdImageWork(fault: Fault, actor: Actor, machine: Machine): Prom
 /** The processes of qemu-img that work on the second disk. */
 function imageWork({ operation }: Fault, machine: Machine): number[] {
   return processes()
-    .filter(({ args }) => args.includes(operation.imageOption) && args.includes(pathOf(machine, 1)))
+    .filter(({ args }) => args.includes(operation.imageOption ?? '') && args.includes(pathOf(machine, 1)))
     .map(({ pid }) => pid);
 }
 
@@ -197,6 +203,13 @@ const VICTIMS: Readonly<Partial<Record<Fault['victim'], Kill>>> = {
   virsh: async ({ operation }) => process.kill(await virshUnderWay(operation.command), 'SIGKILL'),
   kvmsnap: (_fault, _machine, run) => run.kill(),
 };
+
+/** A file system where the memory does not fit. */
+function tooSmall(what: string): void {
+  if (what !== 'create with a memory file') throw new Error(`a ${what} writes no file of the memory`);
+  mkdirSync(MEMORY_DIRECTORY, { recursive: true });
+  smallFilesystem(FILL_MIB / 4, MEMORY_DIRECTORY);
+}
 
 /** libvirt's own directory on a file system of its own, with a little room to be taken. */
 function metadataDirectory() {

@@ -1,8 +1,10 @@
 // One fault under raw virsh and under kvmsnap, and what is wrong with what kvmsnap made of it.
 
+import { join } from 'node:path';
 import { FAILURES } from '../../src/errors.ts';
-import { byteIn, bytes, fitting, keeps, paste, tagNames } from '../commands/scene.ts';
+import { byteIn, bytes, fitting, keeps, tagNames } from '../commands/scene.ts';
 import { type CliResult, kvmsnap } from '../lab/cli.ts';
+import { scratch } from '../lab/lab.ts';
 import { destroy, type Machine, start, state, stateAndReason } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { imageFlaws } from '../lab/whole.ts';
@@ -167,21 +169,22 @@ function unnoticed(is: Remains, found: readonly string[]): string[] {
   ];
 }
 
-async function findings(machine: Machine) {
-  const { stdout } = await kvmsnap(['--json', 'check', machine.name]);
-  return fitting('check', JSON.parse(stdout)).domains.flatMap(({ findings }) => findings);
-}
-
+/** The rules by which check finds damage. */
 async function check(machine: Machine): Promise<string[]> {
-  return [...new Set((await findings(machine)).map(({ rule }) => rule))].sort();
+  const { stdout } = await kvmsnap(['--json', 'check', machine.name]);
+  const found = fitting('check', JSON.parse(stdout)).domains.flatMap(({ findings }) => findings);
+  const damage = found.filter(({ level, rule }) => level !== 'information' || rule === 'no-current');
+  return [...new Set(damage.map(({ rule }) => rule))].sort();
 }
 
-/** Brings the machine back by what check says; then all must work again. What does not, each in a line. */
+/** Has check mend it, off where that must be; then all must work again. What does not, each in a line. */
 async function mend(machine: Machine, condition: Condition): Promise<string[]> {
-  for (const { command } of await findings(machine)) {
-    if (command?.startsWith('qemu-img ')) destroy(machine);
-    if (command?.startsWith('kvmsnap ')) await kvmsnap(command.split(' ').slice(1));
-    else if (command) paste(command);
+  const env = { XDG_STATE_HOME: join(scratch, 'state') };
+  const fix = () => kvmsnap(['check', machine.name, '--fix', '--yes'], { env });
+  if ((await fix()).code !== 0) {
+    destroy(machine);
+    const { code, stdout, stderr } = await fix();
+    if (code !== 0) return [`check --fix: exit ${code}: ${stdout}${stderr}`];
   }
   if (condition === 'running' && state(machine) === 'shut off') start(machine);
   const wrong: string[] = [];

@@ -1,0 +1,67 @@
+// Ten thousand names that nobody would choose: through real virsh to the letter, and some of them all the way.
+import fc from 'fast-check';
+import { afterAll, afterEach, expect, test } from 'vitest';
+import { nameProblem } from '../../src/core/names.ts';
+import { packBatches, splitAnswers } from '../../src/libvirt/batch.ts';
+import { anyName } from '../any-name.ts';
+import { fitting, tagNames, take, twoDisks, write } from '../commands/scene.ts';
+import { kvmsnap } from '../lab/cli.ts';
+import { tryTool } from '../lab/lab.ts';
+import { cleanUp } from '../lab/machine.ts';
+import { chooseSeed } from '../lab/random.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { runsOr, uncivil } from './civil.ts';
+
+const NAMES = 10_000;
+const NONCE = 'nonce';
+
+const seed = chooseSeed();
+
+afterEach(cleanUp);
+afterAll(cleanUp);
+
+test(`${NAMES} names reach virsh as they are, and come back as they are`, () => {
+  const names = fc.sample(anyName, { numRuns: NAMES, seed });
+  // an x before it, for `echo` has options of its own
+  const batches = packBatches(
+    names.map((name) => ['echo', `x${name}`]),
+    NONCE,
+  );
+  const answers = batches.flatMap((batch) =>
+    splitAnswers(tryTool('virsh', [batch.script]).stdout, batch, NONCE),
+  );
+  const wrong = names.filter((name, i) => answers[i] !== `x${name}`);
+  expect({ KVMSNAP_SEED: seed, wrong }).toEqual({ KVMSNAP_SEED: seed, wrong: [] });
+});
+
+test('a name by chance is refused as usage, or taken, listed, reverted to and deleted', async () => {
+  const machine = twoDisks('names');
+  write(machine, 0x11);
+  const names = fc.sample(anyName, { numRuns: runsOr(6), seed });
+  for (const given of names) {
+    // virsh puts it into XML, and leaves out what that cannot hold
+    const name = given.replace(/\p{Cc}/gu, (control) =>
+      control < ' ' && !'\t\n'.includes(control) ? '' : control,
+    );
+    if (name === '') continue;
+    const problem = nameProblem(name);
+    const told = async (...args: string[]) => {
+      const result = await kvmsnap(args);
+      expect({ name, args, wrong: uncivil(result) }).toEqual({ name, args, wrong: [] });
+      return result;
+    };
+    const created = await told('create-as', '--json', '--', 'names', name);
+    if (problem !== null) {
+      expect({ name, code: created.code }).toEqual({ name, code: 2 });
+      // the names that others have given must do all the same
+      if (/^\.|\//.test(name) || Buffer.byteLength(name) > 240) continue;
+      take(machine, name);
+    } else expect({ name, code: created.code, stderr: created.stderr }).toMatchObject({ name, code: 0 });
+    const { domains } = fitting('list', JSON.parse((await told('list', 'names', '--json')).stdout));
+    expect(domains[0]?.snapshots.map((snapshot) => snapshot.name)).toEqual([name]);
+    expect(tagNames(machine)).toEqual([[name], [name]]);
+    expect((await told('revert', '--', 'names', name)).code).toBe(0);
+    expect((await told('delete', '--', 'names', name)).code).toBe(0);
+    expect([snapshotNames(machine), tagNames(machine)]).toEqual([[], [[], []]]);
+  }
+});
