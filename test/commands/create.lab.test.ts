@@ -217,6 +217,10 @@ describe('output', () => {
       outcome: 'done',
       errors: [],
       pruned: [],
+      // without a rule nothing is pruned
+      freesBytes: null,
+      freedBytes: 0,
+      approximate: false,
     });
     const vmStateBytes = tags(diskPath(machine))[1]?.vmStateSize;
     const disks = machine.disks.map(({ target, path }) => ({ target, source: path, location: 'internal' }));
