@@ -1,6 +1,6 @@
 import type { CreateFacts } from './create-rules.ts';
 import { editCommand } from './disk-findings.ts';
-import { isActive } from './domain.ts';
+import { type Domain, isActive } from './domain.ts';
 import { mebibytes } from './mebibytes.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { quote, virshWord } from './quote.ts';
@@ -23,7 +23,7 @@ export interface Place {
 }
 
 /** Whether the guest can be asked to hold its file systems still; null: nobody wants to know. */
-export type Agent = 'answers' | 'silent' | 'not-connected' | 'no-channel';
+export type Agent = 'answers' | 'frozen' | 'silent' | 'not-connected' | 'no-channel';
 
 /** libvirt 9.9 reverts external snapshots; 9.0 deletes them. */
 const REVERTS_EXTERNAL = 9_009_000;
@@ -345,7 +345,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
       if (!plan.wishes.quiesce) return [];
       if (!isActive(domain.state))
         return [{ what: 'the machine is off: there is nothing to quiesce', hint: 'leave --quiesce out' }];
-      return agent === null || agent === 'answers' ? [] : [AGENT_FINDINGS[agent]];
+      return agent === null || agent === 'answers' ? [] : [AGENT_FINDINGS[agent](domain)];
     },
   },
   {
@@ -450,19 +450,25 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
   },
 ];
 
-const AGENT_FINDINGS: Readonly<Record<Exclude<Agent, 'answers'>, Finding>> = {
-  'no-channel': {
+const AGENT_FINDINGS: Readonly<Record<Exclude<Agent, 'answers'>, (domain: Domain) => Finding>> = {
+  'no-channel': () => ({
     what: 'the machine has no channel for a guest agent, so its file systems cannot be held still',
     hint: "add <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel> to it, and install qemu-guest-agent in the guest",
-  },
-  'not-connected': {
+  }),
+  'not-connected': () => ({
     what: 'no guest agent is connected, so the file systems cannot be held still',
     hint: 'install and start qemu-guest-agent in the guest, or leave --quiesce out',
-  },
-  silent: {
+  }),
+  silent: () => ({
     what: 'the guest agent gives no answer, so the file systems cannot be held still',
     hint: 'restart qemu-guest-agent in the guest, or leave --quiesce out',
-  },
+  }),
+  // whoever holds them counts on it, and the thaw after ours would be his too
+  frozen: (domain) => ({
+    what: "the guest's file systems are held still already, by a backup perhaps",
+    hint: 'wait until they are thawed; should nobody do it any more, thaw them',
+    command: `virsh domfsthaw ${virshWord(domain)}`,
+  }),
 };
 
 const unique = (findings: readonly Finding[]): Finding[] =>

@@ -3,7 +3,7 @@ import { type CreateFacts, needsDaemonVersion } from '../core/create-rules.ts';
 import { type Disk, type Domain, isActive, takesPart } from '../core/domain.ts';
 import type { Agent } from '../core/external-rules.ts';
 import { internalPlan, type SnapshotPlan } from '../core/snapshot-plan.ts';
-import { agentAnswers } from '../libvirt/guest-agent.ts';
+import { agentAnswers, isFrozen } from '../libvirt/guest-agent.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
 import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.ts';
 import { freeBytes } from '../qemu/qemu-img.ts';
@@ -59,7 +59,8 @@ export async function readCreateFacts(
 async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Promise<Agent> {
   if (agentChannel === 'none') return 'no-channel';
   if (agentChannel === 'disconnected') return 'not-connected';
-  return (await agentAnswers(virsh, uuid)) ? 'answers' : 'silent';
+  if (!(await agentAnswers(virsh, uuid))) return 'silent';
+  return (await isFrozen(virsh, uuid)) ? 'frozen' : 'answers';
 }
 
 /** Bytes free where libvirt writes the memory, the first disk that takes part; a block device has a size of its own. */

@@ -393,6 +393,11 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
         facts: external({ diskOnly: true, quiesce: true }, running, { agent: 'silent' }),
         finds: [{ what: /gives no answer/ }],
       },
+      {
+        says: 'frozen by somebody else',
+        facts: external({ diskOnly: true, quiesce: true }, running, { agent: 'frozen' }),
+        finds: [{ what: /held still already/, command: 'virsh domfsthaw centos7-1' }],
+      },
     ],
   },
   'saved-beneath': {

@@ -92,6 +92,17 @@ describe('an agent that does not answer', () => {
   });
 });
 
+test('file systems that are held still already are whoever holds them: nothing is begun, and nothing thawed', async () => {
+  status = 'frozen';
+  expect(await take()).toMatchObject({
+    code: 'check',
+    message: expect.stringContaining('held still already'),
+    command: `virsh domfsthaw ${host.machine.name}`,
+  });
+  expect(commands()).not.toContain('snapshot-create-as');
+  expect(commands()).not.toContain('domfsthaw');
+});
+
 describe('a create that fails', () => {
   test('is asked whether the guest is thawed, and nothing more where it is', async () => {
     creating = () => {
