@@ -29,6 +29,8 @@ export interface DeleteFacts {
   readonly images: ReadonlyMap<string, DiskImage>;
   /** As libvirt counts it; asked only where a snapshot to be deleted is external. */
   readonly daemonVersion: number;
+  /** By path, of the machine's files, the names of the other machines that need it; asked as the version is. */
+  readonly shared: ReadonlyMap<string, readonly string[]>;
 }
 
 /** libvirt 9.0 deletes external snapshots. */
@@ -232,6 +234,17 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       };
     });
   }),
+  external('other-machine', [37], (facts) =>
+    filesTouched(facts).flatMap(({ path, deed }) => {
+      const users = facts.shared.get(path) ?? [];
+      if (users.length === 0) return [];
+      const others = nameAll(named(users));
+      return {
+        what: `libvirt would ${deed} with '${facts.snapshot.name}', and ${users.length === 1 ? `the machine ${others} lies` : `the machines ${others} lie`} on that file`,
+        ...forget(facts, facts.snapshot),
+      };
+    }),
+  ),
   external('daemon-crash', [34], (facts) => {
     const { snapshot, snapshots, current, daemonVersion, domain } = facts;
     if (deletionOf(facts) !== 'merge' || daemonVersion >= MINDS_BRANCHES) return [];
@@ -312,6 +325,19 @@ function filesRemoved(facts: DeleteFacts): string[] {
     const isMade = parent !== undefined && locationOf(parent) === 'external';
     const source = stored.get(target);
     return source && (isMade || facts.daemonVersion < SPARES_INTERNAL) ? [source] : [];
+  });
+}
+
+/** The files that a delete changes or removes: a merge writes into the one below the overlay. */
+function filesTouched(facts: DeleteFacts): { readonly path: string; readonly deed: string }[] {
+  const removed = (path: string) => ({ path, deed: `remove ${path}` });
+  if (deletionOf(facts) === 'unlink') return filesRemoved(facts).map(removed);
+  const stored = new Map(facts.snapshot.definedDisks.map(({ target, source }) => [target, source]));
+  return externalDisks(facts.snapshot).flatMap(({ target, source }) => {
+    if (source === null) return [];
+    const overlay = chainOf(facts.images.get(target)).find(({ path }) => path === source);
+    const base = overlay?.backing ?? stored.get(target) ?? null;
+    return [...(base === null ? [] : [{ path: base, deed: `write into ${base}` }]), removed(source)];
   });
 }
 

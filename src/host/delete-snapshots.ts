@@ -21,6 +21,7 @@ import {
 import { clearLeftovers, type Leftover } from './leftovers.ts';
 import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain } from './machine.ts';
+import { filesShared } from './neighbours.ts';
 
 export interface DeleteRequest {
   readonly reach: Reach;
@@ -71,11 +72,13 @@ export async function checkDeletable(
   }
   if (metadataOnly) return;
   const facts = { domain, snapshot, reach, snapshots, current, images };
-  const daemonVersion = deletesExternal(facts) ? await readDaemonVersion(ctx.virsh) : 0;
+  const beyond = deletesExternal(facts)
+    ? { daemonVersion: await readDaemonVersion(ctx.virsh), shared: await filesShared(ctx, machine) }
+    : { daemonVersion: 0, shared: new Map() };
   refuseOn(
     ctx,
     `cannot delete '${snapshot.name}' of '${domain.name}'`,
-    judge(DELETE_RULES, { ...facts, daemonVersion }),
+    judge(DELETE_RULES, { ...facts, ...beyond }),
     false,
   );
 }
