@@ -1,5 +1,6 @@
 import { type Domain, isActive } from './domain.ts';
 import type { DiskImage, Image } from './image.ts';
+import { stateFiles } from './machine-files.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
 import { type SnapshotReport, tagsOf } from './report.ts';
@@ -353,21 +354,6 @@ function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): Readonly
     for (const { path } of chainOf(images.get(target))) users.set(path, `disk ${target} of the machine`);
   }
   return users;
-}
-
-/** The files that a snapshot keeps its disks in: for an external one those below its overlays. */
-export function stateFiles(snapshot: Pick<SnapshotReport, 'disks' | 'definedDisks'>): string[] {
-  const stored = new Map(snapshot.definedDisks.map(({ target, source }) => [target, source]));
-  return snapshot.disks.flatMap(({ target, location, source }) => {
-    const path = location === 'external' ? stored.get(target) : source;
-    return path ? [path] : [];
-  });
-}
-
-/** The files that an external snapshot has made: its overlays and the guest's memory. */
-export function mentionedFiles({ disks, memory }: Pick<SnapshotReport, 'disks' | 'memory'>): string[] {
-  const overlays = disks.filter(({ location }) => location === 'external').map(({ source }) => source);
-  return [...overlays, memory.file].filter((path) => path !== null);
 }
 
 /** The nearest ancestor that has taken this disk too. */

@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts';
-import { DELETE_RULES, deletesExternal, doomed, mentionedFiles, type Reach } from '../core/delete-rules.ts';
+import { DELETE_RULES, deletesExternal, doomed, type Reach } from '../core/delete-rules.ts';
+import { mentionedFiles } from '../core/machine-files.ts';
 import { type Finding, judge } from '../core/preflight.ts';
 import { quote } from '../core/quote.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
@@ -18,7 +19,7 @@ import {
   type WriteEnd,
   withAftermath,
 } from './act.ts';
-import { clearLeftovers, type Leftover } from './leftovers.ts';
+import { clearLeftovers, type Leftover } from './clear-leftovers.ts';
 import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain } from './machine.ts';
 import { filesShared } from './neighbours.ts';

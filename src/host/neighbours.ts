@@ -1,9 +1,8 @@
 import { realpath } from 'node:fs/promises';
 import type { Context } from '../context.ts';
-import { stateFiles } from '../core/delete-rules.ts';
 import type { Disk } from '../core/domain.ts';
 import type { DiskImage } from '../core/image.ts';
-import { filesOf } from '../core/leftover-files.ts';
+import { namedFiles, stateFiles } from '../core/machine-files.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Interrupts } from '../interrupts.ts';
 import { listMachines, type MachineName, readMachines } from '../libvirt/machine.ts';
@@ -31,7 +30,7 @@ export async function filesInUse(
   ctx: Context,
   { uri, domain, snapshots, images }: Pick<Machine, 'uri' | 'domain' | 'images'> & Snapshots,
 ): Promise<FilesInUse> {
-  const named = filesOf(domain, snapshots, images);
+  const named = namedFiles(domain, snapshots, images);
   const looked = new Set([...images.values()].flatMap(chainPaths));
   const states = [...new Set(snapshots.flatMap(stateFiles))].filter((path) => !looked.has(path));
   const below = isRemote(uri) ? [] : await Promise.all(states.map((path) => inspectImage(ctx.qemuImg, path)));
@@ -46,7 +45,7 @@ export async function filesInUse(
 }
 
 interface Snapshots {
-  readonly snapshots: Parameters<typeof filesOf>[1];
+  readonly snapshots: Parameters<typeof namedFiles>[1];
 }
 
 const chainPaths = (image: DiskImage): string[] =>
@@ -109,14 +108,25 @@ export async function filesShared(
   const { neighbours, told } = await reading;
   const others = neighbours.filter(({ machine }) => machine.uuid !== domain.uuid);
   noteHidden(ctx, others, told);
-  const shared = await Promise.all(
-    [...filesOf(domain, snapshots, images)].map(async (path) => {
-      const where = isRemote(uri) ? path : await truePath(path);
-      const users = others.filter(({ paths }) => paths.has(where));
-      return [path, users.map(({ machine }) => machine.name)] as const;
+  return usersOf(uri, others, [...namedFiles(domain, snapshots, images)]);
+}
+
+/** By path, of these files of the connection `uri`, the names of the machines that need it. */
+export async function usersOf(
+  uri: string,
+  machines: readonly Neighbour[],
+  files: readonly string[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const found = await Promise.all(
+    files.map(async (file) => {
+      const path = isRemote(uri) ? file : await truePath(file);
+      return [
+        file,
+        machines.flatMap(({ machine, paths }) => (paths.has(path) ? [machine.name] : [])),
+      ] as const;
     }),
   );
-  return new Map(shared.filter(([, users]) => users.length > 0));
+  return new Map(found.filter(([, users]) => users.length > 0));
 }
 
 function noteHidden(ctx: Context, others: readonly Neighbour[], told: Set<string>): void {
