@@ -53,7 +53,7 @@ interface Planned extends Pick<Machine, 'domain' | 'snapshots' | 'current'> {
 }
 
 /** Decides for every snapshot in the scope. `fresh`: the name of the one that this run has taken, or in a dry run would. */
-export function planPrune(
+function planPrune(
   ctx: Context,
   machine: Planned,
   { scope, rules }: Pick<PruneRequest, 'scope' | 'rules'>,
