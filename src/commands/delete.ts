@@ -4,6 +4,7 @@ import { nearest } from '../core/names.ts';
 import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { confirm } from '../host/act.ts';
+import type { Leftover } from '../host/clear-leftovers.ts';
 import {
   checkDeletable,
   type DeleteRequest,
@@ -12,7 +13,6 @@ import {
 } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
 import { type Freed, foreseeFreed, foreseeQuickly, whatIsFreed } from '../host/freed.ts';
-import type { Leftover } from '../host/leftovers.ts';
 import {
   completeMachine,
   findSnapshot,

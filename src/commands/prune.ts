@@ -22,9 +22,8 @@ import {
   type PruneCandidate,
   type Pruned,
   type PruneRequest,
-  planPrune,
+  planWithExternal,
   prune,
-  versionForPlan,
 } from '../host/prune-snapshots.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
 import type { MachineName, MachineReading } from '../libvirt/machine.ts';
@@ -196,8 +195,7 @@ async function pruneFound(
 ): Promise<Deed<PruneResult>> {
   const { domain } = reading;
   const snapshots = reportOn(reading, found, null);
-  const version = await versionForPlan(ctx, snapshots, request);
-  const atAGlance = planPrune(ctx, { ...reading, snapshots, images: null, ...version }, request);
+  const atAGlance = await planWithExternal(ctx, { ...reading, snapshots, images: null }, request);
   if (atAGlance.every(({ keep }) => keep)) return planned(domain.name, atAGlance);
   const machine = ctx.settings.dryRun
     ? await assembleMachine(ctx, reading, found)
@@ -213,8 +211,7 @@ export async function pruneMachine(
   fresh: string | null = null,
 ): Promise<Deed<PruneResult>> {
   const { name } = machine.domain;
-  const version = await versionForPlan(ctx, machine.snapshots, request);
-  const plan = planPrune(ctx, { ...machine, ...version }, request, fresh);
+  const plan = await planWithExternal(ctx, machine, request, fresh);
   const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
   if (ctx.settings.dryRun) return planned(name, plan, await foreseeFreed(ctx, machine, going));
   const { done, freed } = await whatIsFreed(machine, () => prune(ctx, machine, plan));

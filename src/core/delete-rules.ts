@@ -1,5 +1,6 @@
 import { type Domain, isActive } from './domain.ts';
 import type { DiskImage, Image } from './image.ts';
+import { stateFiles } from './machine-files.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
 import { type SnapshotReport, tagsOf } from './report.ts';
@@ -29,6 +30,8 @@ export interface DeleteFacts {
   readonly images: ReadonlyMap<string, DiskImage>;
   /** As libvirt counts it; asked only where a snapshot to be deleted is external. */
   readonly daemonVersion: number;
+  /** By path, of the machine's files, the names of the other machines that need it; asked as the version is. */
+  readonly shared: ReadonlyMap<string, readonly string[]>;
 }
 
 /** libvirt 9.0 deletes external snapshots. */
@@ -252,6 +255,17 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       };
     });
   }),
+  external('other-machine', [37], (facts) =>
+    filesTouched(facts).flatMap(({ path, deed }) => {
+      const users = facts.shared.get(path) ?? [];
+      if (users.length === 0) return [];
+      const others = nameAll(named(users));
+      return {
+        what: `libvirt would ${deed} with '${facts.snapshot.name}', and ${users.length === 1 ? `the machine ${others} lies` : `the machines ${others} lie`} on that file`,
+        ...forget(facts, facts.snapshot),
+      };
+    }),
+  ),
   external('daemon-crash', [34], (facts) => {
     const { snapshot, snapshots, current, daemonVersion, domain } = facts;
     if (deletionOf(facts) !== 'merge' || daemonVersion >= MINDS_BRANCHES) return [];
@@ -335,6 +349,19 @@ function filesRemoved(facts: DeleteFacts): string[] {
   });
 }
 
+/** The files that a delete changes or removes: a merge writes into the one below the overlay. */
+function filesTouched(facts: DeleteFacts): { readonly path: string; readonly deed: string }[] {
+  const removed = (path: string) => ({ path, deed: `remove ${path}` });
+  if (deletionOf(facts) === 'unlink') return filesRemoved(facts).map(removed);
+  const stored = new Map(facts.snapshot.definedDisks.map(({ target, source }) => [target, source]));
+  return externalDisks(facts.snapshot).flatMap(({ target, source }) => {
+    if (source === null) return [];
+    const overlay = chainOf(facts.images.get(target)).find(({ path }) => path === source);
+    const base = overlay?.backing ?? stored.get(target) ?? null;
+    return [...(base === null ? [] : [{ path: base, deed: `write into ${base}` }]), removed(source)];
+  });
+}
+
 /** By path, who needs a file: the machine itself, or the other snapshots that keep their state in it. */
 function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): ReadonlyMap<string, string> {
   const users = new Map<string, string>();
@@ -347,21 +374,6 @@ function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): Readonly
     for (const { path } of chainOf(images.get(target))) users.set(path, `disk ${target} of the machine`);
   }
   return users;
-}
-
-/** The files that a snapshot keeps its disks in: for an external one those below its overlays. */
-export function stateFiles(snapshot: Pick<SnapshotReport, 'disks' | 'definedDisks'>): string[] {
-  const stored = new Map(snapshot.definedDisks.map(({ target, source }) => [target, source]));
-  return snapshot.disks.flatMap(({ target, location, source }) => {
-    const path = location === 'external' ? stored.get(target) : source;
-    return path ? [path] : [];
-  });
-}
-
-/** The files that an external snapshot has made: its overlays and the guest's memory. */
-export function mentionedFiles({ disks, memory }: Pick<SnapshotReport, 'disks' | 'memory'>): string[] {
-  const overlays = disks.filter(({ location }) => location === 'external').map(({ source }) => source);
-  return [...overlays, memory.file].filter((path) => path !== null);
 }
 
 /** The nearest ancestor that has taken this disk too. */

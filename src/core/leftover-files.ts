@@ -1,7 +1,3 @@
-import type { Domain } from './domain.ts';
-import type { DiskImage } from './image.ts';
-import type { Snapshot } from './snapshot.ts';
-
 /** Files beside a machine's images that were made for it, and that nothing of it uses any more (hazard 23). */
 
 /** What a file's first bytes tell of it. */
@@ -19,29 +15,9 @@ export interface LeftoverFile {
   readonly over: string | null;
 }
 
-/** Every path that the machine or one of its snapshots names, and what lies below its disks. */
-export function filesOf(
-  { disks }: Pick<Domain, 'disks'>,
-  snapshots: readonly Snapshot[],
-  images: ReadonlyMap<string, DiskImage>,
-): Set<string> {
-  const named = [
-    ...disks.flatMap(({ source, backing }) => [source, ...backing]),
-    ...[...images.values()].flatMap((image) =>
-      image.kind === 'seen' ? image.chain.map(({ path }) => path) : [],
-    ),
-    ...snapshots.flatMap(({ memory, disks, definedDisks }) => [
-      memory.file,
-      ...disks.map(({ source }) => source),
-      ...definedDisks.map(({ source }) => source),
-    ]),
-  ];
-  return new Set(named.filter((path) => path?.startsWith('/')) as string[]);
-}
-
 /**
  * Of these files, those with the machine's memory, and overlays of its images or of one another, that are not its own
- * (`own`, from `filesOf`) and not among `others`, the files of other machines.
+ * (`own`, from `namedFiles`) and not among `others`, the files of other machines.
  */
 export function leftoversAmong(
   heads: readonly FileHead[],

@@ -9,7 +9,7 @@ import { REVERT_RULES, type RevertFacts } from '../core/revert-rules.ts';
 import { NO_WISHES, planSnapshot } from '../core/snapshot-plan.ts';
 import { measureLeftover } from '../qemu/image-space.ts';
 import { readCreateFacts } from './create-facts.ts';
-import type { LeftoverFinder } from './leftover-files.ts';
+import type { LeftoverFinder } from './find-leftovers.ts';
 import type { Machine } from './machine.ts';
 import { lookAtPlaces } from './places.ts';
 import { readRevertFacts } from './revert-snapshot.ts';

@@ -1,12 +1,13 @@
 import type { Context } from '../context.ts';
 import type { Expendable } from '../core/free-space.ts';
+import { linkOf } from '../core/image.ts';
 import type { Decision } from '../core/retention.ts';
-import { internalDisks } from '../core/snapshot.ts';
+import { locationOf } from '../core/snapshot.ts';
 import type { KvmsnapError } from '../errors.ts';
 import type { MountedFileSystem } from './file-systems.ts';
 import type { Machine } from './machine.ts';
-import { type PruneCandidate, type Pruned, type PruneRequest, planPrune } from './prune-snapshots.ts';
-import type { MachineSpace } from './snapshot-space.ts';
+import { type PruneCandidate, type Pruned, type PruneRequest, planWithExternal } from './prune-snapshots.ts';
+import type { MachineSpace, SnapshotCost } from './snapshot-space.ts';
 
 /** The machines of a prune for space, with the snapshots that may go and the file systems that these are in. */
 
@@ -23,7 +24,9 @@ export interface Entry {
   plan: readonly Decision<PruneCandidate>[];
   /** Looked at when its turn had come, which may be long after the start. */
   isFreshlyRead: boolean;
-  /** By name and file system, what each gives back when all older ones are gone. */
+  /** `expected` and `alone` are what was found, and not only what nobody has looked for yet. */
+  isMeasured: boolean;
+  /** By name and file system, what each gives back when all older ones are gone; of an external one, alone. */
   expected: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** By name, what each alone gives back. */
   alone: ReadonlyMap<string, number>;
@@ -44,12 +47,17 @@ export interface Choice extends Expendable {
 /** By path of an image, its file system. */
 export type Places = ReadonlyMap<string, MountedFileSystem>;
 
-export function enter(ctx: Context, { machine, fresh }: Contender, request: PruneRequest): Entry {
+export async function enter(
+  ctx: Context,
+  { machine, fresh }: Contender,
+  request: PruneRequest,
+): Promise<Entry> {
   return {
     fresh,
     machine,
-    plan: planPrune(ctx, machine, request, fresh),
+    plan: await planWithExternal(ctx, machine, request, fresh),
     isFreshlyRead: false,
+    isMeasured: false,
     expected: new Map(),
     alone: new Map(),
     gone: [],
@@ -75,18 +83,32 @@ export function activePaths({ machine: { domain, images } }: Entry): string[] {
   });
 }
 
-/** The images that hold the snapshot; under an overlay these are others than the active ones. */
-function imagesOf({ machine: { images } }: Entry, { snapshot: { report } }: Decision<PruneCandidate>) {
-  return (report ? internalDisks(report) : []).flatMap(({ target, source }) => {
-    const image = images.get(target);
-    const path = source ?? (image?.kind === 'seen' ? image.chain[0].path : null);
-    return path === null ? [] : [{ target, path }];
-  });
+/** A file that a deletion of the snapshot changes or removes; target null: no disk's. */
+interface Affected {
+  readonly target: string | null;
+  readonly path: string;
 }
 
-/** All images that matter: those written to, and those that a deletion would shrink. */
+/**
+ * The images that hold the snapshot, which under an overlay are others than the active ones; its overlays, with what each is
+ * merged into; and its memory.
+ */
+function filesOf({ machine: { images } }: Entry, { snapshot: { report } }: Decision<PruneCandidate>) {
+  const disks = (report?.disks ?? []).flatMap(({ target, location, source }): Affected[] => {
+    const image = images.get(target);
+    const active = image?.kind === 'seen' ? image.chain[0].path : null;
+    const below = location === 'external' && image && source ? linkOf(image, source) : null;
+    const merged = below?.kind === 'seen' ? (below.chain[1]?.path ?? null) : null;
+    const paths = location === 'no' ? [] : [location === 'internal' ? (source ?? active) : source, merged];
+    return paths.flatMap((path) => (path === null ? [] : [{ target, path }]));
+  });
+  const memory = report?.memory.file ?? null;
+  return [...disks, ...(memory === null ? [] : [{ target: null, path: memory }])];
+}
+
+/** All files that matter: those written to, and those that a deletion would shrink. */
 export function allPaths(entry: Entry): string[] {
-  const holding = leaving(entry).flatMap((decision) => imagesOf(entry, decision).map(({ path }) => path));
+  const holding = leaving(entry).flatMap((decision) => filesOf(entry, decision).map(({ path }) => path));
   return [...activePaths(entry), ...holding];
 }
 
@@ -99,11 +121,19 @@ export const leaving = ({ plan, done }: Entry): Decision<PruneCandidate>[] =>
 
 /** The ids of the file systems that a snapshot is in. */
 export const placesOf = (entry: Entry, decision: Decision<PruneCandidate>, places: Places): string[] =>
-  imagesOf(entry, decision).flatMap(({ path }) => places.get(path)?.id ?? []);
+  filesOf(entry, decision).flatMap(({ path }) => places.get(path)?.id ?? []);
+
+/** Whether it is external, and what it frees, or whether there is room for it, cannot be told. */
+export const isUntold = ({ isMeasured, expected }: Entry, { snapshot }: Decision<PruneCandidate>): boolean =>
+  isMeasured &&
+  !expected.has(snapshot.name) &&
+  snapshot.report !== null &&
+  locationOf(snapshot.report) === 'external';
 
 export function choicesOf(entry: Entry, places: Places): Choice[] {
   if (entry.isClosed) return [];
-  return leaving(entry).map((decision) => {
+  const choices = leaving(entry).filter((decision) => !isUntold(entry, decision));
+  return choices.map((decision) => {
     const { name, createdAtSeconds } = decision.snapshot;
     const expected = entry.expected.get(name);
     const frees = new Map(placesOf(entry, decision, places).map((id) => [id, expected?.get(id) ?? 0]));
@@ -122,15 +152,62 @@ export function expectFrom(entry: Entry, { snapshots }: MachineSpace, places: Pl
     leaving(entry).flatMap((decision) => {
       const found = costs.get(decision.snapshot.name);
       if (!found?.cost) return [];
-      const bySystem = new Map<string, number>();
-      for (const { target, path } of imagesOf(entry, decision)) {
-        const id = places.get(path)?.id;
-        const until = found.disks.find((disk) => disk.target === target)?.cost?.freesTogether.hostBytes;
-        if (id === undefined || until === undefined) continue;
-        bySystem.set(id, (bySystem.get(id) ?? 0) + until - (soFar.get(target) ?? 0));
-        soFar.set(target, until);
-      }
-      return [[decision.snapshot.name, bySystem] as const];
+      const bySystem =
+        locationOf(found.snapshot) === 'external'
+          ? freedByMerge(entry, decision, found, places)
+          : freedInside(entry, decision, found, { places, soFar });
+      return bySystem ? [[decision.snapshot.name, bySystem]] : [];
     }),
   );
+}
+
+/** By file system, what comes back of one inside the images, beyond what those before it (`soFar`, by target) gave. */
+function freedInside(
+  entry: Entry,
+  decision: Decision<PruneCandidate>,
+  { disks }: SnapshotCost,
+  { places, soFar }: { readonly places: Places; readonly soFar: Map<string, number> },
+): ReadonlyMap<string, number> {
+  const bySystem = new Map<string, number>();
+  for (const { target, path } of filesOf(entry, decision)) {
+    const id = places.get(path)?.id;
+    const until = disks.find((disk) => disk.target === target)?.cost?.freesTogether.hostBytes;
+    if (id === undefined || until === undefined || target === null) continue;
+    bySystem.set(id, (bySystem.get(id) ?? 0) + until - (soFar.get(target) ?? 0));
+    soFar.set(target, until);
+  }
+  return bySystem;
+}
+
+/**
+ * The same of an external one: null where that cannot be told, or where the files below grow, before the overlays go, by
+ * more than is free.
+ */
+function freedByMerge(
+  entry: Entry,
+  decision: Decision<PruneCandidate>,
+  { cost, disks }: SnapshotCost,
+  places: Places,
+): ReadonlyMap<string, number> | null {
+  const files = filesOf(entry, decision);
+  const freed = new Map<string, number>();
+  const grown = new Map<string, number>();
+  const count = (sums: Map<string, number>, id: string, bytes: number) =>
+    sums.set(id, (sums.get(id) ?? 0) + bytes);
+  for (const { target, cost } of disks) {
+    const ids = new Set(
+      files.filter((file) => file.target === target).map(({ path }) => places.get(path)?.id),
+    );
+    const [id] = ids;
+    if (!cost || id === undefined || ids.size > 1) return null;
+    count(freed, id, cost.frees.hostBytes);
+    count(grown, id, cost.holds.hostBytes - cost.frees.hostBytes);
+  }
+  const free = new Map([...places.values()].map(({ id, freeBytes }) => [id, freeBytes]));
+  if ([...grown].some(([id, bytes]) => bytes > (free.get(id) ?? 0))) return null;
+  const ofDisks = [...freed.values()].reduce((sum, bytes) => sum + bytes, 0);
+  const memory = files.find(({ target }) => target === null);
+  const id = memory && places.get(memory.path)?.id;
+  if (id !== undefined) count(freed, id, (cost?.frees.hostBytes ?? ofDisks) - ofDisks);
+  return freed;
 }

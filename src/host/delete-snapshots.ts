@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts';
-import { DELETE_RULES, deletesExternal, doomed, mentionedFiles, type Reach } from '../core/delete-rules.ts';
+import { DELETE_RULES, deletesExternal, doomed, type Reach } from '../core/delete-rules.ts';
+import { mentionedFiles } from '../core/machine-files.ts';
 import { type Finding, judge } from '../core/preflight.ts';
 import { quote } from '../core/quote.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
@@ -18,9 +19,10 @@ import {
   type WriteEnd,
   withAftermath,
 } from './act.ts';
-import { clearLeftovers, type Leftover } from './leftovers.ts';
+import { clearLeftovers, type Leftover } from './clear-leftovers.ts';
 import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain } from './machine.ts';
+import { filesShared } from './neighbours.ts';
 
 export interface DeleteRequest {
   readonly reach: Reach;
@@ -71,11 +73,13 @@ export async function checkDeletable(
   }
   if (metadataOnly) return;
   const facts = { domain, snapshot, reach, snapshots, current, images };
-  const daemonVersion = deletesExternal(facts) ? await readDaemonVersion(ctx.virsh) : 0;
+  const beyond = deletesExternal(facts)
+    ? { daemonVersion: await readDaemonVersion(ctx.virsh), shared: await filesShared(ctx, machine) }
+    : { daemonVersion: 0, shared: new Map() };
   refuseOn(
     ctx,
     `cannot delete '${snapshot.name}' of '${domain.name}'`,
-    judge(DELETE_RULES, { ...facts, daemonVersion }),
+    judge(DELETE_RULES, { ...facts, ...beyond }),
     false,
   );
 }

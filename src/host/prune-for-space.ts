@@ -3,6 +3,7 @@ import { isActive } from '../core/domain.ts';
 import { type FreeMin, foresee, isShort, nextToGo, wantedBytes } from '../core/free-space.ts';
 import { byTimeAndName } from '../core/labels.ts';
 import type { Decision } from '../core/retention.ts';
+import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { humanBytes } from '../render/format.ts';
 import {
@@ -15,6 +16,7 @@ import {
   type Entry,
   enter,
   expectFrom,
+  isUntold,
   leaving,
   type Places,
   placesOf,
@@ -28,7 +30,7 @@ import {
   type PruneCandidate,
   type Pruned,
   type PruneRequest,
-  planPrune,
+  planWithExternal,
 } from './prune-snapshots.ts';
 
 /**
@@ -97,7 +99,8 @@ export async function pruneForSpace(
   request: SpaceRequest,
   sight: Sight = REAL,
 ): Promise<SpaceRun> {
-  const entries = contenders.map((contender) => enter(ctx, contender, request));
+  const entries: Entry[] = [];
+  for (const contender of contenders) entries.push(await enter(ctx, contender, request));
   const places = await findPlaces(entries, sight);
   const run: Run = { ctx, request, sight, entries, places, barren: new Set() };
   for (const entry of entries) if (!isPlaced(run, entry)) close(entry, unknownSpace(entry));
@@ -189,6 +192,8 @@ async function foreseeAll(
 async function lookAhead({ ctx, sight, places }: Run, entry: Entry): Promise<void> {
   const names = leaving(entry).map(({ snapshot }) => snapshot.name);
   const space = await sight.measure(ctx, entry.machine, names);
+  entry.isMeasured = true;
+  entry.expected = new Map();
   if (space) expectFrom(entry, space, places);
 }
 
@@ -224,7 +229,7 @@ async function refresh(run: Run, entry: Entry): Promise<void> {
   entry.isFreshlyRead = true;
   try {
     entry.machine = await readAgain(ctx, entry.machine.domain);
-    entry.plan = planPrune(ctx, entry.machine, request, entry.fresh);
+    entry.plan = await planWithExternal(ctx, entry.machine, request, entry.fresh);
     await lookAhead(run, entry);
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
@@ -233,10 +238,8 @@ async function refresh(run: Run, entry: Entry): Promise<void> {
 }
 
 /** Deletes it, and returns by how many bytes the machine's images have shrunk; null when it failed or that is not known. */
-async function deleteOne(
-  { ctx, request, sight }: Run,
-  { entry, decision, name }: Choice,
-): Promise<number | null> {
+async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<number | null> {
+  const { ctx, request, sight } = run;
   const { report } = decision.snapshot;
   if (!report) return null;
   const { machine } = entry;
@@ -251,9 +254,11 @@ async function deleteOne(
   }
   entry.done.push({ name, failure: null });
   entry.gone.push(decision);
-  entry.plan = planPrune(ctx, entry.machine, request, entry.fresh);
+  entry.plan = await planWithExternal(ctx, entry.machine, request, entry.fresh);
   const after = await sight.occupiedBy(machine);
   const released = before === null || after === null ? null : before - after;
+  // the next overlay lies on another file now
+  if (locationOf(report) === 'external') await lookAhead(run, entry);
   entry.freedBytes = entry.freedBytes === null || released === null ? null : entry.freedBytes + released;
   return released;
 }
@@ -272,12 +277,17 @@ async function settle(
   before: readonly MountedFileSystem[],
   { frees, entry, name }: Choice,
 ): Promise<readonly MountedFileSystem[]> {
-  const paths = new Map([...places].map(([path, { id }]) => [id, path]));
+  // some of these files are gone by now
+  const look = async (system: MountedFileSystem) => {
+    for (const [path, { id }] of places) {
+      const now = id === system.id ? await sight.fileSystemOf(path) : null;
+      if (now) return now;
+    }
+    return system;
+  };
   const isGone = entry.done.some((each) => each.name === name && each.failure === null);
   for (let left = isGone ? LOOKS : 0; ; left--) {
-    const now = await Promise.all(
-      before.map(async (system) => (await sight.fileSystemOf(paths.get(system.id) ?? '')) ?? system),
-    );
+    const now = await Promise.all(before.map(look));
     const isAwaited = (system: MountedFileSystem, i: number) => {
       const expected = frees.get(system.id) ?? 0;
       return expected >= NOTABLE_BYTES && system.freeBytes - (before[i]?.freeBytes ?? 0) < expected / 2;
@@ -296,6 +306,7 @@ function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePrun
   const staying = new Set(cutShort || (entry.isClosed && isKnown) ? [] : leaving(entry));
   const why = (decision: Decision<PruneCandidate>): string => {
     if (!isKnown) return 'free space not known';
+    if (isUntold(entry, decision)) return 'external, and no room to merge it, or not known what it frees';
     const isIn = placesOf(entry, decision, places).some((id) => barren.has(id));
     return isIn ? 'deleting gives nothing back' : 'enough free';
   };
@@ -308,7 +319,10 @@ function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePrun
     failure,
     freed: {
       bytes: freedBytes === null ? null : Math.max(0, freedBytes),
-      approximate: isActive(machine.domain.state),
+      // one merged after another gives more than each alone
+      approximate:
+        isActive(machine.domain.state) ||
+        gone.some(({ snapshot: { report } }) => report !== null && locationOf(report) === 'external'),
     },
     alone,
     cutShort,

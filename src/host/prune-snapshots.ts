@@ -18,6 +18,7 @@ import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { type DeleteRequest, deleteSnapshot } from './delete-snapshots.ts';
 import type { Images } from './disks.ts';
 import type { Machine } from './machine.ts';
+import { filesShared } from './neighbours.ts';
 
 /** Which snapshots a prune may touch at all: those that carry the label in their name, and those that a pattern names. */
 export interface PruneScope {
@@ -47,10 +48,12 @@ interface Planned extends Pick<Machine, 'domain' | 'snapshots' | 'current'> {
   readonly images: Images | null;
   /** What decides whether an external snapshot can go; absent: all of them stay. */
   readonly daemonVersion?: number;
+  /** As `DeleteFacts` has it. */
+  readonly shared?: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Decides for every snapshot in the scope. `fresh`: the name of the one that this run has taken, or in a dry run would. */
-export function planPrune(
+function planPrune(
   ctx: Context,
   machine: Planned,
   { scope, rules }: Pick<PruneRequest, 'scope' | 'rules'>,
@@ -93,29 +96,43 @@ function toCandidate(report: SnapshotReport, machine: Planned): PruneCandidate {
     createdAtSeconds: report.createdAtSeconds,
     held: report.held,
     unfinished: unfinished(report, machine.images),
-    undeletable: locationOf(report) === 'external' ? whyItStays(report, machine) : null,
+    undeletable: isExternal(report) ? whyItStays(report, machine) : null,
     report,
   };
 }
 
 /** Why an external snapshot cannot be deleted as the machine is now; null where it can. */
-function whyItStays(snapshot: SnapshotReport, { daemonVersion, images, ...machine }: Planned): string | null {
+function whyItStays(
+  snapshot: SnapshotReport,
+  { daemonVersion, images, shared = new Map(), ...machine }: Planned,
+): string | null {
   if (daemonVersion === undefined) return 'external';
-  const facts = { ...machine, snapshot, reach: 'only', images: images ?? new Map(), daemonVersion } as const;
-  return judge(DELETE_RULES, facts)[0]?.what ?? null;
+  const facts = { ...machine, snapshot, images: images ?? new Map(), daemonVersion, shared };
+  return judge(DELETE_RULES, { ...facts, reach: 'only' })[0]?.what ?? null;
 }
 
-/** What a plan for this machine must know beside it: libvirtd's version, where an external snapshot is in the scope. */
-export async function versionForPlan(
+/**
+ * The same with what an external snapshot is judged by beside its machine: libvirtd's version, where one is in the scope,
+ * and what other machines need, where one would go and `images` are there.
+ */
+export async function planWithExternal(
   ctx: Context,
-  snapshots: readonly SnapshotReport[],
-  { scope }: Pick<PruneRequest, 'scope'>,
-): Promise<Pick<Planned, 'daemonVersion'>> {
-  const asks = snapshots.some(
-    (snapshot) => inScope(scope, snapshot.name) && locationOf(snapshot) === 'external',
-  );
-  return asks ? { daemonVersion: await readDaemonVersion(ctx.virsh) } : {};
+  machine: Planned & Pick<Machine, 'uri'>,
+  request: PruneRequest,
+  fresh: string | null = null,
+): Promise<Decision<PruneCandidate>[]> {
+  const isAsked = ({ name }: SnapshotReport) => inScope(request.scope, name);
+  if (!machine.snapshots.some((snapshot) => isAsked(snapshot) && isExternal(snapshot)))
+    return planPrune(ctx, machine, request, fresh);
+  const known = { ...machine, daemonVersion: await readDaemonVersion(ctx.virsh) };
+  const plan = planPrune(ctx, known, request, fresh);
+  const { images } = machine;
+  const asks = plan.some(({ keep, snapshot: { report } }) => !keep && report !== null && isExternal(report));
+  if (images === null || !asks) return plan;
+  return planPrune(ctx, { ...known, shared: await filesShared(ctx, { ...machine, images }) }, request, fresh);
 }
+
+const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
 
 /** A disk that was looked at and lacks the tag: what a rule keeps in its place must not be lost for it. */
 function unfinished(report: SnapshotReport, images: Images | null): string | null {

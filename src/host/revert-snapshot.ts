@@ -19,8 +19,8 @@ import { virshFailure } from '../libvirt/virsh-error.ts';
 import { occupiedBytes } from '../qemu/qemu-img.ts';
 import { humanSpan, localTime } from '../render/format.ts';
 import { aftermath, carryOut, confirm, patiently, readAfter, refuseOn, withAftermath } from './act.ts';
+import { clearLeftovers } from './clear-leftovers.ts';
 import { type Images, isRemote, lookAtDisks, noteUnseen } from './disks.ts';
-import { clearLeftovers } from './leftovers.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain } from './machine.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 

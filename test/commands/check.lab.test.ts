@@ -140,6 +140,8 @@ test('what external snapshots have left beside the images is information, unless
   overlay('clone.qcow2', pathOf(machine));
   tool('qemu-img', ['create', '-q', '-f', 'qcow2', join(directory, 'other.qcow2'), '8M']);
   defineMachine({ name: 'clone', disks: [{ source: join(directory, 'clone.qcow2') }] });
+  overlay('below.qcow2', pathOf(machine));
+  defineMachine({ name: 'over', disks: [{ backing: join(directory, 'below.qcow2') }] });
   const found = await check(machine);
   expect(found.code).toBe(0);
   expect(found.findings.map(({ rule, command }) => [rule, command])).toEqual(

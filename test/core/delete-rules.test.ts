@@ -49,6 +49,8 @@ interface Scene {
   readonly image: DiskImage;
   readonly machine?: Partial<Domain>;
   readonly version?: number;
+  /** By ending, the other machines that lie on a file. */
+  readonly shared?: Readonly<Record<string, readonly string[]>>;
 }
 
 const V9 = 9_000_000;
@@ -69,6 +71,7 @@ function facts(scene: Scene, name: string, reach: Reach = 'only'): DeleteFacts {
     current: scene.current,
     images,
     daemonVersion: scene.version ?? V12,
+    shared: new Map(Object.entries(scene.shared ?? {}).map(([ending, users]) => [path(ending), users])),
   };
 }
 
@@ -227,6 +230,39 @@ describe('what would go with it', () => {
     };
     expect(rules({ ...scene, version: V11 }, 'e2')).toEqual([]);
     expect(rules({ ...scene, version: 10_010_000 }, 'e2')).toEqual(['file-in-use']);
+  });
+});
+
+describe('other machines', () => {
+  const others = ['web-2', 'web-3'];
+
+  test('a merge writes into what they lie on, or removes it', () => {
+    expect(found({ ...LINE, shared: { qcow2: ['web-2'] } }, 'e1')).toMatchObject([
+      {
+        rule: 'other-machine',
+        severity: 'error',
+        what: "libvirt would write into /vm/vda.qcow2 with 'e1', and the machine 'web-2' lies on that file",
+        command: 'kvmsnap delete --metadata centos7-1 e1',
+      },
+    ]);
+    expect(found({ ...LINE, shared: { e1: others } }, 'e1')).toMatchObject([
+      { what: expect.stringMatching(/remove \/vm\/vda\.e1 .*the machines 'web-2', 'web-3' lie on/) },
+    ]);
+    expect(rules({ ...LINE, shared: { qcow2: others } }, 'e2')).toEqual([]);
+    expect(rules({ ...LINE, shared: { e3: others } }, 'e2')).toEqual([]);
+  });
+
+  test('so it does in a chain that could not be read', () => {
+    const image = { kind: 'unseen', why: 'permission', format: 'qcow2', source: "machine's XML" } as const;
+    expect(rules({ ...LINE, image, shared: { e1: others } }, 'e2')).toEqual(['other-machine']);
+  });
+
+  test('where nothing is merged, a file is removed', () => {
+    const spare = { ...LINE, current: 'e2', image: chain(['2', 'e1', 'qcow2']) };
+    expect(found({ ...spare, shared: { e2: ['web-2'] } }, 'e3')).toMatchObject([
+      { what: "libvirt would remove /vm/vda.e2 with 'e3', and the machine 'web-2' lies on that file" },
+    ]);
+    expect(rules({ ...spare, shared: { qcow2: others, e1: others, e3: others } }, 'e3')).toEqual([]);
   });
 });
 

@@ -1,27 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { type FileHead, filesOf, leftoversAmong } from '../../src/core/leftover-files.ts';
-import { disk, domain, seen, snapshot } from '../model.ts';
+import { type FileHead, leftoversAmong } from '../../src/core/leftover-files.ts';
+import { domain } from '../model.ts';
 
 const UUID = domain().uuid;
 const head = (path: string, over: string | null = null, memoryOf: string | null = null): FileHead => ({
   path,
   over,
   memoryOf,
-});
-
-test('a machine names its disks, what lies below them, and all that its snapshots name', () => {
-  const files = filesOf(
-    domain({ disks: [disk({ source: '/vm/top' }), disk({ target: 'vdb', source: null })] }),
-    [
-      snapshot('a', {
-        memory: { location: 'external', file: '/vm/a.mem' },
-        disks: [{ target: 'vda', location: 'external', source: '/vm/overlay' }],
-        definedDisks: [{ target: 'vda', source: '/vm/state' }],
-      }),
-    ],
-    new Map([['vda', seen({ path: '/vm/top' }, { path: '/vm/base' }, { path: 'nbd://host/x' })]]),
-  );
-  expect([...files].sort()).toEqual(['/vm/a.mem', '/vm/base', '/vm/overlay', '/vm/state', '/vm/top']);
 });
 
 describe('left over', () => {

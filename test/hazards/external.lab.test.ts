@@ -1,12 +1,12 @@
 // Snapshots outside of the images: what raw virsh overwrites, and what it leaves lying about.
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { diskPath, pasteOk } from '../commands/evidence.ts';
 import { succeed, take } from '../commands/scene.ts';
 import { libvirtdPid, mendLibvirtd } from '../lab/daemon.ts';
-import { tags } from '../lab/disk.ts';
+import { hasPattern, tags, writePattern } from '../lab/disk.ts';
 import { tryVirsh, virsh } from '../lab/lab.ts';
 import {
   cleanUp,
@@ -206,5 +206,31 @@ hazard(36, 'revert to a snapshot whose memory file is missing, machine running',
   return {
     virsh: end.startsWith('shut off') ? `loses the guest: ${end}, exit ${code}` : `cannot, exit ${code}`,
     kvmsnap: `${words}, the guest runs on`,
+  };
+});
+
+hazard(37, 'delete of an external snapshot over a file that another machine lies on', async () => {
+  const cloned = (name: string) => {
+    const golden = layered(name);
+    // it knows the file by another path
+    const alias = overlay(golden, 'golden');
+    symlinkSync(diskPath(golden), alias);
+    const clone = defineMachine({ name: `${name}-clone`, disks: [{ backing: alias }] });
+    take(golden, 'e1', '--disk-only');
+    writePattern(overlay(golden, 'e1'), 0x37, 1024 * 1024, 65536);
+    return { golden, clone };
+  };
+  const isWhole = (clone: Machine) => hasPattern(diskPath(clone), 0, 1024 * 1024, 65536);
+  const [twin, ours] = [cloned('twin'), cloned('web-1')];
+  const code = raw('snapshot-delete', twin.golden, 'e1');
+  expect(isWhole(twin.clone)).toBe(code !== 0);
+  const { words, refusal } = await refusesAll(ours.golden, 'delete', 'web-1', 'e1');
+  if (code === 0) expect(refusal.message).toContain("the machine 'web-1-clone' lies on that file");
+  await refusesAll(ours.golden, 'delete', 'web-1', 'e1', '--dry-run');
+  await succeed('prune', 'web-1', '--match', 'e1', '--keep-last', '0', '--allow-empty');
+  expect([snapshotNames(ours.golden), isWhole(ours.clone)]).toEqual([['e1'], true]);
+  return {
+    virsh: code === 0 ? 'ruins the other machine, exit 0' : `cannot, exit ${code}`,
+    kvmsnap: words,
   };
 });

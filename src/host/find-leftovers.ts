@@ -1,13 +1,13 @@
 import { open, readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Context } from '../context.ts';
-import { type FileHead, filesOf, type LeftoverFile, leftoversAmong } from '../core/leftover-files.ts';
-import { KvmsnapError } from '../errors.ts';
-import { listMachines, readMachines } from '../libvirt/machine.ts';
+import { type FileHead, type LeftoverFile, leftoversAmong } from '../core/leftover-files.ts';
+import { namedFiles } from '../core/machine-files.ts';
 import { SAVE_HEAD_BYTES, savedMachine } from '../libvirt/save-file.ts';
 import { backingName } from '../qemu/qcow2/backing.ts';
 import { isRemote } from './disks.ts';
 import type { Machine } from './machine.ts';
+import { type Neighbour, readNeighbours, usersOf } from './neighbours.ts';
 
 /** Finds what deleted external snapshots have left beside the images of a machine. Throws nothing for what it cannot see. */
 export type LeftoverFinder = (machine: Machine) => Promise<readonly LeftoverFile[]>;
@@ -23,37 +23,22 @@ export function createLeftoverFinder(ctx: Context): LeftoverFinder {
     directories.set(directory, heads);
     return heads;
   };
-  let users: Promise<ReadonlyMap<string, readonly string[]>> | null = null;
+  let neighbours: Promise<readonly Neighbour[]> | null = null;
   return async ({ uri, domain, snapshots, images }) => {
     if (isRemote(uri)) return [];
-    const own = filesOf(domain, snapshots, images);
+    const own = namedFiles(domain, snapshots, images);
     const found = await Promise.all([...new Set([...own].map((path) => dirname(path)))].map(headsIn));
     const heads = found.flat();
     if (leftoversAmong(heads, domain.uuid, own, new Set()).length === 0) return [];
-    users ??= readUsers(ctx);
-    const others = [...(await users)].flatMap(([uuid, paths]) => (uuid === domain.uuid ? [] : paths));
-    return leftoversAmong(heads, domain.uuid, own, new Set(others));
+    neighbours ??= readNeighbours(ctx);
+    const others = (await neighbours).filter(({ machine }) => machine.uuid !== domain.uuid);
+    const users = await usersOf(
+      uri,
+      others,
+      heads.map(({ path }) => path),
+    );
+    return leftoversAmong(heads, domain.uuid, own, new Set(users.keys()));
   };
-}
-
-/** The files of all machines by UUID. */
-async function readUsers(ctx: Context): Promise<ReadonlyMap<string, readonly string[]>> {
-  const readings = await readMachines(ctx.virsh, await listMachines(ctx.virsh));
-  return new Map(
-    readings.flatMap((reading) =>
-      reading instanceof KvmsnapError
-        ? []
-        : [
-            [
-              reading.domain.uuid,
-              reading.domain.disks.flatMap(({ source, backing }) => [
-                ...(source === null ? [] : [source]),
-                ...backing,
-              ]),
-            ],
-          ],
-    ),
-  );
 }
 
 async function readHeads(directory: string): Promise<FileHead[]> {
