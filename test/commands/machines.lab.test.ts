@@ -310,7 +310,9 @@ describe('what fails with one machine stops no other', () => {
     // in a run over several machines, whose it is
     take(machines[0] as Machine, 's1');
     const both = await kvmsnap(['--yes', 'delete', 'web-1', 's1', '--vm', 'web-2']);
-    expect(both.stderr).toMatch(/^error: cannot delete 's1' of 'web-2': disk vda holds 2 .*\nhint: .*qemu-img snapshot -d/);
+    expect(both.stderr).toMatch(
+      /^error: cannot delete 's1' of 'web-2': disk vda holds 2 .*\nhint: .*qemu-img snapshot -d/,
+    );
     paste(domains[1]?.errors[0]?.command ?? null);
     await succeed('delete', 'web-2', 's1');
     expect(present(...machines)).toEqual({ 'web-1': [], 'web-2': [], 'web-3': [] });
