@@ -271,13 +271,20 @@ async function plan(
 ): Promise<Deed<Deleted>> {
   const planned: VirshCommand[] = [];
   const gone = new Set<string>();
+  const unjudged: string[] = [];
   for (const name of names) {
     const snapshot = findSnapshot(machine, name);
     // what an external one lies on changes with the one before
     if (planned.length === 0 || locationOf(snapshot) === 'internal')
       await checkDeletable(ctx, machine, snapshot, wanted);
+    else if (!wanted.metadataOnly) unjudged.push(`'${name}'`);
     planned.push(deleteCommand(machine, snapshot, wanted));
     for (const victim of doomed(machine.snapshots, snapshot, wanted.reach)) gone.add(victim.name);
+  }
+  if (unjudged.length > 0) {
+    ctx.terminal.note(
+      `note: whether ${unjudged.join(', ')} of '${machine.domain.name}' can be deleted shows only when those before are gone: an external snapshot lies on what they leave`,
+    );
   }
   const { alone, together } = await foreseeFreed(ctx, machine, wanted.metadataOnly ? [] : [...gone]);
   return {

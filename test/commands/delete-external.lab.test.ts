@@ -136,6 +136,8 @@ describe('an external snapshot is merged, and its overlay goes', () => {
       ['e3', 'e1', 'qcow2'],
     ]);
     expect([snapshotNames(machine), currentSnapshot(machine)]).toEqual([['e1', 'e3'], 'e3']);
+    const dry = await succeed('delete', 'off', 'e3', 'e1', '--dry-run');
+    expect(dry.stderr).toContain("note: whether 'e1' of 'off' can be deleted shows only when");
     expect(await deletedOf('off', 'e3', 'e1')).toMatchObject({
       outcome: 'done',
       deleted: ['e3', 'e1'],
