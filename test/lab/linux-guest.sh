@@ -6,7 +6,7 @@
 #
 # It is put together from packages of this machine's Debian, which are unpacked beside it and not installed. What the
 # agent's own libraries are, this machine has: its QEMU needs them too.
-# Own exit codes: 9 software is missing, 125 the guest could not be built.
+# Own exit codes: 2 usage, 9 software is missing, 125 the guest could not be built.
 set -euo pipefail
 umask 022
 
@@ -114,10 +114,20 @@ assemble() { # DIRECTORY
   rm -rf "$root" "$new/packages" "$new/unpacked"
 }
 
+require_tools() {
+  local tool
+  for tool in apt-get dpkg-deb; do command -v "$tool" >/dev/null || die 9 "missing: $tool"; done
+  # what makes and looks into the guest's file system, which only the smallest Debian lacks: that of --libvirt
+  PATH=$PATH:/usr/sbin:/sbin command -v mke2fs >/dev/null && return
+  [ "$EUID" = 0 ] || die 9 'missing: e2fsprogs'
+  { apt-get update && apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 e2fsprogs; } \
+    </dev/null >&2 || die 9 'e2fsprogs could not be installed'
+}
+
 main() { # CACHE
   local directory
   [ $# = 1 ] || die 2 'usage: linux-guest.sh CACHE'
-  for tool in apt-get dpkg-deb; do command -v "$tool" >/dev/null || die 9 "missing: $tool"; done
+  require_tools
   mkdir -p -- "$1"
   directory=$(readlink -f -- "$1")/linux-guest-$(recipe_hash)
   exec 194>"$directory.lock"
