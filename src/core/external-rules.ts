@@ -345,8 +345,19 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
       if (!plan.wishes.quiesce) return [];
       if (!isActive(domain.state))
         return [{ what: 'the machine is off: there is nothing to quiesce', hint: 'leave --quiesce out' }];
-      return agent === null || agent === 'answers' ? [] : [AGENT_FINDINGS[agent](domain)];
+      return agent === 'no-channel' ? [AGENT_FINDINGS[agent](domain)] : [];
     },
+  },
+  {
+    // no kind of machine: an agent that was there yesterday
+    id: 'guest-agent',
+    hazards: [],
+    severity: 'error',
+    modes: ['disk-only'],
+    find: ({ domain, plan, agent }) =>
+      plan.wishes.quiesce && isActive(domain.state) && agent && agent !== 'answers' && agent !== 'no-channel'
+        ? [AGENT_FINDINGS[agent](domain)]
+        : [],
   },
   {
     id: 'saved-beneath',

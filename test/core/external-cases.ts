@@ -383,6 +383,17 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
         facts: external({ diskOnly: true, quiesce: true }, running, { agent: 'no-channel' }),
         finds: [{ what: /no channel/, hint: /org\.qemu\.guest_agent\.0/ }],
       },
+    ],
+  },
+  'guest-agent': {
+    severity: 'error',
+    cases: [
+      { says: 'not wanted', facts: external(), finds: [] },
+      {
+        says: 'it answers',
+        facts: external({ diskOnly: true, quiesce: true }, running, { agent: 'answers' }),
+        finds: [],
+      },
       {
         says: 'not connected',
         facts: external({ diskOnly: true, quiesce: true }, running, { agent: 'not-connected' }),
