@@ -71,7 +71,7 @@ export async function space(
       ...(shown.length === 0 ? [] : [section({ columns: FACT_COLUMNS, rows: factsOf(measured, names) })]),
     ],
     names: sorted.map(({ snapshot }) => snapshot.name),
-    remarks: shown.length > 1 ? [NOT_A_SUM] : [],
+    remarks: shown.length > 1 && measured.together.frees ? [NOT_A_SUM] : [],
   });
   const problems = measured.disks.flatMap(({ target, problem }) =>
     problem === null ? [] : [`disk ${target}: ${problem}`],
