@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -47,6 +47,8 @@ export interface Context {
 export interface Files {
   /** Writes a new file of that name, for this user's eyes only, into kvmsnap's state directory; returns its path, or throws `check`. */
   keep(name: string, text: string): Promise<string>;
+  /** Removes one of those, which came to nothing. */
+  drop(path: string): Promise<void>;
 }
 
 export interface Clock {
@@ -86,7 +88,7 @@ export function systemContext(settings: Settings): Context {
     settings,
     terminal,
     interrupts,
-    files: { keep: keepFile },
+    files: { keep: keepFile, drop: (path) => rm(path, { force: true }) },
     virsh: createVirsh(exec, settings.connect, nonce),
     connect: (uri, readLimitSeconds) => createVirsh(execWithin(readLimitSeconds), uri, nonce),
     qemuImg: (args) => exec.read('qemu-img', args),

@@ -54,7 +54,7 @@ export async function fixMachines(
 ): Promise<Result[]> {
   const { text } = planFor(ctx, looked);
   if (text === null) return [...looked];
-  if (!ctx.settings.yes) await confirm(ctx, `${text}\nDo it?`, true);
+  if (!ctx.settings.yes) await askFor(ctx, text, looked);
   else if (ctx.settings.output === 'table') ctx.terminal.note(text);
   const before = new Map(looked.map((result) => [result.machine.uuid, result]));
   const mendable = selected.targets.filter(({ machine }) => before.get(machine.uuid)?.value?.prepared.length);
@@ -79,6 +79,17 @@ export async function fixMachines(
     // what could not be begun is left as it was found
     return now ? { ...now, value: now.value ?? result.value } : result;
   });
+}
+
+/** Throws `declined`, and leaves nothing behind of what was prepared. */
+async function askFor(ctx: Context, plan: string, looked: readonly Result[]): Promise<void> {
+  try {
+    await confirm(ctx, `${plan}\nDo it?`, true);
+  } catch (error) {
+    const prepared = looked.flatMap(({ value }) => value?.prepared ?? []);
+    await Promise.all(prepared.flatMap(({ files }) => files.map(ctx.files.drop)));
+    throw error;
+  }
 }
 
 interface Row {

@@ -25,6 +25,8 @@ export interface PreparedFix extends Fix {
   readonly commands: readonly Command[];
   /** The file with what the step takes away, or the line that takes it back; null where there is none. */
   readonly backup: string | null;
+  /** All that was written for the step; nobody needs it when the plan is declined. */
+  readonly files: readonly string[];
 }
 
 export type FixOutcome =
@@ -62,18 +64,19 @@ export async function prepareFixes(
     const keep = (text: string, ending: string) => ctx.files.keep(`${stem}.fix-${i + 1}${ending}`, text);
     switch (action.kind) {
       case 'resume':
-        prepared.push({ ...fix, commands: [virsh('resume', '--domain', uuid)], backup: null });
+        prepared.push({ ...fix, commands: [virsh('resume', '--domain', uuid)], backup: null, files: [] });
         break;
       case 'forget': {
         const { name } = action;
         const xml = await readXml(ctx, [...dumpCommand(uuid, name), '--security-info'], `'${name}'`);
         const command = virsh('snapshot-delete', '--domain', uuid, '--snapshotname', name, '--metadata');
-        prepared.push({ ...fix, commands: [command], backup: await keep(xml, '.xml') });
+        const backup = await keep(xml, '.xml');
+        prepared.push({ ...fix, commands: [command], backup, files: [backup] });
         break;
       }
       case 'delete-tag': {
         const command = qemuImg('snapshot', '-d', action.name, action.path);
-        prepared.push({ ...fix, commands: Array(action.times).fill(command), backup: null });
+        prepared.push({ ...fix, commands: Array(action.times).fill(command), backup: null, files: [] });
         break;
       }
       case 'adopt': {
@@ -81,7 +84,7 @@ export async function prepareFixes(
         const xml = adoptedXml({ ...action, description }, machine.domain.disks, definition);
         const file = await keep(xml, '.new.xml');
         const command = virsh('snapshot-create', '--domain', uuid, '--xmlfile', file, '--redefine');
-        prepared.push({ ...fix, commands: [command], backup: null });
+        prepared.push({ ...fix, commands: [command], backup: null, files: [file] });
         break;
       }
       case 'win-back': {
@@ -89,7 +92,8 @@ export async function prepareFixes(
         const commands = winBackArguments(path, virtualBytes, growBytes).map((args) => qemuImg(...args));
         // should nothing of ours live to cut it off again
         const cut = commands.at(-1) as Command;
-        prepared.push({ ...fix, commands, backup: await keep(`${fixLine(ctx, cut)}\n`, '.txt') });
+        const backup = await keep(`${fixLine(ctx, cut)}\n`, '.txt');
+        prepared.push({ ...fix, commands, backup, files: [backup] });
       }
     }
   }

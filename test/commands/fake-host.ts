@@ -83,6 +83,7 @@ export function fakeHost(): FakeHost {
           kept.set(`/state/${name}`, text);
           return `/state/${name}`;
         },
+        drop: async (path) => void kept.delete(path),
       },
       interrupts: createInterrupts((line) => notes.push(line)),
     }),

@@ -1,6 +1,6 @@
 // check --fix on a real libvirtd: what it mends must work afterwards, and what it does not touch must be as it was.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
@@ -332,6 +332,7 @@ test('on a terminal one question covers all machines, and a no changes nothing',
     /1\. one: have libvirt know.*\$ virsh snapshot-create.*2\. two: have libvirt know/s,
   );
   expect(machines.map(snapshotNames)).toEqual([[], []]);
+  expect(readdirSync(join(scratch, 'state', 'kvmsnap'))).toEqual([]);
   expect(await answer('y')).toMatchObject({ code: 0, screen: expect.stringMatching(/two .*done/) });
   expect(machines.map(snapshotNames)).toEqual([['x'], ['x']]);
 });
