@@ -1,6 +1,7 @@
 import { type Domain, isActive } from './domain.ts';
 import type { DiskImage, Image } from './image.ts';
 import { stateFiles } from './machine-files.ts';
+import { mebibytes } from './mebibytes.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
 import { type SnapshotReport, tagsOf } from './report.ts';
@@ -32,6 +33,17 @@ export interface DeleteFacts {
   readonly daemonVersion: number;
   /** By path, of the machine's files, the names of the other machines that need it; asked as the version is. */
   readonly shared: ReadonlyMap<string, readonly string[]>;
+  /** Of an external snapshot, the merges that may not fit; what cannot be told exactly is not in it. */
+  readonly merges: readonly Merge[];
+}
+
+/** An overlay that is to be merged into the file below, which grows before the overlay goes. */
+export interface Merge {
+  readonly target: string;
+  readonly base: string;
+  readonly growthBytes: number;
+  /** Of the file system of the base. */
+  readonly freeBytes: number;
 }
 
 /** libvirt 9.0 deletes external snapshots. */
@@ -293,6 +305,14 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       },
     ];
   }),
+  external('space-for-merge', [7], ({ snapshot, merges }) =>
+    merges
+      .filter(({ growthBytes, freeBytes }) => growthBytes > freeBytes)
+      .map(({ target, base, growthBytes, freeBytes }) => ({
+        what: `disk ${target}: to merge '${snapshot.name}', ${base} grows by ${mebibytes(growthBytes)}, and its file system has ${mebibytes(freeBytes)} free; the merge would fill it and fail`,
+        hint: 'free some space there first',
+      })),
+  ),
   external('block-job', [30], ({ domain }) =>
     domain.disks
       .filter(({ mirrored }) => mirrored)

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { DELETE_RULES, deletesExternal, doomed, type Reach } from '../core/delete-rules.ts';
+import { DELETE_RULES, deletesExternal, doomed, type Merge, type Reach } from '../core/delete-rules.ts';
 import { mentionedFiles } from '../core/machine-files.ts';
 import { type Finding, judge } from '../core/preflight.ts';
 import { quote } from '../core/quote.ts';
@@ -9,6 +9,7 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion, readMerged } from '../libvirt/runtime.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
+import { freeBytes } from '../qemu/qemu-img.ts';
 import {
   aftermath,
   carryOut,
@@ -23,6 +24,7 @@ import { clearLeftovers, type Leftover } from './clear-leftovers.ts';
 import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain } from './machine.ts';
 import { filesShared } from './neighbours.ts';
+import { measureOverlays } from './overlay-space.ts';
 
 export interface DeleteRequest {
   readonly reach: Reach;
@@ -74,14 +76,35 @@ export async function checkDeletable(
   if (metadataOnly) return;
   const facts = { domain, snapshot, reach, snapshots, current, images };
   const beyond = deletesExternal(facts)
-    ? { daemonVersion: await readDaemonVersion(ctx.virsh), shared: await filesShared(ctx, machine) }
-    : { daemonVersion: 0, shared: new Map() };
+    ? {
+        daemonVersion: await readDaemonVersion(ctx.virsh),
+        shared: await filesShared(ctx, machine),
+        merges: await tightMerges(ctx, machine, snapshot),
+      }
+    : { daemonVersion: 0, shared: new Map(), merges: [] };
   refuseOn(
     ctx,
     `cannot delete '${snapshot.name}' of '${domain.name}'`,
     judge(DELETE_RULES, { ...facts, ...beyond }),
     false,
   );
+}
+
+/** The merges of a snapshot's overlays that might not fit; an image grows by its disk's size at the most. */
+async function tightMerges(ctx: Context, { images }: Machine, snapshot: SnapshotReport): Promise<Merge[]> {
+  const merges: Merge[] = [];
+  for (const { target, source } of externalDisks(snapshot)) {
+    const image = images.get(target);
+    const chain = image?.kind === 'seen' ? image.chain : [];
+    const base = chain[chain.findIndex(({ path }) => path === source) + 1];
+    const free = base && source !== null && base !== chain[0] ? await freeBytes(base.path) : null;
+    if (!base || source === null || free === null || free >= base.virtualBytes) continue;
+    const cost = await measureOverlays(ctx, image, [source]);
+    if (cost.kind === 'unmeasured' || cost.approximate) continue;
+    const growthBytes = cost.holds.hostBytes - cost.frees.hostBytes;
+    merges.push({ target, base: base.path, growthBytes, freeBytes: free });
+  }
+  return merges;
 }
 
 /**

@@ -107,7 +107,8 @@ function whyItStays(
   { daemonVersion, images, shared = new Map(), ...machine }: Planned,
 ): string | null {
   if (daemonVersion === undefined) return 'external';
-  const facts = { ...machine, snapshot, images: images ?? new Map(), daemonVersion, shared };
+  // what is free when its turn comes is asked then
+  const facts = { ...machine, snapshot, images: images ?? new Map(), daemonVersion, shared, merges: [] };
   return judge(DELETE_RULES, { ...facts, reach: 'only' })[0]?.what ?? null;
 }
 

@@ -1,10 +1,10 @@
-import { existsSync, readdirSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, mkdtempSync, readdirSync, statfsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { spawnKvmsnap } from '../lab/cli.ts';
 import { libvirtdPid, mendLibvirtd } from '../lab/daemon.ts';
-import { imageInfo, writePattern } from '../lab/disk.ts';
-import { tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { hasPattern, imageInfo, writePattern } from '../lab/disk.ts';
+import { isSystemLab, scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import {
   cleanUp,
   continueQemu,
@@ -16,6 +16,7 @@ import {
   state,
   stopQemu,
 } from '../lab/machine.ts';
+import { smallFilesystem } from '../lab/mount.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
 import { writableImages } from './evidence.ts';
@@ -76,6 +77,11 @@ function layer(machine: Machine, ...snapshots: string[]): Machine {
     step(machine, n + 1);
   }
   return machine;
+}
+
+function freeBytesAt(path: string): number {
+  const { bavail, bsize } = statfsSync(path);
+  return bavail * bsize;
 }
 
 const deleteRaw = (machine: Machine, name: string) =>
@@ -347,6 +353,31 @@ describe('what libvirt refuses is foretold, with the way round', () => {
     start(machine);
     return machine;
   }
+
+  test.runIf(isSystemLab)('a merge that does not fit: virsh begins it, and the disk is full', async () => {
+    const crowded = (name: string) => {
+      const source = join(smallFilesystem(8), 'disk.qcow2');
+      tool('qemu-img', ['create', '-q', '-f', 'qcow2', '--', source, '64M']);
+      const machine = defineMachine({ name, disks: [{ source }] });
+      const overlay = join(mkdtempSync(join(scratch, 'roomy-')), 'overlay');
+      take(machine, 'e1', '--disk-only', '--diskspec', `vda,snapshot=external,file=${overlay}`);
+      writePattern(overlay, 0x22, 0, 12 * STEP);
+      return machine;
+    };
+    const machine = crowded('crowded');
+    if (await refusedHere(machine, 'e1')) return;
+    const twin = crowded('twin');
+    expect(deleteRaw(twin, 'e1').code).toBe(1);
+    expect(freeBytesAt(pathOf(twin))).toBeLessThan(STEP);
+
+    const before = freeBytesAt(pathOf(machine));
+    const refusal = await failure(5, 'delete', 'crowded', 'e1');
+    expect(refusal.message).toMatch(/grows by 1\d MiB, and its file system has 8 MiB free/);
+    expect([freeBytesAt(pathOf(machine)), snapshotNames(machine)]).toEqual([before, ['e1']]);
+    tool('mount', ['-n', '-o', 'remount,size=32M', dirname(pathOf(machine))]);
+    await succeed('delete', 'crowded', 'e1');
+    expect([snapshotNames(machine), hasPattern(pathOf(machine), 0x22, 0, 12 * STEP)]).toEqual([[], true]);
+  });
 
   test('a missing overlay', async () => {
     const machine = layered('missing', 'e1');

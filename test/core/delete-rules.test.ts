@@ -49,6 +49,7 @@ interface Scene {
   readonly image: DiskImage;
   readonly machine?: Partial<Domain>;
   readonly version?: number;
+  readonly merges?: DeleteFacts['merges'];
   /** By ending, the other machines that lie on a file. */
   readonly shared?: Readonly<Record<string, readonly string[]>>;
 }
@@ -71,6 +72,7 @@ function facts(scene: Scene, name: string, reach: Reach = 'only'): DeleteFacts {
     current: scene.current,
     images,
     daemonVersion: scene.version ?? V12,
+    merges: scene.merges ?? [],
     shared: new Map(Object.entries(scene.shared ?? {}).map(([ending, users]) => [path(ending), users])),
   };
 }
@@ -311,6 +313,14 @@ test('an encrypted image lets go of a snapshot only while the machine runs', () 
   };
   expect(found(scene, 'i1')).toMatchObject([{ rule: 'encrypted-image', command: 'virsh start centos7-1' }]);
   expect(rules({ ...scene, machine: { state: 'running' } }, 'i1')).toEqual([]);
+});
+
+test('a merge that does not fit is refused, one that just fits is not', () => {
+  const merge = { target: 'vda', base: path('e2'), growthBytes: 6 * 2 ** 20, freeBytes: 5 * 2 ** 20 };
+  expect(found({ ...LINE, merges: [merge] }, 'e3')).toMatchObject([
+    { rule: 'space-for-merge', what: expect.stringMatching(/e2 grows by 6 MiB, .* has 5 MiB free/) },
+  ]);
+  expect(rules({ ...LINE, merges: [{ ...merge, freeBytes: merge.growthBytes }] }, 'e3')).toEqual([]);
 });
 
 test('how libvirt deletes', () => {
