@@ -24,7 +24,6 @@ import { clearLeftovers, type Leftover } from './clear-leftovers.ts';
 import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain } from './machine.ts';
 import { filesShared } from './neighbours.ts';
-import { measureOverlays } from './overlay-space.ts';
 
 export interface DeleteRequest {
   readonly reach: Reach;
@@ -99,6 +98,7 @@ async function tightMerges(ctx: Context, { images }: Machine, snapshot: Snapshot
     const base = chain[chain.findIndex(({ path }) => path === source) + 1];
     const free = base && source !== null && base !== chain[0] ? await freeBytes(base.path) : null;
     if (!base || source === null || free === null || free >= base.virtualBytes) continue;
+    const { measureOverlays } = await import('./overlay-space.ts');
     const cost = await measureOverlays(ctx, image, [source]);
     if (cost.kind === 'unmeasured' || cost.approximate) continue;
     const growthBytes = cost.holds.hostBytes - cost.frees.hostBytes;

@@ -5,6 +5,7 @@ import { commandLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
 import { adoptedXml } from '../libvirt/adopted-xml.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
+import { redefineCommand } from '../libvirt/create-command.ts';
 import { readByUuid } from '../libvirt/machine.ts';
 import { isIdle } from '../libvirt/runtime.ts';
 import { dumpCommand } from '../libvirt/snapshots.ts';
@@ -83,7 +84,7 @@ export async function prepareFixes(
         const description = `Adopted by kvmsnap on ${localTime(ctx.clock.now() / 1000)} from the images. Assumed: ${fix.assumed}.`;
         const xml = adoptedXml({ ...action, description }, machine.domain.disks, definition);
         const file = await keep(xml, '.new.xml');
-        const command = virsh('snapshot-create', '--domain', uuid, '--xmlfile', file, '--redefine');
+        const command = { tool: 'virsh', args: redefineCommand(uuid, file, false) } as const;
         prepared.push({ ...fix, commands: [command], backup: null, files: [file] });
         break;
       }

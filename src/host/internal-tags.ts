@@ -1,4 +1,5 @@
 import { tagsNamed } from '../core/image.ts';
+import { winBackLine } from '../core/leftover.ts';
 import type { Finding } from '../core/preflight.ts';
 import { quote } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
@@ -69,10 +70,10 @@ export function wastedSpace(after: Machine, before: Images, name: string): Findi
     if (image.kind !== 'seen' || earlier?.kind !== 'seen' || tagsNamed(image, name).length > 0) return [];
     const bytes = image.chain[0].allocatedBytes - earlier.chain[0].allocatedBytes;
     if (bytes < NOTABLE_BYTES) return [];
-    const { path, virtualBytes, allocatedBytes, clusterBytes } = image.chain[0];
-    const end = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
-    const more = `${Math.ceil((end - virtualBytes) / 1024 / 1024)}M`;
-    const command = `qemu-img resize ${quote(path)} +${more} && qemu-img resize --shrink ${quote(path)} ${virtualBytes}`;
+    const { virtualBytes, allocatedBytes, clusterBytes } = image.chain[0];
+    // what is left lies there together, whatever else the image holds; QEMU may still have to write which of it
+    const endBytes = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
+    const command = winBackLine(image.chain[0], { bytes, endBytes });
     const what = `disk ${target}: the image has grown by ${humanBytes(bytes)}, and the failed save does not give them back`;
     return [{ what, command, hint: `with the machine off, and a little space freed elsewhere: ${command}` }];
   });

@@ -6,6 +6,7 @@ import { REDEFINE_RULES } from '../core/redefine-rules.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
+import { redefineCommand } from '../libvirt/create-command.ts';
 import { parseWholeSnapshot } from '../libvirt/snapshot-request.ts';
 import { withDescription } from '../libvirt/snapshot-xml.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
@@ -40,11 +41,7 @@ export async function redescribe(
   const text = wanted.held ? withHold(wanted.description) : wanted.description;
   // with its secrets: a redefinition without them would lose them
   const xml = await readSnapshotXml(ctx.virsh, domain, snapshot.name, true);
-  const redefinition = (file: string): VirshCommand => [
-    'snapshot-create',
-    ...['--domain', domain.uuid, '--xmlfile', file, '--redefine'],
-    ...(snapshot.isCurrent ? ['--current'] : []),
-  ];
+  const redefinition = (file: string) => redefineCommand(domain.uuid, file, snapshot.isCurrent);
   const stem = `${domain.uuid}.${ctx.clock.now()}`;
   const kept = await ctx.files.keep(`${stem}.xml`, xml);
   const command = redefinition(await ctx.files.keep(`${stem}.new.xml`, withDescription(xml, text)));
@@ -109,11 +106,7 @@ export async function redefineSnapshot(
     const kept = await ctx.files.keep(`${domain.uuid}.${ctx.clock.now()}.xml`, old);
     ctx.terminal.note(`note: what libvirt knows of '${name}' now is kept in ${kept}`);
   }
-  const command: VirshCommand = [
-    'snapshot-create',
-    ...['--domain', domain.uuid, '--xmlfile', path, '--redefine'],
-    ...(makeCurrent || before?.isCurrent ? ['--current'] : []),
-  ];
+  const command = redefineCommand(domain.uuid, path, makeCurrent || (before?.isCurrent ?? false));
   if (ctx.settings.dryRun) return { planned: command, name };
   return ctx.interrupts.protect(`the definition of '${name}' of '${domain.name}'`, async () => {
     const end = await carryOut(ctx, { command, label: `redefining '${name}'`, growing: null });

@@ -25,6 +25,12 @@ export function createFromXmlCommand(uuid: string, file: string, plan: SnapshotP
   return ['snapshot-create', '--domain', uuid, '--xmlfile', file, ...flags(plan)];
 }
 
+/** Has libvirt know a snapshot by a file with its whole XML; the images are not touched. */
+export function redefineCommand(uuid: string, file: string, isCurrent: boolean): VirshCommand {
+  const command = ['snapshot-create', '--domain', uuid, '--xmlfile', file, '--redefine'];
+  return isCurrent ? [...command, '--current'] : command;
+}
+
 /** virsh's own options, as they were wished. */
 const FLAGS: readonly (readonly [wish: keyof Wishes, flag: string])[] = [
   ['live', '--live'],

@@ -29,9 +29,12 @@ import {
   fail,
   failure,
   keeps,
+  movedOn,
+  NOW,
   paste,
   pathOf,
   succeed,
+  THEN,
   tagNames,
   take,
   takeHalf,
@@ -40,19 +43,7 @@ import {
   writeAsGuest,
 } from './scene.ts';
 
-const THEN = 0x11;
-const NOW = 0x22;
-
 afterAll(cleanUp);
-
-/** Off, with the snapshot `s1` of THEN, and NOW on both disks. */
-function movedOn(name: string): Machine {
-  const machine = twoDisks(name, { boot: 'counter' });
-  write(machine, THEN);
-  take(machine, 's1');
-  write(machine, NOW);
-  return machine;
-}
 
 function revertRaw(machine: Machine, name: string) {
   return tryVirsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', name);

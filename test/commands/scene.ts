@@ -14,6 +14,10 @@ import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal, type Terminal } from '../lab/terminal.ts';
 import { schemaProblems } from '../schema.ts';
 
+/** What a disk held when a snapshot of it was taken, and what it holds now. */
+export const THEN = 0x11;
+export const NOW = 0x22;
+
 const OFFSET = 1024 * 1024;
 const LENGTH = 64 * 1024;
 
@@ -94,6 +98,15 @@ export function facts(machine: Machine) {
 /** A snapshot by raw virsh. */
 export function take(machine: Machine, name: string, ...options: string[]): void {
   virsh('snapshot-create-as', '--domain', machine.uuid, '--name', name, ...options);
+}
+
+/** Off, with the snapshot `s1` of THEN, and NOW on both disks. */
+export function movedOn(name: string): Machine {
+  const machine = twoDisks(name, { boot: 'counter' });
+  write(machine, THEN);
+  take(machine, 's1');
+  write(machine, NOW);
+  return machine;
 }
 
 /** The guest's count of ticks, 18 a second since it was booted. */

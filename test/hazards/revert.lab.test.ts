@@ -10,9 +10,12 @@ import {
   facts,
   fail,
   keeps,
+  movedOn,
+  NOW,
   paste,
   pathOf,
   succeed,
+  THEN,
   take,
   takeHalf,
   twoDisks,
@@ -35,20 +38,8 @@ import {
 import { hazard } from './promise.ts';
 import { refusesAll } from './refusing.ts';
 
-const THEN = 0x11;
-const NOW = 0x22;
-
 afterEach(cleanUp);
 afterAll(cleanUp);
-
-/** Off, with the snapshot `s1` of THEN, and NOW on both disks. */
-function movedOn(name: string): Machine {
-  const machine = twoDisks(name, { boot: 'counter' });
-  write(machine, THEN);
-  take(machine, 's1');
-  write(machine, NOW);
-  return machine;
-}
 
 /** One for virsh and one for kvmsnap, `web-1`. */
 const twins = (make: (name: string) => Machine): [Machine, Machine] => [make('twin'), make('web-1')];
