@@ -13,6 +13,7 @@ import {
 import { type Disk, type Domain, isActive } from './domain.ts';
 import { type Agent, EXTERNAL_RULES, type Place } from './external-rules.ts';
 import { type DiskImage, tagsNamed } from './image.ts';
+import { LEAVES_OUT_READ_ONLY, SAVES_BY_JOB } from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
 import { isJobName, isMonitorName, jobNameFor } from './names.ts';
 import type { Finding, Rule } from './preflight.ts';
@@ -45,12 +46,6 @@ export interface CreateFacts {
   readonly freeBytes: number | null;
   readonly residentBytes: number | null;
 }
-
-/** libvirt 10.9 saves internal snapshots by QEMU's snapshot-save job, and takes UEFI machines with qcow2 NVRAM. */
-const SAVES_BY_JOB = 10_009_000;
-
-/** libvirt 7.0 asks qemu-img for a snapshot of every disk of a machine that is off, 9.0 does not (between: not known). */
-const LEAVES_OUT_READ_ONLY = 9_000_000;
 
 /** The read-only disks in another format than qcow2, of a machine that is off. */
 const readOnlyForeign = (domain: Domain): readonly Disk[] =>

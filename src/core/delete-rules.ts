@@ -1,5 +1,6 @@
 import { type Domain, isActive } from './domain.ts';
 import type { DiskImage, Image } from './image.ts';
+import { DELETES_EXTERNAL, FINDS_CHAIN, MINDS_BRANCHES, SPARES_INTERNAL } from './libvirt-versions.ts';
 import { stateFiles } from './machine-files.ts';
 import { mebibytes } from './mebibytes.ts';
 import type { Finding, Rule } from './preflight.ts';
@@ -45,18 +46,6 @@ export interface Merge {
   /** Of the file system of the base. */
   readonly freeBytes: number;
 }
-
-/** libvirt 9.0 deletes external snapshots. */
-const DELETES_EXTERNAL = 9_000_000;
-
-/** libvirt 9.0 finds files only in the chain that it knows; 11.3 starts QEMU first (when in between is not known). */
-const FINDS_CHAIN = 9_001_000;
-
-/** libvirt 11.3 does not remove a file that an internal snapshot has made no overlay over; 10.10 does. */
-const SPARES_INTERNAL = 11_003_000;
-
-/** libvirtd 11.3 dies where a branch beside the machine's own lies on the overlay; 12.8 does not. */
-const MINDS_BRANCHES = 12_008_000;
 
 /** The snapshots that a delete of this one takes with it. */
 export function doomed(

@@ -1,6 +1,7 @@
 import type { CreateFacts } from './create-rules.ts';
 import { editCommand } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
+import { DELETES_EXTERNAL, KNOWS_ENCRYPTED_BASE, REVERTS_EXTERNAL } from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { quote, virshWord } from './quote.ts';
@@ -24,16 +25,6 @@ export interface Place {
 
 /** Whether the guest can be asked to hold its file systems still; null: nobody wants to know. */
 export type Agent = 'answers' | 'frozen' | 'silent' | 'not-connected' | 'no-channel';
-
-/** libvirt 9.9 reverts external snapshots; 9.0 deletes them. */
-const REVERTS_EXTERNAL = 9_009_000;
-const DELETES_EXTERNAL = 9_000_000;
-
-/**
- * libvirt 7.0 writes down `luks` as the format of the image beneath, where it is qcow2 (between: not known). All of them,
- * up to 12.8, forget how it is opened when the machine is off, exit 0.
- */
-const KNOWS_ENCRYPTED_BASE = 9_000_000;
 
 /** A qcow2 file without data, with its tables. */
 const OVERLAY_BYTES = 1024 * 1024;

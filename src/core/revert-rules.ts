@@ -1,6 +1,7 @@
 import { checkpointFinding, participants, tagWithId } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
 import { type DiskImage, tagsNamed } from './image.ts';
+import { RESETS_NVRAM, REVERTS_EXTERNAL, STARTS_ANEW } from './libvirt-versions.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
 import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot } from './snapshot.ts';
@@ -29,15 +30,6 @@ export interface RevertFacts {
   readonly backup?: boolean;
   readonly resetNvram?: boolean;
 }
-
-/** libvirt 9.9 reverts external snapshots. */
-const REVERTS_EXTERNAL = 9_009_000;
-
-/** libvirt 8.1 knows `--reset-nvram`. */
-const RESETS_NVRAM = 8_001_000;
-
-/** libvirt 7.10 starts QEMU anew for every revert of a running machine; before, it loads the memory into the old one. */
-const STARTS_ANEW = 7_010_000;
 
 export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {

@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts';
 import type { DiskImage, Image } from '../core/image.ts';
+import { REMOVES_MEMORY } from '../core/libvirt-versions.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { measureMerge } from '../qemu/image-space.ts';
@@ -91,9 +92,6 @@ export interface MemoryFile {
   /** A delete removes it. */
   readonly isFreed: boolean;
 }
-
-/** From here on libvirt removes it; 9.0 still left it (libvirt.md, 2). Between them not known. */
-const REMOVES_MEMORY = 11_003_000;
 
 /** The memory files of external snapshots, by name of the snapshot; asks libvirtd for its version if there are any. */
 export async function measureMemory(

@@ -1,0 +1,40 @@
+/**
+ * From which libvirtd on something is so, as libvirt counts versions: major * 1e6 + minor * 1e3 + release. Where no
+ * release note tells, it is the first of those that were tried (7.0, 9.0, 11.3, 12.8), and what is between is not known.
+ */
+
+/** `snapshot-revert --reset-nvram`. */
+export const RESETS_NVRAM = 8_001_000;
+
+/** Starts QEMU anew for every revert of a running machine; before, it loads the memory into the old one. */
+export const STARTS_ANEW = 7_010_000;
+
+/** Asks qemu-img for no snapshot of the read-only disks of a machine that is off. */
+export const LEAVES_OUT_READ_ONLY = 9_000_000;
+
+/** Deletes external snapshots. */
+export const DELETES_EXTERNAL = 9_000_000;
+
+/**
+ * Writes down the right format of an encrypted image beneath an overlay; 7.0 says `luks` where it is qcow2. All of them,
+ * up to 12.8, forget how it is opened when the machine is off, exit 0.
+ */
+export const KNOWS_ENCRYPTED_BASE = 9_000_000;
+
+/** Starts QEMU to find the files of an external snapshot; 9.0 finds only those in the chain that it knows. */
+export const FINDS_CHAIN = 9_001_000;
+
+/** Reverts to external snapshots. */
+export const REVERTS_EXTERNAL = 9_009_000;
+
+/** Saves internal snapshots by QEMU's snapshot-save job, and takes UEFI machines with qcow2 NVRAM. */
+export const SAVES_BY_JOB = 10_009_000;
+
+/** Removes no file that an internal snapshot has made no overlay over; 10.10 does. */
+export const SPARES_INTERNAL = 11_003_000;
+
+/** Removes the memory's file with an external snapshot; 9.0 leaves it (libvirt.md, 2). */
+export const REMOVES_MEMORY = 11_003_000;
+
+/** Lives on where a branch beside the machine's own lies on an overlay that it merges; 11.3 dies. */
+export const MINDS_BRANCHES = 12_008_000;
