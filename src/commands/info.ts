@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
 import { type Disk, isActive, takesPart } from '../core/domain.ts';
-import type { DiskImage, Image, Tag } from '../core/image.ts';
+import { type DiskImage, type Image, type Tag, tagsIn } from '../core/image.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
@@ -158,9 +158,6 @@ async function infoMachine(ctx: Context, reading: MachineReading): Promise<void>
 }
 
 const facts = (rows: readonly Fact[]): Section<never> => section({ columns: FACT_COLUMNS, rows });
-
-const tagsIn = (image: DiskImage | undefined): readonly Tag[] =>
-  image?.kind === 'seen' ? image.chain[0].tags : [];
 
 function linksOf(disk: Disk, images: Images): Link[] {
   const image = images.get(disk.target);

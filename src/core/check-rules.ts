@@ -1,7 +1,8 @@
 import { type Domain, isActive, isSaving } from './domain.ts';
-import type { DiskImage } from './image.ts';
+import { chainOf, type DiskImage } from './image.ts';
 import { isNotable, type LeftoverSpace, resizable, winBackLine } from './leftover.ts';
 import type { LeftoverFile } from './leftover-files.ts';
+import { mebibytes } from './mebibytes.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { commandLine, kvmsnapLine, quote, virshWord } from './quote.ts';
@@ -128,22 +129,15 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
       // with lazy refcounts it is so all the time while it runs
       isActive(domain.state)
         ? []
-        : [...images].flatMap(([target, image]) =>
-            image.kind === 'seen' && image.chain[0].dirty && !image.chain[0].corrupt
-              ? [
-                  {
-                    what: `disk ${target}: the image was not closed in peace (dirty bit); QEMU repairs it when the machine starts`,
-                    hint: 'make a copy of the image before that',
-                    command: commandLine('cp', [
-                      '--reflink=auto',
-                      '--',
-                      image.chain[0].path,
-                      `${image.chain[0].path}.copy`,
-                    ]),
-                  },
-                ]
-              : [],
-          ),
+        : [...images].flatMap(([target, image]) => {
+            const [top] = chainOf(image);
+            if (!top?.dirty || top.corrupt) return [];
+            return {
+              what: `disk ${target}: the image was not closed in peace (dirty bit); QEMU repairs it when the machine starts`,
+              hint: 'make a copy of the image before that',
+              command: commandLine('cp', ['--reflink=auto', '--', top.path, `${top.path}.copy`]),
+            };
+          }),
   },
   {
     id: 'read-only-disk',
@@ -228,7 +222,7 @@ function leftoverFinding(
   image: DiskImage | undefined,
   leftover: LeftoverSpace,
 ): Finding[] {
-  const what = `disk ${target}: ${Math.ceil(leftover.bytes / 1024 / 1024)} MiB of the image are memory that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted`;
+  const what = `disk ${target}: ${mebibytes(leftover.bytes)} of the image are memory that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted`;
   const top = resizable(image);
   if (!top)
     return [

@@ -12,7 +12,7 @@ import {
 } from './disk-findings.ts';
 import { type Disk, type Domain, isActive } from './domain.ts';
 import { type Agent, EXTERNAL_RULES, type Place } from './external-rules.ts';
-import { type DiskImage, tagsNamed } from './image.ts';
+import { chainOf, type DiskImage, tagsNamed } from './image.ts';
 import { LEAVES_OUT_READ_ONLY, SAVES_BY_JOB } from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
 import { isJobName, isMonitorName, jobNameFor } from './names.ts';
@@ -491,7 +491,7 @@ function encryptedFinding(
   disk: Disk,
   image: DiskImage | undefined,
 ): Finding | null {
-  const isEncrypted = (seen: DiskImage | undefined) => seen?.kind === 'seen' && seen.chain[0].encrypted;
+  const isEncrypted = (seen: DiskImage | undefined) => chainOf(seen)[0]?.encrypted;
   if (!isEncrypted(image)) return null;
   const what = `disk ${disk.target} (${disk.source}): the image is encrypted, and`;
   const [first] = participants(domain);

@@ -1,12 +1,12 @@
 import { type Domain, isActive } from './domain.ts';
-import type { DiskImage, Image } from './image.ts';
+import { chainOf, chainPaths, type DiskImage } from './image.ts';
 import { DELETES_EXTERNAL, FINDS_CHAIN, MINDS_BRANCHES, SPARES_INTERNAL } from './libvirt-versions.ts';
 import { stateFiles } from './machine-files.ts';
 import { mebibytes } from './mebibytes.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
 import { type SnapshotReport, tagsOf } from './report.ts';
-import { externalDisks, internalDisks, locationOf } from './snapshot.ts';
+import { externalDisks, internalDisks, locationOf, stateFile } from './snapshot.ts';
 import { ancestors, descendants } from './tree.ts';
 
 /**
@@ -95,10 +95,10 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
         ? []
         : victims(facts).flatMap((victim) =>
             internalDisks(victim).flatMap(({ target }) => {
-              const image = facts.images.get(target);
-              if (image?.kind !== 'seen' || !image.chain[0].encrypted) return [];
+              const [image] = chainOf(facts.images.get(target));
+              if (!image?.encrypted) return [];
               return {
-                what: `disk ${target} (${image.chain[0].path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a machine that is off, so '${victim.name}' would be deleted in the other disks only`,
+                what: `disk ${target} (${image.path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a machine that is off, so '${victim.name}' would be deleted in the other disks only`,
                 hint: 'start the machine first',
                 command: `virsh start ${virshWord(domain)}`,
               };
@@ -203,8 +203,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     return externalDisks(snapshot).flatMap(({ target, source }) => {
       const disk = domain.disks.find((each) => each.target === target);
       if (!disk || source === null || [disk.source, ...disk.backing].includes(source)) return [];
-      const isBelow = chainOf(images.get(target)).some(({ path }) => path === source);
-      if (!isBelow) {
+      if (!chainPaths(images.get(target)).includes(source)) {
         return {
           what: `disk ${target}: the machine's disk does not lie on ${source}, which '${snapshot.name}' made, and this libvirtd (9.0) then deletes nothing`,
           ...forget(facts, snapshot),
@@ -349,11 +348,10 @@ export function deletionOf({
 
 /** The files that libvirt removes where it merges nothing: those that hold the snapshot's state. */
 function filesRemoved(facts: DeleteFacts): string[] {
-  const stored = new Map(facts.snapshot.definedDisks.map(({ target, source }) => [target, source]));
-  return externalDisks(facts.snapshot).flatMap(({ target }) => {
-    const parent = holderBefore(facts, target);
+  return externalDisks(facts.snapshot).flatMap((disk) => {
+    const parent = holderBefore(facts, disk.target);
     const isMade = parent !== undefined && locationOf(parent) === 'external';
-    const source = stored.get(target);
+    const source = stateFile(facts.snapshot, disk);
     return source && (isMade || facts.daemonVersion < SPARES_INTERNAL) ? [source] : [];
   });
 }
@@ -362,11 +360,11 @@ function filesRemoved(facts: DeleteFacts): string[] {
 function filesTouched(facts: DeleteFacts): { readonly path: string; readonly deed: string }[] {
   const removed = (path: string) => ({ path, deed: `remove ${path}` });
   if (deletionOf(facts) === 'unlink') return filesRemoved(facts).map(removed);
-  const stored = new Map(facts.snapshot.definedDisks.map(({ target, source }) => [target, source]));
-  return externalDisks(facts.snapshot).flatMap(({ target, source }) => {
+  return externalDisks(facts.snapshot).flatMap((disk) => {
+    const { target, source } = disk;
     if (source === null) return [];
     const overlay = chainOf(facts.images.get(target)).find(({ path }) => path === source);
-    const base = overlay?.backing ?? stored.get(target) ?? null;
+    const base = overlay?.backing ?? stateFile(facts.snapshot, disk);
     return [...(base === null ? [] : [{ path: base, deed: `write into ${base}` }]), removed(source)];
   });
 }
@@ -380,7 +378,7 @@ function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): Readonly
   }
   for (const { target, source } of domain.disks) {
     if (source !== null) users.set(source, `disk ${target} of the machine`);
-    for (const { path } of chainOf(images.get(target))) users.set(path, `disk ${target} of the machine`);
+    for (const path of chainPaths(images.get(target))) users.set(path, `disk ${target} of the machine`);
   }
   return users;
 }
@@ -392,9 +390,6 @@ function holderBefore({ snapshot, snapshots }: DeleteFacts, target: string): Sna
     .map((name) => byName.get(name))
     .find((each) => each?.disks.some((disk) => disk.target === target));
 }
-
-const chainOf = (image: DiskImage | undefined): readonly Image[] =>
-  image?.kind === 'seen' ? image.chain : [];
 
 const victims = ({ snapshots, snapshot, reach }: Pick<DeleteFacts, 'snapshots' | 'snapshot' | 'reach'>) =>
   doomed(snapshots, snapshot, reach);

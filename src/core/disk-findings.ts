@@ -1,5 +1,6 @@
 import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
-import type { DiskImage, Tag } from './image.ts';
+import { chainOf, type DiskImage, type Tag, tagsIn } from './image.ts';
+import { baseName, stem } from './paths.ts';
 import type { Finding } from './preflight.ts';
 import { commandLine, quote, virshWord } from './quote.ts';
 
@@ -71,10 +72,10 @@ function conversion(
   if (disk.storage === 'block') {
     return {
       hint: `for a raw logical volume let LVM take the snapshot, with the machine off; or convert it to a qcow2 file${edit}`,
-      command: `lvcreate --snapshot --size 10G --name ${quote(`${basename(disk.source)}-snapshot`)} ${quote(disk.source)}`,
+      command: `lvcreate --snapshot --size 10G --name ${quote(`${baseName(disk.source)}-snapshot`)} ${quote(disk.source)}`,
     };
   }
-  const target = `${disk.source.replace(/\.[^./]+$/, '')}.qcow2`;
+  const target = `${stem(disk.source)}.qcow2`;
   const taken = domain.disks.some(({ source }) => source === target);
   return {
     hint: `convert it, with the machine off${edit}`,
@@ -83,24 +84,19 @@ function conversion(
 }
 
 export function corruptImage({ target, source }: Disk, image: DiskImage | undefined): Finding | null {
-  if (image?.kind !== 'seen' || !image.chain[0].corrupt) return null;
+  const [top] = chainOf(image);
+  if (!top?.corrupt) return null;
   return {
     what: `disk ${target} (${source}): the image is marked corrupt`,
-    command: commandLine('qemu-img', [
-      'convert',
-      '-O',
-      'qcow2',
-      image.chain[0].path,
-      `${image.chain[0].path}.copy`,
-    ]),
+    command: commandLine('qemu-img', ['convert', '-O', 'qcow2', top.path, `${top.path}.copy`]),
     // no repair: with bitmaps, `qemu-img check -r` removes every snapshot and finds nothing wrong in that (5.2 to 11.1)
     hint: "restore the image from a backup; or, with the machine off, copy what it holds now (a snapshot in it: -l NAME) into a new one, and name that in the machine's XML",
   };
 }
 
 export function unsuitableImage(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
-  if (image?.kind !== 'seen') return null;
-  const [top] = image.chain;
+  const [top] = chainOf(image);
+  if (!top) return null;
   const what = `disk ${disk.target} (${disk.source}): the image`;
   if (top.dataFile !== null)
     return {
@@ -134,16 +130,10 @@ export function checkpointFinding(domain: Domain, consequence: string): Finding[
 
 /** A snapshot that QEMU would take instead of the one of that name: it goes to an id before a name. */
 export const tagWithId = (image: DiskImage | undefined, name: string): Tag | undefined =>
-  image?.kind === 'seen'
-    ? image.chain[0].tags.find((tag) => tag.id === name && tag.name !== name)
-    : undefined;
+  tagsIn(image).find((tag) => tag.id === name && tag.name !== name);
 
 /** The id that QEMU will give to the next snapshot in the image: one more than the highest (block/qcow2-snapshot.c). */
 export const nextTagId = (image: DiskImage | undefined): string | null =>
-  image?.kind === 'seen'
-    ? String(1 + Math.max(0, ...image.chain[0].tags.map(({ id }) => Number(id) || 0)))
-    : null;
+  image?.kind === 'seen' ? String(1 + Math.max(0, ...tagsIn(image).map(({ id }) => Number(id) || 0))) : null;
 
 export const editCommand = (domain: Domain): string => `virsh edit ${virshWord(domain)}`;
-
-const basename = (path: string): string => path.slice(path.lastIndexOf('/') + 1);

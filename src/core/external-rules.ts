@@ -1,11 +1,13 @@
 import type { CreateFacts } from './create-rules.ts';
 import { editCommand } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
+import { chainOf, tagsIn } from './image.ts';
 import { DELETES_EXTERNAL, KNOWS_ENCRYPTED_BASE, REVERTS_EXTERNAL } from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
+import { baseName, directoryOf, stem } from './paths.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { quote, virshWord } from './quote.ts';
-import { directoryOf, type PlannedDisk, plannedFiles, stem } from './snapshot-plan.ts';
+import { type PlannedDisk, plannedFiles } from './snapshot-plan.ts';
 
 /** The rules of a create whose disks or memory go to files of their own. */
 
@@ -261,7 +263,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     modes: EXTERNAL,
     find: ({ plan }) =>
       plannedFiles(plan).flatMap((path) => {
-        const bytes = new TextEncoder().encode(path.slice(path.lastIndexOf('/') + 1)).length;
+        const bytes = new TextEncoder().encode(baseName(path)).length;
         return bytes <= MAX_FILE_NAME_BYTES
           ? []
           : [
@@ -296,8 +298,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     modes: EXTERNAL,
     find: ({ domain, plan, images, daemonVersion }) =>
       plan.disks.flatMap(({ target, source }) => {
-        const image = images.get(target);
-        if (image?.kind !== 'seen' || !image.chain.some(({ encrypted }) => encrypted)) return [];
+        if (!chainOf(images.get(target)).some(({ encrypted }) => encrypted)) return [];
         const what = `disk ${target} (${source}): the image is encrypted, and`;
         if (daemonVersion > 0 && daemonVersion < KNOWS_ENCRYPTED_BASE)
           return [{ what: `${what} this libvirtd (before 9.0) lays no overlay over it that can be opened` }];
@@ -403,9 +404,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     find: ({ plan, images, snapshotNames }) => {
       const known = new Set(snapshotNames);
       return plan.disks.flatMap(({ target, source }) => {
-        const image = images.get(target);
-        const inside =
-          image?.kind === 'seen' ? image.chain[0].tags.filter(({ name }) => known.has(name)) : [];
+        const inside = tagsIn(images.get(target)).filter(({ name }) => known.has(name));
         const [first, ...others] = inside.map(({ name }) => `'${name}'`);
         if (first === undefined) return [];
         const more = others.length === 0 ? ' stays' : ` and ${others.length} more stay`;

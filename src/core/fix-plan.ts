@@ -1,6 +1,7 @@
 import type { TruthFacts } from './check-rules.ts';
 import { type Domain, isActive, isSaving } from './domain.ts';
 import { isNotable, type LeftoverSpace, resizable } from './leftover.ts';
+import { mebibytes } from './mebibytes.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
 import { isGone, staleTwins } from './stored-tags.ts';
 
@@ -146,7 +147,7 @@ function winBack({ images }: TruthFacts, target: string, leftover: LeftoverSpace
   return [
     {
       rule: 'leftover-space',
-      what: `give back ${Math.ceil(leftover.bytes / 1024 / 1024)} MiB of the image of disk ${target}`,
+      what: `give back ${mebibytes(leftover.bytes)} of the image of disk ${target}`,
       why: 'they are memory behind the end of the disk that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted',
       assumed: null,
       snapshot: null,

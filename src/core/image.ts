@@ -47,14 +47,22 @@ export type DiskImage =
       readonly detail: string;
     };
 
+/** The backing chain, the active image first; empty where it was not looked at. */
+export const chainOf = (image: DiskImage | undefined): readonly Image[] =>
+  image?.kind === 'seen' ? image.chain : [];
+
+export const chainPaths = (image: DiskImage | undefined): string[] => chainOf(image).map(({ path }) => path);
+
+/** The tags in the active image. */
+export const tagsIn = (image: DiskImage | undefined): readonly Tag[] => chainOf(image)[0]?.tags ?? [];
+
 /** The tags of that name in the active image; libvirt needs exactly one. */
-export function tagsNamed(image: DiskImage | undefined, name: string): readonly Tag[] {
-  return image?.kind === 'seen' ? image.chain[0].tags.filter((tag) => tag.name === name) : [];
-}
+export const tagsNamed = (image: DiskImage | undefined, name: string): readonly Tag[] =>
+  tagsIn(image).filter((tag) => tag.name === name);
 
 /** A link of the chain, with what it lies on, as an image of its own; null where the file is no part of the chain. */
 export function linkOf(image: DiskImage, path: string): DiskImage | null {
-  if (image.kind !== 'seen') return null;
-  const [link, ...below] = image.chain.slice(image.chain.findIndex((each) => each.path === path));
+  const chain = chainOf(image);
+  const [link, ...below] = chain.slice(chain.findIndex((each) => each.path === path));
   return link?.path === path ? { kind: 'seen', chain: [link, ...below] } : null;
 }

@@ -39,6 +39,10 @@ export function labelProblem(label: string): string | null {
   return labelOf(label) === null ? null : 'it ends like a time stamp itself';
 }
 
+/** Whole seconds since the epoch -> `20261123T030000Z`. */
+export const utcStamp = (seconds: number): string =>
+  new Date(seconds * 1000).toISOString().replace(/[-:]|\.\d+/g, '');
+
 /** Of one second, so many names are looked through for a gap. */
 const MOST_IN_A_SECOND = 100;
 
@@ -47,7 +51,7 @@ const MOST_IN_A_SECOND = 100;
  * counts on from the last: in a gap that a prune has left, the newest would stand as the oldest of that second.
  */
 export function labelledName(label: string, seconds: number, taken: (name: string) => boolean): string {
-  const stamp = new Date(seconds * 1000).toISOString().replace(/[-:]|\.\d+/g, '');
+  const stamp = utcStamp(seconds);
   const nth = (n: number) => (n === 1 ? `${label}-${stamp}` : `${label}-${stamp}-${n}`);
   let n = MOST_IN_A_SECOND;
   while (n > 0 && !taken(nth(n))) n--;

@@ -1,6 +1,6 @@
 import type { Domain } from './domain.ts';
-import type { DiskImage } from './image.ts';
-import type { Snapshot } from './snapshot.ts';
+import { chainPaths, type DiskImage } from './image.ts';
+import { externalDisks, type Snapshot, stateFile } from './snapshot.ts';
 
 /** The files that a machine and its snapshots name. */
 
@@ -12,9 +12,7 @@ export function namedFiles(
 ): Set<string> {
   const named = [
     ...disks.flatMap(({ source, backing }) => [source, ...backing]),
-    ...[...images.values()].flatMap((image) =>
-      image.kind === 'seen' ? image.chain.map(({ path }) => path) : [],
-    ),
+    ...[...images.values()].flatMap(chainPaths),
     ...snapshots.flatMap(({ memory, disks, definedDisks }) => [
       memory.file,
       ...disks.map(({ source }) => source),
@@ -25,16 +23,11 @@ export function namedFiles(
 }
 
 /** The files that a snapshot keeps its disks in: for an external one those below its overlays. */
-export function stateFiles(snapshot: Pick<Snapshot, 'disks' | 'definedDisks'>): string[] {
-  const stored = new Map(snapshot.definedDisks.map(({ target, source }) => [target, source]));
-  return snapshot.disks.flatMap(({ target, location, source }) => {
-    const path = location === 'external' ? stored.get(target) : source;
-    return path ? [path] : [];
-  });
-}
+export const stateFiles = (snapshot: Pick<Snapshot, 'disks' | 'definedDisks'>): string[] =>
+  snapshot.disks.flatMap((disk) => stateFile(snapshot, disk) ?? []);
 
 /** The files that an external snapshot has made: its overlays and the guest's memory. */
 export function mentionedFiles({ disks, memory }: Pick<Snapshot, 'disks' | 'memory'>): string[] {
-  const overlays = disks.filter(({ location }) => location === 'external').map(({ source }) => source);
+  const overlays = externalDisks({ disks }).map(({ source }) => source);
   return [...overlays, memory.file].filter((path) => path !== null);
 }

@@ -1,6 +1,6 @@
 import { participants, tagWithId } from './disk-findings.ts';
 import type { Disk, Domain } from './domain.ts';
-import { type DiskImage, type Tag, tagsNamed } from './image.ts';
+import { chainOf, type DiskImage, type Tag, tagsIn, tagsNamed } from './image.ts';
 import { nameProblem } from './names.ts';
 import { internalDisks, type Snapshot } from './snapshot.ts';
 
@@ -44,7 +44,7 @@ const SECONDS_BETWEEN_DISKS = 60;
 export function findOrphans(facts: OrphanFacts): Orphan[] {
   const known = new Set(facts.snapshots.map(({ name }) => name));
   const disks = participants(facts.domain);
-  const names = new Set(disks.flatMap(({ target }) => topTags(facts.images.get(target)).map(nameOf)));
+  const names = new Set(disks.flatMap(({ target }) => tagsIn(facts.images.get(target)).map(nameOf)));
   const found = [...names]
     .filter((name) => !known.has(name))
     .map((name) => ({ name, holders: holdersOf(facts, name) }));
@@ -59,14 +59,12 @@ export function findOrphans(facts: OrphanFacts): Orphan[] {
 
 const nameOf = ({ name }: { readonly name: string }): string => name;
 
-const topTags = (image: DiskImage | undefined): readonly Tag[] =>
-  image?.kind === 'seen' ? image.chain[0].tags : [];
-
 function holdersOf({ domain, images }: OrphanFacts, name: string): Holder[] {
   return participants(domain).flatMap(({ target }) => {
     const image = images.get(target);
+    const [top] = chainOf(image);
     const tags = tagsNamed(image, name);
-    return image?.kind === 'seen' && tags.length > 0 ? [{ target, path: image.chain[0].path, tags }] : [];
+    return top && tags.length > 0 ? [{ target, path: top.path, tags }] : [];
   });
 }
 
@@ -129,7 +127,7 @@ function tornness(
   const lacking = disks.filter(({ target }) => tagsNamed(images.get(target), name).length === 0);
   const taken = Math.min(...holders.flatMap(({ tags }) => tags.map((tag) => tag.createdAtSeconds)));
   const wasThere = ({ target }: Disk) =>
-    topTags(images.get(target)).some(
+    tagsIn(images.get(target)).some(
       (tag) =>
         tag.createdAtSeconds < taken &&
         (adopted.has(tag.name) ||

@@ -1,10 +1,10 @@
 import { checkpointFinding, participants, tagWithId } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
-import { type DiskImage, tagsNamed } from './image.ts';
+import { chainOf, type DiskImage, tagsIn, tagsNamed } from './image.ts';
 import { RESETS_NVRAM, REVERTS_EXTERNAL, STARTS_ANEW } from './libvirt-versions.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
-import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot } from './snapshot.ts';
+import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot, stateFile } from './snapshot.ts';
 import { oldestFirst } from './tree.ts';
 
 /** The rules that decide, before anything is touched, whether a revert can work, and what it will change. */
@@ -192,12 +192,11 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
       // libvirt removes the overlay of the current snapshot, where that is external (qemuSnapshotRevertExternalFinish)
       if (!now || locationOf(now) === 'internal') return [];
       return externalDisks(snapshot).flatMap(({ target }) => {
-        const image = active.get(target);
-        if (image?.kind !== 'seen' || image.chain[0].path === topOf(images.get(target))) return [];
-        const names = image.chain[0].tags.map(({ name }) => `'${name}'`);
-        if (names.length === 0) return [];
+        const path = topOf(active.get(target));
+        const names = tagsIn(active.get(target)).map(({ name }) => `'${name}'`);
+        if (names.length === 0 || path === topOf(images.get(target))) return [];
         return {
-          what: `disk ${target}: ${image.chain[0].path}, which the machine now uses, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${names.join(', ')}, and libvirt may remove it`,
+          what: `disk ${target}: ${path}, which the machine now uses, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${names.join(', ')}, and libvirt may remove it`,
           hint: 'copy what you need of it first; --force if you can do without',
         };
       });
@@ -229,7 +228,10 @@ function lyingOn(snapshots: readonly Snapshot[], target: string, base: string): 
   const changed = new Set([base]);
   const ruined: string[] = [];
   for (const snapshot of oldestFirst(snapshots)) {
-    const { state, overlay } = filesOf(snapshot, target);
+    const disk = snapshot.disks.find((each) => each.target === target);
+    if (!disk) continue;
+    const state = stateFile(snapshot, disk);
+    const overlay = disk.location === 'external' ? disk.source : null;
     const isOwn = overlay === null && state === base; // the image itself keeps these
     if (state === null || isOwn || !changed.has(state)) continue;
     ruined.push(snapshot.name);
@@ -238,19 +240,7 @@ function lyingOn(snapshots: readonly Snapshot[], target: string, base: string): 
   return ruined;
 }
 
-/** The file that holds the state of a disk, and the overlay that the snapshot laid over it, if it is external. */
-function filesOf(
-  { disks, definedDisks }: Snapshot,
-  target: string,
-): { readonly state: string | null; readonly overlay: string | null } {
-  const disk = disks.find((each) => each.target === target);
-  if (disk?.location !== 'external') return { state: disk?.source ?? null, overlay: null };
-  const state = definedDisks.find((each) => each.target === target)?.source ?? null;
-  return { state, overlay: disk.source };
-}
-
-const topOf = (image: DiskImage | undefined): string | null =>
-  image?.kind === 'seen' ? image.chain[0].path : null;
+const topOf = (image: DiskImage | undefined): string | null => chainOf(image)[0]?.path ?? null;
 
 /** What a revert changes beside the disks' content, to be said before it (hazards 16, 18, 29). */
 export function revertConsequences(facts: RevertFacts, end: string): string[] {

@@ -1,5 +1,6 @@
 import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
 import { nearest } from './names.ts';
+import { directoryOf, stem } from './paths.ts';
 
 /** What a create is to make: which disks, the memory, and in which files. Worked out before anything is looked at. */
 
@@ -268,12 +269,6 @@ function placeMemory(domain: Domain, name: string, disks: readonly PlannedDisk[]
   const beside = disks.find(({ overlay, storage }) => overlay !== null && storage !== 'block')?.overlay;
   return beside ? `${directoryOf(beside)}/${domain.name}.${name}.mem` : null;
 }
-
-/** Without the last extension, as libvirt does it (virDomainSnapshotDefAssignExternalNames). */
-export const stem = (path: string): string => path.replace(/\.[^./]*$/, '');
-
-/** The directory of an absolute path, without the slash at its end. */
-export const directoryOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 
 /** Every file that the plan makes, or with `--reuse-external` takes. */
 export function plannedFiles({ disks, memoryFile }: SnapshotPlan): string[] {

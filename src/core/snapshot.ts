@@ -36,8 +36,17 @@ export function internalDisks(snapshot: Snapshot): readonly SnapshotDisk[] {
 }
 
 /** The disks whose state it keeps by having laid an overlay over them. */
-export function externalDisks(snapshot: Snapshot): readonly SnapshotDisk[] {
-  return snapshot.disks.filter((disk) => disk.location === 'external');
+export function externalDisks({ disks }: Pick<Snapshot, 'disks'>): readonly SnapshotDisk[] {
+  return disks.filter((disk) => disk.location === 'external');
+}
+
+/** The file that keeps the state of a disk: of an external one what its overlay was laid over, by the definition of then. */
+export function stateFile(
+  { definedDisks }: Pick<Snapshot, 'definedDisks'>,
+  { target, location, source }: SnapshotDisk,
+): string | null {
+  if (location !== 'external') return source;
+  return definedDisks.find((disk) => disk.target === target)?.source ?? null;
 }
 
 /** True when the guest's memory was saved with it. */

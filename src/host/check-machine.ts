@@ -3,6 +3,7 @@ import { TRUTH_RULES, type TruthFacts } from '../core/check-rules.ts';
 import { CREATE_RULES, type CreateFacts } from '../core/create-rules.ts';
 import { isActive, isSaving } from '../core/domain.ts';
 import { type Fix, planFixes } from '../core/fix-plan.ts';
+import { chainOf } from '../core/image.ts';
 import { automaticName } from '../core/names.ts';
 import { judge, type RuledFinding } from '../core/preflight.ts';
 import { REVERT_RULES, type RevertFacts } from '../core/revert-rules.ts';
@@ -123,7 +124,7 @@ async function readTruth(
 async function readLeftovers(images: Machine['images']): Promise<TruthFacts['leftovers']> {
   const found = await Promise.all(
     [...images].map(async ([target, image]) => {
-      const top = image.kind === 'seen' ? image.chain[0] : null;
+      const [top] = chainOf(image);
       const leftover = top?.format === 'qcow2' ? await measureLeftover(top.path) : null;
       return leftover && leftover.bytes > 0 ? [[target, leftover] as const] : [];
     }),

@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
 import type { Expendable } from '../core/free-space.ts';
-import { linkOf } from '../core/image.ts';
+import { chainPaths, linkOf } from '../core/image.ts';
 import type { Decision } from '../core/retention.ts';
 import { locationOf } from '../core/snapshot.ts';
 import type { KvmsnapError } from '../errors.ts';
@@ -96,9 +96,9 @@ interface Affected {
 function filesOf({ machine: { images } }: Entry, { snapshot: { report } }: Decision<PruneCandidate>) {
   const disks = (report?.disks ?? []).flatMap(({ target, location, source }): Affected[] => {
     const image = images.get(target);
-    const active = image?.kind === 'seen' ? image.chain[0].path : null;
+    const [active = null] = chainPaths(image);
     const below = location === 'external' && image && source ? linkOf(image, source) : null;
-    const merged = below?.kind === 'seen' ? (below.chain[1]?.path ?? null) : null;
+    const [, merged = null] = chainPaths(below ?? undefined);
     const paths = location === 'no' ? [] : [location === 'internal' ? (source ?? active) : source, merged];
     return paths.flatMap((path) => (path === null ? [] : [{ target, path }]));
   });

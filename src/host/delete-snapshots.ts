@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts';
 import { DELETE_RULES, deletesExternal, doomed, type Merge, type Reach } from '../core/delete-rules.ts';
+import { chainOf, chainPaths } from '../core/image.ts';
 import { mentionedFiles } from '../core/machine-files.ts';
 import { type Finding, judge } from '../core/preflight.ts';
 import { quote } from '../core/quote.ts';
@@ -22,7 +23,7 @@ import {
 } from './act.ts';
 import { clearLeftovers, type Leftover } from './clear-leftovers.ts';
 import { lookAgainWhile } from './look-again.ts';
-import { completeMachine, findSnapshot, type Machine, readAgain } from './machine.ts';
+import { completeMachine, findSnapshot, type Machine, readAgain, stillBeingTaken } from './machine.ts';
 import { filesShared } from './neighbours.ts';
 
 export interface DeleteRequest {
@@ -41,7 +42,6 @@ export interface DeleteDone {
 }
 
 /** libvirt's command for it. */
-
 export function deleteCommand(
   machine: Machine,
   snapshot: SnapshotReport,
@@ -66,12 +66,8 @@ export async function checkDeletable(
   { reach, metadataOnly }: DeleteRequest,
 ): Promise<void> {
   const { domain, snapshots, current, images } = machine;
-  for (const victim of doomed(snapshots, snapshot, reach)) {
-    if (!victim.underWay) continue;
-    throw new KvmsnapError('busy', `the snapshot '${victim.name}' of '${domain.name}' is still being taken`, {
-      hint: 'wait until kvmsnap list shows it complete',
-    });
-  }
+  for (const victim of doomed(snapshots, snapshot, reach))
+    if (victim.underWay) throw stillBeingTaken(machine, victim);
   if (metadataOnly) return;
   const facts = { domain, snapshot, reach, snapshots, current, images };
   const beyond = deletesExternal(facts)
@@ -94,7 +90,7 @@ async function tightMerges(ctx: Context, { images }: Machine, snapshot: Snapshot
   const merges: Merge[] = [];
   for (const { target, source } of externalDisks(snapshot)) {
     const image = images.get(target);
-    const chain = image?.kind === 'seen' ? image.chain : [];
+    const chain = chainOf(image);
     const base = chain[chain.findIndex(({ path }) => path === source) + 1];
     const free = base && source !== null && base !== chain[0] ? await freeBytes(base.path) : null;
     if (!base || source === null || free === null || free >= base.virtualBytes) continue;
@@ -258,7 +254,7 @@ function unmergedIn(after: Machine, victim: SnapshotReport): string[] {
   const active = new Map(after.domain.disks.map((disk) => [disk.target, disk.source]));
   return externalDisks(victim).flatMap(({ target, source }) => {
     const image = after.images.get(target);
-    const chain = image?.kind === 'seen' ? image.chain.map(({ path }) => path) : [active.get(target)];
+    const chain = image?.kind === 'seen' ? chainPaths(image) : [active.get(target)];
     return source !== null && chain.includes(source) ? [source] : [];
   });
 }

@@ -1,5 +1,6 @@
 import type { CreateFacts } from '../core/create-rules.ts';
 import { type Domain, isActive, isSaving } from '../core/domain.ts';
+import { chainPaths } from '../core/image.ts';
 import type { Finding } from '../core/preflight.ts';
 import { quote, virshWord } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
@@ -49,7 +50,7 @@ function overlayFlaws(
   const image = images.get(target);
   if (image?.kind === 'broken') return [`disk ${target} cannot be read (${image.detail})`];
   const now = domain.disks.find((disk) => disk.target === target)?.source ?? null;
-  const chain = image?.kind === 'seen' ? image.chain.map(({ path }) => path) : [now];
+  const chain = image?.kind === 'seen' ? chainPaths(image) : [now];
   const at = chain.indexOf(overlay);
   if (at < 0) return [`disk ${target} is on ${now ?? 'nothing'} and not on ${overlay}`];
   if (image?.kind !== 'seen' || source === null || isReused) return [];
@@ -70,10 +71,9 @@ export function leftovers(
   return plannedFiles(plan)
     .filter(isMade)
     .map((path) => {
-      const user = domain.disks.find(({ target, source }) => {
-        const image = images.get(target);
-        return source === path || (image?.kind === 'seen' && image.chain.some((link) => link.path === path));
-      });
+      const user = domain.disks.find(
+        ({ target, source }) => source === path || chainPaths(images.get(target)).includes(path),
+      );
       return user
         ? inUse(domain, user, path, plan)
         : { what: `${path} was made, and nothing uses it`, command: `rm ${quote(path)}` };

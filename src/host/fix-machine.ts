@@ -8,7 +8,7 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import { redefineCommand } from '../libvirt/create-command.ts';
 import { readByUuid } from '../libvirt/machine.ts';
 import { isIdle } from '../libvirt/runtime.ts';
-import { dumpCommand } from '../libvirt/snapshots.ts';
+import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { localTime } from '../render/format.ts';
 import { carryOut, patiently } from './act.ts';
@@ -56,7 +56,7 @@ export async function prepareFixes(
 ): Promise<PreparedFix[]> {
   const { uuid } = machine.domain;
   const definition = fixes.some(({ action }) => action.kind === 'adopt')
-    ? await readXml(ctx, ['dumpxml', '--domain', uuid, '--inactive', '--security-info'], 'the definition')
+    ? await readDefinition(ctx, machine)
     : '';
   const stem = `${uuid}.${ctx.clock.now()}`;
   const prepared: PreparedFix[] = [];
@@ -69,7 +69,7 @@ export async function prepareFixes(
         break;
       case 'forget': {
         const { name } = action;
-        const xml = await readXml(ctx, [...dumpCommand(uuid, name), '--security-info'], `'${name}'`);
+        const xml = await readSnapshotXml(ctx.virsh, machine.domain, name, true);
         const command = virsh('snapshot-delete', '--domain', uuid, '--snapshotname', name, '--metadata');
         const backup = await keep(xml, '.xml');
         prepared.push({ ...fix, commands: [command], backup, files: [backup] });
@@ -104,10 +104,12 @@ export async function prepareFixes(
 const virsh = (...args: string[]): Command => ({ tool: 'virsh', args });
 const qemuImg = (...args: string[]): Command => ({ tool: 'qemu-img', args });
 
-async function readXml(ctx: Context, command: VirshCommand, what: string): Promise<string> {
-  const { texts, stderr } = await ctx.virsh.read([command]);
+/** With its secrets: a definition without them would lose them. */
+async function readDefinition({ virsh }: Context, { domain: { uuid, name } }: Machine): Promise<string> {
+  const command = ['dumpxml', '--domain', uuid, '--inactive', '--security-info'];
+  const { texts, stderr } = await virsh.read([command]);
   const [xml] = texts;
-  if (!xml) throw virshFailure(`cannot read ${what}`, stderr);
+  if (!xml) throw virshFailure(`cannot read the definition of '${name}'`, stderr);
   return xml;
 }
 

@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import type { Context } from '../context.ts';
 import { isActive, takesPart } from '../core/domain.ts';
-import { externalDisks } from '../core/snapshot.ts';
+import { chainPaths } from '../core/image.ts';
+import { mentionedFiles } from '../core/machine-files.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Machine } from './machine.ts';
 import type { MachineSpace } from './snapshot-space.ts';
@@ -25,14 +26,11 @@ export const NOTHING_FREED: Freed = { bytes: 0, approximate: false };
 export async function occupiedBy({ domain, images, snapshots }: Machine): Promise<number | null> {
   const disks = domain.disks.filter(takesPart).flatMap(({ target, source }): (string | null)[] => {
     const image = images.get(target);
-    if (image?.kind === 'seen') return image.chain.map(({ path }) => path);
+    if (image?.kind === 'seen') return chainPaths(image);
     return [image?.kind === 'unseen' && image.why !== 'permission' ? null : source];
   });
-  const files = snapshots.flatMap((snapshot) => [
-    snapshot.memory.file ?? [],
-    ...externalDisks(snapshot).map(({ source }) => source ?? []),
-  ]);
-  const sizes = await Promise.all([...new Set([...disks, ...files.flat()])].map(occupiedNow));
+  const files = new Set([...disks, ...snapshots.flatMap(mentionedFiles)]);
+  const sizes = await Promise.all([...files].map(occupiedNow));
   return sizes.reduce((all, one) => (all === null || one === null ? null : all + one), 0);
 }
 

@@ -83,6 +83,12 @@ export function noSuchSnapshot({ domain, snapshotNames }: MachineReading, name: 
   });
 }
 
+/** Why a snapshot that libvirt is still writing is left alone. */
+export const stillBeingTaken = ({ domain }: MachineReading, { name }: Snapshot): KvmsnapError =>
+  new KvmsnapError('busy', `the snapshot '${name}' of '${domain.name}' is still being taken`, {
+    hint: 'wait until kvmsnap list shows it complete',
+  });
+
 /** The current snapshot. Throws `not-found` when there is none. */
 export function currentSnapshot(machine: Machine): SnapshotReport {
   if (machine.current === null) throw noCurrent(machine);

@@ -1,7 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import type { Context } from '../context.ts';
 import type { Disk } from '../core/domain.ts';
-import type { DiskImage } from '../core/image.ts';
+import { chainPaths } from '../core/image.ts';
 import { namedFiles, stateFiles } from '../core/machine-files.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Interrupts } from '../interrupts.ts';
@@ -47,9 +47,6 @@ export async function filesInUse(
 interface Snapshots {
   readonly snapshots: Parameters<typeof namedFiles>[1];
 }
-
-const chainPaths = (image: DiskImage): string[] =>
-  image.kind === 'seen' ? image.chain.map(({ path }) => path) : [];
 
 /** All machines of this libvirt with what they need: three virsh processes, and one qemu-img for each of their disks. */
 export async function readNeighbours(ctx: Context): Promise<Neighbour[]> {

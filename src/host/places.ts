@@ -2,7 +2,9 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import type { Context } from '../context.ts';
 import type { Place } from '../core/external-rules.ts';
-import { directoryOf, plannedFiles, type SnapshotPlan } from '../core/snapshot-plan.ts';
+import { chainOf } from '../core/image.ts';
+import { directoryOf } from '../core/paths.ts';
+import { plannedFiles, type SnapshotPlan } from '../core/snapshot-plan.ts';
 import { freeBytes, inspectImage } from '../qemu/qemu-img.ts';
 import { isRemote } from './disks.ts';
 
@@ -26,13 +28,13 @@ async function lookAt(ctx: Context, path: string, within: boolean): Promise<Plac
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => error.code);
   if (found === 'EACCES') return null;
   const status = typeof found === 'object' ? found : null;
-  const image = status && within ? await inspectImage(ctx.qemuImg, path) : null;
+  const image = status && within ? await inspectImage(ctx.qemuImg, path) : undefined;
   return {
     holds: status ? (status.isFile() ? 'file' : status.isBlockDevice() ? 'device' : 'other') : null,
     bytes: status?.size ?? 0,
     directory: await directoryState(directory),
     freeBytes: await freeBytes(directory),
-    backing: image?.kind === 'seen' ? image.chain[0].backing : null,
+    backing: chainOf(image)[0]?.backing ?? null,
   };
 }
 

@@ -12,7 +12,7 @@ import { withDescription } from '../libvirt/snapshot-xml.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { carryOut, readAfter, refuseOn } from './act.ts';
-import { completeMachine, type Machine } from './machine.ts';
+import { completeMachine, type Machine, stillBeingTaken } from './machine.ts';
 
 export interface Described {
   readonly description: string | null;
@@ -32,12 +32,7 @@ export async function redescribe(
 ): Promise<SnapshotReport | { readonly planned: VirshCommand }> {
   const { domain } = machine;
   if (snapshot.held === wanted.held && snapshot.description === wanted.description) return snapshot;
-  if (snapshot.underWay) {
-    throw new KvmsnapError(
-      'busy',
-      `the snapshot '${snapshot.name}' of '${domain.name}' is still being taken`,
-    );
-  }
+  if (snapshot.underWay) throw stillBeingTaken(machine, snapshot);
   const text = wanted.held ? withHold(wanted.description) : wanted.description;
   // with its secrets: a redefinition without them would lose them
   const xml = await readSnapshotXml(ctx.virsh, domain, snapshot.name, true);

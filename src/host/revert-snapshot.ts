@@ -1,7 +1,8 @@
 import type { Context } from '../context.ts';
 import { isActive } from '../core/domain.ts';
-import type { DiskImage } from '../core/image.ts';
-import { linkOf } from '../core/image.ts';
+import { chainOf, type DiskImage, linkOf } from '../core/image.ts';
+import { utcStamp } from '../core/labels.ts';
+import { stem } from '../core/paths.ts';
 import { judge } from '../core/preflight.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import {
@@ -11,7 +12,7 @@ import {
   revertNeedsForce,
   stateAfterRevert,
 } from '../core/revert-rules.ts';
-import { externalDisks, locationOf } from '../core/snapshot.ts';
+import { externalDisks, locationOf, stateFile } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
@@ -21,7 +22,7 @@ import { humanSpan, localTime } from '../render/format.ts';
 import { aftermath, carryOut, confirm, patiently, readAfter, refuseOn, withAftermath } from './act.ts';
 import { clearLeftovers } from './clear-leftovers.ts';
 import { type Images, isRemote, lookAtDisks, noteUnseen } from './disks.ts';
-import { completeMachine, findSnapshot, type Machine, readAgain } from './machine.ts';
+import { completeMachine, findSnapshot, type Machine, readAgain, stillBeingTaken } from './machine.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 
 export interface RevertRequest {
@@ -84,7 +85,7 @@ async function check(
   request: RevertRequest,
 ): Promise<Checked> {
   const { domain } = machine;
-  if (snapshot.underWay) throw underWay(domain.name, snapshot.name);
+  if (snapshot.underWay) throw stillBeingTaken(machine, snapshot);
   const external = locationOf(snapshot) === 'external';
   const [facts, daemonVersion] = await Promise.all([
     readRevertFacts(ctx, machine, snapshot),
@@ -120,11 +121,6 @@ async function check(
   };
 }
 
-const underWay = (machine: string, name: string): KvmsnapError =>
-  new KvmsnapError('busy', `the snapshot '${name}' of '${machine}' is still being taken`, {
-    hint: 'wait until kvmsnap list shows it complete',
-  });
-
 /** What the rules of a revert judge by, but for libvirtd's version. */
 export async function readRevertFacts(
   ctx: Context,
@@ -145,12 +141,12 @@ export async function readRevertFacts(
 /** The images that libvirt would revert are those of the definition stored with the snapshot, not those in use now. */
 async function lookAtStoredDisks(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<Images> {
   const now = new Map(machine.domain.disks.map((disk) => [disk.target, disk]));
-  const stored = new Map(snapshot.definedDisks.map((disk) => [disk.target, disk.source]));
   const known = new Map<string, DiskImage>();
-  const elsewhere = snapshot.disks.flatMap(({ target, source: made, location }) => {
+  const elsewhere = snapshot.disks.flatMap((part) => {
+    const { target } = part;
     const disk = now.get(target);
     const image = machine.images.get(target);
-    const source = location === 'external' ? (stored.get(target) ?? null) : made;
+    const source = stateFile(snapshot, part);
     const link = image && (source === null || source === disk?.source ? image : linkOf(image, source));
     if (link) {
       known.set(target, link);
@@ -197,7 +193,7 @@ async function takeBackup(
   machine: Machine,
   name: string | null,
 ): Promise<Awaited<ReturnType<typeof takeSnapshot>>> {
-  const given = name ?? `before-revert-${new Date(ctx.clock.now()).toISOString().replace(/[-:]|\.\d+/g, '')}`;
+  const given = name ?? `before-revert-${utcStamp(Math.floor(ctx.clock.now() / 1000))}`;
   const taken = await takeSnapshot(ctx, machine, {
     name: given,
     description: 'kept by kvmsnap before a revert',
@@ -242,18 +238,16 @@ async function revertAndVerify(
 
 /** The files in use that lie on another one. */
 const overlaysIn = ({ images }: Machine): string[] =>
-  [...images.values()].flatMap((image) =>
-    image.kind === 'seen' && image.chain[0].backing !== null ? [image.chain[0].path] : [],
-  );
+  [...images.values()].flatMap((image) => {
+    const [top] = chainOf(image);
+    return top && top.backing !== null ? [top.path] : [];
+  });
 
 /** libvirt names the new overlays by the second, and fails where there is one of this second already. */
 async function freeSecond(ctx: Context, snapshot: SnapshotReport): Promise<void> {
-  const stored = new Map(snapshot.definedDisks.map((disk) => [disk.target, disk.source]));
-  const stems = externalDisks(snapshot).flatMap(
-    ({ target }) => stored.get(target)?.replace(/\.[^./]*$/, '') ?? [],
-  );
+  const states = externalDisks(snapshot).flatMap((disk) => stateFile(snapshot, disk) ?? []);
   const second = Math.floor(ctx.clock.now() / 1000);
-  const taken = await Promise.all(stems.map((stem) => occupiedBytes(`${stem}.${second}`)));
+  const taken = await Promise.all(states.map((path) => occupiedBytes(`${stem(path)}.${second}`)));
   if (taken.some((bytes) => bytes !== null)) await ctx.clock.sleep(1000);
 }
 

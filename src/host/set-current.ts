@@ -1,10 +1,9 @@
 import type { Context } from '../context.ts';
 import type { SnapshotReport } from '../core/report.ts';
-import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { carryOut, readAfter } from './act.ts';
-import { completeMachine, type Machine } from './machine.ts';
+import { completeMachine, type Machine, stillBeingTaken } from './machine.ts';
 
 /**
  * Has libvirt take a snapshot for the current one, and looks. Only libvirt's mark moves: no disk and no guest changes, and
@@ -13,14 +12,14 @@ import { completeMachine, type Machine } from './machine.ts';
 export async function setCurrent(
   ctx: Context,
   machine: Machine,
-  { name, underWay, isCurrent }: SnapshotReport,
+  snapshot: SnapshotReport,
 ): Promise<Machine | { readonly planned: VirshCommand }> {
   const { domain } = machine;
-  if (underWay)
-    throw new KvmsnapError('busy', `the snapshot '${name}' of '${domain.name}' is still being taken`);
+  const { name } = snapshot;
+  if (snapshot.underWay) throw stillBeingTaken(machine, snapshot);
   const command: VirshCommand = ['snapshot-current', '--domain', domain.uuid, '--snapshotname', name];
   if (ctx.settings.dryRun) return { planned: command };
-  if (isCurrent) return machine;
+  if (snapshot.isCurrent) return machine;
   return ctx.interrupts.protect(`the mark on '${name}' of '${domain.name}'`, async () => {
     const end = await carryOut(ctx, { command, label: `marking '${name}'`, growing: null });
     const after = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end));

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts';
 import { CREATE_RULES, type CreateFacts } from '../core/create-rules.ts';
 import { type Domain, isActive, takesPart } from '../core/domain.ts';
-import { tagsNamed } from '../core/image.ts';
+import { tagsIn, tagsNamed } from '../core/image.ts';
 import { nameProblem } from '../core/names.ts';
 import { judge } from '../core/preflight.ts';
 import type { SnapshotReport } from '../core/report.ts';
@@ -92,7 +92,10 @@ async function takeNow(ctx: Context, reading: MachineReading, request: SnapshotR
   if (typeof request.name === 'string') return attempt(ctx, reading, request.name, request);
   for (let left = RETRIES; ; left--) {
     const images = await lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart));
-    const taken = new Set([...reading.snapshotNames, ...[...images.values()].flatMap(allTags)]);
+    const taken = new Set([
+      ...reading.snapshotNames,
+      ...[...images.values()].flatMap(tagsIn).map((tag) => tag.name),
+    ]);
     const name = request.name(Math.floor(ctx.clock.now() / 1000), (candidate) => taken.has(candidate));
     try {
       return await attempt(ctx, reading, name, request, images);
@@ -102,9 +105,6 @@ async function takeNow(ctx: Context, reading: MachineReading, request: SnapshotR
     }
   }
 }
-
-const allTags = (image: Images extends ReadonlyMap<string, infer I> ? I : never): string[] =>
-  image.kind === 'seen' ? image.chain[0].tags.map((tag) => tag.name) : [];
 
 async function attempt(
   ctx: Context,

@@ -1,0 +1,9 @@
+/** Parts of absolute paths, as text. */
+
+/** Without the last extension, as libvirt does it for an overlay's name (virDomainSnapshotDefAssignExternalNames). */
+export const stem = (path: string): string => path.replace(/\.[^./]*$/, '');
+
+/** The directory, without the slash at its end. */
+export const directoryOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+
+export const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
