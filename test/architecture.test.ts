@@ -6,7 +6,7 @@ import { loadConfig } from 'rolldown/config';
 import { parseAst } from 'rolldown/parseAst';
 import { describe, expect, test } from 'vitest';
 
-/** The rooms of DESIGN, their import rules, and what only some places may touch. */
+/** The rooms of src, their import rules, and what only some places may touch. */
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 

@@ -1,4 +1,4 @@
-// Every exit code of DESIGN that a command can end with (70, a bug, apart), from a real cause.
+// Every exit code that a command can end with (70, a bug, apart), from a real cause.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

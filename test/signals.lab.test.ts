@@ -1,4 +1,4 @@
-// Interruptions of every kind, on machines held in the middle of a write (DESIGN "Safety"; hazards 8, 9, 10, 21).
+// Interruptions of every kind, on machines held in the middle of a write (hazards 8, 9, 10, 21).
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';

@@ -33,7 +33,7 @@ export const SAVES_BY_JOB = 10_009_000;
 /** Removes no file that an internal snapshot has made no overlay over; 10.10 does. */
 export const SPARES_INTERNAL = 11_003_000;
 
-/** Removes the memory's file with an external snapshot; 9.0 leaves it (libvirt.md, 2). */
+/** Removes the memory's file with an external snapshot; 9.0 leaves it. */
 export const REMOVES_MEMORY = 11_003_000;
 
 /** Lives on where a branch beside the machine's own lies on an overlay that it merges; 11.3 dies. */

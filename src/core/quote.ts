@@ -1,6 +1,6 @@
 /** Quoting, for the shell line that a person pastes and for virsh's own parser: both take `'...'` as it stands. */
 
-/** One word, quoted where it must be; a quote inside is written `'\\''` (for virsh: libvirt.md, 5). */
+/** One word, quoted where it must be; a quote inside is written `'\\''` (in virsh: vshCommandStringGetArg in vsh.c). */
 export function quote(word: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -293,7 +293,7 @@ export function revertNeedsForce({ domain, snapshot, daemonVersion }: RevertFact
   );
 }
 
-/** The state in which a revert leaves the machine (libvirt.md 2.4 and 2.5). */
+/** The state in which a revert leaves the machine, as 7.0 to 12.8 do it. */
 export function stateAfterRevert(snapshot: Snapshot, want: { running?: boolean; paused?: boolean }): string {
   if (want.running) return 'running';
   if (want.paused) return 'paused';

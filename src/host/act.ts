@@ -6,8 +6,8 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
 import { isIdle, type JobProgress } from '../libvirt/runtime.ts';
 import { lostConnection, virshMessage } from '../libvirt/virsh-error.ts';
-import { occupiedBytes } from '../qemu/qemu-img.ts';
 import { humanBytes, humanSpan } from '../render/format.ts';
+import { occupiedBytes } from './files.ts';
 
 /** Carrying out one write: checks before, progress during, and the true end even when virsh does not tell it. */
 

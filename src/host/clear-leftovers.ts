@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import type { Context } from '../context.ts';
 import { quote } from '../core/quote.ts';
-import { occupiedBytes } from '../qemu/qemu-img.ts';
 import { humanBytes } from '../render/format.ts';
 import { isRemote } from './disks.ts';
+import { occupiedBytes } from './files.ts';
 import type { Machine } from './machine.ts';
 import { filesInUse, readNeighbours, usersOf } from './neighbours.ts';
 

@@ -6,8 +6,8 @@ import { internalPlan, type SnapshotPlan } from '../core/snapshot-plan.ts';
 import { agentAnswers, isFrozen } from '../libvirt/guest-agent.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
 import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.ts';
-import { freeBytes } from '../qemu/qemu-img.ts';
 import { type Images, lookAtDisks } from './disks.ts';
+import { freeBytes } from './files.ts';
 import { lookAtPlaces } from './places.ts';
 
 /** Gathering what the rules of a create ask for. */

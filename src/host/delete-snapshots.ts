@@ -10,7 +10,6 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion, readMerged } from '../libvirt/runtime.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
-import { freeBytes } from '../qemu/qemu-img.ts';
 import {
   aftermath,
   carryOut,
@@ -22,6 +21,7 @@ import {
   withAftermath,
 } from './act.ts';
 import { clearLeftovers, type Leftover } from './clear-leftovers.ts';
+import { freeBytes } from './files.ts';
 import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain, stillBeingTaken } from './machine.ts';
 import { filesShared } from './neighbours.ts';

@@ -5,7 +5,7 @@ import type { SnapshotReport } from '../core/report.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { measureMerge } from '../qemu/image-space.ts';
 import { NOTHING, plus, type Space } from '../qemu/qcow2/survey.ts';
-import { occupiedBytes } from '../qemu/qemu-img.ts';
+import { occupiedBytes } from './files.ts';
 
 /**
  * What external snapshots cost. Each has laid an overlay over its disk, where all is written since; deleting it merges that

@@ -5,8 +5,9 @@ import type { Place } from '../core/external-rules.ts';
 import { chainOf } from '../core/image.ts';
 import { directoryOf } from '../core/paths.ts';
 import { plannedFiles, type SnapshotPlan } from '../core/snapshot-plan.ts';
-import { freeBytes, inspectImage } from '../qemu/qemu-img.ts';
+import { inspectImage } from '../qemu/qemu-img.ts';
 import { isRemote } from './disks.ts';
+import { freeBytes } from './files.ts';
 
 /** Looking at where files are to be made. */
 

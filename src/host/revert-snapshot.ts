@@ -17,11 +17,11 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
-import { occupiedBytes } from '../qemu/qemu-img.ts';
 import { humanSpan, localTime } from '../render/format.ts';
 import { aftermath, carryOut, confirm, patiently, readAfter, refuseOn, withAftermath } from './act.ts';
 import { clearLeftovers } from './clear-leftovers.ts';
 import { type Images, isRemote, lookAtDisks, noteUnseen } from './disks.ts';
+import { occupiedBytes } from './files.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain, stillBeingTaken } from './machine.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 

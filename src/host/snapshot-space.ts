@@ -6,7 +6,7 @@ import type { SnapshotDisk } from '../core/snapshot.ts';
 import { measureImage } from '../qemu/image-space.ts';
 import type { ImageSpace, SnapshotSpace } from '../qemu/qcow2/space.ts';
 import { NOTHING, plus, type Space } from '../qemu/qcow2/survey.ts';
-import { freeBytes, writtenAt } from '../qemu/qemu-img.ts';
+import { freeBytes, writtenAt } from './files.ts';
 import type { WrittenUntil } from './flush.ts';
 import type { Machine } from './machine.ts';
 import { type MemoryFile, measureMemory, measureOverlays } from './overlay-space.ts';

@@ -1,8 +1,8 @@
 import { quote } from '../core/quote.ts';
 
 /**
- * Many virsh commands in one process: `virsh 'echo @@0; cmd; echo @@1; cmd'` costs what one command costs
- * (libvirt.md, 5). The exit code is the last command's only, so every answer stands between two markers.
+ * Many virsh commands in one process: `virsh 'echo @@0; cmd; echo @@1; cmd'` costs what one command costs.
+ * The exit code is the last command's only, so every answer stands between two markers.
  */
 
 /** One argument may have 128 KiB on Linux; beyond this many bytes a further process is cheaper than the risk. */

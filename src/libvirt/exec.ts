@@ -50,7 +50,7 @@ export interface ExecOptions {
   readonly onRun: (line: string) => void;
 }
 
-/** Names of variables that make virsh print debug text among its data (libvirt.md, 6). */
+/** Names of variables that make virsh print debug text among its data. */
 const NOISY = /^(VIRSH_DEBUG|VIRSH_LOG_FILE|LIBVIRT_DEBUG|LIBVIRT_LOG_.*)$/;
 
 /** English and UTF-8: `LC_ALL=C` mangles names in virsh's tables, and LANGUAGE would translate them (hazard 20). */

@@ -4,7 +4,7 @@ import { KvmsnapError } from '../errors.ts';
  * What virsh's error text means. virsh exits 1 for everything and libvirtd's texts come in libvirtd's own language, so
  * callers decide on queried state; this table only explains. Names of machines and snapshots stand in the texts too, so
  * only words at their fixed place count: those of the client, which kvmsnap runs in English, and `remoteDispatch...`, an
- * API name that no language translates (libvirt.md, 2.1 and 6).
+ * API name that no language translates.
  */
 const BUSY = /\b\w+=remoteDispatch\w+|^error: Timed out during operation: cannot acquire state change lock/m;
 const BUSY_HINT =

@@ -8,7 +8,7 @@ import {
 } from '../../src/libvirt/virsh-error.ts';
 import { capture, VERSIONS } from '../captures.ts';
 
-/** Texts that the four versions printed (research/libvirt.md: 2, 5, 6, 8), but for those marked. */
+/** Texts that the four versions printed, but for those marked. */
 const TEXTS = {
   busy: `error: Failed to delete snapshot s0
 error: Timed out during operation: cannot acquire state change lock (held by monitor=remoteDispatchDomainSnapshotCreateXML)

@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { freeBytes, inspectImage, occupiedBytes, type RunQemuImg } from '../../src/qemu/qemu-img.ts';
+import { inspectImage, type RunQemuImg } from '../../src/qemu/qemu-img.ts';
 import { capture, VERSIONS } from '../captures.ts';
 import { image, MiB, tag } from '../model.ts';
 
@@ -254,18 +254,4 @@ describe('what is wrong with an image is the answer', () => {
       }
     },
   );
-});
-
-describe('the space of a file', () => {
-  test('what it occupies, and what its file system has left', async () => {
-    const path = join(directory, 'full');
-    writeFileSync(path, Buffer.alloc(MiB, 1));
-    expect(await occupiedBytes(path)).toBe(statSync(path).blocks * 512);
-    expect(await freeBytes(path)).toBeGreaterThan(0);
-  });
-
-  test('is not known of what is not there', async () => {
-    const path = join(directory, 'gone', 'x');
-    expect([await occupiedBytes(path), await freeBytes(path)]).toEqual([null, null]);
-  });
 });

@@ -1,0 +1,31 @@
+import { mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { freeBytes, occupiedBytes, writtenAt } from '../../src/host/files.ts';
+import { MiB } from '../model.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'files-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+describe('the space of a file', () => {
+  test('what it occupies, and what its file system has left', async () => {
+    const path = join(directory, 'full');
+    writeFileSync(path, Buffer.alloc(MiB, 1));
+    expect(await occupiedBytes(path)).toBe(statSync(path).blocks * 512);
+    expect(await freeBytes(path)).toBeGreaterThan(0);
+  });
+
+  test('is not known of what is not there', async () => {
+    const path = join(directory, 'gone', 'x');
+    expect([await occupiedBytes(path), await freeBytes(path)]).toEqual([null, null]);
+  });
+});
+
+test('when a file was written to last; of a device, and of what is not there, that is not known', async () => {
+  const path = join(directory, 'old');
+  writeFileSync(path, 'x');
+  utimesSync(path, 1000, 1000);
+  expect(await writtenAt(path)).toBe(1_000_000);
+  expect([await writtenAt('/dev/null'), await writtenAt(join(directory, 'gone'))]).toEqual([null, null]);
+});
