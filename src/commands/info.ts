@@ -300,9 +300,9 @@ interface Costs {
 }
 
 async function costOf(ctx: Context, machine: Machine, { name }: SnapshotReport): Promise<Costs> {
-  const approximate = isActive(machine.domain.state);
   const measured = await measureIfPossible(ctx, machine, [name]);
   const found = measured?.snapshots.find(({ snapshot }) => snapshot.name === name);
+  const approximate = found?.approximate ?? isActive(machine.domain.state);
   if (found?.cost) return { cost: found.cost, approximate, problem: null };
   return { cost: null, approximate, problem: whyNot(found?.disks ?? []) ?? 'it could not be measured' };
 }

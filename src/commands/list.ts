@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { isActive, isSaving } from '../core/domain.ts';
+import { isSaving } from '../core/domain.ts';
 import { reportSnapshots, type SnapshotReport } from '../core/report.ts';
 import { isPattern } from '../core/selection.ts';
 import { filterSnapshots, type SnapshotFilter } from '../core/snapshot-filter.ts';
@@ -8,6 +8,7 @@ import { KvmsnapError } from '../errors.ts';
 import { noteUnseen } from '../host/disks.ts';
 import { currentSnapshot, findSnapshot, type Machine, openMachine } from '../host/machine.ts';
 import { chooseMachines, nothingLeft } from '../host/select.ts';
+import type { SnapshotCost } from '../host/snapshot-space.ts';
 import { type MachineSummary, readSummaries } from '../libvirt/overview.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
 import {
@@ -64,9 +65,9 @@ async function listOne(ctx: Context, word: string, options: ListOptions): Promis
   if (options.from !== undefined) findSnapshot(machine, options.from);
   if (options.current) currentSnapshot(machine);
   const snapshots = chosenOf(machine.snapshots, current, options);
-  const frees = space ? await freesOf(ctx, machine) : null;
+  const costs = space ? await costsOf(ctx, machine) : null;
   const withFrees = <Row extends SnapshotReport>(columns: readonly Column<Row>[]): readonly Column<Row>[] =>
-    frees === null ? columns : [...columns.slice(0, -1), freesColumn(domain, frees), ...columns.slice(-1)];
+    costs === null ? columns : [...columns.slice(0, -1), freesColumn<Row>(costs), ...columns.slice(-1)];
   noteUnseen(ctx, domain, images);
   await show(ctx, {
     document: {
@@ -76,7 +77,7 @@ async function listOne(ctx: Context, word: string, options: ListOptions): Promis
           current,
           snapshots: snapshots.map((snapshot) => ({
             ...snapshotDocument(snapshot),
-            ...(frees === null ? {} : { freesBytes: frees.get(snapshot.name) ?? null }),
+            ...(costs === null ? {} : { freesBytes: freesBytes(costs, snapshot) }),
           })),
         },
       ],
@@ -94,22 +95,26 @@ async function listOne(ctx: Context, word: string, options: ListOptions): Promis
   });
 }
 
-/** By name, the host bytes that deleting each one alone frees; one that is not known is absent. */
-async function freesOf(ctx: Context, machine: Machine): Promise<ReadonlyMap<string, number>> {
+/** By name, what deleting each one alone frees. */
+type Costs = ReadonlyMap<string, SnapshotCost>;
+
+async function costsOf(ctx: Context, machine: Machine): Promise<Costs> {
   const { measureMachine } = await import('../host/snapshot-space.ts');
   const { snapshots } = await measureMachine(ctx, machine, []);
-  return new Map(
-    snapshots.flatMap(({ snapshot, cost }) => (cost ? [[snapshot.name, cost.frees.hostBytes] as const] : [])),
-  );
+  return new Map(snapshots.map((cost) => [cost.snapshot.name, cost]));
 }
 
-function freesColumn<Row extends SnapshotReport>(
-  { state }: Machine['domain'],
-  frees: ReadonlyMap<string, number>,
-): Column<Row> {
-  const value = ({ name }: Row) => frees.get(name) ?? null;
-  return { key: 'freesBytes', title: 'FREES', kind: 'bytes', value, approximate: isActive(state) };
-}
+/** Bytes of the host; null when not known. */
+const freesBytes = (costs: Costs, { name }: SnapshotReport): number | null =>
+  costs.get(name)?.cost?.frees.hostBytes ?? null;
+
+const freesColumn = <Row extends SnapshotReport>(costs: Costs): Column<Row> => ({
+  key: 'freesBytes',
+  title: 'FREES',
+  kind: 'bytes',
+  value: (row) => freesBytes(costs, row),
+  approximate: ({ name }) => costs.get(name)?.approximate ?? false,
+});
 
 const treeOf = (snapshots: readonly SnapshotReport[]): TreeRow[] =>
   treeRows(growTree(snapshots), new Map(snapshots.map((snapshot) => [snapshot.name, snapshot])));

@@ -12,7 +12,7 @@ import type { MachineSpace } from './snapshot-space.ts';
 export interface Freed {
   /** Bytes of the host; null when not known. */
   readonly bytes: number | null;
-  /** The machine runs: QEMU has not written all that it knows, and its guest writes meanwhile. */
+  /** The machine runs: QEMU has not written all that it knows, and its guest writes meanwhile. Or as with `SnapshotCost`. */
   readonly approximate: boolean;
 }
 
@@ -67,7 +67,6 @@ export async function foreseeFreed(
   machine: Machine,
   names: readonly string[],
 ): Promise<Foreseen> {
-  const approximate = isActive(machine.domain.state);
   if (names.length === 0) return { alone: new Map(), together: NOTHING_FREED };
   const space = await measureIfPossible(ctx, machine, names);
   const alone = new Map(
@@ -78,7 +77,10 @@ export async function foreseeFreed(
   // a part of the sum would be a wrong one
   const isWhole = names.every((name) => alone.has(name));
   const bytes = isWhole ? (space?.together.frees?.hostBytes ?? null) : null;
-  return { alone, together: { bytes, approximate } };
+  return {
+    alone,
+    together: { bytes, approximate: space?.approximate ?? isActive(machine.domain.state) },
+  };
 }
 
 /** A person who is to be asked does not wait longer for it. */

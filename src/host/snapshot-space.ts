@@ -34,7 +34,7 @@ export interface DiskCost {
 
 export interface SnapshotCost {
   readonly snapshot: SnapshotReport;
-  /** What the machine runs, or how QEMU merges overlays, may make it differ. */
+  /** What the machine writes while it runs, or how QEMU merges an overlay, may make it differ. */
   readonly approximate: boolean;
   /** null when an image of it could not be measured: a part of a cost would be a wrong one. */
   readonly cost: Cost | null;

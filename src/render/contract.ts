@@ -96,7 +96,7 @@ const FREED = {
   freesBytes: z.nullable(Bytes),
   /** What they really did, by what the images occupy. */
   freedBytes: z.nullable(Bytes),
-  /** The machine runs: its guest writes meanwhile, and QEMU has not written all that it knows. */
+  /** As of `space`; or the machine runs, and its guest writes meanwhile. */
   approximate: z.boolean(),
 };
 
@@ -253,7 +253,7 @@ export const DOCUMENTS = {
       freesClusterBytes: COST.freesClusterBytes,
       holdsBytes: COST.holdsBytes,
       changedBytes: COST.changedBytes,
-      /** Of these figures: the machine runs, and QEMU has not written all that it knows. */
+      /** Of these figures, as of `space`. */
       approximate: z.boolean(),
       /** Why the figures are null. */
       problem: z.nullable(z.string()),

@@ -7,7 +7,7 @@ import { tool, tryVirsh, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
 import { since } from '../lab/version.ts';
 import { MiB } from '../model.ts';
-import { document, pathOf, take } from './scene.ts';
+import { document, pathOf, succeed, take } from './scene.ts';
 
 afterEach(cleanUp);
 
@@ -110,4 +110,28 @@ test('one that others follow, and one whose overlay is not in use: no figures, a
     ['two', null, `its overlay ${beside(machine, 'two')} is not in use`],
   ]);
   expect(together.freesBytes).toBeNull();
+});
+
+test('an overlay with parts that are zeros: what it frees depends on QEMU, and every command says so', async () => {
+  const machine = defineMachine({ name: 'zeros', disks: [{ size: '16M' }] });
+  tool('qemu-io', ['-f', 'qcow2', '-c', 'write -P 1 0 8M', pathOf(machine)]);
+  take(machine, 'over', '--disk-only', '--diskspec', `vda,file=${beside(machine, 'over')}`);
+  tool('qemu-io', ['-f', 'qcow2', '-c', 'write -z 1M 4M', beside(machine, 'over')]);
+  const { snapshots } = await costs(machine);
+  expect(snapshots.map(({ approximate }) => approximate)).toEqual([true]);
+  const { snapshot } = await document('info-snapshot', 'info', machine.name, 'over');
+  expect(snapshot.approximate).toBe(true);
+  for (const args of [
+    ['info', machine.name, 'over'],
+    ['list', machine.name, '--space'],
+  ])
+    expect((await succeed(...args)).stdout).toMatch(/ ~\d/);
+});
+
+test.runIf(DELETES)('so does a delete that is only planned', async () => {
+  const machine = defineMachine({ name: 'zeros', disks: [{ size: '16M' }] });
+  take(machine, 'over', '--disk-only', '--diskspec', `vda,file=${beside(machine, 'over')}`);
+  tool('qemu-io', ['-f', 'qcow2', '-c', 'write -z 1M 4M', beside(machine, 'over')]);
+  const { domains } = await document('dry-run', 'delete', machine.name, 'over', '--dry-run');
+  expect(domains?.map(({ approximate }) => approximate)).toEqual([true]);
 });
