@@ -4,10 +4,7 @@ import { patiently } from '../host/act.ts';
 import { completeMachine, currentSnapshot, findSnapshot, noCurrent, openMachine } from '../host/machine.ts';
 import { setCurrent } from '../host/set-current.ts';
 import { type MachineReading, readMachine } from '../libvirt/machine.ts';
-import { domainDocument, snapshotDocument } from '../render/documents.ts';
-import { SNAPSHOT_COLUMNS } from '../render/snapshot-columns.ts';
-import { section } from '../render/view.ts';
-import { show, showPlan } from './show.ts';
+import { show, showPlan, showSnapshot } from './show.ts';
 import { showXml, type XmlOptions } from './xml.ts';
 
 export interface CurrentOptions extends XmlOptions {
@@ -39,10 +36,5 @@ async function showCurrent(ctx: Context, reading: MachineReading, options: XmlOp
     return show({ ...ctx, settings }, { document: {}, sections: [], names: [reading.current] });
   }
   const machine = await completeMachine(ctx, reading);
-  const snapshot = currentSnapshot(machine);
-  await show(ctx, {
-    document: { domain: domainDocument(machine.domain), snapshot: snapshotDocument(snapshot) },
-    sections: [section({ columns: SNAPSHOT_COLUMNS, rows: [snapshot] })],
-    names: [snapshot.name],
-  });
+  await showSnapshot(ctx, machine, currentSnapshot(machine));
 }

@@ -3,12 +3,9 @@ import { isHeld } from '../core/hold.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';
 import { patiently } from '../host/act.ts';
-import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
+import { findSnapshot, openMachine } from '../host/machine.ts';
 import { type Described, redescribe } from '../host/redefine.ts';
-import { domainDocument, snapshotDocument } from '../render/documents.ts';
-import { SNAPSHOT_COLUMNS } from '../render/snapshot-columns.ts';
-import { section } from '../render/view.ts';
-import { show, showPlan } from './show.ts';
+import { showPlan, showSnapshot } from './show.ts';
 
 /** `hold` and `unhold`: whether a prune may touch it. */
 export async function setHold(ctx: Context, machineName: string, name: string, held: boolean): Promise<void> {
@@ -33,19 +30,10 @@ async function apply(
   name: string,
   change: (snapshot: SnapshotReport) => Described,
 ): Promise<void> {
-  const { machine, snapshot, done } = await patiently(ctx, async (ctx) => {
+  const { machine, done } = await patiently(ctx, async (ctx) => {
     const machine = await openMachine(ctx, machineName);
     const snapshot = findSnapshot(machine, name);
-    return { machine, snapshot, done: await redescribe(ctx, machine, snapshot, change(snapshot)) };
+    return { machine, done: await redescribe(ctx, machine, snapshot, change(snapshot)) };
   });
-  if ('planned' in done) await showPlan(ctx, [done.planned]);
-  else await showSnapshot(ctx, machine, { ...done, children: snapshot.children });
-}
-
-async function showSnapshot(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<void> {
-  await show(ctx, {
-    document: { domain: domainDocument(machine.domain), snapshot: snapshotDocument(snapshot) },
-    sections: [section({ columns: SNAPSHOT_COLUMNS, rows: [snapshot] })],
-    names: [snapshot.name],
-  });
+  await ('planned' in done ? showPlan(ctx, [done.planned]) : showSnapshot(ctx, machine, done));
 }

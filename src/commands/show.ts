@@ -1,6 +1,10 @@
 import type { Context } from '../context.ts';
+import type { Domain } from '../core/domain.ts';
+import type { SnapshotReport } from '../core/report.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
+import { domainDocument, snapshotDocument } from '../render/documents.ts';
 import { render } from '../render/render.ts';
+import { SNAPSHOT_COLUMNS } from '../render/snapshot-columns.ts';
 import { painterFor } from '../render/style.ts';
 import { section, type View } from '../render/view.ts';
 
@@ -16,6 +20,19 @@ export async function show(ctx: Context, view: View): Promise<void> {
   ctx.terminal.print(await render(view, ctx.settings.output, canvas));
   if (ctx.settings.output !== 'table' || !out.isTerminal) return;
   for (const remark of view.remarks ?? []) ctx.terminal.note(remark);
+}
+
+/** Prints one snapshot of a machine. */
+export async function showSnapshot(
+  ctx: Context,
+  { domain }: { readonly domain: Domain },
+  snapshot: SnapshotReport,
+): Promise<void> {
+  await show(ctx, {
+    document: { domain: domainDocument(domain), snapshot: snapshotDocument(snapshot) },
+    sections: [section({ columns: SNAPSHOT_COLUMNS, rows: [snapshot] })],
+    names: [snapshot.name],
+  });
 }
 
 /**

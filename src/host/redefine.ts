@@ -42,11 +42,11 @@ export async function redescribe(
   const command = redefinition(await ctx.files.keep(`${stem}.new.xml`, withDescription(xml, text)));
   if (ctx.settings.dryRun) return { planned: command };
   return ctx.interrupts.protect(`the description of '${snapshot.name}' of '${domain.name}'`, async () => {
-    const end = await carryOut(ctx, { command, label: `describing '${snapshot.name}'`, growing: null });
-    const after = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end), [snapshot.name]);
-    const now = after.snapshots.find(({ name }) => name === snapshot.name);
-    if (end.kind === 'refused')
-      throw virshFailure(`'${snapshot.name}' of '${domain.name}' was not described`, end.stderr);
+    const { after, now } = await carryOutAndLook(ctx, machine, snapshot.name, {
+      command,
+      label: `describing '${snapshot.name}'`,
+      undone: 'was not described',
+    });
     const wrong = [
       ...(now?.description === wanted.description && now?.held === wanted.held
         ? []
@@ -62,6 +62,27 @@ export async function redescribe(
       command: ctx.virsh.line(redefinition(kept)),
     });
   });
+}
+
+interface Redefining {
+  readonly command: VirshCommand;
+  readonly label: string;
+  /** What is said when virsh refuses. */
+  readonly undone: string;
+}
+
+/** The machine and the snapshot as they are then. Throws when virsh refuses. */
+async function carryOutAndLook(
+  ctx: Context,
+  { domain }: Machine,
+  name: string,
+  { command, label, undone }: Redefining,
+): Promise<{ readonly after: Machine; readonly now: SnapshotReport | undefined }> {
+  const end = await carryOut(ctx, { command, label, growing: null });
+  // all of them: what is redefined may have children
+  const after = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end));
+  if (end.kind === 'refused') throw virshFailure(`'${name}' of '${domain.name}' ${undone}`, end.stderr);
+  return { after, now: after.snapshots.find((snapshot) => snapshot.name === name) };
 }
 
 /** Throws `usage` for a file that cannot be read. */
@@ -104,11 +125,11 @@ export async function redefineSnapshot(
   const command = redefineCommand(domain.uuid, path, makeCurrent || (before?.isCurrent ?? false));
   if (ctx.settings.dryRun) return { planned: command, name };
   return ctx.interrupts.protect(`the definition of '${name}' of '${domain.name}'`, async () => {
-    const end = await carryOut(ctx, { command, label: `redefining '${name}'`, growing: null });
-    const after = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end), [name]);
-    const now = after.snapshots.find((snapshot) => snapshot.name === name);
-    if (end.kind === 'refused')
-      throw virshFailure(`'${name}' of '${domain.name}' was not redefined`, end.stderr);
+    const { after, now } = await carryOutAndLook(ctx, machine, name, {
+      command,
+      label: `redefining '${name}'`,
+      undone: 'was not redefined',
+    });
     const isAsWanted =
       now?.parent === wanted.parent && (!makeCurrent || after.current === name) && now.state === wanted.state;
     if (now && isAsWanted) return now;

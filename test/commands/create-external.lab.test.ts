@@ -478,7 +478,8 @@ describe('--xml', () => {
 
     // what it knew is kept, and the current one stays
     const described = (xmls[0] ?? '').replace('</name>', '</name><description>new</description>');
-    const again = await kvmsnap(['create', 'web-1', '--redefine', '--xml', file(described)], state);
+    const again = await kvmsnap(['create', 'web-1', '--redefine', '--xml', file(described), '--json'], state);
+    expect(fitting('create', JSON.parse(again.stdout)).domains[0]?.snapshot?.children).toEqual(['s2']);
     const [, kept = ''] = /is kept in (\S+)/.exec(again.stderr) ?? [];
     expect(readFileSync(kept, 'utf8').trim()).toBe((xmls[0] ?? '').trim());
     expect(snapshotXml(machine, 's1')).toContain('<description>new</description>');
