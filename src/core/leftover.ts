@@ -9,7 +9,7 @@ import { commandLine } from './quote.ts';
 export interface LeftoverSpace {
   /** Clusters that the image itself refers to and no snapshot does. */
   readonly bytes: number;
-  /** Where in the image's address space they end, from its start. */
+  /** Where they end in the address space of the guest's disk. */
   readonly endBytes: number;
 }
 

@@ -1,9 +1,10 @@
 import { readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import type { LeftoverSpace } from '../core/leftover.ts';
 import { KvmsnapError, understand } from '../errors.ts';
 import { asAnswer, type ImageBytes, Unmeasurable, type Unmeasured } from './qcow2/bytes.ts';
 import type { FileBlocks } from './qcow2/host-data.ts';
-import { type Leftover, readLeftover } from './qcow2/leftover.ts';
+import { readLeftover } from './qcow2/leftover.ts';
 import { type MergeSpace, readMerge } from './qcow2/merge.ts';
 import { type ImageSpace, readSpace, type SpaceQuestion } from './qcow2/space.ts';
 import type { RunQemuImg } from './qemu-img.ts';
@@ -97,7 +98,7 @@ async function withImages<T>(
 }
 
 /** What a save that failed has left in the image at an absolute path; null where that cannot be told. Only reads. */
-export async function measureLeftover(path: string): Promise<Leftover | null> {
+export async function measureLeftover(path: string): Promise<LeftoverSpace | null> {
   let file: FileHandle | null = null;
   try {
     file = await open(path, 'r');

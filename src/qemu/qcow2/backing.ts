@@ -1,8 +1,8 @@
 import { uint64, viewOf } from './bytes.ts';
+import { MAGIC } from './header.ts';
 
 /** The part of the header that names the file below. Source of the format: QEMU's docs/interop/qcow2.rst. */
 
-const MAGIC = 0x514649fb;
 const LONGEST_NAME = 1023;
 
 /**

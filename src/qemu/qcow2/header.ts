@@ -24,7 +24,7 @@ export interface Header {
   readonly l2EntryBytes: number;
 }
 
-const MAGIC = 0x514649fb;
+export const MAGIC = 0x514649fb; // QFI\xfb
 const DIRTY = 1 << 0;
 const CORRUPT = 1 << 1;
 const DATA_FILE = 1 << 2;
@@ -85,6 +85,10 @@ function checkFeatures(view: DataView): number {
   if (view.getUint32(100) < 104) throw damaged(`it has a header of ${view.getUint32(100)} bytes`);
   return features;
 }
+
+/** Bytes of the disk that one L2 table maps. */
+export const bytesPerTable = ({ clusterBytes, l2EntryBytes }: Header): number =>
+  (clusterBytes / l2EntryBytes) * clusterBytes;
 
 /** An L1 table of the image or of a snapshot, if it can be one. */
 export function l1At(image: ImageBytes, clusterBytes: number, what: string, table: Table): Table {

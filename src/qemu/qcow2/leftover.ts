@@ -1,3 +1,4 @@
+import type { LeftoverSpace } from '../../core/leftover.ts';
 import {
   BREATH_BYTES,
   bytesAt,
@@ -8,29 +9,24 @@ import {
   viewOf,
 } from './bytes.ts';
 import { openClusters } from './clusters.ts';
-import { type Header, readHeader } from './header.ts';
+import { bytesPerTable, type Header, readHeader } from './header.ts';
 import { findReferences, roomForReferences } from './l2-entries.ts';
-import { countsPerBlock, readRefcounts } from './refcounts.ts';
+import { countedClusters, readRefcounts } from './refcounts.ts';
 
 /**
- * Memory of a guest that stays in an image and belongs to no snapshot: above all when QEMU fails to save it. It writes the memory behind the end of the disk,
- * hands it to the snapshot and forgets it there (qcow2_snapshot_create); when it never comes to the snapshot, it stays. A
- * revert (qcow2_snapshot_goto) has the image refer to the memory of the snapshot again, also when that is deleted then.
+ * Memory of a guest that stays in an image and belongs to no snapshot: above all when QEMU fails to save it. It writes the
+ * memory behind the end of the disk, hands it to the snapshot and forgets it there (qcow2_snapshot_create); when it never
+ * comes to the snapshot, it stays. A revert (qcow2_snapshot_goto) has the image refer to the memory of the snapshot again,
+ * also when that is deleted then.
  */
-export interface Leftover {
-  /** Clusters there that nothing but the image itself refers to. */
-  readonly bytes: number;
-  /** Where they end in the address space of the guest's disk. */
-  readonly endBytes: number;
-}
 
-const NONE: Leftover = { bytes: 0, endBytes: 0 };
+const NONE: LeftoverSpace = { bytes: 0, endBytes: 0 };
 
 /**
  * Reads the part of the image's L1 table behind the disk's end; mostly there is nothing, and that is all. Null for an
  * image that cannot be read, or whose refcounts are not to be trusted. Of no meaning while a save is under way.
  */
-export async function readLeftover(image: ImageBytes): Promise<Leftover | null> {
+export async function readLeftover(image: ImageBytes): Promise<LeftoverSpace | null> {
   try {
     const header = readHeader(image);
     return header.dirty ? null : await measure(image, header);
@@ -40,9 +36,9 @@ export async function readLeftover(image: ImageBytes): Promise<Leftover | null> 
   }
 }
 
-async function measure(image: ImageBytes, header: Header): Promise<Leftover> {
-  const { clusterBytes, l2EntryBytes, l1, virtualBytes } = header;
-  const covered = clusterBytes * (clusterBytes / l2EntryBytes);
+async function measure(image: ImageBytes, header: Header): Promise<LeftoverSpace> {
+  const { clusterBytes, l1, virtualBytes } = header;
+  const covered = bytesPerTable(header);
   const first = Math.ceil(virtualBytes / covered);
   if (first >= l1.entries) return NONE;
   const view = bytesAt(image, l1.offset + first * 8, (l1.entries - first) * 8);
@@ -52,7 +48,7 @@ async function measure(image: ImageBytes, header: Header): Promise<Leftover> {
   })).filter(({ offset }) => offset > 0 && offset % clusterBytes === 0 && offset < image.size);
   if (tables.length === 0) return NONE;
 
-  const clusters = Math.ceil(image.size / clusterBytes) + countsPerBlock(header);
+  const clusters = countedClusters(image, header);
   const counts = await readRefcounts(image, header, clusters);
   const contents = openClusters(
     image,

@@ -1,6 +1,6 @@
 import { BREATH_BYTES, createBreath, type ImageBytes, viewOf } from './bytes.ts';
 import { openClusters } from './clusters.ts';
-import type { Header } from './header.ts';
+import { bytesPerTable, type Header } from './header.ts';
 import { COMPRESSED } from './l2-entries.ts';
 import { readL1 } from './l2-tables.ts';
 
@@ -33,9 +33,9 @@ export const SUBCLUSTERS = 32;
  * of l2-entries.ts.
  */
 export async function visitRanges({ image, header, clusters }: Mapped, visitor: RangeVisitor): Promise<void> {
-  const { clusterBytes, l2EntryBytes } = header;
+  const { clusterBytes } = header;
   const l1 = readL1(image, header, clusters, header.l1, 'the image');
-  const tableBytes = (clusterBytes / l2EntryBytes) * clusterBytes;
+  const tableBytes = bytesPerTable(header);
   // tables beyond the disk map saved memory, or are none
   const indexes = [...l1.keys()].filter(
     (index) => l1[index] !== 0 && index * tableBytes < header.virtualBytes,

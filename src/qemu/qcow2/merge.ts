@@ -6,7 +6,7 @@ import { type FileBlocks, type HostData, hostData } from './host-data.ts';
 import { COMPRESSED } from './l2-entries.ts';
 import { readL1 } from './l2-tables.ts';
 import { type Mapped, type Range, SUBCLUSTERS, visitRanges } from './mapped-ranges.ts';
-import { countsPerBlock, readRefcounts } from './refcounts.ts';
+import { countedClusters, readRefcounts } from './refcounts.ts';
 import type { Space } from './survey.ts';
 
 /**
@@ -49,7 +49,7 @@ const MOST_UNITS = 2 ** 30;
 
 function openMapped(image: ImageBytes): Mapped {
   const header = readHeader(image);
-  const clusters = Math.ceil(image.size / header.clusterBytes) + countsPerBlock(header);
+  const clusters = countedClusters(image, header);
   if (clusters > MOST_UNITS) throw new Unmeasurable('too-large', `it has ${image.size} bytes`);
   if (header.snapshots.count > 0)
     throw new Unmeasurable('feature', `it holds ${header.snapshots.count} internal snapshots itself`);
@@ -133,7 +133,7 @@ async function rawGround({ image, blocks }: Base, diskBytes: number): Promise<Gr
 async function qcow2Ground({ image, blocks }: Base): Promise<Ground> {
   const header = readHeader(image);
   const { clusterBytes, l2EntryBytes } = header;
-  const clusters = Math.ceil(image.size / clusterBytes) + countsPerBlock(header);
+  const clusters = countedClusters(image, header);
   const unitBytes = Math.min(grain(header), COPIED_AT_ONCE);
   const unitsPerCluster = clusterBytes / unitBytes;
   const entries = clusterBytes / l2EntryBytes;

@@ -11,8 +11,14 @@ export type Refcounts = Uint8Array | Uint16Array | Uint32Array;
 export const TOO_MANY = 2 ** 32 - 1;
 
 /** Clusters whose counts one block holds; a block is one cluster. */
-export const countsPerBlock = (header: Header): number =>
-  (header.clusterBytes * 8) / 2 ** header.refcountOrder;
+const countsPerBlock = (header: Header): number => (header.clusterBytes * 8) / 2 ** header.refcountOrder;
+
+/**
+ * Clusters that anything in the image may refer to: those of the file, and as many behind its end as a block counts, for it
+ * may end before the last that is counted, one that was never written.
+ */
+export const countedClusters = ({ size }: ImageBytes, header: Header): number =>
+  Math.ceil(size / header.clusterBytes) + countsPerBlock(header);
 
 /**
  * Reads the counts of so many clusters: 1, 2 or 4 bytes of memory each, as few as the largest needs. Memory is touched only

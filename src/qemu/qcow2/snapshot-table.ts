@@ -1,5 +1,5 @@
 import { bytesAt, damaged, fill, type ImageBytes, uint64 } from './bytes.ts';
-import { type Header, l1At, type Table } from './header.ts';
+import { bytesPerTable, type Header, l1At, type Table } from './header.ts';
 
 /** The snapshot table. Source of the format: QEMU's docs/interop/qcow2.rst, "Snapshots". */
 
@@ -57,7 +57,7 @@ interface Lengths {
 }
 
 function parseEntry(image: ImageBytes, header: Header, entry: DataView, lengths: Lengths): InternalSnapshot {
-  const { clusterBytes, l2EntryBytes } = header;
+  const { clusterBytes } = header;
   const { idBytes, nameBytes, extraBytes } = lengths;
   const text = new TextDecoder();
   const textAt = (at: number, length: number) =>
@@ -72,7 +72,7 @@ function parseEntry(image: ImageBytes, header: Header, entry: DataView, lengths:
       offset: uint64(entry, 0),
       entries: entry.getUint32(8),
     }),
-    vmStateIndex: Math.ceil(diskBytes / (clusterBytes * (clusterBytes / l2EntryBytes))),
+    vmStateIndex: Math.ceil(diskBytes / bytesPerTable(header)),
     vmStateBytes: extraBytes >= 8 ? uint64(entry, 40) : entry.getUint32(32),
     entryBytes: FIXED + Math.max(EXTRA_NOW, extraBytes) + idBytes + nameBytes,
   };

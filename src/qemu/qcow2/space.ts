@@ -15,7 +15,7 @@ import { type FileBlocks, hostData } from './host-data.ts';
 import { readL2Tables } from './l2-tables.ts';
 import { closeGroup, createLedger, enterCluster, enterTable, type Ledger } from './ledger.ts';
 import { findOverlaps } from './overlaps.ts';
-import { countsPerBlock, readRefcounts } from './refcounts.ts';
+import { countedClusters, readRefcounts } from './refcounts.ts';
 import {
   type InternalSnapshot,
   readSnapshotTable,
@@ -98,8 +98,7 @@ async function measure(image: ImageBytes, outline: Outline, question: SpaceQuest
   if (snapshots.length === 0) return { kind: 'measured', snapshots: [] };
   if (snapshots.length > MOST_SNAPSHOTS)
     throw new Unmeasurable('too-large', `it has ${snapshots.length} snapshots`);
-  // the file may end before the last cluster that is counted: one that was never written
-  const clusters = Math.ceil(image.size / header.clusterBytes) + countsPerBlock(header);
+  const clusters = countedClusters(image, header);
   if (clusters > MOST_CLUSTERS) throw new Unmeasurable('too-large', `it has ${image.size} bytes`);
 
   // The counts first: should a guest write meanwhile, they are too high then, never too low.
