@@ -168,8 +168,8 @@ const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
 
 /** `30`, `30s`, `10m`, `2h` -> seconds. Throws commander's InvalidArgumentError. */
 export function parseDuration(text: string): number {
-  const [, number, unit = 's'] = /^(\d+(?:\.\d+)?)([smh]?)$/.exec(text) ?? [];
-  const seconds = Number(number) * (SECONDS[unit || 's'] ?? 1);
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)([smh]?)$/.exec(text) ?? [];
+  const seconds = Number(number) * (SECONDS[unit] ?? 1);
   if (!(seconds > 0) || seconds > 2_000_000)
     throw new InvalidArgumentError('A duration is wanted, such as 30s, 10m or 2h.');
   return seconds;

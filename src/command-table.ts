@@ -18,8 +18,8 @@ export interface OptionDefinition {
   readonly flags: string;
   readonly help: string;
   /**
-   * How its value is read; absent: as it stands. `count` is a whole number from 0 on, `jobs` one from 1 on, `list` may be
-   * repeated.
+   * How its value is read; absent: as it stands. `count` is a whole number from 0 on, `jobs` one from 1 on, `duration` a
+   * time such as 30, 30s, 10m or 2h, in seconds; `list` may be repeated.
    */
   readonly kind?: 'count' | 'jobs' | 'list' | 'duration';
   /** What its value stands for, or the words that it may be; absent: any text. */

@@ -45,7 +45,10 @@ export interface Context {
 }
 
 export interface Files {
-  /** Writes a new file of that name, for this user's eyes only, into kvmsnap's state directory; returns its path, or throws `check`. */
+  /**
+   * Writes a new file of that name, for this user's eyes only, into kvmsnap's state directory; returns its path, or throws
+   * `check`.
+   */
   keep(name: string, text: string): Promise<string>;
   /** Removes one of those, which came to nothing. */
   drop(path: string): Promise<void>;

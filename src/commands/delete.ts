@@ -153,7 +153,10 @@ async function lookAt(ctx: Context, reading: MachineReading, names: readonly str
   return machine;
 }
 
-/** Asks for what is not named: on a terminal always, in a script what a pattern or `--children` selects. Returns a single machine as it was looked at. */
+/**
+ * Asks for what is not named: on a terminal always, in a script what a pattern or `--children` selects. Returns a single
+ * machine as it was looked at.
+ */
 async function ask(ctx: Context, { targets, single }: Targets, wanted: Wanted): Promise<Machine | null> {
   const [target] = targets;
   if (single && target && !(target.reading instanceof KvmsnapError)) {

@@ -31,7 +31,10 @@ interface Row {
   readonly problem: string | null;
 }
 
-/** `space`: what each snapshot costs on disk, and what deleting it gives back. Throws `check` when an image cannot be measured. */
+/**
+ * `space`: what each snapshot costs on disk, and what deleting it gives back. Throws `check` when an image cannot be
+ * measured.
+ */
 export async function space(
   ctx: Context,
   word: string,

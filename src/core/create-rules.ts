@@ -9,6 +9,7 @@ import {
   participants,
   tagWithId,
   unsuitableImage,
+  whatIsBroken,
 } from './disk-findings.ts';
 import { type Disk, type Domain, isActive } from './domain.ts';
 import { type Agent, EXTERNAL_RULES, type Place } from './external-rules.ts';
@@ -18,6 +19,7 @@ import { mebibytes } from './mebibytes.ts';
 import { isJobName, isMonitorName, jobNameFor } from './names.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { quote, virshWord } from './quote.ts';
+import { savedMemoryBytes } from './saved-memory.ts';
 import type { Mode, SnapshotPlan } from './snapshot-plan.ts';
 
 /** The rules that decide, before anything is touched, whether a snapshot can be taken. */
@@ -65,9 +67,6 @@ export function needsDaemonVersion(domain: Domain, mode: Mode): boolean {
   );
 }
 
-/** Device state, video memory and qcow2 tables beside the guest's memory, with some air for what the guest writes. */
-const MEMORY_MARGIN_BYTES = 64 * 1024 * 1024;
-
 const INTERNAL = ['internal'] as const;
 const WITH_MEMORY = ['internal', 'external'] as const;
 
@@ -94,10 +93,8 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       eachDisk(facts, ({ target, source }, image) => {
         if (image?.kind !== 'broken') return null;
         const role = image.path === source ? '' : `, in the backing chain of ${source},`;
-        const state =
-          image.why === 'unreadable' ? `is not readable as an image (${image.detail})` : 'is missing';
         return {
-          what: `disk ${target}: ${image.path}${role} ${state}`,
+          what: `disk ${target}: ${image.path}${role} ${whatIsBroken(image)}`,
           hint:
             role === ''
               ? "restore the file, or correct the path in the machine's XML"
@@ -448,10 +445,10 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [7],
     severity: 'judgement',
     modes: INTERNAL,
-    find: ({ domain, freeBytes, residentBytes }) => {
+    find: (facts) => {
+      const { domain, freeBytes } = facts;
       if (!isActive(domain.state) || freeBytes === null) return [];
-      const memory = residentBytes ?? domain.memoryBytes;
-      const needed = memory + MEMORY_MARGIN_BYTES;
+      const needed = savedMemoryBytes(facts);
       if (freeBytes >= needed) return [];
       const where = participants(domain)[0]?.source ?? 'the disk';
       return [

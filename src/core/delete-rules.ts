@@ -1,3 +1,4 @@
+import { whatIsBroken } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
 import { chainOf, chainPaths, type DiskImage } from './image.ts';
 import { DELETES_EXTERNAL, FINDS_CHAIN, MINDS_BRANCHES, SPARES_INTERNAL } from './libvirt-versions.ts';
@@ -416,10 +417,9 @@ function missingImage(
 ): readonly Finding[] {
   const image = images.get(target);
   if (image?.kind !== 'broken') return [];
-  const state = image.why === 'unreadable' ? `is not readable (${image.detail})` : 'is missing';
   return [
     {
-      what: `disk ${target}: ${image.path} ${state}, so '${name}' cannot be deleted in it`,
+      what: `disk ${target}: ${image.path} ${whatIsBroken(image)}, so '${name}' cannot be deleted in it`,
       hint: 'restore the file; or, if it will not come back, have libvirt alone forget the snapshot',
       command: kvmsnapLine('delete', [domain.name, name], '--metadata'),
     },

@@ -83,6 +83,12 @@ function conversion(
   };
 }
 
+type Broken = Extract<DiskImage, { kind: 'broken' }>;
+
+/** The end of a sentence about the file that it names. */
+export const whatIsBroken = ({ why, detail }: Broken): string =>
+  why === 'unreadable' ? `is not readable as an image (${detail})` : 'is missing';
+
 export function corruptImage({ target, source }: Disk, image: DiskImage | undefined): Finding | null {
   const [top] = chainOf(image);
   if (!top?.corrupt) return null;

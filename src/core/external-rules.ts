@@ -7,6 +7,7 @@ import { mebibytes } from './mebibytes.ts';
 import { baseName, directoryOf, stem } from './paths.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { quote, virshWord } from './quote.ts';
+import { savedMemoryBytes } from './saved-memory.ts';
 import { type PlannedDisk, plannedFiles } from './snapshot-plan.ts';
 
 /** The rules of a create whose disks or memory go to files of their own. */
@@ -30,9 +31,6 @@ export type Agent = 'answers' | 'frozen' | 'silent' | 'not-connected' | 'no-chan
 
 /** A qcow2 file without data, with its tables. */
 const OVERLAY_BYTES = 1024 * 1024;
-
-/** Device state beside the guest's memory. */
-const MEMORY_MARGIN_BYTES = 64 * 1024 * 1024;
 
 /** The longest name of a file on Linux. */
 const MAX_FILE_NAME_BYTES = 255;
@@ -422,9 +420,9 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'judgement',
     modes: ['external'],
     find: (facts) => {
-      const { plan, domain, residentBytes } = facts;
+      const { plan } = facts;
       const free = plan.memoryFile === null ? null : (placeOf(facts, plan.memoryFile)?.freeBytes ?? null);
-      const needed = (residentBytes ?? domain.memoryBytes) + MEMORY_MARGIN_BYTES;
+      const needed = savedMemoryBytes(facts);
       if (free === null || free >= needed) return [];
       return [
         {

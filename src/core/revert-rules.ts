@@ -1,4 +1,4 @@
-import { checkpointFinding, participants, tagWithId } from './disk-findings.ts';
+import { checkpointFinding, participants, tagWithId, whatIsBroken } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
 import { chainOf, type DiskImage, tagsIn, tagsNamed } from './image.ts';
 import { RESETS_NVRAM, REVERTS_EXTERNAL, STARTS_ANEW } from './libvirt-versions.ts';
@@ -115,7 +115,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
         const image = images.get(target);
         if (image?.kind !== 'broken') return [];
         return {
-          what: `disk ${target}: ${image.path}, which holds what '${snapshot.name}' kept, ${image.why === 'unreadable' ? `is not readable (${image.detail})` : 'is missing'}`,
+          what: `disk ${target}: ${image.path}, which holds what '${snapshot.name}' kept, ${whatIsBroken(image)}`,
           hint: 'restore the file; or, if it will not come back, have libvirt forget the snapshot',
           command: kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata'),
         };
@@ -307,10 +307,7 @@ function tagFinding(
   source: string | null,
   image: DiskImage | undefined,
 ): Finding | null {
-  if (image?.kind === 'broken')
-    return {
-      what: `disk ${target}: ${image.path} ${image.why === 'unreadable' ? image.detail : 'is missing'}`,
-    };
+  if (image?.kind === 'broken') return { what: `disk ${target}: ${image.path} ${whatIsBroken(image)}` };
   if (image?.kind !== 'seen') return null;
   const found = tagsNamed(image, snapshot.name);
   if (found.length === 1) return null;

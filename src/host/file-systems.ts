@@ -7,7 +7,10 @@ export interface MountedFileSystem extends FileSystem {
   readonly mountPoint: string;
 }
 
-/** The file system of a file at an absolute path, as `df` shows it. Null for what is no file (a block device), or out of reach. */
+/**
+ * The file system of a file at an absolute path, as `df` shows it. Null for what is no file (a block device), or out of
+ * reach.
+ */
 export async function fileSystemOf(path: string): Promise<MountedFileSystem | null> {
   try {
     const real = await realpath(path);

@@ -9,7 +9,10 @@ import type { Machine } from './machine.ts';
 
 /** Looking at what an internal snapshot has made. */
 
-/** What a finished internal snapshot still lacks; empty when it is complete. `snapshot` undefined: without metadata, the tags alone tell. */
+/**
+ * What a finished internal snapshot still lacks; empty when it is complete. `snapshot` undefined: without metadata, the
+ * tags alone tell.
+ */
 export function internalFlaws(
   machine: Machine,
   name: string,

@@ -11,7 +11,10 @@ import { inspectImage } from '../qemu/qemu-img.ts';
 import { isRemote, lookAtDisks } from './disks.ts';
 import type { Machine } from './machine.ts';
 
-/** Which files a machine needs, by the whole chain under each of its disks and snapshots, and which of them another one needs. */
+/**
+ * Which files a machine needs, by the whole chain under each of its disks and snapshots, and which of them another one
+ * needs.
+ */
 
 /** Files that are needed. */
 export interface FilesInUse {

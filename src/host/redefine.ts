@@ -22,7 +22,8 @@ export interface Described {
 /**
  * Gives a snapshot another description. libvirt has one door for that, `snapshot-create --redefine` with the snapshot's
  * whole XML, so a copy of the old XML is kept first, and afterwards all but the description must be as before. The images
- * are not touched, and nothing at all is done where it is so already. Returns the snapshot as it is then; with `--dry-run` the command.
+ * are not touched, and nothing at all is done where it is so already. Returns the snapshot as it is then; with `--dry-run`
+ * the command.
  */
 export async function redescribe(
   ctx: Context,

@@ -50,5 +50,8 @@ export function parseState(text: string): { state: DomainState; stateReason: str
   return { state: STATES[words] ?? words, stateReason: reason === 'unknown' ? '' : reason };
 }
 
-/** Words of `virsh domcontrol`: `ok`, `background job (1.2s)`, `occupied (0.1s)`; nothing for a machine that is off. True when a job holds it. */
+/**
+ * Words of `virsh domcontrol`: `ok`, `background job (1.2s)`, `occupied (0.1s)`; nothing for a machine that is off. True
+ * when a job holds it.
+ */
 export const isBusy = (control: string): boolean => /^(background job|occupied)/.test(control);

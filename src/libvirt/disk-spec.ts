@@ -1,7 +1,10 @@
 import type { DiskWish, MemoryWish } from '../core/snapshot-plan.ts';
 import { KvmsnapError } from '../errors.ts';
 
-/** virsh's words for where a snapshot keeps a disk or the memory (virsh-snapshot.c): parts between commas, a comma itself doubled. */
+/**
+ * virsh's words for where a snapshot keeps a disk or the memory (virsh-snapshot.c): parts between commas, a comma itself
+ * doubled.
+ */
 
 /** `[file=]name[,snapshot=type]`. Throws `usage`. */
 export function parseMemspec(text: string): MemoryWish {

@@ -89,7 +89,10 @@ export async function readDaemonVersion(virsh: Virsh): Promise<number> {
   return Number(major ?? 0) * 1_000_000 + Number(minor ?? 0) * 1_000 + Number(release ?? 0);
 }
 
-/** Of a save of the memory to a file; null when no such job is under way. An internal snapshot's save lets the question wait until its end. */
+/**
+ * Of a save of the memory to a file; null when no such job is under way. An internal snapshot's save lets the question wait
+ * until its end.
+ */
 export async function readJobProgress(virsh: Virsh, uuid: string): Promise<JobProgress | null> {
   const { texts } = await virsh.read([['domjobinfo', '--domain', uuid, '--rawstats']]);
   const [text] = texts;

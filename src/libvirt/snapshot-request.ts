@@ -5,7 +5,10 @@ import { KvmsnapError } from '../errors.ts';
 import { createSnapshotParser } from './snapshot-xml.ts';
 import { escapeText, parseXml } from './xml.ts';
 
-/** What a person hands to `virsh snapshot-create`: a `<domainsnapshot>` (libvirt's formatsnapshot documentation), partial or whole. */
+/**
+ * What a person hands to `virsh snapshot-create`: a `<domainsnapshot>` (libvirt's formatsnapshot documentation), partial
+ * or whole.
+ */
 
 const Source = z.object({ '@file': z.optional(z.string()), '@dev': z.optional(z.string()) });
 /** `<source/>`, an element without anything. */

@@ -30,8 +30,8 @@ const SnapshotElement = z.object({
 });
 
 /**
- * Creates a parser for the snapshots of one run; it throws `refused` for what is none. Most snapshots of a machine carry the same `<disk>` elements in their
- * stored definition, so these are parsed once per distinct text.
+ * Creates a parser for the snapshots of one run; it throws `refused` for what is none. Most snapshots of a machine carry
+ * the same `<disk>` elements in their stored definition, so these are parsed once per distinct text.
  */
 export function createSnapshotParser(): (xml: string) => Snapshot {
   const known = new Map<string, readonly Disk[]>();

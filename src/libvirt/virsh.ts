@@ -15,7 +15,10 @@ export interface Answers {
 }
 
 export interface Virsh {
-  /** Runs commands that change nothing, as few processes as fit, and returns each one's output; throws `unreachable` when one was killed. */
+  /**
+   * Runs commands that change nothing, as few processes as fit, and returns each one's output; throws `unreachable` when
+   * one was killed.
+   */
   read(commands: readonly VirshCommand[]): Promise<Answers>;
   /** Runs one command that changes something. The outcome is virsh's word only: look at the state afterwards. */
   write(command: VirshCommand): Promise<Executed>;

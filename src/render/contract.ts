@@ -151,7 +151,10 @@ const Fix = z.object({
 const versioned = <Shape extends z.core.$ZodShape>(shape: Shape) =>
   z.object({ schemaVersion: z.literal(1), ...shape });
 
-/** By command (`current` also of hold, unhold and describe); `dry-run` is what every command that changes something prints with `--dry-run`, `error` goes to stderr. */
+/**
+ * By command (`current` also of hold, unhold and describe); `dry-run` is what every command that changes something prints
+ * with `--dry-run`, `error` goes to stderr.
+ */
 export const DOCUMENTS = {
   list: versioned({ domains: z.array(Domain) }),
   current: versioned({ domain: DomainName, snapshot: Snapshot }),

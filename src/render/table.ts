@@ -118,15 +118,12 @@ function cellText<Row>(column: Column<Row>, row: Row, canvas: Canvas): string {
   if (column.kind === 'mark') return value ? '*' : '';
   if (value === null || value === '') return '-';
   if (typeof value !== 'number') return visible(String(value));
-  if (column.kind === 'bytes') return `${isApproximate(column, row) ? '~' : ''}${humanBytes(value)}`;
+  if (column.kind === 'bytes') return `${column.approximate?.(row) ? '~' : ''}${humanBytes(value)}`;
   if (column.kind === 'time') {
     return canvas.isTerminal ? `${localTime(value)} (${humanSpan(canvas.now - value)})` : rfc3339(value);
   }
   return String(value);
 }
-
-const isApproximate = <Row>({ approximate = false }: Column<Row>, row: Row): boolean =>
-  typeof approximate === 'function' ? approximate(row) : approximate;
 
 /**
  * Cuts the flexible columns, widest first, until the line fits; the rest of a cut cell is marked by an ellipsis. When

@@ -31,7 +31,7 @@ export interface Column<Row> {
   /** The value for machines (CSV), where a table says it in other words. */
   readonly data?: (row: Row) => Value;
   /** Of sizes that are not exact: `~` stands before each in a table. */
-  readonly approximate?: boolean | ((row: Row) => boolean);
+  readonly approximate?: (row: Row) => boolean;
   /** Left out of a table when it is empty in every row. */
   readonly ifAny?: boolean;
   /** May be cut where the terminal is too narrow. */

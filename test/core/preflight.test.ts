@@ -821,7 +821,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
             ['vda', { kind: 'broken', why: 'unreadable', path: '/vm/vda.qcow2', detail: 'bad magic' }],
           ]),
         }),
-        finds: [{ what: /disk vda: \/vm\/vda\.qcow2 bad magic/ }],
+        finds: [{ what: /disk vda: \/vm\/vda\.qcow2 is not readable as an image \(bad magic\)/ }],
       },
     ],
   },
