@@ -14,23 +14,29 @@ export interface Interrupts {
   explain(error: unknown): unknown;
   raise(signal: EndingSignal): void;
   expire(seconds: number): void;
-  /** Runs a write and the look afterwards. `what` says what libvirtd carries on with, should we stop waiting. */
-  protect<T>(what: string, task: () => Promise<T>): Promise<T>;
+  /** Runs a write and the look afterwards. `what` says what is carried on with, should we stop waiting, and `by` whom. */
+  protect<T>(what: string, task: () => Promise<T>, by?: Writer): Promise<T>;
 }
+
+/** Who carries a write on without us. */
+export type Writer = 'libvirtd' | 'qemu-img';
 
 /** `note` tells the user why nothing ends yet. */
 export function createInterrupts(note: (line: string) => void): Interrupts {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal); // every process under way listens
   let pending: KvmsnapError | null = null;
-  const writing = new Set<string>();
+  const writing = new Map<string, Writer>();
 
   const end = (error: KvmsnapError) => {
     pending = error;
     controller.abort(error);
   };
+  const writers = () => [...new Set(writing.values())].join(' and ');
   const carriesOn = () =>
-    writing.size === 0 ? '' : `; stopped waiting, but libvirtd carries on: ${[...writing].join(', ')}`;
+    writing.size === 0
+      ? ''
+      : `; stopped waiting, but ${writers()} carries on: ${[...writing.keys()].join(', ')}`;
   const hint = () =>
     writing.size === 0 ? undefined : 'kvmsnap list shows how it ended; until then the machine may be paused';
 
@@ -54,15 +60,15 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
         return end(new KvmsnapError(code, `ended by ${signal}${carriesOn()}`, { hint: hint() }));
       pending = new KvmsnapError(code, `ended by ${signal}`);
       note(
-        `${signal}: libvirt cannot cancel this; waiting for its true end (once more: stop waiting, it carries on)`,
+        `${signal}: ${writers() === 'libvirtd' ? 'libvirt' : writers()} cannot cancel this; waiting for its true end (once more: stop waiting, it carries on)`,
       );
     },
     expire(seconds) {
       end(new KvmsnapError('timed-out', `not done within ${seconds} s${carriesOn()}`, { hint: hint() }));
     },
-    async protect(what, task) {
+    async protect(what, task, by = 'libvirtd') {
       if (pending) throw pending;
-      writing.add(what);
+      writing.set(what, by);
       try {
         return await task();
       } finally {

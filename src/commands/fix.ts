@@ -70,15 +70,21 @@ export async function fixMachines(
         value: { checked, prepared, fixed: results },
         failures: results.flatMap(({ failure }) => failure ?? []),
         succeeded: results.filter(({ outcome }) => outcome === 'done').length,
+        cutShort: results.some(({ outcome }) => outcome === 'not reached'),
       };
     },
   );
   const after = new Map(mended.map((result) => [result.machine.uuid, result]));
   return looked.map((result) => {
     const now = after.get(result.machine.uuid);
-    // what could not be begun is left as it was found
-    return now ? { ...now, value: now.value ?? result.value } : result;
+    return now ? { ...now, value: now.value ?? unreached(result.value) } : result;
   });
+}
+
+/** A machine that could not be begun with is as it was found. */
+function unreached(judged: Judged | null): Judged | null {
+  const unreachedFix = (fix: PreparedFix): FixResult => ({ fix, outcome: 'not reached', failure: null });
+  return judged && { ...judged, fixed: judged.prepared.map(unreachedFix) };
 }
 
 /** Throws `declined`, and leaves nothing behind of what was prepared. */

@@ -35,7 +35,7 @@ export type FixOutcome =
   | 'failed'
   /** It was so no longer when its turn came. */
   | 'not needed'
-  /** The run was ended before. */
+  /** The run was ended before, or the machine could not be begun with. */
   | 'not reached';
 
 export interface FixResult {
@@ -115,13 +115,14 @@ async function readDefinition({ virsh }: Context, { domain: { uuid, name } }: Ma
 
 export interface Fixed {
   readonly results: readonly FixResult[];
-  /** The machine as it is then. */
+  /** The machine as it is then; as it was before, where we were to stop at once. */
   readonly checked: Checked;
 }
 
 /**
  * Takes those of the steps that are still called for, going on after a failure, and judges the machine again: done is
- * what is not called for any more. Throws `busy` when a job holds the machine, which is left alone then.
+ * what is not called for any more. A signal lets the step under way come to its end, and the rest is not reached. Throws
+ * `busy` when a job holds the machine, which is left alone then.
  */
 export async function fixMachine(
   ctx: Context,
@@ -145,24 +146,41 @@ export async function fixMachine(
     }
     if (!tried.some(({ outcome }) => outcome === 'done' || outcome === 'failed'))
       return { results: tried, checked: before };
-    const checked = await look();
+    const checked = await look().catch((error) => {
+      if (ctx.interrupts.stop.aborted) return null;
+      throw error;
+    });
+    if (!checked) {
+      ctx.terminal.note(`note: '${name}' was not looked at again: what is said of it is from before`);
+      return { results: tried, checked: before };
+    }
     const left = new Set(checked.fixes.map(fixKey));
     return { results: tried.map((result) => verified(result, left)), checked };
   });
 }
 
 async function tryFix(ctx: Context, machine: string, fix: PreparedFix): Promise<FixResult> {
-  return ctx.interrupts.protect(`'${fix.what}' of '${machine}'`, async () => {
+  const task = async (): Promise<FixResult> => {
     for (const [i, command] of fix.commands.entries()) {
       const failure = await run(ctx, machine, fix, command);
       if (!failure) continue;
-      const rest = fix.commands.slice(i).map((command) => fixLine(ctx, command));
-      const { code, message, hint } = failure;
-      const whole = new KvmsnapError(code, message, { hint, command: rest.join(' && ') });
-      return { fix, outcome: 'failed', failure: whole };
+      return { fix, outcome: 'failed', failure: withRest(ctx, failure, fix.commands.slice(i)) };
     }
     return { fix, outcome: 'done', failure: null };
-  });
+  };
+  const by = fix.commands.some(({ tool }) => tool === 'virsh') ? 'libvirtd' : 'qemu-img';
+  return ctx.interrupts.protect(`'${fix.what}' of '${machine}'`, task, by);
+}
+
+/** What could not be done, or is left to itself, with the commands that are still to run. */
+function withRest(ctx: Context, failure: KvmsnapError, commands: readonly Command[]): KvmsnapError {
+  const { code, message, hint } = failure;
+  const isLeft = failure === ctx.interrupts.pending;
+  // what is under way comes to its end without us
+  const rest = (isLeft ? commands.slice(1) : commands).map((command) => fixLine(ctx, command));
+  if (rest.length === 0) return new KvmsnapError(code, message, { hint: 'kvmsnap check shows how it ended' });
+  const then = isLeft ? 'once that has ended, this is still to be done' : hint;
+  return new KvmsnapError(code, message, { hint: then, command: rest.join(' && ') });
 }
 
 /** Runs one command; null when it says that all is well. */
@@ -173,14 +191,20 @@ async function run(
   { tool, args }: Command,
 ): Promise<KvmsnapError | null> {
   const failed = `${machine}: could not ${what}`;
-  if (tool === 'virsh') {
-    const { kind, stderr } = await carryOut(ctx, { command: args, label: what, growing: null });
-    return kind === 'done' ? null : virshFailure(failed, stderr);
+  try {
+    if (tool === 'virsh') {
+      const { kind, stderr } = await carryOut(ctx, { command: args, label: what, growing: null });
+      return kind === 'done' ? null : virshFailure(failed, stderr);
+    }
+    const { exitCode, stderr } = await ctx.changeImage(args);
+    if (exitCode === 0) return null;
+    const detail = stderr.trim().replace(/^qemu-img: /, '') || 'qemu-img was ended';
+    return new KvmsnapError('refused', `${failed}: ${detail}`);
+  } catch (error) {
+    // what was done before is still to be told
+    if (error === ctx.interrupts.pending && error instanceof KvmsnapError) return error;
+    throw error;
   }
-  const { exitCode, stderr } = await ctx.changeImage(args);
-  if (exitCode === 0) return null;
-  const detail = stderr.trim().replace(/^qemu-img: /, '') || 'qemu-img was ended';
-  return new KvmsnapError('refused', `${failed}: ${detail}`);
 }
 
 function verified(result: FixResult, left: ReadonlySet<string>): FixResult {

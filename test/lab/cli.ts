@@ -45,7 +45,7 @@ export interface RunningCli {
   closeStdout(): void;
 }
 
-const KEPT = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'TMPDIR', 'KVMSNAP_LAB'];
+const KEPT = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'TMPDIR', 'KVMSNAP_LAB', 'LIBVIRT_AUTOSTART'];
 
 /** The environment of a plain terminal session: nothing that the test runner, npm or a CI has set. */
 export function cleanEnvironment(extra: Environment = {}): Record<string, string> {

@@ -1,6 +1,6 @@
 // The lab's own libvirtd: to be stopped, killed and started again.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { isSystemLab, scratch, tool, tryTool, waitFor } from './lab.ts';
 
 /** A process as /proc shows it. */
@@ -9,15 +9,19 @@ export interface Process {
   readonly args: readonly string[];
 }
 
-/** All processes there are: in a system lab, those of the lab alone. */
+/** The lab's own directory, which stands in the environment of all that runs in a session lab. */
+const LAB = `=${dirname(scratch)}/`;
+
+/** All processes of the lab: a system lab sees no other, a session lab sees those of the whole host. */
 export function processes(): Process[] {
   return readdirSync('/proc').flatMap((entry) => {
     if (!/^\d+$/.test(entry)) return [];
     try {
       const args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0').slice(0, -1);
-      return args.length > 0 ? [{ pid: Number(entry), args }] : [];
+      const isOurs = isSystemLab || readFileSync(`/proc/${entry}/environ`, 'latin1').includes(LAB);
+      return args.length > 0 && isOurs ? [{ pid: Number(entry), args }] : [];
     } catch {
-      return []; // gone meanwhile
+      return []; // gone meanwhile, or another user's
     }
   });
 }

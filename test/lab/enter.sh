@@ -270,6 +270,8 @@ enter_session() { # BASE CACHE
     mkdir -m 700 "$base/${kind%%:*}"
     export "XDG_${kind#*:}=$base/${kind%%:*}"
   done
+  # or virsh would start a libvirtd that a test has ended
+  export LIBVIRT_AUTOSTART=0
   if [ ! -w "${HOME:-/nonexistent}" ]; then export HOME=$private/home && mkdir "$HOME"; fi
   take_cache "$2" "$base/k/libvirt/qemu/cache/capabilities"
   mkdir "$base/c/libvirt"

@@ -61,8 +61,8 @@ export async function virshUnderWay(word: string): Promise<number> {
   return (await waitFor(found, { what: `virsh ${word}`, intervalMs: 1 })) as number;
 }
 
-/** A virsh that waits, before it does anything, when its command line has these words in it, in this order. */
-export interface SlowVirsh {
+/** A tool that waits, before it does anything, when its command line has these words in it, in this order. */
+export interface SlowTool {
   /** For a kvmsnap that is to use it. */
   readonly env: { readonly PATH: string };
   /** Resolves when it waits. */
@@ -70,15 +70,17 @@ export interface SlowVirsh {
   readonly goOn: () => void;
 }
 
-export function slowVirsh(...words: readonly string[]): SlowVirsh {
+export const slowVirsh = (...words: readonly string[]): SlowTool => slowTool('virsh', ...words);
+
+export function slowTool(tool: 'virsh' | 'qemu-img', ...words: readonly string[]): SlowTool {
   const directory = mkdtempSync(join(scratch, 'slow-'));
   const path = process.env['PATH'] ?? '';
   const wait = `: >'${directory}/waits'; while [ ! -e '${directory}/go' ]; do sleep 0.02; done`;
-  const script = `#!/bin/sh\ncase $* in *${words.map((word) => `'${word}'*`).join('')}) ${wait} ;; esac\nPATH='${path}' exec virsh "$@"\n`;
-  writeFileSync(join(directory, 'virsh'), script, { mode: 0o755 });
+  const script = `#!/bin/sh\ncase $* in *${words.map((word) => `'${word}'*`).join('')}) ${wait} ;; esac\nPATH='${path}' exec ${tool} "$@"\n`;
+  writeFileSync(join(directory, tool), script, { mode: 0o755 });
   return {
     env: { PATH: `${directory}:${path}` },
-    waits: () => waitFor(() => existsSync(join(directory, 'waits')), { what: `virsh ${words.join(' ')}` }),
+    waits: () => waitFor(() => existsSync(join(directory, 'waits')), { what: `${tool} ${words.join(' ')}` }),
     goOn: () => writeFileSync(join(directory, 'go'), ''),
   };
 }
