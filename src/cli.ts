@@ -11,6 +11,7 @@ import {
   type OptionDefinition,
   shownCommands,
   VERSION,
+  wholeOf,
 } from './command-table.ts';
 import type { Context, OutputFormat, Settings } from './context.ts';
 import { nearest } from './core/names.ts';
@@ -59,7 +60,7 @@ function addCommand(program: Command, definition: CommandDefinition, start: Star
   const command = program
     .command(definition.name, definition.hidden ? { hidden: true } : {})
     .summary(definition.summary)
-    .description(definition.detail)
+    .description(wholeOf(definition))
     .addHelpText('after', () => helpEnd(definition));
   if (definition.alias) command.alias(definition.alias);
   for (const argument of definition.arguments) command.addArgument(toArgument(argument));

@@ -167,6 +167,7 @@ const XML: readonly OptionDefinition[] = [
   {
     flags: '--xml <file>',
     help: 'as the XML in this file says, like virsh snapshot-create (of one machine)',
+    takes: 'file',
   },
   {
     flags: '--redefine',
@@ -198,7 +199,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     name: 'create',
     summary: 'take a snapshot and give it a name',
     detail:
-      'Takes an internal snapshot of all writable disks, and of the memory when the machine runs (it is paused meanwhile). ' +
+      'An internal one, of all writable disks, and of the memory when the machine runs (it is paused meanwhile). ' +
       'The name is the time in seconds since 1970. Refuses before anything is touched when a disk is not qcow2 or the ' +
       'snapshot could not work; says done only when libvirt and every disk hold it. With --label the name is made of the ' +
       'label and the time (UTC), and with rules of retention a prune of that label follows, if and only if it was taken. Of many ' +
@@ -225,7 +226,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'create-as',
     summary: 'take a snapshot under a name of yours',
-    detail: 'As create, with your name: at most 200 bytes, no /, no leading dot, no control characters.',
+    detail: 'As create. A name has at most 200 bytes, no /, no leading dot and no control characters.',
     arguments: [PATTERN, { syntax: '<name>', help: 'name of the new snapshot', takes: 'name' }],
     options: [DESCRIPTION, FORCE_CREATE, ...WISHES, VM, ...FILTERS, JOBS, STRICT],
     failures: ['partial', 'check', 'exists', 'busy'],
@@ -385,8 +386,8 @@ export const COMMANDS: readonly CommandDefinition[] = [
     summary: 'delete the snapshots that no rule keeps',
     detail:
       'Only snapshots that carry the label in their name, as create --label makes them, or that --match names. Rules are ' +
-      'OR-ed: one reason is enough to stay. Never deleted: one on hold, one still being taken, one dated in the future, and ' +
-      'the newest (unless --allow-empty). Without a rule nothing is deleted. --dry-run shows each with its reasons, and what ' +
+      'OR-ed: one reason is enough to stay. Never deleted: one on hold, one still being taken, one dated in the future, one ' +
+      'that libvirt would not delete now, and the newest (unless --allow-empty). Without a rule nothing is deleted. --dry-run shows each with its reasons, and what ' +
       'it would free. With --free-min what no rule keeps goes only as far as space is needed: the oldest of all these machines ' +
       'first, one at a time, until every file system of their images has so much free (a part of its size, or bytes with ' +
       'K, M, G or T); without another rule the newest of each machine stays. Exit 5 when it is not reached.',
@@ -561,7 +562,8 @@ export const COMMANDS: readonly CommandDefinition[] = [
     failures: [],
     examples: ['kvmsnap manual > kvmsnap.1'],
     run: async (ctx, _, options) => {
-      const content = { version: pkg.version, globals: GLOBAL_OPTIONS, commands: shownCommands() };
+      const commands = shownCommands().map((command) => ({ ...command, detail: wholeOf(command) }));
+      const content = { version: pkg.version, globals: GLOBAL_OPTIONS, commands };
       await (await import('./commands/manual.ts')).manual(ctx, content, options);
     },
   },
@@ -608,6 +610,11 @@ export const VERSION: OptionDefinition = { flags: '-V, --version', help: 'print 
 /** The commands that are for users. */
 export function shownCommands(): CommandDefinition[] {
   return COMMANDS.filter(({ hidden }) => !hidden);
+}
+
+/** What it does, and then what that leaves out, in sentences. */
+export function wholeOf({ summary, detail }: CommandDefinition): string {
+  return `${summary.charAt(0).toUpperCase()}${summary.slice(1)}. ${detail}`;
 }
 
 /** All that can be typed, for its completion. */

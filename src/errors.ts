@@ -3,7 +3,7 @@
  * JSON, `meaning` is the line in help, man page and README. The signal rows follow the shell's 128+n.
  */
 export const FAILURES = {
-  refused: { exitCode: 1, meaning: 'virsh or qemu-img refused' },
+  refused: { exitCode: 1, meaning: 'virsh or qemu-img refused; or the output could not be written' },
   usage: { exitCode: 2, meaning: 'wrong usage' },
   partial: { exitCode: 3, meaning: 'some of several failed' },
   'not-found': { exitCode: 4, meaning: 'no such machine or snapshot' },

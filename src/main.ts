@@ -1,6 +1,6 @@
 import { CommanderError, createProgram, usageError } from './cli.ts';
 import type { Context, Settings } from './context.ts';
-import { type EndingSignal, exitCodeOf, SIGNAL_FAILURES } from './errors.ts';
+import { type EndingSignal, exitCodeOf, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
 
 /** Runs the program. The one place that prints errors and sets the exit code. */
 
@@ -53,18 +53,33 @@ function colourChoice(argv: readonly string[]): 'always' | 'never' | 'auto' {
   return value === 'always' || value === 'never' ? value : 'auto';
 }
 
-/** A reader that has closed its end (`| head`, a dead terminal) is no error of ours, and no reason to stop a write. */
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
-}
+/** Why data that was asked for is nowhere, such as on a disk that is full; null when it was written. */
+let unwritten: KvmsnapError | null = null;
 
-process.stdout.on('error', ignoreClosedPipe);
-process.stderr.on('error', ignoreClosedPipe);
+// A reader that has closed its end (`| head`, a dead terminal) is no error of ours. None is a reason to stop a write.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') {
+    unwritten ??= new KvmsnapError('refused', `cannot write the output: ${error.message}`, {
+      hint: 'what was done stands, only its report is lost',
+      cause: error,
+    });
+  }
+});
+process.stderr.on('error', () => undefined);
+
+async function end(code: number): Promise<void> {
+  process.exitCode = code;
+  if (unwritten && code === 0) {
+    process.exitCode = unwritten.exitCode;
+    await report(unwritten, process.argv);
+  }
+  process.stderr.write('', () => process.exit());
+}
 
 main(process.argv).then((code) => {
   // Not process.exit at once: what was written must reach a pipe. But a virsh that we no longer wait for must not hold us.
-  process.exitCode = code;
-  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+  // A failed write is told to its callbacks first, and then as an error.
+  process.stdout.write('', () => setImmediate(end, code));
 });
 
 process.on('uncaughtException', (error) => {

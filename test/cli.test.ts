@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import pkg from '../package.json' with { type: 'json' };
 import { CommanderError, createProgram, failuresOf, parseDuration, usageError } from '../src/cli.ts';
-import { COMMANDS, COMMON_FAILURES, GLOBAL_OPTIONS, grammar } from '../src/command-table.ts';
+import { COMMANDS, COMMON_FAILURES, GLOBAL_OPTIONS, grammar, wholeOf } from '../src/command-table.ts';
 import type { Settings } from '../src/context.ts';
 import { completionOf } from '../src/core/completion.ts';
 import { FAILURES, KvmsnapError } from '../src/errors.ts';
@@ -184,6 +184,7 @@ describe('help', () => {
       expect(failures.map(([code]) => code)).toEqual(
         [...failures.map(([code]) => code)].sort((a, b) => Number(a) - Number(b)),
       );
+      expect(help.replace(/\s+/g, ' ')).toContain(`${wholeOf(definition)} `);
       for (const example of definition.examples) expect(help).toContain(`  ${example}\n`);
       for (const { flags } of [...definition.options, ...GLOBAL_OPTIONS])
         expect(help).toContain(`  ${flags}`);
@@ -256,6 +257,10 @@ describe('what is completed is what is parsed', () => {
   )('the options of %s', (name, command) => {
     const parsed = [...(name === 'help' ? [] : flagsOf(command)), ...flagsOf(program), '-h', '--help'];
     expect(offered([name], '-')).toEqual(parsed.filter((flag) => flag !== undefined).sort());
+  });
+
+  test('files where one is wanted', () => {
+    expect(completionOf(grammar(), ['create', 'vm', '--xml'], '')).toEqual({ kind: 'files' });
   });
 
   test('the commands', () => {

@@ -104,20 +104,29 @@ describe('streams', () => {
     ['stderr closed', 'k create-as web s1 -q -v 2>&-', 's1\n'],
     ['all closed', 'k create-as web s1 -q -v <&- >&- 2>&-', ''],
     ['stdout a file', 'k create-as web s1 -q >out; cat out', 's1\n'],
-    ['stdout full', 'k create-as web s1 -q >/dev/full', ''],
     ['a reader that takes nothing', 'k create-as web s1 | head -0', ''],
     ['a reader that is gone', 'k create-as web s1 | true', ''],
     ['no reader at all', 'k create-as web s1 -v > >(exec true) 2>&1', ''],
-  ])('%s: a create is complete, exit 0, and no stack trace', async (what, script, stdout) => {
+  ])('%s: a create is complete, exit 0, and no stack trace', async (_, script, stdout) => {
     const { disks } = machine();
     const result = shell(script);
     expect(result.stderr).not.toMatch(/EPIPE|\bat /);
-    expect({ ...result, stderr: '' }).toEqual({
-      code: what === 'stdout full' ? result.code : 0,
-      stdout,
-      stderr: '',
-    });
+    expect({ ...result, stderr: '' }).toEqual({ code: 0, stdout, stderr: '' });
     expect(tags(disks[0]?.path ?? '')).toMatchObject([{ name: 's1' }]);
+  });
+
+  test('stdout full: a create is complete, and that nobody is told of it is no success', () => {
+    const { disks } = machine();
+    const { code, stderr } = shell('k create-as web s1 --json >/dev/full');
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^\{"error":.*cannot write the output: ENOSPC/m),
+    ]);
+    expect(tags(disks[0]?.path ?? '')).toMatchObject([{ name: 's1' }]);
+    // what went wrong before is more than that
+    expect(shell('k list nosuch >/dev/full')).toMatchObject({ code: 4 });
+    expect(shell('k list nosuch >/dev/full 2>&1')).toMatchObject({ code: 4 });
+    expect(shell('k list >/dev/full 2>&1')).toMatchObject({ code: 1 });
   });
 
   test('a reader that goes in the middle of a save: it is seen through', async () => {

@@ -43,15 +43,16 @@ const CONNECTION_HINTS: readonly { readonly pattern: RegExp; readonly hint: stri
   },
 ];
 
-/** A batch over hundreds of machines may fail hundreds of times, in the same words. */
+/** A batch over hundreds of machines may fail hundreds of times. */
 const MOST_LINES = 12;
 
 /** What libvirt's library logs in between, such as its version before the first warning. */
 const LOGGED = /^\d{4}-\d\d-\d\d [\d:.]+\+0000: \d+: (?:debug|info|warning|error) : /;
 
-/** virsh's own words without its prefix and blank lines, and without the log unless there is nothing else. */
+/** virsh's own words, each line once, without its prefix and blank lines, and without the log unless there is nothing else. */
 export function virshMessage(stderr: string): string {
-  const all = stderr.split(/\r?\n/).filter((line) => line.trim() !== '');
+  // each command of a batch says it anew that libvirtd is gone
+  const all = [...new Set(stderr.split(/\r?\n/))].filter((line) => line.trim() !== '');
   const said = all.filter((line) => !LOGGED.test(line));
   const lines = said.length > 0 ? said : all;
   const shown = lines.slice(0, MOST_LINES).map((line) => line.replace(/^error: /, ''));

@@ -21,6 +21,15 @@ export interface Manual {
   }[];
 }
 
+/** What no single command says. */
+const DESCRIPTION = [
+  'Checks before each snapshot, revert and deletion whether it can work, runs virsh, and says done only when libvirt and ' +
+    'every disk are as they should be. Data goes to stdout, all else to stderr.',
+  "Machines are meant by name or UUID, and where several may be, by a pattern of the shell's kind: * is any text, ? any " +
+    'character, [a-c] one of these, [!a-c] one of the others. A pattern is about the whole name, and a machine of exactly ' +
+    'that name wins over it.',
+];
+
 /** Man page in roff, section 1 (macros: man(7)). */
 export function manPage({ version, globals, commands }: Manual): string {
   return [
@@ -30,6 +39,8 @@ export function manPage({ version, globals, commands }: Manual): string {
     '.SH SYNOPSIS',
     '.B kvmsnap',
     '[\\fIoptions\\fR] \\fIcommand\\fR [\\fIarguments\\fR]',
+    '.SH DESCRIPTION',
+    ...DESCRIPTION.flatMap((paragraph, i) => [...(i === 0 ? [] : ['.PP']), roff(paragraph)]),
     '.SH COMMANDS',
     ...commands.flatMap((command) => [
       `.SS ${roff(`kvmsnap ${usage(command)}`)}`,
@@ -51,6 +62,12 @@ export function manPage({ version, globals, commands }: Manual): string {
     '.SH ENVIRONMENT',
     'virsh decides by \\fBLIBVIRT_DEFAULT_URI\\fR and \\fBVIRSH_DEFAULT_CONNECT_URI\\fR what to connect to.',
     '\\fBNO_COLOR\\fR and \\fBFORCE_COLOR\\fR are heeded.',
+    'Times, and the periods of a prune, are those of \\fBTZ\\fR or else of the system.',
+    '.SH FILES',
+    ...term({
+      flags: '$XDG_STATE_HOME/kvmsnap, ~/.local/state/kvmsnap',
+      help: 'what libvirt knew of a snapshot before hold, unhold, describe, check --fix and create --redefine changed it',
+    }),
     '.SH SEE ALSO',
     '.BR virsh (1),',
     '.BR qemu-img (1)',

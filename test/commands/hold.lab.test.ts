@@ -167,7 +167,9 @@ describe('hold and unhold', () => {
     const { stderr } = await succeed('-v', 'hold', 'twice', 'one');
     expect(stderr).not.toContain('snapshot-create');
     expect(described(wholeXml(machine, 'one'))).toBe(HOLD);
+    expect((await succeed('info', 'twice', 'one')).stdout).toMatch(/^held +yes: no prune deletes it$/m);
     await succeed('unhold', 'twice', 'one');
+    expect((await succeed('info', 'twice', 'one')).stdout).not.toContain('held');
     expect((await succeed('-v', 'unhold', 'twice', 'one')).stderr).not.toContain('snapshot-create');
     expect(wholeXml(machine, 'one')).not.toContain('<description');
   });

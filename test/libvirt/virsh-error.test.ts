@@ -116,6 +116,12 @@ describe("virsh's own words", () => {
     expect(virshMessage(logged)).toBe(logged);
   });
 
+  test('that each command of a batch repeats are told once', () => {
+    const once = virshMessage(TEXTS.noDaemon);
+    expect(virshMessage(TEXTS.noDaemon.repeat(9))).toBe(once);
+    expect(virshMessage(`${TEXTS.noDaemon}error: other\n${TEXTS.noDaemon}`)).toBe(`${once}; other`);
+  });
+
   test.each([
     [
       TEXTS.noDaemon,
