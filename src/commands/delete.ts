@@ -328,7 +328,12 @@ async function report(
     await showPlan(
       ctx,
       results.flatMap(({ value }) => value?.planned ?? []),
-      { document: { domains: results.map(plannedDocument) } },
+      {
+        document: { domains: results.map(plannedDocument) },
+        names: results.flatMap(({ machine, value }) =>
+          (value?.alone ?? []).map(({ name }) => (single ? name : ownName(machine, name))),
+        ),
+      },
     );
     sayForeseen(ctx, [...results.flatMap(aloneLines), ...lines]);
   } else {

@@ -35,5 +35,7 @@ async function apply(
     const snapshot = findSnapshot(machine, name);
     return { machine, done: await redescribe(ctx, machine, snapshot, change(snapshot)) };
   });
-  await ('planned' in done ? showPlan(ctx, [done.planned]) : showSnapshot(ctx, machine, done));
+  // one that is so already needs nothing
+  if (ctx.settings.dryRun) await showPlan(ctx, 'planned' in done ? [done.planned] : []);
+  else if (!('planned' in done)) await showSnapshot(ctx, machine, done);
 }

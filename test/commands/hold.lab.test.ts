@@ -167,6 +167,7 @@ describe('hold and unhold', () => {
     const { stderr } = await succeed('-v', 'hold', 'twice', 'one');
     expect(stderr).not.toContain('snapshot-create');
     expect(described(wholeXml(machine, 'one'))).toBe(HOLD);
+    expect((await document('dry-run', 'hold', 'twice', 'one', '--dry-run')).commands).toEqual([]);
     expect((await succeed('info', 'twice', 'one')).stdout).toMatch(/^held +yes: no prune deletes it$/m);
     await succeed('unhold', 'twice', 'one');
     expect((await succeed('info', 'twice', 'one')).stdout).not.toContain('held');

@@ -444,7 +444,9 @@ describe('delete over several machines', () => {
       ['s1'],
       ['s1', 's2'],
     ]);
+    const names = await succeed('--yes', 'delete', 'web-[12]', 's1', 's2', '-q', '--dry-run');
     const { stdout, stderr } = await succeed('--yes', 'delete', 'web-[12]', 's1', 's2', '-q');
+    expect(names.stdout).toBe(stdout);
     expect(stdout).toBe('web-1/s1\nweb-2/s1\nweb-2/s2\n');
     expect(stderr).toBe("skipped 's2': the machine 'web-1' has no such snapshot\n");
     expect(left(machines)).toEqual([0, 0, 0]);
