@@ -330,7 +330,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail:
       'Goes on after a failure. Says deleted only when libvirt and every disk have forgotten it. Asks on a terminal; in a ' +
       'script names are consent, and --children or more than one machine needs --yes. Of many machines, one that has none of ' +
-      'the snapshots is skipped and said so.',
+      'the snapshots is skipped and said so. An --exclude that leaves out no machine is an error here: it may be a slip.',
     arguments: [
       PATTERN,
       { syntax: '[names...]', help: 'the snapshots; or use --current', takes: 'snapshot' },

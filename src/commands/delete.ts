@@ -104,7 +104,7 @@ export async function deleteSnapshots(
     strict: options.strict ?? false,
     leftovers: options.leftovers ?? false,
   };
-  const selected = await readSelection(ctx, toSelection([word], options));
+  const selected = await readSelection(ctx, { ...toSelection([word], options), exacting: true });
   checkNames(selected, wanted);
   const first = await ask(ctx, selected, wanted);
   // of many machines, one that has none of these snapshots needs nothing

@@ -58,6 +58,8 @@ export interface Selection {
   readonly exclude: readonly string[];
   /** Empty: any state. */
   readonly states: readonly string[];
+  /** To exclude what is not there is an error and not only said: its name may be a slip. */
+  readonly exacting?: boolean;
 }
 
 export interface Selected<M> {
@@ -66,6 +68,8 @@ export interface Selected<M> {
   readonly named: ReadonlySet<M>;
   /** Words that mean no machine. */
   readonly unmatched: readonly string[];
+  /** Words to exclude by that mean none. */
+  readonly idle: readonly string[];
 }
 
 /** The machines that the words mean, each once. An exact name or UUID wins over a pattern; states are for who knows them. */
@@ -74,14 +78,15 @@ export function selectMachines<M extends { readonly name: string; readonly uuid:
   { words, all, exclude }: Selection,
 ): Selected<M> {
   // to leave out too much is safe: here a name that is a pattern means both
-  const isExcluded = (machine: M) =>
-    exclude.some((word) => isCalled(machine, word) || matcher(word)(machine.name));
+  const excludes = (word: string) => (machine: M) => isCalled(machine, word) || matcher(word)(machine.name);
+  const isExcluded = (machine: M) => exclude.some((word) => excludes(word)(machine));
   const found = words.map((word) => ({ word, ...meant(machines, word) }));
   const chosen = new Set(all ? machines : found.flatMap((each) => each.machines));
   return {
     machines: machines.filter((machine) => chosen.has(machine) && !isExcluded(machine)),
     named: new Set(found.flatMap((each) => (each.exact ? each.machines : []))),
     unmatched: found.filter((each) => each.machines.length === 0).map(({ word }) => word),
+    idle: exclude.filter((word) => !machines.some(excludes(word))),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Context } from '../context.ts';
+import { nearest } from '../core/names.ts';
 import { isPattern, type Selection, selectMachines } from '../core/selection.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
@@ -60,10 +61,26 @@ export async function chooseMachines(
 ): Promise<ReturnType<typeof selectMachines<MachineName>>> {
   const known = (await listMachines(ctx.virsh)).sort((a, b) => (a.name < b.name ? -1 : 1));
   const chosen = selectMachines(known, selection);
+  for (const word of chosen.idle) tellIdle(ctx, word, known, selection);
   const [unmatched] = chosen.unmatched;
   if (unmatched === undefined) return chosen;
   await readMachine(ctx.virsh, unmatched); // says why there is none; unless it has come meanwhile
   return chooseMachines(ctx, selection);
+}
+
+/** A job of every night may exclude a machine that has gone; where it is an error, it throws `not-found`. */
+function tellIdle(
+  ctx: Context,
+  word: string,
+  known: readonly MachineName[],
+  { exacting = false }: Selection,
+): void {
+  const message = `--exclude '${word}' leaves out nothing: ${isPattern(word) ? 'no machine matches' : 'no machine is called so'}`;
+  const names = known.map(({ name }) => name);
+  const meant = isPattern(word) ? null : nearest(word, names);
+  const hint = meant === null ? 'kvmsnap list shows all machines' : `did you mean '${meant}'?`;
+  if (exacting) throw new KvmsnapError('not-found', message, { hint });
+  ctx.terminal.note(`note: ${message}${meant === null ? '' : `; ${hint}`}`);
 }
 
 /** The snapshots of all machines that could be read, by UUID; one process per 100 KB of commands. */

@@ -135,6 +135,25 @@ describe('which machines', () => {
     expect(present(...machines)).toEqual({ 'web-1': ['old'], 'web-2': ['old'] });
   });
 
+  test('an exclusion that leaves out nothing is said, and a delete refuses it: it may be a slip', async () => {
+    const machines = fleet('web-1', 'web-2');
+    for (const machine of machines) take(machine, 'old');
+    const slips = ['--exclude', 'wbe-2', '--exclude', 'x*'];
+    expect(await fail(4, '--yes', 'delete', 'web-*', 'old', ...slips)).toBe(
+      "error: --exclude 'wbe-2' leaves out nothing: no machine is called so\nhint: did you mean 'web-2'?\n",
+    );
+    expect(present(...machines)).toEqual({ 'web-1': ['old'], 'web-2': ['old'] });
+    const { stderr } = await succeed('create-as', 'web-*', 'new', ...slips);
+    expect(stderr).toBe(
+      "note: --exclude 'wbe-2' leaves out nothing: no machine is called so; did you mean 'web-2'?\n" +
+        "note: --exclude 'x*' leaves out nothing: no machine matches\n",
+    );
+    expect(await succeed('create', '--all', '--silent', ...slips)).toMatchObject({ stdout: '', stderr: '' });
+    await succeed('--yes', 'delete', 'web-*', 'old', '--exclude', 'web-2');
+    expect(present(...machines)['web-1']).not.toContain('old');
+    expect(present(...machines)['web-2']).toContain('old');
+  });
+
   test('on a host without machines', async () => {
     expect(await fail(4, 'create', '--all')).toContain('this connection has none');
     expect((await succeed('list')).stdout).not.toContain('\n\n');

@@ -167,6 +167,12 @@ describe('machines', () => {
     ['nothing', {}, [], []],
   ])('%s', (_, selection, machines, unmatched) => expect(select(selection)).toEqual({ machines, unmatched }));
 
+  it('knows what leaves out nothing, and it need not be selected', () => {
+    const exclude = ['db', 'bd', 'd*', 'x*', '00000002-0000-4000-8000-00000000000A'];
+    const some = { words: ['web-?'], all: false, exclude, states: [] };
+    expect(selectMachines(ALL, some).idle).toEqual(['bd', 'x*']);
+  });
+
   it('to exclude, a name that is a pattern means both', () => {
     const all = { words: [], all: true, exclude: ['web-[1]'], states: [] };
     expect(selectMachines(BRACKETS, all).machines.map(({ name }) => name)).toEqual(['web-2']);
