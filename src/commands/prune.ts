@@ -134,13 +134,29 @@ export async function pruneMachines(
     );
     const contenders = looked.map(({ value }) => value && { machine: value, fresh: null });
     const { results, space } = await pruneTogether(ctx, looked, contenders, { ...request, freeMin });
+    noteNone(ctx, results, request);
     return report(ctx, results, selected.single, space);
   }
   const results = await overMachines(ctx, selected, run, (ctx, reading) =>
     pruneFound(ctx, reading, known.get(reading.domain.uuid) ?? [], request),
   );
+  noteNone(ctx, results, request);
   await report(ctx, results, selected.single, null);
 }
+
+/** A slip in a label prunes nothing, night after night. */
+function noteNone(
+  ctx: Context,
+  results: readonly MachineResult<PruneResult>[],
+  { scope: { label, matches } }: PruneRequest,
+): void {
+  if (!results.every(({ value }) => value?.rows.length === 0)) return;
+  const ways = [...(label === null ? [] : [`carries the label '${label}'`]), ...(matches ? ['matches'] : [])];
+  ctx.terminal.note(`note: nothing to prune: no snapshot of ${whose(results)} ${ways.join(' or ')}`);
+}
+
+const whose = ([first, ...others]: readonly MachineResult<unknown>[]): string =>
+  first && others.length === 0 ? `'${first.machine.name}'` : 'these machines';
 
 const lookedAt = (machine: Machine): Deed<Machine> => ({ value: machine, failures: [], succeeded: 0 });
 

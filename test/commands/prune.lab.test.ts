@@ -270,6 +270,20 @@ describe('prune: which machines', () => {
 });
 
 describe('prune: which snapshots', () => {
+  test('a label that nobody carries is said: it may be a slip', async () => {
+    const machines = ['one', 'two'].map((name) => defineMachine({ name }));
+    for (const machine of machines) take(machine, 'l-20261101T030000Z');
+    const prune = ['prune', '--all', '--label', 'nightlyy', '--keep-last', '1'];
+    const none = "note: nothing to prune: no snapshot of these machines carries the label 'nightlyy'";
+    expect((await succeed(...prune)).stderr).toBe(`${none}\n`);
+    expect((await succeed(...prune, '--match', 'x*')).stderr).toBe(`${none} or matches\n`);
+    expect((await succeed(...prune, '--match', 'l-*')).stderr).toBe('');
+    expect((await succeed(...prune, '--silent')).stderr).toBe('');
+    expect((await succeed('prune', 'one', '--match', 'x*', '--keep-last', '1')).stderr).toBe(
+      "note: nothing to prune: no snapshot of 'one' matches\n",
+    );
+  });
+
   test('--match widens it, and alone is enough', async () => {
     const machine = small('wide');
     const [first = '', second = ''] = hourly(machine, 'nightly', 2);
