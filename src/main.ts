@@ -42,8 +42,8 @@ async function report(error: unknown, argv: readonly string[]): Promise<void> {
 function wantsJson(argv: readonly string[]): boolean {
   return argv.some(
     (word, i) =>
-      /^(--json|-ojson|--output=json)$/.test(word) ||
-      (/^(-o|--output)$/.test(word) && argv[i + 1] === 'json'),
+      /^(--json|-[qvy]*ojson|--output=json)$/.test(word) ||
+      (/^(-[qvy]*o|--output)$/.test(word) && argv[i + 1] === 'json'),
   );
 }
 

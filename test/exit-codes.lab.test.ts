@@ -239,6 +239,13 @@ describe('exit', () => {
     expect(errorDocument(json)).toMatchObject({ code: 'partial', exitCode: 3 });
   });
 
+  test.each([['--json'], ['-ojson'], ['-yo', 'json'], ['-yojson'], ['--output', 'json'], ['--output=json']])(
+    '4, as a document for %s',
+    async (...form) => {
+      expect(errorDocument(await kvmsnap(['list', 'nosuch', ...form]))).toMatchObject({ code: 'not-found' });
+    },
+  );
+
   test('4: none of two is there', async () => {
     machineWith('s1');
     expect(errorDocument(await kvmsnap(['delete', 'web', 'x', 'y', '--json']))).toMatchObject({
