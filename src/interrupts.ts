@@ -10,6 +10,8 @@ export interface Interrupts {
   readonly stop: AbortSignal;
   /** The failure to end with, once the write under way has been seen through; null while nothing was asked. */
   readonly pending: KvmsnapError | null;
+  /** Whether it ended while something was being written, which is carried on with. */
+  readonly leftWriting: boolean;
   /** The failure to end with when this was thrown: one of a write that was seen through after a signal is told with it. */
   explain(error: unknown): unknown;
   raise(signal: EndingSignal): void;
@@ -26,10 +28,12 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal); // every process under way listens
   let pending: KvmsnapError | null = null;
+  let leftWriting = false;
   const writing = new Map<string, Writer>();
 
   const end = (error: KvmsnapError) => {
     pending = error;
+    leftWriting = writing.size > 0;
     controller.abort(error);
   };
   const writers = () => [...new Set(writing.values())].join(' and ');
@@ -44,6 +48,9 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
     stop: controller.signal,
     get pending() {
       return pending;
+    },
+    get leftWriting() {
+      return leftWriting;
     },
     explain(error) {
       if (!pending || !(error instanceof KvmsnapError) || error.code === pending.code) return error;

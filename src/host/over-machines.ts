@@ -84,6 +84,8 @@ async function doTo<T>(
     return resultOf(ctx, before, await act(ctx, target.reading));
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
+    // the signal met it while it was only looked at
+    if (error === ctx.interrupts.pending && !ctx.interrupts.leftWriting) return before;
     const outcome = !target.named && skips(error) ? 'skipped' : 'failed';
     return { ...before, outcome, failures: [error] };
   }

@@ -148,6 +148,26 @@ describe('each of several machines', () => {
     ]);
   });
 
+  test.each([
+    ['is only looked at is not reached', false, ['not reached', 'not reached', 'not reached']],
+    ['is written to fails, for nobody waits for its end', true, ['failed', 'failed', 'not reached']],
+  ])('what %s when the time is over', async (_, isWriting, outcomes) => {
+    const results = await run(
+      targets.slice(0, 3),
+      (name, ctx) => {
+        const look = async () => {
+          if (name === 'b') ctx.interrupts.expire(3);
+          await sleep(1);
+          ctx.interrupts.stop.throwIfAborted();
+          return deed(name);
+        };
+        return isWriting ? ctx.interrupts.protect(name, look) : look();
+      },
+      { jobs: 2 },
+    );
+    expect(results.map(([, outcome]) => outcome)).toEqual(outcomes);
+  });
+
   test('a bug is thrown, once the others are at their end', async () => {
     const ended: string[] = [];
     const bug = run(
