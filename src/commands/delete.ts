@@ -21,12 +21,18 @@ import {
   noSuchSnapshot,
   readAgain,
 } from '../host/machine.ts';
-import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
+import {
+  concludeMachines,
+  type Deed,
+  type MachineResult,
+  overMachines,
+  requireDeed,
+} from '../host/over-machines.ts';
 import { readSelection, type Targets } from '../host/select.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
 import { humanBytes } from '../render/format.ts';
-import { type Column, section } from '../render/view.ts';
+import { type Column, MACHINE_COLUMN, section } from '../render/view.ts';
 import { freedDocument, freedLines, sayForeseen } from './freed.ts';
 import { domainResult, errorDocument, ownName } from './results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
@@ -75,7 +81,7 @@ interface Row {
 }
 
 const COLUMNS: readonly Column<Row>[] = [
-  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  MACHINE_COLUMN,
   { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
   {
     key: 'outcome',
@@ -314,8 +320,8 @@ async function report(
   { single, strict }: { readonly single: boolean; readonly strict: boolean },
 ): Promise<void> {
   const [first] = results;
-  const lone = first?.failures.length === 1 && first.succeeded === 0;
-  if (single && (lone || !first?.value)) throw first?.failures[0] ?? ctx.interrupts.pending;
+  requireDeed(ctx, single, results);
+  if (single && first?.failures.length === 1 && first.succeeded === 0) throw first.failures[0];
   const conclusion = concludeMachines(ctx, results, { strict, parts: 'deletions' });
   const { dryRun, output } = ctx.settings;
   if (output !== 'json') noteSkipped(ctx, results);

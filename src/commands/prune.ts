@@ -14,6 +14,7 @@ import {
   type Deed,
   type MachineResult,
   overMachines,
+  requireDeed,
   resultOf,
 } from '../host/over-machines.ts';
 import type { SpacePruned, SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
@@ -28,7 +29,7 @@ import {
 import { readAllSnapshots, readSelection } from '../host/select.ts';
 import type { MachineName, MachineReading } from '../libvirt/machine.ts';
 import { rfc3339 } from '../render/format.ts';
-import { type Column, section } from '../render/view.ts';
+import { type Column, MACHINE_COLUMN, section } from '../render/view.ts';
 import {
   concludeSpace,
   type FreedOf,
@@ -81,7 +82,7 @@ export interface PruneRow {
 type Outcome = 'kept' | 'to be deleted' | 'deleted' | 'failed' | 'not reached';
 
 const COLUMNS: readonly Column<PruneRow>[] = [
-  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  MACHINE_COLUMN,
   { key: 'name', title: 'NAME', kind: 'text', value: ({ decision }) => decision.snapshot.name },
   {
     key: 'createdAt',
@@ -264,9 +265,8 @@ async function report(
   single: boolean,
   space: SpaceRun | null,
 ): Promise<void> {
-  const [first] = results;
   const { dryRun } = ctx.settings;
-  if (single && !first?.value) throw first?.failures[0] ?? ctx.interrupts.pending;
+  requireDeed(ctx, single, results);
   const conclusion = concludeMachines(ctx, results, { strict: false, parts: 'deletions' });
   const rows = results.flatMap(({ value }) => value?.rows ?? []);
   const lines = [

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts';
 import { CREATE_RULES, type CreateFacts } from '../core/create-rules.ts';
 import { type Domain, isActive, takesPart } from '../core/domain.ts';
-import { tagsIn, tagsNamed } from '../core/image.ts';
+import { type Images, tagsIn, tagsNamed } from '../core/image.ts';
 import { nameProblem } from '../core/names.ts';
 import { judge } from '../core/preflight.ts';
 import type { SnapshotReport } from '../core/report.ts';
@@ -31,7 +31,7 @@ import {
   withAftermath,
 } from './act.ts';
 import { readCreateFacts } from './create-facts.ts';
-import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
+import { lookAtDisks, noteUnseen } from './disks.ts';
 import { externalFlaws, leftovers } from './external-files.ts';
 import { internalFlaws, orphans, wastedSpace } from './internal-tags.ts';
 import { lookAgainWhile } from './look-again.ts';
