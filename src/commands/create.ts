@@ -32,10 +32,9 @@ import {
   pruneDocument,
   pruneMachine,
   pruneTogether,
-  type RuleOptions,
-  toPruneRequest,
 } from './prune.ts';
 import { domainResult, ownName } from './results.ts';
+import { type RuleOptions, toPruneRequest } from './rules.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
 import { show, showPlan } from './show.ts';
 import { checkWishes, checkXmlOptions, toWishes, type WishOptions } from './wishes.ts';
