@@ -3,8 +3,8 @@ import { doomed, type Reach } from '../core/delete-rules.ts';
 import { nearest } from '../core/names.ts';
 import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
-import { confirm } from '../host/act.ts';
 import type { Leftover } from '../host/clear-leftovers.ts';
+import { confirm } from '../host/confirm.ts';
 import {
   checkDeletable,
   type DeleteRequest,

@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
-import { confirm } from '../host/act.ts';
 import type { Checked, CheckRequest } from '../host/check-machine.ts';
+import { confirm } from '../host/confirm.ts';
 import { type FixResult, fixLine, fixMachine, type PreparedFix } from '../host/fix-machine.ts';
 import { type MachineResult, overMachines } from '../host/over-machines.ts';
 import type { Targets } from '../host/select.ts';

@@ -1,8 +1,8 @@
 import type { Context } from '../context.ts';
 import { KvmsnapError } from '../errors.ts';
-import { patiently } from '../host/act.ts';
 import { flushImages } from '../host/flush.ts';
 import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
+import { patiently } from '../host/patience.ts';
 import {
   type Cost,
   type MachineSpace,

@@ -18,11 +18,15 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { humanSpan, localTime } from '../render/format.ts';
-import { aftermath, carryOut, confirm, patiently, readAfter, refuseOn, withAftermath } from './act.ts';
+import { carryOut, readAfter } from './act.ts';
+import { aftermath, withAftermath } from './aftermath.ts';
 import { clearLeftovers } from './clear-leftovers.ts';
+import { confirm } from './confirm.ts';
 import { isRemote, lookAtDisks, noteUnseen } from './disks.ts';
 import { occupiedBytes } from './files.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain, stillBeingTaken } from './machine.ts';
+import { patiently } from './patience.ts';
+import { refuseOn } from './refuse.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 
 export interface RevertRequest {
