@@ -14,12 +14,13 @@ import {
   defineMachine,
   type Machine,
   type MachineSpec,
+  pathOf,
   start,
   state,
 } from './lab/machine.ts';
 import { currentSnapshot, snapshotNames } from './lab/snapshot.ts';
+import { MiB } from './model.ts';
 
-const MiB = 1024 * 1024;
 const NOBODY = 65534;
 
 /** An ordinary user, and the same one as a member of the group that libvirtd lets in. */
@@ -43,7 +44,6 @@ function lockedMachine(spec: Partial<MachineSpec> = {}): Machine {
   return machine;
 }
 
-const pathOf = (machine: Machine): string => machine.disks[0]?.path ?? '';
 const tagNames = (machine: Machine): string[] => tags(pathOf(machine)).map(({ name }) => name);
 const unseenLines = (stderr: string): number =>
   stderr.split('\n').filter((line) => /could not look at disk/.test(line)).length;

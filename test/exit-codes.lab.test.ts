@@ -9,7 +9,7 @@ import { killLibvirtd, signalLibvirtd } from './lab/daemon.ts';
 import { tags } from './lab/disk.ts';
 import { errorDocument, followHint } from './lab/failure.ts';
 import { scratch, tool, virsh } from './lab/lab.ts';
-import { cleanUp, continueQemu, defineMachine, type Machine } from './lab/machine.ts';
+import { cleanUp, continueQemu, defineMachine, type Machine, pathOf } from './lab/machine.ts';
 import { smallFilesystem } from './lab/mount.ts';
 import { fullMachine, holdSave } from './lab/saving.ts';
 import { currentSnapshot, snapshotNames } from './lab/snapshot.ts';
@@ -227,10 +227,7 @@ describe('exit', () => {
       /^MACHINE +NAME +RESULT\nweb +s1 +deleted\nweb +nosuch +failed: .*no snapshot 'nosuch'/,
     );
     expect(plain.stderr).toMatch(/error: 1 of 2 deletions failed\n$/);
-    expect([snapshotNames(machine), tags(machine.disks[0]?.path ?? '')]).toMatchObject([
-      ['s2'],
-      [{ name: 's2' }],
-    ]);
+    expect([snapshotNames(machine), tags(pathOf(machine))]).toMatchObject([['s2'], [{ name: 's2' }]]);
     const json = await kvmsnap(['delete', 'web', 'nosuch', 's2', '--json']);
     expect(json.code).toBe(3);
     expect(JSON.parse(json.stdout)).toMatchObject({
@@ -285,7 +282,7 @@ describe('exit', () => {
 
   test('1: the metadata directory is full (hazard 22), and the hint mends what it left', async () => {
     const machine = machineWith('s1');
-    const path = machine.disks[0]?.path ?? '';
+    const path = pathOf(machine);
     const directory = smallFilesystem(1, '/var/lib/libvirt/qemu/snapshot');
     const filler = join(directory, 'filler');
     expect(() => writeFileSync(filler, Buffer.alloc(2 * 1024 * 1024))).toThrow('ENOSPC');

@@ -16,7 +16,7 @@ version=$(node -p 'require("./package.json").version')
 
 # the compiled code beside dist is a help only: without it, or with what V8 refuses, all goes as ever
 dist=$scratch/prefix/lib/node_modules/kvmsnap/dist
-grep -q '^.SH SYNOPSIS' "$dist/kvmsnap.1" || { echo "no man page"; exit 1; }
+grep -q '^.SH SYNOPSIS' "$scratch/prefix/share/man/man1/kvmsnap.1" || { echo "no man page"; exit 1; }
 [ -s "$dist/main.cjs.cache" ] || { echo "no compiled code"; exit 1; }
 : >"$dist/main.cjs.cache" && [ "$("$installed" --version)" = "$version" ]
 rm "$dist"/*.cache && [ "$("$installed" --version)" = "$version" ]

@@ -6,7 +6,16 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { count, take } from './commands/scene.ts';
 import { kvmsnap, spawnKvmsnap } from './lab/cli.ts';
 import { tool, virsh, waitFor } from './lab/lab.ts';
-import { cleanUp, continueQemu, defineMachine, destroy, type Machine, start, state } from './lab/machine.ts';
+import {
+  cleanUp,
+  continueQemu,
+  defineMachine,
+  destroy,
+  type Machine,
+  pathOf,
+  start,
+  state,
+} from './lab/machine.ts';
 import { chooseSeed, randomFrom } from './lab/random.ts';
 import { fullMachine, holdSave, slowVirsh } from './lab/saving.ts';
 import { snapshotNames } from './lab/snapshot.ts';
@@ -238,7 +247,7 @@ describe('a machine that another job holds', () => {
 test('a snapshot that a disk has lost counts for no prune, and stays to be looked at', async () => {
   const machine = newMachine('shut off');
   for (const name of [FIRST, SECOND]) take(machine, name);
-  tool('qemu-img', ['snapshot', '-d', SECOND, machine.disks[1]?.path ?? '']);
+  tool('qemu-img', ['snapshot', '-d', SECOND, pathOf(machine, 1)]);
   const { code, stdout } = await kvmsnap(['prune', 'web', ...keepLast(1), '-o', 'csv']);
   expect(stdout).toMatch(
     new RegExp(`^web,${FIRST},[^,]*,kept,last\nweb,${SECOND},[^,]*,kept,not in every disk\n`, 'm'),

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { fail, failure, fitting, paste, succeed } from './commands/scene.ts';
+import { pasteOk } from './commands/evidence.ts';
+import { fail, failure, fitting, succeed } from './commands/scene.ts';
 import { kvmsnap, type RunningCli, spawnKvmsnap } from './lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from './lab/daemon.ts';
 import { followHint } from './lab/failure.ts';
@@ -155,7 +156,7 @@ describe.runIf(hasApt)('--quiesce', () => {
     expect(message).toContain('held still already');
     expect([imageInUse(), snapshotNames(guest)]).toEqual(before);
     expect(isFrozen(guest)).toBe(true);
-    paste(command);
+    pasteOk(command);
     await writesOn();
   });
 

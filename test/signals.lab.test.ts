@@ -13,6 +13,7 @@ import {
   continueQemu,
   defineMachine,
   type Machine,
+  pathOf,
   qemuPid,
   start,
   state,
@@ -30,8 +31,7 @@ import {
 } from './lab/saving.ts';
 import { currentSnapshot, snapshotNames } from './lab/snapshot.ts';
 import { onTerminal } from './lab/terminal.ts';
-
-const MiB = 1024 * 1024;
+import { MiB } from './model.ts';
 
 /** The signals that end a run, and the exit codes of a shell for them. */
 const SIGNALS = [
@@ -46,7 +46,7 @@ const CARRIES_ON = 'stopped waiting, but libvirtd carries on';
 afterEach(cleanUp);
 afterAll(cleanUp);
 
-const tagNames = (machine: Machine): string[] => tags(machine.disks[0]?.path ?? '').map(({ name }) => name);
+const tagNames = (machine: Machine): string[] => tags(pathOf(machine)).map(({ name }) => name);
 
 /** Another administrator, with virsh. */
 const rawCreate = (machine: Machine) => spawn('virsh', ['snapshot-create-as', machine.uuid, 'raw']);
@@ -267,7 +267,7 @@ describe('a libvirtd that dies', () => {
     expect(occupied(machine)).toBeLessThan(8 * MiB);
     expect(await kvmsnap(['create-as', 'web', 's1', '-q'])).toMatchObject({ code: 0, stdout: 's1\n' });
     virsh('destroy', '--domain', machine.uuid);
-    expect(checkImage(machine.disks[0]?.path ?? '')).toMatchObject({ corruptions: 0 });
+    expect(checkImage(pathOf(machine))).toMatchObject({ corruptions: 0 });
   });
 
   test('and finds QEMU still saving when it comes back', async () => {

@@ -3,7 +3,16 @@ import { MARK_ADDRESS } from './lab/boot.ts';
 import { kvmsnap } from './lab/cli.ts';
 import { checkImage, hasPattern, tags, writePattern } from './lab/disk.ts';
 import { waitFor } from './lab/lab.ts';
-import { cleanUp, defineMachine, destroy, guestWord, type Machine, start, state } from './lab/machine.ts';
+import {
+  cleanUp,
+  defineMachine,
+  destroy,
+  guestWord,
+  type Machine,
+  pathOf,
+  start,
+  state,
+} from './lab/machine.ts';
 import { currentSnapshot, snapshotNames } from './lab/snapshot.ts';
 
 /**
@@ -21,7 +30,7 @@ describe('the tutorial, followed with kvmsnap', () => {
 
   beforeAll(() => {
     machine = defineMachine({ name: 'centos7-1', boot: 'counter' });
-    disk = machine.disks[0]?.path ?? '';
+    disk = pathOf(machine);
     writePattern(disk, BEFORE, 8 * MIB, MIB);
   });
   afterAll(cleanUp);

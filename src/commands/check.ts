@@ -9,10 +9,10 @@ import { noteUnseen } from '../host/disks.ts';
 import { createLeftoverFinder } from '../host/find-leftovers.ts';
 import { prepareFixes } from '../host/fix-machine.ts';
 import { assembleMachine, isDrifting, readAgain } from '../host/machine.ts';
-import { concludeMachines, type MachineResult, overMachines } from '../host/over-machines.ts';
+import { concludeMachines, type MachineResult, overMachines, requireDeed } from '../host/over-machines.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
-import { type Column, type Section, section } from '../render/view.ts';
+import { type Column, MACHINE_COLUMN, type Section, section } from '../render/view.ts';
 import { FIX_COLUMNS, fixDocument, fixMachines, type Judged, planFor } from './fix.ts';
 import { domainResult } from './results.ts';
 import { type SelectionOptions, toSelection } from './selection.ts';
@@ -46,14 +46,14 @@ const TONES = { error: 'bad', warning: 'warn', information: 'plain', ok: 'good' 
 const levelOf = ({ finding }: Pick<Row, 'finding'>): Level => (finding ? LEVELS[finding.severity] : 'ok');
 
 const FINDING_COLUMNS: readonly Column<Row>[] = [
-  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  MACHINE_COLUMN,
   { key: 'level', title: 'LEVEL', kind: 'text', value: levelOf, tone: (row) => TONES[levelOf(row)] },
   { key: 'rule', title: 'RULE', kind: 'text', value: ({ finding }) => finding?.rule ?? null },
   { key: 'what', title: 'FINDING', kind: 'text', value: ({ says }) => says, whole: true },
 ];
 
 const REMEDY_COLUMNS: readonly Column<Row>[] = [
-  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  MACHINE_COLUMN,
   { key: 'rule', title: 'RULE', kind: 'text', value: ({ finding }) => finding?.rule ?? null },
   {
     key: 'remedy',
@@ -93,8 +93,7 @@ export async function check(ctx: Context, words: readonly string[], options: Che
     const prepared = options.fix ? await prepareFixes(ctx, machine, checked.fixes) : [];
     return { value: { checked, prepared, fixed: null }, failures: [], succeeded: 1 };
   });
-  const [first] = looked;
-  if (selected.single && !first?.value) throw first?.failures[0] ?? ctx.interrupts.pending;
+  requireDeed(ctx, selected.single, looked);
   if (options.fix && ctx.settings.dryRun) return showFixes(ctx, looked);
   const results = options.fix ? await fixMachines(ctx, selected, looked, request) : looked;
   await report(ctx, results, options.fix ?? false);

@@ -7,7 +7,13 @@ import { NO_WISHES, type Wishes } from '../core/snapshot-plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import { NOTHING_FREED } from '../host/freed.ts';
 import { completeMachine, type Machine, readAgain } from '../host/machine.ts';
-import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
+import {
+  concludeMachines,
+  type Deed,
+  type MachineResult,
+  overMachines,
+  requireDeed,
+} from '../host/over-machines.ts';
 import type { SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
 import type { PruneRequest } from '../host/prune-snapshots.ts';
 import { readXmlFile, redefineSnapshot } from '../host/redefine.ts';
@@ -26,10 +32,9 @@ import {
   pruneDocument,
   pruneMachine,
   pruneTogether,
-  type RuleOptions,
-  toPruneRequest,
 } from './prune.ts';
 import { domainResult, ownName } from './results.ts';
+import { type RuleOptions, toPruneRequest } from './rules.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
 import { show, showPlan } from './show.ts';
 import { checkWishes, checkXmlOptions, toWishes, type WishOptions } from './wishes.ts';
@@ -247,8 +252,7 @@ async function report(
   space: SpaceRun | null,
 ): Promise<void> {
   const { dryRun } = ctx.settings;
-  const [first] = results;
-  if (single && !first?.value) throw first?.failures[0] ?? ctx.interrupts.pending;
+  requireDeed(ctx, single, results);
   const conclusion = concludeMachines(ctx, results, { strict, parts: 'steps' });
   const done = results.flatMap(({ machine, value }) => (value ? [{ machine, ...value }] : []));
   const pruned = done.flatMap((created) => created.pruned.rows);

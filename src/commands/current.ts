@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts';
 import { KvmsnapError } from '../errors.ts';
-import { patiently } from '../host/act.ts';
 import { completeMachine, currentSnapshot, findSnapshot, noCurrent, openMachine } from '../host/machine.ts';
+import { patiently } from '../host/patience.ts';
 import { setCurrent } from '../host/set-current.ts';
 import { type MachineReading, readMachine } from '../libvirt/machine.ts';
 import { show, showPlan, showSnapshot } from './show.ts';

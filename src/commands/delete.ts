@@ -3,8 +3,8 @@ import { doomed, type Reach } from '../core/delete-rules.ts';
 import { nearest } from '../core/names.ts';
 import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
-import { confirm } from '../host/act.ts';
 import type { Leftover } from '../host/clear-leftovers.ts';
+import { confirm } from '../host/confirm.ts';
 import {
   checkDeletable,
   type DeleteRequest,
@@ -21,12 +21,18 @@ import {
   noSuchSnapshot,
   readAgain,
 } from '../host/machine.ts';
-import { concludeMachines, type Deed, type MachineResult, overMachines } from '../host/over-machines.ts';
+import {
+  concludeMachines,
+  type Deed,
+  type MachineResult,
+  overMachines,
+  requireDeed,
+} from '../host/over-machines.ts';
 import { readSelection, type Targets } from '../host/select.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
 import { humanBytes } from '../render/format.ts';
-import { type Column, section } from '../render/view.ts';
+import { type Column, MACHINE_COLUMN, section } from '../render/view.ts';
 import { freedDocument, freedLines, sayForeseen } from './freed.ts';
 import { domainResult, errorDocument, ownName } from './results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
@@ -75,7 +81,7 @@ interface Row {
 }
 
 const COLUMNS: readonly Column<Row>[] = [
-  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  MACHINE_COLUMN,
   { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
   {
     key: 'outcome',
@@ -314,8 +320,8 @@ async function report(
   { single, strict }: { readonly single: boolean; readonly strict: boolean },
 ): Promise<void> {
   const [first] = results;
-  const lone = first?.failures.length === 1 && first.succeeded === 0;
-  if (single && (lone || !first?.value)) throw first?.failures[0] ?? ctx.interrupts.pending;
+  requireDeed(ctx, single, results);
+  if (single && first?.failures.length === 1 && first.succeeded === 0) throw first.failures[0];
   const conclusion = concludeMachines(ctx, results, { strict, parts: 'deletions' });
   const { dryRun, output } = ctx.settings;
   if (output !== 'json') noteSkipped(ctx, results);

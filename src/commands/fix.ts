@@ -1,10 +1,10 @@
 import type { Context } from '../context.ts';
-import { confirm } from '../host/act.ts';
 import type { Checked, CheckRequest } from '../host/check-machine.ts';
+import { confirm } from '../host/confirm.ts';
 import { type FixResult, fixLine, fixMachine, type PreparedFix } from '../host/fix-machine.ts';
 import { type MachineResult, overMachines } from '../host/over-machines.ts';
 import type { Targets } from '../host/select.ts';
-import type { Column } from '../render/view.ts';
+import { type Column, MACHINE_COLUMN } from '../render/view.ts';
 import { errorDocument } from './results.ts';
 
 /** `check --fix`: one plan over all machines, one question, and what came of each step. */
@@ -104,7 +104,7 @@ interface Row {
 }
 
 export const FIX_COLUMNS: readonly Column<Row>[] = [
-  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  MACHINE_COLUMN,
   { key: 'step', title: 'STEP', kind: 'text', value: ({ result }) => result.fix.what, whole: true },
   {
     key: 'outcome',

@@ -2,8 +2,8 @@ import type { Context } from '../context.ts';
 import { isHeld } from '../core/hold.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';
-import { patiently } from '../host/act.ts';
 import { findSnapshot, openMachine } from '../host/machine.ts';
+import { patiently } from '../host/patience.ts';
 import { type Described, redescribe } from '../host/redefine.ts';
 import { showPlan, showSnapshot } from './show.ts';
 

@@ -1,18 +1,19 @@
 import type { Context } from '../context.ts';
 import { type Disk, isActive, takesPart } from '../core/domain.ts';
-import { type DiskImage, type Image, type Tag, tagsIn } from '../core/image.ts';
+import { type DiskImage, type Image, type Images, type Tag, tagsIn } from '../core/image.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
-import { type Images, lookAtDisks, noteUnseen } from '../host/disks.ts';
+import { lookAtDisks, noteUnseen } from '../host/disks.ts';
 import { measureIfPossible } from '../host/freed.ts';
 import { completeMachine, findSnapshot, type Machine, noCurrent } from '../host/machine.ts';
 import type { Cost } from '../host/snapshot-space.ts';
 import { type MachineReading, readMachine } from '../libvirt/machine.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
 import { humanBytes, localTime, rfc3339 } from '../render/format.ts';
-import { type Column, type Section, section, type Value } from '../render/view.ts';
+import { type Column, section } from '../render/view.ts';
 import { costDocument, whyNot } from './cost.ts';
+import { type Fact, facts } from './facts.ts';
 import { show } from './show.ts';
 import { showXml, type XmlOptions } from './xml.ts';
 
@@ -42,16 +43,6 @@ export async function info(
   noteUnseen(ctx, machine.domain, machine.images);
   await infoSnapshot(ctx, machine, findSnapshot(machine, name));
 }
-
-interface Fact {
-  readonly label: string;
-  readonly value: Value;
-}
-
-const FACT_COLUMNS: readonly Column<Fact>[] = [
-  { key: 'fact', title: 'FACT', kind: 'text', value: ({ label }) => label, tone: () => 'faint' },
-  { key: 'value', title: 'VALUE', kind: 'text', value: ({ value }) => value, flexible: true },
-];
 
 interface Link {
   readonly disk: Disk;
@@ -156,8 +147,6 @@ async function infoMachine(ctx: Context, reading: MachineReading): Promise<void>
     remarks: inside.length === 0 ? [] : [VM_SIZE_REMARK],
   });
 }
-
-const facts = (rows: readonly Fact[]): Section<never> => section({ columns: FACT_COLUMNS, rows });
 
 function linksOf(disk: Disk, images: Images): Link[] {
   const image = images.get(disk.target);

@@ -1,11 +1,6 @@
 import type { Context } from '../context.ts';
-import { type Period, parseSpan } from '../core/calendar.ts';
-import { type FreeMin, parseFreeMin } from '../core/free-space.ts';
-import { labelProblem } from '../core/labels.ts';
-import { type Decision, hasRules, type RetentionRules } from '../core/retention.ts';
-import { matcher } from '../core/selection.ts';
+import type { Decision } from '../core/retention.ts';
 import type { Snapshot } from '../core/snapshot.ts';
-import { KvmsnapError } from '../errors.ts';
 import type { Contender } from '../host/contenders.ts';
 import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../host/freed.ts';
 import { assembleMachine, type Machine, readAgain, reportOn } from '../host/machine.ts';
@@ -14,6 +9,7 @@ import {
   type Deed,
   type MachineResult,
   overMachines,
+  requireDeed,
   resultOf,
 } from '../host/over-machines.ts';
 import type { SpacePruned, SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
@@ -28,7 +24,7 @@ import {
 import { readAllSnapshots, readSelection } from '../host/select.ts';
 import type { MachineName, MachineReading } from '../libvirt/machine.ts';
 import { rfc3339 } from '../render/format.ts';
-import { type Column, section } from '../render/view.ts';
+import { type Column, MACHINE_COLUMN, section } from '../render/view.ts';
 import {
   concludeSpace,
   type FreedOf,
@@ -39,23 +35,9 @@ import {
   spaceLines,
 } from './freed.ts';
 import { domainResult, ownName } from './results.ts';
+import { type ScopeOptions, toPruneRequest } from './rules.ts';
 import { type SelectionOptions, toSelection } from './selection.ts';
 import { show } from './show.ts';
-
-/** The rules of a retention, as options; shared with create. */
-export interface RuleOptions {
-  readonly label?: string;
-  readonly keepLast?: number;
-  readonly keepHourly?: number;
-  readonly keepDaily?: number;
-  readonly keepWeekly?: number;
-  readonly keepMonthly?: number;
-  readonly keepYearly?: number;
-  readonly keepWithin?: string;
-  readonly keep?: readonly string[];
-  readonly allowEmpty?: boolean;
-  readonly freeMin?: string;
-}
 
 /** What a prune did to one machine, or in a dry run would do. */
 export interface PruneResult {
@@ -64,9 +46,7 @@ export interface PruneResult {
   readonly freed: Freed;
 }
 
-export interface PruneOptions extends RuleOptions, SelectionOptions {
-  readonly match?: string;
-}
+export interface PruneOptions extends ScopeOptions, SelectionOptions {}
 
 /** One snapshot in the plan, and what became of it. */
 export interface PruneRow {
@@ -81,7 +61,7 @@ export interface PruneRow {
 type Outcome = 'kept' | 'to be deleted' | 'deleted' | 'failed' | 'not reached';
 
 const COLUMNS: readonly Column<PruneRow>[] = [
-  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  MACHINE_COLUMN,
   { key: 'name', title: 'NAME', kind: 'text', value: ({ decision }) => decision.snapshot.name },
   {
     key: 'createdAt',
@@ -280,9 +260,8 @@ async function report(
   single: boolean,
   space: SpaceRun | null,
 ): Promise<void> {
-  const [first] = results;
   const { dryRun } = ctx.settings;
-  if (single && !first?.value) throw first?.failures[0] ?? ctx.interrupts.pending;
+  requireDeed(ctx, single, results);
   const conclusion = concludeMachines(ctx, results, { strict: false, parts: 'deletions' });
   const rows = results.flatMap(({ value }) => value?.rows ?? []);
   const lines = [
@@ -325,56 +304,4 @@ export function pruneDocument({ decision, outcome, freesBytes }: PruneRow) {
   const { snapshot, keep, reasons } = decision;
   const createdAt = rfc3339(snapshot.createdAtSeconds);
   return { name: snapshot.name, createdAt, keep, reasons, outcome, freesBytes };
-}
-
-const PERIOD_OPTIONS: readonly (readonly [Period, (options: RuleOptions) => number | undefined])[] = [
-  ['hourly', ({ keepHourly }) => keepHourly],
-  ['daily', ({ keepDaily }) => keepDaily],
-  ['weekly', ({ keepWeekly }) => keepWeekly],
-  ['monthly', ({ keepMonthly }) => keepMonthly],
-  ['yearly', ({ keepYearly }) => keepYearly],
-];
-
-/** The options of a prune as rules. Throws `usage` for a label or a span that is none. */
-export function toPruneRequest(options: PruneOptions): PruneRequest {
-  const { label, match, keepLast, keepWithin, keep, allowEmpty } = options;
-  const freeMin = toFreeMin(options);
-  const problem = label === undefined ? null : labelProblem(label);
-  if (problem !== null) throw new KvmsnapError('usage', `'${label}' cannot be a label: ${problem}`);
-  const within = keepWithin === undefined ? undefined : parseSpan(keepWithin);
-  if (within === null) {
-    throw new KvmsnapError('usage', `'${keepWithin}' is no span of time`, {
-      hint: 'such as 36h, 14d, 8w, 6m (months), 2y',
-    });
-  }
-  const matchers = keep?.map(matcher);
-  const rules: RetentionRules = {
-    periods: Object.fromEntries(
-      PERIOD_OPTIONS.flatMap(([period, count]) => {
-        const given = count(options);
-        return given === undefined ? [] : [[period, given]];
-      }),
-    ),
-    allowEmpty: allowEmpty ?? false,
-    ...(keepLast === undefined ? {} : { last: keepLast }),
-    ...(within === undefined ? {} : { within }),
-    ...(matchers === undefined
-      ? {}
-      : { matching: (name: string) => matchers.some((matches) => matches(name)) }),
-  };
-  return {
-    scope: { label: label ?? null, matches: match === undefined ? null : matcher(match) },
-    // by itself, room is a rule that keeps nothing: then the newest stays, as with any
-    rules: freeMin === null || hasRules(rules) ? rules : { ...rules, last: 0 },
-    freeMin,
-  };
-}
-
-function toFreeMin({ freeMin }: RuleOptions): FreeMin | null {
-  if (freeMin === undefined) return null;
-  const parsed = parseFreeMin(freeMin);
-  if (parsed) return parsed;
-  throw new KvmsnapError('usage', `'${freeMin}' is no amount of space`, {
-    hint: 'a part of the file system, such as 20%, or bytes with their unit: 500M, 50G, 1.5T',
-  });
 }

@@ -4,7 +4,7 @@ import { KvmsnapError } from '../errors.ts';
 import { currentSnapshot, findSnapshot, openMachine } from '../host/machine.ts';
 import { revertSnapshot } from '../host/revert-snapshot.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
-import { type Column, section } from '../render/view.ts';
+import { type Column, MACHINE_COLUMN, section } from '../render/view.ts';
 import { show, showPlan } from './show.ts';
 
 export interface RevertOptions {
@@ -25,7 +25,7 @@ interface Outcome {
 }
 
 const COLUMNS: readonly Column<Outcome>[] = [
-  { key: 'machine', title: 'MACHINE', kind: 'text', value: (row) => row.machine },
+  MACHINE_COLUMN,
   { key: 'state', title: 'STATE', kind: 'text', value: (row) => row.state },
   { key: 'snapshot', title: 'REVERTED TO', kind: 'text', value: (row) => row.snapshot.name },
   { key: 'createdAt', title: 'CREATED', kind: 'time', value: (row) => row.snapshot.createdAtSeconds },

@@ -1,8 +1,8 @@
 import type { Context } from '../context.ts';
 import { KvmsnapError } from '../errors.ts';
-import { patiently } from '../host/act.ts';
 import { flushImages } from '../host/flush.ts';
 import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
+import { patiently } from '../host/patience.ts';
 import {
   type Cost,
   type MachineSpace,
@@ -14,6 +14,7 @@ import { domainDocument } from '../render/documents.ts';
 import { humanBytes } from '../render/format.ts';
 import { type Column, section } from '../render/view.ts';
 import { costDocument, whyNot } from './cost.ts';
+import { type Fact, facts } from './facts.ts';
 import { show } from './show.ts';
 
 export interface SpaceOptions {
@@ -71,7 +72,7 @@ export async function space(
         rows,
       }),
       section({ columns: DISK_COLUMNS, rows: measured.disks }),
-      ...(shown.length === 0 ? [] : [section({ columns: FACT_COLUMNS, rows: factsOf(measured, names) })]),
+      ...(shown.length === 0 ? [] : [facts([totalOf(measured, names)])]),
     ],
     names: sorted.map(({ snapshot }) => snapshot.name),
     remarks: shown.length > 1 && measured.together.frees ? [NOT_A_SUM] : [],
@@ -162,22 +163,12 @@ const DISK_COLUMNS: readonly Column<MeasuredDisk>[] = [
   { key: 'path', title: 'FILE', kind: 'text', whole: true, value: ({ image }) => image?.path ?? null },
 ];
 
-interface Fact {
-  readonly label: string;
-  readonly value: string;
-}
-
-const FACT_COLUMNS: readonly Column<Fact>[] = [
-  { key: 'fact', title: 'FACT', kind: 'text', value: ({ label }) => label, tone: () => 'faint' },
-  { key: 'value', title: 'VALUE', kind: 'text', value: ({ value }) => value },
-];
-
-function factsOf({ together, approximate }: MachineSpace, names: readonly string[]): Fact[] {
+function totalOf({ together, approximate }: MachineSpace, names: readonly string[]): Fact {
   const label = names.length === 0 ? 'all together free' : 'these together free';
   const value = together.frees
     ? `${approximate ? '~' : ''}${humanBytes(together.frees.hostBytes)}`
     : 'not known';
-  return [{ label, value }];
+  return { label, value };
 }
 
 const snapshotDocument = ({ snapshot, cost, disks, approximate }: SnapshotCost) => ({

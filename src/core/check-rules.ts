@@ -1,5 +1,5 @@
 import { type Domain, isActive, isSaving } from './domain.ts';
-import { chainOf, type DiskImage } from './image.ts';
+import { chainOf, type DiskImage, type Images } from './image.ts';
 import { isNotable, type LeftoverSpace, resizable, winBackLine } from './leftover.ts';
 import type { LeftoverFile } from './leftover-files.ts';
 import { mebibytes } from './mebibytes.ts';
@@ -7,7 +7,7 @@ import { findOrphans, type Orphan } from './orphans.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { commandLine, kvmsnapLine, quote, virshWord } from './quote.ts';
 import type { SnapshotReport } from './report.ts';
-import { isGone, type StoredImages } from './stored-tags.ts';
+import { isGone } from './stored-tags.ts';
 
 /**
  * The rules that compare what libvirt believes with what the disks hold. What stops a create or a revert is told by the
@@ -20,9 +20,9 @@ export interface TruthFacts {
   readonly snapshots: readonly SnapshotReport[];
   readonly current: string | null;
   /** By target, the disks that take part in a snapshot. */
-  readonly images: ReadonlyMap<string, DiskImage>;
-  /** By the name of a snapshot; none for one that is external or still being taken. */
-  readonly stored: ReadonlyMap<string, StoredImages>;
+  readonly images: Images;
+  /** By the name of a snapshot, the images that it is in: of the definition stored with it; none while it is being taken. */
+  readonly stored: ReadonlyMap<string, Images>;
   /** Beside its images. */
   readonly leftoverFiles: readonly LeftoverFile[];
   /** By target, where something was found. */

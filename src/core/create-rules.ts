@@ -13,7 +13,7 @@ import {
 } from './disk-findings.ts';
 import { type Disk, type Domain, isActive } from './domain.ts';
 import { type Agent, EXTERNAL_RULES, type Place } from './external-rules.ts';
-import { chainOf, type DiskImage, tagsNamed } from './image.ts';
+import { chainOf, type DiskImage, type Images, tagsNamed } from './image.ts';
 import { LEAVES_OUT_READ_ONLY, SAVES_BY_JOB } from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
 import { isJobName, isMonitorName, jobNameFor } from './names.ts';
@@ -27,7 +27,7 @@ import type { Mode, SnapshotPlan } from './snapshot-plan.ts';
 /** What is known before a snapshot is taken. */
 export interface CreateFacts {
   readonly domain: Domain;
-  readonly images: ReadonlyMap<string, DiskImage>;
+  readonly images: Images;
   readonly name: string;
   /** What is to be made; `mode` is that of the plan. */
   readonly plan: SnapshotPlan;

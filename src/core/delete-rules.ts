@@ -1,6 +1,6 @@
 import { whatIsBroken } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
-import { chainOf, chainPaths, type DiskImage } from './image.ts';
+import { chainOf, chainPaths, type Images } from './image.ts';
 import { DELETES_EXTERNAL, FINDS_CHAIN, MINDS_BRANCHES, SPARES_INTERNAL } from './libvirt-versions.ts';
 import { stateFiles } from './machine-files.ts';
 import { mebibytes } from './mebibytes.ts';
@@ -30,7 +30,7 @@ export interface DeleteFacts {
   readonly snapshots: readonly SnapshotReport[];
   readonly current: string | null;
   /** By target, the disks in use now. */
-  readonly images: ReadonlyMap<string, DiskImage>;
+  readonly images: Images;
   /** As libvirt counts it; asked only where a snapshot to be deleted is external. */
   readonly daemonVersion: number;
   /** By path, of the machine's files, the names of the other machines that need it; asked as the version is. */

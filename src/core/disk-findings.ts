@@ -1,5 +1,5 @@
 import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
-import { chainOf, type DiskImage, type Tag, tagsIn } from './image.ts';
+import { chainOf, type DiskImage, type Images, type Tag, tagsIn } from './image.ts';
 import { baseName, stem } from './paths.ts';
 import type { Finding } from './preflight.ts';
 import { commandLine, quote, virshWord } from './quote.ts';
@@ -9,7 +9,7 @@ import { commandLine, quote, virshWord } from './quote.ts';
 export const participants = (domain: Domain): Disk[] => domain.disks.filter(takesPart);
 
 export function eachDisk(
-  { domain, images }: { domain: Domain; images: ReadonlyMap<string, DiskImage> },
+  { domain, images }: { domain: Domain; images: Images },
   find: (disk: Disk, image: DiskImage | undefined) => Finding | null,
 ): Finding[] {
   return participants(domain).flatMap((disk) => find(disk, images.get(disk.target)) ?? []);

@@ -47,6 +47,9 @@ export type DiskImage =
       readonly detail: string;
     };
 
+/** By disk target. */
+export type Images = ReadonlyMap<string, DiskImage>;
+
 /** The backing chain, the active image first; empty where it was not looked at. */
 export const chainOf = (image: DiskImage | undefined): readonly Image[] =>
   image?.kind === 'seen' ? image.chain : [];

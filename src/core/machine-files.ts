@@ -1,5 +1,5 @@
 import type { Domain } from './domain.ts';
-import { chainPaths, type DiskImage } from './image.ts';
+import { chainPaths, type Images } from './image.ts';
 import { externalDisks, type Snapshot, stateFile } from './snapshot.ts';
 
 /** The files that a machine and its snapshots name. */
@@ -8,7 +8,7 @@ import { externalDisks, type Snapshot, stateFile } from './snapshot.ts';
 export function namedFiles(
   { disks }: Pick<Domain, 'disks'>,
   snapshots: readonly Snapshot[],
-  images: ReadonlyMap<string, DiskImage>,
+  images: Images,
 ): Set<string> {
   const named = [
     ...disks.flatMap(({ source, backing }) => [source, ...backing]),

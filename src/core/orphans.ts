@@ -1,6 +1,6 @@
 import { participants, tagWithId } from './disk-findings.ts';
 import type { Disk, Domain } from './domain.ts';
-import { chainOf, type DiskImage, type Tag, tagsIn, tagsNamed } from './image.ts';
+import { chainOf, type DiskImage, type Images, type Tag, tagsIn, tagsNamed } from './image.ts';
 import { nameProblem } from './names.ts';
 import { internalDisks, type Snapshot } from './snapshot.ts';
 
@@ -31,7 +31,7 @@ export interface OrphanFacts {
   readonly domain: Domain;
   readonly snapshots: readonly Snapshot[];
   /** By target, the disks that take part in a snapshot. */
-  readonly images: ReadonlyMap<string, DiskImage>;
+  readonly images: Images;
 }
 
 /** libvirt keeps a file by the name, with an ending (hazard 5). */

@@ -1,5 +1,5 @@
 import type { Domain } from './domain.ts';
-import type { DiskImage } from './image.ts';
+import type { Images } from './image.ts';
 import type { Rule } from './preflight.ts';
 import { tagsOf } from './report.ts';
 import { internalDisks, type Snapshot } from './snapshot.ts';
@@ -10,7 +10,7 @@ export interface RedefineFacts {
   readonly domain: Domain;
   readonly snapshotNames: readonly string[];
   /** By target, the disks that take part in a snapshot. */
-  readonly images: ReadonlyMap<string, DiskImage>;
+  readonly images: Images;
   /** The snapshot of the file. */
   readonly wanted: Snapshot;
 }

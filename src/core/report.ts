@@ -1,5 +1,5 @@
 import { isHeld, withoutHold } from './hold.ts';
-import type { DiskImage, Tag } from './image.ts';
+import type { Images, Tag } from './image.ts';
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 import { childNames, oldestFirst } from './tree.ts';
 
@@ -23,7 +23,7 @@ export interface ReportFacts {
   /** libvirt holds the machine, it may be to write its memory. */
   readonly busy: boolean;
   /** By disk target; null where no image was looked at. */
-  readonly images: ReadonlyMap<string, DiskImage> | null;
+  readonly images: Images | null;
 }
 
 /** Reports on a machine's snapshots, oldest first. */
@@ -51,7 +51,7 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
 export function tagsOf(
   snapshot: { readonly name: string },
   disk: { readonly target: string; readonly source: string | null },
-  images: ReadonlyMap<string, DiskImage>,
+  images: Images,
 ): readonly Tag[] | null {
   const image = images.get(disk.target);
   if (image?.kind !== 'seen') return null;

@@ -1,6 +1,6 @@
 import { checkpointFinding, participants, tagWithId, whatIsBroken } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
-import { chainOf, type DiskImage, tagsIn, tagsNamed } from './image.ts';
+import { chainOf, type DiskImage, type Images, tagsIn, tagsNamed } from './image.ts';
 import { RESETS_NVRAM, REVERTS_EXTERNAL, STARTS_ANEW } from './libvirt-versions.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
@@ -20,9 +20,9 @@ export interface RevertFacts {
    * The images that hold the state to revert to, by disk target: those of the definition stored with the snapshot. For an
    * external one they lie below its overlays.
    */
-  readonly images: ReadonlyMap<string, DiskImage>;
+  readonly images: Images;
   /** The images in use now. */
-  readonly active: ReadonlyMap<string, DiskImage>;
+  readonly active: Images;
   /** Whether the file of the guest's memory is there; null where there is none, or it cannot be looked at. */
   readonly memoryThere: boolean | null;
   readonly daemonVersion: number;

@@ -1,14 +1,11 @@
-import { type DiskImage, tagsNamed } from './image.ts';
+import { type Images, tagsNamed } from './image.ts';
 import type { SnapshotReport } from './report.ts';
 import { internalDisks } from './snapshot.ts';
 
 /** What the disks hold of the snapshots that libvirt knows. */
 
-/** By target, the images that hold a snapshot's internal disks: those of the definition stored with it. */
-export type StoredImages = ReadonlyMap<string, DiskImage>;
-
 /** Its tag is in none of its disks, and all of them were looked at where the snapshot has them. */
-export function isGone(snapshot: SnapshotReport, stored: StoredImages | undefined): boolean {
+export function isGone(snapshot: SnapshotReport, stored: Images | undefined): boolean {
   const images = internalDisks(snapshot).map(({ target }) => stored?.get(target));
   return (
     !snapshot.underWay &&
@@ -29,11 +26,7 @@ export interface Twins {
  * The tags that cannot be the snapshot's, because they were there before it was begun (hazard 4). Only where the one that
  * is left is its own, and stands behind them: of one name, qemu-img deletes the first in the image's table.
  */
-export function staleTwins(
-  snapshot: SnapshotReport,
-  stored: StoredImages | undefined,
-  images: ReadonlyMap<string, DiskImage>,
-): Twins[] {
+export function staleTwins(snapshot: SnapshotReport, stored: Images | undefined, images: Images): Twins[] {
   if (snapshot.underWay) return [];
   return internalDisks(snapshot).flatMap(({ target }) => {
     const [image, active] = [stored?.get(target), images.get(target)];

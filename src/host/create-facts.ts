@@ -2,11 +2,12 @@ import type { Context } from '../context.ts';
 import { type CreateFacts, needsDaemonVersion } from '../core/create-rules.ts';
 import { type Disk, type Domain, isActive, takesPart } from '../core/domain.ts';
 import type { Agent } from '../core/external-rules.ts';
+import type { Images } from '../core/image.ts';
 import { internalPlan, type SnapshotPlan } from '../core/snapshot-plan.ts';
 import { agentAnswers, isFrozen } from '../libvirt/guest-agent.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
 import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.ts';
-import { type Images, lookAtDisks } from './disks.ts';
+import { lookAtDisks } from './disks.ts';
 import { freeBytes } from './files.ts';
 import { lookAtPlaces } from './places.ts';
 

@@ -10,21 +10,15 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion, readMerged } from '../libvirt/runtime.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
-import {
-  aftermath,
-  carryOut,
-  lostCurrent,
-  patiently,
-  readAfter,
-  refuseOn,
-  type WriteEnd,
-  withAftermath,
-} from './act.ts';
+import { carryOut, readAfter, type WriteEnd } from './act.ts';
+import { aftermath, lostCurrent, withAftermath } from './aftermath.ts';
 import { clearLeftovers, type Leftover } from './clear-leftovers.ts';
 import { freeBytes } from './files.ts';
 import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain, stillBeingTaken } from './machine.ts';
 import { filesShared } from './neighbours.ts';
+import { patiently } from './patience.ts';
+import { refuseOn } from './refuse.ts';
 
 export interface DeleteRequest {
   readonly reach: Reach;

@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
 import type { Disk, Domain } from '../core/domain.ts';
-import type { DiskImage } from '../core/image.ts';
+import type { DiskImage, Images } from '../core/image.ts';
 import type { Interrupts } from '../interrupts.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { parseVolume } from '../libvirt/volume-xml.ts';
@@ -8,8 +8,6 @@ import { inspectImage } from '../qemu/qemu-img.ts';
 
 /** Where to look for a disk. */
 export type DiskPlace = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'>;
-
-export type Images = ReadonlyMap<string, DiskImage>;
 
 /**
  * Looks at the disks, all at once, as far as this user and this host can: images on another host or not readable are

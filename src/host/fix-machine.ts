@@ -11,9 +11,10 @@ import { isIdle } from '../libvirt/runtime.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { localTime } from '../render/format.ts';
-import { carryOut, patiently } from './act.ts';
+import { carryOut } from './act.ts';
 import { type Checked, type CheckRequest, checkMachine } from './check-machine.ts';
 import { type Machine, readAgain } from './machine.ts';
+import { patiently } from './patience.ts';
 
 /** Mending a machine, step by step, and looking whether it is so. */
 

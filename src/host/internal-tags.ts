@@ -1,10 +1,9 @@
-import { tagsNamed } from '../core/image.ts';
+import { type Images, tagsNamed } from '../core/image.ts';
 import { winBackLine } from '../core/leftover.ts';
 import type { Finding } from '../core/preflight.ts';
 import { quote } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { humanBytes } from '../render/format.ts';
-import type { Images } from './disks.ts';
 import type { Machine } from './machine.ts';
 
 /** Looking at what an internal snapshot has made. */

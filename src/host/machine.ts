@@ -1,13 +1,13 @@
 import type { Context } from '../context.ts';
 import { isSaving, takesPart } from '../core/domain.ts';
-import type { DiskImage } from '../core/image.ts';
+import type { DiskImage, Images } from '../core/image.ts';
 import { nearest } from '../core/names.ts';
 import { reportSnapshots, type SnapshotReport, tagsOf } from '../core/report.ts';
 import { internalDisks, type Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { type MachineName, type MachineReading, readByUuid, readMachine } from '../libvirt/machine.ts';
 import { readSnapshots } from '../libvirt/snapshots.ts';
-import { type Images, lookAtDisks } from './disks.ts';
+import { lookAtDisks } from './disks.ts';
 import { lookAgainWhile } from './look-again.ts';
 
 /** A machine as libvirt and its disks together tell it. */

@@ -101,6 +101,18 @@ export function resultOf<T>(
   return { machine, state, value, failures, succeeded, outcome: failures.length === 0 ? fine : 'failed' };
 }
 
+/**
+ * Throws what went wrong with one machine that was called by its own name, and to which nothing was done: then there is
+ * nothing to show.
+ */
+export function requireDeed(
+  { interrupts }: Context,
+  single: boolean,
+  [first]: readonly MachineResult<unknown>[],
+): void {
+  if (single && !first?.value) throw first?.failures[0] ?? interrupts.pending;
+}
+
 /** The failure that the whole run ends with; null when all went well. Says each failure, and who was passed over, before. */
 export function concludeMachines(
   ctx: Context,

@@ -2,6 +2,7 @@ import type { Context } from '../context.ts';
 import type { Zone } from '../core/calendar.ts';
 import { DELETE_RULES } from '../core/delete-rules.ts';
 import type { FreeMin } from '../core/free-space.ts';
+import type { Images } from '../core/image.ts';
 import { labelOf } from '../core/labels.ts';
 import { judge } from '../core/preflight.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
@@ -16,7 +17,6 @@ import { internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { type DeleteRequest, deleteSnapshot } from './delete-snapshots.ts';
-import type { Images } from './disks.ts';
 import type { Machine } from './machine.ts';
 import { filesShared } from './neighbours.ts';
 

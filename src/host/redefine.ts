@@ -11,8 +11,9 @@ import { parseWholeSnapshot } from '../libvirt/snapshot-request.ts';
 import { withDescription } from '../libvirt/snapshot-xml.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
-import { carryOut, readAfter, refuseOn } from './act.ts';
+import { carryOut, readAfter } from './act.ts';
 import { completeMachine, type Machine, stillBeingTaken } from './machine.ts';
+import { refuseOn } from './refuse.ts';
 
 export interface Described {
   readonly description: string | null;

@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
 import { isActive } from '../core/domain.ts';
-import { chainOf, type DiskImage, linkOf } from '../core/image.ts';
+import { chainOf, type DiskImage, type Images, linkOf } from '../core/image.ts';
 import { utcStamp } from '../core/labels.ts';
 import { stem } from '../core/paths.ts';
 import { judge } from '../core/preflight.ts';
@@ -18,11 +18,15 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { humanSpan, localTime } from '../render/format.ts';
-import { aftermath, carryOut, confirm, patiently, readAfter, refuseOn, withAftermath } from './act.ts';
+import { carryOut, readAfter } from './act.ts';
+import { aftermath, withAftermath } from './aftermath.ts';
 import { clearLeftovers } from './clear-leftovers.ts';
-import { type Images, isRemote, lookAtDisks, noteUnseen } from './disks.ts';
+import { confirm } from './confirm.ts';
+import { isRemote, lookAtDisks, noteUnseen } from './disks.ts';
 import { occupiedBytes } from './files.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain, stillBeingTaken } from './machine.ts';
+import { patiently } from './patience.ts';
+import { refuseOn } from './refuse.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 
 export interface RevertRequest {

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts';
 import { CREATE_RULES, type CreateFacts } from '../core/create-rules.ts';
 import { type Domain, isActive, takesPart } from '../core/domain.ts';
-import { tagsIn, tagsNamed } from '../core/image.ts';
+import { type Images, tagsIn, tagsNamed } from '../core/image.ts';
 import { nameProblem } from '../core/names.ts';
 import { judge } from '../core/preflight.ts';
 import type { SnapshotReport } from '../core/report.ts';
@@ -20,23 +20,17 @@ import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
 import { readJobProgress } from '../libvirt/runtime.ts';
 import { withName } from '../libvirt/snapshot-request.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
-import {
-  aftermath,
-  carryOut,
-  lostCurrent,
-  patiently,
-  readAfter,
-  refuseOn,
-  type WriteEnd,
-  withAftermath,
-} from './act.ts';
+import { carryOut, readAfter, type WriteEnd } from './act.ts';
+import { aftermath, lostCurrent, withAftermath } from './aftermath.ts';
 import { readCreateFacts } from './create-facts.ts';
-import { type Images, lookAtDisks, noteUnseen } from './disks.ts';
+import { lookAtDisks, noteUnseen } from './disks.ts';
 import { externalFlaws, leftovers } from './external-files.ts';
 import { internalFlaws, orphans, wastedSpace } from './internal-tags.ts';
 import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, type Machine } from './machine.ts';
+import { patiently } from './patience.ts';
 import { lookAtPlaces } from './places.ts';
+import { refuseOn } from './refuse.ts';
 import { thaw } from './thaw.ts';
 
 export interface SnapshotRequest {

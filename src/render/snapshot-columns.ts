@@ -1,6 +1,6 @@
 import type { SnapshotReport } from '../core/report.ts';
 import type { TreeNode } from '../core/tree.ts';
-import type { Column } from './view.ts';
+import { type Column, MACHINE_COLUMN } from './view.ts';
 
 /** The columns in which snapshots are shown, wherever they are. */
 
@@ -63,7 +63,7 @@ export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
 
 /** The snapshots of several machines, whose images were not looked at. */
 export const SUMMARY_COLUMNS: readonly Column<SnapshotReport & { readonly machine: string }>[] = [
-  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine },
+  MACHINE_COLUMN,
   ...SNAPSHOT_COLUMNS.filter((column) => column !== VM_STATE),
 ];
 

@@ -41,6 +41,14 @@ export interface Column<Row> {
   readonly tone?: (row: Row) => Tone;
 }
 
+/** The first column where there may be several machines. */
+export const MACHINE_COLUMN: Column<{ readonly machine: string }> = {
+  key: 'machine',
+  title: 'MACHINE',
+  kind: 'text',
+  value: ({ machine }) => machine,
+};
+
 /** Makes a section of any row type fit a view; a row is only ever given to its own columns. */
 export function section<Row>(content: Section<Row>): Section<never> {
   return content as unknown as Section<never>;

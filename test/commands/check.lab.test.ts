@@ -3,10 +3,11 @@ import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, start, state } from '../lab/machine.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start, state } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { facts, failure, fitting, keeps, paste, pathOf, succeed, take, twoDisks, write } from './scene.ts';
+import { pasteOk } from './evidence.ts';
+import { facts, failure, fitting, keeps, succeed, take, twoDisks, write } from './scene.ts';
 
 afterEach(cleanUp);
 
@@ -37,7 +38,7 @@ async function mend(machine: Machine, { findings }: Found): Promise<void> {
   expect(findings).toHaveLength(1);
   const command = findings[0]?.command ?? '';
   if (command.startsWith('kvmsnap ')) await succeed(...command.split(' ').slice(1));
-  else paste(command);
+  else pasteOk(command);
   expect(await check(machine)).toMatchObject({ code: 0, findings: [] });
 }
 
@@ -123,7 +124,7 @@ describe('what libvirt believes and the disks do not hold', () => {
     const found = await check(machine);
     expect(found.code).toBe(0);
     expect(found.findings).toMatchObject([{ level: 'information', rule: 'no-current' }]);
-    paste(found.findings[0]?.command ?? null);
+    pasteOk(found.findings[0]?.command ?? null);
     expect(await check(machine)).toMatchObject({ code: 0, findings: [] });
   });
 });

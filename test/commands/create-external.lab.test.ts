@@ -6,6 +6,7 @@ import { MARK_ADDRESS } from '../lab/boot.ts';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { imageInfo, tags, writePattern } from '../lab/disk.ts';
+import { errorDocument } from '../lab/failure.ts';
 import { isSystemLab, scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import {
   cleanUp,
@@ -16,6 +17,7 @@ import {
   guestWord,
   type Machine,
   machineXml,
+  pathOf,
   start,
   state,
   stopQemu,
@@ -24,10 +26,10 @@ import { blockDevice, smallFilesystem } from '../lab/mount.ts';
 import { fullMachine } from '../lab/saving.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { diskPath, fingerprint, pasteOk, refusalOf, refused } from './evidence.ts';
+import { MiB } from '../model.ts';
+import { fingerprint, pasteOk, refused } from './evidence.ts';
 import { byteIn, fitting } from './scene.ts';
 
-const MiB = 1024 * 1024;
 const SMALL = { size: '4M' };
 
 afterEach(cleanUp);
@@ -56,8 +58,8 @@ function twoKinds(names: readonly [string, string] = ['disk', 'disk']): Machine 
   });
   const cdrom: DiskSpec = { device: 'cdrom', format: 'raw', source: null };
   const machine = defineMachine({ name: 'web-1', boot: 'counter', disks: [...disks, cdrom] });
-  writePattern(diskPath(machine, 0), 0x11, MiB, 64 * 1024);
-  writePattern(diskPath(machine, 1), 0x22, MiB, 64 * 1024);
+  writePattern(pathOf(machine, 0), 0x11, MiB, 64 * 1024);
+  writePattern(pathOf(machine, 1), 0x22, MiB, 64 * 1024);
   return machine;
 }
 
@@ -117,7 +119,7 @@ describe.each(['shut off', 'running'])('of a %s machine', (wanted) => {
     expect(active(machine)).toEqual(overlays);
     expect(existsSync(memory) && statSync(memory).size > 100_000).toBe(runs);
 
-    const bases = [diskPath(machine, 0), diskPath(machine, 1)];
+    const bases = [pathOf(machine, 0), pathOf(machine, 1)];
     expect(overlays.map((path) => imageInfo(path)['backing-filename'])).toEqual(bases);
     destroy(machine);
     // the definition is that of the overlays, too
@@ -171,7 +173,7 @@ describe('a file that exists (hazard 14)', () => {
   test('where an overlay or the memory would be placed', async () => {
     const machine = defineMachine({ name: 'web-1', disks: [SMALL], boot: 'idle' });
     start(machine);
-    const directory = dirname(diskPath(machine));
+    const directory = dirname(pathOf(machine));
     for (const name of ['vda.s1', 'web-1.s1.mem']) {
       const path = join(directory, name);
       writeFileSync(path, 'mine');
@@ -180,7 +182,7 @@ describe('a file that exists (hazard 14)', () => {
       expect(readFileSync(path, 'utf8')).toBe('mine');
       tool('rm', [path]);
     }
-    expect(active(machine)).toEqual([diskPath(machine)]);
+    expect(active(machine)).toEqual([pathOf(machine)]);
     expect((await kvmsnap(['create-as', 'web-1', 's1', '--external', ...FORCE])).code).toBe(0);
   });
 });
@@ -231,7 +233,7 @@ describe('options of virsh', () => {
     const all = await kvmsnap(['create-as', 'web-1', 'all', '--external', '--live', '--halt', ...FORCE]);
     expect(all).toMatchObject({ code: 0, stderr: WARNING });
     expect(state(machine)).toBe('shut off');
-    const memory = join(dirname(diskPath(machine)), 'web-1.all.mem');
+    const memory = join(dirname(pathOf(machine)), 'web-1.all.mem');
     expect(snapshotXml(machine, 'all')).toContain(`<memory snapshot='external' file='${memory}'/>`);
     expect(statSync(memory).size).toBeGreaterThan(100_000);
   });
@@ -240,7 +242,7 @@ describe('options of virsh', () => {
     const machine = await one(true);
     expect((await kvmsnap(['create-as', 'web-1', 's1', '--halt'])).code).toBe(0);
     expect(state(machine)).toBe('shut off');
-    expect(tags(diskPath(machine)).map(({ name }) => name)).toEqual(['s1']);
+    expect(tags(pathOf(machine)).map(({ name }) => name)).toEqual(['s1']);
   });
 
   test('--no-metadata leaves no trace in libvirt, and says so', async () => {
@@ -254,13 +256,13 @@ describe('options of virsh', () => {
       expect(result).toMatchObject({ code: 0, stderr: expect.stringContaining(what) });
     }
     expect(snapshotNames(machine)).toEqual([]);
-    expect(tags(diskPath(machine)).map(({ name }) => name)).toEqual(['xinside']);
-    expect(active(machine)).toEqual([diskPath(machine).replace('.qcow2', '.x--disk-only')]);
+    expect(tags(pathOf(machine)).map(({ name }) => name)).toEqual(['xinside']);
+    expect(active(machine)).toEqual([pathOf(machine).replace('.qcow2', '.x--disk-only')]);
   });
 
   test('--reuse-external takes an overlay that was made for the image, and no other', async () => {
     const machine = await one(false);
-    const base = diskPath(machine);
+    const base = pathOf(machine);
     const overlay = join(scratch, 'made.qcow2');
     const args = [
       'create-as',
@@ -288,7 +290,7 @@ describe('options of virsh', () => {
     const { code, stdout } = await kvmsnap(['create-as', 'web-1', 's1', '--external', '--print-xml']);
     expect(code).toBe(0);
     expect(stdout).toContain('<name>s1</name>');
-    expect(stdout).toContain(`<source file='${diskPath(machine).replace('.qcow2', '.s1')}'/>`);
+    expect(stdout).toContain(`<source file='${pathOf(machine).replace('.qcow2', '.s1')}'/>`);
     expect(fingerprint(machine)).toEqual(before);
   });
 
@@ -313,7 +315,7 @@ describe('options of virsh', () => {
       start(machine);
       const { message } = await refused('create-as', 'web-1', 's1', '--disk-only', '--quiesce', '--force');
       expect(message).toContain(says);
-      expect(active(machine)).toEqual([diskPath(machine)]);
+      expect(active(machine)).toEqual([pathOf(machine)]);
       await cleanUp();
     }
   });
@@ -345,14 +347,14 @@ test('beside a managed save: raw virsh lets the guest write beneath the overlay'
   const twin = saved('twin');
   virsh('snapshot-create-as', twin.uuid, 's1', '--disk-only');
   start(twin);
-  expect(active(twin)).toEqual([diskPath(twin)]);
+  expect(active(twin)).toEqual([pathOf(twin)]);
 
   const machine = saved('web-1');
   const refusal = await refused('create-as', 'web-1', 's1', '--external', '--force');
   expect(refusal.message).toContain('it writes to the images of now, beneath the overlays');
   pasteOk(refusal.command);
   expect((await kvmsnap(['create-as', 'web-1', 's1', '--external', ...FORCE])).code).toBe(0);
-  expect(active(machine)).toEqual([diskPath(machine).replace('.qcow2', '.s1')]);
+  expect(active(machine)).toEqual([pathOf(machine).replace('.qcow2', '.s1')]);
 });
 
 describe.runIf(isSystemLab)('where there is no place', () => {
@@ -367,11 +369,11 @@ describe.runIf(isSystemLab)('where there is no place', () => {
     );
     const result = await kvmsnap([...args, '--force', '--json']);
     expect(result.code).toBe(1);
-    expect(refusalOf(result).message).toContain("the snapshot 's1' of 'web-1' was not taken");
+    expect(errorDocument(result).message).toContain("the snapshot 's1' of 'web-1' was not taken");
     expect(state(machine)).toBe('running');
-    expect(active(machine)).toEqual([diskPath(machine)]);
-    expect(refusalOf(result).hint).toBeNull();
-    expect([join(directory, 'm'), diskPath(machine).replace('.qcow2', '.s1')].filter(existsSync)).toEqual([]);
+    expect(active(machine)).toEqual([pathOf(machine)]);
+    expect(errorDocument(result).hint).toBeNull();
+    expect([join(directory, 'm'), pathOf(machine).replace('.qcow2', '.s1')].filter(existsSync)).toEqual([]);
   });
 
   test('beside a block device: a file or another device is to be named', async () => {
@@ -401,13 +403,13 @@ describe.runIf(isSystemLab)('where there is no place', () => {
     tool('dd', ['if=/dev/zero', `of=${records}/fill`, 'bs=1M', 'count=1']);
     const result = await kvmsnap(['create-as', 'web-1', 's1', '--external', '--force', '--json']);
     expect(result.code).toBe(1);
-    const { message, hint } = refusalOf(result);
+    const { message, hint } = errorDocument(result);
     expect(message).toContain('unable to save metadata');
     expect(message).toContain('and libvirt knows no snapshot for it');
-    expect(active(machine)).toEqual([diskPath(machine).replace('.qcow2', '.s1')]);
+    expect(active(machine)).toEqual([pathOf(machine).replace('.qcow2', '.s1')]);
     for (const [line] of (hint ?? '').matchAll(/(?<=^\s*)(rm|virsh blockcommit) .*/gm)) pasteOk(line);
     expect(active(machine)).toEqual(first);
-    const made = ['vda.s1', 'web-1.s1.mem'].map((name) => join(dirname(diskPath(machine)), name));
+    const made = ['vda.s1', 'web-1.s1.mem'].map((name) => join(dirname(pathOf(machine)), name));
     expect(made.filter(existsSync)).toEqual([]);
     expect(tryVirsh('domstate', machine.uuid).stdout).toContain('running');
   });
@@ -440,7 +442,7 @@ describe('--xml', () => {
       stdout: 'of a file\n',
       stderr: WARNING,
     });
-    expect(active(machine)).toEqual([overlay, diskPath(machine, 1).replace('.raw', '.of a file')]);
+    expect(active(machine)).toEqual([overlay, pathOf(machine, 1).replace('.raw', '.of a file')]);
     expect(statSync(memory).size).toBeGreaterThan(100_000);
     expect(snapshotXml(machine, 'of a file')).toContain('<description>d</description>');
   });
@@ -451,7 +453,7 @@ describe('--xml', () => {
     const { code, stdout } = await kvmsnap(args, { env: { XDG_STATE_HOME: join(scratch, 'state') } });
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\d{10}\n$/) });
     expect(snapshotNames(machine)).toEqual([stdout.trim()]);
-    expect(tags(diskPath(machine)).map(({ name }) => name)).toEqual([stdout.trim()]);
+    expect(tags(pathOf(machine)).map(({ name }) => name)).toEqual([stdout.trim()]);
   });
 
   test('--redefine has libvirt know again what it has forgotten, and no more than the images hold', async () => {
@@ -485,7 +487,7 @@ describe('--xml', () => {
     expect(snapshotXml(machine, 's1')).toContain('<description>new</description>');
     expect(currentSnapshot(machine)).toBe('s1');
 
-    tool('qemu-img', ['snapshot', '-d', 's2', diskPath(machine)]);
+    tool('qemu-img', ['snapshot', '-d', 's2', pathOf(machine)]);
     virsh('snapshot-delete', machine.uuid, 's2', '--metadata');
     expect(await redefine(1)).toMatchObject({
       code: 5,
@@ -498,7 +500,7 @@ describe('ended in the middle of saving the memory', () => {
   /** A save to a file, held in the middle; `continueQemu` lets it come to its end. */
   async function heldSave() {
     const machine = await fullMachine('web-1');
-    const memory = join(dirname(diskPath(machine)), 'web-1.s1.mem');
+    const memory = join(dirname(pathOf(machine)), 'web-1.s1.mem');
     const run = spawnKvmsnap(['create-as', 'web-1', 's1', '--external', '--force']);
     const begun = () => existsSync(memory) && statSync(memory).size > MiB;
     await waitFor(begun, { what: 'a save', intervalMs: 1 });
@@ -514,7 +516,7 @@ describe('ended in the middle of saving the memory', () => {
     expect(await run.done).toMatchObject({ code: 143, stdout: expect.stringContaining('taken') });
     expect([state(machine), currentSnapshot(machine)]).toEqual(['running', 's1']);
     expect(statSync(memory).size).toBeGreaterThan(96 * MiB);
-    expect(active(machine)).toEqual([diskPath(machine).replace('.qcow2', '.s1')]);
+    expect(active(machine)).toEqual([pathOf(machine).replace('.qcow2', '.s1')]);
   });
 
   test('libvirtd dies: what is left is told, the advice clears it away, and the same works then', async () => {
@@ -527,7 +529,7 @@ describe('ended in the middle of saving the memory', () => {
     expect(stderr).toContain("the snapshot 's1' of 'web-1' was not taken");
     expect(stderr).toContain(`${memory} was made, and nothing uses it`);
     expect(snapshotNames(machine)).toEqual([]);
-    expect(active(machine)).toEqual([diskPath(machine)]);
+    expect(active(machine)).toEqual([pathOf(machine)]);
     for (const [line] of stderr.matchAll(/(?<=^(hint: | *))(rm|virsh resume) .*/gm)) pasteOk(line);
     expect(state(machine)).toBe('running');
     expect((await kvmsnap(['create-as', 'web-1', 's1', '--external', ...FORCE])).code).toBe(0);

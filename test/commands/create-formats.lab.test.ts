@@ -5,12 +5,12 @@ import { type Hazard, showHazard } from '../hazards/advice.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPattern, hasPatternIn, imageInfo, tags, writePattern } from '../lab/disk.ts';
 import { isSystemLab, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine } from '../lab/machine.ts';
+import { cleanUp, defineMachine, type Machine, pathOf } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { diskPath, pasteOk } from './evidence.ts';
+import { MiB } from '../model.ts';
+import { pasteOk } from './evidence.ts';
 
-const MiB = 1024 * 1024;
 const SIZE = '4M';
 
 afterEach(cleanUp);
@@ -18,12 +18,12 @@ afterAll(cleanUp);
 
 const unsupported = (target: string, format: string) =>
   new RegExp(`internal snapshot for disk ${target} unsupported for storage type ${format}\\n`);
-const fill = (machine: Machine) => writePattern(diskPath(machine), 0x33, MiB, MiB);
+const fill = (machine: Machine) => writePattern(pathOf(machine), 0x33, MiB, MiB);
 const edit = () => `virsh edit 'web 1'\\''s'`;
 /** The first disk's file, with another ending. */
-const renamed = (machine: Machine, ending: string) => diskPath(machine).replace(/\.\w+$/, `.${ending}`);
+const renamed = (machine: Machine, ending: string) => pathOf(machine).replace(/\.\w+$/, `.${ending}`);
 const conversion = (format: string, ending: string) => (machine: Machine) =>
-  `qemu-img convert -f ${format} -O qcow2 ${diskPath(machine)} ${renamed(machine, ending)}`;
+  `qemu-img convert -f ${format} -O qcow2 ${pathOf(machine)} ${renamed(machine, ending)}`;
 /** Converts, and gives the machine the new file. */
 const convertAndName =
   (from: string, to: string): Hazard['mend'] =>
@@ -41,7 +41,7 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [{ format: 'raw', size: SIZE }] },
     prepare: fill,
     virsh: unsupported('vda', 'raw'),
-    says: (m) => [`disk vda (${diskPath(m)}): the file is raw, the machine's XML says raw`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the machine's XML says raw`],
     hint: NAME_IT,
     command: conversion('raw', 'qcow2'),
     mend: convertAndName('raw', 'qcow2'),
@@ -51,7 +51,7 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [{ format: 'vmdk', size: SIZE }] },
     prepare: fill,
     virsh: unsupported('vda', 'vmdk'),
-    says: (m) => [`disk vda (${diskPath(m)}): the file is vmdk, the machine's XML says vmdk`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is vmdk, the machine's XML says vmdk`],
     hint: NAME_IT,
     command: conversion('vmdk', 'qcow2'),
     mend: convertAndName('vmdk', 'qcow2'),
@@ -60,7 +60,7 @@ const HAZARDS: readonly Hazard[] = [
     what: 'raw second disk',
     spec: { disks: [{ size: SIZE }, { format: 'raw', size: SIZE }] },
     virsh: unsupported('vdb', 'raw'),
-    says: (m) => [`disk vdb (${diskPath(m, 1)}): the file is raw, the machine's XML says raw`],
+    says: (m) => [`disk vdb (${pathOf(m, 1)}): the file is raw, the machine's XML says raw`],
     command: (m) => conversion('raw', 'qcow2')({ ...m, disks: m.disks.slice(1) }),
     mend: (_, { command }) => {
       pasteOk(command);
@@ -85,19 +85,19 @@ const HAZARDS: readonly Hazard[] = [
   {
     what: 'missing file',
     spec: { disks: [{ size: SIZE }] },
-    prepare: (m) => renameSync(diskPath(m), `${diskPath(m)}.away`),
+    prepare: (m) => renameSync(pathOf(m), `${pathOf(m)}.away`),
     virsh: /No such file or directory/,
-    says: (m) => [`disk vda: ${diskPath(m)} is missing`],
+    says: (m) => [`disk vda: ${pathOf(m)} is missing`],
     hint: "restore the file, or correct the path in the machine's XML",
     command: null,
-    mend: (m) => renameSync(`${diskPath(m)}.away`, diskPath(m)),
+    mend: (m) => renameSync(`${pathOf(m)}.away`, pathOf(m)),
   },
   {
     what: 'empty file that the XML calls qcow2',
     spec: { disks: [{ size: SIZE }] },
-    prepare: (m) => closeSync(openSync(diskPath(m), 'w')),
+    prepare: (m) => closeSync(openSync(pathOf(m), 'w')),
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
-    says: (m) => [`disk vda (${diskPath(m)}): the file is raw, the machine's XML says qcow2`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the machine's XML says qcow2`],
     command: conversion('raw', 'qcow2.new'),
     mend: null,
   },
@@ -106,11 +106,11 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [{ size: SIZE }] },
     prepare: (m) => {
       const options = `data_file=${renamed(m, 'data')}`;
-      tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, '--', diskPath(m), SIZE]);
+      tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, '--', pathOf(m), SIZE]);
       fill(m);
     },
     virsh: since({ '7.0': /Could not create snapshot 's1': -95/, '11.3': /'s1': Operation not supported/ }),
-    says: (m) => [`disk vda (${diskPath(m)}): the image keeps its data in ${renamed(m, 'data')}`],
+    says: (m) => [`disk vda (${pathOf(m)}): the image keeps its data in ${renamed(m, 'data')}`],
     command: conversion('qcow2', 'qcow2.new'),
     mend: convertAndName('qcow2', 'qcow2.new'),
   },
@@ -119,12 +119,12 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [{ size: SIZE }] },
     prepare: (m) => {
       const options = 'refcount_bits=1,cluster_size=4k'; // amend takes 13 s where clusters are large
-      tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, '--', diskPath(m), SIZE]);
+      tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, '--', pathOf(m), SIZE]);
       fill(m);
     },
     virsh: since({ '7.0': /Could not create snapshot 's1': -22/, '11.3': /'s1': Invalid argument/ }),
-    says: (m) => [`disk vda (${diskPath(m)}): the image has refcount_bits=1`],
-    command: (m) => `qemu-img amend -o refcount_bits=16 ${diskPath(m)}`,
+    says: (m) => [`disk vda (${pathOf(m)}): the image has refcount_bits=1`],
+    command: (m) => `qemu-img amend -o refcount_bits=16 ${pathOf(m)}`,
     mend: (_, { command }) => void pasteOk(command),
   },
   {
@@ -132,17 +132,17 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [{ size: SIZE }] },
     prepare: (m) => {
       fill(m);
-      const file = openSync(diskPath(m), 'r+');
+      const file = openSync(pathOf(m), 'r+');
       writeSync(file, Buffer.of(2), 0, 1, 79); // incompatible features, bit 1
       closeSync(file);
     },
     virsh: /Image is corrupt/,
-    says: (m) => [`disk vda (${diskPath(m)}): the image is marked corrupt`],
+    says: (m) => [`disk vda (${pathOf(m)}): the image is marked corrupt`],
     hint: /^restore the image from a backup; or, with the machine off, copy what it holds now/,
-    command: (m) => `qemu-img convert -O qcow2 ${diskPath(m)} ${diskPath(m)}.copy`,
+    command: (m) => `qemu-img convert -O qcow2 ${pathOf(m)} ${pathOf(m)}.copy`,
     mend: (m, { command }) => {
       pasteOk(command);
-      renameSync(`${diskPath(m)}.copy`, diskPath(m));
+      renameSync(`${pathOf(m)}.copy`, pathOf(m));
     },
   },
 ];
@@ -150,7 +150,7 @@ const HAZARDS: readonly Hazard[] = [
 test.each(HAZARDS.map((hazard) => [hazard.what, hazard] as const))('%s', (_, hazard) => showHazard(hazard));
 
 test('advice for a file whose name a shell would take apart', async () => {
-  const path = diskPath(defineMachine({ name: 'raw', disks: [{ format: 'raw', size: SIZE }] }));
+  const path = pathOf(defineMachine({ name: 'raw', disks: [{ format: 'raw', size: SIZE }] }));
   const awkward = path.replace('vda.raw', `it's a disk; $(id) 磁盘,v1.img`);
   renameSync(path, awkward);
   writePattern(awkward, 0x33, MiB, MiB);
@@ -177,13 +177,13 @@ test.runIf(isSystemLab)('a raw block device', () =>
     spec: { disks: [{ backend: 'block', format: 'raw', size: SIZE }] },
     prepare: fill,
     virsh: unsupported('vda', 'raw'),
-    says: (m) => [`disk vda (${diskPath(m)}): the file is raw, the machine's XML says raw`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the machine's XML says raw`],
     hint: /for a raw logical volume let LVM take the snapshot, .* or convert it to a qcow2 file/,
     command: (m) =>
-      `lvcreate --snapshot --size 10G --name ${diskPath(m).replace('/dev/', '')}-snapshot ${diskPath(m)}`,
+      `lvcreate --snapshot --size 10G --name ${pathOf(m).replace('/dev/', '')}-snapshot ${pathOf(m)}`,
     mend: (m) => {
-      const file = pasteOk(`losetup --noheadings --output BACK-FILE ${diskPath(m)}`).trim();
-      pasteOk(`qemu-img convert -f raw -O qcow2 ${diskPath(m)} ${file}.qcow2`);
+      const file = pasteOk(`losetup --noheadings --output BACK-FILE ${pathOf(m)}`).trim();
+      pasteOk(`qemu-img convert -f raw -O qcow2 ${pathOf(m)} ${file}.qcow2`);
       pasteOk(
         edit(),
         `s|type='block'|type='file'|; s|dev='/dev/loop[0-9]*'|file='${file}.qcow2'|; s|type='raw'|type='qcow2'|`,
@@ -199,8 +199,8 @@ test.runIf(isSystemLab)('qcow2 on a block device works, and grows into it', asyn
   virsh('start', machine.uuid);
   expect((await kvmsnap(['create-as', 'web-1', 's1'])).code).toBe(0);
   virsh('destroy', machine.uuid);
-  writePattern(diskPath(machine), 0x44, MiB, MiB);
-  expect(hasPatternIn(diskPath(machine), 's1', 0x33, MiB, MiB)).toBe(true);
-  expect(tags(diskPath(machine))[0]?.vmStateSize).toBeGreaterThan(100_000);
+  writePattern(pathOf(machine), 0x44, MiB, MiB);
+  expect(hasPatternIn(pathOf(machine), 's1', 0x33, MiB, MiB)).toBe(true);
+  expect(tags(pathOf(machine))[0]?.vmStateSize).toBeGreaterThan(100_000);
   expect(snapshotNames(machine)).toEqual(['s1']);
 });

@@ -3,10 +3,10 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { diskPath, fingerprint, refused, tagCounts } from './evidence.ts';
+import { fingerprint, refused, tagCounts } from './evidence.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -167,7 +167,7 @@ function coming(seconds: number): string[] {
 describe('a name given for you (hazard 27)', () => {
   test('is the time, and a further one when that is taken, by libvirt or by a tag', async () => {
     const machine = define('web-1', 2);
-    for (const name of coming(10)) tool('qemu-img', ['snapshot', '-c', name, '--', diskPath(machine, 1)]);
+    for (const name of coming(10)) tool('qemu-img', ['snapshot', '-c', name, '--', pathOf(machine, 1)]);
     const first = (await kvmsnap(['create', '-q', 'web-1'])).stdout.trimEnd();
     expect(first).toMatch(/^\d{10}-2$/);
 
@@ -210,6 +210,6 @@ test.each(['shut off', 'running'])(
       expect(tagCounts(machine, name)).toEqual([1, 1]);
     }
     expect(snapshotNames(machine)).toEqual(['s1', 's2', 's3']);
-    expect(tags(diskPath(machine))).toHaveLength(3);
+    expect(tags(pathOf(machine))).toHaveLength(3);
   },
 );

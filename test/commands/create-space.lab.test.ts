@@ -7,13 +7,23 @@ import { DOCUMENTS } from '../../src/render/contract.ts';
 import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { checkImage, hasPattern, imageInfo, tags, writePattern } from '../lab/disk.ts';
+import { errorDocument } from '../lab/failure.ts';
 import { isSystemLab, scratch, tool, virsh, waitFor } from '../lab/lab.ts';
-import { cleanUp, defineMachine, destroy, guestWord, type Machine, start, state } from '../lab/machine.ts';
+import {
+  cleanUp,
+  defineMachine,
+  destroy,
+  guestWord,
+  type Machine,
+  pathOf,
+  start,
+  state,
+} from '../lab/machine.ts';
 import { smallFilesystem } from '../lab/mount.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
-import { diskPath, fingerprint, pasteOk, type Refusal, refusalOf, refused } from './evidence.ts';
+import { MiB } from '../model.ts';
+import { fingerprint, pasteOk, type Refusal, refused } from './evidence.ts';
 
-const MiB = 1024 * 1024;
 /** The guest fills 64 MiB of memory, and the file system holds 48. */
 const FREE = 48;
 
@@ -38,10 +48,10 @@ async function crowded(name: string, size = '16M'): Promise<Machine> {
 
 /** Some space is freed. */
 function enlarge(machine: Machine, sizeMiB: number): void {
-  tool('mount', ['-n', '-o', `remount,size=${sizeMiB}M`, dirname(diskPath(machine))]);
+  tool('mount', ['-n', '-o', `remount,size=${sizeMiB}M`, dirname(pathOf(machine))]);
 }
 
-const occupied = (machine: Machine) => statSync(diskPath(machine)).blocks * 512;
+const occupied = (machine: Machine) => statSync(pathOf(machine)).blocks * 512;
 
 describe.runIf(isSystemLab)('a file system too small for the memory', () => {
   test('is refused beforehand', async () => {
@@ -64,7 +74,7 @@ describe.runIf(isSystemLab)('a file system too small for the memory', () => {
     // the first advice
     enlarge(machine, 400);
     expect(await kvmsnap(['create-as', 'web-1', 's1'])).toMatchObject({ code: 0, stderr: '' });
-    expect(tags(diskPath(machine))[1]?.vmStateSize).toBeGreaterThan(64 * MiB);
+    expect(tags(pathOf(machine))[1]?.vmStateSize).toBeGreaterThan(64 * MiB);
   });
 
   // the memory lies behind the disk's own data, from the next multiple of 512 MiB on
@@ -72,12 +82,12 @@ describe.runIf(isSystemLab)('a file system too small for the memory', () => {
     'with --force and a disk of %s, the advice wins the space back',
     async (size) => {
       const machine = await crowded('web-1', size);
-      const { 'virtual-size': virtualSize } = imageInfo(diskPath(machine));
+      const { 'virtual-size': virtualSize } = imageInfo(pathOf(machine));
       const before = occupied(machine);
       const result = await kvmsnap(['create-as', 'web-1', 's1', '--force', '--json']);
       expect(result.code).toBe(1);
       expect(result.stderr).toMatch(/^warning: the guest's memory takes up to/);
-      const refusal: Refusal = refusalOf(result);
+      const refusal: Refusal = errorDocument(result);
       expect(refusal.message).toContain("the snapshot 's1' of 'web-1' was not taken");
       expect(refusal.message).toMatch(
         /disk vda: the image has grown by 4\d(\.\d)? MiB, and the failed save does not give them/,
@@ -95,19 +105,19 @@ describe.runIf(isSystemLab)('a file system too small for the memory', () => {
       enlarge(machine, FREE + 1);
       pasteOk(refusal.command);
       expect(occupied(machine)).toBeLessThan(before + MiB);
-      expect(imageInfo(diskPath(machine))['virtual-size']).toBe(virtualSize);
-      expect(checkImage(diskPath(machine))).toEqual({ clean: true, leaks: 0, corruptions: 0 });
-      expect(hasPattern(diskPath(machine), 0x22, MiB, MiB)).toBe(true);
+      expect(imageInfo(pathOf(machine))['virtual-size']).toBe(virtualSize);
+      expect(checkImage(pathOf(machine))).toEqual({ clean: true, leaks: 0, corruptions: 0 });
+      expect(hasPattern(pathOf(machine), 0x22, MiB, MiB)).toBe(true);
       expect((await kvmsnap(['create-as', 'web-1', 's1'])).code).toBe(0);
       virsh('snapshot-revert', machine.uuid, 'old');
-      expect(hasPattern(diskPath(machine), 0x11, MiB, MiB)).toBe(true);
+      expect(hasPattern(pathOf(machine), 0x11, MiB, MiB)).toBe(true);
     },
   );
 
   test('check reports it while the machine runs, and check --fix wins it back when it is off', async () => {
     const machine = await crowded('web-1');
     const before = occupied(machine);
-    const information = imageInfo(diskPath(machine));
+    const information = imageInfo(pathOf(machine));
     expect((await kvmsnap(['create-as', 'web-1', 's1', '--force'])).code).toBe(1);
     enlarge(machine, 400);
     const fix = async () => {
@@ -124,12 +134,12 @@ describe.runIf(isSystemLab)('a file system too small for the memory', () => {
     // should it be interrupted in the middle
     expect(readFileSync(fixed.fixes?.[0]?.backup ?? '', 'utf8')).toBe(`${fixed.fixes?.[0]?.commands[1]}\n`);
     expect(occupied(machine)).toBeLessThan(before + MiB);
-    expect(imageInfo(diskPath(machine))['virtual-size']).toBe(information['virtual-size']);
-    expect(checkImage(diskPath(machine))).toEqual({ clean: true, leaks: 0, corruptions: 0 });
-    expect(hasPattern(diskPath(machine), 0x22, MiB, MiB)).toBe(true);
+    expect(imageInfo(pathOf(machine))['virtual-size']).toBe(information['virtual-size']);
+    expect(checkImage(pathOf(machine))).toEqual({ clean: true, leaks: 0, corruptions: 0 });
+    expect(hasPattern(pathOf(machine), 0x22, MiB, MiB)).toBe(true);
     expect(await fix()).toMatchObject({ code: 0, steps: [] });
     virsh('snapshot-revert', machine.uuid, 'old');
-    expect(hasPattern(diskPath(machine), 0x11, MiB, MiB)).toBe(true);
+    expect(hasPattern(pathOf(machine), 0x11, MiB, MiB)).toBe(true);
     // memory of a snapshot that has come to its end is none
     start(machine);
     await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
@@ -142,6 +152,6 @@ describe.runIf(isSystemLab)('a file system too small for the memory', () => {
     expect(occupied(machine)).toBeGreaterThan(64 * MiB);
     expect(await fix()).toMatchObject({ code: 0, steps: [['win-back', 'done']], left: [] });
     expect(occupied(machine)).toBeLessThan(before + MiB);
-    expect(checkImage(diskPath(machine))).toEqual({ clean: true, leaks: 0, corruptions: 0 });
+    expect(checkImage(pathOf(machine))).toEqual({ clean: true, leaks: 0, corruptions: 0 });
   });
 });

@@ -12,14 +12,15 @@ import {
   guestWord,
   type Machine,
   type MachineSpec,
+  pathOf,
   start,
   state,
 } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { diskPath, fingerprint, pasteOk, tagCounts } from './evidence.ts';
+import { MiB } from '../model.ts';
+import { fingerprint, pasteOk, tagCounts } from './evidence.ts';
 
-const MiB = 1024 * 1024;
 const AWKWARD = `-it's; $(touch x) \`id\` & 中文快照 %s`;
 /** From 10.9 on, libvirt takes only names of QEMU's jobs for a running machine (hazard 6). */
 const AWKWARD_RUNNING = since({ '7.0': AWKWARD, '11.3': '-its.a_Job-Name' });
@@ -117,7 +118,7 @@ test.each(['shut off', 'running'])(
 );
 
 test('what it works on: a backing chain, a host device of a machine that is off', async () => {
-  const base = diskPath(defineMachine({ name: 'base', disks: [{ size: '16M' }] }));
+  const base = pathOf(defineMachine({ name: 'base', disks: [{ size: '16M' }] }));
   writePattern(base, 0x11, MiB, MiB);
   const machine = defineMachine({
     name: 'web-1',
@@ -126,8 +127,8 @@ test('what it works on: a backing chain, a host device of a machine that is off'
       <source><address domain='0x0000' bus='0x7f' slot='0x1f' function='0x7'/></source></hostdev>`,
   });
   expect((await kvmsnap(['create-as', 'web-1', 's1'])).code).toBe(0);
-  writePattern(diskPath(machine), 0x22, MiB, MiB);
-  expect(hasPatternIn(diskPath(machine), 's1', 0x11, MiB, MiB)).toBe(true);
+  writePattern(pathOf(machine), 0x22, MiB, MiB);
+  expect(hasPatternIn(pathOf(machine), 's1', 0x11, MiB, MiB)).toBe(true);
   expect(tags(base)).toEqual([]);
 });
 
@@ -222,7 +223,7 @@ describe('output', () => {
       freedBytes: 0,
       approximate: false,
     });
-    const vmStateBytes = tags(diskPath(machine))[1]?.vmStateSize;
+    const vmStateBytes = tags(pathOf(machine))[1]?.vmStateSize;
     const disks = machine.disks.map(({ target, path }) => ({ target, source: path, location: 'internal' }));
     const { createdAt, ...facts } = snapshot ?? { createdAt: '' };
     expect(facts).toEqual({

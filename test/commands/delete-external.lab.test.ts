@@ -11,6 +11,7 @@ import {
   defineMachine,
   destroy,
   type Machine,
+  pathOf,
   qemuPid,
   start,
   state,
@@ -19,8 +20,8 @@ import {
 import { smallFilesystem } from '../lab/mount.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { writableImages } from './evidence.ts';
-import { deletedOf, fail, failure, paste, pathOf, succeed, tagNames, take, twoDisks } from './scene.ts';
+import { pasteOk, writableImages } from './evidence.ts';
+import { deletedOf, fail, failure, succeed, tagNames, take, twoDisks } from './scene.ts';
 
 afterEach(cleanUp);
 
@@ -114,7 +115,7 @@ async function refusedHere(machine: Machine, name: string): Promise<boolean> {
 
 /** Runs a line of advice, in which kvmsnap is the built one. */
 function follow(line: string | null): void {
-  paste(line && `kvmsnap() { '${process.execPath}' bin/kvmsnap.cjs "$@"; }; ${line}`);
+  pasteOk(line && `kvmsnap() { '${process.execPath}' bin/kvmsnap.cjs "$@"; }; ${line}`);
 }
 
 describe('an external snapshot is merged, and its overlay goes', () => {
@@ -272,7 +273,7 @@ describe('what libvirt would take with it', () => {
     const { message, command } = await failure(5, 'delete', 'by-kvmsnap', 'e1');
     expect(message).toContain('managed save');
     expect(chain(machine)).toEqual(['e1', 'qcow2']);
-    paste(command);
+    pasteOk(command);
     await succeed('delete', 'by-kvmsnap', 'e1');
     expect([state(machine), chain(machine)]).toEqual(['running', ['qcow2']]);
   });

@@ -2,9 +2,10 @@ import { renameSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { tool, virsh } from '../lab/lab.ts';
-import { cleanUp, destroy, type Machine, start, state } from '../lab/machine.ts';
+import { cleanUp, destroy, type Machine, pathOf, start, state } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
+import { pasteOk } from './evidence.ts';
 import {
   allClean,
   asked,
@@ -16,8 +17,6 @@ import {
   fail,
   failure,
   keeps,
-  paste,
-  pathOf,
   succeed,
   tagNames,
   take,
@@ -150,7 +149,7 @@ describe('names', () => {
     expect(stdout).toBe(line('s1') + line('s2'));
     await fail(4, 'delete', 'family', 's1', 'sx', '--dry-run');
     expect(facts(machine)).toEqual(before);
-    paste(line('s2'));
+    pasteOk(line('s2'));
     expectLeft(machine, 's1', 's2', 's4');
   });
 });
@@ -217,7 +216,7 @@ describe('what libvirt and the images hold differs', () => {
     await failure(5, 'delete', 'family', 's1', '--children', '--yes');
     await fail(5, 'delete', 'family', 's2', '--dry-run');
     expect(facts(machine)).toEqual(before);
-    paste(command);
+    pasteOk(command);
     await succeed('delete', 'family', 's2');
     expectLeft(machine, 's1', 's3', 's4');
   });

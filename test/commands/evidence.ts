@@ -1,20 +1,12 @@
 // What the tests of the commands judge by: the images, virsh, and what a person would paste.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import type * as z from 'zod/mini';
-import { DOCUMENTS } from '../../src/render/contract.ts';
-import { type CliResult, kvmsnap } from '../lab/cli.ts';
+import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
+import { errorDocument } from '../lab/failure.ts';
 import { type ToolResult, tryTool, virsh } from '../lab/lab.ts';
 import { type Machine, machineXml, state } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
-
-/** The path of a machine's nth disk. */
-export function diskPath(machine: Machine, index = 0): string {
-  const path = machine.disks[index]?.path;
-  if (!path) throw new Error(`${machine.name} has no medium in disk ${index}`);
-  return path;
-}
 
 /** All that a refusal must leave alone: each image to the last byte and block, the definition, the snapshots, the state. */
 export function fingerprint(machine: Machine) {
@@ -49,19 +41,13 @@ export function writableImages(machine: Machine): string[] {
     .map((disk) => /<source (?:file|dev)='([^']*)'/.exec(disk)?.[1]?.replaceAll('&apos;', "'") ?? '');
 }
 
-export type Refusal = z.infer<typeof DOCUMENTS.error>['error'];
-
-/** The error document of a run with --json; warnings may stand before it. */
-export function refusalOf({ stderr }: CliResult): Refusal {
-  const line = stderr.trimEnd().split('\n').at(-1) ?? '';
-  return DOCUMENTS.error.parse(JSON.parse(line)).error;
-}
+export type Refusal = ReturnType<typeof errorDocument>;
 
 /** Runs kvmsnap with --json, to be refused. */
 export async function refused(...args: string[]): Promise<Refusal> {
   const result = await kvmsnap([...args, '--json']);
   if (result.code === 0) throw new Error(`kvmsnap ${args.join(' ')} was not refused: ${result.stdout}`);
-  const refusal = refusalOf(result);
+  const refusal = errorDocument(result);
   if (refusal.exitCode !== result.code || result.stdout !== '')
     throw new Error(`exit ${result.code}, stdout '${result.stdout}', but said: ${result.stderr}`);
   return refusal;
@@ -71,7 +57,7 @@ export async function refused(...args: string[]): Promise<Refusal> {
 export function paste(line: string | null, edit?: string): ToolResult {
   if (line === null) throw new Error('there is no command to paste');
   const editor = edit === undefined ? [] : [`VISUAL=sed -i "${edit}"`];
-  return tryTool('env', [...editor, 'sh', '-c', line]);
+  return tryTool('env', [...editor, 'sh', '-ec', line]);
 }
 
 /** Pastes a line that must work. */

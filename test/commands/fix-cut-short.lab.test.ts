@@ -5,10 +5,11 @@ import { afterAll, afterEach, expect, test } from 'vitest';
 import { type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
 import { imageInfo } from '../lab/disk.ts';
 import { scratch, tool, virsh, waitFor } from '../lab/lab.ts';
-import { cleanUp, destroy, type Machine } from '../lab/machine.ts';
+import { cleanUp, destroy, type Machine, pathOf } from '../lab/machine.ts';
 import { fullMachine, type SlowTool, slowTool } from '../lab/saving.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
-import { asked, document, fitting, paste, pathOf, tagNames, take, twoDisks } from './scene.ts';
+import { pasteOk } from './evidence.ts';
+import { asked, document, fitting, tagNames, take, twoDisks } from './scene.ts';
 
 // what is kept before a change is no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
@@ -134,7 +135,7 @@ test('between the two halves of a step: it names the half that is still to be do
   slow.goOn();
   await waitFor(() => size() > before, { what: 'what it carried on with' });
   expect(errors).toMatchObject([{ hint: 'once that has ended, this is still to be done' }]);
-  paste(errors[0]?.command ?? null);
+  pasteOk(errors[0]?.command ?? null);
   expect(size()).toBe(before);
   expect((await document('check', 'check', 'web')).domains[0]?.fixes).toEqual([]);
 });

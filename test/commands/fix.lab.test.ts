@@ -12,11 +12,13 @@ import {
   defineMachine,
   destroy,
   type Machine,
+  pathOf,
   start,
   state,
   stateAndReason,
 } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import { pasteOk } from './evidence.ts';
 import {
   allClean,
   asked,
@@ -27,8 +29,6 @@ import {
   facts,
   failure,
   fitting,
-  paste,
-  pathOf,
   succeed,
   tagNames,
   take,
@@ -163,7 +163,7 @@ describe('a machine whose definition was lost while it ran', () => {
     expect(domains?.[0]?.fixes).toMatchObject(
       commands.map((command) => ({ commands: [command], outcome: 'planned' })),
     );
-    for (const command of commands) paste(command);
+    for (const command of commands) pasteOk(command);
     expect(snapshotNames(machine).sort()).toEqual(['first', 'last', 'running']);
     await isMended(machine);
   });
@@ -294,7 +294,7 @@ test('a step that fails stops no other', async () => {
     ['a', "it's", 'half'],
   ]);
   // the command of the failure does it
-  paste(partly.fixes[0]?.error?.command ?? null);
+  pasteOk(partly.fixes[0]?.error?.command ?? null);
   await isMended(machine);
 });
 

@@ -7,14 +7,13 @@ import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { scratch, virsh } from '../lab/lab.ts';
 import { cleanUp, continueQemu, defineMachine, type Machine, start, state } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
-import { fingerprint } from './evidence.ts';
+import { fingerprint, pasteOk } from './evidence.ts';
 import {
   count,
   countTo,
   document,
   fail,
   failure,
-  paste,
   succeed,
   take,
   takeHalf,
@@ -294,7 +293,7 @@ describe('the copy of before', () => {
     expect(bare).toMatchObject({ code: 0, stderr: '' });
     const file = / --xmlfile (\S+)/.exec(bare.stdout)?.[1] ?? '';
     expect(file).toMatch(/^\/.*\/\.local\/state\/kvmsnap\//);
-    paste(bare.stdout);
+    pasteOk(bare.stdout);
     expect(wholeXml(machine, 'one')).not.toContain('<description');
     for (const path of [file, file.replace('.new.xml', '.xml')]) rmSync(path);
   });
@@ -317,7 +316,7 @@ describe('the copy of before', () => {
     const { commands } = await document('dry-run', '--dry-run', 'hold', 'dry', 'middle');
     expect([facts(machine), wholeXml(machine, 'middle')]).toEqual([before, xml]);
     expect(commands).toHaveLength(1);
-    paste(commands[0] ?? null);
+    pasteOk(commands[0] ?? null);
     expect(described(wholeXml(machine, 'middle'))).toBe(HOLD);
     expect(facts(machine)).toEqual(before);
   });

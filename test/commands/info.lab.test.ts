@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { imageInfo, tags } from '../lab/disk.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, destroy, type Machine, start } from '../lab/machine.ts';
+import { cleanUp, defineMachine, destroy, type Machine, pathOf, start } from '../lab/machine.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { document, fail, pathOf, succeed, take, twoDisks } from './scene.ts';
+import { document, fail, succeed, take, twoDisks } from './scene.ts';
 
 afterAll(cleanUp);
 

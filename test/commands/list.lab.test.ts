@@ -10,13 +10,14 @@ import {
   defineMachine,
   destroy,
   type Machine,
+  pathOf,
   start,
   state,
   stateAndReason,
 } from '../lab/machine.ts';
 import { currentSnapshot, snapshotXml } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { document, fail, hold, pathOf, succeed, take, takeHalf, twoDisks } from './scene.ts';
+import { document, fail, hold, succeed, take, takeHalf, twoDisks } from './scene.ts';
 
 afterAll(cleanUp);
 

@@ -8,11 +8,12 @@ import { DOCUMENTS } from '../../src/render/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { smallFilesystem } from '../lab/mount.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { asked, document, fail, failure, paste, pathOf, succeed, tagNames, take } from './scene.ts';
+import { pasteOk } from './evidence.ts';
+import { asked, document, fail, failure, succeed, tagNames, take } from './scene.ts';
 
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 
@@ -293,7 +294,7 @@ describe('what fails with one machine stops no other', () => {
     ]);
     expect(commands).toHaveLength(2);
     expect(present(...wellEnough(machines))).toEqual({ ...AFTERWARDS, 'a-fine': [], 'f-fine': [] });
-    for (const command of commands) paste(command);
+    for (const command of commands) pasteOk(command);
     expect(present(...wellEnough(machines))).toEqual(AFTERWARDS);
   });
 
@@ -332,7 +333,7 @@ describe('what fails with one machine stops no other', () => {
     expect(both.stderr).toMatch(
       /^error: cannot delete 's1' of 'web-2': disk vda holds 2 .*\nhint: .*qemu-img snapshot -d/,
     );
-    paste(domains[1]?.errors[0]?.command ?? null);
+    pasteOk(domains[1]?.errors[0]?.command ?? null);
     await succeed('delete', 'web-2', 's1');
     expect(present(...machines)).toEqual({ 'web-1': [], 'web-2': [], 'web-3': [] });
   });

@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { tags } from '../lab/disk.ts';
 import { scratch, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { bytes, deletedOf, document, fail, paste, pathOf, succeed, tagNames, take, write } from './scene.ts';
+import { pasteOk } from './evidence.ts';
+import { bytes, deletedOf, document, fail, succeed, tagNames, take, write } from './scene.ts';
 
 const THEN = 0x11;
 const NOW = 0x22;
@@ -129,9 +130,9 @@ describe('snapshots', () => {
   test('are quoted in the lines to paste', async () => {
     const name = `it's $(touch touched); "x"`;
     const { stdout } = await succeed('create-as', 'named', name, '--dry-run');
-    paste(stdout);
+    pasteOk(stdout);
     expect(names()).toEqual(['bystander', name]);
-    paste((await succeed('delete', 'named', name, '--dry-run')).stdout);
+    pasteOk((await succeed('delete', 'named', name, '--dry-run')).stdout);
     expect(names()).toEqual(['bystander']);
     expect(touched()).toBe(false);
   });

@@ -6,19 +6,18 @@ import type { DOCUMENTS } from '../../src/render/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPattern } from '../lab/disk.ts';
 import { isSystemLab, scratch, tool } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { smallFilesystem } from '../lab/mount.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { MiB } from '../model.ts';
 import { writableImages } from './evidence.ts';
-import { document, failure, fitting, pathOf, succeed, tagNames, take } from './scene.ts';
+import { document, failure, fitting, succeed, tagNames, take } from './scene.ts';
 
 // copies of what is redefined are no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 
 afterEach(cleanUp);
-
-const MiB = 1024 * 1024;
 
 /** What each snapshot alone holds. */
 const PART = 4;

@@ -8,11 +8,11 @@ import { DOCUMENTS } from '../../src/render/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
 import { writableImages } from './evidence.ts';
-import { created, document, fail, failure, pathOf, succeed, tagNames, take } from './scene.ts';
+import { created, document, fail, failure, succeed, tagNames, take } from './scene.ts';
 
 // copies of what is redefined are no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');

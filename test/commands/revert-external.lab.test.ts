@@ -7,13 +7,14 @@ import {
   defineMachine,
   destroy,
   type Machine,
+  pathOf,
   start,
   state,
   stateAndReason,
 } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { writableImages } from './evidence.ts';
+import { pasteOk, writableImages } from './evidence.ts';
 import {
   byteIn,
   count,
@@ -21,8 +22,6 @@ import {
   document,
   fail,
   failure,
-  paste,
-  pathOf,
   succeed,
   take,
   twoDisks,
@@ -73,7 +72,7 @@ describe('to the disks alone', () => {
       expect(message).toContain('cannot revert to external snapshots');
       expect(revertRaw(machine, 'e1').code).toBe(1);
       expect(scene(machine)).toEqual(before);
-      paste(command); // what it holds can be copied out
+      pasteOk(command); // what it holds can be copied out
       expect(byteIn(`${pathOf(machine)}.e1`)).toBe(THEN);
       return;
     }
@@ -168,7 +167,7 @@ describe('internal and external ones mixed', () => {
     const backup = await failure(5, 'revert', 'mixed', 'i1', '--backup', '--force');
     expect(backup.message).toContain(`a backup would be in ${beside(machine, 'e2')}`);
     expect(scene(machine)).toEqual(before);
-    paste(backup.command);
+    pasteOk(backup.command);
     expect(byteIn(`${beside(machine, 'e2')}.backup`)).toBe(0x33);
     await succeed('revert', 'mixed', 'i1', '--force');
     expect([writableImages(machine), now(machine)]).toEqual([
@@ -203,7 +202,7 @@ describe('internal and external ones mixed', () => {
     const { stderr } = await succeed('revert', 'left', 'i2', '--force');
     expect(writableImages(machine)).toEqual([beside(machine, 'e1')]);
     expect(stderr).toContain(`that this machine does not use: ${abandoned}`);
-    paste(/this removes it: (rm .*)$/m.exec(stderr)?.[1] ?? null);
+    pasteOk(/this removes it: (rm .*)$/m.exec(stderr)?.[1] ?? null);
     await succeed('revert', 'left', 'e1');
     await succeed('revert', 'left', 'i2', '--force');
   });

@@ -9,6 +9,7 @@ import {
   destroy,
   type Machine,
   machineXml,
+  pathOf,
   qemuPid,
   start,
   state,
@@ -16,7 +17,7 @@ import {
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
-import { writableImages } from './evidence.ts';
+import { pasteOk, writableImages } from './evidence.ts';
 import {
   allClean,
   asked,
@@ -31,8 +32,6 @@ import {
   keeps,
   movedOn,
   NOW,
-  paste,
-  pathOf,
   succeed,
   THEN,
   tagNames,
@@ -191,7 +190,7 @@ describe('which snapshot', () => {
     expect(await document('dry-run', 'revert', 'dry', 's1', '--dry-run')).toMatchObject({
       commands: [revert],
     });
-    paste(withBackup.stdout);
+    pasteOk(withBackup.stdout);
     expect(bytes(machine)).toEqual([THEN, THEN]);
     expect(keeps(machine, 'kept one', NOW)).toBe(true);
   });
@@ -288,7 +287,7 @@ describe('a disk that lacks the snapshot', () => {
     expect(message).toContain("holds 2 snapshots called 's1' (ids 1, 2)");
     expect(hint).toContain('the older one');
     expect(facts(machine)).toEqual(before);
-    paste(command);
+    pasteOk(command);
     expect(tags(pathOf(machine)).map(({ id }) => id)).toEqual(['2']);
     await succeed('revert', 'twice', 's1');
     // the younger one was made of NOW
@@ -379,7 +378,7 @@ describe('what has changed since', () => {
     expect(message).toContain('managed save');
     expect(facts(machine)).toEqual(before);
     expect(virsh('list', '--all', '--with-managed-save', '--name').trim()).toBe('saved');
-    paste(command);
+    pasteOk(command);
     await succeed('revert', 'saved', 's1');
     expect(bytes(machine)).toEqual([THEN, THEN]);
 

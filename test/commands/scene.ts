@@ -26,13 +26,6 @@ export function twoDisks(name: string, spec: Partial<MachineSpec> = {}): Machine
   return defineMachine({ name, disks: [{ size: '16M' }, { size: '16M' }], ...spec });
 }
 
-/** The path of a machine's nth disk. */
-export function pathOf(machine: Machine, n = 0): string {
-  const path = machine.disks[n]?.path;
-  if (!path) throw new Error(`${machine.name} has no disk ${n}`);
-  return path;
-}
-
 /** Writes the byte to every disk of a machine that is off. */
 export function write(machine: Machine, byte: number): void {
   for (const { path } of machine.disks) writePattern(path, byte, OFFSET, LENGTH);
@@ -197,12 +190,6 @@ export async function failure(code: number, ...args: string[]) {
   const { error } = fitting('error', JSON.parse(stderr.trim().split('\n').at(-1) ?? ''));
   expect(error.exitCode).toBe(code);
   return error;
-}
-
-/** Runs a line that kvmsnap said is to be pasted into a shell. */
-export function paste(line: string | null): void {
-  if (line === null) throw new Error('no command to paste');
-  tool('sh', ['-ec', line]);
 }
 
 /** Runs kvmsnap on a terminal, as far as its question. */

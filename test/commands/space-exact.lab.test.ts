@@ -13,6 +13,7 @@ import {
   defineMachine,
   destroy,
   type Machine,
+  pathOf,
   start,
   state,
   stopQemu,
@@ -20,7 +21,8 @@ import {
 import { chooseSeed, randomFrom } from '../lab/random.ts';
 import { slowVirsh, virshProcesses } from '../lab/saving.ts';
 import { MiB } from '../model.ts';
-import { count, fitting, paste, pathOf, take } from './scene.ts';
+import { pasteOk } from './evidence.ts';
+import { count, fitting, take } from './scene.ts';
 
 afterAll(cleanUp);
 
@@ -126,7 +128,7 @@ test('a resume that fails: exit 1, and the command that mends it', async () => {
   const { message, command } = fitting('error', JSON.parse(stderr)).error;
   expect(message).toContain('is paused still');
   expect(state(machine)).toBe('paused');
-  paste(command);
+  pasteOk(command);
   expect(state(machine)).toBe('running');
   await countsOn(machine);
 });

@@ -4,10 +4,10 @@ import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { since } from '../lab/version.ts';
 import { MiB } from '../model.ts';
-import { document, pathOf, succeed, take } from './scene.ts';
+import { document, succeed, take } from './scene.ts';
 
 afterEach(cleanUp);
 

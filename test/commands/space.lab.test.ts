@@ -3,13 +3,12 @@ import { statSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { tool } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { deletedOf, document, failure, fitting, pathOf, succeed, take, twoDisks } from './scene.ts';
+import { MiB } from '../model.ts';
+import { deletedOf, document, failure, fitting, succeed, take, twoDisks } from './scene.ts';
 
 afterEach(cleanUp);
-
-const MiB = 1024 * 1024;
 
 /** Writes that many MiB from a MiB on to the disk of a machine that is off. */
 function fill(machine: Machine, byte: number, from: number, count: number, disk = 0): void {

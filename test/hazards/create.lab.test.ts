@@ -1,7 +1,7 @@
 // Machines of which a snapshot cannot be taken, or not as one thinks: raw virsh, then kvmsnap, then its advice.
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { diskPath, pasteOk, tagCounts } from '../commands/evidence.ts';
+import { pasteOk, tagCounts } from '../commands/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPatternIn, tags, writePattern } from '../lab/disk.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
@@ -11,15 +11,16 @@ import {
   destroy,
   type Machine,
   machineXml,
+  pathOf,
   start,
   stateAndReason,
 } from '../lab/machine.ts';
 import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { MiB } from '../model.ts';
 import { type Hazard, shown } from './advice.ts';
 import { hazard } from './promise.ts';
 
-const MiB = 1024 * 1024;
 const SMALL = { size: '4M' };
 const NAME = `'web 1'\\''s'`;
 
@@ -60,7 +61,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     harm: 'makes an external snapshot',
     virshLeft: (twin) => {
       expect(snapshotXml(twin, 's1')).toContain("<disk name='vda' snapshot='external' type='file'>");
-      expect(machineXml(twin)).toContain(`<source file='${diskPath(twin).replace('.qcow2', '.s1')}'`);
+      expect(machineXml(twin)).toContain(`<source file='${pathOf(twin).replace('.qcow2', '.s1')}'`);
     },
     says: () => [
       "disk vda: the machine's XML says snapshot='external', so libvirt would make an external snapshot",
@@ -100,7 +101,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     what: 'floppy image',
     spec: { disks: [SMALL, { device: 'floppy', format: 'raw', size: '1440K' }] },
     virsh: /internal snapshot for disk fda unsupported for storage type raw/,
-    says: (m) => [`disk fda (${diskPath(m, 1)}): the file is raw`],
+    says: (m) => [`disk fda (${pathOf(m, 1)}): the file is raw`],
     hint: 'eject the floppy fda, or make it <readonly/>',
     command: null,
     mend: (m) => void virsh('change-media', m.uuid, 'fda', '--eject', '--config'),
@@ -132,7 +133,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     spec: { disks: [SMALL, SMALL] },
     running: true,
     provoke: (m) => {
-      const target = `${diskPath(m, 1)}.copy`;
+      const target = `${pathOf(m, 1)}.copy`;
       virsh('blockcopy', m.uuid, 'vdb', '--dest', target, '--transient-job');
     },
     virsh: /disk 'vdb' already in active block job/,
@@ -238,7 +239,7 @@ for (const row of HAZARDS) hazard(row.hazard, row.what, () => shown(row));
 hazard(11, 'create beside a managed save', async () => {
   function saved(name: string): Machine {
     const machine = defineMachine({ name, disks: [SMALL], boot: 'counter' });
-    writePattern(diskPath(machine), 0x11, MiB, MiB);
+    writePattern(pathOf(machine), 0x11, MiB, MiB);
     start(machine);
     virsh('managedsave', machine.uuid);
     return machine;
@@ -249,7 +250,7 @@ hazard(11, 'create beside a managed save', async () => {
     code: 0,
     stderr: '',
   });
-  expect(tags(diskPath(twin))[0]?.vmStateSize).toBe(0);
+  expect(tags(pathOf(twin))[0]?.vmStateSize).toBe(0);
 
   const machine = saved('web-1');
   const { code, stderr } = await kvmsnap(['create-as', 'web-1', 'disks']);
@@ -257,12 +258,12 @@ hazard(11, 'create beside a managed save', async () => {
   expect(stderr).toMatch(
     /^warning: the machine's memory is in a managed save, which this snapshot does not hold: .*\n$/,
   );
-  expect(tags(diskPath(machine))).toEqual([{ id: '1', name: 'disks', vmStateSize: 0 }]);
-  expect(hasPatternIn(diskPath(machine), 'disks', 0x11, MiB, MiB)).toBe(true);
+  expect(tags(pathOf(machine))).toEqual([{ id: '1', name: 'disks', vmStateSize: 0 }]);
+  expect(hasPatternIn(pathOf(machine), 'disks', 0x11, MiB, MiB)).toBe(true);
 
   start(machine);
   expect(await kvmsnap(['create-as', 'web-1', 'memory'])).toMatchObject({ code: 0, stderr: '' });
-  expect(tags(diskPath(machine))[1]?.vmStateSize).toBeGreaterThan(100_000);
+  expect(tags(pathOf(machine))[1]?.vmStateSize).toBeGreaterThan(100_000);
   expect(snapshotNames(machine)).toEqual(['disks', 'memory']);
   return {
     virsh: 'takes the disks without the saved memory, exit 0',

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { diskPath, tagCounts } from '../commands/evidence.ts';
+import { tagCounts } from '../commands/evidence.ts';
 import { succeed, tagNames, take, takeHalf } from '../commands/scene.ts';
 import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
@@ -18,6 +18,7 @@ import {
   destroy,
   guestWord,
   type Machine,
+  pathOf,
   start,
   state,
   stateAndReason,
@@ -26,11 +27,10 @@ import {
 import { smallFilesystem } from '../lab/mount.ts';
 import { fullMachine, holdSave, slowVirsh, virshUnderWay } from '../lab/saving.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import { MiB } from '../model.ts';
 import { mend } from './mending.ts';
 import { hazard } from './promise.ts';
 import { refusesAll } from './refusing.ts';
-
-const MiB = 1024 * 1024;
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -58,14 +58,14 @@ hazard(7, 'file system too small for the memory of a running machine', async () 
     }),
   )) as [Machine, Machine];
   expect([create(twin, 's1').code, snapshotNames(twin)]).toEqual([1, []]);
-  expect(statSync(diskPath(twin)).blocks * 512).toBeGreaterThan((FREE - 2) * MiB);
+  expect(statSync(pathOf(twin)).blocks * 512).toBeGreaterThan((FREE - 2) * MiB);
 
   const { words } = await refusesAll(machine, 'create-as', 'web-1', 's1');
 
   destroy(twin);
-  tool('mount', ['-n', '-o', `remount,size=${FREE + 8}M`, dirname(diskPath(twin))]);
+  tool('mount', ['-n', '-o', `remount,size=${FREE + 8}M`, dirname(pathOf(twin))]);
   expect(await mend(twin)).toEqual(['win-back: done']);
-  expect(statSync(diskPath(twin)).blocks * 512).toBeLessThan(2 * MiB);
+  expect(statSync(pathOf(twin)).blocks * 512).toBeLessThan(2 * MiB);
   return {
     virsh: 'fails, exit 1, and the image keeps all the space',
     kvmsnap: `${words}, unless --force; check --fix wins back what virsh has left`,
@@ -103,7 +103,7 @@ hazard(9, 'libvirtd is killed while it takes a snapshot', async () => {
     const begun = await holdSave(machine, begin);
     await killLibvirtd();
     continueQemu(machine);
-    await waitFor(() => tags(diskPath(machine)).length > 0, { what: 'the tag' });
+    await waitFor(() => tags(pathOf(machine)).length > 0, { what: 'the tag' });
     await startLibvirtd();
     return begun;
   }
@@ -156,7 +156,7 @@ hazard(19, 'undefine of a running machine', async () => {
   start(machine);
   expect(tryVirsh('undefine', '--domain', machine.uuid).code).toBe(0);
   destroy(machine);
-  const file = join(diskPath(machine), '..', 'again.xml');
+  const file = join(pathOf(machine), '..', 'again.xml');
   writeFileSync(file, definition);
   virsh('define', file);
   expect([snapshotNames(machine), tagNames(machine)]).toEqual([[], [['a', 'b']]]);

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { diskPath, pasteOk } from '../commands/evidence.ts';
+import { pasteOk } from '../commands/evidence.ts';
 import { succeed, take } from '../commands/scene.ts';
 import { libvirtdPid, mendLibvirtd } from '../lab/daemon.ts';
 import { hasPattern, tags, writePattern } from '../lab/disk.ts';
@@ -13,6 +13,7 @@ import {
   defineMachine,
   type Machine,
   machineXml,
+  pathOf,
   start,
   state,
   stateAndReason,
@@ -30,7 +31,7 @@ function running(name: string): Machine {
   return machine;
 }
 
-const memoryFile = (machine: Machine) => join(dirname(diskPath(machine)), 's1.mem');
+const memoryFile = (machine: Machine) => join(dirname(pathOf(machine)), 's1.mem');
 const external = (machine: Machine, name: string) =>
   take(machine, name, '--memspec', memoryFile(machine), '--diskspec', 'vda,snapshot=external');
 
@@ -61,7 +62,7 @@ function left(machine: Machine): string[] {
     machineXml(machine),
     ...snapshotNames(machine).map((name) => snapshotXml(machine, name)),
   ].join();
-  const directory = dirname(diskPath(machine));
+  const directory = dirname(pathOf(machine));
   return readdirSync(directory)
     .filter((file) => !xml.includes(join(directory, file)) && !/^(boot|machine\.xml)$/.test(file))
     .map((file) => (file.endsWith('.mem') ? "the memory's file" : 'an overlay'));
@@ -82,7 +83,7 @@ function layered(name: string, ...snapshots: string[]): Machine {
   return machine;
 }
 
-const overlay = (machine: Machine, name: string) => diskPath(machine).replace(/qcow2$/, name);
+const overlay = (machine: Machine, name: string) => pathOf(machine).replace(/qcow2$/, name);
 
 hazard(23, 'delete of an external snapshot with memory', async () => {
   const [twin, machine] = twins(running);
@@ -138,7 +139,7 @@ hazard(32, 'delete of an external snapshot whose overlay holds an internal one',
   const code = raw('snapshot-delete', twin, 'e1');
   const { words } = await refusesAll(machine, 'delete', 'web-1', 'e1');
   if (code !== 0) return { virsh: `cannot, exit ${code}`, kvmsnap: words };
-  expect([snapshotNames(twin), tags(diskPath(twin))]).toEqual([['i2'], []]);
+  expect([snapshotNames(twin), tags(pathOf(twin))]).toEqual([['i2'], []]);
   return { virsh: 'loses the internal one, exit 0', kvmsnap: words };
 });
 
@@ -214,13 +215,13 @@ hazard(37, 'delete of an external snapshot over a file that another machine lies
     const golden = layered(name);
     // it knows the file by another path
     const alias = overlay(golden, 'golden');
-    symlinkSync(diskPath(golden), alias);
+    symlinkSync(pathOf(golden), alias);
     const clone = defineMachine({ name: `${name}-clone`, disks: [{ backing: alias }] });
     take(golden, 'e1', '--disk-only');
     writePattern(overlay(golden, 'e1'), 0x37, 1024 * 1024, 65536);
     return { golden, clone };
   };
-  const isWhole = (clone: Machine) => hasPattern(diskPath(clone), 0, 1024 * 1024, 65536);
+  const isWhole = (clone: Machine) => hasPattern(pathOf(clone), 0, 1024 * 1024, 65536);
   const [twin, ours] = [cloned('twin'), cloned('web-1')];
   const code = raw('snapshot-delete', twin.golden, 'e1');
   expect(isWhole(twin.clone)).toBe(code !== 0);

@@ -1,33 +1,33 @@
 // Images that are not what the machine's XML says: raw virsh, then kvmsnap, then its advice.
 import { rmSync } from 'node:fs';
 import { afterAll, afterEach, expect } from 'vitest';
-import { diskPath, pasteOk } from '../commands/evidence.ts';
+import { pasteOk } from '../commands/evidence.ts';
 import { hasPattern, imageInfo, writePattern } from '../lab/disk.ts';
 import { tool } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine } from '../lab/machine.ts';
+import { cleanUp, defineMachine, type Machine, pathOf } from '../lab/machine.ts';
+import { MiB } from '../model.ts';
 import { type Hazard, shown } from './advice.ts';
 import { hazard } from './promise.ts';
 
-const MiB = 1024 * 1024;
 const SIZE = '4M';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
 
 const REFUSED = /internal snapshot for disk vda unsupported for storage type raw\n/;
-const fill = (machine: Machine) => writePattern(diskPath(machine), 0x33, MiB, MiB);
+const fill = (machine: Machine) => writePattern(pathOf(machine), 0x33, MiB, MiB);
 const edit = () => `virsh edit 'web 1'\\''s'`;
 const conversion = (format: string) => (machine: Machine) =>
-  `qemu-img convert -f ${format} -O qcow2 ${diskPath(machine)} ${diskPath(machine)}.new`;
+  `qemu-img convert -f ${format} -O qcow2 ${pathOf(machine)} ${pathOf(machine)}.new`;
 /** Converts, and gives the machine the new file. */
 const convertAndName: Hazard['mend'] = (machine, { command }) => {
   pasteOk(command);
   pasteOk(edit(), 's|vda.qcow2|vda.qcow2.new|');
-  expect(hasPattern(`${diskPath(machine)}.new`, 0x33, MiB, MiB)).toBe(true);
+  expect(hasPattern(`${pathOf(machine)}.new`, 0x33, MiB, MiB)).toBe(true);
 };
 /** Puts a file of another format in the place of the disk's. */
 const replaceBy = (format: string) => (machine: Machine) => {
-  tool('qemu-img', ['create', '-q', '-f', format, '--', diskPath(machine), SIZE]);
+  tool('qemu-img', ['create', '-q', '-f', format, '--', pathOf(machine), SIZE]);
   fill(machine);
 };
 
@@ -36,7 +36,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     what: 'qcow2 file that the XML calls raw',
     spec: { disks: [{ driver: 'raw', size: SIZE }] },
     virsh: REFUSED,
-    says: (m) => [`disk vda (${diskPath(m)}): the file is qcow2, the machine's XML says raw`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is qcow2, the machine's XML says raw`],
     hint: "set <driver name='qemu' type='qcow2'/> for vda, with the machine off",
     command: edit,
     mend: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
@@ -46,7 +46,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     what: 'qcow2 file for which the XML names no driver',
     spec: { disks: [{ driver: null, size: SIZE }] },
     virsh: REFUSED,
-    says: (m) => [`disk vda (${diskPath(m)}): the file is qcow2, the machine's XML says raw`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is qcow2, the machine's XML says raw`],
     command: edit,
     mend: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
   },
@@ -55,7 +55,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     spec: { disks: [{ size: SIZE }] },
     prepare: replaceBy('raw'),
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
-    says: (m) => [`disk vda (${diskPath(m)}): the file is raw, the machine's XML says qcow2`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the machine's XML says qcow2`],
     hint: "convert it, with the machine off, and name the new file in the machine's XML",
     command: conversion('raw'),
     mend: convertAndName,
@@ -65,7 +65,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     spec: { disks: [{ size: SIZE }] },
     prepare: replaceBy('vmdk'),
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
-    says: (m) => [`disk vda (${diskPath(m)}): the file is vmdk, the machine's XML says qcow2`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is vmdk, the machine's XML says qcow2`],
     command: conversion('vmdk'),
     mend: convertAndName,
   },
@@ -74,24 +74,24 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
 for (const row of ANOTHER_FORMAT) hazard(13, row.what, () => shown(row));
 
 hazard(24, 'backing file that is missing, where qemu-img info is content', () => {
-  const base = diskPath(defineMachine({ name: 'base', disks: [{ size: SIZE }] }));
+  const base = pathOf(defineMachine({ name: 'base', disks: [{ size: SIZE }] }));
   writePattern(base, 0x33, MiB, MiB);
   return shown({
     what: '',
     spec: { disks: [{ size: SIZE }, { backing: base }] },
     prepare: (m) => {
-      tool('cp', ['--', base, `${diskPath(m)}.base`]);
-      tool('qemu-img', ['rebase', '-u', '-F', 'qcow2', '-b', `${diskPath(m)}.base`, '--', diskPath(m, 1)]);
-      rmSync(`${diskPath(m)}.base`);
-      expect(imageInfo(diskPath(m, 1)).format).toBe('qcow2');
+      tool('cp', ['--', base, `${pathOf(m)}.base`]);
+      tool('qemu-img', ['rebase', '-u', '-F', 'qcow2', '-b', `${pathOf(m)}.base`, '--', pathOf(m, 1)]);
+      rmSync(`${pathOf(m)}.base`);
+      expect(imageInfo(pathOf(m, 1)).format).toBe('qcow2');
     },
     virsh: /Could not open backing file/,
-    says: (m) => [`disk vdb: ${diskPath(m)}.base, in the backing chain of ${diskPath(m, 1)}, is missing`],
+    says: (m) => [`disk vdb: ${pathOf(m)}.base, in the backing chain of ${pathOf(m, 1)}, is missing`],
     hint: 'restore the file, or name the right one with qemu-img rebase -u -b',
     command: null,
     mend: (m) => {
-      pasteOk(`qemu-img rebase -u -b ${base} -F qcow2 ${diskPath(m, 1)}`);
-      expect(hasPattern(diskPath(m, 1), 0x33, MiB, MiB)).toBe(true);
+      pasteOk(`qemu-img rebase -u -b ${base} -F qcow2 ${pathOf(m, 1)}`);
+      expect(hasPattern(pathOf(m, 1), 0x33, MiB, MiB)).toBe(true);
     },
   });
 });

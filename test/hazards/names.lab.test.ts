@@ -1,11 +1,11 @@
 // Names that virsh takes for something else, breaks at, or gives twice.
 import { afterAll, afterEach, expect } from 'vitest';
-import { diskPath, pasteOk, tagCounts } from '../commands/evidence.ts';
-import { byteIn, bytes, pathOf, succeed, take, twoDisks, write } from '../commands/scene.ts';
+import { pasteOk, tagCounts } from '../commands/evidence.ts';
+import { byteIn, bytes, succeed, take, twoDisks, write } from '../commands/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPatternIn, writePattern } from '../lab/disk.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, destroy, type Machine, start } from '../lab/machine.ts';
+import { cleanUp, defineMachine, destroy, type Machine, pathOf, start } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { hazard } from './promise.ts';
 import { refusesAll } from './refusing.ts';
@@ -48,20 +48,20 @@ for (const running of [false, true])
   hazard(4, `name of a tag that libvirt has forgotten, machine ${running ? 'running' : 'off'}`, async () => {
     const [twin, machine] = ['twin', 'web-1'].map((name) => {
       const made = define(name, 2);
-      writePattern(diskPath(made, 1), 0x11, 4096, 4096);
-      tool('qemu-img', ['snapshot', '-c', 'orphan', '--', diskPath(made, 1)]);
-      writePattern(diskPath(made, 1), 0x22, 4096, 4096);
+      writePattern(pathOf(made, 1), 0x11, 4096, 4096);
+      tool('qemu-img', ['snapshot', '-c', 'orphan', '--', pathOf(made, 1)]);
+      writePattern(pathOf(made, 1), 0x22, 4096, 4096);
       if (running) start(made);
       return made;
     }) as [Machine, Machine];
     expect(create(twin.uuid, 'orphan').code).toBe(0);
     // while it runs, older versions overwrite the old one
     const overwrites = tagCounts(twin, 'orphan')[1] === 1;
-    expect(hasPatternIn(diskPath(twin, 1), 'orphan', 0x22, 4096, 4096)).toBe(overwrites);
+    expect(hasPatternIn(pathOf(twin, 1), 'orphan', 0x22, 4096, 4096)).toBe(overwrites);
 
     const { words, refusal } = await refusesAll(machine, 'create-as', 'web-1', 'orphan');
     await succeed('create-as', 'web-1', 'other');
-    expect(hasPatternIn(diskPath(machine, 1), 'orphan', 0x11, 4096, 4096)).toBe(true);
+    expect(hasPatternIn(pathOf(machine, 1), 'orphan', 0x11, 4096, 4096)).toBe(true);
     if (running) destroy(machine);
     pasteOk(refusal.command);
     await succeed('create-as', 'web-1', 'orphan');

@@ -1,5 +1,6 @@
 // Reverts by which virsh loses a disk, a guest or its state.
 import { afterAll, afterEach, expect } from 'vitest';
+import { pasteOk } from '../commands/evidence.ts';
 import {
   asked,
   byteIn,
@@ -12,8 +13,6 @@ import {
   keeps,
   movedOn,
   NOW,
-  paste,
-  pathOf,
   succeed,
   THEN,
   take,
@@ -30,6 +29,7 @@ import {
   destroy,
   type Machine,
   machineXml,
+  pathOf,
   qemuPid,
   start,
   state,
@@ -93,7 +93,7 @@ hazard(11, 'revert beside a managed save', async () => {
 
   const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1');
   expect(refusal.message).toContain('managed save');
-  paste(refusal.command);
+  pasteOk(refusal.command);
   await succeed('revert', 'web-1', 's1');
   expect(bytes(machine)).toEqual([THEN, THEN]);
   return { virsh: 'fails, exit 1, and wants force', kvmsnap: `${words}; what it advises helps` };

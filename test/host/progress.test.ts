@@ -3,8 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Context } from '../../src/context.ts';
 import { carryOut, type Write } from '../../src/host/act.ts';
 import { fakeHost } from '../commands/fake-host.ts';
-
-const MiB = 1024 * 1024;
+import { MiB } from '../model.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -7,7 +7,7 @@ import { pruneMachines } from '../../src/commands/prune.ts';
 import { revert } from '../../src/commands/revert.ts';
 import type { Context } from '../../src/context.ts';
 import { KvmsnapError } from '../../src/errors.ts';
-import { patiently } from '../../src/host/act.ts';
+import { patiently } from '../../src/host/patience.ts';
 import { type FakeHost, fakeHost } from '../commands/fake-host.ts';
 import { Failure } from '../libvirt/fake-libvirt.ts';
 

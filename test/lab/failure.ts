@@ -5,7 +5,7 @@ import type { CliResult } from './cli.ts';
 import { tool } from './lab.ts';
 import { destroy, type Machine } from './machine.ts';
 
-/** The error document of `--json`: the last line of stderr. Throws when it breaks the contract. */
+/** The error document of `--json`: the last line of stderr, for warnings may stand before it. Throws when it breaks the contract. */
 export function errorDocument({ stderr }: Pick<CliResult, 'stderr'>) {
   const last = stderr.trimEnd().split('\n').at(-1) ?? '';
   return z.parse(DOCUMENTS.error, JSON.parse(last)).error;

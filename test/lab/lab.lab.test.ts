@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { MiB } from '../model.ts';
 import { FILLED, MARK_ADDRESS } from './boot.ts';
 import { cleanEnvironment } from './cli.ts';
 import { killLibvirtd, libvirtdPid, processes, signalLibvirtd, startLibvirtd } from './daemon.ts';
@@ -17,6 +18,7 @@ import {
   destroy,
   guestWord,
   machineXml,
+  pathOf,
   qemuPid,
   start,
   state,
@@ -28,7 +30,6 @@ import { blockDevice, smallFilesystem, unmount } from './mount.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from './snapshot.ts';
 import { commandOnTerminal } from './terminal.ts';
 
-const MiB = 1024 * 1024;
 const enter = fileURLToPath(new URL('./enter.sh', import.meta.url));
 const run = promisify(execFile);
 
@@ -189,8 +190,8 @@ describe('machines', () => {
     expect(reverted).toBeGreaterThanOrEqual(5);
     expect(reverted).toBeLessThan(after + 30);
     await waitFor(() => count() > reverted, { what: 'that it goes on' });
-    expect(tags(machine.disks[0]?.path ?? '')).toMatchObject([{ name: 's1' }]);
-    expect(tags(machine.disks[0]?.path ?? '')[0]?.vmStateSize).toBeGreaterThan(0);
+    expect(tags(pathOf(machine))).toMatchObject([{ name: 's1' }]);
+    expect(tags(pathOf(machine))[0]?.vmStateSize).toBeGreaterThan(0);
     destroy(machine);
     expect(state(machine)).toBe('shut off');
     destroy(machine);
@@ -211,7 +212,7 @@ describe('machines', () => {
     expect(guestWord(machine, MiB)).toBe(Number((BigInt(0x12345678) * 1664525n + 1013904223n) & 0xffffffffn));
     expect(guestWord(machine, 65 * MiB - 4)).not.toBe(0);
     expect(guestWord(machine, 66 * MiB)).toBe(0);
-    const path = machine.disks[0]?.path ?? '';
+    const path = pathOf(machine);
     virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 'full');
     expect(imageInfo(path)['actual-size']).toBeGreaterThan(64 * MiB);
   });
@@ -245,7 +246,7 @@ describe('machines', () => {
   );
 
   test('have disks of every kind', () => {
-    const base = defineMachine({ name: 'base', disks: [{ size: '8M' }] }).disks[0]?.path ?? '';
+    const base = pathOf(defineMachine({ name: 'base', disks: [{ size: '8M' }] }));
     const machine = defineMachine({
       name: 'disks',
       boot: 'idle',
@@ -262,8 +263,8 @@ describe('machines', () => {
     });
     const targets = machine.disks.map((disk) => disk.target);
     expect(targets).toEqual(['vda', 'vdb', 'vdc', 'vdd', 'hda', 'fda', 'sda', 'vdx']);
-    expect(imageInfo(machine.disks[0]?.path ?? '').format).toBe('raw');
-    expect(imageInfo(machine.disks[3]?.path ?? '')['backing-filename']).toBe(base);
+    expect(imageInfo(pathOf(machine)).format).toBe('raw');
+    expect(imageInfo(pathOf(machine, 3))['backing-filename']).toBe(base);
     expect(machine.disks[4]?.path).toBe('');
     expect(machineXml(machine)).toContain("snapshot='external'");
   });
@@ -273,7 +274,7 @@ describe('machines', () => {
       const machine = defineMachine({ name: format, disks: [{ format }], boot: 'idle' });
       start(machine);
       expect(state(machine)).toBe('running');
-      expect(hasPattern(machine.disks[0]?.path ?? '', 0, MiB, MiB)).toBe(true);
+      expect(hasPattern(pathOf(machine), 0, MiB, MiB)).toBe(true);
     }
   });
 });
@@ -281,7 +282,7 @@ describe('machines', () => {
 describe('disks', () => {
   test('show the pattern of now and that of a snapshot', () => {
     const machine = defineMachine({ name: 'patterns' });
-    const path = machine.disks[0]?.path ?? '';
+    const path = pathOf(machine);
     writePattern(path, 0x11, MiB, MiB);
     virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 'a, b 1');
     writePattern(path, 0x22, MiB, MiB);
@@ -320,7 +321,7 @@ describe('disks', () => {
     expect(machine.disks[0]?.path).toMatch(/^\/dev\/loop/);
     start(machine);
     virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
-    expect(tags(machine.disks[0]?.path ?? '')).toHaveLength(1);
+    expect(tags(pathOf(machine))).toHaveLength(1);
   });
 });
 

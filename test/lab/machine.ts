@@ -51,6 +51,13 @@ export interface Machine {
   readonly disks: readonly Disk[];
 }
 
+/** The path of a machine's nth disk. */
+export function pathOf(machine: Machine, n = 0): string {
+  const path = machine.disks[n]?.path;
+  if (!path) throw new Error(`${machine.name} has no medium in disk ${n}`);
+  return path;
+}
+
 function escapeXml(text: string): string {
   return text.replace(/[<>&'"]/g, (character) => `&#${character.charCodeAt(0)};`);
 }

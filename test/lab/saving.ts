@@ -1,14 +1,14 @@
 // Machines in the middle of a save: what interruptions, waiting and "busy" are tested on.
 import { existsSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { MiB } from '../model.ts';
 import { FILLED, MARK_ADDRESS } from './boot.ts';
 import { processes } from './daemon.ts';
 import { tags } from './disk.ts';
 import { scratch, waitFor } from './lab.ts';
-import { defineMachine, guestWord, type Machine, start, state, stopQemu } from './machine.ts';
+import { defineMachine, guestWord, type Machine, pathOf, start, state, stopQemu } from './machine.ts';
 import { currentSnapshot } from './snapshot.ts';
 
-const MiB = 1024 * 1024;
 const FILL_MIB = 96;
 
 /** A running machine whose memory is full of what does not compress: saving it takes a while. */
@@ -21,7 +21,7 @@ export async function fullMachine(name: string): Promise<Machine> {
 
 /** Bytes that the first image occupies. */
 export function occupied(machine: Machine): number {
-  return statSync(machine.disks[0]?.path ?? '').blocks * 512;
+  return statSync(pathOf(machine)).blocks * 512;
 }
 
 /** Runs what begins to save the machine, and holds QEMU in the middle of it until `continueQemu`. */
@@ -38,7 +38,7 @@ export async function holdSave<T>(machine: Machine, begin: () => T): Promise<T> 
  * all the memory, and the guest runs on.
  */
 export function isComplete(machine: Machine, name: string): boolean {
-  const found = tags(machine.disks[0]?.path ?? '').filter((tag) => tag.name === name);
+  const found = tags(pathOf(machine)).filter((tag) => tag.name === name);
   return (
     currentSnapshot(machine) === name &&
     found.length === 1 &&

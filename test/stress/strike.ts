@@ -2,21 +2,21 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathOf, take, write, writeAsGuest } from '../commands/scene.ts';
+import { take, write, writeAsGuest } from '../commands/scene.ts';
 import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, processes, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { scratch, virsh, waitFor } from '../lab/lab.ts';
-import { defineMachine, guestWord, type Machine, qemuPid, start } from '../lab/machine.ts';
+import { defineMachine, guestWord, type Machine, pathOf, qemuPid, start } from '../lab/machine.ts';
 import { removeMounts, replaceCommand, smallFilesystem } from '../lab/mount.ts';
 import { holdSave, slowVirsh, virshUnderWay } from '../lab/saving.ts';
 import { since } from '../lab/version.ts';
 import { settled } from '../lab/whole.ts';
+import { MiB } from '../model.ts';
 import { BEFORE, type Fault, MEMORY_DIRECTORY, OLD, PRESENT } from './fault.ts';
 
 const unixSeconds = () => Math.floor(Date.now() / 1000);
 
-const MiB = 1024 * 1024;
 const FILL_MIB = 64;
 
 /** Who carries out the operation. */
