@@ -6,6 +6,7 @@ import { type Decision, hasRules, type RetentionRules } from '../core/retention.
 import { matcher } from '../core/selection.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
+import type { Leftover } from '../host/clear-leftovers.ts';
 import type { Contender } from '../host/contenders.ts';
 import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../host/freed.ts';
 import { assembleMachine, type Machine, readAgain, reportOn } from '../host/machine.ts';
@@ -55,6 +56,7 @@ export interface RuleOptions {
   readonly keep?: readonly string[];
   readonly allowEmpty?: boolean;
   readonly freeMin?: string;
+  readonly leftovers?: boolean;
 }
 
 /** What a prune did to one machine, or in a dry run would do. */
@@ -62,6 +64,7 @@ export interface PruneResult {
   readonly rows: readonly PruneRow[];
   /** In a dry run, what is foreseen. */
   readonly freed: Freed;
+  readonly leftovers: readonly Leftover[];
 }
 
 export interface PruneOptions extends RuleOptions, SelectionOptions {
@@ -176,6 +179,7 @@ function deedOf(ctx: Context, machine: string, pruned: SpacePruned): Deed<PruneR
     value: {
       rows: plan.map((decision) => toRow(machine, decision, outcome(decision), { alone, freed })),
       freed,
+      leftovers: done.flatMap(({ leftovers }) => leftovers),
     },
     failures: [...(failure ? [failure] : []), ...done.flatMap(({ failure }) => failure ?? [])],
     succeeded: done.filter(({ failure }) => failure === null).length,
@@ -214,11 +218,12 @@ export async function pruneMachine(
   const plan = await planWithExternal(ctx, machine, request, fresh);
   const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
   if (ctx.settings.dryRun) return planned(name, plan, await foreseeFreed(ctx, machine, going));
-  const { done, freed } = await whatIsFreed(machine, () => prune(ctx, machine, plan));
+  const { done, freed } = await whatIsFreed(machine, () => prune(ctx, machine, plan, request));
   return {
     value: {
       rows: plan.map((decision) => toRow(name, decision, outcomeOf(decision, done))),
       freed,
+      leftovers: done.flatMap(({ leftovers }) => leftovers),
     },
     failures: done.flatMap(({ failure }) => failure ?? []),
     succeeded: done.filter(({ failure }) => failure === null).length,
@@ -234,6 +239,7 @@ const planned = (
   value: {
     rows: plan.map((decision) => toRow(machine, decision, plannedOutcome(decision), { alone, freed })),
     freed,
+    leftovers: [],
   },
   failures: [],
   succeeded: 0,
@@ -282,6 +288,7 @@ async function report(
       domains: results.map((result) => ({
         ...domainResult(result),
         snapshots: (result.value?.rows ?? []).map(pruneDocument),
+        leftovers: result.value?.leftovers ?? [],
         ...freedDocument(dryRun, result.value?.freed ?? null),
       })),
       freeMin: spaceDocument(space),
@@ -351,6 +358,7 @@ export function toPruneRequest(options: PruneOptions): PruneRequest {
     // by itself, room is a rule that keeps nothing: then the newest stays, as with any
     rules: freeMin === null || hasRules(rules) ? rules : { ...rules, last: 0 },
     freeMin,
+    leftovers: options.leftovers ?? false,
   };
 }
 
