@@ -9,7 +9,7 @@ import { defineMachine, guestWord, type Machine, start, state, stopQemu } from '
 import { currentSnapshot } from './snapshot.ts';
 
 const MiB = 1024 * 1024;
-const FILL_MIB = 96;
+export const FILL_MIB = 96;
 
 /** A running machine whose memory is full of what does not compress: saving it takes a while. */
 export async function fullMachine(name: string): Promise<Machine> {
