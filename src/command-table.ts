@@ -106,6 +106,11 @@ const CURRENT = { flags: '--current', help: 'the current snapshot, instead of a 
 
 const LABEL = { flags: '--label <label>', help: 'the label in the names: <label>-20261123T030000Z' };
 
+const LEFTOVERS = {
+  flags: '--leftovers',
+  help: 'also remove what libvirt leaves behind of external snapshots: memory and overlays that nothing uses',
+};
+
 const RULES: readonly OptionDefinition[] = [
   { flags: '--keep-last <n>', help: 'keep the newest n', kind: 'count' },
   {
@@ -132,6 +137,7 @@ const RULES: readonly OptionDefinition[] = [
     flags: '--free-min <space>',
     help: 'delete what no rule keeps, oldest first, only until so much is free: 20%, 50G',
   },
+  LEFTOVERS,
 ];
 
 const MACHINES: ArgumentDefinition = {
@@ -340,10 +346,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       { flags: '--children', help: 'with all snapshots below it' },
       { flags: '--children-only', help: 'only the snapshots below it' },
       { flags: '--metadata', help: "only libvirt's knowledge of it; the data stays in the images" },
-      {
-        flags: '--leftovers',
-        help: 'also remove what libvirt leaves behind of external snapshots: memory and overlays that nothing uses',
-      },
+      LEFTOVERS,
       VM,
       ...FILTERS,
       JOBS,

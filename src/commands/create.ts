@@ -59,7 +59,7 @@ interface Created {
   readonly after: Machine | null;
 }
 
-const NOTHING_PRUNED: PruneResult = { rows: [], freed: NOTHING_FREED };
+const NOTHING_PRUNED: PruneResult = { rows: [], freed: NOTHING_FREED, leftovers: [] };
 
 type Result = MachineResult<Created>;
 
@@ -304,5 +304,6 @@ const plannedDocument = (dryRun: boolean) => (result: Result) => ({
 
 const document = (result: Result) => ({
   ...plannedDocument(false)(result),
+  leftovers: result.value?.pruned.leftovers ?? [],
   snapshot: result.value?.snapshot ? snapshotDocument(result.value.snapshot) : null,
 });

@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts';
 import type { Decision } from '../core/retention.ts';
 import type { Snapshot } from '../core/snapshot.ts';
+import type { Leftover } from '../host/clear-leftovers.ts';
 import type { Contender } from '../host/contenders.ts';
 import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../host/freed.ts';
 import { assembleMachine, type Machine, readAgain, reportOn } from '../host/machine.ts';
@@ -44,6 +45,7 @@ export interface PruneResult {
   readonly rows: readonly PruneRow[];
   /** In a dry run, what is foreseen. */
   readonly freed: Freed;
+  readonly leftovers: readonly Leftover[];
 }
 
 export interface PruneOptions extends ScopeOptions, SelectionOptions {}
@@ -172,6 +174,7 @@ function deedOf(ctx: Context, machine: string, pruned: SpacePruned): Deed<PruneR
     value: {
       rows: plan.map((decision) => toRow(machine, decision, outcome(decision), { alone, freed })),
       freed,
+      leftovers: done.flatMap(({ leftovers }) => leftovers),
     },
     failures: [...(failure ? [failure] : []), ...done.flatMap(({ failure }) => failure ?? [])],
     succeeded: done.filter(({ failure }) => failure === null).length,
@@ -210,11 +213,12 @@ export async function pruneMachine(
   const plan = await planWithExternal(ctx, machine, request, fresh);
   const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
   if (ctx.settings.dryRun) return planned(name, plan, await foreseeFreed(ctx, machine, going));
-  const { done, freed } = await whatIsFreed(machine, () => prune(ctx, machine, plan));
+  const { done, freed } = await whatIsFreed(machine, () => prune(ctx, machine, plan, request));
   return {
     value: {
       rows: plan.map((decision) => toRow(name, decision, outcomeOf(decision, done))),
       freed,
+      leftovers: done.flatMap(({ leftovers }) => leftovers),
     },
     failures: done.flatMap(({ failure }) => failure ?? []),
     succeeded: done.filter(({ failure }) => failure === null).length,
@@ -230,6 +234,7 @@ const planned = (
   value: {
     rows: plan.map((decision) => toRow(machine, decision, plannedOutcome(decision), { alone, freed })),
     freed,
+    leftovers: [],
   },
   failures: [],
   succeeded: 0,
@@ -277,6 +282,7 @@ async function report(
       domains: results.map((result) => ({
         ...domainResult(result),
         snapshots: (result.value?.rows ?? []).map(pruneDocument),
+        leftovers: result.value?.leftovers ?? [],
         ...freedDocument(dryRun, result.value?.freed ?? null),
       })),
       freeMin: spaceDocument(space),

@@ -20,6 +20,7 @@ export interface RuleOptions {
   readonly keep?: readonly string[];
   readonly allowEmpty?: boolean;
   readonly freeMin?: string;
+  readonly leftovers?: boolean;
 }
 
 export interface ScopeOptions extends RuleOptions {
@@ -66,6 +67,7 @@ export function toPruneRequest(options: ScopeOptions): PruneRequest {
     // by itself, room is a rule that keeps nothing: then the newest stays, as with any
     rules: freeMin === null || hasRules(rules) ? rules : { ...rules, last: 0 },
     freeMin,
+    leftovers: options.leftovers ?? false,
   };
 }
 

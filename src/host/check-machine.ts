@@ -3,14 +3,13 @@ import { TRUTH_RULES, type TruthFacts } from '../core/check-rules.ts';
 import { CREATE_RULES, type CreateFacts } from '../core/create-rules.ts';
 import { isActive, isSaving } from '../core/domain.ts';
 import { type Fix, planFixes } from '../core/fix-plan.ts';
-import { chainOf } from '../core/image.ts';
 import { automaticName } from '../core/names.ts';
 import { judge, type RuledFinding } from '../core/preflight.ts';
 import { REVERT_RULES, type RevertFacts } from '../core/revert-rules.ts';
 import { NO_WISHES, planSnapshot } from '../core/snapshot-plan.ts';
-import { measureLeftover } from '../qemu/image-space.ts';
 import { readCreateFacts } from './create-facts.ts';
 import type { LeftoverFinder } from './find-leftovers.ts';
+import { readLeftovers } from './leftover-space.ts';
 import type { Machine } from './machine.ts';
 import { lookAtPlaces } from './places.ts';
 import { readRevertFacts } from './revert-snapshot.ts';
@@ -119,17 +118,6 @@ async function readTruth(
   const isQuiet = !domain.busy && !isSaving(domain);
   const leftovers = isQuiet ? await readLeftovers(images) : new Map();
   return { ...known, domain, snapshots, images, current, stored, leftovers };
-}
-
-async function readLeftovers(images: Machine['images']): Promise<TruthFacts['leftovers']> {
-  const found = await Promise.all(
-    [...images].map(async ([target, image]) => {
-      const [top] = chainOf(image);
-      const leftover = top?.format === 'qcow2' ? await measureLeftover(top.path) : null;
-      return leftover && leftover.bytes > 0 ? [[target, leftover] as const] : [];
-    }),
-  );
-  return new Map(found.flat());
 }
 
 const revertFindings = (reverts: Reverts, daemonVersion: number): RuledFinding[] =>

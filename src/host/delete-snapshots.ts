@@ -134,6 +134,11 @@ async function deleteNow(
 ): Promise<DeleteDone> {
   const victims = doomed(machine.snapshots, snapshot, request.reach);
   await checkDeletable(ctx, machine, snapshot, request);
+  const withMemory = request.metadataOnly
+    ? []
+    : victims.filter(({ memory }) => memory.location === 'internal');
+  const space = withMemory.length > 0 ? await import('./leftover-space.ts') : null;
+  const before = await space?.readLeftovers(machine.images);
   const merged = request.metadataOnly ? [] : externalDisks(snapshot).map(({ target }) => target);
   return ctx.interrupts.protect(
     `the deletion of '${snapshot.name}' of '${machine.domain.name}'`,
@@ -144,7 +149,10 @@ async function deleteNow(
         growing: null,
         ...(merged.length > 0 ? { progress: () => readMerged(ctx.virsh, machine.domain.uuid, merged) } : {}),
       });
-      return verify(ctx, machine, { snapshot, victims, request, end });
+      const done = await verify(ctx, machine, { snapshot, victims, request, end });
+      const names = withMemory.map(({ name }) => name);
+      if (before) await space?.noteKeptMemory(ctx, done.machine, names, before);
+      return done;
     },
   );
 }

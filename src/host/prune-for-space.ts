@@ -26,7 +26,7 @@ import { fileSystemOf, type MountedFileSystem } from './file-systems.ts';
 import { type Freed, measureIfPossible, occupiedBy } from './freed.ts';
 import { readAgain } from './machine.ts';
 import {
-  DELETE_ONE,
+  deletionBy,
   type PruneCandidate,
   type Pruned,
   type PruneRequest,
@@ -244,15 +244,18 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
   if (!report) return null;
   const { machine } = entry;
   const before = await sight.occupiedBy(machine);
+  let leftovers: Pruned['leftovers'];
   try {
-    entry.machine = (await deleteSnapshot(ctx, machine, report, DELETE_ONE)).machine;
+    const done = await deleteSnapshot(ctx, machine, report, deletionBy(request));
+    entry.machine = done.machine;
+    leftovers = done.leftovers;
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
-    entry.done.push({ name, failure: error });
+    entry.done.push({ name, failure: error, leftovers: [] });
     if (error.code === 'busy') entry.isClosed = true; // each of its others would wait as long again
     return null;
   }
-  entry.done.push({ name, failure: null });
+  entry.done.push({ name, failure: null, leftovers });
   entry.gone.push(decision);
   entry.plan = await planWithExternal(ctx, entry.machine, request, entry.fresh);
   const after = await sight.occupiedBy(machine);

@@ -16,6 +16,7 @@ import {
 import { internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
+import type { Leftover } from './clear-leftovers.ts';
 import { type DeleteRequest, deleteSnapshot } from './delete-snapshots.ts';
 import type { Machine } from './machine.ts';
 import { filesShared } from './neighbours.ts';
@@ -31,6 +32,8 @@ export interface PruneRequest {
   readonly rules: RetentionRules;
   /** What no rule keeps goes only until so much is free; null: at once. */
   readonly freeMin: FreeMin | null;
+  /** Files that libvirt leaves behind of external snapshots go too. */
+  readonly leftovers: boolean;
 }
 
 /** A snapshot within a prune's scope. */
@@ -147,6 +150,8 @@ function unfinished(report: SnapshotReport, images: Images | null): string | nul
 export interface Pruned {
   readonly name: string;
   readonly failure: KvmsnapError | null;
+  /** The files that libvirt has left behind of it. */
+  readonly leftovers: readonly Leftover[];
 }
 
 /**
@@ -157,6 +162,7 @@ export async function prune(
   ctx: Context,
   machine: Machine,
   plan: readonly Decision<PruneCandidate>[],
+  request: Pick<PruneRequest, 'leftovers'>,
 ): Promise<Pruned[]> {
   const pruned: Pruned[] = [];
   let now = machine;
@@ -164,11 +170,12 @@ export async function prune(
     if (keep || snapshot.report === null) continue;
     if (ctx.interrupts.pending) break;
     try {
-      now = (await deleteSnapshot(ctx, now, snapshot.report, DELETE_ONE)).machine;
-      pruned.push({ name: snapshot.name, failure: null });
+      const { machine, leftovers } = await deleteSnapshot(ctx, now, snapshot.report, deletionBy(request));
+      now = machine;
+      pruned.push({ name: snapshot.name, failure: null, leftovers });
     } catch (error) {
       if (!(error instanceof KvmsnapError)) throw error;
-      pruned.push({ name: snapshot.name, failure: error });
+      pruned.push({ name: snapshot.name, failure: error, leftovers: [] });
       if (error.code === 'busy') break;
     }
   }
@@ -176,7 +183,11 @@ export async function prune(
 }
 
 /** How a prune deletes. */
-export const DELETE_ONE: DeleteRequest = { reach: 'only', metadataOnly: false, leftovers: false };
+export const deletionBy = ({ leftovers }: Pick<PruneRequest, 'leftovers'>): DeleteRequest => ({
+  reach: 'only',
+  metadataOnly: false,
+  leftovers,
+});
 
 /** Throws `usage` unless the request says what it is about, and by which rule. */
 export function checkPruneRequest({ scope, rules }: PruneRequest): void {

@@ -100,6 +100,9 @@ const FREED = {
   approximate: z.boolean(),
 };
 
+/** Files that libvirt has left behind of external snapshots; removed with `--leftovers`. */
+const Leftovers = z.array(z.object({ path: z.string(), bytes: Bytes, removed: z.boolean() }));
+
 /** With `--free-min` only, else null: the file systems of the machines' images; in a dry run by what is foreseen. */
 const FreeMin = z.nullable(
   z.object({
@@ -160,7 +163,13 @@ export const DOCUMENTS = {
   current: versioned({ domain: DomainName, snapshot: Snapshot }),
   create: versioned({
     domains: z.array(
-      z.extend(DomainResult, { snapshot: z.nullable(Snapshot), pruned: z.array(PruneDecision), ...FREED }),
+      z.extend(DomainResult, {
+        snapshot: z.nullable(Snapshot),
+        pruned: z.array(PruneDecision),
+        /** Of what was pruned. */
+        leftovers: Leftovers,
+        ...FREED,
+      }),
     ),
     freeMin: FreeMin,
   }),
@@ -169,8 +178,7 @@ export const DOCUMENTS = {
     domains: z.array(
       z.extend(DomainResult, {
         deleted: z.array(z.string()),
-        /** Files that libvirt has left behind of external snapshots; removed with `--leftovers`. */
-        leftovers: z.array(z.object({ path: z.string(), bytes: Bytes, removed: z.boolean() })),
+        leftovers: Leftovers,
         failed: z.array(z.object({ name: z.string(), ...FAILURE })),
         /** Names that only others of the machines have. */
         skipped: z.array(z.string()),
@@ -180,7 +188,9 @@ export const DOCUMENTS = {
   }),
   prune: versioned({
     dryRun: z.boolean(),
-    domains: z.array(z.extend(DomainResult, { snapshots: z.array(PruneDecision), ...FREED })),
+    domains: z.array(
+      z.extend(DomainResult, { snapshots: z.array(PruneDecision), leftovers: Leftovers, ...FREED }),
+    ),
     freeMin: FreeMin,
   }),
   check: versioned({

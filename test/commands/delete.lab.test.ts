@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { tool, virsh } from '../lab/lab.ts';
 import { cleanUp, destroy, type Machine, pathOf, start, state } from '../lab/machine.ts';
+import { FILL_MIB, fullMachine, occupied } from '../lab/saving.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { pasteOk } from './evidence.ts';
@@ -137,6 +138,22 @@ describe('names', () => {
     expect([snapshotNames(machine), tagNames(machine), state(machine)]).toEqual([[], [[], []], 'running']);
     await countTo(machine, counted + 5);
     destroy(machine);
+    expect(allClean(machine)).toBe(true);
+  });
+
+  test('memory that was reverted to stays in the image: it is said, with the command that gives it back', async () => {
+    const machine = await fullMachine('full');
+    for (const name of ['s1', 's2']) take(machine, name);
+    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1');
+    expect((await succeed('delete', 'full', 's2')).stderr).toBe('');
+    const { stderr } = await succeed('delete', 'full', 's1');
+    expect(stderr).toMatch(
+      /^note: the image of disk vda keeps \d+\S* MiB of the memory of 's1', since a revert to it; with the machine off, this gives it back: kvmsnap check --fix full\n$/,
+    );
+    destroy(machine);
+    expect(occupied(machine)).toBeGreaterThan(FILL_MIB * 1024 * 1024);
+    await succeed('check', 'full', '--fix', '--yes');
+    expect(occupied(machine)).toBeLessThan(8 * 1024 * 1024);
     expect(allClean(machine)).toBe(true);
   });
 

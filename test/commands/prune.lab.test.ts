@@ -1,18 +1,18 @@
 // Labels, retention and prune on a real libvirtd, judged by virsh and by the tags in the images.
 
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/render/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start, state } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
 import { writableImages } from './evidence.ts';
-import { created, document, fail, failure, succeed, tagNames, take } from './scene.ts';
+import { created, document, fail, failure, fitting, succeed, tagNames, take } from './scene.ts';
 
 // copies of what is redefined are no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
@@ -359,6 +359,48 @@ describe('prune: which snapshots', () => {
     expect(writableImages(machine)).toEqual(
       since({ '7.0': writableImages(machine), '9.0': [pathOf(machine)] }),
     );
+  });
+
+  test('the memory files of external ones that libvirt leaves are named, and go with --leftovers', async () => {
+    const machine = small('memory');
+    start(machine);
+    const names = [4, 3, 2, 1].map((days) => labelled('nightly', now() - days * DAY));
+    const memory = (name = '') => join(dirname(pathOf(machine)), `${name}.memory`);
+    for (const name of names) {
+      take(machine, name, '--memspec', memory(name));
+      backdate(machine, name, now());
+    }
+    const prune = async (keep: number, ...options: string[]) => {
+      const rules = ['--match', 'nightly-*', '--keep-last', String(keep), ...options];
+      const { domains } = await document('prune', 'prune', 'memory', ...rules);
+      return domains[0]?.leftovers.map(({ path, removed }) => ({ path, removed }));
+    };
+    const left = (path: string, removed: boolean) =>
+      since({ '7.0': [], '9.0': [{ path, removed }], '11.3': [] });
+    const isThere = () => names.map(memory).map((path) => existsSync(path));
+
+    expect(await prune(3)).toEqual(left(memory(names[0]), false));
+    const first = since({ '7.0': true, '9.0': true, '11.3': false });
+    expect(isThere()).toEqual([first, true, true, true]);
+    expect(await prune(2, '--leftovers')).toEqual(left(memory(names[1]), true));
+    const rest = since({ '7.0': true, '9.0': false });
+    expect(isThere()).toEqual([first, rest, true, true]);
+    if (since({ '7.0': true, '9.0': false })) return; // it deletes no external ones, so none is taken with a label
+    // the prune after a create, and the one for space, which is never reached
+    const after = await document(
+      'create',
+      ...['create', 'memory', '--external', '--disk-only', '--label', 'nightly', '--keep-last', '2'],
+      ...['--leftovers', '--force'],
+    );
+    expect(after.domains[0]?.leftovers).toMatchObject(left(memory(names[2]), true));
+    expect(isThere()).toEqual([first, rest, rest, true]);
+    const rules = ['--match', 'nightly-*', '--keep-last', '1', '--free-min', '99%', '--leftovers'];
+    const { stdout } = await kvmsnap(['--json', 'prune', 'memory', ...rules]);
+    expect(fitting('prune', JSON.parse(stdout)).domains[0]?.leftovers).toMatchObject(
+      left(memory(names[3]), true),
+    );
+    expect(isThere()).toEqual([first, rest, rest, rest]);
+    expect(state(machine)).toBe('running');
   });
 
   test('--dry-run shows what and why, in every format, and deletes nothing', async () => {

@@ -79,6 +79,7 @@ async function run(world: World, wantedMiB: number, settings: Partial<Settings> 
     scope: { label: null, matches: () => true },
     rules: { periods: {}, last: 0, allowEmpty: true },
     freeMin: { bytes: wantedMiB * MiB },
+    leftovers: false,
   };
   const sight = sightOf(world);
   const done = await pruneForSpace(ctx, [{ machine, fresh: null }], request, sight);

@@ -9,7 +9,7 @@ import { scratch, waitFor } from './lab.ts';
 import { defineMachine, guestWord, type Machine, pathOf, start, state, stopQemu } from './machine.ts';
 import { currentSnapshot } from './snapshot.ts';
 
-const FILL_MIB = 96;
+export const FILL_MIB = 96;
 
 /** A running machine whose memory is full of what does not compress: saving it takes a while. */
 export async function fullMachine(name: string): Promise<Machine> {
