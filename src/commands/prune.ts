@@ -306,6 +306,7 @@ export const freedOf = (machine: MachineName, pruned: PruneResult | null): Freed
   freed: pruned?.rows.some(({ decision }) => !decision.keep) ? pruned.freed : null,
 });
 
+/** A snapshot of the plan, as a member of a document. */
 export function pruneDocument({ decision, outcome, freesBytes }: PruneRow) {
   const { snapshot, keep, reasons } = decision;
   const createdAt = rfc3339(snapshot.createdAtSeconds);

@@ -6,8 +6,10 @@ import { commandLine, quote, virshWord } from './quote.ts';
 
 /** What is wrong with a machine's disks and images, and the commands that mend it: the words of more than one rule. */
 
+/** The disks that take part in a snapshot. */
 export const participants = (domain: Domain): Disk[] => domain.disks.filter(takesPart);
 
+/** What is found of the disks that take part in a snapshot, in the machine's order. */
 export function eachDisk(
   { domain, images }: { domain: Domain; images: Images },
   find: (disk: Disk, image: DiskImage | undefined) => Finding | null,
@@ -89,6 +91,7 @@ type Broken = Extract<DiskImage, { kind: 'broken' }>;
 export const whatIsBroken = ({ why, detail }: Broken): string =>
   why === 'unreadable' ? `is not readable as an image (${detail})` : 'is missing';
 
+/** An image that QEMU itself has marked, and a copy as the cure; null for any other. */
 export function corruptImage({ target, source }: Disk, image: DiskImage | undefined): Finding | null {
   const [top] = chainOf(image);
   if (!top?.corrupt) return null;
@@ -100,6 +103,7 @@ export function corruptImage({ target, source }: Disk, image: DiskImage | undefi
   };
 }
 
+/** A qcow2 image of a kind that can hold no snapshot; null for any other. */
 export function unsuitableImage(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
   const [top] = chainOf(image);
   if (!top) return null;

@@ -41,6 +41,7 @@ export function wantedBytes({ sizeBytes }: FileSystem, freeMin: FreeMin): number
   return 'bytes' in freeMin ? freeMin.bytes : Math.ceil(sizeBytes * freeMin.share);
 }
 
+/** Whether less is free than is to be. */
 export function isShort(fileSystem: FileSystem, freeMin: FreeMin): boolean {
   return fileSystem.freeBytes < wantedBytes(fileSystem, freeMin);
 }

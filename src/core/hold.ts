@@ -4,6 +4,7 @@
  */
 const HOLD = 'Kvmsnap-Hold: yes';
 
+/** Whether the last line is the mark. */
 export function isHeld(description: string | null): boolean {
   return description?.split('\n').at(-1) === HOLD;
 }
@@ -14,6 +15,7 @@ export function withoutHold(description: string | null): string | null {
   return withoutHold(description.slice(0, -HOLD.length).replace(/\n{1,2}$/, '') || null);
 }
 
+/** The description with the mark once, behind an empty line. */
 export function withHold(description: string | null): string {
   const text = withoutHold(description);
   return text ? `${text}\n\n${HOLD}` : HOLD;

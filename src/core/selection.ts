@@ -47,6 +47,7 @@ function fits(places: readonly Place[], chars: readonly string[]): boolean {
   return places.slice(place).every((rest) => rest === '*');
 }
 
+/** Whether a word holds a character that means others. */
 export function isPattern(word: string): boolean {
   return /[*?[]/.test(word);
 }

@@ -47,6 +47,7 @@ export interface Choice extends Expendable {
 /** By path of an image, its file system. */
 export type Places = ReadonlyMap<string, MountedFileSystem>;
 
+/** The contender at the start of a run, with its plan. */
 export async function enter(
   ctx: Context,
   { machine, fresh }: Contender,
@@ -130,6 +131,7 @@ export const isUntold = ({ isMeasured, expected }: Entry, { snapshot }: Decision
   snapshot.report !== null &&
   locationOf(snapshot.report) === 'external';
 
+/** Which of its snapshots may go now; none where it is left alone. */
 export function choicesOf(entry: Entry, places: Places): Choice[] {
   if (entry.isClosed) return [];
   const choices = leaving(entry).filter((decision) => !isUntold(entry, decision));

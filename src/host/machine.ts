@@ -76,6 +76,7 @@ export function findSnapshot(machine: Machine, name: string): SnapshotReport {
   throw noSuchSnapshot(machine, name);
 }
 
+/** The `not-found` of a name, with the nearest one. */
 export function noSuchSnapshot({ domain, snapshotNames }: MachineReading, name: string): KvmsnapError {
   const meant = nearest(name, snapshotNames);
   return new KvmsnapError('not-found', `the machine '${domain.name}' has no snapshot '${name}'`, {
@@ -95,6 +96,7 @@ export function currentSnapshot(machine: Machine): SnapshotReport {
   return findSnapshot(machine, machine.current);
 }
 
+/** The `not-found` of a machine without a current snapshot. */
 export function noCurrent({ domain }: MachineReading): KvmsnapError {
   return new KvmsnapError('not-found', `the machine '${domain.name}' has no current snapshot`);
 }

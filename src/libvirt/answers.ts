@@ -45,6 +45,7 @@ export function allAnswered({ texts, stderr }: Answers): string[] {
 /** Words of `virsh domstate` (virsh-domain-monitor.c), which kvmsnap reads in English, to the model's. */
 const STATES: Readonly<Record<string, DomainState>> = { 'shut off': 'shutoff', 'in shutdown': 'shutdown' };
 
+/** `virsh domstate --reason`, such as `shut off (destroyed)`; both are empty where it says nothing. */
 export function parseState(text: string): { state: DomainState; stateReason: string } {
   const [, words = '', reason = ''] = /^([^(\n]*?)(?: \(([^)]*)\))?\n?$/.exec(text.trim()) ?? [];
   return { state: STATES[words] ?? words, stateReason: reason === 'unknown' ? '' : reason };

@@ -24,6 +24,7 @@ export async function isFrozen(virsh: Virsh, uuid: string): Promise<boolean | nu
   return status === undefined ? null : status === 'frozen';
 }
 
+/** Lets the guest's file systems go on. */
 export function thawCommand(uuid: string): VirshCommand {
   return ['domfsthaw', '--domain', uuid];
 }

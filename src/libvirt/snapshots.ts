@@ -7,6 +7,7 @@ import { virshFailure } from './virsh-error.ts';
 
 /** Reading snapshots by their names, of one machine or of many. */
 
+/** Prints a snapshot's XML, without what libvirt hides. */
 export function dumpCommand(uuid: string, name: string): VirshCommand {
   return ['snapshot-dumpxml', '--domain', uuid, '--snapshotname', name];
 }

@@ -9,6 +9,7 @@ import { rfc3339 } from './format.ts';
 
 export type SnapshotDocument = z.infer<typeof SnapshotContract>;
 
+/** A snapshot as a member of a document. */
 export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
   return {
     name: report.name,

@@ -5,6 +5,7 @@ export type Bitmap = Int32Array;
 /** For so many clusters, none of them in it. */
 export const bitmap = (clusters: number): Bitmap => new Int32Array(Math.ceil(clusters / 32));
 
+/** Puts a cluster in. */
 export function setBit(map: Bitmap, cluster: number): void {
   map[cluster >>> 5] = (map[cluster >>> 5] ?? 0) | (1 << (cluster & 31));
 }
@@ -22,6 +23,7 @@ export function setBits(map: Bitmap, start: number, end: number): void {
   }
 }
 
+/** Whether a cluster is in it. */
 export function hasBit(map: Bitmap, cluster: number): boolean {
   return ((map[cluster >>> 5] ?? 0) & (1 << (cluster & 31))) !== 0;
 }
