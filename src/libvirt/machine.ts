@@ -1,6 +1,6 @@
 import type { Domain } from '../core/domain.ts';
 import { nearest } from '../core/names.ts';
-import { isPattern, selectMachines } from '../core/selection.ts';
+import { isPattern, matcher, selectMachines } from '../core/selection.ts';
 import { KvmsnapError } from '../errors.ts';
 import { allAnswered, isBusy, parseSnapshotTree, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
@@ -206,11 +206,18 @@ interface Seen {
   readonly runningAs?: string | undefined;
 }
 
-/** The machine that the word names exactly. Throws `not-found` with what was probably meant. */
+/** The machine that the word names exactly. Throws `not-found` with what was probably meant, `usage` for a pattern of some. */
 function resolve(word: string, machines: readonly MachineName[], seen: Seen): MachineName {
   const found =
     machines.find(({ name }) => name === word) ?? machines.find(({ uuid }) => uuid === word.toLowerCase());
   if (found) return found;
+  const names = machines.map(({ name }) => name).sort();
+  const matching = isPattern(word) ? names.filter(matcher(word)) : [];
+  if (matching.length > 0) {
+    throw new KvmsnapError('usage', `one machine is wanted here, by its name, and '${word}' is a pattern`, {
+      hint: `it matches ${matching.map((name) => `'${name}'`).join(', ')}`,
+    });
+  }
   const what = isPattern(word) ? 'matches' : 'is called';
   throw new KvmsnapError('not-found', `no machine ${what} '${word}'`, {
     hint: notFoundHint(word, machines, seen),

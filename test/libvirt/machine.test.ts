@@ -174,6 +174,19 @@ describe('a word that virsh would take for an id or a UUID (hazard 1)', () => {
     expect((await readMachine(fake.virsh, word)).domain.name).toBe('web');
   });
 
+  test('a pattern is told from a name that nobody has', async () => {
+    const { virsh } = fakeLibvirt(['web-2', 'web-1', 'db'].map((name) => machine({ name })));
+    await expect(readMachine(virsh, 'web-*')).rejects.toMatchObject({
+      code: 'usage',
+      message: "one machine is wanted here, by its name, and 'web-*' is a pattern",
+      hint: "it matches 'web-1', 'web-2'",
+    });
+    await expect(readMachine(virsh, 'x*')).rejects.toMatchObject({
+      code: 'not-found',
+      message: "no machine matches 'x*'",
+    });
+  });
+
   test('a running id is answered with a hint, never taken', async () => {
     const fake = fakeLibvirt([machine({ name: 'web', id: 7, state: 'running (booted)' })]);
     await expect(readMachine(fake.virsh, '7')).rejects.toMatchObject({
