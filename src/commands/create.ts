@@ -3,6 +3,7 @@ import { labelledName } from '../core/labels.ts';
 import { automaticName } from '../core/names.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { hasRules } from '../core/retention.ts';
+import { locationOf } from '../core/snapshot.ts';
 import { NO_WISHES, type Wishes } from '../core/snapshot-plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import { NOTHING_FREED } from '../host/freed.ts';
@@ -277,10 +278,13 @@ async function report(
       sections: [section({ columns: COLUMNS, rows: results }), ...prunedSections],
       names,
       remarks: [
-        ...done.map(
-          ({ machine, name, snapshot }) =>
-            `'${name}' of '${machine.name}' is complete${snapshot ? `, in ${whereItIs(snapshot)}` : ''}`,
-        ),
+        // of many machines the table says it, but for where overlays lie
+        ...done
+          .filter(({ snapshot }) => results.length === 1 || (snapshot && isExternal(snapshot)))
+          .map(
+            ({ machine, name, snapshot }) =>
+              `'${name}' of '${machine.name}' is complete${snapshot ? `, in ${whereItIs(snapshot)}` : ''}`,
+          ),
         ...lines,
       ],
     });
@@ -288,6 +292,8 @@ async function report(
   const end = await concludeSpace(ctx, conclusion, space);
   if (end) throw end;
 }
+
+const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
 
 function whereItIs({ disks, memory }: SnapshotReport): string {
   const overlays = disks.filter(({ location }) => location === 'external');

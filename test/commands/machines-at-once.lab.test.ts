@@ -265,6 +265,8 @@ describe('the line of progress', () => {
     const end = screen.slice(screen.lastIndexOf('\r\x1b[K') + '\r\x1b[K'.length);
     expect(end).toContain('MACHINE');
     expect(end).not.toContain('/5 machines');
+    // a line for each of a hundred machines would only repeat the table
+    expect(end).not.toContain('is complete');
     // one line: nothing of it was ever ended by a line feed
     expect(screen).not.toMatch(/\d\/5 machines[^\r]*\n/);
     expect(haveOne(machines)).toEqual(FIVE);
@@ -276,6 +278,7 @@ describe('the line of progress', () => {
     expect(stderr).toBe('');
     const { screen } = await onTerminal(['create-as', 'm-1', 's2']).done;
     expect(screen).not.toContain('/1 machines');
+    expect(screen).toContain("'s2' of 'm-1' is complete, in disk vda");
     expect(haveOne(machines)).toEqual(['m-1', 'm-2']);
   });
 });
