@@ -44,7 +44,8 @@ function __kvmsnap_complete
     set -l current (commandline -ct)
     set -l lines (command kvmsnap complete fish -- $words "$current" </dev/null 2>/dev/null)
     if test "$lines" = \\tfiles
-        __fish_complete_path "$current"
+        set -l option (string match -r -- '^--[^=]*=' "$current")
+        __fish_complete_path (string replace -- "$option" '' "$current") | string replace -r -- '^' "$option"
     else
         string join -- \\n $lines
     end
