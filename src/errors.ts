@@ -5,7 +5,7 @@
 export const FAILURES = {
   refused: { exitCode: 1, meaning: 'virsh or qemu-img refused; or the output could not be written' },
   usage: { exitCode: 2, meaning: 'wrong usage' },
-  partial: { exitCode: 3, meaning: 'some of several failed' },
+  partial: { exitCode: 3, meaning: 'some of several failed; or all, of different causes' },
   'not-found': { exitCode: 4, meaning: 'no such machine or snapshot' },
   check: {
     exitCode: 5,
