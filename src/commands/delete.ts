@@ -6,6 +6,7 @@ import { KvmsnapError } from '../errors.ts';
 import type { Leftover } from '../host/clear-leftovers.ts';
 import { confirm } from '../host/confirm.ts';
 import {
+  afterWaiting,
   checkDeletable,
   type DeleteRequest,
   deleteCommand,
@@ -170,8 +171,8 @@ async function ask(ctx: Context, { targets, single }: Targets, wanted: Wanted): 
     noteUnseen(ctx, machine.domain, machine.images);
     const names = namesOf(machine, wanted);
     if (names.length === 1) findSnapshot(machine, names[0] ?? '');
-    await askForOne(ctx, machine, names, wanted);
-    return machine;
+    const asked = await askForOne(ctx, machine, names, wanted);
+    return asked ? afterWaiting(ctx, machine, names, wanted) : machine;
   }
   const holders = targets.filter(
     ({ reading }) =>
@@ -194,15 +195,16 @@ const holds = ({ snapshotNames }: MachineReading, names: readonly string[]): boo
 const howFar = ({ metadataOnly }: DeleteRequest): string =>
   metadataOnly ? ", only libvirt's knowledge of it, and leave it in the images" : ' for good';
 
+/** Returns whether somebody was asked. */
 async function askForOne(
   ctx: Context,
   machine: Machine,
   names: readonly string[],
   request: DeleteRequest,
-): Promise<void> {
+): Promise<boolean> {
   const known = machine.snapshots.filter(({ name }) => names.includes(name));
   const victims = new Set(known.flatMap((snapshot) => doomed(machine.snapshots, snapshot, request.reach)));
-  if (victims.size === 0) return;
+  if (victims.size === 0) return false;
   const list = [...victims].map(({ name }) => `'${name}'`).join(', ');
   const question = `Delete ${list} of '${machine.domain.name}'${howFar(request)}?`;
   const { yes, dryRun } = ctx.settings;
@@ -211,7 +213,7 @@ async function askForOne(
     const { together: freed = null } = (await foreseeQuickly(ctx, machine, names)) ?? {};
     for (const line of freedLines(true, [{ machine: machine.domain, freed }])) ctx.terminal.note(line);
   }
-  await confirm(ctx, question, request.reach !== 'only');
+  return confirm(ctx, question, request.reach !== 'only');
 }
 
 function namesOf(reading: MachineReading, { names }: Wanted): readonly string[] {

@@ -1,4 +1,4 @@
-import { checkpointFinding, participants, tagWithId, whatIsBroken } from './disk-findings.ts';
+import { checkpointFinding, nextTagId, participants, tagWithId, whatIsBroken } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
 import { chainOf, type DiskImage, type Images, tagsIn, tagsNamed } from './image.ts';
 import { RESETS_NVRAM, REVERTS_EXTERNAL, STARTS_ANEW } from './libvirt-versions.ts';
@@ -182,6 +182,25 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
             command: `qemu-img convert -U -O qcow2 ${quote(active)} ${quote(`${active}.backup`)}`,
           }))
         : [],
+  },
+  {
+    id: 'backup-takes-the-id',
+    hazards: [31],
+    severity: 'error',
+    find: ({ backup, domain, snapshot, active }) => {
+      const { name } = snapshot;
+      if (!backup) return [];
+      return internalDisks(snapshot).flatMap(({ target, source }) => {
+        if (nextTagId(active.get(target)) !== name) return [];
+        const line = (command: string, other: string) =>
+          kvmsnapLine(command, [domain.name, `${other}-${name}`]);
+        return {
+          what: `disk ${target}: in ${source} the backup would get the id ${name}, and QEMU, which looks for an id before a name, would bring that one back instead of '${name}'`,
+          hint: 'take the backup behind another one that uses up that id, and then revert without --backup',
+          command: `${line('create-as', 'id')} && ${line('create-as', 'before')} && ${line('delete', 'id')}`,
+        };
+      });
+    },
   },
   {
     id: 'tags-in-overlay',

@@ -107,24 +107,38 @@ export async function deleteSnapshot(
   snapshot: SnapshotReport,
   request: DeleteRequest,
 ): Promise<DeleteDone> {
-  const meant = new Set(doomed(machine.snapshots, snapshot, request.reach).map(({ name }) => name));
   return patiently(ctx, async (ctx, again) => {
     if (!again) return deleteNow(ctx, machine, snapshot, request);
-    const now = await readAgain(ctx, machine.domain);
-    const same = findSnapshot(now, snapshot.name);
-    const late = doomed(now.snapshots, same, request.reach).find(({ name }) => !meant.has(name));
-    if (late) throw cameMeanwhile(late, now);
-    return deleteNow(ctx, now, same, request);
+    const now = await afterWaiting(ctx, machine, [snapshot.name], request);
+    return deleteNow(ctx, now, findSnapshot(now, snapshot.name), request);
   });
 }
 
-/** Nobody has consented to lose what was taken while we waited. */
-const cameMeanwhile = ({ name }: SnapshotReport, { domain }: Machine): KvmsnapError =>
-  new KvmsnapError(
+/**
+ * The machine as it is now, after a wait. Throws `check` when what is named would take more with it than before: nobody has
+ * consented to lose what was taken meanwhile.
+ */
+export async function afterWaiting(
+  ctx: Context,
+  before: Machine,
+  names: readonly string[],
+  { reach }: DeleteRequest,
+): Promise<Machine> {
+  const now = await readAgain(ctx, before.domain);
+  const victims = ({ snapshots }: Machine) =>
+    snapshots
+      .filter(({ name }) => names.includes(name))
+      .flatMap((named) => doomed(snapshots, named, reach))
+      .map(({ name }) => name);
+  const meant = new Set(victims(before));
+  const late = victims(now).find((name) => !meant.has(name));
+  if (late === undefined) return now;
+  throw new KvmsnapError(
     'check',
-    `while '${domain.name}' was busy, '${name}' came among those to delete; nothing was deleted`,
+    `meanwhile '${late}' has come among those of '${now.domain.name}' to delete; nothing was deleted`,
     { hint: 'run the same delete again to delete that too' },
   );
+}
 
 async function deleteNow(
   ctx: Context,

@@ -32,7 +32,7 @@ export async function patiently<T>(
 }
 
 /** The same context, but a note that was made before is not made again. */
-function sayingOnce(ctx: Context): Context {
+export function sayingOnce(ctx: Context): Context {
   const said = new Set<string>();
   const note = (line: string) => {
     if (!said.has(line)) ctx.terminal.note(line);

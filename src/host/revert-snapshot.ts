@@ -25,7 +25,7 @@ import { confirm } from './confirm.ts';
 import { isRemote, lookAtDisks, noteUnseen } from './disks.ts';
 import { occupiedBytes } from './files.ts';
 import { completeMachine, findSnapshot, type Machine, readAgain, stillBeingTaken } from './machine.ts';
-import { patiently } from './patience.ts';
+import { patiently, sayingOnce } from './patience.ts';
 import { refuseOn } from './refuse.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 
@@ -44,25 +44,27 @@ export type Reverted =
 
 /** Reverts a machine: checks, asks, keeps a backup where wanted, acts, looks. */
 export async function revertSnapshot(
-  ctx: Context,
+  outer: Context,
   machine: Machine,
   snapshot: SnapshotReport,
   request: RevertRequest,
 ): Promise<Reverted> {
   if (request.backup?.name) checkName(request.backup.name);
-  const lookAgain = async (ctx: Context) => {
+  const ctx = sayingOnce(outer);
+  const lookAgain = async (ctx: Context, request: RevertRequest) => {
     const now = await readAgain(ctx, machine.domain);
     return check(ctx, now, findSnapshot(now, snapshot.name), request);
   };
   const checked = await patiently(ctx, async (ctx, again) =>
-    again ? lookAgain(ctx) : check(ctx, machine, snapshot, request),
+    again ? lookAgain(ctx, request) : check(ctx, machine, snapshot, request),
   );
-  await warnAndConfirm(ctx, checked, request);
+  const asked = await warnAndConfirm(ctx, checked, request);
   const backup = request.backup && (await takeBackup(ctx, checked.machine, request.backup.name));
   if (ctx.settings.dryRun)
     return { planned: [...(backup && 'planned' in backup ? [backup.planned] : []), checked.command] };
   const reverted = await patiently(ctx, async (ctx, again) => {
-    const latest = again ? await lookAgain(ctx) : checked;
+    // what was checked may have changed: by our own backup, or while somebody thought about the answer
+    const latest = again || asked || backup ? await lookAgain(ctx, { ...request, backup: null }) : checked;
     return ctx.interrupts.protect(`the revert of '${machine.domain.name}' to '${snapshot.name}'`, () =>
       revertAndVerify(ctx, latest),
     );
@@ -169,19 +171,19 @@ async function lookAtStoredDisks(ctx: Context, machine: Machine, snapshot: Snaps
   return new Map([...known, ...(await lookAtDisks(ctx, machine.uri, elsewhere))]);
 }
 
-/** What the user must know before a revert; what is lost is asked on a terminal, where there is somebody to mind. */
+/** What the user must know before a revert; what is lost is asked on a terminal. Returns whether somebody was asked. */
 async function warnAndConfirm(
   ctx: Context,
   { machine, snapshot, consequences }: Checked,
   { backup }: RevertRequest,
-): Promise<void> {
+): Promise<boolean> {
   for (const line of consequences) ctx.terminal.note(`note: ${line}`);
   const lost = backup
     ? 'The present state is kept in a snapshot first.'
     : `All ${whatIsLost(machine)} will be lost.`;
   const age = humanSpan(ctx.clock.now() / 1000 - snapshot.createdAtSeconds);
   const taken = `${localTime(snapshot.createdAtSeconds)}, ${age} ago`;
-  await confirm(ctx, `${lost}\nRevert '${machine.domain.name}' to '${snapshot.name}' (${taken})?`);
+  return confirm(ctx, `${lost}\nRevert '${machine.domain.name}' to '${snapshot.name}' (${taken})?`);
 }
 
 /** The last moment whose state survives is the current snapshot's: the machine has run on from there. */

@@ -113,11 +113,6 @@ async function refusedHere(machine: Machine, name: string): Promise<boolean> {
   return true;
 }
 
-/** Runs a line of advice, in which kvmsnap is the built one. */
-function follow(line: string | null): void {
-  pasteOk(line && `kvmsnap() { '${process.execPath}' bin/kvmsnap.cjs "$@"; }; ${line}`);
-}
-
 describe('an external snapshot is merged, and its overlay goes', () => {
   test('of a machine that is off: in the middle, the newest, the first', async () => {
     const machine = layer(twoDisks('off'), 'e1', 'e2', 'e3');
@@ -136,7 +131,7 @@ describe('an external snapshot is merged, and its overlay goes', () => {
       expect(message).toContain('finds it only while the machine runs');
       expect(deleteRaw(machine, 'e2').code).toBe(1);
       expect(scene(machine)).toEqual(before);
-      follow(command);
+      pasteOk(command);
     } else await succeed('delete', 'off', 'e2');
     expect([chain(machine), chain(machine, 1)]).toEqual([
       ['e3', 'e1', 'qcow2'],
@@ -221,7 +216,7 @@ describe('what libvirt would take with it', () => {
     const { message, command } = await failure(5, 'delete', 'by-kvmsnap', 'e1');
     expect(message).toContain("holds the internal snapshot 'i2', and libvirt would remove it");
     expect(scene(machine)).toEqual(before);
-    follow(command);
+    pasteOk(command);
     await succeed('delete', 'by-kvmsnap', 'e1');
     expect([chain(machine), steps(machine)]).toEqual([['qcow2'], [0, 1]]);
   });
@@ -250,7 +245,7 @@ describe('what libvirt would take with it', () => {
       `libvirt would remove ${beside(machine, 'e1')} with 'e2', and disk vda of the machine needs it`,
     );
     expect(scene(machine)).toEqual(before);
-    follow(command);
+    pasteOk(command);
     expect([snapshotNames(machine), chain(machine), steps(machine)]).toEqual([
       ['e1'],
       ['e2', 'e1', 'qcow2'],
@@ -341,7 +336,7 @@ describe('what libvirt refuses is foretold, with the way round', () => {
     expect(message).toContain("on top of the internal snapshot 'i1'");
     expect(deleteRaw(machine, 'e2').code).toBe(1);
     expect([snapshotNames(machine), tagNames(machine)]).toEqual([['e2', 'i1'], [['i1']]]);
-    follow(command);
+    pasteOk(command);
     await succeed('delete', 'mixed', 'e2');
     expect([chain(machine), tagNames(machine), steps(machine)]).toEqual([['qcow2'], [[]], [0, 1]]);
   });

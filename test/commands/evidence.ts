@@ -1,7 +1,7 @@
 // What the tests of the commands judge by: the images, virsh, and what a person would paste.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { kvmsnap } from '../lab/cli.ts';
+import { kvmsnap, kvmsnapPath } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { type ToolResult, tryTool, virsh } from '../lab/lab.ts';
@@ -53,11 +53,12 @@ export async function refused(...args: string[]): Promise<Refusal> {
   return refusal;
 }
 
-/** Pastes a line into a shell. `edit` is what the person then types into the editor: a script for sed. */
+/** Pastes a line into a shell, in which kvmsnap is the built one. `edit` is what the person then types into the editor: a script for sed. */
 export function paste(line: string | null, edit?: string): ToolResult {
   if (line === null) throw new Error('there is no command to paste');
   const editor = edit === undefined ? [] : [`VISUAL=sed -i "${edit}"`];
-  return tryTool('env', [...editor, 'sh', '-ec', line]);
+  const kvmsnap = `kvmsnap() { '${process.execPath}' '${kvmsnapPath}' "$@"; }`;
+  return tryTool('env', [...editor, 'sh', '-ec', `${kvmsnap}; ${line}`]);
 }
 
 /** Pastes a line that must work. */

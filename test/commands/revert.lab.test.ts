@@ -316,6 +316,26 @@ describe('a name that is the id of another snapshot (hazard 31)', () => {
   });
 });
 
+describe('a name that is the id that the backup would get (hazard 31)', () => {
+  afterEach(cleanUp);
+
+  test('is refused: the backup would be brought back instead; what the hint says helps', async () => {
+    const machine = twoDisks('next');
+    write(machine, THEN);
+    take(machine, '3');
+    write(machine, NOW);
+    take(machine, 'later');
+    const before = facts(machine);
+    const { message, command } = await failure(5, 'revert', 'next', '3', '--backup');
+    expect(message).toContain('the backup would get the id 3');
+    expect(facts(machine)).toEqual(before);
+    pasteOk(command);
+    expect(keeps(machine, 'before-3', NOW)).toBe(true);
+    await succeed('revert', 'next', '3');
+    expect(bytes(machine)).toEqual([THEN, THEN]);
+  });
+});
+
 describe('what has changed since', () => {
   afterEach(cleanUp);
 

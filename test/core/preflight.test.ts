@@ -759,6 +759,17 @@ const backToE1 = (names: readonly string[]) =>
     active: new Map([['vda', seen({ path: '/vm/vda.e1', tags: names.map((name) => tag(name)) }, {})]]),
   });
 
+/** A snapshot of that name, in an image whose highest id is this. */
+function calledById(name: string, highest: string) {
+  const image = seen({ tags: [tag(name, { id: '1' }), tag('later', { id: highest })] });
+  const disks = [{ target: 'vda', location: 'internal' as const, source: '/vm/vda.qcow2' }];
+  return {
+    snapshot: snapshot(name, { disks }),
+    images: new Map([['vda', image]]),
+    active: new Map([['vda', image]]),
+  };
+}
+
 const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
   'missing-tag': {
     severity: 'error',
@@ -1022,6 +1033,25 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
         says: 'a backup in an overlay over what is reverted',
         facts: reverting({ domain: onOverlay, backup: true }),
         finds: [{ what: /a backup would be in \/vm\/vda\.e2, which lies on \/vm\/vda\.qcow2/ }],
+      },
+    ],
+  },
+  'backup-takes-the-id': {
+    severity: 'error',
+    cases: [
+      { says: 'another name', facts: reverting({ backup: true, ...calledById('5', '3') }), finds: [] },
+      { says: 'no backup', facts: reverting(calledById('4', '3')), finds: [] },
+      {
+        says: 'the id that the backup would get',
+        facts: reverting({ backup: true, ...calledById('4', '3') }),
+        finds: [
+          {
+            what: /disk vda: .* the backup would get the id 4, .* instead of '4'$/,
+            hint: /without --backup/,
+            command:
+              'kvmsnap create-as centos7-1 id-4 && kvmsnap create-as centos7-1 before-4 && kvmsnap delete centos7-1 id-4',
+          },
+        ],
       },
     ],
   },

@@ -25,6 +25,8 @@ interface World extends FakeHost {
   readonly pass: (seconds: number) => void;
   readonly progress: string[];
   readonly questions: string[];
+  /** What happens while somebody thinks about the answer. */
+  meanwhile: () => void;
   /** How often virsh was shown the word. */
   readonly tries: (verb: string) => number;
 }
@@ -47,19 +49,31 @@ function world(wait: number, settings: Partial<Context['settings']> = {}): World
       progress: (text) => progress.push(text),
       ask: async (question) => {
         questions.push(question);
+        made.meanwhile();
         return true;
       },
     },
   };
-  return {
+  const made: World = {
     ...host,
     ctx,
     pass,
     progress,
     questions,
+    meanwhile: () => undefined,
     elapsed: () => (now - started) / 1000,
     tries: (verb) => host.libvirt.commands.filter(([first]) => first === verb).length,
   };
+  return made;
+}
+
+/** Another run takes a snapshot below `run1`. */
+function takeLate(host: World): void {
+  const [first] = host.machine.snapshots.values();
+  const child = (first ?? '')
+    .replace('<name>off1<', '<name>late<')
+    .replace('<state>', '<parent><name>run1</name></parent><state>');
+  host.machine.snapshots = new Map([...host.machine.snapshots, ['late', child]]);
 }
 
 /** Has virsh say busy the first so many times that it is shown the word; `meanwhile` happens at each. */
@@ -223,6 +237,20 @@ describe('revert --wait', () => {
   });
 });
 
+describe('revert', () => {
+  test('checks anew once somebody has thought about the answer', async () => {
+    const host = world(0);
+    host.meanwhile = () => {
+      for (const path of host.images.keys()) host.images.set(path, ['run1']);
+    };
+    await expect(revert(host.ctx, 'b-fix', 'off1', {})).rejects.toMatchObject({
+      code: 'check',
+      message: expect.stringContaining("does not hold the snapshot 'off1'"),
+    });
+    expect(host.tries('snapshot-revert')).toBe(0);
+  });
+});
+
 describe('delete and prune --wait', () => {
   test('delete asks once, and deletes once the machine is let go', async () => {
     const host = world(120);
@@ -245,18 +273,22 @@ describe('delete and prune --wait', () => {
 
   test('delete --children deletes none that came while it waited: nobody was asked for it', async () => {
     const host = world(120);
-    hold(host, 'snapshot-delete', 1, () => {
-      const [first] = host.machine.snapshots.values();
-      const child = (first ?? '')
-        .replace('<name>off1<', '<name>late<')
-        .replace('<state>', '<parent><name>run1</name></parent><state>');
-      host.machine.snapshots = new Map([...host.machine.snapshots, ['late', child]]);
-    });
+    hold(host, 'snapshot-delete', 1, () => takeLate(host));
     await expect(deleteSnapshots(host.ctx, 'b-fix', ['run1'], { children: true })).rejects.toMatchObject({
       code: 'check',
     });
     expect(host.tries('snapshot-delete')).toBe(1);
     expect([...host.machine.snapshots.keys()]).toEqual(['off1', 'run1', 'late']);
+  });
+
+  test('nor one that came while somebody thought about the answer', async () => {
+    const host = world(0);
+    host.meanwhile = () => takeLate(host);
+    await expect(deleteSnapshots(host.ctx, 'b-fix', ['run1'], { children: true })).rejects.toMatchObject({
+      code: 'check',
+      message: expect.stringContaining("'late'"),
+    });
+    expect(host.tries('snapshot-delete')).toBe(0);
   });
 
   const prune = (host: World) =>
