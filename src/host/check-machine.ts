@@ -12,6 +12,7 @@ import type { LeftoverFinder } from './find-leftovers.ts';
 import { readLeftovers } from './leftover-space.ts';
 import type { Machine } from './machine.ts';
 import { lookAtPlaces } from './places.ts';
+import { withConnection } from './refuse.ts';
 import { readRevertFacts } from './revert-snapshot.ts';
 
 /** All that the rules find of one machine, which is only looked at. */
@@ -63,7 +64,7 @@ export async function checkMachine(
   const now = facts && !before.some(refuses);
   const otherwise = facts && !judge(CREATE_RULES, inOtherState(facts)).some(refuses);
   return {
-    findings,
+    findings: findings.map((finding) => withConnection(ctx, finding)),
     fixes: planFixes(truthFacts),
     external: facts && (await takesExternal(ctx, machine, facts)),
     ...(isActive(domain.state) ? { running: now, off: otherwise } : { running: otherwise, off: now }),

@@ -27,14 +27,12 @@ export function refuseOn(ctx: Context, what: string, ruled: readonly RuledFindin
   );
 }
 
-/** The rules know nothing of connections: their virsh commands get the one that this run uses. */
-function withConnection<F extends Finding>(ctx: Context, finding: F): F {
+/** The rules know nothing of connections: their commands get the one that this run uses. */
+export function withConnection<F extends Finding>(ctx: Context, finding: F): F {
   if (finding.command === undefined) return finding;
-  const virsh = ctx.virsh.line([]);
-  return {
-    ...finding,
-    command: finding.command.replace(/(^|&& )virsh /g, (_, before: string) => `${before}${virsh} `),
-  };
+  const connection = ctx.virsh.line([]).replace(/^virsh/, '');
+  const command = finding.command.replace(/(?:^|&& )(?:virsh|kvmsnap)(?= )/g, (tool) => tool + connection);
+  return { ...finding, command };
 }
 
 function adviceOf({ hint, command }: Finding): string {
