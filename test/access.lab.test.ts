@@ -111,6 +111,18 @@ describe('a member of the libvirt group, images of mode 0600', () => {
     expect(state(machine)).toBe('running');
   });
 
+  test('is warned of a name that may be an id in an image that cannot be looked at (hazard 31)', async () => {
+    const machine = lockedMachine();
+    expect((await run('create-as', 'web', 's1')).stderr).toBe(PERMISSION);
+    expect((await run('create-as', 'web', '7')).stderr).toMatch(/^warning: '7' is a number/m);
+    const { code, stderr } = await run('revert', 'web', '7');
+    expect({ code, stderr }).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining("warning: disk vda could not be looked at, and '7' is a number"),
+    });
+    expect(currentSnapshot(machine)).toBe('7');
+  });
+
   test('names all disks in the one line', async () => {
     lockedMachine({ disks: [{}, { size: '8M' }] });
     const { code, stderr } = await run('create', 'web');

@@ -1,6 +1,7 @@
 import {
   checkpointFinding,
   corruptImage,
+  EXTERNAL_INSTEAD,
   eachDisk,
   editCommand,
   formatFinding,
@@ -16,7 +17,7 @@ import { type Agent, EXTERNAL_RULES, type Place } from './external-rules.ts';
 import { chainOf, type DiskImage, type Images, tagsNamed } from './image.ts';
 import { LEAVES_OUT_READ_ONLY, SAVES_BY_JOB } from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
-import { isJobName, isMonitorName, jobNameFor } from './names.ts';
+import { couldBeId, isJobName, isMonitorName, jobNameFor } from './names.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { quote, virshWord } from './quote.ts';
 import { savedMemoryBytes } from './saved-memory.ts';
@@ -95,10 +96,14 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         const role = image.path === source ? '' : `, in the backing chain of ${source},`;
         return {
           what: `disk ${target}: ${image.path}${role} ${whatIsBroken(image)}`,
-          hint:
-            role === ''
-              ? "restore the file, or correct the path in the machine's XML"
-              : 'restore the file, or name the right one with qemu-img rebase -u -b, the machine being off',
+          ...(role === ''
+            ? {
+                hint: "restore the file, or correct the path in the machine's XML",
+                command: editCommand(facts.domain),
+              }
+            : {
+                hint: 'restore the file, or name the right one with qemu-img rebase -u -b, the machine being off',
+              }),
         };
       }),
   },
@@ -237,6 +242,23 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       }),
   },
   {
+    id: 'name-may-be-an-id',
+    hazards: [31],
+    severity: 'warning',
+    modes: INTERNAL,
+    find: ({ domain, images, name }) => {
+      const isAhead = (image: DiskImage | undefined) =>
+        image?.kind === 'unseen' || Number(name) > Number(nextTagId(image) ?? name);
+      return couldBeId(name) && participants(domain).some(({ target }) => isAhead(images.get(target)))
+        ? [
+            {
+              what: `'${name}' is a number, which another snapshot in the image may have for its id, or get; QEMU, which looks for an id before a name, would bring that one back: a name with a letter in it, such as 'snapshot-${name}', is safe`,
+            },
+          ]
+        : [];
+    },
+  },
+  {
     id: 'id-is-a-name',
     hazards: [31],
     severity: 'warning',
@@ -292,6 +314,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         return [
           {
             what: 'the machine has UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot of such a machine',
+            hint: EXTERNAL_INSTEAD,
           },
         ];
       }

@@ -1,6 +1,6 @@
 import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
-import { chainOf, type DiskImage, type Images, type Tag, tagsIn } from './image.ts';
-import { baseName, stem } from './paths.ts';
+import { chainOf, copyNames, type DiskImage, type Images, type Tag, tagsIn } from './image.ts';
+import { baseName } from './paths.ts';
 import type { Finding } from './preflight.ts';
 import { commandLine, quote, virshWord } from './quote.ts';
 
@@ -38,7 +38,7 @@ export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | und
     const what = `disk ${disk.target} (${place}): the file is ${found}, the machine's XML ${inXml}`;
     return {
       what,
-      ...(found === 'qcow2' ? correction(domain, disk) : conversion(domain, disk, found, believed)),
+      ...(found === 'qcow2' ? correction(domain, disk) : conversion(domain, disk, found, believed, image)),
     };
   }
   if (image?.kind !== 'unseen') return null;
@@ -58,11 +58,17 @@ const correction = (domain: Domain, { target }: Disk): Pick<Finding, 'hint' | 'c
   command: editCommand(domain),
 });
 
+/** For a machine that has to stay as it is. */
+export const EXTERNAL_INSTEAD =
+  'take an external snapshot instead, with --external, to which libvirt 9.9 and newer can revert';
+
+/** Into a qcow2 file; a disk that is as it is meant to be can also stay so. */
 function conversion(
   domain: Domain,
   disk: Disk,
   found: string,
   believed: string,
+  image?: DiskImage,
 ): Pick<Finding, 'hint' | 'command'> {
   if (disk.device === 'floppy')
     return {
@@ -77,11 +83,12 @@ function conversion(
       command: `lvcreate --snapshot --size 10G --name ${quote(`${baseName(disk.source)}-snapshot`)} ${quote(disk.source)}`,
     };
   }
-  const target = `${stem(disk.source)}.qcow2`;
-  const taken = domain.disks.some(({ source }) => source === target);
+  const isFree = (path: string) => !domain.disks.some(({ source }) => source === path);
+  const seen = image?.kind === 'seen' ? image.copyTo : undefined;
+  const target = seen ?? copyNames(disk.source).find(isFree) ?? '';
   return {
-    hint: `convert it, with the machine off${edit}`,
-    command: `qemu-img convert -f ${found} -O qcow2 ${quote(disk.source)} ${quote(taken ? `${target}.new` : target)}`,
+    hint: `convert it, with the machine off${edit}${found === believed ? ` (or ${EXTERNAL_INSTEAD})` : ''}`,
+    command: `qemu-img convert -f ${found} -O qcow2 ${quote(disk.source)} ${quote(target)}`,
   };
 }
 
@@ -111,7 +118,7 @@ export function unsuitableImage(domain: Domain, disk: Disk, image: DiskImage | u
   if (top.dataFile !== null)
     return {
       what: `${what} keeps its data in ${top.dataFile}, and QEMU takes no internal snapshot of such images`,
-      ...conversion(domain, disk, top.format, top.format),
+      ...conversion(domain, disk, top.format, top.format, image),
     };
   if (top.refcountBits === 1)
     return {
@@ -137,6 +144,13 @@ export function checkpointFinding(domain: Domain, consequence: string): Finding[
     },
   ];
 }
+
+/**
+ * The command line that copies an image, or by `-l` a snapshot in it, to where no overlay can be: that of the snapshot is
+ * called `IMAGE.NAME` where the image's name has no ending, and qemu-img writes over what is there.
+ */
+export const copyCommand = (path: string, name: string, ...options: string[]): string =>
+  commandLine('qemu-img', ['convert', '-U', ...options, '-O', 'qcow2', path, `${path}.${name}.copy`]);
 
 /** A snapshot that QEMU would take instead of the one of that name: it goes to an id before a name. */
 export const tagWithId = (image: DiskImage | undefined, name: string): Tag | undefined =>

@@ -1,3 +1,5 @@
+import { stem } from './paths.ts';
+
 /** What is really in a disk image, as qemu-img sees it. */
 
 /** A snapshot inside a qcow2 image. libvirt calls it by `name`; a name can occur twice, an id cannot. */
@@ -31,7 +33,12 @@ export interface Image {
 /** What looking at one disk gave. */
 export type DiskImage =
   /** The chain was read, the active image first. */
-  | { readonly kind: 'seen'; readonly chain: readonly [Image, ...Image[]] }
+  | {
+      readonly kind: 'seen';
+      readonly chain: readonly [Image, ...Image[]];
+      /** Of an image that is to be converted: where a copy writes over nothing. */
+      readonly copyTo?: string | undefined;
+    }
   /** The file cannot be looked at from here; `format` is what libvirt itself believes. */
   | {
       readonly kind: 'unseen';
@@ -68,4 +75,10 @@ export function linkOf(image: DiskImage, path: string): DiskImage | null {
   const chain = chainOf(image);
   const [link, ...below] = chain.slice(chain.findIndex((each) => each.path === path));
   return link?.path === path ? { kind: 'seen', chain: [link, ...below] } : null;
+}
+
+/** What a copy of this file in qcow2 may be called, the best name first. */
+export function copyNames(path: string): string[] {
+  const name = `${stem(path)}.qcow2`;
+  return [name, ...['', '-2', '-3', '-4', '-5', '-6', '-7', '-8', '-9'].map((n) => `${name}.new${n}`)];
 }

@@ -31,6 +31,11 @@ export function isMonitorName(name: string): boolean {
   return !/["\\]/.test(name);
 }
 
+/** True when another snapshot in the image can have the name for its id, which QEMU looks for first (hazard 31). */
+export function couldBeId(name: string): boolean {
+  return /^[1-9]\d{0,5}$/.test(name);
+}
+
 /** The nearest name that QEMU's snapshot job takes; falls back to `snapshot` where nothing of the name is left. */
 export function jobNameFor(name: string): string {
   const kept = name
@@ -51,12 +56,12 @@ export function automaticName(nowSeconds: number, taken: (name: string) => boole
 
 /**
  * The candidate that the user most likely meant, or null. Counts insertions, deletions, swaps and replacements; a
- * candidate further away than a third of the word is no help. Case and a disk file's ending are forgiven.
+ * candidate further away than a third of the word, or that shares nothing with it, is no help. Case and a disk file's ending are forgiven.
  */
 export function nearest(word: string, candidates: readonly string[]): string | null {
   const wanted = plain(word);
   let best: string | null = null;
-  let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1;
+  let bestDistance = Math.min(wanted.length, Math.max(1, Math.floor(wanted.length / 3)) + 1);
   for (const candidate of candidates) {
     const distance = editDistance(wanted, plain(candidate), bestDistance);
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];

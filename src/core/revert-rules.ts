@@ -1,7 +1,15 @@
-import { checkpointFinding, nextTagId, participants, tagWithId, whatIsBroken } from './disk-findings.ts';
+import {
+  checkpointFinding,
+  copyCommand,
+  nextTagId,
+  participants,
+  tagWithId,
+  whatIsBroken,
+} from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
 import { chainOf, type DiskImage, type Images, tagsIn, tagsNamed } from './image.ts';
 import { RESETS_NVRAM, REVERTS_EXTERNAL, STARTS_ANEW } from './libvirt-versions.ts';
+import { couldBeId } from './names.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
 import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot, stateFile } from './snapshot.ts';
@@ -54,10 +62,23 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
           {
             what: `disk ${target}: in ${source} the snapshot '${other.name}' has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back`,
             hint: `delete '${other.name}' if you can do without it; or copy what '${snapshot.name}' holds into a new image`,
-            command: `qemu-img convert -U -l ${quote(`snapshot.name=${snapshot.name}`)} -O qcow2 ${quote(path)} ${quote(`${path}.${snapshot.name}`)}`,
+            command: copyCommand(path, snapshot.name, '-l', `snapshot.name=${snapshot.name}`),
           },
         ];
       }),
+  },
+  {
+    id: 'name-may-be-an-id',
+    hazards: [31],
+    severity: 'warning',
+    find: ({ snapshot, images }) =>
+      couldBeId(snapshot.name)
+        ? internalDisks(snapshot)
+            .filter(({ target }) => images.get(target)?.kind === 'unseen')
+            .map(({ target }) => ({
+              what: `disk ${target} could not be looked at, and '${snapshot.name}' is a number: should another snapshot in it have that for its id, QEMU brings that one back, and nobody tells`,
+            }))
+        : [],
   },
   {
     id: 'missing-memory',
@@ -100,7 +121,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
             ? {}
             : {
                 hint: `what it holds is in ${path}, and can be copied from there`,
-                command: `qemu-img convert -U -O qcow2 ${quote(path)} ${quote(`${path}.${snapshot.name}`)}`,
+                command: copyCommand(path, snapshot.name),
               }),
         },
       ];
@@ -179,7 +200,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
         ? abandoned(facts).map(({ target, active, source }) => ({
             what: `disk ${target}: a backup would be in ${active}, which lies on ${source}, and that is what the revert changes: it would be useless`,
             hint: 'without --backup; what the disk holds now can be copied first',
-            command: `qemu-img convert -U -O qcow2 ${quote(active)} ${quote(`${active}.backup`)}`,
+            command: copyCommand(active, 'backup'),
           }))
         : [],
   },

@@ -1,10 +1,11 @@
 import type { Context } from '../context.ts';
 import type { Disk, Domain } from '../core/domain.ts';
-import type { DiskImage, Images } from '../core/image.ts';
+import { copyNames, type DiskImage, type Image, type Images } from '../core/image.ts';
 import type { Interrupts } from '../interrupts.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { parseVolume } from '../libvirt/volume-xml.ts';
 import { inspectImage } from '../qemu/qemu-img.ts';
+import { occupiedBytes } from './files.ts';
 
 /** Where to look for a disk. */
 export type DiskPlace = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'>;
@@ -50,7 +51,17 @@ async function lookAt(ctx: Context, uri: string, { source, driver }: DiskPlace):
   if (isRemote(uri)) return unseen('remote');
   if (source === null) return unseen('network');
   const image = await inspectImage(ctx.qemuImg, source);
-  return image.kind === 'unseen' ? { ...image, format: driver } : image;
+  if (image.kind === 'unseen') return { ...image, format: driver };
+  if (image.kind === 'broken' || isQcow2Alone(image.chain[0])) return image;
+  return { ...image, copyTo: await firstFree(copyNames(source)) };
+}
+
+const isQcow2Alone = ({ format, dataFile }: Image): boolean => format === 'qcow2' && dataFile === null;
+
+/** The first of the paths where nothing is. */
+async function firstFree(paths: readonly string[]): Promise<string | undefined> {
+  const found = await Promise.all(paths.map(occupiedBytes));
+  return paths.find((_, i) => found[i] === null);
 }
 
 /** What the storage pools know of these disks; one process for all of them, none for none. */

@@ -1,5 +1,5 @@
 // Images that an internal snapshot cannot be in: what raw virsh makes of them, what kvmsnap says, that its advice helps.
-import { closeSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { type Hazard, showHazard } from '../hazards/advice.ts';
 import { kvmsnap } from '../lab/cli.ts';
@@ -57,6 +57,21 @@ const HAZARDS: readonly Hazard[] = [
     mend: convertAndName('vmdk', 'qcow2'),
   },
   {
+    what: 'raw file beside one that is called as its copy would be',
+    spec: { disks: [{ format: 'raw', size: SIZE }] },
+    prepare: (m) => {
+      fill(m);
+      writeFileSync(renamed(m, 'qcow2'), 'of somebody else');
+    },
+    virsh: unsupported('vda', 'raw'),
+    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the machine's XML says raw`],
+    command: conversion('raw', 'qcow2.new'),
+    mend: (m, refusal) => {
+      convertAndName('raw', 'qcow2.new')?.(m, refusal);
+      expect(readFileSync(renamed(m, 'qcow2'), 'utf8')).toBe('of somebody else');
+    },
+  },
+  {
     what: 'raw second disk',
     spec: { disks: [{ size: SIZE }, { format: 'raw', size: SIZE }] },
     virsh: unsupported('vdb', 'raw'),
@@ -89,7 +104,7 @@ const HAZARDS: readonly Hazard[] = [
     virsh: /No such file or directory/,
     says: (m) => [`disk vda: ${pathOf(m)} is missing`],
     hint: "restore the file, or correct the path in the machine's XML",
-    command: null,
+    command: edit,
     mend: (m) => renameSync(`${pathOf(m)}.away`, pathOf(m)),
   },
   {

@@ -1,7 +1,8 @@
 import { existsSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { imageInfo, writePattern } from '../lab/disk.ts';
-import { tryVirsh, virsh } from '../lab/lab.ts';
+import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
 import {
   cleanUp,
   defineMachine,
@@ -73,7 +74,7 @@ describe('to the disks alone', () => {
       expect(revertRaw(machine, 'e1').code).toBe(1);
       expect(scene(machine)).toEqual(before);
       pasteOk(command); // what it holds can be copied out
-      expect(byteIn(`${pathOf(machine)}.e1`)).toBe(THEN);
+      expect(byteIn(`${pathOf(machine)}.e1.copy`)).toBe(THEN);
       return;
     }
     const { stderr, stdout } = await succeed('revert', 'disks', 'e1');
@@ -92,6 +93,24 @@ describe('to the disks alone', () => {
     await succeed('revert', 'disks', 'e1', '--paused');
     expect([state(machine), now(machine)]).toEqual(['paused', [THEN, THEN]]);
     expect(backings(machine)).toEqual(machine.disks.map(({ path }) => path));
+  });
+
+  test('of an image whose name has no ending: what is advised does not write over its overlay', async () => {
+    const image = join(scratch, 'plain');
+    tool('qemu-img', ['create', '-q', '-f', 'qcow2', image, '16M']);
+    const machine = defineMachine({ name: 'plain', disks: [{ source: image }] });
+    write(machine, THEN);
+    take(machine, 'e1', '--disk-only');
+    overwrite(machine, NOW);
+    expect(writableImages(machine)).toEqual([`${image}.e1`]);
+    if (can) {
+      await succeed('revert', 'plain', 'e1');
+      expect(now(machine)).toEqual([THEN]);
+      return;
+    }
+    const { command } = await failure(5, 'revert', 'plain', 'e1');
+    pasteOk(command);
+    expect([now(machine), byteIn(`${image}.e1.copy`)]).toEqual([[NOW], THEN]);
   });
 
   test('in the middle, and to and fro: each keeps what it has', async () => {
@@ -168,7 +187,7 @@ describe('internal and external ones mixed', () => {
     expect(backup.message).toContain(`a backup would be in ${beside(machine, 'e2')}`);
     expect(scene(machine)).toEqual(before);
     pasteOk(backup.command);
-    expect(byteIn(`${beside(machine, 'e2')}.backup`)).toBe(0x33);
+    expect(byteIn(`${beside(machine, 'e2')}.backup.copy`)).toBe(0x33);
     await succeed('revert', 'mixed', 'i1', '--force');
     expect([writableImages(machine), now(machine)]).toEqual([
       machine.disks.map(({ path }) => path),

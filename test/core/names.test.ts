@@ -94,6 +94,8 @@ describe('the nearest name', () => {
     ['lsit', ['list', 'info'], 'list'],
     ['CentOS7-1', ['centos7-1'], 'centos7-1'],
     ['ls', ['rm', 'la'], 'la'],
+    ['3', ['7', '33'], null],
+    ['ab', ['xy', 'b'], 'b'],
     ['升级钱', ['升级前', '升级后-备份'], '升级前'],
     ['database', ['web-1', 'mail'], null],
     ['anything', [], null],
@@ -119,7 +121,7 @@ describe('the nearest name', () => {
     const word = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 6 });
     fc.assert(
       fc.property(word, fc.array(word, { maxLength: 4 }), (wanted, candidates) => {
-        const allowed = Math.max(1, Math.floor(wanted.length / 3));
+        const allowed = Math.min(wanted.length - 1, Math.max(1, Math.floor(wanted.length / 3)));
         const distances = candidates.map((candidate) => distance(wanted, candidate));
         const smallest = Math.min(...distances);
         const expected = smallest <= allowed ? candidates[distances.indexOf(smallest)] : null;

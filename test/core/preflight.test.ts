@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CREATE_RULES, type CreateFacts, needsDaemonVersion } from '../../src/core/create-rules.ts';
+import type { DiskImage } from '../../src/core/image.ts';
 import { judge } from '../../src/core/preflight.ts';
 import {
   REVERT_RULES,
@@ -9,7 +10,7 @@ import {
   stateAfterRevert,
 } from '../../src/core/revert-rules.ts';
 import { internalPlan, NO_WISHES } from '../../src/core/snapshot-plan.ts';
-import { disk, domain, MiB, seen, snapshot, tag } from '../model.ts';
+import { disk, domain, image, MiB, seen, snapshot, tag } from '../model.ts';
 import { EXTERNAL_CASES, external } from './external-cases.ts';
 import { describeRules, type RuleCases } from './rule-cases.ts';
 
@@ -85,7 +86,13 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       {
         says: 'the file is missing',
         facts: creatingOn({}, { kind: 'broken', why: 'missing', path: '/vm/vda.qcow2', detail: '' }),
-        finds: [{ what: /^disk vda: \/vm\/vda\.qcow2 is missing$/, hint: /correct the path/ }],
+        finds: [
+          {
+            what: /^disk vda: \/vm\/vda\.qcow2 is missing$/,
+            hint: /correct the path/,
+            command: 'virsh edit centos7-1',
+          },
+        ],
       },
       {
         says: 'its backing file is missing',
@@ -120,8 +127,21 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         finds: [
           {
             what: /disk vda \(\/vm\/vda\.img\): the file is raw, the machine's XML says raw/,
-            hint: /machine off, and name the new file with <driver/,
+            hint: /machine off, and name the new file with <driver.* \(or take an external snapshot instead, with --external/,
             command: 'qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2',
+          },
+        ],
+      },
+      {
+        says: 'a raw file, and where a copy writes over nothing',
+        facts: creatingOn(
+          { source: '/vm/vda.img', driver: 'raw' },
+          { kind: 'seen', chain: [image({ format: 'raw' })], copyTo: '/vm/vda.qcow2.new-2' },
+        ),
+        finds: [
+          {
+            what: /is raw/,
+            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2.new-2',
           },
         ],
       },
@@ -415,6 +435,24 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         says: 'the id of another',
         facts: { ...creatingOn({}, seen({ tags: [tag('s1', { id: '2' })] })), name: '2' },
         finds: [{ what: /disk vda: .*'s1' has the id 2/, hint: /'snapshot-2'/ }],
+      },
+    ],
+  },
+  'name-may-be-an-id': {
+    severity: 'warning',
+    cases: [
+      { says: 'a name with a letter', facts: creatingOn({}, unseen('qcow2')), finds: [] },
+      { says: 'seconds since 1970', facts: { ...creating(), name: '1795424800' }, finds: [] },
+      { says: 'its own id', facts: { ...creating(), name: '1' }, finds: [] },
+      {
+        says: 'an id to come',
+        facts: { ...creatingOn({}, seen({ tags: [tag('s1', { id: '2' })] })), name: '7' },
+        finds: [{ what: /^'7' is a number, .* such as 'snapshot-7', is safe$/ }],
+      },
+      {
+        says: 'an image out of reach',
+        facts: { ...creatingOn({}, unseen('qcow2')), name: '1' },
+        finds: [{ what: /^'1' is a number/ }],
       },
     ],
   },
@@ -759,6 +797,14 @@ const backToE1 = (names: readonly string[]) =>
     active: new Map([['vda', seen({ path: '/vm/vda.e1', tags: names.map((name) => tag(name)) }, {})]]),
   });
 
+/** A snapshot '7', in this image. */
+const numbered = (image: DiskImage) => ({
+  snapshot: snapshot('7', {
+    disks: [{ target: 'vda', location: 'internal', source: '/vm/vda.qcow2' }],
+  }),
+  images: new Map([['vda', image]]),
+});
+
 /** A snapshot of that name, in an image whose highest id is this. */
 function calledById(name: string, highest: string) {
   const image = seen({ tags: [tag(name, { id: '1' }), tag('later', { id: highest })] });
@@ -850,9 +896,29 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
           {
             what: /disk vda: in \/vm\/my a the snapshot 's1' has the id 2/,
             hint: /delete 's1'/,
-            command: "qemu-img convert -U -l snapshot.name=2 -O qcow2 '/vm/my a' '/vm/my a.2'",
+            command: "qemu-img convert -U -l snapshot.name=2 -O qcow2 '/vm/my a' '/vm/my a.2.copy'",
           },
         ],
+      },
+    ],
+  },
+  'name-may-be-an-id': {
+    severity: 'warning',
+    cases: [
+      {
+        says: 'an image that was looked at',
+        facts: reverting(numbered(seen({ tags: [tag('7')] }))),
+        finds: [],
+      },
+      {
+        says: 'an image out of reach',
+        facts: reverting(numbered(unseen('qcow2'))),
+        finds: [{ what: /^disk vda could not be looked at, and '7' is a number/ }],
+      },
+      {
+        says: 'an image out of reach, and a name with a letter',
+        facts: reverting({ images: new Map([['vda', unseen('qcow2')]]) }),
+        finds: [],
       },
     ],
   },
@@ -911,7 +977,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
         finds: [
           {
             what: /external.*before 9\.9/,
-            command: 'qemu-img convert -U -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.s1',
+            command: 'qemu-img convert -U -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.s1.copy',
           },
         ],
       },

@@ -160,7 +160,7 @@ hazard(31, 'name that is the id of another snapshot inside the image', async () 
   const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', '1');
   await refusesAll(machine, 'create-as', 'web-1', '2');
   pasteOk(refusal.command);
-  expect(byteIn(`${pathOf(machine)}.1`)).toBe(0x11);
+  expect(byteIn(`${pathOf(machine)}.1.copy`)).toBe(0x11);
   await succeed('delete', 'web-1', 'a');
   await succeed('revert', 'web-1', '1');
   expect(bytes(machine)).toEqual([0x11, 0x11]);
