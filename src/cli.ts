@@ -176,26 +176,49 @@ export function parseDuration(text: string): number {
   return seconds;
 }
 
+/** What virsh does by a `snapshot-` command of another name. */
+const VIRSH_NAMES: Readonly<Record<string, string>> = {
+  'snapshot-dumpxml': 'info --xml',
+  'snapshot-edit': 'describe',
+  'snapshot-parent': 'info',
+};
+
 /** Someone who comes from virsh types its names: `snapshot-delete`, and `snapshot-delet`. */
 function unknownCommand(word: string): never {
   const names = shownCommands().flatMap(({ name, alias }) => (alias ? [name, alias] : [name]));
-  const meant = nearest(word.replace(/^snapshot-/, ''), names);
+  const meant = VIRSH_NAMES[word] ?? nearest(word.replace(/^snapshot-/, ''), names);
   throw new KvmsnapError('usage', `there is no command '${word}'`, {
     hint: meant ? `did you mean 'kvmsnap ${meant}'?` : 'kvmsnap --help lists the commands',
   });
 }
 
-/** What commander found wrong with the command line, in this program's form; null when it was help or the version. */
-export function usageError(error: CommanderError): KvmsnapError | null {
+/**
+ * What commander found wrong with the command line `words`, in this program's form; null when it was help or the version.
+ */
+export function usageError(error: CommanderError, words: readonly string[]): KvmsnapError | null {
   if (error.exitCode === 0) return null;
   if (error.code === 'commander.help')
     return new KvmsnapError('usage', 'no command given', { hint: 'kvmsnap --help lists the commands' });
   const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
+  const command = COMMANDS.find(({ name, alias = name }) => words.includes(name) || words.includes(alias));
+  const [, option] = /^unknown option '(.+)'$/.exec(message) ?? [];
   return new KvmsnapError('usage', message, {
     hint:
+      (option && shortened(option, command)) ??
       suggestion?.replace(/^\((.*)\)$/, '$1').replace(/^Did/, 'did') ??
-      'kvmsnap COMMAND --help shows its arguments and options',
+      `kvmsnap ${command?.name ?? 'COMMAND'} --help shows its arguments and options${
+        option && command?.arguments.length ? '; a name that begins with a dash comes behind --' : ''
+      }`,
   });
+}
+
+/** An option of which only the beginning was typed: commander goes by the number of wrong letters alone. */
+function shortened(option: string, command: CommandDefinition | undefined): string | null {
+  const known = [...(command?.options ?? []), ...GLOBAL_OPTIONS].map(
+    ({ flags }) => new Option(flags).long ?? '',
+  );
+  const [meant, ...others] = option.startsWith('--') ? known.filter((long) => long.startsWith(option)) : [];
+  return meant !== undefined && others.length === 0 ? `did you mean ${meant}?` : null;
 }
 
 export { CommanderError };

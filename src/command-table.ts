@@ -641,5 +641,7 @@ export const COMMON_FAILURES: readonly FailureCode[] = [
   'unreachable',
   'tool-missing',
   'timed-out',
+  'hung-up',
   'interrupted',
+  'terminated',
 ];

@@ -9,7 +9,7 @@ async function main(argv: readonly string[]): Promise<number> {
     await createProgram(start).parseAsync(argv as string[]);
     return 0;
   } catch (thrown) {
-    const error = thrown instanceof CommanderError ? usageError(thrown) : thrown;
+    const error = thrown instanceof CommanderError ? usageError(thrown, argv) : thrown;
     if (error === null) return 0;
     await report(error, argv);
     return exitCodeOf(error);

@@ -98,17 +98,18 @@ function askYesNo(question: string, stop: AbortSignal): Promise<boolean> {
   const reader = createInterface({ input: process.stdin, output: process.stderr, signal: stop });
   return new Promise((resolve, reject) => {
     reader.on('SIGINT', () => {
-      process.stderr.write('\n');
       // before close, which would have it count as a no
       reject(new KvmsnapError('interrupted', 'ended by Ctrl-C; nothing was changed'));
       reader.close();
     });
+    let answered = false;
     reader.on('close', () => {
-      if (!stop.aborted) return resolve(false);
-      process.stderr.write('\n');
-      reject(stop.reason);
+      if (!answered) process.stderr.write('\n');
+      if (stop.aborted) reject(stop.reason);
+      else resolve(false);
     });
     reader.question(`${question} [y/N] `, (answer) => {
+      answered = true;
       resolve(/^(y|yes)$/i.test(answer.trim()));
       reader.close();
     });

@@ -27,7 +27,7 @@ async function parse(...words: string[]): Promise<Parsed> {
     await program.parseAsync(['node', 'kvmsnap', ...words]);
     return { started, help, thrown: null };
   } catch (thrown) {
-    return { started, help, thrown: thrown instanceof CommanderError ? usageError(thrown) : thrown };
+    return { started, help, thrown: thrown instanceof CommanderError ? usageError(thrown, words) : thrown };
   }
 }
 
@@ -114,27 +114,39 @@ describe('what cannot be meant', () => {
     [['snapshot-delet', 'vm', 'x'], /no command 'snapshot-delet'/, /'kvmsnap delete'/],
     [['snapshot-list', 'vm'], /no command 'snapshot-list'/, /'kvmsnap list'/],
     [['snapshot-create-as', 'vm', 'x'], /no command/, /'kvmsnap create-as'/],
+    [['snapshot-dumpxml', 'vm'], /no command/, /'kvmsnap info --xml'/],
+    [['snapshot-parent', 'vm'], /no command/, /'kvmsnap info'/],
+    [['snapshot-edit', 'vm'], /no command/, /'kvmsnap describe'/],
     [['lsit'], /no command 'lsit'/, /'kvmsnap list'/],
     [['dominfo'], /no command 'dominfo'/, /kvmsnap --help/],
     [['manua'], /no command 'manua'/, /kvmsnap --help/],
     [[], /no command given/, /kvmsnap --help/],
     [['--json'], /no command given/, /kvmsnap --help/],
-    [['create-as'], /missing required argument 'machine'/, /COMMAND --help/],
-    [['create-as', 'vm'], /missing required argument 'name'/, /COMMAND --help/],
-    [['current', 'vm', 'x'], /too many arguments/, /COMMAND --help/],
+    [['create-as'], /missing required argument 'machine'/, /kvmsnap create-as --help/],
+    [['create-as', 'vm'], /missing required argument 'name'/, /kvmsnap create-as --help/],
+    [['current', 'vm', 'x'], /too many arguments/, /kvmsnap current --help/],
     [['list', '--jsn'], /unknown option '--jsn'/, /did you mean --json/],
+    [['list', '--desc'], /unknown option '--desc'/, /did you mean --descendants/],
+    [['create', 'vm', '--desc', 'text'], /unknown option '--desc'/, /did you mean --description/],
+    [['create-as', 'vm', '--zzzzzz'], /unknown option/, /kvmsnap create-as --help.* comes behind --$/],
+    [['rm', 'vm', '-x'], /unknown option '-x'/, /kvmsnap delete --help.* comes behind --$/],
+    [['--nosuch'], /unknown option/, /kvmsnap COMMAND --help shows its arguments and options$/],
     [['list', '--colour'], /unknown option '--colour'/, /did you mean --color/],
     [
       ['list', '-o', 'xml'],
       /argument 'xml' is invalid. Allowed choices are table, json, csv, name/,
-      /COMMAND --help/,
+      /kvmsnap list --help/,
     ],
-    [['list', '--color', 'blue'], /argument 'blue' is invalid/, /COMMAND --help/],
+    [['list', '--color', 'blue'], /argument 'blue' is invalid/, /kvmsnap list --help/],
     [['list', '-o', 'table', '--json'], /one output format at a time, and not table and json/, undefined],
     [['list', '-q', '--json'], /not json and name/, undefined],
-    [['list', '--connect'], /argument missing/, /COMMAND --help/],
-    [['prune', '--state', 'off', 'vm'], /Allowed choices are running, shutoff, paused/, /COMMAND --help/],
-    [['completion', 'tcsh'], /Allowed choices are bash, zsh, fish/, /COMMAND --help/],
+    [['list', '--connect'], /argument missing/, /kvmsnap list --help/],
+    [
+      ['prune', '--state', 'off', 'vm'],
+      /Allowed choices are running, shutoff, paused/,
+      /kvmsnap prune --help/,
+    ],
+    [['completion', 'tcsh'], /Allowed choices are bash, zsh, fish/, /kvmsnap completion --help/],
     [['list', ''], /empty name/, undefined],
     [['delete', 'vm', 'a', ''], /empty name/, undefined],
   ])('%j', async (words, message, hint) => {

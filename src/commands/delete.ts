@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts';
 import { doomed, type Reach } from '../core/delete-rules.ts';
 import { nearest } from '../core/names.ts';
+import { kvmsnapLine } from '../core/quote.ts';
 import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Leftover } from '../host/clear-leftovers.ts';
@@ -141,7 +142,13 @@ function checkNames({ targets, single }: Targets, { names }: Wanted): void {
   );
   const machines = targets.map(({ machine }) => `'${machine.name}'`).join(', ');
   throw new KvmsnapError('not-found', `none of the machines has a snapshot '${lost}': ${machines}`, {
-    hint: meant === null ? 'kvmsnap list MACHINE... shows their snapshots' : `did you mean '${meant}'?`,
+    hint:
+      meant !== null
+        ? `did you mean '${meant}'?`
+        : `${kvmsnapLine(
+            'list',
+            targets.map(({ machine }) => machine.name),
+          )} shows those that they have`,
   });
 }
 

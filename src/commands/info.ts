@@ -116,7 +116,7 @@ async function infoMachine(ctx: Context, reading: MachineReading): Promise<void>
     document: {
       domain: {
         ...domainDocument(domain),
-        stateReason: domain.stateReason,
+        stateReason: domain.stateReason || null,
         current,
         disks: domain.disks.map((disk) => diskDocument(disk, images.get(disk.target))),
       },
@@ -220,7 +220,12 @@ interface Part {
   readonly copies: number | null;
 }
 
-const PART_COLUMNS: readonly Column<Part>[] = [
+/** A part of a snapshot that may still be taken. */
+interface ShownPart extends Part {
+  readonly underWay: boolean;
+}
+
+const PART_COLUMNS: readonly Column<ShownPart>[] = [
   { key: 'target', title: 'DISK', kind: 'text', value: ({ target }) => target },
   { key: 'location', title: 'LOCATION', kind: 'text', value: ({ location }) => location },
   {
@@ -228,14 +233,16 @@ const PART_COLUMNS: readonly Column<Part>[] = [
     title: 'IN THE IMAGE',
     kind: 'text',
     value: (part) => presence(part),
-    tone: ({ copies, location }) => (location === 'internal' && copies !== 1 ? 'bad' : 'good'),
+    tone: ({ copies, location, underWay }) =>
+      location === 'internal' && copies !== 1 && !underWay ? 'bad' : 'good',
   },
   { key: 'source', title: 'FILE', kind: 'text', whole: true, value: ({ source }) => source },
 ];
 
-function presence({ copies, location }: Part): string {
+function presence({ copies, location, underWay }: ShownPart): string {
   if (location !== 'internal') return '-';
   if (copies === null) return 'not looked at';
+  if (copies === 0 && underWay) return 'not yet';
   return copies === 1 ? 'yes' : copies === 0 ? 'MISSING' : `${copies} OF THAT NAME`;
 }
 
@@ -276,7 +283,11 @@ async function infoSnapshot(ctx: Context, machine: Machine, snapshot: SnapshotRe
         ...costFacts(cost, approximate, problem),
         { label: 'description', value: snapshot.description },
       ]),
-      section({ title: 'DISKS', columns: PART_COLUMNS, rows: parts }),
+      section({
+        title: 'DISKS',
+        columns: PART_COLUMNS,
+        rows: parts.map((part) => ({ ...part, underWay: snapshot.underWay })),
+      }),
     ],
     names: [snapshot.name],
   });
@@ -289,7 +300,8 @@ interface Costs {
   readonly problem: string | null;
 }
 
-async function costOf(ctx: Context, machine: Machine, { name }: SnapshotReport): Promise<Costs> {
+async function costOf(ctx: Context, machine: Machine, { name, underWay }: SnapshotReport): Promise<Costs> {
+  if (underWay) return { cost: null, approximate: true, problem: 'it is still being taken' };
   const measured = await measureIfPossible(ctx, machine, [name]);
   const found = measured?.snapshots.find(({ snapshot }) => snapshot.name === name);
   const approximate = found?.approximate ?? isActive(machine.domain.state);
@@ -316,7 +328,8 @@ function costFacts(cost: Cost | null, approximate: boolean, problem: string | nu
   ];
 }
 
-function memoryFact({ memory, vmStateBytes }: SnapshotReport): string {
+function memoryFact({ memory, vmStateBytes, underWay }: SnapshotReport): string {
+  if (underWay && memory.location !== 'no') return 'being saved';
   if (memory.location === 'external') return `saved in ${memory.file}`;
   if (memory.location !== 'internal') return 'not saved (the machine was off, or only its disks were taken)';
   return vmStateBytes === null ? 'saved in the image' : `saved, ${humanBytes(vmStateBytes)}`;

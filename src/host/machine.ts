@@ -2,6 +2,7 @@ import type { Context } from '../context.ts';
 import { isSaving, takesPart } from '../core/domain.ts';
 import type { DiskImage, Images } from '../core/image.ts';
 import { nearest } from '../core/names.ts';
+import { kvmsnapLine } from '../core/quote.ts';
 import { reportSnapshots, type SnapshotReport, tagsOf } from '../core/report.ts';
 import { internalDisks, type Snapshot } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
@@ -80,7 +81,12 @@ export function findSnapshot(machine: Machine, name: string): SnapshotReport {
 export function noSuchSnapshot({ domain, snapshotNames }: MachineReading, name: string): KvmsnapError {
   const meant = nearest(name, snapshotNames);
   return new KvmsnapError('not-found', `the machine '${domain.name}' has no snapshot '${name}'`, {
-    hint: meant === null ? 'kvmsnap list MACHINE shows its snapshots' : `did you mean '${meant}'?`,
+    hint:
+      meant !== null
+        ? `did you mean '${meant}'?`
+        : snapshotNames.length === 0
+          ? 'it has no snapshots'
+          : `${kvmsnapLine('list', [domain.name])} shows those that it has`,
   });
 }
 

@@ -4,6 +4,7 @@ import { type Domain, isActive, takesPart } from '../core/domain.ts';
 import { type Images, tagsIn, tagsNamed } from '../core/image.ts';
 import { nameProblem } from '../core/names.ts';
 import { judge } from '../core/preflight.ts';
+import { kvmsnapLine } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import {
   NO_WISHES,
@@ -193,7 +194,7 @@ async function isListed(ctx: Context, uuid: string, name: string): Promise<boole
 
 function existsAlready(machine: string, name: string): KvmsnapError {
   return new KvmsnapError('exists', `the machine '${machine}' already has a snapshot '${name}'`, {
-    hint: 'choose another name, or delete that one first with kvmsnap delete',
+    hint: `choose another name, or delete that one first: ${kvmsnapLine('delete', [machine, name])}`,
   });
 }
 

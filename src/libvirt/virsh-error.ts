@@ -38,9 +38,14 @@ const CONNECTION_HINTS: readonly { readonly pattern: RegExp; readonly hint: stri
     hint: URI_HINT,
   },
   {
-    pattern: /(?:)/,
+    pattern: /user runtime directory/,
+    hint: "this user's own libvirt (qemu:///session) cannot start; the machines of the host are reached with: --connect qemu:///system",
+  },
+  {
+    pattern: /ssh|Cannot recv data/i,
     hint: 'check the connection; over ssh a key or an agent is needed, for virsh has no terminal here to ask for a password',
   },
+  { pattern: /(?:)/, hint: URI_HINT },
 ];
 
 /** A batch over hundreds of machines may fail hundreds of times. */
@@ -54,7 +59,8 @@ export function virshMessage(stderr: string): string {
   // each command of a batch says it anew that libvirtd is gone
   const all = [...new Set(stderr.split(/\r?\n/))].filter((line) => line.trim() !== '');
   const said = all.filter((line) => !LOGGED.test(line));
-  const lines = said.length > 0 ? said : all;
+  // a batch that cannot connect tries, and says so, with each of its commands
+  const lines = [...new Set(said.length > 0 ? said : all)];
   const shown = lines.slice(0, MOST_LINES).map((line) => line.replace(/^error: /, ''));
   const rest = lines.length - shown.length;
   return (

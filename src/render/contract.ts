@@ -254,7 +254,7 @@ export const DOCUMENTS = {
   }),
   info: versioned({
     domain: z.extend(DomainName, {
-      stateReason: z.string(),
+      stateReason: z.nullable(z.string()),
       current: z.nullable(z.string()),
       disks: z.array(Disk),
     }),

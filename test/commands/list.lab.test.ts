@@ -301,7 +301,10 @@ describe('a snapshot under way', () => {
         ['half', true],
       ]);
       expect((await succeed('list', 'held')).stdout).toMatch(/^ {3}half +\S+ +under way +before/m);
-      expect((await succeed('info', 'held', 'half')).stdout).toMatch(/^state +under way$/m);
+      const info = (await succeed('info', 'held', 'half')).stdout;
+      expect(info).toMatch(/^state +under way$/m);
+      expect(info).toMatch(/^memory +being saved$/m);
+      expect(info).toMatch(/^vda +internal +not yet /m);
       expect((await succeed('list')).stdout).toMatch(/^held +running +2 {2}before/m);
       expect((await succeed('current', 'held')).stdout).toBe('before\n');
     } finally {

@@ -1,4 +1,5 @@
 import { existsSync, renameSync } from 'node:fs';
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { tags, writePattern } from '../lab/disk.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
@@ -476,6 +477,7 @@ describe('on a terminal (hazard 28)', () => {
     terminal.type(typed);
     const done = await terminal.done;
     expect(done).toMatchObject({ code, screen: expect.stringContaining('nothing was changed') });
+    expect(stripVTControlCharacters(done.screen)).toContain('\nerror: ');
     expect(facts(machine)).toEqual(before);
   });
 

@@ -47,6 +47,12 @@ error: Cannot find 'ssh' in path: No such file or directory
   noRuntimeDirectory: `error: failed to connect to the hypervisor
 error: Cannot create user runtime directory '/nonexistent/.cache/libvirt': Permission denied
 `,
+  refusedByTcp: `error: failed to connect to the hypervisor
+error: unable to connect to server at '127.0.0.1:1': Connection refused
+`,
+  badPath: `error: failed to connect to the hypervisor
+error: internal error: unexpected qemu URI path '/nosuch', try qemu:///system
+`,
   lost: `error: Disconnected from qemu:///system due to end of file
 error: End of file while reading data: Input/output error
 `,
@@ -67,7 +73,9 @@ describe('what a failure means', () => {
     ['badUriOn7', 'unreachable', /check the connection URI/],
     ['noModularDaemon', 'unreachable', /is libvirtd running\?/],
     ['noSsh', 'unreachable', /over ssh a key or an agent/],
-    ['noRuntimeDirectory', 'unreachable', /check the connection/],
+    ['noRuntimeDirectory', 'unreachable', /--connect qemu:\/\/\/system/],
+    ['refusedByTcp', 'unreachable', /check the connection URI/],
+    ['badPath', 'unreachable', /check the connection URI/],
     ['readOnly', 'refused', undefined],
     ['guestAgent', 'refused', undefined],
   ] as const)('%s: %s', (text, code, hint) => {
@@ -128,6 +136,7 @@ describe("virsh's own words", () => {
       /^failed to connect to the hypervisor; Failed to connect socket to .*: Connection refused$/,
     ],
     ['\nerror: a\n  \nb: error: c\n\n', /^a; b: error: c$/],
+    ['error: a\nerror: b\nerror: a\nerror: b\n', /^a; b$/],
     ['', /^virsh failed without a word$/],
     ['\n', /^virsh failed without a word$/],
   ])('%j', (stderr, message) => {
