@@ -17,14 +17,24 @@ export interface Batch {
   readonly size: number;
 }
 
-/** Packs commands, in order, into as few batches as fit. `nonce` makes the markers unguessable for machine data. */
+/**
+ * Packs commands, in order, into as few batches as fit, all about as long: their processes run side by side. `nonce` makes
+ * the markers unguessable for machine data.
+ */
 export function packBatches(commands: readonly VirshCommand[], nonce: string): Batch[] {
+  const texts = commands.map((command) => command.map(quote).join(' '));
+  const sizes = texts.map(
+    (text) => Buffer.byteLength(text) + marker(nonce, 9999).length + 'echo ; ; '.length,
+  );
+  const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
+  const longest = sizes.reduce((most, bytes) => Math.max(most, bytes), 0);
+  // with room for one command more than a fair share, so that none is left over for a batch of its own
+  const limit = Math.min(MAX_BATCH_BYTES, total / Math.ceil(total / MAX_BATCH_BYTES) + longest);
   const batches: { parts: string[]; bytes: number }[] = [];
-  for (const command of commands) {
-    const text = command.map(quote).join(' ');
-    const bytes = Buffer.byteLength(text) + marker(nonce, 9999).length + 'echo ; ; '.length;
+  for (const [i, text] of texts.entries()) {
+    const bytes = sizes[i] ?? 0;
     let batch = batches.at(-1);
-    if (!batch || batch.bytes + bytes > MAX_BATCH_BYTES) {
+    if (!batch || batch.bytes + bytes > limit) {
       batch = { parts: [], bytes: 0 };
       batches.push(batch);
     }

@@ -44,6 +44,7 @@ describe('packing', () => {
     const batches = packBatches(commands, 'nonce');
     const bytes = batches.map(({ script }) => Buffer.byteLength(script));
     expect(Math.max(...bytes)).toBeLessThanOrEqual(MAX_BATCH_BYTES);
+    expect(Math.min(...bytes)).toBeGreaterThan(0.9 * Math.max(...bytes));
     expect(batches.length).toBeLessThanOrEqual(
       Math.ceil(bytes.reduce((a, b) => a + b) / (0.95 * MAX_BATCH_BYTES)),
     );
