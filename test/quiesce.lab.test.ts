@@ -7,7 +7,7 @@ import { fail, failure, fitting, succeed } from './commands/scene.ts';
 import { kvmsnap, type RunningCli, spawnKvmsnap } from './lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from './lab/daemon.ts';
 import { followHint } from './lab/failure.ts';
-import { isSystemLab, virsh, waitFor } from './lab/lab.ts';
+import { virsh, waitFor } from './lab/lab.ts';
 import { isFrozen, type LinuxGuest, lookInto, startLinux } from './lab/linux-guest.ts';
 import { cleanUp, machineXml } from './lab/machine.ts';
 import { virshUnderWay } from './lab/saving.ts';
@@ -75,9 +75,6 @@ async function found(): Promise<string[]> {
   return domains[0]?.findings.map(({ rule }) => rule) ?? [];
 }
 
-/** Where a libvirtd stays dead: of a session, the next virsh starts another one. */
-const diesAlone = test.runIf(isSystemLab);
-
 describe.runIf(hasApt)('--quiesce', () => {
   test('brings to the image all that was written, and its file system is clean; without it, it is not', async () => {
     expect(await found()).not.toContain('no-guest-agent');
@@ -135,7 +132,7 @@ describe.runIf(hasApt)('--quiesce', () => {
     await writesOn();
   });
 
-  diesAlone('thaws the guest that a libvirtd has left frozen, which has died', async () => {
+  test('thaws the guest that a libvirtd has left frozen, which has died', async () => {
     const run = await begin('lost');
     await killLibvirtd();
     await letFreeze();
@@ -173,25 +170,22 @@ describe.runIf(hasApt)('--quiesce', () => {
     await connected(true);
   });
 
-  diesAlone(
-    'says that it cannot know, where libvirtd and then the agent have died, and what thaws',
-    async () => {
-      const run = await begin('unknown');
-      await killLibvirtd();
-      await letFreeze();
-      await waitFor(standsStill, { what: 'a frozen guest' });
-      await guest.shell('killall -9 qemu-ga');
-      await startLibvirtd();
-      const { code, stderr } = await run.done;
-      expect({ code, stderr }).toMatchObject({
-        code: 1,
-        stderr: expect.stringContaining("whether the guest's file systems are thawed is not known"),
-      });
-      await guest.shell('agent &');
-      await connected(true);
-      expect(isFrozen(guest)).toBe(true);
-      followHint(guest, stderr);
-      await writesOn();
-    },
-  );
+  test('says that it cannot know, where libvirtd and then the agent have died, and what thaws', async () => {
+    const run = await begin('unknown');
+    await killLibvirtd();
+    await letFreeze();
+    await waitFor(standsStill, { what: 'a frozen guest' });
+    await guest.shell('killall -9 qemu-ga');
+    await startLibvirtd();
+    const { code, stderr } = await run.done;
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("whether the guest's file systems are thawed is not known"),
+    });
+    await guest.shell('agent &');
+    await connected(true);
+    expect(isFrozen(guest)).toBe(true);
+    followHint(guest, stderr);
+    await writesOn();
+  });
 });

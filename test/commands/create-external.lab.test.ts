@@ -357,7 +357,7 @@ test('beside a managed save: raw virsh lets the guest write beneath the overlay'
   expect(active(machine)).toEqual([pathOf(machine).replace('.qcow2', '.s1')]);
 });
 
-describe.runIf(isSystemLab)('where there is no place', () => {
+describe.runIf(isSystemLab)('where there is no place (root mounts it)', () => {
   test('for the memory: refused; forced, libvirt fails, and nothing is left but what is said', async () => {
     const directory = smallFilesystem(48);
     const machine = defineMachine({ name: 'web-1', memoryMiB: 80, disks: [{}], boot: { fill: 64 } });

@@ -186,7 +186,7 @@ test('advice for a file whose name a shell would take apart', async () => {
   expect(hasPatternIn(target, 's1', 0x33, MiB, MiB)).toBe(true);
 });
 
-test.runIf(isSystemLab)('a raw block device', () =>
+test.runIf(isSystemLab)('a raw block device (root makes it)', () =>
   showHazard({
     what: '',
     spec: { disks: [{ backend: 'block', format: 'raw', size: SIZE }] },
@@ -208,7 +208,7 @@ test.runIf(isSystemLab)('a raw block device', () =>
   }),
 );
 
-test.runIf(isSystemLab)('qcow2 on a block device works, and grows into it', async () => {
+test.runIf(isSystemLab)('qcow2 on a block device (root makes it) works, and grows into it', async () => {
   const machine = defineMachine({ name: 'web-1', disks: [{ backend: 'block', size: '8M' }], boot: 'idle' });
   fill(machine);
   virsh('start', machine.uuid);

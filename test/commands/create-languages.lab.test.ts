@@ -66,7 +66,7 @@ const CHINESE = catalogue([
   ['unknown', '未知'],
 ]);
 
-describe.runIf(isSystemLab)('where libvirt is translated', () => {
+describe.runIf(isSystemLab)('where libvirt is translated (root mounts its words)', () => {
   function installChinese(): Machine {
     const directory = join(smallFilesystem(1, '/usr/share/locale'), 'zh_CN/LC_MESSAGES');
     mkdirSync(directory, { recursive: true });

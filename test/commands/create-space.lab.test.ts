@@ -53,7 +53,7 @@ function enlarge(machine: Machine, sizeMiB: number): void {
 
 const occupied = (machine: Machine) => statSync(pathOf(machine)).blocks * 512;
 
-describe.runIf(isSystemLab)('a file system too small for the memory', () => {
+describe.runIf(isSystemLab)('a file system too small for the memory (root mounts it)', () => {
   test('is refused beforehand', async () => {
     const machine = await crowded('web-1');
     const before = fingerprint(machine);

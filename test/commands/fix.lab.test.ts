@@ -234,39 +234,37 @@ test('what is not proven is left alone, and said', async () => {
   expect(pathOf(machine)).toBe(first);
 });
 
-test.runIf(isSystemLab)(
-  'a machine left paused by a save that has ended is resumed, and its tag is known again',
-  async () => {
-    const machine = twoDisks('left', { boot: 'counter' });
-    start(machine);
-    await countTo(machine, 3);
-    take(machine, 'half');
-    virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', 'half', '--metadata');
-    virsh('suspend', '--domain', machine.uuid);
-    // as a libvirtd leaves it that is killed in the middle of a save
-    await killLibvirtd();
-    const file = '/run/libvirt/qemu/left.xml';
-    writeFileSync(
-      file,
-      readFileSync(file, 'utf8').replace("state='paused' reason='user'", "state='paused' reason='save'"),
-    );
-    await startLibvirtd();
-    await waitFor(() => stateAndReason(machine) === 'paused (saving)', { what: 'the state' });
-    const before = count(machine);
-    expect(await fix(machine)).toMatchObject({
-      code: 0,
-      steps: [
-        ['resume', null, 'done'],
-        ['adopt', 'half', 'done'],
-      ],
-    });
-    expect(state(machine)).toBe('running');
-    await countTo(machine, before + 2);
-    await isMended(machine);
-    revert(machine, 'half');
-    expect(state(machine)).toBe('running');
-  },
-);
+test('a machine left paused by a save that has ended is resumed, and its tag is known again', async () => {
+  const machine = twoDisks('left', { boot: 'counter' });
+  start(machine);
+  await countTo(machine, 3);
+  take(machine, 'half');
+  virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', 'half', '--metadata');
+  virsh('suspend', '--domain', machine.uuid);
+  // as a libvirtd leaves it that is killed in the middle of a save
+  await killLibvirtd();
+  const states = isSystemLab ? '/run/libvirt/qemu' : `${process.env['XDG_RUNTIME_DIR']}/libvirt/qemu/run`;
+  const file = join(states, 'left.xml');
+  writeFileSync(
+    file,
+    readFileSync(file, 'utf8').replace("state='paused' reason='user'", "state='paused' reason='save'"),
+  );
+  await startLibvirtd();
+  await waitFor(() => stateAndReason(machine) === 'paused (saving)', { what: 'the state' });
+  const before = count(machine);
+  expect(await fix(machine)).toMatchObject({
+    code: 0,
+    steps: [
+      ['resume', null, 'done'],
+      ['adopt', 'half', 'done'],
+    ],
+  });
+  expect(state(machine)).toBe('running');
+  await countTo(machine, before + 2);
+  await isMended(machine);
+  revert(machine, 'half');
+  expect(state(machine)).toBe('running');
+});
 
 test('a step that fails stops no other', async () => {
   const machine = twoDisks('partly');

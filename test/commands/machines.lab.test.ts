@@ -338,7 +338,7 @@ describe('what fails with one machine stops no other', () => {
     expect(present(...machines)).toEqual({ 'web-1': [], 'web-2': [], 'web-3': [] });
   });
 
-  test.runIf(isSystemLab)('a full disk is a failure, and no skip', async () => {
+  test.runIf(isSystemLab)('a full disk (root mounts it) is a failure, and no skip', async () => {
     const source = join(smallFilesystem(16), 'disk.qcow2');
     tool('qemu-img', ['create', '-q', '-f', 'qcow2', '--', source, '8M']);
     const crowded = defineMachine({ name: 'crowded', disks: [{ source }] });

@@ -58,7 +58,7 @@ function present(machine: Machine): string[] {
 const outcomes = ({ snapshots }: z.infer<typeof DOCUMENTS.prune>['domains'][number]) =>
   snapshots.map(({ name, outcome, reasons }) => [name, outcome, ...reasons]);
 
-describe.runIf(isSystemLab)('prune --free-min', () => {
+describe.runIf(isSystemLab)('prune --free-min, on a file system that root mounts', () => {
   test('deletes the oldest until so much is free, and not one more', async () => {
     const directory = smallFilesystem(36);
     const machine = machineOn(directory, 'web');

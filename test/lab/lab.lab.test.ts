@@ -304,7 +304,7 @@ describe('disks', () => {
     expect(currentSnapshot(defineMachine({ name: 'none' }))).toBeNull();
   });
 
-  test.runIf(isSystemLab)('can be too small', () => {
+  test.runIf(isSystemLab)('can be too small, where root mounts them', () => {
     const directory = smallFilesystem(2);
     expect(() => writeFileSync(join(directory, 'file'), Buffer.alloc(3 * MiB))).toThrow('ENOSPC');
     const { bsize, blocks } = statfsSync(directory);
@@ -313,7 +313,7 @@ describe('disks', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  test.runIf(isSystemLab)('can be block devices', () => {
+  test.runIf(isSystemLab)('can be block devices, which root makes', () => {
     const file = join(scratch, 'disk');
     writeFileSync(file, Buffer.alloc(MiB));
     expect(imageInfo(blockDevice(file))['virtual-size']).toBe(MiB);
