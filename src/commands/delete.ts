@@ -2,17 +2,10 @@ import type { Context } from '../context.ts';
 import { doomed, type Reach } from '../core/delete-rules.ts';
 import { nearest } from '../core/names.ts';
 import { kvmsnapLine } from '../core/quote.ts';
-import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Leftover } from '../host/clear-leftovers.ts';
 import { confirm } from '../host/confirm.ts';
-import {
-  afterWaiting,
-  checkDeletable,
-  type DeleteRequest,
-  deleteCommand,
-  deleteSnapshot,
-} from '../host/delete-snapshots.ts';
+import { afterWaiting, type DeleteRequest, deleteSnapshot } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
 import { type Freed, foreseeFreed, foreseeQuickly, whatIsFreed } from '../host/freed.ts';
 import {
@@ -30,6 +23,7 @@ import {
   overMachines,
   requireDeed,
 } from '../host/over-machines.ts';
+import { planDeletions } from '../host/plan-deletions.ts';
 import { readSelection, type Targets } from '../host/select.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
@@ -287,23 +281,14 @@ async function plan(
   { names, skipped }: Share,
   wanted: Wanted,
 ): Promise<Deed<Deleted>> {
-  const planned: VirshCommand[] = [];
-  const gone = new Set<string>();
-  const unjudged: string[] = [];
-  for (const name of names) {
-    const snapshot = findSnapshot(machine, name);
-    // what an external one lies on changes with the one before
-    if (planned.length === 0 || locationOf(snapshot) === 'internal')
-      await checkDeletable(ctx, machine, snapshot, wanted);
-    else if (!wanted.metadataOnly) unjudged.push(`'${name}'`);
-    planned.push(deleteCommand(machine, snapshot, wanted));
-    for (const victim of doomed(machine.snapshots, snapshot, wanted.reach)) gone.add(victim.name);
-  }
-  if (unjudged.length > 0) {
-    ctx.terminal.note(
-      `note: whether ${unjudged.join(', ')} of '${machine.domain.name}' can be deleted shows only when those before are gone: an external snapshot lies on what they leave`,
-    );
-  }
+  const { commands, gone, unjudged, unmeasured } = await planDeletions(ctx, machine, names, wanted);
+  noteUnforeseen(
+    ctx,
+    machine,
+    unjudged,
+    'can be deleted shows only when those before are gone: an external snapshot lies on what they leave',
+  );
+  noteUnforeseen(ctx, machine, unmeasured, 'finds room for its merge shows only when those before are gone');
   const { alone, together } = await foreseeFreed(ctx, machine, wanted.metadataOnly ? [] : [...gone]);
   return {
     value: {
@@ -311,7 +296,7 @@ async function plan(
       failed: [],
       leftovers: [],
       skipped,
-      planned,
+      planned: commands,
       freed: together,
       alone: [...gone].map((name) => ({
         name,
@@ -319,8 +304,14 @@ async function plan(
       })),
     },
     failures: [],
-    succeeded: planned.length,
+    succeeded: commands.length,
   };
+}
+
+function noteUnforeseen(ctx: Context, { domain }: Machine, names: readonly string[], what: string): void {
+  if (names.length === 0) return;
+  const those = names.map((name) => `'${name}'`).join(', ');
+  ctx.terminal.note(`note: whether ${those} of '${domain.name}' ${what}`);
 }
 
 async function report(

@@ -51,13 +51,14 @@ export function deleteCommand(
 
 /**
  * Throws when deleting this would be half done, or would take more with it than was asked for: it is still being written, or
- * a rule is against it.
+ * a rule is against it. `foreseen`: the machine is not so yet, and room is no matter.
  */
 export async function checkDeletable(
   ctx: Context,
   machine: Machine,
   snapshot: SnapshotReport,
   { reach, metadataOnly }: DeleteRequest,
+  foreseen = false,
 ): Promise<void> {
   const { domain, snapshots, current, images } = machine;
   for (const victim of doomed(snapshots, snapshot, reach))
@@ -68,7 +69,7 @@ export async function checkDeletable(
     ? {
         daemonVersion: await readDaemonVersion(ctx.virsh),
         shared: await filesShared(ctx, machine),
-        merges: await tightMerges(ctx, machine, snapshot),
+        merges: foreseen ? [] : await tightMerges(ctx, machine, snapshot),
       }
     : { daemonVersion: 0, shared: new Map(), merges: [] };
   refuseOn(
@@ -79,22 +80,43 @@ export async function checkDeletable(
   );
 }
 
-/** The merges of a snapshot's overlays that might not fit; an image grows by its disk's size at the most. */
-async function tightMerges(ctx: Context, { images }: Machine, snapshot: SnapshotReport): Promise<Merge[]> {
+/** The merges of a snapshot's overlays that might not fit. */
+async function tightMerges(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<Merge[]> {
   const merges: Merge[] = [];
+  for (const { target, source, base, freeBytes } of await narrowPlaces(machine, snapshot)) {
+    const { measureOverlays } = await import('./overlay-space.ts');
+    const cost = await measureOverlays(ctx, machine.images.get(target), [source]);
+    if (cost.kind === 'unmeasured' || cost.approximate) continue;
+    const growthBytes = cost.holds.hostBytes - cost.frees.hostBytes;
+    merges.push({ target, base, growthBytes, freeBytes });
+  }
+  return merges;
+}
+
+/** A merge for which there is less room than its base could ever take. */
+interface NarrowPlace {
+  readonly target: string;
+  readonly source: string;
+  readonly base: string;
+  readonly freeBytes: number;
+}
+
+/** An image grows by its disk's size at the most; `merges`: so many times, this one and those before it. */
+export async function narrowPlaces(
+  { images }: Pick<Machine, 'images'>,
+  snapshot: SnapshotReport,
+  merges = 1,
+): Promise<NarrowPlace[]> {
+  const narrow: NarrowPlace[] = [];
   for (const { target, source } of externalDisks(snapshot)) {
     const image = images.get(target);
     const chain = chainOf(image);
     const base = chain[chain.findIndex(({ path }) => path === source) + 1];
     const free = base && source !== null && base !== chain[0] ? await freeBytes(base.path) : null;
-    if (!base || source === null || free === null || free >= base.virtualBytes) continue;
-    const { measureOverlays } = await import('./overlay-space.ts');
-    const cost = await measureOverlays(ctx, image, [source]);
-    if (cost.kind === 'unmeasured' || cost.approximate) continue;
-    const growthBytes = cost.holds.hostBytes - cost.frees.hostBytes;
-    merges.push({ target, base: base.path, growthBytes, freeBytes: free });
+    if (!base || source === null || free === null || free >= base.virtualBytes * merges) continue;
+    narrow.push({ target, source, base: base.path, freeBytes: free });
   }
-  return merges;
+  return narrow;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { spawnKvmsnap } from '../lab/cli.ts';
+import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { libvirtdPid, mendLibvirtd } from '../lab/daemon.ts';
 import { hasPattern, imageInfo, writePattern } from '../lab/disk.ts';
 import { isSystemLab, scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
@@ -113,6 +113,51 @@ async function refusedHere(machine: Machine, name: string): Promise<boolean> {
   return true;
 }
 
+describe('a dry run of several is the verdict of the real one', () => {
+  /** e1, e2, e3 one over the other; of `mixed` an internal one below them, and one in the last overlay. */
+  function lineOf(kind: 'off' | 'running' | 'mixed'): Machine {
+    const machine = defineMachine({ name: 'line', disks: [{ size: '16M' }], boot: 'idle' });
+    if (kind === 'running') start(machine);
+    if (kind === 'mixed') take(machine, 'below');
+    for (const name of ['e1', 'e2', 'e3']) take(machine, name, '--disk-only');
+    if (kind === 'mixed') take(machine, 'above');
+    return machine;
+  }
+
+  test.each([
+    ['off', 'e3 e2 e1', { '7.0': '', '9.0': 'e3 e2 e1' }],
+    ['off', 'e3 e1 e2', { '7.0': '', '9.0': 'e3', '11.3': 'e3 e1 e2' }],
+    ['off', 'e1 e3 e2', { '7.0': '', '11.3': 'e1 e3 e2' }],
+    ['running', 'e1 e3 e2', { '7.0': '', '9.0': 'e1 e3 e2' }],
+    ['running', 'e2 e1 e3', { '7.0': '', '9.0': 'e2 e1 e3' }],
+    ['mixed', 'above e3 e2 e1', { '7.0': 'above', '9.0': 'above e3 e2' }],
+    ['mixed', 'above e3 below e2 e1', { '7.0': 'above', '9.0': 'above e3 below e2 e1' }],
+  ] as const)('%s: %s', async (kind, order, byVersion) => {
+    const machine = lineOf(kind);
+    const names = order.split(' ');
+    const going = since<string>(byVersion).split(' ').filter(Boolean);
+    const dry = await kvmsnap(['--dry-run', 'delete', 'line', ...names]);
+    const isAll = going.length === names.length;
+    expect([dry.code, dry.stderr.includes('shows only')]).toEqual([isAll ? 0 : 5, false]);
+    // the same word at the same snapshot
+    const verdict = /^error: (cannot delete '(\w+)' of 'line': .*)$/m.exec(dry.stderr);
+    expect(verdict?.[2]).toBe(names.filter((name) => !going.includes(name))[0]);
+    const real = await kvmsnap(['delete', 'line', ...names]);
+    if (verdict) expect(real.stderr).toContain(verdict[1]);
+    else expect(real.code).toBe(0);
+    expect(going.filter((name) => snapshotNames(machine).includes(name))).toEqual([]);
+  });
+
+  test('but for the room, which each merge takes from the next', async () => {
+    if (since({ '7.0': true, '9.0': false })) return;
+    const machine = defineMachine({ name: 'wide', disks: [{ size: '64T' }], boot: 'idle' });
+    start(machine);
+    for (const name of ['e1', 'e2']) take(machine, name, '--disk-only');
+    const { stderr } = await succeed('--dry-run', 'delete', 'wide', 'e1', 'e2');
+    expect(stderr).toContain("note: whether 'e2' of 'wide' finds room for its merge shows only when");
+  });
+});
+
 describe('an external snapshot is merged, and its overlay goes', () => {
   test('of a machine that is off: in the middle, the newest, the first', async () => {
     const machine = layer(twoDisks('off'), 'e1', 'e2', 'e3');
@@ -138,8 +183,6 @@ describe('an external snapshot is merged, and its overlay goes', () => {
       ['e3', 'e1', 'qcow2'],
     ]);
     expect([snapshotNames(machine), currentSnapshot(machine)]).toEqual([['e1', 'e3'], 'e3']);
-    const dry = await succeed('delete', 'off', 'e3', 'e1', '--dry-run');
-    expect(dry.stderr).toContain("note: whether 'e1' of 'off' can be deleted shows only when");
     expect(await deletedOf('off', 'e3', 'e1')).toMatchObject({
       outcome: 'done',
       deleted: ['e3', 'e1'],
@@ -350,30 +393,33 @@ describe('what libvirt refuses is foretold, with the way round', () => {
     return machine;
   }
 
-  test.runIf(isSystemLab)('a merge that does not fit: virsh begins it, and the disk is full', async () => {
-    const crowded = (name: string) => {
-      const source = join(smallFilesystem(8), 'disk.qcow2');
-      tool('qemu-img', ['create', '-q', '-f', 'qcow2', '--', source, '64M']);
-      const machine = defineMachine({ name, disks: [{ source }] });
-      const overlay = join(mkdtempSync(join(scratch, 'roomy-')), 'overlay');
-      take(machine, 'e1', '--disk-only', '--diskspec', `vda,snapshot=external,file=${overlay}`);
-      writePattern(overlay, 0x22, 0, 12 * STEP);
-      return machine;
-    };
-    const machine = crowded('crowded');
-    if (await refusedHere(machine, 'e1')) return;
-    const twin = crowded('twin');
-    expect(deleteRaw(twin, 'e1').code).toBe(1);
-    expect(freeBytesAt(pathOf(twin))).toBeLessThan(STEP);
+  test.runIf(isSystemLab)(
+    'a merge that does not fit (root mounts the disk): virsh begins it, and the disk is full',
+    async () => {
+      const crowded = (name: string) => {
+        const source = join(smallFilesystem(8), 'disk.qcow2');
+        tool('qemu-img', ['create', '-q', '-f', 'qcow2', '--', source, '64M']);
+        const machine = defineMachine({ name, disks: [{ source }] });
+        const overlay = join(mkdtempSync(join(scratch, 'roomy-')), 'overlay');
+        take(machine, 'e1', '--disk-only', '--diskspec', `vda,snapshot=external,file=${overlay}`);
+        writePattern(overlay, 0x22, 0, 12 * STEP);
+        return machine;
+      };
+      const machine = crowded('crowded');
+      if (await refusedHere(machine, 'e1')) return;
+      const twin = crowded('twin');
+      expect(deleteRaw(twin, 'e1').code).toBe(1);
+      expect(freeBytesAt(pathOf(twin))).toBeLessThan(STEP);
 
-    const before = freeBytesAt(pathOf(machine));
-    const refusal = await failure(5, 'delete', 'crowded', 'e1');
-    expect(refusal.message).toMatch(/grows by 1\d MiB, and its file system has 8 MiB free/);
-    expect([freeBytesAt(pathOf(machine)), snapshotNames(machine)]).toEqual([before, ['e1']]);
-    tool('mount', ['-n', '-o', 'remount,size=32M', dirname(pathOf(machine))]);
-    await succeed('delete', 'crowded', 'e1');
-    expect([snapshotNames(machine), hasPattern(pathOf(machine), 0x22, 0, 12 * STEP)]).toEqual([[], true]);
-  });
+      const before = freeBytesAt(pathOf(machine));
+      const refusal = await failure(5, 'delete', 'crowded', 'e1');
+      expect(refusal.message).toMatch(/grows by 1\d MiB, and its file system has 8 MiB free/);
+      expect([freeBytesAt(pathOf(machine)), snapshotNames(machine)]).toEqual([before, ['e1']]);
+      tool('mount', ['-n', '-o', 'remount,size=32M', dirname(pathOf(machine))]);
+      await succeed('delete', 'crowded', 'e1');
+      expect([snapshotNames(machine), hasPattern(pathOf(machine), 0x22, 0, 12 * STEP)]).toEqual([[], true]);
+    },
+  );
 
   test('a missing overlay', async () => {
     const machine = layered('missing', 'e1');
