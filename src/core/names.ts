@@ -56,7 +56,8 @@ export function automaticName(nowSeconds: number, taken: (name: string) => boole
 
 /**
  * The candidate that the user most likely meant, or null. Counts insertions, deletions, swaps and replacements; a
- * candidate further away than a third of the word, or that shares nothing with it, is no help. Case and a disk file's ending are forgiven.
+ * candidate further away than a third of the word, or that shares nothing with it, is no help. Case and a disk file's
+ * ending are forgiven.
  */
 export function nearest(word: string, candidates: readonly string[]): string | null {
   const wanted = plain(word);

@@ -118,6 +118,16 @@ describe('what a deletion leaves', () => {
     });
   });
 
+  test('the only one over a raw image: the machine is on that, as raw', () => {
+    const raw = { path: path('raw'), format: 'raw' };
+    const image = seen({ path: path('e1'), backing: raw.path }, raw);
+    const before = machine([external('e1', null, 1)], 'e1', image);
+    const [e1] = before.snapshots;
+    const disks = [disk({ source: path('e1'), backing: [raw.path] })];
+    const after = e1 && afterDeletion({ ...before, domain: domain({ disks }) }, e1, 'only');
+    expect(after?.domain.disks).toEqual([disk({ source: raw.path, driver: 'raw', backing: [] })]);
+  });
+
   test('internal ones with their children', () => {
     const all = [internal('a', null, 1, 'e2'), internal('b', 'a', 2, 'e2'), internal('c', 'b', 3, 'e2')];
     const image = seen(link('e2', null, 'a', 'b', 'c'));
