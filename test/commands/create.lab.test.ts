@@ -218,6 +218,7 @@ describe('output', () => {
       outcome: 'done',
       errors: [],
       pruned: [],
+      leftovers: [],
       // without a rule nothing is pruned
       freesBytes: null,
       freedBytes: 0,
