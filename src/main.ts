@@ -78,8 +78,8 @@ async function end(code: number): Promise<void> {
 
 main(process.argv).then((code) => {
   // Not process.exit at once: what was written must reach a pipe. But a virsh that we no longer wait for must not hold us.
-  // A failed write is told to its callbacks first, and then as an error.
-  process.stdout.write('', () => setImmediate(end, code));
+  // A failed write is told to the callbacks first, and only then as an error.
+  process.stdout.write('', (failed) => (failed ? setImmediate(end, code) : end(code)));
 });
 
 process.on('uncaughtException', (error) => {
