@@ -1,21 +1,11 @@
 import type { Context } from '../context.ts';
-import { doomed, type Reach } from '../core/delete-rules.ts';
-import { nearest } from '../core/names.ts';
-import { kvmsnapLine } from '../core/quote.ts';
+import type { Reach } from '../core/delete-rules.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Leftover } from '../host/clear-leftovers.ts';
-import { confirm } from '../host/confirm.ts';
-import { afterWaiting, type DeleteRequest, deleteSnapshot } from '../host/delete-snapshots.ts';
+import { deleteSnapshot } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
-import { type Freed, foreseeFreed, foreseeQuickly, whatIsFreed } from '../host/freed.ts';
-import {
-  completeMachine,
-  findSnapshot,
-  type Machine,
-  noCurrent,
-  noSuchSnapshot,
-  readAgain,
-} from '../host/machine.ts';
+import { type Freed, foreseeFreed, whatIsFreed } from '../host/freed.ts';
+import { findSnapshot, type Machine, noSuchSnapshot, readAgain } from '../host/machine.ts';
 import {
   concludeMachines,
   type Deed,
@@ -24,11 +14,12 @@ import {
   requireDeed,
 } from '../host/over-machines.ts';
 import { planDeletions } from '../host/plan-deletions.ts';
-import { readSelection, type Targets } from '../host/select.ts';
+import { readSelection } from '../host/select.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
 import { humanBytes } from '../render/format.ts';
 import { type Column, MACHINE_COLUMN, section } from '../render/view.ts';
+import { ask, checkNames, holds, namesOf, type Wanted } from './deletion-request.ts';
 import { freedDocument, freedLines, sayForeseen } from './freed.ts';
 import { domainResult, errorDocument, ownName } from './results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
@@ -40,13 +31,6 @@ export interface DeleteOptions extends SelectionOptions, SkipOptions {
   readonly childrenOnly?: boolean;
   readonly metadata?: boolean;
   readonly leftovers?: boolean;
-}
-
-/** What is to be deleted of each machine; names null: its current snapshot. */
-interface Wanted extends DeleteRequest {
-  readonly names: readonly string[] | null;
-  /** Of a machine that a pattern selects, a name that it lacks is a failure too. */
-  readonly strict: boolean;
 }
 
 interface Failed {
@@ -124,28 +108,6 @@ export async function deleteSnapshots(
   await report(ctx, results, { single: selected.single, strict: wanted.strict });
 }
 
-/** Of several machines, a name that none of them has was mistyped. Throws `not-found`; one machine says it itself. */
-function checkNames({ targets, single }: Targets, { names }: Wanted): void {
-  const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
-  if (single || readings.length < targets.length) return;
-  const lost = (names ?? []).find((name) => !readings.some((reading) => holds(reading, [name])));
-  if (lost === undefined) return;
-  const meant = nearest(
-    lost,
-    readings.flatMap(({ snapshotNames }) => snapshotNames),
-  );
-  const machines = targets.map(({ machine }) => `'${machine.name}'`).join(', ');
-  throw new KvmsnapError('not-found', `none of the machines has a snapshot '${lost}': ${machines}`, {
-    hint:
-      meant !== null
-        ? `did you mean '${meant}'?`
-        : `${kvmsnapLine(
-            'list',
-            targets.map(({ machine }) => machine.name),
-          )} shows those that they have`,
-  });
-}
-
 function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
   if (children && childrenOnly)
     throw new KvmsnapError('usage', '--children and --children-only exclude each other');
@@ -159,68 +121,6 @@ async function lookAt(ctx: Context, reading: MachineReading, names: readonly str
   noteUnseen(ctx, machine.domain, machine.images);
   if (!machine.snapshots.some(({ name }) => names.includes(name))) findSnapshot(machine, names[0] ?? '');
   return machine;
-}
-
-/**
- * Asks for what is not named: on a terminal always, in a script what a pattern or `--children` selects. Returns a single
- * machine as it was looked at.
- */
-async function ask(ctx: Context, { targets, single }: Targets, wanted: Wanted): Promise<Machine | null> {
-  const [target] = targets;
-  if (single && target && !(target.reading instanceof KvmsnapError)) {
-    const machine = await completeMachine(ctx, target.reading);
-    noteUnseen(ctx, machine.domain, machine.images);
-    const names = namesOf(machine, wanted);
-    if (names.length === 1) findSnapshot(machine, names[0] ?? '');
-    const asked = await askForOne(ctx, machine, names, wanted);
-    return asked ? afterWaiting(ctx, machine, names, wanted) : machine;
-  }
-  const holders = targets.filter(
-    ({ reading }) =>
-      !(reading instanceof KvmsnapError) && (wanted.names ? holds(reading, wanted.names) : reading.current),
-  );
-  if (holders.length === 0) return null;
-  const machines = holders.map(({ machine }) => `'${machine.name}'`).join(', ');
-  const those = holders.length === 1 ? machines : `${holders.length} machines (${machines})`;
-  const what = wanted.names?.map((name) => `'${name}'`).join(', ') ?? 'the current snapshot';
-  const reach = { only: '', children: ' and all below', 'children-only': ' (only what is below)' };
-  const question = `Delete ${what}${reach[wanted.reach]} of ${those}`;
-  await confirm(ctx, `${question}${howFar(wanted)}?`, true);
-  return null;
-}
-
-/** Whether it has any of them; a name with line feeds is several lines in the list. */
-const holds = ({ snapshotNames }: MachineReading, names: readonly string[]): boolean =>
-  names.some((name) => name.split('\n').every((line) => snapshotNames.includes(line)));
-
-const howFar = ({ metadataOnly }: DeleteRequest): string =>
-  metadataOnly ? ", only libvirt's knowledge of it, and leave it in the images" : ' for good';
-
-/** Returns whether somebody was asked. */
-async function askForOne(
-  ctx: Context,
-  machine: Machine,
-  names: readonly string[],
-  request: DeleteRequest,
-): Promise<boolean> {
-  const known = machine.snapshots.filter(({ name }) => names.includes(name));
-  const victims = new Set(known.flatMap((snapshot) => doomed(machine.snapshots, snapshot, request.reach)));
-  if (victims.size === 0) return false;
-  const list = [...victims].map(({ name }) => `'${name}'`).join(', ');
-  const question = `Delete ${list} of '${machine.domain.name}'${howFar(request)}?`;
-  const { yes, dryRun } = ctx.settings;
-  if (ctx.terminal.err.isTerminal && !yes && !dryRun && !request.metadataOnly) {
-    const names = [...victims].map(({ name }) => name);
-    const { together: freed = null } = (await foreseeQuickly(ctx, machine, names)) ?? {};
-    for (const line of freedLines(true, [{ machine: machine.domain, freed }])) ctx.terminal.note(line);
-  }
-  return confirm(ctx, question, request.reach !== 'only');
-}
-
-function namesOf(reading: MachineReading, { names }: Wanted): readonly string[] {
-  if (names) return names;
-  if (reading.current === null) throw noCurrent(reading);
-  return [reading.current];
 }
 
 /** Which of the names are this machine's. */
