@@ -1,4 +1,3 @@
-import { realpath } from 'node:fs/promises';
 import type { Context } from '../context.ts';
 import type { Disk } from '../core/domain.ts';
 import { chainPaths } from '../core/image.ts';
@@ -9,6 +8,7 @@ import { listMachines, type MachineName, readMachines } from '../libvirt/machine
 import { readSnapshotsOf } from '../libvirt/snapshots.ts';
 import { inspectImage } from '../qemu/qemu-img.ts';
 import { isRemote, lookAtDisks } from './disks.ts';
+import { byText, identifyFiles } from './file-identity.ts';
 import type { Machine } from './machine.ts';
 
 /**
@@ -23,7 +23,7 @@ export interface FilesInUse {
   readonly mayBeMore: boolean;
 }
 
-/** A machine of this libvirt; its paths lead through no symbolic link. */
+/** A machine of this libvirt. */
 export interface Neighbour extends FilesInUse {
   readonly machine: MachineName;
 }
@@ -69,20 +69,13 @@ export async function readNeighbours(ctx: Context): Promise<Neighbour[]> {
       if (!reading || reading instanceof KvmsnapError) return { machine, paths: new Set(), mayBeMore: true };
       const images = await lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(mayLieOnOthers));
       const used = await filesInUse(ctx, { ...reading, images, snapshots: snapshots[i] ?? [] });
-      const paths = [...used.paths];
-      return {
-        machine,
-        paths: new Set(isRemote(reading.uri) ? paths : await Promise.all(paths.map(truePath))),
-        mayBeMore: used.mayBeMore,
-      };
+      return { machine, ...used };
     }),
   );
 }
 
 /** A read-only disk too is ruined by what is written beneath it. */
 const mayLieOnOthers = ({ hasSource, device }: Disk): boolean => hasSource && device !== 'cdrom';
-
-const truePath = (path: string): Promise<string> => realpath(path).catch(() => path);
 
 interface Looked {
   readonly neighbours: readonly Neighbour[];
@@ -117,15 +110,13 @@ export async function usersOf(
   machines: readonly Neighbour[],
   files: readonly string[],
 ): Promise<ReadonlyMap<string, readonly string[]>> {
-  const found = await Promise.all(
-    files.map(async (file) => {
-      const path = isRemote(uri) ? file : await truePath(file);
-      return [
-        file,
-        machines.flatMap(({ machine, paths }) => (paths.has(path) ? [machine.name] : [])),
-      ] as const;
-    }),
-  );
+  const needed = machines.flatMap(({ paths }) => [...paths]);
+  const key = isRemote(uri) ? byText : await identifyFiles([...files, ...needed]);
+  const users = new Map<string, string[]>();
+  for (const { machine, paths } of machines)
+    for (const file of new Set([...paths].map(key)))
+      users.set(file, [...(users.get(file) ?? []), machine.name]);
+  const found = files.map((file) => [file, users.get(key(file)) ?? []] as const);
   return new Map(found.filter(([, users]) => users.length > 0));
 }
 
