@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { type EndingSignal, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
+import { type EndingSignal, type FailureCode, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
 
 /**
  * What a signal or the time limit does. A read ends at once. A write cannot be cancelled, since libvirtd carries on
@@ -10,13 +10,16 @@ export interface Interrupts {
   readonly stop: AbortSignal;
   /** The failure to end with, once the write under way has been seen through; null while nothing was asked. */
   readonly pending: KvmsnapError | null;
-  /** Whether it ended while something was being written, which is carried on with. */
-  readonly leftWriting: boolean;
+  /** What goes on without us after a bug of ours in the middle of a write, as a sentence; null when nothing was being written. */
+  readonly abandoned: string | null;
   /** The failure to end with when this was thrown: one of a write that was seen through after a signal is told with it. */
   explain(error: unknown): unknown;
   raise(signal: EndingSignal): void;
   expire(seconds: number): void;
-  /** Runs a write and the look afterwards. `what` says what is carried on with, should we stop waiting, and `by` whom. */
+  /**
+   * Runs a write and the look afterwards. `what` says what is carried on with, should we stop waiting, and `by` whom. Throws
+   * `pending` itself where nothing was begun, and a failure of its own, which tells of this write alone, where we stop waiting.
+   */
   protect<T>(what: string, task: () => Promise<T>, by?: Writer): Promise<T>;
 }
 
@@ -28,29 +31,24 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal); // every process under way listens
   let pending: KvmsnapError | null = null;
-  let leftWriting = false;
   const writing = new Map<string, Writer>();
 
-  const end = (error: KvmsnapError) => {
-    pending = error;
-    leftWriting = writing.size > 0;
-    controller.abort(error);
+  /** Why the run stops at once, before what it left under way is told. */
+  let reason: { readonly code: FailureCode; readonly why: string } | null = null;
+  const end = (code: FailureCode, why: string) => {
+    reason = { code, why };
+    pending = leaving(code, why, writing);
+    controller.abort(pending);
   };
-  const writers = () => [...new Set(writing.values())].join(' and ');
-  const carriesOn = () =>
-    writing.size === 0
-      ? ''
-      : `; stopped waiting, but ${writers()} carries on: ${[...writing.keys()].join(', ')}`;
-  const hint = () =>
-    writing.size === 0 ? undefined : 'kvmsnap list shows how it ended; until then the machine may be paused';
 
   return {
     stop: controller.signal,
     get pending() {
       return pending;
     },
-    get leftWriting() {
-      return leftWriting;
+    get abandoned() {
+      if (writing.size === 0) return null;
+      return `${writersOf(writing)} continues with ${[...writing.keys()].join(', ')}. kvmsnap list shows how it ended; until then the VM may be paused`;
     },
     explain(error) {
       if (!pending || !(error instanceof KvmsnapError) || error.code === pending.code) return error;
@@ -63,24 +61,41 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
     },
     raise(signal) {
       const code = SIGNAL_FAILURES[signal];
-      if (writing.size === 0 || pending)
-        return end(new KvmsnapError(code, `ended by ${signal}${carriesOn()}`, { hint: hint() }));
+      if (writing.size === 0 || pending) return end(code, `ended by ${signal}`);
       pending = new KvmsnapError(code, `ended by ${signal}`);
       note(
-        `${signal}: ${writers() === 'libvirtd' ? 'libvirt' : writers()} cannot cancel this; waiting for its true end (once more: stop waiting, it carries on)`,
+        `${signal}: ${writersOf(writing) === 'libvirtd' ? 'libvirt' : writersOf(writing)} cannot cancel this; waiting for its true end (once more: stop waiting, it carries on)`,
       );
     },
     expire(seconds) {
-      end(new KvmsnapError('timed-out', `not done within ${seconds} s${carriesOn()}`, { hint: hint() }));
+      end('timed-out', `not done within ${seconds} s`);
     },
     async protect(what, task, by = 'libvirtd') {
       if (pending) throw pending;
       writing.set(what, by);
       try {
-        return await task();
-      } finally {
+        const result = await task();
         writing.delete(what);
+        return result;
+      } catch (error) {
+        // after a bug of ours nobody has seen how the write ended
+        if (error instanceof KvmsnapError) writing.delete(what);
+        throw reason && error === pending ? leaving(reason.code, reason.why, new Map([[what, by]])) : error;
       }
     },
   };
+}
+
+type Writes = ReadonlyMap<string, Writer>;
+
+const writersOf = (writes: Writes): string => [...new Set(writes.values())].join(' and ');
+
+/** The failure of a run that stops now and leaves these writes to themselves. */
+function leaving(code: FailureCode, why: string, writes: Writes): KvmsnapError {
+  if (writes.size === 0) return new KvmsnapError(code, why);
+  return new KvmsnapError(
+    code,
+    `${why}; stopped waiting, but ${writersOf(writes)} carries on: ${[...writes.keys()].join(', ')}`,
+    { hint: 'kvmsnap list shows how it ended; until then the machine may be paused' },
+  );
 }

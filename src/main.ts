@@ -1,6 +1,7 @@
+import { writeSync } from 'node:fs';
 import { CommanderError, createProgram, usageError } from './cli.ts';
 import type { Context, Settings } from './context.ts';
-import { type EndingSignal, exitCodeOf, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
+import { type EndingSignal, exitCodeOf, FAILURES, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
 
 /** Runs the program. The one place that prints errors and sets the exit code. */
 
@@ -16,9 +17,13 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** The run's context, once there is one. */
+let context: Context | null = null;
+
 async function start(settings: Settings, action: (ctx: Context) => Promise<void>): Promise<void> {
   const { systemContext } = await import('./context.ts');
   const ctx = systemContext(settings);
+  context = ctx;
   for (const signal of Object.keys(SIGNAL_FAILURES) as EndingSignal[]) {
     process.on(signal, () => ctx.interrupts.raise(signal));
   }
@@ -32,6 +37,8 @@ async function start(settings: Settings, action: (ctx: Context) => Promise<void>
 }
 
 async function report(error: unknown, argv: readonly string[]): Promise<void> {
+  const abandoned = error instanceof KvmsnapError ? null : context?.interrupts.abandoned;
+  if (abandoned) process.stderr.write(`warning: ${abandoned}\n`);
   const { describeError } = await import('./render/error.ts');
   const { colourLevel } = await import('./terminal.ts');
   const level = colourLevel(colourChoice(argv), process.stderr.isTTY === true, process.env);
@@ -76,12 +83,22 @@ async function end(code: number): Promise<void> {
   process.stderr.write('', () => process.exit());
 }
 
+// A run that settles nothing is no success: an empty event loop ends the process with whatever stands here.
+process.exitCode = FAILURES.bug.exitCode;
+let settled = false;
+process.on('exit', () => {
+  if (!settled)
+    writeSync(process.stderr.fd, 'error: kvmsnap ended without a result; this is a bug in kvmsnap\n');
+});
+
 main(process.argv).then((code) => {
+  settled = true;
   // Not process.exit at once: what was written must reach a pipe. But a virsh that we no longer wait for must not hold us.
   // A failed write is told to the callbacks first, and only then as an error.
   process.stdout.write('', (failed) => (failed ? setImmediate(end, code) : end(code)));
 });
 
 process.on('uncaughtException', (error) => {
+  settled = true;
   report(error, process.argv).finally(() => process.exit(exitCodeOf(error)));
 });

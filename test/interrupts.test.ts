@@ -128,7 +128,9 @@ describe('what was thrown, explained', () => {
 describe('a write', () => {
   test('that fails fails, and is over', async () => {
     const run = interrupts();
-    await expect(run.made.protect('x', () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    const failure = new KvmsnapError('refused', 'no');
+    await expect(run.made.protect('x', () => Promise.reject(failure))).rejects.toBe(failure);
+    expect(run.made.abandoned).toBeNull();
     run.made.raise('SIGINT');
     expect(run.stop.reason).toMatchObject({ message: 'ended by SIGINT' });
   });
@@ -137,5 +139,13 @@ describe('a write', () => {
     const run = interrupts();
     expect(await run.made.protect('x', async () => 7)).toBe(7);
     expect([run.made.pending, run.stop.aborted]).toEqual([null, false]);
+  });
+
+  test('that a bug of ours has cut off is said to continue', async () => {
+    const run = interrupts();
+    await expect(run.made.protect('the revert', () => Promise.reject(new TypeError('x')))).rejects.toThrow();
+    expect(run.made.abandoned).toMatch(
+      /^libvirtd continues with the revert\. kvmsnap list shows how it ended/,
+    );
   });
 });

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import type { Context } from '../context.ts';
 import type { DomainState } from '../core/domain.ts';
 import { combineFailures, KvmsnapError } from '../errors.ts';
@@ -52,18 +53,19 @@ export async function overMachines<T>(
 ): Promise<MachineResult<T>[]> {
   const track = single ? null : trackMachines(ctx, targets.length);
   const results = targets.map(unreached<T>);
-  let next = 0;
-  const work = async () => {
-    for (let i = next++; i < targets.length && !ctx.interrupts.pending; i = next++) {
-      const target = targets[i] as Target;
-      const { name } = target.machine;
-      results[i] = await doTo(track?.contextFor(name) ?? ctx, target, skips, act);
-      track?.finish(name);
-    }
-  };
-  const workers = await Promise.allSettled(Array.from({ length: Math.min(jobs, targets.length) }, work));
+  const limit = pLimit(jobs);
+  const runs = await Promise.allSettled(
+    targets.map((target, i) =>
+      limit(async () => {
+        if (ctx.interrupts.pending) return;
+        const { name } = target.machine;
+        results[i] = await doTo(track?.contextFor(name) ?? ctx, target, skips, act);
+        track?.finish(name);
+      }),
+    ),
+  );
   track?.stop();
-  for (const worker of workers) if (worker.status === 'rejected') throw worker.reason;
+  for (const run of runs) if (run.status === 'rejected') throw run.reason;
   return results;
 }
 
@@ -85,7 +87,7 @@ async function doTo<T>(
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
     // the signal met it while it was only looked at
-    if (error === ctx.interrupts.pending && !ctx.interrupts.leftWriting) return before;
+    if (error === ctx.interrupts.pending) return before;
     const outcome = !target.named && skips(error) ? 'skipped' : 'failed';
     return { ...before, outcome, failures: [error] };
   }

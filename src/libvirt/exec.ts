@@ -11,8 +11,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { setFlagsFromString } from 'node:v8';
 import { execa } from 'execa';
+import pLimit from 'p-limit';
 import { commandLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
 
@@ -73,7 +73,7 @@ function workingDirectory(): string {
 /** The real Exec. */
 export function createExec({ stop, readLimitSeconds, mostBytes, onRun }: ExecOptions): Exec {
   const env = toolEnvironment();
-  const gate = createGate(READS_AT_ONCE);
+  const limitReads = pLimit(READS_AT_ONCE);
   const cwd = workingDirectory();
 
   const start = (tool: Tool, args: readonly string[], stdout: Output, stderr: Output) => {
@@ -124,26 +124,27 @@ export function createExec({ stop, readLimitSeconds, mostBytes, onRun }: ExecOpt
   };
   type Started = Record<'stdout' | 'stderr', { readonly text: () => string }>;
 
+  const readNow = async (tool: Tool, args: readonly string[]): Promise<Executed> => {
+    const started = startPiped(tool, args, 'read');
+    const { child } = started;
+    let late = false;
+    const kill = () => killGroup(child.pid);
+    const limit = setTimeout(() => {
+      late = true;
+      kill();
+    }, readLimitSeconds * 1000);
+    stop.addEventListener('abort', kill);
+    const result = await child;
+    stop.removeEventListener('abort', kill);
+    clearTimeout(limit);
+    stop.throwIfAborted();
+    if (late && result.exitCode === undefined) throw noAnswer(tool, readLimitSeconds);
+    if (started.stdout.isTooLong() || started.stderr.isTooLong()) throw tooLong(tool, mostBytes);
+    return finish(tool, started, result);
+  };
+
   return {
-    async read(tool, args) {
-      await gate.enter();
-      const started = startPiped(tool, args, 'read');
-      const { child } = started;
-      let late = false;
-      const kill = () => killGroup(child.pid);
-      const limit = setTimeout(() => {
-        late = true;
-        kill();
-      }, readLimitSeconds * 1000);
-      stop.addEventListener('abort', kill);
-      const result = await child.finally(gate.leave);
-      stop.removeEventListener('abort', kill);
-      clearTimeout(limit);
-      stop.throwIfAborted();
-      if (late && result.exitCode === undefined) throw noAnswer(tool, readLimitSeconds);
-      if (started.stdout.isTooLong() || started.stderr.isTooLong()) throw tooLong(tool, mostBytes);
-      return finish(tool, started, result);
-    },
+    read: (tool, args) => limitReads(() => readNow(tool, args)),
 
     async write(tool, args) {
       const started = startPiped(tool, args, 'write');
@@ -225,40 +226,14 @@ function collect(stream: Readable | null, most: number, tooMuch: () => void): Co
     // of a write, all is read, so that it comes to its end
     if (bytes > most) return tooMuch();
     if (chunks.push(chunk) < LONG) return;
-    if (chunks.length === LONG) optimizeLess();
     stream.pause();
     setTimeout(() => stream.resume(), REST);
   });
   return { text: () => Buffer.concat(chunks).toString('utf8'), isTooLong: () => bytes > most };
 }
 
-/**
- * What parses a long output runs for some 50 ms, once, and V8 would spend as much again on optimizing it. Not said at the
- * start, for V8 refuses the compiled code that Node.js and our dist bring along when its flags are others.
- */
-function optimizeLess(): void {
-  setFlagsFromString('--no-opt');
-}
-
 /** More reads than this at once only make each other slower: a host may have hundreds of disks to look at. */
 const READS_AT_ONCE = 8;
-
-/** Lets so many in at a time, the others in their order. */
-function createGate(places: number): { enter: () => Promise<void>; leave: () => void } {
-  const waiting: (() => void)[] = [];
-  let free = places;
-  return {
-    async enter() {
-      if (free > 0) free--;
-      else await new Promise<void>((resolve) => waiting.push(resolve));
-    },
-    leave() {
-      const next = waiting.shift();
-      if (next) next();
-      else free++;
-    },
-  };
-}
 
 function noAnswer(tool: Tool, seconds: number): KvmsnapError {
   return new KvmsnapError('timed-out', `${tool} gave no answer within ${seconds} s`, {

@@ -169,3 +169,15 @@ describe('giving up', () => {
     expect((await execOf({ readLimitSeconds: 0.1 }).write('virsh', [])).stdout).toBe('done\n');
   });
 });
+
+test('many reads that are stopped all end, those that wait for their turn too', async () => {
+  virshIs('sleep 60');
+  const stop = new AbortController();
+  const exec = execOf({ stop: stop.signal });
+  const reads = Array.from({ length: 40 }, () => exec.read('virsh', []));
+  setTimeout(() => stop.abort(new KvmsnapError('timed-out', 'too late')), 50);
+  const ends = await Promise.allSettled(reads);
+  expect(ends.map((end) => end.status === 'rejected' && end.reason.code)).toEqual(
+    Array.from({ length: 40 }, () => 'timed-out'),
+  );
+});
