@@ -78,7 +78,7 @@ export function systemContext(settings: Settings): Context {
       readLimitSeconds,
       mostBytes: MOST_BYTES,
       onRun: (line) => {
-        if (settings.verbose) terminal.note(`+ ${line}`);
+        if (settings.verbose) terminal.trace(`+ ${line}`);
       },
     });
   const nonce = Math.random().toString(36).slice(2);

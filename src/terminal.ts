@@ -1,4 +1,6 @@
+import { openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { ReadStream, WriteStream } from 'node:tty';
 import { KvmsnapError } from './errors.ts';
 import { visible, visibleLines } from './render/format.ts';
 
@@ -11,7 +13,14 @@ export interface Terminal {
   print(text: string): void;
   /** One line of talk, to stderr. */
   note(line: string): void;
-  /** Asks a yes-or-no question. In a script there is nobody to ask: null. Throws the reason of `stop` when that comes. */
+  /** A command line that is run, to stderr. */
+  trace(line: string): void;
+  /** Whether stdin is a terminal: then somebody can be asked, wherever stdout and stderr go. */
+  readonly hasPerson: boolean;
+  /**
+   * Asks a yes-or-no question on the controlling terminal, with all notes that were not seen there. In a script there is
+   * nobody to ask: null. Throws `declined` where the terminal cannot be opened, and the reason of `stop` when that comes.
+   */
   ask(question: string, stop: AbortSignal): Promise<boolean | null>;
   /** Says what `--silent` has held back. */
   release(): void;
@@ -46,6 +55,7 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
   let held: (() => void)[] | null = silent ? [] : null;
   const say = (write: () => void) => (held ? held.push(write) : write());
   const err = screen(stderr);
+  const unseen: string[] = [];
   const clear = () => {
     if (drawn) stderr.write('\r\x1b[K');
     drawn = false;
@@ -59,16 +69,22 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
     },
     note(line) {
       clear();
+      if (!err.isTerminal || held) unseen.push(line);
       say(() => stderr.write(`${visibleLines(line)}\n`));
     },
+    trace(line) {
+      clear();
+      say(() => stderr.write(`${visibleLines(line)}\n`));
+    },
+    hasPerson: stdin.isTTY === true,
     release() {
       for (const write of held ?? []) write();
       held = null;
     },
     async ask(question, stop) {
-      if (!stdin.isTTY || !stderr.isTTY) return null;
+      if (!stdin.isTTY) return null;
       clear();
-      return askYesNo(visibleLines(question), stop);
+      return askYesNo(visibleLines([...unseen.splice(0), question].join('\n')), stop);
     },
     progress(text) {
       if (!err.isTerminal || silent) return;
@@ -92,11 +108,19 @@ function cutTo(columns: number, text: string): string {
   return kept;
 }
 
-/** Reads one line; the terminal's own Ctrl-D counts as no, and its Ctrl-C ends the run. */
-function askYesNo(question: string, stop: AbortSignal): Promise<boolean> {
+/**
+ * Asks on /dev/tty and reads one line; the terminal's own Ctrl-D counts as no, and its Ctrl-C ends the run. Only the last
+ * line is the prompt: readline redraws it, and cannot do so with what is longer than the screen.
+ */
+async function askYesNo(question: string, stop: AbortSignal): Promise<boolean> {
   stop.throwIfAborted();
-  const reader = createInterface({ input: process.stdin, output: process.stderr, signal: stop });
-  return new Promise((resolve, reject) => {
+  const { input, output } = openTerminal();
+  const lines = question.split('\n');
+  const prompt = `${lines.pop()} [y/N] `;
+  for (const line of lines) output.write(`${line}\n`);
+  const reader = createInterface({ input, output, signal: stop });
+  const answer = new Promise<boolean>((resolve, reject) => {
+    for (const stream of [input, output]) stream.on('error', () => reader.close()); // it hung up
     reader.on('SIGINT', () => {
       // before close, which would have it count as a no
       reject(new KvmsnapError('interrupted', 'ended by Ctrl-C; nothing was changed'));
@@ -104,16 +128,37 @@ function askYesNo(question: string, stop: AbortSignal): Promise<boolean> {
     });
     let answered = false;
     reader.on('close', () => {
-      if (!answered) process.stderr.write('\n');
+      if (!answered) output.write('\n');
       if (stop.aborted) reject(stop.reason);
       else resolve(false);
     });
-    reader.question(`${question} [y/N] `, (answer) => {
+    reader.question(prompt, (answer) => {
       answered = true;
       resolve(/^(y|yes)$/i.test(answer.trim()));
       reader.close();
     });
   });
+  return answer.finally(() => {
+    input.destroy();
+    output.destroy();
+  });
+}
+
+/** stdin is a terminal, yet a process without a controlling one (setsid) has none to be asked on. */
+function openTerminal(): { readonly input: ReadStream; readonly output: WriteStream } {
+  try {
+    return {
+      input: new ReadStream(openSync('/dev/tty', 'r')),
+      output: new WriteStream(openSync('/dev/tty', 'w')),
+    };
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new KvmsnapError(
+      'declined',
+      `confirmation is needed, but the terminal cannot be opened (${detail}); nothing was changed`,
+      { hint: 'run it again with --yes' },
+    );
+  }
 }
 
 /** Exported for its tests. `env` as in process.env. */

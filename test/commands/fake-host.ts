@@ -73,6 +73,8 @@ export function fakeHost(): FakeHost {
         err: { isTerminal: false, columns: 80, colour: 0 },
         print: (text) => printed.push(text),
         note: (line) => notes.push(line),
+        trace: () => undefined,
+        hasPerson: false,
         ask: async () => null,
         progress: () => undefined,
         release: () => undefined,

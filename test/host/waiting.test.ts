@@ -47,6 +47,7 @@ function world(wait: number, settings: Partial<Context['settings']> = {}): World
     terminal: {
       ...context.terminal,
       progress: (text) => progress.push(text),
+      hasPerson: true,
       ask: async (question) => {
         questions.push(question);
         made.meanwhile();

@@ -102,3 +102,9 @@ export function commandOnTerminal(command: readonly string[], options: TerminalO
 export function onTerminal(args: readonly string[], options: TerminalOptions = {}): Terminal {
   return commandOnTerminal([process.execPath, kvmsnapPath, ...args], options);
 }
+
+/** Runs the built kvmsnap in a shell on a terminal; in the line it is called `kvmsnap`, and what else goes into it is the caller's. */
+export function shellOnTerminal(line: string, options: TerminalOptions = {}): Terminal {
+  const script = `kvmsnap() { ${[process.execPath, kvmsnapPath].map(quote).join(' ')} "$@"; }; ${line}`;
+  return commandOnTerminal(['bash', '-o', 'pipefail', '-c', script], options);
+}
