@@ -35,6 +35,14 @@ export const SIGNAL_FAILURES = {
 
 export type EndingSignal = keyof typeof SIGNAL_FAILURES;
 
+/** One of the things that a failure is about: what is wrong, and what to do about it. */
+export interface ErrorFinding {
+  readonly message: string;
+  readonly hint: string | null;
+  /** What can be pasted, in this order. */
+  readonly commands: readonly string[];
+}
+
 export interface FailureDetails {
   /** What to do about it, in words. */
   hint?: string | undefined;
@@ -52,18 +60,57 @@ export class KvmsnapError extends Error {
   readonly hint: string | undefined;
   readonly command: string | undefined;
   readonly unsuitable: boolean;
+  /** What could not be done, of which the findings say why; null where the first finding says that itself. */
+  readonly subject: string | null = null;
+  /** One at least; of a plain failure its own words. */
+  readonly findings: readonly ErrorFinding[];
 
   constructor(code: FailureCode, message: string, details: FailureDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    const { hint, command, unsuitable = false } = details;
     this.code = code;
-    this.hint = details.hint;
-    this.command = details.command;
-    this.unsuitable = details.unsuitable ?? false;
+    this.hint = hint;
+    this.command = command;
+    this.unsuitable = unsuitable;
+    this.findings = [{ message, hint: hint ?? null, commands: command === undefined ? [] : [command] }];
+  }
+
+  /** A failure of several findings; its message, hint and command are made of theirs. `subject` as above. */
+  static of(
+    code: FailureCode,
+    subject: string | null,
+    findings: readonly ErrorFinding[],
+    details: Pick<FailureDetails, 'unsuitable' | 'cause'> = {},
+  ): KvmsnapError {
+    const words = findings.map(({ message }) => message).join('; ');
+    const hints = [...new Set(findings.map(adviceOf).filter((text) => text !== ''))];
+    const failure = new KvmsnapError(code, subject === null ? words : `${subject}: ${words}`, {
+      ...details,
+      hint: hints.join('; ') || undefined,
+      command: findings.find(({ commands }) => commands.length > 0)?.commands[0],
+    });
+    return Object.assign(failure, { subject, findings });
+  }
+
+  /** The same failure, with words before its own, as another code where one is given. */
+  prefixed(prefix: string, code: FailureCode = this.code): KvmsnapError {
+    const { message, hint, command, unsuitable, subject, findings } = this;
+    const failure = new KvmsnapError(code, `${prefix}${message}`, { hint, command, unsuitable, cause: this });
+    if (subject !== null) return Object.assign(failure, { subject: `${prefix}${subject}`, findings });
+    const [first, ...others] = findings;
+    const begun = first ? [{ ...first, message: `${prefix}${first.message}` }] : [];
+    return Object.assign(failure, { findings: [...begun, ...others] });
   }
 
   get exitCode(): number {
     return FAILURES[this.code].exitCode;
   }
+}
+
+/** What to do about a finding, on one line; several commands are no line, and stand in the findings alone. */
+function adviceOf({ hint, commands }: ErrorFinding): string {
+  const [command] = commands.length === 1 ? commands : [];
+  return [hint, command].filter((part) => part !== null && part !== undefined).join(': ');
 }
 
 /**

@@ -52,12 +52,7 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
     },
     explain(error) {
       if (!pending || !(error instanceof KvmsnapError) || error.code === pending.code) return error;
-      const { hint, command } = error;
-      return new KvmsnapError(pending.code, `${pending.message}; ${error.message}`, {
-        hint,
-        command,
-        cause: error,
-      });
+      return error.prefixed(`${pending.message}; `, pending.code);
     },
     raise(signal) {
       const code = SIGNAL_FAILURES[signal];

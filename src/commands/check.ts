@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts';
 import { parseSpan } from '../core/calendar.ts';
 import { labelOf } from '../core/labels.ts';
-import type { RuledFinding, Severity } from '../core/preflight.ts';
+import { commandsOf, type RuledFinding, type Severity } from '../core/preflight.ts';
 import { kvmsnapLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
 import { type Checked, type CheckRequest, checkMachine } from '../host/check-machine.ts';
@@ -52,14 +52,19 @@ const FINDING_COLUMNS: readonly Column<Row>[] = [
   { key: 'what', title: 'FINDING', kind: 'text', value: ({ says }) => says, whole: true },
 ];
 
-const REMEDY_COLUMNS: readonly Column<Row>[] = [
+/** One line of advice: of a finding with several commands, each has a line. */
+interface Remedy extends Row {
+  readonly remedy: string;
+}
+
+const REMEDY_COLUMNS: readonly Column<Remedy>[] = [
   MACHINE_COLUMN,
   { key: 'rule', title: 'RULE', kind: 'text', value: ({ finding }) => finding?.rule ?? null },
   {
     key: 'remedy',
     title: 'WHAT MENDS IT',
     kind: 'text',
-    value: ({ finding }) => [finding?.hint, finding?.command].filter(Boolean).join(': '),
+    value: ({ remedy }) => remedy,
     whole: true,
   },
 ];
@@ -67,7 +72,12 @@ const REMEDY_COLUMNS: readonly Column<Row>[] = [
 const CSV_COLUMNS: readonly Column<Row>[] = [
   ...FINDING_COLUMNS,
   { key: 'hint', title: '', kind: 'text', value: ({ finding }) => finding?.hint ?? null },
-  { key: 'command', title: '', kind: 'text', value: ({ finding }) => finding?.command ?? null },
+  {
+    key: 'command',
+    title: '',
+    kind: 'text',
+    value: ({ finding }) => (finding && commandsOf(finding)[0]) ?? null,
+  },
 ];
 
 /**
@@ -187,11 +197,19 @@ function fixesSection(results: readonly MachineResult<Judged>[]): Section<never>
 }
 
 function tablesOf(rows: readonly Row[]): Section<never>[] {
-  const mendable = rows.filter(({ finding }) => finding?.hint ?? finding?.command);
+  const mendable = rows.flatMap((row) => remediesOf(row.finding).map((remedy) => ({ ...row, remedy })));
   return [
     section({ columns: FINDING_COLUMNS, rows }),
     ...(mendable.length > 0 ? [section({ columns: REMEDY_COLUMNS, rows: mendable })] : []),
   ];
+}
+
+function remediesOf(finding: Row['finding']): readonly string[] {
+  if (!finding) return [];
+  const [hint, commands] = [finding.hint === undefined ? [] : [finding.hint], commandsOf(finding)];
+  if (commands.length > 1) return [...hint, ...commands];
+  const line = [...hint, ...commands].join(': ');
+  return line === '' ? [] : [line];
 }
 
 const isBad = (row: Row): boolean => levelOf(row) === 'error' || levelOf(row) === 'warning';
@@ -223,15 +241,18 @@ const document = (ctx: Context, result: MachineResult<Judged>) => ({
     off: result.value?.checked.off ?? null,
     external: result.value?.checked.external ?? null,
   },
-  findings: (result.value?.checked.findings ?? []).map(
-    ({ rule, severity, what, hint, command, snapshot }) => ({
+  findings: (result.value?.checked.findings ?? []).map((finding) => {
+    const { rule, severity, what, hint, snapshot } = finding;
+    const commands = commandsOf(finding);
+    return {
       level: LEVELS[severity],
       rule,
       snapshot: snapshot ?? null,
       what,
       hint: hint ?? null,
-      command: command ?? null,
-    }),
-  ),
+      command: commands[0] ?? null,
+      commands,
+    };
+  }),
   fixes: fixDocument(ctx, result),
 });

@@ -17,9 +17,10 @@ export function domainResult({ machine, state, outcome, failures }: MachineResul
   };
 }
 
-export const errorDocument = ({ code, message, hint, command }: KvmsnapError) => ({
+export const errorDocument = ({ code, message, hint, command, findings }: KvmsnapError) => ({
   code,
   message,
   hint: hint ?? null,
   command: command ?? null,
+  findings,
 });

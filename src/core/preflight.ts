@@ -10,9 +10,15 @@ export interface Finding {
   readonly hint?: string;
   /** The command that mends it. */
   readonly command?: string;
+  /** Instead: the commands that mend it together, in this order. */
+  readonly commands?: readonly string[];
   /** The snapshot that it is about; absent: the machine. */
   readonly snapshot?: string;
 }
+
+/** The commands of a finding, none where there is none. */
+export const commandsOf = ({ command, commands }: Finding): readonly string[] =>
+  commands ?? (command === undefined ? [] : [command]);
 
 export type Severity =
   /** Refused, whatever the user says: going on would lose data or cannot work. */

@@ -3,6 +3,7 @@ import type { Domain } from '../core/domain.ts';
 import type { Finding } from '../core/preflight.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
+import { toErrorFinding } from './refuse.ts';
 
 /** What a failed write has left behind, each with its cure. */
 
@@ -32,15 +33,7 @@ export function lostCurrent(
 
 /** The failure, with all that it left behind and how to mend each. */
 export function withAftermath(failure: KvmsnapError, left: readonly Finding[]): KvmsnapError {
-  const hints = [failure.hint, ...left.map(({ hint, command }) => hint ?? command)].filter(
-    (text) => text !== undefined,
-  );
-  return new KvmsnapError(
-    failure.code,
-    [failure.message, ...left.map(({ what }) => what)].join('\n       '),
-    {
-      hint: hints.join('\n      ') || undefined,
-      command: left.find(({ command }) => command !== undefined)?.command ?? failure.command,
-    },
-  );
+  return KvmsnapError.of(failure.code, failure.subject, [...failure.findings, ...left.map(toErrorFinding)], {
+    cause: failure,
+  });
 }

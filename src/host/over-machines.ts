@@ -168,10 +168,7 @@ function summary(results: readonly MachineResult<unknown>[]): string {
 
 /** Says a failure with what mends it, and whose it is where its message does not. */
 function noteFailure(ctx: Context, { name }: MachineName, failure: KvmsnapError): void {
-  const { code, message, hint, command } = failure;
-  const named = message.includes(`'${name}'`)
-    ? failure
-    : new KvmsnapError(code, `${name}: ${message}`, { hint, command });
+  const named = failure.message.includes(`'${name}'`) ? failure : failure.prefixed(`${name}: `);
   ctx.terminal.note(describeError(named, { json: false, level: 0 }).trimEnd());
 }
 

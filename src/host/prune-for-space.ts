@@ -127,11 +127,13 @@ export function shortage(fileSystems: readonly SpaceChange[]): KvmsnapError | nu
   if (short.length === 0) return null;
   const each = short.map(({ mountPoint, freeBytes, wantedBytes, sizeBytes, barren }) => {
     const why = barren ? 'deleting gives nothing back there' : 'nothing is left that may be deleted for it';
-    return `${mountPoint} has ${humanBytes(freeBytes)} of ${humanBytes(sizeBytes)} free, and ${humanBytes(wantedBytes)} are wanted: ${why}`;
+    return {
+      message: `${mountPoint} has ${humanBytes(freeBytes)} of ${humanBytes(sizeBytes)} free, and ${humanBytes(wantedBytes)} are wanted: ${why}`,
+      hint: 'what a rule or a hold keeps is never deleted for space; kvmsnap space MACHINE shows what it costs',
+      commands: [],
+    };
   });
-  return new KvmsnapError('check', each.join('\n       '), {
-    hint: 'what a rule or a hold keeps is never deleted for space; kvmsnap space MACHINE shows what it costs',
-  });
+  return KvmsnapError.of('check', null, each);
 }
 
 async function findPlaces(entries: readonly Entry[], sight: Sight): Promise<Places> {

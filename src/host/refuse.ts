@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
-import type { Finding, RuledFinding } from '../core/preflight.ts';
-import { KvmsnapError } from '../errors.ts';
+import { commandsOf, type Finding, type RuledFinding } from '../core/preflight.ts';
+import { type ErrorFinding, KvmsnapError } from '../errors.ts';
 
 /** Ends what the rules are against, before anything is touched. */
 
@@ -13,28 +13,27 @@ export function refuseOn(ctx: Context, what: string, ruled: readonly RuledFindin
   for (const finding of findings) {
     if (!refusing.includes(finding)) ctx.terminal.note(`warning: ${finding.what}`);
   }
-  const [first, ...others] = refusing;
-  if (!first) return;
-  const advice = [...new Set(refusing.map(adviceOf).filter((text) => text !== ''))];
-  throw new KvmsnapError(
-    'check',
-    [`${what}: ${first.what}`, ...others.map((other) => other.what)].join('\n       '),
-    {
-      hint: advice.join('\n      ') || undefined,
-      command: refusing.find(({ command }) => command !== undefined)?.command,
-      unsuitable: refusing.every(({ unsuitable }) => unsuitable),
-    },
-  );
+  if (refusing.length === 0) return;
+  throw KvmsnapError.of('check', what, refusing.map(toErrorFinding), {
+    unsuitable: refusing.every(({ unsuitable }) => unsuitable),
+  });
 }
+
+/** A finding as an error tells it. */
+export const toErrorFinding = (finding: Finding): ErrorFinding => ({
+  message: finding.what,
+  hint: finding.hint ?? null,
+  commands: commandsOf(finding),
+});
 
 /** The rules know nothing of connections: their commands get the one that this run uses. */
 export function withConnection<F extends Finding>(ctx: Context, finding: F): F {
-  if (finding.command === undefined) return finding;
   const connection = ctx.virsh.line([]).replace(/^virsh/, '');
-  const command = finding.command.replace(/(?:^|&& )(?:virsh|kvmsnap)(?= )/g, (tool) => tool + connection);
-  return { ...finding, command };
-}
-
-function adviceOf({ hint, command }: Finding): string {
-  return [hint, command].filter((part) => part !== undefined).join(': ');
+  const connected = (command: string) =>
+    command.replace(/(?:^|&& )(?:virsh|kvmsnap)(?= )/g, (tool) => tool + connection);
+  return {
+    ...finding,
+    ...(finding.command === undefined ? {} : { command: connected(finding.command) }),
+    ...(finding.commands === undefined ? {} : { commands: finding.commands.map(connected) }),
+  };
 }

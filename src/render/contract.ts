@@ -59,9 +59,15 @@ const Disk = z.object({
 
 const FAILURE = {
   code: z.string(),
+  /** On one line, whatever it is about. */
   message: z.string(),
   hint: z.nullable(z.string()),
+  /** The first of the commands. */
   command: z.nullable(z.string()),
+  /** What it is about, each with what to do: one at least. */
+  findings: z.array(
+    z.object({ message: z.string(), hint: z.nullable(z.string()), commands: z.array(z.string()) }),
+  ),
 };
 
 /** What came of one of several machines. */
@@ -214,6 +220,7 @@ export const DOCUMENTS = {
             what: z.string(),
             hint: z.nullable(z.string()),
             command: z.nullable(z.string()),
+            commands: z.array(z.string()),
           }),
         ),
         /** What `--fix` did; the findings are those that are left then. */

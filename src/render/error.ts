@@ -1,4 +1,4 @@
-import { exitCodeOf, FAILURES, KvmsnapError } from '../errors.ts';
+import { type ErrorFinding, exitCodeOf, FAILURES, KvmsnapError } from '../errors.ts';
 import { createPaint } from './colour.ts';
 import { visibleLines } from './format.ts';
 
@@ -7,22 +7,58 @@ export interface ErrorStyle {
   readonly level: 0 | 1 | 2 | 3;
 }
 
-/** What stderr gets: `error: what`, `hint: what mends it`; for a bug also where it happened. */
-export function describeError(error: unknown, { json, level }: ErrorStyle): string {
-  const known = error instanceof KvmsnapError ? error : null;
-  const message = known?.message ?? bugMessage(error);
-  const hint = known
-    ? (known.hint ?? null)
-    : 'this is a bug in kvmsnap: please report it, with the command line and the output of virsh version --daemon';
-  const command = known?.command ?? null;
-  if (json) {
-    const code = known?.code ?? 'bug';
-    return `${JSON.stringify({ error: { code, exitCode: exitCodeOf(error), message, hint, command } })}\n`;
-  }
-  const paint = createPaint(level);
-  const advice =
-    command === null || hint?.includes(command) ? hint : [hint, command].filter(Boolean).join(': ');
-  return `${paint('bad', 'error:')} ${visibleLines(message)}\n${advice === null ? '' : `${paint('warn', 'hint:')} ${visibleLines(advice)}\n`}`;
+/** What stderr gets: `error: what`, `hint: what mends it`, a line for each finding; for a bug also where it happened. */
+export function describeError(error: unknown, style: ErrorStyle): string {
+  const known = error instanceof KvmsnapError ? error : bug(error);
+  if (style.json) return `${JSON.stringify({ error: document(known, exitCodeOf(error)) })}\n`;
+  const paint = createPaint(style.level);
+  const { subject, findings } = known;
+  const [first = '', ...others] = findings.map(({ message }) => message);
+  const words = [subject === null ? first : `${subject}: ${first}`, ...others].map(visibleLines);
+  const advice = [...new Set(findings.map(adviceOf).filter((text) => text !== ''))];
+  return [
+    `${paint('bad', 'error:')} ${words.join('\n       ')}\n`,
+    advice.length === 0
+      ? ''
+      : `${paint('warn', 'hint:')} ${advice.map((text) => visibleLines(text).replaceAll('\n', '\n      ')).join('\n      ')}\n`,
+  ].join('');
+}
+
+const document = ({ code, message, hint, command, findings }: Described, exitCode: number) => ({
+  code,
+  exitCode,
+  message,
+  hint: hint ?? null,
+  command: command ?? null,
+  findings,
+});
+
+/** The advice of one finding: one command behind its words, several on lines of their own. */
+function adviceOf({ hint, commands }: ErrorFinding): string {
+  const [command] = commands;
+  if (commands.length > 1) return [hint, ...commands.map((each) => `  ${each}`)].filter(Boolean).join('\n');
+  return command === undefined || hint?.includes(command)
+    ? (hint ?? '')
+    : [hint, command].filter(Boolean).join(': ');
+}
+
+type Described = Pick<KvmsnapError, 'message' | 'hint' | 'command' | 'subject' | 'findings'> & {
+  readonly code: string;
+};
+
+/** What nobody foresaw, in the form of what is known. */
+function bug(error: unknown): Described {
+  const message = bugMessage(error);
+  const hint =
+    'this is a bug in kvmsnap: please report it, with the command line and the output of virsh version --daemon';
+  return {
+    code: 'bug',
+    message,
+    hint,
+    command: undefined,
+    subject: null,
+    findings: [{ message, hint, commands: [] }],
+  };
 }
 
 function bugMessage(error: unknown): string {

@@ -26,7 +26,7 @@ describe('as text', () => {
     ],
     [
       'of several lines, with what could redraw the terminal',
-      failure({ hint: 'a\x1b[2J\n      b' }, 'one\u009b\n       two'),
+      failure({ hint: 'a\x1b[2J\nb' }, 'one\u009b\n       two'),
       'error: one\\x9b\n       two\nhint: a\\x1b[2J\n      b\n',
     ],
   ])('%s', (_, error, shown) => {
@@ -68,7 +68,9 @@ describe('as JSON', () => {
       },
     ],
   ])('%s', (error, document) => {
-    expect(json(error)).toEqual({ error: document });
+    const { command, ...said } = document;
+    const finding = { message: said.message, hint: said.hint, commands: command === null ? [] : [command] };
+    expect(json(error)).toEqual({ error: { ...document, findings: [finding] } });
     expect(DOCUMENTS.error.safeParse(json(error)).success).toBe(true);
   });
 
@@ -76,5 +78,41 @@ describe('as JSON', () => {
     const shown = describeError(failure({ hint: 'a\nb' }), { json: true, level: 3 });
     expect(shown.indexOf('\n')).toBe(shown.length - 1);
     expect(shown).not.toContain('\x1b');
+  });
+});
+
+describe('of several findings', () => {
+  const findings = [
+    { message: 'a is wrong', hint: 'first mend it', commands: ['virsh a'] },
+    { message: 'b is wrong', hint: 'two steps', commands: ['virsh b', 'virsh c'] },
+    { message: 'c is wrong', hint: null, commands: [] },
+  ];
+  const error = KvmsnapError.of('check', "cannot create 's1'", findings);
+
+  test('as text: a line each, and each of several commands too', () => {
+    expect(text(error)).toBe(
+      "error: cannot create 's1': a is wrong\n       b is wrong\n       c is wrong\n" +
+        'hint: first mend it: virsh a\n      two steps\n        virsh b\n        virsh c\n',
+    );
+  });
+
+  test('as JSON: no layout in the words, and all of the commands', () => {
+    expect(json(error)).toEqual({
+      error: {
+        code: 'check',
+        exitCode: 5,
+        message: "cannot create 's1': a is wrong; b is wrong; c is wrong",
+        hint: 'first mend it: virsh a; two steps',
+        command: 'virsh a',
+        findings,
+      },
+    });
+  });
+
+  test('with words before: those of the whole', () => {
+    expect(text(error.prefixed('web: '))).toMatch(
+      /^error: web: cannot create 's1': a is wrong\n {7}b is wrong/,
+    );
+    expect(text(failure({ hint: 'x' }).prefixed('web: '))).toBe('error: web: it failed\nhint: x\n');
   });
 });
