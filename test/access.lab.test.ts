@@ -207,7 +207,7 @@ describe('an ordinary user', () => {
     try {
       const result = await kvmsnap(['list', 'web'], stranger);
       expect(result).toMatchObject({ code: 4, stdout: '' });
-      expect(result.stderr).toMatch(/no machine is called 'web'\nhint: .*--connect qemu:\/\/\/system/);
+      expect(result.stderr).toMatch(/no such VM: 'web'\nhint: .*--connect qemu:\/\/\/system/);
     } finally {
       // it may be just about to fork into the background
       const isOver = () => {

@@ -1,6 +1,5 @@
 import type { Context } from '../context.ts';
 import { parseSpan } from '../core/calendar.ts';
-import { labelOf } from '../core/labels.ts';
 import { commandsOf, type RuledFinding, type Severity } from '../core/preflight.ts';
 import { kvmsnapLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
@@ -12,6 +11,7 @@ import { assembleMachine, isDrifting, readAgain } from '../host/machine.ts';
 import { concludeMachines, type MachineResult, overMachines, requireDeed } from '../host/over-machines.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
+import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
 import { type Column, MACHINE_COLUMN, type Section, section } from '../render/view.ts';
 import { FIX_COLUMNS, fixDocument, fixMachines, type Judged, planFor } from './fix.ts';
 import { domainResult } from './results.ts';
@@ -96,7 +96,7 @@ export async function check(ctx: Context, words: readonly string[], options: Che
   const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: 1, skips: () => false };
   const looked = await overMachines<Judged>(ctx, selected, run, async (ctx, reading) => {
-    const seen = await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? []);
+    const seen = await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS);
     const machine = isDrifting(seen) ? await readAgain(ctx, seen.domain) : seen;
     noteUnseen(ctx, machine.domain, machine.images);
     const checked = await checkMachine(ctx, machine, request);
@@ -131,7 +131,7 @@ function toMaxAge({ maxAge, label }: CheckOptions): CheckRequest['maxAge'] {
     throw new KvmsnapError('usage', `'${maxAge}' is no span of time`, { hint: 'such as 26h, 8d, 2w' });
   // for an age, a month is 31 days: rather a day late than a false alarm
   const seconds = (span.hours + 24 * (span.days + 31 * span.months)) * 3600;
-  return { seconds, says: maxAge, counts: (name) => label === undefined || labelOf(name) === label };
+  return { seconds, says: maxAge, label: label ?? null };
 }
 
 async function report(

@@ -1,13 +1,15 @@
 import type { Context } from '../context.ts';
 import { labelledName } from '../core/labels.ts';
 import { automaticName } from '../core/names.ts';
+import { kvmsnapLine } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { hasRules } from '../core/retention.ts';
+import { isPattern } from '../core/selection.ts';
 import { locationOf } from '../core/snapshot.ts';
 import { NO_WISHES, type Wishes } from '../core/snapshot-plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import { NOTHING_FREED } from '../host/freed.ts';
-import { completeMachine, type Machine, readAgain } from '../host/machine.ts';
+import { completeMachine, type Machine, readAgain, requireAllRead } from '../host/machine.ts';
 import {
   concludeMachines,
   type Deed,
@@ -18,6 +20,7 @@ import {
 import type { SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
 import type { PruneRequest } from '../host/prune-snapshots.ts';
 import { readXmlFile, redefineSnapshot } from '../host/redefine.ts';
+import { withConnection } from '../host/refuse.ts';
 import { readSelection, type Targets } from '../host/select.ts';
 import { type NameMaker, type SnapshotRequest, snapshotXml, takeSnapshot } from '../host/take-snapshot.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
@@ -106,6 +109,7 @@ export async function create(
   const asked = toRequest(name, pruning, options);
   const request = options.xml === undefined ? asked : await byXml(asked, options.xml);
   const selected = await readSelection(ctx, toSelection(words, options));
+  if (name === null && options.label === undefined) refuseSecondName(ctx, words, selected);
   if (!selected.single) checkForMany(request, options);
   if (options.printXml) return printXml(ctx, selected, request);
   const skips = { jobs: options.jobs ?? 1, skips: ({ unsuitable }: KvmsnapError) => unsuitable };
@@ -143,6 +147,29 @@ function toRequest(
     wishes,
     labelled: label !== null,
   };
+}
+
+/** `create VM NAME` was meant as create-as. Throws `not-found` where the second of two words is no machine. */
+function refuseSecondName(
+  ctx: Context,
+  [vm = '', word = '', ...others]: readonly string[],
+  { targets }: Targets,
+): void {
+  const missing = targets.find(({ machine }) => machine.uuid === null && machine.name === word);
+  const isMeant =
+    others.length === 0 &&
+    !isPattern(word) &&
+    targets.some(({ named, machine }) => named && machine.uuid !== null);
+  if (!missing || !isMeant || !(missing.reading instanceof KvmsnapError)) return;
+  const { message, hint } = missing.reading;
+  const slip = hint?.startsWith('did you mean') ? `${hint} Or, ` : '';
+  const finding = {
+    what: `${message}; nothing was done`,
+    hint: `${slip}to give the snapshot of '${vm}' that name`,
+    command: kvmsnapLine('create-as', [vm, word]),
+  };
+  const { command } = withConnection(ctx, finding);
+  throw new KvmsnapError('not-found', finding.what, { hint: finding.hint, command });
 }
 
 function checkForMany({ wishes }: SnapshotRequest, { printXml, xml }: CreateOptions): void {
@@ -213,6 +240,7 @@ async function pruneAfter(
   if (!hasRules(pruning.rules)) return { value: nothing, failures: [], succeeded: 0 };
   try {
     const after = await readAgain(ctx, domain);
+    requireAllRead(ctx, after, `prune '${domain.name}'`);
     if (pruning.freeMin) return { value: { ...nothing, after }, failures: [], succeeded: 0 };
     const { value: pruned, ...deed } = await pruneMachine(ctx, after, pruning, fresh);
     return { ...deed, value: { ...nothing, pruned } };

@@ -1,6 +1,13 @@
 import type { Context } from '../context.ts';
 import { KvmsnapError } from '../errors.ts';
-import { completeMachine, currentSnapshot, findSnapshot, noCurrent, openMachine } from '../host/machine.ts';
+import {
+  completeMachine,
+  currentSnapshot,
+  findSnapshot,
+  noCurrent,
+  openMachine,
+  unreadFailure,
+} from '../host/machine.ts';
 import { patiently } from '../host/patience.ts';
 import { setCurrent } from '../host/set-current.ts';
 import { type MachineReading, readMachine } from '../libvirt/machine.ts';
@@ -37,4 +44,6 @@ async function showCurrent(ctx: Context, reading: MachineReading, options: XmlOp
   }
   const machine = await completeMachine(ctx, reading);
   await showSnapshot(ctx, machine, currentSnapshot(machine));
+  const unread = unreadFailure(machine);
+  if (unread) throw unread;
 }

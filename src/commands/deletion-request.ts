@@ -33,7 +33,8 @@ export const holds = ({ snapshotNames }: MachineReading, names: readonly string[
   names.some((name) => name.split('\n').every((line) => snapshotNames.includes(line)));
 
 /** Of several machines, a name that none of them has was mistyped. Throws `not-found`; one machine says it itself. */
-export function checkNames({ targets, single }: Targets, { names }: Wanted): void {
+export function checkNames({ targets: all, single }: Targets, { names }: Wanted): void {
+  const targets = all.filter(({ machine }) => machine.uuid !== null);
   const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
   if (single || readings.length < targets.length) return;
   const lost = (names ?? []).find((name) => !readings.some((reading) => holds(reading, [name])));

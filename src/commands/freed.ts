@@ -2,7 +2,6 @@ import type { Context } from '../context.ts';
 import type { KvmsnapError } from '../errors.ts';
 import type { Freed } from '../host/freed.ts';
 import type { SpaceRun } from '../host/prune-for-space.ts';
-import type { MachineName } from '../libvirt/machine.ts';
 import { describeError } from '../render/error.ts';
 import { humanBytes } from '../render/format.ts';
 
@@ -10,7 +9,7 @@ import { humanBytes } from '../render/format.ts';
 
 /** Of one machine; null where nothing was to go. */
 export interface FreedOf {
-  readonly machine: MachineName;
+  readonly machine: { readonly name: string };
   readonly freed: Freed | null;
 }
 

@@ -6,7 +6,7 @@ import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { lookAtDisks, noteUnseen } from '../host/disks.ts';
 import { measureIfPossible } from '../host/freed.ts';
-import { completeMachine, findSnapshot, type Machine, noCurrent } from '../host/machine.ts';
+import { completeMachine, findSnapshot, type Machine, noCurrent, unreadFailure } from '../host/machine.ts';
 import type { Cost } from '../host/snapshot-space.ts';
 import { type MachineReading, readMachine } from '../libvirt/machine.ts';
 import { domainDocument, snapshotDocument } from '../render/documents.ts';
@@ -42,6 +42,8 @@ export async function info(
   const machine = await completeMachine(ctx, reading);
   noteUnseen(ctx, machine.domain, machine.images);
   await infoSnapshot(ctx, machine, findSnapshot(machine, name));
+  const unread = unreadFailure(machine);
+  if (unread) throw unread;
 }
 
 interface Link {

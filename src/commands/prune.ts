@@ -1,15 +1,15 @@
 import type { Context } from '../context.ts';
 import type { Decision } from '../core/retention.ts';
-import type { Snapshot } from '../core/snapshot.ts';
 import type { Leftover } from '../host/clear-leftovers.ts';
 import type { Contender } from '../host/contenders.ts';
 import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../host/freed.ts';
-import { assembleMachine, type Machine, readAgain, reportOn } from '../host/machine.ts';
+import { assembleMachine, type Machine, readAgain, reportOn, requireAllRead } from '../host/machine.ts';
 import {
   concludeMachines,
   type Deed,
   type MachineResult,
   overMachines,
+  type ResultName,
   requireDeed,
   resultOf,
 } from '../host/over-machines.ts';
@@ -23,7 +23,8 @@ import {
   prune,
 } from '../host/prune-snapshots.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
-import type { MachineName, MachineReading } from '../libvirt/machine.ts';
+import type { MachineReading } from '../libvirt/machine.ts';
+import { NO_SNAPSHOTS, type SnapshotsRead } from '../libvirt/snapshots.ts';
 import { rfc3339 } from '../render/format.ts';
 import { type Column, MACHINE_COLUMN, section } from '../render/view.ts';
 import {
@@ -112,7 +113,7 @@ export async function pruneMachines(
   const { freeMin } = request;
   if (freeMin !== null) {
     const looked = await overMachines(ctx, selected, run, async (ctx, reading) =>
-      lookedAt(await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? [])),
+      lookedAt(ctx, await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS)),
     );
     const contenders = looked.map(({ value }) => value && { machine: value, fresh: null });
     const { results, space } = await pruneTogether(ctx, looked, contenders, { ...request, freeMin });
@@ -120,7 +121,7 @@ export async function pruneMachines(
     return report(ctx, results, selected.single, space);
   }
   const results = await overMachines(ctx, selected, run, (ctx, reading) =>
-    pruneFound(ctx, reading, known.get(reading.domain.uuid) ?? [], request),
+    pruneFound(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS, request),
   );
   noteNone(ctx, results, request);
   await report(ctx, results, selected.single, null);
@@ -140,7 +141,10 @@ function noteNone(
 const whose = ([first, ...others]: readonly MachineResult<unknown>[]): string =>
   first && others.length === 0 ? `'${first.machine.name}'` : 'these machines';
 
-const lookedAt = (machine: Machine): Deed<Machine> => ({ value: machine, failures: [], succeeded: 0 });
+function lookedAt(ctx: Context, machine: Machine): Deed<Machine> {
+  requireAllRead(ctx, machine, `prune '${machine.domain.name}'`);
+  return { value: machine, failures: [], succeeded: 0 };
+}
 
 /**
  * Prunes for space over the machines that contend, and leaves the results of the others as they are. Of each, what is in
@@ -189,11 +193,12 @@ function deedOf(ctx: Context, machine: string, pruned: SpacePruned): Deed<PruneR
 async function pruneFound(
   ctx: Context,
   reading: MachineReading,
-  found: readonly Snapshot[],
+  found: SnapshotsRead,
   request: PruneRequest,
 ): Promise<Deed<PruneResult>> {
   const { domain } = reading;
-  const snapshots = reportOn(reading, found, null);
+  requireAllRead(ctx, { ...reading, ...found }, `prune '${domain.name}'`);
+  const snapshots = reportOn(reading, found.snapshots, null);
   const atAGlance = await planWithExternal(ctx, { ...reading, snapshots, images: null }, request);
   if (atAGlance.every(({ keep }) => keep)) return planned(domain.name, atAGlance);
   const machine = ctx.settings.dryRun
@@ -210,6 +215,7 @@ export async function pruneMachine(
   fresh: string | null = null,
 ): Promise<Deed<PruneResult>> {
   const { name } = machine.domain;
+  requireAllRead(ctx, machine, `prune '${name}'`);
   const plan = await planWithExternal(ctx, machine, request, fresh);
   const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
   if (ctx.settings.dryRun) return planned(name, plan, await foreseeFreed(ctx, machine, going));
@@ -301,7 +307,7 @@ async function report(
 }
 
 /** What came back, where anything was to go. */
-export const freedOf = (machine: MachineName, pruned: PruneResult | null): FreedOf => ({
+export const freedOf = (machine: ResultName, pruned: PruneResult | null): FreedOf => ({
   machine,
   freed: pruned?.rows.some(({ decision }) => !decision.keep) ? pruned.freed : null,
 });

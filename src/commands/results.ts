@@ -1,12 +1,12 @@
 import type { KvmsnapError } from '../errors.ts';
 import type { MachineResult } from '../host/over-machines.ts';
-import type { MachineName } from '../libvirt/machine.ts';
 import { domainDocument } from '../render/documents.ts';
 
 /** What came of each of several machines, as members of a document. */
 
 /** The name of a snapshot among those of other machines; a machine's name holds no slash. */
-export const ownName = (machine: MachineName, snapshot: string): string => `${machine.name}/${snapshot}`;
+export const ownName = (machine: { readonly name: string }, snapshot: string): string =>
+  `${machine.name}/${snapshot}`;
 
 /** The members of every machine's result in a document. */
 export function domainResult({ machine, state, outcome, failures }: MachineResult<unknown>) {

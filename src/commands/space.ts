@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts';
 import { KvmsnapError } from '../errors.ts';
 import { flushImages } from '../host/flush.ts';
-import { findSnapshot, type Machine, openMachine } from '../host/machine.ts';
+import { findSnapshot, type Machine, openMachine, unreadFailure } from '../host/machine.ts';
 import { patiently } from '../host/patience.ts';
 import {
   type Cost,
@@ -10,6 +10,7 @@ import {
   measureMachine,
   type SnapshotCost,
 } from '../host/snapshot-space.ts';
+import type { UnreadSnapshot } from '../libvirt/snapshots.ts';
 import { domainDocument } from '../render/documents.ts';
 import { humanBytes } from '../render/format.ts';
 import { type Column, section } from '../render/view.ts';
@@ -50,14 +51,15 @@ export async function space(
   });
   const shown = names.length === 0 ? measured.snapshots : onlyOf(measured, names);
   const sorted = sort === 'frees' ? [...shown].sort((a, b) => freesOf(b) - freesOf(a)) : shown;
-  const rows = sorted.flatMap((each) => rowsOf(each, disks));
+  const unread = names.length === 0 ? machine.unread : [];
+  const rows = [...sorted.flatMap((each) => rowsOf(each, disks)), ...unread.map(unreadRow)];
   const most = Math.max(0, ...rows.map(({ cost }) => cost?.frees.hostBytes ?? 0));
   await show(ctx, {
     document: {
       domains: [
         {
           ...domainDocument(machine.domain),
-          snapshots: shown.map(snapshotDocument),
+          snapshots: [...shown.map(snapshotDocument), ...unread.map(unreadSnapshotDocument)],
           together: {
             names: [...measured.together.names],
             freesBytes: measured.together.frees?.hostBytes ?? null,
@@ -74,7 +76,7 @@ export async function space(
       section({ columns: DISK_COLUMNS, rows: measured.disks }),
       ...(shown.length === 0 ? [] : [facts([totalOf(measured, names)])]),
     ],
-    names: sorted.map(({ snapshot }) => snapshot.name),
+    names: [...sorted.map(({ snapshot }) => snapshot.name), ...unread.map(({ name }) => name)],
     remarks: shown.length > 1 && measured.together.frees ? [NOT_A_SUM] : [],
   });
   const problems = measured.disks.flatMap(({ target, problem }) =>
@@ -82,6 +84,8 @@ export async function space(
   );
   if (problems.length > 0)
     throw new KvmsnapError('check', `'${machine.domain.name}' cannot be measured: ${problems.join('; ')}`);
+  const failure = unreadFailure({ ...machine, unread });
+  if (failure) throw failure;
 }
 
 /** No guest is paused for nothing. */
@@ -92,6 +96,21 @@ const NOT_A_SUM = 'Together they may free more than the sum of what each frees a
 
 const onlyOf = ({ snapshots }: MachineSpace, names: readonly string[]): SnapshotCost[] =>
   snapshots.filter(({ snapshot }) => names.includes(snapshot.name));
+
+const unreadRow = ({ name, failure }: UnreadSnapshot): Row => ({
+  name,
+  target: null,
+  cost: null,
+  approximate: false,
+  problem: failure.message,
+});
+
+const unreadSnapshotDocument = ({ name }: UnreadSnapshot) => ({
+  name,
+  ...costDocument(null),
+  approximate: false,
+  disks: [],
+});
 
 const freesOf = ({ cost }: SnapshotCost): number => cost?.frees.hostBytes ?? 0;
 

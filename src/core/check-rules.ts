@@ -1,5 +1,6 @@
 import { type Domain, isActive, isSaving } from './domain.ts';
 import { chainOf, type DiskImage, type Images } from './image.ts';
+import { labelOf } from './labels.ts';
 import { isNotable, type LeftoverSpace, resizable, winBackLine } from './leftover.ts';
 import type { LeftoverFile } from './leftover-files.ts';
 import { mebibytes } from './mebibytes.ts';
@@ -18,6 +19,8 @@ import { isGone } from './stored-tags.ts';
 export interface TruthFacts {
   readonly domain: Domain;
   readonly snapshots: readonly SnapshotReport[];
+  /** Snapshots that libvirt lists and does not tell of, and what it says. */
+  readonly unread: readonly { readonly name: string; readonly failure: { readonly message: string } }[];
   readonly current: string | null;
   /** By target, the disks that take part in a snapshot. */
   readonly images: Images;
@@ -33,7 +36,8 @@ export interface TruthFacts {
   readonly maxAge: {
     readonly seconds: number;
     readonly says: string;
-    readonly counts: (name: string) => boolean;
+    /** Only snapshots of this label count; null: all do. */
+    readonly label: string | null;
   } | null;
 }
 
@@ -51,6 +55,18 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
             },
           ]
         : [],
+  },
+  {
+    id: 'unread-snapshot',
+    hazards: [],
+    severity: 'error',
+    find: ({ domain, unread }) =>
+      unread.map(({ name, failure }) => ({
+        snapshot: name,
+        what: `${failure.message}; what depends on it is not known, and nothing of this VM is fixed, reverted or deleted`,
+        command: `virsh snapshot-dumpxml ${virshWord(domain)} --snapshotname ${quote(name)}`,
+        hint: 'this shows the error of libvirt',
+      })),
   },
   {
     id: 'under-way',
@@ -95,8 +111,8 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
     id: 'broken-parent',
     hazards: [],
     severity: 'warning',
-    find: ({ snapshots }) => {
-      const known = new Set(snapshots.map(({ name }) => name));
+    find: ({ snapshots, unread }) => {
+      const known = new Set([...snapshots, ...unread].map(({ name }) => name));
       return snapshots
         .filter(({ parent }) => parent !== null && !known.has(parent))
         .map(({ name, parent }) => ({
@@ -192,14 +208,21 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
     id: 'too-old',
     hazards: [],
     severity: 'error',
-    find: ({ domain, snapshots, nowSeconds, maxAge }) => {
+    find: ({ domain, snapshots, unread, nowSeconds, maxAge }) => {
       if (!maxAge) return [];
-      const newest = snapshots.filter(({ name, underWay }) => maxAge.counts(name) && !underWay).at(-1);
+      const { label, says } = maxAge;
+      const counts = ({ name }: { readonly name: string }) => label === null || labelOf(name) === label;
+      const newest = snapshots.filter((snapshot) => counts(snapshot) && !snapshot.underWay).at(-1);
       if (newest && nowSeconds - newest.createdAtSeconds <= maxAge.seconds) return [];
-      const found = newest
-        ? `the newest snapshot, '${newest.name}', is older than ${maxAge.says}`
-        : `there is no snapshot that could be younger than ${maxAge.says}`;
-      return [{ what: found, command: kvmsnapLine('create', [domain.name]) }];
+      const [one, all] = unread.some(counts)
+        ? ['readable snapshot', 'readable snapshots']
+        : ['snapshot', 'snapshots'];
+      const labelled = label === null ? '' : ` with the label '${label}'`;
+      const what = newest
+        ? `the newest ${one}${labelled}, '${newest.name}', is older than ${says}`
+        : `the VM has no ${all}${labelled}, so none is younger than ${says}`;
+      const options = label === null ? [] : ['--label', label];
+      return [{ what, command: kvmsnapLine('create', [domain.name], ...options) }];
     },
   },
 ];

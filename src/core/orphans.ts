@@ -30,6 +30,8 @@ export type Fate =
 export interface OrphanFacts {
   readonly domain: Domain;
   readonly snapshots: readonly Snapshot[];
+  /** Snapshots of which nothing but the name is known. */
+  readonly unread: readonly { readonly name: string }[];
   /** By target, the disks that take part in a snapshot. */
   readonly images: Images;
 }
@@ -42,7 +44,7 @@ const SECONDS_BETWEEN_DISKS = 60;
 
 /** The orphans of a machine, in the order in which the images hold them. */
 export function findOrphans(facts: OrphanFacts): Orphan[] {
-  const known = new Set(facts.snapshots.map(({ name }) => name));
+  const known = new Set([...facts.snapshots, ...facts.unread].map(({ name }) => name));
   const disks = participants(facts.domain);
   const names = new Set(disks.flatMap(({ target }) => tagsIn(facts.images.get(target)).map(nameOf)));
   const found = [...names]

@@ -65,7 +65,8 @@ export async function checkMachine(
   const otherwise = facts && !judge(CREATE_RULES, inOtherState(facts)).some(refuses);
   return {
     findings: findings.map((finding) => withConnection(ctx, finding)),
-    fixes: planFixes(truthFacts),
+    // what an unknown snapshot needs must not be taken for nobody's
+    fixes: machine.unread.length > 0 ? [] : planFixes(truthFacts),
     external: facts && (await takesExternal(ctx, machine, facts)),
     ...(isActive(domain.state) ? { running: now, off: otherwise } : { running: otherwise, off: now }),
   };
@@ -110,7 +111,7 @@ async function readReverts(ctx: Context, machine: Machine): Promise<Reverts> {
 
 /** The machine beside what its images hold, for the rules that compare them. */
 async function readTruth(
-  { domain, snapshots, images, current }: Machine,
+  { domain, snapshots, unread, images, current }: Machine,
   reverts: Reverts,
   known: Pick<TruthFacts, 'nowSeconds' | 'maxAge' | 'leftoverFiles'>,
 ): Promise<TruthFacts> {
@@ -118,7 +119,7 @@ async function readTruth(
   // what a save under way writes looks the same
   const isQuiet = !domain.busy && !isSaving(domain);
   const leftovers = isQuiet ? await readLeftovers(images) : new Map();
-  return { ...known, domain, snapshots, images, current, stored, leftovers };
+  return { ...known, domain, snapshots, unread, images, current, stored, leftovers };
 }
 
 const revertFindings = (reverts: Reverts, daemonVersion: number): RuledFinding[] =>

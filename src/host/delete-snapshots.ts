@@ -15,7 +15,14 @@ import { aftermath, lostCurrent, withAftermath } from './aftermath.ts';
 import { clearLeftovers, type Leftover } from './clear-leftovers.ts';
 import { freeBytes } from './files.ts';
 import { lookAgainWhile } from './look-again.ts';
-import { completeMachine, findSnapshot, type Machine, readAgain, stillBeingTaken } from './machine.ts';
+import {
+  completeMachine,
+  findSnapshot,
+  type Machine,
+  readAgain,
+  requireAllRead,
+  stillBeingTaken,
+} from './machine.ts';
 import { filesShared } from './neighbours.ts';
 import { patiently } from './patience.ts';
 import { refuseOn } from './refuse.ts';
@@ -63,6 +70,8 @@ export async function checkDeletable(
   const { domain, snapshots, current, images } = machine;
   for (const victim of doomed(snapshots, snapshot, reach))
     if (victim.underWay) throw stillBeingTaken(machine, victim);
+  if (!metadataOnly || reach !== 'only')
+    requireAllRead(ctx, machine, `delete '${snapshot.name}' of '${domain.name}'`);
   if (metadataOnly) return;
   const facts = { domain, snapshot, reach, snapshots, current, images };
   const beyond = deletesExternal(facts)

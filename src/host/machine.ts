@@ -5,15 +5,17 @@ import { nearest } from '../core/names.ts';
 import { kvmsnapLine } from '../core/quote.ts';
 import { reportSnapshots, type SnapshotReport, tagsOf } from '../core/report.ts';
 import { internalDisks, type Snapshot } from '../core/snapshot.ts';
-import { KvmsnapError } from '../errors.ts';
+import { combineFailures, KvmsnapError } from '../errors.ts';
 import { type MachineName, type MachineReading, readByUuid, readMachine } from '../libvirt/machine.ts';
-import { readSnapshots } from '../libvirt/snapshots.ts';
+import { dumpCommand, readSnapshots, type SnapshotsRead, type UnreadSnapshot } from '../libvirt/snapshots.ts';
 import { lookAtDisks } from './disks.ts';
 import { lookAgainWhile } from './look-again.ts';
 
 /** A machine as libvirt and its disks together tell it. */
 export interface Machine extends MachineReading {
   readonly snapshots: readonly SnapshotReport[];
+  /** Snapshots that libvirt lists and does not tell of. */
+  readonly unread: readonly UnreadSnapshot[];
   /** By target, the disks that take part in a snapshot. */
   readonly images: Images;
 }
@@ -29,7 +31,7 @@ export async function completeMachine(
   reading: MachineReading,
   names: readonly string[] = reading.snapshotNames,
 ): Promise<Machine> {
-  return assembleMachine(ctx, reading, readSnapshots(ctx.virsh, reading.domain.uuid, names));
+  return assembleMachine(ctx, reading, readSnapshots(ctx.virsh, { ...reading.domain, names }));
 }
 
 /** Reads a machine anew, as it is now; what looks damaged is looked at again before it is called so. */
@@ -52,13 +54,13 @@ export function isDrifting({ snapshots, images }: Machine): boolean {
 export async function assembleMachine(
   ctx: Context,
   reading: MachineReading,
-  found: readonly Snapshot[] | Promise<readonly Snapshot[]>,
+  found: SnapshotsRead | Promise<SnapshotsRead>,
 ): Promise<Machine> {
-  const [images, snapshots] = await Promise.all([
+  const [images, { snapshots, unread }] = await Promise.all([
     lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart)),
     found,
   ]);
-  return { ...reading, images, snapshots: reportOn(reading, snapshots, images) };
+  return { ...reading, images, snapshots: reportOn(reading, snapshots, images), unread };
 }
 
 /** Reports on snapshots of a machine; `images` null: by libvirt's word alone. */
@@ -70,10 +72,45 @@ export function reportOn(
   return reportSnapshots(snapshots, { current, busy: domain.busy || isSaving(domain), images });
 }
 
-/** The snapshot of that name. Throws `not-found` with the nearest one. */
+/** The failure of a report on the machine whose snapshots are not all readable; null when they are. */
+export function unreadFailure({
+  domain,
+  snapshots,
+  unread,
+}: Pick<Machine, 'domain' | 'snapshots' | 'unread'>): KvmsnapError | null {
+  if (unread.length === 0) return null;
+  const total = snapshots.length + unread.length;
+  return combineFailures(
+    unread.map(({ failure }) => failure),
+    snapshots.length,
+    `${unread.length} of ${total} snapshots of '${domain.name}' cannot be read: ${unread[0]?.failure.message}`,
+  );
+}
+
+/**
+ * Throws when libvirt does not tell of all snapshots of the machine: what an unknown one needs, nobody can say. `what` is
+ * what cannot be done, such as `delete 's1' of 'web'`.
+ */
+export function requireAllRead(
+  { virsh }: Context,
+  { domain, unread }: Pick<Machine, 'domain' | 'unread'>,
+  what: string,
+): void {
+  const [first] = unread;
+  if (!first) return;
+  const { code, message } = first.failure;
+  throw new KvmsnapError(code, `cannot ${what}: not all snapshots of the VM can be read: ${message}`, {
+    hint: 'what this snapshot needs is not known, and could be lost; this shows the error of libvirt',
+    command: virsh.line(dumpCommand(domain.uuid, first.name)),
+  });
+}
+
+/** The snapshot of that name. Throws `not-found` with the nearest one, or why libvirt does not tell of it. */
 export function findSnapshot(machine: Machine, name: string): SnapshotReport {
   const found = machine.snapshots.find((snapshot) => snapshot.name === name);
   if (found) return found;
+  const unread = machine.unread.find((snapshot) => snapshot.name === name);
+  if (unread) throw unread.failure;
   throw noSuchSnapshot(machine, name);
 }
 

@@ -59,8 +59,8 @@ export async function readNeighbours(ctx: Context): Promise<Neighbour[]> {
     ctx.virsh,
     readings.map((reading) =>
       reading instanceof KvmsnapError
-        ? { uuid: '', names: [] }
-        : { uuid: reading.domain.uuid, names: reading.snapshotNames },
+        ? { uuid: '', name: '', names: [] }
+        : { ...reading.domain, names: reading.snapshotNames },
     ),
   );
   return Promise.all(
@@ -68,8 +68,9 @@ export async function readNeighbours(ctx: Context): Promise<Neighbour[]> {
       const reading = readings[i];
       if (!reading || reading instanceof KvmsnapError) return { machine, paths: new Set(), mayBeMore: true };
       const images = await lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(mayLieOnOthers));
-      const used = await filesInUse(ctx, { ...reading, images, snapshots: snapshots[i] ?? [] });
-      return { machine, ...used };
+      const { snapshots: found = [], unread = [] } = snapshots[i] ?? {};
+      const used = await filesInUse(ctx, { ...reading, images, snapshots: found });
+      return { machine, ...used, mayBeMore: used.mayBeMore || unread.length > 0 };
     }),
   );
 }

@@ -2,7 +2,7 @@ import pLimit from 'p-limit';
 import type { Context } from '../context.ts';
 import type { DomainState } from '../core/domain.ts';
 import { combineFailures, KvmsnapError } from '../errors.ts';
-import type { MachineName, MachineReading } from '../libvirt/machine.ts';
+import type { MachineReading } from '../libvirt/machine.ts';
 import { describeError } from '../render/error.ts';
 import { humanSpan } from '../render/format.ts';
 import type { Target, Targets } from './select.ts';
@@ -22,8 +22,11 @@ export interface Deed<T> {
   readonly cutShort?: boolean;
 }
 
+/** A machine as a result names it; `uuid` null: there is no such machine. */
+export type ResultName = Target['machine'];
+
 export interface MachineResult<T> {
-  readonly machine: MachineName;
+  readonly machine: ResultName;
   /** As it was read at first; null when it could not be. */
   readonly state: DomainState | null;
   readonly outcome: Outcome;
@@ -167,7 +170,7 @@ function summary(results: readonly MachineResult<unknown>[]): string {
 }
 
 /** Says a failure with what mends it, and whose it is where its message does not. */
-function noteFailure(ctx: Context, { name }: MachineName, failure: KvmsnapError): void {
+function noteFailure(ctx: Context, { name }: ResultName, failure: KvmsnapError): void {
   const named = failure.message.includes(`'${name}'`) ? failure : failure.prefixed(`${name}: `);
   ctx.terminal.note(describeError(named, { json: false, level: 0 }).trimEnd());
 }

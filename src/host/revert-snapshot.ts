@@ -24,7 +24,14 @@ import { clearLeftovers } from './clear-leftovers.ts';
 import { confirm } from './confirm.ts';
 import { isRemote, lookAtDisks, noteUnseen } from './disks.ts';
 import { occupiedBytes } from './files.ts';
-import { completeMachine, findSnapshot, type Machine, readAgain, stillBeingTaken } from './machine.ts';
+import {
+  completeMachine,
+  findSnapshot,
+  type Machine,
+  readAgain,
+  requireAllRead,
+  stillBeingTaken,
+} from './machine.ts';
 import { patiently, sayingOnce } from './patience.ts';
 import { refuseOn } from './refuse.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
@@ -92,6 +99,7 @@ async function check(
 ): Promise<Checked> {
   const { domain } = machine;
   if (snapshot.underWay) throw stillBeingTaken(machine, snapshot);
+  requireAllRead(ctx, machine, `revert '${domain.name}' to '${snapshot.name}'`);
   const external = locationOf(snapshot) === 'external';
   const [facts, daemonVersion] = await Promise.all([
     readRevertFacts(ctx, machine, snapshot),

@@ -25,7 +25,8 @@ export interface MachineReading {
   readonly current: string | null;
 }
 
-const LIST_MACHINES: VirshCommand = ['list', '--all', '--uuid', '--name'];
+/** All machines of the connection; `parseMachineNames` reads the answer. */
+export const LIST_MACHINES: VirshCommand = ['list', '--all', '--uuid', '--name'];
 
 /** Every machine of the connection, by name. Throws `unreachable` when there is no connection. */
 export async function listMachines(virsh: Virsh): Promise<MachineName[]> {
@@ -34,7 +35,8 @@ export async function listMachines(virsh: Virsh): Promise<MachineName[]> {
   return parseMachineNames(texts[0] ?? '');
 }
 
-function parseMachineNames(text: string): MachineName[] {
+/** The lines of `LIST_MACHINES`. */
+export function parseMachineNames(text: string): MachineName[] {
   return splitLines(text).map((line) => ({ uuid: line.slice(0, 36), name: line.slice(37) }));
 }
 
@@ -86,6 +88,32 @@ export async function readMachine(virsh: Virsh, word: string): Promise<MachineRe
   const { uuid } = resolve(word, batch.machines, { uri: batch.uri });
   const [reading] = batch.readings;
   return reading?.domain.uuid === uuid && isWhole(batch) ? reading : readByUuid(virsh, uuid, word);
+}
+
+/**
+ * Why these words mean no machine, in one process. A word of a machine that has come meanwhile has no entry.
+ */
+export async function explainMissing(
+  virsh: Virsh,
+  words: readonly string[],
+): Promise<ReadonlyMap<string, KvmsnapError>> {
+  const asked = words.filter(couldBeIdOrUuid);
+  const { texts, stderr, lastSucceeded } = await virsh.read([
+    ...asked.map((word) => ['domname', '--domain', word]),
+    ['uri'],
+    LIST_MACHINES,
+  ]);
+  if (!lastSucceeded) throw connectionFailure(stderr);
+  const [uri = '', list = ''] = texts.slice(asked.length).map((text) => text ?? '');
+  const machines = parseMachineNames(list);
+  return new Map(
+    words.flatMap((word) => {
+      const isThere = selectMachines(machines, { words: [word], all: false, exclude: [], states: [] });
+      if (isThere.machines.length > 0) return [];
+      const runningAs = texts[asked.indexOf(word)]?.trim();
+      return [[word, notFound(word, machines, { uri: uri.trim(), runningAs })] as const];
+    }),
+  );
 }
 
 /** Reads the machine of a UUID that was resolved before. `word` is what errors call it. */
@@ -218,10 +246,12 @@ function resolve(word: string, machines: readonly MachineName[], seen: Seen): Ma
       hint: `it matches ${matching.map((name) => `'${name}'`).join(', ')}`,
     });
   }
-  const what = isPattern(word) ? 'matches' : 'is called';
-  throw new KvmsnapError('not-found', `no machine ${what} '${word}'`, {
-    hint: notFoundHint(word, machines, seen),
-  });
+  throw notFound(word, machines, seen);
+}
+
+function notFound(word: string, machines: readonly MachineName[], seen: Seen): KvmsnapError {
+  const what = isPattern(word) ? `no such VM: none matches '${word}'` : `no such VM: '${word}'`;
+  return new KvmsnapError('not-found', what, { hint: notFoundHint(word, machines, seen) });
 }
 
 function notFoundHint(word: string, machines: readonly MachineName[], { uri = '', runningAs }: Seen): string {

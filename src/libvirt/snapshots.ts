@@ -1,5 +1,6 @@
 import type { Snapshot } from '../core/snapshot.ts';
-import { allAnswered } from './answers.ts';
+import { KvmsnapError } from '../errors.ts';
+import { allAnswered, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import { createSnapshotParser } from './snapshot-xml.ts';
 import type { Virsh } from './virsh.ts';
@@ -29,44 +30,131 @@ export async function readSnapshotXml(
   return xml;
 }
 
-/** The named snapshots of one machine, in one process. A name that libvirt does not know is left out. */
-export async function readSnapshots(
-  virsh: Virsh,
-  uuid: string,
-  names: readonly string[],
-): Promise<Snapshot[]> {
-  const [snapshots = []] = await readSnapshotsOf(virsh, [{ uuid, names }]);
-  return snapshots;
+/** A snapshot that libvirt lists and does not tell of. */
+export interface UnreadSnapshot {
+  readonly name: string;
+  /** Why: what virsh says of it, or what nobody can make sense of. */
+  readonly failure: KvmsnapError;
 }
+
+/** What could be read of the snapshots of a machine, and what could not. */
+export interface SnapshotsRead {
+  readonly snapshots: readonly Snapshot[];
+  readonly unread: readonly UnreadSnapshot[];
+}
+
+/** None, all of which could be read. */
+export const NO_SNAPSHOTS: SnapshotsRead = { snapshots: [], unread: [] };
 
 interface Wanted {
   readonly uuid: string;
+  /** The machine's name, for messages. */
+  readonly name: string;
   readonly names: readonly string[];
 }
 
-/** The named snapshots of several machines, in one process per 100 KB of commands. */
-export async function readSnapshotsOf(virsh: Virsh, wanted: readonly Wanted[]): Promise<Snapshot[][]> {
-  const parse = createSnapshotParser();
+/** The named snapshots of one machine, in one process. A name that libvirt does not know is left out. */
+export async function readSnapshots(virsh: Virsh, wanted: Wanted): Promise<SnapshotsRead> {
+  const [read = NO_SNAPSHOTS] = await readSnapshotsOf(virsh, [wanted]);
+  return read;
+}
+
+/**
+ * The named snapshots of several machines, in one process per 100 KB of commands, and one more where some are not told of:
+ * a snapshot that is gone by then is left out, one that is still listed is unread.
+ */
+export async function readSnapshotsOf(virsh: Virsh, wanted: readonly Wanted[]): Promise<SnapshotsRead[]> {
+  const parse = parserOfAny();
   const read = async (wanted: readonly Wanted[]) => {
     const commands = wanted.flatMap(({ uuid, names }) => names.map((name) => dumpCommand(uuid, name)));
     const texts = commands.length === 0 ? [] : allAnswered(await virsh.read(commands));
     let next = 0;
     return wanted.map(({ names }) =>
-      names.map(() => texts[next++]).map((text) => (text ? parse(text) : null)),
+      names.map((name) => ({ name, text: texts[next++] })).map(({ name, text }) => parse(name, text)),
     );
   };
-  const unique = wanted.map(({ uuid, names }) => ({ uuid, names: [...new Set(names)] }));
+  const unique = wanted.map((each) => ({ ...each, names: [...new Set(each.names)] }));
   const found = await read(unique);
   const rest = await read(
-    wanted.map(({ uuid, names }, i) => {
+    wanted.map(({ names, ...machine }, i) => {
       const lost = unique[i]?.names.filter((_, j) => !found[i]?.[j]) ?? [];
       const parts = new Set([...lost, ...repeated(names)]);
-      return { uuid, names: parts.size === 0 ? [] : namesWithNewlines(names, parts) };
+      return { ...machine, names: parts.size === 0 ? [] : namesWithNewlines(names, parts) };
     }),
   );
-  return found.map((snapshots, i) =>
-    [...snapshots, ...(rest[i] ?? [])].filter((snapshot) => snapshot !== null),
+  const known = wanted.map((machine, i) => {
+    const answers = [...(found[i] ?? []), ...(rest[i] ?? [])].filter((answer) => answer !== null);
+    return { ...machine, answers, names: linesWithout(machine.names, answers.map(nameOf)) };
+  });
+  const late = await readLost(virsh, known, parse);
+  return known.map(({ answers }, i) => sorted([...answers, ...(late[i] ?? [])]));
+}
+
+type Answer = Snapshot | UnreadSnapshot;
+
+const nameOf = ({ name }: Answer): string => name;
+
+const sorted = (answers: readonly Answer[]): SnapshotsRead => ({
+  snapshots: answers.flatMap((answer) => ('failure' in answer ? [] : [answer])),
+  unread: answers.flatMap((answer) => ('failure' in answer ? [answer] : [])),
+});
+
+/** A parser that stops at no snapshot: what makes no sense is unread. Null for one that virsh said nothing of. */
+function parserOfAny(): (name: string, text: string | undefined) => Answer | null {
+  const parse = createSnapshotParser();
+  return (name, text) => {
+    if (!text) return null;
+    try {
+      return parse(text);
+    } catch (error) {
+      if (error instanceof KvmsnapError) return { name, failure: error };
+      throw error;
+    }
+  };
+}
+
+/** The lines of a list that belong to none of the names, each as often as it is left. */
+function linesWithout(lines: readonly string[], names: readonly string[]): string[] {
+  const left = lines.flatMap((line) => line.split('\n'));
+  for (const line of names.flatMap((name) => name.split('\n'))) {
+    const at = left.indexOf(line);
+    if (at >= 0) left.splice(at, 1);
+  }
+  return [...new Set(left)];
+}
+
+/** Asks once more for those that virsh said nothing of, and whether they are still there; one process, none for none. */
+async function readLost(
+  virsh: Virsh,
+  machines: readonly Wanted[],
+  parse: ReturnType<typeof parserOfAny>,
+): Promise<Answer[][]> {
+  const commands = machines.flatMap(({ uuid, names }): VirshCommand[] =>
+    names.length === 0
+      ? []
+      : [['snapshot-list', '--domain', uuid, '--name'], ...names.map((name) => dumpCommand(uuid, name))],
   );
+  if (commands.length === 0) return [];
+  const answers = await virsh.read(commands);
+  const texts = allAnswered(answers);
+  const reasons = answers.stderr.split(/^(?=error: )/m).filter((text) => text.startsWith('error: '));
+  const silent = texts.filter((text, i) => text === '' && commands[i]?.[0] === 'snapshot-dumpxml').length;
+  const isEachExplained = reasons.length === silent;
+  let next = 0;
+  return machines.map(({ names, name: machine }) => {
+    if (names.length === 0) return [];
+    const listed = splitLines(texts[next++] ?? '');
+    // a list that failed tells of nothing that it is gone
+    const isThere = (name: string) => listed.includes(name) || (listed.length === 0 && !isEachExplained);
+    return names.flatMap((name): Answer[] => {
+      const text = texts[next++];
+      const answer = parse(name, text);
+      if (answer) return [answer];
+      const reason = isEachExplained ? reasons.shift() : answers.stderr;
+      const failure = virshFailure(`cannot read the snapshot '${name}' of '${machine}'`, reason ?? '');
+      return isThere(name) ? [{ name, failure }] : [];
+    });
+  });
 }
 
 /** No two snapshots have one name: a line that comes twice is a part of another's. */

@@ -32,7 +32,32 @@ export const Snapshot = z.object({
 
 const DomainName = z.object({ name: z.string(), uuid: z.string(), state: z.string() });
 
-const Domain = z.extend(DomainName, { current: z.nullable(z.string()), snapshots: z.array(Snapshot) });
+const FAILURE = {
+  code: z.string(),
+  /** On one line, whatever it is about. */
+  message: z.string(),
+  hint: z.nullable(z.string()),
+  /** The first of the commands. */
+  command: z.nullable(z.string()),
+  /** What it is about, each with what to do: one at least. */
+  findings: z.array(
+    z.object({ message: z.string(), hint: z.nullable(z.string()), commands: z.array(z.string()) }),
+  ),
+};
+
+const Domain = z.object({
+  name: z.string(),
+  /** null when there is no such VM; then `errors` says so, and the name is the word of the command line. */
+  uuid: z.nullable(z.string()),
+  /** null when the VM could not be read. */
+  state: z.nullable(z.string()),
+  current: z.nullable(z.string()),
+  snapshots: z.array(Snapshot),
+  /** Why the VM, or some of its snapshots, could not be read. */
+  errors: z.array(z.object(FAILURE)),
+  /** Snapshots that libvirt lists and that could not be read. */
+  failed: z.array(z.object({ name: z.string(), ...FAILURE })),
+});
 
 const ImageSnapshot = z.object({ id: z.string(), name: z.string(), createdAt: Time, vmStateBytes: Bytes });
 
@@ -57,23 +82,11 @@ const Disk = z.object({
   snapshots: z.array(ImageSnapshot),
 });
 
-const FAILURE = {
-  code: z.string(),
-  /** On one line, whatever it is about. */
-  message: z.string(),
-  hint: z.nullable(z.string()),
-  /** The first of the commands. */
-  command: z.nullable(z.string()),
-  /** What it is about, each with what to do: one at least. */
-  findings: z.array(
-    z.object({ message: z.string(), hint: z.nullable(z.string()), commands: z.array(z.string()) }),
-  ),
-};
-
 /** What came of one of several machines. */
 const DomainResult = z.object({
   name: z.string(),
-  uuid: z.string(),
+  /** null when there is no such VM; then the name is the word of the command line. */
+  uuid: z.nullable(z.string()),
   /** null when the machine could not be read. */
   state: z.nullable(z.string()),
   /**

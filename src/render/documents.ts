@@ -1,5 +1,4 @@
 import type * as z from 'zod/mini';
-import type { Domain } from '../core/domain.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { locationOf } from '../core/snapshot.ts';
 import type { Snapshot as SnapshotContract } from './contract.ts';
@@ -27,11 +26,15 @@ export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
   };
 }
 
-/** `state` null: the machine could not be read. */
-export function domainDocument<State extends string | null>({
+/** `state` null: the machine could not be read; `uuid` null: there is none. */
+export function domainDocument<State extends string | null, Uuid extends string | null>({
   name,
   uuid,
   state,
-}: Pick<Domain, 'name' | 'uuid'> & { readonly state: State }) {
+}: {
+  readonly name: string;
+  readonly uuid: Uuid;
+  readonly state: State;
+}) {
   return { name, uuid, state };
 }

@@ -1,6 +1,6 @@
 import type { SnapshotReport } from '../core/report.ts';
 import type { TreeNode } from '../core/tree.ts';
-import { type Column, MACHINE_COLUMN } from './view.ts';
+import type { Column } from './view.ts';
 
 /** The columns in which snapshots are shown, wherever they are. */
 
@@ -35,7 +35,8 @@ const STATE: SnapshotColumn = {
   tone: (s) => (s.underWay ? 'warn' : 'plain'),
 };
 const PARENT: SnapshotColumn = { key: 'parent', title: 'PARENT', kind: 'text', value: (s) => s.parent };
-const VM_STATE: SnapshotColumn = {
+/** Left out of lists of several machines, whose images were not looked at. */
+export const VM_STATE: SnapshotColumn = {
   key: 'vmStateBytes',
   title: 'VM STATE',
   kind: 'bytes',
@@ -61,12 +62,6 @@ export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
   DESCRIPTION,
 ];
 
-/** The snapshots of several machines, whose images were not looked at. */
-export const SUMMARY_COLUMNS: readonly Column<SnapshotReport & { readonly machine: string }>[] = [
-  MACHINE_COLUMN,
-  ...SNAPSHOT_COLUMNS.filter((column) => column !== VM_STATE),
-];
-
 /** The same facts beside a tree: the drawing says the parent. */
 export const TREE_COLUMNS: readonly Column<TreeRow>[] = [
   MARK,
@@ -85,6 +80,40 @@ export const SUMMARY_TREE_COLUMNS: readonly Column<TreeRow>[] = TREE_COLUMNS.fil
 export interface TreeRow extends SnapshotReport {
   /** The lines drawn before the name. */
   readonly branch: string;
+}
+
+/** A row of a list: a snapshot, or in its place the error why there is none. */
+export interface Listed<Report> {
+  readonly machine: string;
+  /** null: the machine as a whole. */
+  readonly name: string | null;
+  readonly report: Report | null;
+  readonly error: string | null;
+}
+
+/** The columns of snapshots for rows of which some have nothing but a name and an error. */
+export function listedColumns<Report>(columns: readonly Column<Report>[]): Column<Listed<Report>>[] {
+  return [
+    ...columns.map(({ value, data = value, tone, approximate, ...column }): Column<Listed<Report>> => {
+      const unread = (name: string | null) => (column.key === NAME.key ? name : null);
+      return {
+        ...column,
+        value: ({ name, report }) => (report === null ? unread(name) : value(report)),
+        data: ({ name, report }) => (report === null ? unread(name) : data(report)),
+        tone: ({ report }) => (report === null ? 'bad' : (tone?.(report) ?? 'plain')),
+        approximate: ({ report }) => report !== null && (approximate?.(report) ?? false),
+      };
+    }),
+    {
+      key: 'error',
+      title: 'ERROR',
+      kind: 'text',
+      ifAny: true,
+      whole: true,
+      value: ({ error }) => error,
+      tone: () => 'bad',
+    },
+  ];
 }
 
 /** The rows of a tree, parents before children, oldest first among brothers. Iterative: a chain may be 1000 deep. */

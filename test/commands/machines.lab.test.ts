@@ -119,12 +119,21 @@ describe('which machines', () => {
   });
 
   test.each([
-    [['create', 'web-*', 'db-*'], "no machine matches 'db-*'"],
-    [['create', 'web-1', 'wbe-2'], "no machine is called 'wbe-2'\nhint: did you mean 'web-2'?"],
-    [['create-as', 'web-*', 's1', '--vm', 'db-?'], "no machine matches 'db-?'"],
-    [['--yes', 'delete', 'web-*', 'old', '--vm', 'db'], "no machine is called 'db'"],
-    [['prune', 'web-*', 'db', '--match', '*', '--keep-last', '0', '--allow-empty'], "called 'db'"],
-    [['list', 'web-1', 'db-*'], "no machine matches 'db-*'"],
+    [['create', 'db-*', '--label', 'n'], "no such VM: none matches 'db-*'"],
+    [['create', 'wbe-2'], "no such VM: 'wbe-2'\nhint: did you mean 'web-2'?"],
+    [['create-as', 'db-?', 's1'], "no such VM: none matches 'db-?'"],
+    [['--yes', 'delete', 'db', 'old'], "no such VM: 'db'"],
+    [['--yes', 'delete', 'web-*', 'old', '--exclude', 'wbe-1'], "--exclude 'wbe-1' leaves out nothing"],
+    [['prune', 'db', '--match', '*', '--keep-last', '0', '--allow-empty'], "no such VM: 'db'"],
+    [['list', 'db-*'], "no such VM: none matches 'db-*'"],
+    [['create', 'web-1', 'old'], 'kvmsnap create-as web-1 old'],
+    [['create', 'web-1', 'wbe-2'], "did you mean 'web-2'? Or, "],
+    [['list', 'web-1', '--state', 'running'], 'of 1 selected, none is running'],
+    [['list', 'web-1', '--exclude', 'web-1'], 'all that were selected are excluded'],
+    [['check', 'web-1', '--state', 'running'], 'of 1 selected, none is running'],
+    [['prune', 'web-1', '--match', '*', '--keep-last', '0', '--state', 'running'], 'none is running'],
+    [['delete', 'web-1', 'old', '--state', 'running'], 'none is running'],
+    [['create-as', 'web-1', 's1', '--state', 'running'], 'none is running'],
     [['create', '--all', '--exclude', '*'], 'all that were selected are excluded'],
     [['create', '--all', '--state', 'running'], 'of 2 selected, none is running'],
     [['create', 'web-1', '--state', 'running', '--state', 'paused'], 'none is running or paused'],
@@ -164,8 +173,11 @@ describe('which machines', () => {
     const machines = fleet('web-1', 'web-2');
     start(machines[0] as Machine);
     const id = virsh('domid', '--domain', machines[0]?.uuid ?? '').trim();
-    expect(await fail(4, 'create', 'web-2', id)).toContain(`${id} is the running id of 'web-1'`);
-    expect(present(...machines)).toEqual({ 'web-1': [], 'web-2': [] });
+    expect(await fail(4, 'create', 'web-2', id)).toContain(`kvmsnap create-as web-2 ${id}`);
+    const said = `${id} is the running id of 'web-1'`;
+    expect((await kvmsnap(['create', 'web-2', id, '--label', 'n'])).stderr).toContain(said);
+    expect(await fail(4, 'create', id)).toContain(said);
+    expect(present(...machines)).toMatchObject({ 'web-1': [], 'web-2': [expect.stringMatching(/^n-/)] });
   });
 
   test.each([
@@ -180,6 +192,82 @@ describe('which machines', () => {
     take(machine, 'old');
     await fail(2, ...args);
     expect(present(machine)).toEqual({ 'web-1': ['old'] });
+  });
+});
+
+describe('a word that means no VM stops no other', () => {
+  const withMissing = async (args: readonly string[], kind: keyof typeof DOCUMENTS) => {
+    const result = await kvmsnap(['--json', ...args]);
+    expect(result).toMatchObject({ code: 3 });
+    return z.parse(DOCUMENTS[kind], JSON.parse(result.stdout)) as {
+      domains: { name: string; uuid: string | null; errors: { code: string; hint: string | null }[] }[];
+    };
+  };
+
+  test.each([
+    ['create', ['create', 'web-1', 'web-2', 'wbe-2', 'db-*', '--label', 'n'], ['old', 'n'], ['old', 'n']],
+    ['create', ['create-as', 'web-*', 's1', '--vm', 'wbe-2', '--vm', 'db-*'], ['old', 's1'], ['old', 's1']],
+    ['list', ['list', 'web-1', 'wbe-2', 'web-2', 'db-*'], ['old'], ['old']],
+    ['check', ['check', 'db-*', 'web-1', 'web-2', 'wbe-2'], ['old'], ['old']],
+    ['prune', [...'prune wbe-2 db-* web-* --match * --keep-last 0 --allow-empty'.split(' ')], [], []],
+    ['delete', [...'delete web-1 old --vm wbe-2 --vm db-* --vm web-2 --yes'.split(' ')], [], []],
+  ] as const)('%s: %j', async (kind, args, first, second) => {
+    const machines = fleet('web-1', 'web-2');
+    for (const machine of machines) take(machine, 'old');
+    const { domains } = await withMissing(args, kind);
+    expect(domains.map(({ name, uuid, errors }) => [name, uuid, errors.map(({ code }) => code)])).toEqual([
+      ['db-*', null, ['not-found']],
+      ['wbe-2', null, ['not-found']],
+      ['web-1', machines[0]?.uuid, []],
+      ['web-2', machines[1]?.uuid, []],
+    ]);
+    expect(domains[1]?.errors[0]?.hint).toBe("did you mean 'web-2'?");
+    const left = present(...machines);
+    const shown = (names: readonly string[] = []) => names.map((name) => name.replace(/^n-.*/, 'n')).sort();
+    expect([shown(left['web-1']), shown(left['web-2'])]).toEqual([[...first].sort(), [...second].sort()]);
+  });
+
+  test('a table has a row of it, and stderr says it once', async () => {
+    fleet('web-1');
+    for (const args of [
+      ['create', 'web-1', 'gone', 'lost', '--label', 'n'],
+      ['list', 'web-1', 'gone', 'lost'],
+      ['check', 'web-1', 'gone', 'lost'],
+    ]) {
+      const { code, stdout, stderr } = await kvmsnap(args);
+      expect({ args, code }).toEqual({ args, code: 3 });
+      expect(stdout).toMatch(/^gone .*no such VM: 'gone'$/m);
+      expect(stdout).toMatch(/^web-1 /m);
+      expect(stderr.match(/no such VM: 'gone'/g)).toHaveLength(1);
+    }
+  });
+
+  test('where all words mean none, the exit code is 4', async () => {
+    for (const args of [
+      ['create', 'gone', 'lost', '--label', 'n'],
+      ['list', 'gone', 'lost'],
+    ])
+      expect(await kvmsnap(args)).toMatchObject({
+        code: 4,
+        stdout: expect.stringContaining("no such VM: 'lost'"),
+        stderr: expect.stringContaining('2 of 2 machines failed'),
+      });
+  });
+
+  test('in a dry run too, and nothing is done', async () => {
+    const [machine] = fleet('web-1');
+    const result = await kvmsnap(['--dry-run', 'create', 'web-1', 'gone', '--label', 'n']);
+    expect(result).toMatchObject({ code: 3, stderr: expect.stringContaining("no such VM: 'gone'") });
+    expect(result.stdout).toContain('virsh snapshot-create-as');
+    expect(present(machine as Machine)).toEqual({ 'web-1': [] });
+  });
+
+  test('each VM of a list without words has its tree', async () => {
+    const machines = fleet('web-1', 'web-2');
+    for (const machine of machines) for (const name of ['s1', 's2']) take(machine, name);
+    const { stdout } = await succeed('list', '--tree');
+    expect(stdout.match(/^web-[12]$|└─ s2/gm)).toEqual(['web-1', '└─ s2', 'web-2', '└─ s2']);
+    expect((await succeed('list', '--tree', '-q')).stdout).toBe('web-1/s1\nweb-1/s2\nweb-2/s1\nweb-2/s2\n');
   });
 });
 

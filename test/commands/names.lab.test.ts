@@ -207,10 +207,10 @@ describe('a typing slip', () => {
   afterAll(cleanUp);
 
   test.each([
-    [['list', 'cetos7-1'], "no machine is called 'cetos7-1'", "did you mean 'centos7-1'?"],
-    [['current', 'CENTOS7-1'], "no machine is called 'CENTOS7-1'", "did you mean 'centos7-1'?"],
-    [['info', 'centos7-1.qcow2'], "no machine is called 'centos7-1.qcow2'", "did you mean 'centos7-1'?"],
-    [['revert', 'debain-12', 's1'], "no machine is called 'debain-12'", "did you mean 'debian-12'?"],
+    [['list', 'cetos7-1'], "no such VM: 'cetos7-1'", "did you mean 'centos7-1'?"],
+    [['current', 'CENTOS7-1'], "no such VM: 'CENTOS7-1'", "did you mean 'centos7-1'?"],
+    [['info', 'centos7-1.qcow2'], "no such VM: 'centos7-1.qcow2'", "did you mean 'centos7-1'?"],
+    [['revert', 'debain-12', 's1'], "no such VM: 'debain-12'", "did you mean 'debian-12'?"],
     [
       ['delete', 'quite different', 's1'],
       "'quite different'",

@@ -14,6 +14,7 @@ interface Given {
   readonly leftovers?: TruthFacts['leftovers'];
   readonly leftoverFiles?: TruthFacts['leftoverFiles'];
   readonly maxAge?: TruthFacts['maxAge'];
+  readonly unread?: readonly string[];
 }
 
 function found({
@@ -24,6 +25,7 @@ function found({
   leftovers,
   leftoverFiles = [],
   maxAge = null,
+  unread = [],
 }: Given): RuledFinding[] {
   const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
   const about = domain(machine);
@@ -38,11 +40,13 @@ function found({
     leftoverFiles,
     nowSeconds: TAKEN_AT + 3600,
     maxAge,
+    unread: unread.map((name) => ({ name, failure: { message: `cannot read the snapshot '${name}'` } })),
   });
 }
 
+const NIGHTLY = 'nightly-20261123T030000Z';
 const inVda = (...names: string[]) => new Map([['vda', seen({ tags: names.map((name) => tag(name)) })]]);
-const atMost = (seconds: number, counts = (_: string) => true) => ({ seconds, says: '1h', counts });
+const atMost = (seconds: number, label: string | null = null) => ({ seconds, says: '1h', label });
 
 const LEFTOVERS = new Map([['vda', { bytes: 40 * MiB, endBytes: 2 ** 30 }]]);
 
@@ -58,6 +62,20 @@ const CASES: Readonly<
       [
         { machine: { state: 'paused', stateReason: 'saving' } },
         { severity: 'error', command: 'virsh resume centos7-1' },
+      ],
+    ],
+  },
+  'unread-snapshot': {
+    silent: [{ snapshots: [snapshot('a')] }],
+    loud: [
+      [
+        { snapshots: [snapshot('a')], unread: ['b c'] },
+        {
+          severity: 'error',
+          snapshot: 'b c',
+          what: expect.stringContaining("cannot read the snapshot 'b c'"),
+          command: "virsh snapshot-dumpxml centos7-1 --snapshotname 'b c'",
+        },
       ],
     ],
   },
@@ -143,7 +161,10 @@ const CASES: Readonly<
     ],
   },
   'broken-parent': {
-    silent: [{ snapshots: [snapshot('a'), snapshot('b', { parent: 'a' })] }],
+    silent: [
+      { snapshots: [snapshot('a'), snapshot('b', { parent: 'a' })] },
+      { snapshots: [snapshot('b', { parent: 'a' })], unread: ['a'] },
+    ],
     loud: [
       [
         { snapshots: [snapshot('b', { parent: 'a' })] },
@@ -247,17 +268,33 @@ const CASES: Readonly<
     silent: [
       { snapshots: [snapshot('a')] },
       { snapshots: [snapshot('a')], maxAge: atMost(3600) },
-      { snapshots: [snapshot('a'), snapshot('z')], maxAge: atMost(3600, (name) => name === 'a') },
+      { snapshots: [snapshot(NIGHTLY), snapshot('z')], maxAge: atMost(3600, 'nightly') },
+      { snapshots: [snapshot('a')], unread: ['b'], maxAge: atMost(3600) },
     ],
     loud: [
       [
         { snapshots: [snapshot('a')], maxAge: atMost(3599) },
-        { severity: 'error', what: "the newest snapshot, 'a', is older than 1h" },
+        {
+          severity: 'error',
+          what: "the newest snapshot, 'a', is older than 1h",
+          command: 'kvmsnap create centos7-1',
+        },
       ],
-      [{ maxAge: atMost(9999) }, { what: expect.stringContaining('there is no snapshot') }],
+      [{ maxAge: atMost(9999) }, { what: 'the VM has no snapshots, so none is younger than 1h' }],
       [
-        { snapshots: [snapshot('a')], maxAge: atMost(9999, () => false) },
-        { what: expect.stringContaining('there is no snapshot') },
+        { snapshots: [snapshot(NIGHTLY), snapshot('z')], maxAge: atMost(3599, 'nightly') },
+        { what: `the newest snapshot with the label 'nightly', '${NIGHTLY}', is older than 1h` },
+      ],
+      [
+        { snapshots: [snapshot('a')], unread: ['b'], maxAge: atMost(3599) },
+        { what: "the newest readable snapshot, 'a', is older than 1h" },
+      ],
+      [
+        { snapshots: [snapshot('a')], maxAge: atMost(9999, 'nightly') },
+        {
+          what: "the VM has no snapshots with the label 'nightly', so none is younger than 1h",
+          command: 'kvmsnap create --label nightly centos7-1',
+        },
       ],
       // one that is still being written may vanish again
       [

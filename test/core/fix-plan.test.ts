@@ -24,6 +24,7 @@ function plan({ machine, snapshots = [], tags = [], image, stored, backing, left
   const facts: TruthFacts = {
     domain: about,
     snapshots: reportSnapshots(snapshots, { current: null, busy: about.busy, images }),
+    unread: [],
     current: null,
     images,
     stored: new Map(snapshots.map(({ name }) => [name, new Map([['vda', stored ?? vda]])])),

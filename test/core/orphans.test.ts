@@ -9,11 +9,13 @@ interface Given {
   readonly machine?: Partial<Domain>;
   readonly snapshots?: readonly Snapshot[];
   readonly vda: readonly Tag[];
+  /** Names of snapshots that libvirt does not tell of. */
+  readonly unread?: readonly string[];
   readonly vdb?: readonly Tag[] | DiskImage;
   readonly image?: Partial<Image>;
 }
 
-function fates({ machine, snapshots = [], vda, vdb = vda, image }: Given) {
+function fates({ machine, snapshots = [], unread = [], vda, vdb = vda, image }: Given) {
   const second =
     'kind' in vdb
       ? vdb
@@ -21,6 +23,7 @@ function fates({ machine, snapshots = [], vda, vdb = vda, image }: Given) {
   const found = findOrphans({
     domain: domain({ disks: [disk(), disk({ target: 'vdb' })], ...machine }),
     snapshots,
+    unread: unread.map((name) => ({ name })),
     images: new Map([
       ['vda', seen({ tags: vda, ...image })],
       ['vdb', second],
@@ -50,6 +53,8 @@ describe('whole', () => {
 
   test('is none that libvirt knows', () => {
     expect(fates({ snapshots: [ofBoth('x')], vda: [at('x', 0)] })).toEqual({});
+    // even where it does not tell what it knows
+    expect(fates({ unread: ['x'], vda: [at('x', 0)] })).toEqual({});
   });
 });
 

@@ -43,6 +43,7 @@ function entryOf(...snapshots: readonly Snapshot[]): Entry {
     snapshotNames: snapshots.map(({ name }) => name),
     current: 'e1',
     snapshots: reports,
+    unread: [],
     images: IMAGES,
   };
   const plan = reports.map((report) => {

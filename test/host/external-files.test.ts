@@ -37,6 +37,7 @@ function machineOn(image: DiskImage, known: readonly Snapshot[] = [taken()], sta
     uri: 'qemu:///system',
     domain: { ...state, disks: [disk({ source })] },
     snapshotNames: known.map(({ name }) => name),
+    unread: [],
     current: 's1',
     images: new Map([['vda', image]]),
     snapshots: reportSnapshots(known, facts),

@@ -35,6 +35,7 @@ function machineOf(image: DiskImage, source: string, external?: readonly [string
     uri: 'qemu:///system',
     domain: domain({ disks: [disk({ source })] }),
     snapshotNames: ['s1'],
+    unread: [],
     current: 's1',
     images,
     snapshots: reportSnapshots([taken], { current: 's1', busy: false, images }),

@@ -7,7 +7,7 @@ import {
   readMachines,
   readSnapshotNames,
 } from '../../src/libvirt/machine.ts';
-import { readSummaries } from '../../src/libvirt/overview.ts';
+import { type MachineSummary, readSummaries } from '../../src/libvirt/overview.ts';
 import { readSnapshots } from '../../src/libvirt/snapshots.ts';
 import type { Virsh } from '../../src/libvirt/virsh.ts';
 import { capture, storedDefinition, VERSIONS } from '../captures.ts';
@@ -183,7 +183,7 @@ describe('a word that virsh would take for an id or a UUID (hazard 1)', () => {
     });
     await expect(readMachine(virsh, 'x*')).rejects.toMatchObject({
       code: 'not-found',
-      message: "no machine matches 'x*'",
+      message: "no such VM: none matches 'x*'",
     });
   });
 
@@ -239,7 +239,7 @@ describe('a machine that is not there', () => {
     fake.uri = uri;
     await expect(readMachine(fake.virsh, word)).rejects.toMatchObject({
       code: 'not-found',
-      message: `no machine is called '${word}'`,
+      message: `no such VM: '${word}'`,
       hint: expect.stringMatching(hint),
     });
   });
@@ -326,13 +326,73 @@ describe('the snapshots of one machine', () => {
   test('in the order asked for; one that vanished is left out', async () => {
     const fake = fakeLibvirt([machine({ name: 'web', has: ['a', 'b b', '快照', "it's"] })]);
     const uuid = fake.machines[0]?.uuid ?? '';
-    const read = await readSnapshots(fake.virsh, uuid, ['快照', 'gone', "it's", 'a']);
-    expect(read.map(({ name }) => name)).toEqual(['快照', "it's", 'a']);
+    const read = await readSnapshots(fake.virsh, { uuid, name: 'web', names: ['快照', 'gone', "it's", 'a'] });
+    expect(read.snapshots.map(({ name }) => name)).toEqual(['快照', "it's", 'a']);
+    expect(read.unread).toEqual([]);
+  });
+
+  describe('one that is listed and that virsh does not print is unread, and why', () => {
+    const broken = (...names: string[]) => {
+      const fake = fakeLibvirt([machine({ name: 'web', has: ['a', 'b', 'c'] })]);
+      fake.intercept = ([verb, ...options]) => {
+        const name = optionValue(options, '--snapshotname') ?? '';
+        return verb === 'snapshot-dumpxml' && names.includes(name)
+          ? new Failure(`error: Unable to encode ${name}\n`)
+          : undefined;
+      };
+      return { fake, wanted: { uuid: fake.machines[0]?.uuid ?? '', name: 'web', names: ['a', 'b', 'c'] } };
+    };
+    const read = async (virsh: Virsh, wanted: Parameters<typeof readSnapshots>[1]) => {
+      const { snapshots, unread } = await readSnapshots(virsh, wanted);
+      return [snapshots.map(({ name }) => name), unread.map(({ name, failure }) => [name, failure.message])];
+    };
+
+    test('each with its own reason, in one process more', async () => {
+      const { fake, wanted } = broken('a', 'c');
+      expect(await read(fake.virsh, wanted)).toEqual([
+        ['b'],
+        [
+          ['a', "cannot read the snapshot 'a' of 'web': Unable to encode a"],
+          ['c', "cannot read the snapshot 'c' of 'web': Unable to encode c"],
+        ],
+      ]);
+      expect(fake.processes).toHaveLength(3); // the joints of lines, and those that are left
+    });
+
+    test('one that can be read the second time is read', async () => {
+      const { fake, wanted } = broken('b');
+      const { intercept } = fake;
+      fake.intercept = (command, process) => (process < 3 ? intercept(command, process) : undefined);
+      expect(await read(fake.virsh, wanted)).toEqual([['a', 'c', 'b'], []]);
+    });
+
+    test('also where the list of names fails by then: that tells of nothing that it is gone', async () => {
+      const { fake, wanted } = broken('b');
+      const { intercept } = fake;
+      fake.intercept = (command, process) =>
+        command[0] === 'snapshot-list' ? new Failure('error: no list\n') : intercept(command, process);
+      expect(await read(fake.virsh, wanted)).toEqual([
+        ['a', 'c'],
+        [['b', expect.stringContaining('Unable to encode b')]],
+      ]);
+    });
+
+    test('what makes no sense is unread too, and stops no other', async () => {
+      const { fake, wanted } = broken();
+      const { intercept } = fake;
+      fake.intercept = (command, process) =>
+        command.includes('b') ? '<domainsnapshot>\n' : intercept(command, process);
+      expect(await read(fake.virsh, wanted)).toEqual([
+        ['a', 'c'],
+        [['b', expect.stringContaining('cannot make sense of what virsh says of a snapshot')]],
+      ]);
+    });
   });
 
   test('none cost no process', async () => {
     const fake = fakeLibvirt([]);
-    expect(await readSnapshots(fake.virsh, uuidOf(1), [])).toEqual([]);
+    const none = { uuid: uuidOf(1), name: 'web', names: [] };
+    expect(await readSnapshots(fake.virsh, none)).toEqual({ snapshots: [], unread: [] });
     expect(fake.processes).toHaveLength(0);
   });
 
@@ -346,8 +406,9 @@ describe('the snapshots of one machine', () => {
   ])('names with line feeds: %j', async (has) => {
     const fake = fakeLibvirt([machine({ name: 'web', has })]);
     const { domain, snapshotNames } = await readMachine(fake.virsh, 'web');
-    const read = await readSnapshots(fake.virsh, domain.uuid, snapshotNames);
-    expect(read.map(({ name }) => name).sort()).toEqual([...has].sort());
+    const read = await readSnapshots(fake.virsh, { ...domain, names: snapshotNames });
+    expect(read.unread).toEqual([]);
+    expect(read.snapshots.map(({ name }) => name).sort()).toEqual([...has].sort());
   });
 
   test.each([
@@ -356,9 +417,8 @@ describe('the snapshots of one machine', () => {
   ])('are not silently none: %s', async (_, stderr) => {
     const fake = fakeLibvirt([machine({ name: 'web', has: ['a', 'b'] })]);
     fake.die = () => stderr;
-    await expect(readSnapshots(fake.virsh, fake.machines[0]?.uuid ?? '', ['a', 'b'])).rejects.toBeInstanceOf(
-      KvmsnapError,
-    );
+    const wanted = { uuid: fake.machines[0]?.uuid ?? '', name: 'web', names: ['a', 'b'] };
+    await expect(readSnapshots(fake.virsh, wanted)).rejects.toBeInstanceOf(KvmsnapError);
   });
 
   test('are not silently fewer: the connection was lost in the middle, and virsh found none again', async () => {
@@ -367,9 +427,8 @@ describe('the snapshots of one machine', () => {
       verb !== 'snapshot-dumpxml' || optionValue(options, '--snapshotname') === 'a'
         ? undefined
         : new Failure(optionValue(options, '--snapshotname') === 'b' ? LOST : NO_CONNECTION);
-    await expect(
-      readSnapshots(fake.virsh, fake.machines[0]?.uuid ?? '', ['a', 'b', 'c']),
-    ).rejects.toBeInstanceOf(KvmsnapError);
+    const wanted = { uuid: fake.machines[0]?.uuid ?? '', name: 'web', names: ['a', 'b', 'c'] };
+    await expect(readSnapshots(fake.virsh, wanted)).rejects.toBeInstanceOf(KvmsnapError);
   });
 });
 
@@ -436,7 +495,14 @@ describe('many machines', () => {
   });
 });
 
-const readAll = async (virsh: Virsh) => readSummaries(virsh, await listMachines(virsh));
+/** All of them, none of which may fail. */
+async function readAll(virsh: Virsh): Promise<MachineSummary[]> {
+  const read = await readSummaries(virsh, await listMachines(virsh));
+  return read.map((each) => {
+    if ('failure' in each) throw each.failure;
+    return each;
+  });
+}
 
 describe('all machines', () => {
   test('each with its snapshots, in three processes however many there are', async () => {
@@ -509,7 +575,7 @@ describe('all machines', () => {
     ['snapshot-current', false],
     ['snapshot-list', true],
   ])(
-    '%s of one failed, another vanished: %s; nothing is shown as if it were whole',
+    '%s of one failed, another cannot be found: %s; none is shown as if it were whole, and the third is read',
     async (failing, vanishes) => {
       const fake = fakeLibvirt(['web', 'db', 'mail'].map((name) => machine({ name, has: ['s1'] })));
       const [web, , mail] = fake.machines;
@@ -520,7 +586,12 @@ describe('all machines', () => {
           ? new Failure('error: internal error: it broke\nerror: in two lines\n')
           : undefined;
       };
-      await expect(readAll(fake.virsh)).rejects.toMatchObject({ code: 'refused' });
+      const read = await readSummaries(fake.virsh, await listMachines(fake.virsh));
+      expect(read.map((each) => ('failure' in each ? each.failure.code : each.snapshots.length))).toEqual([
+        'refused',
+        1,
+        vanishes ? 'refused' : 1,
+      ]);
     },
   );
 

@@ -169,7 +169,17 @@ describe.each(VERSIONS)('libvirt %s', (version) => {
     const documents = reports.map(snapshotDocument);
     expectDocument('list', {
       schemaVersion: 1,
-      domains: [{ name: 'b-fix', uuid: 'u', state: 'running', current: 'run1', snapshots: documents }],
+      domains: [
+        {
+          name: 'b-fix',
+          uuid: 'u',
+          state: 'running',
+          current: 'run1',
+          snapshots: documents,
+          errors: [],
+          failed: [],
+        },
+      ],
     });
     expect(documents.map(({ name, location }) => [name, location]).sort()).toEqual([
       ['ext1', 'external'],
