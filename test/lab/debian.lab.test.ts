@@ -76,7 +76,7 @@ describe.runIf(isSystemLab && existsSync('/usr/bin/apt-get'))('a lab with anothe
     const { code, stderr } = tryTool(enter, ['--libvirt', '5.0', 'true']);
     expect({ code, stderr }).toEqual({
       code: 2,
-      stderr: 'lab: no libvirt 5.0; there are: 7.0 9.0 11.3 12.8\n',
+      stderr: 'lab: no libvirt 5.0; there are: 7.0 9.0 11.3 12.8 12.9\n',
     });
   });
 });

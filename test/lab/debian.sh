@@ -12,11 +12,13 @@
 set -euo pipefail
 umask 022
 
-# sid moves on, so its number is the one that the tests were last held against.
+# sid and backports move on, so their numbers are those that the tests were last held against. No suite of Debian has
+# packages with virtqemud (of modular libvirt), so there is no lab with it.
 SUITES='7.0 bullseye
 9.0 bookworm
 11.3 trixie
-12.8 sid'
+12.8 sid
+12.9 trixie-backports'
 
 self=$(readlink -f -- "${BASH_SOURCE[0]}")
 
@@ -25,7 +27,12 @@ die() { local code=$1; shift; printf 'lab: %s\n' "$@" >&2; exit "$code"; }
 # ---- the recipe: a change of it, but not of its comments, makes all systems anew -------------------------
 
 # A version's directory is named after its suite and this.
-recipe_hash() { declare -f furnish packages | sha256sum | cut -c1-12; }
+recipe_hash() { # SUITE
+  case $1 in
+    *-backports) declare -f furnish packages upgrade ;;
+    *) declare -f furnish packages ;;
+  esac | sha256sum | cut -c1-12
+}
 
 packages() { # SUITE
   printf '%s\n' libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils ovmf \
@@ -63,6 +70,22 @@ furnish() { # ROOT SUITE MIRROR
   chroot "$root" localedef -i zh_CN -f UTF-8 zh_CN.UTF-8
   chroot "$root" apt-get clean
   rm -rf "$root"/var/lib/apt/lists/*
+}
+
+# Takes all that the lab needs from the backports instead, in the same namespace after `furnish`.
+upgrade() { # ROOT BACKPORTS MIRROR
+  echo "deb $3 $2 main" >"$1/etc/apt/sources.list.d/backports.list"
+  chroot "$1" apt-get update
+  # shellcheck disable=SC2046 # a list of words
+  DEBIAN_FRONTEND=noninteractive chroot "$1" apt-get install -y --no-install-recommends -t "$2" $(packages "${2%-backports}")
+  chroot "$1" apt-get clean
+  rm -rf "$1"/var/lib/apt/lists/*
+}
+
+# Runs as init of a PID namespace, as `furnish` has it.
+furnish_suite() { # ROOT SUITE MIRROR
+  furnish "$1" "${2%-backports}" "$3"
+  case $2 in *-backports) upgrade "$@" ;; esac
 }
 
 # ---- building -------------------------------------------------------------------------------------------
@@ -118,7 +141,7 @@ main() { # VERSION CACHE
   [ -n "$suite" ] || die 2 "no libvirt $1; there are: $(awk '{ print $1 }' <<<"$SUITES" | paste -sd' ')"
   [ "$EUID" = 0 ] || die 2 'only root can build and enter a system with another libvirt'
   mkdir -p -- "$2"
-  directory=$(readlink -f -- "$2")/debian-$suite-$(recipe_hash)
+  directory=$(readlink -f -- "$2")/debian-$suite-$(recipe_hash "$suite")
   exec 194>"$directory.lock"
   touch "$directory.lock"
   # it is there as a whole or not at all; while one builds it, all others wait
@@ -131,7 +154,7 @@ main() { # VERSION CACHE
 }
 
 case ${1-} in
-  --furnish) shift && furnish "$@" ;;
+  --furnish) shift && furnish_suite "$@" ;;
   --list) printf '%s\n' "$SUITES" ;;
   *) main "$@" ;;
 esac
