@@ -15,7 +15,14 @@ import {
 import { type Disk, type Domain, isActive } from './domain.ts';
 import { type Agent, EXTERNAL_RULES, type Place } from './external-rules.ts';
 import { chainOf, type DiskImage, type Images, tagsNamed } from './image.ts';
-import { LEAVES_OUT_READ_ONLY, SAVES_BY_JOB } from './libvirt-versions.ts';
+import {
+  type DaemonVersion,
+  ifBefore,
+  isBefore,
+  isFrom,
+  LEAVES_OUT_READ_ONLY,
+  SAVES_BY_JOB,
+} from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
 import { couldBeId, isJobName, isMonitorName, jobNameFor } from './names.ts';
 import type { Finding, Rule } from './preflight.ts';
@@ -41,8 +48,8 @@ export interface CreateFacts {
   readonly labelled: boolean;
   /** The snapshots that libvirt knows already. */
   readonly snapshotNames: readonly string[];
-  /** libvirtd's version, major * 1e6 + minor * 1e3 + release; 0 when unknown, or when no rule needs it. */
-  readonly daemonVersion: number;
+  /** null when libvirtd does not tell, or when no rule needs it. */
+  readonly daemonVersion: DaemonVersion;
   /** Disk targets with a block job under way. */
   readonly blockJobs: readonly string[];
   /** Bytes free where the memory will be written, and bytes that QEMU's process holds; null when unknown. */
@@ -201,14 +208,17 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [26],
     severity: 'judgement',
     modes: INTERNAL,
-    find: ({ domain, daemonVersion }) =>
-      daemonVersion > 0 && daemonVersion < LEAVES_OUT_READ_ONLY
-        ? readOnlyForeign(domain).map((disk) => ({
-            what: `disk ${disk.target} is ${disk.driver ?? 'raw'}, and libvirt before 9.0 may take no snapshot beside it while the machine is off, although it is read-only`,
+    find: ({ domain, daemonVersion }) => {
+      const does = 'may take no snapshot beside it while the machine is off, although it is read-only';
+      const older = ifBefore(daemonVersion, LEAVES_OUT_READ_ONLY, does);
+      return older === null
+        ? []
+        : readOnlyForeign(domain).map((disk) => ({
+            what: `disk ${disk.target} is ${disk.driver ?? 'raw'}, and ${older}`,
             hint: 'start the machine first, or use --force to try',
             command: `virsh start ${virshWord(domain)}`,
-          }))
-        : [],
+          }));
+    },
   },
   {
     id: 'orphan-tag',
@@ -278,10 +288,12 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     modes: INTERNAL,
     find: ({ domain, name, daemonVersion }) => {
-      if (!isActive(domain.state) || daemonVersion < SAVES_BY_JOB || isJobName(name)) return [];
+      if (!isActive(domain.state) || isBefore(daemonVersion, SAVES_BY_JOB) || isJobName(name)) return [];
+      const taker =
+        daemonVersion === null ? 'libvirtd from 10.9 on (it does not tell its version)' : 'this libvirtd';
       return [
         {
-          what: `for a running machine this libvirtd takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not '${name}'`,
+          what: `for a running machine ${taker} takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not '${name}'`,
           hint: `call it '${jobNameFor(name)}'`,
         },
       ];
@@ -293,7 +305,8 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     modes: INTERNAL,
     find: ({ domain, name, daemonVersion }) =>
-      isActive(domain.state) && daemonVersion < SAVES_BY_JOB && !isMonitorName(name)
+      // where the version is not known, job-name refuses these too
+      isActive(domain.state) && isBefore(daemonVersion, SAVES_BY_JOB) && !isMonitorName(name)
         ? [
             {
               what: `for a running machine this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot '${name}' that no disk holds`,
@@ -310,14 +323,9 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     modes: INTERNAL,
     find: ({ domain, daemonVersion }) => {
       if (!domain.pflash) return [];
-      if (daemonVersion < SAVES_BY_JOB) {
-        return [
-          {
-            what: 'the machine has UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot of such a machine',
-            hint: EXTERNAL_INSTEAD,
-          },
-        ];
-      }
+      const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'takes no internal snapshot of such a machine');
+      if (older !== null)
+        return [{ what: `the machine has UEFI firmware, and ${older}`, hint: EXTERNAL_INSTEAD }];
       if (!isActive(domain.state) || domain.pflash.nvramFormat === 'qcow2') return [];
       return [
         {
@@ -336,7 +344,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     find: ({ domain, daemonVersion }) =>
       domain.pflash &&
       domain.pflash.nvramFormat !== 'qcow2' &&
-      daemonVersion >= SAVES_BY_JOB &&
+      isFrom(daemonVersion, SAVES_BY_JOB) &&
       !isActive(domain.state)
         ? [
             {
@@ -437,16 +445,18 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     unsuitable: true,
     modes: WITH_MEMORY,
     // a newer libvirtd asks virtiofsd whether it can save its state, and refuses before anything is touched if not
-    find: ({ domain, daemonVersion }) =>
-      isActive(domain.state) && daemonVersion < SAVES_BY_JOB && domain.sharedFilesystems.includes('virtiofs')
+    find: ({ domain, daemonVersion }) => {
+      const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'cannot save its state while the machine runs');
+      return older !== null && isActive(domain.state) && domain.sharedFilesystems.includes('virtiofs')
         ? [
             {
-              what: 'the machine shares a file system by virtiofs, whose state this libvirtd (before 10.9) cannot save while it runs',
+              what: `the machine shares a file system by virtiofs, and ${older}`,
               hint: 'shut it down first, or detach the share, or leave the memory out with --disk-only',
               command: `virsh shutdown ${virshWord(domain)}`,
             },
           ]
-        : [],
+        : [];
+    },
   },
   {
     id: 'managed-save',

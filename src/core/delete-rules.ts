@@ -1,7 +1,15 @@
 import { whatIsBroken } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
 import { chainOf, chainPaths, type Images } from './image.ts';
-import { DELETES_EXTERNAL, FINDS_CHAIN, MINDS_BRANCHES, SPARES_INTERNAL } from './libvirt-versions.ts';
+import {
+  type DaemonVersion,
+  DELETES_EXTERNAL,
+  FINDS_CHAIN,
+  ifBefore,
+  isFrom,
+  MINDS_BRANCHES,
+  SPARES_INTERNAL,
+} from './libvirt-versions.ts';
 import { stateFiles } from './machine-files.ts';
 import { mebibytes } from './mebibytes.ts';
 import type { Finding, Rule } from './preflight.ts';
@@ -31,8 +39,8 @@ export interface DeleteFacts {
   readonly current: string | null;
   /** By target, the disks in use now. */
   readonly images: Images;
-  /** As libvirt counts it; asked only where a snapshot to be deleted is external. */
-  readonly daemonVersion: number;
+  /** null when libvirtd does not tell; asked only where a snapshot to be deleted is external. */
+  readonly daemonVersion: DaemonVersion;
   /** By path, of the machine's files, the names of the other machines that need it; asked as the version is. */
   readonly shared: ReadonlyMap<string, readonly string[]>;
   /** Of an external snapshot, the merges that may not fit; what cannot be told exactly is not in it. */
@@ -130,13 +138,15 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     id: 'external-on-old-daemon',
     hazards: [23],
     severity: 'error',
-    find: (facts) =>
-      facts.daemonVersion < DELETES_EXTERNAL
-        ? externalVictims(facts).map((victim) => ({
-            what: `'${victim.name}' is external, and this libvirtd (before 9.0) cannot delete external snapshots`,
+    find: (facts) => {
+      const older = ifBefore(facts.daemonVersion, DELETES_EXTERNAL, 'cannot delete external snapshots');
+      return older === null
+        ? []
+        : externalVictims(facts).map((victim) => ({
+            what: `'${victim.name}' is external, and ${older}`,
             ...forget(facts, victim),
-          }))
-        : [],
+          }));
+    },
   },
   {
     id: 'external-below',
@@ -144,7 +154,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     severity: 'error',
     find: (facts) => {
       const external = externalVictims(facts);
-      if (facts.reach === 'only' || external.length === 0 || facts.daemonVersion < DELETES_EXTERNAL)
+      if (facts.reach === 'only' || external.length === 0 || !isFrom(facts.daemonVersion, DELETES_EXTERNAL))
         return [];
       const names = victims(facts)
         .map(({ name }) => name)
@@ -200,7 +210,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
   ),
   external('unknown-chain', [23], (facts) => {
     const { domain, snapshot, daemonVersion, images } = facts;
-    if (daemonVersion >= FINDS_CHAIN) return [];
+    if (isFrom(daemonVersion, FINDS_CHAIN)) return [];
     return externalDisks(snapshot).flatMap(({ target, source }) => {
       const disk = domain.disks.find((each) => each.target === target);
       if (!disk || source === null || [disk.source, ...disk.backing].includes(source)) return [];
@@ -269,7 +279,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
   ),
   external('daemon-crash', [34], (facts) => {
     const { snapshot, snapshots, current, daemonVersion, domain } = facts;
-    if (deletionOf(facts) !== 'merge' || daemonVersion >= MINDS_BRANCHES) return [];
+    if (deletionOf(facts) !== 'merge' || isFrom(daemonVersion, MINDS_BRANCHES)) return [];
     const own = new Set([current, ...(current === null ? [] : ancestors(snapshots, current))]);
     const beside = descendants(snapshots, snapshot.name).filter(
       (below) => !own.has(below.name) && locationOf(below) === 'external',
@@ -326,7 +336,7 @@ function external(
     find: (facts) =>
       facts.reach === 'only' &&
       locationOf(facts.snapshot) === 'external' &&
-      facts.daemonVersion >= DELETES_EXTERNAL
+      isFrom(facts.daemonVersion, DELETES_EXTERNAL)
         ? find(facts)
         : [],
   };
@@ -344,7 +354,7 @@ export function deletionOf({
   daemonVersion,
 }: Pick<DeleteFacts, 'snapshot' | 'current' | 'daemonVersion'>): 'merge' | 'unlink' {
   const isSpare = snapshot.name !== current && snapshot.children.length === 0;
-  return isSpare && daemonVersion >= FINDS_CHAIN ? 'unlink' : 'merge';
+  return isSpare && isFrom(daemonVersion, FINDS_CHAIN) ? 'unlink' : 'merge';
 }
 
 /** The files that libvirt removes where it merges nothing: those that hold the snapshot's state. */
@@ -353,7 +363,7 @@ function filesRemoved(facts: DeleteFacts): string[] {
     const parent = holderBefore(facts, disk.target);
     const isMade = parent !== undefined && locationOf(parent) === 'external';
     const source = stateFile(facts.snapshot, disk);
-    return source && (isMade || facts.daemonVersion < SPARES_INTERNAL) ? [source] : [];
+    return source && (isMade || !isFrom(facts.daemonVersion, SPARES_INTERNAL)) ? [source] : [];
   });
 }
 

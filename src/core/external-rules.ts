@@ -2,7 +2,13 @@ import type { CreateFacts } from './create-rules.ts';
 import { editCommand } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
 import { chainOf, tagsIn } from './image.ts';
-import { DELETES_EXTERNAL, KNOWS_ENCRYPTED_BASE, REVERTS_EXTERNAL } from './libvirt-versions.ts';
+import {
+  DELETES_EXTERNAL,
+  ifBefore,
+  isBefore,
+  KNOWS_ENCRYPTED_BASE,
+  REVERTS_EXTERNAL,
+} from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
 import { baseName, directoryOf, stem } from './paths.ts';
 import type { Finding, Rule } from './preflight.ts';
@@ -58,11 +64,11 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     unsuitable: true,
     modes: EXTERNAL,
     find: ({ daemonVersion, plan }) => {
-      if (plan.wishes.noMetadata || daemonVersion === 0 || daemonVersion >= REVERTS_EXTERNAL) return [];
-      const what =
-        daemonVersion >= DELETES_EXTERNAL
-          ? 'this libvirtd (before 9.9) cannot revert to external snapshots'
-          : 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete them (9.0 can)';
+      const older = ifBefore(daemonVersion, REVERTS_EXTERNAL, 'cannot revert to external snapshots');
+      if (plan.wishes.noMetadata || older === null) return [];
+      const what = isBefore(daemonVersion, DELETES_EXTERNAL)
+        ? 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete them (9.0 can)'
+        : older;
       return [{ what, hint: 'use --force if you know how to go back without libvirt' }];
     },
   },
@@ -74,7 +80,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     unsuitable: true,
     modes: EXTERNAL,
     find: ({ domain, plan, daemonVersion }) => {
-      if (plan.wishes.noMetadata || daemonVersion < REVERTS_EXTERNAL) return [];
+      if (plan.wishes.noMetadata || isBefore(daemonVersion, REVERTS_EXTERNAL)) return [];
       const isFile = new Set(
         domain.disks.filter((disk) => disk.storage === 'file').map(({ target }) => target),
       );
@@ -107,15 +113,17 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     unsuitable: true,
     modes: EXTERNAL,
-    find: ({ daemonVersion, labelled }) =>
-      labelled && daemonVersion > 0 && daemonVersion < DELETES_EXTERNAL
+    find: ({ daemonVersion, labelled }) => {
+      const older = ifBefore(daemonVersion, DELETES_EXTERNAL, 'deletes no external ones');
+      return labelled && older !== null
         ? [
             {
-              what: 'snapshots with a label are there to be pruned, and this libvirtd (before 9.0) deletes no external ones',
+              what: `snapshots with a label are there to be pruned, and ${older}`,
               hint: 'leave --label out, or take internal ones',
             },
           ]
-        : [],
+        : [];
+    },
   },
   {
     id: 'no-place',
@@ -298,8 +306,12 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
       plan.disks.flatMap(({ target, source }) => {
         if (!chainOf(images.get(target)).some(({ encrypted }) => encrypted)) return [];
         const what = `disk ${target} (${source}): the image is encrypted, and`;
-        if (daemonVersion > 0 && daemonVersion < KNOWS_ENCRYPTED_BASE)
-          return [{ what: `${what} this libvirtd (before 9.0) lays no overlay over it that can be opened` }];
+        const older = ifBefore(
+          daemonVersion,
+          KNOWS_ENCRYPTED_BASE,
+          'lays no overlay over it that can be opened',
+        );
+        if (older !== null) return [{ what: `${what} ${older}` }];
         if (isActive(domain.state)) return [];
         return [
           {

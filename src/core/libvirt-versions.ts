@@ -38,3 +38,27 @@ export const REMOVES_MEMORY = 11_003_000;
 
 /** Lives on where a branch beside the machine's own lies on an overlay that it merges; 11.3 dies. */
 export const MINDS_BRANCHES = 12_008_000;
+
+/** libvirtd's version; null when it does not tell: then nothing that depends on it may be stated as a fact. */
+export type DaemonVersion = number | null;
+
+/** Whether it is known to be that new. */
+export const isFrom = (version: DaemonVersion, since: number): boolean =>
+  version !== null && version >= since;
+
+/** Whether it is known to be older. */
+export const isBefore = (version: DaemonVersion, since: number): boolean =>
+  version !== null && version < since;
+
+/**
+ * What a libvirtd before `since` does, said of this one: null where it is new enough. One that does not tell its version is
+ * taken for the older one, and called so.
+ */
+export function ifBefore(version: DaemonVersion, since: number, does: string): string | null {
+  if (version === null) return `libvirtd does not tell its version, and before ${spelled(since)} it ${does}`;
+  return version < since ? `this libvirtd (before ${spelled(since)}) ${does}` : null;
+}
+
+/** `9_009_000` -> `9.9`. */
+const spelled = (version: number): string =>
+  `${Math.floor(version / 1_000_000)}.${Math.floor(version / 1_000) % 1_000}`;

@@ -8,7 +8,14 @@ import {
 } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
 import { chainOf, type DiskImage, type Images, tagsIn, tagsNamed } from './image.ts';
-import { RESETS_NVRAM, REVERTS_EXTERNAL, STARTS_ANEW } from './libvirt-versions.ts';
+import {
+  type DaemonVersion,
+  ifBefore,
+  isBefore,
+  RESETS_NVRAM,
+  REVERTS_EXTERNAL,
+  STARTS_ANEW,
+} from './libvirt-versions.ts';
 import { couldBeId } from './names.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
@@ -33,7 +40,8 @@ export interface RevertFacts {
   readonly active: Images;
   /** Whether the file of the guest's memory is there; null where there is none, or it cannot be looked at. */
   readonly memoryThere: boolean | null;
-  readonly daemonVersion: number;
+  /** null when libvirtd does not tell, or when no rule needs it. */
+  readonly daemonVersion: DaemonVersion;
   /** A snapshot of the present state is taken first. */
   readonly backup?: boolean;
   readonly resetNvram?: boolean;
@@ -111,12 +119,12 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     hazards: [17],
     severity: 'error',
     find: ({ snapshot, daemonVersion, images }) => {
-      if (daemonVersion === 0 || daemonVersion >= REVERTS_EXTERNAL || locationOf(snapshot) === 'internal')
-        return [];
+      const older = ifBefore(daemonVersion, REVERTS_EXTERNAL, 'cannot revert to external snapshots');
+      if (older === null || locationOf(snapshot) === 'internal') return [];
       const [path] = externalDisks(snapshot).flatMap(({ target }) => topOf(images.get(target)) ?? []);
       return [
         {
-          what: `'${snapshot.name}' is external, and this libvirtd (before 9.9) cannot revert to external snapshots`,
+          what: `'${snapshot.name}' is external, and ${older}`,
           ...(path === undefined
             ? {}
             : {
@@ -161,10 +169,10 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     id: 'reset-nvram-on-old-daemon',
     hazards: [15],
     severity: 'error',
-    find: ({ resetNvram, daemonVersion }) =>
-      resetNvram && daemonVersion > 0 && daemonVersion < RESETS_NVRAM
-        ? [{ what: 'this libvirtd (before 8.1) cannot reset the NVRAM' }]
-        : [],
+    find: ({ resetNvram, daemonVersion }) => {
+      const older = ifBefore(daemonVersion, RESETS_NVRAM, 'cannot reset the NVRAM');
+      return resetNvram && older !== null ? [{ what: older }] : [];
+    },
   },
   {
     id: 'managed-save',
@@ -302,9 +310,11 @@ export function revertConsequences(facts: RevertFacts, end: string): string[] {
     );
   if (isActive(domain.state) && end === 'shutoff')
     said.push(`the machine is ${domain.state}, and will be stopped as if its power were cut`);
-  const anew = daemonVersion >= STARTS_ANEW || snapshot.state === 'shutoff';
+  const anew = !isBefore(daemonVersion, STARTS_ANEW) || snapshot.state === 'shutoff';
   if (isActive(domain.state) && end !== 'shutoff' && anew) {
-    said.push('QEMU is started anew: consoles and displays drop, and the id changes');
+    const isSure = daemonVersion !== null || snapshot.state === 'shutoff';
+    const started = isSure ? 'is started anew' : 'may be started anew (libvirtd does not tell its version)';
+    said.push(`QEMU ${started}: consoles and displays drop, and the id changes`);
   }
   return said;
 }
@@ -329,7 +339,10 @@ function newOverlays({ domain, snapshot, images }: RevertFacts): string[] {
  */
 export function revertNeedsForce({ domain, snapshot, daemonVersion }: RevertFacts, end: string): boolean {
   return (
-    isActive(domain.state) && end !== 'shutoff' && snapshot.state === 'shutoff' && daemonVersion < STARTS_ANEW
+    isActive(domain.state) &&
+    end !== 'shutoff' &&
+    snapshot.state === 'shutoff' &&
+    isBefore(daemonVersion, STARTS_ANEW)
   );
 }
 

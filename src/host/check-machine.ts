@@ -3,6 +3,7 @@ import { TRUTH_RULES, type TruthFacts } from '../core/check-rules.ts';
 import { CREATE_RULES, type CreateFacts } from '../core/create-rules.ts';
 import { isActive, isSaving } from '../core/domain.ts';
 import { type Fix, planFixes } from '../core/fix-plan.ts';
+import type { DaemonVersion } from '../core/libvirt-versions.ts';
 import { automaticName } from '../core/names.ts';
 import { judge, type RuledFinding } from '../core/preflight.ts';
 import { REVERT_RULES, type RevertFacts } from '../core/revert-rules.ts';
@@ -30,7 +31,7 @@ export interface Checked {
 export interface CheckRequest {
   readonly maxAge: TruthFacts['maxAge'];
   /** As libvirt counts it; asked once for all machines. */
-  readonly daemonVersion: number;
+  readonly daemonVersion: DaemonVersion;
   readonly findLeftovers: LeftoverFinder;
 }
 
@@ -78,7 +79,7 @@ function createFacts(
   ctx: Context,
   machine: Machine,
   nowSeconds: number,
-  daemonVersion: number,
+  daemonVersion: DaemonVersion,
 ): Promise<CreateFacts> {
   const taken = new Set(machine.snapshotNames);
   const name = automaticName(nowSeconds, (candidate) => taken.has(candidate));
@@ -122,7 +123,7 @@ async function readTruth(
   return { ...known, domain, snapshots, unread, images, current, stored, leftovers };
 }
 
-const revertFindings = (reverts: Reverts, daemonVersion: number): RuledFinding[] =>
+const revertFindings = (reverts: Reverts, daemonVersion: DaemonVersion): RuledFinding[] =>
   [...reverts].flatMap(([snapshot, facts]) =>
     judge(REVERT_RULES, { ...facts, daemonVersion }).map((finding) => ({ ...finding, snapshot })),
   );

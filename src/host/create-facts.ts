@@ -3,6 +3,7 @@ import { type CreateFacts, needsDaemonVersion } from '../core/create-rules.ts';
 import { type Disk, type Domain, isActive, takesPart } from '../core/domain.ts';
 import type { Agent } from '../core/external-rules.ts';
 import type { Images } from '../core/image.ts';
+import type { DaemonVersion } from '../core/libvirt-versions.ts';
 import { internalPlan, type SnapshotPlan } from '../core/snapshot-plan.ts';
 import { agentAnswers, isFrozen } from '../libvirt/guest-agent.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
@@ -15,7 +16,7 @@ import { lookAtPlaces } from './places.ts';
 
 interface KnownFacts {
   readonly images?: Images | undefined;
-  readonly daemonVersion?: number;
+  readonly daemonVersion?: DaemonVersion;
   /** Absent: an internal snapshot. */
   readonly plan?: SnapshotPlan;
   readonly labelled?: boolean;
@@ -35,7 +36,9 @@ export async function readCreateFacts(
   const [images, runtime, daemonVersion, free, places, agent] = await Promise.all([
     known.images ?? lookAtDisks(ctx, uri, disks),
     running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
-    known.daemonVersion ?? (needsDaemonVersion(domain, plan.mode) ? readDaemonVersion(ctx.virsh) : 0),
+    known.daemonVersion === undefined && needsDaemonVersion(domain, plan.mode)
+      ? readDaemonVersion(ctx.virsh)
+      : (known.daemonVersion ?? null),
     spaceForMemory(disks[0]),
     lookAtPlaces(ctx, uri, plan),
     plan.wishes.quiesce && running ? askAgent(ctx, domain) : null,

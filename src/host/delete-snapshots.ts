@@ -80,7 +80,7 @@ export async function checkDeletable(
         shared: await filesShared(ctx, machine),
         merges: foreseen ? [] : await tightMerges(ctx, machine, snapshot),
       }
-    : { daemonVersion: 0, shared: new Map(), merges: [] };
+    : { daemonVersion: null, shared: new Map(), merges: [] };
   refuseOn(
     ctx,
     `cannot delete '${snapshot.name}' of '${domain.name}'`,

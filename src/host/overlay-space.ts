@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
 import type { DiskImage, Image } from '../core/image.ts';
-import { REMOVES_MEMORY } from '../core/libvirt-versions.ts';
+import { isFrom, REMOVES_MEMORY } from '../core/libvirt-versions.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { measureMerge } from '../qemu/image-space.ts';
@@ -102,7 +102,7 @@ export async function measureMemory(
     memory.location === 'external' && memory.file !== null ? [{ name, file: memory.file }] : [],
   );
   if (files.length === 0) return new Map();
-  const isFreed = (await readDaemonVersion(ctx.virsh)) >= REMOVES_MEMORY;
+  const isFreed = isFrom(await readDaemonVersion(ctx.virsh), REMOVES_MEMORY);
   return new Map(
     await Promise.all(
       files.map(async ({ name, file }): Promise<[string, MemoryFile]> => {

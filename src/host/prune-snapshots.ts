@@ -4,6 +4,7 @@ import { DELETE_RULES } from '../core/delete-rules.ts';
 import type { FreeMin } from '../core/free-space.ts';
 import type { Images } from '../core/image.ts';
 import { labelOf } from '../core/labels.ts';
+import type { DaemonVersion } from '../core/libvirt-versions.ts';
 import { judge } from '../core/preflight.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import {
@@ -50,7 +51,7 @@ interface Planned extends Pick<Machine, 'domain' | 'snapshots' | 'current'> {
   /** null: by libvirt's word alone. */
   readonly images: Images | null;
   /** What decides whether an external snapshot can go; absent: all of them stay. */
-  readonly daemonVersion?: number;
+  readonly daemonVersion?: DaemonVersion;
   /** As `DeleteFacts` has it. */
   readonly shared?: ReadonlyMap<string, readonly string[]>;
 }

@@ -103,7 +103,7 @@ async function check(
   const external = locationOf(snapshot) === 'external';
   const [facts, daemonVersion] = await Promise.all([
     readRevertFacts(ctx, machine, snapshot),
-    isActive(domain.state) || external || request.resetNvram ? readDaemonVersion(ctx.virsh) : 0,
+    isActive(domain.state) || external || request.resetNvram ? readDaemonVersion(ctx.virsh) : null,
   ]);
   const { resetNvram } = request;
   const wanted = { ...facts, daemonVersion, backup: request.backup !== null, resetNvram };

@@ -1,4 +1,5 @@
-import { isBusy } from './answers.ts';
+import type { DaemonVersion } from '../core/libvirt-versions.ts';
+import { allAnswered, isBusy } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, virshFailure } from './virsh-error.ts';
@@ -80,13 +81,16 @@ export async function isIdle(virsh: Virsh, uuid: string): Promise<boolean> {
 }
 
 /**
- * libvirtd's version as libvirt counts it, major * 1e6 + minor * 1e3 + release; 0 when it does not say. Only for those
- * who need it: libvirtd may probe QEMU again for the answer, which takes seconds.
+ * libvirtd's version as libvirt counts it, major * 1e6 + minor * 1e3 + release; null when it does not say: it asks QEMU for
+ * its version first, and says nothing where that is missing. Only for those who need it: libvirtd may probe QEMU again for
+ * the answer, which takes seconds.
  */
-export async function readDaemonVersion(virsh: Virsh): Promise<number> {
-  const { texts } = await virsh.read([['version', '--daemon']]);
-  const [, major, minor, release] = /Running against daemon: (\d+)\.(\d+)\.(\d+)/.exec(texts[0] ?? '') ?? [];
-  return Number(major ?? 0) * 1_000_000 + Number(minor ?? 0) * 1_000 + Number(release ?? 0);
+export async function readDaemonVersion(virsh: Virsh): Promise<DaemonVersion> {
+  const [text = ''] = allAnswered(await virsh.read([['version', '--daemon']]));
+  const [found, ...parts] = /Running against daemon: (\d+)\.(\d+)\.(\d+)/.exec(text) ?? [];
+  if (!found) return null;
+  const [major = 0, minor = 0, release = 0] = parts.map(Number);
+  return major * 1_000_000 + minor * 1_000 + release;
 }
 
 /**

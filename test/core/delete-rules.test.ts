@@ -48,7 +48,8 @@ interface Scene {
   readonly current: string | null;
   readonly image: DiskImage;
   readonly machine?: Partial<Domain>;
-  readonly version?: number;
+  /** null: libvirtd does not tell. */
+  readonly version?: number | null;
   readonly merges?: DeleteFacts['merges'];
   /** By ending, the other machines that lie on a file. */
   readonly shared?: Readonly<Record<string, readonly string[]>>;
@@ -71,7 +72,7 @@ function facts(scene: Scene, name: string, reach: Reach = 'only'): DeleteFacts {
     snapshots,
     current: scene.current,
     images,
-    daemonVersion: scene.version ?? V12,
+    daemonVersion: scene.version === undefined ? V12 : scene.version,
     merges: scene.merges ?? [],
     shared: new Map(Object.entries(scene.shared ?? {}).map(([ending, users]) => [path(ending), users])),
   };
@@ -103,6 +104,20 @@ describe('a line of external snapshots', () => {
   ])('libvirt %s', (_, version, expected) => {
     for (const [name, finds] of Object.entries(expected))
       expect([name, rules({ ...LINE, version }, name)]).toEqual([name, finds]);
+  });
+
+  test('a libvirtd that does not tell its version is taken for one that cannot, and not called so', () => {
+    const [finding, ...others] = found({ ...LINE, version: null }, 'e3');
+    expect(others).toEqual([]);
+    expect(finding).toMatchObject({
+      rule: 'external-on-old-daemon',
+      severity: 'error',
+      what: "'e3' is external, and libvirtd does not tell its version, and before 9.0 it cannot delete external snapshots",
+    });
+    expect(rules({ ...LINE, version: null }, 'e2', 'children')).toEqual([
+      'external-on-old-daemon',
+      'external-on-old-daemon',
+    ]);
   });
 
   test('9.0 knows the chain of a machine that runs, or whose XML names it', () => {

@@ -389,8 +389,8 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       },
       {
         says: 'on a version that nobody knows',
-        facts: creating({ domain: readOnly('raw'), daemonVersion: 0 }),
-        finds: [],
+        facts: creating({ domain: readOnly('raw'), daemonVersion: null }),
+        finds: [{ what: /libvirtd does not tell its version, and before 9\.0 it may take no snapshot/ }],
       },
     ],
   },
@@ -499,6 +499,11 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         says: 'a name with a space, running, a libvirtd that saves by job',
         facts: creating({ name: 'before upgrade', domain: running(), daemonVersion: NEW_DAEMON }),
         finds: [{ what: /and not 'before upgrade'/, hint: /call it 'before-upgrade'/ }],
+      },
+      {
+        says: 'the same where the version is not known',
+        facts: creating({ name: 'before upgrade', domain: running(), daemonVersion: null }),
+        finds: [{ what: /libvirtd from 10\.9 on \(it does not tell its version\) takes only/ }],
       },
     ],
   },
@@ -1220,6 +1225,16 @@ describe('what a revert changes beside the content', () => {
       ],
     },
     { says: 'a new QEMU', facts: reverting({ domain: running() }), end: 'running', said: [/started anew/] },
+    {
+      says: 'perhaps a new QEMU, where the version is not known',
+      facts: reverting({
+        domain: running(),
+        snapshot: snapshot('s1', { state: 'running' }),
+        daemonVersion: null,
+      }),
+      end: 'running',
+      said: [/may be started anew \(libvirtd does not tell its version\)/],
+    },
     {
       says: 'no new QEMU before 7.10',
       facts: reverting({

@@ -21,6 +21,9 @@ const matching = ({ what, hint, command }: Case<unknown>['finds'][number]): Find
     ...(command ? { command } : {}),
   });
 
+/** As libvirt counts them, one of each kind that the rules tell apart. */
+const VERSIONS = [7_000_000, 9_000_000, 9_010_000, 10_009_000, 11_003_000, 12_008_000];
+
 export function describeRules<Facts extends object>(
   title: string,
   rules: readonly Rule<Facts>[],
@@ -47,6 +50,21 @@ export function describeRules<Facts extends object>(
 
     test('all of them are silent where all is well', () => {
       expect(healthy.flatMap((facts) => judge(rules, facts))).toEqual([]);
+    });
+
+    test('of a libvirtd that does not tell its version all is refused that any would be, and nothing is stated', () => {
+      const refused = (facts: Facts, daemonVersion: number | null) =>
+        judge(rules, { ...facts, daemonVersion }).filter(
+          ({ severity }) => severity === 'error' || severity === 'judgement',
+        );
+      for (const [id, { cases }] of Object.entries(table)) {
+        for (const { says, facts } of cases.filter(({ facts }) => 'daemonVersion' in facts)) {
+          const unknown = refused(facts, null);
+          const isRefused = VERSIONS.some((version) => refused(facts, version).length > 0);
+          expect({ id, says, isRefused: unknown.length > 0 }).toEqual({ id, says, isRefused });
+          expect(unknown.filter(({ what }) => /this libvirtd|\bit is \d/.test(what))).toEqual([]);
+        }
+      }
     });
 
     test('no force passes what would lose data (hazards 1 to 4)', () => {
