@@ -486,8 +486,8 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'hold',
-    summary: 'protect a snapshot from every prune',
-    detail: 'Kept as a last line of its description. delete still deletes it.',
+    summary: 'protect a snapshot from every prune and delete',
+    detail: 'Kept as a last line of its description. No option of delete overrides it.',
     arguments: [MACHINE, SNAPSHOT],
     options: [],
     failures: ['check', 'busy'],
@@ -497,8 +497,8 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'unhold',
-    summary: 'let prunes have a snapshot again',
-    detail: 'Takes back a hold.',
+    summary: 'take back a hold',
+    detail: 'Lets prunes and deletes have the snapshot again.',
     arguments: [MACHINE, SNAPSHOT],
     options: [],
     failures: ['check', 'busy'],

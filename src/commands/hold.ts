@@ -7,7 +7,7 @@ import { patiently } from '../host/patience.ts';
 import { type Described, redescribe } from '../host/redefine.ts';
 import { showPlan, showSnapshot } from './show.ts';
 
-/** `hold` and `unhold`: whether a prune may touch it. */
+/** `hold` and `unhold`: whether a prune or a delete may touch it. */
 export async function setHold(ctx: Context, machineName: string, name: string, held: boolean): Promise<void> {
   await apply(ctx, machineName, name, ({ description }) => ({ description, held }));
 }

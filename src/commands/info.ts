@@ -276,7 +276,7 @@ async function infoSnapshot(ctx: Context, machine: Machine, snapshot: SnapshotRe
           value: ctx.terminal.out.isTerminal ? localTime(snapshot.createdAtSeconds) : document.createdAt,
         },
         { label: 'current', value: snapshot.isCurrent ? 'yes' : 'no' },
-        ...(snapshot.held ? [{ label: 'held', value: 'yes: no prune deletes it' }] : []),
+        ...(snapshot.held ? [{ label: 'held', value: 'yes: no prune or delete removes it' }] : []),
         { label: 'state', value: snapshot.underWay ? 'under way' : snapshot.state },
         { label: 'location', value: locationOf(snapshot) },
         { label: 'parent', value: snapshot.parent },

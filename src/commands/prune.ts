@@ -219,16 +219,22 @@ export async function pruneMachine(
   const plan = await planWithExternal(ctx, machine, request, fresh);
   const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
   if (ctx.settings.dryRun) return planned(name, plan, await foreseeFreed(ctx, machine, going));
-  const { done, freed } = await whatIsFreed(machine, () => prune(ctx, machine, plan, request));
+  const {
+    done: { done, held },
+    freed,
+  } = await whatIsFreed(machine, () => prune(ctx, machine, plan, request));
+  const settled = plan.map((decision) =>
+    held.has(decision.snapshot.name) ? { ...decision, keep: true, reasons: ['held'] } : decision,
+  );
   return {
     value: {
-      rows: plan.map((decision) => toRow(name, decision, outcomeOf(decision, done))),
+      rows: settled.map((decision) => toRow(name, decision, outcomeOf(decision, done))),
       freed,
       leftovers: done.flatMap(({ leftovers }) => leftovers),
     },
     failures: done.flatMap(({ failure }) => failure ?? []),
     succeeded: done.filter(({ failure }) => failure === null).length,
-    cutShort: ctx.interrupts.pending !== null && done.length < going.length,
+    cutShort: ctx.interrupts.pending !== null && done.length + held.size < going.length,
   };
 }
 

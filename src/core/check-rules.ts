@@ -101,7 +101,12 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
               {
                 snapshot: snapshot.name,
                 what: `the snapshot '${snapshot.name}' is in no disk: only libvirt's knowledge of it is left`,
-                command: kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata'),
+                ...(snapshot.held
+                  ? {
+                      hint: 'it is held, so libvirt cannot be made to forget it before the hold is taken back',
+                      command: kvmsnapLine('unhold', [domain.name, snapshot.name]),
+                    }
+                  : { command: kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata') }),
               },
             ]
           : [],

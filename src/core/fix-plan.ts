@@ -20,7 +20,7 @@ export interface Fix {
 
 export type FixAction =
   | { readonly kind: 'resume' }
-  /** libvirt forgets a snapshot that no disk holds. */
+  /** libvirt forgets a snapshot that no disk holds; not one that is on hold. */
   | { readonly kind: 'forget'; readonly name: string }
   /** The oldest tag of that name goes from the image, so many times. */
   | { readonly kind: 'delete-tag'; readonly name: string; readonly path: string; readonly times: number }
@@ -77,7 +77,7 @@ function resume(domain: Domain): Fix[] {
 
 function forget({ snapshots, stored }: TruthFacts): Fix[] {
   return snapshots
-    .filter((snapshot) => isGone(snapshot, stored.get(snapshot.name)))
+    .filter((snapshot) => !snapshot.held && isGone(snapshot, stored.get(snapshot.name)))
     .map(({ name }) => ({
       rule: 'no-data',
       what: `have libvirt forget the snapshot '${name}'`,

@@ -1,5 +1,5 @@
 /**
- * What protects a snapshot from every prune: a last line in its description, since libvirt keeps nothing else that is
+ * What protects a snapshot from every prune and delete: a last line in its description, since libvirt keeps nothing else that is
  * the user's own with a snapshot (`<metadata>` is dropped).
  */
 const HOLD = 'Kvmsnap-Hold: yes';

@@ -8,7 +8,7 @@ import { childNames, oldestFirst } from './tree.ts';
 export interface SnapshotReport extends Snapshot {
   /** As its author wrote it, without the hold. */
   readonly description: string | null;
-  /** Protected from every prune. */
+  /** Protected from every prune and delete. */
   readonly held: boolean;
   readonly children: readonly string[];
   readonly isCurrent: boolean;

@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts';
 import { DELETE_RULES, deletesExternal, doomed, type Merge, type Reach } from '../core/delete-rules.ts';
+import { HOLD_RULES } from '../core/hold-rules.ts';
 import { chainOf, chainPaths } from '../core/image.ts';
 import { mentionedFiles } from '../core/machine-files.ts';
 import { type Finding, judge } from '../core/preflight.ts';
@@ -57,8 +58,8 @@ export function deleteCommand(
 }
 
 /**
- * Throws when deleting this would be half done, or would take more with it than was asked for: it is still being written, or
- * a rule is against it. `foreseen`: the machine is not so yet, and room is no matter.
+ * Throws when deleting this would be half done, or would take more with it than was asked for: it is still being written, it
+ * is held, or a rule is against it. `foreseen`: the machine is not so yet, and room is no matter.
  */
 export async function checkDeletable(
   ctx: Context,
@@ -72,6 +73,8 @@ export async function checkDeletable(
     if (victim.underWay) throw stillBeingTaken(machine, victim);
   if (!metadataOnly || reach !== 'only')
     requireAllRead(ctx, machine, `delete '${snapshot.name}' of '${domain.name}'`);
+  const what = `cannot delete '${snapshot.name}' of '${domain.name}'`;
+  refuseOn(ctx, what, judge(HOLD_RULES, { domain, snapshot, reach, snapshots }), false);
   if (metadataOnly) return;
   const facts = { domain, snapshot, reach, snapshots, current, images };
   const beyond = deletesExternal(facts)
@@ -81,12 +84,7 @@ export async function checkDeletable(
         merges: foreseen ? [] : await tightMerges(ctx, machine, snapshot),
       }
     : { daemonVersion: null, shared: new Map(), merges: [] };
-  refuseOn(
-    ctx,
-    `cannot delete '${snapshot.name}' of '${domain.name}'`,
-    judge(DELETE_RULES, { ...facts, ...beyond }),
-    false,
-  );
+  refuseOn(ctx, what, judge(DELETE_RULES, { ...facts, ...beyond }), false);
 }
 
 /** The merges of a snapshot's overlays that might not fit. */

@@ -18,8 +18,8 @@ import { internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import type { Leftover } from './clear-leftovers.ts';
-import { type DeleteRequest, deleteSnapshot } from './delete-snapshots.ts';
-import type { Machine } from './machine.ts';
+import { type DeleteDone, type DeleteRequest, deleteSnapshot } from './delete-snapshots.ts';
+import { type Machine, readAgain } from './machine.ts';
 import { filesShared } from './neighbours.ts';
 
 /** Which snapshots a prune may touch at all: those that carry the label in their name, and those that a pattern names. */
@@ -155,6 +155,12 @@ export interface Pruned {
   readonly leftovers: readonly Leftover[];
 }
 
+/** What a prune did, and the names that were put on hold meanwhile, which stay. */
+export interface PruneDone {
+  readonly done: readonly Pruned[];
+  readonly held: ReadonlySet<string>;
+}
+
 /**
  * Carries out a plan: oldest first, one at a time, going on after a failure. Ends after a signal, and at a busy machine,
  * where each of the others would wait as long again.
@@ -164,23 +170,46 @@ export async function prune(
   machine: Machine,
   plan: readonly Decision<PruneCandidate>[],
   request: Pick<PruneRequest, 'leftovers'>,
-): Promise<Pruned[]> {
-  const pruned: Pruned[] = [];
+): Promise<PruneDone> {
+  const done: Pruned[] = [];
+  const held = new Set<string>();
   let now = machine;
   for (const { snapshot, keep } of plan) {
     if (keep || snapshot.report === null) continue;
     if (ctx.interrupts.pending) break;
     try {
-      const { machine, leftovers } = await deleteSnapshot(ctx, now, snapshot.report, deletionBy(request));
-      now = machine;
-      pruned.push({ name: snapshot.name, failure: null, leftovers });
+      const deleted = await deleteUnlessHeld(ctx, now, snapshot.report, request);
+      if (!deleted) held.add(snapshot.name);
+      else {
+        now = deleted.machine;
+        done.push({ name: snapshot.name, failure: null, leftovers: deleted.leftovers });
+      }
     } catch (error) {
       if (!(error instanceof KvmsnapError)) throw error;
-      pruned.push({ name: snapshot.name, failure: error, leftovers: [] });
+      done.push({ name: snapshot.name, failure: error, leftovers: [] });
       if (error.code === 'busy') break;
     }
   }
-  return pruned;
+  return { done, held };
+}
+
+/** null: it was put on hold, before its turn came or while it waited for the machine. */
+async function deleteUnlessHeld(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  request: Pick<PruneRequest, 'leftovers'>,
+): Promise<DeleteDone | null> {
+  const isHeld = ({ snapshots }: Machine) =>
+    snapshots.some(({ name, held }) => name === snapshot.name && held);
+  if (isHeld(machine)) return null;
+  try {
+    return await deleteSnapshot(ctx, machine, snapshot, deletionBy(request));
+  } catch (error) {
+    const isRefused = error instanceof KvmsnapError && error.code === 'check';
+    if (isRefused && isHeld(await readAgain(ctx, machine.domain))) return null;
+    throw error;
+  }
 }
 
 /** How a prune deletes. */

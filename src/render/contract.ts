@@ -20,7 +20,7 @@ export const Snapshot = z.object({
   current: z.boolean(),
   /** libvirt is still writing it. */
   underWay: z.boolean(),
-  /** Protected from every prune. */
+  /** Protected from every prune and delete. */
   held: z.boolean(),
   description: z.nullable(z.string()),
   /** Guest memory inside the images; null when they were not looked at. */

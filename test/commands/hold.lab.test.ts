@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
-import { scratch, tryTool, virsh } from '../lab/lab.ts';
-import { cleanUp, continueQemu, defineMachine, type Machine, start, state } from '../lab/machine.ts';
+import { scratch, tool, tryTool, virsh } from '../lab/lab.ts';
+import { cleanUp, continueQemu, defineMachine, type Machine, pathOf, start, state } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { fingerprint, pasteOk } from './evidence.ts';
 import {
@@ -168,7 +168,9 @@ describe('hold and unhold', () => {
     expect(stderr).not.toContain('snapshot-create');
     expect(described(wholeXml(machine, 'one'))).toBe(HOLD);
     expect((await document('dry-run', 'hold', 'twice', 'one', '--dry-run')).commands).toEqual([]);
-    expect((await succeed('info', 'twice', 'one')).stdout).toMatch(/^held +yes: no prune deletes it$/m);
+    expect((await succeed('info', 'twice', 'one')).stdout).toMatch(
+      /^held +yes: no prune or delete removes it$/m,
+    );
     await succeed('unhold', 'twice', 'one');
     expect((await succeed('info', 'twice', 'one')).stdout).not.toContain('held');
     expect((await succeed('-v', 'unhold', 'twice', 'one')).stderr).not.toContain('snapshot-create');
@@ -326,5 +328,71 @@ describe('the copy of before', () => {
     pasteOk(commands[0] ?? null);
     expect(described(wholeXml(machine, 'middle'))).toBe(HOLD);
     expect(facts(machine)).toEqual(before);
+  });
+});
+
+describe('what is held is not deleted', () => {
+  const OPTIONS = [[], ['--yes'], ['--metadata'], ['--yes', '--metadata']];
+
+  test.each(OPTIONS)('delete %j: exit 5, and the hint lets it go', async (...options) => {
+    const machine = family('kept');
+    await succeed('hold', 'kept', 'leaf');
+    const before = facts(machine);
+    const { message, hint, command } = await failure(5, 'delete', 'kept', 'leaf', ...options);
+    expect(message).toBe("cannot delete 'leaf' of 'kept': 'leaf' is held");
+    expect(hint).toContain(command);
+    expect(facts(machine)).toEqual(before);
+    pasteOk(command);
+    await succeed('delete', 'kept', 'leaf', ...options);
+    expect(snapshotNames(machine)).not.toContain('leaf');
+  });
+
+  test('delete has no --force that could', async () => {
+    family('kept');
+    await succeed('hold', 'kept', 'leaf');
+    await fail(2, 'delete', 'kept', 'leaf', '--force');
+  });
+
+  test.each([
+    ['root', '--children'],
+    ['root', '--children-only'],
+    ['middle', '--children', '--metadata'],
+  ])('delete %s %s names each that is held, and deletes none', async (name, ...options) => {
+    const machine = family('kept');
+    for (const held of ['leaf', 'branch']) await succeed('hold', 'kept', held);
+    const before = facts(machine);
+    for (const extra of [['--dry-run'], ['--yes']]) {
+      const { message } = await failure(5, 'delete', 'kept', name, ...options, ...extra);
+      expect(message).toContain("'leaf' is held");
+      expect(message).toContain("'branch' is held");
+    }
+    expect(facts(machine)).toEqual(before);
+  });
+
+  test('of several names the others go, and of several VMs too', async () => {
+    const machine = family('kept');
+    const other = defineMachine({ name: 'kept-2', disks: [{ size: '8M' }] });
+    take(other, 'leaf');
+    await succeed('hold', 'kept', 'leaf');
+    expect((await kvmsnap(['delete', 'kept', 'leaf', 'branch'])).code).toBe(3);
+    expect(snapshotNames(machine)).toEqual(['leaf', 'middle', 'root']);
+    const many = await kvmsnap(['delete', 'kept*', 'leaf', '--yes']);
+    expect(many).toMatchObject({ code: 3, stderr: expect.stringContaining("'leaf' is held") });
+    expect([snapshotNames(machine), snapshotNames(other)]).toEqual([['leaf', 'middle', 'root'], []]);
+  });
+
+  test('check --fix has libvirt forget none that is held', async () => {
+    const machine = defineMachine({ name: 'kept', disks: [{ size: '8M' }] });
+    take(machine, 'gone');
+    await succeed('hold', 'kept', 'gone');
+    tool('qemu-img', ['snapshot', '-d', 'gone', pathOf(machine)]);
+    expect((await kvmsnap(['check', 'kept', '--fix', '--yes'])).code).toBe(5);
+    expect(snapshotNames(machine)).toEqual(['gone']);
+    const { domains } = JSON.parse((await kvmsnap(['check', 'kept', '--json'])).stdout);
+    const found = domains[0]?.findings.find(({ rule }: { rule: string }) => rule === 'no-data');
+    expect(found?.command).toBe('kvmsnap unhold kept gone');
+    pasteOk(found?.command);
+    await kvmsnap(['check', 'kept', '--fix', '--yes']);
+    expect(snapshotNames(machine)).toEqual([]);
   });
 });

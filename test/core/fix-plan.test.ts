@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { TruthFacts } from '../../src/core/check-rules.ts';
 import type { Domain } from '../../src/core/domain.ts';
 import { fixKey, planFixes } from '../../src/core/fix-plan.ts';
+import { withHold } from '../../src/core/hold.ts';
 import type { DiskImage, Image, Tag } from '../../src/core/image.ts';
 import { reportSnapshots } from '../../src/core/report.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';
@@ -49,6 +50,12 @@ test('a machine that is well has no step, and one that a job holds neither', () 
   expect(
     plan({ machine: { state: 'paused', stateReason: 'saving', busy: true }, tags: [at('x', 0)] }),
   ).toEqual([]);
+});
+
+test('libvirt is made to forget what no disk holds, but not one that is on hold', () => {
+  const gone = known('gone', 0, { description: null });
+  expect(actions({ snapshots: [gone] })).toEqual([{ kind: 'forget', name: 'gone' }]);
+  expect(actions({ snapshots: [{ ...gone, description: withHold('important') }] })).toEqual([]);
 });
 
 describe('adopting', () => {
