@@ -1,5 +1,6 @@
 import { whatIsBroken } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
+import { interruptedMerges } from './external-state.ts';
 import { chainOf, chainPaths, type Images } from './image.ts';
 import {
   type DaemonVersion,
@@ -208,6 +209,22 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
         ]
       : [],
   ),
+  external('merge-target', [40], ({ domain, snapshot, snapshots }) =>
+    interruptedMerges(snapshots)
+      .filter(({ marked }) => marked === snapshot.name && !domain.busy)
+      .map(({ target, path, ruined: [first] }) => ({
+        what: `disk ${target}: a deletion that merges into ${path}, which '${snapshot.name}' made, was interrupted, and libvirt deletes '${snapshot.name}' only after that`,
+        ...(first === undefined
+          ? {
+              hint: 'it no longer knows the snapshot that was to be deleted; it can forget this one too, and every file stays',
+              command: kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata'),
+            }
+          : {
+              hint: `finish the deletion of '${first}' first`,
+              command: kvmsnapLine('delete', [domain.name, first, snapshot.name]),
+            }),
+      })),
+  ),
   external('unknown-chain', [23], (facts) => {
     const { domain, snapshot, daemonVersion, images } = facts;
     if (isFrom(daemonVersion, FINDS_CHAIN)) return [];
@@ -225,7 +242,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
         : {
             what: `disk ${target}: ${source}, which '${snapshot.name}' made, is not the one in use, and this libvirtd (9.0) finds it only while the machine runs`,
             hint: 'start the machine, without letting it run, delete, and end it',
-            command: `virsh start --paused ${virshWord(domain)} && ${kvmsnapLine('delete', [domain.name, snapshot.name])} && virsh destroy ${virshWord(domain)}`,
+            command: pausedDeleteLine(domain, snapshot.name),
           };
     });
   }),
@@ -356,6 +373,10 @@ export function deletionOf({
   const isSpare = snapshot.name !== current && snapshot.children.length === 0;
   return isSpare && isFrom(daemonVersion, FINDS_CHAIN) ? 'unlink' : 'merge';
 }
+
+/** Deletes while QEMU has the files open, and the guest does not run. */
+export const pausedDeleteLine = (domain: Domain, name: string): string =>
+  `virsh start --paused ${virshWord(domain)} && ${kvmsnapLine('delete', [domain.name, name])} && virsh destroy ${virshWord(domain)}`;
 
 /** The files that libvirt removes where it merges nothing: those that hold the snapshot's state. */
 function filesRemoved(facts: DeleteFacts): string[] {

@@ -7,6 +7,8 @@ import {
   whatIsBroken,
 } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
+import type { StateFile } from './external-state.ts';
+import { EXTERNAL_STATE_RULES, holdsItsState, removedFiles } from './external-state-rules.ts';
 import { chainOf, type DiskImage, type Images, tagsIn, tagsNamed } from './image.ts';
 import {
   type DaemonVersion,
@@ -42,6 +44,8 @@ export interface RevertFacts {
   readonly memoryThere: boolean | null;
   /** null when libvirtd does not tell, or when no rule needs it. */
   readonly daemonVersion: DaemonVersion;
+  /** Of an external snapshot, the files that keep its disks, as far as they are files of this host. */
+  readonly states?: readonly StateFile[];
   /** A snapshot of the present state is taken first. */
   readonly backup?: boolean;
   readonly resetNvram?: boolean;
@@ -118,14 +122,15 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     id: 'external-on-old-daemon',
     hazards: [17],
     severity: 'error',
-    find: ({ snapshot, daemonVersion, images }) => {
+    find: (facts) => {
+      const { snapshot, daemonVersion, images } = facts;
       const older = ifBefore(daemonVersion, REVERTS_EXTERNAL, 'cannot revert to external snapshots');
       if (older === null || locationOf(snapshot) === 'internal') return [];
       const [path] = externalDisks(snapshot).flatMap(({ target }) => topOf(images.get(target)) ?? []);
       return [
         {
           what: `'${snapshot.name}' is external, and ${older}`,
-          ...(path === undefined
+          ...(path === undefined || !holdsItsState(facts)
             ? {}
             : {
                 hint: `what it holds is in ${path}, and can be copied from there`,
@@ -235,21 +240,21 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     id: 'tags-in-overlay',
     hazards: [32],
     severity: 'judgement',
-    find: ({ snapshot, snapshots, current, active, images }) => {
-      const now = snapshots.find(({ name }) => name === current);
-      // libvirt removes the overlay of the current snapshot, where that is external (qemuSnapshotRevertExternalFinish)
-      if (!now || locationOf(now) === 'internal') return [];
-      return externalDisks(snapshot).flatMap(({ target }) => {
-        const path = topOf(active.get(target));
-        const names = tagsIn(active.get(target)).map(({ name }) => `'${name}'`);
-        if (names.length === 0 || path === topOf(images.get(target))) return [];
+    find: (facts) => {
+      const removed = removedFiles(facts);
+      return facts.domain.disks.flatMap(({ target }) => {
+        const image = facts.active.get(target);
+        const path = topOf(image);
+        const names = tagsIn(image).map(({ name }) => `'${name}'`);
+        if (names.length === 0 || path === null || !removed.includes(path)) return [];
         return {
-          what: `disk ${target}: ${path}, which the machine now uses, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${names.join(', ')}, and libvirt may remove it`,
+          what: `disk ${target}: ${path}, which the machine now uses, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${names.join(', ')}, and libvirt removes it`,
           hint: 'copy what you need of it first; --force if you can do without',
         };
       });
     },
   },
+  ...EXTERNAL_STATE_RULES,
 ];
 
 interface Abandoned {
@@ -319,18 +324,24 @@ export function revertConsequences(facts: RevertFacts, end: string): string[] {
   return said;
 }
 
-/** What libvirt does with the overlays in use: it lays new ones over what the snapshot kept. */
-function newOverlays({ domain, snapshot, images }: RevertFacts): string[] {
+/** What libvirt does with the overlays in use: it lays new ones over what the snapshot kept, and removes some. */
+function newOverlays(facts: RevertFacts): string[] {
+  const { domain, snapshot, images, backup } = facts;
   const now = new Map(domain.disks.map((disk) => [disk.target, disk.source]));
-  return externalDisks(snapshot).flatMap(({ target }) => {
+  const removed = removedFiles(facts);
+  const said = externalDisks(snapshot).flatMap(({ target }) => {
     const state = topOf(images.get(target));
     const active = now.get(target) ?? null;
-    return state === null || active === null
-      ? []
-      : [
-          `disk ${target}: a new overlay is laid over ${state}; ${active} is left, with all that was written to it`,
-        ];
+    if (state === null || active === null) return [];
+    const kept = backup ? 'is left, with the backup in it' : 'is left, with all that was written to it';
+    const fate = removed.includes(active)
+      ? 'is removed, with all that was written to it (--backup keeps it)'
+      : kept;
+    return [`disk ${target}: a new overlay is laid over ${state}; ${active} ${fate}`];
   });
+  const inUse = new Set(now.values());
+  const others = removed.filter((path) => !inUse.has(path));
+  return [...said, ...others.map((path) => `${path} is removed, with all that was written to it`)];
 }
 
 /**

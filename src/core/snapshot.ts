@@ -8,6 +8,8 @@ export interface SnapshotDisk {
   readonly location: Location;
   /** The overlay of an external snapshot; for an internal one the image that holds the tag. Null where no path is known. */
   readonly source: string | null;
+  /** A deletion merges another overlay into this one, or was interrupted while it did. */
+  readonly isMergeTarget?: true;
 }
 
 export interface Snapshot {
@@ -22,6 +24,8 @@ export interface Snapshot {
   readonly disks: readonly SnapshotDisk[];
   /** The disks that take part in a snapshot by the definition stored with it: what a revert brings back (hazard 16). */
   readonly definedDisks: readonly { readonly target: string; readonly source: string | null }[];
+  /** The overlays that a revert to it has laid over its files, where the snapshot has children; absent: there are none. */
+  readonly revertOverlays?: readonly string[];
 }
 
 /** `external` as soon as anything of it is in a file of its own, which is how libvirt decides about revert and delete. */

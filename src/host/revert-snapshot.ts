@@ -34,6 +34,7 @@ import {
 } from './machine.ts';
 import { patiently, sayingOnce } from './patience.ts';
 import { refuseOn } from './refuse.ts';
+import { readStates } from './state-files.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 
 export interface RevertRequest {
@@ -144,12 +145,13 @@ export async function readRevertFacts(
   const { domain, snapshots, current, uri, images: active } = machine;
   const { location, file } = snapshot.memory;
   const isFile = location === 'external' && file !== null && !isRemote(uri);
-  const [images, memoryBytes] = await Promise.all([
+  const [images, memoryBytes, states] = await Promise.all([
     lookAtStoredDisks(ctx, machine, snapshot),
     isFile ? occupiedBytes(file) : null,
+    readStates(machine, snapshot),
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
-  return { domain, snapshot, snapshots, current, images, active, memoryThere };
+  return { domain, snapshot, snapshots, current, images, active, memoryThere, states };
 }
 
 /** The images that libvirt would revert are those of the definition stored with the snapshot, not those in use now. */

@@ -14,7 +14,10 @@ const DiskElement = z.object({
   '@name': z.string(),
   '@snapshot': z.optional(z.string()),
   source: z.optional(z.object({ '@file': z.optional(z.string()), '@dev': z.optional(z.string()) })),
+  snapshotDeleteInProgress: z.optional(z.unknown()),
 });
+
+const Disks = z.optional(z.union([z.string(), z.object({ disk: z.array(DiskElement) })]));
 
 const SnapshotElement = z.object({
   domainsnapshot: z.object({
@@ -25,7 +28,8 @@ const SnapshotElement = z.object({
     // libvirt leaves out a time of 0
     creationTime: z.optional(z.string().check(z.regex(/^-?\d+$/))),
     memory: z.optional(z.object({ '@snapshot': z.optional(z.string()), '@file': z.optional(z.string()) })),
-    disks: z.optional(z.union([z.string(), z.object({ disk: z.array(DiskElement) })])),
+    disks: Disks,
+    revertDisks: Disks,
   }),
 });
 
@@ -52,7 +56,9 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
     });
     const defined = disksOf(definition);
     const sources = new Map(defined.map((disk) => [disk.target, disk.source]));
-    const listed = typeof element.disks === 'object' ? element.disks.disk : [];
+    const revertOverlays = listOf(element.revertDisks).flatMap((disk) =>
+      disk['@snapshot'] === 'external' ? (pathOf(disk) ?? []) : [],
+    );
     return {
       name: element.name,
       description: element.description ?? null,
@@ -60,17 +66,25 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
       parent: element.parent?.name ?? null,
       createdAtSeconds: withinCalendar(Number(element.creationTime ?? 0)),
       memory: { location: element.memory?.['@snapshot'] ?? 'no', file: element.memory?.['@file'] ?? null },
-      disks: listed
+      disks: listOf(element.disks)
         .filter((disk) => disk['@snapshot'] !== 'no')
         .map((disk) => ({
           target: disk['@name'],
           location: disk['@snapshot'] ?? 'internal',
-          source: disk.source?.['@file'] ?? disk.source?.['@dev'] ?? sources.get(disk['@name']) ?? null,
+          source: pathOf(disk) ?? sources.get(disk['@name']) ?? null,
+          ...(disk.snapshotDeleteInProgress === undefined ? {} : { isMergeTarget: true }),
         })),
       definedDisks: defined.filter(takesPart).map(({ target, source }) => ({ target, source })),
+      ...(revertOverlays.length === 0 ? {} : { revertOverlays }),
     };
   };
 }
+
+const listOf = (disks: z.infer<typeof Disks>): z.infer<typeof DiskElement>[] =>
+  typeof disks === 'object' ? disks.disk : [];
+
+const pathOf = ({ source }: z.infer<typeof DiskElement>): string | null =>
+  source?.['@file'] ?? source?.['@dev'] ?? null;
 
 /** Any number of 64 bits may be redefined as a time; one of no year from 1 to 9999 is taken for the nearest. */
 const withinCalendar = (seconds: number): number =>

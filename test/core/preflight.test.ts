@@ -12,6 +12,7 @@ import {
 import { internalPlan, NO_WISHES } from '../../src/core/snapshot-plan.ts';
 import { disk, domain, image, MiB, seen, snapshot, tag } from '../model.ts';
 import { EXTERNAL_CASES, external } from './external-cases.ts';
+import { EXTERNAL_STATE_CASES } from './external-state-cases.ts';
 import { describeRules, type RuleCases } from './rule-cases.ts';
 
 const OLD_DAEMON = 9_000_000;
@@ -800,6 +801,7 @@ const backToE1 = (names: readonly string[]) =>
     current: 'e1',
     images: new Map([['vda', seen()]]),
     active: new Map([['vda', seen({ path: '/vm/vda.e1', tags: names.map((name) => tag(name)) }, {})]]),
+    daemonVersion: NEW_DAEMON,
   });
 
 /** A snapshot '7', in this image. */
@@ -1142,6 +1144,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
       },
     ],
   },
+  ...EXTERNAL_STATE_CASES,
 };
 
 describeRules('before a create', CREATE_RULES, { ...CREATE_CASES, ...EXTERNAL_CASES }, [
