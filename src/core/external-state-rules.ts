@@ -32,7 +32,7 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
             : {
                 what: `disk ${target}: a deletion of '${snapshot.name}' was interrupted, and ${path}, which held its state, is half overwritten`,
                 hint: 'finish the deletion; what the disk holds now stays as it is',
-                command: finishingLine(domain, snapshot, target, daemonVersion),
+                command: deletingLine(domain, snapshot, target, daemonVersion),
               },
         ),
   },
@@ -61,14 +61,17 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
     severity: 'judgement',
     find: (facts) =>
       eachState(facts, (state) => {
-        const { domain, snapshot, snapshots } = facts;
-        const isSaid = state.isInUse || takenOnItLater(snapshots, snapshot, state) !== null;
+        const { domain, snapshot, snapshots, daemonVersion } = facts;
+        const isSaid =
+          state.isInUse ||
+          takenOnItLater(snapshots, snapshot, state) !== null ||
+          interruptedMerges(snapshots).some(({ ruined }) => ruined.includes(snapshot.name));
         if (isSaid || state.writtenAtSeconds === null || !isWrittenSince(state)) return null;
         const when = new Date(state.writtenAtSeconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
         return {
           what: `disk ${state.target}: ${state.path}, which keeps the state of '${snapshot.name}', was written to afterwards (${when}), by a deletion that was interrupted or by whoever used the file`,
           hint: 'a deletion of the snapshot keeps what the disks hold now. If the file was only repaired, copied or restored, its state is good: use --force',
-          command: kvmsnapLine('delete', [domain.name, snapshot.name]),
+          command: deletingLine(domain, snapshot, state.target, daemonVersion),
         };
       }),
   },
@@ -155,7 +158,7 @@ function rightCurrent(
 }
 
 /** libvirt 9.0 finds the files of a chain only while QEMU has them open. */
-function finishingLine(domain: Domain, snapshot: Snapshot, target: string, daemonVersion: number): string {
+function deletingLine(domain: Domain, snapshot: Snapshot, target: string, daemonVersion: number): string {
   const overlay = externalDisks(snapshot).find((disk) => disk.target === target)?.source;
   const isTop = domain.disks.some((disk) => disk.target === target && disk.source === overlay);
   return isTop || isActive(domain.state) || daemonVersion === 0 || daemonVersion >= FINDS_CHAIN

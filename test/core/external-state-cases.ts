@@ -210,6 +210,11 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
         ],
       },
       {
+        says: 'more is known: a deletion was interrupted',
+        facts: facts({ snapshots: interrupted, states: [state({ writtenAtSeconds: TAKEN_AT + 13 })] }),
+        finds: [],
+      },
+      {
         says: 'more is known: it is in use',
         facts: facts({ states: [state({ isInUse: true, writtenAtSeconds: TAKEN_AT + 13 })] }),
         finds: [],
