@@ -10,7 +10,7 @@ import {
   takenOnItLater,
 } from './external-state.ts';
 import { chainPaths } from './image.ts';
-import { FINDS_CHAIN, REVERTS_EXTERNAL } from './libvirt-versions.ts';
+import { type DaemonVersion, FINDS_CHAIN, isBefore, REVERTS_EXTERNAL } from './libvirt-versions.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { kvmsnapLine, quote, virshWord } from './quote.ts';
 import type { RevertFacts } from './revert-rules.ts';
@@ -82,8 +82,8 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
     // libvirtd 11.3 and 12.8 look at the current snapshot without asking whether there is one
     find: (facts) => {
       const { domain, snapshot, current, daemonVersion } = facts;
-      if (current !== null || locationOf(snapshot) === 'internal' || daemonVersion < REVERTS_EXTERNAL)
-        return [];
+      const isOlder = isBefore(daemonVersion, REVERTS_EXTERNAL);
+      if (current !== null || locationOf(snapshot) === 'internal' || isOlder) return [];
       return [
         {
           what: 'libvirt has no current snapshot for this VM, and libvirtd crashes when it reverts such a VM to an external snapshot',
@@ -117,7 +117,7 @@ function eachState({ states = [] }: RevertFacts, find: (state: StateFile) => Fin
 
 /** The files that this revert makes libvirt remove; a backup becomes the current snapshot, and is an internal one. */
 export function removedFiles({ snapshot, snapshots, current, backup, daemonVersion }: RevertFacts): string[] {
-  if (backup || daemonVersion < REVERTS_EXTERNAL) return [];
+  if (backup || isBefore(daemonVersion, REVERTS_EXTERNAL)) return [];
   return removedByRevert(snapshots, snapshot, current);
 }
 
@@ -158,10 +158,15 @@ function rightCurrent(
 }
 
 /** libvirt 9.0 finds the files of a chain only while QEMU has them open. */
-function deletingLine(domain: Domain, snapshot: Snapshot, target: string, daemonVersion: number): string {
+function deletingLine(
+  domain: Domain,
+  snapshot: Snapshot,
+  target: string,
+  daemonVersion: DaemonVersion,
+): string {
   const overlay = externalDisks(snapshot).find((disk) => disk.target === target)?.source;
   const isTop = domain.disks.some((disk) => disk.target === target && disk.source === overlay);
-  return isTop || isActive(domain.state) || daemonVersion === 0 || daemonVersion >= FINDS_CHAIN
+  return isTop || isActive(domain.state) || !isBefore(daemonVersion, FINDS_CHAIN)
     ? kvmsnapLine('delete', [domain.name, snapshot.name])
     : pausedDeleteLine(domain, snapshot.name);
 }

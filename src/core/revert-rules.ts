@@ -335,7 +335,7 @@ function newOverlays(facts: RevertFacts): string[] {
     if (state === null || active === null) return [];
     const kept = backup ? 'is left, with the backup in it' : 'is left, with all that was written to it';
     const fate = removed.includes(active)
-      ? 'is removed, with all that was written to it (--backup keeps it)'
+      ? `${facts.daemonVersion === null ? 'may be' : 'is'} removed, with all that was written to it (--backup keeps it)`
       : kept;
     return [`disk ${target}: a new overlay is laid over ${state}; ${active} ${fate}`];
   });
