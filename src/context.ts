@@ -1,12 +1,9 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { userInfo } from 'node:os';
-import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KvmsnapError } from './errors.ts';
 import { createInterrupts, type Interrupts } from './interrupts.ts';
 import { createExec } from './libvirt/exec.ts';
 import { createVirsh, type Virsh } from './libvirt/virsh.ts';
 import type { RunQemuImg } from './qemu/qemu-img.ts';
+import { createStateFiles, type Files } from './state-files.ts';
 import type { ColourChoice, Terminal } from './terminal.ts';
 import { systemTerminal } from './terminal.ts';
 
@@ -42,16 +39,6 @@ export interface Context {
   readonly clock: Clock;
   readonly files: Files;
   readonly interrupts: Interrupts;
-}
-
-export interface Files {
-  /**
-   * Writes a new file of that name, for this user's eyes only, into kvmsnap's state directory; returns its path, or throws
-   * `check`.
-   */
-  keep(name: string, text: string): Promise<string>;
-  /** Removes one of those, which came to nothing. */
-  drop(path: string): Promise<void>;
 }
 
 export interface Clock {
@@ -91,7 +78,7 @@ export function systemContext(settings: Settings): Context {
     settings,
     terminal,
     interrupts,
-    files: { keep: keepFile, drop: (path) => rm(path, { force: true }) },
+    files: createStateFiles(process.env),
     virsh: createVirsh(exec, settings.connect, nonce),
     connect: (uri, readLimitSeconds) => createVirsh(execWithin(readLimitSeconds), uri, nonce),
     qemuImg: (args) => exec.read('qemu-img', args),
@@ -104,21 +91,4 @@ export function systemContext(settings: Settings): Context {
         }),
     },
   };
-}
-
-/** $XDG_STATE_HOME/kvmsnap, by default ~/.local/state/kvmsnap; without HOME the home is the passwd entry's. */
-async function keepFile(name: string, text: string): Promise<string> {
-  const state =
-    process.env['XDG_STATE_HOME'] || join(process.env['HOME'] || userInfo().homedir, '.local', 'state');
-  const path = join(state, 'kvmsnap', name);
-  try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await writeFile(path, text, { mode: 0o600, flag: 'wx' });
-  } catch (error) {
-    const detail = error instanceof Error ? error.message : String(error);
-    throw new KvmsnapError('check', `cannot write ${path}, and nothing is done without it: ${detail}`, {
-      hint: 'name a directory that you can write to in XDG_STATE_HOME',
-    });
-  }
-  return path;
 }

@@ -57,7 +57,7 @@ interface Created {
   readonly name: string;
   /** null in a dry run. */
   readonly snapshot: SnapshotReport | null;
-  readonly planned: VirshCommand | null;
+  readonly planned: VirshCommand | string | null;
   readonly pruned: PruneResult;
   /** As it is then, where its old ones may go for space; null where they may not. */
   readonly after: Machine | null;

@@ -1,12 +1,14 @@
 import type { Context } from '../context.ts';
+import type { Domain } from '../core/domain.ts';
 import { type Fix, fixKey } from '../core/fix-plan.ts';
 import { winBackArguments } from '../core/leftover.ts';
 import { commandLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
-import { adoptedXml } from '../libvirt/adopted-xml.ts';
+import { type Adopted, adoptedXml } from '../libvirt/adopted-xml.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { redefineCommand } from '../libvirt/create-command.ts';
 import { readByUuid } from '../libvirt/machine.ts';
+import { adopting, definitionCommand, FROM_PIPE, pipedLine } from '../libvirt/paste.ts';
 import { isIdle } from '../libvirt/runtime.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
@@ -19,7 +21,12 @@ import { patiently } from './patience.ts';
 /** Mending a machine, step by step, and looking whether it is so. */
 
 type Command =
-  | { readonly tool: 'virsh'; readonly args: VirshCommand }
+  | {
+      readonly tool: 'virsh';
+      readonly args: VirshCommand;
+      /** In a dry run: the shell line that makes what virsh reads from its stdin. */
+      readonly source?: string;
+    }
   | { readonly tool: 'qemu-img'; readonly args: readonly string[] };
 
 /** A step with the very commands that it takes. */
@@ -46,24 +53,31 @@ export interface FixResult {
 }
 
 /** The line that does the same in a shell. */
-export const fixLine = (ctx: Context, { tool, args }: Command): string =>
-  tool === 'virsh' ? ctx.virsh.line(args) : commandLine(tool, args);
+export function fixLine({ virsh }: Context, command: Command): string {
+  if (command.tool !== 'virsh') return commandLine(command.tool, command.args);
+  const { args, source } = command;
+  return source === undefined ? virsh.line(args) : pipedLine(virsh, source, args);
+}
 
-/** Makes the commands of each step; what libvirt has now and a step changes is written to the state directory first. */
+/**
+ * Makes the commands of each step; what libvirt has now and a step changes is written to the state directory first, but in
+ * a dry run, which writes nothing.
+ */
 export async function prepareFixes(
   ctx: Context,
   machine: Machine,
   fixes: readonly Fix[],
 ): Promise<PreparedFix[]> {
   const { uuid } = machine.domain;
-  const definition = fixes.some(({ action }) => action.kind === 'adopt')
-    ? await readDefinition(ctx, machine)
-    : '';
+  const { dryRun } = ctx.settings;
+  const definition =
+    !dryRun && fixes.some(({ action }) => action.kind === 'adopt') ? await readDefinition(ctx, machine) : '';
   const stem = `${uuid}.${ctx.clock.now()}`;
   const prepared: PreparedFix[] = [];
   for (const [i, fix] of fixes.entries()) {
     const { action } = fix;
-    const keep = (text: string, ending: string) => ctx.files.keep(`${stem}.fix-${i + 1}${ending}`, text);
+    const keep = async (text: string, ending: string) =>
+      dryRun ? null : ctx.files.keep(`${stem}.fix-${i + 1}${ending}`, text);
     switch (action.kind) {
       case 'resume':
         prepared.push({ ...fix, commands: [virsh('resume', '--domain', uuid)], backup: null, files: [] });
@@ -73,7 +87,7 @@ export async function prepareFixes(
         const xml = await readSnapshotXml(ctx.virsh, machine.domain, name, true);
         const command = virsh('snapshot-delete', '--domain', uuid, '--snapshotname', name, '--metadata');
         const backup = await keep(xml, '.xml');
-        prepared.push({ ...fix, commands: [command], backup, files: [backup] });
+        prepared.push({ ...fix, commands: [command], backup, files: filesOf(backup) });
         break;
       }
       case 'delete-tag': {
@@ -83,10 +97,10 @@ export async function prepareFixes(
       }
       case 'adopt': {
         const description = `Adopted by kvmsnap on ${localTime(ctx.clock.now() / 1000)} from the images. Assumed: ${fix.assumed}.`;
-        const xml = adoptedXml({ ...action, description }, machine.domain.disks, definition);
-        const file = await keep(xml, '.new.xml');
-        const command = { tool: 'virsh', args: redefineCommand(uuid, file, false) } as const;
-        prepared.push({ ...fix, commands: [command], backup: null, files: [file] });
+        const adopted = { ...action, description };
+        const file = await keep(adoptedXml(adopted, machine.domain.disks, definition), '.new.xml');
+        const command = adoption(ctx, machine.domain, adopted, file);
+        prepared.push({ ...fix, commands: [command], backup: null, files: filesOf(file) });
         break;
       }
       case 'win-back': {
@@ -95,20 +109,32 @@ export async function prepareFixes(
         // should nothing of ours live to cut it off again
         const cut = commands.at(-1) as Command;
         const backup = await keep(`${fixLine(ctx, cut)}\n`, '.txt');
-        prepared.push({ ...fix, commands, backup, files: [backup] });
+        prepared.push({ ...fix, commands, backup, files: filesOf(backup) });
       }
     }
   }
   return prepared;
 }
 
+const filesOf = (file: string | null): string[] => (file === null ? [] : [file]);
+
+/** `file` null: the line makes the XML itself. */
+function adoption(
+  { virsh }: Context,
+  { uuid, disks }: Domain,
+  adopted: Adopted,
+  file: string | null,
+): Command {
+  const args = redefineCommand(uuid, file ?? FROM_PIPE, false);
+  const source = file === null ? { source: adopting(virsh, uuid, adopted, disks) } : {};
+  return { tool: 'virsh', args, ...source };
+}
+
 const virsh = (...args: string[]): Command => ({ tool: 'virsh', args });
 const qemuImg = (...args: string[]): Command => ({ tool: 'qemu-img', args });
 
-/** With its secrets: a definition without them would lose them. */
 async function readDefinition({ virsh }: Context, { domain: { uuid, name } }: Machine): Promise<string> {
-  const command = ['dumpxml', '--domain', uuid, '--inactive', '--security-info'];
-  const { texts, stderr } = await virsh.read([command]);
+  const { texts, stderr } = await virsh.read([definitionCommand(uuid)]);
   const [xml] = texts;
   if (!xml) throw virshFailure(`cannot read the definition of '${name}'`, stderr);
   return xml;
@@ -167,6 +193,8 @@ async function tryFix(ctx: Context, machine: string, fix: PreparedFix): Promise<
       if (!failure) continue;
       return { fix, outcome: 'failed', failure: withRest(ctx, failure, fix.commands.slice(i)) };
     }
+    // what was written only for virsh to read
+    await Promise.all(fix.files.filter((file) => file !== fix.backup).map(ctx.files.drop));
     return { fix, outcome: 'done', failure: null };
   };
   const by = fix.commands.some(({ tool }) => tool === 'virsh') ? 'libvirtd' : 'qemu-img';

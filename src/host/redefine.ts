@@ -7,6 +7,7 @@ import type { SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { redefineCommand } from '../libvirt/create-command.ts';
+import { FROM_PIPE, pipedLine, redescribing } from '../libvirt/paste.ts';
 import { parseWholeSnapshot } from '../libvirt/snapshot-request.ts';
 import { withDescription } from '../libvirt/snapshot-xml.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
@@ -24,30 +25,34 @@ export interface Described {
  * Gives a snapshot another description. libvirt has one door for that, `snapshot-create --redefine` with the snapshot's
  * whole XML, so a copy of the old XML is kept first, and afterwards all but the description must be as before. The images
  * are not touched, and nothing at all is done where it is so already. Returns the snapshot as it is then; with `--dry-run`
- * the command.
+ * the line to paste.
  */
 export async function redescribe(
   ctx: Context,
   machine: Machine,
   snapshot: SnapshotReport,
   wanted: Described,
-): Promise<SnapshotReport | { readonly planned: VirshCommand }> {
+): Promise<SnapshotReport | { readonly planned: string }> {
   const { domain } = machine;
   if (snapshot.held === wanted.held && snapshot.description === wanted.description) return snapshot;
   if (snapshot.underWay) throw stillBeingTaken(machine, snapshot);
   const text = wanted.held ? withHold(wanted.description) : wanted.description;
+  const redefinition = (file: string) => redefineCommand(domain.uuid, file, snapshot.isCurrent);
+  if (ctx.settings.dryRun) {
+    const source = redescribing(ctx.virsh, { uuid: domain.uuid, name: snapshot.name }, text);
+    return { planned: pipedLine(ctx.virsh, source, redefinition(FROM_PIPE)) };
+  }
   // with its secrets: a redefinition without them would lose them
   const xml = await readSnapshotXml(ctx.virsh, domain, snapshot.name, true);
-  const redefinition = (file: string) => redefineCommand(domain.uuid, file, snapshot.isCurrent);
   const stem = `${domain.uuid}.${ctx.clock.now()}`;
   const kept = await ctx.files.keep(`${stem}.xml`, xml);
-  const command = redefinition(await ctx.files.keep(`${stem}.new.xml`, withDescription(xml, text)));
-  if (ctx.settings.dryRun) return { planned: command };
+  const changed = await ctx.files.keep(`${stem}.new.xml`, withDescription(xml, text));
   return ctx.interrupts.protect(`the description of '${snapshot.name}' of '${domain.name}'`, async () => {
     const { after, now } = await carryOutAndLook(ctx, machine, snapshot.name, {
-      command,
+      command: redefinition(changed),
       label: `describing '${snapshot.name}'`,
       undone: 'was not described',
+      servedBy: changed,
     });
     const wrong = [
       ...(now?.description === wanted.description && now?.held === wanted.held
@@ -71,6 +76,8 @@ interface Redefining {
   readonly label: string;
   /** What is said when virsh refuses. */
   readonly undone: string;
+  /** A file that is of no use once virsh has read it; null: none. */
+  readonly servedBy: string | null;
 }
 
 /** The machine and the snapshot as they are then. Throws when virsh refuses. */
@@ -78,9 +85,10 @@ async function carryOutAndLook(
   ctx: Context,
   { domain }: Machine,
   name: string,
-  { command, label, undone }: Redefining,
+  { command, label, undone, servedBy }: Redefining,
 ): Promise<{ readonly after: Machine; readonly now: SnapshotReport | undefined }> {
   const end = await carryOut(ctx, { command, label, growing: null });
+  if (servedBy !== null) await ctx.files.drop(servedBy);
   // all of them: what is redefined may have children
   const after = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end));
   if (end.kind === 'refused') throw virshFailure(`'${name}' of '${domain.name}' ${undone}`, end.stderr);
@@ -119,18 +127,19 @@ export async function redefineSnapshot(
     false,
   );
   const before = machine.snapshots.find((snapshot) => snapshot.name === name);
+  const command = redefineCommand(domain.uuid, path, makeCurrent || (before?.isCurrent ?? false));
+  if (ctx.settings.dryRun) return { planned: command, name };
   if (before) {
     const old = await readSnapshotXml(ctx.virsh, domain, name, true);
     const kept = await ctx.files.keep(`${domain.uuid}.${ctx.clock.now()}.xml`, old);
     ctx.terminal.note(`note: what libvirt knows of '${name}' now is kept in ${kept}`);
   }
-  const command = redefineCommand(domain.uuid, path, makeCurrent || (before?.isCurrent ?? false));
-  if (ctx.settings.dryRun) return { planned: command, name };
   return ctx.interrupts.protect(`the definition of '${name}' of '${domain.name}'`, async () => {
     const { after, now } = await carryOutAndLook(ctx, machine, name, {
       command,
       label: `redefining '${name}'`,
       undone: 'was not redefined',
+      servedBy: null,
     });
     const isAsWanted =
       now?.parent === wanted.parent && (!makeCurrent || after.current === name) && now.state === wanted.state;

@@ -48,7 +48,7 @@ export interface RevertRequest {
 
 export type Reverted =
   | { readonly machine: Machine; readonly snapshot: SnapshotReport; readonly backup: SnapshotReport | null }
-  | { readonly planned: readonly VirshCommand[] };
+  | { readonly planned: readonly (VirshCommand | string)[] };
 
 /** Reverts a machine: checks, asks, keeps a backup where wanted, acts, looks. */
 export async function revertSnapshot(

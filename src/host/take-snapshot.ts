@@ -18,6 +18,7 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import { createCommand, createFromXmlCommand, requireValidate } from '../libvirt/create-command.ts';
 import { thawCommand } from '../libvirt/guest-agent.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import { FROM_PIPE, pipedLine, printing } from '../libvirt/paste.ts';
 import { readJobProgress } from '../libvirt/runtime.ts';
 import { withName } from '../libvirt/snapshot-request.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
@@ -63,7 +64,7 @@ export type NameMaker = (nowSeconds: number, taken: (name: string) => boolean) =
  */
 export type Taken =
   | { readonly machine: Machine; readonly snapshot: SnapshotReport | null; readonly name: string }
-  | { readonly planned: VirshCommand; readonly name: string };
+  | { readonly planned: VirshCommand | string; readonly name: string };
 
 /** Further tries for an automatic name that another script took: in each, one of them gets its own. */
 const RETRIES = 30;
@@ -122,13 +123,21 @@ async function attempt(
   refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, judge(CREATE_RULES, facts), force);
 
   if (wishes.validate) await requireValidate(ctx.virsh);
-  const command = xml
-    ? createFromXmlCommand(domain.uuid, await fileWithName(ctx, domain, xml, name), plan)
-    : createCommand(domain.uuid, name, description, plan);
-  if (ctx.settings.dryRun) return { planned: command, name };
-  return ctx.interrupts.protect(whatIsTaken(ctx, domain, name, plan), () =>
+  const byFile = (file: string) => createFromXmlCommand(domain.uuid, file, plan);
+  if (ctx.settings.dryRun)
+    return {
+      planned: xml
+        ? lineWithName(ctx, xml, name, byFile)
+        : createCommand(domain.uuid, name, description, plan),
+      name,
+    };
+  const named = xml ? await fileWithName(ctx, domain, xml, name) : null;
+  const command = named === null ? createCommand(domain.uuid, name, description, plan) : byFile(named);
+  const taken = await ctx.interrupts.protect(whatIsTaken(ctx, domain, name, plan), () =>
     createAndVerify(ctx, { reading, images, plan, places }, name, command),
   );
+  if (named !== null && named !== xml?.path) await ctx.files.drop(named);
+  return taken;
 }
 
 /** libvirt would take a name of its own, and not tell it before. */
@@ -140,6 +149,15 @@ async function fileWithName(
 ): Promise<string> {
   return isNamed ? path : files.keep(`${uuid}.${clock.now()}.create.xml`, withName(text, name));
 }
+
+/** The same for a dry run, which writes no file. */
+const lineWithName = (
+  { virsh }: Context,
+  { path, text, isNamed }: XmlFile,
+  name: string,
+  byFile: (file: string) => VirshCommand,
+): VirshCommand | string =>
+  isNamed ? byFile(path) : pipedLine(virsh, printing(withName(text, name)), byFile(FROM_PIPE));
 
 /** The XML that virsh would hand to libvirt for it; nothing is checked, and nothing done. */
 export async function snapshotXml(

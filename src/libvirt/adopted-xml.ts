@@ -17,6 +17,15 @@ export interface Adopted {
  * `virsh dumpxml --inactive --security-info`, with these disks. Format: libvirt's formatsnapshot documentation.
  */
 export function adoptedXml(adopted: Adopted, disks: readonly Disk[], definition: string): string {
+  const { head, tail } = adoptedParts(adopted, disks);
+  return `${head}\n${definition}${tail}\n`;
+}
+
+/** What comes before the definition in that XML, and what behind it. */
+export function adoptedParts(
+  adopted: Adopted,
+  disks: readonly Disk[],
+): { readonly head: string; readonly tail: string } {
   const { name, description, createdAtSeconds, hasMemory, parent } = adopted;
   const lines = [
     `<name>${escapeText(name)}</name>`,
@@ -32,5 +41,5 @@ export function adoptedXml(adopted: Adopted, disks: readonly Disk[], definition:
     ),
     '</disks>',
   ];
-  return `<domainsnapshot>\n  ${lines.join('\n  ')}\n${definition}</domainsnapshot>\n`;
+  return { head: `<domainsnapshot>\n  ${lines.join('\n  ')}`, tail: '</domainsnapshot>' };
 }

@@ -285,7 +285,7 @@ describe('the copy of before', () => {
     const run = await kvmsnap(['hold', 'homes', 'one'], { env: { HOME: home, XDG_STATE_HOME: undefined } });
     expect(run).toMatchObject({ code: 0, stderr: '' });
     expect(copies(join(home, '.local', 'state'))).toHaveLength(1);
-    const bare = await kvmsnap(['--dry-run', 'unhold', 'homes', 'one'], {
+    const bare = await kvmsnap(['unhold', 'homes', 'one'], {
       env: {
         PATH: process.env['PATH'],
         XDG_RUNTIME_DIR: process.env['XDG_RUNTIME_DIR'],
@@ -300,11 +300,11 @@ describe('the copy of before', () => {
       return;
     }
     expect(bare).toMatchObject({ code: 0, stderr: '' });
-    const file = / --xmlfile (\S+)/.exec(bare.stdout)?.[1] ?? '';
-    expect(file).toMatch(/^\/.*\/\.local\/state\/kvmsnap\//);
-    pasteOk(bare.stdout);
     expect(wholeXml(machine, 'one')).not.toContain('<description');
-    for (const path of [file, file.replace('.new.xml', '.xml')]) rmSync(path);
+    const kept = join(own, '.local', 'state', 'kvmsnap');
+    const [file = '', ...more] = readdirSync(kept).filter((name) => name.startsWith(machine.uuid));
+    expect(more).toEqual([]);
+    rmSync(join(kept, file));
   });
 
   test('where it cannot be written nothing is changed', async () => {
@@ -328,6 +328,37 @@ describe('the copy of before', () => {
     pasteOk(commands[0] ?? null);
     expect(described(wholeXml(machine, 'middle'))).toBe(HOLD);
     expect(facts(machine)).toEqual(before);
+  });
+
+  test('a dry run writes no file, and prints no password; its line keeps it, and changes nothing but the text', async () => {
+    const machine = defineMachine({
+      name: 'dry-secret',
+      extraDevicesXml: "<graphics type='vnc' port='-1' autoport='yes' passwd='s3cr3t&amp;'/>",
+    });
+    take(machine, 'one', '--description', 'of several\nlines & <more>');
+    const before = undescribed(wholeXml(machine, 'one'));
+    const directory = room();
+    for (const text of [...TEXTS, '', 'back\\slash / &amp; \\n $1', 'last']) {
+      const args = ['--dry-run', 'describe', 'dry-secret', '--', 'one', text];
+      const { code, stdout, stderr } = await kvmsnap(args, { env: { XDG_STATE_HOME: directory } });
+      expect({ text, code, stderr }).toEqual({ text, code: 0, stderr: '' });
+      expect(stdout).not.toContain('s3cr3t');
+      pasteOk(stdout);
+      expect(described(wholeXml(machine, 'one')) ?? '').toBe(text);
+      expect(undescribed(wholeXml(machine, 'one'))).toBe(before);
+    }
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  test('of ten changes the copies of the last five are left, and nothing else', async () => {
+    const machine = twoDisks('often');
+    take(machine, 'one');
+    const directory = room();
+    const env = { XDG_STATE_HOME: directory };
+    for (let n = 0; n < 10; n++)
+      expect((await kvmsnap(['describe', 'often', 'one', `${n}`], { env })).code).toBe(0);
+    expect(copies(directory).map(described)).toEqual(['4', '5', '6', '7', '8']);
+    expect(readdirSync(join(directory, 'kvmsnap'))).toHaveLength(5);
   });
 });
 

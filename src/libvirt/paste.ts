@@ -1,0 +1,59 @@
+import { commandLine, quote } from '../core/quote.ts';
+import { adoptedParts } from './adopted-xml.ts';
+import type { VirshCommand } from './batch.ts';
+import { dumpCommand } from './snapshots.ts';
+import type { Virsh } from './virsh.ts';
+import { escapeText } from './xml.ts';
+
+/**
+ * Lines of a dry run that need an XML file: a dry run writes none, so the line makes the XML anew when it is pasted, and
+ * virsh reads it from its stdin. What libvirt holds as a secret is never printed.
+ */
+
+/** Where virsh reads what is piped to it. */
+export const FROM_PIPE = '/dev/stdin';
+
+/** The line of a command that reads `FROM_PIPE`, with what it reads. */
+export const pipedLine = (virsh: Virsh, source: string, command: VirshCommand): string =>
+  `${source} | ${virsh.line(command)}`;
+
+/** Prints the text. */
+export const printing = (text: string): string => `printf '%s\\n' ${quote(text)}`;
+
+/**
+ * Prints the XML of a snapshot with another description (null: none), as `withDescription` makes it. libvirt indents the
+ * elements of the snapshot by two spaces and all others by more, and no text holds a raw `<`.
+ */
+export function redescribing(
+  virsh: Virsh,
+  { uuid, name }: { readonly uuid: string; readonly name: string },
+  description: string | null,
+): string {
+  const dump = virsh.line([...dumpCommand(uuid, name), '--security-info']);
+  const cut = [
+    ...['/^  <description>/{:a', '/<\\/description>$/!{N;ba', '}', 'd', '}'],
+    '/^  <description\\/>$/d',
+  ];
+  const put =
+    description === null
+      ? []
+      : [`s/^  <state>/  <description>${forSed(escapeText(description))}<\\/description>\\n&/`];
+  return `${dump} | ${commandLine(
+    'sed',
+    [...cut, ...put].flatMap((part) => ['-e', part]),
+  )}`;
+}
+
+/** A text as the replacement of sed's `s///`. */
+const forSed = (text: string): string => text.replace(/[\\/&]/g, '\\$&').replaceAll('\n', '\\n');
+
+/** Prints the XML of a snapshot that only the images hold, as `adoptedXml` makes it. */
+export function adopting(virsh: Virsh, uuid: string, ...parts: Parameters<typeof adoptedParts>): string {
+  const { head, tail } = adoptedParts(...parts);
+  return `{ ${printing(head)}; ${virsh.line(definitionCommand(uuid))}; ${printing(tail)}; }`;
+}
+
+/** Prints a machine's own definition, with its secrets: one without them would lose them. */
+export const definitionCommand = (uuid: string): VirshCommand => [
+  ...['dumpxml', '--domain', uuid, '--inactive', '--security-info'],
+];
