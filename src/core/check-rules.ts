@@ -241,6 +241,7 @@ function orphanFinding(domain: Domain, { name, holders, fate }: Orphan): Finding
     what: `disk ${holders.map(({ target }) => target).join(', ')} ${verb} a snapshot '${name}' that libvirt does not know${unclear}`,
     hint: `${fate.kind === 'whole' ? `${fix} lets libvirt know it again; or ` : ''}with the machine off, this deletes it`,
     command: lines.join(' && '),
+    tag: name,
   };
 }
 

@@ -3,6 +3,7 @@ import { type Domain, isActive, isSaving } from './domain.ts';
 import { isNotable, type LeftoverSpace, resizable } from './leftover.ts';
 import { mebibytes } from './mebibytes.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
+import type { RuledFinding } from './preflight.ts';
 import { isGone, staleTwins } from './stored-tags.ts';
 
 /** What `check --fix` does: the facts of a machine -> steps, as data. What is not proven is no step. */
@@ -59,6 +60,17 @@ export function planFixes(facts: TruthFacts): Fix[] {
         ...[...facts.leftovers].flatMap(([target, leftover]) => winBack(facts, target, leftover)),
       ];
   return [...resume(domain), ...forget(facts), ...withinImages, ...adopt(facts, orphans)];
+}
+
+/** The findings that no step answers: of one rule about one thing, as many as there are more than steps. */
+export function unanswered<F extends RuledFinding>(findings: readonly F[], fixes: readonly Fix[]): F[] {
+  const key = (rule: string, about: string | null | undefined) => JSON.stringify([rule, about ?? null]);
+  const steps = fixes.map(({ rule, snapshot }) => key(rule, snapshot));
+  return findings.filter(({ rule, snapshot, tag }) => {
+    const at = steps.indexOf(key(rule, tag ?? snapshot));
+    if (at >= 0) steps.splice(at, 1);
+    return at < 0;
+  });
 }
 
 function resume(domain: Domain): Fix[] {

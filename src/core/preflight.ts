@@ -14,6 +14,8 @@ export interface Finding {
   readonly commands?: readonly string[];
   /** The snapshot that it is about; absent: the machine. */
   readonly snapshot?: string;
+  /** The tag of an image that it is about, of which libvirt knows no snapshot. */
+  readonly tag?: string;
 }
 
 /** The commands of a finding, none where there is none. */

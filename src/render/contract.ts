@@ -152,6 +152,18 @@ const COST = {
   changedBytes: z.nullable(Bytes),
 };
 
+/** What a check found. */
+const CheckFinding = z.object({
+  level: z.enum(['error', 'warning', 'information']),
+  rule: z.string(),
+  /** null: the machine as a whole. */
+  snapshot: z.nullable(z.string()),
+  what: z.string(),
+  hint: z.nullable(z.string()),
+  command: z.nullable(z.string()),
+  commands: z.array(z.string()),
+});
+
 /** A step of `check --fix`. */
 const Fix = z.object({
   action: z.enum(['resume', 'forget', 'delete-tag', 'adopt', 'win-back']),
@@ -224,18 +236,7 @@ export const DOCUMENTS = {
           off: z.nullable(z.boolean()),
           external: z.nullable(z.boolean()),
         }),
-        findings: z.array(
-          z.object({
-            level: z.enum(['error', 'warning', 'information']),
-            rule: z.string(),
-            /** null: the machine as a whole. */
-            snapshot: z.nullable(z.string()),
-            what: z.string(),
-            hint: z.nullable(z.string()),
-            command: z.nullable(z.string()),
-            commands: z.array(z.string()),
-          }),
-        ),
+        findings: z.array(CheckFinding),
         /** What `--fix` did; the findings are those that are left then. */
         fixes: z.array(Fix),
       }),
@@ -304,6 +305,8 @@ export const DOCUMENTS = {
         z.extend(DomainResult, {
           pruned: z.optional(z.array(PruneDecision)),
           fixes: z.optional(z.array(Fix)),
+          /** Of `check --fix`: what no step answers. */
+          findings: z.optional(z.array(CheckFinding)),
           /** Of delete: all that would go, and what each alone would free; null when not known. */
           snapshots: z.optional(z.array(z.object({ name: z.string(), freesBytes: z.nullable(Bytes) }))),
           ...z.partial(z.object(FREED)).shape,

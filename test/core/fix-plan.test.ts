@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { TruthFacts } from '../../src/core/check-rules.ts';
 import type { Domain } from '../../src/core/domain.ts';
-import { fixKey, planFixes } from '../../src/core/fix-plan.ts';
+import { fixKey, planFixes, unanswered } from '../../src/core/fix-plan.ts';
 import { withHold } from '../../src/core/hold.ts';
 import type { DiskImage, Image, Tag } from '../../src/core/image.ts';
 import { reportSnapshots } from '../../src/core/report.ts';
@@ -36,6 +36,26 @@ function plan({ machine, snapshots = [], tags = [], image, stored, backing, left
   };
   return planFixes(facts);
 }
+
+describe('what no step answers', () => {
+  const finding = (rule: string, changes: object = {}) =>
+    ({ rule, severity: 'warning', unsuitable: false, what: '', ...changes }) as const;
+  const steps = plan({ tags: [tag('whole')], snapshots: [] });
+
+  test('is left, each thing for itself', () => {
+    expect(steps.map(({ rule, snapshot }) => [rule, snapshot])).toEqual([['orphan-tag', 'whole']]);
+    const found = [
+      finding('orphan-tag', { tag: 'whole' }),
+      finding('orphan-tag', { tag: 'other' }),
+      finding('raw-disk'),
+      finding('no-data', { snapshot: 'whole' }),
+    ];
+    expect(unanswered(found, steps)).toEqual(found.slice(1));
+    expect(unanswered(found.slice(0, 1), steps)).toEqual([]);
+    const twice = [...found.slice(0, 1), ...found.slice(0, 1)];
+    expect(unanswered(twice, steps)).toHaveLength(1);
+  });
+});
 
 const actions = (given: Given) => plan(given).map(({ action }) => action);
 const at = (name: string, seconds: number, changes: Partial<Tag> = {}) =>
