@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type KnownVms, nothingKnown } from './core/known-vms.ts';
 import { createInterrupts, type Interrupts } from './interrupts.ts';
 import { createExec } from './libvirt/exec.ts';
 import { createVirsh, type Virsh } from './libvirt/virsh.ts';
@@ -39,6 +40,8 @@ export interface Context {
   readonly clock: Clock;
   readonly files: Files;
   readonly interrupts: Interrupts;
+  /** The VMs of the host, as this run has read them. */
+  readonly known: KnownVms;
 }
 
 export interface Clock {
@@ -78,6 +81,7 @@ export function systemContext(settings: Settings): Context {
     settings,
     terminal,
     interrupts,
+    known: nothingKnown(),
     files: createStateFiles(process.env),
     virsh: createVirsh(exec, settings.connect, nonce),
     connect: (uri, readLimitSeconds) => createVirsh(execWithin(readLimitSeconds), uri, nonce),

@@ -103,7 +103,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   qemu: DECIDE,
   interrupts: ['errors'],
   terminal: ['errors', 'render'],
-  context: ['errors', 'interrupts', 'libvirt', 'state-files', 'terminal', 'type qemu'],
+  context: ['core', 'errors', 'interrupts', 'libvirt', 'state-files', 'terminal', 'type qemu'],
   'state-files': ['errors'],
   host: REACH,
   commands: [...REACH, 'host'],

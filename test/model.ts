@@ -1,5 +1,6 @@
 import type { Disk, Domain } from '../src/core/domain.ts';
 import type { DiskImage, Image, Tag } from '../src/core/image.ts';
+import type { ImageUse, ImageUsers } from '../src/core/image-users.ts';
 import type { Snapshot } from '../src/core/snapshot.ts';
 
 /** Values of the model in which all is well, but for the changes that a test makes. */
@@ -89,3 +90,20 @@ export function snapshot(name: string, changes: Partial<Snapshot> = {}): Snapsho
     ...changes,
   };
 }
+
+/** Another VM that is off and has a file as its disk. */
+export const use = (changes: Partial<ImageUse> = {}): ImageUse => ({
+  vm: { name: 'web-2', uuid: '0f3a', state: changes.open ? 'running' : 'shutoff' },
+  kind: 'disk',
+  target: 'vda',
+  open: false,
+  writes: true,
+  snapshots: [],
+  ...changes,
+});
+
+/** What is known where one file is used so. */
+export const usedBy = (path: string, ...uses: readonly Partial<ImageUse>[]): ImageUsers => ({
+  uses: new Map([[path, uses.map(use)]]),
+  unknown: [],
+});

@@ -1,5 +1,7 @@
+import { participants } from './disk-findings.ts';
 import { type Domain, isActive, isSaving } from './domain.ts';
-import { chainOf, type DiskImage, type Images } from './image.ts';
+import { chainOf, chainPaths, type DiskImage, type Images } from './image.ts';
+import { type ImageUsers, sayUses, usesOf } from './image-users.ts';
 import { labelOf } from './labels.ts';
 import { isNotable, type LeftoverSpace, resizable, winBackLine } from './leftover.ts';
 import type { LeftoverFile } from './leftover-files.ts';
@@ -26,6 +28,8 @@ export interface TruthFacts {
   readonly images: Images;
   /** By the name of a snapshot, the images that it is in: of the definition stored with it; none while it is being taken. */
   readonly stored: ReadonlyMap<string, Images>;
+  /** Which other VMs use its files. */
+  readonly users: ImageUsers;
   /** Beside its images. */
   readonly leftoverFiles: readonly LeftoverFile[];
   /** By target, where something was found. */
@@ -88,7 +92,23 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
     id: 'orphan-tag',
     hazards: [4, 9, 19, 22],
     severity: 'warning',
-    find: (facts) => findOrphans(facts).map((orphan) => orphanFinding(facts.domain, orphan)),
+    find: (facts) => findOrphans(facts).map((orphan) => orphanFinding(facts, orphan)),
+  },
+  {
+    id: 'used-by-others',
+    hazards: [39],
+    severity: 'information',
+    find: ({ domain, images, users }) =>
+      participants(domain).flatMap(({ target, source }) =>
+        [...new Set([source, ...chainPaths(images.get(target))])].flatMap((path, i) => {
+          // many may lie on one image that nobody writes to
+          const others = usesOf(users, path).filter(({ writes }) => i === 0 || writes);
+          if (path === null || others.length === 0) return [];
+          return {
+            what: `disk ${target}: ${path} is not this VM's alone: ${sayUses(others)}. What would change their data (a revert, a merge, the fix of an image) is refused`,
+          };
+        }),
+      ),
   },
   {
     id: 'no-data',
@@ -188,10 +208,10 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
     id: 'leftover-space',
     hazards: [7],
     severity: 'warning',
-    find: ({ domain, images, leftovers }) =>
+    find: ({ domain, images, leftovers, users }) =>
       [...leftovers].flatMap(([target, leftover]) =>
         isNotable(leftover) && !domain.busy && !isSaving(domain)
-          ? leftoverFinding(domain, target, images.get(target), leftover)
+          ? leftoverFinding(domain, target, images.get(target), { leftover, users })
           : [],
       ),
   },
@@ -232,13 +252,16 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
   },
 ];
 
-function orphanFinding(domain: Domain, { name, holders, fate }: Orphan): Finding {
+function orphanFinding({ domain, users }: TruthFacts, { name, holders, fate }: Orphan): Finding {
   const verb = holders.length === 1 ? 'holds' : 'hold';
   const lines = holders.map(({ path }) => `qemu-img snapshot -d ${quote(name)} ${quote(path)}`);
   const fix = kvmsnapLine('check', [domain.name], '--fix');
   const unclear = fate.kind === 'unclear' ? ` (${fate.why})` : '';
+  const what = `disk ${holders.map(({ target }) => target).join(', ')} ${verb} a snapshot '${name}' that libvirt does not know${unclear}`;
+  // no command that deletes what may be the only copy of somebody else's data
+  if (holders.some(({ path }) => usesOf(users, path).length > 0)) return { what };
   return {
-    what: `disk ${holders.map(({ target }) => target).join(', ')} ${verb} a snapshot '${name}' that libvirt does not know${unclear}`,
+    what,
     hint: `${fate.kind === 'whole' ? `${fix} lets libvirt know it again; or ` : ''}with the machine off, this deletes it`,
     command: lines.join(' && '),
     tag: name,
@@ -249,7 +272,7 @@ function leftoverFinding(
   domain: Domain,
   target: string,
   image: DiskImage | undefined,
-  leftover: LeftoverSpace,
+  { leftover, users }: { readonly leftover: LeftoverSpace; readonly users: ImageUsers },
 ): Finding[] {
   const what = `disk ${target}: ${mebibytes(leftover.bytes)} of the image are memory that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted`;
   const top = resizable(image);
@@ -257,6 +280,9 @@ function leftoverFinding(
     return [
       { what, hint: 'the next snapshot of the running machine takes them, and its deletion frees them' },
     ];
+  const others = usesOf(users, top.path);
+  if (others.length > 0)
+    return [{ what, hint: `an image that another VM uses is not resized: ${sayUses(others)}` }];
   const off = isActive(domain.state) ? 'with the machine off, and' : 'with';
   return [
     { what, hint: `${off} a little space free, this gives them back`, command: winBackLine(top, leftover) },

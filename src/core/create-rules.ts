@@ -15,6 +15,7 @@ import {
 import { type Disk, type Domain, isActive } from './domain.ts';
 import { type Agent, EXTERNAL_RULES, type Place } from './external-rules.ts';
 import { chainOf, type DiskImage, type Images, tagsNamed } from './image.ts';
+import { type ImageUsers, sayUses, usesOf } from './image-users.ts';
 import {
   type DaemonVersion,
   ifBefore,
@@ -28,6 +29,7 @@ import { couldBeId, isJobName, isMonitorName, jobNameFor } from './names.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { quote, virshWord } from './quote.ts';
 import { savedMemoryBytes } from './saved-memory.ts';
+import { SHARING_RULES } from './sharing-rules.ts';
 import type { Mode, SnapshotPlan } from './snapshot-plan.ts';
 
 /** The rules that decide, before anything is touched, whether a snapshot can be taken. */
@@ -44,6 +46,8 @@ export interface CreateFacts {
   readonly places: ReadonlyMap<string, Place>;
   /** The guest agent, where it is needed. */
   readonly agent: Agent | null;
+  /** Which other VMs use the files of this one, and those that the plan names. */
+  readonly users: ImageUsers;
   /** Its name is made of a label, for a prune to find. */
   readonly labelled: boolean;
   /** The snapshots that libvirt knows already. */
@@ -229,6 +233,12 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       eachDisk(facts, ({ target, source }, image) => {
         const [tag] = tagsNamed(image, facts.name);
         if (!tag) return null;
+        const others = usesOf(facts.users, source);
+        if (others.length > 0)
+          return {
+            what: `disk ${target}: ${source} already holds a snapshot '${facts.name}' (id ${tag.id}), and ${sayUses(others)}; a second of that name could not be told from it`,
+            hint: 'choose another name',
+          };
         return {
           what: `disk ${target}: ${source} already holds a snapshot '${facts.name}' (id ${tag.id}) that libvirt does not know; a second of that name could not be told from it`,
           hint: 'choose another name, or delete the one in the image while the machine is off',
@@ -509,6 +519,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
           ]
         : [],
   },
+  ...SHARING_RULES,
   ...EXTERNAL_RULES,
 ];
 

@@ -2,13 +2,16 @@ import { whatIsBroken } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
 import { interruptedMerges } from './external-state.ts';
 import { chainOf, chainPaths, type Images } from './image.ts';
+import { accounting, type ImageUsers, opening, sayUses, seeing, shutDown, usesOf } from './image-users.ts';
 import {
   type DaemonVersion,
   DELETES_EXTERNAL,
   FINDS_CHAIN,
   ifBefore,
+  isBefore,
   isFrom,
   MINDS_BRANCHES,
+  REMOVES_MEMORY,
   SPARES_INTERNAL,
 } from './libvirt-versions.ts';
 import { stateFiles } from './machine-files.ts';
@@ -42,8 +45,8 @@ export interface DeleteFacts {
   readonly images: Images;
   /** null when libvirtd does not tell; asked only where a snapshot to be deleted is external. */
   readonly daemonVersion: DaemonVersion;
-  /** By path, of the machine's files, the names of the other machines that need it; asked as the version is. */
-  readonly shared: ReadonlyMap<string, readonly string[]>;
+  /** Which other VMs use the files of this one. */
+  readonly users: ImageUsers;
   /** Of an external snapshot, the merges that may not fit; what cannot be told exactly is not in it. */
   readonly merges: readonly Merge[];
 }
@@ -87,8 +90,12 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
         internalDisks(victim).flatMap((disk) => {
           const found = tagsOf(victim, disk, facts.images)?.length ?? 0;
           if (found < 2) return [];
+          const what = `disk ${disk.target} holds ${found} snapshots called '${victim.name}', and libvirt would delete the older one only`;
+          const users = usesOf(facts.users, disk.source);
+          // nobody can tell whose the older one is
+          if (users.length > 0) return { what: `${what}; ${sayUses(users)}` };
           return {
-            what: `disk ${disk.target} holds ${found} snapshots called '${victim.name}', and libvirt would delete the older one only`,
+            what,
             hint: 'with the machine off, delete the older one first',
             command: `qemu-img snapshot -d ${quote(victim.name)} ${quote(disk.source ?? '')}`,
           };
@@ -283,17 +290,48 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       };
     });
   }),
-  external('other-machine', [37], (facts) =>
-    filesTouched(facts).flatMap(({ path, deed }) => {
-      const users = facts.shared.get(path) ?? [];
+  external('image-users', [37, 39], (facts) =>
+    filesTouched(facts).flatMap(({ path, deed, isRemoved }) => {
+      const users = isRemoved ? usesOf(facts.users, path) : seeing(facts.users, path);
       if (users.length === 0) return [];
-      const others = nameAll(named(users));
       return {
-        what: `libvirt would ${deed} with '${facts.snapshot.name}', and ${users.length === 1 ? `the machine ${others} lies` : `the machines ${others} lie`} on that file`,
+        what: `libvirt would ${deed} with '${facts.snapshot.name}', and ${sayUses(users)}`,
         ...forget(facts, facts.snapshot),
       };
     }),
   ),
+  {
+    id: 'shared-tag',
+    hazards: [39],
+    severity: 'error',
+    find: (facts) =>
+      internalVictims(facts).flatMap(({ name, target, path }) => {
+        const users = accounting(facts.users, path, name);
+        if (users.length === 0) return [];
+        return {
+          what: `disk ${target}: ${path} holds one snapshot '${name}' for more than one VM: ${sayUses(users)}, which would lose it`,
+          hint: 'libvirt alone can forget it for this VM; the data stay in the image for the other',
+          command: kvmsnapLine('delete', [facts.domain.name, name], '--metadata'),
+        };
+      }),
+  },
+  {
+    id: 'image-in-use',
+    hazards: [39],
+    severity: 'error',
+    // of a VM that is off virsh forgets the snapshot, exit 0, and qemu-img cannot take it out of the locked image
+    find: (facts) =>
+      isActive(facts.domain.state)
+        ? []
+        : internalVictims(facts).flatMap(({ name, target, path }) => {
+            const users = opening(facts.users, path);
+            if (users.length === 0) return [];
+            return {
+              what: `disk ${target}: '${name}' cannot be deleted in ${path} now: ${sayUses(users)}`,
+              ...shutDown(users),
+            };
+          }),
+  },
   external('daemon-crash', [34], (facts) => {
     const { snapshot, snapshots, current, daemonVersion, domain } = facts;
     if (deletionOf(facts) !== 'merge' || isFrom(daemonVersion, MINDS_BRANCHES)) return [];
@@ -389,16 +427,39 @@ function filesRemoved(facts: DeleteFacts): string[] {
 }
 
 /** The files that a delete changes or removes: a merge writes into the one below the overlay. */
-function filesTouched(facts: DeleteFacts): { readonly path: string; readonly deed: string }[] {
-  const removed = (path: string) => ({ path, deed: `remove ${path}` });
-  if (deletionOf(facts) === 'unlink') return filesRemoved(facts).map(removed);
-  return externalDisks(facts.snapshot).flatMap((disk) => {
+function filesTouched(facts: DeleteFacts): Touched[] {
+  const removed = (path: string): Touched => ({ path, deed: `remove ${path}`, isRemoved: true });
+  const { location, file } = facts.snapshot.memory;
+  const goesToo = location === 'external' && file !== null && !isBefore(facts.daemonVersion, REMOVES_MEMORY);
+  const memory = goesToo ? [removed(file)] : [];
+  if (deletionOf(facts) === 'unlink') return [...filesRemoved(facts).map(removed), ...memory];
+  const merged = externalDisks(facts.snapshot).flatMap((disk): Touched[] => {
     const { target, source } = disk;
     if (source === null) return [];
     const overlay = chainOf(facts.images.get(target)).find(({ path }) => path === source);
     const base = overlay?.backing ?? stateFile(facts.snapshot, disk);
-    return [...(base === null ? [] : [{ path: base, deed: `write into ${base}` }]), removed(source)];
+    const written = (path: string): Touched => ({ path, deed: `write into ${path}`, isRemoved: false });
+    return [...(base === null ? [] : [written(base)]), removed(source)];
   });
+  return [...merged, ...memory];
+}
+
+interface Touched {
+  readonly path: string;
+  readonly deed: string;
+  readonly isRemoved: boolean;
+}
+
+/** The tags that would go, each in the image that libvirt deletes it in. */
+function internalVictims(facts: DeleteFacts) {
+  const active = new Map(facts.domain.disks.map((disk) => [disk.target, disk.source]));
+  return victims(facts).flatMap(({ name, ...victim }) =>
+    internalDisks({ ...victim, name }).map(({ target, source }) => ({
+      name,
+      target,
+      path: source ?? active.get(target) ?? null,
+    })),
+  );
 }
 
 /** By path, who needs a file: the machine itself, or the other snapshots that keep their state in it. */

@@ -1,5 +1,6 @@
 import type { TruthFacts } from './check-rules.ts';
 import { type Domain, isActive, isSaving } from './domain.ts';
+import { usesOf } from './image-users.ts';
 import { isNotable, type LeftoverSpace, resizable } from './leftover.ts';
 import { mebibytes } from './mebibytes.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
@@ -102,16 +103,18 @@ function forget({ snapshots, stored }: TruthFacts): Fix[] {
 
 function deleteTwins(facts: TruthFacts): Fix[] {
   return facts.snapshots.flatMap((snapshot) =>
-    staleTwins(snapshot, facts.stored.get(snapshot.name), facts.images).map(
-      ({ target, path, stale }): Fix => ({
-        rule: 'missing-tag',
-        what: `delete the older '${snapshot.name}' in disk ${target}`,
-        why: `the disk holds ${stale + 1} of that name, and the older was taken before the snapshot that libvirt knows by it`,
-        assumed: null,
-        snapshot: snapshot.name,
-        action: { kind: 'delete-tag', name: snapshot.name, path, times: stale },
-      }),
-    ),
+    staleTwins(snapshot, facts.stored.get(snapshot.name), facts.images)
+      .filter(({ path }) => isOwn(facts, path))
+      .map(
+        ({ target, path, stale }): Fix => ({
+          rule: 'missing-tag',
+          what: `delete the older '${snapshot.name}' in disk ${target}`,
+          why: `the disk holds ${stale + 1} of that name, and the older was taken before the snapshot that libvirt knows by it`,
+          assumed: null,
+          snapshot: snapshot.name,
+          action: { kind: 'delete-tag', name: snapshot.name, path, times: stale },
+        }),
+      ),
   );
 }
 
@@ -152,9 +155,13 @@ function adopt({ snapshots, stored }: TruthFacts, orphans: readonly Orphan[]): F
     });
 }
 
-function winBack({ images }: TruthFacts, target: string, leftover: LeftoverSpace): Fix[] {
-  const image = resizable(images.get(target));
-  if (!image || !isNotable(leftover)) return [];
+/** Whether no other VM uses the image, as far as all of them could be read. */
+const isOwn = ({ users }: TruthFacts, path: string): boolean =>
+  usesOf(users, path).length === 0 && users.unknown.length === 0;
+
+function winBack(facts: TruthFacts, target: string, leftover: LeftoverSpace): Fix[] {
+  const image = resizable(facts.images.get(target));
+  if (!image || !isNotable(leftover) || !isOwn(facts, image.path)) return [];
   const { path, virtualBytes } = image;
   return [
     {

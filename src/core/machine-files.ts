@@ -13,8 +13,9 @@ export function namedFiles(
   const named = [
     ...disks.flatMap(({ source, backing }) => [source, ...backing]),
     ...[...images.values()].flatMap(chainPaths),
-    ...snapshots.flatMap(({ memory, disks, definedDisks }) => [
+    ...snapshots.flatMap(({ memory, disks, definedDisks, revertOverlays = [] }) => [
       memory.file,
+      ...revertOverlays,
       ...disks.map(({ source }) => source),
       ...definedDisks.map(({ source }) => source),
     ]),

@@ -1,6 +1,7 @@
 import { participants, tagWithId } from './disk-findings.ts';
 import type { Disk, Domain } from './domain.ts';
 import { chainOf, type DiskImage, type Images, type Tag, tagsIn, tagsNamed } from './image.ts';
+import { accounting, type ImageUsers, sayUses, usesOf } from './image-users.ts';
 import { nameProblem } from './names.ts';
 import { internalDisks, type Snapshot } from './snapshot.ts';
 
@@ -34,6 +35,8 @@ export interface OrphanFacts {
   readonly unread: readonly { readonly name: string }[];
   /** By target, the disks that take part in a snapshot. */
   readonly images: Images;
+  /** Which other VMs use the files of this one: a tag that a snapshot of any VM accounts for is no orphan. */
+  readonly users: ImageUsers;
 }
 
 /** libvirt keeps a file by the name, with an ending (hazard 5). */
@@ -49,25 +52,48 @@ export function findOrphans(facts: OrphanFacts): Orphan[] {
   const names = new Set(disks.flatMap(({ target }) => tagsIn(facts.images.get(target)).map(nameOf)));
   const found = [...names]
     .filter((name) => !known.has(name))
-    .map((name) => ({ name, holders: holdersOf(facts, name) }));
-  const whole = found.map((orphan) => wholeness(facts, disks, orphan.name, orphan.holders));
+    .map((name) => ({ name, holders: holdersOf(facts, name) }))
+    .filter(({ holders }) => holders.length > 0);
+  const whole = found.map(
+    (orphan) => elsewhere(facts, orphan) ?? wholeness(facts, disks, orphan.name, orphan.holders),
+  );
   const adopted = new Set(found.filter((_, i) => whole[i]?.kind === 'whole').map(nameOf));
   return found.map((orphan, i) => {
     const fate = whole[i] as Fate;
-    const torn = fate.kind === 'whole' ? null : tornness(facts, disks, orphan, adopted);
+    const isProvable = fate.kind !== 'whole' && elsewhere(facts, orphan) === null;
+    const torn = isProvable ? tornness(facts, disks, orphan, adopted) : null;
     return { ...orphan, fate: torn ?? fate };
   });
 }
 
 const nameOf = ({ name }: { readonly name: string }): string => name;
 
-function holdersOf({ domain, images }: OrphanFacts, name: string): Holder[] {
+/** The disks that hold it, but for those where it is a snapshot of another VM. */
+function holdersOf({ domain, images, users }: OrphanFacts, name: string): Holder[] {
   return participants(domain).flatMap(({ target }) => {
     const image = images.get(target);
     const [top] = chainOf(image);
     const tags = tagsNamed(image, name);
-    return top && tags.length > 0 ? [{ target, path: top.path, tags }] : [];
+    return top && tags.length > 0 && accounting(users, top.path, name).length === 0
+      ? [{ target, path: top.path, tags }]
+      : [];
   });
+}
+
+/** Why nothing can be proven by looking at this VM alone; null where it has its images to itself. */
+function elsewhere(
+  { domain, images, users }: OrphanFacts,
+  { name }: Pick<Orphan, 'name'>,
+): Extract<Fate, { kind: 'unclear' }> | null {
+  const paths = participants(domain).flatMap(({ target }) =>
+    tagsNamed(images.get(target), name).length > 0 ? (chainOf(images.get(target))[0]?.path ?? []) : [],
+  );
+  const others = paths.flatMap((path) => usesOf(users, path));
+  if (others.length > 0) return { kind: 'unclear', why: `whose it is is not known: ${sayUses(others)}` };
+  const [unknown] = users.unknown;
+  return unknown === undefined
+    ? null
+    : { kind: 'unclear', why: `whose it is is not known: VM '${unknown}' could not be read` };
 }
 
 /** Whether libvirt could have taken it as one snapshot of the machine as it is today. */

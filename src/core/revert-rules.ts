@@ -10,6 +10,7 @@ import { type Domain, isActive } from './domain.ts';
 import type { StateFile } from './external-state.ts';
 import { EXTERNAL_STATE_RULES, holdsItsState, removedFiles } from './external-state-rules.ts';
 import { chainOf, type DiskImage, type Images, tagsIn, tagsNamed } from './image.ts';
+import { type ImageUse, type ImageUsers, partFrom, sayUses, seeing, usesOf } from './image-users.ts';
 import {
   type DaemonVersion,
   ifBefore,
@@ -46,6 +47,8 @@ export interface RevertFacts {
   readonly daemonVersion: DaemonVersion;
   /** Of an external snapshot, the files that keep its disks, as far as they are files of this host. */
   readonly states?: readonly StateFile[];
+  /** Which other VMs use the files of this one. */
+  readonly users: ImageUsers;
   /** A snapshot of the present state is taken first. */
   readonly backup?: boolean;
   readonly resetNvram?: boolean;
@@ -53,12 +56,19 @@ export interface RevertFacts {
 
 export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
+    id: 'image-users',
+    hazards: [39],
+    severity: 'error',
+    find: (facts) => [...changedForOthers(facts), ...removedFromOthers(facts)],
+  },
+  {
     id: 'missing-tag',
     hazards: [2, 3, 24],
     severity: 'error',
-    find: ({ domain, snapshot, images }) =>
+    find: ({ domain, snapshot, images, users }) =>
       internalDisks(snapshot).flatMap(
-        ({ target, source }) => tagFinding(domain, snapshot, target, source, images.get(target)) ?? [],
+        ({ target, source }) =>
+          tagFinding(domain, snapshot, target, source, images.get(target), usesOf(users, source)) ?? [],
       ),
   },
   {
@@ -257,6 +267,45 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
   ...EXTERNAL_STATE_RULES,
 ];
 
+/** A revert to an internal snapshot changes what is in its images, for everybody who uses them. */
+function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts): Finding[] {
+  const disks = internalDisks(snapshot);
+  const nvram = domain.pflash?.nvramPath ?? null;
+  const isNvramChanged = resetNvram || (disks.length > 0 && domain.pflash?.nvramFormat === 'qcow2');
+  return [
+    ...disks.flatMap(({ target, source }) => {
+      const path = source ?? domain.disks.find((disk) => disk.target === target)?.source ?? null;
+      const others = seeing(users, path);
+      if (path === null || others.length === 0) return [];
+      const instead = {
+        hint: `copy what '${snapshot.name}' holds into a new image`,
+        command: copyCommand(path, snapshot.name, '-l', `snapshot.name=${snapshot.name}`),
+      };
+      return {
+        what: `disk ${target}: the revert changes what is in ${path}, and ${sayUses(others)}`,
+        ...partFrom(others, instead),
+      };
+    }),
+    ...(nvram !== null && isNvramChanged && seeing(users, nvram).length > 0
+      ? [
+          {
+            what: `the revert changes the NVRAM ${nvram}, and ${sayUses(seeing(users, nvram))}`,
+            ...partFrom(seeing(users, nvram)),
+          },
+        ]
+      : []),
+  ];
+}
+
+/** libvirt removes the overlays that the VM is on. */
+function removedFromOthers(facts: RevertFacts): Finding[] {
+  return removedFiles(facts).flatMap((path) => {
+    const others = usesOf(facts.users, path);
+    if (others.length === 0) return [];
+    return { what: `the revert removes ${path}, and ${sayUses(others)}`, ...partFrom(others) };
+  });
+}
+
 interface Abandoned {
   readonly target: string;
   readonly active: string;
@@ -370,6 +419,7 @@ function tagFinding(
   target: string,
   source: string | null,
   image: DiskImage | undefined,
+  users: readonly ImageUse[],
 ): Finding | null {
   if (image?.kind === 'broken') return { what: `disk ${target}: ${image.path} ${whatIsBroken(image)}` };
   if (image?.kind !== 'seen') return null;
@@ -383,8 +433,11 @@ function tagFinding(
     };
   }
   const ids = found.map((tag) => tag.id).join(', ');
+  const what = `disk ${target}: ${source} holds ${found.length} snapshots called '${snapshot.name}' (ids ${ids}), and which one a revert takes is chance`;
+  // nobody can tell whose the older one is
+  if (users.length > 0) return { what: `${what}; ${sayUses(users)}` };
   return {
-    what: `disk ${target}: ${source} holds ${found.length} snapshots called '${snapshot.name}' (ids ${ids}), and which one a revert takes is chance`,
+    what,
     hint: 'with the machine off, this deletes the older one of them',
     command: `qemu-img snapshot -d ${quote(snapshot.name)} ${quote(source ?? '')}`,
   };

@@ -3,6 +3,7 @@ import { TRUTH_RULES, type TruthFacts } from '../core/check-rules.ts';
 import { CREATE_RULES, type CreateFacts } from '../core/create-rules.ts';
 import { isActive, isSaving } from '../core/domain.ts';
 import { type Fix, planFixes } from '../core/fix-plan.ts';
+import type { ImageUsers } from '../core/image-users.ts';
 import type { DaemonVersion } from '../core/libvirt-versions.ts';
 import { automaticName } from '../core/names.ts';
 import { judge, type RuledFinding } from '../core/preflight.ts';
@@ -10,6 +11,7 @@ import { REVERT_RULES, type RevertFacts } from '../core/revert-rules.ts';
 import { NO_WISHES, planSnapshot } from '../core/snapshot-plan.ts';
 import { readCreateFacts } from './create-facts.ts';
 import type { LeftoverFinder } from './find-leftovers.ts';
+import { readImageUsers } from './image-users.ts';
 import { readLeftovers } from './leftover-space.ts';
 import type { Machine } from './machine.ts';
 import { lookAtPlaces } from './places.ts';
@@ -35,28 +37,35 @@ export interface CheckRequest {
   readonly findLeftovers: LeftoverFinder;
 }
 
-/** Judges a machine by the rules of a create, of a revert to each of its snapshots, and of the truth about them. */
+/**
+ * Judges a machine by the rules of a create, of a revert to each of its snapshots, and of the truth about them. `mayBeOld`:
+ * nothing is written for it, so what this run has read of other VMs before will do.
+ */
 export async function checkMachine(
   ctx: Context,
   machine: Machine,
   { maxAge, daemonVersion, findLeftovers }: CheckRequest,
+  mayBeOld = true,
 ): Promise<Checked> {
   const { domain } = machine;
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
-  const reverts = await readReverts(ctx, machine);
+  const users = await readImageUsers(ctx, machine, [], mayBeOld);
+  const reverts = await readReverts(ctx, machine, users);
   const truthFacts = await readTruth(machine, reverts, {
     nowSeconds,
     maxAge,
+    users,
     leftoverFiles: await findLeftovers(machine),
   });
   const truth = judge(TRUTH_RULES, truthFacts);
   // a running machine that a job holds answers nothing for 30 s
-  const facts = domain.busy ? null : await createFacts(ctx, machine, nowSeconds, daemonVersion);
-  const before = facts ? judge(CREATE_RULES, facts) : [];
+  const facts = domain.busy ? null : await createFacts(ctx, machine, nowSeconds, { daemonVersion, users });
+  const before = facts ? judge(CREATE_RULES, facts).filter((finding) => !isOfUsers(finding)) : [];
   const findings = [...before, ...truth];
   const isGone = new Set(truth.filter(({ rule }) => rule === 'no-data').map(({ snapshot }) => snapshot));
   const said = new Set(findings.map(({ what }) => what));
   for (const finding of revertFindings(reverts, daemonVersion)) {
+    if (isOfUsers(finding)) continue;
     // what holds for the whole machine is said once, and of a snapshot that is in no disk only that
     if (said.has(finding.what) || isGone.has(finding.snapshot)) continue;
     said.add(finding.what);
@@ -73,17 +82,21 @@ export async function checkMachine(
   };
 }
 
+/** Who else uses the images is told by one note, and not with each action that is refused or warned of for it. */
+const isOfUsers = ({ rule, severity }: RuledFinding): boolean =>
+  rule === 'shared-image' || (rule === 'image-users' && severity === 'error');
+
 const refuses = ({ severity }: RuledFinding): boolean => severity === 'error' || severity === 'judgement';
 
 function createFacts(
   ctx: Context,
   machine: Machine,
   nowSeconds: number,
-  daemonVersion: DaemonVersion,
+  known: { readonly daemonVersion: DaemonVersion; readonly users: ImageUsers },
 ): Promise<CreateFacts> {
   const taken = new Set(machine.snapshotNames);
   const name = automaticName(nowSeconds, (candidate) => taken.has(candidate));
-  return readCreateFacts(ctx, machine, name, { images: machine.images, daemonVersion });
+  return readCreateFacts(ctx, machine, name, { images: machine.images, ...known });
 }
 
 /** The same machine, started or off; what only a running one can tell is not foretold. */
@@ -103,10 +116,10 @@ async function takesExternal(ctx: Context, { domain, uri }: Machine, facts: Crea
 /** By name, what a revert to each finished snapshot would be judged by. */
 type Reverts = ReadonlyMap<string, Omit<RevertFacts, 'daemonVersion'>>;
 
-async function readReverts(ctx: Context, machine: Machine): Promise<Reverts> {
+async function readReverts(ctx: Context, machine: Machine, users: ImageUsers): Promise<Reverts> {
   const reverts = new Map<string, Omit<RevertFacts, 'daemonVersion'>>();
   for (const snapshot of machine.snapshots)
-    if (!snapshot.underWay) reverts.set(snapshot.name, await readRevertFacts(ctx, machine, snapshot));
+    if (!snapshot.underWay) reverts.set(snapshot.name, await readRevertFacts(ctx, machine, snapshot, users));
   return reverts;
 }
 
@@ -114,7 +127,7 @@ async function readReverts(ctx: Context, machine: Machine): Promise<Reverts> {
 async function readTruth(
   { domain, snapshots, unread, images, current }: Machine,
   reverts: Reverts,
-  known: Pick<TruthFacts, 'nowSeconds' | 'maxAge' | 'leftoverFiles'>,
+  known: Pick<TruthFacts, 'nowSeconds' | 'maxAge' | 'leftoverFiles' | 'users'>,
 ): Promise<TruthFacts> {
   const stored = new Map([...reverts].map(([name, facts]) => [name, facts.images]));
   // what a save under way writes looks the same

@@ -3,13 +3,15 @@ import { type CreateFacts, needsDaemonVersion } from '../core/create-rules.ts';
 import { type Disk, type Domain, isActive, takesPart } from '../core/domain.ts';
 import type { Agent } from '../core/external-rules.ts';
 import type { Images } from '../core/image.ts';
+import type { ImageUsers } from '../core/image-users.ts';
 import type { DaemonVersion } from '../core/libvirt-versions.ts';
-import { internalPlan, type SnapshotPlan } from '../core/snapshot-plan.ts';
+import { internalPlan, plannedFiles, type SnapshotPlan } from '../core/snapshot-plan.ts';
 import { agentAnswers, isFrozen } from '../libvirt/guest-agent.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
 import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.ts';
 import { lookAtDisks } from './disks.ts';
 import { freeBytes } from './files.ts';
+import { bringUpToDate, readImageUsers } from './image-users.ts';
 import { lookAtPlaces } from './places.ts';
 
 /** Gathering what the rules of a create ask for. */
@@ -20,6 +22,7 @@ interface KnownFacts {
   /** Absent: an internal snapshot. */
   readonly plan?: SnapshotPlan;
   readonly labelled?: boolean;
+  readonly users?: ImageUsers;
 }
 
 /** All that the rules of a create ask for. Throws `busy` when another job holds the running machine. */
@@ -33,8 +36,13 @@ export async function readCreateFacts(
   const disks = domain.disks.filter(takesPart);
   const targets = disks.map((disk) => disk.target);
   const running = isActive(domain.state);
-  const [images, runtime, daemonVersion, free, places, agent] = await Promise.all([
-    known.images ?? lookAtDisks(ctx, uri, disks),
+  const looking = Promise.resolve(known.images ?? lookAtDisks(ctx, uri, disks));
+  const [images, users, runtime, daemonVersion, free, places, agent] = await Promise.all([
+    looking,
+    known.users ??
+      Promise.all([looking, bringUpToDate(ctx)]).then(([images]) =>
+        readImageUsers(ctx, { domain, uri, images, snapshots: [] }, plannedFiles(plan), true),
+      ),
     running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
     known.daemonVersion === undefined && needsDaemonVersion(domain, plan.mode)
       ? readDaemonVersion(ctx.virsh)
@@ -46,6 +54,7 @@ export async function readCreateFacts(
   return {
     domain,
     images,
+    users,
     name,
     plan,
     mode: plan.mode,

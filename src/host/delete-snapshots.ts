@@ -15,6 +15,7 @@ import { carryOut, readAfter, type WriteEnd } from './act.ts';
 import { aftermath, lostCurrent, withAftermath } from './aftermath.ts';
 import { clearLeftovers, type Leftover } from './clear-leftovers.ts';
 import { freeBytes } from './files.ts';
+import { readImageUsers } from './image-users.ts';
 import { lookAgainWhile } from './look-again.ts';
 import {
   completeMachine,
@@ -24,7 +25,6 @@ import {
   requireAllRead,
   stillBeingTaken,
 } from './machine.ts';
-import { filesShared } from './neighbours.ts';
 import { patiently } from './patience.ts';
 import { refuseOn } from './refuse.ts';
 
@@ -77,14 +77,13 @@ export async function checkDeletable(
   refuseOn(ctx, what, judge(HOLD_RULES, { domain, snapshot, reach, snapshots }), false);
   if (metadataOnly) return;
   const facts = { domain, snapshot, reach, snapshots, current, images };
-  const beyond = deletesExternal(facts)
-    ? {
-        daemonVersion: await readDaemonVersion(ctx.virsh),
-        shared: await filesShared(ctx, machine),
-        merges: foreseen ? [] : await tightMerges(ctx, machine, snapshot),
-      }
-    : { daemonVersion: null, shared: new Map(), merges: [] };
-  refuseOn(ctx, what, judge(DELETE_RULES, { ...facts, ...beyond }), false);
+  const external = deletesExternal(facts);
+  const [users, daemonVersion, merges] = await Promise.all([
+    readImageUsers(ctx, machine),
+    external ? readDaemonVersion(ctx.virsh) : null,
+    external && !foreseen ? tightMerges(ctx, machine, snapshot) : [],
+  ]);
+  refuseOn(ctx, what, judge(DELETE_RULES, { ...facts, users, daemonVersion, merges }), false);
 }
 
 /** The merges of a snapshot's overlays that might not fit. */

@@ -6,8 +6,8 @@ import { namedFiles } from '../core/machine-files.ts';
 import { SAVE_HEAD_BYTES, savedMachine } from '../libvirt/save-file.ts';
 import { backingName } from '../qemu/qcow2/backing.ts';
 import { isRemote } from './disks.ts';
+import { readUsersOf } from './image-users.ts';
 import type { Machine } from './machine.ts';
-import { type Neighbour, readNeighbours, usersOf } from './neighbours.ts';
 
 /** Finds what deleted external snapshots have left beside the images of a machine. Throws nothing for what it cannot see. */
 export type LeftoverFinder = (machine: Machine) => Promise<readonly LeftoverFile[]>;
@@ -23,21 +23,15 @@ export function createLeftoverFinder(ctx: Context): LeftoverFinder {
     directories.set(directory, heads);
     return heads;
   };
-  let neighbours: Promise<readonly Neighbour[]> | null = null;
   return async ({ uri, domain, snapshots, images }) => {
     if (isRemote(uri)) return [];
     const own = namedFiles(domain, snapshots, images);
     const found = await Promise.all([...new Set([...own].map((path) => dirname(path)))].map(headsIn));
     const heads = found.flat();
     if (leftoversAmong(heads, domain.uuid, own, new Set()).length === 0) return [];
-    neighbours ??= readNeighbours(ctx);
-    const others = (await neighbours).filter(({ machine }) => machine.uuid !== domain.uuid);
-    const users = await usersOf(
-      uri,
-      others,
-      heads.map(({ path }) => path),
-    );
-    return leftoversAmong(heads, domain.uuid, own, new Set(users.keys()));
+    const paths = heads.map(({ path }) => path);
+    const { uses } = await readUsersOf(ctx, { uri, paths, except: domain.uuid, mayBeOld: true });
+    return leftoversAmong(heads, domain.uuid, own, new Set(uses.keys()));
   };
 }
 

@@ -3,6 +3,7 @@ import type { Zone } from '../core/calendar.ts';
 import { DELETE_RULES } from '../core/delete-rules.ts';
 import type { FreeMin } from '../core/free-space.ts';
 import type { Images } from '../core/image.ts';
+import { type ImageUsers, NOBODY } from '../core/image-users.ts';
 import { labelOf } from '../core/labels.ts';
 import type { DaemonVersion } from '../core/libvirt-versions.ts';
 import { judge } from '../core/preflight.ts';
@@ -19,8 +20,8 @@ import { KvmsnapError } from '../errors.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import type { Leftover } from './clear-leftovers.ts';
 import { type DeleteDone, type DeleteRequest, deleteSnapshot } from './delete-snapshots.ts';
+import { readImageUsers } from './image-users.ts';
 import { type Machine, readAgain } from './machine.ts';
-import { filesShared } from './neighbours.ts';
 
 /** Which snapshots a prune may touch at all: those that carry the label in their name, and those that a pattern names. */
 export interface PruneScope {
@@ -53,7 +54,7 @@ interface Planned extends Pick<Machine, 'domain' | 'snapshots' | 'current'> {
   /** What decides whether an external snapshot can go; absent: all of them stay. */
   readonly daemonVersion?: DaemonVersion;
   /** As `DeleteFacts` has it. */
-  readonly shared?: ReadonlyMap<string, readonly string[]>;
+  readonly users?: ImageUsers;
 }
 
 /** Decides for every snapshot in the scope. `fresh`: the name of the one that this run has taken, or in a dry run would. */
@@ -108,11 +109,11 @@ function toCandidate(report: SnapshotReport, machine: Planned): PruneCandidate {
 /** Why an external snapshot cannot be deleted as the machine is now; null where it can. */
 function whyItStays(
   snapshot: SnapshotReport,
-  { daemonVersion, images, shared = new Map(), ...machine }: Planned,
+  { daemonVersion, images, users = NOBODY, ...machine }: Planned,
 ): string | null {
   if (daemonVersion === undefined) return 'external';
   // what is free when its turn comes is asked then
-  const facts = { ...machine, snapshot, images: images ?? new Map(), daemonVersion, shared, merges: [] };
+  const facts = { ...machine, snapshot, images: images ?? new Map(), daemonVersion, users, merges: [] };
   return judge(DELETE_RULES, { ...facts, reach: 'only' })[0]?.what ?? null;
 }
 
@@ -134,7 +135,12 @@ export async function planWithExternal(
   const { images } = machine;
   const asks = plan.some(({ keep, snapshot: { report } }) => !keep && report !== null && isExternal(report));
   if (images === null || !asks) return plan;
-  return planPrune(ctx, { ...known, shared: await filesShared(ctx, { ...machine, images }) }, request, fresh);
+  return planPrune(
+    ctx,
+    { ...known, users: await readImageUsers(ctx, { ...machine, images }) },
+    request,
+    fresh,
+  );
 }
 
 const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';

@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts';
 import { isActive } from '../core/domain.ts';
 import { chainOf, type DiskImage, type Images, linkOf } from '../core/image.ts';
+import type { ImageUsers } from '../core/image-users.ts';
 import { utcStamp } from '../core/labels.ts';
 import { stem } from '../core/paths.ts';
 import { judge } from '../core/preflight.ts';
@@ -24,6 +25,7 @@ import { clearLeftovers } from './clear-leftovers.ts';
 import { confirm } from './confirm.ts';
 import { isRemote, lookAtDisks, noteUnseen } from './disks.ts';
 import { occupiedBytes } from './files.ts';
+import { readImageUsers } from './image-users.ts';
 import {
   completeMachine,
   findSnapshot,
@@ -136,22 +138,24 @@ async function check(
   };
 }
 
-/** What the rules of a revert judge by, but for libvirtd's version. */
+/** What the rules of a revert judge by, but for libvirtd's version. `known`: who else uses its files, where that is known. */
 export async function readRevertFacts(
   ctx: Context,
   machine: Machine,
   snapshot: SnapshotReport,
+  known?: ImageUsers,
 ): Promise<Omit<RevertFacts, 'daemonVersion'>> {
   const { domain, snapshots, current, uri, images: active } = machine;
   const { location, file } = snapshot.memory;
   const isFile = location === 'external' && file !== null && !isRemote(uri);
-  const [images, memoryBytes, states] = await Promise.all([
+  const [images, memoryBytes, states, users] = await Promise.all([
     lookAtStoredDisks(ctx, machine, snapshot),
     isFile ? occupiedBytes(file) : null,
     readStates(machine, snapshot),
+    known ?? readImageUsers(ctx, machine),
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
-  return { domain, snapshot, snapshots, current, images, active, memoryThere, states };
+  return { domain, snapshot, snapshots, current, images, active, memoryThere, states, users };
 }
 
 /** The images that libvirt would revert are those of the definition stored with the snapshot, not those in use now. */

@@ -61,10 +61,14 @@ export async function readSnapshots(virsh: Virsh, wanted: Wanted): Promise<Snaps
 
 /**
  * The named snapshots of several machines, in one process per 100 KB of commands, and one more where some are not told of:
- * a snapshot that is gone by then is left out, one that is still listed is unread.
+ * a snapshot that is gone by then is left out, one that is still listed is unread. `parseOne`: what is made of each XML.
  */
-export async function readSnapshotsOf(virsh: Virsh, wanted: readonly Wanted[]): Promise<SnapshotsRead[]> {
-  const parse = parserOfAny();
+export async function readSnapshotsOf(
+  virsh: Virsh,
+  wanted: readonly Wanted[],
+  parseOne: SnapshotParser = createSnapshotParser(),
+): Promise<SnapshotsRead[]> {
+  const parse = parserOfAny(parseOne);
   const read = async (wanted: readonly Wanted[]) => {
     const commands = wanted.flatMap(({ uuid, names }) => names.map((name) => dumpCommand(uuid, name)));
     const texts = commands.length === 0 ? [] : allAnswered(await virsh.read(commands));
@@ -90,6 +94,8 @@ export async function readSnapshotsOf(virsh: Virsh, wanted: readonly Wanted[]): 
   return known.map(({ answers }, i) => sorted([...answers, ...(late[i] ?? [])]));
 }
 
+type SnapshotParser = ReturnType<typeof createSnapshotParser>;
+
 type Answer = Snapshot | UnreadSnapshot;
 
 const nameOf = ({ name }: Answer): string => name;
@@ -100,8 +106,7 @@ const sorted = (answers: readonly Answer[]): SnapshotsRead => ({
 });
 
 /** A parser that stops at no snapshot: what makes no sense is unread. Null for one that virsh said nothing of. */
-function parserOfAny(): (name: string, text: string | undefined) => Answer | null {
-  const parse = createSnapshotParser();
+function parserOfAny(parse: SnapshotParser): (name: string, text: string | undefined) => Answer | null {
   return (name, text) => {
     if (!text) return null;
     try {

@@ -1,4 +1,5 @@
 import type { Context, Settings } from '../../src/context.ts';
+import { nothingKnown } from '../../src/core/known-vms.ts';
 import { createInterrupts } from '../../src/interrupts.ts';
 import { createVirsh } from '../../src/libvirt/virsh.ts';
 import type { RunQemuImg } from '../../src/qemu/qemu-img.ts';
@@ -88,6 +89,7 @@ export function fakeHost(): FakeHost {
         drop: async (path) => void kept.delete(path),
       },
       interrupts: createInterrupts((line) => notes.push(line)),
+      known: nothingKnown(),
     }),
   };
 }

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { TRUTH_RULES, type TruthFacts } from '../../src/core/check-rules.ts';
 import type { DiskImage } from '../../src/core/image.ts';
+import { NOBODY } from '../../src/core/image-users.ts';
 import { judge, type RuledFinding } from '../../src/core/preflight.ts';
 import { reportSnapshots } from '../../src/core/report.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';
-import { disk, domain, MiB, seen, snapshot, TAKEN_AT, tag } from '../model.ts';
+import { disk, domain, MiB, seen, snapshot, TAKEN_AT, tag, usedBy } from '../model.ts';
 
 interface Given {
   readonly machine?: Parameters<typeof domain>[0];
@@ -15,6 +16,7 @@ interface Given {
   readonly leftoverFiles?: TruthFacts['leftoverFiles'];
   readonly maxAge?: TruthFacts['maxAge'];
   readonly unread?: readonly string[];
+  readonly users?: TruthFacts['users'];
 }
 
 function found({
@@ -26,6 +28,7 @@ function found({
   leftoverFiles = [],
   maxAge = null,
   unread = [],
+  users = NOBODY,
 }: Given): RuledFinding[] {
   const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
   const about = domain(machine);
@@ -38,6 +41,7 @@ function found({
     stored: new Map(snapshots.map(({ name }) => [name, ofDisks])),
     leftovers: leftovers ?? new Map(),
     leftoverFiles,
+    users,
     nowSeconds: TAKEN_AT + 3600,
     maxAge,
     unread: unread.map((name) => ({ name, failure: { message: `cannot read the snapshot '${name}'` } })),
@@ -122,6 +126,34 @@ const CASES: Readonly<
           what: "disk vda, vdb hold a snapshot 'x' that libvirt does not know (disk vda holds it 2 times)",
           command: 'qemu-img snapshot -d x /vm/vda.qcow2 && qemu-img snapshot -d x /vm/vdb.qcow2',
         },
+      ],
+    ],
+  },
+  'used-by-others': {
+    silent: [
+      { images: inVda() },
+      // many may lie on one image that nobody writes to
+      {
+        images: new Map([['vda', seen({}, { path: '/vm/base' })]]),
+        users: usedBy('/vm/base', { kind: 'below', writes: false }),
+      },
+    ],
+    loud: [
+      [
+        { images: inVda('s9'), users: usedBy('/vm/vda.qcow2', { kind: 'tags', snapshots: ['s9'] }) },
+        {
+          severity: 'information',
+          what: expect.stringMatching(
+            /not this VM's alone: VM 'web-2' \(shut off\) has its snapshot 's9' in it/,
+          ),
+        },
+      ],
+      [
+        {
+          images: new Map([['vda', seen({}, { path: '/vm/base' })]]),
+          users: usedBy('/vm/base', {}),
+        },
+        { what: expect.stringMatching(/^disk vda: \/vm\/base is not/) },
       ],
     ],
   },

@@ -12,7 +12,7 @@ import type { DiskImage } from '../../src/core/image.ts';
 import { judge } from '../../src/core/preflight.ts';
 import { reportSnapshots } from '../../src/core/report.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';
-import { disk, domain, seen, snapshot, tag } from '../model.ts';
+import { disk, domain, seen, snapshot, tag, use, usedBy } from '../model.ts';
 
 const path = (ending: string) => `/vm/vda.${ending}`;
 
@@ -51,7 +51,7 @@ interface Scene {
   /** null: libvirtd does not tell. */
   readonly version?: number | null;
   readonly merges?: DeleteFacts['merges'];
-  /** By ending, the other machines that lie on a file. */
+  /** By ending, the other VMs with an overlay on a file. */
   readonly shared?: Readonly<Record<string, readonly string[]>>;
 }
 
@@ -74,7 +74,15 @@ function facts(scene: Scene, name: string, reach: Reach = 'only'): DeleteFacts {
     images,
     daemonVersion: scene.version === undefined ? V12 : scene.version,
     merges: scene.merges ?? [],
-    shared: new Map(Object.entries(scene.shared ?? {}).map(([ending, users]) => [path(ending), users])),
+    users: {
+      uses: new Map(
+        Object.entries(scene.shared ?? {}).map(([ending, names]) => [
+          path(ending),
+          names.map((name) => use({ kind: 'below', vm: { name, uuid: name, state: 'shutoff' } })),
+        ]),
+      ),
+      unknown: [],
+    },
   };
 }
 
@@ -250,20 +258,45 @@ describe('what would go with it', () => {
   });
 });
 
+describe('an internal snapshot in an image that another VM uses', () => {
+  const scene: Scene = {
+    snapshots: [internal('s1', null, 'qcow2', 1)],
+    current: 's1',
+    image: chain(['qcow2'], { qcow2: ['s1'] }),
+  };
+  const withUse = (changes: Parameters<typeof usedBy>[1] & object) =>
+    judge(DELETE_RULES, { ...facts(scene, 's1'), users: usedBy(path('qcow2'), changes) });
+
+  test('goes, where that VM is off and it is none of its own', () => {
+    expect(withUse({ kind: 'disk' })).toEqual([]);
+    expect(withUse({ kind: 'below' })).toEqual([]);
+    expect(withUse({ kind: 'tags', snapshots: ['s2'] })).toEqual([]);
+  });
+
+  test('stays, where that VM would lose it too, or has the image open', () => {
+    expect(withUse({ kind: 'tags', snapshots: ['s1'] })).toMatchObject([
+      { rule: 'shared-tag', severity: 'error', command: 'kvmsnap delete --metadata centos7-1 s1' },
+    ]);
+    expect(withUse({ kind: 'below', open: true })).toMatchObject([
+      { rule: 'image-in-use', severity: 'error', command: 'virsh shutdown web-2' },
+    ]);
+  });
+});
+
 describe('other machines', () => {
   const others = ['web-2', 'web-3'];
 
   test('a merge writes into what they lie on, or removes it', () => {
     expect(found({ ...LINE, shared: { qcow2: ['web-2'] } }, 'e1')).toMatchObject([
       {
-        rule: 'other-machine',
+        rule: 'image-users',
         severity: 'error',
-        what: "libvirt would write into /vm/vda.qcow2 with 'e1', and the machine 'web-2' lies on that file",
+        what: "libvirt would write into /vm/vda.qcow2 with 'e1', and VM 'web-2' (shut off) has an overlay on it (disk vda)",
         command: 'kvmsnap delete --metadata centos7-1 e1',
       },
     ]);
     expect(found({ ...LINE, shared: { e1: others } }, 'e1')).toMatchObject([
-      { what: expect.stringMatching(/remove \/vm\/vda\.e1 .*the machines 'web-2', 'web-3' lie on/) },
+      { what: expect.stringMatching(/remove \/vm\/vda\.e1 .*VM 'web-2' .*; VM 'web-3' .*overlay on it/) },
     ]);
     expect(rules({ ...LINE, shared: { qcow2: others } }, 'e2')).toEqual([]);
     expect(rules({ ...LINE, shared: { e3: others } }, 'e2')).toEqual([]);
@@ -271,13 +304,13 @@ describe('other machines', () => {
 
   test('so it does in a chain that could not be read', () => {
     const image = { kind: 'unseen', why: 'permission', format: 'qcow2', source: "machine's XML" } as const;
-    expect(rules({ ...LINE, image, shared: { e1: others } }, 'e2')).toEqual(['other-machine']);
+    expect(rules({ ...LINE, image, shared: { e1: others } }, 'e2')).toEqual(['image-users']);
   });
 
   test('where nothing is merged, a file is removed', () => {
     const spare = { ...LINE, current: 'e2', image: chain(['2', 'e1', 'qcow2']) };
     expect(found({ ...spare, shared: { e2: ['web-2'] } }, 'e3')).toMatchObject([
-      { what: "libvirt would remove /vm/vda.e2 with 'e3', and the machine 'web-2' lies on that file" },
+      { what: expect.stringMatching(/would remove \/vm\/vda\.e2 with 'e3', and VM 'web-2'/) },
     ]);
     expect(rules({ ...spare, shared: { qcow2: others, e1: others, e3: others } }, 'e3')).toEqual([]);
   });

@@ -1,6 +1,8 @@
 // Cases of the rules for external snapshots.
+
 import type { CreateFacts } from '../../src/core/create-rules.ts';
 import type { Place } from '../../src/core/external-rules.ts';
+import { NOBODY } from '../../src/core/image-users.ts';
 import {
   type DiskWish,
   NO_WISHES,
@@ -36,6 +38,7 @@ export function external(
     mode: plan.mode,
     places: new Map(plannedFiles(plan).map((path) => [path, NOTHING_THERE])),
     agent: null,
+    users: NOBODY,
     labelled: false,
     snapshotNames: [],
     daemonVersion: 11_003_000,

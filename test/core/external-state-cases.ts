@@ -1,5 +1,7 @@
 // Cases of the rules about the state of external snapshots, and of what tells it.
+
 import type { StateFile } from '../../src/core/external-state.ts';
+import { NOBODY } from '../../src/core/image-users.ts';
 import type { RevertFacts } from '../../src/core/revert-rules.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';
 import { disk, domain, seen, snapshot, TAKEN_AT } from '../model.ts';
@@ -42,6 +44,7 @@ function facts(changes: Partial<RevertFacts> & { readonly to?: string } = {}): R
     images: new Map([['vda', seen(top, ...below)]]),
     active: new Map([['vda', seen(chain[0], ...chain.slice(1))]]),
     memoryThere: null,
+    users: NOBODY,
     daemonVersion: 12_008_000,
     states: [state()],
     ...others,

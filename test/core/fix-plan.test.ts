@@ -4,9 +4,10 @@ import type { Domain } from '../../src/core/domain.ts';
 import { fixKey, planFixes, unanswered } from '../../src/core/fix-plan.ts';
 import { withHold } from '../../src/core/hold.ts';
 import type { DiskImage, Image, Tag } from '../../src/core/image.ts';
+import { NOBODY } from '../../src/core/image-users.ts';
 import { reportSnapshots } from '../../src/core/report.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';
-import { domain, MiB, seen, snapshot, TAKEN_AT, tag } from '../model.ts';
+import { domain, MiB, seen, snapshot, TAKEN_AT, tag, usedBy } from '../model.ts';
 
 interface Given {
   readonly machine?: Partial<Domain>;
@@ -16,9 +17,19 @@ interface Given {
   readonly stored?: DiskImage;
   readonly backing?: Partial<Image>;
   readonly leftover?: number;
+  readonly users?: TruthFacts['users'];
 }
 
-function plan({ machine, snapshots = [], tags = [], image, stored, backing, leftover }: Given) {
+function plan({
+  machine,
+  snapshots = [],
+  tags = [],
+  image,
+  stored,
+  backing,
+  leftover,
+  users = NOBODY,
+}: Given) {
   const vda = seen({ tags, ...image }, ...(backing ? [backing] : []));
   const images = new Map([['vda', vda]]);
   const about = domain(machine);
@@ -30,6 +41,7 @@ function plan({ machine, snapshots = [], tags = [], image, stored, backing, left
     images,
     stored: new Map(snapshots.map(({ name }) => [name, new Map([['vda', stored ?? vda]])])),
     leftoverFiles: [],
+    users,
     leftovers: new Map(leftover === undefined ? [] : [['vda', { bytes: leftover, endBytes: 2 ** 30 }]]),
     nowSeconds: TAKEN_AT + 9999,
     maxAge: null,
@@ -198,4 +210,24 @@ test('a step is the same in two plans by what it does', () => {
   );
   if (!one || !same || !other) throw new Error('no step');
   expect([fixKey(same) === fixKey(one), fixKey(other) === fixKey(one)]).toEqual([true, false]);
+});
+
+describe('an image that another VM uses, or may use', () => {
+  const users = usedBy('/vm/vda.qcow2', {});
+  const unread = { ...NOBODY, unknown: ['web-9'] };
+
+  test('is not resized', () => {
+    const given = { leftover: 50 * MiB };
+    expect(actions(given)).toMatchObject([{ kind: 'win-back' }]);
+    expect([users, unread].map((users) => actions({ ...given, users }))).toEqual([[], []]);
+  });
+
+  test('keeps the older of two tags of one name', () => {
+    const given = {
+      snapshots: [known('s1', 100)],
+      tags: [at('s1', 0), at('s1', 100)],
+    };
+    expect(actions(given)).toMatchObject([{ kind: 'delete-tag' }]);
+    expect([users, unread].map((users) => actions({ ...given, users }))).toEqual([[], []]);
+  });
 });

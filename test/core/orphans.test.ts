@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { Domain } from '../../src/core/domain.ts';
 import type { DiskImage, Image, Tag } from '../../src/core/image.ts';
+import { type ImageUsers, NOBODY } from '../../src/core/image-users.ts';
 import { findOrphans } from '../../src/core/orphans.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';
-import { disk, domain, seen, snapshot, TAKEN_AT, tag } from '../model.ts';
+import { disk, domain, seen, snapshot, TAKEN_AT, tag, usedBy } from '../model.ts';
 
 interface Given {
   readonly machine?: Partial<Domain>;
@@ -13,9 +14,10 @@ interface Given {
   readonly unread?: readonly string[];
   readonly vdb?: readonly Tag[] | DiskImage;
   readonly image?: Partial<Image>;
+  readonly users?: ImageUsers;
 }
 
-function fates({ machine, snapshots = [], unread = [], vda, vdb = vda, image }: Given) {
+function fates({ machine, snapshots = [], unread = [], vda, vdb = vda, image, users = NOBODY }: Given) {
   const second =
     'kind' in vdb
       ? vdb
@@ -24,6 +26,7 @@ function fates({ machine, snapshots = [], unread = [], vda, vdb = vda, image }: 
     domain: domain({ disks: [disk(), disk({ target: 'vdb' })], ...machine }),
     snapshots,
     unread: unread.map((name) => ({ name })),
+    users,
     images: new Map([
       ['vda', seen({ tags: vda, ...image })],
       ['vdb', second],
@@ -148,5 +151,27 @@ describe('torn', () => {
     ],
   ])('is not proven by: %s', (_, given) => {
     expect(fates(given)['half']).toMatchObject({ kind: 'unclear' });
+  });
+});
+
+describe('an image that another VM uses', () => {
+  const shared = (...snapshots: string[]) => usedBy('/vm/vda.qcow2', { kind: 'tags', snapshots });
+
+  test('a tag that a snapshot of another VM accounts for is no orphan', () => {
+    expect(fates({ vda: [at('x', 0)], vdb: [], users: shared('x') })).toEqual({});
+  });
+
+  test('and nothing of what it may account for is whole or half', () => {
+    const snapshots = [ofBoth('old', -9)];
+    const tags = [at('old', -9), at('x', 0)];
+    expect(fates({ snapshots, vda: tags, vdb: tags, users: shared('x') })).toMatchObject({
+      x: { kind: 'unclear', why: expect.stringMatching(/VM 'web-2'/) },
+    });
+    const half = { snapshots, vda: tags, vdb: [at('old', -9)] };
+    expect(fates(half)).toMatchObject({ x: { kind: 'torn' } });
+    expect(fates({ ...half, users: usedBy('/vm/vda.qcow2', {}) })).toMatchObject({ x: { kind: 'unclear' } });
+    expect(fates({ ...half, users: { ...NOBODY, unknown: ['web-9'] } })).toMatchObject({
+      x: { kind: 'unclear', why: expect.stringMatching(/'web-9' could not be read/) },
+    });
   });
 });

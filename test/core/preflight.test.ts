@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CREATE_RULES, type CreateFacts, needsDaemonVersion } from '../../src/core/create-rules.ts';
 import type { DiskImage } from '../../src/core/image.ts';
+import { NOBODY } from '../../src/core/image-users.ts';
 import { judge } from '../../src/core/preflight.ts';
 import {
   REVERT_RULES,
@@ -14,6 +15,7 @@ import { disk, domain, image, MiB, seen, snapshot, tag } from '../model.ts';
 import { EXTERNAL_CASES, external } from './external-cases.ts';
 import { EXTERNAL_STATE_CASES } from './external-state-cases.ts';
 import { describeRules, type RuleCases } from './rule-cases.ts';
+import { sharedReverts, sharingCases } from './sharing-cases.ts';
 
 const OLD_DAEMON = 9_000_000;
 const NEW_DAEMON = 11_003_000;
@@ -27,6 +29,7 @@ function creating(changes: Partial<CreateFacts> = {}): CreateFacts {
     mode: 'internal',
     places: new Map(),
     agent: null,
+    users: NOBODY,
     labelled: false,
     snapshotNames: [],
     daemonVersion: OLD_DAEMON,
@@ -775,6 +778,7 @@ function reverting(changes: Partial<RevertFacts> = {}): RevertFacts {
     images: new Map([['vda', seen({ tags: [tag('s1')] })]]),
     active: new Map([['vda', seen({ tags: [tag('s1')] })]]),
     memoryThere: null,
+    users: NOBODY,
     daemonVersion: OLD_DAEMON,
     ...changes,
   };
@@ -1147,14 +1151,19 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
   ...EXTERNAL_STATE_CASES,
 };
 
-describeRules('before a create', CREATE_RULES, { ...CREATE_CASES, ...EXTERNAL_CASES }, [
-  creating(),
-  creating({ domain: running(), daemonVersion: NEW_DAEMON }),
-  external(),
-  external({ external: true }, { state: 'running' }),
-  external({ diskOnly: true, quiesce: true }, { state: 'running' }, { agent: 'answers' }),
-]);
-describeRules('before a revert', REVERT_RULES, REVERT_CASES, [
+describeRules(
+  'before a create',
+  CREATE_RULES,
+  { ...CREATE_CASES, ...sharingCases(creating()), ...EXTERNAL_CASES },
+  [
+    creating(),
+    creating({ domain: running(), daemonVersion: NEW_DAEMON }),
+    external(),
+    external({ external: true }, { state: 'running' }),
+    external({ diskOnly: true, quiesce: true }, { state: 'running' }, { agent: 'answers' }),
+  ],
+);
+describeRules('before a revert', REVERT_RULES, { ...sharedReverts(reverting()), ...REVERT_CASES }, [
   reverting(),
   reverting({ domain: running(), daemonVersion: NEW_DAEMON }),
 ]);

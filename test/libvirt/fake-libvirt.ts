@@ -96,7 +96,11 @@ function ordinaryAnswer(fake: FakeLibvirt, [verb = '', ...options]: readonly str
 }
 
 function list(machines: readonly FakeMachine[], options: readonly string[]): string {
-  const shown = machines.filter((machine) => machine.managedSave || !options.includes('--with-managed-save'));
+  const shown = machines.filter(
+    ({ managedSave, state }) =>
+      (managedSave || !options.includes('--with-managed-save')) &&
+      (state.startsWith('paused') || !options.includes('--state-paused')),
+  );
   const line = ({ uuid, name }: FakeMachine) =>
     options.includes('--name') ? `${uuid} ${name}\n` : `${uuid}\n`;
   return `${shown.map(line).join('')}\n`;

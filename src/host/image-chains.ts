@@ -1,0 +1,94 @@
+import { open, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { KnownLinks } from '../core/known-vms.ts';
+import { directoryOf } from '../core/paths.ts';
+import type { Beneath, NamedFile } from '../core/vm-files.ts';
+import { backingName } from '../qemu/qcow2/backing.ts';
+
+/**
+ * What lies beneath images, by their own headers: no tool is started for it, and nothing but files and block devices is
+ * opened. What a definition calls raw is raw, whatever its first bytes look like.
+ */
+
+export interface Chains {
+  readonly beneath: Beneath;
+  /** Images whose header could not be read: what they lie on is not known. */
+  readonly unreadable: ReadonlySet<string>;
+}
+
+/** No chain is as deep: qemu-img refuses a thousand. */
+const MOST_LINKS = 1000;
+
+const HEAD_BYTES = 4096;
+
+/** Follows the images; `known` keeps what was read of each, for as long as its file does not change. */
+export async function readChains(
+  known: Map<string, KnownLinks>,
+  images: readonly Pick<NamedFile, 'path' | 'format'>[],
+): Promise<Chains> {
+  const looked = new Map<string, KnownLinks>();
+  const unreadable = new Set<string>();
+  for (let wave = uniquePaths(images); wave.length > 0 && looked.size < MOST_LINKS * 1000; ) {
+    const links = await Promise.all(wave.map((path) => readLinks(known, path)));
+    const next: Pick<NamedFile, 'path' | 'format'>[] = [];
+    for (const [i, path] of wave.entries()) {
+      const link = links[i];
+      if (link === 'unreadable') unreadable.add(path);
+      if (link === undefined || link === 'unreadable' || link === null) continue;
+      looked.set(path, link);
+      if (link.backing) next.push(link.backing);
+    }
+    wave = uniquePaths(next).filter((path) => !looked.has(path));
+  }
+  const beneath: Beneath = (path, format) => {
+    const found = new Set<string>();
+    let at: { readonly path: string; readonly format: string | null } | null = { path, format };
+    while (at !== null && at.format === 'qcow2') {
+      const link: KnownLinks | undefined = looked.get(at.path);
+      if (link?.dataFile) found.add(link.dataFile);
+      at = link?.backing ?? null;
+      if (at === null || found.has(at.path) || at.path === path) break;
+      found.add(at.path);
+    }
+    return [...found];
+  };
+  return { beneath, unreadable };
+}
+
+const uniquePaths = (images: readonly Pick<NamedFile, 'path' | 'format'>[]): string[] => [
+  ...new Set(images.flatMap(({ path, format }) => (format === 'qcow2' ? [path] : []))),
+];
+
+/** Null: the file is not there, or no file, so nothing lies beneath it. */
+async function readLinks(
+  known: Map<string, KnownLinks>,
+  path: string,
+): Promise<KnownLinks | 'unreadable' | null> {
+  const found = await stat(path, { bigint: true }).catch((error: NodeJS.ErrnoException) => error);
+  if (found instanceof Error) return found.code === 'EACCES' ? 'unreadable' : null;
+  if (!found.isFile() && !found.isBlockDevice()) return null;
+  const stamp = `${found.dev}:${found.ino}:${found.rdev}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`;
+  const before = known.get(path);
+  if (before?.stamp === stamp && found.isFile()) return before;
+  const head = await readHead(path);
+  if (!head) return 'unreadable';
+  const name = backingName(head);
+  const backing = name === null ? null : { path: resolve(directoryOf(path), name), format: 'qcow2' };
+  const links = { stamp, backing, dataFile: null };
+  known.set(path, links);
+  return links;
+}
+
+async function readHead(path: string): Promise<Uint8Array | null> {
+  const file = await open(path, 'r').catch(() => null);
+  if (!file) return null;
+  try {
+    const head = new Uint8Array(HEAD_BYTES);
+    const { bytesRead } = await file.read(head, 0, head.length, 0);
+    return head.subarray(0, bytesRead);
+  } catch {
+    return null;
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,108 @@
+import type { NamedFile } from '../core/vm-files.ts';
+import { parseDisks } from './domain-xml.ts';
+import { parseXml } from './xml.ts';
+
+/** The files that a definition names, from the text of `virsh dumpxml` or of what is stored with a snapshot. */
+
+/** A disk that is a volume of a storage pool: its path is the pool's to tell. */
+export interface NamedVolume extends Omit<NamedFile, 'path'> {
+  readonly pool: string;
+  readonly volume: string;
+}
+
+export interface DefinitionFiles {
+  readonly files: readonly NamedFile[];
+  readonly volumes: readonly NamedVolume[];
+}
+
+/** Most snapshots of a VM carry the same elements in their stored definitions: each distinct text is read once. */
+export function createDefinitionReader(): (definition: string) => DefinitionFiles {
+  const known = new Map<string, DefinitionFiles>();
+  return (definition) => {
+    const text = filePart(definition);
+    const found = known.get(text) ?? readPart(text);
+    known.set(text, found);
+    return found;
+  };
+}
+
+/**
+ * The definitions within a snapshot's XML: of the VM as it ran, and where that differs, of its next start. A raw `<` cannot
+ * occur in text.
+ */
+export function storedDefinitions(xml: string): string[] {
+  const starts = [xml.search(/<domain[ >]/), xml.search(/<inactiveDomain[ >]/)].filter((at) => at >= 0);
+  return starts.map((start, i) => xml.slice(start, starts[i + 1]));
+}
+
+/** True of the definition of a VM that has a QEMU. */
+export const isOfRunning = (definition: string): boolean => /^\s*<domain\s[^>]*\bid=/.test(definition);
+
+/** The elements that name files. `<devices>` comes after `<metadata>`, where anything may stand. */
+function filePart(definition: string): string {
+  const from = definition.lastIndexOf('</metadata>');
+  const own = from < 0 ? definition : definition.slice(from);
+  const devices = own.slice(own.lastIndexOf('<devices>'), own.lastIndexOf('</devices>'));
+  return [
+    ...(devices.match(/<disk .*?<\/disk>/gs) ?? []),
+    ...(own.match(/<nvram[ >].*?<\/nvram>/gs) ?? []),
+    ...(own.match(/<qemu:arg .*?\/>/gs) ?? []),
+  ].join('');
+}
+
+function readPart(text: string): DefinitionFiles {
+  const disks = parseDisks((text.match(/<disk .*?<\/disk>/gs) ?? []).join(''));
+  const files: NamedFile[] = [];
+  const volumes: NamedVolume[] = [];
+  for (const { target, source, backing, driver, readonly, device, pool } of disks) {
+    const file = { format: driver ?? 'raw', target, readonly: readonly || device === 'cdrom', nvram: false };
+    if (source !== null) files.push({ ...file, path: source });
+    // what is below may be named here only: the image of a disk that was never started by libvirt
+    for (const path of backing) files.push({ ...file, path, format: null, readonly: true });
+    if (pool && source === null) volumes.push({ ...file, pool: pool.name, volume: pool.volume });
+  }
+  return { files: [...files, ...mirrors(text), ...nvram(text), ...fromCommandLine(text)], volumes };
+}
+
+const plainText = (text: string): string => {
+  const value = parseXml(`<a>${text}</a>`);
+  return typeof value === 'object' && typeof value['a'] === 'string' ? value['a'] : '';
+};
+
+const other = (path: string, format: string | null): NamedFile => ({
+  path,
+  format,
+  target: null,
+  readonly: false,
+  nvram: false,
+});
+
+/** The file that a block copy writes to. */
+const mirrors = (text: string): NamedFile[] =>
+  (text.match(/<mirror .*?<\/mirror>/gs) ?? []).flatMap((mirror) => {
+    const [, path] = /<source (?:file|dev)=['"]([^'"]*)['"]/.exec(mirror) ?? [];
+    return path === undefined ? [] : [other(plainText(path), null)];
+  });
+
+function nvram(text: string): NamedFile[] {
+  const [element] = /<nvram[ >].*?<\/nvram>/s.exec(text) ?? [];
+  if (element === undefined) return [];
+  const [, source] = /<source file=['"]([^'"]*)['"]/.exec(element) ?? [];
+  const [, inner = ''] = /<nvram[^>]*>([^<]*)</.exec(element) ?? [];
+  const [, format = 'raw'] = /<nvram[^>]*\sformat=['"]([^'"]*)['"]/.exec(element) ?? [];
+  const path = plainText(source ?? inner).trim();
+  return path.startsWith('/') ? [{ ...other(path, format), nvram: true }] : [];
+}
+
+/** Drives that QEMU is given past libvirt: `file=/a,format=qcow2`, `{"filename":"/a"}`, `-hda /a`. */
+const fromCommandLine = (text: string): NamedFile[] =>
+  [...text.matchAll(/<qemu:arg value=['"]([^'"]*)['"]/g)].flatMap(([, value = '']) => {
+    const word = plainText(value);
+    const paths = word.startsWith('/')
+      ? [word]
+      : [...word.matchAll(/\b(?:file|filename|file\.filename|path)["']?\s*[=:]\s*["']?(\/[^,"']*)/g)].map(
+          ([, path = '']) => path,
+        );
+    const format = /\bqcow2\b/.test(word) ? 'qcow2' : null;
+    return paths.map((path) => other(path, format));
+  });
