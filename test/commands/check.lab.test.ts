@@ -145,9 +145,10 @@ test('what external snapshots have left beside the images is information, unless
   defineMachine({ name: 'over', disks: [{ backing: join(directory, 'below.qcow2') }] });
   const found = await check(machine);
   expect(found.code).toBe(0);
-  expect(found.findings.map(({ rule, command }) => [rule, command])).toEqual(
-    ['old.mem', 'vda.s1', 'vda.s2'].map((name) => ['leftover-file', `rm ${join(directory, name)}`]),
-  );
+  expect(found.findings.map(({ rule, command }) => [rule, command])).toEqual([
+    ['used-by-others', null],
+    ...['old.mem', 'vda.s1', 'vda.s2'].map((name) => ['leftover-file', `rm ${join(directory, name)}`]),
+  ]);
 });
 
 test('--max-age watches the cron job: of a label, or of all', async () => {
