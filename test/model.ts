@@ -18,6 +18,7 @@ export function disk(changes: Partial<Disk> = {}): Disk {
     storage: 'file',
     source: `/vm/${target}.qcow2`,
     backing: [],
+    backingFormats: new Map(),
     hasSource: true,
     pool: null,
     driver: 'qcow2',
@@ -63,6 +64,7 @@ export function image(changes: Partial<Image> = {}): Image {
     clusterBytes: 65536,
     tags: [],
     backing: null,
+    looksLike: null,
     corrupt: false,
     dirty: false,
     encrypted: false,
@@ -86,7 +88,7 @@ export function snapshot(name: string, changes: Partial<Snapshot> = {}): Snapsho
     createdAtSeconds: TAKEN_AT,
     memory: { location: 'no', file: null },
     disks: [{ target: 'vda', location: 'internal', source: '/vm/vda.qcow2' }],
-    definedDisks: [{ target: 'vda', source: '/vm/vda.qcow2' }],
+    definedDisks: [{ target: 'vda', source: '/vm/vda.qcow2', driver: 'qcow2' }],
     ...changes,
   };
 }

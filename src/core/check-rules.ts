@@ -8,6 +8,7 @@ import type { LeftoverFile } from './leftover-files.ts';
 import { mebibytes } from './mebibytes.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
 import type { Finding, Rule } from './preflight.ts';
+import { deleteTagLine } from './qemu-img-lines.ts';
 import { commandLine, kvmsnapLine, quote, virshWord } from './quote.ts';
 import type { SnapshotReport } from './report.ts';
 import { isGone } from './stored-tags.ts';
@@ -254,7 +255,7 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
 
 function orphanFinding({ domain, users }: TruthFacts, { name, holders, fate }: Orphan): Finding {
   const verb = holders.length === 1 ? 'holds' : 'hold';
-  const lines = holders.map(({ path }) => `qemu-img snapshot -d ${quote(name)} ${quote(path)}`);
+  const lines = holders.map(({ path }) => deleteTagLine(name, path));
   const fix = kvmsnapLine('check', [domain.name], '--fix');
   const unclear = fate.kind === 'unclear' ? ` (${fate.why})` : '';
   const what = `disk ${holders.map(({ target }) => target).join(', ')} ${verb} a snapshot '${name}' that libvirt does not know${unclear}`;

@@ -4,7 +4,9 @@ import {
   EXTERNAL_INSTEAD,
   eachDisk,
   editCommand,
+  foreignHeader,
   formatFinding,
+  headerFinding,
   isAsDefined,
   nextTagId,
   participants,
@@ -27,7 +29,8 @@ import {
 import { mebibytes } from './mebibytes.ts';
 import { couldBeId, isJobName, isMonitorName, jobNameFor } from './names.ts';
 import type { Finding, Rule } from './preflight.ts';
-import { quote, virshWord } from './quote.ts';
+import { deleteTagLine } from './qemu-img-lines.ts';
+import { virshWord } from './quote.ts';
 import { savedMemoryBytes } from './saved-memory.ts';
 import { SHARING_RULES } from './sharing-rules.ts';
 import type { Mode, SnapshotPlan } from './snapshot-plan.ts';
@@ -113,7 +116,10 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
                 command: editCommand(facts.domain),
               }
             : {
-                hint: 'restore the file, or name the right one with qemu-img rebase -u -b, the machine being off',
+                hint:
+                  image.why === 'format-unrecorded'
+                    ? `record the format that ${image.path} was made with, the machine being off: qemu-img rebase -u -f qcow2 -F FORMAT -b BACKING IMAGE; raw, if a guest could write to it as a raw disk`
+                    : 'restore the file, or name the right one with qemu-img rebase -u -f qcow2 -F FORMAT -b BACKING IMAGE, the machine being off',
               }),
         };
       }),
@@ -126,7 +132,9 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     modes: INTERNAL,
     find: (facts) =>
       eachDisk(facts, (disk, image) =>
-        isAsDefined(disk, image) ? formatFinding(facts.domain, disk, image) : null,
+        isAsDefined(disk, image) && !foreignHeader(disk, image)
+          ? formatFinding(facts.domain, disk, image)
+          : null,
       ),
   },
   {
@@ -136,8 +144,32 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     find: (facts) =>
       eachDisk(facts, (disk, image) =>
-        isAsDefined(disk, image) ? null : formatFinding(facts.domain, disk, image),
+        isAsDefined(disk, image) || foreignHeader(disk, image)
+          ? null
+          : formatFinding(facts.domain, disk, image),
       ),
+  },
+  {
+    id: 'foreign-header',
+    hazards: [13, 51],
+    severity: 'error',
+    modes: INTERNAL,
+    find: (facts) =>
+      eachDisk(facts, (disk, image) =>
+        foreignHeader(disk, image) ? formatFinding(facts.domain, disk, image) : null,
+      ),
+  },
+  {
+    // the overlay records that it is raw
+    id: 'foreign-header-beneath',
+    hazards: [51],
+    severity: 'warning',
+    modes: ['external', 'disk-only'],
+    find: (facts) =>
+      eachDisk(facts, (disk, image) => {
+        const header = foreignHeader(disk, image);
+        return header && headerFinding(disk, header);
+      }),
   },
   {
     id: 'external-by-default',
@@ -242,7 +274,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         return {
           what: `disk ${target}: ${source} already holds a snapshot '${facts.name}' (id ${tag.id}) that libvirt does not know; a second of that name could not be told from it`,
           hint: 'choose another name, or delete the one in the image while the machine is off',
-          command: `qemu-img snapshot -d ${quote(facts.name)} ${quote(source ?? '')}`,
+          command: deleteTagLine(facts.name, source ?? ''),
         };
       }),
   },

@@ -17,7 +17,8 @@ import {
 import { stateFiles } from './machine-files.ts';
 import { mebibytes } from './mebibytes.ts';
 import type { Finding, Rule } from './preflight.ts';
-import { kvmsnapLine, quote, virshWord } from './quote.ts';
+import { deleteTagLine } from './qemu-img-lines.ts';
+import { kvmsnapLine, virshWord } from './quote.ts';
 import { type SnapshotReport, tagsOf } from './report.ts';
 import { externalDisks, internalDisks, locationOf, stateFile } from './snapshot.ts';
 import { ancestors, descendants } from './tree.ts';
@@ -97,7 +98,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
           return {
             what,
             hint: 'with the machine off, delete the older one first',
-            command: `qemu-img snapshot -d ${quote(victim.name)} ${quote(disk.source ?? '')}`,
+            command: deleteTagLine(victim.name, disk.source ?? ''),
           };
         }),
       ),
@@ -467,7 +468,7 @@ function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): Readonly
   const users = new Map<string, string>();
   for (const other of snapshots) {
     if (other.name === snapshot.name) continue;
-    for (const path of stateFiles(other)) users.set(path, `the snapshot '${other.name}'`);
+    for (const { path } of stateFiles(other)) users.set(path, `the snapshot '${other.name}'`);
   }
   for (const { target, source } of domain.disks) {
     if (source !== null) users.set(source, `disk ${target} of the machine`);

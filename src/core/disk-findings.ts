@@ -1,8 +1,18 @@
-import { type Disk, type Domain, isActive, takesPart } from './domain.ts';
-import { chainOf, copyNames, type DiskImage, type Images, type Tag, tagsIn } from './image.ts';
+import { type Disk, type Domain, formatOfDriver, isActive, takesPart } from './domain.ts';
+import {
+  type Appearance,
+  chainOf,
+  copyNames,
+  type DiskImage,
+  type Image,
+  type Images,
+  type Tag,
+  tagsIn,
+} from './image.ts';
 import { baseName } from './paths.ts';
 import type { Finding } from './preflight.ts';
-import { commandLine, quote, virshWord } from './quote.ts';
+import { convertLine } from './qemu-img-lines.ts';
+import { quote, virshWord } from './quote.ts';
 
 /** What is wrong with a machine's disks and images, and the commands that mend it: the words of more than one rule. */
 
@@ -17,39 +27,102 @@ export function eachDisk(
   return participants(domain).flatMap((disk) => find(disk, images.get(disk.target)) ?? []);
 }
 
-const believedFormat = ({ driver }: Disk): string => driver ?? 'raw';
-
 /** Whether the file is of the format that the machine's XML says, as far as it can be told. */
 export function isAsDefined(disk: Disk, image: DiskImage | undefined): boolean {
-  const believed = believedFormat(disk);
+  const believed = formatOfDriver(disk.driver);
   if (image?.kind === 'seen') return image.chain[0].format === believed;
   return image?.kind !== 'unseen' || (image.format ?? believed) === believed;
 }
 
+/**
+ * The header of another format in a disk that the XML calls raw; by the storage pool, which reads the same bytes, where the
+ * file is out of reach. A guest that encrypts its disk writes one of LUKS, as it should.
+ */
+export function foreignHeader(disk: Disk, image: DiskImage | undefined): Appearance | null {
+  if (formatOfDriver(disk.driver) !== 'raw') return null;
+  if (image?.kind === 'unseen' && image.source === 'storage pool')
+    return image.format === 'raw' || image.format === null
+      ? null
+      : { format: image.format, names: [], mayName: true };
+  const [top] = chainOf(image);
+  return top?.looksLike && top.looksLike.format !== 'luks' ? top.looksLike : null;
+}
+
+/** What it looks like, and what to make of it. */
+export function headerFinding(disk: Disk, header: Appearance): Required<Pick<Finding, 'what' | 'hint'>> {
+  const { format, names } = header;
+  const named = names.map(shown).join(' and ');
+  return {
+    what: `disk ${disk.target} (${disk.source ?? disk.storage}): ${inXml(disk)}, and the file looks like ${format}${named && ` and names ${named}`}`,
+    hint: `if the guest wrote this header, do not change the type${header.mayName ? `: QEMU would open ${named || 'what it names'} for the guest` : ''}`,
+  };
+}
+
+/** A name that a guest may have written, for a person to read. */
+const shown = (name: string): string => name.slice(0, 200).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
+
+const inXml = ({ driver }: Disk): string =>
+  driver === null
+    ? "the machine's XML names no driver type, which libvirt takes for raw"
+    : `the machine's XML says ${driver}`;
+
 /** Both facts, the file's format and the XML's word, and the edit or conversion that makes them qcow2. */
 export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
-  const believed = believedFormat(disk);
-  const inXml =
-    disk.driver === null ? 'names no driver type, which libvirt takes for raw' : `says ${disk.driver}`;
+  const believed = formatOfDriver(disk.driver);
+  const header = foreignHeader(disk, image);
+  if (header) return headerRefusal(domain, disk, header, image);
   const place = disk.source ?? disk.storage;
   if (image?.kind === 'seen') {
-    const found = image.chain[0].format;
+    const { format: found, looksLike } = image.chain[0];
     if (found === 'qcow2' && believed === 'qcow2') return null;
-    const what = `disk ${disk.target} (${place}): the file is ${found}, the machine's XML ${inXml}`;
     return {
-      what,
-      ...(found === 'qcow2' ? correction(domain, disk) : conversion(domain, disk, found, believed, image)),
+      what: `disk ${disk.target} (${place}): the file is ${found}, ${inXml(disk)}`,
+      ...(looksLike?.mayName ? namingOthers(disk, looksLike) : mend(domain, disk, found, image)),
     };
   }
   if (image?.kind !== 'unseen') return null;
   const format = image.format ?? believed;
   if (format === 'qcow2' && believed === 'qcow2') return null;
-  const other = format === believed ? '' : `, and the machine's XML ${inXml}`;
+  const other = format === believed ? '' : `, and ${inXml(disk)}`;
   const what = `disk ${disk.target} (${place}): it is ${format}, by the ${image.source}${other}`;
+  return { what, ...mend(domain, disk, format) };
+}
+
+const mend = (
+  domain: Domain,
+  disk: Disk,
+  found: string,
+  image?: DiskImage,
+): Pick<Finding, 'hint' | 'command'> =>
+  found === 'qcow2'
+    ? correction(domain, disk)
+    : conversion(domain, disk, found, formatOfDriver(disk.driver), image);
+
+/** No command: whether it is safe to open the file as what it looks like, only a person can know. */
+function namingOthers({ source }: Disk, { format, names }: Appearance): Pick<Finding, 'hint'> {
+  const named = names.map(shown).join(' and ') || 'other files';
   return {
-    what,
-    ...(format === 'qcow2' ? correction(domain, disk) : conversion(domain, disk, format, believed)),
+    hint: `it looks like ${format}, and names ${named}, which QEMU would open. If a guest could ever write to ${source} as a raw disk, do not use it as ${format}: restore the right file`,
   };
+}
+
+/** An internal snapshot of a disk that is raw for libvirt; what a guest has written as a header stays what it is, data. */
+function headerRefusal(
+  domain: Domain,
+  disk: Disk,
+  header: Appearance,
+  image: DiskImage | undefined,
+): Finding {
+  const { what, hint } = headerFinding(disk, header);
+  const own = `if you have put a ${header.format} image there yourself, set <driver name='qemu' type='${header.format}'/> for ${disk.target}`;
+  if (header.mayName) {
+    const asRaw = conversion(domain, disk, 'raw', 'raw', image);
+    return { what, ...asRaw, hint: `${hint}; then ${asRaw.hint}. Only ${own}` };
+  }
+  // what it names now it need not name when the VM has stopped
+  if (isActive(domain.state))
+    return { what, hint: `${hint}. Shut the machine off and check again; ${own}, with the machine off` };
+  return { what, hint: `${hint}. Only ${own}, with the machine off`, command: editCommand(domain) };
 }
 
 /** For a qcow2 file that the machine's XML calls something else. */
@@ -88,15 +161,21 @@ function conversion(
   const target = seen ?? copyNames(disk.source).find(isFree) ?? '';
   return {
     hint: `convert it, with the machine off${edit}${found === believed ? ` (or ${EXTERNAL_INSTEAD})` : ''}`,
-    command: `qemu-img convert -f ${found} -O qcow2 ${quote(disk.source)} ${quote(target)}`,
+    command: convertLine({ path: disk.source, format: found }, target),
   };
 }
 
 type Broken = Extract<DiskImage, { kind: 'broken' }>;
 
 /** The end of a sentence about the file that it names. */
-export const whatIsBroken = ({ why, detail }: Broken): string =>
-  why === 'unreadable' ? `is not readable as an image (${detail})` : 'is missing';
+export const whatIsBroken = ({ why, detail }: Broken): string => WORDS[why](detail);
+
+const WORDS: Readonly<Record<Broken['why'], (detail: string) => string>> = {
+  missing: () => 'is missing',
+  'backing-missing': () => 'is missing',
+  unreadable: (detail) => `is not readable as an image (${detail})`,
+  'format-unrecorded': (detail) => `is of a format that is not recorded (${detail})`,
+};
 
 /** An image that QEMU itself has marked, and a copy as the cure; null for any other. */
 export function corruptImage({ target, source }: Disk, image: DiskImage | undefined): Finding | null {
@@ -104,7 +183,7 @@ export function corruptImage({ target, source }: Disk, image: DiskImage | undefi
   if (!top?.corrupt) return null;
   return {
     what: `disk ${target} (${source}): the image is marked corrupt`,
-    command: commandLine('qemu-img', ['convert', '-O', 'qcow2', top.path, `${top.path}.copy`]),
+    command: convertLine(top, `${top.path}.copy`),
     // no repair: with bitmaps, `qemu-img check -r` removes every snapshot and finds nothing wrong in that (5.2 to 11.1)
     hint: "restore the image from a backup; or, with the machine off, copy what it holds now (a snapshot in it: -l NAME) into a new one, and name that in the machine's XML",
   };
@@ -123,7 +202,7 @@ export function unsuitableImage(domain: Domain, disk: Disk, image: DiskImage | u
   if (top.refcountBits === 1)
     return {
       what: `${what} has refcount_bits=1, and a snapshot needs at least 2`,
-      command: `qemu-img amend -o refcount_bits=16 ${quote(top.path)}`,
+      command: `qemu-img amend -f qcow2 -o refcount_bits=16 ${quote(top.path)}`,
     };
   return null;
 }
@@ -149,8 +228,11 @@ export function checkpointFinding(domain: Domain, consequence: string): Finding[
  * The command line that copies an image, or by `-l` a snapshot in it, to where no overlay can be: that of the snapshot is
  * called `IMAGE.NAME` where the image's name has no ending, and qemu-img writes over what is there.
  */
-export const copyCommand = (path: string, name: string, ...options: string[]): string =>
-  commandLine('qemu-img', ['convert', '-U', ...options, '-O', 'qcow2', path, `${path}.${name}.copy`]);
+export const copyCommand = (
+  { path, format }: Pick<Image, 'path' | 'format'>,
+  name: string,
+  ...options: string[]
+): string => convertLine({ path, format }, `${path}.${name}.copy`, '-U', ...options);
 
 /** A snapshot that QEMU would take instead of the one of that name: it goes to an id before a name. */
 export const tagWithId = (image: DiskImage | undefined, name: string): Tag | undefined =>

@@ -11,6 +11,8 @@ export interface Disk {
   readonly source: string | null;
   /** The files below it that the machine's XML names, the nearest first: none before it was started for the first time. */
   readonly backing: readonly string[];
+  /** By path, the formats that the machine's XML names for those. */
+  readonly backingFormats: ReadonlyMap<string, string>;
   /** True when a medium of any kind is attached, also where it has no path (network). */
   readonly hasSource: boolean;
   readonly pool: { readonly name: string; readonly volume: string } | null;
@@ -43,6 +45,18 @@ export interface DomainDefinition {
   /** What is behind its TPMs (`emulator`, `passthrough`, ...). */
   readonly tpms: readonly string[];
 }
+
+/** libvirt's words for what QEMU knows by another (qemuBlockStorageSourceGetBlockdevFormatProps). */
+const QEMU_FORMATS: Readonly<Record<string, string>> = {
+  none: 'raw',
+  iso: 'raw',
+  ploop: 'parallels',
+  vhd: 'vpc',
+};
+
+/** The format by which QEMU uses a disk of that `<driver type>`: libvirt takes it for raw where the XML names none. */
+export const formatOfDriver = (driver: string | null): string =>
+  driver === null ? 'raw' : (QEMU_FORMATS[driver] ?? driver);
 
 /** A run state in the words of `virsh list --state-...`; anything newer passes through. */
 export type DomainState =

@@ -1,6 +1,6 @@
 import type { CreateFacts } from './create-rules.ts';
 import { editCommand } from './disk-findings.ts';
-import { type Domain, isActive } from './domain.ts';
+import { type Domain, formatOfDriver, isActive } from './domain.ts';
 import { chainOf, tagsIn } from './image.ts';
 import {
   DELETES_EXTERNAL,
@@ -12,6 +12,7 @@ import {
 import { mebibytes } from './mebibytes.ts';
 import { baseName, directoryOf, stem } from './paths.ts';
 import type { Finding, Rule } from './preflight.ts';
+import { overlayLine } from './qemu-img-lines.ts';
 import { quote, virshWord } from './quote.ts';
 import { savedMemoryBytes } from './saved-memory.ts';
 import { type PlannedDisk, plannedFiles } from './snapshot-plan.ts';
@@ -229,7 +230,8 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
       facts.plan.wishes.reuse
         ? eachOverlay(facts, ({ target, overlay, source }, place) => {
             if (!place || place.backing === source) return null;
-            const command = `qemu-img create -f qcow2 -F ${facts.domain.disks.find((disk) => disk.target === target)?.driver ?? 'raw'} -b ${quote(source ?? '')} ${quote(overlay)}`;
+            const driver = facts.domain.disks.find((disk) => disk.target === target)?.driver ?? null;
+            const command = overlayLine(overlay, { path: source ?? '', format: formatOfDriver(driver) });
             return place.holds === null
               ? { what: `disk ${target}: ${overlay}, to be reused, is not there`, command }
               : {

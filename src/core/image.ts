@@ -1,6 +1,6 @@
 import { stem } from './paths.ts';
 
-/** What is really in a disk image, as qemu-img sees it. */
+/** What is really in a disk image. Its format is the one that it is used by, and not the one that its bytes look like. */
 
 /** A snapshot inside a qcow2 image. libvirt calls it by `name`; a name can occur twice, an id cannot. */
 export interface Tag {
@@ -12,6 +12,15 @@ export interface Tag {
   readonly createdAtSeconds: number;
 }
 
+/** What the first bytes of a file look like: a guest can write any to the beginning of its raw disk. */
+export interface Appearance {
+  readonly format: string;
+  /** The files or addresses that it names, which QEMU would open for it; as they stand there. */
+  readonly names: readonly string[];
+  /** It names some, or may name some that are not read here. */
+  readonly mayName: boolean;
+}
+
 /** One link of a backing chain. */
 export interface Image {
   readonly path: string;
@@ -21,8 +30,13 @@ export interface Image {
   readonly allocatedBytes: number;
   readonly clusterBytes: number | null;
   readonly tags: readonly Tag[];
-  /** The file this one is laid over, as an absolute path or a protocol URL; null at the end of the chain. */
+  /**
+   * What this one is laid over: an absolute path, or the name of something else (`nbd:...`, `json:...`), where the chain
+   * goes on and nothing here follows it. Null at the end of the chain.
+   */
   readonly backing: string | null;
+  /** Of a raw image whose first bytes are those of another format. */
+  readonly looksLike: Appearance | null;
   readonly corrupt: boolean;
   readonly dirty: boolean;
   readonly encrypted: boolean;
@@ -49,7 +63,7 @@ export type DiskImage =
   /** The file, or one under it, is missing or no image. */
   | {
       readonly kind: 'broken';
-      readonly why: 'missing' | 'backing-missing' | 'unreadable';
+      readonly why: 'missing' | 'backing-missing' | 'unreadable' | 'format-unrecorded';
       readonly path: string;
       readonly detail: string;
     };

@@ -1,6 +1,6 @@
 import type { Domain } from './domain.ts';
 import { chainPaths, type Images } from './image.ts';
-import { externalDisks, type Snapshot, stateFile } from './snapshot.ts';
+import { externalDisks, type Snapshot, stateFile, stateFormat } from './snapshot.ts';
 
 /** The files that a machine and its snapshots name. */
 
@@ -23,9 +23,14 @@ export function namedFiles(
   return new Set(named.filter((path) => path?.startsWith('/')) as string[]);
 }
 
-/** The files that a snapshot keeps its disks in: for an external one those below its overlays. */
-export const stateFiles = (snapshot: Pick<Snapshot, 'disks' | 'definedDisks'>): string[] =>
-  snapshot.disks.flatMap((disk) => stateFile(snapshot, disk) ?? []);
+/** The files that a snapshot keeps its disks in, with their formats: for an external one those below its overlays. */
+export const stateFiles = (
+  snapshot: Pick<Snapshot, 'disks' | 'definedDisks'>,
+): { readonly path: string; readonly format: string }[] =>
+  snapshot.disks.flatMap((disk) => {
+    const path = stateFile(snapshot, disk);
+    return path === null ? [] : [{ path, format: stateFormat(snapshot, disk) }];
+  });
 
 /** The files that an external snapshot has made: its overlays and the guest's memory. */
 export function mentionedFiles({ disks, memory }: Pick<Snapshot, 'disks' | 'memory'>): string[] {

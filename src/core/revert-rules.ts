@@ -6,7 +6,7 @@ import {
   tagWithId,
   whatIsBroken,
 } from './disk-findings.ts';
-import { type Domain, isActive } from './domain.ts';
+import { type Domain, formatOfDriver, isActive } from './domain.ts';
 import type { StateFile } from './external-state.ts';
 import { EXTERNAL_STATE_RULES, holdsItsState, removedFiles } from './external-state-rules.ts';
 import { chainOf, type DiskImage, type Images, tagsIn, tagsNamed } from './image.ts';
@@ -21,7 +21,8 @@ import {
 } from './libvirt-versions.ts';
 import { couldBeId } from './names.ts';
 import type { Finding, Rule } from './preflight.ts';
-import { kvmsnapLine, quote, virshWord } from './quote.ts';
+import { deleteTagLine } from './qemu-img-lines.ts';
+import { kvmsnapLine, virshWord } from './quote.ts';
 import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot, stateFile } from './snapshot.ts';
 import { oldestFirst } from './tree.ts';
 
@@ -84,7 +85,12 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
           {
             what: `disk ${target}: in ${source} the snapshot '${other.name}' has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back`,
             hint: `delete '${other.name}' if you can do without it; or copy what '${snapshot.name}' holds into a new image`,
-            command: copyCommand(path, snapshot.name, '-l', `snapshot.name=${snapshot.name}`),
+            command: copyCommand(
+              { path, format: 'qcow2' },
+              snapshot.name,
+              '-l',
+              `snapshot.name=${snapshot.name}`,
+            ),
           },
         ];
       }),
@@ -136,15 +142,15 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
       const { snapshot, daemonVersion, images } = facts;
       const older = ifBefore(daemonVersion, REVERTS_EXTERNAL, 'cannot revert to external snapshots');
       if (older === null || locationOf(snapshot) === 'internal') return [];
-      const [path] = externalDisks(snapshot).flatMap(({ target }) => topOf(images.get(target)) ?? []);
+      const [state] = externalDisks(snapshot).flatMap(({ target }) => chainOf(images.get(target))[0] ?? []);
       return [
         {
           what: `'${snapshot.name}' is external, and ${older}`,
-          ...(path === undefined || !holdsItsState(facts)
+          ...(state === undefined || !holdsItsState(facts)
             ? {}
             : {
-                hint: `what it holds is in ${path}, and can be copied from there`,
-                command: copyCommand(path, snapshot.name),
+                hint: `what it holds is in ${state.path}, and can be copied from there`,
+                command: copyCommand(state, snapshot.name),
               }),
         },
       ];
@@ -220,10 +226,10 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     severity: 'error',
     find: (facts) =>
       facts.backup
-        ? abandoned(facts).map(({ target, active, source }) => ({
+        ? abandoned(facts).map(({ target, active, format, source }) => ({
             what: `disk ${target}: a backup would be in ${active}, which lies on ${source}, and that is what the revert changes: it would be useless`,
             hint: 'without --backup; what the disk holds now can be copied first',
-            command: copyCommand(active, 'backup'),
+            command: copyCommand({ path: active, format }, 'backup'),
           }))
         : [],
   },
@@ -279,7 +285,12 @@ function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts):
       if (path === null || others.length === 0) return [];
       const instead = {
         hint: `copy what '${snapshot.name}' holds into a new image`,
-        command: copyCommand(path, snapshot.name, '-l', `snapshot.name=${snapshot.name}`),
+        command: copyCommand(
+          { path, format: 'qcow2' },
+          snapshot.name,
+          '-l',
+          `snapshot.name=${snapshot.name}`,
+        ),
       };
       return {
         what: `disk ${target}: the revert changes what is in ${path}, and ${sayUses(others)}`,
@@ -309,6 +320,8 @@ function removedFromOthers(facts: RevertFacts): Finding[] {
 interface Abandoned {
   readonly target: string;
   readonly active: string;
+  /** Of the active one. */
+  readonly format: string;
   /** The image below it that the snapshot is in, and that a revert changes. */
   readonly source: string;
   /** Snapshots that lie on what is changed. */
@@ -317,11 +330,13 @@ interface Abandoned {
 
 /** The overlays that a revert to an internal snapshot leaves behind, because that is in an image below them. */
 function abandoned({ domain, snapshot, snapshots }: RevertFacts): Abandoned[] {
-  const now = new Map(domain.disks.map((disk) => [disk.target, disk.source]));
+  const now = new Map(domain.disks.map((disk) => [disk.target, disk]));
   return internalDisks(snapshot).flatMap(({ target, source }) => {
-    const active = now.get(target) ?? null;
-    if (source === null || active === null || active === source) return [];
-    return [{ target, active, source, ruined: lyingOn(snapshots, target, source) }];
+    const disk = now.get(target);
+    const active = disk?.source ?? null;
+    if (!disk || source === null || active === null || active === source) return [];
+    const format = formatOfDriver(disk.driver);
+    return [{ target, active, format, source, ruined: lyingOn(snapshots, target, source) }];
   });
 }
 
@@ -439,6 +454,6 @@ function tagFinding(
   return {
     what,
     hint: 'with the machine off, this deletes the older one of them',
-    command: `qemu-img snapshot -d ${quote(snapshot.name)} ${quote(source ?? '')}`,
+    command: deleteTagLine(snapshot.name, source ?? ''),
   };
 }

@@ -1,3 +1,5 @@
+import { formatOfDriver } from './domain.ts';
+
 /** A snapshot as libvirt's metadata tells it (`virsh snapshot-dumpxml`), before anything is known of the disks. */
 
 /** Where a snapshot keeps a disk or the memory; `no` when it leaves it out. */
@@ -23,7 +25,12 @@ export interface Snapshot {
   readonly memory: { readonly location: Location; readonly file: string | null };
   readonly disks: readonly SnapshotDisk[];
   /** The disks that take part in a snapshot by the definition stored with it: what a revert brings back (hazard 16). */
-  readonly definedDisks: readonly { readonly target: string; readonly source: string | null }[];
+  readonly definedDisks: readonly {
+    readonly target: string;
+    readonly source: string | null;
+    /** `<driver type>`: the format that libvirt used then. */
+    readonly driver: string | null;
+  }[];
   /** The overlays that a revert to it has laid over its files, where the snapshot has children; absent: there are none. */
   readonly revertOverlays?: readonly string[];
 }
@@ -51,6 +58,16 @@ export function stateFile(
 ): string | null {
   if (location !== 'external') return source;
   return definedDisks.find((disk) => disk.target === target)?.source ?? null;
+}
+
+/** The format of that file, by the definition of then. */
+export function stateFormat(
+  { definedDisks }: Pick<Snapshot, 'definedDisks'>,
+  { target, location }: SnapshotDisk,
+): string {
+  const defined = definedDisks.find((disk) => disk.target === target);
+  // nothing but qcow2 holds a snapshot inside
+  return defined ? formatOfDriver(defined.driver) : location === 'internal' ? 'qcow2' : 'raw';
 }
 
 /** True when the guest's memory was saved with it. */

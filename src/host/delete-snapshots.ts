@@ -4,7 +4,7 @@ import { HOLD_RULES } from '../core/hold-rules.ts';
 import { chainOf, chainPaths } from '../core/image.ts';
 import { mentionedFiles } from '../core/machine-files.ts';
 import { type Finding, judge } from '../core/preflight.ts';
-import { quote } from '../core/quote.ts';
+import { deleteTagLine } from '../core/qemu-img-lines.ts';
 import { type SnapshotReport, tagsOf } from '../core/report.ts';
 import { externalDisks, internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
@@ -312,7 +312,7 @@ const notWhole = ({ name }: SnapshotReport, unmerged: readonly string[]): Kvmsna
   );
 
 function leftInImages(orphaned: readonly Orphaned[]): KvmsnapError {
-  const commands = orphaned.map(({ name, path }) => `qemu-img snapshot -d ${quote(name)} ${quote(path)}`);
+  const commands = orphaned.map(({ name, path }) => deleteTagLine(name, path));
   const what = orphaned.map(({ name, target }) => `'${name}' in disk ${target}`).join(', ');
   return new KvmsnapError('refused', `libvirt has forgotten them, but still in the images: ${what}`, {
     hint: `with the machine off: ${commands.join(' && ')}`,

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import type { Disk, Domain } from '../core/domain.ts';
+import { type Disk, type Domain, formatOfDriver } from '../core/domain.ts';
 import { copyNames, type DiskImage, type Image, type Images } from '../core/image.ts';
 import type { Interrupts } from '../interrupts.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
@@ -8,7 +8,8 @@ import { inspectImage } from '../qemu/qemu-img.ts';
 import { occupiedBytes } from './files.ts';
 
 /** Where to look for a disk. */
-export type DiskPlace = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'>;
+export type DiskPlace = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'> &
+  Partial<Pick<Disk, 'backingFormats'>>;
 
 /**
  * Looks at the disks, all at once, as far as this user and this host can: images on another host or not readable are
@@ -41,7 +42,8 @@ export async function lookAtDisks(ctx: Context, uri: string, places: readonly Di
   );
 }
 
-async function lookAt(ctx: Context, uri: string, { source, driver }: DiskPlace): Promise<DiskImage> {
+async function lookAt(ctx: Context, uri: string, place: DiskPlace): Promise<DiskImage> {
+  const { source, driver, backingFormats } = place;
   const unseen = (why: 'remote' | 'network'): DiskImage => ({
     kind: 'unseen',
     why,
@@ -50,7 +52,12 @@ async function lookAt(ctx: Context, uri: string, { source, driver }: DiskPlace):
   });
   if (isRemote(uri)) return unseen('remote');
   if (source === null) return unseen('network');
-  const image = await inspectImage(ctx.qemuImg, source);
+  const format = formatOfDriver(driver);
+  const image = await inspectImage(ctx.qemuImg, {
+    path: source,
+    format,
+    ...(backingFormats && { formatsBelow: backingFormats }),
+  });
   if (image.kind === 'unseen') return { ...image, format: driver };
   if (image.kind === 'broken' || isQcow2Alone(image.chain[0])) return image;
   return { ...image, copyTo: await firstFree(copyNames(source)) };

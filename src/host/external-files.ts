@@ -2,6 +2,7 @@ import type { CreateFacts } from '../core/create-rules.ts';
 import { type Domain, isActive, isSaving } from '../core/domain.ts';
 import { chainPaths } from '../core/image.ts';
 import type { Finding } from '../core/preflight.ts';
+import { commitLine } from '../core/qemu-img-lines.ts';
 import { quote, virshWord } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { type PlannedDisk, plannedFiles, type SnapshotPlan } from '../core/snapshot-plan.ts';
@@ -94,10 +95,12 @@ function inUse(
     const commit = `virsh blockcommit ${virshWord(domain)} ${target} --shallow --active --pivot --wait`;
     return { what, command: `${commit} && rm ${quote(path)}` };
   }
-  const base = disks.find((disk) => disk.target === target)?.source ?? '';
+  const planned = disks.find((disk) => disk.target === target);
+  const base = planned?.source ?? '';
+  const commit = commitLine(path, planned?.driver ?? 'qcow2');
   return {
     what,
-    hint: `write it back, and then name ${base} in the machine's XML again: qemu-img commit ${quote(path)}`,
-    command: `qemu-img commit ${quote(path)}`,
+    hint: `write it back, and then name ${base} in the machine's XML again: ${commit}`,
+    command: commit,
   };
 }

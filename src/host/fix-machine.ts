@@ -2,6 +2,7 @@ import type { Context } from '../context.ts';
 import type { Domain } from '../core/domain.ts';
 import { type Fix, fixKey } from '../core/fix-plan.ts';
 import { winBackArguments } from '../core/leftover.ts';
+import { deleteTagArguments } from '../core/qemu-img-lines.ts';
 import { commandLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
 import { type Adopted, adoptedXml } from '../libvirt/adopted-xml.ts';
@@ -91,7 +92,7 @@ export async function prepareFixes(
         break;
       }
       case 'delete-tag': {
-        const command = qemuImg('snapshot', '-d', action.name, action.path);
+        const command = qemuImg(...deleteTagArguments(action.name, action.path));
         prepared.push({ ...fix, commands: Array(action.times).fill(command), backup: null, files: [] });
         break;
       }

@@ -1,7 +1,7 @@
 import { type Images, tagsNamed } from '../core/image.ts';
 import { winBackLine } from '../core/leftover.ts';
 import type { Finding } from '../core/preflight.ts';
-import { quote } from '../core/quote.ts';
+import { deleteTagLine } from '../core/qemu-img-lines.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { humanBytes } from '../render/format.ts';
 import type { Machine } from './machine.ts';
@@ -47,7 +47,7 @@ export function orphans(after: Machine, name: string): Finding[] {
   if (after.snapshotNames.includes(name)) return [];
   return [...after.images].flatMap(([target, image]) => {
     if (image.kind !== 'seen' || tagsNamed(image, name).length === 0) return [];
-    const command = `qemu-img snapshot -d ${quote(name)} ${quote(image.chain[0].path)}`;
+    const command = deleteTagLine(name, image.chain[0].path);
     const what = `disk ${target} was left with a snapshot '${name}' that libvirt does not know`;
     return [{ what, command, hint: `with the machine off: ${command}` }];
   });

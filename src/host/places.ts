@@ -5,7 +5,7 @@ import type { Place } from '../core/external-rules.ts';
 import { chainOf } from '../core/image.ts';
 import { directoryOf } from '../core/paths.ts';
 import { plannedFiles, type SnapshotPlan } from '../core/snapshot-plan.ts';
-import { inspectImage } from '../qemu/qemu-img.ts';
+import { readChain } from '../qemu/qemu-img.ts';
 import { isRemote } from './disks.ts';
 import { freeBytes } from './files.ts';
 
@@ -18,18 +18,24 @@ export async function lookAtPlaces(
   plan: SnapshotPlan,
 ): Promise<ReadonlyMap<string, Place>> {
   if (isRemote(uri)) return new Map();
+  const formats = new Map(
+    plan.disks.map(({ overlay, driver }) => [overlay, plan.wishes.reuse ? (driver ?? 'qcow2') : null]),
+  );
   const places = await Promise.all(
-    plannedFiles(plan).map(async (path) => [path, await lookAt(ctx, path, plan.wishes.reuse)] as const),
+    plannedFiles(plan).map(
+      async (path) => [path, await lookAt(ctx, path, formats.get(path) ?? null)] as const,
+    ),
   );
   return new Map(places.flatMap(([path, place]) => (place ? [[path, place] as const] : [])));
 }
 
-async function lookAt(ctx: Context, path: string, within: boolean): Promise<Place | null> {
+/** `format`: that of an overlay which is to be there already; null for a file that is not looked into. */
+async function lookAt(ctx: Context, path: string, format: string | null): Promise<Place | null> {
   const directory = directoryOf(path) || '/';
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => error.code);
   if (found === 'EACCES') return null;
   const status = typeof found === 'object' ? found : null;
-  const image = status && within ? await inspectImage(ctx.qemuImg, path) : undefined;
+  const image = status && format ? await readChain(ctx.qemuImg, { path, format }) : undefined;
   return {
     holds: status ? (status.isFile() ? 'file' : status.isBlockDevice() ? 'device' : 'other') : null,
     bytes: status?.size ?? 0,

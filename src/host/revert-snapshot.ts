@@ -13,7 +13,7 @@ import {
   revertNeedsForce,
   stateAfterRevert,
 } from '../core/revert-rules.ts';
-import { externalDisks, locationOf, stateFile } from '../core/snapshot.ts';
+import { externalDisks, locationOf, stateFile, stateFormat } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
@@ -178,7 +178,7 @@ async function lookAtStoredDisks(ctx: Context, machine: Machine, snapshot: Snaps
         source,
         storage: disk?.storage ?? 'file',
         pool: source === null ? (disk?.pool ?? null) : null,
-        driver: disk?.driver ?? 'qcow2',
+        driver: stateFormat(snapshot, part),
       },
     ];
   });

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import type { Disk, DomainDefinition } from '../core/domain.ts';
+import { type Disk, type DomainDefinition, formatOfDriver } from '../core/domain.ts';
 import { understand } from '../errors.ts';
 import { parseXml } from './xml.ts';
 
@@ -26,11 +26,13 @@ const Source = emptyIsNone(
 
 /** The files that a disk lies on, each within the one above it; the last is empty. */
 interface Backing {
+  readonly format?: { readonly '@type'?: string | undefined } | undefined;
   readonly source?: z.infer<typeof Source> | undefined;
   readonly backingStore?: Backing | undefined;
 }
 const Backing: z.ZodMiniType<Backing> = emptyIsNone(
   z.object({
+    format: z.optional(z.object({ '@type': z.optional(z.string()) })),
     source: z.optional(Source),
     backingStore: z.optional(z.lazy(() => Backing)),
   }),
@@ -125,12 +127,16 @@ function toDisk(element: z.infer<typeof DiskElement>): Disk {
   const source = element.source;
   const pool = source?.['@pool'];
   const volume = source?.['@volume'];
+  const backing = backingFiles(element.backingStore);
   return {
     target: element.target['@dev'],
     device: (element['@device'] ?? 'disk') as Disk['device'],
     storage: element['@type'],
     source: source?.['@file'] ?? source?.['@dev'] ?? null,
-    backing: backingFiles(element.backingStore),
+    backing: backing.map(({ path }) => path),
+    backingFormats: new Map(
+      backing.flatMap(({ path, format }) => (format === undefined ? [] : [[path, formatOfDriver(format)]])),
+    ),
     hasSource: hasMedium(source),
     pool: pool !== undefined && volume !== undefined ? { name: pool, volume } : null,
     driver: element.driver?.['@type'] ?? null,
@@ -142,9 +148,15 @@ function toDisk(element: z.infer<typeof DiskElement>): Disk {
   };
 }
 
-function backingFiles(below: Backing | undefined): string[] {
+interface BackingFile {
+  readonly path: string;
+  readonly format: string | undefined;
+}
+
+function backingFiles(below: Backing | undefined): BackingFile[] {
   const path = below?.source?.['@file'] ?? below?.source?.['@dev'];
-  return path === undefined ? [] : [path, ...backingFiles(below?.backingStore)];
+  if (path === undefined) return [];
+  return [{ path, format: below?.format?.['@type'] }, ...backingFiles(below?.backingStore)];
 }
 
 /** An empty drive may have a `<source>` too, with nothing but a number or a policy in it (12.8, while it runs). */

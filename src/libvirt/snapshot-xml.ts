@@ -74,7 +74,9 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
           source: pathOf(disk) ?? sources.get(disk['@name']) ?? null,
           ...(disk.snapshotDeleteInProgress === undefined ? {} : { isMergeTarget: true }),
         })),
-      definedDisks: defined.filter(takesPart).map(({ target, source }) => ({ target, source })),
+      definedDisks: defined
+        .filter(takesPart)
+        .map(({ target, source, driver }) => ({ target, source, driver })),
       ...(revertOverlays.length === 0 ? {} : { revertOverlays }),
     };
   };

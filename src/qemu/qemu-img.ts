@@ -1,122 +1,173 @@
-import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
-import * as z from 'zod/mini';
-import type { DiskImage, Image } from '../core/image.ts';
-import { understand } from '../errors.ts';
+import type { Appearance, DiskImage, Image } from '../core/image.ts';
+import { placeOfBacking } from './backing-name.ts';
+import type { Closed } from './image-file.ts';
+import { infoArguments, type Link, type Named, parseInfo } from './info.ts';
+import { type Head, readHead, readOwn } from './own-look.ts';
 
-/** What is in an image, by `qemu-img info`. Format: QEMU's qapi/block-core.json, ImageInfo; fixtures of four versions. */
+/**
+ * What is in an image, and in all that it is laid over. The format of an image is the one that it is used by: that of the
+ * machine's XML, or the one that the image above records. Nothing is opened but the files of this chain.
+ */
 
 /** Runs qemu-img and returns what it said; the host's Exec, narrowed. */
 export type RunQemuImg = (
   args: readonly string[],
 ) => Promise<{ readonly stdout: string; readonly stderr: string; readonly exitCode: number | null }>;
 
-const ImageInfo = z.object({
-  filename: z.string(),
-  format: z.string(),
-  'virtual-size': z.number(),
-  'actual-size': z.optional(z.number()),
-  'cluster-size': z.optional(z.number()),
-  'dirty-flag': z.optional(z.boolean()),
-  encrypted: z.optional(z.boolean()),
-  'backing-filename': z.optional(z.string()),
-  'full-backing-filename': z.optional(z.string()),
-  snapshots: z.optional(
-    z.array(
-      z.object({ id: z.string(), name: z.string(), 'vm-state-size': z.number(), 'date-sec': z.number() }),
-    ),
-  ),
-  'format-specific': z.optional(
-    z.object({
-      data: z.optional(
-        z.object({
-          corrupt: z.optional(z.boolean()),
-          'data-file': z.optional(z.string()),
-          'refcount-bits': z.optional(z.number()),
-        }),
-      ),
-    }),
-  ),
-});
+/** An image to look at. */
+export interface ImagePlace {
+  readonly path: string;
+  /** The format that libvirt uses it by. */
+  readonly format: string;
+  /** By path, the formats that the machine's XML gives to the files below it; before what the images record. */
+  readonly formatsBelow?: ReadonlyMap<string, string>;
+}
 
-/** The image itself, then what it is laid over. */
-const Chain = z.tuple([ImageInfo], ImageInfo);
-
-const understandInfo = <T>(path: string, read: () => T): T => understand(`qemu-img says of ${path}`, read);
+type Broken = Extract<DiskImage, { kind: 'broken' }>;
+type Unseen = Extract<DiskImage, { kind: 'unseen' }>;
+type Failed = Broken | Unseen;
 
 /**
- * Looks at an image and all that it is laid over. Also works while a guest writes to it (`-U`), when the answer may lag
- * behind. Never throws for what is wrong with the image: that is the answer; `refused` for an answer that is none.
+ * Looks at an image by `qemu-img info`, and at all that it is laid over by reading the headers. Also works while a guest
+ * writes to it, when the answer may lag behind. Never throws for what is wrong with the image: that is the answer; `refused`
+ * for an answer of qemu-img that is none.
  */
-export async function inspectImage(run: RunQemuImg, path: string): Promise<DiskImage> {
-  const first = await look(run, path);
+export async function inspectImage(run: RunQemuImg, place: ImagePlace): Promise<DiskImage> {
+  const { path, format } = place;
+  const head = await readHead(path);
+  if (head === 'permission' || head === 'no-file') return closedTop(path, head);
+  const first = await info(run, path, format, head);
   // perhaps it was being written to: another script's snapshot
-  return first.kind === 'broken' && first.why === 'unreadable' ? look(run, path) : first;
-}
-
-async function look(run: RunQemuImg, path: string): Promise<DiskImage> {
-  const { stdout, stderr, exitCode } = await run(infoArgs(path, '--backing-chain'));
-  if (exitCode !== 0) return explainFailure(run, path, stderr);
-  const [active, ...backing] = understandInfo(path, () => z.parse(Chain, JSON.parse(stdout)));
-  return { kind: 'seen', chain: [toImage(active), ...backing.map(toImage)] };
-}
-
-/** An absolute path after `--`: a name that starts with `-`, `nbd:` or `json:` would be taken for something else. */
-function infoArgs(path: string, ...flags: string[]): string[] {
-  return ['info', '-U', '--output=json', ...flags, '--', path];
+  const top = 'image' in first || head === 'missing' ? first : await info(run, path, format, head);
+  if ('image' in top) return follow(run, top, place);
+  if (head === 'missing') return { ...top, why: 'missing' };
+  const { appearance } = head;
+  const found = appearance?.format ?? 'raw';
+  return found === format ? top : follow(run, await mistaken(run, path, found, appearance), place);
 }
 
 /**
- * qemu-img reports a missing or unreadable link of the chain as a failure of the whole. Walks the chain to say which
- * link it is, deciding by the file system and not by the text.
+ * The same without a process, for what the images are laid over: by their headers alone. qemu-img is asked only of formats
+ * that are not read here.
  */
-async function explainFailure(run: RunQemuImg, path: string, stderr: string): Promise<DiskImage> {
+export async function readChain(run: RunQemuImg, place: ImagePlace): Promise<DiskImage> {
+  const { path, format } = place;
+  const top = await look(run, path, format);
+  return 'image' in top
+    ? follow(run, top, place)
+    : top.kind === 'broken' && top.why === 'backing-missing'
+      ? { ...top, why: 'missing' }
+      : top;
+}
+
+function closedTop(path: string, closed: Closed): Failed {
+  const failed = closedLink(path, closed);
+  return failed.kind === 'broken' && failed.why === 'backing-missing'
+    ? { ...failed, why: 'missing' }
+    : failed;
+}
+
+function closedLink(path: string, closed: Closed): Failed {
+  if (closed === 'permission')
+    return { kind: 'unseen', why: 'permission', format: null, source: "machine's XML" };
+  return closed === 'missing'
+    ? { kind: 'broken', why: 'backing-missing', path, detail: 'there is no such file' }
+    : { kind: 'broken', why: 'unreadable', path, detail: 'it is neither a file nor a block device' };
+}
+
+async function info(
+  run: RunQemuImg,
+  path: string,
+  format: string,
+  head: Head | Closed,
+): Promise<Link | Broken> {
+  const known = typeof head === 'object' ? head : null;
+  const hasDataFile = format === 'qcow2' && known?.hasDataFile === true;
+  const { stdout, stderr, exitCode } = await run(infoArguments(path, format, hasDataFile));
+  if (exitCode === 0) return parseInfo(path, stdout, known?.appearance ?? null);
   const detail = stderr.trim().replace(/^qemu-img: /, '') || 'qemu-img failed without a word';
-  const visited = new Set<string>();
-  for (let link: string | null = path; link !== null && !visited.has(link); ) {
-    visited.add(link);
-    const problem = await accessProblem(link);
-    if (problem === 'permission')
-      return { kind: 'unseen', why: 'permission', format: null, source: "machine's XML" };
-    if (problem)
-      return { kind: 'broken', why: link === path ? 'missing' : 'backing-missing', path: link, detail };
-    const { stdout, exitCode } = await run(infoArgs(link));
-    if (exitCode !== 0) return { kind: 'broken', why: 'unreadable', path: link, detail };
-    link = toImage(understandInfo(link, () => z.parse(ImageInfo, JSON.parse(stdout)))).backing;
-  }
   return { kind: 'broken', why: 'unreadable', path, detail };
 }
 
-async function accessProblem(path: string): Promise<'permission' | 'missing' | null> {
-  if (!path.startsWith('/')) return null;
-  try {
-    await access(path, constants.R_OK);
-    return null;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return code === 'EACCES' || code === 'EPERM' ? 'permission' : 'missing';
+/**
+ * A file that is not of the format that it is said to be, as far as can be told without opening it by the format that it
+ * looks like: that one may name other files.
+ */
+async function mistaken(
+  run: RunQemuImg,
+  path: string,
+  found: string,
+  appearance: Appearance | null,
+): Promise<Link> {
+  const plain = await readOwn(path, 'raw');
+  const raw = typeof plain === 'object' && plain ? plain : await rawInfo(run, path);
+  return { image: { ...raw.image, format: found, looksLike: appearance }, below: null };
+}
+
+async function rawInfo(run: RunQemuImg, path: string): Promise<Link> {
+  const { stdout } = await run(infoArguments(path, 'raw', false));
+  return parseInfo(path, stdout, null);
+}
+
+/** One link of a chain. */
+async function look(run: RunQemuImg, path: string, format: string): Promise<Link | Failed> {
+  const own = await readOwn(path, format);
+  if (typeof own === 'string') return closedLink(path, own);
+  if (own) return own;
+  const head = await readHead(path);
+  return typeof head === 'string' ? closedLink(path, head) : info(run, path, format, head);
+}
+
+/** Goes down from the top, link by link, as far as it is files of this host. */
+async function follow(run: RunQemuImg, top: Link, { path, formatsBelow }: ImagePlace): Promise<DiskImage> {
+  const chain: [Image, ...Image[]] = [top.image];
+  const visited = new Set([path]);
+  let link = top;
+  for (;;) {
+    const next = await nextOf(link, formatsBelow);
+    if (next === null) return { kind: 'seen', chain };
+    if ('kind' in next) return next;
+    if (visited.has(next.path))
+      return { kind: 'broken', why: 'unreadable', path, detail: 'its backing chain is a loop' };
+    visited.add(next.path);
+    const below = await look(run, next.path, next.format);
+    if (!('image' in below)) return below;
+    chain.push(below.image);
+    link = below;
   }
 }
 
-function toImage(info: z.infer<typeof ImageInfo>): Image {
-  const data = info['format-specific']?.data;
+/** Where the chain goes on, and by which format; null at its end, and where it leaves the files of this host. */
+async function nextOf(
+  { image, below }: Link,
+  formatsBelow: ReadonlyMap<string, string> | undefined,
+): Promise<{ readonly path: string; readonly format: string } | Failed | null> {
+  if (!below) return null;
+  const place = placeOfBacking(below.name, image.path);
+  if (place.kind === 'elsewhere') return null;
+  const recorded = formatsBelow?.get(place.path) ?? below.format ?? place.format;
+  return recorded === null ? unrecorded(image, below, place.path) : { path: place.path, format: recorded };
+}
+
+/**
+ * libvirt's rule for a file of which no format is recorded (virStorageFileGetMetadataRecurse, since 6.1): it is what it looks
+ * like, unless that lies on another file; then libvirt refuses to start the VM.
+ */
+async function unrecorded(
+  image: Image,
+  { name }: Named,
+  path: string,
+): Promise<{ readonly path: string; readonly format: string } | Failed> {
+  const head = await readHead(path);
+  if (typeof head === 'string') return closedLink(path, head);
+  const { appearance } = head;
+  if (appearance === null || appearance.format === 'luks') return { path, format: 'raw' };
+  if (!appearance.mayName) return { path, format: appearance.format };
+  const over = appearance.names.length > 0 ? ' and names other files' : '';
   return {
-    path: info.filename,
-    format: info.format,
-    virtualBytes: info['virtual-size'],
-    allocatedBytes: info['actual-size'] ?? 0,
-    clusterBytes: info['cluster-size'] ?? null,
-    tags: (info.snapshots ?? []).map((tag) => ({
-      id: tag.id,
-      name: tag.name,
-      vmStateBytes: tag['vm-state-size'],
-      createdAtSeconds: tag['date-sec'],
-    })),
-    backing: info['full-backing-filename'] ?? info['backing-filename'] ?? null,
-    corrupt: data?.corrupt ?? false,
-    dirty: info['dirty-flag'] ?? false,
-    encrypted: info.encrypted ?? false,
-    dataFile: data?.['data-file'] ?? null,
-    refcountBits: data?.['refcount-bits'] ?? null,
+    kind: 'broken',
+    why: 'format-unrecorded',
+    path,
+    detail: `${image.path} names ${name} without a format, and this looks like ${appearance.format}${over}`,
   };
 }

@@ -169,7 +169,9 @@ test('all machines: each with its findings, the bad ones by name, and what mends
   expect(table.code).toBe(5);
   expect(table.stdout).toMatch(/^good +ok /m);
   expect(table.stdout).toMatch(/^bad +warning +orphan-tag +disk vda holds a snapshot 'x'/m);
-  expect(table.stdout).toContain(`qemu-img snapshot -d x ${pathOf(bad)}`);
+  expect(table.stdout).toContain(
+    `qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=${pathOf(bad)}`,
+  );
   expect(table.stderr).toBe(
     'error: 1 finding, on 1 of 2 machines\nhint: what can safely be mended is mended by: kvmsnap check --fix bad\n',
   );

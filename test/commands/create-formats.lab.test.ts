@@ -139,7 +139,7 @@ const HAZARDS: readonly Hazard[] = [
     },
     virsh: since({ '7.0': /Could not create snapshot 's1': -22/, '11.3': /'s1': Invalid argument/ }),
     says: (m) => [`disk vda (${pathOf(m)}): the image has refcount_bits=1`],
-    command: (m) => `qemu-img amend -o refcount_bits=16 ${pathOf(m)}`,
+    command: (m) => `qemu-img amend -f qcow2 -o refcount_bits=16 ${pathOf(m)}`,
     mend: (_, { command }) => void pasteOk(command),
   },
   {
@@ -154,7 +154,7 @@ const HAZARDS: readonly Hazard[] = [
     virsh: /Image is corrupt/,
     says: (m) => [`disk vda (${pathOf(m)}): the image is marked corrupt`],
     hint: /^restore the image from a backup; or, with the machine off, copy what it holds now/,
-    command: (m) => `qemu-img convert -O qcow2 ${pathOf(m)} ${pathOf(m)}.copy`,
+    command: (m) => `qemu-img convert -f qcow2 -O qcow2 ${pathOf(m)} ${pathOf(m)}.copy`,
     mend: (m, { command }) => {
       pasteOk(command);
       renameSync(`${pathOf(m)}.copy`, pathOf(m));

@@ -112,7 +112,7 @@ function qemuImgOf(images: ReadonlyMap<string, readonly string[]>): RunQemuImg {
         'date-sec': TAKEN_AT,
       })),
     };
-    return { stdout: JSON.stringify([link]), stderr: '', exitCode: 0 };
+    return { stdout: JSON.stringify(link), stderr: '', exitCode: 0 };
   };
 }
 

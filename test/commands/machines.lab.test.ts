@@ -483,7 +483,7 @@ describe('a machine that is not suited', () => {
     const { code, stderr } = await kvmsnap(['create', '--all']);
     expect({ code, stderr }).toMatchObject({ code: 3 });
     expect(stderr).toMatch(
-      /error: cannot take a snapshot of 'hurt': .*corrupt.*\nhint: .*qemu-img convert -O qcow2 /,
+      /error: cannot take a snapshot of 'hurt': .*corrupt.*\nhint: .*qemu-img convert -f qcow2 -O qcow2 /,
     );
   });
 });

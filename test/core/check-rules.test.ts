@@ -111,7 +111,7 @@ const CASES: Readonly<
         {
           severity: 'warning',
           hint: expect.stringContaining('kvmsnap check --fix centos7-1 lets libvirt know it again'),
-          command: `qemu-img snapshot -d 'b'\\''c' /vm/vda.qcow2`,
+          command: `qemu-img snapshot -d 'b'\\''c' --image-opts driver=qcow2,file.filename=/vm/vda.qcow2`,
         },
       ],
       [
@@ -124,7 +124,8 @@ const CASES: Readonly<
         },
         {
           what: "disk vda, vdb hold a snapshot 'x' that libvirt does not know (disk vda holds it 2 times)",
-          command: 'qemu-img snapshot -d x /vm/vda.qcow2 && qemu-img snapshot -d x /vm/vdb.qcow2',
+          command:
+            'qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vda.qcow2 && qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vdb.qcow2',
         },
       ],
     ],

@@ -22,7 +22,7 @@ const external = (name: string, parent: string | null, on: string, second = 0): 
     parent,
     createdAtSeconds: second,
     disks: [{ target: 'vda', location: 'external', source: path(name) }],
-    definedDisks: [{ target: 'vda', source: path(on) }],
+    definedDisks: [{ target: 'vda', source: path(on), driver: 'qcow2' }],
   });
 
 /** Internal: a tag in that file. */
@@ -31,7 +31,7 @@ const internal = (name: string, parent: string | null, on: string, second = 0): 
     parent,
     createdAtSeconds: second,
     disks: [{ target: 'vda', location: 'internal', source: path(on) }],
-    definedDisks: [{ target: 'vda', source: path(on) }],
+    definedDisks: [{ target: 'vda', source: path(on), driver: 'qcow2' }],
   });
 
 /** A chain of files, the active one first, each with the tags given for it. */

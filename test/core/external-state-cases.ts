@@ -14,7 +14,7 @@ const layer = (name: string, over: string, seconds = 0, changes: Partial<Snapsho
   snapshot(name, {
     createdAtSeconds: TAKEN_AT + seconds,
     disks: [{ target: 'vda', location: 'external', source: path(name) }],
-    definedDisks: [{ target: 'vda', source: path(over) }],
+    definedDisks: [{ target: 'vda', source: path(over), driver: 'qcow2' }],
     ...changes,
   });
 

@@ -9,7 +9,7 @@ test('a machine names its disks, what lies below them, and all that its snapshot
       snapshot('a', {
         memory: { location: 'external', file: '/vm/a.mem' },
         disks: [{ target: 'vda', location: 'external', source: '/vm/overlay' }],
-        definedDisks: [{ target: 'vda', source: '/vm/state' }],
+        definedDisks: [{ target: 'vda', source: '/vm/state', driver: 'qcow2' }],
       }),
     ],
     new Map([['vda', seen({ path: '/vm/top' }, { path: '/vm/base' }, { path: 'nbd://host/x' })]]),
@@ -25,10 +25,13 @@ test('a snapshot keeps its state in what lies below its overlays, and has made t
       { target: 'vdb', location: 'internal', source: '/vm/inside' },
     ],
     definedDisks: [
-      { target: 'vda', source: '/vm/state' },
-      { target: 'vdb', source: '/vm/inside' },
+      { target: 'vda', source: '/vm/state', driver: null },
+      { target: 'vdb', source: '/vm/inside', driver: 'qcow2' },
     ],
   });
-  expect(stateFiles(mixed)).toEqual(['/vm/state', '/vm/inside']);
+  expect(stateFiles(mixed)).toEqual([
+    { path: '/vm/state', format: 'raw' },
+    { path: '/vm/inside', format: 'qcow2' },
+  ]);
   expect(mentionedFiles(mixed)).toEqual(['/vm/overlay', '/vm/a.mem']);
 });

@@ -64,6 +64,13 @@ const encrypted = (target: string, state = 'shutoff'): CreateFacts =>
 const unseen = (format: string | null) =>
   ({ kind: 'unseen', why: 'permission', format, source: 'storage pool' }) as const;
 
+/** A header that names other files. */
+const naming = (format: string, ...names: string[]) => ({ format, names, mayName: names.length > 0 });
+
+/** A raw disk with the header of another format. */
+const looking = (format: string, ...names: string[]) =>
+  seen({ format: 'raw', looksLike: naming(format, ...names) });
+
 const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
   'no-disks': {
     severity: 'error',
@@ -218,21 +225,26 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         ],
       },
       {
-        says: 'qcow2 that the XML calls raw',
-        facts: creatingOn({ driver: 'raw' }),
+        says: 'VMDK that the XML calls qcow2, and that names no other file',
+        facts: creatingOn(
+          {},
+          seen({ format: 'vmdk', looksLike: { format: 'vmdk', names: [], mayName: false } }),
+        ),
         finds: [
           {
-            what: /the file is qcow2, the machine's XML says raw/,
-            hint: /set <driver name='qemu' type='qcow2'\/> for vda/,
-            command: 'virsh edit centos7-1',
+            what: /the file is vmdk/,
+            command: 'qemu-img convert -f vmdk -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
           },
         ],
       },
       {
-        says: 'qcow2, and the XML names no driver',
-        facts: creatingOn({ driver: null }),
+        says: 'one that does: no command opens it',
+        facts: creatingOn({}, seen({ format: 'vmdk', looksLike: naming('vmdk', '/etc/shadow') })),
         finds: [
-          { what: /names no driver type, which libvirt takes for raw/, command: 'virsh edit centos7-1' },
+          {
+            what: /the file is vmdk/,
+            hint: /names \/etc\/shadow, which QEMU would open\. If a guest could ever write/,
+          },
         ],
       },
       {
@@ -242,14 +254,76 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
           { what: /it is raw, by the storage pool, and the machine's XML says qcow2/, hint: /^convert it/ },
         ],
       },
+    ],
+  },
+  'foreign-header': {
+    severity: 'error',
+    cases: [
+      { says: 'qcow2 by file and XML', facts: creating(), finds: [] },
+      { says: 'raw', facts: creatingOn({ driver: 'raw' }, seen({ format: 'raw' })), finds: [] },
       {
-        says: 'an image out of reach that the pool calls qcow2 and the XML raw',
+        says: 'LUKS, as a guest writes it that encrypts its disk',
+        facts: creatingOn({ driver: 'raw' }, looking('luks')),
+        finds: [],
+      },
+      {
+        says: 'qcow2 over nothing in a raw disk: the type may be changed, if it was no guest',
+        facts: creatingOn({ driver: 'raw' }, looking('qcow2')),
+        finds: [
+          {
+            what: /the machine's XML says raw, and the file looks like qcow2$/,
+            hint: /^if the guest wrote this header, do not change the type\. Only if you have put a qcow2 image there yourself, set <driver name='qemu' type='qcow2'\/> for vda, with the machine off$/,
+            command: 'virsh edit centos7-1',
+          },
+        ],
+      },
+      {
+        says: 'and the XML names no driver',
+        facts: creatingOn({ driver: null }, looking('qcow2')),
+        finds: [
+          { what: /names no driver type, which libvirt takes for raw/, command: 'virsh edit centos7-1' },
+        ],
+      },
+      {
+        says: 'while the guest can still change it',
+        facts: creating({
+          domain: domain({ state: 'running', disks: [disk({ driver: 'raw' })] }),
+          images: new Map([['vda', looking('qcow2')]]),
+        }),
+        finds: [{ what: /looks like qcow2$/, hint: /Shut the machine off and check again/ }],
+      },
+      {
+        says: 'over a file of the host: only what the guest sees is copied',
+        facts: creatingOn({ driver: 'raw' }, looking('qcow2', '/etc/sha\u001b[2J\u202edow')),
+        finds: [
+          {
+            what: /looks like qcow2 and names \/etc\/sha\?\[2J\?dow$/,
+            hint: /do not change the type: QEMU would open \/etc\/sha.*dow for the guest; then convert it, with the machine off/,
+            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+          },
+        ],
+      },
+      {
+        says: 'out of reach, and the pool, which reads the same bytes, calls it qcow2',
         facts: creatingOn({ driver: 'raw' }, unseen('qcow2')),
         finds: [
           {
-            what: /it is qcow2, by the storage pool, and the machine's XML says raw/,
-            command: 'virsh edit centos7-1',
+            what: /looks like qcow2$/,
+            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
           },
+        ],
+      },
+    ],
+  },
+  'foreign-header-beneath': {
+    severity: 'warning',
+    cases: [
+      { says: 'raw', facts: creatingOn({ driver: 'raw' }, seen({ format: 'raw' })), finds: [] },
+      {
+        says: 'qcow2 over a file of the host',
+        facts: creatingOn({ driver: 'raw' }, looking('qcow2', '/etc/shadow')),
+        finds: [
+          { what: /looks like qcow2/, hint: /^if the guest wrote this header, do not change the type/ },
         ],
       },
     ],
@@ -296,7 +370,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
           {
             what: /corrupt/,
             hint: /from a backup/,
-            command: 'qemu-img convert -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.copy',
+            command: 'qemu-img convert -f qcow2 -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.copy',
           },
         ],
       },
@@ -325,7 +399,9 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       {
         says: 'refcounts of one bit',
         facts: creatingOn({}, seen({ refcountBits: 1 })),
-        finds: [{ what: /refcount_bits=1/, command: 'qemu-img amend -o refcount_bits=16 /vm/vda.qcow2' }],
+        finds: [
+          { what: /refcount_bits=1/, command: 'qemu-img amend -f qcow2 -o refcount_bits=16 /vm/vda.qcow2' },
+        ],
       },
     ],
   },
@@ -419,7 +495,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         finds: [
           {
             what: /disk vdb: \/vm\/vdb\.qcow2 already holds a snapshot 'snapshot-2' \(id 7\)/,
-            command: 'qemu-img snapshot -d snapshot-2 /vm/vdb.qcow2',
+            command: 'qemu-img snapshot -d snapshot-2 --image-opts driver=qcow2,file.filename=/vm/vdb.qcow2',
           },
         ],
       },
@@ -788,7 +864,7 @@ function reverting(changes: Partial<RevertFacts> = {}): RevertFacts {
 const layer = (name: string, over: string) =>
   snapshot(name, {
     disks: [{ target: 'vda', location: 'external', source: `/vm/vda.${name}` }],
-    definedDisks: [{ target: 'vda', source: `/vm/vda.${over}` }],
+    definedDisks: [{ target: 'vda', source: `/vm/vda.${over}`, driver: 'qcow2' }],
   });
 
 const onOverlay = domain({ disks: [disk({ source: '/vm/vda.e2' })] });
@@ -871,7 +947,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
           {
             what: /holds 2 snapshots called 's1' \(ids 1, 4\)/,
             hint: /older one/,
-            command: 'qemu-img snapshot -d s1 /vm/vda.qcow2',
+            command: 'qemu-img snapshot -d s1 --image-opts driver=qcow2,file.filename=/vm/vda.qcow2',
           },
         ],
       },
@@ -907,7 +983,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
           {
             what: /disk vda: in \/vm\/my a the snapshot 's1' has the id 2/,
             hint: /delete 's1'/,
-            command: "qemu-img convert -U -l snapshot.name=2 -O qcow2 '/vm/my a' '/vm/my a.2.copy'",
+            command: "qemu-img convert -U -l snapshot.name=2 -f qcow2 -O qcow2 '/vm/my a' '/vm/my a.2.copy'",
           },
         ],
       },
@@ -988,7 +1064,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
         finds: [
           {
             what: /external.*before 9\.9/,
-            command: 'qemu-img convert -U -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.s1.copy',
+            command: 'qemu-img convert -U -f qcow2 -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.s1.copy',
           },
         ],
       },

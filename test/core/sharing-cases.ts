@@ -99,7 +99,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
 const overlay = (name: string, over: string) =>
   snapshot(name, {
     disks: [{ target: 'vda', location: 'external', source: `/vm/vda.${name}` }],
-    definedDisks: [{ target: 'vda', source: over }],
+    definedDisks: [{ target: 'vda', source: over, driver: 'qcow2' }],
   });
 
 const onOverlay = (facts: RevertFacts, changes: Partial<RevertFacts>): RevertFacts => ({

@@ -36,8 +36,8 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     what: 'qcow2 file that the XML calls raw',
     spec: { disks: [{ driver: 'raw', size: SIZE }] },
     virsh: REFUSED,
-    says: (m) => [`disk vda (${pathOf(m)}): the file is qcow2, the machine's XML says raw`],
-    hint: "set <driver name='qemu' type='qcow2'/> for vda, with the machine off",
+    says: (m) => [`disk vda (${pathOf(m)}): the machine's XML says raw, and the file looks like qcow2`],
+    hint: "if the guest wrote this header, do not change the type. Only if you have put a qcow2 image there yourself, set <driver name='qemu' type='qcow2'/> for vda, with the machine off",
     command: edit,
     mend: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
   },
@@ -46,7 +46,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     what: 'qcow2 file for which the XML names no driver',
     spec: { disks: [{ driver: null, size: SIZE }] },
     virsh: REFUSED,
-    says: (m) => [`disk vda (${pathOf(m)}): the file is qcow2, the machine's XML says raw`],
+    says: (m) => [`disk vda (${pathOf(m)}): the machine's XML says raw, and the file looks like qcow2`],
     command: edit,
     mend: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
   },
@@ -87,10 +87,10 @@ hazard(24, 'backing file that is missing, where qemu-img info is content', () =>
     },
     virsh: /Could not open backing file/,
     says: (m) => [`disk vdb: ${pathOf(m)}.base, in the backing chain of ${pathOf(m, 1)}, is missing`],
-    hint: 'restore the file, or name the right one with qemu-img rebase -u -b',
+    hint: 'restore the file, or name the right one with qemu-img rebase -u -f qcow2 -F FORMAT -b',
     command: null,
     mend: (m) => {
-      pasteOk(`qemu-img rebase -u -b ${base} -F qcow2 ${pathOf(m, 1)}`);
+      pasteOk(`qemu-img rebase -u -f qcow2 -F qcow2 -b ${base} ${pathOf(m, 1)}`);
       expect(hasPattern(pathOf(m, 1), 0x33, MiB, MiB)).toBe(true);
     },
   });

@@ -21,7 +21,7 @@ const E1 = snapshot('e1', {
   createdAtSeconds: 1,
   memory: { location: 'external', file: '/mem/e1' },
   disks: [{ target: 'vda', location: 'external', source: '/vm/e1' }],
-  definedDisks: [{ target: 'vda', source: '/vm/vda.qcow2' }],
+  definedDisks: [{ target: 'vda', source: '/vm/vda.qcow2', driver: 'qcow2' }],
 });
 const I0 = snapshot('i0', { createdAtSeconds: 0 });
 const IMAGES = new Map([['vda', seen({ path: '/vm/e1' }, { path: '/vm/vda.qcow2', tags: [tag('i0')] })]]);

@@ -136,7 +136,7 @@ describe('what a failed one leaves', () => {
       hint: `${OVERLAY} must stay`,
     });
     const off = machineOn(chain(OVERLAY, BASE), [], domain());
-    expect(left(off)[0]).toMatchObject({ command: `qemu-img commit ${OVERLAY}` });
+    expect(left(off)[0]).toMatchObject({ command: `qemu-img commit -f qcow2 ${OVERLAY}` });
   });
 
   test.each([

@@ -9,7 +9,14 @@ const CDROM = { device: 'cdrom', driver: 'raw', readonly: true } as const;
 /** In the first file, which lies on the others; a base of its own is known only while it runs. */
 const diskOn = (target: string, endings: readonly string[]) => {
   const [source = '', ...backing] = endings.map((ending) => `/vm/b-fix-${target}.${ending}`);
-  return disk({ target, source, backing: expect.arrayContaining(backing) });
+  return disk({
+    target,
+    source,
+    backing: expect.arrayContaining(backing),
+    backingFormats: expect.toSatisfy((formats: ReadonlyMap<string, string>) =>
+      backing.every((path) => formats.get(path) === 'qcow2'),
+    ),
+  });
 };
 
 const machineOn = (endings: readonly string[], driverOfEmptyDrive: string | null = 'raw') => ({

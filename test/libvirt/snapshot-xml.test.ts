@@ -10,7 +10,7 @@ const parse = (xml: string) => createSnapshotParser()(xml);
 const disks = (location: string, ending: string) =>
   ['vda', 'vdb'].map((target) => ({ target, location, source: `/vm/b-fix-${target}.${ending}` }));
 const defined = (ending: string) =>
-  ['vda', 'vdb'].map((target) => ({ target, source: `/vm/b-fix-${target}.${ending}` }));
+  ['vda', 'vdb'].map((target) => ({ target, source: `/vm/b-fix-${target}.${ending}`, driver: 'qcow2' }));
 
 describe.each(VERSIONS)('libvirt %s', (version) => {
   const SECONDS = expect.closeTo(1_795_426_500, -2);
@@ -186,14 +186,14 @@ describe('the parts that may be missing or odd', () => {
   test("devices of someone else in the metadata are not the machine's", () => {
     const metadata = `<metadata><x:app xmlns:x='urn:x'><devices><disk type='file'><source file='/x'/><target dev='vdz'/></disk></devices></x:app></metadata>`;
     expect(parse(snapshotXml({ definition: definitionOf(DISK, metadata) })).definedDisks).toEqual([
-      { target: 'vda', source: '/vm/a.qcow2' },
+      { target: 'vda', source: '/vm/a.qcow2', driver: 'qcow2' },
     ]);
   });
 
   test('of two definitions the active one counts: its images are what the snapshot is in', () => {
     const definition = `${definitionOf(DISK)}<inactiveDomain type='qemu'><devices>${DISK.replace('/vm/a', '/vm/b')}</devices></inactiveDomain>`;
     expect(parse(snapshotXml({ definition })).definedDisks).toEqual([
-      { target: 'vda', source: '/vm/a.qcow2' },
+      { target: 'vda', source: '/vm/a.qcow2', driver: 'qcow2' },
     ]);
   });
 

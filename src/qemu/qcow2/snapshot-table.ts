@@ -1,3 +1,4 @@
+import type { Tag } from '../../core/image.ts';
 import { bytesAt, damaged, fill, type ImageBytes, uint64 } from './bytes.ts';
 import { bytesPerTable, type Header, l1At, type Table } from './header.ts';
 
@@ -30,9 +31,26 @@ const EXTRA_NOW = 24;
 
 /** Reads all snapshots in the order of the table. */
 export function readSnapshotTable(image: ImageBytes, header: Header): SnapshotTable {
-  const { offset: start, count } = header.snapshots;
+  return readEntries(image, header.snapshots, (entry, lengths) => parseEntry(image, header, entry, lengths));
+}
+
+/** The same, only what `qemu-img info` shows of them. */
+export function readTags(image: ImageBytes, table: Header['snapshots']): readonly Tag[] {
+  const { snapshots } = readEntries(image, table, (entry, lengths) => ({
+    ...namesIn(entry, lengths),
+    vmStateBytes: vmStateBytesIn(entry, lengths),
+    createdAtSeconds: entry.getUint32(16),
+  }));
+  return snapshots;
+}
+
+function readEntries<T>(
+  image: ImageBytes,
+  { offset: start, count }: Header['snapshots'],
+  parse: (entry: DataView, lengths: Lengths) => T,
+): { readonly snapshots: readonly T[]; readonly bytes: number } {
   const at = createWindow(image);
-  const snapshots: InternalSnapshot[] = [];
+  const snapshots: T[] = [];
   let offset = start;
   for (let i = 0; i < count; i++) {
     offset = align8(offset);
@@ -44,7 +62,7 @@ export function readSnapshotTable(image: ImageBytes, header: Header): SnapshotTa
     if (extraBytes > MAX_EXTRA || offset + FIXED + rest > image.size)
       throw damaged(`snapshot ${i + 1} of ${count} has ${rest} bytes`);
     const entry = at(offset, FIXED + rest);
-    snapshots.push(parseEntry(image, header, entry, { idBytes, nameBytes, extraBytes }));
+    snapshots.push(parse(entry, { idBytes, nameBytes, extraBytes }));
     offset += FIXED + rest;
   }
   return { snapshots, bytes: offset - start };
@@ -59,24 +77,34 @@ interface Lengths {
 function parseEntry(image: ImageBytes, header: Header, entry: DataView, lengths: Lengths): InternalSnapshot {
   const { clusterBytes } = header;
   const { idBytes, nameBytes, extraBytes } = lengths;
-  const text = new TextDecoder();
-  const textAt = (at: number, length: number) =>
-    text.decode(new Uint8Array(entry.buffer, entry.byteOffset + at, length));
-  const id = textAt(FIXED + extraBytes, idBytes);
+  const { id, name } = namesIn(entry, lengths);
   // version 2 may not have it, and the disk could not be resized then
   const diskBytes = extraBytes >= 16 ? uint64(entry, 48) : header.virtualBytes;
   return {
     id,
-    name: textAt(FIXED + extraBytes + idBytes, nameBytes),
+    name,
     l1: l1At(image, clusterBytes, `the L1 table of snapshot ${id}`, {
       offset: uint64(entry, 0),
       entries: entry.getUint32(8),
     }),
     vmStateIndex: Math.ceil(diskBytes / bytesPerTable(header)),
-    vmStateBytes: extraBytes >= 8 ? uint64(entry, 40) : entry.getUint32(32),
+    vmStateBytes: vmStateBytesIn(entry, lengths),
     entryBytes: FIXED + Math.max(EXTRA_NOW, extraBytes) + idBytes + nameBytes,
   };
 }
+
+function namesIn(entry: DataView, { idBytes, nameBytes, extraBytes }: Lengths): Pick<Tag, 'id' | 'name'> {
+  const text = new TextDecoder('utf-8', { ignoreBOM: true });
+  const textAt = (at: number, length: number) =>
+    text.decode(new Uint8Array(entry.buffer, entry.byteOffset + at, length));
+  return {
+    id: textAt(FIXED + extraBytes, idBytes),
+    name: textAt(FIXED + extraBytes + idBytes, nameBytes),
+  };
+}
+
+const vmStateBytesIn = (entry: DataView, { extraBytes }: Lengths): number =>
+  extraBytes >= 8 ? uint64(entry, 40) : entry.getUint32(32);
 
 const align8 = (offset: number): number => Math.ceil(offset / 8) * 8;
 

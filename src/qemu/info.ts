@@ -1,0 +1,94 @@
+import * as z from 'zod/mini';
+import type { Appearance, Image } from '../core/image.ts';
+import { commaDoubled } from '../core/qemu-img-lines.ts';
+import { understand } from '../errors.ts';
+import { placeOfBacking } from './backing-name.ts';
+
+/** `qemu-img info` of one image, its format named. Format: QEMU's qapi/block-core.json, ImageInfo; fixtures of four versions. */
+
+const ImageInfo = z.object({
+  filename: z.string(),
+  format: z.string(),
+  'virtual-size': z.number(),
+  'actual-size': z.optional(z.number()),
+  'cluster-size': z.optional(z.number()),
+  'dirty-flag': z.optional(z.boolean()),
+  encrypted: z.optional(z.boolean()),
+  'backing-filename': z.optional(z.string()),
+  'backing-filename-format': z.optional(z.string()),
+  snapshots: z.optional(
+    z.array(
+      z.object({ id: z.string(), name: z.string(), 'vm-state-size': z.number(), 'date-sec': z.number() }),
+    ),
+  ),
+  'format-specific': z.optional(
+    z.object({
+      data: z.optional(
+        z.object({
+          corrupt: z.optional(z.boolean()),
+          'data-file': z.optional(z.string()),
+          'refcount-bits': z.optional(z.number()),
+        }),
+      ),
+    }),
+  ),
+});
+
+/** The name of the image below, as the image above records it, and the format that it records; null where it records none. */
+export interface Named {
+  readonly name: string;
+  readonly format: string | null;
+}
+
+/** An image with what it records of the one below. */
+export interface Link {
+  readonly image: Image;
+  readonly below: Named | null;
+}
+
+/**
+ * The arguments: the format is named, and no other file is opened. `-U`: a guest may have it in use. An absolute path after
+ * `--`, for a name that starts with `-`, `nbd:` or `json:` would be taken for something else. QEMU before 7.2 opens the data
+ * file that a qcow2 image names, unless it is given another.
+ */
+export function infoArguments(path: string, format: string, hasDataFile: boolean): string[] {
+  const asked = ['info', '-U', '--output=json'];
+  if (!hasDataFile) return [...asked, '-f', format, '--', path];
+  const options = `driver=${format},file.filename=${commaDoubled(path)},data-file.driver=null-co`;
+  return [...asked, '--image-opts', '--', options];
+}
+
+/** What it answered of the image at that path; throws `refused` for what is no answer. */
+export function parseInfo(path: string, stdout: string, looksLike: Appearance | null): Link {
+  const info = understand(`qemu-img says of ${path}`, () => z.parse(ImageInfo, JSON.parse(stdout)));
+  const data = info['format-specific']?.data;
+  const name = info['backing-filename'];
+  const below = name === undefined ? null : { name, format: info['backing-filename-format'] ?? null };
+  const image: Image = {
+    path,
+    format: info.format,
+    virtualBytes: info['virtual-size'],
+    allocatedBytes: info['actual-size'] ?? 0,
+    clusterBytes: info['cluster-size'] ?? null,
+    tags: (info.snapshots ?? []).map((tag) => ({
+      id: tag.id,
+      name: tag.name,
+      vmStateBytes: tag['vm-state-size'],
+      createdAtSeconds: tag['date-sec'],
+    })),
+    backing: below && backingOf(below, path),
+    looksLike: info.format === 'raw' ? looksLike : null,
+    corrupt: data?.corrupt ?? false,
+    dirty: info['dirty-flag'] ?? false,
+    encrypted: info.encrypted ?? false,
+    dataFile: data?.['data-file'] ?? null,
+    refcountBits: data?.['refcount-bits'] ?? null,
+  };
+  return { image, below };
+}
+
+/** The absolute path of the file below, or the name of what is no file of this host. */
+export function backingOf({ name }: Named, path: string): string {
+  const place = placeOfBacking(name, path);
+  return place.kind === 'file' ? place.path : place.name;
+}

@@ -1,0 +1,91 @@
+import type { Appearance, Image } from '../core/image.ts';
+import { appearanceOf } from './appearance.ts';
+import { type Closed, type ImageFile, withImageFile } from './image-file.ts';
+import { backingOf, type Link } from './info.ts';
+import { asAnswer } from './qcow2/bytes.ts';
+import { readIdentity } from './qcow2/identity.ts';
+import { readTags } from './qcow2/snapshot-table.ts';
+
+/** Looking at one image without QEMU: what its first bytes look like, and what a raw or qcow2 one is. Opens only that file. */
+
+export interface Head {
+  /** What it looks like, for a person to read; null: raw. */
+  readonly appearance: Appearance | null;
+  /** A qcow2 header that names a file with the data. */
+  readonly hasDataFile: boolean;
+}
+
+/** The first bytes of a file; or why it is not opened. */
+export async function readHead(path: string): Promise<Head | Closed> {
+  const opened = await withImageFile(path, ({ image }): Head => {
+    const appearance = appearanceOf(image);
+    return { appearance, hasDataFile: appearance?.format === 'qcow2' && hasDataFile(image) };
+  });
+  return 'closed' in opened ? opened.closed : opened.value;
+}
+
+const hasDataFile = (image: ImageFile['image']): boolean =>
+  (unlessDamaged(() => readIdentity(image))?.dataFile ?? null) !== null;
+
+/** The image by its own header; null where it is of a format, or in a state, that only QEMU can tell of. */
+export async function readOwn(path: string, format: string): Promise<Link | Closed | null> {
+  const read = { raw: rawLink, qcow2: qcow2Link }[format];
+  if (!read) return null;
+  const opened = await withImageFile(path, (file) => unlessDamaged(() => read(path, file)));
+  return 'closed' in opened ? opened.closed : opened.value;
+}
+
+function unlessDamaged<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    asAnswer(error);
+    return null;
+  }
+}
+
+const NOTHING_ELSE: Pick<Image, 'tags' | 'backing' | 'corrupt' | 'dirty' | 'encrypted' | 'dataFile'> = {
+  tags: [],
+  backing: null,
+  corrupt: false,
+  dirty: false,
+  encrypted: false,
+  dataFile: null,
+};
+
+/** QEMU counts whole sectors. */
+const SECTOR_BYTES = 512;
+
+function rawLink(path: string, { image, allocatedBytes }: ImageFile): Link {
+  return {
+    image: {
+      ...NOTHING_ELSE,
+      path,
+      format: 'raw',
+      virtualBytes: Math.ceil(image.size / SECTOR_BYTES) * SECTOR_BYTES,
+      allocatedBytes,
+      clusterBytes: null,
+      looksLike: appearanceOf(image),
+      refcountBits: null,
+    },
+    below: null,
+  };
+}
+
+function qcow2Link(path: string, { image, allocatedBytes }: ImageFile): Link | null {
+  const identity = readIdentity(image);
+  if (!identity) return null;
+  const { snapshots, backing, ...rest } = identity;
+  return {
+    image: {
+      ...rest,
+      path,
+      format: 'qcow2',
+      allocatedBytes,
+      looksLike: null,
+      tags: readTags(image, snapshots),
+      backing: backing && backingOf(backing, path),
+    },
+    below: backing,
+  };
+}
