@@ -65,6 +65,9 @@ function addCommand(program: Command, definition: CommandDefinition, start: Star
   if (definition.alias) command.alias(definition.alias);
   for (const argument of definition.arguments) command.addArgument(toArgument(argument));
   for (const option of definition.options) command.addOption(toOption(option));
+  command.exitOverride((error) => {
+    throw Object.assign(error, { definition });
+  });
   command.action((...given: unknown[]) => {
     const args = given.slice(0, definition.arguments.length) as ArgumentValue[];
     const names = args.filter((_, i) => definition.arguments[i]?.takes !== 'text');
@@ -150,7 +153,7 @@ function settingsOf(program: Command): Settings {
     yes: values.yes ?? false,
     dryRun: values.dryRun ?? false,
     verbose: values.verbose ?? false,
-    timeout: values.timeout ?? null,
+    timeout: values.timeout || null,
     wait: values.wait ?? 0,
     silent: values.silent ?? false,
   };
@@ -165,14 +168,14 @@ function checkOneFormat(program: Command, { output, json, quiet }: GlobalValues)
   }
 }
 
-const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, min: 60, h: 3600 };
 
-/** `30`, `30s`, `10m`, `2h` -> seconds. Throws commander's InvalidArgumentError. */
+/** `0`, `30`, `30s`, `10m`, `10min`, `2h` -> seconds. Throws commander's InvalidArgumentError. */
 export function parseDuration(text: string): number {
-  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)([smh]?)$/.exec(text) ?? [];
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)(s|m|min|h)?$/.exec(text) ?? [];
   const seconds = Number(number) * (SECONDS[unit] ?? 1);
-  if (!(seconds > 0) || seconds > 2_000_000)
-    throw new InvalidArgumentError('A duration is wanted, such as 30s, 10m or 2h.');
+  if (!(seconds >= 0) || seconds > 2_000_000)
+    throw new InvalidArgumentError('A duration is wanted, such as 30s, 10min or 2h, of 23 days at most.');
   return seconds;
 }
 
@@ -200,7 +203,11 @@ export function usageError(error: CommanderError, words: readonly string[]): Kvm
   if (error.code === 'commander.help')
     return new KvmsnapError('usage', 'no command given', { hint: 'kvmsnap --help lists the commands' });
   const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
-  const command = COMMANDS.find(({ name, alias = name }) => words.includes(name) || words.includes(alias));
+  // the command whose arguments they are; a global option is wrong before commander comes to that
+  const { definition } = error as CommanderError & { readonly definition?: CommandDefinition };
+  const { operand } = spoken(words);
+  const command =
+    definition ?? COMMANDS.find(({ name, alias = name }) => operand === name || operand === alias);
   const [, option] = /^unknown option '(.+)'$/.exec(message) ?? [];
   return new KvmsnapError('usage', message, {
     hint:
@@ -219,6 +226,48 @@ function shortened(option: string, command: CommandDefinition | undefined): stri
   );
   const [meant, ...others] = option.startsWith('--') ? known.filter((long) => long.startsWith(option)) : [];
   return meant !== undefined && others.length === 0 ? `did you mean ${meant}?` : null;
+}
+
+/** What the global options among the words say of how an error is shown, also where the rest cannot be parsed. */
+export function spokenOptions(words: readonly string[]): {
+  readonly json: boolean;
+  readonly color: ColourChoice;
+} {
+  const { values } = spoken(words);
+  const color = values.get('color');
+  return {
+    json: values.has('json') || values.get('output') === 'json',
+    color: color === 'always' || color === 'never' ? color : 'auto',
+  };
+}
+
+/** The values of the global options, and the first word that belongs to none. */
+function spoken(words: readonly string[]) {
+  const values = new Map<string, string>();
+  const options = GLOBAL_OPTIONS.map(({ flags }) => new Option(flags));
+  const rest = [...words];
+  let operand: string | undefined;
+  for (let word = rest.shift(); word !== undefined && word !== '--'; word = rest.shift()) {
+    if (!word.startsWith('-')) operand ??= word;
+    for (const [option, value] of spokenBy(options, word))
+      values.set(option.attributeName(), value ?? (option.required ? (rest.shift() ?? '') : 'yes'));
+  }
+  return { values, operand };
+}
+
+/** The global options of one word, as commander reads it: `--long`, `--long=value`, `-abvalue`; null: no value in it. */
+function spokenBy(options: readonly Option[], word: string): [Option, string | null][] {
+  const [, long, value = null] = /^(--[^=]+)(?:=(.*))?$/s.exec(word) ?? [];
+  if (long) return options.flatMap((option) => (option.long === long ? [[option, value]] : []));
+  const found: [Option, string | null][] = [];
+  for (let i = 1; word.startsWith('-') && i < word.length; i++) {
+    const option = options.find(({ short }) => short === `-${word[i]}`);
+    if (!option) break;
+    const tail = word.slice(i + 1);
+    found.push([option, option.required && tail !== '' ? tail : null]);
+    if (option.required) break;
+  }
+  return found;
 }
 
 export { CommanderError };

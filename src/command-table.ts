@@ -19,7 +19,7 @@ export interface OptionDefinition {
   readonly help: string;
   /**
    * How its value is read; absent: as it stands. `count` is a whole number from 0 on, `jobs` one from 1 on, `duration` a
-   * time such as 30, 30s, 10m or 2h, in seconds; `list` may be repeated.
+   * time such as 0, 30, 30s, 10m, 10min or 2h, in seconds; `list` may be repeated.
    */
   readonly kind?: 'count' | 'jobs' | 'list' | 'duration';
   /** What its value stands for, or the words that it may be; absent: any text. */
@@ -124,7 +124,7 @@ const RULES: readonly OptionDefinition[] = [
   { flags: '--keep-yearly <n>', help: 'the same of years', kind: 'count' },
   {
     flags: '--keep-within <span>',
-    help: 'keep what is younger, counted back from the newest: 36h, 14d, 8w, 6m (months), 2y',
+    help: 'keep what is younger, counted back from the newest: 36h, 14d, 8w, 6mo, 2y (6m is months too)',
   },
   {
     flags: '--keep <pattern>',
@@ -433,7 +433,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     ],
     options: [
       { flags: '--fix', help: 'mend what can safely be mended, once you have agreed to the plan' },
-      { flags: '--max-age <span>', help: 'the newest snapshot must be younger: 26h, 8d, 2w' },
+      { flags: '--max-age <span>', help: 'the newest snapshot must be younger: 90min, 26h, 8d, 2w, 6mo' },
       { flags: '--label <label>', help: 'of --max-age: count only snapshots of this label' },
       ...FILTERS,
     ],
@@ -595,12 +595,12 @@ export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
   { flags: '-v, --verbose', help: 'print each command line to stderr as it runs, ready to paste' },
   {
     flags: '--timeout <duration>',
-    help: 'stop waiting after this long (30, 30s, 10m, 2h); libvirt itself carries on',
+    help: 'stop waiting after this long (30, 30s, 10min, 2h; 0: no limit); libvirt itself carries on',
     kind: 'duration',
   },
   {
     flags: '--wait <duration>',
-    help: 'while another job holds a machine, try again for so long',
+    help: 'while another job holds a machine, try again for so long (0: do not wait)',
     kind: 'duration',
   },
   { flags: '--silent', help: 'print nothing at all when all went well, and everything when not; for cron' },

@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs';
-import { CommanderError, createProgram, usageError } from './cli.ts';
+import { CommanderError, createProgram, spokenOptions, usageError } from './cli.ts';
 import type { Context, Settings } from './context.ts';
 import { type EndingSignal, exitCodeOf, FAILURES, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
 
@@ -10,7 +10,7 @@ async function main(argv: readonly string[]): Promise<number> {
     await createProgram(start).parseAsync(argv as string[]);
     return 0;
   } catch (thrown) {
-    const error = thrown instanceof CommanderError ? usageError(thrown, argv) : thrown;
+    const error = thrown instanceof CommanderError ? usageError(thrown, argv.slice(2)) : thrown;
     if (error === null) return 0;
     await report(error, argv);
     return exitCodeOf(error);
@@ -41,23 +41,9 @@ async function report(error: unknown, argv: readonly string[]): Promise<void> {
   if (abandoned) process.stderr.write(`warning: ${abandoned}\n`);
   const { describeError } = await import('./render/error.ts');
   const { colourLevel } = await import('./terminal.ts');
-  const level = colourLevel(colourChoice(argv), process.stderr.isTTY === true, process.env);
-  process.stderr.write(describeError(error, { json: wantsJson(argv), level }));
-}
-
-/** A command line that could not be parsed still says in which form its error is wanted. */
-function wantsJson(argv: readonly string[]): boolean {
-  return argv.some(
-    (word, i) =>
-      /^(--json|-[qvy]*ojson|--output=json)$/.test(word) ||
-      (/^(-[qvy]*o|--output)$/.test(word) && argv[i + 1] === 'json'),
-  );
-}
-
-function colourChoice(argv: readonly string[]): 'always' | 'never' | 'auto' {
-  const at = argv.findIndex((word) => /^--color(=|$)/.test(word));
-  const value = at < 0 ? undefined : (argv[at]?.split('=')[1] ?? argv[at + 1]);
-  return value === 'always' || value === 'never' ? value : 'auto';
+  const { json, color } = spokenOptions(argv.slice(2));
+  const level = colourLevel(color, process.stderr.isTTY === true, process.env);
+  process.stderr.write(describeError(error, { json, level }));
 }
 
 /** Why data that was asked for is nowhere, such as on a disk that is full; null when it was written. */

@@ -1,7 +1,14 @@
 import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import pkg from '../package.json' with { type: 'json' };
-import { CommanderError, createProgram, failuresOf, parseDuration, usageError } from '../src/cli.ts';
+import {
+  CommanderError,
+  createProgram,
+  failuresOf,
+  parseDuration,
+  spokenOptions,
+  usageError,
+} from '../src/cli.ts';
 import { COMMANDS, COMMON_FAILURES, GLOBAL_OPTIONS, grammar, wholeOf } from '../src/command-table.ts';
 import type { Settings } from '../src/context.ts';
 import { completionOf } from '../src/core/completion.ts';
@@ -57,6 +64,9 @@ describe('global options', () => {
     ['-yv', { yes: true, verbose: true }],
     ['--timeout 10m', { timeout: 600 }],
     ['--wait 1.5h', { wait: 5400 }],
+    ['--wait 0', { wait: 0 }],
+    ['--timeout 0', { timeout: null }],
+    ['--timeout 0s --wait 10min', { timeout: null, wait: 600 }],
     ['--silent', { silent: true }],
   ];
 
@@ -90,6 +100,9 @@ describe('durations', () => {
     ['30', 30],
     ['30s', 30],
     ['10m', 600],
+    ['10min', 600],
+    ['0', 0],
+    ['0s', 0],
     ['2h', 7200],
     ['1.5m', 90],
     ['0.1', 0.1],
@@ -97,7 +110,7 @@ describe('durations', () => {
     expect(parseDuration(text)).toBe(seconds);
   });
 
-  test.each(['', '0', '-1', '1d', 'm', '1 m', '1e3', '10000h', 'Infinity', '0x10', '1m30s'])(
+  test.each(['', '-1', '1d', 'm', 'min', '1mo', '1 m', '1e3', '10000h', 'Infinity', '0x10', '1m30s'])(
     '%j is none',
     async (text) => {
       expect(() => parseDuration(text)).toThrow(/duration/);
@@ -129,6 +142,11 @@ describe('what cannot be meant', () => {
     [['list', '--desc'], /unknown option '--desc'/, /did you mean --descendants/],
     [['create', 'vm', '--desc', 'text'], /unknown option '--desc'/, /did you mean --description/],
     [['create-as', 'vm', '--zzzzzz'], /unknown option/, /kvmsnap create-as --help.* comes behind --$/],
+    [['info', 'create', '--foo'], /unknown option '--foo'/, /kvmsnap info --help/],
+    [['list', 'info', 'delete', '--zzzzzz'], /unknown option/, /kvmsnap list --help/],
+    [['--yes', '-c', 'create', 'info', 'delete', '--foo'], /unknown option '--foo'/, /kvmsnap info --help/],
+    [['revert', 'create', '--descr'], /unknown option '--descr'/, /kvmsnap revert --help/],
+    [['-c', 'create', 'list', '-o', 'xml'], /argument 'xml' is invalid/, /kvmsnap list --help/],
     [['rm', 'vm', '-x'], /unknown option '-x'/, /kvmsnap delete --help.* comes behind --$/],
     [['--nosuch'], /unknown option/, /kvmsnap COMMAND --help shows its arguments and options$/],
     [['list', '--colour'], /unknown option '--colour'/, /did you mean --color/],
@@ -162,6 +180,28 @@ describe('what cannot be meant', () => {
       thrown: null,
       started: [DEFAULTS],
     });
+  });
+});
+
+describe('how an error is shown', () => {
+  test.each<[string, boolean, string]>([
+    ['', false, 'auto'],
+    ['list --json', true, 'auto'],
+    ['-o json list', true, 'auto'],
+    ['list -qojson', true, 'auto'],
+    ['list --output=json --color=never', true, 'never'],
+    ['list --color always x', false, 'always'],
+    ['list --foo --json', true, 'auto'],
+    ['list -- --json', false, 'auto'],
+    ['delete --color never -- vm -o json --color always', false, 'never'],
+    ['-c --json list', false, 'auto'],
+    ['list -c -ojson', false, 'auto'],
+    ['list -o csv json', false, 'auto'],
+    ['list --json-x', false, 'auto'],
+    ['list -xojson', false, 'auto'],
+    ['list --color', false, 'auto'],
+  ])('%j', (line, json, color) => {
+    expect(spokenOptions(line.split(' '))).toEqual({ json, color });
   });
 });
 

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { parseSpan } from '../core/calendar.ts';
+import { parseSpan, saysMonthsByM } from '../core/calendar.ts';
 import { unanswered } from '../core/fix-plan.ts';
 import { kvmsnapLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
@@ -98,9 +98,15 @@ function toMaxAge({ maxAge, label }: CheckOptions): CheckRequest['maxAge'] {
   }
   const span = parseSpan(maxAge);
   if (span === null)
-    throw new KvmsnapError('usage', `'${maxAge}' is no span of time`, { hint: 'such as 26h, 8d, 2w' });
+    throw new KvmsnapError('usage', `'${maxAge}' is no span of time`, {
+      hint: 'such as 90min, 26h, 8d, 2w, 6mo',
+    });
+  if (saysMonthsByM(maxAge))
+    throw new KvmsnapError('usage', `in --max-age ${maxAge}, 'm' may be minutes or months`, {
+      hint: 'write min or mo, such as 90min or 6mo',
+    });
   // for an age, a month is 31 days: rather a day late than a false alarm
-  const seconds = (span.hours + 24 * (span.days + 31 * span.months)) * 3600;
+  const seconds = Math.round((span.hours + 24 * (span.days + 31 * span.months)) * 3600);
   return { seconds, says: maxAge, label: label ?? null };
 }
 

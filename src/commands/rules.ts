@@ -44,7 +44,7 @@ export function toPruneRequest(options: ScopeOptions): PruneRequest {
   const within = keepWithin === undefined ? undefined : parseSpan(keepWithin);
   if (within === null) {
     throw new KvmsnapError('usage', `'${keepWithin}' is no span of time`, {
-      hint: 'such as 36h, 14d, 8w, 6m (months), 2y',
+      hint: 'such as 90min, 36h, 14d, 8w, 6mo (months; also 6m), 2y',
     });
   }
   const matchers = keep?.map(matcher);

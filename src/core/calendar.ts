@@ -3,7 +3,7 @@
 /** Seconds east of UTC that a clock on the wall shows at that moment. */
 export type Zone = (seconds: number) => number;
 
-/** A span as people say it: hours are exact, days and longer follow the calendar (a day may have 23 or 25 hours). */
+/** A span as people say it: hours (and parts of one) are exact, days and longer follow the calendar (a day may have 23 or 25 hours). */
 export interface Span {
   readonly hours: number;
   readonly days: number;
@@ -86,7 +86,7 @@ const BEGINNING = -8.64e12 + 2 * DAY;
  * it skips; of one that the change back repeats it is the first. A span beyond all calendars goes back for ever.
  */
 export function before(seconds: number, span: Span, zone: Zone): number {
-  const exact = span.hours * HOUR;
+  const exact = Math.round(span.hours * HOUR);
   if (span.months === 0 && span.days === 0) return seconds - exact;
   const wall = new Date((seconds + zone(seconds)) * 1000);
   const dayOfMonth = wall.getUTCDate();
@@ -105,18 +105,20 @@ function toEpoch(local: number, zone: Zone): number {
 }
 
 const UNITS: Readonly<Record<string, Span>> = {
+  min: { hours: 1 / 60, days: 0, months: 0 },
   h: { hours: 1, days: 0, months: 0 },
   d: { hours: 0, days: 1, months: 0 },
   w: { hours: 0, days: 7, months: 0 },
   m: { hours: 0, days: 0, months: 1 },
+  mo: { hours: 0, days: 0, months: 1 },
   y: { hours: 0, days: 0, months: 12 },
 };
 
-/** `14d`, `2y6m`, `36h` -> a span (`m` is months); null when it is none, or empty. */
+/** `90min`, `14d`, `2y6mo`, `36h` -> a span (`m` alone is months); null when it is none, or empty. */
 export function parseSpan(text: string): Span | null {
-  if (!/^(\d{1,6}[hdwmy])+$/.test(text)) return null;
+  if (!/^(\d{1,6}(min|mo|[hdwmy]))+$/.test(text)) return null;
   const total = { hours: 0, days: 0, months: 0 };
-  for (const [, count, unit] of text.matchAll(/(\d+)([hdwmy])/g)) {
+  for (const [, count, unit] of text.matchAll(/(\d+)(min|mo|[hdwmy])/g)) {
     const size = UNITS[unit ?? 'd'] ?? total;
     total.hours += Number(count) * size.hours;
     total.days += Number(count) * size.days;
@@ -124,3 +126,6 @@ export function parseSpan(text: string): Span | null {
   }
   return total.hours + total.days + total.months > 0 ? total : null;
 }
+
+/** Whether it says months by an `m`, which others take for minutes. */
+export const saysMonthsByM = (text: string): boolean => /\dm(?!in|o)/.test(text);

@@ -1,8 +1,8 @@
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { tool, virsh } from '../lab/lab.ts';
+import { scratch, tool, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, pathOf, start, state } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
@@ -16,6 +16,7 @@ interface Found {
   readonly findings: readonly {
     level: string;
     rule: string;
+    what: string;
     snapshot: string | null;
     command: string | null;
   }[];
@@ -156,9 +157,42 @@ test('--max-age watches the cron job: of a label, or of all', async () => {
   expect(rules(await check(machine, '--max-age', '1h'))).toEqual([['too-old', null]]);
   await succeed('create', 'aged');
   expect(await check(machine, '--max-age', '1h')).toMatchObject({ code: 0, findings: [] });
-  expect(await check(machine, '--max-age', '1h', '--label', 'nightly')).toMatchObject({ code: 5 });
-  await succeed('create', 'aged', '--label', 'nightly');
+  const { code, findings } = await check(machine, '--max-age', '1h', '--label', 'nightly');
+  const [old] = findings;
+  expect([code, findings.length, old?.what]).toEqual([
+    5,
+    1,
+    "the VM has no snapshots with the label 'nightly', so none is younger than 1h",
+  ]);
+  pasteOk(old?.command ?? null);
   expect(await check(machine, '--max-age', '1h', '--label', 'nightly')).toMatchObject({ code: 0 });
+});
+
+test('--max-age 90m may be minutes or months, and is neither; 90min and 90mo are', async () => {
+  const machine = defineMachine({ name: 'aged', disks: [{ size: '8M' }] });
+  take(machine, 'old');
+  const past = Math.floor(Date.now() / 1000) - 100 * 60;
+  const file = join(scratch, 'past.xml');
+  const xml = virsh('snapshot-dumpxml', '--domain', machine.uuid, '--snapshotname', 'old');
+  writeFileSync(file, xml.replace(/<creationTime>\d+/, `<creationTime>${past}`));
+  virsh('snapshot-create', '--domain', machine.uuid, '--xmlfile', file, '--redefine', '--current');
+  for (const [span, expected] of [
+    ['90m', 2],
+    ['1h30m', 2],
+    ['90min', 5],
+    ['1h50min', 0],
+    ['90mo', 0],
+    ['2h', 0],
+  ] as const)
+    expect({ span, code: (await kvmsnap(['check', 'aged', '--max-age', span])).code }).toEqual({
+      span,
+      code: expected,
+    });
+  const prune = ['prune', 'aged', '--match', '*', '--dry-run', '-q', '--allow-empty', '--keep-within'];
+  await succeed('create', 'aged');
+  expect((await succeed(...prune, '90min')).stdout).toBe('old\n');
+  expect((await succeed(...prune, '110min')).stdout).toBe('');
+  for (const months of ['90m', '90mo']) expect((await succeed(...prune, months)).stdout).toBe('');
 });
 
 test('all machines: each with its findings, the bad ones by name, and what mends them', async () => {
