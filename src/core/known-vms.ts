@@ -1,6 +1,9 @@
 import type { VmDefinitions } from './vm-files.ts';
 
-/** What a run knows of all VMs of the host. It is compared with libvirt before each write, and what changed is read anew. */
+/**
+ * What a run knows of all VMs of the host. It is compared with libvirt before each write, and what changed is read anew; a VM
+ * that has nothing to do with the files in question is compared by its name and state, and in full every few seconds.
+ */
 
 /** One VM as it was read last. */
 export interface KnownVm {
@@ -8,8 +11,10 @@ export interface KnownVm {
   readonly next: string | null;
   readonly snapshotNames: readonly string[];
   readonly definitions: VmDefinitions;
-  /** Something stored with its snapshots could not be read, so it is read again. */
+  /** All that its definitions and snapshots name could be read. */
   readonly isWhole: boolean;
+  /** It was written to since: what libvirt has stored of it may be other, under the same names. */
+  readonly isStale: boolean;
 }
 
 /** The files that an image names, and what its file was like when they were read. */
@@ -26,10 +31,12 @@ export interface KnownVms {
   readonly links: Map<string, KnownLinks>;
   /** UUIDs of the VMs of which it was told that not everything could be read. */
   readonly told: Set<string>;
-  /** The reading under way, and the one that comes after it: whoever asks in between shares that. */
-  readonly reading: { now: Promise<void> | null; next: Promise<void> | null };
+  /** The end of the reading that was begun last. */
+  reading: Promise<void>;
   /** Those that could not be read at all the last time. */
   failed: readonly { readonly name: string; readonly uuid: string }[];
+  /** When all of them were compared last, in milliseconds since the epoch; null: never. */
+  comparedAt: number | null;
 }
 
 /** As it is when a run begins. */
@@ -37,11 +44,13 @@ export const nothingKnown = (): KnownVms => ({
   vms: new Map(),
   links: new Map(),
   told: new Set(),
-  reading: { now: null, next: null },
+  reading: Promise.resolve(),
   failed: [],
+  comparedAt: null,
 });
 
-/** After a write of ours: what libvirt has stored of that VM may be other, under the same names. */
-export function forgetVm({ vms }: KnownVms, uuid: string): void {
-  vms.delete(uuid);
+/** After a write of ours: that VM is read again when somebody has to know. */
+export function invalidate({ vms }: KnownVms, uuid: string): void {
+  const known = vms.get(uuid);
+  if (known) vms.set(uuid, { ...known, isStale: true });
 }

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { forgetVm } from '../core/known-vms.ts';
+import { invalidate } from '../core/known-vms.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
@@ -37,7 +37,7 @@ export async function carryOut(ctx: Context, write: Write): Promise<WriteEnd> {
   } finally {
     ticker?.stop();
     const uuid = write.command[write.command.indexOf('--domain') + 1];
-    if (uuid !== undefined) forgetVm(ctx.known, uuid);
+    if (uuid !== undefined) invalidate(ctx.known, uuid);
   }
 }
 

@@ -11,7 +11,7 @@ import { REVERT_RULES, type RevertFacts } from '../core/revert-rules.ts';
 import { NO_WISHES, planSnapshot } from '../core/snapshot-plan.ts';
 import { readCreateFacts } from './create-facts.ts';
 import type { LeftoverFinder } from './find-leftovers.ts';
-import { readImageUsers } from './image-users.ts';
+import { type Currency, readImageUsers } from './image-users.ts';
 import { readLeftovers } from './leftover-space.ts';
 import type { Machine } from './machine.ts';
 import { lookAtPlaces } from './places.ts';
@@ -38,18 +38,18 @@ export interface CheckRequest {
 }
 
 /**
- * Judges a machine by the rules of a create, of a revert to each of its snapshots, and of the truth about them. `mayBeOld`:
- * nothing is written for it, so what this run has read of other VMs before will do.
+ * Judges a machine by the rules of a create, of a revert to each of its snapshots, and of the truth about them. `currency`:
+ * how well other VMs have to be known; where nothing is written for it, what this run has read before will do.
  */
 export async function checkMachine(
   ctx: Context,
   machine: Machine,
   { maxAge, daemonVersion, findLeftovers }: CheckRequest,
-  mayBeOld = true,
+  currency: Currency = 'old',
 ): Promise<Checked> {
   const { domain } = machine;
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
-  const users = await readImageUsers(ctx, machine, [], mayBeOld);
+  const users = await readImageUsers(ctx, machine, { currency });
   const reverts = await readReverts(ctx, machine, users);
   const truthFacts = await readTruth(machine, reverts, {
     nowSeconds,

@@ -11,7 +11,7 @@ import type { MachineReading } from '../libvirt/machine.ts';
 import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.ts';
 import { lookAtDisks } from './disks.ts';
 import { freeBytes } from './files.ts';
-import { bringUpToDate, readImageUsers } from './image-users.ts';
+import { readImageUsers } from './image-users.ts';
 import { lookAtPlaces } from './places.ts';
 
 /** Gathering what the rules of a create ask for. */
@@ -40,9 +40,7 @@ export async function readCreateFacts(
   const [images, users, runtime, daemonVersion, free, places, agent] = await Promise.all([
     looking,
     known.users ??
-      Promise.all([looking, bringUpToDate(ctx)]).then(([images]) =>
-        readImageUsers(ctx, { domain, uri, images, snapshots: [] }, plannedFiles(plan), true),
-      ),
+      readImageUsers(ctx, { domain, uri, images: looking, snapshots: [] }, { more: plannedFiles(plan) }),
     running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
     known.daemonVersion === undefined && needsDaemonVersion(domain, plan.mode)
       ? readDaemonVersion(ctx.virsh)

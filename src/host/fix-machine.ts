@@ -159,7 +159,7 @@ export async function fixMachine(
   request: CheckRequest,
 ): Promise<Fixed> {
   return patiently(ctx, async (ctx) => {
-    const look = async () => checkMachine(ctx, await readAgain(ctx, { uuid, name }), request, false);
+    const look = async () => checkMachine(ctx, await readAgain(ctx, { uuid, name }), request, 'all');
     const isBusy = async () =>
       (await readByUuid(ctx.virsh, uuid, name)).domain.busy || !(await isIdle(ctx.virsh, uuid));
     if (prepared.length > 0 && (await isBusy()))

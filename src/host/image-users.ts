@@ -21,67 +21,94 @@ import { type Chains, readChains } from './image-chains.ts';
 import type { Machine } from './machine.ts';
 
 /**
- * Which other VMs use the files of a VM, as it is now: every look compares UUIDs, states, definitions and snapshot lists of
- * all VMs in one virsh process, and reads again only what changed.
+ * Which other VMs use the files of a VM, as it is now. Before each write, one virsh process tells which VMs there are and which
+ * run; those that are new or others are read, and in full those that use a file in question. The rest is compared every few
+ * seconds: a disk may have been attached to a VM that had nothing to do with it.
  */
+
+/** How well known it has to be: as it was read, as it is now, or as it is now with every VM compared in full. */
+export type Currency = 'old' | 'now' | 'all';
 
 /**
  * How other VMs use the files that this VM and its snapshots name, and these `more` files. Says once a run which VM could
- * not be read. `mayBeOld`: nothing is written for it, or all was just read.
+ * not be read.
  */
 export function readImageUsers(
   ctx: Context,
-  { uri, domain, snapshots, images }: Pick<Machine, 'uri' | 'domain' | 'images' | 'snapshots'>,
-  more: readonly string[] = [],
-  mayBeOld = false,
+  { uri, domain, snapshots, images }: OwnFiles,
+  { more = [], currency = 'now' }: { readonly more?: readonly string[]; readonly currency?: Currency } = {},
 ): Promise<ImageUsers> {
   const nvram = domain.pflash?.nvramPath ?? null;
-  const paths = [...namedFiles(domain, snapshots, images), ...(nvram === null ? [] : [nvram]), ...more];
-  return readUsersOf(ctx, { uri, paths, except: domain.uuid, mayBeOld });
+  const paths = async () => [
+    ...namedFiles(domain, snapshots, await images),
+    ...(nvram === null ? [] : [nvram]),
+    ...more,
+  ];
+  return readUsersOf(ctx, { uri, paths: paths(), except: domain.uuid }, currency);
+}
+
+/** A VM as far as its files go; its images may still be looked at meanwhile. */
+interface OwnFiles extends Pick<Machine, 'uri' | 'domain' | 'snapshots'> {
+  readonly images: Machine['images'] | Promise<Machine['images']>;
 }
 
 interface Question {
   /** What virsh is connected to. */
   readonly uri: string;
-  readonly paths: readonly string[];
+  readonly paths: readonly string[] | Promise<readonly string[]>;
   /** The UUID of the VM whose own use is no matter; null: all are asked for. */
   readonly except: string | null;
-  /** Where nothing is written for it, what this run knows already will do. */
-  readonly mayBeOld?: boolean;
 }
 
 /** How the VMs of the host use these files. */
 export async function readUsersOf(
   ctx: Context,
-  { uri, paths, except, mayBeOld = false }: Question,
+  question: Question,
+  currency: Currency = 'now',
 ): Promise<ImageUsers> {
-  const { known } = ctx;
-  if (!mayBeOld || known.vms.size === 0) await bringUpToDate(ctx);
+  const { known, clock } = ctx;
+  const age = known.comparedAt === null ? null : clock.now() - known.comparedAt;
+  const isOld = age === null || (currency === 'now' && age > MOST_MILLISECONDS);
+  if (isOld || currency === 'all') await bringUpToDate(ctx, 'all');
+  else if (currency === 'now') await bringUpToDate(ctx, 'lists');
+  let found = await lookUp(ctx, question);
+  if (!isOld && currency === 'now') {
+    const users = new Set([...found.uses.values()].flat().map(({ vm }) => vm.uuid));
+    if (users.size > 0) {
+      await bringUpToDate(ctx, users);
+      found = await lookUp(ctx, question);
+    }
+  }
+  noteHidden(ctx, found.hidden);
+  return { uses: found.uses, unknown: found.hidden.map(({ name }) => name) };
+}
+
+/** How long a VM that has nothing to do with a file is taken to be as it was read. */
+const MOST_MILLISECONDS = 5000;
+
+/** The same by what is known. */
+async function lookUp({ known }: Context, { uri, paths: asked, except }: Question) {
+  const paths = await asked;
   const remote = isRemote(uri);
-  const vms = [...known.vms.values()].filter(({ definitions }) => definitions.vm.uuid !== except);
+  const vms = [...known.vms.values()].filter((vm) => vmOf(vm).uuid !== except);
   const roots = vms.flatMap(({ definitions }) => imagesOf(definitions));
   const { beneath, unreadable } = remote
     ? NO_CHAINS
     : await readChains(known.links, [...roots, ...paths.map((path) => ({ path, format: 'qcow2' }))]);
-  const uses = vms.flatMap(({ definitions }) =>
+  const all = vms.flatMap(({ definitions }) =>
     filesUsed(definitions, beneath).map((use) => ({ ...use, vm: definitions.vm })),
   );
-  const key = remote ? byText : await identifyFiles([...paths, ...uses.map(({ path }) => path)]);
-  const byFile = groupBy(uses, ({ path }) => key(path));
-  const hidden = [...known.failed, ...vms.filter((vm) => isHidden(vm, unreadable)).map(vmOf)].filter(
-    ({ uuid }) => uuid !== except,
+  const key = remote ? byText : await identifyFiles([...paths, ...all.map(({ path }) => path)]);
+  const byFile = groupBy(all, ({ path }) => key(path));
+  const uses = new Map(
+    paths.flatMap((path) => {
+      const theirs = groupBy(byFile.get(key(path)) ?? [], ({ vm }) => vm.uuid);
+      const found = [...theirs.values()].flatMap((each) => mergeUses(each));
+      return found.length === 0 ? [] : [[path, found] as const];
+    }),
   );
-  noteHidden(ctx, hidden);
-  return {
-    uses: new Map(
-      paths.flatMap((path) => {
-        const theirs = groupBy(byFile.get(key(path)) ?? [], ({ vm }) => vm.uuid);
-        const found = [...theirs.values()].flatMap((each) => mergeUses(each));
-        return found.length === 0 ? [] : [[path, found] as const];
-      }),
-    ),
-    unknown: hidden.map(({ name }) => name),
-  };
+  const hidden = [...known.failed, ...vms.filter((vm) => isHidden(vm, unreadable)).map(vmOf)];
+  return { uses, hidden: hidden.filter(({ uuid }) => uuid !== except) };
 }
 
 const NO_CHAINS: Chains = { beneath: () => [], unreadable: new Set() };
@@ -111,31 +138,26 @@ function noteHidden(ctx: Context, hidden: readonly MachineName[]): void {
   for (const { uuid } of untold) ctx.known.told.add(uuid);
 }
 
-/** Brings what is known of all VMs up to date; what asks for users does so itself, unless told that this was done. */
-export function bringUpToDate(ctx: Context): Promise<void> {
-  const { reading } = ctx.known;
-  if (!reading.now) return begin(ctx);
-  // the one under way may have begun before what this caller has to know; those who come now share the next
-  reading.next ??= reading.now.catch(() => undefined).then(() => begin(ctx));
-  return reading.next;
+/** All VMs in full, these ones, or only what the lists of libvirt tell of. */
+type Scope = 'all' | 'lists' | ReadonlySet<string>;
+
+/** Brings what is known up to date: one after the other, for each caller must know what is so after it has asked. */
+async function bringUpToDate(ctx: Context, scope: Scope): Promise<void> {
+  const { known } = ctx;
+  const before = known.reading;
+  const reading = before.catch(() => undefined).then(() => update(ctx, scope));
+  known.reading = reading.catch(() => undefined);
+  return reading;
 }
 
-function begin(ctx: Context): Promise<void> {
-  const { reading } = ctx.known;
-  reading.next = null;
-  const task = update(ctx).finally(() => {
-    if (reading.now === task) reading.now = null;
-  });
-  reading.now = task;
-  return task;
-}
-
-async function update(ctx: Context): Promise<void> {
+async function update(ctx: Context, scope: Scope): Promise<void> {
   const { vms } = ctx.known;
-  const { vms: found, failed } = await readAll(ctx);
+  const now = ctx.clock.now();
+  const { vms: found, left, failed } = await readAll(ctx, scope);
   ctx.known.failed = failed;
-  const present = new Set([...found, ...failed].map(({ uuid }) => uuid));
+  const present = new Set([...found.map(({ uuid }) => uuid), ...left]);
   for (const uuid of vms.keys()) if (!present.has(uuid)) vms.delete(uuid);
+  if (scope === 'all') ctx.known.comparedAt = now;
   const changed = found.filter((vm) => !isAsKnown(vms.get(vm.uuid), vm));
   if (changed.length === 0) return;
   const read = createDefinitionReader();
@@ -157,6 +179,7 @@ async function update(ctx: Context): Promise<void> {
       definition: vm.definition,
       next: vm.next,
       snapshotNames: vm.snapshotNames,
+      isStale: false,
       isWhole: (fresh?.isWhole ?? true) && parts.every(({ volumes }) => volumes.every(resolve.isKnown)),
       definitions: {
         vm: { name: vm.name, uuid: vm.uuid, state: vm.state },
@@ -180,23 +203,28 @@ const isAsKnown = (known: KnownVm | undefined, vm: VmTexts): boolean =>
   hasKnownSnapshots(known, vm);
 
 const hasKnownSnapshots = (known: KnownVm | undefined, { snapshotNames }: VmTexts): boolean =>
-  known?.isWhole === true && known.snapshotNames.join('\n') === snapshotNames.join('\n');
+  known?.isWhole === true && !known.isStale && known.snapshotNames.join('\n') === snapshotNames.join('\n');
 
 /** How long one VM may keep us waiting, where one of them keeps all waiting. */
 const SECONDS_APART = 10;
 
 /** All in one process; where one VM does not let that come to its end, each in one of its own. */
-async function readAll(ctx: Context): Promise<AllVms> {
-  const known = [...ctx.known.vms].map(([uuid, { next }]) => ({ uuid, mayRun: next !== null }));
+async function readAll(ctx: Context, scope: Scope): Promise<AllVms> {
+  const known = [...ctx.known.vms].map(([uuid, vm]) => ({ uuid, vm, mayRun: vm.next !== null }));
+  const isAsked = (uuid: string) => scope === 'all' || (scope !== 'lists' && scope.has(uuid));
+  const asked = known.filter(({ uuid }) => isAsked(uuid));
+  const trusted = new Map(
+    known.filter(({ uuid }) => !isAsked(uuid)).map(({ uuid, vm }) => [uuid, vmOf(vm)] as const),
+  );
   try {
-    return await readAllVms(ctx.virsh, known);
+    return await readAllVms(ctx.virsh, { asked, trusted });
   } catch (error) {
     if (!(error instanceof KvmsnapError) || error.code !== 'timed-out' || ctx.interrupts.pending) throw error;
   }
   const virsh = ctx.connect(ctx.settings.connect, SECONDS_APART);
   const names = await listMachines(virsh);
   const each = await Promise.all(names.map((vm) => readVmAlone(virsh, vm).catch(() => null)));
-  return { vms: each.filter((vm) => vm !== null), failed: names.filter((_, i) => !each[i]) };
+  return { vms: each.filter((vm) => vm !== null), left: [], failed: names.filter((_, i) => !each[i]) };
 }
 
 type Stored = Snapshot & DefinitionFiles;

@@ -152,7 +152,7 @@ export async function readRevertFacts(
     lookAtStoredDisks(ctx, machine, snapshot),
     isFile ? occupiedBytes(file) : null,
     readStates(machine, snapshot),
-    known ?? readImageUsers(ctx, machine),
+    known ?? readImageUsers(ctx, machine, { currency: 'all' }),
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
   return { domain, snapshot, snapshots, current, images, active, memoryThere, states, users };

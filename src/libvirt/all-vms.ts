@@ -24,52 +24,73 @@ interface Wanted {
 }
 
 export interface AllVms {
+  /** Those that were read. */
   readonly vms: readonly VmTexts[];
+  /** Those of the `trusted` that are as they were, in name and state at least. */
+  readonly left: readonly string[];
   /** Those that could not be read. */
   readonly failed: readonly MachineName[];
 }
 
+/** What was known before. */
+export interface Before {
+  /** To be read, whatever the lists of libvirt say. */
+  readonly asked: readonly Wanted[];
+  /** To be read only where the lists of libvirt say that they are others now: by UUID, the name and whether it runs. */
+  readonly trusted: ReadonlyMap<string, { readonly name: string; readonly state: string }>;
+}
+
 /**
- * Reads them in one process, and in a second one those that are not among the `known`, or were started since. Throws
- * `unreachable` where there is no connection.
+ * Reads what is asked in one process, and in a second one those that are new, or were started or stopped since; what cannot
+ * be read so, each in one of its own. Throws `unreachable` where there is no connection.
  */
-export async function readAllVms(virsh: Virsh, known: readonly Wanted[]): Promise<AllVms> {
-  const first = await readBatch(virsh, known);
+export async function readAllVms(virsh: Virsh, { asked, trusted }: Before): Promise<AllVms> {
+  const first = await readBatch(virsh, asked);
+  const read = new Set(asked.map(({ uuid }) => uuid));
+  const isAsBefore = ({ uuid, name }: MachineName) => {
+    const before = trusted.get(uuid);
+    return before?.name === name && before.state === first.stateOf(uuid);
+  };
   const late = first.names
-    .filter(({ uuid }) => !known.some((vm) => vm.uuid === uuid) || first.started.has(uuid))
+    .filter((vm) => (read.has(vm.uuid) ? first.started.has(vm.uuid) : !isAsBefore(vm)))
     .map(({ uuid }) => ({ uuid, mayRun: true }));
   const then = late.length === 0 ? first : await readBatch(virsh, late);
-  const vms = then.names.flatMap(({ uuid, name }) => {
-    const texts = then.texts.get(uuid) ?? first.texts.get(uuid);
-    return texts ? [{ uuid, name, ...texts, state: stateOf(texts, then.paused.has(uuid)) }] : [];
-  });
-  const read = new Set(vms.map(({ uuid }) => uuid));
-  return { vms, failed: then.names.filter(({ uuid }) => !read.has(uuid)) };
+  const [left, others] = [then.names.filter((vm) => !read.has(vm.uuid) && isAsBefore(vm)), then.names];
+  const isLeft = new Set(left.map(({ uuid }) => uuid));
+  const wanted = others.filter(({ uuid }) => !isLeft.has(uuid));
+  const found = await Promise.all(
+    wanted.map(async (vm): Promise<VmTexts | null> => {
+      const texts = then.texts.get(vm.uuid) ?? first.texts.get(vm.uuid);
+      return texts ? { ...vm, ...texts, state: then.stateOf(vm.uuid) } : readVmAlone(virsh, vm);
+    }),
+  );
+  return {
+    vms: found.filter((vm) => vm !== null),
+    left: [...isLeft],
+    failed: wanted.filter((_, i) => !found[i]),
+  };
 }
 
 /** Reads one of them alone; null where that fails. */
 export async function readVmAlone(virsh: Virsh, vm: MachineName): Promise<VmTexts | null> {
-  const { texts, paused } = await readBatch(virsh, [{ uuid: vm.uuid, mayRun: true }]);
+  const { texts, stateOf } = await readBatch(virsh, [{ uuid: vm.uuid, mayRun: true }]);
   const found = texts.get(vm.uuid);
-  return found ? { ...vm, ...found, state: stateOf(found, paused.has(vm.uuid)) } : null;
+  return found ? { ...vm, ...found, state: stateOf(vm.uuid) } : null;
 }
 
-const stateOf = ({ runs }: Texts, isPaused: boolean): VmTexts['state'] =>
-  runs ? (isPaused ? 'paused' : 'running') : 'shutoff';
-
-interface Texts extends Pick<VmTexts, 'definition' | 'next' | 'snapshotNames'> {
-  readonly runs: boolean;
-}
+type Texts = Pick<VmTexts, 'definition' | 'next' | 'snapshotNames'>;
 
 interface Batch {
   readonly names: readonly MachineName[];
-  readonly paused: ReadonlySet<string>;
+  readonly stateOf: (uuid: string) => VmTexts['state'];
   readonly texts: ReadonlyMap<string, Texts>;
   /** Those that run and were taken to be off. */
   readonly started: ReadonlySet<string>;
 }
 
+/** Few questions each, for any number of VMs. */
 const HOST_COMMANDS: readonly VirshCommand[] = [
+  ['list', '--uuid'],
   ['list', '--uuid', '--state-paused'],
   ['list', '--all', '--uuid', '--name'],
 ];
@@ -85,7 +106,7 @@ async function readBatch(virsh: Virsh, wanted: readonly Wanted[]): Promise<Batch
   const answers = await virsh.read([...asked.flat(), ...HOST_COMMANDS]);
   if (!answers.lastSucceeded) throw connectionFailure(answers.stderr);
   const all = allAnswered(answers);
-  const [paused = '', list = ''] = all.slice(-HOST_COMMANDS.length);
+  const [active = '', paused = '', list = ''] = all.slice(-HOST_COMMANDS.length);
   const rest = all.slice(0, -HOST_COMMANDS.length);
   const parts = asked.map((commands) => rest.splice(0, commands.length));
   // one that has gone meanwhile fails with all of its commands
@@ -99,11 +120,12 @@ async function readBatch(virsh: Virsh, wanted: readonly Wanted[]): Promise<Batch
     if (definition === '' || (names === '' && !isSure) || (mayRun && next === '')) continue;
     const runs = isOfRunning(definition);
     if (runs && !mayRun) started.add(uuid);
-    else texts.set(uuid, { definition, next: runs ? next : null, runs, snapshotNames: splitLines(names) });
+    else texts.set(uuid, { definition, next: runs ? next : null, snapshotNames: splitLines(names) });
   }
+  const [isActive, isPaused] = [new Set(splitLines(active)), new Set(splitLines(paused))];
   return {
     names: splitLines(list).map((line) => ({ uuid: line.slice(0, 36), name: line.slice(37) })),
-    paused: new Set(splitLines(paused)),
+    stateOf: (uuid) => (isPaused.has(uuid) ? 'paused' : isActive.has(uuid) ? 'running' : 'shutoff'),
     texts,
     started,
   };

@@ -1,0 +1,171 @@
+// Files that more than one VM uses: what raw virsh does to the other VM.
+import { symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, expect } from 'vitest';
+import { byteIn, NOW, succeed, THEN, take, write } from '../commands/scene.ts';
+import { tags } from '../lab/disk.ts';
+import { tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { cleanUp, defineMachine, type Machine, machineXml, pathOf, start } from '../lab/machine.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { hazard } from './promise.ts';
+import { refusesAll } from './refusing.ts';
+
+afterEach(cleanUp);
+afterAll(cleanUp);
+
+const small = { size: '4M' };
+
+const raw = (command: string, machine: Machine, name: string) =>
+  tryVirsh(command, '--domain', machine.uuid, '--snapshotname', name).code;
+
+const tagNames = (machine: Machine): string[] => tags(pathOf(machine)).map(({ name }) => name);
+
+/** Off, with the snapshot `s1` of THEN, and NOW on its disks. */
+function movedOn(name: string, disks = 1): Machine {
+  const machine = defineMachine({ name, disks: Array(disks).fill(small), boot: 'counter' });
+  write(machine, THEN);
+  take(machine, 's1');
+  write(machine, NOW);
+  return machine;
+}
+
+/** One of each for virsh, and for kvmsnap the ones called `web-1` and `web-1-other`. */
+function twins<T>(make: (name: string) => T): [T, T] {
+  return [make('twin'), make('web-1')];
+}
+
+/** What became of the disk that the other VM sees. */
+const other = (code: number, machine: Machine): string => {
+  if (byteIn(pathOf(machine)) !== NOW) return `changes the disk of the other VM, exit ${code}`;
+  return code === 0 ? 'works' : `cannot, exit ${code}`;
+};
+
+hazard(39, 'revert of a VM on whose image a clone of another VM lies', async () => {
+  const [twin, ours] = twins((name) => {
+    const golden = movedOn(name);
+    const alias = join(dirname(pathOf(golden)), 'golden.qcow2');
+    symlinkSync(pathOf(golden), alias);
+    return { golden, clone: defineMachine({ name: `${name}-other`, disks: [{ backing: alias }] }) };
+  });
+  const code = raw('snapshot-revert', twin.golden, 's1');
+  expect(code).toBe(0);
+  const { words, refusal } = await refusesAll(ours.golden, 'revert', 'web-1', 's1', '--force');
+  expect([refusal.exitCode, byteIn(pathOf(ours.clone))]).toEqual([5, NOW]);
+  expect(refusal.message).toContain("VM 'web-1-other' (shut off) has an overlay on it");
+  return { virsh: other(code, twin.clone), kvmsnap: words };
+});
+
+hazard(39, 'revert of a VM to a snapshot with a disk that another VM has since', async () => {
+  const [twin, ours] = twins((name) => {
+    const giver = movedOn(name, 2);
+    virsh('detach-disk', giver.uuid, 'vdb', '--config');
+    return { giver, taker: defineMachine({ name: `${name}-other`, disks: [{ source: pathOf(giver, 1) }] }) };
+  });
+  const code = raw('snapshot-revert', twin.giver, 's1');
+  expect(code).toBe(0);
+  const { words, refusal } = await refusesAll(ours.giver, 'revert', 'web-1', 's1', '--force');
+  expect([refusal.exitCode, byteIn(pathOf(ours.taker))]).toEqual([5, NOW]);
+  expect(refusal.message).toContain("VM 'web-1-other' (shut off) has it as disk vda");
+  return { virsh: other(code, twin.taker), kvmsnap: words };
+});
+
+hazard(39, 'delete of a snapshot while another VM runs on the image', async () => {
+  const [twin, ours] = twins((name) => {
+    const machine = movedOn(name);
+    const runs = defineMachine({ name: `${name}-other`, disks: [{ source: pathOf(machine) }] });
+    start(runs);
+    return machine;
+  });
+  const code = raw('snapshot-delete', twin, 's1');
+  const isKnown = snapshotNames(twin).includes('s1');
+  const { words, refusal } = await refusesAll(ours, 'delete', 'web-1', 's1');
+  expect([refusal.exitCode, tagNames(ours)]).toEqual([5, ['s1']]);
+  expect(refusal.command).toBe('virsh shutdown web-1-other');
+  expect(tagNames(twin)).toEqual(['s1']);
+  return {
+    virsh: isKnown ? `cannot, exit ${code}` : `forgets it, and it stays in the image, exit ${code}`,
+    kvmsnap: words,
+  };
+});
+
+hazard(39, 'delete of a snapshot that another VM has in the same image', async () => {
+  const [twin, ours] = twins((name) => {
+    const machine = movedOn(name);
+    const second = defineMachine({ name: `${name}-other`, disks: [{ source: pathOf(machine) }] });
+    const file = join(dirname(pathOf(machine)), 's1.xml');
+    const xml = virsh('snapshot-dumpxml', machine.uuid, 's1')
+      .replaceAll(machine.uuid, second.uuid)
+      .replaceAll(`<name>${machine.name}<`, `<name>${second.name}<`);
+    tool('sh', ['-c', `printf %s "$1" > "$2"`, 'sh', xml, file]);
+    virsh('snapshot-create', second.uuid, file, '--redefine');
+    return { machine, second };
+  });
+  const code = raw('snapshot-delete', twin.machine, 's1');
+  expect([snapshotNames(twin.second), tagNames(twin.second)]).toEqual([['s1'], []]);
+  const { words, refusal } = await refusesAll(ours.machine, 'delete', 'web-1', 's1');
+  expect([refusal.exitCode, tagNames(ours.second)]).toEqual([5, ['s1']]);
+  return { virsh: `the other VM loses its snapshot, exit ${code}`, kvmsnap: words };
+});
+
+hazard(39, 'a snapshot of another VM in a shared image', async () => {
+  const [twin, ours] = twins((name) => {
+    const machine = defineMachine({ name, disks: [small] });
+    const second = defineMachine({ name: `${name}-other`, disks: [{ source: pathOf(machine) }, small] });
+    take(second, 'both');
+    take(machine, 'precious');
+    return { machine, second };
+  });
+  // what looks like an orphan to the VM that does not know it
+  tool('qemu-img', ['snapshot', '-d', 'precious', pathOf(twin.second)]);
+  expect([snapshotNames(twin.machine), tagNames(twin.machine)]).toEqual([['precious'], ['both']]);
+  const before = machineXml(ours.machine);
+  const { stdout } = await succeed('check', 'web-1-other', '--fix', '--yes');
+  expect(stdout).toContain("VM 'web-1' (shut off) has it as disk vda and has its snapshot 'precious' in it");
+  expect([tagNames(ours.machine), machineXml(ours.machine)]).toEqual([['both', 'precious'], before]);
+  await succeed('revert', 'web-1', 'precious', '--dry-run').then(
+    () => expect.unreachable(),
+    (error: Error) => expect(error.message).toContain('exit 5'),
+  );
+  return {
+    virsh: 'shows no owner: deleted as an orphan, the other VM loses its snapshot',
+    kvmsnap: 'check says whose it is, --fix leaves it',
+  };
+});
+
+hazard(39, 'delete of an external snapshot over an image that another VM has as its disk', async () => {
+  const [twin, ours] = twins((name) => {
+    const machine = defineMachine({ name, disks: [small] });
+    write(machine, NOW);
+    const second = defineMachine({ name: `${name}-other`, disks: [{ source: pathOf(machine) }] });
+    take(machine, 'e1', '--disk-only');
+    const overlay = pathOf(machine).replace(/qcow2$/, 'e1');
+    write({ ...machine, disks: [{ target: 'vda', path: overlay }] }, THEN);
+    return { machine, second };
+  });
+  const code = raw('snapshot-delete', twin.machine, 'e1');
+  const { words } = await refusesAll(ours.machine, 'delete', 'web-1', 'e1');
+  expect(byteIn(pathOf(ours.second))).toBe(NOW);
+  return { virsh: other(code, twin.second), kvmsnap: words };
+});
+
+hazard(39, 'revert that removes the overlay on which another VM lies', async () => {
+  const [twin, ours] = twins((name) => {
+    const machine = defineMachine({ name, disks: [small] });
+    take(machine, 'e1', '--disk-only');
+    take(machine, 'e2', '--disk-only');
+    const overlay = pathOf(machine).replace(/qcow2$/, 'e2');
+    return { machine, clone: defineMachine({ name: `${name}-other`, disks: [{ backing: overlay }] }) };
+  });
+  const isWhole = ({ clone }: typeof twin) => {
+    const { code } = tryVirsh('start', '--domain', clone.uuid);
+    return code === 0;
+  };
+  const code = raw('snapshot-revert', twin.machine, 'e1');
+  const { words } = await refusesAll(ours.machine, 'revert', 'web-1', 'e1', '--force');
+  expect(isWhole(ours)).toBe(true);
+  if (code !== 0) return { virsh: `cannot, exit ${code}`, kvmsnap: words };
+  return {
+    virsh: isWhole(twin) ? 'works' : `the other VM cannot start any more, exit ${code}`,
+    kvmsnap: words,
+  };
+});
