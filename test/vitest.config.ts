@@ -49,7 +49,7 @@ export default defineConfig({
           name: 'matrix-wide',
           include: [
             ...MATRIX,
-            'test/commands/{check,create,delete,fix,hold,info,list,names,prune,revert,space}*.lab.test.ts',
+            'test/commands/{check,create,delete,fix,hold,image-users,info,list,names,prune,revert,space}*.lab.test.ts',
             'test/{exit-codes,quiesce,signals,tutorial,virsh-options}.lab.test.ts',
             // minutes, so only when asked for
             ...(process.env['KVMSNAP_FAULTS'] ? ['test/stress/faults.lab.test.ts'] : []),
