@@ -66,6 +66,19 @@ export const imagesOf = ({ live, inactive, snapshots }: VmDefinitions): NamedFil
   ]),
 ];
 
+/**
+ * The same of all VMs, without what the definitions that count now call raw: the guest of such a disk can have written there
+ * what an older definition would follow.
+ */
+export function imagesToFollow(vms: readonly VmDefinitions[]): NamedFile[] {
+  const now = vms.flatMap(({ live, inactive }) => [...(live ?? []), ...inactive]);
+  const pathsOf = (isWanted: (format: string | null) => boolean) =>
+    new Set(now.filter(({ format }) => isWanted(format)).map(({ path }) => path));
+  const raw = pathsOf((format) => format === 'raw');
+  const others = pathsOf((format) => format !== 'raw' && format !== null);
+  return vms.flatMap(imagesOf).filter(({ path }) => !raw.has(path) || others.has(path));
+}
+
 function definitionUses(file: NamedFile, open: boolean, beneath: Beneath): FileUse[] {
   const { path, format, target } = file;
   const use = { target, open, writes: !file.readonly, snapshot: null };

@@ -1,10 +1,12 @@
-import { open, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Context } from '../context.ts';
 import { type FileHead, type LeftoverFile, leftoversAmong } from '../core/leftover-files.ts';
 import { namedFiles } from '../core/machine-files.ts';
 import { SAVE_HEAD_BYTES, savedMachine } from '../libvirt/save-file.ts';
-import { backingName } from '../qemu/qcow2/backing.ts';
+import { withImageFile } from '../qemu/image-file.ts';
+import { readOwn } from '../qemu/own-look.ts';
+import { fill, type ImageBytes } from '../qemu/qcow2/bytes.ts';
 import { isRemote } from './disks.ts';
 import { readUsersOf } from './image-users.ts';
 import type { Machine } from './machine.ts';
@@ -41,24 +43,17 @@ async function readHeads(directory: string): Promise<FileHead[]> {
   if (paths.length > MOST_FILES) return [];
   const heads: FileHead[] = [];
   for (const path of paths) {
-    const head = await readHead(path);
-    if (!head) continue;
-    const below = backingName(head);
-    heads.push({ path, memoryOf: savedMachine(head), over: below && resolve(directory, below) });
+    const memoryOf = await withImageFile(path, ({ image }) => savedMachine(headOf(image)));
+    if ('closed' in memoryOf) continue;
+    const own = await readOwn(path, 'qcow2');
+    const over = own !== null && typeof own === 'object' ? own.image.backing : null;
+    heads.push({ path, memoryOf: memoryOf.value, over: over?.startsWith('/') ? resolve(over) : null });
   }
   return heads;
 }
 
-async function readHead(path: string): Promise<Uint8Array | null> {
-  const file = await open(path, 'r').catch(() => null);
-  if (!file) return null;
-  try {
-    const head = new Uint8Array(SAVE_HEAD_BYTES);
-    const { bytesRead } = await file.read(head, 0, head.length, 0);
-    return head.subarray(0, bytesRead);
-  } catch {
-    return null;
-  } finally {
-    await file.close();
-  }
+function headOf(image: ImageBytes): Uint8Array {
+  const head = new Uint8Array(Math.min(SAVE_HEAD_BYTES, image.size));
+  fill(image, 0, head);
+  return head;
 }

@@ -1,9 +1,9 @@
-import { open, stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { stat } from 'node:fs/promises';
 import type { KnownLinks } from '../core/known-vms.ts';
-import { directoryOf } from '../core/paths.ts';
 import type { Beneath, NamedFile } from '../core/vm-files.ts';
-import { backingName } from '../qemu/qcow2/backing.ts';
+import { placeOfBacking } from '../qemu/backing-name.ts';
+import { nextLink } from '../qemu/next-link.ts';
+import { readOwn } from '../qemu/own-look.ts';
 
 /**
  * What lies beneath images, by their own headers: no tool is started for it, and nothing but files and block devices is
@@ -18,8 +18,6 @@ export interface Chains {
 
 /** No chain is as deep: qemu-img refuses a thousand. */
 const MOST_LINKS = 1000;
-
-const HEAD_BYTES = 4096;
 
 /** Follows the images; `known` keeps what was read of each, for as long as its file does not change. */
 export async function readChains(
@@ -70,25 +68,25 @@ async function readLinks(
   const stamp = `${found.dev}:${found.ino}:${found.rdev}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`;
   const before = known.get(path);
   if (before?.stamp === stamp && found.isFile()) return before;
-  const head = await readHead(path);
-  if (!head) return 'unreadable';
-  const name = backingName(head);
-  const backing = name === null ? null : { path: resolve(directoryOf(path), name), format: 'qcow2' };
-  const links = { stamp, backing, dataFile: null };
-  known.set(path, links);
-  return links;
+  const links = await readHeader(path);
+  if (links === 'unreadable') return links;
+  const named = { stamp, ...links };
+  known.set(path, named);
+  return named;
 }
 
-async function readHead(path: string): Promise<Uint8Array | null> {
-  const file = await open(path, 'r').catch(() => null);
-  if (!file) return null;
-  try {
-    const head = new Uint8Array(HEAD_BYTES);
-    const { bytesRead } = await file.read(head, 0, head.length, 0);
-    return head.subarray(0, bytesRead);
-  } catch {
-    return null;
-  } finally {
-    await file.close();
-  }
+async function readHeader(path: string): Promise<Omit<KnownLinks, 'stamp'> | 'unreadable'> {
+  const own = await readOwn(path, 'qcow2');
+  // what is no qcow2 image, or a damaged one, names nothing that QEMU would use
+  if (own === null) return { backing: null, dataFile: null };
+  if (typeof own === 'string') return 'unreadable';
+  const { dataFile } = own.image;
+  const place = dataFile === null ? null : placeOfBacking(dataFile, path);
+  const next = await nextLink(own);
+  // libvirt starts no VM on it; what it lies on is not for its bytes to tell
+  if (next.kind === 'unrecorded') return 'unreadable';
+  return {
+    backing: 'path' in next ? { path: next.path, format: next.kind === 'file' ? next.format : null } : null,
+    dataFile: place?.kind === 'file' ? place.path : null,
+  };
 }

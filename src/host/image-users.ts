@@ -3,7 +3,7 @@ import type { ImageUsers, OtherVm } from '../core/image-users.ts';
 import type { KnownVm } from '../core/known-vms.ts';
 import { namedFiles } from '../core/machine-files.ts';
 import type { Snapshot } from '../core/snapshot.ts';
-import { filesUsed, imagesOf, mergeUses, type NamedFile } from '../core/vm-files.ts';
+import { filesUsed, imagesOf, imagesToFollow, mergeUses, type NamedFile } from '../core/vm-files.ts';
 import { KvmsnapError } from '../errors.ts';
 import { type AllVms, readAllVms, readVmAlone, type VmTexts } from '../libvirt/all-vms.ts';
 import {
@@ -91,10 +91,8 @@ async function lookUp({ known }: Context, { uri, paths: asked, except }: Questio
   const paths = await asked;
   const remote = isRemote(uri);
   const vms = [...known.vms.values()].filter((vm) => vmOf(vm).uuid !== except);
-  const roots = vms.flatMap(({ definitions }) => imagesOf(definitions));
-  const { beneath, unreadable } = remote
-    ? NO_CHAINS
-    : await readChains(known.links, [...roots, ...paths.map((path) => ({ path, format: 'qcow2' }))]);
+  const roots = imagesToFollow(vms.map(({ definitions }) => definitions));
+  const { beneath, unreadable } = remote ? NO_CHAINS : await readChains(known.links, roots);
   const all = vms.flatMap(({ definitions }) =>
     filesUsed(definitions, beneath).map((use) => ({ ...use, vm: definitions.vm })),
   );

@@ -125,6 +125,8 @@ async function measureDisk(
   if (looked?.kind === 'unseen') return unmeasured(`the image is out of reach (${looked.why})`);
   if (looked?.kind !== 'seen') return unmeasured(looked?.detail || 'the image is missing');
   const [image] = looked.chain;
+  // what a guest has written to the beginning of its raw disk is no table of snapshots
+  if (image.format !== 'qcow2') return { ...unmeasured('it is no qcow2 image'), image };
   const ids = new Map(image.tags.map((tag: Tag) => [tag.name, tag.id]));
   const since = snapshots.flatMap(({ name, parent }): [string, string][] => {
     const id = ids.get(name);

@@ -54,11 +54,12 @@ function readPart(text: string): DefinitionFiles {
   const disks = parseDisks((text.match(/<disk .*?<\/disk>/gs) ?? []).join(''));
   const files: NamedFile[] = [];
   const volumes: NamedVolume[] = [];
-  for (const { target, source, backing, driver, readonly, device, pool } of disks) {
+  for (const { target, source, backing, backingFormats, driver, readonly, device, pool } of disks) {
     const file = { format: driver ?? 'raw', target, readonly: readonly || device === 'cdrom', nvram: false };
     if (source !== null) files.push({ ...file, path: source });
     // what is below may be named here only: the image of a disk that was never started by libvirt
-    for (const path of backing) files.push({ ...file, path, format: null, readonly: true });
+    for (const path of backing)
+      files.push({ ...file, path, format: backingFormats.get(path) ?? null, readonly: true });
     if (pool && source === null) volumes.push({ ...file, pool: pool.name, volume: pool.volume });
   }
   return { files: [...files, ...mirrors(text), ...nvram(text), ...fromCommandLine(text)], volumes };

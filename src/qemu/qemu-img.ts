@@ -1,7 +1,7 @@
 import type { Appearance, DiskImage, Image } from '../core/image.ts';
-import { placeOfBacking } from './backing-name.ts';
 import type { Closed } from './image-file.ts';
-import { infoArguments, type Link, type Named, parseInfo } from './info.ts';
+import { infoArguments, type Link, parseInfo } from './info.ts';
+import { nextLink } from './next-link.ts';
 import { type Head, readHead, readOwn } from './own-look.ts';
 
 /**
@@ -124,9 +124,11 @@ async function follow(run: RunQemuImg, top: Link, { path, formatsBelow }: ImageP
   const visited = new Set([path]);
   let link = top;
   for (;;) {
-    const next = await nextOf(link, formatsBelow);
-    if (next === null) return { kind: 'seen', chain };
-    if ('kind' in next) return next;
+    const next = await nextLink(link, formatsBelow);
+    if (next.kind === 'end') return { kind: 'seen', chain };
+    if (next.kind === 'closed') return closedLink(next.path, next.closed);
+    if (next.kind === 'unrecorded')
+      return { kind: 'broken', why: 'format-unrecorded', path: next.path, detail: next.detail };
     if (visited.has(next.path))
       return { kind: 'broken', why: 'unreadable', path, detail: 'its backing chain is a loop' };
     visited.add(next.path);
@@ -135,39 +137,4 @@ async function follow(run: RunQemuImg, top: Link, { path, formatsBelow }: ImageP
     chain.push(below.image);
     link = below;
   }
-}
-
-/** Where the chain goes on, and by which format; null at its end, and where it leaves the files of this host. */
-async function nextOf(
-  { image, below }: Link,
-  formatsBelow: ReadonlyMap<string, string> | undefined,
-): Promise<{ readonly path: string; readonly format: string } | Failed | null> {
-  if (!below) return null;
-  const place = placeOfBacking(below.name, image.path);
-  if (place.kind === 'elsewhere') return null;
-  const recorded = formatsBelow?.get(place.path) ?? below.format ?? place.format;
-  return recorded === null ? unrecorded(image, below, place.path) : { path: place.path, format: recorded };
-}
-
-/**
- * libvirt's rule for a file of which no format is recorded (virStorageFileGetMetadataRecurse, since 6.1): it is what it looks
- * like, unless that lies on another file; then libvirt refuses to start the VM.
- */
-async function unrecorded(
-  image: Image,
-  { name }: Named,
-  path: string,
-): Promise<{ readonly path: string; readonly format: string } | Failed> {
-  const head = await readHead(path);
-  if (typeof head === 'string') return closedLink(path, head);
-  const { appearance } = head;
-  if (appearance === null || appearance.format === 'luks') return { path, format: 'raw' };
-  if (!appearance.mayName) return { path, format: appearance.format };
-  const over = appearance.names.length > 0 ? ' and names other files' : '';
-  return {
-    kind: 'broken',
-    why: 'format-unrecorded',
-    path,
-    detail: `${image.path} names ${name} without a format, and this looks like ${appearance.format}${over}`,
-  };
 }
