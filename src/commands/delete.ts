@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import type { Reach } from '../core/delete-rules.ts';
+import type { Reach } from '../core/deletion-set.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Leftover } from '../host/clear-leftovers.ts';
 import { deleteSnapshot } from '../host/delete-snapshots.ts';

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { doomed } from '../core/delete-rules.ts';
+import { doomed } from '../core/deletion-set.ts';
 import { nearest } from '../core/names.ts';
 import { kvmsnapLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';

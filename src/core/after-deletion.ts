@@ -1,4 +1,5 @@
-import { type DeleteFacts, doomed, type Reach } from './delete-rules.ts';
+import type { DeleteFacts } from './delete-rules.ts';
+import { doomed, type Reach } from './deletion-set.ts';
 import type { Disk } from './domain.ts';
 import type { DiskImage, Image } from './image.ts';
 import type { SnapshotReport } from './report.ts';

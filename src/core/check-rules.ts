@@ -6,6 +6,7 @@ import { labelOf } from './labels.ts';
 import { isNotable, type LeftoverSpace, resizable, winBackLine } from './leftover.ts';
 import type { LeftoverFile } from './leftover-files.ts';
 import { mebibytes } from './mebibytes.ts';
+import { movedDisks, movedFinding } from './moved.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { deleteTagLine } from './qemu-img-lines.ts';
@@ -115,9 +116,9 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
     id: 'no-data',
     hazards: [2, 3, 22],
     severity: 'error',
-    find: ({ domain, snapshots, stored }) =>
+    find: ({ domain, snapshots, stored, images }) =>
       snapshots.flatMap((snapshot) =>
-        isGone(snapshot, stored.get(snapshot.name))
+        isGone(snapshot, stored.get(snapshot.name), images)
           ? [
               {
                 snapshot: snapshot.name,
@@ -132,6 +133,19 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
             ]
           : [],
       ),
+  },
+  {
+    id: 'moved',
+    hazards: [45],
+    severity: 'error',
+    find: ({ domain, snapshots, stored, images }) =>
+      snapshots
+        .filter(({ underWay }) => !underWay)
+        .flatMap((snapshot) =>
+          movedDisks(snapshot, images, stored.get(snapshot.name)).map((moved) =>
+            movedFinding(domain, snapshot, moved),
+          ),
+        ),
   },
   {
     id: 'broken-parent',

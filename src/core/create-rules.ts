@@ -34,6 +34,7 @@ import { virshWord } from './quote.ts';
 import { savedMemoryBytes } from './saved-memory.ts';
 import { SHARING_RULES } from './sharing-rules.ts';
 import type { Mode, SnapshotPlan } from './snapshot-plan.ts';
+import { lostVolumes } from './volume-rules.ts';
 
 /** The rules that decide, before anything is touched, whether a snapshot can be taken. */
 
@@ -99,6 +100,12 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
               what: 'the machine has no disk that a snapshot could hold (cdroms and read-only disks take no part)',
             },
           ],
+  },
+  {
+    id: 'volume-not-found',
+    hazards: [46],
+    severity: 'error',
+    find: ({ domain }) => lostVolumes(domain),
   },
   {
     id: 'broken-image',

@@ -1,3 +1,5 @@
+import { imagesOf, isInVolume, movedOf, PLACE_RULES } from './delete-place-rules.ts';
+import { type Reach, victims } from './deletion-set.ts';
 import { whatIsBroken } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
 import { interruptedMerges } from './external-state.ts';
@@ -30,9 +32,6 @@ import { ancestors, descendants } from './tree.ts';
  * removed.
  */
 
-/** Which snapshots go beside the named one. */
-export type Reach = 'only' | 'children' | 'children-only';
-
 /** What is known before a delete. */
 export interface DeleteFacts {
   readonly domain: Domain;
@@ -44,7 +43,9 @@ export interface DeleteFacts {
   readonly current: string | null;
   /** By target, the disks in use now. */
   readonly images: Images;
-  /** null when libvirtd does not tell; asked only where a snapshot to be deleted is external. */
+  /** By snapshot, of those with a disk in an image that the machine does not use: the images that libvirt will look into. */
+  readonly stored: ReadonlyMap<string, Images>;
+  /** null when libvirtd does not tell; asked only where it decides (`asksVersion`). */
   readonly daemonVersion: DaemonVersion;
   /** Which other VMs use the files of this one. */
   readonly users: ImageUsers;
@@ -61,18 +62,8 @@ export interface Merge {
   readonly freeBytes: number;
 }
 
-/** The snapshots that a delete of this one takes with it. */
-export function doomed(
-  snapshots: readonly SnapshotReport[],
-  snapshot: SnapshotReport,
-  reach: Reach,
-): SnapshotReport[] {
-  if (reach === 'only') return [snapshot];
-  const below = new Set(descendants(snapshots, snapshot.name).map(({ name }) => name));
-  return snapshots.filter(({ name }) => below.has(name) || (reach === 'children' && name === snapshot.name));
-}
-
 export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
+  ...PLACE_RULES,
   {
     id: 'missing-image',
     hazards: [24],
@@ -89,7 +80,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     find: (facts) =>
       victims(facts).flatMap((victim) =>
         internalDisks(victim).flatMap((disk) => {
-          const found = tagsOf(victim, disk, facts.images)?.length ?? 0;
+          const found = tagsOf(victim, disk, imagesOf(facts, victim))?.length ?? 0;
           if (found < 2) return [];
           const what = `disk ${disk.target} holds ${found} snapshots called '${victim.name}', and libvirt would delete the older one only`;
           const users = usesOf(facts.users, disk.source);
@@ -108,40 +99,20 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     hazards: [],
     severity: 'error',
     // virsh forgets it, exit 0, and it stays in the image that has a key
-    find: ({ domain, ...facts }) =>
-      isActive(domain.state)
+    find: (facts) =>
+      isActive(facts.domain.state)
         ? []
         : victims(facts).flatMap((victim) =>
             internalDisks(victim).flatMap(({ target }) => {
-              const [image] = chainOf(facts.images.get(target));
+              const [image] = chainOf(imagesOf(facts, victim).get(target));
               if (!image?.encrypted) return [];
               return {
                 what: `disk ${target} (${image.path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a machine that is off, so '${victim.name}' would be deleted in the other disks only`,
                 hint: 'start the machine first',
-                command: `virsh start ${virshWord(domain)}`,
+                command: `virsh start ${virshWord(facts.domain)}`,
               };
             }),
           ),
-  },
-  {
-    id: 'other-image-in-use',
-    hazards: [17],
-    severity: 'error',
-    // libvirt 9.0 to 12.8 refuse; 7.0 forgets the snapshot and leaves it in the image
-    find: ({ domain, ...facts }) => {
-      if (!isActive(domain.state)) return [];
-      const active = new Map(domain.disks.map((disk) => [disk.target, disk.source]));
-      return victims(facts).flatMap((victim) =>
-        internalDisks(victim).flatMap(({ target, source }) => {
-          const now = active.get(target) ?? null;
-          if (source === null || now === null || now === source) return [];
-          return {
-            what: `'${victim.name}' is in ${source}, and the running machine writes disk ${target} to ${now}`,
-            hint: 'delete it while the machine is off',
-          };
-        }),
-      );
-    },
   },
   {
     id: 'external-on-old-daemon',
@@ -398,10 +369,21 @@ function external(
   };
 }
 
-/** True when libvirt's version decides about the delete. */
+/** True when an external snapshot goes. */
 export function deletesExternal(facts: Pick<DeleteFacts, 'snapshot' | 'snapshots' | 'reach'>): boolean {
   return externalVictims(facts).length > 0;
 }
+
+/** True when libvirt's version decides about the delete. */
+export const asksVersion = (
+  facts: Pick<DeleteFacts, 'domain' | 'snapshot' | 'snapshots' | 'reach'>,
+): boolean =>
+  deletesExternal(facts) ||
+  victims(facts).some(
+    (victim) =>
+      isInVolume(victim) ||
+      (isActive(facts.domain.state) && internalDisks(victim).some(({ spelled }) => spelled)),
+  );
 
 /** How libvirt deletes an external snapshot (qemuSnapshotDeleteExternalPrepare). */
 export function deletionOf({
@@ -485,9 +467,6 @@ function holderBefore({ snapshot, snapshots }: DeleteFacts, target: string): Sna
     .find((each) => each?.disks.some((disk) => disk.target === target));
 }
 
-const victims = ({ snapshots, snapshot, reach }: Pick<DeleteFacts, 'snapshots' | 'snapshot' | 'reach'>) =>
-  doomed(snapshots, snapshot, reach);
-
 const externalVictims = (facts: Pick<DeleteFacts, 'snapshots' | 'snapshot' | 'reach'>) =>
   victims(facts).filter((victim) => locationOf(victim) === 'external');
 
@@ -503,13 +482,11 @@ const forget = ({ domain }: DeleteFacts, { name }: SnapshotReport): Pick<Finding
 });
 
 /** virsh deletes the metadata all the same, exit 0, and the data stays in an image that cannot be opened. */
-function missingImage(
-  { domain, images }: DeleteFacts,
-  { name }: SnapshotReport,
-  target: string,
-): readonly Finding[] {
-  const image = images.get(target);
-  if (image?.kind !== 'broken') return [];
+function missingImage(facts: DeleteFacts, victim: SnapshotReport, target: string): readonly Finding[] {
+  const { domain } = facts;
+  const { name } = victim;
+  const image = imagesOf(facts, victim).get(target);
+  if (image?.kind !== 'broken' || movedOf(facts, victim).some((moved) => moved.target === target)) return [];
   return [
     {
       what: `disk ${target}: ${image.path} ${whatIsBroken(image)}, so '${name}' cannot be deleted in it`,

@@ -1,5 +1,14 @@
 /** A machine as libvirt defines it, reduced to what decides about snapshots. Knows neither virsh nor files. */
 
+/** A volume of a storage pool. */
+export interface Volume {
+  /** The pool's. */
+  readonly name: string;
+  readonly volume: string;
+  /** Why libvirt does not find it now; absent: it does. */
+  readonly problem?: 'inactive' | 'no-pool' | 'no-volume';
+}
+
 /** One `<disk>` of a machine. */
 export interface Disk {
   /** The disk target, such as `vda`. */
@@ -7,7 +16,7 @@ export interface Disk {
   readonly device: 'disk' | 'cdrom' | 'floppy' | 'lun';
   /** libvirt's `<disk type>`: where the source lives. */
   readonly storage: string;
-  /** Absolute path of a file or block device; null where there is no medium or it is not a path on this host. */
+  /** Absolute path of a file, block device or volume; null where there is no medium or it is not a path on this host. */
   readonly source: string | null;
   /** The files below it that the machine's XML names, the nearest first: none before it was started for the first time. */
   readonly backing: readonly string[];
@@ -15,7 +24,7 @@ export interface Disk {
   readonly backingFormats: ReadonlyMap<string, string>;
   /** True when a medium of any kind is attached, also where it has no path (network). */
   readonly hasSource: boolean;
-  readonly pool: { readonly name: string; readonly volume: string } | null;
+  readonly pool: Volume | null;
   /** `<driver type>`: the format that libvirt believes; null where the XML names none (libvirt then takes raw). */
   readonly driver: string | null;
   readonly readonly: boolean;

@@ -3,9 +3,12 @@ import { type Domain, isActive, isSaving } from './domain.ts';
 import { usesOf } from './image-users.ts';
 import { isNotable, type LeftoverSpace, resizable } from './leftover.ts';
 import { mebibytes } from './mebibytes.ts';
+import { movedDisks } from './moved.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
 import type { RuledFinding } from './preflight.ts';
+import type { SnapshotReport } from './report.ts';
 import { isGone, staleTwins } from './stored-tags.ts';
+import { ancestors } from './tree.ts';
 
 /** What `check --fix` does: the facts of a machine -> steps, as data. What is not proven is no step. */
 
@@ -34,6 +37,13 @@ export type FixAction =
       readonly hasMemory: boolean;
       readonly parent: string | null;
     }
+  /** libvirt looks for a snapshot in other files: those that hold it. */
+  | {
+      readonly kind: 'register';
+      readonly name: string;
+      readonly paths: readonly (readonly [from: string, to: string])[];
+      readonly isCurrent: boolean;
+    }
   /** The disk grows by so many bytes over what a save left behind its end, and is cut off again to its size. */
   | {
       readonly kind: 'win-back';
@@ -60,7 +70,7 @@ export function planFixes(facts: TruthFacts): Fix[] {
         ...orphans.flatMap((orphan) => deleteTorn(domain, orphan)),
         ...[...facts.leftovers].flatMap(([target, leftover]) => winBack(facts, target, leftover)),
       ];
-  return [...resume(domain), ...forget(facts), ...withinImages, ...adopt(facts, orphans)];
+  return [...resume(domain), ...forget(facts), ...register(facts), ...withinImages, ...adopt(facts, orphans)];
 }
 
 /** The findings that no step answers: of one rule about one thing, as many as there are more than steps. */
@@ -88,9 +98,9 @@ function resume(domain: Domain): Fix[] {
   ];
 }
 
-function forget({ snapshots, stored }: TruthFacts): Fix[] {
+function forget({ snapshots, stored, images }: TruthFacts): Fix[] {
   return snapshots
-    .filter((snapshot) => !snapshot.held && isGone(snapshot, stored.get(snapshot.name)))
+    .filter((snapshot) => !snapshot.held && isGone(snapshot, stored.get(snapshot.name), images))
     .map(({ name }) => ({
       rule: 'no-data',
       what: `have libvirt forget the snapshot '${name}'`,
@@ -98,6 +108,29 @@ function forget({ snapshots, stored }: TruthFacts): Fix[] {
       assumed: null,
       snapshot: name,
       action: { kind: 'forget', name },
+    }));
+}
+
+/** Parents first, as libvirt wants it. */
+function register({ snapshots, stored, images }: TruthFacts): Fix[] {
+  const depth = ({ name }: SnapshotReport) => ancestors(snapshots, name).length;
+  return snapshots
+    .filter(({ underWay }) => !underWay)
+    .map((snapshot) => ({ snapshot, moved: movedDisks(snapshot, images, stored.get(snapshot.name)) }))
+    .filter(({ moved }) => moved.length > 0 && moved.every(({ doubt }) => doubt === null))
+    .sort((a, b) => depth(a.snapshot) - depth(b.snapshot))
+    .map(({ snapshot: { name, isCurrent }, moved }) => ({
+      rule: 'moved',
+      what: `register the snapshot '${name}' with ${moved.map(({ target, to }) => `${to} for disk ${target}`).join(', ')}`,
+      why: 'that image, which the VM uses, holds the snapshot by name, date and size of the memory, and libvirt looks for it elsewhere',
+      assumed: null,
+      snapshot: name,
+      action: {
+        kind: 'register',
+        name,
+        paths: moved.flatMap(({ from, to, below }) => [[from, to] as const, ...below]),
+        isCurrent,
+      },
     }));
 }
 
@@ -131,9 +164,9 @@ function deleteTorn(domain: Domain, { name, holders, fate }: Orphan): Fix[] {
 }
 
 /** Parents first, as libvirt wants it. */
-function adopt({ snapshots, stored }: TruthFacts, orphans: readonly Orphan[]): Fix[] {
+function adopt({ snapshots, stored, images }: TruthFacts, orphans: readonly Orphan[]): Fix[] {
   const known = snapshots
-    .filter((snapshot) => !snapshot.underWay && !isGone(snapshot, stored.get(snapshot.name)))
+    .filter((snapshot) => !snapshot.underWay && !isGone(snapshot, stored.get(snapshot.name), images))
     .map(({ name, createdAtSeconds }) => ({ name, createdAtSeconds }));
   return orphans
     .flatMap(({ name, fate }) => (fate.kind === 'whole' ? [{ name, ...fate }] : []))

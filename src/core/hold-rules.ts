@@ -1,4 +1,4 @@
-import { doomed, type Reach } from './delete-rules.ts';
+import { doomed, type Reach } from './deletion-set.ts';
 import type { Domain } from './domain.ts';
 import type { Rule } from './preflight.ts';
 import { kvmsnapLine } from './quote.ts';

@@ -56,7 +56,8 @@ export type DiskImage =
   /** The file cannot be looked at from here; `format` is what libvirt itself believes. */
   | {
       readonly kind: 'unseen';
-      readonly why: 'permission' | 'remote' | 'network';
+      /** `pool`: it is a volume that its storage pool does not show now. */
+      readonly why: 'permission' | 'remote' | 'network' | 'pool';
       readonly format: string | null;
       readonly source: 'storage pool' | "machine's XML";
     }

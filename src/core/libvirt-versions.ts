@@ -12,6 +12,12 @@ export const STARTS_ANEW = 7_010_000;
 /** Asks qemu-img for no snapshot of the read-only disks of a machine that is off. */
 export const LEAVES_OUT_READ_ONLY = 9_000_000;
 
+/** Reverts and deletes internal snapshots in volumes of a pool while the machine is off. */
+export const HANDLES_VOLUMES_OFF = 9_000_000;
+
+/** Deletes no snapshot of a running machine whose disk is spelled otherwise in the stored definition. */
+export const COMPARES_PATHS = 9_000_000;
+
 /** Deletes external snapshots. */
 export const DELETES_EXTERNAL = 9_000_000;
 

@@ -1,5 +1,5 @@
 import { isHeld, withoutHold } from './hold.ts';
-import type { Images, Tag } from './image.ts';
+import { chainOf, type DiskImage, type Images, type Tag } from './image.ts';
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 import { childNames, oldestFirst } from './tree.ts';
 
@@ -47,17 +47,24 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
   }));
 }
 
-/** The tags of this snapshot in one of its internal disks: in the image it names, wherever that is in the chain now. */
+/**
+ * The tags of this snapshot in one of its internal disks: in the image it names, in whichever chain that is now. Null where
+ * that was not looked at, or is no image that the machine uses.
+ */
 export function tagsOf(
   snapshot: { readonly name: string },
-  disk: { readonly target: string; readonly source: string | null },
+  { target, source }: { readonly target: string; readonly source: string | null },
   images: Images,
 ): readonly Tag[] | null {
-  const image = images.get(disk.target);
-  if (image?.kind !== 'seen') return null;
-  const link = image.chain.find(({ path }) => path === disk.source) ?? image.chain[0];
-  return link.tags.filter((tag) => tag.name === snapshot.name);
+  const own = images.get(target);
+  const [link] =
+    source === null
+      ? chainOf(own)
+      : [own, ...images.values()].flatMap((image) => (image ? linkAt(image, source) : []));
+  return link?.tags.filter((tag) => tag.name === snapshot.name) ?? null;
 }
+
+const linkAt = (image: DiskImage, path: string) => chainOf(image).filter((link) => link.path === path);
 
 function vmStateBytes(snapshot: Snapshot, images: ReportFacts['images']): number | null {
   if (!hasMemory(snapshot)) return images === null ? null : 0;

@@ -13,18 +13,21 @@ import { chainOf, type DiskImage, type Images, tagsIn, tagsNamed } from './image
 import { type ImageUse, type ImageUsers, partFrom, sayUses, seeing, usesOf } from './image-users.ts';
 import {
   type DaemonVersion,
+  HANDLES_VOLUMES_OFF,
   ifBefore,
   isBefore,
   RESETS_NVRAM,
   REVERTS_EXTERNAL,
   STARTS_ANEW,
 } from './libvirt-versions.ts';
+import { type Moved, movedDisks, movedFinding } from './moved.ts';
 import { couldBeId } from './names.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { deleteTagLine } from './qemu-img-lines.ts';
 import { kvmsnapLine, virshWord } from './quote.ts';
 import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot, stateFile } from './snapshot.ts';
 import { oldestFirst } from './tree.ts';
+import { lostStoredVolumes } from './volume-rules.ts';
 
 /** The rules that decide, before anything is touched, whether a revert can work, and what it will change. */
 
@@ -63,14 +66,45 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     find: (facts) => [...changedForOthers(facts), ...removedFromOthers(facts)],
   },
   {
+    id: 'volume-not-found',
+    hazards: [46],
+    severity: 'error',
+    find: ({ snapshot }) => lostStoredVolumes(snapshot),
+  },
+  {
+    id: 'volume-on-old-daemon',
+    hazards: [46],
+    severity: 'error',
+    // 7.0 stops the running guest, and then fails
+    find: ({ snapshot, daemonVersion }) => {
+      const does = 'cannot revert to a snapshot without memory in a volume of a storage pool';
+      const older = ifBefore(daemonVersion, HANDLES_VOLUMES_OFF, does);
+      if (older === null || hasMemory(snapshot) || internalDisks(snapshot).length === 0) return [];
+      return snapshot.definedDisks.flatMap(({ target, pool }) =>
+        pool ? [{ what: `disk ${target} is a volume, and ${older}` }] : [],
+      );
+    },
+  },
+  {
+    id: 'moved',
+    hazards: [45],
+    severity: 'error',
+    find: (facts) => moved(facts).map((each) => movedFinding(facts.domain, facts.snapshot, each)),
+  },
+  {
     id: 'missing-tag',
     hazards: [2, 3, 24],
     severity: 'error',
-    find: ({ domain, snapshot, images, users }) =>
-      internalDisks(snapshot).flatMap(
-        ({ target, source }) =>
-          tagFinding(domain, snapshot, target, source, images.get(target), usesOf(users, source)) ?? [],
-      ),
+    find: (facts) => {
+      const { domain, snapshot, images, users } = facts;
+      const isMoved = new Set(moved(facts).map(({ target }) => target));
+      return internalDisks(snapshot)
+        .filter(({ target }) => !isMoved.has(target))
+        .flatMap(
+          ({ target, source }) =>
+            tagFinding(domain, snapshot, target, source, images.get(target), usesOf(users, source)) ?? [],
+        );
+    },
   },
   {
     id: 'name-is-an-id',
@@ -316,6 +350,7 @@ function removedFromOthers(facts: RevertFacts): Finding[] {
     return { what: `the revert removes ${path}, and ${sayUses(others)}`, ...partFrom(others) };
   });
 }
+const moved = ({ snapshot, active, images }: RevertFacts): Moved[] => movedDisks(snapshot, active, images);
 
 interface Abandoned {
   readonly target: string;
@@ -329,12 +364,16 @@ interface Abandoned {
 }
 
 /** The overlays that a revert to an internal snapshot leaves behind, because that is in an image below them. */
-function abandoned({ domain, snapshot, snapshots }: RevertFacts): Abandoned[] {
+function abandoned(facts: RevertFacts): Abandoned[] {
+  const { domain, snapshot, snapshots } = facts;
   const now = new Map(domain.disks.map((disk) => [disk.target, disk]));
+  const isMoved = new Set(moved(facts).map(({ target }) => target));
+  // two disks may have changed their places
+  const staying = new Set(snapshot.definedDisks.map(({ source }) => source));
   return internalDisks(snapshot).flatMap(({ target, source }) => {
     const disk = now.get(target);
     const active = disk?.source ?? null;
-    if (!disk || source === null || active === null || active === source) return [];
+    if (!disk || source === null || active === null || staying.has(active) || isMoved.has(target)) return [];
     const format = formatOfDriver(disk.driver);
     return [{ target, active, format, source, ruined: lyingOn(snapshots, target, source) }];
   });
@@ -363,9 +402,19 @@ const topOf = (image: DiskImage | undefined): string | null => chainOf(image)[0]
 export function revertConsequences(facts: RevertFacts, end: string): string[] {
   const { domain, snapshot, daemonVersion } = facts;
   const kept = new Set(snapshot.definedDisks.map((disk) => disk.target));
-  const lost =
+  const others =
     snapshot.definedDisks.length === 0 ? [] : participants(domain).filter((disk) => !kept.has(disk.target));
-  const said: string[] = [];
+  const before = new Map(
+    snapshot.definedDisks.flatMap(({ target, source }) => (source === null ? [] : [[source, target]])),
+  );
+  const renamed = others.flatMap(({ target, source }) => {
+    const then = source === null ? undefined : before.get(source);
+    return then === undefined ? [] : [{ target, then }];
+  });
+  const lost = others.filter(({ target }) => !renamed.some((disk) => disk.target === target));
+  const said: string[] = renamed.map(
+    ({ target, then }) => `disk ${target} will be ${then} again, as it was when the snapshot was taken`,
+  );
   if (lost.length > 0) {
     const names = lost.map((disk) => `${disk.target} (${disk.source ?? disk.storage})`).join(', ');
     said.push(

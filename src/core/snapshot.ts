@@ -1,4 +1,4 @@
-import { formatOfDriver } from './domain.ts';
+import { formatOfDriver, type Volume } from './domain.ts';
 
 /** A snapshot as libvirt's metadata tells it (`virsh snapshot-dumpxml`), before anything is known of the disks. */
 
@@ -12,6 +12,21 @@ export interface SnapshotDisk {
   readonly source: string | null;
   /** A deletion merges another overlay into this one, or was interrupted while it did. */
   readonly isMergeTarget?: true;
+  /** The same file as libvirt's stored definition spells it, where that is another path. */
+  readonly spelled?: string;
+}
+
+/** A disk of the definition stored with a snapshot. */
+export interface DefinedDisk {
+  readonly target: string;
+  readonly source: string | null;
+  readonly spelled?: string;
+  /** `<driver type>`: the format that libvirt used then. */
+  readonly driver: string | null;
+  /** The files below it that the definition names, the nearest first; absent: none. */
+  readonly backing?: readonly string[];
+  /** Where the definition names a volume, and `source` is its path now. */
+  readonly pool?: Volume;
 }
 
 export interface Snapshot {
@@ -25,12 +40,7 @@ export interface Snapshot {
   readonly memory: { readonly location: Location; readonly file: string | null };
   readonly disks: readonly SnapshotDisk[];
   /** The disks that take part in a snapshot by the definition stored with it: what a revert brings back (hazard 16). */
-  readonly definedDisks: readonly {
-    readonly target: string;
-    readonly source: string | null;
-    /** `<driver type>`: the format that libvirt used then. */
-    readonly driver: string | null;
-  }[];
+  readonly definedDisks: readonly DefinedDisk[];
   /** The overlays that a revert to it has laid over its files, where the snapshot has children; absent: there are none. */
   readonly revertOverlays?: readonly string[];
 }

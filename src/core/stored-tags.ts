@@ -1,16 +1,18 @@
 import { type Images, tagsNamed } from './image.ts';
+import { movedDisks } from './moved.ts';
 import type { SnapshotReport } from './report.ts';
 import { internalDisks } from './snapshot.ts';
 
 /** What the disks hold of the snapshots that libvirt knows. */
 
-/** Its tag is in none of its disks, and all of them were looked at where the snapshot has them. */
-export function isGone(snapshot: SnapshotReport, stored: Images | undefined): boolean {
-  const images = internalDisks(snapshot).map(({ target }) => stored?.get(target));
+/** Its tag is in none of its disks, and all of them were looked at where the snapshot has them, and where they may be now. */
+export function isGone(snapshot: SnapshotReport, stored: Images | undefined, images: Images): boolean {
+  const held = internalDisks(snapshot).map(({ target }) => stored?.get(target));
   return (
     !snapshot.underWay &&
-    images.length > 0 &&
-    images.every((image) => image?.kind === 'seen' && tagsNamed(image, snapshot.name).length === 0)
+    held.length > 0 &&
+    held.every((image) => image?.kind === 'seen' && tagsNamed(image, snapshot.name).length === 0) &&
+    movedDisks(snapshot, images, stored).length === 0
   );
 }
 

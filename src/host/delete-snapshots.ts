@@ -1,7 +1,9 @@
 import type { Context } from '../context.ts';
-import { DELETE_RULES, deletesExternal, doomed, type Merge, type Reach } from '../core/delete-rules.ts';
+import { strayVictims } from '../core/delete-place-rules.ts';
+import { asksVersion, DELETE_RULES, deletesExternal, type Merge } from '../core/delete-rules.ts';
+import { doomed, type Reach } from '../core/deletion-set.ts';
 import { HOLD_RULES } from '../core/hold-rules.ts';
-import { chainOf, chainPaths } from '../core/image.ts';
+import { chainOf, chainPaths, type Images, tagsNamed } from '../core/image.ts';
 import { mentionedFiles } from '../core/machine-files.ts';
 import { type Finding, judge } from '../core/preflight.ts';
 import { deleteTagLine } from '../core/qemu-img-lines.ts';
@@ -27,6 +29,7 @@ import {
 } from './machine.ts';
 import { patiently } from './patience.ts';
 import { refuseOn } from './refuse.ts';
+import { lookAtStoredDisks } from './stored-disks.ts';
 
 export interface DeleteRequest {
   readonly reach: Reach;
@@ -78,12 +81,27 @@ export async function checkDeletable(
   if (metadataOnly) return;
   const facts = { domain, snapshot, reach, snapshots, current, images };
   const external = deletesExternal(facts);
-  const [users, daemonVersion, merges] = await Promise.all([
+  const [users, daemonVersion, merges, stored] = await Promise.all([
     readImageUsers(ctx, machine),
-    external ? readDaemonVersion(ctx.virsh) : null,
+    asksVersion(facts) ? readDaemonVersion(ctx.virsh) : null,
     external && !foreseen ? tightMerges(ctx, machine, snapshot) : [],
+    lookAtStored(ctx, machine, strayVictims(facts)),
   ]);
-  refuseOn(ctx, what, judge(DELETE_RULES, { ...facts, users, daemonVersion, merges }), false);
+  refuseOn(ctx, what, judge(DELETE_RULES, { ...facts, users, daemonVersion, merges, stored }), false);
+}
+
+/** By snapshot, the images that libvirt will look into for it. */
+async function lookAtStored(
+  ctx: Context,
+  machine: Machine,
+  snapshots: readonly SnapshotReport[],
+): Promise<ReadonlyMap<string, Images>> {
+  const found = await Promise.all(
+    snapshots.map(
+      async (snapshot) => [snapshot.name, await lookAtStoredDisks(ctx, machine, snapshot)] as const,
+    ),
+  );
+  return new Map(found);
 }
 
 /** The merges of a snapshot's overlays that might not fit. */
@@ -210,15 +228,24 @@ interface Deletion {
 /** Looks whether what was to go is gone, and clears away the files of external ones. */
 async function verify(ctx: Context, before: Machine, deletion: Deletion): Promise<DeleteDone> {
   const { victims, request, end } = deletion;
-  const orphanedIn = (after: Machine) => (request.metadataOnly ? [] : orphans(after, victims));
-  const after = await lookAgainWhile(
+  const { after, orphaned } = await lookAgainWhile(
     ctx,
-    (seen) => orphanedIn(seen).length > 0,
-    async () => completeMachine(ctx, await readAfter(ctx, before.domain.uuid, end)),
+    (seen) => seen.orphaned.length > 0,
+    async () => {
+      const after = await completeMachine(ctx, await readAfter(ctx, before.domain.uuid, end));
+      if (request.metadataOnly) return { after, orphaned: [] };
+      const strays = strayVictims({
+        ...deletion,
+        ...request,
+        snapshots: before.snapshots,
+        images: after.images,
+      });
+      return { after, orphaned: orphans(after, victims, await lookAtStored(ctx, after, strays)) };
+    },
   );
   const forgotten = lostCurrent(ctx, after, heir(before, victims));
   const odd = aftermath(ctx, after.domain, before.domain.state);
-  const failure = failureOf(after, deletion, orphanedIn(after), odd.length > 0);
+  const failure = failureOf(after, deletion, orphaned, odd.length > 0);
   if (failure) throw withAftermath(failure, [...odd, ...forgotten]);
   for (const { what, command } of forgotten) ctx.terminal.note(`warning: ${what}; this mends it: ${command}`);
   const leftovers = victims.some(isExternal)
@@ -286,10 +313,18 @@ interface Orphaned {
 }
 
 /** The tags that outlived their snapshot. */
-const orphans = ({ images }: Machine, victims: readonly SnapshotReport[]): Orphaned[] =>
+const orphans = (
+  { images }: Machine,
+  victims: readonly SnapshotReport[],
+  stored: ReadonlyMap<string, Images>,
+): Orphaned[] =>
   victims.flatMap((victim) =>
     internalDisks(victim)
-      .filter((disk) => (tagsOf(victim, disk, images)?.length ?? 0) > 0)
+      .filter((disk) => {
+        const elsewhere = stored.get(victim.name)?.get(disk.target);
+        const tags = elsewhere ? tagsNamed(elsewhere, victim.name) : tagsOf(victim, disk, images);
+        return (tags?.length ?? 0) > 0;
+      })
       .map(({ target, source }) => ({ name: victim.name, target, path: source ?? '' })),
   );
 

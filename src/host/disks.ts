@@ -16,24 +16,15 @@ export type DiskPlace = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'd
  * judged by what libvirt knows of them. `uri` is what virsh is connected to.
  */
 export async function lookAtDisks(ctx: Context, uri: string, places: readonly DiskPlace[]): Promise<Images> {
-  const volumes = await readVolumes(
-    ctx,
-    places.filter((place) => place.source === null && place.pool !== null),
-  );
-  const images = await Promise.all(
-    places.map((place) =>
-      lookAt(ctx, uri, { ...place, source: place.source ?? volumes.get(place.target)?.path ?? null }),
-    ),
-  );
-  const unseen = places.filter((_, i) => images[i]?.kind === 'unseen');
+  const images = await Promise.all(places.map((place) => lookAt(ctx, uri, place)));
   const known = await readVolumes(
     ctx,
-    unseen.filter(({ target }) => !volumes.has(target)),
+    places.filter((_, i) => images[i]?.kind === 'unseen'),
   );
   return new Map(
     places.map(({ target }, i) => {
       const image = images[i] as DiskImage;
-      const format = (known.get(target) ?? volumes.get(target))?.format;
+      const format = known.get(target)?.format;
       return [
         target,
         image.kind === 'unseen' && format ? { ...image, format, source: 'storage pool' } : image,
@@ -43,13 +34,14 @@ export async function lookAtDisks(ctx: Context, uri: string, places: readonly Di
 }
 
 async function lookAt(ctx: Context, uri: string, place: DiskPlace): Promise<DiskImage> {
-  const { source, driver, backingFormats } = place;
-  const unseen = (why: 'remote' | 'network'): DiskImage => ({
+  const { source, pool, driver, backingFormats } = place;
+  const unseen = (why: 'remote' | 'network' | 'pool'): DiskImage => ({
     kind: 'unseen',
     why,
     format: driver,
     source: "machine's XML",
   });
+  if (pool?.problem) return unseen('pool');
   if (isRemote(uri)) return unseen('remote');
   if (source === null) return unseen('network');
   const format = formatOfDriver(driver);
@@ -112,6 +104,7 @@ export function noteUnseen(ctx: Context, { uuid }: Pick<Domain, 'uuid'>, images:
     permission: 'permission denied',
     remote: 'it is on another host',
     network: 'it has no path on this host',
+    pool: 'its storage pool does not show it now',
   };
   const line = `note: could not look at disk ${unseen.map(({ target }) => target).join(', ')} (${reasons[first.why]}): format by libvirt's word, and whether each disk really holds its snapshot is unchecked (hazards 2-4)`;
   const said = told.get(ctx.interrupts) ?? new Set();

@@ -1,10 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { FileKey } from '../core/same-files.ts';
 
 /** Which file a path names on this host. Two paths may name one file, by a link, a mount or `..`; and a path is no file. */
-
-/** What tells a file from every other: two paths to one file have the same. */
-export type FileKey = (path: string) => string;
 
 /**
  * Asks the file system which files these absolute paths name: a file by its device and inode, a block device by its own

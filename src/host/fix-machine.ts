@@ -9,8 +9,9 @@ import { type Adopted, adoptedXml } from '../libvirt/adopted-xml.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { redefineCommand } from '../libvirt/create-command.ts';
 import { readByUuid } from '../libvirt/machine.ts';
-import { adopting, definitionCommand, FROM_PIPE, pipedLine } from '../libvirt/paste.ts';
+import { adopting, definitionCommand, FROM_PIPE, pipedLine, redirecting } from '../libvirt/paste.ts';
 import { isIdle } from '../libvirt/runtime.ts';
+import { withPaths } from '../libvirt/snapshot-xml.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { localTime } from '../render/format.ts';
@@ -102,6 +103,17 @@ export async function prepareFixes(
         const file = await keep(adoptedXml(adopted, machine.domain.disks, definition), '.new.xml');
         const command = adoption(ctx, machine.domain, adopted, file);
         prepared.push({ ...fix, commands: [command], backup: null, files: filesOf(file) });
+        break;
+      }
+      case 'register': {
+        const { name, paths, isCurrent } = action;
+        const xml = await readSnapshotXml(ctx.virsh, machine.domain, name, true);
+        const backup = await keep(xml, '.xml');
+        const file = await keep(withPaths(xml, new Map(paths)), '.new.xml');
+        const args = redefineCommand(uuid, file ?? FROM_PIPE, isCurrent);
+        const source = file === null ? { source: redirecting(ctx.virsh, { uuid, name }, paths) } : {};
+        const files = [...filesOf(backup), ...filesOf(file)];
+        prepared.push({ ...fix, commands: [{ tool: 'virsh', args, ...source }], backup, files });
         break;
       }
       case 'win-back': {

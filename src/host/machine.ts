@@ -1,14 +1,17 @@
 import type { Context } from '../context.ts';
 import { isSaving, takesPart } from '../core/domain.ts';
 import type { DiskImage, Images } from '../core/image.ts';
+import { namedFiles } from '../core/machine-files.ts';
 import { nearest } from '../core/names.ts';
 import { kvmsnapLine } from '../core/quote.ts';
 import { reportSnapshots, type SnapshotReport, tagsOf } from '../core/report.ts';
+import { callAlike } from '../core/same-files.ts';
 import { internalDisks, type Snapshot } from '../core/snapshot.ts';
 import { combineFailures, KvmsnapError } from '../errors.ts';
 import { type MachineName, type MachineReading, readByUuid, readMachine } from '../libvirt/machine.ts';
 import { dumpCommand, readSnapshots, type SnapshotsRead, type UnreadSnapshot } from '../libvirt/snapshots.ts';
-import { lookAtDisks } from './disks.ts';
+import { isRemote, lookAtDisks } from './disks.ts';
+import { identifyFiles } from './file-identity.ts';
 import { lookAgainWhile } from './look-again.ts';
 
 /** A machine as libvirt and its disks together tell it. */
@@ -56,11 +59,26 @@ export async function assembleMachine(
   reading: MachineReading,
   found: SnapshotsRead | Promise<SnapshotsRead>,
 ): Promise<Machine> {
-  const [images, { snapshots, unread }] = await Promise.all([
+  const [images, { snapshots: stored, unread }] = await Promise.all([
     lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart)),
     found,
   ]);
+  const snapshots = await callAsNow(reading, images, stored);
   return { ...reading, images, snapshots: reportOn(reading, snapshots, images), unread };
+}
+
+/** The same snapshots, with the files that the machine uses now under their names of now. */
+export async function callAsNow<T extends Snapshot>(
+  { uri, domain }: Pick<MachineReading, 'uri' | 'domain'>,
+  images: Images,
+  snapshots: readonly T[],
+): Promise<T[]> {
+  const now = [...namedFiles(domain, [], images)];
+  const isNow = new Set(now);
+  const others = [...namedFiles({ disks: [] }, snapshots, new Map())].filter((path) => !isNow.has(path));
+  // most machines have never been moved, and nothing has to be asked
+  if (isRemote(uri) || others.length === 0) return [...snapshots];
+  return callAlike(snapshots, now, await identifyFiles([...now, ...others]));
 }
 
 /** Reports on snapshots of a machine; `images` null: by libvirt's word alone. */

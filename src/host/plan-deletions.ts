@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
 import { afterDeletion } from '../core/after-deletion.ts';
-import { doomed } from '../core/delete-rules.ts';
+import { doomed } from '../core/deletion-set.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { locationOf } from '../core/snapshot.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';

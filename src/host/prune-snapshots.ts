@@ -113,7 +113,15 @@ function whyItStays(
 ): string | null {
   if (daemonVersion === undefined) return 'external';
   // what is free when its turn comes is asked then
-  const facts = { ...machine, snapshot, images: images ?? new Map(), daemonVersion, users, merges: [] };
+  const facts = {
+    ...machine,
+    snapshot,
+    images: images ?? new Map(),
+    daemonVersion,
+    users,
+    stored: new Map(),
+    merges: [],
+  };
   return judge(DELETE_RULES, { ...facts, reach: 'only' })[0]?.what ?? null;
 }
 

@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
 import { isActive } from '../core/domain.ts';
-import { chainOf, type DiskImage, type Images, linkOf } from '../core/image.ts';
+import { chainOf, type Images } from '../core/image.ts';
 import type { ImageUsers } from '../core/image-users.ts';
 import { utcStamp } from '../core/labels.ts';
 import { stem } from '../core/paths.ts';
@@ -13,7 +13,7 @@ import {
   revertNeedsForce,
   stateAfterRevert,
 } from '../core/revert-rules.ts';
-import { externalDisks, locationOf, stateFile, stateFormat } from '../core/snapshot.ts';
+import { externalDisks, locationOf, stateFile } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
@@ -23,7 +23,7 @@ import { carryOut, readAfter } from './act.ts';
 import { aftermath, withAftermath } from './aftermath.ts';
 import { clearLeftovers } from './clear-leftovers.ts';
 import { confirm } from './confirm.ts';
-import { isRemote, lookAtDisks, noteUnseen } from './disks.ts';
+import { isRemote, noteUnseen } from './disks.ts';
 import { occupiedBytes } from './files.ts';
 import { readImageUsers } from './image-users.ts';
 import {
@@ -37,6 +37,7 @@ import {
 import { patiently, sayingOnce } from './patience.ts';
 import { refuseOn } from './refuse.ts';
 import { readStates } from './state-files.ts';
+import { lookAtStoredDisks } from './stored-disks.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 
 export interface RevertRequest {
@@ -106,7 +107,9 @@ async function check(
   const external = locationOf(snapshot) === 'external';
   const [facts, daemonVersion] = await Promise.all([
     readRevertFacts(ctx, machine, snapshot),
-    isActive(domain.state) || external || request.resetNvram ? readDaemonVersion(ctx.virsh) : null,
+    isActive(domain.state) || external || request.resetNvram || snapshot.definedDisks.some(({ pool }) => pool)
+      ? readDaemonVersion(ctx.virsh)
+      : null,
   ]);
   const { resetNvram } = request;
   const wanted = { ...facts, daemonVersion, backup: request.backup !== null, resetNvram };
@@ -156,33 +159,6 @@ export async function readRevertFacts(
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
   return { domain, snapshot, snapshots, current, images, active, memoryThere, states, users };
-}
-
-/** The images that libvirt would revert are those of the definition stored with the snapshot, not those in use now. */
-async function lookAtStoredDisks(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<Images> {
-  const now = new Map(machine.domain.disks.map((disk) => [disk.target, disk]));
-  const known = new Map<string, DiskImage>();
-  const elsewhere = snapshot.disks.flatMap((part) => {
-    const { target } = part;
-    const disk = now.get(target);
-    const image = machine.images.get(target);
-    const source = stateFile(snapshot, part);
-    const link = image && (source === null || source === disk?.source ? image : linkOf(image, source));
-    if (link) {
-      known.set(target, link);
-      return [];
-    }
-    return [
-      {
-        target,
-        source,
-        storage: disk?.storage ?? 'file',
-        pool: source === null ? (disk?.pool ?? null) : null,
-        driver: stateFormat(snapshot, part),
-      },
-    ];
-  });
-  return new Map([...known, ...(await lookAtDisks(ctx, machine.uri, elsewhere))]);
 }
 
 /** What the user must know before a revert; what is lost is asked on a terminal. Returns whether somebody was asked. */

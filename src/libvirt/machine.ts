@@ -7,6 +7,7 @@ import type { VirshCommand } from './batch.ts';
 import { parseDomain } from './domain-xml.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, countErrors, virshFailure } from './virsh-error.ts';
+import { withVolumePaths } from './volumes.ts';
 
 /** Reading machines and their snapshots: few processes, exact names, nothing taken from a table. */
 
@@ -196,13 +197,30 @@ async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Ba
   return {
     uri: uri.trim(),
     machines: parseMachineNames(list),
-    readings: parts.map((part) => toReading(part, uri.trim(), splitLines(saved))),
+    readings: await withVolumes(
+      virsh,
+      parts.map((part) => toReading(part, uri.trim(), splitLines(saved))),
+    ),
     peaceful: parts.reduce(
       (sum, [, current, , , , control]) => sum + (current ? 0 : 1) + (control ? 0 : 1),
       withoutCheckpoints,
     ),
     stderr,
   };
+}
+
+async function withVolumes(
+  virsh: Virsh,
+  readings: readonly (MachineReading | null)[],
+): Promise<(MachineReading | null)[]> {
+  const domains = await withVolumePaths(
+    virsh,
+    readings.flatMap((reading) => reading?.domain ?? []),
+  );
+  const found = new Map(domains.map((domain) => [domain.uuid, domain]));
+  return readings.map(
+    (reading) => reading && { ...reading, domain: found.get(reading.domain.uuid) ?? reading.domain },
+  );
 }
 
 /** An empty list and a failed one look alike in a batch: one failure more than can be in peace, and it is not whole. */

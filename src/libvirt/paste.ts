@@ -44,6 +44,26 @@ export function redescribing(
   )}`;
 }
 
+/** Prints the XML of a snapshot whose stored definitions name other files, as `withPaths` makes it. */
+export function redirecting(
+  virsh: Virsh,
+  { uuid, name }: { readonly uuid: string; readonly name: string },
+  paths: readonly (readonly [from: string, to: string])[],
+): string {
+  const dump = virsh.line([...dumpCommand(uuid, name), '--security-info']);
+  const script = paths.flatMap(([from, to]) => [
+    `s/\\(<source [^>]*\\(file\\|dev\\)='\\)${toFind(escapeText(from))}'/\\1${forSed(escapeText(to))}'/`,
+    't',
+  ]);
+  return `${dump} | ${commandLine(
+    'sed',
+    script.flatMap((part) => ['-e', part]),
+  )}`;
+}
+
+/** A text as what sed's `s///` looks for. */
+const toFind = (text: string): string => text.replace(/[\\/.*[\]^$]/g, '\\$&');
+
 /** A text as the replacement of sed's `s///`. */
 const forSed = (text: string): string => text.replace(/[\\/&]/g, '\\$&').replaceAll('\n', '\\n');
 

@@ -3,7 +3,7 @@ import { type Disk, takesPart } from '../core/domain.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { understand } from '../errors.ts';
 import { parseDisks } from './domain-xml.ts';
-import { escapeText, parseXml } from './xml.ts';
+import { attributeText, escapeText, parseXml } from './xml.ts';
 
 // For all schemas of the process: a parser that zod compiles pays for itself only after more input than one run has.
 z.config({ jitless: true });
@@ -74,9 +74,13 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
           source: pathOf(disk) ?? sources.get(disk['@name']) ?? null,
           ...(disk.snapshotDeleteInProgress === undefined ? {} : { isMergeTarget: true }),
         })),
-      definedDisks: defined
-        .filter(takesPart)
-        .map(({ target, source, driver }) => ({ target, source, driver })),
+      definedDisks: defined.filter(takesPart).map(({ target, source, driver, pool, backing }) => ({
+        target,
+        source,
+        driver,
+        ...(pool && { pool }),
+        ...(backing.length > 0 && { backing }),
+      })),
       ...(revertOverlays.length === 0 ? {} : { revertOverlays }),
     };
   };
@@ -125,6 +129,21 @@ export function withDescription(xml: string, description: string | null): string
     .slice(0, start)
     .replace(/\n? *<description>[^<]*<\/description>|\n? *<description\/>/, '');
   return without.replace(/<\/name>/, (end) => `${end}${element}`) + xml.slice(start);
+}
+
+/**
+ * The same document in which the disks of the stored definitions, of the running VM and of the inactive one, name other
+ * files; all else stays to the letter. libvirt writes its attributes in single quotes.
+ */
+export function withPaths(xml: string, paths: ReadonlyMap<string, string>): string {
+  const start = definitionStart(xml);
+  const definitions = xml.slice(start).replace(/<source [^>]*>/g, (element) =>
+    element.replace(/( (?:file|dev)=')([^']*)'/, (whole, attribute: string, value: string) => {
+      const path = paths.get(attributeText(value));
+      return path === undefined ? whole : `${attribute}${escapeText(path)}'`;
+    }),
+  );
+  return xml.slice(0, start) + definitions;
 }
 
 function definitionStart(xml: string): number {

@@ -5,6 +5,7 @@ import type { VirshCommand } from './batch.ts';
 import { createSnapshotParser } from './snapshot-xml.ts';
 import type { Virsh } from './virsh.ts';
 import { virshFailure } from './virsh-error.ts';
+import { withStoredVolumePaths } from './volumes.ts';
 
 /** Reading snapshots by their names, of one machine or of many. */
 
@@ -91,7 +92,12 @@ export async function readSnapshotsOf(
     return { ...machine, answers, names: linesWithout(machine.names, answers.map(nameOf)) };
   });
   const late = await readLost(virsh, known, parse);
-  return known.map(({ answers }, i) => sorted([...answers, ...(late[i] ?? [])]));
+  const all = known.map(({ answers }, i) => sorted([...answers, ...(late[i] ?? [])]));
+  const placed = await withStoredVolumePaths(
+    virsh,
+    all.map(({ snapshots }) => snapshots),
+  );
+  return all.map((one, i) => ({ ...one, snapshots: placed[i] ?? [] }));
 }
 
 type SnapshotParser = ReturnType<typeof createSnapshotParser>;

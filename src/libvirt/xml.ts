@@ -53,3 +53,8 @@ const ENTITIES: Readonly<Record<string, string>> = {
 export function escapeText(text: string): string {
   return text.replace(/[&<>']/g, (char) => ENTITIES[char] ?? char);
 }
+
+/** What stands between the quotes of an attribute -> the text that it means. */
+export function attributeText(raw: string): string {
+  return parseDocument(`<a v='${raw}'/>`).root?.attributes['v'] ?? raw;
+}

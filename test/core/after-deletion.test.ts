@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { afterDeletion, type Deletable } from '../../src/core/after-deletion.ts';
-import type { Reach } from '../../src/core/delete-rules.ts';
+import type { Reach } from '../../src/core/deletion-set.ts';
 import type { DiskImage } from '../../src/core/image.ts';
 import { reportSnapshots } from '../../src/core/report.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';

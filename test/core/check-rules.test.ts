@@ -15,6 +15,8 @@ interface Given {
   readonly leftovers?: TruthFacts['leftovers'];
   readonly leftoverFiles?: TruthFacts['leftoverFiles'];
   readonly maxAge?: TruthFacts['maxAge'];
+  /** Where libvirt will look. */
+  readonly stored?: ReadonlyMap<string, DiskImage>;
   readonly unread?: readonly string[];
   readonly users?: TruthFacts['users'];
 }
@@ -29,6 +31,7 @@ function found({
   maxAge = null,
   unread = [],
   users = NOBODY,
+  stored,
 }: Given): RuledFinding[] {
   const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
   const about = domain(machine);
@@ -38,7 +41,7 @@ function found({
     snapshots: reportSnapshots(snapshots, { current: isCurrent, busy: about.busy, images: ofDisks }),
     current: isCurrent,
     images: ofDisks,
-    stored: new Map(snapshots.map(({ name }) => [name, ofDisks])),
+    stored: new Map(snapshots.map(({ name }) => [name, stored ?? ofDisks])),
     leftovers: leftovers ?? new Map(),
     leftoverFiles,
     users,
@@ -51,6 +54,9 @@ function found({
 const NIGHTLY = 'nightly-20261123T030000Z';
 const inVda = (...names: string[]) => new Map([['vda', seen({ tags: names.map((name) => tag(name)) })]]);
 const atMost = (seconds: number, label: string | null = null) => ({ seconds, says: '1h', label });
+
+const MOVED = { target: 'vda', location: 'internal', source: '/old/vda.qcow2' } as const;
+const GONE: DiskImage = { kind: 'broken', why: 'missing', path: '/old/vda.qcow2', detail: 'gone' };
 
 const LEFTOVERS = new Map([['vda', { bytes: 40 * MiB, endBytes: 2 ** 30 }]]);
 
@@ -190,6 +196,19 @@ const CASES: Readonly<
       [
         { snapshots: [snapshot('a')], images: inVda() },
         { severity: 'error', snapshot: 'a', command: 'kvmsnap delete --metadata centos7-1 a' },
+      ],
+    ],
+  },
+  moved: {
+    silent: [{ snapshots: [snapshot('a')] }],
+    loud: [
+      [
+        {
+          snapshots: [snapshot('a', { disks: [MOVED] })],
+          stored: new Map([['vda', GONE]]),
+          images: inVda('a'),
+        },
+        { severity: 'error', snapshot: 'a', command: 'kvmsnap check --fix centos7-1' },
       ],
     ],
   },

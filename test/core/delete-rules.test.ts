@@ -1,12 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import {
-  DELETE_RULES,
-  type DeleteFacts,
-  deletesExternal,
-  deletionOf,
-  doomed,
-  type Reach,
-} from '../../src/core/delete-rules.ts';
+import { DELETE_RULES, type DeleteFacts, deletesExternal, deletionOf } from '../../src/core/delete-rules.ts';
+import { doomed, type Reach } from '../../src/core/deletion-set.ts';
 import type { Domain } from '../../src/core/domain.ts';
 import type { DiskImage } from '../../src/core/image.ts';
 import { judge } from '../../src/core/preflight.ts';
@@ -74,6 +68,7 @@ function facts(scene: Scene, name: string, reach: Reach = 'only'): DeleteFacts {
     images,
     daemonVersion: scene.version === undefined ? V12 : scene.version,
     merges: scene.merges ?? [],
+    stored: new Map(),
     users: {
       uses: new Map(
         Object.entries(scene.shared ?? {}).map(([ending, names]) => [

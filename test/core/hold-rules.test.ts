@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Reach } from '../../src/core/delete-rules.ts';
+import type { Reach } from '../../src/core/deletion-set.ts';
 import { withHold } from '../../src/core/hold.ts';
 import { HOLD_RULES } from '../../src/core/hold-rules.ts';
 import { judge } from '../../src/core/preflight.ts';

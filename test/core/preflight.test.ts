@@ -10,6 +10,7 @@ import {
   revertNeedsForce,
   stateAfterRevert,
 } from '../../src/core/revert-rules.ts';
+import type { Snapshot } from '../../src/core/snapshot.ts';
 import { internalPlan, NO_WISHES } from '../../src/core/snapshot-plan.ts';
 import { disk, domain, image, MiB, seen, snapshot, tag } from '../model.ts';
 import { EXTERNAL_CASES, external } from './external-cases.ts';
@@ -87,6 +88,26 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         says: 'no disk at all',
         facts: creating({ domain: domain({ disks: [] }) }),
         finds: [{ what: /no disk/ }],
+      },
+    ],
+  },
+  'volume-not-found': {
+    severity: 'error',
+    cases: [
+      {
+        says: 'a volume that is found',
+        facts: creatingOn({ pool: { name: 'images', volume: 'a' } }),
+        finds: [],
+      },
+      {
+        says: 'a pool that is not active',
+        facts: creatingOn({ pool: { name: 'my images', volume: 'a', problem: 'inactive' } }),
+        finds: [{ what: /not active/, command: "virsh pool-start 'my images'" }],
+      },
+      {
+        says: 'a pool that is not there',
+        facts: creatingOn({ pool: { name: 'images', volume: 'a', problem: 'no-pool' } }),
+        finds: [{ what: /there is no such pool/ }],
       },
     ],
   },
@@ -903,7 +924,95 @@ function calledById(name: string, highest: string) {
   };
 }
 
+/** Of a definition that names a volume. */
+const inVolume = (problem?: 'inactive' | 'no-pool' | 'no-volume', changes: Partial<Snapshot> = {}) =>
+  snapshot('s1', {
+    definedDisks: [
+      {
+        target: 'vda',
+        source: '/vm/vda.qcow2',
+        driver: 'qcow2',
+        pool: { name: 'images', volume: 'vda.qcow2', ...(problem && { problem }) },
+      },
+    ],
+    ...changes,
+  });
+
+const IN_FIRST_ONLY = new Map([
+  ['vda', seen({ path: '/vm/vda', tags: [tag('s1')] })],
+  ['vdb', seen({ path: '/vm/vdb', tags: [tag('s2')] })],
+]);
+
+/** The snapshot is in an image that the machine uses, and libvirt looks into another. */
+const elsewhere = snapshot('s1', { disks: [{ target: 'vda', location: 'internal', source: '/old/vda' }] });
+const gone = { kind: 'broken', why: 'missing', path: '/old/vda', detail: 'no such file' } as const;
+
 const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
+  'volume-not-found': {
+    severity: 'error',
+    cases: [
+      { says: 'a volume that is found', facts: reverting({ snapshot: inVolume() }), finds: [] },
+      {
+        says: 'a pool that is not active',
+        facts: reverting({ snapshot: inVolume('inactive') }),
+        finds: [{ what: /'vda.qcow2' of the storage pool 'images'/, command: 'virsh pool-start images' }],
+      },
+      {
+        says: 'no such volume',
+        facts: reverting({ snapshot: inVolume('no-volume') }),
+        finds: [{ what: /no such volume/, command: 'virsh pool-refresh images' }],
+      },
+    ],
+  },
+  'volume-on-old-daemon': {
+    severity: 'error',
+    cases: [
+      { says: 'not of a file', facts: reverting(), finds: [] },
+      {
+        says: 'not from 9.0 on',
+        facts: reverting({ snapshot: inVolume(), daemonVersion: 9_000_000 }),
+        finds: [],
+      },
+      {
+        says: 'not with memory, which QEMU itself loads',
+        facts: reverting({
+          snapshot: inVolume(undefined, { memory: { location: 'internal', file: null } }),
+          daemonVersion: 7_000_000,
+        }),
+        finds: [],
+      },
+      {
+        says: 'without memory before 9.0',
+        facts: reverting({ snapshot: inVolume(), daemonVersion: 7_000_000 }),
+        finds: [{ what: /disk vda is a volume, and this libvirtd \(before 9.0\) cannot revert/ }],
+      },
+    ],
+  },
+  moved: {
+    severity: 'error',
+    cases: [
+      { says: 'not where the image is in use', facts: reverting(), finds: [] },
+      {
+        says: 'not where no image in use has it',
+        facts: reverting({
+          snapshot: elsewhere,
+          images: new Map([['vda', gone]]),
+          active: new Map([['vda', seen({ tags: [] })]]),
+        }),
+        finds: [],
+      },
+      {
+        says: 'where the image in use has it, and the old path has none',
+        facts: reverting({ snapshot: elsewhere, images: new Map([['vda', gone]]) }),
+        finds: [
+          {
+            what: /libvirt looks for 's1' in \/old\/vda, and it is in \/vm\/vda.qcow2, .*moved or renamed/,
+            command: 'kvmsnap check --fix centos7-1',
+          },
+        ],
+      },
+    ],
+  },
   'missing-tag': {
     severity: 'error',
     cases: [
@@ -928,10 +1037,8 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
               source: `/vm/${target}`,
             })),
           }),
-          images: new Map([
-            ['vda', seen({ tags: [tag('s1')] })],
-            ['vdb', seen({ tags: [tag('s2')] })],
-          ]),
+          images: IN_FIRST_ONLY,
+          active: IN_FIRST_ONLY,
         }),
         finds: [
           {

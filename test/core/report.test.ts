@@ -49,7 +49,7 @@ describe('the memory saved in the images', () => {
 
   test.each([
     { says: 'in one of two disks', of: withMemory, in: { vda: saved, vdb: empty }, bytes: 5 * MiB },
-    { says: 'in no disk', of: withMemory, in: { vda: empty, vdb: empty }, bytes: 0 },
+    { says: 'in no disk', of: withMemory, in: { vda: seen({ tags: [] }), vdb: empty }, bytes: 0 },
     {
       says: 'not known, for one disk could not be looked at',
       of: withMemory,
@@ -93,9 +93,18 @@ describe('the tags of a snapshot', () => {
     expect(tagsOf({ name: 's1' }, disk, new Map([['vda', chain]]))).toEqual([tag('s1')]);
   });
 
-  test('in the active image where it names none, or one that the chain has no longer', () => {
-    for (const source of [null, '/vm/elsewhere'])
-      expect(tagsOf({ name: 's1' }, { ...disk, source }, new Map([['vda', chain]]))).toEqual([]);
+  test('in the active image where it names none', () => {
+    expect(tagsOf({ name: 's1' }, { ...disk, source: null }, new Map([['vda', chain]]))).toEqual([]);
+  });
+
+  test('under whichever target the image is used now', () => {
+    expect(tagsOf({ name: 's1' }, disk, new Map([['sda', chain]]))).toEqual([tag('s1')]);
+  });
+
+  test('are not known where it names an image that the machine does not use', () => {
+    expect(
+      tagsOf({ name: 's1' }, { ...disk, source: '/vm/elsewhere' }, new Map([['vda', chain]])),
+    ).toBeNull();
   });
 
   test('are not known where nobody looked', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createSnapshotParser, withDescription } from '../../src/libvirt/snapshot-xml.ts';
+import { createSnapshotParser, withDescription, withPaths } from '../../src/libvirt/snapshot-xml.ts';
 import { rfc3339 } from '../../src/render/format.ts';
 import { anyCharacter } from '../any-name.ts';
 import { capture, VERSIONS } from '../captures.ts';
@@ -65,7 +65,10 @@ describe.each(VERSIONS)('libvirt %s', (version) => {
         createdAtSeconds: SECONDS,
         memory: { location: 'external', file: '/vm/b-fix.mem' },
         disks: disks('external', 'extmem1'),
-        definedDisks: defined('ext1'),
+        definedDisks: defined('ext1').map((disk) => ({
+          ...disk,
+          backing: [disk.source.replace('ext1', 'qcow2')],
+        })),
       },
     },
   ])('$file', ({ file, snapshot }) => {
@@ -245,4 +248,17 @@ test('an overlay that a deletion merges into, or was interrupted at, is marked',
     { target: 'vda', location: 'external', source: '/vm/vda.e1', isMergeTarget: true },
     { target: 'vdb', location: 'external', source: '/vm/vdb.e1' },
   ]);
+});
+
+describe('a definition with other paths', () => {
+  const paths = new Map([["/old/it's & <new>", "/new/it's"]]);
+  const source = (path: string) => `<source file='${path}' index='1'/>`;
+  const escaped = '/old/it&apos;s &amp; &lt;new&gt;';
+
+  test('both definitions name them, and nothing else changes', () => {
+    const document = (path: string) =>
+      `<domainsnapshot><name>${escaped}</name><domain><metadata>${escaped}</metadata><devices>${source(path)}` +
+      `${source('/old/other')}</devices></domain><inactiveDomain>${source(path)}</inactiveDomain></domainsnapshot>`;
+    expect(withPaths(document(escaped), paths)).toBe(document('/new/it&apos;s'));
+  });
 });

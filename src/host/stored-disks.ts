@@ -1,0 +1,41 @@
+import type { Context } from '../context.ts';
+import { type DiskImage, type Images, linkOf } from '../core/image.ts';
+import { type Snapshot, stateFile, stateFormat } from '../core/snapshot.ts';
+import { type DiskPlace, lookAtDisks } from './disks.ts';
+import type { Machine } from './machine.ts';
+
+/**
+ * By target, the images that a snapshot's state is in: those of the definition stored with it, which libvirt reverts, and
+ * not those in use now. What the machine uses, under whichever of its disks, was looked at already.
+ */
+export async function lookAtStoredDisks(
+  ctx: Context,
+  { uri, domain, images }: Pick<Machine, 'uri' | 'domain' | 'images'>,
+  snapshot: Snapshot,
+): Promise<Images> {
+  const now = new Map(domain.disks.map((disk) => [disk.target, disk]));
+  const defined = new Map(snapshot.definedDisks.map((disk) => [disk.target, disk]));
+  const known = new Map<string, DiskImage>();
+  const elsewhere: DiskPlace[] = [];
+  for (const part of snapshot.disks) {
+    const { target } = part;
+    const disk = now.get(target);
+    const source = stateFile(snapshot, part);
+    const pool = defined.get(target)?.pool ?? null;
+    const image = images.get(target);
+    const used =
+      source === null || source === disk?.source
+        ? image
+        : [image, ...images.values()].flatMap((each) => (each && linkOf(each, source)) ?? [])[0];
+    if (used && !pool?.problem) known.set(target, used);
+    else
+      elsewhere.push({
+        target,
+        source,
+        pool: source === null || pool?.problem ? pool : null,
+        storage: disk?.storage ?? 'file',
+        driver: stateFormat(snapshot, part),
+      });
+  }
+  return new Map([...known, ...(await lookAtDisks(ctx, uri, elsewhere))]);
+}

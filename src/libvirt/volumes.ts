@@ -1,0 +1,86 @@
+import type { Domain, Volume } from '../core/domain.ts';
+import type { Snapshot } from '../core/snapshot.ts';
+import { allAnswered, splitLines } from './answers.ts';
+import type { Virsh } from './virsh.ts';
+import { parseVolume } from './volume-xml.ts';
+
+/**
+ * Disks that are given as a volume of a storage pool: which path that is. libvirt itself looks it up each time, and finds
+ * it only while the pool is active.
+ */
+
+/** What was found of a volume; the path is null where it has none on a host (a pool of rbd or iscsi-direct). */
+type Found = Pick<Volume, 'problem'> & { readonly path: string | null };
+
+/** The same domains with the paths of their volumes as sources; one process for all, none where there are no volumes. */
+export async function withVolumePaths(virsh: Virsh, domains: readonly Domain[]): Promise<Domain[]> {
+  const volumes = domains.flatMap(({ disks }) => disks.flatMap(({ pool }) => pool ?? []));
+  if (volumes.length === 0) return [...domains];
+  const find = await findVolumes(virsh, volumes);
+  return domains.map((domain) => ({ ...domain, disks: domain.disks.map((disk) => placed(disk, find)) }));
+}
+
+/** The same for the definitions stored with snapshots. */
+export async function withStoredVolumePaths(
+  virsh: Virsh,
+  machines: readonly (readonly Snapshot[])[],
+): Promise<Snapshot[][]> {
+  const volumes = machines
+    .flat()
+    .flatMap(({ definedDisks }) => definedDisks.flatMap(({ pool }) => pool ?? []));
+  if (volumes.length === 0) return machines.map((snapshots) => [...snapshots]);
+  const find = await findVolumes(virsh, volumes);
+  return machines.map((snapshots) =>
+    snapshots.map((snapshot) => {
+      const definedDisks = snapshot.definedDisks.map((disk) => placed(disk, find));
+      const sources = new Map(definedDisks.map(({ target, source }) => [target, source]));
+      const disks = snapshot.disks.map((disk) => ({
+        ...disk,
+        source: disk.source ?? (disk.location === 'internal' ? (sources.get(disk.target) ?? null) : null),
+      }));
+      return { ...snapshot, definedDisks, disks };
+    }),
+  );
+}
+
+interface MayBeVolume {
+  readonly source: string | null;
+  readonly pool?: Volume | null;
+}
+
+function placed<T extends MayBeVolume>(disk: T, find: (volume: Volume) => Found): T {
+  const { pool } = disk;
+  if (!pool || disk.source !== null) return disk;
+  const { path, problem } = find(pool);
+  return { ...disk, source: path, pool: problem === undefined ? pool : { ...pool, problem } };
+}
+
+async function findVolumes(virsh: Virsh, volumes: readonly Volume[]): Promise<(volume: Volume) => Found> {
+  const keyOf = ({ name, volume }: Volume) => JSON.stringify([name, volume]);
+  const wanted = new Map(volumes.map((volume) => [keyOf(volume), volume]));
+  const asked = [...wanted.values()];
+  const [active = '', all = '', ...xmls] = allAnswered(
+    await virsh.read([
+      ['pool-list', '--name'],
+      ['pool-list', '--all', '--name'],
+      ...asked.map(({ name, volume }) => ['vol-dumpxml', '--pool', name, '--vol', volume]),
+    ]),
+  );
+  const [isActive, isThere] = [new Set(splitLines(active)), new Set(splitLines(all))];
+  const found = new Map(
+    asked.map((volume, i): [string, Found] => {
+      const xml = xmls[i];
+      if (xml) {
+        const { path } = parseVolume(xml);
+        return [keyOf(volume), { path: path?.startsWith('/') ? path : null }];
+      }
+      const problem = isActive.has(volume.name)
+        ? 'no-volume'
+        : isThere.has(volume.name)
+          ? 'inactive'
+          : 'no-pool';
+      return [keyOf(volume), { path: null, problem }];
+    }),
+  );
+  return (volume) => found.get(keyOf(volume)) ?? { path: null };
+}
