@@ -24,6 +24,7 @@ import { aftermath, withAftermath } from './aftermath.ts';
 import { clearLeftovers } from './clear-leftovers.ts';
 import { confirm } from './confirm.ts';
 import { isRemote, noteUnseen } from './disks.ts';
+import { identifyFiles } from './file-identity.ts';
 import { occupiedBytes } from './files.ts';
 import { readImageUsers } from './image-users.ts';
 import {
@@ -213,7 +214,7 @@ async function revertAndVerify(
   await freeSecond(ctx, snapshot);
   const written = await carryOut(ctx, { command, label: `reverting '${domain.name}'`, growing: null });
   const machine = await completeMachine(ctx, await readAfter(ctx, domain.uuid, written));
-  const wrong = mismatches(machine, checked);
+  const wrong = await mismatches(machine, checked);
   const now = machine.snapshots.find(({ name }) => name === snapshot.name);
   if (written.kind === 'done' && now && wrong.length === 0) {
     if (machine.snapshots.some((each) => locationOf(each) === 'external'))
@@ -262,21 +263,31 @@ const UNKNOWN_END = {
   },
 };
 
-function mismatches(
-  { domain, current, images }: Machine,
-  { snapshot, end, images: stored }: Checked,
-): string[] {
-  const wrong: string[] = [];
-  if (current !== snapshot.name)
-    wrong.push(`the current snapshot is ${current === null ? 'none' : `'${current}'`}`);
-  if (domain.state !== end) wrong.push(`the machine is ${domain.state} and not ${end}`);
-  for (const { target, location } of snapshot.disks) {
-    const [image, state] = [images.get(target), stored.get(target)];
-    if (image?.kind !== 'seen' || state?.kind !== 'seen') continue;
-    const [{ path, backing }, below] = [image.chain[0], state.chain[0].path];
-    const isRight = location === 'external' ? backing === below : path === below;
-    if (!isRight)
-      wrong.push(`disk ${target} is ${path}, and not ${location === 'external' ? 'over ' : ''}${below}`);
-  }
-  return wrong;
+async function mismatches(machine: Machine, checked: Checked): Promise<string[]> {
+  const { domain, current } = machine;
+  const { snapshot, end } = checked;
+  return [
+    ...(current === snapshot.name
+      ? []
+      : [`the current snapshot is ${current === null ? 'none' : `'${current}'`}`]),
+    ...(domain.state === end ? [] : [`the machine is ${domain.state} and not ${end}`]),
+    ...(await wrongDisks(machine, checked)),
+  ];
+}
+
+/** The disks that are not what they should be after a revert; the definition may spell the same file otherwise now. */
+async function wrongDisks(
+  { images }: Machine,
+  { snapshot, images: stored }: Pick<Checked, 'snapshot' | 'images'>,
+): Promise<string[]> {
+  const links = [...images.values(), ...stored.values()].flatMap(chainOf);
+  const key = await identifyFiles(links.flatMap(({ path, backing }) => [path, backing ?? path]));
+  return snapshot.disks.flatMap(({ target, location }) => {
+    const [[top], [state]] = [chainOf(images.get(target)), chainOf(stored.get(target))];
+    if (!top || !state) return [];
+    const isOver = location === 'external';
+    const lies = isOver ? top.backing : top.path;
+    if (lies !== null && key(lies) === key(state.path)) return [];
+    return [`disk ${target} is ${top.path}, and not ${isOver ? 'over ' : ''}${state.path}`];
+  });
 }
