@@ -1,0 +1,44 @@
+// kvmsnap as a program within this process, with somebody at its terminal who answers by chance.
+import { createProgram } from '../../src/cli.ts';
+import { systemContext } from '../../src/context.ts';
+import { KvmsnapError } from '../../src/errors.ts';
+import type { Terminal } from '../../src/terminal.ts';
+
+/** What the person says to every question; null: there is none, as in a script. */
+export type Answer = boolean | null;
+
+export interface Run {
+  /** 0, or the exit code of the failure. */
+  readonly exitCode: number;
+  readonly message: string;
+  readonly said: string;
+}
+
+/** Runs it to its end. Throws what is no KvmsnapError: a bug. */
+export async function run(args: readonly string[], answer: Answer): Promise<Run> {
+  const said: string[] = [];
+  const program = createProgram(async (settings, action) => {
+    const ctx = systemContext(settings);
+    const terminal: Terminal = {
+      ...ctx.terminal,
+      hasPerson: answer !== null,
+      print: (text) => void said.push(text),
+      note: (line) => void said.push(`${line}\n`),
+      trace: () => undefined,
+      ask: async (question) => {
+        said.push(`${question} [y/N] ${answer}\n`);
+        return answer;
+      },
+      progress: () => undefined,
+      release: () => undefined,
+    };
+    await action({ ...ctx, terminal });
+  });
+  try {
+    await program.parseAsync(['node', 'kvmsnap', ...args]);
+    return { exitCode: 0, message: '', said: said.join('') };
+  } catch (error) {
+    if (!(error instanceof KvmsnapError)) throw error;
+    return { exitCode: error.exitCode, message: error.message, said: said.join('') };
+  }
+}
