@@ -44,7 +44,7 @@ export function readImageUsers(
     ...(nvram === null ? [] : [nvram]),
     ...more,
   ];
-  return readUsersOf(ctx, { uri, paths: paths(), except: domain.uuid }, currency);
+  return readUsersOf(ctx, { uri, paths, except: domain.uuid }, currency);
 }
 
 /** A VM as far as its files go; its images may still be looked at meanwhile. */
@@ -55,7 +55,8 @@ interface OwnFiles extends Pick<Machine, 'uri' | 'domain' | 'snapshots'> {
 interface Question {
   /** What virsh is connected to. */
   readonly uri: string;
-  readonly paths: readonly string[] | Promise<readonly string[]>;
+  /** Asked for when they are needed: a promise that fails before would be nobody's. */
+  readonly paths: readonly string[] | (() => Promise<readonly string[]>);
   /** The UUID of the VM whose own use is no matter; null: all are asked for. */
   readonly except: string | null;
 }
@@ -88,7 +89,7 @@ const MOST_MILLISECONDS = 5000;
 
 /** The same by what is known. */
 async function lookUp({ known }: Context, { uri, paths: asked, except }: Question) {
-  const paths = await asked;
+  const paths = typeof asked === 'function' ? await asked() : asked;
   const remote = isRemote(uri);
   const vms = [...known.vms.values()].filter((vm) => vmOf(vm).uuid !== except);
   const roots = imagesToFollow(vms.map(({ definitions }) => definitions));
