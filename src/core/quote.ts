@@ -1,9 +1,31 @@
-/** Quoting, for the shell line that a person pastes and for virsh's own parser: both take `'...'` as it stands. */
+/** Quoting, for the shell line that a person pastes and for virsh's own parser. */
 
-/** One word, quoted where it must be; a quote inside is written `'\\''` (in virsh: vshCommandStringGetArg in vsh.c). */
+/** What a terminal does not show as it is (controls, line ends and text-direction overrides), so that nobody can paste it. */
+export const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u;
+
+/**
+ * One word for a shell, quoted where it must be: as `'...'`, or as `$'...'` of bash, zsh and ksh where a character in it could
+ * not be pasted.
+ */
 export function quote(word: string): string {
+  return UNPRINTABLE.test(word) ? `$'${escaped(word)}'` : virshQuote(word);
+}
+
+/** One word for virsh's parser, which takes `'...'` as it stands; a quote inside is `'\\''` (vshCommandStringGetArg in vsh.c). */
+export function virshQuote(word: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
+
+const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\t': '\\t', '\r': '\\r' };
+
+/** Each unprintable character as the bytes of its UTF-8, whatever the shell's locale. */
+const escaped = (word: string): string =>
+  word
+    .replace(/[\\']/g, '\\$&')
+    .replace(new RegExp(UNPRINTABLE, 'gu'), (char) => SHORT[char] ?? bytesOf(char).join(''));
+
+const bytesOf = (char: string): string[] =>
+  [...new TextEncoder().encode(char)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`);
 
 /** A command line that can be pasted into a shell. */
 export function commandLine(file: string, args: readonly string[]): string {

@@ -1,4 +1,4 @@
-import { quote } from '../core/quote.ts';
+import { virshQuote } from '../core/quote.ts';
 
 /**
  * Many virsh commands in one process: `virsh 'echo @@0; cmd; echo @@1; cmd'` costs what one command costs.
@@ -22,7 +22,7 @@ export interface Batch {
  * the markers unguessable for machine data.
  */
 export function packBatches(commands: readonly VirshCommand[], nonce: string): Batch[] {
-  const texts = commands.map((command) => command.map(quote).join(' '));
+  const texts = commands.map((command) => command.map(virshQuote).join(' '));
   const sizes = texts.map(
     (text) => Buffer.byteLength(text) + marker(nonce, 9999).length + 'echo ; ; '.length,
   );

@@ -1,4 +1,4 @@
-import { commandLine, quote } from '../core/quote.ts';
+import { commandLine, virshQuote } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
 import { packBatches, splitAnswers, type VirshCommand } from './batch.ts';
 import type { Exec, Executed } from './exec.ts';
@@ -62,7 +62,7 @@ export function createVirsh(exec: Exec, uri: string | null, nonce: string): Virs
     line: (...commands) => {
       const [command = []] = commands;
       const words =
-        commands.length === 1 ? command : [commands.map((each) => each.map(quote).join(' ')).join('; ')];
+        commands.length === 1 ? command : [commands.map((each) => each.map(virshQuote).join(' ')).join('; ')];
       return commandLine('virsh', [...connection, ...words]);
     },
   };

@@ -1,3 +1,5 @@
+import { UNPRINTABLE } from '../core/quote.ts';
+
 /** Values as people read them: sizes, times, ages. Machines get bytes and RFC 3339. */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
@@ -60,7 +62,7 @@ export function isPlainAscii(text: string): boolean {
 /** Control characters and text-direction overrides, which could redraw a terminal or fake a row, made visible. */
 export function visible(text: string): string {
   if (isPlainAscii(text)) return text;
-  return text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, (char) => {
+  return text.replace(new RegExp(UNPRINTABLE, 'gu'), (char) => {
     if (char === '\n') return '\\n';
     if (char === '\t') return '\\t';
     const code = char.codePointAt(0) ?? 0;

@@ -58,7 +58,9 @@ export function paste(line: string | null, edit?: string): ToolResult {
   if (line === null) throw new Error('there is no command to paste');
   const editor = edit === undefined ? [] : [`VISUAL=sed -i "${edit}"`];
   const kvmsnap = `kvmsnap() { '${process.execPath}' '${kvmsnapPath}' "$@"; }`;
-  return tryTool('env', [...editor, 'sh', '-ec', `${kvmsnap}; ${line}`]);
+  // only where a character could not be pasted otherwise
+  const shell = line.includes("$'") ? ['bash', '--norc'] : ['sh'];
+  return tryTool('env', [...editor, ...shell, '-ec', `${kvmsnap}; ${line}`]);
 }
 
 /** Pastes a line that must work. */

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { tags } from '../lab/disk.ts';
-import { isSystemLab, scratch, virsh } from '../lab/lab.ts';
+import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
@@ -251,3 +252,23 @@ describe('a typing slip', () => {
     expect(tagNames(centos)).toEqual([['snapshot-1', 'before upgrade']]);
   });
 });
+
+test.each(['bell \x07 and \x1b[31mred', 'tab\there', 'two\nlines', "it's\r\\back", '\u202eleft'])(
+  'a hint with the name %j can be pasted from a terminal',
+  async (name) => {
+    await cleanUp();
+    const machine = defineMachine({ name: 'odd', disks: [{ size: '8M' }] });
+    // QEMU keeps any name, libvirt those that XML can hold
+    tool('qemu-img', ['snapshot', '-c', name, pathOf(machine)]);
+    const { code, screen } = await onTerminal(['create-as', 'odd', 'next', '--dry-run']).done;
+    expect({ code, screen }).toEqual({
+      code: 0,
+      screen: expect.stringContaining('virsh snapshot-create-as'),
+    });
+    const checked = await onTerminal(['check', 'odd']).done;
+    const [, line = ''] =
+      /(qemu-img snapshot -d \$'[^\n]*?\.qcow2)/.exec(stripVTControlCharacters(checked.screen)) ?? [];
+    pasteOk(line);
+    expect(tagNames(machine)).toEqual([[]]);
+  },
+);

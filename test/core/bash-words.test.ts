@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { completeBashWord, readBashWords } from '../../src/core/bash-words.ts';
-import { commandLine } from '../../src/core/quote.ts';
+import { virshQuote } from '../../src/core/quote.ts';
 import { anyName } from '../any-name.ts';
 
 describe('the words of a line', () => {
@@ -29,7 +29,7 @@ describe('the words of a line', () => {
   test('are what was quoted', () => {
     fc.assert(
       fc.property(fc.array(anyName, { minLength: 1 }), (words) => {
-        expect(readBashWords(commandLine('x', words))).toEqual(['x', ...words]);
+        expect(readBashWords(['x', ...words].map(virshQuote).join(' '))).toEqual(['x', ...words]);
       }),
     );
   });
