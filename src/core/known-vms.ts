@@ -1,4 +1,4 @@
-import type { VmDefinitions } from './vm-files.ts';
+import type { FileUse, VmDefinitions } from './vm-files.ts';
 
 /**
  * What a run knows of all VMs of the host. It is compared with libvirt before each write, and what changed is read anew; a VM
@@ -13,6 +13,10 @@ export interface KnownVm {
   readonly definitions: VmDefinitions;
   /** All that its definitions and snapshots name could be read. */
   readonly isWhole: boolean;
+  /** The files that it uses, by what identifies each. */
+  readonly uses: readonly (FileUse & { readonly file: string })[];
+  /** What one of its images lies on could not be read. */
+  readonly isUnreadable: boolean;
   /** It was written to since: what libvirt has stored of it may be other, under the same names. */
   readonly isStale: boolean;
 }

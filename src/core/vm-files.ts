@@ -14,6 +14,8 @@ export interface NamedFile {
   readonly readonly: boolean;
   /** What the VM's UEFI firmware writes to. */
   readonly nvram: boolean;
+  /** It lies beneath the disk. */
+  readonly below: boolean;
 }
 
 /** A snapshot with the files of all definitions that are stored with it. */
@@ -61,7 +63,9 @@ export const imagesOf = ({ live, inactive, snapshots }: VmDefinitions): NamedFil
     ...files,
     // an overlay is qcow2, whatever the disk was
     ...disks.flatMap(({ source, target }) =>
-      source === null ? [] : [{ path: source, format: 'qcow2', target, readonly: false, nvram: false }],
+      source === null
+        ? []
+        : [{ path: source, format: 'qcow2', target, readonly: false, nvram: false, below: false }],
     ),
   ]),
 ];
@@ -83,7 +87,7 @@ function definitionUses(file: NamedFile, open: boolean, beneath: Beneath): FileU
   const { path, format, target } = file;
   const use = { target, open, writes: !file.readonly, snapshot: null };
   return [
-    { ...use, path, kind: 'disk' },
+    { ...use, path, kind: file.below ? 'below' : 'disk' },
     ...beneath(path, format).map((below): FileUse => ({ ...use, path: below, kind: 'below', writes: false })),
   ];
 }

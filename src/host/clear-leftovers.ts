@@ -35,7 +35,11 @@ export async function clearLeftovers(
     return bytes === null ? [] : [{ path, bytes }];
   });
   if (present.length === 0) return [];
-  const users = await readUsersOf(ctx, { uri, paths: present.map(({ path }) => path), except: null });
+  const users = await readUsersOf(ctx, {
+    uri,
+    files: { paths: present.map(({ path }) => path) },
+    except: null,
+  });
   if (users.unknown.includes(domain.name)) return [];
   const left: Leftover[] = [];
   for (const { path, bytes } of present) {

@@ -32,7 +32,7 @@ export function createLeftoverFinder(ctx: Context): LeftoverFinder {
     const heads = found.flat();
     if (leftoversAmong(heads, domain.uuid, own, new Set()).length === 0) return [];
     const paths = heads.map(({ path }) => path);
-    const { uses } = await readUsersOf(ctx, { uri, paths, except: domain.uuid }, 'old');
+    const { uses } = await readUsersOf(ctx, { uri, files: { paths }, except: domain.uuid }, 'old');
     return leftoversAmong(heads, domain.uuid, own, new Set(uses.keys()));
   };
 }

@@ -13,7 +13,8 @@ export interface VmTexts extends MachineName {
   readonly definition: string;
   /** Of its next start, where it runs. */
   readonly next: string | null;
-  readonly snapshotNames: readonly string[];
+  /** null: not asked for. */
+  readonly snapshotNames: readonly string[] | null;
 }
 
 /** A VM to read. */
@@ -21,6 +22,7 @@ interface Wanted {
   readonly uuid: string;
   /** It may run, and then have another definition for its next start. */
   readonly mayRun: boolean;
+  readonly withSnapshots: boolean;
 }
 
 export interface AllVms {
@@ -53,7 +55,7 @@ export async function readAllVms(virsh: Virsh, { asked, trusted }: Before): Prom
   };
   const late = first.names
     .filter((vm) => (read.has(vm.uuid) ? first.started.has(vm.uuid) : !isAsBefore(vm)))
-    .map(({ uuid }) => ({ uuid, mayRun: true }));
+    .map(({ uuid }) => ({ uuid, ...EVERYTHING }));
   const then = late.length === 0 ? first : await readBatch(virsh, late);
   const [left, others] = [then.names.filter((vm) => !read.has(vm.uuid) && isAsBefore(vm)), then.names];
   const isLeft = new Set(left.map(({ uuid }) => uuid));
@@ -71,9 +73,11 @@ export async function readAllVms(virsh: Virsh, { asked, trusted }: Before): Prom
   };
 }
 
+const EVERYTHING = { mayRun: true, withSnapshots: true };
+
 /** Reads one of them alone; null where that fails. */
 export async function readVmAlone(virsh: Virsh, vm: MachineName): Promise<VmTexts | null> {
-  const { texts, stateOf } = await readBatch(virsh, [{ uuid: vm.uuid, mayRun: true }]);
+  const { texts, stateOf } = await readBatch(virsh, [{ uuid: vm.uuid, ...EVERYTHING }]);
   const found = texts.get(vm.uuid);
   return found ? { ...vm, ...found, state: stateOf(vm.uuid) } : null;
 }
@@ -95,10 +99,10 @@ const HOST_COMMANDS: readonly VirshCommand[] = [
   ['list', '--all', '--uuid', '--name'],
 ];
 
-const commandsOf = ({ uuid, mayRun }: Wanted): VirshCommand[] => [
+const commandsOf = ({ uuid, mayRun, withSnapshots }: Wanted): VirshCommand[] => [
   ['dumpxml', '--domain', uuid],
-  ['snapshot-list', '--domain', uuid, '--name'],
   ...(mayRun ? [['dumpxml', '--domain', uuid, '--inactive']] : []),
+  ...(withSnapshots ? [['snapshot-list', '--domain', uuid, '--name']] : []),
 ];
 
 async function readBatch(virsh: Virsh, wanted: readonly Wanted[]): Promise<Batch> {
@@ -114,13 +118,20 @@ async function readBatch(virsh: Virsh, wanted: readonly Wanted[]): Promise<Batch
   const isSure = countErrors(answers.stderr) <= failing;
   const texts = new Map<string, Texts>();
   const started = new Set<string>();
-  for (const [i, { uuid, mayRun }] of wanted.entries()) {
-    const [definition = '', names = '', next = ''] = parts[i] ?? [];
+  for (const [i, { uuid, mayRun, withSnapshots }] of wanted.entries()) {
+    const [definition = '', ...rest] = parts[i] ?? [];
+    const next = mayRun ? rest.shift() : null;
+    const names = withSnapshots ? (rest.shift() ?? '') : null;
     // a failed list of snapshots looks like an empty one
-    if (definition === '' || (names === '' && !isSure) || (mayRun && next === '')) continue;
+    if (definition === '' || (names === '' && !isSure) || next === '') continue;
     const runs = isOfRunning(definition);
     if (runs && !mayRun) started.add(uuid);
-    else texts.set(uuid, { definition, next: runs ? next : null, snapshotNames: splitLines(names) });
+    else
+      texts.set(uuid, {
+        definition,
+        next: runs ? (next ?? null) : null,
+        snapshotNames: names === null ? null : splitLines(names),
+      });
   }
   const [isActive, isPaused] = [new Set(splitLines(active)), new Set(splitLines(paused))];
   return {

@@ -55,11 +55,19 @@ function readPart(text: string): DefinitionFiles {
   const files: NamedFile[] = [];
   const volumes: NamedVolume[] = [];
   for (const { target, source, backing, backingFormats, driver, readonly, device, pool } of disks) {
-    const file = { format: driver ?? 'raw', target, readonly: readonly || device === 'cdrom', nvram: false };
+    const file = {
+      format: driver ?? 'raw',
+      target,
+      readonly: readonly || device === 'cdrom',
+      nvram: false,
+      below: false,
+    };
     if (source !== null) files.push({ ...file, path: source });
     // what is below may be named here only: the image of a disk that was never started by libvirt
-    for (const path of backing)
-      files.push({ ...file, path, format: backingFormats.get(path) ?? null, readonly: true });
+    for (const path of backing) {
+      const format = backingFormats.get(path) ?? null;
+      files.push({ ...file, path, format, readonly: true, below: true });
+    }
     if (pool && source === null) volumes.push({ ...file, pool: pool.name, volume: pool.volume });
   }
   return { files: [...files, ...mirrors(text), ...nvram(text), ...fromCommandLine(text)], volumes };
@@ -76,6 +84,7 @@ const other = (path: string, format: string | null): NamedFile => ({
   target: null,
   readonly: false,
   nvram: false,
+  below: false,
 });
 
 /** The file that a block copy writes to. */

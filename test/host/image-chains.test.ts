@@ -52,7 +52,14 @@ test.each([
   ['qcow2', null, 1],
   ['raw', 'qcow2', 1],
 ])('an image that was qcow2 once, and is %s now (and %s as it runs)', (inactive, live, followed) => {
-  const file = (format: string) => ({ path: '/a', format, target: 'vda', readonly: false, nvram: false });
+  const file = (format: string) => ({
+    path: '/a',
+    format,
+    target: 'vda',
+    readonly: false,
+    nvram: false,
+    below: false,
+  });
   const snapshot = {
     name: 's',
     disks: [],

@@ -51,7 +51,7 @@ function host(...machines: FakeMachine[]) {
   const ask = async (currency: Currency = 'all') => {
     const before = libvirt.processes.length;
     const commands = libvirt.commands.length;
-    const question = { uri: 'qemu:///system', paths: [IMAGE], except: uuidOf(1) };
+    const question = { uri: 'qemu:///system', files: { paths: [IMAGE] }, except: uuidOf(1) };
     const users = await readUsersOf(ctx, question, currency);
     return {
       users: (users.uses.get(IMAGE) ?? []).map(({ vm: { name }, kind, snapshots }) => [
@@ -195,6 +195,6 @@ test('a VM that has nothing to do with the files is asked a few seconds later, n
   const [third] = others;
   if (third) third.xml = definition(IMAGE);
   expect(await commands()).toEqual([2, 8]);
-  time.now += 6000;
+  time.now += 11_000;
   expect((await ask('now')).users).toContainEqual(['web-3', 'disk', []]);
 });
