@@ -110,7 +110,7 @@ async function readBatch(virsh: Virsh, wanted: readonly Wanted[]): Promise<Batch
   const answers = await virsh.read([...asked.flat(), ...HOST_COMMANDS]);
   if (!answers.lastSucceeded) throw connectionFailure(answers.stderr);
   const all = allAnswered(answers);
-  const [active = '', paused = '', list = ''] = all.slice(-HOST_COMMANDS.length);
+  const [active, paused, list] = all.slice(-HOST_COMMANDS.length).map(splitLines);
   const rest = all.slice(0, -HOST_COMMANDS.length);
   const parts = asked.map((commands) => rest.splice(0, commands.length));
   // one that has gone meanwhile fails with all of its commands
@@ -118,26 +118,32 @@ async function readBatch(virsh: Virsh, wanted: readonly Wanted[]): Promise<Batch
   const isSure = countErrors(answers.stderr) <= failing;
   const texts = new Map<string, Texts>();
   const started = new Set<string>();
-  for (const [i, { uuid, mayRun, withSnapshots }] of wanted.entries()) {
-    const [definition = '', ...rest] = parts[i] ?? [];
-    const next = mayRun ? rest.shift() : null;
-    const names = withSnapshots ? (rest.shift() ?? '') : null;
-    // a failed list of snapshots looks like an empty one
-    if (definition === '' || (names === '' && !isSure) || next === '') continue;
-    const runs = isOfRunning(definition);
-    if (runs && !mayRun) started.add(uuid);
-    else
-      texts.set(uuid, {
-        definition,
-        next: runs ? (next ?? null) : null,
-        snapshotNames: names === null ? null : splitLines(names),
-      });
+  for (const [i, vm] of wanted.entries()) {
+    const found = textsOf(vm, parts[i] ?? [], isSure);
+    if (found && isOfRunning(found.definition) && !vm.mayRun) started.add(vm.uuid);
+    else if (found) texts.set(vm.uuid, found);
   }
-  const [isActive, isPaused] = [new Set(splitLines(active)), new Set(splitLines(paused))];
+  const [isActive, isPaused] = [new Set(active), new Set(paused)];
   return {
-    names: splitLines(list).map((line) => ({ uuid: line.slice(0, 36), name: line.slice(37) })),
+    names: (list ?? []).map((line) => ({ uuid: line.slice(0, 36), name: line.slice(37) })),
     stateOf: (uuid) => (isPaused.has(uuid) ? 'paused' : isActive.has(uuid) ? 'running' : 'shutoff'),
     texts,
     started,
+  };
+}
+
+/** Its answers, in the order of its commands; null where one of them failed, or may have: a failed list looks like an empty one. */
+function textsOf(
+  { mayRun, withSnapshots }: Wanted,
+  [definition = '', ...answers]: readonly string[],
+  isSure: boolean,
+): Texts | null {
+  const next = mayRun ? (answers.shift() ?? '') : null;
+  const names = withSnapshots ? (answers.shift() ?? '') : null;
+  if (definition === '' || next === '' || (names === '' && !isSure)) return null;
+  return {
+    definition,
+    next: isOfRunning(definition) ? next : null,
+    snapshotNames: names === null ? null : splitLines(names),
   };
 }
