@@ -18,10 +18,10 @@ export interface Terminal {
   /** Whether stdin is a terminal: then somebody can be asked, wherever stdout and stderr go. */
   readonly hasPerson: boolean;
   /**
-   * Asks a yes-or-no question on the controlling terminal, with all notes that were not seen there. In a script there is
-   * nobody to ask: null. Throws `declined` where the terminal cannot be opened, and the reason of `stop` when that comes.
+   * Asks a yes-or-no question on the controlling terminal, with all notes that were not seen there. Throws `declined` where
+   * that cannot be opened, `interrupted` after Ctrl-C, and the reason of `stop` when that comes.
    */
-  ask(question: string, stop: AbortSignal): Promise<boolean | null>;
+  ask(question: string, stop: AbortSignal): Promise<boolean>;
   /** Says what `--silent` has held back. */
   release(): void;
   /** Redraws one line of progress on a terminal's stderr; in a pipe nothing. An empty text clears it. */
@@ -82,7 +82,6 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
       held = null;
     },
     async ask(question, stop) {
-      if (!stdin.isTTY) return null;
       clear();
       return askYesNo(visibleLines([...unseen.splice(0), question].join('\n')), stop);
     },
@@ -123,7 +122,7 @@ async function askYesNo(question: string, stop: AbortSignal): Promise<boolean> {
     for (const stream of [input, output]) stream.on('error', () => reader.close()); // it hung up
     reader.on('SIGINT', () => {
       // before close, which would have it count as a no
-      reject(new KvmsnapError('interrupted', 'ended by Ctrl-C; nothing was changed'));
+      reject(new KvmsnapError('interrupted', 'ended by Ctrl-C'));
       reader.close();
     });
     let answered = false;

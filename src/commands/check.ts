@@ -2,6 +2,7 @@ import type { Context } from '../context.ts';
 import { parseSpan, saysMonthsByM } from '../core/calendar.ts';
 import { unanswered } from '../core/fix-plan.ts';
 import { kvmsnapLine } from '../core/quote.ts';
+import type { Selection } from '../core/selection.ts';
 import { KvmsnapError } from '../errors.ts';
 import { type CheckRequest, checkMachine } from '../host/check-machine.ts';
 import { noteUnseen } from '../host/disks.ts';
@@ -15,7 +16,7 @@ import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
 import { type Section, section } from '../render/view.ts';
 import { CSV_COLUMNS, findingDocument, findingRow, isBad, type Row, rowsOf, tablesOf } from './findings.ts';
-import { FIX_COLUMNS, fixDocument, fixMachines, type Judged, planFor } from './fix.ts';
+import { FIX_COLUMNS, fixDocument, fixMachines, type Judged, type LookedAt, planFor } from './fix.ts';
 import { domainResult } from './results.ts';
 import { type SelectionOptions, toSelection } from './selection.ts';
 import { show, showPlan } from './show.ts';
@@ -33,7 +34,23 @@ export interface CheckOptions extends SelectionOptions {
 export async function check(ctx: Context, words: readonly string[], options: CheckOptions): Promise<void> {
   const maxAge = toMaxAge(options);
   const all = words.length === 0 ? { ...options, all: true } : options;
-  const selected = await readSelection(ctx, toSelection(words, all));
+  const selection = toSelection(words, all);
+  const look = (ctx: Context) => lookAll(ctx, selection, maxAge, options.fix ?? false);
+  const first = await look(ctx);
+  requireDeed(ctx, first.selected.single, first.looked);
+  if (options.fix && ctx.settings.dryRun) return showFixes(ctx, first.looked);
+  const results = options.fix ? await fixMachines(ctx, first, look) : first.looked;
+  await report(ctx, results, options.fix ?? false);
+}
+
+/** Judges all machines of the selection as they are now; with `fix` the steps to mend them are prepared. */
+async function lookAll(
+  ctx: Context,
+  selection: Selection,
+  maxAge: CheckRequest['maxAge'],
+  fix: boolean,
+): Promise<LookedAt> {
+  const selected = await readSelection(ctx, selection);
   const request: CheckRequest = {
     maxAge,
     daemonVersion: await readDaemonVersion(ctx.virsh),
@@ -46,13 +63,10 @@ export async function check(ctx: Context, words: readonly string[], options: Che
     const machine = isDrifting(seen) ? await readAgain(ctx, seen.domain) : seen;
     noteUnseen(ctx, machine.domain, machine.images);
     const checked = await checkMachine(ctx, machine, request);
-    const prepared = options.fix ? await prepareFixes(ctx, machine, checked.fixes) : [];
+    const prepared = fix ? await prepareFixes(ctx, machine, checked.fixes) : [];
     return { value: { checked, prepared, fixed: null }, failures: [], succeeded: 1 };
   });
-  requireDeed(ctx, selected.single, looked);
-  if (options.fix && ctx.settings.dryRun) return showFixes(ctx, looked);
-  const results = options.fix ? await fixMachines(ctx, selected, looked, request) : looked;
-  await report(ctx, results, options.fix ?? false);
+  return { selected, looked, request };
 }
 
 /** The plan, and the findings that no step of it answers. Throws `check` when there are any. */

@@ -2,10 +2,11 @@ import type { Context } from '../context.ts';
 import type { Reach } from '../core/deletion-set.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Leftover } from '../host/clear-leftovers.ts';
+import { requireNothingNew } from '../host/consent.ts';
 import { deleteSnapshot } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
 import { type Freed, foreseeFreed, whatIsFreed } from '../host/freed.ts';
-import { findSnapshot, type Machine, noSuchSnapshot, readAgain } from '../host/machine.ts';
+import { completeMachine, findSnapshot, type Machine, noSuchSnapshot, readAgain } from '../host/machine.ts';
 import {
   concludeMachines,
   type Deed,
@@ -13,13 +14,15 @@ import {
   overMachines,
   requireDeed,
 } from '../host/over-machines.ts';
-import { planDeletions } from '../host/plan-deletions.ts';
-import { readSelection } from '../host/select.ts';
+import { planDeletions, type RefusedDeletion } from '../host/plan-deletions.ts';
+import type { Targets } from '../host/select.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
 import { humanBytes } from '../render/format.ts';
 import { type Column, MACHINE_COLUMN, section } from '../render/view.ts';
-import { ask, checkNames, holds, namesOf, type Wanted } from './deletion-request.ts';
+import { consentToDeletion } from './deletion-consent.ts';
+import { goingOf } from './deletion-question.ts';
+import { holds, namesOf, victimsOf, type Wanted } from './deletion-request.ts';
 import { freedDocument, freedLines, sayForeseen } from './freed.ts';
 import { domainResult, errorDocument, ownName } from './results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
@@ -90,20 +93,28 @@ export async function deleteSnapshots(
     strict: options.strict ?? false,
     leftovers: options.leftovers ?? false,
   };
-  const selected = await readSelection(ctx, { ...toSelection([word], options), exacting: true });
-  checkNames(selected, wanted);
-  const first = await ask(ctx, selected, wanted);
+  const { selected, shares } = await consentToDeletion(
+    ctx,
+    { ...toSelection([word], options), exacting: true },
+    wanted,
+  );
   // of many machines, one that has none of these snapshots needs nothing
   const run = { jobs: options.jobs ?? 1, skips: ({ code }: KvmsnapError) => code === 'not-found' };
   const named = new Set(selected.targets.flatMap(({ named, machine }) => (named ? [machine.uuid] : [])));
   const results = await overMachines(ctx, selected, run, async (ctx, reading) => {
     // asked for was what was there then, and not a snapshot that came or became current since
     const names = namesOf(reading, wanted);
-    const machine = first ?? (await lookAt(ctx, reading, names));
+    const share = shares?.get(reading.domain.uuid) ?? null;
+    const machine = selected.single && share ? share.machine : await lookAt(ctx, reading, names, selected);
+    if (share) {
+      const going = victimsOf(machine, share.names, wanted);
+      const agreed = goingOf(machine.domain, victimsOf(share.machine, share.names, wanted));
+      requireNothingNew(agreed, goingOf(machine.domain, going));
+    }
     const mayLack = !wanted.strict && !named.has(reading.domain.uuid);
     const skipped = mayLack ? names.filter((name) => !holds(reading, [name])) : [];
     const theirs = names.filter((name) => !skipped.includes(name));
-    return deleteOf(ctx, machine, { names: theirs, skipped }, wanted);
+    return deleteOf(ctx, machine, { names: theirs, skipped, refused: share?.refused ?? [] }, wanted);
   });
   await report(ctx, results, { single: selected.single, strict: wanted.strict });
 }
@@ -114,29 +125,39 @@ function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
   return children ? 'children' : childrenOnly ? 'children-only' : 'only';
 }
 
-/** One of many machines, as it is when its turn comes. Throws `not-found` when it has none of the snapshots. */
-async function lookAt(ctx: Context, reading: MachineReading, names: readonly string[]): Promise<Machine> {
-  if (!holds(reading, names)) throw noSuchSnapshot(reading, names[0] ?? '');
-  const machine = await readAgain(ctx, reading.domain);
+/** One of the machines, as it is when its turn comes. Throws `not-found` when it has none of the snapshots. */
+async function lookAt(
+  ctx: Context,
+  reading: MachineReading,
+  names: readonly string[],
+  { single }: Targets,
+): Promise<Machine> {
+  if (!single && !holds(reading, names)) throw noSuchSnapshot(reading, names[0] ?? '');
+  const machine = single ? await completeMachine(ctx, reading) : await readAgain(ctx, reading.domain);
   noteUnseen(ctx, machine.domain, machine.images);
-  if (!machine.snapshots.some(({ name }) => names.includes(name))) findSnapshot(machine, names[0] ?? '');
+  const isThere = machine.snapshots.some(({ name }) => names.includes(name));
+  if (!isThere && (!single || names.length === 1)) findSnapshot(machine, names[0] ?? '');
   return machine;
 }
 
 /** Which of the names are this machine's. */
-interface Share {
+interface NamesOf {
   readonly names: readonly string[];
   readonly skipped: readonly string[];
+  /** What was found against some of them before anything was asked. */
+  readonly refused: readonly RefusedDeletion[];
 }
 
 async function deleteOf(
   ctx: Context,
   machine: Machine,
-  { names, skipped }: Share,
+  { names, skipped, refused }: NamesOf,
   wanted: Wanted,
 ): Promise<Deed<Deleted>> {
   if (ctx.settings.dryRun) return plan(ctx, machine, { names, skipped }, wanted);
-  const { done, freed } = await whatIsFreed(machine, () => deleteAll(ctx, machine, names, wanted));
+  const { done, freed } = await whatIsFreed(machine, () =>
+    deleteAll(ctx, machine, { names, refused }, wanted),
+  );
   const { deleted, failed, leftovers, succeeded, left } = done;
   if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
   return {
@@ -148,13 +169,18 @@ async function deleteOf(
 }
 
 /** Deletes of one machine, going on after a failure, but not at a busy machine. `left` was not tried. */
-async function deleteAll(ctx: Context, first: Machine, names: readonly string[], wanted: Wanted) {
+async function deleteAll(
+  ctx: Context,
+  first: Machine,
+  { names, refused }: Pick<NamesOf, 'names' | 'refused'>,
+  wanted: Wanted,
+) {
   const deleted: string[] = [];
-  const failed: Failed[] = [];
+  const failed: Failed[] = [...refused];
   const leftovers: Leftover[] = [];
   let succeeded = 0;
   let machine = first;
-  let left = names;
+  let left = names.filter((name) => refused.every((each) => each.name !== name));
   for (let name = left[0]; name !== undefined; name = left[0]) {
     if (ctx.interrupts.pending && deleted.length + failed.length > 0) break;
     left = left.slice(1);
@@ -178,10 +204,11 @@ async function deleteAll(ctx: Context, first: Machine, names: readonly string[],
 async function plan(
   ctx: Context,
   machine: Machine,
-  { names, skipped }: Share,
+  { names, skipped }: Pick<NamesOf, 'names' | 'skipped'>,
   wanted: Wanted,
 ): Promise<Deed<Deleted>> {
-  const { commands, gone, unjudged, unmeasured } = await planDeletions(ctx, machine, names, wanted);
+  const { commands, gone, refused, unjudged, unmeasured } = await planDeletions(ctx, machine, names, wanted);
+  if (refused[0]) throw refused[0].failure;
   noteUnforeseen(
     ctx,
     machine,

@@ -2,17 +2,23 @@ import type { Context } from '../context.ts';
 import { doomed } from '../core/deletion-set.ts';
 import { nearest } from '../core/names.ts';
 import { kvmsnapLine } from '../core/quote.ts';
+import type { SnapshotReport } from '../core/report.ts';
 import { KvmsnapError } from '../errors.ts';
-import { confirm } from '../host/confirm.ts';
-import { afterWaiting, type DeleteRequest } from '../host/delete-snapshots.ts';
+import type { DeleteRequest } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
-import { foreseeQuickly } from '../host/freed.ts';
-import { completeMachine, findSnapshot, type Machine, noCurrent } from '../host/machine.ts';
-import type { Targets } from '../host/select.ts';
+import {
+  assembleMachine,
+  findSnapshot,
+  isDrifting,
+  type Machine,
+  noCurrent,
+  readAgain,
+} from '../host/machine.ts';
+import { planDeletions, type RefusedDeletion } from '../host/plan-deletions.ts';
+import { readAllSnapshots, type Targets } from '../host/select.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
-import { freedLines } from './freed.ts';
 
-/** Which snapshots a delete means, and asking whether they are meant. */
+/** Which snapshots a delete means. */
 
 /** What is to be deleted of each machine; names null: its current snapshot. */
 export interface Wanted extends DeleteRequest {
@@ -33,8 +39,7 @@ export const holds = ({ snapshotNames }: MachineReading, names: readonly string[
   names.some((name) => name.split('\n').every((line) => snapshotNames.includes(line)));
 
 /** Of several machines, a name that none of them has was mistyped. Throws `not-found`; one machine says it itself. */
-export function checkNames({ targets: all, single }: Targets, { names }: Wanted): void {
-  const targets = all.filter(({ machine }) => machine.uuid !== null);
+export function checkNames({ targets, single }: Targets, { names }: Wanted): void {
   const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
   if (single || readings.length < targets.length) return;
   const lost = (names ?? []).find((name) => !readings.some((reading) => holds(reading, [name])));
@@ -55,58 +60,61 @@ export function checkNames({ targets: all, single }: Targets, { names }: Wanted)
   });
 }
 
-/**
- * Asks for what is not named: on a terminal always, in a script what a pattern or `--children` selects. Returns a single
- * machine as it was looked at.
- */
-export async function ask(
-  ctx: Context,
-  { targets, single }: Targets,
-  wanted: Wanted,
-): Promise<Machine | null> {
-  const [target] = targets;
-  if (single && target && !(target.reading instanceof KvmsnapError)) {
-    const machine = await completeMachine(ctx, target.reading);
-    noteUnseen(ctx, machine.domain, machine.images);
-    const names = namesOf(machine, wanted);
-    if (names.length === 1) findSnapshot(machine, names[0] ?? '');
-    const asked = await askForOne(ctx, machine, names, wanted);
-    return asked ? afterWaiting(ctx, machine, names, wanted) : machine;
-  }
-  const holders = targets.filter(
-    ({ reading }) =>
-      !(reading instanceof KvmsnapError) && (wanted.names ? holds(reading, wanted.names) : reading.current),
-  );
-  if (holders.length === 0) return null;
-  const machines = holders.map(({ machine }) => `'${machine.name}'`).join(', ');
-  const those = holders.length === 1 ? machines : `${holders.length} machines (${machines})`;
-  const what = wanted.names?.map((name) => `'${name}'`).join(', ') ?? 'the current snapshot';
-  const reach = { only: '', children: ' and all below', 'children-only': ' (only what is below)' };
-  const question = `Delete ${what}${reach[wanted.reach]} of ${those}`;
-  await confirm(ctx, `${question}${howFar(wanted)}?`, true);
-  return null;
+/** What a delete means for one of the machines. */
+export interface Share {
+  readonly machine: Machine;
+  /** Those of the names that it has, and those that it lacks. */
+  readonly names: readonly string[];
+  readonly missing: readonly string[];
+  /** All that would go. */
+  readonly victims: readonly SnapshotReport[];
+  /** Names that would not go, and why. */
+  readonly refused: readonly RefusedDeletion[];
 }
 
-const howFar = ({ metadataOnly }: DeleteRequest): string =>
-  metadataOnly ? ", only libvirt's knowledge of it, and leave it in the images" : ' for good';
-
-/** Returns whether somebody was asked. */
-async function askForOne(
+/** By UUID, what goes of each machine that has any of the names; nothing is left out that could be judged beforehand. */
+export async function shareOut(
   ctx: Context,
-  machine: Machine,
-  names: readonly string[],
-  request: DeleteRequest,
-): Promise<boolean> {
-  const known = machine.snapshots.filter(({ name }) => names.includes(name));
-  const victims = new Set(known.flatMap((snapshot) => doomed(machine.snapshots, snapshot, request.reach)));
-  if (victims.size === 0) return false;
-  const list = [...victims].map(({ name }) => `'${name}'`).join(', ');
-  const question = `Delete ${list} of '${machine.domain.name}'${howFar(request)}?`;
-  const { yes, dryRun } = ctx.settings;
-  if (ctx.terminal.err.isTerminal && !yes && !dryRun && !request.metadataOnly) {
-    const names = [...victims].map(({ name }) => name);
-    const { together: freed = null } = (await foreseeQuickly(ctx, machine, names)) ?? {};
-    for (const line of freedLines(true, [{ machine: machine.domain, freed }])) ctx.terminal.note(line);
+  selected: Targets,
+  wanted: Wanted,
+): Promise<ReadonlyMap<string, Share>> {
+  const known = await readAllSnapshots(ctx, selected);
+  const shares = new Map<string, Share>();
+  for (const { reading } of selected.targets) {
+    if (reading instanceof KvmsnapError) continue;
+    const { uuid } = reading.domain;
+    const found = known.get(uuid);
+    const isConcerned = selected.single || (wanted.names ? holds(reading, wanted.names) : reading.current);
+    if (!found || !isConcerned) continue;
+    const seen = await assembleMachine(ctx, reading, found);
+    const machine = isDrifting(seen) ? await readAgain(ctx, seen.domain) : seen;
+    noteUnseen(ctx, machine.domain, machine.images);
+    shares.set(uuid, await shareOf(ctx, machine, wanted));
   }
-  return confirm(ctx, question, request.reach !== 'only');
+  return shares;
+}
+
+async function shareOf(ctx: Context, machine: Machine, wanted: Wanted): Promise<Share> {
+  const all = namesOf(machine, wanted);
+  const names = all.filter((name) => machine.snapshots.some((each) => each.name === name));
+  const missing = all.filter((name) => !names.includes(name));
+  const { gone, refused } = await planDeletions(ctx, machine, names, wanted);
+  const victims = machine.snapshots.filter(({ name }) => gone.has(name));
+  return { machine, names, missing, victims, refused };
+}
+
+/** The snapshots that these names would take with them, whatever the rules say. */
+export const victimsOf = (
+  { snapshots }: Machine,
+  names: readonly string[],
+  { reach }: DeleteRequest,
+): SnapshotReport[] => {
+  const named = snapshots.filter(({ name }) => names.includes(name));
+  return [...new Set(named.flatMap((snapshot) => doomed(snapshots, snapshot, reach)))];
+};
+
+/** Throws `not-found` where a single name is meant that is not there. */
+export function requireName(machine: Machine, wanted: Wanted): void {
+  const [name, ...others] = namesOf(machine, wanted);
+  if (name !== undefined && others.length === 0) findSnapshot(machine, name);
 }

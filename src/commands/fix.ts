@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
 import type { Checked, CheckRequest } from '../host/check-machine.ts';
-import { confirm } from '../host/confirm.ts';
+import { seekConsent, type Told } from '../host/consent.ts';
 import { type FixResult, fixLine, fixMachine, type PreparedFix } from '../host/fix-machine.ts';
 import { type MachineResult, overMachines } from '../host/over-machines.ts';
 import type { Targets } from '../host/select.ts';
@@ -45,17 +45,28 @@ const linesOf = (ctx: Context, { commands }: PreparedFix): string[] =>
 
 const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
 
+/** The machines as they were judged at one time. */
+export interface LookedAt {
+  readonly selected: Targets;
+  readonly looked: readonly Result[];
+  readonly request: CheckRequest;
+}
+
 /** Asks once, and carries the plan out. A machine with nothing to mend stands as it was judged. Throws `declined`. */
 export async function fixMachines(
   ctx: Context,
-  selected: Targets,
-  looked: readonly Result[],
-  request: CheckRequest,
+  first: LookedAt,
+  look: (ctx: Context) => Promise<LookedAt>,
 ): Promise<Result[]> {
+  const { plan } = await seekConsent(
+    ctx,
+    { load: look, tell: (plan) => tellFixes(ctx, plan), mustConsent: true, discard: dropFiles(ctx) },
+    first,
+  );
+  const { selected, looked, request } = plan;
   const { text } = planFor(ctx, looked);
   if (text === null) return [...looked];
-  if (!ctx.settings.yes) await askFor(ctx, text, looked);
-  else if (ctx.settings.output === 'table') ctx.terminal.note(text);
+  if (ctx.settings.yes && ctx.settings.output === 'table') ctx.terminal.note(text);
   const before = new Map(looked.map((result) => [result.machine.uuid, result]));
   const mendable = selected.targets.filter(({ machine }) => before.get(machine.uuid)?.value?.prepared.length);
   const run = { jobs: 1, skips: () => false };
@@ -87,16 +98,23 @@ function unreached(judged: Judged | null): Judged | null {
   return judged && { ...judged, fixed: judged.prepared.map(unreachedFix) };
 }
 
-/** Throws `declined`, and leaves nothing behind of what was prepared. */
-async function askFor(ctx: Context, plan: string, looked: readonly Result[]): Promise<void> {
-  try {
-    await confirm(ctx, `${plan}\nDo it?`, true);
-  } catch (error) {
+function tellFixes(ctx: Context, { looked }: LookedAt): Told {
+  const { text } = planFor(ctx, looked);
+  return {
+    consequences: looked.flatMap(({ machine, value }) =>
+      (value?.prepared ?? []).map((fix) => `${machine.name}: ${fix.what}, because ${fix.why}`),
+    ),
+    question: text === null ? null : async () => ({ details: [], asks: `${text}\nDo it?` }),
+  };
+}
+
+/** Leaves nothing behind of what was prepared. */
+const dropFiles =
+  (ctx: Context) =>
+  async ({ looked }: LookedAt): Promise<void> => {
     const prepared = looked.flatMap(({ value }) => value?.prepared ?? []);
     await Promise.all(prepared.flatMap(({ files }) => files.map(ctx.files.drop)));
-    throw error;
-  }
-}
+  };
 
 interface Row {
   readonly machine: string;

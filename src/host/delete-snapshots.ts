@@ -13,9 +13,11 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion, readMerged } from '../libvirt/runtime.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
+import { localTime } from '../render/format.ts';
 import { carryOut, readAfter, type WriteEnd } from './act.ts';
 import { aftermath, lostCurrent, withAftermath } from './aftermath.ts';
 import { clearLeftovers, type Leftover } from './clear-leftovers.ts';
+import { requireNothingNew } from './consent.ts';
 import { freeBytes } from './files.ts';
 import { readImageUsers } from './image-users.ts';
 import { lookAgainWhile } from './look-again.ts';
@@ -76,8 +78,7 @@ export async function checkDeletable(
     if (victim.underWay) throw stillBeingTaken(machine, victim);
   if (!metadataOnly || reach !== 'only')
     requireAllRead(ctx, machine, `delete '${snapshot.name}' of '${domain.name}'`);
-  const what = `cannot delete '${snapshot.name}' of '${domain.name}'`;
-  refuseOn(ctx, what, judge(HOLD_RULES, { domain, snapshot, reach, snapshots }), false);
+  checkHolds(ctx, machine, snapshot, { reach });
   if (metadataOnly) return;
   const facts = { domain, snapshot, reach, snapshots, current, images };
   const external = deletesExternal(facts);
@@ -87,7 +88,12 @@ export async function checkDeletable(
     external && !foreseen ? tightMerges(ctx, machine, snapshot) : [],
     lookAtStored(ctx, machine, strayVictims(facts)),
   ]);
-  refuseOn(ctx, what, judge(DELETE_RULES, { ...facts, users, daemonVersion, merges, stored }), false);
+  refuseOn(
+    ctx,
+    refusalOf(machine, snapshot),
+    judge(DELETE_RULES, { ...facts, users, daemonVersion, merges, stored }),
+    false,
+  );
 }
 
 /** By snapshot, the images that libvirt will look into for it. */
@@ -103,6 +109,25 @@ async function lookAtStored(
   );
   return new Map(found);
 }
+
+/** Throws when it, or another that would go with it, is on hold. */
+export function checkHolds(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  { reach }: Pick<DeleteRequest, 'reach'>,
+): void {
+  const { domain, snapshots } = machine;
+  refuseOn(
+    ctx,
+    refusalOf(machine, snapshot),
+    judge(HOLD_RULES, { domain, snapshot, reach, snapshots }),
+    false,
+  );
+}
+
+const refusalOf = ({ domain }: Machine, { name }: SnapshotReport): string =>
+  `cannot delete '${name}' of '${domain.name}'`;
 
 /** The merges of a snapshot's overlays that might not fit. */
 async function tightMerges(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<Merge[]> {
@@ -155,35 +180,26 @@ export async function deleteSnapshot(
 ): Promise<DeleteDone> {
   return patiently(ctx, async (ctx, again) => {
     if (!again) return deleteNow(ctx, machine, snapshot, request);
-    const now = await afterWaiting(ctx, machine, [snapshot.name], request);
+    const now = await afterWaiting(ctx, machine, snapshot.name, request);
     return deleteNow(ctx, now, findSnapshot(now, snapshot.name), request);
   });
 }
 
-/**
- * The machine as it is now, after a wait. Throws `check` when what is named would take more with it than before: nobody has
- * consented to lose what was taken meanwhile.
- */
-export async function afterWaiting(
+/** The machine as it is now, after a wait. Throws `check` when what is named would take more with it than before. */
+async function afterWaiting(
   ctx: Context,
   before: Machine,
-  names: readonly string[],
+  name: string,
   { reach }: DeleteRequest,
 ): Promise<Machine> {
   const now = await readAgain(ctx, before.domain);
   const victims = ({ snapshots }: Machine) =>
     snapshots
-      .filter(({ name }) => names.includes(name))
+      .filter((each) => each.name === name)
       .flatMap((named) => doomed(snapshots, named, reach))
-      .map(({ name }) => name);
-  const meant = new Set(victims(before));
-  const late = victims(now).find((name) => !meant.has(name));
-  if (late === undefined) return now;
-  throw new KvmsnapError(
-    'check',
-    `meanwhile '${late}' has come among those of '${now.domain.name}' to delete; nothing was deleted`,
-    { hint: 'run the same delete again to delete that too' },
-  );
+      .map(({ name, createdAtSeconds }) => `'${name}' of ${localTime(createdAtSeconds)} would be deleted`);
+  requireNothingNew(victims(before), victims(now));
+  return now;
 }
 
 async function deleteNow(

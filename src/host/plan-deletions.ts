@@ -3,8 +3,15 @@ import { afterDeletion } from '../core/after-deletion.ts';
 import { doomed } from '../core/deletion-set.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { locationOf } from '../core/snapshot.ts';
+import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
-import { checkDeletable, type DeleteRequest, deleteCommand, narrowPlaces } from './delete-snapshots.ts';
+import {
+  checkDeletable,
+  checkHolds,
+  type DeleteRequest,
+  deleteCommand,
+  narrowPlaces,
+} from './delete-snapshots.ts';
 import { findSnapshot, type Machine } from './machine.ts';
 
 /** Several deletions, one after the other, as a dry run tells of them. */
@@ -15,29 +22,39 @@ export interface DeletionPlan {
   readonly gone: Set<string>;
   /** Names of which only the real run shows whether they can be deleted. */
   readonly unjudged: string[];
+  /** What a rule is against; the others are planned as if it had not been named. */
+  readonly refused: RefusedDeletion[];
   /** Names of which only the real run shows whether there is room for the merge. */
   readonly unmeasured: string[];
 }
 
-/** Judges each as the ones before it would leave the machine. Throws as `checkDeletable` does. */
+/** Why one cannot be deleted. */
+export interface RefusedDeletion {
+  readonly name: string;
+  readonly failure: KvmsnapError;
+}
+
+/** Judges each as the ones before it would leave the machine. */
 export async function planDeletions(
   ctx: Context,
   machine: Machine,
   names: readonly string[],
   request: DeleteRequest,
 ): Promise<DeletionPlan> {
-  const plan: DeletionPlan = { commands: [], gone: new Set(), unjudged: [], unmeasured: [] };
+  const plan: DeletionPlan = { commands: [], gone: new Set(), refused: [], unjudged: [], unmeasured: [] };
   // null: what those before leave is not foreseen
   let now: Machine | null = machine;
   for (const name of names) {
     if (plan.gone.has(name)) continue;
     const at: Machine = now ?? machine;
-    const snapshot = findSnapshot(at, name);
-    const isMerged = !request.metadataOnly && locationOf(snapshot) === 'external';
     const before = plan.commands.length;
-    // what an external one lies on changes with those before
+    const snapshot = await judged(ctx, at, name, { request, isForeseen: before > 0, isUnsure: !now });
+    if (snapshot instanceof KvmsnapError) {
+      plan.refused.push({ name, failure: snapshot });
+      continue;
+    }
+    const isMerged = goesByMerge(snapshot, request);
     if (isMerged && !now) plan.unjudged.push(name);
-    else await checkDeletable(ctx, at, snapshot, request, before > 0);
     if (isMerged && now && before > 0 && (await isNarrow(now, snapshot, before + 1)))
       plan.unmeasured.push(name);
     plan.commands.push(deleteCommand(machine, snapshot, request));
@@ -45,6 +62,33 @@ export async function planDeletions(
     now = now && afterwards(now, snapshot, request);
   }
   return plan;
+}
+
+const goesByMerge = (snapshot: SnapshotReport, { metadataOnly }: DeleteRequest): boolean =>
+  !metadataOnly && locationOf(snapshot) === 'external';
+
+/** The snapshot, or why it cannot be deleted. `isUnsure`: what those before leave is not foreseen. */
+async function judged(
+  ctx: Context,
+  machine: Machine,
+  name: string,
+  {
+    request,
+    isForeseen,
+    isUnsure,
+  }: { readonly request: DeleteRequest; readonly isForeseen: boolean; readonly isUnsure: boolean },
+): Promise<SnapshotReport | KvmsnapError> {
+  try {
+    const snapshot = findSnapshot(machine, name);
+    // what an external one lies on changes with those before
+    const isMoot = isUnsure && goesByMerge(snapshot, request);
+    if (isMoot) checkHolds(ctx, machine, snapshot, request);
+    else await checkDeletable(ctx, machine, snapshot, request, isForeseen);
+    return snapshot;
+  } catch (error) {
+    if (!(error instanceof KvmsnapError) || ctx.interrupts.stop.aborted) throw error;
+    return error;
+  }
 }
 
 /** `merges`: so many, this one and those before it, may each take as much as the disk's size. */

@@ -18,11 +18,10 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
-import { humanSpan, localTime } from '../render/format.ts';
 import { carryOut, readAfter } from './act.ts';
 import { aftermath, withAftermath } from './aftermath.ts';
 import { clearLeftovers } from './clear-leftovers.ts';
-import { confirm } from './confirm.ts';
+import { seekConsent } from './consent.ts';
 import { isRemote, noteUnseen } from './disks.ts';
 import { identifyFiles } from './file-identity.ts';
 import { occupiedBytes } from './files.ts';
@@ -40,6 +39,7 @@ import { refuseOn } from './refuse.ts';
 import { readStates } from './state-files.ts';
 import { lookAtStoredDisks } from './stored-disks.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
+import { tellRevert } from './tell-revert.ts';
 
 export interface RevertRequest {
   readonly running: boolean;
@@ -63,29 +63,42 @@ export async function revertSnapshot(
 ): Promise<Reverted> {
   if (request.backup?.name) checkName(request.backup.name);
   const ctx = sayingOnce(outer);
-  const lookAgain = async (ctx: Context, request: RevertRequest) => {
-    const now = await readAgain(ctx, machine.domain);
-    return check(ctx, now, findSnapshot(now, snapshot.name), request);
-  };
-  const checked = await patiently(ctx, async (ctx, again) =>
-    again ? lookAgain(ctx, request) : check(ctx, machine, snapshot, request),
+  // set when the backup is there: what is done then needs none
+  let kept: SnapshotReport | null = null;
+  const consent = await seekConsent(
+    ctx,
+    {
+      load: async (ctx) => {
+        const now = await readAgain(ctx, machine.domain);
+        return check(ctx, now, findSnapshot(now, snapshot.name), {
+          ...request,
+          backup: kept ? null : request.backup,
+        });
+      },
+      tell: (checked) => tellRevert(ctx, checked, request.backup !== null),
+    },
+    await patiently(ctx, async (ctx, again) => {
+      const now = again ? await readAgain(ctx, machine.domain) : machine;
+      return check(ctx, now, again ? findSnapshot(now, snapshot.name) : snapshot, request);
+    }),
   );
-  const asked = await warnAndConfirm(ctx, checked, request);
-  const backup = request.backup && (await takeBackup(ctx, checked.machine, request.backup.name));
+  const backup = request.backup && (await takeBackup(ctx, consent.plan.machine, request.backup.name));
   if (ctx.settings.dryRun)
-    return { planned: [...(backup && 'planned' in backup ? [backup.planned] : []), checked.command] };
+    return { planned: [...(backup && 'planned' in backup ? [backup.planned] : []), consent.plan.command] };
+  if (backup && 'snapshot' in backup) kept = backup.snapshot;
+  const done = kept ? `the backup '${kept.name}' is complete, and nothing was reverted` : undefined;
   const reverted = await patiently(ctx, async (ctx, again) => {
-    // what was checked may have changed: by our own backup, or while somebody thought about the answer
-    const latest = again || asked || backup ? await lookAgain(ctx, { ...request, backup: null }) : checked;
+    // what was checked may have changed, also by our own backup
+    const latest = again || kept ? await consent.renew(ctx, done) : consent.plan;
     return ctx.interrupts.protect(`the revert of '${machine.domain.name}' to '${snapshot.name}'`, () =>
       revertAndVerify(ctx, latest),
     );
   });
-  return { ...reverted, backup: backup && 'snapshot' in backup ? backup.snapshot : null };
+  return { ...reverted, backup: kept };
 }
 
 /** A revert that no rule forbids. */
-interface Checked {
+export interface Checked {
   readonly machine: Machine;
   readonly snapshot: SnapshotReport;
   /** The images that hold its state. */
@@ -160,29 +173,6 @@ export async function readRevertFacts(
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
   return { domain, snapshot, snapshots, current, images, active, memoryThere, states, users };
-}
-
-/** What the user must know before a revert; what is lost is asked on a terminal. Returns whether somebody was asked. */
-async function warnAndConfirm(
-  ctx: Context,
-  { machine, snapshot, consequences }: Checked,
-  { backup }: RevertRequest,
-): Promise<boolean> {
-  for (const line of consequences) ctx.terminal.note(`note: ${line}`);
-  const lost = backup
-    ? 'The present state is kept in a snapshot first.'
-    : `All ${whatIsLost(machine)} will be lost.`;
-  const age = humanSpan(ctx.clock.now() / 1000 - snapshot.createdAtSeconds);
-  const taken = `${localTime(snapshot.createdAtSeconds)}, ${age} ago`;
-  return confirm(ctx, `${lost}\nRevert '${machine.domain.name}' to '${snapshot.name}' (${taken})?`);
-}
-
-/** The last moment whose state survives is the current snapshot's: the machine has run on from there. */
-function whatIsLost({ domain, snapshots, current }: Machine): string {
-  const memory = isActive(domain.state) ? ', and what is in its memory,' : '';
-  const from = snapshots.find((snapshot) => snapshot.name === current);
-  if (!from) return `that is on its disks now${memory}`;
-  return `that was written on top of '${from.name}' (taken ${localTime(from.createdAtSeconds)})${memory}`;
 }
 
 async function takeBackup(

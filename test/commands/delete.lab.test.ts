@@ -286,7 +286,7 @@ describe('on a terminal', () => {
     const machine = family();
     const terminal = await asked('delete', 'family', 's2', '--children');
     expect(terminal.screen()).toMatch(
-      /would free \d+\.?\d* [KM]iB\r?\n.*Delete 's2', 's3' of 'family' for good\? \[y\/N\]/,
+      /'s2' of \d{4}-.* ago\r?\n.*'s3' of .* ago\r?\n.*would free \d+\.?\d* [KM]iB\r?\n.*Delete 2 snapshots of 'family' for good\? \[y\/N\]/,
     );
     terminal.type('y\r');
     expect(await terminal.done).toMatchObject({ code: 0, screen: expect.stringMatching(/\nfreed \d/) });

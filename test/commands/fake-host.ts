@@ -76,7 +76,7 @@ export function fakeHost(): FakeHost {
         note: (line) => notes.push(line),
         trace: () => undefined,
         hasPerson: false,
-        ask: async () => null,
+        ask: async () => false,
         progress: () => undefined,
         release: () => undefined,
       },
