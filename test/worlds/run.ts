@@ -27,7 +27,7 @@ export async function run(args: readonly string[], answer: Answer): Promise<Run>
       trace: () => undefined,
       ask: async (question) => {
         said.push(`${question} [y/N] ${answer}\n`);
-        return answer;
+        return answer === true;
       },
       progress: () => undefined,
       release: () => undefined,
