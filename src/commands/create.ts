@@ -1,4 +1,5 @@
 import type { Context } from '../context.ts';
+import { keptTooDeep, mayBeTooDeep, mostKept } from '../core/chain-depth.ts';
 import { labelledName } from '../core/labels.ts';
 import { automaticName } from '../core/names.ts';
 import { kvmsnapLine } from '../core/quote.ts';
@@ -6,7 +7,7 @@ import type { SnapshotReport } from '../core/report.ts';
 import { hasRules } from '../core/retention.ts';
 import { isPattern } from '../core/selection.ts';
 import { locationOf } from '../core/snapshot.ts';
-import { NO_WISHES, type Wishes } from '../core/snapshot-plan.ts';
+import { isExternalWish, NO_WISHES, type Wishes } from '../core/snapshot-plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import { NOTHING_FREED } from '../host/freed.ts';
 import { completeMachine, type Machine, readAgain, requireAllRead } from '../host/machine.ts';
@@ -25,6 +26,7 @@ import { readSelection, type Targets } from '../host/select.ts';
 import { type NameMaker, type SnapshotRequest, snapshotXml, takeSnapshot } from '../host/take-snapshot.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
+import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { parseSnapshotRequest } from '../libvirt/snapshot-request.ts';
 import { snapshotDocument } from '../render/documents.ts';
 import { type Column, section } from '../render/view.ts';
@@ -108,6 +110,7 @@ export async function create(
   const pruning = toPruneRequest(options);
   const asked = toRequest(name, pruning, options);
   const request = options.xml === undefined ? asked : await byXml(asked, options.xml);
+  await refuseTooMany(ctx, request, pruning);
   const selected = await readSelection(ctx, toSelection(words, options));
   if (name === null && options.label === undefined) refuseSecondName(ctx, words, selected);
   if (!selected.single) checkForMany(request, options);
@@ -147,6 +150,21 @@ function toRequest(
     wishes,
     labelled: label !== null,
   };
+}
+
+/** Throws `check` for rules that would pile up more external snapshots than libvirt starts a VM with. */
+async function refuseTooMany(
+  { virsh }: Context,
+  { wishes = NO_WISHES }: SnapshotRequest,
+  { rules }: PruneRequest,
+): Promise<void> {
+  const kept = mostKept(rules);
+  if (!isExternalWish(wishes) || !mayBeTooDeep(kept)) return;
+  const why = keptTooDeep(kept, await readDaemonVersion(virsh));
+  if (why === null) return;
+  throw new KvmsnapError('check', `no snapshot was taken: ${why}`, {
+    hint: 'keep fewer, or take internal snapshots (without --external)',
+  });
 }
 
 /** `create VM NAME` was meant as create-as. Throws `not-found` where the second of two words is no machine. */

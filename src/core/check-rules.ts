@@ -1,3 +1,4 @@
+import { beyondLimit, nearLimit } from './chain-depth.ts';
 import { participants } from './disk-findings.ts';
 import { type Domain, isActive, isSaving } from './domain.ts';
 import { chainOf, chainPaths, type DiskImage, type Images } from './image.ts';
@@ -5,6 +6,7 @@ import { type ImageUsers, sayUses, usesOf } from './image-users.ts';
 import { labelOf } from './labels.ts';
 import { isNotable, type LeftoverSpace, resizable, winBackLine } from './leftover.ts';
 import type { LeftoverFile } from './leftover-files.ts';
+import type { DaemonVersion } from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
 import { movedDisks, movedFinding } from './moved.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
@@ -36,6 +38,7 @@ export interface TruthFacts {
   readonly leftoverFiles: readonly LeftoverFile[];
   /** By target, where something was found. */
   readonly leftovers: ReadonlyMap<string, LeftoverSpace>;
+  readonly daemonVersion: DaemonVersion;
   /** Seconds since the epoch. */
   readonly nowSeconds: number;
   /** The newest snapshot (of those that count) must not be older than these seconds; null: any age is right. */
@@ -176,6 +179,18 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
         },
       ];
     },
+  },
+  {
+    id: 'chain-too-deep',
+    hazards: [38],
+    severity: 'error',
+    find: beyondLimit,
+  },
+  {
+    id: 'chain-deep',
+    hazards: [38],
+    severity: 'warning',
+    find: nearLimit,
   },
   {
     id: 'dirty-image',

@@ -1,3 +1,4 @@
+import { undeletable } from './chain-depth.ts';
 import { imagesOf, isInVolume, movedOf, PLACE_RULES } from './delete-place-rules.ts';
 import { type Reach, victims } from './deletion-set.ts';
 import { whatIsBroken } from './disk-findings.ts';
@@ -204,6 +205,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
             }),
       })),
   ),
+  external('chain-too-deep', [38], undeletable),
   external('unknown-chain', [23], (facts) => {
     const { domain, snapshot, daemonVersion, images } = facts;
     if (isFrom(daemonVersion, FINDS_CHAIN)) return [];

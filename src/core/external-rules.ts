@@ -1,3 +1,4 @@
+import { tooDeepForMore } from './chain-depth.ts';
 import type { CreateFacts } from './create-rules.ts';
 import { editCommand } from './disk-findings.ts';
 import { type Domain, formatOfDriver, isActive } from './domain.ts';
@@ -148,6 +149,17 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
           ]
         : []),
     ],
+  },
+  {
+    id: 'chain-too-deep',
+    hazards: [38],
+    severity: 'error',
+    modes: EXTERNAL,
+    find: (facts) =>
+      tooDeepForMore(
+        facts,
+        facts.plan.disks.map(({ target }) => target),
+      ),
   },
   {
     id: 'same-file',

@@ -66,5 +66,5 @@ export function ifBefore(version: DaemonVersion, since: number, does: string): s
 }
 
 /** `9_009_000` -> `9.9`. */
-const spelled = (version: number): string =>
+export const spelled = (version: number): string =>
   `${Math.floor(version / 1_000_000)}.${Math.floor(version / 1_000) % 1_000}`;

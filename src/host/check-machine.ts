@@ -54,6 +54,7 @@ export async function checkMachine(
   const truthFacts = await readTruth(machine, reverts, {
     nowSeconds,
     maxAge,
+    daemonVersion,
     users,
     leftoverFiles: await findLeftovers(machine),
   });
@@ -127,7 +128,7 @@ async function readReverts(ctx: Context, machine: Machine, users: ImageUsers): P
 async function readTruth(
   { domain, snapshots, unread, images, current }: Machine,
   reverts: Reverts,
-  known: Pick<TruthFacts, 'nowSeconds' | 'maxAge' | 'leftoverFiles' | 'users'>,
+  known: Pick<TruthFacts, 'nowSeconds' | 'maxAge' | 'leftoverFiles' | 'users' | 'daemonVersion'>,
 ): Promise<TruthFacts> {
   const stored = new Map([...reverts].map(([name, facts]) => [name, facts.images]));
   // what a save under way writes looks the same

@@ -30,7 +30,7 @@ export const toErrorFinding = (finding: Finding): ErrorFinding => ({
 export function withConnection<F extends Finding>(ctx: Context, finding: F): F {
   const connection = ctx.virsh.line([]).replace(/^virsh/, '');
   const connected = (command: string) =>
-    command.replace(/(?:^|&& )(?:virsh|kvmsnap)(?= )/g, (tool) => tool + connection);
+    command.replace(/(?:^|&& |\| )(?:virsh|kvmsnap)(?= )/g, (tool) => tool + connection);
   return {
     ...finding,
     ...(finding.command === undefined ? {} : { command: connected(finding.command) }),

@@ -19,7 +19,27 @@ interface Given {
   readonly stored?: ReadonlyMap<string, DiskImage>;
   readonly unread?: readonly string[];
   readonly users?: TruthFacts['users'];
+  readonly daemonVersion?: TruthFacts['daemonVersion'];
 }
+
+/** A disk on so many overlays. */
+const deep = (overlays: number): ReadonlyMap<string, DiskImage> => {
+  const [top = {}, ...below] = Array.from({ length: overlays + 1 }, (_, i) => ({
+    path: `/vm/vda.${overlays - i}`,
+  }));
+  return new Map([['vda', seen(top, ...below)]]);
+};
+
+/** External snapshots, each over the overlay of the one before. */
+const layers = (count: number): Snapshot[] =>
+  Array.from({ length: count }, (_, i) =>
+    snapshot(`s${i + 1}`, {
+      createdAtSeconds: TAKEN_AT + i,
+      parent: i === 0 ? null : `s${i}`,
+      disks: [{ target: 'vda', location: 'external', source: `/vm/vda.${i + 1}` }],
+      definedDisks: [{ target: 'vda', source: `/vm/vda.${i}`, driver: 'qcow2' }],
+    }),
+  );
 
 function found({
   machine,
@@ -32,6 +52,7 @@ function found({
   unread = [],
   users = NOBODY,
   stored,
+  daemonVersion = 12_008_000,
 }: Given): RuledFinding[] {
   const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
   const about = domain(machine);
@@ -47,6 +68,7 @@ function found({
     users,
     nowSeconds: TAKEN_AT + 3600,
     maxAge,
+    daemonVersion,
     unread: unread.map((name) => ({ name, failure: { message: `cannot read the snapshot '${name}'` } })),
   });
 }
@@ -230,6 +252,57 @@ const CASES: Readonly<
       [
         { snapshots: [snapshot('a'), snapshot('b', { createdAtSeconds: TAKEN_AT + 1 })], current: null },
         { severity: 'information', command: 'virsh snapshot-current centos7-1 --snapshotname b' },
+      ],
+    ],
+  },
+  'chain-too-deep': {
+    silent: [
+      { images: deep(24), daemonVersion: 11_003_000 },
+      { images: deep(199), daemonVersion: 12_000_000 },
+      { images: deep(199), daemonVersion: 9_000_000 },
+    ],
+    loud: [
+      [
+        {
+          images: deep(25),
+          daemonVersion: 11_003_000,
+          machine: { state: 'running' },
+          snapshots: layers(25),
+        },
+        {
+          severity: 'error',
+          what: expect.stringMatching(/^disk vda lies on 25 overlays, .* lost when libvirtd restarts$/),
+          command: `kvmsnap delete centos7-1 ${layers(7)
+            .map(({ name }) => name)
+            .join(' ')}`,
+        },
+      ],
+      [
+        { images: deep(25), daemonVersion: 11_003_000, snapshots: layers(25) },
+        {
+          what: expect.stringContaining('deletes none of their snapshots while it is off'),
+          command:
+            'qemu-img commit -q -f qcow2 /vm/vda.25 && virsh dumpxml --inactive --security-info centos7-1 | ' +
+            `sed "s|'/vm/vda.25'|'/vm/vda.24'|" | virsh define /dev/stdin && kvmsnap delete --metadata centos7-1 s25 && rm /vm/vda.25`,
+        },
+      ],
+      [{ images: deep(25), daemonVersion: null }, { hint: expect.stringContaining('12.0') }],
+      [{ images: deep(200) }, { what: expect.stringContaining('more than 199 overlays') }],
+    ],
+  },
+  'chain-deep': {
+    silent: [
+      { images: deep(17), daemonVersion: 11_003_000 },
+      { images: deep(25), daemonVersion: 11_003_000 },
+      { images: deep(24) },
+    ],
+    loud: [
+      [
+        { images: deep(18), daemonVersion: 11_003_000, snapshots: layers(18) },
+        {
+          severity: 'warning',
+          command: expect.stringMatching(/^virsh start centos7-1 && kvmsnap delete centos7-1 s1 s2 .* s9$/),
+        },
       ],
     ],
   },

@@ -371,3 +371,42 @@ test('how libvirt deletes', () => {
   expect(deletionOf(facts({ ...LINE, current: 'e2' }, 'e3'))).toBe('unlink');
   expect(deletionOf(facts({ ...LINE, current: 'e2', version: V9 }, 'e3'))).toBe('merge');
 });
+
+describe('a deletion that was interrupted', () => {
+  const marked = (name: string, on: string): Snapshot => ({
+    ...external(name, null, on, 1),
+    disks: [{ target: 'vda', location: 'external', source: path(name), isMergeTarget: true }],
+  });
+  const scene: Scene = {
+    snapshots: [marked('e1', 'qcow2'), external('e2', 'e1', 'e1', 2), external('e3', 'e2', 'e2', 3)],
+    current: 'e3',
+    image: chain(['e3', 'e2', 'e1', 'qcow2']),
+  };
+
+  test('is finished before that into whose overlay it merges is deleted', () => {
+    expect(rules(scene, 'e2')).toEqual([]);
+    expect(found(scene, 'e1')).toMatchObject([
+      { rule: 'merge-target', command: 'kvmsnap delete centos7-1 e2 e1' },
+    ]);
+    expect(rules({ ...scene, machine: { busy: true } }, 'e1')).toEqual([]);
+  });
+
+  test('of which libvirt no longer knows the snapshot', () => {
+    const [first] = scene.snapshots;
+    const alone = { ...scene, snapshots: first ? [first] : [], current: 'e1', image: chain(['e1', 'qcow2']) };
+    expect(found(alone, 'e1')).toMatchObject([{ command: 'kvmsnap delete --metadata centos7-1 e1' }]);
+  });
+});
+
+test('with more overlays than libvirt starts, none is deleted while the VM is off', () => {
+  const names = Array.from({ length: 25 }, (_, i) => `x${i}`);
+  const scene: Scene = {
+    snapshots: [external('x0', null, 'qcow2', 1)],
+    current: 'x0',
+    image: chain([...names, 'qcow2']),
+    version: V11,
+  };
+  expect(rules(scene, 'x0')).toContain('chain-too-deep');
+  expect(rules({ ...scene, version: V12 }, 'x0')).not.toContain('chain-too-deep');
+  expect(rules({ ...scene, machine: { state: 'running' } }, 'x0')).not.toContain('chain-too-deep');
+});

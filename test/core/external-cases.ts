@@ -59,6 +59,8 @@ const at = (facts: CreateFacts, path: string, place: Partial<Place> | null): Cre
   ),
 });
 
+const overlays = (count: number) =>
+  new Map([['vda', seen({}, ...Array.from({ length: count }, (_, i) => ({ path: `/vm/vda.${i}` })))]]);
 const running = { state: 'running' };
 const both = external({ external: true }, running);
 const OVERLAY = '/vm/vda.s1';
@@ -182,6 +184,33 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
         says: 'a disk on the network',
         facts: external({ diskOnly: true }, { ...running, ...network }),
         finds: [{ what: /disk vda \(without a path\)/ }],
+      },
+    ],
+  },
+  'chain-too-deep': {
+    severity: 'error',
+    cases: [
+      { says: 'room enough', facts: external({ diskOnly: true }, {}, { images: overlays(17) }), finds: [] },
+      {
+        says: 'another libvirt',
+        facts: external({ diskOnly: true }, {}, { images: overlays(18), daemonVersion: 12_000_000 }),
+        finds: [],
+      },
+      {
+        says: 'too near to the limit',
+        facts: external({ diskOnly: true }, {}, { images: overlays(18) }),
+        finds: [
+          {
+            what: /^disk vda lies on 18 overlays, and .* starts no VM with more than 24 overlays$/,
+            hint: /while the VM runs/,
+            command: 'kvmsnap check centos7-1',
+          },
+        ],
+      },
+      {
+        says: 'everywhere there is a limit',
+        facts: external({ diskOnly: true }, {}, { images: overlays(180), daemonVersion: 12_000_000 }),
+        finds: [{ what: /more than 199/ }],
       },
     ],
   },

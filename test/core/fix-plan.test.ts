@@ -45,6 +45,7 @@ function plan({
     leftovers: new Map(leftover === undefined ? [] : [['vda', { bytes: leftover, endBytes: 2 ** 30 }]]),
     nowSeconds: TAKEN_AT + 9999,
     maxAge: null,
+    daemonVersion: 12_008_000,
   };
   return planFixes(facts);
 }
