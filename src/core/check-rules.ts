@@ -39,6 +39,8 @@ export interface TruthFacts {
   /** By target, where something was found. */
   readonly leftovers: ReadonlyMap<string, LeftoverSpace>;
   readonly daemonVersion: DaemonVersion;
+  /** Those of the files that its snapshots have made that others than their owner may read. */
+  readonly readableFiles: readonly string[];
   /** Seconds since the epoch. */
   readonly nowSeconds: number;
   /** The newest snapshot (of those that count) must not be older than these seconds; null: any age is right. */
@@ -257,6 +259,16 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
             : `${path} is laid over ${over}, and neither the machine nor a snapshot of it uses it`,
         hint: 'if you do not need it, and nobody else does, this removes it',
         command: commandLine('rm', [path]),
+      })),
+  },
+  {
+    id: 'readable-file',
+    hazards: [54],
+    severity: 'warning',
+    find: ({ readableFiles }) =>
+      readableFiles.map((path) => ({
+        what: `${path}, which a snapshot has made, holds data of the guest, and other users of this host may read it`,
+        command: commandLine('chmod', ['600', path]),
       })),
   },
   {

@@ -32,8 +32,12 @@ export const stateFiles = (
     return path === null ? [] : [{ path, format: stateFormat(snapshot, disk) }];
   });
 
-/** The files that an external snapshot has made: its overlays and the guest's memory. */
-export function mentionedFiles({ disks, memory }: Pick<Snapshot, 'disks' | 'memory'>): string[] {
+/** The files that an external snapshot or a revert to it has made: overlays, and the guest's memory. */
+export function mentionedFiles({
+  disks,
+  memory,
+  revertOverlays = [],
+}: Pick<Snapshot, 'disks' | 'memory' | 'revertOverlays'>): string[] {
   const overlays = externalDisks({ disks }).map(({ source }) => source);
-  return [...overlays, memory.file].filter((path) => path !== null);
+  return [...overlays, ...revertOverlays, memory.file].filter((path) => path !== null);
 }

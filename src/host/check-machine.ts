@@ -5,11 +5,14 @@ import { isActive, isSaving } from '../core/domain.ts';
 import { type Fix, planFixes } from '../core/fix-plan.ts';
 import type { ImageUsers } from '../core/image-users.ts';
 import type { DaemonVersion } from '../core/libvirt-versions.ts';
+import { mentionedFiles } from '../core/machine-files.ts';
 import { automaticName } from '../core/names.ts';
 import { judge, type RuledFinding } from '../core/preflight.ts';
 import { REVERT_RULES, type RevertFacts } from '../core/revert-rules.ts';
 import { NO_WISHES, planSnapshot } from '../core/snapshot-plan.ts';
 import { readCreateFacts } from './create-facts.ts';
+import { isRemote } from './disks.ts';
+import { readableByOthers } from './file-modes.ts';
 import type { LeftoverFinder } from './find-leftovers.ts';
 import { type Currency, readImageUsers } from './image-users.ts';
 import { readLeftovers } from './leftover-space.ts';
@@ -55,6 +58,9 @@ export async function checkMachine(
     nowSeconds,
     maxAge,
     daemonVersion,
+    readableFiles: isRemote(machine.uri)
+      ? []
+      : await readableByOthers(machine.snapshots.flatMap(mentionedFiles)),
     users,
     leftoverFiles: await findLeftovers(machine),
   });
@@ -128,7 +134,10 @@ async function readReverts(ctx: Context, machine: Machine, users: ImageUsers): P
 async function readTruth(
   { domain, snapshots, unread, images, current }: Machine,
   reverts: Reverts,
-  known: Pick<TruthFacts, 'nowSeconds' | 'maxAge' | 'leftoverFiles' | 'users' | 'daemonVersion'>,
+  known: Pick<
+    TruthFacts,
+    'nowSeconds' | 'maxAge' | 'leftoverFiles' | 'users' | 'daemonVersion' | 'readableFiles'
+  >,
 ): Promise<TruthFacts> {
   const stored = new Map([...reverts].map(([name, facts]) => [name, facts.images]));
   // what a save under way writes looks the same

@@ -27,6 +27,7 @@ import { aftermath, lostCurrent, withAftermath } from './aftermath.ts';
 import { readCreateFacts } from './create-facts.ts';
 import { lookAtDisks, noteUnseen } from './disks.ts';
 import { externalFlaws, leftovers } from './external-files.ts';
+import { closeNewFiles } from './file-modes.ts';
 import { internalFlaws, orphans, wastedSpace } from './internal-tags.ts';
 import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, type Machine } from './machine.ts';
@@ -232,6 +233,7 @@ async function createAndVerify(
   const { domain } = before.reading;
   const { plan } = before;
   const end = await carryOut(ctx, { command, ...howFar(ctx, domain, plan) });
+  await closeNewFiles(ctx, plan, before.places);
   const { machine, snapshot, flaws, places } = await lookAfter(ctx, before, name, end);
   const frozen = plan.wishes.quiesce ? await thaw(ctx, machine.domain) : [];
 

@@ -20,6 +20,7 @@ interface Given {
   readonly unread?: readonly string[];
   readonly users?: TruthFacts['users'];
   readonly daemonVersion?: TruthFacts['daemonVersion'];
+  readonly readableFiles?: readonly string[];
 }
 
 /** A disk on so many overlays. */
@@ -53,6 +54,7 @@ function found({
   users = NOBODY,
   stored,
   daemonVersion = 12_008_000,
+  readableFiles = [],
 }: Given): RuledFinding[] {
   const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
   const about = domain(machine);
@@ -69,6 +71,7 @@ function found({
     nowSeconds: TAKEN_AT + 3600,
     maxAge,
     daemonVersion,
+    readableFiles,
     unread: unread.map((name) => ({ name, failure: { message: `cannot read the snapshot '${name}'` } })),
   });
 }
@@ -386,6 +389,19 @@ const CASES: Readonly<
       [
         { leftoverFiles: [{ path: '/vm/vda.s1', over: '/vm/vda.qcow2' }] },
         { what: expect.stringContaining('/vm/vda.s1 is laid over /vm/vda.qcow2') },
+      ],
+    ],
+  },
+  'readable-file': {
+    silent: [{}],
+    loud: [
+      [
+        { readableFiles: ['/vm/vda.e 1'] },
+        {
+          severity: 'warning',
+          what: expect.stringContaining('/vm/vda.e 1'),
+          command: "chmod 600 '/vm/vda.e 1'",
+        },
       ],
     ],
   },

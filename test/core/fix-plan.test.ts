@@ -46,6 +46,7 @@ function plan({
     nowSeconds: TAKEN_AT + 9999,
     maxAge: null,
     daemonVersion: 12_008_000,
+    readableFiles: [],
   };
   return planFixes(facts);
 }

@@ -1,0 +1,42 @@
+// Who may read what a snapshot has made.
+import { statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, expect } from 'vitest';
+import { pasteOk } from '../commands/evidence.ts';
+import { succeed, take } from '../commands/scene.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
+import { errorsOf } from './findings.ts';
+import { hazard } from './promise.ts';
+
+afterEach(cleanUp);
+afterAll(cleanUp);
+
+const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
+const overlay = (machine: Machine, name: string) => pathOf(machine).replace(/qcow2$/, name);
+const found = async (machine: Machine) =>
+  (await errorsOf(machine)).filter(({ rule }) => rule === 'readable-file');
+
+hazard(54, 'overlay of a machine that is off', async () => {
+  const [twin, machine] = ['twin', 'web-1'].map((name) =>
+    defineMachine({ name, disks: [{ size: '4M' }, { size: '4M' }] }),
+  ) as [Machine, Machine];
+  take(twin, 'e1', '--disk-only');
+  await succeed('create-as', 'web-1', 'e1', '--disk-only', '--force');
+  for (const { path } of machine.disks) expect(mode(path.replace(/qcow2$/, 'e1'))).toBe('600');
+  expect(await found(machine)).toEqual([]);
+
+  const raw = mode(overlay(twin, 'e1'));
+  for (const { command } of await found(twin)) pasteOk(command);
+  expect([mode(overlay(twin, 'e1')), await found(twin)]).toEqual(['600', []]);
+
+  // with the machine running, and its memory
+  start(machine);
+  const memory = join(dirname(pathOf(machine)), 'memory');
+  await succeed('create-as', 'web-1', 'm1', '--memspec', memory, '--force');
+  expect([memory, overlay(machine, 'm1')].map(mode)).toEqual(['600', '600']);
+  return {
+    virsh: raw === '600' ? 'for the owner only' : `readable by every user of the host (${raw}), exit 0`,
+    kvmsnap:
+      raw === '600' ? 'for the owner only' : 'for the owner only; check finds the others, with the command',
+  };
+});
