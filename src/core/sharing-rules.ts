@@ -89,6 +89,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
     id: 'shared-image',
     hazards: [39],
     severity: 'warning',
+    modes: INTERNAL,
     find: (facts) =>
       chains(facts).flatMap(({ target, source }) => {
         const others = seeing(facts.users, source).filter(({ open }) => !open);
@@ -96,6 +97,21 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
         return {
           what: `disk ${target}: ${source} is not this VM's alone: ${sayUses(others)}. A revert will be refused while that is so`,
           ...partFrom(others),
+        };
+      }),
+  },
+  {
+    id: 'shared-base',
+    hazards: [39],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: (facts) =>
+      facts.plan.disks.flatMap(({ target, source }) => {
+        const writers = usesOf(facts.users, source).filter(({ writes, open }) => writes && !open);
+        if (writers.length === 0) return [];
+        return {
+          what: `disk ${target}: ${sayUses(writers)}: once it runs, it writes to ${source} beneath the overlay, and neither the snapshot nor this VM's disk is right any more`,
+          ...partFrom(writers),
         };
       }),
   },

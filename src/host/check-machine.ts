@@ -91,7 +91,7 @@ export async function checkMachine(
 
 /** Who else uses the images is told by one note, and not with each action that is refused or warned of for it. */
 const isOfUsers = ({ rule, severity }: RuledFinding): boolean =>
-  rule === 'shared-image' || (rule === 'image-users' && severity === 'error');
+  rule === 'shared-image' || rule === 'shared-base' || (rule === 'image-users' && severity === 'error');
 
 const refuses = ({ severity }: RuledFinding): boolean => severity === 'error' || severity === 'judgement';
 

@@ -16,9 +16,10 @@ import {
   undefine,
 } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import type { Terminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
 import { fingerprint, refused } from './evidence.ts';
-import { byteIn, NOW, succeed, THEN, take, write } from './scene.ts';
+import { asked, byteIn, NOW, succeed, THEN, take, write } from './scene.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -212,4 +213,56 @@ test('external: neither a revert nor a merge takes the overlay of another VM awa
   const words = await leavesBoth(both, 'revert', 'first', 'e1', '--force');
   expect(words).toMatch(since({ '0.0': /cannot revert to external/, '9.9': /VM 'clone' .* overlay on it/ }));
   expect(tool('qemu-img', ['info', '--output=json', '--backing-chain', pathOf(clone)])).toBe(before);
+});
+
+describe('while a question stands', () => {
+  function alone(): Machine {
+    const first = defineMachine({ name: 'first', disks: [small] });
+    write(first, THEN);
+    take(first, 's1');
+    write(first, NOW);
+    return first;
+  }
+
+  const answerYes = async (terminal: Terminal, code: number, words: RegExp) => {
+    terminal.type('y\r');
+    expect(await terminal.done).toMatchObject({ code, screen: expect.stringMatching(words) });
+  };
+
+  test('a clone that comes is seen', async () => {
+    const first = alone();
+    const terminal = await asked('revert', 'first', 's1');
+    const clone = defineMachine({ name: 'clone', disks: [{ backing: pathOf(first) }] });
+    await answerYes(terminal, 5, /VM 'clone' \(shut off\)\s+has\s+an\s+overlay/);
+    expect([byteIn(pathOf(first)), byteIn(pathOf(clone))]).toEqual([NOW, NOW]);
+  });
+
+  test('a disk that is given to a VM is seen, and a VM that starts', async () => {
+    const first = alone();
+    const second = defineMachine({ name: 'second', disks: [small], boot: 'counter' });
+    const revert = await asked('revert', 'first', 's1');
+    virsh('attach-disk', second.uuid, pathOf(first), 'vdb', '--subdriver', 'qcow2', '--config');
+    await answerYes(revert, 5, /VM 'second' \(shut off\)\s+has\s+it\s+as\s+disk\s+vdb/);
+    const deletion = await asked('delete', 'first', 's1');
+    start(second);
+    await answerYes(deletion, 5, /VM 'second' \(running\)/);
+    expect([snapshotNames(first), tagNames(pathOf(first)), byteIn(pathOf(first))]).toEqual([
+      ['s1'],
+      ['s1'],
+      NOW,
+    ]);
+  });
+
+  test('a snapshot of another VM that comes is none to be deleted by a fix', async () => {
+    const first = defineMachine({ name: 'first', disks: [small, small] });
+    take(first, 'old');
+    // half a snapshot, of which nobody knows
+    tool('qemu-img', ['snapshot', '-c', 'half', pathOf(first)]);
+    const terminal = await asked('check', 'first', '--fix');
+    expect(terminal.screen()).toMatch(/delete 'half' in disk vda/);
+    const second = defineMachine({ name: 'second', disks: [{ source: pathOf(first) }] });
+    terminal.type('y\r');
+    await terminal.done;
+    expect([snapshotNames(second), tagNames(pathOf(first))]).toEqual([[], ['old', 'half']]);
+  });
 });

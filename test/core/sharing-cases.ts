@@ -94,6 +94,21 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
       },
     ],
   },
+  'shared-base': {
+    severity: 'warning',
+    cases: [
+      {
+        says: 'a VM that is off lies on it',
+        facts: external({ external: true }, {}, { users: usedBy(VDA, { kind: 'below', writes: false }) }),
+        finds: [],
+      },
+      {
+        says: 'a VM that is off will write to it',
+        facts: external({ external: true }, {}, { users: usedBy(VDA, {}) }),
+        finds: [{ what: /VM 'web-2' \(shut off\) has it as disk vda: once it runs, it writes to/ }],
+      },
+    ],
+  },
 });
 
 const overlay = (name: string, over: string) =>
