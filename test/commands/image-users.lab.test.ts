@@ -1,6 +1,7 @@
 // An image that another VM uses too: what is refused, what is done, and what is said, judged by the data.
 import { existsSync, linkSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
@@ -256,7 +257,8 @@ describe('while a question stands', () => {
   test('a snapshot of another VM that comes is none to be deleted by a fix', async () => {
     const first = defineMachine({ name: 'first', disks: [small, small] });
     take(first, 'old');
-    // half a snapshot, of which nobody knows
+    // half a snapshot, of which nobody knows, of a later second
+    await setTimeout(1100);
     tool('qemu-img', ['snapshot', '-c', 'half', pathOf(first)]);
     const terminal = await asked('check', 'first', '--fix');
     expect(terminal.screen()).toMatch(/delete 'half' in disk vda/);
