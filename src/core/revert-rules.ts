@@ -26,13 +26,14 @@ import type { Finding, Rule } from './preflight.ts';
 import { deleteTagLine } from './qemu-img-lines.ts';
 import { kvmsnapLine, virshWord } from './quote.ts';
 import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot, stateFile } from './snapshot.ts';
+import { STORED_DEFINITION_RULES, type StoredDefinitionFacts } from './stored-definition-rules.ts';
 import { oldestFirst } from './tree.ts';
 import { lostStoredVolumes } from './volume-rules.ts';
 
 /** The rules that decide, before anything is touched, whether a revert can work, and what it will change. */
 
 /** What is known before a revert. */
-export interface RevertFacts {
+export interface RevertFacts extends Pick<StoredDefinitionFacts, 'stored' | 'things' | 'end' | 'force'> {
   readonly domain: Domain;
   readonly snapshot: Snapshot;
   /** All of the machine. */
@@ -304,6 +305,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
       });
     },
   },
+  ...STORED_DEFINITION_RULES,
   ...EXTERNAL_STATE_RULES,
 ];
 

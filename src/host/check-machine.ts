@@ -20,6 +20,7 @@ import type { Machine } from './machine.ts';
 import { lookAtPlaces } from './places.ts';
 import { withConnection } from './refuse.ts';
 import { readRevertFacts } from './revert-snapshot.ts';
+import { readStoredFacts } from './stored-definitions.ts';
 
 /** All that the rules find of one machine, which is only looked at. */
 export interface Checked {
@@ -125,8 +126,11 @@ type Reverts = ReadonlyMap<string, Omit<RevertFacts, 'daemonVersion'>>;
 
 async function readReverts(ctx: Context, machine: Machine, users: ImageUsers): Promise<Reverts> {
   const reverts = new Map<string, Omit<RevertFacts, 'daemonVersion'>>();
-  for (const snapshot of machine.snapshots)
-    if (!snapshot.underWay) reverts.set(snapshot.name, await readRevertFacts(ctx, machine, snapshot, users));
+  const finished = machine.snapshots.filter(({ underWay }) => !underWay);
+  if (finished.length === 0) return reverts;
+  const stored = await readStoredFacts(ctx, machine, finished);
+  for (const snapshot of finished)
+    reverts.set(snapshot.name, await readRevertFacts(ctx, machine, snapshot, stored(snapshot), users));
   return reverts;
 }
 

@@ -37,6 +37,7 @@ import {
 import { patiently, sayingOnce } from './patience.ts';
 import { refuseOn } from './refuse.ts';
 import { readStates } from './state-files.ts';
+import { lackingNow, readStoredFacts, type StoredFacts } from './stored-definitions.ts';
 import { lookAtStoredDisks } from './stored-disks.ts';
 import { checkName, takeSnapshot } from './take-snapshot.ts';
 import { tellRevert } from './tell-revert.ts';
@@ -119,14 +120,16 @@ async function check(
   if (snapshot.underWay) throw stillBeingTaken(machine, snapshot);
   requireAllRead(ctx, machine, `revert '${domain.name}' to '${snapshot.name}'`);
   const external = locationOf(snapshot) === 'external';
-  const [facts, daemonVersion] = await Promise.all([
-    readRevertFacts(ctx, machine, snapshot),
+  const [stored, daemonVersion] = await Promise.all([
+    readStoredFacts(ctx, machine, [snapshot]),
     isActive(domain.state) || external || request.resetNvram || snapshot.definedDisks.some(({ pool }) => pool)
       ? readDaemonVersion(ctx.virsh)
       : null,
   ]);
-  const { resetNvram } = request;
-  const wanted = { ...facts, daemonVersion, backup: request.backup !== null, resetNvram };
+  const facts = await readRevertFacts(ctx, machine, snapshot, stored(snapshot));
+  const { resetNvram, force } = request;
+  const end = stateAfterRevert(snapshot, request);
+  const wanted = { ...facts, daemonVersion, backup: request.backup !== null, resetNvram, force, end };
   noteUnseen(ctx, domain, facts.images);
   refuseOn(
     ctx,
@@ -135,7 +138,6 @@ async function check(
     request.force,
   );
 
-  const end = stateAfterRevert(snapshot, request);
   const command: VirshCommand = [
     'snapshot-revert',
     ...['--domain', domain.uuid, '--snapshotname', snapshot.name],
@@ -160,6 +162,7 @@ export async function readRevertFacts(
   ctx: Context,
   machine: Machine,
   snapshot: SnapshotReport,
+  stored: StoredFacts,
   known?: ImageUsers,
 ): Promise<Omit<RevertFacts, 'daemonVersion'>> {
   const { domain, snapshots, current, uri, images: active } = machine;
@@ -172,7 +175,7 @@ export async function readRevertFacts(
     known ?? readImageUsers(ctx, machine, { currency: 'all' }),
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
-  return { domain, snapshot, snapshots, current, images, active, memoryThere, states, users };
+  return { domain, snapshot, snapshots, current, images, active, memoryThere, states, users, ...stored };
 }
 
 async function takeBackup(
@@ -217,6 +220,7 @@ async function revertAndVerify(
       : virshFailure(`the revert of '${domain.name}' to '${snapshot.name}' failed`, written.stderr);
   if (failure.code === 'busy') throw failure; // it never began
   throw withAftermath(failure, [
+    ...(await lackingNow(ctx, machine)), // before it can be started
     ...aftermath(ctx, machine.domain, domain.state),
     ...(before.current !== null && machine.current === null ? [NO_CURRENT] : []),
     ...(written.kind === 'done' ? [] : [UNKNOWN_END[written.kind]]),

@@ -1,4 +1,5 @@
 import { parseXml as parseDocument, XmlElement, XmlText } from '@rgrove/parse-xml';
+import type { Element } from '../core/element.ts';
 
 /** A parsed element, still untyped: a schema (zod) gives it a shape. */
 export type XmlValue = string | { readonly [key: string]: XmlValue | readonly XmlValue[] | undefined };
@@ -57,4 +58,24 @@ export function escapeText(text: string): string {
 /** What stands between the quotes of an attribute -> the text that it means. */
 export function attributeText(raw: string): string {
   return parseDocument(`<a v='${raw}'/>`).root?.attributes['v'] ?? raw;
+}
+
+/** A document as it stands: all elements, in their order, repeated ones too. Throws when it is not well-formed. */
+export function parseElement(text: string): Element {
+  const { root } = parseDocument(text);
+  if (!root) throw new Error('it is empty');
+  return toElement(root);
+}
+
+function toElement(element: XmlElement): Element {
+  return {
+    name: element.name,
+    attributes: element.attributes,
+    children: element.children.filter((child) => child instanceof XmlElement).map(toElement),
+    text: element.children
+      .filter((child) => child instanceof XmlText)
+      .map(({ text }) => text)
+      .join('')
+      .trim(),
+  };
 }

@@ -17,6 +17,7 @@ import { EXTERNAL_CASES, external } from './external-cases.ts';
 import { EXTERNAL_STATE_CASES } from './external-state-cases.ts';
 import { describeRules, type RuleCases } from './rule-cases.ts';
 import { sharedReverts, sharingCases } from './sharing-cases.ts';
+import { storedDefinitionCases } from './stored-definition-cases.ts';
 
 const OLD_DAEMON = 9_000_000;
 const NEW_DAEMON = 11_003_000;
@@ -1331,6 +1332,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
       },
     ],
   },
+  ...storedDefinitionCases(reverting, running),
   ...EXTERNAL_STATE_CASES,
 };
 

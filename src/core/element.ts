@@ -1,0 +1,26 @@
+/** One element of a definition (libvirt's domain XML), with all that it holds and nothing understood yet. */
+export interface Element {
+  readonly name: string;
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly children: readonly Element[];
+  /** Its own text, trimmed; '' where it has none. */
+  readonly text: string;
+}
+
+/** All elements at this path below the element, such as `devices/disk`, in the order of the document. */
+export function elementsAt(element: Element, path: string): Element[] {
+  return path
+    .split('/')
+    .reduce<Element[]>(
+      (found, name) => found.flatMap(({ children }) => children.filter((child) => child.name === name)),
+      [element],
+    );
+}
+
+/** An attribute of the first element at this path; null where there is none. */
+export const attributeAt = (element: Element, path: string, name: string): string | null =>
+  elementsAt(element, path)[0]?.attributes[name] ?? null;
+
+/** The text of the first element at this path; null where there is none, or it is empty. */
+export const textAt = (element: Element, path: string): string | null =>
+  elementsAt(element, path)[0]?.text || null;

@@ -1,0 +1,79 @@
+import type { Need } from './needed-things.ts';
+
+/** What was found on the host of the things that a definition needs. */
+export type Found =
+  | { readonly is: 'there' }
+  | { readonly is: 'inactive' }
+  /** libvirt makes it from its template: what was in it is lost. */
+  | { readonly is: 'template' }
+  /** `detail`: the end of the sentence that says why, where it is not simply gone. */
+  | { readonly is: 'missing'; readonly detail?: string }
+  /** It could not be looked for. */
+  | { readonly is: 'unknown' };
+
+/** By `needKey`. */
+export type HostThings = ReadonlyMap<string, Found>;
+
+/** A thing that is not there, or not ready. */
+export interface Lack {
+  readonly need: Need;
+  readonly found: Extract<Found, { is: 'inactive' | 'template' | 'missing' }>;
+}
+
+/** How a sentence names the thing. */
+export function lackingThing({ need: { kind, name, role, within } }: Lack): string {
+  const device = /^\/sys\/(?:.*\/)?([^/]+)$/.exec(name)?.[1];
+  const shown: Readonly<Record<Need['kind'], string>> = {
+    file: device === undefined ? name : `device ${device}`,
+    network: `network '${name}'`,
+    pool: `storage pool '${name}'`,
+    volume: `volume '${name}' of the storage pool '${within}'`,
+    secret: `secret ${name}`,
+    filter: `network filter '${name}'`,
+    emulator: 'this host',
+    program: `program ${name}`,
+    usb: `USB device ${name}`,
+    mount: `file system ${name}`,
+  };
+  return kind === 'emulator' ? shown[kind] : `${shown[kind]} (${role})`;
+}
+
+/** The end of the sentence. */
+export function lackingState({ found, need }: Lack): string {
+  if (found.is === 'missing' && found.detail !== undefined) return found.detail;
+  if (found.is === 'inactive') return 'is not active';
+  if (need.kind === 'mount') return 'is not mounted';
+  if (need.kind === 'program') return 'is not installed';
+  return ['network', 'pool', 'secret', 'filter'].includes(need.kind)
+    ? 'is not defined in libvirt'
+    : 'does not exist';
+}
+
+/** What is to be put back, and the command that does it where one does. */
+export function lackingCure({ found, need: { kind, name, within = '' } }: Lack): {
+  readonly hint: string;
+  readonly command?: readonly string[];
+} {
+  if (found.is === 'inactive') {
+    const hint = `start the ${kind === 'pool' ? 'storage pool' : kind} first`;
+    return { hint, command: ['virsh', kind === 'pool' ? 'pool-start' : 'net-start', name] };
+  }
+  const hints: Readonly<Record<Need['kind'], string>> = {
+    file:
+      name.startsWith('/sys/') || name.startsWith('/dev/')
+        ? 'make the device available again'
+        : `put ${name} back`,
+    network: `define the network '${name}' again (virsh net-define FILE), and start it`,
+    pool: `define the storage pool '${name}' again (virsh pool-define FILE), and start it`,
+    volume: 'put the volume back, and then have libvirt look at the pool anew',
+    secret: 'define the secret again (virsh secret-define FILE), and set its value',
+    filter: 'define the network filter again (virsh nwfilter-define FILE)',
+    emulator: 'install what the VM was run with, or go back on the host that has it',
+    program: `install ${name}`,
+    usb: 'plug the device in',
+    mount: `mount ${name}`,
+  };
+  return kind === 'volume'
+    ? { hint: hints[kind], command: ['virsh', 'pool-refresh', within] }
+    : { hint: hints[kind] };
+}

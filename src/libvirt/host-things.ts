@@ -1,0 +1,126 @@
+import { elementsAt } from '../core/element.ts';
+import type { Found } from '../core/host-things.ts';
+import { type Need, needKey } from '../core/needed-things.ts';
+import { splitLines } from './answers.ts';
+import type { VirshCommand } from './batch.ts';
+import type { Virsh } from './virsh.ts';
+import { parseElement } from './xml.ts';
+
+/** What libvirt knows of the things that a definition needs: networks, pools, volumes, secrets, filters, emulators. */
+
+export interface Asked {
+  /** By `needKey`; what could not be asked for is not in it. */
+  readonly found: ReadonlyMap<string, Found>;
+  /** By `needKey` of a network, the devices of the host of which it needs one. */
+  readonly devices: ReadonlyMap<string, readonly string[]>;
+  /** Loaders of firmware for which libvirt makes an NVRAM. */
+  readonly firmware: ReadonlySet<string>;
+}
+
+/** How a kind is asked for: the command of each, and a table that has a header even when it is empty. */
+const QUESTIONS: Readonly<
+  Partial<Record<Need['kind'], { readonly one: (need: Need) => VirshCommand; readonly table: string }>>
+> = {
+  network: { one: ({ name }) => ['net-dumpxml', '--network', name], table: 'net-list' },
+  pool: { one: ({ name }) => ['pool-dumpxml', '--pool', name], table: 'pool-list' },
+  volume: {
+    one: ({ name, within = '' }) => ['vol-path', '--pool', within, '--vol', name],
+    table: 'pool-list',
+  },
+  secret: { one: ({ name }) => ['secret-dumpxml', '--secret', name], table: 'secret-list' },
+  filter: { one: ({ name }) => ['nwfilter-dumpxml', '--nwfilter', name], table: 'nwfilter-list' },
+};
+
+/** Asks in one process; in none where there is nothing to ask. */
+export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promise<Asked> {
+  const singles = needs.filter(({ kind }) => QUESTIONS[kind] !== undefined);
+  const emulators = needs.filter(({ kind }) => kind === 'emulator');
+  const tables = [...new Set(singles.map(({ kind }) => QUESTIONS[kind]?.table ?? ''))];
+  const commands: VirshCommand[] = [
+    ...tables.map((table) => [table]),
+    ...singles.map((need) => QUESTIONS[need.kind]?.one(need) ?? []),
+    ...emulators.flatMap(capabilitiesCommands),
+    ['net-list', '--name'],
+    ['pool-list', '--name'],
+  ];
+  if (singles.length + emulators.length === 0)
+    return { found: new Map(), devices: new Map(), firmware: new Set() };
+  const texts = (await virsh.read(commands)).texts.map((text) => text ?? '');
+  const works = new Set(tables.filter((_, i) => texts[i]?.trim()));
+  const answers = texts.slice(tables.length, tables.length + singles.length);
+  const capabilities = texts.slice(tables.length + singles.length, -2);
+  const active = new Map(
+    // 9.0 pads the names of pools
+    (['network', 'pool'] as const).map((kind, i) => [
+      kind,
+      new Set(splitLines(texts.at(i - 2) ?? '').map((line) => line.trimEnd())),
+    ]),
+  );
+  const found = new Map<string, Found>();
+  const devices = new Map<string, readonly string[]>();
+  for (const [i, need] of singles.entries()) {
+    const text = answers[i]?.trim() ?? '';
+    if (!works.has(QUESTIONS[need.kind]?.table ?? '')) continue;
+    found.set(needKey(need), judge(need, text !== '', active));
+    if (need.kind === 'network' && text !== '') devices.set(needKey(need), devicesOf(text));
+  }
+  for (const [i, need] of emulators.entries())
+    found.set(needKey(need), judgeEmulator(need, capabilities.slice(i * 3, i * 3 + 3)));
+  return { found, devices, firmware: new Set(capabilities.flatMap(loadersIn)) };
+}
+
+function judge(
+  { kind, name, within }: Need,
+  isKnown: boolean,
+  active: ReadonlyMap<string, ReadonlySet<string>>,
+): Found {
+  // of a pool that is not active nobody knows the volumes; the pool itself is told of
+  if (kind === 'volume' && !active.get('pool')?.has((within ?? '').trimEnd())) return { is: 'unknown' };
+  if (!isKnown) return { is: 'missing' };
+  return active.get(kind)?.has(name.trimEnd()) === false ? { is: 'inactive' } : { is: 'there' };
+}
+
+/** A network over devices that the host has already: a bridge, or the devices for macvtap, of which one is taken. */
+function devicesOf(xml: string): string[] {
+  const network = parseElement(xml);
+  const [forward] = elementsAt(network, 'forward');
+  const mode = forward?.attributes['mode'] ?? '';
+  if (!forward || !['bridge', 'private', 'vepa', 'passthrough'].includes(mode)) return [];
+  if (elementsAt(network, 'virtualport').length > 0) return [];
+  const bridges = elementsAt(network, 'bridge').flatMap(({ attributes: { name } }) => name ?? []);
+  if (bridges.length > 0) return bridges;
+  const named = [forward, ...elementsAt(forward, 'interface')].flatMap(
+    ({ attributes: { dev } }) => dev ?? [],
+  );
+  return [...new Set(named)];
+}
+
+/** With all words, without the kind of virtualization, and with the emulator alone: the first that works names the culprit. */
+function capabilitiesCommands({ name }: Need): VirshCommand[] {
+  const [emulator = '', arch = '', machine = '', type = ''] = name.split('\n');
+  const option = (flag: string, value: string) => (value === '' ? [] : [flag, value]);
+  const words = [...option('--emulatorbin', emulator), ...option('--arch', arch)];
+  const command = (...more: string[]) => ['domcapabilities', ...words, ...more];
+  return [
+    command(...option('--machine', machine), ...option('--virttype', type)),
+    command(...option('--machine', machine)),
+    command(),
+  ];
+}
+
+function judgeEmulator({ name }: Need, texts: readonly string[]): Found {
+  const [emulator = '', , machine = '', type = ''] = name.split('\n');
+  const [all = false, withMachine = false, alone = false] = texts.map((text) => text.trim() !== '');
+  const program = emulator || 'the emulator of this host';
+  if (all) return { is: 'there' };
+  if (withMachine) return { is: 'missing', detail: `cannot run it: ${program} offers no '${type}' here` };
+  if (alone) return { is: 'missing', detail: `cannot run it: ${program} has no machine type '${machine}'` };
+  // the emulator's file is looked for itself
+  return { is: 'unknown' };
+}
+
+/** `<os><loader><value>PATH</value>` of the capabilities. */
+function loadersIn(xml: string): string[] {
+  if (xml.trim() === '') return [];
+  return elementsAt(parseElement(xml), 'os/loader/value').map(({ text }) => text);
+}

@@ -1,0 +1,222 @@
+// Reverts to a definition that names what is gone from the host.
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, expect } from 'vitest';
+import { pasteOk } from '../commands/evidence.ts';
+import { bytes, count, countTo, movedOn, NOW, succeed, THEN, take, twoDisks } from '../commands/scene.ts';
+import { scratch, type ToolResult, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import {
+  cleanUp,
+  type DiskSpec,
+  destroy,
+  type Machine,
+  qemuPid,
+  start,
+  state,
+  stateAndReason,
+} from '../lab/machine.ts';
+import { snapshotXml } from '../lab/snapshot.ts';
+import { libvirtVersion } from '../lab/version.ts';
+import { hazard } from './promise.ts';
+import { refusesAll } from './refusing.ts';
+
+afterEach(cleanUp);
+afterAll(cleanUp);
+
+function revert(machine: Machine, ...options: string[]): ToolResult {
+  return tryVirsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1', ...options);
+}
+
+/** A machine with an ISO in its drive when `s1` is taken; the ISO is ejected and removed afterwards. */
+function withoutIso(name: string, { running, runsNow = running }: { running: boolean; runsNow?: boolean }) {
+  const iso = join(scratch, `${name}.iso`);
+  const drive: DiskSpec = { device: 'cdrom', source: iso, driver: 'raw', readonly: true };
+  const made = twoDisks(name, { boot: 'counter', disks: [{ size: '16M' }, drive] });
+  writeFileSync(iso, '');
+  truncateSync(iso, 1024 * 1024);
+  if (running) start(made);
+  take(made, 's1');
+  virsh('change-media', made.uuid, 'hda', '--eject', '--config', ...(running ? ['--live'] : []));
+  if (!runsNow && running) destroy(made);
+  if (runsNow && !running) start(made);
+  rmSync(iso);
+  return { machine: made, iso };
+}
+
+hazard(44, 'revert to a definition whose ISO is gone, VM running', async () => {
+  const { machine: raw } = withoutIso('twin', { running: true });
+  const { code } = revert(raw);
+  const end = stateAndReason(raw);
+  destroy(raw);
+  const starts = tryVirsh('start', raw.uuid).code === 0;
+
+  const { machine, iso } = withoutIso('web-1', { running: true });
+  const [pid, counted] = [qemuPid(machine), count(machine)];
+  const force = code === 0 ? [] : ['--force']; // where QEMU goes on, nothing is lost by force
+  const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1', ...force);
+  expect(refusal.message).toContain(`${iso} (medium of hda), which does not exist`);
+  expect(qemuPid(machine)).toBe(pid);
+  await countTo(machine, counted + 5);
+  writeFileSync(iso, '');
+  truncateSync(iso, 1024 * 1024);
+  await succeed('revert', 'web-1', 's1');
+  expect(state(machine)).toBe('running');
+  expect([code === 0, starts]).toEqual([libvirtVersion === '7.0', false]);
+  return {
+    virsh: `${code === 0 ? '' : `loses the guest: ${end}, and `}the VM cannot be started again, exit ${code}`,
+    kvmsnap: `${words}, the guest runs on; what it advises helps`,
+  };
+});
+
+hazard(44, 'revert to a definition whose ISO is gone, VM off', async () => {
+  const { machine: raw } = withoutIso('twin', { running: false });
+  expect(tryVirsh('start', raw.uuid).code).toBe(0);
+  destroy(raw);
+  expect(revert(raw).code).toBe(0);
+  expect(tryVirsh('start', raw.uuid).stderr).toContain('No such file');
+
+  const { machine, iso } = withoutIso('web-1', { running: false });
+  const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1');
+  expect(refusal.message).toContain('after the revert the VM could not be started');
+  writeFileSync(iso, '');
+  await succeed('revert', 'web-1', 's1');
+  start(machine);
+  return {
+    virsh: 'the VM cannot be started again, exit 0',
+    kvmsnap: `${words}; what it advises helps`,
+  };
+});
+
+/** A network of libvirt, with a bridge of this lab's own. */
+function withNetwork<T>(act: (name: string) => T): T {
+  mkdirSync('/var/lib/libvirt/dnsmasq', { recursive: true });
+  const name = `lab-${process.pid}`;
+  const file = join(scratch, 'network.xml');
+  writeFileSync(file, `<network><name>${name}</name><bridge name='kvl${process.pid}'/></network>`);
+  virsh('net-define', file);
+  virsh('net-start', name);
+  return act(name);
+}
+
+function removeNetwork(name: string): void {
+  tryVirsh('net-destroy', name);
+  tryVirsh('net-undefine', name);
+}
+
+hazard(44, 'revert to a definition whose network is not active, VM running', () =>
+  withNetwork(async (network) => {
+    try {
+      const [raw, machine] = ['twin', 'web-1'].map((name) => {
+        const nic = `<interface type='network'><source network='${network}'/><model type='rtl8139'/></interface>`;
+        const made = twoDisks(name, { boot: 'counter', extraDevicesXml: nic });
+        start(made);
+        take(made, 's1');
+        return made;
+      }) as [Machine, Machine];
+      virsh('net-destroy', network);
+      const { code } = revert(raw);
+      const end = stateAndReason(raw);
+
+      const [pid, counted] = [qemuPid(machine), count(machine)];
+      const force = code === 0 ? [] : ['--force'];
+      const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1', ...force);
+      expect(refusal).toMatchObject({
+        message: expect.stringContaining(`network '${network}' (network interface`),
+        command: `virsh net-start ${network}`,
+      });
+      expect(qemuPid(machine)).toBe(pid);
+      await countTo(machine, counted + 5);
+      pasteOk(refusal.command);
+      await succeed('revert', 'web-1', 's1');
+      expect(state(machine)).toBe('running');
+      destroy(machine);
+      return {
+        virsh:
+          code === 0
+            ? 'works, and the VM is not started again, exit 0'
+            : `loses the guest: ${end}, exit ${code}`,
+        kvmsnap: `${words}, the guest runs on; what it advises helps`,
+      };
+    } finally {
+      removeNetwork(network);
+    }
+  }),
+);
+
+hazard(44, 'revert to a definition whose storage pool is not active, VM running', async () => {
+  const directory = join(scratch, 'pool');
+  mkdirSync(directory);
+  writeFileSync(join(directory, 'tools.iso'), Buffer.alloc(1024 * 1024));
+  virsh('pool-define-as', 'media', 'dir', '--target', directory);
+  try {
+    virsh('pool-start', 'media');
+    const [raw, machine] = ['twin', 'web-1'].map((name) => {
+      const drive = `<disk type='volume' device='cdrom'><source pool='media' volume='tools.iso'/><target dev='hdc' bus='ide'/></disk>`;
+      const made = twoDisks(name, { boot: 'counter', extraDevicesXml: drive });
+      start(made);
+      take(made, 's1');
+      return made;
+    }) as [Machine, Machine];
+    virsh('pool-destroy', 'media');
+    const { code } = revert(raw);
+    const end = stateAndReason(raw);
+
+    const counted = count(machine);
+    const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1');
+    expect(refusal.command).toBe('virsh pool-start media');
+    await countTo(machine, counted + 5);
+    pasteOk(refusal.command);
+    await succeed('revert', 'web-1', 's1');
+    await waitFor(() => state(machine) === 'running', { what: 'the guest' });
+    return {
+      virsh:
+        code === 0
+          ? 'works, and the VM is not started again, exit 0'
+          : `loses the guest: ${end}, exit ${code}`,
+      kvmsnap: `${words}, the guest runs on; what it advises helps`,
+    };
+  } finally {
+    tryVirsh('pool-destroy', 'media');
+    tryVirsh('pool-undefine', 'media');
+  }
+});
+
+/** Gives the definition that a snapshot stores another interface; null where this libvirt knows no such type. */
+function withNullInterface(name: string): Machine | null {
+  const machine = movedOn(name);
+  const file = join(scratch, `${name}.xml`);
+  const nic = "<interface type='null'><mac address='52:54:00:12:34:56'/></interface>";
+  writeFileSync(file, snapshotXml(machine, 's1').replace('</devices>', `${nic}</devices>`));
+  virsh('snapshot-delete', machine.uuid, 's1', '--metadata');
+  const { code, stderr } = tryVirsh('snapshot-create', machine.uuid, file, '--redefine', '--current');
+  if (code === 0) return machine;
+  expect(stderr).toContain("unknown interface type 'null'");
+  return null;
+}
+
+hazard(55, "revert to a definition with an interface of the type 'null'", async () => {
+  const machine = withNullInterface('web-1');
+  if (!machine) return { virsh: 'there is no such thing', kvmsnap: 'there is no such thing' };
+  start(machine);
+  const pid = qemuPid(machine);
+  const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1', '--running', '--force');
+  expect(qemuPid(machine)).toBe(pid);
+  destroy(machine);
+  pasteOk(refusal.command, "s/type='null'/type='user'/");
+  await succeed('revert', 'web-1', 's1', '--running');
+  destroy(machine);
+  expect(bytes(machine)).toEqual([THEN, THEN]);
+
+  const raw = withNullInterface('twin');
+  if (!raw) throw new Error('there is one');
+  start(raw);
+  expect(bytes(raw)).toEqual([NOW, NOW]);
+  const { code, stderr } = revert(raw, '--running');
+  expect(code).toBe(1);
+  const crashed = /Disconnected|End of file/.test(stderr);
+  expect(crashed || /shut off/.test(stateAndReason(raw))).toBe(true);
+  return {
+    virsh: crashed ? 'libvirtd crashes, exit 1' : `loses the guest: ${stateAndReason(raw)}, exit 1`,
+    kvmsnap: `${words}, with --force too; what it advises helps`,
+  };
+});
