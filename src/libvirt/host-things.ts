@@ -1,6 +1,7 @@
 import { elementsAt } from '../core/element.ts';
 import type { Found } from '../core/host-things.ts';
 import { type Need, needKey } from '../core/needed-things.ts';
+import { understand } from '../errors.ts';
 import { splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
@@ -82,7 +83,7 @@ function judge(
 
 /** A network over devices that the host has already: a bridge, or the devices for macvtap, of which one is taken. */
 function devicesOf(xml: string): string[] {
-  const network = parseElement(xml);
+  const network = understand('virsh says of a network', () => parseElement(xml));
   const [forward] = elementsAt(network, 'forward');
   const mode = forward?.attributes['mode'] ?? '';
   if (!forward || !['bridge', 'private', 'vepa', 'passthrough'].includes(mode)) return [];
@@ -122,5 +123,6 @@ function judgeEmulator({ name }: Need, texts: readonly string[]): Found {
 /** `<os><loader><value>PATH</value>` of the capabilities. */
 function loadersIn(xml: string): string[] {
   if (xml.trim() === '') return [];
-  return elementsAt(parseElement(xml), 'os/loader/value').map(({ text }) => text);
+  const capabilities = understand('virsh says of an emulator', () => parseElement(xml));
+  return elementsAt(capabilities, 'os/loader/value').map(({ text }) => text);
 }

@@ -31,7 +31,13 @@ export function fakeHost(): FakeHost {
     uuid,
     state: 'shut off (shutdown)',
     xml: definition,
-    snapshots: new Map(['off1', 'run1'].map((name) => [name, capture(VERSION, `dumpxml-${name}.out`)])),
+    snapshots: new Map(
+      // a medium that is there
+      ['off1', 'run1'].map((name) => [
+        name,
+        capture(VERSION, `dumpxml-${name}.out`).replaceAll('/vm/iso.iso', '/dev/null'),
+      ]),
+    ),
     current: 'run1',
   };
   const images = new Map(
