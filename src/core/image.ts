@@ -78,6 +78,12 @@ export const chainOf = (image: DiskImage | undefined): readonly Image[] =>
 
 export const chainPaths = (image: DiskImage | undefined): string[] => chainOf(image).map(({ path }) => path);
 
+/** What the chain goes on with where it leaves this host: nobody here opens that. Null where it does not, or was not looked at. */
+export function beyondHost(image: DiskImage | undefined): string | null {
+  const backing = chainOf(image).at(-1)?.backing ?? null;
+  return backing?.startsWith('/') ? null : backing;
+}
+
 /** The tags in the active image. */
 export const tagsIn = (image: DiskImage | undefined): readonly Tag[] => chainOf(image)[0]?.tags ?? [];
 

@@ -1,7 +1,6 @@
 import type { Domain } from './domain.ts';
-import type { Images } from './image.ts';
+import { type Images, tagsNamed } from './image.ts';
 import type { Rule } from './preflight.ts';
-import { tagsOf } from './report.ts';
 import { internalDisks, type Snapshot } from './snapshot.ts';
 
 /** The rules that decide whether libvirt may be told of a snapshot by an XML file. */
@@ -9,8 +8,8 @@ import { internalDisks, type Snapshot } from './snapshot.ts';
 export interface RedefineFacts {
   readonly domain: Domain;
   readonly snapshotNames: readonly string[];
-  /** By target, the disks that take part in a snapshot. */
-  readonly images: Images;
+  /** By target, what is where the definition of the file says. */
+  readonly stored: Images;
   /** The snapshot of the file. */
   readonly wanted: Snapshot;
 }
@@ -36,9 +35,11 @@ export const REDEFINE_RULES: readonly Rule<RedefineFacts>[] = [
     id: 'no-data',
     hazards: [2, 3],
     severity: 'error',
-    find: ({ wanted, images }) =>
+    find: ({ wanted, stored }) =>
       internalDisks(wanted).flatMap((disk) => {
-        const count = tagsOf(wanted, disk, images)?.length ?? 1;
+        const image = stored.get(disk.target);
+        if (image === undefined || image.kind === 'unseen') return [];
+        const count = tagsNamed(image, wanted.name).length;
         return count === 1
           ? []
           : [

@@ -18,6 +18,9 @@ const findingsOf = (
 ): Finding[] =>
   disks.flatMap(({ target, pool }) => (pool?.problem ? [finding(target, pool, pool.problem)] : []));
 
+/** A name that virsh would take for an option is the option's value. */
+const poolWord = (name: string): string[] => (name.startsWith('-') ? ['--pool', name] : [name]);
+
 function finding(target: string, { name, volume }: Volume, problem: NonNullable<Volume['problem']>): Finding {
   const disk = `disk ${target} is the volume '${volume}' of the storage pool '${name}'`;
   switch (problem) {
@@ -25,7 +28,7 @@ function finding(target: string, { name, volume }: Volume, problem: NonNullable<
       return {
         what: `${disk}, which is not active, and libvirt then finds no volume of it`,
         hint: 'start the pool',
-        command: commandLine('virsh', ['pool-start', name]),
+        command: commandLine('virsh', ['pool-start', ...poolWord(name)]),
       };
     case 'no-pool':
       return { what: `${disk}, and there is no such pool`, hint: 'define the pool again, and start it' };
@@ -33,7 +36,7 @@ function finding(target: string, { name, volume }: Volume, problem: NonNullable<
       return {
         what: `${disk}, and libvirt knows no such volume there`,
         hint: 'restore the file if it is missing; this makes libvirt look for it again',
-        command: commandLine('virsh', ['pool-refresh', name]),
+        command: commandLine('virsh', ['pool-refresh', ...poolWord(name)]),
       };
   }
 }

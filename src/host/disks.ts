@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
 import { type Disk, type Domain, formatOfDriver } from '../core/domain.ts';
-import { copyNames, type DiskImage, type Image, type Images } from '../core/image.ts';
+import { beyondHost, copyNames, type DiskImage, type Image, type Images } from '../core/image.ts';
 import type { Interrupts } from '../interrupts.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { parseVolume } from '../libvirt/volume-xml.ts';
@@ -93,21 +93,38 @@ export function isRemote(uri: string): boolean {
 /** What each run was told already, by machine: a revert with a backup looks at the same disks twice. */
 const told = new WeakMap<Interrupts, Set<string>>();
 
-/** Says, in one line and once, which disks could not be looked at and what is unchecked for it. */
+/** Says, once, which disks or what below them could not be looked at, and what is unchecked for it. */
 export function noteUnseen(ctx: Context, { uuid }: Pick<Domain, 'uuid'>, images: Images): void {
   const unseen = [...images].flatMap(([target, image]) =>
     image.kind === 'unseen' ? [{ target, why: image.why }] : [],
   );
   const [first] = unseen;
-  if (!first) return;
   const reasons = {
     permission: 'permission denied',
     remote: 'it is on another host',
     network: 'it has no path on this host',
     pool: 'its storage pool does not show it now',
   };
-  const line = `note: could not look at disk ${unseen.map(({ target }) => target).join(', ')} (${reasons[first.why]}): format by libvirt's word, and whether each disk really holds its snapshot is unchecked (hazards 2-4)`;
+  const beyond = [...images].flatMap(([target, image]) => {
+    const below = beyondHost(image);
+    return below === null
+      ? []
+      : [
+          `note: disk ${target} lies on ${below}, which is no file of this host: it was not opened, and what it holds is unchecked`,
+        ];
+  });
+  const lines = [
+    ...(first
+      ? [
+          `note: could not look at disk ${unseen.map(({ target }) => target).join(', ')} (${reasons[first.why]}): format by libvirt's word, and whether each disk really holds its snapshot is unchecked (hazards 2-4)`,
+        ]
+      : []),
+    ...beyond,
+  ];
   const said = told.get(ctx.interrupts) ?? new Set();
-  if (!said.has(uuid + line)) ctx.terminal.note(line);
-  told.set(ctx.interrupts, said.add(uuid + line));
+  for (const line of lines) {
+    if (!said.has(uuid + line)) ctx.terminal.note(line);
+    said.add(uuid + line);
+  }
+  told.set(ctx.interrupts, said);
 }

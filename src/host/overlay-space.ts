@@ -65,7 +65,12 @@ async function measureRun(
 ): Promise<OverlayCost> {
   const overlays = chain.slice(first, last + 1);
   const base = chain[last + 1];
-  if (!base) return unmeasured('nothing lies below its overlay');
+  if (!base)
+    return unmeasured(
+      overlays.at(-1)?.backing === null
+        ? 'nothing lies below its overlay'
+        : 'what lies below its overlay is no file of this host',
+    );
   const { format } = base;
   if (format !== 'raw' && format !== 'qcow2') return unmeasured(`below its overlay lies ${format}`);
   const paths = overlays.map(({ path }) => path);

@@ -13,8 +13,9 @@ import { withDescription } from '../libvirt/snapshot-xml.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { carryOut, readAfter } from './act.ts';
-import { completeMachine, type Machine, stillBeingTaken } from './machine.ts';
+import { callAsNow, completeMachine, type Machine, stillBeingTaken } from './machine.ts';
 import { refuseOn } from './refuse.ts';
+import { lookAtStoredDisks } from './stored-disks.ts';
 
 export interface Described {
   readonly description: string | null;
@@ -120,10 +121,12 @@ export async function redefineSnapshot(
   const { domain } = machine;
   const wanted = parseWholeSnapshot(path, text);
   const { name } = wanted;
+  const [called = wanted] = await callAsNow(machine, machine.images, [wanted]);
+  const stored = await lookAtStoredDisks(ctx, machine, called);
   refuseOn(
     ctx,
     `cannot redefine '${name}' of '${domain.name}'`,
-    judge(REDEFINE_RULES, { ...machine, wanted }),
+    judge(REDEFINE_RULES, { ...machine, wanted, stored }),
     false,
   );
   const before = machine.snapshots.find((snapshot) => snapshot.name === name);

@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
 import { type DiskImage, type Images, linkOf } from '../core/image.ts';
-import { type Snapshot, stateFile, stateFormat } from '../core/snapshot.ts';
+import { type Snapshot, type SnapshotDisk, stateFile, stateFormat } from '../core/snapshot.ts';
 import { type DiskPlace, lookAtDisks } from './disks.ts';
 import type { Machine } from './machine.ts';
 
@@ -22,11 +22,7 @@ export async function lookAtStoredDisks(
     const disk = now.get(target);
     const source = stateFile(snapshot, part);
     const pool = defined.get(target)?.pool ?? null;
-    const image = images.get(target);
-    const used =
-      source === null || source === disk?.source
-        ? image
-        : [image, ...images.values()].flatMap((each) => (each && linkOf(each, source)) ?? [])[0];
+    const used = inUse(images, part, source, disk?.source ?? null);
     if (used && !pool?.problem) known.set(target, used);
     else
       elsewhere.push({
@@ -38,4 +34,19 @@ export async function lookAtStoredDisks(
       });
   }
   return new Map([...known, ...(await lookAtDisks(ctx, uri, elsewhere))]);
+}
+
+/** What was found of the file already; undefined where the machine does not use it. */
+function inUse(
+  images: Images,
+  { target, location }: SnapshotDisk,
+  source: string | null,
+  active: string | null,
+): DiskImage | undefined {
+  const image = images.get(target);
+  // of an external one the image in use is the overlay, which holds what was written since
+  if (source === null) return location === 'internal' ? image : undefined;
+  if (source === active) return image;
+  const [link] = [image, ...images.values()].flatMap((each) => (each && linkOf(each, source)) ?? []);
+  return link;
 }

@@ -55,6 +55,9 @@ function placed<T extends MayBeVolume>(disk: T, find: (volume: Volume) => Found)
   return { ...disk, source: path, pool: problem === undefined ? pool : { ...pool, problem } };
 }
 
+/** `pool-list --name` fills each name up with spaces. */
+const poolsOf = (list: string): Set<string> => new Set(splitLines(list).map((name) => name.trim()));
+
 async function findVolumes(virsh: Virsh, volumes: readonly Volume[]): Promise<(volume: Volume) => Found> {
   const keyOf = ({ name, volume }: Volume) => JSON.stringify([name, volume]);
   const wanted = new Map(volumes.map((volume) => [keyOf(volume), volume]));
@@ -66,7 +69,7 @@ async function findVolumes(virsh: Virsh, volumes: readonly Volume[]): Promise<(v
       ...asked.map(({ name, volume }) => ['vol-dumpxml', '--pool', name, '--vol', volume]),
     ]),
   );
-  const [isActive, isThere] = [new Set(splitLines(active)), new Set(splitLines(all))];
+  const [isActive, isThere] = [poolsOf(active), poolsOf(all)];
   const found = new Map(
     asked.map((volume, i): [string, Found] => {
       const xml = xmls[i];
@@ -74,9 +77,9 @@ async function findVolumes(virsh: Virsh, volumes: readonly Volume[]): Promise<(v
         const { path } = parseVolume(xml);
         return [keyOf(volume), { path: path?.startsWith('/') ? path : null }];
       }
-      const problem = isActive.has(volume.name)
+      const problem = isActive.has(volume.name.trim())
         ? 'no-volume'
-        : isThere.has(volume.name)
+        : isThere.has(volume.name.trim())
           ? 'inactive'
           : 'no-pool';
       return [keyOf(volume), { path: null, problem }];

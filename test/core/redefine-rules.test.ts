@@ -5,7 +5,7 @@ import { describeRules } from './rule-cases.ts';
 const facts = (changes: Partial<RedefineFacts> = {}): RedefineFacts => ({
   domain: domain(),
   snapshotNames: ['before'],
-  images: new Map([['vda', seen({ tags: [tag('s1')] })]]),
+  stored: new Map([['vda', seen({ tags: [tag('s1')] })]]),
   wanted: snapshot('s1', { parent: 'before' }),
   ...changes,
 });
@@ -41,15 +41,15 @@ describeRules(
       severity: 'error',
       cases: [
         { says: 'its tag is there', facts: facts(), finds: [] },
-        { says: 'nobody can look', facts: facts({ images: new Map() }), finds: [] },
+        { says: 'nobody can look', facts: facts({ stored: new Map() }), finds: [] },
         {
           says: 'no tag',
-          facts: facts({ images: new Map([['vda', seen()]]) }),
+          facts: facts({ stored: new Map([['vda', seen()]]) }),
           finds: [{ what: /disk vda holds no snapshot of that name/, hint: /another machine/ }],
         },
         {
           says: 'two',
-          facts: facts({ images: new Map([['vda', seen({ tags: [tag('s1'), tag('s1', { id: '2' })] })]]) }),
+          facts: facts({ stored: new Map([['vda', seen({ tags: [tag('s1'), tag('s1', { id: '2' })] })]]) }),
           finds: [{ what: /holds 2 snapshots/ }],
         },
       ],

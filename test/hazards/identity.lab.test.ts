@@ -1,0 +1,249 @@
+// Images that are elsewhere than when the snapshot was taken, and volumes whose pool is not active.
+import { copyFileSync, linkSync, mkdtempSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, expect } from 'vitest';
+import { paste, pasteOk } from '../commands/evidence.ts';
+import { kvmsnap } from '../lab/cli.ts';
+import { hasPattern, tags, writePattern } from '../lab/disk.ts';
+import { scratch, tryVirsh, virsh } from '../lab/lab.ts';
+import {
+  cleanUp,
+  defineMachine,
+  destroy,
+  type Machine,
+  machineXml,
+  pathOf,
+  start,
+  state,
+} from '../lab/machine.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
+import { since } from '../lab/version.ts';
+import { MiB } from '../model.ts';
+import { mend } from './mending.ts';
+import { hazard, type Outcome } from './promise.ts';
+import { refusesAll } from './refusing.ts';
+
+afterEach(end);
+afterAll(end);
+
+async function end(): Promise<void> {
+  await cleanUp();
+  for (const pool of virsh('pool-list', '--all', '--name').split(/\s+/).filter(Boolean)) {
+    tryVirsh('pool-destroy', pool);
+    tryVirsh('pool-undefine', pool);
+  }
+}
+
+const THEN = 0x11;
+const NOW = 0x22;
+const write = (path: string, byte: number) => writePattern(path, byte, MiB, MiB);
+const holds = (path: string, byte: number) => hasPattern(path, byte, MiB, MiB);
+const names = (path: string) => tags(path).map(({ name }) => name);
+const act = (verb: string, { uuid }: Machine) =>
+  tryVirsh(verb, '--domain', uuid, '--snapshotname', 's1').code;
+
+/** A machine with a snapshot `s1`, of when it ran or was off, whose disk was written to since; it is off. */
+function taken(name: string, running: boolean): Machine {
+  const machine = defineMachine({ name, disks: [{ size: '8M' }] });
+  write(pathOf(machine), THEN);
+  if (running) start(machine);
+  virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
+  if (running) destroy(machine);
+  write(pathOf(machine), NOW);
+  return machine;
+}
+
+/** Puts the image under another name, and the name into the machine's XML. */
+function under(machine: Machine, put: (from: string, to: string) => void): Machine {
+  const [from, to] = [pathOf(machine), `${pathOf(machine)}.new`];
+  put(from, to);
+  const xml = join(scratch, 'moved.xml');
+  writeFileSync(xml, virsh('dumpxml', '--inactive', '--domain', machine.uuid).replaceAll(from, to));
+  virsh('define', xml);
+  return { ...machine, disks: [{ target: 'vda', path: to }] };
+}
+
+/** One for virsh and one for kvmsnap. */
+const twins = (put: (from: string, to: string) => void, running = false): [Machine, Machine] => [
+  under(taken('twin', running), put),
+  under(taken('web-1', running), put),
+];
+
+const oldPath = (machine: Machine) => pathOf(machine).replace(/\.new$/, '');
+
+/** kvmsnap refuses what is asked and names the step that mends it, and that makes it right. */
+async function refusesAndRegisters(machine: Machine, verb: string): Promise<string> {
+  const { words, refusal } = await refusesAll(machine, verb, machine.name, 's1');
+  expect(refusal.message).toContain(`in ${oldPath(machine)}, and it is in ${pathOf(machine)}`);
+  expect(refusal.command).toBe(`kvmsnap check --fix ${machine.name}`);
+  expect(await mend(machine)).toEqual(['register: done']);
+  expect(snapshotXml(machine, 's1')).not.toContain(`'${oldPath(machine)}'`);
+  expect(currentSnapshot(machine)).toBe('s1');
+  return words;
+}
+
+hazard(45, 'delete of a snapshot whose image was moved since, machine off', async () => {
+  const [raw, machine] = twins(renameSync);
+  expect(act('snapshot-delete', raw)).toBe(0);
+  expect([snapshotNames(raw), names(pathOf(raw))]).toEqual([[], ['s1']]);
+
+  const words = await refusesAndRegisters(machine, 'delete');
+  pasteOk('kvmsnap delete web-1 s1');
+  expect([snapshotNames(machine), names(pathOf(machine))]).toEqual([[], []]);
+  return {
+    virsh: 'exit 0: forgets it, and it stays in the image',
+    kvmsnap: `${words}; check --fix registers it with the new path, and then it is deleted`,
+  };
+});
+
+hazard(45, 'delete of a snapshot whose image was copied since, the old file still there', async () => {
+  const [raw, machine] = twins(copyFileSync);
+  expect(act('snapshot-delete', raw)).toBe(0);
+  expect([names(oldPath(raw)), names(pathOf(raw))]).toEqual([[], ['s1']]);
+
+  const words = await refusesAndRegisters(machine, 'delete');
+  pasteOk('kvmsnap delete web-1 s1');
+  expect([names(oldPath(machine)), names(pathOf(machine))]).toEqual([['s1'], []]);
+  return {
+    virsh: 'exit 0: deletes it in the old file, and it stays in the image in use',
+    kvmsnap: `${words}; check --fix registers it with the new path, and then it is deleted there`,
+  };
+});
+
+hazard(45, 'revert of a running machine whose image was moved since', async () => {
+  const [raw, machine] = twins(renameSync, true);
+  start(raw);
+  const code = act('snapshot-revert', raw);
+  const lost = { code: 1, state: 'shut off' };
+  const became = since({ '7.0': { code: 0, state: 'running' }, '9.0': lost });
+  expect({ code, state: state(raw) }).toEqual(became);
+  // its definition names the old path again
+  expect(virsh('dumpxml', '--inactive', '--domain', raw.uuid)).toContain(`'${oldPath(raw)}'`);
+
+  start(machine);
+  const words = await refusesAndRegisters(machine, 'revert');
+  pasteOk('kvmsnap revert web-1 s1');
+  expect(state(machine)).toBe('running');
+  expect(machineXml(machine)).toContain(`'${pathOf(machine)}'`);
+  destroy(machine);
+  expect(holds(pathOf(machine), THEN)).toBe(true);
+  return {
+    virsh: since({
+      '7.0': 'reverts it, exit 0, and it cannot be started again: it is defined on the old path',
+      '9.0': 'loses the guest, exit 1, and defines it on the old path',
+    }),
+    kvmsnap: `${words}; check --fix registers it with the new path, and then it is reverted`,
+  };
+});
+
+hazard(45, 'revert of a machine whose image was copied since, the old file still there', async () => {
+  const [raw, machine] = twins(copyFileSync);
+  expect(act('snapshot-revert', raw)).toBe(0);
+  expect(machineXml(raw)).toContain(`'${oldPath(raw)}'`);
+  expect([holds(oldPath(raw), THEN), holds(pathOf(raw), NOW)]).toEqual([true, true]);
+
+  const words = await refusesAndRegisters(machine, 'revert');
+  pasteOk('kvmsnap revert web-1 s1');
+  expect(machineXml(machine)).toContain(`'${pathOf(machine)}'`);
+  expect([holds(oldPath(machine), NOW), holds(pathOf(machine), THEN)]).toEqual([true, true]);
+  return {
+    virsh: 'exit 0: reverts the old file, and puts the machine on it',
+    kvmsnap: `${words}; check --fix registers it with the new path, and then it is reverted there`,
+  };
+});
+
+const LINKS: readonly (readonly [string, (from: string, to: string) => void])[] = [
+  ['a symbolic link', symlinkSync],
+  ['a hard link', linkSync],
+];
+for (const [what, link] of LINKS)
+  hazard(45, `image reached through ${what} since`, async (): Promise<Outcome> => {
+    const [raw, machine] = twins(link);
+    expect([act('snapshot-revert', raw), act('snapshot-delete', raw)]).toEqual([0, 0]);
+    expect([holds(pathOf(raw), THEN), names(pathOf(raw))]).toEqual([true, []]);
+
+    const check = await kvmsnap(['check', 'web-1']);
+    expect(check.code).toBe(0);
+    pasteOk('kvmsnap revert web-1 s1 && kvmsnap delete web-1 s1');
+    expect([holds(pathOf(machine), THEN), names(pathOf(machine))]).toEqual([true, []]);
+    return {
+      virsh: 'reverts and deletes rightly: it is the same file',
+      kvmsnap: 'so too, and check finds nothing',
+    };
+  });
+
+/** A machine with a snapshot of when it ran, whose disk is a volume of the pool `images`. */
+function inPool(name: string, directory: string): Machine {
+  const made = defineMachine({ name, disks: [{ size: '8M' }] });
+  const path = join(directory, `${name}.qcow2`);
+  renameSync(pathOf(made), path);
+  virsh('pool-refresh', 'images');
+  const xml = join(scratch, 'volume.xml');
+  writeFileSync(
+    xml,
+    virsh('dumpxml', '--inactive', '--domain', made.uuid)
+      .replace("<disk type='file'", "<disk type='volume'")
+      .replace(/<source file='[^']*'/, `<source pool='images' volume='${name}.qcow2'`),
+  );
+  virsh('define', xml);
+  const machine = { ...made, disks: [{ target: 'vda', path }] };
+  start(machine);
+  virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
+  return machine;
+}
+
+function twinsInPool(): [Machine, Machine] {
+  const directory = mkdtempSync(join(scratch, 'pool-'));
+  virsh('pool-define-as', 'images', 'dir', '--target', directory);
+  virsh('pool-start', 'images');
+  const made: [Machine, Machine] = [inPool('twin', directory), inPool('web-1', directory)];
+  virsh('pool-destroy', 'images');
+  return made;
+}
+
+hazard(46, 'revert of a running machine whose disk is a volume of a pool that is not active', async () => {
+  const [raw, machine] = twinsInPool();
+  const code = act('snapshot-revert', raw);
+  expect({ code, state: state(raw) }).toEqual(
+    since({ '7.0': { code: 0, state: 'running' }, '9.0': { code: 1, state: 'shut off' } }),
+  );
+
+  const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1');
+  expect(refusal.command).toBe('virsh pool-start images');
+  const check = await kvmsnap(['check', 'web-1']);
+  expect({ code: check.code, names: check.stdout.includes('virsh pool-start images') }).toEqual({
+    code: 5,
+    names: true,
+  });
+  pasteOk(refusal.command);
+  pasteOk('kvmsnap revert web-1 s1');
+  expect(state(machine)).toBe('running');
+  return {
+    virsh: since({ '7.0': 'reverts it, exit 0', '9.0': 'loses the guest, exit 1' }),
+    kvmsnap: `${words}; check says so too, and names what starts the pool`,
+  };
+});
+
+hazard(
+  46,
+  'delete and create where the disk is a volume of a pool that is not active, machine off',
+  async () => {
+    const [raw, machine] = twinsInPool();
+    destroy(raw);
+    destroy(machine);
+    expect([act('snapshot-delete', raw), act('snapshot-create-as', raw)]).toEqual([1, 1]);
+
+    const { words, refusal } = await refusesAll(machine, 'delete', 'web-1', 's1');
+    expect(refusal.command).toBe('virsh pool-start images');
+    expect((await refusesAll(machine, 'create-as', 'web-1', 's2')).refusal.command).toBe(
+      'virsh pool-start images',
+    );
+    pasteOk(refusal.command);
+    // 7.0 deletes in no volume while the machine is off, and kvmsnap says so
+    const { code } = paste('kvmsnap delete web-1 s1');
+    expect({ code, tags: names(pathOf(machine)) }).toEqual(
+      since({ '7.0': { code: 5, tags: ['s1'] }, '9.0': { code: 0, tags: [] } }),
+    );
+    return { virsh: 'fails midway, exit 1', kvmsnap: `${words}, and names what starts the pool` };
+  },
+);
