@@ -390,7 +390,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail:
       'Only snapshots that carry the label in their name, as create --label makes them, or that --match names. Rules are ' +
       'OR-ed: one reason is enough to stay. Never deleted: one on hold, one still being taken, one dated in the future, one ' +
-      'that libvirt would not delete now, and the newest (unless --allow-empty). Without a rule nothing is deleted. --dry-run shows each with its reasons, and what ' +
+      'that libvirt would not delete now, and the newest (unless --allow-empty). Without a rule nothing is deleted. On a terminal it shows the plan and asks; in a script it does not. --dry-run shows each with its reasons, and what ' +
       'it would free. With --free-min what no rule keeps goes only as far as space is needed: the oldest of all these machines ' +
       'first, one at a time, until every file system of their images has so much free (a part of its size, or bytes with ' +
       'K, M, G or T); without another rule the newest of each machine stays. Exit 5 when it is not reached.',
@@ -403,7 +403,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       ...FILTERS,
       JOBS,
     ],
-    failures: ['partial', 'check', 'busy'],
+    failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap prune centos7-1 --label nightly --keep-daily 7 --keep-weekly 4 --dry-run',
       "kvmsnap prune 'web-*' --label nightly --keep-within 14d",

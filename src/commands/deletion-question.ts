@@ -98,7 +98,8 @@ async function foresee(ctx: Context, losing: readonly Share[]): Promise<FreedOf[
   const each: FreedOf[] = [];
   for (const { machine, victims } of losing) {
     const names = victims.map(({ name }) => name);
-    const foreseen = ctx.clock.now() < until ? await foreseeQuickly(ctx, machine, names) : null;
+    const left = until - ctx.clock.now();
+    const foreseen = left > 0 ? await foreseeQuickly(ctx, machine, names, left) : null;
     each.push({ machine: machine.domain, freed: foreseen?.together ?? UNKNOWN });
   }
   return each;

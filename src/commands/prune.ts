@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts';
 import type { Decision } from '../core/retention.ts';
 import type { Leftover } from '../host/clear-leftovers.ts';
+import { isAsked } from '../host/consent.ts';
 import type { Contender } from '../host/contenders.ts';
 import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../host/freed.ts';
 import { assembleMachine, type Machine, readAgain, reportOn, requireAllRead } from '../host/machine.ts';
@@ -36,6 +37,7 @@ import {
   spaceDocument,
   spaceLines,
 } from './freed.ts';
+import { agreeToPrune } from './prune-question.ts';
 import { domainResult, ownName } from './results.ts';
 import { type ScopeOptions, toPruneRequest } from './rules.ts';
 import { type SelectionOptions, toSelection } from './selection.ts';
@@ -99,15 +101,22 @@ const FREES: Column<PruneRow> = {
 export const pruneColumns = (dryRun: boolean): readonly Column<PruneRow>[] =>
   dryRun ? [...COLUMNS.slice(0, -1), FREES, ...COLUMNS.slice(-1)] : COLUMNS;
 
-/** `prune`: plans for every machine, says why, and deletes what no rule keeps. Goes on after a failure. */
+/**
+ * `prune`: plans for every machine, says why, and deletes what no rule keeps, once a person, where there is one, has agreed to
+ * the plan. Goes on after a failure.
+ */
 export async function pruneMachines(
   ctx: Context,
   words: readonly string[],
   options: PruneOptions,
 ): Promise<void> {
-  const request = toPruneRequest(options);
-  checkPruneRequest(request);
-  const selected = await readSelection(ctx, toSelection(words, options));
+  const rules = toPruneRequest(options);
+  checkPruneRequest(rules);
+  const selection = toSelection(words, options);
+  const request = isAsked(ctx, false)
+    ? { ...rules, agreed: await agreeToPrune(ctx, selection, rules) }
+    : rules;
+  const selected = await readSelection(ctx, selection);
   const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: options.jobs ?? 1, skips: () => false };
   const { freeMin } = request;

@@ -83,17 +83,15 @@ export async function foreseeFreed(
   };
 }
 
-/** A person who is to be asked does not wait longer for it. */
-const PATIENCE_MILLISECONDS = 1000;
-
-/** The same for a question; null when it takes too long to read. */
+/** The same for a question, since a person who is to be asked does not wait for long; null when it takes longer to read. */
 export async function foreseeQuickly(
   ctx: Context,
   machine: Machine,
   names: readonly string[],
+  milliseconds: number,
 ): Promise<Foreseen | null> {
   const foreseen = foreseeFreed(ctx, machine, names).catch(() => null);
-  return Promise.race([foreseen, ctx.clock.sleep(PATIENCE_MILLISECONDS).then(() => null)]);
+  return Promise.race([foreseen, ctx.clock.sleep(milliseconds).then(() => null)]);
 }
 
 /** The machine's space, of these snapshots together; null when it cannot be read. */

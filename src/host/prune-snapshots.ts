@@ -36,6 +36,8 @@ export interface PruneRequest {
   readonly freeMin: FreeMin | null;
   /** Files that libvirt leaves behind of external snapshots go too. */
   readonly leftovers: boolean;
+  /** By UUID, the names that somebody has agreed to lose; absent: nobody was asked, and the rules decide alone. */
+  readonly agreed?: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 /** A snapshot within a prune's scope. */
@@ -61,7 +63,7 @@ interface Planned extends Pick<Machine, 'domain' | 'snapshots' | 'current'> {
 function planPrune(
   ctx: Context,
   machine: Planned,
-  { scope, rules }: Pick<PruneRequest, 'scope' | 'rules'>,
+  { scope, rules, agreed }: Pick<PruneRequest, 'scope' | 'rules' | 'agreed'>,
   fresh: string | null = null,
 ): Decision<PruneCandidate>[] {
   const now = Math.floor(ctx.clock.now() / 1000);
@@ -85,7 +87,14 @@ function planPrune(
             report: null,
           },
         ];
-  return planRetention([...present, ...coming], rules, now, LOCAL_ZONE);
+  const plan = planRetention([...present, ...coming], rules, now, LOCAL_ZONE);
+  if (!agreed) return plan;
+  const mayGo = agreed.get(machine.domain.uuid);
+  return plan.map((decision) =>
+    decision.keep || mayGo?.has(decision.snapshot.name)
+      ? decision
+      : { ...decision, keep: true, reasons: ['not asked about'] },
+  );
 }
 
 /** Why no rule takes away what the same run has just taken. */

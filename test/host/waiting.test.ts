@@ -301,11 +301,12 @@ describe('delete and prune --wait', () => {
   const prune = (host: World) =>
     pruneMachines(host.ctx, ['b-fix'], { match: '*', keepLast: 0, allowEmpty: true });
 
-  test('prune deletes once the machine is let go, and never asks', async () => {
+  test('prune deletes once the machine is let go, and asks a person once', async () => {
     const host = world(120);
     hold(host, 'snapshot-delete', 1);
     await prune(host);
-    expect(host.questions).toEqual([]);
+    expect(host.questions).toHaveLength(1);
+    expect(host.questions[0]).toMatch(/Delete 2 of 2 snapshots of 1 VM.*\?$/);
     expect(host.machine.snapshots.size).toBe(0);
   });
 
