@@ -22,6 +22,7 @@ export function disk(changes: Partial<Disk> = {}): Disk {
     hasSource: true,
     pool: null,
     driver: 'qcow2',
+    encrypted: false,
     readonly: false,
     transient: false,
     shareable: false,

@@ -183,6 +183,7 @@ function imageFlags(image: Image): string[] {
     dirty: image.dirty,
     encrypted: image.encrypted,
     'data file': image.dataFile !== null,
+    [`looks like ${image.looksLike?.format}`]: image.looksLike !== null,
   };
   return Object.entries(flags).flatMap(([flag, set]) => (set ? [flag] : []));
 }

@@ -1,5 +1,5 @@
 import { beyondLimit, nearLimit } from './chain-depth.ts';
-import { participants } from './disk-findings.ts';
+import { eachDisk, participants } from './disk-findings.ts';
 import { type Domain, isActive, isSaving } from './domain.ts';
 import { chainOf, chainPaths, type DiskImage, type Images } from './image.ts';
 import { type ImageUsers, sayUses, usesOf } from './image-users.ts';
@@ -245,6 +245,20 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
         isNotable(leftover) && !domain.busy && !isSaving(domain)
           ? leftoverFinding(domain, target, images.get(target), { leftover, users })
           : [],
+      ),
+  },
+  {
+    // what a guest writes that encrypts the whole disk
+    id: 'encrypted-by-guest',
+    hazards: [51],
+    severity: 'information',
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) =>
+        chainOf(image)[0]?.looksLike?.format === 'luks'
+          ? {
+              what: `disk ${target} (${source}) looks like luks, as a guest writes it that encrypts its disk; the VM has it as raw, so do not change the type`,
+            }
+          : null,
       ),
   },
   {

@@ -1,4 +1,4 @@
-import { type Disk, type Domain, formatOfDriver, isActive, takesPart } from './domain.ts';
+import { type Disk, type Domain, formatOf, isActive, takesPart } from './domain.ts';
 import {
   type Appearance,
   chainOf,
@@ -29,7 +29,7 @@ export function eachDisk(
 
 /** Whether the file is of the format that the machine's XML says, as far as it can be told. */
 export function isAsDefined(disk: Disk, image: DiskImage | undefined): boolean {
-  const believed = formatOfDriver(disk.driver);
+  const believed = formatOf(disk);
   if (image?.kind === 'seen') return image.chain[0].format === believed;
   return image?.kind !== 'unseen' || (image.format ?? believed) === believed;
 }
@@ -39,7 +39,7 @@ export function isAsDefined(disk: Disk, image: DiskImage | undefined): boolean {
  * file is out of reach. A guest that encrypts its disk writes one of LUKS, as it should.
  */
 export function foreignHeader(disk: Disk, image: DiskImage | undefined): Appearance | null {
-  if (formatOfDriver(disk.driver) !== 'raw') return null;
+  if (formatOf(disk) !== 'raw') return null;
   if (image?.kind === 'unseen' && image.source === 'storage pool')
     return image.format === 'raw' || image.format === null
       ? null
@@ -68,7 +68,7 @@ const inXml = ({ driver }: Disk): string =>
 
 /** Both facts, the file's format and the XML's word, and the edit or conversion that makes them qcow2. */
 export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
-  const believed = formatOfDriver(disk.driver);
+  const believed = formatOf(disk);
   const header = foreignHeader(disk, image);
   if (header) return headerRefusal(domain, disk, header, image);
   const place = disk.source ?? disk.storage;
@@ -94,9 +94,7 @@ const mend = (
   found: string,
   image?: DiskImage,
 ): Pick<Finding, 'hint' | 'command'> =>
-  found === 'qcow2'
-    ? correction(domain, disk)
-    : conversion(domain, disk, found, formatOfDriver(disk.driver), image);
+  found === 'qcow2' ? correction(domain, disk) : conversion(domain, disk, found, formatOf(disk), image);
 
 /** No command: whether it is safe to open the file as what it looks like, only a person can know. */
 function namingOthers({ source }: Disk, { format, names }: Appearance): Pick<Finding, 'hint'> {

@@ -27,6 +27,8 @@ export interface Disk {
   readonly pool: Volume | null;
   /** `<driver type>`: the format that libvirt believes; null where the XML names none (libvirt then takes raw). */
   readonly driver: string | null;
+  /** libvirt opens it with a key (`<encryption>`): what the XML calls raw then is LUKS. */
+  readonly encrypted: boolean;
   readonly readonly: boolean;
   readonly transient: boolean;
   /** Other machines may have it too (`<shareable/>`). */
@@ -66,6 +68,12 @@ const QEMU_FORMATS: Readonly<Record<string, string>> = {
 /** The format by which QEMU uses a disk of that `<driver type>`: libvirt takes it for raw where the XML names none. */
 export const formatOfDriver = (driver: string | null): string =>
   driver === null ? 'raw' : (QEMU_FORMATS[driver] ?? driver);
+
+/** The format by which QEMU uses a disk. */
+export const formatOf = ({ driver, encrypted }: Pick<Disk, 'driver'> & Partial<Disk>): string => {
+  const format = formatOfDriver(driver);
+  return encrypted && format === 'raw' ? 'luks' : format;
+};
 
 /** A run state in the words of `virsh list --state-...`; anything newer passes through. */
 export type DomainState =

@@ -318,8 +318,11 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     modes: EXTERNAL,
     find: ({ domain, plan, images, daemonVersion }) =>
       plan.disks.flatMap(({ target, source }) => {
-        if (!chainOf(images.get(target)).some(({ encrypted }) => encrypted)) return [];
-        const what = `disk ${target} (${source}): the image is encrypted, and`;
+        const chain = chainOf(images.get(target));
+        // libvirt reads the header of a raw base too, and takes it for its own affair
+        const byGuest = chain.some(({ looksLike }) => looksLike?.format === 'luks');
+        if (!byGuest && !chain.some(({ encrypted }) => encrypted)) return [];
+        const what = `disk ${target} (${source}): the image ${byGuest ? 'looks like luks (the guest encrypts it)' : 'is encrypted'}, and`;
         const older = ifBefore(
           daemonVersion,
           KNOWS_ENCRYPTED_BASE,

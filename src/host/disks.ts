@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { type Disk, type Domain, formatOfDriver } from '../core/domain.ts';
+import { type Disk, type Domain, formatOf } from '../core/domain.ts';
 import { beyondHost, copyNames, type DiskImage, type Image, type Images } from '../core/image.ts';
 import type { Interrupts } from '../interrupts.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
@@ -9,7 +9,7 @@ import { occupiedBytes } from './files.ts';
 
 /** Where to look for a disk. */
 export type DiskPlace = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'> &
-  Partial<Pick<Disk, 'backingFormats'>>;
+  Partial<Pick<Disk, 'backingFormats' | 'encrypted'>>;
 
 /**
  * Looks at the disks, all at once, as far as this user and this host can: images on another host or not readable are
@@ -35,22 +35,23 @@ export async function lookAtDisks(ctx: Context, uri: string, places: readonly Di
 
 async function lookAt(ctx: Context, uri: string, place: DiskPlace): Promise<DiskImage> {
   const { source, pool, driver, backingFormats } = place;
+  const format = formatOf(place);
+  const believed = driver === null ? null : format;
   const unseen = (why: 'remote' | 'network' | 'pool'): DiskImage => ({
     kind: 'unseen',
     why,
-    format: driver,
+    format: believed,
     source: "machine's XML",
   });
   if (pool?.problem) return unseen('pool');
   if (isRemote(uri)) return unseen('remote');
   if (source === null) return unseen('network');
-  const format = formatOfDriver(driver);
   const image = await inspectImage(ctx.qemuImg, {
     path: source,
     format,
     ...(backingFormats && { formatsBelow: backingFormats }),
   });
-  if (image.kind === 'unseen') return { ...image, format: driver };
+  if (image.kind === 'unseen') return { ...image, format: believed };
   if (image.kind === 'broken' || isQcow2Alone(image.chain[0])) return image;
   return { ...image, copyTo: await firstFree(copyNames(source)) };
 }

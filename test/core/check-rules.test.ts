@@ -76,6 +76,7 @@ function found({
   });
 }
 
+const looking = (format: string) => ({ format, names: [], mayName: false });
 const NIGHTLY = 'nightly-20261123T030000Z';
 const inVda = (...names: string[]) => new Map([['vda', seen({ tags: names.map((name) => tag(name)) })]]);
 const atMost = (seconds: number, label: string | null = null) => ({ seconds, says: '1h', label });
@@ -376,6 +377,19 @@ const CASES: Readonly<
       [
         { leftovers: LEFTOVERS, images: new Map([['vda', seen({ encrypted: true })]]) },
         { hint: expect.stringContaining('the next snapshot') },
+      ],
+    ],
+  },
+  'encrypted-by-guest': {
+    silent: [
+      {},
+      { images: new Map([['vda', seen({ format: 'raw', looksLike: looking('qcow2') })]]) },
+      { images: new Map([['vda', seen({ format: 'luks', encrypted: true })]]) },
+    ],
+    loud: [
+      [
+        { images: new Map([['vda', seen({ format: 'raw', looksLike: looking('luks') })]]) },
+        { severity: 'information', what: expect.stringContaining('looks like luks') },
       ],
     ],
   },

@@ -79,6 +79,8 @@ const twoImages = (a: string, b: string) => ({
   disks: [disk({ source: `/vm/${a}.qcow2` }), disk({ target: 'vdb', source: `/vm/${b}.raw`, driver: 'raw' })],
 });
 
+const LUKS = { format: 'luks', names: [], mayName: false };
+
 export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
   'external-on-old-daemon': {
     severity: 'judgement',
@@ -371,6 +373,20 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
         says: 'of a machine that is off',
         facts: external({ diskOnly: true }, {}, encrypted),
         finds: [{ what: /vda.*cannot be started any more/, command: 'virsh start centos7-1' }],
+      },
+      {
+        says: 'a raw disk that the guest encrypts, which libvirt takes for the same',
+        facts: external(
+          { diskOnly: true },
+          {},
+          { images: new Map([['vda', seen({ format: 'raw', looksLike: LUKS })]]) },
+        ),
+        finds: [
+          {
+            what: /vda.*looks like luks \(the guest encrypts it\), and.*cannot be started any more/,
+            command: 'virsh start centos7-1',
+          },
+        ],
       },
       {
         says: 'below another overlay',

@@ -10,6 +10,7 @@ export interface ImageInfo {
   readonly 'actual-size'?: number;
   readonly 'cluster-size'?: number;
   readonly 'backing-filename'?: string;
+  readonly 'backing-filename-format'?: string;
   readonly snapshots?: readonly {
     readonly id: string;
     readonly name: string;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Disk, takesPart } from '../../src/core/domain.ts';
+import { type Disk, formatOf, takesPart } from '../../src/core/domain.ts';
 import { parseDisks, parseDomain } from '../../src/libvirt/domain-xml.ts';
 import { capture, storedDefinition, VERSIONS } from '../captures.ts';
 import { disk, MiB } from '../model.ts';
@@ -70,6 +70,16 @@ describe('the devices of a machine', () => {
     [channel('com.redhat.spice.0') + channel('org.qemu.guest_agent.0', " state='connected'"), 'connected'],
   ])('whose channels are %s', (devices, agentChannel) => {
     expect(having(devices).agentChannel).toBe(agentChannel);
+  });
+
+  test.each([
+    ['', false],
+    ["<encryption format='luks'><secret type='passphrase' uuid='u'/></encryption>", true],
+  ])('whose raw disk has %j', (element, encrypted) => {
+    const xml = `<disk type='file'><driver type='raw'/><source file='/a'/><target dev='vda'/>${element}</disk>`;
+    const [found] = having(xml).disks;
+    expect(found?.encrypted).toBe(encrypted);
+    expect(found && formatOf(found)).toBe(encrypted ? 'luks' : 'raw');
   });
 
   test('with TPMs', () => {
