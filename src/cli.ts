@@ -15,6 +15,7 @@ import {
 } from './command-table.ts';
 import type { Context, OutputFormat, Settings } from './context.ts';
 import { nearest } from './core/names.ts';
+import { kvmsnapLine } from './core/quote.ts';
 import { FAILURES, type FailureCode, KvmsnapError } from './errors.ts';
 import type { ColourChoice } from './terminal.ts';
 
@@ -68,13 +69,30 @@ function addCommand(program: Command, definition: CommandDefinition, start: Star
   command.exitOverride((error) => {
     throw Object.assign(error, { definition });
   });
+  command.allowExcessArguments();
   command.action((...given: unknown[]) => {
+    checkExcess(definition, command.args);
     const args = given.slice(0, definition.arguments.length) as ArgumentValue[];
     const names = args.filter((_, i) => definition.arguments[i]?.takes !== 'text');
     if (names.flat().includes(''))
       throw new KvmsnapError('usage', 'a machine or snapshot cannot have an empty name');
     return start(settingsOf(program), (ctx) => definition.run(ctx, args, command.opts()));
   });
+}
+
+/** Throws `usage` for more arguments than the command takes; virsh takes a description there. */
+function checkExcess({ name, arguments: known, options }: CommandDefinition, given: readonly string[]): void {
+  if (known.some(({ syntax }) => syntax.includes('...')) || given.length <= known.length) return;
+  const [expected, excess] = [given.slice(0, known.length), given.slice(known.length)];
+  const isDescribed = options.some(({ flags }) => flags.includes('--description'));
+  const command = kvmsnapLine(name, expected, '-d', excess.join(' '));
+  throw new KvmsnapError(
+    'usage',
+    `too many arguments for '${name}': ${excess.map((word) => `'${word}'`).join(', ')}`,
+    isDescribed
+      ? { hint: 'a description comes with -d', command }
+      : { hint: `kvmsnap ${name} --help shows its arguments and options` },
+  );
 }
 
 function toArgument({ syntax, help, takes }: ArgumentDefinition): Argument {

@@ -87,7 +87,7 @@ const WISHES: readonly OptionDefinition[] = [
   },
   {
     flags: '--diskspec <spec>',
-    help: 'external, a disk so: DISK[,snapshot=no|external][,driver=TYPE][,stype=file|block][,file=/PATH]; repeatable (of one machine)',
+    help: 'external, a disk so: DISK[,snapshot=no|external|manual][,driver=TYPE][,stype=file|block][,file=/PATH]; repeatable (of one machine)',
     kind: 'list',
   },
   { flags: '--live', help: 'external: the guest runs on while its memory is saved' },

@@ -2,12 +2,13 @@ import type { Context } from '../context.ts';
 import { keptTooDeep, mayBeTooDeep, mostKept } from '../core/chain-depth.ts';
 import { labelledName } from '../core/labels.ts';
 import { automaticName } from '../core/names.ts';
+import { manualDisks } from '../core/partial-rules.ts';
 import { kvmsnapLine } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { hasRules } from '../core/retention.ts';
 import { isPattern } from '../core/selection.ts';
 import { locationOf } from '../core/snapshot.ts';
-import { isExternalWish, NO_WISHES, type Wishes } from '../core/snapshot-plan.ts';
+import { isExternalWish, type Wishes } from '../core/snapshot-plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import { NOTHING_FREED } from '../host/freed.ts';
 import { completeMachine, type Machine, readAgain, requireAllRead } from '../host/machine.ts';
@@ -18,12 +19,13 @@ import {
   overMachines,
   requireDeed,
 } from '../host/over-machines.ts';
+import { snapshotXml } from '../host/print-xml.ts';
 import type { SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
 import type { PruneRequest } from '../host/prune-snapshots.ts';
 import { readXmlFile, redefineSnapshot } from '../host/redefine.ts';
 import { withConnection } from '../host/refuse.ts';
 import { readSelection, type Targets } from '../host/select.ts';
-import { type NameMaker, type SnapshotRequest, snapshotXml, takeSnapshot } from '../host/take-snapshot.ts';
+import { type NameMaker, type SnapshotRequest, type Taken, takeSnapshot } from '../host/take-snapshot.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
@@ -63,6 +65,8 @@ interface Created {
   readonly pruned: PruneResult;
   /** As it is then, where its old ones may go for space; null where they may not. */
   readonly after: Machine | null;
+  /** libvirt has paused it, for its storage to take the snapshot of a disk. */
+  readonly leftPaused?: boolean;
 }
 
 const NOTHING_PRUNED: PruneResult = { rows: [], freed: NOTHING_FREED, leftovers: [] };
@@ -92,12 +96,14 @@ const COLUMNS: readonly Column<Result>[] = [
     kind: 'text',
     // what failed of one that was taken is its prune
     value: ({ outcome, value, failures }) =>
-      [value?.snapshot ? 'taken' : outcome, ...failures.map(({ message }) => message)].join(': '),
+      [value?.snapshot ? takenWords(value) : outcome, ...failures.map(({ message }) => message)].join(': '),
     data: ({ outcome }) => outcome,
     tone: ({ outcome }) => (outcome === 'done' ? 'good' : outcome === 'failed' ? 'bad' : 'warn'),
     flexible: true,
   },
 ];
+
+const takenWords = ({ leftPaused = false }: Created): string => (leftPaused ? 'taken, left paused' : 'taken');
 
 /** `create` (name null: one is given, with a label where wanted) and `create-as`. Prunes after, and only after, success. */
 export async function create(
@@ -110,11 +116,14 @@ export async function create(
   const pruning = toPruneRequest(options);
   const asked = toRequest(name, pruning, options);
   const request = options.xml === undefined ? asked : await byXml(asked, options.xml);
-  await refuseTooMany(ctx, request, pruning);
+  if (!options.printXml) {
+    checkWishes(request.wishes);
+    await refuseTooMany(ctx, request, pruning);
+  }
   const selected = await readSelection(ctx, toSelection(words, options));
   if (name === null && options.label === undefined) refuseSecondName(ctx, words, selected);
   if (!selected.single) checkForMany(request, options);
-  if (options.printXml) return printXml(ctx, selected, request);
+  if (options.printXml) return printXml(ctx, selected, request, options);
   const skips = { jobs: options.jobs ?? 1, skips: ({ unsuitable }: KvmsnapError) => unsuitable };
   const results = await overMachines(ctx, selected, skips, async (ctx, reading) => {
     // of many machines, a later one's turn may come an hour after it was read
@@ -130,12 +139,14 @@ export async function create(
   await report(ctx, pruned, run, space);
 }
 
+type Asked = SnapshotRequest & Required<Pick<SnapshotRequest, 'wishes'>>;
+
 /** Throws `usage` for options that do not go together. */
 function toRequest(
   name: string | null,
   { scope: { label }, rules }: PruneRequest,
   options: CreateOptions,
-): SnapshotRequest {
+): Asked {
   if (hasRules(rules) && label === null) {
     throw new KvmsnapError('usage', 'rules of retention go with --label: only labelled snapshots are pruned');
   }
@@ -153,11 +164,7 @@ function toRequest(
 }
 
 /** Throws `check` for rules that would pile up more external snapshots than libvirt starts a VM with. */
-async function refuseTooMany(
-  { virsh }: Context,
-  { wishes = NO_WISHES }: SnapshotRequest,
-  { rules }: PruneRequest,
-): Promise<void> {
+async function refuseTooMany({ virsh }: Context, { wishes }: Asked, { rules }: PruneRequest): Promise<void> {
   const kept = mostKept(rules);
   if (!isExternalWish(wishes) || !mayBeTooDeep(kept)) return;
   const why = keptTooDeep(kept, await readDaemonVersion(virsh));
@@ -190,17 +197,16 @@ function refuseSecondName(
   throw new KvmsnapError('not-found', finding.what, { hint: finding.hint, command });
 }
 
-function checkForMany({ wishes }: SnapshotRequest, { printXml, xml }: CreateOptions): void {
-  if (wishes?.memory?.file || wishes?.disks.length || printXml || xml !== undefined)
+function checkForMany({ wishes }: Asked, { printXml, xml }: CreateOptions): void {
+  if (wishes.memory?.file || wishes.disks.length || printXml || xml !== undefined)
     throw new KvmsnapError('usage', '--memspec, --diskspec, --xml and --print-xml are about one machine');
 }
 
 /** The request of a file with the XML, with the other options as they are. Throws `usage`. */
-async function byXml(request: SnapshotRequest, path: string): Promise<SnapshotRequest> {
+async function byXml(request: Asked, path: string): Promise<Asked> {
   const text = await readXmlFile(path);
   const { name, memory, disks } = parseSnapshotRequest(path, text);
-  const wishes: Wishes = { ...(request.wishes ?? NO_WISHES), memory, disks, namedBy: 'libvirt' };
-  checkWishes(wishes);
+  const wishes: Wishes = { ...request.wishes, memory, disks, namedBy: 'libvirt' };
   return {
     ...request,
     name: name ?? request.name,
@@ -225,10 +231,23 @@ async function redefineOne(
   return { value: { ...value, pruned: NOTHING_PRUNED, after: null }, failures: [], succeeded: 1 };
 }
 
-async function printXml(ctx: Context, { targets }: Targets, request: SnapshotRequest): Promise<void> {
+async function printXml(
+  ctx: Context,
+  { targets }: Targets,
+  { name, wishes, labelled, description }: Asked,
+  { memspec, diskspec = [], external = false }: CreateOptions,
+): Promise<void> {
   for (const { reading } of targets) {
     if (reading instanceof KvmsnapError) throw reading;
-    ctx.terminal.print(await snapshotXml(ctx, reading, request));
+    const isNamed = typeof name === 'string' || labelled || external;
+    const typed = {
+      name: isNamed ? name : null,
+      description,
+      wishes,
+      memspec: memspec ?? null,
+      diskspecs: diskspec,
+    };
+    ctx.terminal.print(await snapshotXml(ctx, reading, typed));
   }
 }
 
@@ -242,9 +261,27 @@ async function createOne(
   const created =
     'planned' in taken
       ? { name: taken.name, snapshot: null, planned: taken.planned }
-      : { name: taken.name, snapshot: taken.snapshot, planned: null };
+      : {
+          name: taken.name,
+          snapshot: taken.snapshot,
+          planned: null,
+          leftPaused: isLeftPaused(reading, taken),
+        };
+  if ('plan' in taken && created.leftPaused) sayHowToGoOn(ctx, taken);
   const { value, failures, succeeded, cutShort } = await pruneAfter(ctx, reading, pruning, created.name);
   return { value: { ...created, ...value }, failures, succeeded: 1 + succeeded, cutShort: cutShort ?? false };
+}
+
+type Done = Extract<Taken, { readonly plan: unknown }>;
+
+const isLeftPaused = ({ domain }: MachineReading, { machine, plan }: Done): boolean =>
+  plan.manual.length > 0 && domain.state === 'running' && machine.domain.state === 'paused';
+
+function sayHowToGoOn({ terminal, virsh }: Context, { machine, plan }: Done): void {
+  const { name, uuid } = machine.domain;
+  terminal.note(
+    `note: '${name}' is paused: take the snapshot of the storage of disk ${plan.manual.join(', ')} now, and then let it go on: ${virsh.line(['resume', uuid])}`,
+  );
 }
 
 /** Whatever becomes of it, the snapshot stands, and is reported. */
@@ -326,7 +363,7 @@ async function report(
       remarks: [
         // of many machines the table says it, but for where overlays lie
         ...done
-          .filter(({ snapshot }) => results.length === 1 || (snapshot && isExternal(snapshot)))
+          .filter(({ snapshot }) => results.length === 1 || (snapshot && isSaid(snapshot)))
           .map(
             ({ machine, name, snapshot }) =>
               `'${name}' of '${machine.name}' is complete${snapshot ? `, in ${whereItIs(snapshot)}` : ''}`,
@@ -339,12 +376,18 @@ async function report(
   if (end) throw end;
 }
 
-const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
+/** Where files were made, or something is still to be done. */
+const isSaid = (snapshot: SnapshotReport): boolean =>
+  locationOf(snapshot) === 'external' || manualDisks(snapshot).length > 0;
 
 function whereItIs({ disks, memory }: SnapshotReport): string {
   const overlays = disks.filter(({ location }) => location === 'external');
-  if (overlays.length === 0) return `disk ${disks.map(({ target }) => target).join(', ')}`;
   const saved = memory.file === null ? [] : [`memory ${memory.file}`];
+  if (overlays.length + saved.length === 0)
+    return `disk ${disks
+      .filter(({ location }) => location !== 'manual')
+      .map(({ target }) => target)
+      .join(', ')}`;
   return [...overlays.map(({ target, source }) => `disk ${target} (now on ${source})`), ...saved].join(', ');
 }
 

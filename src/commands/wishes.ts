@@ -20,9 +20,9 @@ export interface WishOptions {
   readonly validate?: boolean;
 }
 
-/** Throws `usage` for what cannot be read, or contradicts itself. */
+/** Throws `usage` for what cannot be read. */
 export function toWishes(options: WishOptions): Wishes {
-  const wishes: Wishes = {
+  return {
     external: options.external ?? false,
     diskOnly: options.diskOnly ?? false,
     memory: options.memspec === undefined ? null : parseMemspec(options.memspec),
@@ -36,8 +36,6 @@ export function toWishes(options: WishOptions): Wishes {
     validate: options.validate ?? false,
     namedBy: 'kvmsnap',
   };
-  checkWishes(wishes);
-  return wishes;
 }
 
 /** Throws `usage` for wishes that contradict each other. */

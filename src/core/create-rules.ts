@@ -1,5 +1,5 @@
+import { CHECKPOINT_CREATE_RULES } from './checkpoint-rules.ts';
 import {
-  checkpointFinding,
   corruptImage,
   EXTERNAL_INSTEAD,
   eachDisk,
@@ -28,6 +28,7 @@ import {
 } from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
 import { couldBeId, isJobName, isMonitorName, jobNameFor } from './names.ts';
+import { PARTIAL_CREATE_RULES } from './partial-rules.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { deleteTagLine } from './qemu-img-lines.ts';
 import { virshWord } from './quote.ts';
@@ -79,6 +80,7 @@ export function needsDaemonVersion(domain: Domain, mode: Mode): boolean {
     mode !== 'internal' ||
     isActive(domain.state) ||
     domain.pflash !== null ||
+    domain.checkpoints.length > 0 ||
     readOnlyForeign(domain).length > 0
   );
 }
@@ -86,20 +88,34 @@ export function needsDaemonVersion(domain: Domain, mode: Mode): boolean {
 const INTERNAL = ['internal'] as const;
 const WITH_MEMORY = ['internal', 'external'] as const;
 
+/** An overlay works over a file that the XML calls raw, whatever is in it, and a disk that is left out is not touched. */
+const mindsFormat = ({ mode, plan }: CreateFacts, { target, driver }: Disk): boolean =>
+  mode === 'internal' ||
+  ((driver ?? 'raw') !== 'raw' && plan.disks.some((planned) => planned.target === target));
+
 export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'no-disks',
     hazards: [],
     severity: 'error',
     unsuitable: true,
-    find: ({ plan }) =>
-      plan.disks.length > 0
-        ? []
-        : [
-            {
-              what: 'the machine has no disk that a snapshot could hold (cdroms and read-only disks take no part)',
-            },
-          ],
+    find: ({ plan, mode }) => {
+      // a rule of its own says where the memory can go
+      if (plan.disks.length > 0 || plan.manual.length > 0 || mode === 'external') return [];
+      const { leftOut, wishes } = plan;
+      if (leftOut.length === 0)
+        return [
+          {
+            what: 'the machine has no disk that a snapshot could hold (cdroms and read-only disks take no part)',
+          },
+        ];
+      const memory = wishes.diskOnly
+        ? 'so is the memory (--disk-only)'
+        : 'the VM is off, without memory to save';
+      return [
+        { what: `every disk is left out (${leftOut.join(', ')}), and ${memory}: nothing is left to take` },
+      ];
+    },
   },
   {
     id: 'volume-not-found',
@@ -151,7 +167,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     find: (facts) =>
       eachDisk(facts, (disk, image) =>
-        isAsDefined(disk, image) || foreignHeader(disk, image)
+        isAsDefined(disk, image) || foreignHeader(disk, image) || !mindsFormat(facts, disk)
           ? null
           : formatFinding(facts.domain, disk, image),
       ),
@@ -204,7 +220,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         .filter((disk) => disk.snapshot === 'no' || disk.snapshot === 'manual')
         .map((disk) => ({
           what: `disk ${disk.target}: the machine's XML says snapshot='${disk.snapshot}', and an internal snapshot needs every writable disk`,
-          hint: `take snapshot='${disk.snapshot}' out of disk ${disk.target}, or make the disk <readonly/>`,
+          hint: `take snapshot='${disk.snapshot}' out of disk ${disk.target}, or make the disk <readonly/>${disk.snapshot === 'manual' ? '; an external snapshot (--external, --disk-only) leaves it to its storage' : ''}`,
           command: editCommand(domain),
         })),
   },
@@ -427,13 +443,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
           hint: 'shut the other machines down first',
         })),
   },
-  {
-    id: 'checkpoints',
-    hazards: [30],
-    severity: 'error',
-    find: ({ domain }) =>
-      checkpointFinding(domain, 'a snapshot beside them is refused, or cannot be reverted to'),
-  },
+  ...CHECKPOINT_CREATE_RULES,
   {
     id: 'block-job',
     hazards: [30],
@@ -559,6 +569,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         : [],
   },
   ...SHARING_RULES,
+  ...PARTIAL_CREATE_RULES,
   ...EXTERNAL_RULES,
 ];
 

@@ -19,6 +19,7 @@ import {
 } from './libvirt-versions.ts';
 import { stateFiles } from './machine-files.ts';
 import { mebibytes } from './mebibytes.ts';
+import { partialDeletion } from './partial-rules.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { deleteTagLine } from './qemu-img-lines.ts';
 import { kvmsnapLine, virshWord } from './quote.ts';
@@ -239,6 +240,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       };
     });
   }),
+  external('partial-on-old-daemon', [23], partialDeletion),
   external('tags-in-overlay', [32], (facts) => {
     if (deletionOf(facts) !== 'merge') return [];
     return externalDisks(facts.snapshot).flatMap(({ target, source }) => {

@@ -205,23 +205,6 @@ export function unsuitableImage(domain: Domain, disk: Disk, image: DiskImage | u
   return null;
 }
 
-/** Their bitmaps in the images forbid a revert; libvirt deletes them only while the machine runs. */
-export function checkpointFinding(domain: Domain, consequence: string): Finding[] {
-  const { checkpoints } = domain;
-  if (checkpoints.length === 0) return [];
-  const machine = virshWord(domain);
-  return [
-    {
-      what: `the machine has ${checkpoints.length} checkpoint(s) of incremental backup (${checkpoints.slice(0, 3).join(', ')}), and ${consequence}`,
-      hint: 'end the backup chain, and delete the checkpoints while the machine runs',
-      command: [
-        ...(isActive(domain.state) ? [] : [`virsh start ${machine}`]),
-        ...checkpoints.map((name) => `virsh checkpoint-delete ${machine} --checkpointname ${quote(name)}`),
-      ].join(' && '),
-    },
-  ];
-}
-
 /**
  * The command line that copies an image, or by `-l` a snapshot in it, to where no overlay can be: that of the snapshot is
  * called `IMAGE.NAME` where the image's name has no ending, and qemu-img writes over what is there.

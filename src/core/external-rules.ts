@@ -5,18 +5,20 @@ import { type Domain, formatOfDriver, isActive } from './domain.ts';
 import { chainOf, tagsIn } from './image.ts';
 import {
   DELETES_EXTERNAL,
+  DELETES_PARTIAL,
   ifBefore,
   isBefore,
   KNOWS_ENCRYPTED_BASE,
   REVERTS_EXTERNAL,
 } from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
+import { isPartial, isUndeletable, PARTIAL_STAY } from './partial-rules.ts';
 import { baseName, directoryOf, stem } from './paths.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { overlayLine } from './qemu-img-lines.ts';
 import { quote, virshWord } from './quote.ts';
 import { savedMemoryBytes } from './saved-memory.ts';
-import { type PlannedDisk, plannedFiles } from './snapshot-plan.ts';
+import { type PlannedDisk, plannedFiles, wantsMemory } from './snapshot-plan.ts';
 
 /** The rules of a create whose disks or memory go to files of their own. */
 
@@ -45,6 +47,8 @@ const MAX_FILE_NAME_BYTES = 255;
 
 const EXTERNAL = ['external', 'disk-only'] as const;
 
+const NO_WAY_BACK = 'use --force if you know how to go back without libvirt';
+
 const placeOf = ({ places }: CreateFacts, path: string): Place | undefined => places.get(path);
 
 /** The overlays with what is there now. */
@@ -58,6 +62,21 @@ function eachOverlay(
   });
 }
 
+/** The overlays that are there already and are to be used, but for those that are laid over the right image. */
+function eachReused(
+  facts: CreateFacts,
+  find: (disk: PlannedDisk & { readonly overlay: string }, place: Place, anew: string) => Finding | null,
+): Finding[] {
+  if (!facts.plan.wishes.reuse) return [];
+  return eachOverlay(facts, (disk, place) => {
+    const { target, source, overlay } = disk;
+    if (!place || place.backing === source) return null;
+    const driver = facts.domain.disks.find((each) => each.target === target)?.driver ?? null;
+    const anew = overlayLine(overlay, { path: source ?? '', format: formatOfDriver(driver) });
+    return find(disk, place, anew);
+  });
+}
+
 export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'external-on-old-daemon',
@@ -68,10 +87,11 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     find: ({ daemonVersion, plan }) => {
       const older = ifBefore(daemonVersion, REVERTS_EXTERNAL, 'cannot revert to external snapshots');
       if (plan.wishes.noMetadata || older === null) return [];
+      if (!isUndeletable(plan, daemonVersion)) return [{ what: older, hint: NO_WAY_BACK }];
       const what = isBefore(daemonVersion, DELETES_EXTERNAL)
         ? 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete them (9.0 can)'
-        : older;
-      return [{ what, hint: 'use --force if you know how to go back without libvirt' }];
+        : 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete those that leave disks to their storage or keep the memory alone (11.3 can)';
+      return [{ what, hint: NO_WAY_BACK }];
     },
   },
   {
@@ -95,7 +115,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
           .filter(({ target }) => !isFile.has(target))
           .map(({ target, source }) => ({
             what: `disk ${target} (${source ?? 'without a path'}) is no file, and libvirt cannot revert such a disk to an external snapshot`,
-            hint: 'use --force if you know how to go back without libvirt',
+            hint: NO_WAY_BACK,
           })),
         ...(same.length === 0
           ? []
@@ -115,8 +135,10 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     unsuitable: true,
     modes: EXTERNAL,
-    find: ({ daemonVersion, labelled }) => {
-      const older = ifBefore(daemonVersion, DELETES_EXTERNAL, 'deletes no external ones');
+    find: ({ daemonVersion, labelled, plan }) => {
+      const older =
+        ifBefore(daemonVersion, DELETES_EXTERNAL, 'deletes no external ones') ??
+        (isPartial(plan) ? ifBefore(daemonVersion, DELETES_PARTIAL, PARTIAL_STAY) : null);
       return labelled && older !== null
         ? [
             {
@@ -140,7 +162,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
           what: `disk ${target} (${source ?? 'without a path'}) is no file, so there is no place beside it for its overlay`,
           hint: `name one: --diskspec ${target},file=/PATH/TO/${quote(`${domain.name}.${target}.overlay`)}`,
         })),
-      ...(plan.mode === 'external' && plan.memoryFile === null && plan.disks.length > 0
+      ...(plan.mode === 'external' && plan.memoryFile === null
         ? [
             {
               what: 'there is no image in a file, so there is no place beside it for the memory',
@@ -239,19 +261,39 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'judgement',
     modes: EXTERNAL,
     find: (facts) =>
-      facts.plan.wishes.reuse
-        ? eachOverlay(facts, ({ target, overlay, source }, place) => {
-            if (!place || place.backing === source) return null;
-            const driver = facts.domain.disks.find((disk) => disk.target === target)?.driver ?? null;
-            const command = overlayLine(overlay, { path: source ?? '', format: formatOfDriver(driver) });
-            return place.holds === null
-              ? { what: `disk ${target}: ${overlay}, to be reused, is not there`, command }
+      eachReused(facts, ({ target, overlay, source }, place, anew) => {
+        if (place.holds === null)
+          return { what: `disk ${target}: ${overlay}, to be reused, is not there`, command: anew };
+        if (isActive(facts.domain.state))
+          return place.backing === null
+            ? null
+            : {
+                what: `disk ${target}: ${overlay}, to be reused, names ${place.backing} as its backing file. libvirt uses it over ${source} all the same, but every other program will see another disk`,
+                hint: 'make it anew, elsewhere if you need what is in it',
+                command: anew,
+              };
+        return {
+          what: `disk ${target}: ${overlay}, to be reused, is laid over ${place.backing ?? 'nothing'} and not over ${source}, so the guest would see another disk`,
+          hint: 'make it anew, elsewhere if you need what is in it',
+          command: anew,
+        };
+      }),
+  },
+  {
+    // libvirt hands QEMU the backing file that it knows, and names it in the VM's XML: seen on 7.0 to 12.8
+    id: 'reused-without-backing',
+    hazards: [14],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: (facts) =>
+      isActive(facts.domain.state)
+        ? eachReused(facts, ({ target, overlay, source }, { holds, backing }) =>
+            holds === null || backing !== null
+              ? null
               : {
-                  what: `disk ${target}: ${overlay}, to be reused, is laid over ${place.backing ?? 'nothing'} and not over ${source}, so the guest would see another disk`,
-                  hint: 'make it anew, elsewhere if you need what is in it',
-                  command,
-                };
-          })
+                  what: `disk ${target}: ${overlay}, to be reused, names no backing file. libvirt uses it over ${source} and keeps that in the VM's XML alone: every other program will see what is in ${overlay} only`,
+                },
+          )
         : [],
   },
   {
@@ -343,13 +385,12 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     id: 'memory-of-off-machine',
     hazards: [],
     severity: 'error',
-    modes: ['disk-only'],
     find: ({ domain, plan }) =>
-      !isActive(domain.state) && (plan.wishes.memory || plan.wishes.live)
+      !isActive(domain.state) && (wantsMemory(plan.wishes) || plan.wishes.live)
         ? [
             {
               what: 'the machine is off, so there is no memory to save',
-              hint: `leave ${plan.wishes.memory ? '--memspec' : '--live'} out`,
+              hint: `leave ${wantsMemory(plan.wishes) ? '--memspec' : '--live'} out`,
             },
           ]
         : [],
@@ -415,7 +456,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'warning',
     modes: EXTERNAL,
     find: ({ plan }) =>
-      plan.leftOut.length === 0 || plan.disks.length === 0
+      plan.leftOut.length === 0 || plan.disks.length + plan.manual.length === 0
         ? []
         : [
             {

@@ -68,3 +68,11 @@ export function ifBefore(version: DaemonVersion, since: number, does: string): s
 /** `9_009_000` -> `9.9`. */
 export const spelled = (version: number): string =>
   `${Math.floor(version / 1_000_000)}.${Math.floor(version / 1_000) % 1_000}`;
+/** Knows `snapshot='manual'`; 7.0 finds the XML invalid. */
+export const KNOWS_MANUAL = 9_000_000;
+
+/** Takes a snapshot of disks that are all left to their storage (NEWS 11.9); before, `nothing selected for snapshot`. */
+export const TAKES_MANUAL_ALONE = 11_009_000;
+
+/** Deletes external snapshots of the memory alone, and those with disks that are left to their storage; 9.0 fails. */
+export const DELETES_PARTIAL = 11_003_000;

@@ -1,11 +1,5 @@
-import {
-  checkpointFinding,
-  copyCommand,
-  nextTagId,
-  participants,
-  tagWithId,
-  whatIsBroken,
-} from './disk-findings.ts';
+import { CHECKPOINT_REVERT_RULES } from './checkpoint-rules.ts';
+import { copyCommand, nextTagId, participants, tagWithId, whatIsBroken } from './disk-findings.ts';
 import { type Domain, formatOfDriver, isActive } from './domain.ts';
 import type { StateFile } from './external-state.ts';
 import { EXTERNAL_STATE_RULES, holdsItsState, removedFiles } from './external-state-rules.ts';
@@ -22,6 +16,7 @@ import {
 } from './libvirt-versions.ts';
 import { type Moved, movedDisks, movedFinding } from './moved.ts';
 import { couldBeId } from './names.ts';
+import { PARTIAL_REVERT_RULES } from './partial-rules.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { deleteTagLine } from './qemu-img-lines.ts';
 import { kvmsnapLine, virshWord } from './quote.ts';
@@ -162,13 +157,8 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
       ];
     },
   },
-  {
-    id: 'checkpoints',
-    hazards: [3, 30],
-    severity: 'error',
-    find: ({ domain }) =>
-      checkpointFinding(domain, 'QEMU reverts no image that has them: a running guest would be lost'),
-  },
+  ...CHECKPOINT_REVERT_RULES,
+  ...PARTIAL_REVERT_RULES,
   {
     id: 'external-on-old-daemon',
     hazards: [17],

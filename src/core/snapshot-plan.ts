@@ -75,6 +75,8 @@ export interface SnapshotPlan {
   readonly disks: readonly PlannedDisk[];
   /** Targets of writable disks that stay out of it. */
   readonly leftOut: readonly string[];
+  /** Targets of disks whose storage takes the snapshot itself (`snapshot='manual'`): libvirt leaves the VM paused for it. */
+  readonly manual: readonly string[];
   /** The file for the memory; null but in `external`, and there where no place for it is known. */
   readonly memoryFile: string | null;
   readonly wishes: Wishes;
@@ -89,33 +91,41 @@ export interface PlanProblem {
 const spoken = ({ location, file, driver, storage }: DiskWish): string | null =>
   location ?? (file !== null || driver !== null || storage !== null ? 'external' : null);
 
-/** Whether these wishes are for files beside the images. */
+/** Whether these wishes are for files beside the images, or leave a disk to its storage. */
 export function isExternalWish({ external, diskOnly, memory, disks }: Wishes): boolean {
   return (
     external ||
     diskOnly ||
-    (memory !== null && memory.location !== 'internal') ||
-    disks.some((wish) => spoken(wish) === 'external')
+    (memory !== null && memory.location !== 'internal' && memory.location !== 'no') ||
+    disks.some((wish) => ['external', 'manual'].includes(spoken(wish) ?? ''))
   );
 }
+
+/** Whether the memory is asked for by name, in whatever place. */
+export const wantsMemory = ({ memory }: Wishes): boolean => memory !== null && memory.location !== 'no';
 
 /** Wishes that contradict each other, whatever the machine: when, and what is said. */
 const CONTRADICTIONS: readonly { readonly when: (wishes: Wishes) => boolean; readonly says: PlanProblem }[] =
   [
     {
-      when: ({ memory }) => memory !== null && memory.location !== null && memory.location !== 'external',
-      says: {
-        problem: '--memspec is for memory in a file: snapshot=external, or nothing',
-        hint: 'without it the memory is saved inside the images; --disk-only leaves it out',
-      },
+      when: ({ memory }) => !['no', 'internal', 'external'].includes(memory?.location ?? 'external'),
+      says: { problem: '--memspec: snapshot= is no, internal or external' },
     },
     {
-      when: ({ memory, diskOnly }) => memory !== null && diskOnly,
-      says: { problem: '--memspec and --disk-only exclude each other: with the memory, or without' },
+      when: ({ memory }) => memory?.file != null && ['no', 'internal'].includes(memory.location ?? ''),
+      says: { problem: 'a file for the memory goes with snapshot=external, or with nothing' },
     },
     {
-      when: ({ live, diskOnly }) => live && diskOnly,
-      says: { problem: '--live is about saving the memory, and --disk-only leaves it out' },
+      when: (wishes) => wantsMemory(wishes) && wishes.diskOnly,
+      says: { problem: 'memory and --disk-only exclude each other: with the memory, or without' },
+    },
+    {
+      when: (wishes) => wishes.memory?.location === 'internal' && isExternalWish(wishes),
+      says: { problem: 'libvirt saves the memory inside the images only where all disks are internal too' },
+    },
+    {
+      when: ({ live, diskOnly, memory }) => live && (diskOnly || memory?.location === 'no'),
+      says: { problem: '--live is about saving the memory, which is left out here' },
     },
     {
       when: (wishes) => wishes.live && !isExternalWish(wishes),
@@ -136,17 +146,9 @@ const CONTRADICTIONS: readonly { readonly when: (wishes: Wishes) => boolean; rea
       says: { problem: '--reuse-external is about overlays: add --external, --disk-only or --diskspec' },
     },
     {
-      when: ({ disks }) => disks.some(({ location }) => location === 'manual'),
-      says: {
-        problem:
-          'snapshot=manual leaves the disk to another program, and the machine paused until it is done',
-        hint: 'take such a snapshot with virsh',
-      },
-    },
-    {
       when: ({ disks }) =>
-        disks.some(({ location }) => location !== null && !['no', 'internal', 'external'].includes(location)),
-      says: { problem: '--diskspec: snapshot= is no, internal or external' },
+        disks.some(({ location }) => !['no', 'internal', 'external', 'manual'].includes(location ?? 'no')),
+      says: { problem: '--diskspec: snapshot= is no, internal, external or manual' },
     },
     {
       when: (wishes) =>
@@ -185,24 +187,36 @@ export function planSnapshot(domain: Domain, name: string, wishes: Wishes): Snap
       return { problem: `disk ${disk.target} is read-only or has no medium, and takes no part in snapshots` };
     wanted.set(disk.target, wish);
   }
+  if (wishes.memory?.location === 'no' && isActive(domain.state) && !wishes.diskOnly)
+    return {
+      problem: `the memory of '${domain.name}', which runs, is left out, and libvirt does that only with --disk-only`,
+      hint: 'add --disk-only for an external snapshot of the disks; an internal one needs the memory',
+    };
   if (mode === 'internal') return internalPlan(domain, wishes);
   if (mode === 'external' && wishes.namedBy === 'libvirt' && !wishes.memory?.file)
     return {
       problem: 'the disks are external, and the XML names no file for the memory of the running machine',
       hint: "leave the memory out with --disk-only, or add <memory snapshot='external' file='/PATH'/>",
     };
-  const isIn = ({ target, snapshot }: Disk) => {
-    const wish = wanted.get(target);
-    return wish ? spoken(wish) !== 'no' : snapshot !== 'no' && snapshot !== 'manual';
-  };
-  const disks = placeOverlays(writable.filter(isIn), name, wanted, wishes.namedBy);
+  const fates = new Map(writable.map((disk) => [disk, fateOf(disk, wanted.get(disk.target))]));
+  const having = (fate: Fate) => writable.filter((disk) => fates.get(disk) === fate);
+  const disks = placeOverlays(having('overlay'), name, wanted, wishes.namedBy);
   return {
     mode,
     disks,
-    leftOut: writable.filter((disk) => !isIn(disk)).map(({ target }) => target),
+    leftOut: having('no').map(({ target }) => target),
+    manual: having('manual').map(({ target }) => target),
     memoryFile: mode === 'external' ? (wishes.memory?.file ?? placeMemory(domain, name, disks)) : null,
     wishes,
   };
+}
+
+type Fate = 'overlay' | 'no' | 'manual';
+
+/** What a snapshot that is not internal makes of a disk: as it is wished, else as the VM's XML says. */
+function fateOf({ snapshot }: Disk, wish: DiskWish | undefined): Fate {
+  const said = (wish && spoken(wish)) ?? snapshot;
+  return said === 'no' || said === 'manual' ? said : 'overlay';
 }
 
 /** All writable disks, each in its image, and the memory in the first of them. */
@@ -212,6 +226,7 @@ export function internalPlan({ disks }: Pick<Domain, 'disks'>, wishes: Wishes = 
     mode: 'internal',
     disks: disks.filter(takesPart).map(({ target, source }) => ({ ...plain, target, source })),
     leftOut: [],
+    manual: [],
     memoryFile: null,
     wishes,
   };

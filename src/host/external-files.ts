@@ -28,7 +28,12 @@ export function externalFlaws(
     snapshot.disks.some(
       (disk) => disk.target === target && disk.location === 'external' && disk.source === overlay,
     );
+  const isLeft = (target: string) =>
+    !snapshot || snapshot.disks.some((disk) => disk.target === target && disk.location === 'manual');
   return [
+    ...plan.manual
+      .filter((target) => !isLeft(target))
+      .map((target) => `disk ${target} is not left to its storage`),
     ...plan.disks.flatMap((disk) =>
       isListed(disk)
         ? overlayFlaws(machine, disk, plan.wishes.reuse)
@@ -37,8 +42,8 @@ export function externalFlaws(
     ...(plan.memoryFile !== null && places.get(plan.memoryFile)?.bytes === 0
       ? [`the memory is not in ${plan.memoryFile}`]
       : []),
-    // another job may have begun meanwhile
-    ...(isSaving(domain) && !domain.busy ? ['the machine is left paused'] : []),
+    // libvirt leaves it so for the storage to be snapshotted; else another job may have begun meanwhile
+    ...(plan.manual.length === 0 && isSaving(domain) && !domain.busy ? ['the machine is left paused'] : []),
   ];
 }
 

@@ -279,7 +279,8 @@ async function wrongDisks(
   return snapshot.disks.flatMap(({ target, location }) => {
     const [[top], [state]] = [chainOf(images.get(target)), chainOf(stored.get(target))];
     if (!top || !state) return [];
-    const isOver = location === 'external';
+    // over one that was left to its storage an overlay may be laid, too
+    const isOver = location === 'external' || (location === 'manual' && key(top.path) !== key(state.path));
     const lies = isOver ? top.backing : top.path;
     if (lies !== null && key(lies) === key(state.path)) return [];
     return [`disk ${target} is ${top.path}, and not ${isOver ? 'over ' : ''}${state.path}`];

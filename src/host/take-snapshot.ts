@@ -64,7 +64,12 @@ export type NameMaker = (nowSeconds: number, taken: (name: string) => boolean) =
  * `--dry-run` the command that would run.
  */
 export type Taken =
-  | { readonly machine: Machine; readonly snapshot: SnapshotReport | null; readonly name: string }
+  | {
+      readonly machine: Machine;
+      readonly snapshot: SnapshotReport | null;
+      readonly name: string;
+      readonly plan: SnapshotPlan;
+    }
   | { readonly planned: VirshCommand | string; readonly name: string };
 
 /** Further tries for an automatic name that another script took: in each, one of them gets its own. */
@@ -160,30 +165,8 @@ const lineWithName = (
 ): VirshCommand | string =>
   isNamed ? byFile(path) : pipedLine(virsh, printing(withName(text, name)), byFile(FROM_PIPE));
 
-/** The XML that virsh would hand to libvirt for it; nothing is checked, and nothing done. */
-export async function snapshotXml(
-  { virsh, clock }: Context,
-  { domain, snapshotNames }: MachineReading,
-  { name: wanted, description, wishes = NO_WISHES }: SnapshotRequest,
-): Promise<string> {
-  const name =
-    typeof wanted === 'string'
-      ? wanted
-      : wanted(Math.floor(clock.now() / 1000), (candidate) => snapshotNames.includes(candidate));
-  checkName(name);
-  const command = createCommand(
-    domain.uuid,
-    name,
-    description,
-    planOrThrow(planSnapshot(domain, name, wishes)),
-  );
-  const { texts, stderr } = await virsh.read([[...command, '--print-xml']]);
-  if (!texts[0]) throw virshFailure('virsh made no XML of it', stderr);
-  return `${texts[0].trimEnd()}\n`;
-}
-
 /** Throws `usage` for wishes that nothing can be made of. */
-function planOrThrow(planned: SnapshotPlan | PlanProblem): SnapshotPlan {
+export function planOrThrow(planned: SnapshotPlan | PlanProblem): SnapshotPlan {
   if (!('problem' in planned)) return planned;
   throw new KvmsnapError('usage', planned.problem, { hint: planned.hint });
 }
@@ -239,7 +222,7 @@ async function createAndVerify(
 
   if (end.kind !== 'refused' && flaws.length === 0) {
     if (frozen.length > 0) throw withAftermath(leftFrozen(domain.name, name), frozen);
-    return { machine, snapshot: snapshot ?? null, name };
+    return { machine, snapshot: snapshot ?? null, name, plan };
   }
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
   if (end.kind === 'refused' && snapshot && failure.code === 'refused')

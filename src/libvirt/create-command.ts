@@ -20,6 +20,30 @@ export function createCommand(
   ];
 }
 
+/** The same as it was typed, for virsh alone to judge. */
+export function uncheckedCommand(
+  uuid: string,
+  typed: {
+    readonly name: string | null;
+    readonly description: string | null;
+    readonly memspec: string | null;
+    readonly diskspecs: readonly string[];
+  },
+  wishes: Wishes,
+): VirshCommand {
+  const given = (option: string, value: string | null) => (value ? [option, value] : []);
+  return [
+    'snapshot-create-as',
+    ...['--domain', uuid],
+    ...given('--name', typed.name),
+    ...given('--description', typed.description),
+    ...(wishes.diskOnly ? ['--disk-only'] : []),
+    ...wishFlags(wishes),
+    ...given('--memspec', typed.memspec),
+    ...typed.diskspecs.flatMap((spec) => ['--diskspec', spec]),
+  ];
+}
+
 /** The same by a file with the XML, whose names the plan has foretold. */
 export function createFromXmlCommand(uuid: string, file: string, plan: SnapshotPlan): VirshCommand {
   return ['snapshot-create', '--domain', uuid, '--xmlfile', file, ...flags(plan)];
@@ -44,13 +68,13 @@ const FLAGS: readonly (readonly [wish: keyof Wishes, flag: string])[] = [
 
 /** The options that a plan is carried out with, but for its files. */
 function flags({ mode, wishes }: SnapshotPlan): string[] {
-  return [
-    ...(mode === 'disk-only' ? ['--disk-only'] : []),
-    ...FLAGS.filter(([wish]) => wishes[wish]).map(([, flag]) => flag),
-  ];
+  return [...(mode === 'disk-only' ? ['--disk-only'] : []), ...wishFlags(wishes)];
 }
 
-function specs({ mode, disks, leftOut, memoryFile }: SnapshotPlan): string[] {
+const wishFlags = (wishes: Wishes): string[] =>
+  FLAGS.filter(([wish]) => wishes[wish]).map(([, flag]) => flag);
+
+function specs({ mode, disks, leftOut, manual, memoryFile }: SnapshotPlan): string[] {
   if (mode === 'internal') return [];
   const external = ['snapshot', 'external'] as const;
   return [
@@ -59,15 +83,16 @@ function specs({ mode, disks, leftOut, memoryFile }: SnapshotPlan): string[] {
       '--diskspec',
       formatSpec([['', target], external, ['driver', driver], ['stype', storage], ['file', overlay]]),
     ]),
-    ...leftOut.flatMap((target) => [
-      '--diskspec',
-      formatSpec([
-        ['', target],
-        ['snapshot', 'no'],
-      ]),
-    ]),
+    ...leftOut.flatMap((target) => ['--diskspec', withLocation(target, 'no')]),
+    ...manual.flatMap((target) => ['--diskspec', withLocation(target, 'manual')]),
   ];
 }
+
+const withLocation = (target: string, location: string): string =>
+  formatSpec([
+    ['', target],
+    ['snapshot', location],
+  ]);
 
 /** Throws `check` where this virsh has no `--validate` (7.0), which its own help tells. */
 export async function requireValidate(virsh: Virsh): Promise<void> {

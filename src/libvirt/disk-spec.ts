@@ -50,7 +50,7 @@ const splitSpec = (text: string): string[] =>
 
 const FORMS = {
   '--memspec': '[file=]/PATH[,snapshot=external]',
-  '--diskspec': 'DISK[,snapshot=no|external][,driver=qcow2][,stype=file|block][,file=/PATH]',
+  '--diskspec': 'DISK[,snapshot=no|external|manual][,driver=qcow2][,stype=file|block][,file=/PATH]',
 };
 
 function unreadable(option: keyof typeof FORMS, text: string): KvmsnapError {

@@ -45,10 +45,11 @@ export function parseSnapshotRequest(file: string, text: string): SnapshotXmlReq
   const { domainsnapshot } = readable(file, () => z.parse(RequestElement, parseXml(text)));
   if (typeof domainsnapshot === 'string') return { name: null, memory: null, disks: [] };
   const { name, memory, disks } = domainsnapshot;
-  const isExternal = typeof memory === 'object' && (memory['@file'] ?? memory['@snapshot'] === 'external');
+  const said = typeof memory === 'object' ? memory : {};
+  const [location = null, place = null] = [said['@snapshot'], said['@file']];
   return {
     name: name || null,
-    memory: isExternal ? { location: 'external', file: memory['@file'] ?? null } : null,
+    memory: location === null && place === null ? null : { location, file: place },
     disks: typeof disks === 'object' ? disks.disk.map(toWish) : [],
   };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { checkXmlOptions, toWishes } from '../../src/commands/wishes.ts';
+import { checkWishes, checkXmlOptions, toWishes } from '../../src/commands/wishes.ts';
 import { NO_WISHES } from '../../src/core/snapshot-plan.ts';
 
 describe('options of create', () => {
@@ -23,7 +23,7 @@ describe('options of create', () => {
   });
 
   test('that contradict each other are an error', () => {
-    expect(() => toWishes({ quiesce: true })).toThrow(/--quiesce goes with --disk-only/);
+    expect(() => checkWishes(toWishes({ quiesce: true }))).toThrow(/--quiesce goes with --disk-only/);
   });
 });
 

@@ -68,6 +68,7 @@ const MEMORY = '/vm/centos7-1.s1.mem';
 const vda = (changes: Partial<DiskWish>): readonly DiskWish[] => [
   { disk: 'vda', location: null, file: null, driver: null, storage: null, ...changes },
 ];
+const reusingRunning = external({ diskOnly: true, reuse: true }, running);
 const reusing = external({ diskOnly: true, reuse: true });
 const onBlock = external({ diskOnly: true, disks: vda({ storage: 'block', file: '/dev/vg/o' }) });
 const noFile = { disks: [disk({ storage: 'block', source: '/dev/vg/web' })] };
@@ -186,6 +187,11 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
         says: 'a disk on the network',
         facts: external({ diskOnly: true }, { ...running, ...network }),
         finds: [{ what: /disk vda \(without a path\)/ }],
+      },
+      {
+        says: 'the memory of a VM without disks',
+        facts: external({ external: true }, { ...running, disks: [] }),
+        finds: [{ what: /for the memory/, hint: /--memspec/ }],
       },
     ],
   },
@@ -309,6 +315,37 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
         says: 'made for another image',
         facts: at(reusing, OVERLAY, { holds: 'file', backing: '/vm/other' }),
         finds: [{ what: /laid over \/vm\/other and not over \/vm\/vda\.qcow2/ }],
+      },
+      {
+        says: 'over nothing, off',
+        facts: at(reusing, OVERLAY, { holds: 'file', backing: null }),
+        finds: [{ what: /laid over nothing .* the guest would see another disk/ }],
+      },
+      {
+        says: 'over nothing, running: QEMU is told what it lies over',
+        facts: at(reusingRunning, OVERLAY, { holds: 'file', backing: null }),
+        finds: [],
+      },
+      {
+        says: 'made for another image, running',
+        facts: at(reusingRunning, OVERLAY, { holds: 'file', backing: '/vm/other' }),
+        finds: [{ what: /names \/vm\/other .* every other program will see another disk/ }],
+      },
+    ],
+  },
+  'reused-without-backing': {
+    severity: 'warning',
+    cases: [
+      {
+        says: 'off: refused',
+        facts: at(reusing, OVERLAY, { holds: 'file', backing: null }),
+        finds: [],
+      },
+      { says: 'not there', facts: reusingRunning, finds: [] },
+      {
+        says: 'running',
+        facts: at(reusingRunning, OVERLAY, { holds: 'file', backing: null }),
+        finds: [{ what: /names no backing file\. libvirt uses it over \/vm\/vda\.qcow2/ }],
       },
     ],
   },

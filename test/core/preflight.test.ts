@@ -13,8 +13,10 @@ import {
 import type { Snapshot } from '../../src/core/snapshot.ts';
 import { internalPlan, NO_WISHES } from '../../src/core/snapshot-plan.ts';
 import { disk, domain, image, MiB, seen, snapshot, tag } from '../model.ts';
+import { checkpointCreateCases, checkpointRevertCases } from './checkpoint-cases.ts';
 import { EXTERNAL_CASES, external } from './external-cases.ts';
 import { EXTERNAL_STATE_CASES } from './external-state-cases.ts';
+import { PARTIAL_CREATE_CASES, partialRevertCases } from './partial-cases.ts';
 import { describeRules, type RuleCases } from './rule-cases.ts';
 import { sharedReverts, sharingCases } from './sharing-cases.ts';
 import { storedDefinitionCases } from './stored-definition-cases.ts';
@@ -72,6 +74,7 @@ const naming = (format: string, ...names: string[]) => ({ format, names, mayName
 /** A raw disk with the header of another format. */
 const looking = (format: string, ...names: string[]) =>
   seen({ format: 'raw', looksLike: naming(format, ...names) });
+const LEFT_OUT = [{ disk: 'vda', location: 'no', file: null, driver: null, storage: null }];
 
 const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
   'no-disks': {
@@ -89,6 +92,26 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         says: 'no disk at all',
         facts: creating({ domain: domain({ disks: [] }) }),
         finds: [{ what: /no disk/ }],
+      },
+      {
+        says: 'every disk left out, and no memory either',
+        facts: external({ diskOnly: true, disks: LEFT_OUT }, { state: 'running' }),
+        finds: [{ what: /every disk is left out \(vda\), and so is the memory/ }],
+      },
+      {
+        says: 'every disk left out, off',
+        facts: external({ external: true, disks: LEFT_OUT }),
+        finds: [{ what: /the VM is off, without memory to save/ }],
+      },
+      {
+        says: 'the memory alone',
+        facts: external({ memory: { location: null, file: '/m' }, disks: LEFT_OUT }, { state: 'running' }),
+        finds: [],
+      },
+      {
+        says: 'each disk left to its storage',
+        facts: external({ diskOnly: true, disks: LEFT_OUT.map((wish) => ({ ...wish, location: 'manual' })) }),
+        finds: [],
       },
     ],
   },
@@ -723,29 +746,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       },
     ],
   },
-  checkpoints: {
-    severity: 'error',
-    cases: [
-      { says: 'none', facts: creating(), finds: [] },
-      {
-        says: 'two, off',
-        facts: creating({ domain: domain({ checkpoints: ['cp 1', 'cp2'] }) }),
-        finds: [
-          {
-            what: /2 checkpoint\(s\).*\(cp 1, cp2\)/,
-            command:
-              "virsh start centos7-1 && virsh checkpoint-delete centos7-1 --checkpointname 'cp 1' && " +
-              'virsh checkpoint-delete centos7-1 --checkpointname cp2',
-          },
-        ],
-      },
-      {
-        says: 'many, running: the first three are named',
-        facts: creating({ domain: running({ checkpoints: ['a', 'b', 'c', 'd'] }) }),
-        finds: [{ what: /4 checkpoint\(s\).*\(a, b, c\)/ }],
-      },
-    ],
-  },
+  ...checkpointCreateCases(creating),
   'block-job': {
     severity: 'error',
     cases: [
@@ -1144,19 +1145,8 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
       },
     ],
   },
-  checkpoints: {
-    severity: 'error',
-    cases: [
-      { says: 'none', facts: reverting(), finds: [] },
-      {
-        says: 'one, running',
-        facts: reverting({ domain: running({ checkpoints: ['cp1'] }) }),
-        finds: [
-          { what: /guest would be lost/, command: 'virsh checkpoint-delete centos7-1 --checkpointname cp1' },
-        ],
-      },
-    ],
-  },
+  ...checkpointRevertCases(reverting, layer('e1', 'qcow2')),
+  ...partialRevertCases(reverting, (changes) => domain({ disks: [disk(changes)] })),
   'external-on-old-daemon': {
     severity: 'error',
     cases: [
@@ -1339,7 +1329,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
 describeRules(
   'before a create',
   CREATE_RULES,
-  { ...CREATE_CASES, ...sharingCases(creating()), ...EXTERNAL_CASES },
+  { ...CREATE_CASES, ...sharingCases(creating()), ...PARTIAL_CREATE_CASES, ...EXTERNAL_CASES },
   [
     creating(),
     creating({ domain: running(), daemonVersion: NEW_DAEMON }),
@@ -1489,6 +1479,8 @@ test('what a run over many machines skips is the kind of machine; a state that m
     'transient-disk',
     'host-device',
     'shared-filesystem',
+    'manual-unknown',
+    'manual-alone',
     'external-on-old-daemon',
     'no-revert',
     'label-undeletable',

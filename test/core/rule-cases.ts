@@ -6,7 +6,7 @@ export interface Case<Facts> {
   readonly says: string;
   readonly facts: Facts;
   /** One entry per finding, in order; none where the rule is to be silent. */
-  readonly finds: readonly { what: RegExp; hint?: RegExp; command?: string }[];
+  readonly finds: readonly { what: RegExp; hint?: RegExp; command?: string; commands?: string[] }[];
 }
 
 export interface RuleCases<Facts> {
@@ -14,11 +14,12 @@ export interface RuleCases<Facts> {
   readonly cases: readonly Case<Facts>[];
 }
 
-const matching = ({ what, hint, command }: Case<unknown>['finds'][number]): Finding =>
+const matching = ({ what, hint, command, commands }: Case<unknown>['finds'][number]): Finding =>
   expect.objectContaining({
     what: expect.stringMatching(what),
     ...(hint ? { hint: expect.stringMatching(hint) } : {}),
     ...(command ? { command } : {}),
+    ...(commands ? { commands } : {}),
   });
 
 /** As libvirt counts them, one of each kind that the rules tell apart. */

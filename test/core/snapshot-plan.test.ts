@@ -52,6 +52,14 @@ describe('the mode', () => {
     ['--diskspec vda', { disks: [spec('vda')] }, running, 'internal'],
     ['--diskspec snapshot=internal', { disks: [spec('vda', { location: 'internal' })] }, {}, 'internal'],
     ['--halt', { halt: true }, running, 'internal'],
+    ['memory inside', { memory: { location: 'internal', file: null } }, running, 'internal'],
+    ['--diskspec snapshot=manual', { disks: [spec('vda', { location: 'manual' })] }, running, 'external'],
+    [
+      'no memory, and --disk-only',
+      { diskOnly: true, memory: { location: 'no', file: null } },
+      running,
+      'disk-only',
+    ],
   ] as const)('%s', (_, wishes, machine, mode) => {
     expect(plan(wishes, machine).mode).toBe(mode);
   });
@@ -131,15 +139,49 @@ describe('the files', () => {
 });
 
 test.each([
-  ['no', { location: 'no' }, []],
-  ['manual', { location: null }, []],
-  ['no', { location: 'external' }, ['vdb']],
-] as const)("a disk with snapshot='%s' in the XML and the wish %o", (snapshot, { location }, taken) => {
+  ['no', undefined, 'leftOut'],
+  ['no', { location: 'no' }, 'leftOut'],
+  ['no', {}, 'leftOut'],
+  ['no', { location: 'external' }, 'disks'],
+  ['no', { file: '/o' }, 'disks'],
+  ['no', { location: 'manual' }, 'manual'],
+  ['manual', undefined, 'manual'],
+  ['manual', {}, 'manual'],
+  ['manual', { location: 'no' }, 'leftOut'],
+  ['manual', { location: 'external' }, 'disks'],
+  [null, { location: 'manual' }, 'manual'],
+  [null, {}, 'disks'],
+] as const)("a disk with snapshot='%s' in the XML and the wish %o", (snapshot, wish, where) => {
   const disks = [disk(), disk({ target: 'vdb', snapshot })];
-  const wishes = location === null ? [] : [spec('vdb', { location })];
-  const planned = plan({ external: true, disks: wishes }, { disks });
-  expect(planned.disks.map(({ target }) => target)).toEqual(['vda', ...taken]);
-  expect(planned.leftOut).toEqual(taken.length > 0 ? [] : ['vdb']);
+  const planned = plan({ external: true, disks: wish ? [spec('vdb', wish)] : [] }, { disks });
+  const found = {
+    disks: planned.disks.map(({ target }) => target).filter((target) => target !== 'vda'),
+    leftOut: planned.leftOut,
+    manual: planned.manual,
+  };
+  expect(found).toEqual({ disks: [], leftOut: [], manual: [], [where]: ['vdb'] });
+});
+
+test('the memory alone: every disk is left out', () => {
+  const wishes = { memory: { location: null, file: '/m' }, disks: [spec('vda', { location: 'no' })] };
+  expect(plan(wishes, running)).toMatchObject({
+    mode: 'external',
+    disks: [],
+    leftOut: ['vda'],
+    memoryFile: '/m',
+  });
+});
+
+test.each([
+  ['with internal disks', {}],
+  ['with external ones', { external: true }],
+])('a running VM without its memory needs --disk-only: %s', (_, wishes) => {
+  const without = wishing({ memory: { location: 'no', file: null }, ...wishes });
+  expect(planSnapshot(domain(running), 's1', without)).toMatchObject({
+    problem: expect.stringMatching(/only with --disk-only/),
+  });
+  expect(planSnapshot(domain(), 's1', without)).toHaveProperty('mode');
+  expect(planSnapshot(domain(running), 's1', { ...without, diskOnly: true })).toHaveProperty('mode');
 });
 
 test('an internal one takes every writable disk, as it is', () => {
@@ -161,9 +203,20 @@ test.each([
 const memory = { location: null, file: '/m' };
 
 test.each([
-  ['memory inside', { memory: { location: 'internal', file: null } }, /--memspec is for memory in a file/],
-  ['memory and none', { memory, diskOnly: true }, /--memspec and --disk-only/],
-  ['live without memory', { live: true, diskOnly: true }, /--disk-only leaves it out/],
+  ['memory nowhere known', { memory: { location: 'extern', file: null } }, /is no, internal or external/],
+  [
+    'memory inside, in a file',
+    { memory: { location: 'internal', file: '/m' } },
+    /goes with snapshot=external/,
+  ],
+  [
+    'memory inside, disks not',
+    { external: true, memory: { location: 'internal', file: null } },
+    /where all disks are internal/,
+  ],
+  ['memory and none', { memory, diskOnly: true }, /memory and --disk-only exclude/],
+  ['live without memory', { live: true, diskOnly: true }, /which is left out/],
+  ['live with no memory', { live: true, memory: { location: 'no', file: null } }, /which is left out/],
   ['live, internal', { live: true }, /--live needs the memory in a file/],
   [
     'quiet file systems with the memory',
@@ -171,8 +224,7 @@ test.each([
     /--quiesce goes with --disk-only/,
   ],
   ['reuse, internal', { reuse: true }, /--reuse-external is about overlays/],
-  ['manual', { external: true, disks: [spec('vda', { location: 'manual' })] }, /another program/],
-  ['an unknown place', { disks: [spec('vda', { location: 'extern' })] }, /no, internal or external/],
+  ['an unknown place', { disks: [spec('vda', { location: 'extern' })] }, /no, internal, external or manual/],
   ['a mixture', { external: true, disks: [spec('vda', { location: 'internal' })] }, /internal in one disk/],
   ['internal without a disk', { disks: [spec('vda', { location: 'no' })] }, /needs every writable disk/],
   ['a relative file', { disks: [spec('vda', { file: 'o' })] }, /absolute paths/],

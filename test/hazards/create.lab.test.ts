@@ -1,20 +1,11 @@
 // Machines of which a snapshot cannot be taken, or not as one thinks: raw virsh, then kvmsnap, then its advice.
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk, tagCounts } from '../commands/evidence.ts';
+import { pasteOk } from '../commands/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPatternIn, tags, writePattern } from '../lab/disk.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
-import {
-  cleanUp,
-  defineMachine,
-  destroy,
-  type Machine,
-  machineXml,
-  pathOf,
-  start,
-  stateAndReason,
-} from '../lab/machine.ts';
+import { cleanUp, defineMachine, destroy, type Machine, machineXml, pathOf, start } from '../lab/machine.ts';
 import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
 import { MiB } from '../model.ts';
@@ -36,7 +27,6 @@ const shutDown: Hazard['mend'] = (machine, { command }) => {
 const SHARED_MEMORY = `<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>`;
 const VIRTIOFS = `<filesystem type='mount' accessmode='passthrough'><driver type='virtiofs'/>
   <source dir='${scratch}'/><target dir='share'/></filesystem>`;
-const CHECKPOINTS = since({ '7.0': /incremental backup is not supported yet/, '9.0': null });
 const OS = `<os><type arch='x86_64' machine='pc'>hvm</type></os>`;
 
 const UEFI: Pick<Hazard, 'spec' | 'prepare'> = {
@@ -141,57 +131,6 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     hint: /wait for it .* or end it/,
     command: () => `virsh blockjob ${NAME} vdb --abort`,
     mend: (_, { command }) => void pasteOk(command),
-  },
-  {
-    hazard: 30,
-    what: 'checkpoints of a machine that is off',
-    spec: { disks: [SMALL] },
-    running: true,
-    provoke: (m) => {
-      for (const name of ['monday', 'a-tuesday']) virsh('checkpoint-create-as', m.uuid, name);
-      destroy(m);
-    },
-    cannotBe: CHECKPOINTS,
-    virsh: since({ '7.0': /cannot perform block operations while checkpoint exists/, '11.3': null }),
-    harm: 'takes one that cannot be reverted to',
-    virshLeft: since<Hazard['virshLeft'] & {}>({
-      '7.0': (twin) => expect([snapshotNames(twin), tagCounts(twin, 's1')]).toEqual([[], [0]]),
-      '11.3': (twin) => {
-        expect(tagCounts(twin, 's1')).toEqual([1]);
-        expect(tryVirsh('snapshot-revert', '--domain', twin.uuid, '--snapshotname', 's1').code).toBe(1);
-      },
-    }),
-    says: () => ['the machine has 2 checkpoint(s) of incremental backup (a-tuesday, monday)'],
-    command: () =>
-      [
-        `virsh start ${NAME}`,
-        `virsh checkpoint-delete ${NAME} --checkpointname a-tuesday`,
-        `virsh checkpoint-delete ${NAME} --checkpointname monday`,
-      ].join(' && '),
-    mend: (_, { command }) => void pasteOk(command),
-  },
-  {
-    hazard: 30,
-    what: 'checkpoint of a running machine',
-    spec: { disks: [SMALL] },
-    running: true,
-    provoke: (m) => void virsh('checkpoint-create-as', m.uuid, 'monday'),
-    cannotBe: CHECKPOINTS,
-    virsh: null,
-    harm: 'takes one; the revert to it loses the guest',
-    virshLeft: (twin) => {
-      expect(tagCounts(twin, 's1')).toEqual([1]);
-      const revert = tryVirsh('snapshot-revert', '--domain', twin.uuid, '--snapshotname', 's1');
-      expect(revert.stderr).toContain('Device has active dirty bitmaps');
-      expect(stateAndReason(twin)).toBe('shut off (failed)');
-    },
-    says: () => ['(monday), and a snapshot beside them is refused, or cannot be reverted to'],
-    command: () => `virsh checkpoint-delete ${NAME} --checkpointname monday`,
-    mend: (machine, { command }) => {
-      pasteOk(command);
-      virsh('snapshot-create-as', machine.uuid, 'raw');
-      virsh('snapshot-revert', machine.uuid, 'raw');
-    },
   },
   {
     hazard: 30,

@@ -18,8 +18,17 @@ describe('what an XML file asks for', () => {
     ['nothing', '<domainsnapshot/>', NOTHING],
     ['an empty name', '<domainsnapshot><name/><description>x</description></domainsnapshot>', NOTHING],
     ['a name', '<domainsnapshot><name>007 a</name></domainsnapshot>', { ...NOTHING, name: '007 a' }],
-    ['memory inside', "<domainsnapshot><memory snapshot='internal'/></domainsnapshot>", NOTHING],
-    ['no memory', "<domainsnapshot><memory snapshot='no'/><disks/></domainsnapshot>", NOTHING],
+    [
+      'memory inside',
+      "<domainsnapshot><memory snapshot='internal'/></domainsnapshot>",
+      { ...NOTHING, memory: { location: 'internal', file: null } },
+    ],
+    [
+      'no memory',
+      "<domainsnapshot><memory snapshot='no'/><disks/></domainsnapshot>",
+      { ...NOTHING, memory: { location: 'no', file: null } },
+    ],
+    ['nothing of the memory', '<domainsnapshot><memory/></domainsnapshot>', NOTHING],
     [
       'memory in a file',
       "<domainsnapshot><memory snapshot='external' file='/m,m'/></domainsnapshot>",
@@ -28,7 +37,7 @@ describe('what an XML file asks for', () => {
     [
       'memory in a file, by the file alone',
       "<domainsnapshot><memory file='/m'/></domainsnapshot>",
-      { ...NOTHING, memory: { location: 'external', file: '/m' } },
+      { ...NOTHING, memory: { location: null, file: '/m' } },
     ],
     [
       'disks',
@@ -37,6 +46,7 @@ describe('what an XML file asks for', () => {
          <disk name='vda' snapshot='external'><driver type='qcow2'/><source file='/o'/></disk>
          <disk name='vda' snapshot='external' type='block'><source dev='/dev/o'/></disk>
          <disk name='vda' type='file'><source/></disk>
+         <disk name='vda' snapshot='manual'/>
        </disks></domainsnapshot>`,
       {
         ...NOTHING,
@@ -45,6 +55,7 @@ describe('what an XML file asks for', () => {
           wish({ location: 'external', driver: 'qcow2', file: '/o' }),
           wish({ location: 'external', storage: 'block', file: '/dev/o' }),
           wish({}),
+          wish({ location: 'manual' }),
         ],
       },
     ],
