@@ -116,7 +116,8 @@ describe('a disk in two definitions', () => {
     virsh('snapshot-create', second.uuid, file, '--redefine');
     const words = await leavesBoth(both, 'delete', 'first', 's1');
     expect(words).toMatch(/VM 'second' \(shut off\) has its snapshot 's1' in it, which would lose it/);
-    await kvmsnap(['prune', 'first', '--match', 's1', '--keep-last', '0', '--allow-empty']);
+    const pruned = await refused('prune', 'first', '--match', 's1', '--keep-last', '0', '--allow-empty');
+    expect([pruned.exitCode, pruned.message]).toEqual([5, expect.stringContaining("VM 'second'")]);
     expect(tagNames(pathOf(first))).toEqual(['s1']);
     await succeed('delete', 'first', 's1', '--metadata');
     await succeed('delete', 'second', 's1');
@@ -214,6 +215,42 @@ test('external: neither a revert nor a merge takes the overlay of another VM awa
   const words = await leavesBoth(both, 'revert', 'first', 'e1', '--force');
   expect(words).toMatch(since({ '0.0': /cannot revert to external/, '9.9': /VM 'clone' .* overlay on it/ }));
   expect(tool('qemu-img', ['info', '--output=json', '--backing-chain', pathOf(clone)])).toBe(before);
+});
+
+test('a VM that only reads an image has it locked too while it runs', async () => {
+  const first = defineMachine({ name: 'first', disks: [small] });
+  const reader = defineMachine({
+    name: 'reader',
+    disks: [small, { source: pathOf(first), readonly: true }],
+    boot: 'counter',
+  });
+  take(first, 's1');
+  start(reader);
+  const both = [first, reader];
+  expect(await leavesBoth(both, 'create-as', 'first', 's2')).toMatch(
+    /VM 'reader' \(running\) has it as disk vdb/,
+  );
+  await leavesBoth(both, 'delete', 'first', 's1');
+  destroy(reader);
+  await succeed('create-as', 'first', 's2');
+  await leavesBoth(both, 'revert', 'first', 's1', '--force');
+});
+
+test('the memory of a snapshot that two VMs know is not removed', async () => {
+  const first = defineMachine({ name: 'first', disks: [small], boot: 'counter' });
+  const memory = join(dirname(pathOf(first)), 'e1.mem');
+  start(first);
+  take(first, 'e1', '--memspec', memory, '--diskspec', 'vda,snapshot=external');
+  const second = defineMachine({ name: 'second', disks: [small] });
+  const file = join(dirname(pathOf(first)), 'e1.xml');
+  const xml = virsh('snapshot-dumpxml', '--security-info', first.uuid, 'e1')
+    .replaceAll(first.uuid, second.uuid)
+    .replaceAll('<name>first<', '<name>second<');
+  tool('sh', ['-c', 'printf %s "$1" > "$2"', 'sh', xml, file]);
+  virsh('snapshot-create', second.uuid, file, '--redefine');
+  const { exitCode, message } = await refused('delete', 'first', 'e1', '--leftovers');
+  expect([exitCode, existsSync(memory), snapshotNames(first)]).toEqual([5, true, ['e1']]);
+  expect(message).toMatch(since({ '0.0': /before 9\.0/, '9.0': /VM 'second' \(shut off\)/ }));
 });
 
 describe('while a question stands', () => {

@@ -127,6 +127,12 @@ test('a VM that was started is another one, with a definition of its next start'
   expect(await ask()).toMatchObject({ users: [['web-2', 'disk', []]], processes: 2 });
   second.xml = definition('/vm/a', " id='7'");
   expect(await ask()).toMatchObject({ users: [] });
+  // attached for the next start only
+  libvirt.intercept = ([verb, ...options]) =>
+    verb === 'dumpxml' && options.includes('--inactive') && options.includes(second.uuid)
+      ? `${definition(IMAGE)}\n\n`
+      : undefined;
+  expect(await ask()).toMatchObject({ users: [['web-2', 'disk', []]] });
 });
 
 test('one VM that cannot be read hides that one only, is told once, and is tried again', async () => {
