@@ -40,7 +40,11 @@ export async function readCreateFacts(
   const [images, users, runtime, daemonVersion, free, places, agent] = await Promise.all([
     looking,
     known.users ??
-      readImageUsers(ctx, { domain, uri, images: looking, snapshots: [] }, { more: plannedFiles(plan) }),
+      readImageUsers(
+        ctx,
+        { domain, uri, images: looking, snapshots: [] },
+        { more: plannedFiles(plan), harmless: true },
+      ),
     running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
     known.daemonVersion === undefined && needsDaemonVersion(domain, plan.mode)
       ? readDaemonVersion(ctx.virsh)

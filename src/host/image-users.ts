@@ -26,7 +26,7 @@ export type Currency = 'old' | 'now' | 'all';
 export function readImageUsers(
   ctx: Context,
   { uri, domain, snapshots, images }: OwnFiles,
-  { more = [], currency = 'now' }: { readonly more?: readonly string[]; readonly currency?: Currency } = {},
+  { more = [], currency = 'now', harmless = false }: Asking = {},
 ): Promise<ImageUsers> {
   const nvram = domain.pflash?.nvramPath ?? null;
   const files = async () => {
@@ -36,7 +36,13 @@ export function readImageUsers(
       dataFiles: dataFilesOf(looked),
     };
   };
-  return readUsersOf(ctx, { uri, files, except: domain.uuid }, currency);
+  return readUsersOf(ctx, { uri, files, except: domain.uuid, harmless }, currency);
+}
+
+interface Asking {
+  readonly more?: readonly string[];
+  readonly currency?: Currency;
+  readonly harmless?: boolean;
 }
 
 /** A VM as far as its files go; its images may still be looked at meanwhile. */
@@ -65,6 +71,8 @@ interface Question {
   readonly files: Files | (() => Promise<Files>);
   /** The UUID of the VM whose own use is no matter; null: all are asked for. */
   readonly except: string | null;
+  /** What it is asked for harms no VM that is not known to use the files. */
+  readonly harmless?: boolean;
 }
 
 /** How the VMs of the host use these files. */
@@ -87,7 +95,7 @@ export async function readUsersOf(
       found = await lookUp(ctx, question);
     }
   }
-  noteHidden(ctx, found.hidden);
+  if (currency !== 'old' && !question.harmless) noteHidden(ctx, found.hidden);
   return { uses: found.uses, unknown: found.hidden.map(({ name }) => name) };
 }
 
