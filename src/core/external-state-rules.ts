@@ -76,6 +76,22 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
       }),
   },
   {
+    id: 'no-overlay-place',
+    hazards: [42, 50],
+    severity: 'error',
+    find: ({ snapshot, daemonVersion, overlayPlaces = [] }) =>
+      isBefore(daemonVersion, REVERTS_EXTERNAL)
+        ? []
+        : overlayPlaces.flatMap(({ target, path, isFile, directory }) => {
+            if (isFile && directory !== 'read-only') return [];
+            const why = isFile ? 'its file system is read-only' : 'it is no file';
+            return {
+              what: `disk ${target}: with a revert to '${snapshot.name}' libvirt lays a new overlay over ${path} too, and ${why}: a running guest would be lost`,
+              ...(isFile ? { hint: 'make the file system writable while the revert runs' } : {}),
+            };
+          }),
+  },
+  {
     id: 'no-current',
     hazards: [42],
     severity: 'error',

@@ -17,6 +17,15 @@ export interface StateFile {
   readonly knownUntilSeconds: number;
 }
 
+/** Where a revert to an external snapshot lays an overlay over a file. */
+export interface OverlayPlace {
+  readonly target: string;
+  readonly path: string;
+  /** libvirt names no overlay for anything else. */
+  readonly isFile: boolean;
+  readonly directory: 'fine' | 'missing' | 'read-only';
+}
+
 /** File systems keep their own time, and the last write of a snapshot may be in the second after its record. */
 const MARGIN_SECONDS = 2;
 

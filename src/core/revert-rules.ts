@@ -1,7 +1,7 @@
 import { CHECKPOINT_REVERT_RULES } from './checkpoint-rules.ts';
 import { copyCommand, nextTagId, participants, tagWithId, whatIsBroken } from './disk-findings.ts';
 import { type Domain, formatOfDriver, isActive } from './domain.ts';
-import type { StateFile } from './external-state.ts';
+import type { OverlayPlace, StateFile } from './external-state.ts';
 import { EXTERNAL_STATE_RULES, holdsItsState, removedFiles } from './external-state-rules.ts';
 import { chainOf, type DiskImage, type Images, tagsIn, tagsNamed } from './image.ts';
 import { type ImageUse, type ImageUsers, partFrom, sayUses, seeing, usesOf } from './image-users.ts';
@@ -47,6 +47,8 @@ export interface RevertFacts extends Pick<StoredDefinitionFacts, 'stored' | 'thi
   readonly daemonVersion: DaemonVersion;
   /** Of an external snapshot, the files that keep its disks, as far as they are files of this host. */
   readonly states?: readonly StateFile[];
+  /** The files over which libvirt would lay overlays, as far as they are on this host. */
+  readonly overlayPlaces?: readonly OverlayPlace[];
   /** Which other VMs use the files of this one. */
   readonly users: ImageUsers;
   /** A snapshot of the present state is taken first. */

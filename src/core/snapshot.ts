@@ -41,6 +41,8 @@ export interface Snapshot {
   readonly disks: readonly SnapshotDisk[];
   /** The disks that take part in a snapshot by the definition stored with it: what a revert brings back (hazard 16). */
   readonly definedDisks: readonly DefinedDisk[];
+  /** The other disks of that definition: CD-ROMs with their medium, read-only ones; absent: none. */
+  readonly otherDisks?: readonly Pick<DefinedDisk, 'target' | 'source'>[];
   /** The overlays that a revert to it has laid over its files, where the snapshot has children; absent: there are none. */
   readonly revertOverlays?: readonly string[];
 }
@@ -49,6 +51,16 @@ export interface Snapshot {
 export function locationOf(snapshot: Snapshot): 'internal' | 'external' {
   const parts = [snapshot.memory.location, ...snapshot.disks.map((disk) => disk.location)];
   return parts.includes('external') ? 'external' : 'internal';
+}
+
+/** The disks over which libvirt lays overlays in a revert to an external snapshot: all of the stored definition. */
+export function overlaidDisks({
+  definedDisks,
+  otherDisks = [],
+}: Pick<Snapshot, 'definedDisks' | 'otherDisks'>): { readonly target: string; readonly path: string }[] {
+  return [...definedDisks, ...otherDisks].flatMap(({ target, source }) =>
+    source === null ? [] : [{ target, path: source }],
+  );
 }
 
 /** The disks that hold an internal tag of this snapshot. */

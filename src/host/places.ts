@@ -46,7 +46,7 @@ async function lookAt(ctx: Context, path: string, format: string | null): Promis
 }
 
 /** The permissions are libvirtd's matter, who is another user; a read-only file system is so for everyone. */
-async function directoryState(directory: string): Promise<Place['directory']> {
+export async function directoryState(directory: string): Promise<Place['directory']> {
   const found = await stat(directory).catch(() => null);
   if (!found?.isDirectory()) return 'missing';
   return access(directory, constants.W_OK).then(

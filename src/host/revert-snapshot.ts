@@ -3,7 +3,6 @@ import { isActive } from '../core/domain.ts';
 import { chainOf, type Images } from '../core/image.ts';
 import type { ImageUsers } from '../core/image-users.ts';
 import { utcStamp } from '../core/labels.ts';
-import { stem } from '../core/paths.ts';
 import { judge } from '../core/preflight.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import {
@@ -13,7 +12,7 @@ import {
   revertNeedsForce,
   stateAfterRevert,
 } from '../core/revert-rules.ts';
-import { externalDisks, locationOf, stateFile } from '../core/snapshot.ts';
+import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
@@ -34,6 +33,7 @@ import {
   requireAllRead,
   stillBeingTaken,
 } from './machine.ts';
+import { readOverlayPlaces, withFreeNames } from './overlay-names.ts';
 import { patiently, sayingOnce } from './patience.ts';
 import { refuseOn } from './refuse.ts';
 import { readStates } from './state-files.ts';
@@ -168,14 +168,18 @@ export async function readRevertFacts(
   const { domain, snapshots, current, uri, images: active } = machine;
   const { location, file } = snapshot.memory;
   const isFile = location === 'external' && file !== null && !isRemote(uri);
-  const [images, memoryBytes, states, users] = await Promise.all([
+  const [images, memoryBytes, states, overlayPlaces, users] = await Promise.all([
     lookAtStoredDisks(ctx, machine, snapshot),
     isFile ? occupiedBytes(file) : null,
     readStates(machine, snapshot),
+    readOverlayPlaces(uri, snapshot),
     known ?? readImageUsers(ctx, machine, { currency: 'all' }),
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
-  return { domain, snapshot, snapshots, current, images, active, memoryThere, states, users, ...stored };
+  return {
+    ...{ domain, snapshot, snapshots, current, images, active, memoryThere, states, overlayPlaces, users },
+    ...stored,
+  };
 }
 
 async function takeBackup(
@@ -204,8 +208,9 @@ async function revertAndVerify(
 ): Promise<{ machine: Machine; snapshot: SnapshotReport }> {
   const { machine: before, snapshot, command } = checked;
   const { domain } = before;
-  await freeSecond(ctx, snapshot);
-  const written = await carryOut(ctx, { command, label: `reverting '${domain.name}'`, growing: null });
+  const written = await withFreeNames(ctx, before.uri, snapshot, () =>
+    carryOut(ctx, { command, label: `reverting '${domain.name}'`, growing: null }),
+  );
   const machine = await completeMachine(ctx, await readAfter(ctx, domain.uuid, written));
   const wrong = await mismatches(machine, checked);
   const now = machine.snapshots.find(({ name }) => name === snapshot.name);
@@ -233,14 +238,6 @@ const overlaysIn = ({ images }: Machine): string[] =>
     const [top] = chainOf(image);
     return top && top.backing !== null ? [top.path] : [];
   });
-
-/** libvirt names the new overlays by the second, and fails where there is one of this second already. */
-async function freeSecond(ctx: Context, snapshot: SnapshotReport): Promise<void> {
-  const states = externalDisks(snapshot).flatMap((disk) => stateFile(snapshot, disk) ?? []);
-  const second = Math.floor(ctx.clock.now() / 1000);
-  const taken = await Promise.all(states.map((path) => occupiedBytes(`${stem(path)}.${second}`)));
-  if (taken.some((bytes) => bytes !== null)) await ctx.clock.sleep(1000);
-}
 
 /** libvirt could not write down what it has done (hazard 22); the next revert does. */
 const NO_CURRENT = { what: 'libvirt forgot which snapshot is the current one' };

@@ -59,6 +59,9 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
     const revertOverlays = listOf(element.revertDisks).flatMap((disk) =>
       disk['@snapshot'] === 'external' ? (pathOf(disk) ?? []) : [],
     );
+    const otherDisks = defined.flatMap((disk) =>
+      takesPart(disk) || disk.source === null ? [] : [{ target: disk.target, source: disk.source }],
+    );
     return {
       name: element.name,
       description: element.description ?? null,
@@ -81,6 +84,7 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
         ...(pool && { pool }),
         ...(backing.length > 0 && { backing }),
       })),
+      ...(otherDisks.length === 0 ? {} : { otherDisks }),
       ...(revertOverlays.length === 0 ? {} : { revertOverlays }),
     };
   };

@@ -1,6 +1,6 @@
 // Cases of the rules about the state of external snapshots, and of what tells it.
 
-import type { StateFile } from '../../src/core/external-state.ts';
+import type { OverlayPlace, StateFile } from '../../src/core/external-state.ts';
 import { NOBODY } from '../../src/core/image-users.ts';
 import type { RevertFacts } from '../../src/core/revert-rules.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';
@@ -62,6 +62,14 @@ function state(changes: Partial<StateFile> = {}): StateFile {
     ...changes,
   };
 }
+
+const place = (changes: Partial<OverlayPlace> = {}): OverlayPlace => ({
+  target: 'vda',
+  path: '/iso/a.iso',
+  isFile: true,
+  directory: 'fine',
+  ...changes,
+});
 
 const interrupted = [
   marked('e1', 'qcow2'),
@@ -220,6 +228,27 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
       {
         says: 'more is known: it is in use',
         facts: facts({ states: [state({ isInUse: true, writtenAtSeconds: TAKEN_AT + 13 })] }),
+        finds: [],
+      },
+    ],
+  },
+  'no-overlay-place': {
+    severity: 'error',
+    cases: [
+      { says: 'all writable', facts: facts({ overlayPlaces: [place()] }), finds: [] },
+      {
+        says: 'libvirt lays one over the medium of a CD-ROM too',
+        facts: facts({ overlayPlaces: [place(), place({ target: 'hda', directory: 'read-only' })] }),
+        finds: [{ what: /^disk hda: .* over \/iso\/a\.iso too, and its file system is read-only/ }],
+      },
+      {
+        says: 'a device',
+        facts: facts({ overlayPlaces: [place({ isFile: false })] }),
+        finds: [{ what: /and it is no file: a running guest would be lost$/ }],
+      },
+      {
+        says: 'an older libvirtd lays none',
+        facts: facts({ overlayPlaces: [place({ isFile: false })], daemonVersion: 9_000_000 }),
         finds: [],
       },
     ],

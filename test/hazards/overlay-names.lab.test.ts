@@ -1,0 +1,77 @@
+// The overlays that libvirt makes itself in a revert to an external snapshot: their names, and where they are put.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, expect } from 'vitest';
+import { take } from '../commands/scene.ts';
+import { kvmsnap } from '../lab/cli.ts';
+import { scratch, tool, tryVirsh } from '../lab/lab.ts';
+import { cleanUp, defineMachine, type Machine, start, state } from '../lab/machine.ts';
+import { smallFilesystem } from '../lab/mount.ts';
+import { hazard } from './promise.ts';
+import { refusesAll } from './refusing.ts';
+
+afterEach(cleanUp);
+afterAll(cleanUp);
+
+/** A running machine with an external snapshot, and this medium in its CD-ROM. */
+function withMedium(name: string, medium: string): Machine {
+  const machine = defineMachine({
+    name,
+    boot: 'counter',
+    disks: [{ size: '4M' }, { device: 'cdrom', format: 'raw', source: medium, readonly: true }],
+  });
+  take(machine, 'e1', '--disk-only');
+  start(machine);
+  return machine;
+}
+
+function iso(directory: string): string {
+  mkdirSync(directory, { recursive: true });
+  const path = join(directory, 'medium.iso');
+  tool('qemu-img', ['create', '-q', '-f', 'raw', path, '1M']);
+  return path;
+}
+
+hazard(56, 'two reverts to external snapshots within one second', async () => {
+  const medium = iso(join(scratch, 'media'));
+  const machines = ['twin', 'web-1', 'web-2', 'web-3'].map((name) => withMedium(name, medium));
+  const [twin, ...ours] = machines as [Machine, ...Machine[]];
+  // the name that the revert would choose, whichever second it comes to it
+  const codes = [1, 2, 3, 4].map(() => tryVirsh('snapshot-revert', twin.uuid, 'e1', '--running').code);
+  const lost = codes.includes(1) && state(twin) === 'shut off';
+
+  const reverts = await Promise.all(ours.map(({ name }) => kvmsnap(['revert', name, 'e1', '--running'])));
+  const [{ code } = { code: null }] = reverts;
+  if (!lost && code !== 0) {
+    expect(reverts.map((each) => each.code)).toEqual([5, 5, 5]);
+    return { virsh: 'cannot, exit 1', kvmsnap: 'refuses, exit 5, nothing touched' };
+  }
+  expect(reverts.map((each) => [each.code, each.stderr.includes('error')])).toEqual(
+    ours.map(() => [0, false]),
+  );
+  expect(ours.map(state)).toEqual(ours.map(() => 'running'));
+  const again = await Promise.all(ours.map(({ name }) => kvmsnap(['revert', name, 'e1', '--running'])));
+  expect(again.map((each) => each.code)).toEqual([0, 0, 0]);
+  return {
+    virsh: lost ? 'loses the guest, exit 1' : 'works',
+    kvmsnap: 'waits until the names are free, for machines with one CD-ROM medium too',
+  };
+});
+
+hazard(42, 'revert to an external snapshot with a CD-ROM medium on a read-only file system', async () => {
+  const make = (name: string): Machine => {
+    const directory = smallFilesystem(4);
+    const machine = withMedium(name, iso(directory));
+    tool('mount', ['-o', 'remount,ro', directory]);
+    return machine;
+  };
+  const [twin, machine] = [make('twin'), make('web-1')];
+  const code = tryVirsh('snapshot-revert', twin.uuid, 'e1', '--running').code;
+  const end = state(twin);
+  const { words } = await refusesAll(machine, 'revert', 'web-1', 'e1', '--running', '--force');
+  expect(state(machine)).toBe('running');
+  return {
+    virsh: end === 'running' ? `cannot, exit ${code}` : `loses the guest, exit ${code}`,
+    kvmsnap: `${words}, the guest runs on`,
+  };
+});
