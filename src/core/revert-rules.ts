@@ -448,7 +448,14 @@ function newOverlays(facts: RevertFacts): string[] {
   });
   const inUse = new Set(now.values());
   const others = removed.filter((path) => !inUse.has(path));
-  return [...said, ...others.map((path) => `${path} is removed, with all that was written to it`)];
+  const media = said.length === 0 ? [] : (snapshot.otherDisks ?? []);
+  return [
+    ...said,
+    ...media.map(
+      ({ target, source }) => `disk ${target}: a new overlay is laid over ${source} too, and takes its place`,
+    ),
+    ...others.map((path) => `${path} is removed, with all that was written to it`),
+  ];
 }
 
 /**
