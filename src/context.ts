@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type KnownVms, nothingKnown } from './core/known-vms.ts';
 import { createInterrupts, type Interrupts } from './interrupts.ts';
-import { createExec } from './libvirt/exec.ts';
+import { createExec, type Executed } from './libvirt/exec.ts';
 import { createVirsh, type Virsh } from './libvirt/virsh.ts';
 import type { RunQemuImg } from './qemu/qemu-img.ts';
 import { createStateFiles, type Files } from './state-files.ts';
@@ -36,6 +36,8 @@ export interface Context {
   readonly qemuImg: RunQemuImg;
   /** The same for what changes an image; it is never killed. */
   readonly changeImage: RunQemuImg;
+  /** stat(1), for what Node.js does not tell of a file system. */
+  readonly stat: (args: readonly string[]) => Promise<Executed>;
   readonly terminal: Terminal;
   readonly clock: Clock;
   readonly files: Files;
@@ -87,6 +89,7 @@ export function systemContext(settings: Settings): Context {
     connect: (uri, readLimitSeconds) => createVirsh(execWithin(readLimitSeconds), uri, nonce),
     qemuImg: (args) => exec.read('qemu-img', args),
     changeImage: (args) => exec.write('qemu-img', args),
+    stat: (args) => exec.read('stat', args),
     clock: {
       now: () => Date.now(),
       sleep: (milliseconds) =>

@@ -49,7 +49,7 @@ export async function readCreateFacts(
     known.daemonVersion === undefined && needsDaemonVersion(domain, plan.mode)
       ? readDaemonVersion(ctx.virsh)
       : (known.daemonVersion ?? null),
-    spaceForMemory(disks[0]),
+    spaceForMemory(ctx, disks[0]),
     lookAtPlaces(ctx, uri, plan),
     plan.wishes.quiesce && running ? askAgent(ctx, domain) : null,
   ]);
@@ -79,6 +79,6 @@ async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Pro
 }
 
 /** Bytes free where libvirt writes the memory, the first disk that takes part; a block device has a size of its own. */
-async function spaceForMemory(disk: Disk | undefined): Promise<number | null> {
-  return disk?.storage === 'file' && disk.source !== null ? freeBytes(disk.source) : null;
+async function spaceForMemory(ctx: Context, disk: Disk | undefined): Promise<number | null> {
+  return disk?.storage === 'file' && disk.source !== null ? freeBytes(disk.source, ctx) : null;
 }

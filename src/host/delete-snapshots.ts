@@ -132,7 +132,7 @@ const refusalOf = ({ domain }: Machine, { name }: SnapshotReport): string =>
 /** The merges of a snapshot's overlays that might not fit. */
 async function tightMerges(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<Merge[]> {
   const merges: Merge[] = [];
-  for (const { target, source, base, freeBytes } of await narrowPlaces(machine, snapshot)) {
+  for (const { target, source, base, freeBytes } of await narrowPlaces(ctx, machine, snapshot)) {
     const { measureOverlays } = await import('./overlay-space.ts');
     const cost = await measureOverlays(ctx, machine.images.get(target), [source]);
     if (cost.kind === 'unmeasured' || cost.approximate) continue;
@@ -152,6 +152,7 @@ interface NarrowPlace {
 
 /** An image grows by its disk's size at the most; `merges`: so many times, this one and those before it. */
 export async function narrowPlaces(
+  ctx: Context,
   { images }: Pick<Machine, 'images'>,
   snapshot: SnapshotReport,
   merges = 1,
@@ -161,7 +162,7 @@ export async function narrowPlaces(
     const image = images.get(target);
     const chain = chainOf(image);
     const base = chain[chain.findIndex(({ path }) => path === source) + 1];
-    const free = base && source !== null && base !== chain[0] ? await freeBytes(base.path) : null;
+    const free = base && source !== null && base !== chain[0] ? await freeBytes(base.path, ctx) : null;
     if (!base || source === null || free === null || free >= base.virtualBytes * merges) continue;
     narrow.push({ target, source, base: base.path, freeBytes: free });
   }

@@ -1,6 +1,8 @@
-import { realpath, stat, statfs } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Context } from '../context.ts';
 import type { FileSystem } from '../core/free-space.ts';
+import { roomAt } from './files.ts';
 
 /** A file system of this host, and the directory that it is mounted on. */
 export interface MountedFileSystem extends FileSystem {
@@ -11,17 +13,20 @@ export interface MountedFileSystem extends FileSystem {
  * The file system of a file at an absolute path, as `df` shows it. Null for what is no file (a block device), or out of
  * reach.
  */
-export async function fileSystemOf(path: string): Promise<MountedFileSystem | null> {
-  try {
-    const real = await realpath(path);
-    if (!(await stat(real)).isFile()) return null;
-    // by its directory: a file of an overlayfs can have a device number of its own
-    const mount = await mountOf(dirname(real));
-    const { blocks, bavail, bsize } = await statfs(real);
-    return { ...mount, sizeBytes: blocks * bsize, freeBytes: bavail * bsize };
-  } catch {
-    return null;
-  }
+export async function fileSystemOf(
+  path: string,
+  ctx: Pick<Context, 'stat'>,
+): Promise<MountedFileSystem | null> {
+  const placed = await placeOf(path).catch(() => null);
+  const room = placed && (await roomAt(placed.real, ctx));
+  return room && { ...placed.mount, ...room };
+}
+
+async function placeOf(path: string) {
+  const real = await realpath(path);
+  if (!(await stat(real)).isFile()) return null;
+  // by its directory: a file of an overlayfs can have a device number of its own
+  return { real, mount: await mountOf(dirname(real)) };
 }
 
 /** The highest directory above, or this one, that is on the same device. */

@@ -40,7 +40,7 @@ async function lookAt(ctx: Context, path: string, format: string | null): Promis
     holds: status ? (status.isFile() ? 'file' : status.isBlockDevice() ? 'device' : 'other') : null,
     bytes: status?.size ?? 0,
     directory: await directoryState(directory),
-    freeBytes: await freeBytes(directory),
+    freeBytes: await freeBytes(directory, ctx),
     backing: chainOf(image)[0]?.backing ?? null,
   };
 }

@@ -55,7 +55,7 @@ export async function planDeletions(
     }
     const isMerged = goesByMerge(snapshot, request);
     if (isMerged && !now) plan.unjudged.push(name);
-    if (isMerged && now && before > 0 && (await isNarrow(now, snapshot, before + 1)))
+    if (isMerged && now && before > 0 && (await isNarrow(ctx, now, snapshot, before + 1)))
       plan.unmeasured.push(name);
     plan.commands.push(deleteCommand(machine, snapshot, request));
     for (const victim of doomed(at.snapshots, snapshot, request.reach)) plan.gone.add(victim.name);
@@ -92,8 +92,12 @@ async function judged(
 }
 
 /** `merges`: so many, this one and those before it, may each take as much as the disk's size. */
-const isNarrow = async (machine: Machine, snapshot: SnapshotReport, merges: number): Promise<boolean> =>
-  (await narrowPlaces(machine, snapshot, merges)).length > 0;
+const isNarrow = async (
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  merges: number,
+): Promise<boolean> => (await narrowPlaces(ctx, machine, snapshot, merges)).length > 0;
 
 function afterwards(machine: Machine, snapshot: SnapshotReport, { reach }: DeleteRequest): Machine | null {
   const left = afterDeletion(machine, snapshot, reach);

@@ -101,7 +101,7 @@ export async function pruneForSpace(
 ): Promise<SpaceRun> {
   const entries: Entry[] = [];
   for (const contender of contenders) entries.push(await enter(ctx, contender, request));
-  const places = await findPlaces(entries, sight);
+  const places = await findPlaces(ctx, entries, sight);
   const run: Run = { ctx, request, sight, entries, places, barren: new Set() };
   for (const entry of entries) if (!isPlaced(run, entry)) close(entry, unknownSpace(entry));
   const before = systemsOf(run);
@@ -136,10 +136,10 @@ export function shortage(fileSystems: readonly SpaceChange[]): KvmsnapError | nu
   return KvmsnapError.of('check', null, each);
 }
 
-async function findPlaces(entries: readonly Entry[], sight: Sight): Promise<Places> {
+async function findPlaces(ctx: Context, entries: readonly Entry[], sight: Sight): Promise<Places> {
   const found = await Promise.all(
     [...new Set(entries.flatMap(allPaths))].map(
-      async (path) => [path, await sight.fileSystemOf(path)] as const,
+      async (path) => [path, await sight.fileSystemOf(path, ctx)] as const,
     ),
   );
   return new Map(found.flatMap(([path, system]) => (system ? [[path, system] as const] : [])));
@@ -285,7 +285,7 @@ async function settle(
   // some of these files are gone by now
   const look = async (system: MountedFileSystem) => {
     for (const [path, { id }] of places) {
-      const now = id === system.id ? await sight.fileSystemOf(path) : null;
+      const now = id === system.id ? await sight.fileSystemOf(path, ctx) : null;
       if (now) return now;
     }
     return system;

@@ -96,7 +96,7 @@ export async function measureMachine(
         target,
         image,
         problem: problemOf(space),
-        freeBytes: image && (await freeBytes(image.path)),
+        freeBytes: image && (await freeBytes(image.path, ctx)),
       })),
     ),
     together: { names: wanted, frees: together.frees },

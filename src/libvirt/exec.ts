@@ -16,9 +16,9 @@ import pLimit from 'p-limit';
 import { commandLine } from '../core/quote.ts';
 import { KvmsnapError } from '../errors.ts';
 
-/** Runs virsh and qemu-img: no shell, no terminal, one environment, one way to stop. */
+/** Runs virsh, qemu-img and stat: no shell, no terminal, one environment, one way to stop. */
 
-export type Tool = 'virsh' | 'qemu-img';
+export type Tool = 'virsh' | 'qemu-img' | 'stat';
 
 export interface Executed {
   readonly stdout: string;
@@ -254,6 +254,7 @@ function tooLong(tool: Tool, most: number): KvmsnapError {
 const PACKAGES: Record<Tool, string> = {
   virsh: 'libvirt-clients (Debian, Ubuntu) or libvirt-client (Fedora, RHEL, SUSE)',
   'qemu-img': 'qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, RHEL, SUSE)',
+  stat: 'coreutils',
 };
 
 function launchFailure(

@@ -75,6 +75,7 @@ export function fakeHost(): FakeHost {
       connect: (uri) => createVirsh(libvirt.exec, uri, 'nonce'),
       qemuImg: qemuImgOf(images),
       changeImage: qemuImgOf(images),
+      stat: async () => ({ stdout: '', stderr: 'stat: there is none here', exitCode: 1 }),
       terminal: {
         out: { isTerminal: false, columns: 80, colour: 0 },
         err: { isTerminal: false, columns: 80, colour: 0 },

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { fileSystemOf } from '../../src/host/file-systems.ts';
+import { realStat } from './real-stat.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'file-systems-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -16,7 +17,7 @@ test('of a file, and of a link to it: the size of its file system, and one id fo
   for (const path of [file, other]) writeFileSync(path, 'x');
   symlinkSync(file, link);
   const { blocks, bsize } = statfsSync(directory);
-  const found = await Promise.all([file, other, link].map(fileSystemOf));
+  const found = await Promise.all([file, other, link].map((path) => fileSystemOf(path, realStat)));
   expect(found.map((each) => each?.sizeBytes)).toEqual(Array(3).fill(blocks * bsize));
   expect(new Set(found.map((each) => each?.id)).size).toBe(1);
   expect(directory.startsWith(found[0]?.mountPoint ?? 'none')).toBe(true);
@@ -24,9 +25,9 @@ test('of a file, and of a link to it: the size of its file system, and one id fo
 });
 
 test('none of what is no file, or not there', async () => {
-  expect(await Promise.all(['/dev/null', directory, join(directory, 'nosuch')].map(fileSystemOf))).toEqual([
-    null,
-    null,
-    null,
-  ]);
+  expect(
+    await Promise.all(
+      ['/dev/null', directory, join(directory, 'nosuch')].map((path) => fileSystemOf(path, realStat)),
+    ),
+  ).toEqual([null, null, null]);
 });
