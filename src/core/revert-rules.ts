@@ -4,7 +4,7 @@ import { type Domain, formatOfDriver, isActive } from './domain.ts';
 import type { OverlayPlace, StateFile } from './external-state.ts';
 import { EXTERNAL_STATE_RULES, holdsItsState, removedFiles } from './external-state-rules.ts';
 import { chainOf, type DiskImage, type Images, tagsIn, tagsNamed } from './image.ts';
-import { type ImageUse, type ImageUsers, partFrom, sayUses, seeing, usesOf } from './image-users.ts';
+import { type ImageUse, type ImageUsers, sayUses, usesOf } from './image-users.ts';
 import {
   type DaemonVersion,
   HANDLES_VOLUMES_OFF,
@@ -20,6 +20,7 @@ import { PARTIAL_REVERT_RULES } from './partial-rules.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { deleteTagLine } from './qemu-img-lines.ts';
 import { kvmsnapLine, virshWord } from './quote.ts';
+import { SHARED_FILES } from './revert-sharing.ts';
 import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot, stateFile } from './snapshot.ts';
 import { STORED_DEFINITION_RULES, type StoredDefinitionFacts } from './stored-definition-rules.ts';
 import { oldestFirst } from './tree.ts';
@@ -57,12 +58,7 @@ export interface RevertFacts extends Pick<StoredDefinitionFacts, 'stored' | 'thi
 }
 
 export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
-  {
-    id: 'image-users',
-    hazards: [39],
-    severity: 'error',
-    find: (facts) => [...changedForOthers(facts), ...removedFromOthers(facts)],
-  },
+  SHARED_FILES,
   {
     id: 'volume-not-found',
     hazards: [46],
@@ -301,49 +297,6 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
   ...EXTERNAL_STATE_RULES,
 ];
 
-/** A revert to an internal snapshot changes what is in its images, for everybody who uses them. */
-function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts): Finding[] {
-  const disks = internalDisks(snapshot);
-  const nvram = domain.pflash?.nvramPath ?? null;
-  const isNvramChanged = resetNvram || (disks.length > 0 && domain.pflash?.nvramFormat === 'qcow2');
-  return [
-    ...disks.flatMap(({ target, source }) => {
-      const path = source ?? domain.disks.find((disk) => disk.target === target)?.source ?? null;
-      const others = seeing(users, path);
-      if (path === null || others.length === 0) return [];
-      const instead = {
-        hint: `copy what '${snapshot.name}' holds into a new image`,
-        command: copyCommand(
-          { path, format: 'qcow2' },
-          snapshot.name,
-          '-l',
-          `snapshot.name=${snapshot.name}`,
-        ),
-      };
-      return {
-        what: `disk ${target}: the revert changes what is in ${path}, and ${sayUses(others)}`,
-        ...partFrom(others, instead),
-      };
-    }),
-    ...(nvram !== null && isNvramChanged && seeing(users, nvram).length > 0
-      ? [
-          {
-            what: `the revert changes the NVRAM ${nvram}, and ${sayUses(seeing(users, nvram))}`,
-            ...partFrom(seeing(users, nvram)),
-          },
-        ]
-      : []),
-  ];
-}
-
-/** libvirt removes the overlays that the VM is on. */
-function removedFromOthers(facts: RevertFacts): Finding[] {
-  return removedFiles(facts).flatMap((path) => {
-    const others = usesOf(facts.users, path);
-    if (others.length === 0) return [];
-    return { what: `the revert removes ${path}, and ${sayUses(others)}`, ...partFrom(others) };
-  });
-}
 const moved = ({ snapshot, active, images }: RevertFacts): Moved[] => movedDisks(snapshot, active, images);
 
 interface Abandoned {
