@@ -76,8 +76,29 @@ function addCommand(program: Command, definition: CommandDefinition, start: Star
     const names = args.filter((_, i) => definition.arguments[i]?.takes !== 'text');
     if (names.flat().includes(''))
       throw new KvmsnapError('usage', 'a machine or snapshot cannot have an empty name');
-    return start(settingsOf(program), (ctx) => definition.run(ctx, args, command.opts()));
+    const settings = settingsOf(program);
+    if (settings.readonly) checkReadOnly(definition, command.opts());
+    return start(settings, (ctx) => definition.run(ctx, args, command.opts()));
   });
+}
+
+/** Throws `usage` for what needs more than a read-only connection. */
+function checkReadOnly(
+  { name, needsWriting }: CommandDefinition,
+  given: Readonly<Record<string, unknown>>,
+): void {
+  if (needsWriting === false) return;
+  const [option] = needsWriting === true ? [] : needsWriting.filter((key) => given[key]);
+  if (needsWriting !== true && option === undefined) return;
+  const spelled =
+    option === undefined ? '' : ` --${option.replace(/[A-Z]/g, (big) => `-${big.toLowerCase()}`)}`;
+  throw new KvmsnapError(
+    'usage',
+    `'${name}${spelled}' needs more than the read-only connection of --readonly`,
+    {
+      hint: 'list, info, current, space, and check without --fix change nothing',
+    },
+  );
 }
 
 /** Throws `usage` for more arguments than the command takes; virsh takes a description there. */
@@ -156,6 +177,7 @@ interface GlobalValues {
   readonly yes?: boolean;
   readonly dryRun?: boolean;
   readonly verbose?: boolean;
+  readonly readonly?: boolean;
   readonly timeout?: number;
   readonly wait?: number;
   readonly silent?: boolean;
@@ -171,6 +193,7 @@ function settingsOf(program: Command): Settings {
     yes: values.yes ?? false,
     dryRun: values.dryRun ?? false,
     verbose: values.verbose ?? false,
+    readonly: values.readonly ?? false,
     timeout: values.timeout || null,
     wait: values.wait ?? 0,
     silent: values.silent ?? false,

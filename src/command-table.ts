@@ -44,6 +44,8 @@ export interface CommandDefinition {
   /** The failures beside those that every command can meet. */
   readonly failures: readonly FailureCode[];
   readonly examples: readonly string[];
+  /** Whether it changes anything, or asks libvirt for what a read-only connection must not see; the options with which it does. */
+  readonly needsWriting: boolean | readonly string[];
   /** Left out of help, man page and README: not for users. */
   readonly hidden?: true;
   /** Loads the command, and only then all that it needs. */
@@ -203,6 +205,7 @@ const SNAPSHOT_XML: readonly OptionDefinition[] = [
 export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'create',
+    needsWriting: true,
     summary: 'take a snapshot and give it a name',
     detail:
       'An internal one, of all writable disks, and of the memory when the machine runs (it is paused meanwhile). ' +
@@ -231,6 +234,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'create-as',
+    needsWriting: true,
     summary: 'take a snapshot under a name of yours',
     detail: 'As create. A name has at most 200 bytes, no /, no leading dot and no control characters.',
     arguments: [PATTERN, { syntax: '<name>', help: 'name of the new snapshot', takes: 'name' }],
@@ -252,6 +256,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'list',
     alias: 'ls',
+    needsWriting: false,
     summary: 'list the snapshots of machines, or all machines',
     detail:
       'Oldest first, the current one marked *. VM STATE is the guest memory saved with a snapshot, 0 or - for one taken of a ' +
@@ -283,6 +288,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'current',
+    needsWriting: ['set', 'securityInfo'],
     summary: 'print the name of the current snapshot, or set it',
     detail:
       'The one that the machine was last reverted to, or that was taken last: the next one becomes its child. With --json: all facts. ' +
@@ -299,6 +305,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'revert',
+    needsWriting: true,
     summary: 'put a machine back to a snapshot',
     detail:
       'What was written since is lost, unless --backup keeps it. Refuses when a disk does not hold the snapshot exactly once. ' +
@@ -332,6 +339,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'delete',
     alias: 'rm',
+    needsWriting: true,
     summary: 'delete snapshots of a machine',
     detail:
       'Goes on after a failure. Says deleted only when libvirt and every disk have forgotten it. Asks on a terminal; in a ' +
@@ -368,6 +376,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'info',
+    needsWriting: ['securityInfo'],
     summary: 'show a machine and its disks, or all of one snapshot',
     detail:
       'The machine: each disk as qemu-img sees it, with its backing chain, and the snapshots inside the images. A snapshot: ' +
@@ -386,6 +395,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'prune',
+    needsWriting: true,
     summary: 'delete the snapshots that no rule keeps',
     detail:
       'Only snapshots that carry the label in their name, as create --label makes them, or that --match names. Rules are ' +
@@ -417,6 +427,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'check',
+    needsWriting: ['fix'],
     summary: 'tell whether machines can be snapshotted, reverted and trusted',
     detail:
       'Judges each machine by the rules that create and revert go by, and compares what libvirt believes with what the disks ' +
@@ -452,6 +463,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'space',
+    needsWriting: false,
     summary: 'tell what each snapshot costs on disk, and what deleting it frees',
     detail:
       'Exact, from the metadata of the qcow2 images, which are only read. FREES: what the host gets back when this one alone is ' +
@@ -486,6 +498,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'hold',
+    needsWriting: true,
     summary: 'protect a snapshot from every prune and delete',
     detail: 'Kept as a last line of its description. No option of delete overrides it.',
     arguments: [MACHINE, SNAPSHOT],
@@ -497,6 +510,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'unhold',
+    needsWriting: true,
     summary: 'take back a hold',
     detail: 'Lets prunes and deletes have the snapshot again.',
     arguments: [MACHINE, SNAPSHOT],
@@ -508,6 +522,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'describe',
+    needsWriting: true,
     summary: 'give a snapshot another description',
     detail:
       "libvirt's metadata of the snapshot is written anew with the text; a copy of the old is kept in ~/.local/state/kvmsnap. " +
@@ -521,6 +536,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'completion',
+    needsWriting: false,
     summary: 'print the script that completes command lines in a shell',
     detail:
       'It completes commands, options, and the names of machines and snapshots, for which it asks libvirt at each TAB, for 3 s ' +
@@ -538,6 +554,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'complete',
     hidden: true,
+    needsWriting: false,
     summary: 'print what a command line may be completed with',
     detail: 'What the scripts of kvmsnap completion run at each TAB.',
     arguments: [SHELL, { syntax: '[words...]', help: 'the line so far, behind --', takes: 'text' }],
@@ -555,6 +572,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'manual',
     hidden: true,
+    needsWriting: false,
     summary: 'print the man page',
     detail: 'The man page in roff, for the build and for packagers.',
     arguments: [],
@@ -592,6 +610,10 @@ export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
   },
   { flags: '-y, --yes', help: 'do not ask' },
   { flags: '--dry-run', help: 'check, and print the virsh commands that would follow; change nothing' },
+  {
+    flags: '--readonly',
+    help: 'connect as virsh -r does; only what changes nothing is done, all else is exit 2',
+  },
   { flags: '-v, --verbose', help: 'print each command line to stderr as it runs, ready to paste' },
   {
     flags: '--timeout <duration>',

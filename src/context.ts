@@ -17,6 +17,8 @@ export interface Settings {
   readonly yes: boolean;
   readonly dryRun: boolean;
   readonly verbose: boolean;
+  /** Connects as `virsh -r` does, and changes nothing. */
+  readonly readonly: boolean;
   /** Seconds for the whole run; null for no limit (reads have one of their own). */
   readonly timeout: number | null;
   /** Seconds to try again for, while another job holds a machine. */
@@ -85,8 +87,9 @@ export function systemContext(settings: Settings): Context {
     interrupts,
     known: nothingKnown(),
     files: createStateFiles(process.env),
-    virsh: createVirsh(exec, settings.connect, nonce),
-    connect: (uri, readLimitSeconds) => createVirsh(execWithin(readLimitSeconds), uri, nonce),
+    virsh: createVirsh(exec, settings.connect, nonce, settings.readonly),
+    connect: (uri, readLimitSeconds) =>
+      createVirsh(execWithin(readLimitSeconds), uri, nonce, settings.readonly),
     qemuImg: (args) => exec.read('qemu-img', args),
     changeImage: (args) => exec.write('qemu-img', args),
     stat: (args) => exec.read('stat', args),

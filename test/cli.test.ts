@@ -45,6 +45,7 @@ const DEFAULTS: Settings = {
   yes: false,
   dryRun: false,
   verbose: false,
+  readonly: false,
   timeout: null,
   wait: 0,
   silent: false,
@@ -68,6 +69,7 @@ describe('global options', () => {
     ['--timeout 0', { timeout: null }],
     ['--timeout 0s --wait 10min', { timeout: null, wait: 600 }],
     ['--silent', { silent: true }],
+    ['--readonly', { readonly: true }],
   ];
 
   test.each(cases)('%j before, after and around the command', async (text, settings) => {
@@ -87,11 +89,50 @@ describe('global options', () => {
       '--color',
       '-y, --yes',
       '--dry-run',
+      '--readonly',
       '-v, --verbose',
       '--timeout',
       '--wait',
       '--silent',
     ]);
+  });
+});
+
+describe('--readonly', () => {
+  test.each([
+    'list',
+    'list web',
+    'info web',
+    'info web s1',
+    'info web s1 --xml',
+    'current web',
+    'current web --xml',
+    'space web',
+    'check web',
+  ])('%s reads', async (line) => {
+    expect(await parse('--readonly', ...line.split(' '))).toMatchObject({ thrown: null, started: [{}] });
+  });
+
+  test.each([
+    ['create web'],
+    ['create-as web s1'],
+    ['create-as web s1 --dry-run'],
+    ['revert web s1'],
+    ['delete web s1'],
+    ['rm web s1'],
+    ['prune web --label n --keep-last 1'],
+    ['hold web s1'],
+    ['unhold web s1'],
+    ['describe web s1 text'],
+    ['check web --fix', /'check --fix' needs more/],
+    ['current web --set s1', /'current --set' needs more/],
+    ['current web --xml --security-info', /'current --security-info' needs more/],
+    ['info web s1 --xml --security-info', /'info --security-info' needs more/],
+  ])('%s does not', async (line, says = /needs more than the read-only connection/) => {
+    expect(await parse(...line.split(' '), '--readonly')).toMatchObject({
+      started: [],
+      thrown: { code: 'usage', message: expect.stringMatching(says) },
+    });
   });
 });
 

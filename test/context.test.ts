@@ -8,6 +8,7 @@ const SETTINGS = {
   yes: false,
   dryRun: false,
   verbose: false,
+  readonly: false,
   timeout: null,
   wait: 0,
   silent: false,

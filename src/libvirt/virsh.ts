@@ -31,15 +31,22 @@ export interface Virsh {
   line(...commands: readonly VirshCommand[]): string;
 }
 
-/** `uri` null: whatever virsh itself would connect to. `nonce` marks the answers in a batch; any random word. */
-export function createVirsh(exec: Exec, uri: string | null, nonce: string): Virsh {
+/**
+ * `uri` null: whatever virsh itself would connect to. `nonce` marks the answers in a batch; any random word. `readonly`: the
+ * reads go by a read-only connection, and a write is refused.
+ */
+export function createVirsh(exec: Exec, uri: string | null, nonce: string, readonly = false): Virsh {
   if (uri?.startsWith('-')) throw new KvmsnapError('usage', `'${uri}' is not a connection URI`);
   const connection = uri === null ? [] : ['-c', uri];
+  const reading = readonly ? ['-r', ...connection] : connection;
+  const mustWrite = () => {
+    if (readonly) throw new KvmsnapError('usage', '--readonly: nothing is changed');
+  };
   return {
     async read(commands) {
       const batches = packBatches(commands, nonce);
       const results = await Promise.all(
-        batches.map((batch) => exec.read('virsh', [...connection, batch.script])),
+        batches.map((batch) => exec.read('virsh', [...reading, batch.script])),
       );
       const stderr = results.map((result) => result.stderr).join('');
       // what a killed one said may end anywhere, in the middle of a name even
@@ -51,8 +58,12 @@ export function createVirsh(exec: Exec, uri: string | null, nonce: string): Virs
         lastSucceeded: results.at(-1)?.exitCode === 0,
       };
     },
-    write: (command) => exec.write('virsh', [...connection, ...command]),
+    async write(command) {
+      mustWrite();
+      return exec.write('virsh', [...connection, ...command]);
+    },
     async writeInOne(commands) {
+      mustWrite();
       const [batch, ...others] = packBatches(commands, nonce);
       if (!batch || others.length > 0) throw new Error('these commands do not fit into one process');
       const args = [...connection, '-t', batch.script];

@@ -66,6 +66,7 @@ export function fakeHost(): FakeHost {
         yes: false,
         dryRun: false,
         verbose: false,
+        readonly: false,
         timeout: null,
         wait: 0,
         silent: false,

@@ -17,6 +17,15 @@ describe('the connection', () => {
     ]);
   });
 
+  test('read-only: reads say so, and a write is refused', async () => {
+    const fake = fakeLibvirt([]);
+    const virsh = createVirsh(fake.exec, 'qemu:///system', 'nonce', true);
+    await virsh.read([['uri']]);
+    await expect(virsh.write(['snapshot-delete'])).rejects.toMatchObject({ code: 'usage' });
+    await expect(virsh.writeInOne([['snapshot-delete']])).rejects.toMatchObject({ code: 'usage' });
+    expect(fake.processes).toEqual([['-r', '-c', 'qemu:///system', 'echo @@nonce-0; uri']]);
+  });
+
   test('an option of virsh is no URI', () => {
     expect(() => createVirsh(fakeLibvirt([]).exec, '--readonly', 'n')).toThrow(
       expect.objectContaining({ code: 'usage' }),
