@@ -1,3 +1,4 @@
+import { bitmapFindings } from './bitmap-rules.ts';
 import { CHECKPOINT_CREATE_RULES } from './checkpoint-rules.ts';
 import {
   corruptImage,
@@ -567,6 +568,18 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
             },
           ]
         : [],
+  },
+  {
+    id: 'dirty-bitmaps',
+    hazards: [43],
+    severity: 'error',
+    modes: INTERNAL,
+    find: (facts) =>
+      bitmapFindings(
+        facts,
+        participants(facts.domain).map(({ target }) => target),
+        'QEMU could not go back to the snapshot: a revert of the running VM would lose the guest',
+      ),
   },
   ...SHARING_RULES,
   ...PARTIAL_CREATE_RULES,

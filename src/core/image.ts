@@ -42,6 +42,8 @@ export interface Image {
   readonly encrypted: boolean;
   readonly dataFile: string | null;
   readonly refcountBits: number | null;
+  /** The names of the dirty bitmaps that are stored in it; absent where it was not asked for them. */
+  readonly bitmaps?: readonly string[];
 }
 
 /** What looking at one disk gave. */

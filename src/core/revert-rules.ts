@@ -1,3 +1,4 @@
+import { bitmapFindings } from './bitmap-rules.ts';
 import { CHECKPOINT_REVERT_RULES } from './checkpoint-rules.ts';
 import { copyCommand, nextTagId, participants, tagWithId, whatIsBroken } from './disk-findings.ts';
 import { type Domain, formatOfDriver, isActive } from './domain.ts';
@@ -22,14 +23,18 @@ import { deleteTagLine } from './qemu-img-lines.ts';
 import { kvmsnapLine, virshWord } from './quote.ts';
 import { SHARED_FILES } from './revert-sharing.ts';
 import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot, stateFile } from './snapshot.ts';
-import { STORED_DEFINITION_RULES, type StoredDefinitionFacts } from './stored-definition-rules.ts';
+import {
+  STORED_DEFINITION_RULES,
+  type StoredDefinitionFacts,
+  storedDifferences,
+} from './stored-definition-rules.ts';
 import { oldestFirst } from './tree.ts';
 import { lostStoredVolumes } from './volume-rules.ts';
 
 /** The rules that decide, before anything is touched, whether a revert can work, and what it will change. */
 
 /** What is known before a revert. */
-export interface RevertFacts extends Pick<StoredDefinitionFacts, 'stored' | 'things' | 'end' | 'force'> {
+export interface RevertFacts extends Omit<StoredDefinitionFacts, 'domain' | 'snapshot' | 'daemonVersion'> {
   readonly domain: Domain;
   readonly snapshot: Snapshot;
   /** All of the machine. */
@@ -293,6 +298,17 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
       });
     },
   },
+  {
+    id: 'dirty-bitmaps',
+    hazards: [43],
+    severity: 'error',
+    find: ({ domain, images, snapshot }) =>
+      bitmapFindings(
+        { domain, images },
+        internalDisks(snapshot).map(({ target }) => target),
+        'QEMU goes back to no snapshot in such an image: a running guest would be lost',
+      ),
+  },
   ...STORED_DEFINITION_RULES,
   ...EXTERNAL_STATE_RULES,
 ];
@@ -362,7 +378,9 @@ export function revertConsequences(facts: RevertFacts, end: string): string[] {
   const said: string[] = renamed.map(
     ({ target, then }) => `disk ${target} will be ${then} again, as it was when the snapshot was taken`,
   );
-  if (lost.length > 0) {
+  const differences = storedDifferences(facts);
+  if (differences !== null) said.push(...differences);
+  else if (lost.length > 0) {
     const names = lost.map((disk) => `${disk.target} (${disk.source ?? disk.storage})`).join(', ');
     said.push(
       `added since and taken away from the machine by the revert: disk ${names}; the file itself stays`,

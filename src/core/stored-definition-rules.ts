@@ -1,3 +1,4 @@
+import { comingAndGoing, definitionDifferences } from './definition-differences.ts';
 import { type Domain, isActive } from './domain.ts';
 import { type Element, elementsAt } from './element.ts';
 import { type HostThings, type Lack, lackingCure, lackingState, lackingThing } from './host-things.ts';
@@ -5,7 +6,7 @@ import { type DaemonVersion, isBefore, STARTS_ANEW } from './libvirt-versions.ts
 import { type Need, neededThings, needKey } from './needed-things.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { commandLine, quote, virshWord } from './quote.ts';
-import { hasMemory, type Snapshot } from './snapshot.ts';
+import { externalDisks, hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 
 /** The rules that ask whether the definition that a revert brings back can be started on this host as it is now. */
 
@@ -24,6 +25,8 @@ export interface StoredDefinitionFacts {
   readonly daemonVersion: DaemonVersion;
   /** Absent where libvirt stores none, or does not tell. */
   readonly stored?: StoredDefinition | undefined;
+  /** The definitions of now; absent where libvirt does not tell. */
+  readonly now?: { readonly config: Element | null; readonly live: Element | null };
   /** What was found of all that it needs. */
   readonly things?: HostThings;
   /** The state that the VM is to end in; absent: that of the snapshot. */
@@ -133,6 +136,24 @@ function lacksIn(needs: readonly Need[], things: HostThings): Lack[] {
 
 const asStored = ({ snapshot }: StoredDefinitionFacts, lack: Lack): string =>
   `the definition stored with '${snapshot.name}' needs ${lackingThing(lack)}, which ${lackingState(lack)}`;
+
+/**
+ * What the revert changes in the definition, in words: in that of the next start, and of a running VM the devices that were
+ * plugged in or out since. Null where a definition is not known.
+ */
+export function storedDifferences({ stored, now, snapshot, domain }: StoredDefinitionFacts): string[] | null {
+  if (!stored || !now?.config) return null;
+  const disks = {
+    rolledBack: new Set(internalDisks(snapshot).map(({ target }) => target)),
+    overlaid: new Set(externalDisks(snapshot).map(({ target }) => target)),
+  };
+  return [
+    ...new Set([
+      ...definitionDifferences(now.config, stored.inactive ?? stored.domain, disks),
+      ...(isActive(domain.state) && now.live ? comingAndGoing(now.live, stored.domain, disks) : []),
+    ]),
+  ];
+}
 
 /** What a VM that is off lacks to be started by its definition of now. */
 export const lacksToStart = (definition: Element, things: HostThings): Finding[] =>

@@ -4,6 +4,7 @@ import { chainOf, type Images } from '../core/image.ts';
 import type { ImageUsers } from '../core/image-users.ts';
 import { utcStamp } from '../core/labels.ts';
 import { judge } from '../core/preflight.ts';
+import { virshWord } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import {
   REVERT_RULES,
@@ -12,11 +13,12 @@ import {
   revertNeedsForce,
   stateAfterRevert,
 } from '../core/revert-rules.ts';
-import { locationOf } from '../core/snapshot.ts';
+import { hasMemory, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
+import { humanSpan } from '../render/format.ts';
 import { carryOut, readAfter } from './act.ts';
 import { aftermath, withAftermath } from './aftermath.ts';
 import { clearLeftovers } from './clear-leftovers.ts';
@@ -35,7 +37,7 @@ import {
 } from './machine.ts';
 import { readOverlayPlaces, withFreeNames } from './overlay-names.ts';
 import { patiently, sayingOnce } from './patience.ts';
-import { refuseOn } from './refuse.ts';
+import { refuseOn, withConnection } from './refuse.ts';
 import { readStates } from './state-files.ts';
 import { lackingNow, readStoredFacts, type StoredFacts } from './stored-definitions.ts';
 import { lookAtStoredDisks } from './stored-disks.ts';
@@ -215,6 +217,7 @@ async function revertAndVerify(
   const wrong = await mismatches(machine, checked);
   const now = machine.snapshots.find(({ name }) => name === snapshot.name);
   if (written.kind === 'done' && now && wrong.length === 0) {
+    noteClock(ctx, machine, now);
     if (machine.snapshots.some((each) => locationOf(each) === 'external'))
       await clearLeftovers(ctx, machine, overlaysIn(before), false);
     return { machine, snapshot: now };
@@ -230,6 +233,18 @@ async function revertAndVerify(
     ...(before.current !== null && machine.current === null ? [NO_CURRENT] : []),
     ...(written.kind === 'done' ? [] : [UNKNOWN_END[written.kind]]),
   ]);
+}
+
+/** A guest whose memory was loaded goes on with the time of then. */
+function noteClock(ctx: Context, { domain }: Machine, snapshot: SnapshotReport): void {
+  if (!isActive(domain.state) || !hasMemory(snapshot)) return;
+  const age = humanSpan(ctx.clock.now() / 1000 - snapshot.createdAtSeconds);
+  const { command } = withConnection(ctx, {
+    what: '',
+    command: `virsh domtime ${virshWord(domain)} --sync`,
+  });
+  const cure = domain.agentChannel === 'none' ? '' : `; its guest agent can set it: ${command}`;
+  ctx.terminal.note(`note: the guest's clock is behind, by ${age}${cure}`);
 }
 
 /** The files in use that lie on another one. */

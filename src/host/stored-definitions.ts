@@ -9,7 +9,7 @@ import { lookAtNeeds } from './look-at-needs.ts';
 import type { Machine } from './machine.ts';
 import { withConnection } from './refuse.ts';
 
-export type StoredFacts = Pick<StoredDefinitionFacts, 'stored' | 'things'>;
+export type StoredFacts = Pick<StoredDefinitionFacts, 'stored' | 'things' | 'now'>;
 
 /** The definitions stored with these snapshots, and what of all that they need is on the host; two processes for all. */
 export async function readStoredFacts(
@@ -17,7 +17,7 @@ export async function readStoredFacts(
   { uri, domain }: Machine,
   snapshots: readonly Snapshot[],
 ): Promise<(snapshot: Snapshot) => StoredFacts> {
-  const { stored } = await readDefinitions(
+  const { stored, config, live } = await readDefinitions(
     ctx.virsh,
     domain.uuid,
     snapshots.map(({ name }) => name),
@@ -29,7 +29,7 @@ export async function readStoredFacts(
   const things = await lookAtNeeds(ctx, uri, [
     ...new Map(needs.map((need) => [needKey(need), need])).values(),
   ]);
-  return ({ name }) => ({ stored: stored.get(name), things });
+  return ({ name }) => ({ stored: stored.get(name), things, now: { config, live } });
 }
 
 /** After a failure that left the VM off: what it lacks to be started, each with its cure. */

@@ -28,6 +28,7 @@ const ImageInfo = z.object({
           corrupt: z.optional(z.boolean()),
           'data-file': z.optional(z.string()),
           'refcount-bits': z.optional(z.number()),
+          bitmaps: z.optional(z.array(z.object({ name: z.string() }))),
         }),
       ),
     }),
@@ -83,6 +84,7 @@ export function parseInfo(path: string, stdout: string, looksLike: Appearance | 
     encrypted: info.encrypted ?? false,
     dataFile: data?.['data-file'] ?? null,
     refcountBits: data?.['refcount-bits'] ?? null,
+    ...(data?.bitmaps && data.bitmaps.length > 0 ? { bitmaps: data.bitmaps.map(({ name }) => name) } : {}),
   };
   return { image, below };
 }

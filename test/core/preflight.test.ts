@@ -1322,14 +1322,64 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
       },
     ],
   },
+  'dirty-bitmaps': {
+    severity: 'error',
+    cases: [
+      { says: 'none', facts: reverting(), finds: [] },
+      {
+        says: 'one, and no checkpoint',
+        facts: reverting({ images: new Map([['vda', seen({ tags: [tag('s1')], bitmaps: ['b 0'] })]]) }),
+        finds: [
+          {
+            what: /dirty bitmap 'b 0'.*would be lost/,
+            command: "qemu-img bitmap --remove -f qcow2 /vm/vda.qcow2 'b 0'",
+          },
+        ],
+      },
+    ],
+  },
   ...storedDefinitionCases(reverting, running),
   ...EXTERNAL_STATE_CASES,
+};
+
+const BITMAP_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
+  'dirty-bitmaps': {
+    severity: 'error',
+    cases: [
+      { says: 'none', facts: creating(), finds: [] },
+      {
+        says: 'two',
+        facts: creating({ images: new Map([['vda', seen({ bitmaps: ['a', 'b'] })]]) }),
+        finds: [
+          {
+            what: /dirty bitmaps 'a', 'b'/,
+            command:
+              'qemu-img bitmap --remove -f qcow2 /vm/vda.qcow2 a && qemu-img bitmap --remove -f qcow2 /vm/vda.qcow2 b',
+          },
+        ],
+      },
+      {
+        says: 'those of checkpoints',
+        facts: creating({
+          domain: domain({ checkpoints: ['c1'] }),
+          images: new Map([['vda', seen({ bitmaps: ['c1'] })]]),
+        }),
+        finds: [],
+      },
+    ],
+  },
 };
 
 describeRules(
   'before a create',
   CREATE_RULES,
-  { ...CREATE_CASES, ...sharingCases(creating()), ...PARTIAL_CREATE_CASES, ...EXTERNAL_CASES },
+  {
+    ...CREATE_CASES,
+    ...BITMAP_CASES,
+    ...sharingCases(creating()),
+    ...PARTIAL_CREATE_CASES,
+    ...EXTERNAL_CASES,
+  },
   [
     creating(),
     creating({ domain: running(), daemonVersion: NEW_DAEMON }),

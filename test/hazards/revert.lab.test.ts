@@ -113,7 +113,7 @@ hazard(16, 'revert of a machine that has got a disk since', async () => {
 
   const terminal = await asked('revert', 'web-1', 's1');
   expect(terminal.screen().replaceAll(/\s+/g, '')).toContain(
-    `takenawayfromthemachinebytherevert:diskvdc(${added[1]})`,
+    `diskvdcisremovedfromtheVM(thefilestays:${added[1]})`,
   );
   terminal.type('n\r');
   expect((await terminal.done).code).toBe(10);

@@ -3,13 +3,26 @@ import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { pasteOk } from '../commands/evidence.ts';
-import { bytes, count, countTo, movedOn, NOW, succeed, THEN, take, twoDisks } from '../commands/scene.ts';
-import { scratch, type ToolResult, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import {
+  byteIn,
+  bytes,
+  count,
+  countTo,
+  movedOn,
+  NOW,
+  succeed,
+  THEN,
+  take,
+  twoDisks,
+} from '../commands/scene.ts';
+import { scratch, type ToolResult, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import {
   cleanUp,
   type DiskSpec,
   destroy,
   type Machine,
+  machineXml,
+  pathOf,
   qemuPid,
   start,
   state,
@@ -218,5 +231,107 @@ hazard(55, "revert to a definition with an interface of the type 'null'", async 
   return {
     virsh: crashed ? 'libvirtd crashes, exit 1' : `loses the guest: ${stateAndReason(raw)}, exit 1`,
     kvmsnap: `${words}, with --force too; what it advises helps`,
+  };
+});
+
+/** A dirty bitmap in the image, as a backup tool leaves it that has no checkpoints of libvirt. */
+function withBitmap(name: string, ...options: string[]): Machine {
+  const made = twoDisks(name, { boot: 'counter' });
+  start(made);
+  take(made, 's1');
+  destroy(made);
+  tool('qemu-img', ['bitmap', '--add', ...options, '-f', 'qcow2', pathOf(made, 1), 'backup 1']);
+  start(made);
+  return made;
+}
+
+for (const kind of ['enabled', 'disabled'])
+  hazard(43, `revert of a running VM with a dirty bitmap in an image, ${kind}`, async () => {
+    const options = kind === 'disabled' ? ['--disable'] : [];
+    const raw = withBitmap('twin', ...options);
+    expect(revert(raw).code).toBe(1);
+    const end = stateAndReason(raw);
+
+    const machine = withBitmap('web-1', ...options);
+    const [pid, counted] = [qemuPid(machine), count(machine)];
+    const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1', '--force');
+    expect(refusal.message).toContain("'backup 1'");
+    expect(qemuPid(machine)).toBe(pid);
+    await countTo(machine, counted + 5);
+    destroy(machine);
+    pasteOk(refusal.command);
+    await succeed('revert', 'web-1', 's1');
+    expect(state(machine)).toBe('running');
+    return {
+      virsh: `loses the guest: ${end}, exit 1`,
+      kvmsnap: `${words}, with --force too, the guest runs on; what it advises helps`,
+    };
+  });
+
+hazard(43, 'create beside a dirty bitmap in an image', async () => {
+  const [raw, machine] = ['twin', 'web-1'].map((name) => {
+    const made = movedOn(name);
+    tool('qemu-img', ['bitmap', '--add', '-f', 'qcow2', pathOf(made, 0), 'b0']);
+    return made;
+  }) as [Machine, Machine];
+  take(raw, 's2');
+  expect(tryVirsh('snapshot-revert', raw.uuid, 's2').code).toBe(1);
+
+  const { words, refusal } = await refusesAll(machine, 'create-as', 'web-1', 's2', '--force');
+  pasteOk(refusal.command);
+  await succeed('create-as', 'web-1', 's2');
+  await succeed('revert', 'web-1', 's2');
+  return {
+    virsh: 'takes one that cannot be reverted to, exit 0',
+    kvmsnap: `${words}, with --force too; what it advises helps`,
+  };
+});
+
+/** Taken with vdb, 64 MiB and two vcpus; now with vdc instead of vdb, and half of the rest. */
+function redefined(name: string): Machine {
+  const made = twoDisks(name, { memoryMiB: 64 });
+  take(made, 's1');
+  tool('qemu-io', ['-f', 'qcow2', '-c', `write -P ${NOW} 1M 64k`, pathOf(made, 1)]);
+  virsh('detach-disk', made.uuid, 'vdb', '--config');
+  const added = join(scratch, `${name}-c.qcow2`);
+  tool('qemu-img', ['create', '-q', '-f', 'qcow2', added, '1M']);
+  virsh('attach-disk', made.uuid, added, 'vdc', '--config', '--driver', 'qemu', '--subdriver', 'qcow2');
+  virsh('setmaxmem', made.uuid, '32M', '--config');
+  virsh('setmem', made.uuid, '32M', '--config');
+  const nic = join(scratch, `${name}-nic.xml`);
+  writeFileSync(nic, "<interface type='user'><mac address='52:54:00:12:34:56'/></interface>");
+  virsh('attach-device', made.uuid, nic, '--config');
+  return made;
+}
+
+hazard(48, 'revert to another definition', async () => {
+  const raw = redefined('twin');
+  const before = machineXml(raw);
+  const { code, stdout, stderr } = revert(raw);
+  expect([code, /memory|vdb|vdc/.test(`${stdout}${stderr}`)]).toEqual([0, false]);
+  expect(machineXml(raw)).not.toBe(before);
+  expect(byteIn(pathOf(raw, 1))).toBe(0);
+
+  const machine = redefined('web-1');
+  const result = await succeed('revert', 'web-1', 's1');
+  for (const said of [
+    'note: memory 32 MiB -> 64 MiB',
+    `note: disk vdc is removed from the VM (the file stays: ${join(scratch, 'web-1-c.qcow2')})`,
+    `note: disk vdb comes back and its content is rolled back (${pathOf(machine, 1)})`,
+    'note: network interface 52:54:00:12:34:56 (user) is removed from the VM',
+  ])
+    expect(result.stderr).toContain(said);
+  const after = machineXml(machine);
+  expect(after).toContain("<memory unit='KiB'>65536</memory>");
+  expect([after.includes('vdb'), after.includes('vdc'), after.includes('52:54:00:12:34:56')]).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  expect(byteIn(pathOf(machine, 1))).toBe(0);
+  return {
+    virsh:
+      'changes memory, disks and interfaces, and rolls back a disk that was removed, without a word, exit 0',
+    kvmsnap: 'lists every difference beforehand, and asks on a terminal',
   };
 });
