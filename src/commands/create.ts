@@ -114,6 +114,7 @@ export async function create(
 ): Promise<void> {
   checkXmlOptions(options);
   const pruning = toPruneRequest(options);
+  checkUse(ctx, pruning, options);
   const asked = toRequest(name, pruning, options);
   const request = options.xml === undefined ? asked : await byXml(asked, options.xml);
   if (!options.printXml) {
@@ -140,6 +141,26 @@ export async function create(
 }
 
 type Asked = SnapshotRequest & Required<Pick<SnapshotRequest, 'wishes'>>;
+
+/** Throws `usage` for options of which nothing would be made. */
+function checkUse({ settings }: Context, { rules }: PruneRequest, options: CreateOptions): void {
+  const { allowEmpty, leftovers, printXml, redefine, force } = options;
+  const prunes = hasRules(rules);
+  if (!prunes && (allowEmpty || leftovers))
+    throw new KvmsnapError(
+      'usage',
+      `${allowEmpty ? '--allow-empty' : '--leftovers'} goes with rules of retention, such as --keep-last 7`,
+    );
+  if (redefine && force)
+    throw new KvmsnapError('usage', '--redefine and --force exclude each other: no check is passed there');
+  if (printXml && (prunes || settings.output !== 'table'))
+    throw new KvmsnapError(
+      'usage',
+      prunes
+        ? '--print-xml takes no snapshot, so no rule of retention goes with it'
+        : '--print-xml is a format of its own, and goes with no -o, --json or -q',
+    );
+}
 
 /** Throws `usage` for options that do not go together. */
 function toRequest(

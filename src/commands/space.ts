@@ -59,7 +59,7 @@ export async function space(
       domains: [
         {
           ...domainDocument(machine.domain),
-          snapshots: [...shown.map(snapshotDocument), ...unread.map(unreadSnapshotDocument)],
+          snapshots: [...sorted.map(snapshotDocument), ...unread.map(unreadSnapshotDocument)],
           together: {
             names: [...measured.together.names],
             freesBytes: measured.together.frees?.hostBytes ?? null,

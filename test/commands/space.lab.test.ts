@@ -117,6 +117,8 @@ test('names, order, and disks', async () => {
   const order = dearest.map(({ name }) => name);
   expect(order).not.toEqual(created);
   expect((await succeed('space', 'shown', '--sort', 'frees', '-q')).stdout.trim().split('\n')).toEqual(order);
+  const { domains } = await document('space', 'space', 'shown', '--sort', 'frees');
+  expect(domains[0]?.snapshots.map(({ name }) => name)).toEqual(order);
   expect((await succeed('space', 'shown', '-q')).stdout.trim().split('\n')).toEqual(created);
   expect((await succeed('space', 'shown', 's2', '--disks')).stdout).toMatch(
     /^s2 +- .*\ns2 +vda .*\ns2 +vdb /m,

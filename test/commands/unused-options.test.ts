@@ -1,0 +1,30 @@
+// An option of which nothing would be made is a usage error, and not passed over.
+import { expect, test } from 'vitest';
+import { create } from '../../src/commands/create.ts';
+import type { Context, Settings } from '../../src/context.ts';
+import { fakeHost } from './fake-host.ts';
+
+type Run = (ctx: Context) => Promise<void>;
+
+test.each<[string, Run, Partial<Settings>]>([
+  ['create --allow-empty', (ctx) => create(ctx, ['b-fix'], null, { allowEmpty: true }), {}],
+  ['create --label --leftovers', (ctx) => create(ctx, ['b-fix'], null, { label: 'n', leftovers: true }), {}],
+  ['create --keep-last', (ctx) => create(ctx, ['b-fix'], null, { keepLast: 1 }), {}],
+  [
+    'create --redefine --force',
+    (ctx) => create(ctx, ['b-fix'], null, { xml: '/x', redefine: true, force: true }),
+    {},
+  ],
+  ['create --print-xml --json', (ctx) => create(ctx, ['b-fix'], 's', { printXml: true }), { output: 'json' }],
+  [
+    'create --print-xml --label --keep-last',
+    (ctx) => create(ctx, ['b-fix'], null, { printXml: true, label: 'n', keepLast: 1 }),
+    { output: 'table' },
+  ],
+])('%s', async (_, run, settings) => {
+  const host = fakeHost();
+  const before = [...host.machine.snapshots.keys()];
+  await expect(run(host.context(settings))).rejects.toMatchObject({ code: 'usage' });
+  expect([...host.machine.snapshots.keys()]).toEqual(before);
+  expect(host.libvirt.commands).toEqual([]);
+});
