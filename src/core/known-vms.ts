@@ -9,7 +9,8 @@ import type { FileUse, VmDefinitions } from './vm-files.ts';
 export interface KnownVm {
   readonly definition: string;
   readonly next: string | null;
-  readonly snapshotNames: readonly string[];
+  /** null: they were not read. */
+  readonly snapshotNames: readonly string[] | null;
   readonly definitions: VmDefinitions;
   /** All that its definitions and snapshots name could be read. */
   readonly isWhole: boolean;

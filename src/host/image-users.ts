@@ -71,7 +71,10 @@ interface Question {
   readonly files: Files | (() => Promise<Files>);
   /** The UUID of the VM whose own use is no matter; null: all are asked for. */
   readonly except: string | null;
-  /** What it is asked for harms no VM that is not known to use the files. */
+  /**
+   * What it is asked for changes no data of another VM: then it is no matter which could not be read, and what is stored with
+   * snapshots only of those that use the files.
+   */
   readonly harmless?: boolean;
 }
 
@@ -81,22 +84,36 @@ export async function readUsersOf(
   question: Question,
   currency: Currency = 'now',
 ): Promise<ImageUsers> {
-  const { known, clock } = ctx;
-  const { uri } = question;
-  const age = known.comparedAt === null ? null : clock.now() - known.comparedAt;
-  if (age === null || currency === 'all') await bringUpToDate(ctx, uri, 'all');
-  else if (currency === 'now')
-    await bringUpToDate(ctx, uri, age > MOST_MILLISECONDS ? 'definitions' : 'lists');
+  const { uri, harmless = false } = question;
+  const isAll = await learn(ctx, uri, currency, !harmless);
   let found = await lookUp(ctx, question);
-  if (age !== null && currency === 'now') {
+  if (currency === 'now' && !isAll) {
     const users = new Set([...found.uses.values()].flat().map(({ vm }) => vm.uuid));
     if (users.size > 0) {
       await bringUpToDate(ctx, uri, users);
       found = await lookUp(ctx, question);
     }
   }
-  if (currency !== 'old' && !question.harmless) noteHidden(ctx, found.hidden);
+  if (currency !== 'old' && !harmless) noteHidden(ctx, found.hidden);
   return { uses: found.uses, unknown: found.hidden.map(({ name }) => name) };
+}
+
+/** Learns of the VMs of the host what has to be known of those that may have nothing to do with the files; true: all of all. */
+async function learn(
+  ctx: Context,
+  uri: string,
+  currency: Currency,
+  withSnapshots: boolean,
+): Promise<boolean> {
+  const { known, clock } = ctx;
+  const age = known.comparedAt === null ? null : clock.now() - known.comparedAt;
+  const isAll = currency === 'all' || (age === null && withSnapshots);
+  const scope = age === null || age > MOST_MILLISECONDS ? 'definitions' : 'lists';
+  if (isAll) await bringUpToDate(ctx, uri, 'all');
+  else if (currency === 'now' || age === null) await bringUpToDate(ctx, uri, scope, withSnapshots);
+  const unread = [...known.vms].flatMap(([uuid, vm]) => (vm.snapshotNames === null ? [uuid] : []));
+  if (withSnapshots && unread.length > 0) await bringUpToDate(ctx, uri, new Set(unread));
+  return isAll;
 }
 
 /** How long a VM that has nothing to do with a file is taken to be as it was read. */

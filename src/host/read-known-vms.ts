@@ -25,30 +25,32 @@ export type Scope = 'all' | 'definitions' | 'lists' | ReadonlySet<string>;
 
 /**
  * Brings what is known up to date, on the connection `uri`: one reading after the other, for each caller must know what is so
- * after it has asked.
+ * after it has asked. `withSnapshots`: of VMs that are new or others now, what is stored with their snapshots is read too.
  */
-export function bringUpToDate(ctx: Context, uri: string, scope: Scope): Promise<void> {
-  const reading = ctx.known.reading.then(() => update(ctx, uri, scope));
+export function bringUpToDate(ctx: Context, uri: string, scope: Scope, withSnapshots = true): Promise<void> {
+  const reading = ctx.known.reading.then(() => update(ctx, uri, scope, withSnapshots));
   ctx.known.reading = reading.catch(() => undefined);
   return reading;
 }
 
-async function update(ctx: Context, uri: string, scope: Scope): Promise<void> {
+async function update(ctx: Context, uri: string, scope: Scope, withSnapshots: boolean): Promise<void> {
   const { known } = ctx;
   const now = ctx.clock.now();
-  const { vms: found, left, failed } = await readAll(ctx, scope);
+  const { vms: found, left, failed } = await readAll(ctx, scope, withSnapshots);
   known.failed = failed;
   const present = new Set([...found.map(({ uuid }) => uuid), ...left]);
   for (const uuid of known.vms.keys()) if (!present.has(uuid)) known.vms.delete(uuid);
   if (scope === 'all' || scope === 'definitions') known.comparedAt = now;
   const changed = found.filter((vm) => !isAsKnown(known.vms.get(vm.uuid), vm));
   // of one that is other than it was, the snapshots too are of interest
-  const unlisted = new Set(changed.filter((vm) => vm.snapshotNames === null).map(({ uuid }) => uuid));
+  const unlisted = new Set(
+    changed.filter((vm) => withSnapshots && vm.snapshotNames === null).map(({ uuid }) => uuid),
+  );
   await take(
     ctx,
     changed.filter(({ uuid }) => !unlisted.has(uuid)),
   );
-  if (unlisted.size > 0) await update(ctx, uri, unlisted);
+  if (unlisted.size > 0) await update(ctx, uri, unlisted, true);
   const looked =
     scope === 'all' || scope === 'definitions'
       ? [...known.vms.values()]
@@ -61,7 +63,9 @@ async function take(ctx: Context, changed: readonly VmTexts[]): Promise<void> {
   if (changed.length === 0) return;
   const { vms } = ctx.known;
   const read = createDefinitionReader();
-  const unread = changed.filter((vm) => !hasKnownSnapshots(vms.get(vm.uuid), vm));
+  const unread = changed.filter(
+    (vm) => vm.snapshotNames !== null && !hasKnownSnapshots(vms.get(vm.uuid), vm),
+  );
   const stored = await readStored(ctx, unread, read);
   const named = changed.map(({ definition, next }) => ({
     now: read(definition),
@@ -79,8 +83,8 @@ async function take(ctx: Context, changed: readonly VmTexts[]): Promise<void> {
     vms.set(vm.uuid, {
       definition: vm.definition,
       next: vm.next,
-      snapshotNames: vm.snapshotNames ?? [],
-      isStale: false,
+      snapshotNames: vm.snapshotNames ?? before?.snapshotNames ?? null,
+      isStale: vm.snapshotNames === null,
       isWhole: (fresh?.isWhole ?? true) && parts.every(({ volumes }) => volumes.every(resolve.isKnown)),
       definitions: {
         vm: { name: vm.name, uuid: vm.uuid, state: vm.state },
@@ -129,13 +133,14 @@ const isAsKnown = (known: KnownVm | undefined, vm: VmTexts): boolean =>
 const hasKnownSnapshots = (known: KnownVm | undefined, { snapshotNames }: VmTexts): boolean =>
   known?.isWhole === true &&
   !known.isStale &&
+  known.snapshotNames !== null &&
   known.snapshotNames.join('\n') === (snapshotNames ?? []).join('\n');
 
 /** How long one VM may keep us waiting, where one of them keeps all waiting. */
 const SECONDS_APART = 10;
 
 /** All in one process; where one VM does not let that come to its end, each in one of its own. */
-async function readAll(ctx: Context, scope: Scope): Promise<AllVms> {
+async function readAll(ctx: Context, scope: Scope, withSnapshots: boolean): Promise<AllVms> {
   const known = [...ctx.known.vms].map(([uuid, vm]) => ({ uuid, vm, mayRun: vm.next !== null }));
   const isAsked = (uuid: string) => scope !== 'lists' && (typeof scope === 'string' || scope.has(uuid));
   const asked = known
@@ -145,7 +150,7 @@ async function readAll(ctx: Context, scope: Scope): Promise<AllVms> {
     known.filter(({ uuid }) => !isAsked(uuid)).map(({ uuid, vm }) => [uuid, vmOf(vm)] as const),
   );
   try {
-    return await readAllVms(ctx.virsh, { asked, trusted });
+    return await readAllVms(ctx.virsh, { asked, trusted, withSnapshots });
   } catch (error) {
     if (!(error instanceof KvmsnapError) || error.code !== 'timed-out' || ctx.interrupts.pending) throw error;
   }

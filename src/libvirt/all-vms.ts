@@ -40,13 +40,15 @@ export interface Before {
   readonly asked: readonly Wanted[];
   /** To be read only where the lists of libvirt say that they are others now: by UUID, the name and whether it runs. */
   readonly trusted: ReadonlyMap<string, { readonly name: string; readonly state: string }>;
+  /** Of those that are new or others now, the snapshots are listed too. */
+  readonly withSnapshots: boolean;
 }
 
 /**
  * Reads what is asked in one process, and in a second one those that are new, or were started or stopped since; what cannot
  * be read so, each in one of its own. Throws `unreachable` where there is no connection.
  */
-export async function readAllVms(virsh: Virsh, { asked, trusted }: Before): Promise<AllVms> {
+export async function readAllVms(virsh: Virsh, { asked, trusted, withSnapshots }: Before): Promise<AllVms> {
   const first = await readBatch(virsh, asked);
   const read = new Set(asked.map(({ uuid }) => uuid));
   const isAsBefore = ({ uuid, name }: MachineName) => {
@@ -55,7 +57,7 @@ export async function readAllVms(virsh: Virsh, { asked, trusted }: Before): Prom
   };
   const late = first.names
     .filter((vm) => (read.has(vm.uuid) ? first.started.has(vm.uuid) : !isAsBefore(vm)))
-    .map(({ uuid }) => ({ uuid, ...EVERYTHING }));
+    .map(({ uuid }) => ({ uuid, mayRun: true, withSnapshots }));
   const then = late.length === 0 ? first : await readBatch(virsh, late);
   const [left, others] = [then.names.filter((vm) => !read.has(vm.uuid) && isAsBefore(vm)), then.names];
   const isLeft = new Set(left.map(({ uuid }) => uuid));
@@ -73,11 +75,9 @@ export async function readAllVms(virsh: Virsh, { asked, trusted }: Before): Prom
   };
 }
 
-const EVERYTHING = { mayRun: true, withSnapshots: true };
-
 /** Reads one of them alone; null where that fails. */
 export async function readVmAlone(virsh: Virsh, vm: MachineName): Promise<VmTexts | null> {
-  const { texts, stateOf } = await readBatch(virsh, [{ uuid: vm.uuid, ...EVERYTHING }]);
+  const { texts, stateOf } = await readBatch(virsh, [{ uuid: vm.uuid, mayRun: true, withSnapshots: true }]);
   const found = texts.get(vm.uuid);
   return found ? { ...vm, ...found, state: stateOf(vm.uuid) } : null;
 }

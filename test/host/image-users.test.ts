@@ -48,10 +48,10 @@ function host(...machines: FakeMachine[]) {
     terminal: { note: (line: string) => notes.push(line) },
     known: nothingKnown(),
   } as unknown as Context;
-  const ask = async (currency: Currency = 'all') => {
+  const ask = async (currency: Currency = 'all', harmless = false) => {
     const before = libvirt.processes.length;
     const commands = libvirt.commands.length;
-    const question = { uri: 'qemu:///system', files: { paths: [IMAGE] }, except: uuidOf(1) };
+    const question = { uri: 'qemu:///system', files: { paths: [IMAGE] }, except: uuidOf(1), harmless };
     const users = await readUsersOf(ctx, question, currency);
     return {
       users: (users.uses.get(IMAGE) ?? []).map(({ vm: { name }, kind, snapshots }) => [
@@ -203,4 +203,18 @@ test('a VM that has nothing to do with the files is asked a few seconds later, n
   expect(await commands()).toEqual([2, 8]);
   time.now += 11_000;
   expect((await ask('now')).users).toContainEqual(['web-3', 'disk', []]);
+});
+
+test('where no data of another VM are changed, snapshots are read only of those that use the files', async () => {
+  const others = Array.from({ length: 30 }, (_, i) => vm(i + 3, '/vm/other', { a: stored('a', IMAGE) }));
+  const { ask } = host(vm(1, IMAGE), vm(2, IMAGE, { s1: stored('s1', IMAGE) }), ...others);
+  expect(await ask('now', true)).toMatchObject({
+    users: [
+      ['web-2', 'disk', []],
+      ['web-2', 'tags', ['s1']],
+    ],
+    read: ['s1'],
+  });
+  expect(await ask('now', true)).toMatchObject({ users: [{}, {}], read: [], processes: 2 });
+  expect((await ask('now')).users).toHaveLength(32);
 });
