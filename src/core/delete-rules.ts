@@ -138,13 +138,16 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       const external = externalVictims(facts);
       if (facts.reach === 'only' || external.length === 0 || !isFrom(facts.daemonVersion, DELETES_EXTERNAL))
         return [];
-      const names = victims(facts)
-        .map(({ name }) => name)
-        .reverse();
+      // an external one is not merged into an image below an internal one, which has to go before it
+      const newestFirst = victims(facts).toReversed();
+      const internal = newestFirst.filter((each) => locationOf(each) === 'internal');
+      const names = [...internal, ...newestFirst.filter((each) => !internal.includes(each))].map(
+        ({ name }) => name,
+      );
       return [
         {
           what: `${nameAll(external)} ${external.length === 1 ? 'is' : 'are'} external, and libvirt deletes such ones only one by one`,
-          hint: 'the newest first',
+          hint: internal.length === 0 ? 'the newest first' : 'with the machine off, in this order',
           command: kvmsnapLine('delete', [facts.domain.name, ...names]),
         },
       ];
@@ -230,15 +233,21 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
   }),
   external('internal-parent', [23], (facts) => {
     if (deletionOf(facts) !== 'merge') return [];
-    return externalDisks(facts.snapshot).flatMap(({ target }) => {
-      const parent = holderBefore(facts, target);
-      if (!parent || locationOf(parent) === 'external') return [];
-      return {
-        what: `disk ${target}: '${facts.snapshot.name}' is external, on top of the internal snapshot '${parent.name}', and libvirt does not merge it into that`,
-        hint: 'delete that one first, with the machine off',
-        command: kvmsnapLine('delete', [facts.domain.name, parent.name]),
-      };
-    });
+    const { domain, snapshot } = facts;
+    const lying = externalDisks(snapshot)
+      .map(({ target }) => ({ target, internal: internalsBelow(facts, target) }))
+      .filter(({ internal }) => internal.length > 0);
+    if (lying.length === 0) return [];
+    const below = [...new Set(lying.flatMap(({ internal }) => internal))];
+    const [those, them] = below.length === 1 ? ['snapshot', 'that one'] : ['snapshots', 'those'];
+    const held = below.filter((each) => each.held);
+    return [
+      {
+        what: `disk ${lying.map(({ target }) => target).join(', ')}: '${snapshot.name}' is external, on top of the internal ${those} ${nameAll(below)}, and libvirt does not merge it into ${them}${held.length === 0 ? '' : `; on hold: ${nameAll(held)}`}`,
+        hint: `if you can do without, delete ${them} first, ${below.length === 1 ? '' : 'in this order, '}with the machine off${isActive(domain.state) ? ' (it is not now)' : ''}`,
+        commands: below.map(({ name }) => kvmsnapLine('delete', [domain.name, name])),
+      },
+    ];
   }),
   external('partial-on-old-daemon', [23], partialDeletion),
   external('tags-in-overlay', [32], (facts) => {
@@ -464,11 +473,22 @@ function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): Readonly
 }
 
 /** The nearest ancestor that has taken this disk too. */
-function holderBefore({ snapshot, snapshots }: DeleteFacts, target: string): SnapshotReport | undefined {
+const holderBefore = (facts: DeleteFacts, target: string): SnapshotReport | undefined =>
+  holdersBefore(facts, target)[0];
+
+/** The ancestors that have taken this disk too, the nearest first. */
+function holdersBefore({ snapshot, snapshots }: DeleteFacts, target: string): SnapshotReport[] {
   const byName = new Map(snapshots.map((each) => [each.name, each]));
   return ancestors(snapshots, snapshot.name)
-    .map((name) => byName.get(name))
-    .find((each) => each?.disks.some((disk) => disk.target === target));
+    .flatMap((name) => byName.get(name) ?? [])
+    .filter((each) => each.disks.some((disk) => disk.target === target));
+}
+
+/** The internal ones among them that come before any external one: after these are gone, it is merged past them. */
+function internalsBelow(facts: DeleteFacts, target: string): SnapshotReport[] {
+  const holders = holdersBefore(facts, target);
+  const end = holders.findIndex((each) => locationOf(each) === 'external');
+  return end < 0 ? holders : holders.slice(0, end);
 }
 
 const externalVictims = (facts: Pick<DeleteFacts, 'snapshots' | 'snapshot' | 'reach'>) =>

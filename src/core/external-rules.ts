@@ -130,6 +130,26 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     },
   },
   {
+    id: 'over-internal',
+    hazards: [],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: ({ plan, images, snapshotNames, daemonVersion }) => {
+      if (plan.wishes.noMetadata || isBefore(daemonVersion, DELETES_EXTERNAL)) return [];
+      const over = plan.disks
+        .filter(({ overlay }) => overlay !== null)
+        .flatMap(({ target }) => tagsIn(images.get(target)).map(({ name }) => name));
+      const names = [...new Set(over)].filter((name) => snapshotNames.includes(name));
+      if (names.length === 0) return [];
+      const all = names.map((name) => `'${name}'`).join(', ');
+      return [
+        {
+          what: `the images hold internal snapshots (${all}): libvirt deletes the new external one only after those of them that it descends from`,
+        },
+      ];
+    },
+  },
+  {
     id: 'label-undeletable',
     hazards: [],
     severity: 'error',

@@ -366,7 +366,7 @@ describe('what libvirt refuses is foretold, with the way round', () => {
     expect(await failure(5, 'delete', 'mixed', 'i1', '--children', '--yes')).toMatchObject({
       command: since({
         '7.0': 'kvmsnap delete --metadata mixed e2',
-        '9.0': 'kvmsnap delete mixed e2 i1',
+        '9.0': 'kvmsnap delete mixed i1 e2',
       }),
     });
     start(machine);
@@ -382,6 +382,23 @@ describe('what libvirt refuses is foretold, with the way round', () => {
     pasteOk(command);
     await succeed('delete', 'mixed', 'e2');
     expect([chain(machine), tagNames(machine), steps(machine)]).toEqual([['qcow2'], [[]], [0, 1]]);
+  });
+
+  test('over several internal ones: create says so, and delete lists all that have to go, in an order that works', async () => {
+    const machine = defineMachine({ name: 'over', disks: [{ size: '16M' }, { size: '16M' }] });
+    for (const name of ['i1', 'i2', 'i3']) take(machine, name);
+    const warned = /internal snapshots \('i1', 'i2', 'i3'\): libvirt deletes the new external one only after/;
+    const { stderr } = await succeed('create-as', 'over', 'e4', '--disk-only', '--force');
+    expect(warned.test(stderr)).toBe(since({ '7.0': false, '9.0': true }));
+    if (await refusedHere(machine, 'e4')) return;
+    expect(deleteRaw(machine, 'e4').code).toBe(1);
+    const { message, findings } = await failure(5, 'delete', 'over', 'e4');
+    expect(message).toContain("on top of the internal snapshots 'i3', 'i2', 'i1'");
+    const commands = findings.flatMap((finding) => finding.commands);
+    expect(commands).toEqual(['i3', 'i2', 'i1'].map((name) => `kvmsnap delete over ${name}`));
+    for (const command of commands) pasteOk(command);
+    await succeed('delete', 'over', 'e4');
+    expect([snapshotNames(machine), chain(machine)]).toEqual([[], ['qcow2']]);
   });
 
   /** Running on an overlay over an internal snapshot. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { DELETE_RULES, type DeleteFacts, deletesExternal, deletionOf } from '../../src/core/delete-rules.ts';
 import { doomed, type Reach } from '../../src/core/deletion-set.ts';
 import type { Domain } from '../../src/core/domain.ts';
+import { withHold } from '../../src/core/hold.ts';
 import type { DiskImage } from '../../src/core/image.ts';
 import { judge } from '../../src/core/preflight.ts';
 import { reportSnapshots } from '../../src/core/report.ts';
@@ -321,8 +322,32 @@ describe('internal and external ones mixed', () => {
   test('libvirt does not merge into an image below an internal one', () => {
     expect(found(MIXED, 'e2')[0]).toMatchObject({
       rule: 'internal-parent',
-      command: 'kvmsnap delete centos7-1 i1',
+      commands: ['kvmsnap delete centos7-1 i1'],
     });
+  });
+
+  test('all internal ones down to the next external one have to go, the nearest first; held ones are named', () => {
+    const deep: Scene = {
+      snapshots: [
+        internal('i0', null, 'qcow2', 1),
+        external('e1', 'i0', 'qcow2', 2),
+        { ...internal('i2', 'e1', 'e1', 3), description: withHold(null) },
+        internal('i3', 'i2', 'e1', 4),
+        external('e4', 'i3', 'e1', 5),
+      ],
+      current: 'e4',
+      image: chain(['e4', 'e1', 'qcow2'], { e1: ['i2', 'i3'], qcow2: ['i0'] }),
+    };
+    const [finding] = found(deep, 'e4').filter(({ rule }) => rule === 'internal-parent');
+    expect(finding?.commands).toEqual(['kvmsnap delete centos7-1 i3', 'kvmsnap delete centos7-1 i2']);
+    expect(finding?.what).toContain("internal snapshots 'i3', 'i2'");
+    expect(finding?.what).toContain("on hold: 'i2'");
+  });
+
+  test('with all below, the internal ones come before those that lie on them', () => {
+    expect(found(MIXED, 'i1', 'children')).toMatchObject([
+      { rule: 'external-below', command: 'kvmsnap delete centos7-1 i1 e2' },
+    ]);
   });
 
   test('an internal one in an image that is not in use goes only while the machine is off', () => {

@@ -82,6 +82,11 @@ const twoImages = (a: string, b: string) => ({
 
 const LUKS = { format: 'luks', names: [], mayName: false };
 
+const overInternal = {
+  images: new Map([['vda', seen({ tags: [tag('i1'), tag('i2')] })]]),
+  snapshotNames: ['i1', 'i2'],
+};
+
 export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
   'external-on-old-daemon': {
     severity: 'judgement',
@@ -142,6 +147,29 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
           },
         ),
         finds: [{ what: /disk vda/ }, { what: /disk vdb/ }],
+      },
+    ],
+  },
+  'over-internal': {
+    severity: 'warning',
+    cases: [
+      { says: 'no snapshot in the image', facts: external(), finds: [] },
+      {
+        says: 'a tag that no snapshot of libvirt accounts for',
+        facts: external({}, {}, { images: new Map([['vda', seen({ tags: [tag('i1')] })]]) }),
+        finds: [],
+      },
+      {
+        says: '7.0, which deletes no external one at all',
+        facts: external({ external: true }, {}, { ...overInternal, daemonVersion: 7_000_000 }),
+        finds: [],
+      },
+      {
+        says: 'internal ones in the image',
+        facts: external({ external: true }, {}, overInternal),
+        finds: [
+          { what: /internal snapshots \('i1', 'i2'\): libvirt deletes the new external one only after/ },
+        ],
       },
     ],
   },
