@@ -104,7 +104,7 @@ export const CHECKPOINT_REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
     id: 'checkpoints-cut-off',
     hazards: [30],
-    severity: 'warning',
+    severity: 'information',
     find: ({ domain, snapshot }) => cutOff(domain, locationOf(snapshot) === 'external'),
   },
 ];

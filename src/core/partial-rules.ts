@@ -137,11 +137,12 @@ export const manualDisks = ({ disks }: Pick<Snapshot, 'disks'>): readonly string
 const isOfMemoryAlone = (snapshot: Snapshot): boolean =>
   snapshot.memory.location === 'external' && snapshot.disks.length === 0;
 
+/** What is so of the snapshot, and no fault of it, is information: a revert says it, and a check of the VM does not fail. */
 export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
     id: 'memory-alone',
     hazards: [],
-    severity: 'warning',
+    severity: 'information',
     find: ({ snapshot }) =>
       isOfMemoryAlone(snapshot)
         ? [
@@ -154,7 +155,7 @@ export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
     id: 'manual-storage',
     hazards: [],
-    severity: 'warning',
+    severity: 'information',
     find: ({ snapshot }) => {
       const manual = manualDisks(snapshot);
       if (manual.length === 0) return [];

@@ -142,7 +142,8 @@ const CONTRADICTIONS: readonly { readonly when: (wishes: Wishes) => boolean; rea
       },
     },
     {
-      when: (wishes) => wishes.reuse && !isExternalWish(wishes),
+      // of an XML libvirt ignores it
+      when: (wishes) => wishes.reuse && wishes.namedBy === 'kvmsnap' && !isExternalWish(wishes),
       says: { problem: '--reuse-external is about overlays: add --external, --disk-only or --diskspec' },
     },
     {

@@ -102,7 +102,7 @@ export const checkpointRevertCases = (
     ],
   },
   'checkpoints-cut-off': {
-    severity: 'warning',
+    severity: 'information',
     cases: [
       { says: 'none', facts: reverting({ snapshot: outside }), finds: [] },
       { says: 'an internal one', facts: reverting({ domain: domain({ checkpoints: ['a'] }) }), finds: [] },

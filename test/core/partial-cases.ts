@@ -134,14 +134,14 @@ export const partialRevertCases = (
   lying: (changes: Parameters<typeof disk>[0]) => RevertFacts['domain'],
 ): Readonly<Record<string, RuleCases<RevertFacts>>> => ({
   'memory-alone': {
-    severity: 'warning',
+    severity: 'information',
     cases: [
       { says: 'with a disk', facts: reverting({ snapshot: kept('external', '/m') }), finds: [] },
       { says: 'alone', facts: reverting({ snapshot: kept('no', '/m') }), finds: [{ what: /memory alone/ }] },
     ],
   },
   'manual-storage': {
-    severity: 'warning',
+    severity: 'information',
     cases: [
       { says: 'none', facts: reverting({ snapshot: kept('external') }), finds: [] },
       {

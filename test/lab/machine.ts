@@ -16,7 +16,7 @@ export interface DiskSpec {
   readonly driver?: string | null;
   readonly device?: 'disk' | 'cdrom' | 'floppy';
   readonly readonly?: boolean;
-  readonly snapshot?: 'no' | 'internal' | 'external';
+  readonly snapshot?: 'no' | 'internal' | 'external' | 'manual';
   /** A file (or, with backend 'block', a device) that is there or is meant not to be; null: no medium. */
   readonly source?: string | null;
   /** The image below this one. */
