@@ -172,6 +172,38 @@ for (const [what, link] of LINKS)
     };
   });
 
+hazard(45, 'delete while the machine runs, its disk being another target now', async () => {
+  const [raw, machine] = ['twin', 'web-1'].map((name) => {
+    const made = taken(name, false);
+    const xml = join(scratch, 'target.xml');
+    const now = virsh('dumpxml', '--inactive', '--domain', made.uuid)
+      .replace("<target dev='vda' bus='virtio'/>", "<target dev='sda' bus='sata'/>")
+      .replace(/(<target dev='sda'.*?)<address type='pci'[^>]*>/s, '$1');
+    writeFileSync(xml, now);
+    virsh('define', xml);
+    start(made);
+    return made;
+  }) as [Machine, Machine];
+  const { words } = await refusesAll(machine, 'delete', 'web-1', 's1');
+  destroy(machine);
+  pasteOk('kvmsnap delete web-1 s1');
+  expect(names(pathOf(machine))).toEqual([]);
+
+  const code = act('snapshot-delete', raw);
+  const isThere = tryVirsh('list').code === 0;
+  expect({ code, isThere }).toEqual(
+    since({
+      '7.0': { code: 0, isThere: true },
+      '9.0': { code: 1, isThere: false },
+      '11.3': { code: 1, isThere: true },
+    }),
+  );
+  return {
+    virsh: since({ '7.0': 'deletes it, exit 0', '9.0': 'libvirtd crashes', '11.3': 'refuses, exit 1' }),
+    kvmsnap: `${words}; it is deleted while the machine is off`,
+  };
+});
+
 /** A machine with a snapshot of when it ran, whose disk is a volume of the pool `images`. */
 function inPool(name: string, directory: string): Machine {
   const made = defineMachine({ name, disks: [{ size: '8M' }] });
