@@ -8,7 +8,7 @@ import { isNotable, type LeftoverSpace, resizable, winBackLine } from './leftove
 import type { LeftoverFile } from './leftover-files.ts';
 import type { DaemonVersion } from './libvirt-versions.ts';
 import { mebibytes } from './mebibytes.ts';
-import { movedDisks, movedFinding } from './moved.ts';
+import { movedDisks, movedFindings } from './moved.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { deleteTagLine } from './qemu-img-lines.ts';
@@ -147,9 +147,7 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
       snapshots
         .filter(({ underWay }) => !underWay)
         .flatMap((snapshot) =>
-          movedDisks(snapshot, images, stored.get(snapshot.name)).map((moved) =>
-            movedFinding(domain, snapshot, moved),
-          ),
+          movedFindings(domain, snapshot, movedDisks(snapshot, images, stored.get(snapshot.name))),
         ),
   },
   {

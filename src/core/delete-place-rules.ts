@@ -3,7 +3,7 @@ import { type Deletion, victims } from './deletion-set.ts';
 import { isActive } from './domain.ts';
 import { chainPaths, type Images } from './image.ts';
 import { COMPARES_PATHS, HANDLES_VOLUMES_OFF, ifBefore, isBefore } from './libvirt-versions.ts';
-import { type Moved, movedDisks, movedFinding } from './moved.ts';
+import { type Moved, movedDisks, movedFindings } from './moved.ts';
 import type { Finding, Rule } from './preflight.ts';
 import { virshWord } from './quote.ts';
 import type { SnapshotReport } from './report.ts';
@@ -52,9 +52,7 @@ export const PLACE_RULES: readonly Rule<DeleteFacts>[] = [
     severity: 'error',
     // off, libvirt deletes in the file that the stored definition names; running, it compares the paths as text
     find: (facts) =>
-      victims(facts).flatMap((victim) =>
-        movedOf(facts, victim).map((moved) => movedFinding(facts.domain, victim, moved)),
-      ),
+      victims(facts).flatMap((victim) => movedFindings(facts.domain, victim, movedOf(facts, victim))),
   },
   {
     id: 'other-image-in-use',

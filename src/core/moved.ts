@@ -117,27 +117,35 @@ function beneath(
   });
 }
 
-/** What is said of one, by a check and by whatever it keeps from being done. */
-export function movedFinding(
+/** What is said of those of one snapshot, by a check and by whatever they keep from being done: one finding for one step. */
+export function movedFindings(
   domain: Pick<Domain, 'name'>,
   { name }: Pick<Snapshot, 'name'>,
-  { target, from, to, isCopied, doubt }: Moved,
-): Finding {
-  const how = isCopied
-    ? `is in ${to} too, which the VM uses now: the image was copied`
-    : `is in ${to}, which the VM uses now: the image was moved or renamed`;
-  const what = `disk ${target}: libvirt looks for '${name}' in ${from}, and it ${how}`;
-  if (doubt !== null)
-    return {
+  moved: readonly Moved[],
+): Finding[] {
+  if (moved.length === 0) return [];
+  const what = moved.map(({ target, from, to, isCopied }) => {
+    const how = isCopied
+      ? `is in ${to} too, which the VM uses now: the image was copied`
+      : `is in ${to}, which the VM uses now: the image was moved or renamed`;
+    return `disk ${target}: libvirt looks for '${name}' in ${from}, and it ${how}`;
+  });
+  const doubtful = moved.find(({ doubt }) => doubt !== null);
+  if (doubtful)
+    return [
+      {
+        snapshot: name,
+        what: `${what.join('; ')}. It may be another snapshot of that name: ${doubtful.doubt}`,
+        hint: `put the image back at ${doubtful.from}, or delete only what libvirt knows of the snapshot`,
+        command: kvmsnapLine('delete', [domain.name, name], '--metadata'),
+      },
+    ];
+  return [
+    {
       snapshot: name,
-      what: `${what}. It may be another snapshot of that name: ${doubt}`,
-      hint: `put the image back at ${from}, or delete only what libvirt knows of the snapshot`,
-      command: kvmsnapLine('delete', [domain.name, name], '--metadata'),
-    };
-  return {
-    snapshot: name,
-    what,
-    hint: 'this registers the snapshot with the new path',
-    command: kvmsnapLine('check', [domain.name], '--fix'),
-  };
+      what: what.join('; '),
+      hint: 'this registers the snapshot with the new path',
+      command: kvmsnapLine('check', [domain.name], '--fix'),
+    },
+  ];
 }

@@ -15,7 +15,7 @@ import {
   REVERTS_EXTERNAL,
   STARTS_ANEW,
 } from './libvirt-versions.ts';
-import { type Moved, movedDisks, movedFinding } from './moved.ts';
+import { type Moved, movedDisks, movedFindings } from './moved.ts';
 import { couldBeId } from './names.ts';
 import { PARTIAL_REVERT_RULES } from './partial-rules.ts';
 import type { Finding, Rule } from './preflight.ts';
@@ -88,7 +88,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     id: 'moved',
     hazards: [45],
     severity: 'error',
-    find: (facts) => moved(facts).map((each) => movedFinding(facts.domain, facts.snapshot, each)),
+    find: (facts) => movedFindings(facts.domain, facts.snapshot, moved(facts)),
   },
   {
     id: 'missing-tag',
