@@ -404,17 +404,16 @@ export function revertConsequences(facts: RevertFacts, end: string): string[] {
 
 /** What libvirt does with the overlays in use: it lays new ones over what the snapshot kept, and removes some. */
 function newOverlays(facts: RevertFacts): string[] {
-  const { domain, snapshot, images, backup } = facts;
+  const { domain, snapshot, images } = facts;
   const now = new Map(domain.disks.map((disk) => [disk.target, disk.source]));
   const removed = removedFiles(facts);
   const said = externalDisks(snapshot).flatMap(({ target }) => {
     const state = topOf(images.get(target));
     const active = now.get(target) ?? null;
     if (state === null || active === null) return [];
-    const kept = backup ? 'is left, with the backup in it' : 'is left, with all that was written to it';
     const fate = removed.includes(active)
       ? `${facts.daemonVersion === null ? 'may be' : 'is'} removed, with all that was written to it (--backup keeps it)`
-      : kept;
+      : 'is left, with all that was written to it';
     return [`disk ${target}: a new overlay is laid over ${state}; ${active} ${fate}`];
   });
   const inUse = new Set(now.values());

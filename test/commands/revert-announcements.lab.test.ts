@@ -63,7 +63,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
   {
     when: 'revert to an external snapshot, with a backup',
-    says: /vda\.e1 is left, with the backup in it/,
+    says: /vda\.e1 is left, with all that was written to it/,
     external: true,
     does: async () => {
       const machine = onOverlay();
