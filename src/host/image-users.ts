@@ -82,9 +82,11 @@ interface Question {
 export async function readUsersOf(
   ctx: Context,
   question: Question,
-  currency: Currency = 'now',
+  wanted: Currency = 'now',
 ): Promise<ImageUsers> {
   const { uri, harmless = false } = question;
+  // a dry run writes nothing, so what it has read once is good enough
+  const currency = ctx.settings.dryRun ? 'old' : wanted;
   const isAll = await learn(ctx, uri, currency, !harmless);
   let found = await lookUp(ctx, question);
   if (currency === 'now' && !isAll) {
@@ -94,7 +96,7 @@ export async function readUsersOf(
       found = await lookUp(ctx, question);
     }
   }
-  if (currency !== 'old' && !harmless) noteHidden(ctx, found.hidden);
+  if (wanted !== 'old' && !harmless) noteHidden(ctx, found.hidden);
   return { uses: found.uses, unknown: found.hidden.map(({ name }) => name) };
 }
 

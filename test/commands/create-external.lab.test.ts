@@ -403,11 +403,12 @@ describe.runIf(isSystemLab)('where there is no place (root mounts it)', () => {
     tool('dd', ['if=/dev/zero', `of=${records}/fill`, 'bs=1M', 'count=1']);
     const result = await kvmsnap(['create-as', 'web-1', 's1', '--external', '--force', '--json']);
     expect(result.code).toBe(1);
-    const { message, hint } = errorDocument(result);
+    const { message, findings } = errorDocument(result);
     expect(message).toContain('unable to save metadata');
     expect(message).toContain('and libvirt knows no snapshot for it');
     expect(active(machine)).toEqual([pathOf(machine).replace('.qcow2', '.s1')]);
-    for (const [line] of (hint ?? '').matchAll(/(?<=^\s*)(rm|virsh blockcommit) .*/gm)) pasteOk(line);
+    for (const line of findings.flatMap(({ hint, commands }) => [hint ?? '', ...commands]))
+      if (/^(rm|virsh blockcommit) /.test(line)) pasteOk(line);
     expect(active(machine)).toEqual(first);
     const made = ['vda.s1', 'web-1.s1.mem'].map((name) => join(dirname(pathOf(machine)), name));
     expect(made.filter(existsSync)).toEqual([]);

@@ -209,6 +209,7 @@ describe('hold and unhold', () => {
     expect(count(machine)).toBeLessThan(then + 55);
     expect(state(machine)).toBe('running');
     expect(described(wholeXml(machine, 'then'))).toBe(`with "memory"\n\n${HOLD}`);
+    await succeed('unhold', 'running', 'then');
     await succeed('delete', 'running', 'then');
     expect(snapshotNames(machine)).toEqual([]);
   });
