@@ -108,7 +108,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
   {
     when: 'revert of a machine that has got a disk since',
-    says: /taken away from the machine by the revert: disk vdb \(\S*\); the file itself stays/,
+    says: /disk vdb is removed from the VM \(the file stays: /,
     does: async () => {
       const machine = web();
       take(machine, 's1');
