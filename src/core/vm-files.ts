@@ -19,8 +19,7 @@ export interface NamedFile {
 }
 
 /** A snapshot with the files of all definitions that are stored with it. */
-export interface StoredSnapshot
-  extends Pick<Snapshot, 'name' | 'disks' | 'memory' | 'definedDisks' | 'revertOverlays'> {
+export interface StoredSnapshot extends Pick<Snapshot, 'name' | 'disks' | 'memory' | 'definedDisks'> {
   readonly files: readonly NamedFile[];
 }
 
@@ -92,8 +91,12 @@ function definitionUses(file: NamedFile, open: boolean, beneath: Beneath): FileU
   ];
 }
 
+/**
+ * What a snapshot needs. The overlays of a revert to it are no part of it: one that the VM does not lie on any more is left
+ * over (hazard 23).
+ */
 function snapshotUses(snapshot: StoredSnapshot, beneath: Beneath): FileUse[] {
-  const { name, memory, disks, files, revertOverlays = [] } = snapshot;
+  const { name, memory, disks, files } = snapshot;
   const use = (path: string, kind: UseKind, target: string | null): FileUse => ({
     path,
     kind,
@@ -129,7 +132,6 @@ function snapshotUses(snapshot: StoredSnapshot, beneath: Beneath): FileUse[] {
     ...ofDisks,
     ...ofNvram,
     ...(memory.location === 'external' && memory.file !== null ? [use(memory.file, 'state', null)] : []),
-    ...revertOverlays.map((path) => use(path, 'named', null)),
     ...files.map(({ path, target }) => use(path, 'named', target)),
   ];
 }
