@@ -15,6 +15,11 @@ export interface Candidate {
   readonly name: string;
   /** Seconds since the epoch. */
   readonly createdAtSeconds: number;
+  /**
+   * Its place among all snapshots of the VM, parents before their children; absent: by its time. Where the clock was set back,
+   * a child is dated before its parent, and is the newer one all the same (hazard 52).
+   */
+  readonly place?: number;
   /** Protected by the user. It counts for the rules like any other. */
   readonly held: boolean;
   /** Why it is not whole: still being written, or not in every disk; null when it is. */
@@ -61,7 +66,7 @@ interface Draft<C> {
   readonly reasons: string[];
 }
 
-/** Decides for every snapshot, oldest first; those of one second by name. */
+/** Decides for every snapshot, oldest first: by their places in the tree, else by time, and those of one second by name. */
 export function planRetention<C extends Candidate>(
   snapshots: readonly C[],
   rules: RetentionRules,
@@ -69,7 +74,7 @@ export function planRetention<C extends Candidate>(
   zone: Zone,
 ): Decision<C>[] {
   const ruled = hasRules(rules);
-  const drafts = [...snapshots].sort(byTimeAndName).map((snapshot): Draft<C> => {
+  const drafts = [...snapshots].sort(byAge).map((snapshot): Draft<C> => {
     const reasons = standingReasons(snapshot, rules, nowSeconds);
     return { snapshot, keep: false, reasons: ruled ? reasons : ['no rule', ...reasons] };
   });
@@ -82,6 +87,11 @@ export function planRetention<C extends Candidate>(
   keepNewest(newestFirst, rules);
   for (const draft of drafts) draft.keep = draft.reasons.length > 0;
   return drafts;
+}
+
+/** Sorts the oldest first. */
+function byAge(a: Candidate, b: Candidate): number {
+  return a.place === undefined || b.place === undefined ? byTimeAndName(a, b) : a.place - b.place;
 }
 
 /** Reasons that do not depend on the other snapshots. */
@@ -102,6 +112,7 @@ function keepWithin<C extends Candidate>(
 ): void {
   const newest = newestFirst[0]?.snapshot;
   if (!within || !newest) return;
+  // of a clock that was set back, the youngest date may be an older one's, and then more is kept
   // The newest is younger than any span, also where a zone skipped the day that the span goes back over.
   const edge = Math.min(before(newest.createdAtSeconds, within, zone), newest.createdAtSeconds - 1);
   for (const { snapshot, reasons } of newestFirst) {

@@ -7,18 +7,25 @@ export interface TreeNode {
   readonly children: readonly TreeNode[];
 }
 
-/** Oldest first. Of one second by name, but a parent before its children, as they were taken. */
-export function oldestFirst<S extends Snapshot>(snapshots: readonly S[]): S[] {
+/**
+ * Oldest first, a parent always before its children: the clock may have been set back between them, or they are of one second
+ * (hazard 52). Snapshots that have nothing to do with each other go by time, those of one second by name.
+ */
+export function oldestFirst<S extends Pick<Snapshot, 'name' | 'parent' | 'createdAtSeconds'>>(
+  snapshots: readonly S[],
+): S[] {
   const byName = new Map(snapshots.map((snapshot) => [snapshot.name, snapshot]));
   const placed = new Set<S>();
   for (const snapshot of [...snapshots].sort(byTimeAndName)) {
-    const family: S[] = [];
-    for (let at: S | undefined = snapshot; at && !placed.has(at) && !family.includes(at); ) {
-      family.push(at);
-      const parent: S | undefined = at.parent === null ? undefined : byName.get(at.parent);
-      at = parent?.createdAtSeconds === at.createdAtSeconds ? parent : undefined;
+    const family = new Set<S>();
+    let at: S | undefined = snapshot;
+    while (at && !placed.has(at) && !family.has(at)) {
+      family.add(at);
+      at = at.parent === null ? undefined : byName.get(at.parent);
     }
-    for (const member of family.reverse()) placed.add(member);
+    // broken metadata may hold a cycle, in which nobody comes first
+    const isCycle = at !== undefined && family.has(at);
+    for (const member of isCycle ? [snapshot] : [...family].reverse()) placed.add(member);
   }
   return [...placed];
 }

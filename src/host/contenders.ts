@@ -135,8 +135,11 @@ export const isUntold = ({ isMeasured, expected }: Entry, { snapshot }: Decision
 export function choicesOf(entry: Entry, places: Places): Choice[] {
   if (entry.isClosed) return [];
   const choices = leaving(entry).filter((decision) => !isUntold(entry, decision));
+  let createdAtSeconds = 0;
   return choices.map((decision) => {
-    const { name, createdAtSeconds } = decision.snapshot;
+    const { name } = decision.snapshot;
+    // as old as those before it at the most: the clock may have been set back (hazard 52)
+    createdAtSeconds = Math.max(createdAtSeconds, decision.snapshot.createdAtSeconds);
     const expected = entry.expected.get(name);
     const frees = new Map(placesOf(entry, decision, places).map((id) => [id, expected?.get(id) ?? 0]));
     return { machine: entry.machine.domain.name, name, createdAtSeconds, frees, entry, decision };

@@ -81,6 +81,7 @@ function planPrune(
           {
             name: fresh,
             createdAtSeconds: now,
+            place: machine.snapshots.length,
             held: false,
             unfinished: null,
             undeletable: FRESH,
@@ -108,6 +109,7 @@ function toCandidate(report: SnapshotReport, machine: Planned): PruneCandidate {
   return {
     name: report.name,
     createdAtSeconds: report.createdAtSeconds,
+    place: machine.snapshots.indexOf(report),
     held: report.held,
     unfinished: unfinished(report, machine.images),
     undeletable: isExternal(report) ? whyItStays(report, machine) : null,

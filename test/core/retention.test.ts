@@ -372,3 +372,30 @@ it('all reasons are told, oldest snapshot first', () => {
     '11-23 13:00: last, within, hourly 2026-11-23 13h, daily 2026-11-23, weekly 2026-W48, monthly 2026-11, yearly 2026',
   ]);
 });
+
+describe('where the clock was set back (hazard 52)', () => {
+  // taken one after the other: the third when the clock was nine hours behind
+  const back = ['11-23 10:00', '11-23 12:00', '11-23 03:00'].map((when, place) => taken(when, { place }));
+
+  it('the newest is the last of the tree, whatever its date', () => {
+    expect(lines(back, { last: 1 })).toEqual(['11-23 10:00: -', '11-23 12:00: -', '11-23 03:00: last']);
+    expect(lines([...back].reverse(), { last: 0 })).toEqual([
+      '11-23 10:00: -',
+      '11-23 12:00: -',
+      '11-23 03:00: newest',
+    ]);
+  });
+
+  it('of a day it is the one that is kept, and a span counts back from it', () => {
+    expect(lines(back, { periods: { daily: 1 } })).toEqual([
+      '11-23 10:00: -',
+      '11-23 12:00: -',
+      '11-23 03:00: daily 2026-11-23',
+    ]);
+    expect(lines(back, within('2h'))).toEqual([
+      '11-23 10:00: within',
+      '11-23 12:00: within',
+      '11-23 03:00: within',
+    ]);
+  });
+});

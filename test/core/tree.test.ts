@@ -29,6 +29,14 @@ describe('the order by age', () => {
     expect(names(oldestFirst([snapshot('00', { parent: '0' }), child, b, a]))).toEqual(['b', '0', '00', 'a']);
   });
 
+  test('a parent before its children, also where the clock was set back between them', () => {
+    const dated = (name: string, parent: string | null, hour: number) =>
+      snapshot(name, { parent, createdAtSeconds: TAKEN_AT + hour * 3600 });
+    const back = [dated('c', 'b', 3), dated('a', null, 10), dated('b', 'a', 12), dated('x', null, 6)];
+    expect(names(oldestFirst(back))).toEqual(['a', 'b', 'c', 'x']);
+    expect(names(oldestFirst([...back].reverse()))).toEqual(['a', 'b', 'c', 'x']);
+  });
+
   test('labelled ones of one second as they were counted', () => {
     const counted = ['', '-2', '-10'].map((count) => `l-20261123T030000Z${count}`);
     expect(names(oldestFirst([...counted].sort().map((name) => snapshot(name))))).toEqual(counted);
