@@ -69,7 +69,7 @@ const FAILURES: readonly Failure[] = [
     { cause: 'a missing argument', args: ['create-as', 'web'], tells: /missing required argument 'name'/ },
     { cause: 'one argument too many', args: ['current', 'web', 'x'], tells: /too many arguments/ },
     { cause: 'a name that cannot be', args: ['create-as', 'web', 'a/b'], tells: /'a\/b' cannot be the name/ },
-    { cause: 'no duration', args: ['list', '--timeout', 'soon'], tells: /30s, 10m or 2h/ },
+    { cause: 'no duration', args: ['list', '--timeout', 'soon'], tells: /30s, 10min or 2h/ },
     {
       cause: 'options that exclude each other',
       args: ['revert', 'web', 's1', '--current'],

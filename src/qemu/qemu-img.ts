@@ -35,8 +35,10 @@ type Failed = Broken | Unseen;
 export async function inspectImage(run: RunQemuImg, place: ImagePlace): Promise<DiskImage> {
   const { path, format } = place;
   const head = await readHead(path);
-  if (head === 'permission' || head === 'no-file') return closedTop(path, head);
+  if (head === 'no-file') return closedTop(path, head);
+  // of a closed file too, so that a host without qemu-img is told of
   const first = await info(run, path, format, head);
+  if (head === 'permission') return closedTop(path, head);
   // perhaps it was being written to: another script's snapshot
   const top = 'image' in first || head === 'missing' ? first : await info(run, path, format, head);
   if ('image' in top) return follow(run, top, place);
