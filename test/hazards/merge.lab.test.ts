@@ -163,7 +163,10 @@ hazard(40, 'libvirtd dies while an external snapshot is merged, machine off', as
   expect(await strike(machine)).toBe(true);
   const again = tryVirsh('snapshot-delete', twin.uuid, 'e3').code;
 
-  const findings = (await errorsOf(machine)).filter(({ rule }) => rule !== 'external-on-old-daemon');
+  // what older libvirt makes by itself, modes of files among it, is no matter here
+  const findings = (await errorsOf(machine)).filter(
+    ({ rule }) => !['external-on-old-daemon', 'readable-file'].includes(rule),
+  );
   expect(findings.map(({ rule }) => rule)).toEqual(['block-job', 'merge-interrupted']);
   for (const { command } of findings) pasteOk(command);
   expect(snapshotNames(machine)).toEqual(['e1', 'e2']);
