@@ -43,10 +43,12 @@ export function domain(changes: Partial<Domain> = {}): Domain {
     sharedFilesystems: [],
     agentChannel: 'none',
     tpms: [],
+    commandLineDrives: [],
     state: 'shutoff',
     stateReason: '',
     busy: false,
     managedSave: false,
+    transient: false,
     checkpoints: [],
     ...changes,
   };

@@ -36,6 +36,7 @@ import { virshWord } from './quote.ts';
 import { savedMemoryBytes } from './saved-memory.ts';
 import { SHARING_RULES } from './sharing-rules.ts';
 import type { Mode, SnapshotPlan } from './snapshot-plan.ts';
+import { UNMANAGED_CREATE_RULES } from './unmanaged-rules.ts';
 import { lostVolumes } from './volume-rules.ts';
 
 /** The rules that decide, before anything is touched, whether a snapshot can be taken. */
@@ -445,6 +446,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         })),
   },
   ...CHECKPOINT_CREATE_RULES,
+  ...UNMANAGED_CREATE_RULES,
   {
     id: 'block-job',
     hazards: [30],

@@ -55,6 +55,8 @@ export interface DomainDefinition {
   readonly agentChannel: 'none' | 'disconnected' | 'connected';
   /** What is behind its TPMs (`emulator`, `passthrough`, ...). */
   readonly tpms: readonly string[];
+  /** Drives that QEMU is given past libvirt, in `<qemu:commandline>`: as QEMU is told of them. */
+  readonly commandLineDrives: readonly string[];
 }
 
 /** libvirt's words for what QEMU knows by another (qemuBlockStorageSourceGetBlockdevFormatProps). */
@@ -94,6 +96,8 @@ export interface Domain extends DomainDefinition {
   /** A job of libvirt (a snapshot, save, migration, backup, ...) holds the running machine at this moment. */
   readonly busy: boolean;
   readonly managedSave: boolean;
+  /** libvirt forgets it, and its snapshots, when it stops: it has no definition that stays. */
+  readonly transient: boolean;
   /** Names of libvirt checkpoints (incremental backup); they and snapshots exclude each other. */
   readonly checkpoints: readonly string[];
 }

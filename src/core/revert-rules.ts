@@ -29,6 +29,7 @@ import {
   storedDifferences,
 } from './stored-definition-rules.ts';
 import { oldestFirst } from './tree.ts';
+import { UNMANAGED_REVERT_RULES } from './unmanaged-rules.ts';
 import { lostStoredVolumes } from './volume-rules.ts';
 
 /** The rules that decide, before anything is touched, whether a revert can work, and what it will change. */
@@ -161,6 +162,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     },
   },
   ...CHECKPOINT_REVERT_RULES,
+  ...UNMANAGED_REVERT_RULES,
   ...PARTIAL_REVERT_RULES,
   {
     id: 'external-on-old-daemon',

@@ -78,6 +78,11 @@ const DomainElement = z.object({
         ),
       }),
     ),
+    'qemu:commandline': z.optional(
+      emptyIsNone(
+        z.object({ 'qemu:arg': z.optional(z.array(z.object({ '@value': z.optional(z.string()) }))) }),
+      ),
+    ),
     devices: emptyIsNone(
       z.object({
         disk: z.optional(z.array(DiskElement)),
@@ -109,8 +114,18 @@ export function parseDomain(xml: string): DomainDefinition {
     sharedFilesystems: (domain.devices.filesystem ?? []).map((share) => share.driver?.['@type'] ?? 'path'),
     agentChannel: agentChannelOf(domain.devices.channel ?? []),
     tpms: (domain.devices.tpm ?? []).map(({ backend }) => backend?.['@type'] ?? 'unknown'),
+    commandLineDrives: drivesOf(
+      (domain['qemu:commandline']?.['qemu:arg'] ?? []).map((argument) => argument['@value'] ?? ''),
+    ),
   };
 }
+
+/** The options by which QEMU is given a drive (qemu(1), block device options). */
+const DRIVE_OPTION = /^--?(drive|blockdev|hd[abcd]|fd[ab]|cdrom|sd|mtdblock|pflash)$/;
+
+/** What these arguments of QEMU name as drives. */
+const drivesOf = (words: readonly string[]): string[] =>
+  words.filter((_, i) => DRIVE_OPTION.test(words[i - 1] ?? ''));
 
 const LooseDisks = emptyIsNone(
   z.object({ devices: emptyIsNone(z.object({ disk: z.optional(z.array(DiskElement)) })) }),

@@ -173,6 +173,7 @@ function machineCommands(target: string): VirshCommand[] {
 const HOST_COMMANDS: readonly VirshCommand[] = [
   ['uri'],
   ['list', '--all', '--with-managed-save', '--uuid'],
+  ['list', '--all', '--transient', '--uuid'],
   LIST_MACHINES,
 ];
 
@@ -190,7 +191,7 @@ async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Ba
   const { stderr } = answers;
   if (!answers.lastSucceeded) throw connectionFailure(stderr);
   const texts = allAnswered(answers);
-  const [uri = '', saved = '', list = ''] = texts.slice(-HOST_COMMANDS.length);
+  const [uri = '', saved = '', transient = '', list = ''] = texts.slice(-HOST_COMMANDS.length);
   const size = machineCommands('').length;
   const parts = targets.map((_, i) => texts.slice(i * size, (i + 1) * size));
   const withoutCheckpoints = stderr.split('virDomainListAllCheckpoints').length - 1;
@@ -199,7 +200,9 @@ async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Ba
     machines: parseMachineNames(list),
     readings: await withVolumes(
       virsh,
-      parts.map((part) => toReading(part, uri.trim(), splitLines(saved))),
+      parts.map((part) =>
+        toReading(part, uri.trim(), { saved: splitLines(saved), transient: splitLines(transient) }),
+      ),
     ),
     peaceful: parts.reduce(
       (sum, [, current, , , , control]) => sum + (current ? 0 : 1) + (control ? 0 : 1),
@@ -228,7 +231,11 @@ function isWhole({ peaceful, stderr }: Batch): boolean {
   return countErrors(stderr) <= peaceful;
 }
 
-function toReading(texts: readonly string[], uri: string, saved: readonly string[]): MachineReading | null {
+function toReading(
+  texts: readonly string[],
+  uri: string,
+  { saved, transient }: { readonly saved: readonly string[]; readonly transient: readonly string[] },
+): MachineReading | null {
   const [xml, current = '', snapshots = '', checkpoints = '', state, control = ''] = texts;
   if (!xml || !state?.trim()) return null;
   const definition = parseDomain(xml);
@@ -239,6 +246,7 @@ function toReading(texts: readonly string[], uri: string, saved: readonly string
       ...parseState(state),
       busy: isBusy(control),
       managedSave: saved.includes(definition.uuid),
+      transient: transient.includes(definition.uuid),
       checkpoints: splitLines(checkpoints),
     },
     snapshotNames: splitLines(snapshots),

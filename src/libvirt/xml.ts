@@ -5,7 +5,14 @@ import type { Element } from '../core/element.ts';
 export type XmlValue = string | { readonly [key: string]: XmlValue | readonly XmlValue[] | undefined };
 
 /** Elements that may come more than once where this program looks for them. */
-const REPEATED: ReadonlySet<string> = new Set(['disk', 'hostdev', 'filesystem', 'channel', 'tpm']);
+const REPEATED: ReadonlySet<string> = new Set([
+  'disk',
+  'hostdev',
+  'filesystem',
+  'channel',
+  'tpm',
+  'qemu:arg',
+]);
 
 /**
  * XML as libvirt prints it -> plain values, where text stays text: `007`, `1.10` and leading spaces survive. An element

@@ -20,6 +20,7 @@ import { PARTIAL_CREATE_CASES, partialRevertCases } from './partial-cases.ts';
 import { describeRules, type RuleCases } from './rule-cases.ts';
 import { sharedReverts, sharingCases } from './sharing-cases.ts';
 import { storedDefinitionCases } from './stored-definition-cases.ts';
+import { unmanagedCreateCases, unmanagedRevertCases } from './unmanaged-cases.ts';
 
 const OLD_DAEMON = 9_000_000;
 const NEW_DAEMON = 11_003_000;
@@ -747,6 +748,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
     ],
   },
   ...checkpointCreateCases(creating),
+  ...unmanagedCreateCases(creating),
   'block-job': {
     severity: 'error',
     cases: [
@@ -1146,6 +1148,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
     ],
   },
   ...checkpointRevertCases(reverting, layer('e1', 'qcow2')),
+  ...unmanagedRevertCases(reverting),
   ...partialRevertCases(reverting, (changes) => domain({ disks: [disk(changes)] })),
   'external-on-old-daemon': {
     severity: 'error',

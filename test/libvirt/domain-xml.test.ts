@@ -34,6 +34,7 @@ const machineOn = (endings: readonly string[], driverOfEmptyDrive: string | null
   sharedFilesystems: [],
   agentChannel: 'none',
   tpms: [],
+  commandLineDrives: [],
 });
 
 describe.each(VERSIONS)('libvirt %s', (version) => {
@@ -262,4 +263,24 @@ describe('a machine', () => {
   test.each(['', '<domainsnapshot/>', '<domain><name>x</name></domain>'])('%j is no machine', (xml) => {
     expect(() => parseDomain(xml)).toThrow(expect.objectContaining({ code: 'refused' }));
   });
+});
+
+test('drives that QEMU is given past libvirt, and nothing else of its arguments', () => {
+  const words = [
+    '-drive',
+    'file=/a&amp;b.qcow2,if=virtio',
+    '-device',
+    'edu',
+    '-hda',
+    '/c',
+    '-blockdev',
+    '{"node-name":"x"}',
+  ];
+  const xml = `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>a</name><uuid>u</uuid><memory unit='KiB'>1</memory><devices/>
+    <qemu:commandline>${words.map((word) => `<qemu:arg value='${word}'/>`).join('')}</qemu:commandline></domain>`;
+  expect(parseDomain(xml).commandLineDrives).toEqual([
+    'file=/a&b.qcow2,if=virtio',
+    '/c',
+    '{"node-name":"x"}',
+  ]);
 });

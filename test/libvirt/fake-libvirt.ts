@@ -98,6 +98,7 @@ function ordinaryAnswer(fake: FakeLibvirt, [verb = '', ...options]: readonly str
 function list(machines: readonly FakeMachine[], options: readonly string[]): string {
   const shown = machines.filter(
     ({ managedSave, state }) =>
+      !options.includes('--transient') &&
       (managedSave || !options.includes('--with-managed-save')) &&
       (state.startsWith('paused') || !options.includes('--state-paused')),
   );

@@ -1,0 +1,59 @@
+// Cases of the rules for what libvirt does not look after.
+import type { CreateFacts } from '../../src/core/create-rules.ts';
+import type { RevertFacts } from '../../src/core/revert-rules.ts';
+import { domain } from '../model.ts';
+import type { RuleCases } from './rule-cases.ts';
+
+type Making<Facts> = (changes?: Partial<Facts>) => Facts;
+
+const ONE = domain({ commandLineDrives: ['file=/a.qcow2,if=virtio'] });
+const TWO = domain({ commandLineDrives: ['/a', 'driver=raw'] });
+
+export const unmanagedCreateCases = (
+  creating: Making<CreateFacts>,
+): Readonly<Record<string, RuleCases<CreateFacts>>> => ({
+  'command-line-drives': {
+    severity: 'warning',
+    cases: [
+      { says: 'none', facts: creating(), finds: [] },
+      {
+        says: 'one',
+        facts: creating({ domain: ONE }),
+        finds: [
+          {
+            what: /^QEMU is given a drive past libvirt .*\(file=\/a.qcow2,if=virtio\), and libvirt takes no/,
+          },
+        ],
+      },
+      { says: 'two', facts: creating({ domain: TWO }), finds: [{ what: /2 drives .*\(\/a; driver=raw\)/ }] },
+    ],
+  },
+  transient: {
+    severity: 'warning',
+    cases: [
+      { says: 'a VM that stays', facts: creating(), finds: [] },
+      {
+        says: 'one that goes',
+        facts: creating({ domain: domain({ transient: true, state: 'running' }) }),
+        finds: [
+          {
+            what: /libvirt forgets its snapshots when it stops/,
+            commands: ['virsh dumpxml centos7-1 > vm.xml', 'virsh define vm.xml'],
+          },
+        ],
+      },
+    ],
+  },
+});
+
+export const unmanagedRevertCases = (
+  reverting: Making<RevertFacts>,
+): Readonly<Record<string, RuleCases<RevertFacts>>> => ({
+  'command-line-drives': {
+    severity: 'warning',
+    cases: [
+      { says: 'none', facts: reverting(), finds: [] },
+      { says: 'one', facts: reverting({ domain: ONE }), finds: [{ what: /keeps what is on it now/ }] },
+    ],
+  },
+});
