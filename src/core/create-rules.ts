@@ -34,6 +34,7 @@ import type { Finding, Rule } from './preflight.ts';
 import { deleteTagLine } from './qemu-img-lines.ts';
 import { virshWord } from './quote.ts';
 import { savedMemoryBytes } from './saved-memory.ts';
+import { SHAREABLE_RULES } from './shareable-rules.ts';
 import { SHARING_RULES } from './sharing-rules.ts';
 import type { Mode, SnapshotPlan } from './snapshot-plan.ts';
 import { UNMANAGED_CREATE_RULES } from './unmanaged-rules.ts';
@@ -447,6 +448,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
   },
   ...CHECKPOINT_CREATE_RULES,
   ...UNMANAGED_CREATE_RULES,
+  ...SHAREABLE_RULES,
   {
     id: 'block-job',
     hazards: [30],

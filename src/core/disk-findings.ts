@@ -13,6 +13,7 @@ import { baseName } from './paths.ts';
 import type { Finding } from './preflight.ts';
 import { convertLine } from './qemu-img-lines.ts';
 import { quote, virshWord } from './quote.ts';
+import { leaveOut } from './shareable-rules.ts';
 
 /** What is wrong with a machine's disks and images, and the commands that mend it: the words of more than one rule. */
 
@@ -145,6 +146,7 @@ function conversion(
     return {
       hint: `internal snapshots need every writable disk in qcow2: eject the floppy ${disk.target}, or make it <readonly/>`,
     };
+  if (disk.shareable) return leaveOut(domain, disk);
   const driver = believed === 'qcow2' ? '' : " with <driver name='qemu' type='qcow2'/>";
   const edit = `, and name the new file${driver} in the machine's XML`;
   if (disk.source === null) return { hint: 'an internal snapshot needs a qcow2 image' };

@@ -20,7 +20,7 @@ import { PARTIAL_CREATE_CASES, partialRevertCases } from './partial-cases.ts';
 import { describeRules, type RuleCases } from './rule-cases.ts';
 import { sharedReverts, sharingCases } from './sharing-cases.ts';
 import { storedDefinitionCases } from './stored-definition-cases.ts';
-import { unmanagedCreateCases, unmanagedRevertCases } from './unmanaged-cases.ts';
+import { SHAREABLE_CASES, unmanagedCreateCases, unmanagedRevertCases } from './unmanaged-cases.ts';
 
 const OLD_DAEMON = 9_000_000;
 const NEW_DAEMON = 11_003_000;
@@ -749,6 +749,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
   },
   ...checkpointCreateCases(creating),
   ...unmanagedCreateCases(creating),
+  ...SHAREABLE_CASES,
   'block-job': {
     severity: 'error',
     cases: [

@@ -1,7 +1,8 @@
 // Cases of the rules for what libvirt does not look after.
 import type { CreateFacts } from '../../src/core/create-rules.ts';
 import type { RevertFacts } from '../../src/core/revert-rules.ts';
-import { domain } from '../model.ts';
+import { disk, domain } from '../model.ts';
+import { external } from './external-cases.ts';
 import type { RuleCases } from './rule-cases.ts';
 
 type Making<Facts> = (changes?: Partial<Facts>) => Facts;
@@ -45,6 +46,38 @@ export const unmanagedCreateCases = (
     ],
   },
 });
+
+const SHARED = { disks: [disk({ driver: 'raw', shareable: true })] };
+
+export const SHAREABLE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
+  'shareable-overlay': {
+    severity: 'error',
+    cases: [
+      { says: 'a disk of its own', facts: external(), finds: [] },
+      {
+        says: 'left out',
+        facts: external(
+          {
+            diskOnly: true,
+            disks: [{ disk: 'vda', location: 'no', file: null, driver: null, storage: null }],
+          },
+          { disks: [...SHARED.disks, disk({ target: 'vdb' })] },
+        ),
+        finds: [],
+      },
+      {
+        says: 'with an overlay',
+        facts: external({ diskOnly: true }, SHARED),
+        finds: [
+          {
+            what: /disk vda .* is <shareable\/>, and libvirt lays no overlay over it/,
+            command: 'kvmsnap create-as --disk-only --diskspec vda,snapshot=no centos7-1 without-vda',
+          },
+        ],
+      },
+    ],
+  },
+};
 
 export const unmanagedRevertCases = (
   reverting: Making<RevertFacts>,
