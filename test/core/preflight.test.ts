@@ -1530,6 +1530,7 @@ test('what a run over many machines skips is the kind of machine; a state that m
     'encrypted-image',
     'network-disk',
     'uefi',
+    'shareable-overlay',
     'transient-disk',
     'host-device',
     'shared-filesystem',

@@ -13,15 +13,18 @@ const rows = [...table.matchAll(/^\| (\d+) \| (.*?) \| (.*?) \|/gm)].map(
   }),
 );
 
+// 50, images that cannot be written to or grow, has no rule and no test yet
+const NUMBERS = Array.from({ length: 56 }, (_, n) => n + 1).filter((number) => number !== 50);
+
 test("the README's table has every hazard", () => {
-  expect([...new Set(rows.map(({ number }) => number))]).toEqual(Array.from({ length: 37 }, (_, n) => n + 1));
+  expect([...new Set(rows.map(({ number }) => number))]).toEqual(NUMBERS);
 });
 
-test('and each of its tests on four versions of libvirt, once', () => {
+test('and each of its tests on five versions of libvirt, once', () => {
   for (const title of new Set(rows.map(({ number, what }) => `${number}: ${what}`))) {
     const versions = rows
       .filter(({ number, what }) => `${number}: ${what}` === title)
-      .flatMap(({ versions }) => versions.replace('all', '7.0, 9.0, 11.3, 12.8').split(', '));
-    expect([title, [...versions].sort()]).toEqual([title, ['11.3', '12.8', '7.0', '9.0']]);
+      .flatMap(({ versions }) => versions.replace('all', '7.0, 9.0, 11.3, 12.8, 12.9').split(', '));
+    expect([title, [...versions].sort()]).toEqual([title, ['11.3', '12.8', '12.9', '7.0', '9.0']]);
   }
 });
