@@ -27,10 +27,15 @@ function promised(number: number, what: string): Outcome {
 
 /**
  * A test of hazard `number` of shared knowledge: `what` names it in the README's table, and `show` tells what became of
- * it. It holds that against the README; with UPDATE_README=1 (lab/matrix.sh --readme) it is noted for the README alone.
+ * it. `retry`: where something is killed at a moment of chance, which may be a wrong one. It holds that against the README; with UPDATE_README=1 (lab/matrix.sh --readme) it is noted for the README alone.
  */
-export function hazard(number: number, what: string, show: () => Promise<Outcome> | Outcome): void {
-  test(`${number}: ${what}`, async () => {
+export function hazard(
+  number: number,
+  what: string,
+  show: () => Promise<Outcome> | Outcome,
+  { retry = 0 }: { readonly retry?: number } = {},
+): void {
+  test(`${number}: ${what}`, { retry }, async () => {
     const outcome = await show();
     Object.assign(TestRunner.getCurrentTest()?.meta ?? {}, { hazard: { number, what, ...outcome } });
     if (process.env['UPDATE_README'] !== '1') expect(outcome).toEqual(promised(number, what));
