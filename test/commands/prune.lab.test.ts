@@ -486,8 +486,12 @@ describe('rules of the calendar', () => {
     // 2020-11-03 was a Tuesday; the last day, 2020-11-22, a Sunday
     const at = (day: number, hour: number) => Date.UTC(2020, 10, day, hour) / 1000;
     const days = Array.from({ length: 20 }, (_, n) => n + 3);
-    const evenings = days.map((day) => takeAt(machine, 'nightly', at(day, 20)));
-    const noons = [5, 15, 22].map((day) => takeAt(machine, 'nightly', at(day, 12)));
+    const noons: string[] = [];
+    // in the order of time: a snapshot is newer than those that it descends from, whatever its date
+    const evenings = days.map((day) => {
+      if ([5, 15, 22].includes(day)) noons.push(takeAt(machine, 'nightly', at(day, 12)));
+      return takeAt(machine, 'nightly', at(day, 20));
+    });
     const evening = (day: number): string => evenings[day - 3] ?? '';
 
     const domains = await planIn(
