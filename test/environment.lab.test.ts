@@ -67,7 +67,12 @@ describe('the environment', () => {
       description: '说明',
     });
     const revert = await kvmsnap(['revert', MACHINE, 's3'], options);
-    expect(revert).toMatchObject({ code: 0, stderr: 'note: it will then be shut off\n' });
+    expect(revert).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(
+        /^note: it will then be shut off\nnote: all that was written on top of '再来' .* will be lost\n$/,
+      ),
+    });
     const remove = await kvmsnap(['delete', MACHINE, '再来', '-q'], options);
     expect(remove).toEqual({ code: 0, signal: null, stdout: '再来\n', stderr: '' });
   });
