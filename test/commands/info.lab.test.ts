@@ -145,15 +145,15 @@ describe('info of a machine', () => {
     renameSync(`${base}.away`, base);
     expect(domain.disks.map(({ problem, chain }) => problem ?? chain?.[0]?.flags)).toEqual([
       ['corrupt'],
-      [],
-      [],
+      ['looks like qcow2'],
+      ['looks like qcow2'],
       `missing: ${pathOf(odd, 3)}`,
       `missing: ${base}`,
     ]);
     expect(stdout).toMatch(/^vda .* corrupt +\//m);
     // libvirt itself writes raw where the XML names nothing
     for (const target of ['vdb', 'vdc'])
-      expect(stdout).toMatch(new RegExp(`^${target} .* XML says raw +/`, 'm'));
+      expect(stdout).toMatch(new RegExp(`^${target} .* raw .* looks like qcow2 +/`, 'm'));
     expect(stdout).toMatch(new RegExp(`^vdd .* missing: ${pathOf(odd, 3)} `, 'm'));
   });
 
