@@ -108,9 +108,11 @@ export class KvmsnapError extends Error {
 }
 
 /** What to do about a finding, on one line; several commands are no line, and stand in the findings alone. */
-function adviceOf({ hint, commands }: ErrorFinding): string {
+export function adviceOf({ hint, commands }: ErrorFinding): string {
   const [command] = commands.length === 1 ? commands : [];
-  return [hint, command].filter((part) => part !== null && part !== undefined).join(': ');
+  if (command === undefined) return hint ?? '';
+  if (hint === null) return command;
+  return hint.includes(command) ? hint : `${hint}: ${command}`;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type ErrorFinding, exitCodeOf, FAILURES, KvmsnapError } from '../errors.ts';
+import { adviceOf, type ErrorFinding, exitCodeOf, FAILURES, KvmsnapError } from '../errors.ts';
 import { createPaint } from './colour.ts';
 import { visibleLines } from './format.ts';
 
@@ -15,7 +15,7 @@ export function describeError(error: unknown, style: ErrorStyle): string {
   const { subject, findings } = known;
   const [first = '', ...others] = findings.map(({ message }) => message);
   const words = [subject === null ? first : `${subject}: ${first}`, ...others].map(visibleLines);
-  const advice = [...new Set(findings.map(adviceOf).filter((text) => text !== ''))];
+  const advice = [...new Set(findings.map(linesOf).filter((text) => text !== ''))];
   return [
     `${paint('bad', 'error:')} ${words.join('\n       ')}\n`,
     advice.length === 0
@@ -34,13 +34,10 @@ const document = ({ code, message, hint, command, findings }: Described, exitCod
 });
 
 /** The advice of one finding: one command behind its words, several on lines of their own. */
-function adviceOf({ hint, commands }: ErrorFinding): string {
-  const [command] = commands;
-  if (commands.length > 1) return [hint, ...commands.map((each) => `  ${each}`)].filter(Boolean).join('\n');
-  return command === undefined || hint?.includes(command)
-    ? (hint ?? '')
-    : [hint, command].filter(Boolean).join(': ');
-}
+const linesOf = (finding: ErrorFinding): string =>
+  finding.commands.length > 1
+    ? [finding.hint, ...finding.commands.map((each) => `  ${each}`)].filter(Boolean).join('\n')
+    : adviceOf(finding);
 
 type Described = Pick<KvmsnapError, 'message' | 'hint' | 'command' | 'subject' | 'findings'> & {
   readonly code: string;

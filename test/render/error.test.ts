@@ -109,6 +109,14 @@ describe('of several findings', () => {
     });
   });
 
+  test('a command that its hint tells already is told once', () => {
+    const told = KvmsnapError.of('check', null, [
+      { message: 'a', hint: 'run virsh a first', commands: ['virsh a'] },
+    ]);
+    expect([told.hint, told.command]).toEqual(['run virsh a first', 'virsh a']);
+    expect(text(told)).toBe('error: a\nhint: run virsh a first\n');
+  });
+
   test('with words before: those of the whole', () => {
     expect(text(error.prefixed('web: '))).toMatch(
       /^error: web: cannot create 's1': a is wrong\n {7}b is wrong/,
