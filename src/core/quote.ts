@@ -11,9 +11,12 @@ export function quote(word: string): string {
   return UNPRINTABLE.test(word) ? `$'${escaped(word)}'` : virshQuote(word);
 }
 
+/** As it stands, a word is itself; but zsh takes `=ls` for the path of a command. */
+const PLAIN = /^(?!=)[A-Za-z0-9_@%+=:,./-]+$/;
+
 /** One word for virsh's parser, which takes `'...'` as it stands; a quote inside is `'\\''` (vshCommandStringGetArg in vsh.c). */
 export function virshQuote(word: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+  return PLAIN.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\t': '\\t', '\r': '\\r' };

@@ -102,3 +102,7 @@ test.each([
 ])('a line of kvmsnap for %j with %j', (names, options, line) => {
   expect(kvmsnapLine('delete', names, ...options)).toBe(line);
 });
+
+test('a word that zsh would take for the path of a command is quoted', () => {
+  expect([quote('=ls'), quote('a=b'), quote('--x=y')]).toEqual(["'=ls'", 'a=b', '--x=y']);
+});
