@@ -19,7 +19,8 @@ const forgotten = (domain: Domain): Finding[] =>
         {
           what: 'the VM is transient: libvirt forgets its snapshots when it stops, and internal ones stay in the images as tags that no command shows',
           hint: 'give it a definition that stays',
-          commands: [`virsh dumpxml ${virshWord(domain)} > vm.xml`, 'virsh define vm.xml'],
+          // through a pipe: a file of some name may be there already
+          command: `virsh dumpxml ${virshWord(domain)} | virsh define /dev/stdin`,
         },
       ]
     : [];

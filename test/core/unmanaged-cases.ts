@@ -39,7 +39,7 @@ export const unmanagedCreateCases = (
         finds: [
           {
             what: /libvirt forgets its snapshots when it stops/,
-            commands: ['virsh dumpxml centos7-1 > vm.xml', 'virsh define vm.xml'],
+            command: 'virsh dumpxml centos7-1 | virsh define /dev/stdin',
           },
         ],
       },

@@ -2,12 +2,14 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
+import { pasteOk } from '../commands/evidence.ts';
 import { succeed, take } from '../commands/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPattern, tags, writePattern } from '../lab/disk.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, destroy, type Machine, machineXml, pathOf, start } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { errorsOf } from './findings.ts';
 import { hazard } from './promise.ts';
 
 afterEach(cleanUp);
@@ -65,6 +67,13 @@ hazard(53, 'a transient machine that stops', async () => {
   destroy(machine);
   expect(tryVirsh('dominfo', machine.uuid).code).not.toBe(0);
   expect(tags(pathOf(machine)).map(({ name }) => name)).toEqual(['raw', 's1']);
+
+  const other = defineMachine({ name: 'web-2', disks: [{ size: '4M' }] });
+  start(other);
+  virsh('undefine', '--domain', other.uuid);
+  const advised = (await errorsOf(other)).find(({ rule }) => rule === 'transient');
+  pasteOk(advised?.command ?? null);
+  expect(virsh('dominfo', other.uuid)).toMatch(/^Persistent: +yes$/m);
   return {
     virsh: 'forgets the snapshots, and their tags stay',
     kvmsnap: 'says so when one is taken, and in check',
