@@ -5,7 +5,7 @@
 # Runs COMMAND in a fresh lab with a libvirtd of its own, and ends with its exit code (128+N after signal N).
 # Nothing of the host's libvirt is seen or touched in there, and nothing is left of it, however it ends.
 #
-#   root        qemu:///system, in private mount and PID namespaces
+#   root        qemu:///system, in private mount, PID and network namespaces: of the network it has only a loopback
 #   any user    qemu:///session, in private XDG directories; with --user root becomes $SUDO_UID or nobody
 #
 # With --libvirt (root only), all software but Node.js is that of the Debian with this libvirt, see debian.sh. The
@@ -20,13 +20,20 @@ umask 022
 self=$(readlink -f -- "${BASH_SOURCE[0]}")
 repository=$(readlink -f -- "${self%/*}/../..")
 daemon_path=$PATH:/usr/sbin:/sbin:/usr/local/sbin
+# In a lab: the network namespace of the host, for what has to be downloaded.
+host_network=/run/host-network
 
 die() { local code=$1; shift; printf 'lab: %s\n' "$@" >&2; exit "$code"; }
 
 # ---- software -------------------------------------------------------------------------------------------
 
+# Runs a command that downloads something: in a lab, which has no network, in that of the host.
+online() { # COMMAND...
+  if [ "$EUID" = 0 ] && [ -e "$host_network" ]; then nsenter --net="$host_network" "$@"; else "$@"; fi
+}
+
 missing_tools() {
-  local tool tools='virsh qemu-img qemu-io qemu-system-x86_64 libvirtd virtlogd'
+  local tool tools='virsh qemu-img qemu-io qemu-system-x86_64 libvirtd virtlogd ip'
   for tool in $tools ${tests:+systemd-analyze crontab zsh fish}; do
     PATH=$daemon_path command -v "$tool" >/dev/null || printf ' %s' "$tool"
   done
@@ -46,16 +53,16 @@ install_commands() {
   if command -v apt-get >/dev/null; then
     printf '%s\n' 'apt-get update' \
       'apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 libvirt-daemon-system'`
-      `' libvirt-daemon-driver-qemu libvirt-clients qemu-utils qemu-system-x86'"$more"
+      `' libvirt-daemon-driver-qemu libvirt-clients qemu-utils qemu-system-x86 iproute2'"$more"
   elif command -v dnf >/dev/null; then
     printf '%s\n' 'dnf install -y --setopt=install_weak_deps=False libvirt-daemon libvirt-daemon-log'`
       `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage-core libvirt-client'`
-      `' qemu-img qemu-system-x86-core'"$more"
+      `' qemu-img qemu-system-x86-core iproute'"$more"
   elif command -v zypper >/dev/null; then
     printf '%s\n' 'zypper --non-interactive install --no-recommends libvirt-daemon libvirt-daemon-log'`
-      `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-client qemu-tools qemu-x86'"$more"
+      `' libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-client qemu-tools qemu-x86 iproute2'"$more"
   elif command -v pacman >/dev/null; then
-    printf '%s\n' 'pacman -Sy --noconfirm --needed libvirt qemu-base'"$more"
+    printf '%s\n' 'pacman -Sy --noconfirm --needed libvirt qemu-base iproute2'"$more"
   fi
 }
 
@@ -70,7 +77,7 @@ require_tools() {
   printf 'lab: installing what is missing:%s\n' "$missing" >&2
   while read -r step; do
     # shellcheck disable=SC2086 # a line of words
-    DEBIAN_FRONTEND=noninteractive $step </dev/null >>"$log" 2>&1 ||
+    DEBIAN_FRONTEND=noninteractive online $step </dev/null >>"$log" 2>&1 ||
       { tail -n 30 "$log" >&2; rm -f "$log"; die 9 "this failed: $step"; }
   done <<<"$steps"
   rm -f "$log"
@@ -200,6 +207,8 @@ bring_node() { # ROOT
 
 # ---- the lab of root: runs as init of a PID namespace ---------------------------------------------------
 
+loopback_up() { PATH=$daemon_path ip link set lo up; }
+
 hand_down() { # SIGNAL
   [ -n "$child" ] || exit 125
   kill -s "$1" "$child" 2>/dev/null || :
@@ -246,6 +255,10 @@ inside() { # BASE CACHE COMMAND...
     mount -n --rbind "$private/run/$target" "/run/$target"
   done
   umount -n -l "$private/run"
+  : >"$host_network"
+  # as it is named there, for the path that it stands for may be one of another mount namespace
+  mount -n --no-canonicalize --bind /proc/self/fd/193 "$host_network"
+  exec 193<&-
 
   forget_host_settings
   unset XDG_RUNTIME_DIR
@@ -362,7 +375,7 @@ main() {
       --user) shift && kind=session ;;
       --tests) shift && tests=yes ;;
       --libvirt)
-        system=$("${self%/*}/debian.sh" "${2-}" "$cache")
+        system=$(online "${self%/*}/debian.sh" "${2-}" "$cache")
         shift 2
         ;;
       *) break ;;
@@ -375,7 +388,7 @@ main() {
   esac
   [ -n "$system" ] || require_tools
   if [ "$EUID" = 0 ] && [ "$kind" = session ]; then leave_root "$@"; fi
-  if [ "$kind" = system ] && ! unshare --mount --pid --fork true; then
+  if [ "$kind" = system ] && ! unshare --mount --pid --net --fork true; then
     die 125 'root can make no namespaces here (a container or chroot?): try with --user'
   fi
 
@@ -410,16 +423,17 @@ main() {
     supervise "$@"
     keep_cache "$cache" "$base/k/libvirt/qemu/cache/capabilities"
   else
+    if [ -e "$host_network" ]; then exec 193<"$host_network"; else exec 193</proc/self/ns/net; fi
     step=(--inside "$base" "$cache")
     [ -z "$system" ] || step=(--change-root "$base" "$system")
-    supervise unshare --mount --pid --fork --kill-child --propagation private bash "$self" "${step[@]}" "$@"
+    supervise unshare --mount --pid --net --fork --kill-child --propagation private bash "$self" "${step[@]}" "$@"
   fi
   exit "$code"
 }
 
 case ${1-} in
-  --inside) shift && inside "$@" ;;
-  --change-root) shift && change_root "$@" ;;
+  --inside) shift && loopback_up && inside "$@" ;;
+  --change-root) shift && loopback_up && change_root "$@" ;;
   --inside-new-root) shift && umount -n -l /.old && rmdir /.old && inside "$@" ;;
   --janitor) shift && janitor "$@" ;;
   *) main "$@" ;;

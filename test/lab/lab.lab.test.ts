@@ -1,6 +1,6 @@
 // Proves the lab itself: the other tests rest on it.
 import { execFile, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -10,7 +10,7 @@ import { FILLED, MARK_ADDRESS } from './boot.ts';
 import { cleanEnvironment } from './cli.ts';
 import { killLibvirtd, libvirtdPid, processes, signalLibvirtd, startLibvirtd } from './daemon.ts';
 import { checkImage, hasPattern, hasPatternIn, imageInfo, tags, writePattern } from './disk.ts';
-import { isSystemLab, scratch, tryTool, tryVirsh, virsh, waitFor } from './lab.ts';
+import { isSystemLab, scratch, tool, tryTool, tryVirsh, virsh, waitFor } from './lab.ts';
 import {
   cleanUp,
   continueQemu,
@@ -62,6 +62,31 @@ describe('the lab', () => {
       expect(mounts).toMatch(new RegExp(`^\\S+ ${directory} `, 'm'));
     }
     expect(readFileSync('/proc/1/cmdline', 'utf8')).toContain('--inside');
+  });
+
+  test.runIf(isSystemLab)('has its own network: the host sees nothing of a bridge or a firewall rule', () => {
+    const links = (text: string) => [...text.matchAll(/^\d+: ([^:@]+)/gm)].map(([, name]) => name);
+    const ofHost = (file: string, ...args: string[]) =>
+      tool('nsenter', ['--net=/run/host-network', file, ...args]);
+    const host = () => [
+      links(ofHost('ip', '-o', 'link')),
+      ofHost('iptables', '-S'),
+      ofHost('iptables', '-t', 'nat', '-S'),
+    ];
+    expect(links(tool('ip', ['-o', 'link']))).toEqual(['lo']);
+    const before = host();
+    const file = join(scratch, 'network.xml');
+    writeFileSync(file, "<network><name>lan</name><bridge name='kvmsnap0'/></network>");
+    mkdirSync('/var/lib/libvirt/dnsmasq', { recursive: true });
+    virsh('net-create', file);
+    try {
+      expect(links(tool('ip', ['-o', 'link']))).toEqual(['lo', 'kvmsnap0']);
+      expect(tool('iptables', ['-S'])).toContain('kvmsnap0');
+      expect(host()).toEqual(before);
+    } finally {
+      virsh('net-destroy', 'lan');
+    }
+    expect(host()).toEqual(before);
   });
 
   test('nests: the inner lab sees nothing of the outer one, and hands its exit code out', async () => {
