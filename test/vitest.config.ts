@@ -1,10 +1,22 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { labPool } from './lab/pool.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-// the machines share one libvirtd, and a file's clean-up removes them all
-const lab = { pool: 'forks', fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 } as const;
+// In a lab already: the files share its libvirtd, and a file's clean-up removes all VMs of it.
+const oneLab = { pool: 'forks', fileParallelism: false } as const;
+
+// Else each file in a lab of its own, those that took longest the last time (or are the largest) first. Tests wait half of
+// their time: two labs keep a processor busy.
+const manyLabs = { pool: labPool, maxWorkers: 2 * availableParallelism() } as const;
+
+const lab = {
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  ...(process.env['KVMSNAP_LAB'] ? oneLab : manyLabs),
+} as const;
 
 const MATRIX = ['test/hazards/*.lab.test.ts', 'test/kinds.lab.test.ts'];
 

@@ -4,10 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const home = process.env['KVMSNAP_LAB'];
 if (!home) {
-  throw new Error(
-    'These tests need the lab. Run: ' +
-      'test/lab/enter.sh npx vitest run --config test/vitest.config.ts --project lab',
-  );
+  throw new Error('These tests need the lab. Run: npm run test:lab');
 }
 
 /** The directory for images and all else; empty at the start of a lab, gone with it. */

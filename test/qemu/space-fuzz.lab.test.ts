@@ -13,7 +13,7 @@ import { countDifferent, usedClusters, type Walked, walkSnapshots } from './qcow
 /**
  * What the reader says of random images, against what QEMU does then: snapshots are deleted for real, and the clusters
  * with a refcount counted before and after. More images, or others:
- *   SPACE_IMAGES=2000 SPACE_SEED=7 test/lab/enter.sh npx vitest run --config test/vitest.config.ts --project lab test/qemu/space-fuzz
+ *   SPACE_IMAGES=2000 SPACE_SEED=7 npm run test:lab -- test/qemu/space-fuzz
  */
 const IMAGES = Number(process.env['SPACE_IMAGES'] ?? 105);
 const SEED = Number(process.env['SPACE_SEED'] ?? 2);
