@@ -1,3 +1,4 @@
+import { adviseDeletion, isOnHold } from './deletion-advice.ts';
 import { type Domain, isActive } from './domain.ts';
 import { chainOf, type Images } from './image.ts';
 import { type DaemonVersion, spelled } from './libvirt-versions.ts';
@@ -126,14 +127,16 @@ function whileItRuns(
   count: number,
 ): Pick<Finding, 'hint' | 'command'> {
   const oldest = snapshots.filter((each) => externalDisks(each).some((disk) => disk.target === target));
-  const names = oldest.slice(0, Math.max(1, count)).map(({ name }) => name);
+  // one that is not on hold goes without more ado
+  const free = oldest.filter((each) => !isOnHold(each));
+  const names = (free.length > 0 ? free : oldest).slice(0, Math.max(1, count)).map(({ name }) => name);
   if (names.length === 0)
     return { hint: 'no snapshot accounts for them: merge some with virsh blockcommit while the VM runs' };
   const start = isActive(domain.state) ? '' : `virsh start ${virshWord(domain)} && `;
-  return {
+  return adviseDeletion({ domain, snapshots }, names, {
     hint: 'delete the oldest snapshots that you can do without, while the VM runs',
-    command: start + kvmsnapLine('delete', [domain.name, ...names]),
-  };
+    lines: [start + kvmsnapLine('delete', [domain.name, ...names])],
+  });
 }
 
 /** A path that a shell, sed and XML take as it is. */
@@ -152,15 +155,17 @@ function whileItIsOff(
   if (!top || !below || !isAlone || ![top, below].every(({ path }) => PLAIN.test(path)))
     return { hint: 'update libvirt to 12.0 or newer; the snapshots and the disks are whole' };
   const vm = virshWord(domain);
-  return {
+  return adviseDeletion({ domain, snapshots }, [made.name], {
     hint: `update libvirt to 12.0 or newer; or give up the newest snapshot '${made.name}', and keep what the disk holds now (once for each overlay too many)`,
-    command: [
-      `qemu-img commit -q -f ${top.format} ${top.path}`,
-      `virsh dumpxml --inactive --security-info ${vm} | sed "s|'${top.path}'|'${below.path}'|" | virsh define /dev/stdin`,
-      kvmsnapLine('delete', [domain.name, made.name], '--metadata'),
-      `rm ${top.path}`,
-    ].join(' && '),
-  };
+    lines: [
+      [
+        `qemu-img commit -q -f ${top.format} ${top.path}`,
+        `virsh dumpxml --inactive --security-info ${vm} | sed "s|'${top.path}'|'${below.path}'|" | virsh define /dev/stdin`,
+        kvmsnapLine('delete', [domain.name, made.name], '--metadata'),
+        `rm ${top.path}`,
+      ].join(' && '),
+    ],
+  });
 }
 
 /** The snapshots that these rules may keep at one time; what they keep by time or name is not counted. */

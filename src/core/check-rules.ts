@@ -1,4 +1,5 @@
 import { beyondLimit, nearLimit } from './chain-depth.ts';
+import { adviseDeletion } from './deletion-advice.ts';
 import { eachDisk, participants } from './disk-findings.ts';
 import { type Domain, isActive, isSaving } from './domain.ts';
 import { chainOf, chainPaths, type DiskImage, type Images } from './image.ts';
@@ -128,12 +129,10 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
               {
                 snapshot: snapshot.name,
                 what: `the snapshot '${snapshot.name}' is in no disk: only libvirt's knowledge of it is left`,
-                ...(snapshot.held
-                  ? {
-                      hint: 'it is held, so libvirt cannot be made to forget it before the hold is taken back',
-                      command: kvmsnapLine('unhold', [domain.name, snapshot.name]),
-                    }
-                  : { command: kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata') }),
+                ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
+                  hint: 'this has libvirt forget it',
+                  options: ['--metadata'],
+                }),
               },
             ]
           : [],
@@ -147,7 +146,11 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
       snapshots
         .filter(({ underWay }) => !underWay)
         .flatMap((snapshot) =>
-          movedFindings(domain, snapshot, movedDisks(snapshot, images, stored.get(snapshot.name))),
+          movedFindings(
+            { domain, snapshots },
+            snapshot,
+            movedDisks(snapshot, images, stored.get(snapshot.name)),
+          ),
         ),
   },
   {

@@ -51,8 +51,7 @@ export const PLACE_RULES: readonly Rule<DeleteFacts>[] = [
     hazards: [45],
     severity: 'error',
     // off, libvirt deletes in the file that the stored definition names; running, it compares the paths as text
-    find: (facts) =>
-      victims(facts).flatMap((victim) => movedFindings(facts.domain, victim, movedOf(facts, victim))),
+    find: (facts) => victims(facts).flatMap((victim) => movedFindings(facts, victim, movedOf(facts, victim))),
   },
   {
     id: 'other-image-in-use',

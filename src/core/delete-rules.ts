@@ -1,5 +1,6 @@
 import { undeletable } from './chain-depth.ts';
 import { imagesOf, isInVolume, movedOf, PLACE_RULES } from './delete-place-rules.ts';
+import { adviseDeletion } from './deletion-advice.ts';
 import { type Reach, victims } from './deletion-set.ts';
 import { whatIsBroken } from './disk-findings.ts';
 import { type Domain, isActive } from './domain.ts';
@@ -163,13 +164,14 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
         ]
       : [],
   ),
-  external('current-with-children', [23], ({ domain, snapshot, current }) =>
+  external('current-with-children', [23], ({ domain, snapshot, snapshots, current }) =>
     snapshot.name === current && snapshot.children.length > 0
       ? [
           {
             what: `'${snapshot.name}' is external, the current snapshot, and has children, and libvirt deletes no such one`,
-            hint: 'delete its children first, from the newest on',
-            command: kvmsnapLine('delete', [domain.name, ...snapshot.children.toReversed()]),
+            ...adviseDeletion({ domain, snapshots }, snapshot.children.toReversed(), {
+              hint: 'delete its children first, from the newest on',
+            }),
           },
         ]
       : [],
@@ -182,13 +184,13 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       ? [
           {
             what: `'${snapshot.name}' is external, with children, and not one that the machine's disks now lie on, and libvirt deletes no such one`,
-            hint: 'delete what is below it first, from the newest on',
-            command: kvmsnapLine('delete', [
-              domain.name,
-              ...descendants(snapshots, snapshot.name)
+            ...adviseDeletion(
+              { domain, snapshots },
+              descendants(snapshots, snapshot.name)
                 .map(({ name }) => name)
                 .reverse(),
-            ]),
+              { hint: 'delete what is below it first, from the newest on' },
+            ),
           },
         ]
       : [],
@@ -203,10 +205,9 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
               hint: 'it no longer knows the snapshot that was to be deleted; it can forget this one too, and every file stays',
               command: kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata'),
             }
-          : {
+          : adviseDeletion({ domain, snapshots }, [first, snapshot.name], {
               hint: `finish the deletion of '${first}' first`,
-              command: kvmsnapLine('delete', [domain.name, first, snapshot.name]),
-            }),
+            })),
       })),
   ),
   external('chain-too-deep', [38], undeletable),
@@ -240,12 +241,17 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     if (lying.length === 0) return [];
     const below = [...new Set(lying.flatMap(({ internal }) => internal))];
     const [those, them] = below.length === 1 ? ['snapshot', 'that one'] : ['snapshots', 'those'];
-    const held = below.filter((each) => each.held);
     return [
       {
-        what: `disk ${lying.map(({ target }) => target).join(', ')}: '${snapshot.name}' is external, on top of the internal ${those} ${nameAll(below)}, and libvirt does not merge it into ${them}${held.length === 0 ? '' : `; on hold: ${nameAll(held)}`}`,
-        hint: `if you can do without, delete ${them} first, ${below.length === 1 ? '' : 'in this order, '}with the machine off${isActive(domain.state) ? ' (it is not now)' : ''}`,
-        commands: below.map(({ name }) => kvmsnapLine('delete', [domain.name, name])),
+        what: `disk ${lying.map(({ target }) => target).join(', ')}: '${snapshot.name}' is external, on top of the internal ${those} ${nameAll(below)}, and libvirt does not merge it into ${them}`,
+        ...adviseDeletion(
+          facts,
+          below.map(({ name }) => name),
+          {
+            hint: `if you can do without, delete ${them} first, ${below.length === 1 ? '' : 'in this order, '}with the machine off${isActive(domain.state) ? ' (it is not now)' : ''}`,
+            lines: below.map(({ name }) => kvmsnapLine('delete', [domain.name, name])),
+          },
+        ),
       },
     ];
   }),
@@ -258,8 +264,9 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       if (names.length === 0) return [];
       return {
         what: `disk ${target}: ${source}, which '${facts.snapshot.name}' made, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${nameAll(named(names))}, and libvirt would remove it with them`,
-        hint: `delete ${names.length === 1 ? 'that' : 'these'} first if you can do without`,
-        command: kvmsnapLine('delete', [facts.domain.name, ...names]),
+        ...adviseDeletion(facts, names, {
+          hint: `delete ${names.length === 1 ? 'that' : 'these'} first if you can do without`,
+        }),
       };
     });
   }),
@@ -328,8 +335,9 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     return [
       {
         what: `${nameAll(beside)} below '${snapshot.name}' ${beside.length === 1 ? 'is' : 'are'} beside the machine's own branch, and libvirtd (11.3) crashes when it merges what such ones lie on`,
-        hint: 'delete these first, from the newest on',
-        command: kvmsnapLine('delete', [domain.name, ...beside.map(({ name }) => name).reverse()]),
+        ...adviseDeletion({ domain, snapshots }, beside.map(({ name }) => name).reverse(), {
+          hint: 'delete these first, from the newest on',
+        }),
       },
     ];
   }),

@@ -1,4 +1,5 @@
 import { pausedDeleteLine } from './delete-rules.ts';
+import { adviseDeletion } from './deletion-advice.ts';
 import { type Domain, isActive } from './domain.ts';
 import {
   interruptedMerges,
@@ -31,8 +32,10 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
             ? { what: `disk ${target}: '${snapshot.name}' is being deleted at this moment` }
             : {
                 what: `disk ${target}: a deletion of '${snapshot.name}' was interrupted, and ${path}, which held its state, is half overwritten`,
-                hint: 'finish the deletion; what the disk holds now stays as it is',
-                command: deletingLine(domain, snapshot, target, daemonVersion),
+                ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
+                  hint: 'finish the deletion; what the disk holds now stays as it is',
+                  lines: [deletingLine(domain, snapshot, target, daemonVersion)],
+                }),
               },
         ),
   },
@@ -50,8 +53,10 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
           : `was in use again afterwards: '${later}' was taken on it`;
         return {
           what: `disk ${state.target}: ${state.path}, which held the state of '${snapshot.name}', ${why}, so the state is gone`,
-          hint: 'libvirt can forget the snapshot; every file stays',
-          command: kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata'),
+          ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
+            hint: 'libvirt can forget the snapshot; every file stays',
+            options: ['--metadata'],
+          }),
         };
       }),
   },

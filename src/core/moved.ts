@@ -1,4 +1,4 @@
-import type { Domain } from './domain.ts';
+import { type AdviceFacts, adviseDeletion } from './deletion-advice.ts';
 import { chainOf, type Image, type Images, type Tag, tagsNamed } from './image.ts';
 import type { Finding } from './preflight.ts';
 import { kvmsnapLine } from './quote.ts';
@@ -119,7 +119,7 @@ function beneath(
 
 /** What is said of those of one snapshot, by a check and by whatever they keep from being done: one finding for one step. */
 export function movedFindings(
-  domain: Pick<Domain, 'name'>,
+  { domain, snapshots }: AdviceFacts,
   { name }: Pick<Snapshot, 'name'>,
   moved: readonly Moved[],
 ): Finding[] {
@@ -136,8 +136,10 @@ export function movedFindings(
       {
         snapshot: name,
         what: `${what.join('; ')}. It may be another snapshot of that name: ${doubtful.doubt}`,
-        hint: `put the image back at ${doubtful.from}, or delete only what libvirt knows of the snapshot`,
-        command: kvmsnapLine('delete', [domain.name, name], '--metadata'),
+        ...adviseDeletion({ domain, snapshots }, [name], {
+          hint: `put the image back at ${doubtful.from}, or delete only what libvirt knows of the snapshot`,
+          options: ['--metadata'],
+        }),
       },
     ];
   return [

@@ -1,5 +1,6 @@
 import { bitmapFindings } from './bitmap-rules.ts';
 import { CHECKPOINT_REVERT_RULES } from './checkpoint-rules.ts';
+import { adviseDeletion } from './deletion-advice.ts';
 import { copyCommand, nextTagId, participants, tagWithId, whatIsBroken } from './disk-findings.ts';
 import { type Domain, formatOfDriver, isActive } from './domain.ts';
 import type { OverlayPlace, StateFile } from './external-state.ts';
@@ -89,20 +90,20 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     id: 'moved',
     hazards: [45],
     severity: 'error',
-    find: (facts) => movedFindings(facts.domain, facts.snapshot, moved(facts)),
+    find: (facts) => movedFindings(facts, facts.snapshot, moved(facts)),
   },
   {
     id: 'missing-tag',
     hazards: [2, 3, 24],
     severity: 'error',
     find: (facts) => {
-      const { domain, snapshot, images, users } = facts;
+      const { snapshot, images, users } = facts;
       const isMoved = new Set(moved(facts).map(({ target }) => target));
       return internalDisks(snapshot)
         .filter(({ target }) => !isMoved.has(target))
         .flatMap(
           ({ target, source }) =>
-            tagFinding(domain, snapshot, target, source, images.get(target), usesOf(users, source)) ?? [],
+            tagFinding(facts, target, source, images.get(target), usesOf(users, source)) ?? [],
         );
     },
   },
@@ -190,14 +191,16 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     id: 'missing-state',
     hazards: [24, 36],
     severity: 'error',
-    find: ({ domain, snapshot, images }) =>
+    find: ({ domain, snapshot, snapshots, images }) =>
       externalDisks(snapshot).flatMap(({ target }) => {
         const image = images.get(target);
         if (image?.kind !== 'broken') return [];
         return {
           what: `disk ${target}: ${image.path}, which holds what '${snapshot.name}' kept, ${whatIsBroken(image)}`,
-          hint: 'restore the file; or, if it will not come back, have libvirt forget the snapshot',
-          command: kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata'),
+          ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
+            hint: 'restore the file; or, if it will not come back, have libvirt forget the snapshot',
+            options: ['--metadata'],
+          }),
         };
       }),
   },
@@ -205,13 +208,14 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     id: 'missing-memory-file',
     hazards: [36],
     severity: 'error',
-    find: ({ domain, snapshot, memoryThere }) =>
+    find: ({ domain, snapshot, snapshots, memoryThere }) =>
       memoryThere === false
         ? [
             {
               what: `the memory of '${snapshot.name}' is to be in ${snapshot.memory.file}, which is missing; libvirt would stop a running guest, and then fail`,
-              hint: 'restore the file; or, if it will not come back, delete the snapshot',
-              command: kvmsnapLine('delete', [domain.name, snapshot.name]),
+              ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
+                hint: 'restore the file; or, if it will not come back, delete the snapshot',
+              }),
             },
           ]
         : [],
@@ -451,8 +455,7 @@ export function stateAfterRevert(snapshot: Snapshot, want: { running?: boolean; 
 }
 
 function tagFinding(
-  domain: Domain,
-  snapshot: Snapshot,
+  { domain, snapshot, snapshots }: RevertFacts,
   target: string,
   source: string | null,
   image: DiskImage | undefined,
@@ -465,8 +468,9 @@ function tagFinding(
   if (found.length === 0) {
     return {
       what: `disk ${target}: ${source} does not hold the snapshot '${snapshot.name}'; a revert would change the other disks only, or lose the running guest`,
-      hint: 'restore the image from a backup, or drop this snapshot',
-      command: kvmsnapLine('delete', [domain.name, snapshot.name]),
+      ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
+        hint: 'restore the image from a backup, or drop this snapshot',
+      }),
     };
   }
   const ids = found.map((tag) => tag.id).join(', ');

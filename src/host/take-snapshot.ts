@@ -1,10 +1,10 @@
 import type { Context } from '../context.ts';
 import { CREATE_RULES, type CreateFacts } from '../core/create-rules.ts';
+import { adviseDeletion } from '../core/deletion-advice.ts';
 import { type Domain, isActive, takesPart } from '../core/domain.ts';
 import { type Images, tagsIn, tagsNamed } from '../core/image.ts';
 import { nameProblem } from '../core/names.ts';
 import { judge } from '../core/preflight.ts';
-import { kvmsnapLine } from '../core/quote.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import {
   NO_WISHES,
@@ -21,6 +21,7 @@ import { type MachineReading, readByUuid } from '../libvirt/machine.ts';
 import { FROM_PIPE, pipedLine, printing } from '../libvirt/paste.ts';
 import { readJobProgress } from '../libvirt/runtime.ts';
 import { withName } from '../libvirt/snapshot-request.ts';
+import { NO_SNAPSHOTS, readSnapshots } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { carryOut, readAfter, type WriteEnd } from './act.ts';
 import { aftermath, lostCurrent, withAftermath } from './aftermath.ts';
@@ -33,7 +34,7 @@ import { lookAgainWhile } from './look-again.ts';
 import { completeMachine, type Machine } from './machine.ts';
 import { patiently } from './patience.ts';
 import { lookAtPlaces } from './places.ts';
-import { refuseOn } from './refuse.ts';
+import { refuseOn, toErrorFinding } from './refuse.ts';
 import { thaw } from './thaw.ts';
 
 export interface SnapshotRequest {
@@ -117,14 +118,14 @@ async function attempt(
 ): Promise<Taken> {
   const { domain } = reading;
   checkName(name);
-  if (reading.snapshotNames.includes(name)) throw existsAlready(domain.name, name);
+  if (reading.snapshotNames.includes(name)) throw await existsAlready(ctx, domain, name);
   const plan = planOrThrow(planSnapshot(domain, name, wishes));
   const facts = await readCreateFacts(ctx, reading, name, { images: known, plan, labelled });
   const { images, places } = facts;
   // of two runs with one name, the other one's tag or overlay may be there before its snapshot is listed to us
   const isBegun =
     plan.mode === 'internal' ? holdsTag(images, name) : [...places.values()].some(({ holds }) => holds);
-  if (isBegun && (await isListed(ctx, domain.uuid, name))) throw existsAlready(domain.name, name);
+  if (isBegun && (await isListed(ctx, domain.uuid, name))) throw await existsAlready(ctx, domain, name);
   noteUnseen(ctx, domain, images);
   refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, judge(CREATE_RULES, facts), force);
 
@@ -194,10 +195,16 @@ async function isListed(ctx: Context, uuid: string, name: string): Promise<boole
   return (await readByUuid(ctx.virsh, uuid)).snapshotNames.includes(name);
 }
 
-function existsAlready(machine: string, name: string): KvmsnapError {
-  return new KvmsnapError('exists', `the machine '${machine}' already has a snapshot '${name}'`, {
-    hint: `choose another name, or delete that one first: ${kvmsnapLine('delete', [machine, name])}`,
+async function existsAlready(ctx: Context, domain: Domain, name: string): Promise<KvmsnapError> {
+  // whether it is on hold; what cannot be read is a matter of the advice alone
+  const { snapshots } = await readSnapshots(ctx.virsh, { ...domain, names: [name] }).catch(
+    () => NO_SNAPSHOTS,
+  );
+  const advice = adviseDeletion({ domain, snapshots }, [name], {
+    hint: 'choose another name, or delete that one first',
   });
+  const message = `the machine '${domain.name}' already has a snapshot '${name}'`;
+  return KvmsnapError.of('exists', null, [toErrorFinding({ what: message, ...advice })]);
 }
 
 interface Before {
@@ -226,7 +233,7 @@ async function createAndVerify(
   }
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
   if (end.kind === 'refused' && snapshot && failure.code === 'refused')
-    throw existsAlready(domain.name, name);
+    throw await existsAlready(ctx, domain, name);
   if (failure.code === 'busy' && frozen.length === 0) throw failure; // ours never began, and what has changed is the other job's
   const inImages =
     plan.mode === 'internal'

@@ -322,7 +322,7 @@ describe('internal and external ones mixed', () => {
   test('libvirt does not merge into an image below an internal one', () => {
     expect(found(MIXED, 'e2')[0]).toMatchObject({
       rule: 'internal-parent',
-      commands: ['kvmsnap delete centos7-1 i1'],
+      command: 'kvmsnap delete centos7-1 i1',
     });
   });
 
@@ -339,9 +339,13 @@ describe('internal and external ones mixed', () => {
       image: chain(['e4', 'e1', 'qcow2'], { e1: ['i2', 'i3'], qcow2: ['i0'] }),
     };
     const [finding] = found(deep, 'e4').filter(({ rule }) => rule === 'internal-parent');
-    expect(finding?.commands).toEqual(['kvmsnap delete centos7-1 i3', 'kvmsnap delete centos7-1 i2']);
+    expect(finding?.commands).toEqual([
+      'kvmsnap unhold centos7-1 i2',
+      'kvmsnap delete centos7-1 i3',
+      'kvmsnap delete centos7-1 i2',
+    ]);
     expect(finding?.what).toContain("internal snapshots 'i3', 'i2'");
-    expect(finding?.what).toContain("on hold: 'i2'");
+    expect(finding?.hint).toContain("'i2' is on hold");
   });
 
   test('with all below, the internal ones come before those that lie on them', () => {
