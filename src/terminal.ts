@@ -1,6 +1,7 @@
 import { openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { ReadStream, WriteStream } from 'node:tty';
+import pLimit from 'p-limit';
 import { KvmsnapError } from './errors.ts';
 import { visible, visibleLines } from './render/format.ts';
 
@@ -56,6 +57,7 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
   const say = (write: () => void) => (held ? held.push(write) : write());
   const err = screen(stderr);
   const unseen: string[] = [];
+  const turns = pLimit(1); // several VMs may have a question each
   const clear = () => {
     if (drawn) stderr.write('\r\x1b[K');
     drawn = false;
@@ -82,8 +84,10 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
       held = null;
     },
     async ask(question, stop) {
-      clear();
-      return askYesNo(visibleLines([...unseen.splice(0), question].join('\n')), stop);
+      return turns(() => {
+        clear();
+        return askYesNo(visibleLines([...unseen.splice(0), question].join('\n')), stop);
+      });
     },
     progress(text) {
       if (!err.isTerminal || silent) return;

@@ -119,7 +119,7 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
   'cli-table3': ['src/render/grid.ts'],
   commander: ['src/cli.ts'],
   execa: ['src/libvirt/exec.ts'],
-  'p-limit': ['src/host/over-machines.ts', 'src/libvirt/exec.ts'],
+  'p-limit': ['src/host/over-machines.ts', 'src/libvirt/exec.ts', 'src/terminal.ts'],
   'string-width': ['src/render/table.ts'],
   'zod/mini': [
     'libvirt',

@@ -74,7 +74,12 @@ describe('the environment', () => {
       ),
     });
     const remove = await kvmsnap(['delete', MACHINE, '再来', '-q'], options);
-    expect(remove).toEqual({ code: 0, signal: null, stdout: '再来\n', stderr: '' });
+    expect(remove).toEqual({
+      code: 0,
+      signal: null,
+      stdout: '再来\n',
+      stderr: expect.stringMatching(/^note: this is deleted for good: '再来' of .*: 说明\n$/),
+    });
   });
 
   test.each([

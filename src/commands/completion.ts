@@ -1,8 +1,11 @@
 import type { Context } from '../context.ts';
 import type { Shell } from '../core/completion.ts';
+import { KvmsnapError } from '../errors.ts';
 import { SCRIPTS } from '../render/completion.ts';
 
 /** `completion`: the script for a shell. */
 export async function completion(ctx: Context, shell: Shell): Promise<void> {
+  if (ctx.settings.output !== 'table')
+    throw new KvmsnapError('usage', 'a completion script is for a shell, and goes with no -o, --json or -q');
   ctx.terminal.print(SCRIPTS[shell]);
 }

@@ -2,7 +2,6 @@ import type { Context } from '../context.ts';
 import type { Reach } from '../core/deletion-set.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Leftover } from '../host/clear-leftovers.ts';
-import { requireNothingNew } from '../host/consent.ts';
 import { deleteSnapshot } from '../host/delete-snapshots.ts';
 import { noteUnseen } from '../host/disks.ts';
 import { type Freed, foreseeFreed, whatIsFreed } from '../host/freed.ts';
@@ -20,9 +19,9 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
 import { humanBytes } from '../render/format.ts';
 import { type Column, MACHINE_COLUMN, section } from '../render/view.ts';
-import { consentToDeletion } from './deletion-consent.ts';
-import { goingOf } from './deletion-question.ts';
-import { holds, namesOf, victimsOf, type Wanted } from './deletion-request.ts';
+import { agreeAgain, consentToDeletion } from './deletion-consent.ts';
+import { tellLoss } from './deletion-question.ts';
+import { holds, namesOf, type Wanted } from './deletion-request.ts';
 import { freedDocument, freedLines, sayForeseen } from './freed.ts';
 import { domainResult, errorDocument, ownName } from './results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from './selection.ts';
@@ -105,16 +104,17 @@ export async function deleteSnapshots(
     // asked for was what was there then, and not a snapshot that came or became current since
     const names = namesOf(reading, wanted);
     const share = shares?.get(reading.domain.uuid) ?? null;
-    const machine = selected.single && share ? share.machine : await lookAt(ctx, reading, names, selected);
-    if (share) {
-      const going = victimsOf(machine, share.names, wanted);
-      const agreed = goingOf(machine.domain, victimsOf(share.machine, share.names, wanted));
-      requireNothingNew(agreed, goingOf(machine.domain, going));
-    }
+    const look = (ctx: Context) => lookAt(ctx, reading, names, selected);
+    const machine = !share
+      ? await look(ctx)
+      : selected.single
+        ? share.machine
+        : await agreeAgain(ctx, share, wanted, look);
     const mayLack = !wanted.strict && !named.has(reading.domain.uuid);
     const skipped = mayLack ? names.filter((name) => !holds(reading, [name])) : [];
     const theirs = names.filter((name) => !skipped.includes(name));
-    return deleteOf(ctx, machine, { names: theirs, skipped, refused: share?.refused ?? [] }, wanted);
+    const isTold = share !== null; // by the question
+    return deleteOf(ctx, machine, { names: theirs, skipped, refused: share?.refused ?? [], isTold }, wanted);
   });
   await report(ctx, results, { single: selected.single, strict: wanted.strict });
 }
@@ -146,23 +146,25 @@ interface NamesOf {
   readonly skipped: readonly string[];
   /** What was found against some of them before anything was asked. */
   readonly refused: readonly RefusedDeletion[];
+  /** The user knows what goes. */
+  readonly isTold: boolean;
 }
 
 async function deleteOf(
   ctx: Context,
   machine: Machine,
-  { names, skipped, refused }: NamesOf,
+  { names, skipped, refused, isTold }: NamesOf,
   wanted: Wanted,
 ): Promise<Deed<Deleted>> {
   if (ctx.settings.dryRun) return plan(ctx, machine, { names, skipped }, wanted);
   const { done, freed } = await whatIsFreed(machine, () =>
-    deleteAll(ctx, machine, { names, refused }, wanted),
+    deleteAll(ctx, machine, { names, refused, isTold }, wanted),
   );
-  const { deleted, failed, leftovers, succeeded, left } = done;
+  const { deleted, failed, leftovers, unremoved, succeeded, left } = done;
   if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
   return {
     value: { deleted, failed, leftovers, skipped, planned: [], freed, alone: [] },
-    failures: failed.map(({ failure }) => failure),
+    failures: [...failed.map(({ failure }) => failure), ...unremoved],
     succeeded,
     cutShort: left.length > 0 && ctx.interrupts.pending !== null,
   };
@@ -172,9 +174,10 @@ async function deleteOf(
 async function deleteAll(
   ctx: Context,
   first: Machine,
-  { names, refused }: Pick<NamesOf, 'names' | 'refused'>,
+  { names, refused, isTold }: Omit<NamesOf, 'skipped'>,
   wanted: Wanted,
 ) {
+  const unremoved: KvmsnapError[] = [];
   const deleted: string[] = [];
   const failed: Failed[] = [...refused];
   const leftovers: Leftover[] = [];
@@ -185,12 +188,14 @@ async function deleteAll(
     if (ctx.interrupts.pending && deleted.length + failed.length > 0) break;
     left = left.slice(1);
     try {
-      const done = await deleteSnapshot(ctx, machine, findSnapshot(machine, name), wanted);
+      const tell = isTold ? undefined : tellLoss(machine, wanted);
+      const done = await deleteSnapshot(ctx, machine, findSnapshot(machine, name), wanted, tell);
       machine = done.machine;
       succeeded++;
       const gone = done.gone.map((victim) => victim.name);
       deleted.push(...gone);
       leftovers.push(...done.leftovers);
+      unremoved.push(...done.unremoved);
       left = left.filter((other) => !gone.includes(other));
     } catch (error) {
       if (!(error instanceof KvmsnapError)) throw error;
@@ -198,7 +203,7 @@ async function deleteAll(
       if (error.code === 'busy') break; // each of the others would wait as long again
     }
   }
-  return { deleted, failed, leftovers, succeeded, left };
+  return { deleted, failed, leftovers, unremoved, succeeded, left };
 }
 
 async function plan(

@@ -2,8 +2,9 @@ import type { Context } from '../context.ts';
 import type { SnapshotReport } from '../core/report.ts';
 import { locationOf } from '../core/snapshot.ts';
 import type { Question, Told } from '../host/consent.ts';
-import type { DeleteRequest } from '../host/delete-snapshots.ts';
+import type { DeleteRequest, TellLoss } from '../host/delete-snapshots.ts';
 import { type Freed, foreseeQuickly } from '../host/freed.ts';
+import type { Machine } from '../host/machine.ts';
 import { humanSpan, localTime } from '../render/format.ts';
 import type { Share } from './deletion-request.ts';
 import { type FreedOf, freedLines } from './freed.ts';
@@ -48,8 +49,18 @@ async function questionOf(ctx: Context, shares: readonly Share[], request: Delet
   };
 }
 
-/** `'s1'  2026-11-23 22:52:34, 3 d ago (current): before the upgrade`. */
-function line(victim: SnapshotReport, { machine }: Share, now: number): string {
+/** Says what goes, where nobody was asked; a JSON document tells it itself. */
+export const tellLoss =
+  (machine: Machine, { metadataOnly }: DeleteRequest): TellLoss =>
+  ({ terminal, clock, settings }, victims) => {
+    if (settings.output === 'json') return;
+    const lines = victims.map((victim) => line(victim, { machine }, clock.now() / 1000));
+    const what = metadataOnly ? 'libvirt forgets, and the images keep,' : 'this is deleted for good:';
+    for (const each of fold(lines)) terminal.note(`note: ${what} ${each}`);
+  };
+
+/** `'s1' of 2026-11-23 22:52:34, 3 d ago (current): before the upgrade`. */
+function line(victim: SnapshotReport, { machine }: Pick<Share, 'machine'>, now: number): string {
   const { name, createdAtSeconds, description } = victim;
   const marks = [
     ...(name === machine.current ? ['current'] : []),

@@ -27,6 +27,8 @@ export async function list(ctx: Context, words: readonly string[], options: List
   checkFilter(options);
   const isOne = words.length === 1 && !isPattern(word) && !all && !state && !exclude;
   if (space && !isOne) throw new KvmsnapError('usage', '--space is for one machine, by its name');
+  if (space && ctx.settings.output === 'name')
+    throw new KvmsnapError('usage', '--space shows figures, and -q prints names alone');
   if (isOne) return listOne(ctx, word, options, toSelection(words, options));
   await (await import('./list-many.ts')).listMany(ctx, words, options);
 }

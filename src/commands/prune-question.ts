@@ -5,7 +5,13 @@ import { type Question, seekConsent, type Told } from '../host/consent.ts';
 import { foreseeQuickly } from '../host/freed.ts';
 import { assembleMachine, type Machine, requireAllRead } from '../host/machine.ts';
 import { overMachines } from '../host/over-machines.ts';
-import { type PruneCandidate, type PruneRequest, planWithExternal } from '../host/prune-snapshots.ts';
+import { planDeletions, type RefusedDeletion } from '../host/plan-deletions.ts';
+import {
+  deletionBy,
+  type PruneCandidate,
+  type PruneRequest,
+  planWithExternal,
+} from '../host/prune-snapshots.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
 import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
 import { humanSpan, localTime } from '../render/format.ts';
@@ -17,6 +23,8 @@ import { type FreedOf, freedLines } from './freed.ts';
 interface Planned {
   readonly machine: Machine;
   readonly plan: readonly Decision<PruneCandidate>[];
+  /** What a rule is against: the run tries it, and says why it stays. */
+  readonly refused: readonly RefusedDeletion[];
 }
 
 /** By UUID, the names that may go. */
@@ -35,7 +43,7 @@ export async function agreeToPrune(
   return new Map(
     plan.map((each) => [
       each.machine.domain.uuid,
-      new Set(goingOf(each).map(({ snapshot }) => snapshot.name)),
+      new Set(triedOf(each).map(({ snapshot }) => snapshot.name)),
     ]),
   );
 }
@@ -49,12 +57,17 @@ async function planAll(ctx: Context, selection: Selection, request: PruneRequest
     const machine = await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS);
     requireAllRead(ctx, machine, `prune '${machine.domain.name}'`);
     const plan = await planWithExternal(ctx, machine, request);
-    return { value: { machine, plan }, failures: [], succeeded: 0 };
+    const names = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
+    const { refused } = await planDeletions(ctx, machine, names, deletionBy(request));
+    return { value: { machine, plan, refused }, failures: [], succeeded: 0 };
   });
   return results.flatMap(({ value }) => value ?? []);
 }
 
-const goingOf = ({ plan }: Planned): Decision<PruneCandidate>[] => plan.filter(({ keep }) => !keep);
+const triedOf = ({ plan }: Planned): Decision<PruneCandidate>[] => plan.filter(({ keep }) => !keep);
+
+const goingOf = (planned: Planned): Decision<PruneCandidate>[] =>
+  triedOf(planned).filter(({ snapshot }) => planned.refused.every(({ name }) => name !== snapshot.name));
 
 function tellPrune(ctx: Context, all: readonly Planned[], request: PruneRequest): Told {
   const going = all.flatMap((each) => goingOf(each).map(({ snapshot }) => ({ each, snapshot })));
@@ -86,13 +99,16 @@ async function questionOf(
       .filter(({ snapshot }) => snapshot.held)
       .map(({ snapshot }) => `${machine.domain.name}: '${snapshot.name}' is held and stays`),
   );
+  const refused = all.flatMap((each) =>
+    each.refused.map(({ failure }) => `${each.machine.domain.name}: stays: ${failure.message}`),
+  );
   const freed = freedLines(true, await foresee(ctx, losing));
   const total = losing.reduce((sum, { machine }) => sum + machine.snapshots.length, 0);
   const count = `${lines.length} of ${total} snapshots of ${losing.length} ${losing.length === 1 ? 'VM' : 'VMs'}`;
   const frees = freed.map((line) => `, which ${line}`).join('');
   const until = freeMin === null ? '' : ', the oldest first, and only until enough is free';
   return {
-    details: [...fold(lines), ...fold(held)].map((line) => `  ${line}`),
+    details: [...fold(lines), ...fold(held), ...fold(refused)].map((line) => `  ${line}`),
     asks: `Delete ${freeMin === null ? '' : 'up to '}${count}${frees}${until}${leftovers ? ', with the files that nothing uses then' : ''}?`,
   };
 }

@@ -14,14 +14,18 @@ import {
   requireDeed,
   resultOf,
 } from '../host/over-machines.ts';
+import { planDeletions } from '../host/plan-deletions.ts';
 import type { SpacePruned, SpaceRequest, SpaceRun } from '../host/prune-for-space.ts';
 import {
   checkPruneRequest,
+  deletionBy,
+  notPruned,
   type PruneCandidate,
   type Pruned,
   type PruneRequest,
   planWithExternal,
   prune,
+  pruneFailures,
 } from '../host/prune-snapshots.ts';
 import { readAllSnapshots, readSelection } from '../host/select.ts';
 import type { MachineReading } from '../libvirt/machine.ts';
@@ -182,14 +186,14 @@ export async function pruneTogether(
 function deedOf(ctx: Context, machine: string, pruned: SpacePruned): Deed<PruneResult> {
   const { plan, done, failure, freed, alone, cutShort } = pruned;
   const outcome = (decision: Decision<PruneCandidate>) =>
-    ctx.settings.dryRun ? plannedOutcome(decision) : outcomeOf(decision, done);
+    ctx.settings.dryRun ? plannedOutcome(decision, done) : outcomeOf(decision, done);
   return {
     value: {
       rows: plan.map((decision) => toRow(machine, decision, outcome(decision), { alone, freed })),
       freed,
       leftovers: done.flatMap(({ leftovers }) => leftovers),
     },
-    failures: [...(failure ? [failure] : []), ...done.flatMap(({ failure }) => failure ?? [])],
+    failures: [...(failure ? [failure] : []), ...done.flatMap(pruneFailures)],
     succeeded: done.filter(({ failure }) => failure === null).length,
     cutShort,
   };
@@ -227,7 +231,7 @@ export async function pruneMachine(
   requireAllRead(ctx, machine, `prune '${name}'`);
   const plan = await planWithExternal(ctx, machine, request, fresh);
   const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
-  if (ctx.settings.dryRun) return planned(name, plan, await foreseeFreed(ctx, machine, going));
+  if (ctx.settings.dryRun) return foreseen(ctx, machine, plan, request);
   const {
     done: { done, held },
     freed,
@@ -241,27 +245,44 @@ export async function pruneMachine(
       freed,
       leftovers: done.flatMap(({ leftovers }) => leftovers),
     },
-    failures: done.flatMap(({ failure }) => failure ?? []),
+    failures: done.flatMap(pruneFailures),
     succeeded: done.filter(({ failure }) => failure === null).length,
     cutShort: ctx.interrupts.pending !== null && done.length + held.size < going.length,
   };
 }
 
+/** What the run would do: what a rule is against fails there too, and so it does here. */
+async function foreseen(
+  ctx: Context,
+  machine: Machine,
+  plan: readonly Decision<PruneCandidate>[],
+  request: PruneRequest,
+): Promise<Deed<PruneResult>> {
+  const names = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
+  const { gone, refused } = await planDeletions(ctx, machine, names, deletionBy(request));
+  const done = refused.map(({ name, failure }) => notPruned(name, failure));
+  return planned(machine.domain.name, plan, done, await foreseeFreed(ctx, machine, [...gone]));
+}
+
 const planned = (
   machine: string,
   plan: readonly Decision<PruneCandidate>[],
+  done: readonly Pruned[] = [],
   { alone, together: freed }: Foreseen = { alone: new Map(), together: NOTHING_FREED },
 ): Deed<PruneResult> => ({
   value: {
-    rows: plan.map((decision) => toRow(machine, decision, plannedOutcome(decision), { alone, freed })),
+    rows: plan.map((decision) => toRow(machine, decision, plannedOutcome(decision, done), { alone, freed })),
     freed,
     leftovers: [],
   },
-  failures: [],
-  succeeded: 0,
+  failures: done.flatMap(pruneFailures),
+  succeeded: plan.filter((decision) => plannedOutcome(decision, done) === 'to be deleted').length,
 });
 
-const plannedOutcome = ({ keep }: Decision<PruneCandidate>): Outcome => (keep ? 'kept' : 'to be deleted');
+const plannedOutcome = (decision: Decision<PruneCandidate>, done: readonly Pruned[]): Outcome => {
+  const outcome = outcomeOf(decision, done);
+  return outcome === 'not reached' ? 'to be deleted' : outcome;
+};
 
 function toRow(
   machine: string,

@@ -43,6 +43,7 @@ export async function space(
   names: readonly string[],
   { disks = false, exact = false, sort = 'created' }: SpaceOptions,
 ): Promise<void> {
+  if (ctx.settings.output === 'name') requireFigureless({ disks, exact, sort });
   const { machine, measured } = await patiently(ctx, async (ctx) => {
     const machine = await openMachine(ctx, word);
     for (const name of names) findSnapshot(machine, name);
@@ -86,6 +87,13 @@ export async function space(
     throw new KvmsnapError('check', `'${machine.domain.name}' cannot be measured: ${problems.join('; ')}`);
   const failure = unreadFailure({ ...machine, unread });
   if (failure) throw failure;
+}
+
+/** Throws `usage` for what would change nothing about the names, which alone are printed. */
+function requireFigureless({ disks, exact, sort }: SpaceOptions): void {
+  const [option] = disks ? ['--disks'] : exact && sort !== 'frees' ? ['--exact'] : [];
+  if (option !== undefined)
+    throw new KvmsnapError('usage', `${option} is for figures, and -q prints names alone`);
 }
 
 /** No guest is paused for nothing. */

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import type { Context } from '../context.ts';
 import { type ImageUse, sayUses, usesOf } from '../core/image-users.ts';
 import { quote } from '../core/quote.ts';
+import { KvmsnapError } from '../errors.ts';
 import { humanBytes } from '../render/format.ts';
 import { isRemote } from './disks.ts';
 import { occupiedBytes } from './files.ts';
@@ -16,6 +17,14 @@ export interface Leftover {
   readonly removed: boolean;
 }
 
+/** Those that were found, and why what was to be removed could not be. */
+export interface LeftoversFound {
+  readonly leftovers: readonly Leftover[];
+  readonly unremoved: readonly KvmsnapError[];
+}
+
+const NONE: LeftoversFound = { leftovers: [], unremoved: [] };
+
 /**
  * Looks which of these files, which the machine's snapshots have made, are still there and used by nothing any more: neither
  * the machine nor one of its snapshots, by the whole chain under each. Removes them where that is wanted and no other VM
@@ -26,39 +35,46 @@ export async function clearLeftovers(
   { uri, domain }: Machine,
   made: readonly string[],
   remove: boolean,
-): Promise<Leftover[]> {
-  if (isRemote(uri)) return [];
+): Promise<LeftoversFound> {
+  if (isRemote(uri)) return NONE;
   const candidates = [...new Set(made)];
   const sizes = await Promise.all(candidates.map(occupiedBytes));
   const present = candidates.flatMap((path, i) => {
     const bytes = sizes[i] ?? null;
     return bytes === null ? [] : [{ path, bytes }];
   });
-  if (present.length === 0) return [];
+  if (present.length === 0) return NONE;
   const users = await readUsersOf(ctx, {
     uri,
     files: { paths: present.map(({ path }) => path) },
     except: null,
   });
-  if (users.unknown.includes(domain.name)) return [];
-  const left: Leftover[] = [];
+  if (users.unknown.includes(domain.name)) return NONE;
+  const leftovers: Leftover[] = [];
+  const unremoved: KvmsnapError[] = [];
   for (const { path, bytes } of present) {
     const uses = usesOf(users, path);
     if (uses.some(({ vm }) => vm.uuid === domain.uuid)) continue;
-    // what this user may not remove is left, and said
-    const removed =
-      remove &&
-      uses.length === 0 &&
-      users.unknown.length === 0 &&
-      (await rm(path).then(
-        () => true,
-        () => false,
-      ));
-    left.push({ path, bytes, removed });
-    ctx.terminal.note(saysOf({ path, bytes, removed }, uses));
+    const isToGo = remove && uses.length === 0 && users.unknown.length === 0;
+    const failure = isToGo ? await tryRemove(path, domain.name) : null;
+    const removed = isToGo && failure === null;
+    leftovers.push({ path, bytes, removed });
+    if (failure) unremoved.push(failure);
+    else ctx.terminal.note(saysOf({ path, bytes, removed }, uses));
   }
-  return left;
+  return { leftovers, unremoved };
 }
+
+/** Null: it is gone. */
+const tryRemove = (path: string, machine: string): Promise<KvmsnapError | null> =>
+  rm(path).then(
+    () => null,
+    (error: Error) =>
+      new KvmsnapError(
+        'refused',
+        `could not remove ${path}, which libvirt has left behind of '${machine}': ${error.message}`,
+      ),
+  );
 
 function saysOf({ path, bytes, removed }: Leftover, uses: readonly ImageUse[]): string {
   const what = `${path} (${humanBytes(bytes)})`;

@@ -60,7 +60,27 @@ export async function seekConsent<Plan>(
   first?: Plan,
 ): Promise<Consent<Plan>> {
   const ctx = sayingOnce(outer);
-  let plan = first ?? (await patiently(ctx, action.load));
+  const plan = first ?? (await patiently(ctx, action.load));
+  const standing = follow(ctx, action, plan);
+  try {
+    await standing.ask(UNCHANGED, NOTHING_DONE);
+  } catch (error) {
+    await action.discard?.(standing.consent.plan);
+    throw error;
+  }
+  const { question, notes = [] } = standing.told();
+  if (!question || !isAsked(ctx, action.mustConsent ?? false))
+    for (const line of notes) ctx.terminal.note(`note: ${line}`);
+  return standing.consent;
+}
+
+/** Consent to `agreed`, which was given before; to be renewed. */
+export const standingConsent = <Plan>(ctx: Context, action: Action<Plan>, agreed: Plan): Consent<Plan> =>
+  follow(sayingOnce(ctx), action, agreed).consent;
+
+/** A plan as it changes, and what was told of it. */
+function follow<Plan>(ctx: Context, action: Action<Plan>, first: Plan) {
+  let plan = first;
   let told = action.tell(plan);
 
   /** Takes over what is so now; returns how it differs from what was told. */
@@ -83,16 +103,7 @@ export async function seekConsent<Plan>(
     }
   };
 
-  try {
-    await ask(UNCHANGED, NOTHING_DONE);
-  } catch (error) {
-    await action.discard?.(plan);
-    throw error;
-  }
-  if (!told.question || !isAsked(ctx, action.mustConsent ?? false))
-    for (const line of told.notes ?? []) ctx.terminal.note(`note: ${line}`);
-
-  return {
+  const consent: Consent<Plan> = {
     get plan() {
       return plan;
     },
@@ -104,6 +115,7 @@ export async function seekConsent<Plan>(
       return plan;
     },
   };
+  return { consent, ask, told: () => told };
 }
 
 /** Throws `check` when something is lost now that was not to be lost before, and nobody can be asked. */

@@ -16,7 +16,7 @@ import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
 import { localTime } from '../render/format.ts';
 import { carryOut, readAfter, type WriteEnd } from './act.ts';
 import { aftermath, lostCurrent, withAftermath } from './aftermath.ts';
-import { clearLeftovers, type Leftover } from './clear-leftovers.ts';
+import { clearLeftovers, type LeftoversFound } from './clear-leftovers.ts';
 import { requireNothingNew } from './consent.ts';
 import { freeBytes } from './files.ts';
 import { readImageUsers } from './image-users.ts';
@@ -42,10 +42,9 @@ export interface DeleteRequest {
 }
 
 /** What a delete did: the machine afterwards, what went, and the files that were left behind. */
-export interface DeleteDone {
+export interface DeleteDone extends LeftoversFound {
   readonly machine: Machine;
   readonly gone: readonly SnapshotReport[];
-  readonly leftovers: readonly Leftover[];
 }
 
 /** libvirt's command for it. */
@@ -178,13 +177,17 @@ export async function deleteSnapshot(
   machine: Machine,
   snapshot: SnapshotReport,
   request: DeleteRequest,
+  tell: TellLoss = () => undefined,
 ): Promise<DeleteDone> {
   return patiently(ctx, async (ctx, again) => {
-    if (!again) return deleteNow(ctx, machine, snapshot, request);
+    if (!again) return deleteNow(ctx, machine, snapshot, request, tell);
     const now = await afterWaiting(ctx, machine, snapshot.name, request);
-    return deleteNow(ctx, now, findSnapshot(now, snapshot.name), request);
+    return deleteNow(ctx, now, findSnapshot(now, snapshot.name), request, tell);
   });
 }
+
+/** Told of what goes once nothing is against it, and before it goes. */
+export type TellLoss = (ctx: Context, victims: readonly SnapshotReport[]) => void;
 
 /** The machine as it is now, after a wait. Throws `check` when what is named would take more with it than before. */
 async function afterWaiting(
@@ -208,9 +211,11 @@ async function deleteNow(
   machine: Machine,
   snapshot: SnapshotReport,
   request: DeleteRequest,
+  tell: TellLoss,
 ): Promise<DeleteDone> {
   const victims = doomed(machine.snapshots, snapshot, request.reach);
   await checkDeletable(ctx, machine, snapshot, request);
+  tell(ctx, victims);
   const withMemory = request.metadataOnly
     ? []
     : victims.filter(({ memory }) => memory.location === 'internal');
@@ -265,10 +270,10 @@ async function verify(ctx: Context, before: Machine, deletion: Deletion): Promis
   const failure = failureOf(after, deletion, orphaned, odd.length > 0);
   if (failure) throw withAftermath(failure, [...odd, ...forgotten]);
   for (const { what, command } of forgotten) ctx.terminal.note(`warning: ${what}; this mends it: ${command}`);
-  const leftovers = victims.some(isExternal)
+  const found = victims.some(isExternal)
     ? await clearLeftovers(ctx, after, victims.flatMap(mentionedFiles), request.leftovers)
-    : [];
-  return { machine: after, gone: victims, leftovers };
+    : { leftovers: [], unremoved: [] };
+  return { machine: after, gone: victims, ...found };
 }
 
 const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';

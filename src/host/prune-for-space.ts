@@ -6,6 +6,7 @@ import type { Decision } from '../core/retention.ts';
 import { locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { humanBytes } from '../render/format.ts';
+import type { LeftoversFound } from './clear-leftovers.ts';
 import {
   activePaths,
   allPaths,
@@ -25,8 +26,10 @@ import { deleteSnapshot } from './delete-snapshots.ts';
 import { fileSystemOf, type MountedFileSystem } from './file-systems.ts';
 import { type Freed, measureIfPossible, occupiedBy } from './freed.ts';
 import { readAgain } from './machine.ts';
+import { planDeletions } from './plan-deletions.ts';
 import {
   deletionBy,
+  notPruned,
   type PruneCandidate,
   type Pruned,
   type PruneRequest,
@@ -178,8 +181,10 @@ async function foreseeAll(
   const { entries, places, request } = run;
   const short = shortOf(run, before);
   for (const entry of entries) if (nextToGo(choicesOf(entry, places), short)) await lookAhead(run, entry);
-  const choices = entries.flatMap((entry) => choicesOf(entry, places));
-  const { goes, fileSystems } = foresee(choices, before, request.freeMin);
+  const choices = () => entries.flatMap((entry) => choicesOf(entry, places));
+  let { goes, fileSystems } = foresee(choices(), before, request.freeMin);
+  // what a rule is against frees nothing, and others go instead
+  while (await refuseSome(run, goes)) ({ goes, fileSystems } = foresee(choices(), before, request.freeMin));
   for (const { entry, decision, frees, name } of goes) {
     entry.gone.push(decision);
     entry.plan = entry.plan.filter(({ snapshot }) => snapshot.name !== name);
@@ -188,6 +193,18 @@ async function foreseeAll(
       entry.freedBytes === null || !entry.expected.has(name) ? null : entry.freedBytes + bytes;
   }
   return fileSystems;
+}
+
+/** Notes those that could not be deleted, as the run would find; true: there are some. */
+async function refuseSome({ ctx, request, entries }: Run, goes: readonly Choice[]): Promise<boolean> {
+  let isAny = false;
+  for (const entry of entries) {
+    const names = goes.filter((choice) => choice.entry === entry).map(({ name }) => name);
+    const { refused } = await planDeletions(ctx, entry.machine, names, deletionBy(request));
+    for (const { name, failure } of refused) entry.done.push(notPruned(name, failure));
+    isAny ||= refused.length > 0;
+  }
+  return isAny;
 }
 
 /** Where the images cannot be measured, nothing is expected. */
@@ -246,18 +263,18 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
   if (!report) return null;
   const { machine } = entry;
   const before = await sight.occupiedBy(machine);
-  let leftovers: Pruned['leftovers'];
+  let found: LeftoversFound;
   try {
     const done = await deleteSnapshot(ctx, machine, report, deletionBy(request));
     entry.machine = done.machine;
-    leftovers = done.leftovers;
+    found = { leftovers: done.leftovers, unremoved: done.unremoved };
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
-    entry.done.push({ name, failure: error, leftovers: [] });
+    entry.done.push(notPruned(name, error));
     if (error.code === 'busy') entry.isClosed = true; // each of its others would wait as long again
     return null;
   }
-  entry.done.push({ name, failure: null, leftovers });
+  entry.done.push({ name, failure: null, ...found });
   entry.gone.push(decision);
   entry.plan = await planWithExternal(ctx, entry.machine, request, entry.fresh);
   const after = await sight.occupiedBy(machine);

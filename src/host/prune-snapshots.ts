@@ -18,7 +18,7 @@ import {
 import { internalDisks, locationOf } from '../core/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
-import type { Leftover } from './clear-leftovers.ts';
+import type { LeftoversFound } from './clear-leftovers.ts';
 import { type DeleteDone, type DeleteRequest, deleteSnapshot } from './delete-snapshots.ts';
 import { readImageUsers } from './image-users.ts';
 import { type Machine, readAgain } from './machine.ts';
@@ -173,12 +173,22 @@ function unfinished(report: SnapshotReport, images: Images | null): string | nul
 }
 
 /** What became of one snapshot that was to go. */
-export interface Pruned {
+export interface Pruned extends LeftoversFound {
   readonly name: string;
   readonly failure: KvmsnapError | null;
-  /** The files that libvirt has left behind of it. */
-  readonly leftovers: readonly Leftover[];
 }
+
+/** One that could not be deleted. */
+export const notPruned = (name: string, failure: KvmsnapError): Pruned => ({
+  name,
+  failure,
+  leftovers: [],
+  unremoved: [],
+});
+
+/** All that went wrong with it. */
+export const pruneFailures = ({ failure, unremoved }: Pruned): readonly KvmsnapError[] =>
+  failure ? [failure, ...unremoved] : unremoved;
 
 /** What a prune did, and the names that were put on hold meanwhile, which stay. */
 export interface PruneDone {
@@ -207,11 +217,12 @@ export async function prune(
       if (!deleted) held.add(snapshot.name);
       else {
         now = deleted.machine;
-        done.push({ name: snapshot.name, failure: null, leftovers: deleted.leftovers });
+        const { leftovers, unremoved } = deleted;
+        done.push({ name: snapshot.name, failure: null, leftovers, unremoved });
       }
     } catch (error) {
       if (!(error instanceof KvmsnapError)) throw error;
-      done.push({ name: snapshot.name, failure: error, leftovers: [] });
+      done.push(notPruned(snapshot.name, error));
       if (error.code === 'busy') break;
     }
   }

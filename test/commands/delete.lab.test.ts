@@ -145,10 +145,12 @@ describe('names', () => {
     const machine = await fullMachine('full');
     for (const name of ['s1', 's2']) take(machine, name);
     virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1');
-    expect((await succeed('delete', 'full', 's2')).stderr).toBe('');
+    expect((await succeed('delete', 'full', 's2')).stderr).toMatch(
+      /^note: this is deleted for good: 's2' of [^\n]*\n$/,
+    );
     const { stderr } = await succeed('delete', 'full', 's1');
     expect(stderr).toMatch(
-      /^note: the image of disk vda keeps \d+\S* MiB of the memory of 's1', since a revert to it; with the machine off, this gives it back: kvmsnap check --fix full\n$/,
+      /^note: this is deleted for good: 's1' of .*\nnote: the image of disk vda keeps \d+\S* MiB of the memory of 's1', since a revert to it; with the machine off, this gives it back: kvmsnap check --fix full\n$/,
     );
     destroy(machine);
     expect(occupied(machine)).toBeGreaterThan(FILL_MIB * 1024 * 1024);

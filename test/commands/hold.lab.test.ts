@@ -393,7 +393,7 @@ describe('what is held is not deleted', () => {
     const machine = family('kept');
     for (const held of ['leaf', 'branch']) await succeed('hold', 'kept', held);
     const before = facts(machine);
-    for (const extra of [['--dry-run'], ['--yes']]) {
+    for (const extra of [['--dry-run'], ['--yes'], []]) {
       const { message } = await failure(5, 'delete', 'kept', name, ...options, ...extra);
       expect(message).toContain("'leaf' is held");
       expect(message).toContain("'branch' is held");
@@ -411,6 +411,28 @@ describe('what is held is not deleted', () => {
     const many = await kvmsnap(['delete', 'kept*', 'leaf', '--yes']);
     expect(many).toMatchObject({ code: 3, stderr: expect.stringContaining("'leaf' is held") });
     expect([snapshotNames(machine), snapshotNames(other)]).toEqual([['leaf', 'middle', 'root'], []]);
+  });
+
+  test('in a script without --yes, what is held is told of before the missing consent', async () => {
+    const machine = family('kept');
+    await succeed('hold', 'kept', 'leaf');
+    const before = facts(machine);
+    for (const args of [
+      ['kept', 'branch', 'leaf', '--children'],
+      ['kep*', 'branch', 'leaf'],
+    ])
+      expect((await failure(5, 'delete', ...args)).message).toContain("'leaf' is held");
+    expect(facts(machine)).toEqual(before);
+  });
+
+  test('what exists already and is held: the advice of create works when pasted', async () => {
+    const machine = family('kept');
+    await succeed('hold', 'kept', 'leaf');
+    const { findings } = await failure(6, 'create-as', 'kept', 'leaf');
+    const commands = findings.flatMap((finding) => finding.commands);
+    expect(commands).toEqual(['kvmsnap unhold kept leaf', 'kvmsnap delete kept leaf']);
+    for (const command of commands) pasteOk(command);
+    expect(snapshotNames(machine)).not.toContain('leaf');
   });
 
   test('check --fix has libvirt forget none that is held', async () => {

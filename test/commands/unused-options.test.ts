@@ -1,6 +1,9 @@
 // An option of which nothing would be made is a usage error, and not passed over.
 import { expect, test } from 'vitest';
+import { completion } from '../../src/commands/completion.ts';
 import { create } from '../../src/commands/create.ts';
+import { list } from '../../src/commands/list.ts';
+import { space } from '../../src/commands/space.ts';
 import type { Context, Settings } from '../../src/context.ts';
 import { fakeHost } from './fake-host.ts';
 
@@ -21,10 +24,15 @@ test.each<[string, Run, Partial<Settings>]>([
     (ctx) => create(ctx, ['b-fix'], null, { printXml: true, label: 'n', keepLast: 1 }),
     { output: 'table' },
   ],
+  ['list --space -q', (ctx) => list(ctx, ['b-fix'], { space: true }), { output: 'name' }],
+  ['space --disks -q', (ctx) => space(ctx, 'b-fix', [], { disks: true }), { output: 'name' }],
+  ['space --exact -q', (ctx) => space(ctx, 'b-fix', [], { exact: true }), { output: 'name' }],
+  ['completion --json', (ctx) => completion(ctx, 'bash'), { output: 'json' }],
+  ['completion -q', (ctx) => completion(ctx, 'fish'), { output: 'name' }],
 ])('%s', async (_, run, settings) => {
   const host = fakeHost();
   const before = [...host.machine.snapshots.keys()];
   await expect(run(host.context(settings))).rejects.toMatchObject({ code: 'usage' });
   expect([...host.machine.snapshots.keys()]).toEqual(before);
-  expect(host.libvirt.commands).toEqual([]);
+  expect([host.libvirt.commands, host.printed]).toEqual([[], []]);
 });
