@@ -13,11 +13,11 @@ import {
   VERSION,
   wholeOf,
 } from './command-table.ts';
-import type { Context, OutputFormat, Settings } from './context.ts';
-import { nearest } from './core/names.ts';
-import { kvmsnapLine } from './core/quote.ts';
+import type { Context, OutputFormat, Settings } from './run/context.ts';
+import { nearest } from './model/names.ts';
+import { kvmsnapLine } from './model/quote.ts';
 import { FAILURES, type FailureCode, KvmsnapError } from './errors.ts';
-import type { ColourChoice } from './terminal.ts';
+import type { ColourChoice } from './host/terminal.ts';
 
 /** The program: the table of commands as a command line, with its help. Runs nothing. */
 

@@ -1,15 +1,15 @@
 import pkg from '../package.json' with { type: 'json' };
-import type { CheckOptions } from './commands/check.ts';
-import type { CreateOptions } from './commands/create.ts';
-import type { CurrentOptions } from './commands/current.ts';
-import type { DeleteOptions } from './commands/delete.ts';
-import type { InfoOptions } from './commands/info.ts';
-import type { ListOptions } from './commands/list.ts';
-import type { PruneOptions } from './commands/prune.ts';
-import type { RevertOptions } from './commands/revert.ts';
-import type { SpaceOptions } from './commands/space.ts';
-import type { Context } from './context.ts';
-import type { Grammar, Meaning, Shell } from './core/completion.ts';
+import type { CheckOptions } from './check/report.ts';
+import type { CreateOptions } from './create/report.ts';
+import type { CurrentOptions } from './show/current.ts';
+import type { DeleteOptions } from './delete/report.ts';
+import type { InfoOptions } from './show/info.ts';
+import type { ListOptions } from './show/list.ts';
+import type { PruneOptions } from './prune/report.ts';
+import type { RevertOptions } from './revert/report.ts';
+import type { SpaceOptions } from './space/report.ts';
+import type { Context } from './run/context.ts';
+import type { Grammar, Meaning, Shell } from './completion/grammar.ts';
 import type { FailureCode } from './errors.ts';
 
 /** Every command, argument, option and help text, as data: help, man page and README come from here. */
@@ -225,7 +225,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'kvmsnap create centos7-1 --external',
     ],
     run: async (ctx, [machines], options) =>
-      (await import('./commands/create.ts')).create(
+      (await import('./create/report.ts')).create(
         ctx,
         machines as readonly string[],
         null,
@@ -246,7 +246,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'kvmsnap create-as centos7-1 before-upgrade --disk-only --quiesce',
     ],
     run: async (ctx, [machine, name], options) =>
-      (await import('./commands/create.ts')).create(
+      (await import('./create/report.ts')).create(
         ctx,
         [machine as string],
         name as string,
@@ -284,7 +284,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       "kvmsnap list 'web-*' --state running",
     ],
     run: async (ctx, [machines], options) =>
-      (await import('./commands/list.ts')).list(ctx, machines as readonly string[], options as ListOptions),
+      (await import('./show/list.ts')).list(ctx, machines as readonly string[], options as ListOptions),
   },
   {
     name: 'current',
@@ -301,7 +301,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     failures: ['check', 'busy'],
     examples: ['kvmsnap current centos7-1', 'kvmsnap current centos7-1 --set snapshot-2'],
     run: async (ctx, [machine], options) =>
-      (await import('./commands/current.ts')).current(ctx, machine as string, options as CurrentOptions),
+      (await import('./show/current.ts')).current(ctx, machine as string, options as CurrentOptions),
   },
   {
     name: 'revert',
@@ -329,7 +329,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'kvmsnap revert centos7-1 --current --running',
     ],
     run: async (ctx, [machine, name], options) =>
-      (await import('./commands/revert.ts')).revert(
+      (await import('./revert/report.ts')).revert(
         ctx,
         machine as string,
         name as string | undefined,
@@ -367,7 +367,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       "kvmsnap delete 'web-*' before-upgrade --yes",
     ],
     run: async (ctx, [machine, names], options) =>
-      (await import('./commands/delete.ts')).deleteSnapshots(
+      (await import('./delete/report.ts')).deleteSnapshots(
         ctx,
         machine as string,
         names as readonly string[],
@@ -386,7 +386,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     failures: [],
     examples: ['kvmsnap info centos7-1', 'kvmsnap info centos7-1 snapshot-2'],
     run: async (ctx, [machine, name], options) =>
-      (await import('./commands/info.ts')).info(
+      (await import('./show/info.ts')).info(
         ctx,
         machine as string,
         name as string | undefined,
@@ -419,7 +419,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       "kvmsnap prune 'web-*' --label nightly --keep-within 14d",
     ],
     run: async (ctx, [machines], options) =>
-      (await import('./commands/prune.ts')).pruneMachines(
+      (await import('./prune/report.ts')).pruneMachines(
         ctx,
         machines as readonly string[],
         options as PruneOptions,
@@ -455,7 +455,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'kvmsnap check --max-age 26h --label nightly -q',
     ],
     run: async (ctx, [machines], options) =>
-      (await import('./commands/check.ts')).check(
+      (await import('./check/report.ts')).check(
         ctx,
         machines as readonly string[],
         options as CheckOptions,
@@ -489,7 +489,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'kvmsnap space centos7-1 --sort frees',
     ],
     run: async (ctx, [machine, names], options) =>
-      (await import('./commands/space.ts')).space(
+      (await import('./space/report.ts')).space(
         ctx,
         machine as string,
         names as readonly string[],
@@ -506,7 +506,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     failures: ['check', 'busy'],
     examples: ['kvmsnap hold centos7-1 snapshot-2'],
     run: async (ctx, [machine, name]) =>
-      (await import('./commands/hold.ts')).setHold(ctx, machine as string, name as string, true),
+      (await import('./describe/report.ts')).setHold(ctx, machine as string, name as string, true),
   },
   {
     name: 'unhold',
@@ -518,7 +518,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     failures: ['check', 'busy'],
     examples: ['kvmsnap unhold centos7-1 snapshot-2'],
     run: async (ctx, [machine, name]) =>
-      (await import('./commands/hold.ts')).setHold(ctx, machine as string, name as string, false),
+      (await import('./describe/report.ts')).setHold(ctx, machine as string, name as string, false),
   },
   {
     name: 'describe',
@@ -532,7 +532,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     failures: ['check', 'busy'],
     examples: ["kvmsnap describe centos7-1 snapshot-2 'after the upgrade'"],
     run: async (ctx, [machine, name, text]) =>
-      (await import('./commands/hold.ts')).describe(ctx, machine as string, name as string, text as string),
+      (await import('./describe/report.ts')).describe(ctx, machine as string, name as string, text as string),
   },
   {
     name: 'completion',
@@ -549,7 +549,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'source <(kvmsnap completion bash)',
       'kvmsnap completion fish > ~/.config/fish/completions/kvmsnap.fish',
     ],
-    run: async (ctx, [shell]) => (await import('./commands/completion.ts')).completion(ctx, shell as Shell),
+    run: async (ctx, [shell]) => (await import('./completion/completion.ts')).completion(ctx, shell as Shell),
   },
   {
     name: 'complete',
@@ -562,7 +562,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     failures: [],
     examples: ["kvmsnap complete fish -- list ''"],
     run: async (ctx, [shell, words]) =>
-      (await import('./commands/complete.ts')).complete(
+      (await import('./completion/complete.ts')).complete(
         ctx,
         grammar(),
         shell as Shell,
@@ -585,7 +585,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     run: async (ctx, _, options) => {
       const commands = shownCommands().map((command) => ({ ...command, detail: wholeOf(command) }));
       const content = { version: pkg.version, globals: GLOBAL_OPTIONS, commands };
-      await (await import('./commands/manual.ts')).manual(ctx, content, options);
+      await (await import('./manual/manual.ts')).manual(ctx, content, options);
     },
   },
 ];

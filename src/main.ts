@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import { CommanderError, createProgram, spokenOptions, usageError } from './cli.ts';
-import type { Context, Settings } from './context.ts';
+import type { Context, Settings } from './run/context.ts';
 import { type EndingSignal, exitCodeOf, FAILURES, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
 
 /** Runs the program. The one place that prints errors and sets the exit code. */
@@ -21,7 +21,7 @@ async function main(argv: readonly string[]): Promise<number> {
 let context: Context | null = null;
 
 async function start(settings: Settings, action: (ctx: Context) => Promise<void>): Promise<void> {
-  const { systemContext } = await import('./context.ts');
+  const { systemContext } = await import('./run/context.ts');
   const ctx = systemContext(settings);
   context = ctx;
   for (const signal of Object.keys(SIGNAL_FAILURES) as EndingSignal[]) {
@@ -39,8 +39,8 @@ async function start(settings: Settings, action: (ctx: Context) => Promise<void>
 async function report(error: unknown, argv: readonly string[]): Promise<void> {
   const abandoned = error instanceof KvmsnapError ? null : context?.interrupts.abandoned;
   if (abandoned) process.stderr.write(`warning: ${abandoned}\n`);
-  const { describeError } = await import('./render/error.ts');
-  const { colourLevel } = await import('./terminal.ts');
+  const { describeError } = await import('./output/error.ts');
+  const { colourLevel } = await import('./host/terminal.ts');
   const { json, color } = spokenOptions(argv.slice(2));
   const level = colourLevel(color, process.stderr.isTTY === true, process.env);
   process.stderr.write(describeError(error, { json, level }));

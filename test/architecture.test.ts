@@ -85,7 +85,7 @@ const SOURCES: readonly Source[] = readdirSync(join(ROOT, 'src'), { recursive: t
   .filter((path) => path.endsWith('.ts'))
   .map((path) => read(join('src', path)));
 
-/** `src/core/names.ts` -> `core`, `src/main.ts` -> `main`. */
+/** `src/model/names.ts` -> `core`, `src/main.ts` -> `main`. */
 const roomOf = (path: string): string => path.split('/')[1]?.replace(/\.ts$/, '') ?? '';
 
 const target = ({ path }: Source, { from }: Import): string => normalize(join(dirname(path), from));
@@ -114,19 +114,19 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Where each package is used; no other is. */
 const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
-  '@rgrove/parse-xml': ['src/libvirt/xml.ts'],
-  chalk: ['src/render/colour.ts'],
-  'cli-table3': ['src/render/grid.ts'],
+  '@rgrove/parse-xml': ['src/libvirt/xml/xml.ts'],
+  chalk: ['src/output/color.ts'],
+  'cli-table3': ['src/output/grid.ts'],
   commander: ['src/cli.ts'],
-  execa: ['src/libvirt/exec.ts'],
-  'p-limit': ['src/host/over-machines.ts', 'src/libvirt/exec.ts', 'src/terminal.ts'],
-  'string-width': ['src/render/table.ts'],
+  execa: ['src/host/processes.ts'],
+  'p-limit': ['src/run/for-each-domain.ts', 'src/host/processes.ts', 'src/host/terminal.ts'],
+  'string-width': ['src/output/table.ts'],
   'zod/mini': [
     'libvirt',
     'qemu',
-    'src/render/contract.ts',
-    'src/render/schemas.ts',
-    'type src/render/documents.ts',
+    'src/output/contract.ts',
+    'src/output/schemas.ts',
+    'type src/output/documents.ts',
   ],
 };
 
@@ -134,7 +134,7 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
 const PURE = ['core', 'render', 'errors', 'cli', 'command-table', 'commands'];
 
 const WORLD = ['process', 'console', 'globalThis', 'global', 'Date.now', 'performance'];
-const WORLDLY = ['src/main.ts', 'src/context.ts', 'src/terminal.ts', 'src/libvirt/exec.ts'];
+const WORLDLY = ['src/main.ts', 'src/run/context.ts', 'src/host/terminal.ts', 'src/host/processes.ts'];
 
 const allowed = (places: readonly string[] | undefined, { path }: Source, { kind }: Import): boolean =>
   [path, roomOf(path)].some(

@@ -10,8 +10,8 @@ import {
   usageError,
 } from '../src/cli.ts';
 import { COMMANDS, COMMON_FAILURES, GLOBAL_OPTIONS, grammar, wholeOf } from '../src/command-table.ts';
-import type { Settings } from '../src/context.ts';
-import { completionOf } from '../src/core/completion.ts';
+import type { Settings } from '../src/run/context.ts';
+import { completionOf } from '../src/completion/grammar.ts';
 import { FAILURES, KvmsnapError } from '../src/errors.ts';
 
 interface Parsed {

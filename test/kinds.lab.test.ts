@@ -3,8 +3,8 @@
 import { copyFileSync, existsSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { fingerprint, refused } from './commands/evidence.ts';
-import { byteIn, succeed } from './commands/scene.ts';
+import { fingerprint, refused } from './lab/evidence.ts';
+import { byteIn, succeed } from './lab/scene.ts';
 import { checkImage, tags, writePattern } from './lab/disk.ts';
 import { isSystemLab, scratch, tool, virsh } from './lab/lab.ts';
 import { encryptedDisk, hasEncryptedPattern, removeSecrets } from './lab/luks.ts';

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cleanEnvironment, kvmsnap, kvmsnapPath } from './lab/cli.ts';
 import { scratch } from './lab/lab.ts';
 import { cleanUp, defineMachine, start } from './lab/machine.ts';
-import { virshTable } from './virsh-options.ts';
+import { virshTable } from './create/virsh-options.ts';
 
 /**
  * The README's console blocks, run line by line in its order on machines of the lab, and its generated tables.

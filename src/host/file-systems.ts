@@ -1,7 +1,7 @@
 import { realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Context } from '../context.ts';
-import type { FileSystem } from '../core/free-space.ts';
+import type { Context } from '../run/context.ts';
+import type { FileSystem } from '../prune/free-space-policy.ts';
 import { roomAt } from './files.ts';
 
 /** A file system of this host, and the directory that it is mounted on. */

@@ -1,5 +1,5 @@
 import { stat, statfs } from 'node:fs/promises';
-import type { Context } from '../context.ts';
+import type { Context } from '../run/context.ts';
 import { KvmsnapError } from '../errors.ts';
 
 /** What this host's file systems tell of a file. */

@@ -1,4 +1,4 @@
-import type { DomainState } from '../core/domain.ts';
+import type { DomainState } from '../model/domain.ts';
 import type { Answers } from './virsh.ts';
 import { connectionFailure, lostConnection, virshFailure } from './virsh-error.ts';
 

@@ -1,4 +1,4 @@
-import { virshQuote } from '../core/quote.ts';
+import { virshQuote } from '../model/quote.ts';
 
 /**
  * Many virsh commands in one process: `virsh 'echo @@0; cmd; echo @@1; cmd'` costs what one command costs.

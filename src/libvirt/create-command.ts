@@ -1,4 +1,4 @@
-import type { SnapshotPlan, Wishes } from '../core/snapshot-plan.ts';
+import type { SnapshotPlan, Wishes } from '../create/plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from './batch.ts';
 import { formatSpec } from './disk-spec.ts';

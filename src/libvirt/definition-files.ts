@@ -1,6 +1,6 @@
-import type { NamedFile } from '../core/vm-files.ts';
-import { parseDisks } from './domain-xml.ts';
-import { parseXml } from './xml.ts';
+import type { NamedFile } from '../sharing/vm-files.ts';
+import { parseDisks } from './xml/domain.ts';
+import { parseXml } from './xml/xml.ts';
 
 /** The files that a definition names, from the text of `virsh dumpxml` or of what is stored with a snapshot. */
 

@@ -1,10 +1,10 @@
-import type { Element } from '../core/element.ts';
-import type { StoredDefinition } from '../core/stored-definition-rules.ts';
+import type { Element } from '../model/element.ts';
+import type { StoredDefinition } from '../revert/rules/stored-definition.ts';
 import { understand } from '../errors.ts';
 import { allAnswered } from './answers.ts';
 import { dumpCommand } from './snapshots.ts';
 import type { Virsh } from './virsh.ts';
-import { parseElement } from './xml.ts';
+import { parseElement } from './xml/xml.ts';
 
 /** The definitions of one VM: those of now, and those that libvirt stores with its snapshots. */
 

@@ -1,4 +1,4 @@
-import type { DiskWish, MemoryWish } from '../core/snapshot-plan.ts';
+import type { DiskWish, MemoryWish } from '../create/plan.ts';
 import { KvmsnapError } from '../errors.ts';
 
 /**

@@ -1,11 +1,11 @@
-import { elementsAt } from '../core/element.ts';
-import type { Found } from '../core/host-things.ts';
-import { type Need, needKey } from '../core/needed-things.ts';
+import { elementsAt } from '../model/element.ts';
+import type { Found } from '../model/host-things.ts';
+import { type Need, needKey } from '../model/needed-things.ts';
 import { understand } from '../errors.ts';
 import { splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
-import { parseElement } from './xml.ts';
+import { parseElement } from './xml/xml.ts';
 
 /** What libvirt knows of the things that a definition needs: networks, pools, volumes, secrets, filters, emulators. */
 

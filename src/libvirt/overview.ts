@@ -1,8 +1,8 @@
-import type { DomainState } from '../core/domain.ts';
+import type { DomainState } from '../model/domain.ts';
 import type { KvmsnapError } from '../errors.ts';
 import { allAnswered, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
-import { LIST_MACHINES, type MachineName, parseMachineNames } from './machine.ts';
+import { LIST_MACHINES, type MachineName, parseMachineNames } from './domains.ts';
 import { readSnapshotsOf, type SnapshotsRead } from './snapshots.ts';
 import type { Virsh } from './virsh.ts';
 import { countErrors, virshFailure } from './virsh-error.ts';

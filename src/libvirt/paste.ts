@@ -1,9 +1,9 @@
-import { commandLine, quote } from '../core/quote.ts';
-import { adoptedParts } from './adopted-xml.ts';
+import { commandLine, quote } from '../model/quote.ts';
+import { adoptedParts } from './xml/adopted.ts';
 import type { VirshCommand } from './batch.ts';
 import { dumpCommand } from './snapshots.ts';
 import type { Virsh } from './virsh.ts';
-import { escapeText } from './xml.ts';
+import { escapeText } from './xml/xml.ts';
 
 /**
  * Lines of a dry run that need an XML file: a dry run writes none, so the line makes the XML anew when it is pasted, and

@@ -1,4 +1,4 @@
-import type { DomainState } from '../core/domain.ts';
+import type { DomainState } from '../model/domain.ts';
 import { parseState } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';

@@ -1,4 +1,4 @@
-import type { DaemonVersion } from '../core/libvirt-versions.ts';
+import type { DaemonVersion } from '../model/libvirt-versions.ts';
 import { allAnswered, isBusy } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';

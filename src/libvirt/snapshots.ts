@@ -1,8 +1,8 @@
-import type { Snapshot } from '../core/snapshot.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { allAnswered, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
-import { createSnapshotParser } from './snapshot-xml.ts';
+import { createSnapshotParser } from './xml/snapshot.ts';
 import type { Virsh } from './virsh.ts';
 import { virshFailure } from './virsh-error.ts';
 import { withStoredVolumePaths } from './volumes.ts';

@@ -1,8 +1,8 @@
-import type { Domain, Volume } from '../core/domain.ts';
-import type { Snapshot } from '../core/snapshot.ts';
+import type { Domain, Volume } from '../model/domain.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import { allAnswered, splitLines } from './answers.ts';
 import type { Virsh } from './virsh.ts';
-import { parseVolume } from './volume-xml.ts';
+import { parseVolume } from './xml/volume.ts';
 
 /**
  * Disks that are given as a volume of a storage pool: which path that is. libvirt itself looks it up each time, and finds

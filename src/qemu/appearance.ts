@@ -1,4 +1,4 @@
-import type { Appearance } from '../core/image.ts';
+import type { Appearance } from '../model/image.ts';
 import { asAnswer, bytesAt, type ImageBytes } from './qcow2/bytes.ts';
 import { type Identity, readIdentity } from './qcow2/identity.ts';
 

@@ -1,4 +1,4 @@
-import { directoryOf } from '../core/paths.ts';
+import { directoryOf } from '../model/paths.ts';
 
 /** Where the name leads by which an image records the file below it. */
 

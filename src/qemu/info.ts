@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
-import type { Appearance, Image } from '../core/image.ts';
-import { commaDoubled } from '../core/qemu-img-lines.ts';
+import type { Appearance, Image } from '../model/image.ts';
+import { commaDoubled } from './command-lines.ts';
 import { understand } from '../errors.ts';
 import { placeOfBacking } from './backing-name.ts';
 

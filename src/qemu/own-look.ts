@@ -1,4 +1,4 @@
-import type { Appearance, Image } from '../core/image.ts';
+import type { Appearance, Image } from '../model/image.ts';
 import { appearanceOf } from './appearance.ts';
 import { type Closed, type ImageFile, withImageFile } from './image-file.ts';
 import { backingOf, type Link } from './info.ts';

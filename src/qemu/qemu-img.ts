@@ -1,4 +1,4 @@
-import type { Appearance, DiskImage, Image } from '../core/image.ts';
+import type { Appearance, DiskImage, Image } from '../model/image.ts';
 import type { Closed } from './image-file.ts';
 import { infoArguments, type Link, parseInfo } from './info.ts';
 import { nextLink } from './next-link.ts';

@@ -93,7 +93,7 @@ function rawCommands(args) {
 /** A prune's plan alone, in a process that has nothing else to do: its own CPU beside a start of Node.js. */
 async function planOf(count) {
   const file = `${scratch}/retention.mjs`;
-  const input = fileURLToPath(new URL('../../src/core/retention.ts', import.meta.url));
+  const input = fileURLToPath(new URL('../../src/prune/retention.ts', import.meta.url));
   const bundle = await rolldown({ input });
   await bundle.write({ file });
   const script = `${scratch}/plan.mjs`;

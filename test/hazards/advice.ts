@@ -2,7 +2,7 @@
 // Where libvirt versions differ, the table says so with `since`.
 import { existsSync } from 'node:fs';
 import { expect } from 'vitest';
-import { fingerprint, type Refusal, refused, writableImages } from '../commands/evidence.ts';
+import { fingerprint, type Refusal, refused, writableImages } from '../lab/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
 import { tryVirsh } from '../lab/lab.ts';

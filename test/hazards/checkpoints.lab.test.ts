@@ -2,8 +2,8 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { fingerprint, pasteOk, refused, tagCounts, writableImages } from '../commands/evidence.ts';
-import { byteIn, succeed, writeAsGuest } from '../commands/scene.ts';
+import { fingerprint, pasteOk, refused, tagCounts, writableImages } from '../lab/evidence.ts';
+import { byteIn, succeed, writeAsGuest } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import {

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { succeed, take } from '../commands/scene.ts';
+import { succeed, take } from '../lab/scene.ts';
 import { scratch, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';

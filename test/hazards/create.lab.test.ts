@@ -1,7 +1,7 @@
 // Machines of which a snapshot cannot be taken, or not as one thinks: raw virsh, then kvmsnap, then its advice.
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../commands/evidence.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPatternIn, tags, writePattern } from '../lab/disk.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';

@@ -1,8 +1,8 @@
 // Deep chains of overlays: how many libvirt takes, and how many it starts.
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../commands/evidence.ts';
-import { fail, take } from '../commands/scene.ts';
+import { pasteOk } from '../lab/evidence.ts';
+import { fail, take } from '../lab/scene.ts';
 import { hasPattern, writePattern } from '../lab/disk.ts';
 import { scratch, tool, tryVirsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, destroy, type Machine, machineXml, start } from '../lab/machine.ts';

@@ -1,5 +1,5 @@
 // What `kvmsnap check` finds wrong with a machine.
-import { fitting } from '../commands/scene.ts';
+import { fitting } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import type { Machine } from '../lab/machine.ts';
 

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk, type Refusal, refused } from '../commands/evidence.ts';
+import { pasteOk, type Refusal, refused } from '../lab/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPattern, imageInfo } from '../lab/disk.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';

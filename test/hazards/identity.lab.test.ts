@@ -2,7 +2,7 @@
 import { copyFileSync, linkSync, mkdtempSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { paste, pasteOk } from '../commands/evidence.ts';
+import { paste, pasteOk } from '../lab/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPattern, tags, writePattern } from '../lab/disk.ts';
 import { scratch, tryVirsh, virsh } from '../lab/lab.ts';

@@ -1,7 +1,7 @@
 // Images that are not what the machine's XML says: raw virsh, then kvmsnap, then its advice.
 import { rmSync } from 'node:fs';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../commands/evidence.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { hasPattern, imageInfo, writePattern } from '../lab/disk.ts';
 import { tool } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, pathOf } from '../lab/machine.ts';

@@ -2,7 +2,7 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { fitting } from '../commands/scene.ts';
+import { fitting } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch } from '../lab/lab.ts';
 import type { Machine } from '../lab/machine.ts';

@@ -2,8 +2,8 @@
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../commands/evidence.ts';
-import { succeed, take } from '../commands/scene.ts';
+import { pasteOk } from '../lab/evidence.ts';
+import { succeed, take } from '../lab/scene.ts';
 import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { errorsOf } from './findings.ts';
 import { hazard } from './promise.ts';

@@ -1,7 +1,7 @@
 // Names that virsh takes for something else, breaks at, or gives twice.
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk, tagCounts } from '../commands/evidence.ts';
-import { byteIn, bytes, succeed, take, twoDisks, write } from '../commands/scene.ts';
+import { pasteOk, tagCounts } from '../lab/evidence.ts';
+import { byteIn, bytes, succeed, take, twoDisks, write } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPatternIn, writePattern } from '../lab/disk.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';

@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { take } from '../commands/scene.ts';
+import { take } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tool, tryVirsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, start, state } from '../lab/machine.ts';

@@ -1,6 +1,6 @@
 // A kvmsnap that refuses: in the words of the README's table.
 import { expect } from 'vitest';
-import { fingerprint, type Refusal, refused } from '../commands/evidence.ts';
+import { fingerprint, type Refusal, refused } from '../lab/evidence.ts';
 import type { Machine } from '../lab/machine.ts';
 
 /** Runs kvmsnap, which must refuse and leave the machine as it was, to the last byte of its images. */

@@ -1,6 +1,6 @@
 // Reverts by which virsh loses a disk, a guest or its state.
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../commands/evidence.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import {
   asked,
   byteIn,
@@ -20,7 +20,7 @@ import {
   twoDisks,
   write,
   writeAsGuest,
-} from '../commands/scene.ts';
+} from '../lab/scene.ts';
 import { tags } from '../lab/disk.ts';
 import { scratch, type ToolResult, tool, tryVirsh, virsh } from '../lab/lab.ts';
 import {

@@ -1,6 +1,6 @@
 // A shareable raw disk: what libvirt refuses, and what works.
 import { afterAll, afterEach, expect } from 'vitest';
-import { paste } from '../commands/evidence.ts';
+import { paste } from '../lab/evidence.ts';
 import { tryVirsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, machineXml, pathOf } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';

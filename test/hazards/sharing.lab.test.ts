@@ -2,7 +2,7 @@
 import { symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { byteIn, NOW, succeed, THEN, take, write } from '../commands/scene.ts';
+import { byteIn, NOW, succeed, THEN, take, write } from '../lab/scene.ts';
 import { tags } from '../lab/disk.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, machineXml, pathOf, start } from '../lab/machine.ts';

@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../commands/evidence.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import {
   byteIn,
   bytes,
@@ -14,7 +14,7 @@ import {
   THEN,
   take,
   twoDisks,
-} from '../commands/scene.ts';
+} from '../lab/scene.ts';
 import { scratch, type ToolResult, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import {
   cleanUp,

@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../commands/evidence.ts';
-import { succeed, take } from '../commands/scene.ts';
+import { pasteOk } from '../lab/evidence.ts';
+import { succeed, take } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPattern, tags, writePattern } from '../lab/disk.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';

@@ -1,7 +1,7 @@
 // Images that are cut, or whose header and tables are not what they were: every command says so, or does what it says.
 import { closeSync, copyFileSync, openSync, readSync, truncateSync, writeSync } from 'node:fs';
 import { afterAll, afterEach, expect, test } from 'vitest';
-import { take, write } from '../commands/scene.ts';
+import { take, write } from '../lab/scene.ts';
 import type { CliResult } from '../lab/cli.ts';
 import { tryTool } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine, pathOf } from '../lab/machine.ts';

@@ -1,10 +1,10 @@
 // Ten thousand names that nobody would choose: through real virsh to the letter, and some of them all the way.
 import fc from 'fast-check';
 import { afterAll, afterEach, expect, test } from 'vitest';
-import { nameProblem } from '../../src/core/names.ts';
+import { nameProblem } from '../../src/model/names.ts';
 import { packBatches, splitAnswers } from '../../src/libvirt/batch.ts';
 import { anyName } from '../any-name.ts';
-import { fitting, tagNames, take, twoDisks, write } from '../commands/scene.ts';
+import { fitting, tagNames, take, twoDisks, write } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tryTool } from '../lab/lab.ts';
 import { cleanUp } from '../lab/machine.ts';

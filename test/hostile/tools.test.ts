@@ -1,20 +1,20 @@
 // A virsh and a qemu-img that print what they never should: each run ends with its result or a failure of the table.
 import { describe, expect, test } from 'vitest';
-import { check } from '../../src/commands/check.ts';
-import { create } from '../../src/commands/create.ts';
-import { current } from '../../src/commands/current.ts';
-import { deleteSnapshots } from '../../src/commands/delete.ts';
-import { setHold } from '../../src/commands/hold.ts';
-import { info } from '../../src/commands/info.ts';
-import { list } from '../../src/commands/list.ts';
-import { pruneMachines } from '../../src/commands/prune.ts';
-import { revert } from '../../src/commands/revert.ts';
-import { space } from '../../src/commands/space.ts';
-import type { Context } from '../../src/context.ts';
+import { check } from '../../src/check/report.ts';
+import { create } from '../../src/create/report.ts';
+import { current } from '../../src/show/current.ts';
+import { deleteSnapshots } from '../../src/delete/report.ts';
+import { setHold } from '../../src/describe/report.ts';
+import { info } from '../../src/show/info.ts';
+import { list } from '../../src/show/list.ts';
+import { pruneMachines } from '../../src/prune/report.ts';
+import { revert } from '../../src/revert/report.ts';
+import { space } from '../../src/space/report.ts';
+import type { Context } from '../../src/run/context.ts';
 import { KvmsnapError } from '../../src/errors.ts';
-import type { Executed, Tool } from '../../src/libvirt/exec.ts';
+import type { Executed, Tool } from '../../src/host/processes.ts';
 import { createVirsh } from '../../src/libvirt/virsh.ts';
-import { fakeHost } from '../commands/fake-host.ts';
+import { fakeHost } from '../run/fake-host.ts';
 import { chooseSeed, randomFrom } from '../lab/random.ts';
 
 /** Every command that asks virsh or qemu-img. */

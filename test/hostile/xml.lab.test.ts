@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { fitting } from '../commands/scene.ts';
+import { fitting } from '../lab/scene.ts';
 import { scratch, virsh } from '../lab/lab.ts';
 import { cleanUp, defineMachine, type Machine } from '../lab/machine.ts';
 import { runSmall, runsOr, uncivil } from './civil.ts';

@@ -1,6 +1,6 @@
 // What kvmsnap says of a failure, and doing what it says.
 import * as z from 'zod/mini';
-import { DOCUMENTS } from '../../src/render/contract.ts';
+import { DOCUMENTS } from '../../src/output/contract.ts';
 import type { CliResult } from './cli.ts';
 import { tool } from './lab.ts';
 import { destroy, type Machine } from './machine.ts';

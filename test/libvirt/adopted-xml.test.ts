@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { type Adopted, adoptedXml } from '../../src/libvirt/adopted-xml.ts';
-import { createSnapshotParser } from '../../src/libvirt/snapshot-xml.ts';
+import { type Adopted, adoptedXml } from '../../src/libvirt/xml/adopted.ts';
+import { createSnapshotParser } from '../../src/libvirt/xml/snapshot.ts';
 import { storedDefinition, VERSIONS } from '../captures.ts';
 import { disk } from '../model.ts';
 

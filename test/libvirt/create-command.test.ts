@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { NO_WISHES, planSnapshot, type SnapshotPlan, type Wishes } from '../../src/core/snapshot-plan.ts';
+import { NO_WISHES, planSnapshot, type SnapshotPlan, type Wishes } from '../../src/create/plan.ts';
 import { createCommand } from '../../src/libvirt/create-command.ts';
 import { parseDiskspec, parseMemspec } from '../../src/libvirt/disk-spec.ts';
 import { disk, domain } from '../model.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createSnapshotParser, withDescription } from '../../src/libvirt/snapshot-xml.ts';
+import { createSnapshotParser, withDescription } from '../../src/libvirt/xml/snapshot.ts';
 import { capture, VERSIONS } from '../captures.ts';
 
 const parse = createSnapshotParser();

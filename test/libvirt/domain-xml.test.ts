@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Disk, formatOf, takesPart } from '../../src/core/domain.ts';
-import { parseDisks, parseDomain } from '../../src/libvirt/domain-xml.ts';
+import { type Disk, formatOf, takesPart } from '../../src/model/domain.ts';
+import { parseDisks, parseDomain } from '../../src/libvirt/xml/domain.ts';
 import { capture, storedDefinition, VERSIONS } from '../captures.ts';
 import { disk, MiB } from '../model.ts';
 

@@ -1,4 +1,4 @@
-import type { Exec, Executed, Tool } from '../../src/libvirt/exec.ts';
+import type { Exec, Executed, Tool } from '../../src/host/processes.ts';
 import { createVirsh, type Virsh } from '../../src/libvirt/virsh.ts';
 import { parseScript } from './virsh-script.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseSnapshotRequest, parseWholeSnapshot, withName } from '../../src/libvirt/snapshot-request.ts';
+import { parseSnapshotRequest, parseWholeSnapshot, withName } from '../../src/libvirt/xml/snapshot-request.ts';
 import { capture, VERSIONS } from '../captures.ts';
 
 const parse = (xml: string) => parseSnapshotRequest('s.xml', xml);

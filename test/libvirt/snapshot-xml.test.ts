@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createSnapshotParser, withDescription, withPaths } from '../../src/libvirt/snapshot-xml.ts';
-import { rfc3339 } from '../../src/render/format.ts';
+import { createSnapshotParser, withDescription, withPaths } from '../../src/libvirt/xml/snapshot.ts';
+import { rfc3339 } from '../../src/output/format.ts';
 import { anyCharacter } from '../any-name.ts';
 import { capture, VERSIONS } from '../captures.ts';
 

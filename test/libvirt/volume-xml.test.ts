@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseVolume } from '../../src/libvirt/volume-xml.ts';
+import { parseVolume } from '../../src/libvirt/xml/volume.ts';
 
 /** As libvirt's formatstorage documentation has it. */
 const volume = (target: string): string => `<volume type='file'>

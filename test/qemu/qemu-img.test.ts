@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { chainPaths } from '../../src/core/image.ts';
+import { chainPaths } from '../../src/model/image.ts';
 import { parseInfo } from '../../src/qemu/info.ts';
 import { inspectImage, type RunQemuImg, readChain } from '../../src/qemu/qemu-img.ts';
 import { capture, VERSIONS } from '../captures.ts';

@@ -1,6 +1,6 @@
 // What may die, hang or run full in the middle of what kvmsnap does, as rows of data.
 import { join } from 'node:path';
-import { byteIn, tagNames } from '../commands/scene.ts';
+import { byteIn, tagNames } from '../lab/scene.ts';
 import { scratch } from '../lab/lab.ts';
 import type { Machine } from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';

@@ -1,6 +1,6 @@
 // Kills kvmsnap at random moments, and looks what is left: by virsh, by the images, by the guest, by the next run.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { count } from '../commands/scene.ts';
+import { count } from '../lab/scene.ts';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { virsh, waitFor } from '../lab/lab.ts';
 import { defineMachine, destroy, type Machine, start, state } from '../lab/machine.ts';

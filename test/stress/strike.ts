@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { take, write, writeAsGuest } from '../commands/scene.ts';
+import { take, write, writeAsGuest } from '../lab/scene.ts';
 import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, processes, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';

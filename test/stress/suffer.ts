@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { FAILURES } from '../../src/errors.ts';
-import { byteIn, bytes, fitting, keeps, tagNames } from '../commands/scene.ts';
+import { byteIn, bytes, fitting, keeps, tagNames } from '../lab/scene.ts';
 import { type CliResult, kvmsnap } from '../lab/cli.ts';
 import { scratch } from '../lab/lab.ts';
 import { destroy, type Machine, start, state, stateAndReason } from '../lab/machine.ts';

@@ -1,4 +1,4 @@
-import type { LeftoverSpace } from '../../core/leftover.ts';
+import type { LeftoverSpace } from '../leftover.ts';
 import {
   BREATH_BYTES,
   bytesAt,

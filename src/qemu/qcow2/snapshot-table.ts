@@ -1,4 +1,4 @@
-import type { Tag } from '../../core/image.ts';
+import type { Tag } from '../../model/image.ts';
 import { bytesAt, damaged, fill, type ImageBytes, uint64 } from './bytes.ts';
 import { bytesPerTable, type Header, l1At, type Table } from './header.ts';
 

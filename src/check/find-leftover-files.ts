@@ -1,0 +1,59 @@
+import { readdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Context } from '../run/context.ts';
+import { type FileHead, type LeftoverFile, leftoversAmong } from './leftover-files.ts';
+import { namedFiles } from '../model/domain-files.ts';
+import { SAVE_HEAD_BYTES, savedMachine } from '../libvirt/save-file.ts';
+import { withImageFile } from '../qemu/image-file.ts';
+import { readOwn } from '../qemu/own-look.ts';
+import { fill, type ImageBytes } from '../qemu/qcow2/bytes.ts';
+import { isRemote } from '../vm/disks.ts';
+import { readUsersOf } from '../sharing/find-image-users.ts';
+import type { Machine } from '../vm/load.ts';
+
+/** Finds what deleted external snapshots have left beside the images of a machine. Throws nothing for what it cannot see. */
+export type LeftoverFinder = (machine: Machine) => Promise<readonly LeftoverFile[]>;
+
+/** More files than this in one directory are not those of machines. */
+const MOST_FILES = 4096;
+
+/** For one run: each directory is looked at once, and the other machines are asked for only where something was found. */
+export function createLeftoverFinder(ctx: Context): LeftoverFinder {
+  const directories = new Map<string, Promise<FileHead[]>>();
+  const headsIn = (directory: string) => {
+    const heads = directories.get(directory) ?? readHeads(directory);
+    directories.set(directory, heads);
+    return heads;
+  };
+  return async ({ uri, domain, snapshots, images }) => {
+    if (isRemote(uri)) return [];
+    const own = namedFiles(domain, snapshots, images);
+    const found = await Promise.all([...new Set([...own].map((path) => dirname(path)))].map(headsIn));
+    const heads = found.flat();
+    if (leftoversAmong(heads, domain.uuid, own, new Set()).length === 0) return [];
+    const paths = heads.map(({ path }) => path);
+    const { uses } = await readUsersOf(ctx, { uri, files: { paths }, except: domain.uuid }, 'old');
+    return leftoversAmong(heads, domain.uuid, own, new Set(uses.keys()));
+  };
+}
+
+async function readHeads(directory: string): Promise<FileHead[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  const paths = entries.filter((entry) => entry.isFile()).map(({ name }) => join(directory, name));
+  if (paths.length > MOST_FILES) return [];
+  const heads: FileHead[] = [];
+  for (const path of paths) {
+    const memoryOf = await withImageFile(path, ({ image }) => savedMachine(headOf(image)));
+    if ('closed' in memoryOf) continue;
+    const own = await readOwn(path, 'qcow2');
+    const over = own !== null && typeof own === 'object' ? own.image.backing : null;
+    heads.push({ path, memoryOf: memoryOf.value, over: over?.startsWith('/') ? resolve(over) : null });
+  }
+  return heads;
+}
+
+function headOf(image: ImageBytes): Uint8Array {
+  const head = new Uint8Array(Math.min(SAVE_HEAD_BYTES, image.size));
+  fill(image, 0, head);
+  return head;
+}

@@ -1,0 +1,209 @@
+import type { TruthFacts } from './rules.ts';
+import { type Domain, isActive, isSaving } from '../model/domain.ts';
+import { usesOf } from '../sharing/image-users.ts';
+import { isNotable, type LeftoverSpace, resizable } from '../qemu/leftover.ts';
+import { mebibytes } from '../model/mebibytes.ts';
+import { movedDisks } from '../vm/moved.ts';
+import { findOrphans, type Orphan } from './orphans.ts';
+import type { RuledFinding } from '../model/rule.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { isGone, staleTwins } from './stored-tags.ts';
+import { ancestors } from '../model/tree.ts';
+
+/** What `check --fix` does: the facts of a machine -> steps, as data. What is not proven is no step. */
+
+export interface Fix {
+  /** The finding that it answers. */
+  readonly rule: string;
+  readonly what: string;
+  readonly why: string;
+  /** What is taken for granted; null: nothing. */
+  readonly assumed: string | null;
+  readonly snapshot: string | null;
+  readonly action: FixAction;
+}
+
+export type FixAction =
+  | { readonly kind: 'resume' }
+  /** libvirt forgets a snapshot that no disk holds; not one that is on hold. */
+  | { readonly kind: 'forget'; readonly name: string }
+  /** The oldest tag of that name goes from the image, so many times. */
+  | { readonly kind: 'delete-tag'; readonly name: string; readonly path: string; readonly times: number }
+  /** libvirt learns of a snapshot that the disks hold. */
+  | {
+      readonly kind: 'adopt';
+      readonly name: string;
+      readonly createdAtSeconds: number;
+      readonly hasMemory: boolean;
+      readonly parent: string | null;
+    }
+  /** libvirt looks for a snapshot in other files: those that hold it. */
+  | {
+      readonly kind: 'register';
+      readonly name: string;
+      readonly paths: readonly (readonly [from: string, to: string])[];
+      readonly isCurrent: boolean;
+    }
+  /** The disk grows by so many bytes over what a save left behind its end, and is cut off again to its size. */
+  | {
+      readonly kind: 'win-back';
+      readonly path: string;
+      readonly virtualBytes: number;
+      readonly growBytes: number;
+    };
+
+/** Two plans are about the same step when this is the same. */
+export const fixKey = ({ action }: Fix): string => JSON.stringify(action);
+
+/**
+ * The steps for a machine in the order to take them. None while a job of libvirt holds it; none within the images while
+ * it runs, for they are QEMU's then.
+ */
+export function planFixes(facts: TruthFacts): Fix[] {
+  const { domain } = facts;
+  if (domain.busy) return [];
+  const orphans = findOrphans(facts);
+  const withinImages = isActive(domain.state)
+    ? []
+    : [
+        ...deleteTwins(facts),
+        ...orphans.flatMap((orphan) => deleteTorn(domain, orphan)),
+        ...[...facts.leftovers].flatMap(([target, leftover]) => winBack(facts, target, leftover)),
+      ];
+  return [...resume(domain), ...forget(facts), ...register(facts), ...withinImages, ...adopt(facts, orphans)];
+}
+
+/** The findings that no step answers: of one rule about one thing, as many as there are more than steps. */
+export function unanswered<F extends RuledFinding>(findings: readonly F[], fixes: readonly Fix[]): F[] {
+  const key = (rule: string, about: string | null | undefined) => JSON.stringify([rule, about ?? null]);
+  const steps = fixes.map(({ rule, snapshot }) => key(rule, snapshot));
+  return findings.filter(({ rule, snapshot, tag }) => {
+    const at = steps.indexOf(key(rule, tag ?? snapshot));
+    if (at >= 0) steps.splice(at, 1);
+    return at < 0;
+  });
+}
+
+function resume(domain: Domain): Fix[] {
+  if (!isSaving(domain)) return [];
+  return [
+    {
+      rule: 'left-paused',
+      what: 'resume the machine',
+      why: `it was left paused (${domain.stateReason}) by a snapshot or save that has ended`,
+      assumed: null,
+      snapshot: null,
+      action: { kind: 'resume' },
+    },
+  ];
+}
+
+function forget({ snapshots, stored, images }: TruthFacts): Fix[] {
+  return snapshots
+    .filter((snapshot) => !snapshot.held && isGone(snapshot, stored.get(snapshot.name), images))
+    .map(({ name }) => ({
+      rule: 'no-data',
+      what: `have libvirt forget the snapshot '${name}'`,
+      why: 'it is in no disk, and all of them were looked at',
+      assumed: null,
+      snapshot: name,
+      action: { kind: 'forget', name },
+    }));
+}
+
+/** Parents first, as libvirt wants it. */
+function register({ snapshots, stored, images }: TruthFacts): Fix[] {
+  const depth = ({ name }: SnapshotReport) => ancestors(snapshots, name).length;
+  return snapshots
+    .filter(({ underWay }) => !underWay)
+    .map((snapshot) => ({ snapshot, moved: movedDisks(snapshot, images, stored.get(snapshot.name)) }))
+    .filter(({ moved }) => moved.length > 0 && moved.every(({ doubt }) => doubt === null))
+    .sort((a, b) => depth(a.snapshot) - depth(b.snapshot))
+    .map(({ snapshot: { name, isCurrent }, moved }) => ({
+      rule: 'moved',
+      what: `register the snapshot '${name}' with ${moved.map(({ target, to }) => `${to} for disk ${target}`).join(', ')}`,
+      why: 'that image, which the VM uses, holds the snapshot by name, date and size of the memory, and libvirt looks for it elsewhere',
+      assumed: null,
+      snapshot: name,
+      action: {
+        kind: 'register',
+        name,
+        paths: moved.flatMap(({ from, to, below }) => [[from, to] as const, ...below]),
+        isCurrent,
+      },
+    }));
+}
+
+function deleteTwins(facts: TruthFacts): Fix[] {
+  return facts.snapshots.flatMap((snapshot) =>
+    staleTwins(snapshot, facts.stored.get(snapshot.name), facts.images)
+      .filter(({ path }) => isOwn(facts, path))
+      .map(
+        ({ target, path, stale }): Fix => ({
+          rule: 'missing-tag',
+          what: `delete the older '${snapshot.name}' in disk ${target}`,
+          why: `the disk holds ${stale + 1} of that name, and the older was taken before the snapshot that libvirt knows by it`,
+          assumed: null,
+          snapshot: snapshot.name,
+          action: { kind: 'delete-tag', name: snapshot.name, path, times: stale },
+        }),
+      ),
+  );
+}
+
+function deleteTorn(domain: Domain, { name, holders, fate }: Orphan): Fix[] {
+  if (fate.kind !== 'torn') return [];
+  return holders.map(({ target, path }) => ({
+    rule: 'orphan-tag',
+    what: `delete '${name}' in disk ${target}`,
+    why: `it is half a snapshot, which libvirt does not know: disk ${fate.lacking.join(', ')} was part of '${domain.name}' then and does not hold it`,
+    assumed: null,
+    snapshot: name,
+    action: { kind: 'delete-tag', name, path, times: 1 },
+  }));
+}
+
+/** Parents first, as libvirt wants it. */
+function adopt({ snapshots, stored, images }: TruthFacts, orphans: readonly Orphan[]): Fix[] {
+  const known = snapshots
+    .filter((snapshot) => !snapshot.underWay && !isGone(snapshot, stored.get(snapshot.name), images))
+    .map(({ name, createdAtSeconds }) => ({ name, createdAtSeconds }));
+  return orphans
+    .flatMap(({ name, fate }) => (fate.kind === 'whole' ? [{ name, ...fate }] : []))
+    .sort((a, b) => a.createdAtSeconds - b.createdAtSeconds)
+    .map(({ name, createdAtSeconds, hasMemory }): Fix => {
+      const earlier = known.filter((other) => other.createdAtSeconds <= createdAtSeconds);
+      earlier.sort((a, b) => a.createdAtSeconds - b.createdAtSeconds);
+      const parent = earlier.at(-1)?.name ?? null;
+      known.push({ name, createdAtSeconds });
+      const state = hasMemory ? ', and it ran' : '';
+      return {
+        rule: 'orphan-tag',
+        what: `have libvirt know the snapshot '${name}'`,
+        why: 'every disk holds it once, and libvirt does not know it',
+        assumed: `the machine was defined then as it is today${state}; ${parent === null ? 'it has no parent' : `its parent is '${parent}', the one before it`}`,
+        snapshot: name,
+        action: { kind: 'adopt', name, createdAtSeconds, hasMemory, parent },
+      };
+    });
+}
+
+/** Whether no other VM uses the image, as far as all of them could be read. */
+const isOwn = ({ users }: TruthFacts, path: string): boolean =>
+  usesOf(users, path).length === 0 && users.unknown.length === 0;
+
+function winBack(facts: TruthFacts, target: string, leftover: LeftoverSpace): Fix[] {
+  const image = resizable(facts.images.get(target));
+  if (!image || !isNotable(leftover) || !isOwn(facts, image.path)) return [];
+  const { path, virtualBytes } = image;
+  return [
+    {
+      rule: 'leftover-space',
+      what: `give back ${mebibytes(leftover.bytes)} of the image of disk ${target}`,
+      why: 'they are memory behind the end of the disk that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted',
+      assumed: null,
+      snapshot: null,
+      action: { kind: 'win-back', path, virtualBytes, growBytes: leftover.endBytes - virtualBytes },
+    },
+  ];
+}

@@ -1,0 +1,153 @@
+import type { Context } from '../run/context.ts';
+import type { Checked, CheckRequest } from './check.ts';
+import { seekConsent, type Told } from '../run/confirm.ts';
+import { type FixResult, fixLine, fixMachine, type PreparedFix } from './fix.ts';
+import { type MachineResult, overMachines } from '../run/for-each-domain.ts';
+import type { Targets } from '../vm/select.ts';
+import { type Column, MACHINE_COLUMN } from '../output/view.ts';
+import { errorDocument } from '../run/results.ts';
+
+/** `check --fix`: one plan over all machines, one question, and what came of each step. */
+
+/** A machine that was judged, and what was or is to be mended of it. */
+export interface Judged {
+  readonly checked: Checked;
+  readonly prepared: readonly PreparedFix[];
+  /** null until the plan is carried out. */
+  readonly fixed: readonly FixResult[] | null;
+}
+
+type Result = MachineResult<Judged>;
+
+/** The plan in words, null where there is nothing to do, and its command lines. */
+export function planFor(
+  ctx: Context,
+  looked: readonly Result[],
+): { readonly text: string | null; readonly commands: readonly string[] } {
+  const steps = looked.flatMap(({ machine, value }) =>
+    (value?.prepared ?? []).map((fix) => ({ machine: machine.name, fix })),
+  );
+  const lines = steps.flatMap(({ machine, fix }, i) => [
+    `${i + 1}. ${machine}: ${fix.what}`,
+    `   why: ${fix.why}`,
+    ...(fix.assumed === null ? [] : [`   assumed: ${fix.assumed}`]),
+    ...(fix.backup === null ? [] : [`   kept: ${fix.backup}`]),
+    ...linesOf(ctx, fix).map((line) => `   $ ${line}`),
+  ]);
+  return {
+    text: steps.length === 0 ? null : `${count(steps.length, 'step')} to mend it:\n${lines.join('\n')}`,
+    commands: steps.flatMap(({ fix }) => linesOf(ctx, fix)),
+  };
+}
+
+const linesOf = (ctx: Context, { commands }: PreparedFix): string[] =>
+  commands.map((command) => fixLine(ctx, command));
+
+const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
+
+/** The machines as they were judged at one time. */
+export interface LookedAt {
+  readonly selected: Targets;
+  readonly looked: readonly Result[];
+  readonly request: CheckRequest;
+}
+
+/** Asks once, and carries the plan out. A machine with nothing to mend stands as it was judged. Throws `declined`. */
+export async function fixMachines(
+  ctx: Context,
+  first: LookedAt,
+  look: (ctx: Context) => Promise<LookedAt>,
+): Promise<Result[]> {
+  const { plan } = await seekConsent(
+    ctx,
+    { load: look, tell: (plan) => tellFixes(ctx, plan), mustConsent: true, discard: dropFiles(ctx) },
+    first,
+  );
+  const { selected, looked, request } = plan;
+  const { text } = planFor(ctx, looked);
+  if (text === null) return [...looked];
+  if (ctx.settings.yes && ctx.settings.output === 'table') ctx.terminal.note(text);
+  const before = new Map(looked.map((result) => [result.machine.uuid, result]));
+  const mendable = selected.targets.filter(({ machine }) => before.get(machine.uuid)?.value?.prepared.length);
+  const run = { jobs: 1, skips: () => false };
+  const mended = await overMachines<Judged>(
+    ctx,
+    { ...selected, targets: mendable },
+    run,
+    async (ctx, { domain }) => {
+      const prepared = before.get(domain.uuid)?.value?.prepared ?? [];
+      const { results, checked } = await fixMachine(ctx, domain, prepared, request);
+      return {
+        value: { checked, prepared, fixed: results },
+        failures: results.flatMap(({ failure }) => failure ?? []),
+        succeeded: results.filter(({ outcome }) => outcome === 'done').length,
+        cutShort: results.some(({ outcome }) => outcome === 'not reached'),
+      };
+    },
+  );
+  const after = new Map(mended.map((result) => [result.machine.uuid, result]));
+  return looked.map((result) => {
+    const now = after.get(result.machine.uuid);
+    return now ? { ...now, value: now.value ?? unreached(result.value) } : result;
+  });
+}
+
+/** A machine that could not be begun with is as it was found. */
+function unreached(judged: Judged | null): Judged | null {
+  const unreachedFix = (fix: PreparedFix): FixResult => ({ fix, outcome: 'not reached', failure: null });
+  return judged && { ...judged, fixed: judged.prepared.map(unreachedFix) };
+}
+
+function tellFixes(ctx: Context, { looked }: LookedAt): Told {
+  const { text } = planFor(ctx, looked);
+  return {
+    consequences: looked.flatMap(({ machine, value }) =>
+      (value?.prepared ?? []).map((fix) => `${machine.name}: ${fix.what}, because ${fix.why}`),
+    ),
+    question: text === null ? null : async () => ({ details: [], asks: `${text}\nDo it?` }),
+  };
+}
+
+/** Leaves nothing behind of what was prepared. */
+const dropFiles =
+  (ctx: Context) =>
+  async ({ looked }: LookedAt): Promise<void> => {
+    const prepared = looked.flatMap(({ value }) => value?.prepared ?? []);
+    await Promise.all(prepared.flatMap(({ files }) => files.map(ctx.files.drop)));
+  };
+
+interface Row {
+  readonly machine: string;
+  readonly result: FixResult;
+}
+
+export const FIX_COLUMNS: readonly Column<Row>[] = [
+  MACHINE_COLUMN,
+  { key: 'step', title: 'STEP', kind: 'text', value: ({ result }) => result.fix.what, whole: true },
+  {
+    key: 'outcome',
+    title: 'RESULT',
+    kind: 'text',
+    value: ({ result: { outcome, failure } }) => (failure ? `${outcome}: ${failure.message}` : outcome),
+    tone: ({ result }) => (result.outcome === 'failed' ? 'bad' : 'plain'),
+  },
+];
+
+/** The steps for a machine, as members of a document: planned ones, or with what came of them. */
+export function fixDocument(ctx: Context, { value }: Result) {
+  const results =
+    value?.fixed ??
+    (value?.prepared ?? []).map((fix) => ({ fix, outcome: 'planned' as const, failure: null }));
+  return results.map(({ fix, outcome, failure }) => ({
+    action: fix.action.kind,
+    rule: fix.rule,
+    snapshot: fix.snapshot,
+    what: fix.what,
+    why: fix.why,
+    assumed: fix.assumed,
+    commands: linesOf(ctx, fix),
+    backup: fix.backup,
+    outcome,
+    error: failure && errorDocument(failure),
+  }));
+}

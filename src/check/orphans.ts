@@ -1,0 +1,168 @@
+import { participants, tagWithId } from '../vm/disk-findings.ts';
+import type { Disk, Domain } from '../model/domain.ts';
+import { chainOf, type DiskImage, type Images, type Tag, tagsIn, tagsNamed } from '../model/image.ts';
+import { accounting, type ImageUsers, sayUses, usesOf } from '../sharing/image-users.ts';
+import { nameProblem } from '../model/names.ts';
+import { internalDisks, type Snapshot } from '../model/snapshot.ts';
+
+/** Snapshots inside the images that libvirt does not know, and what can be proven of each. */
+
+export interface Orphan {
+  readonly name: string;
+  /** The disks that hold it, in the machine's order. */
+  readonly holders: readonly Holder[];
+  readonly fate: Fate;
+}
+
+export interface Holder {
+  readonly target: string;
+  readonly path: string;
+  readonly tags: readonly Tag[];
+}
+
+export type Fate =
+  /** It is whole: every disk holds it once. */
+  | { readonly kind: 'whole'; readonly createdAtSeconds: number; readonly hasMemory: boolean }
+  /** Half a snapshot: a disk lacks it that was part of the machine before it was taken. */
+  | { readonly kind: 'torn'; readonly lacking: readonly string[] }
+  /** Nothing is proven; why not. */
+  | { readonly kind: 'unclear'; readonly why: string };
+
+export interface OrphanFacts {
+  readonly domain: Domain;
+  readonly snapshots: readonly Snapshot[];
+  /** Snapshots of which nothing but the name is known. */
+  readonly unread: readonly { readonly name: string }[];
+  /** By target, the disks that take part in a snapshot. */
+  readonly images: Images;
+  /** Which other VMs use the files of this one: a tag that a snapshot of any VM accounts for is no orphan. */
+  readonly users: ImageUsers;
+}
+
+/** libvirt keeps a file by the name, with an ending (hazard 5). */
+const MOST_NAME_BYTES = 247;
+
+/** libvirt takes the tags of the disks of a machine that is off one after the other. */
+const SECONDS_BETWEEN_DISKS = 60;
+
+/** The orphans of a machine, in the order in which the images hold them. */
+export function findOrphans(facts: OrphanFacts): Orphan[] {
+  const known = new Set([...facts.snapshots, ...facts.unread].map(({ name }) => name));
+  const disks = participants(facts.domain);
+  const names = new Set(disks.flatMap(({ target }) => tagsIn(facts.images.get(target)).map(nameOf)));
+  const found = [...names]
+    .filter((name) => !known.has(name))
+    .map((name) => ({ name, holders: holdersOf(facts, name) }))
+    .filter(({ holders }) => holders.length > 0);
+  const whole = found.map(
+    (orphan) => elsewhere(facts, orphan) ?? wholeness(facts, disks, orphan.name, orphan.holders),
+  );
+  const adopted = new Set(found.filter((_, i) => whole[i]?.kind === 'whole').map(nameOf));
+  return found.map((orphan, i) => {
+    const fate = whole[i] as Fate;
+    const isProvable = fate.kind !== 'whole' && elsewhere(facts, orphan) === null;
+    const torn = isProvable ? tornness(facts, disks, orphan, adopted) : null;
+    return { ...orphan, fate: torn ?? fate };
+  });
+}
+
+const nameOf = ({ name }: { readonly name: string }): string => name;
+
+/** The disks that hold it, but for those where it is a snapshot of another VM. */
+function holdersOf({ domain, images, users }: OrphanFacts, name: string): Holder[] {
+  return participants(domain).flatMap(({ target }) => {
+    const image = images.get(target);
+    const [top] = chainOf(image);
+    const tags = tagsNamed(image, name);
+    return top && tags.length > 0 && accounting(users, top.path, name).length === 0
+      ? [{ target, path: top.path, tags }]
+      : [];
+  });
+}
+
+/** Why nothing can be proven by looking at this VM alone; null where it has its images to itself. */
+function elsewhere(
+  { domain, images, users }: OrphanFacts,
+  { name }: Pick<Orphan, 'name'>,
+): Extract<Fate, { kind: 'unclear' }> | null {
+  const paths = participants(domain).flatMap(({ target }) =>
+    tagsNamed(images.get(target), name).length > 0 ? (chainOf(images.get(target))[0]?.path ?? []) : [],
+  );
+  const others = paths.flatMap((path) => usesOf(users, path));
+  if (others.length > 0) return { kind: 'unclear', why: `whose it is is not known: ${sayUses(others)}` };
+  const [unknown] = users.unknown;
+  return unknown === undefined
+    ? null
+    : { kind: 'unclear', why: `whose it is is not known: VM '${unknown}' could not be read` };
+}
+
+/** Whether libvirt could have taken it as one snapshot of the machine as it is today. */
+function wholeness(
+  { domain, images }: OrphanFacts,
+  disks: readonly Disk[],
+  name: string,
+  holders: readonly Holder[],
+): Fate {
+  const tags = holders.flatMap((holder) => holder.tags);
+  const dates = tags.map((tag) => tag.createdAtSeconds);
+  const memories = tags.filter((tag) => tag.vmStateBytes > 0).length;
+  const reasons: readonly (string | null | false | undefined)[] = [
+    nameReason(name),
+    disks.map((disk) => diskReason(disk, images.get(disk.target), name)).find((reason) => reason !== null),
+    // its NVRAM would be reverted too, or not: nobody can tell
+    domain.pflash !== null && 'the machine has UEFI firmware, and whether its NVRAM was taken is not known',
+    memories > 1 && `${memories} disks hold a memory for it, and it can have but one`,
+    Math.max(...dates) - Math.min(...dates) > SECONDS_BETWEEN_DISKS &&
+      'the disks hold it from different times, so it is not one snapshot',
+  ];
+  const why = reasons.find((reason) => typeof reason === 'string');
+  if (typeof why === 'string') return { kind: 'unclear', why };
+  return { kind: 'whole', createdAtSeconds: Math.min(...dates), hasMemory: memories === 1 };
+}
+
+function nameReason(name: string): string | null {
+  // qemu-img shows bytes that are no UTF-8 so
+  if (name.includes('\ufffd')) return 'its name is no text';
+  const problem = nameProblem(name, MOST_NAME_BYTES);
+  return problem === null ? null : `libvirt cannot know it by that name: ${problem}`;
+}
+
+function diskReason(disk: Disk, image: DiskImage | undefined, name: string): string | null {
+  const { target } = disk;
+  if (image?.kind !== 'seen') return `disk ${target} cannot be looked at`;
+  if (image.chain[0].format !== 'qcow2' || disk.driver !== 'qcow2') return `disk ${target} is not qcow2`;
+  if (disk.snapshot !== null && disk.snapshot !== 'internal')
+    return `the machine's XML says snapshot='${disk.snapshot}' of disk ${target}`;
+  const copies = tagsNamed(image, name).length;
+  if (copies === 0) return `disk ${target} does not hold it`;
+  if (copies > 1) return `disk ${target} holds it ${copies} times`;
+  const other = tagWithId(image, name);
+  return other ? `in disk ${target} its name is the id of '${other.name}'` : null;
+}
+
+/**
+ * A disk may lack it for having been added to the machine later: then it is a good snapshot of the machine as it was. So
+ * each disk that lacks it must hold an older snapshot of this machine, which proves that it was there.
+ */
+function tornness(
+  { snapshots, images }: OrphanFacts,
+  disks: readonly Disk[],
+  { name, holders }: Pick<Orphan, 'name' | 'holders'>,
+  adopted: ReadonlySet<string>,
+): Fate | null {
+  if (disks.some(({ target }) => images.get(target)?.kind !== 'seen')) return null;
+  if (holders.some(({ tags }) => tags.length > 1)) return null;
+  const lacking = disks.filter(({ target }) => tagsNamed(images.get(target), name).length === 0);
+  const taken = Math.min(...holders.flatMap(({ tags }) => tags.map((tag) => tag.createdAtSeconds)));
+  const wasThere = ({ target }: Disk) =>
+    tagsIn(images.get(target)).some(
+      (tag) =>
+        tag.createdAtSeconds < taken &&
+        (adopted.has(tag.name) ||
+          snapshots.some(
+            (known) => known.name === tag.name && internalDisks(known).some((disk) => disk.target === target),
+          )),
+    );
+  if (lacking.length === 0 || !lacking.every(wasThere)) return null;
+  return { kind: 'torn', lacking: lacking.map(({ target }) => target) };
+}

@@ -1,0 +1,62 @@
+import type { Context } from '../run/context.ts';
+import { completeBashWord, readBashWords } from './bash-words.ts';
+import {
+  type Candidate,
+  completionOf,
+  type Grammar,
+  nameCandidates,
+  type Shell,
+  type Sought,
+} from './grammar.ts';
+import { listMachines, readSnapshotNames } from '../libvirt/domains.ts';
+import { candidateLines, FILES } from './scripts.ts';
+
+/** Whoever presses TAB does not wait for a daemon that hangs. */
+const READ_LIMIT_SECONDS = 3;
+
+/**
+ * `complete`: what the scripts ask. bash gives the line up to the cursor and $COMP_WORDBREAKS; the others the words behind
+ * the program's name, the last one unfinished. Whatever fails, fails without a word.
+ */
+export async function complete(
+  ctx: Context,
+  grammar: Grammar,
+  shell: Shell,
+  given: readonly string[],
+): Promise<void> {
+  const words = shell === 'bash' ? readBashWords(given[0] ?? '').slice(1) : given;
+  const current = words.at(-1) ?? '';
+  const asked = completionOf(grammar, words.slice(0, -1), current);
+  if (asked.kind === 'files') return ctx.terminal.print(FILES);
+  const candidates = asked.kind === 'words' ? asked.candidates : await lookUp(ctx, asked.sought);
+  switch (shell) {
+    case 'bash':
+      return ctx.terminal.print(bashLines(given, candidates));
+    case 'fish':
+      return ctx.terminal.print(candidateLines(candidates.filter(({ text }) => canInsert(text, current))));
+    case 'zsh':
+      return ctx.terminal.print(candidateLines(candidates));
+  }
+}
+
+function bashLines([line = '', breaks = '']: readonly string[], candidates: readonly Candidate[]): string {
+  const pieces = candidates.map(({ text }) => completeBashWord(line, breaks, text));
+  return pieces.flatMap((piece) => (piece === null ? [] : [`${piece}\n`])).join('');
+}
+
+/** fish leaves a leading tilde as it is, and so a home directory, unless the word is begun with a quote. */
+const canInsert = (text: string, current: string): boolean =>
+  !text.startsWith('~') || /^['"\\]/.test(current);
+
+async function lookUp(ctx: Context, sought: Sought): Promise<Candidate[]> {
+  try {
+    const virsh = ctx.connect(sought.uri ?? ctx.settings.connect, READ_LIMIT_SECONDS);
+    const names =
+      sought.what === 'machine'
+        ? (await listMachines(virsh)).map(({ name }) => name)
+        : await readSnapshotNames(virsh, sought.machines);
+    return nameCandidates(sought, names);
+  } catch {
+    return [];
+  }
+}

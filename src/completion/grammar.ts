@@ -1,0 +1,224 @@
+import { isPattern } from '../model/selection.ts';
+
+/** A command line as far as it is typed -> what its last word may become. The grammar is data; no shell is known here. */
+
+/**
+ * What a word of the command line stands for; a list: one of these words. A `machine` is a name or UUID, and where several
+ * may be given a pattern too; a `name` is a new one; `text` is anything, the empty one too.
+ */
+export type Meaning =
+  | 'machine'
+  | 'machine-pattern'
+  | 'snapshot'
+  | 'snapshot-pattern'
+  | 'name'
+  | 'text'
+  | 'uri'
+  | 'file'
+  | readonly string[];
+
+export type Shell = 'bash' | 'zsh' | 'fish';
+
+/** The commands, and the options that stand with every command. */
+export interface Grammar {
+  readonly globals: readonly OptionGrammar[];
+  readonly commands: readonly CommandGrammar[];
+}
+
+interface CommandGrammar {
+  readonly name: string;
+  readonly alias?: string;
+  readonly summary: string;
+  readonly arguments: readonly ArgumentGrammar[];
+  readonly options: readonly OptionGrammar[];
+}
+
+interface ArgumentGrammar {
+  readonly syntax: string;
+  readonly takes: Meaning;
+}
+
+interface OptionGrammar {
+  readonly flags: string;
+  readonly help: string;
+  readonly kind?: string;
+  readonly takes?: Meaning;
+}
+
+/** A whole word for the place of the cursor. */
+export interface Candidate {
+  readonly text: string;
+  readonly help: string;
+}
+
+export type Completion =
+  | { readonly kind: 'words'; readonly candidates: readonly Candidate[] }
+  | { readonly kind: 'names'; readonly sought: Sought }
+  | { readonly kind: 'files' };
+
+/** Names that libvirt knows, and which of them may stand at the cursor. */
+export interface Sought {
+  readonly what: 'machine' | 'snapshot';
+  /** The words of the line that mean the machines of these snapshots. */
+  readonly machines: readonly string[];
+  /** The URI on the line; null where there is none. */
+  readonly uri: string | null;
+  /** A name that holds pattern characters would not mean itself. */
+  readonly asPattern: boolean;
+  readonly place: Place;
+}
+
+interface Place {
+  /** Stands before the value in the same word, such as `--exclude=`. */
+  readonly before: string;
+  /** Words of the same role on the line. */
+  readonly given: readonly string[];
+  /** Whether a word with a leading dash is taken as it is; `later`: behind a `--`. */
+  readonly dash: 'fine' | 'later' | 'never';
+}
+
+/** What may stand where `current` stands, behind these words (the program's own is none of them). */
+export function completionOf(grammar: Grammar, words: readonly string[], current: string): Completion {
+  const line = readLine(grammar, words);
+  const { pending, ended, command, operands } = line;
+  if (pending)
+    return atPlace(line, pending.takes, { before: '', given: valuesOf(line, pending), dash: 'never' });
+  if (!ended && current.startsWith('-')) return atOption(line, current);
+  if (!command) return ofWords(operands.length === 0 ? grammar.commands.flatMap(wordsOfCommand) : []);
+  const places = argumentsOf(line);
+  const index = placeIndex(places, operands.length - 1);
+  const given = operands.slice(1).filter((_, i) => placeIndex(places, i) === index);
+  return atPlace(line, places[index]?.takes, { before: '', given, dash: ended ? 'fine' : 'later' });
+}
+
+/** Of the names that were found, those that can be typed at this place and mean what they say. */
+export function nameCandidates({ asPattern, place }: Sought, names: readonly string[]): Candidate[] {
+  const fitting = [...new Set(names)]
+    .filter((name) => name !== '' && !/\p{Cc}/u.test(name) && !place.given.includes(name))
+    .filter((name) => !asPattern || !isPattern(name));
+  const plain = fitting.filter((name) => place.dash === 'fine' || !name.startsWith('-'));
+  const hidesSome = place.dash === 'later' && plain.length < fitting.length;
+  return [
+    ...plain.map((name) => ({ text: `${place.before}${name}`, help: '' })),
+    ...(hidesSome ? [{ text: '--', help: 'names that begin with a dash' }] : []),
+  ];
+}
+
+interface Line {
+  readonly grammar: Grammar;
+  command: CommandGrammar | null;
+  /** Words that are no options, that of the command first. */
+  readonly operands: string[];
+  readonly options: { readonly option: OptionGrammar; readonly value: string | null }[];
+  /** The option whose value is the next word. */
+  pending: OptionGrammar | null;
+  /** After `--`. */
+  ended: boolean;
+}
+
+function readLine(grammar: Grammar, words: readonly string[]): Line {
+  const line: Line = { grammar, command: null, operands: [], options: [], pending: null, ended: false };
+  for (const word of words) readWord(line, word);
+  return line;
+}
+
+function readWord(line: Line, word: string): void {
+  if (line.pending) {
+    line.options.push({ option: line.pending, value: word });
+    line.pending = null;
+  } else if (line.ended || !/^-./.test(word)) {
+    line.operands.push(word);
+    if (line.operands.length === 1) line.command = commandOf(line.grammar, word);
+  } else if (word === '--') line.ended = true;
+  else {
+    for (const { option, value } of optionsIn(line, word)) {
+      if (takesValue(option) && value === null) line.pending = option;
+      else line.options.push({ option, value });
+    }
+  }
+}
+
+const commandOf = ({ commands }: Grammar, word: string): CommandGrammar | null =>
+  commands.find(({ name, alias }) => word === name || word === alias) ?? null;
+
+interface OptionUse {
+  readonly option: OptionGrammar;
+  /** The value that hangs on it; null where there is none. */
+  readonly value: string | null;
+}
+
+/** `--output=json`, `--json`, `-ojson`, `-yo`: the options of one word, as far as they are known. */
+function optionsIn(line: Line, word: string): OptionUse[] {
+  const known = knownOptions(line);
+  const find = (flag: string) => known.find((option) => flagsOf(option).includes(flag));
+  if (word.startsWith('--')) {
+    const [, flag = word, value = null] = /^(--[^=]+)=(.*)$/s.exec(word) ?? [];
+    const option = find(flag);
+    return option ? [{ option, value }] : [];
+  }
+  const [, letter = '', rest = ''] = /^-(.)(.*)$/su.exec(word) ?? [];
+  const option = find(`-${letter}`);
+  if (!option) return [];
+  if (takesValue(option)) return [{ option, value: rest || null }];
+  return [{ option, value: null }, ...(rest ? optionsIn(line, `-${rest}`) : [])];
+}
+
+const knownOptions = ({ grammar, command }: Line): readonly OptionGrammar[] => [
+  ...(command?.options ?? []),
+  ...grammar.globals,
+];
+
+const flagsOf = ({ flags }: OptionGrammar): string[] => flags.match(/(?<![\w-])--?[\w-]+/g) ?? [];
+
+const takesValue = ({ flags }: OptionGrammar): boolean => /[<[]/.test(flags);
+
+/** The values that an option has been given on the line. */
+const valuesOf = ({ options }: Line, wanted: OptionGrammar): string[] =>
+  options.flatMap(({ option, value }) => (option === wanted && value !== null ? [value] : []));
+
+function atOption(line: Line, current: string): Completion {
+  const last = optionsIn(line, current).at(-1);
+  if (last && last.value !== null) {
+    const before = current.slice(0, current.length - last.value.length);
+    return atPlace(line, last.option.takes, { before, given: valuesOf(line, last.option), dash: 'fine' });
+  }
+  const used = new Set(line.options.map(({ option }) => option));
+  const open = knownOptions(line).filter((option) => option.kind === 'list' || !used.has(option));
+  return ofWords(open.flatMap((option) => flagsOf(option).map((text) => ({ text, help: option.help }))));
+}
+
+function wordsOfCommand({ name, alias, summary }: CommandGrammar): Candidate[] {
+  return [name, ...(alias ? [alias] : [])].map((text) => ({ text, help: summary }));
+}
+
+const argumentsOf = ({ command }: Line): readonly ArgumentGrammar[] => command?.arguments ?? [];
+
+/** The place of the nth operand: the last one may take any number. */
+function placeIndex(places: readonly ArgumentGrammar[], n: number): number {
+  return places.at(-1)?.syntax.includes('...') ? Math.min(n, places.length - 1) : n;
+}
+
+function atPlace(line: Line, takes: Meaning = 'text', place: Place): Completion {
+  if (takes === 'file') return { kind: 'files' };
+  if (typeof takes !== 'string') {
+    const open = takes.filter((word) => !place.given.includes(word));
+    return ofWords(open.map((word) => ({ text: `${place.before}${word}`, help: '' })));
+  }
+  const [, what, pattern] = /^(machine|snapshot)(-pattern)?$/.exec(takes) ?? [];
+  if (what !== 'machine' && what !== 'snapshot') return ofWords([]);
+  const uri = line.options.findLast(({ option }) => option.takes === 'uri')?.value ?? null;
+  return {
+    kind: 'names',
+    sought: { what, machines: machinesOn(line), uri, asPattern: pattern !== undefined, place },
+  };
+}
+
+function machinesOn(line: Line): string[] {
+  const places = argumentsOf(line);
+  return [
+    ...line.operands.slice(1).filter((_, i) => places[placeIndex(places, i)]?.takes === 'machine'),
+    ...line.options.flatMap(({ option, value }) => (option.takes === 'machine' && value ? [value] : [])),
+  ];
+}
+
+const ofWords = (candidates: readonly Candidate[]): Completion => ({ kind: 'words', candidates });

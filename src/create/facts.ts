@@ -1,0 +1,84 @@
+import type { Context } from '../run/context.ts';
+import { type CreateFacts, needsDaemonVersion } from './rules/common.ts';
+import { type Disk, type Domain, isActive, takesPart } from '../model/domain.ts';
+import type { Agent } from './rules/external.ts';
+import type { Images } from '../model/image.ts';
+import type { ImageUsers } from '../sharing/image-users.ts';
+import type { DaemonVersion } from '../model/libvirt-versions.ts';
+import { internalPlan, plannedFiles, type SnapshotPlan } from './plan.ts';
+import { agentAnswers, isFrozen } from './guest-agent.ts';
+import type { MachineReading } from '../libvirt/domains.ts';
+import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.ts';
+import { lookAtDisks } from '../vm/disks.ts';
+import { freeBytes } from '../host/files.ts';
+import { readImageUsers } from '../sharing/find-image-users.ts';
+import { lookAtPlaces } from './target-files.ts';
+
+/** Gathering what the rules of a create ask for. */
+
+interface KnownFacts {
+  readonly images?: Images | undefined;
+  readonly daemonVersion?: DaemonVersion;
+  /** Absent: an internal snapshot. */
+  readonly plan?: SnapshotPlan;
+  readonly labelled?: boolean;
+  readonly users?: ImageUsers;
+}
+
+/** All that the rules of a create ask for. Throws `busy` when another job holds the running machine. */
+export async function readCreateFacts(
+  ctx: Context,
+  { domain, uri, snapshotNames }: MachineReading,
+  name: string,
+  known: KnownFacts = {},
+): Promise<CreateFacts> {
+  const { plan = internalPlan(domain), labelled = false } = known;
+  const disks = domain.disks.filter(takesPart);
+  const targets = disks.map((disk) => disk.target);
+  const running = isActive(domain.state);
+  const looking = Promise.resolve(known.images ?? lookAtDisks(ctx, uri, disks));
+  const [images, users, runtime, daemonVersion, free, places, agent] = await Promise.all([
+    looking,
+    known.users ??
+      readImageUsers(
+        ctx,
+        { domain, uri, images: looking, snapshots: [] },
+        { more: plannedFiles(plan), harmless: true },
+      ),
+    running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
+    known.daemonVersion === undefined && needsDaemonVersion(domain, plan.mode)
+      ? readDaemonVersion(ctx.virsh)
+      : (known.daemonVersion ?? null),
+    spaceForMemory(ctx, disks[0]),
+    lookAtPlaces(ctx, uri, plan),
+    plan.wishes.quiesce && running ? askAgent(ctx, domain) : null,
+  ]);
+  return {
+    domain,
+    images,
+    users,
+    name,
+    plan,
+    mode: plan.mode,
+    places,
+    agent,
+    labelled,
+    snapshotNames,
+    daemonVersion,
+    blockJobs: runtime.blockJobs,
+    freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
+    residentBytes: runtime.residentBytes,
+  };
+}
+
+async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Promise<Agent> {
+  if (agentChannel === 'none') return 'no-channel';
+  if (agentChannel === 'disconnected') return 'not-connected';
+  if (!(await agentAnswers(virsh, uuid))) return 'silent';
+  return (await isFrozen(virsh, uuid)) ? 'frozen' : 'answers';
+}
+
+/** Bytes free where libvirt writes the memory, the first disk that takes part; a block device has a size of its own. */
+async function spaceForMemory(ctx: Context, disk: Disk | undefined): Promise<number | null> {
+  return disk?.storage === 'file' && disk.source !== null ? freeBytes(disk.source, ctx) : null;
+}

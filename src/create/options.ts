@@ -1,0 +1,74 @@
+import { type Wishes, wishProblem } from './plan.ts';
+import { KvmsnapError } from '../errors.ts';
+import { parseDiskspec, parseMemspec } from '../libvirt/disk-spec.ts';
+
+/** The options by which a command line says what a snapshot is made of. */
+
+/** virsh's own options, and `--external`. */
+export interface WishOptions {
+  readonly external?: boolean;
+  readonly diskOnly?: boolean;
+  readonly memspec?: string;
+  readonly diskspec?: readonly string[];
+  readonly live?: boolean;
+  readonly halt?: boolean;
+  readonly quiesce?: boolean;
+  readonly atomic?: boolean;
+  readonly reuseExternal?: boolean;
+  /** commander's way with `--no-`. */
+  readonly metadata?: boolean;
+  readonly validate?: boolean;
+}
+
+/** Throws `usage` for what cannot be read. */
+export function toWishes(options: WishOptions): Wishes {
+  return {
+    external: options.external ?? false,
+    diskOnly: options.diskOnly ?? false,
+    memory: options.memspec === undefined ? null : parseMemspec(options.memspec),
+    disks: (options.diskspec ?? []).map(parseDiskspec),
+    live: options.live ?? false,
+    halt: options.halt ?? false,
+    quiesce: options.quiesce ?? false,
+    atomic: options.atomic ?? false,
+    reuse: options.reuseExternal ?? false,
+    noMetadata: options.metadata === false,
+    validate: options.validate ?? false,
+    namedBy: 'kvmsnap',
+  };
+}
+
+/** Throws `usage` for wishes that contradict each other. */
+export function checkWishes(wishes: Wishes): void {
+  const wrong = wishProblem(wishes);
+  if (wrong) throw new KvmsnapError('usage', wrong.problem, { hint: wrong.hint });
+}
+
+/** What an XML file says itself, and what a redefinition makes no use of. */
+const IN_THE_XML = ['external', 'memspec', 'diskspec', 'description', 'label', 'printXml'];
+const WHEN_TAKEN = ['diskOnly', 'live', 'halt', 'quiesce', 'atomic', 'reuseExternal', 'validate'];
+
+const spelled = (option: string): string => `--${option.replace(/[A-Z]/g, (big) => `-${big.toLowerCase()}`)}`;
+
+/** Throws `usage` for options that do not go with `--xml`, or with `--redefine`, or need them. */
+export function checkXmlOptions(
+  options: { readonly xml?: string; readonly redefine?: boolean; readonly current?: boolean } & WishOptions,
+): void {
+  const { xml, redefine = false, current = false } = options;
+  const given = new Set(Object.entries(options).flatMap(([name, value]) => (value ? [name] : [])));
+  const excluded = [
+    ...(xml === undefined ? [] : IN_THE_XML.map((name) => [name, '--xml'] as const)),
+    ...(redefine ? WHEN_TAKEN.map((name) => [name, '--redefine'] as const) : []),
+  ].find(([name]) => given.has(name));
+  if (excluded)
+    throw new KvmsnapError('usage', `${spelled(excluded[0])} and ${excluded[1]} exclude each other`);
+  if (redefine && options.metadata === false)
+    throw new KvmsnapError('usage', '--redefine is about the metadata: it makes no sense with --no-metadata');
+  if (redefine && xml === undefined)
+    throw new KvmsnapError('usage', '--redefine needs the XML of the snapshot: --xml FILE');
+  if (current && !redefine)
+    throw new KvmsnapError(
+      'usage',
+      '--current goes with --redefine: a new snapshot is the current one anyway',
+    );
+}

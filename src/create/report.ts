@@ -1,0 +1,425 @@
+import type { Context } from '../run/context.ts';
+import { keptTooDeep, mayBeTooDeep, mostKept } from '../vm/chain-depth.ts';
+import { labelledName } from '../model/labels.ts';
+import { automaticName } from '../model/names.ts';
+import { manualDisks } from './rules/partial.ts';
+import { kvmsnapLine } from '../model/quote.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { hasRules } from '../prune/retention.ts';
+import { isPattern } from '../model/selection.ts';
+import { locationOf } from '../model/snapshot.ts';
+import { isExternalWish, type Wishes } from './plan.ts';
+import { KvmsnapError } from '../errors.ts';
+import { NOTHING_FREED } from '../space/reclaimed.ts';
+import { completeMachine, type Machine, readAgain, requireAllRead } from '../vm/load.ts';
+import {
+  concludeMachines,
+  type Deed,
+  type MachineResult,
+  overMachines,
+  requireDeed,
+} from '../run/for-each-domain.ts';
+import { snapshotXml } from './print-xml.ts';
+import type { SpaceRequest, SpaceRun } from '../prune/free-space.ts';
+import type { PruneRequest } from '../prune/prune.ts';
+import { readXmlFile, redefineSnapshot } from '../describe/register.ts';
+import { withConnection } from '../run/enforce.ts';
+import { readSelection, type Targets } from '../vm/select.ts';
+import { type NameMaker, type SnapshotRequest, type Taken, takeSnapshot } from './take.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { type MachineReading, readByUuid } from '../libvirt/domains.ts';
+import { readDaemonVersion } from '../libvirt/runtime.ts';
+import { parseSnapshotRequest } from '../libvirt/xml/snapshot-request.ts';
+import { snapshotDocument } from '../output/documents.ts';
+import { type Column, section } from '../output/view.ts';
+import { concludeSpace, freedDocument, freedLines, sayForeseen, spaceDocument, spaceLines } from '../space/reclaimed-report.ts';
+import {
+  freedOf,
+  type PruneResult,
+  pruneColumns,
+  pruneDocument,
+  pruneMachine,
+  pruneTogether,
+} from '../prune/report.ts';
+import { domainResult, ownName } from '../run/results.ts';
+import { type RuleOptions, toPruneRequest } from '../prune/options.ts';
+import { type SelectionOptions, type SkipOptions, toSelection } from '../run/select-options.ts';
+import { show, showPlan } from '../run/show.ts';
+import { checkWishes, checkXmlOptions, toWishes, type WishOptions } from './options.ts';
+
+export interface CreateOptions extends RuleOptions, SelectionOptions, SkipOptions, WishOptions {
+  readonly description?: string;
+  readonly force?: boolean;
+  readonly printXml?: boolean;
+  readonly xml?: string;
+  readonly redefine?: boolean;
+  readonly current?: boolean;
+}
+
+/** What a create did to one machine, or in a dry run would do. */
+interface Created {
+  readonly name: string;
+  /** null in a dry run. */
+  readonly snapshot: SnapshotReport | null;
+  readonly planned: VirshCommand | string | null;
+  readonly pruned: PruneResult;
+  /** As it is then, where its old ones may go for space; null where they may not. */
+  readonly after: Machine | null;
+  /** libvirt has paused it, for its storage to take the snapshot of a disk. */
+  readonly leftPaused?: boolean;
+}
+
+const NOTHING_PRUNED: PruneResult = { rows: [], freed: NOTHING_FREED, leftovers: [] };
+
+type Result = MachineResult<Created>;
+
+const COLUMNS: readonly Column<Result>[] = [
+  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine.name },
+  { key: 'name', title: 'SNAPSHOT', kind: 'text', value: ({ value }) => value?.name ?? null },
+  {
+    key: 'createdAt',
+    title: 'CREATED',
+    kind: 'time',
+    value: ({ value }) => value?.snapshot?.createdAtSeconds ?? null,
+  },
+  { key: 'state', title: 'STATE', kind: 'text', value: ({ value }) => value?.snapshot?.state ?? null },
+  {
+    key: 'vmStateBytes',
+    title: 'VM STATE',
+    kind: 'bytes',
+    value: ({ value }) => value?.snapshot?.vmStateBytes || null,
+    data: ({ value }) => value?.snapshot?.vmStateBytes ?? null,
+  },
+  {
+    key: 'outcome',
+    title: 'RESULT',
+    kind: 'text',
+    // what failed of one that was taken is its prune
+    value: ({ outcome, value, failures }) =>
+      [value?.snapshot ? takenWords(value) : outcome, ...failures.map(({ message }) => message)].join(': '),
+    data: ({ outcome }) => outcome,
+    tone: ({ outcome }) => (outcome === 'done' ? 'good' : outcome === 'failed' ? 'bad' : 'warn'),
+    flexible: true,
+  },
+];
+
+const takenWords = ({ leftPaused = false }: Created): string => (leftPaused ? 'taken, left paused' : 'taken');
+
+/** `create` (name null: one is given, with a label where wanted) and `create-as`. Prunes after, and only after, success. */
+export async function create(
+  ctx: Context,
+  words: readonly string[],
+  name: string | null,
+  options: CreateOptions,
+): Promise<void> {
+  checkXmlOptions(options);
+  const pruning = toPruneRequest(options);
+  checkUse(ctx, pruning, options);
+  const asked = toRequest(name, pruning, options);
+  const request = options.xml === undefined ? asked : await byXml(asked, options.xml);
+  if (!options.printXml) {
+    checkWishes(request.wishes);
+    await refuseTooMany(ctx, request, pruning);
+  }
+  const selected = await readSelection(ctx, toSelection(words, options));
+  if (name === null && options.label === undefined) refuseSecondName(ctx, words, selected);
+  if (!selected.single) checkForMany(request, options);
+  if (options.printXml) return printXml(ctx, selected, request, options);
+  const skips = { jobs: options.jobs ?? 1, skips: ({ unsuitable }: KvmsnapError) => unsuitable };
+  const results = await overMachines(ctx, selected, skips, async (ctx, reading) => {
+    // of many machines, a later one's turn may come an hour after it was read
+    const isFresh = selected.single || ctx.settings.dryRun;
+    const now = isFresh ? reading : await readByUuid(ctx.virsh, reading.domain.uuid, reading.domain.name);
+    return options.redefine ? redefineOne(ctx, now, request, options) : createOne(ctx, now, request, pruning);
+  });
+  const run = { single: selected.single, strict: options.strict ?? false };
+  const { freeMin } = pruning;
+  if (freeMin === null) return report(ctx, results, run, null);
+  // of all machines the oldest go first, so not before all have been taken
+  const { pruned, space } = await freeTogether(ctx, results, { ...pruning, freeMin });
+  await report(ctx, pruned, run, space);
+}
+
+type Asked = SnapshotRequest & Required<Pick<SnapshotRequest, 'wishes'>>;
+
+/** Throws `usage` for options of which nothing would be made. */
+function checkUse({ settings }: Context, { rules }: PruneRequest, options: CreateOptions): void {
+  const { allowEmpty, leftovers, printXml, redefine, force } = options;
+  const prunes = hasRules(rules);
+  if (!prunes && (allowEmpty || leftovers))
+    throw new KvmsnapError(
+      'usage',
+      `${allowEmpty ? '--allow-empty' : '--leftovers'} goes with rules of retention, such as --keep-last 7`,
+    );
+  if (redefine && force)
+    throw new KvmsnapError('usage', '--redefine and --force exclude each other: no check is passed there');
+  if (printXml && (prunes || settings.output !== 'table'))
+    throw new KvmsnapError(
+      'usage',
+      prunes
+        ? '--print-xml takes no snapshot, so no rule of retention goes with it'
+        : '--print-xml is a format of its own, and goes with no -o, --json or -q',
+    );
+}
+
+/** Throws `usage` for options that do not go together. */
+function toRequest(
+  name: string | null,
+  { scope: { label }, rules }: PruneRequest,
+  options: CreateOptions,
+): Asked {
+  if (hasRules(rules) && label === null) {
+    throw new KvmsnapError('usage', 'rules of retention go with --label: only labelled snapshots are pruned');
+  }
+  const wishes = toWishes(options);
+  if (label !== null && wishes.noMetadata)
+    throw new KvmsnapError('usage', '--label and --no-metadata exclude each other: no prune would find it');
+  const maker: NameMaker = label === null ? automaticName : (now, taken) => labelledName(label, now, taken);
+  return {
+    name: name ?? maker,
+    description: options.description ?? null,
+    force: options.force ?? false,
+    wishes,
+    labelled: label !== null,
+  };
+}
+
+/** Throws `check` for rules that would pile up more external snapshots than libvirt starts a VM with. */
+async function refuseTooMany({ virsh }: Context, { wishes }: Asked, { rules }: PruneRequest): Promise<void> {
+  const kept = mostKept(rules);
+  if (!isExternalWish(wishes) || !mayBeTooDeep(kept)) return;
+  const why = keptTooDeep(kept, await readDaemonVersion(virsh));
+  if (why === null) return;
+  throw new KvmsnapError('check', `no snapshot was taken: ${why}`, {
+    hint: 'keep fewer, or take internal snapshots (without --external)',
+  });
+}
+
+/** `create VM NAME` was meant as create-as. Throws `not-found` where the second of two words is no machine. */
+function refuseSecondName(
+  ctx: Context,
+  [vm = '', word = '', ...others]: readonly string[],
+  { targets }: Targets,
+): void {
+  const missing = targets.find(({ machine }) => machine.uuid === null && machine.name === word);
+  const isMeant =
+    others.length === 0 &&
+    !isPattern(word) &&
+    targets.some(({ named, machine }) => named && machine.uuid !== null);
+  if (!missing || !isMeant || !(missing.reading instanceof KvmsnapError)) return;
+  const { message, hint } = missing.reading;
+  const slip = hint?.startsWith('did you mean') ? `${hint} Or, ` : '';
+  const finding = {
+    what: `${message}; nothing was done`,
+    hint: `${slip}to give the snapshot of '${vm}' that name`,
+    command: kvmsnapLine('create-as', [vm, word]),
+  };
+  const { command } = withConnection(ctx, finding);
+  throw new KvmsnapError('not-found', finding.what, { hint: finding.hint, command });
+}
+
+function checkForMany({ wishes }: Asked, { printXml, xml }: CreateOptions): void {
+  if (wishes.memory?.file || wishes.disks.length || printXml || xml !== undefined)
+    throw new KvmsnapError('usage', '--memspec, --diskspec, --xml and --print-xml are about one machine');
+}
+
+/** The request of a file with the XML, with the other options as they are. Throws `usage`. */
+async function byXml(request: Asked, path: string): Promise<Asked> {
+  const text = await readXmlFile(path);
+  const { name, memory, disks } = parseSnapshotRequest(path, text);
+  const wishes: Wishes = { ...request.wishes, memory, disks, namedBy: 'libvirt' };
+  return {
+    ...request,
+    name: name ?? request.name,
+    wishes,
+    xml: { path, text, isNamed: name !== null },
+  };
+}
+
+async function redefineOne(
+  ctx: Context,
+  reading: MachineReading,
+  { xml }: SnapshotRequest,
+  { current = false }: CreateOptions,
+): Promise<Deed<Created>> {
+  if (!xml) throw new Error('a redefinition needs a file');
+  const machine = await completeMachine(ctx, reading);
+  const done = await redefineSnapshot(ctx, machine, { ...xml, makeCurrent: current });
+  const value =
+    'planned' in done
+      ? { name: done.name, snapshot: null, planned: done.planned }
+      : { name: done.name, snapshot: done, planned: null };
+  return { value: { ...value, pruned: NOTHING_PRUNED, after: null }, failures: [], succeeded: 1 };
+}
+
+async function printXml(
+  ctx: Context,
+  { targets }: Targets,
+  { name, wishes, labelled, description }: Asked,
+  { memspec, diskspec = [], external = false }: CreateOptions,
+): Promise<void> {
+  for (const { reading } of targets) {
+    if (reading instanceof KvmsnapError) throw reading;
+    const isNamed = typeof name === 'string' || labelled || external;
+    const typed = {
+      name: isNamed ? name : null,
+      description,
+      wishes,
+      memspec: memspec ?? null,
+      diskspecs: diskspec,
+    };
+    ctx.terminal.print(await snapshotXml(ctx, reading, typed));
+  }
+}
+
+async function createOne(
+  ctx: Context,
+  reading: MachineReading,
+  request: SnapshotRequest,
+  pruning: PruneRequest,
+): Promise<Deed<Created>> {
+  const taken = await takeSnapshot(ctx, reading, request);
+  const created =
+    'planned' in taken
+      ? { name: taken.name, snapshot: null, planned: taken.planned }
+      : {
+          name: taken.name,
+          snapshot: taken.snapshot,
+          planned: null,
+          leftPaused: isLeftPaused(reading, taken),
+        };
+  if ('plan' in taken && created.leftPaused) sayHowToGoOn(ctx, taken);
+  const { value, failures, succeeded, cutShort } = await pruneAfter(ctx, reading, pruning, created.name);
+  return { value: { ...created, ...value }, failures, succeeded: 1 + succeeded, cutShort: cutShort ?? false };
+}
+
+type Done = Extract<Taken, { readonly plan: unknown }>;
+
+const isLeftPaused = ({ domain }: MachineReading, { machine, plan }: Done): boolean =>
+  plan.manual.length > 0 && domain.state === 'running' && machine.domain.state === 'paused';
+
+function sayHowToGoOn({ terminal, virsh }: Context, { machine, plan }: Done): void {
+  const { name, uuid } = machine.domain;
+  terminal.note(
+    `note: '${name}' is paused: take the snapshot of the storage of disk ${plan.manual.join(', ')} now, and then let it go on: ${virsh.line(['resume', uuid])}`,
+  );
+}
+
+/** Whatever becomes of it, the snapshot stands, and is reported. */
+async function pruneAfter(
+  ctx: Context,
+  { domain }: MachineReading,
+  pruning: PruneRequest,
+  fresh: string,
+): Promise<Deed<Pick<Created, 'pruned' | 'after'>>> {
+  const nothing = { pruned: NOTHING_PRUNED, after: null };
+  if (!hasRules(pruning.rules)) return { value: nothing, failures: [], succeeded: 0 };
+  try {
+    const after = await readAgain(ctx, domain);
+    requireAllRead(ctx, after, `prune '${domain.name}'`);
+    if (pruning.freeMin) return { value: { ...nothing, after }, failures: [], succeeded: 0 };
+    const { value: pruned, ...deed } = await pruneMachine(ctx, after, pruning, fresh);
+    return { ...deed, value: { ...nothing, pruned } };
+  } catch (error) {
+    if (!(error instanceof KvmsnapError)) throw error;
+    return { value: nothing, failures: [error], succeeded: 0 };
+  }
+}
+
+/** Prunes for space over all machines of which a snapshot was taken. */
+async function freeTogether(
+  ctx: Context,
+  results: readonly Result[],
+  request: SpaceRequest,
+): Promise<{ readonly pruned: Result[]; readonly space: SpaceRun }> {
+  const contenders = results.map(({ value }) =>
+    value?.after ? { machine: value.after, fresh: value.name } : null,
+  );
+  const { results: after, space } = await pruneTogether(ctx, results, contenders, request);
+  const pruned = results.map((result, i): Result => {
+    const { value: pruned, outcome, failures, succeeded } = after[i] ?? { value: null };
+    if (!result.value || !pruned) return result;
+    return {
+      ...result,
+      outcome,
+      value: { ...result.value, pruned },
+      failures,
+      succeeded: result.succeeded + succeeded,
+    };
+  });
+  return { pruned, space };
+}
+
+async function report(
+  ctx: Context,
+  results: readonly Result[],
+  { single, strict }: { readonly single: boolean; readonly strict: boolean },
+  space: SpaceRun | null,
+): Promise<void> {
+  const { dryRun } = ctx.settings;
+  requireDeed(ctx, single, results);
+  const conclusion = concludeMachines(ctx, results, { strict, parts: 'steps' });
+  const done = results.flatMap(({ machine, value }) => (value ? [{ machine, ...value }] : []));
+  const pruned = done.flatMap((created) => created.pruned.rows);
+  const prunedSections = pruned.length > 0 ? [section({ columns: pruneColumns(dryRun), rows: pruned })] : [];
+  const freed = freedLines(
+    dryRun,
+    done.map(({ machine, pruned }) => freedOf(machine, pruned)),
+  );
+  const lines = [...freed, ...spaceLines(space)];
+  const freeMin = spaceDocument(space);
+  const names = done.map(({ machine, name }) => (single ? name : ownName(machine, name)));
+  if (dryRun) {
+    await showPlan(
+      ctx,
+      done.flatMap(({ planned }) => (planned ? [planned] : [])),
+      { document: { domains: results.map(plannedDocument(true)), freeMin }, sections: prunedSections, names },
+    );
+    sayForeseen(ctx, lines);
+  } else {
+    await show(ctx, {
+      document: { domains: results.map(document), freeMin },
+      sections: [section({ columns: COLUMNS, rows: results }), ...prunedSections],
+      names,
+      remarks: [
+        // of many machines the table says it, but for where overlays lie
+        ...done
+          .filter(({ snapshot }) => results.length === 1 || (snapshot && isSaid(snapshot)))
+          .map(
+            ({ machine, name, snapshot }) =>
+              `'${name}' of '${machine.name}' is complete${snapshot ? `, in ${whereItIs(snapshot)}` : ''}`,
+          ),
+        ...lines,
+      ],
+    });
+  }
+  const end = await concludeSpace(ctx, conclusion, space);
+  if (end) throw end;
+}
+
+/** Where files were made, or something is still to be done. */
+const isSaid = (snapshot: SnapshotReport): boolean =>
+  locationOf(snapshot) === 'external' || manualDisks(snapshot).length > 0;
+
+function whereItIs({ disks, memory }: SnapshotReport): string {
+  const overlays = disks.filter(({ location }) => location === 'external');
+  const saved = memory.file === null ? [] : [`memory ${memory.file}`];
+  if (overlays.length + saved.length === 0)
+    return `disk ${disks
+      .filter(({ location }) => location !== 'manual')
+      .map(({ target }) => target)
+      .join(', ')}`;
+  return [...overlays.map(({ target, source }) => `disk ${target} (now on ${source})`), ...saved].join(', ');
+}
+
+const plannedDocument = (dryRun: boolean) => (result: Result) => ({
+  ...domainResult(result),
+  pruned: (result.value?.pruned.rows ?? []).map(pruneDocument),
+  ...freedDocument(dryRun, result.value?.pruned.freed ?? null),
+});
+
+const document = (result: Result) => ({
+  ...plannedDocument(false)(result),
+  leftovers: result.value?.pruned.leftovers ?? [],
+  snapshot: result.value?.snapshot ? snapshotDocument(result.value.snapshot) : null,
+});

@@ -1,0 +1,213 @@
+import type { CreateFacts } from './common.ts';
+import type { DeleteFacts } from '../../delete/rules/common.ts';
+import { isActive } from '../../model/domain.ts';
+import {
+  type DaemonVersion,
+  DELETES_EXTERNAL,
+  DELETES_PARTIAL,
+  isBefore,
+  isFrom,
+  KNOWS_MANUAL,
+  REVERTS_EXTERNAL,
+  TAKES_MANUAL_ALONE,
+} from '../../model/libvirt-versions.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
+import type { RevertFacts } from '../../revert/rules/common.ts';
+import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot } from '../../model/snapshot.ts';
+import type { SnapshotPlan } from '../plan.ts';
+
+/**
+ * External snapshots that do not keep all disks: of the memory alone (formatsnapshot: "memory state"), and with disks that
+ * are left to their storage (`snapshot='manual'`: LVM, ZFS, hardware). All of it tried on 9.0, 11.3 and 12.8.
+ */
+
+const isMemoryAlone = ({ disks, manual, memoryFile }: SnapshotPlan): boolean =>
+  memoryFile !== null && disks.length === 0 && manual.length === 0;
+
+/** Whether it does not keep all disks in a way that matters to a delete. */
+export const isPartial = (plan: SnapshotPlan): boolean => isMemoryAlone(plan) || plan.manual.length > 0;
+
+/** What an older libvirtd does with such ones. */
+export const PARTIAL_STAY =
+  'deletes no external ones that leave disks to their storage or keep the memory alone';
+
+/** Whether this libvirtd could not delete what is planned; false where its version is not known. */
+export const isUndeletable = (plan: SnapshotPlan, daemonVersion: DaemonVersion): boolean =>
+  isBefore(daemonVersion, isPartial(plan) ? DELETES_PARTIAL : DELETES_EXTERNAL);
+
+const EXTERNAL = ['external', 'disk-only'] as const;
+
+export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'memory-alone',
+    hazards: [],
+    severity: 'warning',
+    modes: ['external'],
+    find: ({ plan }) =>
+      isMemoryAlone(plan)
+        ? [
+            {
+              what: 'the memory alone is saved, and no disk: a revert puts it back over what the disks hold by then, and if the guest has written to them since, its file systems may be damaged',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'manual-unknown',
+    hazards: [],
+    severity: 'error',
+    unsuitable: true,
+    modes: EXTERNAL,
+    find: ({ plan, daemonVersion }) =>
+      plan.manual.length > 0 && isBefore(daemonVersion, KNOWS_MANUAL)
+        ? [
+            {
+              what: `disk ${plan.manual.join(', ')} is to be left to its storage (snapshot='manual'), which this libvirtd (before 9.0) does not know`,
+              hint: `leave it out instead (${leavingOut(plan)}), and take the storage's snapshot while the VM is paused with virsh suspend`,
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'manual-alone',
+    hazards: [],
+    severity: 'error',
+    unsuitable: true,
+    modes: ['disk-only'],
+    find: ({ domain, plan, daemonVersion }) =>
+      plan.manual.length > 0 &&
+      plan.disks.length === 0 &&
+      isFrom(daemonVersion, KNOWS_MANUAL) &&
+      isBefore(daemonVersion, TAKES_MANUAL_ALONE)
+        ? [
+            {
+              what: `no disk is left for libvirt: ${plan.manual.join(', ')} is to be left to its storage (snapshot='manual'), and libvirtd before 11.9 takes no snapshot of such disks alone`,
+              hint: isActive(domain.state)
+                ? 'with the memory it does, as --memspec /PATH/TO/FILE says; or pause the VM with virsh suspend, and take the snapshot of the storage'
+                : 'take the snapshot of the storage alone: the VM is off',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'manual-storage',
+    hazards: [],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: ({ domain, plan }) => {
+      if (plan.manual.length === 0) return [];
+      const what = `disk ${plan.manual.join(', ')} is left to its storage (snapshot='manual')`;
+      if (domain.state !== 'running' || plan.wishes.halt) {
+        const before = isActive(domain.state) && !plan.wishes.halt ? 'resumed' : 'started';
+        return [{ what: `${what}: take the snapshot of the storage before the VM is ${before}` }];
+      }
+      return [
+        {
+          what: `${what}: the VM will be left paused. Take the snapshot of the storage then, and let the VM go on with virsh resume ${virshWord(domain)}`,
+        },
+      ];
+    },
+  },
+  {
+    id: 'no-revert-beside',
+    hazards: [17],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: ({ domain, plan, daemonVersion }) => {
+      const byVirsh = plan.disks.length > 0 || plan.memoryFile !== null;
+      if (plan.wishes.noMetadata || !isFrom(daemonVersion, REVERTS_EXTERNAL) || !byVirsh) return [];
+      const beside = new Set([...plan.leftOut, ...plan.manual]);
+      return domain.disks
+        .filter(({ target, storage }) => beside.has(target) && storage === 'block')
+        .map(({ target, source }) => ({
+          what: `disk ${target} (${source ?? 'without a path'}) is no file, and libvirt will not revert the VM to this snapshot, though it leaves that disk out`,
+        }));
+    },
+  },
+];
+
+const leavingOut = ({ manual }: SnapshotPlan): string =>
+  manual.map((target) => `--diskspec ${target},snapshot=no`).join(' ');
+
+/** The targets of the disks that a snapshot left to their storage. */
+export const manualDisks = ({ disks }: Pick<Snapshot, 'disks'>): readonly string[] =>
+  disks.filter(({ location }) => location === 'manual').map(({ target }) => target);
+
+const isOfMemoryAlone = (snapshot: Snapshot): boolean =>
+  snapshot.memory.location === 'external' && snapshot.disks.length === 0;
+
+/** What is so of the snapshot, and no fault of it, is information: a revert says it, and a check of the VM does not fail. */
+export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
+  {
+    id: 'memory-alone',
+    hazards: [],
+    severity: 'information',
+    find: ({ snapshot }) =>
+      isOfMemoryAlone(snapshot)
+        ? [
+            {
+              what: `'${snapshot.name}' is of the memory alone: the guest goes on with it over what the disks hold in the files of then, and if these were written to since, its file systems may be damaged`,
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'manual-storage',
+    hazards: [],
+    severity: 'information',
+    find: ({ snapshot }) => {
+      const manual = manualDisks(snapshot);
+      if (manual.length === 0) return [];
+      const when = hasMemory(snapshot)
+        ? 'before the revert, with the VM off: the guest goes on at once'
+        : 'while the VM is off, before it is started again';
+      return [
+        {
+          what: `disk ${manual.join(', ')} was left to its storage when '${snapshot.name}' was taken, and libvirt does not bring its content back. Put it back with the tools of the storage, ${when}`,
+        },
+      ];
+    },
+  },
+  {
+    // libvirt lays an overlay over every disk, also over one that the snapshot leaves out
+    id: 'no-file',
+    hazards: [],
+    severity: 'error',
+    find: ({ domain, snapshot, daemonVersion }) => {
+      if (locationOf(snapshot) !== 'external' || !isFrom(daemonVersion, REVERTS_EXTERNAL)) return [];
+      const stored = new Set(snapshot.definedDisks.map(({ target }) => target));
+      return domain.disks
+        .filter(({ target, storage }) => stored.has(target) && storage === 'block')
+        .map(({ target, source }) => ({
+          what: `disk ${target} (${source ?? 'without a path'}) is no file, and libvirt reverts no VM with such a disk to an external snapshot`,
+          hint: `what '${snapshot.name}' keeps of the other disks stays in its files, and can be copied from there`,
+        }));
+    },
+  },
+];
+
+/** libvirtd 9.0 fails: `cause is unknown`, or `could not find base disk source`. */
+export function partialDeletion({ domain, snapshot, daemonVersion }: DeleteFacts): Finding[] {
+  if (!isBefore(daemonVersion, DELETES_PARTIAL)) return [];
+  const manual = manualDisks(snapshot);
+  const forget = kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata');
+  if (isOfMemoryAlone(snapshot)) {
+    const { file } = snapshot.memory;
+    return [
+      {
+        what: `'${snapshot.name}' is of the memory alone, and this libvirtd (9.0) deletes no such one`,
+        hint: 'have libvirt forget it, and remove the file of the memory',
+        commands: [forget, ...(file === null ? [] : [`rm -- ${quote(file)}`])],
+      },
+    ];
+  }
+  if (manual.length === 0 || externalDisks(snapshot).length + internalDisks(snapshot).length === 0) return [];
+  return [
+    {
+      what: `disk ${manual.join(', ')} was left to its storage when '${snapshot.name}' was taken, and this libvirtd (9.0) deletes no such snapshot`,
+      hint: "libvirt alone can forget it; every file stays, and the VM's disks go on as they are",
+      command: forget,
+    },
+  ];
+}

@@ -1,0 +1,56 @@
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import type { Context } from '../run/context.ts';
+import type { Place } from './rules/external.ts';
+import { chainOf } from '../model/image.ts';
+import { directoryOf } from '../model/paths.ts';
+import { plannedFiles, type SnapshotPlan } from './plan.ts';
+import { readChain } from '../qemu/qemu-img.ts';
+import { isRemote } from '../vm/disks.ts';
+import { freeBytes } from '../host/files.ts';
+
+/** Looking at where files are to be made. */
+
+/** By path, for all files of a plan; what cannot be seen from here (another host, no permission) is left out. */
+export async function lookAtPlaces(
+  ctx: Context,
+  uri: string,
+  plan: SnapshotPlan,
+): Promise<ReadonlyMap<string, Place>> {
+  if (isRemote(uri)) return new Map();
+  const formats = new Map(
+    plan.disks.map(({ overlay, driver }) => [overlay, plan.wishes.reuse ? (driver ?? 'qcow2') : null]),
+  );
+  const places = await Promise.all(
+    plannedFiles(plan).map(
+      async (path) => [path, await lookAt(ctx, path, formats.get(path) ?? null)] as const,
+    ),
+  );
+  return new Map(places.flatMap(([path, place]) => (place ? [[path, place] as const] : [])));
+}
+
+/** `format`: that of an overlay which is to be there already; null for a file that is not looked into. */
+async function lookAt(ctx: Context, path: string, format: string | null): Promise<Place | null> {
+  const directory = directoryOf(path) || '/';
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => error.code);
+  if (found === 'EACCES') return null;
+  const status = typeof found === 'object' ? found : null;
+  const image = status && format ? await readChain(ctx.qemuImg, { path, format }) : undefined;
+  return {
+    holds: status ? (status.isFile() ? 'file' : status.isBlockDevice() ? 'device' : 'other') : null,
+    bytes: status?.size ?? 0,
+    directory: await directoryState(directory),
+    freeBytes: await freeBytes(directory, ctx),
+    backing: chainOf(image)[0]?.backing ?? null,
+  };
+}
+
+/** The permissions are libvirtd's matter, who is another user; a read-only file system is so for everyone. */
+export async function directoryState(directory: string): Promise<Place['directory']> {
+  const found = await stat(directory).catch(() => null);
+  if (!found?.isDirectory()) return 'missing';
+  return access(directory, constants.W_OK).then(
+    () => 'fine',
+    (error: NodeJS.ErrnoException) => (error.code === 'EROFS' ? 'read-only' : 'fine'),
+  );
+}

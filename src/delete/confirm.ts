@@ -1,0 +1,91 @@
+import type { Context } from '../run/context.ts';
+import type { Selection } from '../model/selection.ts';
+import { combineFailures, KvmsnapError } from '../errors.ts';
+import { isAsked, seekConsent, standingConsent } from '../run/confirm.ts';
+import type { Machine } from '../vm/load.ts';
+import { readSelection, type Targets } from '../vm/select.ts';
+import { tellDeletion } from './question.ts';
+import { checkNames, requireName, type Share, shareOut, victimsOf, type Wanted } from './request.ts';
+
+/** Selecting what a delete means, and having it consented to. */
+
+/** What was consented to; shares null: nobody is asked for what is named. */
+export interface Consented {
+  readonly selected: Targets;
+  readonly shares: ReadonlyMap<string, Share> | null;
+}
+
+interface Agreed extends Consented {
+  readonly shares: ReadonlyMap<string, Share>;
+}
+
+/** Asks for what is not named: on a terminal always, in a script what a pattern or `--children` selects. */
+export async function consentToDeletion(
+  ctx: Context,
+  selection: Selection,
+  wanted: Wanted,
+): Promise<Consented> {
+  const select = async (ctx: Context): Promise<Targets> => {
+    const selected = await readSelection(ctx, selection);
+    checkNames(selected, wanted);
+    return selected;
+  };
+  const first = await select(ctx);
+  const mustConsent = !first.single || wanted.reach !== 'only';
+  if (!isAsked(ctx, mustConsent)) return { selected: first, shares: null };
+  const load = async (ctx: Context, selected: Targets): Promise<Agreed> => {
+    const shares = await shareOut(ctx, selected, wanted);
+    if (selected.single) for (const { machine } of shares.values()) requireName(machine, wanted);
+    return { selected, shares };
+  };
+  const loaded = await load(ctx, first);
+  if (!ctx.terminal.hasPerson) requireNoneRefused(loaded.shares);
+  const consent = await seekConsent(
+    ctx,
+    {
+      load: async (ctx) => load(ctx, await select(ctx)),
+      tell: ({ shares }) => tellDeletion(ctx, [...shares.values()], wanted),
+      mustConsent,
+    },
+    loaded,
+  );
+  return consent.plan;
+}
+
+/** Where nobody can be asked, what is against a part of it comes before the missing consent. Throws `check`. */
+function requireNoneRefused(shares: ReadonlyMap<string, Share>): void {
+  const failures = [...shares.values()].flatMap(({ refused }) => refused.map(({ failure }) => failure));
+  const [first, ...others] = failures;
+  if (!first) return;
+  if (others.length === 0) throw first;
+  const findings = failures.flatMap((failure) =>
+    failure.findings.map((each) => ({
+      ...each,
+      message: failure.subject === null ? each.message : `${failure.subject}: ${each.message}`,
+    })),
+  );
+  throw KvmsnapError.of(combineFailures(failures, 0, '').code, null, findings);
+}
+
+/**
+ * One of several VMs when its turn comes, as it is then. Whoever agreed to less than would go now is asked anew. Throws
+ * `declined`.
+ */
+export async function agreeAgain(
+  ctx: Context,
+  share: Share,
+  wanted: Wanted,
+  look: (ctx: Context) => Promise<Machine>,
+): Promise<Machine> {
+  const shareOf = (machine: Machine): Share => ({
+    ...share,
+    machine,
+    victims: victimsOf(machine, share.names, wanted),
+  });
+  const action = {
+    load: async (ctx: Context) => shareOf(await look(ctx)),
+    tell: (now: Share) => tellDeletion(ctx, [now], wanted),
+  };
+  const { machine } = await standingConsent(ctx, action, shareOf(share.machine)).renew(ctx);
+  return machine;
+}

@@ -1,0 +1,26 @@
+import type { SnapshotReport } from '../model/report.ts';
+import { descendants } from '../model/tree.ts';
+
+/** Which snapshots a delete takes with it. */
+
+/** Which snapshots go beside the named one. */
+export type Reach = 'only' | 'children' | 'children-only';
+
+/** All that go when this one is deleted. */
+export function doomed(
+  snapshots: readonly SnapshotReport[],
+  snapshot: SnapshotReport,
+  reach: Reach,
+): SnapshotReport[] {
+  if (reach === 'only') return [snapshot];
+  const below = new Set(descendants(snapshots, snapshot.name).map(({ name }) => name));
+  return snapshots.filter(({ name }) => below.has(name) || (reach === 'children' && name === snapshot.name));
+}
+
+export interface Deletion {
+  readonly snapshots: readonly SnapshotReport[];
+  readonly snapshot: SnapshotReport;
+  readonly reach: Reach;
+}
+
+export const victims = ({ snapshots, snapshot, reach }: Deletion) => doomed(snapshots, snapshot, reach);

@@ -1,0 +1,105 @@
+import type { Context } from '../run/context.ts';
+import { afterDeletion } from './simulate.ts';
+import { doomed } from './deletion-set.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { locationOf } from '../model/snapshot.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import {
+  checkDeletable,
+  checkHolds,
+  type DeleteRequest,
+  deleteCommand,
+  narrowPlaces,
+} from './delete.ts';
+import { findSnapshot, type Machine } from '../vm/load.ts';
+
+/** Several deletions, one after the other, as a dry run tells of them. */
+
+export interface DeletionPlan {
+  readonly commands: VirshCommand[];
+  /** All that would go. */
+  readonly gone: Set<string>;
+  /** Names of which only the real run shows whether they can be deleted. */
+  readonly unjudged: string[];
+  /** What a rule is against; the others are planned as if it had not been named. */
+  readonly refused: RefusedDeletion[];
+  /** Names of which only the real run shows whether there is room for the merge. */
+  readonly unmeasured: string[];
+}
+
+/** Why one cannot be deleted. */
+export interface RefusedDeletion {
+  readonly name: string;
+  readonly failure: KvmsnapError;
+}
+
+/** Judges each as the ones before it would leave the machine. */
+export async function planDeletions(
+  ctx: Context,
+  machine: Machine,
+  names: readonly string[],
+  request: DeleteRequest,
+): Promise<DeletionPlan> {
+  const plan: DeletionPlan = { commands: [], gone: new Set(), refused: [], unjudged: [], unmeasured: [] };
+  // null: what those before leave is not foreseen
+  let now: Machine | null = machine;
+  for (const name of names) {
+    if (plan.gone.has(name)) continue;
+    const at: Machine = now ?? machine;
+    const before = plan.commands.length;
+    const snapshot = await judged(ctx, at, name, { request, isForeseen: before > 0, isUnsure: !now });
+    if (snapshot instanceof KvmsnapError) {
+      plan.refused.push({ name, failure: snapshot });
+      continue;
+    }
+    const isMerged = goesByMerge(snapshot, request);
+    if (isMerged && !now) plan.unjudged.push(name);
+    if (isMerged && now && before > 0 && (await isNarrow(ctx, now, snapshot, before + 1)))
+      plan.unmeasured.push(name);
+    plan.commands.push(deleteCommand(machine, snapshot, request));
+    for (const victim of doomed(at.snapshots, snapshot, request.reach)) plan.gone.add(victim.name);
+    now = now && afterwards(now, snapshot, request);
+  }
+  return plan;
+}
+
+const goesByMerge = (snapshot: SnapshotReport, { metadataOnly }: DeleteRequest): boolean =>
+  !metadataOnly && locationOf(snapshot) === 'external';
+
+/** The snapshot, or why it cannot be deleted. `isUnsure`: what those before leave is not foreseen. */
+async function judged(
+  ctx: Context,
+  machine: Machine,
+  name: string,
+  {
+    request,
+    isForeseen,
+    isUnsure,
+  }: { readonly request: DeleteRequest; readonly isForeseen: boolean; readonly isUnsure: boolean },
+): Promise<SnapshotReport | KvmsnapError> {
+  try {
+    const snapshot = findSnapshot(machine, name);
+    // what an external one lies on changes with those before
+    const isMoot = isUnsure && goesByMerge(snapshot, request);
+    if (isMoot) checkHolds(ctx, machine, snapshot, request);
+    else await checkDeletable(ctx, machine, snapshot, request, isForeseen);
+    return snapshot;
+  } catch (error) {
+    if (!(error instanceof KvmsnapError) || ctx.interrupts.stop.aborted) throw error;
+    return error;
+  }
+}
+
+/** `merges`: so many, this one and those before it, may each take as much as the disk's size. */
+const isNarrow = async (
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  merges: number,
+): Promise<boolean> => (await narrowPlaces(ctx, machine, snapshot, merges)).length > 0;
+
+function afterwards(machine: Machine, snapshot: SnapshotReport, { reach }: DeleteRequest): Machine | null {
+  const left = afterDeletion(machine, snapshot, reach);
+  return left && { ...machine, ...left };
+}

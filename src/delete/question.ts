@@ -1,0 +1,117 @@
+import type { Context } from '../run/context.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { locationOf } from '../model/snapshot.ts';
+import type { Question, Told } from '../run/confirm.ts';
+import type { DeleteRequest, TellLoss } from './delete.ts';
+import { type Freed, foreseeQuickly } from '../space/reclaimed.ts';
+import type { Machine } from '../vm/load.ts';
+import { humanSpan, localTime } from '../output/format.ts';
+import type { Share } from './request.ts';
+import { type FreedOf, freedLines } from '../space/reclaimed-report.ts';
+
+/** What a delete means for the user, and the question whether it is meant. */
+
+/** A snapshot in words that change only when it does. */
+const describe = ({ name, createdAtSeconds, description }: SnapshotReport): string =>
+  `'${name}' of ${localTime(createdAtSeconds)}${description === null ? '' : `: ${firstLine(description)}`}`;
+
+const firstLine = (text: string): string => text.split('\n')[0] ?? '';
+
+/** All that goes of one machine, as consent to it is compared. */
+export const goingOf = (machine: { readonly name: string }, victims: readonly SnapshotReport[]): string[] =>
+  victims.map((victim) => `${machine.name} loses ${describe(victim)}`);
+
+/** Tells what goes of all machines. */
+export function tellDeletion(ctx: Context, shares: readonly Share[], request: DeleteRequest): Told {
+  const losing = shares.filter(({ victims }) => victims.length > 0);
+  return {
+    consequences: losing.flatMap(({ machine, victims }) => goingOf(machine.domain, victims)),
+    question: losing.length === 0 ? null : () => questionOf(ctx, shares, request),
+  };
+}
+
+async function questionOf(ctx: Context, shares: readonly Share[], request: DeleteRequest): Promise<Question> {
+  const losing = shares.filter(({ victims }) => victims.length > 0);
+  const isOne = shares.length === 1;
+  const of = ({ machine }: Share) => (isOne ? '' : `${machine.domain.name}: `);
+  const now = ctx.clock.now() / 1000;
+  const going = losing.flatMap((share) =>
+    share.victims.map((victim) => `${of(share)}${line(victim, share, now)}`),
+  );
+  const not = shares.flatMap((share) => [
+    ...share.missing.map((name) => `${of(share)}'${name}' does not exist`),
+    ...share.refused.map(({ failure }) => `${of(share)}stays: ${failure.message}`),
+  ]);
+  const freed = request.metadataOnly ? [] : freedLines(true, await foresee(ctx, losing));
+  return {
+    details: [...fold(going), ...fold(not), ...freed.map((each) => `it ${each}`)].map((each) => `  ${each}`),
+    asks: `Delete ${whatGoes(losing)}${howFar(request)}?`,
+  };
+}
+
+/** Says what goes, where nobody was asked; a JSON document tells it itself. */
+export const tellLoss =
+  (machine: Machine, { metadataOnly }: DeleteRequest): TellLoss =>
+  ({ terminal, clock, settings }, victims) => {
+    if (settings.output === 'json') return;
+    const lines = victims.map((victim) => line(victim, { machine }, clock.now() / 1000));
+    const what = metadataOnly ? 'libvirt forgets, and the images keep,' : 'this is deleted for good:';
+    for (const each of fold(lines)) terminal.note(`note: ${what} ${each}`);
+  };
+
+/** `'s1' of 2026-11-23 22:52:34, 3 d ago (current): before the upgrade`. */
+function line(victim: SnapshotReport, { machine }: Pick<Share, 'machine'>, now: number): string {
+  const { name, createdAtSeconds, description } = victim;
+  const marks = [
+    ...(name === machine.current ? ['current'] : []),
+    ...(locationOf(victim) === 'external' ? ['external'] : []),
+  ];
+  const marked = marks.length === 0 ? '' : ` (${marks.join(', ')})`;
+  const said = description === null ? '' : `: ${firstLine(description)}`;
+  return `'${name}' of ${localTime(createdAtSeconds)}, ${humanSpan(now - createdAtSeconds)} ago${marked}${said}`;
+}
+
+const MOST_LINES = 16;
+const LAST_LINES = 3;
+
+/** A long list is its beginning and its end. */
+export function fold(lines: readonly string[]): string[] {
+  if (lines.length <= MOST_LINES) return [...lines];
+  const first = lines.slice(0, MOST_LINES - LAST_LINES - 1);
+  const last = lines.slice(-LAST_LINES);
+  return [...first, `... and ${lines.length - first.length - last.length} more ...`, ...last];
+}
+
+/** `'s1' of 'web'`, `3 snapshots of 2 machines ('db', 'web')`. */
+function whatGoes(losing: readonly Share[]): string {
+  const victims = losing.flatMap(({ victims }) => victims);
+  const [first] = victims;
+  const what = first && victims.length === 1 ? `'${first.name}'` : `${victims.length} snapshots`;
+  const machines = fold(losing.map(({ machine }) => `'${machine.domain.name}'`)).join(', ');
+  return losing.length === 1
+    ? `${what} of ${machines}`
+    : `${what} of ${losing.length} machines (${machines})`;
+}
+
+const howFar = ({ metadataOnly, leftovers }: DeleteRequest): string =>
+  metadataOnly
+    ? ", only libvirt's knowledge of it, and leave it in the images"
+    : leftovers
+      ? ' for good, with the files that nothing uses then'
+      : ' for good';
+
+/** A person who is to be asked does not wait longer for all the figures. */
+const PATIENCE_MILLISECONDS = 2000;
+const UNKNOWN: Freed = { bytes: null, approximate: false };
+
+async function foresee(ctx: Context, losing: readonly Share[]): Promise<FreedOf[]> {
+  const until = ctx.clock.now() + PATIENCE_MILLISECONDS;
+  const each: FreedOf[] = [];
+  for (const { machine, victims } of losing) {
+    const names = victims.map(({ name }) => name);
+    const left = until - ctx.clock.now();
+    const foreseen = left > 0 ? await foreseeQuickly(ctx, machine, names, left) : null;
+    each.push({ machine: machine.domain, freed: foreseen?.together ?? UNKNOWN });
+  }
+  return each;
+}

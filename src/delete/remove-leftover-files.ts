@@ -1,0 +1,85 @@
+import { rm } from 'node:fs/promises';
+import type { Context } from '../run/context.ts';
+import { type ImageUse, sayUses, usesOf } from '../sharing/image-users.ts';
+import { quote } from '../model/quote.ts';
+import { KvmsnapError } from '../errors.ts';
+import { humanBytes } from '../output/format.ts';
+import { isRemote } from '../vm/disks.ts';
+import { occupiedBytes } from '../host/files.ts';
+import { readUsersOf } from '../sharing/find-image-users.ts';
+import type { Machine } from '../vm/load.ts';
+
+/** A file that a deleted external snapshot had made, and that libvirt has left behind (hazard 23). */
+export interface Leftover {
+  readonly path: string;
+  /** What it occupies on the host. */
+  readonly bytes: number;
+  readonly removed: boolean;
+}
+
+/** Those that were found, and why what was to be removed could not be. */
+export interface LeftoversFound {
+  readonly leftovers: readonly Leftover[];
+  readonly unremoved: readonly KvmsnapError[];
+}
+
+const NONE: LeftoversFound = { leftovers: [], unremoved: [] };
+
+/**
+ * Looks which of these files, which the machine's snapshots have made, are still there and used by nothing any more: neither
+ * the machine nor one of its snapshots, by the whole chain under each. Removes them where that is wanted and no other VM
+ * uses them either, and says the rest. What may be used by a VM that could not be read is left.
+ */
+export async function clearLeftovers(
+  ctx: Context,
+  { uri, domain }: Machine,
+  made: readonly string[],
+  remove: boolean,
+): Promise<LeftoversFound> {
+  if (isRemote(uri)) return NONE;
+  const candidates = [...new Set(made)];
+  const sizes = await Promise.all(candidates.map(occupiedBytes));
+  const present = candidates.flatMap((path, i) => {
+    const bytes = sizes[i] ?? null;
+    return bytes === null ? [] : [{ path, bytes }];
+  });
+  if (present.length === 0) return NONE;
+  const users = await readUsersOf(ctx, {
+    uri,
+    files: { paths: present.map(({ path }) => path) },
+    except: null,
+  });
+  if (users.unknown.includes(domain.name)) return NONE;
+  const leftovers: Leftover[] = [];
+  const unremoved: KvmsnapError[] = [];
+  for (const { path, bytes } of present) {
+    const uses = usesOf(users, path);
+    if (uses.some(({ vm }) => vm.uuid === domain.uuid)) continue;
+    const isToGo = remove && uses.length === 0 && users.unknown.length === 0;
+    const failure = isToGo ? await tryRemove(path, domain.name) : null;
+    const removed = isToGo && failure === null;
+    leftovers.push({ path, bytes, removed });
+    if (failure) unremoved.push(failure);
+    else ctx.terminal.note(saysOf({ path, bytes, removed }, uses));
+  }
+  return { leftovers, unremoved };
+}
+
+/** Null: it is gone. */
+const tryRemove = (path: string, machine: string): Promise<KvmsnapError | null> =>
+  rm(path).then(
+    () => null,
+    (error: Error) =>
+      new KvmsnapError(
+        'refused',
+        `could not remove ${path}, which libvirt has left behind of '${machine}': ${error.message}`,
+      ),
+  );
+
+function saysOf({ path, bytes, removed }: Leftover, uses: readonly ImageUse[]): string {
+  const what = `${path} (${humanBytes(bytes)})`;
+  if (removed) return `note: removed what libvirt had left behind: ${what}`;
+  if (uses.length > 0)
+    return `note: a file is left that this VM does not use any more: ${what}; ${sayUses(uses)}`;
+  return `note: libvirt has left a file behind that this machine does not use: ${what}; this removes it: rm ${quote(path)}`;
+}

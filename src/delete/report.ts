@@ -1,0 +1,327 @@
+import type { Context } from '../run/context.ts';
+import type { Reach } from './deletion-set.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { Leftover } from './remove-leftover-files.ts';
+import { deleteSnapshot } from './delete.ts';
+import { noteUnseen } from '../vm/disks.ts';
+import { type Freed, foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
+import { completeMachine, findSnapshot, type Machine, noSuchSnapshot, readAgain } from '../vm/load.ts';
+import {
+  concludeMachines,
+  type Deed,
+  type MachineResult,
+  overMachines,
+  requireDeed,
+} from '../run/for-each-domain.ts';
+import { planDeletions, type RefusedDeletion } from './dry-run.ts';
+import type { Targets } from '../vm/select.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import type { MachineReading } from '../libvirt/domains.ts';
+import { humanBytes } from '../output/format.ts';
+import { type Column, MACHINE_COLUMN, section } from '../output/view.ts';
+import { agreeAgain, consentToDeletion } from './confirm.ts';
+import { tellLoss } from './question.ts';
+import { holds, namesOf, type Wanted } from './request.ts';
+import { freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
+import { domainResult, errorDocument, ownName } from '../run/results.ts';
+import { type SelectionOptions, type SkipOptions, toSelection } from '../run/select-options.ts';
+import { show, showPlan } from '../run/show.ts';
+
+export interface DeleteOptions extends SelectionOptions, SkipOptions {
+  readonly current?: boolean;
+  readonly children?: boolean;
+  readonly childrenOnly?: boolean;
+  readonly metadata?: boolean;
+  readonly leftovers?: boolean;
+}
+
+interface Failed {
+  readonly name: string;
+  readonly failure: KvmsnapError;
+}
+
+interface Deleted {
+  readonly deleted: readonly string[];
+  readonly failed: readonly Failed[];
+  /** Names that only others of the machines have. */
+  readonly skipped: readonly string[];
+  readonly planned: readonly VirshCommand[];
+  /** In a dry run, what is foreseen. */
+  readonly freed: Freed;
+  /** In a dry run, what each alone would free; null when not known. */
+  readonly alone: readonly { readonly name: string; readonly freesBytes: number | null }[];
+  readonly leftovers: readonly Leftover[];
+}
+
+type Result = MachineResult<Deleted>;
+
+interface Row {
+  readonly machine: string;
+  readonly name: string | null;
+  readonly outcome: string;
+  readonly failure?: KvmsnapError | undefined;
+}
+
+const COLUMNS: readonly Column<Row>[] = [
+  MACHINE_COLUMN,
+  { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
+  {
+    key: 'outcome',
+    title: 'RESULT',
+    kind: 'text',
+    value: ({ outcome, failure }) => (failure ? `${outcome}: ${failure.message}` : outcome),
+    data: ({ outcome }) => outcome,
+    tone: ({ outcome }) => (outcome === 'deleted' ? 'plain' : 'bad'),
+  },
+];
+
+/** `delete`. Goes on after a failure; throws at the end when there was one. */
+export async function deleteSnapshots(
+  ctx: Context,
+  word: string,
+  names: readonly string[],
+  options: DeleteOptions,
+): Promise<void> {
+  if ((names.length === 0) === !options.current) {
+    throw new KvmsnapError('usage', 'say which snapshots: their names, or --current (and not both)');
+  }
+  const wanted: Wanted = {
+    names: options.current ? null : [...new Set(names)],
+    reach: reachOf(options),
+    metadataOnly: options.metadata ?? false,
+    strict: options.strict ?? false,
+    leftovers: options.leftovers ?? false,
+  };
+  const { selected, shares } = await consentToDeletion(
+    ctx,
+    { ...toSelection([word], options), exacting: true },
+    wanted,
+  );
+  // of many machines, one that has none of these snapshots needs nothing
+  const run = { jobs: options.jobs ?? 1, skips: ({ code }: KvmsnapError) => code === 'not-found' };
+  const named = new Set(selected.targets.flatMap(({ named, machine }) => (named ? [machine.uuid] : [])));
+  const results = await overMachines(ctx, selected, run, async (ctx, reading) => {
+    // asked for was what was there then, and not a snapshot that came or became current since
+    const names = namesOf(reading, wanted);
+    const share = shares?.get(reading.domain.uuid) ?? null;
+    const look = (ctx: Context) => lookAt(ctx, reading, names, selected);
+    const machine = !share
+      ? await look(ctx)
+      : selected.single
+        ? share.machine
+        : await agreeAgain(ctx, share, wanted, look);
+    const mayLack = !wanted.strict && !named.has(reading.domain.uuid);
+    const skipped = mayLack ? names.filter((name) => !holds(reading, [name])) : [];
+    const theirs = names.filter((name) => !skipped.includes(name));
+    const isTold = share !== null; // by the question
+    return deleteOf(ctx, machine, { names: theirs, skipped, refused: share?.refused ?? [], isTold }, wanted);
+  });
+  await report(ctx, results, { single: selected.single, strict: wanted.strict });
+}
+
+function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
+  if (children && childrenOnly)
+    throw new KvmsnapError('usage', '--children and --children-only exclude each other');
+  return children ? 'children' : childrenOnly ? 'children-only' : 'only';
+}
+
+/** One of the machines, as it is when its turn comes. Throws `not-found` when it has none of the snapshots. */
+async function lookAt(
+  ctx: Context,
+  reading: MachineReading,
+  names: readonly string[],
+  { single }: Targets,
+): Promise<Machine> {
+  if (!single && !holds(reading, names)) throw noSuchSnapshot(reading, names[0] ?? '');
+  const machine = single ? await completeMachine(ctx, reading) : await readAgain(ctx, reading.domain);
+  noteUnseen(ctx, machine.domain, machine.images);
+  const isThere = machine.snapshots.some(({ name }) => names.includes(name));
+  if (!isThere && (!single || names.length === 1)) findSnapshot(machine, names[0] ?? '');
+  return machine;
+}
+
+/** Which of the names are this machine's. */
+interface NamesOf {
+  readonly names: readonly string[];
+  readonly skipped: readonly string[];
+  /** What was found against some of them before anything was asked. */
+  readonly refused: readonly RefusedDeletion[];
+  /** The user knows what goes. */
+  readonly isTold: boolean;
+}
+
+async function deleteOf(
+  ctx: Context,
+  machine: Machine,
+  { names, skipped, refused, isTold }: NamesOf,
+  wanted: Wanted,
+): Promise<Deed<Deleted>> {
+  if (ctx.settings.dryRun) return plan(ctx, machine, { names, skipped }, wanted);
+  const { done, freed } = await whatIsFreed(machine, () =>
+    deleteAll(ctx, machine, { names, refused, isTold }, wanted),
+  );
+  const { deleted, failed, leftovers, unremoved, succeeded, left } = done;
+  if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
+  return {
+    value: { deleted, failed, leftovers, skipped, planned: [], freed, alone: [] },
+    failures: [...failed.map(({ failure }) => failure), ...unremoved],
+    succeeded,
+    cutShort: left.length > 0 && ctx.interrupts.pending !== null,
+  };
+}
+
+/** Deletes of one machine, going on after a failure, but not at a busy machine. `left` was not tried. */
+async function deleteAll(
+  ctx: Context,
+  first: Machine,
+  { names, refused, isTold }: Omit<NamesOf, 'skipped'>,
+  wanted: Wanted,
+) {
+  const unremoved: KvmsnapError[] = [];
+  const deleted: string[] = [];
+  const failed: Failed[] = [...refused];
+  const leftovers: Leftover[] = [];
+  let succeeded = 0;
+  let machine = first;
+  let left = names.filter((name) => refused.every((each) => each.name !== name));
+  for (let name = left[0]; name !== undefined; name = left[0]) {
+    if (ctx.interrupts.pending && deleted.length + failed.length > 0) break;
+    left = left.slice(1);
+    try {
+      const tell = isTold ? undefined : tellLoss(machine, wanted);
+      const done = await deleteSnapshot(ctx, machine, findSnapshot(machine, name), wanted, tell);
+      machine = done.machine;
+      succeeded++;
+      const gone = done.gone.map((victim) => victim.name);
+      deleted.push(...gone);
+      leftovers.push(...done.leftovers);
+      unremoved.push(...done.unremoved);
+      left = left.filter((other) => !gone.includes(other));
+    } catch (error) {
+      if (!(error instanceof KvmsnapError)) throw error;
+      failed.push({ name, failure: error });
+      if (error.code === 'busy') break; // each of the others would wait as long again
+    }
+  }
+  return { deleted, failed, leftovers, unremoved, succeeded, left };
+}
+
+async function plan(
+  ctx: Context,
+  machine: Machine,
+  { names, skipped }: Pick<NamesOf, 'names' | 'skipped'>,
+  wanted: Wanted,
+): Promise<Deed<Deleted>> {
+  const { commands, gone, refused, unjudged, unmeasured } = await planDeletions(ctx, machine, names, wanted);
+  if (refused[0]) throw refused[0].failure;
+  noteUnforeseen(
+    ctx,
+    machine,
+    unjudged,
+    'can be deleted shows only when those before are gone: an external snapshot lies on what they leave',
+  );
+  noteUnforeseen(ctx, machine, unmeasured, 'finds room for its merge shows only when those before are gone');
+  const { alone, together } = await foreseeFreed(ctx, machine, wanted.metadataOnly ? [] : [...gone]);
+  return {
+    value: {
+      deleted: [],
+      failed: [],
+      leftovers: [],
+      skipped,
+      planned: commands,
+      freed: together,
+      alone: [...gone].map((name) => ({
+        name,
+        freesBytes: wanted.metadataOnly ? 0 : (alone.get(name) ?? null),
+      })),
+    },
+    failures: [],
+    succeeded: commands.length,
+  };
+}
+
+function noteUnforeseen(ctx: Context, { domain }: Machine, names: readonly string[], what: string): void {
+  if (names.length === 0) return;
+  const those = names.map((name) => `'${name}'`).join(', ');
+  ctx.terminal.note(`note: whether ${those} of '${domain.name}' ${what}`);
+}
+
+async function report(
+  ctx: Context,
+  results: readonly Result[],
+  { single, strict }: { readonly single: boolean; readonly strict: boolean },
+): Promise<void> {
+  const [first] = results;
+  requireDeed(ctx, single, results);
+  if (single && first?.failures.length === 1 && first.succeeded === 0) throw first.failures[0];
+  const conclusion = concludeMachines(ctx, results, { strict, parts: 'deletions' });
+  const { dryRun, output } = ctx.settings;
+  if (output !== 'json') noteSkipped(ctx, results);
+  const freed = results.map(({ machine, value }) => ({
+    machine,
+    freed: value && (dryRun || value.deleted.length > 0) ? value.freed : null,
+  }));
+  const lines = freedLines(dryRun, freed);
+  if (dryRun) {
+    await showPlan(
+      ctx,
+      results.flatMap(({ value }) => value?.planned ?? []),
+      {
+        document: { domains: results.map(plannedDocument) },
+        names: results.flatMap(({ machine, value }) =>
+          (value?.alone ?? []).map(({ name }) => (single ? name : ownName(machine, name))),
+        ),
+      },
+    );
+    sayForeseen(ctx, [...results.flatMap(aloneLines), ...lines]);
+  } else {
+    await show(ctx, {
+      document: { domains: results.map(document) },
+      sections: [section({ columns: COLUMNS, rows: results.flatMap(rowsOf) })],
+      names: results.flatMap(({ machine, value }) =>
+        (value?.deleted ?? []).map((name) => (single ? name : ownName(machine, name))),
+      ),
+      remarks: lines,
+    });
+  }
+  if (conclusion) throw conclusion;
+}
+
+function noteSkipped(ctx: Context, results: readonly Result[]): void {
+  for (const { machine, value } of results)
+    for (const name of value?.skipped ?? [])
+      ctx.terminal.note(`skipped '${name}': the machine '${machine.name}' has no such snapshot`);
+}
+
+/** What each frees, where there are several: then their sum is not what they free together. */
+const aloneLines = ({ machine, value }: Result): string[] =>
+  value && value.alone.length > 1
+    ? value.alone.map(({ name, freesBytes }) => {
+        const mark = value.freed.approximate ? '~' : '';
+        const bytes = freesBytes === null ? 'it is not known what' : `${mark}${humanBytes(freesBytes)}`;
+        return `'${name}' of '${machine.name}' alone would free ${bytes}`;
+      })
+    : [];
+
+function rowsOf({ machine: { name: machine }, outcome, value, failures }: Result): Row[] {
+  if (!value) return [{ machine, name: null, outcome, failure: failures[0] }];
+  return [
+    ...value.deleted.map((name) => ({ machine, name, outcome: 'deleted' })),
+    ...value.failed.map(({ name, failure }) => ({ machine, name, outcome: 'failed', failure })),
+  ];
+}
+
+const plannedDocument = (result: Result) => ({
+  ...domainResult(result),
+  snapshots: result.value?.alone ?? [],
+  ...freedDocument(true, result.value?.freed ?? null),
+});
+
+const document = (result: Result) => ({
+  ...domainResult(result),
+  deleted: result.value?.deleted ?? [],
+  leftovers: result.value?.leftovers ?? [],
+  failed: (result.value?.failed ?? []).map(({ name, failure }) => ({ name, ...errorDocument(failure) })),
+  skipped: result.value?.skipped ?? [],
+  ...freedDocument(false, result.value?.freed ?? null),
+});

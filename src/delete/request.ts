@@ -1,0 +1,120 @@
+import type { Context } from '../run/context.ts';
+import { doomed } from './deletion-set.ts';
+import { nearest } from '../model/names.ts';
+import { kvmsnapLine } from '../model/quote.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { DeleteRequest } from './delete.ts';
+import { noteUnseen } from '../vm/disks.ts';
+import {
+  assembleMachine,
+  findSnapshot,
+  isDrifting,
+  type Machine,
+  noCurrent,
+  readAgain,
+} from '../vm/load.ts';
+import { planDeletions, type RefusedDeletion } from './dry-run.ts';
+import { readAllSnapshots, type Targets } from '../vm/select.ts';
+import type { MachineReading } from '../libvirt/domains.ts';
+
+/** Which snapshots a delete means. */
+
+/** What is to be deleted of each machine; names null: its current snapshot. */
+export interface Wanted extends DeleteRequest {
+  readonly names: readonly string[] | null;
+  /** Of a machine that a pattern selects, a name that it lacks is a failure too. */
+  readonly strict: boolean;
+}
+
+/** The names on the command line, or the current one's. Throws `not-found` when there is none. */
+export function namesOf(reading: MachineReading, { names }: Wanted): readonly string[] {
+  if (names) return names;
+  if (reading.current === null) throw noCurrent(reading);
+  return [reading.current];
+}
+
+/** Whether it has any of them; a name with line feeds is several lines in the list. */
+export const holds = ({ snapshotNames }: MachineReading, names: readonly string[]): boolean =>
+  names.some((name) => name.split('\n').every((line) => snapshotNames.includes(line)));
+
+/** Of several machines, a name that none of them has was mistyped. Throws `not-found`; one machine says it itself. */
+export function checkNames({ targets, single }: Targets, { names }: Wanted): void {
+  const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
+  if (single || readings.length < targets.length) return;
+  const lost = (names ?? []).find((name) => !readings.some((reading) => holds(reading, [name])));
+  if (lost === undefined) return;
+  const meant = nearest(
+    lost,
+    readings.flatMap(({ snapshotNames }) => snapshotNames),
+  );
+  const machines = targets.map(({ machine }) => `'${machine.name}'`).join(', ');
+  throw new KvmsnapError('not-found', `none of the machines has a snapshot '${lost}': ${machines}`, {
+    hint:
+      meant !== null
+        ? `did you mean '${meant}'?`
+        : `${kvmsnapLine(
+            'list',
+            targets.map(({ machine }) => machine.name),
+          )} shows those that they have`,
+  });
+}
+
+/** What a delete means for one of the machines. */
+export interface Share {
+  readonly machine: Machine;
+  /** Those of the names that it has, and those that it lacks. */
+  readonly names: readonly string[];
+  readonly missing: readonly string[];
+  /** All that would go. */
+  readonly victims: readonly SnapshotReport[];
+  /** Names that would not go, and why. */
+  readonly refused: readonly RefusedDeletion[];
+}
+
+/** By UUID, what goes of each machine that has any of the names; nothing is left out that could be judged beforehand. */
+export async function shareOut(
+  ctx: Context,
+  selected: Targets,
+  wanted: Wanted,
+): Promise<ReadonlyMap<string, Share>> {
+  const known = await readAllSnapshots(ctx, selected);
+  const shares = new Map<string, Share>();
+  for (const { reading } of selected.targets) {
+    if (reading instanceof KvmsnapError) continue;
+    const { uuid } = reading.domain;
+    const found = known.get(uuid);
+    const isConcerned = selected.single || (wanted.names ? holds(reading, wanted.names) : reading.current);
+    if (!found || !isConcerned) continue;
+    const seen = await assembleMachine(ctx, reading, found);
+    const machine = isDrifting(seen) ? await readAgain(ctx, seen.domain) : seen;
+    noteUnseen(ctx, machine.domain, machine.images);
+    shares.set(uuid, await shareOf(ctx, machine, wanted));
+  }
+  return shares;
+}
+
+async function shareOf(ctx: Context, machine: Machine, wanted: Wanted): Promise<Share> {
+  const all = namesOf(machine, wanted);
+  const names = all.filter((name) => machine.snapshots.some((each) => each.name === name));
+  const missing = all.filter((name) => !names.includes(name));
+  const { gone, refused } = await planDeletions(ctx, machine, names, wanted);
+  const victims = machine.snapshots.filter(({ name }) => gone.has(name));
+  return { machine, names, missing, victims, refused };
+}
+
+/** The snapshots that these names would take with them, whatever the rules say. */
+export const victimsOf = (
+  { snapshots }: Machine,
+  names: readonly string[],
+  { reach }: DeleteRequest,
+): SnapshotReport[] => {
+  const named = snapshots.filter(({ name }) => names.includes(name));
+  return [...new Set(named.flatMap((snapshot) => doomed(snapshots, snapshot, reach)))];
+};
+
+/** Throws `not-found` where a single name is meant that is not there. */
+export function requireName(machine: Machine, wanted: Wanted): void {
+  const [name, ...others] = namesOf(machine, wanted);
+  if (name !== undefined && others.length === 0) findSnapshot(machine, name);
+}

@@ -1,0 +1,31 @@
+import { doomed, type Reach } from '../deletion-set.ts';
+import type { Domain } from '../../model/domain.ts';
+import type { Rule } from '../../model/rule.ts';
+import { kvmsnapLine } from '../../model/quote.ts';
+import type { SnapshotReport } from '../../model/report.ts';
+
+/** What a hold protects from: every delete, also one of the metadata alone. */
+
+export interface HoldFacts {
+  readonly domain: Pick<Domain, 'name'>;
+  readonly snapshot: SnapshotReport;
+  readonly reach: Reach;
+  readonly snapshots: readonly SnapshotReport[];
+}
+
+export const HOLD_RULES: readonly Rule<HoldFacts>[] = [
+  {
+    id: 'held',
+    hazards: [],
+    severity: 'error',
+    find: ({ domain, snapshot, reach, snapshots }) =>
+      doomed(snapshots, snapshot, reach)
+        .filter(({ held }) => held)
+        .map(({ name }) => ({
+          what: `'${name}' is held`,
+          hint: 'nothing deletes it until the hold is taken back',
+          command: kvmsnapLine('unhold', [domain.name, name]),
+          snapshot: name,
+        })),
+  },
+];

@@ -1,0 +1,112 @@
+import type { DeleteFacts } from './common.ts';
+import { type Deletion, victims } from '../deletion-set.ts';
+import { isActive } from '../../model/domain.ts';
+import { chainPaths, type Images } from '../../model/image.ts';
+import { COMPARES_PATHS, HANDLES_VOLUMES_OFF, ifBefore, isBefore } from '../../model/libvirt-versions.ts';
+import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import { virshWord } from '../../model/quote.ts';
+import type { SnapshotReport } from '../../model/report.ts';
+import { internalDisks, type SnapshotDisk } from '../../model/snapshot.ts';
+import { lostStoredVolumes, lostVolumes } from '../../vm/volume-rules.ts';
+
+/**
+ * The rules of a delete about where libvirt will look for an internal snapshot: while the VM is off in the file that the
+ * stored definition names; while it runs in the disk in use, which must be spelled alike.
+ */
+
+export const PLACE_RULES: readonly Rule<DeleteFacts>[] = [
+  {
+    id: 'volume-not-found',
+    hazards: [46],
+    severity: 'error',
+    find: (facts) => {
+      const found = [...lostVolumes(facts.domain), ...victims(facts).flatMap(lostStoredVolumes)];
+      return [...new Map(found.map((finding) => [finding.what, finding])).values()];
+    },
+  },
+  {
+    id: 'volume-on-old-daemon',
+    hazards: [46],
+    severity: 'error',
+    find: (facts) => {
+      if (isActive(facts.domain.state)) return [];
+      const does = 'cannot delete a snapshot in a volume of a storage pool while the machine is off';
+      const older = ifBefore(facts.daemonVersion, HANDLES_VOLUMES_OFF, does);
+      const names = victims(facts)
+        .filter(isInVolume)
+        .map(({ name }) => `'${name}'`);
+      if (older === null || names.length === 0) return [];
+      return [
+        {
+          what: `${names.join(', ')}: ${older}`,
+          hint: 'start it',
+          command: `virsh start ${virshWord(facts.domain)}`,
+        },
+      ];
+    },
+  },
+  {
+    id: 'moved',
+    hazards: [45],
+    severity: 'error',
+    // off, libvirt deletes in the file that the stored definition names; running, it compares the paths as text
+    find: (facts) => victims(facts).flatMap((victim) => movedFindings(facts, victim, movedOf(facts, victim))),
+  },
+  {
+    id: 'other-image-in-use',
+    hazards: [17],
+    severity: 'error',
+    // libvirt 9.0 to 12.8 refuse; 7.0 forgets the snapshot and leaves it in the image
+    find: (facts) =>
+      isActive(facts.domain.state)
+        ? victims(facts).flatMap((victim) => {
+            const isMoved = new Set(movedOf(facts, victim).map(({ target }) => target));
+            return internalDisks(victim)
+              .filter(({ target }) => !isMoved.has(target))
+              .flatMap((disk) => otherInUse(facts, victim, disk));
+          })
+        : [],
+  },
+];
+
+/** The snapshots to be deleted that are in an image which the machine does not use, or which is called otherwise now. */
+export const strayVictims = (facts: Deletion & Pick<DeleteFacts, 'images'>): SnapshotReport[] => {
+  const used = new Set([...facts.images.values()].flatMap(chainPaths));
+  return victims(facts).filter((victim) =>
+    internalDisks(victim).some(({ source }) => source !== null && !used.has(source)),
+  );
+};
+
+export const isInVolume = (victim: SnapshotReport): boolean =>
+  internalDisks(victim).length > 0 && victim.definedDisks.some(({ pool }) => pool);
+
+/** By target, the images that libvirt will look into for a snapshot. */
+export const imagesOf = ({ stored, images }: DeleteFacts, { name }: SnapshotReport): Images => {
+  const found = stored.get(name);
+  return found ? new Map([...images, ...found]) : images;
+};
+
+export const movedOf = ({ stored, images }: DeleteFacts, victim: SnapshotReport): Moved[] =>
+  movedDisks(victim, images, stored.get(victim.name));
+
+/** libvirt compares the paths as text, and the disks by their targets; before, it left all to QEMU. */
+function otherInUse(
+  { domain, daemonVersion }: DeleteFacts,
+  { name }: SnapshotReport,
+  { target, source, spelled }: SnapshotDisk,
+): Finding[] {
+  const hint = 'delete it while the machine is off';
+  const disk = domain.disks.find((each) => each.target === target);
+  const now = disk?.source ?? null;
+  if (source === null || (disk && now === null)) return [];
+  if (now === source) {
+    if (spelled === undefined || isBefore(daemonVersion, COMPARES_PATHS)) return [];
+    const what = `disk ${target}: libvirt knows '${name}' in ${spelled}, which is the same file as ${now}, compares the two as text, and does not delete it while the machine runs`;
+    return [{ what, hint }];
+  }
+  const place = disk
+    ? `and the running machine writes disk ${target} to ${now}`
+    : `for disk ${target}, and the running machine has no such disk`;
+  return [{ what: `'${name}' is in ${source}, ${place}`, hint }];
+}

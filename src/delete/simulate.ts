@@ -1,0 +1,110 @@
+import type { DeleteFacts } from './rules/common.ts';
+import { doomed, type Reach } from './deletion-set.ts';
+import type { Disk } from '../model/domain.ts';
+import type { DiskImage, Image } from '../model/image.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { externalDisks, internalDisks, locationOf, type SnapshotDisk } from '../model/snapshot.ts';
+
+/** What of a machine the rules of a delete look at, and a delete changes. */
+export type Deletable = Pick<DeleteFacts, 'domain' | 'snapshots' | 'current' | 'images'>;
+
+/**
+ * The machine as the rules will find it when this deletion, which they let pass, is done: internal snapshots are gone from
+ * the images, the overlays of an external one are merged into the files below. Null where that is not certain: the snapshots
+ * are no single line that ends in the current one, which libvirt's versions treat differently, or not all files were seen.
+ */
+export function afterDeletion(before: Deletable, snapshot: SnapshotReport, reach: Reach): Deletable | null {
+  const going = doomed(before.snapshots, snapshot, reach);
+  if (going.every((each) => locationOf(each) === 'internal')) {
+    const images = new Map(
+      [...before.images].map(([target, image]) => [target, going.reduce(withoutTags(target), image)]),
+    );
+    return { ...before, ...withoutSnapshots(before, going), images };
+  }
+  if (going.length > 1 || !isLine(before)) return null;
+  const merged = new Map(externalDisks(snapshot).map(({ target, source }) => [target, source]));
+  const images = new Map<string, DiskImage>();
+  for (const [target, image] of before.images) {
+    const overlay = merged.get(target);
+    const left = overlay === undefined ? image : withoutLink(image, overlay);
+    if (!left) return null;
+    images.set(target, left);
+  }
+  if ([...merged.keys()].some((target) => !images.has(target))) return null;
+  const disks = before.domain.disks.map((disk) =>
+    onto(disk, merged.get(disk.target), images.get(disk.target)),
+  );
+  const domain = { ...before.domain, disks };
+  return { ...before, ...withoutSnapshots(before, going), domain, images };
+}
+
+/** Each has one child at most, and the last is the current one. */
+function isLine({ snapshots, current }: Deletable): boolean {
+  const leaves = snapshots.filter(({ children }) => children.length === 0);
+  return (
+    leaves.length === 1 && leaves[0]?.name === current && snapshots.every((each) => each.children.length < 2)
+  );
+}
+
+/** The children of what goes are handed to its parent, and so is being the current one. */
+function withoutSnapshots(
+  { snapshots, current }: Deletable,
+  going: readonly SnapshotReport[],
+): Pick<Deletable, 'snapshots' | 'current'> {
+  const gone = new Map(going.map((each) => [each.name, each]));
+  const heirOf = (name: string | null): string | null => {
+    const dead = name === null ? undefined : gone.get(name);
+    return dead ? heirOf(dead.parent) : name;
+  };
+  const childrenOf = (name: string): string[] => {
+    const dead = gone.get(name);
+    return dead ? dead.children.flatMap(childrenOf) : [name];
+  };
+  const left = heirOf(current);
+  return {
+    current: left,
+    snapshots: snapshots
+      .filter(({ name }) => !gone.has(name))
+      .map((each) => ({
+        ...each,
+        parent: heirOf(each.parent),
+        children: each.children.flatMap(childrenOf),
+        isCurrent: each.name === left,
+      })),
+  };
+}
+
+const withoutTags =
+  (target: string) =>
+  (image: DiskImage, snapshot: SnapshotReport): DiskImage => {
+    const disk = internalDisks(snapshot).find((each) => each.target === target);
+    if (!disk || image.kind !== 'seen') return image;
+    const holder = holderIn(image.chain, disk);
+    const clean = (link: Image): Image =>
+      link === holder ? { ...link, tags: link.tags.filter(({ name }) => name !== snapshot.name) } : link;
+    const [top, ...below] = image.chain;
+    return { ...image, chain: [clean(top), ...below.map(clean)] };
+  };
+
+const holderIn = (chain: readonly [Image, ...Image[]], { source }: SnapshotDisk): Image =>
+  chain.find(({ path }) => path === source) ?? chain[0];
+
+/** The chain when a link is merged into the one below; null where there are not both. */
+function withoutLink(image: DiskImage, overlay: string | null): DiskImage | null {
+  if (image.kind !== 'seen') return null;
+  const at = image.chain.findIndex(({ path }) => path === overlay);
+  const base = image.chain[at + 1];
+  if (at < 0 || !base) return null;
+  const links = image.chain.filter((_, i) => i !== at);
+  const [top, ...below] = links.map((link, i) => (i === at - 1 ? { ...link, backing: base.path } : link));
+  return top ? { kind: 'seen', chain: [top, ...below] } : null;
+}
+
+/** The disk, on what is left of its chain. */
+function onto(disk: Disk, overlay: string | null | undefined, image: DiskImage | undefined): Disk {
+  if (!overlay || image?.kind !== 'seen') return disk;
+  const [top] = image.chain;
+  return disk.source === overlay
+    ? { ...disk, source: top.path, driver: top.format, backing: disk.backing.slice(1) }
+    : { ...disk, backing: disk.backing.filter((path) => path !== overlay) };
+}

@@ -1,0 +1,152 @@
+import { readFile } from 'node:fs/promises';
+import type { Context } from '../run/context.ts';
+import { withHold } from '../model/hold.ts';
+import { judge } from '../model/rule.ts';
+import { REDEFINE_RULES } from './rules.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { redefineCommand } from '../libvirt/create-command.ts';
+import { FROM_PIPE, pipedLine, redescribing } from '../libvirt/paste.ts';
+import { parseWholeSnapshot } from '../libvirt/xml/snapshot-request.ts';
+import { withDescription } from '../libvirt/xml/snapshot.ts';
+import { readSnapshotXml } from '../libvirt/snapshots.ts';
+import { virshFailure } from '../libvirt/virsh-error.ts';
+import { carryOut, readAfter } from '../run/write.ts';
+import { callAsNow, completeMachine, type Machine, stillBeingTaken } from '../vm/load.ts';
+import { refuseOn } from '../run/enforce.ts';
+import { lookAtStoredDisks } from '../vm/stored-disks.ts';
+
+export interface Described {
+  readonly description: string | null;
+  readonly held: boolean;
+}
+
+/**
+ * Gives a snapshot another description. libvirt has one door for that, `snapshot-create --redefine` with the snapshot's
+ * whole XML, so a copy of the old XML is kept first, and afterwards all but the description must be as before. The images
+ * are not touched, and nothing at all is done where it is so already. Returns the snapshot as it is then; with `--dry-run`
+ * the line to paste.
+ */
+export async function redescribe(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  wanted: Described,
+): Promise<SnapshotReport | { readonly planned: string }> {
+  const { domain } = machine;
+  if (snapshot.held === wanted.held && snapshot.description === wanted.description) return snapshot;
+  if (snapshot.underWay) throw stillBeingTaken(machine, snapshot);
+  const text = wanted.held ? withHold(wanted.description) : wanted.description;
+  const redefinition = (file: string) => redefineCommand(domain.uuid, file, snapshot.isCurrent);
+  if (ctx.settings.dryRun) {
+    const source = redescribing(ctx.virsh, { uuid: domain.uuid, name: snapshot.name }, text);
+    return { planned: pipedLine(ctx.virsh, source, redefinition(FROM_PIPE)) };
+  }
+  // with its secrets: a redefinition without them would lose them
+  const xml = await readSnapshotXml(ctx.virsh, domain, snapshot.name, true);
+  const stem = `${domain.uuid}.${ctx.clock.now()}`;
+  const kept = await ctx.files.keep(`${stem}.xml`, xml);
+  const changed = await ctx.files.keep(`${stem}.new.xml`, withDescription(xml, text));
+  return ctx.interrupts.protect(`the description of '${snapshot.name}' of '${domain.name}'`, async () => {
+    const { after, now } = await carryOutAndLook(ctx, machine, snapshot.name, {
+      command: redefinition(changed),
+      label: `describing '${snapshot.name}'`,
+      undone: 'was not described',
+      servedBy: changed,
+    });
+    const wrong = [
+      ...(now?.description === wanted.description && now?.held === wanted.held
+        ? []
+        : ['the description is not as asked']),
+      ...(after.current === machine.current
+        ? []
+        : [`the current snapshot is now ${after.current ?? 'none'}`]),
+      ...(now?.parent === snapshot.parent ? [] : ['its parent changed']),
+    ];
+    if (now && wrong.length === 0) return now;
+    throw new KvmsnapError('refused', `virsh reported success, but ${wrong.join('; ')}`, {
+      hint: 'the definition of before is kept; this brings it back',
+      command: ctx.virsh.line(redefinition(kept)),
+    });
+  });
+}
+
+interface Redefining {
+  readonly command: VirshCommand;
+  readonly label: string;
+  /** What is said when virsh refuses. */
+  readonly undone: string;
+  /** A file that is of no use once virsh has read it; null: none. */
+  readonly servedBy: string | null;
+}
+
+/** The machine and the snapshot as they are then. Throws when virsh refuses. */
+async function carryOutAndLook(
+  ctx: Context,
+  { domain }: Machine,
+  name: string,
+  { command, label, undone, servedBy }: Redefining,
+): Promise<{ readonly after: Machine; readonly now: SnapshotReport | undefined }> {
+  const end = await carryOut(ctx, { command, label, growing: null });
+  if (servedBy !== null) await ctx.files.drop(servedBy);
+  // all of them: what is redefined may have children
+  const after = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end));
+  if (end.kind === 'refused') throw virshFailure(`'${name}' of '${domain.name}' ${undone}`, end.stderr);
+  return { after, now: after.snapshots.find((snapshot) => snapshot.name === name) };
+}
+
+/** Throws `usage` for a file that cannot be read. */
+export async function readXmlFile(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch((error: Error) => {
+    throw new KvmsnapError('usage', `cannot read the file of --xml: ${error.message}`);
+  });
+}
+
+export interface Redefinition {
+  readonly path: string;
+  readonly text: string;
+  readonly makeCurrent: boolean;
+}
+
+/**
+ * Has libvirt know a snapshot by its XML, as `virsh snapshot-dumpxml` printed it once; the images are not touched. What it
+ * knew under that name is kept in a file first. Returns the snapshot as it is then; with `--dry-run` the command.
+ */
+export async function redefineSnapshot(
+  ctx: Context,
+  machine: Machine,
+  { path, text, makeCurrent }: Redefinition,
+): Promise<SnapshotReport | { readonly planned: VirshCommand; readonly name: string }> {
+  const { domain } = machine;
+  const wanted = parseWholeSnapshot(path, text);
+  const { name } = wanted;
+  const [called = wanted] = await callAsNow(machine, machine.images, [wanted]);
+  const stored = await lookAtStoredDisks(ctx, machine, called);
+  refuseOn(
+    ctx,
+    `cannot redefine '${name}' of '${domain.name}'`,
+    judge(REDEFINE_RULES, { ...machine, wanted, stored }),
+    false,
+  );
+  const before = machine.snapshots.find((snapshot) => snapshot.name === name);
+  const command = redefineCommand(domain.uuid, path, makeCurrent || (before?.isCurrent ?? false));
+  if (ctx.settings.dryRun) return { planned: command, name };
+  if (before) {
+    const old = await readSnapshotXml(ctx.virsh, domain, name, true);
+    const kept = await ctx.files.keep(`${domain.uuid}.${ctx.clock.now()}.xml`, old);
+    ctx.terminal.note(`note: what libvirt knows of '${name}' now is kept in ${kept}`);
+  }
+  return ctx.interrupts.protect(`the definition of '${name}' of '${domain.name}'`, async () => {
+    const { after, now } = await carryOutAndLook(ctx, machine, name, {
+      command,
+      label: `redefining '${name}'`,
+      undone: 'was not redefined',
+      servedBy: null,
+    });
+    const isAsWanted =
+      now?.parent === wanted.parent && (!makeCurrent || after.current === name) && now.state === wanted.state;
+    if (now && isAsWanted) return now;
+    throw new KvmsnapError('refused', `virsh reported success, but '${name}' is not as ${path} says`);
+  });
+}

@@ -1,0 +1,53 @@
+import type { Domain } from '../model/domain.ts';
+import { type Images, tagsNamed } from '../model/image.ts';
+import type { Rule } from '../model/rule.ts';
+import { internalDisks, type Snapshot } from '../model/snapshot.ts';
+
+/** The rules that decide whether libvirt may be told of a snapshot by an XML file. */
+
+export interface RedefineFacts {
+  readonly domain: Domain;
+  readonly snapshotNames: readonly string[];
+  /** By target, what is where the definition of the file says. */
+  readonly stored: Images;
+  /** The snapshot of the file. */
+  readonly wanted: Snapshot;
+}
+
+export const REDEFINE_RULES: readonly Rule<RedefineFacts>[] = [
+  {
+    id: 'no-parent',
+    hazards: [],
+    severity: 'error',
+    find: ({ wanted: { parent }, snapshotNames }) =>
+      parent === null || snapshotNames.includes(parent)
+        ? []
+        : [{ what: `its parent '${parent}' is no snapshot of the machine`, hint: 'redefine that one first' }],
+  },
+  {
+    id: 'own-parent',
+    hazards: [],
+    severity: 'error',
+    find: ({ wanted: { parent, name } }) =>
+      parent === name ? [{ what: 'it would be its own parent', hint: 'correct <parent> in the file' }] : [],
+  },
+  {
+    id: 'no-data',
+    hazards: [2, 3],
+    severity: 'error',
+    find: ({ wanted, stored }) =>
+      internalDisks(wanted).flatMap((disk) => {
+        const image = stored.get(disk.target);
+        if (image === undefined || image.kind === 'unseen') return [];
+        const count = tagsNamed(image, wanted.name).length;
+        return count === 1
+          ? []
+          : [
+              {
+                what: `disk ${disk.target} holds ${count === 0 ? 'no snapshot' : `${count} snapshots`} of that name, so it could not be reverted to`,
+                hint: 'it is of another machine or image, or its data is gone',
+              },
+            ];
+      }),
+  },
+];

@@ -1,0 +1,178 @@
+import { openSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { ReadStream, WriteStream } from 'node:tty';
+import pLimit from 'p-limit';
+import { KvmsnapError } from '../errors.ts';
+import { visible, visibleLines } from '../output/format.ts';
+
+/** The terminal or pipe that the program talks to. stdout is data, stderr is talk. */
+export interface Terminal {
+  /** What data is shown on: decides borders, colour, truncation and times. */
+  readonly out: Screen;
+  readonly err: Screen;
+  /** Data, to stdout. */
+  print(text: string): void;
+  /** One line of talk, to stderr. */
+  note(line: string): void;
+  /** A command line that is run, to stderr. */
+  trace(line: string): void;
+  /** Whether stdin is a terminal: then somebody can be asked, wherever stdout and stderr go. */
+  readonly hasPerson: boolean;
+  /**
+   * Asks a yes-or-no question on the controlling terminal, with all notes that were not seen there. Throws `declined` where
+   * that cannot be opened, `interrupted` after Ctrl-C, and the reason of `stop` when that comes.
+   */
+  ask(question: string, stop: AbortSignal): Promise<boolean>;
+  /** Says what `--silent` has held back. */
+  release(): void;
+  /** Redraws one line of progress on a terminal's stderr; in a pipe nothing. An empty text clears it. */
+  progress(text: string): void;
+}
+
+export interface Screen {
+  readonly isTerminal: boolean;
+  readonly columns: number;
+  /** chalk's level: 0 none, 1 sixteen colours, 2 and 3 more. */
+  readonly colour: 0 | 1 | 2 | 3;
+}
+
+export type ColourChoice = 'always' | 'never' | 'auto';
+
+export interface TerminalSettings {
+  readonly color: ColourChoice;
+  /** Hold all output back until it is known that something went wrong. */
+  readonly silent: boolean;
+}
+
+/** The real terminal. Colour: the option, then NO_COLOR, then FORCE_COLOR, then whether it is a terminal. */
+export function systemTerminal({ color: choice, silent }: TerminalSettings): Terminal {
+  const { stdin, stdout, stderr } = process;
+  const screen = (stream: NodeJS.WriteStream): Screen => ({
+    isTerminal: stream.isTTY === true,
+    columns: stream.columns || 80,
+    colour: colourLevel(choice, stream.isTTY === true, process.env),
+  });
+  let drawn = false;
+  let held: (() => void)[] | null = silent ? [] : null;
+  const say = (write: () => void) => (held ? held.push(write) : write());
+  const err = screen(stderr);
+  const unseen: string[] = [];
+  const turns = pLimit(1); // several VMs may have a question each
+  const clear = () => {
+    if (drawn) stderr.write('\r\x1b[K');
+    drawn = false;
+  };
+  return {
+    out: screen(stdout),
+    err,
+    print(text) {
+      clear();
+      say(() => stdout.write(text));
+    },
+    note(line) {
+      clear();
+      if (!err.isTerminal || held) unseen.push(line);
+      say(() => stderr.write(`${visibleLines(line)}\n`));
+    },
+    trace(line) {
+      clear();
+      say(() => stderr.write(`${visibleLines(line)}\n`));
+    },
+    hasPerson: stdin.isTTY === true,
+    release() {
+      for (const write of held ?? []) write();
+      held = null;
+    },
+    async ask(question, stop) {
+      return turns(() => {
+        clear();
+        return askYesNo(visibleLines([...unseen.splice(0), question].join('\n')), stop);
+      });
+    },
+    progress(text) {
+      if (!err.isTerminal || silent) return;
+      clear();
+      if (text === '') return;
+      stderr.write(cutTo(err.columns - 1, visible(text)));
+      drawn = true;
+    },
+  };
+}
+
+/** The text as far as it fits. Whatever may be a wide character counts as one: short is well, wrapped is not. */
+function cutTo(columns: number, text: string): string {
+  let kept = '';
+  let used = 0;
+  for (const char of text) {
+    used += char < '\u1100' ? 1 : 2;
+    if (used > columns) break;
+    kept += char;
+  }
+  return kept;
+}
+
+/**
+ * Asks on /dev/tty and reads one line; the terminal's own Ctrl-D counts as no, and its Ctrl-C ends the run. Only the last
+ * line is the prompt: readline redraws it, and cannot do so with what is longer than the screen.
+ */
+async function askYesNo(question: string, stop: AbortSignal): Promise<boolean> {
+  stop.throwIfAborted();
+  const { input, output } = openTerminal();
+  const lines = question.split('\n');
+  const prompt = `${lines.pop()} [y/N] `;
+  for (const line of lines) output.write(`${line}\n`);
+  const reader = createInterface({ input, output, signal: stop });
+  const answer = new Promise<boolean>((resolve, reject) => {
+    for (const stream of [input, output]) stream.on('error', () => reader.close()); // it hung up
+    reader.on('SIGINT', () => {
+      // before close, which would have it count as a no
+      reject(new KvmsnapError('interrupted', 'ended by Ctrl-C'));
+      reader.close();
+    });
+    let answered = false;
+    reader.on('close', () => {
+      if (!answered) output.write('\n');
+      if (stop.aborted) reject(stop.reason);
+      else resolve(false);
+    });
+    reader.question(prompt, (answer) => {
+      answered = true;
+      resolve(/^(y|yes)$/i.test(answer.trim()));
+      reader.close();
+    });
+  });
+  return answer.finally(() => {
+    input.destroy();
+    output.destroy();
+  });
+}
+
+/** stdin is a terminal, yet a process without a controlling one (setsid) has none to be asked on. */
+function openTerminal(): { readonly input: ReadStream; readonly output: WriteStream } {
+  try {
+    return {
+      input: new ReadStream(openSync('/dev/tty', 'r')),
+      output: new WriteStream(openSync('/dev/tty', 'w')),
+    };
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new KvmsnapError(
+      'declined',
+      `confirmation is needed, but the terminal cannot be opened (${detail}); nothing was changed`,
+      { hint: 'run it again with --yes' },
+    );
+  }
+}
+
+/** Exported for its tests. `env` as in process.env. */
+export function colourLevel(
+  choice: ColourChoice,
+  isTerminal: boolean,
+  env: NodeJS.ProcessEnv,
+): Screen['colour'] {
+  if (choice === 'always') return 1;
+  if (choice === 'never' || env['NO_COLOR']) return 0;
+  const forced = env['FORCE_COLOR'];
+  if (forced !== undefined) return forced === '0' || forced === 'false' ? 0 : 1;
+  return isTerminal && env['TERM'] !== 'dumb' ? 1 : 0;
+}

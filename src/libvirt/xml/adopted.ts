@@ -1,0 +1,45 @@
+import { type Disk, takesPart } from '../../model/domain.ts';
+import { escapeText } from './xml.ts';
+
+/** What is known of a snapshot that only the images hold, and what is assumed of it. */
+export interface Adopted {
+  readonly name: string;
+  readonly description: string;
+  /** Seconds since the epoch, UTC. */
+  readonly createdAtSeconds: number;
+  readonly hasMemory: boolean;
+  /** libvirt must know it already. */
+  readonly parent: string | null;
+}
+
+/**
+ * The XML for `snapshot-create --redefine` that has libvirt know an internal snapshot. `definition` is the machine's own,
+ * `virsh dumpxml --inactive --security-info`, with these disks. Format: libvirt's formatsnapshot documentation.
+ */
+export function adoptedXml(adopted: Adopted, disks: readonly Disk[], definition: string): string {
+  const { head, tail } = adoptedParts(adopted, disks);
+  return `${head}\n${definition}${tail}\n`;
+}
+
+/** What comes before the definition in that XML, and what behind it. */
+export function adoptedParts(
+  adopted: Adopted,
+  disks: readonly Disk[],
+): { readonly head: string; readonly tail: string } {
+  const { name, description, createdAtSeconds, hasMemory, parent } = adopted;
+  const lines = [
+    `<name>${escapeText(name)}</name>`,
+    `<description>${escapeText(description)}</description>`,
+    `<state>${hasMemory ? 'running' : 'shutoff'}</state>`,
+    ...(parent === null ? [] : [`<parent><name>${escapeText(parent)}</name></parent>`]),
+    `<creationTime>${createdAtSeconds}</creationTime>`,
+    `<memory snapshot='${hasMemory ? 'internal' : 'no'}'/>`,
+    '<disks>',
+    ...disks.map(
+      (disk) =>
+        `  <disk name='${escapeText(disk.target)}' snapshot='${takesPart(disk) ? 'internal' : 'no'}'/>`,
+    ),
+    '</disks>',
+  ];
+  return { head: `<domainsnapshot>\n  ${lines.join('\n  ')}`, tail: '</domainsnapshot>' };
+}

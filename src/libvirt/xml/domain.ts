@@ -1,0 +1,211 @@
+import * as z from 'zod/mini';
+import { type Disk, type DomainDefinition, formatOfDriver } from '../../model/domain.ts';
+import { understand } from '../../errors.ts';
+import { parseXml } from './xml.ts';
+
+/** `virsh dumpxml` -> DomainDefinition. Format: libvirt's formatdomain documentation; fixtures of four versions. */
+
+/** An element whose presence is all that matters. */
+const Flag = z.optional(z.unknown());
+/** libvirt prints `<devices>\n</devices>` when it is empty: a string of blanks. */
+const emptyIsNone = <T extends z.ZodMiniType>(schema: T) =>
+  z.pipe(
+    z.transform((value: unknown) => (typeof value === 'string' ? {} : value)),
+    schema,
+  );
+
+const Source = emptyIsNone(
+  z.looseObject({
+    '@file': z.optional(z.string()),
+    '@dev': z.optional(z.string()),
+    '@dir': z.optional(z.string()),
+    '@pool': z.optional(z.string()),
+    '@volume': z.optional(z.string()),
+  }),
+);
+
+/** The files that a disk lies on, each within the one above it; the last is empty. */
+interface Backing {
+  readonly format?: { readonly '@type'?: string | undefined } | undefined;
+  readonly source?: z.infer<typeof Source> | undefined;
+  readonly backingStore?: Backing | undefined;
+}
+const Backing: z.ZodMiniType<Backing> = emptyIsNone(
+  z.object({
+    format: z.optional(z.object({ '@type': z.optional(z.string()) })),
+    source: z.optional(Source),
+    backingStore: z.optional(z.lazy(() => Backing)),
+  }),
+);
+
+const DiskElement = z.object({
+  '@type': z.string(),
+  '@device': z.optional(z.string()),
+  '@snapshot': z.optional(z.string()),
+  driver: z.optional(emptyIsNone(z.object({ '@type': z.optional(z.string()) }))),
+  source: z.optional(Source),
+  backingStore: z.optional(Backing),
+  target: z.object({ '@dev': z.string() }),
+  encryption: Flag,
+  readonly: Flag,
+  transient: Flag,
+  shareable: Flag,
+  mirror: Flag,
+});
+
+const ChannelElement = z.object({
+  target: z.optional(z.object({ '@name': z.optional(z.string()), '@state': z.optional(z.string()) })),
+});
+
+const DomainElement = z.object({
+  domain: z.object({
+    name: z.string(),
+    uuid: z.string(),
+    memory: z.object({ '#text': z.string().check(z.regex(/^\d+$/)), '@unit': z.optional(z.string()) }),
+    os: z.optional(
+      z.object({
+        '@firmware': z.optional(z.string()),
+        loader: z.optional(z.union([z.string(), z.object({ '@type': z.optional(z.string()) })])),
+        nvram: z.optional(
+          z.union([
+            z.string(),
+            z.object({
+              '#text': z.optional(z.string()),
+              '@format': z.optional(z.string()),
+              source: z.optional(Source),
+            }),
+          ]),
+        ),
+      }),
+    ),
+    'qemu:commandline': z.optional(
+      emptyIsNone(
+        z.object({ 'qemu:arg': z.optional(z.array(z.object({ '@value': z.optional(z.string()) }))) }),
+      ),
+    ),
+    devices: emptyIsNone(
+      z.object({
+        disk: z.optional(z.array(DiskElement)),
+        hostdev: z.optional(z.array(z.object({ '@type': z.optional(z.string()) }))),
+        channel: z.optional(z.array(emptyIsNone(ChannelElement))),
+        tpm: z.optional(
+          z.array(z.object({ backend: z.optional(z.object({ '@type': z.optional(z.string()) })) })),
+        ),
+        filesystem: z.optional(
+          z.array(
+            z.object({ driver: z.optional(emptyIsNone(z.object({ '@type': z.optional(z.string()) }))) }),
+          ),
+        ),
+      }),
+    ),
+  }),
+});
+
+/** Parses the output of `virsh dumpxml`. Throws `refused` when it is no domain XML. */
+export function parseDomain(xml: string): DomainDefinition {
+  const { domain } = understand('virsh says of a machine', () => z.parse(DomainElement, parseXml(xml)));
+  return {
+    name: domain.name,
+    uuid: domain.uuid,
+    memoryBytes: toBytes(domain.memory['#text'], domain.memory['@unit'] ?? 'KiB'),
+    disks: (domain.devices.disk ?? []).map(toDisk),
+    pflash: pflashOf(domain.os),
+    hostDevices: (domain.devices.hostdev ?? []).map((device) => device['@type'] ?? 'unknown'),
+    sharedFilesystems: (domain.devices.filesystem ?? []).map((share) => share.driver?.['@type'] ?? 'path'),
+    agentChannel: agentChannelOf(domain.devices.channel ?? []),
+    tpms: (domain.devices.tpm ?? []).map(({ backend }) => backend?.['@type'] ?? 'unknown'),
+    commandLineDrives: drivesOf(
+      (domain['qemu:commandline']?.['qemu:arg'] ?? []).map((argument) => argument['@value'] ?? ''),
+    ),
+  };
+}
+
+/** The options by which QEMU is given a drive (qemu(1), block device options). */
+const DRIVE_OPTION = /^--?(drive|blockdev|hd[abcd]|fd[ab]|cdrom|sd|mtdblock|pflash)$/;
+
+/** What these arguments of QEMU name as drives. */
+const drivesOf = (words: readonly string[]): string[] =>
+  words.filter((_, i) => DRIVE_OPTION.test(words[i - 1] ?? ''));
+
+const LooseDisks = emptyIsNone(
+  z.object({ devices: emptyIsNone(z.object({ disk: z.optional(z.array(DiskElement)) })) }),
+);
+
+/** Parses loose `<disk>` elements, cut out of a larger document for speed. Throws `refused` when they are none. */
+export function parseDisks(xml: string): Disk[] {
+  const found = understand('virsh says of the disks of a snapshot', () =>
+    z.parse(LooseDisks, parseXml(`<devices>${xml}</devices>`)),
+  );
+  return (found.devices.disk ?? []).map(toDisk);
+}
+
+function toDisk(element: z.infer<typeof DiskElement>): Disk {
+  const source = element.source;
+  const pool = source?.['@pool'];
+  const volume = source?.['@volume'];
+  const backing = backingFiles(element.backingStore);
+  return {
+    target: element.target['@dev'],
+    device: (element['@device'] ?? 'disk') as Disk['device'],
+    storage: element['@type'],
+    source: source?.['@file'] ?? source?.['@dev'] ?? null,
+    backing: backing.map(({ path }) => path),
+    backingFormats: new Map(
+      backing.flatMap(({ path, format }) => (format === undefined ? [] : [[path, formatOfDriver(format)]])),
+    ),
+    hasSource: hasMedium(source),
+    pool: pool !== undefined && volume !== undefined ? { name: pool, volume } : null,
+    driver: element.driver?.['@type'] ?? null,
+    encrypted: element.encryption !== undefined || source?.['encryption'] !== undefined,
+    readonly: element.readonly !== undefined,
+    transient: element.transient !== undefined,
+    shareable: element.shareable !== undefined,
+    snapshot: element['@snapshot'] ?? null,
+    mirrored: element.mirror !== undefined,
+  };
+}
+
+interface BackingFile {
+  readonly path: string;
+  readonly format: string | undefined;
+}
+
+function backingFiles(below: Backing | undefined): BackingFile[] {
+  const path = below?.source?.['@file'] ?? below?.source?.['@dev'];
+  if (path === undefined) return [];
+  return [{ path, format: below?.format?.['@type'] }, ...backingFiles(below?.backingStore)];
+}
+
+/** An empty drive may have a `<source>` too, with nothing but a number or a policy in it (12.8, while it runs). */
+function hasMedium(source: object | undefined): boolean {
+  return Object.keys(source ?? {}).some((key) => key !== '@index' && key !== '@startupPolicy');
+}
+
+function pflashOf(os: z.infer<typeof DomainElement>['domain']['os']): DomainDefinition['pflash'] {
+  const loader = os?.loader;
+  const nvram = os?.nvram;
+  const byLoader = typeof loader === 'object' && loader['@type'] === 'pflash';
+  if (!byLoader && os?.['@firmware'] !== 'efi' && nvram === undefined) return null;
+  if (nvram === undefined || typeof nvram === 'string')
+    return { nvramFormat: 'raw', nvramPath: nvram || null };
+  return {
+    nvramFormat: nvram['@format'] ?? 'raw',
+    nvramPath: nvram.source?.['@file'] ?? nvram['#text']?.trim() ?? null,
+  };
+}
+
+/** The name is the agent's own (formatdomain, channel). */
+function agentChannelOf(
+  channels: readonly z.infer<typeof ChannelElement>[],
+): DomainDefinition['agentChannel'] {
+  const agent = channels.find(({ target }) => target?.['@name'] === 'org.qemu.guest_agent.0');
+  if (!agent) return 'none';
+  return agent.target?.['@state'] === 'connected' ? 'connected' : 'disconnected';
+}
+
+/** libvirt's scaled integers: `KiB`, `MiB`, `b`, `bytes`, `KB`, ... (formatdomain, memory allocation). */
+function toBytes(value: string, unit: string): number {
+  const power = 'bkmgtpe'.indexOf(unit[0]?.toLowerCase() ?? 'k');
+  const base = /^[a-z]B$/i.test(unit) && unit !== 'b' ? 1000 : 1024;
+  return Number(value) * base ** Math.max(power, 0);
+}

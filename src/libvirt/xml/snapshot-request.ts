@@ -1,0 +1,91 @@
+import * as z from 'zod/mini';
+import type { Snapshot } from '../../model/snapshot.ts';
+import type { DiskWish, Wishes } from '../../create/plan.ts';
+import { KvmsnapError } from '../../errors.ts';
+import { createSnapshotParser } from './snapshot.ts';
+import { escapeText, parseXml } from './xml.ts';
+
+/**
+ * What a person hands to `virsh snapshot-create`: a `<domainsnapshot>` (libvirt's formatsnapshot documentation), partial
+ * or whole.
+ */
+
+const Source = z.object({ '@file': z.optional(z.string()), '@dev': z.optional(z.string()) });
+/** `<source/>`, an element without anything. */
+const orEmpty = <T extends z.ZodMiniType>(schema: T) => z.optional(z.union([z.string(), schema]));
+
+const DiskElement = z.object({
+  '@name': z.string(),
+  '@snapshot': z.optional(z.string()),
+  '@type': z.optional(z.string()),
+  driver: orEmpty(z.object({ '@type': z.optional(z.string()) })),
+  source: orEmpty(Source),
+});
+
+const RequestElement = z.object({
+  domainsnapshot: z.union([
+    z.string(),
+    z.object({
+      name: z.optional(z.string()),
+      memory: orEmpty(z.object({ '@snapshot': z.optional(z.string()), '@file': z.optional(z.string()) })),
+      disks: orEmpty(z.object({ disk: z.array(DiskElement) })),
+    }),
+  ]),
+});
+
+export interface SnapshotXmlRequest {
+  /** null: none is given. */
+  readonly name: string | null;
+  readonly memory: Wishes['memory'];
+  readonly disks: readonly DiskWish[];
+}
+
+/** Reads what is asked for. `file` is what errors call it. Throws `usage`. */
+export function parseSnapshotRequest(file: string, text: string): SnapshotXmlRequest {
+  const { domainsnapshot } = readable(file, () => z.parse(RequestElement, parseXml(text)));
+  if (typeof domainsnapshot === 'string') return { name: null, memory: null, disks: [] };
+  const { name, memory, disks } = domainsnapshot;
+  const said = typeof memory === 'object' ? memory : {};
+  const [location = null, place = null] = [said['@snapshot'], said['@file']];
+  return {
+    name: name || null,
+    memory: location === null && place === null ? null : { location, file: place },
+    disks: typeof disks === 'object' ? disks.disk.map(toWish) : [],
+  };
+}
+
+function toWish({ driver, source, ...disk }: z.infer<typeof DiskElement>): DiskWish {
+  const place = typeof source === 'object' ? source : {};
+  return {
+    disk: disk['@name'],
+    location: disk['@snapshot'] ?? null,
+    file: place['@file'] ?? place['@dev'] ?? null,
+    driver: typeof driver === 'object' ? (driver['@type'] ?? null) : null,
+    storage: disk['@type'] === 'block' ? 'block' : null,
+  };
+}
+
+/** Reads a whole one, as `virsh snapshot-dumpxml` prints it. Throws `usage`. */
+export function parseWholeSnapshot(file: string, text: string): Snapshot {
+  return readable(file, () => createSnapshotParser()(text));
+}
+
+function readable<T>(file: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new KvmsnapError('usage', `${file} is no XML of a snapshot`, {
+      hint: 'virsh snapshot-dumpxml prints one, and kvmsnap create --print-xml a new one',
+      cause: error,
+    });
+  }
+}
+
+/** The same request with a name, where it has none. */
+export function withName(text: string, name: string): string {
+  const element = `<name>${escapeText(name)}</name>`;
+  return text
+    .replace(/<name\s*\/>|<name>\s*<\/name>/, '')
+    .replace(/<domainsnapshot\s*\/>/, '<domainsnapshot></domainsnapshot>')
+    .replace(/<domainsnapshot[^>]*>/, (start) => `${start}${element}`);
+}

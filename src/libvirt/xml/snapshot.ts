@@ -1,0 +1,156 @@
+import * as z from 'zod/mini';
+import { type Disk, takesPart } from '../../model/domain.ts';
+import type { Snapshot } from '../../model/snapshot.ts';
+import { understand } from '../../errors.ts';
+import { parseDisks } from './domain.ts';
+import { attributeText, escapeText, parseXml } from './xml.ts';
+
+// For all schemas of the process: a parser that zod compiles pays for itself only after more input than one run has.
+z.config({ jitless: true });
+
+/** `virsh snapshot-dumpxml` -> Snapshot. Format: libvirt's formatsnapshot documentation; fixtures of four versions. */
+
+const DiskElement = z.object({
+  '@name': z.string(),
+  '@snapshot': z.optional(z.string()),
+  source: z.optional(z.object({ '@file': z.optional(z.string()), '@dev': z.optional(z.string()) })),
+  snapshotDeleteInProgress: z.optional(z.unknown()),
+});
+
+const Disks = z.optional(z.union([z.string(), z.object({ disk: z.array(DiskElement) })]));
+
+const SnapshotElement = z.object({
+  domainsnapshot: z.object({
+    name: z.string(),
+    description: z.optional(z.string()),
+    state: z.string(),
+    parent: z.optional(z.object({ name: z.string() })),
+    // libvirt leaves out a time of 0
+    creationTime: z.optional(z.string().check(z.regex(/^-?\d+$/))),
+    memory: z.optional(z.object({ '@snapshot': z.optional(z.string()), '@file': z.optional(z.string()) })),
+    disks: Disks,
+    revertDisks: Disks,
+  }),
+});
+
+/**
+ * Creates a parser for the snapshots of one run; it throws `refused` for what is none. Most snapshots of a machine carry
+ * the same `<disk>` elements in their stored definition, so these are parsed once per distinct text.
+ */
+export function createSnapshotParser(): (xml: string) => Snapshot {
+  const known = new Map<string, readonly Disk[]>();
+  const disksOf = (definition: string): readonly Disk[] => {
+    const text = diskElements(definition);
+    let disks = known.get(text);
+    if (!disks) {
+      disks = parseDisks(text);
+      known.set(text, disks);
+    }
+    return disks;
+  };
+
+  return (xml) => {
+    const { element, definition } = understand('virsh says of a snapshot', () => {
+      const { own, definition } = cutDefinition(xml);
+      return { element: z.parse(SnapshotElement, parseXml(own)).domainsnapshot, definition };
+    });
+    const defined = disksOf(definition);
+    const sources = new Map(defined.map((disk) => [disk.target, disk.source]));
+    const revertOverlays = listOf(element.revertDisks).flatMap((disk) =>
+      disk['@snapshot'] === 'external' ? (pathOf(disk) ?? []) : [],
+    );
+    const otherDisks = defined.flatMap((disk) =>
+      takesPart(disk) || disk.source === null ? [] : [{ target: disk.target, source: disk.source }],
+    );
+    return {
+      name: element.name,
+      description: element.description ?? null,
+      state: element.state,
+      parent: element.parent?.name ?? null,
+      createdAtSeconds: withinCalendar(Number(element.creationTime ?? 0)),
+      memory: { location: element.memory?.['@snapshot'] ?? 'no', file: element.memory?.['@file'] ?? null },
+      disks: listOf(element.disks)
+        .filter((disk) => disk['@snapshot'] !== 'no')
+        .map((disk) => ({
+          target: disk['@name'],
+          location: disk['@snapshot'] ?? 'internal',
+          source: pathOf(disk) ?? sources.get(disk['@name']) ?? null,
+          ...(disk.snapshotDeleteInProgress === undefined ? {} : { isMergeTarget: true }),
+        })),
+      definedDisks: defined.filter(takesPart).map(({ target, source, driver, pool, backing }) => ({
+        target,
+        source,
+        driver,
+        ...(pool && { pool }),
+        ...(backing.length > 0 && { backing }),
+      })),
+      ...(otherDisks.length === 0 ? {} : { otherDisks }),
+      ...(revertOverlays.length === 0 ? {} : { revertOverlays }),
+    };
+  };
+}
+
+const listOf = (disks: z.infer<typeof Disks>): z.infer<typeof DiskElement>[] =>
+  typeof disks === 'object' ? disks.disk : [];
+
+const pathOf = ({ source }: z.infer<typeof DiskElement>): string | null =>
+  source?.['@file'] ?? source?.['@dev'] ?? null;
+
+/** Any number of 64 bits may be redefined as a time; one of no year from 1 to 9999 is taken for the nearest. */
+const withinCalendar = (seconds: number): number =>
+  Math.min(Math.max(seconds, -62_135_500_000), 253_402_200_000);
+
+/**
+ * Parts the snapshot's own elements from the machine's stored definition, by far the larger part. libvirt prints the
+ * definition last (name, description, state, parent, creationTime, memory, disks, then domain, inactiveDomain, cookie),
+ * and a raw `<` cannot occur in text.
+ */
+function cutDefinition(xml: string): { own: string; definition: string } {
+  if (!xml.trimEnd().endsWith('</domainsnapshot>')) throw new Error('it has no end');
+  const start = definitionStart(xml);
+  if (start === xml.length) return { own: xml, definition: '' };
+  const inactive = xml.search(/<inactiveDomain[ >]/);
+  return {
+    own: `${xml.slice(0, start)}</domainsnapshot>`,
+    definition: xml.slice(start, inactive < 0 ? undefined : inactive),
+  };
+}
+
+/** The `<disk>` elements of a definition, as text. `<devices>` comes after `<metadata>`, where anything may stand. */
+function diskElements(definition: string): string {
+  const devices = definition.slice(definition.lastIndexOf('<devices>'), definition.lastIndexOf('</devices>'));
+  return (devices.match(/<disk .*?<\/disk>/gs) ?? []).join('');
+}
+
+/**
+ * The same document with another description (null: none). Only that element changes: all else, the machine's stored
+ * definition included, stays to the letter.
+ */
+export function withDescription(xml: string, description: string | null): string {
+  const start = definitionStart(xml);
+  const element = description === null ? '' : `\n  <description>${escapeText(description)}</description>`;
+  const without = xml
+    .slice(0, start)
+    .replace(/\n? *<description>[^<]*<\/description>|\n? *<description\/>/, '');
+  return without.replace(/<\/name>/, (end) => `${end}${element}`) + xml.slice(start);
+}
+
+/**
+ * The same document in which the disks of the stored definitions, of the running VM and of the inactive one, name other
+ * files; all else stays to the letter. libvirt writes its attributes in single quotes.
+ */
+export function withPaths(xml: string, paths: ReadonlyMap<string, string>): string {
+  const start = definitionStart(xml);
+  const definitions = xml.slice(start).replace(/<source [^>]*>/g, (element) =>
+    element.replace(/( (?:file|dev)=')([^']*)'/, (whole, attribute: string, value: string) => {
+      const path = paths.get(attributeText(value));
+      return path === undefined ? whole : `${attribute}${escapeText(path)}'`;
+    }),
+  );
+  return xml.slice(0, start) + definitions;
+}
+
+function definitionStart(xml: string): number {
+  const start = xml.search(/<domain[ >]/);
+  return start < 0 ? xml.length : start;
+}

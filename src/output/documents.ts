@@ -1,0 +1,40 @@
+import type * as z from 'zod/mini';
+import type { SnapshotReport } from '../model/report.ts';
+import { locationOf } from '../model/snapshot.ts';
+import type { Snapshot as SnapshotContract } from './contract.ts';
+import { rfc3339 } from './format.ts';
+
+/** The model -> the members that the JSON documents share. */
+
+export type SnapshotDocument = z.infer<typeof SnapshotContract>;
+
+/** A snapshot as a member of a document. */
+export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
+  return {
+    name: report.name,
+    createdAt: rfc3339(report.createdAtSeconds),
+    state: report.state,
+    location: locationOf(report),
+    parent: report.parent,
+    children: [...report.children],
+    current: report.isCurrent,
+    underWay: report.underWay,
+    held: report.held,
+    description: report.description,
+    vmStateBytes: report.vmStateBytes,
+    disks: report.disks.map(({ target, source, location }) => ({ target, source, location })),
+  };
+}
+
+/** `state` null: the machine could not be read; `uuid` null: there is none. */
+export function domainDocument<State extends string | null, Uuid extends string | null>({
+  name,
+  uuid,
+  state,
+}: {
+  readonly name: string;
+  readonly uuid: Uuid;
+  readonly state: State;
+}) {
+  return { name, uuid, state };
+}

@@ -1,0 +1,64 @@
+import { adviceOf, type ErrorFinding, exitCodeOf, FAILURES, KvmsnapError } from '../errors.ts';
+import { createPaint } from './color.ts';
+import { visibleLines } from './format.ts';
+
+export interface ErrorStyle {
+  readonly json: boolean;
+  readonly level: 0 | 1 | 2 | 3;
+}
+
+/** What stderr gets: `error: what`, `hint: what mends it`, a line for each finding; for a bug also where it happened. */
+export function describeError(error: unknown, style: ErrorStyle): string {
+  const known = error instanceof KvmsnapError ? error : bug(error);
+  if (style.json) return `${JSON.stringify({ error: document(known, exitCodeOf(error)) })}\n`;
+  const paint = createPaint(style.level);
+  const { subject, findings } = known;
+  const [first = '', ...others] = findings.map(({ message }) => message);
+  const words = [subject === null ? first : `${subject}: ${first}`, ...others].map(visibleLines);
+  const advice = [...new Set(findings.map(linesOf).filter((text) => text !== ''))];
+  return [
+    `${paint('bad', 'error:')} ${words.join('\n       ')}\n`,
+    advice.length === 0
+      ? ''
+      : `${paint('warn', 'hint:')} ${advice.map((text) => visibleLines(text).replaceAll('\n', '\n      ')).join('\n      ')}\n`,
+  ].join('');
+}
+
+const document = ({ code, message, hint, command, findings }: Described, exitCode: number) => ({
+  code,
+  exitCode,
+  message,
+  hint: hint ?? null,
+  command: command ?? null,
+  findings,
+});
+
+/** The advice of one finding: one command behind its words, several on lines of their own. */
+const linesOf = (finding: ErrorFinding): string =>
+  finding.commands.length > 1
+    ? [finding.hint, ...finding.commands.map((each) => `  ${each}`)].filter(Boolean).join('\n')
+    : adviceOf(finding);
+
+type Described = Pick<KvmsnapError, 'message' | 'hint' | 'command' | 'subject' | 'findings'> & {
+  readonly code: string;
+};
+
+/** What nobody foresaw, in the form of what is known. */
+function bug(error: unknown): Described {
+  const message = bugMessage(error);
+  const hint =
+    'this is a bug in kvmsnap: please report it, with the command line and the output of virsh version --daemon';
+  return {
+    code: 'bug',
+    message,
+    hint,
+    command: undefined,
+    subject: null,
+    findings: [{ message, hint, commands: [] }],
+  };
+}
+
+function bugMessage(error: unknown): string {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `unexpected (exit ${FAILURES.bug.exitCode}): ${text}`;
+}

@@ -1,0 +1,352 @@
+import type { Context } from '../run/context.ts';
+import { isActive } from '../model/domain.ts';
+import { type FreeMin, foresee, isShort, nextToGo, wantedBytes } from './free-space-policy.ts';
+import { byTimeAndName } from '../model/labels.ts';
+import type { Decision } from './retention.ts';
+import { locationOf } from '../model/snapshot.ts';
+import { KvmsnapError } from '../errors.ts';
+import { humanBytes } from '../output/format.ts';
+import type { LeftoversFound } from '../delete/remove-leftover-files.ts';
+import {
+  activePaths,
+  allPaths,
+  type Choice,
+  type Contender,
+  choicesOf,
+  close,
+  type Entry,
+  enter,
+  expectFrom,
+  isUntold,
+  leaving,
+  type Places,
+  placesOf,
+} from './free-space-candidates.ts';
+import { deleteSnapshot } from '../delete/delete.ts';
+import { fileSystemOf, type MountedFileSystem } from '../host/file-systems.ts';
+import { type Freed, measureIfPossible, occupiedBy } from '../space/reclaimed.ts';
+import { readAgain } from '../vm/load.ts';
+import { planDeletions } from '../delete/dry-run.ts';
+import {
+  deletionBy,
+  notPruned,
+  type PruneCandidate,
+  type Pruned,
+  type PruneRequest,
+  planWithExternal,
+} from './prune.ts';
+
+/**
+ * A prune of several machines for free space: of what no rule keeps, the oldest of all goes first, and what is free is
+ * measured again after each, until every file system of the machines' images has enough.
+ */
+
+export interface SpaceRequest extends PruneRequest {
+  readonly freeMin: FreeMin;
+}
+
+/** What became of one machine's snapshots. */
+export interface SpacePruned {
+  readonly plan: readonly Decision<PruneCandidate>[];
+  readonly done: readonly Pruned[];
+  /** Why it had to be left alone. */
+  readonly failure: KvmsnapError | null;
+  /** In a dry run, what is foreseen. */
+  readonly freed: Freed;
+  /** In a dry run, what each alone would free, by name. */
+  readonly alone: ReadonlyMap<string, number>;
+  readonly cutShort: boolean;
+}
+
+/** A file system before and after. */
+export interface SpaceChange {
+  readonly mountPoint: string;
+  readonly sizeBytes: number;
+  readonly wantedBytes: number;
+  readonly freeBytesBefore: number;
+  readonly freeBytes: number;
+  readonly reached: boolean;
+  /** A deletion gave nothing back there, so no more were tried. */
+  readonly barren: boolean;
+}
+
+export interface SpaceRun {
+  /** In the order of the contenders. */
+  readonly machines: readonly SpacePruned[];
+  readonly fileSystems: readonly SpaceChange[];
+}
+
+/** How this looks at the world; a test has another one. */
+export interface Sight {
+  readonly fileSystemOf: typeof fileSystemOf;
+  readonly measure: typeof measureIfPossible;
+  readonly occupiedBy: typeof occupiedBy;
+}
+
+const REAL: Sight = { fileSystemOf, measure: measureIfPossible, occupiedBy };
+
+interface Run {
+  readonly ctx: Context;
+  readonly request: SpaceRequest;
+  readonly sight: Sight;
+  readonly entries: readonly Entry[];
+  readonly places: Places;
+  /** The file systems to which deleting gives nothing back. */
+  readonly barren: Set<string>;
+}
+
+/** Prunes for space; with `--dry-run` by what is foreseen. A failure stops no other machine, a signal all of them. */
+export async function pruneForSpace(
+  ctx: Context,
+  contenders: readonly Contender[],
+  request: SpaceRequest,
+  sight: Sight = REAL,
+): Promise<SpaceRun> {
+  const entries: Entry[] = [];
+  for (const contender of contenders) entries.push(await enter(ctx, contender, request));
+  const places = await findPlaces(ctx, entries, sight);
+  const run: Run = { ctx, request, sight, entries, places, barren: new Set() };
+  for (const entry of entries) if (!isPlaced(run, entry)) close(entry, unknownSpace(entry));
+  const before = systemsOf(run);
+  const after = ctx.settings.dryRun ? await foreseeAll(run, before) : await deleteAll(run, before);
+  const short = shortOf(run, after);
+  return {
+    machines: entries.map((entry) => conclude(run, entry, short)),
+    fileSystems: after.map((now, i) => ({
+      mountPoint: now.mountPoint,
+      sizeBytes: now.sizeBytes,
+      wantedBytes: wantedBytes(now, request.freeMin),
+      freeBytesBefore: before[i]?.freeBytes ?? now.freeBytes,
+      freeBytes: now.freeBytes,
+      reached: !isShort(now, request.freeMin),
+      barren: run.barren.has(now.id),
+    })),
+  };
+}
+
+/** The failure of a run after which too little is free; null when all have enough. */
+export function shortage(fileSystems: readonly SpaceChange[]): KvmsnapError | null {
+  const short = fileSystems.filter(({ reached }) => !reached);
+  if (short.length === 0) return null;
+  const each = short.map(({ mountPoint, freeBytes, wantedBytes, sizeBytes, barren }) => {
+    const why = barren ? 'deleting gives nothing back there' : 'nothing is left that may be deleted for it';
+    return {
+      message: `${mountPoint} has ${humanBytes(freeBytes)} of ${humanBytes(sizeBytes)} free, and ${humanBytes(wantedBytes)} are wanted: ${why}`,
+      hint: 'what a rule or a hold keeps is never deleted for space; kvmsnap space MACHINE shows what it costs',
+      commands: [],
+    };
+  });
+  return KvmsnapError.of('check', null, each);
+}
+
+async function findPlaces(ctx: Context, entries: readonly Entry[], sight: Sight): Promise<Places> {
+  const found = await Promise.all(
+    [...new Set(entries.flatMap(allPaths))].map(
+      async (path) => [path, await sight.fileSystemOf(path, ctx)] as const,
+    ),
+  );
+  return new Map(found.flatMap(([path, system]) => (system ? [[path, system] as const] : [])));
+}
+
+/** Whether it can be told how much is free for it. */
+const isPlaced = ({ places }: Pick<Run, 'places'>, entry: Entry): boolean =>
+  activePaths(entry).some((path) => places.has(path));
+
+const unknownSpace = ({ machine: { domain } }: Entry): KvmsnapError =>
+  new KvmsnapError(
+    'check',
+    `how much is free beside the images of '${domain.name}' cannot be told, so nothing of it was deleted`,
+    { hint: 'they are on no file system of this host, or out of reach for this user' },
+  );
+
+/** The file systems that are to have enough: those that the machines write to. */
+function systemsOf({ entries, places }: Run): readonly MountedFileSystem[] {
+  const systems = entries.flatMap(activePaths).flatMap((path) => places.get(path) ?? []);
+  return [...new Map(systems.map((system) => [system.id, system])).values()];
+}
+
+/** The ids of those that have too little, and can be helped. */
+const shortOf = ({ barren, request }: Run, systems: readonly MountedFileSystem[]): Set<string> =>
+  new Set(
+    systems
+      .filter((system) => isShort(system, request.freeMin) && !barren.has(system.id))
+      .map(({ id }) => id),
+  );
+
+/** Reads the images of each machine that could help, and counts on. */
+async function foreseeAll(
+  run: Run,
+  before: readonly MountedFileSystem[],
+): Promise<readonly MountedFileSystem[]> {
+  const { entries, places, request } = run;
+  const short = shortOf(run, before);
+  for (const entry of entries) if (nextToGo(choicesOf(entry, places), short)) await lookAhead(run, entry);
+  const choices = () => entries.flatMap((entry) => choicesOf(entry, places));
+  let { goes, fileSystems } = foresee(choices(), before, request.freeMin);
+  // what a rule is against frees nothing, and others go instead
+  while (await refuseSome(run, goes)) ({ goes, fileSystems } = foresee(choices(), before, request.freeMin));
+  for (const { entry, decision, frees, name } of goes) {
+    entry.gone.push(decision);
+    entry.plan = entry.plan.filter(({ snapshot }) => snapshot.name !== name);
+    const bytes = [...frees.values()].reduce((sum, each) => sum + each, 0);
+    entry.freedBytes =
+      entry.freedBytes === null || !entry.expected.has(name) ? null : entry.freedBytes + bytes;
+  }
+  return fileSystems;
+}
+
+/** Notes those that could not be deleted, as the run would find; true: there are some. */
+async function refuseSome({ ctx, request, entries }: Run, goes: readonly Choice[]): Promise<boolean> {
+  let isAny = false;
+  for (const entry of entries) {
+    const names = goes.filter((choice) => choice.entry === entry).map(({ name }) => name);
+    const { refused } = await planDeletions(ctx, entry.machine, names, deletionBy(request));
+    for (const { name, failure } of refused) entry.done.push(notPruned(name, failure));
+    isAny ||= refused.length > 0;
+  }
+  return isAny;
+}
+
+/** Where the images cannot be measured, nothing is expected. */
+async function lookAhead({ ctx, sight, places }: Run, entry: Entry): Promise<void> {
+  const names = leaving(entry).map(({ snapshot }) => snapshot.name);
+  const space = await sight.measure(ctx, entry.machine, names);
+  entry.isMeasured = true;
+  entry.expected = new Map();
+  if (space) expectFrom(entry, space, places);
+}
+
+async function deleteAll(
+  run: Run,
+  before: readonly MountedFileSystem[],
+): Promise<readonly MountedFileSystem[]> {
+  const { ctx, entries, places } = run;
+  let systems = before;
+  for (;;) {
+    const short = shortOf(run, systems);
+    const choices = entries.flatMap((entry) => choicesOf(entry, places));
+    const next = nextToGo(choices, short);
+    if (!next || ctx.interrupts.pending) return systems;
+    if (!next.entry.isFreshlyRead) {
+      await refresh(run, next.entry);
+      continue; // it may be another one then
+    }
+    const released = await deleteOne(run, next);
+    const now = await settle(run, systems, next);
+    for (const [i, { id, freeBytes }] of now.entries()) {
+      const expected = next.frees.get(id) ?? 0;
+      const isBarren = expected >= NOTABLE_BYTES && released !== null && released <= 0;
+      if (isBarren && freeBytes <= (systems[i]?.freeBytes ?? 0)) run.barren.add(id);
+    }
+    systems = now;
+  }
+}
+
+/** Somebody may have put one on hold, or deleted it, since the start. */
+async function refresh(run: Run, entry: Entry): Promise<void> {
+  const { ctx, request } = run;
+  entry.isFreshlyRead = true;
+  try {
+    entry.machine = await readAgain(ctx, entry.machine.domain);
+    entry.plan = await planWithExternal(ctx, entry.machine, request, entry.fresh);
+    await lookAhead(run, entry);
+  } catch (error) {
+    if (!(error instanceof KvmsnapError)) throw error;
+    close(entry, error);
+  }
+}
+
+/** Deletes it, and returns by how many bytes the machine's images have shrunk; null when it failed or that is not known. */
+async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<number | null> {
+  const { ctx, request, sight } = run;
+  const { report } = decision.snapshot;
+  if (!report) return null;
+  const { machine } = entry;
+  const before = await sight.occupiedBy(machine);
+  let found: LeftoversFound;
+  try {
+    const done = await deleteSnapshot(ctx, machine, report, deletionBy(request));
+    entry.machine = done.machine;
+    found = { leftovers: done.leftovers, unremoved: done.unremoved };
+  } catch (error) {
+    if (!(error instanceof KvmsnapError)) throw error;
+    entry.done.push(notPruned(name, error));
+    if (error.code === 'busy') entry.isClosed = true; // each of its others would wait as long again
+    return null;
+  }
+  entry.done.push({ name, failure: null, ...found });
+  entry.gone.push(decision);
+  entry.plan = await planWithExternal(ctx, entry.machine, request, entry.fresh);
+  const after = await sight.occupiedBy(machine);
+  const released = before === null || after === null ? null : before - after;
+  // the next overlay lies on another file now
+  if (locationOf(report) === 'external') await lookAhead(run, entry);
+  entry.freedBytes = entry.freedBytes === null || released === null ? null : entry.freedBytes + released;
+  return released;
+}
+
+/** Less than this may be lost in what a deletion writes itself. */
+const NOTABLE_BYTES = 1024 * 1024;
+const LOOKS = 20;
+const LOOK_MILLISECONDS = 250;
+
+/**
+ * The file systems after a deletion. Some (btrfs, ZFS) count what is freed seconds later, and the next snapshot must not go
+ * for that: where a notable part of what is expected has not come, they are looked at again for a while.
+ */
+async function settle(
+  { ctx, sight, places }: Run,
+  before: readonly MountedFileSystem[],
+  { frees, entry, name }: Choice,
+): Promise<readonly MountedFileSystem[]> {
+  // some of these files are gone by now
+  const look = async (system: MountedFileSystem) => {
+    for (const [path, { id }] of places) {
+      const now = id === system.id ? await sight.fileSystemOf(path, ctx) : null;
+      if (now) return now;
+    }
+    return system;
+  };
+  const isGone = entry.done.some((each) => each.name === name && each.failure === null);
+  for (let left = isGone ? LOOKS : 0; ; left--) {
+    const now = await Promise.all(before.map(look));
+    const isAwaited = (system: MountedFileSystem, i: number) => {
+      const expected = frees.get(system.id) ?? 0;
+      return expected >= NOTABLE_BYTES && system.freeBytes - (before[i]?.freeBytes ?? 0) < expected / 2;
+    };
+    if (left === 0 || ctx.interrupts.pending || !now.some(isAwaited)) return now;
+    await ctx.clock.sleep(LOOK_MILLISECONDS).catch(() => undefined); // the run ends: what is known is told
+  }
+}
+
+/** What stays although no rule keeps it gets its reason, unless it was not come to. */
+function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePruned {
+  const { ctx, places, barren } = run;
+  const { machine, plan, gone, done, failure, alone, freedBytes } = entry;
+  const cutShort = ctx.interrupts.pending !== null && nextToGo(choicesOf(entry, places), short) !== null;
+  const isKnown = isPlaced(run, entry);
+  const staying = new Set(cutShort || (entry.isClosed && isKnown) ? [] : leaving(entry));
+  const why = (decision: Decision<PruneCandidate>): string => {
+    if (!isKnown) return 'free space not known';
+    if (isUntold(entry, decision)) return 'external, and no room to merge it, or not known what it frees';
+    const isIn = placesOf(entry, decision, places).some((id) => barren.has(id));
+    return isIn ? 'deleting gives nothing back' : 'enough free';
+  };
+  const settled = plan.map((decision) =>
+    staying.has(decision) ? { ...decision, keep: true, reasons: [why(decision)] } : decision,
+  );
+  return {
+    plan: [...gone, ...settled].sort((a, b) => byTimeAndName(a.snapshot, b.snapshot)),
+    done,
+    failure,
+    freed: {
+      bytes: freedBytes === null ? null : Math.max(0, freedBytes),
+      // one merged after another gives more than each alone
+      approximate:
+        isActive(machine.domain.state) ||
+        gone.some(({ snapshot: { report } }) => report !== null && locationOf(report) === 'external'),
+    },
+    alone,
+    cutShort,
+  };
+}

@@ -1,0 +1,269 @@
+import type { Context } from '../run/context.ts';
+import type { Zone } from './calendar.ts';
+import { DELETE_RULES } from '../delete/rules/common.ts';
+import type { FreeMin } from './free-space-policy.ts';
+import type { Images } from '../model/image.ts';
+import { type ImageUsers, NOBODY } from '../sharing/image-users.ts';
+import { labelOf } from '../model/labels.ts';
+import type { DaemonVersion } from '../model/libvirt-versions.ts';
+import { judge } from '../model/rule.ts';
+import { type SnapshotReport, tagsOf } from '../model/report.ts';
+import {
+  type Candidate,
+  type Decision,
+  hasRules,
+  planRetention,
+  type RetentionRules,
+} from './retention.ts';
+import { internalDisks, locationOf } from '../model/snapshot.ts';
+import { KvmsnapError } from '../errors.ts';
+import { readDaemonVersion } from '../libvirt/runtime.ts';
+import type { LeftoversFound } from '../delete/remove-leftover-files.ts';
+import { type DeleteDone, type DeleteRequest, deleteSnapshot } from '../delete/delete.ts';
+import { readImageUsers } from '../sharing/find-image-users.ts';
+import { type Machine, readAgain } from '../vm/load.ts';
+
+/** Which snapshots a prune may touch at all: those that carry the label in their name, and those that a pattern names. */
+export interface PruneScope {
+  readonly label: string | null;
+  readonly matches: ((name: string) => boolean) | null;
+}
+
+export interface PruneRequest {
+  readonly scope: PruneScope;
+  readonly rules: RetentionRules;
+  /** What no rule keeps goes only until so much is free; null: at once. */
+  readonly freeMin: FreeMin | null;
+  /** Files that libvirt leaves behind of external snapshots go too. */
+  readonly leftovers: boolean;
+  /** By UUID, the names that somebody has agreed to lose; absent: nobody was asked, and the rules decide alone. */
+  readonly agreed?: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/** A snapshot within a prune's scope. */
+export interface PruneCandidate extends Candidate {
+  /** null: the one that this run is about to take, in a dry run. */
+  readonly report: SnapshotReport | null;
+}
+
+/** The offset of this process's time zone. */
+const LOCAL_ZONE: Zone = (seconds) => -new Date(seconds * 1000).getTimezoneOffset() * 60;
+
+/** A machine as far as a plan goes. */
+interface Planned extends Pick<Machine, 'domain' | 'snapshots' | 'current'> {
+  /** null: by libvirt's word alone. */
+  readonly images: Images | null;
+  /** What decides whether an external snapshot can go; absent: all of them stay. */
+  readonly daemonVersion?: DaemonVersion;
+  /** As `DeleteFacts` has it. */
+  readonly users?: ImageUsers;
+}
+
+/** Decides for every snapshot in the scope. `fresh`: the name of the one that this run has taken, or in a dry run would. */
+function planPrune(
+  ctx: Context,
+  machine: Planned,
+  { scope, rules, agreed }: Pick<PruneRequest, 'scope' | 'rules' | 'agreed'>,
+  fresh: string | null = null,
+): Decision<PruneCandidate>[] {
+  const now = Math.floor(ctx.clock.now() / 1000);
+  const present = machine.snapshots
+    .filter(({ name }) => inScope(scope, name))
+    .map((report) =>
+      report.name === fresh
+        ? { ...toCandidate(report, machine), undeletable: FRESH }
+        : toCandidate(report, machine),
+    );
+  const coming: PruneCandidate[] =
+    fresh === null || present.some(({ name }) => name === fresh)
+      ? []
+      : [
+          {
+            name: fresh,
+            createdAtSeconds: now,
+            place: machine.snapshots.length,
+            held: false,
+            unfinished: null,
+            undeletable: FRESH,
+            report: null,
+          },
+        ];
+  const plan = planRetention([...present, ...coming], rules, now, LOCAL_ZONE);
+  if (!agreed) return plan;
+  const mayGo = agreed.get(machine.domain.uuid);
+  return plan.map((decision) =>
+    decision.keep || mayGo?.has(decision.snapshot.name)
+      ? decision
+      : { ...decision, keep: true, reasons: ['not asked about'] },
+  );
+}
+
+/** Why no rule takes away what the same run has just taken. */
+const FRESH = 'just taken';
+
+function inScope({ label, matches }: PruneScope, name: string): boolean {
+  return (label !== null && labelOf(name) === label) || (matches?.(name) ?? false);
+}
+
+function toCandidate(report: SnapshotReport, machine: Planned): PruneCandidate {
+  return {
+    name: report.name,
+    createdAtSeconds: report.createdAtSeconds,
+    place: machine.snapshots.indexOf(report),
+    held: report.held,
+    unfinished: unfinished(report, machine.images),
+    undeletable: isExternal(report) ? whyItStays(report, machine) : null,
+    report,
+  };
+}
+
+/** Why an external snapshot cannot be deleted as the machine is now; null where it can. */
+function whyItStays(
+  snapshot: SnapshotReport,
+  { daemonVersion, images, users = NOBODY, ...machine }: Planned,
+): string | null {
+  if (daemonVersion === undefined) return 'external';
+  // what is free when its turn comes is asked then
+  const facts = {
+    ...machine,
+    snapshot,
+    images: images ?? new Map(),
+    daemonVersion,
+    users,
+    stored: new Map(),
+    merges: [],
+  };
+  return judge(DELETE_RULES, { ...facts, reach: 'only' })[0]?.what ?? null;
+}
+
+/**
+ * The same with what an external snapshot is judged by beside its machine: libvirtd's version, where one is in the scope,
+ * and what other machines need, where one would go and `images` are there.
+ */
+export async function planWithExternal(
+  ctx: Context,
+  machine: Planned & Pick<Machine, 'uri'>,
+  request: PruneRequest,
+  fresh: string | null = null,
+): Promise<Decision<PruneCandidate>[]> {
+  const isAsked = ({ name }: SnapshotReport) => inScope(request.scope, name);
+  if (!machine.snapshots.some((snapshot) => isAsked(snapshot) && isExternal(snapshot)))
+    return planPrune(ctx, machine, request, fresh);
+  const known = { ...machine, daemonVersion: await readDaemonVersion(ctx.virsh) };
+  const plan = planPrune(ctx, known, request, fresh);
+  const { images } = machine;
+  const asks = plan.some(({ keep, snapshot: { report } }) => !keep && report !== null && isExternal(report));
+  if (images === null || !asks) return plan;
+  return planPrune(
+    ctx,
+    { ...known, users: await readImageUsers(ctx, { ...machine, images }) },
+    request,
+    fresh,
+  );
+}
+
+const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
+
+/** A disk that was looked at and lacks the tag: what a rule keeps in its place must not be lost for it. */
+function unfinished(report: SnapshotReport, images: Images | null): string | null {
+  if (report.underWay) return 'under way';
+  if (images === null) return null;
+  const isLacking = internalDisks(report).some((disk) => tagsOf(report, disk, images)?.length === 0);
+  return isLacking ? 'not in every disk' : null;
+}
+
+/** What became of one snapshot that was to go. */
+export interface Pruned extends LeftoversFound {
+  readonly name: string;
+  readonly failure: KvmsnapError | null;
+}
+
+/** One that could not be deleted. */
+export const notPruned = (name: string, failure: KvmsnapError): Pruned => ({
+  name,
+  failure,
+  leftovers: [],
+  unremoved: [],
+});
+
+/** All that went wrong with it. */
+export const pruneFailures = ({ failure, unremoved }: Pruned): readonly KvmsnapError[] =>
+  failure ? [failure, ...unremoved] : unremoved;
+
+/** What a prune did, and the names that were put on hold meanwhile, which stay. */
+export interface PruneDone {
+  readonly done: readonly Pruned[];
+  readonly held: ReadonlySet<string>;
+}
+
+/**
+ * Carries out a plan: oldest first, one at a time, going on after a failure. Ends after a signal, and at a busy machine,
+ * where each of the others would wait as long again.
+ */
+export async function prune(
+  ctx: Context,
+  machine: Machine,
+  plan: readonly Decision<PruneCandidate>[],
+  request: Pick<PruneRequest, 'leftovers'>,
+): Promise<PruneDone> {
+  const done: Pruned[] = [];
+  const held = new Set<string>();
+  let now = machine;
+  for (const { snapshot, keep } of plan) {
+    if (keep || snapshot.report === null) continue;
+    if (ctx.interrupts.pending) break;
+    try {
+      const deleted = await deleteUnlessHeld(ctx, now, snapshot.report, request);
+      if (!deleted) held.add(snapshot.name);
+      else {
+        now = deleted.machine;
+        const { leftovers, unremoved } = deleted;
+        done.push({ name: snapshot.name, failure: null, leftovers, unremoved });
+      }
+    } catch (error) {
+      if (!(error instanceof KvmsnapError)) throw error;
+      done.push(notPruned(snapshot.name, error));
+      if (error.code === 'busy') break;
+    }
+  }
+  return { done, held };
+}
+
+/** null: it was put on hold, before its turn came or while it waited for the machine. */
+async function deleteUnlessHeld(
+  ctx: Context,
+  machine: Machine,
+  snapshot: SnapshotReport,
+  request: Pick<PruneRequest, 'leftovers'>,
+): Promise<DeleteDone | null> {
+  const isHeld = ({ snapshots }: Machine) =>
+    snapshots.some(({ name, held }) => name === snapshot.name && held);
+  if (isHeld(machine)) return null;
+  try {
+    return await deleteSnapshot(ctx, machine, snapshot, deletionBy(request));
+  } catch (error) {
+    const isRefused = error instanceof KvmsnapError && error.code === 'check';
+    if (isRefused && isHeld(await readAgain(ctx, machine.domain))) return null;
+    throw error;
+  }
+}
+
+/** How a prune deletes. */
+export const deletionBy = ({ leftovers }: Pick<PruneRequest, 'leftovers'>): DeleteRequest => ({
+  reach: 'only',
+  metadataOnly: false,
+  leftovers,
+});
+
+/** Throws `usage` unless the request says what it is about, and by which rule. */
+export function checkPruneRequest({ scope, rules }: PruneRequest): void {
+  if (scope.label === null && scope.matches === null) {
+    throw new KvmsnapError('usage', 'say which snapshots: --label NAME, or --match PATTERN');
+  }
+  if (!hasRules(rules)) {
+    throw new KvmsnapError(
+      'usage',
+      'say what to keep: --keep-last, --keep-daily, ... or --free-min (without a rule nothing is ever deleted)',
+    );
+  }
+}

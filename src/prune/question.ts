@@ -1,0 +1,130 @@
+import type { Context } from '../run/context.ts';
+import type { Decision } from './retention.ts';
+import type { Selection } from '../model/selection.ts';
+import { type Question, seekConsent, type Told } from '../run/confirm.ts';
+import { foreseeQuickly } from '../space/reclaimed.ts';
+import { assembleMachine, type Machine, requireAllRead } from '../vm/load.ts';
+import { overMachines } from '../run/for-each-domain.ts';
+import { planDeletions, type RefusedDeletion } from '../delete/dry-run.ts';
+import {
+  deletionBy,
+  type PruneCandidate,
+  type PruneRequest,
+  planWithExternal,
+} from './prune.ts';
+import { readAllSnapshots, readSelection } from '../vm/select.ts';
+import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
+import { humanSpan, localTime } from '../output/format.ts';
+import { fold } from '../delete/question.ts';
+import { type FreedOf, freedLines } from '../space/reclaimed-report.ts';
+
+/** The plan of a prune, which a person agrees to before it is carried out. */
+
+interface Planned {
+  readonly machine: Machine;
+  readonly plan: readonly Decision<PruneCandidate>[];
+  /** What a rule is against: the run tries it, and says why it stays. */
+  readonly refused: readonly RefusedDeletion[];
+}
+
+/** By UUID, the names that may go. */
+export type Agreed = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** Shows the plan and asks; returns what was agreed to. Throws `declined`. */
+export async function agreeToPrune(
+  ctx: Context,
+  selection: Selection,
+  request: PruneRequest,
+): Promise<Agreed> {
+  const { plan } = await seekConsent(ctx, {
+    load: (ctx) => planAll(ctx, selection, request),
+    tell: (all) => tellPrune(ctx, all, request),
+  });
+  return new Map(
+    plan.map((each) => [
+      each.machine.domain.uuid,
+      new Set(triedOf(each).map(({ snapshot }) => snapshot.name)),
+    ]),
+  );
+}
+
+/** The plans of all machines that can be read; what is wrong with another one, the prune itself will say. */
+async function planAll(ctx: Context, selection: Selection, request: PruneRequest): Promise<Planned[]> {
+  const selected = await readSelection(ctx, selection);
+  const known = await readAllSnapshots(ctx, selected);
+  const run = { jobs: 1, skips: () => false };
+  const results = await overMachines<Planned>(ctx, selected, run, async (ctx, reading) => {
+    const machine = await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS);
+    requireAllRead(ctx, machine, `prune '${machine.domain.name}'`);
+    const plan = await planWithExternal(ctx, machine, request);
+    const names = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
+    const { refused } = await planDeletions(ctx, machine, names, deletionBy(request));
+    return { value: { machine, plan, refused }, failures: [], succeeded: 0 };
+  });
+  return results.flatMap(({ value }) => value ?? []);
+}
+
+const triedOf = ({ plan }: Planned): Decision<PruneCandidate>[] => plan.filter(({ keep }) => !keep);
+
+const goingOf = (planned: Planned): Decision<PruneCandidate>[] =>
+  triedOf(planned).filter(({ snapshot }) => planned.refused.every(({ name }) => name !== snapshot.name));
+
+function tellPrune(ctx: Context, all: readonly Planned[], request: PruneRequest): Told {
+  const going = all.flatMap((each) => goingOf(each).map(({ snapshot }) => ({ each, snapshot })));
+  return {
+    consequences: going.map(
+      ({ each, snapshot }) =>
+        `${each.machine.domain.name} loses '${snapshot.name}' of ${localTime(snapshot.createdAtSeconds)}`,
+    ),
+    question: going.length === 0 ? null : () => questionOf(ctx, all, request),
+  };
+}
+
+async function questionOf(
+  ctx: Context,
+  all: readonly Planned[],
+  { freeMin, leftovers }: PruneRequest,
+): Promise<Question> {
+  const now = ctx.clock.now() / 1000;
+  const losing = all.filter((each) => goingOf(each).length > 0);
+  const lines = losing.flatMap((each) =>
+    goingOf(each).map(({ snapshot: { name, createdAtSeconds, report } }) => {
+      const said = report?.description ? `: ${report.description.split('\n')[0]}` : '';
+      const age = humanSpan(now - createdAtSeconds);
+      return `${each.machine.domain.name}: '${name}' of ${localTime(createdAtSeconds)}, ${age} ago${said}`;
+    }),
+  );
+  const held = all.flatMap(({ machine, plan }) =>
+    plan
+      .filter(({ snapshot }) => snapshot.held)
+      .map(({ snapshot }) => `${machine.domain.name}: '${snapshot.name}' is held and stays`),
+  );
+  const refused = all.flatMap((each) =>
+    each.refused.map(({ failure }) => `${each.machine.domain.name}: stays: ${failure.message}`),
+  );
+  const freed = freedLines(true, await foresee(ctx, losing));
+  const total = losing.reduce((sum, { machine }) => sum + machine.snapshots.length, 0);
+  const count = `${lines.length} of ${total} snapshots of ${losing.length} ${losing.length === 1 ? 'VM' : 'VMs'}`;
+  const frees = freed.map((line) => `, which ${line}`).join('');
+  const until = freeMin === null ? '' : ', the oldest first, and only until enough is free';
+  return {
+    details: [...fold(lines), ...fold(held), ...fold(refused)].map((line) => `  ${line}`),
+    asks: `Delete ${freeMin === null ? '' : 'up to '}${count}${frees}${until}${leftovers ? ', with the files that nothing uses then' : ''}?`,
+  };
+}
+
+/** A person who is to be asked does not wait longer for all the figures. */
+const PATIENCE_MILLISECONDS = 5000;
+
+async function foresee(ctx: Context, losing: readonly Planned[]): Promise<FreedOf[]> {
+  const until = ctx.clock.now() + PATIENCE_MILLISECONDS;
+  const each: FreedOf[] = [];
+  for (const planned of losing) {
+    const names = goingOf(planned).map(({ snapshot }) => snapshot.name);
+    const left = until - ctx.clock.now();
+    const foreseen = left > 0 ? await foreseeQuickly(ctx, planned.machine, names, left) : null;
+    const freed = foreseen?.together ?? { bytes: null, approximate: false };
+    each.push({ machine: planned.machine.domain, freed });
+  }
+  return each;
+}

@@ -1,0 +1,94 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import type { Context } from '../run/context.ts';
+import type { Found, HostThings } from '../model/host-things.ts';
+import { type Need, needKey } from '../model/needed-things.ts';
+import { askForThings } from '../libvirt/host-things.ts';
+import { isRemote } from '../vm/disks.ts';
+
+/** Looks on the host for the things that definitions need: files and devices here, all else by libvirt, in one process. */
+export async function lookAtNeeds(ctx: Context, uri: string, needs: readonly Need[]): Promise<HostThings> {
+  const local = !isRemote(uri);
+  const [files, asked] = await Promise.all([
+    Promise.all(needs.map((need) => (local ? lookHere(need) : null))),
+    askForThings(ctx.virsh, needs),
+  ]);
+  const found = new Map<string, Found>();
+  for (const [i, need] of needs.entries())
+    found.set(needKey(need), files[i] ?? asked.found.get(needKey(need)) ?? { is: 'unknown' });
+  for (const need of needs) {
+    if (found.get(needKey(need))?.is === 'missing' && (await canBeMade(need, asked.firmware)))
+      found.set(needKey(need), { is: 'template' });
+    const bridge = asked.devices.get(needKey(need));
+    if (local && bridge && found.get(needKey(need))?.is === 'there') {
+      const seen = await Promise.all(bridge.map((name) => lookForFile(`/sys/class/net/${name}`)));
+      if (seen.length > 0 && seen.every(({ is }) => is === 'missing'))
+        found.set(needKey(need), {
+          is: 'missing',
+          detail: `is laid over the network device ${bridge.join(', ')}, which does not exist`,
+        });
+    }
+  }
+  return found;
+}
+
+/** Null for what only libvirt can tell. */
+async function lookHere({ kind, name }: Need): Promise<Found | null> {
+  if (kind === 'file') return lookForFile(name);
+  if (kind === 'program') return lookForProgram(name);
+  if (kind === 'usb') return lookForUsb(name);
+  return kind === 'mount' ? lookForMount(name) : null;
+}
+
+async function lookForFile(path: string): Promise<Found> {
+  const found = await lookFor(path);
+  // a container may have no /sys, and then nothing of it can be told
+  return found === 'missing' && path.startsWith('/sys/') && (await lookFor('/sys/class')) !== 'there'
+    ? { is: 'unknown' }
+    : { is: found };
+}
+
+async function lookFor(path: string): Promise<'there' | 'missing' | 'unknown'> {
+  try {
+    await stat(path);
+    return 'there';
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : 'unknown';
+  }
+}
+
+/** Where systemd looks for the programs of a service. */
+const SERVICE_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+async function lookForProgram(name: string): Promise<Found> {
+  const found = await Promise.all(SERVICE_PATH.map((directory) => lookFor(`${directory}/${name}`)));
+  return { is: found.includes('there') ? 'there' : 'missing' };
+}
+
+async function lookForUsb(name: string): Promise<Found> {
+  try {
+    const devices = await readdir('/sys/bus/usb/devices');
+    const ids = await Promise.all(
+      devices.map(async (device) => {
+        const read = (file: string) =>
+          readFile(`/sys/bus/usb/devices/${device}/${file}`, 'latin1').catch(() => '');
+        return `${(await read('idVendor')).trim()}:${(await read('idProduct')).trim()}`;
+      }),
+    );
+    return { is: ids.includes(name) ? 'there' : 'missing' };
+  } catch {
+    return lookForFile('/sys/bus/usb/devices');
+  }
+}
+
+async function lookForMount(type: string): Promise<Found> {
+  const mounts = await readFile('/proc/mounts', 'utf8').catch(() => null);
+  if (mounts === null) return { is: 'unknown' };
+  return { is: mounts.split('\n').some((line) => line.split(' ')[2] === type) ? 'there' : 'missing' };
+}
+
+/** Whether libvirt makes the missing file of itself: from the template, or from that of a firmware that it knows. */
+async function canBeMade({ madeFor }: Need, firmware: ReadonlySet<string>): Promise<boolean> {
+  if (madeFor === undefined) return false;
+  return firmware.has(madeFor) || (await lookFor(madeFor)) === 'there';
+}

@@ -1,0 +1,77 @@
+import type { Context } from '../run/context.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { KvmsnapError } from '../errors.ts';
+import { currentSnapshot, findSnapshot, openMachine } from '../vm/load.ts';
+import { revertSnapshot } from './revert.ts';
+import { domainDocument, snapshotDocument } from '../output/documents.ts';
+import { type Column, MACHINE_COLUMN, section } from '../output/view.ts';
+import { show, showPlan } from '../run/show.ts';
+
+export interface RevertOptions {
+  readonly current?: boolean;
+  readonly running?: boolean;
+  readonly paused?: boolean;
+  readonly force?: boolean;
+  readonly resetNvram?: boolean;
+  readonly backup?: boolean;
+  readonly backupName?: string;
+}
+
+interface Outcome {
+  readonly machine: string;
+  readonly state: string;
+  readonly snapshot: SnapshotReport;
+  readonly backup: SnapshotReport | null;
+}
+
+const COLUMNS: readonly Column<Outcome>[] = [
+  MACHINE_COLUMN,
+  { key: 'state', title: 'STATE', kind: 'text', value: (row) => row.state },
+  { key: 'snapshot', title: 'REVERTED TO', kind: 'text', value: (row) => row.snapshot.name },
+  { key: 'createdAt', title: 'CREATED', kind: 'time', value: (row) => row.snapshot.createdAtSeconds },
+  { key: 'backup', title: 'BACKUP', kind: 'text', value: (row) => row.backup?.name ?? null },
+];
+
+/** `revert`. */
+export async function revert(
+  ctx: Context,
+  machineName: string,
+  name: string | undefined,
+  options: RevertOptions,
+): Promise<void> {
+  if ((name === undefined) === !options.current) {
+    throw new KvmsnapError('usage', 'say which snapshot: its name, or --current (and not both)');
+  }
+  if (options.running && options.paused)
+    throw new KvmsnapError('usage', '--running and --paused exclude each other');
+  const machine = await openMachine(ctx, machineName);
+  const reverted = await revertSnapshot(
+    ctx,
+    machine,
+    name === undefined ? currentSnapshot(machine) : findSnapshot(machine, name),
+    {
+      running: options.running ?? false,
+      paused: options.paused ?? false,
+      force: options.force ?? false,
+      resetNvram: options.resetNvram ?? false,
+      backup:
+        options.backup || options.backupName !== undefined ? { name: options.backupName ?? null } : null,
+    },
+  );
+  if ('planned' in reverted) return showPlan(ctx, reverted.planned);
+  const { machine: after, snapshot, backup } = reverted;
+  await show(ctx, {
+    document: {
+      domain: domainDocument(after.domain),
+      snapshot: snapshotDocument(snapshot),
+      backup: backup && snapshotDocument(backup),
+    },
+    sections: [
+      section({
+        columns: COLUMNS,
+        rows: [{ machine: after.domain.name, state: after.domain.state, snapshot, backup }],
+      }),
+    ],
+    names: [snapshot.name],
+  });
+}

@@ -1,0 +1,59 @@
+import { copyCommand } from '../../vm/disk-findings.ts';
+import { removedFiles } from './external-state.ts';
+import { partFrom, sayUses, seeing, usesOf } from '../../sharing/image-users.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import type { RevertFacts } from './common.ts';
+import { internalDisks } from '../../model/snapshot.ts';
+
+/** A revert and the other VMs that use the files it changes. */
+
+export const SHARED_FILES: Rule<RevertFacts> = {
+  id: 'image-users',
+  hazards: [39],
+  severity: 'error',
+  find: (facts) => [...changedForOthers(facts), ...removedFromOthers(facts)],
+};
+
+/** A revert to an internal snapshot changes what is in its images, for everybody who uses them. */
+function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts): Finding[] {
+  const disks = internalDisks(snapshot);
+  const nvram = domain.pflash?.nvramPath ?? null;
+  const isNvramChanged = resetNvram || (disks.length > 0 && domain.pflash?.nvramFormat === 'qcow2');
+  return [
+    ...disks.flatMap(({ target, source }) => {
+      const path = source ?? domain.disks.find((disk) => disk.target === target)?.source ?? null;
+      const others = seeing(users, path);
+      if (path === null || others.length === 0) return [];
+      const instead = {
+        hint: `copy what '${snapshot.name}' holds into a new image`,
+        command: copyCommand(
+          { path, format: 'qcow2' },
+          snapshot.name,
+          '-l',
+          `snapshot.name=${snapshot.name}`,
+        ),
+      };
+      return {
+        what: `disk ${target}: the revert changes what is in ${path}, and ${sayUses(others)}`,
+        ...partFrom(others, instead),
+      };
+    }),
+    ...(nvram !== null && isNvramChanged && seeing(users, nvram).length > 0
+      ? [
+          {
+            what: `the revert changes the NVRAM ${nvram}, and ${sayUses(seeing(users, nvram))}`,
+            ...partFrom(seeing(users, nvram)),
+          },
+        ]
+      : []),
+  ];
+}
+
+/** libvirt removes the overlays that the VM is on. */
+function removedFromOthers(facts: RevertFacts): Finding[] {
+  return removedFiles(facts).flatMap((path) => {
+    const others = usesOf(facts.users, path);
+    if (others.length === 0) return [];
+    return { what: `the revert removes ${path}, and ${sayUses(others)}`, ...partFrom(others) };
+  });
+}

@@ -1,0 +1,175 @@
+import { comingAndGoing, definitionDifferences } from '../definition-differences.ts';
+import { type Domain, isActive } from '../../model/domain.ts';
+import { type Element, elementsAt } from '../../model/element.ts';
+import { type HostThings, type Lack, lackingCure, lackingState, lackingThing } from '../../model/host-things.ts';
+import { type DaemonVersion, isBefore, STARTS_ANEW } from '../../model/libvirt-versions.ts';
+import { type Need, neededThings, needKey } from '../../model/needed-things.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import { commandLine, quote, virshWord } from '../../model/quote.ts';
+import { externalDisks, hasMemory, internalDisks, type Snapshot } from '../../model/snapshot.ts';
+
+/** The rules that ask whether the definition that a revert brings back can be started on this host as it is now. */
+
+/** The definition that a snapshot stores. */
+export interface StoredDefinition {
+  /** As the VM was; live, if it ran. */
+  readonly domain: Element;
+  /** As it was to be at its next start; null where that is `domain`. */
+  readonly inactive: Element | null;
+}
+
+/** What the rules judge by. */
+export interface StoredDefinitionFacts {
+  readonly domain: Domain;
+  readonly snapshot: Snapshot;
+  readonly daemonVersion: DaemonVersion;
+  /** Absent where libvirt stores none, or does not tell. */
+  readonly stored?: StoredDefinition | undefined;
+  /** The definitions of now; absent where libvirt does not tell. */
+  readonly now?: { readonly config: Element | null; readonly live: Element | null };
+  /** What was found of all that it needs. */
+  readonly things?: HostThings;
+  /** The state that the VM is to end in; absent: that of the snapshot. */
+  readonly end?: string;
+  /** virsh is told `--force`. */
+  readonly force?: boolean;
+}
+
+export const STORED_DEFINITION_RULES: readonly Rule<StoredDefinitionFacts>[] = [
+  {
+    id: 'missing-thing',
+    hazards: [44],
+    severity: 'error',
+    find: (facts) => {
+      const harm = isActive(facts.domain.state)
+        ? 'libvirt would stop the running guest, and then fail'
+        : 'libvirt could not start the VM';
+      return lacksAtStart(facts)
+        .filter(({ found }) => found.is !== 'template')
+        .map((lack) => toFinding(facts, lack, harm));
+    },
+  },
+  {
+    id: 'missing-thing-later',
+    hazards: [44],
+    severity: 'judgement',
+    find: (facts) => {
+      const atStart = new Set(lacksAtStart(facts).map(({ need }) => needKey(need)));
+      return lacksLater(facts)
+        .filter(({ found, need }) => found.is !== 'template' && !atStart.has(needKey(need)))
+        .map((lack) => toFinding(facts, lack, 'after the revert the VM could not be started'));
+    },
+  },
+  {
+    id: 'missing-nvram',
+    hazards: [44],
+    severity: 'judgement',
+    find: (facts) => {
+      const lacks = [...lacksAtStart(facts), ...lacksLater(facts)].filter(
+        ({ found }) => found.is === 'template',
+      );
+      return [...new Map(lacks.map((lack) => [needKey(lack.need), lack])).values()].map((lack) => ({
+        what: `${asStored(facts, lack)}; libvirt would make a new one from its template, without the boot entries and keys of the VM`,
+        hint: `put ${lack.need.name} back, or use --force`,
+      }));
+    },
+  },
+  {
+    id: 'null-interface',
+    hazards: [55],
+    severity: 'error',
+    find: ({ stored, snapshot, domain }) =>
+      [stored?.domain, stored?.inactive].some(
+        (definition) =>
+          definition &&
+          elementsAt(definition, 'devices/interface').some(({ attributes }) => attributes['type'] === 'null'),
+      )
+        ? [
+            {
+              what: `the definition stored with '${snapshot.name}' has a network interface of the type 'null', which libvirt cannot start: 9.0 crashes, others lose a running guest`,
+              hint: "give the interface another type, such as 'user', in the definition that the snapshot stores",
+              command: `virsh snapshot-edit ${virshWord(domain)} --snapshotname ${quote(snapshot.name)}`,
+            },
+          ]
+        : [],
+  },
+];
+
+/** What the definition that a revert brings back needs, without the disks whose images are looked at. */
+export function storedNeeds(snapshot: Snapshot, { domain, inactive }: StoredDefinition): Need[] {
+  const differently = disksOf(snapshot);
+  return [domain, ...(inactive ? [inactive] : [])].flatMap((each) => neededThings(each, differently));
+}
+
+/** The disks that hold a part of the snapshot: other rules look at what is in them. */
+const disksOf = ({ disks }: Snapshot): ReadonlySet<string> => new Set(disks.map(({ target }) => target));
+
+/** Whether libvirt starts a new QEMU, with the definition of then. */
+function startsQemu({ domain, snapshot, daemonVersion, end, force }: StoredDefinitionFacts): boolean {
+  const state = end ?? (snapshot.state === 'disk-snapshot' ? 'shutoff' : snapshot.state);
+  if (state === 'shutoff') return false;
+  return (
+    !isActive(domain.state) || !hasMemory(snapshot) || !isBefore(daemonVersion, STARTS_ANEW) || force === true
+  );
+}
+
+function lacksAtStart(facts: StoredDefinitionFacts): Lack[] {
+  const { stored, snapshot } = facts;
+  if (!stored || !startsQemu(facts)) return [];
+  const warm = hasMemory(snapshot);
+  return lacksOf(facts, stored.domain).filter(({ need }) => !(warm && need.onlyCold));
+}
+
+const lacksLater = (facts: StoredDefinitionFacts): Lack[] =>
+  facts.stored ? lacksOf(facts, facts.stored.inactive ?? facts.stored.domain) : [];
+
+function lacksOf({ snapshot, things = new Map() }: StoredDefinitionFacts, definition: Element): Lack[] {
+  return lacksIn(neededThings(definition, disksOf(snapshot)), things);
+}
+
+function lacksIn(needs: readonly Need[], things: HostThings): Lack[] {
+  return needs.flatMap((need) => {
+    const found = things.get(needKey(need));
+    return !found || found.is === 'there' || found.is === 'unknown' ? [] : [{ need, found }];
+  });
+}
+
+const asStored = ({ snapshot }: StoredDefinitionFacts, lack: Lack): string =>
+  `the definition stored with '${snapshot.name}' needs ${lackingThing(lack)}, which ${lackingState(lack)}`;
+
+/**
+ * What the revert changes in the definition, in words: in that of the next start, and of a running VM the devices that were
+ * plugged in or out since. Null where a definition is not known.
+ */
+export function storedDifferences({ stored, now, snapshot, domain }: StoredDefinitionFacts): string[] | null {
+  if (!stored || !now?.config) return null;
+  const disks = {
+    rolledBack: new Set(internalDisks(snapshot).map(({ target }) => target)),
+    overlaid: new Set(externalDisks(snapshot).map(({ target }) => target)),
+  };
+  return [
+    ...new Set([
+      ...definitionDifferences(now.config, stored.inactive ?? stored.domain, disks),
+      ...(isActive(domain.state) && now.live ? comingAndGoing(now.live, stored.domain, disks) : []),
+    ]),
+  ];
+}
+
+/** What a VM that is off lacks to be started by its definition of now. */
+export const lacksToStart = (definition: Element, things: HostThings): Finding[] =>
+  lacksIn(neededThings(definition, new Set()), things)
+    .filter(({ found }) => found.is !== 'template')
+    .map((lack) => ({
+      what: `the VM cannot be started: its definition needs ${lackingThing(lack)}, which ${lackingState(lack)}`,
+      ...cureOf(lack),
+    }));
+
+function cureOf(lack: Lack): Pick<Finding, 'hint' | 'command'> {
+  const { hint, command: [tool, ...words] = [] } = lackingCure(lack);
+  return tool === undefined ? { hint } : { hint, command: commandLine(tool, words) };
+}
+
+const toFinding = (facts: StoredDefinitionFacts, lack: Lack, harm: string): Finding => ({
+  what: `${asStored(facts, lack)}; ${harm}`,
+  ...cureOf(lack),
+});

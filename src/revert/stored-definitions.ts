@@ -1,0 +1,42 @@
+import type { Context } from '../run/context.ts';
+import { isActive } from '../model/domain.ts';
+import { neededThings, needKey } from '../model/needed-things.ts';
+import type { Finding } from '../model/rule.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { lacksToStart, type StoredDefinitionFacts, storedNeeds } from './rules/stored-definition.ts';
+import { readDefinitions } from '../libvirt/definitions.ts';
+import { lookAtNeeds } from './look-at-needs.ts';
+import type { Machine } from '../vm/load.ts';
+import { withConnection } from '../run/enforce.ts';
+
+export type StoredFacts = Pick<StoredDefinitionFacts, 'stored' | 'things' | 'now'>;
+
+/** The definitions stored with these snapshots, and what of all that they need is on the host; two processes for all. */
+export async function readStoredFacts(
+  ctx: Context,
+  { uri, domain }: Machine,
+  snapshots: readonly Snapshot[],
+): Promise<(snapshot: Snapshot) => StoredFacts> {
+  const { stored, config, live } = await readDefinitions(
+    ctx.virsh,
+    domain.uuid,
+    snapshots.map(({ name }) => name),
+  );
+  const needs = snapshots.flatMap((snapshot) => {
+    const definition = stored.get(snapshot.name);
+    return definition ? storedNeeds(snapshot, definition) : [];
+  });
+  const things = await lookAtNeeds(ctx, uri, [
+    ...new Map(needs.map((need) => [needKey(need), need])).values(),
+  ]);
+  return ({ name }) => ({ stored: stored.get(name), things, now: { config, live } });
+}
+
+/** After a failure that left the VM off: what it lacks to be started, each with its cure. */
+export async function lackingNow(ctx: Context, { uri, domain }: Machine): Promise<Finding[]> {
+  if (isActive(domain.state)) return [];
+  const { config } = await readDefinitions(ctx.virsh, domain.uuid, []);
+  if (!config) return [];
+  const things = await lookAtNeeds(ctx, uri, neededThings(config, new Set()));
+  return lacksToStart(config, things).map((finding) => withConnection(ctx, finding));
+}

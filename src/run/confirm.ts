@@ -1,0 +1,181 @@
+import type { Context } from './context.ts';
+import { KvmsnapError } from '../errors.ts';
+import { patiently, sayingOnce } from './retry-while-busy.ts';
+
+/**
+ * The middle of every action that loses something: load, plan, apply the rules, ask, load again and compare. What was
+ * consented to is what is done: a consequence that has changed is asked about anew, or refused where nobody can be asked.
+ */
+
+export interface Action<Plan> {
+  /** Looks at everything as it is now; throws whatever makes the action impossible. */
+  load(ctx: Context): Promise<Plan>;
+  tell(plan: Plan): Told;
+  /** In a script too, it takes `--yes`. */
+  readonly mustConsent?: boolean;
+  /** A plan that is not carried out. */
+  discard?(plan: Plan): Promise<void>;
+}
+
+/** What a plan means for the user. */
+export interface Told {
+  /** What consent is given to, one thing each, in words that change only when the thing does. */
+  readonly consequences: readonly string[];
+  /** What a script is told on stderr. */
+  readonly notes?: readonly string[];
+  /** null: nothing is lost, and nobody is asked. */
+  readonly question: (() => Promise<Question>) | null;
+}
+
+export interface Question {
+  /** The lines above it. */
+  readonly details: readonly string[];
+  /** The question itself. */
+  readonly asks: string;
+}
+
+export interface Consent<Plan> {
+  /** As it was when consent was given. */
+  readonly plan: Plan;
+  /**
+   * The plan as it is now, after a wait or a write of our own. Asks anew, or throws `check`, when it does more than consent
+   * was given to. `done` says what was done so far.
+   */
+  renew(ctx: Context, done?: string): Promise<Plan>;
+}
+
+const NOTHING_DONE = 'nothing was changed';
+
+/** Whether somebody is asked, or in a script `--yes` is missing. */
+export const isAsked = ({ settings, terminal }: Context, mustConsent: boolean): boolean =>
+  !settings.yes && !settings.dryRun && (terminal.hasPerson || mustConsent);
+
+/**
+ * Loads (unless it is loaded already: `first`), asks, and after the answer loads again until what was answered is what would
+ * be done. Throws `declined`, or what makes the action impossible.
+ */
+export async function seekConsent<Plan>(
+  outer: Context,
+  action: Action<Plan>,
+  first?: Plan,
+): Promise<Consent<Plan>> {
+  const ctx = sayingOnce(outer);
+  const plan = first ?? (await patiently(ctx, action.load));
+  const standing = follow(ctx, action, plan);
+  try {
+    await standing.ask(UNCHANGED, NOTHING_DONE);
+  } catch (error) {
+    await action.discard?.(standing.consent.plan);
+    throw error;
+  }
+  const { question, notes = [] } = standing.told();
+  if (!question || !isAsked(ctx, action.mustConsent ?? false))
+    for (const line of notes) ctx.terminal.note(`note: ${line}`);
+  return standing.consent;
+}
+
+/** Consent to `agreed`, which was given before; to be renewed. */
+export const standingConsent = <Plan>(ctx: Context, action: Action<Plan>, agreed: Plan): Consent<Plan> =>
+  follow(sayingOnce(ctx), action, agreed).consent;
+
+/** A plan as it changes, and what was told of it. */
+function follow<Plan>(ctx: Context, action: Action<Plan>, first: Plan) {
+  let plan = first;
+  let told = action.tell(plan);
+
+  /** Takes over what is so now; returns how it differs from what was told. */
+  const update = async (ctx: Context): Promise<Changes> => {
+    const now = await action.load(ctx);
+    if (now !== plan) await action.discard?.(plan);
+    const after = action.tell(now);
+    const changes = changesOf(told, after);
+    plan = now;
+    told = after;
+    return changes;
+  };
+
+  const ask = async (from: Changes, done: string): Promise<void> => {
+    for (let changes = from; told.question && isAsked(ctx, action.mustConsent ?? false); ) {
+      const question = await told.question();
+      await confirm(ctx, { ...question, details: [...describeChanges(changes), ...question.details] }, done);
+      changes = await patiently(ctx, update);
+      if (!isChanged(changes)) return;
+    }
+  };
+
+  const consent: Consent<Plan> = {
+    get plan() {
+      return plan;
+    },
+    async renew(ctx, done = NOTHING_DONE) {
+      const changes = await update(ctx);
+      if (!isChanged(changes)) return plan;
+      if (isAsked(ctx, false)) await ask(changes, done);
+      else refuseNew(changes.come, done);
+      return plan;
+    },
+  };
+  return { consent, ask, told: () => told };
+}
+
+/** Throws `check` when something is lost now that was not to be lost before, and nobody can be asked. */
+export function requireNothingNew(before: readonly string[], now: readonly string[]): void {
+  refuseNew(
+    now.filter((line) => !before.includes(line)),
+    NOTHING_DONE,
+  );
+}
+
+function refuseNew(come: readonly string[], done: string): void {
+  if (come.length === 0) return;
+  throw new KvmsnapError(
+    'check',
+    `it would do something else now than at the start: ${come.join('; ')}; ${done}`,
+    {
+      hint: 'run the same command again if you want that too',
+    },
+  );
+}
+
+/** The answer is yes, or it throws `declined`. */
+async function confirm(ctx: Context, { details, asks }: Question, done: string): Promise<void> {
+  if (!ctx.terminal.hasPerson) {
+    throw new KvmsnapError(
+      'declined',
+      `confirmation is needed, but this is not a terminal; ${done}: ${asks}`,
+      { hint: 'run it again with --yes' },
+    );
+  }
+  const answer = await ctx.terminal.ask([...details, asks].join('\n'), ctx.interrupts.stop).catch((error) => {
+    const isEnded = error instanceof KvmsnapError && error.code === 'interrupted';
+    throw isEnded ? new KvmsnapError(error.code, `${error.message}; ${done}`) : error;
+  });
+  if (!answer) throw new KvmsnapError('declined', `declined; ${done}`);
+}
+
+interface Changes {
+  readonly come: readonly string[];
+  readonly gone: readonly string[];
+}
+
+const UNCHANGED: Changes = { come: [], gone: [] };
+
+const isChanged = ({ come, gone }: Changes): boolean => come.length + gone.length > 0;
+
+function changesOf(before: Told, now: Told): Changes {
+  const without = (lines: readonly string[], others: readonly string[]) =>
+    lines.filter((line) => !others.includes(line));
+  return {
+    come: without(now.consequences, before.consequences),
+    gone: without(before.consequences, now.consequences),
+  };
+}
+
+function describeChanges({ come, gone }: Changes): string[] {
+  if (come.length + gone.length === 0) return [];
+  return [
+    'This has changed meanwhile:',
+    ...come.map((line) => `  now: ${line}`),
+    ...gone.map((line) => `  no longer: ${line}`),
+  ];
+}

@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type KnownVms, nothingKnown } from '../sharing/known-vms.ts';
+import { createInterrupts, type Interrupts } from '../host/interrupts.ts';
+import { createExec, type Executed } from '../host/processes.ts';
+import { createVirsh, type Virsh } from '../libvirt/virsh.ts';
+import type { RunQemuImg } from '../qemu/qemu-img.ts';
+import { createStateFiles, type Files } from '../host/state-files.ts';
+import type { ColourChoice, Terminal } from '../host/terminal.ts';
+import { systemTerminal } from '../host/terminal.ts';
+
+/** What every command takes beside its own arguments: the global options. */
+export interface Settings {
+  /** null: whatever virsh itself would connect to. */
+  readonly connect: string | null;
+  readonly output: OutputFormat;
+  readonly color: ColourChoice;
+  readonly yes: boolean;
+  readonly dryRun: boolean;
+  readonly verbose: boolean;
+  /** Connects as `virsh -r` does, and changes nothing. */
+  readonly readonly: boolean;
+  /** Seconds for the whole run; null for no limit (reads have one of their own). */
+  readonly timeout: number | null;
+  /** Seconds to try again for, while another job holds a machine. */
+  readonly wait: number;
+  /** Nothing is printed when all went well. */
+  readonly silent: boolean;
+}
+
+export type OutputFormat = 'table' | 'json' | 'csv' | 'name';
+
+/** All that a command may touch. */
+export interface Context {
+  readonly settings: Settings;
+  readonly virsh: Virsh;
+  /** Another virsh, for a URI that is no setting; its reads end after so many seconds. */
+  connect(uri: string | null, readLimitSeconds: number): Virsh;
+  readonly qemuImg: RunQemuImg;
+  /** The same for what changes an image; it is never killed. */
+  readonly changeImage: RunQemuImg;
+  /** stat(1), for what Node.js does not tell of a file system. */
+  readonly stat: (args: readonly string[]) => Promise<Executed>;
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+  readonly files: Files;
+  readonly interrupts: Interrupts;
+  /** The VMs of the host, as this run has read them. */
+  readonly known: KnownVms;
+}
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Waits; ends early, by throwing, when the run is to stop. */
+  sleep(milliseconds: number): Promise<void>;
+}
+
+/** Longer than the 30 s that libvirtd waits for a machine's lock before it answers "busy". */
+const READ_LIMIT_SECONDS = 45;
+
+/** A batch is 800 snapshots at most, of some 10 KB each; a string of Node.js holds twice as much. */
+const MOST_BYTES = 256 * 1024 * 1024;
+
+/** The real context of one run. */
+export function systemContext(settings: Settings): Context {
+  const terminal = systemTerminal(settings);
+  const interrupts = createInterrupts(terminal.note);
+  const { stop } = interrupts;
+  const execWithin = (readLimitSeconds: number) =>
+    createExec({
+      stop,
+      readLimitSeconds,
+      mostBytes: MOST_BYTES,
+      onRun: (line) => {
+        if (settings.verbose) terminal.trace(`+ ${line}`);
+      },
+    });
+  const nonce = Math.random().toString(36).slice(2);
+  const exec = execWithin(READ_LIMIT_SECONDS);
+  if (settings.timeout !== null) {
+    const seconds = settings.timeout;
+    setTimeout(() => interrupts.expire(seconds), seconds * 1000).unref();
+  }
+  return {
+    settings,
+    terminal,
+    interrupts,
+    known: nothingKnown(),
+    files: createStateFiles(process.env),
+    virsh: createVirsh(exec, settings.connect, nonce, settings.readonly),
+    connect: (uri, readLimitSeconds) =>
+      createVirsh(execWithin(readLimitSeconds), uri, nonce, settings.readonly),
+    qemuImg: (args) => exec.read('qemu-img', args),
+    changeImage: (args) => exec.write('qemu-img', args),
+    stat: (args) => exec.read('stat', args),
+    clock: {
+      now: () => Date.now(),
+      sleep: (milliseconds) =>
+        sleep(milliseconds, undefined, { signal: stop }).catch(() => {
+          throw stop.reason;
+        }),
+    },
+  };
+}

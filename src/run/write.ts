@@ -1,0 +1,111 @@
+import type { Context } from './context.ts';
+import { invalidate } from '../sharing/known-vms.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { type MachineReading, readByUuid } from '../libvirt/domains.ts';
+import { isIdle, type JobProgress } from '../libvirt/runtime.ts';
+import { lostConnection, virshMessage } from '../libvirt/virsh-error.ts';
+import { humanBytes, humanSpan } from '../output/format.ts';
+import { occupiedBytes } from '../host/files.ts';
+
+/** Carrying out one write: progress during, and the true end even when virsh does not tell it. */
+
+/** How a write ended: virsh's own word, or `unknown` when virsh was killed or lost libvirtd (hazards 8, 9). */
+export interface WriteEnd {
+  readonly kind: 'done' | 'refused' | 'unknown';
+  readonly stderr: string;
+}
+
+export interface Write {
+  readonly command: VirshCommand;
+  /** What the progress line says, such as `saving the memory of web-1`. */
+  readonly label: string;
+  /** A file whose growth shows the progress; null where nothing does. */
+  readonly growing: string | null;
+  /** How far it is, where libvirt tells; asked while it runs. */
+  readonly progress?: () => Promise<JobProgress | null>;
+}
+
+/** Runs the one virsh command. Call inside `interrupts.protect`. */
+export async function carryOut(ctx: Context, write: Write): Promise<WriteEnd> {
+  const ticker = ctx.terminal.err.isTerminal ? startProgress(ctx, write) : null;
+  try {
+    const { exitCode, stderr } = await ctx.virsh.write(write.command);
+    if (exitCode === 0) return { kind: 'done', stderr };
+    if (exitCode === null) return { kind: 'unknown', stderr: 'virsh was killed' };
+    return { kind: lostConnection(stderr) ? 'unknown' : 'refused', stderr };
+  } finally {
+    ticker?.stop();
+    const uuid = write.command[write.command.indexOf('--domain') + 1];
+    if (uuid !== undefined) invalidate(ctx.known, uuid);
+  }
+}
+
+const TICK_MILLISECONDS = 250;
+
+/** libvirt is asked less often than the line is drawn: each question is a process. */
+const TICKS_A_QUESTION = 4;
+
+/** Time gone, and how far it is: of a save into an image, for which there is no total, the bytes written. */
+function startProgress(ctx: Context, { label, growing, progress }: Write): { stop: () => void } {
+  const started = ctx.clock.now();
+  const before = growing === null ? Promise.resolve(null) : occupiedBytes(growing);
+  let running = true;
+  let job: JobProgress | null = null;
+  let ticks = 0;
+  const ask = async () => {
+    // each question would be a line of -v
+    if (!progress || ctx.settings.verbose || ticks++ % TICKS_A_QUESTION !== 0) return;
+    // what it cannot tell is no matter, and the end of the run is the write's to report
+    job = (await progress().catch(() => null)) ?? job;
+  };
+  const tick = async () => {
+    const now = growing === null ? null : await occupiedBytes(growing);
+    const base = await before;
+    void ask();
+    if (!running) return;
+    const elapsed = humanSpan(Math.round((ctx.clock.now() - started) / 1000));
+    const written = now === null || base === null ? '' : `, ${humanBytes(Math.max(0, now - base))} written`;
+    const done = job === null ? written : `, ${humanBytes(job.doneBytes)} of ${humanBytes(job.totalBytes)}`;
+    ctx.terminal.progress(`${elapsed}${done}: ${label}`); // a narrow terminal cuts the end
+  };
+  const timer = setInterval(tick, TICK_MILLISECONDS);
+  return {
+    stop() {
+      running = false;
+      clearInterval(timer);
+      ctx.terminal.progress('');
+    },
+  };
+}
+
+const SETTLE_MILLISECONDS = 500;
+/** How long libvirtd may stay away, after it took our connection with it, before we give up on the true end. */
+const ABSENCE_SECONDS = 60;
+
+/** The machine after a write; when virsh could not tell how that ended, once libvirt has come to the true end of it. */
+export async function readAfter(ctx: Context, uuid: string, end: WriteEnd): Promise<MachineReading> {
+  if (end.kind !== 'unknown') return readByUuid(ctx.virsh, uuid);
+  ctx.terminal.note(
+    `warning: virsh did not tell how it ended (${virshMessage(end.stderr)}); looking at the machine`,
+  );
+  return settle(ctx, uuid);
+}
+
+/** Waits until no job of libvirt holds the machine, and returns it as it is then. */
+async function settle(ctx: Context, uuid: string): Promise<MachineReading> {
+  let absentSince: number | null = null;
+  for (;;) {
+    try {
+      // asked twice, because the next job may be ours, which had to queue behind another
+      if ((await isIdle(ctx.virsh, uuid)) && (await isIdle(ctx.virsh, uuid)))
+        return await readByUuid(ctx.virsh, uuid);
+      absentSince = null;
+    } catch (error) {
+      if (!(error instanceof KvmsnapError) || error.code !== 'unreachable') throw error;
+      absentSince ??= ctx.clock.now();
+      if (ctx.clock.now() - absentSince > ABSENCE_SECONDS * 1000) throw error;
+    }
+    await ctx.clock.sleep(SETTLE_MILLISECONDS);
+  }
+}

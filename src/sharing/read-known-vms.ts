@@ -1,0 +1,221 @@
+import type { Context } from '../run/context.ts';
+import type { OtherVm } from './image-users.ts';
+import type { KnownVm } from './known-vms.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { filesUsed, imagesOf, imagesToFollow, type NamedFile } from './vm-files.ts';
+import { KvmsnapError } from '../errors.ts';
+import { type AllVms, readAllVms, readVmAlone, type VmTexts } from '../libvirt/all-vms.ts';
+import {
+  createDefinitionReader,
+  type DefinitionFiles,
+  type NamedVolume,
+  storedDefinitions,
+} from '../libvirt/definition-files.ts';
+import { listMachines } from '../libvirt/domains.ts';
+import { createSnapshotParser } from '../libvirt/xml/snapshot.ts';
+import { readSnapshotsOf } from '../libvirt/snapshots.ts';
+import { isRemote } from '../vm/disks.ts';
+import { byText, identifyFiles } from '../vm/file-identity.ts';
+import { type Chains, readChains } from './image-chains.ts';
+
+/** Reading the VMs of the host into what a run knows of them. */
+
+/** What is compared with libvirt: all of all VMs, their definitions, all of these VMs, or only the lists of libvirt. */
+export type Scope = 'all' | 'definitions' | 'lists' | ReadonlySet<string>;
+
+/**
+ * Brings what is known up to date, on the connection `uri`: one reading after the other, for each caller must know what is so
+ * after it has asked. `withSnapshots`: of VMs that are new or others now, what is stored with their snapshots is read too.
+ */
+export function bringUpToDate(ctx: Context, uri: string, scope: Scope, withSnapshots = true): Promise<void> {
+  const reading = ctx.known.reading.then(() => update(ctx, uri, scope, withSnapshots));
+  ctx.known.reading = reading.catch(() => undefined);
+  return reading;
+}
+
+async function update(ctx: Context, uri: string, scope: Scope, withSnapshots: boolean): Promise<void> {
+  const { known } = ctx;
+  const now = ctx.clock.now();
+  const { vms: found, left, failed } = await readAll(ctx, scope, withSnapshots);
+  known.failed = failed;
+  const present = new Set([...found.map(({ uuid }) => uuid), ...left]);
+  for (const uuid of known.vms.keys()) if (!present.has(uuid)) known.vms.delete(uuid);
+  if (scope === 'all' || scope === 'definitions') known.comparedAt = now;
+  const changed = found.filter((vm) => !isAsKnown(known.vms.get(vm.uuid), vm));
+  // of one that is other than it was, the snapshots too are of interest
+  const unlisted = new Set(
+    changed.filter((vm) => withSnapshots && vm.snapshotNames === null).map(({ uuid }) => uuid),
+  );
+  await take(
+    ctx,
+    changed.filter(({ uuid }) => !unlisted.has(uuid)),
+  );
+  if (unlisted.size > 0) await update(ctx, uri, unlisted, true);
+  const looked =
+    scope === 'all' || scope === 'definitions'
+      ? [...known.vms.values()]
+      : found.flatMap(({ uuid }) => known.vms.get(uuid) ?? []);
+  await lookAtFiles(ctx, uri, looked);
+}
+
+/** Reads what changed of these VMs. */
+async function take(ctx: Context, changed: readonly VmTexts[]): Promise<void> {
+  if (changed.length === 0) return;
+  const { vms } = ctx.known;
+  const read = createDefinitionReader();
+  const unread = changed.filter(
+    (vm) => vm.snapshotNames !== null && !hasKnownSnapshots(vms.get(vm.uuid), vm),
+  );
+  const stored = await readStored(ctx, unread, read);
+  const named = changed.map(({ definition, next }) => ({
+    now: read(definition),
+    next: next === null ? null : read(next),
+  }));
+  const resolve = await volumeResolver(ctx, [
+    ...named.flatMap(({ now, next }) => [...now.volumes, ...(next?.volumes ?? [])]),
+    ...[...stored.values()].flatMap(({ snapshots }) => snapshots.flatMap(({ volumes }) => volumes)),
+  ]);
+  for (const [i, vm] of changed.entries()) {
+    const { now, next } = named[i] as (typeof named)[number];
+    const fresh = stored.get(vm.uuid);
+    const before = vms.get(vm.uuid);
+    const parts = [now, ...(next ? [next] : []), ...(fresh?.snapshots ?? [])];
+    vms.set(vm.uuid, {
+      definition: vm.definition,
+      next: vm.next,
+      snapshotNames: vm.snapshotNames ?? before?.snapshotNames ?? null,
+      isStale: vm.snapshotNames === null,
+      isWhole: (fresh?.isWhole ?? true) && parts.every(({ volumes }) => volumes.every(resolve.isKnown)),
+      definitions: {
+        vm: { name: vm.name, uuid: vm.uuid, state: vm.state },
+        live: next ? resolve.filesOf(now) : null,
+        inactive: resolve.filesOf(next ?? now),
+        snapshots:
+          fresh?.snapshots.map((each) => ({ ...each, files: resolve.filesOf(each) })) ??
+          before?.definitions.snapshots ??
+          [],
+      },
+      uses: [],
+      isUnreadable: false,
+    });
+  }
+}
+
+/** Looks which files these VMs use, by their paths of now and what lies beneath. */
+async function lookAtFiles(ctx: Context, uri: string, vms: readonly KnownVm[]): Promise<void> {
+  if (vms.length === 0) return;
+  const { known } = ctx;
+  const remote = isRemote(uri);
+  const roots = imagesToFollow(vms.map(({ definitions }) => definitions));
+  const { beneath, unreadable } = remote ? NO_CHAINS : await readChains(known.links, roots);
+  const uses = vms.map(({ definitions }) => filesUsed(definitions, beneath));
+  const key = remote ? byText : await identifyFiles(uses.flat().map(({ path }) => path));
+  for (const [i, vm] of vms.entries())
+    known.vms.set(vmOf(vm).uuid, {
+      ...vm,
+      uses: (uses[i] ?? []).map((use) => ({ ...use, file: key(use.path) })),
+      isUnreadable: imagesOf(vm.definitions).some(({ path }) => unreadable.has(path)),
+    });
+}
+
+const NO_CHAINS: Chains = { beneath: () => [], unreadable: new Set() };
+
+const vmOf = ({ definitions }: KnownVm): OtherVm => definitions.vm;
+
+const isAsKnown = (known: KnownVm | undefined, vm: VmTexts): boolean =>
+  known !== undefined &&
+  known.definition === vm.definition &&
+  known.next === vm.next &&
+  known.definitions.vm.state === vm.state &&
+  known.definitions.vm.name === vm.name &&
+  (vm.snapshotNames === null || hasKnownSnapshots(known, vm));
+
+const hasKnownSnapshots = (known: KnownVm | undefined, { snapshotNames }: VmTexts): boolean =>
+  known?.isWhole === true &&
+  !known.isStale &&
+  known.snapshotNames !== null &&
+  known.snapshotNames.join('\n') === (snapshotNames ?? []).join('\n');
+
+/** How long one VM may keep us waiting, where one of them keeps all waiting. */
+const SECONDS_APART = 10;
+
+/** All in one process; where one VM does not let that come to its end, each in one of its own. */
+async function readAll(ctx: Context, scope: Scope, withSnapshots: boolean): Promise<AllVms> {
+  const known = [...ctx.known.vms].map(([uuid, vm]) => ({ uuid, vm, mayRun: vm.next !== null }));
+  const isAsked = (uuid: string) => scope !== 'lists' && (typeof scope === 'string' || scope.has(uuid));
+  const asked = known
+    .filter(({ uuid }) => isAsked(uuid))
+    .map((vm) => ({ ...vm, withSnapshots: scope !== 'definitions' }));
+  const trusted = new Map(
+    known.filter(({ uuid }) => !isAsked(uuid)).map(({ uuid, vm }) => [uuid, vmOf(vm)] as const),
+  );
+  try {
+    return await readAllVms(ctx.virsh, { asked, trusted, withSnapshots });
+  } catch (error) {
+    if (!(error instanceof KvmsnapError) || error.code !== 'timed-out' || ctx.interrupts.pending) throw error;
+  }
+  const virsh = ctx.connect(ctx.settings.connect, SECONDS_APART);
+  const names = await listMachines(virsh);
+  const each = await Promise.all(names.map((vm) => readVmAlone(virsh, vm).catch(() => null)));
+  return { vms: each.filter((vm) => vm !== null), left: [], failed: names.filter((_, i) => !each[i]) };
+}
+
+type Stored = Snapshot & DefinitionFiles;
+
+/** By UUID, the snapshots with the files that all definitions stored with them name. */
+async function readStored(
+  ctx: Context,
+  vms: readonly VmTexts[],
+  read: (definition: string) => DefinitionFiles,
+): Promise<ReadonlyMap<string, { readonly snapshots: readonly Stored[]; readonly isWhole: boolean }>> {
+  const parse = createSnapshotParser();
+  const stored = new Map<Snapshot, Stored>();
+  const found = await readSnapshotsOf(
+    ctx.virsh,
+    vms.map(({ snapshotNames, ...vm }) => ({ ...vm, names: snapshotNames ?? [] })),
+    (xml) => {
+      const snapshot = parse(xml);
+      const definitions = storedDefinitions(xml).map(read);
+      const files = definitions.flatMap(({ files }) => files);
+      stored.set(snapshot, {
+        ...snapshot,
+        files,
+        volumes: definitions.flatMap(({ volumes }) => volumes),
+      });
+      return snapshot;
+    },
+  );
+  return new Map(
+    vms.map(({ uuid }, i) => {
+      const { snapshots = [], unread = [] } = found[i] ?? {};
+      return [
+        uuid,
+        { snapshots: snapshots.flatMap((each) => stored.get(each) ?? []), isWhole: unread.length === 0 },
+      ];
+    }),
+  );
+}
+
+/** Knows the paths of volumes; one process for all of them, none for none. */
+async function volumeResolver(ctx: Context, volumes: readonly NamedVolume[]) {
+  const keyOf = ({ pool, volume }: NamedVolume) => `${pool}\n${volume}`;
+  const unique = [...new Map(volumes.map((volume) => [keyOf(volume), volume])).values()];
+  const commands = unique.map(({ pool, volume }) => ['vol-path', '--pool', pool, '--vol', volume]);
+  const { texts } = commands.length === 0 ? { texts: [] } : await ctx.virsh.read(commands);
+  const paths = new Map(
+    unique.flatMap((volume, i) => {
+      const path = texts[i]?.trim();
+      return path ? [[keyOf(volume), path] as const] : [];
+    }),
+  );
+  return {
+    isKnown: (volume: NamedVolume): boolean => paths.has(keyOf(volume)),
+    filesOf: ({ files, volumes }: DefinitionFiles): NamedFile[] => [
+      ...files,
+      ...volumes.flatMap(({ pool, volume, ...file }) => {
+        const path = paths.get(keyOf({ pool, volume, ...file }));
+        return path === undefined ? [] : [{ ...file, path }];
+      }),
+    ],
+  };
+}

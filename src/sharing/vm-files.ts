@@ -1,0 +1,157 @@
+import type { OtherVm, UseKind } from './image-users.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+
+/** Which files a VM uses, and how: by its definitions, by what is stored with its snapshots, and by what lies beneath. */
+
+/** A file that a definition names. */
+export interface NamedFile {
+  readonly path: string;
+  /** As the definition says; null: it says nothing. */
+  readonly format: string | null;
+  /** The disk; null for NVRAM, a kernel and the like. */
+  readonly target: string | null;
+  /** The guest never writes to it. */
+  readonly readonly: boolean;
+  /** What the VM's UEFI firmware writes to. */
+  readonly nvram: boolean;
+  /** It lies beneath the disk. */
+  readonly below: boolean;
+}
+
+/** A snapshot with the files of all definitions that are stored with it. */
+export interface StoredSnapshot extends Pick<Snapshot, 'name' | 'disks' | 'memory' | 'definedDisks'> {
+  readonly files: readonly NamedFile[];
+}
+
+export interface VmDefinitions {
+  readonly vm: OtherVm;
+  /** Of its QEMU; null while it is off. */
+  readonly live: readonly NamedFile[] | null;
+  /** Of its next start. */
+  readonly inactive: readonly NamedFile[];
+  readonly snapshots: readonly StoredSnapshot[];
+}
+
+/** One file in one use. */
+export interface FileUse {
+  readonly path: string;
+  readonly kind: UseKind;
+  readonly target: string | null;
+  readonly open: boolean;
+  readonly writes: boolean;
+  readonly snapshot: string | null;
+}
+
+/** The files beneath an image, and those that hold its data, the nearest first. */
+export type Beneath = (path: string, format: string | null) => readonly string[];
+
+/** All uses that a VM makes of files; a file may come several times, and under several paths. */
+export function filesUsed({ live, inactive, snapshots }: VmDefinitions, beneath: Beneath): FileUse[] {
+  return [
+    ...(live ?? []).flatMap((file) => definitionUses(file, true, beneath)),
+    ...inactive.flatMap((file) => definitionUses(file, false, beneath)),
+    ...snapshots.flatMap((snapshot) => snapshotUses(snapshot, beneath)),
+  ];
+}
+
+/** The paths to look at before `filesUsed` can tell what is beneath them. */
+export const imagesOf = ({ live, inactive, snapshots }: VmDefinitions): NamedFile[] => [
+  ...(live ?? []),
+  ...inactive,
+  ...snapshots.flatMap(({ files, disks }) => [
+    ...files,
+    // an overlay is qcow2, whatever the disk was
+    ...disks.flatMap(({ source, target }) =>
+      source === null
+        ? []
+        : [{ path: source, format: 'qcow2', target, readonly: false, nvram: false, below: false }],
+    ),
+  ]),
+];
+
+/**
+ * The same of all VMs, without what the definitions that count now call raw: the guest of such a disk can have written there
+ * what an older definition would follow.
+ */
+export function imagesToFollow(vms: readonly VmDefinitions[]): NamedFile[] {
+  const now = vms.flatMap(({ live, inactive }) => [...(live ?? []), ...inactive]);
+  const pathsOf = (isWanted: (format: string | null) => boolean) =>
+    new Set(now.filter(({ format }) => isWanted(format)).map(({ path }) => path));
+  const raw = pathsOf((format) => format === 'raw');
+  const others = pathsOf((format) => format !== 'raw' && format !== null);
+  return vms.flatMap(imagesOf).filter(({ path }) => !raw.has(path) || others.has(path));
+}
+
+function definitionUses(file: NamedFile, open: boolean, beneath: Beneath): FileUse[] {
+  const { path, format, target } = file;
+  const use = { target, open, writes: !file.readonly, snapshot: null };
+  return [
+    { ...use, path, kind: file.below ? 'below' : 'disk' },
+    ...beneath(path, format).map((below): FileUse => ({ ...use, path: below, kind: 'below', writes: false })),
+  ];
+}
+
+/**
+ * What a snapshot needs. The overlays of a revert to it are no part of it: one that the VM does not lie on any more is left
+ * over (hazard 23).
+ */
+function snapshotUses(snapshot: StoredSnapshot, beneath: Beneath): FileUse[] {
+  const { name, memory, disks, files } = snapshot;
+  const use = (path: string, kind: UseKind, target: string | null): FileUse => ({
+    path,
+    kind,
+    target,
+    open: false,
+    writes: false,
+    snapshot: name,
+  });
+  const defined = new Map(files.flatMap((file) => (file.target === null ? [] : [[file.target, file]])));
+  const ofDisks = disks.flatMap(({ target, location, source }): FileUse[] => {
+    const file = defined.get(target);
+    if (location === 'external') {
+      const state = file?.path ?? null;
+      const made = source === null ? [] : [use(source, 'named', target)];
+      if (state === null) return made;
+      return [
+        ...made,
+        ...[state, ...beneath(state, file?.format ?? null)].map((path) => use(path, 'state', target)),
+      ];
+    }
+    const holder = location === 'internal' ? (source ?? file?.path ?? null) : null;
+    if (holder === null) return [];
+    return [
+      use(holder, 'tags', target),
+      ...beneath(holder, 'qcow2').map((path) => use(path, 'state', target)),
+    ];
+  });
+  const isInternal = disks.some(({ location }) => location === 'internal');
+  const ofNvram = files
+    .filter(({ nvram, format }) => nvram && format === 'qcow2' && isInternal)
+    .map(({ path }) => use(path, 'tags', null));
+  return [
+    ...ofDisks,
+    ...ofNvram,
+    ...(memory.location === 'external' && memory.file !== null ? [use(memory.file, 'state', null)] : []),
+    ...files.map(({ path, target }) => use(path, 'named', target)),
+  ];
+}
+
+/** The same uses as one each, with all the snapshots; what is only named goes where more is known. */
+export function mergeUses<U extends FileUse>(
+  uses: readonly U[],
+): (Omit<U, 'snapshot'> & { readonly snapshots: readonly string[] })[] {
+  const merged = new Map<string, Omit<U, 'snapshot'> & { snapshots: string[] }>();
+  for (const { snapshot, ...use } of uses) {
+    const key = `${use.kind} ${use.target}`;
+    const known = merged.get(key);
+    const snapshots = [...new Set([...(known?.snapshots ?? []), ...(snapshot === null ? [] : [snapshot])])];
+    merged.set(key, {
+      ...use,
+      open: use.open || (known?.open ?? false),
+      writes: use.writes || (known?.writes ?? false),
+      snapshots,
+    });
+  }
+  const all = [...merged.values()];
+  return all.some(({ kind }) => kind !== 'named') ? all.filter(({ kind }) => kind !== 'named') : all;
+}

@@ -1,0 +1,112 @@
+import type { Context } from '../run/context.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { isPattern, type Selection } from '../model/selection.ts';
+import type { SnapshotFilter } from './snapshot-filter.ts';
+import { KvmsnapError } from '../errors.ts';
+import { noteUnseen } from '../vm/disks.ts';
+import { currentSnapshot, findSnapshot, type Machine, openMachine, unreadFailure } from '../vm/load.ts';
+import { nothingLeft } from '../vm/select.ts';
+import type { SnapshotCost } from '../space/measure.ts';
+import { domainDocument, snapshotDocument } from '../output/documents.ts';
+import { listedColumns, SNAPSHOT_COLUMNS, TREE_COLUMNS } from '../output/snapshot-columns.ts';
+import { type Column, section } from '../output/view.ts';
+import { chosenOf, listedRows, unreadDocument } from './listed.ts';
+import { type SelectionOptions, toSelection } from '../run/select-options.ts';
+import { show } from '../run/show.ts';
+
+export interface ListOptions extends SelectionOptions, SnapshotFilter {
+  readonly tree?: boolean;
+  readonly space?: boolean;
+  readonly current?: boolean;
+}
+
+/** `list`: the snapshots of one machine; of several; or without any, all machines at a glance. */
+export async function list(ctx: Context, words: readonly string[], options: ListOptions): Promise<void> {
+  const [word = ''] = words;
+  const { all, state, exclude, space } = options;
+  checkFilter(options);
+  const isOne = words.length === 1 && !isPattern(word) && !all && !state && !exclude;
+  if (space && !isOne) throw new KvmsnapError('usage', '--space is for one machine, by its name');
+  if (space && ctx.settings.output === 'name')
+    throw new KvmsnapError('usage', '--space shows figures, and -q prints names alone');
+  if (isOne) return listOne(ctx, word, options, toSelection(words, options));
+  await (await import('./list-many.ts')).listMany(ctx, words, options);
+}
+
+function checkFilter({ roots, from, current, descendants }: ListOptions): void {
+  if (from !== undefined && current)
+    throw new KvmsnapError('usage', '--from and --current exclude each other');
+  const below = from !== undefined || current;
+  if (roots && below) throw new KvmsnapError('usage', 'what is below a snapshot is no root');
+  if (descendants && !below) throw new KvmsnapError('usage', '--descendants goes with --from or --current');
+}
+
+/** The snapshots of the machine of that name or UUID. Throws `not-found` when it is in none of the states wanted. */
+export async function listOne(
+  ctx: Context,
+  word: string,
+  options: ListOptions,
+  selection: Selection,
+): Promise<void> {
+  const { tree = false, space } = options;
+  const machine = await openMachine(ctx, word);
+  const { domain, current, images, unread } = machine;
+  if (selection.states.length > 0 && !selection.states.includes(domain.state))
+    throw nothingLeft(selection, 1);
+  if (options.from !== undefined) findSnapshot(machine, options.from);
+  if (options.current) currentSnapshot(machine);
+  const snapshots = chosenOf(machine.snapshots, current, options);
+  const costs = space ? await costsOf(ctx, machine) : null;
+  const withFrees = <Row extends SnapshotReport>(columns: readonly Column<Row>[]): readonly Column<Row>[] =>
+    costs === null ? columns : [...columns.slice(0, -1), freesColumn<Row>(costs), ...columns.slice(-1)];
+  noteUnseen(ctx, domain, images);
+  const rows = listedRows(domain.name, { snapshots, unread, tree });
+  await show(ctx, {
+    document: {
+      domains: [
+        {
+          ...domainDocument(domain),
+          current,
+          snapshots: snapshots.map((snapshot) => ({
+            ...snapshotDocument(snapshot),
+            ...(costs === null ? {} : { freesBytes: freesBytes(costs, snapshot) }),
+          })),
+          ...unreadDocument(unread),
+        },
+      ],
+    },
+    sections: [
+      tree && ctx.settings.output === 'table'
+        ? section({ columns: listedColumns(withFrees(TREE_COLUMNS)), rows })
+        : section({ columns: listedColumns(withFrees(SNAPSHOT_COLUMNS)), rows }),
+    ],
+    names: rows.flatMap(({ name }) => name ?? []),
+    remarks:
+      rows.length > 0
+        ? []
+        : [`'${domain.name}' has no ${machine.snapshots.length > 0 ? 'such ' : ''}snapshots`],
+  });
+  const failure = unreadFailure(machine);
+  if (failure) throw failure;
+}
+
+/** By name, what deleting each one alone frees. */
+type Costs = ReadonlyMap<string, SnapshotCost>;
+
+async function costsOf(ctx: Context, machine: Machine): Promise<Costs> {
+  const { measureMachine } = await import('../space/measure.ts');
+  const { snapshots } = await measureMachine(ctx, machine, []);
+  return new Map(snapshots.map((cost) => [cost.snapshot.name, cost]));
+}
+
+/** Bytes of the host; null when not known. */
+const freesBytes = (costs: Costs, { name }: SnapshotReport): number | null =>
+  costs.get(name)?.cost?.frees.hostBytes ?? null;
+
+const freesColumn = <Row extends SnapshotReport>(costs: Costs): Column<Row> => ({
+  key: 'freesBytes',
+  title: 'FREES',
+  kind: 'bytes',
+  value: (row) => freesBytes(costs, row),
+  approximate: ({ name }) => costs.get(name)?.approximate ?? false,
+});

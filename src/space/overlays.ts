@@ -1,0 +1,119 @@
+import type { Context } from '../run/context.ts';
+import type { DiskImage, Image } from '../model/image.ts';
+import { isFrom, REMOVES_MEMORY } from '../model/libvirt-versions.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { readDaemonVersion } from '../libvirt/runtime.ts';
+import { measureMerge } from '../qemu/image-space.ts';
+import { NOTHING, plus, type Space } from '../qemu/qcow2/survey.ts';
+import { occupiedBytes } from '../host/files.ts';
+
+/**
+ * What external snapshots cost. Each has laid an overlay over its disk, where all is written since; deleting it merges that
+ * into the image below, which grows, and removes it.
+ */
+
+export type OverlayCost =
+  | { readonly kind: 'measured'; readonly frees: Space; readonly holds: Space; readonly approximate: boolean }
+  | { readonly kind: 'unmeasured'; readonly problem: string };
+
+const unmeasured = (problem: string): OverlayCost => ({ kind: 'unmeasured', problem });
+
+/** Of deleting external snapshots together: these overlays of one disk. */
+export async function measureOverlays(
+  ctx: Context,
+  looked: DiskImage | undefined,
+  overlays: readonly string[],
+): Promise<OverlayCost> {
+  if (looked?.kind !== 'seen') return unmeasured('the image is out of reach');
+  const { chain } = looked;
+  const places = overlays.map((overlay) => chain.findIndex(({ path }) => path === overlay));
+  const missing = places.indexOf(-1);
+  if (missing >= 0) return unmeasured(`its overlay ${overlays[missing]} is not in use`);
+  const costs: OverlayCost[] = [];
+  for (const { first, last } of runsOf(places)) costs.push(await measureRun(ctx, chain, first, last));
+  return costs.reduce(add, { kind: 'measured', frees: NOTHING, holds: NOTHING, approximate: false });
+}
+
+/** Those that lie directly one upon the other become one. */
+function runsOf(places: readonly number[]): { first: number; last: number }[] {
+  const runs: { first: number; last: number }[] = [];
+  for (const place of [...places].sort((a, b) => a - b)) {
+    const run = runs.at(-1);
+    if (run && run.last === place - 1) run.last = place;
+    else runs.push({ first: place, last: place });
+  }
+  return runs;
+}
+
+function add(one: OverlayCost, other: OverlayCost): OverlayCost {
+  if (one.kind === 'unmeasured') return one;
+  if (other.kind === 'unmeasured') return other;
+  return {
+    kind: 'measured',
+    frees: plus(one.frees, other.frees),
+    holds: plus(one.holds, other.holds),
+    approximate: one.approximate || other.approximate,
+  };
+}
+
+/** The overlays from the first place in the chain to the last, into what lies below that. */
+async function measureRun(
+  { qemuImg }: Context,
+  chain: readonly Image[],
+  first: number,
+  last: number,
+): Promise<OverlayCost> {
+  const overlays = chain.slice(first, last + 1);
+  const base = chain[last + 1];
+  if (!base)
+    return unmeasured(
+      overlays.at(-1)?.backing === null
+        ? 'nothing lies below its overlay'
+        : 'what lies below its overlay is no file of this host',
+    );
+  const { format } = base;
+  if (format !== 'raw' && format !== 'qcow2') return unmeasured(`below its overlay lies ${format}`);
+  const paths = overlays.map(({ path }) => path);
+  const merge = await measureMerge(qemuImg, paths, { path: base.path, format });
+  if (merge.kind === 'unmeasured') return unmeasured(merge.detail);
+  const { growth, overlayBytes, approximate } = merge;
+  // now, and not as it was when the disks were looked at: QEMU may have written all out since
+  const occupied = await Promise.all(paths.map(occupiedBytes));
+  const hostBytes = occupied.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
+  return {
+    kind: 'measured',
+    holds: { clusterBytes: overlayBytes, hostBytes },
+    frees: {
+      clusterBytes: Math.max(0, overlayBytes - growth.clusterBytes),
+      hostBytes: Math.max(0, hostBytes - growth.hostBytes),
+    },
+    approximate,
+  };
+}
+
+/** The file with the guest's memory. */
+export interface MemoryFile {
+  readonly space: Space;
+  /** A delete removes it. */
+  readonly isFreed: boolean;
+}
+
+/** The memory files of external snapshots, by name of the snapshot; asks libvirtd for its version if there are any. */
+export async function measureMemory(
+  ctx: Context,
+  snapshots: readonly SnapshotReport[],
+): Promise<ReadonlyMap<string, MemoryFile>> {
+  const files = snapshots.flatMap(({ name, memory }) =>
+    memory.location === 'external' && memory.file !== null ? [{ name, file: memory.file }] : [],
+  );
+  if (files.length === 0) return new Map();
+  const isFreed = isFrom(await readDaemonVersion(ctx.virsh), REMOVES_MEMORY);
+  return new Map(
+    await Promise.all(
+      files.map(async ({ name, file }): Promise<[string, MemoryFile]> => {
+        const bytes = (await occupiedBytes(file)) ?? 0;
+        return [name, { isFreed, space: { clusterBytes: bytes, hostBytes: bytes } }];
+      }),
+    ),
+  );
+}

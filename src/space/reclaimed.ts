@@ -1,0 +1,110 @@
+import { stat } from 'node:fs/promises';
+import type { Context } from '../run/context.ts';
+import { isActive, takesPart } from '../model/domain.ts';
+import { chainPaths } from '../model/image.ts';
+import { mentionedFiles } from '../model/domain-files.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { Machine } from '../vm/load.ts';
+import type { MachineSpace } from './measure.ts';
+
+/** What deleting gives back to the host: foreseen from the images' metadata, or measured by their files. */
+
+export interface Freed {
+  /** Bytes of the host; null when not known. */
+  readonly bytes: number | null;
+  /** The machine runs: QEMU has not written all that it knows, and its guest writes meanwhile. Or as with `SnapshotCost`. */
+  readonly approximate: boolean;
+}
+
+/** What deleting nothing gives back. */
+export const NOTHING_FREED: Freed = { bytes: 0, approximate: false };
+
+/**
+ * Bytes that all files of a machine's disks and snapshots occupy; one that is gone occupies none. Null when one of them
+ * cannot be looked at.
+ */
+export async function occupiedBy({ domain, images, snapshots }: Machine): Promise<number | null> {
+  const disks = domain.disks.filter(takesPart).flatMap(({ target, source }): (string | null)[] => {
+    const image = images.get(target);
+    if (image?.kind === 'seen') return chainPaths(image);
+    return [image?.kind === 'unseen' && image.why !== 'permission' ? null : source];
+  });
+  const files = new Set([...disks, ...snapshots.flatMap(mentionedFiles)]);
+  const sizes = await Promise.all([...files].map(occupiedNow));
+  return sizes.reduce((all, one) => (all === null || one === null ? null : all + one), 0);
+}
+
+async function occupiedNow(path: string | null): Promise<number | null> {
+  try {
+    return path === null ? null : (await stat(path)).blocks * 512;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 0 : null;
+  }
+}
+
+/** Runs what deletes, and tells by how much the machine's images have shrunk meanwhile: what they were to what they are. */
+export async function whatIsFreed<T>(
+  machine: Machine,
+  remove: () => Promise<T>,
+): Promise<{ readonly done: T; readonly freed: Freed }> {
+  const before = await occupiedBy(machine);
+  const done = await remove();
+  const after = await occupiedBy(machine);
+  // metadata is written anew, so nothing freed may even be a little more
+  const bytes = before === null || after === null ? null : Math.max(0, before - after);
+  return { done, freed: { bytes, approximate: isActive(machine.domain.state) } };
+}
+
+export interface Foreseen {
+  /** By name, what deleting each one alone frees; one that is not known is absent. */
+  readonly alone: ReadonlyMap<string, number>;
+  readonly together: Freed;
+}
+
+/** What deleting these would free. What cannot be read is not known, and no failure. */
+export async function foreseeFreed(
+  ctx: Context,
+  machine: Machine,
+  names: readonly string[],
+): Promise<Foreseen> {
+  if (names.length === 0) return { alone: new Map(), together: NOTHING_FREED };
+  const space = await measureIfPossible(ctx, machine, names);
+  const alone = new Map(
+    (space?.snapshots ?? []).flatMap(({ snapshot: { name }, cost }) =>
+      cost && names.includes(name) ? [[name, cost.frees.hostBytes] as const] : [],
+    ),
+  );
+  // a part of the sum would be a wrong one
+  const isWhole = names.every((name) => alone.has(name));
+  const bytes = isWhole ? (space?.together.frees?.hostBytes ?? null) : null;
+  return {
+    alone,
+    together: { bytes, approximate: space?.approximate ?? isActive(machine.domain.state) },
+  };
+}
+
+/** The same for a question, since a person who is to be asked does not wait for long; null when it takes longer to read. */
+export async function foreseeQuickly(
+  ctx: Context,
+  machine: Machine,
+  names: readonly string[],
+  milliseconds: number,
+): Promise<Foreseen | null> {
+  const foreseen = foreseeFreed(ctx, machine, names).catch(() => null);
+  return Promise.race([foreseen, ctx.clock.sleep(milliseconds).then(() => null)]);
+}
+
+/** The machine's space, of these snapshots together; null when it cannot be read. */
+export async function measureIfPossible(
+  ctx: Context,
+  machine: Machine,
+  names: readonly string[],
+): Promise<MachineSpace | null> {
+  const { measureMachine } = await import('./measure.ts');
+  try {
+    return await measureMachine(ctx, machine, names);
+  } catch (error) {
+    if (!(error instanceof KvmsnapError) || ctx.interrupts.stop.aborted) throw error;
+    return null;
+  }
+}

@@ -1,0 +1,211 @@
+import type { Context } from '../run/context.ts';
+import { KvmsnapError } from '../errors.ts';
+import { flushImages } from './flush.ts';
+import { findSnapshot, type Machine, openMachine, unreadFailure } from '../vm/load.ts';
+import { patiently } from '../run/retry-while-busy.ts';
+import {
+  type Cost,
+  type MachineSpace,
+  type MeasuredDisk,
+  measureMachine,
+  type SnapshotCost,
+} from './measure.ts';
+import type { UnreadSnapshot } from '../libvirt/snapshots.ts';
+import { domainDocument } from '../output/documents.ts';
+import { humanBytes } from '../output/format.ts';
+import { type Column, section } from '../output/view.ts';
+import { costDocument, whyNot } from './cost-document.ts';
+import { type Fact, facts } from '../run/facts.ts';
+import { show } from '../run/show.ts';
+
+export interface SpaceOptions {
+  readonly disks?: boolean;
+  readonly exact?: boolean;
+  readonly sort?: 'frees' | 'created';
+}
+
+interface Row {
+  readonly name: string;
+  /** null: the snapshot as a whole. */
+  readonly target: string | null;
+  readonly cost: Cost | null;
+  readonly approximate: boolean;
+  readonly problem: string | null;
+}
+
+/**
+ * `space`: what each snapshot costs on disk, and what deleting it gives back. Throws `check` when an image cannot be
+ * measured.
+ */
+export async function space(
+  ctx: Context,
+  word: string,
+  names: readonly string[],
+  { disks = false, exact = false, sort = 'created' }: SpaceOptions,
+): Promise<void> {
+  if (ctx.settings.output === 'name') requireFigureless({ disks, exact, sort });
+  const { machine, measured } = await patiently(ctx, async (ctx) => {
+    const machine = await openMachine(ctx, word);
+    for (const name of names) findSnapshot(machine, name);
+    const writtenUntil = exact && canBeMeasured(machine) ? await flushImages(ctx, machine) : null;
+    return { machine, measured: await measureMachine(ctx, machine, [...new Set(names)], writtenUntil) };
+  });
+  const shown = names.length === 0 ? measured.snapshots : onlyOf(measured, names);
+  const sorted = sort === 'frees' ? [...shown].sort((a, b) => freesOf(b) - freesOf(a)) : shown;
+  const unread = names.length === 0 ? machine.unread : [];
+  const rows = [...sorted.flatMap((each) => rowsOf(each, disks)), ...unread.map(unreadRow)];
+  const most = Math.max(0, ...rows.map(({ cost }) => cost?.frees.hostBytes ?? 0));
+  await show(ctx, {
+    document: {
+      domains: [
+        {
+          ...domainDocument(machine.domain),
+          snapshots: [...sorted.map(snapshotDocument), ...unread.map(unreadSnapshotDocument)],
+          together: {
+            names: [...measured.together.names],
+            freesBytes: measured.together.frees?.hostBytes ?? null,
+            freesClusterBytes: measured.together.frees?.clusterBytes ?? null,
+          },
+        },
+      ],
+    },
+    sections: [
+      section({
+        columns: costColumns(disks, ctx.terminal.out.isTerminal ? most : null),
+        rows,
+      }),
+      section({ columns: DISK_COLUMNS, rows: measured.disks }),
+      ...(shown.length === 0 ? [] : [facts([totalOf(measured, names)])]),
+    ],
+    names: [...sorted.map(({ snapshot }) => snapshot.name), ...unread.map(({ name }) => name)],
+    remarks: shown.length > 1 && measured.together.frees ? [NOT_A_SUM] : [],
+  });
+  const problems = measured.disks.flatMap(({ target, problem }) =>
+    problem === null ? [] : [`disk ${target}: ${problem}`],
+  );
+  if (problems.length > 0)
+    throw new KvmsnapError('check', `'${machine.domain.name}' cannot be measured: ${problems.join('; ')}`);
+  const failure = unreadFailure({ ...machine, unread });
+  if (failure) throw failure;
+}
+
+/** Throws `usage` for what would change nothing about the names, which alone are printed. */
+function requireFigureless({ disks, exact, sort }: SpaceOptions): void {
+  const [option] = disks ? ['--disks'] : exact && sort !== 'frees' ? ['--exact'] : [];
+  if (option !== undefined)
+    throw new KvmsnapError('usage', `${option} is for figures, and -q prints names alone`);
+}
+
+/** No guest is paused for nothing. */
+const canBeMeasured = ({ snapshots, images }: Machine): boolean =>
+  snapshots.length > 0 && [...images.values()].some(({ kind }) => kind === 'seen');
+
+const NOT_A_SUM = 'Together they may free more than the sum of what each frees alone: they share clusters.';
+
+const onlyOf = ({ snapshots }: MachineSpace, names: readonly string[]): SnapshotCost[] =>
+  snapshots.filter(({ snapshot }) => names.includes(snapshot.name));
+
+const unreadRow = ({ name, failure }: UnreadSnapshot): Row => ({
+  name,
+  target: null,
+  cost: null,
+  approximate: false,
+  problem: failure.message,
+});
+
+const unreadSnapshotDocument = ({ name }: UnreadSnapshot) => ({
+  name,
+  ...costDocument(null),
+  approximate: false,
+  disks: [],
+});
+
+const freesOf = ({ cost }: SnapshotCost): number => cost?.frees.hostBytes ?? 0;
+
+function rowsOf({ snapshot: { name }, cost, disks, approximate }: SnapshotCost, eachDisk: boolean): Row[] {
+  return [
+    { name, target: null, cost, approximate, problem: cost ? null : whyNot(disks) },
+    ...(eachDisk
+      ? disks.map(({ target, cost, problem }) => ({ name, target, cost, approximate, problem }))
+      : []),
+  ];
+}
+
+/** `most` is what the longest bar stands for; null for no bars. */
+function costColumns(disks: boolean, most: number | null): Column<Row>[] {
+  const bytes = (key: string, title: string, value: (cost: Cost) => number | null): Column<Row> => ({
+    key,
+    title,
+    kind: 'bytes',
+    value: ({ cost }) => cost && value(cost),
+    approximate: ({ approximate }) => approximate,
+  });
+  return [
+    { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
+    ...(disks
+      ? [{ key: 'target', title: 'DISK', kind: 'text', value: ({ target }: Row) => target } as const]
+      : []),
+    bytes('freesBytes', 'FREES', ({ frees }) => frees.hostBytes),
+    ...(most === null
+      ? []
+      : [
+          {
+            key: 'bar',
+            title: '',
+            kind: 'text',
+            value: ({ cost }: Row) => bar(cost?.frees.hostBytes ?? 0, most),
+          } as const,
+        ]),
+    bytes('holdsBytes', 'HOLDS', ({ holds }) => holds.hostBytes),
+    bytes('vmStateBytes', 'VM STATE', ({ vmState }) => vmState.hostBytes),
+    bytes('changedBytes', 'CHANGED', ({ changedBytes }) => changedBytes),
+    {
+      key: 'problem',
+      title: 'NOT KNOWN',
+      kind: 'text',
+      value: ({ problem }) => problem,
+      flexible: true,
+      ifAny: true,
+    },
+  ];
+}
+
+const BAR = 10;
+
+/** Anything at all shows. */
+function bar(bytes: number, most: number): string {
+  return bytes === 0 ? '' : '█'.repeat(Math.max(1, Math.round((bytes / most) * BAR)));
+}
+
+const DISK_COLUMNS: readonly Column<MeasuredDisk>[] = [
+  { key: 'target', title: 'DISK', kind: 'text', value: ({ target }) => target },
+  { key: 'virtualBytes', title: 'SIZE', kind: 'bytes', value: ({ image }) => image?.virtualBytes ?? null },
+  {
+    key: 'allocatedBytes',
+    title: 'ALLOCATED',
+    kind: 'bytes',
+    value: ({ image }) => image?.allocatedBytes ?? null,
+  },
+  { key: 'freeBytes', title: 'FREE BESIDE IT', kind: 'bytes', value: ({ freeBytes }) => freeBytes },
+  { key: 'path', title: 'FILE', kind: 'text', whole: true, value: ({ image }) => image?.path ?? null },
+];
+
+function totalOf({ together, approximate }: MachineSpace, names: readonly string[]): Fact {
+  const label = names.length === 0 ? 'all together free' : 'these together free';
+  const value = together.frees
+    ? `${approximate ? '~' : ''}${humanBytes(together.frees.hostBytes)}`
+    : 'not known';
+  return { label, value };
+}
+
+const snapshotDocument = ({ snapshot, cost, disks, approximate }: SnapshotCost) => ({
+  name: snapshot.name,
+  ...costDocument(cost),
+  approximate,
+  disks: disks.map(({ target, source, cost, problem }) => ({
+    target,
+    source,
+    ...costDocument(cost),
+    problem,
+  })),
+});

@@ -1,0 +1,33 @@
+import type { Domain } from '../model/domain.ts';
+import { chainOf, type DiskImage, type Images } from '../model/image.ts';
+import type { Finding } from '../model/rule.ts';
+import { commandLine } from '../model/quote.ts';
+
+/** Dirty bitmaps in an image: QEMU loads no snapshot from an image that has one, enabled or not (5.2 to 11.1). */
+
+/**
+ * Of the disks with these targets, each whose image holds bitmaps that no checkpoint of libvirt accounts for: those are
+ * deleted by libvirt alone.
+ */
+export function bitmapFindings(
+  { domain, images }: { readonly domain: Domain; readonly images: Images },
+  targets: readonly string[],
+  consequence: string,
+): Finding[] {
+  if (domain.checkpoints.length > 0) return [];
+  return targets.flatMap((target) => bitmapFinding(target, images.get(target), consequence) ?? []);
+}
+
+function bitmapFinding(target: string, image: DiskImage | undefined, consequence: string): Finding | null {
+  const [top] = chainOf(image);
+  const bitmaps = top?.bitmaps ?? [];
+  if (!top || bitmaps.length === 0) return null;
+  const names = bitmaps.map((name) => `'${name}'`).join(', ');
+  return {
+    what: `disk ${target}: ${top.path} holds ${bitmaps.length === 1 ? 'the dirty bitmap' : 'the dirty bitmaps'} ${names} of a backup tool, and ${consequence}`,
+    hint: 'if no backup goes on from it, remove it, with the VM off; the next backup is then a full one',
+    command: bitmaps
+      .map((name) => commandLine('qemu-img', ['bitmap', '--remove', '-f', 'qcow2', top.path, name]))
+      .join(' && '),
+  };
+}

@@ -1,0 +1,131 @@
+import type { Context } from '../run/context.ts';
+import { type Disk, type Domain, formatOf } from '../model/domain.ts';
+import { beyondHost, copyNames, type DiskImage, type Image, type Images } from '../model/image.ts';
+import type { Interrupts } from '../host/interrupts.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { parseVolume } from '../libvirt/xml/volume.ts';
+import { inspectImage } from '../qemu/qemu-img.ts';
+import { occupiedBytes } from '../host/files.ts';
+
+/** Where to look for a disk. */
+export type DiskPlace = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'> &
+  Partial<Pick<Disk, 'backingFormats' | 'encrypted'>>;
+
+/**
+ * Looks at the disks, all at once, as far as this user and this host can: images on another host or not readable are
+ * judged by what libvirt knows of them. `uri` is what virsh is connected to.
+ */
+export async function lookAtDisks(ctx: Context, uri: string, places: readonly DiskPlace[]): Promise<Images> {
+  const images = await Promise.all(places.map((place) => lookAt(ctx, uri, place)));
+  const known = await readVolumes(
+    ctx,
+    places.filter((_, i) => images[i]?.kind === 'unseen'),
+  );
+  return new Map(
+    places.map(({ target }, i) => {
+      const image = images[i] as DiskImage;
+      const format = known.get(target)?.format;
+      return [
+        target,
+        image.kind === 'unseen' && format ? { ...image, format, source: 'storage pool' } : image,
+      ];
+    }),
+  );
+}
+
+async function lookAt(ctx: Context, uri: string, place: DiskPlace): Promise<DiskImage> {
+  const { source, pool, driver, backingFormats } = place;
+  const format = formatOf(place);
+  const believed = driver === null ? null : format;
+  const unseen = (why: 'remote' | 'network' | 'pool'): DiskImage => ({
+    kind: 'unseen',
+    why,
+    format: believed,
+    source: "machine's XML",
+  });
+  if (pool?.problem) return unseen('pool');
+  if (isRemote(uri)) return unseen('remote');
+  if (source === null) return unseen('network');
+  const image = await inspectImage(ctx.qemuImg, {
+    path: source,
+    format,
+    ...(backingFormats && { formatsBelow: backingFormats }),
+  });
+  if (image.kind === 'unseen') return { ...image, format: believed };
+  if (image.kind === 'broken' || isQcow2Alone(image.chain[0])) return image;
+  return { ...image, copyTo: await firstFree(copyNames(source)) };
+}
+
+const isQcow2Alone = ({ format, dataFile }: Image): boolean => format === 'qcow2' && dataFile === null;
+
+/** The first of the paths where nothing is. */
+async function firstFree(paths: readonly string[]): Promise<string | undefined> {
+  const found = await Promise.all(paths.map(occupiedBytes));
+  return paths.find((_, i) => found[i] === null);
+}
+
+/** What the storage pools know of these disks; one process for all of them, none for none. */
+async function readVolumes(
+  ctx: Context,
+  places: readonly DiskPlace[],
+): Promise<ReadonlyMap<string, ReturnType<typeof parseVolume>>> {
+  const asked = places.flatMap((place) => {
+    const command = volumeCommand(place);
+    return command ? [{ target: place.target, command }] : [];
+  });
+  if (asked.length === 0) return new Map();
+  const { texts } = await ctx.virsh.read(asked.map(({ command }) => command));
+  return new Map(
+    asked.flatMap(({ target }, i) => (texts[i] ? [[target, parseVolume(texts[i])] as const] : [])),
+  );
+}
+
+function volumeCommand({ source, pool }: DiskPlace): VirshCommand | null {
+  if (pool) return ['vol-dumpxml', '--pool', pool.name, '--vol', pool.volume];
+  return source === null ? null : ['vol-dumpxml', '--vol', source];
+}
+
+/** True when the connection's disks are on another host: a transport or a host name in the URI (libvirt.org/uri.html). */
+export function isRemote(uri: string): boolean {
+  const [, transport, host] = /^[a-z]+(?:\+([a-z0-9]+))?:\/\/([^/]*)/i.exec(uri) ?? [];
+  return Boolean(host) || (transport !== undefined && transport !== 'unix');
+}
+
+/** What each run was told already, by machine: a revert with a backup looks at the same disks twice. */
+const told = new WeakMap<Interrupts, Set<string>>();
+
+/** Says, once, which disks or what below them could not be looked at, and what is unchecked for it. */
+export function noteUnseen(ctx: Context, { uuid }: Pick<Domain, 'uuid'>, images: Images): void {
+  const unseen = [...images].flatMap(([target, image]) =>
+    image.kind === 'unseen' ? [{ target, why: image.why }] : [],
+  );
+  const [first] = unseen;
+  const reasons = {
+    permission: 'permission denied',
+    remote: 'it is on another host',
+    network: 'it has no path on this host',
+    pool: 'its storage pool does not show it now',
+  };
+  const beyond = [...images].flatMap(([target, image]) => {
+    const below = beyondHost(image);
+    return below === null
+      ? []
+      : [
+          `note: disk ${target} lies on ${below}, which is no file of this host: it was not opened, and what it holds is unchecked`,
+        ];
+  });
+  const lines = [
+    ...(first
+      ? [
+          `note: could not look at disk ${unseen.map(({ target }) => target).join(', ')} (${reasons[first.why]}): format by libvirt's word, and whether each disk really holds its snapshot is unchecked (hazards 2-4)`,
+        ]
+      : []),
+    ...beyond,
+  ];
+  const said = told.get(ctx.interrupts) ?? new Set();
+  for (const line of lines) {
+    if (!said.has(uuid + line)) ctx.terminal.note(line);
+    said.add(uuid + line);
+  }
+  told.set(ctx.interrupts, said);
+}

@@ -1,0 +1,52 @@
+import type { Context } from '../run/context.ts';
+import { type DiskImage, type Images, linkOf } from '../model/image.ts';
+import { type Snapshot, type SnapshotDisk, stateFile, stateFormat } from '../model/snapshot.ts';
+import { type DiskPlace, lookAtDisks } from './disks.ts';
+import type { Machine } from './load.ts';
+
+/**
+ * By target, the images that a snapshot's state is in: those of the definition stored with it, which libvirt reverts, and
+ * not those in use now. What the machine uses, under whichever of its disks, was looked at already.
+ */
+export async function lookAtStoredDisks(
+  ctx: Context,
+  { uri, domain, images }: Pick<Machine, 'uri' | 'domain' | 'images'>,
+  snapshot: Snapshot,
+): Promise<Images> {
+  const now = new Map(domain.disks.map((disk) => [disk.target, disk]));
+  const defined = new Map(snapshot.definedDisks.map((disk) => [disk.target, disk]));
+  const known = new Map<string, DiskImage>();
+  const elsewhere: DiskPlace[] = [];
+  for (const part of snapshot.disks) {
+    const { target } = part;
+    const disk = now.get(target);
+    const source = stateFile(snapshot, part);
+    const pool = defined.get(target)?.pool ?? null;
+    const used = inUse(images, part, source, disk?.source ?? null);
+    if (used && !pool?.problem) known.set(target, used);
+    else
+      elsewhere.push({
+        target,
+        source,
+        pool: source === null || pool?.problem ? pool : null,
+        storage: disk?.storage ?? 'file',
+        driver: stateFormat(snapshot, part),
+      });
+  }
+  return new Map([...known, ...(await lookAtDisks(ctx, uri, elsewhere))]);
+}
+
+/** What was found of the file already; undefined where the machine does not use it. */
+function inUse(
+  images: Images,
+  { target, location }: SnapshotDisk,
+  source: string | null,
+  active: string | null,
+): DiskImage | undefined {
+  const image = images.get(target);
+  // of an external one the image in use is the overlay, which holds what was written since
+  if (source === null) return location === 'internal' ? image : undefined;
+  if (source === active) return image;
+  const [link] = [image, ...images.values()].flatMap((each) => (each && linkOf(each, source)) ?? []);
+  return link;
+}

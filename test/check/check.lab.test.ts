@@ -1,0 +1,215 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { kvmsnap } from '../lab/cli.ts';
+import { scratch, tool, virsh } from '../lab/lab.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start, state } from '../lab/machine.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { since } from '../lab/version.ts';
+import { pasteOk } from '../lab/evidence.ts';
+import { facts, failure, fitting, keeps, succeed, take, twoDisks, write } from '../lab/scene.ts';
+
+afterEach(cleanUp);
+
+interface Found {
+  readonly code: number | null;
+  readonly findings: readonly {
+    level: string;
+    rule: string;
+    what: string;
+    snapshot: string | null;
+    command: string | null;
+  }[];
+  readonly snapshots: { running: boolean | null; off: boolean | null; external: boolean | null } | undefined;
+}
+
+/** What check says of one machine, which it must leave as it was. */
+async function check(machine: Machine, ...options: string[]): Promise<Found> {
+  const before = facts(machine);
+  const { code, stdout } = await kvmsnap(['--json', 'check', machine.name, ...options]);
+  expect(facts(machine)).toEqual(before);
+  const [domain] = fitting('check', JSON.parse(stdout)).domains;
+  return { code, findings: domain?.findings ?? [], snapshots: domain?.snapshots };
+}
+
+const rules = ({ findings }: Found) => findings.map(({ rule, snapshot }) => [rule, snapshot]);
+
+/** Runs the command of the one finding, after which nothing is found any more. */
+async function mend(machine: Machine, { findings }: Found): Promise<void> {
+  expect(findings).toHaveLength(1);
+  const command = findings[0]?.command ?? '';
+  if (command.startsWith('kvmsnap ')) await succeed(...command.split(' ').slice(1));
+  else pasteOk(command);
+  expect(await check(machine)).toMatchObject({ code: 0, findings: [] });
+}
+
+describe('a machine', () => {
+  test.each([false, true])('that is well, running: %s', async (running) => {
+    const machine = defineMachine({ name: 'well', disks: [{ size: '8M' }], boot: 'counter' });
+    if (running) start(machine);
+    for (const name of ['a', 'b']) take(machine, name);
+    const found = await check(machine);
+    expect(found).toMatchObject({ code: 0, snapshots: { running: true, off: true } });
+    expect(rules(found)).toEqual(running ? [['no-guest-agent', null]] : []);
+  });
+
+  test('with a raw disk: what check says is what create says', async () => {
+    const machine = defineMachine({ name: 'raw', disks: [{ size: '8M', format: 'raw' }] });
+    const found = await check(machine);
+    // libvirt goes back to an external one from 9.9 on
+    const external = since({ '7.0': false, '11.3': true });
+    expect(found).toMatchObject({ code: 5, snapshots: { running: false, off: false, external } });
+    expect((await kvmsnap(['check', 'raw'])).stdout.includes('create --external')).toBe(external);
+    expect(rules(found)).toEqual([['not-qcow2', null]]);
+    const { command } = await failure(5, 'create', 'raw');
+    expect(found.findings[0]?.command).toBe(command);
+  });
+
+  test('whose image is gone', async () => {
+    const machine = defineMachine({ name: 'gone', disks: [{ size: '8M' }] });
+    rmSync(pathOf(machine));
+    const { stdout } = await kvmsnap(['--json', 'check', 'gone']);
+    const [domain] = fitting('check', JSON.parse(stdout)).domains;
+    expect(domain?.findings).toMatchObject([{ level: 'error', rule: 'broken-image' }]);
+  });
+});
+
+describe('what libvirt believes and the disks do not hold', () => {
+  test('a tag that libvirt does not know', async () => {
+    const machine = twoDisks('orphan');
+    take(machine, 'a');
+    for (const { path } of machine.disks) tool('qemu-img', ['snapshot', '-c', "it's", path]);
+    const found = await check(machine);
+    expect(found.code).toBe(5);
+    expect(rules(found)).toEqual([['orphan-tag', null]]);
+    await mend(machine, found);
+    expect(snapshotNames(machine)).toEqual(['a']);
+  });
+
+  test('a snapshot that one disk has lost: check says what revert says', async () => {
+    const machine = twoDisks('torn');
+    write(machine, 1);
+    for (const name of ['a', 'b']) take(machine, name);
+    tool('qemu-img', ['snapshot', '-d', 'a', pathOf(machine, 1)]);
+    const found = await check(machine);
+    expect(rules(found)).toEqual([['missing-tag', 'a']]);
+    expect(found.findings[0]?.command).toBe((await failure(5, 'revert', 'torn', 'a')).command);
+    await mend(machine, found);
+    expect(keeps(machine, 'b', 1)).toBe(true);
+  });
+
+  test('a snapshot that is in no disk', async () => {
+    const machine = twoDisks('lost');
+    for (const name of ['a', 'b']) take(machine, name);
+    for (const { path } of machine.disks) tool('qemu-img', ['snapshot', '-d', 'a', path]);
+    const found = await check(machine);
+    expect(rules(found)).toEqual([['no-data', 'a']]);
+    await mend(machine, found);
+    expect(snapshotNames(machine)).toEqual(['b']);
+  });
+
+  test('two snapshots of one name inside an image', async () => {
+    const machine = defineMachine({ name: 'double', disks: [{ size: '8M' }] });
+    take(machine, 'a');
+    tool('qemu-img', ['snapshot', '-c', 'a', pathOf(machine)]);
+    const found = await check(machine);
+    expect(rules(found)).toEqual([['missing-tag', 'a']]);
+    await mend(machine, found);
+  });
+
+  test('no current snapshot is information, which is no failure', async () => {
+    const machine = defineMachine({ name: 'lost', disks: [{ size: '8M' }] });
+    for (const name of ['a', 'b']) take(machine, name);
+    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 'a');
+    virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', 'a');
+    const found = await check(machine);
+    expect(found.code).toBe(0);
+    expect(found.findings).toMatchObject([{ level: 'information', rule: 'no-current' }]);
+    pasteOk(found.findings[0]?.command ?? null);
+    expect(await check(machine)).toMatchObject({ code: 0, findings: [] });
+  });
+});
+
+test('what external snapshots have left beside the images is information, unless another machine uses it', async () => {
+  const machine = defineMachine({ name: 'beside', disks: [{ size: '8M' }] });
+  const directory = dirname(pathOf(machine));
+  start(machine);
+  virsh('save', '--domain', machine.uuid, join(directory, 'old.mem'));
+  const overlay = (name: string, below: string) =>
+    tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', below, join(directory, name)]);
+  overlay('vda.s1', pathOf(machine));
+  overlay('vda.s2', 'vda.s1');
+  overlay('clone.qcow2', pathOf(machine));
+  tool('qemu-img', ['create', '-q', '-f', 'qcow2', join(directory, 'other.qcow2'), '8M']);
+  defineMachine({ name: 'clone', disks: [{ source: join(directory, 'clone.qcow2') }] });
+  overlay('below.qcow2', pathOf(machine));
+  defineMachine({ name: 'over', disks: [{ backing: join(directory, 'below.qcow2') }] });
+  const found = await check(machine);
+  expect(found.code).toBe(0);
+  expect(found.findings.map(({ rule, command }) => [rule, command])).toEqual([
+    ['used-by-others', null],
+    ...['old.mem', 'vda.s1', 'vda.s2'].map((name) => ['leftover-file', `rm ${join(directory, name)}`]),
+  ]);
+});
+
+test('--max-age watches the cron job: of a label, or of all', async () => {
+  const machine = defineMachine({ name: 'aged', disks: [{ size: '8M' }] });
+  expect(rules(await check(machine, '--max-age', '1h'))).toEqual([['too-old', null]]);
+  await succeed('create', 'aged');
+  expect(await check(machine, '--max-age', '1h')).toMatchObject({ code: 0, findings: [] });
+  const { code, findings } = await check(machine, '--max-age', '1h', '--label', 'nightly');
+  const [old] = findings;
+  expect([code, findings.length, old?.what]).toEqual([
+    5,
+    1,
+    "the VM has no snapshots with the label 'nightly', so none is younger than 1h",
+  ]);
+  pasteOk(old?.command ?? null);
+  expect(await check(machine, '--max-age', '1h', '--label', 'nightly')).toMatchObject({ code: 0 });
+});
+
+test('--max-age 90m may be minutes or months, and is neither; 90min and 90mo are', async () => {
+  const machine = defineMachine({ name: 'aged', disks: [{ size: '8M' }] });
+  take(machine, 'old');
+  const past = Math.floor(Date.now() / 1000) - 100 * 60;
+  const file = join(scratch, 'past.xml');
+  const xml = virsh('snapshot-dumpxml', '--domain', machine.uuid, '--snapshotname', 'old');
+  writeFileSync(file, xml.replace(/<creationTime>\d+/, `<creationTime>${past}`));
+  virsh('snapshot-create', '--domain', machine.uuid, '--xmlfile', file, '--redefine', '--current');
+  for (const [span, expected] of [
+    ['90m', 2],
+    ['1h30m', 2],
+    ['90min', 5],
+    ['1h50min', 0],
+    ['90mo', 0],
+    ['2h', 0],
+  ] as const)
+    expect({ span, code: (await kvmsnap(['check', 'aged', '--max-age', span])).code }).toEqual({
+      span,
+      code: expected,
+    });
+  const prune = ['prune', 'aged', '--match', '*', '--dry-run', '-q', '--allow-empty', '--keep-within'];
+  await succeed('create', 'aged');
+  expect((await succeed(...prune, '90min')).stdout).toBe('old\n');
+  expect((await succeed(...prune, '110min')).stdout).toBe('');
+  for (const months of ['90m', '90mo']) expect((await succeed(...prune, months)).stdout).toBe('');
+});
+
+test('all machines: each with its findings, the bad ones by name, and what mends them', async () => {
+  const good = defineMachine({ name: 'good', disks: [{ size: '8M' }] });
+  const bad = defineMachine({ name: 'bad', disks: [{ size: '8M' }] });
+  tool('qemu-img', ['snapshot', '-c', 'x', pathOf(bad)]);
+  const table = await kvmsnap(['check']);
+  expect(table.code).toBe(5);
+  expect(table.stdout).toMatch(/^good +ok /m);
+  expect(table.stdout).toMatch(/^bad +warning +orphan-tag +disk vda holds a snapshot 'x'/m);
+  expect(table.stdout).toContain(
+    `qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=${pathOf(bad)}`,
+  );
+  expect(table.stderr).toBe(
+    'error: 1 finding, on 1 of 2 machines\nhint: what can safely be mended is mended by: kvmsnap check --fix bad\n',
+  );
+  expect(await kvmsnap(['check', '-q'])).toMatchObject({ code: 5, stdout: 'bad\n' });
+  expect(await kvmsnap(['check', 'good', '-q'])).toMatchObject({ code: 0, stdout: '', stderr: '' });
+  expect(state(good)).toBe('shut off');
+});

@@ -1,0 +1,150 @@
+// Signals and the time limit within check --fix: each step that was begun comes to its end, and each is told as it is.
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, expect, test } from 'vitest';
+import { type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
+import { imageInfo } from '../lab/disk.ts';
+import { scratch, tool, virsh, waitFor } from '../lab/lab.ts';
+import { cleanUp, destroy, type Machine, pathOf } from '../lab/machine.ts';
+import { fullMachine, type SlowTool, slowTool } from '../lab/saving.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { pasteOk } from '../lab/evidence.ts';
+import { asked, document, fitting, tagNames, take, twoDisks } from '../lab/scene.ts';
+
+// what is kept before a change is no business of this user's home
+process.env['XDG_STATE_HOME'] = join(scratch, 'state');
+
+afterEach(cleanUp);
+afterAll(cleanUp);
+
+/** Three steps: two halves to delete in the second disk, and a snapshot that libvirt is to know. */
+function broken(name: string): Machine {
+  const machine = twoDisks(name);
+  take(machine, 'a');
+  tool('sleep', ['1.1']); // a tag's date has seconds
+  for (const half of ['half-1', 'half-2']) tool('qemu-img', ['snapshot', '-c', half, pathOf(machine, 1)]);
+  for (const { path } of machine.disks) tool('qemu-img', ['snapshot', '-c', 'whole', path]);
+  return machine;
+}
+
+const begin = ({ env }: SlowTool, ...args: string[]): RunningCli =>
+  spawnKvmsnap(['--json', 'check', '--fix', '--yes', ...args], { env });
+
+/** The first signal, up to the word on why nothing ends yet. */
+async function interrupt(run: RunningCli, signal: NodeJS.Signals, by: string): Promise<void> {
+  run.kill(signal);
+  await waitFor(() => run.stderr.includes(`${signal}: ${by} cannot cancel this`), { what: 'a word on it' });
+}
+
+/** What it says of each machine's steps, and its last word. */
+async function told(run: RunningCli) {
+  const { code, stdout, stderr } = await run.done;
+  if (stdout === '') throw new Error(stderr);
+  const { domains } = fitting('check', JSON.parse(stdout));
+  return {
+    code,
+    machines: domains.map(({ outcome, fixes }) => [outcome, ...fixes.map((fix) => fix.outcome)]),
+    errors: domains.flatMap(({ fixes }) => fixes.flatMap(({ error }) => error ?? [])),
+    error: fitting('error', JSON.parse(stderr.trim().split('\n').at(-1) ?? '')).error,
+    stderr,
+  };
+}
+
+/** What is left is mended by the next run. */
+async function mendsTheRest(machine: Machine): Promise<void> {
+  await document('check', 'check', machine.name, '--fix', '--yes');
+  expect([snapshotNames(machine), tagNames(machine)]).toEqual([
+    ['a', 'whole'],
+    [
+      ['a', 'whole'],
+      ['a', 'whole'],
+    ],
+  ]);
+}
+
+test('one signal: the step under way is done, what comes after it is not reached, nor is the next machine', async () => {
+  const machines = ['one', 'two'].map(broken);
+  const [one, two] = machines as [Machine, Machine];
+  const slow = slowTool('qemu-img', 'snapshot', '-d', 'half-1');
+  const run = begin(slow, 'one', 'two');
+  await slow.waits();
+  await interrupt(run, 'SIGINT', 'qemu-img');
+  slow.goOn();
+  const result = await told(run);
+  expect(result).toMatchObject({
+    code: 130,
+    machines: [
+      ['not reached', 'done', 'not reached', 'not reached'],
+      ['not reached', 'not reached', 'not reached', 'not reached'],
+    ],
+    error: { code: 'interrupted', message: expect.stringMatching(/^ended by SIGINT; 5 findings left, on 2/) },
+  });
+  expect(machines.map((machine) => tagNames(machine)[1])).toEqual([
+    ['a', 'half-2', 'whole'],
+    ['a', 'half-1', 'half-2', 'whole'],
+  ]);
+  for (const machine of [one, two]) await mendsTheRest(machine);
+});
+
+test.each([
+  { by: 'a second SIGTERM', code: 143, args: [] },
+  { by: '--timeout', code: 124, args: ['--timeout', '5s'] },
+])('$by leaves the step under way to itself, and tells those before it', async ({ code, args }) => {
+  const machine = broken('web');
+  const slow = slowTool('virsh', 'snapshot-create');
+  const run = begin(slow, 'web', ...args);
+  await slow.waits();
+  if (code === 143) {
+    await interrupt(run, 'SIGTERM', 'libvirt');
+    run.kill('SIGTERM');
+  }
+  const carriesOn =
+    /; stopped waiting, but libvirtd carries on: 'have libvirt know the snapshot 'whole'' of 'web'/;
+  expect(await told(run)).toMatchObject({
+    code,
+    machines: [['failed', 'done', 'done', 'failed']],
+    errors: [{ message: expect.stringMatching(carriesOn), command: null }],
+    error: { exitCode: code, message: expect.stringMatching(carriesOn) },
+    stderr: expect.stringContaining("note: 'web' was not looked at again"),
+  });
+  expect(snapshotNames(machine)).toEqual(['a']);
+  slow.goOn();
+  await waitFor(() => snapshotNames(machine).includes('whole'), { what: 'what it carried on with' });
+  await mendsTheRest(machine);
+});
+
+test('between the two halves of a step: it names the half that is still to be done', async () => {
+  const machine = await fullMachine('web');
+  take(machine, 's');
+  virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's');
+  virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', 's');
+  destroy(machine);
+  const size = () => imageInfo(pathOf(machine))['virtual-size'];
+  const before = size();
+  const slow = slowTool('qemu-img', 'resize', '+');
+  const run = begin(slow, 'web');
+  await slow.waits();
+  await interrupt(run, 'SIGINT', 'qemu-img');
+  run.kill('SIGINT');
+  const { errors, ...result } = await told(run);
+  expect(result).toMatchObject({
+    code: 130,
+    machines: [['failed', 'failed']],
+    error: { message: expect.stringContaining('stopped waiting, but qemu-img carries on') },
+  });
+  slow.goOn();
+  await waitFor(() => size() > before, { what: 'what it carried on with' });
+  expect(errors).toMatchObject([{ hint: 'once that has ended, this is still to be done' }]);
+  pasteOk(errors[0]?.command ?? null);
+  expect(size()).toBe(before);
+  expect((await document('check', 'check', 'web')).domains[0]?.fixes).toEqual([]);
+});
+
+test('Ctrl-C at its question changes nothing, and leaves none of its files', async () => {
+  const machine = broken('web');
+  const terminal = await asked('check', '--fix');
+  terminal.type('\x03');
+  expect((await terminal.done).code).toBe(130);
+  expect([snapshotNames(machine), tagNames(machine)[1]]).toEqual([['a'], ['a', 'half-1', 'half-2', 'whole']]);
+  expect(readdirSync(join(scratch, 'state', 'kvmsnap'))).toEqual([]);
+});

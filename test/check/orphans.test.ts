@@ -1,0 +1,177 @@
+import { describe, expect, test } from 'vitest';
+import type { Domain } from '../../src/model/domain.ts';
+import type { DiskImage, Image, Tag } from '../../src/model/image.ts';
+import { type ImageUsers, NOBODY } from '../../src/sharing/image-users.ts';
+import { findOrphans } from '../../src/check/orphans.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import { disk, domain, seen, snapshot, TAKEN_AT, tag, usedBy } from '../model.ts';
+
+interface Given {
+  readonly machine?: Partial<Domain>;
+  readonly snapshots?: readonly Snapshot[];
+  readonly vda: readonly Tag[];
+  /** Names of snapshots that libvirt does not tell of. */
+  readonly unread?: readonly string[];
+  readonly vdb?: readonly Tag[] | DiskImage;
+  readonly image?: Partial<Image>;
+  readonly users?: ImageUsers;
+}
+
+function fates({ machine, snapshots = [], unread = [], vda, vdb = vda, image, users = NOBODY }: Given) {
+  const second =
+    'kind' in vdb
+      ? vdb
+      : seen({ path: '/vm/vdb.qcow2', tags: vdb.map((each) => ({ ...each, vmStateBytes: 0 })) });
+  const found = findOrphans({
+    domain: domain({ disks: [disk(), disk({ target: 'vdb' })], ...machine }),
+    snapshots,
+    unread: unread.map((name) => ({ name })),
+    users,
+    images: new Map([
+      ['vda', seen({ tags: vda, ...image })],
+      ['vdb', second],
+    ]),
+  });
+  return Object.fromEntries(found.map(({ name, fate }) => [name, fate]));
+}
+
+const at = (name: string, seconds: number, changes: Partial<Tag> = {}) =>
+  tag(name, { id: '7', createdAtSeconds: TAKEN_AT + seconds, ...changes });
+
+const ofBoth = (name: string, seconds = 0) =>
+  snapshot(name, {
+    createdAtSeconds: TAKEN_AT + seconds,
+    disks: ['vda', 'vdb'].map((target) => ({ target, location: 'internal', source: `/vm/${target}.qcow2` })),
+  });
+
+describe('whole', () => {
+  test('is what every disk holds once, from about one time', () => {
+    expect(fates({ vda: [at('x', 0)], vdb: [at('x', 59)] })).toEqual({
+      x: { kind: 'whole', createdAtSeconds: TAKEN_AT, hasMemory: false },
+    });
+    expect(fates({ vda: [at('x', 3, { vmStateBytes: 9 })] })).toEqual({
+      x: { kind: 'whole', createdAtSeconds: TAKEN_AT + 3, hasMemory: true },
+    });
+  });
+
+  test('is none that libvirt knows', () => {
+    expect(fates({ snapshots: [ofBoth('x')], vda: [at('x', 0)] })).toEqual({});
+    // even where it does not tell what it knows
+    expect(fates({ unread: ['x'], vda: [at('x', 0)] })).toEqual({});
+  });
+});
+
+describe('unclear', () => {
+  test.each<[string, Given]>([
+    ['disk vdb does not hold it', { vda: [at('x', 0)], vdb: [] }],
+    ['disk vda holds it 2 times', { vda: [at('x', 0), at('x', 0)], vdb: [at('x', 0)] }],
+    [
+      'the disks hold it from different times, so it is not one snapshot',
+      { vda: [at('x', 0)], vdb: [at('x', 61)] },
+    ],
+    [
+      'disk vdb cannot be looked at',
+      { vda: [at('x', 0)], vdb: { kind: 'unseen', why: 'permission', format: null, source: 'storage pool' } },
+    ],
+    ['disk vdb is not qcow2', { vda: [at('x', 0)], vdb: seen({ format: 'raw' }) }],
+    [
+      'disk vdb is not qcow2',
+      { vda: [at('x', 0)], machine: { disks: [disk(), disk({ target: 'vdb', driver: 'raw' })] } },
+    ],
+    [
+      "the machine's XML says snapshot='no' of disk vdb",
+      { vda: [at('x', 0)], machine: { disks: [disk(), disk({ target: 'vdb', snapshot: 'no' })] } },
+    ],
+    [
+      'the machine has UEFI firmware, and whether its NVRAM was taken is not known',
+      { vda: [at('x', 0)], machine: { pflash: { nvramFormat: 'qcow2', nvramPath: null } } },
+    ],
+    [
+      "in disk vda its name is the id of 'known'",
+      { snapshots: [ofBoth('known')], vda: [at('known', -9, { id: '5' }), at('5', 0)] },
+    ],
+  ])('%s', (why, given) => {
+    expect(Object.values(fates(given))).toEqual([{ kind: 'unclear', why }]);
+  });
+
+  test.each<[string, RegExp]>([
+    ['a/b', /'\/'/],
+    ['\ufffd', /no text/],
+    ['bell\x07', /control/],
+    ['n'.repeat(248), /248 bytes long, and the limit is 247/],
+  ])('a name that libvirt cannot keep: %j', (name, why) => {
+    expect(Object.values(fates({ vda: [at(name, 0)] }))).toEqual([
+      { kind: 'unclear', why: expect.stringMatching(why) },
+    ]);
+    expect(Object.values(fates({ vda: [at('n'.repeat(247), 0)] }))).toMatchObject([{ kind: 'whole' }]);
+  });
+
+  test('two memories', () => {
+    const vda = [at('x', 0, { vmStateBytes: 9 })];
+    expect(fates({ vda, vdb: seen({ path: '/vm/vdb.qcow2', tags: vda }) })).toMatchObject({
+      x: { kind: 'unclear' },
+    });
+  });
+});
+
+describe('torn', () => {
+  const half = at('half', 10);
+  const base = [ofBoth('base')];
+
+  test('is what a disk lacks that was part of the machine before', () => {
+    expect(fates({ snapshots: base, vda: [at('base', 0), half], vdb: [at('base', 0)] })).toEqual({
+      half: { kind: 'torn', lacking: ['vdb'] },
+    });
+    // by a snapshot that libvirt does not know either, and that is whole
+    expect(fates({ vda: [at('w', 0), half], vdb: [at('w', 0)] })).toMatchObject({
+      w: { kind: 'whole' },
+      half: { kind: 'torn', lacking: ['vdb'] },
+    });
+  });
+
+  test.each<[string, Given]>([
+    [
+      'a disk that may have come later',
+      { snapshots: base, vda: [half, at('base', 20)], vdb: [at('base', 20)] },
+    ],
+    ['the same second', { snapshots: base, vda: [half, at('base', 10)], vdb: [at('base', 10)] }],
+    ['a tag of another machine', { snapshots: base, vda: [at('base', 0), half], vdb: [at('other', 0)] }],
+    [
+      'a snapshot that was taken without that disk',
+      { snapshots: [snapshot('base')], vda: [at('base', 0), half], vdb: [at('base', 0)] },
+    ],
+    ['twins', { snapshots: base, vda: [at('base', 0), half, half], vdb: [at('base', 0)] }],
+    [
+      'a disk that cannot be looked at',
+      {
+        snapshots: base,
+        vda: [at('base', 0), half],
+        vdb: { kind: 'broken', why: 'missing', path: '/vm/vdb.qcow2', detail: '' },
+      },
+    ],
+  ])('is not proven by: %s', (_, given) => {
+    expect(fates(given)['half']).toMatchObject({ kind: 'unclear' });
+  });
+});
+
+describe('an image that another VM uses', () => {
+  const shared = (...snapshots: string[]) => usedBy('/vm/vda.qcow2', { kind: 'tags', snapshots });
+
+  test('a tag that a snapshot of another VM accounts for is no orphan', () => {
+    expect(fates({ vda: [at('x', 0)], vdb: [], users: shared('x') })).toEqual({});
+  });
+
+  test('and nothing of what it may account for is whole or half', () => {
+    const snapshots = [ofBoth('old', -9)];
+    const tags = [at('old', -9), at('x', 0)];
+    expect(fates({ snapshots, vda: tags, vdb: tags, users: shared('x') })).toMatchObject({
+      x: { kind: 'unclear', why: expect.stringMatching(/VM 'web-2'/) },
+    });
+    const half = { snapshots, vda: tags, vdb: [at('old', -9)] };
+    expect(fates(half)).toMatchObject({ x: { kind: 'torn' } });
+    expect(fates({ ...half, users: usedBy('/vm/vda.qcow2', {}) })).toMatchObject({ x: { kind: 'unclear' } });
+    expect(fates({ ...half, users: { ...NOBODY, unknown: ['web-9'] } })).toMatchObject({
+      x: { kind: 'unclear', why: expect.stringMatching(/'web-9' could not be read/) },
+    });
+  });
+});

@@ -1,0 +1,296 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type CliOptions, kvmsnap, kvmsnapPath } from '../lab/cli.ts';
+import { killLibvirtd, mendLibvirtd, signalLibvirtd } from '../lab/daemon.ts';
+import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
+import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
+import { type ShellName, type ShellSession, startShell } from '../lab/shells.ts';
+import { succeed, take } from '../lab/scene.ts';
+
+/** Names that a shell would take for something else, wherever they are not quoted. */
+const NAMES: readonly string[] = [
+  'two words',
+  ' leading',
+  'trailing ',
+  "it's",
+  "'",
+  '"quoted"',
+  `say "it's"`,
+  'a;touch touched',
+  '$HOME',
+  '$(touch touched)',
+  '`touch touched`',
+  'a|b>c<d&',
+  '*',
+  'what?[x]',
+  '{a,b}',
+  '~',
+  '~root',
+  '#hash',
+  'wow!',
+  '!!',
+  'back\\slash',
+  '\\',
+  'web:1:2',
+  ':x',
+  'a=b',
+  'user@host',
+  '^x^y',
+  '%1',
+  '=ls',
+  '(x)',
+  '升级前 快照',
+  '😀 emoji',
+  '-lead',
+  '--all',
+  '--',
+];
+
+/** The beginning of a word as a person may type it. */
+const bare = (begun: string): string => begun.replace(/[^\w\u{80}-\u{10ffff}]/gu, '\\$&');
+const single = (begun: string): string => `'${begun.replaceAll("'", "'\\''")}`;
+const double = (begun: string): string => `"${begun.replace(/["\\$`]/g, '\\$&')}`;
+/** fish knows a backslash in single quotes too. */
+const singleOfFish = (begun: string): string => `'${begun.replace(/['\\]/g, '\\$&')}`;
+
+const firstHalf = (name: string): string => {
+  const chars = [...name];
+  return chars.slice(0, Math.ceil(chars.length / 2)).join('');
+};
+
+/** Ways to begin a name, from which TAB is to come to its end. */
+const BEGINNINGS = {
+  // in double quotes an interactive bash takes ! for its history
+  bash: (name: string) => [
+    '',
+    ...[bare, single, double].map((type) => type(firstHalf(name))).filter((begun) => !/^".*!/.test(begun)),
+  ],
+  zsh: (name: string) => ['', single(firstHalf(name))],
+  // fish would set a home directory in the place of a ~, and closes no quote behind some characters
+  fish: (name: string) => [
+    ...(name.startsWith('~') ? [] : ['']),
+    ...(/[/=@:.,-]$/.test(name) ? [] : [singleOfFish(firstHalf(name))]),
+  ],
+};
+
+const candidates = async (words: readonly string[], options: CliOptions = {}): Promise<string[]> => {
+  const { stdout, stderr, code } = await kvmsnap(['complete', 'zsh', '--', ...words], options);
+  expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
+  return stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => line.split('\t')[0] ?? '')
+    .sort();
+};
+
+describe('in a shell', () => {
+  /** A machine for each name, with that one snapshot. */
+  let machines: readonly Machine[] = [];
+  const machineOf = (snapshot: string) => machines[NAMES.indexOf(snapshot)] as Machine;
+  beforeAll(() => {
+    machines = NAMES.map((name, i) => {
+      const machine = defineMachine({ name: `m${i}`, disks: [{ size: '1M' }] });
+      take(machine, name);
+      return machine;
+    });
+    for (const name of ['web:1', 'web:2', 'db one', "db'two"])
+      take(defineMachine({ name, disks: [{ size: '1M' }] }), `of ${name}`);
+  });
+  afterAll(cleanUp);
+
+  const SHELLS: readonly ShellName[] = ['bash', 'bash with bash-completion', 'zsh', 'fish'];
+
+  describe.each(SHELLS)('%s', (name) => {
+    let shell: ShellSession;
+    beforeAll(async () => {
+      shell = await startShell(name);
+    });
+    afterAll(() => shell.close());
+
+    if (name in BEGINNINGS)
+      test.each(NAMES)('a snapshot called %j', async (snapshot) => {
+        const { name: machine } = machineOf(snapshot);
+        for (const begun of BEGINNINGS[name as keyof typeof BEGINNINGS](snapshot))
+          expect([begun, ...(await shell.run(`kvmsnap info -- ${machine} ${begun}\t`))]).toEqual([
+            begun,
+            'info',
+            '--',
+            machine,
+            snapshot,
+          ]);
+        expect([scratch, '/'].some((directory) => existsSync(join(directory, 'touched')))).toBe(false);
+      });
+
+    test.each([
+      ['kvmsnap comp\t', ['completion']],
+      ['kvmsnap completion z\t', ['completion', 'zsh']],
+      ['kvmsnap cr\t-a\t', ['create-as']],
+      ['kvmsnap list -o j\t', ['list', '-o', 'json']],
+      ['kvmsnap list --output=j\t', ['list', '--output=json']],
+      ['kvmsnap -oj\tlist', ['-ojson', 'list']],
+      ['kvmsnap list --dr\t', ['list', '--dry-run']],
+      ['kvmsnap prune --state pau\t--state run\t', ['prune', '--state', 'paused', '--state', 'running']],
+      ['kvmsnap list web\t2', ['list', 'web:2']],
+      ['kvmsnap list web:1\t', ['list', 'web:1']],
+      ['kvmsnap info web:1 \t', ['info', 'web:1', 'of web:1']],
+      ['kvmsnap prune --exclude=web:\t2', ['prune', '--exclude=web:2']],
+      ["kvmsnap info 'db o\t \t", ['info', 'db one', 'of db one']],
+      ['kvmsnap info db\\ one \t', ['info', 'db one', 'of db one']],
+      ['kvmsnap info "db\'t\t \t', ['info', "db'two", "of db'two"]],
+      ['kvmsnap create-as m0 n\t', ['create-as', 'm0', 'n']],
+      ['kvmsnap nosuch m\t', ['nosuch', 'm']],
+    ])('%j', async (typed, words) => {
+      expect(await shell.run(typed)).toEqual(words);
+    });
+
+    test('a name with a leading dash, behind the -- that comes first', async () => {
+      const { name: machine } = machineOf('-lead');
+      const words = await shell.run(`kvmsnap -q info ${machine} \t \t`);
+      expect(words).toEqual(['-q', 'info', machine, '--', '-lead']);
+      await succeed(...words);
+    });
+
+    test('says nothing where there is no libvirt', async () => {
+      const before = shell.screen().length;
+      expect(await shell.run('kvmsnap -c nosuch:///system list m\t')).toEqual([
+        '-c',
+        'nosuch:///system',
+        'list',
+        'm',
+      ]);
+      expect(shell.screen().slice(before)).not.toContain('error');
+    });
+  });
+
+  test.each(['bash', 'zsh', 'fish'] as const)('%s completes files where they are wanted', async (name) => {
+    const shell = await startShell(name);
+    // zsh takes the slash away again
+    const typed = async (line: string) => (await shell.run(line)).map((word) => word.replace(/\/$/, ''));
+    expect(await typed('kvmsnap create --xml ./b\t')).toEqual(['create', '--xml', './bin']);
+    expect(await typed('kvmsnap create --xml=./b\t')).toEqual(['create', '--xml=./bin']);
+    shell.close();
+  });
+
+  test('zsh may source it too', async () => {
+    const shell = await startShell('zsh that sources it');
+    expect(await shell.run("kvmsnap info 'db o\t \t")).toEqual(['info', 'db one', 'of db one']);
+    shell.close();
+  });
+
+  test('bash-completion finds the command behind sudo', async () => {
+    const shell = await startShell('bash with bash-completion');
+    expect(await shell.run('sudo kvmsnap info web:1 \t')).toEqual(['info', 'web:1', 'of web:1']);
+    expect(await shell.run("sudo kvmsnap info 'db o\t 'of\t")).toEqual(['info', 'db one', 'of db one']);
+    expect(await shell.run('sudo kvmsnap info web:\t1 \t')).toEqual(['info', 'web:1', 'of web:1']);
+    shell.close();
+  });
+
+  test('fish, which would make it a home directory, is told of no ~ before a quote', async () => {
+    const { name: machine } = machineOf('~root');
+    const shell = await startShell('fish');
+    expect(await shell.run(`kvmsnap info ${machine} \t`)).toEqual(['info', machine]);
+    shell.close();
+  });
+
+  test('fish shows what commands and options mean', async () => {
+    const { stdout } = await kvmsnap(['completion', 'fish']);
+    const bin = join(scratch, 'bin');
+    const script = join(scratch, 'kvmsnap.fish');
+    writeFileSync(script, stdout);
+    tool('mkdir', ['-p', bin]);
+    tool('ln', ['-sfn', kvmsnapPath, join(bin, 'kvmsnap')]);
+    const ask = `set -x PATH ${bin} $PATH; source ${script}; complete -C 'kvmsnap li'; complete -C 'kvmsnap list --tr'`;
+    expect(tool('fish', ['--no-config', '-c', ask])).toBe(
+      'list\tlist the snapshots of machines, or all machines\n--tree\tdraw parents and children\n',
+    );
+  });
+});
+
+describe('what is looked up', () => {
+  let web: Machine;
+  beforeAll(() => {
+    web = defineMachine({ name: 'web', disks: [{ size: '1M' }], boot: 'idle' });
+    for (const name of ['s1', 'two words', 'tab\there', 'line\nfeed', '升级前']) take(web, name);
+    take(defineMachine({ name: '-db', disks: [{ size: '1M' }] }), 'of db');
+  });
+  afterAll(cleanUp);
+
+  const snapshots = ['s1', 'two words', '升级前'].sort();
+
+  test('machines, and behind one its snapshots, but no name with a control character', async () => {
+    expect(await candidates(['list', ''])).toEqual(['--', 'web']);
+    expect(await candidates(['list', '--', ''])).toEqual(['-db', 'web']);
+    expect(await candidates(['delete', 'web', ''])).toEqual(snapshots);
+    expect(await candidates(['delete', web.uuid, ''])).toEqual(snapshots);
+    expect(await candidates(['delete', '--', '-db', ''])).toEqual(['of db']);
+    expect(await candidates(['delete', 'nosuch', ''])).toEqual([]);
+  });
+
+  test('what is on the line already is not offered again', async () => {
+    expect(await candidates(['rm', 'web', 's1', '升级前', ''])).toEqual(['two words']);
+    expect(await candidates(['prune', 'web', ''])).toEqual(['--']);
+  });
+
+  test('nothing within a text, or for a new name', async () => {
+    expect(await candidates(['create', 'web', '-d', 'w'])).toEqual([]);
+    expect(await candidates(['create', 'web', '--description=w'])).toEqual([]);
+    expect(await candidates(['create-as', 'web', ''])).toEqual([]);
+    expect(await candidates(['describe', 'web', 's1', ''])).toEqual([]);
+  });
+
+  test.each([
+    [['list', ''], 1],
+    [['delete', 'web', ''], 1],
+    [['delete', '7', ''], 1],
+    [['list', '-'], 0],
+    [['li'], 0],
+  ])('%j: so many virsh: %d', async (words, count) => {
+    const { stderr } = await kvmsnap(['-v', 'complete', 'fish', '--', ...words]);
+    expect(stderr.split('\n').filter((line) => line.startsWith('+ '))).toHaveLength(count);
+  });
+
+  test('is that of the connection on the line', async () => {
+    expect(await candidates(['-c', 'test:///default', 'list', ''])).toEqual(['test']);
+    expect(await candidates(['list', '--connect=test:///default', ''])).toEqual(['test']);
+    expect(await candidates(['list', ''], { env: { LIBVIRT_DEFAULT_URI: 'test:///default' } })).toEqual([
+      'test',
+    ]);
+  });
+
+  test('a running id is not the machine of that name (hazard 1)', async () => {
+    start(web);
+    const id = virsh('domid', '--domain', web.uuid).trim();
+    expect(await candidates(['delete', id, ''])).toEqual([]);
+    take(defineMachine({ name: id, disks: [{ size: '1M' }] }), 'of the namesake');
+    expect(await candidates(['delete', id, ''])).toEqual(['of the namesake']);
+  });
+
+  test.each<[string, readonly string[], CliOptions]>([
+    ['a connection that there is not', ['-c', 'nosuch:///system', 'list', ''], {}],
+    ['an option for a connection', ['-c', '--readonly', 'list', ''], {}],
+    ['no virsh', ['list', ''], { env: { PATH: '/nonexistent' } }],
+    ['a virsh that is none', ['list', ''], { env: { PATH: '/dev' } }],
+  ])('is nothing, without a word: %s', async (_, words, options) => {
+    expect(await candidates(words, options)).toEqual([]);
+  });
+
+  test.runIf(isSystemLab)('is nothing, without a word: no rights (root becomes another user)', async () => {
+    expect(await candidates(['list', ''], { uid: 65_534, gid: 65_534 })).toEqual([]);
+  });
+
+  test('is nothing, without a word: no libvirtd', async () => {
+    await killLibvirtd();
+    expect(await candidates(['list', ''])).toEqual([]);
+    expect(await candidates(['delete', 'web', ''])).toEqual([]);
+    await mendLibvirtd();
+    expect(await candidates(['delete', 'web', ''])).toEqual(snapshots);
+  });
+
+  test('is nothing, without a word: a libvirtd that hangs, while commands and options are there', async () => {
+    signalLibvirtd('SIGSTOP');
+    expect(await candidates(['list', ''])).toEqual([]);
+    expect(await candidates(['prune', '--st'])).toContain('--state');
+    signalLibvirtd('SIGCONT');
+  });
+});

@@ -1,0 +1,237 @@
+import { describe, expect, test } from 'vitest';
+import { completionOf, type Grammar, nameCandidates, type Sought } from '../../src/completion/grammar.ts';
+
+const machine = { syntax: '<machine>', takes: 'machine' } as const;
+
+/** A small program: every kind of place once. */
+const GRAMMAR: Grammar = {
+  globals: [
+    { flags: '-c, --connect <uri>', help: 'where', takes: 'uri' },
+    { flags: '-o, --output <format>', help: 'form', takes: ['table', 'json'] },
+    { flags: '-y, --yes', help: 'no questions' },
+  ],
+  commands: [
+    {
+      name: 'delete',
+      alias: 'rm',
+      summary: 'delete some',
+      arguments: [machine, { syntax: '[names...]', takes: 'snapshot' }],
+      options: [
+        { flags: '-d, --description <text>', help: 'why' },
+        { flags: '--vm <machine>', help: 'another one', kind: 'list', takes: 'machine' },
+        { flags: '--children', help: 'too' },
+      ],
+    },
+    {
+      name: 'prune',
+      summary: 'tidy up',
+      arguments: [{ syntax: '[machines...]', takes: 'machine' }],
+      options: [
+        { flags: '--exclude <pattern>', help: 'not this', kind: 'list', takes: 'machine-pattern' },
+        { flags: '--keep <pattern>', help: 'nor that', kind: 'list', takes: 'snapshot-pattern' },
+        { flags: '--state <state>', help: 'in it', kind: 'list', takes: ['running', 'paused'] },
+        { flags: '--rules <file>', help: 'a file', takes: 'file' },
+      ],
+    },
+    {
+      name: 'describe',
+      summary: 'say more',
+      arguments: [
+        machine,
+        { syntax: '<name>', takes: 'snapshot' },
+        { syntax: '<new-name>', takes: 'name' },
+        { syntax: '<text>', takes: 'text' },
+      ],
+      options: [],
+    },
+  ],
+};
+
+/** Of a line that ends where the cursor is, words parted by single spaces. */
+function complete(line: string) {
+  const words = line.split(' ');
+  return completionOf(GRAMMAR, words.slice(0, -1), words.at(-1) ?? '');
+}
+
+function offered(line: string): string[] {
+  const completion = complete(line);
+  if (completion.kind !== 'words') throw new Error(`${completion.kind} are offered`);
+  return completion.candidates.map(({ text }) => text);
+}
+
+function sought(line: string): Sought {
+  const completion = complete(line);
+  if (completion.kind !== 'names') throw new Error(`${completion.kind} are offered`);
+  return completion.sought;
+}
+
+describe('commands', () => {
+  test.each(['', 'de', '-y ', '-o json ', '--output=json ', '-yo json ', '-yojson ', '-c -y ', '-- '])(
+    'behind %j, by both names',
+    (line) => {
+      expect(offered(line)).toEqual(['delete', 'rm', 'prune', 'describe']);
+    },
+  );
+
+  test('say what they do', () => {
+    expect(complete('')).toMatchObject({
+      candidates: [{ help: 'delete some' }, { help: 'delete some' }, {}, {}],
+    });
+  });
+
+  test.each(['nosuch ', 'nosuch web '])('only once: %j', (line) => {
+    expect(complete(line)).toEqual({ kind: 'words', candidates: [] });
+  });
+
+  test.each(['delete web', 'rm web'])('only once: %j', (line) => {
+    expect(complete(line)).toMatchObject({ kind: 'names', sought: { what: 'machine' } });
+  });
+});
+
+describe('options', () => {
+  const globals = ['-c', '--connect', '-o', '--output', '-y', '--yes'];
+
+  test.each([
+    ['-', globals],
+    ['nosuch -', globals],
+    ['delete -', ['-d', '--description', '--vm', '--children', ...globals]],
+    ['rm web --', ['-d', '--description', '--vm', '--children', ...globals]],
+    ['rm web --chi', ['-d', '--description', '--vm', '--children', ...globals]],
+    ['rm --children --yes web -', ['-d', '--description', '--vm', '-c', '--connect', '-o', '--output']],
+    ['rm -yojson -dwhy -', ['--vm', '--children', '-c', '--connect']],
+    ['rm --vm a --vm=b -', ['-d', '--description', '--vm', '--children', ...globals]],
+    ['rm --nosuch=', ['-d', '--description', '--vm', '--children', ...globals]],
+    ['rm -o', ['-d', '--description', '--vm', '--children', ...globals]],
+    ['rm -c -y -', ['-d', '--description', '--vm', '--children', '-o', '--output', '-y', '--yes']],
+  ])('at %j', (line, flags) => {
+    expect(offered(line)).toEqual(flags);
+  });
+
+  test('not behind --', () => {
+    expect(sought('rm -- -')).toMatchObject({ what: 'machine' });
+  });
+});
+
+describe('values of options', () => {
+  test.each([
+    ['-o ', ['table', 'json']],
+    ['rm web --output ', ['table', 'json']],
+    ['rm web --output=', ['--output=table', '--output=json']],
+    ['rm web --output=j', ['--output=table', '--output=json']],
+    ['rm web -oj', ['-otable', '-ojson']],
+    ['rm web -yoj', ['-yotable', '-yojson']],
+    ['prune --state ', ['running', 'paused']],
+    ['prune --state running --state ', ['paused']],
+    ['prune --state running --state=', ['--state=paused']],
+    ['rm -d ', []],
+    ['rm --description=', []],
+    ['-c ', []],
+  ])('%j', (line, words) => {
+    expect(offered(line)).toEqual(words);
+  });
+
+  test('that are files', () => {
+    expect(complete('prune --rules ')).toEqual({ kind: 'files' });
+    expect(complete('prune --rules=x')).toEqual({ kind: 'files' });
+  });
+
+  test('that are machines, or patterns', () => {
+    expect(sought('prune --exclude ')).toMatchObject({
+      what: 'machine',
+      asPattern: true,
+      place: { before: '' },
+    });
+    expect(sought('prune --exclude=w')).toMatchObject({ place: { before: '--exclude=', dash: 'fine' } });
+    expect(sought('rm --vm ')).toMatchObject({ what: 'machine', asPattern: false, place: { dash: 'never' } });
+    expect(sought('prune --exclude a --exclude=b --exclude ').place.given).toEqual(['a', 'b']);
+  });
+
+  test('that are snapshots, of the machines on the line', () => {
+    expect(sought('prune web mail --keep ')).toMatchObject({
+      what: 'snapshot',
+      asPattern: true,
+      machines: ['web', 'mail'],
+    });
+  });
+});
+
+describe('arguments', () => {
+  test('a machine first', () => {
+    expect(sought('rm ')).toEqual({
+      what: 'machine',
+      machines: [],
+      uri: null,
+      asPattern: false,
+      place: { before: '', given: [], dash: 'later' },
+    });
+  });
+
+  test.each([
+    'rm web ',
+    'rm --children web ',
+    '-o json rm -d why web ',
+    'rm -- web ',
+    '-- rm web ',
+    'describe web ',
+  ])('then its snapshots: %j', (line) => {
+    expect(sought(line)).toMatchObject({ what: 'snapshot', machines: ['web'], place: { given: [] } });
+  });
+
+  test('each once where there may be several', () => {
+    expect(sought('rm web a -y b ').place.given).toEqual(['a', 'b']);
+    expect(sought('prune web mail ').place.given).toEqual(['web', 'mail']);
+    expect(sought('prune --exclude x web ').place.given).toEqual(['web']);
+  });
+
+  test.each(['describe web a ', 'describe web a b ', 'describe web a b c '])(
+    'none that is new, text or too much: %j',
+    (line) => {
+      expect(offered(line)).toEqual([]);
+    },
+  );
+
+  test('a machine named by an option has snapshots too', () => {
+    expect(sought('rm web --vm mail ')).toMatchObject({ what: 'snapshot', machines: ['web', 'mail'] });
+    expect(sought('rm --vm=mail ')).toMatchObject({ what: 'machine' });
+    expect(sought('rm --vm=mail web a ')).toMatchObject({
+      machines: ['web', 'mail'],
+      place: { given: ['a'] },
+    });
+  });
+
+  test.each([
+    ['-c qemu:///session rm ', 'qemu:///session'],
+    ['rm --connect=a -c b web ', 'b'],
+    ['rm -ca web ', 'a'],
+    ['rm -d -c web ', null],
+  ])('are looked up where %j says', (line, uri) => {
+    expect(sought(line).uri).toBe(uri);
+  });
+});
+
+describe('names that were found', () => {
+  const NAMES = ['web', '-lead', 'a*', 'tab\there', 'line\nfeed', 'esc\x1b', 'c1\u009b', '快照', 'web', ''];
+  const candidates = (place: Partial<Sought['place']>, asPattern = false) =>
+    nameCandidates(
+      {
+        what: 'machine',
+        machines: [],
+        uri: null,
+        asPattern,
+        place: { before: '', given: [], dash: 'fine', ...place },
+      },
+      NAMES,
+    ).map(({ text }) => text);
+
+  test.each([
+    ['all that can be typed', candidates({}), ['web', '-lead', 'a*', '快照']],
+    ['none given before', candidates({ given: ['web'] }), ['-lead', 'a*', '快照']],
+    ['no dash where it makes an option', candidates({ dash: 'never' }), ['web', 'a*', '快照']],
+    ['-- where it helps', candidates({ dash: 'later' }), ['web', 'a*', '快照', '--']],
+    ['no -- where it does not', candidates({ dash: 'later', given: ['-lead'] }), ['web', 'a*', '快照']],
+    ['no pattern that would not mean itself', candidates({}, true), ['web', '-lead', '快照']],
+    ['whole words', candidates({ before: '--vm=' }), ['--vm=web', '--vm=-lead', '--vm=a*', '--vm=快照']],
+  ])('%s', (_, texts, expected) => {
+    expect(texts).toEqual(expected);
+  });
+});

@@ -1,0 +1,52 @@
+import { describe, expect, test } from 'vitest';
+import { checkWishes, checkXmlOptions, toWishes } from '../../src/create/options.ts';
+import { NO_WISHES } from '../../src/create/plan.ts';
+
+describe('options of create', () => {
+  test('are wishes', () => {
+    expect(toWishes({ metadata: true })).toEqual(NO_WISHES);
+    expect(
+      toWishes({ memspec: '/m', diskspec: ['vda'], live: true, halt: true, metadata: false }),
+    ).toMatchObject({
+      memory: { file: '/m' },
+      disks: [{ disk: 'vda' }],
+      live: true,
+      halt: true,
+      noMetadata: true,
+    });
+    expect(toWishes({ diskOnly: true, quiesce: true, reuseExternal: true, atomic: true })).toMatchObject({
+      diskOnly: true,
+      quiesce: true,
+      reuse: true,
+      atomic: true,
+    });
+  });
+
+  test('that contradict each other are an error', () => {
+    expect(() => checkWishes(toWishes({ quiesce: true }))).toThrow(/--quiesce goes with --disk-only/);
+  });
+});
+
+describe('--xml', () => {
+  const xml = 's.xml';
+
+  test.each([
+    {},
+    { xml },
+    { xml, diskOnly: true, live: true, metadata: true },
+    { xml, redefine: true, current: true, metadata: true },
+  ])('goes with %o', (options) => {
+    expect(() => checkXmlOptions(options)).not.toThrow();
+  });
+
+  test.each([
+    [{ redefine: true }, /--redefine needs the XML/],
+    [{ xml, current: true }, /--current goes with --redefine/],
+    [{ xml, diskspec: ['vda'] }, /--diskspec and --xml exclude each other/],
+    [{ xml, printXml: true }, /--print-xml and --xml/],
+    [{ xml, redefine: true, diskOnly: true }, /--disk-only and --redefine/],
+    [{ xml, redefine: true, metadata: false }, /no sense with --no-metadata/],
+  ])('does not with %o', (options, says) => {
+    expect(() => checkXmlOptions(options)).toThrow(says);
+  });
+});

@@ -1,0 +1,157 @@
+// A file system that runs full while the memory is saved (hazard 7).
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import * as z from 'zod/mini';
+import { DOCUMENTS } from '../../src/output/contract.ts';
+import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
+import { kvmsnap } from '../lab/cli.ts';
+import { checkImage, hasPattern, imageInfo, tags, writePattern } from '../lab/disk.ts';
+import { errorDocument } from '../lab/failure.ts';
+import { isSystemLab, scratch, tool, virsh, waitFor } from '../lab/lab.ts';
+import {
+  cleanUp,
+  defineMachine,
+  destroy,
+  guestWord,
+  type Machine,
+  pathOf,
+  start,
+  state,
+} from '../lab/machine.ts';
+import { smallFilesystem } from '../lab/mount.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { MiB } from '../model.ts';
+import { fingerprint, pasteOk, type Refusal, refused } from '../lab/evidence.ts';
+
+/** The guest fills 64 MiB of memory, and the file system holds 48. */
+const FREE = 48;
+
+// what is kept before a change is no business of this user's home
+process.env['XDG_STATE_HOME'] = join(scratch, 'state');
+
+afterEach(cleanUp);
+afterAll(cleanUp);
+
+/** A guest with a memory full of noise, on a file system that is too small for it. */
+async function crowded(name: string, size = '16M'): Promise<Machine> {
+  const source = join(smallFilesystem(FREE), 'disk.qcow2');
+  tool('qemu-img', ['create', '-q', '-f', 'qcow2', '--', source, size]);
+  const machine = defineMachine({ name, memoryMiB: 80, boot: { fill: 64 }, disks: [{ source }] });
+  writePattern(source, 0x11, MiB, MiB);
+  virsh('snapshot-create-as', machine.uuid, 'old');
+  writePattern(source, 0x22, MiB, MiB);
+  start(machine);
+  await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
+  return machine;
+}
+
+/** Some space is freed. */
+function enlarge(machine: Machine, sizeMiB: number): void {
+  tool('mount', ['-n', '-o', `remount,size=${sizeMiB}M`, dirname(pathOf(machine))]);
+}
+
+const occupied = (machine: Machine) => statSync(pathOf(machine)).blocks * 512;
+
+describe.runIf(isSystemLab)('a file system too small for the memory (root mounts it)', () => {
+  test('is refused beforehand', async () => {
+    const machine = await crowded('web-1');
+    const before = fingerprint(machine);
+    const refusal = await refused('create-as', 'web-1', 's1');
+    expect(refusal).toMatchObject({
+      exitCode: 5,
+      command: null,
+      hint: expect.stringContaining('use --force'),
+    });
+    const [, needed, free] =
+      /takes up to (\d+) MiB, and the file system of \S+disk\.qcow2 has (\d+) MiB free/.exec(
+        refusal.message,
+      ) ?? [];
+    expect(Number(needed)).toBeGreaterThan(64 + 64);
+    expect(Number(free)).toBeGreaterThan(FREE - 4);
+    expect(Number(free)).toBeLessThan(FREE);
+    expect(fingerprint(machine)).toEqual(before);
+    // the first advice
+    enlarge(machine, 400);
+    expect(await kvmsnap(['create-as', 'web-1', 's1'])).toMatchObject({ code: 0, stderr: '' });
+    expect(tags(pathOf(machine))[1]?.vmStateSize).toBeGreaterThan(64 * MiB);
+  });
+
+  // the memory lies behind the disk's own data, from the next multiple of 512 MiB on
+  test.each(['16M', '512M', '700M'])(
+    'with --force and a disk of %s, the advice wins the space back',
+    async (size) => {
+      const machine = await crowded('web-1', size);
+      const { 'virtual-size': virtualSize } = imageInfo(pathOf(machine));
+      const before = occupied(machine);
+      const result = await kvmsnap(['create-as', 'web-1', 's1', '--force', '--json']);
+      expect(result.code).toBe(1);
+      expect(result.stderr).toMatch(/^warning: the guest's memory takes up to/);
+      const refusal: Refusal = errorDocument(result);
+      expect(refusal.message).toContain("the snapshot 's1' of 'web-1' was not taken");
+      expect(refusal.message).toMatch(
+        /disk vda: the image has grown by 4\d(\.\d)? MiB, and the failed save does not give them/,
+      );
+      expect(refusal.message).not.toMatch(/\r/);
+      expect(refusal.hint).toBe(
+        `with the machine off, and a little space freed elsewhere: ${refusal.command}`,
+      );
+      expect(state(machine)).toBe('running');
+      expect(guestWord(machine, MARK_ADDRESS)).toBe(FILLED);
+      expect(snapshotNames(machine)).toEqual(['old']);
+
+      destroy(machine);
+      expect(occupied(machine)).toBeGreaterThan((FREE - 2) * MiB);
+      enlarge(machine, FREE + 1);
+      pasteOk(refusal.command);
+      expect(occupied(machine)).toBeLessThan(before + MiB);
+      expect(imageInfo(pathOf(machine))['virtual-size']).toBe(virtualSize);
+      expect(checkImage(pathOf(machine))).toEqual({ clean: true, leaks: 0, corruptions: 0 });
+      expect(hasPattern(pathOf(machine), 0x22, MiB, MiB)).toBe(true);
+      expect((await kvmsnap(['create-as', 'web-1', 's1'])).code).toBe(0);
+      virsh('snapshot-revert', machine.uuid, 'old');
+      expect(hasPattern(pathOf(machine), 0x11, MiB, MiB)).toBe(true);
+    },
+  );
+
+  test('check reports it while the machine runs, and check --fix wins it back when it is off', async () => {
+    const machine = await crowded('web-1');
+    const before = occupied(machine);
+    const information = imageInfo(pathOf(machine));
+    expect((await kvmsnap(['create-as', 'web-1', 's1', '--force'])).code).toBe(1);
+    enlarge(machine, 400);
+    const fix = async () => {
+      const { code, stdout } = await kvmsnap(['check', 'web-1', '--fix', '--yes', '--json']);
+      const [domain] = z.parse(DOCUMENTS.check, JSON.parse(stdout)).domains;
+      const steps = domain?.fixes.map(({ action, outcome }) => [action, outcome]);
+      return { code, steps, left: domain?.findings.map(({ rule }) => rule), fixes: domain?.fixes };
+    };
+    expect(await fix()).toMatchObject({ code: 5, steps: [], left: ['no-guest-agent', 'leftover-space'] });
+    destroy(machine);
+    expect(occupied(machine)).toBeGreaterThan((FREE - 2) * MiB);
+    const fixed = await fix();
+    expect(fixed).toMatchObject({ code: 0, steps: [['win-back', 'done']], left: [] });
+    // should it be interrupted in the middle
+    expect(readFileSync(fixed.fixes?.[0]?.backup ?? '', 'utf8')).toBe(`${fixed.fixes?.[0]?.commands[1]}\n`);
+    expect(occupied(machine)).toBeLessThan(before + MiB);
+    expect(imageInfo(pathOf(machine))['virtual-size']).toBe(information['virtual-size']);
+    expect(checkImage(pathOf(machine))).toEqual({ clean: true, leaks: 0, corruptions: 0 });
+    expect(hasPattern(pathOf(machine), 0x22, MiB, MiB)).toBe(true);
+    expect(await fix()).toMatchObject({ code: 0, steps: [] });
+    virsh('snapshot-revert', machine.uuid, 'old');
+    expect(hasPattern(pathOf(machine), 0x11, MiB, MiB)).toBe(true);
+    // memory of a snapshot that has come to its end is none
+    start(machine);
+    await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
+    virsh('snapshot-create-as', machine.uuid, 's1');
+    virsh('snapshot-revert', machine.uuid, 's1');
+    destroy(machine);
+    expect(await fix()).toMatchObject({ code: 0, steps: [], left: [] });
+    // but the image itself refers to it since the revert, also when the snapshot is gone
+    virsh('snapshot-delete', machine.uuid, 's1');
+    expect(occupied(machine)).toBeGreaterThan(64 * MiB);
+    expect(await fix()).toMatchObject({ code: 0, steps: [['win-back', 'done']], left: [] });
+    expect(occupied(machine)).toBeLessThan(before + MiB);
+    expect(checkImage(pathOf(machine))).toEqual({ clean: true, leaks: 0, corruptions: 0 });
+  });
+});

@@ -1,0 +1,39 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { COMMANDS } from '../../src/command-table.ts';
+import { virsh } from '../lab/lab.ts';
+import { cleanUp } from '../lab/machine.ts';
+import { libvirtVersion } from '../lab/version.ts';
+import { VIRSH_OPTIONS } from './virsh-options.ts';
+
+afterAll(cleanUp);
+
+/** The newest libvirt of the lab has them all. */
+const NEWEST = '12.8';
+
+const listed = (command: string): string[] => {
+  const [, options = ''] = virsh('help', `snapshot-${command}`).split(/^ *OPTIONS$/m);
+  return [...options.matchAll(/^ +\[?--([a-z-]+)/gm)].flatMap(([, name = '']) => name);
+};
+
+describe.each(Object.entries(VIRSH_OPTIONS))('snapshot-%s', (command, { command: here, options }) => {
+  test('every option that virsh lists has its row, and every row is an option somewhere', () => {
+    const names = listed(command);
+    expect(names.length).toBeGreaterThan(1);
+    expect(names.filter((name) => !(name in options))).toEqual([]);
+    if (libvirtVersion === NEWEST) expect(Object.keys(options).sort()).toEqual(names.sort());
+  });
+
+  test('what is said to be the same is an option here', () => {
+    const definition = COMMANDS.find(({ name }) => name === here.split(' ')[0]);
+    const known = definition?.options.map(({ flags }) => /--([a-z-]+)/.exec(flags)?.[1]) ?? [];
+    const same = Object.keys(options).filter((name) => options[name] === 'same');
+    expect(same.filter((name) => !known.includes(name))).toEqual([]);
+  });
+});
+
+test('every command of virsh for snapshots has its rows', () => {
+  const commands = [...virsh('help', 'snapshot').matchAll(/^ +snapshot-([a-z-]+)/gm)].flatMap(
+    ([, name = '']) => name,
+  );
+  expect(Object.keys(VIRSH_OPTIONS).sort()).toEqual(commands.sort());
+});

@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest';
+import { deleteSnapshots } from '../../src/delete/report.ts';
+import { capture } from '../captures.ts';
+import { type FakeHost, fakeHost } from '../run/fake-host.ts';
+
+/** A host on which this is done after the machines of a pattern were read, and before the turn of the first comes. */
+function changing(change: (host: FakeHost) => void): FakeHost {
+  const host = fakeHost();
+  const { intercept } = host.libvirt;
+  let reads = 0;
+  host.libvirt.intercept = (command, process) => {
+    if (command[0] === 'dumpxml' && ++reads === 2) change(host);
+    return intercept(command, process);
+  };
+  return host;
+}
+
+const names = ({ machine }: FakeHost) => [...machine.snapshots.keys()];
+
+test('of many machines, the snapshot that was current when it was asked for goes, and not a later one', async () => {
+  const host = changing(({ machine }) => {
+    machine.current = 'off1';
+  });
+  await deleteSnapshots(host.context({ yes: true }), 'b-*', [], { current: true });
+  expect(names(host)).toEqual(['off1']);
+});
+
+test('of many machines, one that had no such snapshot when it was asked for keeps one that came since', async () => {
+  const host = changing(({ machine }) => {
+    const xml = capture('12.8.0', 'dumpxml-off1.out').replace('<name>off1<', '<name>late<');
+    machine.snapshots = new Map([...machine.snapshots, ['late', xml]]);
+  });
+  await expect(deleteSnapshots(host.context(), 'b-*', ['late'], {})).rejects.toMatchObject({
+    code: 'not-found',
+  });
+  expect(names(host)).not.toHaveLength(0);
+  expect(host.libvirt.commands.map(([verb]) => verb)).not.toContain('snapshot-delete');
+});
+
+/** As `changing`, and a person who gives these answers; hands back the questions. */
+function asking(answers: boolean[], change: (host: FakeHost) => void) {
+  const host = changing(change);
+  const ctx = host.context({ output: 'table' });
+  const questions: string[] = [];
+  const ask = async (question: string) => {
+    questions.push(question);
+    return answers.shift() ?? false;
+  };
+  return { host, questions, ctx: { ...ctx, terminal: { ...ctx.terminal, hasPerson: true, ask } } };
+}
+
+/** What is deleted has got another description by the time its turn comes. */
+const rewritten = ({ machine }: FakeHost): void => {
+  const xml = machine.snapshots.get('off1') ?? '';
+  const other = xml.replace(/<description>[^<]*/, '<description>do not lose this');
+  machine.snapshots = new Map([...machine.snapshots, ['off1', other]]);
+};
+
+test.each([
+  [[true, true], ['run1']],
+  [
+    [true, false],
+    ['off1', 'run1'],
+  ],
+])('of many machines, a change at the turn of one is asked about anew: %j', async (answers, left) => {
+  const { host, questions, ctx } = asking([...answers], rewritten);
+  const run = deleteSnapshots(ctx, 'b-*', ['off1'], {});
+  if (answers.includes(false)) await expect(run).rejects.toMatchObject({ code: 'declined' });
+  else await run;
+  expect(questions).toHaveLength(2);
+  expect(questions[1]).toMatch(/This has changed meanwhile:\n {2}now: .*do not lose this/);
+  expect(names(host)).toEqual(left);
+});
+
+test('in a script, what is lost is said before it goes; not in JSON, where the document says it', async () => {
+  const lost = async (output: 'table' | 'json') => {
+    const host = fakeHost();
+    await deleteSnapshots(host.context({ output }), 'b-fix', ['off1'], {});
+    expect(names(host)).toEqual(['run1']);
+    return host.notes.filter((line) => line.includes('deleted for good'));
+  };
+  expect(await lost('table')).toEqual([expect.stringMatching(/^note: this is deleted for good: 'off1' of /)]);
+  expect(await lost('json')).toEqual([]);
+});

@@ -1,0 +1,42 @@
+import { describe, expect, test } from 'vitest';
+import type { Reach } from '../../src/delete/deletion-set.ts';
+import { withHold } from '../../src/model/hold.ts';
+import { HOLD_RULES } from '../../src/delete/rules/hold.ts';
+import { judge } from '../../src/model/rule.ts';
+import { reportSnapshots } from '../../src/model/report.ts';
+import { domain, snapshot } from '../model.ts';
+
+/** a ─ b ─ c, of which some are held. */
+function heldIn(names: readonly string[], named: string, reach: Reach): (string | undefined)[] {
+  const description = (name: string) => (names.includes(name) ? withHold(null) : null);
+  const all = [
+    snapshot('a', { description: description('a') }),
+    snapshot('b', { description: description('b'), parent: 'a' }),
+    snapshot('c', { description: description('c'), parent: 'b' }),
+  ];
+  const snapshots = reportSnapshots(all, { current: 'c', busy: false, images: null });
+  const found = snapshots.find(({ name }) => name === named);
+  if (!found) throw new Error(`no ${named}`);
+  const findings = judge(HOLD_RULES, {
+    domain: domain({ name: 'web 1' }),
+    snapshot: found,
+    reach,
+    snapshots,
+  });
+  expect(findings.every(({ severity }) => severity === 'error')).toBe(true);
+  return findings.map(({ command }) => command);
+}
+
+describe('what a hold refuses', () => {
+  test.each<[string[], string, Reach, string[]]>([
+    [[], 'a', 'children', []],
+    [['b'], 'a', 'only', []],
+    [['b'], 'b', 'only', ['b']],
+    [['b'], 'a', 'children', ['b']],
+    [['b', 'c'], 'a', 'children', ['b', 'c']],
+    [['a'], 'a', 'children-only', []],
+    [['c'], 'a', 'children-only', ['c']],
+  ])('held %j, delete %s %s: %j', (held, named, reach, refused) => {
+    expect(heldIn(held, named, reach)).toEqual(refused.map((name) => `kvmsnap unhold 'web 1' ${name}`));
+  });
+});

@@ -1,0 +1,138 @@
+import { expect, test } from 'vitest';
+import { neededThings, needKey } from '../../src/model/needed-things.ts';
+import { parseElement } from '../../src/libvirt/xml/xml.ts';
+
+/** What a definition of these elements needs, by key, without the emulator. */
+const needs = (xml: string, differently: readonly string[] = []) =>
+  neededThings(parseElement(`<domain>${xml}</domain>`), new Set(differently)).map(needKey);
+
+const devices = (xml: string) => `<devices>${xml}</devices>`;
+const disk = (source: string, type = 'file') =>
+  devices(`<disk type='${type}' device='cdrom'>${source}<target dev='sda'/></disk>`);
+const nic = (type: string, rest: string) => devices(`<interface type='${type}'>${rest}</interface>`);
+const hostdev = (type: string, source: string) =>
+  devices(`<hostdev mode='subsystem' type='${type}'>${source}</hostdev>`);
+
+test.each<[string, string, readonly string[]]>([
+  ['nothing', '', []],
+  ['an image', disk("<source file='/a.iso'/>"), ['file://a.iso']],
+  ['a device', disk("<source dev='/dev/vg/a'/>", 'block'), ['file://dev/vg/a']],
+  ['an empty drive', disk(''), []],
+  ['a drive on the network', disk("<source protocol='nbd' name='/x'/>", 'network'), []],
+  ['a volume', disk("<source pool='p' volume='v'/>", 'volume'), ['pool:/p', 'volume:p/v']],
+  ['an optional medium', disk("<source file='/a.iso' startupPolicy='optional'/>"), []],
+  [
+    'what an image lies on',
+    disk(
+      "<source file='/a'/><backingStore type='file'><source file='/b'/><backingStore type='file'><source file='/c'/></backingStore></backingStore>",
+    ),
+    ['file://a', 'file://b', 'file://c'],
+  ],
+  [
+    'a secret',
+    disk(
+      "<source file='/a'><encryption format='luks'><secret type='passphrase' uuid='u'/></encryption></source>",
+    ),
+    ['file://a', 'secret:/u'],
+  ],
+  [
+    'what is booted directly',
+    '<os><kernel>/k</kernel><initrd>/i</initrd><dtb>/d</dtb></os>',
+    ['file://k', 'file://i', 'file://d'],
+  ],
+  [
+    'firmware and its NVRAM',
+    "<os><loader type='pflash'>/f/CODE</loader><nvram template='/f/VARS'>/n/vm</nvram></os>",
+    ['file://f/CODE', 'file://n/vm', 'file://n'],
+  ],
+  [
+    'NVRAM by its source',
+    "<os><nvram type='file'><source file='/n/vm'/></nvram></os>",
+    ['file://n/vm', 'file://n'],
+  ],
+  ['an emulator', devices('<emulator>/usr/bin/q</emulator>'), ['file://usr/bin/q']],
+  [
+    'a share',
+    devices("<filesystem type='mount'><source dir='/srv'/><target dir='x'/></filesystem>"),
+    ['file://srv'],
+  ],
+  ['a network', nic('network', "<source network='lan'/>"), ['network:/lan']],
+  ['a bridge', nic('bridge', "<source bridge='br0'/>"), ['file://sys/class/net/br0']],
+  ['a bridge of Open vSwitch', nic('bridge', "<source bridge='br0'/><virtualport type='openvswitch'/>"), []],
+  ['macvtap', nic('direct', "<source dev='eth7' mode='bridge'/>"), ['file://sys/class/net/eth7']],
+  [
+    'a filter',
+    nic('bridge', "<source bridge='b'/><filterref filter='f'/>"),
+    ['file://sys/class/net/b', 'filter:/f'],
+  ],
+  ['a filter that does nothing', nic('user', "<filterref filter='f'/>"), []],
+  ['no network', nic('user', ''), []],
+  [
+    'a PCI device',
+    hostdev('pci', "<source><address domain='0x0000' bus='0x0a' slot='0x00' function='0x1'/></source>"),
+    ['file://sys/bus/pci/devices/0000:0a:00.1'],
+  ],
+  [
+    'a USB device by its kind',
+    hostdev('usb', "<source><vendor id='0x1d6b'/><product id='0x2'/></source>"),
+    ['usb:/1d6b:0002'],
+  ],
+  [
+    'a USB device by its place',
+    hostdev('usb', "<source><address bus='1' device='12'/></source>"),
+    ['file://dev/bus/usb/001/012'],
+  ],
+  [
+    'a mediated device',
+    hostdev('mdev', "<source><address uuid='u-u'/></source>"),
+    ['file://sys/bus/mdev/devices/u-u'],
+  ],
+  [
+    'a host serial port',
+    devices("<serial type='dev'><source path='/dev/ttyS0'/></serial>"),
+    ['file://dev/ttyS0'],
+  ],
+  ['a log', devices("<serial type='file'><source path='/log/x'/></serial>"), ['file://log']],
+  ['a pseudo terminal', devices("<serial type='pty'><source path='/dev/pts/3'/></serial>"), []],
+  [
+    'the channel that libvirt makes for the agent',
+    devices(
+      "<channel type='unix'><source mode='bind' path='/run/libvirt/qemu/channel/1-vm/org.qemu'/></channel>",
+    ),
+    [],
+  ],
+  ['a TPM', devices("<tpm model='tpm-tis'><backend type='emulator'/></tpm>"), ['program:/swtpm']],
+  [
+    'random numbers',
+    devices("<rng model='virtio'><backend model='random'>/dev/hwrng</backend></rng>"),
+    ['file://dev/hwrng'],
+  ],
+  [
+    'huge pages',
+    "<memoryBacking><hugepages><page size='1' unit='GiB'/></hugepages></memoryBacking>",
+    ['mount:/hugetlbfs', 'file://sys/kernel/mm/hugepages/hugepages-1048576kB'],
+  ],
+  [
+    'NUMA nodes',
+    "<numatune><memory mode='strict' nodeset='0-2,^1'/></numatune>",
+    ['file://sys/devices/system/node/node0', 'file://sys/devices/system/node/node2'],
+  ],
+  [
+    'a display on a network',
+    devices("<graphics type='vnc'><listen type='network' network='lan'/></graphics>"),
+    ['network:/lan'],
+  ],
+])('%s', (_, xml, keys) => {
+  expect(needs(xml)).toEqual(keys);
+});
+
+test('disks of the snapshot are looked at by what they hold', () => {
+  expect(needs(disk("<source file='/a.iso'/>"), ['sda'])).toEqual([]);
+});
+
+test('what QEMU must be able to do', () => {
+  const definition = parseElement(
+    "<domain type='kvm'><os><type arch='x86_64' machine='pc-9'>hvm</type></os></domain>",
+  );
+  expect(neededThings(definition, new Set()).map(needKey)).toEqual(['emulator:/\nx86_64\npc-9\nkvm']);
+});

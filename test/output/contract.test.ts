@@ -1,0 +1,222 @@
+import { describe, expect, test } from 'vitest';
+import { check } from '../../src/check/report.ts';
+import { create } from '../../src/create/report.ts';
+import { current } from '../../src/show/current.ts';
+import { deleteSnapshots } from '../../src/delete/report.ts';
+import { describe as describeSnapshot, setHold } from '../../src/describe/report.ts';
+import { info } from '../../src/show/info.ts';
+import { list } from '../../src/show/list.ts';
+import { pruneMachines } from '../../src/prune/report.ts';
+import { revert } from '../../src/revert/report.ts';
+import { space } from '../../src/space/report.ts';
+import type { Context } from '../../src/run/context.ts';
+import { reportSnapshots } from '../../src/model/report.ts';
+import { createSnapshotParser } from '../../src/libvirt/xml/snapshot.ts';
+import { DOCUMENTS } from '../../src/output/contract.ts';
+import { snapshotDocument } from '../../src/output/documents.ts';
+import { jsonSchemas } from '../../src/output/schemas.ts';
+import { capture, VERSIONS } from '../captures.ts';
+import { fakeHost } from '../run/fake-host.ts';
+import { schemaProblems } from '../schema.ts';
+
+type Kind = keyof typeof DOCUMENTS;
+
+/** Parses strictly: what the schema does not name is not part of the contract. */
+function expectDocument(kind: Kind, document: unknown): void {
+  expect(DOCUMENTS[kind].parse(document)).toEqual(document);
+  expect(schemaProblems(jsonSchemas()[kind] ?? {}, document)).toEqual([]);
+}
+
+const RUNS: readonly {
+  readonly says: string;
+  readonly kind: Kind;
+  readonly dryRun?: boolean;
+  readonly run: (ctx: Context) => Promise<void>;
+}[] = [
+  { says: 'list of one machine', kind: 'list', run: (ctx) => list(ctx, ['b-fix'], {}) },
+  { says: 'list as a tree', kind: 'list', run: (ctx) => list(ctx, ['b-fix'], { tree: true }) },
+  { says: 'list of all machines', kind: 'list', run: (ctx) => list(ctx, [], {}) },
+  { says: 'current', kind: 'current', run: (ctx) => current(ctx, 'b-fix') },
+  { says: 'create', kind: 'create', run: (ctx) => create(ctx, ['b-fix'], null, {}) },
+  { says: 'create-as', kind: 'create', run: (ctx) => create(ctx, ['b-fix'], 's 2', { description: 'why' }) },
+  {
+    says: 'create with a label, and a prune after it',
+    kind: 'create',
+    run: (ctx) => create(ctx, ['b-fix'], null, { label: 'nightly', keepLast: 1 }),
+  },
+  { says: 'revert', kind: 'revert', run: (ctx) => revert(ctx, 'b-fix', 'off1', {}) },
+  {
+    says: 'revert with a backup',
+    kind: 'revert',
+    run: (ctx) => revert(ctx, 'b-fix', 'run1', { backupName: 'b' }),
+  },
+  { says: 'delete', kind: 'delete', run: (ctx) => deleteSnapshots(ctx, 'b-fix', ['off1', 'run1'], {}) },
+  {
+    says: 'check, of snapshots that a third was the parent of',
+    kind: 'check',
+    run: (ctx) => expect(check(ctx, ['b-fix'], {})).rejects.toMatchObject({ code: 'check' }),
+  },
+  {
+    says: 'space, of images that cannot be measured',
+    kind: 'space',
+    run: (ctx) => expect(space(ctx, 'b-fix', [], {})).rejects.toMatchObject({ code: 'check' }),
+  },
+  { says: 'info of a machine', kind: 'info', run: (ctx) => info(ctx, 'b-fix', undefined) },
+  { says: 'info of a snapshot', kind: 'info-snapshot', run: (ctx) => info(ctx, 'b-fix', 'run1') },
+  { says: 'hold', kind: 'current', run: (ctx) => setHold(ctx, 'b-fix', 'run1', true) },
+  {
+    says: 'unhold of what is not held',
+    kind: 'current',
+    run: (ctx) => setHold(ctx, 'b-fix', 'run1', false),
+  },
+  { says: 'describe', kind: 'current', run: (ctx) => describeSnapshot(ctx, 'b-fix', 'off1', 'a <b>') },
+  {
+    says: 'prune',
+    kind: 'prune',
+    run: (ctx) => pruneMachines(ctx, ['b-*'], { match: '*1', keepLast: 1 }),
+  },
+  {
+    says: 'a prune for space that cannot be told',
+    kind: 'prune',
+    run: (ctx) =>
+      expect(pruneMachines(ctx, ['b-fix'], { match: '*1', freeMin: '20%' })).rejects.toMatchObject({
+        code: 'check',
+        message: expect.stringContaining('cannot be told'),
+      }),
+  },
+  {
+    says: 'a dry create, and a prune for space after it',
+    kind: 'dry-run',
+    dryRun: true,
+    run: (ctx) =>
+      expect(create(ctx, ['b-fix'], null, { label: 'l', freeMin: '50G' })).rejects.toMatchObject({
+        code: 'partial',
+      }),
+  },
+  {
+    says: 'a dry prune',
+    kind: 'prune',
+    dryRun: true,
+    run: (ctx) => pruneMachines(ctx, [], { all: true, match: '*', keepLast: 1 }),
+  },
+  {
+    says: 'a dry create with a prune after it',
+    kind: 'dry-run',
+    dryRun: true,
+    run: (ctx) => create(ctx, ['b-fix'], null, { label: 'nightly', keepLast: 1 }),
+  },
+  { says: 'a dry create', kind: 'dry-run', dryRun: true, run: (ctx) => create(ctx, ['b-fix'], 's2', {}) },
+  {
+    says: 'a dry revert with a backup',
+    kind: 'dry-run',
+    dryRun: true,
+    run: (ctx) => revert(ctx, 'b-fix', 'off1', { backup: true }),
+  },
+  {
+    says: 'a dry delete',
+    kind: 'dry-run',
+    dryRun: true,
+    run: (ctx) => deleteSnapshots(ctx, 'b-fix', ['off1'], { children: true }),
+  },
+];
+
+describe('what a command prints with -o json', () => {
+  test.each(RUNS)('$says', async ({ kind, dryRun = false, run }) => {
+    const host = fakeHost();
+    await run(host.context({ dryRun }));
+    expect(host.printed).toHaveLength(1);
+    const document: unknown = JSON.parse(host.printed[0] ?? '');
+    expectDocument(kind, document);
+    expect(document).toMatchObject({ schemaVersion: 1 });
+  });
+
+  test('of a delete that goes wrong in part says what went and what did not', async () => {
+    const host = fakeHost();
+    await expect(deleteSnapshots(host.context(), 'b-fix', ['off1', 'nosuch'], {})).rejects.toMatchObject({
+      code: 'partial',
+    });
+    const document: unknown = JSON.parse(host.printed[0] ?? '');
+    expectDocument('delete', document);
+    expect(document).toMatchObject({
+      domains: [{ outcome: 'failed', deleted: ['off1'], failed: [{ name: 'nosuch', code: 'not-found' }] }],
+    });
+  });
+
+  test.each([
+    ['missing', new Map<string, string[]>()],
+    ['there', new Map([['/vm/b-fix-vda.qcow2', ['run1', 'run1']]])],
+  ])('info, the images %s', async (_, images) => {
+    const host = fakeHost();
+    host.images.clear();
+    for (const [path, names] of images) host.images.set(path, names);
+    await info(host.context(), 'b-fix', undefined);
+    await info(host.context(), 'b-fix', 'run1');
+    expectDocument('info', JSON.parse(host.printed[0] ?? ''));
+    expectDocument('info-snapshot', JSON.parse(host.printed[1] ?? ''));
+  });
+
+  test('every kind of document has been seen', () => {
+    const seen = new Set<Kind>([...RUNS.map(({ kind }) => kind), 'error']);
+    expect([...seen].sort()).toEqual(Object.keys(DOCUMENTS).sort());
+  });
+});
+
+describe.each(VERSIONS)('libvirt %s', (version) => {
+  test('each captured snapshot makes a document', () => {
+    const files = ['off1', 'run1', 'ext1', 'extmem1', 'ext1-after-revert'];
+    const snapshots = files.map((name) => createSnapshotParser()(capture(version, `dumpxml-${name}.out`)));
+    const reports = reportSnapshots(snapshots, { current: 'run1', busy: false, images: null });
+    const documents = reports.map(snapshotDocument);
+    expectDocument('list', {
+      schemaVersion: 1,
+      domains: [
+        {
+          name: 'b-fix',
+          uuid: 'u',
+          state: 'running',
+          current: 'run1',
+          snapshots: documents,
+          errors: [],
+          failed: [],
+        },
+      ],
+    });
+    expect(documents.map(({ name, location }) => [name, location]).sort()).toEqual([
+      ['ext1', 'external'],
+      ['ext1', 'external'],
+      ['extmem1', 'external'],
+      ['off1', 'internal'],
+      ['run1', 'internal'],
+    ]);
+  });
+});
+
+describe('the JSON Schema of a document', () => {
+  const schema = jsonSchemas()['current'] ?? {};
+  const document = async () => {
+    const host = fakeHost();
+    await current(host.context(), 'b-fix');
+    return JSON.parse(host.printed[0] ?? '');
+  };
+
+  test('wants every member', async () => {
+    const { domain, ...rest } = await document();
+    expect(schemaProblems(schema, rest)).toEqual([" must have required property 'domain'"]);
+    expect(schemaProblems(schema, { ...rest, domain: { ...domain, uuid: 7 } })).toEqual([
+      '/domain/uuid must be string',
+    ]);
+  });
+
+  test('wants times with an offset, and whole bytes', async () => {
+    const { snapshot, ...rest } = await document();
+    const wrong = { ...snapshot, createdAt: '2026-11-23 03:00', vmStateBytes: 0.5 };
+    expect(schemaProblems(schema, { ...rest, snapshot: wrong }).join()).toMatch(
+      /createdAt must match.*vmStateBytes must be integer/,
+    );
+  });
+
+  test('lets a later version add members', async () => {
+    const { snapshot, ...rest } = await document();
+    expect(schemaProblems(schema, { ...rest, new: 1, snapshot: { ...snapshot, new: [] } })).toEqual([]);
+  });
+});

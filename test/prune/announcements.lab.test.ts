@@ -1,0 +1,133 @@
+// What a prune announces, in a dry run, in its question and in its notes, is looked for afterwards in libvirt and the files.
+import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { kvmsnap } from '../lab/cli.ts';
+import { tool, tryTool, virsh } from '../lab/lab.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { libvirtVersion } from '../lab/version.ts';
+import { pasteOk } from '../lab/evidence.ts';
+import { asked, fitting, NOW, succeed, THEN, tagNames, take, twoDisks, write } from '../lab/scene.ts';
+
+afterEach(cleanUp);
+
+/** Bytes that all images of a VM occupy. */
+const occupied = ({ disks }: Machine): number =>
+  disks.reduce((sum, { path }) => sum + statSync(path).blocks * 512, 0);
+
+const RULES = ['--match', '*', '--keep-last', '1'];
+
+async function plannedOf(code: number, ...options: string[]) {
+  const result = await kvmsnap(['--json', '--dry-run', 'prune', 'web', ...RULES, ...options]);
+  expect(result).toMatchObject({ code });
+  const { domains } = fitting('prune', JSON.parse(result.stdout));
+  const names = (wanted: string) =>
+    (domains[0]?.snapshots ?? []).flatMap(({ name, outcome }) => (outcome === wanted ? [name] : []));
+  return { goes: names('to be deleted'), fails: names('failed'), kept: names('kept'), domain: domains[0] };
+}
+
+/** Three of them, and data that only the first ones hold. */
+function web(): Machine {
+  const machine = twoDisks('web');
+  for (const name of ['s1', 's2', 's3']) {
+    write(machine, name === 's1' ? THEN : NOW);
+    take(machine, name);
+  }
+  return machine;
+}
+
+describe('the plan of a dry run', () => {
+  test('what is to be deleted goes, what is kept stays, and so much is freed', async () => {
+    const machine = web();
+    await succeed('hold', 'web', 's2');
+    const { goes, kept, domain } = await plannedOf(0);
+    expect([goes, kept]).toEqual([['s1'], ['s2', 's3']]);
+    const before = occupied(machine);
+    await succeed('prune', 'web', ...RULES);
+    expect(snapshotNames(machine).sort()).toEqual(kept);
+    expect(tagNames(machine)).toEqual([kept, kept]);
+    const freed = before - occupied(machine);
+    expect(Math.abs(freed - (domain?.freesBytes ?? -1))).toBeLessThanOrEqual(128 * 1024);
+  });
+
+  /** `s1` of web is a snapshot of another VM too, in the one image. */
+  function shared(): Machine {
+    const machine = defineMachine({ name: 'web', disks: [{ size: '8M' }] });
+    for (const name of ['s1', 's2', 's3']) take(machine, name);
+    const other = defineMachine({ name: 'other', disks: [{ source: pathOf(machine) }] });
+    const file = join(dirname(pathOf(machine)), 's1.xml');
+    const xml = virsh('snapshot-dumpxml', machine.uuid, 's1')
+      .replaceAll(machine.uuid, other.uuid)
+      .replaceAll('<name>web<', '<name>other<');
+    writeFileSync(file, xml);
+    virsh('snapshot-create', other.uuid, file, '--redefine');
+    return machine;
+  }
+
+  test.each([[[]], [['--free-min', '99%']]])('what a rule is against is no plan: %j', async (options) => {
+    const machine = shared();
+    const { goes, fails, domain } = await plannedOf(3, ...options);
+    expect([goes, fails]).toEqual([['s2'], ['s1']]);
+    expect(JSON.stringify(domain?.errors)).toContain("VM 'other' (shut off) has its snapshot 's1' in it");
+    const { code, stderr } = await kvmsnap(['prune', 'web', ...RULES, ...options]);
+    expect([code, snapshotNames(machine).sort()]).toEqual([3, ['s1', 's3']]);
+    expect(stderr).toContain("cannot delete 's1' of 'web'");
+    expect(tagNames(machine)).toEqual([['s1', 's3']]);
+  });
+
+  test('nor does the question count it', async () => {
+    const machine = shared();
+    const terminal = await asked('prune', 'web', ...RULES);
+    expect(terminal.screen()).toMatch(/Delete 1 of 3 snapshots of 1 VM/);
+    expect(terminal.screen()).toMatch(/stays: cannot delete 's1' of 'web'/);
+    terminal.type('y\r');
+    expect((await terminal.done).code).toBe(3);
+    expect(snapshotNames(machine).sort()).toEqual(['s1', 's3']);
+  });
+});
+
+describe('files that libvirt leaves', () => {
+  /** Two external ones with their memory, which this libvirt leaves behind. */
+  function withMemory(): { machine: Machine; memory: string } {
+    const machine = defineMachine({ name: 'web', boot: 'counter', disks: [{ size: '8M' }] });
+    start(machine);
+    const memory = join(dirname(pathOf(machine)), 'e1.memory');
+    take(machine, 'e1', '--memspec', memory, '--diskspec', 'vda,snapshot=external');
+    take(machine, 'e2', '--disk-only');
+    return { machine, memory };
+  }
+
+  test.runIf(libvirtVersion === '9.0')('what is named is there, and the command removes it', async () => {
+    const { machine, memory } = withMemory();
+    const { stderr } = await succeed('prune', 'web', ...RULES);
+    expect([snapshotNames(machine), existsSync(memory)]).toEqual([['e2'], true]);
+    const command = /this removes it: (.*)$/m.exec(stderr)?.[1] ?? null;
+    pasteOk(command);
+    expect(existsSync(memory)).toBe(false);
+  });
+
+  test.runIf(libvirtVersion === '9.0')('what could not be removed is no success', async () => {
+    const { machine, memory } = withMemory();
+    tool('mount', ['-n', '--bind', memory, memory]); // so that nobody can remove it
+    try {
+      const { code, stderr } = await kvmsnap(['prune', 'web', ...RULES, '--leftovers']);
+      expect({ code, stderr }).toEqual({
+        code: 3,
+        stderr: expect.stringMatching(
+          /error: could not remove \S*e1\.memory, which libvirt has left behind of 'web'/,
+        ),
+      });
+      expect([snapshotNames(machine), existsSync(memory)]).toEqual([['e2'], true]);
+    } finally {
+      tryTool('umount', [memory]);
+    }
+  });
+
+  test.runIf(libvirtVersion === '9.0')('with --leftovers it is removed, and that is said', async () => {
+    const { machine, memory } = withMemory();
+    const { stderr } = await succeed('prune', 'web', ...RULES, '--leftovers');
+    expect(stderr).toContain(`removed what libvirt had left behind: ${memory}`);
+    expect([snapshotNames(machine), existsSync(memory)]).toEqual([['e2'], false]);
+  });
+});

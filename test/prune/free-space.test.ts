@@ -1,0 +1,222 @@
+import { describe, expect, test } from 'vitest';
+import type { Settings } from '../../src/run/context.ts';
+import { KvmsnapError } from '../../src/errors.ts';
+import { completeMachine } from '../../src/vm/load.ts';
+import { pruneForSpace, type Sight, shortage } from '../../src/prune/free-space.ts';
+import type { MachineSpace } from '../../src/space/measure.ts';
+import { readMachine } from '../../src/libvirt/domains.ts';
+import { type FakeHost, fakeHost } from '../run/fake-host.ts';
+import { MiB } from '../model.ts';
+
+/** A file system of 100 MiB with 10 free, on which each of two snapshots holds 8 in the first of its two disks. */
+const SIZE = 100 * MiB;
+const FREE = 10 * MiB;
+const EACH = 8 * MiB;
+
+interface World {
+  readonly host: FakeHost;
+  /** Whether what is deleted comes back, and after how many further looks. */
+  readonly gives?: boolean;
+  readonly delay?: number;
+  /** What comes back, others take at once. */
+  readonly eaten?: boolean;
+  readonly reachable?: boolean;
+}
+
+const space = (hostBytes: number) => ({ hostBytes, clusterBytes: hostBytes });
+
+/** What the images would say, had they any content. */
+function sightOf({
+  host,
+  gives = true,
+  delay = 0,
+  eaten = false,
+  reachable = true,
+}: World): Sight & { looks: number } {
+  const deleted = () => 2 - (host.images.get('/vm/b-fix-vda.qcow2') ?? []).length;
+  let seen = 0;
+  let late = delay;
+  const sight = {
+    looks: 0,
+    fileSystemOf: async (path: string) => {
+      if (!reachable || path.endsWith('vdb.qcow2')) return null;
+      sight.looks++;
+      if (deleted() > seen && late-- <= 0) {
+        seen = deleted();
+        late = delay;
+      }
+      const freeBytes = FREE + (gives && !eaten ? seen * EACH : 0);
+      return { id: '1', mountPoint: '/vm', sizeBytes: SIZE, freeBytes };
+    },
+    measure: async (
+      _: unknown,
+      machine: { readonly snapshots: MachineSpace['snapshots'][number]['snapshot'][] },
+    ) => ({
+      approximate: false,
+      disks: [],
+      together: { names: [], frees: null },
+      snapshots: machine.snapshots.map((snapshot, i) => {
+        const cost = {
+          frees: space(EACH),
+          freesTogether: space((i + 1) * EACH),
+          holds: space(EACH),
+          vmState: space(0),
+          changedBytes: null,
+        };
+        return { snapshot, cost, disks: [{ target: 'vda', source: null, cost, problem: null }] };
+      }),
+    }),
+    occupiedBy: async () => 50 * MiB - (gives ? deleted() * EACH : 0),
+  };
+  return sight as unknown as Sight & { looks: number };
+}
+
+async function run(world: World, wantedMiB: number, settings: Partial<Settings> = {}) {
+  const { host } = world;
+  const ctx = host.context(settings);
+  const machine = await completeMachine(ctx, await readMachine(host.libvirt.virsh, 'b-fix'));
+  const request = {
+    scope: { label: null, matches: () => true },
+    rules: { periods: {}, last: 0, allowEmpty: true },
+    freeMin: { bytes: wantedMiB * MiB },
+    leftovers: false,
+  };
+  const sight = sightOf(world);
+  const done = await pruneForSpace(ctx, [{ machine, fresh: null }], request, sight);
+  const [of] = done.machines;
+  return {
+    left: [...host.machine.snapshots.keys()],
+    plan: of?.plan.map(({ snapshot, keep, reasons }) => [snapshot.name, keep, ...reasons]),
+    failures: [of?.failure, ...(of?.done ?? []).map(({ failure }) => failure)].flatMap(
+      (each) => each?.code ?? [],
+    ),
+    freedMiB: (of?.freed.bytes ?? Number.NaN) / MiB,
+    cutShort: of?.cutShort,
+    shortage: shortage(done.fileSystems)?.message ?? null,
+    looks: sight.looks,
+  };
+}
+
+/** Does something in place of, or before, each deletion. */
+function atDeletion(change: (host: FakeHost) => string | undefined): FakeHost {
+  const host = fakeHost();
+  const { intercept } = host.libvirt;
+  host.libvirt.intercept = (command, process) =>
+    (command[0] === 'snapshot-delete' ? change(host) : undefined) ?? intercept(command, process);
+  return host;
+}
+
+describe('a prune for space', () => {
+  test('ends as soon as enough is free', async () => {
+    expect(await run({ host: fakeHost() }, 18)).toMatchObject({
+      left: ['run1'],
+      plan: [
+        ['off1', false],
+        ['run1', true, 'enough free'],
+      ],
+      freedMiB: 8,
+      cutShort: false,
+      shortage: null,
+    });
+    expect((await run({ host: fakeHost() }, 10)).left).toEqual(['off1', 'run1']);
+  });
+
+  test('says what is short when all are gone', async () => {
+    expect(await run({ host: fakeHost() }, 27)).toMatchObject({
+      left: [],
+      freedMiB: 16,
+      shortage:
+        '/vm has 26.0 MiB of 100 MiB free, and 27.0 MiB are wanted: nothing is left that may be deleted for it',
+    });
+  });
+
+  test('foresees the same, and changes nothing', async () => {
+    expect(await run({ host: fakeHost() }, 18, { dryRun: true })).toMatchObject({
+      left: ['off1', 'run1'],
+      plan: [
+        ['off1', false],
+        ['run1', true, 'enough free'],
+      ],
+      freedMiB: 8,
+      shortage: null,
+    });
+    const { freedMiB, shortage } = await run({ host: fakeHost() }, 27, { dryRun: true });
+    expect([freedMiB, shortage]).toEqual([16, expect.stringContaining('/vm has 26.0 MiB')]);
+  });
+
+  test('waits for a file system that counts late, and takes no second one for that', async () => {
+    const late = await run({ host: fakeHost(), delay: 7 }, 18);
+    expect([late.left, late.shortage]).toEqual([['run1'], null]);
+  });
+
+  test('stops where deleting gives nothing back', async () => {
+    const { left, plan, shortage, looks } = await run({ host: fakeHost(), gives: false }, 18);
+    expect(left).toEqual(['run1']);
+    expect(plan?.[1]).toEqual(['run1', true, 'deleting gives nothing back']);
+    expect(shortage).toContain('deleting gives nothing back there');
+    expect(looks).toBeLessThan(40);
+  });
+
+  test('goes on where others take what it gives back', async () => {
+    const { left, freedMiB, shortage } = await run({ host: fakeHost(), eaten: true }, 18);
+    expect([left, freedMiB, shortage]).toEqual([[], 16, expect.stringContaining('nothing is left')]);
+  });
+
+  test('deletes nothing where it cannot be told what is free', async () => {
+    expect(await run({ host: fakeHost(), reachable: false }, 18)).toMatchObject({
+      left: ['off1', 'run1'],
+      plan: [
+        ['off1', true, 'free space not known'],
+        ['run1', true, 'free space not known'],
+      ],
+      failures: ['check'],
+      shortage: null,
+    });
+  });
+
+  test('goes on after a failure, with the next', async () => {
+    const host = atDeletion(({ libvirt }) => {
+      if (libvirt.commands.at(-1)?.includes('off1')) throw new KvmsnapError('refused', 'no');
+      return undefined;
+    });
+    expect(await run({ host }, 18)).toMatchObject({ left: ['off1'], failures: ['refused'], shortage: null });
+  });
+
+  test('leaves a busy machine alone: its others are not come to', async () => {
+    const host = atDeletion(() => {
+      throw new KvmsnapError('busy', 'another job');
+    });
+    expect(await run({ host }, 18)).toMatchObject({
+      left: ['off1', 'run1'],
+      plan: [
+        ['off1', false],
+        ['run1', false],
+      ],
+      failures: ['busy'],
+    });
+  });
+
+  test('sees a hold that came since the start', async () => {
+    const host = fakeHost();
+    const { intercept } = host.libvirt;
+    let reads = 0;
+    host.libvirt.intercept = (command, process) => {
+      if (command[0] === 'dumpxml' && ++reads === 2) {
+        const xml = host.machine.snapshots.get('off1') ?? '';
+        const held = xml.replace(
+          /<description>.*?<\/description>|(?=<state>)/s,
+          '<description>Kvmsnap-Hold: yes</description>',
+        );
+        host.machine.snapshots = new Map([...host.machine.snapshots, ['off1', held]]);
+      }
+      return intercept(command, process);
+    };
+    expect(await run({ host }, 18)).toMatchObject({
+      left: ['off1'],
+      plan: [
+        ['off1', true, 'held'],
+        ['run1', false],
+      ],
+    });
+  });
+});

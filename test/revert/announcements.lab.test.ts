@@ -1,0 +1,226 @@
+// What kvmsnap announces is looked for afterwards, in the files and in libvirt: each sentence has to come true.
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { hasPattern, writePattern } from '../lab/disk.ts';
+import { tool, virsh } from '../lab/lab.ts';
+import { cleanUp, defineMachine, type Machine, machineXml, pathOf, start, state } from '../lab/machine.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { since } from '../lab/version.ts';
+import { bytes, fail, NOW, succeed, THEN, tagNames, take, twoDisks, write } from '../lab/scene.ts';
+
+afterEach(cleanUp);
+
+const REVERTS_EXTERNAL = since({ '7.0': false, '11.3': true });
+const LENGTH = 64 * 1024;
+
+const overlay = (machine: Machine, name: string) => pathOf(machine).replace(/qcow2$/, name);
+const inUse = (machine: Machine) => /<source file='([^']*)'/.exec(machineXml(machine))?.[1] ?? '';
+const id = (machine: Machine) => virsh('domid', machine.uuid).trim();
+const holds = (path: string, byte: number) => existsSync(path) && hasPattern(path, byte, 0, LENGTH);
+const fill = (path: string, byte: number) => writePattern(path, byte, 0, LENGTH);
+const web = (...disks: Parameters<typeof defineMachine>[0]['disks'] & object) =>
+  defineMachine({ name: 'web', boot: 'counter', disks: disks.length > 0 ? disks : [{ size: '8M' }] });
+
+/** A machine that is off, on the overlay of `e1`, which holds NOW. */
+function onOverlay(): Machine {
+  const machine = web();
+  take(machine, 'e1', '--disk-only');
+  fill(overlay(machine, 'e1'), NOW);
+  return machine;
+}
+
+interface Announcement {
+  readonly says: string | RegExp;
+  /** Only for a libvirt that reverts to external snapshots. */
+  readonly external?: true;
+  readonly when: string;
+  /** Does it; hands back what kvmsnap said, and whether it has come true. */
+  readonly does: () => Promise<{ readonly said: string; readonly isTrue: boolean }>;
+}
+
+const ANNOUNCEMENTS: readonly Announcement[] = [
+  {
+    when: 'revert to an external snapshot, the current one being external',
+    says: /vda\.e1 is removed, with all that was written to it \(--backup keeps it\)/,
+    external: true,
+    does: async () => {
+      const machine = onOverlay();
+      const { stderr } = await succeed('revert', 'web', 'e1');
+      return { said: stderr, isTrue: !existsSync(overlay(machine, 'e1')) };
+    },
+  },
+  {
+    when: 'revert to an external snapshot, the current one being internal',
+    says: /vda\.e1 is left, with all that was written to it/,
+    external: true,
+    does: async () => {
+      const machine = onOverlay();
+      take(machine, 'i2');
+      const { stderr } = await succeed('revert', 'web', 'e1');
+      return { said: stderr, isTrue: holds(overlay(machine, 'e1'), NOW) };
+    },
+  },
+  {
+    when: 'revert to an external snapshot, with a backup',
+    says: /vda\.e1 is left, with all that was written to it/,
+    external: true,
+    does: async () => {
+      const machine = onOverlay();
+      const { stderr } = await succeed('revert', 'web', 'e1', '--backup-name', 'kept');
+      await succeed('revert', 'web', 'kept', '--force');
+      return { said: stderr, isTrue: holds(inUse(machine), NOW) };
+    },
+  },
+  {
+    when: 'revert to an external snapshot, with a medium in the CD-ROM',
+    says: /disk hda: a new overlay is laid over \S*medium\.iso too, and takes its place/,
+    external: true,
+    does: async () => {
+      const medium = join(dirname(pathOf(web())), 'medium.iso');
+      await cleanUp();
+      tool('mkdir', ['-p', dirname(medium)]);
+      tool('qemu-img', ['create', '-q', '-f', 'raw', medium, '1M']);
+      const machine = web({ size: '8M' }, { device: 'cdrom', format: 'raw', source: medium, readonly: true });
+      take(machine, 'e1', '--disk-only');
+      const { stderr } = await succeed('revert', 'web', 'e1');
+      const xml = machineXml(machine);
+      return { said: stderr, isTrue: !xml.includes(`<source file='${medium}'`) && xml.includes('/medium.') };
+    },
+  },
+  {
+    when: 'revert to an internal snapshot beneath an overlay',
+    says: '', // what is refused without --force
+    does: async () => {
+      const machine = web();
+      take(machine, 'i1');
+      take(machine, 'e2', '--disk-only');
+      fill(overlay(machine, 'e2'), NOW);
+      const refusal = await fail(5, 'revert', 'web', 'i1');
+      expect(refusal).toMatch(/a revert leaves \S*vda\.e2 behind, with all that was written to it/);
+      expect(refusal).toContain('the file itself stays');
+      const { stderr } = await succeed('revert', 'web', 'i1', '--force');
+      return {
+        said: stderr,
+        isTrue: inUse(machine) === pathOf(machine) && holds(overlay(machine, 'e2'), NOW),
+      };
+    },
+  },
+  {
+    when: 'revert of a machine that has got a disk since',
+    says: /disk vdb is removed from the VM \(the file stays: /,
+    does: async () => {
+      const machine = web();
+      take(machine, 's1');
+      const added = join(dirname(pathOf(machine)), 'added.qcow2');
+      tool('qemu-img', ['create', '-q', '-f', 'qcow2', added, '4M']);
+      fill(added, NOW);
+      virsh('attach-disk', machine.uuid, added, 'vdb', '--config', '--subdriver', 'qcow2');
+      const { stderr } = await succeed('revert', 'web', 's1');
+      return { said: stderr, isTrue: !machineXml(machine).includes(added) && holds(added, NOW) };
+    },
+  },
+  {
+    when: 'revert of a running machine to a snapshot of when it was off',
+    says: /will be stopped as if its power were cut[\s\S]*it will then be shut off/,
+    does: async () => {
+      const machine = web();
+      take(machine, 's1');
+      start(machine);
+      const { stderr } = await succeed('revert', 'web', 's1');
+      return { said: stderr, isTrue: state(machine) === 'shut off' };
+    },
+  },
+  {
+    when: 'revert of a running machine to a snapshot with its memory',
+    says: since<string | RegExp>({
+      '7.0': '',
+      '9.0': /QEMU is started anew: [\s\S]*the id changes[\s\S]*it will then be running/,
+    }),
+    does: async () => {
+      const machine = web();
+      start(machine);
+      take(machine, 's1');
+      const before = id(machine);
+      const { stderr } = await succeed('revert', 'web', 's1');
+      const isAnew = id(machine) !== before;
+      return {
+        said: stderr,
+        isTrue: state(machine) === 'running' && isAnew === stderr.includes('QEMU is started anew'),
+      };
+    },
+  },
+  {
+    when: 'revert to a snapshot of a running machine without its memory',
+    says: /--running starts it from its disks[\s\S]*it will then be shut off/,
+    external: true,
+    does: async () => {
+      const machine = web();
+      start(machine);
+      take(machine, 'e1', '--disk-only');
+      const { stderr } = await succeed('revert', 'web', 'e1');
+      const isOff = state(machine) === 'shut off';
+      await succeed('revert', 'web', 'e1', '--running');
+      return { said: stderr, isTrue: isOff && state(machine) === 'running' };
+    },
+  },
+  {
+    when: 'an external snapshot that leaves a disk out',
+    says: /disk vdb is left out of the snapshot: a revert will not bring its content back/,
+    external: true,
+    does: async () => {
+      const machine = twoDisks('web');
+      write(machine, THEN);
+      const { stderr } = await succeed(
+        ...['create-as', 'web', 'e1', '--disk-only', '--diskspec', 'vdb,snapshot=no'],
+      );
+      writePattern(pathOf(machine, 1), NOW, 1024 * 1024, LENGTH);
+      await succeed('revert', 'web', 'e1');
+      return { said: stderr, isTrue: bytes(machine)[1] === NOW };
+    },
+  },
+  {
+    when: 'a snapshot that libvirt keeps no record of',
+    says: /no command can list, revert or delete it, and in the images it counts as an orphan/,
+    does: async () => {
+      const machine = web();
+      const { stderr } = await succeed('create-as', 'web', 's1', '--no-metadata');
+      return {
+        said: stderr,
+        isTrue: snapshotNames(machine).length === 0 && tagNames(machine)[0]?.[0] === 's1',
+      };
+    },
+  },
+  {
+    when: 'an external snapshot over an internal one',
+    says: /'i1' stays inside \S*vda\.qcow2, beneath the overlay: a revert there leaves behind what is written/,
+    does: async () => {
+      const machine = web();
+      take(machine, 'i1');
+      const { stderr } = await succeed('create-as', 'web', 'e2', '--disk-only', '--force');
+      fill(overlay(machine, 'e2'), NOW);
+      await succeed('revert', 'web', 'i1', '--force');
+      return { said: stderr, isTrue: holds(overlay(machine, 'e2'), NOW) && !holds(inUse(machine), NOW) };
+    },
+  },
+  {
+    when: 'a deletion of what libvirt knows alone',
+    says: '',
+    does: async () => {
+      const machine = web();
+      take(machine, 's1');
+      const { stderr } = await succeed('delete', 'web', 's1', '--metadata');
+      return {
+        said: stderr,
+        isTrue: snapshotNames(machine).length === 0 && tagNames(machine)[0]?.[0] === 's1',
+      };
+    },
+  },
+];
+
+test.each(ANNOUNCEMENTS)('$when', async ({ says, external, does }) => {
+  if (external && !REVERTS_EXTERNAL) return;
+  const { said, isTrue } = await does();
+  expect(said).toMatch(says);
+  expect(isTrue).toBe(true);
+});

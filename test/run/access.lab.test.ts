@@ -1,0 +1,279 @@
+// Users who are not root, and hosts that are not this one: what libvirt knows must do (hazards 2 to 4 unchecked).
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { type CliOptions, kvmsnap } from '../lab/cli.ts';
+import { processes } from '../lab/daemon.ts';
+import { hasPattern, tags, writePattern } from '../lab/disk.ts';
+import { errorDocument } from '../lab/failure.ts';
+import { scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import {
+  cleanUp,
+  type DiskSpec,
+  defineMachine,
+  type Machine,
+  type MachineSpec,
+  pathOf,
+  start,
+  state,
+} from '../lab/machine.ts';
+import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import { MiB } from '../model.ts';
+
+const NOBODY = 65534;
+
+/** An ordinary user, and the same one as a member of the group that libvirtd lets in. */
+const stranger: CliOptions = { uid: NOBODY, gid: NOBODY };
+const member: CliOptions = { uid: NOBODY, gid: Number(tool('getent', ['group', 'libvirt']).split(':')[2]) };
+const SYSTEM = ['-c', 'qemu:///system'];
+
+afterEach(async () => {
+  for (const name of virsh('pool-list', '--all', '--name').split(/\s+/).filter(Boolean)) {
+    tryVirsh('pool-destroy', name);
+    tryVirsh('pool-undefine', name);
+  }
+  await cleanUp();
+});
+afterAll(cleanUp);
+
+/** A machine whose images only root may read. */
+function lockedMachine(spec: Partial<MachineSpec> = {}): Machine {
+  const machine = defineMachine({ name: 'web', ...spec });
+  for (const { path } of machine.disks) chmodSync(path, 0o600);
+  return machine;
+}
+
+const tagNames = (machine: Machine): string[] => tags(pathOf(machine)).map(({ name }) => name);
+const unseenLines = (stderr: string): number =>
+  stderr.split('\n').filter((line) => /could not look at disk/.test(line)).length;
+
+const PERMISSION =
+  "note: could not look at disk vda (permission denied): format by libvirt's word, and whether each disk really holds its snapshot is unchecked (hazards 2-4)\n";
+const REMOTE = PERMISSION.replace('permission denied', 'it is on another host');
+
+/** The whole life of a snapshot, each step judged by root. */
+async function liveThrough(
+  machine: Machine,
+  run: (...args: string[]) => ReturnType<typeof kvmsnap>,
+  note: string,
+) {
+  writePattern(pathOf(machine), 0x11, MiB, MiB);
+  expect(await run('create-as', 'web', 's1', '-q')).toEqual({
+    code: 0,
+    signal: null,
+    stdout: 's1\n',
+    stderr: note,
+  });
+  expect([snapshotNames(machine), tagNames(machine)]).toEqual([['s1'], ['s1']]);
+  writePattern(pathOf(machine), 0x22, MiB, MiB);
+
+  const list = await run('list', 'web', '--json');
+  expect(list).toMatchObject({ code: 0, stderr: note });
+  expect(JSON.parse(list.stdout).domains[0].snapshots).toMatchObject([{ name: 's1', current: true }]);
+
+  const revert = await run('revert', 'web', 's1', '--backup-name', 'kept', '-q');
+  expect(revert).toMatchObject({ code: 0, stdout: 's1\n' });
+  expect(unseenLines(revert.stderr)).toBe(1);
+  expect(hasPattern(pathOf(machine), 0x11, MiB, MiB)).toBe(true);
+  expect([tagNames(machine), currentSnapshot(machine)]).toEqual([['s1', 'kept'], 's1']);
+
+  const info = await run('info', 'web', 's1', '--json');
+  expect(info).toMatchObject({ code: 0, stderr: note });
+  expect(JSON.parse(info.stdout).snapshot.disks).toMatchObject([{ target: 'vda', copies: null }]);
+
+  expect(await run('delete', 'web', 's1', 'kept', '-q')).toMatchObject({
+    code: 0,
+    stdout: 's1\nkept\n',
+    stderr: note,
+  });
+  expect([snapshotNames(machine), tagNames(machine)]).toEqual([[], []]);
+}
+
+describe('a member of the libvirt group, images of mode 0600', () => {
+  const run = (...args: string[]) => kvmsnap([...SYSTEM, ...args], member);
+
+  test('creates, lists, reverts and deletes, and is told in one line what is unchecked', async () => {
+    await liveThrough(lockedMachine(), run, PERMISSION);
+  });
+
+  test('takes and reverts a running machine too', async () => {
+    const machine = lockedMachine({ boot: 'counter' });
+    start(machine);
+    expect(await run('create-as', 'web', 's1', '-q')).toMatchObject({
+      code: 0,
+      stdout: 's1\n',
+      stderr: PERMISSION,
+    });
+    expect(tags(pathOf(machine))).toMatchObject([{ name: 's1', vmStateSize: expect.any(Number) }]);
+    const revert = await run('revert', 'web', 's1');
+    expect({ code: revert.code, lines: unseenLines(revert.stderr) }).toEqual({ code: 0, lines: 1 });
+    expect(state(machine)).toBe('running');
+  });
+
+  test('is warned of a name that may be an id in an image that cannot be looked at (hazard 31)', async () => {
+    const machine = lockedMachine();
+    expect((await run('create-as', 'web', 's1')).stderr).toBe(PERMISSION);
+    expect((await run('create-as', 'web', '7')).stderr).toMatch(/^warning: '7' is a number/m);
+    const { code, stderr } = await run('revert', 'web', '7');
+    expect({ code, stderr }).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining("warning: disk vda could not be looked at, and '7' is a number"),
+    });
+    expect(currentSnapshot(machine)).toBe('7');
+  });
+
+  test('names all disks in the one line', async () => {
+    lockedMachine({ disks: [{}, { size: '8M' }] });
+    const { code, stderr } = await run('create', 'web');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: PERMISSION.replace('vda', 'vda, vdb') });
+  });
+
+  test("is told of the disks by info, and of the machine's format by libvirt", async () => {
+    lockedMachine();
+    const { code, stdout, stderr } = await run('info', 'web', '--json');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: PERMISSION });
+    expect(JSON.parse(stdout).domain.disks).toMatchObject([
+      { target: 'vda', chain: null, problem: expect.stringMatching(/permission.*qcow2/) },
+    ]);
+  });
+
+  test('without qemu-img is exit 9 all the same', async () => {
+    lockedMachine();
+    const PATH = mkdtempSync(join(scratch, 'bin-'));
+    chmodSync(PATH, 0o755);
+    tool('ln', ['-s', tool('which', ['virsh']).trim(), PATH]);
+    const result = await kvmsnap([...SYSTEM, 'create', 'web', '--json'], { ...member, env: { PATH } });
+    expect(errorDocument(result)).toMatchObject({ code: 'tool-missing', exitCode: 9 });
+  });
+
+  /** What the machine's XML says, what a pool knows, and what comes of it. */
+  const FORMATS: readonly { disk: DiskSpec; pool: boolean; code: number; told: RegExp }[] = [
+    { disk: { format: 'raw' }, pool: false, code: 5, told: /disk vda.*raw/ },
+    { disk: { format: 'qcow2', driver: 'raw' }, pool: false, code: 5, told: /disk vda.*raw/ },
+    { disk: { format: 'raw', driver: 'qcow2' }, pool: true, code: 5, told: /disk vda.*raw/ },
+    { disk: { format: 'qcow2', driver: 'raw' }, pool: true, code: 5, told: /disk vda.*qcow2/ },
+    { disk: { format: 'qcow2' }, pool: true, code: 0, told: /^note: could not look at disk vda.*\n$/ },
+  ];
+
+  test.each(FORMATS)('$disk, in a pool: $pool: exit $code', async ({ disk, pool, code, told }) => {
+    const machine = lockedMachine({ disks: [disk] });
+    if (pool) {
+      virsh('pool-define-as', 'images', 'dir', '--target', dirname(pathOf(machine)));
+      virsh('pool-start', 'images');
+    }
+    const result = await run('create-as', 'web', 's1');
+    expect(result.stderr).toMatch(told);
+    expect(unseenLines(result.stderr)).toBe(1);
+    expect(result.code).toBe(code);
+    expect(snapshotNames(machine)).toEqual(code === 0 ? ['s1'] : []);
+  });
+
+  test('a disk that is a volume of a pool is found there', async () => {
+    const machine = lockedMachine();
+    const pool = mkdtempSync(join(scratch, 'pool-'));
+    virsh('pool-define-as', 'images', 'dir', '--target', pool);
+    virsh('pool-start', 'images');
+    virsh('vol-create-as', 'images', 'data.qcow2', '8M', '--format', 'qcow2');
+    const xml = join(scratch, 'disk.xml');
+    writeFileSync(
+      xml,
+      `<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/>` +
+        `<source pool='images' volume='data.qcow2'/><target dev='vdb' bus='virtio'/></disk>`,
+    );
+    virsh('attach-device', machine.uuid, xml, '--config');
+    const { code, stderr } = await run('create-as', 'web', 's1');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: PERMISSION.replace('vda', 'vda, vdb') });
+    expect(tags(join(pool, 'data.qcow2'))).toMatchObject([{ name: 's1' }]);
+  });
+});
+
+describe('an ordinary user', () => {
+  test('is told how to get in', async () => {
+    lockedMachine();
+    const result = await kvmsnap([...SYSTEM, 'list', 'web'], stranger);
+    expect(result).toMatchObject({ code: 8, stdout: '' });
+    expect(result.stderr).toMatch(
+      /Permission denied\nhint: join the group libvirt: sudo usermod -aG libvirt/,
+    );
+  });
+
+  test('who looks among his own machines for one of the host is told where that is', async () => {
+    lockedMachine();
+    const sessions = () =>
+      processes().filter(
+        ({ args }) => /libvirtd$/.test(args[0] ?? '') && args.some((word) => word.startsWith('--timeout')),
+      );
+    try {
+      const result = await kvmsnap(['list', 'web'], stranger);
+      expect(result).toMatchObject({ code: 4, stdout: '' });
+      expect(result.stderr).toMatch(/no such VM: 'web'\nhint: .*--connect qemu:\/\/\/system/);
+    } finally {
+      // it may be just about to fork into the background
+      const isOver = () => {
+        const daemons = sessions();
+        for (const { pid } of daemons) spawnSync('kill', ['-9', String(pid)]);
+        return daemons.length === 0;
+      };
+      await waitFor(isOver, { what: 'the end of the user session' });
+    }
+  });
+});
+
+describe('another host', () => {
+  /** An ssh that is there at once: it runs on this host what it was to run on the other. */
+  function shortSsh(): CliOptions {
+    const directory = mkdtempSync(join(scratch, 'ssh-'));
+    const script = '#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n';
+    writeFileSync(join(directory, 'ssh'), script, { mode: 0o755 });
+    return { env: { PATH: `${directory}:${process.env['PATH']}` } };
+  }
+
+  test('over ssh: the life of a snapshot, and one line on what is unchecked', async () => {
+    const machine = defineMachine({ name: 'web' });
+    const options = shortSsh();
+    const run = (...args: string[]) => kvmsnap(['-c', 'qemu+ssh://localhost/system', ...args], options);
+    await liveThrough(machine, run, REMOTE);
+  });
+
+  test('over ssh: the commands of a dry run have the connection in them', async () => {
+    defineMachine({ name: 'web' });
+    const args = ['-c', 'qemu+ssh://localhost/system', 'create-as', 'web', 's1', '--dry-run'];
+    const { stdout } = await kvmsnap(args, shortSsh());
+    expect(stdout).toMatch(
+      /^virsh -c qemu\+ssh:\/\/localhost\/system snapshot-create-as --domain \S+ --name s1\n$/,
+    );
+  });
+
+  test.each(['qemu+ssh://host.invalid/system', 'qemu+ssh://user@host.invalid:2222/system?no_tty=1'])(
+    '%s that is not there',
+    async (uri) => {
+      const result = await kvmsnap(['-c', uri, 'list', '--json']);
+      expect(result.stdout).toBe('');
+      expect(errorDocument(result)).toMatchObject({
+        exitCode: 8,
+        hint: expect.stringContaining('over ssh a key'),
+      });
+    },
+  );
+
+  test.each(['qemu:///system', 'qemu+unix:///system'])(
+    '%s is this host: the disks are looked at',
+    async (uri) => {
+      const machine = defineMachine({ name: 'web' });
+      expect(await kvmsnap(['-c', uri, 'create-as', 'web', 's1', '-q'])).toMatchObject({
+        code: 0,
+        stderr: '',
+      });
+      tool('qemu-img', ['snapshot', '-d', 's1', pathOf(machine)]);
+      const { code, stderr } = await kvmsnap(['-c', uri, 'revert', 'web', 's1']);
+      expect({ code, stderr }).toMatchObject({ code: 5, stderr: expect.stringContaining('disk vda') });
+      // what mends it is said for this connection
+      const cure = `kvmsnap -c ${uri} delete web s1`;
+      expect(stderr).toContain(`: ${cure}\n`);
+      expect((await kvmsnap(['-c', uri, 'check', 'web'])).stdout).toContain(
+        cure.replace('web', '--metadata web'),
+      );
+    },
+  );
+});

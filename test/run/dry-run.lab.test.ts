@@ -1,0 +1,138 @@
+// What a dry run leaves: nothing on any disk, and lines that do when they are pasted what the run would have done.
+import { existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import * as z from 'zod/mini';
+import { DOCUMENTS } from '../../src/output/contract.ts';
+import { kvmsnap } from '../lab/cli.ts';
+import { scratch, tool, virsh } from '../lab/lab.ts';
+import { cleanUp, defineMachine, type Machine, pathOf } from '../lab/machine.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { pasteOk } from '../lab/evidence.ts';
+import { facts, tagNames, take } from '../lab/scene.ts';
+
+afterEach(cleanUp);
+
+const room = () => mkdtempSync(join(scratch, 'dry-'));
+
+/** Runs it with a state directory of its own, which must stay empty. */
+async function dryRun(...args: string[]) {
+  const state = room();
+  const result = await kvmsnap(['--dry-run', ...args], { env: { XDG_STATE_HOME: state, HOME: state } });
+  expect({ args, left: readdirSync(state) }).toEqual({ args, left: [] });
+  return result;
+}
+
+const small = (name: string): Machine => defineMachine({ name, disks: [{ size: '8M' }] });
+
+/** Known to the image only. */
+function withOrphan(name: string): Machine {
+  const machine = small(name);
+  tool('qemu-img', ['snapshot', '-c', 'lost', pathOf(machine)]);
+  return machine;
+}
+
+test('no command writes a file or changes a VM', async () => {
+  const machine = small('web');
+  for (const name of ['one', 'two']) take(machine, name);
+  tool('qemu-img', ['snapshot', '-c', 'lost', pathOf(machine)]);
+  const directory = room();
+  const xml = join(directory, 'one.xml');
+  writeFileSync(xml, virsh('snapshot-dumpxml', '--domain', machine.uuid, '--snapshotname', 'one'));
+  const bare = join(directory, 'bare.xml');
+  writeFileSync(bare, '<domainsnapshot><description>by a file</description></domainsnapshot>');
+  const before = facts(machine);
+  const files = readdirSync(directory);
+  for (const args of [
+    ['create', 'web'],
+    ['create-as', 'web', 'three'],
+    ['create', 'web', '--label', 'n', '--keep-last', '1'],
+    ['create', 'web', '--xml', bare],
+    ['create', 'web', '--xml', xml, '--redefine'],
+    ['revert', 'web', 'one', '--backup'],
+    ['delete', 'web', 'one'],
+    ['prune', 'web', '--match', '*', '--keep-last', '0'],
+    ['hold', 'web', 'one'],
+    ['describe', 'web', 'one', 'text'],
+    ['current', 'web', '--set', 'one'],
+    ['check', 'web', '--fix'],
+  ]) {
+    expect({ args, code: (await dryRun(...args)).code }).toEqual({ args, code: 0 });
+    expect({ args, facts: facts(machine) }).toEqual({ args, facts: before });
+  }
+  expect(readdirSync(directory)).toEqual(files);
+});
+
+test('create --xml without a name: the line takes the one that was announced', async () => {
+  const machine = small('web');
+  const file = join(room(), 'bare.xml');
+  writeFileSync(
+    file,
+    "<domainsnapshot>\n<description>it's \\n &lt;bare&gt;</description>\n</domainsnapshot>\n",
+  );
+  const { code, stdout } = await dryRun('create', 'web', '--xml', file);
+  expect(code).toBe(0);
+  expect(snapshotNames(machine)).toEqual([]);
+  pasteOk(stdout);
+  const [name = ''] = snapshotNames(machine);
+  expect(stdout).toContain(`<name>${name}</name>`);
+  const xml = virsh('snapshot-dumpxml', '--domain', machine.uuid, '--snapshotname', name);
+  expect(xml).toContain('<description>it&apos;s \\n &lt;bare&gt;</description>');
+});
+
+describe('check --fix --dry-run', () => {
+  test('its line has libvirt know the snapshot again, with the definition and its passwords, which it does not print', async () => {
+    const machine = defineMachine({
+      name: 'web',
+      disks: [{ size: '8M' }],
+      extraDevicesXml: "<graphics type='vnc' port='-1' autoport='yes' passwd='s3cr3t&amp;'/>",
+    });
+    tool('qemu-img', ['snapshot', '-c', "it's lost", pathOf(machine)]);
+    const { code, stdout, stderr } = await dryRun('check', 'web', '--fix');
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: expect.stringContaining("know the snapshot 'it's lost'"),
+    });
+    expect(stdout + stderr).not.toContain('s3cr3t');
+    pasteOk(stdout);
+    expect(snapshotNames(machine)).toEqual(["it's lost"]);
+    const at = ['--domain', machine.uuid, '--snapshotname', "it's lost"];
+    expect(virsh('snapshot-dumpxml', ...at, '--security-info')).toContain("passwd='s3cr3t&amp;'");
+    virsh('snapshot-revert', ...at);
+  });
+
+  test('shows what no step answers, exit 5', async () => {
+    const machine = withOrphan('web');
+    const raw = defineMachine({ name: 'oldbox', disks: [{ size: '8M', format: 'raw' }] });
+    const before = [facts(machine), virsh('dumpxml', '--domain', raw.uuid)];
+    const table = await dryRun('check', '--fix');
+    expect(table.code).toBe(5);
+    expect(table.stdout).toMatch(/^\{ printf .*\| virsh snapshot-create .*\n\n.*LEVEL/s);
+    expect(table.stdout).toMatch(/^oldbox +error +\S+ +.*the file is raw/m);
+    expect(table.stdout).not.toMatch(/^web +/m);
+    expect(table.stderr).toMatch(/error: 1 finding that --fix leaves, on 1 of 2 machines\n$/);
+    const json = await dryRun('check', '--fix', '--json');
+    expect(json.code).toBe(5);
+    const { domains = [], commands } = z.parse(DOCUMENTS['dry-run'], JSON.parse(json.stdout));
+    expect(commands).toHaveLength(1);
+    expect(
+      domains.map(({ name, findings = [] }) => [name, findings.some(({ level }) => level === 'error')]),
+    ).toEqual([
+      ['oldbox', true],
+      ['web', false],
+    ]);
+    const csv = await dryRun('check', '--fix', '-o', 'csv');
+    expect(csv).toMatchObject({ code: 5, stderr: expect.stringMatching(/note: oldbox: .*the file is raw/) });
+    expect([facts(machine), virsh('dumpxml', '--domain', raw.uuid)]).toEqual(before);
+    expect(tagNames(machine)).toEqual([['lost']]);
+  });
+
+  test('with nothing to fix, and with something that cannot be: never silent', async () => {
+    defineMachine({ name: 'oldbox', disks: [{ size: '8M', format: 'raw' }] });
+    const result = await dryRun('check', 'oldbox', '--fix');
+    expect(result).toMatchObject({ code: 5, stdout: expect.stringContaining('the file is raw') });
+    const fine = small('fine');
+    expect(await dryRun('check', 'fine', '--fix')).toMatchObject({ code: 0, stdout: '' });
+    expect(existsSync(pathOf(fine))).toBe(true);
+  });
+});

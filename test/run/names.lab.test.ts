@@ -1,0 +1,274 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { tags } from '../lab/disk.ts';
+import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
+import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
+import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import { onTerminal } from '../lab/terminal.ts';
+import { pasteOk } from '../lab/evidence.ts';
+import { bytes, deletedOf, document, fail, succeed, tagNames, take, write } from '../lab/scene.ts';
+
+const THEN = 0x11;
+const NOW = 0x22;
+
+/** Whether a shell was given one of these names: it would make a file where kvmsnap runs, or libvirtd. */
+const touched = (): boolean => [scratch, '/'].some((directory) => existsSync(join(directory, 'touched')));
+
+const home = process.cwd();
+beforeAll(() => process.chdir(scratch));
+afterAll(() => process.chdir(home));
+
+/** Names that something between here and the image might take for syntax, an option, an id or a pattern. */
+const AWKWARD: readonly string[] = [
+  'two words',
+  ' leading',
+  'trailing ',
+  "it's",
+  '"quoted"',
+  `'"'"'`,
+  'a; touch touched',
+  '$(touch touched)',
+  '`touch touched`',
+  'a | b > c < d',
+  '*',
+  '\\',
+  'back\\slash\\n',
+  '%s%n',
+  '#hash',
+  '@@echo-0',
+  '测试快照',
+  '十二个汉字正好三十六字节', // 36 bytes, the length of a UUID
+  '😀 emoji',
+  '-lead',
+  '--all',
+  '--',
+  '007',
+  '101',
+  '1.10',
+  '0x10',
+  '+1',
+  'null',
+  '<tag attr="&amp;">&lt;',
+  'a,b=c',
+  'x'.repeat(200),
+  '字'.repeat(66),
+  'abcdefab-0000-4000-8000-abcdefabcdef', // of the form of a UUID
+];
+
+/** Names that only raw virsh gives. */
+const FOREIGN: readonly string[] = ['tab\there', 'line\nfeed', 'x'.repeat(247), 'two\nline\nfeeds'];
+
+describe('snapshots', () => {
+  let machine: Machine;
+
+  beforeAll(() => {
+    machine = defineMachine({ name: 'named', disks: [{ size: '16M' }] });
+    write(machine, 0x55);
+    take(machine, 'bystander');
+  });
+  afterAll(cleanUp);
+
+  const names = (): string[] => tags(pathOf(machine)).map(({ name }) => name);
+
+  /** Takes it, goes away from it, and judges that each command meant this one and no other. */
+  async function judge(name: string, make: () => Promise<unknown>): Promise<void> {
+    write(machine, THEN);
+    await make();
+    expect(names()).toEqual(['bystander', name]);
+    write(machine, NOW);
+
+    const [{ domains }, { snapshot }] = await Promise.all([
+      document('list', 'list', 'named'),
+      document('info-snapshot', 'info', '--', 'named', name),
+    ]);
+    expect(domains[0]).toMatchObject({ current: name });
+    expect(new Set(domains[0]?.snapshots.map((listed) => listed.name))).toEqual(new Set([name, 'bystander']));
+    expect(domains[0]?.snapshots).toHaveLength(2);
+    expect(snapshot).toMatchObject({ name, current: true, disks: [{ copies: 1 }] });
+
+    await succeed('revert', '--', 'named', name);
+    expect(bytes(machine)).toEqual([THEN]);
+    expect((await deletedOf('--', 'named', name)).deleted).toEqual([name]);
+    expect(names()).toEqual(['bystander']);
+    expect(snapshotNames(machine)).toEqual(['bystander']);
+  }
+
+  test.each(AWKWARD)('may be called %j', async (name) => {
+    await judge(name, () => succeed('create-as', '--', 'named', name));
+    expect(touched()).toBe(false);
+  });
+
+  test.each(FOREIGN)('of raw virsh may be called %j', async (name) => {
+    await judge(name, async () => take(machine, name));
+  });
+
+  test.each(['', 'a/b', '..', '.hidden', 'tab\there', 'line\nfeed', 'x'.repeat(201), '字'.repeat(67)])(
+    'may not be called %j from now on',
+    async (name) => {
+      expect(await fail(2, 'create-as', 'named', name)).toMatch(
+        /cannot (be the name of a snapshot|have an empty name)/,
+      );
+      expect([names(), snapshotNames(machine)]).toEqual([['bystander'], ['bystander']]);
+    },
+  );
+
+  test('show no line feed and no tab in a table, and stay one row', async () => {
+    take(machine, 'line\nfeed');
+    take(machine, 'tab\there');
+    const { stdout } = await succeed('list', 'named');
+    expect(stdout.trimEnd().split('\n')).toHaveLength(4);
+    expect(stdout).toContain(' line\\nfeed ');
+    expect(stdout).toContain(' tab\\there ');
+    expect((await succeed('list')).stdout).toMatch(/^named +shutoff +3 {2}tab\\there /m);
+    expect((await succeed('delete', 'named', 'line\nfeed', 'tab\there', '-q')).stdout).toBe(
+      'line\nfeed\ntab\there\n',
+    );
+    expect(snapshotNames(machine)).toEqual(['bystander']);
+  });
+
+  test('are quoted in the lines to paste', async () => {
+    const name = `it's $(touch touched); "x"`;
+    const { stdout } = await succeed('create-as', 'named', name, '--dry-run');
+    pasteOk(stdout);
+    expect(names()).toEqual(['bystander', name]);
+    pasteOk((await succeed('delete', 'named', name, '--dry-run')).stdout);
+    expect(names()).toEqual(['bystander']);
+    expect(touched()).toBe(false);
+  });
+});
+
+describe('machines', () => {
+  afterEach(cleanUp);
+
+  test.each(AWKWARD)('may be called %j', async (name) => {
+    const [machine, other] = [name, 'other'].map((called) =>
+      defineMachine({ name: called, disks: [{ size: '16M' }] }),
+    ) as [Machine, Machine];
+    write(machine, THEN);
+    await succeed('create-as', '--', name, 's1');
+    expect([tagNames(machine), tagNames(other)]).toEqual([[['s1']], [[]]]);
+    write(machine, NOW);
+    const [listed, shown] = await Promise.all([
+      document('list', 'list', '--', name),
+      document('info', 'info', '--', name),
+    ]);
+    expect(listed.domains).toMatchObject([{ name, uuid: machine.uuid, snapshots: [{ name: 's1' }] }]);
+    expect(shown.domain).toMatchObject({ name, uuid: machine.uuid });
+    await succeed('revert', '--', name, 's1');
+    expect(bytes(machine)).toEqual([THEN]);
+    await succeed('delete', '--', name, 's1');
+    expect(tagNames(machine)).toEqual([[]]);
+    expect(touched()).toBe(false);
+  });
+
+  test('of all these names are in one overview', async () => {
+    const machines = AWKWARD.map((name) => defineMachine({ name, disks: [{ size: '1M' }] }));
+    for (const machine of machines) take(machine, machine.name);
+    const { domains } = await document('list', 'list');
+    const order = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
+    expect(domains.map(({ name, uuid, current }) => ({ name, uuid, current }))).toEqual(
+      machines.map(({ name, uuid }) => ({ name, uuid, current: name })).sort(order),
+    );
+  });
+
+  test('are never meant by their running id, not even beside one of that name (hazard 1)', async () => {
+    const runs = defineMachine({ name: 'runs', boot: 'idle' });
+    start(runs);
+    const id = virsh('domid', '--domain', runs.uuid).trim();
+    expect(await fail(4, 'list', id)).toContain(`${id} is the running id of 'runs'`);
+    const namesake = defineMachine({ name: id });
+    await succeed('create-as', id, 's1');
+    expect([currentSnapshot(namesake), currentSnapshot(runs)]).toEqual(['s1', null]);
+    await succeed('delete', id, 's1');
+    await fail(4, 'delete', id, 's1');
+    expect(tagNames(namesake)).toEqual([[]]);
+  });
+
+  test('are never meant by the UUID that another has for a name', async () => {
+    const other = defineMachine({ name: 'other' });
+    const namesake = defineMachine({ name: other.uuid });
+    await succeed('create-as', other.uuid, 's1');
+    expect([tagNames(namesake), tagNames(other)]).toEqual([[['s1']], [[]]]);
+    await succeed('create-as', namesake.uuid.toUpperCase(), 's2');
+    expect(tagNames(namesake)).toEqual([['s1', 's2']]);
+  });
+});
+
+describe('a typing slip', () => {
+  let centos: Machine;
+
+  beforeAll(() => {
+    centos = defineMachine({ name: 'centos7-1' });
+    defineMachine({ name: 'debian-12' });
+    take(centos, 'snapshot-1');
+    take(centos, 'before upgrade');
+  });
+  afterAll(cleanUp);
+
+  test.each([
+    [['list', 'cetos7-1'], "no such VM: 'cetos7-1'", "did you mean 'centos7-1'?"],
+    [['current', 'CENTOS7-1'], "no such VM: 'CENTOS7-1'", "did you mean 'centos7-1'?"],
+    [['info', 'centos7-1.qcow2'], "no such VM: 'centos7-1.qcow2'", "did you mean 'centos7-1'?"],
+    [['revert', 'debain-12', 's1'], "no such VM: 'debain-12'", "did you mean 'debian-12'?"],
+    [
+      ['delete', 'quite different', 's1'],
+      "'quite different'",
+      isSystemLab ? 'kvmsnap list shows all machines' : 'this is qemu:///session, the machines of one user',
+    ],
+    [['info', 'centos7-1', 'snapshot1'], "has no snapshot 'snapshot1'", "did you mean 'snapshot-1'?"],
+    [['revert', 'centos7-1', 'snapshto-1'], "has no snapshot 'snapshto-1'", "did you mean 'snapshot-1'?"],
+    [
+      ['delete', 'centos7-1', 'before-upgrade'],
+      "no snapshot 'before-upgrade'",
+      "did you mean 'before upgrade'?",
+    ],
+    [
+      ['revert', 'centos7-1', 'zzz'],
+      "has no snapshot 'zzz'",
+      'kvmsnap list centos7-1 shows those that it has',
+    ],
+    [['revert', 'debian-12', 'snapshot-1'], "the machine 'debian-12' has no snapshot", 'it has no snapshots'],
+  ])('%j is exit 4 and names the nearest', async (args, message, hint) => {
+    const stderr = await fail(4, ...args);
+    expect(stderr).toContain(message);
+    expect(stderr).toMatch(/\nhint: /);
+    expect(stderr).toContain(hint);
+  });
+
+  test.each([
+    ['snapshot-delet', 'kvmsnap delete'],
+    ['lst', 'kvmsnap list'],
+    ['snapshot-list', 'kvmsnap list'],
+    ['snapshot-dumpxml', 'kvmsnap info --xml'],
+  ])('the command %s is exit 2 and means %s', async (word, meant) => {
+    expect(await fail(2, word, 'centos7-1', 'snapshot-1')).toContain(`did you mean '${meant}'?`);
+  });
+
+  test('asks nothing on a terminal, and changes nothing', async () => {
+    const { code, screen } = await onTerminal(['delete', 'centos7-1', 'snapshot-2']).done;
+    expect([code, screen.includes('[y/N]')]).toEqual([4, false]);
+    expect(tagNames(centos)).toEqual([['snapshot-1', 'before upgrade']]);
+  });
+});
+
+test.each(['bell \x07 and \x1b[31mred', 'tab\there', 'two\nlines', "it's\r\\back", '\u202eleft'])(
+  'a hint with the name %j can be pasted from a terminal',
+  async (name) => {
+    await cleanUp();
+    const machine = defineMachine({ name: 'odd', disks: [{ size: '8M' }] });
+    // QEMU keeps any name, libvirt those that XML can hold
+    tool('qemu-img', ['snapshot', '-c', name, pathOf(machine)]);
+    const { code, screen } = await onTerminal(['create-as', 'odd', 'next', '--dry-run']).done;
+    expect({ code, screen }).toEqual({
+      code: 0,
+      screen: expect.stringContaining('virsh snapshot-create-as'),
+    });
+    const checked = await onTerminal(['check', 'odd']).done;
+    const [, line = ''] =
+      /(qemu-img snapshot -d \$'[^\n]*?\.qcow2)/.exec(stripVTControlCharacters(checked.screen)) ?? [];
+    pasteOk(line);
+    expect(tagNames(machine)).toEqual([[]]);
+  },
+);

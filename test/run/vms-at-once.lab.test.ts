@@ -1,0 +1,287 @@
+// Several machines at once, interrupted, made to wait: on a real libvirtd, held in the middle of a write.
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
+import { afterEach, describe, expect, test } from 'vitest';
+import * as z from 'zod/mini';
+import { DOCUMENTS } from '../../src/output/contract.ts';
+import { kvmsnap, type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
+import { processes } from '../lab/daemon.ts';
+import { errorDocument } from '../lab/failure.ts';
+import { scratch, waitFor } from '../lab/lab.ts';
+import { cleanUp, continueQemu, defineMachine, type Machine, start, state } from '../lab/machine.ts';
+import { slowVirsh } from '../lab/saving.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { onTerminal } from '../lab/terminal.ts';
+import { countTo, tagNames, take, takeHalf } from '../lab/scene.ts';
+
+process.env['XDG_STATE_HOME'] = join(scratch, 'state');
+
+afterEach(cleanUp);
+
+const CREATE = 'snapshot-create-as';
+const FIVE = ['m-1', 'm-2', 'm-3', 'm-4', 'm-5'];
+
+const small = (name: string): Machine => defineMachine({ name, disks: [{ size: '8M' }] });
+
+/** The machines of which a virsh that creates a snapshot is under way, or held before it. */
+const underWay = (machines: readonly Machine[]): string[] =>
+  machines
+    .filter(({ uuid }) => processes().some(({ args }) => args.includes(CREATE) && args.includes(uuid)))
+    .map(({ name }) => name);
+
+/** The machines that have a snapshot, by libvirt and by the image. */
+function haveOne(machines: readonly Machine[]): string[] {
+  const having = machines.filter((machine) => snapshotNames(machine).length > 0);
+  for (const machine of machines) expect(tagNames(machine)[0]).toEqual(snapshotNames(machine));
+  return having.map(({ name }) => name);
+}
+
+async function interrupt(run: RunningCli, signal: NodeJS.Signals): Promise<void> {
+  run.kill(signal);
+  await waitFor(() => run.stderr.includes(`${signal}: libvirt cannot cancel`), {
+    what: 'a word on the signal',
+  });
+}
+
+describe('--jobs', () => {
+  test.each([
+    ['without it one', [], ['m-1']],
+    ['with 3 three', ['--jobs', '3'], ['m-1', 'm-2', 'm-3']],
+    ['with 99 all', ['--jobs', '99'], FIVE],
+  ])('%s at once, and no more; the results are complete and in order', async (_, options, atOnce) => {
+    const machines = FIVE.map(small);
+    const gate = slowVirsh(CREATE);
+    const run = spawnKvmsnap(['create-as', 'm-*', 's1', '-q', ...options], { env: gate.env });
+    await waitFor(() => underWay(machines).length >= atOnce.length, { what: `${atOnce.length} at once` });
+    await sleep(500); // whatever comes too many
+    expect(underWay(machines)).toEqual(atOnce);
+    gate.goOn();
+    const { code, stdout } = await run.done;
+    expect([code, stdout]).toEqual([0, FIVE.map((name) => `${name}/s1\n`).join('')]);
+    expect(haveOne(machines)).toEqual(FIVE);
+  });
+
+  test('delete and prune too', async () => {
+    const machines = FIVE.map(small);
+    for (const machine of machines) for (const name of ['s1', 's2']) take(machine, name);
+    await succeedWith(
+      ['--yes', 'delete', 'm-*', 's1', '--jobs', '3'],
+      /^(m-\d: note: this is deleted for good: 's1' of .*\n){5}$/,
+    );
+    expect(machines.map(snapshotNames)).toEqual(FIVE.map(() => ['s2']));
+    await succeedWith(['prune', '--all', '--match', '*', '--keep-last', '0', '--allow-empty', '--jobs', '3']);
+    expect(haveOne(machines)).toEqual([]);
+  });
+
+  /** Runs it; the names it prints are in the order of the machines. */
+  async function succeedWith(args: readonly string[], says = /^$/): Promise<void> {
+    const { code, stdout, stderr } = await kvmsnap([...args, '-q']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(says) });
+    expect(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.split('/')[0]),
+    ).toEqual(FIVE);
+  }
+});
+
+describe('interrupted in the middle of several', () => {
+  test.each([
+    ['SIGTERM', 143, []],
+    ['SIGINT', 130, ['--jobs', '2']],
+  ] as const)(
+    '%s: those under way come to their end, the rest is not reached and said so, exit %i',
+    async (signal, exitCode, options) => {
+      const machines = FIVE.map(small);
+      const reached = FIVE.slice(0, options.length === 0 ? 1 : 2);
+      const rest = FIVE.slice(reached.length);
+      const gate = slowVirsh(CREATE);
+      const run = spawnKvmsnap(['create-as', 'm-*', 's1', ...options], { env: gate.env });
+      await waitFor(() => underWay(machines).length === reached.length, { what: 'a create under way' });
+      await interrupt(run, signal);
+      gate.goOn();
+      const { code, stdout, stderr } = await run.done;
+      expect(code).toBe(exitCode);
+      expect(haveOne(machines)).toEqual(reached);
+      const rows = stdout.trimEnd().split('\n').slice(1);
+      expect(rows.map((row) => row.replace(/ .* {2}/, ' '))).toEqual([
+        ...reached.map((name) => `${name} taken`),
+        ...rest.map((name) => `${name} not reached`),
+      ]);
+      expect(stderr).toContain(`note: not reached: ${rest.map((name) => `'${name}'`).join(', ')}\n`);
+      expect(stderr).toMatch(new RegExp(`error: ended by ${signal}\n$`));
+    },
+  );
+
+  test('json: the document says all of it, and the error is the last line', async () => {
+    const machines = FIVE.map(small);
+    take(machines[0] as Machine, 's1');
+    const gate = slowVirsh(CREATE);
+    const run = spawnKvmsnap(['--json', 'create-as', 'm-*', 's1'], { env: gate.env });
+    await gate.waits();
+    await interrupt(run, 'SIGTERM');
+    gate.goOn();
+    const result = await run.done;
+    const { domains } = z.parse(DOCUMENTS.create, JSON.parse(result.stdout));
+    expect(domains.map(({ outcome }) => outcome)).toEqual([
+      'failed',
+      'done',
+      'not reached',
+      'not reached',
+      'not reached',
+    ]);
+    expect(errorDocument(result)).toMatchObject({ code: 'terminated', exitCode: 143 });
+    expect(errorDocument(result).message).toBe('ended by SIGTERM; 1 of 5 machines failed, 3 not reached');
+    expect(haveOne(machines)).toEqual(['m-1', 'm-2']);
+  });
+
+  test('twice: it waits no longer, and says what libvirtd carries on with', async () => {
+    const machines = FIVE.map(small);
+    const gate = slowVirsh(CREATE);
+    const run = spawnKvmsnap(['create-as', 'm-*', 's1'], { env: gate.env });
+    await gate.waits();
+    await interrupt(run, 'SIGTERM');
+    run.kill('SIGTERM');
+    const { code, stdout, stderr } = await run.done;
+    expect(code).toBe(143);
+    expect(stderr).toMatch(
+      /error: ended by SIGTERM; stopped waiting, but libvirtd carries on: .*'s1' of 'm-1'/,
+    );
+    expect(stderr.match(/libvirtd carries on:/g)).toHaveLength(1);
+    expect(stdout).toMatch(/m-1 .* failed: .*\nm-2 .* not reached\n/);
+    gate.goOn();
+    await waitFor(() => haveOne(machines).length === 1, { what: 'the end of what was carried on' });
+    expect(haveOne(machines)).toEqual(['m-1']);
+  });
+
+  test('a prune stops after the deletion under way; what it would have deleted is not reached', async () => {
+    const machines = FIVE.slice(0, 2).map(small);
+    for (const machine of machines) for (const name of ['s1', 's2']) take(machine, name);
+    const gate = slowVirsh('snapshot-delete');
+    const args = ['--json', 'prune', '--all', '--match', '*', '--keep-last', '0', '--allow-empty'];
+    const run = spawnKvmsnap(args, { env: gate.env });
+    await gate.waits();
+    await interrupt(run, 'SIGTERM');
+    gate.goOn();
+    const { code, stdout } = await run.done;
+    expect(code).toBe(143);
+    const { domains } = z.parse(DOCUMENTS.prune, JSON.parse(stdout));
+    expect(domains.map(({ outcome, snapshots }) => [outcome, snapshots.map((each) => each.outcome)])).toEqual(
+      [
+        ['not reached', ['deleted', 'not reached']],
+        ['not reached', []],
+      ],
+    );
+    expect(machines.map(snapshotNames)).toEqual([['s2'], ['s1', 's2']]);
+  });
+});
+
+describe('--wait', () => {
+  /** How many lines of --verbose have it. */
+  const triesOf = (run: RunningCli, command: string): number =>
+    run.stderr.split('\n').filter((line) => new RegExp(`\\+ .*${command}`).test(line)).length;
+
+  /** A running machine, hung in the middle of a snapshot 'half' by raw virsh, with these taken before. */
+  async function held(name: string, ...before: string[]) {
+    const machine = defineMachine({ name, disks: [{ size: '16M' }], boot: 'counter' });
+    start(machine);
+    await countTo(machine, 1);
+    for (const snapshot of before) take(machine, snapshot);
+    const { done } = await takeHalf(machine, 'half');
+    const letGo = async () => {
+      continueQemu(machine);
+      await done;
+    };
+    return { machine, letGo };
+  }
+
+  test('create and prune go on once the machine is let go; without it exit 7, beside others 3', async () => {
+    const { machine, letGo } = await held('held', 'old');
+    const free = small('free');
+    take(free, 'old');
+    const long = { timeoutMs: 110_000 };
+    const all = ['--all', '--match', 'old', '--keep-last', '0', '--allow-empty'];
+    const create = spawnKvmsnap(['-v', 'create-as', 'held', 'patient', '--wait', '2m'], long);
+    const prune = spawnKvmsnap(['-v', 'prune', ...all, '--wait', '2m', '-q'], long);
+    const alone = spawnKvmsnap(['create-as', 'held', 'hasty'], long);
+    const beside = await kvmsnap(['create-as', '*', 'hasty', '--jobs', '2'], long);
+    expect([beside.code, (await alone.done).code]).toEqual([3, 7]);
+    expect(beside.stderr).toMatch(
+      /^error: held: .*acquire state change lock.*\nhint: another job .*\nerror: 1 of 2 machines failed\n$/,
+    );
+    expect(snapshotNames(machine)).toEqual(['half', 'old']);
+    expect(snapshotNames(free)).toEqual(['hasty']);
+    await waitFor(() => triesOf(create, 'blockjob') > 1 && triesOf(prune, 'snapshot-delete.*old') > 2, {
+      what: 'a second try of both',
+    });
+    await letGo();
+    const [created, pruned] = [await create.done, await prune.done];
+    expect([created.code, pruned.code, pruned.stdout]).toEqual([0, 0, 'free/old\nheld/old\n']);
+    expect(snapshotNames(machine)).toEqual(['half', 'patient']);
+    expect(tagNames(machine)).toEqual([['half', 'patient']]);
+    expect(state(machine)).toBe('running');
+  });
+
+  test('delete waits for the end of a snapshot under way; without it exit 7', async () => {
+    const { machine, letGo } = await held('held');
+    expect((await kvmsnap(['delete', 'held', 'half'])).code).toBe(7);
+    const terminal = onTerminal(['--yes', 'delete', 'held', 'half', '--wait', '2m']);
+    await terminal.waitForText(/waiting, .* at most: the snapshot 'half' of 'held' is still being taken/);
+    await letGo();
+    const { code, screen } = await terminal.done;
+    expect(code).toBe(0);
+    // the line is gone at the end
+    expect(screen.lastIndexOf('waiting,')).toBeLessThan(screen.lastIndexOf('\x1b[K'));
+    expect(snapshotNames(machine)).toEqual([]);
+    expect(tagNames(machine)).toEqual([[]]);
+  });
+
+  test('beyond its time it is exit 7, and Ctrl-C ends it at once', async () => {
+    const { machine, letGo } = await held('held');
+    const short = await kvmsnap(['delete', 'held', 'half', '--wait', '2s']);
+    expect([short.code, short.stderr.match(/error: /g)?.length]).toEqual([7, 1]);
+    const terminal = onTerminal(['--yes', 'delete', 'held', 'half', '--wait', '2h']);
+    await terminal.waitForText(/waiting, /);
+    terminal.type('\x03');
+    const { code, screen } = await terminal.done;
+    expect(code).toBe(130);
+    expect(stripVTControlCharacters(screen)).toContain('error: ended by SIGINT');
+    expect(screen).not.toContain('libvirt cannot cancel');
+    expect(snapshotNames(machine)).toEqual(['half']);
+    await letGo();
+    expect(snapshotNames(machine)).toEqual(['half']);
+  });
+});
+
+describe('the line of progress', () => {
+  test('on a terminal: how many of how many, the machine, the time; gone at the end', async () => {
+    const machines = FIVE.map(small);
+    const gate = slowVirsh(CREATE, machines[2]?.uuid ?? '');
+    const terminal = onTerminal(['create-as', 'm-*', 's1'], { env: gate.env });
+    await terminal.waitForText(/2\/5 machines, [^;]*; m-3: /);
+    await terminal.waitForText(/2\/5 machines, [1-9] s; m-3: .*: taking a snapshot of 'm-3'/);
+    gate.goOn();
+    const { code, screen } = await terminal.done;
+    expect(code).toBe(0);
+    const end = screen.slice(screen.lastIndexOf('\r\x1b[K') + '\r\x1b[K'.length);
+    expect(end).toContain('MACHINE');
+    expect(end).not.toContain('/5 machines');
+    // a line for each of a hundred machines would only repeat the table
+    expect(end).not.toContain('is complete');
+    // one line: nothing of it was ever ended by a line feed
+    expect(screen).not.toMatch(/\d\/5 machines[^\r]*\n/);
+    expect(haveOne(machines)).toEqual(FIVE);
+  });
+
+  test('in a pipe there is none, nor for one machine called by its name', async () => {
+    const machines = FIVE.slice(0, 2).map(small);
+    const { stderr } = await kvmsnap(['create-as', 'm-*', 's1']);
+    expect(stderr).toBe('');
+    const { screen } = await onTerminal(['create-as', 'm-1', 's2']).done;
+    expect(screen).not.toContain('/1 machines');
+    expect(screen).toContain("'s2' of 'm-1' is complete, in disk vda");
+    expect(haveOne(machines)).toEqual(['m-1', 'm-2']);
+  });
+});

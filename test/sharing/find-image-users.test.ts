@@ -1,0 +1,220 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import type { Context } from '../../src/run/context.ts';
+import { invalidate, nothingKnown } from '../../src/sharing/known-vms.ts';
+import { KvmsnapError } from '../../src/errors.ts';
+import { type Currency, readUsersOf } from '../../src/sharing/find-image-users.ts';
+import { Failure, type FakeMachine, fakeLibvirt } from '../libvirt/fake-libvirt.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'users-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+const IMAGE = join(directory, 'x.qcow2');
+writeFileSync(IMAGE, 'not read: what a definition calls raw has nothing beneath it');
+
+const uuidOf = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+
+const definition = (path: string, id = '') =>
+  `<domain type='qemu'${id}><devices><disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${path}'/><target dev='vda'/></disk></devices></domain>`;
+
+const stored = (name: string, path: string) => `<domainsnapshot>
+  <name>${name}</name><state>shutoff</state><creationTime>1795424800</creationTime>
+  <disks><disk name='vda' snapshot='internal'/></disks>
+  ${definition(path)}
+</domainsnapshot>`;
+
+function vm(n: number, path: string, snapshots: Record<string, string> = {}): FakeMachine {
+  return {
+    name: `web-${n}`,
+    uuid: uuidOf(n),
+    state: 'shut off (shutdown)',
+    xml: definition(path),
+    snapshots: new Map(Object.entries(snapshots)),
+    current: null,
+  };
+}
+
+function host(...machines: FakeMachine[]) {
+  const libvirt = fakeLibvirt(machines);
+  const notes: string[] = [];
+  const time = { now: 0 };
+  const ctx = {
+    virsh: libvirt.virsh,
+    connect: () => libvirt.virsh,
+    settings: { connect: null },
+    interrupts: { pending: null },
+    clock: { now: () => time.now },
+    terminal: { note: (line: string) => notes.push(line) },
+    known: nothingKnown(),
+  } as unknown as Context;
+  const ask = async (currency: Currency = 'all', harmless = false) => {
+    const before = libvirt.processes.length;
+    const commands = libvirt.commands.length;
+    const question = { uri: 'qemu:///system', files: { paths: [IMAGE] }, except: uuidOf(1), harmless };
+    const users = await readUsersOf(ctx, question, currency);
+    return {
+      users: (users.uses.get(IMAGE) ?? []).map(({ vm: { name }, kind, snapshots }) => [
+        name,
+        kind,
+        snapshots,
+      ]),
+      unknown: users.unknown,
+      processes: libvirt.processes.length - before,
+      read: libvirt.commands
+        .slice(commands)
+        .filter(([verb]) => verb === 'snapshot-dumpxml')
+        .map((command) => command.at(-1)),
+    };
+  };
+  return { libvirt, notes, ctx, ask, time };
+}
+
+test('once all is read, one process tells that nothing has changed, whatever the number of VMs', async () => {
+  const others = Array.from({ length: 30 }, (_, i) =>
+    vm(i + 3, '/vm/other', { a: stored('a', '/vm/other') }),
+  );
+  const { ask } = host(vm(1, IMAGE), vm(2, IMAGE, { s1: stored('s1', IMAGE) }), ...others);
+  const users = [
+    ['web-2', 'disk', []],
+    ['web-2', 'tags', ['s1']],
+  ];
+  expect(await ask()).toMatchObject({ users, processes: 3 });
+  expect(await ask()).toEqual({ users, unknown: [], processes: 1, read: [] });
+  expect(await ask('old')).toMatchObject({ users, processes: 0 });
+});
+
+test('what changes is read again, and nothing else', async () => {
+  const second = vm(2, '/vm/a', { s1: stored('s1', '/vm/a') });
+  const { libvirt, ask, ctx } = host(vm(1, IMAGE), second);
+  expect(await ask()).toMatchObject({ users: [] });
+  // a clone that was defined meanwhile
+  libvirt.machines.push(vm(3, IMAGE));
+  expect(await ask()).toMatchObject({ users: [['web-3', 'disk', []]], processes: 2, read: [] });
+  // a disk that was attached, without a word in any list
+  second.xml = definition(IMAGE);
+  expect(await ask()).toMatchObject({
+    users: [
+      ['web-2', 'disk', []],
+      ['web-3', 'disk', []],
+    ],
+    processes: 1,
+    read: [],
+  });
+  second.xml = definition('/vm/a');
+  second.snapshots = new Map([...second.snapshots, ['s2', stored('s2', IMAGE)]]);
+  libvirt.machines.pop();
+  expect(await ask()).toMatchObject({ users: [['web-2', 'tags', ['s2']]], read: ['s1', 's2'] });
+  // our own write, under the same name
+  second.snapshots = new Map([
+    ['s1', stored('s1', IMAGE)],
+    ['s2', stored('s2', '/vm/a')],
+  ]);
+  invalidate(ctx.known, second.uuid);
+  expect(await ask()).toMatchObject({ users: [['web-2', 'tags', ['s1']]] });
+});
+
+test('a VM that was started is another one, with a definition of its next start', async () => {
+  const second = vm(2, IMAGE);
+  const { ask, libvirt } = host(vm(1, IMAGE), second);
+  await ask();
+  second.state = 'running (booted)';
+  second.xml = definition(IMAGE, " id='7'");
+  libvirt.intercept = ([verb, ...options]) =>
+    verb === 'dumpxml' && options.includes('--inactive') && options.includes(second.uuid)
+      ? `${definition('/vm/next')}\n\n`
+      : undefined;
+  expect(await ask()).toMatchObject({ users: [['web-2', 'disk', []]], processes: 2 });
+  second.xml = definition('/vm/a', " id='7'");
+  expect(await ask()).toMatchObject({ users: [] });
+  // attached for the next start only
+  libvirt.intercept = ([verb, ...options]) =>
+    verb === 'dumpxml' && options.includes('--inactive') && options.includes(second.uuid)
+      ? `${definition(IMAGE)}\n\n`
+      : undefined;
+  expect(await ask()).toMatchObject({ users: [['web-2', 'disk', []]] });
+});
+
+test('one VM that cannot be read hides that one only, is told once, and is tried again', async () => {
+  const { ask, libvirt, notes } = host(vm(1, IMAGE), vm(2, IMAGE), vm(3, IMAGE));
+  await ask();
+  const fail = (verb: string) => {
+    libvirt.intercept = (command) =>
+      command[0] === verb && command.includes(uuidOf(3)) ? new Failure('error: no\n') : undefined;
+  };
+  for (const verb of ['dumpxml', 'snapshot-list']) {
+    fail(verb);
+    expect(await ask()).toMatchObject({ unknown: ['web-3'] });
+    expect((await ask()).users).toContainEqual(['web-2', 'disk', []]);
+  }
+  expect(notes).toEqual([expect.stringMatching(/could not read all of VM 'web-3'/)]);
+  libvirt.intercept = () => undefined;
+  expect(await ask()).toMatchObject({ unknown: [], users: [{}, {}] });
+});
+
+test('a snapshot that cannot be read hides its VM, until it can', async () => {
+  const { ask, libvirt } = host(vm(1, IMAGE), vm(2, '/vm/a', { s1: stored('s1', IMAGE) }));
+  libvirt.intercept = ([verb]) => (verb === 'snapshot-dumpxml' ? new Failure('error: no\n') : undefined);
+  expect(await ask()).toMatchObject({ users: [], unknown: ['web-2'] });
+  libvirt.intercept = () => undefined;
+  expect(await ask()).toMatchObject({ users: [['web-2', 'tags', ['s1']]], unknown: [] });
+});
+
+test('one VM that keeps libvirtd from answering is asked alone, and the others are read', async () => {
+  const { ask, libvirt, ctx } = host(vm(1, IMAGE), vm(2, IMAGE), vm(3, IMAGE));
+  const read: typeof libvirt.virsh.read = async (commands) => {
+    if (commands.some((command) => command.includes(uuidOf(3))))
+      throw new KvmsnapError('timed-out', 'virsh gave no answer within 45 s');
+    return libvirt.virsh.read(commands);
+  };
+  const hung = { ...libvirt.virsh, read };
+  Object.assign(ctx, { virsh: hung, connect: () => hung });
+  expect(await ask()).toMatchObject({ users: [['web-2', 'disk', []]], unknown: ['web-3'] });
+});
+
+test('whoever asks while another reads gets what is so after it has asked', async () => {
+  const { ask, libvirt } = host(vm(1, IMAGE), vm(2, IMAGE));
+  await ask();
+  const first = ask('now');
+  libvirt.machines.push(vm(3, IMAGE));
+  const answers = await Promise.all([ask('now'), ask('now'), first]);
+  expect(answers.slice(0, 2).map(({ users }) => users.length)).toEqual([2, 2]);
+});
+
+test('a VM that has nothing to do with the files is asked a few seconds later, not each time', async () => {
+  const others = Array.from({ length: 30 }, (_, i) =>
+    vm(i + 3, '/vm/other', { a: stored('a', '/vm/other') }),
+  );
+  const second = vm(2, IMAGE, { s1: stored('s1', IMAGE) });
+  const { ask, libvirt, time, ctx } = host(vm(1, IMAGE), second, ...others);
+  expect((await ask('now')).processes).toBe(3);
+  const commands = async () => {
+    const before = libvirt.commands.length;
+    const { users } = await ask('now');
+    return [users.length, libvirt.commands.length - before];
+  };
+  // the lists of libvirt, and in full the VM that has the file
+  expect(await commands()).toEqual([2, 8]);
+  second.snapshots = new Map([['s2', stored('s2', IMAGE)]]);
+  for (const { uuid } of others) invalidate(ctx.known, uuid);
+  expect(await commands()).toEqual([2, 9]);
+  const [third] = others;
+  if (third) third.xml = definition(IMAGE);
+  expect(await commands()).toEqual([2, 8]);
+  time.now += 11_000;
+  expect((await ask('now')).users).toContainEqual(['web-3', 'disk', []]);
+});
+
+test('where no data of another VM are changed, snapshots are read only of those that use the files', async () => {
+  const others = Array.from({ length: 30 }, (_, i) => vm(i + 3, '/vm/other', { a: stored('a', IMAGE) }));
+  const { ask } = host(vm(1, IMAGE), vm(2, IMAGE, { s1: stored('s1', IMAGE) }), ...others);
+  expect(await ask('now', true)).toMatchObject({
+    users: [
+      ['web-2', 'disk', []],
+      ['web-2', 'tags', ['s1']],
+    ],
+    read: ['s1'],
+  });
+  expect(await ask('now', true)).toMatchObject({ users: [{}, {}], read: [], processes: 2 });
+  expect((await ask('now')).users).toHaveLength(32);
+});

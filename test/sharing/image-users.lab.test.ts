@@ -1,0 +1,315 @@
+// An image that another VM uses too: what is refused, what is done, and what is said, judged by the data.
+import { existsSync, linkSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { kvmsnap } from '../lab/cli.ts';
+import { tags } from '../lab/disk.ts';
+import { tool, virsh } from '../lab/lab.ts';
+import {
+  cleanUp,
+  defineMachine,
+  destroy,
+  type Machine,
+  pathOf,
+  start,
+  state,
+  undefine,
+} from '../lab/machine.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import type { Terminal } from '../lab/terminal.ts';
+import { since } from '../lab/version.ts';
+import { fingerprint, refused } from '../lab/evidence.ts';
+import { asked, byteIn, NOW, succeed, THEN, take, write } from '../lab/scene.ts';
+
+afterEach(cleanUp);
+afterAll(cleanUp);
+
+const small = { size: '4M' };
+
+/** Runs kvmsnap, which must refuse and leave both VMs as they are, to the last byte of their images. */
+async function leavesBoth(machines: readonly Machine[], ...args: string[]): Promise<string> {
+  const before = machines.map(fingerprint);
+  const { exitCode, message, hint } = await refused(...args);
+  expect({ args, exitCode, machines: machines.map(fingerprint) }).toEqual({
+    args,
+    exitCode: 5,
+    machines: before,
+  });
+  return `${message}\n${hint}`;
+}
+
+const tagNames = (path: string): string[] => tags(path).map(({ name }) => name);
+
+test('the snapshot of another VM is no orphan of this one', async () => {
+  const first = defineMachine({ name: 'first', disks: [small] });
+  const second = defineMachine({ name: 'second', disks: [{ source: pathOf(first) }, { ...small }] });
+  expect((await succeed('create-as', 'second', 'both')).stderr).toMatch(
+    /warning: disk vda: .*VM 'first' \(shut off\) has it as disk vda/,
+  );
+  await succeed('create-as', 'first', 'precious');
+  const before = [first, second].map(fingerprint);
+  const { stdout } = await succeed('check', 'second', '--fix', '--yes', '--json');
+  expect([first, second].map(fingerprint)).toEqual(before);
+  expect(tagNames(pathOf(first))).toEqual(['both', 'precious']);
+  const [{ findings, fixes }] = JSON.parse(stdout).domains;
+  expect(fixes).toEqual([]);
+  expect(findings).toMatchObject([
+    {
+      level: 'information',
+      rule: 'used-by-others',
+      what: expect.stringMatching(
+        /VM 'first' \(shut off\) has it as disk vda and has its snapshot 'precious' in it/,
+      ),
+    },
+  ]);
+});
+
+describe('a disk in two definitions', () => {
+  function shared(): readonly [Machine, Machine] {
+    const first = defineMachine({ name: 'first', disks: [small], boot: 'counter' });
+    write(first, THEN);
+    take(first, 's1');
+    write(first, NOW);
+    // under another path
+    const alias = join(dirname(pathOf(first)), 'alias.qcow2');
+    linkSync(pathOf(first), alias);
+    return [first, defineMachine({ name: 'second', disks: [{ source: alias }] })];
+  }
+
+  test('is not reverted, though forced', async () => {
+    const both = shared();
+    const words = await leavesBoth(both, 'revert', 'first', 's1', '--force');
+    expect(words).toMatch(/VM 'second' \(shut off\) has it as disk vda/);
+    await leavesBoth(both, 'revert', 'first', 's1', '--backup', '--force');
+    await leavesBoth(both, 'revert', 'first', 's1', '--dry-run');
+    undefine(both[1]);
+    await succeed('revert', 'first', 's1');
+    expect(byteIn(pathOf(both[0]))).toBe(THEN);
+  });
+
+  test('takes no snapshot while the other VM runs, and loses none', async () => {
+    const both = shared();
+    const [first, second] = both;
+    start(second);
+    const words = await leavesBoth(both, 'create-as', 'first', 's2', '--force');
+    expect(words).toMatch(/VM 'second' \(running\) has it as disk vda.*\n.*shut 'second' down/);
+    await leavesBoth(both, 'create-as', 'first', 'e2', '--external', '--disk-only', '--force');
+    await leavesBoth(both, 'delete', 'first', 's1', '--yes');
+    await kvmsnap(['prune', 'first', '--match', 's1', '--keep-last', '0', '--allow-empty']);
+    expect([snapshotNames(first), tagNames(pathOf(first))]).toEqual([['s1'], ['s1']]);
+    destroy(second);
+    await succeed('create-as', 'first', 's2');
+    await succeed('delete', 'first', 's1');
+    expect([snapshotNames(first), tagNames(pathOf(first))]).toEqual([['s2'], ['s2']]);
+  });
+
+  test('defined twice, with the same snapshots: neither deletes what the other has', async () => {
+    const both = shared();
+    const [first, second] = both;
+    const file = join(dirname(pathOf(first)), 's1.xml');
+    const xml = virsh('snapshot-dumpxml', first.uuid, 's1').replaceAll(first.uuid, second.uuid);
+    tool('sh', [
+      '-c',
+      `cat > ${file} <<'END'\n${xml.replaceAll("'first'", "'second'").replaceAll('<name>first<', '<name>second<')}\nEND`,
+    ]);
+    virsh('snapshot-create', second.uuid, file, '--redefine');
+    const words = await leavesBoth(both, 'delete', 'first', 's1');
+    expect(words).toMatch(/VM 'second' \(shut off\) has its snapshot 's1' in it, which would lose it/);
+    const { code, stderr } = await kvmsnap([
+      'prune',
+      'first',
+      '--match',
+      's1',
+      '--keep-last',
+      '0',
+      '--allow-empty',
+    ]);
+    expect([code, stderr]).toEqual([5, expect.stringContaining("VM 'second'")]);
+    expect(tagNames(pathOf(first))).toEqual(['s1']);
+    await succeed('delete', 'first', 's1', '--metadata');
+    await succeed('delete', 'second', 's1');
+    expect(tagNames(pathOf(first))).toEqual([]);
+  });
+});
+
+describe('a linked clone', () => {
+  function cloned(): readonly [Machine, Machine] {
+    const golden = defineMachine({ name: 'golden', disks: [small] });
+    write(golden, THEN);
+    take(golden, 's1');
+    write(golden, NOW);
+    const alias = join(dirname(pathOf(golden)), 'alias.qcow2');
+    symlinkSync(pathOf(golden), alias);
+    return [golden, defineMachine({ name: 'clone', disks: [{ backing: alias }] })];
+  }
+
+  test('keeps what it sees', async () => {
+    const both = cloned();
+    const words = await leavesBoth(both, 'revert', 'golden', 's1', '--force');
+    expect(words).toMatch(/VM 'clone' \(shut off\) has an overlay on it \(disk vda\)/);
+    expect(byteIn(pathOf(both[1]))).toBe(NOW);
+  });
+
+  test('is no hindrance while it is off and nothing that it sees changes', async () => {
+    const [golden, clone] = cloned();
+    await succeed('create-as', 'golden', 's2');
+    await succeed('delete', 'golden', 's1');
+    await succeed('create-as', 'clone', 'c1');
+    await succeed('revert', 'clone', 'c1');
+    expect([byteIn(pathOf(golden)), byteIn(pathOf(clone))]).toEqual([NOW, NOW]);
+  });
+
+  test('that runs has what lies below locked', async () => {
+    const both = cloned();
+    start(both[1]);
+    await leavesBoth(both, 'create-as', 'golden', 's2', '--force');
+    await leavesBoth(both, 'delete', 'golden', 's1');
+    expect(state(both[1])).toBe('running');
+  });
+
+  test('stands in the way of its own snapshot while what lies below is written to', async () => {
+    const both = cloned();
+    start(both[0]);
+    expect(await leavesBoth(both, 'create-as', 'clone', 'c1')).toMatch(/on which it lies, is written to/);
+  });
+});
+
+test('a disk that was handed to another VM is not rolled back by a snapshot of before', async () => {
+  const first = defineMachine({ name: 'first', disks: [small, small] });
+  write(first, THEN);
+  take(first, 's1');
+  write(first, NOW);
+  virsh('detach-disk', first.uuid, 'vdb', '--config');
+  const second = defineMachine({ name: 'second', disks: [{ source: pathOf(first, 1) }] });
+  const both = [first, second];
+  expect(await leavesBoth(both, 'revert', 'first', 's1', '--force')).toMatch(/VM 'second' .* disk vda/);
+  expect(byteIn(pathOf(second))).toBe(NOW);
+});
+
+test('what only a snapshot of another VM keeps is not changed', async () => {
+  const first = defineMachine({ name: 'first', disks: [small] });
+  write(first, THEN);
+  const second = defineMachine({ name: 'second', disks: [{ source: pathOf(first) }] });
+  take(first, 's1');
+  write(first, NOW);
+  // its state is the shared image, and its own disk another one since
+  take(second, 'e1', '--disk-only');
+  const before = [first, second].map(fingerprint);
+  const { exitCode, message } = await refused('revert', 'first', 's1', '--force');
+  expect([exitCode, [first, second].map(fingerprint)]).toEqual([5, before]);
+  expect(message).toMatch(/VM 'second'/);
+});
+
+test('an overlay that another VM lies on is not left for removal', async () => {
+  const first = defineMachine({ name: 'first', disks: [small] });
+  take(first, 'e1', '--disk-only');
+  const overlay = pathOf(first).replace(/qcow2$/, 'e1');
+  defineMachine({ name: 'clone', disks: [{ backing: overlay }] });
+  const { code } = await kvmsnap(['delete', 'first', 'e1', '--leftovers']);
+  expect([code, existsSync(overlay), snapshotNames(first)]).toEqual([5, true, ['e1']]);
+  await succeed('delete', 'first', 'e1', '--metadata', '--leftovers');
+  expect(existsSync(overlay)).toBe(true);
+});
+
+test('external: neither a revert nor a merge takes the overlay of another VM away', async () => {
+  const first = defineMachine({ name: 'first', disks: [small] });
+  take(first, 'e1', '--disk-only');
+  take(first, 'e2', '--disk-only');
+  const overlay = pathOf(first).replace(/qcow2$/, 'e2');
+  const clone = defineMachine({ name: 'clone', disks: [{ backing: overlay }] });
+  const both = [first, clone];
+  const before = tool('qemu-img', ['info', '--output=json', '--backing-chain', pathOf(clone)]);
+  const words = await leavesBoth(both, 'revert', 'first', 'e1', '--force');
+  expect(words).toMatch(since({ '0.0': /cannot revert to external/, '9.9': /VM 'clone' .* overlay on it/ }));
+  expect(tool('qemu-img', ['info', '--output=json', '--backing-chain', pathOf(clone)])).toBe(before);
+});
+
+test('a VM that only reads an image has it locked too while it runs', async () => {
+  const first = defineMachine({ name: 'first', disks: [small] });
+  const reader = defineMachine({
+    name: 'reader',
+    disks: [small, { source: pathOf(first), readonly: true }],
+    boot: 'counter',
+  });
+  take(first, 's1');
+  start(reader);
+  const both = [first, reader];
+  expect(await leavesBoth(both, 'create-as', 'first', 's2')).toMatch(
+    /VM 'reader' \(running\) has it as disk vdb/,
+  );
+  await leavesBoth(both, 'delete', 'first', 's1');
+  destroy(reader);
+  await succeed('create-as', 'first', 's2');
+  await leavesBoth(both, 'revert', 'first', 's1', '--force');
+});
+
+test('the memory of a snapshot that two VMs know is not removed', async () => {
+  const first = defineMachine({ name: 'first', disks: [small], boot: 'counter' });
+  const memory = join(dirname(pathOf(first)), 'e1.mem');
+  start(first);
+  take(first, 'e1', '--memspec', memory, '--diskspec', 'vda,snapshot=external');
+  const second = defineMachine({ name: 'second', disks: [small] });
+  const file = join(dirname(pathOf(first)), 'e1.xml');
+  const xml = virsh('snapshot-dumpxml', '--security-info', first.uuid, 'e1')
+    .replaceAll(first.uuid, second.uuid)
+    .replaceAll('<name>first<', '<name>second<');
+  tool('sh', ['-c', 'printf %s "$1" > "$2"', 'sh', xml, file]);
+  virsh('snapshot-create', second.uuid, file, '--redefine');
+  const { exitCode, message } = await refused('delete', 'first', 'e1', '--leftovers');
+  expect([exitCode, existsSync(memory), snapshotNames(first)]).toEqual([5, true, ['e1']]);
+  expect(message).toMatch(since({ '0.0': /before 9\.0/, '9.0': /VM 'second' \(shut off\)/ }));
+});
+
+describe('while a question stands', () => {
+  function alone(): Machine {
+    const first = defineMachine({ name: 'first', disks: [small] });
+    write(first, THEN);
+    take(first, 's1');
+    write(first, NOW);
+    return first;
+  }
+
+  const answerYes = async (terminal: Terminal, code: number, words: RegExp) => {
+    terminal.type('y\r');
+    expect(await terminal.done).toMatchObject({ code, screen: expect.stringMatching(words) });
+  };
+
+  test('a clone that comes is seen', async () => {
+    const first = alone();
+    const terminal = await asked('revert', 'first', 's1');
+    const clone = defineMachine({ name: 'clone', disks: [{ backing: pathOf(first) }] });
+    await answerYes(terminal, 5, /VM 'clone' \(shut off\)\s+has\s+an\s+overlay/);
+    expect([byteIn(pathOf(first)), byteIn(pathOf(clone))]).toEqual([NOW, NOW]);
+  });
+
+  test('a disk that is given to a VM is seen, and a VM that starts', async () => {
+    const first = alone();
+    const second = defineMachine({ name: 'second', disks: [small], boot: 'counter' });
+    const revert = await asked('revert', 'first', 's1');
+    virsh('attach-disk', second.uuid, pathOf(first), 'vdb', '--subdriver', 'qcow2', '--config');
+    await answerYes(revert, 5, /VM 'second' \(shut off\)\s+has\s+it\s+as\s+disk\s+vdb/);
+    const deletion = await asked('delete', 'first', 's1');
+    start(second);
+    await answerYes(deletion, 5, /VM 'second' \(running\)/);
+    expect([snapshotNames(first), tagNames(pathOf(first)), byteIn(pathOf(first))]).toEqual([
+      ['s1'],
+      ['s1'],
+      NOW,
+    ]);
+  });
+
+  test('a snapshot of another VM that comes is none to be deleted by a fix', async () => {
+    const first = defineMachine({ name: 'first', disks: [small, small] });
+    take(first, 'old');
+    // half a snapshot, of which nobody knows, of a later second
+    await setTimeout(1100);
+    tool('qemu-img', ['snapshot', '-c', 'half', pathOf(first)]);
+    const terminal = await asked('check', 'first', '--fix');
+    expect(terminal.screen()).toMatch(/delete 'half' in disk vda/);
+    const second = defineMachine({ name: 'second', disks: [{ source: pathOf(first) }] });
+    terminal.type('y\r');
+    await terminal.done;
+    expect([snapshotNames(second), tagNames(pathOf(first))]).toEqual([[], ['old', 'half']]);
+  });
+});

@@ -1,0 +1,246 @@
+import { closeSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { imageInfo, tags } from '../lab/disk.ts';
+import { scratch, tool, virsh } from '../lab/lab.ts';
+import { cleanUp, defineMachine, destroy, type Machine, pathOf, start } from '../lab/machine.ts';
+import { onTerminal } from '../lab/terminal.ts';
+import { document, fail, succeed, take, twoDisks } from '../lab/scene.ts';
+
+afterAll(cleanUp);
+
+/** Sets the corrupt bit of a qcow2 header (incompatible_features, bit 1). */
+function markCorrupt(path: string): void {
+  const file = openSync(path, 'r+');
+  writeSync(file, Buffer.of(0x02), 0, 1, 79);
+  closeSync(file);
+}
+
+describe('info of a machine', () => {
+  let machine: Machine;
+  let base: string;
+
+  beforeAll(() => {
+    base = pathOf(defineMachine({ name: 'base', disks: [{ size: '16M' }] }));
+    machine = defineMachine({
+      name: 'full',
+      boot: 'counter',
+      memoryMiB: 48,
+      disks: [{ backing: base }, { size: '8M' }, { device: 'cdrom', source: null, format: 'raw' }],
+    });
+    take(machine, 's1');
+    // later, for libvirt 7.0 takes no snapshot beside it
+    const raw = join(scratch, 'read-only.raw');
+    tool('qemu-img', ['create', '-q', '-f', 'raw', raw, '1M']);
+    const kind = ['--driver', 'qemu', '--subdriver', 'raw', '--mode', 'readonly'];
+    virsh('attach-disk', machine.uuid, raw, 'vdc', '--config', ...kind);
+    machine = { ...machine, disks: [...machine.disks.slice(0, 2), { target: 'vdc', path: raw }] };
+  });
+
+  test('shows each disk as qemu-img sees it, with its backing chain', async () => {
+    const { domain } = await document('info', 'info', 'full');
+    expect(domain).toMatchObject({ name: 'full', uuid: machine.uuid, state: 'shutoff', current: 's1' });
+    const link = (path: string) => ({
+      path,
+      format: imageInfo(path).format,
+      virtualBytes: imageInfo(path)['virtual-size'],
+      allocatedBytes: statSync(path).blocks * 512,
+      flags: [],
+    });
+    const [vda, vdb, vdc] = [0, 1, 2].map((n) => pathOf(machine, n)) as [string, string, string];
+    const snapshots = [{ id: '1', name: 's1', vmStateBytes: 0 }];
+    expect(domain.disks).toMatchObject([
+      {
+        target: 'vda',
+        source: vda,
+        driver: 'qcow2',
+        takesPart: true,
+        problem: null,
+        chain: [link(vda), link(base)],
+        snapshots,
+      },
+      {
+        target: 'vdb',
+        source: vdb,
+        driver: 'qcow2',
+        takesPart: true,
+        problem: null,
+        chain: [link(vdb)],
+        snapshots,
+      },
+      {
+        target: 'vdc',
+        source: vdc,
+        driver: 'raw',
+        takesPart: false,
+        problem: null,
+        chain: [link(vdc)],
+        snapshots: [],
+      },
+      {
+        target: 'hda',
+        device: 'cdrom',
+        source: null,
+        takesPart: false,
+        problem: 'no medium',
+        chain: null,
+        snapshots: [],
+      },
+    ]);
+  });
+
+  test('is a table of disks, facts and snapshots', async () => {
+    const { stdout, stderr } = await succeed('info', 'full');
+    expect(stdout).toMatch(
+      new RegExp(`^vda +disk +qcow2 +16\\.0 MiB +\\S+ KiB +- +${pathOf(machine)}$`, 'm'),
+    );
+    expect(stdout).toMatch(new RegExp(`^vda \\^1 +disk +qcow2 +16\\.0 MiB +\\S+ KiB +- +${base}$`, 'm'));
+    expect(stdout).toMatch(/^vdc +disk +raw +1\.0 MiB .* takes no part in snapshots +\//m);
+    expect(stdout).toMatch(/^hda +cdrom +- .* no medium, takes no part in snapshots +-$/m);
+    expect(stdout).toMatch(new RegExp(`^uuid +${machine.uuid}$`, 'm'));
+    expect(stdout).toMatch(/^memory +48\.0 MiB$/m);
+    expect(stdout).toMatch(/^snapshots +1$/m);
+    expect(stdout).toMatch(/^vdb +1 +s1 +\d{4}-\S+ +0 B$/m);
+    expect(stderr).toBe('');
+    expect((await succeed('info', 'full', '-q')).stdout).toBe('full\n');
+    expect((await succeed('info', 'full', '-o', 'csv')).stdout.split('\n')).toHaveLength(7);
+  });
+
+  test('says on a terminal what VM SIZE means', async () => {
+    const { screen } = await onTerminal(['info', 'full'], { columns: 200 }).done;
+    expect(screen).toMatch(
+      /VM SIZE is the guest memory saved with a snapshot.*0 B is right for a machine that was off/,
+    );
+  });
+
+  test('has the memory of a snapshot of the running guest, also while it runs', async () => {
+    start(machine);
+    take(machine, 'live');
+    const { domain } = await document('info', 'info', 'full');
+    const size = tags(pathOf(machine)).find(({ name }) => name === 'live')?.vmStateSize ?? 0;
+    expect(size).toBeGreaterThan(0);
+    expect(domain).toMatchObject({ state: 'running', stateReason: 'unpaused', current: 'live' });
+    expect(domain.disks[0]?.snapshots).toMatchObject([
+      { vmStateBytes: 0 },
+      { name: 'live', vmStateBytes: size },
+    ]);
+    expect(domain.disks[1]?.snapshots).toMatchObject([
+      { vmStateBytes: 0 },
+      { name: 'live', vmStateBytes: 0 },
+    ]);
+    expect((await succeed('info', 'full')).stdout).toMatch(/^state +running \(unpaused\)$/m);
+    destroy(machine);
+  });
+
+  test('names what is wrong with an image, and what the XML says otherwise', async () => {
+    const odd = defineMachine({
+      name: 'odd',
+      disks: [{}, { driver: 'raw' }, { driver: null }, {}, { backing: base }],
+    });
+    markCorrupt(pathOf(odd, 0));
+    renameSync(pathOf(odd, 3), `${pathOf(odd, 3)}.away`);
+    renameSync(base, `${base}.away`);
+    const { domain } = await document('info', 'info', 'odd');
+    const { stdout } = await succeed('info', 'odd');
+    renameSync(`${base}.away`, base);
+    expect(domain.disks.map(({ problem, chain }) => problem ?? chain?.[0]?.flags)).toEqual([
+      ['corrupt'],
+      ['looks like qcow2'],
+      ['looks like qcow2'],
+      `missing: ${pathOf(odd, 3)}`,
+      `missing: ${base}`,
+    ]);
+    expect(stdout).toMatch(/^vda .* corrupt +\//m);
+    // libvirt itself writes raw where the XML names nothing
+    for (const target of ['vdb', 'vdc'])
+      expect(stdout).toMatch(new RegExp(`^${target} .* raw .* looks like qcow2 +/`, 'm'));
+    expect(stdout).toMatch(new RegExp(`^vdd .* missing: ${pathOf(odd, 3)} `, 'm'));
+  });
+
+  test('shows what is in the images only', async () => {
+    const orphaned = twoDisks('orphaned');
+    tool('qemu-img', ['snapshot', '-c', 'no metadata', pathOf(orphaned, 1)]);
+    const { domain } = await document('info', 'info', 'orphaned');
+    expect(domain.disks.map(({ snapshots }) => snapshots.map(({ name }) => name))).toEqual([
+      [],
+      ['no metadata'],
+    ]);
+    expect((await succeed('info', 'orphaned')).stdout).toMatch(/^vdb +1 +no metadata /m);
+    expect(await fail(4, 'info', 'orphaned', 'no metadata')).toContain("has no snapshot 'no metadata'");
+  });
+});
+
+describe('info of a snapshot', () => {
+  let machine: Machine;
+
+  beforeAll(() => {
+    machine = twoDisks('parts', { boot: 'counter' });
+    take(machine, 'root');
+    start(machine);
+    take(machine, 's1', '--description', 'before, "the" upgrade');
+    take(machine, 'leaf');
+    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1');
+    destroy(machine);
+  });
+
+  test('has all that libvirt and the images know', async () => {
+    const vmStateBytes = tags(pathOf(machine)).find(({ name }) => name === 's1')?.vmStateSize ?? 0;
+    expect(vmStateBytes).toBeGreaterThan(0);
+    expect(await document('info-snapshot', 'info', 'parts', 's1')).toMatchObject({
+      domain: { name: 'parts', state: 'shutoff' },
+      snapshot: {
+        name: 's1',
+        state: 'running',
+        location: 'internal',
+        parent: 'root',
+        children: ['leaf'],
+        current: true,
+        description: 'before, "the" upgrade',
+        vmStateBytes,
+        memory: { location: 'internal', file: null },
+        disks: machine.disks.map(({ target, path }) => ({
+          target,
+          source: path,
+          location: 'internal',
+          copies: 1,
+        })),
+      },
+    });
+    const { stdout } = await succeed('info', 'parts', 's1');
+    for (const [fact, value] of [
+      ['snapshot', 's1'],
+      ['machine', 'parts'],
+      ['current', 'yes'],
+      ['state', 'running'],
+      ['parent', 'root'],
+      ['children', 'leaf'],
+      ['memory', 'saved, \\d+ KiB'],
+      ['description', 'before, "the" upgrade'],
+    ])
+      expect(stdout).toMatch(new RegExp(`^${fact} +${value}$`, 'm'));
+    expect((await succeed('info', 'parts', 'root')).stdout).toMatch(/^memory +not saved/m);
+  });
+
+  test('counts its copies in each image: 1, 0, 2', async () => {
+    tool('qemu-img', ['snapshot', '-d', 'leaf', pathOf(machine, 0)]);
+    tool('qemu-img', ['snapshot', '-c', 'leaf', pathOf(machine, 1)]);
+    const copies = async (name: string) =>
+      (await document('info-snapshot', 'info', 'parts', name)).snapshot.disks.map((disk) => disk.copies);
+    expect([await copies('s1'), await copies('leaf')]).toEqual([
+      [1, 1],
+      [0, 2],
+    ]);
+    const { stdout } = await succeed('info', 'parts', 'leaf');
+    expect(stdout).toMatch(new RegExp(`^vda +internal +MISSING +${pathOf(machine, 0)}$`, 'm'));
+    expect(stdout).toMatch(new RegExp(`^vdb +internal +2 OF THAT NAME +${pathOf(machine, 1)}$`, 'm'));
+  });
+
+  test('cannot count them in an image that is missing', async () => {
+    renameSync(pathOf(machine, 1), `${pathOf(machine, 1)}.away`);
+    const { snapshot } = await document('info-snapshot', 'info', 'parts', 's1');
+    const { stdout } = await succeed('info', 'parts', 's1');
+    renameSync(`${pathOf(machine, 1)}.away`, pathOf(machine, 1));
+    expect(snapshot).toMatchObject({ vmStateBytes: null, disks: [{ copies: 1 }, { copies: null }] });
+    expect(stdout).toMatch(/^vdb +internal +not looked at /m);
+  });
+});

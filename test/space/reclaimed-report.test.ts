@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import { freedLines } from '../../src/space/reclaimed-report.ts';
+import { MiB } from '../model.ts';
+
+const of = (name: string, bytes: number | null, approximate = false) => ({
+  machine: { name, uuid: name },
+  freed: { bytes, approximate },
+});
+
+test.each([
+  ['nothing was to go', false, [{ ...of('a', 0), freed: null }], []],
+  ['one machine', false, [of('a', 3 * MiB)], ['freed 3.0 MiB']],
+  ['beforehand', true, [of('a', 3 * MiB)], ['would free 3.0 MiB']],
+  ['several, one running', false, [of('a', MiB), of('b', 2 * MiB, true)], ['freed ~3.0 MiB']],
+  ['not known', false, [of('a', null)], ['what was freed is not known']],
+  ['not known beforehand', true, [of('a', null)], ['what it would free is not known']],
+  [
+    'not known of some',
+    false,
+    [of('a', MiB), of('b', null, true), of('c', null)],
+    ["freed 1.0 MiB, not counting 'b', 'c', of which it is not known"],
+  ],
+])('%s', (_, dryRun, each, lines) => expect(freedLines(dryRun, each)).toEqual(lines));
