@@ -13,11 +13,11 @@ import {
   VERSION,
   wholeOf,
 } from './command-table.ts';
-import type { Context, OutputFormat, Settings } from './run/context.ts';
+import { FAILURES, type FailureCode, KvmsnapError } from './errors.ts';
+import type { ColorChoice } from './host/terminal.ts';
 import { nearest } from './model/names.ts';
 import { kvmsnapLine } from './model/quote.ts';
-import { FAILURES, type FailureCode, KvmsnapError } from './errors.ts';
-import type { ColourChoice } from './host/terminal.ts';
+import type { Context, OutputFormat, Settings } from './run/context.ts';
 
 /** The program: the table of commands as a command line, with its help. Runs nothing. */
 
@@ -27,7 +27,7 @@ export type Start = (settings: Settings, action: (ctx: Context) => Promise<void>
 /** Builds the program anew; `start` is given what to run. Throws CommanderError and KvmsnapError, never exits. */
 export function createProgram(start: Start): Command {
   const program = new Command('kvmsnap')
-    .description('Snapshots of libvirt machines that you can trust.')
+    .description('Snapshots of libvirt VMs that you can trust.')
     .version(pkg.version, VERSION.flags, VERSION.help)
     .helpOption(HELP.flags, HELP.help)
     .configureHelp({ showGlobalOptions: true })
@@ -75,7 +75,7 @@ function addCommand(program: Command, definition: CommandDefinition, start: Star
     const args = given.slice(0, definition.arguments.length) as ArgumentValue[];
     const names = args.filter((_, i) => definition.arguments[i]?.takes !== 'text');
     if (names.flat().includes(''))
-      throw new KvmsnapError('usage', 'a machine or snapshot cannot have an empty name');
+      throw new KvmsnapError('usage', 'a VM or snapshot cannot have an empty name');
     const settings = settingsOf(program);
     if (settings.readonly) checkReadOnly(definition, command.opts());
     return start(settings, (ctx) => definition.run(ctx, args, command.opts()));
@@ -173,7 +173,7 @@ interface GlobalValues {
   readonly output: OutputFormat;
   readonly json?: boolean;
   readonly quiet?: boolean;
-  readonly color: ColourChoice;
+  readonly color: ColorChoice;
   readonly yes?: boolean;
   readonly dryRun?: boolean;
   readonly verbose?: boolean;
@@ -272,7 +272,7 @@ function shortened(option: string, command: CommandDefinition | undefined): stri
 /** What the global options among the words say of how an error is shown, also where the rest cannot be parsed. */
 export function spokenOptions(words: readonly string[]): {
   readonly json: boolean;
-  readonly color: ColourChoice;
+  readonly color: ColorChoice;
 } {
   const { values } = spoken(words);
   const color = values.get('color');

@@ -1,16 +1,16 @@
 import pkg from '../package.json' with { type: 'json' };
 import type { CheckOptions } from './check/report.ts';
+import type { Grammar, Meaning, Shell } from './completion/grammar.ts';
 import type { CreateOptions } from './create/report.ts';
-import type { CurrentOptions } from './show/current.ts';
 import type { DeleteOptions } from './delete/report.ts';
-import type { InfoOptions } from './show/info.ts';
-import type { ListOptions } from './show/list.ts';
+import type { FailureCode } from './errors.ts';
 import type { PruneOptions } from './prune/report.ts';
 import type { RevertOptions } from './revert/report.ts';
-import type { SpaceOptions } from './space/report.ts';
 import type { Context } from './run/context.ts';
-import type { Grammar, Meaning, Shell } from './completion/grammar.ts';
-import type { FailureCode } from './errors.ts';
+import type { CurrentOptions } from './show/current.ts';
+import type { InfoOptions } from './show/info.ts';
+import type { ListOptions } from './show/list.ts';
+import type { SpaceOptions } from './space/report.ts';
 
 /** Every command, argument, option and help text, as data: help, man page and README come from here. */
 
@@ -54,15 +54,15 @@ export interface CommandDefinition {
 
 export type Argument = string | readonly string[] | undefined;
 
-const MACHINE: ArgumentDefinition = {
-  syntax: '<machine>',
-  help: 'name or UUID of the machine (libvirt: domain)',
-  takes: 'machine',
+const VM_NAME: ArgumentDefinition = {
+  syntax: '<vm>',
+  help: 'name or UUID of the VM (libvirt: domain)',
+  takes: 'vm',
 };
 const PATTERN: ArgumentDefinition = {
-  syntax: '<machine>',
-  help: 'name, UUID or pattern of the machine (libvirt: domain)',
-  takes: 'machine',
+  syntax: '<vm>',
+  help: 'name, UUID or pattern of the VM (libvirt: domain)',
+  takes: 'vm',
 };
 const SNAPSHOT: ArgumentDefinition = { syntax: '<name>', help: 'the snapshot', takes: 'snapshot' };
 const SHELL: ArgumentDefinition = {
@@ -80,20 +80,20 @@ const FORCE_CREATE = {
 const WISHES: readonly OptionDefinition[] = [
   {
     flags: '--external',
-    help: 'into files of its own beside the images: an overlay each, and the memory of a running machine',
+    help: 'into files of its own beside the images: an overlay each, and the memory of a running VM',
   },
   { flags: '--disk-only', help: 'the same without the memory' },
   {
     flags: '--memspec <spec>',
-    help: 'external, the memory in this file: [file=]/PATH (of one machine)',
+    help: 'external, the memory in this file: [file=]/PATH (of one VM)',
   },
   {
     flags: '--diskspec <spec>',
-    help: 'external, a disk so: DISK[,snapshot=no|external|manual][,driver=TYPE][,stype=file|block][,file=/PATH]; repeatable (of one machine)',
+    help: 'external, a disk so: DISK[,snapshot=no|external|manual][,driver=TYPE][,stype=file|block][,file=/PATH]; repeatable (of one VM)',
     kind: 'list',
   },
   { flags: '--live', help: 'external: the guest runs on while its memory is saved' },
-  { flags: '--halt', help: 'turn the machine off once it is taken' },
+  { flags: '--halt', help: 'turn the VM off once it is taken' },
   {
     flags: '--quiesce',
     help: 'with --disk-only: the guest agent holds the file systems still meanwhile',
@@ -142,39 +142,39 @@ const RULES: readonly OptionDefinition[] = [
   LEFTOVERS,
 ];
 
-const MACHINES: ArgumentDefinition = {
-  syntax: '[machines...]',
+const VM_PATTERNS: ArgumentDefinition = {
+  syntax: '[vms...]',
   help: 'names, UUIDs or patterns; or use --all',
-  takes: 'machine',
+  takes: 'vm',
 };
-const ALL = { flags: '--all', help: 'all machines' };
+const ALL = { flags: '--all', help: 'all VMs' };
 const VM: OptionDefinition = {
   flags: '--vm <pattern>',
-  help: 'further machines, by name or pattern; repeatable',
+  help: 'further VMs, by name or pattern; repeatable',
   kind: 'list',
-  takes: 'machine',
+  takes: 'vm',
 };
 const FILTERS: readonly OptionDefinition[] = [
-  { flags: '--exclude <pattern>', help: 'but not these; repeatable', kind: 'list', takes: 'machine-pattern' },
+  { flags: '--exclude <pattern>', help: 'but not these; repeatable', kind: 'list', takes: 'vm-pattern' },
   {
     flags: '--state <state>',
-    help: 'only machines in this state: running, shutoff or paused; repeatable',
+    help: 'only VMs in this state: running, shutoff or paused; repeatable',
     kind: 'list',
     takes: ['running', 'shutoff', 'paused'],
   },
 ];
 const JOBS: OptionDefinition = {
   flags: '--jobs <n>',
-  help: 'so many machines at once (default: 1)',
+  help: 'so many VMs at once (default: 1)',
   kind: 'jobs',
 };
-const STRICT = { flags: '--strict', help: 'fail when a machine was skipped' };
+const STRICT = { flags: '--strict', help: 'fail when a VM was skipped' };
 
 /** Those of virsh snapshot-create. */
 const XML: readonly OptionDefinition[] = [
   {
     flags: '--xml <file>',
-    help: 'as the XML in this file says, like virsh snapshot-create (of one machine)',
+    help: 'as the XML in this file says, like virsh snapshot-create (of one VM)',
     takes: 'file',
   },
   {
@@ -190,9 +190,9 @@ const SNAPSHOT_FILTERS: readonly OptionDefinition[] = [
   { flags: '--no-leaves', help: 'only those with children' },
   { flags: '--internal', help: 'only those inside the images' },
   { flags: '--external', help: 'only those in files of their own' },
-  { flags: '--inactive', help: 'only those of a machine that was off' },
+  { flags: '--inactive', help: 'only those of a VM that was off' },
   { flags: '--active', help: 'only those with the memory' },
-  { flags: '--disk-only', help: 'only those of a running machine without its memory' },
+  { flags: '--disk-only', help: 'only those of a running VM without its memory' },
   { flags: '--from <name>', help: 'only the children of this one', takes: 'snapshot' },
   { flags: '--current', help: 'only the children of the current one' },
   { flags: '--descendants', help: 'of --from and --current: all that is below' },
@@ -208,13 +208,13 @@ export const COMMANDS: readonly CommandDefinition[] = [
     needsWriting: true,
     summary: 'take a snapshot and give it a name',
     detail:
-      'An internal one, of all writable disks, and of the memory when the machine runs (it is paused meanwhile). ' +
+      'An internal one, of all writable disks, and of the memory when the VM runs (it is paused meanwhile). ' +
       'The name is the time in seconds since 1970. Refuses before anything is touched when a disk is not qcow2 or the ' +
       'snapshot could not work; says done only when libvirt and every disk hold it. With --label the name is made of the ' +
       'label and the time (UTC), and with rules of retention a prune of that label follows, if and only if it was taken. Of many ' +
-      'machines, one that is not suited (a raw disk) is skipped and said so, unless it was called by its own name. With --external ' +
+      'VMs, one that is not suited (a raw disk) is skipped and said so, unless it was called by its own name. With --external ' +
       'or --disk-only nothing is written into the images: the guest goes on in new files beside them, which also works over a raw image.',
-    arguments: [MACHINES],
+    arguments: [VM_PATTERNS],
     options: [DESCRIPTION, FORCE_CREATE, ...WISHES, ...XML, LABEL, ...RULES, ALL, ...FILTERS, JOBS, STRICT],
     failures: ['partial', 'check', 'exists', 'busy'],
     examples: [
@@ -224,10 +224,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
       "kvmsnap create 'web-*' db-1 --exclude web-test --label nightly",
       'kvmsnap create centos7-1 --external',
     ],
-    run: async (ctx, [machines], options) =>
+    run: async (ctx, [vms], options) =>
       (await import('./create/report.ts')).create(
         ctx,
-        machines as readonly string[],
+        vms as readonly string[],
         null,
         options as CreateOptions,
       ),
@@ -245,10 +245,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
       "kvmsnap create-as 'web-*' before-upgrade --vm db-1",
       'kvmsnap create-as centos7-1 before-upgrade --disk-only --quiesce',
     ],
-    run: async (ctx, [machine, name], options) =>
+    run: async (ctx, [vm, name], options) =>
       (await import('./create/report.ts')).create(
         ctx,
-        [machine as string],
+        [vm as string],
         name as string,
         options as CreateOptions,
       ),
@@ -257,23 +257,23 @@ export const COMMANDS: readonly CommandDefinition[] = [
     name: 'list',
     alias: 'ls',
     needsWriting: false,
-    summary: 'list the snapshots of machines, or all machines',
+    summary: 'list the snapshots of VMs, or all VMs',
     detail:
       'Oldest first, the current one marked *. VM STATE is the guest memory saved with a snapshot, 0 or - for one taken of a ' +
-      'machine that was off; it is not shown of several machines, whose images are not looked at. Without a machine: every ' +
-      'machine with its state, number of snapshots, current one and newest.',
+      'VM that was off; it is not shown of several VMs, whose images are not looked at. Without a VM: every ' +
+      'VM with its state, number of snapshots, current one and newest.',
     arguments: [
       {
-        syntax: '[machines...]',
-        help: 'names, UUIDs or patterns; without any, all machines at a glance',
-        takes: 'machine',
+        syntax: '[vms...]',
+        help: 'names, UUIDs or patterns; without any, all VMs at a glance',
+        takes: 'vm',
       },
     ],
     options: [
       { flags: '-t, --tree', help: 'draw parents and children' },
       ...SNAPSHOT_FILTERS,
-      { flags: '--space', help: 'with what deleting each one frees (of one machine)' },
-      { flags: '--all', help: 'the snapshots of all machines' },
+      { flags: '--space', help: 'with what deleting each one frees (of one VM)' },
+      { flags: '--all', help: 'the snapshots of all VMs' },
       ...FILTERS,
     ],
     failures: [],
@@ -283,38 +283,38 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'kvmsnap list centos7-1 --json',
       "kvmsnap list 'web-*' --state running",
     ],
-    run: async (ctx, [machines], options) =>
-      (await import('./show/list.ts')).list(ctx, machines as readonly string[], options as ListOptions),
+    run: async (ctx, [vms], options) =>
+      (await import('./show/list.ts')).list(ctx, vms as readonly string[], options as ListOptions),
   },
   {
     name: 'current',
     needsWriting: ['set', 'securityInfo'],
     summary: 'print the name of the current snapshot, or set it',
     detail:
-      'The one that the machine was last reverted to, or that was taken last: the next one becomes its child. With --json: all facts. ' +
+      'The one that the VM was last reverted to, or that was taken last: the next one becomes its child. With --json: all facts. ' +
       "--set moves libvirt's mark alone; no disk and no guest changes.",
-    arguments: [MACHINE],
+    arguments: [VM_NAME],
     options: [
       { flags: '--set <name>', help: 'make this one the current snapshot', takes: 'snapshot' },
       ...SNAPSHOT_XML,
     ],
     failures: ['check', 'busy'],
     examples: ['kvmsnap current centos7-1', 'kvmsnap current centos7-1 --set snapshot-2'],
-    run: async (ctx, [machine], options) =>
-      (await import('./show/current.ts')).current(ctx, machine as string, options as CurrentOptions),
+    run: async (ctx, [vm], options) =>
+      (await import('./show/current.ts')).current(ctx, vm as string, options as CurrentOptions),
   },
   {
     name: 'revert',
     needsWriting: true,
-    summary: 'put a machine back to a snapshot',
+    summary: 'put a VM back to a snapshot',
     detail:
       'What was written since is lost, unless --backup keeps it. Refuses when a disk does not hold the snapshot exactly once. ' +
       'Asks on a terminal; in a script the name is consent.',
-    arguments: [MACHINE, { syntax: '[name]', help: 'the snapshot; or use --current', takes: 'snapshot' }],
+    arguments: [VM_NAME, { syntax: '[name]', help: 'the snapshot; or use --current', takes: 'snapshot' }],
     options: [
       CURRENT,
-      { flags: '--running', help: 'start the machine afterwards' },
-      { flags: '--paused', help: 'leave the machine paused afterwards' },
+      { flags: '--running', help: 'start the VM afterwards' },
+      { flags: '--paused', help: 'leave the VM paused afterwards' },
       { flags: '--reset-nvram', help: 'make the NVRAM anew from its template (from libvirt 8.1 on)' },
       { flags: '--backup', help: 'take a snapshot of the present state first; without it, no revert' },
       { flags: '--backup-name <name>', help: 'as --backup, under this name' },
@@ -328,10 +328,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'kvmsnap revert centos7-1 snapshot-2 --backup',
       'kvmsnap revert centos7-1 --current --running',
     ],
-    run: async (ctx, [machine, name], options) =>
+    run: async (ctx, [vm, name], options) =>
       (await import('./revert/report.ts')).revert(
         ctx,
-        machine as string,
+        vm as string,
         name as string | undefined,
         options as RevertOptions,
       ),
@@ -340,11 +340,11 @@ export const COMMANDS: readonly CommandDefinition[] = [
     name: 'delete',
     alias: 'rm',
     needsWriting: true,
-    summary: 'delete snapshots of a machine',
+    summary: 'delete snapshots of a VM',
     detail:
       'Goes on after a failure. Says deleted only when libvirt and every disk have forgotten it. Asks on a terminal; in a ' +
-      'script names are consent, and --children or more than one machine needs --yes. Of many machines, one that has none of ' +
-      'the snapshots is skipped and said so. An --exclude that leaves out no machine is an error here: it may be a slip.',
+      'script names are consent, and --children or more than one VM needs --yes. Of many VMs, one that has none of ' +
+      'the snapshots is skipped and said so. An --exclude that leaves out no VM is an error here: it may be a slip.',
     arguments: [
       PATTERN,
       { syntax: '[names...]', help: 'the snapshots; or use --current', takes: 'snapshot' },
@@ -366,10 +366,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'kvmsnap rm centos7-1 old-1 old-2 --yes',
       "kvmsnap delete 'web-*' before-upgrade --yes",
     ],
-    run: async (ctx, [machine, names], options) =>
+    run: async (ctx, [vm, names], options) =>
       (await import('./delete/report.ts')).deleteSnapshots(
         ctx,
-        machine as string,
+        vm as string,
         names as readonly string[],
         options as DeleteOptions,
       ),
@@ -377,18 +377,18 @@ export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'info',
     needsWriting: ['securityInfo'],
-    summary: 'show a machine and its disks, or all of one snapshot',
+    summary: 'show a VM and its disks, or all of one snapshot',
     detail:
-      'The machine: each disk as qemu-img sees it, with its backing chain, and the snapshots inside the images. A snapshot: ' +
+      'The VM: each disk as qemu-img sees it, with its backing chain, and the snapshots inside the images. A snapshot: ' +
       'all that is known of it, what it costs, and whether each disk really holds it.',
-    arguments: [MACHINE, { ...SNAPSHOT, syntax: '[name]' }],
+    arguments: [VM_NAME, { ...SNAPSHOT, syntax: '[name]' }],
     options: [CURRENT, ...SNAPSHOT_XML],
     failures: [],
     examples: ['kvmsnap info centos7-1', 'kvmsnap info centos7-1 snapshot-2'],
-    run: async (ctx, [machine, name], options) =>
+    run: async (ctx, [vm, name], options) =>
       (await import('./show/info.ts')).info(
         ctx,
-        machine as string,
+        vm as string,
         name as string | undefined,
         options as InfoOptions,
       ),
@@ -401,10 +401,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'Only snapshots that carry the label in their name, as create --label makes them, or that --match names. Rules are ' +
       'OR-ed: one reason is enough to stay. Never deleted: one on hold, one still being taken, one dated in the future, one ' +
       'that libvirt would not delete now, and the newest (unless --allow-empty). Without a rule nothing is deleted. On a terminal it shows the plan and asks; in a script it does not. --dry-run shows each with its reasons, and what ' +
-      'it would free. With --free-min what no rule keeps goes only as far as space is needed: the oldest of all these machines ' +
+      'it would free. With --free-min what no rule keeps goes only as far as space is needed: the oldest of all these VMs ' +
       'first, one at a time, until every file system of their images has so much free (a part of its size, or bytes with ' +
-      'K, M, G or T); without another rule the newest of each machine stays. Exit 5 when it is not reached.',
-    arguments: [MACHINES],
+      'K, M, G or T); without another rule the newest of each VM stays. Exit 5 when it is not reached.',
+    arguments: [VM_PATTERNS],
     options: [
       LABEL,
       { flags: '--match <pattern>', help: 'also snapshots of these names', takes: 'snapshot-pattern' },
@@ -418,28 +418,24 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'kvmsnap prune centos7-1 --label nightly --keep-daily 7 --keep-weekly 4 --dry-run',
       "kvmsnap prune 'web-*' --label nightly --keep-within 14d",
     ],
-    run: async (ctx, [machines], options) =>
-      (await import('./prune/report.ts')).pruneMachines(
-        ctx,
-        machines as readonly string[],
-        options as PruneOptions,
-      ),
+    run: async (ctx, [vms], options) =>
+      (await import('./prune/report.ts')).pruneVms(ctx, vms as readonly string[], options as PruneOptions),
   },
   {
     name: 'check',
     needsWriting: ['fix'],
-    summary: 'tell whether machines can be snapshotted, reverted and trusted',
+    summary: 'tell whether VMs can be snapshotted, reverted and trusted',
     detail:
-      'Judges each machine by the rules that create and revert go by, and compares what libvirt believes with what the disks ' +
-      'hold. Exit 5 when there is an error or a warning; information is none. With --max-age a machine whose newest snapshot ' +
+      'Judges each VM by the rules that create and revert go by, and compares what libvirt believes with what the disks ' +
+      'hold. Exit 5 when there is an error or a warning; information is none. With --max-age a VM whose newest snapshot ' +
       'is older is an error too, so that a monitor can watch the cron job. Changes nothing, unless --fix: it shows one plan ' +
-      'over all machines, asks (in a script it needs --yes), goes on after a failure, looks again, and tells what is left. ' +
-      'What is not proven to be safe is reported and left alone, as is a machine that a job holds.',
+      'over all VMs, asks (in a script it needs --yes), goes on after a failure, looks again, and tells what is left. ' +
+      'What is not proven to be safe is reported and left alone, as is a VM that a job holds.',
     arguments: [
       {
-        syntax: '[machines...]',
-        help: 'names, UUIDs or patterns; without any, all machines',
-        takes: 'machine',
+        syntax: '[vms...]',
+        help: 'names, UUIDs or patterns; without any, all VMs',
+        takes: 'vm',
       },
     ],
     options: [
@@ -454,12 +450,8 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'kvmsnap check centos7-1 --fix --dry-run',
       'kvmsnap check --max-age 26h --label nightly -q',
     ],
-    run: async (ctx, [machines], options) =>
-      (await import('./check/report.ts')).check(
-        ctx,
-        machines as readonly string[],
-        options as CheckOptions,
-      ),
+    run: async (ctx, [vms], options) =>
+      (await import('./check/report.ts')).check(ctx, vms as readonly string[], options as CheckOptions),
   },
   {
     name: 'space',
@@ -469,10 +461,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'Exact, from the metadata of the qcow2 images, which are only read. FREES: what the host gets back when this one alone is ' +
       'deleted. HOLDS: all that it refers to, most of it shared with others. CHANGED: what differs from its parent. Of an external ' +
       'snapshot it is the overlay that it HOLDS, and merging that into the image below that FREES. Of a running ' +
-      'machine the figures are approximate (~), since QEMU has not written all that it knows; --exact pauses the guest for some ' +
+      'VM the figures are approximate (~), since QEMU has not written all that it knows; --exact pauses the guest for some ' +
       'milliseconds, when it does, and says for how long. With names: what deleting these ' +
       'together frees. Exit 5 when an image cannot be measured.',
-    arguments: [MACHINE, { syntax: '[names...]', help: 'the snapshots', takes: 'snapshot' }],
+    arguments: [VM_NAME, { syntax: '[names...]', help: 'the snapshots', takes: 'snapshot' }],
     options: [
       { flags: '--disks', help: 'each disk as well' },
       { flags: '--exact', help: 'pause a running guest for a moment, for exact figures' },
@@ -488,10 +480,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'kvmsnap space centos7-1 old-1 old-2',
       'kvmsnap space centos7-1 --sort frees',
     ],
-    run: async (ctx, [machine, names], options) =>
+    run: async (ctx, [vm, names], options) =>
       (await import('./space/report.ts')).space(
         ctx,
-        machine as string,
+        vm as string,
         names as readonly string[],
         options as SpaceOptions,
       ),
@@ -501,24 +493,24 @@ export const COMMANDS: readonly CommandDefinition[] = [
     needsWriting: true,
     summary: 'protect a snapshot from every prune and delete',
     detail: 'Kept as a last line of its description. No option of delete overrides it.',
-    arguments: [MACHINE, SNAPSHOT],
+    arguments: [VM_NAME, SNAPSHOT],
     options: [],
     failures: ['check', 'busy'],
     examples: ['kvmsnap hold centos7-1 snapshot-2'],
-    run: async (ctx, [machine, name]) =>
-      (await import('./describe/report.ts')).setHold(ctx, machine as string, name as string, true),
+    run: async (ctx, [vm, name]) =>
+      (await import('./describe/report.ts')).setHold(ctx, vm as string, name as string, true),
   },
   {
     name: 'unhold',
     needsWriting: true,
     summary: 'take back a hold',
     detail: 'Lets prunes and deletes have the snapshot again.',
-    arguments: [MACHINE, SNAPSHOT],
+    arguments: [VM_NAME, SNAPSHOT],
     options: [],
     failures: ['check', 'busy'],
     examples: ['kvmsnap unhold centos7-1 snapshot-2'],
-    run: async (ctx, [machine, name]) =>
-      (await import('./describe/report.ts')).setHold(ctx, machine as string, name as string, false),
+    run: async (ctx, [vm, name]) =>
+      (await import('./describe/report.ts')).setHold(ctx, vm as string, name as string, false),
   },
   {
     name: 'describe',
@@ -527,19 +519,19 @@ export const COMMANDS: readonly CommandDefinition[] = [
     detail:
       "libvirt's metadata of the snapshot is written anew with the text; a copy of the old is kept in ~/.local/state/kvmsnap. " +
       'The images are not touched. An empty text takes the description away.',
-    arguments: [MACHINE, SNAPSHOT, { syntax: '<text>', help: 'the description', takes: 'text' }],
+    arguments: [VM_NAME, SNAPSHOT, { syntax: '<text>', help: 'the description', takes: 'text' }],
     options: [],
     failures: ['check', 'busy'],
     examples: ["kvmsnap describe centos7-1 snapshot-2 'after the upgrade'"],
-    run: async (ctx, [machine, name, text]) =>
-      (await import('./describe/report.ts')).describe(ctx, machine as string, name as string, text as string),
+    run: async (ctx, [vm, name, text]) =>
+      (await import('./describe/report.ts')).describe(ctx, vm as string, name as string, text as string),
   },
   {
     name: 'completion',
     needsWriting: false,
     summary: 'print the script that completes command lines in a shell',
     detail:
-      'It completes commands, options, and the names of machines and snapshots, for which it asks libvirt at each TAB, for 3 s ' +
+      'It completes commands, options, and the names of VMs and snapshots, for which it asks libvirt at each TAB, for 3 s ' +
       'at most. Its place: for bash ~/.local/share/bash-completion/completions/kvmsnap, for zsh the file _kvmsnap in a ' +
       'directory of $fpath, for fish ~/.config/fish/completions/kvmsnap.fish.',
     arguments: [SHELL],
@@ -622,7 +614,7 @@ export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: '--wait <duration>',
-    help: 'while another job holds a machine, try again for so long (0: do not wait)',
+    help: 'while another job holds a VM, try again for so long (0: do not wait)',
     kind: 'duration',
   },
   { flags: '--silent', help: 'print nothing at all when all went well, and everything when not; for cron' },

@@ -6,14 +6,14 @@ export const FAILURES = {
   refused: { exitCode: 1, meaning: 'virsh or qemu-img refused; or the output could not be written' },
   usage: { exitCode: 2, meaning: 'wrong usage' },
   partial: { exitCode: 3, meaning: 'some of several failed; or all, of different causes' },
-  'not-found': { exitCode: 4, meaning: 'no such machine or snapshot' },
+  'not-found': { exitCode: 4, meaning: 'no such VM or snapshot' },
   check: {
     exitCode: 5,
     meaning:
       'a check refused (disk is not qcow2, ...) and nothing was changed; or --free-min was not reached',
   },
   exists: { exitCode: 6, meaning: 'exists already' },
-  busy: { exitCode: 7, meaning: 'another job holds the machine' },
+  busy: { exitCode: 7, meaning: 'another job holds the VM' },
   unreachable: { exitCode: 8, meaning: 'libvirt is unreachable, or does not permit it' },
   'tool-missing': { exitCode: 9, meaning: 'virsh or qemu-img is not installed' },
   declined: { exitCode: 10, meaning: 'declined, or --yes is missing in a script' },
@@ -48,7 +48,7 @@ export interface FailureDetails {
   hint?: string | undefined;
   /** The exact command that mends it. */
   command?: string | undefined;
-  /** The machine is of a kind that this cannot be done to: of many machines, it is skipped. */
+  /** The VM is of a kind that this cannot be done to: of many VMs, it is skipped. */
   unsuitable?: boolean | undefined;
   cause?: unknown;
 }
@@ -116,7 +116,7 @@ export function adviceOf({ hint, commands }: ErrorFinding): string {
 }
 
 /**
- * Reads what a tool printed, `what` says which ("virsh says of the machine"). Whatever goes wrong with that is thrown as
+ * Reads what a tool printed, `what` says which ("virsh says of the VM"). Whatever goes wrong with that is thrown as
  * `refused`, with the first thing that makes no sense: the tool is broken or not the one that it should be.
  */
 export function understand<T>(what: string, read: () => T): T {

@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 import { CommanderError, createProgram, spokenOptions, usageError } from './cli.ts';
-import type { Context, Settings } from './run/context.ts';
 import { type EndingSignal, exitCodeOf, FAILURES, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
+import type { Context, Settings } from './run/context.ts';
 
 /** Runs the program. The one place that prints errors and sets the exit code. */
 
@@ -40,9 +40,9 @@ async function report(error: unknown, argv: readonly string[]): Promise<void> {
   const abandoned = error instanceof KvmsnapError ? null : context?.interrupts.abandoned;
   if (abandoned) process.stderr.write(`warning: ${abandoned}\n`);
   const { describeError } = await import('./output/error.ts');
-  const { colourLevel } = await import('./host/terminal.ts');
+  const { colorLevel } = await import('./host/terminal.ts');
   const { json, color } = spokenOptions(argv.slice(2));
-  const level = colourLevel(color, process.stderr.isTTY === true, process.env);
+  const level = colorLevel(color, process.stderr.isTTY === true, process.env);
   process.stderr.write(describeError(error, { json, level }));
 }
 

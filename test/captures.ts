@@ -11,7 +11,7 @@ export function capture(version: Version, file: string): string {
   return readFileSync(new URL(`./fixtures/libvirt-${version}/${file}`, import.meta.url), 'utf8');
 }
 
-/** The definition of the captured machine while its snapshots were all internal: the one stored with `run1`. */
+/** The definition of the captured VM while its snapshots were all internal: the one stored with `run1`. */
 export function storedDefinition(version: Version): string {
   const [definition] = /<domain .*<\/domain>/s.exec(capture(version, 'dumpxml-run1.out')) ?? [];
   if (definition === undefined) throw new Error('the capture of run1 has no definition');

@@ -10,9 +10,9 @@ import {
   usageError,
 } from '../src/cli.ts';
 import { COMMANDS, COMMON_FAILURES, GLOBAL_OPTIONS, grammar, wholeOf } from '../src/command-table.ts';
-import type { Settings } from '../src/run/context.ts';
 import { completionOf } from '../src/completion/grammar.ts';
 import { FAILURES, KvmsnapError } from '../src/errors.ts';
+import type { Settings } from '../src/run/context.ts';
 
 interface Parsed {
   readonly started: readonly Settings[];
@@ -176,7 +176,7 @@ describe('what cannot be meant', () => {
     [['manua'], /no command 'manua'/, /kvmsnap --help/],
     [[], /no command given/, /kvmsnap --help/],
     [['--json'], /no command given/, /kvmsnap --help/],
-    [['create-as'], /missing required argument 'machine'/, /kvmsnap create-as --help/],
+    [['create-as'], /missing required argument 'vm'/, /kvmsnap create-as --help/],
     [['create-as', 'vm'], /missing required argument 'name'/, /kvmsnap create-as --help/],
     [['current', 'vm', 'x'], /too many arguments/, /kvmsnap current --help/],
     [['list', '--jsn'], /unknown option '--jsn'/, /did you mean --json/],

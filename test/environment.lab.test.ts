@@ -8,19 +8,19 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap, kvmsnapPath, spawnKvmsnap } from './lab/cli.ts';
 import { tags } from './lab/disk.ts';
 import { scratch, type ToolResult, tool, tryTool, virsh } from './lab/lab.ts';
-import { cleanUp, continueQemu, defineMachine, type Machine } from './lab/machine.ts';
-import { fullMachine, holdSave, isComplete } from './lab/saving.ts';
+import { fullVm, holdSave, isComplete } from './lab/saving.ts';
 import { onTerminal } from './lab/terminal.ts';
+import { cleanUp, continueQemu, defineVm, type Vm } from './lab/vm.ts';
 
-const MACHINE = '测试-虚拟机';
+const VM_NAME = '测试-虚拟机';
 const SNAPSHOTS = ['升级前', 'two words', 's3'];
 const DESCRIPTION = 'a long story of what was done and why, told in one breath, '.repeat(4).trim();
 
-const newMachine = (): Machine => {
-  const machine = defineMachine({ name: MACHINE });
+const newVm = (): Vm => {
+  const vm = defineVm({ name: VM_NAME });
   for (const name of SNAPSHOTS)
-    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', name, '--description', DESCRIPTION);
-  return machine;
+    virsh('snapshot-create-as', '--domain', vm.uuid, '--name', name, '--description', DESCRIPTION);
+  return vm;
 };
 
 afterAll(cleanUp);
@@ -43,11 +43,11 @@ describe('the environment', () => {
     ['LIBVIRT_DEFAULT_URI', { env: { LIBVIRT_DEFAULT_URI: 'qemu:///system' } }],
     ['stdin with data', { stdin: 'y\ny\n' }],
   ];
-  const COMMANDS = [['list'], ['list', MACHINE], ['list', MACHINE, '--json'], ['info', MACHINE, 'two words']];
+  const COMMANDS = [['list'], ['list', VM_NAME], ['list', VM_NAME, '--json'], ['info', VM_NAME, 'two words']];
   let expected: string[] = [];
 
   beforeAll(async () => {
-    newMachine();
+    newVm();
     expected = await Promise.all(COMMANDS.map(async (args) => (await kvmsnap(args)).stdout));
     for (const text of expected) expect(text).toMatch(/测试|升级前/);
   });
@@ -60,20 +60,20 @@ describe('the environment', () => {
   });
 
   test.each(VARIANTS)('%s changes nothing that is done', async (_, options) => {
-    const create = await kvmsnap(['create-as', MACHINE, '再来', '-d', '说明', '--json'], options);
+    const create = await kvmsnap(['create-as', VM_NAME, '再来', '-d', '说明', '--json'], options);
     expect(create).toMatchObject({ code: 0, stderr: '' });
     expect(JSON.parse(create.stdout).domains[0].snapshot).toMatchObject({
       name: '再来',
       description: '说明',
     });
-    const revert = await kvmsnap(['revert', MACHINE, 's3'], options);
+    const revert = await kvmsnap(['revert', VM_NAME, 's3'], options);
     expect(revert).toMatchObject({
       code: 0,
       stderr: expect.stringMatching(
         /^note: it will then be shut off\nnote: all that was written on top of '再来' .* will be lost\n$/,
       ),
     });
-    const remove = await kvmsnap(['delete', MACHINE, '再来', '-q'], options);
+    const remove = await kvmsnap(['delete', VM_NAME, '再来', '-q'], options);
     expect(remove).toEqual({
       code: 0,
       signal: null,
@@ -87,19 +87,19 @@ describe('the environment', () => {
     ['Asia/Shanghai', '+08:00', 8],
     ['America/St_Johns', '-03:30', -3.5],
   ])('TZ=%s: local times with their offset', async (zone, offset, hours) => {
-    const inZone = (env: CliOptions['env']) => kvmsnap(['list', MACHINE, '--json'], { env: { ...env } });
+    const inZone = (env: CliOptions['env']) => kvmsnap(['list', VM_NAME, '--json'], { env: { ...env } });
     const created = async (env: CliOptions['env']) =>
       JSON.parse((await inZone(env)).stdout).domains[0].snapshots[0].createdAt as string;
     const there = await created({ TZ: zone });
     expect(there.endsWith(offset)).toBe(true);
     expect(Date.parse(there)).toBe(Date.parse(await created({ TZ: 'UTC' })));
     const wall = new Date(Date.parse(there) + hours * 3_600_000).toISOString().slice(0, 19);
-    expect((await kvmsnap(['list', MACHINE], { env: { TZ: zone } })).stdout).toContain(`${wall}${offset}`);
+    expect((await kvmsnap(['list', VM_NAME], { env: { TZ: zone } })).stdout).toContain(`${wall}${offset}`);
   });
 });
 
 describe('streams', () => {
-  const machine = () => defineMachine({ name: 'web' });
+  const vm = () => defineVm({ name: 'web' });
   afterEach(cleanUp);
 
   /** Runs a script in which `$k` is kvmsnap. */
@@ -118,7 +118,7 @@ describe('streams', () => {
     ['a reader that is gone', 'k create-as web s1 | true', ''],
     ['no reader at all', 'k create-as web s1 -v > >(exec true) 2>&1', ''],
   ])('%s: a create is complete, exit 0, and no stack trace', async (_, script, stdout) => {
-    const { disks } = machine();
+    const { disks } = vm();
     const result = shell(script);
     expect(result.stderr).not.toMatch(/EPIPE|\bat /);
     expect({ ...result, stderr: '' }).toEqual({ code: 0, stdout, stderr: '' });
@@ -126,7 +126,7 @@ describe('streams', () => {
   });
 
   test('stdout full: a create is complete, and that nobody is told of it is no success', () => {
-    const { disks } = machine();
+    const { disks } = vm();
     const { code, stderr } = shell('k create-as web s1 --json >/dev/full');
     expect([code, stderr]).toEqual([
       1,
@@ -140,7 +140,7 @@ describe('streams', () => {
   });
 
   test('a reader that goes in the middle of a save: it is seen through', async () => {
-    const full = await fullMachine('full');
+    const full = await fullVm('full');
     const run = await holdSave(full, () => spawnKvmsnap(['create-as', 'full', 's1', '-v']));
     run.closeStdout();
     await sleep(100);
@@ -150,7 +150,7 @@ describe('streams', () => {
   });
 
   test('a large answer reaches a slow pipe and a file whole', () => {
-    const { uuid } = machine();
+    const { uuid } = vm();
     const names = Array.from({ length: 60 }, (_, i) => `n${i}`);
     const create = (name: string) => `snapshot-create-as --domain ${uuid} --name ${name} --no-metadata;`;
     virsh(names.map(create).join(' '));
@@ -163,12 +163,12 @@ describe('streams', () => {
     ['that is gone', 'mkdir d; cd d; rmdir ../d; k list -q', 'web\n'],
     ['that is gone, for a create', 'mkdir d; cd d; rmdir ../d; k create-as web s1 -q', 's1\n'],
   ])('a working directory %s is no matter', (_, script, stdout) => {
-    machine();
+    vm();
     expect(shell(script)).toMatchObject({ code: 0, stdout });
   });
 
   test('a working directory that the user may not enter is no matter', async () => {
-    machine();
+    vm();
     const cwd = mkdtempSync(join(scratch, 'closed-'));
     expect(statSync(cwd).mode & 0o777).toBe(0o700);
     const gid = Number(tool('getent', ['group', 'libvirt']).split(':')[2]);
@@ -190,42 +190,42 @@ describe('streams', () => {
   });
 });
 
-describe('colour', () => {
-  beforeAll(newMachine);
+describe('color', () => {
+  beforeAll(newVm);
   afterAll(cleanUp);
 
   test.each([
-    { where: 'terminal', coloured: true },
-    { where: 'terminal', env: { NO_COLOR: '1' }, coloured: false },
-    { where: 'terminal', env: { TERM: 'dumb' }, coloured: false },
-    { where: 'terminal', env: { FORCE_COLOR: '0' }, coloured: false },
-    { where: 'terminal', env: { NO_COLOR: '1' }, args: ['--color', 'always'], coloured: true },
-    { where: 'terminal', env: { FORCE_COLOR: '1' }, args: ['--color', 'never'], coloured: false },
-    { where: 'terminal', env: { FORCE_COLOR: '1', NO_COLOR: '1' }, coloured: false },
-    { where: 'terminal', args: ['--json'], coloured: false },
-    { where: 'pipe', coloured: false },
-    { where: 'pipe', env: { FORCE_COLOR: '1' }, coloured: true },
-    { where: 'pipe', env: { FORCE_COLOR: '1', NO_COLOR: '1' }, coloured: false },
-    { where: 'pipe', args: ['--color=always'], coloured: true },
-    { where: 'pipe', args: ['--color', 'never'], env: { FORCE_COLOR: '3' }, coloured: false },
-    { where: 'pipe', args: ['--json', '--color', 'always'], coloured: false },
-  ])('$where $env $args: $coloured', async ({ where, env = {}, args = [], coloured }) => {
+    { where: 'terminal', colored: true },
+    { where: 'terminal', env: { NO_COLOR: '1' }, colored: false },
+    { where: 'terminal', env: { TERM: 'dumb' }, colored: false },
+    { where: 'terminal', env: { FORCE_COLOR: '0' }, colored: false },
+    { where: 'terminal', env: { NO_COLOR: '1' }, args: ['--color', 'always'], colored: true },
+    { where: 'terminal', env: { FORCE_COLOR: '1' }, args: ['--color', 'never'], colored: false },
+    { where: 'terminal', env: { FORCE_COLOR: '1', NO_COLOR: '1' }, colored: false },
+    { where: 'terminal', args: ['--json'], colored: false },
+    { where: 'pipe', colored: false },
+    { where: 'pipe', env: { FORCE_COLOR: '1' }, colored: true },
+    { where: 'pipe', env: { FORCE_COLOR: '1', NO_COLOR: '1' }, colored: false },
+    { where: 'pipe', args: ['--color=always'], colored: true },
+    { where: 'pipe', args: ['--color', 'never'], env: { FORCE_COLOR: '3' }, colored: false },
+    { where: 'pipe', args: ['--json', '--color', 'always'], colored: false },
+  ])('$where $env $args: $colored', async ({ where, env = {}, args = [], colored }) => {
     const ask = async (words: readonly string[]) =>
       where === 'terminal'
         ? (await onTerminal([...words, ...args], { env }).done).screen
         : await kvmsnap([...words, ...args], { env }).then(({ stdout, stderr }) => stdout + stderr);
-    expect((await ask(['list', MACHINE])).includes('\x1b[')).toBe(coloured);
-    if (!args.includes('--json')) expect((await ask(['list', 'nosuch'])).includes('\x1b[')).toBe(coloured);
+    expect((await ask(['list', VM_NAME])).includes('\x1b[')).toBe(colored);
+    if (!args.includes('--json')) expect((await ask(['list', 'nosuch'])).includes('\x1b[')).toBe(colored);
   });
 });
 
 describe('width', () => {
-  beforeAll(newMachine);
+  beforeAll(newVm);
   afterAll(cleanUp);
 
   test.each([40, 80, 200])('of %i columns: nothing wraps', async (columns) => {
     // info shows paths, which wrap rather than be cut
-    for (const args of [['list', MACHINE], ['list', MACHINE, '--tree'], ['list'], ['current', MACHINE]]) {
+    for (const args of [['list', VM_NAME], ['list', VM_NAME, '--tree'], ['list'], ['current', VM_NAME]]) {
       const { screen } = await onTerminal(args, { columns }).done;
       for (const line of stripVTControlCharacters(screen).split('\r\n'))
         expect({ args, line, fits: stringWidth(line) <= columns }).toEqual({ args, line, fits: true });
@@ -234,7 +234,7 @@ describe('width', () => {
 
   test('is no matter in a pipe: nothing is cut', async () => {
     for (const COLUMNS of ['20', undefined]) {
-      const { stdout } = await kvmsnap(['list', MACHINE], { env: { COLUMNS } });
+      const { stdout } = await kvmsnap(['list', VM_NAME], { env: { COLUMNS } });
       expect(stdout.split(DESCRIPTION)).toHaveLength(SNAPSHOTS.length + 1);
       expect(stdout).not.toMatch(/…|─/);
     }

@@ -1,37 +1,29 @@
-// Every kind of machine, on every libvirt: what works is taken, reverted to and deleted, judged by the data on its disks;
+// Every kind of VM, on every libvirt: what works is taken, reverted to and deleted, judged by the data on its disks;
 // what cannot work is refused before anything is touched. One table, two tests a row.
 import { copyFileSync, existsSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { fingerprint, refused } from './lab/evidence.ts';
-import { byteIn, succeed } from './lab/scene.ts';
 import { checkImage, tags, writePattern } from './lab/disk.ts';
+import { fingerprint, refused } from './lab/evidence.ts';
 import { isSystemLab, scratch, tool, virsh } from './lab/lab.ts';
 import { encryptedDisk, hasEncryptedPattern, removeSecrets } from './lab/luks.ts';
-import {
-  cleanUp,
-  defineMachine,
-  destroy,
-  type Machine,
-  type MachineSpec,
-  start,
-  state,
-} from './lab/machine.ts';
+import { byteIn, succeed } from './lab/scene.ts';
 import { snapshotNames } from './lab/snapshot.ts';
 import { since } from './lab/version.ts';
+import { cleanUp, defineVm, destroy, start, state, type Vm, type VmSpec } from './lab/vm.ts';
 
 /** What kvmsnap says when it refuses; null where it works. */
 type Ending = string | null;
 
 interface Kind {
   readonly what: string;
-  readonly spec: () => Omit<MachineSpec, 'name'> | Promise<Omit<MachineSpec, 'name'>>;
+  readonly spec: () => Omit<VmSpec, 'name'> | Promise<Omit<VmSpec, 'name'>>;
   readonly off: Ending;
   readonly running: Ending;
   /** The disks that a snapshot is to hold, by number; the first alone unless told. */
   readonly holds?: readonly number[];
   /** Further images that it is to be in. */
-  readonly beside?: (machine: Machine) => string;
+  readonly beside?: (vm: Vm) => string;
   readonly encrypted?: true;
 }
 
@@ -41,7 +33,7 @@ const LENGTH = 64 * 1024;
 const THEN = 0x11;
 const NOW = 0x22;
 
-/** An image that no machine has; `below` is what it is over. */
+/** An image that no VM has; `below` is what it is over. */
 function image(format: string, below?: string, options?: string): string {
   const path = join(mkdtempSync(join(scratch, 'kind-')), `image.${format}`);
   const more = [
@@ -61,7 +53,7 @@ const FIRMWARE = [
 ];
 
 /** With UEFI; its NVRAM, made of the firmware's template, is of that format. */
-function uefi(format: 'raw' | 'qcow2'): Omit<MachineSpec, 'name'> {
+function uefi(format: 'raw' | 'qcow2'): Omit<VmSpec, 'name'> {
   const firmware = FIRMWARE.find(existsSync);
   if (!firmware) throw new Error('no OVMF here: test/lab/enter.sh --tests installs it');
   const directory = mkdtempSync(join(scratch, 'kind-'));
@@ -80,8 +72,8 @@ function uefi(format: 'raw' | 'qcow2'): Omit<MachineSpec, 'name'> {
   };
 }
 
-const nvramOf = (machine: Machine) =>
-  /<nvram[^>]*>(.*?)<\/nvram>/.exec(virsh('dumpxml', '--inactive', '--domain', machine.uuid))?.[1] ?? '';
+const nvramOf = (vm: Vm) =>
+  /<nvram[^>]*>(.*?)<\/nvram>/.exec(virsh('dumpxml', '--inactive', '--domain', vm.uuid))?.[1] ?? '';
 
 const OS = `<os><type arch='x86_64' machine='pc'>hvm</type></os>`;
 const SHARED_MEMORY = `<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>`;
@@ -221,77 +213,75 @@ afterEach(async () => {
 });
 afterAll(cleanUp);
 
-const held = (machine: Machine, { holds = [0] }: Kind) => holds.map((n) => machine.disks[n]?.path ?? '');
+const held = (vm: Vm, { holds = [0] }: Kind) => holds.map((n) => vm.disks[n]?.path ?? '');
 
-function write(machine: Machine, kind: Kind, byte: number): void {
-  for (const path of held(machine, kind)) writePattern(path, byte, OFFSET, LENGTH);
+function write(vm: Vm, kind: Kind, byte: number): void {
+  for (const path of held(vm, kind)) writePattern(path, byte, OFFSET, LENGTH);
 }
 
-/** Through the QEMU of the machine, as its guest would. */
-function writeAsGuest(machine: Machine, { holds = [0] }: Kind, byte: number): void {
+/** Through the QEMU of the VM, as its guest would. */
+function writeAsGuest(vm: Vm, { holds = [0] }: Kind, byte: number): void {
   for (const n of holds)
     for (const command of [`write -P ${byte} ${OFFSET} ${LENGTH}`, 'flush']) {
       const line = `qemu-io -d /machine/peripheral/virtio-disk${n}/virtio-backend "${command}"`;
-      virsh('qemu-monitor-command', '--domain', machine.uuid, '--hmp', line);
+      virsh('qemu-monitor-command', '--domain', vm.uuid, '--hmp', line);
     }
 }
 
-/** The byte on each disk that a snapshot is to hold, of a machine that is off. */
-const content = (machine: Machine, kind: Kind) =>
-  held(machine, kind).map((path, n) =>
+/** The byte on each disk that a snapshot is to hold, of a VM that is off. */
+const content = (vm: Vm, kind: Kind) =>
+  held(vm, kind).map((path, n) =>
     kind.encrypted && n > 0
       ? [THEN, NOW].find((byte) => hasEncryptedPattern(path, byte, OFFSET, LENGTH))
       : byteIn(path),
   );
 
-const tagged = (machine: Machine, kind: Kind) =>
-  [...held(machine, kind), ...(kind.beside ? [kind.beside(machine)] : [])].map((path) =>
+const tagged = (vm: Vm, kind: Kind) =>
+  [...held(vm, kind), ...(kind.beside ? [kind.beside(vm)] : [])].map((path) =>
     tags(path).map(({ name }) => name),
   );
 
-async function define(kind: Kind): Promise<Machine> {
-  return defineMachine({ name: 'web-1', ...(await kind.spec()) });
+async function define(kind: Kind): Promise<Vm> {
+  return defineVm({ name: 'web-1', ...(await kind.spec()) });
 }
 
-async function isRefused(machine: Machine, words: string): Promise<void> {
-  const before = fingerprint(machine);
+async function isRefused(vm: Vm, words: string): Promise<void> {
+  const before = fingerprint(vm);
   expect(await refused('create-as', 'web-1', 's1')).toMatchObject({
     exitCode: 5,
     message: expect.stringContaining(words),
   });
-  expect(fingerprint(machine)).toEqual(before);
+  expect(fingerprint(vm)).toEqual(before);
 }
 
 /** Takes a snapshot of THEN, writes NOW, and goes back; `through` writes. */
-async function goThrough(machine: Machine, kind: Kind, through: typeof write): Promise<void> {
-  const end = state(machine);
-  through(machine, kind, THEN);
+async function goThrough(vm: Vm, kind: Kind, through: typeof write): Promise<void> {
+  const end = state(vm);
+  through(vm, kind, THEN);
   await succeed('create-as', 'web-1', 's1');
-  expect([snapshotNames(machine), new Set(tagged(machine, kind).flat())]).toEqual([['s1'], new Set(['s1'])]);
-  through(machine, kind, NOW);
+  expect([snapshotNames(vm), new Set(tagged(vm, kind).flat())]).toEqual([['s1'], new Set(['s1'])]);
+  through(vm, kind, NOW);
   await succeed('revert', 'web-1', 's1');
-  expect(state(machine)).toBe(end);
+  expect(state(vm)).toBe(end);
   await succeed('delete', 'web-1', 's1');
-  expect([snapshotNames(machine), tagged(machine, kind).flat()]).toEqual([[], []]);
-  destroy(machine);
-  expect(content(machine, kind)).toEqual(held(machine, kind).map(() => THEN));
+  expect([snapshotNames(vm), tagged(vm, kind).flat()]).toEqual([[], []]);
+  destroy(vm);
+  expect(content(vm, kind)).toEqual(held(vm, kind).map(() => THEN));
   if (!kind.encrypted)
-    expect(held(machine, kind).map((path) => checkImage(path).corruptions)).toEqual(
-      held(machine, kind).map(() => 0),
-    );
+    expect(held(vm, kind).map((path) => checkImage(path).corruptions)).toEqual(held(vm, kind).map(() => 0));
 }
 
 describe.runIf(isSystemLab).each(KINDS.map((kind) => [kind.what, kind] as const))('%s', (_, kind) => {
   test(`off: ${kind.off ?? 'works'}`, async () => {
-    const machine = await define(kind);
-    if (kind.off !== null) await isRefused(machine, kind.off);
-    else await goThrough(machine, kind, write);
+    const vm = await define(kind);
+    if (kind.off !== null) await isRefused(vm, kind.off);
+    else await goThrough(vm, kind, write);
   });
 
   test(`running: ${kind.running ?? 'works'}`, async () => {
-    const machine = await define(kind);
-    start(machine);
-    if (kind.running !== null) await isRefused(machine, kind.running);
-    else await goThrough(machine, kind, writeAsGuest);
+    const vm = await define(kind);
+    start(vm);
+    if (kind.running !== null) await isRefused(vm, kind.running);
+    else await goThrough(vm, kind, writeAsGuest);
   });
 });

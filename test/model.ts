@@ -1,7 +1,7 @@
 import type { Disk, Domain } from '../src/model/domain.ts';
 import type { DiskImage, Image, Tag } from '../src/model/image.ts';
-import type { ImageUse, ImageUsers } from '../src/sharing/image-users.ts';
 import type { Snapshot } from '../src/model/snapshot.ts';
+import type { ImageUse, ImageUsers } from '../src/sharing/image-users.ts';
 
 /** Values of the model in which all is well, but for the changes that a test makes. */
 

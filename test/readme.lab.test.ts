@@ -3,13 +3,13 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { virshTable } from './create/virsh-options.ts';
 import { cleanEnvironment, kvmsnap, kvmsnapPath } from './lab/cli.ts';
 import { scratch } from './lab/lab.ts';
-import { cleanUp, defineMachine, start } from './lab/machine.ts';
-import { virshTable } from './create/virsh-options.ts';
+import { cleanUp, defineVm, start } from './lab/vm.ts';
 
 /**
- * The README's console blocks, run line by line in its order on machines of the lab, and its generated tables.
+ * The README's console blocks, run line by line in its order on VMs of the lab, and its generated tables.
  * `UPDATE_README=1 npm run test:lab test/readme` writes what came into the README.
  */
 const README = fileURLToPath(new URL('../README.md', import.meta.url));
@@ -75,9 +75,9 @@ describe('README', () => {
       execFileSync('qemu-img', ['create', '-q', '-f', format, path, '1G']);
       return { source: path, format };
     };
-    start(defineMachine({ name: 'web-1', boot: 'idle', disks: [image('web-1', 'qcow2')] }));
-    defineMachine({ name: 'centos7-1', disks: [image('centos7-1', 'qcow2')] });
-    defineMachine({ name: 'oldbox', disks: [image('oldbox', 'raw')] });
+    start(defineVm({ name: 'web-1', boot: 'idle', disks: [image('web-1', 'qcow2')] }));
+    defineVm({ name: 'centos7-1', disks: [image('centos7-1', 'qcow2')] });
+    defineVm({ name: 'oldbox', disks: [image('oldbox', 'raw')] });
   });
   afterAll(async () => {
     if (update) writeFileSync(README, text);

@@ -7,9 +7,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { kvmsnapPath } from './lab/cli.ts';
 import { killLibvirtd, processes } from './lab/daemon.ts';
 import { scratch, type ToolResult, tool, tryTool, waitFor } from './lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, start, state } from './lab/machine.ts';
 import { installCommands, smallFilesystem } from './lab/mount.ts';
 import { snapshotNames } from './lab/snapshot.ts';
+import { cleanUp, defineVm, start, state, type Vm } from './lab/vm.ts';
 import { halves, settled } from './lab/whole.ts';
 
 const README = readFileSync(fileURLToPath(new URL('../README.md', import.meta.url)), 'utf8');
@@ -23,22 +23,22 @@ const SILENCE: ToolResult = { code: 0, stdout: '', stderr: '' };
 const [crontab = ''] = blocks('crontab');
 const units = blocks('ini');
 
-let machine: Machine;
+let vm: Vm;
 
 beforeEach(() => {
-  machine = defineMachine({ name: 'web', disks: [{ size: '8M' }, { size: '8M' }], boot: 'counter' });
-  start(machine);
+  vm = defineVm({ name: 'web', disks: [{ size: '8M' }, { size: '8M' }], boot: 'counter' });
+  start(vm);
   installCommands('/usr/local/bin', { kvmsnap: kvmsnapPath, node: process.execPath });
 });
 afterEach(cleanUp);
 
-/** Waits for tonight's snapshot: whole, of a machine that runs on, and by the rules the only one of the day. */
+/** Waits for tonight's snapshot: whole, of a VM that runs on, and by the rules the only one of the day. */
 async function tonight(): Promise<string> {
-  await waitFor(() => snapshotNames(machine).length > 0, { what: 'a snapshot' });
-  await settled(machine);
-  const [name = '', ...others] = snapshotNames(machine);
+  await waitFor(() => snapshotNames(vm).length > 0, { what: 'a snapshot' });
+  await settled(vm);
+  const [name = '', ...others] = snapshotNames(vm);
   expect(name).toMatch(/^nightly-\d{8}T\d{6}Z(-\d+)?$/);
-  expect([others, state(machine), halves(machine)]).toEqual([[], 'running', []]);
+  expect([others, state(vm), halves(vm)]).toEqual([[], 'running', []]);
   return name;
 }
 

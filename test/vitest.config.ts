@@ -28,7 +28,7 @@ export default defineConfig({
         root,
         test: {
           name: 'unit',
-          // a guard against what hangs; a laden machine is no failure
+          // a guard against what hangs; a loaded machine is no failure
           testTimeout: 60_000,
           // no file mocks a module, and loading them once is half of the time
           isolate: false,
@@ -48,7 +48,7 @@ export default defineConfig({
       {
         root,
         test: {
-          // each hazard and each kind of machine: lab/matrix.sh runs it on every libvirt
+          // each hazard and each kind of VM: lab/matrix.sh runs it on every libvirt
           name: 'matrix',
           include: MATRIX,
           ...lab,
@@ -61,8 +61,9 @@ export default defineConfig({
           name: 'matrix-wide',
           include: [
             ...MATRIX,
-            'test/commands/{check,create,delete,fix,hold,image-users,info,list,names,prune,revert,space}*.lab.test.ts',
-            'test/{exit-codes,quiesce,signals,tutorial,virsh-options}.lab.test.ts',
+            'test/{check,create,delete,describe,prune,revert,sharing,show,space,vm}/*.lab.test.ts',
+            'test/run/{exit-codes,names,signals}.lab.test.ts',
+            'test/tutorial.lab.test.ts',
             // minutes, so only when asked for
             ...(process.env['KVMSNAP_FAULTS'] ? ['test/stress/faults.lab.test.ts'] : []),
           ],

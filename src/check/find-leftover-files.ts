@@ -1,23 +1,23 @@
 import { readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import type { Context } from '../run/context.ts';
-import { type FileHead, type LeftoverFile, leftoversAmong } from './leftover-files.ts';
+import { SAVE_HEAD_BYTES, savedVm } from '../libvirt/save-file.ts';
 import { namedFiles } from '../model/domain-files.ts';
-import { SAVE_HEAD_BYTES, savedMachine } from '../libvirt/save-file.ts';
 import { withImageFile } from '../qemu/image-file.ts';
 import { readOwn } from '../qemu/own-look.ts';
 import { fill, type ImageBytes } from '../qemu/qcow2/bytes.ts';
-import { isRemote } from '../vm/disks.ts';
+import type { Context } from '../run/context.ts';
 import { readUsersOf } from '../sharing/find-image-users.ts';
-import type { Machine } from '../vm/load.ts';
+import { isRemote } from '../vm/disks.ts';
+import type { Vm } from '../vm/load.ts';
+import { type FileHead, type LeftoverFile, leftoversAmong } from './leftover-files.ts';
 
-/** Finds what deleted external snapshots have left beside the images of a machine. Throws nothing for what it cannot see. */
-export type LeftoverFinder = (machine: Machine) => Promise<readonly LeftoverFile[]>;
+/** Finds what deleted external snapshots have left beside the images of a VM. Throws nothing for what it cannot see. */
+export type LeftoverFinder = (vm: Vm) => Promise<readonly LeftoverFile[]>;
 
 /** More files than this in one directory are not those of machines. */
 const MOST_FILES = 4096;
 
-/** For one run: each directory is looked at once, and the other machines are asked for only where something was found. */
+/** For one run: each directory is looked at once, and the other VMs are asked for only where something was found. */
 export function createLeftoverFinder(ctx: Context): LeftoverFinder {
   const directories = new Map<string, Promise<FileHead[]>>();
   const headsIn = (directory: string) => {
@@ -43,7 +43,7 @@ async function readHeads(directory: string): Promise<FileHead[]> {
   if (paths.length > MOST_FILES) return [];
   const heads: FileHead[] = [];
   for (const path of paths) {
-    const memoryOf = await withImageFile(path, ({ image }) => savedMachine(headOf(image)));
+    const memoryOf = await withImageFile(path, ({ image }) => savedVm(headOf(image)));
     if ('closed' in memoryOf) continue;
     const own = await readOwn(path, 'qcow2');
     const over = own !== null && typeof own === 'object' ? own.image.backing : null;

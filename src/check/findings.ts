@@ -1,13 +1,13 @@
 import { commandsOf, type RuledFinding, type Severity } from '../model/rule.ts';
+import { type Column, type Section, section, VM_COLUMN } from '../output/view.ts';
+import type { DomainOutcome } from '../run/for-each-domain.ts';
 import type { Checked } from './check.ts';
-import type { MachineResult } from '../run/for-each-domain.ts';
-import { type Column, MACHINE_COLUMN, type Section, section } from '../output/view.ts';
 import type { Judged } from './fix-report.ts';
 
 /** The findings of a check, as rows of tables and members of documents. */
 
 export interface Row {
-  readonly machine: string;
+  readonly vm: string;
   /** null: the row that says what works. */
   readonly finding: RuledFinding | null;
   readonly says: string;
@@ -28,7 +28,7 @@ const TONES = { error: 'bad', warning: 'warn', information: 'plain', ok: 'good' 
 const levelOf = ({ finding }: Pick<Row, 'finding'>): Level => (finding ? LEVELS[finding.severity] : 'ok');
 
 const FINDING_COLUMNS: readonly Column<Row>[] = [
-  MACHINE_COLUMN,
+  VM_COLUMN,
   { key: 'level', title: 'LEVEL', kind: 'text', value: levelOf, tone: (row) => TONES[levelOf(row)] },
   { key: 'rule', title: 'RULE', kind: 'text', value: ({ finding }) => finding?.rule ?? null },
   { key: 'what', title: 'FINDING', kind: 'text', value: ({ says }) => says, whole: true },
@@ -40,7 +40,7 @@ interface Remedy extends Row {
 }
 
 const REMEDY_COLUMNS: readonly Column<Remedy>[] = [
-  MACHINE_COLUMN,
+  VM_COLUMN,
   { key: 'rule', title: 'RULE', kind: 'text', value: ({ finding }) => finding?.rule ?? null },
   {
     key: 'remedy',
@@ -63,8 +63,8 @@ export const CSV_COLUMNS: readonly Column<Row>[] = [
   },
 ];
 
-/** What is said of one machine: which snapshots can be taken, and each finding; or why it could not be read. */
-export function rowsOf({ machine: { name }, value, failures }: MachineResult<Judged>): Row[] {
+/** What is said of one VM: which snapshots can be taken, and each finding; or why it could not be read. */
+export function rowsOf({ vm: { name }, value, failures }: DomainOutcome<Judged>): Row[] {
   if (value)
     return [
       modesRow(name, value.checked),
@@ -82,8 +82,8 @@ export function rowsOf({ machine: { name }, value, failures }: MachineResult<Jud
   );
 }
 
-export const findingRow = (machine: string, finding: RuledFinding): Row => ({
-  machine,
+export const findingRow = (vm: string, finding: RuledFinding): Row => ({
+  vm,
   finding,
   says: finding.what,
 });
@@ -109,9 +109,9 @@ function remediesOf(finding: Row['finding']): readonly string[] {
 export const isBad = (row: Row): boolean => levelOf(row) === 'error' || levelOf(row) === 'warning';
 
 /** Which modes of a snapshot work here; information unless both do. */
-function modesRow(machine: string, { running, off, external }: Checked): Row {
+function modesRow(vm: string, { running, off, external }: Checked): Row {
   if (running && off)
-    return { machine, finding: null, says: 'snapshots can be taken, running with the memory, and off' };
+    return { vm, finding: null, says: 'snapshots can be taken, running with the memory, and off' };
   const besides = external ? '; an external one can be taken (create --external)' : '';
   const what =
     running === null || off === null
@@ -122,7 +122,7 @@ function modesRow(machine: string, { running, off, external }: Checked): Row {
           ? `internal snapshots can be taken only while it is off${besides}`
           : `no internal snapshot can be taken${besides}`;
   return {
-    machine,
+    vm,
     finding: { rule: 'modes', severity: 'information', unsuitable: false, what },
     says: what,
   };

@@ -1,16 +1,16 @@
-import type { TruthFacts } from './rules.ts';
 import { type Domain, isActive, isSaving } from '../model/domain.ts';
-import { usesOf } from '../sharing/image-users.ts';
-import { isNotable, type LeftoverSpace, resizable } from '../qemu/leftover.ts';
 import { mebibytes } from '../model/mebibytes.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import type { RuledFinding } from '../model/rule.ts';
+import { ancestors } from '../model/tree.ts';
+import { isNotable, type LeftoverSpace, resizable } from '../qemu/leftover.ts';
+import { usesOf } from '../sharing/image-users.ts';
 import { movedDisks } from '../vm/moved.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
-import type { RuledFinding } from '../model/rule.ts';
-import type { SnapshotReport } from '../model/report.ts';
+import type { TruthFacts } from './rules.ts';
 import { isGone, staleTwins } from './stored-tags.ts';
-import { ancestors } from '../model/tree.ts';
 
-/** What `check --fix` does: the facts of a machine -> steps, as data. What is not proven is no step. */
+/** What `check --fix` does: the facts of a VM -> steps, as data. What is not proven is no step. */
 
 export interface Fix {
   /** The finding that it answers. */
@@ -56,7 +56,7 @@ export type FixAction =
 export const fixKey = ({ action }: Fix): string => JSON.stringify(action);
 
 /**
- * The steps for a machine in the order to take them. None while a job of libvirt holds it; none within the images while
+ * The steps for a VM in the order to take them. None while a job of libvirt holds it; none within the images while
  * it runs, for they are QEMU's then.
  */
 export function planFixes(facts: TruthFacts): Fix[] {
@@ -67,7 +67,7 @@ export function planFixes(facts: TruthFacts): Fix[] {
     ? []
     : [
         ...deleteTwins(facts),
-        ...orphans.flatMap((orphan) => deleteTorn(domain, orphan)),
+        ...orphans.flatMap((orphan) => deleteIncomplete(domain, orphan)),
         ...[...facts.leftovers].flatMap(([target, leftover]) => winBack(facts, target, leftover)),
       ];
   return [...resume(domain), ...forget(facts), ...register(facts), ...withinImages, ...adopt(facts, orphans)];
@@ -89,7 +89,7 @@ function resume(domain: Domain): Fix[] {
   return [
     {
       rule: 'left-paused',
-      what: 'resume the machine',
+      what: 'resume the VM',
       why: `it was left paused (${domain.stateReason}) by a snapshot or save that has ended`,
       assumed: null,
       snapshot: null,
@@ -151,7 +151,7 @@ function deleteTwins(facts: TruthFacts): Fix[] {
   );
 }
 
-function deleteTorn(domain: Domain, { name, holders, fate }: Orphan): Fix[] {
+function deleteIncomplete(domain: Domain, { name, holders, fate }: Orphan): Fix[] {
   if (fate.kind !== 'torn') return [];
   return holders.map(({ target, path }) => ({
     rule: 'orphan-tag',
@@ -181,7 +181,7 @@ function adopt({ snapshots, stored, images }: TruthFacts, orphans: readonly Orph
         rule: 'orphan-tag',
         what: `have libvirt know the snapshot '${name}'`,
         why: 'every disk holds it once, and libvirt does not know it',
-        assumed: `the machine was defined then as it is today${state}; ${parent === null ? 'it has no parent' : `its parent is '${parent}', the one before it`}`,
+        assumed: `the VM was defined then as it is today${state}; ${parent === null ? 'it has no parent' : `its parent is '${parent}', the one before it`}`,
         snapshot: name,
         action: { kind: 'adopt', name, createdAtSeconds, hasMemory, parent },
       };

@@ -1,15 +1,15 @@
-import type { Context } from '../run/context.ts';
-import type { Checked, CheckRequest } from './check.ts';
+import { type Column, VM_COLUMN } from '../output/view.ts';
 import { seekConsent, type Told } from '../run/confirm.ts';
-import { type FixResult, fixLine, fixMachine, type PreparedFix } from './fix.ts';
-import { type MachineResult, overMachines } from '../run/for-each-domain.ts';
-import type { Targets } from '../vm/select.ts';
-import { type Column, MACHINE_COLUMN } from '../output/view.ts';
+import type { Context } from '../run/context.ts';
+import { type DomainOutcome, forEachDomain } from '../run/for-each-domain.ts';
 import { errorDocument } from '../run/results.ts';
+import type { Targets } from '../vm/select.ts';
+import type { Checked, CheckRequest } from './check.ts';
+import { type FixResult, fixLine, fixVm, type PreparedFix } from './fix.ts';
 
-/** `check --fix`: one plan over all machines, one question, and what came of each step. */
+/** `check --fix`: one plan over all VMs, one question, and what came of each step. */
 
-/** A machine that was judged, and what was or is to be mended of it. */
+/** A VM that was judged, and what was or is to be mended of it. */
 export interface Judged {
   readonly checked: Checked;
   readonly prepared: readonly PreparedFix[];
@@ -17,18 +17,18 @@ export interface Judged {
   readonly fixed: readonly FixResult[] | null;
 }
 
-type Result = MachineResult<Judged>;
+type Result = DomainOutcome<Judged>;
 
 /** The plan in words, null where there is nothing to do, and its command lines. */
 export function planFor(
   ctx: Context,
   looked: readonly Result[],
 ): { readonly text: string | null; readonly commands: readonly string[] } {
-  const steps = looked.flatMap(({ machine, value }) =>
-    (value?.prepared ?? []).map((fix) => ({ machine: machine.name, fix })),
+  const steps = looked.flatMap(({ vm, value }) =>
+    (value?.prepared ?? []).map((fix) => ({ vm: vm.name, fix })),
   );
-  const lines = steps.flatMap(({ machine, fix }, i) => [
-    `${i + 1}. ${machine}: ${fix.what}`,
+  const lines = steps.flatMap(({ vm, fix }, i) => [
+    `${i + 1}. ${vm}: ${fix.what}`,
     `   why: ${fix.why}`,
     ...(fix.assumed === null ? [] : [`   assumed: ${fix.assumed}`]),
     ...(fix.backup === null ? [] : [`   kept: ${fix.backup}`]),
@@ -45,15 +45,15 @@ const linesOf = (ctx: Context, { commands }: PreparedFix): string[] =>
 
 const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
 
-/** The machines as they were judged at one time. */
+/** The VMs as they were judged at one time. */
 export interface LookedAt {
   readonly selected: Targets;
   readonly looked: readonly Result[];
   readonly request: CheckRequest;
 }
 
-/** Asks once, and carries the plan out. A machine with nothing to mend stands as it was judged. Throws `declined`. */
-export async function fixMachines(
+/** Asks once, and carries the plan out. A VM with nothing to mend stands as it was judged. Throws `declined`. */
+export async function fixVms(
   ctx: Context,
   first: LookedAt,
   look: (ctx: Context) => Promise<LookedAt>,
@@ -67,16 +67,16 @@ export async function fixMachines(
   const { text } = planFor(ctx, looked);
   if (text === null) return [...looked];
   if (ctx.settings.yes && ctx.settings.output === 'table') ctx.terminal.note(text);
-  const before = new Map(looked.map((result) => [result.machine.uuid, result]));
-  const mendable = selected.targets.filter(({ machine }) => before.get(machine.uuid)?.value?.prepared.length);
+  const before = new Map(looked.map((result) => [result.vm.uuid, result]));
+  const mendable = selected.targets.filter(({ vm }) => before.get(vm.uuid)?.value?.prepared.length);
   const run = { jobs: 1, skips: () => false };
-  const mended = await overMachines<Judged>(
+  const mended = await forEachDomain<Judged>(
     ctx,
     { ...selected, targets: mendable },
     run,
     async (ctx, { domain }) => {
       const prepared = before.get(domain.uuid)?.value?.prepared ?? [];
-      const { results, checked } = await fixMachine(ctx, domain, prepared, request);
+      const { results, checked } = await fixVm(ctx, domain, prepared, request);
       return {
         value: { checked, prepared, fixed: results },
         failures: results.flatMap(({ failure }) => failure ?? []),
@@ -85,14 +85,14 @@ export async function fixMachines(
       };
     },
   );
-  const after = new Map(mended.map((result) => [result.machine.uuid, result]));
+  const after = new Map(mended.map((result) => [result.vm.uuid, result]));
   return looked.map((result) => {
-    const now = after.get(result.machine.uuid);
+    const now = after.get(result.vm.uuid);
     return now ? { ...now, value: now.value ?? unreached(result.value) } : result;
   });
 }
 
-/** A machine that could not be begun with is as it was found. */
+/** A VM that could not be begun with is as it was found. */
 function unreached(judged: Judged | null): Judged | null {
   const unreachedFix = (fix: PreparedFix): FixResult => ({ fix, outcome: 'not reached', failure: null });
   return judged && { ...judged, fixed: judged.prepared.map(unreachedFix) };
@@ -101,8 +101,8 @@ function unreached(judged: Judged | null): Judged | null {
 function tellFixes(ctx: Context, { looked }: LookedAt): Told {
   const { text } = planFor(ctx, looked);
   return {
-    consequences: looked.flatMap(({ machine, value }) =>
-      (value?.prepared ?? []).map((fix) => `${machine.name}: ${fix.what}, because ${fix.why}`),
+    consequences: looked.flatMap(({ vm, value }) =>
+      (value?.prepared ?? []).map((fix) => `${vm.name}: ${fix.what}, because ${fix.why}`),
     ),
     question: text === null ? null : async () => ({ details: [], asks: `${text}\nDo it?` }),
   };
@@ -117,12 +117,12 @@ const dropFiles =
   };
 
 interface Row {
-  readonly machine: string;
+  readonly vm: string;
   readonly result: FixResult;
 }
 
 export const FIX_COLUMNS: readonly Column<Row>[] = [
-  MACHINE_COLUMN,
+  VM_COLUMN,
   { key: 'step', title: 'STEP', kind: 'text', value: ({ result }) => result.fix.what, whole: true },
   {
     key: 'outcome',
@@ -133,7 +133,7 @@ export const FIX_COLUMNS: readonly Column<Row>[] = [
   },
 ];
 
-/** The steps for a machine, as members of a document: planned ones, or with what came of them. */
+/** The steps for a VM, as members of a document: planned ones, or with what came of them. */
 export function fixDocument(ctx: Context, { value }: Result) {
   const results =
     value?.fixed ??

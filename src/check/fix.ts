@@ -1,26 +1,26 @@
-import type { Context } from '../run/context.ts';
-import type { Domain } from '../model/domain.ts';
-import { type Fix, fixKey } from './fix-plan.ts';
-import { winBackArguments } from '../qemu/leftover.ts';
-import { deleteTagArguments } from '../qemu/command-lines.ts';
-import { commandLine } from '../model/quote.ts';
 import { KvmsnapError } from '../errors.ts';
-import { type Adopted, adoptedXml } from '../libvirt/xml/adopted.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
-import { redefineCommand } from '../libvirt/create-command.ts';
+import { registerCommand } from '../libvirt/create-command.ts';
 import { readByUuid } from '../libvirt/domains.ts';
 import { adopting, definitionCommand, FROM_PIPE, pipedLine, redirecting } from '../libvirt/paste.ts';
 import { isIdle } from '../libvirt/runtime.ts';
-import { withPaths } from '../libvirt/xml/snapshot.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
+import { type Adopted, adoptedXml } from '../libvirt/xml/adopted.ts';
+import { withPaths } from '../libvirt/xml/snapshot.ts';
+import type { Domain } from '../model/domain.ts';
+import { commandLine } from '../model/quote.ts';
 import { localTime } from '../output/format.ts';
+import { deleteTagArguments } from '../qemu/command-lines.ts';
+import { winBackArguments } from '../qemu/leftover.ts';
+import type { Context } from '../run/context.ts';
+import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { carryOut } from '../run/write.ts';
-import { type Checked, type CheckRequest, checkMachine } from './check.ts';
-import { type Machine, readAgain } from '../vm/load.ts';
-import { patiently } from '../run/retry-while-busy.ts';
+import { readAgain, type Vm } from '../vm/load.ts';
+import { type Checked, type CheckRequest, checkVm } from './check.ts';
+import { type Fix, fixKey } from './fix-plan.ts';
 
-/** Mending a machine, step by step, and looking whether it is so. */
+/** Mending a VM, step by step, and looking whether it is so. */
 
 type Command =
   | {
@@ -45,7 +45,7 @@ export type FixOutcome =
   | 'failed'
   /** It was so no longer when its turn came. */
   | 'not needed'
-  /** The run was ended before, or the machine could not be begun with. */
+  /** The run was ended before, or the VM could not be begun with. */
   | 'not reached';
 
 export interface FixResult {
@@ -65,15 +65,11 @@ export function fixLine({ virsh }: Context, command: Command): string {
  * Makes the commands of each step; what libvirt has now and a step changes is written to the state directory first, but in
  * a dry run, which writes nothing.
  */
-export async function prepareFixes(
-  ctx: Context,
-  machine: Machine,
-  fixes: readonly Fix[],
-): Promise<PreparedFix[]> {
-  const { uuid } = machine.domain;
+export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]): Promise<PreparedFix[]> {
+  const { uuid } = vm.domain;
   const { dryRun } = ctx.settings;
   const definition =
-    !dryRun && fixes.some(({ action }) => action.kind === 'adopt') ? await readDefinition(ctx, machine) : '';
+    !dryRun && fixes.some(({ action }) => action.kind === 'adopt') ? await readDefinition(ctx, vm) : '';
   const stem = `${uuid}.${ctx.clock.now()}`;
   const prepared: PreparedFix[] = [];
   for (const [i, fix] of fixes.entries()) {
@@ -86,7 +82,7 @@ export async function prepareFixes(
         break;
       case 'forget': {
         const { name } = action;
-        const xml = await readSnapshotXml(ctx.virsh, machine.domain, name, true);
+        const xml = await readSnapshotXml(ctx.virsh, vm.domain, name, true);
         const command = virsh('snapshot-delete', '--domain', uuid, '--snapshotname', name, '--metadata');
         const backup = await keep(xml, '.xml');
         prepared.push({ ...fix, commands: [command], backup, files: filesOf(backup) });
@@ -100,17 +96,17 @@ export async function prepareFixes(
       case 'adopt': {
         const description = `Adopted by kvmsnap on ${localTime(ctx.clock.now() / 1000)} from the images. Assumed: ${fix.assumed}.`;
         const adopted = { ...action, description };
-        const file = await keep(adoptedXml(adopted, machine.domain.disks, definition), '.new.xml');
-        const command = adoption(ctx, machine.domain, adopted, file);
+        const file = await keep(adoptedXml(adopted, vm.domain.disks, definition), '.new.xml');
+        const command = adoption(ctx, vm.domain, adopted, file);
         prepared.push({ ...fix, commands: [command], backup: null, files: filesOf(file) });
         break;
       }
       case 'register': {
         const { name, paths, isCurrent } = action;
-        const xml = await readSnapshotXml(ctx.virsh, machine.domain, name, true);
+        const xml = await readSnapshotXml(ctx.virsh, vm.domain, name, true);
         const backup = await keep(xml, '.xml');
         const file = await keep(withPaths(xml, new Map(paths)), '.new.xml');
-        const args = redefineCommand(uuid, file ?? FROM_PIPE, isCurrent);
+        const args = registerCommand(uuid, file ?? FROM_PIPE, isCurrent);
         const source = file === null ? { source: redirecting(ctx.virsh, { uuid, name }, paths) } : {};
         const files = [...filesOf(backup), ...filesOf(file)];
         prepared.push({ ...fix, commands: [{ tool: 'virsh', args, ...source }], backup, files });
@@ -138,7 +134,7 @@ function adoption(
   adopted: Adopted,
   file: string | null,
 ): Command {
-  const args = redefineCommand(uuid, file ?? FROM_PIPE, false);
+  const args = registerCommand(uuid, file ?? FROM_PIPE, false);
   const source = file === null ? { source: adopting(virsh, uuid, adopted, disks) } : {};
   return { tool: 'virsh', args, ...source };
 }
@@ -146,7 +142,7 @@ function adoption(
 const virsh = (...args: string[]): Command => ({ tool: 'virsh', args });
 const qemuImg = (...args: string[]): Command => ({ tool: 'qemu-img', args });
 
-async function readDefinition({ virsh }: Context, { domain: { uuid, name } }: Machine): Promise<string> {
+async function readDefinition({ virsh }: Context, { domain: { uuid, name } }: Vm): Promise<string> {
   const { texts, stderr } = await virsh.read([definitionCommand(uuid)]);
   const [xml] = texts;
   if (!xml) throw virshFailure(`cannot read the definition of '${name}'`, stderr);
@@ -155,23 +151,23 @@ async function readDefinition({ virsh }: Context, { domain: { uuid, name } }: Ma
 
 export interface Fixed {
   readonly results: readonly FixResult[];
-  /** The machine as it is then; as it was before, where we were to stop at once. */
+  /** The VM as it is then; as it was before, where we were to stop at once. */
   readonly checked: Checked;
 }
 
 /**
- * Takes those of the steps that are still called for, going on after a failure, and judges the machine again: done is
+ * Takes those of the steps that are still called for, going on after a failure, and judges the VM again: done is
  * what is not called for any more. A signal lets the step under way come to its end, and the rest is not reached. Throws
- * `busy` when a job holds the machine, which is left alone then.
+ * `busy` when a job holds the VM, which is left alone then.
  */
-export async function fixMachine(
+export async function fixVm(
   ctx: Context,
   { uuid, name }: { readonly uuid: string; readonly name: string },
   prepared: readonly PreparedFix[],
   request: CheckRequest,
 ): Promise<Fixed> {
-  return patiently(ctx, async (ctx) => {
-    const look = async () => checkMachine(ctx, await readAgain(ctx, { uuid, name }), request, 'all');
+  return retryWhileBusy(ctx, async (ctx) => {
+    const look = async () => checkVm(ctx, await readAgain(ctx, { uuid, name }), request, 'all');
     const isBusy = async () =>
       (await readByUuid(ctx.virsh, uuid, name)).domain.busy || !(await isIdle(ctx.virsh, uuid));
     if (prepared.length > 0 && (await isBusy()))
@@ -199,10 +195,10 @@ export async function fixMachine(
   });
 }
 
-async function tryFix(ctx: Context, machine: string, fix: PreparedFix): Promise<FixResult> {
+async function tryFix(ctx: Context, vm: string, fix: PreparedFix): Promise<FixResult> {
   const task = async (): Promise<FixResult> => {
     for (const [i, command] of fix.commands.entries()) {
-      const failure = await run(ctx, machine, fix, command);
+      const failure = await run(ctx, vm, fix, command);
       if (!failure) continue;
       return { fix, outcome: 'failed', failure: withRest(ctx, failure, fix.commands.slice(i)) };
     }
@@ -211,7 +207,7 @@ async function tryFix(ctx: Context, machine: string, fix: PreparedFix): Promise<
     return { fix, outcome: 'done', failure: null };
   };
   const by = fix.commands.some(({ tool }) => tool === 'virsh') ? 'libvirtd' : 'qemu-img';
-  return ctx.interrupts.protect(`'${fix.what}' of '${machine}'`, task, by);
+  return ctx.interrupts.protect(`'${fix.what}' of '${vm}'`, task, by);
 }
 
 /** What could not be done, or is left to itself, with the commands that are still to run. */
@@ -228,11 +224,11 @@ function withRest(ctx: Context, failure: KvmsnapError, commands: readonly Comman
 /** Runs one command; null when it says that all is well. */
 async function run(
   ctx: Context,
-  machine: string,
+  vm: string,
   { what }: Fix,
   { tool, args }: Command,
 ): Promise<KvmsnapError | null> {
-  const failed = `${machine}: could not ${what}`;
+  const failed = `${vm}: could not ${what}`;
   try {
     if (tool === 'virsh') {
       const { kind, stderr } = await carryOut(ctx, { command: args, label: what, growing: null });

@@ -1,9 +1,9 @@
-/** Files beside a machine's images that were made for it, and that nothing of it uses any more (hazard 23). */
+/** Files beside a VM's images that were made for it, and that nothing of it uses any more (hazard 23). */
 
 /** What a file's first bytes tell of it. */
 export interface FileHead {
   readonly path: string;
-  /** The UUID of the machine whose memory it holds. */
+  /** The UUID of the VM whose memory it holds. */
   readonly memoryOf: string | null;
   /** The absolute path of the file that it is laid over. */
   readonly over: string | null;
@@ -16,7 +16,7 @@ export interface LeftoverFile {
 }
 
 /**
- * Of these files, those with the machine's memory, and overlays of its images or of one another, that are not its own
+ * Of these files, those with the VM's memory, and overlays of its images or of one another, that are not its own
  * (`own`, from `namedFiles`) and not among `others`, the files of other machines.
  */
 export function leftoversAmong(

@@ -1,15 +1,15 @@
-import { participants, tagWithId } from '../vm/disk-findings.ts';
 import type { Disk, Domain } from '../model/domain.ts';
 import { chainOf, type DiskImage, type Images, type Tag, tagsIn, tagsNamed } from '../model/image.ts';
-import { accounting, type ImageUsers, sayUses, usesOf } from '../sharing/image-users.ts';
 import { nameProblem } from '../model/names.ts';
 import { internalDisks, type Snapshot } from '../model/snapshot.ts';
+import { accounting, type ImageUsers, sayUses, usesOf } from '../sharing/image-users.ts';
+import { participants, tagWithId } from '../vm/disk-findings.ts';
 
 /** Snapshots inside the images that libvirt does not know, and what can be proven of each. */
 
 export interface Orphan {
   readonly name: string;
-  /** The disks that hold it, in the machine's order. */
+  /** The disks that hold it, in the VM's order. */
   readonly holders: readonly Holder[];
   readonly fate: Fate;
 }
@@ -23,7 +23,7 @@ export interface Holder {
 export type Fate =
   /** It is whole: every disk holds it once. */
   | { readonly kind: 'whole'; readonly createdAtSeconds: number; readonly hasMemory: boolean }
-  /** Half a snapshot: a disk lacks it that was part of the machine before it was taken. */
+  /** Half a snapshot: a disk lacks it that was part of the VM before it was taken. */
   | { readonly kind: 'torn'; readonly lacking: readonly string[] }
   /** Nothing is proven; why not. */
   | { readonly kind: 'unclear'; readonly why: string };
@@ -42,10 +42,10 @@ export interface OrphanFacts {
 /** libvirt keeps a file by the name, with an ending (hazard 5). */
 const MOST_NAME_BYTES = 247;
 
-/** libvirt takes the tags of the disks of a machine that is off one after the other. */
+/** libvirt takes the tags of the disks of a VM that is off one after the other. */
 const SECONDS_BETWEEN_DISKS = 60;
 
-/** The orphans of a machine, in the order in which the images hold them. */
+/** The orphans of a VM, in the order in which the images hold them. */
 export function findOrphans(facts: OrphanFacts): Orphan[] {
   const known = new Set([...facts.snapshots, ...facts.unread].map(({ name }) => name));
   const disks = participants(facts.domain);
@@ -61,8 +61,8 @@ export function findOrphans(facts: OrphanFacts): Orphan[] {
   return found.map((orphan, i) => {
     const fate = whole[i] as Fate;
     const isProvable = fate.kind !== 'whole' && elsewhere(facts, orphan) === null;
-    const torn = isProvable ? tornness(facts, disks, orphan, adopted) : null;
-    return { ...orphan, fate: torn ?? fate };
+    const incomplete = isProvable ? incompleteness(facts, disks, orphan, adopted) : null;
+    return { ...orphan, fate: incomplete ?? fate };
   });
 }
 
@@ -96,7 +96,7 @@ function elsewhere(
     : { kind: 'unclear', why: `whose it is is not known: VM '${unknown}' could not be read` };
 }
 
-/** Whether libvirt could have taken it as one snapshot of the machine as it is today. */
+/** Whether libvirt could have taken it as one snapshot of the VM as it is today. */
 function wholeness(
   { domain, images }: OrphanFacts,
   disks: readonly Disk[],
@@ -110,7 +110,7 @@ function wholeness(
     nameReason(name),
     disks.map((disk) => diskReason(disk, images.get(disk.target), name)).find((reason) => reason !== null),
     // its NVRAM would be reverted too, or not: nobody can tell
-    domain.pflash !== null && 'the machine has UEFI firmware, and whether its NVRAM was taken is not known',
+    domain.pflash !== null && 'the VM has UEFI firmware, and whether its NVRAM was taken is not known',
     memories > 1 && `${memories} disks hold a memory for it, and it can have but one`,
     Math.max(...dates) - Math.min(...dates) > SECONDS_BETWEEN_DISKS &&
       'the disks hold it from different times, so it is not one snapshot',
@@ -132,7 +132,7 @@ function diskReason(disk: Disk, image: DiskImage | undefined, name: string): str
   if (image?.kind !== 'seen') return `disk ${target} cannot be looked at`;
   if (image.chain[0].format !== 'qcow2' || disk.driver !== 'qcow2') return `disk ${target} is not qcow2`;
   if (disk.snapshot !== null && disk.snapshot !== 'internal')
-    return `the machine's XML says snapshot='${disk.snapshot}' of disk ${target}`;
+    return `the VM's XML says snapshot='${disk.snapshot}' of disk ${target}`;
   const copies = tagsNamed(image, name).length;
   if (copies === 0) return `disk ${target} does not hold it`;
   if (copies > 1) return `disk ${target} holds it ${copies} times`;
@@ -141,10 +141,10 @@ function diskReason(disk: Disk, image: DiskImage | undefined, name: string): str
 }
 
 /**
- * A disk may lack it for having been added to the machine later: then it is a good snapshot of the machine as it was. So
- * each disk that lacks it must hold an older snapshot of this machine, which proves that it was there.
+ * A disk may lack it for having been added to the VM later: then it is a good snapshot of the VM as it was. So
+ * each disk that lacks it must hold an older snapshot of this VM, which proves that it was there.
  */
-function tornness(
+function incompleteness(
   { snapshots, images }: OrphanFacts,
   disks: readonly Disk[],
   { name, holders }: Pick<Orphan, 'name' | 'holders'>,

@@ -1,25 +1,30 @@
-import type { Context } from '../run/context.ts';
-import { parseSpan, saysMonthsByM } from '../prune/calendar.ts';
-import { unanswered } from './fix-plan.ts';
-import { kvmsnapLine } from '../model/quote.ts';
-import type { Selection } from '../model/selection.ts';
 import { KvmsnapError } from '../errors.ts';
-import { type CheckRequest, checkMachine } from './check.ts';
-import { noteUnseen } from '../vm/disks.ts';
-import { createLeftoverFinder } from './find-leftover-files.ts';
-import { prepareFixes } from './fix.ts';
-import { assembleMachine, isDrifting, readAgain } from '../vm/load.ts';
-import { concludeMachines, type MachineResult, overMachines, requireDeed } from '../run/for-each-domain.ts';
-import { withConnection } from '../run/enforce.ts';
-import { readAllSnapshots, readSelection } from '../vm/select.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
+import { kvmsnapLine } from '../model/quote.ts';
+import type { Selection } from '../model/selection.ts';
 import { type Section, section } from '../output/view.ts';
-import { CSV_COLUMNS, findingDocument, findingRow, isBad, type Row, rowsOf, tablesOf } from './findings.ts';
-import { FIX_COLUMNS, fixDocument, fixMachines, type Judged, type LookedAt, planFor } from './fix-report.ts';
+import { parseSpan, saysMonthsByM } from '../prune/calendar.ts';
+import type { Context } from '../run/context.ts';
+import { withConnection } from '../run/enforce.ts';
+import {
+  concludeDomains,
+  type DomainOutcome,
+  forEachDomain,
+  requireCompleted,
+} from '../run/for-each-domain.ts';
 import { domainResult } from '../run/results.ts';
 import { type SelectionOptions, toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
+import { noteUnseen } from '../vm/disks.ts';
+import { assembleVm, isDrifting, readAgain } from '../vm/load.ts';
+import { readAllSnapshots, readSelection } from '../vm/select.ts';
+import { type CheckRequest, checkVm } from './check.ts';
+import { createLeftoverFinder } from './find-leftover-files.ts';
+import { CSV_COLUMNS, findingDocument, findingRow, isBad, type Row, rowsOf, tablesOf } from './findings.ts';
+import { prepareFixes } from './fix.ts';
+import { unanswered } from './fix-plan.ts';
+import { FIX_COLUMNS, fixDocument, fixVms, type Judged, type LookedAt, planFor } from './fix-report.ts';
 
 export interface CheckOptions extends SelectionOptions {
   readonly maxAge?: string;
@@ -28,7 +33,7 @@ export interface CheckOptions extends SelectionOptions {
 }
 
 /**
- * `check`: can these machines be snapshotted, reverted, trusted. Changes nothing but what `--fix` is allowed to. Throws
+ * `check`: can these VMs be snapshotted, reverted, trusted. Changes nothing but what `--fix` is allowed to. Throws
  * `check` when one cannot.
  */
 export async function check(ctx: Context, words: readonly string[], options: CheckOptions): Promise<void> {
@@ -37,13 +42,13 @@ export async function check(ctx: Context, words: readonly string[], options: Che
   const selection = toSelection(words, all);
   const look = (ctx: Context) => lookAll(ctx, selection, maxAge, options.fix ?? false);
   const first = await look(ctx);
-  requireDeed(ctx, first.selected.single, first.looked);
+  requireCompleted(ctx, first.selected.single, first.looked);
   if (options.fix && ctx.settings.dryRun) return showFixes(ctx, first.looked);
-  const results = options.fix ? await fixMachines(ctx, first, look) : first.looked;
+  const results = options.fix ? await fixVms(ctx, first, look) : first.looked;
   await report(ctx, results, options.fix ?? false);
 }
 
-/** Judges all machines of the selection as they are now; with `fix` the steps to mend them are prepared. */
+/** Judges all VMs of the selection as they are now; with `fix` the steps to mend them are prepared. */
 async function lookAll(
   ctx: Context,
   selection: Selection,
@@ -58,27 +63,27 @@ async function lookAll(
   };
   const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: 1, skips: () => false };
-  const looked = await overMachines<Judged>(ctx, selected, run, async (ctx, reading) => {
-    const seen = await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS);
-    const machine = isDrifting(seen) ? await readAgain(ctx, seen.domain) : seen;
-    noteUnseen(ctx, machine.domain, machine.images);
-    const checked = await checkMachine(ctx, machine, request);
-    const prepared = fix ? await prepareFixes(ctx, machine, checked.fixes) : [];
+  const looked = await forEachDomain<Judged>(ctx, selected, run, async (ctx, reading) => {
+    const seen = await assembleVm(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS);
+    const vm = isDrifting(seen) ? await readAgain(ctx, seen.domain) : seen;
+    noteUnseen(ctx, vm.domain, vm.images);
+    const checked = await checkVm(ctx, vm, request);
+    const prepared = fix ? await prepareFixes(ctx, vm, checked.fixes) : [];
     return { value: { checked, prepared, fixed: null }, failures: [], succeeded: 1 };
   });
   return { selected, looked, request };
 }
 
 /** The plan, and the findings that no step of it answers. Throws `check` when there are any. */
-async function showFixes(ctx: Context, looked: readonly MachineResult<Judged>[]): Promise<void> {
-  const conclusion = concludeMachines(ctx, looked, { strict: false, parts: 'checks' });
+async function showFixes(ctx: Context, looked: readonly DomainOutcome<Judged>[]): Promise<void> {
+  const conclusion = concludeDomains(ctx, looked, { strict: false, parts: 'checks' });
   const { text, commands } = planFor(ctx, looked);
   if (text !== null && ctx.settings.output === 'table') ctx.terminal.note(text);
-  const leftOf = ({ value }: MachineResult<Judged>) =>
+  const leftOf = ({ value }: DomainOutcome<Judged>) =>
     value ? unanswered(value.checked.findings, value.prepared) : [];
   const left = looked
     .flatMap((result) =>
-      result.value ? leftOf(result).map((each) => findingRow(result.machine.name, each)) : rowsOf(result),
+      result.value ? leftOf(result).map((each) => findingRow(result.vm.name, each)) : rowsOf(result),
     )
     .filter(isBad);
   await showPlan(ctx, commands, {
@@ -93,15 +98,15 @@ async function showFixes(ctx: Context, looked: readonly MachineResult<Judged>[])
   });
   // in these there is room for the lines only
   if (['csv', 'name'].includes(ctx.settings.output))
-    for (const { machine, says } of left) ctx.terminal.note(`note: ${machine}: ${says}`);
+    for (const { vm, says } of left) ctx.terminal.note(`note: ${vm}: ${says}`);
   if (conclusion) throw conclusion;
   if (left.length > 0) throw badFindings(left, looked.length, ' that --fix leaves');
 }
 
 /** `what` completes `3 findings`. */
 function badFindings(bad: readonly Row[], of: number, what: string, hint?: string): KvmsnapError {
-  const machines = new Set(bad.map(({ machine }) => machine)).size;
-  const message = `${bad.length} ${bad.length === 1 ? 'finding' : 'findings'}${what}, on ${machines} of ${of} machines`;
+  const vms = new Set(bad.map(({ vm }) => vm)).size;
+  const message = `${bad.length} ${bad.length === 1 ? 'finding' : 'findings'}${what}, on ${vms} of ${of} VMs`;
   return new KvmsnapError('check', message, { hint });
 }
 
@@ -126,10 +131,10 @@ function toMaxAge({ maxAge, label }: CheckOptions): CheckRequest['maxAge'] {
 
 async function report(
   ctx: Context,
-  results: readonly MachineResult<Judged>[],
+  results: readonly DomainOutcome<Judged>[],
   fixing: boolean,
 ): Promise<void> {
-  const conclusion = concludeMachines(ctx, results, { strict: false, parts: fixing ? 'steps' : 'checks' });
+  const conclusion = concludeDomains(ctx, results, { strict: false, parts: fixing ? 'steps' : 'checks' });
   const rows = results.flatMap(rowsOf);
   await show(ctx, {
     document: { domains: results.map((result) => document(ctx, result)) },
@@ -137,7 +142,7 @@ async function report(
       ctx.settings.output === 'csv'
         ? [section({ columns: CSV_COLUMNS, rows })]
         : [...fixesSection(results), ...tablesOf(rows)],
-    names: [...new Set(rows.filter(isBad).map(({ machine }) => machine))],
+    names: [...new Set(rows.filter(isBad).map(({ vm }) => vm))],
   });
   if (conclusion) throw conclusion;
   const bad = rows.filter(isBad);
@@ -145,25 +150,25 @@ async function report(
   throw badFindings(bad, results.length, fixing ? ' left' : '', fixing ? undefined : fixHint(ctx, results));
 }
 
-function fixHint(ctx: Context, results: readonly MachineResult<Judged>[]): string | undefined {
+function fixHint(ctx: Context, results: readonly DomainOutcome<Judged>[]): string | undefined {
   const mendable = results.filter(({ value }) => value && value.checked.fixes.length > 0);
   if (mendable.length === 0) return undefined;
   const command = kvmsnapLine(
     'check',
-    mendable.map(({ machine }) => machine.name),
+    mendable.map(({ vm }) => vm.name),
     '--fix',
   );
   return `what can safely be mended is mended by: ${withConnection(ctx, { what: '', command }).command}`;
 }
 
-function fixesSection(results: readonly MachineResult<Judged>[]): Section<never>[] {
-  const rows = results.flatMap(({ machine, value }) =>
-    (value?.fixed ?? []).map((result) => ({ machine: machine.name, result })),
+function fixesSection(results: readonly DomainOutcome<Judged>[]): Section<never>[] {
+  const rows = results.flatMap(({ vm, value }) =>
+    (value?.fixed ?? []).map((result) => ({ vm: vm.name, result })),
   );
   return rows.length === 0 ? [] : [section({ columns: FIX_COLUMNS, rows })];
 }
 
-const document = (ctx: Context, result: MachineResult<Judged>) => ({
+const document = (ctx: Context, result: DomainOutcome<Judged>) => ({
   ...domainResult(result),
   snapshots: {
     running: result.value?.checked.running ?? null,

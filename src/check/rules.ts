@@ -1,20 +1,20 @@
-import { beyondLimit, nearLimit } from '../vm/chain-depth.ts';
 import { adviseDeletion } from '../model/deletion-advice.ts';
-import { eachDisk, participants } from '../vm/disk-findings.ts';
 import { type Domain, isActive, isSaving } from '../model/domain.ts';
 import { chainOf, chainPaths, type DiskImage, type Images } from '../model/image.ts';
-import { type ImageUsers, sayUses, usesOf } from '../sharing/image-users.ts';
 import { labelOf } from '../model/labels.ts';
-import { isNotable, type LeftoverSpace, resizable, winBackLine } from '../qemu/leftover.ts';
-import type { LeftoverFile } from './leftover-files.ts';
 import type { DaemonVersion } from '../model/libvirt-versions.ts';
 import { mebibytes } from '../model/mebibytes.ts';
-import { movedDisks, movedFindings } from '../vm/moved.ts';
-import { findOrphans, type Orphan } from './orphans.ts';
-import type { Finding, Rule } from '../model/rule.ts';
-import { deleteTagLine } from '../qemu/command-lines.ts';
 import { commandLine, kvmsnapLine, quote, virshWord } from '../model/quote.ts';
 import type { SnapshotReport } from '../model/report.ts';
+import type { Finding, Rule } from '../model/rule.ts';
+import { deleteTagLine } from '../qemu/command-lines.ts';
+import { isNotable, type LeftoverSpace, resizable, winBackLine } from '../qemu/leftover.ts';
+import { type ImageUsers, sayUses, usesOf } from '../sharing/image-users.ts';
+import { beyondLimit, nearLimit } from '../vm/chain-depth.ts';
+import { eachDisk, participants } from '../vm/disk-findings.ts';
+import { movedDisks, movedFindings } from '../vm/moved.ts';
+import type { LeftoverFile } from './leftover-files.ts';
+import { findOrphans, type Orphan } from './orphans.ts';
 import { isGone } from './stored-tags.ts';
 
 /**
@@ -22,7 +22,7 @@ import { isGone } from './stored-tags.ts';
  * rules of these, so that a check and what it foretells cannot differ.
  */
 
-/** A machine with all that is known of it. */
+/** A VM with all that is known of it. */
 export interface TruthFacts {
   readonly domain: Domain;
   readonly snapshots: readonly SnapshotReport[];
@@ -62,7 +62,7 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
       isSaving(domain) && !domain.busy
         ? [
             {
-              what: `the machine was left paused (${domain.stateReason}) by a snapshot or save that has ended`,
+              what: `the VM was left paused (${domain.stateReason}) by a snapshot or save that has ended`,
               command: `virsh resume ${virshWord(domain)}`,
             },
           ]
@@ -92,7 +92,7 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
           what: `the snapshot '${name}' is being taken at this moment`,
         })),
       ...(domain.busy && !snapshots.some(({ underWay }) => underWay)
-        ? [{ what: 'a job of libvirt holds the machine at this moment' }]
+        ? [{ what: 'a job of libvirt holds the VM at this moment' }]
         : []),
     ],
   },
@@ -177,7 +177,7 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
       return [
         {
           what: 'no snapshot is the current one: libvirt has lost it, or it was deleted; the next one will have no parent',
-          hint: `if the machine runs on from '${newest.name}'`,
+          hint: `if the VM runs on from '${newest.name}'`,
           command: `virsh snapshot-current ${virshWord(domain)} --snapshotname ${quote(newest.name)}`,
         },
       ];
@@ -207,7 +207,7 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
             const [top] = chainOf(image);
             if (!top?.dirty || top.corrupt) return [];
             return {
-              what: `disk ${target}: the image was not closed in peace (dirty bit); QEMU repairs it when the machine starts`,
+              what: `disk ${target}: the image was not closed in peace (dirty bit); QEMU repairs it when the VM starts`,
               hint: 'make a copy of the image before that',
               command: commandLine('cp', ['--reflink=auto', '--', top.path, `${top.path}.copy`]),
             };
@@ -229,7 +229,7 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
     find: ({ domain }) => {
       if (domain.state !== 'running' || domain.agentChannel === 'connected') return [];
       const why =
-        domain.agentChannel === 'none' ? 'the machine has no channel for one' : 'none answers in the guest';
+        domain.agentChannel === 'none' ? 'the VM has no channel for one' : 'none answers in the guest';
       return [
         {
           what: `no guest agent (${why}): its file systems cannot be frozen for a snapshot of the disks alone`,
@@ -270,8 +270,8 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
       leftoverFiles.map(({ path, over }) => ({
         what:
           over === null
-            ? `${path} holds a memory of the machine that no snapshot of it names`
-            : `${path} is laid over ${over}, and neither the machine nor a snapshot of it uses it`,
+            ? `${path} holds a memory of the VM that no snapshot of it names`
+            : `${path} is laid over ${over}, and neither the VM nor a snapshot of it uses it`,
         hint: 'if you do not need it, and nobody else does, this removes it',
         command: commandLine('rm', [path]),
       })),
@@ -319,7 +319,7 @@ function orphanFinding({ domain, users }: TruthFacts, { name, holders, fate }: O
   if (holders.some(({ path }) => usesOf(users, path).length > 0)) return { what };
   return {
     what,
-    hint: `${fate.kind === 'whole' ? `${fix} lets libvirt know it again; or ` : ''}with the machine off, this deletes it`,
+    hint: `${fate.kind === 'whole' ? `${fix} lets libvirt know it again; or ` : ''}with the VM off, this deletes it`,
     command: lines.join(' && '),
     tag: name,
   };
@@ -334,13 +334,11 @@ function leftoverFinding(
   const what = `disk ${target}: ${mebibytes(leftover.bytes)} of the image are memory that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted`;
   const top = resizable(image);
   if (!top)
-    return [
-      { what, hint: 'the next snapshot of the running machine takes them, and its deletion frees them' },
-    ];
+    return [{ what, hint: 'the next snapshot of the running VM takes them, and its deletion frees them' }];
   const others = usesOf(users, top.path);
   if (others.length > 0)
     return [{ what, hint: `an image that another VM uses is not resized: ${sayUses(others)}` }];
-  const off = isActive(domain.state) ? 'with the machine off, and' : 'with';
+  const off = isActive(domain.state) ? 'with the VM off, and' : 'with';
   return [
     { what, hint: `${off} a little space free, this gives them back`, command: winBackLine(top, leftover) },
   ];

@@ -1,7 +1,7 @@
 import { type Images, tagsNamed } from '../model/image.ts';
-import { movedDisks } from '../vm/moved.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { internalDisks } from '../model/snapshot.ts';
+import { movedDisks } from '../vm/moved.ts';
 
 /** What the disks hold of the snapshots that libvirt knows. */
 

@@ -1,3 +1,4 @@
+import { listDomains, readSnapshotNames } from '../libvirt/domains.ts';
 import type { Context } from '../run/context.ts';
 import { completeBashWord, readBashWords } from './bash-words.ts';
 import {
@@ -8,7 +9,6 @@ import {
   type Shell,
   type Sought,
 } from './grammar.ts';
-import { listMachines, readSnapshotNames } from '../libvirt/domains.ts';
 import { candidateLines, FILES } from './scripts.ts';
 
 /** Whoever presses TAB does not wait for a daemon that hangs. */
@@ -52,9 +52,9 @@ async function lookUp(ctx: Context, sought: Sought): Promise<Candidate[]> {
   try {
     const virsh = ctx.connect(sought.uri ?? ctx.settings.connect, READ_LIMIT_SECONDS);
     const names =
-      sought.what === 'machine'
-        ? (await listMachines(virsh)).map(({ name }) => name)
-        : await readSnapshotNames(virsh, sought.machines);
+      sought.what === 'vm'
+        ? (await listDomains(virsh)).map(({ name }) => name)
+        : await readSnapshotNames(virsh, sought.vms);
     return nameCandidates(sought, names);
   } catch {
     return [];

@@ -1,6 +1,6 @@
+import { KvmsnapError } from '../errors.ts';
 import type { Context } from '../run/context.ts';
 import type { Shell } from './grammar.ts';
-import { KvmsnapError } from '../errors.ts';
 import { SCRIPTS } from './scripts.ts';
 
 /** `completion`: the script for a shell. */

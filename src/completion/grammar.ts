@@ -3,12 +3,12 @@ import { isPattern } from '../model/selection.ts';
 /** A command line as far as it is typed -> what its last word may become. The grammar is data; no shell is known here. */
 
 /**
- * What a word of the command line stands for; a list: one of these words. A `machine` is a name or UUID, and where several
+ * What a word of the command line stands for; a list: one of these words. A `vm` is a name or UUID, and where several
  * may be given a pattern too; a `name` is a new one; `text` is anything, the empty one too.
  */
 export type Meaning =
-  | 'machine'
-  | 'machine-pattern'
+  | 'vm'
+  | 'vm-pattern'
   | 'snapshot'
   | 'snapshot-pattern'
   | 'name'
@@ -58,9 +58,9 @@ export type Completion =
 
 /** Names that libvirt knows, and which of them may stand at the cursor. */
 export interface Sought {
-  readonly what: 'machine' | 'snapshot';
-  /** The words of the line that mean the machines of these snapshots. */
-  readonly machines: readonly string[];
+  readonly what: 'vm' | 'snapshot';
+  /** The words of the line that mean the VMs of these snapshots. */
+  readonly vms: readonly string[];
   /** The URI on the line; null where there is none. */
   readonly uri: string | null;
   /** A name that holds pattern characters would not mean itself. */
@@ -204,20 +204,20 @@ function atPlace(line: Line, takes: Meaning = 'text', place: Place): Completion 
     const open = takes.filter((word) => !place.given.includes(word));
     return ofWords(open.map((word) => ({ text: `${place.before}${word}`, help: '' })));
   }
-  const [, what, pattern] = /^(machine|snapshot)(-pattern)?$/.exec(takes) ?? [];
-  if (what !== 'machine' && what !== 'snapshot') return ofWords([]);
+  const [, what, pattern] = /^(vm|snapshot)(-pattern)?$/.exec(takes) ?? [];
+  if (what !== 'vm' && what !== 'snapshot') return ofWords([]);
   const uri = line.options.findLast(({ option }) => option.takes === 'uri')?.value ?? null;
   return {
     kind: 'names',
-    sought: { what, machines: machinesOn(line), uri, asPattern: pattern !== undefined, place },
+    sought: { what, vms: vmsOn(line), uri, asPattern: pattern !== undefined, place },
   };
 }
 
-function machinesOn(line: Line): string[] {
+function vmsOn(line: Line): string[] {
   const places = argumentsOf(line);
   return [
-    ...line.operands.slice(1).filter((_, i) => places[placeIndex(places, i)]?.takes === 'machine'),
-    ...line.options.flatMap(({ option, value }) => (option.takes === 'machine' && value ? [value] : [])),
+    ...line.operands.slice(1).filter((_, i) => places[placeIndex(places, i)]?.takes === 'vm'),
+    ...line.options.flatMap(({ option, value }) => (option.takes === 'vm' && value ? [value] : [])),
   ];
 }
 

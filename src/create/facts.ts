@@ -1,17 +1,18 @@
-import type { Context } from '../run/context.ts';
-import { type CreateFacts, needsDaemonVersion } from './rules/common.ts';
-import { type Disk, type Domain, isActive, takesPart } from '../model/domain.ts';
-import type { Agent } from './rules/external.ts';
-import type { Images } from '../model/image.ts';
-import type { ImageUsers } from '../sharing/image-users.ts';
-import type { DaemonVersion } from '../model/libvirt-versions.ts';
-import { internalPlan, plannedFiles, type SnapshotPlan } from './plan.ts';
-import { agentAnswers, isFrozen } from './guest-agent.ts';
-import type { MachineReading } from '../libvirt/domains.ts';
-import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.ts';
-import { lookAtDisks } from '../vm/disks.ts';
 import { freeBytes } from '../host/files.ts';
+import type { DomainReading } from '../libvirt/domains.ts';
+import { NO_RUNTIME, readDaemonVersion, readRuntime } from '../libvirt/runtime.ts';
+import { type Disk, type Domain, isActive, takesPart } from '../model/domain.ts';
+import type { Images } from '../model/image.ts';
+import type { DaemonVersion } from '../model/libvirt-versions.ts';
+import type { SnapshotPlan } from '../model/snapshot-spec.ts';
+import type { Context } from '../run/context.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
+import type { ImageUsers } from '../sharing/image-users.ts';
+import { lookAtDisks } from '../vm/disks.ts';
+import { agentAnswers, isFrozen } from './guest-agent.ts';
+import { internalPlan, plannedFiles } from './plan.ts';
+import { needsDaemonVersion } from './rules/common.ts';
+import type { Agent, CreateFacts } from './rules/facts.ts';
 import { lookAtPlaces } from './target-files.ts';
 
 /** Gathering what the rules of a create ask for. */
@@ -25,10 +26,10 @@ interface KnownFacts {
   readonly users?: ImageUsers;
 }
 
-/** All that the rules of a create ask for. Throws `busy` when another job holds the running machine. */
+/** All that the rules of a create ask for. Throws `busy` when another job holds the running VM. */
 export async function readCreateFacts(
   ctx: Context,
-  { domain, uri, snapshotNames }: MachineReading,
+  { domain, uri, snapshotNames }: DomainReading,
   name: string,
   known: KnownFacts = {},
 ): Promise<CreateFacts> {
@@ -51,7 +52,7 @@ export async function readCreateFacts(
       : (known.daemonVersion ?? null),
     spaceForMemory(ctx, disks[0]),
     lookAtPlaces(ctx, uri, plan),
-    plan.wishes.quiesce && running ? askAgent(ctx, domain) : null,
+    plan.spec.quiesce && running ? askAgent(ctx, domain) : null,
   ]);
   return {
     domain,

@@ -1,8 +1,9 @@
 import { chmod, stat } from 'node:fs/promises';
-import type { Context } from '../run/context.ts';
-import type { CreateFacts } from './rules/common.ts';
 import { commandLine } from '../model/quote.ts';
-import { plannedFiles, type SnapshotPlan } from './plan.ts';
+import type { SnapshotPlan } from '../model/snapshot-spec.ts';
+import type { Context } from '../run/context.ts';
+import { plannedFiles } from './plan.ts';
+import type { CreateFacts } from './rules/facts.ts';
 
 /** Who may read the files of a snapshot: libvirt before 11.10 lets everyone (CVE-2025-13193), where the VM is off. */
 
@@ -29,7 +30,7 @@ export async function closeNewFiles(
   plan: SnapshotPlan,
   before: CreateFacts['places'],
 ): Promise<void> {
-  const made = plan.wishes.reuse ? [] : plannedFiles(plan).filter((path) => before.get(path)?.holds === null);
+  const made = plan.spec.reuse ? [] : plannedFiles(plan).filter((path) => before.get(path)?.holds === null);
   for (const path of await readableByOthers(made)) {
     const isClosed = await chmod(path, OWNER_ONLY).then(
       () => true,

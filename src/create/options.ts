@@ -1,11 +1,12 @@
-import { type Wishes, wishProblem } from './plan.ts';
 import { KvmsnapError } from '../errors.ts';
 import { parseDiskspec, parseMemspec } from '../libvirt/disk-spec.ts';
+import type { SnapshotSpec } from '../model/snapshot-spec.ts';
+import { specProblem } from './plan.ts';
 
 /** The options by which a command line says what a snapshot is made of. */
 
 /** virsh's own options, and `--external`. */
-export interface WishOptions {
+export interface SpecOptions {
   readonly external?: boolean;
   readonly diskOnly?: boolean;
   readonly memspec?: string;
@@ -21,7 +22,7 @@ export interface WishOptions {
 }
 
 /** Throws `usage` for what cannot be read. */
-export function toWishes(options: WishOptions): Wishes {
+export function toSnapshotSpec(options: SpecOptions): SnapshotSpec {
   return {
     external: options.external ?? false,
     diskOnly: options.diskOnly ?? false,
@@ -39,8 +40,8 @@ export function toWishes(options: WishOptions): Wishes {
 }
 
 /** Throws `usage` for wishes that contradict each other. */
-export function checkWishes(wishes: Wishes): void {
-  const wrong = wishProblem(wishes);
+export function checkSpec(spec: SnapshotSpec): void {
+  const wrong = specProblem(spec);
   if (wrong) throw new KvmsnapError('usage', wrong.problem, { hint: wrong.hint });
 }
 
@@ -52,7 +53,7 @@ const spelled = (option: string): string => `--${option.replace(/[A-Z]/g, (big) 
 
 /** Throws `usage` for options that do not go with `--xml`, or with `--redefine`, or need them. */
 export function checkXmlOptions(
-  options: { readonly xml?: string; readonly redefine?: boolean; readonly current?: boolean } & WishOptions,
+  options: { readonly xml?: string; readonly redefine?: boolean; readonly current?: boolean } & SpecOptions,
 ): void {
   const { xml, redefine = false, current = false } = options;
   const given = new Set(Object.entries(options).flatMap(([name, value]) => (value ? [name] : [])));

@@ -1,8 +1,9 @@
-import type { Context } from '../run/context.ts';
-import { planSnapshot, type Wishes } from './plan.ts';
 import { createCommand, uncheckedCommand } from '../libvirt/create-command.ts';
-import type { MachineReading } from '../libvirt/domains.ts';
+import type { DomainReading } from '../libvirt/domains.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
+import type { SnapshotSpec } from '../model/snapshot-spec.ts';
+import type { Context } from '../run/context.ts';
+import { planSnapshot } from './plan.ts';
 import { type NameMaker, planOrThrow } from './take.ts';
 
 /** What `--print-xml` is asked for. */
@@ -10,7 +11,7 @@ export interface XmlRequest {
   /** null: none, as virsh leaves it out. */
   readonly name: string | NameMaker | null;
   readonly description: string | null;
-  readonly wishes: Wishes;
+  readonly spec: SnapshotSpec;
   /** As they were typed. */
   readonly memspec: string | null;
   readonly diskspecs: readonly string[];
@@ -22,19 +23,14 @@ export interface XmlRequest {
  */
 export async function snapshotXml(
   { virsh, clock }: Context,
-  { domain, snapshotNames }: MachineReading,
-  { name: wanted, description, wishes, memspec, diskspecs }: XmlRequest,
+  { domain, snapshotNames }: DomainReading,
+  { name: wanted, description, spec, memspec, diskspecs }: XmlRequest,
 ): Promise<string> {
   const isTaken = (candidate: string) => snapshotNames.includes(candidate);
   const name = typeof wanted === 'function' ? wanted(Math.floor(clock.now() / 1000), isTaken) : wanted;
-  const command = wishes.external
-    ? createCommand(
-        domain.uuid,
-        name ?? '',
-        description,
-        planOrThrow(planSnapshot(domain, name ?? '', wishes)),
-      )
-    : uncheckedCommand(domain.uuid, { name, description, memspec, diskspecs }, wishes);
+  const command = spec.external
+    ? createCommand(domain.uuid, name ?? '', description, planOrThrow(planSnapshot(domain, name ?? '', spec)))
+    : uncheckedCommand(domain.uuid, { name, description, memspec, diskspecs }, spec);
   const { texts, stderr } = await virsh.read([[...command, '--print-xml']]);
   if (!texts[0]) throw virshFailure('virsh made no XML of it', stderr);
   return `${texts[0].trimEnd()}\n`;

@@ -1,53 +1,54 @@
-import type { Context } from '../run/context.ts';
-import { keptTooDeep, mayBeTooDeep, mostKept } from '../vm/chain-depth.ts';
-import { labelledName } from '../model/labels.ts';
-import { automaticName } from '../model/names.ts';
-import { manualDisks } from './rules/partial.ts';
-import { kvmsnapLine } from '../model/quote.ts';
-import type { SnapshotReport } from '../model/report.ts';
-import { hasRules } from '../prune/retention.ts';
-import { isPattern } from '../model/selection.ts';
-import { locationOf } from '../model/snapshot.ts';
-import { isExternalWish, type Wishes } from './plan.ts';
+import { readXmlFile, registerSnapshot } from '../describe/register.ts';
 import { KvmsnapError } from '../errors.ts';
-import { NOTHING_FREED } from '../space/reclaimed.ts';
-import { completeMachine, type Machine, readAgain, requireAllRead } from '../vm/load.ts';
-import {
-  concludeMachines,
-  type Deed,
-  type MachineResult,
-  overMachines,
-  requireDeed,
-} from '../run/for-each-domain.ts';
-import { snapshotXml } from './print-xml.ts';
-import type { SpaceRequest, SpaceRun } from '../prune/free-space.ts';
-import type { PruneRequest } from '../prune/prune.ts';
-import { readXmlFile, redefineSnapshot } from '../describe/register.ts';
-import { withConnection } from '../run/enforce.ts';
-import { readSelection, type Targets } from '../vm/select.ts';
-import { type NameMaker, type SnapshotRequest, type Taken, takeSnapshot } from './take.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
-import { type MachineReading, readByUuid } from '../libvirt/domains.ts';
+import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { parseSnapshotRequest } from '../libvirt/xml/snapshot-request.ts';
+import { labelledName } from '../model/labels.ts';
+import { automaticName } from '../model/names.ts';
+import { kvmsnapLine } from '../model/quote.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { isPattern } from '../model/selection.ts';
+import { locationOf, manualDisks } from '../model/snapshot.ts';
+import type { SnapshotSpec } from '../model/snapshot-spec.ts';
 import { snapshotDocument } from '../output/documents.ts';
 import { type Column, section } from '../output/view.ts';
-import { concludeSpace, freedDocument, freedLines, sayForeseen, spaceDocument, spaceLines } from '../space/reclaimed-report.ts';
+import type { SpaceRequest, SpaceRun } from '../prune/free-space.ts';
+import { concludeSpace, spaceDocument, spaceLines } from '../prune/free-space-report.ts';
+import { type RuleOptions, toPruneRequest } from '../prune/options.ts';
+import type { PruneRequest } from '../prune/prune.ts';
 import {
   freedOf,
   type PruneResult,
   pruneColumns,
   pruneDocument,
-  pruneMachine,
   pruneTogether,
+  pruneVm,
 } from '../prune/report.ts';
+import { hasRules, mostKept } from '../prune/retention.ts';
+import type { Context } from '../run/context.ts';
+import { withConnection } from '../run/enforce.ts';
+import {
+  type Completed,
+  concludeDomains,
+  type DomainOutcome,
+  forEachDomain,
+  requireCompleted,
+} from '../run/for-each-domain.ts';
 import { domainResult, ownName } from '../run/results.ts';
-import { type RuleOptions, toPruneRequest } from '../prune/options.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
-import { checkWishes, checkXmlOptions, toWishes, type WishOptions } from './options.ts';
+import { NOTHING_FREED } from '../space/reclaimed.ts';
+import { freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
+import { keptTooDeep, mayBeTooDeep } from '../vm/chain-depth.ts';
+import { completeVm, readAgain, requireAllRead, type Vm } from '../vm/load.ts';
+import { readSelection, type Targets } from '../vm/select.ts';
+import { checkSpec, checkXmlOptions, type SpecOptions, toSnapshotSpec } from './options.ts';
+import { isExternalSpec } from './plan.ts';
+import { snapshotXml } from './print-xml.ts';
+import { type NameMaker, type SnapshotRequest, type Taken, takeSnapshot } from './take.ts';
 
-export interface CreateOptions extends RuleOptions, SelectionOptions, SkipOptions, WishOptions {
+export interface CreateOptions extends RuleOptions, SelectionOptions, SkipOptions, SpecOptions {
   readonly description?: string;
   readonly force?: boolean;
   readonly printXml?: boolean;
@@ -56,7 +57,7 @@ export interface CreateOptions extends RuleOptions, SelectionOptions, SkipOption
   readonly current?: boolean;
 }
 
-/** What a create did to one machine, or in a dry run would do. */
+/** What a create did to one VM, or in a dry run would do. */
 interface Created {
   readonly name: string;
   /** null in a dry run. */
@@ -64,17 +65,17 @@ interface Created {
   readonly planned: VirshCommand | string | null;
   readonly pruned: PruneResult;
   /** As it is then, where its old ones may go for space; null where they may not. */
-  readonly after: Machine | null;
+  readonly after: Vm | null;
   /** libvirt has paused it, for its storage to take the snapshot of a disk. */
   readonly leftPaused?: boolean;
 }
 
 const NOTHING_PRUNED: PruneResult = { rows: [], freed: NOTHING_FREED, leftovers: [] };
 
-type Result = MachineResult<Created>;
+type Result = DomainOutcome<Created>;
 
 const COLUMNS: readonly Column<Result>[] = [
-  { key: 'machine', title: 'MACHINE', kind: 'text', value: ({ machine }) => machine.name },
+  { key: 'machine', title: 'VM', kind: 'text', value: ({ vm }) => vm.name },
   { key: 'name', title: 'SNAPSHOT', kind: 'text', value: ({ value }) => value?.name ?? null },
   {
     key: 'createdAt',
@@ -118,7 +119,7 @@ export async function create(
   const asked = toRequest(name, pruning, options);
   const request = options.xml === undefined ? asked : await byXml(asked, options.xml);
   if (!options.printXml) {
-    checkWishes(request.wishes);
+    checkSpec(request.spec);
     await refuseTooMany(ctx, request, pruning);
   }
   const selected = await readSelection(ctx, toSelection(words, options));
@@ -126,21 +127,21 @@ export async function create(
   if (!selected.single) checkForMany(request, options);
   if (options.printXml) return printXml(ctx, selected, request, options);
   const skips = { jobs: options.jobs ?? 1, skips: ({ unsuitable }: KvmsnapError) => unsuitable };
-  const results = await overMachines(ctx, selected, skips, async (ctx, reading) => {
-    // of many machines, a later one's turn may come an hour after it was read
+  const results = await forEachDomain(ctx, selected, skips, async (ctx, reading) => {
+    // of many VMs, a later one's turn may come an hour after it was read
     const isFresh = selected.single || ctx.settings.dryRun;
     const now = isFresh ? reading : await readByUuid(ctx.virsh, reading.domain.uuid, reading.domain.name);
-    return options.redefine ? redefineOne(ctx, now, request, options) : createOne(ctx, now, request, pruning);
+    return options.redefine ? registerOne(ctx, now, request, options) : createOne(ctx, now, request, pruning);
   });
   const run = { single: selected.single, strict: options.strict ?? false };
   const { freeMin } = pruning;
   if (freeMin === null) return report(ctx, results, run, null);
-  // of all machines the oldest go first, so not before all have been taken
+  // of all VMs the oldest go first, so not before all have been taken
   const { pruned, space } = await freeTogether(ctx, results, { ...pruning, freeMin });
   await report(ctx, pruned, run, space);
 }
 
-type Asked = SnapshotRequest & Required<Pick<SnapshotRequest, 'wishes'>>;
+type Asked = SnapshotRequest & Required<Pick<SnapshotRequest, 'spec'>>;
 
 /** Throws `usage` for options of which nothing would be made. */
 function checkUse({ settings }: Context, { rules }: PruneRequest, options: CreateOptions): void {
@@ -171,23 +172,23 @@ function toRequest(
   if (hasRules(rules) && label === null) {
     throw new KvmsnapError('usage', 'rules of retention go with --label: only labelled snapshots are pruned');
   }
-  const wishes = toWishes(options);
-  if (label !== null && wishes.noMetadata)
+  const spec = toSnapshotSpec(options);
+  if (label !== null && spec.noMetadata)
     throw new KvmsnapError('usage', '--label and --no-metadata exclude each other: no prune would find it');
   const maker: NameMaker = label === null ? automaticName : (now, taken) => labelledName(label, now, taken);
   return {
     name: name ?? maker,
     description: options.description ?? null,
     force: options.force ?? false,
-    wishes,
+    spec,
     labelled: label !== null,
   };
 }
 
 /** Throws `check` for rules that would pile up more external snapshots than libvirt starts a VM with. */
-async function refuseTooMany({ virsh }: Context, { wishes }: Asked, { rules }: PruneRequest): Promise<void> {
+async function refuseTooMany({ virsh }: Context, { spec }: Asked, { rules }: PruneRequest): Promise<void> {
   const kept = mostKept(rules);
-  if (!isExternalWish(wishes) || !mayBeTooDeep(kept)) return;
+  if (!isExternalSpec(spec) || !mayBeTooDeep(kept)) return;
   const why = keptTooDeep(kept, await readDaemonVersion(virsh));
   if (why === null) return;
   throw new KvmsnapError('check', `no snapshot was taken: ${why}`, {
@@ -195,17 +196,15 @@ async function refuseTooMany({ virsh }: Context, { wishes }: Asked, { rules }: P
   });
 }
 
-/** `create VM NAME` was meant as create-as. Throws `not-found` where the second of two words is no machine. */
+/** `create VM NAME` was meant as create-as. Throws `not-found` where the second of two words is no VM. */
 function refuseSecondName(
   ctx: Context,
   [vm = '', word = '', ...others]: readonly string[],
   { targets }: Targets,
 ): void {
-  const missing = targets.find(({ machine }) => machine.uuid === null && machine.name === word);
+  const missing = targets.find(({ vm }) => vm.uuid === null && vm.name === word);
   const isMeant =
-    others.length === 0 &&
-    !isPattern(word) &&
-    targets.some(({ named, machine }) => named && machine.uuid !== null);
+    others.length === 0 && !isPattern(word) && targets.some(({ named, vm }) => named && vm.uuid !== null);
   if (!missing || !isMeant || !(missing.reading instanceof KvmsnapError)) return;
   const { message, hint } = missing.reading;
   const slip = hint?.startsWith('did you mean') ? `${hint} Or, ` : '';
@@ -218,33 +217,33 @@ function refuseSecondName(
   throw new KvmsnapError('not-found', finding.what, { hint: finding.hint, command });
 }
 
-function checkForMany({ wishes }: Asked, { printXml, xml }: CreateOptions): void {
-  if (wishes.memory?.file || wishes.disks.length || printXml || xml !== undefined)
-    throw new KvmsnapError('usage', '--memspec, --diskspec, --xml and --print-xml are about one machine');
+function checkForMany({ spec }: Asked, { printXml, xml }: CreateOptions): void {
+  if (spec.memory?.file || spec.disks.length || printXml || xml !== undefined)
+    throw new KvmsnapError('usage', '--memspec, --diskspec, --xml and --print-xml are about one VM');
 }
 
 /** The request of a file with the XML, with the other options as they are. Throws `usage`. */
 async function byXml(request: Asked, path: string): Promise<Asked> {
   const text = await readXmlFile(path);
   const { name, memory, disks } = parseSnapshotRequest(path, text);
-  const wishes: Wishes = { ...request.wishes, memory, disks, namedBy: 'libvirt' };
+  const spec: SnapshotSpec = { ...request.spec, memory, disks, namedBy: 'libvirt' };
   return {
     ...request,
     name: name ?? request.name,
-    wishes,
+    spec,
     xml: { path, text, isNamed: name !== null },
   };
 }
 
-async function redefineOne(
+async function registerOne(
   ctx: Context,
-  reading: MachineReading,
+  reading: DomainReading,
   { xml }: SnapshotRequest,
   { current = false }: CreateOptions,
-): Promise<Deed<Created>> {
+): Promise<Completed<Created>> {
   if (!xml) throw new Error('a redefinition needs a file');
-  const machine = await completeMachine(ctx, reading);
-  const done = await redefineSnapshot(ctx, machine, { ...xml, makeCurrent: current });
+  const vm = await completeVm(ctx, reading);
+  const done = await registerSnapshot(ctx, vm, { ...xml, makeCurrent: current });
   const value =
     'planned' in done
       ? { name: done.name, snapshot: null, planned: done.planned }
@@ -255,7 +254,7 @@ async function redefineOne(
 async function printXml(
   ctx: Context,
   { targets }: Targets,
-  { name, wishes, labelled, description }: Asked,
+  { name, spec, labelled, description }: Asked,
   { memspec, diskspec = [], external = false }: CreateOptions,
 ): Promise<void> {
   for (const { reading } of targets) {
@@ -264,7 +263,7 @@ async function printXml(
     const typed = {
       name: isNamed ? name : null,
       description,
-      wishes,
+      spec,
       memspec: memspec ?? null,
       diskspecs: diskspec,
     };
@@ -274,10 +273,10 @@ async function printXml(
 
 async function createOne(
   ctx: Context,
-  reading: MachineReading,
+  reading: DomainReading,
   request: SnapshotRequest,
   pruning: PruneRequest,
-): Promise<Deed<Created>> {
+): Promise<Completed<Created>> {
   const taken = await takeSnapshot(ctx, reading, request);
   const created =
     'planned' in taken
@@ -295,11 +294,11 @@ async function createOne(
 
 type Done = Extract<Taken, { readonly plan: unknown }>;
 
-const isLeftPaused = ({ domain }: MachineReading, { machine, plan }: Done): boolean =>
-  plan.manual.length > 0 && domain.state === 'running' && machine.domain.state === 'paused';
+const isLeftPaused = ({ domain }: DomainReading, { vm, plan }: Done): boolean =>
+  plan.manual.length > 0 && domain.state === 'running' && vm.domain.state === 'paused';
 
-function sayHowToGoOn({ terminal, virsh }: Context, { machine, plan }: Done): void {
-  const { name, uuid } = machine.domain;
+function sayHowToGoOn({ terminal, virsh }: Context, { vm, plan }: Done): void {
+  const { name, uuid } = vm.domain;
   terminal.note(
     `note: '${name}' is paused: take the snapshot of the storage of disk ${plan.manual.join(', ')} now, and then let it go on: ${virsh.line(['resume', uuid])}`,
   );
@@ -308,34 +307,34 @@ function sayHowToGoOn({ terminal, virsh }: Context, { machine, plan }: Done): vo
 /** Whatever becomes of it, the snapshot stands, and is reported. */
 async function pruneAfter(
   ctx: Context,
-  { domain }: MachineReading,
+  { domain }: DomainReading,
   pruning: PruneRequest,
   fresh: string,
-): Promise<Deed<Pick<Created, 'pruned' | 'after'>>> {
+): Promise<Completed<Pick<Created, 'pruned' | 'after'>>> {
   const nothing = { pruned: NOTHING_PRUNED, after: null };
   if (!hasRules(pruning.rules)) return { value: nothing, failures: [], succeeded: 0 };
   try {
     const after = await readAgain(ctx, domain);
     requireAllRead(ctx, after, `prune '${domain.name}'`);
     if (pruning.freeMin) return { value: { ...nothing, after }, failures: [], succeeded: 0 };
-    const { value: pruned, ...deed } = await pruneMachine(ctx, after, pruning, fresh);
-    return { ...deed, value: { ...nothing, pruned } };
+    const { value: pruned, ...completed } = await pruneVm(ctx, after, pruning, fresh);
+    return { ...completed, value: { ...nothing, pruned } };
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
     return { value: nothing, failures: [error], succeeded: 0 };
   }
 }
 
-/** Prunes for space over all machines of which a snapshot was taken. */
+/** Prunes for space over all VMs of which a snapshot was taken. */
 async function freeTogether(
   ctx: Context,
   results: readonly Result[],
   request: SpaceRequest,
 ): Promise<{ readonly pruned: Result[]; readonly space: SpaceRun }> {
-  const contenders = results.map(({ value }) =>
-    value?.after ? { machine: value.after, fresh: value.name } : null,
+  const vmsToPrune = results.map(({ value }) =>
+    value?.after ? { vm: value.after, fresh: value.name } : null,
   );
-  const { results: after, space } = await pruneTogether(ctx, results, contenders, request);
+  const { results: after, space } = await pruneTogether(ctx, results, vmsToPrune, request);
   const pruned = results.map((result, i): Result => {
     const { value: pruned, outcome, failures, succeeded } = after[i] ?? { value: null };
     if (!result.value || !pruned) return result;
@@ -357,18 +356,18 @@ async function report(
   space: SpaceRun | null,
 ): Promise<void> {
   const { dryRun } = ctx.settings;
-  requireDeed(ctx, single, results);
-  const conclusion = concludeMachines(ctx, results, { strict, parts: 'steps' });
-  const done = results.flatMap(({ machine, value }) => (value ? [{ machine, ...value }] : []));
+  requireCompleted(ctx, single, results);
+  const conclusion = concludeDomains(ctx, results, { strict, parts: 'steps' });
+  const done = results.flatMap(({ vm, value }) => (value ? [{ vm, ...value }] : []));
   const pruned = done.flatMap((created) => created.pruned.rows);
   const prunedSections = pruned.length > 0 ? [section({ columns: pruneColumns(dryRun), rows: pruned })] : [];
   const freed = freedLines(
     dryRun,
-    done.map(({ machine, pruned }) => freedOf(machine, pruned)),
+    done.map(({ vm, pruned }) => freedOf(vm, pruned)),
   );
   const lines = [...freed, ...spaceLines(space)];
   const freeMin = spaceDocument(space);
-  const names = done.map(({ machine, name }) => (single ? name : ownName(machine, name)));
+  const names = done.map(({ vm, name }) => (single ? name : ownName(vm, name)));
   if (dryRun) {
     await showPlan(
       ctx,
@@ -382,12 +381,12 @@ async function report(
       sections: [section({ columns: COLUMNS, rows: results }), ...prunedSections],
       names,
       remarks: [
-        // of many machines the table says it, but for where overlays lie
+        // of many VMs the table says it, but for where overlays lie
         ...done
           .filter(({ snapshot }) => results.length === 1 || (snapshot && isSaid(snapshot)))
           .map(
-            ({ machine, name, snapshot }) =>
-              `'${name}' of '${machine.name}' is complete${snapshot ? `, in ${whereItIs(snapshot)}` : ''}`,
+            ({ vm, name, snapshot }) =>
+              `'${name}' of '${vm.name}' is complete${snapshot ? `, in ${whereItIs(snapshot)}` : ''}`,
           ),
         ...lines,
       ],

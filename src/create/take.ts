@@ -1,41 +1,37 @@
-import type { Context } from '../run/context.ts';
-import { CREATE_RULES, type CreateFacts } from './rules/common.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { createCommand, createFromXmlCommand, requireValidate } from '../libvirt/create-command.ts';
+import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
+import { FROM_PIPE, pipedLine, printing } from '../libvirt/paste.ts';
+import { readJobProgress } from '../libvirt/runtime.ts';
+import { NO_SNAPSHOTS, readSnapshots } from '../libvirt/snapshots.ts';
+import { virshFailure } from '../libvirt/virsh-error.ts';
+import { withName } from '../libvirt/xml/snapshot-request.ts';
 import { adviseDeletion } from '../model/deletion-advice.ts';
 import { type Domain, isActive, takesPart } from '../model/domain.ts';
 import { type Images, tagsIn, tagsNamed } from '../model/image.ts';
 import { nameProblem } from '../model/names.ts';
-import { judge } from '../model/rule.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import {
-  NO_WISHES,
-  type PlanProblem,
-  planSnapshot,
-  type SnapshotPlan,
-  type Wishes,
-} from './plan.ts';
-import { KvmsnapError } from '../errors.ts';
-import type { VirshCommand } from '../libvirt/batch.ts';
-import { createCommand, createFromXmlCommand, requireValidate } from '../libvirt/create-command.ts';
-import { thawCommand } from './guest-agent.ts';
-import { type MachineReading, readByUuid } from '../libvirt/domains.ts';
-import { FROM_PIPE, pipedLine, printing } from '../libvirt/paste.ts';
-import { readJobProgress } from '../libvirt/runtime.ts';
-import { withName } from '../libvirt/xml/snapshot-request.ts';
-import { NO_SNAPSHOTS, readSnapshots } from '../libvirt/snapshots.ts';
-import { virshFailure } from '../libvirt/virsh-error.ts';
-import { carryOut, readAfter, type WriteEnd } from '../run/write.ts';
-import { aftermath, lostCurrent, withAftermath } from '../run/failed-write.ts';
-import { readCreateFacts } from './facts.ts';
-import { lookAtDisks, noteUnseen } from '../vm/disks.ts';
-import { externalFlaws, leftovers } from './verify-external.ts';
-import { closeNewFiles } from './file-modes.ts';
-import { internalFlaws, orphans, wastedSpace } from './verify-internal.ts';
-import { lookAgainWhile } from '../vm/recheck.ts';
-import { completeMachine, type Machine } from '../vm/load.ts';
-import { patiently } from '../run/retry-while-busy.ts';
-import { lookAtPlaces } from './target-files.ts';
+import { applyRules } from '../model/rule.ts';
+import { INTERNAL_SPEC, type SnapshotPlan, type SnapshotSpec } from '../model/snapshot-spec.ts';
+import type { Context } from '../run/context.ts';
 import { refuseOn, toErrorFinding } from '../run/enforce.ts';
+import { lostCurrent, residue, withResidue } from '../run/failed-write.ts';
+import { retryWhileBusy } from '../run/retry-while-busy.ts';
+import { carryOut, readAfter, type WriteEnd } from '../run/write.ts';
+import { lookAtDisks, noteUnseen } from '../vm/disks.ts';
+import { completeVm, type Vm } from '../vm/load.ts';
+import { lookAgainWhile } from '../vm/recheck.ts';
+import { readCreateFacts } from './facts.ts';
+import { closeNewFiles } from './file-modes.ts';
+import { thawCommand } from './guest-agent.ts';
+import { type PlanProblem, planSnapshot } from './plan.ts';
+import { CREATE_RULES } from './rules/common.ts';
+import type { CreateFacts } from './rules/facts.ts';
+import { lookAtPlaces } from './target-files.ts';
 import { thaw } from './thaw.ts';
+import { externalFlaws, leftovers } from './verify-external.ts';
+import { internalFlaws, orphans, wastedSpace } from './verify-internal.ts';
 
 export interface SnapshotRequest {
   /** A name, or what makes one of the time (seconds since the epoch) and of what is taken already. */
@@ -43,7 +39,7 @@ export interface SnapshotRequest {
   readonly description: string | null;
   readonly force: boolean;
   /** What is made, and how; absent: an internal snapshot. */
-  readonly wishes?: Wishes;
+  readonly spec?: SnapshotSpec;
   /** The name is made of a label. */
   readonly labelled?: boolean;
   /** Where the wishes come from, and the description too. */
@@ -61,12 +57,12 @@ export interface XmlFile {
 export type NameMaker = (nowSeconds: number, taken: (name: string) => boolean) => string;
 
 /**
- * What came of it: the machine afterwards and its new snapshot (null: libvirt was told to keep no metadata of it), or with
+ * What came of it: the VM afterwards and its new snapshot (null: libvirt was told to keep no metadata of it), or with
  * `--dry-run` the command that would run.
  */
 export type Taken =
   | {
-      readonly machine: Machine;
+      readonly vm: Vm;
       readonly snapshot: SnapshotReport | null;
       readonly name: string;
       readonly plan: SnapshotPlan;
@@ -82,16 +78,16 @@ const RETRIES = 30;
  */
 export async function takeSnapshot(
   ctx: Context,
-  reading: MachineReading,
+  reading: DomainReading,
   request: SnapshotRequest,
 ): Promise<Taken> {
   const { uuid, name } = reading.domain;
-  return patiently(ctx, async (ctx, again) =>
+  return retryWhileBusy(ctx, async (ctx, again) =>
     takeNow(ctx, again ? await readByUuid(ctx.virsh, uuid, name) : reading, request),
   );
 }
 
-async function takeNow(ctx: Context, reading: MachineReading, request: SnapshotRequest): Promise<Taken> {
+async function takeNow(ctx: Context, reading: DomainReading, request: SnapshotRequest): Promise<Taken> {
   if (typeof request.name === 'string') return attempt(ctx, reading, request.name, request);
   for (let left = RETRIES; ; left--) {
     const images = await lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart));
@@ -111,15 +107,15 @@ async function takeNow(ctx: Context, reading: MachineReading, request: SnapshotR
 
 async function attempt(
   ctx: Context,
-  reading: MachineReading,
+  reading: DomainReading,
   name: string,
-  { description, force, wishes = NO_WISHES, labelled = false, xml }: SnapshotRequest,
+  { description, force, spec = INTERNAL_SPEC, labelled = false, xml }: SnapshotRequest,
   known?: Images,
 ): Promise<Taken> {
   const { domain } = reading;
   checkName(name);
   if (reading.snapshotNames.includes(name)) throw await existsAlready(ctx, domain, name);
-  const plan = planOrThrow(planSnapshot(domain, name, wishes));
+  const plan = planOrThrow(planSnapshot(domain, name, spec));
   const facts = await readCreateFacts(ctx, reading, name, { images: known, plan, labelled });
   const { images, places } = facts;
   // of two runs with one name, the other one's tag or overlay may be there before its snapshot is listed to us
@@ -127,9 +123,9 @@ async function attempt(
     plan.mode === 'internal' ? holdsTag(images, name) : [...places.values()].some(({ holds }) => holds);
   if (isBegun && (await isListed(ctx, domain.uuid, name))) throw await existsAlready(ctx, domain, name);
   noteUnseen(ctx, domain, images);
-  refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, judge(CREATE_RULES, facts), force);
+  refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, applyRules(CREATE_RULES, facts), force);
 
-  if (wishes.validate) await requireValidate(ctx.virsh);
+  if (spec.validate) await requireValidate(ctx.virsh);
   const byFile = (file: string) => createFromXmlCommand(domain.uuid, file, plan);
   if (ctx.settings.dryRun)
     return {
@@ -140,7 +136,7 @@ async function attempt(
     };
   const named = xml ? await fileWithName(ctx, domain, xml, name) : null;
   const command = named === null ? createCommand(domain.uuid, name, description, plan) : byFile(named);
-  const taken = await ctx.interrupts.protect(whatIsTaken(ctx, domain, name, plan), () =>
+  const taken = await ctx.interrupts.protect(describeSnapshot(ctx, domain, name, plan), () =>
     createAndVerify(ctx, { reading, images, plan, places }, name, command),
   );
   if (named !== null && named !== xml?.path) await ctx.files.drop(named);
@@ -173,11 +169,11 @@ export function planOrThrow(planned: SnapshotPlan | PlanProblem): SnapshotPlan {
 }
 
 /** What libvirtd carries on with, should we stop waiting: also the thaw of the guest. */
-function whatIsTaken({ virsh }: Context, { name: machine, uuid }: Domain, name: string, plan: SnapshotPlan) {
-  const thawing = plan.wishes.quiesce
+function describeSnapshot({ virsh }: Context, { name: vm, uuid }: Domain, name: string, plan: SnapshotPlan) {
+  const thawing = plan.spec.quiesce
     ? ` (libvirtd thaws the guest's file systems at its end; should they stay frozen: ${virsh.line(thawCommand(uuid))})`
     : '';
-  return `the snapshot '${name}' of '${machine}'${thawing}`;
+  return `the snapshot '${name}' of '${vm}'${thawing}`;
 }
 
 /** Throws `usage` when libvirt or the images could not hold a new snapshot of this name. */
@@ -203,12 +199,12 @@ async function existsAlready(ctx: Context, domain: Domain, name: string): Promis
   const advice = adviseDeletion({ domain, snapshots }, [name], {
     hint: 'choose another name, or delete that one first',
   });
-  const message = `the machine '${domain.name}' already has a snapshot '${name}'`;
+  const message = `the VM '${domain.name}' already has a snapshot '${name}'`;
   return KvmsnapError.of('exists', null, [toErrorFinding({ what: message, ...advice })]);
 }
 
 interface Before {
-  readonly reading: MachineReading;
+  readonly reading: DomainReading;
   readonly images: Images;
   readonly plan: SnapshotPlan;
   readonly places: CreateFacts['places'];
@@ -224,12 +220,12 @@ async function createAndVerify(
   const { plan } = before;
   const end = await carryOut(ctx, { command, ...howFar(ctx, domain, plan) });
   await closeNewFiles(ctx, plan, before.places);
-  const { machine, snapshot, flaws, places } = await lookAfter(ctx, before, name, end);
-  const frozen = plan.wishes.quiesce ? await thaw(ctx, machine.domain) : [];
+  const { vm, snapshot, flaws, places } = await lookAfter(ctx, before, name, end);
+  const frozen = plan.spec.quiesce ? await thaw(ctx, vm.domain) : [];
 
   if (end.kind !== 'refused' && flaws.length === 0) {
-    if (frozen.length > 0) throw withAftermath(leftFrozen(domain.name, name), frozen);
-    return { machine, snapshot: snapshot ?? null, name, plan };
+    if (frozen.length > 0) throw withResidue(leftFrozen(domain.name, name), frozen);
+    return { vm, snapshot: snapshot ?? null, name, plan };
   }
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
   if (end.kind === 'refused' && snapshot && failure.code === 'refused')
@@ -237,17 +233,17 @@ async function createAndVerify(
   if (failure.code === 'busy' && frozen.length === 0) throw failure; // ours never began, and what has changed is the other job's
   const inImages =
     plan.mode === 'internal'
-      ? [...orphans(machine, name), ...wastedSpace(machine, before.images, name)]
-      : leftovers(plan, before.places, places, machine, name);
+      ? [...orphans(vm, name), ...wastedSpace(vm, before.images, name)]
+      : leftovers(plan, before.places, places, vm, name);
   const inLibvirt = [
     ...frozen,
-    ...lostCurrent(ctx, machine, before.reading.current),
-    ...aftermath(ctx, machine.domain, domain.state),
+    ...lostCurrent(ctx, vm, before.reading.current),
+    ...residue(ctx, vm.domain, domain.state),
   ];
-  throw withAftermath(
+  throw withResidue(
     end.kind === 'done' ? incomplete(domain.name, name, flaws) : failure,
-    // in the order to mend it: what needs the machine off comes before its start, and after its resume
-    isActive(machine.domain.state) ? [...inLibvirt, ...inImages] : [...inImages, ...inLibvirt],
+    // in the order to mend it: what needs the VM off comes before its start, and after its resume
+    isActive(vm.domain.state) ? [...inLibvirt, ...inImages] : [...inImages, ...inLibvirt],
   );
 }
 
@@ -265,36 +261,33 @@ function howFar(
   };
 }
 
-const leftFrozen = (machine: string, name: string): KvmsnapError =>
-  new KvmsnapError(
-    'refused',
-    `the snapshot '${name}' of '${machine}' is complete, but its guest may stand still`,
-  );
+const leftFrozen = (vm: string, name: string): KvmsnapError =>
+  new KvmsnapError('refused', `the snapshot '${name}' of '${vm}' is complete, but its guest may stand still`);
 
-/** The machine afterwards, and what its new snapshot lacks. */
+/** The VM afterwards, and what its new snapshot lacks. */
 function lookAfter(ctx: Context, { reading, plan }: Before, name: string, end: WriteEnd) {
   const isFlawed = ({ flaws }: { readonly flaws: readonly string[] }) =>
     end.kind === 'done' && flaws.length > 0;
   return lookAgainWhile(ctx, isFlawed, async () => {
     const after = await readAfter(ctx, reading.domain.uuid, end);
-    const [machine, places] = await Promise.all([
-      completeMachine(ctx, after, [name]),
+    const [vm, places] = await Promise.all([
+      completeVm(ctx, after, [name]),
       lookAtPlaces(ctx, after.uri, plan),
     ]);
-    const snapshot = machine.snapshots.find((candidate) => candidate.name === name);
+    const snapshot = vm.snapshots.find((candidate) => candidate.name === name);
     const flaws = [
-      ...(snapshot || plan.wishes.noMetadata ? [] : ["libvirt's list does not have it"]),
+      ...(snapshot || plan.spec.noMetadata ? [] : ["libvirt's list does not have it"]),
       ...(plan.mode === 'internal'
-        ? internalFlaws(machine, name, snapshot)
-        : externalFlaws(plan, machine, snapshot, places)),
-      ...(plan.wishes.halt && isActive(machine.domain.state) ? ['the machine was not halted'] : []),
+        ? internalFlaws(vm, name, snapshot)
+        : externalFlaws(plan, vm, snapshot, places)),
+      ...(plan.spec.halt && isActive(vm.domain.state) ? ['the VM was not halted'] : []),
     ];
-    return { machine, snapshot, flaws, places };
+    return { vm, snapshot, flaws, places };
   });
 }
 
-const incomplete = (machine: string, name: string, flaws: readonly string[]): KvmsnapError =>
+const incomplete = (vm: string, name: string, flaws: readonly string[]): KvmsnapError =>
   new KvmsnapError(
     'refused',
-    `virsh reported the snapshot '${name}' of '${machine}' as created, but it is not complete: ${flaws.join('; ')}`,
+    `virsh reported the snapshot '${name}' of '${vm}' as created, but it is not complete: ${flaws.join('; ')}`,
   );

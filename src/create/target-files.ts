@@ -1,13 +1,14 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
-import type { Context } from '../run/context.ts';
-import type { Place } from './rules/external.ts';
+import { freeBytes } from '../host/files.ts';
 import { chainOf } from '../model/image.ts';
 import { directoryOf } from '../model/paths.ts';
-import { plannedFiles, type SnapshotPlan } from './plan.ts';
+import type { SnapshotPlan } from '../model/snapshot-spec.ts';
 import { readChain } from '../qemu/qemu-img.ts';
+import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
-import { freeBytes } from '../host/files.ts';
+import { plannedFiles } from './plan.ts';
+import type { Place } from './rules/facts.ts';
 
 /** Looking at where files are to be made. */
 
@@ -19,7 +20,7 @@ export async function lookAtPlaces(
 ): Promise<ReadonlyMap<string, Place>> {
   if (isRemote(uri)) return new Map();
   const formats = new Map(
-    plan.disks.map(({ overlay, driver }) => [overlay, plan.wishes.reuse ? (driver ?? 'qcow2') : null]),
+    plan.disks.map(({ overlay, driver }) => [overlay, plan.spec.reuse ? (driver ?? 'qcow2') : null]),
   );
   const places = await Promise.all(
     plannedFiles(plan).map(

@@ -1,6 +1,6 @@
-import type { Context } from '../run/context.ts';
 import { type Domain, isActive } from '../model/domain.ts';
 import type { Finding } from '../model/rule.ts';
+import type { Context } from '../run/context.ts';
 import { isFrozen, thawCommand } from './guest-agent.ts';
 
 /**

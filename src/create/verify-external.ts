@@ -1,12 +1,13 @@
-import type { CreateFacts } from './rules/common.ts';
 import { type Domain, isActive, isSaving } from '../model/domain.ts';
 import { chainPaths } from '../model/image.ts';
-import type { Finding } from '../model/rule.ts';
-import { commitLine } from '../qemu/command-lines.ts';
 import { quote, virshWord } from '../model/quote.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import { type PlannedDisk, plannedFiles, type SnapshotPlan } from './plan.ts';
-import type { Machine } from '../vm/load.ts';
+import type { Finding } from '../model/rule.ts';
+import type { PlannedDisk, SnapshotPlan } from '../model/snapshot-spec.ts';
+import { commitLine } from '../qemu/command-lines.ts';
+import type { Vm } from '../vm/load.ts';
+import { plannedFiles } from './plan.ts';
+import type { CreateFacts } from './rules/facts.ts';
 
 /** Looking at what an external snapshot has made. */
 
@@ -18,11 +19,11 @@ type Places = CreateFacts['places'];
  */
 export function externalFlaws(
   plan: SnapshotPlan,
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport | undefined,
   places: Places,
 ): string[] {
-  const { domain } = machine;
+  const { domain } = vm;
   const isListed = ({ target, overlay }: PlannedDisk) =>
     !snapshot ||
     snapshot.disks.some(
@@ -35,21 +36,19 @@ export function externalFlaws(
       .filter((target) => !isLeft(target))
       .map((target) => `disk ${target} is not left to its storage`),
     ...plan.disks.flatMap((disk) =>
-      isListed(disk)
-        ? overlayFlaws(machine, disk, plan.wishes.reuse)
-        : [`disk ${disk.target} is not part of it`],
+      isListed(disk) ? overlayFlaws(vm, disk, plan.spec.reuse) : [`disk ${disk.target} is not part of it`],
     ),
     ...(plan.memoryFile !== null && places.get(plan.memoryFile)?.bytes === 0
       ? [`the memory is not in ${plan.memoryFile}`]
       : []),
     // libvirt leaves it so for the storage to be snapshotted; else another job may have begun meanwhile
-    ...(plan.manual.length === 0 && isSaving(domain) && !domain.busy ? ['the machine is left paused'] : []),
+    ...(plan.manual.length === 0 && isSaving(domain) && !domain.busy ? ['the VM is left paused'] : []),
   ];
 }
 
 /** Another run may have laid one more overlay over ours since, or one over the image just before us. */
 function overlayFlaws(
-  { domain, images }: Machine,
+  { domain, images }: Vm,
   { target, overlay, source }: PlannedDisk,
   isReused: boolean,
 ): string[] {
@@ -68,7 +67,7 @@ export function leftovers(
   plan: SnapshotPlan,
   before: Places,
   after: Places,
-  { domain, images, snapshotNames }: Machine,
+  { domain, images, snapshotNames }: Vm,
   name: string,
 ): Finding[] {
   if (snapshotNames.includes(name)) return [];
@@ -105,7 +104,7 @@ function inUse(
   const commit = commitLine(path, planned?.driver ?? 'qcow2');
   return {
     what,
-    hint: `write it back, and then name ${base} in the machine's XML again: ${commit}`,
+    hint: `write it back, and then name ${base} in the VM's XML again: ${commit}`,
     command: commit,
   };
 }

@@ -1,10 +1,10 @@
 import { type Images, tagsNamed } from '../model/image.ts';
-import { winBackLine } from '../qemu/leftover.ts';
-import type { Finding } from '../model/rule.ts';
-import { deleteTagLine } from '../qemu/command-lines.ts';
 import type { SnapshotReport } from '../model/report.ts';
+import type { Finding } from '../model/rule.ts';
 import { humanBytes } from '../output/format.ts';
-import type { Machine } from '../vm/load.ts';
+import { deleteTagLine } from '../qemu/command-lines.ts';
+import { winBackLine } from '../qemu/leftover.ts';
+import type { Vm } from '../vm/load.ts';
 
 /** Looking at what an internal snapshot has made. */
 
@@ -12,20 +12,16 @@ import type { Machine } from '../vm/load.ts';
  * What a finished internal snapshot still lacks; empty when it is complete. `snapshot` undefined: without metadata, the
  * tags alone tell.
  */
-export function internalFlaws(
-  machine: Machine,
-  name: string,
-  snapshot: SnapshotReport | undefined,
-): string[] {
-  if (snapshot) return incompleteness(machine, snapshot);
-  return [...machine.images].flatMap(([target, image]) => {
+export function internalFlaws(vm: Vm, name: string, snapshot: SnapshotReport | undefined): string[] {
+  if (snapshot) return incompleteness(vm, snapshot);
+  return [...vm.images].flatMap(([target, image]) => {
     const count = tagsNamed(image, name).length;
     return image.kind === 'unseen' || count === 1 ? [] : [`disk ${target} holds it ${count} times`];
   });
 }
 
 /** What a finished snapshot still lacks; empty when it is complete. Disks that cannot be looked at are taken on trust. */
-function incompleteness({ images }: Machine, snapshot: SnapshotReport): string[] {
+function incompleteness({ images }: Vm, snapshot: SnapshotReport): string[] {
   const flaws = snapshot.disks.flatMap(({ target, location }) => {
     const image = images.get(target);
     if (location !== 'internal') return [`disk ${target} is ${location}`];
@@ -43,13 +39,13 @@ function incompleteness({ images }: Machine, snapshot: SnapshotReport): string[]
 }
 
 /** Tags that stayed without metadata (hazards 4, 9, 22). */
-export function orphans(after: Machine, name: string): Finding[] {
+export function orphans(after: Vm, name: string): Finding[] {
   if (after.snapshotNames.includes(name)) return [];
   return [...after.images].flatMap(([target, image]) => {
     if (image.kind !== 'seen' || tagsNamed(image, name).length === 0) return [];
     const command = deleteTagLine(name, image.chain[0].path);
     const what = `disk ${target} was left with a snapshot '${name}' that libvirt does not know`;
-    return [{ what, command, hint: `with the machine off: ${command}` }];
+    return [{ what, command, hint: `with the VM off: ${command}` }];
   });
 }
 
@@ -66,7 +62,7 @@ function vmStateStart(virtualBytes: number, clusterBytes: number): number {
  * A save that ran out of space leaves its clusters in the image (hazard 7); those of an orphaned tag go with it. Grown
  * over them, the disk can be shrunk again without them.
  */
-export function wastedSpace(after: Machine, before: Images, name: string): Finding[] {
+export function wastedSpace(after: Vm, before: Images, name: string): Finding[] {
   return [...after.images].flatMap(([target, image]) => {
     const earlier = before.get(target);
     if (image.kind !== 'seen' || earlier?.kind !== 'seen' || tagsNamed(image, name).length > 0) return [];
@@ -77,6 +73,6 @@ export function wastedSpace(after: Machine, before: Images, name: string): Findi
     const endBytes = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
     const command = winBackLine(image.chain[0], { bytes, endBytes });
     const what = `disk ${target}: the image has grown by ${humanBytes(bytes)}, and the failed save does not give them back`;
-    return [{ what, command, hint: `with the machine off, and a little space freed elsewhere: ${command}` }];
+    return [{ what, command, hint: `with the VM off, and a little space freed elsewhere: ${command}` }];
   });
 }

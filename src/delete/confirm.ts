@@ -1,8 +1,8 @@
-import type { Context } from '../run/context.ts';
-import type { Selection } from '../model/selection.ts';
 import { combineFailures, KvmsnapError } from '../errors.ts';
+import type { Selection } from '../model/selection.ts';
 import { isAsked, seekConsent, standingConsent } from '../run/confirm.ts';
-import type { Machine } from '../vm/load.ts';
+import type { Context } from '../run/context.ts';
+import type { Vm } from '../vm/load.ts';
 import { readSelection, type Targets } from '../vm/select.ts';
 import { tellDeletion } from './question.ts';
 import { checkNames, requireName, type Share, shareOut, victimsOf, type Wanted } from './request.ts';
@@ -35,7 +35,7 @@ export async function consentToDeletion(
   if (!isAsked(ctx, mustConsent)) return { selected: first, shares: null };
   const load = async (ctx: Context, selected: Targets): Promise<Agreed> => {
     const shares = await shareOut(ctx, selected, wanted);
-    if (selected.single) for (const { machine } of shares.values()) requireName(machine, wanted);
+    if (selected.single) for (const { vm } of shares.values()) requireName(vm, wanted);
     return { selected, shares };
   };
   const loaded = await load(ctx, first);
@@ -75,17 +75,17 @@ export async function agreeAgain(
   ctx: Context,
   share: Share,
   wanted: Wanted,
-  look: (ctx: Context) => Promise<Machine>,
-): Promise<Machine> {
-  const shareOf = (machine: Machine): Share => ({
+  look: (ctx: Context) => Promise<Vm>,
+): Promise<Vm> {
+  const shareOf = (vm: Vm): Share => ({
     ...share,
-    machine,
-    victims: victimsOf(machine, share.names, wanted),
+    vm,
+    victims: victimsOf(vm, share.names, wanted),
   });
   const action = {
     load: async (ctx: Context) => shareOf(await look(ctx)),
     tell: (now: Share) => tellDeletion(ctx, [now], wanted),
   };
-  const { machine } = await standingConsent(ctx, action, shareOf(share.machine)).renew(ctx);
-  return machine;
+  const { vm } = await standingConsent(ctx, action, shareOf(share.vm)).renew(ctx);
+  return vm;
 }

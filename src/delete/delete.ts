@@ -1,61 +1,55 @@
-import type { Context } from '../run/context.ts';
-import { strayVictims } from './rules/place.ts';
-import { asksVersion, DELETE_RULES, deletesExternal, type Merge } from './rules/common.ts';
-import { doomed, type Reach } from './deletion-set.ts';
-import { HOLD_RULES } from './rules/hold.ts';
-import { chainOf, chainPaths, type Images, tagsNamed } from '../model/image.ts';
-import { mentionedFiles } from '../model/domain-files.ts';
-import { type Finding, judge } from '../model/rule.ts';
-import { deleteTagLine } from '../qemu/command-lines.ts';
-import { type SnapshotReport, tagsOf } from '../model/report.ts';
-import { externalDisks, internalDisks, locationOf } from '../model/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
+import { freeBytes } from '../host/files.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion, readMerged } from '../libvirt/runtime.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
+import { mentionedFiles } from '../model/domain-files.ts';
+import { chainOf, chainPaths, type Images, tagsNamed } from '../model/image.ts';
+import { type SnapshotReport, tagsOf } from '../model/report.ts';
+import { applyRules, type Finding } from '../model/rule.ts';
+import { externalDisks, internalDisks, locationOf } from '../model/snapshot.ts';
 import { localTime } from '../output/format.ts';
-import { carryOut, readAfter, type WriteEnd } from '../run/write.ts';
-import { aftermath, lostCurrent, withAftermath } from '../run/failed-write.ts';
-import { clearLeftovers, type LeftoversFound } from './remove-leftover-files.ts';
+import { deleteTagLine } from '../qemu/command-lines.ts';
 import { requireNothingNew } from '../run/confirm.ts';
-import { freeBytes } from '../host/files.ts';
-import { readImageUsers } from '../sharing/find-image-users.ts';
-import { lookAgainWhile } from '../vm/recheck.ts';
-import {
-  completeMachine,
-  findSnapshot,
-  type Machine,
-  readAgain,
-  requireAllRead,
-  stillBeingTaken,
-} from '../vm/load.ts';
-import { patiently } from '../run/retry-while-busy.ts';
+import type { Context } from '../run/context.ts';
 import { refuseOn } from '../run/enforce.ts';
+import { lostCurrent, residue, withResidue } from '../run/failed-write.ts';
+import { retryWhileBusy } from '../run/retry-while-busy.ts';
+import { carryOut, readAfter, type WriteEnd } from '../run/write.ts';
+import { readImageUsers } from '../sharing/find-image-users.ts';
+import { completeVm, findSnapshot, readAgain, requireAllRead, stillBeingTaken, type Vm } from '../vm/load.ts';
+import { lookAgainWhile } from '../vm/recheck.ts';
 import { lookAtStoredDisks } from '../vm/stored-disks.ts';
+import { type DeleteScope, deletionSet } from './deletion-set.ts';
+import { clearLeftovers, type LeftoversFound } from './remove-leftover-files.ts';
+import { asksVersion, DELETE_RULES, deletesExternal } from './rules/common.ts';
+import type { Merge } from './rules/facts.ts';
+import { HOLD_RULES } from './rules/hold.ts';
+import { strayVictims } from './rules/place.ts';
 
 export interface DeleteRequest {
-  readonly reach: Reach;
+  readonly reach: DeleteScope;
   /** Only libvirt's knowledge goes; what is in the images stays. */
   readonly metadataOnly: boolean;
   /** Files that libvirt leaves behind go too, as far as nothing uses them. */
   readonly leftovers: boolean;
 }
 
-/** What a delete did: the machine afterwards, what went, and the files that were left behind. */
+/** What a delete did: the VM afterwards, what went, and the files that were left behind. */
 export interface DeleteDone extends LeftoversFound {
-  readonly machine: Machine;
+  readonly vm: Vm;
   readonly gone: readonly SnapshotReport[];
 }
 
 /** libvirt's command for it. */
 export function deleteCommand(
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport,
   { reach, metadataOnly }: DeleteRequest,
 ): VirshCommand {
   return [
     'snapshot-delete',
-    ...['--domain', machine.domain.uuid, '--snapshotname', snapshot.name],
+    ...['--domain', vm.domain.uuid, '--snapshotname', snapshot.name],
     ...(reach === 'only' ? [] : [`--${reach}`]),
     ...(metadataOnly ? ['--metadata'] : []),
   ];
@@ -63,34 +57,34 @@ export function deleteCommand(
 
 /**
  * Throws when deleting this would be half done, or would take more with it than was asked for: it is still being written, it
- * is held, or a rule is against it. `foreseen`: the machine is not so yet, and room is no matter.
+ * is held, or a rule is against it. `foreseen`: the VM is not so yet, and room is no matter.
  */
 export async function checkDeletable(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport,
   { reach, metadataOnly }: DeleteRequest,
   foreseen = false,
 ): Promise<void> {
-  const { domain, snapshots, current, images } = machine;
-  for (const victim of doomed(snapshots, snapshot, reach))
-    if (victim.underWay) throw stillBeingTaken(machine, victim);
+  const { domain, snapshots, current, images } = vm;
+  for (const victim of deletionSet(snapshots, snapshot, reach))
+    if (victim.underWay) throw stillBeingTaken(vm, victim);
   if (!metadataOnly || reach !== 'only')
-    requireAllRead(ctx, machine, `delete '${snapshot.name}' of '${domain.name}'`);
-  checkHolds(ctx, machine, snapshot, { reach });
+    requireAllRead(ctx, vm, `delete '${snapshot.name}' of '${domain.name}'`);
+  checkHolds(ctx, vm, snapshot, { reach });
   if (metadataOnly) return;
   const facts = { domain, snapshot, reach, snapshots, current, images };
   const external = deletesExternal(facts);
   const [users, daemonVersion, merges, stored] = await Promise.all([
-    readImageUsers(ctx, machine),
+    readImageUsers(ctx, vm),
     asksVersion(facts) ? readDaemonVersion(ctx.virsh) : null,
-    external && !foreseen ? tightMerges(ctx, machine, snapshot) : [],
-    lookAtStored(ctx, machine, strayVictims(facts)),
+    external && !foreseen ? tightMerges(ctx, vm, snapshot) : [],
+    lookAtStored(ctx, vm, strayVictims(facts)),
   ]);
   refuseOn(
     ctx,
-    refusalOf(machine, snapshot),
-    judge(DELETE_RULES, { ...facts, users, daemonVersion, merges, stored }),
+    refusalOf(vm, snapshot),
+    applyRules(DELETE_RULES, { ...facts, users, daemonVersion, merges, stored }),
     false,
   );
 }
@@ -98,13 +92,11 @@ export async function checkDeletable(
 /** By snapshot, the images that libvirt will look into for it. */
 async function lookAtStored(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   snapshots: readonly SnapshotReport[],
 ): Promise<ReadonlyMap<string, Images>> {
   const found = await Promise.all(
-    snapshots.map(
-      async (snapshot) => [snapshot.name, await lookAtStoredDisks(ctx, machine, snapshot)] as const,
-    ),
+    snapshots.map(async (snapshot) => [snapshot.name, await lookAtStoredDisks(ctx, vm, snapshot)] as const),
   );
   return new Map(found);
 }
@@ -112,28 +104,28 @@ async function lookAtStored(
 /** Throws when it, or another that would go with it, is on hold. */
 export function checkHolds(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport,
   { reach }: Pick<DeleteRequest, 'reach'>,
 ): void {
-  const { domain, snapshots } = machine;
+  const { domain, snapshots } = vm;
   refuseOn(
     ctx,
-    refusalOf(machine, snapshot),
-    judge(HOLD_RULES, { domain, snapshot, reach, snapshots }),
+    refusalOf(vm, snapshot),
+    applyRules(HOLD_RULES, { domain, snapshot, reach, snapshots }),
     false,
   );
 }
 
-const refusalOf = ({ domain }: Machine, { name }: SnapshotReport): string =>
+const refusalOf = ({ domain }: Vm, { name }: SnapshotReport): string =>
   `cannot delete '${name}' of '${domain.name}'`;
 
 /** The merges of a snapshot's overlays that might not fit. */
-async function tightMerges(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<Merge[]> {
+async function tightMerges(ctx: Context, vm: Vm, snapshot: SnapshotReport): Promise<Merge[]> {
   const merges: Merge[] = [];
-  for (const { target, source, base, freeBytes } of await narrowPlaces(ctx, machine, snapshot)) {
+  for (const { target, source, base, freeBytes } of await narrowPlaces(ctx, vm, snapshot)) {
     const { measureOverlays } = await import('../space/overlays.ts');
-    const cost = await measureOverlays(ctx, machine.images.get(target), [source]);
+    const cost = await measureOverlays(ctx, vm.images.get(target), [source]);
     if (cost.kind === 'unmeasured' || cost.approximate) continue;
     const growthBytes = cost.holds.hostBytes - cost.frees.hostBytes;
     merges.push({ target, base, growthBytes, freeBytes });
@@ -152,7 +144,7 @@ interface NarrowPlace {
 /** An image grows by its disk's size at the most; `merges`: so many times, this one and those before it. */
 export async function narrowPlaces(
   ctx: Context,
-  { images }: Pick<Machine, 'images'>,
+  { images }: Pick<Vm, 'images'>,
   snapshot: SnapshotReport,
   merges = 1,
 ): Promise<NarrowPlace[]> {
@@ -174,14 +166,14 @@ export async function narrowPlaces(
  */
 export async function deleteSnapshot(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport,
   request: DeleteRequest,
   tell: TellLoss = () => undefined,
 ): Promise<DeleteDone> {
-  return patiently(ctx, async (ctx, again) => {
-    if (!again) return deleteNow(ctx, machine, snapshot, request, tell);
-    const now = await afterWaiting(ctx, machine, snapshot.name, request);
+  return retryWhileBusy(ctx, async (ctx, again) => {
+    if (!again) return deleteNow(ctx, vm, snapshot, request, tell);
+    const now = await afterWaiting(ctx, vm, snapshot.name, request);
     return deleteNow(ctx, now, findSnapshot(now, snapshot.name), request, tell);
   });
 }
@@ -189,18 +181,13 @@ export async function deleteSnapshot(
 /** Told of what goes once nothing is against it, and before it goes. */
 export type TellLoss = (ctx: Context, victims: readonly SnapshotReport[]) => void;
 
-/** The machine as it is now, after a wait. Throws `check` when what is named would take more with it than before. */
-async function afterWaiting(
-  ctx: Context,
-  before: Machine,
-  name: string,
-  { reach }: DeleteRequest,
-): Promise<Machine> {
+/** The VM as it is now, after a wait. Throws `check` when what is named would take more with it than before. */
+async function afterWaiting(ctx: Context, before: Vm, name: string, { reach }: DeleteRequest): Promise<Vm> {
   const now = await readAgain(ctx, before.domain);
-  const victims = ({ snapshots }: Machine) =>
+  const victims = ({ snapshots }: Vm) =>
     snapshots
       .filter((each) => each.name === name)
-      .flatMap((named) => doomed(snapshots, named, reach))
+      .flatMap((named) => deletionSet(snapshots, named, reach))
       .map(({ name, createdAtSeconds }) => `'${name}' of ${localTime(createdAtSeconds)} would be deleted`);
   requireNothingNew(victims(before), victims(now));
   return now;
@@ -208,35 +195,32 @@ async function afterWaiting(
 
 async function deleteNow(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport,
   request: DeleteRequest,
   tell: TellLoss,
 ): Promise<DeleteDone> {
-  const victims = doomed(machine.snapshots, snapshot, request.reach);
-  await checkDeletable(ctx, machine, snapshot, request);
+  const victims = deletionSet(vm.snapshots, snapshot, request.reach);
+  await checkDeletable(ctx, vm, snapshot, request);
   tell(ctx, victims);
   const withMemory = request.metadataOnly
     ? []
     : victims.filter(({ memory }) => memory.location === 'internal');
   const space = withMemory.length > 0 ? await import('../space/leftover-memory.ts') : null;
-  const before = await space?.readLeftovers(machine.images);
+  const before = await space?.readLeftovers(vm.images);
   const merged = request.metadataOnly ? [] : externalDisks(snapshot).map(({ target }) => target);
-  return ctx.interrupts.protect(
-    `the deletion of '${snapshot.name}' of '${machine.domain.name}'`,
-    async () => {
-      const end = await carryOut(ctx, {
-        command: deleteCommand(machine, snapshot, request),
-        label: `deleting '${snapshot.name}' of '${machine.domain.name}'`,
-        growing: null,
-        ...(merged.length > 0 ? { progress: () => readMerged(ctx.virsh, machine.domain.uuid, merged) } : {}),
-      });
-      const done = await verify(ctx, machine, { snapshot, victims, request, end });
-      const names = withMemory.map(({ name }) => name);
-      if (before) await space?.noteKeptMemory(ctx, done.machine, names, before);
-      return done;
-    },
-  );
+  return ctx.interrupts.protect(`the deletion of '${snapshot.name}' of '${vm.domain.name}'`, async () => {
+    const end = await carryOut(ctx, {
+      command: deleteCommand(vm, snapshot, request),
+      label: `deleting '${snapshot.name}' of '${vm.domain.name}'`,
+      growing: null,
+      ...(merged.length > 0 ? { progress: () => readMerged(ctx.virsh, vm.domain.uuid, merged) } : {}),
+    });
+    const done = await verify(ctx, vm, { snapshot, victims, request, end });
+    const names = withMemory.map(({ name }) => name);
+    if (before) await space?.noteKeptMemory(ctx, done.vm, names, before);
+    return done;
+  });
 }
 
 /** A deletion that virsh has come back from. */
@@ -248,13 +232,13 @@ interface Deletion {
 }
 
 /** Looks whether what was to go is gone, and clears away the files of external ones. */
-async function verify(ctx: Context, before: Machine, deletion: Deletion): Promise<DeleteDone> {
+async function verify(ctx: Context, before: Vm, deletion: Deletion): Promise<DeleteDone> {
   const { victims, request, end } = deletion;
   const { after, orphaned } = await lookAgainWhile(
     ctx,
     (seen) => seen.orphaned.length > 0,
     async () => {
-      const after = await completeMachine(ctx, await readAfter(ctx, before.domain.uuid, end));
+      const after = await completeVm(ctx, await readAfter(ctx, before.domain.uuid, end));
       if (request.metadataOnly) return { after, orphaned: [] };
       const strays = strayVictims({
         ...deletion,
@@ -265,29 +249,29 @@ async function verify(ctx: Context, before: Machine, deletion: Deletion): Promis
       return { after, orphaned: orphans(after, victims, await lookAtStored(ctx, after, strays)) };
     },
   );
-  const forgotten = lostCurrent(ctx, after, heir(before, victims));
-  const odd = aftermath(ctx, after.domain, before.domain.state);
+  const forgotten = lostCurrent(ctx, after, successorOfCurrent(before, victims));
+  const odd = residue(ctx, after.domain, before.domain.state);
   const failure = failureOf(after, deletion, orphaned, odd.length > 0);
-  if (failure) throw withAftermath(failure, [...odd, ...forgotten]);
+  if (failure) throw withResidue(failure, [...odd, ...forgotten]);
   for (const { what, command } of forgotten) ctx.terminal.note(`warning: ${what}; this mends it: ${command}`);
   const found = victims.some(isExternal)
     ? await clearLeftovers(ctx, after, victims.flatMap(mentionedFiles), request.leftovers)
     : { leftovers: [], unremoved: [] };
-  return { machine: after, gone: victims, ...found };
+  return { vm: after, gone: victims, ...found };
 }
 
 const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
 
-/** What is not as it should be after a deletion; null: all is. A merge starts a machine that is off, so its state counts. */
+/** What is not as it should be after a deletion; null: all is. A merge starts a VM that is off, so its state counts. */
 function failureOf(
-  after: Machine,
+  after: Vm,
   { snapshot, victims, request, end }: Deletion,
   orphaned: readonly Orphaned[],
   isOdd: boolean,
 ): KvmsnapError | null {
   const present = new Set([...after.snapshotNames, ...after.snapshots.map(({ name }) => name)]);
   const left = victims.filter(({ name }) => present.has(name));
-  if (left.length > 0) return withAftermath(stillThere(after, left, end), halfGone(after, left));
+  if (left.length > 0) return withResidue(stillThere(after, left, end), halfGone(after, left));
   if (orphaned.length > 0) return leftInImages(orphaned);
   if (!victims.some(isExternal)) return null;
   const unmerged = request.metadataOnly ? [] : victims.flatMap((victim) => unmergedIn(after, victim));
@@ -295,7 +279,7 @@ function failureOf(
 }
 
 /** The snapshot that libvirt makes the current one: the nearest above, of those that stay. */
-function heir({ snapshots, current }: Machine, victims: readonly SnapshotReport[]): string | null {
+function successorOfCurrent({ snapshots, current }: Vm, victims: readonly SnapshotReport[]): string | null {
   const going = new Set(victims.map(({ name }) => name));
   const parents = new Map(snapshots.map(({ name, parent }) => [name, parent]));
   let name = current;
@@ -304,7 +288,7 @@ function heir({ snapshots, current }: Machine, victims: readonly SnapshotReport[
 }
 
 /** libvirtd deletes from disk to disk, and forgets the snapshot last. */
-function halfGone(after: Machine, left: readonly SnapshotReport[]): Finding[] {
+function halfGone(after: Vm, left: readonly SnapshotReport[]): Finding[] {
   return left.flatMap((snapshot) => {
     const targets = internalDisks(snapshot)
       .filter((disk) => tagsOf(snapshot, disk, after.images)?.length === 0)
@@ -315,9 +299,9 @@ function halfGone(after: Machine, left: readonly SnapshotReport[]): Finding[] {
   });
 }
 
-function stillThere(machine: Machine, left: readonly SnapshotReport[], end: WriteEnd): KvmsnapError {
+function stillThere(vm: Vm, left: readonly SnapshotReport[], end: WriteEnd): KvmsnapError {
   const names = left.map(({ name }) => `'${name}'`).join(', ');
-  const what = `the snapshot ${names} of '${machine.domain.name}' was not deleted`;
+  const what = `the snapshot ${names} of '${vm.domain.name}' was not deleted`;
   if (end.kind === 'done') return new KvmsnapError('refused', `virsh reported success, but ${what}`);
   if (end.kind === 'unknown') {
     return new KvmsnapError(
@@ -336,7 +320,7 @@ interface Orphaned {
 
 /** The tags that outlived their snapshot. */
 const orphans = (
-  { images }: Machine,
+  { images }: Vm,
   victims: readonly SnapshotReport[],
   stored: ReadonlyMap<string, Images>,
 ): Orphaned[] =>
@@ -350,8 +334,8 @@ const orphans = (
       .map(({ target, source }) => ({ name: victim.name, target, path: source ?? '' })),
   );
 
-/** The overlays of a deleted external snapshot that the machine still lies on. */
-function unmergedIn(after: Machine, victim: SnapshotReport): string[] {
+/** The overlays of a deleted external snapshot that the VM still lies on. */
+function unmergedIn(after: Vm, victim: SnapshotReport): string[] {
   const active = new Map(after.domain.disks.map((disk) => [disk.target, disk.source]));
   return externalDisks(victim).flatMap(({ target, source }) => {
     const image = after.images.get(target);
@@ -365,14 +349,14 @@ const notWhole = ({ name }: SnapshotReport, unmerged: readonly string[]): Kvmsna
     'refused',
     unmerged.length === 0
       ? `'${name}' is deleted`
-      : `libvirt has forgotten '${name}', but the machine still lies on ${unmerged.join(', ')}`,
+      : `libvirt has forgotten '${name}', but the VM still lies on ${unmerged.join(', ')}`,
   );
 
 function leftInImages(orphaned: readonly Orphaned[]): KvmsnapError {
   const commands = orphaned.map(({ name, path }) => deleteTagLine(name, path));
   const what = orphaned.map(({ name, target }) => `'${name}' in disk ${target}`).join(', ');
   return new KvmsnapError('refused', `libvirt has forgotten them, but still in the images: ${what}`, {
-    hint: `with the machine off: ${commands.join(' && ')}`,
+    hint: `with the VM off: ${commands.join(' && ')}`,
     command: commands[0],
   });
 }

@@ -4,13 +4,13 @@ import { descendants } from '../model/tree.ts';
 /** Which snapshots a delete takes with it. */
 
 /** Which snapshots go beside the named one. */
-export type Reach = 'only' | 'children' | 'children-only';
+export type DeleteScope = 'only' | 'children' | 'children-only';
 
 /** All that go when this one is deleted. */
-export function doomed(
+export function deletionSet(
   snapshots: readonly SnapshotReport[],
   snapshot: SnapshotReport,
-  reach: Reach,
+  reach: DeleteScope,
 ): SnapshotReport[] {
   if (reach === 'only') return [snapshot];
   const below = new Set(descendants(snapshots, snapshot.name).map(({ name }) => name));
@@ -20,7 +20,7 @@ export function doomed(
 export interface Deletion {
   readonly snapshots: readonly SnapshotReport[];
   readonly snapshot: SnapshotReport;
-  readonly reach: Reach;
+  readonly reach: DeleteScope;
 }
 
-export const victims = ({ snapshots, snapshot, reach }: Deletion) => doomed(snapshots, snapshot, reach);
+export const victims = ({ snapshots, snapshot, reach }: Deletion) => deletionSet(snapshots, snapshot, reach);

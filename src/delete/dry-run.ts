@@ -1,18 +1,12 @@
-import type { Context } from '../run/context.ts';
-import { afterDeletion } from './simulate.ts';
-import { doomed } from './deletion-set.ts';
-import type { SnapshotReport } from '../model/report.ts';
-import { locationOf } from '../model/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
-import {
-  checkDeletable,
-  checkHolds,
-  type DeleteRequest,
-  deleteCommand,
-  narrowPlaces,
-} from './delete.ts';
-import { findSnapshot, type Machine } from '../vm/load.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { locationOf } from '../model/snapshot.ts';
+import type { Context } from '../run/context.ts';
+import { findSnapshot, type Vm } from '../vm/load.ts';
+import { checkDeletable, checkHolds, type DeleteRequest, deleteCommand, narrowPlaces } from './delete.ts';
+import { deletionSet } from './deletion-set.ts';
+import { afterDeletion } from './simulate.ts';
 
 /** Several deletions, one after the other, as a dry run tells of them. */
 
@@ -34,19 +28,19 @@ export interface RefusedDeletion {
   readonly failure: KvmsnapError;
 }
 
-/** Judges each as the ones before it would leave the machine. */
+/** Judges each as the ones before it would leave the VM. */
 export async function planDeletions(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   names: readonly string[],
   request: DeleteRequest,
 ): Promise<DeletionPlan> {
   const plan: DeletionPlan = { commands: [], gone: new Set(), refused: [], unjudged: [], unmeasured: [] };
   // null: what those before leave is not foreseen
-  let now: Machine | null = machine;
+  let now: Vm | null = vm;
   for (const name of names) {
     if (plan.gone.has(name)) continue;
-    const at: Machine = now ?? machine;
+    const at: Vm = now ?? vm;
     const before = plan.commands.length;
     const snapshot = await judged(ctx, at, name, { request, isForeseen: before > 0, isUnsure: !now });
     if (snapshot instanceof KvmsnapError) {
@@ -57,8 +51,8 @@ export async function planDeletions(
     if (isMerged && !now) plan.unjudged.push(name);
     if (isMerged && now && before > 0 && (await isNarrow(ctx, now, snapshot, before + 1)))
       plan.unmeasured.push(name);
-    plan.commands.push(deleteCommand(machine, snapshot, request));
-    for (const victim of doomed(at.snapshots, snapshot, request.reach)) plan.gone.add(victim.name);
+    plan.commands.push(deleteCommand(vm, snapshot, request));
+    for (const victim of deletionSet(at.snapshots, snapshot, request.reach)) plan.gone.add(victim.name);
     now = now && afterwards(now, snapshot, request);
   }
   return plan;
@@ -70,7 +64,7 @@ const goesByMerge = (snapshot: SnapshotReport, { metadataOnly }: DeleteRequest):
 /** The snapshot, or why it cannot be deleted. `isUnsure`: what those before leave is not foreseen. */
 async function judged(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   name: string,
   {
     request,
@@ -79,11 +73,11 @@ async function judged(
   }: { readonly request: DeleteRequest; readonly isForeseen: boolean; readonly isUnsure: boolean },
 ): Promise<SnapshotReport | KvmsnapError> {
   try {
-    const snapshot = findSnapshot(machine, name);
+    const snapshot = findSnapshot(vm, name);
     // what an external one lies on changes with those before
     const isMoot = isUnsure && goesByMerge(snapshot, request);
-    if (isMoot) checkHolds(ctx, machine, snapshot, request);
-    else await checkDeletable(ctx, machine, snapshot, request, isForeseen);
+    if (isMoot) checkHolds(ctx, vm, snapshot, request);
+    else await checkDeletable(ctx, vm, snapshot, request, isForeseen);
     return snapshot;
   } catch (error) {
     if (!(error instanceof KvmsnapError) || ctx.interrupts.stop.aborted) throw error;
@@ -92,14 +86,10 @@ async function judged(
 }
 
 /** `merges`: so many, this one and those before it, may each take as much as the disk's size. */
-const isNarrow = async (
-  ctx: Context,
-  machine: Machine,
-  snapshot: SnapshotReport,
-  merges: number,
-): Promise<boolean> => (await narrowPlaces(ctx, machine, snapshot, merges)).length > 0;
+const isNarrow = async (ctx: Context, vm: Vm, snapshot: SnapshotReport, merges: number): Promise<boolean> =>
+  (await narrowPlaces(ctx, vm, snapshot, merges)).length > 0;
 
-function afterwards(machine: Machine, snapshot: SnapshotReport, { reach }: DeleteRequest): Machine | null {
-  const left = afterDeletion(machine, snapshot, reach);
-  return left && { ...machine, ...left };
+function afterwards(vm: Vm, snapshot: SnapshotReport, { reach }: DeleteRequest): Vm | null {
+  const left = afterDeletion(vm, snapshot, reach);
+  return left && { ...vm, ...left };
 }

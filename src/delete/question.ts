@@ -1,13 +1,13 @@
-import type { Context } from '../run/context.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { locationOf } from '../model/snapshot.ts';
-import type { Question, Told } from '../run/confirm.ts';
-import type { DeleteRequest, TellLoss } from './delete.ts';
-import { type Freed, foreseeQuickly } from '../space/reclaimed.ts';
-import type { Machine } from '../vm/load.ts';
 import { humanSpan, localTime } from '../output/format.ts';
-import type { Share } from './request.ts';
+import type { Question, Told } from '../run/confirm.ts';
+import type { Context } from '../run/context.ts';
+import { type Freed, foreseeQuickly } from '../space/reclaimed.ts';
 import { type FreedOf, freedLines } from '../space/reclaimed-report.ts';
+import type { Vm } from '../vm/load.ts';
+import type { DeleteRequest, TellLoss } from './delete.ts';
+import type { Share } from './request.ts';
 
 /** What a delete means for the user, and the question whether it is meant. */
 
@@ -17,15 +17,15 @@ const describe = ({ name, createdAtSeconds, description }: SnapshotReport): stri
 
 const firstLine = (text: string): string => text.split('\n')[0] ?? '';
 
-/** All that goes of one machine, as consent to it is compared. */
-export const goingOf = (machine: { readonly name: string }, victims: readonly SnapshotReport[]): string[] =>
-  victims.map((victim) => `${machine.name} loses ${describe(victim)}`);
+/** All that goes of one VM, as consent to it is compared. */
+export const goingOf = (vm: { readonly name: string }, victims: readonly SnapshotReport[]): string[] =>
+  victims.map((victim) => `${vm.name} loses ${describe(victim)}`);
 
 /** Tells what goes of all machines. */
 export function tellDeletion(ctx: Context, shares: readonly Share[], request: DeleteRequest): Told {
   const losing = shares.filter(({ victims }) => victims.length > 0);
   return {
-    consequences: losing.flatMap(({ machine, victims }) => goingOf(machine.domain, victims)),
+    consequences: losing.flatMap(({ vm, victims }) => goingOf(vm.domain, victims)),
     question: losing.length === 0 ? null : () => questionOf(ctx, shares, request),
   };
 }
@@ -33,7 +33,7 @@ export function tellDeletion(ctx: Context, shares: readonly Share[], request: De
 async function questionOf(ctx: Context, shares: readonly Share[], request: DeleteRequest): Promise<Question> {
   const losing = shares.filter(({ victims }) => victims.length > 0);
   const isOne = shares.length === 1;
-  const of = ({ machine }: Share) => (isOne ? '' : `${machine.domain.name}: `);
+  const of = ({ vm }: Share) => (isOne ? '' : `${vm.domain.name}: `);
   const now = ctx.clock.now() / 1000;
   const going = losing.flatMap((share) =>
     share.victims.map((victim) => `${of(share)}${line(victim, share, now)}`),
@@ -51,19 +51,19 @@ async function questionOf(ctx: Context, shares: readonly Share[], request: Delet
 
 /** Says what goes, where nobody was asked; a JSON document tells it itself. */
 export const tellLoss =
-  (machine: Machine, { metadataOnly }: DeleteRequest): TellLoss =>
+  (vm: Vm, { metadataOnly }: DeleteRequest): TellLoss =>
   ({ terminal, clock, settings }, victims) => {
     if (settings.output === 'json') return;
-    const lines = victims.map((victim) => line(victim, { machine }, clock.now() / 1000));
+    const lines = victims.map((victim) => line(victim, { vm }, clock.now() / 1000));
     const what = metadataOnly ? 'libvirt forgets, and the images keep,' : 'this is deleted for good:';
     for (const each of fold(lines)) terminal.note(`note: ${what} ${each}`);
   };
 
 /** `'s1' of 2026-11-23 22:52:34, 3 d ago (current): before the upgrade`. */
-function line(victim: SnapshotReport, { machine }: Pick<Share, 'machine'>, now: number): string {
+function line(victim: SnapshotReport, { vm }: Pick<Share, 'vm'>, now: number): string {
   const { name, createdAtSeconds, description } = victim;
   const marks = [
-    ...(name === machine.current ? ['current'] : []),
+    ...(name === vm.current ? ['current'] : []),
     ...(locationOf(victim) === 'external' ? ['external'] : []),
   ];
   const marked = marks.length === 0 ? '' : ` (${marks.join(', ')})`;
@@ -82,15 +82,13 @@ export function fold(lines: readonly string[]): string[] {
   return [...first, `... and ${lines.length - first.length - last.length} more ...`, ...last];
 }
 
-/** `'s1' of 'web'`, `3 snapshots of 2 machines ('db', 'web')`. */
+/** `'s1' of 'web'`, `3 snapshots of 2 VMs ('db', 'web')`. */
 function whatGoes(losing: readonly Share[]): string {
   const victims = losing.flatMap(({ victims }) => victims);
   const [first] = victims;
   const what = first && victims.length === 1 ? `'${first.name}'` : `${victims.length} snapshots`;
-  const machines = fold(losing.map(({ machine }) => `'${machine.domain.name}'`)).join(', ');
-  return losing.length === 1
-    ? `${what} of ${machines}`
-    : `${what} of ${losing.length} machines (${machines})`;
+  const vms = fold(losing.map(({ vm }) => `'${vm.domain.name}'`)).join(', ');
+  return losing.length === 1 ? `${what} of ${vms}` : `${what} of ${losing.length} VMs (${vms})`;
 }
 
 const howFar = ({ metadataOnly, leftovers }: DeleteRequest): string =>
@@ -107,11 +105,11 @@ const UNKNOWN: Freed = { bytes: null, approximate: false };
 async function foresee(ctx: Context, losing: readonly Share[]): Promise<FreedOf[]> {
   const until = ctx.clock.now() + PATIENCE_MILLISECONDS;
   const each: FreedOf[] = [];
-  for (const { machine, victims } of losing) {
+  for (const { vm, victims } of losing) {
     const names = victims.map(({ name }) => name);
     const left = until - ctx.clock.now();
-    const foreseen = left > 0 ? await foreseeQuickly(ctx, machine, names, left) : null;
-    each.push({ machine: machine.domain, freed: foreseen?.together ?? UNKNOWN });
+    const foreseen = left > 0 ? await foreseeQuickly(ctx, vm, names, left) : null;
+    each.push({ vm: vm.domain, freed: foreseen?.together ?? UNKNOWN });
   }
   return each;
 }

@@ -1,13 +1,13 @@
 import { rm } from 'node:fs/promises';
-import type { Context } from '../run/context.ts';
-import { type ImageUse, sayUses, usesOf } from '../sharing/image-users.ts';
-import { quote } from '../model/quote.ts';
 import { KvmsnapError } from '../errors.ts';
-import { humanBytes } from '../output/format.ts';
-import { isRemote } from '../vm/disks.ts';
 import { occupiedBytes } from '../host/files.ts';
+import { quote } from '../model/quote.ts';
+import { humanBytes } from '../output/format.ts';
+import type { Context } from '../run/context.ts';
 import { readUsersOf } from '../sharing/find-image-users.ts';
-import type { Machine } from '../vm/load.ts';
+import { type ImageUse, sayUses, usesOf } from '../sharing/image-users.ts';
+import { isRemote } from '../vm/disks.ts';
+import type { Vm } from '../vm/load.ts';
 
 /** A file that a deleted external snapshot had made, and that libvirt has left behind (hazard 23). */
 export interface Leftover {
@@ -26,13 +26,13 @@ export interface LeftoversFound {
 const NONE: LeftoversFound = { leftovers: [], unremoved: [] };
 
 /**
- * Looks which of these files, which the machine's snapshots have made, are still there and used by nothing any more: neither
- * the machine nor one of its snapshots, by the whole chain under each. Removes them where that is wanted and no other VM
+ * Looks which of these files, which the VM's snapshots have made, are still there and used by nothing any more: neither
+ * the VM nor one of its snapshots, by the whole chain under each. Removes them where that is wanted and no other VM
  * uses them either, and says the rest. What may be used by a VM that could not be read is left.
  */
 export async function clearLeftovers(
   ctx: Context,
-  { uri, domain }: Machine,
+  { uri, domain }: Vm,
   made: readonly string[],
   remove: boolean,
 ): Promise<LeftoversFound> {
@@ -66,13 +66,13 @@ export async function clearLeftovers(
 }
 
 /** Null: it is gone. */
-const tryRemove = (path: string, machine: string): Promise<KvmsnapError | null> =>
+const tryRemove = (path: string, vm: string): Promise<KvmsnapError | null> =>
   rm(path).then(
     () => null,
     (error: Error) =>
       new KvmsnapError(
         'refused',
-        `could not remove ${path}, which libvirt has left behind of '${machine}': ${error.message}`,
+        `could not remove ${path}, which libvirt has left behind of '${vm}': ${error.message}`,
       ),
   );
 
@@ -81,5 +81,5 @@ function saysOf({ path, bytes, removed }: Leftover, uses: readonly ImageUse[]): 
   if (removed) return `note: removed what libvirt had left behind: ${what}`;
   if (uses.length > 0)
     return `note: a file is left that this VM does not use any more: ${what}; ${sayUses(uses)}`;
-  return `note: libvirt has left a file behind that this machine does not use: ${what}; this removes it: rm ${quote(path)}`;
+  return `note: libvirt has left a file behind that this VM does not use: ${what}; this removes it: rm ${quote(path)}`;
 }

@@ -1,31 +1,31 @@
-import type { Context } from '../run/context.ts';
-import type { Reach } from './deletion-set.ts';
 import { KvmsnapError } from '../errors.ts';
-import type { Leftover } from './remove-leftover-files.ts';
-import { deleteSnapshot } from './delete.ts';
-import { noteUnseen } from '../vm/disks.ts';
-import { type Freed, foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
-import { completeMachine, findSnapshot, type Machine, noSuchSnapshot, readAgain } from '../vm/load.ts';
-import {
-  concludeMachines,
-  type Deed,
-  type MachineResult,
-  overMachines,
-  requireDeed,
-} from '../run/for-each-domain.ts';
-import { planDeletions, type RefusedDeletion } from './dry-run.ts';
-import type { Targets } from '../vm/select.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
-import type { MachineReading } from '../libvirt/domains.ts';
+import type { DomainReading } from '../libvirt/domains.ts';
 import { humanBytes } from '../output/format.ts';
-import { type Column, MACHINE_COLUMN, section } from '../output/view.ts';
-import { agreeAgain, consentToDeletion } from './confirm.ts';
-import { tellLoss } from './question.ts';
-import { holds, namesOf, type Wanted } from './request.ts';
-import { freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
+import { type Column, section, VM_COLUMN } from '../output/view.ts';
+import type { Context } from '../run/context.ts';
+import {
+  type Completed,
+  concludeDomains,
+  type DomainOutcome,
+  forEachDomain,
+  requireCompleted,
+} from '../run/for-each-domain.ts';
 import { domainResult, errorDocument, ownName } from '../run/results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
+import { type Freed, foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
+import { freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
+import { noteUnseen } from '../vm/disks.ts';
+import { completeVm, findSnapshot, noSuchSnapshot, readAgain, type Vm } from '../vm/load.ts';
+import type { Targets } from '../vm/select.ts';
+import { agreeAgain, consentToDeletion } from './confirm.ts';
+import { deleteSnapshot } from './delete.ts';
+import type { DeleteScope } from './deletion-set.ts';
+import { planDeletions, type RefusedDeletion } from './dry-run.ts';
+import { tellLoss } from './question.ts';
+import type { Leftover } from './remove-leftover-files.ts';
+import { holds, namesOf, type Wanted } from './request.ts';
 
 export interface DeleteOptions extends SelectionOptions, SkipOptions {
   readonly current?: boolean;
@@ -43,7 +43,7 @@ interface Failed {
 interface Deleted {
   readonly deleted: readonly string[];
   readonly failed: readonly Failed[];
-  /** Names that only others of the machines have. */
+  /** Names that only others of the VMs have. */
   readonly skipped: readonly string[];
   readonly planned: readonly VirshCommand[];
   /** In a dry run, what is foreseen. */
@@ -53,17 +53,17 @@ interface Deleted {
   readonly leftovers: readonly Leftover[];
 }
 
-type Result = MachineResult<Deleted>;
+type Result = DomainOutcome<Deleted>;
 
 interface Row {
-  readonly machine: string;
+  readonly vm: string;
   readonly name: string | null;
   readonly outcome: string;
   readonly failure?: KvmsnapError | undefined;
 }
 
 const COLUMNS: readonly Column<Row>[] = [
-  MACHINE_COLUMN,
+  VM_COLUMN,
   { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
   {
     key: 'outcome',
@@ -97,50 +97,50 @@ export async function deleteSnapshots(
     { ...toSelection([word], options), exacting: true },
     wanted,
   );
-  // of many machines, one that has none of these snapshots needs nothing
+  // of many VMs, one that has none of these snapshots needs nothing
   const run = { jobs: options.jobs ?? 1, skips: ({ code }: KvmsnapError) => code === 'not-found' };
-  const named = new Set(selected.targets.flatMap(({ named, machine }) => (named ? [machine.uuid] : [])));
-  const results = await overMachines(ctx, selected, run, async (ctx, reading) => {
+  const named = new Set(selected.targets.flatMap(({ named, vm }) => (named ? [vm.uuid] : [])));
+  const results = await forEachDomain(ctx, selected, run, async (ctx, reading) => {
     // asked for was what was there then, and not a snapshot that came or became current since
     const names = namesOf(reading, wanted);
     const share = shares?.get(reading.domain.uuid) ?? null;
     const look = (ctx: Context) => lookAt(ctx, reading, names, selected);
-    const machine = !share
+    const vm = !share
       ? await look(ctx)
       : selected.single
-        ? share.machine
+        ? share.vm
         : await agreeAgain(ctx, share, wanted, look);
     const mayLack = !wanted.strict && !named.has(reading.domain.uuid);
     const skipped = mayLack ? names.filter((name) => !holds(reading, [name])) : [];
     const theirs = names.filter((name) => !skipped.includes(name));
     const isTold = share !== null; // by the question
-    return deleteOf(ctx, machine, { names: theirs, skipped, refused: share?.refused ?? [], isTold }, wanted);
+    return deleteOf(ctx, vm, { names: theirs, skipped, refused: share?.refused ?? [], isTold }, wanted);
   });
   await report(ctx, results, { single: selected.single, strict: wanted.strict });
 }
 
-function reachOf({ children, childrenOnly }: DeleteOptions): Reach {
+function reachOf({ children, childrenOnly }: DeleteOptions): DeleteScope {
   if (children && childrenOnly)
     throw new KvmsnapError('usage', '--children and --children-only exclude each other');
   return children ? 'children' : childrenOnly ? 'children-only' : 'only';
 }
 
-/** One of the machines, as it is when its turn comes. Throws `not-found` when it has none of the snapshots. */
+/** One of the VMs, as it is when its turn comes. Throws `not-found` when it has none of the snapshots. */
 async function lookAt(
   ctx: Context,
-  reading: MachineReading,
+  reading: DomainReading,
   names: readonly string[],
   { single }: Targets,
-): Promise<Machine> {
+): Promise<Vm> {
   if (!single && !holds(reading, names)) throw noSuchSnapshot(reading, names[0] ?? '');
-  const machine = single ? await completeMachine(ctx, reading) : await readAgain(ctx, reading.domain);
-  noteUnseen(ctx, machine.domain, machine.images);
-  const isThere = machine.snapshots.some(({ name }) => names.includes(name));
-  if (!isThere && (!single || names.length === 1)) findSnapshot(machine, names[0] ?? '');
-  return machine;
+  const vm = single ? await completeVm(ctx, reading) : await readAgain(ctx, reading.domain);
+  noteUnseen(ctx, vm.domain, vm.images);
+  const isThere = vm.snapshots.some(({ name }) => names.includes(name));
+  if (!isThere && (!single || names.length === 1)) findSnapshot(vm, names[0] ?? '');
+  return vm;
 }
 
-/** Which of the names are this machine's. */
+/** Which of the names are this VM's. */
 interface NamesOf {
   readonly names: readonly string[];
   readonly skipped: readonly string[];
@@ -152,14 +152,12 @@ interface NamesOf {
 
 async function deleteOf(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   { names, skipped, refused, isTold }: NamesOf,
   wanted: Wanted,
-): Promise<Deed<Deleted>> {
-  if (ctx.settings.dryRun) return plan(ctx, machine, { names, skipped }, wanted);
-  const { done, freed } = await whatIsFreed(machine, () =>
-    deleteAll(ctx, machine, { names, refused, isTold }, wanted),
-  );
+): Promise<Completed<Deleted>> {
+  if (ctx.settings.dryRun) return plan(ctx, vm, { names, skipped }, wanted);
+  const { done, freed } = await whatIsFreed(vm, () => deleteAll(ctx, vm, { names, refused, isTold }, wanted));
   const { deleted, failed, leftovers, unremoved, succeeded, left } = done;
   if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
   return {
@@ -170,10 +168,10 @@ async function deleteOf(
   };
 }
 
-/** Deletes of one machine, going on after a failure, but not at a busy machine. `left` was not tried. */
+/** Deletes of one VM, going on after a failure, but not at a busy VM. `left` was not tried. */
 async function deleteAll(
   ctx: Context,
-  first: Machine,
+  first: Vm,
   { names, refused, isTold }: Omit<NamesOf, 'skipped'>,
   wanted: Wanted,
 ) {
@@ -182,15 +180,15 @@ async function deleteAll(
   const failed: Failed[] = [...refused];
   const leftovers: Leftover[] = [];
   let succeeded = 0;
-  let machine = first;
+  let vm = first;
   let left = names.filter((name) => refused.every((each) => each.name !== name));
   for (let name = left[0]; name !== undefined; name = left[0]) {
     if (ctx.interrupts.pending && deleted.length + failed.length > 0) break;
     left = left.slice(1);
     try {
-      const tell = isTold ? undefined : tellLoss(machine, wanted);
-      const done = await deleteSnapshot(ctx, machine, findSnapshot(machine, name), wanted, tell);
-      machine = done.machine;
+      const tell = isTold ? undefined : tellLoss(vm, wanted);
+      const done = await deleteSnapshot(ctx, vm, findSnapshot(vm, name), wanted, tell);
+      vm = done.vm;
       succeeded++;
       const gone = done.gone.map((victim) => victim.name);
       deleted.push(...gone);
@@ -208,20 +206,20 @@ async function deleteAll(
 
 async function plan(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   { names, skipped }: Pick<NamesOf, 'names' | 'skipped'>,
   wanted: Wanted,
-): Promise<Deed<Deleted>> {
-  const { commands, gone, refused, unjudged, unmeasured } = await planDeletions(ctx, machine, names, wanted);
+): Promise<Completed<Deleted>> {
+  const { commands, gone, refused, unjudged, unmeasured } = await planDeletions(ctx, vm, names, wanted);
   if (refused[0]) throw refused[0].failure;
   noteUnforeseen(
     ctx,
-    machine,
+    vm,
     unjudged,
     'can be deleted shows only when those before are gone: an external snapshot lies on what they leave',
   );
-  noteUnforeseen(ctx, machine, unmeasured, 'finds room for its merge shows only when those before are gone');
-  const { alone, together } = await foreseeFreed(ctx, machine, wanted.metadataOnly ? [] : [...gone]);
+  noteUnforeseen(ctx, vm, unmeasured, 'finds room for its merge shows only when those before are gone');
+  const { alone, together } = await foreseeFreed(ctx, vm, wanted.metadataOnly ? [] : [...gone]);
   return {
     value: {
       deleted: [],
@@ -240,7 +238,7 @@ async function plan(
   };
 }
 
-function noteUnforeseen(ctx: Context, { domain }: Machine, names: readonly string[], what: string): void {
+function noteUnforeseen(ctx: Context, { domain }: Vm, names: readonly string[], what: string): void {
   if (names.length === 0) return;
   const those = names.map((name) => `'${name}'`).join(', ');
   ctx.terminal.note(`note: whether ${those} of '${domain.name}' ${what}`);
@@ -252,13 +250,13 @@ async function report(
   { single, strict }: { readonly single: boolean; readonly strict: boolean },
 ): Promise<void> {
   const [first] = results;
-  requireDeed(ctx, single, results);
+  requireCompleted(ctx, single, results);
   if (single && first?.failures.length === 1 && first.succeeded === 0) throw first.failures[0];
-  const conclusion = concludeMachines(ctx, results, { strict, parts: 'deletions' });
+  const conclusion = concludeDomains(ctx, results, { strict, parts: 'deletions' });
   const { dryRun, output } = ctx.settings;
   if (output !== 'json') noteSkipped(ctx, results);
-  const freed = results.map(({ machine, value }) => ({
-    machine,
+  const freed = results.map(({ vm, value }) => ({
+    vm,
     freed: value && (dryRun || value.deleted.length > 0) ? value.freed : null,
   }));
   const lines = freedLines(dryRun, freed);
@@ -268,8 +266,8 @@ async function report(
       results.flatMap(({ value }) => value?.planned ?? []),
       {
         document: { domains: results.map(plannedDocument) },
-        names: results.flatMap(({ machine, value }) =>
-          (value?.alone ?? []).map(({ name }) => (single ? name : ownName(machine, name))),
+        names: results.flatMap(({ vm, value }) =>
+          (value?.alone ?? []).map(({ name }) => (single ? name : ownName(vm, name))),
         ),
       },
     );
@@ -278,8 +276,8 @@ async function report(
     await show(ctx, {
       document: { domains: results.map(document) },
       sections: [section({ columns: COLUMNS, rows: results.flatMap(rowsOf) })],
-      names: results.flatMap(({ machine, value }) =>
-        (value?.deleted ?? []).map((name) => (single ? name : ownName(machine, name))),
+      names: results.flatMap(({ vm, value }) =>
+        (value?.deleted ?? []).map((name) => (single ? name : ownName(vm, name))),
       ),
       remarks: lines,
     });
@@ -288,26 +286,26 @@ async function report(
 }
 
 function noteSkipped(ctx: Context, results: readonly Result[]): void {
-  for (const { machine, value } of results)
+  for (const { vm, value } of results)
     for (const name of value?.skipped ?? [])
-      ctx.terminal.note(`skipped '${name}': the machine '${machine.name}' has no such snapshot`);
+      ctx.terminal.note(`skipped '${name}': the VM '${vm.name}' has no such snapshot`);
 }
 
 /** What each frees, where there are several: then their sum is not what they free together. */
-const aloneLines = ({ machine, value }: Result): string[] =>
+const aloneLines = ({ vm, value }: Result): string[] =>
   value && value.alone.length > 1
     ? value.alone.map(({ name, freesBytes }) => {
         const mark = value.freed.approximate ? '~' : '';
         const bytes = freesBytes === null ? 'it is not known what' : `${mark}${humanBytes(freesBytes)}`;
-        return `'${name}' of '${machine.name}' alone would free ${bytes}`;
+        return `'${name}' of '${vm.name}' alone would free ${bytes}`;
       })
     : [];
 
-function rowsOf({ machine: { name: machine }, outcome, value, failures }: Result): Row[] {
-  if (!value) return [{ machine, name: null, outcome, failure: failures[0] }];
+function rowsOf({ vm: { name: vm }, outcome, value, failures }: Result): Row[] {
+  if (!value) return [{ vm, name: null, outcome, failure: failures[0] }];
   return [
-    ...value.deleted.map((name) => ({ machine, name, outcome: 'deleted' })),
-    ...value.failed.map(({ name, failure }) => ({ machine, name, outcome: 'failed', failure })),
+    ...value.deleted.map((name) => ({ vm, name, outcome: 'deleted' })),
+    ...value.failed.map(({ name, failure }) => ({ vm, name, outcome: 'failed', failure })),
   ];
 }
 

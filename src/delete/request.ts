@@ -1,44 +1,37 @@
-import type { Context } from '../run/context.ts';
-import { doomed } from './deletion-set.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { DomainReading } from '../libvirt/domains.ts';
 import { nearest } from '../model/names.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import { KvmsnapError } from '../errors.ts';
-import type { DeleteRequest } from './delete.ts';
+import type { Context } from '../run/context.ts';
 import { noteUnseen } from '../vm/disks.ts';
-import {
-  assembleMachine,
-  findSnapshot,
-  isDrifting,
-  type Machine,
-  noCurrent,
-  readAgain,
-} from '../vm/load.ts';
-import { planDeletions, type RefusedDeletion } from './dry-run.ts';
+import { assembleVm, findSnapshot, isDrifting, noCurrent, readAgain, type Vm } from '../vm/load.ts';
 import { readAllSnapshots, type Targets } from '../vm/select.ts';
-import type { MachineReading } from '../libvirt/domains.ts';
+import type { DeleteRequest } from './delete.ts';
+import { deletionSet } from './deletion-set.ts';
+import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 
 /** Which snapshots a delete means. */
 
-/** What is to be deleted of each machine; names null: its current snapshot. */
+/** What is to be deleted of each VM; names null: its current snapshot. */
 export interface Wanted extends DeleteRequest {
   readonly names: readonly string[] | null;
-  /** Of a machine that a pattern selects, a name that it lacks is a failure too. */
+  /** Of a VM that a pattern selects, a name that it lacks is a failure too. */
   readonly strict: boolean;
 }
 
 /** The names on the command line, or the current one's. Throws `not-found` when there is none. */
-export function namesOf(reading: MachineReading, { names }: Wanted): readonly string[] {
+export function namesOf(reading: DomainReading, { names }: Wanted): readonly string[] {
   if (names) return names;
   if (reading.current === null) throw noCurrent(reading);
   return [reading.current];
 }
 
 /** Whether it has any of them; a name with line feeds is several lines in the list. */
-export const holds = ({ snapshotNames }: MachineReading, names: readonly string[]): boolean =>
+export const holds = ({ snapshotNames }: DomainReading, names: readonly string[]): boolean =>
   names.some((name) => name.split('\n').every((line) => snapshotNames.includes(line)));
 
-/** Of several machines, a name that none of them has was mistyped. Throws `not-found`; one machine says it itself. */
+/** Of several VMs, a name that none of them has was mistyped. Throws `not-found`; one VM says it itself. */
 export function checkNames({ targets, single }: Targets, { names }: Wanted): void {
   const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
   if (single || readings.length < targets.length) return;
@@ -48,21 +41,21 @@ export function checkNames({ targets, single }: Targets, { names }: Wanted): voi
     lost,
     readings.flatMap(({ snapshotNames }) => snapshotNames),
   );
-  const machines = targets.map(({ machine }) => `'${machine.name}'`).join(', ');
-  throw new KvmsnapError('not-found', `none of the machines has a snapshot '${lost}': ${machines}`, {
+  const vms = targets.map(({ vm }) => `'${vm.name}'`).join(', ');
+  throw new KvmsnapError('not-found', `none of the VMs has a snapshot '${lost}': ${vms}`, {
     hint:
       meant !== null
         ? `did you mean '${meant}'?`
         : `${kvmsnapLine(
             'list',
-            targets.map(({ machine }) => machine.name),
+            targets.map(({ vm }) => vm.name),
           )} shows those that they have`,
   });
 }
 
 /** What a delete means for one of the machines. */
 export interface Share {
-  readonly machine: Machine;
+  readonly vm: Vm;
   /** Those of the names that it has, and those that it lacks. */
   readonly names: readonly string[];
   readonly missing: readonly string[];
@@ -72,7 +65,7 @@ export interface Share {
   readonly refused: readonly RefusedDeletion[];
 }
 
-/** By UUID, what goes of each machine that has any of the names; nothing is left out that could be judged beforehand. */
+/** By UUID, what goes of each VM that has any of the names; nothing is left out that could be judged beforehand. */
 export async function shareOut(
   ctx: Context,
   selected: Targets,
@@ -86,35 +79,35 @@ export async function shareOut(
     const found = known.get(uuid);
     const isConcerned = selected.single || (wanted.names ? holds(reading, wanted.names) : reading.current);
     if (!found || !isConcerned) continue;
-    const seen = await assembleMachine(ctx, reading, found);
-    const machine = isDrifting(seen) ? await readAgain(ctx, seen.domain) : seen;
-    noteUnseen(ctx, machine.domain, machine.images);
-    shares.set(uuid, await shareOf(ctx, machine, wanted));
+    const seen = await assembleVm(ctx, reading, found);
+    const vm = isDrifting(seen) ? await readAgain(ctx, seen.domain) : seen;
+    noteUnseen(ctx, vm.domain, vm.images);
+    shares.set(uuid, await shareOf(ctx, vm, wanted));
   }
   return shares;
 }
 
-async function shareOf(ctx: Context, machine: Machine, wanted: Wanted): Promise<Share> {
-  const all = namesOf(machine, wanted);
-  const names = all.filter((name) => machine.snapshots.some((each) => each.name === name));
+async function shareOf(ctx: Context, vm: Vm, wanted: Wanted): Promise<Share> {
+  const all = namesOf(vm, wanted);
+  const names = all.filter((name) => vm.snapshots.some((each) => each.name === name));
   const missing = all.filter((name) => !names.includes(name));
-  const { gone, refused } = await planDeletions(ctx, machine, names, wanted);
-  const victims = machine.snapshots.filter(({ name }) => gone.has(name));
-  return { machine, names, missing, victims, refused };
+  const { gone, refused } = await planDeletions(ctx, vm, names, wanted);
+  const victims = vm.snapshots.filter(({ name }) => gone.has(name));
+  return { vm, names, missing, victims, refused };
 }
 
 /** The snapshots that these names would take with them, whatever the rules say. */
 export const victimsOf = (
-  { snapshots }: Machine,
+  { snapshots }: Vm,
   names: readonly string[],
   { reach }: DeleteRequest,
 ): SnapshotReport[] => {
   const named = snapshots.filter(({ name }) => names.includes(name));
-  return [...new Set(named.flatMap((snapshot) => doomed(snapshots, snapshot, reach)))];
+  return [...new Set(named.flatMap((snapshot) => deletionSet(snapshots, snapshot, reach)))];
 };
 
 /** Throws `not-found` where a single name is meant that is not there. */
-export function requireName(machine: Machine, wanted: Wanted): void {
-  const [name, ...others] = namesOf(machine, wanted);
-  if (name !== undefined && others.length === 0) findSnapshot(machine, name);
+export function requireName(vm: Vm, wanted: Wanted): void {
+  const [name, ...others] = namesOf(vm, wanted);
+  if (name !== undefined && others.length === 0) findSnapshot(vm, name);
 }

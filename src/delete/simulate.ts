@@ -1,20 +1,24 @@
-import type { DeleteFacts } from './rules/common.ts';
-import { doomed, type Reach } from './deletion-set.ts';
 import type { Disk } from '../model/domain.ts';
 import type { DiskImage, Image } from '../model/image.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { externalDisks, internalDisks, locationOf, type SnapshotDisk } from '../model/snapshot.ts';
+import { type DeleteScope, deletionSet } from './deletion-set.ts';
+import type { DeleteFacts } from './rules/facts.ts';
 
-/** What of a machine the rules of a delete look at, and a delete changes. */
+/** What of a VM the rules of a delete look at, and a delete changes. */
 export type Deletable = Pick<DeleteFacts, 'domain' | 'snapshots' | 'current' | 'images'>;
 
 /**
- * The machine as the rules will find it when this deletion, which they let pass, is done: internal snapshots are gone from
+ * The VM as the rules will find it when this deletion, which they let pass, is done: internal snapshots are gone from
  * the images, the overlays of an external one are merged into the files below. Null where that is not certain: the snapshots
  * are no single line that ends in the current one, which libvirt's versions treat differently, or not all files were seen.
  */
-export function afterDeletion(before: Deletable, snapshot: SnapshotReport, reach: Reach): Deletable | null {
-  const going = doomed(before.snapshots, snapshot, reach);
+export function afterDeletion(
+  before: Deletable,
+  snapshot: SnapshotReport,
+  reach: DeleteScope,
+): Deletable | null {
+  const going = deletionSet(before.snapshots, snapshot, reach);
   if (going.every((each) => locationOf(each) === 'internal')) {
     const images = new Map(
       [...before.images].map(([target, image]) => [target, going.reduce(withoutTags(target), image)]),

@@ -1,21 +1,21 @@
 import { readFile } from 'node:fs/promises';
-import type { Context } from '../run/context.ts';
-import { withHold } from '../model/hold.ts';
-import { judge } from '../model/rule.ts';
-import { REDEFINE_RULES } from './rules.ts';
-import type { SnapshotReport } from '../model/report.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
-import { redefineCommand } from '../libvirt/create-command.ts';
+import { registerCommand } from '../libvirt/create-command.ts';
 import { FROM_PIPE, pipedLine, redescribing } from '../libvirt/paste.ts';
-import { parseWholeSnapshot } from '../libvirt/xml/snapshot-request.ts';
-import { withDescription } from '../libvirt/xml/snapshot.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
-import { carryOut, readAfter } from '../run/write.ts';
-import { callAsNow, completeMachine, type Machine, stillBeingTaken } from '../vm/load.ts';
+import { withDescription } from '../libvirt/xml/snapshot.ts';
+import { parseWholeSnapshot } from '../libvirt/xml/snapshot-request.ts';
+import { withHold } from '../model/hold.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { applyRules } from '../model/rule.ts';
+import type { Context } from '../run/context.ts';
 import { refuseOn } from '../run/enforce.ts';
+import { carryOut, readAfter } from '../run/write.ts';
+import { callAsNow, completeVm, stillBeingTaken, type Vm } from '../vm/load.ts';
 import { lookAtStoredDisks } from '../vm/stored-disks.ts';
+import { REDEFINE_RULES } from './rules.ts';
 
 export interface Described {
   readonly description: string | null;
@@ -30,15 +30,15 @@ export interface Described {
  */
 export async function redescribe(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport,
   wanted: Described,
 ): Promise<SnapshotReport | { readonly planned: string }> {
-  const { domain } = machine;
+  const { domain } = vm;
   if (snapshot.held === wanted.held && snapshot.description === wanted.description) return snapshot;
-  if (snapshot.underWay) throw stillBeingTaken(machine, snapshot);
+  if (snapshot.underWay) throw stillBeingTaken(vm, snapshot);
   const text = wanted.held ? withHold(wanted.description) : wanted.description;
-  const redefinition = (file: string) => redefineCommand(domain.uuid, file, snapshot.isCurrent);
+  const redefinition = (file: string) => registerCommand(domain.uuid, file, snapshot.isCurrent);
   if (ctx.settings.dryRun) {
     const source = redescribing(ctx.virsh, { uuid: domain.uuid, name: snapshot.name }, text);
     return { planned: pipedLine(ctx.virsh, source, redefinition(FROM_PIPE)) };
@@ -49,7 +49,7 @@ export async function redescribe(
   const kept = await ctx.files.keep(`${stem}.xml`, xml);
   const changed = await ctx.files.keep(`${stem}.new.xml`, withDescription(xml, text));
   return ctx.interrupts.protect(`the description of '${snapshot.name}' of '${domain.name}'`, async () => {
-    const { after, now } = await carryOutAndLook(ctx, machine, snapshot.name, {
+    const { after, now } = await carryOutAndLook(ctx, vm, snapshot.name, {
       command: redefinition(changed),
       label: `describing '${snapshot.name}'`,
       undone: 'was not described',
@@ -59,9 +59,7 @@ export async function redescribe(
       ...(now?.description === wanted.description && now?.held === wanted.held
         ? []
         : ['the description is not as asked']),
-      ...(after.current === machine.current
-        ? []
-        : [`the current snapshot is now ${after.current ?? 'none'}`]),
+      ...(after.current === vm.current ? [] : [`the current snapshot is now ${after.current ?? 'none'}`]),
       ...(now?.parent === snapshot.parent ? [] : ['its parent changed']),
     ];
     if (now && wrong.length === 0) return now;
@@ -81,17 +79,17 @@ interface Redefining {
   readonly servedBy: string | null;
 }
 
-/** The machine and the snapshot as they are then. Throws when virsh refuses. */
+/** The VM and the snapshot as they are then. Throws when virsh refuses. */
 async function carryOutAndLook(
   ctx: Context,
-  { domain }: Machine,
+  { domain }: Vm,
   name: string,
   { command, label, undone, servedBy }: Redefining,
-): Promise<{ readonly after: Machine; readonly now: SnapshotReport | undefined }> {
+): Promise<{ readonly after: Vm; readonly now: SnapshotReport | undefined }> {
   const end = await carryOut(ctx, { command, label, growing: null });
   if (servedBy !== null) await ctx.files.drop(servedBy);
   // all of them: what is redefined may have children
-  const after = await completeMachine(ctx, await readAfter(ctx, domain.uuid, end));
+  const after = await completeVm(ctx, await readAfter(ctx, domain.uuid, end));
   if (end.kind === 'refused') throw virshFailure(`'${name}' of '${domain.name}' ${undone}`, end.stderr);
   return { after, now: after.snapshots.find((snapshot) => snapshot.name === name) };
 }
@@ -113,24 +111,24 @@ export interface Redefinition {
  * Has libvirt know a snapshot by its XML, as `virsh snapshot-dumpxml` printed it once; the images are not touched. What it
  * knew under that name is kept in a file first. Returns the snapshot as it is then; with `--dry-run` the command.
  */
-export async function redefineSnapshot(
+export async function registerSnapshot(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   { path, text, makeCurrent }: Redefinition,
 ): Promise<SnapshotReport | { readonly planned: VirshCommand; readonly name: string }> {
-  const { domain } = machine;
+  const { domain } = vm;
   const wanted = parseWholeSnapshot(path, text);
   const { name } = wanted;
-  const [called = wanted] = await callAsNow(machine, machine.images, [wanted]);
-  const stored = await lookAtStoredDisks(ctx, machine, called);
+  const [called = wanted] = await callAsNow(vm, vm.images, [wanted]);
+  const stored = await lookAtStoredDisks(ctx, vm, called);
   refuseOn(
     ctx,
     `cannot redefine '${name}' of '${domain.name}'`,
-    judge(REDEFINE_RULES, { ...machine, wanted, stored }),
+    applyRules(REDEFINE_RULES, { ...vm, wanted, stored }),
     false,
   );
-  const before = machine.snapshots.find((snapshot) => snapshot.name === name);
-  const command = redefineCommand(domain.uuid, path, makeCurrent || (before?.isCurrent ?? false));
+  const before = vm.snapshots.find((snapshot) => snapshot.name === name);
+  const command = registerCommand(domain.uuid, path, makeCurrent || (before?.isCurrent ?? false));
   if (ctx.settings.dryRun) return { planned: command, name };
   if (before) {
     const old = await readSnapshotXml(ctx.virsh, domain, name, true);
@@ -138,7 +136,7 @@ export async function redefineSnapshot(
     ctx.terminal.note(`note: what libvirt knows of '${name}' now is kept in ${kept}`);
   }
   return ctx.interrupts.protect(`the definition of '${name}' of '${domain.name}'`, async () => {
-    const { after, now } = await carryOutAndLook(ctx, machine, name, {
+    const { after, now } = await carryOutAndLook(ctx, vm, name, {
       command,
       label: `redefining '${name}'`,
       undone: 'was not redefined',

@@ -5,7 +5,7 @@ import { internalDisks, type Snapshot } from '../model/snapshot.ts';
 
 /** The rules that decide whether libvirt may be told of a snapshot by an XML file. */
 
-export interface RedefineFacts {
+export interface RegisterFacts {
   readonly domain: Domain;
   readonly snapshotNames: readonly string[];
   /** By target, what is where the definition of the file says. */
@@ -14,7 +14,7 @@ export interface RedefineFacts {
   readonly wanted: Snapshot;
 }
 
-export const REDEFINE_RULES: readonly Rule<RedefineFacts>[] = [
+export const REDEFINE_RULES: readonly Rule<RegisterFacts>[] = [
   {
     id: 'no-parent',
     hazards: [],
@@ -22,7 +22,7 @@ export const REDEFINE_RULES: readonly Rule<RedefineFacts>[] = [
     find: ({ wanted: { parent }, snapshotNames }) =>
       parent === null || snapshotNames.includes(parent)
         ? []
-        : [{ what: `its parent '${parent}' is no snapshot of the machine`, hint: 'redefine that one first' }],
+        : [{ what: `its parent '${parent}' is no snapshot of the VM`, hint: 'redefine that one first' }],
   },
   {
     id: 'own-parent',
@@ -45,7 +45,7 @@ export const REDEFINE_RULES: readonly Rule<RedefineFacts>[] = [
           : [
               {
                 what: `disk ${disk.target} holds ${count === 0 ? 'no snapshot' : `${count} snapshots`} of that name, so it could not be reverted to`,
-                hint: 'it is of another machine or image, or its data is gone',
+                hint: 'it is of another VM or image, or its data is gone',
               },
             ];
       }),

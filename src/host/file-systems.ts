@@ -1,8 +1,15 @@
 import { realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Context } from '../run/context.ts';
-import type { FileSystem } from '../prune/free-space-policy.ts';
 import { roomAt } from './files.ts';
+
+/** A file system of this host, sizes in bytes. */
+export interface FileSystem {
+  readonly id: string;
+  readonly sizeBytes: number;
+  /** What an ordinary user may still write. */
+  readonly freeBytes: number;
+}
 
 /** A file system of this host, and the directory that it is mounted on. */
 export interface MountedFileSystem extends FileSystem {

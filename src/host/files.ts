@@ -1,6 +1,6 @@
 import { stat, statfs } from 'node:fs/promises';
-import type { Context } from '../run/context.ts';
 import { KvmsnapError } from '../errors.ts';
+import type { Context } from '../run/context.ts';
 
 /** What this host's file systems tell of a file. */
 

@@ -91,6 +91,6 @@ function leaving(code: FailureCode, why: string, writes: Writes): KvmsnapError {
   return new KvmsnapError(
     code,
     `${why}; stopped waiting, but ${writersOf(writes)} carries on: ${[...writes.keys()].join(', ')}`,
-    { hint: 'kvmsnap list shows how it ended; until then the machine may be paused' },
+    { hint: 'kvmsnap list shows how it ended; until then the VM may be paused' },
   );
 }

@@ -13,8 +13,8 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { execa } from 'execa';
 import pLimit from 'p-limit';
-import { commandLine } from '../model/quote.ts';
 import { KvmsnapError } from '../errors.ts';
+import { commandLine } from '../model/quote.ts';
 
 /** Runs virsh, qemu-img and stat: no shell, no terminal, one environment, one way to stop. */
 
@@ -42,7 +42,7 @@ export interface Exec {
 export interface ExecOptions {
   /** Aborted when the run is to end now; its reason is the KvmsnapError to throw. */
   readonly stop: AbortSignal;
-  /** Seconds that a read may take. libvirtd itself waits 30 s for a machine's lock before it says busy. */
+  /** Seconds that a read may take. libvirtd itself waits 30 s for a VM's lock before it says busy. */
   readonly readLimitSeconds: number;
   /** More than any answer has; beyond it, a read fails. */
   readonly mostBytes: number;

@@ -7,7 +7,7 @@ import { visible, visibleLines } from '../output/format.ts';
 
 /** The terminal or pipe that the program talks to. stdout is data, stderr is talk. */
 export interface Terminal {
-  /** What data is shown on: decides borders, colour, truncation and times. */
+  /** What data is shown on: decides borders, color, truncation and times. */
   readonly out: Screen;
   readonly err: Screen;
   /** Data, to stdout. */
@@ -32,14 +32,14 @@ export interface Terminal {
 export interface Screen {
   readonly isTerminal: boolean;
   readonly columns: number;
-  /** chalk's level: 0 none, 1 sixteen colours, 2 and 3 more. */
-  readonly colour: 0 | 1 | 2 | 3;
+  /** chalk's level: 0 none, 1 sixteen colors, 2 and 3 more. */
+  readonly color: 0 | 1 | 2 | 3;
 }
 
-export type ColourChoice = 'always' | 'never' | 'auto';
+export type ColorChoice = 'always' | 'never' | 'auto';
 
 export interface TerminalSettings {
-  readonly color: ColourChoice;
+  readonly color: ColorChoice;
   /** Hold all output back until it is known that something went wrong. */
   readonly silent: boolean;
 }
@@ -50,7 +50,7 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
   const screen = (stream: NodeJS.WriteStream): Screen => ({
     isTerminal: stream.isTTY === true,
     columns: stream.columns || 80,
-    colour: colourLevel(choice, stream.isTTY === true, process.env),
+    color: colorLevel(choice, stream.isTTY === true, process.env),
   });
   let drawn = false;
   let held: (() => void)[] | null = silent ? [] : null;
@@ -165,11 +165,11 @@ function openTerminal(): { readonly input: ReadStream; readonly output: WriteStr
 }
 
 /** Exported for its tests. `env` as in process.env. */
-export function colourLevel(
-  choice: ColourChoice,
+export function colorLevel(
+  choice: ColorChoice,
   isTerminal: boolean,
   env: NodeJS.ProcessEnv,
-): Screen['colour'] {
+): Screen['color'] {
   if (choice === 'always') return 1;
   if (choice === 'never' || env['NO_COLOR']) return 0;
   const forced = env['FORCE_COLOR'];

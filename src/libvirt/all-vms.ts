@@ -1,13 +1,13 @@
 import { allAnswered, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import { isOfRunning } from './definition-files.ts';
-import type { MachineName } from './domains.ts';
+import type { DomainName } from './domains.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, countErrors } from './virsh-error.ts';
 
 /** All VMs of a connection as libvirt tells them, as text: to be compared with what it told before. */
 
-export interface VmTexts extends MachineName {
+export interface VmTexts extends DomainName {
   readonly state: 'running' | 'paused' | 'shutoff';
   /** As `dumpxml` prints it. */
   readonly definition: string;
@@ -31,7 +31,7 @@ export interface AllVms {
   /** Those of the `trusted` that are as they were, in name and state at least. */
   readonly left: readonly string[];
   /** Those that could not be read. */
-  readonly failed: readonly MachineName[];
+  readonly failed: readonly DomainName[];
 }
 
 /** What was known before. */
@@ -51,7 +51,7 @@ export interface Before {
 export async function readAllVms(virsh: Virsh, { asked, trusted, withSnapshots }: Before): Promise<AllVms> {
   const first = await readBatch(virsh, asked);
   const read = new Set(asked.map(({ uuid }) => uuid));
-  const isAsBefore = ({ uuid, name }: MachineName) => {
+  const isAsBefore = ({ uuid, name }: DomainName) => {
     const before = trusted.get(uuid);
     return before?.name === name && before.state === first.stateOf(uuid);
   };
@@ -76,7 +76,7 @@ export async function readAllVms(virsh: Virsh, { asked, trusted, withSnapshots }
 }
 
 /** Reads one of them alone; null where that fails. */
-export async function readVmAlone(virsh: Virsh, vm: MachineName): Promise<VmTexts | null> {
+export async function readVmAlone(virsh: Virsh, vm: DomainName): Promise<VmTexts | null> {
   const { texts, stateOf } = await readBatch(virsh, [{ uuid: vm.uuid, mayRun: true, withSnapshots: true }]);
   const found = texts.get(vm.uuid);
   return found ? { ...vm, ...found, state: stateOf(vm.uuid) } : null;
@@ -85,7 +85,7 @@ export async function readVmAlone(virsh: Virsh, vm: MachineName): Promise<VmText
 type Texts = Pick<VmTexts, 'definition' | 'next' | 'snapshotNames'>;
 
 interface Batch {
-  readonly names: readonly MachineName[];
+  readonly names: readonly DomainName[];
   readonly stateOf: (uuid: string) => VmTexts['state'];
   readonly texts: ReadonlyMap<string, Texts>;
   /** Those that run and were taken to be off. */

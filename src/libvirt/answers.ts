@@ -52,7 +52,7 @@ export function parseState(text: string): { state: DomainState; stateReason: str
 }
 
 /**
- * Words of `virsh domcontrol`: `ok`, `background job (1.2s)`, `occupied (0.1s)`; nothing for a machine that is off. True
+ * Words of `virsh domcontrol`: `ok`, `background job (1.2s)`, `occupied (0.1s)`; nothing for a VM that is off. True
  * when a job holds it.
  */
 export const isBusy = (control: string): boolean => /^(background job|occupied)/.test(control);

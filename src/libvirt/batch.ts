@@ -19,7 +19,7 @@ export interface Batch {
 
 /**
  * Packs commands, in order, into as few batches as fit, all about as long: their processes run side by side. `nonce` makes
- * the markers unguessable for machine data.
+ * the markers unguessable for VM data.
  */
 export function packBatches(commands: readonly VirshCommand[], nonce: string): Batch[] {
   const texts = commands.map((command) => command.map(virshQuote).join(' '));

@@ -1,5 +1,5 @@
-import type { SnapshotPlan, Wishes } from '../create/plan.ts';
 import { KvmsnapError } from '../errors.ts';
+import type { SnapshotPlan, SnapshotSpec } from '../model/snapshot-spec.ts';
 import type { VirshCommand } from './batch.ts';
 import { formatSpec } from './disk-spec.ts';
 import type { Virsh } from './virsh.ts';
@@ -29,7 +29,7 @@ export function uncheckedCommand(
     readonly memspec: string | null;
     readonly diskspecs: readonly string[];
   },
-  wishes: Wishes,
+  spec: SnapshotSpec,
 ): VirshCommand {
   const given = (option: string, value: string | null) => (value ? [option, value] : []);
   return [
@@ -37,8 +37,8 @@ export function uncheckedCommand(
     ...['--domain', uuid],
     ...given('--name', typed.name),
     ...given('--description', typed.description),
-    ...(wishes.diskOnly ? ['--disk-only'] : []),
-    ...wishFlags(wishes),
+    ...(spec.diskOnly ? ['--disk-only'] : []),
+    ...specFlags(spec),
     ...given('--memspec', typed.memspec),
     ...typed.diskspecs.flatMap((spec) => ['--diskspec', spec]),
   ];
@@ -50,13 +50,13 @@ export function createFromXmlCommand(uuid: string, file: string, plan: SnapshotP
 }
 
 /** Has libvirt know a snapshot by a file with its whole XML; the images are not touched. */
-export function redefineCommand(uuid: string, file: string, isCurrent: boolean): VirshCommand {
+export function registerCommand(uuid: string, file: string, isCurrent: boolean): VirshCommand {
   const command = ['snapshot-create', '--domain', uuid, '--xmlfile', file, '--redefine'];
   return isCurrent ? [...command, '--current'] : command;
 }
 
 /** virsh's own options, as they were wished. */
-const FLAGS: readonly (readonly [wish: keyof Wishes, flag: string])[] = [
+const FLAGS: readonly (readonly [diskSpec: keyof SnapshotSpec, flag: string])[] = [
   ['live', '--live'],
   ['halt', '--halt'],
   ['quiesce', '--quiesce'],
@@ -67,12 +67,12 @@ const FLAGS: readonly (readonly [wish: keyof Wishes, flag: string])[] = [
 ];
 
 /** The options that a plan is carried out with, but for its files. */
-function flags({ mode, wishes }: SnapshotPlan): string[] {
-  return [...(mode === 'disk-only' ? ['--disk-only'] : []), ...wishFlags(wishes)];
+function flags({ mode, spec }: SnapshotPlan): string[] {
+  return [...(mode === 'disk-only' ? ['--disk-only'] : []), ...specFlags(spec)];
 }
 
-const wishFlags = (wishes: Wishes): string[] =>
-  FLAGS.filter(([wish]) => wishes[wish]).map(([, flag]) => flag);
+const specFlags = (spec: SnapshotSpec): string[] =>
+  FLAGS.filter(([diskSpec]) => spec[diskSpec]).map(([, flag]) => flag);
 
 function specs({ mode, disks, leftOut, manual, memoryFile }: SnapshotPlan): string[] {
   if (mode === 'internal') return [];

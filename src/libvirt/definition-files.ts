@@ -1,4 +1,4 @@
-import type { NamedFile } from '../sharing/vm-files.ts';
+import type { NamedFile } from '../model/domain-files.ts';
 import { parseDisks } from './xml/domain.ts';
 import { parseXml } from './xml/xml.ts';
 

@@ -1,12 +1,19 @@
-import type { Element } from '../model/element.ts';
-import type { StoredDefinition } from '../revert/rules/stored-definition.ts';
 import { understand } from '../errors.ts';
+import type { Element } from '../model/element.ts';
 import { allAnswered } from './answers.ts';
 import { dumpCommand } from './snapshots.ts';
 import type { Virsh } from './virsh.ts';
 import { parseElement } from './xml/xml.ts';
 
 /** The definitions of one VM: those of now, and those that libvirt stores with its snapshots. */
+
+/** The definition that a snapshot stores. */
+export interface StoredDefinition {
+  /** As the VM was; live, if it ran. */
+  readonly domain: Element;
+  /** As it was to be at its next start; null where that is `domain`. */
+  readonly inactive: Element | null;
+}
 
 export interface Definitions {
   /** The persistent definition. */

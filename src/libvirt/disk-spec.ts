@@ -1,5 +1,5 @@
-import type { DiskWish, MemoryWish } from '../create/plan.ts';
 import { KvmsnapError } from '../errors.ts';
+import type { DiskSpec, MemorySpec } from '../model/snapshot-spec.ts';
 
 /**
  * virsh's words for where a snapshot keeps a disk or the memory (virsh-snapshot.c): parts between commas, a comma itself
@@ -7,7 +7,7 @@ import { KvmsnapError } from '../errors.ts';
  */
 
 /** `[file=]name[,snapshot=type]`. Throws `usage`. */
-export function parseMemspec(text: string): MemoryWish {
+export function parseMemspec(text: string): MemorySpec {
   const fields = new Map<string, string>();
   for (const part of splitSpec(text)) {
     const [, key, value] = /^(file|snapshot)=(.*)$/s.exec(part) ?? [null, 'file', part];
@@ -19,7 +19,7 @@ export function parseMemspec(text: string): MemoryWish {
 }
 
 /** `disk[,snapshot=type][,driver=type][,stype=type][,file=name]`. Throws `usage`. */
-export function parseDiskspec(text: string): DiskWish {
+export function parseDiskspec(text: string): DiskSpec {
   const [disk = '', ...parts] = splitSpec(text);
   const fields = new Map<string, string>();
   for (const part of parts) {

@@ -1,24 +1,24 @@
+import { KvmsnapError } from '../errors.ts';
 import type { Domain } from '../model/domain.ts';
 import { nearest } from '../model/names.ts';
-import { isPattern, matcher, selectMachines } from '../model/selection.ts';
-import { KvmsnapError } from '../errors.ts';
+import { isPattern, matcher, selectDomains } from '../model/selection.ts';
 import { allAnswered, isBusy, parseSnapshotTree, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
-import { parseDomain } from './xml/domain.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, countErrors, virshFailure } from './virsh-error.ts';
 import { withVolumePaths } from './volumes.ts';
+import { parseDomain } from './xml/domain.ts';
 
-/** Reading machines and their snapshots: few processes, exact names, nothing taken from a table. */
+/** Reading VMs and their snapshots: few processes, exact names, nothing taken from a table. */
 
-/** A machine by its name and UUID, as `virsh list` has it. */
-export interface MachineName {
+/** A VM by its name and UUID, as `virsh list` has it. */
+export interface DomainName {
   readonly name: string;
   readonly uuid: string;
 }
 
-/** One machine as libvirt tells it now. */
-export interface MachineReading {
+/** One VM as libvirt tells it now. */
+export interface DomainReading {
   /** What virsh really connected to. */
   readonly uri: string;
   readonly domain: Domain;
@@ -26,40 +26,40 @@ export interface MachineReading {
   readonly current: string | null;
 }
 
-/** All machines of the connection; `parseMachineNames` reads the answer. */
-export const LIST_MACHINES: VirshCommand = ['list', '--all', '--uuid', '--name'];
+/** All VMs of the connection; `parseMachineNames` reads the answer. */
+export const LIST_DOMAINS: VirshCommand = ['list', '--all', '--uuid', '--name'];
 
-/** Every machine of the connection, by name. Throws `unreachable` when there is no connection. */
-export async function listMachines(virsh: Virsh): Promise<MachineName[]> {
-  const { texts, stderr, lastSucceeded } = await virsh.read([LIST_MACHINES]);
+/** Every VM of the connection, by name. Throws `unreachable` when there is no connection. */
+export async function listDomains(virsh: Virsh): Promise<DomainName[]> {
+  const { texts, stderr, lastSucceeded } = await virsh.read([LIST_DOMAINS]);
   if (!lastSucceeded) throw connectionFailure(stderr);
-  return parseMachineNames(texts[0] ?? '');
+  return parseDomainNames(texts[0] ?? '');
 }
 
 /** The lines of `LIST_MACHINES`. */
-export function parseMachineNames(text: string): MachineName[] {
+export function parseDomainNames(text: string): DomainName[] {
   return splitLines(text).map((line) => ({ uuid: line.slice(0, 36), name: line.slice(37) }));
 }
 
 /**
- * The snapshot names of the machines that the words mean (names, UUIDs, patterns), without those that hold a line feed: in
- * one process where the only word can be no id, UUID or pattern. A machine that cannot be read has none.
+ * The snapshot names of the VMs that the words mean (names, UUIDs, patterns), without those that hold a line feed: in
+ * one process where the only word can be no id, UUID or pattern. A VM that cannot be read has none.
  */
 export async function readSnapshotNames(virsh: Virsh, words: readonly string[]): Promise<string[]> {
   const [word = ''] = words;
   if (words.length === 1 && !couldBeIdOrUuid(word)) {
-    const commands = [['domuuid', '--domain', word], snapshotTree(word), LIST_MACHINES];
+    const commands = [['domuuid', '--domain', word], snapshotTree(word), LIST_DOMAINS];
     const [uuid, tree, list] = (await virsh.read(commands)).texts;
-    const named = parseMachineNames(list ?? '').find(({ name }) => name === word);
+    const named = parseDomainNames(list ?? '').find(({ name }) => name === word);
     if (named && named.uuid === uuid?.trim()) return parseSnapshotTree(tree ?? '');
   }
-  const { machines } = selectMachines(await listMachines(virsh), {
+  const { vms } = selectDomains(await listDomains(virsh), {
     words,
     all: false,
     exclude: [],
     states: [],
   });
-  const { texts } = await virsh.read(machines.map(({ uuid }) => snapshotTree(uuid)));
+  const { texts } = await virsh.read(vms.map(({ uuid }) => snapshotTree(uuid)));
   return texts.flatMap((text) => parseSnapshotTree(text ?? ''));
 }
 
@@ -67,32 +67,32 @@ export async function readSnapshotNames(virsh: Virsh, words: readonly string[]):
 const snapshotTree = (target: string): VirshCommand => ['snapshot-list', '--domain', target, '--tree'];
 
 /**
- * Reads one machine by its exact name or its UUID, in one process where that is safe, else in two. virsh takes an id
+ * Reads one VM by its exact name or its UUID, in one process where that is safe, else in two. virsh takes an id
  * before a UUID before a name, so a word that could be an id or a UUID is never shown to it (hazard 1).
  */
-export async function readMachine(virsh: Virsh, word: string): Promise<MachineReading> {
+export async function readDomain(virsh: Virsh, word: string): Promise<DomainReading> {
   if (couldBeIdOrUuid(word)) {
     const { texts, stderr, lastSucceeded } = await virsh.read([
       ['uri'],
       ['domname', '--domain', word],
-      LIST_MACHINES,
+      LIST_DOMAINS,
     ]);
     if (!lastSucceeded) throw connectionFailure(stderr);
     const [uri = '', runningAs = '', list] = texts.map((text) => text ?? '');
-    const { uuid } = resolve(word, parseMachineNames(list ?? ''), {
+    const { uuid } = resolve(word, parseDomainNames(list ?? ''), {
       uri: uri.trim(),
       runningAs: runningAs.trim(),
     });
     return readByUuid(virsh, uuid, word);
   }
   const batch = await readTargets(virsh, [word]);
-  const { uuid } = resolve(word, batch.machines, { uri: batch.uri });
+  const { uuid } = resolve(word, batch.vms, { uri: batch.uri });
   const [reading] = batch.readings;
   return reading?.domain.uuid === uuid && isWhole(batch) ? reading : readByUuid(virsh, uuid, word);
 }
 
 /**
- * Why these words mean no machine, in one process. A word of a machine that has come meanwhile has no entry.
+ * Why these words mean no VM, in one process. A word of a VM that has come meanwhile has no entry.
  */
 export async function explainMissing(
   virsh: Virsh,
@@ -102,45 +102,45 @@ export async function explainMissing(
   const { texts, stderr, lastSucceeded } = await virsh.read([
     ...asked.map((word) => ['domname', '--domain', word]),
     ['uri'],
-    LIST_MACHINES,
+    LIST_DOMAINS,
   ]);
   if (!lastSucceeded) throw connectionFailure(stderr);
   const [uri = '', list = ''] = texts.slice(asked.length).map((text) => text ?? '');
-  const machines = parseMachineNames(list);
+  const vms = parseDomainNames(list);
   return new Map(
     words.flatMap((word) => {
-      const isThere = selectMachines(machines, { words: [word], all: false, exclude: [], states: [] });
-      if (isThere.machines.length > 0) return [];
+      const isThere = selectDomains(vms, { words: [word], all: false, exclude: [], states: [] });
+      if (isThere.vms.length > 0) return [];
       const runningAs = texts[asked.indexOf(word)]?.trim();
-      return [[word, notFound(word, machines, { uri: uri.trim(), runningAs })] as const];
+      return [[word, notFound(word, vms, { uri: uri.trim(), runningAs })] as const];
     }),
   );
 }
 
-/** Reads the machine of a UUID that was resolved before. `word` is what errors call it. */
-export async function readByUuid(virsh: Virsh, uuid: string, word: string = uuid): Promise<MachineReading> {
+/** Reads the VM of a UUID that was resolved before. `word` is what errors call it. */
+export async function readByUuid(virsh: Virsh, uuid: string, word: string = uuid): Promise<DomainReading> {
   const batch = await readTargets(virsh, [uuid]);
   const [reading] = batch.readings;
-  if (reading?.domain.uuid !== uuid) throw virshFailure(`cannot read the machine '${word}'`, batch.stderr);
-  if (!isWhole(batch)) throw virshFailure(`cannot read all of the machine '${word}'`, batch.stderr);
+  if (reading?.domain.uuid !== uuid) throw virshFailure(`cannot read the VM '${word}'`, batch.stderr);
+  if (!isWhole(batch)) throw virshFailure(`cannot read all of the VM '${word}'`, batch.stderr);
   return reading;
 }
 
 /**
- * Reads many machines in one process per 100 KB of commands. What cannot be read in peace is read again alone, and
+ * Reads many VMs in one process per 100 KB of commands. What cannot be read in peace is read again alone, and
  * stands as its failure.
  */
-export async function readMachines(
+export async function readDomains(
   virsh: Virsh,
-  machines: readonly MachineName[],
-): Promise<(MachineReading | KvmsnapError)[]> {
+  vms: readonly DomainName[],
+): Promise<(DomainReading | KvmsnapError)[]> {
   const batch = await readTargets(
     virsh,
-    machines.map(({ uuid }) => uuid),
+    vms.map(({ uuid }) => uuid),
   );
   const whole = isWhole(batch);
   return Promise.all(
-    machines.map(async ({ uuid, name }, i) => {
+    vms.map(async ({ uuid, name }, i) => {
       const reading = batch.readings[i];
       if (whole && reading?.domain.uuid === uuid) return reading;
       return readByUuid(virsh, uuid, name).catch((error: unknown) => {
@@ -156,8 +156,8 @@ function couldBeIdOrUuid(word: string): boolean {
   return /^[\s+-]*\d+$/.test(word) || word.length === 36;
 }
 
-/** What is asked of each machine; `toReading` takes the answers apart in this order. */
-function machineCommands(target: string): VirshCommand[] {
+/** What is asked of each VM; `toReading` takes the answers apart in this order. */
+function vmCommands(target: string): VirshCommand[] {
   const domain = ['--domain', target];
   return [
     ['dumpxml', ...domain],
@@ -174,30 +174,30 @@ const HOST_COMMANDS: readonly VirshCommand[] = [
   ['uri'],
   ['list', '--all', '--with-managed-save', '--uuid'],
   ['list', '--all', '--transient', '--uuid'],
-  LIST_MACHINES,
+  LIST_DOMAINS,
 ];
 
 interface Batch {
   readonly uri: string;
-  readonly machines: readonly MachineName[];
-  readonly readings: readonly (MachineReading | null)[];
-  /** How many commands failed in peace: no current snapshot, no checkpoints in this driver, no job of a machine that is off. */
+  readonly vms: readonly DomainName[];
+  readonly readings: readonly (DomainReading | null)[];
+  /** How many commands failed in peace: no current snapshot, no checkpoints in this driver, no job of a VM that is off. */
   readonly peaceful: number;
   readonly stderr: string;
 }
 
 async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Batch> {
-  const answers = await virsh.read([...targets.flatMap(machineCommands), ...HOST_COMMANDS]);
+  const answers = await virsh.read([...targets.flatMap(vmCommands), ...HOST_COMMANDS]);
   const { stderr } = answers;
   if (!answers.lastSucceeded) throw connectionFailure(stderr);
   const texts = allAnswered(answers);
   const [uri = '', saved = '', transient = '', list = ''] = texts.slice(-HOST_COMMANDS.length);
-  const size = machineCommands('').length;
+  const size = vmCommands('').length;
   const parts = targets.map((_, i) => texts.slice(i * size, (i + 1) * size));
   const withoutCheckpoints = stderr.split('virDomainListAllCheckpoints').length - 1;
   return {
     uri: uri.trim(),
-    machines: parseMachineNames(list),
+    vms: parseDomainNames(list),
     readings: await withVolumes(
       virsh,
       parts.map((part) =>
@@ -214,8 +214,8 @@ async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Ba
 
 async function withVolumes(
   virsh: Virsh,
-  readings: readonly (MachineReading | null)[],
-): Promise<(MachineReading | null)[]> {
+  readings: readonly (DomainReading | null)[],
+): Promise<(DomainReading | null)[]> {
   const domains = await withVolumePaths(
     virsh,
     readings.flatMap((reading) => reading?.domain ?? []),
@@ -235,7 +235,7 @@ function toReading(
   texts: readonly string[],
   uri: string,
   { saved, transient }: { readonly saved: readonly string[]; readonly transient: readonly string[] },
-): MachineReading | null {
+): DomainReading | null {
   const [xml, current = '', snapshots = '', checkpoints = '', state, control = ''] = texts;
   if (!xml || !state?.trim()) return null;
   const definition = parseDomain(xml);
@@ -256,40 +256,37 @@ function toReading(
 
 interface Seen {
   readonly uri: string | undefined;
-  /** The machine that runs under the word as its id. */
+  /** The VM that runs under the word as its id. */
   readonly runningAs?: string | undefined;
 }
 
-/** The machine that the word names exactly. Throws `not-found` with what was probably meant, `usage` for a pattern of some. */
-function resolve(word: string, machines: readonly MachineName[], seen: Seen): MachineName {
-  const found =
-    machines.find(({ name }) => name === word) ?? machines.find(({ uuid }) => uuid === word.toLowerCase());
+/** The VM that the word names exactly. Throws `not-found` with what was probably meant, `usage` for a pattern of some. */
+function resolve(word: string, vms: readonly DomainName[], seen: Seen): DomainName {
+  const found = vms.find(({ name }) => name === word) ?? vms.find(({ uuid }) => uuid === word.toLowerCase());
   if (found) return found;
-  const names = machines.map(({ name }) => name).sort();
+  const names = vms.map(({ name }) => name).sort();
   const matching = isPattern(word) ? names.filter(matcher(word)) : [];
   if (matching.length > 0) {
-    throw new KvmsnapError('usage', `one machine is wanted here, by its name, and '${word}' is a pattern`, {
+    throw new KvmsnapError('usage', `one VM is wanted here, by its name, and '${word}' is a pattern`, {
       hint: `it matches ${matching.map((name) => `'${name}'`).join(', ')}`,
     });
   }
-  throw notFound(word, machines, seen);
+  throw notFound(word, vms, seen);
 }
 
-function notFound(word: string, machines: readonly MachineName[], seen: Seen): KvmsnapError {
+function notFound(word: string, vms: readonly DomainName[], seen: Seen): KvmsnapError {
   const what = isPattern(word) ? `no such VM: none matches '${word}'` : `no such VM: '${word}'`;
-  return new KvmsnapError('not-found', what, { hint: notFoundHint(word, machines, seen) });
+  return new KvmsnapError('not-found', what, { hint: notFoundHint(word, vms, seen) });
 }
 
-function notFoundHint(word: string, machines: readonly MachineName[], { uri = '', runningAs }: Seen): string {
+function notFoundHint(word: string, vms: readonly DomainName[], { uri = '', runningAs }: Seen): string {
   if (runningAs)
     return `${word} is the running id of '${runningAs}', and ids change at every start: use its name`;
-  const names = machines.map(({ name }) => name);
+  const names = vms.map(({ name }) => name);
   const meant = nearest(word, names);
   if (meant !== null) return `did you mean '${meant}'?`;
   if (uri.endsWith('/session')) {
-    return `this is ${uri}, the machines of one user; those of the host are reached with: --connect qemu:///system`;
+    return `this is ${uri}, the VMs of one user; those of the host are reached with: --connect qemu:///system`;
   }
-  return names.length === 0
-    ? `there is no machine at ${uri || 'this connection'}`
-    : 'kvmsnap list shows all machines';
+  return names.length === 0 ? `there is no VM at ${uri || 'this connection'}` : 'kvmsnap list shows all VMs';
 }

@@ -1,7 +1,7 @@
+import { understand } from '../errors.ts';
 import { elementsAt } from '../model/element.ts';
 import type { Found } from '../model/host-things.ts';
 import { type Need, needKey } from '../model/needed-things.ts';
-import { understand } from '../errors.ts';
 import { splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
@@ -62,7 +62,7 @@ export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promis
   for (const [i, need] of singles.entries()) {
     const text = answers[i]?.trim() ?? '';
     if (!works.has(QUESTIONS[need.kind]?.table ?? '')) continue;
-    found.set(needKey(need), judge(need, text !== '', active));
+    found.set(needKey(need), applyRules(need, text !== '', active));
     if (need.kind === 'network' && text !== '') devices.set(needKey(need), devicesOf(text));
   }
   for (const [i, need] of emulators.entries())
@@ -70,7 +70,7 @@ export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promis
   return { found, devices, firmware: new Set(capabilities.flatMap(loadersIn)) };
 }
 
-function judge(
+function applyRules(
   { kind, name, within }: Need,
   isKnown: boolean,
   active: ReadonlyMap<string, ReadonlySet<string>>,
@@ -98,24 +98,25 @@ function devicesOf(xml: string): string[] {
 
 /** With all words, without the kind of virtualization, and with the emulator alone: the first that works names the culprit. */
 function capabilitiesCommands({ name }: Need): VirshCommand[] {
-  const [emulator = '', arch = '', machine = '', type = ''] = name.split('\n');
+  const [emulator = '', arch = '', machineType = '', type = ''] = name.split('\n');
   const option = (flag: string, value: string) => (value === '' ? [] : [flag, value]);
   const words = [...option('--emulatorbin', emulator), ...option('--arch', arch)];
   const command = (...more: string[]) => ['domcapabilities', ...words, ...more];
   return [
-    command(...option('--machine', machine), ...option('--virttype', type)),
-    command(...option('--machine', machine)),
+    command(...option('--machine', machineType), ...option('--virttype', type)),
+    command(...option('--machine', machineType)),
     command(),
   ];
 }
 
 function judgeEmulator({ name }: Need, texts: readonly string[]): Found {
-  const [emulator = '', , machine = '', type = ''] = name.split('\n');
-  const [all = false, withMachine = false, alone = false] = texts.map((text) => text.trim() !== '');
+  const [emulator = '', , machineType = '', type = ''] = name.split('\n');
+  const [all = false, withVm = false, alone = false] = texts.map((text) => text.trim() !== '');
   const program = emulator || 'the emulator of this host';
   if (all) return { is: 'there' };
-  if (withMachine) return { is: 'missing', detail: `cannot run it: ${program} offers no '${type}' here` };
-  if (alone) return { is: 'missing', detail: `cannot run it: ${program} has no machine type '${machine}'` };
+  if (withVm) return { is: 'missing', detail: `cannot run it: ${program} offers no '${type}' here` };
+  if (alone)
+    return { is: 'missing', detail: `cannot run it: ${program} has no machine type '${machineType}'` };
   // the emulator's file is looked for itself
   return { is: 'unknown' };
 }

@@ -1,39 +1,39 @@
-import type { DomainState } from '../model/domain.ts';
 import type { KvmsnapError } from '../errors.ts';
+import type { DomainState } from '../model/domain.ts';
 import { allAnswered, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
-import { LIST_MACHINES, type MachineName, parseMachineNames } from './domains.ts';
+import { type DomainName, LIST_DOMAINS, parseDomainNames } from './domains.ts';
 import { readSnapshotsOf, type SnapshotsRead } from './snapshots.ts';
 import type { Virsh } from './virsh.ts';
 import { countErrors, virshFailure } from './virsh-error.ts';
 
-/** Many machines at a glance. */
+/** Many VMs at a glance. */
 
 /** What an overview shows of one. */
-export interface MachineSummary extends MachineName, SnapshotsRead {
+export interface DomainSummary extends DomainName, SnapshotsRead {
   readonly state: DomainState;
   readonly stateReason: string;
   readonly current: string | null;
 }
 
 /** One that is there, and could not be read. */
-export interface UnreadMachine extends MachineName {
+export interface UnreadVm extends DomainName {
   readonly failure: KvmsnapError;
 }
 
 /**
- * Machines with their snapshots, in two virsh processes, plus one per further 100 KB of commands. One that is gone by then
+ * VMs with their snapshots, in two virsh processes, plus one per further 100 KB of commands. One that is gone by then
  * is left out; what is not answered in full is asked again alone.
  */
 export async function readSummaries(
   virsh: Virsh,
-  machines: readonly MachineName[],
-): Promise<(MachineSummary | UnreadMachine)[]> {
-  if (machines.length === 0) return [];
-  const answers = await virsh.read(machines.flatMap(({ uuid }) => summaryCommands(uuid)));
+  vms: readonly DomainName[],
+): Promise<(DomainSummary | UnreadVm)[]> {
+  if (vms.length === 0) return [];
+  const answers = await virsh.read(vms.flatMap(({ uuid }) => summaryCommands(uuid)));
   const texts = allAnswered(answers);
-  const readings = machines.map((machine, i) => toReading(machine, texts.slice(i * 3, i * 3 + 3)));
-  // domstate comes last: a machine that answered it was there all the time, so its other failures are real ones.
+  const readings = vms.map((vm, i) => toReading(vm, texts.slice(i * 3, i * 3 + 3)));
+  // domstate comes last: a VM that answered it was there all the time, so its other failures are real ones.
   const present = readings.filter(({ state }) => state !== null);
   const gone = readings.length - present.length;
   const expected = present.filter(({ current }) => current === null).length + gone * 3;
@@ -52,7 +52,7 @@ export async function readSummaries(
   });
 }
 
-interface Reading extends MachineName {
+interface Reading extends DomainName {
   readonly names: readonly string[];
   readonly current: string | null;
   /** As virsh prints it; null where it does not. */
@@ -68,19 +68,19 @@ function summaryCommands(uuid: string): VirshCommand[] {
   ];
 }
 
-function toReading({ name, uuid }: MachineName, texts: readonly string[]): Reading {
+function toReading({ name, uuid }: DomainName, texts: readonly string[]): Reading {
   const [names = [], current = [], [state = null] = []] = texts.map(splitLines);
   return { name, uuid, names, current: current.join('\n') || null, state };
 }
 
-/** Null for a machine that is there no longer. */
-async function readAlone(virsh: Virsh, machine: MachineName): Promise<Reading | UnreadMachine | null> {
-  const answers = await virsh.read([...summaryCommands(machine.uuid), LIST_MACHINES]);
+/** Null for a VM that is there no longer. */
+async function readAlone(virsh: Virsh, vm: DomainName): Promise<Reading | UnreadVm | null> {
+  const answers = await virsh.read([...summaryCommands(vm.uuid), LIST_DOMAINS]);
   const texts = allAnswered(answers);
-  if (!parseMachineNames(texts.at(-1) ?? '').some(({ uuid }) => uuid === machine.uuid)) return null;
-  const reading = toReading(machine, texts);
+  if (!parseDomainNames(texts.at(-1) ?? '').some(({ uuid }) => uuid === vm.uuid)) return null;
+  const reading = toReading(vm, texts);
   const expected = reading.current === null ? 1 : 0;
   if (reading.state !== null && countErrors(answers.stderr) <= expected) return reading;
-  const { name, uuid } = machine;
-  return { name, uuid, failure: virshFailure(`cannot read the machine '${name}'`, answers.stderr) };
+  const { name, uuid } = vm;
+  return { name, uuid, failure: virshFailure(`cannot read the VM '${name}'`, answers.stderr) };
 }

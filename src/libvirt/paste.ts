@@ -1,8 +1,8 @@
 import { commandLine, quote } from '../model/quote.ts';
-import { adoptedParts } from './xml/adopted.ts';
 import type { VirshCommand } from './batch.ts';
 import { dumpCommand } from './snapshots.ts';
 import type { Virsh } from './virsh.ts';
+import { adoptedParts } from './xml/adopted.ts';
 import { escapeText } from './xml/xml.ts';
 
 /**
@@ -73,7 +73,7 @@ export function adopting(virsh: Virsh, uuid: string, ...parts: Parameters<typeof
   return `{ ${printing(head)}; ${virsh.line(definitionCommand(uuid))}; ${printing(tail)}; }`;
 }
 
-/** Prints a machine's own definition, with its secrets: one without them would lose them. */
+/** Prints a VM's own definition, with its secrets: one without them would lose them. */
 export const definitionCommand = (uuid: string): VirshCommand => [
   ...['dumpxml', '--domain', uuid, '--inactive', '--security-info'],
 ];

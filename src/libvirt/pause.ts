@@ -6,14 +6,14 @@ import type { Virsh } from './virsh.ts';
 /** Stopping a running guest for a moment. When it stops, QEMU writes out all that it has not written yet (vm_stop). */
 
 export interface Pause {
-  /** The machine's state before, in between and after; null where virsh did not come to tell. */
+  /** The VM's state before, in between and after; null where virsh did not come to tell. */
   readonly states: readonly [DomainState | null, DomainState | null, DomainState | null];
   /** How long the guest can have stood still, at most, by virsh's own clock. */
   readonly milliseconds: number;
   readonly stderr: string;
 }
 
-/** What suspends and resumes a machine. */
+/** What suspends and resumes a VM. */
 export function pauseCommands(uuid: string): readonly [suspend: VirshCommand, resume: VirshCommand] {
   return [
     ['suspend', '--domain', uuid],
@@ -21,7 +21,7 @@ export function pauseCommands(uuid: string): readonly [suspend: VirshCommand, re
   ];
 }
 
-/** Pauses the machine and lets it go on at once, in one process that does so though this one be killed. */
+/** Pauses the VM and lets it go on at once, in one process that does so though this one be killed. */
 export async function pauseForAMoment(virsh: Virsh, uuid: string): Promise<Pause> {
   const [suspend, resume] = pauseCommands(uuid);
   const look: VirshCommand = ['domstate', '--domain', uuid, '--reason'];

@@ -4,7 +4,7 @@ import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, virshFailure } from './virsh-error.ts';
 
-/** What only a running machine can tell. */
+/** What only a running VM can tell. */
 export interface Runtime {
   /** Disk targets with a block job under way. */
   readonly blockJobs: readonly string[];
@@ -12,11 +12,11 @@ export interface Runtime {
   readonly residentBytes: number | null;
 }
 
-/** Of a machine that is off. */
+/** Of a VM that is off. */
 export const NO_RUNTIME: Runtime = { blockJobs: [], residentBytes: null };
 
 /**
- * Asks a running machine. libvirtd waits up to 30 s while another job holds it, as it would for the write itself; so the
+ * Asks a running VM. libvirtd waits up to 30 s while another job holds it, as it would for the write itself; so the
  * first disk is asked alone, and `busy` thrown, before that can add up over the disks.
  */
 export async function readRuntime(virsh: Virsh, uuid: string, targets: readonly string[]): Promise<Runtime> {
@@ -66,7 +66,7 @@ export async function readMerged(
 }
 
 /**
- * Waits, as long as libvirtd does (30 s), for the job that holds the machine, running or off; false when it goes on.
+ * Waits, as long as libvirtd does (30 s), for the job that holds the VM, running or off; false when it goes on.
  * No state tells this: `paused (saving)` comes some time after the job has begun, and outlives a libvirtd that died.
  */
 export async function isIdle(virsh: Virsh, uuid: string): Promise<boolean> {

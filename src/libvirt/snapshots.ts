@@ -1,13 +1,13 @@
-import type { Snapshot } from '../model/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import { allAnswered, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
-import { createSnapshotParser } from './xml/snapshot.ts';
 import type { Virsh } from './virsh.ts';
 import { virshFailure } from './virsh-error.ts';
 import { withStoredVolumePaths } from './volumes.ts';
+import { createSnapshotParser } from './xml/snapshot.ts';
 
-/** Reading snapshots by their names, of one machine or of many. */
+/** Reading snapshots by their names, of one VM or of many. */
 
 /** Prints a snapshot's XML, without what libvirt hides. */
 export function dumpCommand(uuid: string, name: string): VirshCommand {
@@ -20,14 +20,14 @@ export function dumpCommand(uuid: string, name: string): VirshCommand {
  */
 export async function readSnapshotXml(
   virsh: Virsh,
-  { uuid, name: machine }: { readonly uuid: string; readonly name: string },
+  { uuid, name: vm }: { readonly uuid: string; readonly name: string },
   name: string,
   secrets: boolean,
 ): Promise<string> {
   const command = [...dumpCommand(uuid, name), ...(secrets ? ['--security-info'] : [])];
   const { texts, stderr } = await virsh.read([command]);
   const [xml] = texts;
-  if (!xml) throw virshFailure(`cannot read the snapshot '${name}' of '${machine}'`, stderr);
+  if (!xml) throw virshFailure(`cannot read the snapshot '${name}' of '${vm}'`, stderr);
   return xml;
 }
 
@@ -38,7 +38,7 @@ export interface UnreadSnapshot {
   readonly failure: KvmsnapError;
 }
 
-/** What could be read of the snapshots of a machine, and what could not. */
+/** What could be read of the snapshots of a VM, and what could not. */
 export interface SnapshotsRead {
   readonly snapshots: readonly Snapshot[];
   readonly unread: readonly UnreadSnapshot[];
@@ -49,19 +49,19 @@ export const NO_SNAPSHOTS: SnapshotsRead = { snapshots: [], unread: [] };
 
 interface Wanted {
   readonly uuid: string;
-  /** The machine's name, for messages. */
+  /** The VM's name, for messages. */
   readonly name: string;
   readonly names: readonly string[];
 }
 
-/** The named snapshots of one machine, in one process. A name that libvirt does not know is left out. */
+/** The named snapshots of one VM, in one process. A name that libvirt does not know is left out. */
 export async function readSnapshots(virsh: Virsh, wanted: Wanted): Promise<SnapshotsRead> {
   const [read = NO_SNAPSHOTS] = await readSnapshotsOf(virsh, [wanted]);
   return read;
 }
 
 /**
- * The named snapshots of several machines, in one process per 100 KB of commands, and one more where some are not told of:
+ * The named snapshots of several VMs, in one process per 100 KB of commands, and one more where some are not told of:
  * a snapshot that is gone by then is left out, one that is still listed is unread. `parseOne`: what is made of each XML.
  */
 export async function readSnapshotsOf(
@@ -81,15 +81,15 @@ export async function readSnapshotsOf(
   const unique = wanted.map((each) => ({ ...each, names: [...new Set(each.names)] }));
   const found = await read(unique);
   const rest = await read(
-    wanted.map(({ names, ...machine }, i) => {
+    wanted.map(({ names, ...vm }, i) => {
       const lost = unique[i]?.names.filter((_, j) => !found[i]?.[j]) ?? [];
       const parts = new Set([...lost, ...repeated(names)]);
-      return { ...machine, names: parts.size === 0 ? [] : namesWithNewlines(names, parts) };
+      return { ...vm, names: parts.size === 0 ? [] : namesWithNewlines(names, parts) };
     }),
   );
-  const known = wanted.map((machine, i) => {
+  const known = wanted.map((vm, i) => {
     const answers = [...(found[i] ?? []), ...(rest[i] ?? [])].filter((answer) => answer !== null);
-    return { ...machine, answers, names: linesWithout(machine.names, answers.map(nameOf)) };
+    return { ...vm, answers, names: linesWithout(vm.names, answers.map(nameOf)) };
   });
   const late = await readLost(virsh, known, parse);
   const all = known.map(({ answers }, i) => sorted([...answers, ...(late[i] ?? [])]));
@@ -137,10 +137,10 @@ function linesWithout(lines: readonly string[], names: readonly string[]): strin
 /** Asks once more for those that virsh said nothing of, and whether they are still there; one process, none for none. */
 async function readLost(
   virsh: Virsh,
-  machines: readonly Wanted[],
+  vms: readonly Wanted[],
   parse: ReturnType<typeof parserOfAny>,
 ): Promise<Answer[][]> {
-  const commands = machines.flatMap(({ uuid, names }): VirshCommand[] =>
+  const commands = vms.flatMap(({ uuid, names }): VirshCommand[] =>
     names.length === 0
       ? []
       : [['snapshot-list', '--domain', uuid, '--name'], ...names.map((name) => dumpCommand(uuid, name))],
@@ -152,7 +152,7 @@ async function readLost(
   const silent = texts.filter((text, i) => text === '' && commands[i]?.[0] === 'snapshot-dumpxml').length;
   const isEachExplained = reasons.length === silent;
   let next = 0;
-  return machines.map(({ names, name: machine }) => {
+  return vms.map(({ names, name: vm }) => {
     if (names.length === 0) return [];
     const listed = splitLines(texts[next++] ?? '');
     // a list that failed tells of nothing that it is gone
@@ -162,7 +162,7 @@ async function readLost(
       const answer = parse(name, text);
       if (answer) return [answer];
       const reason = isEachExplained ? reasons.shift() : answers.stderr;
-      const failure = virshFailure(`cannot read the snapshot '${name}' of '${machine}'`, reason ?? '');
+      const failure = virshFailure(`cannot read the snapshot '${name}' of '${vm}'`, reason ?? '');
       return isThere(name) ? [{ name, failure }] : [];
     });
   });

@@ -2,13 +2,13 @@ import { KvmsnapError } from '../errors.ts';
 
 /**
  * What virsh's error text means. virsh exits 1 for everything and libvirtd's texts come in libvirtd's own language, so
- * callers decide on queried state; this table only explains. Names of machines and snapshots stand in the texts too, so
+ * callers decide on queried state; this table only explains. Names of VMs and snapshots stand in the texts too, so
  * only words at their fixed place count: those of the client, which kvmsnap runs in English, and `remoteDispatch...`, an
  * API name that no language translates.
  */
 const BUSY = /\b\w+=remoteDispatch\w+|^error: Timed out during operation: cannot acquire state change lock/m;
 const BUSY_HINT =
-  'another job (a snapshot, save, migration or backup) holds the machine; try again when it is done, or let kvmsnap wait for it: --wait 10m';
+  'another job (a snapshot, save, migration or backup) holds the VM; try again when it is done, or let kvmsnap wait for it: --wait 10m';
 
 const NO_CONNECTION = /^error: [Ff]ailed to (re)?connect to the hypervisor/m;
 
@@ -39,7 +39,7 @@ const CONNECTION_HINTS: readonly { readonly pattern: RegExp; readonly hint: stri
   },
   {
     pattern: /user runtime directory/,
-    hint: "this user's own libvirt (qemu:///session) cannot start; the machines of the host are reached with: --connect qemu:///system",
+    hint: "this user's own libvirt (qemu:///session) cannot start; the VMs of the host are reached with: --connect qemu:///system",
   },
   {
     pattern: /ssh|Cannot recv data/i,
@@ -48,7 +48,7 @@ const CONNECTION_HINTS: readonly { readonly pattern: RegExp; readonly hint: stri
   { pattern: /(?:)/, hint: URI_HINT },
 ];
 
-/** A batch over hundreds of machines may fail hundreds of times. */
+/** A batch over hundreds of VMs may fail hundreds of times. */
 const MOST_LINES = 12;
 
 /** What libvirt's library logs in between, such as its version before the first warning. */
@@ -77,7 +77,7 @@ export function virshFailure(what: string, stderr: string): KvmsnapError {
   return new KvmsnapError('refused', message);
 }
 
-/** The error when virsh could not even list machines: there is no connection, whatever the text says. */
+/** The error when virsh could not even list VMs: there is no connection, whatever the text says. */
 export function connectionFailure(stderr: string): KvmsnapError {
   return new KvmsnapError('unreachable', `cannot reach libvirt: ${virshMessage(stderr)}`, {
     hint: connectionHint(stderr),

@@ -1,7 +1,7 @@
-import { commandLine, virshQuote } from '../model/quote.ts';
 import { KvmsnapError } from '../errors.ts';
-import { packBatches, splitAnswers, type VirshCommand } from './batch.ts';
 import type { Exec, Executed } from '../host/processes.ts';
+import { commandLine, virshQuote } from '../model/quote.ts';
+import { packBatches, splitAnswers, type VirshCommand } from './batch.ts';
 import { connectionFailure } from './virsh-error.ts';
 
 /** The port to virsh: batched reads, single writes, one connection URI. */

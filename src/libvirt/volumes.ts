@@ -23,14 +23,12 @@ export async function withVolumePaths(virsh: Virsh, domains: readonly Domain[]):
 /** The same for the definitions stored with snapshots. */
 export async function withStoredVolumePaths(
   virsh: Virsh,
-  machines: readonly (readonly Snapshot[])[],
+  vms: readonly (readonly Snapshot[])[],
 ): Promise<Snapshot[][]> {
-  const volumes = machines
-    .flat()
-    .flatMap(({ definedDisks }) => definedDisks.flatMap(({ pool }) => pool ?? []));
-  if (volumes.length === 0) return machines.map((snapshots) => [...snapshots]);
+  const volumes = vms.flat().flatMap(({ definedDisks }) => definedDisks.flatMap(({ pool }) => pool ?? []));
+  if (volumes.length === 0) return vms.map((snapshots) => [...snapshots]);
   const find = await findVolumes(virsh, volumes);
-  return machines.map((snapshots) =>
+  return vms.map((snapshots) =>
     snapshots.map((snapshot) => {
       const definedDisks = snapshot.definedDisks.map((disk) => placed(disk, find));
       const sources = new Map(definedDisks.map(({ target, source }) => [target, source]));

@@ -25,8 +25,8 @@ export interface Manual {
 const DESCRIPTION = [
   'Checks before each snapshot, revert and deletion whether it can work, runs virsh, and says done only when libvirt and ' +
     'every disk are as they should be. Data goes to stdout, all else to stderr.',
-  "Machines are meant by name or UUID, and where several may be, by a pattern of the shell's kind: * is any text, ? any " +
-    'character, [a-c] one of these, [!a-c] one of the others. A pattern is about the whole name, and a machine of exactly ' +
+  "VMs are meant by name or UUID, and where several may be, by a pattern of the shell's kind: * is any text, ? any " +
+    'character, [a-c] one of these, [!a-c] one of the others. A pattern is about the whole name, and a VM of exactly ' +
     'that name wins over it.',
 ];
 
@@ -35,7 +35,7 @@ export function manPage({ version, globals, commands }: Manual): string {
   return [
     `.TH KVMSNAP 1 "" "kvmsnap ${version}" "User Commands"`,
     '.SH NAME',
-    'kvmsnap \\- snapshots of libvirt machines that you can trust',
+    'kvmsnap \\- snapshots of libvirt VMs that you can trust',
     '.SH SYNOPSIS',
     '.B kvmsnap',
     '[\\fIoptions\\fR] \\fIcommand\\fR [\\fIarguments\\fR]',

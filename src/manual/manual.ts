@@ -1,6 +1,6 @@
+import { jsonSchemas } from '../output/schemas.ts';
 import type { Context } from '../run/context.ts';
 import { type Manual, manPage, readmeTables } from './man-page.ts';
-import { jsonSchemas } from '../output/schemas.ts';
 
 export interface ManualOptions {
   readonly tables?: boolean;

@@ -1,6 +1,6 @@
 import { isHeld } from './hold.ts';
-import type { Finding } from './rule.ts';
 import { kvmsnapLine } from './quote.ts';
+import type { Finding } from './rule.ts';
 
 /** What a finding advises where snapshots are to be deleted first: a command that a hold would refuse helps nobody. */
 

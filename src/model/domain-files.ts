@@ -2,9 +2,9 @@ import type { Domain } from './domain.ts';
 import { chainPaths, type Images } from './image.ts';
 import { externalDisks, type Snapshot, stateFile, stateFormat } from './snapshot.ts';
 
-/** The files that a machine and its snapshots name. */
+/** The files that a VM and its snapshots name. */
 
-/** Every path that the machine or one of its snapshots names, and what lies below its disks. */
+/** Every path that the VM or one of its snapshots names, and what lies below its disks. */
 export function namedFiles(
   { disks }: Pick<Domain, 'disks'>,
   snapshots: readonly Snapshot[],
@@ -40,4 +40,19 @@ export function mentionedFiles({
 }: Pick<Snapshot, 'disks' | 'memory' | 'revertOverlays'>): string[] {
   const overlays = externalDisks({ disks }).map(({ source }) => source);
   return [...overlays, ...revertOverlays, memory.file].filter((path) => path !== null);
+}
+
+/** A file that a definition names. */
+export interface NamedFile {
+  readonly path: string;
+  /** As the definition says; null: it says nothing. */
+  readonly format: string | null;
+  /** The disk; null for NVRAM, a kernel and the like. */
+  readonly target: string | null;
+  /** The guest never writes to it. */
+  readonly readonly: boolean;
+  /** What the VM's UEFI firmware writes to. */
+  readonly nvram: boolean;
+  /** It lies beneath the disk. */
+  readonly below: boolean;
 }

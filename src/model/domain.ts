@@ -1,4 +1,4 @@
-/** A machine as libvirt defines it, reduced to what decides about snapshots. Knows neither virsh nor files. */
+/** A VM as libvirt defines it, reduced to what decides about snapshots. Knows neither virsh nor files. */
 
 /** A volume of a storage pool. */
 export interface Volume {
@@ -9,7 +9,7 @@ export interface Volume {
   readonly problem?: 'inactive' | 'no-pool' | 'no-volume';
 }
 
-/** One `<disk>` of a machine. */
+/** One `<disk>` of a VM. */
 export interface Disk {
   /** The disk target, such as `vda`. */
   readonly target: string;
@@ -18,9 +18,9 @@ export interface Disk {
   readonly storage: string;
   /** Absolute path of a file, block device or volume; null where there is no medium or it is not a path on this host. */
   readonly source: string | null;
-  /** The files below it that the machine's XML names, the nearest first: none before it was started for the first time. */
+  /** The files below it that the VM's XML names, the nearest first: none before it was started for the first time. */
   readonly backing: readonly string[];
-  /** By path, the formats that the machine's XML names for those. */
+  /** By path, the formats that the VM's XML names for those. */
   readonly backingFormats: ReadonlyMap<string, string>;
   /** True when a medium of any kind is attached, also where it has no path (network). */
   readonly hasSource: boolean;
@@ -31,15 +31,15 @@ export interface Disk {
   readonly encrypted: boolean;
   readonly readonly: boolean;
   readonly transient: boolean;
-  /** Other machines may have it too (`<shareable/>`). */
+  /** Other VMs may have it too (`<shareable/>`). */
   readonly shareable: boolean;
-  /** The disk's own `snapshot=` attribute in the machine's XML. */
+  /** The disk's own `snapshot=` attribute in the VM's XML. */
   readonly snapshot: string | null;
   /** A block copy or active commit is under way (`<mirror>`). */
   readonly mirrored: boolean;
 }
 
-/** The definition of a machine (`virsh dumpxml`). */
+/** The definition of a VM (`virsh dumpxml`). */
 export interface DomainDefinition {
   readonly name: string;
   readonly uuid: string;
@@ -88,12 +88,12 @@ export type DomainState =
   | 'idle'
   | (string & {});
 
-/** What libvirtd says of a machine now. */
+/** What libvirtd says of a VM now. */
 export interface Domain extends DomainDefinition {
   readonly state: DomainState;
   /** libvirt's reason, such as `booted`, `saving`, `from snapshot`. */
   readonly stateReason: string;
-  /** A job of libvirt (a snapshot, save, migration, backup, ...) holds the running machine at this moment. */
+  /** A job of libvirt (a snapshot, save, migration, backup, ...) holds the running VM at this moment. */
   readonly busy: boolean;
   readonly managedSave: boolean;
   /** libvirt forgets it, and its snapshots, when it stops: it has no definition that stays. */
@@ -116,7 +116,7 @@ export function isSaving(domain: { readonly state: DomainState; readonly stateRe
 }
 
 /**
- * True when a snapshot of this machine would include the disk: cdroms, drives without medium and read-only disks take
+ * True when a snapshot of this VM would include the disk: cdroms, drives without medium and read-only disks take
  * no part; a floppy with a writable medium does (libvirt then refuses it, hazard 26).
  */
 export function takesPart(disk: Disk): boolean {

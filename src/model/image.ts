@@ -61,7 +61,7 @@ export type DiskImage =
       /** `pool`: it is a volume that its storage pool does not show now. */
       readonly why: 'permission' | 'remote' | 'network' | 'pool';
       readonly format: string | null;
-      readonly source: 'storage pool' | "machine's XML";
+      readonly source: 'storage pool' | "VM's XML";
     }
   /** The file, or one under it, is missing or no image. */
   | {

@@ -31,7 +31,7 @@ export function labelOf(name: string): string | null {
   return STAMPED.exec(name)?.[1] ?? null;
 }
 
-/** Why this cannot be a label, or null when it can. The resulting names suit every libvirt, running machines included. */
+/** Why this cannot be a label, or null when it can. The resulting names suit every libvirt, running VMs included. */
 export function labelProblem(label: string): string | null {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(label))
     return "letters A-Z a-z, digits, '.', '_' and '-' only, the first one no sign";

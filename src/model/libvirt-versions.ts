@@ -6,16 +6,16 @@
 /** `snapshot-revert --reset-nvram`. */
 export const RESETS_NVRAM = 8_001_000;
 
-/** Starts QEMU anew for every revert of a running machine; before, it loads the memory into the old one. */
+/** Starts QEMU anew for every revert of a running VM; before, it loads the memory into the old one. */
 export const STARTS_ANEW = 7_010_000;
 
-/** Asks qemu-img for no snapshot of the read-only disks of a machine that is off. */
+/** Asks qemu-img for no snapshot of the read-only disks of a VM that is off. */
 export const LEAVES_OUT_READ_ONLY = 9_000_000;
 
-/** Reverts and deletes internal snapshots in volumes of a pool while the machine is off. */
+/** Reverts and deletes internal snapshots in volumes of a pool while the VM is off. */
 export const HANDLES_VOLUMES_OFF = 9_000_000;
 
-/** Deletes no snapshot of a running machine whose disk is spelled otherwise in the stored definition. */
+/** Deletes no snapshot of a running VM whose disk is spelled otherwise in the stored definition. */
 export const COMPARES_PATHS = 9_000_000;
 
 /** Deletes external snapshots. */
@@ -23,7 +23,7 @@ export const DELETES_EXTERNAL = 9_000_000;
 
 /**
  * Writes down the right format of an encrypted image beneath an overlay; 7.0 says `luks` where it is qcow2. All of them,
- * up to 12.8, forget how it is opened when the machine is off, exit 0.
+ * up to 12.8, forget how it is opened when the VM is off, exit 0.
  */
 export const KNOWS_ENCRYPTED_BASE = 9_000_000;
 
@@ -33,7 +33,7 @@ export const FINDS_CHAIN = 9_001_000;
 /** Reverts to external snapshots. */
 export const REVERTS_EXTERNAL = 9_009_000;
 
-/** Saves internal snapshots by QEMU's snapshot-save job, and takes UEFI machines with qcow2 NVRAM. */
+/** Saves internal snapshots by QEMU's snapshot-save job, and takes UEFI VMs with qcow2 NVRAM. */
 export const SAVES_BY_JOB = 10_009_000;
 
 /** Removes no file that an internal snapshot has made no overlay over; 10.10 does. */
@@ -42,7 +42,7 @@ export const SPARES_INTERNAL = 11_003_000;
 /** Removes the memory's file with an external snapshot; 9.0 leaves it. */
 export const REMOVES_MEMORY = 11_003_000;
 
-/** Lives on where a branch beside the machine's own lies on an overlay that it merges; 11.3 dies. */
+/** Lives on where a branch beside the VM's own lies on an overlay that it merges; 11.3 dies. */
 export const MINDS_BRANCHES = 12_008_000;
 
 /** libvirtd's version; null when it does not tell: then nothing that depends on it may be stated as a fact. */

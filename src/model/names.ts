@@ -3,7 +3,7 @@
 /** libvirt breaks at 247 bytes and leaves an orphan tag (hazard 5); overlay file names need room for a suffix too. */
 export const MAX_NAME_BYTES = 200;
 
-/** What a running machine's internal snapshot may be called from libvirt 10.9 on (a QEMU job id, hazard 6). */
+/** What a running VM's internal snapshot may be called from libvirt 10.9 on (a QEMU job id, hazard 6). */
 const JOB_ID = /^[A-Za-z0-9._-]+$/;
 
 /**

@@ -41,7 +41,7 @@ export function kvmsnapLine(command: string, names: readonly string[], ...option
   return commandLine('kvmsnap', [command, ...options, ...separator, ...names]);
 }
 
-/** How a hint names a machine to virsh: a name that virsh would take for an option, an id or a UUID is replaced (hazard 1). */
+/** How a hint names a VM to virsh: a name that virsh would take for an option, an id or a UUID is replaced (hazard 1). */
 export function virshWord(domain: { readonly name: string; readonly uuid: string }): string {
   return /^[A-Za-z_]/.test(domain.name) && domain.name.length !== 36 ? quote(domain.name) : domain.uuid;
 }

@@ -20,13 +20,13 @@ export interface SnapshotReport extends Snapshot {
 
 export interface ReportFacts {
   readonly current: string | null;
-  /** libvirt holds the machine, it may be to write its memory. */
+  /** libvirt holds the VM, it may be to write its memory. */
   readonly busy: boolean;
   /** By disk target; null where no image was looked at. */
   readonly images: Images | null;
 }
 
-/** Reports on a machine's snapshots, oldest first. */
+/** Reports on a VM's snapshots, oldest first. */
 export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFacts): SnapshotReport[] {
   const sorted = oldestFirst(snapshots);
   const children = childNames(snapshots);
@@ -49,7 +49,7 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
 
 /**
  * The tags of this snapshot in one of its internal disks: in the image it names, in whichever chain that is now. Null where
- * that was not looked at, or is no image that the machine uses.
+ * that was not looked at, or is no image that the VM uses.
  */
 export function tagsOf(
   snapshot: { readonly name: string },

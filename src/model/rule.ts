@@ -12,7 +12,7 @@ export interface Finding {
   readonly command?: string;
   /** Instead: the commands that mend it together, in this order. */
   readonly commands?: readonly string[];
-  /** The snapshot that it is about; absent: the machine. */
+  /** The snapshot that it is about; absent: the VM. */
   readonly snapshot?: string;
   /** The tag of an image that it is about, of which libvirt knows no snapshot. */
   readonly tag?: string;
@@ -37,7 +37,7 @@ export interface Rule<Facts> {
   /** The numbered hazards of virsh that it answers. */
   readonly hazards: readonly number[];
   readonly severity: Severity;
-  /** What it finds is the kind of machine, not its state: a run over many machines skips such a one. */
+  /** What it finds is the kind of VM, not its state: a run over many VMs skips such a one. */
   readonly unsuitable?: true;
   /** Where the facts have a `mode`: those for which it holds; absent: all. */
   readonly modes?: readonly string[];
@@ -51,7 +51,10 @@ export interface RuledFinding extends Finding {
 }
 
 /** Runs all rules of a table that hold for the facts' mode, in its order. */
-export function judge<Facts extends object>(rules: readonly Rule<Facts>[], facts: Facts): RuledFinding[] {
+export function applyRules<Facts extends object>(
+  rules: readonly Rule<Facts>[],
+  facts: Facts,
+): RuledFinding[] {
   const { mode } = facts as { readonly mode?: string };
   return rules
     .filter(({ modes }) => modes === undefined || mode === undefined || modes.includes(mode))

@@ -1,4 +1,4 @@
-/** Which machines, or snapshots, the words of a command line mean: exact names first, then patterns. */
+/** Which VMs, or snapshots, the words of a command line mean: exact names first, then patterns. */
 
 /** What one place of a pattern takes: any number of characters, or one of some kind. */
 type Place = '*' | ((char: string) => boolean);
@@ -64,30 +64,30 @@ export interface Selection {
 }
 
 export interface Selected<M> {
-  readonly machines: readonly M[];
+  readonly vms: readonly M[];
   /** Those that a word names exactly. */
   readonly named: ReadonlySet<M>;
-  /** Words that mean no machine. */
+  /** Words that mean no VM. */
   readonly unmatched: readonly string[];
   /** Words to exclude by that mean none. */
   readonly idle: readonly string[];
 }
 
-/** The machines that the words mean, each once. An exact name or UUID wins over a pattern; states are for who knows them. */
-export function selectMachines<M extends { readonly name: string; readonly uuid: string }>(
-  machines: readonly M[],
+/** The VMs that the words mean, each once. An exact name or UUID wins over a pattern; states are for who knows them. */
+export function selectDomains<M extends { readonly name: string; readonly uuid: string }>(
+  vms: readonly M[],
   { words, all, exclude }: Selection,
 ): Selected<M> {
   // to leave out too much is safe: here a name that is a pattern means both
-  const excludes = (word: string) => (machine: M) => isCalled(machine, word) || matcher(word)(machine.name);
-  const isExcluded = (machine: M) => exclude.some((word) => excludes(word)(machine));
-  const found = words.map((word) => ({ word, ...meant(machines, word) }));
-  const chosen = new Set(all ? machines : found.flatMap((each) => each.machines));
+  const excludes = (word: string) => (vm: M) => isCalled(vm, word) || matcher(word)(vm.name);
+  const isExcluded = (vm: M) => exclude.some((word) => excludes(word)(vm));
+  const found = words.map((word) => ({ word, ...meant(vms, word) }));
+  const chosen = new Set(all ? vms : found.flatMap((each) => each.vms));
   return {
-    machines: machines.filter((machine) => chosen.has(machine) && !isExcluded(machine)),
-    named: new Set(found.flatMap((each) => (each.exact ? each.machines : []))),
-    unmatched: found.filter((each) => each.machines.length === 0).map(({ word }) => word),
-    idle: exclude.filter((word) => !machines.some(excludes(word))),
+    vms: vms.filter((vm) => chosen.has(vm) && !isExcluded(vm)),
+    named: new Set(found.flatMap((each) => (each.exact ? each.vms : []))),
+    unmatched: found.filter((each) => each.vms.length === 0).map(({ word }) => word),
+    idle: exclude.filter((word) => !vms.some(excludes(word))),
   };
 }
 
@@ -95,14 +95,13 @@ const isCalled = ({ name, uuid }: { readonly name: string; readonly uuid: string
   name === word || uuid === word.toLowerCase();
 
 function meant<M extends { readonly name: string; readonly uuid: string }>(
-  machines: readonly M[],
+  vms: readonly M[],
   word: string,
-): { readonly machines: readonly M[]; readonly exact: boolean } {
-  const exact =
-    machines.find(({ name }) => name === word) ?? machines.find(({ uuid }) => uuid === word.toLowerCase());
-  if (exact) return { machines: [exact], exact: true };
+): { readonly vms: readonly M[]; readonly exact: boolean } {
+  const exact = vms.find(({ name }) => name === word) ?? vms.find(({ uuid }) => uuid === word.toLowerCase());
+  if (exact) return { vms: [exact], exact: true };
   return {
-    machines: isPattern(word) ? machines.filter(({ name }) => matcher(word)(name)) : [],
+    vms: isPattern(word) ? vms.filter(({ name }) => matcher(word)(name)) : [],
     exact: false,
   };
 }

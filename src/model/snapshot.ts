@@ -32,7 +32,7 @@ export interface DefinedDisk {
 export interface Snapshot {
   readonly name: string;
   readonly description: string | null;
-  /** The machine's state when it was taken: `running`, `paused`, `shutoff`, or `disk-snapshot` (no memory). */
+  /** The VM's state when it was taken: `running`, `paused`, `shutoff`, or `disk-snapshot` (no memory). */
   readonly state: string;
   readonly parent: string | null;
   /** Seconds since the epoch, UTC. */
@@ -96,3 +96,11 @@ export function stateFormat(
 export function hasMemory(snapshot: Snapshot): boolean {
   return snapshot.memory.location === 'internal' || snapshot.memory.location === 'external';
 }
+
+/** The targets of the disks that a snapshot left to their storage. */
+export const manualDisks = ({ disks }: Pick<Snapshot, 'disks'>): readonly string[] =>
+  disks.filter(({ location }) => location === 'manual').map(({ target }) => target);
+
+/** Whether it keeps the memory, and no disk. */
+export const isOfMemoryAlone = (snapshot: Snapshot): boolean =>
+  snapshot.memory.location === 'external' && snapshot.disks.length === 0;

@@ -39,7 +39,7 @@ export function childNames(snapshots: readonly Snapshot[]): ReadonlyMap<string, 
   return children;
 }
 
-/** The forest of a machine's snapshots. One whose parent is gone, or that is its own ancestor, stands as a root. */
+/** The forest of a VM's snapshots. One whose parent is gone, or that is its own ancestor, stands as a root. */
 export function growTree(snapshots: readonly Snapshot[]): TreeNode[] {
   const sorted = oldestFirst(snapshots);
   const nodes = new Map(sorted.map((snapshot) => [snapshot.name, { snapshot, children: [] as TreeNode[] }]));

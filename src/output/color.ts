@@ -1,7 +1,7 @@
 import { Chalk, type ChalkInstance } from 'chalk';
 import type { Paint, Tone } from './style.ts';
 
-/** A painter for a screen of that colour level (0: none). */
+/** A painter for a screen of that color level (0: none). */
 export function createPaint(level: 0 | 1 | 2 | 3): Paint {
   const chalk = new Chalk({ level });
   const tones: Record<Tone, ChalkInstance> = {

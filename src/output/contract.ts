@@ -73,7 +73,7 @@ const Disk = z.object({
   target: z.string(),
   device: z.string(),
   source: z.nullable(z.string()),
-  /** What the machine's XML says the format is; null when it names none. */
+  /** What the VM's XML says the format is; null when it names none. */
   driver: z.nullable(z.string()),
   takesPart: z.boolean(),
   /** The active image first; null when it could not be looked at, and `problem` says why. */
@@ -87,7 +87,7 @@ const DomainResult = z.object({
   name: z.string(),
   /** null when there is no such VM; then the name is the word of the command line. */
   uuid: z.nullable(z.string()),
-  /** null when the machine could not be read. */
+  /** null when the VM could not be read. */
   state: z.nullable(z.string()),
   /**
    * `planned`: a dry run found nothing against it; `skipped`: not suited, and not called by its name; `not reached`: the
@@ -109,23 +109,23 @@ const PruneDecision = z.object({
   freesBytes: z.nullable(Bytes),
 });
 
-/** What deleting gives back to the host, over all of a machine's snapshots; null when not known. */
+/** What deleting gives back to the host, over all of a VM's snapshots; null when not known. */
 const FREED = {
   /** In a dry run: what all together would; they may free more than each alone. */
   freesBytes: z.nullable(Bytes),
   /** What they really did, by what the images occupy. */
   freedBytes: z.nullable(Bytes),
-  /** As of `space`; or the machine runs, and its guest writes meanwhile. */
+  /** As of `space`; or the VM runs, and its guest writes meanwhile. */
   approximate: z.boolean(),
 };
 
 /** Files that libvirt has left behind of external snapshots; removed with `--leftovers`. */
 const Leftovers = z.array(z.object({ path: z.string(), bytes: Bytes, removed: z.boolean() }));
 
-/** With `--free-min` only, else null: the file systems of the machines' images; in a dry run by what is foreseen. */
+/** With `--free-min` only, else null: the file systems of the VMs' images; in a dry run by what is foreseen. */
 const FreeMin = z.nullable(
   z.object({
-    /** All of them have enough, and of every machine it could be told. */
+    /** All of them have enough, and of every VM it could be told. */
     reached: z.boolean(),
     fileSystems: z.array(
       z.object({
@@ -156,7 +156,7 @@ const COST = {
 const CheckFinding = z.object({
   level: z.enum(['error', 'warning', 'information']),
   rule: z.string(),
-  /** null: the machine as a whole. */
+  /** null: the VM as a whole. */
   snapshot: z.nullable(z.string()),
   what: z.string(),
   hint: z.nullable(z.string()),
@@ -211,7 +211,7 @@ export const DOCUMENTS = {
         deleted: z.array(z.string()),
         leftovers: Leftovers,
         failed: z.array(z.object({ name: z.string(), ...FAILURE })),
-        /** Names that only others of the machines have. */
+        /** Names that only others of the VMs have. */
         skipped: z.array(z.string()),
         ...FREED,
       }),
@@ -250,7 +250,7 @@ export const DOCUMENTS = {
             name: z.string(),
             ...COST,
             /**
-             * The machine runs, and QEMU has not written all that it knows; or it is external, and depends on how QEMU merges
+             * The VM runs, and QEMU has not written all that it knows; or it is external, and depends on how QEMU merges
              * its overlay.
              */
             approximate: z.boolean(),
@@ -299,7 +299,7 @@ export const DOCUMENTS = {
   'dry-run': versioned({
     dryRun: z.literal(true),
     commands: z.array(z.string()),
-    /** Of several machines; with what a `create --label` with rules would prune afterwards, or `check --fix` would do. */
+    /** Of several VMs; with what a `create --label` with rules would prune afterwards, or `check --fix` would do. */
     domains: z.optional(
       z.array(
         z.extend(DomainResult, {

@@ -26,7 +26,7 @@ export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
   };
 }
 
-/** `state` null: the machine could not be read; `uuid` null: there is none. */
+/** `state` null: the VM could not be read; `uuid` null: there is none. */
 export function domainDocument<State extends string | null, Uuid extends string | null>({
   name,
   uuid,

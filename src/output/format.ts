@@ -1,6 +1,6 @@
 import { UNPRINTABLE } from '../model/quote.ts';
 
-/** Values as people read them: sizes, times, ages. Machines get bytes and RFC 3339. */
+/** Values as people read them: sizes, times, ages. VMs get bytes and RFC 3339. */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 

@@ -10,7 +10,7 @@ const SIDES = ['top', 'bottom', 'left', 'right'].flatMap((side) => [
 ]);
 const NO_BORDERS = Object.fromEntries([...SIDES, 'mid', 'mid-mid'].map((part) => [part, '']));
 
-/** Lines of cells, the gap between columns given; cells may hold colours. */
+/** Lines of cells, the gap between columns given; cells may hold colors. */
 export function drawGrid(
   lines: readonly (readonly string[])[],
   aligns: readonly ('left' | 'right')[],

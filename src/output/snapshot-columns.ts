@@ -35,7 +35,7 @@ const STATE: SnapshotColumn = {
   tone: (s) => (s.underWay ? 'warn' : 'plain'),
 };
 const PARENT: SnapshotColumn = { key: 'parent', title: 'PARENT', kind: 'text', value: (s) => s.parent };
-/** Left out of lists of several machines, whose images were not looked at. */
+/** Left out of lists of several VMs, whose images were not looked at. */
 export const VM_STATE: SnapshotColumn = {
   key: 'vmStateBytes',
   title: 'VM STATE',
@@ -84,8 +84,8 @@ export interface TreeRow extends SnapshotReport {
 
 /** A row of a list: a snapshot, or in its place the error why there is none. */
 export interface Listed<Report> {
-  readonly machine: string;
-  /** null: the machine as a whole. */
+  readonly vm: string;
+  /** null: the VM as a whole. */
   readonly name: string | null;
   readonly report: Report | null;
   readonly error: string | null;

@@ -17,7 +17,7 @@ const NARROWEST = 12;
 
 /**
  * A section as an aligned table. On a terminal: a bold head over a rule, ages, and the flexible column cut to the
- * width. In a pipe: no rule, no colour, nothing cut, absolute times.
+ * width. In a pipe: no rule, no color, nothing cut, absolute times.
  */
 export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): Promise<string> {
   const { rows, title } = section;

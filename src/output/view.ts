@@ -28,7 +28,7 @@ export interface Column<Row> {
   /** `time` is seconds since the epoch, `bytes` a size, `count` a number, `mark` true where a `*` stands. */
   readonly kind: 'text' | 'time' | 'bytes' | 'count' | 'mark';
   readonly value: (row: Row) => Value;
-  /** The value for machines (CSV), where a table says it in other words. */
+  /** The value for VMs (CSV), where a table says it in other words. */
   readonly data?: (row: Row) => Value;
   /** Of sizes that are not exact: `~` stands before each in a table. */
   readonly approximate?: (row: Row) => boolean;
@@ -42,11 +42,11 @@ export interface Column<Row> {
 }
 
 /** The first column where there may be several machines. */
-export const MACHINE_COLUMN: Column<{ readonly machine: string }> = {
+export const VM_COLUMN: Column<{ readonly vm: string }> = {
   key: 'machine',
-  title: 'MACHINE',
+  title: 'VM',
   kind: 'text',
-  value: ({ machine }) => machine,
+  value: ({ vm }) => vm,
 };
 
 /** Makes a section of any row type fit a view; a row is only ever given to its own columns. */

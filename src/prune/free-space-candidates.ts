@@ -1,26 +1,26 @@
-import type { Context } from '../run/context.ts';
-import type { Expendable } from './free-space-policy.ts';
-import { chainPaths, linkOf } from '../model/image.ts';
-import type { Decision } from './retention.ts';
-import { locationOf } from '../model/snapshot.ts';
 import type { KvmsnapError } from '../errors.ts';
 import type { MountedFileSystem } from '../host/file-systems.ts';
-import type { Machine } from '../vm/load.ts';
+import { chainPaths, linkOf } from '../model/image.ts';
+import { locationOf } from '../model/snapshot.ts';
+import type { Context } from '../run/context.ts';
+import type { SnapshotCost, VmSpace } from '../space/measure.ts';
+import type { Vm } from '../vm/load.ts';
+import type { Deletable } from './free-space-policy.ts';
 import { type PruneCandidate, type Pruned, type PruneRequest, planWithExternal } from './prune.ts';
-import type { MachineSpace, SnapshotCost } from '../space/measure.ts';
+import type { Decision } from './retention.ts';
 
-/** The machines of a prune for space, with the snapshots that may go and the file systems that these are in. */
+/** The VMs of a prune for space, with the snapshots that may go and the file systems that these are in. */
 
-/** A machine that takes part; `fresh` is what this run has taken of it, or in a dry run would. */
-export interface Contender {
-  readonly machine: Machine;
+/** A VM that takes part; `fresh` is what this run has taken of it, or in a dry run would. */
+export interface VmToPrune {
+  readonly vm: Vm;
   readonly fresh: string | null;
 }
 
 /** A contender as the run goes on. */
 export interface Entry {
   readonly fresh: string | null;
-  machine: Machine;
+  vm: Vm;
   plan: readonly Decision<PruneCandidate>[];
   /** Looked at when its turn had come, which may be long after the start. */
   isFreshlyRead: boolean;
@@ -39,7 +39,7 @@ export interface Entry {
 }
 
 /** A snapshot that may go. */
-export interface Choice extends Expendable {
+export interface Choice extends Deletable {
   readonly entry: Entry;
   readonly decision: Decision<PruneCandidate>;
 }
@@ -48,15 +48,11 @@ export interface Choice extends Expendable {
 export type Places = ReadonlyMap<string, MountedFileSystem>;
 
 /** The contender at the start of a run, with its plan. */
-export async function enter(
-  ctx: Context,
-  { machine, fresh }: Contender,
-  request: PruneRequest,
-): Promise<Entry> {
+export async function enter(ctx: Context, { vm, fresh }: VmToPrune, request: PruneRequest): Promise<Entry> {
   return {
     fresh,
-    machine,
-    plan: await planWithExternal(ctx, machine, request, fresh),
+    vm,
+    plan: await planWithExternal(ctx, vm, request, fresh),
     isFreshlyRead: false,
     isMeasured: false,
     expected: new Map(),
@@ -75,8 +71,8 @@ export function close(entry: Entry, failure: KvmsnapError): void {
   entry.isClosed = true;
 }
 
-/** The images that the machine writes to, as far as they are files of this host. */
-export function activePaths({ machine: { domain, images } }: Entry): string[] {
+/** The images that the VM writes to, as far as they are files of this host. */
+export function activePaths({ vm: { domain, images } }: Entry): string[] {
   return [...images].flatMap(([target, image]) => {
     if (image.kind === 'seen') return [image.chain[0].path];
     if (image.kind === 'broken' || image.why !== 'permission') return [];
@@ -94,7 +90,7 @@ interface Affected {
  * The images that hold the snapshot, which under an overlay are others than the active ones; its overlays, with what each is
  * merged into; and its memory.
  */
-function filesOf({ machine: { images } }: Entry, { snapshot: { report } }: Decision<PruneCandidate>) {
+function filesOf({ vm: { images } }: Entry, { snapshot: { report } }: Decision<PruneCandidate>) {
   const disks = (report?.disks ?? []).flatMap(({ target, location, source }): Affected[] => {
     const image = images.get(target);
     const [active = null] = chainPaths(image);
@@ -142,12 +138,12 @@ export function choicesOf(entry: Entry, places: Places): Choice[] {
     createdAtSeconds = Math.max(createdAtSeconds, decision.snapshot.createdAtSeconds);
     const expected = entry.expected.get(name);
     const frees = new Map(placesOf(entry, decision, places).map((id) => [id, expected?.get(id) ?? 0]));
-    return { machine: entry.machine.domain.name, name, createdAtSeconds, frees, entry, decision };
+    return { vm: entry.vm.domain.name, name, createdAtSeconds, frees, entry, decision };
   });
 }
 
-/** Notes what each that may go gives back, by the machine's space measured in that order. What is not known is left out. */
-export function expectFrom(entry: Entry, { snapshots }: MachineSpace, places: Places): void {
+/** Notes what each that may go gives back, by the VM's space measured in that order. What is not known is left out. */
+export function expectFrom(entry: Entry, { snapshots }: VmSpace, places: Places): void {
   const soFar = new Map<string, number>();
   const costs = new Map(snapshots.map((cost) => [cost.snapshot.name, cost]));
   entry.alone = new Map(

@@ -1,3 +1,4 @@
+import type { FileSystem } from '../host/file-systems.ts';
 import { byTimeAndName } from '../model/labels.ts';
 
 /**
@@ -8,16 +9,9 @@ import { byTimeAndName } from '../model/labels.ts';
 /** How much is to be free: so many bytes, or a part of the size. */
 export type FreeMin = { readonly bytes: number } | { readonly share: number };
 
-export interface FileSystem {
-  readonly id: string;
-  readonly sizeBytes: number;
-  /** What an ordinary user may still write. */
-  readonly freeBytes: number;
-}
-
 /** A snapshot that may go. */
-export interface Expendable {
-  readonly machine: string;
+export interface Deletable {
+  readonly vm: string;
   readonly name: string;
   /** Seconds since the epoch. */
   readonly createdAtSeconds: number;
@@ -47,26 +41,26 @@ export function isShort(fileSystem: FileSystem, freeMin: FreeMin): boolean {
 }
 
 /**
- * The next to go: the oldest of all machines that is, in part, in one of the file systems that are short. Null when none of
+ * The next to go: the oldest of all VMs that is, in part, in one of the file systems that are short. Null when none of
  * these can be helped.
  */
-export function nextToGo<E extends Expendable>(
+export function nextToGo<E extends Deletable>(
   expendable: readonly E[],
   short: ReadonlySet<string>,
 ): E | null {
   return [...expendable].sort(byAge).find((one) => isIn(one, short)) ?? null;
 }
 
-const isIn = ({ frees }: Expendable, short: ReadonlySet<string>): boolean =>
+const isIn = ({ frees }: Deletable, short: ReadonlySet<string>): boolean =>
   [...frees.keys()].some((id) => short.has(id));
 
-/** Of one age and name, in the order of the machines' names. */
-function byAge(a: Expendable, b: Expendable): number {
-  return byTimeAndName(a, b) || (a.machine < b.machine ? -1 : a.machine > b.machine ? 1 : 0);
+/** Of one age and name, in the order of the VMs' names. */
+function byAge(a: Deletable, b: Deletable): number {
+  return byTimeAndName(a, b) || (a.vm < b.vm ? -1 : a.vm > b.vm ? 1 : 0);
 }
 
 /** What would go, in this order, and what would be free then, if each gave back what is expected. */
-export function foresee<E extends Expendable, F extends FileSystem>(
+export function foresee<E extends Deletable, F extends FileSystem>(
   expendable: readonly E[],
   fileSystems: readonly F[],
   freeMin: FreeMin,

@@ -1,17 +1,19 @@
-import type { Context } from '../run/context.ts';
-import { isActive } from '../model/domain.ts';
-import { type FreeMin, foresee, isShort, nextToGo, wantedBytes } from './free-space-policy.ts';
-import { byTimeAndName } from '../model/labels.ts';
-import type { Decision } from './retention.ts';
-import { locationOf } from '../model/snapshot.ts';
-import { KvmsnapError } from '../errors.ts';
-import { humanBytes } from '../output/format.ts';
+import { deleteSnapshot } from '../delete/delete.ts';
+import { planDeletions } from '../delete/dry-run.ts';
 import type { LeftoversFound } from '../delete/remove-leftover-files.ts';
+import { KvmsnapError } from '../errors.ts';
+import { fileSystemOf, type MountedFileSystem } from '../host/file-systems.ts';
+import { isActive } from '../model/domain.ts';
+import { byTimeAndName } from '../model/labels.ts';
+import { locationOf } from '../model/snapshot.ts';
+import { humanBytes } from '../output/format.ts';
+import type { Context } from '../run/context.ts';
+import { type Freed, measureIfPossible, occupiedBy } from '../space/reclaimed.ts';
+import { readAgain } from '../vm/load.ts';
 import {
   activePaths,
   allPaths,
   type Choice,
-  type Contender,
   choicesOf,
   close,
   type Entry,
@@ -21,12 +23,9 @@ import {
   leaving,
   type Places,
   placesOf,
+  type VmToPrune,
 } from './free-space-candidates.ts';
-import { deleteSnapshot } from '../delete/delete.ts';
-import { fileSystemOf, type MountedFileSystem } from '../host/file-systems.ts';
-import { type Freed, measureIfPossible, occupiedBy } from '../space/reclaimed.ts';
-import { readAgain } from '../vm/load.ts';
-import { planDeletions } from '../delete/dry-run.ts';
+import { type FreeMin, foresee, isShort, nextToGo, wantedBytes } from './free-space-policy.ts';
 import {
   deletionBy,
   notPruned,
@@ -35,17 +34,18 @@ import {
   type PruneRequest,
   planWithExternal,
 } from './prune.ts';
+import type { Decision } from './retention.ts';
 
 /**
- * A prune of several machines for free space: of what no rule keeps, the oldest of all goes first, and what is free is
- * measured again after each, until every file system of the machines' images has enough.
+ * A prune of several VMs for free space: of what no rule keeps, the oldest of all goes first, and what is free is
+ * measured again after each, until every file system of the VMs' images has enough.
  */
 
 export interface SpaceRequest extends PruneRequest {
   readonly freeMin: FreeMin;
 }
 
-/** What became of one machine's snapshots. */
+/** What became of one VM's snapshots. */
 export interface SpacePruned {
   readonly plan: readonly Decision<PruneCandidate>[];
   readonly done: readonly Pruned[];
@@ -67,12 +67,12 @@ export interface SpaceChange {
   readonly freeBytes: number;
   readonly reached: boolean;
   /** A deletion gave nothing back there, so no more were tried. */
-  readonly barren: boolean;
+  readonly exhausted: boolean;
 }
 
 export interface SpaceRun {
   /** In the order of the contenders. */
-  readonly machines: readonly SpacePruned[];
+  readonly vms: readonly SpacePruned[];
   readonly fileSystems: readonly SpaceChange[];
 }
 
@@ -92,26 +92,26 @@ interface Run {
   readonly entries: readonly Entry[];
   readonly places: Places;
   /** The file systems to which deleting gives nothing back. */
-  readonly barren: Set<string>;
+  readonly exhausted: Set<string>;
 }
 
-/** Prunes for space; with `--dry-run` by what is foreseen. A failure stops no other machine, a signal all of them. */
+/** Prunes for space; with `--dry-run` by what is foreseen. A failure stops no other VM, a signal all of them. */
 export async function pruneForSpace(
   ctx: Context,
-  contenders: readonly Contender[],
+  vmsToPrune: readonly VmToPrune[],
   request: SpaceRequest,
   sight: Sight = REAL,
 ): Promise<SpaceRun> {
   const entries: Entry[] = [];
-  for (const contender of contenders) entries.push(await enter(ctx, contender, request));
+  for (const vmToPrune of vmsToPrune) entries.push(await enter(ctx, vmToPrune, request));
   const places = await findPlaces(ctx, entries, sight);
-  const run: Run = { ctx, request, sight, entries, places, barren: new Set() };
+  const run: Run = { ctx, request, sight, entries, places, exhausted: new Set() };
   for (const entry of entries) if (!isPlaced(run, entry)) close(entry, unknownSpace(entry));
   const before = systemsOf(run);
   const after = ctx.settings.dryRun ? await foreseeAll(run, before) : await deleteAll(run, before);
   const short = shortOf(run, after);
   return {
-    machines: entries.map((entry) => conclude(run, entry, short)),
+    vms: entries.map((entry) => conclude(run, entry, short)),
     fileSystems: after.map((now, i) => ({
       mountPoint: now.mountPoint,
       sizeBytes: now.sizeBytes,
@@ -119,7 +119,7 @@ export async function pruneForSpace(
       freeBytesBefore: before[i]?.freeBytes ?? now.freeBytes,
       freeBytes: now.freeBytes,
       reached: !isShort(now, request.freeMin),
-      barren: run.barren.has(now.id),
+      exhausted: run.exhausted.has(now.id),
     })),
   };
 }
@@ -128,11 +128,13 @@ export async function pruneForSpace(
 export function shortage(fileSystems: readonly SpaceChange[]): KvmsnapError | null {
   const short = fileSystems.filter(({ reached }) => !reached);
   if (short.length === 0) return null;
-  const each = short.map(({ mountPoint, freeBytes, wantedBytes, sizeBytes, barren }) => {
-    const why = barren ? 'deleting gives nothing back there' : 'nothing is left that may be deleted for it';
+  const each = short.map(({ mountPoint, freeBytes, wantedBytes, sizeBytes, exhausted }) => {
+    const why = exhausted
+      ? 'deleting gives nothing back there'
+      : 'nothing is left that may be deleted for it';
     return {
       message: `${mountPoint} has ${humanBytes(freeBytes)} of ${humanBytes(sizeBytes)} free, and ${humanBytes(wantedBytes)} are wanted: ${why}`,
-      hint: 'what a rule or a hold keeps is never deleted for space; kvmsnap space MACHINE shows what it costs',
+      hint: 'what a rule or a hold keeps is never deleted for space; kvmsnap space VM shows what it costs',
       commands: [],
     };
   });
@@ -152,28 +154,28 @@ async function findPlaces(ctx: Context, entries: readonly Entry[], sight: Sight)
 const isPlaced = ({ places }: Pick<Run, 'places'>, entry: Entry): boolean =>
   activePaths(entry).some((path) => places.has(path));
 
-const unknownSpace = ({ machine: { domain } }: Entry): KvmsnapError =>
+const unknownSpace = ({ vm: { domain } }: Entry): KvmsnapError =>
   new KvmsnapError(
     'check',
     `how much is free beside the images of '${domain.name}' cannot be told, so nothing of it was deleted`,
     { hint: 'they are on no file system of this host, or out of reach for this user' },
   );
 
-/** The file systems that are to have enough: those that the machines write to. */
+/** The file systems that are to have enough: those that the VMs write to. */
 function systemsOf({ entries, places }: Run): readonly MountedFileSystem[] {
   const systems = entries.flatMap(activePaths).flatMap((path) => places.get(path) ?? []);
   return [...new Map(systems.map((system) => [system.id, system])).values()];
 }
 
 /** The ids of those that have too little, and can be helped. */
-const shortOf = ({ barren, request }: Run, systems: readonly MountedFileSystem[]): Set<string> =>
+const shortOf = ({ exhausted, request }: Run, systems: readonly MountedFileSystem[]): Set<string> =>
   new Set(
     systems
-      .filter((system) => isShort(system, request.freeMin) && !barren.has(system.id))
+      .filter((system) => isShort(system, request.freeMin) && !exhausted.has(system.id))
       .map(({ id }) => id),
   );
 
-/** Reads the images of each machine that could help, and counts on. */
+/** Reads the images of each VM that could help, and counts on. */
 async function foreseeAll(
   run: Run,
   before: readonly MountedFileSystem[],
@@ -200,7 +202,7 @@ async function refuseSome({ ctx, request, entries }: Run, goes: readonly Choice[
   let isAny = false;
   for (const entry of entries) {
     const names = goes.filter((choice) => choice.entry === entry).map(({ name }) => name);
-    const { refused } = await planDeletions(ctx, entry.machine, names, deletionBy(request));
+    const { refused } = await planDeletions(ctx, entry.vm, names, deletionBy(request));
     for (const { name, failure } of refused) entry.done.push(notPruned(name, failure));
     isAny ||= refused.length > 0;
   }
@@ -210,7 +212,7 @@ async function refuseSome({ ctx, request, entries }: Run, goes: readonly Choice[
 /** Where the images cannot be measured, nothing is expected. */
 async function lookAhead({ ctx, sight, places }: Run, entry: Entry): Promise<void> {
   const names = leaving(entry).map(({ snapshot }) => snapshot.name);
-  const space = await sight.measure(ctx, entry.machine, names);
+  const space = await sight.measure(ctx, entry.vm, names);
   entry.isMeasured = true;
   entry.expected = new Map();
   if (space) expectFrom(entry, space, places);
@@ -235,8 +237,8 @@ async function deleteAll(
     const now = await settle(run, systems, next);
     for (const [i, { id, freeBytes }] of now.entries()) {
       const expected = next.frees.get(id) ?? 0;
-      const isBarren = expected >= NOTABLE_BYTES && released !== null && released <= 0;
-      if (isBarren && freeBytes <= (systems[i]?.freeBytes ?? 0)) run.barren.add(id);
+      const isExhausted = expected >= NOTABLE_BYTES && released !== null && released <= 0;
+      if (isExhausted && freeBytes <= (systems[i]?.freeBytes ?? 0)) run.exhausted.add(id);
     }
     systems = now;
   }
@@ -247,8 +249,8 @@ async function refresh(run: Run, entry: Entry): Promise<void> {
   const { ctx, request } = run;
   entry.isFreshlyRead = true;
   try {
-    entry.machine = await readAgain(ctx, entry.machine.domain);
-    entry.plan = await planWithExternal(ctx, entry.machine, request, entry.fresh);
+    entry.vm = await readAgain(ctx, entry.vm.domain);
+    entry.plan = await planWithExternal(ctx, entry.vm, request, entry.fresh);
     await lookAhead(run, entry);
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
@@ -256,17 +258,17 @@ async function refresh(run: Run, entry: Entry): Promise<void> {
   }
 }
 
-/** Deletes it, and returns by how many bytes the machine's images have shrunk; null when it failed or that is not known. */
+/** Deletes it, and returns by how many bytes the VM's images have shrunk; null when it failed or that is not known. */
 async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<number | null> {
   const { ctx, request, sight } = run;
   const { report } = decision.snapshot;
   if (!report) return null;
-  const { machine } = entry;
-  const before = await sight.occupiedBy(machine);
+  const { vm } = entry;
+  const before = await sight.occupiedBy(vm);
   let found: LeftoversFound;
   try {
-    const done = await deleteSnapshot(ctx, machine, report, deletionBy(request));
-    entry.machine = done.machine;
+    const done = await deleteSnapshot(ctx, vm, report, deletionBy(request));
+    entry.vm = done.vm;
     found = { leftovers: done.leftovers, unremoved: done.unremoved };
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
@@ -276,8 +278,8 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
   }
   entry.done.push({ name, failure: null, ...found });
   entry.gone.push(decision);
-  entry.plan = await planWithExternal(ctx, entry.machine, request, entry.fresh);
-  const after = await sight.occupiedBy(machine);
+  entry.plan = await planWithExternal(ctx, entry.vm, request, entry.fresh);
+  const after = await sight.occupiedBy(vm);
   const released = before === null || after === null ? null : before - after;
   // the next overlay lies on another file now
   if (locationOf(report) === 'external') await lookAhead(run, entry);
@@ -321,15 +323,15 @@ async function settle(
 
 /** What stays although no rule keeps it gets its reason, unless it was not come to. */
 function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePruned {
-  const { ctx, places, barren } = run;
-  const { machine, plan, gone, done, failure, alone, freedBytes } = entry;
+  const { ctx, places, exhausted } = run;
+  const { vm, plan, gone, done, failure, alone, freedBytes } = entry;
   const cutShort = ctx.interrupts.pending !== null && nextToGo(choicesOf(entry, places), short) !== null;
   const isKnown = isPlaced(run, entry);
   const staying = new Set(cutShort || (entry.isClosed && isKnown) ? [] : leaving(entry));
   const why = (decision: Decision<PruneCandidate>): string => {
     if (!isKnown) return 'free space not known';
     if (isUntold(entry, decision)) return 'external, and no room to merge it, or not known what it frees';
-    const isIn = placesOf(entry, decision, places).some((id) => barren.has(id));
+    const isIn = placesOf(entry, decision, places).some((id) => exhausted.has(id));
     return isIn ? 'deleting gives nothing back' : 'enough free';
   };
   const settled = plan.map((decision) =>
@@ -343,7 +345,7 @@ function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePrun
       bytes: freedBytes === null ? null : Math.max(0, freedBytes),
       // one merged after another gives more than each alone
       approximate:
-        isActive(machine.domain.state) ||
+        isActive(vm.domain.state) ||
         gone.some(({ snapshot: { report } }) => report !== null && locationOf(report) === 'external'),
     },
     alone,

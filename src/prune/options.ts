@@ -1,10 +1,10 @@
+import { KvmsnapError } from '../errors.ts';
+import { labelProblem } from '../model/labels.ts';
+import { matcher } from '../model/selection.ts';
 import { type Period, parseSpan } from './calendar.ts';
 import { type FreeMin, parseFreeMin } from './free-space-policy.ts';
-import { labelProblem } from '../model/labels.ts';
-import { hasRules, type RetentionRules } from './retention.ts';
-import { matcher } from '../model/selection.ts';
-import { KvmsnapError } from '../errors.ts';
 import type { PruneRequest } from './prune.ts';
+import { hasRules, type RetentionRules } from './retention.ts';
 
 /** The options by which a command line says what a prune keeps. */
 

@@ -1,27 +1,21 @@
-import type { Context } from '../run/context.ts';
-import type { Zone } from './calendar.ts';
+import { type DeleteDone, type DeleteRequest, deleteSnapshot } from '../delete/delete.ts';
+import type { LeftoversFound } from '../delete/remove-leftover-files.ts';
 import { DELETE_RULES } from '../delete/rules/common.ts';
-import type { FreeMin } from './free-space-policy.ts';
-import type { Images } from '../model/image.ts';
-import { type ImageUsers, NOBODY } from '../sharing/image-users.ts';
-import { labelOf } from '../model/labels.ts';
-import type { DaemonVersion } from '../model/libvirt-versions.ts';
-import { judge } from '../model/rule.ts';
-import { type SnapshotReport, tagsOf } from '../model/report.ts';
-import {
-  type Candidate,
-  type Decision,
-  hasRules,
-  planRetention,
-  type RetentionRules,
-} from './retention.ts';
-import { internalDisks, locationOf } from '../model/snapshot.ts';
 import { KvmsnapError } from '../errors.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
-import type { LeftoversFound } from '../delete/remove-leftover-files.ts';
-import { type DeleteDone, type DeleteRequest, deleteSnapshot } from '../delete/delete.ts';
+import type { Images } from '../model/image.ts';
+import { labelOf } from '../model/labels.ts';
+import type { DaemonVersion } from '../model/libvirt-versions.ts';
+import { type SnapshotReport, tagsOf } from '../model/report.ts';
+import { applyRules } from '../model/rule.ts';
+import { internalDisks, locationOf } from '../model/snapshot.ts';
+import type { Context } from '../run/context.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
-import { type Machine, readAgain } from '../vm/load.ts';
+import { type ImageUsers, NOBODY } from '../sharing/image-users.ts';
+import { readAgain, type Vm } from '../vm/load.ts';
+import type { Zone } from './calendar.ts';
+import type { FreeMin } from './free-space-policy.ts';
+import { type Candidate, type Decision, hasRules, planRetention, type RetentionRules } from './retention.ts';
 
 /** Which snapshots a prune may touch at all: those that carry the label in their name, and those that a pattern names. */
 export interface PruneScope {
@@ -49,8 +43,8 @@ export interface PruneCandidate extends Candidate {
 /** The offset of this process's time zone. */
 const LOCAL_ZONE: Zone = (seconds) => -new Date(seconds * 1000).getTimezoneOffset() * 60;
 
-/** A machine as far as a plan goes. */
-interface Planned extends Pick<Machine, 'domain' | 'snapshots' | 'current'> {
+/** A VM as far as a plan goes. */
+interface Planned extends Pick<Vm, 'domain' | 'snapshots' | 'current'> {
   /** null: by libvirt's word alone. */
   readonly images: Images | null;
   /** What decides whether an external snapshot can go; absent: all of them stay. */
@@ -62,17 +56,15 @@ interface Planned extends Pick<Machine, 'domain' | 'snapshots' | 'current'> {
 /** Decides for every snapshot in the scope. `fresh`: the name of the one that this run has taken, or in a dry run would. */
 function planPrune(
   ctx: Context,
-  machine: Planned,
+  vm: Planned,
   { scope, rules, agreed }: Pick<PruneRequest, 'scope' | 'rules' | 'agreed'>,
   fresh: string | null = null,
 ): Decision<PruneCandidate>[] {
   const now = Math.floor(ctx.clock.now() / 1000);
-  const present = machine.snapshots
+  const present = vm.snapshots
     .filter(({ name }) => inScope(scope, name))
     .map((report) =>
-      report.name === fresh
-        ? { ...toCandidate(report, machine), undeletable: FRESH }
-        : toCandidate(report, machine),
+      report.name === fresh ? { ...toCandidate(report, vm), undeletable: FRESH } : toCandidate(report, vm),
     );
   const coming: PruneCandidate[] =
     fresh === null || present.some(({ name }) => name === fresh)
@@ -81,7 +73,7 @@ function planPrune(
           {
             name: fresh,
             createdAtSeconds: now,
-            place: machine.snapshots.length,
+            place: vm.snapshots.length,
             held: false,
             unfinished: null,
             undeletable: FRESH,
@@ -90,7 +82,7 @@ function planPrune(
         ];
   const plan = planRetention([...present, ...coming], rules, now, LOCAL_ZONE);
   if (!agreed) return plan;
-  const mayGo = agreed.get(machine.domain.uuid);
+  const mayGo = agreed.get(vm.domain.uuid);
   return plan.map((decision) =>
     decision.keep || mayGo?.has(decision.snapshot.name)
       ? decision
@@ -105,27 +97,27 @@ function inScope({ label, matches }: PruneScope, name: string): boolean {
   return (label !== null && labelOf(name) === label) || (matches?.(name) ?? false);
 }
 
-function toCandidate(report: SnapshotReport, machine: Planned): PruneCandidate {
+function toCandidate(report: SnapshotReport, vm: Planned): PruneCandidate {
   return {
     name: report.name,
     createdAtSeconds: report.createdAtSeconds,
-    place: machine.snapshots.indexOf(report),
+    place: vm.snapshots.indexOf(report),
     held: report.held,
-    unfinished: unfinished(report, machine.images),
-    undeletable: isExternal(report) ? whyItStays(report, machine) : null,
+    unfinished: unfinished(report, vm.images),
+    undeletable: isExternal(report) ? whyItStays(report, vm) : null,
     report,
   };
 }
 
-/** Why an external snapshot cannot be deleted as the machine is now; null where it can. */
+/** Why an external snapshot cannot be deleted as the VM is now; null where it can. */
 function whyItStays(
   snapshot: SnapshotReport,
-  { daemonVersion, images, users = NOBODY, ...machine }: Planned,
+  { daemonVersion, images, users = NOBODY, ...vm }: Planned,
 ): string | null {
   if (daemonVersion === undefined) return 'external';
   // what is free when its turn comes is asked then
   const facts = {
-    ...machine,
+    ...vm,
     snapshot,
     images: images ?? new Map(),
     daemonVersion,
@@ -133,33 +125,28 @@ function whyItStays(
     stored: new Map(),
     merges: [],
   };
-  return judge(DELETE_RULES, { ...facts, reach: 'only' })[0]?.what ?? null;
+  return applyRules(DELETE_RULES, { ...facts, reach: 'only' })[0]?.what ?? null;
 }
 
 /**
- * The same with what an external snapshot is judged by beside its machine: libvirtd's version, where one is in the scope,
- * and what other machines need, where one would go and `images` are there.
+ * The same with what an external snapshot is judged by beside its VM: libvirtd's version, where one is in the scope,
+ * and what other VMs need, where one would go and `images` are there.
  */
 export async function planWithExternal(
   ctx: Context,
-  machine: Planned & Pick<Machine, 'uri'>,
+  vm: Planned & Pick<Vm, 'uri'>,
   request: PruneRequest,
   fresh: string | null = null,
 ): Promise<Decision<PruneCandidate>[]> {
   const isAsked = ({ name }: SnapshotReport) => inScope(request.scope, name);
-  if (!machine.snapshots.some((snapshot) => isAsked(snapshot) && isExternal(snapshot)))
-    return planPrune(ctx, machine, request, fresh);
-  const known = { ...machine, daemonVersion: await readDaemonVersion(ctx.virsh) };
+  if (!vm.snapshots.some((snapshot) => isAsked(snapshot) && isExternal(snapshot)))
+    return planPrune(ctx, vm, request, fresh);
+  const known = { ...vm, daemonVersion: await readDaemonVersion(ctx.virsh) };
   const plan = planPrune(ctx, known, request, fresh);
-  const { images } = machine;
+  const { images } = vm;
   const asks = plan.some(({ keep, snapshot: { report } }) => !keep && report !== null && isExternal(report));
   if (images === null || !asks) return plan;
-  return planPrune(
-    ctx,
-    { ...known, users: await readImageUsers(ctx, { ...machine, images }) },
-    request,
-    fresh,
-  );
+  return planPrune(ctx, { ...known, users: await readImageUsers(ctx, { ...vm, images }) }, request, fresh);
 }
 
 const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
@@ -197,18 +184,18 @@ export interface PruneDone {
 }
 
 /**
- * Carries out a plan: oldest first, one at a time, going on after a failure. Ends after a signal, and at a busy machine,
+ * Carries out a plan: oldest first, one at a time, going on after a failure. Ends after a signal, and at a busy VM,
  * where each of the others would wait as long again.
  */
 export async function prune(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   plan: readonly Decision<PruneCandidate>[],
   request: Pick<PruneRequest, 'leftovers'>,
 ): Promise<PruneDone> {
   const done: Pruned[] = [];
   const held = new Set<string>();
-  let now = machine;
+  let now = vm;
   for (const { snapshot, keep } of plan) {
     if (keep || snapshot.report === null) continue;
     if (ctx.interrupts.pending) break;
@@ -216,7 +203,7 @@ export async function prune(
       const deleted = await deleteUnlessHeld(ctx, now, snapshot.report, request);
       if (!deleted) held.add(snapshot.name);
       else {
-        now = deleted.machine;
+        now = deleted.vm;
         const { leftovers, unremoved } = deleted;
         done.push({ name: snapshot.name, failure: null, leftovers, unremoved });
       }
@@ -229,21 +216,20 @@ export async function prune(
   return { done, held };
 }
 
-/** null: it was put on hold, before its turn came or while it waited for the machine. */
+/** null: it was put on hold, before its turn came or while it waited for the VM. */
 async function deleteUnlessHeld(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport,
   request: Pick<PruneRequest, 'leftovers'>,
 ): Promise<DeleteDone | null> {
-  const isHeld = ({ snapshots }: Machine) =>
-    snapshots.some(({ name, held }) => name === snapshot.name && held);
-  if (isHeld(machine)) return null;
+  const isHeld = ({ snapshots }: Vm) => snapshots.some(({ name, held }) => name === snapshot.name && held);
+  if (isHeld(vm)) return null;
   try {
-    return await deleteSnapshot(ctx, machine, snapshot, deletionBy(request));
+    return await deleteSnapshot(ctx, vm, snapshot, deletionBy(request));
   } catch (error) {
     const isRefused = error instanceof KvmsnapError && error.code === 'check';
-    if (isRefused && isHeld(await readAgain(ctx, machine.domain))) return null;
+    if (isRefused && isHeld(await readAgain(ctx, vm.domain))) return null;
     throw error;
   }
 }

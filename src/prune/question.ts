@@ -1,27 +1,22 @@
-import type { Context } from '../run/context.ts';
-import type { Decision } from './retention.ts';
-import type { Selection } from '../model/selection.ts';
-import { type Question, seekConsent, type Told } from '../run/confirm.ts';
-import { foreseeQuickly } from '../space/reclaimed.ts';
-import { assembleMachine, type Machine, requireAllRead } from '../vm/load.ts';
-import { overMachines } from '../run/for-each-domain.ts';
 import { planDeletions, type RefusedDeletion } from '../delete/dry-run.ts';
-import {
-  deletionBy,
-  type PruneCandidate,
-  type PruneRequest,
-  planWithExternal,
-} from './prune.ts';
-import { readAllSnapshots, readSelection } from '../vm/select.ts';
-import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
-import { humanSpan, localTime } from '../output/format.ts';
 import { fold } from '../delete/question.ts';
+import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
+import type { Selection } from '../model/selection.ts';
+import { humanSpan, localTime } from '../output/format.ts';
+import { type Question, seekConsent, type Told } from '../run/confirm.ts';
+import type { Context } from '../run/context.ts';
+import { forEachDomain } from '../run/for-each-domain.ts';
+import { foreseeQuickly } from '../space/reclaimed.ts';
 import { type FreedOf, freedLines } from '../space/reclaimed-report.ts';
+import { assembleVm, requireAllRead, type Vm } from '../vm/load.ts';
+import { readAllSnapshots, readSelection } from '../vm/select.ts';
+import { deletionBy, type PruneCandidate, type PruneRequest, planWithExternal } from './prune.ts';
+import type { Decision } from './retention.ts';
 
 /** The plan of a prune, which a person agrees to before it is carried out. */
 
 interface Planned {
-  readonly machine: Machine;
+  readonly vm: Vm;
   readonly plan: readonly Decision<PruneCandidate>[];
   /** What a rule is against: the run tries it, and says why it stays. */
   readonly refused: readonly RefusedDeletion[];
@@ -41,25 +36,22 @@ export async function agreeToPrune(
     tell: (all) => tellPrune(ctx, all, request),
   });
   return new Map(
-    plan.map((each) => [
-      each.machine.domain.uuid,
-      new Set(triedOf(each).map(({ snapshot }) => snapshot.name)),
-    ]),
+    plan.map((each) => [each.vm.domain.uuid, new Set(triedOf(each).map(({ snapshot }) => snapshot.name))]),
   );
 }
 
-/** The plans of all machines that can be read; what is wrong with another one, the prune itself will say. */
+/** The plans of all VMs that can be read; what is wrong with another one, the prune itself will say. */
 async function planAll(ctx: Context, selection: Selection, request: PruneRequest): Promise<Planned[]> {
   const selected = await readSelection(ctx, selection);
   const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: 1, skips: () => false };
-  const results = await overMachines<Planned>(ctx, selected, run, async (ctx, reading) => {
-    const machine = await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS);
-    requireAllRead(ctx, machine, `prune '${machine.domain.name}'`);
-    const plan = await planWithExternal(ctx, machine, request);
+  const results = await forEachDomain<Planned>(ctx, selected, run, async (ctx, reading) => {
+    const vm = await assembleVm(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS);
+    requireAllRead(ctx, vm, `prune '${vm.domain.name}'`);
+    const plan = await planWithExternal(ctx, vm, request);
     const names = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
-    const { refused } = await planDeletions(ctx, machine, names, deletionBy(request));
-    return { value: { machine, plan, refused }, failures: [], succeeded: 0 };
+    const { refused } = await planDeletions(ctx, vm, names, deletionBy(request));
+    return { value: { vm, plan, refused }, failures: [], succeeded: 0 };
   });
   return results.flatMap(({ value }) => value ?? []);
 }
@@ -74,7 +66,7 @@ function tellPrune(ctx: Context, all: readonly Planned[], request: PruneRequest)
   return {
     consequences: going.map(
       ({ each, snapshot }) =>
-        `${each.machine.domain.name} loses '${snapshot.name}' of ${localTime(snapshot.createdAtSeconds)}`,
+        `${each.vm.domain.name} loses '${snapshot.name}' of ${localTime(snapshot.createdAtSeconds)}`,
     ),
     question: going.length === 0 ? null : () => questionOf(ctx, all, request),
   };
@@ -91,19 +83,19 @@ async function questionOf(
     goingOf(each).map(({ snapshot: { name, createdAtSeconds, report } }) => {
       const said = report?.description ? `: ${report.description.split('\n')[0]}` : '';
       const age = humanSpan(now - createdAtSeconds);
-      return `${each.machine.domain.name}: '${name}' of ${localTime(createdAtSeconds)}, ${age} ago${said}`;
+      return `${each.vm.domain.name}: '${name}' of ${localTime(createdAtSeconds)}, ${age} ago${said}`;
     }),
   );
-  const held = all.flatMap(({ machine, plan }) =>
+  const held = all.flatMap(({ vm, plan }) =>
     plan
       .filter(({ snapshot }) => snapshot.held)
-      .map(({ snapshot }) => `${machine.domain.name}: '${snapshot.name}' is held and stays`),
+      .map(({ snapshot }) => `${vm.domain.name}: '${snapshot.name}' is held and stays`),
   );
   const refused = all.flatMap((each) =>
-    each.refused.map(({ failure }) => `${each.machine.domain.name}: stays: ${failure.message}`),
+    each.refused.map(({ failure }) => `${each.vm.domain.name}: stays: ${failure.message}`),
   );
   const freed = freedLines(true, await foresee(ctx, losing));
-  const total = losing.reduce((sum, { machine }) => sum + machine.snapshots.length, 0);
+  const total = losing.reduce((sum, { vm }) => sum + vm.snapshots.length, 0);
   const count = `${lines.length} of ${total} snapshots of ${losing.length} ${losing.length === 1 ? 'VM' : 'VMs'}`;
   const frees = freed.map((line) => `, which ${line}`).join('');
   const until = freeMin === null ? '' : ', the oldest first, and only until enough is free';
@@ -122,9 +114,9 @@ async function foresee(ctx: Context, losing: readonly Planned[]): Promise<FreedO
   for (const planned of losing) {
     const names = goingOf(planned).map(({ snapshot }) => snapshot.name);
     const left = until - ctx.clock.now();
-    const foreseen = left > 0 ? await foreseeQuickly(ctx, planned.machine, names, left) : null;
+    const foreseen = left > 0 ? await foreseeQuickly(ctx, planned.vm, names, left) : null;
     const freed = foreseen?.together ?? { bytes: null, approximate: false };
-    each.push({ machine: planned.machine.domain, freed });
+    each.push({ vm: planned.vm.domain, freed });
   }
   return each;
 }

@@ -1,21 +1,31 @@
-import type { Context } from '../run/context.ts';
-import type { Decision } from './retention.ts';
+import { planDeletions } from '../delete/dry-run.ts';
 import type { Leftover } from '../delete/remove-leftover-files.ts';
+import type { DomainReading } from '../libvirt/domains.ts';
+import { NO_SNAPSHOTS, type SnapshotsRead } from '../libvirt/snapshots.ts';
+import { rfc3339 } from '../output/format.ts';
+import { type Column, section, VM_COLUMN } from '../output/view.ts';
 import { isAsked } from '../run/confirm.ts';
-import type { Contender } from './free-space-candidates.ts';
-import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../space/reclaimed.ts';
-import { assembleMachine, type Machine, readAgain, reportOn, requireAllRead } from '../vm/load.ts';
+import type { Context } from '../run/context.ts';
 import {
-  concludeMachines,
-  type Deed,
-  type MachineResult,
-  overMachines,
+  type Completed,
+  concludeDomains,
+  type DomainOutcome,
+  forEachDomain,
   type ResultName,
-  requireDeed,
+  requireCompleted,
   resultOf,
 } from '../run/for-each-domain.ts';
-import { planDeletions } from '../delete/dry-run.ts';
+import { domainResult, ownName } from '../run/results.ts';
+import { type SelectionOptions, toSelection } from '../run/select-options.ts';
+import { show } from '../run/show.ts';
+import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../space/reclaimed.ts';
+import { type FreedOf, freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
+import { assembleVm, readAgain, reportOn, requireAllRead, type Vm } from '../vm/load.ts';
+import { readAllSnapshots, readSelection } from '../vm/select.ts';
 import type { SpacePruned, SpaceRequest, SpaceRun } from './free-space.ts';
+import type { VmToPrune } from './free-space-candidates.ts';
+import { concludeSpace, spaceDocument, spaceLines } from './free-space-report.ts';
+import { type ScopeOptions, toPruneRequest } from './options.ts';
 import {
   checkPruneRequest,
   deletionBy,
@@ -27,27 +37,10 @@ import {
   prune,
   pruneFailures,
 } from './prune.ts';
-import { readAllSnapshots, readSelection } from '../vm/select.ts';
-import type { MachineReading } from '../libvirt/domains.ts';
-import { NO_SNAPSHOTS, type SnapshotsRead } from '../libvirt/snapshots.ts';
-import { rfc3339 } from '../output/format.ts';
-import { type Column, MACHINE_COLUMN, section } from '../output/view.ts';
-import {
-  concludeSpace,
-  type FreedOf,
-  freedDocument,
-  freedLines,
-  sayForeseen,
-  spaceDocument,
-  spaceLines,
-} from '../space/reclaimed-report.ts';
 import { agreeToPrune } from './question.ts';
-import { domainResult, ownName } from '../run/results.ts';
-import { type ScopeOptions, toPruneRequest } from './options.ts';
-import { type SelectionOptions, toSelection } from '../run/select-options.ts';
-import { show } from '../run/show.ts';
+import type { Decision } from './retention.ts';
 
-/** What a prune did to one machine, or in a dry run would do. */
+/** What a prune did to one VM, or in a dry run would do. */
 export interface PruneResult {
   readonly rows: readonly PruneRow[];
   /** In a dry run, what is foreseen. */
@@ -59,7 +52,7 @@ export interface PruneOptions extends ScopeOptions, SelectionOptions {}
 
 /** One snapshot in the plan, and what became of it. */
 export interface PruneRow {
-  readonly machine: string;
+  readonly vm: string;
   readonly decision: Decision<PruneCandidate>;
   readonly outcome: Outcome;
   /** In a dry run: what deleting it alone frees; null when not known. */
@@ -70,7 +63,7 @@ export interface PruneRow {
 type Outcome = 'kept' | 'to be deleted' | 'deleted' | 'failed' | 'not reached';
 
 const COLUMNS: readonly Column<PruneRow>[] = [
-  MACHINE_COLUMN,
+  VM_COLUMN,
   { key: 'name', title: 'NAME', kind: 'text', value: ({ decision }) => decision.snapshot.name },
   {
     key: 'createdAt',
@@ -106,14 +99,10 @@ export const pruneColumns = (dryRun: boolean): readonly Column<PruneRow>[] =>
   dryRun ? [...COLUMNS.slice(0, -1), FREES, ...COLUMNS.slice(-1)] : COLUMNS;
 
 /**
- * `prune`: plans for every machine, says why, and deletes what no rule keeps, once a person, where there is one, has agreed to
+ * `prune`: plans for every VM, says why, and deletes what no rule keeps, once a person, where there is one, has agreed to
  * the plan. Goes on after a failure.
  */
-export async function pruneMachines(
-  ctx: Context,
-  words: readonly string[],
-  options: PruneOptions,
-): Promise<void> {
+export async function pruneVms(ctx: Context, words: readonly string[], options: PruneOptions): Promise<void> {
   const rules = toPruneRequest(options);
   checkPruneRequest(rules);
   const selection = toSelection(words, options);
@@ -125,15 +114,15 @@ export async function pruneMachines(
   const run = { jobs: options.jobs ?? 1, skips: () => false };
   const { freeMin } = request;
   if (freeMin !== null) {
-    const looked = await overMachines(ctx, selected, run, async (ctx, reading) =>
-      lookedAt(ctx, await assembleMachine(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS)),
+    const looked = await forEachDomain(ctx, selected, run, async (ctx, reading) =>
+      lookedAt(ctx, await assembleVm(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS)),
     );
-    const contenders = looked.map(({ value }) => value && { machine: value, fresh: null });
-    const { results, space } = await pruneTogether(ctx, looked, contenders, { ...request, freeMin });
+    const vmsToPrune = looked.map(({ value }) => value && { vm: value, fresh: null });
+    const { results, space } = await pruneTogether(ctx, looked, vmsToPrune, { ...request, freeMin });
     noteNone(ctx, results, request);
     return report(ctx, results, selected.single, space);
   }
-  const results = await overMachines(ctx, selected, run, (ctx, reading) =>
+  const results = await forEachDomain(ctx, selected, run, (ctx, reading) =>
     pruneFound(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS, request),
   );
   noteNone(ctx, results, request);
@@ -143,7 +132,7 @@ export async function pruneMachines(
 /** A slip in a label prunes nothing, night after night. */
 function noteNone(
   ctx: Context,
-  results: readonly MachineResult<PruneResult>[],
+  results: readonly DomainOutcome<PruneResult>[],
   { scope: { label, matches } }: PruneRequest,
 ): void {
   if (!results.every(({ value }) => value?.rows.length === 0)) return;
@@ -151,45 +140,45 @@ function noteNone(
   ctx.terminal.note(`note: nothing to prune: no snapshot of ${whose(results)} ${ways.join(' or ')}`);
 }
 
-const whose = ([first, ...others]: readonly MachineResult<unknown>[]): string =>
-  first && others.length === 0 ? `'${first.machine.name}'` : 'these machines';
+const whose = ([first, ...others]: readonly DomainOutcome<unknown>[]): string =>
+  first && others.length === 0 ? `'${first.vm.name}'` : 'these VMs';
 
-function lookedAt(ctx: Context, machine: Machine): Deed<Machine> {
-  requireAllRead(ctx, machine, `prune '${machine.domain.name}'`);
-  return { value: machine, failures: [], succeeded: 0 };
+function lookedAt(ctx: Context, vm: Vm): Completed<Vm> {
+  requireAllRead(ctx, vm, `prune '${vm.domain.name}'`);
+  return { value: vm, failures: [], succeeded: 0 };
 }
 
 /**
- * Prunes for space over the machines that contend, and leaves the results of the others as they are. Of each, what is in
+ * Prunes for space over the VMs that contend, and leaves the results of the others as they are. Of each, what is in
  * `before` has been done already.
  */
 export async function pruneTogether(
   ctx: Context,
-  before: readonly MachineResult<unknown>[],
-  contenders: readonly (Contender | null)[],
+  before: readonly DomainOutcome<unknown>[],
+  vmsToPrune: readonly (VmToPrune | null)[],
   request: SpaceRequest,
-): Promise<{ readonly results: MachineResult<PruneResult>[]; readonly space: SpaceRun }> {
+): Promise<{ readonly results: DomainOutcome<PruneResult>[]; readonly space: SpaceRun }> {
   const { pruneForSpace } = await import('./free-space.ts');
   const space = await pruneForSpace(
     ctx,
-    contenders.filter((contender) => contender !== null),
+    vmsToPrune.filter((vmToPrune) => vmToPrune !== null),
     request,
   );
-  const pruned = [...space.machines];
-  const results = before.map((result, i): MachineResult<PruneResult> => {
-    const done = contenders[i] ? pruned.shift() : undefined;
-    return done ? resultOf(ctx, result, deedOf(ctx, result.machine.name, done)) : { ...result, value: null };
+  const pruned = [...space.vms];
+  const results = before.map((result, i): DomainOutcome<PruneResult> => {
+    const done = vmsToPrune[i] ? pruned.shift() : undefined;
+    return done ? resultOf(ctx, result, completedOf(ctx, result.vm.name, done)) : { ...result, value: null };
   });
   return { results, space };
 }
 
-function deedOf(ctx: Context, machine: string, pruned: SpacePruned): Deed<PruneResult> {
+function completedOf(ctx: Context, vm: string, pruned: SpacePruned): Completed<PruneResult> {
   const { plan, done, failure, freed, alone, cutShort } = pruned;
   const outcome = (decision: Decision<PruneCandidate>) =>
     ctx.settings.dryRun ? plannedOutcome(decision, done) : outcomeOf(decision, done);
   return {
     value: {
-      rows: plan.map((decision) => toRow(machine, decision, outcome(decision), { alone, freed })),
+      rows: plan.map((decision) => toRow(vm, decision, outcome(decision), { alone, freed })),
       freed,
       leftovers: done.flatMap(({ leftovers }) => leftovers),
     },
@@ -200,42 +189,40 @@ function deedOf(ctx: Context, machine: string, pruned: SpacePruned): Deed<PruneR
 }
 
 /**
- * Plans by what was read of all machines at once; what libvirt's word alone would delete is decided again by a look at the
- * disks and, unless it is a dry run, by a new one at the machine, whose turn may come late.
+ * Plans by what was read of all VMs at once; what libvirt's word alone would delete is decided again by a look at the
+ * disks and, unless it is a dry run, by a new one at the VM, whose turn may come late.
  */
 async function pruneFound(
   ctx: Context,
-  reading: MachineReading,
+  reading: DomainReading,
   found: SnapshotsRead,
   request: PruneRequest,
-): Promise<Deed<PruneResult>> {
+): Promise<Completed<PruneResult>> {
   const { domain } = reading;
   requireAllRead(ctx, { ...reading, ...found }, `prune '${domain.name}'`);
   const snapshots = reportOn(reading, found.snapshots, null);
   const atAGlance = await planWithExternal(ctx, { ...reading, snapshots, images: null }, request);
   if (atAGlance.every(({ keep }) => keep)) return planned(domain.name, atAGlance);
-  const machine = ctx.settings.dryRun
-    ? await assembleMachine(ctx, reading, found)
-    : await readAgain(ctx, domain);
-  return pruneMachine(ctx, machine, request);
+  const vm = ctx.settings.dryRun ? await assembleVm(ctx, reading, found) : await readAgain(ctx, domain);
+  return pruneVm(ctx, vm, request);
 }
 
-/** Plans for one machine and, unless it is a dry run, carries out. `fresh`: what the same run took. */
-export async function pruneMachine(
+/** Plans for one VM and, unless it is a dry run, carries out. `fresh`: what the same run took. */
+export async function pruneVm(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   request: PruneRequest,
   fresh: string | null = null,
-): Promise<Deed<PruneResult>> {
-  const { name } = machine.domain;
-  requireAllRead(ctx, machine, `prune '${name}'`);
-  const plan = await planWithExternal(ctx, machine, request, fresh);
+): Promise<Completed<PruneResult>> {
+  const { name } = vm.domain;
+  requireAllRead(ctx, vm, `prune '${name}'`);
+  const plan = await planWithExternal(ctx, vm, request, fresh);
   const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
-  if (ctx.settings.dryRun) return foreseen(ctx, machine, plan, request);
+  if (ctx.settings.dryRun) return foreseen(ctx, vm, plan, request);
   const {
     done: { done, held },
     freed,
-  } = await whatIsFreed(machine, () => prune(ctx, machine, plan, request));
+  } = await whatIsFreed(vm, () => prune(ctx, vm, plan, request));
   const settled = plan.map((decision) =>
     held.has(decision.snapshot.name) ? { ...decision, keep: true, reasons: ['held'] } : decision,
   );
@@ -254,24 +241,24 @@ export async function pruneMachine(
 /** What the run would do: what a rule is against fails there too, and so it does here. */
 async function foreseen(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   plan: readonly Decision<PruneCandidate>[],
   request: PruneRequest,
-): Promise<Deed<PruneResult>> {
+): Promise<Completed<PruneResult>> {
   const names = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
-  const { gone, refused } = await planDeletions(ctx, machine, names, deletionBy(request));
+  const { gone, refused } = await planDeletions(ctx, vm, names, deletionBy(request));
   const done = refused.map(({ name, failure }) => notPruned(name, failure));
-  return planned(machine.domain.name, plan, done, await foreseeFreed(ctx, machine, [...gone]));
+  return planned(vm.domain.name, plan, done, await foreseeFreed(ctx, vm, [...gone]));
 }
 
 const planned = (
-  machine: string,
+  vm: string,
   plan: readonly Decision<PruneCandidate>[],
   done: readonly Pruned[] = [],
   { alone, together: freed }: Foreseen = { alone: new Map(), together: NOTHING_FREED },
-): Deed<PruneResult> => ({
+): Completed<PruneResult> => ({
   value: {
-    rows: plan.map((decision) => toRow(machine, decision, plannedOutcome(decision, done), { alone, freed })),
+    rows: plan.map((decision) => toRow(vm, decision, plannedOutcome(decision, done), { alone, freed })),
     freed,
     leftovers: [],
   },
@@ -285,13 +272,13 @@ const plannedOutcome = (decision: Decision<PruneCandidate>, done: readonly Prune
 };
 
 function toRow(
-  machine: string,
+  vm: string,
   decision: Decision<PruneCandidate>,
   outcome: Outcome,
   foreseen?: { readonly alone: ReadonlyMap<string, number>; readonly freed: Freed },
 ): PruneRow {
   const freesBytes = decision.keep ? null : (foreseen?.alone.get(decision.snapshot.name) ?? null);
-  return { machine, decision, outcome, freesBytes, approximate: foreseen?.freed.approximate ?? false };
+  return { vm, decision, outcome, freesBytes, approximate: foreseen?.freed.approximate ?? false };
 }
 
 function outcomeOf({ snapshot, keep }: Decision<PruneCandidate>, done: readonly Pruned[]): Outcome {
@@ -303,18 +290,18 @@ function outcomeOf({ snapshot, keep }: Decision<PruneCandidate>, done: readonly 
 
 async function report(
   ctx: Context,
-  results: readonly MachineResult<PruneResult>[],
+  results: readonly DomainOutcome<PruneResult>[],
   single: boolean,
   space: SpaceRun | null,
 ): Promise<void> {
   const { dryRun } = ctx.settings;
-  requireDeed(ctx, single, results);
-  const conclusion = concludeMachines(ctx, results, { strict: false, parts: 'deletions' });
+  requireCompleted(ctx, single, results);
+  const conclusion = concludeDomains(ctx, results, { strict: false, parts: 'deletions' });
   const rows = results.flatMap(({ value }) => value?.rows ?? []);
   const lines = [
     ...freedLines(
       dryRun,
-      results.map(({ machine, value }) => freedOf(machine, value)),
+      results.map(({ vm, value }) => freedOf(vm, value)),
     ),
     ...spaceLines(space),
   ];
@@ -330,10 +317,10 @@ async function report(
       freeMin: spaceDocument(space),
     },
     sections: [section({ columns: pruneColumns(dryRun), rows })],
-    names: results.flatMap(({ machine, value }) =>
+    names: results.flatMap(({ vm, value }) =>
       (value?.rows ?? [])
         .filter(({ outcome }) => outcome === 'deleted' || outcome === 'to be deleted')
-        .map(({ decision: { snapshot } }) => (single ? snapshot.name : ownName(machine, snapshot.name))),
+        .map(({ decision: { snapshot } }) => (single ? snapshot.name : ownName(vm, snapshot.name))),
     ),
     ...(dryRun ? {} : { remarks: lines }),
   });
@@ -343,8 +330,8 @@ async function report(
 }
 
 /** What came back, where anything was to go. */
-export const freedOf = (machine: ResultName, pruned: PruneResult | null): FreedOf => ({
-  machine,
+export const freedOf = (vm: ResultName, pruned: PruneResult | null): FreedOf => ({
+  vm,
   freed: pruned?.rows.some(({ decision }) => !decision.keep) ? pruned.freed : null,
 });
 

@@ -1,11 +1,11 @@
-import { before, type Period, periodKey, periodName, type Span, type Zone } from './calendar.ts';
 import { byTimeAndName } from '../model/labels.ts';
+import { before, type Period, periodKey, periodName, type Span, type Zone } from './calendar.ts';
 
 /**
- * Which snapshots of one machine a prune keeps. A pure function of the snapshots, the rules, the time and its zone.
+ * Which snapshots of one VM a prune keeps. A pure function of the snapshots, the rules, the time and its zone.
  *
  * Rules are OR-ed: one reason is enough to stay. Of a period its newest snapshot is kept, and only periods that have a
- * snapshot count, so that a machine that was not there for a month does not lose its history. What is dated in the
+ * snapshot count, so that a VM that was not there for a month does not lose its history. What is dated in the
  * future is kept and counts nowhere; what is not whole likewise: one still being taken may vanish again, and one that a
  * disk lacks is nothing to go back to.
  */
@@ -164,4 +164,9 @@ function keepNewest<C extends Candidate>(
   { allowEmpty }: RetentionRules,
 ): void {
   if (newest?.reasons.length === 0 && !allowEmpty) newest.reasons.push('newest');
+}
+
+/** The snapshots that these rules may keep at one time; what they keep by time or name is not counted. */
+export function mostKept({ last = 0, periods }: RetentionRules): number {
+  return Object.values(periods).reduce((sum, count) => sum + (count ?? 0), last);
 }

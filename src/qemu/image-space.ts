@@ -1,7 +1,7 @@
 import { readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import type { LeftoverSpace } from './leftover.ts';
 import { KvmsnapError, understand } from '../errors.ts';
+import type { LeftoverSpace } from './leftover.ts';
 import { asAnswer, type ImageBytes, Unmeasurable, type Unmeasured } from './qcow2/bytes.ts';
 import type { FileBlocks } from './qcow2/host-data.ts';
 import { readLeftover } from './qcow2/leftover.ts';

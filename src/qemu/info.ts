@@ -1,8 +1,8 @@
 import * as z from 'zod/mini';
-import type { Appearance, Image } from '../model/image.ts';
-import { commaDoubled } from './command-lines.ts';
 import { understand } from '../errors.ts';
+import type { Appearance, Image } from '../model/image.ts';
 import { placeOfBacking } from './backing-name.ts';
+import { commaDoubled } from './command-lines.ts';
 
 /** `qemu-img info` of one image, its format named. Format: QEMU's qapi/block-core.json, ImageInfo; fixtures of four versions. */
 

@@ -20,7 +20,7 @@ export const isNotable = ({ bytes }: LeftoverSpace): boolean => bytes >= LEAST_B
 
 /**
  * The arguments for qemu-img that grow a disk over what is left behind its end, and cut it off again at its size, which
- * frees that. The machine must be off.
+ * frees that. The VM must be off.
  */
 export function winBackArguments(path: string, virtualBytes: number, growBytes: number): string[][] {
   return [

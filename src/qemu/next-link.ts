@@ -13,7 +13,7 @@ export type NextLink =
   | { readonly kind: 'unrecorded'; readonly path: string; readonly detail: string }
   | { readonly kind: 'closed'; readonly path: string; readonly closed: Closed };
 
-/** `formatsBelow`: by path, the formats that the machine's XML gives; they come before what the image records. */
+/** `formatsBelow`: by path, the formats that the VM's XML gives; they come before what the image records. */
 export async function nextLink(
   { image, below }: Link,
   formatsBelow?: ReadonlyMap<string, string>,

@@ -6,7 +6,7 @@ import { type Head, readHead, readOwn } from './own-look.ts';
 
 /**
  * What is in an image, and in all that it is laid over. The format of an image is the one that it is used by: that of the
- * machine's XML, or the one that the image above records. Nothing is opened but the files of this chain.
+ * VM's XML, or the one that the image above records. Nothing is opened but the files of this chain.
  */
 
 /** Runs qemu-img and returns what it said; the host's Exec, narrowed. */
@@ -19,7 +19,7 @@ export interface ImagePlace {
   readonly path: string;
   /** The format that libvirt uses it by. */
   readonly format: string;
-  /** By path, the formats that the machine's XML gives to the files below it; before what the images record. */
+  /** By path, the formats that the VM's XML gives to the files below it; before what the images record. */
   readonly formatsBelow?: ReadonlyMap<string, string>;
 }
 
@@ -70,8 +70,7 @@ function closedTop(path: string, closed: Closed): Failed {
 }
 
 function closedLink(path: string, closed: Closed): Failed {
-  if (closed === 'permission')
-    return { kind: 'unseen', why: 'permission', format: null, source: "machine's XML" };
+  if (closed === 'permission') return { kind: 'unseen', why: 'permission', format: null, source: "VM's XML" };
   return closed === 'missing'
     ? { kind: 'broken', why: 'backing-missing', path, detail: 'there is no such file' }
     : { kind: 'broken', why: 'unreadable', path, detail: 'it is neither a file nor a block device' };

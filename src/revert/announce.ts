@@ -1,23 +1,23 @@
-import type { Context } from '../run/context.ts';
 import { isActive } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { humanSpan, localTime } from '../output/format.ts';
 import type { Told } from '../run/confirm.ts';
-import type { Machine } from '../vm/load.ts';
+import type { Context } from '../run/context.ts';
+import type { Vm } from '../vm/load.ts';
 
 /** What a revert means for the user. */
 
 /** A revert that no rule forbids, as far as it is told. */
 interface Revert {
-  readonly machine: Machine;
+  readonly vm: Vm;
   readonly snapshot: SnapshotReport;
   /** All that it changes beside the content of the disks. */
   readonly consequences: readonly string[];
 }
 
 /** `isKept`: the present state is put into a snapshot first, so nothing of it is lost. */
-export function tellRevert(ctx: Context, { machine, snapshot, consequences }: Revert, isKept: boolean): Told {
-  const lost = isKept ? [] : whatIsLost(machine).map((what) => `${what} will be lost`);
+export function tellRevert(ctx: Context, { vm, snapshot, consequences }: Revert, isKept: boolean): Told {
+  const lost = isKept ? [] : whatIsLost(vm).map((what) => `${what} will be lost`);
   const { name, createdAtSeconds, description } = snapshot;
   const said = [...consequences, ...lost];
   return {
@@ -26,20 +26,20 @@ export function tellRevert(ctx: Context, { machine, snapshot, consequences }: Re
     question: async () => {
       const age = humanSpan(ctx.clock.now() / 1000 - createdAtSeconds);
       const details = [
-        `'${name}' of '${machine.domain.name}'${description === null ? '' : `: ${description}`}`,
+        `'${name}' of '${vm.domain.name}'${description === null ? '' : `: ${description}`}`,
         ...said,
         ...(isKept ? ['the present state is kept in a snapshot first'] : []),
       ];
       return {
         details: details.map((line) => `  ${line}`),
-        asks: `Revert '${machine.domain.name}' to '${name}' (${localTime(createdAtSeconds)}, ${age} ago)?`,
+        asks: `Revert '${vm.domain.name}' to '${name}' (${localTime(createdAtSeconds)}, ${age} ago)?`,
       };
     },
   };
 }
 
-/** The last moment whose state survives is the current snapshot's: the machine has run on from there. */
-function whatIsLost({ domain, snapshots, current }: Machine): string[] {
+/** The last moment whose state survives is the current snapshot's: the VM has run on from there. */
+function whatIsLost({ domain, snapshots, current }: Vm): string[] {
   const from = snapshots.find((snapshot) => snapshot.name === current);
   return [
     from

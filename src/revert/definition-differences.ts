@@ -142,7 +142,7 @@ function withoutNamed(domain: Element): Element {
     ...element,
     children: element.children
       .filter(({ name }) => name !== 'boot')
-      .map((child) => (child.name === 'type' ? { ...child, attributes: withoutMachine(child) } : child)),
+      .map((child) => (child.name === 'type' ? { ...child, attributes: withoutMachineType(child) } : child)),
   });
   return {
     ...domain,
@@ -150,7 +150,7 @@ function withoutNamed(domain: Element): Element {
   };
 }
 
-const withoutMachine = ({ attributes: { machine: _, ...others } }: Element) => others;
+const withoutMachineType = ({ attributes: { machine: _, ...others } }: Element) => others;
 
 const UNITS: Readonly<Record<string, number>> = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
 

@@ -1,8 +1,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
-import type { Context } from '../run/context.ts';
+import { askForThings } from '../libvirt/host-things.ts';
 import type { Found, HostThings } from '../model/host-things.ts';
 import { type Need, needKey } from '../model/needed-things.ts';
-import { askForThings } from '../libvirt/host-things.ts';
+import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
 
 /** Looks on the host for the things that definitions need: files and devices here, all else by libvirt, in one process. */

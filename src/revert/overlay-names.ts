@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { open, rm, stat } from 'node:fs/promises';
-import type { Context } from '../run/context.ts';
-import type { OverlayPlace } from '../vm/external-state.ts';
+import { directoryState } from '../create/target-files.ts';
+import { occupiedBytes } from '../host/files.ts';
 import { directoryOf, stem } from '../model/paths.ts';
 import { locationOf, overlaidDisks, type Snapshot } from '../model/snapshot.ts';
+import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
-import { occupiedBytes } from '../host/files.ts';
-import { directoryState } from '../create/target-files.ts';
+import type { OverlayPlace } from '../vm/external-state.ts';
 
 /**
  * The overlays that a revert to an external snapshot makes: libvirt lays one over the file of every disk of the stored

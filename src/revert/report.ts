@@ -1,11 +1,11 @@
-import type { Context } from '../run/context.ts';
-import type { SnapshotReport } from '../model/report.ts';
 import { KvmsnapError } from '../errors.ts';
-import { currentSnapshot, findSnapshot, openMachine } from '../vm/load.ts';
-import { revertSnapshot } from './revert.ts';
+import type { SnapshotReport } from '../model/report.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
-import { type Column, MACHINE_COLUMN, section } from '../output/view.ts';
+import { type Column, section, VM_COLUMN } from '../output/view.ts';
+import type { Context } from '../run/context.ts';
 import { show, showPlan } from '../run/show.ts';
+import { currentSnapshot, findSnapshot, loadVm } from '../vm/load.ts';
+import { revertSnapshot } from './revert.ts';
 
 export interface RevertOptions {
   readonly current?: boolean;
@@ -18,14 +18,14 @@ export interface RevertOptions {
 }
 
 interface Outcome {
-  readonly machine: string;
+  readonly vm: string;
   readonly state: string;
   readonly snapshot: SnapshotReport;
   readonly backup: SnapshotReport | null;
 }
 
 const COLUMNS: readonly Column<Outcome>[] = [
-  MACHINE_COLUMN,
+  VM_COLUMN,
   { key: 'state', title: 'STATE', kind: 'text', value: (row) => row.state },
   { key: 'snapshot', title: 'REVERTED TO', kind: 'text', value: (row) => row.snapshot.name },
   { key: 'createdAt', title: 'CREATED', kind: 'time', value: (row) => row.snapshot.createdAtSeconds },
@@ -35,7 +35,7 @@ const COLUMNS: readonly Column<Outcome>[] = [
 /** `revert`. */
 export async function revert(
   ctx: Context,
-  machineName: string,
+  vmName: string,
   name: string | undefined,
   options: RevertOptions,
 ): Promise<void> {
@@ -44,11 +44,11 @@ export async function revert(
   }
   if (options.running && options.paused)
     throw new KvmsnapError('usage', '--running and --paused exclude each other');
-  const machine = await openMachine(ctx, machineName);
+  const vm = await loadVm(ctx, vmName);
   const reverted = await revertSnapshot(
     ctx,
-    machine,
-    name === undefined ? currentSnapshot(machine) : findSnapshot(machine, name),
+    vm,
+    name === undefined ? currentSnapshot(vm) : findSnapshot(vm, name),
     {
       running: options.running ?? false,
       paused: options.paused ?? false,
@@ -59,7 +59,7 @@ export async function revert(
     },
   );
   if ('planned' in reverted) return showPlan(ctx, reverted.planned);
-  const { machine: after, snapshot, backup } = reverted;
+  const { vm: after, snapshot, backup } = reverted;
   await show(ctx, {
     document: {
       domain: domainDocument(after.domain),
@@ -69,7 +69,7 @@ export async function revert(
     sections: [
       section({
         columns: COLUMNS,
-        rows: [{ machine: after.domain.name, state: after.domain.state, snapshot, backup }],
+        rows: [{ vm: after.domain.name, state: after.domain.state, snapshot, backup }],
       }),
     ],
     names: [snapshot.name],

@@ -1,48 +1,36 @@
-import type { Context } from '../run/context.ts';
-import { isActive } from '../model/domain.ts';
-import { chainOf, type Images } from '../model/image.ts';
-import type { ImageUsers } from '../sharing/image-users.ts';
-import { utcStamp } from '../model/labels.ts';
-import { judge } from '../model/rule.ts';
-import { virshWord } from '../model/quote.ts';
-import type { SnapshotReport } from '../model/report.ts';
-import {
-  REVERT_RULES,
-  type RevertFacts,
-  revertConsequences,
-  revertNeedsForce,
-  stateAfterRevert,
-} from './rules/common.ts';
-import { hasMemory, locationOf } from '../model/snapshot.ts';
+import { checkName, takeSnapshot } from '../create/take.ts';
+import { clearLeftovers } from '../delete/remove-leftover-files.ts';
 import { KvmsnapError } from '../errors.ts';
+import { occupiedBytes } from '../host/files.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
+import { isActive } from '../model/domain.ts';
+import { chainOf, type Images } from '../model/image.ts';
+import { utcStamp } from '../model/labels.ts';
+import { virshWord } from '../model/quote.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { applyRules } from '../model/rule.ts';
+import { hasMemory, locationOf } from '../model/snapshot.ts';
 import { humanSpan } from '../output/format.ts';
-import { carryOut, readAfter } from '../run/write.ts';
-import { aftermath, withAftermath } from '../run/failed-write.ts';
-import { clearLeftovers } from '../delete/remove-leftover-files.ts';
 import { seekConsent } from '../run/confirm.ts';
+import type { Context } from '../run/context.ts';
+import { refuseOn, withConnection } from '../run/enforce.ts';
+import { residue, withResidue } from '../run/failed-write.ts';
+import { retryWhileBusy, withNotesOnce } from '../run/retry-while-busy.ts';
+import { carryOut, readAfter } from '../run/write.ts';
+import { readImageUsers } from '../sharing/find-image-users.ts';
+import type { ImageUsers } from '../sharing/image-users.ts';
 import { isRemote, noteUnseen } from '../vm/disks.ts';
 import { identifyFiles } from '../vm/file-identity.ts';
-import { occupiedBytes } from '../host/files.ts';
-import { readImageUsers } from '../sharing/find-image-users.ts';
-import {
-  completeMachine,
-  findSnapshot,
-  type Machine,
-  readAgain,
-  requireAllRead,
-  stillBeingTaken,
-} from '../vm/load.ts';
+import { completeVm, findSnapshot, readAgain, requireAllRead, stillBeingTaken, type Vm } from '../vm/load.ts';
+import { lookAtStoredDisks } from '../vm/stored-disks.ts';
+import { tellRevert } from './announce.ts';
 import { readOverlayPlaces, withFreeNames } from './overlay-names.ts';
-import { patiently, sayingOnce } from '../run/retry-while-busy.ts';
-import { refuseOn, withConnection } from '../run/enforce.ts';
+import { REVERT_RULES, revertConsequences, revertNeedsForce, stateAfterRevert } from './rules/common.ts';
+import type { RevertFacts } from './rules/facts.ts';
 import { readStates } from './state-files.ts';
 import { lackingNow, readStoredFacts, type StoredFacts } from './stored-definitions.ts';
-import { lookAtStoredDisks } from '../vm/stored-disks.ts';
-import { checkName, takeSnapshot } from '../create/take.ts';
-import { tellRevert } from './announce.ts';
 
 export interface RevertRequest {
   readonly running: boolean;
@@ -54,25 +42,25 @@ export interface RevertRequest {
 }
 
 export type Reverted =
-  | { readonly machine: Machine; readonly snapshot: SnapshotReport; readonly backup: SnapshotReport | null }
+  | { readonly vm: Vm; readonly snapshot: SnapshotReport; readonly backup: SnapshotReport | null }
   | { readonly planned: readonly (VirshCommand | string)[] };
 
-/** Reverts a machine: checks, asks, keeps a backup where wanted, acts, looks. */
+/** Reverts a VM: checks, asks, keeps a backup where wanted, acts, looks. */
 export async function revertSnapshot(
   outer: Context,
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport,
   request: RevertRequest,
 ): Promise<Reverted> {
   if (request.backup?.name) checkName(request.backup.name);
-  const ctx = sayingOnce(outer);
+  const ctx = withNotesOnce(outer);
   // set when the backup is there: what is done then needs none
   let kept: SnapshotReport | null = null;
   const consent = await seekConsent(
     ctx,
     {
       load: async (ctx) => {
-        const now = await readAgain(ctx, machine.domain);
+        const now = await readAgain(ctx, vm.domain);
         return check(ctx, now, findSnapshot(now, snapshot.name), {
           ...request,
           backup: kept ? null : request.backup,
@@ -80,20 +68,20 @@ export async function revertSnapshot(
       },
       tell: (checked) => tellRevert(ctx, checked, request.backup !== null),
     },
-    await patiently(ctx, async (ctx, again) => {
-      const now = again ? await readAgain(ctx, machine.domain) : machine;
+    await retryWhileBusy(ctx, async (ctx, again) => {
+      const now = again ? await readAgain(ctx, vm.domain) : vm;
       return check(ctx, now, again ? findSnapshot(now, snapshot.name) : snapshot, request);
     }),
   );
-  const backup = request.backup && (await takeBackup(ctx, consent.plan.machine, request.backup.name));
+  const backup = request.backup && (await takeBackup(ctx, consent.plan.vm, request.backup.name));
   if (ctx.settings.dryRun)
     return { planned: [...(backup && 'planned' in backup ? [backup.planned] : []), consent.plan.command] };
   if (backup && 'snapshot' in backup) kept = backup.snapshot;
   const done = kept ? `the backup '${kept.name}' is complete, and nothing was reverted` : undefined;
-  const reverted = await patiently(ctx, async (ctx, again) => {
+  const reverted = await retryWhileBusy(ctx, async (ctx, again) => {
     // what was checked may have changed, also by our own backup
     const latest = again || kept ? await consent.renew(ctx, done) : consent.plan;
-    return ctx.interrupts.protect(`the revert of '${machine.domain.name}' to '${snapshot.name}'`, () =>
+    return ctx.interrupts.protect(`the revert of '${vm.domain.name}' to '${snapshot.name}'`, () =>
       revertAndVerify(ctx, latest),
     );
   });
@@ -102,33 +90,33 @@ export async function revertSnapshot(
 
 /** A revert that no rule forbids. */
 export interface Checked {
-  readonly machine: Machine;
+  readonly vm: Vm;
   readonly snapshot: SnapshotReport;
   /** The images that hold its state. */
   readonly images: Images;
   readonly command: VirshCommand;
-  /** The state that the machine will end in, and all that is to be said of it. */
+  /** The state that the VM will end in, and all that is to be said of it. */
   readonly end: string;
   readonly consequences: readonly string[];
 }
 
 async function check(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport,
   request: RevertRequest,
 ): Promise<Checked> {
-  const { domain } = machine;
-  if (snapshot.underWay) throw stillBeingTaken(machine, snapshot);
-  requireAllRead(ctx, machine, `revert '${domain.name}' to '${snapshot.name}'`);
+  const { domain } = vm;
+  if (snapshot.underWay) throw stillBeingTaken(vm, snapshot);
+  requireAllRead(ctx, vm, `revert '${domain.name}' to '${snapshot.name}'`);
   const external = locationOf(snapshot) === 'external';
   const [stored, daemonVersion] = await Promise.all([
-    readStoredFacts(ctx, machine, [snapshot]),
+    readStoredFacts(ctx, vm, [snapshot]),
     isActive(domain.state) || external || request.resetNvram || snapshot.definedDisks.some(({ pool }) => pool)
       ? readDaemonVersion(ctx.virsh)
       : null,
   ]);
-  const facts = await readRevertFacts(ctx, machine, snapshot, stored(snapshot));
+  const facts = await readRevertFacts(ctx, vm, snapshot, stored(snapshot));
   const { resetNvram, force } = request;
   const end = stateAfterRevert(snapshot, request);
   const wanted = { ...facts, daemonVersion, backup: request.backup !== null, resetNvram, force, end };
@@ -136,7 +124,7 @@ async function check(
   refuseOn(
     ctx,
     `cannot revert '${domain.name}' to '${snapshot.name}'`,
-    judge(REVERT_RULES, wanted),
+    applyRules(REVERT_RULES, wanted),
     request.force,
   );
 
@@ -150,7 +138,7 @@ async function check(
   ];
   const state = end === 'shutoff' ? 'shut off' : end;
   return {
-    machine,
+    vm,
     snapshot,
     images: facts.images,
     command,
@@ -162,20 +150,20 @@ async function check(
 /** What the rules of a revert judge by, but for libvirtd's version. `known`: who else uses its files, where that is known. */
 export async function readRevertFacts(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport,
   stored: StoredFacts,
   known?: ImageUsers,
 ): Promise<Omit<RevertFacts, 'daemonVersion'>> {
-  const { domain, snapshots, current, uri, images: active } = machine;
+  const { domain, snapshots, current, uri, images: active } = vm;
   const { location, file } = snapshot.memory;
   const isFile = location === 'external' && file !== null && !isRemote(uri);
   const [images, memoryBytes, states, overlayPlaces, users] = await Promise.all([
-    lookAtStoredDisks(ctx, machine, snapshot),
+    lookAtStoredDisks(ctx, vm, snapshot),
     isFile ? occupiedBytes(file) : null,
-    readStates(machine, snapshot),
+    readStates(vm, snapshot),
     readOverlayPlaces(uri, snapshot),
-    known ?? readImageUsers(ctx, machine, { currency: 'all' }),
+    known ?? readImageUsers(ctx, vm, { currency: 'all' }),
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
   return {
@@ -186,11 +174,11 @@ export async function readRevertFacts(
 
 async function takeBackup(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   name: string | null,
 ): Promise<Awaited<ReturnType<typeof takeSnapshot>>> {
   const given = name ?? `before-revert-${utcStamp(Math.floor(ctx.clock.now() / 1000))}`;
-  const taken = await takeSnapshot(ctx, machine, {
+  const taken = await takeSnapshot(ctx, vm, {
     name: given,
     description: 'kept by kvmsnap before a revert',
     force: false,
@@ -207,36 +195,36 @@ async function takeBackup(
 async function revertAndVerify(
   ctx: Context,
   checked: Checked,
-): Promise<{ machine: Machine; snapshot: SnapshotReport }> {
-  const { machine: before, snapshot, command } = checked;
+): Promise<{ vm: Vm; snapshot: SnapshotReport }> {
+  const { vm: before, snapshot, command } = checked;
   const { domain } = before;
   const written = await withFreeNames(ctx, before.uri, snapshot, () =>
     carryOut(ctx, { command, label: `reverting '${domain.name}'`, growing: null }),
   );
-  const machine = await completeMachine(ctx, await readAfter(ctx, domain.uuid, written));
-  const wrong = await mismatches(machine, checked);
-  const now = machine.snapshots.find(({ name }) => name === snapshot.name);
+  const vm = await completeVm(ctx, await readAfter(ctx, domain.uuid, written));
+  const wrong = await mismatches(vm, checked);
+  const now = vm.snapshots.find(({ name }) => name === snapshot.name);
   if (written.kind === 'done' && now && wrong.length === 0) {
-    noteClock(ctx, machine, now);
-    if (machine.snapshots.some((each) => locationOf(each) === 'external'))
-      await clearLeftovers(ctx, machine, overlaysIn(before), false);
-    return { machine, snapshot: now };
+    noteClock(ctx, vm, now);
+    if (vm.snapshots.some((each) => locationOf(each) === 'external'))
+      await clearLeftovers(ctx, vm, overlaysIn(before), false);
+    return { vm, snapshot: now };
   }
   const failure =
     written.kind === 'done'
       ? new KvmsnapError('refused', `virsh reported '${domain.name}' as reverted, but ${wrong.join('; ')}`)
       : virshFailure(`the revert of '${domain.name}' to '${snapshot.name}' failed`, written.stderr);
   if (failure.code === 'busy') throw failure; // it never began
-  throw withAftermath(failure, [
-    ...(await lackingNow(ctx, machine)), // before it can be started
-    ...aftermath(ctx, machine.domain, domain.state),
-    ...(before.current !== null && machine.current === null ? [NO_CURRENT] : []),
+  throw withResidue(failure, [
+    ...(await lackingNow(ctx, vm)), // before it can be started
+    ...residue(ctx, vm.domain, domain.state),
+    ...(before.current !== null && vm.current === null ? [NO_CURRENT] : []),
     ...(written.kind === 'done' ? [] : [UNKNOWN_END[written.kind]]),
   ]);
 }
 
 /** A guest whose memory was loaded goes on with the time of then. */
-function noteClock(ctx: Context, { domain }: Machine, snapshot: SnapshotReport): void {
+function noteClock(ctx: Context, { domain }: Vm, snapshot: SnapshotReport): void {
   if (!isActive(domain.state) || !hasMemory(snapshot)) return;
   const age = humanSpan(ctx.clock.now() / 1000 - snapshot.createdAtSeconds);
   const { command } = withConnection(ctx, {
@@ -248,7 +236,7 @@ function noteClock(ctx: Context, { domain }: Machine, snapshot: SnapshotReport):
 }
 
 /** The files in use that lie on another one. */
-const overlaysIn = ({ images }: Machine): string[] =>
+const overlaysIn = ({ images }: Vm): string[] =>
   [...images.values()].flatMap((image) => {
     const [top] = chainOf(image);
     return top && top.backing !== null ? [top.path] : [];
@@ -269,21 +257,21 @@ const UNKNOWN_END = {
   },
 };
 
-async function mismatches(machine: Machine, checked: Checked): Promise<string[]> {
-  const { domain, current } = machine;
+async function mismatches(vm: Vm, checked: Checked): Promise<string[]> {
+  const { domain, current } = vm;
   const { snapshot, end } = checked;
   return [
     ...(current === snapshot.name
       ? []
       : [`the current snapshot is ${current === null ? 'none' : `'${current}'`}`]),
-    ...(domain.state === end ? [] : [`the machine is ${domain.state} and not ${end}`]),
-    ...(await wrongDisks(machine, checked)),
+    ...(domain.state === end ? [] : [`the VM is ${domain.state} and not ${end}`]),
+    ...(await wrongDisks(vm, checked)),
   ];
 }
 
 /** The disks that are not what they should be after a revert; the definition may spell the same file otherwise now. */
 async function wrongDisks(
-  { images }: Machine,
+  { images }: Vm,
   { snapshot, images: stored }: Pick<Checked, 'snapshot' | 'images'>,
 ): Promise<string[]> {
   const links = [...images.values(), ...stored.values()].flatMap(chainOf);

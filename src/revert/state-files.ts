@@ -1,17 +1,17 @@
-import type { StateFile } from '../vm/external-state.ts';
-import { externalDisks, internalDisks, type Snapshot, stateFile } from '../model/snapshot.ts';
-import { recordFile } from '../libvirt/xml/record-file.ts';
-import { isRemote } from '../vm/disks.ts';
-import { identifyFiles } from '../vm/file-identity.ts';
 import { writtenAt } from '../host/files.ts';
-import type { Machine } from '../vm/load.ts';
+import { recordFile } from '../libvirt/xml/record-file.ts';
+import { externalDisks, internalDisks, type Snapshot, stateFile } from '../model/snapshot.ts';
+import { isRemote } from '../vm/disks.ts';
+import type { StateFile } from '../vm/external-state.ts';
+import { identifyFiles } from '../vm/file-identity.ts';
+import type { Vm } from '../vm/load.ts';
 
 /**
  * Looks at the files that keep the disks of an external snapshot: whether a disk of the VM is on one of them now, and
  * when it was last written to. What is not on this host, or no file, is left out.
  */
 export async function readStates(
-  { uri, domain, snapshots }: Pick<Machine, 'uri' | 'domain' | 'snapshots'>,
+  { uri, domain, snapshots }: Pick<Vm, 'uri' | 'domain' | 'snapshots'>,
   snapshot: Snapshot,
 ): Promise<StateFile[]> {
   if (isRemote(uri)) return [];
@@ -46,11 +46,11 @@ const insideOf = (snapshots: readonly Snapshot[], target: string, path: string):
 /** When libvirt last recorded one of these; where its records cannot be read, when the overlay was last written to. */
 async function recordedAt(
   uri: string,
-  machine: string,
+  vm: string,
   snapshots: readonly Snapshot[],
   overlay: string | null,
 ): Promise<number> {
-  const files = snapshots.flatMap(({ name }) => recordFile(uri, machine, name) ?? []);
+  const files = snapshots.flatMap(({ name }) => recordFile(uri, vm, name) ?? []);
   const times = (await Promise.all(files.map(seconds))).flatMap((time) => time ?? []);
   if (times.length > 0) return Math.max(...times);
   return (overlay === null ? null : await seconds(overlay)) ?? 0;

@@ -1,20 +1,20 @@
-import type { Context } from '../run/context.ts';
+import { readDefinitions } from '../libvirt/definitions.ts';
 import { isActive } from '../model/domain.ts';
 import { neededThings, needKey } from '../model/needed-things.ts';
 import type { Finding } from '../model/rule.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { lacksToStart, type StoredDefinitionFacts, storedNeeds } from './rules/stored-definition.ts';
-import { readDefinitions } from '../libvirt/definitions.ts';
-import { lookAtNeeds } from './look-at-needs.ts';
-import type { Machine } from '../vm/load.ts';
+import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
+import type { Vm } from '../vm/load.ts';
+import { lookAtNeeds } from './look-at-needs.ts';
+import { lacksToStart, type StoredDefinitionFacts, storedNeeds } from './rules/stored-definition.ts';
 
 export type StoredFacts = Pick<StoredDefinitionFacts, 'stored' | 'things' | 'now'>;
 
 /** The definitions stored with these snapshots, and what of all that they need is on the host; two processes for all. */
 export async function readStoredFacts(
   ctx: Context,
-  { uri, domain }: Machine,
+  { uri, domain }: Vm,
   snapshots: readonly Snapshot[],
 ): Promise<(snapshot: Snapshot) => StoredFacts> {
   const { stored, config, live } = await readDefinitions(
@@ -33,7 +33,7 @@ export async function readStoredFacts(
 }
 
 /** After a failure that left the VM off: what it lacks to be started, each with its cure. */
-export async function lackingNow(ctx: Context, { uri, domain }: Machine): Promise<Finding[]> {
+export async function lackingNow(ctx: Context, { uri, domain }: Vm): Promise<Finding[]> {
   if (isActive(domain.state)) return [];
   const { config } = await readDefinitions(ctx.virsh, domain.uuid, []);
   if (!config) return [];

@@ -1,6 +1,6 @@
-import type { Context } from './context.ts';
 import { KvmsnapError } from '../errors.ts';
-import { patiently, sayingOnce } from './retry-while-busy.ts';
+import type { Context } from './context.ts';
+import { retryWhileBusy, withNotesOnce } from './retry-while-busy.ts';
 
 /**
  * The middle of every action that loses something: load, plan, apply the rules, ask, load again and compare. What was
@@ -59,8 +59,8 @@ export async function seekConsent<Plan>(
   action: Action<Plan>,
   first?: Plan,
 ): Promise<Consent<Plan>> {
-  const ctx = sayingOnce(outer);
-  const plan = first ?? (await patiently(ctx, action.load));
+  const ctx = withNotesOnce(outer);
+  const plan = first ?? (await retryWhileBusy(ctx, action.load));
   const standing = follow(ctx, action, plan);
   try {
     await standing.ask(UNCHANGED, NOTHING_DONE);
@@ -76,7 +76,7 @@ export async function seekConsent<Plan>(
 
 /** Consent to `agreed`, which was given before; to be renewed. */
 export const standingConsent = <Plan>(ctx: Context, action: Action<Plan>, agreed: Plan): Consent<Plan> =>
-  follow(sayingOnce(ctx), action, agreed).consent;
+  follow(withNotesOnce(ctx), action, agreed).consent;
 
 /** A plan as it changes, and what was told of it. */
 function follow<Plan>(ctx: Context, action: Action<Plan>, first: Plan) {
@@ -98,7 +98,7 @@ function follow<Plan>(ctx: Context, action: Action<Plan>, first: Plan) {
     for (let changes = from; told.question && isAsked(ctx, action.mustConsent ?? false); ) {
       const question = await told.question();
       await confirm(ctx, { ...question, details: [...describeChanges(changes), ...question.details] }, done);
-      changes = await patiently(ctx, update);
+      changes = await retryWhileBusy(ctx, update);
       if (!isChanged(changes)) return;
     }
   };

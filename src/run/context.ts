@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type KnownVms, nothingKnown } from '../sharing/known-vms.ts';
 import { createInterrupts, type Interrupts } from '../host/interrupts.ts';
 import { createExec, type Executed } from '../host/processes.ts';
+import { createStateFiles, type Files } from '../host/state-files.ts';
+import type { ColorChoice, Terminal } from '../host/terminal.ts';
+import { systemTerminal } from '../host/terminal.ts';
 import { createVirsh, type Virsh } from '../libvirt/virsh.ts';
 import type { RunQemuImg } from '../qemu/qemu-img.ts';
-import { createStateFiles, type Files } from '../host/state-files.ts';
-import type { ColourChoice, Terminal } from '../host/terminal.ts';
-import { systemTerminal } from '../host/terminal.ts';
+import { type KnownVms, nothingKnown } from '../sharing/known-vms.ts';
 
 /** What every command takes beside its own arguments: the global options. */
 export interface Settings {
   /** null: whatever virsh itself would connect to. */
   readonly connect: string | null;
   readonly output: OutputFormat;
-  readonly color: ColourChoice;
+  readonly color: ColorChoice;
   readonly yes: boolean;
   readonly dryRun: boolean;
   readonly verbose: boolean;
@@ -21,7 +21,7 @@ export interface Settings {
   readonly readonly: boolean;
   /** Seconds for the whole run; null for no limit (reads have one of their own). */
   readonly timeout: number | null;
-  /** Seconds to try again for, while another job holds a machine. */
+  /** Seconds to try again for, while another job holds a VM. */
   readonly wait: number;
   /** Nothing is printed when all went well. */
   readonly silent: boolean;
@@ -55,7 +55,7 @@ export interface Clock {
   sleep(milliseconds: number): Promise<void>;
 }
 
-/** Longer than the 30 s that libvirtd waits for a machine's lock before it answers "busy". */
+/** Longer than the 30 s that libvirtd waits for a VM's lock before it answers "busy". */
 const READ_LIMIT_SECONDS = 45;
 
 /** A batch is 800 snapshots at most, of some 10 KB each; a string of Node.js holds twice as much. */

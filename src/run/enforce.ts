@@ -1,6 +1,6 @@
-import type { Context } from './context.ts';
-import { commandsOf, type Finding, type RuledFinding } from '../model/rule.ts';
 import { type ErrorFinding, KvmsnapError } from '../errors.ts';
+import { commandsOf, type Finding, type RuledFinding } from '../model/rule.ts';
+import type { Context } from './context.ts';
 
 /** Ends what the rules are against, before anything is touched. */
 

@@ -1,20 +1,20 @@
-import type { Context } from './context.ts';
+import { KvmsnapError } from '../errors.ts';
+import type { DomainReading } from '../libvirt/domains.ts';
 import type { Domain } from '../model/domain.ts';
 import type { Finding } from '../model/rule.ts';
-import { KvmsnapError } from '../errors.ts';
-import type { MachineReading } from '../libvirt/domains.ts';
+import type { Context } from './context.ts';
 import { toErrorFinding } from './enforce.ts';
 
 /** What a failed write has left behind, each with its cure. */
 
 /**
- * What is odd about the machine after a failed write, each with its cure: a guest left paused (hazard 9). Where another
+ * What is odd about the VM after a failed write, each with its cure: a guest left paused (hazard 9). Where another
  * job holds it, the state is that job's, and its end will mend it.
  */
-export function aftermath({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
+export function residue({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
   if (domain.state === stateBefore || domain.busy) return [];
-  const what = `the machine was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
-  // libvirt starts QEMU for some work on a machine that is off; left so, it never was the guest
+  const what = `the VM was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
+  // libvirt starts QEMU for some work on a VM that is off; left so, it never was the guest
   if (stateBefore === 'shutoff') return [{ what, command: virsh.line(['destroy', domain.uuid]) }];
   if (domain.state === 'paused') return [{ what, command: virsh.line(['resume', domain.uuid]) }];
   return domain.state === 'shutoff' ? [{ what, command: virsh.line(['start', domain.uuid]) }] : [{ what }];
@@ -23,7 +23,7 @@ export function aftermath({ virsh }: Context, domain: Domain, stateBefore: strin
 /** libvirt loses the current snapshot when it cannot write its metadata (hazard 22). `expected` should be it. */
 export function lostCurrent(
   { virsh }: Context,
-  { domain, current, snapshotNames }: MachineReading,
+  { domain, current, snapshotNames }: DomainReading,
   expected: string | null,
 ): Finding[] {
   if (expected === null || current !== null || !snapshotNames.includes(expected)) return [];
@@ -32,7 +32,7 @@ export function lostCurrent(
 }
 
 /** The failure, with all that it left behind and how to mend each. */
-export function withAftermath(failure: KvmsnapError, left: readonly Finding[]): KvmsnapError {
+export function withResidue(failure: KvmsnapError, left: readonly Finding[]): KvmsnapError {
   return KvmsnapError.of(failure.code, failure.subject, [...failure.findings, ...left.map(toErrorFinding)], {
     cause: failure,
   });

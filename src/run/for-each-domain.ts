@@ -1,19 +1,19 @@
 import pLimit from 'p-limit';
-import type { Context } from './context.ts';
-import type { DomainState } from '../model/domain.ts';
 import { combineFailures, KvmsnapError } from '../errors.ts';
-import type { MachineReading } from '../libvirt/domains.ts';
+import type { DomainReading } from '../libvirt/domains.ts';
+import type { DomainState } from '../model/domain.ts';
 import { describeError } from '../output/error.ts';
 import { humanSpan } from '../output/format.ts';
 import type { Target, Targets } from '../vm/select.ts';
+import type { Context } from './context.ts';
 
-/** One thing done to each of several machines: what goes wrong with one stops no other, and none is passed over unsaid. */
+/** One thing done to each of several VMs: what goes wrong with one stops no other, and none is passed over unsaid. */
 
 /** `planned`: a dry run found nothing against it. */
 export type Outcome = 'done' | 'planned' | 'failed' | 'skipped' | 'not reached';
 
-/** What was done to one machine. */
-export interface Deed<T> {
+/** What was done to one VM. */
+export interface Completed<T> {
   readonly value: T;
   /** The parts of it that failed, such as single deletions, and how many went well. */
   readonly failures: readonly KvmsnapError[];
@@ -22,11 +22,11 @@ export interface Deed<T> {
   readonly cutShort?: boolean;
 }
 
-/** A machine as a result names it; `uuid` null: there is no such machine. */
-export type ResultName = Target['machine'];
+/** A VM as a result names it; `uuid` null: there is no such VM. */
+export type ResultName = Target['vm'];
 
-export interface MachineResult<T> {
-  readonly machine: ResultName;
+export interface DomainOutcome<T> {
+  readonly vm: ResultName;
   /** As it was read at first; null when it could not be. */
   readonly state: DomainState | null;
   readonly outcome: Outcome;
@@ -38,30 +38,30 @@ export interface MachineResult<T> {
 }
 
 export interface RunOptions {
-  /** How many machines at once. */
+  /** How many VMs at once. */
   readonly jobs: number;
-  /** What a machine that was not called by its own name is passed over for, instead of failing. */
+  /** What a VM that was not called by its own name is passed over for, instead of failing. */
   readonly skips: (failure: KvmsnapError) => boolean;
 }
 
 /**
- * Does it to each machine, in their order, some at a time. A signal lets those under way come to their end, and the rest is
+ * Does it to each VM, in their order, some at a time. A signal lets those under way come to their end, and the rest is
  * not reached. Throws only what is no KvmsnapError.
  */
-export async function overMachines<T>(
+export async function forEachDomain<T>(
   ctx: Context,
   { targets, single }: Targets,
   { jobs, skips }: RunOptions,
-  act: (ctx: Context, reading: MachineReading) => Promise<Deed<T>>,
-): Promise<MachineResult<T>[]> {
-  const track = single ? null : trackMachines(ctx, targets.length);
+  act: (ctx: Context, reading: DomainReading) => Promise<Completed<T>>,
+): Promise<DomainOutcome<T>[]> {
+  const track = single ? null : trackDomains(ctx, targets.length);
   const results = targets.map(unreached<T>);
   const limit = pLimit(jobs);
   const runs = await Promise.allSettled(
     targets.map((target, i) =>
       limit(async () => {
         if (ctx.interrupts.pending) return;
-        const { name } = target.machine;
+        const { name } = target.vm;
         results[i] = await doTo(track?.contextFor(name) ?? ctx, target, skips, act);
         track?.finish(name);
       }),
@@ -72,17 +72,17 @@ export async function overMachines<T>(
   return results;
 }
 
-function unreached<T>({ machine, reading }: Target): MachineResult<T> {
+function unreached<T>({ vm, reading }: Target): DomainOutcome<T> {
   const state = reading instanceof KvmsnapError ? null : reading.domain.state;
-  return { machine, state, outcome: 'not reached', value: null, failures: [], succeeded: 0 };
+  return { vm, state, outcome: 'not reached', value: null, failures: [], succeeded: 0 };
 }
 
 async function doTo<T>(
   ctx: Context,
   target: Target,
   skips: RunOptions['skips'],
-  act: (ctx: Context, reading: MachineReading) => Promise<Deed<T>>,
-): Promise<MachineResult<T>> {
+  act: (ctx: Context, reading: DomainReading) => Promise<Completed<T>>,
+): Promise<DomainOutcome<T>> {
   const before = unreached<T>(target);
   try {
     if (target.reading instanceof KvmsnapError) throw target.reading;
@@ -96,37 +96,37 @@ async function doTo<T>(
   }
 }
 
-/** A machine's result, with what was done to it. */
+/** A VM's result, with what was done to it. */
 export function resultOf<T>(
   ctx: Context,
-  { machine, state }: MachineResult<unknown>,
-  { value, failures, succeeded, cutShort = false }: Deed<T>,
-): MachineResult<T> {
+  { vm, state }: DomainOutcome<unknown>,
+  { value, failures, succeeded, cutShort = false }: Completed<T>,
+): DomainOutcome<T> {
   const fine = cutShort ? 'not reached' : ctx.settings.dryRun ? 'planned' : 'done';
-  return { machine, state, value, failures, succeeded, outcome: failures.length === 0 ? fine : 'failed' };
+  return { vm, state, value, failures, succeeded, outcome: failures.length === 0 ? fine : 'failed' };
 }
 
 /**
- * Throws what went wrong with one machine that was called by its own name, and to which nothing was done: then there is
+ * Throws what went wrong with one VM that was called by its own name, and to which nothing was done: then there is
  * nothing to show.
  */
-export function requireDeed(
+export function requireCompleted(
   { interrupts }: Context,
   single: boolean,
-  [first]: readonly MachineResult<unknown>[],
+  [first]: readonly DomainOutcome<unknown>[],
 ): void {
   if (single && !first?.value) throw first?.failures[0] ?? interrupts.pending;
 }
 
 /** The failure that the whole run ends with; null when all went well. Says each failure, and who was passed over, before. */
-export function concludeMachines(
+export function concludeDomains(
   ctx: Context,
-  results: readonly MachineResult<unknown>[],
+  results: readonly DomainOutcome<unknown>[],
   { strict, parts }: { readonly strict: boolean; readonly parts: string },
 ): KvmsnapError | null {
   const having = (...outcomes: Outcome[]) => results.filter(({ outcome }) => outcomes.includes(outcome));
   const succeeded = having('done', 'planned').length;
-  const whole = ({ failures, succeeded }: MachineResult<unknown>) =>
+  const whole = ({ failures, succeeded }: DomainOutcome<unknown>) =>
     combineFailures(
       failures,
       succeeded,
@@ -138,34 +138,34 @@ export function concludeMachines(
   const conclusion = bad.length === 0 ? null : combineFailures(bad.map(whole), succeeded, summary(results));
   // a JSON document holds them all
   if (ctx.settings.output === 'json') return conclusion;
-  for (const { machine, failures } of bad)
-    for (const failure of failures) if (failure !== conclusion) noteFailure(ctx, machine, failure);
+  for (const { vm, failures } of bad)
+    for (const failure of failures) if (failure !== conclusion) noteFailure(ctx, vm, failure);
   if (!countSkips)
-    for (const { machine, failures } of having('skipped'))
-      ctx.terminal.note(`skipped '${machine.name}': ${failures.map(({ message }) => message).join('; ')}`);
+    for (const { vm, failures } of having('skipped'))
+      ctx.terminal.note(`skipped '${vm.name}': ${failures.map(({ message }) => message).join('; ')}`);
   noteEnded(ctx, having('not reached'));
   return conclusion;
 }
 
 /** Says whom a signal left out, and whom it cut short. */
-function noteEnded(ctx: Context, ended: readonly MachineResult<unknown>[]): void {
+function noteEnded(ctx: Context, ended: readonly DomainOutcome<unknown>[]): void {
   const notes = {
     'not reached': ended.filter(({ value }) => value === null),
     'not finished': ended.filter(({ value }) => value !== null),
   };
   for (const [what, those] of Object.entries(notes)) {
-    const names = those.map(({ machine }) => `'${machine.name}'`);
+    const names = those.map(({ vm }) => `'${vm.name}'`);
     if (names.length > 0) ctx.terminal.note(`note: ${what}: ${names.join(', ')}`);
   }
 }
 
-/** Such as `2 of 6 machines failed, 1 skipped, 3 not reached`. */
-function summary(results: readonly MachineResult<unknown>[]): string {
+/** Such as `2 of 6 VMs failed, 1 skipped, 3 not reached`. */
+function summary(results: readonly DomainOutcome<unknown>[]): string {
   const counts = (['failed', 'skipped', 'not reached'] as const)
     .map((wanted) => ({ wanted, count: results.filter(({ outcome }) => outcome === wanted).length }))
     .filter(({ count }) => count > 0);
   return counts
-    .map(({ wanted, count }, i) => `${count}${i === 0 ? ` of ${results.length} machines` : ''} ${wanted}`)
+    .map(({ wanted, count }, i) => `${count}${i === 0 ? ` of ${results.length} VMs` : ''} ${wanted}`)
     .join(', ');
 }
 
@@ -177,8 +177,8 @@ function noteFailure(ctx: Context, { name }: ResultName, failure: KvmsnapError):
 
 const TICK_MILLISECONDS = 250;
 
-/** One line for all machines: how many are done, for how long, and what is done to one of those under way. */
-function trackMachines(ctx: Context, total: number) {
+/** One line for all VMs: how many are done, for how long, and what is done to one of those under way. */
+function trackDomains(ctx: Context, total: number) {
   const started = ctx.clock.now();
   const underWay = new Map<string, string>();
   let done = 0;
@@ -187,9 +187,7 @@ function trackMachines(ctx: Context, total: number) {
     if (!first) return;
     const [name, detail] = first;
     const elapsed = humanSpan(Math.round((ctx.clock.now() - started) / 1000));
-    ctx.terminal.progress(
-      `${done}/${total} machines, ${elapsed}; ${name}${detail === '' ? '' : `: ${detail}`}`,
-    );
+    ctx.terminal.progress(`${done}/${total} VMs, ${elapsed}; ${name}${detail === '' ? '' : `: ${detail}`}`);
   };
   const timer = ctx.terminal.err.isTerminal ? setInterval(draw, TICK_MILLISECONDS) : undefined;
   return {

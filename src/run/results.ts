@@ -1,17 +1,16 @@
 import type { KvmsnapError } from '../errors.ts';
-import type { MachineResult } from './for-each-domain.ts';
 import { domainDocument } from '../output/documents.ts';
+import type { DomainOutcome } from './for-each-domain.ts';
 
-/** What came of each of several machines, as members of a document. */
+/** What came of each of several VMs, as members of a document. */
 
-/** The name of a snapshot among those of other machines; a machine's name holds no slash. */
-export const ownName = (machine: { readonly name: string }, snapshot: string): string =>
-  `${machine.name}/${snapshot}`;
+/** The name of a snapshot among those of other VMs; a VM's name holds no slash. */
+export const ownName = (vm: { readonly name: string }, snapshot: string): string => `${vm.name}/${snapshot}`;
 
-/** The members of every machine's result in a document. */
-export function domainResult({ machine, state, outcome, failures }: MachineResult<unknown>) {
+/** The members of every VM's result in a document. */
+export function domainResult({ vm, state, outcome, failures }: DomainOutcome<unknown>) {
   return {
-    ...domainDocument({ ...machine, state }),
+    ...domainDocument({ ...vm, state }),
     outcome,
     errors: failures.map(errorDocument),
   };

@@ -1,21 +1,21 @@
-import type { Context } from './context.ts';
 import { KvmsnapError } from '../errors.ts';
 import { humanSpan } from '../output/format.ts';
+import type { Context } from './context.ts';
 
-/** Waiting for a machine that another job holds. */
+/** Waiting for a VM that another job holds. */
 
-/** Between two tries; libvirtd itself waits 30 s for a machine before it says busy. */
+/** Between two tries; libvirtd itself waits 30 s for a VM before it says busy. */
 const RETRY_MILLISECONDS = 1000;
 
 /**
- * Runs a task, and again for as long as `--wait` says while another job holds the machine (hazard 10). Each try must look
- * at the machine anew, and is given a context that says nothing twice. Throws the last `busy`.
+ * Runs a task, and again for as long as `--wait` says while another job holds the VM (hazard 10). Each try must look
+ * at the VM anew, and is given a context that says nothing twice. Throws the last `busy`.
  */
-export async function patiently<T>(
+export async function retryWhileBusy<T>(
   ctx: Context,
   task: (ctx: Context, again: boolean) => Promise<T>,
 ): Promise<T> {
-  const once = sayingOnce(ctx);
+  const once = withNotesOnce(ctx);
   const until = ctx.clock.now() + ctx.settings.wait * 1000;
   for (let again = false; ; again = true) {
     try {
@@ -32,7 +32,7 @@ export async function patiently<T>(
 }
 
 /** The same context, but a note that was made before is not made again. */
-export function sayingOnce(ctx: Context): Context {
+export function withNotesOnce(ctx: Context): Context {
   const said = new Set<string>();
   const note = (line: string) => {
     if (!said.has(line)) ctx.terminal.note(line);

@@ -1,5 +1,5 @@
-import type { Selection } from '../model/selection.ts';
 import { KvmsnapError } from '../errors.ts';
+import type { Selection } from '../model/selection.ts';
 
 /** The options by which a command line means machines. */
 
@@ -7,7 +7,7 @@ export interface SelectionOptions {
   readonly all?: boolean;
   readonly exclude?: readonly string[];
   readonly state?: readonly string[];
-  /** More machines, for the commands whose other arguments are snapshots. */
+  /** More VMs, for the commands whose other arguments are snapshots. */
   readonly vm?: readonly string[];
   readonly jobs?: number;
 }
@@ -16,12 +16,12 @@ export interface SkipOptions {
   readonly strict?: boolean;
 }
 
-/** Throws `usage` when no machine is named, or some beside `--all`. */
+/** Throws `usage` when no VM is named, or some beside `--all`. */
 export function toSelection(words: readonly string[], options: SelectionOptions): Selection {
   const { all = false, exclude = [], state = [], vm = [] } = options;
   const wanted = [...words, ...vm];
   if (wanted.length === 0 && !all)
-    throw new KvmsnapError('usage', 'say which machines: names, patterns, or --all');
+    throw new KvmsnapError('usage', 'say which VMs: names, patterns, or --all');
   if (wanted.length > 0 && all) throw new KvmsnapError('usage', '--all and names exclude each other');
   return { words: wanted, all, exclude, states: state };
 }

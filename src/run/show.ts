@@ -1,12 +1,12 @@
-import type { Context } from './context.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
 import type { Domain } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import type { VirshCommand } from '../libvirt/batch.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { render } from '../output/render.ts';
 import { SNAPSHOT_COLUMNS } from '../output/snapshot-columns.ts';
 import { painterFor } from '../output/style.ts';
 import { section, type View } from '../output/view.ts';
+import type { Context } from './context.ts';
 
 /** Prints a view in the format that the user chose. */
 export async function show(ctx: Context, view: View): Promise<void> {
@@ -14,7 +14,7 @@ export async function show(ctx: Context, view: View): Promise<void> {
   const canvas = {
     isTerminal: out.isTerminal,
     columns: out.columns,
-    paint: await painterFor(out.colour),
+    paint: await painterFor(out.color),
     now: ctx.clock.now() / 1000,
   };
   ctx.terminal.print(await render(view, ctx.settings.output, canvas));
@@ -22,7 +22,7 @@ export async function show(ctx: Context, view: View): Promise<void> {
   for (const remark of view.remarks ?? []) ctx.terminal.note(remark);
 }
 
-/** Prints one snapshot of a machine. */
+/** Prints one snapshot of a VM. */
 export async function showSnapshot(
   ctx: Context,
   { domain }: { readonly domain: Domain },

@@ -1,12 +1,12 @@
-import type { Context } from './context.ts';
-import { invalidate } from '../sharing/known-vms.ts';
 import { KvmsnapError } from '../errors.ts';
+import { occupiedBytes } from '../host/files.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
-import { type MachineReading, readByUuid } from '../libvirt/domains.ts';
+import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
 import { isIdle, type JobProgress } from '../libvirt/runtime.ts';
 import { lostConnection, virshMessage } from '../libvirt/virsh-error.ts';
 import { humanBytes, humanSpan } from '../output/format.ts';
-import { occupiedBytes } from '../host/files.ts';
+import { invalidate } from '../sharing/known-vms.ts';
+import type { Context } from './context.ts';
 
 /** Carrying out one write: progress during, and the true end even when virsh does not tell it. */
 
@@ -83,17 +83,17 @@ const SETTLE_MILLISECONDS = 500;
 /** How long libvirtd may stay away, after it took our connection with it, before we give up on the true end. */
 const ABSENCE_SECONDS = 60;
 
-/** The machine after a write; when virsh could not tell how that ended, once libvirt has come to the true end of it. */
-export async function readAfter(ctx: Context, uuid: string, end: WriteEnd): Promise<MachineReading> {
+/** The VM after a write; when virsh could not tell how that ended, once libvirt has come to the true end of it. */
+export async function readAfter(ctx: Context, uuid: string, end: WriteEnd): Promise<DomainReading> {
   if (end.kind !== 'unknown') return readByUuid(ctx.virsh, uuid);
   ctx.terminal.note(
-    `warning: virsh did not tell how it ended (${virshMessage(end.stderr)}); looking at the machine`,
+    `warning: virsh did not tell how it ended (${virshMessage(end.stderr)}); looking at the VM`,
   );
   return settle(ctx, uuid);
 }
 
-/** Waits until no job of libvirt holds the machine, and returns it as it is then. */
-async function settle(ctx: Context, uuid: string): Promise<MachineReading> {
+/** Waits until no job of libvirt holds the VM, and returns it as it is then. */
+async function settle(ctx: Context, uuid: string): Promise<DomainReading> {
   let absentSince: number | null = null;
   for (;;) {
     try {

@@ -1,14 +1,14 @@
-import type { Context } from '../run/context.ts';
-import { chainOf, type Images } from '../model/image.ts';
-import type { ImageUse, ImageUsers } from './image-users.ts';
+import type { DomainName } from '../libvirt/domains.ts';
 import { namedFiles } from '../model/domain-files.ts';
-import { mergeUses } from './vm-files.ts';
-import type { MachineName } from '../libvirt/domains.ts';
+import { chainOf, type Images } from '../model/image.ts';
 import { placeOfBacking } from '../qemu/backing-name.ts';
+import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
 import { byText, identifyFiles } from '../vm/file-identity.ts';
-import type { Machine } from '../vm/load.ts';
+import type { Vm } from '../vm/load.ts';
+import type { ImageUse, ImageUsers } from './image-users.ts';
 import { bringUpToDate } from './read-known-vms.ts';
+import { mergeUses } from './vm-files.ts';
 
 /**
  * Which other VMs use the files of a VM, as it is now. Before each write, one virsh process tells which VMs there are and which
@@ -46,7 +46,7 @@ interface Asking {
 }
 
 /** A VM as far as its files go; its images may still be looked at meanwhile. */
-interface OwnFiles extends Pick<Machine, 'uri' | 'domain' | 'snapshots'> {
+interface OwnFiles extends Pick<Vm, 'uri' | 'domain' | 'snapshots'> {
   readonly images: Images | Promise<Images>;
 }
 
@@ -154,7 +154,7 @@ async function lookUp({ known }: Context, { uri, files, except }: Question) {
   return { uses, hidden: hidden.filter(({ uuid }) => uuid !== except) };
 }
 
-function noteHidden(ctx: Context, hidden: readonly MachineName[]): void {
+function noteHidden(ctx: Context, hidden: readonly DomainName[]): void {
   const untold = hidden.filter(({ uuid }) => !ctx.known.told.has(uuid));
   if (untold.length === 0) return;
   const names = untold.map(({ name }) => `'${name}'`).join(', ');

@@ -1,9 +1,10 @@
 import { stat } from 'node:fs/promises';
-import type { KnownLinks } from './known-vms.ts';
-import type { Beneath, NamedFile } from './vm-files.ts';
+import type { NamedFile } from '../model/domain-files.ts';
 import { placeOfBacking } from '../qemu/backing-name.ts';
 import { nextLink } from '../qemu/next-link.ts';
 import { readOwn } from '../qemu/own-look.ts';
+import type { KnownLinks } from './known-vms.ts';
+import type { Beneath } from './vm-files.ts';
 
 /**
  * What lies beneath images, by their own headers: no tool is started for it, and nothing but files and block devices is

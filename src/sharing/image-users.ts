@@ -1,5 +1,5 @@
-import type { Finding } from '../model/rule.ts';
 import { virshWord } from '../model/quote.ts';
+import type { Finding } from '../model/rule.ts';
 
 /**
  * Who else uses the files of a VM. A file is the same file under any path (symbolic and hard links, bind mounts), so which

@@ -1,8 +1,3 @@
-import type { Context } from '../run/context.ts';
-import type { OtherVm } from './image-users.ts';
-import type { KnownVm } from './known-vms.ts';
-import type { Snapshot } from '../model/snapshot.ts';
-import { filesUsed, imagesOf, imagesToFollow, type NamedFile } from './vm-files.ts';
 import { KvmsnapError } from '../errors.ts';
 import { type AllVms, readAllVms, readVmAlone, type VmTexts } from '../libvirt/all-vms.ts';
 import {
@@ -11,12 +6,18 @@ import {
   type NamedVolume,
   storedDefinitions,
 } from '../libvirt/definition-files.ts';
-import { listMachines } from '../libvirt/domains.ts';
-import { createSnapshotParser } from '../libvirt/xml/snapshot.ts';
+import { listDomains } from '../libvirt/domains.ts';
 import { readSnapshotsOf } from '../libvirt/snapshots.ts';
+import { createSnapshotParser } from '../libvirt/xml/snapshot.ts';
+import type { NamedFile } from '../model/domain-files.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
 import { byText, identifyFiles } from '../vm/file-identity.ts';
 import { type Chains, readChains } from './image-chains.ts';
+import type { OtherVm } from './image-users.ts';
+import type { KnownVm } from './known-vms.ts';
+import { filesUsed, imagesOf, imagesToFollow } from './vm-files.ts';
 
 /** Reading the VMs of the host into what a run knows of them. */
 
@@ -155,7 +156,7 @@ async function readAll(ctx: Context, scope: Scope, withSnapshots: boolean): Prom
     if (!(error instanceof KvmsnapError) || error.code !== 'timed-out' || ctx.interrupts.pending) throw error;
   }
   const virsh = ctx.connect(ctx.settings.connect, SECONDS_APART);
-  const names = await listMachines(virsh);
+  const names = await listDomains(virsh);
   const each = await Promise.all(names.map((vm) => readVmAlone(virsh, vm).catch(() => null)));
   return { vms: each.filter((vm) => vm !== null), left: [], failed: names.filter((_, i) => !each[i]) };
 }

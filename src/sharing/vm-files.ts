@@ -1,22 +1,8 @@
-import type { OtherVm, UseKind } from './image-users.ts';
+import type { NamedFile } from '../model/domain-files.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import type { OtherVm, UseKind } from './image-users.ts';
 
 /** Which files a VM uses, and how: by its definitions, by what is stored with its snapshots, and by what lies beneath. */
-
-/** A file that a definition names. */
-export interface NamedFile {
-  readonly path: string;
-  /** As the definition says; null: it says nothing. */
-  readonly format: string | null;
-  /** The disk; null for NVRAM, a kernel and the like. */
-  readonly target: string | null;
-  /** The guest never writes to it. */
-  readonly readonly: boolean;
-  /** What the VM's UEFI firmware writes to. */
-  readonly nvram: boolean;
-  /** It lies beneath the disk. */
-  readonly below: boolean;
-}
 
 /** A snapshot with the files of all definitions that are stored with it. */
 export interface StoredSnapshot extends Pick<Snapshot, 'name' | 'disks' | 'memory' | 'definedDisks'> {

@@ -1,17 +1,10 @@
-import type { Context } from '../run/context.ts';
 import { KvmsnapError } from '../errors.ts';
-import {
-  completeMachine,
-  currentSnapshot,
-  findSnapshot,
-  noCurrent,
-  openMachine,
-  unreadFailure,
-} from '../vm/load.ts';
-import { patiently } from '../run/retry-while-busy.ts';
-import { setCurrent } from './set-current.ts';
-import { type MachineReading, readMachine } from '../libvirt/domains.ts';
+import { type DomainReading, readDomain } from '../libvirt/domains.ts';
+import type { Context } from '../run/context.ts';
+import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { show, showPlan, showSnapshot } from '../run/show.ts';
+import { completeVm, currentSnapshot, findSnapshot, loadVm, noCurrent, unreadFailure } from '../vm/load.ts';
+import { setCurrent } from './set-current.ts';
 import { showXml, type XmlOptions } from './xml.ts';
 
 export interface CurrentOptions extends XmlOptions {
@@ -19,22 +12,18 @@ export interface CurrentOptions extends XmlOptions {
 }
 
 /** `current`: the name alone, as scripts want it; the full facts as JSON or CSV. With `set` it is marked first. */
-export async function current(
-  ctx: Context,
-  machineName: string,
-  options: CurrentOptions = {},
-): Promise<void> {
+export async function current(ctx: Context, vmName: string, options: CurrentOptions = {}): Promise<void> {
   const { set } = options;
-  if (set === undefined) return showCurrent(ctx, await readMachine(ctx.virsh, machineName), options);
+  if (set === undefined) return showCurrent(ctx, await readDomain(ctx.virsh, vmName), options);
   if (options.xml || options.securityInfo) throw new KvmsnapError('usage', '--set goes with no --xml');
-  const marked = await patiently(ctx, async (ctx) => {
-    const machine = await openMachine(ctx, machineName);
-    return setCurrent(ctx, machine, findSnapshot(machine, set));
+  const marked = await retryWhileBusy(ctx, async (ctx) => {
+    const vm = await loadVm(ctx, vmName);
+    return setCurrent(ctx, vm, findSnapshot(vm, set));
   });
   await ('planned' in marked ? showPlan(ctx, [marked.planned]) : showCurrent(ctx, marked, options));
 }
 
-async function showCurrent(ctx: Context, reading: MachineReading, options: XmlOptions): Promise<void> {
+async function showCurrent(ctx: Context, reading: DomainReading, options: XmlOptions): Promise<void> {
   if (reading.current === null) throw noCurrent(reading);
   if (options.xml || options.securityInfo) return showXml(ctx, reading, reading.current, options);
   const { output } = ctx.settings;
@@ -42,8 +31,8 @@ async function showCurrent(ctx: Context, reading: MachineReading, options: XmlOp
     const settings = { ...ctx.settings, output: 'name' as const };
     return show({ ...ctx, settings }, { document: {}, sections: [], names: [reading.current] });
   }
-  const machine = await completeMachine(ctx, reading);
-  await showSnapshot(ctx, machine, currentSnapshot(machine));
-  const unread = unreadFailure(machine);
+  const vm = await completeVm(ctx, reading);
+  await showSnapshot(ctx, vm, currentSnapshot(vm));
+  const unread = unreadFailure(vm);
   if (unread) throw unread;
 }

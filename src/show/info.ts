@@ -1,48 +1,48 @@
-import type { Context } from '../run/context.ts';
+import { KvmsnapError } from '../errors.ts';
+import { type DomainReading, readDomain } from '../libvirt/domains.ts';
 import { type Disk, isActive, takesPart } from '../model/domain.ts';
 import { type DiskImage, type Image, type Images, type Tag, tagsIn } from '../model/image.ts';
 import { type SnapshotReport, tagsOf } from '../model/report.ts';
 import { locationOf } from '../model/snapshot.ts';
-import { KvmsnapError } from '../errors.ts';
-import { lookAtDisks, noteUnseen } from '../vm/disks.ts';
-import { measureIfPossible } from '../space/reclaimed.ts';
-import { completeMachine, findSnapshot, type Machine, noCurrent, unreadFailure } from '../vm/load.ts';
-import type { Cost } from '../space/measure.ts';
-import { type MachineReading, readMachine } from '../libvirt/domains.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { humanBytes, localTime, rfc3339 } from '../output/format.ts';
 import { type Column, section } from '../output/view.ts';
-import { costDocument, whyNot } from '../space/cost-document.ts';
+import type { Context } from '../run/context.ts';
 import { type Fact, facts } from '../run/facts.ts';
 import { show } from '../run/show.ts';
+import { costDocument, whyNot } from '../space/cost-document.ts';
+import type { Cost } from '../space/measure.ts';
+import { measureIfPossible } from '../space/reclaimed.ts';
+import { lookAtDisks, noteUnseen } from '../vm/disks.ts';
+import { completeVm, findSnapshot, noCurrent, unreadFailure, type Vm } from '../vm/load.ts';
 import { showXml, type XmlOptions } from './xml.ts';
 
 export interface InfoOptions extends XmlOptions {
   readonly current?: boolean;
 }
 
-/** `info`: a machine with its disks, or one snapshot of it. */
+/** `info`: a VM with its disks, or one snapshot of it. */
 export async function info(
   ctx: Context,
-  machineName: string,
+  vmName: string,
   given: string | undefined,
   options: InfoOptions = {},
 ): Promise<void> {
   if (given !== undefined && options.current)
     throw new KvmsnapError('usage', 'say which snapshot: its name, or --current (and not both)');
-  const reading = await readMachine(ctx.virsh, machineName);
+  const reading = await readDomain(ctx.virsh, vmName);
   if (options.current && reading.current === null) throw noCurrent(reading);
   const name = options.current ? (reading.current ?? undefined) : given;
   const asXml = options.xml || options.securityInfo;
   if (name === undefined) {
     if (asXml) throw new KvmsnapError('usage', '--xml is of a snapshot: say its name, or --current');
-    return infoMachine(ctx, reading);
+    return infoVm(ctx, reading);
   }
   if (asXml) return showXml(ctx, reading, name, options);
-  const machine = await completeMachine(ctx, reading);
-  noteUnseen(ctx, machine.domain, machine.images);
-  await infoSnapshot(ctx, machine, findSnapshot(machine, name));
-  const unread = unreadFailure(machine);
+  const vm = await completeVm(ctx, reading);
+  noteUnseen(ctx, vm.domain, vm.images);
+  await infoSnapshot(ctx, vm, findSnapshot(vm, name));
+  const unread = unreadFailure(vm);
   if (unread) throw unread;
 }
 
@@ -100,10 +100,10 @@ const INSIDE_COLUMNS: readonly Column<Inside>[] = [
 ];
 
 const VM_SIZE_REMARK =
-  'VM SIZE is the guest memory saved with a snapshot, in one disk only; 0 B is right for a machine that was off. ' +
+  'VM SIZE is the guest memory saved with a snapshot, in one disk only; 0 B is right for a VM that was off. ' +
   'It is not what the snapshot costs: that grows as the disk is overwritten.';
 
-async function infoMachine(ctx: Context, reading: MachineReading): Promise<void> {
+async function infoVm(ctx: Context, reading: DomainReading): Promise<void> {
   const { domain, uri, current, snapshotNames } = reading;
   const images = await lookAtDisks(
     ctx,
@@ -130,7 +130,7 @@ async function infoMachine(ctx: Context, reading: MachineReading): Promise<void>
         rows: domain.disks.flatMap((disk) => linksOf(disk, images)),
       }),
       facts([
-        { label: 'machine', value: domain.name },
+        { label: 'VM', value: domain.name },
         { label: 'uuid', value: domain.uuid },
         {
           label: 'state',
@@ -249,16 +249,16 @@ function presence({ copies, location, underWay }: ShownPart): string {
   return copies === 1 ? 'yes' : copies === 0 ? 'MISSING' : `${copies} OF THAT NAME`;
 }
 
-async function infoSnapshot(ctx: Context, machine: Machine, snapshot: SnapshotReport): Promise<void> {
+async function infoSnapshot(ctx: Context, vm: Vm, snapshot: SnapshotReport): Promise<void> {
   const parts = snapshot.disks.map(({ target, source, location }): Part => {
-    const tags = location === 'internal' ? tagsOf(snapshot, { target, source }, machine.images) : null;
+    const tags = location === 'internal' ? tagsOf(snapshot, { target, source }, vm.images) : null;
     return { target, source, location, copies: tags?.length ?? null };
   });
   const document = snapshotDocument(snapshot);
-  const { cost, approximate, problem } = await costOf(ctx, machine, snapshot);
+  const { cost, approximate, problem } = await costOf(ctx, vm, snapshot);
   await show(ctx, {
     document: {
-      domain: domainDocument(machine.domain),
+      domain: domainDocument(vm.domain),
       snapshot: {
         ...document,
         memory: snapshot.memory,
@@ -271,7 +271,7 @@ async function infoSnapshot(ctx: Context, machine: Machine, snapshot: SnapshotRe
     sections: [
       facts([
         { label: 'snapshot', value: snapshot.name },
-        { label: 'machine', value: machine.domain.name },
+        { label: 'VM', value: vm.domain.name },
         {
           label: 'created',
           value: ctx.terminal.out.isTerminal ? localTime(snapshot.createdAtSeconds) : document.createdAt,
@@ -303,11 +303,11 @@ interface Costs {
   readonly problem: string | null;
 }
 
-async function costOf(ctx: Context, machine: Machine, { name, underWay }: SnapshotReport): Promise<Costs> {
+async function costOf(ctx: Context, vm: Vm, { name, underWay }: SnapshotReport): Promise<Costs> {
   if (underWay) return { cost: null, approximate: true, problem: 'it is still being taken' };
-  const measured = await measureIfPossible(ctx, machine, [name]);
+  const measured = await measureIfPossible(ctx, vm, [name]);
   const found = measured?.snapshots.find(({ snapshot }) => snapshot.name === name);
-  const approximate = found?.approximate ?? isActive(machine.domain.state);
+  const approximate = found?.approximate ?? isActive(vm.domain.state);
   if (found?.cost) return { cost: found.cost, approximate, problem: null };
   return { cost: null, approximate, problem: whyNot(found?.disks ?? []) ?? 'it could not be measured' };
 }
@@ -334,6 +334,6 @@ function costFacts(cost: Cost | null, approximate: boolean, problem: string | nu
 function memoryFact({ memory, vmStateBytes, underWay }: SnapshotReport): string {
   if (underWay && memory.location !== 'no') return 'being saved';
   if (memory.location === 'external') return `saved in ${memory.file}`;
-  if (memory.location !== 'internal') return 'not saved (the machine was off, or only its disks were taken)';
+  if (memory.location !== 'internal') return 'not saved (the VM was off, or only its disks were taken)';
   return vmStateBytes === null ? 'saved in the image' : `saved, ${humanBytes(vmStateBytes)}`;
 }

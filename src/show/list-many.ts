@@ -1,11 +1,8 @@
-import type { Context } from '../run/context.ts';
+import { KvmsnapError } from '../errors.ts';
+import { type DomainSummary, readSummaries } from '../libvirt/overview.ts';
 import { isSaving } from '../model/domain.ts';
 import { reportSnapshots, type SnapshotReport } from '../model/report.ts';
 import type { Selection } from '../model/selection.ts';
-import { KvmsnapError } from '../errors.ts';
-import { concludeMachines, type MachineResult, type ResultName } from '../run/for-each-domain.ts';
-import { chooseMachines, nothingLeft } from '../vm/select.ts';
-import { type MachineSummary, readSummaries } from '../libvirt/overview.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import {
   listedColumns,
@@ -13,19 +10,22 @@ import {
   SUMMARY_TREE_COLUMNS,
   VM_STATE,
 } from '../output/snapshot-columns.ts';
-import { type Column, MACHINE_COLUMN, section } from '../output/view.ts';
-import { type ListOptions, listOne } from './list.ts';
-import { chosenOf, listedRows, unreadDocument } from './listed.ts';
+import { type Column, section, VM_COLUMN } from '../output/view.ts';
+import type { Context } from '../run/context.ts';
+import { concludeDomains, type DomainOutcome, type ResultName } from '../run/for-each-domain.ts';
 import { errorDocument, ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
+import { chooseDomains, nothingLeft } from '../vm/select.ts';
+import { type ListOptions, listOne } from './list.ts';
+import { chosenOf, listedRows, unreadDocument } from './listed.ts';
 
-/** `list` of several machines, as libvirt alone tells of them: their images are not looked at. */
+/** `list` of several VMs, as libvirt alone tells of them: their images are not looked at. */
 
 interface Overview {
-  readonly machine: ResultName;
+  readonly vm: ResultName;
   /** null when it could not be read, or does not exist: `failure` says why. */
-  readonly summary: MachineSummary | null;
+  readonly summary: DomainSummary | null;
   readonly failure: KvmsnapError | null;
   /** Those that the options let through. */
   readonly reports: readonly SnapshotReport[];
@@ -34,7 +34,7 @@ interface Overview {
 const unreadOf = ({ summary }: Overview) => summary?.unread ?? [];
 
 const OVERVIEW_COLUMNS: readonly Column<Overview>[] = [
-  { key: 'name', title: 'NAME', kind: 'text', value: ({ machine }) => machine.name },
+  { key: 'name', title: 'NAME', kind: 'text', value: ({ vm }) => vm.name },
   {
     key: 'state',
     title: 'STATE',
@@ -70,14 +70,14 @@ const OVERVIEW_COLUMNS: readonly Column<Overview>[] = [
   },
 ];
 
-/** What goes wrong with one machine stops no other; throws at the end when something did. */
+/** What goes wrong with one VM stops no other; throws at the end when something did. */
 export async function listMany(ctx: Context, words: readonly string[], options: ListOptions): Promise<void> {
   const { tree = false } = options;
-  // a tree is of snapshots, and not of machines
+  // a tree is of snapshots, and not of VMs
   const atAGlance = words.length === 0 && !options.all && !tree;
   const isEach = words.length === 0;
   const selection = toSelection(words, isEach ? { ...options, all: true } : options);
-  const { machines: chosen, named, missing } = await chooseMachines(ctx, selection);
+  const { vms: chosen, named, missing } = await chooseDomains(ctx, selection);
   const [only] = chosen;
   if (words.length === 1 && only && named.has(only)) return listOne(ctx, only.uuid, options, selection);
   const summaries = await readSummaries(ctx.virsh, chosen);
@@ -86,56 +86,54 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
     ...read.map((summary) => overviewOf(summary, options)),
     ...[...summaries.flatMap((each) => ('failure' in each ? [each] : [])), ...missing].map(
       ({ name, uuid, failure }): Overview => ({
-        machine: { name, uuid },
+        vm: { name, uuid },
         summary: null,
         failure,
         reports: [],
       }),
     ),
-  ].sort((a, b) => (a.machine.name < b.machine.name ? -1 : 1));
+  ].sort((a, b) => (a.vm.name < b.vm.name ? -1 : 1));
   checkFrom(overviews, options);
   const isWhole = isEach && !options.all && selection.states.length === 0 && selection.exclude.length === 0;
   if (overviews.length === 0 && !isWhole) throw nothingLeft(selection, chosen.length);
-  const conclusion = concludeMachines(ctx, overviews.map(resultOf), { strict: false, parts: 'reads' });
+  const conclusion = concludeDomains(ctx, overviews.map(resultOf), { strict: false, parts: 'reads' });
   await show(ctx, {
     document: { domains: overviews.map(document) },
     sections: atAGlance
       ? [section({ columns: OVERVIEW_COLUMNS, rows: overviews })]
       : snapshotSections(overviews, tree, ctx.settings.output === 'table'),
     names: atAGlance
-      ? overviews.map(({ machine }) => machine.name)
+      ? overviews.map(({ vm }) => vm.name)
       : overviews.flatMap((overview) =>
-          rowsOf(overview, tree).flatMap(({ name }) =>
-            name === null ? [] : ownName(overview.machine, name),
-          ),
+          rowsOf(overview, tree).flatMap(({ name }) => (name === null ? [] : ownName(overview.vm, name))),
         ),
-    remarks: overviews.length === 0 ? ['there are no machines'] : [],
+    remarks: overviews.length === 0 ? ['there are no VMs'] : [],
   });
   if (conclusion) throw conclusion;
 }
 
-const isWanted = ({ states }: Selection, { state }: MachineSummary): boolean =>
+const isWanted = ({ states }: Selection, { state }: DomainSummary): boolean =>
   states.length === 0 || states.includes(state);
 
-function overviewOf(summary: MachineSummary, options: ListOptions): Overview {
+function overviewOf(summary: DomainSummary, options: ListOptions): Overview {
   const { name, uuid, current } = summary;
   const facts = { current, busy: isSaving(summary), images: null };
   const reports = chosenOf(reportSnapshots(summary.snapshots, facts), current, options);
-  return { machine: { name, uuid }, summary, failure: null, reports };
+  return { vm: { name, uuid }, summary, failure: null, reports };
 }
 
-/** Throws `not-found` when no machine has the snapshot below which all are wanted. */
+/** Throws `not-found` when no VM has the snapshot below which all are wanted. */
 function checkFrom(overviews: readonly Overview[], { from }: ListOptions): void {
   const has = ({ summary }: Overview) =>
     !summary || [...summary.snapshots, ...summary.unread].some(({ name }) => name === from);
   if (from !== undefined && !overviews.some(has))
-    throw new KvmsnapError('not-found', `none of these machines has a snapshot '${from}'`);
+    throw new KvmsnapError('not-found', `none of these VMs has a snapshot '${from}'`);
 }
 
-function resultOf({ machine, summary, failure }: Overview): MachineResult<unknown> {
+function resultOf({ vm, summary, failure }: Overview): DomainOutcome<unknown> {
   const failures = failure ? [failure] : (summary?.unread ?? []).map((unread) => unread.failure);
   return {
-    machine,
+    vm,
     state: summary?.state ?? null,
     value: summary,
     failures,
@@ -144,8 +142,8 @@ function resultOf({ machine, summary, failure }: Overview): MachineResult<unknow
   };
 }
 
-function rowsOf({ machine: { name }, summary, failure, reports }: Overview, tree: boolean) {
-  if (failure) return [{ machine: name, name: null, report: null, error: failure.message }];
+function rowsOf({ vm: { name }, summary, failure, reports }: Overview, tree: boolean) {
+  if (failure) return [{ vm: name, name: null, report: null, error: failure.message }];
   return listedRows(name, { snapshots: reports, unread: summary?.unread ?? [], tree });
 }
 
@@ -153,18 +151,18 @@ function snapshotSections(overviews: readonly Overview[], tree: boolean, asTable
   if (tree && asTable)
     return overviews.map((overview) =>
       section({
-        title: overview.machine.name,
+        title: overview.vm.name,
         columns: listedColumns(SUMMARY_TREE_COLUMNS),
         rows: rowsOf(overview, tree),
       }),
     );
   const columns = listedColumns(SNAPSHOT_COLUMNS.filter((column) => column !== VM_STATE));
   const rows = overviews.flatMap((overview) => rowsOf(overview, tree));
-  return [section({ columns: [MACHINE_COLUMN, ...columns], rows })];
+  return [section({ columns: [VM_COLUMN, ...columns], rows })];
 }
 
-const document = ({ machine, summary, failure, reports }: Overview) => ({
-  ...domainDocument({ ...machine, state: summary?.state ?? null }),
+const document = ({ vm, summary, failure, reports }: Overview) => ({
+  ...domainDocument({ ...vm, state: summary?.state ?? null }),
   current: summary?.current ?? null,
   snapshots: reports.map(snapshotDocument),
   ...(failure ? { errors: [errorDocument(failure)], failed: [] } : unreadDocument(summary?.unread ?? [])),

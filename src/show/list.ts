@@ -1,18 +1,18 @@
-import type { Context } from '../run/context.ts';
+import { KvmsnapError } from '../errors.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { isPattern, type Selection } from '../model/selection.ts';
-import type { SnapshotFilter } from './snapshot-filter.ts';
-import { KvmsnapError } from '../errors.ts';
-import { noteUnseen } from '../vm/disks.ts';
-import { currentSnapshot, findSnapshot, type Machine, openMachine, unreadFailure } from '../vm/load.ts';
-import { nothingLeft } from '../vm/select.ts';
-import type { SnapshotCost } from '../space/measure.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { listedColumns, SNAPSHOT_COLUMNS, TREE_COLUMNS } from '../output/snapshot-columns.ts';
 import { type Column, section } from '../output/view.ts';
-import { chosenOf, listedRows, unreadDocument } from './listed.ts';
+import type { Context } from '../run/context.ts';
 import { type SelectionOptions, toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
+import type { SnapshotCost } from '../space/measure.ts';
+import { noteUnseen } from '../vm/disks.ts';
+import { currentSnapshot, findSnapshot, loadVm, unreadFailure, type Vm } from '../vm/load.ts';
+import { nothingLeft } from '../vm/select.ts';
+import { chosenOf, listedRows, unreadDocument } from './listed.ts';
+import type { SnapshotFilter } from './snapshot-filter.ts';
 
 export interface ListOptions extends SelectionOptions, SnapshotFilter {
   readonly tree?: boolean;
@@ -20,13 +20,13 @@ export interface ListOptions extends SelectionOptions, SnapshotFilter {
   readonly current?: boolean;
 }
 
-/** `list`: the snapshots of one machine; of several; or without any, all machines at a glance. */
+/** `list`: the snapshots of one VM; of several; or without any, all VMs at a glance. */
 export async function list(ctx: Context, words: readonly string[], options: ListOptions): Promise<void> {
   const [word = ''] = words;
   const { all, state, exclude, space } = options;
   checkFilter(options);
   const isOne = words.length === 1 && !isPattern(word) && !all && !state && !exclude;
-  if (space && !isOne) throw new KvmsnapError('usage', '--space is for one machine, by its name');
+  if (space && !isOne) throw new KvmsnapError('usage', '--space is for one VM, by its name');
   if (space && ctx.settings.output === 'name')
     throw new KvmsnapError('usage', '--space shows figures, and -q prints names alone');
   if (isOne) return listOne(ctx, word, options, toSelection(words, options));
@@ -41,7 +41,7 @@ function checkFilter({ roots, from, current, descendants }: ListOptions): void {
   if (descendants && !below) throw new KvmsnapError('usage', '--descendants goes with --from or --current');
 }
 
-/** The snapshots of the machine of that name or UUID. Throws `not-found` when it is in none of the states wanted. */
+/** The snapshots of the VM of that name or UUID. Throws `not-found` when it is in none of the states wanted. */
 export async function listOne(
   ctx: Context,
   word: string,
@@ -49,14 +49,14 @@ export async function listOne(
   selection: Selection,
 ): Promise<void> {
   const { tree = false, space } = options;
-  const machine = await openMachine(ctx, word);
-  const { domain, current, images, unread } = machine;
+  const vm = await loadVm(ctx, word);
+  const { domain, current, images, unread } = vm;
   if (selection.states.length > 0 && !selection.states.includes(domain.state))
     throw nothingLeft(selection, 1);
-  if (options.from !== undefined) findSnapshot(machine, options.from);
-  if (options.current) currentSnapshot(machine);
-  const snapshots = chosenOf(machine.snapshots, current, options);
-  const costs = space ? await costsOf(ctx, machine) : null;
+  if (options.from !== undefined) findSnapshot(vm, options.from);
+  if (options.current) currentSnapshot(vm);
+  const snapshots = chosenOf(vm.snapshots, current, options);
+  const costs = space ? await costsOf(ctx, vm) : null;
   const withFrees = <Row extends SnapshotReport>(columns: readonly Column<Row>[]): readonly Column<Row>[] =>
     costs === null ? columns : [...columns.slice(0, -1), freesColumn<Row>(costs), ...columns.slice(-1)];
   noteUnseen(ctx, domain, images);
@@ -82,20 +82,18 @@ export async function listOne(
     ],
     names: rows.flatMap(({ name }) => name ?? []),
     remarks:
-      rows.length > 0
-        ? []
-        : [`'${domain.name}' has no ${machine.snapshots.length > 0 ? 'such ' : ''}snapshots`],
+      rows.length > 0 ? [] : [`'${domain.name}' has no ${vm.snapshots.length > 0 ? 'such ' : ''}snapshots`],
   });
-  const failure = unreadFailure(machine);
+  const failure = unreadFailure(vm);
   if (failure) throw failure;
 }
 
 /** By name, what deleting each one alone frees. */
 type Costs = ReadonlyMap<string, SnapshotCost>;
 
-async function costsOf(ctx: Context, machine: Machine): Promise<Costs> {
-  const { measureMachine } = await import('../space/measure.ts');
-  const { snapshots } = await measureMachine(ctx, machine, []);
+async function costsOf(ctx: Context, vm: Vm): Promise<Costs> {
+  const { measureVm } = await import('../space/measure.ts');
+  const { snapshots } = await measureVm(ctx, vm, []);
   return new Map(snapshots.map((cost) => [cost.snapshot.name, cost]));
 }
 

@@ -1,7 +1,7 @@
 import { locationOf, type Snapshot } from '../model/snapshot.ts';
 import { descendants } from '../model/tree.ts';
 
-/** Which of a machine's snapshots a list shows, in the words and by the rules of `virsh snapshot-list`. */
+/** Which of a VM's snapshots a list shows, in the words and by the rules of `virsh snapshot-list`. */
 
 type Family = Snapshot & { readonly children: readonly string[] };
 
@@ -34,7 +34,7 @@ export interface SnapshotFilter {
   readonly descendants?: boolean;
 }
 
-/** Those of a machine's snapshots that the filter lets through, in their order; none where `from` is not there. */
+/** Those of a VM's snapshots that the filter lets through, in their order; none where `from` is not there. */
 export function filterSnapshots<S extends Family>(snapshots: readonly S[], filter: SnapshotFilter): S[] {
   const below = belowOf(snapshots, filter);
   const groups = GROUPS.map((group) =>

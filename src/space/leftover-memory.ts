@@ -1,15 +1,15 @@
-import type { Context } from '../run/context.ts';
 import { isActive } from '../model/domain.ts';
 import { chainOf, type Images } from '../model/image.ts';
-import { isNotable, type LeftoverSpace, resizable } from '../qemu/leftover.ts';
 import { kvmsnapLine } from '../model/quote.ts';
-import { measureLeftover } from '../qemu/image-space.ts';
 import { humanBytes } from '../output/format.ts';
-import type { Machine } from '../vm/load.ts';
+import { measureLeftover } from '../qemu/image-space.ts';
+import { isNotable, type LeftoverSpace, resizable } from '../qemu/leftover.ts';
+import type { Context } from '../run/context.ts';
+import type { Vm } from '../vm/load.ts';
 
 /** Memory in the images in use that belongs to no snapshot. */
 
-/** By target, of the disks that have any. Of no meaning while a job holds the machine. */
+/** By target, of the disks that have any. Of no meaning while a job holds the VM. */
 export async function readLeftovers(images: Images): Promise<ReadonlyMap<string, LeftoverSpace>> {
   const found = await Promise.all(
     [...images].map(async ([target, image]) => {
@@ -24,7 +24,7 @@ export async function readLeftovers(images: Images): Promise<ReadonlyMap<string,
 /** Says what of the memory of deleted snapshots an image has kept, as after a revert to one, and what gives that back. */
 export async function noteKeptMemory(
   ctx: Context,
-  { domain, images }: Machine,
+  { domain, images }: Vm,
   names: readonly string[],
   before: ReadonlyMap<string, LeftoverSpace>,
 ): Promise<void> {
@@ -32,10 +32,10 @@ export async function noteKeptMemory(
   for (const [target, { bytes, endBytes }] of await readLeftovers(images)) {
     const kept = bytes - (before.get(target)?.bytes ?? 0);
     if (!isNotable({ bytes: kept, endBytes })) continue;
-    const off = isActive(domain.state) ? 'with the machine off, this gives it back' : 'this gives it back';
+    const off = isActive(domain.state) ? 'with the VM off, this gives it back' : 'this gives it back';
     const cure = resizable(images.get(target))
       ? `${off}: ${kvmsnapLine('check', [domain.name], '--fix')}`
-      : 'the next snapshot of the running machine takes it, and its deletion frees it';
+      : 'the next snapshot of the running VM takes it, and its deletion frees it';
     ctx.terminal.note(
       `note: the image of disk ${target} keeps ${humanBytes(kept)} of the memory of ${whose}, since a revert to it; ${cure}`,
     );

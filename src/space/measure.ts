@@ -1,4 +1,4 @@
-import type { Context } from '../run/context.ts';
+import { freeBytes, writtenAt } from '../host/files.ts';
 import { isActive, takesPart } from '../model/domain.ts';
 import type { DiskImage, Image, Tag } from '../model/image.ts';
 import type { SnapshotReport } from '../model/report.ts';
@@ -6,12 +6,12 @@ import type { SnapshotDisk } from '../model/snapshot.ts';
 import { measureImage } from '../qemu/image-space.ts';
 import type { ImageSpace, SnapshotSpace } from '../qemu/qcow2/space.ts';
 import { NOTHING, plus, type Space } from '../qemu/qcow2/survey.ts';
-import { freeBytes, writtenAt } from '../host/files.ts';
+import type { Context } from '../run/context.ts';
+import type { Vm } from '../vm/load.ts';
 import type { WrittenUntil } from './flush.ts';
-import type { Machine } from '../vm/load.ts';
 import { type MemoryFile, measureMemory, measureOverlays } from './overlays.ts';
 
-/** What the snapshots of a machine cost: the sum over the images that hold them, and over what lies outside of them. */
+/** What the snapshots of a VM cost: the sum over the images that hold them, and over what lies outside of them. */
 
 /** Of one snapshot, in one image or in all. */
 export interface Cost {
@@ -34,7 +34,7 @@ export interface DiskCost {
 
 export interface SnapshotCost {
   readonly snapshot: SnapshotReport;
-  /** What the machine writes while it runs, or how QEMU merges an overlay, may make it differ. */
+  /** What the VM writes while it runs, or how QEMU merges an overlay, may make it differ. */
   readonly approximate: boolean;
   /** null when an image of it could not be measured: a part of a cost would be a wrong one. */
   readonly cost: Cost | null;
@@ -50,8 +50,8 @@ export interface MeasuredDisk {
   readonly freeBytes: number | null;
 }
 
-export interface MachineSpace {
-  /** While the machine runs, QEMU has not written all that it knows; or it has written more since it had. */
+export interface VmSpace {
+  /** While the VM runs, QEMU has not written all that it knows; or it has written more since it had. */
   readonly approximate: boolean;
   readonly snapshots: readonly SnapshotCost[];
   readonly disks: readonly MeasuredDisk[];
@@ -66,16 +66,16 @@ interface Measured {
 }
 
 /**
- * Measures all snapshots of a machine; `names` are those that are to be deleted together, none for all. `writtenUntil`: by
+ * Measures all snapshots of a VM; `names` are those that are to be deleted together, none for all. `writtenUntil`: by
  * `flushImages`.
  */
-export async function measureMachine(
+export async function measureVm(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   names: readonly string[],
   writtenUntil: WrittenUntil = null,
-): Promise<MachineSpace> {
-  const { domain, snapshots, images } = machine;
+): Promise<VmSpace> {
+  const { domain, snapshots, images } = vm;
   const wanted = names.length > 0 ? names : snapshots.map(({ name }) => name);
   const measured = await Promise.all(
     domain.disks
@@ -83,10 +83,8 @@ export async function measureMachine(
       .map(({ target }) => measureDisk(ctx, target, images.get(target), snapshots, wanted)),
   );
   const memory = await measureMemory(ctx, snapshots);
-  const costs = await Promise.all(
-    snapshots.map((snapshot) => costOf(ctx, machine, snapshot, measured, memory)),
-  );
-  const together = await freedTogether(ctx, machine, measured, memory, wanted);
+  const costs = await Promise.all(snapshots.map((snapshot) => costOf(ctx, vm, snapshot, measured, memory)));
+  const together = await freedTogether(ctx, vm, measured, memory, wanted);
   const approximate = isActive(domain.state) && !(await areWritten(measured, writtenUntil));
   return {
     approximate: approximate || together.approximate,
@@ -145,7 +143,7 @@ const problemOf = (space: ImageSpace): string | null => (space.kind === 'measure
 
 async function costOf(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   snapshot: SnapshotReport,
   measured: readonly Measured[],
   memory: ReadonlyMap<string, MemoryFile>,
@@ -153,7 +151,7 @@ async function costOf(
   const found = await Promise.all(
     snapshot.disks.map(({ target, source, location }) =>
       location === 'external' && source !== null
-        ? costOutside(ctx, machine, snapshot, { target, source })
+        ? costOutside(ctx, vm, snapshot, { target, source })
         : { ...costInside(snapshot, { target, source, location }, measured), approximate: false },
     ),
   );
@@ -179,7 +177,7 @@ function costInside(
   const disk = measured.find((each) => each.target === target);
   const none = (problem: string): DiskCost => ({ target, source, cost: null, problem });
   if (location !== 'internal') return none(`it is ${location}`);
-  if (!disk) return none('the machine has no such disk now');
+  if (!disk) return none('the VM has no such disk now');
   if (disk.space.kind === 'unmeasured') return none(disk.space.detail);
   if (disk.image && source !== null && disk.image.path !== source) return none(`it is in ${source}`);
   const [found, ...others] = disk.space.snapshots.filter((each) => each.name === name);
@@ -190,7 +188,7 @@ function costInside(
 /** The same of one that has an overlay. */
 async function costOutside(
   ctx: Context,
-  { images }: Machine,
+  { images }: Vm,
   { children }: SnapshotReport,
   { target, source }: { readonly target: string; readonly source: string },
 ): Promise<DiskCost & { readonly approximate: boolean }> {
@@ -247,7 +245,7 @@ interface Together {
 /** In each image, what the last of them in turn adds up to; with their overlays, merged, and their memory. */
 async function freedTogether(
   ctx: Context,
-  { snapshots, images }: Machine,
+  { snapshots, images }: Vm,
   measured: readonly Measured[],
   memory: ReadonlyMap<string, MemoryFile>,
   names: readonly string[],

@@ -1,11 +1,11 @@
-import type { Context } from '../run/context.ts';
+import { occupiedBytes } from '../host/files.ts';
+import { readDaemonVersion } from '../libvirt/runtime.ts';
 import type { DiskImage, Image } from '../model/image.ts';
 import { isFrom, REMOVES_MEMORY } from '../model/libvirt-versions.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { measureMerge } from '../qemu/image-space.ts';
 import { NOTHING, plus, type Space } from '../qemu/qcow2/survey.ts';
-import { occupiedBytes } from '../host/files.ts';
+import type { Context } from '../run/context.ts';
 
 /**
  * What external snapshots cost. Each has laid an overlay over its disk, where all is written since; deleting it merges that

@@ -1,18 +1,18 @@
 import { stat } from 'node:fs/promises';
-import type { Context } from '../run/context.ts';
-import { isActive, takesPart } from '../model/domain.ts';
-import { chainPaths } from '../model/image.ts';
-import { mentionedFiles } from '../model/domain-files.ts';
 import { KvmsnapError } from '../errors.ts';
-import type { Machine } from '../vm/load.ts';
-import type { MachineSpace } from './measure.ts';
+import { isActive, takesPart } from '../model/domain.ts';
+import { mentionedFiles } from '../model/domain-files.ts';
+import { chainPaths } from '../model/image.ts';
+import type { Context } from '../run/context.ts';
+import type { Vm } from '../vm/load.ts';
+import type { VmSpace } from './measure.ts';
 
 /** What deleting gives back to the host: foreseen from the images' metadata, or measured by their files. */
 
 export interface Freed {
   /** Bytes of the host; null when not known. */
   readonly bytes: number | null;
-  /** The machine runs: QEMU has not written all that it knows, and its guest writes meanwhile. Or as with `SnapshotCost`. */
+  /** The VM runs: QEMU has not written all that it knows, and its guest writes meanwhile. Or as with `SnapshotCost`. */
   readonly approximate: boolean;
 }
 
@@ -20,10 +20,10 @@ export interface Freed {
 export const NOTHING_FREED: Freed = { bytes: 0, approximate: false };
 
 /**
- * Bytes that all files of a machine's disks and snapshots occupy; one that is gone occupies none. Null when one of them
+ * Bytes that all files of a VM's disks and snapshots occupy; one that is gone occupies none. Null when one of them
  * cannot be looked at.
  */
-export async function occupiedBy({ domain, images, snapshots }: Machine): Promise<number | null> {
+export async function occupiedBy({ domain, images, snapshots }: Vm): Promise<number | null> {
   const disks = domain.disks.filter(takesPart).flatMap(({ target, source }): (string | null)[] => {
     const image = images.get(target);
     if (image?.kind === 'seen') return chainPaths(image);
@@ -42,17 +42,17 @@ async function occupiedNow(path: string | null): Promise<number | null> {
   }
 }
 
-/** Runs what deletes, and tells by how much the machine's images have shrunk meanwhile: what they were to what they are. */
+/** Runs what deletes, and tells by how much the VM's images have shrunk meanwhile: what they were to what they are. */
 export async function whatIsFreed<T>(
-  machine: Machine,
+  vm: Vm,
   remove: () => Promise<T>,
 ): Promise<{ readonly done: T; readonly freed: Freed }> {
-  const before = await occupiedBy(machine);
+  const before = await occupiedBy(vm);
   const done = await remove();
-  const after = await occupiedBy(machine);
+  const after = await occupiedBy(vm);
   // metadata is written anew, so nothing freed may even be a little more
   const bytes = before === null || after === null ? null : Math.max(0, before - after);
-  return { done, freed: { bytes, approximate: isActive(machine.domain.state) } };
+  return { done, freed: { bytes, approximate: isActive(vm.domain.state) } };
 }
 
 export interface Foreseen {
@@ -62,13 +62,9 @@ export interface Foreseen {
 }
 
 /** What deleting these would free. What cannot be read is not known, and no failure. */
-export async function foreseeFreed(
-  ctx: Context,
-  machine: Machine,
-  names: readonly string[],
-): Promise<Foreseen> {
+export async function foreseeFreed(ctx: Context, vm: Vm, names: readonly string[]): Promise<Foreseen> {
   if (names.length === 0) return { alone: new Map(), together: NOTHING_FREED };
-  const space = await measureIfPossible(ctx, machine, names);
+  const space = await measureIfPossible(ctx, vm, names);
   const alone = new Map(
     (space?.snapshots ?? []).flatMap(({ snapshot: { name }, cost }) =>
       cost && names.includes(name) ? [[name, cost.frees.hostBytes] as const] : [],
@@ -79,30 +75,30 @@ export async function foreseeFreed(
   const bytes = isWhole ? (space?.together.frees?.hostBytes ?? null) : null;
   return {
     alone,
-    together: { bytes, approximate: space?.approximate ?? isActive(machine.domain.state) },
+    together: { bytes, approximate: space?.approximate ?? isActive(vm.domain.state) },
   };
 }
 
 /** The same for a question, since a person who is to be asked does not wait for long; null when it takes longer to read. */
 export async function foreseeQuickly(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   names: readonly string[],
   milliseconds: number,
 ): Promise<Foreseen | null> {
-  const foreseen = foreseeFreed(ctx, machine, names).catch(() => null);
+  const foreseen = foreseeFreed(ctx, vm, names).catch(() => null);
   return Promise.race([foreseen, ctx.clock.sleep(milliseconds).then(() => null)]);
 }
 
-/** The machine's space, of these snapshots together; null when it cannot be read. */
+/** The VM's space, of these snapshots together; null when it cannot be read. */
 export async function measureIfPossible(
   ctx: Context,
-  machine: Machine,
+  vm: Vm,
   names: readonly string[],
-): Promise<MachineSpace | null> {
-  const { measureMachine } = await import('./measure.ts');
+): Promise<VmSpace | null> {
+  const { measureVm } = await import('./measure.ts');
   try {
-    return await measureMachine(ctx, machine, names);
+    return await measureVm(ctx, vm, names);
   } catch (error) {
     if (!(error instanceof KvmsnapError) || ctx.interrupts.stop.aborted) throw error;
     return null;

@@ -1,22 +1,16 @@
-import type { Context } from '../run/context.ts';
 import { KvmsnapError } from '../errors.ts';
-import { flushImages } from './flush.ts';
-import { findSnapshot, type Machine, openMachine, unreadFailure } from '../vm/load.ts';
-import { patiently } from '../run/retry-while-busy.ts';
-import {
-  type Cost,
-  type MachineSpace,
-  type MeasuredDisk,
-  measureMachine,
-  type SnapshotCost,
-} from './measure.ts';
 import type { UnreadSnapshot } from '../libvirt/snapshots.ts';
 import { domainDocument } from '../output/documents.ts';
 import { humanBytes } from '../output/format.ts';
 import { type Column, section } from '../output/view.ts';
-import { costDocument, whyNot } from './cost-document.ts';
+import type { Context } from '../run/context.ts';
 import { type Fact, facts } from '../run/facts.ts';
+import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { show } from '../run/show.ts';
+import { findSnapshot, loadVm, unreadFailure, type Vm } from '../vm/load.ts';
+import { costDocument, whyNot } from './cost-document.ts';
+import { flushImages } from './flush.ts';
+import { type Cost, type MeasuredDisk, measureVm, type SnapshotCost, type VmSpace } from './measure.ts';
 
 export interface SpaceOptions {
   readonly disks?: boolean;
@@ -44,22 +38,22 @@ export async function space(
   { disks = false, exact = false, sort = 'created' }: SpaceOptions,
 ): Promise<void> {
   if (ctx.settings.output === 'name') requireFigureless({ disks, exact, sort });
-  const { machine, measured } = await patiently(ctx, async (ctx) => {
-    const machine = await openMachine(ctx, word);
-    for (const name of names) findSnapshot(machine, name);
-    const writtenUntil = exact && canBeMeasured(machine) ? await flushImages(ctx, machine) : null;
-    return { machine, measured: await measureMachine(ctx, machine, [...new Set(names)], writtenUntil) };
+  const { vm, measured } = await retryWhileBusy(ctx, async (ctx) => {
+    const vm = await loadVm(ctx, word);
+    for (const name of names) findSnapshot(vm, name);
+    const writtenUntil = exact && canBeMeasured(vm) ? await flushImages(ctx, vm) : null;
+    return { vm, measured: await measureVm(ctx, vm, [...new Set(names)], writtenUntil) };
   });
   const shown = names.length === 0 ? measured.snapshots : onlyOf(measured, names);
   const sorted = sort === 'frees' ? [...shown].sort((a, b) => freesOf(b) - freesOf(a)) : shown;
-  const unread = names.length === 0 ? machine.unread : [];
+  const unread = names.length === 0 ? vm.unread : [];
   const rows = [...sorted.flatMap((each) => rowsOf(each, disks)), ...unread.map(unreadRow)];
   const most = Math.max(0, ...rows.map(({ cost }) => cost?.frees.hostBytes ?? 0));
   await show(ctx, {
     document: {
       domains: [
         {
-          ...domainDocument(machine.domain),
+          ...domainDocument(vm.domain),
           snapshots: [...sorted.map(snapshotDocument), ...unread.map(unreadSnapshotDocument)],
           together: {
             names: [...measured.together.names],
@@ -84,8 +78,8 @@ export async function space(
     problem === null ? [] : [`disk ${target}: ${problem}`],
   );
   if (problems.length > 0)
-    throw new KvmsnapError('check', `'${machine.domain.name}' cannot be measured: ${problems.join('; ')}`);
-  const failure = unreadFailure({ ...machine, unread });
+    throw new KvmsnapError('check', `'${vm.domain.name}' cannot be measured: ${problems.join('; ')}`);
+  const failure = unreadFailure({ ...vm, unread });
   if (failure) throw failure;
 }
 
@@ -97,12 +91,12 @@ function requireFigureless({ disks, exact, sort }: SpaceOptions): void {
 }
 
 /** No guest is paused for nothing. */
-const canBeMeasured = ({ snapshots, images }: Machine): boolean =>
+const canBeMeasured = ({ snapshots, images }: Vm): boolean =>
   snapshots.length > 0 && [...images.values()].some(({ kind }) => kind === 'seen');
 
 const NOT_A_SUM = 'Together they may free more than the sum of what each frees alone: they share clusters.';
 
-const onlyOf = ({ snapshots }: MachineSpace, names: readonly string[]): SnapshotCost[] =>
+const onlyOf = ({ snapshots }: VmSpace, names: readonly string[]): SnapshotCost[] =>
   snapshots.filter(({ snapshot }) => names.includes(snapshot.name));
 
 const unreadRow = ({ name, failure }: UnreadSnapshot): Row => ({
@@ -190,7 +184,7 @@ const DISK_COLUMNS: readonly Column<MeasuredDisk>[] = [
   { key: 'path', title: 'FILE', kind: 'text', whole: true, value: ({ image }) => image?.path ?? null },
 ];
 
-function totalOf({ together, approximate }: MachineSpace, names: readonly string[]): Fact {
+function totalOf({ together, approximate }: VmSpace, names: readonly string[]): Fact {
   const label = names.length === 0 ? 'all together free' : 'these together free';
   const value = together.frees
     ? `${approximate ? '~' : ''}${humanBytes(together.frees.hostBytes)}`

@@ -1,7 +1,7 @@
 import type { Domain } from '../model/domain.ts';
 import { chainOf, type DiskImage, type Images } from '../model/image.ts';
-import type { Finding } from '../model/rule.ts';
 import { commandLine } from '../model/quote.ts';
+import type { Finding } from '../model/rule.ts';
 
 /** Dirty bitmaps in an image: QEMU loads no snapshot from an image that has one, enabled or not (5.2 to 11.1). */
 

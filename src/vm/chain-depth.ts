@@ -2,9 +2,8 @@ import { adviseDeletion, isOnHold } from '../model/deletion-advice.ts';
 import { type Domain, isActive } from '../model/domain.ts';
 import { chainOf, type Images } from '../model/image.ts';
 import { type DaemonVersion, spelled } from '../model/libvirt-versions.ts';
-import type { Finding } from '../model/rule.ts';
 import { kvmsnapLine, virshWord } from '../model/quote.ts';
-import type { RetentionRules } from '../prune/retention.ts';
+import type { Finding } from '../model/rule.ts';
 import { externalDisks, type Snapshot } from '../model/snapshot.ts';
 
 /** How many overlays a disk may lie on: a VM with more of them runs on, and never starts again. */
@@ -166,11 +165,6 @@ function whileItIsOff(
       ].join(' && '),
     ],
   });
-}
-
-/** The snapshots that these rules may keep at one time; what they keep by time or name is not counted. */
-export function mostKept({ last = 0, periods }: RetentionRules): number {
-  return Object.values(periods).reduce((sum, count) => sum + (count ?? 0), last);
 }
 
 /** Whether so many are too many for some libvirtd; only then its version has to be asked for. */

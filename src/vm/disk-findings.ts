@@ -10,17 +10,16 @@ import {
   tagsIn,
 } from '../model/image.ts';
 import { baseName } from '../model/paths.ts';
+import { kvmsnapLine, quote, virshWord } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
 import { convertLine } from '../qemu/command-lines.ts';
-import { quote, virshWord } from '../model/quote.ts';
-import { leaveOut } from '../create/rules/shareable.ts';
 
-/** What is wrong with a machine's disks and images, and the commands that mend it: the words of more than one rule. */
+/** What is wrong with a VM's disks and images, and the commands that mend it: the words of more than one rule. */
 
 /** The disks that take part in a snapshot. */
 export const participants = (domain: Domain): Disk[] => domain.disks.filter(takesPart);
 
-/** What is found of the disks that take part in a snapshot, in the machine's order. */
+/** What is found of the disks that take part in a snapshot, in the VM's order. */
 export function eachDisk(
   { domain, images }: { domain: Domain; images: Images },
   find: (disk: Disk, image: DiskImage | undefined) => Finding | null,
@@ -28,7 +27,7 @@ export function eachDisk(
   return participants(domain).flatMap((disk) => find(disk, images.get(disk.target)) ?? []);
 }
 
-/** Whether the file is of the format that the machine's XML says, as far as it can be told. */
+/** Whether the file is of the format that the VM's XML says, as far as it can be told. */
 export function isAsDefined(disk: Disk, image: DiskImage | undefined): boolean {
   const believed = formatOf(disk);
   if (image?.kind === 'seen') return image.chain[0].format === believed;
@@ -64,8 +63,8 @@ const shown = (name: string): string => name.slice(0, 200).replace(/[\p{C}\p{Zl}
 
 const inXml = ({ driver }: Disk): string =>
   driver === null
-    ? "the machine's XML names no driver type, which libvirt takes for raw"
-    : `the machine's XML says ${driver}`;
+    ? "the VM's XML names no driver type, which libvirt takes for raw"
+    : `the VM's XML says ${driver}`;
 
 /** Both facts, the file's format and the XML's word, and the edit or conversion that makes them qcow2. */
 export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
@@ -120,17 +119,17 @@ function headerRefusal(
   }
   // what it names now it need not name when the VM has stopped
   if (isActive(domain.state))
-    return { what, hint: `${hint}. Shut the machine off and check again; ${own}, with the machine off` };
-  return { what, hint: `${hint}. Only ${own}, with the machine off`, command: editCommand(domain) };
+    return { what, hint: `${hint}. Shut the VM off and check again; ${own}, with the VM off` };
+  return { what, hint: `${hint}. Only ${own}, with the VM off`, command: editCommand(domain) };
 }
 
-/** For a qcow2 file that the machine's XML calls something else. */
+/** For a qcow2 file that the VM's XML calls something else. */
 const correction = (domain: Domain, { target }: Disk): Pick<Finding, 'hint' | 'command'> => ({
-  hint: `set <driver name='qemu' type='qcow2'/> for ${target}, with the machine off`,
+  hint: `set <driver name='qemu' type='qcow2'/> for ${target}, with the VM off`,
   command: editCommand(domain),
 });
 
-/** For a machine that has to stay as it is. */
+/** For a VM that has to stay as it is. */
 export const EXTERNAL_INSTEAD =
   'take an external snapshot instead, with --external, to which libvirt 9.9 and newer can revert';
 
@@ -148,11 +147,11 @@ function conversion(
     };
   if (disk.shareable) return leaveOut(domain, disk);
   const driver = believed === 'qcow2' ? '' : " with <driver name='qemu' type='qcow2'/>";
-  const edit = `, and name the new file${driver} in the machine's XML`;
+  const edit = `, and name the new file${driver} in the VM's XML`;
   if (disk.source === null) return { hint: 'an internal snapshot needs a qcow2 image' };
   if (disk.storage === 'block') {
     return {
-      hint: `for a raw logical volume let LVM take the snapshot, with the machine off; or convert it to a qcow2 file${edit}`,
+      hint: `for a raw logical volume let LVM take the snapshot, with the VM off; or convert it to a qcow2 file${edit}`,
       command: `lvcreate --snapshot --size 10G --name ${quote(`${baseName(disk.source)}-snapshot`)} ${quote(disk.source)}`,
     };
   }
@@ -160,7 +159,7 @@ function conversion(
   const seen = image?.kind === 'seen' ? image.copyTo : undefined;
   const target = seen ?? copyNames(disk.source).find(isFree) ?? '';
   return {
-    hint: `convert it, with the machine off${edit}${found === believed ? ` (or ${EXTERNAL_INSTEAD})` : ''}`,
+    hint: `convert it, with the VM off${edit}${found === believed ? ` (or ${EXTERNAL_INSTEAD})` : ''}`,
     command: convertLine({ path: disk.source, format: found }, target),
   };
 }
@@ -185,7 +184,7 @@ export function corruptImage({ target, source }: Disk, image: DiskImage | undefi
     what: `disk ${target} (${source}): the image is marked corrupt`,
     command: convertLine(top, `${top.path}.copy`),
     // no repair: with bitmaps, `qemu-img check -r` removes every snapshot and finds nothing wrong in that (5.2 to 11.1)
-    hint: "restore the image from a backup; or, with the machine off, copy what it holds now (a snapshot in it: -l NAME) into a new one, and name that in the machine's XML",
+    hint: "restore the image from a backup; or, with the VM off, copy what it holds now (a snapshot in it: -l NAME) into a new one, and name that in the VM's XML",
   };
 }
 
@@ -226,3 +225,20 @@ export const nextTagId = (image: DiskImage | undefined): string | null =>
   image?.kind === 'seen' ? String(1 + Math.max(0, ...tagsIn(image).map(({ id }) => Number(id) || 0))) : null;
 
 export const editCommand = (domain: Domain): string => `virsh edit ${virshWord(domain)}`;
+
+/** What can be done about a shareable disk: neither converting it nor an external snapshot of it, which libvirt refuses. */
+export function leaveOut(
+  { name }: Pick<Domain, 'name'>,
+  { target }: Pick<Disk, 'target'>,
+): Pick<Finding, 'hint' | 'command'> {
+  return {
+    hint: `libvirt takes no snapshot of a <shareable/> disk; leave it out of an external snapshot of the others (a revert to it needs libvirt 9.9 or newer, and leaves ${target} as it is)`,
+    command: kvmsnapLine(
+      'create-as',
+      [name, `without-${target}`],
+      '--disk-only',
+      '--diskspec',
+      `${target},snapshot=no`,
+    ),
+  };
+}

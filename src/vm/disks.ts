@@ -1,11 +1,11 @@
-import type { Context } from '../run/context.ts';
-import { type Disk, type Domain, formatOf } from '../model/domain.ts';
-import { beyondHost, copyNames, type DiskImage, type Image, type Images } from '../model/image.ts';
+import { occupiedBytes } from '../host/files.ts';
 import type { Interrupts } from '../host/interrupts.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { parseVolume } from '../libvirt/xml/volume.ts';
+import { type Disk, type Domain, formatOf } from '../model/domain.ts';
+import { beyondHost, copyNames, type DiskImage, type Image, type Images } from '../model/image.ts';
 import { inspectImage } from '../qemu/qemu-img.ts';
-import { occupiedBytes } from '../host/files.ts';
+import type { Context } from '../run/context.ts';
 
 /** Where to look for a disk. */
 export type DiskPlace = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'> &
@@ -41,7 +41,7 @@ async function lookAt(ctx: Context, uri: string, place: DiskPlace): Promise<Disk
     kind: 'unseen',
     why,
     format: believed,
-    source: "machine's XML",
+    source: "VM's XML",
   });
   if (pool?.problem) return unseen('pool');
   if (isRemote(uri)) return unseen('remote');
@@ -91,7 +91,7 @@ export function isRemote(uri: string): boolean {
   return Boolean(host) || (transport !== undefined && transport !== 'unix');
 }
 
-/** What each run was told already, by machine: a revert with a backup looks at the same disks twice. */
+/** What each run was told already, by VM: a revert with a backup looks at the same disks twice. */
 const told = new WeakMap<Interrupts, Set<string>>();
 
 /** Says, once, which disks or what below them could not be looked at, and what is unchecked for it. */

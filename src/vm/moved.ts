@@ -1,7 +1,7 @@
 import { type AdviceFacts, adviseDeletion } from '../model/deletion-advice.ts';
 import { chainOf, type Image, type Images, type Tag, tagsNamed } from '../model/image.ts';
-import type { Finding } from '../model/rule.ts';
 import { kvmsnapLine } from '../model/quote.ts';
+import type { Finding } from '../model/rule.ts';
 import { internalDisks, type Snapshot, type SnapshotDisk } from '../model/snapshot.ts';
 
 /**

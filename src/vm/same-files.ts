@@ -6,7 +6,7 @@ import type { Snapshot } from '../model/snapshot.ts';
 export type FileKey = (path: string) => string;
 
 /**
- * The same snapshots, in which each file that is also among `known` (the paths that the machine uses now) is called by that
+ * The same snapshots, in which each file that is also among `known` (the paths that the VM uses now) is called by that
  * path. So paths can be compared as text ever after. How the stored definition itself spells it, which is what libvirt goes
  * by, stays in `spelled`.
  */

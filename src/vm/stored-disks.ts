@@ -1,16 +1,16 @@
-import type { Context } from '../run/context.ts';
 import { type DiskImage, type Images, linkOf } from '../model/image.ts';
 import { type Snapshot, type SnapshotDisk, stateFile, stateFormat } from '../model/snapshot.ts';
+import type { Context } from '../run/context.ts';
 import { type DiskPlace, lookAtDisks } from './disks.ts';
-import type { Machine } from './load.ts';
+import type { Vm } from './load.ts';
 
 /**
  * By target, the images that a snapshot's state is in: those of the definition stored with it, which libvirt reverts, and
- * not those in use now. What the machine uses, under whichever of its disks, was looked at already.
+ * not those in use now. What the VM uses, under whichever of its disks, was looked at already.
  */
 export async function lookAtStoredDisks(
   ctx: Context,
-  { uri, domain, images }: Pick<Machine, 'uri' | 'domain' | 'images'>,
+  { uri, domain, images }: Pick<Vm, 'uri' | 'domain' | 'images'>,
   snapshot: Snapshot,
 ): Promise<Images> {
   const now = new Map(domain.disks.map((disk) => [disk.target, disk]));
@@ -36,7 +36,7 @@ export async function lookAtStoredDisks(
   return new Map([...known, ...(await lookAtDisks(ctx, uri, elsewhere))]);
 }
 
-/** What was found of the file already; undefined where the machine does not use it. */
+/** What was found of the file already; undefined where the VM does not use it. */
 function inUse(
   images: Images,
   { target, location }: SnapshotDisk,

@@ -1,11 +1,11 @@
 import { type Domain, takesPart, type Volume } from '../model/domain.ts';
-import type { Finding } from '../model/rule.ts';
 import { commandLine } from '../model/quote.ts';
+import type { Finding } from '../model/rule.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
 /** Volumes of storage pools that libvirt does not find now: whatever is done with such a disk fails midway. */
 
-/** What is found of the disks that a snapshot of the machine would hold. */
+/** What is found of the disks that a snapshot of the VM would hold. */
 export const lostVolumes = ({ disks }: Pick<Domain, 'disks'>): Finding[] =>
   findingsOf(disks.filter(takesPart));
 

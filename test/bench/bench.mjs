@@ -17,7 +17,7 @@ const virsh = (...args) =>
   execFileSync('virsh', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
 const sh = (word) => `'${word.replaceAll("'", "'\\''")}'`;
 
-// ---- machines -------------------------------------------------------------------------------------------
+// ---- VMs -------------------------------------------------------------------------------------------
 
 function define(name) {
   const disk = `${scratch}/${name}.qcow2`;
@@ -65,7 +65,7 @@ function measure(line) {
 
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-/** Runs both in turn, round by round, so that a change of the machine's speed strikes both. */
+/** Runs both in turn, round by round, so that a change of the VM's speed strikes both. */
 function compare(what, ours, theirs, n = rounds) {
   const pairs = Array.from({ length: n }, () => [measure(ours), measure(theirs)]);
   const ratio = (key) => {
@@ -147,7 +147,7 @@ compare(
   rawCommands(['list', 'two']),
 );
 compare('`list` of 2 snapshots / the loop', ours('list two'), loop('two'));
-compare('`list`, 1 machine / `virsh list --all`', ours('list'), 'virsh list --all');
+compare('`list`, 1 VM / `virsh list --all`', ours('list'), 'virsh list --all');
 define('many');
 snapshots('many', 200);
 compare('`list` of 200 snapshots / the loop', ours('list many'), loop('many'), 7);
@@ -162,23 +162,23 @@ for (let i = 1; i <= 100; i++) {
   define(`web-${i}`);
   snapshots(`web-${i}`, 10, { running: false });
 }
-const machines = 'for m in $(virsh list --all --name)';
+const vms = 'for m in $(virsh list --all --name)';
 compare(
-  '`list`, 100 machines of 10 snapshots / `virsh snapshot-list` of each',
+  '`list`, 100 VMs of 10 snapshots / `virsh snapshot-list` of each',
   ours('list'),
-  `${machines}; do virsh snapshot-list $m; done`,
+  `${vms}; do virsh snapshot-list $m; done`,
   3,
 );
 compare(
-  '`list --all`, 100 machines of 10 snapshots / the same loop',
+  '`list --all`, 100 VMs of 10 snapshots / the same loop',
   ours('list --all'),
-  `${machines}; do virsh snapshot-list $m; done`,
+  `${vms}; do virsh snapshot-list $m; done`,
   3,
 );
 compare(
-  '`list --all`, 100 machines of 10 snapshots / the loop over each',
+  '`list --all`, 100 VMs of 10 snapshots / the loop over each',
   ours('list --all'),
-  `${machines}; do for s in $(virsh snapshot-list --name $m); do virsh snapshot-info $m $s; done; done`,
+  `${vms}; do for s in $(virsh snapshot-list --name $m); do virsh snapshot-info $m $s; done; done`,
   1,
 );
 await planOf(10_000);

@@ -55,7 +55,7 @@ function full(path) {
 // ---- measuring ------------------------------------------------------------------------------------------
 
 /**
- * Loaded before kvmsnap: tells its peak of memory and, in CPU time (what others on the machine take is no block of ours), the
+ * Loaded before kvmsnap: tells its peak of memory and, in CPU time (what others on the VM take is no block of ours), the
  * longest time for which nothing else could run.
  */
 const WATCH = `

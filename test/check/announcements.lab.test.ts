@@ -3,16 +3,16 @@ import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf } from '../lab/machine.ts';
-import { fullMachine, occupied } from '../lab/saving.ts';
-import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { pasteOk } from '../lab/evidence.ts';
+import { tool, virsh } from '../lab/lab.ts';
+import { fullVm, occupied } from '../lab/saving.ts';
 import { bytes, fitting, movedOn, succeed, THEN, tagNames, take } from '../lab/scene.ts';
+import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
+import { cleanUp, defineVm, pathOf, type Vm } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 
-const web = () => defineMachine({ name: 'web', boot: 'counter', disks: [{ size: '8M' }] });
+const web = () => defineVm({ name: 'web', boot: 'counter', disks: [{ size: '8M' }] });
 
 async function findingOf(rule: string, ...options: string[]) {
   const { stdout } = await kvmsnap(['--json', 'check', 'web', ...options]);
@@ -33,36 +33,36 @@ interface Announcement {
   readonly when: string;
   readonly says: RegExp;
   /** Makes what is to be found; hands back what to look at afterwards. */
-  readonly makes: () => Machine | Promise<Machine>;
+  readonly makes: () => Vm | Promise<Vm>;
   /** Does what is announced; by default what it prints is pasted. */
   readonly does?: () => Promise<unknown>;
-  readonly isTrue: (machine: Machine) => boolean | Promise<boolean>;
+  readonly isTrue: (vm: Vm) => boolean | Promise<boolean>;
 }
 
 /** A tag that libvirt does not know, whole. */
-function withOrphan(): Machine {
-  const machine = movedOn('web');
-  virsh('snapshot-delete', machine.uuid, 's1', '--metadata');
-  return machine;
+function withOrphan(): Vm {
+  const vm = movedOn('web');
+  virsh('snapshot-delete', vm.uuid, 's1', '--metadata');
+  return vm;
 }
 
 /** libvirt knows it, and the image does not. */
-function withoutData(): Machine {
-  const machine = web();
-  take(machine, 's1');
-  tool('qemu-img', ['snapshot', '-d', 's1', pathOf(machine)]);
-  return machine;
+function withoutData(): Vm {
+  const vm = web();
+  take(vm, 's1');
+  tool('qemu-img', ['snapshot', '-d', 's1', pathOf(vm)]);
+  return vm;
 }
 
-const overlay = (machine: Machine) => pathOf(machine).replace(/qcow2$/, 'e1');
+const overlay = (vm: Vm) => pathOf(vm).replace(/qcow2$/, 'e1');
 
 const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'orphan-tag',
     when: 'a tag that libvirt does not know: the command deletes it',
-    says: /with the machine off, this deletes it/,
+    says: /with the VM off, this deletes it/,
     makes: withOrphan,
-    isTrue: (machine) => tagNames(machine).flat().length === 0,
+    isTrue: (vm) => tagNames(vm).flat().length === 0,
   },
   {
     rule: 'orphan-tag',
@@ -70,9 +70,9 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     says: /kvmsnap check --fix web lets libvirt know it again/,
     makes: withOrphan,
     does: () => succeed('check', 'web', '--fix', '--yes'),
-    isTrue: async (machine) => {
+    isTrue: async (vm) => {
       await succeed('revert', 'web', 's1');
-      return snapshotNames(machine).includes('s1') && bytes(machine).every((byte) => byte === THEN);
+      return snapshotNames(vm).includes('s1') && bytes(vm).every((byte) => byte === THEN);
     },
   },
   {
@@ -80,104 +80,104 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     when: 'a snapshot in no disk',
     says: /this has libvirt forget it/,
     makes: withoutData,
-    isTrue: (machine) => snapshotNames(machine).length === 0,
+    isTrue: (vm) => snapshotNames(vm).length === 0,
   },
   {
     rule: 'no-data',
     when: 'a held snapshot in no disk',
     says: /'s1' is on hold: take the hold back only if you can do without it/,
     makes: async () => {
-      const machine = withoutData();
+      const vm = withoutData();
       await succeed('hold', 'web', 's1');
-      return machine;
+      return vm;
     },
-    isTrue: (machine) => snapshotNames(machine).length === 0,
+    isTrue: (vm) => snapshotNames(vm).length === 0,
   },
   {
     rule: 'missing-tag',
     when: 'a held snapshot that one disk lacks',
     says: /'s1' is on hold/,
     makes: async () => {
-      const machine = movedOn('web');
+      const vm = movedOn('web');
       await succeed('hold', 'web', 's1');
-      tool('qemu-img', ['snapshot', '-d', 's1', pathOf(machine, 1)]);
-      return machine;
+      tool('qemu-img', ['snapshot', '-d', 's1', pathOf(vm, 1)]);
+      return vm;
     },
-    isTrue: (machine) => snapshotNames(machine).length === 0 && tagNames(machine).flat().length === 0,
+    isTrue: (vm) => snapshotNames(vm).length === 0 && tagNames(vm).flat().length === 0,
   },
   {
     rule: 'no-current',
     when: 'no current snapshot: the next one has no parent',
     says: /the next one will have no parent/,
     makes: () => {
-      const machine = web();
-      for (const name of ['s1', 's2']) take(machine, name);
-      virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1');
-      virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', 's1');
-      return machine;
+      const vm = web();
+      for (const name of ['s1', 's2']) take(vm, name);
+      virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's1');
+      virsh('snapshot-delete', '--domain', vm.uuid, '--snapshotname', 's1');
+      return vm;
     },
     does: () => succeed('create-as', 'web', 's3'),
-    isTrue: (machine) => !snapshotXml(machine, 's3').includes('<parent>'),
+    isTrue: (vm) => !snapshotXml(vm, 's3').includes('<parent>'),
   },
   {
     rule: 'moved',
     when: 'an image that was renamed',
     says: /this registers the snapshot with the new path/,
     makes: () => {
-      const machine = web();
-      take(machine, 's1');
-      const to = join(dirname(pathOf(machine)), 'renamed.qcow2');
-      const xml = virsh('dumpxml', '--inactive', machine.uuid).replaceAll(pathOf(machine), to);
-      tool('mv', [pathOf(machine), to]);
+      const vm = web();
+      take(vm, 's1');
+      const to = join(dirname(pathOf(vm)), 'renamed.qcow2');
+      const xml = virsh('dumpxml', '--inactive', vm.uuid).replaceAll(pathOf(vm), to);
+      tool('mv', [pathOf(vm), to]);
       const file = join(dirname(to), 'web.xml');
       writeFileSync(file, xml);
       virsh('define', file);
-      return { ...machine, disks: [{ target: 'vda', path: to }] };
+      return { ...vm, disks: [{ target: 'vda', path: to }] };
     },
-    isTrue: (machine) => snapshotXml(machine, 's1').includes(pathOf(machine)),
+    isTrue: (vm) => snapshotXml(vm, 's1').includes(pathOf(vm)),
   },
   {
     rule: 'readable-file',
     when: 'an overlay that all may read',
     says: /other users of this host may read it/,
     makes: () => {
-      const machine = web();
-      take(machine, 'e1', '--disk-only');
-      chmodSync(overlay(machine), 0o644);
-      return machine;
+      const vm = web();
+      take(vm, 'e1', '--disk-only');
+      chmodSync(overlay(vm), 0o644);
+      return vm;
     },
-    isTrue: (machine) => (statSync(overlay(machine)).mode & 0o777) === 0o600,
+    isTrue: (vm) => (statSync(overlay(vm)).mode & 0o777) === 0o600,
   },
   {
     rule: 'leftover-file',
     when: 'an overlay that nothing uses',
-    says: /neither the machine nor a snapshot of it uses it/,
+    says: /neither the VM nor a snapshot of it uses it/,
     makes: () => {
-      const machine = web();
-      take(machine, 's1');
-      const file = `${pathOf(machine)}.left`;
-      tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', pathOf(machine), '-F', 'qcow2', file]);
-      return machine;
+      const vm = web();
+      take(vm, 's1');
+      const file = `${pathOf(vm)}.left`;
+      tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', pathOf(vm), '-F', 'qcow2', file]);
+      return vm;
     },
-    isTrue: (machine) => !existsSync(`${pathOf(machine)}.left`),
+    isTrue: (vm) => !existsSync(`${pathOf(vm)}.left`),
   },
   {
     rule: 'leftover-space',
     when: 'memory that no snapshot refers to',
-    says: /with the machine off, and a little space free, this gives them back/,
+    says: /with the VM off, and a little space free, this gives them back/,
     makes: async () => {
-      const machine = await fullMachine('web');
-      take(machine, 's1');
-      virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1');
-      virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', 's1');
-      return machine;
+      const vm = await fullVm('web');
+      take(vm, 's1');
+      virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's1');
+      virsh('snapshot-delete', '--domain', vm.uuid, '--snapshotname', 's1');
+      return vm;
     },
     does: async () => {
       const { commands } = await findingOf('leftover-space');
       virsh('destroy', 'web');
       for (const command of commands) pasteOk(command);
     },
-    isTrue: (machine) => occupied(machine) < 8 * 1024 * 1024,
+    isTrue: (vm) => occupied(vm) < 8 * 1024 * 1024,
   },
   {
     rule: 'too-old',
@@ -193,10 +193,10 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     when: 'an image of two VMs: what would change the data of the other is refused',
     says: /What would change their data \(a revert, a merge, the fix of an image\) is refused/,
     makes: () => {
-      const machine = web();
-      take(machine, 's1');
-      defineMachine({ name: 'other', disks: [{ source: pathOf(machine) }] });
-      return machine;
+      const vm = web();
+      take(vm, 's1');
+      defineVm({ name: 'other', disks: [{ source: pathOf(vm) }] });
+      return vm;
     },
     does: async () => undefined,
     isTrue: async () => (await kvmsnap(['revert', 'web', 's1', '--force'])).code === 5,
@@ -206,19 +206,19 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     when: 'a read-only disk: no snapshot holds it',
     says: /disk vdb is read-only, and no snapshot holds it/,
     makes: () => {
-      const base = pathOf(defineMachine({ name: 'base', disks: [{ size: '8M' }] }));
-      return defineMachine({ name: 'web', disks: [{ size: '8M' }, { source: base, readonly: true }] });
+      const base = pathOf(defineVm({ name: 'base', disks: [{ size: '8M' }] }));
+      return defineVm({ name: 'web', disks: [{ size: '8M' }, { source: base, readonly: true }] });
     },
     does: () => succeed('create-as', 'web', 's1'),
-    isTrue: (machine) => !snapshotXml(machine, 's1').includes("<disk name='vdb' snapshot='internal'"),
+    isTrue: (vm) => !snapshotXml(vm, 's1').includes("<disk name='vdb' snapshot='internal'"),
   },
 ];
 
 test.each(ANNOUNCEMENTS)('$when', async ({ rule, says, makes, does, isTrue }) => {
-  const machine = await makes();
+  const vm = await makes();
   const options = rule === 'too-old' ? ['--max-age', '26h', '--label', 'nightly'] : [];
   const { what, hint } = await findingOf(rule, ...options);
   expect(`${what}\n${hint}`).toMatch(says);
   await (does ?? (() => pasteAll(rule)))();
-  expect(await isTrue(machine)).toBe(true);
+  expect(await isTrue(vm)).toBe(true);
 });

@@ -2,12 +2,12 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf, start, state } from '../lab/machine.ts';
+import { facts, failure, fitting, keeps, succeed, take, twoDisks, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { pasteOk } from '../lab/evidence.ts';
-import { facts, failure, fitting, keeps, succeed, take, twoDisks, write } from '../lab/scene.ts';
+import { cleanUp, defineVm, pathOf, start, state, type Vm } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 
@@ -23,11 +23,11 @@ interface Found {
   readonly snapshots: { running: boolean | null; off: boolean | null; external: boolean | null } | undefined;
 }
 
-/** What check says of one machine, which it must leave as it was. */
-async function check(machine: Machine, ...options: string[]): Promise<Found> {
-  const before = facts(machine);
-  const { code, stdout } = await kvmsnap(['--json', 'check', machine.name, ...options]);
-  expect(facts(machine)).toEqual(before);
+/** What check says of one VM, which it must leave as it was. */
+async function check(vm: Vm, ...options: string[]): Promise<Found> {
+  const before = facts(vm);
+  const { code, stdout } = await kvmsnap(['--json', 'check', vm.name, ...options]);
+  expect(facts(vm)).toEqual(before);
   const [domain] = fitting('check', JSON.parse(stdout)).domains;
   return { code, findings: domain?.findings ?? [], snapshots: domain?.snapshots };
 }
@@ -35,27 +35,27 @@ async function check(machine: Machine, ...options: string[]): Promise<Found> {
 const rules = ({ findings }: Found) => findings.map(({ rule, snapshot }) => [rule, snapshot]);
 
 /** Runs the command of the one finding, after which nothing is found any more. */
-async function mend(machine: Machine, { findings }: Found): Promise<void> {
+async function mend(vm: Vm, { findings }: Found): Promise<void> {
   expect(findings).toHaveLength(1);
   const command = findings[0]?.command ?? '';
   if (command.startsWith('kvmsnap ')) await succeed(...command.split(' ').slice(1));
   else pasteOk(command);
-  expect(await check(machine)).toMatchObject({ code: 0, findings: [] });
+  expect(await check(vm)).toMatchObject({ code: 0, findings: [] });
 }
 
-describe('a machine', () => {
+describe('a VM', () => {
   test.each([false, true])('that is well, running: %s', async (running) => {
-    const machine = defineMachine({ name: 'well', disks: [{ size: '8M' }], boot: 'counter' });
-    if (running) start(machine);
-    for (const name of ['a', 'b']) take(machine, name);
-    const found = await check(machine);
+    const vm = defineVm({ name: 'well', disks: [{ size: '8M' }], boot: 'counter' });
+    if (running) start(vm);
+    for (const name of ['a', 'b']) take(vm, name);
+    const found = await check(vm);
     expect(found).toMatchObject({ code: 0, snapshots: { running: true, off: true } });
     expect(rules(found)).toEqual(running ? [['no-guest-agent', null]] : []);
   });
 
   test('with a raw disk: what check says is what create says', async () => {
-    const machine = defineMachine({ name: 'raw', disks: [{ size: '8M', format: 'raw' }] });
-    const found = await check(machine);
+    const vm = defineVm({ name: 'raw', disks: [{ size: '8M', format: 'raw' }] });
+    const found = await check(vm);
     // libvirt goes back to an external one from 9.9 on
     const external = since({ '7.0': false, '11.3': true });
     expect(found).toMatchObject({ code: 5, snapshots: { running: false, off: false, external } });
@@ -66,8 +66,8 @@ describe('a machine', () => {
   });
 
   test('whose image is gone', async () => {
-    const machine = defineMachine({ name: 'gone', disks: [{ size: '8M' }] });
-    rmSync(pathOf(machine));
+    const vm = defineVm({ name: 'gone', disks: [{ size: '8M' }] });
+    rmSync(pathOf(vm));
     const { stdout } = await kvmsnap(['--json', 'check', 'gone']);
     const [domain] = fitting('check', JSON.parse(stdout)).domains;
     expect(domain?.findings).toMatchObject([{ level: 'error', rule: 'broken-image' }]);
@@ -76,75 +76,75 @@ describe('a machine', () => {
 
 describe('what libvirt believes and the disks do not hold', () => {
   test('a tag that libvirt does not know', async () => {
-    const machine = twoDisks('orphan');
-    take(machine, 'a');
-    for (const { path } of machine.disks) tool('qemu-img', ['snapshot', '-c', "it's", path]);
-    const found = await check(machine);
+    const vm = twoDisks('orphan');
+    take(vm, 'a');
+    for (const { path } of vm.disks) tool('qemu-img', ['snapshot', '-c', "it's", path]);
+    const found = await check(vm);
     expect(found.code).toBe(5);
     expect(rules(found)).toEqual([['orphan-tag', null]]);
-    await mend(machine, found);
-    expect(snapshotNames(machine)).toEqual(['a']);
+    await mend(vm, found);
+    expect(snapshotNames(vm)).toEqual(['a']);
   });
 
   test('a snapshot that one disk has lost: check says what revert says', async () => {
-    const machine = twoDisks('torn');
-    write(machine, 1);
-    for (const name of ['a', 'b']) take(machine, name);
-    tool('qemu-img', ['snapshot', '-d', 'a', pathOf(machine, 1)]);
-    const found = await check(machine);
+    const vm = twoDisks('torn');
+    write(vm, 1);
+    for (const name of ['a', 'b']) take(vm, name);
+    tool('qemu-img', ['snapshot', '-d', 'a', pathOf(vm, 1)]);
+    const found = await check(vm);
     expect(rules(found)).toEqual([['missing-tag', 'a']]);
     expect(found.findings[0]?.command).toBe((await failure(5, 'revert', 'torn', 'a')).command);
-    await mend(machine, found);
-    expect(keeps(machine, 'b', 1)).toBe(true);
+    await mend(vm, found);
+    expect(keeps(vm, 'b', 1)).toBe(true);
   });
 
   test('a snapshot that is in no disk', async () => {
-    const machine = twoDisks('lost');
-    for (const name of ['a', 'b']) take(machine, name);
-    for (const { path } of machine.disks) tool('qemu-img', ['snapshot', '-d', 'a', path]);
-    const found = await check(machine);
+    const vm = twoDisks('lost');
+    for (const name of ['a', 'b']) take(vm, name);
+    for (const { path } of vm.disks) tool('qemu-img', ['snapshot', '-d', 'a', path]);
+    const found = await check(vm);
     expect(rules(found)).toEqual([['no-data', 'a']]);
-    await mend(machine, found);
-    expect(snapshotNames(machine)).toEqual(['b']);
+    await mend(vm, found);
+    expect(snapshotNames(vm)).toEqual(['b']);
   });
 
   test('two snapshots of one name inside an image', async () => {
-    const machine = defineMachine({ name: 'double', disks: [{ size: '8M' }] });
-    take(machine, 'a');
-    tool('qemu-img', ['snapshot', '-c', 'a', pathOf(machine)]);
-    const found = await check(machine);
+    const vm = defineVm({ name: 'double', disks: [{ size: '8M' }] });
+    take(vm, 'a');
+    tool('qemu-img', ['snapshot', '-c', 'a', pathOf(vm)]);
+    const found = await check(vm);
     expect(rules(found)).toEqual([['missing-tag', 'a']]);
-    await mend(machine, found);
+    await mend(vm, found);
   });
 
   test('no current snapshot is information, which is no failure', async () => {
-    const machine = defineMachine({ name: 'lost', disks: [{ size: '8M' }] });
-    for (const name of ['a', 'b']) take(machine, name);
-    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 'a');
-    virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', 'a');
-    const found = await check(machine);
+    const vm = defineVm({ name: 'lost', disks: [{ size: '8M' }] });
+    for (const name of ['a', 'b']) take(vm, name);
+    virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 'a');
+    virsh('snapshot-delete', '--domain', vm.uuid, '--snapshotname', 'a');
+    const found = await check(vm);
     expect(found.code).toBe(0);
     expect(found.findings).toMatchObject([{ level: 'information', rule: 'no-current' }]);
     pasteOk(found.findings[0]?.command ?? null);
-    expect(await check(machine)).toMatchObject({ code: 0, findings: [] });
+    expect(await check(vm)).toMatchObject({ code: 0, findings: [] });
   });
 });
 
-test('what external snapshots have left beside the images is information, unless another machine uses it', async () => {
-  const machine = defineMachine({ name: 'beside', disks: [{ size: '8M' }] });
-  const directory = dirname(pathOf(machine));
-  start(machine);
-  virsh('save', '--domain', machine.uuid, join(directory, 'old.mem'));
+test('what external snapshots have left beside the images is information, unless another VM uses it', async () => {
+  const vm = defineVm({ name: 'beside', disks: [{ size: '8M' }] });
+  const directory = dirname(pathOf(vm));
+  start(vm);
+  virsh('save', '--domain', vm.uuid, join(directory, 'old.mem'));
   const overlay = (name: string, below: string) =>
     tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', below, join(directory, name)]);
-  overlay('vda.s1', pathOf(machine));
+  overlay('vda.s1', pathOf(vm));
   overlay('vda.s2', 'vda.s1');
-  overlay('clone.qcow2', pathOf(machine));
+  overlay('clone.qcow2', pathOf(vm));
   tool('qemu-img', ['create', '-q', '-f', 'qcow2', join(directory, 'other.qcow2'), '8M']);
-  defineMachine({ name: 'clone', disks: [{ source: join(directory, 'clone.qcow2') }] });
-  overlay('below.qcow2', pathOf(machine));
-  defineMachine({ name: 'over', disks: [{ backing: join(directory, 'below.qcow2') }] });
-  const found = await check(machine);
+  defineVm({ name: 'clone', disks: [{ source: join(directory, 'clone.qcow2') }] });
+  overlay('below.qcow2', pathOf(vm));
+  defineVm({ name: 'over', disks: [{ backing: join(directory, 'below.qcow2') }] });
+  const found = await check(vm);
   expect(found.code).toBe(0);
   expect(found.findings.map(({ rule, command }) => [rule, command])).toEqual([
     ['used-by-others', null],
@@ -153,11 +153,11 @@ test('what external snapshots have left beside the images is information, unless
 });
 
 test('--max-age watches the cron job: of a label, or of all', async () => {
-  const machine = defineMachine({ name: 'aged', disks: [{ size: '8M' }] });
-  expect(rules(await check(machine, '--max-age', '1h'))).toEqual([['too-old', null]]);
+  const vm = defineVm({ name: 'aged', disks: [{ size: '8M' }] });
+  expect(rules(await check(vm, '--max-age', '1h'))).toEqual([['too-old', null]]);
   await succeed('create', 'aged');
-  expect(await check(machine, '--max-age', '1h')).toMatchObject({ code: 0, findings: [] });
-  const { code, findings } = await check(machine, '--max-age', '1h', '--label', 'nightly');
+  expect(await check(vm, '--max-age', '1h')).toMatchObject({ code: 0, findings: [] });
+  const { code, findings } = await check(vm, '--max-age', '1h', '--label', 'nightly');
   const [old] = findings;
   expect([code, findings.length, old?.what]).toEqual([
     5,
@@ -165,17 +165,17 @@ test('--max-age watches the cron job: of a label, or of all', async () => {
     "the VM has no snapshots with the label 'nightly', so none is younger than 1h",
   ]);
   pasteOk(old?.command ?? null);
-  expect(await check(machine, '--max-age', '1h', '--label', 'nightly')).toMatchObject({ code: 0 });
+  expect(await check(vm, '--max-age', '1h', '--label', 'nightly')).toMatchObject({ code: 0 });
 });
 
 test('--max-age 90m may be minutes or months, and is neither; 90min and 90mo are', async () => {
-  const machine = defineMachine({ name: 'aged', disks: [{ size: '8M' }] });
-  take(machine, 'old');
+  const vm = defineVm({ name: 'aged', disks: [{ size: '8M' }] });
+  take(vm, 'old');
   const past = Math.floor(Date.now() / 1000) - 100 * 60;
   const file = join(scratch, 'past.xml');
-  const xml = virsh('snapshot-dumpxml', '--domain', machine.uuid, '--snapshotname', 'old');
+  const xml = virsh('snapshot-dumpxml', '--domain', vm.uuid, '--snapshotname', 'old');
   writeFileSync(file, xml.replace(/<creationTime>\d+/, `<creationTime>${past}`));
-  virsh('snapshot-create', '--domain', machine.uuid, '--xmlfile', file, '--redefine', '--current');
+  virsh('snapshot-create', '--domain', vm.uuid, '--xmlfile', file, '--redefine', '--current');
   for (const [span, expected] of [
     ['90m', 2],
     ['1h30m', 2],
@@ -195,9 +195,9 @@ test('--max-age 90m may be minutes or months, and is neither; 90min and 90mo are
   for (const months of ['90m', '90mo']) expect((await succeed(...prune, months)).stdout).toBe('');
 });
 
-test('all machines: each with its findings, the bad ones by name, and what mends them', async () => {
-  const good = defineMachine({ name: 'good', disks: [{ size: '8M' }] });
-  const bad = defineMachine({ name: 'bad', disks: [{ size: '8M' }] });
+test('all VMs: each with its findings, the bad ones by name, and what mends them', async () => {
+  const good = defineVm({ name: 'good', disks: [{ size: '8M' }] });
+  const bad = defineVm({ name: 'bad', disks: [{ size: '8M' }] });
   tool('qemu-img', ['snapshot', '-c', 'x', pathOf(bad)]);
   const table = await kvmsnap(['check']);
   expect(table.code).toBe(5);
@@ -207,7 +207,7 @@ test('all machines: each with its findings, the bad ones by name, and what mends
     `qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=${pathOf(bad)}`,
   );
   expect(table.stderr).toBe(
-    'error: 1 finding, on 1 of 2 machines\nhint: what can safely be mended is mended by: kvmsnap check --fix bad\n',
+    'error: 1 finding, on 1 of 2 VMs\nhint: what can safely be mended is mended by: kvmsnap check --fix bad\n',
   );
   expect(await kvmsnap(['check', '-q'])).toMatchObject({ code: 5, stdout: 'bad\n' });
   expect(await kvmsnap(['check', 'good', '-q'])).toMatchObject({ code: 0, stdout: '', stderr: '' });

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
 import { imageInfo } from '../lab/disk.ts';
-import { scratch, tool, virsh, waitFor } from '../lab/lab.ts';
-import { cleanUp, destroy, type Machine, pathOf } from '../lab/machine.ts';
-import { fullMachine, type SlowTool, slowTool } from '../lab/saving.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { pasteOk } from '../lab/evidence.ts';
+import { scratch, tool, virsh, waitFor } from '../lab/lab.ts';
+import { fullVm, type SlowTool, slowTool } from '../lab/saving.ts';
 import { asked, document, fitting, tagNames, take, twoDisks } from '../lab/scene.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { cleanUp, destroy, pathOf, type Vm } from '../lab/vm.ts';
 
 // what is kept before a change is no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
@@ -18,13 +18,13 @@ afterEach(cleanUp);
 afterAll(cleanUp);
 
 /** Three steps: two halves to delete in the second disk, and a snapshot that libvirt is to know. */
-function broken(name: string): Machine {
-  const machine = twoDisks(name);
-  take(machine, 'a');
+function broken(name: string): Vm {
+  const vm = twoDisks(name);
+  take(vm, 'a');
   tool('sleep', ['1.1']); // a tag's date has seconds
-  for (const half of ['half-1', 'half-2']) tool('qemu-img', ['snapshot', '-c', half, pathOf(machine, 1)]);
-  for (const { path } of machine.disks) tool('qemu-img', ['snapshot', '-c', 'whole', path]);
-  return machine;
+  for (const half of ['half-1', 'half-2']) tool('qemu-img', ['snapshot', '-c', half, pathOf(vm, 1)]);
+  for (const { path } of vm.disks) tool('qemu-img', ['snapshot', '-c', 'whole', path]);
+  return vm;
 }
 
 const begin = ({ env }: SlowTool, ...args: string[]): RunningCli =>
@@ -36,14 +36,14 @@ async function interrupt(run: RunningCli, signal: NodeJS.Signals, by: string): P
   await waitFor(() => run.stderr.includes(`${signal}: ${by} cannot cancel this`), { what: 'a word on it' });
 }
 
-/** What it says of each machine's steps, and its last word. */
+/** What it says of each VM's steps, and its last word. */
 async function told(run: RunningCli) {
   const { code, stdout, stderr } = await run.done;
   if (stdout === '') throw new Error(stderr);
   const { domains } = fitting('check', JSON.parse(stdout));
   return {
     code,
-    machines: domains.map(({ outcome, fixes }) => [outcome, ...fixes.map((fix) => fix.outcome)]),
+    vms: domains.map(({ outcome, fixes }) => [outcome, ...fixes.map((fix) => fix.outcome)]),
     errors: domains.flatMap(({ fixes }) => fixes.flatMap(({ error }) => error ?? [])),
     error: fitting('error', JSON.parse(stderr.trim().split('\n').at(-1) ?? '')).error,
     stderr,
@@ -51,9 +51,9 @@ async function told(run: RunningCli) {
 }
 
 /** What is left is mended by the next run. */
-async function mendsTheRest(machine: Machine): Promise<void> {
-  await document('check', 'check', machine.name, '--fix', '--yes');
-  expect([snapshotNames(machine), tagNames(machine)]).toEqual([
+async function mendsTheRest(vm: Vm): Promise<void> {
+  await document('check', 'check', vm.name, '--fix', '--yes');
+  expect([snapshotNames(vm), tagNames(vm)]).toEqual([
     ['a', 'whole'],
     [
       ['a', 'whole'],
@@ -62,9 +62,9 @@ async function mendsTheRest(machine: Machine): Promise<void> {
   ]);
 }
 
-test('one signal: the step under way is done, what comes after it is not reached, nor is the next machine', async () => {
-  const machines = ['one', 'two'].map(broken);
-  const [one, two] = machines as [Machine, Machine];
+test('one signal: the step under way is done, what comes after it is not reached, nor is the next VM', async () => {
+  const vms = ['one', 'two'].map(broken);
+  const [one, two] = vms as [Vm, Vm];
   const slow = slowTool('qemu-img', 'snapshot', '-d', 'half-1');
   const run = begin(slow, 'one', 'two');
   await slow.waits();
@@ -73,24 +73,24 @@ test('one signal: the step under way is done, what comes after it is not reached
   const result = await told(run);
   expect(result).toMatchObject({
     code: 130,
-    machines: [
+    vms: [
       ['not reached', 'done', 'not reached', 'not reached'],
       ['not reached', 'not reached', 'not reached', 'not reached'],
     ],
     error: { code: 'interrupted', message: expect.stringMatching(/^ended by SIGINT; 5 findings left, on 2/) },
   });
-  expect(machines.map((machine) => tagNames(machine)[1])).toEqual([
+  expect(vms.map((vm) => tagNames(vm)[1])).toEqual([
     ['a', 'half-2', 'whole'],
     ['a', 'half-1', 'half-2', 'whole'],
   ]);
-  for (const machine of [one, two]) await mendsTheRest(machine);
+  for (const vm of [one, two]) await mendsTheRest(vm);
 });
 
 test.each([
   { by: 'a second SIGTERM', code: 143, args: [] },
   { by: '--timeout', code: 124, args: ['--timeout', '5s'] },
 ])('$by leaves the step under way to itself, and tells those before it', async ({ code, args }) => {
-  const machine = broken('web');
+  const vm = broken('web');
   const slow = slowTool('virsh', 'snapshot-create');
   const run = begin(slow, 'web', ...args);
   await slow.waits();
@@ -102,24 +102,24 @@ test.each([
     /; stopped waiting, but libvirtd carries on: 'have libvirt know the snapshot 'whole'' of 'web'/;
   expect(await told(run)).toMatchObject({
     code,
-    machines: [['failed', 'done', 'done', 'failed']],
+    vms: [['failed', 'done', 'done', 'failed']],
     errors: [{ message: expect.stringMatching(carriesOn), command: null }],
     error: { exitCode: code, message: expect.stringMatching(carriesOn) },
     stderr: expect.stringContaining("note: 'web' was not looked at again"),
   });
-  expect(snapshotNames(machine)).toEqual(['a']);
+  expect(snapshotNames(vm)).toEqual(['a']);
   slow.goOn();
-  await waitFor(() => snapshotNames(machine).includes('whole'), { what: 'what it carried on with' });
-  await mendsTheRest(machine);
+  await waitFor(() => snapshotNames(vm).includes('whole'), { what: 'what it carried on with' });
+  await mendsTheRest(vm);
 });
 
 test('between the two halves of a step: it names the half that is still to be done', async () => {
-  const machine = await fullMachine('web');
-  take(machine, 's');
-  virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's');
-  virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', 's');
-  destroy(machine);
-  const size = () => imageInfo(pathOf(machine))['virtual-size'];
+  const vm = await fullVm('web');
+  take(vm, 's');
+  virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's');
+  virsh('snapshot-delete', '--domain', vm.uuid, '--snapshotname', 's');
+  destroy(vm);
+  const size = () => imageInfo(pathOf(vm))['virtual-size'];
   const before = size();
   const slow = slowTool('qemu-img', 'resize', '+');
   const run = begin(slow, 'web');
@@ -129,7 +129,7 @@ test('between the two halves of a step: it names the half that is still to be do
   const { errors, ...result } = await told(run);
   expect(result).toMatchObject({
     code: 130,
-    machines: [['failed', 'failed']],
+    vms: [['failed', 'failed']],
     error: { message: expect.stringContaining('stopped waiting, but qemu-img carries on') },
   });
   slow.goOn();
@@ -141,10 +141,10 @@ test('between the two halves of a step: it names the half that is still to be do
 });
 
 test('Ctrl-C at its question changes nothing, and leaves none of its files', async () => {
-  const machine = broken('web');
+  const vm = broken('web');
   const terminal = await asked('check', '--fix');
   terminal.type('\x03');
   expect((await terminal.done).code).toBe(130);
-  expect([snapshotNames(machine), tagNames(machine)[1]]).toEqual([['a'], ['a', 'half-1', 'half-2', 'whole']]);
+  expect([snapshotNames(vm), tagNames(vm)[1]]).toEqual([['a'], ['a', 'half-1', 'half-2', 'whole']]);
   expect(readdirSync(join(scratch, 'state', 'kvmsnap'))).toEqual([]);
 });

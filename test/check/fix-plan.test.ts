@@ -1,16 +1,16 @@
 import { describe, expect, test } from 'vitest';
+import { fixKey, planFixes, unanswered } from '../../src/check/fix-plan.ts';
 import type { TruthFacts } from '../../src/check/rules.ts';
 import type { Domain } from '../../src/model/domain.ts';
-import { fixKey, planFixes, unanswered } from '../../src/check/fix-plan.ts';
 import { withHold } from '../../src/model/hold.ts';
 import type { DiskImage, Image, Tag } from '../../src/model/image.ts';
-import { NOBODY } from '../../src/sharing/image-users.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import { NOBODY } from '../../src/sharing/image-users.ts';
 import { domain, MiB, seen, snapshot, TAKEN_AT, tag, usedBy } from '../model.ts';
 
 interface Given {
-  readonly machine?: Partial<Domain>;
+  readonly vm?: Partial<Domain>;
   readonly snapshots?: readonly Snapshot[];
   readonly tags?: readonly Tag[];
   readonly image?: Partial<Image>;
@@ -20,19 +20,10 @@ interface Given {
   readonly users?: TruthFacts['users'];
 }
 
-function plan({
-  machine,
-  snapshots = [],
-  tags = [],
-  image,
-  stored,
-  backing,
-  leftover,
-  users = NOBODY,
-}: Given) {
+function plan({ vm, snapshots = [], tags = [], image, stored, backing, leftover, users = NOBODY }: Given) {
   const vda = seen({ tags, ...image }, ...(backing ? [backing] : []));
   const images = new Map([['vda', vda]]);
-  const about = domain(machine);
+  const about = domain(vm);
   const facts: TruthFacts = {
     domain: about,
     snapshots: reportSnapshots(snapshots, { current: null, busy: about.busy, images }),
@@ -79,11 +70,11 @@ const known = (name: string, seconds: number, changes: Partial<Snapshot> = {}) =
 
 const RUNNING = { state: 'running', stateReason: 'booted' } as const;
 
-test('a machine that is well has no step, and one that a job holds neither', () => {
+test('a VM that is well has no step, and one that a job holds neither', () => {
   expect(plan({ snapshots: [known('a', 0)], tags: [at('a', 0)] })).toEqual([]);
-  expect(
-    plan({ machine: { state: 'paused', stateReason: 'saving', busy: true }, tags: [at('x', 0)] }),
-  ).toEqual([]);
+  expect(plan({ vm: { state: 'paused', stateReason: 'saving', busy: true }, tags: [at('x', 0)] })).toEqual(
+    [],
+  );
 });
 
 test('libvirt is made to forget what no disk holds, but not one that is on hold', () => {
@@ -112,9 +103,9 @@ describe('adopting', () => {
 
   test('says what is assumed', () => {
     const [first, second] = plan({ tags: [at('a', 1), at('b', 2, { vmStateBytes: 1 })] });
-    expect(first?.assumed).toBe('the machine was defined then as it is today; it has no parent');
+    expect(first?.assumed).toBe('the VM was defined then as it is today; it has no parent');
     expect(second?.assumed).toBe(
-      "the machine was defined then as it is today, and it ran; its parent is 'a', the one before it",
+      "the VM was defined then as it is today, and it ran; its parent is 'a', the one before it",
     );
   });
 
@@ -126,7 +117,7 @@ describe('adopting', () => {
   });
 
   test('also while it runs, for no image is touched', () => {
-    expect(actions({ machine: RUNNING, tags: [at('x', 5)] })).toEqual([adopt('x', 5, null)]);
+    expect(actions({ vm: RUNNING, tags: [at('x', 5)] })).toEqual([adopt('x', 5, null)]);
   });
 });
 
@@ -142,7 +133,7 @@ describe('forgetting', () => {
     ],
     ['an image that is missing', { stored: { kind: 'broken', why: 'missing', path: '/vm/old', detail: '' } }],
     [
-      'the image that it is in, which the machine does not use now',
+      'the image that it is in, which the VM does not use now',
       { stored: seen({ path: '/vm/old', tags: [at('a', 0)] }) },
     ],
   ])('but not with %s', (_, given) => {
@@ -169,9 +160,9 @@ describe('twins', () => {
     ['the right one stands first, and qemu-img deletes that', { tags: [at('a', 12), at('a', 1)] }],
     ['two can be its own', { tags: [at('a', 1), at('a', 12), at('a', 14)] }],
     ['none can be its own', { tags: [at('a', 1), at('a', 2)] }],
-    ['it runs', { tags: [at('a', 1), at('a', 12)], machine: RUNNING }],
+    ['it runs', { tags: [at('a', 1), at('a', 12)], vm: RUNNING }],
     [
-      'they are in an image that the machine does not use now',
+      'they are in an image that the VM does not use now',
       { tags: [at('a', 12)], stored: seen({ path: '/vm/old', tags: [at('a', 1), at('a', 12)] }) },
     ],
   ])('none goes where %s', (_, given) => {
@@ -188,7 +179,7 @@ describe('leftover space', () => {
 
   test.each<[string, Given]>([
     ['there is next to none', { leftover: MiB - 1 }],
-    ['it runs', { leftover: 40 * MiB, machine: RUNNING }],
+    ['it runs', { leftover: 40 * MiB, vm: RUNNING }],
     ['the image is encrypted', { leftover: 40 * MiB, image: { encrypted: true } }],
     ['the image below is longer', { leftover: 40 * MiB, backing: { virtualBytes: 65 * MiB } }],
   ])('is left alone where %s', (_, given) => {
@@ -196,13 +187,13 @@ describe('leftover space', () => {
   });
 });
 
-test('resuming comes first, and is all that can be done within a machine that was left paused', () => {
-  const machine = { state: 'paused', stateReason: 'saving' };
-  expect(actions({ machine, tags: [at('x', 1)], leftover: 40 * MiB })).toMatchObject([
+test('resuming comes first, and is all that can be done within a VM that was left paused', () => {
+  const vm = { state: 'paused', stateReason: 'saving' };
+  expect(actions({ vm, tags: [at('x', 1)], leftover: 40 * MiB })).toMatchObject([
     { kind: 'resume' },
     { kind: 'adopt' },
   ]);
-  expect(plan({ machine: { state: 'paused', stateReason: 'user' } })).toEqual([]);
+  expect(plan({ vm: { state: 'paused', stateReason: 'user' } })).toEqual([]);
 });
 
 test('a step is the same in two plans by what it does', () => {

@@ -14,7 +14,7 @@ describe('left over', () => {
   const among = (heads: readonly FileHead[], others: readonly string[] = []) =>
     leftoversAmong(heads, UUID, own, new Set(others)).map(({ path }) => path);
 
-  test('is the memory of this machine that is not its own', () => {
+  test('is the memory of this VM that is not its own', () => {
     expect(
       among([head('/vm/kept.mem', null, UUID), head('/vm/a', null, UUID), head('/vm/b', null, 'another')]),
     ).toEqual(['/vm/a']);
@@ -30,7 +30,7 @@ describe('left over', () => {
     expect(among(heads)).toEqual(['/vm/2', '/vm/1']);
   });
 
-  test('is not what another machine uses, nor what lies below that', () => {
+  test('is not what another VM uses, nor what lies below that', () => {
     const heads = [head('/vm/2', '/vm/1'), head('/vm/1', '/vm/base')];
     expect(among(heads, ['/vm/2'])).toEqual([]);
     expect(among(heads, ['/vm/1'])).toEqual([]);

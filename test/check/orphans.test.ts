@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
+import { findOrphans } from '../../src/check/orphans.ts';
 import type { Domain } from '../../src/model/domain.ts';
 import type { DiskImage, Image, Tag } from '../../src/model/image.ts';
-import { type ImageUsers, NOBODY } from '../../src/sharing/image-users.ts';
-import { findOrphans } from '../../src/check/orphans.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import { type ImageUsers, NOBODY } from '../../src/sharing/image-users.ts';
 import { disk, domain, seen, snapshot, TAKEN_AT, tag, usedBy } from '../model.ts';
 
 interface Given {
-  readonly machine?: Partial<Domain>;
+  readonly vm?: Partial<Domain>;
   readonly snapshots?: readonly Snapshot[];
   readonly vda: readonly Tag[];
   /** Names of snapshots that libvirt does not tell of. */
@@ -17,13 +17,13 @@ interface Given {
   readonly users?: ImageUsers;
 }
 
-function fates({ machine, snapshots = [], unread = [], vda, vdb = vda, image, users = NOBODY }: Given) {
+function fates({ vm, snapshots = [], unread = [], vda, vdb = vda, image, users = NOBODY }: Given) {
   const second =
     'kind' in vdb
       ? vdb
       : seen({ path: '/vm/vdb.qcow2', tags: vdb.map((each) => ({ ...each, vmStateBytes: 0 })) });
   const found = findOrphans({
-    domain: domain({ disks: [disk(), disk({ target: 'vdb' })], ...machine }),
+    domain: domain({ disks: [disk(), disk({ target: 'vdb' })], ...vm }),
     snapshots,
     unread: unread.map((name) => ({ name })),
     users,
@@ -76,15 +76,15 @@ describe('unclear', () => {
     ['disk vdb is not qcow2', { vda: [at('x', 0)], vdb: seen({ format: 'raw' }) }],
     [
       'disk vdb is not qcow2',
-      { vda: [at('x', 0)], machine: { disks: [disk(), disk({ target: 'vdb', driver: 'raw' })] } },
+      { vda: [at('x', 0)], vm: { disks: [disk(), disk({ target: 'vdb', driver: 'raw' })] } },
     ],
     [
-      "the machine's XML says snapshot='no' of disk vdb",
-      { vda: [at('x', 0)], machine: { disks: [disk(), disk({ target: 'vdb', snapshot: 'no' })] } },
+      "the VM's XML says snapshot='no' of disk vdb",
+      { vda: [at('x', 0)], vm: { disks: [disk(), disk({ target: 'vdb', snapshot: 'no' })] } },
     ],
     [
-      'the machine has UEFI firmware, and whether its NVRAM was taken is not known',
-      { vda: [at('x', 0)], machine: { pflash: { nvramFormat: 'qcow2', nvramPath: null } } },
+      'the VM has UEFI firmware, and whether its NVRAM was taken is not known',
+      { vda: [at('x', 0)], vm: { pflash: { nvramFormat: 'qcow2', nvramPath: null } } },
     ],
     [
       "in disk vda its name is the id of 'known'",
@@ -118,7 +118,7 @@ describe('torn', () => {
   const half = at('half', 10);
   const base = [ofBoth('base')];
 
-  test('is what a disk lacks that was part of the machine before', () => {
+  test('is what a disk lacks that was part of the VM before', () => {
     expect(fates({ snapshots: base, vda: [at('base', 0), half], vdb: [at('base', 0)] })).toEqual({
       half: { kind: 'torn', lacking: ['vdb'] },
     });
@@ -135,7 +135,7 @@ describe('torn', () => {
       { snapshots: base, vda: [half, at('base', 20)], vdb: [at('base', 20)] },
     ],
     ['the same second', { snapshots: base, vda: [half, at('base', 10)], vdb: [at('base', 10)] }],
-    ['a tag of another machine', { snapshots: base, vda: [at('base', 0), half], vdb: [at('other', 0)] }],
+    ['a tag of another VM', { snapshots: base, vda: [at('base', 0), half], vdb: [at('other', 0)] }],
     [
       'a snapshot that was taken without that disk',
       { snapshots: [snapshot('base')], vda: [at('base', 0), half], vdb: [at('base', 0)] },

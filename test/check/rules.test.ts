@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { TRUTH_RULES, type TruthFacts } from '../../src/check/rules.ts';
 import type { DiskImage } from '../../src/model/image.ts';
-import { NOBODY } from '../../src/sharing/image-users.ts';
-import { judge, type RuledFinding } from '../../src/model/rule.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
+import { applyRules, type RuledFinding } from '../../src/model/rule.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import { NOBODY } from '../../src/sharing/image-users.ts';
 import { disk, domain, MiB, seen, snapshot, TAKEN_AT, tag, usedBy } from '../model.ts';
 
 interface Given {
-  readonly machine?: Parameters<typeof domain>[0];
+  readonly vm?: Parameters<typeof domain>[0];
   readonly snapshots?: readonly Snapshot[];
   readonly current?: string | null;
   readonly images?: ReadonlyMap<string, DiskImage>;
@@ -43,7 +43,7 @@ const layers = (count: number): Snapshot[] =>
   );
 
 function found({
-  machine,
+  vm,
   snapshots = [],
   current,
   images,
@@ -57,9 +57,9 @@ function found({
   readableFiles = [],
 }: Given): RuledFinding[] {
   const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
-  const about = domain(machine);
+  const about = domain(vm);
   const isCurrent = current === undefined ? (snapshots.at(-1)?.name ?? null) : current;
-  return judge(TRUTH_RULES, {
+  return applyRules(TRUTH_RULES, {
     domain: about,
     snapshots: reportSnapshots(snapshots, { current: isCurrent, busy: about.busy, images: ofDisks }),
     current: isCurrent,
@@ -91,12 +91,12 @@ const CASES: Readonly<
 > = {
   'left-paused': {
     silent: [
-      { machine: { state: 'paused', stateReason: 'user' } },
-      { machine: { state: 'paused', stateReason: 'saving', busy: true } },
+      { vm: { state: 'paused', stateReason: 'user' } },
+      { vm: { state: 'paused', stateReason: 'saving', busy: true } },
     ],
     loud: [
       [
-        { machine: { state: 'paused', stateReason: 'saving' } },
+        { vm: { state: 'paused', stateReason: 'saving' } },
         { severity: 'error', command: 'virsh resume centos7-1' },
       ],
     ],
@@ -120,14 +120,14 @@ const CASES: Readonly<
     loud: [
       [
         {
-          machine: { state: 'running', busy: true },
+          vm: { state: 'running', busy: true },
           snapshots: [snapshot('a')],
           current: null,
           images: inVda(),
         },
         { severity: 'information', snapshot: 'a' },
       ],
-      [{ machine: { state: 'running', busy: true } }, { what: expect.stringContaining('a job of libvirt') }],
+      [{ vm: { state: 'running', busy: true } }, { what: expect.stringContaining('a job of libvirt') }],
     ],
   },
   'orphan-tag': {
@@ -135,7 +135,7 @@ const CASES: Readonly<
       { snapshots: [snapshot('a')] },
       { images: new Map([['vda', { kind: 'unseen', why: 'remote', format: null, source: 'storage pool' }]]) },
       // a disk that takes no part belongs to nobody's snapshot
-      { machine: { disks: [disk({ readonly: true })] }, images: inVda('x') },
+      { vm: { disks: [disk({ readonly: true })] }, images: inVda('x') },
     ],
     loud: [
       [
@@ -148,7 +148,7 @@ const CASES: Readonly<
       ],
       [
         {
-          machine: { disks: [disk(), disk({ target: 'vdb' })] },
+          vm: { disks: [disk(), disk({ target: 'vdb' })] },
           images: new Map([
             ['vda', seen({ tags: [tag('x'), tag('x', { id: '2' })] })],
             ['vdb', seen({ path: '/vm/vdb.qcow2', tags: [tag('x')] })],
@@ -195,7 +195,7 @@ const CASES: Readonly<
       { snapshots: [snapshot('a')] },
       // one disk still has it: a revert's rule tells that
       {
-        machine: { disks: [disk(), disk({ target: 'vdb' })] },
+        vm: { disks: [disk(), disk({ target: 'vdb' })] },
         snapshots: [
           snapshot('a', {
             disks: ['vda', 'vdb'].map((target) => ({
@@ -270,7 +270,7 @@ const CASES: Readonly<
         {
           images: deep(25),
           daemonVersion: 11_003_000,
-          machine: { state: 'running' },
+          vm: { state: 'running' },
           snapshots: layers(25),
         },
         {
@@ -312,7 +312,7 @@ const CASES: Readonly<
   },
   'dirty-image': {
     silent: [
-      { images: new Map([['vda', seen({ dirty: true })]]), machine: { state: 'running' } },
+      { images: new Map([['vda', seen({ dirty: true })]]), vm: { state: 'running' } },
       { images: new Map([['vda', seen({ dirty: true, corrupt: true })]]) },
     ],
     loud: [
@@ -328,28 +328,28 @@ const CASES: Readonly<
   },
   'read-only-disk': {
     silent: [
-      { machine: { disks: [disk({ device: 'cdrom', readonly: true })] } },
-      { machine: { disks: [disk({ readonly: true, hasSource: false })] } },
+      { vm: { disks: [disk({ device: 'cdrom', readonly: true })] } },
+      { vm: { disks: [disk({ readonly: true, hasSource: false })] } },
     ],
     loud: [
       [
-        { machine: { disks: [disk(), disk({ target: 'vdb', readonly: true })] } },
+        { vm: { disks: [disk(), disk({ target: 'vdb', readonly: true })] } },
         { severity: 'information', what: 'disk vdb is read-only, and no snapshot holds it' },
       ],
     ],
   },
   'no-guest-agent': {
     silent: [
-      { machine: { state: 'running', agentChannel: 'connected' } },
-      { machine: { agentChannel: 'disconnected' } },
+      { vm: { state: 'running', agentChannel: 'connected' } },
+      { vm: { agentChannel: 'disconnected' } },
     ],
     loud: [
       [
-        { machine: { state: 'running' } },
+        { vm: { state: 'running' } },
         { severity: 'information', what: expect.stringContaining('has no channel') },
       ],
       [
-        { machine: { state: 'running', agentChannel: 'disconnected' } },
+        { vm: { state: 'running', agentChannel: 'disconnected' } },
         { what: expect.stringContaining('none answers') },
       ],
     ],
@@ -357,8 +357,8 @@ const CASES: Readonly<
   'leftover-space': {
     silent: [
       { leftovers: new Map([['vda', { bytes: 4096, endBytes: 2 ** 30 }]]) },
-      { leftovers: LEFTOVERS, machine: { state: 'running', busy: true } },
-      { leftovers: LEFTOVERS, machine: { state: 'paused', stateReason: 'saving' } },
+      { leftovers: LEFTOVERS, vm: { state: 'running', busy: true } },
+      { leftovers: LEFTOVERS, vm: { state: 'paused', stateReason: 'saving' } },
     ],
     loud: [
       [
@@ -371,8 +371,8 @@ const CASES: Readonly<
         },
       ],
       [
-        { leftovers: LEFTOVERS, images: inVda(), machine: { state: 'running' } },
-        { hint: expect.stringContaining('with the machine off') },
+        { leftovers: LEFTOVERS, images: inVda(), vm: { state: 'running' } },
+        { hint: expect.stringContaining('with the VM off') },
       ],
       [
         { leftovers: LEFTOVERS, images: new Map([['vda', seen({ encrypted: true })]]) },
@@ -454,7 +454,7 @@ const CASES: Readonly<
       // one that is still being written may vanish again
       [
         {
-          machine: { state: 'running', busy: true },
+          vm: { state: 'running', busy: true },
           snapshots: [snapshot('a', { createdAtSeconds: TAKEN_AT - 7200 }), snapshot('b')],
           current: 'a',
           images: inVda('a'),

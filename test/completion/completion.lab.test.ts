@@ -4,9 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap, kvmsnapPath } from '../lab/cli.ts';
 import { killLibvirtd, mendLibvirtd, signalLibvirtd } from '../lab/daemon.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, start } from '../lab/machine.ts';
-import { type ShellName, type ShellSession, startShell } from '../lab/shells.ts';
 import { succeed, take } from '../lab/scene.ts';
+import { type ShellName, type ShellSession, startShell } from '../lab/shells.ts';
+import { cleanUp, defineVm, start, type Vm } from '../lab/vm.ts';
 
 /** Names that a shell would take for something else, wherever they are not quoted. */
 const NAMES: readonly string[] = [
@@ -85,17 +85,17 @@ const candidates = async (words: readonly string[], options: CliOptions = {}): P
 };
 
 describe('in a shell', () => {
-  /** A machine for each name, with that one snapshot. */
-  let machines: readonly Machine[] = [];
-  const machineOf = (snapshot: string) => machines[NAMES.indexOf(snapshot)] as Machine;
+  /** A VM for each name, with that one snapshot. */
+  let vms: readonly Vm[] = [];
+  const vmOf = (snapshot: string) => vms[NAMES.indexOf(snapshot)] as Vm;
   beforeAll(() => {
-    machines = NAMES.map((name, i) => {
-      const machine = defineMachine({ name: `m${i}`, disks: [{ size: '1M' }] });
-      take(machine, name);
-      return machine;
+    vms = NAMES.map((name, i) => {
+      const vm = defineVm({ name: `m${i}`, disks: [{ size: '1M' }] });
+      take(vm, name);
+      return vm;
     });
     for (const name of ['web:1', 'web:2', 'db one', "db'two"])
-      take(defineMachine({ name, disks: [{ size: '1M' }] }), `of ${name}`);
+      take(defineVm({ name, disks: [{ size: '1M' }] }), `of ${name}`);
   });
   afterAll(cleanUp);
 
@@ -110,13 +110,13 @@ describe('in a shell', () => {
 
     if (name in BEGINNINGS)
       test.each(NAMES)('a snapshot called %j', async (snapshot) => {
-        const { name: machine } = machineOf(snapshot);
+        const { name: vm } = vmOf(snapshot);
         for (const begun of BEGINNINGS[name as keyof typeof BEGINNINGS](snapshot))
-          expect([begun, ...(await shell.run(`kvmsnap info -- ${machine} ${begun}\t`))]).toEqual([
+          expect([begun, ...(await shell.run(`kvmsnap info -- ${vm} ${begun}\t`))]).toEqual([
             begun,
             'info',
             '--',
-            machine,
+            vm,
             snapshot,
           ]);
         expect([scratch, '/'].some((directory) => existsSync(join(directory, 'touched')))).toBe(false);
@@ -145,9 +145,9 @@ describe('in a shell', () => {
     });
 
     test('a name with a leading dash, behind the -- that comes first', async () => {
-      const { name: machine } = machineOf('-lead');
-      const words = await shell.run(`kvmsnap -q info ${machine} \t \t`);
-      expect(words).toEqual(['-q', 'info', machine, '--', '-lead']);
+      const { name: vm } = vmOf('-lead');
+      const words = await shell.run(`kvmsnap -q info ${vm} \t \t`);
+      expect(words).toEqual(['-q', 'info', vm, '--', '-lead']);
       await succeed(...words);
     });
 
@@ -187,9 +187,9 @@ describe('in a shell', () => {
   });
 
   test('fish, which would make it a home directory, is told of no ~ before a quote', async () => {
-    const { name: machine } = machineOf('~root');
+    const { name: vm } = vmOf('~root');
     const shell = await startShell('fish');
-    expect(await shell.run(`kvmsnap info ${machine} \t`)).toEqual(['info', machine]);
+    expect(await shell.run(`kvmsnap info ${vm} \t`)).toEqual(['info', vm]);
     shell.close();
   });
 
@@ -202,23 +202,23 @@ describe('in a shell', () => {
     tool('ln', ['-sfn', kvmsnapPath, join(bin, 'kvmsnap')]);
     const ask = `set -x PATH ${bin} $PATH; source ${script}; complete -C 'kvmsnap li'; complete -C 'kvmsnap list --tr'`;
     expect(tool('fish', ['--no-config', '-c', ask])).toBe(
-      'list\tlist the snapshots of machines, or all machines\n--tree\tdraw parents and children\n',
+      'list\tlist the snapshots of VMs, or all VMs\n--tree\tdraw parents and children\n',
     );
   });
 });
 
 describe('what is looked up', () => {
-  let web: Machine;
+  let web: Vm;
   beforeAll(() => {
-    web = defineMachine({ name: 'web', disks: [{ size: '1M' }], boot: 'idle' });
+    web = defineVm({ name: 'web', disks: [{ size: '1M' }], boot: 'idle' });
     for (const name of ['s1', 'two words', 'tab\there', 'line\nfeed', '升级前']) take(web, name);
-    take(defineMachine({ name: '-db', disks: [{ size: '1M' }] }), 'of db');
+    take(defineVm({ name: '-db', disks: [{ size: '1M' }] }), 'of db');
   });
   afterAll(cleanUp);
 
   const snapshots = ['s1', 'two words', '升级前'].sort();
 
-  test('machines, and behind one its snapshots, but no name with a control character', async () => {
+  test('VMs, and behind one its snapshots, but no name with a control character', async () => {
     expect(await candidates(['list', ''])).toEqual(['--', 'web']);
     expect(await candidates(['list', '--', ''])).toEqual(['-db', 'web']);
     expect(await candidates(['delete', 'web', ''])).toEqual(snapshots);
@@ -258,11 +258,11 @@ describe('what is looked up', () => {
     ]);
   });
 
-  test('a running id is not the machine of that name (hazard 1)', async () => {
+  test('a running id is not the VM of that name (hazard 1)', async () => {
     start(web);
     const id = virsh('domid', '--domain', web.uuid).trim();
     expect(await candidates(['delete', id, ''])).toEqual([]);
-    take(defineMachine({ name: id, disks: [{ size: '1M' }] }), 'of the namesake');
+    take(defineVm({ name: id, disks: [{ size: '1M' }] }), 'of the namesake');
     expect(await candidates(['delete', id, ''])).toEqual(['of the namesake']);
   });
 

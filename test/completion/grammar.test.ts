@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { completionOf, type Grammar, nameCandidates, type Sought } from '../../src/completion/grammar.ts';
 
-const machine = { syntax: '<machine>', takes: 'machine' } as const;
+const vm = { syntax: '<vm>', takes: 'vm' } as const;
 
 /** A small program: every kind of place once. */
 const GRAMMAR: Grammar = {
@@ -15,19 +15,19 @@ const GRAMMAR: Grammar = {
       name: 'delete',
       alias: 'rm',
       summary: 'delete some',
-      arguments: [machine, { syntax: '[names...]', takes: 'snapshot' }],
+      arguments: [vm, { syntax: '[names...]', takes: 'snapshot' }],
       options: [
         { flags: '-d, --description <text>', help: 'why' },
-        { flags: '--vm <machine>', help: 'another one', kind: 'list', takes: 'machine' },
+        { flags: '--vm <vm>', help: 'another one', kind: 'list', takes: 'vm' },
         { flags: '--children', help: 'too' },
       ],
     },
     {
       name: 'prune',
       summary: 'tidy up',
-      arguments: [{ syntax: '[machines...]', takes: 'machine' }],
+      arguments: [{ syntax: '[vms...]', takes: 'vm' }],
       options: [
-        { flags: '--exclude <pattern>', help: 'not this', kind: 'list', takes: 'machine-pattern' },
+        { flags: '--exclude <pattern>', help: 'not this', kind: 'list', takes: 'vm-pattern' },
         { flags: '--keep <pattern>', help: 'nor that', kind: 'list', takes: 'snapshot-pattern' },
         { flags: '--state <state>', help: 'in it', kind: 'list', takes: ['running', 'paused'] },
         { flags: '--rules <file>', help: 'a file', takes: 'file' },
@@ -37,7 +37,7 @@ const GRAMMAR: Grammar = {
       name: 'describe',
       summary: 'say more',
       arguments: [
-        machine,
+        vm,
         { syntax: '<name>', takes: 'snapshot' },
         { syntax: '<new-name>', takes: 'name' },
         { syntax: '<text>', takes: 'text' },
@@ -84,7 +84,7 @@ describe('commands', () => {
   });
 
   test.each(['delete web', 'rm web'])('only once: %j', (line) => {
-    expect(complete(line)).toMatchObject({ kind: 'names', sought: { what: 'machine' } });
+    expect(complete(line)).toMatchObject({ kind: 'names', sought: { what: 'vm' } });
   });
 });
 
@@ -108,7 +108,7 @@ describe('options', () => {
   });
 
   test('not behind --', () => {
-    expect(sought('rm -- -')).toMatchObject({ what: 'machine' });
+    expect(sought('rm -- -')).toMatchObject({ what: 'vm' });
   });
 });
 
@@ -135,31 +135,31 @@ describe('values of options', () => {
     expect(complete('prune --rules=x')).toEqual({ kind: 'files' });
   });
 
-  test('that are machines, or patterns', () => {
+  test('that are VMs, or patterns', () => {
     expect(sought('prune --exclude ')).toMatchObject({
-      what: 'machine',
+      what: 'vm',
       asPattern: true,
       place: { before: '' },
     });
     expect(sought('prune --exclude=w')).toMatchObject({ place: { before: '--exclude=', dash: 'fine' } });
-    expect(sought('rm --vm ')).toMatchObject({ what: 'machine', asPattern: false, place: { dash: 'never' } });
+    expect(sought('rm --vm ')).toMatchObject({ what: 'vm', asPattern: false, place: { dash: 'never' } });
     expect(sought('prune --exclude a --exclude=b --exclude ').place.given).toEqual(['a', 'b']);
   });
 
-  test('that are snapshots, of the machines on the line', () => {
+  test('that are snapshots, of the VMs on the line', () => {
     expect(sought('prune web mail --keep ')).toMatchObject({
       what: 'snapshot',
       asPattern: true,
-      machines: ['web', 'mail'],
+      vms: ['web', 'mail'],
     });
   });
 });
 
 describe('arguments', () => {
-  test('a machine first', () => {
+  test('a VM first', () => {
     expect(sought('rm ')).toEqual({
-      what: 'machine',
-      machines: [],
+      what: 'vm',
+      vms: [],
       uri: null,
       asPattern: false,
       place: { before: '', given: [], dash: 'later' },
@@ -174,7 +174,7 @@ describe('arguments', () => {
     '-- rm web ',
     'describe web ',
   ])('then its snapshots: %j', (line) => {
-    expect(sought(line)).toMatchObject({ what: 'snapshot', machines: ['web'], place: { given: [] } });
+    expect(sought(line)).toMatchObject({ what: 'snapshot', vms: ['web'], place: { given: [] } });
   });
 
   test('each once where there may be several', () => {
@@ -190,11 +190,11 @@ describe('arguments', () => {
     },
   );
 
-  test('a machine named by an option has snapshots too', () => {
-    expect(sought('rm web --vm mail ')).toMatchObject({ what: 'snapshot', machines: ['web', 'mail'] });
-    expect(sought('rm --vm=mail ')).toMatchObject({ what: 'machine' });
+  test('a VM named by an option has snapshots too', () => {
+    expect(sought('rm web --vm mail ')).toMatchObject({ what: 'snapshot', vms: ['web', 'mail'] });
+    expect(sought('rm --vm=mail ')).toMatchObject({ what: 'vm' });
     expect(sought('rm --vm=mail web a ')).toMatchObject({
-      machines: ['web', 'mail'],
+      vms: ['web', 'mail'],
       place: { given: ['a'] },
     });
   });
@@ -214,8 +214,8 @@ describe('names that were found', () => {
   const candidates = (place: Partial<Sought['place']>, asPattern = false) =>
     nameCandidates(
       {
-        what: 'machine',
-        machines: [],
+        what: 'vm',
+        vms: [],
         uri: null,
         asPattern,
         place: { before: '', given: [], dash: 'fine', ...place },

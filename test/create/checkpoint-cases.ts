@@ -1,6 +1,6 @@
 // Cases of the rules for snapshots beside the checkpoints of an incremental backup.
-import type { CreateFacts } from '../../src/create/rules/common.ts';
-import type { RevertFacts } from '../../src/revert/rules/common.ts';
+import type { CreateFacts } from '../../src/create/rules/facts.ts';
+import type { RevertFacts } from '../../src/revert/rules/facts.ts';
 import { domain } from '../model.ts';
 import { external } from './external-cases.ts';
 import type { RuleCases } from './rule-cases.ts';

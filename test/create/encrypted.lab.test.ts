@@ -3,19 +3,11 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { showHazard } from '../hazards/advice.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
+import { fingerprint, pasteOk, refused } from '../lab/evidence.ts';
 import { tryVirsh } from '../lab/lab.ts';
 import { encryptedDisk, removeSecrets } from '../lab/luks.ts';
-import {
-  cleanUp,
-  defineMachine,
-  destroy,
-  type Machine,
-  start,
-  state,
-  stateAndReason,
-} from '../lab/machine.ts';
 import { since } from '../lab/version.ts';
-import { fingerprint, pasteOk, refused } from '../lab/evidence.ts';
+import { cleanUp, defineVm, destroy, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
 
 afterEach(async () => {
   removeSecrets();
@@ -23,18 +15,18 @@ afterEach(async () => {
 });
 afterAll(cleanUp);
 
-test('as the first disk of a machine that is off', async () =>
+test('as the first disk of a VM that is off', async () =>
   showHazard({
     what: '',
     spec: { disks: [await encryptedDisk()] },
     virsh: /'encrypt.key-secret' is required/,
-    says: () => ['disk vda', 'libvirt does not hand the key to qemu-img for a machine that is off'],
+    says: () => ['disk vda', 'libvirt does not hand the key to qemu-img for a VM that is off'],
     hint: 'copy the image instead, or encrypt within the guest',
     command: null,
     mend: null,
   }));
 
-test('as the first disk of a running machine: virsh loses the guest', async () =>
+test('as the first disk of a running VM: virsh loses the guest', async () =>
   showHazard({
     what: '',
     spec: { disks: [await encryptedDisk()] },
@@ -47,77 +39,77 @@ test('as the first disk of a running machine: virsh loses the guest', async () =
     mend: null,
   }));
 
-test('as the second disk, for which the machine must run', async () =>
+test('as the second disk, for which the VM must run', async () =>
   showHazard({
     what: '',
     spec: { disks: [{ size: '4M' }, await encryptedDisk()] },
     virsh: /'encrypt.key-secret' is required/,
-    says: () => ['disk vdb', 'libvirt does not hand the key to qemu-img for a machine that is off'],
-    hint: 'start the machine first',
+    says: () => ['disk vdb', 'libvirt does not hand the key to qemu-img for a VM that is off'],
+    hint: 'start the VM first',
     command: () => `virsh start 'web 1'\\''s'`,
     mend: (_, { command }) => void pasteOk(command),
     // the twin that raw virsh is tried on has the same image
     warns: /disk vdb: .* is not this VM's alone: VM 'twin' \(shut off\)/,
   }));
 
-test('a snapshot is deleted in it only while the machine runs: virsh leaves half of it otherwise', async () => {
+test('a snapshot is deleted in it only while the VM runs: virsh leaves half of it otherwise', async () => {
   const of = async (name: string) => {
-    const machine = defineMachine({ name, disks: [{ size: '4M' }, await encryptedDisk()] });
-    start(machine);
-    tryVirsh('snapshot-create-as', machine.uuid, 's1');
-    destroy(machine);
-    return machine;
+    const vm = defineVm({ name, disks: [{ size: '4M' }, await encryptedDisk()] });
+    start(vm);
+    tryVirsh('snapshot-create-as', vm.uuid, 's1');
+    destroy(vm);
+    return vm;
   };
-  const holders = (machine: Machine) =>
-    machine.disks.map(({ path }) =>
+  const holders = (vm: Vm) =>
+    vm.disks.map(({ path }) =>
       tags(path)
         .map(({ name }) => name)
         .join(),
     );
-  const [twin, machine] = [await of('twin'), await of('web-1')];
+  const [twin, vm] = [await of('twin'), await of('web-1')];
   expect(tryVirsh('snapshot-delete', twin.uuid, 's1').code).toBe(0);
   expect(holders(twin)).toEqual(['', 's1']);
 
-  const before = fingerprint(machine);
+  const before = fingerprint(vm);
   const refusal = await refused('delete', 'web-1', 's1');
   expect([refusal.exitCode, refusal.message]).toEqual([
     5,
     expect.stringContaining('in the other disks only'),
   ]);
-  expect(fingerprint(machine)).toEqual(before);
+  expect(fingerprint(vm)).toEqual(before);
   pasteOk(refusal.command);
   expect((await kvmsnap(['delete', 'web-1', 's1'])).code).toBe(0);
-  destroy(machine);
-  expect(holders(machine)).toEqual(['', '']);
+  destroy(vm);
+  expect(holders(vm)).toEqual(['', '']);
 });
 
 describe('with an overlay over it', () => {
   const failsToStart = /Unexpected enum value 0 for virStorageEncryptionEngine/;
   const force = since({ '7.0': ['--force'], '11.3': [] });
 
-  test('of a machine that is off: virsh leaves one that does not start any more', async () => {
+  test('of a VM that is off: virsh leaves one that does not start any more', async () => {
     const disk = await encryptedDisk();
-    const twin = defineMachine({ name: 'twin', disks: [disk] });
+    const twin = defineVm({ name: 'twin', disks: [disk] });
     const raw = tryVirsh('snapshot-create-as', twin.uuid, 's1', '--disk-only');
     const started = tryVirsh('start', twin.uuid);
     expect([raw.code, started.code]).toEqual(since({ '7.0': [1, 0], '9.0': [0, 1] }));
     expect(started.stderr).toMatch(since({ '7.0': /^$/, '9.0': failsToStart }));
   });
 
-  test('kvmsnap takes it while the machine runs, where that works, and it starts again', async () => {
-    const machine = defineMachine({ name: 'web-1', disks: [await encryptedDisk()] });
-    const before = fingerprint(machine);
+  test('kvmsnap takes it while the VM runs, where that works, and it starts again', async () => {
+    const vm = defineVm({ name: 'web-1', disks: [await encryptedDisk()] });
+    const before = fingerprint(vm);
     const refusal = await refused('create-as', 'web-1', 's1', '--disk-only', '--force');
     expect(refusal.message).toMatch(
       since({ '7.0': /lays no overlay over it that can be opened/, '9.0': /cannot be started any more/ }),
     );
-    expect(fingerprint(machine)).toEqual(before);
+    expect(fingerprint(vm)).toEqual(before);
     if (since({ '7.0': true, '9.0': false })) return;
     pasteOk(refusal.command);
     const result = await kvmsnap(['create-as', 'web-1', 's1', '--external', ...force]);
     expect(result.code).toBe(0);
-    destroy(machine);
-    start(machine);
-    expect(state(machine)).toBe('running');
+    destroy(vm);
+    start(vm);
+    expect(state(vm)).toBe('running');
   });
 });

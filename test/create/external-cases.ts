@@ -1,15 +1,9 @@
 // Cases of the rules for external snapshots.
 
-import type { CreateFacts } from '../../src/create/rules/common.ts';
-import type { Place } from '../../src/create/rules/external.ts';
+import { plannedFiles, planSnapshot } from '../../src/create/plan.ts';
+import type { CreateFacts, Place } from '../../src/create/rules/facts.ts';
+import { type DiskSpec, INTERNAL_SPEC, type SnapshotSpec } from '../../src/model/snapshot-spec.ts';
 import { NOBODY } from '../../src/sharing/image-users.ts';
-import {
-  type DiskWish,
-  NO_WISHES,
-  plannedFiles,
-  planSnapshot,
-  type Wishes,
-} from '../../src/create/plan.ts';
 import { disk, domain, MiB, seen, tag } from '../model.ts';
 import type { RuleCases } from './rule-cases.ts';
 
@@ -21,14 +15,14 @@ const NOTHING_THERE: Place = {
   backing: null,
 };
 
-/** Facts about an external snapshot for which all is well: a machine of one disk, and a libvirtd that can do it all. */
+/** Facts about an external snapshot for which all is well: a VM of one disk, and a libvirtd that can do it all. */
 export function external(
-  wishes: Partial<Wishes> = { external: true },
-  machine: Parameters<typeof domain>[0] = {},
+  spec: Partial<SnapshotSpec> = { external: true },
+  vm: Parameters<typeof domain>[0] = {},
   changes: Partial<CreateFacts> = {},
 ): CreateFacts {
-  const it = domain(machine);
-  const plan = planSnapshot(it, 's1', { ...NO_WISHES, ...wishes });
+  const it = domain(vm);
+  const plan = planSnapshot(it, 's1', { ...INTERNAL_SPEC, ...spec });
   if ('problem' in plan) throw new Error(plan.problem);
   return {
     domain: it,
@@ -65,7 +59,7 @@ const running = { state: 'running' };
 const both = external({ external: true }, running);
 const OVERLAY = '/vm/vda.s1';
 const MEMORY = '/vm/centos7-1.s1.mem';
-const vda = (changes: Partial<DiskWish>): readonly DiskWish[] => [
+const vda = (changes: Partial<DiskSpec>): readonly DiskSpec[] => [
   { disk: 'vda', location: null, file: null, driver: null, storage: null, ...changes },
 ];
 const reusingRunning = external({ diskOnly: true, reuse: true }, running);
@@ -199,12 +193,12 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
       { says: 'files', facts: both, finds: [] },
       { says: 'named for a device', facts: external({ diskOnly: true, disks: named }, noFile), finds: [] },
       {
-        says: 'a block device of a machine that is off',
+        says: 'a block device of a VM that is off',
         facts: external({ external: true }, noFile),
         finds: [{ what: /disk vda \(\/dev\/vg\/web\) is no file/, hint: /--diskspec vda,file=\// }],
       },
       {
-        says: 'one of a running machine: neither overlay nor memory',
+        says: 'one of a running VM: neither overlay nor memory',
         facts: external({ external: true }, { ...running, ...noFile }),
         finds: [
           { what: /no place beside it for its overlay/ },
@@ -413,12 +407,12 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
     cases: [
       { says: 'a file', facts: external(), finds: [] },
       {
-        says: 'of a running machine',
+        says: 'of a running VM',
         facts: external({ diskOnly: true, disks: named }, { ...running, ...network }),
         finds: [],
       },
       {
-        says: 'of a machine that is off',
+        says: 'of a VM that is off',
         facts: external({ diskOnly: true, disks: named }, network),
         finds: [{ what: /disk vda is on the network/, command: 'virsh start centos7-1' }],
       },
@@ -428,14 +422,14 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
     severity: 'error',
     cases: [
       { says: 'no encryption', facts: external(), finds: [] },
-      { says: 'of a running machine', facts: external({ external: true }, running, encrypted), finds: [] },
+      { says: 'of a running VM', facts: external({ external: true }, running, encrypted), finds: [] },
       {
         says: 'of one that an older libvirtd runs',
         facts: external({ external: true }, running, { ...encrypted, daemonVersion: 7_000_000 }),
         finds: [{ what: /vda.*encrypted, and this libvirtd \(before 9\.0\)/ }],
       },
       {
-        says: 'of a machine that is off',
+        says: 'of a VM that is off',
         facts: external({ diskOnly: true }, {}, encrypted),
         finds: [{ what: /vda.*cannot be started any more/, command: 'virsh start centos7-1' }],
       },

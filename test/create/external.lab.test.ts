@@ -6,29 +6,29 @@ import { MARK_ADDRESS } from '../lab/boot.ts';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { imageInfo, tags, writePattern } from '../lab/disk.ts';
+import { fingerprint, pasteOk, refused } from '../lab/evidence.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { isSystemLab, scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { blockDevice, smallFilesystem } from '../lab/mount.ts';
+import { fullVm } from '../lab/saving.ts';
+import { byteIn, fitting } from '../lab/scene.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
+import { since } from '../lab/version.ts';
 import {
   cleanUp,
   continueQemu,
   type DiskSpec,
-  defineMachine,
+  defineVm,
   destroy,
+  domainXml,
   guestWord,
-  type Machine,
-  machineXml,
   pathOf,
   start,
   state,
   stopQemu,
-} from '../lab/machine.ts';
-import { blockDevice, smallFilesystem } from '../lab/mount.ts';
-import { fullMachine } from '../lab/saving.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
-import { since } from '../lab/version.ts';
+  type Vm,
+} from '../lab/vm.ts';
 import { MiB } from '../model.ts';
-import { fingerprint, pasteOk, refused } from '../lab/evidence.ts';
-import { byteIn, fitting } from '../lab/scene.ts';
 
 const SMALL = { size: '4M' };
 
@@ -50,30 +50,30 @@ const WARNING =
 const SAME = CANNOT ?? 'the images of disk vda, vdb differ only after the last dot of their names';
 
 /** A qcow2 image, a raw one and a cdrom; each disk has its byte. */
-function twoKinds(names: readonly [string, string] = ['disk', 'disk']): Machine {
+function twoKinds(names: readonly [string, string] = ['disk', 'disk']): Vm {
   const disks = ['qcow2', 'raw'].map((format, i): DiskSpec => {
     const source = join(scratch, `${names[i]}.${format}`);
     tool('qemu-img', ['create', '-q', '-f', format, '--', source, '4M']);
     return { source, format };
   });
   const cdrom: DiskSpec = { device: 'cdrom', format: 'raw', source: null };
-  const machine = defineMachine({ name: 'web-1', boot: 'counter', disks: [...disks, cdrom] });
-  writePattern(pathOf(machine, 0), 0x11, MiB, 64 * 1024);
-  writePattern(pathOf(machine, 1), 0x22, MiB, 64 * 1024);
-  return machine;
+  const vm = defineVm({ name: 'web-1', boot: 'counter', disks: [...disks, cdrom] });
+  writePattern(pathOf(vm, 0), 0x11, MiB, 64 * 1024);
+  writePattern(pathOf(vm, 1), 0x22, MiB, 64 * 1024);
+  return vm;
 }
 
-/** The images that the machine writes to now. */
-const active = (machine: Machine): string[] =>
-  virsh('domblklist', '--domain', machine.uuid)
+/** The images that the VM writes to now. */
+const active = (vm: Vm): string[] =>
+  virsh('domblklist', '--domain', vm.uuid)
     .split('\n')
     .flatMap((line) => /^ vd\w +(\S.*)$/.exec(line)?.[1] ?? []);
 
-const count = (machine: Machine) => guestWord(machine, MARK_ADDRESS);
+const count = (vm: Vm) => guestWord(vm, MARK_ADDRESS);
 
 const bytesOf = (paths: readonly string[]) => paths.map(byteIn);
 
-describe.each(['shut off', 'running'])('of a %s machine', (wanted) => {
+describe.each(['shut off', 'running'])('of a %s VM', (wanted) => {
   const runs = wanted === 'running';
   const memory = join(scratch, 'web-1.s1.mem');
   const overlays = ['disk.vda.s1', 'disk.vdb.s1'].map((name) => join(scratch, name));
@@ -82,30 +82,30 @@ describe.each(['shut off', 'running'])('of a %s machine', (wanted) => {
     ...['vda', 'vdb'].map((disk, i) => `--diskspec ${disk},snapshot=external,file=${overlays[i]}`),
   ].join(' ');
 
-  async function machineThat(...names: [string, string]): Promise<Machine> {
-    const machine = twoKinds(names);
-    if (runs) start(machine);
-    if (runs) await waitFor(() => count(machine) >= 5, { what: 'a count' });
-    return machine;
+  async function vmThat(...names: [string, string]): Promise<Vm> {
+    const vm = twoKinds(names);
+    if (runs) start(vm);
+    if (runs) await waitFor(() => count(vm) >= 5, { what: 'a count' });
+    return vm;
   }
 
   test.runIf(!runs)('is refused where there is no way back', async () => {
-    const machine = await machineThat('disk', 'disk');
-    const before = fingerprint(machine);
+    const vm = await vmThat('disk', 'disk');
+    const before = fingerprint(vm);
     const refusal = await refused('create-as', 'web-1', 's1', '--external');
     expect(refusal).toMatchObject({ exitCode: 5, hint: expect.stringContaining('--force') });
     expect(refusal.message).toContain(SAME);
-    expect(fingerprint(machine)).toEqual(before);
+    expect(fingerprint(vm)).toEqual(before);
     expect([memory, ...overlays].filter((path) => existsSync(path))).toEqual([]);
   });
 
   test('the overlays are laid over the images, which change no more', async () => {
-    const machine = await machineThat('disk', 'disk');
-    const before = fingerprint(machine);
+    const vm = await vmThat('disk', 'disk');
+    const before = fingerprint(vm);
     const planned = await kvmsnap(['create-as', 'web-1', 's1', '--external', '--dry-run', '--force']);
     expect(planned.stdout).toMatch(/^virsh snapshot-create-as .*\n$/);
     expect(planned.stdout).toContain(` ${line}\n`);
-    expect(fingerprint(machine)).toEqual(before);
+    expect(fingerprint(vm)).toEqual(before);
 
     const result = await kvmsnap(['-v', '--json', 'create-as', 'web-1', 's1', '--external', '--force']);
     expect(result.code).toBe(0);
@@ -115,15 +115,15 @@ describe.each(['shut off', 'running'])('of a %s machine', (wanted) => {
       location: 'external',
       disks: ['vda', 'vdb'].map((target, i) => ({ target, source: overlays[i], location: 'external' })),
     });
-    expect([state(machine), currentSnapshot(machine)]).toEqual([wanted, 's1']);
-    expect(active(machine)).toEqual(overlays);
+    expect([state(vm), currentSnapshot(vm)]).toEqual([wanted, 's1']);
+    expect(active(vm)).toEqual(overlays);
     expect(existsSync(memory) && statSync(memory).size > 100_000).toBe(runs);
 
-    const bases = [pathOf(machine, 0), pathOf(machine, 1)];
+    const bases = [pathOf(vm, 0), pathOf(vm, 1)];
     expect(overlays.map((path) => imageInfo(path)['backing-filename'])).toEqual(bases);
-    destroy(machine);
+    destroy(vm);
     // the definition is that of the overlays, too
-    expect(active(machine)).toEqual(overlays);
+    expect(active(vm)).toEqual(overlays);
     expect(bytesOf(overlays)).toEqual([0x11, 0x22]);
     for (const path of overlays) writePattern(path, 0x33, MiB, 64 * 1024);
     expect([bytesOf(overlays), bytesOf(bases)]).toEqual([
@@ -133,47 +133,47 @@ describe.each(['shut off', 'running'])('of a %s machine', (wanted) => {
   });
 
   test.runIf(!CANNOT)('virsh goes back to it', async () => {
-    const machine = await machineThat('disk', 'data');
+    const vm = await vmThat('disk', 'data');
     expect((await kvmsnap(['create-as', 'web-1', 's1', '--external'])).code).toBe(0);
-    const counted = runs ? count(machine) : 0;
-    destroy(machine);
-    for (const path of active(machine)) writePattern(path, 0x33, MiB, 64 * 1024);
-    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1');
-    expect(state(machine)).toBe(wanted);
+    const counted = runs ? count(vm) : 0;
+    destroy(vm);
+    for (const path of active(vm)) writePattern(path, 0x33, MiB, 64 * 1024);
+    virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's1');
+    expect(state(vm)).toBe(wanted);
     // it goes on from where it was, and not from a boot
-    if (runs) expect(count(machine)).toBeGreaterThanOrEqual(5);
-    if (runs) expect(count(machine)).toBeLessThan(counted + 18);
-    destroy(machine);
-    expect(bytesOf(active(machine))).toEqual([0x11, 0x22]);
+    if (runs) expect(count(vm)).toBeGreaterThanOrEqual(5);
+    if (runs) expect(count(vm)).toBeLessThan(counted + 18);
+    destroy(vm);
+    expect(bytesOf(active(vm))).toEqual([0x11, 0x22]);
   });
 });
 
 describe('a file that exists (hazard 14)', () => {
   test('the memory of another snapshot: raw virsh writes over it', async () => {
-    const machine = defineMachine({ name: 'web-1', disks: [SMALL], boot: 'idle' });
-    start(machine);
+    const vm = defineVm({ name: 'web-1', disks: [SMALL], boot: 'idle' });
+    start(vm);
     const memory = join(scratch, 'kept.mem');
     expect((await kvmsnap(['create-as', 'web-1', 's1', '--memspec', memory, ...FORCE])).code).toBe(0);
     const kept = readFileSync(memory);
     expect(kept.length).toBeGreaterThan(100_000);
 
-    const before = fingerprint(machine);
+    const before = fingerprint(vm);
     const refusal = await refused('create-as', 'web-1', 's2', '--memspec', memory, '--force');
     expect(refusal).toMatchObject({
       exitCode: 5,
       message: expect.stringContaining(`${memory} exists already`),
     });
-    expect(fingerprint(machine)).toEqual(before);
+    expect(fingerprint(vm)).toEqual(before);
     expect(readFileSync(memory).equals(kept)).toBe(true);
 
-    virsh('snapshot-create-as', machine.uuid, 's2', '--memspec', memory);
+    virsh('snapshot-create-as', vm.uuid, 's2', '--memspec', memory);
     expect(readFileSync(memory).equals(kept)).toBe(false);
   });
 
   test('where an overlay or the memory would be placed', async () => {
-    const machine = defineMachine({ name: 'web-1', disks: [SMALL], boot: 'idle' });
-    start(machine);
-    const directory = dirname(pathOf(machine));
+    const vm = defineVm({ name: 'web-1', disks: [SMALL], boot: 'idle' });
+    start(vm);
+    const directory = dirname(pathOf(vm));
     for (const name of ['vda.s1', 'web-1.s1.mem']) {
       const path = join(directory, name);
       writeFileSync(path, 'mine');
@@ -182,13 +182,13 @@ describe('a file that exists (hazard 14)', () => {
       expect(readFileSync(path, 'utf8')).toBe('mine');
       tool('rm', [path]);
     }
-    expect(active(machine)).toEqual([pathOf(machine)]);
+    expect(active(vm)).toEqual([pathOf(vm)]);
     expect((await kvmsnap(['create-as', 'web-1', 's1', '--external', ...FORCE])).code).toBe(0);
   });
 });
 
 test('over what an internal one refuses: a raw image, a floppy, a wish in the XML; and a disk left out is named', async () => {
-  const machine = defineMachine({
+  const vm = defineVm({
     name: 'web-1',
     disks: [
       { ...SMALL, format: 'raw' },
@@ -198,14 +198,14 @@ test('over what an internal one refuses: a raw image, a floppy, a wish in the XM
     ],
   });
   const { message } = await refused('create-as', 'web-1', 's1');
-  for (const part of ['disk vda', 'the file is raw', "disk vdb: the machine's XML says snapshot='external'"])
+  for (const part of ['disk vda', 'the file is raw', "disk vdb: the VM's XML says snapshot='external'"])
     expect(message).toContain(part);
   const result = await kvmsnap(['create-as', 'web-1', 's1', '--external', ...FORCE]);
   expect(result).toMatchObject({
     code: 0,
     stderr: `${WARNING}warning: disk vdc is left out of the snapshot: a revert will not bring its content back\n`,
   });
-  const xml = machineXml(machine);
+  const xml = domainXml(vm);
   for (const [target, name] of Object.entries({
     vda: 'vda.s1',
     vdb: 'vdb.s1',
@@ -218,35 +218,35 @@ test('over what an internal one refuses: a raw image, a floppy, a wish in the XM
 });
 
 describe('options of virsh', () => {
-  async function one(running: boolean): Promise<Machine> {
-    const machine = defineMachine({ name: 'web-1', disks: [SMALL], boot: 'counter' });
-    if (running) start(machine);
-    return machine;
+  async function one(running: boolean): Promise<Vm> {
+    const vm = defineVm({ name: 'web-1', disks: [SMALL], boot: 'counter' });
+    if (running) start(vm);
+    return vm;
   }
 
   test('--disk-only --atomic, and --live --halt: each ends as it says', async () => {
-    const machine = await one(true);
+    const vm = await one(true);
     const disks = await kvmsnap(['create-as', 'web-1', 'disks', '--disk-only', '--atomic', ...FORCE]);
     expect(disks).toMatchObject({ code: 0, stderr: WARNING });
-    expect(snapshotXml(machine, 'disks')).toContain('<state>disk-snapshot</state>');
-    expect(state(machine)).toBe('running');
+    expect(snapshotXml(vm, 'disks')).toContain('<state>disk-snapshot</state>');
+    expect(state(vm)).toBe('running');
     const all = await kvmsnap(['create-as', 'web-1', 'all', '--external', '--live', '--halt', ...FORCE]);
     expect(all).toMatchObject({ code: 0, stderr: WARNING });
-    expect(state(machine)).toBe('shut off');
-    const memory = join(dirname(pathOf(machine)), 'web-1.all.mem');
-    expect(snapshotXml(machine, 'all')).toContain(`<memory snapshot='external' file='${memory}'/>`);
+    expect(state(vm)).toBe('shut off');
+    const memory = join(dirname(pathOf(vm)), 'web-1.all.mem');
+    expect(snapshotXml(vm, 'all')).toContain(`<memory snapshot='external' file='${memory}'/>`);
     expect(statSync(memory).size).toBeGreaterThan(100_000);
   });
 
   test('--halt of an internal one', async () => {
-    const machine = await one(true);
+    const vm = await one(true);
     expect((await kvmsnap(['create-as', 'web-1', 's1', '--halt'])).code).toBe(0);
-    expect(state(machine)).toBe('shut off');
-    expect(tags(pathOf(machine)).map(({ name }) => name)).toEqual(['s1']);
+    expect(state(vm)).toBe('shut off');
+    expect(tags(pathOf(vm)).map(({ name }) => name)).toEqual(['s1']);
   });
 
   test('--no-metadata leaves no trace in libvirt, and says so', async () => {
-    const machine = await one(false);
+    const vm = await one(false);
     for (const [options, what] of [
       [[], 'in the images it counts as an orphan'],
       [['--disk-only'], 'goes on in overlays that belong to nothing'],
@@ -255,14 +255,14 @@ describe('options of virsh', () => {
       const result = await kvmsnap(['create-as', 'web-1', `x${name}`, '--no-metadata', ...options]);
       expect(result).toMatchObject({ code: 0, stderr: expect.stringContaining(what) });
     }
-    expect(snapshotNames(machine)).toEqual([]);
-    expect(tags(pathOf(machine)).map(({ name }) => name)).toEqual(['xinside']);
-    expect(active(machine)).toEqual([pathOf(machine).replace('.qcow2', '.x--disk-only')]);
+    expect(snapshotNames(vm)).toEqual([]);
+    expect(tags(pathOf(vm)).map(({ name }) => name)).toEqual(['xinside']);
+    expect(active(vm)).toEqual([pathOf(vm).replace('.qcow2', '.x--disk-only')]);
   });
 
   test('--reuse-external takes an overlay that was made for the image, and no other', async () => {
-    const machine = await one(false);
-    const base = pathOf(machine);
+    const vm = await one(false);
+    const base = pathOf(vm);
     const overlay = join(scratch, 'made.qcow2');
     const args = [
       'create-as',
@@ -280,18 +280,18 @@ describe('options of virsh', () => {
     tool('rm', [overlay]);
     pasteOk(missing.command);
     expect(await kvmsnap([...args, ...FORCE])).toMatchObject({ code: 0, stderr: WARNING });
-    expect(active(machine)).toEqual([overlay]);
+    expect(active(vm)).toEqual([overlay]);
     expect(imageInfo(overlay)['backing-filename']).toBe(base);
   });
 
   test('--print-xml is what virsh would hand over, and does nothing', async () => {
-    const machine = await one(false);
-    const before = fingerprint(machine);
+    const vm = await one(false);
+    const before = fingerprint(vm);
     const { code, stdout } = await kvmsnap(['create-as', 'web-1', 's1', '--external', '--print-xml']);
     expect(code).toBe(0);
     expect(stdout).toContain('<name>s1</name>');
-    expect(stdout).toContain(`<source file='${pathOf(machine).replace('.qcow2', '.s1')}'/>`);
-    expect(fingerprint(machine)).toEqual(before);
+    expect(stdout).toContain(`<source file='${pathOf(vm).replace('.qcow2', '.s1')}'/>`);
+    expect(fingerprint(vm)).toEqual(before);
   });
 
   test('--validate', async () => {
@@ -311,17 +311,17 @@ describe('options of virsh', () => {
       ['', 'no channel for a guest agent'],
       [channel, 'no guest agent is connected'],
     ] as const) {
-      const machine = defineMachine({ name: 'web-1', disks: [SMALL], extraDevicesXml });
-      start(machine);
+      const vm = defineVm({ name: 'web-1', disks: [SMALL], extraDevicesXml });
+      start(vm);
       const { message } = await refused('create-as', 'web-1', 's1', '--disk-only', '--quiesce', '--force');
       expect(message).toContain(says);
-      expect(active(machine)).toEqual([pathOf(machine)]);
+      expect(active(vm)).toEqual([pathOf(vm)]);
       await cleanUp();
     }
   });
 
   test('a label, for a prune that cannot delete them', async () => {
-    const machine = await one(false);
+    const vm = await one(false);
     const { code, stderr } = await kvmsnap([
       'create',
       'web-1',
@@ -333,36 +333,36 @@ describe('options of virsh', () => {
     const refuses = since({ '7.0': true, '9.0': false });
     expect(code).toBe(refuses ? 5 : 0);
     if (refuses) expect(stderr).toContain('this libvirtd (before 9.0) deletes no external ones');
-    expect(snapshotNames(machine).map((name) => name.startsWith('nightly-'))).toEqual(refuses ? [] : [true]);
+    expect(snapshotNames(vm).map((name) => name.startsWith('nightly-'))).toEqual(refuses ? [] : [true]);
   });
 });
 
 test('beside a managed save: raw virsh lets the guest write beneath the overlay', async () => {
   const saved = (name: string) => {
-    const machine = defineMachine({ name, disks: [SMALL] });
-    start(machine);
-    virsh('managedsave', machine.uuid);
-    return machine;
+    const vm = defineVm({ name, disks: [SMALL] });
+    start(vm);
+    virsh('managedsave', vm.uuid);
+    return vm;
   };
   const twin = saved('twin');
   virsh('snapshot-create-as', twin.uuid, 's1', '--disk-only');
   start(twin);
   expect(active(twin)).toEqual([pathOf(twin)]);
 
-  const machine = saved('web-1');
+  const vm = saved('web-1');
   const refusal = await refused('create-as', 'web-1', 's1', '--external', '--force');
   expect(refusal.message).toContain('it writes to the images of now, beneath the overlays');
   pasteOk(refusal.command);
   expect((await kvmsnap(['create-as', 'web-1', 's1', '--external', ...FORCE])).code).toBe(0);
-  expect(active(machine)).toEqual([pathOf(machine).replace('.qcow2', '.s1')]);
+  expect(active(vm)).toEqual([pathOf(vm).replace('.qcow2', '.s1')]);
 });
 
 describe.runIf(isSystemLab)('where there is no place (root mounts it)', () => {
   test('for the memory: refused; forced, libvirt fails, and nothing is left but what is said', async () => {
     const directory = smallFilesystem(48);
-    const machine = defineMachine({ name: 'web-1', memoryMiB: 80, disks: [{}], boot: { fill: 64 } });
-    start(machine);
-    await waitFor(() => count(machine) === 0xf111ed, { what: 'a full memory' });
+    const vm = defineVm({ name: 'web-1', memoryMiB: 80, disks: [{}], boot: { fill: 64 } });
+    start(vm);
+    await waitFor(() => count(vm) === 0xf111ed, { what: 'a full memory' });
     const args = ['create-as', 'web-1', 's1', '--memspec', join(directory, 'm')];
     expect((await refused(...args)).message).toMatch(
       /memory takes up to \d+ MiB, and the file system of \S+\/m has 48 MiB/,
@@ -370,35 +370,35 @@ describe.runIf(isSystemLab)('where there is no place (root mounts it)', () => {
     const result = await kvmsnap([...args, '--force', '--json']);
     expect(result.code).toBe(1);
     expect(errorDocument(result).message).toContain("the snapshot 's1' of 'web-1' was not taken");
-    expect(state(machine)).toBe('running');
-    expect(active(machine)).toEqual([pathOf(machine)]);
+    expect(state(vm)).toBe('running');
+    expect(active(vm)).toEqual([pathOf(vm)]);
     expect(errorDocument(result).hint).toBeNull();
-    expect([join(directory, 'm'), pathOf(machine).replace('.qcow2', '.s1')].filter(existsSync)).toEqual([]);
+    expect([join(directory, 'm'), pathOf(vm).replace('.qcow2', '.s1')].filter(existsSync)).toEqual([]);
   });
 
   test('beside a block device: a file or another device is to be named', async () => {
-    const machine = defineMachine({ name: 'web-1', disks: [{ ...SMALL, backend: 'block' }] });
+    const vm = defineVm({ name: 'web-1', disks: [{ ...SMALL, backend: 'block' }] });
     const { hint } = await refused('create-as', 'web-1', 's1', '--external');
     expect(hint).toContain('--diskspec vda,file=/');
     const file = join(scratch, 'o');
     const named = await kvmsnap(['create-as', 'web-1', 's1', '--diskspec', `vda,file=${file}`, '--force']);
     const warning = CANNOT ?? 'is no file, and libvirt cannot revert such a disk';
     expect(named).toMatchObject({ code: 0, stderr: expect.stringContaining(warning) });
-    expect(active(machine)).toEqual([file]);
+    expect(active(vm)).toEqual([file]);
     tool('truncate', ['--size=8M', join(scratch, 'device')]);
     const device = blockDevice(join(scratch, 'device'));
     const spec = `vda,stype=block,file=${device}`;
     const { message } = await refused('create-as', 'web-1', 's2', '--diskspec', spec);
     expect(message).toContain(`the overlay overwrites what is on ${device}`);
     expect((await kvmsnap(['create-as', 'web-1', 's2', '--diskspec', spec, '--force'])).code).toBe(0);
-    expect(active(machine)).toEqual([device]);
+    expect(active(vm)).toEqual([device]);
   });
 
   test("for libvirt's own record: what it has left is told, and the advice takes it back", async () => {
-    const machine = defineMachine({ name: 'web-1', disks: [SMALL], boot: 'idle' });
-    start(machine);
-    virsh('snapshot-create-as', machine.uuid, 'first', '--disk-only');
-    const first = active(machine);
+    const vm = defineVm({ name: 'web-1', disks: [SMALL], boot: 'idle' });
+    start(vm);
+    virsh('snapshot-create-as', vm.uuid, 'first', '--disk-only');
+    const first = active(vm);
     const records = smallFilesystem(1, '/var/lib/libvirt/qemu/snapshot');
     tool('dd', ['if=/dev/zero', `of=${records}/fill`, 'bs=1M', 'count=1']);
     const result = await kvmsnap(['create-as', 'web-1', 's1', '--external', '--force', '--json']);
@@ -406,13 +406,13 @@ describe.runIf(isSystemLab)('where there is no place (root mounts it)', () => {
     const { message, findings } = errorDocument(result);
     expect(message).toContain('unable to save metadata');
     expect(message).toContain('and libvirt knows no snapshot for it');
-    expect(active(machine)).toEqual([pathOf(machine).replace('.qcow2', '.s1')]);
+    expect(active(vm)).toEqual([pathOf(vm).replace('.qcow2', '.s1')]);
     for (const line of findings.flatMap(({ hint, commands }) => [hint ?? '', ...commands]))
       if (/^(rm|virsh blockcommit) /.test(line)) pasteOk(line);
-    expect(active(machine)).toEqual(first);
-    const made = ['vda.s1', 'web-1.s1.mem'].map((name) => join(dirname(pathOf(machine)), name));
+    expect(active(vm)).toEqual(first);
+    const made = ['vda.s1', 'web-1.s1.mem'].map((name) => join(dirname(pathOf(vm)), name));
     expect(made.filter(existsSync)).toEqual([]);
-    expect(tryVirsh('domstate', machine.uuid).stdout).toContain('running');
+    expect(tryVirsh('domstate', vm.uuid).stdout).toContain('running');
   });
 });
 
@@ -424,12 +424,12 @@ describe('--xml', () => {
   };
 
   test('takes what the file says: name, files and all, checked before', async () => {
-    const machine = defineMachine({
+    const vm = defineVm({
       name: 'web-1',
       disks: [SMALL, { ...SMALL, format: 'raw' }],
       boot: 'idle',
     });
-    start(machine);
+    start(vm);
     const [memory, overlay] = [join(scratch, 'm'), join(scratch, 'o')];
     const xml = file(`<domainsnapshot><name>of a file</name><description>d</description>
       <memory snapshot='external' file='${memory}'/>
@@ -443,28 +443,28 @@ describe('--xml', () => {
       stdout: 'of a file\n',
       stderr: WARNING,
     });
-    expect(active(machine)).toEqual([overlay, pathOf(machine, 1).replace('.raw', '.of a file')]);
+    expect(active(vm)).toEqual([overlay, pathOf(vm, 1).replace('.raw', '.of a file')]);
     expect(statSync(memory).size).toBeGreaterThan(100_000);
-    expect(snapshotXml(machine, 'of a file')).toContain('<description>d</description>');
+    expect(snapshotXml(vm, 'of a file')).toContain('<description>d</description>');
   });
 
   test('without a name in it, one is given', async () => {
-    const machine = defineMachine({ name: 'web-1', disks: [SMALL] });
+    const vm = defineVm({ name: 'web-1', disks: [SMALL] });
     const args = ['create', 'web-1', '-q', '--xml', file('<domainsnapshot/>')];
     const { code, stdout } = await kvmsnap(args, { env: { XDG_STATE_HOME: join(scratch, 'state') } });
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\d{10}\n$/) });
-    expect(snapshotNames(machine)).toEqual([stdout.trim()]);
-    expect(tags(pathOf(machine)).map(({ name }) => name)).toEqual([stdout.trim()]);
+    expect(snapshotNames(vm)).toEqual([stdout.trim()]);
+    expect(tags(pathOf(vm)).map(({ name }) => name)).toEqual([stdout.trim()]);
   });
 
   test('--redefine has libvirt know again what it has forgotten, and no more than the images hold', async () => {
-    const machine = defineMachine({ name: 'web-1', disks: [SMALL] });
+    const vm = defineVm({ name: 'web-1', disks: [SMALL] });
     const state = { env: { XDG_STATE_HOME: join(scratch, 'state') } };
     const xmls = ['s1', 's2'].map((name) => {
-      virsh('snapshot-create-as', machine.uuid, name);
-      return snapshotXml(machine, name);
+      virsh('snapshot-create-as', vm.uuid, name);
+      return snapshotXml(vm, name);
     });
-    for (const name of ['s1', 's2']) virsh('snapshot-delete', machine.uuid, name, '--metadata');
+    for (const name of ['s1', 's2']) virsh('snapshot-delete', vm.uuid, name, '--metadata');
     const redefine = (n: number, ...options: string[]) =>
       kvmsnap(['create', 'web-1', '--redefine', '--xml', file(xmls[n] ?? ''), ...options], state);
 
@@ -473,11 +473,11 @@ describe('--xml', () => {
       stderr: expect.stringContaining("parent 's1' is no snapshot"),
     });
     expect((await redefine(0)).code).toBe(0);
-    expect(currentSnapshot(machine)).toBeNull();
+    expect(currentSnapshot(vm)).toBeNull();
     expect((await redefine(1, '--current')).code).toBe(0);
-    expect([snapshotNames(machine), currentSnapshot(machine)]).toEqual([['s1', 's2'], 's2']);
-    expect(snapshotXml(machine, 's2')).toBe(xmls[1]);
-    virsh('snapshot-revert', machine.uuid, 's1');
+    expect([snapshotNames(vm), currentSnapshot(vm)]).toEqual([['s1', 's2'], 's2']);
+    expect(snapshotXml(vm, 's2')).toBe(xmls[1]);
+    virsh('snapshot-revert', vm.uuid, 's1');
 
     // what it knew is kept, and the current one stays
     const described = (xmls[0] ?? '').replace('</name>', '</name><description>new</description>');
@@ -485,11 +485,11 @@ describe('--xml', () => {
     expect(fitting('create', JSON.parse(again.stdout)).domains[0]?.snapshot?.children).toEqual(['s2']);
     const [, kept = ''] = /is kept in (\S+)/.exec(again.stderr) ?? [];
     expect(readFileSync(kept, 'utf8').trim()).toBe((xmls[0] ?? '').trim());
-    expect(snapshotXml(machine, 's1')).toContain('<description>new</description>');
-    expect(currentSnapshot(machine)).toBe('s1');
+    expect(snapshotXml(vm, 's1')).toContain('<description>new</description>');
+    expect(currentSnapshot(vm)).toBe('s1');
 
-    tool('qemu-img', ['snapshot', '-d', 's2', pathOf(machine)]);
-    virsh('snapshot-delete', machine.uuid, 's2', '--metadata');
+    tool('qemu-img', ['snapshot', '-d', 's2', pathOf(vm)]);
+    virsh('snapshot-delete', vm.uuid, 's2', '--metadata');
     expect(await redefine(1)).toMatchObject({
       code: 5,
       stderr: expect.stringContaining('disk vda holds no snapshot of that name'),
@@ -500,39 +500,39 @@ describe('--xml', () => {
 describe('ended in the middle of saving the memory', () => {
   /** A save to a file, held in the middle; `continueQemu` lets it come to its end. */
   async function heldSave() {
-    const machine = await fullMachine('web-1');
-    const memory = join(dirname(pathOf(machine)), 'web-1.s1.mem');
+    const vm = await fullVm('web-1');
+    const memory = join(dirname(pathOf(vm)), 'web-1.s1.mem');
     const run = spawnKvmsnap(['create-as', 'web-1', 's1', '--external', '--force']);
     const begun = () => existsSync(memory) && statSync(memory).size > MiB;
     await waitFor(begun, { what: 'a save', intervalMs: 1 });
-    stopQemu(machine);
-    return { machine, memory, run };
+    stopQemu(vm);
+    return { vm, memory, run };
   }
 
   test('a signal: kvmsnap waits for the true end, and the snapshot is whole', async () => {
-    const { machine, memory, run } = await heldSave();
+    const { vm, memory, run } = await heldSave();
     run.kill('SIGTERM');
     await waitFor(() => run.stderr.includes('waiting for its true end'), { what: 'the note' });
-    continueQemu(machine);
+    continueQemu(vm);
     expect(await run.done).toMatchObject({ code: 143, stdout: expect.stringContaining('taken') });
-    expect([state(machine), currentSnapshot(machine)]).toEqual(['running', 's1']);
+    expect([state(vm), currentSnapshot(vm)]).toEqual(['running', 's1']);
     expect(statSync(memory).size).toBeGreaterThan(96 * MiB);
-    expect(active(machine)).toEqual([pathOf(machine).replace('.qcow2', '.s1')]);
+    expect(active(vm)).toEqual([pathOf(vm).replace('.qcow2', '.s1')]);
   });
 
   test('libvirtd dies: what is left is told, the advice clears it away, and the same works then', async () => {
-    const { machine, memory, run } = await heldSave();
+    const { vm, memory, run } = await heldSave();
     await killLibvirtd();
-    continueQemu(machine);
+    continueQemu(vm);
     await startLibvirtd();
     const { code, stderr } = await run.done;
     expect(code).toBe(1);
     expect(stderr).toContain("the snapshot 's1' of 'web-1' was not taken");
     expect(stderr).toContain(`${memory} was made, and nothing uses it`);
-    expect(snapshotNames(machine)).toEqual([]);
-    expect(active(machine)).toEqual([pathOf(machine)]);
+    expect(snapshotNames(vm)).toEqual([]);
+    expect(active(vm)).toEqual([pathOf(vm)]);
     for (const [line] of stderr.matchAll(/(?<=^(hint: | *))(rm|virsh resume) .*/gm)) pasteOk(line);
-    expect(state(machine)).toBe('running');
+    expect(state(vm)).toBe('running');
     expect((await kvmsnap(['create-as', 'web-1', 's1', '--external', ...FORCE])).code).toBe(0);
   });
 });

@@ -4,12 +4,12 @@ import { afterAll, afterEach, expect, test } from 'vitest';
 import { type Hazard, showHazard } from '../hazards/advice.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPattern, hasPatternIn, imageInfo, tags, writePattern } from '../lab/disk.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { isSystemLab, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { cleanUp, defineVm, pathOf, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
-import { pasteOk } from '../lab/evidence.ts';
 
 const SIZE = '4M';
 
@@ -18,22 +18,22 @@ afterAll(cleanUp);
 
 const unsupported = (target: string, format: string) =>
   new RegExp(`internal snapshot for disk ${target} unsupported for storage type ${format}\\n`);
-const fill = (machine: Machine) => writePattern(pathOf(machine), 0x33, MiB, MiB);
+const fill = (vm: Vm) => writePattern(pathOf(vm), 0x33, MiB, MiB);
 const edit = () => `virsh edit 'web 1'\\''s'`;
 /** The first disk's file, with another ending. */
-const renamed = (machine: Machine, ending: string) => pathOf(machine).replace(/\.\w+$/, `.${ending}`);
-const conversion = (format: string, ending: string) => (machine: Machine) =>
-  `qemu-img convert -f ${format} -O qcow2 ${pathOf(machine)} ${renamed(machine, ending)}`;
-/** Converts, and gives the machine the new file. */
+const renamed = (vm: Vm, ending: string) => pathOf(vm).replace(/\.\w+$/, `.${ending}`);
+const conversion = (format: string, ending: string) => (vm: Vm) =>
+  `qemu-img convert -f ${format} -O qcow2 ${pathOf(vm)} ${renamed(vm, ending)}`;
+/** Converts, and gives the VM the new file. */
 const convertAndName =
   (from: string, to: string): Hazard['mend'] =>
-  (machine, { command }) => {
+  (vm, { command }) => {
     pasteOk(command);
     pasteOk(edit(), `s|vda.${from}|vda.${to}|; s|type='${from}'|type='qcow2'|`);
-    expect(imageInfo(renamed(machine, to)).format).toBe('qcow2');
-    expect(hasPattern(renamed(machine, to), 0x33, MiB, MiB)).toBe(true);
+    expect(imageInfo(renamed(vm, to)).format).toBe('qcow2');
+    expect(hasPattern(renamed(vm, to), 0x33, MiB, MiB)).toBe(true);
   };
-const NAME_IT = "name the new file with <driver name='qemu' type='qcow2'/> in the machine's XML";
+const NAME_IT = "name the new file with <driver name='qemu' type='qcow2'/> in the VM's XML";
 
 const HAZARDS: readonly Hazard[] = [
   {
@@ -41,7 +41,7 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [{ format: 'raw', size: SIZE }] },
     prepare: fill,
     virsh: unsupported('vda', 'raw'),
-    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the machine's XML says raw`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says raw`],
     hint: NAME_IT,
     command: conversion('raw', 'qcow2'),
     mend: convertAndName('raw', 'qcow2'),
@@ -51,7 +51,7 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [{ format: 'vmdk', size: SIZE }] },
     prepare: fill,
     virsh: unsupported('vda', 'vmdk'),
-    says: (m) => [`disk vda (${pathOf(m)}): the file is vmdk, the machine's XML says vmdk`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is vmdk, the VM's XML says vmdk`],
     hint: NAME_IT,
     command: conversion('vmdk', 'qcow2'),
     mend: convertAndName('vmdk', 'qcow2'),
@@ -64,7 +64,7 @@ const HAZARDS: readonly Hazard[] = [
       writeFileSync(renamed(m, 'qcow2'), 'of somebody else');
     },
     virsh: unsupported('vda', 'raw'),
-    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the machine's XML says raw`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says raw`],
     command: conversion('raw', 'qcow2.new'),
     mend: (m, refusal) => {
       convertAndName('raw', 'qcow2.new')?.(m, refusal);
@@ -75,7 +75,7 @@ const HAZARDS: readonly Hazard[] = [
     what: 'raw second disk',
     spec: { disks: [{ size: SIZE }, { format: 'raw', size: SIZE }] },
     virsh: unsupported('vdb', 'raw'),
-    says: (m) => [`disk vdb (${pathOf(m, 1)}): the file is raw, the machine's XML says raw`],
+    says: (m) => [`disk vdb (${pathOf(m, 1)}): the file is raw, the VM's XML says raw`],
     command: (m) => conversion('raw', 'qcow2')({ ...m, disks: m.disks.slice(1) }),
     mend: (_, { command }) => {
       pasteOk(command);
@@ -91,9 +91,7 @@ const HAZARDS: readonly Hazard[] = [
       ],
     },
     virsh: /nothing selected for snapshot/,
-    says: () => [
-      'the machine has no disk that a snapshot could hold (cdroms and read-only disks take no part)',
-    ],
+    says: () => ['the VM has no disk that a snapshot could hold (cdroms and read-only disks take no part)'],
     command: null,
     mend: null,
   },
@@ -103,7 +101,7 @@ const HAZARDS: readonly Hazard[] = [
     prepare: (m) => renameSync(pathOf(m), `${pathOf(m)}.away`),
     virsh: /No such file or directory/,
     says: (m) => [`disk vda: ${pathOf(m)} is missing`],
-    hint: "restore the file, or correct the path in the machine's XML",
+    hint: "restore the file, or correct the path in the VM's XML",
     command: edit,
     mend: (m) => renameSync(`${pathOf(m)}.away`, pathOf(m)),
   },
@@ -112,7 +110,7 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [{ size: SIZE }] },
     prepare: (m) => closeSync(openSync(pathOf(m), 'w')),
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
-    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the machine's XML says qcow2`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says qcow2`],
     command: conversion('raw', 'qcow2.new'),
     mend: null,
   },
@@ -153,7 +151,7 @@ const HAZARDS: readonly Hazard[] = [
     },
     virsh: /Image is corrupt/,
     says: (m) => [`disk vda (${pathOf(m)}): the image is marked corrupt`],
-    hint: /^restore the image from a backup; or, with the machine off, copy what it holds now/,
+    hint: /^restore the image from a backup; or, with the VM off, copy what it holds now/,
     command: (m) => `qemu-img convert -f qcow2 -O qcow2 ${pathOf(m)} ${pathOf(m)}.copy`,
     mend: (m, { command }) => {
       pasteOk(command);
@@ -165,7 +163,7 @@ const HAZARDS: readonly Hazard[] = [
 test.each(HAZARDS.map((hazard) => [hazard.what, hazard] as const))('%s', (_, hazard) => showHazard(hazard));
 
 test('advice for a file whose name a shell would take apart', async () => {
-  const path = pathOf(defineMachine({ name: 'raw', disks: [{ format: 'raw', size: SIZE }] }));
+  const path = pathOf(defineVm({ name: 'raw', disks: [{ format: 'raw', size: SIZE }] }));
   const awkward = path.replace('vda.raw', `it's a disk; $(id) 磁盘,v1.img`);
   renameSync(path, awkward);
   writePattern(awkward, 0x33, MiB, MiB);
@@ -192,7 +190,7 @@ test.runIf(isSystemLab)('a raw block device (root makes it)', () =>
     spec: { disks: [{ backend: 'block', format: 'raw', size: SIZE }] },
     prepare: fill,
     virsh: unsupported('vda', 'raw'),
-    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the machine's XML says raw`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says raw`],
     hint: /for a raw logical volume let LVM take the snapshot, .* or convert it to a qcow2 file/,
     command: (m) =>
       `lvcreate --snapshot --size 10G --name ${pathOf(m).replace('/dev/', '')}-snapshot ${pathOf(m)}`,
@@ -209,13 +207,13 @@ test.runIf(isSystemLab)('a raw block device (root makes it)', () =>
 );
 
 test.runIf(isSystemLab)('qcow2 on a block device (root makes it) works, and grows into it', async () => {
-  const machine = defineMachine({ name: 'web-1', disks: [{ backend: 'block', size: '8M' }], boot: 'idle' });
-  fill(machine);
-  virsh('start', machine.uuid);
+  const vm = defineVm({ name: 'web-1', disks: [{ backend: 'block', size: '8M' }], boot: 'idle' });
+  fill(vm);
+  virsh('start', vm.uuid);
   expect((await kvmsnap(['create-as', 'web-1', 's1'])).code).toBe(0);
-  virsh('destroy', machine.uuid);
-  writePattern(pathOf(machine), 0x44, MiB, MiB);
-  expect(hasPatternIn(pathOf(machine), 's1', 0x33, MiB, MiB)).toBe(true);
-  expect(tags(pathOf(machine))[0]?.vmStateSize).toBeGreaterThan(100_000);
-  expect(snapshotNames(machine)).toEqual(['s1']);
+  virsh('destroy', vm.uuid);
+  writePattern(pathOf(vm), 0x44, MiB, MiB);
+  expect(hasPatternIn(pathOf(vm), 's1', 0x33, MiB, MiB)).toBe(true);
+  expect(tags(pathOf(vm))[0]?.vmStateSize).toBeGreaterThan(100_000);
+  expect(snapshotNames(vm)).toEqual(['s1']);
 });

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
+import { tagCounts } from '../lab/evidence.ts';
 import { isSystemLab, tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine } from '../lab/machine.ts';
 import { smallFilesystem } from '../lab/mount.ts';
 import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
-import { tagCounts } from '../lab/evidence.ts';
+import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -22,17 +22,17 @@ const ENVIRONMENTS: readonly [string, CliOptions][] = [
 ];
 
 test.each(ENVIRONMENTS)('an environment %s changes nothing', async (_, options) => {
-  const machine = defineMachine({ name: '测试 机', disks: [{ size: '4M' }] });
+  const vm = defineVm({ name: '测试 机', disks: [{ size: '4M' }] });
   const args = ['create-as', '测试 机', '升级 之前', '-d', '说明'];
   const result = await kvmsnap(['-o', 'csv', ...args], options);
   expect(result).toMatchObject({ code: 0, stderr: '' });
   expect(result.stdout).toMatch(/\n测试 机,升级 之前,\S+,shutoff,0,done\n$/);
-  expect(snapshotNames(machine)).toEqual(['升级 之前']);
-  expect(snapshotXml(machine, '升级 之前')).toContain('<description>说明</description>');
-  expect(tagCounts(machine, '升级 之前')).toEqual([1]);
+  expect(snapshotNames(vm)).toEqual(['升级 之前']);
+  expect(snapshotXml(vm, '升级 之前')).toContain('<description>说明</description>');
+  expect(tagCounts(vm, '升级 之前')).toEqual([1]);
   const again = await kvmsnap(args, options);
   expect(again).toMatchObject({ code: 6, stdout: '' });
-  expect(again.stderr).toMatch(/^error: the machine '测试 机' already has a snapshot '升级 之前'\nhint: /);
+  expect(again.stderr).toMatch(/^error: the VM '测试 机' already has a snapshot '升级 之前'\nhint: /);
 });
 
 /** A message catalogue as gettext reads it (GNU gettext manual, "The Format of GNU MO Files"); the entries sorted by key. */
@@ -67,11 +67,11 @@ const CHINESE = catalogue([
 ]);
 
 describe.runIf(isSystemLab)('where libvirt is translated (root mounts its words)', () => {
-  function installChinese(): Machine {
+  function installChinese(): Vm {
     const directory = join(smallFilesystem(1, '/usr/share/locale'), 'zh_CN/LC_MESSAGES');
     mkdirSync(directory, { recursive: true });
     writeFileSync(join(directory, 'libvirt.mo'), CHINESE);
-    return defineMachine({ name: 'web-1', disks: [{ size: '4M' }] });
+    return defineVm({ name: 'web-1', disks: [{ size: '4M' }] });
   }
 
   // From 2.41 on, the C library translates nothing in C.UTF-8.
@@ -81,39 +81,39 @@ describe.runIf(isSystemLab)('where libvirt is translated (root mounts its words)
   };
 
   test('a virsh that would speak Chinese is understood', async () => {
-    const machine = installChinese();
+    const vm = installChinese();
     const raw = tool('env', [
       ...Object.entries(chinese).map(([name, value]) => `${name}=${value}`),
       'virsh',
       'domstate',
       '--reason',
-      machine.uuid,
+      vm.uuid,
     ]);
     expect(raw.trim()).toBe('关闭 (未知)');
     const result = await kvmsnap(['create-as', 'web-1', 's1', '--json'], { env: chinese });
     expect(result).toMatchObject({ code: 0, stderr: '' });
     expect(JSON.parse(result.stdout).domains[0].state).toBe('shutoff');
-    expect(tagCounts(machine, 's1')).toEqual([1]);
+    expect(tagCounts(vm, 's1')).toEqual([1]);
     expect((await kvmsnap(['create-as', 'web-1', 's1'], { env: chinese })).code).toBe(6);
   });
 
   test('a libvirtd that speaks Chinese is understood', async () => {
-    const machine = installChinese();
+    const vm = installChinese();
     await killLibvirtd('SIGTERM');
     try {
       await startLibvirtd(chinese);
-      virsh('snapshot-create-as', machine.uuid, 's1');
-      const raw = tryVirsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
+      virsh('snapshot-create-as', vm.uuid, 's1');
+      const raw = tryVirsh('snapshot-create-as', '--domain', vm.uuid, '--name', 's1');
       expect(raw.stderr).toBe('error: 操作失败: 时域 s1 已存在\n');
 
       for (const name of ['s2', 's3', 's4']) {
         const results = await Promise.all([1, 2, 3].map(() => kvmsnap(['create-as', 'web-1', name])));
         expect(results.map(({ code }) => code).sort()).toEqual([0, 6, 6]);
-        expect(tagCounts(machine, name)).toEqual([1]);
+        expect(tagCounts(vm, name)).toEqual([1]);
       }
       const names = await Promise.all([1, 2, 3].map(() => kvmsnap(['create', '-q', 'web-1'])));
       expect(new Set(names.map(({ stdout }) => stdout)).size).toBe(3);
-      expect(snapshotNames(machine)).toHaveLength(7);
+      expect(snapshotNames(vm)).toHaveLength(7);
     } finally {
       await killLibvirtd('SIGTERM');
       await startLibvirtd({ LC_ALL: 'C.UTF-8', LANGUAGE: '' });

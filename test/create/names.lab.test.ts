@@ -1,45 +1,45 @@
-// What machines and snapshots may be called, and who gets a name when several scripts want one.
+// What VMs and snapshots may be called, and who gets a name when several scripts want one.
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
+import { fingerprint, refused, tagCounts } from '../lab/evidence.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { fingerprint, refused, tagCounts } from '../lab/evidence.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
 
-function define(name: string, disks = 1): Machine {
-  return defineMachine({ name, boot: 'idle', disks: Array.from({ length: disks }, () => ({ size: '8M' })) });
+function define(name: string, disks = 1): Vm {
+  return defineVm({ name, boot: 'idle', disks: Array.from({ length: disks }, () => ({ size: '8M' })) });
 }
 
-/** What raw virsh makes of a word that names a machine. */
+/** What raw virsh makes of a word that names a VM. */
 const virshTakes = (word: string, name: string) =>
   tryVirsh('snapshot-create-as', '--domain', word, '--name', name);
 
-describe('the machine', () => {
+describe('the VM', () => {
   test('is found by its UUID, in capitals too, and never by its running id', async () => {
-    const machine = define('web-1');
-    start(machine);
-    expect((await kvmsnap(['create-as', machine.uuid, 'a'])).code).toBe(0);
-    expect((await kvmsnap(['create-as', machine.uuid.toUpperCase(), 'b'])).code).toBe(0);
-    const id = virsh('domid', machine.uuid).trim();
+    const vm = define('web-1');
+    start(vm);
+    expect((await kvmsnap(['create-as', vm.uuid, 'a'])).code).toBe(0);
+    expect((await kvmsnap(['create-as', vm.uuid.toUpperCase(), 'b'])).code).toBe(0);
+    const id = virsh('domid', vm.uuid).trim();
     expect(virshTakes(id, 'by-virsh').code).toBe(0);
     expect(await refused('create-as', id, 'c')).toMatchObject({
       exitCode: 4,
       hint: expect.stringContaining(`running id of 'web-1'`),
     });
-    expect(snapshotNames(machine)).toEqual(['a', 'b', 'by-virsh']);
+    expect(snapshotNames(vm)).toEqual(['a', 'b', 'by-virsh']);
   });
 
   test.each(['two words', `it's "q" <&>`, '测试-虚拟机', '-lead', '--all', '$(id);x', '007'])(
     'may be called %s',
     async (name) => {
-      const machine = define(name);
+      const vm = define(name);
       expect((await kvmsnap(['create-as', '--', name, 's1'])).code).toBe(0);
-      expect([snapshotNames(machine), tagCounts(machine, 's1')]).toEqual([['s1'], [1]]);
+      expect([snapshotNames(vm), tagCounts(vm, 's1')]).toEqual([['s1'], [1]]);
     },
   );
 });
@@ -59,7 +59,7 @@ describe('the snapshot', () => {
     '😀',
   ];
 
-  /** Those that libvirt refuses for a running machine, with what kvmsnap proposes instead (hazard 6). */
+  /** Those that libvirt refuses for a running VM, with what kvmsnap proposes instead (hazard 6). */
   const NO_JOB_NAMES = since<readonly (readonly [string, string])[]>({
     '7.0': [],
     '11.3': [
@@ -74,30 +74,30 @@ describe('the snapshot', () => {
   });
 
   test.each(['shut off', 'running'])(
-    'of a %s machine may have any name that libvirt takes (hazard 6)',
+    'of a %s VM may have any name that libvirt takes (hazard 6)',
     async (wanted) => {
-      const machine = define('web-1');
-      if (wanted === 'running') start(machine);
+      const vm = define('web-1');
+      if (wanted === 'running') start(vm);
       const refusedHere = wanted === 'running' ? NO_JOB_NAMES.map(([name]) => name) : [];
       const taken = AWKWARD.filter((name) => !refusedHere.includes(name));
       for (const name of taken) {
         const result = await kvmsnap(['create-as', '-q', '--', 'web-1', name]);
         expect(result).toMatchObject({ code: 0, stdout: `${name}\n`, stderr: '' });
-        expect(tagCounts(machine, name)).toEqual([1]);
+        expect(tagCounts(vm, name)).toEqual([1]);
       }
-      expect(snapshotNames(machine).sort()).toEqual([...taken].sort());
+      expect(snapshotNames(vm).sort()).toEqual([...taken].sort());
     },
   );
 
-  test('of a running machine that libvirt refuses with riddles is refused with one that works (hazard 6)', async () => {
-    const [twin, machine] = [define('twin'), define('web-1')];
-    for (const one of [twin, machine]) start(one);
+  test('of a running VM that libvirt refuses with riddles is refused with one that works (hazard 6)', async () => {
+    const [twin, vm] = [define('twin'), define('web-1')];
+    for (const one of [twin, vm]) start(one);
     for (const [name, proposed] of NO_JOB_NAMES) {
       expect(virshTakes(twin.uuid, name).stderr).toContain(`Invalid job ID 'internal-snapshot-save-${name}'`);
-      const before = fingerprint(machine);
+      const before = fingerprint(vm);
       const refusal = await refused('create-as', 'web-1', name);
       expect(refusal).toMatchObject({ exitCode: 5, hint: `call it '${proposed}'` });
-      expect(fingerprint(machine)).toEqual(before);
+      expect(fingerprint(vm)).toEqual(before);
     }
     for (const proposed of new Set(NO_JOB_NAMES.map(([, name]) => name)))
       expect((await kvmsnap(['create-as', 'web-1', proposed])).code).toBe(0);
@@ -105,23 +105,23 @@ describe('the snapshot', () => {
   });
 
   test.each(['"', '\\'])(
-    'of a running machine cannot have a %s in its name, which libvirt garbles or refuses',
+    'of a running VM cannot have a %s in its name, which libvirt garbles or refuses',
     async (character) => {
       const name = `a${character}b`;
-      const [twin, machine] = [define('twin'), define('web-1')];
+      const [twin, vm] = [define('twin'), define('web-1')];
       expect((await kvmsnap(['create-as', 'web-1', name])).code).toBe(0);
-      expect(tagCounts(machine, name)).toEqual([1]);
-      for (const one of [twin, machine]) start(one);
+      expect(tagCounts(vm, name)).toEqual([1]);
+      for (const one of [twin, vm]) start(one);
       expect(virshTakes(twin.uuid, name).code).toBe(since({ '7.0': 0, '11.3': 1 }));
       const listed = since({ '7.0': [name], '11.3': [] });
       expect([snapshotNames(twin), tagCounts(twin, name)]).toEqual([listed, [0]]);
 
-      const before = fingerprint(machine);
+      const before = fingerprint(vm);
       expect(await refused('create-as', 'web-1', `${name}2`)).toMatchObject({
         exitCode: 5,
         hint: "call it 'a-b2'",
       });
-      expect(fingerprint(machine)).toEqual(before);
+      expect(fingerprint(vm)).toEqual(before);
       expect((await kvmsnap(['create-as', 'web-1', 'a-b2'])).code).toBe(0);
     },
   );
@@ -132,29 +132,29 @@ describe('the snapshot', () => {
     expect(virshTakes(twin.uuid, long).stderr).toContain('unable to save metadata');
     expect([snapshotNames(twin), tagCounts(twin, long)]).toEqual([[], [1]]);
 
-    const machine = define('web-1');
-    const before = fingerprint(machine);
+    const vm = define('web-1');
+    const before = fingerprint(vm);
     for (const name of [long, '快'.repeat(67), 'a/b', '.x', 'a\nb']) {
       const refusal = await refused('create-as', 'web-1', name);
       expect(refusal).toMatchObject({ exitCode: 2, message: expect.stringContaining('cannot be the name') });
     }
-    expect(fingerprint(machine)).toEqual(before);
+    expect(fingerprint(vm)).toEqual(before);
     for (const name of ['x'.repeat(200), '快'.repeat(66)]) {
       expect((await kvmsnap(['create-as', 'web-1', name])).code).toBe(0);
-      expect(tagCounts(machine, name)).toEqual([1]);
+      expect(tagCounts(vm, name)).toEqual([1]);
     }
   });
 
   test('that exists is left as it is', async () => {
-    const machine = define('web-1');
+    const vm = define('web-1');
     await kvmsnap(['create-as', 'web-1', 's1', '-d', 'the first']);
-    const before = { ...fingerprint(machine), xml: snapshotXml(machine, 's1') };
-    expect(virshTakes(machine.uuid, 's1')).toMatchObject({ code: 1 });
+    const before = { ...fingerprint(vm), xml: snapshotXml(vm, 's1') };
+    expect(virshTakes(vm.uuid, 's1')).toMatchObject({ code: 1 });
     expect(await refused('create-as', 'web-1', 's1')).toMatchObject({
       exitCode: 6,
-      message: "the machine 'web-1' already has a snapshot 's1'",
+      message: "the VM 'web-1' already has a snapshot 's1'",
     });
-    expect({ ...fingerprint(machine), xml: snapshotXml(machine, 's1') }).toEqual(before);
+    expect({ ...fingerprint(vm), xml: snapshotXml(vm, 's1') }).toEqual(before);
   });
 });
 
@@ -166,8 +166,8 @@ function coming(seconds: number): string[] {
 
 describe('a name given for you (hazard 27)', () => {
   test('is the time, and a further one when that is taken, by libvirt or by a tag', async () => {
-    const machine = define('web-1', 2);
-    for (const name of coming(10)) tool('qemu-img', ['snapshot', '-c', name, '--', pathOf(machine, 1)]);
+    const vm = define('web-1', 2);
+    for (const name of coming(10)) tool('qemu-img', ['snapshot', '-c', name, '--', pathOf(vm, 1)]);
     const first = (await kvmsnap(['create', '-q', 'web-1'])).stdout.trimEnd();
     expect(first).toMatch(/^\d{10}-2$/);
 
@@ -180,26 +180,23 @@ describe('a name given for you (hazard 27)', () => {
     expect(tagCounts(other, stdout.trimEnd())).toEqual([1]);
   });
 
-  test.each(['shut off', 'running'])(
-    'six scripts at once get six snapshots of a %s machine',
-    async (wanted) => {
-      const machine = define('web-1', 2);
-      if (wanted === 'running') start(machine);
-      const results = await Promise.all(Array.from({ length: 6 }, () => kvmsnap(['create', '-q', 'web-1'])));
-      expect(results.map(({ code, stderr }) => [code, stderr])).toEqual(results.map(() => [0, '']));
-      const names = results.map(({ stdout }) => stdout.trimEnd());
-      expect(new Set(names).size).toBe(6);
-      expect(snapshotNames(machine).sort()).toEqual([...names].sort());
-      for (const name of names) expect(tagCounts(machine, name)).toEqual([1, 1]);
-    },
-  );
+  test.each(['shut off', 'running'])('six scripts at once get six snapshots of a %s VM', async (wanted) => {
+    const vm = define('web-1', 2);
+    if (wanted === 'running') start(vm);
+    const results = await Promise.all(Array.from({ length: 6 }, () => kvmsnap(['create', '-q', 'web-1'])));
+    expect(results.map(({ code, stderr }) => [code, stderr])).toEqual(results.map(() => [0, '']));
+    const names = results.map(({ stdout }) => stdout.trimEnd());
+    expect(new Set(names).size).toBe(6);
+    expect(snapshotNames(vm).sort()).toEqual([...names].sort());
+    for (const name of names) expect(tagCounts(vm, name)).toEqual([1, 1]);
+  });
 });
 
 test.each(['shut off', 'running'])(
-  'of four scripts at once with one name, for a %s machine, one gets it',
+  'of four scripts at once with one name, for a %s VM, one gets it',
   async (wanted) => {
-    const machine = define('web-1', 2);
-    if (wanted === 'running') start(machine);
+    const vm = define('web-1', 2);
+    if (wanted === 'running') start(vm);
     for (const name of ['s1', 's2', 's3']) {
       const results = await Promise.all(
         Array.from({ length: 4 }, () => kvmsnap(['create-as', 'web-1', name])),
@@ -207,9 +204,9 @@ test.each(['shut off', 'running'])(
       expect(
         results.map(({ code, stderr }) => (code === 6 || code === 7 ? 'refused' : [code, stderr])).sort(),
       ).toEqual([[0, ''], 'refused', 'refused', 'refused']);
-      expect(tagCounts(machine, name)).toEqual([1, 1]);
+      expect(tagCounts(vm, name)).toEqual([1, 1]);
     }
-    expect(snapshotNames(machine)).toEqual(['s1', 's2', 's3']);
-    expect(tags(pathOf(machine))).toHaveLength(3);
+    expect(snapshotNames(vm)).toEqual(['s1', 's2', 's3']);
+    expect(tags(pathOf(vm))).toHaveLength(3);
   },
 );

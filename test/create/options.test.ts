@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { checkWishes, checkXmlOptions, toWishes } from '../../src/create/options.ts';
-import { NO_WISHES } from '../../src/create/plan.ts';
+import { checkSpec, checkXmlOptions, toSnapshotSpec } from '../../src/create/options.ts';
+import { INTERNAL_SPEC } from '../../src/model/snapshot-spec.ts';
 
 describe('options of create', () => {
   test('are wishes', () => {
-    expect(toWishes({ metadata: true })).toEqual(NO_WISHES);
+    expect(toSnapshotSpec({ metadata: true })).toEqual(INTERNAL_SPEC);
     expect(
-      toWishes({ memspec: '/m', diskspec: ['vda'], live: true, halt: true, metadata: false }),
+      toSnapshotSpec({ memspec: '/m', diskspec: ['vda'], live: true, halt: true, metadata: false }),
     ).toMatchObject({
       memory: { file: '/m' },
       disks: [{ disk: 'vda' }],
@@ -14,7 +14,9 @@ describe('options of create', () => {
       halt: true,
       noMetadata: true,
     });
-    expect(toWishes({ diskOnly: true, quiesce: true, reuseExternal: true, atomic: true })).toMatchObject({
+    expect(
+      toSnapshotSpec({ diskOnly: true, quiesce: true, reuseExternal: true, atomic: true }),
+    ).toMatchObject({
       diskOnly: true,
       quiesce: true,
       reuse: true,
@@ -23,7 +25,7 @@ describe('options of create', () => {
   });
 
   test('that contradict each other are an error', () => {
-    expect(() => checkWishes(toWishes({ quiesce: true }))).toThrow(/--quiesce goes with --disk-only/);
+    expect(() => checkSpec(toSnapshotSpec({ quiesce: true }))).toThrow(/--quiesce goes with --disk-only/);
   });
 });
 

@@ -1,12 +1,13 @@
 // Cases of the rules for snapshots that do not keep all disks: of the memory alone, and with disks left to their storage.
-import type { CreateFacts } from '../../src/create/rules/common.ts';
-import type { RevertFacts } from '../../src/revert/rules/common.ts';
-import type { DiskWish, Wishes } from '../../src/create/plan.ts';
+
+import type { CreateFacts } from '../../src/create/rules/facts.ts';
+import type { DiskSpec, SnapshotSpec } from '../../src/model/snapshot-spec.ts';
+import type { RevertFacts } from '../../src/revert/rules/facts.ts';
 import { disk, snapshot } from '../model.ts';
 import { external } from './external-cases.ts';
 import type { RuleCases } from './rule-cases.ts';
 
-const wish = (target: string, location: string): DiskWish => ({
+const diskSpec = (target: string, location: string): DiskSpec => ({
   disk: target,
   location,
   file: null,
@@ -20,13 +21,13 @@ const block = {
   disks: [disk(), disk({ target: 'vdb', storage: 'block', source: '/dev/vg/b', driver: 'raw' })],
 };
 
-const manual = (machine: object, changes: Partial<CreateFacts> = {}, more: Partial<Wishes> = {}) =>
-  external({ external: true, disks: [wish('vdb', 'manual')], ...more }, machine, changes);
-const allManual = (machine: object, changes: Partial<CreateFacts> = {}) =>
-  external({ diskOnly: true, disks: [wish('vda', 'manual')] }, machine, changes);
+const manual = (vm: object, changes: Partial<CreateFacts> = {}, more: Partial<SnapshotSpec> = {}) =>
+  external({ external: true, disks: [diskSpec('vdb', 'manual')], ...more }, vm, changes);
+const allManual = (vm: object, changes: Partial<CreateFacts> = {}) =>
+  external({ diskOnly: true, disks: [diskSpec('vda', 'manual')] }, vm, changes);
 
 const memory = { location: null, file: '/m' };
-const MEMORY_ALONE = external({ memory, disks: [wish('vda', 'no')] }, running);
+const MEMORY_ALONE = external({ memory, disks: [diskSpec('vda', 'no')] }, running);
 const OLDEST = { daemonVersion: 7_000_000 };
 const NEWEST = { daemonVersion: 12_008_000 };
 
@@ -99,7 +100,7 @@ export const PARTIAL_CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts
       {
         says: 'disks of the storage alone',
         facts: external(
-          { diskOnly: true, disks: [wish('vda', 'manual'), wish('vdb', 'manual')] },
+          { diskOnly: true, disks: [diskSpec('vda', 'manual'), diskSpec('vdb', 'manual')] },
           block,
           NEWEST,
         ),
@@ -107,7 +108,7 @@ export const PARTIAL_CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts
       },
       {
         says: 'a block device left out',
-        facts: external({ external: true, disks: [wish('vdb', 'no')] }, block, NEWEST),
+        facts: external({ external: true, disks: [diskSpec('vdb', 'no')] }, block, NEWEST),
         finds: [{ what: /disk vdb \(\/dev\/vg\/b\) is no file/ }],
       },
       {

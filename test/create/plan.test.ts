@@ -1,19 +1,16 @@
 import { describe, expect, test } from 'vitest';
+import { internalPlan, plannedFiles, planSnapshot, specProblem } from '../../src/create/plan.ts';
 import {
-  type DiskWish,
-  internalPlan,
-  NO_WISHES,
+  type DiskSpec,
+  INTERNAL_SPEC,
   type PlannedDisk,
-  plannedFiles,
-  planSnapshot,
   type SnapshotPlan,
-  type Wishes,
-  wishProblem,
-} from '../../src/create/plan.ts';
+  type SnapshotSpec,
+} from '../../src/model/snapshot-spec.ts';
 import { disk, domain } from '../model.ts';
 
-const wishing = (wishes: Partial<Wishes>): Wishes => ({ ...NO_WISHES, ...wishes });
-const spec = (disk: string, changes: Partial<DiskWish> = {}): DiskWish => ({
+const wishing = (spec: Partial<SnapshotSpec>): SnapshotSpec => ({ ...INTERNAL_SPEC, ...spec });
+const spec = (disk: string, changes: Partial<DiskSpec> = {}): DiskSpec => ({
   disk,
   location: null,
   file: null,
@@ -23,8 +20,8 @@ const spec = (disk: string, changes: Partial<DiskWish> = {}): DiskWish => ({
 });
 
 /** Plans a snapshot `s1`, which must be possible. */
-function plan(wishes: Partial<Wishes>, changes: Parameters<typeof domain>[0] = {}): SnapshotPlan {
-  const planned = planSnapshot(domain(changes), 's1', wishing(wishes));
+function plan(spec: Partial<SnapshotSpec>, changes: Parameters<typeof domain>[0] = {}): SnapshotPlan {
+  const planned = planSnapshot(domain(changes), 's1', wishing(spec));
   if ('problem' in planned) throw new Error(planned.problem);
   return planned;
 }
@@ -60,8 +57,8 @@ describe('the mode', () => {
       running,
       'disk-only',
     ],
-  ] as const)('%s', (_, wishes, machine, mode) => {
-    expect(plan(wishes, machine).mode).toBe(mode);
+  ] as const)('%s', (_, spec, vm, mode) => {
+    expect(plan(spec, vm).mode).toBe(mode);
   });
 });
 
@@ -73,7 +70,7 @@ describe('the files', () => {
     expect(plannedFiles(planned)).toEqual(['/vm/a.s1', '/vm/b.x.s1', '/vm/centos7-1.s1.mem']);
   });
 
-  test('without memory: --disk-only, and a machine that is off', () => {
+  test('without memory: --disk-only, and a VM that is off', () => {
     expect(plan({ diskOnly: true }, { ...running, disks: two }).memoryFile).toBeNull();
     expect(plan({ external: true }, { disks: two }).memoryFile).toBeNull();
   });
@@ -151,9 +148,9 @@ test.each([
   ['manual', { location: 'external' }, 'disks'],
   [null, { location: 'manual' }, 'manual'],
   [null, {}, 'disks'],
-] as const)("a disk with snapshot='%s' in the XML and the wish %o", (snapshot, wish, where) => {
+] as const)("a disk with snapshot='%s' in the XML and the wish %o", (snapshot, diskSpec, where) => {
   const disks = [disk(), disk({ target: 'vdb', snapshot })];
-  const planned = plan({ external: true, disks: wish ? [spec('vdb', wish)] : [] }, { disks });
+  const planned = plan({ external: true, disks: diskSpec ? [spec('vdb', diskSpec)] : [] }, { disks });
   const found = {
     disks: planned.disks.map(({ target }) => target).filter((target) => target !== 'vda'),
     leftOut: planned.leftOut,
@@ -163,8 +160,8 @@ test.each([
 });
 
 test('the memory alone: every disk is left out', () => {
-  const wishes = { memory: { location: null, file: '/m' }, disks: [spec('vda', { location: 'no' })] };
-  expect(plan(wishes, running)).toMatchObject({
+  const memoryAlone = { memory: { location: null, file: '/m' }, disks: [spec('vda', { location: 'no' })] };
+  expect(plan(memoryAlone, running)).toMatchObject({
     mode: 'external',
     disks: [],
     leftOut: ['vda'],
@@ -175,8 +172,8 @@ test('the memory alone: every disk is left out', () => {
 test.each([
   ['with internal disks', {}],
   ['with external ones', { external: true }],
-])('a running VM without its memory needs --disk-only: %s', (_, wishes) => {
-  const without = wishing({ memory: { location: 'no', file: null }, ...wishes });
+])('a running VM without its memory needs --disk-only: %s', (_, spec) => {
+  const without = wishing({ memory: { location: 'no', file: null }, ...spec });
   expect(planSnapshot(domain(running), 's1', without)).toMatchObject({
     problem: expect.stringMatching(/only with --disk-only/),
   });
@@ -194,8 +191,8 @@ test.each([
   ['nothing like it', { disks: [spec('/elsewhere')] }, /has no disk/, /its disks are: vda, vdb, hdc/],
   ['one disk twice', { disks: [spec('vda'), spec('/vm/a.qcow2')] }, /disk vda twice/, undefined],
   ['a cdrom', { disks: [spec('hdc', { location: 'external' })] }, /hdc is read-only/, undefined],
-] as const)('of %s there is no plan', (_, wishes, problem, hint) => {
-  const planned = planSnapshot(domain({ disks: two }), 's1', wishing({ external: true, ...wishes }));
+] as const)('of %s there is no plan', (_, spec, problem, hint) => {
+  const planned = planSnapshot(domain({ disks: two }), 's1', wishing({ external: true, ...spec }));
   expect(planned).toMatchObject({ problem: expect.stringMatching(problem) });
   if (hint) expect(planned).toMatchObject({ hint: expect.stringMatching(hint) });
 });
@@ -229,8 +226,8 @@ test.each([
   ['internal without a disk', { disks: [spec('vda', { location: 'no' })] }, /needs every writable disk/],
   ['a relative file', { disks: [spec('vda', { file: 'o' })] }, /absolute paths/],
   ['a relative memory file', { memory: { location: null, file: 'm' } }, /absolute paths/],
-] as const)('a contradiction: %s', (_, wishes, says) => {
-  expect(wishProblem(wishing(wishes))).toMatchObject({ problem: expect.stringMatching(says) });
+] as const)('a contradiction: %s', (_, spec, says) => {
+  expect(specProblem(wishing(spec))).toMatchObject({ problem: expect.stringMatching(says) });
 });
 
 test.each([
@@ -238,6 +235,6 @@ test.each([
   ['all that goes with the memory', { memory, live: true, halt: true, atomic: true }],
   ['all that goes with the disks', { diskOnly: true, quiesce: true, reuse: true, noMetadata: true }],
   ['a disk left out', { external: true, disks: [spec('vda', { location: 'no' })] }],
-] as const)('no contradiction: %s', (_, wishes) => {
-  expect(wishProblem(wishing(wishes))).toBeNull();
+] as const)('no contradiction: %s', (_, spec) => {
+  expect(specProblem(wishing(spec))).toBeNull();
 });

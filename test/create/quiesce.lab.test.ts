@@ -2,16 +2,16 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { pasteOk } from '../lab/evidence.ts';
-import { fail, failure, fitting, succeed } from '../lab/scene.ts';
 import { kvmsnap, type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { followHint } from '../lab/failure.ts';
 import { virsh, waitFor } from '../lab/lab.ts';
 import { isFrozen, type LinuxGuest, lookInto, startLinux } from '../lab/linux-guest.ts';
-import { cleanUp, machineXml } from '../lab/machine.ts';
 import { virshUnderWay } from '../lab/saving.ts';
+import { fail, failure, fitting, succeed } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { cleanUp, domainXml } from '../lab/vm.ts';
 
 const hasApt = existsSync('/usr/bin/apt-get');
 let guest: LinuxGuest;
@@ -31,8 +31,8 @@ const take = (name: string, ...options: string[]) => [
   ...options,
 ];
 
-/** The image that the machine writes to. */
-const imageInUse = (): string => /<source file='([^']*)'/.exec(machineXml(guest))?.[1] ?? '';
+/** The image that the VM writes to. */
+const imageInUse = (): string => /<source file='([^']*)'/.exec(domainXml(guest))?.[1] ?? '';
 
 /** Waits till the guest has written once more: nothing holds it. */
 const writesOn = (): Promise<unknown> => {
@@ -60,7 +60,7 @@ async function interrupt(run: RunningCli): Promise<void> {
 }
 
 const connected = (wanted: boolean) =>
-  waitFor(() => machineXml(guest).includes("state='connected'") === wanted, { what: `connected: ${wanted}` });
+  waitFor(() => domainXml(guest).includes("state='connected'") === wanted, { what: `connected: ${wanted}` });
 
 /** Whether the guest, which writes ten times a second, has not written for a while. */
 async function standsStill(): Promise<boolean> {
@@ -97,19 +97,19 @@ describe.runIf(hasApt)('--quiesce', () => {
     {
       what: 'kvmsnap gets a signal',
       name: 'signal',
-      strike: interrupt,
+      interruptIt: interrupt,
       end: { code: 143, stderr: expect.stringContaining('error: ended by SIGTERM') },
     },
     {
       what: 'virsh is killed',
       name: 'virsh',
-      strike: async () => void process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL'),
+      interruptIt: async () => void process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL'),
       end: { code: 0, stderr: expect.stringContaining('virsh did not tell how it ended') },
     },
-  ])('is seen through when $what in the middle', async ({ name, strike, end }) => {
+  ])('is seen through when $what in the middle', async ({ name, interruptIt, end }) => {
     const image = imageInUse();
     const run = await begin(name);
-    await strike(run);
+    await interruptIt(run);
     await letFreeze();
     expect(await run.done).toMatchObject({ stdout: `${name}\n`, ...end });
     expect(lookInto(image)).toMatchObject({ needsRecovery: false });

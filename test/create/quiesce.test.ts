@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { create } from '../../src/create/report.ts';
-import type { Context } from '../../src/run/context.ts';
 import type { KvmsnapError } from '../../src/errors.ts';
-import { type FakeHost, fakeHost } from '../run/fake-host.ts';
+import type { Context } from '../../src/run/context.ts';
 import { Failure } from '../libvirt/fake-libvirt.ts';
+import { type FakeHost, fakeHost } from '../run/fake-host.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'quiesce-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -33,8 +33,8 @@ let creating: () => string | Failure;
 beforeEach(() => {
   host = fakeHost();
   ctx = host.context();
-  host.machine.state = 'running (booted)';
-  host.machine.xml = host.machine.xml.replace(
+  host.vm.state = 'running (booted)';
+  host.vm.xml = host.vm.xml.replace(
     '</devices>',
     "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></channel></devices>",
   );
@@ -97,7 +97,7 @@ test('file systems that are held still already are whoever holds them: nothing i
   expect(await take()).toMatchObject({
     code: 'check',
     message: expect.stringContaining('held still already'),
-    command: `virsh domfsthaw ${host.machine.name}`,
+    command: `virsh domfsthaw ${host.vm.name}`,
   });
   expect(commands()).not.toContain('snapshot-create-as');
   expect(commands()).not.toContain('domfsthaw');
@@ -142,7 +142,7 @@ describe('a create that fails', () => {
     thaws = () => SILENT;
     const error = await take();
     expect(error?.message).toContain('still frozen: whatever writes there stands still');
-    expect(error?.hint).toContain(`virsh domfsthaw --domain ${host.machine.uuid}`);
+    expect(error?.hint).toContain(`virsh domfsthaw --domain ${host.vm.uuid}`);
   });
 
   test('an agent that has fallen silent is thawed all the same, and not known is told', async () => {
@@ -165,12 +165,12 @@ test('a run that is to end now says how to thaw it', async () => {
     return REFUSED;
   };
   await take();
-  expect(ctx.interrupts.pending?.message).toContain(`virsh domfsthaw --domain ${host.machine.uuid}`);
+  expect(ctx.interrupts.pending?.message).toContain(`virsh domfsthaw --domain ${host.vm.uuid}`);
 });
 
-test('a machine that was halted has nothing to thaw', async () => {
+test('a VM that was halted has nothing to thaw', async () => {
   creating = () => {
-    host.machine.state = 'shut off (from snapshot)';
+    host.vm.state = 'shut off (from snapshot)';
     return REFUSED;
   };
   await take();

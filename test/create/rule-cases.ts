@@ -1,6 +1,6 @@
 // A table of rules held against cases: each rule is triggered by one, and silent in another.
 import { describe, expect, test } from 'vitest';
-import { type Finding, judge, type Rule, type Severity } from '../../src/model/rule.ts';
+import { applyRules, type Finding, type Rule, type Severity } from '../../src/model/rule.ts';
 
 export interface Case<Facts> {
   readonly says: string;
@@ -50,12 +50,12 @@ export function describeRules<Facts extends object>(
     });
 
     test('all of them are silent where all is well', () => {
-      expect(healthy.flatMap((facts) => judge(rules, facts))).toEqual([]);
+      expect(healthy.flatMap((facts) => applyRules(rules, facts))).toEqual([]);
     });
 
     test('of a libvirtd that does not tell its version all is refused that any would be, and nothing is stated', () => {
       const refused = (facts: Facts, daemonVersion: number | null) =>
-        judge(rules, { ...facts, daemonVersion }).filter(
+        applyRules(rules, { ...facts, daemonVersion }).filter(
           ({ severity }) => severity === 'error' || severity === 'judgement',
         );
       for (const [id, { cases }] of Object.entries(table)) {

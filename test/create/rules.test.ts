@@ -1,25 +1,27 @@
 import { describe, expect, test } from 'vitest';
-import { CREATE_RULES, type CreateFacts, needsDaemonVersion } from '../../src/create/rules/common.ts';
+import { internalPlan } from '../../src/create/plan.ts';
+import { CREATE_RULES, needsDaemonVersion } from '../../src/create/rules/common.ts';
+import type { CreateFacts } from '../../src/create/rules/facts.ts';
 import type { DiskImage } from '../../src/model/image.ts';
-import { NOBODY } from '../../src/sharing/image-users.ts';
-import { judge } from '../../src/model/rule.ts';
+import { applyRules } from '../../src/model/rule.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import { INTERNAL_SPEC } from '../../src/model/snapshot-spec.ts';
 import {
   REVERT_RULES,
-  type RevertFacts,
   revertConsequences,
   revertNeedsForce,
   stateAfterRevert,
 } from '../../src/revert/rules/common.ts';
-import type { Snapshot } from '../../src/model/snapshot.ts';
-import { internalPlan, NO_WISHES } from '../../src/create/plan.ts';
+import type { RevertFacts } from '../../src/revert/rules/facts.ts';
+import { NOBODY } from '../../src/sharing/image-users.ts';
 import { disk, domain, image, MiB, seen, snapshot, tag } from '../model.ts';
+import { EXTERNAL_STATE_CASES } from '../revert/external-state-cases.ts';
+import { storedDefinitionCases } from '../revert/stored-definition-cases.ts';
 import { checkpointCreateCases, checkpointRevertCases } from './checkpoint-cases.ts';
 import { EXTERNAL_CASES, external } from './external-cases.ts';
-import { EXTERNAL_STATE_CASES } from '../revert/external-state-cases.ts';
 import { PARTIAL_CREATE_CASES, partialRevertCases } from './partial-cases.ts';
 import { describeRules, type RuleCases } from './rule-cases.ts';
 import { sharedReverts, sharingCases } from './sharing-cases.ts';
-import { storedDefinitionCases } from '../revert/stored-definition-cases.ts';
 import { SHAREABLE_CASES, unmanagedCreateCases, unmanagedRevertCases } from './unmanaged-cases.ts';
 
 const OLD_DAEMON = 9_000_000;
@@ -111,7 +113,10 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       },
       {
         says: 'each disk left to its storage',
-        facts: external({ diskOnly: true, disks: LEFT_OUT.map((wish) => ({ ...wish, location: 'manual' })) }),
+        facts: external({
+          diskOnly: true,
+          disks: LEFT_OUT.map((diskSpec) => ({ ...diskSpec, location: 'manual' })),
+        }),
         finds: [],
       },
     ],
@@ -183,8 +188,8 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         facts: creatingOn({ source: '/vm/vda.img', driver: 'raw' }, seen({ format: 'raw' })),
         finds: [
           {
-            what: /disk vda \(\/vm\/vda\.img\): the file is raw, the machine's XML says raw/,
-            hint: /machine off, and name the new file with <driver.* \(or take an external snapshot instead, with --external/,
+            what: /disk vda \(\/vm\/vda\.img\): the file is raw, the VM's XML says raw/,
+            hint: /VM off, and name the new file with <driver.* \(or take an external snapshot instead, with --external/,
             command: 'qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2',
           },
         ],
@@ -264,8 +269,8 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         facts: creatingOn({}, seen({ format: 'raw' })),
         finds: [
           {
-            what: /the file is raw, the machine's XML says qcow2/,
-            hint: /^convert it, with the machine off, and name the new file in the machine's XML$/,
+            what: /the file is raw, the VM's XML says qcow2/,
+            hint: /^convert it, with the VM off, and name the new file in the VM's XML$/,
             command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
           },
         ],
@@ -296,9 +301,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       {
         says: 'an image out of reach that the pool calls raw',
         facts: creatingOn({}, unseen('raw')),
-        finds: [
-          { what: /it is raw, by the storage pool, and the machine's XML says qcow2/, hint: /^convert it/ },
-        ],
+        finds: [{ what: /it is raw, by the storage pool, and the VM's XML says qcow2/, hint: /^convert it/ }],
       },
     ],
   },
@@ -317,8 +320,8 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         facts: creatingOn({ driver: 'raw' }, looking('qcow2')),
         finds: [
           {
-            what: /the machine's XML says raw, and the file looks like qcow2$/,
-            hint: /^if the guest wrote this header, do not change the type\. Only if you have put a qcow2 image there yourself, set <driver name='qemu' type='qcow2'\/> for vda, with the machine off$/,
+            what: /the VM's XML says raw, and the file looks like qcow2$/,
+            hint: /^if the guest wrote this header, do not change the type\. Only if you have put a qcow2 image there yourself, set <driver name='qemu' type='qcow2'\/> for vda, with the VM off$/,
             command: 'virsh edit centos7-1',
           },
         ],
@@ -336,7 +339,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
           domain: domain({ state: 'running', disks: [disk({ driver: 'raw' })] }),
           images: new Map([['vda', looking('qcow2')]]),
         }),
-        finds: [{ what: /looks like qcow2$/, hint: /Shut the machine off and check again/ }],
+        finds: [{ what: /looks like qcow2$/, hint: /Shut the VM off and check again/ }],
       },
       {
         says: 'over a file of the host: only what the guest sees is copied',
@@ -344,7 +347,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         finds: [
           {
             what: /looks like qcow2 and names \/etc\/sha\?\[2J\?dow$/,
-            hint: /do not change the type: QEMU would open \/etc\/sha.*dow for the guest; then convert it, with the machine off/,
+            hint: /do not change the type: QEMU would open \/etc\/sha.*dow for the guest; then convert it, with the VM off/,
             command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
           },
         ],
@@ -457,22 +460,22 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       { says: 'a plain image', facts: creating(), finds: [] },
       { says: 'an image out of reach', facts: creatingOn({}, unseen('qcow2')), finds: [] },
       {
-        says: 'the only one, the machine off',
+        says: 'the only one, the VM off',
         facts: encrypted('vda'),
         finds: [{ what: /does not hand the key to qemu-img/, hint: /copy the image/ }],
       },
       {
-        says: 'the only one, the machine running: QEMU would crash',
+        says: 'the only one, the VM running: QEMU would crash',
         facts: encrypted('vda', 'running'),
         finds: [{ what: /disk vda .*the guest would be lost/, hint: /first disk/ }],
       },
       {
-        says: 'the second one, the machine off',
+        says: 'the second one, the VM off',
         facts: encrypted('vdb'),
-        finds: [{ what: /disk vdb/, hint: /start the machine first/, command: 'virsh start centos7-1' }],
+        finds: [{ what: /disk vdb/, hint: /start the VM first/, command: 'virsh start centos7-1' }],
       },
       {
-        says: 'the second one, the machine running: QEMU has the key',
+        says: 'the second one, the VM running: QEMU has the key',
         facts: encrypted('vdb', 'running'),
         finds: [],
       },
@@ -504,7 +507,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         finds: [{ what: /disk vdb is raw/, hint: /--force/, command: 'virsh start centos7-1' }],
       },
       {
-        says: 'raw, and the machine runs',
+        says: 'raw, and the VM runs',
         facts: creating({ domain: { ...readOnly('raw'), state: 'running' }, daemonVersion: 7_000_000 }),
         finds: [],
       },
@@ -612,7 +615,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         finds: [],
       },
       {
-        says: 'any name, the machine off',
+        says: 'any name, the VM off',
         facts: creating({ name: '升级 前', daemonVersion: NEW_DAEMON }),
         finds: [],
       },
@@ -671,7 +674,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
           daemonVersion: NEW_DAEMON,
         }),
         finds: [
-          { what: /NVRAM in raw format/, hint: /shut the machine down/, command: 'virsh shutdown centos7-1' },
+          { what: /NVRAM in raw format/, hint: /shut the VM down/, command: 'virsh shutdown centos7-1' },
         ],
       },
       {
@@ -743,7 +746,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       {
         says: 'shared',
         facts: creating({ domain: domain({ disks: [disk({ shareable: true })] }) }),
-        finds: [{ what: /disk vda .*<shareable/, hint: /other machines/ }],
+        finds: [{ what: /disk vda .*<shareable/, hint: /other VMs/ }],
       },
     ],
   },
@@ -828,7 +831,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       {
         says: 'there is one',
         facts: creating({ domain: domain({ managedSave: true }) }),
-        finds: [{ what: /managed save/, hint: /start the machine first/ }],
+        finds: [{ what: /managed save/, hint: /start the VM first/ }],
       },
     ],
   },
@@ -856,7 +859,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       { says: 'with metadata', facts: creating(), finds: [] },
       {
         says: 'internal',
-        facts: creating({ plan: internalPlan(domain(), { ...NO_WISHES, noMetadata: true }) }),
+        facts: creating({ plan: internalPlan(domain(), { ...INTERNAL_SPEC, noMetadata: true }) }),
         finds: [{ what: /no record of it.*counts as an orphan/ }],
       },
       {
@@ -898,7 +901,7 @@ const onOverlay = domain({ disks: [disk({ source: '/vm/vda.e2' })] });
 const broken = (why: 'missing' | 'backing-missing') =>
   ({ kind: 'broken', why, path: '/vm/vda.qcow2', detail: '' }) as const;
 
-/** Back to e1, on whose overlay the machine is, which holds these tags. */
+/** Back to e1, on whose overlay the VM is, which holds these tags. */
 const backToE1 = (names: readonly string[]) =>
   reverting({
     domain: domain({ disks: [disk({ source: '/vm/vda.e1' })] }),
@@ -948,7 +951,7 @@ const IN_FIRST_ONLY = new Map([
   ['vdb', seen({ path: '/vm/vdb', tags: [tag('s2')] })],
 ]);
 
-/** The snapshot is in an image that the machine uses, and libvirt looks into another. */
+/** The snapshot is in an image that the VM uses, and libvirt looks into another. */
 const elsewhere = snapshot('s1', { disks: [{ target: 'vda', location: 'internal', source: '/old/vda' }] });
 const gone = { kind: 'broken', why: 'missing', path: '/old/vda', detail: 'no such file' } as const;
 
@@ -1124,7 +1127,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
   'missing-memory': {
     severity: 'error',
     cases: [
-      { says: 'taken of a machine that was off', facts: reverting(), finds: [] },
+      { says: 'taken of a VM that was off', facts: reverting(), finds: [] },
       {
         says: 'in the image',
         facts: reverting({
@@ -1136,7 +1139,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
       {
         says: 'in no image',
         facts: reverting({ snapshot: snapshot('s1', { memory: MEMORY }) }),
-        finds: [{ what: /'s1' is a snapshot of a running machine, but no disk holds its memory/ }],
+        finds: [{ what: /'s1' is a snapshot of a running VM, but no disk holds its memory/ }],
       },
       {
         says: 'perhaps in an image out of reach',
@@ -1258,7 +1261,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
         finds: [{ what: /now uses \/vm\/vda\.overlay.* is in \/vm\/vda\.qcow2/, hint: /--force/ }],
       },
       {
-        says: 'the disk is no longer part of the machine',
+        says: 'the disk is no longer part of the VM',
         facts: reverting({ domain: domain({ disks: [disk({ target: 'vdb' })] }) }),
         finds: [],
       },
@@ -1406,7 +1409,7 @@ test('findings come in the order of the rules, with their rule and severity', ()
     ]),
     freeBytes: 0,
   });
-  expect(judge(CREATE_RULES, facts).map(({ rule, severity }) => [rule, severity])).toEqual([
+  expect(applyRules(CREATE_RULES, facts).map(({ rule, severity }) => [rule, severity])).toEqual([
     ['format-disagrees', 'error'],
     ['format-disagrees', 'error'],
     ['free-space', 'judgement'],
@@ -1423,8 +1426,8 @@ test.each([
     domain({ disks: [disk({ device: 'cdrom', driver: 'raw', readonly: true })] }),
     false,
   ],
-])("a create asks for libvirtd's version only where a rule needs it: %s", (_, machine, needed) => {
-  expect(needsDaemonVersion(machine, 'internal')).toBe(needed);
+])("a create asks for libvirtd's version only where a rule needs it: %s", (_, vm, needed) => {
+  expect(needsDaemonVersion(vm, 'internal')).toBe(needed);
 });
 
 describe('what a revert changes beside the content', () => {
@@ -1447,13 +1450,13 @@ describe('what a revert changes beside the content', () => {
       said: [],
     },
     {
-      says: 'a running machine stopped',
+      says: 'a running VM stopped',
       facts: reverting({ domain: running() }),
       end: 'shutoff',
       said: [/is running, and will be stopped/],
     },
     {
-      says: 'new overlays, and a snapshot of a running machine without its memory',
+      says: 'new overlays, and a snapshot of a running VM without its memory',
       facts: reverting({
         snapshot: { ...layer('e1', 'qcow2'), state: 'disk-snapshot' },
         domain: domain({ state: 'running', disks: [disk({ source: '/vm/vda.e1' })] }),
@@ -1498,10 +1501,10 @@ describe('what a revert changes beside the content', () => {
 });
 
 test.each([
-  ['a running machine, to run from a snapshot without memory', {}, 'running', true],
+  ['a running VM, to run from a snapshot without memory', {}, 'running', true],
   ['to be paused there', {}, 'paused', true],
   ['to be off there', {}, 'shutoff', false],
-  ['a machine that is off', { domain: domain() }, 'running', false],
+  ['a VM that is off', { domain: domain() }, 'running', false],
   ['a snapshot with memory', { snapshot: snapshot('s1', { state: 'running' }) }, 'running', false],
   ['a newer libvirtd', { daemonVersion: 9_000_000 }, 'running', false],
 ] as const)('virsh before 7.10 needs --force: %s', (_, changes, end, needed) => {
@@ -1520,7 +1523,7 @@ test.each([
   expect(stateAfterRevert(snapshot('s1', { state }), want)).toBe(end);
 });
 
-test('what a run over many machines skips is the kind of machine; a state that may pass is a failure', () => {
+test('what a run over many VMs skips is the kind of VM; a state that may pass is a failure', () => {
   expect(CREATE_RULES.filter(({ unsuitable }) => unsuitable).map(({ id }) => id)).toEqual([
     'no-disks',
     'not-qcow2',
@@ -1549,7 +1552,7 @@ test('what a run over many machines skips is the kind of machine; a state that m
 test('each rule holds for what is planned: an overlay asks for no qcow2 image, and none of its files is asked for inside', () => {
   const raw = [disk({ source: '/vm/vda.raw', driver: 'raw' })];
   const images = new Map([['vda', seen({ format: 'raw' })]]);
-  const told = (facts: CreateFacts) => judge(CREATE_RULES, facts).map(({ rule }) => rule);
+  const told = (facts: CreateFacts) => applyRules(CREATE_RULES, facts).map(({ rule }) => rule);
   expect(told({ ...external({ external: true }, { disks: raw }), images })).toEqual([]);
   expect(told({ ...creating({ domain: domain({ disks: raw }) }), images })).toEqual(['not-qcow2']);
   const uefi = { state: 'running', pflash: { nvramFormat: 'raw', nvramPath: null } };

@@ -1,6 +1,6 @@
 // Cases of the rules about files that other VMs use too.
-import type { CreateFacts } from '../../src/create/rules/common.ts';
-import type { RevertFacts } from '../../src/revert/rules/common.ts';
+import type { CreateFacts } from '../../src/create/rules/facts.ts';
+import type { RevertFacts } from '../../src/revert/rules/facts.ts';
 import { disk, domain, seen, snapshot, usedBy } from '../model.ts';
 import { external } from './external-cases.ts';
 import type { RuleCases } from './rule-cases.ts';

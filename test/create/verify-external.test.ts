@@ -1,18 +1,19 @@
 import { describe, expect, test } from 'vitest';
-import type { Place } from '../../src/create/rules/external.ts';
+import { planSnapshot } from '../../src/create/plan.ts';
+import type { Place } from '../../src/create/rules/facts.ts';
+import { externalFlaws, leftovers } from '../../src/create/verify-external.ts';
 import type { DiskImage } from '../../src/model/image.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
-import { NO_WISHES, planSnapshot, type Wishes } from '../../src/create/plan.ts';
-import { externalFlaws, leftovers } from '../../src/create/verify-external.ts';
-import type { Machine } from '../../src/vm/load.ts';
+import { INTERNAL_SPEC, type SnapshotSpec } from '../../src/model/snapshot-spec.ts';
+import type { Vm } from '../../src/vm/load.ts';
 import { disk, domain, seen, snapshot } from '../model.ts';
 
 const [BASE, OVERLAY, MEMORY] = ['/vm/vda.qcow2', '/vm/vda.s1', '/vm/centos7-1.s1.mem'];
 const running = domain({ state: 'running' });
 
-function planned(wishes: Partial<Wishes> = { external: true }) {
-  const plan = planSnapshot(running, 's1', { ...NO_WISHES, ...wishes });
+function planned(spec: Partial<SnapshotSpec> = { external: true }) {
+  const plan = planSnapshot(running, 's1', { ...INTERNAL_SPEC, ...spec });
   if ('problem' in plan) throw new Error(plan.problem);
   return plan;
 }
@@ -29,8 +30,8 @@ const taken = (changes: Partial<Snapshot> = {}) =>
     ...changes,
   });
 
-/** The machine afterwards, with the disk on the first of these images. */
-function machineOn(image: DiskImage, known: readonly Snapshot[] = [taken()], state = running): Machine {
+/** The VM afterwards, with the disk on the first of these images. */
+function vmOn(image: DiskImage, known: readonly Snapshot[] = [taken()], state = running): Vm {
   const source = image.kind === 'seen' ? image.chain[0].path : OVERLAY;
   const facts = { current: 's1', busy: false, images: null };
   return {
@@ -55,8 +56,7 @@ const NOTHING = new Map([OVERLAY, MEMORY].map((path) => [path, place(null)]));
 const BOTH = new Map([OVERLAY, MEMORY].map((path) => [path, place('file', 9)]));
 
 describe('what a finished one lacks', () => {
-  const flaws = (machine: Machine, plan = planned(), places = BOTH) =>
-    externalFlaws(plan, machine, machine.snapshots[0], places);
+  const flaws = (vm: Vm, plan = planned(), places = BOTH) => externalFlaws(plan, vm, vm.snapshots[0], places);
 
   test.each([
     ['nothing', chain(OVERLAY, BASE)],
@@ -64,87 +64,76 @@ describe('what a finished one lacks', () => {
     ['nothing, where another was taken just before', chain(OVERLAY, '/vm/vda.s0', BASE)],
     ['what cannot be seen', { kind: 'unseen', why: 'permission', format: null, source: 'storage pool' }],
   ] as const)('%s', (_, image) => {
-    expect(flaws(machineOn(image))).toEqual([]);
+    expect(flaws(vmOn(image))).toEqual([]);
   });
 
   test.each([
-    ['the old image in use', machineOn(chain(BASE)), [`disk vda is on ${BASE} and not on ${OVERLAY}`]],
-    [
-      'another base',
-      machineOn(chain(OVERLAY, '/vm/other')),
-      [`disk vda: ${OVERLAY} is not laid over ${BASE}`],
-    ],
+    ['the old image in use', vmOn(chain(BASE)), [`disk vda is on ${BASE} and not on ${OVERLAY}`]],
+    ['another base', vmOn(chain(OVERLAY, '/vm/other')), [`disk vda: ${OVERLAY} is not laid over ${BASE}`]],
     [
       'an overlay that cannot be read',
-      machineOn({ kind: 'broken', why: 'unreadable', path: OVERLAY, detail: 'bad magic' }),
+      vmOn({ kind: 'broken', why: 'unreadable', path: OVERLAY, detail: 'bad magic' }),
       ['disk vda cannot be read (bad magic)'],
     ],
     [
       'a disk that libvirt has as internal',
-      machineOn(chain(OVERLAY, BASE), [
-        taken({ disks: [{ target: 'vda', location: 'internal', source: BASE }] }),
-      ]),
+      vmOn(chain(OVERLAY, BASE), [taken({ disks: [{ target: 'vda', location: 'internal', source: BASE }] })]),
       ['disk vda is not part of it'],
     ],
     [
-      'a machine left paused',
-      machineOn(chain(OVERLAY, BASE), undefined, domain({ state: 'paused', stateReason: 'saving' })),
-      ['the machine is left paused'],
+      'a VM left paused',
+      vmOn(chain(OVERLAY, BASE), undefined, domain({ state: 'paused', stateReason: 'saving' })),
+      ['the VM is left paused'],
     ],
-  ])('%s', (_, machine, lacks) => {
-    expect(flaws(machine)).toEqual(lacks);
+  ])('%s', (_, vm, lacks) => {
+    expect(flaws(vm)).toEqual(lacks);
   });
 
   test('the memory, in an empty file', () => {
     const places = new Map([...BOTH, [MEMORY, place('file')]]);
-    expect(flaws(machineOn(chain(OVERLAY, BASE)), planned(), places)).toEqual([
-      `the memory is not in ${MEMORY}`,
-    ]);
+    expect(flaws(vmOn(chain(OVERLAY, BASE)), planned(), places)).toEqual([`the memory is not in ${MEMORY}`]);
   });
 
   test('without metadata, the overlays alone tell', () => {
     const plan = planned({ external: true, noMetadata: true });
-    expect(flaws(machineOn(chain(OVERLAY, BASE), []), plan)).toEqual([]);
-    expect(flaws(machineOn(chain(BASE), []), plan)).toHaveLength(1);
+    expect(flaws(vmOn(chain(OVERLAY, BASE), []), plan)).toEqual([]);
+    expect(flaws(vmOn(chain(BASE), []), plan)).toHaveLength(1);
   });
 
   test('what an overlay to be reused is laid over is the matter of who made it', () => {
-    expect(flaws(machineOn(chain(OVERLAY, '/vm/link')), planned({ external: true, reuse: true }))).toEqual(
-      [],
-    );
+    expect(flaws(vmOn(chain(OVERLAY, '/vm/link')), planned({ external: true, reuse: true }))).toEqual([]);
   });
 });
 
 describe('what a failed one leaves', () => {
-  const left = (machine: Machine, before = NOTHING, now = BOTH) =>
-    leftovers(planned(), before, now, machine, 's1');
+  const left = (vm: Vm, before = NOTHING, now = BOTH) => leftovers(planned(), before, now, vm, 's1');
 
   test('files that nothing uses', () => {
-    expect(left(machineOn(chain(BASE), []))).toEqual([
+    expect(left(vmOn(chain(BASE), []))).toEqual([
       { what: `${OVERLAY} was made, and nothing uses it`, command: `rm ${OVERLAY}` },
       { what: `${MEMORY} was made, and nothing uses it`, command: `rm ${MEMORY}` },
     ]);
   });
 
   test('an overlay in use is never one to remove, but to write back, and no further than one image', () => {
-    expect(left(machineOn(chain(OVERLAY, BASE), []))[0]).toEqual({
+    expect(left(vmOn(chain(OVERLAY, BASE), []))[0]).toEqual({
       what: `disk vda is now on ${OVERLAY}, and libvirt knows no snapshot for it`,
       command: `virsh blockcommit centos7-1 vda --shallow --active --pivot --wait && rm ${OVERLAY}`,
     });
-    expect(left(machineOn(chain('/vm/vda.s2', OVERLAY, BASE), []))[0]).toEqual({
+    expect(left(vmOn(chain('/vm/vda.s2', OVERLAY, BASE), []))[0]).toEqual({
       what: `disk vda is laid over ${OVERLAY}, and libvirt knows no snapshot for it`,
       hint: `${OVERLAY} must stay`,
     });
-    const off = machineOn(chain(OVERLAY, BASE), [], domain());
+    const off = vmOn(chain(OVERLAY, BASE), [], domain());
     expect(left(off)[0]).toMatchObject({ command: `qemu-img commit -f qcow2 ${OVERLAY}` });
   });
 
   test.each([
-    ['files that were there before', machineOn(chain(BASE), []), BOTH, BOTH],
-    ['files that are not there', machineOn(chain(BASE), []), NOTHING, NOTHING],
-    ['files that cannot be seen', machineOn(chain(BASE), []), new Map(), BOTH],
-    ['those of a snapshot that libvirt has', machineOn(chain(OVERLAY, BASE)), NOTHING, BOTH],
-  ])('%s are not among it', (_, machine, before, now) => {
-    expect(left(machine, before, now)).toEqual([]);
+    ['files that were there before', vmOn(chain(BASE), []), BOTH, BOTH],
+    ['files that are not there', vmOn(chain(BASE), []), NOTHING, NOTHING],
+    ['files that cannot be seen', vmOn(chain(BASE), []), new Map(), BOTH],
+    ['those of a snapshot that libvirt has', vmOn(chain(OVERLAY, BASE)), NOTHING, BOTH],
+  ])('%s are not among it', (_, vm, before, now) => {
+    expect(left(vm, before, now)).toEqual([]);
   });
 });

@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { COMMANDS } from '../../src/command-table.ts';
 import { virsh } from '../lab/lab.ts';
-import { cleanUp } from '../lab/machine.ts';
 import { libvirtVersion } from '../lab/version.ts';
+import { cleanUp } from '../lab/vm.ts';
 import { VIRSH_OPTIONS } from './virsh-options.ts';
 
 afterAll(cleanUp);

@@ -6,9 +6,9 @@ type Place = 'same' | { readonly as: string } | { readonly why: string };
 const as = (words: string): Place => ({ as: words });
 const why = (reason: string): Place => ({ why: reason });
 
-/** The machine and the snapshot are arguments here, and a machine's name is never taken for another one's id. */
+/** The VM and the snapshot are arguments here, and a VM's name is never taken for another one's id. */
 const NAMES = {
-  domain: as('`<machine>`, by its exact name or UUID'),
+  domain: as('`<vm>`, by its exact name or UUID'),
   snapshotname: as('`<name>`'),
 };
 
@@ -54,7 +54,7 @@ export const VIRSH_OPTIONS: Readonly<
   list: {
     command: 'list',
     options: {
-      domain: as('`[machines...]`, also several and by pattern'),
+      domain: as('`[vms...]`, also several and by pattern'),
       parent: as('always shown'),
       roots: 'same',
       leaves: 'same',

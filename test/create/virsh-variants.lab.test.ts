@@ -3,23 +3,14 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { fingerprint, refused, writableImages } from '../lab/evidence.ts';
-import { byteIn, succeed, write, writeAsGuest } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { imageInfo } from '../lab/disk.ts';
+import { fingerprint, refused, writableImages } from '../lab/evidence.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import {
-  cleanUp,
-  defineMachine,
-  destroy,
-  type Machine,
-  type MachineSpec,
-  pathOf,
-  start,
-  state,
-} from '../lab/machine.ts';
+import { byteIn, succeed, write, writeAsGuest } from '../lab/scene.ts';
 import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, state, type Vm, type VmSpec } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -28,61 +19,60 @@ const SMALL = { size: '4M' };
 const FORCE = since({ '7.0': true, '9.9': false }) ? ['--force'] : [];
 const [THEN, NOW] = [0x11, 0x22];
 
-const beside = (machine: Machine, name: string): string => join(dirname(pathOf(machine)), name);
+const beside = (vm: Vm, name: string): string => join(dirname(pathOf(vm)), name);
 
-function web(running: boolean, spec: Partial<MachineSpec> = {}): Machine {
-  const machine = defineMachine({ name: 'web', disks: [SMALL], ...spec });
-  if (running) start(machine);
-  return machine;
+function web(running: boolean, spec: Partial<VmSpec> = {}): Vm {
+  const vm = defineVm({ name: 'web', disks: [SMALL], ...spec });
+  if (running) start(vm);
+  return vm;
 }
 
-function xmlFile(machine: Machine, text: string): string {
-  const path = beside(machine, 's.xml');
+function xmlFile(vm: Vm, text: string): string {
+  const path = beside(vm, 's.xml');
   writeFileSync(path, `<domainsnapshot><name>s1</name>${text}</domainsnapshot>`);
   return path;
 }
 
-const overlay = (machine: Machine, backing: string | null): string => {
-  const path = beside(machine, 'overlay');
+const overlay = (vm: Vm, backing: string | null): string => {
+  const path = beside(vm, 'overlay');
   const below = backing === null ? [] : ['-F', 'qcow2', '-b', backing];
   tool('qemu-img', ['create', '-q', '-f', 'qcow2', ...below, path, '4M']);
   return path;
 };
 
 /** What the guest of a running VM sees of its first disk. */
-function asGuest(machine: Machine): number | null {
-  const copy = beside(machine, 'copy');
+function asGuest(vm: Vm): number | null {
+  const copy = beside(vm, 'copy');
   rmSync(copy, { force: true });
-  virsh('blockcopy', machine.uuid, 'vda', copy, '--format', 'qcow2', '--wait', '--finish', '--transient-job');
+  virsh('blockcopy', vm.uuid, 'vda', copy, '--format', 'qcow2', '--wait', '--finish', '--transient-job');
   return byteIn(copy);
 }
 
 describe('an option goes with what the XML says', () => {
   test.each([
-    ['--live', (m: Machine) => `<memory snapshot='external' file='${beside(m, 'm')}'/>`],
+    ['--live', (m: Vm) => `<memory snapshot='external' file='${beside(m, 'm')}'/>`],
     [
       '--live',
-      (m: Machine) =>
-        `<memory file='${beside(m, 'm')}'/><disks><disk name='vda' snapshot='external'/></disks>`,
+      (m: Vm) => `<memory file='${beside(m, 'm')}'/><disks><disk name='vda' snapshot='external'/></disks>`,
     ],
     [
       '--live',
-      (m: Machine) => `<memory file='${beside(m, 'm')}'/><disks><disk name='vda' snapshot='no'/></disks>`,
+      (m: Vm) => `<memory file='${beside(m, 'm')}'/><disks><disk name='vda' snapshot='no'/></disks>`,
     ],
     [
       '--reuse-external',
-      (m: Machine) =>
+      (m: Vm) =>
         `<memory file='${beside(m, 'm')}'/><disks><disk name='vda'><source file='${overlay(m, pathOf(m))}'/></disk></disks>`,
     ],
     [
       '--reuse-external',
-      (m: Machine) =>
+      (m: Vm) =>
         `<memory file='${beside(m, 'm')}'/><disks><disk name='vda' snapshot='external'><source file='${overlay(m, pathOf(m))}'/></disk></disks>`,
     ],
   ])('%s %#', async (option, text) => {
-    const machine = web(true);
-    await succeed('create', 'web', '--xml', xmlFile(machine, text(machine)), option, ...FORCE);
-    expect([snapshotNames(machine), state(machine)]).toEqual([['s1'], 'running']);
+    const vm = web(true);
+    await succeed('create', 'web', '--xml', xmlFile(vm, text(vm)), option, ...FORCE);
+    expect([snapshotNames(vm), state(vm)]).toEqual([['s1'], 'running']);
   });
 
   test.each([
@@ -95,29 +85,23 @@ describe('an option goes with what the XML says', () => {
       /only where all disks are internal/,
     ],
   ])('and not with what it does not: %s %s', async (option, text, says) => {
-    const machine = web(true);
-    const xml = xmlFile(machine, text);
-    const before = fingerprint(machine);
-    expect(tryVirsh('snapshot-create', machine.uuid, xml, option).code).toBe(1);
+    const vm = web(true);
+    const xml = xmlFile(vm, text);
+    const before = fingerprint(vm);
+    expect(tryVirsh('snapshot-create', vm.uuid, xml, option).code).toBe(1);
     const { exitCode, message } = await refused('create', 'web', '--xml', xml, option);
     expect([exitCode, message]).toEqual([2, expect.stringMatching(says)]);
-    expect(fingerprint(machine)).toEqual(before);
+    expect(fingerprint(vm)).toEqual(before);
   });
 
   test('memory inside, and none of a VM that is off; what is of no use there is ignored, as by virsh', async () => {
-    const machine = web(true);
-    await succeed(
-      'create',
-      'web',
-      '--xml',
-      xmlFile(machine, "<memory snapshot='internal'/>"),
-      '--reuse-external',
-    );
-    expect(snapshotXml(machine, 's1')).toContain("<memory snapshot='internal'/>");
-    virsh('snapshot-delete', machine.uuid, 's1');
-    destroy(machine);
-    await succeed('create', 'web', '--xml', xmlFile(machine, "<memory snapshot='no'/>"));
-    expect(snapshotXml(machine, 's1')).toContain("<memory snapshot='no'/>");
+    const vm = web(true);
+    await succeed('create', 'web', '--xml', xmlFile(vm, "<memory snapshot='internal'/>"), '--reuse-external');
+    expect(snapshotXml(vm, 's1')).toContain("<memory snapshot='internal'/>");
+    virsh('snapshot-delete', vm.uuid, 's1');
+    destroy(vm);
+    await succeed('create', 'web', '--xml', xmlFile(vm, "<memory snapshot='no'/>"));
+    expect(snapshotXml(vm, 's1')).toContain("<memory snapshot='no'/>");
   });
 });
 
@@ -126,26 +110,26 @@ describe('--reuse-external with a file that names no backing file', () => {
     ['of the disks', ['--disk-only']],
     ['with the memory', ['--external']],
   ])('%s, running: the guest sees its disk, also after a restart, and that is said', async (_, options) => {
-    const machine = web(true);
-    writeAsGuest(machine, THEN);
-    const file = overlay(machine, null);
+    const vm = web(true);
+    writeAsGuest(vm, THEN);
+    const file = overlay(vm, null);
     const spec = ['--reuse-external', '--diskspec', `vda,file=${file}`];
     const { stderr } = await succeed('create-as', 'web', 's1', ...options, ...spec, ...FORCE);
     expect(stderr).toContain(
-      `${file}, to be reused, names no backing file. libvirt uses it over ${pathOf(machine)}`,
+      `${file}, to be reused, names no backing file. libvirt uses it over ${pathOf(vm)}`,
     );
-    expect([asGuest(machine), imageInfo(file)['backing-filename']]).toEqual([THEN, undefined]);
-    destroy(machine);
-    start(machine);
-    expect(asGuest(machine)).toBe(THEN);
+    expect([asGuest(vm), imageInfo(file)['backing-filename']]).toEqual([THEN, undefined]);
+    destroy(vm);
+    start(vm);
+    expect(asGuest(vm)).toBe(THEN);
   });
 
   test('off: the guest would see another disk, and it is refused', async () => {
-    const [twin, machine] = ['twin', 'web'].map((name) => {
-      const made = defineMachine({ name, disks: [SMALL] });
+    const [twin, vm] = ['twin', 'web'].map((name) => {
+      const made = defineVm({ name, disks: [SMALL] });
       write(made, THEN);
       return made;
-    }) as [Machine, Machine];
+    }) as [Vm, Vm];
     virsh(
       'snapshot-create-as',
       twin.uuid,
@@ -157,8 +141,8 @@ describe('--reuse-external with a file that names no backing file', () => {
     );
     start(twin);
     expect(asGuest(twin)).toBe(0);
-    const before = fingerprint(machine);
-    const spec = `vda,file=${overlay(machine, null)}`;
+    const before = fingerprint(vm);
+    const spec = `vda,file=${overlay(vm, null)}`;
     const { exitCode, message } = await refused(
       'create-as',
       'web',
@@ -169,16 +153,16 @@ describe('--reuse-external with a file that names no backing file', () => {
       spec,
     );
     expect([exitCode, message]).toEqual([5, expect.stringContaining('so the guest would see another disk')]);
-    expect(fingerprint(machine)).toEqual(before);
+    expect(fingerprint(vm)).toEqual(before);
   });
 
   test('one that names another file, running: what is said of it is so', async () => {
-    const machine = web(true);
-    writeAsGuest(machine, THEN);
-    const other = beside(machine, 'other');
+    const vm = web(true);
+    writeAsGuest(vm, THEN);
+    const other = beside(vm, 'other');
     tool('qemu-img', ['create', '-q', '-f', 'qcow2', other, '4M']);
     tool('qemu-io', ['-f', 'qcow2', '-c', `write -P ${NOW} 0 4M`, other]);
-    const file = overlay(machine, other);
+    const file = overlay(vm, other);
     const args = [
       'create-as',
       'web',
@@ -194,7 +178,7 @@ describe('--reuse-external with a file that names no backing file', () => {
       expect.stringContaining('every other program will see another disk'),
     ]);
     await succeed(...args, '--force');
-    expect([asGuest(machine), byteIn(file)]).toEqual([THEN, NOW]);
+    expect([asGuest(vm), byteIn(file)]).toEqual([THEN, NOW]);
   });
 });
 
@@ -202,20 +186,20 @@ describe('a qcow2 file that the XML calls raw', () => {
   const LIE = { ...SMALL, driver: 'raw' };
 
   test('an external snapshot is taken over it, as the VM uses it', async () => {
-    const machine = web(true, { disks: [LIE] });
+    const vm = web(true, { disks: [LIE] });
     const { stderr } = await succeed('create-as', 'web', 's1', '--disk-only', ...FORCE);
     expect(stderr).not.toContain('virsh edit');
-    const [top = ''] = writableImages(machine);
+    const [top = ''] = writableImages(vm);
     expect(imageInfo(top)).toMatchObject({
-      'backing-filename': pathOf(machine),
+      'backing-filename': pathOf(vm),
       'backing-filename-format': 'raw',
     });
   });
 
   test('and one that leaves that disk out', async () => {
-    const machine = web(false, { disks: [LIE, SMALL] });
+    const vm = web(false, { disks: [LIE, SMALL] });
     await succeed('create-as', 'web', 's1', '--disk-only', '--diskspec', 'vda,snapshot=no', ...FORCE);
-    expect(writableImages(machine)).toEqual([pathOf(machine), beside(machine, 'vdb.s1')]);
+    expect(writableImages(vm)).toEqual([pathOf(vm), beside(vm, 'vdb.s1')]);
   });
 });
 
@@ -245,24 +229,16 @@ describe('--print-xml', () => {
       '--reuse-external',
     ],
   ])('prints what virsh prints: %s %s', async (name, ...options) => {
-    const machine = web(false);
-    const raw = virsh(
-      'snapshot-create-as',
-      '--domain',
-      machine.uuid,
-      '--name',
-      name,
-      ...options,
-      '--print-xml',
-    );
+    const vm = web(false);
+    const raw = virsh('snapshot-create-as', '--domain', vm.uuid, '--name', name, ...options, '--print-xml');
     const { stdout } = await succeed('create-as', 'web', name, ...options, '--print-xml');
     expect(stdout.trimEnd()).toBe(raw.trimEnd());
-    expect(snapshotNames(machine)).toEqual([]);
+    expect(snapshotNames(vm)).toEqual([]);
   });
 
   test('of create, without a name', async () => {
-    const machine = web(false);
-    const raw = virsh('snapshot-create-as', '--domain', machine.uuid, '--print-xml');
+    const vm = web(false);
+    const raw = virsh('snapshot-create-as', '--domain', vm.uuid, '--print-xml');
     expect((await succeed('create', 'web', '--print-xml')).stdout.trimEnd()).toBe(raw.trimEnd());
   });
 });

@@ -3,7 +3,7 @@ import { deleteSnapshots } from '../../src/delete/report.ts';
 import { capture } from '../captures.ts';
 import { type FakeHost, fakeHost } from '../run/fake-host.ts';
 
-/** A host on which this is done after the machines of a pattern were read, and before the turn of the first comes. */
+/** A host on which this is done after the VMs of a pattern were read, and before the turn of the first comes. */
 function changing(change: (host: FakeHost) => void): FakeHost {
   const host = fakeHost();
   const { intercept } = host.libvirt;
@@ -15,20 +15,20 @@ function changing(change: (host: FakeHost) => void): FakeHost {
   return host;
 }
 
-const names = ({ machine }: FakeHost) => [...machine.snapshots.keys()];
+const names = ({ vm }: FakeHost) => [...vm.snapshots.keys()];
 
-test('of many machines, the snapshot that was current when it was asked for goes, and not a later one', async () => {
-  const host = changing(({ machine }) => {
-    machine.current = 'off1';
+test('of many VMs, the snapshot that was current when it was asked for goes, and not a later one', async () => {
+  const host = changing(({ vm }) => {
+    vm.current = 'off1';
   });
   await deleteSnapshots(host.context({ yes: true }), 'b-*', [], { current: true });
   expect(names(host)).toEqual(['off1']);
 });
 
-test('of many machines, one that had no such snapshot when it was asked for keeps one that came since', async () => {
-  const host = changing(({ machine }) => {
+test('of many VMs, one that had no such snapshot when it was asked for keeps one that came since', async () => {
+  const host = changing(({ vm }) => {
     const xml = capture('12.8.0', 'dumpxml-off1.out').replace('<name>off1<', '<name>late<');
-    machine.snapshots = new Map([...machine.snapshots, ['late', xml]]);
+    vm.snapshots = new Map([...vm.snapshots, ['late', xml]]);
   });
   await expect(deleteSnapshots(host.context(), 'b-*', ['late'], {})).rejects.toMatchObject({
     code: 'not-found',
@@ -50,10 +50,10 @@ function asking(answers: boolean[], change: (host: FakeHost) => void) {
 }
 
 /** What is deleted has got another description by the time its turn comes. */
-const rewritten = ({ machine }: FakeHost): void => {
-  const xml = machine.snapshots.get('off1') ?? '';
+const rewritten = ({ vm }: FakeHost): void => {
+  const xml = vm.snapshots.get('off1') ?? '';
   const other = xml.replace(/<description>[^<]*/, '<description>do not lose this');
-  machine.snapshots = new Map([...machine.snapshots, ['off1', other]]);
+  vm.snapshots = new Map([...vm.snapshots, ['off1', other]]);
 };
 
 test.each([
@@ -62,7 +62,7 @@ test.each([
     [true, false],
     ['off1', 'run1'],
   ],
-])('of many machines, a change at the turn of one is asked about anew: %j', async (answers, left) => {
+])('of many VMs, a change at the turn of one is asked about anew: %j', async (answers, left) => {
   const { host, questions, ctx } = asking([...answers], rewritten);
   const run = deleteSnapshots(ctx, 'b-*', ['off1'], {});
   if (answers.includes(false)) await expect(run).rejects.toMatchObject({ code: 'declined' });

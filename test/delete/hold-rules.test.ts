@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import type { Reach } from '../../src/delete/deletion-set.ts';
-import { withHold } from '../../src/model/hold.ts';
+import type { DeleteScope } from '../../src/delete/deletion-set.ts';
 import { HOLD_RULES } from '../../src/delete/rules/hold.ts';
-import { judge } from '../../src/model/rule.ts';
+import { withHold } from '../../src/model/hold.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
+import { applyRules } from '../../src/model/rule.ts';
 import { domain, snapshot } from '../model.ts';
 
 /** a ─ b ─ c, of which some are held. */
-function heldIn(names: readonly string[], named: string, reach: Reach): (string | undefined)[] {
+function heldIn(names: readonly string[], named: string, reach: DeleteScope): (string | undefined)[] {
   const description = (name: string) => (names.includes(name) ? withHold(null) : null);
   const all = [
     snapshot('a', { description: description('a') }),
@@ -17,7 +17,7 @@ function heldIn(names: readonly string[], named: string, reach: Reach): (string 
   const snapshots = reportSnapshots(all, { current: 'c', busy: false, images: null });
   const found = snapshots.find(({ name }) => name === named);
   if (!found) throw new Error(`no ${named}`);
-  const findings = judge(HOLD_RULES, {
+  const findings = applyRules(HOLD_RULES, {
     domain: domain({ name: 'web 1' }),
     snapshot: found,
     reach,
@@ -28,7 +28,7 @@ function heldIn(names: readonly string[], named: string, reach: Reach): (string 
 }
 
 describe('what a hold refuses', () => {
-  test.each<[string[], string, Reach, string[]]>([
+  test.each<[string[], string, DeleteScope, string[]]>([
     [[], 'a', 'children', []],
     [['b'], 'a', 'only', []],
     [['b'], 'b', 'only', ['b']],

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { DELETE_RULES, type DeleteFacts, deletesExternal, deletionOf } from '../../src/delete/rules/common.ts';
-import { doomed, type Reach } from '../../src/delete/deletion-set.ts';
+import { type DeleteScope, deletionSet } from '../../src/delete/deletion-set.ts';
+import { DELETE_RULES, deletesExternal, deletionOf } from '../../src/delete/rules/common.ts';
+import type { DeleteFacts } from '../../src/delete/rules/facts.ts';
 import type { Domain } from '../../src/model/domain.ts';
 import { withHold } from '../../src/model/hold.ts';
 import type { DiskImage } from '../../src/model/image.ts';
-import { judge } from '../../src/model/rule.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
+import { applyRules } from '../../src/model/rule.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { disk, domain, seen, snapshot, tag, use, usedBy } from '../model.ts';
 
@@ -42,7 +43,7 @@ interface Scene {
   readonly snapshots: readonly Snapshot[];
   readonly current: string | null;
   readonly image: DiskImage;
-  readonly machine?: Partial<Domain>;
+  readonly vm?: Partial<Domain>;
   /** null: libvirtd does not tell. */
   readonly version?: number | null;
   readonly merges?: DeleteFacts['merges'];
@@ -54,14 +55,14 @@ const V9 = 9_000_000;
 const V11 = 11_003_000;
 const V12 = 12_008_000;
 
-function facts(scene: Scene, name: string, reach: Reach = 'only'): DeleteFacts {
+function facts(scene: Scene, name: string, reach: DeleteScope = 'only'): DeleteFacts {
   const images = new Map([['vda', scene.image]]);
   const active = scene.image.kind === 'seen' ? scene.image.chain[0].path : path('qcow2');
   const snapshots = reportSnapshots(scene.snapshots, { current: scene.current, busy: false, images });
   const found = snapshots.find((each) => each.name === name);
   if (!found) throw new Error(`no snapshot ${name}`);
   return {
-    domain: domain({ disks: [disk({ source: active })], ...scene.machine }),
+    domain: domain({ disks: [disk({ source: active })], ...scene.vm }),
     snapshot: found,
     reach,
     snapshots,
@@ -82,10 +83,10 @@ function facts(scene: Scene, name: string, reach: Reach = 'only'): DeleteFacts {
   };
 }
 
-const found = (scene: Scene, name: string, reach: Reach = 'only') =>
-  judge(DELETE_RULES, facts(scene, name, reach));
+const found = (scene: Scene, name: string, reach: DeleteScope = 'only') =>
+  applyRules(DELETE_RULES, facts(scene, name, reach));
 
-const rules = (scene: Scene, name: string, reach: Reach = 'only') =>
+const rules = (scene: Scene, name: string, reach: DeleteScope = 'only') =>
   found(scene, name, reach).map(({ rule }) => rule);
 
 /** e1, e2, e3 one over the other, on the last. */
@@ -124,11 +125,11 @@ describe('a line of external snapshots', () => {
     ]);
   });
 
-  test('9.0 knows the chain of a machine that runs, or whose XML names it', () => {
-    expect(rules({ ...LINE, version: V9, machine: { state: 'running' } }, 'e2')).toEqual([]);
+  test('9.0 knows the chain of a VM that runs, or whose XML names it', () => {
+    expect(rules({ ...LINE, version: V9, vm: { state: 'running' } }, 'e2')).toEqual([]);
     const named = disk({ source: path('e3'), backing: [path('e2'), path('e1')] });
-    expect(rules({ ...LINE, version: V9, machine: { disks: [named] } }, 'e2')).toEqual([]);
-    const elsewhere = { ...LINE, version: V9, machine: { state: 'running' }, image: chain(['qcow2']) };
+    expect(rules({ ...LINE, version: V9, vm: { disks: [named] } }, 'e2')).toEqual([]);
+    const elsewhere = { ...LINE, version: V9, vm: { state: 'running' }, image: chain(['qcow2']) };
     expect(found(elsewhere, 'e2')[0]).toMatchObject({
       rule: 'unknown-chain',
       command: 'kvmsnap delete --metadata centos7-1 e2',
@@ -148,9 +149,9 @@ describe('a line of external snapshots', () => {
   });
 
   test('beside a managed save or a block job', () => {
-    expect(rules({ ...LINE, machine: { managedSave: true } }, 'e2')).toEqual(['managed-save']);
+    expect(rules({ ...LINE, vm: { managedSave: true } }, 'e2')).toEqual(['managed-save']);
     const copied = disk({ source: path('e3'), mirrored: true });
-    expect(rules({ ...LINE, machine: { disks: [copied] } }, 'e2')).toEqual(['block-job']);
+    expect(rules({ ...LINE, vm: { disks: [copied] } }, 'e2')).toEqual(['block-job']);
   });
 
   test('over a file that is missing', () => {
@@ -163,7 +164,7 @@ describe('a line of external snapshots', () => {
   });
 });
 
-describe('branches: e1 with e2 and e3 one over the other, and the machine back at e2', () => {
+describe('branches: e1 with e2 and e3 one over the other, and the VM back at e2', () => {
   const BACK: Scene = { ...LINE, current: 'e2', image: chain(['1', 'e1', 'qcow2']) };
   test.each<[string, number, readonly string[]]>([
     ['e1', V12, []],
@@ -220,11 +221,11 @@ describe('what would go with it', () => {
     expect(rules(scene, 'i2')).toEqual([]);
   });
 
-  test('the file that the machine lies on, where the current snapshot is set wrongly', () => {
+  test('the file that the VM lies on, where the current snapshot is set wrongly', () => {
     const scene = { ...LINE, current: 'e2' };
     expect(found(scene, 'e3')[0]).toMatchObject({
       rule: 'file-in-use',
-      what: "libvirt would remove /vm/vda.e2 with 'e3', and disk vda of the machine needs it",
+      what: "libvirt would remove /vm/vda.e2 with 'e3', and disk vda of the VM needs it",
     });
     // 9.0 merges it as any other
     expect(rules({ ...scene, version: V9 }, 'e3')).toEqual([]);
@@ -261,7 +262,7 @@ describe('an internal snapshot in an image that another VM uses', () => {
     image: chain(['qcow2'], { qcow2: ['s1'] }),
   };
   const withUse = (changes: Parameters<typeof usedBy>[1] & object) =>
-    judge(DELETE_RULES, { ...facts(scene, 's1'), users: usedBy(path('qcow2'), changes) });
+    applyRules(DELETE_RULES, { ...facts(scene, 's1'), users: usedBy(path('qcow2'), changes) });
 
   test('goes, where that VM is off and it is none of its own', () => {
     expect(withUse({ kind: 'disk' })).toEqual([]);
@@ -279,7 +280,7 @@ describe('an internal snapshot in an image that another VM uses', () => {
   });
 });
 
-describe('other machines', () => {
+describe('other VMs', () => {
   const others = ['web-2', 'web-3'];
 
   test('a merge writes into what they lie on, or removes it', () => {
@@ -299,7 +300,7 @@ describe('other machines', () => {
   });
 
   test('so it does in a chain that could not be read', () => {
-    const image = { kind: 'unseen', why: 'permission', format: 'qcow2', source: "machine's XML" } as const;
+    const image = { kind: 'unseen', why: 'permission', format: 'qcow2', source: "VM's XML" } as const;
     expect(rules({ ...LINE, image, shared: { e1: others } }, 'e2')).toEqual(['image-users']);
   });
 
@@ -354,10 +355,10 @@ describe('internal and external ones mixed', () => {
     ]);
   });
 
-  test('an internal one in an image that is not in use goes only while the machine is off', () => {
+  test('an internal one in an image that is not in use goes only while the VM is off', () => {
     expect(rules(MIXED, 'i1')).toEqual([]);
     expect(
-      rules({ ...MIXED, machine: { state: 'running', disks: [disk({ source: path('e2') })] } }, 'i1'),
+      rules({ ...MIXED, vm: { state: 'running', disks: [disk({ source: path('e2') })] } }, 'i1'),
     ).toEqual(['other-image-in-use']);
   });
 });
@@ -374,17 +375,17 @@ test('internal ones need no version, and what is deleted with them is judged wit
   expect(rules(scene, 'i1')).toEqual([]);
   expect(rules(scene, 'i1', 'children')).toEqual(['duplicate-tag']);
   const { snapshots, snapshot: first } = facts(scene, 'i1');
-  expect(doomed(snapshots, first, 'children-only').map(({ name }) => name)).toEqual(['i2']);
+  expect(deletionSet(snapshots, first, 'children-only').map(({ name }) => name)).toEqual(['i2']);
 });
 
-test('an encrypted image lets go of a snapshot only while the machine runs', () => {
+test('an encrypted image lets go of a snapshot only while the VM runs', () => {
   const scene = {
     snapshots: [internal('i1', null, 'qcow2')],
     current: 'i1',
     image: seen({ path: path('qcow2'), encrypted: true, tags: [tag('i1')] }),
   };
   expect(found(scene, 'i1')).toMatchObject([{ rule: 'encrypted-image', command: 'virsh start centos7-1' }]);
-  expect(rules({ ...scene, machine: { state: 'running' } }, 'i1')).toEqual([]);
+  expect(rules({ ...scene, vm: { state: 'running' } }, 'i1')).toEqual([]);
 });
 
 test('a merge that does not fit is refused, one that just fits is not', () => {
@@ -417,7 +418,7 @@ describe('a deletion that was interrupted', () => {
     expect(found(scene, 'e1')).toMatchObject([
       { rule: 'merge-target', command: 'kvmsnap delete centos7-1 e2 e1' },
     ]);
-    expect(rules({ ...scene, machine: { busy: true } }, 'e1')).toEqual([]);
+    expect(rules({ ...scene, vm: { busy: true } }, 'e1')).toEqual([]);
   });
 
   test('of which libvirt no longer knows the snapshot', () => {
@@ -437,5 +438,5 @@ test('with more overlays than libvirt starts, none is deleted while the VM is of
   };
   expect(rules(scene, 'x0')).toContain('chain-too-deep');
   expect(rules({ ...scene, version: V12 }, 'x0')).not.toContain('chain-too-deep');
-  expect(rules({ ...scene, machine: { state: 'running' } }, 'x0')).not.toContain('chain-too-deep');
+  expect(rules({ ...scene, vm: { state: 'running' } }, 'x0')).not.toContain('chain-too-deep');
 });

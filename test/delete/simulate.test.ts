@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import type { DeleteScope } from '../../src/delete/deletion-set.ts';
 import { afterDeletion, type Deletable } from '../../src/delete/simulate.ts';
-import type { Reach } from '../../src/delete/deletion-set.ts';
 import type { DiskImage } from '../../src/model/image.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
@@ -37,7 +37,7 @@ const LINE = [
 ];
 const CHAIN = seen(link('e2', 'e1', 't'), link('e1', 'qcow2'), link('qcow2', null, 'b'));
 
-function machine(snapshots = LINE, current: string | null = 't', image: DiskImage = CHAIN): Deletable {
+function vm(snapshots = LINE, current: string | null = 't', image: DiskImage = CHAIN): Deletable {
   const images = new Map([['vda', image]]);
   return {
     domain: domain({ disks: [disk({ source: path('e2'), backing: [path('e1'), path('qcow2')] })] }),
@@ -48,7 +48,7 @@ function machine(snapshots = LINE, current: string | null = 't', image: DiskImag
 }
 
 /** One after the other; null where the end is not foreseen. */
-function leftBy(before: Deletable, names: readonly string[], reach: Reach = 'only') {
+function leftBy(before: Deletable, names: readonly string[], reach: DeleteScope = 'only') {
   let now: Deletable | null = before;
   for (const name of names) {
     const found: Deletable['snapshots'][number] | undefined = now?.snapshots.find(
@@ -71,7 +71,7 @@ function leftBy(before: Deletable, names: readonly string[], reach: Reach = 'onl
 
 describe('what a deletion leaves', () => {
   test('an internal one: its tag goes from the image that holds it, wherever that is in the chain', () => {
-    expect(leftBy(machine(), ['b', 't'])).toEqual({
+    expect(leftBy(vm(), ['b', 't'])).toEqual({
       tree: [
         ['e1', null, ['e2'], false],
         ['e2', 'e1', [], true],
@@ -87,7 +87,7 @@ describe('what a deletion leaves', () => {
   });
 
   test('an external one in the middle: what lay on its overlay lies on the file below', () => {
-    expect(leftBy(machine(), ['e1'])).toMatchObject({
+    expect(leftBy(vm(), ['e1'])).toMatchObject({
       tree: [
         ['b', null, ['e2'], false],
         ['e2', 'b', ['t'], false],
@@ -101,8 +101,8 @@ describe('what a deletion leaves', () => {
     });
   });
 
-  test('the newest: the machine is on the file below, and the parent is current', () => {
-    expect(leftBy(machine(), ['t', 'e2'])).toMatchObject({
+  test('the newest: the VM is on the file below, and the parent is current', () => {
+    expect(leftBy(vm(), ['t', 'e2'])).toMatchObject({
       current: 'e1',
       chain: [
         [path('e1'), path('qcow2'), 0],
@@ -110,7 +110,7 @@ describe('what a deletion leaves', () => {
       ],
       disk: [path('e1'), path('qcow2')],
     });
-    expect(leftBy(machine(), ['t', 'b', 'e2', 'e1'])).toEqual({
+    expect(leftBy(vm(), ['t', 'b', 'e2', 'e1'])).toEqual({
       tree: [],
       current: null,
       chain: [[path('qcow2'), null, 0]],
@@ -118,10 +118,10 @@ describe('what a deletion leaves', () => {
     });
   });
 
-  test('the only one over a raw image: the machine is on that, as raw', () => {
+  test('the only one over a raw image: the VM is on that, as raw', () => {
     const raw = { path: path('raw'), format: 'raw' };
     const image = seen({ path: path('e1'), backing: raw.path }, raw);
-    const before = machine([external('e1', null, 1)], 'e1', image);
+    const before = vm([external('e1', null, 1)], 'e1', image);
     const [e1] = before.snapshots;
     const disks = [disk({ source: path('e1'), backing: [raw.path] })];
     const after = e1 && afterDeletion({ ...before, domain: domain({ disks }) }, e1, 'only');
@@ -131,7 +131,7 @@ describe('what a deletion leaves', () => {
   test('internal ones with their children', () => {
     const all = [internal('a', null, 1, 'e2'), internal('b', 'a', 2, 'e2'), internal('c', 'b', 3, 'e2')];
     const image = seen(link('e2', null, 'a', 'b', 'c'));
-    const before = machine(all, 'c', image);
+    const before = vm(all, 'c', image);
     expect(leftBy(before, ['b'], 'children')).toMatchObject({
       tree: [['a', null, [], true]],
       chain: [[path('e2'), null, 1]],
@@ -145,19 +145,19 @@ describe('what a deletion leaves', () => {
 
 describe('what an external one leaves is not foreseen', () => {
   test.each([
-    ['beside a branch', machine([...LINE, external('x', 'e1', 5)])],
-    ['with another root', machine([...LINE, internal('x', null, 5, 'qcow2')])],
-    ['above the current one', machine(LINE, 'e1')],
-    ['with no current one', machine(LINE, null)],
-    ['when its overlay is not in the chain', machine(LINE, 't', seen(link('other', null)))],
-    ['when there is nothing below', machine(LINE, 't', seen(link('e1', null)))],
+    ['beside a branch', vm([...LINE, external('x', 'e1', 5)])],
+    ['with another root', vm([...LINE, internal('x', null, 5, 'qcow2')])],
+    ['above the current one', vm(LINE, 'e1')],
+    ['with no current one', vm(LINE, null)],
+    ['when its overlay is not in the chain', vm(LINE, 't', seen(link('other', null)))],
+    ['when there is nothing below', vm(LINE, 't', seen(link('e1', null)))],
     [
       'when the images were not seen',
-      machine(LINE, 't', { kind: 'broken', why: 'missing', path: '', detail: '' }),
+      vm(LINE, 't', { kind: 'broken', why: 'missing', path: '', detail: '' }),
     ],
   ])('%s', (_, before) => {
     expect(leftBy(before, ['e1'])).toBeNull();
   });
 
-  test('with its children', () => expect(leftBy(machine(), ['e1'], 'children')).toBeNull());
+  test('with its children', () => expect(leftBy(vm(), ['e1'], 'children')).toBeNull());
 });

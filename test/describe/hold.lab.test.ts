@@ -5,10 +5,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
-import { scratch, tool, tryTool, virsh } from '../lab/lab.ts';
-import { cleanUp, continueQemu, defineMachine, type Machine, pathOf, start, state } from '../lab/machine.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { fingerprint, pasteOk } from '../lab/evidence.ts';
+import { scratch, tool, tryTool, virsh } from '../lab/lab.ts';
 import {
   count,
   countTo,
@@ -21,6 +19,8 @@ import {
   twoDisks,
   write,
 } from '../lab/scene.ts';
+import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import { cleanUp, continueQemu, defineVm, pathOf, start, state, type Vm } from '../lab/vm.ts';
 
 // copies of what is redefined are no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
@@ -28,8 +28,8 @@ process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 afterEach(cleanUp);
 
 /** All that libvirt stores of it, passwords too. */
-const wholeXml = (machine: Machine, name: string): string =>
-  virsh('snapshot-dumpxml', '--domain', machine.uuid, '--snapshotname', name, '--security-info');
+const wholeXml = (vm: Vm, name: string): string =>
+  virsh('snapshot-dumpxml', '--domain', vm.uuid, '--snapshotname', name, '--security-info');
 
 const described = (xml: string): string | null =>
   /^ {2}<description>([^<]*)<\/description>$/m
@@ -43,29 +43,29 @@ const described = (xml: string): string | null =>
 const undescribed = (xml: string): string => xml.replace(/\n {2}<description>[^<]*<\/description>/, '');
 
 /** Every snapshot without its description, the tree, the current one, and the images to the last byte. */
-function facts(machine: Machine) {
-  const { images, definition, state: now } = fingerprint(machine);
+function facts(vm: Vm) {
+  const { images, definition, state: now } = fingerprint(vm);
   return {
     images,
     definition,
     now,
-    snapshots: snapshotNames(machine).map((name) => [name, undescribed(wholeXml(machine, name))]),
-    tree: virsh('snapshot-list', '--domain', machine.uuid, '--tree'),
-    current: currentSnapshot(machine),
+    snapshots: snapshotNames(vm).map((name) => [name, undescribed(wholeXml(vm, name))]),
+    tree: virsh('snapshot-list', '--domain', vm.uuid, '--tree'),
+    current: currentSnapshot(vm),
   };
 }
 
 /** root -> middle (current) -> leaf, and a second branch. */
-function family(name: string): Machine {
-  const machine = twoDisks(name);
-  write(machine, 0x11);
-  take(machine, 'root', '--description', 'the first');
-  take(machine, 'middle');
-  take(machine, 'leaf', '--description', 'the last');
-  virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 'middle');
-  take(machine, 'branch');
-  virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 'middle');
-  return machine;
+function family(name: string): Vm {
+  const vm = twoDisks(name);
+  write(vm, 0x11);
+  take(vm, 'root', '--description', 'the first');
+  take(vm, 'middle');
+  take(vm, 'leaf', '--description', 'the last');
+  virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 'middle');
+  take(vm, 'branch');
+  virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 'middle');
+  return vm;
 }
 
 const HOLD = 'Kvmsnap-Hold: yes';
@@ -85,17 +85,17 @@ const TEXTS: readonly string[] = [
 
 describe('describe', () => {
   test('any text, of the current one and its neighbours, and nothing else changes', async () => {
-    const machine = family('described');
-    const before = facts(machine);
-    const wanted = new Map<string, string | null>(snapshotNames(machine).map((name) => [name, null]));
+    const vm = family('described');
+    const before = facts(vm);
+    const wanted = new Map<string, string | null>(snapshotNames(vm).map((name) => [name, null]));
     for (const [n, text] of TEXTS.entries()) {
       const name = ['root', 'middle', 'leaf'][n % 3] ?? '';
       wanted.set(name, text);
       const { snapshot } = await document('current', 'describe', 'described', '--', name, text);
       expect(snapshot).toMatchObject({ name, description: text, held: false, current: name === 'middle' });
-      expect(described(wholeXml(machine, name))).toBe(text);
+      expect(described(wholeXml(vm, name))).toBe(text);
     }
-    expect(facts(machine)).toEqual(before);
+    expect(facts(vm)).toEqual(before);
     const { domains } = await document('list', 'list', 'described');
     expect(new Map(domains[0]?.snapshots.map(({ name, description }) => [name, description]))).toEqual(
       wanted,
@@ -103,70 +103,70 @@ describe('describe', () => {
   });
 
   test('an empty text takes it away; a carriage return becomes a line feed', async () => {
-    const machine = family('emptied');
-    const before = facts(machine);
+    const vm = family('emptied');
+    const before = facts(vm);
     await succeed('describe', 'emptied', 'root', '');
-    expect(wholeXml(machine, 'root')).not.toContain('<description');
+    expect(wholeXml(vm, 'root')).not.toContain('<description');
     await succeed('describe', 'emptied', 'root', 'a\r\nb\rc');
-    expect(described(wholeXml(machine, 'root'))).toBe('a\nb\nc');
-    expect(facts(machine)).toEqual(before);
+    expect(described(wholeXml(vm, 'root'))).toBe('a\nb\nc');
+    expect(facts(vm)).toEqual(before);
   });
 
   test('what XML cannot hold, and what would be a hold, is refused and changes nothing', async () => {
-    const machine = family('refused');
-    const before = [facts(machine), wholeXml(machine, 'root')];
+    const vm = family('refused');
+    const before = [facts(vm), wholeXml(vm, 'root')];
     await fail(1, 'describe', 'refused', 'root', 'bell \x07');
     await fail(2, 'describe', 'refused', 'root', `sneaky\n${HOLD}`);
     expect(await fail(4, 'describe', 'refused', 'rot', 'x')).toContain("did you mean 'root'?");
     await fail(4, 'hold', 'refusd', 'root');
-    expect([facts(machine), wholeXml(machine, 'root')]).toEqual(before);
+    expect([facts(vm), wholeXml(vm, 'root')]).toEqual(before);
   });
 
   test.each(['two words', '007', "it's", '--all', '<a&b>', '测试'])('a snapshot called %j', async (name) => {
-    const machine = twoDisks('named');
-    virsh('snapshot-create-as', '--domain', machine.uuid, `--name=${name}`);
+    const vm = twoDisks('named');
+    virsh('snapshot-create-as', '--domain', vm.uuid, `--name=${name}`);
     await succeed('describe', 'named', '--', name, 'text');
     await succeed('hold', 'named', '--', name);
-    expect(snapshotNames(machine)).toEqual([name]);
-    const xml = virsh('snapshot-dumpxml', '--domain', machine.uuid, `--snapshotname=${name}`);
+    expect(snapshotNames(vm)).toEqual([name]);
+    const xml = virsh('snapshot-dumpxml', '--domain', vm.uuid, `--snapshotname=${name}`);
     expect(described(xml)).toBe(`text\n\n${HOLD}`);
-    expect(currentSnapshot(machine)).toBe(name);
+    expect(currentSnapshot(vm)).toBe(name);
   });
 });
 
 describe('hold and unhold', () => {
   test('of each in a tree: a last line of its description, and gone again', async () => {
-    const machine = family('held');
-    const before = facts(machine);
-    const xmls = snapshotNames(machine).map((name) => wholeXml(machine, name));
-    for (const name of snapshotNames(machine)) {
+    const vm = family('held');
+    const before = facts(vm);
+    const xmls = snapshotNames(vm).map((name) => wholeXml(vm, name));
+    for (const name of snapshotNames(vm)) {
       const { snapshot } = await document('current', 'hold', 'held', name);
       expect(snapshot.held).toBe(true);
     }
-    expect(snapshotNames(machine).map((name) => described(wholeXml(machine, name)))).toEqual([
+    expect(snapshotNames(vm).map((name) => described(wholeXml(vm, name)))).toEqual([
       HOLD,
       `the last\n\n${HOLD}`,
       HOLD,
       `the first\n\n${HOLD}`,
     ]);
-    expect(facts(machine)).toEqual(before);
+    expect(facts(vm)).toEqual(before);
     await succeed('describe', 'held', 'root', 'another');
-    expect(described(wholeXml(machine, 'root'))).toBe(`another\n\n${HOLD}`);
+    expect(described(wholeXml(vm, 'root'))).toBe(`another\n\n${HOLD}`);
     await succeed('describe', 'held', 'root', 'the first');
     const { domains } = await document('list', 'list', 'held');
     expect(domains[0]?.snapshots.map(({ held }) => held)).toEqual([true, true, true, true]);
-    for (const name of snapshotNames(machine)) await succeed('unhold', 'held', name);
-    expect(snapshotNames(machine).map((name) => wholeXml(machine, name))).toEqual(xmls);
-    expect(facts(machine)).toEqual(before);
+    for (const name of snapshotNames(vm)) await succeed('unhold', 'held', name);
+    expect(snapshotNames(vm).map((name) => wholeXml(vm, name))).toEqual(xmls);
+    expect(facts(vm)).toEqual(before);
   });
 
   test('twice is once, and does nothing the second time', async () => {
-    const machine = twoDisks('twice');
-    take(machine, 'one');
+    const vm = twoDisks('twice');
+    take(vm, 'one');
     await succeed('hold', 'twice', 'one');
     const { stderr } = await succeed('-v', 'hold', 'twice', 'one');
     expect(stderr).not.toContain('snapshot-create');
-    expect(described(wholeXml(machine, 'one'))).toBe(HOLD);
+    expect(described(wholeXml(vm, 'one'))).toBe(HOLD);
     expect((await document('dry-run', 'hold', 'twice', 'one', '--dry-run')).commands).toEqual([]);
     expect((await succeed('info', 'twice', 'one')).stdout).toMatch(
       /^held +yes: no prune or delete removes it$/m,
@@ -174,70 +174,70 @@ describe('hold and unhold', () => {
     await succeed('unhold', 'twice', 'one');
     expect((await succeed('info', 'twice', 'one')).stdout).not.toContain('held');
     expect((await succeed('-v', 'unhold', 'twice', 'one')).stderr).not.toContain('snapshot-create');
-    expect(wholeXml(machine, 'one')).not.toContain('<description');
+    expect(wholeXml(vm, 'one')).not.toContain('<description');
   });
 
   test('a password in the stored definition stays', async () => {
-    const machine = defineMachine({
+    const vm = defineVm({
       name: 'secret',
       extraDevicesXml: "<graphics type='vnc' port='-1' autoport='yes' passwd='s3cr3t&amp;'/>",
     });
-    take(machine, 'one');
-    const before = wholeXml(machine, 'one');
+    take(vm, 'one');
+    const before = wholeXml(vm, 'one');
     expect(before).toContain("passwd='s3cr3t&amp;'");
     await succeed('hold', 'secret', 'one');
-    expect(undescribed(wholeXml(machine, 'one'))).toBe(before);
-    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 'one');
-    expect(virsh('dumpxml', '--domain', machine.uuid, '--inactive', '--security-info')).toContain(
+    expect(undescribed(wholeXml(vm, 'one'))).toBe(before);
+    virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 'one');
+    expect(virsh('dumpxml', '--domain', vm.uuid, '--inactive', '--security-info')).toContain(
       "passwd='s3cr3t&amp;'",
     );
   });
 
-  test('of a machine that runs on: its memory is still there to go back to', async () => {
-    const machine = twoDisks('running', { boot: 'counter' });
-    start(machine);
-    await countTo(machine, 20);
-    take(machine, 'then');
-    const then = count(machine);
-    const before = [snapshotNames(machine).map((name) => wholeXml(machine, name)), currentSnapshot(machine)];
+  test('of a VM that runs on: its memory is still there to go back to', async () => {
+    const vm = twoDisks('running', { boot: 'counter' });
+    start(vm);
+    await countTo(vm, 20);
+    take(vm, 'then');
+    const then = count(vm);
+    const before = [snapshotNames(vm).map((name) => wholeXml(vm, name)), currentSnapshot(vm)];
     await succeed('describe', 'running', 'then', 'with "memory"');
     await succeed('hold', 'running', 'then');
-    expect(state(machine)).toBe('running');
-    expect([[undescribed(wholeXml(machine, 'then'))], currentSnapshot(machine)]).toEqual(before);
-    await countTo(machine, then + 60);
+    expect(state(vm)).toBe('running');
+    expect([[undescribed(wholeXml(vm, 'then'))], currentSnapshot(vm)]).toEqual(before);
+    await countTo(vm, then + 60);
     await succeed('revert', 'running', 'then');
-    expect(count(machine)).toBeLessThan(then + 55);
-    expect(state(machine)).toBe('running');
-    expect(described(wholeXml(machine, 'then'))).toBe(`with "memory"\n\n${HOLD}`);
+    expect(count(vm)).toBeLessThan(then + 55);
+    expect(state(vm)).toBe('running');
+    expect(described(wholeXml(vm, 'then'))).toBe(`with "memory"\n\n${HOLD}`);
     await succeed('unhold', 'running', 'then');
     await succeed('delete', 'running', 'then');
-    expect(snapshotNames(machine)).toEqual([]);
+    expect(snapshotNames(vm)).toEqual([]);
   });
 
   test('is still there when libvirtd was started anew', async () => {
-    const machine = family('kept');
+    const vm = family('kept');
     await succeed('hold', 'kept', 'middle');
-    const before = [facts(machine), wholeXml(machine, 'middle')];
+    const before = [facts(vm), wholeXml(vm, 'middle')];
     await killLibvirtd('SIGTERM');
     await startLibvirtd();
-    expect([facts(machine), wholeXml(machine, 'middle')]).toEqual(before);
+    expect([facts(vm), wholeXml(vm, 'middle')]).toEqual(before);
   });
 
   test('one that is still being taken is busy, and is left alone', async () => {
-    const machine = twoDisks('busy', { boot: 'counter' });
-    start(machine);
-    await countTo(machine, 1);
-    const { done } = await takeHalf(machine, 'half');
+    const vm = twoDisks('busy', { boot: 'counter' });
+    start(vm);
+    await countTo(vm, 1);
+    const { done } = await takeHalf(vm, 'half');
     try {
       expect((await failure(7, 'hold', 'busy', 'half')).code).toBe('busy');
       expect((await failure(7, 'describe', 'busy', 'half', 'text')).code).toBe('busy');
     } finally {
-      continueQemu(machine);
+      continueQemu(vm);
     }
     await done;
-    expect(wholeXml(machine, 'half')).not.toContain('<description');
+    expect(wholeXml(vm, 'half')).not.toContain('<description');
     await succeed('hold', 'busy', 'half');
-    expect(described(wholeXml(machine, 'half'))).toBe(HOLD);
+    expect(described(wholeXml(vm, 'half'))).toBe(HOLD);
   });
 });
 
@@ -257,9 +257,9 @@ describe('the copy of before', () => {
   }
 
   test('is in XDG_STATE_HOME, one of each change, and brings it back', async () => {
-    const machine = family('copied');
+    const vm = family('copied');
     const directory = room();
-    const before = wholeXml(machine, 'middle');
+    const before = wholeXml(vm, 'middle');
     const env = { XDG_STATE_HOME: directory };
     const runs = await Promise.all(
       ['root', 'middle', 'leaf', 'branch'].map((name) =>
@@ -274,14 +274,14 @@ describe('the copy of before', () => {
       (name) => readFileSync(join(directory, 'kvmsnap', name), 'utf8').trimEnd() === before.trimEnd(),
     );
     const path = join(directory, 'kvmsnap', file ?? '');
-    virsh('snapshot-create', '--domain', machine.uuid, '--xmlfile', path, '--redefine', '--current');
-    expect(wholeXml(machine, 'middle')).toBe(before);
-    expect(currentSnapshot(machine)).toBe('middle');
+    virsh('snapshot-create', '--domain', vm.uuid, '--xmlfile', path, '--redefine', '--current');
+    expect(wholeXml(vm, 'middle')).toBe(before);
+    expect(currentSnapshot(vm)).toBe('middle');
   });
 
   test('is in ~/.local/state otherwise, and without HOME in the home of the user', async () => {
-    const machine = twoDisks('homes');
-    take(machine, 'one');
+    const vm = twoDisks('homes');
+    take(vm, 'one');
     const home = room();
     const run = await kvmsnap(['hold', 'homes', 'one'], { env: { HOME: home, XDG_STATE_HOME: undefined } });
     expect(run).toMatchObject({ code: 0, stderr: '' });
@@ -301,43 +301,43 @@ describe('the copy of before', () => {
       return;
     }
     expect(bare).toMatchObject({ code: 0, stderr: '' });
-    expect(wholeXml(machine, 'one')).not.toContain('<description');
+    expect(wholeXml(vm, 'one')).not.toContain('<description');
     const kept = join(own, '.local', 'state', 'kvmsnap');
-    const [file = '', ...more] = readdirSync(kept).filter((name) => name.startsWith(machine.uuid));
+    const [file = '', ...more] = readdirSync(kept).filter((name) => name.startsWith(vm.uuid));
     expect(more).toEqual([]);
     rmSync(join(kept, file));
   });
 
   test('where it cannot be written nothing is changed', async () => {
-    const machine = twoDisks('nowhere');
-    take(machine, 'one');
-    const before = wholeXml(machine, 'one');
+    const vm = twoDisks('nowhere');
+    take(vm, 'one');
+    const before = wholeXml(vm, 'one');
     const { code, stderr } = await kvmsnap(['hold', 'nowhere', 'one'], {
       env: { XDG_STATE_HOME: '/dev/null' },
     });
     expect({ code, stderr }).toEqual({ code: 5, stderr: expect.stringContaining('/dev/null/kvmsnap') });
-    expect(wholeXml(machine, 'one')).toBe(before);
+    expect(wholeXml(vm, 'one')).toBe(before);
   });
 
   test('a dry run changes nothing, and its line does it when pasted', async () => {
-    const machine = family('dry');
-    const before = facts(machine);
-    const xml = wholeXml(machine, 'middle');
+    const vm = family('dry');
+    const before = facts(vm);
+    const xml = wholeXml(vm, 'middle');
     const { commands } = await document('dry-run', '--dry-run', 'hold', 'dry', 'middle');
-    expect([facts(machine), wholeXml(machine, 'middle')]).toEqual([before, xml]);
+    expect([facts(vm), wholeXml(vm, 'middle')]).toEqual([before, xml]);
     expect(commands).toHaveLength(1);
     pasteOk(commands[0] ?? null);
-    expect(described(wholeXml(machine, 'middle'))).toBe(HOLD);
-    expect(facts(machine)).toEqual(before);
+    expect(described(wholeXml(vm, 'middle'))).toBe(HOLD);
+    expect(facts(vm)).toEqual(before);
   });
 
   test('a dry run writes no file, and prints no password; its line keeps it, and changes nothing but the text', async () => {
-    const machine = defineMachine({
+    const vm = defineVm({
       name: 'dry-secret',
       extraDevicesXml: "<graphics type='vnc' port='-1' autoport='yes' passwd='s3cr3t&amp;'/>",
     });
-    take(machine, 'one', '--description', 'of several\nlines & <more>');
-    const before = undescribed(wholeXml(machine, 'one'));
+    take(vm, 'one', '--description', 'of several\nlines & <more>');
+    const before = undescribed(wholeXml(vm, 'one'));
     const directory = room();
     for (const text of [...TEXTS, '', 'back\\slash / &amp; \\n $1', 'last']) {
       const args = ['--dry-run', 'describe', 'dry-secret', '--', 'one', text];
@@ -345,15 +345,15 @@ describe('the copy of before', () => {
       expect({ text, code, stderr }).toEqual({ text, code: 0, stderr: '' });
       expect(stdout).not.toContain('s3cr3t');
       pasteOk(stdout);
-      expect(described(wholeXml(machine, 'one')) ?? '').toBe(text);
-      expect(undescribed(wholeXml(machine, 'one'))).toBe(before);
+      expect(described(wholeXml(vm, 'one')) ?? '').toBe(text);
+      expect(undescribed(wholeXml(vm, 'one'))).toBe(before);
     }
     expect(readdirSync(directory)).toEqual([]);
   });
 
   test('of ten changes the copies of the last five are left, and nothing else', async () => {
-    const machine = twoDisks('often');
-    take(machine, 'one');
+    const vm = twoDisks('often');
+    take(vm, 'one');
     const directory = room();
     const env = { XDG_STATE_HOME: directory };
     for (let n = 0; n < 10; n++)
@@ -367,16 +367,16 @@ describe('what is held is not deleted', () => {
   const OPTIONS = [[], ['--yes'], ['--metadata'], ['--yes', '--metadata']];
 
   test.each(OPTIONS)('delete %j: exit 5, and the hint lets it go', async (...options) => {
-    const machine = family('kept');
+    const vm = family('kept');
     await succeed('hold', 'kept', 'leaf');
-    const before = facts(machine);
+    const before = facts(vm);
     const { message, hint, command } = await failure(5, 'delete', 'kept', 'leaf', ...options);
     expect(message).toBe("cannot delete 'leaf' of 'kept': 'leaf' is held");
     expect(hint).toContain(command);
-    expect(facts(machine)).toEqual(before);
+    expect(facts(vm)).toEqual(before);
     pasteOk(command);
     await succeed('delete', 'kept', 'leaf', ...options);
-    expect(snapshotNames(machine)).not.toContain('leaf');
+    expect(snapshotNames(vm)).not.toContain('leaf');
   });
 
   test('delete has no --force that could', async () => {
@@ -390,63 +390,63 @@ describe('what is held is not deleted', () => {
     ['root', '--children-only'],
     ['middle', '--children', '--metadata'],
   ])('delete %s %s names each that is held, and deletes none', async (name, ...options) => {
-    const machine = family('kept');
+    const vm = family('kept');
     for (const held of ['leaf', 'branch']) await succeed('hold', 'kept', held);
-    const before = facts(machine);
+    const before = facts(vm);
     for (const extra of [['--dry-run'], ['--yes'], []]) {
       const { message } = await failure(5, 'delete', 'kept', name, ...options, ...extra);
       expect(message).toContain("'leaf' is held");
       expect(message).toContain("'branch' is held");
     }
-    expect(facts(machine)).toEqual(before);
+    expect(facts(vm)).toEqual(before);
   });
 
   test('of several names the others go, and of several VMs too', async () => {
-    const machine = family('kept');
-    const other = defineMachine({ name: 'kept-2', disks: [{ size: '8M' }] });
+    const vm = family('kept');
+    const other = defineVm({ name: 'kept-2', disks: [{ size: '8M' }] });
     take(other, 'leaf');
     await succeed('hold', 'kept', 'leaf');
     expect((await kvmsnap(['delete', 'kept', 'leaf', 'branch'])).code).toBe(3);
-    expect(snapshotNames(machine)).toEqual(['leaf', 'middle', 'root']);
+    expect(snapshotNames(vm)).toEqual(['leaf', 'middle', 'root']);
     const many = await kvmsnap(['delete', 'kept*', 'leaf', '--yes']);
     expect(many).toMatchObject({ code: 3, stderr: expect.stringContaining("'leaf' is held") });
-    expect([snapshotNames(machine), snapshotNames(other)]).toEqual([['leaf', 'middle', 'root'], []]);
+    expect([snapshotNames(vm), snapshotNames(other)]).toEqual([['leaf', 'middle', 'root'], []]);
   });
 
   test('in a script without --yes, what is held is told of before the missing consent', async () => {
-    const machine = family('kept');
+    const vm = family('kept');
     await succeed('hold', 'kept', 'leaf');
-    const before = facts(machine);
+    const before = facts(vm);
     for (const args of [
       ['kept', 'branch', 'leaf', '--children'],
       ['kep*', 'branch', 'leaf'],
     ])
       expect((await failure(5, 'delete', ...args)).message).toContain("'leaf' is held");
-    expect(facts(machine)).toEqual(before);
+    expect(facts(vm)).toEqual(before);
   });
 
   test('what exists already and is held: the advice of create works when pasted', async () => {
-    const machine = family('kept');
+    const vm = family('kept');
     await succeed('hold', 'kept', 'leaf');
     const { findings } = await failure(6, 'create-as', 'kept', 'leaf');
     const commands = findings.flatMap((finding) => finding.commands);
     expect(commands).toEqual(['kvmsnap unhold kept leaf', 'kvmsnap delete kept leaf']);
     for (const command of commands) pasteOk(command);
-    expect(snapshotNames(machine)).not.toContain('leaf');
+    expect(snapshotNames(vm)).not.toContain('leaf');
   });
 
   test('check --fix has libvirt forget none that is held', async () => {
-    const machine = defineMachine({ name: 'kept', disks: [{ size: '8M' }] });
-    take(machine, 'gone');
+    const vm = defineVm({ name: 'kept', disks: [{ size: '8M' }] });
+    take(vm, 'gone');
     await succeed('hold', 'kept', 'gone');
-    tool('qemu-img', ['snapshot', '-d', 'gone', pathOf(machine)]);
+    tool('qemu-img', ['snapshot', '-d', 'gone', pathOf(vm)]);
     expect((await kvmsnap(['check', 'kept', '--fix', '--yes'])).code).toBe(5);
-    expect(snapshotNames(machine)).toEqual(['gone']);
+    expect(snapshotNames(vm)).toEqual(['gone']);
     const { domains } = JSON.parse((await kvmsnap(['check', 'kept', '--json'])).stdout);
     const found = domains[0]?.findings.find(({ rule }: { rule: string }) => rule === 'no-data');
     expect(found?.command).toBe('kvmsnap unhold kept gone');
     pasteOk(found?.command);
     await kvmsnap(['check', 'kept', '--fix', '--yes']);
-    expect(snapshotNames(machine)).toEqual([]);
+    expect(snapshotNames(vm)).toEqual([]);
   });
 });

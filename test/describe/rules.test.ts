@@ -1,8 +1,8 @@
-import { REDEFINE_RULES, type RedefineFacts } from '../../src/describe/rules.ts';
-import { domain, seen, snapshot, tag } from '../model.ts';
+import { REDEFINE_RULES, type RegisterFacts } from '../../src/describe/rules.ts';
 import { describeRules } from '../create/rule-cases.ts';
+import { domain, seen, snapshot, tag } from '../model.ts';
 
-const facts = (changes: Partial<RedefineFacts> = {}): RedefineFacts => ({
+const facts = (changes: Partial<RegisterFacts> = {}): RegisterFacts => ({
   domain: domain(),
   snapshotNames: ['before'],
   stored: new Map([['vda', seen({ tags: [tag('s1')] })]]),
@@ -45,7 +45,7 @@ describeRules(
         {
           says: 'no tag',
           facts: facts({ stored: new Map([['vda', seen()]]) }),
-          finds: [{ what: /disk vda holds no snapshot of that name/, hint: /another machine/ }],
+          finds: [{ what: /disk vda holds no snapshot of that name/, hint: /another VM/ }],
         },
         {
           says: 'two',

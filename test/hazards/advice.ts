@@ -2,39 +2,39 @@
 // Where libvirt versions differ, the table says so with `since`.
 import { existsSync } from 'node:fs';
 import { expect } from 'vitest';
-import { fingerprint, type Refusal, refused, writableImages } from '../lab/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
+import { fingerprint, type Refusal, refused, writableImages } from '../lab/evidence.ts';
 import { tryVirsh } from '../lab/lab.ts';
-import { defineMachine, destroy, type Machine, type MachineSpec, start } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { defineVm, destroy, start, type Vm, type VmSpec } from '../lab/vm.ts';
 import type { Outcome } from './promise.ts';
 
 export interface Hazard {
   readonly what: string;
-  readonly spec: Omit<MachineSpec, 'name'>;
-  /** Before the machine is started, if it is. */
-  readonly prepare?: (machine: Machine) => void;
+  readonly spec: Omit<VmSpec, 'name'>;
+  /** Before the VM is started, if it is. */
+  readonly prepare?: (vm: Vm) => void;
   readonly running?: true;
   /** Once it runs. */
-  readonly provoke?: (machine: Machine) => void;
+  readonly provoke?: (vm: Vm) => void;
   /** The words with which this libvirt refuses to let it come so far: there is no such hazard here. */
   readonly cannotBe?: RegExp | null;
-  /** How raw virsh ends, on a machine made alike: refused with these words; null where it says that all is well. */
+  /** How raw virsh ends, on a VM made alike: refused with these words; null where it says that all is well. */
   readonly virsh: RegExp | null;
-  /** What it has done to that machine; without this, nothing is to be left. */
-  readonly virshLeft?: ((machine: Machine) => void) | null;
+  /** What it has done to that VM; without this, nothing is to be left. */
+  readonly virshLeft?: ((vm: Vm) => void) | null;
   /** That in words, for the README. */
   readonly harm?: string;
   /** Here all is well, and kvmsnap takes it, too. */
   readonly taken?: boolean;
   /** Parts of kvmsnap's message. */
-  readonly says: (machine: Machine) => readonly string[];
+  readonly says: (vm: Vm) => readonly string[];
   readonly hint?: string | RegExp;
   /** The whole command that it advises; null for none. */
-  readonly command: ((machine: Machine) => string) | null;
+  readonly command: ((vm: Vm) => string) | null;
   /** Does what the advice says; null where no create can work. */
-  readonly mend: ((machine: Machine, refusal: Refusal) => void) | null;
+  readonly mend: ((vm: Vm, refusal: Refusal) => void) | null;
   /** What kvmsnap says of the snapshot that it takes in the end. */
   readonly warns?: RegExp;
 }
@@ -54,17 +54,17 @@ export async function showHazard(hazard: Hazard): Promise<void> {
     return;
   }
   showVirsh(hazard);
-  const machine = make(hazard, NAME);
+  const vm = make(hazard, NAME);
   if (!hazard.taken) {
-    const refusal = await showRefusal(hazard, machine);
+    const refusal = await showRefusal(hazard, vm);
     if (!hazard.mend) return;
-    hazard.mend(machine, refusal);
+    hazard.mend(vm, refusal);
   }
   expect(await kvmsnap(['create-as', NAME, 's1'])).toMatchObject({
     code: 0,
     stderr: hazard.warns ? expect.stringMatching(hazard.warns) : '',
   });
-  expect(writableImages(machine).map(tagged)).toEqual(writableImages(machine).map(() => ['s1']));
+  expect(writableImages(vm).map(tagged)).toEqual(writableImages(vm).map(() => ['s1']));
 }
 
 function outcome({ cannotBe, virsh, harm = 'works', taken, mend, warns }: Hazard): Outcome {
@@ -89,24 +89,24 @@ function showVirsh(hazard: Hazard): void {
   destroy(twin);
 }
 
-async function showRefusal(hazard: Hazard, machine: Machine): Promise<Refusal> {
-  const before = fingerprint(machine);
+async function showRefusal(hazard: Hazard, vm: Vm): Promise<Refusal> {
+  const before = fingerprint(vm);
   const refusal = await refused('create-as', NAME, 's1');
   expect(refusal.exitCode).toBe(5);
   expect(refusal.message).toContain(`cannot take a snapshot of '${NAME}': `);
-  for (const part of hazard.says(machine)) expect(refusal.message).toContain(part);
+  for (const part of hazard.says(vm)) expect(refusal.message).toContain(part);
   if (hazard.hint !== undefined) expect(refusal.hint).toMatch(hazard.hint);
-  expect(refusal.command).toBe(hazard.command?.(machine) ?? null);
-  expect(fingerprint(machine)).toEqual(before);
+  expect(refusal.command).toBe(hazard.command?.(vm) ?? null);
+  expect(fingerprint(vm)).toEqual(before);
   return refusal;
 }
 
-function make({ spec, prepare, running, provoke }: Hazard, name: string): Machine {
-  const machine = defineMachine({ name, ...spec });
-  prepare?.(machine);
-  if (running) start(machine);
-  provoke?.(machine);
-  return machine;
+function make({ spec, prepare, running, provoke }: Hazard, name: string): Vm {
+  const vm = defineVm({ name, ...spec });
+  prepare?.(vm);
+  if (running) start(vm);
+  provoke?.(vm);
+  return vm;
 }
 
 const tagged = (path: string) =>

@@ -2,22 +2,13 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { fingerprint, pasteOk, refused, tagCounts, writableImages } from '../lab/evidence.ts';
-import { byteIn, succeed, writeAsGuest } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
+import { fingerprint, pasteOk, refused, tagCounts, writableImages } from '../lab/evidence.ts';
 import { tryVirsh, virsh, waitFor } from '../lab/lab.ts';
-import {
-  cleanUp,
-  defineMachine,
-  destroy,
-  type Machine,
-  pathOf,
-  start,
-  state,
-  stateAndReason,
-} from '../lab/machine.ts';
+import { byteIn, succeed, writeAsGuest } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
 import { hazard, type Outcome } from './promise.ts';
 
 afterEach(cleanUp);
@@ -31,51 +22,49 @@ const FORCE = canRevert ? [] : ['--force'];
 
 const [THEN, BETWEEN, NOW] = [0x11, 0x22, 0x33];
 
-function make(name: string, ...checkpoints: string[]): Machine {
-  const machine = defineMachine({ name, disks: [{ size: '4M' }] });
-  start(machine);
-  writeAsGuest(machine, THEN);
-  for (const each of checkpoints) checkpoint(machine, each);
-  return machine;
+function make(name: string, ...checkpoints: string[]): Vm {
+  const vm = defineVm({ name, disks: [{ size: '4M' }] });
+  start(vm);
+  writeAsGuest(vm, THEN);
+  for (const each of checkpoints) checkpoint(vm, each);
+  return vm;
 }
 
-const checkpoint = (machine: Machine, name: string) => virsh('checkpoint-create-as', machine.uuid, name);
+const checkpoint = (vm: Vm, name: string) => virsh('checkpoint-create-as', vm.uuid, name);
 
-const checkpoints = (machine: Machine): string[] =>
-  virsh('checkpoint-list', '--domain', machine.uuid, '--name').split('\n').filter(Boolean);
+const checkpoints = (vm: Vm): string[] =>
+  virsh('checkpoint-list', '--domain', vm.uuid, '--name').split('\n').filter(Boolean);
 
-const now = (machine: Machine) => byteIn(writableImages(machine)[0] ?? '');
+const now = (vm: Vm) => byteIn(writableImages(vm)[0] ?? '');
 
 /** Takes an incremental backup, and tells what it holds where the guest writes; null where libvirt cannot take it. */
-async function backedUp(machine: Machine, since: string): Promise<number | null> {
-  const [xml, target] = ['backup.xml', 'backup.qcow2'].map((file) =>
-    join(dirname(pathOf(machine)), file),
-  ) as [string, string];
+async function backedUp(vm: Vm, since: string): Promise<number | null> {
+  const [xml, target] = ['backup.xml', 'backup.qcow2'].map((file) => join(dirname(pathOf(vm)), file)) as [
+    string,
+    string,
+  ];
   rmSync(target, { force: true });
   writeFileSync(
     xml,
     `<domainbackup><incremental>${since}</incremental><disks><disk name='vda' backup='yes' type='file'><driver type='qcow2'/><target file='${target}'/></disk></disks></domainbackup>`,
   );
-  const begun = tryVirsh('backup-begin', '--domain', machine.uuid, '--backupxml', xml);
+  const begun = tryVirsh('backup-begin', '--domain', vm.uuid, '--backupxml', xml);
   if (begun.code !== 0) {
     expect(begun.stderr).toContain('checkpoint inconsistent: missing or broken bitmap');
     return null;
   }
-  await waitFor(() => virsh('domjobinfo', '--domain', machine.uuid).includes('None'), { what: 'the backup' });
+  await waitFor(() => virsh('domjobinfo', '--domain', vm.uuid).includes('None'), { what: 'the backup' });
   return byteIn(target);
 }
 
 describe('an internal one', () => {
-  hazard(30, 'checkpoints of a machine that is off', async () => {
+  hazard(30, 'checkpoints of a VM that is off', async () => {
     if (NONE) {
       expect(() => make('twin', 'monday')).toThrow(NONE);
       return NO_SUCH;
     }
-    const [twin, machine] = ['twin', "web 1's"].map((name) => make(name, 'monday', 'a-tuesday')) as [
-      Machine,
-      Machine,
-    ];
-    for (const each of [twin, machine]) destroy(each);
+    const [twin, vm] = ['twin', "web 1's"].map((name) => make(name, 'monday', 'a-tuesday')) as [Vm, Vm];
+    for (const each of [twin, vm]) destroy(each);
     const raw = tryVirsh('snapshot-create-as', '--domain', twin.uuid, '--name', 's1');
     if (canRevert) {
       expect([raw.code, tagCounts(twin, 's1')]).toEqual([0, [1]]);
@@ -84,24 +73,24 @@ describe('an internal one', () => {
       expect(raw.stderr).toContain('cannot perform block operations while checkpoint exists');
       expect([snapshotNames(twin), tagCounts(twin, 's1')]).toEqual([[], [0]]);
     }
-    await showRefusal(machine, 2);
+    await showRefusal(vm, 2);
     return {
       virsh: canRevert ? 'takes one that cannot be reverted to, exit 0' : 'fails, exit 1, and names no cure',
       kvmsnap: 'refuses, exit 5, nothing touched; what it advises helps',
     };
   });
 
-  hazard(30, 'checkpoint of a running machine', async () => {
+  hazard(30, 'checkpoint of a running VM', async () => {
     if (NONE) {
       expect(() => make('twin', 'monday')).toThrow(NONE);
       return NO_SUCH;
     }
-    const [twin, machine] = ['twin', "web 1's"].map((name) => make(name, 'monday')) as [Machine, Machine];
+    const [twin, vm] = ['twin', "web 1's"].map((name) => make(name, 'monday')) as [Vm, Vm];
     virsh('snapshot-create-as', '--domain', twin.uuid, '--name', 's1');
     const revert = tryVirsh('snapshot-revert', '--domain', twin.uuid, '--snapshotname', 's1');
     expect(revert.stderr).toContain('Device has active dirty bitmaps');
     expect(stateAndReason(twin)).toBe('shut off (failed)');
-    await showRefusal(machine, 1);
+    await showRefusal(vm, 1);
     return {
       virsh: 'takes one; the revert to it loses the guest, exit 0',
       kvmsnap: 'refuses, exit 5, nothing touched; what it advises helps',
@@ -110,25 +99,25 @@ describe('an internal one', () => {
 });
 
 /** Refused; and where an external one can be reverted to, what is advised keeps the checkpoints. */
-async function showRefusal(machine: Machine, count: number): Promise<void> {
-  const before = fingerprint(machine);
-  const { message, hint, command, exitCode } = await refused('create-as', machine.name, 's1', '--force');
+async function showRefusal(vm: Vm, count: number): Promise<void> {
+  const before = fingerprint(vm);
+  const { message, hint, command, exitCode } = await refused('create-as', vm.name, 's1', '--force');
   expect(exitCode).toBe(5);
   expect(message).toContain(`the VM has ${count} checkpoint(s) of incremental backup`);
   expect(hint).toContain('the next backup then has to be a full one');
-  expect(fingerprint(machine)).toEqual(before);
+  expect(fingerprint(vm)).toEqual(before);
   pasteOk(command);
   if (!canRevert) {
-    expect(checkpoints(machine)).toEqual([]);
-    await succeed('create-as', machine.name, 's1');
-    expect(tagCounts(machine, 's1')).toEqual([1]);
-    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1');
+    expect(checkpoints(vm)).toEqual([]);
+    await succeed('create-as', vm.name, 's1');
+    expect(tagCounts(vm, 's1')).toEqual([1]);
+    virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's1');
     return;
   }
-  expect([checkpoints(machine).length, snapshotNames(machine)]).toEqual([count, ['s1']]);
-  writeAsGuest(machine, NOW);
-  await succeed('revert', machine.name, 's1', '--running');
-  expect([now(machine), state(machine)]).toEqual([THEN, 'running']);
+  expect([checkpoints(vm).length, snapshotNames(vm)]).toEqual([count, ['s1']]);
+  writeAsGuest(vm, NOW);
+  await succeed('revert', vm.name, 's1', '--running');
+  expect([now(vm), state(vm)]).toEqual([THEN, 'running']);
 }
 
 describe.skipIf(NONE)('an external one', () => {
@@ -136,59 +125,59 @@ describe.skipIf(NONE)('an external one', () => {
     ['of the disks', ['--disk-only']],
     ['with the memory', ['--external']],
   ])('%s is taken and merged, and the backups since each checkpoint go on', async (_, options) => {
-    const machine = make('web', 'one');
+    const vm = make('web', 'one');
     await succeed('create-as', 'web', 's1', ...options, ...FORCE);
-    writeAsGuest(machine, BETWEEN);
-    checkpoint(machine, 'two');
-    writeAsGuest(machine, NOW);
-    expect([await backedUp(machine, 'one'), await backedUp(machine, 'two')]).toEqual([NOW, NOW]);
+    writeAsGuest(vm, BETWEEN);
+    checkpoint(vm, 'two');
+    writeAsGuest(vm, NOW);
+    expect([await backedUp(vm, 'one'), await backedUp(vm, 'two')]).toEqual([NOW, NOW]);
     await succeed('delete', 'web', 's1');
-    expect([now(machine), checkpoints(machine), snapshotNames(machine)]).toEqual([NOW, ['one', 'two'], []]);
-    expect([await backedUp(machine, 'one'), await backedUp(machine, 'two')]).toEqual([NOW, NOW]);
-    for (const name of ['one', 'two']) virsh('checkpoint-delete', machine.uuid, name);
+    expect([now(vm), checkpoints(vm), snapshotNames(vm)]).toEqual([NOW, ['one', 'two'], []]);
+    expect([await backedUp(vm, 'one'), await backedUp(vm, 'two')]).toEqual([NOW, NOW]);
+    for (const name of ['one', 'two']) virsh('checkpoint-delete', vm.uuid, name);
   });
 
   test('is merged with the VM off, too', async () => {
-    const machine = make('web', 'one');
+    const vm = make('web', 'one');
     await succeed('create-as', 'web', 's1', '--disk-only', ...FORCE);
-    writeAsGuest(machine, NOW);
-    destroy(machine);
+    writeAsGuest(vm, NOW);
+    destroy(vm);
     await succeed('delete', 'web', 's1');
-    expect([now(machine), checkpoints(machine)]).toEqual([NOW, ['one']]);
-    start(machine);
-    expect(await backedUp(machine, 'one')).toBe(NOW);
+    expect([now(vm), checkpoints(vm)]).toEqual([NOW, ['one']]);
+    start(vm);
+    expect(await backedUp(vm, 'one')).toBe(NOW);
   });
 
   test('is refused while the VM is off, and taken as advised', async () => {
-    const machine = make('web', 'one');
-    destroy(machine);
-    const raw = tryVirsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1', '--disk-only');
+    const vm = make('web', 'one');
+    destroy(vm);
+    const raw = tryVirsh('snapshot-create-as', '--domain', vm.uuid, '--name', 's1', '--disk-only');
     expect(raw.stderr).toMatch(/checkpoint exists/);
-    const before = fingerprint(machine);
+    const before = fingerprint(vm);
     const { message, command } = await refused('create-as', 'web', 's1', '--disk-only', '--force');
     expect(message).toContain('libvirt takes external snapshots beside them only while the VM runs');
-    expect(fingerprint(machine)).toEqual(before);
+    expect(fingerprint(vm)).toEqual(before);
     pasteOk(command);
     await succeed('create-as', 'web', 's1', '--disk-only', ...FORCE);
-    expect([checkpoints(machine), snapshotNames(machine)]).toEqual([['one'], ['s1']]);
+    expect([checkpoints(vm), snapshotNames(vm)]).toEqual([['one'], ['s1']]);
   });
 
   test.skipIf(!canRevert)(
     'a revert brings the disks back, and ends the chain of backups as it says',
     async () => {
-      const machine = make('web', 'one');
+      const vm = make('web', 'one');
       await succeed('create-as', 'web', 's1', '--external');
-      writeAsGuest(machine, NOW);
-      checkpoint(machine, 'two');
+      writeAsGuest(vm, NOW);
+      checkpoint(vm, 'two');
       const { stderr } = await succeed('revert', 'web', 's1');
       expect(stderr).toContain('none of their bitmaps: the next backup then has to be a full one');
-      expect([now(machine), state(machine), checkpoints(machine)]).toEqual([THEN, 'running', ['one', 'two']]);
-      expect([await backedUp(machine, 'one'), await backedUp(machine, 'two')]).toEqual([null, null]);
-      expect(tryVirsh('checkpoint-delete', machine.uuid, 'two').code).toBe(1);
-      virsh('checkpoint-delete', machine.uuid, 'two', '--metadata');
-      virsh('checkpoint-delete', machine.uuid, 'one');
-      checkpoint(machine, 'three');
-      expect(checkpoints(machine)).toEqual(['three']);
+      expect([now(vm), state(vm), checkpoints(vm)]).toEqual([THEN, 'running', ['one', 'two']]);
+      expect([await backedUp(vm, 'one'), await backedUp(vm, 'two')]).toEqual([null, null]);
+      expect(tryVirsh('checkpoint-delete', vm.uuid, 'two').code).toBe(1);
+      virsh('checkpoint-delete', vm.uuid, 'two', '--metadata');
+      virsh('checkpoint-delete', vm.uuid, 'one');
+      checkpoint(vm, 'three');
+      expect(checkpoints(vm)).toEqual(['three']);
     },
   );
 });
@@ -196,26 +185,21 @@ describe.skipIf(NONE)('an external one', () => {
 test.skipIf(NONE)(
   'a revert to an internal one that is older than the checkpoints: refused, and its copy holds it',
   async () => {
-    const machine = make('web');
-    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
-    writeAsGuest(machine, NOW);
-    checkpoint(machine, 'one');
-    const before = fingerprint(machine);
+    const vm = make('web');
+    virsh('snapshot-create-as', '--domain', vm.uuid, '--name', 's1');
+    writeAsGuest(vm, NOW);
+    checkpoint(vm, 'one');
+    const before = fingerprint(vm);
     const result = await kvmsnap(['revert', 'web', 's1', '--force', '--json']);
     const { error } = JSON.parse(result.stderr.trim().split('\n').at(-1) ?? '');
     expect([result.code, error.message]).toEqual([
       5,
       expect.stringContaining('a running guest would be lost'),
     ]);
-    expect(fingerprint(machine)).toEqual(before);
+    expect(fingerprint(vm)).toEqual(before);
     const [{ commands }] = error.findings;
     pasteOk(commands.join(' && '));
-    const copy = `${pathOf(machine)}.s1.copy`;
-    expect([existsSync(copy), byteIn(copy), now(machine), checkpoints(machine)]).toEqual([
-      true,
-      THEN,
-      NOW,
-      ['one'],
-    ]);
+    const copy = `${pathOf(vm)}.s1.copy`;
+    expect([existsSync(copy), byteIn(copy), now(vm), checkpoints(vm)]).toEqual([true, THEN, NOW, ['one']]);
   },
 );

@@ -1,13 +1,13 @@
-// Machines of which a snapshot cannot be taken, or not as one thinks: raw virsh, then kvmsnap, then its advice.
+// VMs of which a snapshot cannot be taken, or not as one thinks: raw virsh, then kvmsnap, then its advice.
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../lab/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPatternIn, tags, writePattern } from '../lab/disk.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, destroy, type Machine, machineXml, pathOf, start } from '../lab/machine.ts';
 import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { cleanUp, defineVm, destroy, domainXml, pathOf, start, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
 import { type Hazard, shown } from './advice.ts';
 import { hazard } from './promise.ts';
@@ -19,9 +19,9 @@ afterEach(cleanUp);
 afterAll(cleanUp);
 
 /** The guest obeys: ours knows no power button. */
-const shutDown: Hazard['mend'] = (machine, { command }) => {
+const shutDown: Hazard['mend'] = (vm, { command }) => {
   pasteOk(command);
-  destroy(machine);
+  destroy(vm);
 };
 
 const SHARED_MEMORY = `<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>`;
@@ -38,8 +38,7 @@ const UEFI: Pick<Hazard, 'spec' | 'prepare'> = {
   prepare: () => tool('truncate', ['--size=1M', join(scratch, 'code.fd'), join(scratch, 'vars.fd')]),
 };
 const NO_PFLASH = /internal snapshots of a VM with pflash based firmware are not supported/;
-const BEFORE_10_9 =
-  'UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot of such a machine';
+const BEFORE_10_9 = 'UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot of such a VM';
 const NVRAM_LEFT_OUT = /^warning: the UEFI NVRAM .* is raw and will NOT be part of the snapshot\n$/;
 
 const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
@@ -51,10 +50,10 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     harm: 'makes an external snapshot',
     virshLeft: (twin) => {
       expect(snapshotXml(twin, 's1')).toContain("<disk name='vda' snapshot='external' type='file'>");
-      expect(machineXml(twin)).toContain(`<source file='${pathOf(twin).replace('.qcow2', '.s1')}'`);
+      expect(domainXml(twin)).toContain(`<source file='${pathOf(twin).replace('.qcow2', '.s1')}'`);
     },
     says: () => [
-      "disk vda: the machine's XML says snapshot='external', so libvirt would make an external snapshot",
+      "disk vda: the VM's XML says snapshot='external', so libvirt would make an external snapshot",
     ],
     hint: "take snapshot='external' out of disk vda",
     command: () => `virsh edit ${NAME}`,
@@ -66,7 +65,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     spec: { disks: [SMALL, { ...SMALL, snapshot: 'no' }] },
     virsh: /require all disks to be selected for snapshot/,
     says: () => [
-      "disk vdb: the machine's XML says snapshot='no', and an internal snapshot needs every writable disk",
+      "disk vdb: the VM's XML says snapshot='no', and an internal snapshot needs every writable disk",
     ],
     hint: "take snapshot='no' out of disk vdb, or make the disk <readonly/>",
     command: () => `virsh edit ${NAME}`,
@@ -78,12 +77,12 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     spec: { disks: [SMALL, { ...SMALL, snapshot: 'no' }] },
     running: true,
     virsh: /require all disks to be selected for snapshot/,
-    says: () => ["disk vdb: the machine's XML says snapshot='no'"],
+    says: () => ["disk vdb: the VM's XML says snapshot='no'"],
     command: () => `virsh edit ${NAME}`,
-    mend: (machine, { command }) => {
+    mend: (vm, { command }) => {
       pasteOk(command, "/dev='vdb'/s|$|<readonly/>|");
-      destroy(machine);
-      start(machine);
+      destroy(vm);
+      start(vm);
     },
   },
   {
@@ -98,18 +97,18 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
   },
   {
     hazard: 26,
-    what: 'read-only raw disk of a machine that is off',
+    what: 'read-only raw disk of a VM that is off',
     spec: { disks: [SMALL, { ...SMALL, format: 'raw', readonly: true }] },
     virsh: since({ '7.0': /Disk device 'vdb' does not support snapshotting/, '9.0': null }),
     taken: since({ '7.0': false, '9.0': true }),
     says: () => ['disk vdb is raw', 'although it is read-only'],
-    hint: 'start the machine first, or use --force to try',
+    hint: 'start the VM first, or use --force to try',
     command: () => `virsh start ${NAME}`,
     mend: (_, { command }) => void pasteOk(command),
   },
   {
     hazard: 30,
-    what: 'transient disk of a running machine',
+    what: 'transient disk of a running VM',
     spec: { disks: [SMALL, { ...SMALL, extraXml: '<transient/>' }] },
     running: true,
     virsh: /migration with transient disk is not supported/,
@@ -134,7 +133,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
   },
   {
     hazard: 30,
-    what: 'virtiofs share of a running machine',
+    what: 'virtiofs share of a running VM',
     spec: { disks: [SMALL], osXml: SHARED_MEMORY + OS, extraDevicesXml: VIRTIOFS },
     running: true,
     virsh: since({
@@ -143,14 +142,14 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
       '11.3': null,
     }),
     taken: since({ '7.0': false, '11.3': true }),
-    says: () => ['the machine shares a file system by virtiofs'],
+    says: () => ['the VM shares a file system by virtiofs'],
     hint: 'shut it down first, or detach the share',
     command: () => `virsh shutdown ${NAME}`,
     mend: shutDown,
   },
   {
     hazard: 15,
-    what: 'UEFI machine that is off',
+    what: 'UEFI VM that is off',
     ...UEFI,
     virsh: since({ '7.0': NO_PFLASH, '11.3': null }),
     harm: 'takes it without the NVRAM, exit 0',
@@ -162,7 +161,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
   },
   {
     hazard: 15,
-    what: 'UEFI machine that runs',
+    what: 'UEFI VM that runs',
     ...UEFI,
     running: true,
     virsh: since({ '7.0': NO_PFLASH, '11.3': /require QCOW2 nvram format/ }),
@@ -176,12 +175,12 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
 for (const row of HAZARDS) hazard(row.hazard, row.what, () => shown(row));
 
 hazard(11, 'create beside a managed save', async () => {
-  function saved(name: string): Machine {
-    const machine = defineMachine({ name, disks: [SMALL], boot: 'counter' });
-    writePattern(pathOf(machine), 0x11, MiB, MiB);
-    start(machine);
-    virsh('managedsave', machine.uuid);
-    return machine;
+  function saved(name: string): Vm {
+    const vm = defineVm({ name, disks: [SMALL], boot: 'counter' });
+    writePattern(pathOf(vm), 0x11, MiB, MiB);
+    start(vm);
+    virsh('managedsave', vm.uuid);
+    return vm;
   }
 
   const twin = saved('twin');
@@ -191,19 +190,19 @@ hazard(11, 'create beside a managed save', async () => {
   });
   expect(tags(pathOf(twin))[0]?.vmStateSize).toBe(0);
 
-  const machine = saved('web-1');
+  const vm = saved('web-1');
   const { code, stderr } = await kvmsnap(['create-as', 'web-1', 'disks']);
   expect(code).toBe(0);
   expect(stderr).toMatch(
-    /^warning: the machine's memory is in a managed save, which this snapshot does not hold: .*\n$/,
+    /^warning: the VM's memory is in a managed save, which this snapshot does not hold: .*\n$/,
   );
-  expect(tags(pathOf(machine))).toEqual([{ id: '1', name: 'disks', vmStateSize: 0 }]);
-  expect(hasPatternIn(pathOf(machine), 'disks', 0x11, MiB, MiB)).toBe(true);
+  expect(tags(pathOf(vm))).toEqual([{ id: '1', name: 'disks', vmStateSize: 0 }]);
+  expect(hasPatternIn(pathOf(vm), 'disks', 0x11, MiB, MiB)).toBe(true);
 
-  start(machine);
+  start(vm);
   expect(await kvmsnap(['create-as', 'web-1', 'memory'])).toMatchObject({ code: 0, stderr: '' });
-  expect(tags(pathOf(machine))[1]?.vmStateSize).toBeGreaterThan(100_000);
-  expect(snapshotNames(machine)).toEqual(['disks', 'memory']);
+  expect(tags(pathOf(vm))[1]?.vmStateSize).toBeGreaterThan(100_000);
+  expect(snapshotNames(vm)).toEqual(['disks', 'memory']);
   return {
     virsh: 'takes the disks without the saved memory, exit 0',
     kvmsnap: 'takes the disks, and warns; what it advises takes both',

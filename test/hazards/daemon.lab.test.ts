@@ -3,30 +3,30 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { tagCounts } from '../lab/evidence.ts';
-import { succeed, tagNames, take, takeHalf } from '../lab/scene.ts';
 import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { tags } from '../lab/disk.ts';
+import { tagCounts } from '../lab/evidence.ts';
 import { followHint } from '../lab/failure.ts';
 import { tool, tryTool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { smallFilesystem } from '../lab/mount.ts';
+import { fullVm, holdSave, slowVirsh, virshUnderWay } from '../lab/saving.ts';
+import { succeed, tagNames, take, takeHalf } from '../lab/scene.ts';
+import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import {
   cleanUp,
   continueQemu,
-  defineMachine,
+  defineVm,
   destroy,
   guestWord,
-  type Machine,
   pathOf,
   start,
   state,
   stateAndReason,
   stopQemu,
-} from '../lab/machine.ts';
-import { smallFilesystem } from '../lab/mount.ts';
-import { fullMachine, holdSave, slowVirsh, virshUnderWay } from '../lab/saving.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+  type Vm,
+} from '../lab/vm.ts';
 import { MiB } from '../model.ts';
 import { mend } from './mending.ts';
 import { hazard } from './promise.ts';
@@ -35,32 +35,31 @@ import { refusesAll } from './refusing.ts';
 afterEach(cleanUp);
 afterAll(cleanUp);
 
-const define = (name: string) => defineMachine({ name, boot: 'counter', disks: [{ size: '4M' }] });
-const create = (machine: Machine, name: string) =>
-  tryVirsh('snapshot-create-as', '--domain', machine.uuid, '--name', name);
+const define = (name: string) => defineVm({ name, boot: 'counter', disks: [{ size: '4M' }] });
+const create = (vm: Vm, name: string) => tryVirsh('snapshot-create-as', '--domain', vm.uuid, '--name', name);
 
 /** A raw virsh that goes on by itself; `ends` is its exit code. */
-function rawCreate(machine: Machine, name: string): { readonly ends: Promise<unknown> } {
-  const child = spawn('virsh', ['snapshot-create-as', machine.uuid, name], { stdio: 'ignore' });
+function rawCreate(vm: Vm, name: string): { readonly ends: Promise<unknown> } {
+  const child = spawn('virsh', ['snapshot-create-as', vm.uuid, name], { stdio: 'ignore' });
   return { ends: new Promise((resolve) => child.on('close', resolve)) };
 }
 
-hazard(7, 'file system too small for the memory of a running machine', async () => {
+hazard(7, 'file system too small for the memory of a running VM', async () => {
   const FREE = 32;
-  const [twin, machine] = (await Promise.all(
+  const [twin, vm] = (await Promise.all(
     ['twin', 'web-1'].map(async (name) => {
       const source = join(smallFilesystem(FREE), 'disk.qcow2');
       tool('qemu-img', ['create', '-q', '-f', 'qcow2', '--', source, '4M']);
-      const made = defineMachine({ name, memoryMiB: 64, boot: { fill: 48 }, disks: [{ source }] });
+      const made = defineVm({ name, memoryMiB: 64, boot: { fill: 48 }, disks: [{ source }] });
       start(made);
       await waitFor(() => guestWord(made, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
       return made;
     }),
-  )) as [Machine, Machine];
+  )) as [Vm, Vm];
   expect([create(twin, 's1').code, snapshotNames(twin)]).toEqual([1, []]);
   expect(statSync(pathOf(twin)).blocks * 512).toBeGreaterThan((FREE - 2) * MiB);
 
-  const { words } = await refusesAll(machine, 'create-as', 'web-1', 's1');
+  const { words } = await refusesAll(vm, 'create-as', 'web-1', 's1');
 
   destroy(twin);
   tool('mount', ['-n', '-o', `remount,size=${FREE + 8}M`, dirname(pathOf(twin))]);
@@ -73,8 +72,8 @@ hazard(7, 'file system too small for the memory of a running machine', async () 
 });
 
 hazard(8, 'virsh is killed while it takes a snapshot', async () => {
-  const [twin, machine] = [define('twin'), define('web-1')];
-  for (const one of [twin, machine]) start(one);
+  const [twin, vm] = [define('twin'), define('web-1')];
+  for (const one of [twin, vm]) start(one);
   await takeHalf(twin, 's1');
   process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL');
   continueQemu(twin);
@@ -83,14 +82,14 @@ hazard(8, 'virsh is killed while it takes a snapshot', async () => {
   const slow = slowVirsh('snapshot-create-as');
   const run = spawnKvmsnap(['create-as', 'web-1', 's1', '-q'], { env: slow.env });
   await slow.waits();
-  stopQemu(machine);
+  stopQemu(vm);
   slow.goOn();
-  await waitFor(() => snapshotNames(machine).includes('s1'), { what: 'the job' });
+  await waitFor(() => snapshotNames(vm).includes('s1'), { what: 'the job' });
   run.kill('SIGTERM');
   await waitFor(() => run.stderr.includes('libvirt cannot cancel this'), { what: 'a word on the signal' });
-  continueQemu(machine);
+  continueQemu(vm);
   expect(await run.done).toMatchObject({ code: 143, stdout: 's1\n' });
-  expect([tagCounts(machine, 's1'), state(machine)]).toEqual([[1], 'running']);
+  expect([tagCounts(vm, 's1'), state(vm)]).toEqual([[1], 'running']);
   return {
     virsh: 'libvirtd carries on, and nobody is told how it ends',
     kvmsnap: 'says so, waits for the true end and tells it, exit 143',
@@ -99,15 +98,15 @@ hazard(8, 'virsh is killed while it takes a snapshot', async () => {
 
 hazard(9, 'libvirtd is killed while it takes a snapshot', async () => {
   /** Kills it in the middle of the save, and starts it again when QEMU has ended that. */
-  async function through<T>(machine: Machine, begin: () => T): Promise<T> {
-    const begun = await holdSave(machine, begin);
+  async function through<T>(vm: Vm, begin: () => T): Promise<T> {
+    const begun = await holdSave(vm, begin);
     await killLibvirtd();
-    continueQemu(machine);
-    await waitFor(() => tags(pathOf(machine)).length > 0, { what: 'the tag' });
+    continueQemu(vm);
+    await waitFor(() => tags(pathOf(vm)).length > 0, { what: 'the tag' });
     await startLibvirtd();
     return begun;
   }
-  const twin = await fullMachine('twin');
+  const twin = await fullVm('twin');
   const raw = await through(twin, () => rawCreate(twin, 's1'));
   const left = stateAndReason(twin);
   expect(await raw.ends).toBe(1);
@@ -116,54 +115,54 @@ hazard(9, 'libvirtd is killed while it takes a snapshot', async () => {
   expect([state(twin), snapshotNames(twin)]).toEqual(['running', ['s1']]);
   destroy(twin);
 
-  const machine = await fullMachine('web-1');
-  const run = await through(machine, () => spawnKvmsnap(['create-as', 'web-1', 's1']));
+  const vm = await fullVm('web-1');
+  const run = await through(vm, () => spawnKvmsnap(['create-as', 'web-1', 's1']));
   const result: CliResult = await run.done;
   expect(result).toMatchObject({ code: 1, stdout: '' });
   expect(result.stderr).toContain(left);
   expect(result.stderr).toContain("left with a snapshot 's1' that libvirt does not know");
-  followHint(machine, result.stderr);
-  if (state(machine) === 'shut off') start(machine);
+  followHint(vm, result.stderr);
+  if (state(vm) === 'shut off') start(vm);
   await succeed('create-as', 'web-1', 's1');
-  expect(tagCounts(machine, 's1')).toEqual([1]);
+  expect(tagCounts(vm, 's1')).toEqual([1]);
   return {
-    virsh: `leaves the machine ${left}, and a tag that no command shows, exit 1`,
+    virsh: `leaves the VM ${left}, and a tag that no command shows, exit 1`,
     kvmsnap: 'exit 1, says both; what it advises helps; check --fix mends what virsh has left',
   };
 });
 
-hazard(10, 'another job holds the machine', async () => {
-  const machine = define('web-1');
-  start(machine);
-  const { done } = await takeHalf(machine, 'other');
-  const raw = rawCreate(machine, 's1');
+hazard(10, 'another job holds the VM', async () => {
+  const vm = define('web-1');
+  start(vm);
+  const { done } = await takeHalf(vm, 'other');
+  const raw = rawCreate(vm, 's1');
   const { code, stderr } = await kvmsnap(['create-as', 'web-1', 's2']);
   expect([await raw.ends, code]).toEqual([1, 7]);
   expect(stderr).toContain('--wait');
-  continueQemu(machine);
+  continueQemu(vm);
   await done;
-  expect([snapshotNames(machine), tagNames(machine)]).toEqual([['other'], [['other']]]);
+  expect([snapshotNames(vm), tagNames(vm)]).toEqual([['other'], [['other']]]);
   return {
     virsh: 'fails after 30 s, exit 1',
     kvmsnap: 'fails after 30 s, exit 7, nothing half made; --wait tries again',
   };
 });
 
-hazard(19, 'undefine of a running machine', async () => {
-  const machine = define('web-1');
-  const definition = virsh('dumpxml', '--domain', machine.uuid);
-  for (const name of ['a', 'b']) take(machine, name);
-  start(machine);
-  expect(tryVirsh('undefine', '--domain', machine.uuid).code).toBe(0);
-  destroy(machine);
-  const file = join(pathOf(machine), '..', 'again.xml');
+hazard(19, 'undefine of a running VM', async () => {
+  const vm = define('web-1');
+  const definition = virsh('dumpxml', '--domain', vm.uuid);
+  for (const name of ['a', 'b']) take(vm, name);
+  start(vm);
+  expect(tryVirsh('undefine', '--domain', vm.uuid).code).toBe(0);
+  destroy(vm);
+  const file = join(pathOf(vm), '..', 'again.xml');
   writeFileSync(file, definition);
   virsh('define', file);
-  expect([snapshotNames(machine), tagNames(machine)]).toEqual([[], [['a', 'b']]]);
+  expect([snapshotNames(vm), tagNames(vm)]).toEqual([[], [['a', 'b']]]);
 
   expect((await kvmsnap(['check', 'web-1'])).code).toBe(5);
-  expect(await mend(machine)).toEqual(['adopt: done', 'adopt: done']);
-  expect(snapshotNames(machine)).toEqual(['a', 'b']);
+  expect(await mend(vm)).toEqual(['adopt: done', 'adopt: done']);
+  expect(snapshotNames(vm)).toEqual(['a', 'b']);
   await succeed('revert', 'web-1', 'a');
   return {
     virsh: 'forgets its snapshots, exit 0; they stay in the image',
@@ -172,10 +171,10 @@ hazard(19, 'undefine of a running machine', async () => {
 });
 
 hazard(20, 'names in Chinese where LC_ALL is C', async () => {
-  const machine = define('测试机');
-  take(machine, '升级之前');
+  const vm = define('测试机');
+  take(vm, '升级之前');
   const env = { LC_ALL: 'C', LANG: 'C' };
-  const raw = tool('env', ['LC_ALL=C', 'LANG=C', 'virsh', 'snapshot-list', machine.uuid]);
+  const raw = tool('env', ['LC_ALL=C', 'LANG=C', 'virsh', 'snapshot-list', vm.uuid]);
   expect(raw).toContain('\\xff');
   expect(raw).not.toContain('升级');
 
@@ -194,8 +193,8 @@ hazard(21, 'libvirtd hangs', async () => {
 });
 
 hazard(22, "the directory of libvirt's snapshots is full", async () => {
-  const [twin, machine] = [define('twin'), define('web-1')];
-  for (const one of [twin, machine]) take(one, 's1');
+  const [twin, vm] = [define('twin'), define('web-1')];
+  for (const one of [twin, vm]) take(one, 's1');
   const directory = '/var/lib/libvirt/qemu/snapshot';
   const kept = ['twin', 'web-1'].map(
     (name) => [name, readFileSync(join(directory, name, 's1.xml'))] as const,
@@ -217,8 +216,8 @@ hazard(22, "the directory of libvirt's snapshots is full", async () => {
   rmSync(filler);
   expect(await mend(twin)).toEqual(['adopt: done']);
   expect(snapshotNames(twin)).toEqual(['s1', 's2']);
-  followHint(machine, result.stderr);
-  expect([tagNames(machine), currentSnapshot(machine)]).toEqual([[['s1']], 's1']);
+  followHint(vm, result.stderr);
+  expect([tagNames(vm), currentSnapshot(vm)]).toEqual([[['s1']], 's1']);
   return {
     virsh: 'fails, exit 1; leaves a tag that no command shows, and forgets the current snapshot',
     kvmsnap: 'exit 1, says both; what it advises helps; check --fix mends what virsh has left',

@@ -1,11 +1,12 @@
-// What `kvmsnap check` finds wrong with a machine.
-import { fitting } from '../lab/scene.ts';
+// What `kvmsnap check` finds wrong with a VM.
+
 import { kvmsnap } from '../lab/cli.ts';
-import type { Machine } from '../lab/machine.ts';
+import { fitting } from '../lab/scene.ts';
+import type { Vm } from '../lab/vm.ts';
 
 /** The findings that are more than information, in check's order. */
-export async function errorsOf(machine: Machine) {
-  const { stdout } = await kvmsnap(['--json', 'check', machine.name]);
+export async function errorsOf(vm: Vm) {
+  const { stdout } = await kvmsnap(['--json', 'check', vm.name]);
   const [domain] = fitting('check', JSON.parse(stdout)).domains;
   return (domain?.findings ?? []).filter(({ level }) => level !== 'information');
 }

@@ -3,13 +3,13 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk, type Refusal, refused } from '../lab/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPattern, imageInfo } from '../lab/disk.ts';
+import { pasteOk, type Refusal, refused } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, machineXml, pathOf, start } from '../lab/machine.ts';
 import { listener, pipe, SECRET_BYTE, secretFile, type Trap } from '../lab/trap.ts';
 import { since } from '../lab/version.ts';
+import { cleanUp, defineVm, domainXml, pathOf, start, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
 import { signature, vmdkDescriptor } from '../qemu/headers.ts';
 import { hazard, type Outcome } from './promise.ts';
@@ -87,11 +87,11 @@ const HEADERS: Readonly<Record<string, Header>> = {
   },
 };
 
-/** A machine whose second disk is raw, and whose guest has written that to it. */
-function machineWith(name: string, bytes: Buffer): Machine {
-  const machine = defineMachine({ name, disks: [{ size: '4M' }, { size: '4M', format: 'raw' }] });
-  writeTo(pathOf(machine, 1), bytes);
-  return machine;
+/** A VM whose second disk is raw, and whose guest has written that to it. */
+function vmWith(name: string, bytes: Buffer): Vm {
+  const vm = defineVm({ name, disks: [{ size: '4M' }, { size: '4M', format: 'raw' }] });
+  writeTo(pathOf(vm, 1), bytes);
+  return vm;
 }
 
 function writeTo(path: string, bytes: Buffer): void {
@@ -151,15 +151,15 @@ async function told(format: string, { name }: Trap): Promise<Refusal> {
 }
 
 /** An external snapshot is taken, over what the overlay records as raw. */
-function showOverlay(machine: Machine, stderr: string, { name }: Trap): void {
+function showOverlay(vm: Vm, stderr: string, { name }: Trap): void {
   expect(stderr).toMatch(/warning: disk vdb .* looks like/);
   expect(stderr).toContain(name);
   const [, overlay = ''] = /<source file='([^']*)'[^>]*>(?:(?!<source).)*<target dev='vdb'/s.exec(
-    machineXml(machine),
+    domainXml(vm),
   ) ?? [''];
   expect(overlay).toMatch(/\.e1$/);
   expect(imageInfo(overlay)).toMatchObject({
-    'backing-filename': pathOf(machine, 1),
+    'backing-filename': pathOf(vm, 1),
     'backing-filename-format': 'raw',
   });
 }
@@ -167,7 +167,7 @@ function showOverlay(machine: Machine, stderr: string, { name }: Trap): void {
 async function shown({ format, trap, bytes, isCopied }: Header): Promise<Outcome> {
   const twinTrap = await trap();
   const header = bytes(twinTrap);
-  const twin = machineWith('twin', header);
+  const twin = vmWith('twin', header);
   const copy = join(scratch, 'copy');
   await run('qemu-img', 'convert', '-O', 'qcow2', pathOf(twin, 1), copy);
   expect(twinTrap.isSprung()).toBe(true);
@@ -177,8 +177,8 @@ async function shown({ format, trap, bytes, isCopied }: Header): Promise<Outcome
 
   const own = await trap();
   try {
-    const machine = machineWith(NAME, bytes(own));
-    const disk = pathOf(machine, 1);
+    const vm = vmWith(NAME, bytes(own));
+    const disk = pathOf(vm, 1);
     const { command } = await told(format, own);
     // what it advises copies what the guest has written, and no more
     expect(command).toContain('qemu-img convert -f raw ');
@@ -189,7 +189,7 @@ async function shown({ format, trap, bytes, isCopied }: Header): Promise<Outcome
     const before = readFileSync(disk);
     for (const words of COMMANDS) {
       const { stderr } = await kvmsnap(words);
-      if (words.includes('e1') && words.includes('--disk-only')) showOverlay(machine, stderr, own);
+      if (words.includes('e1') && words.includes('--disk-only')) showOverlay(vm, stderr, own);
     }
     expect(own.isSprung()).toBe(false);
     expect(readFileSync(disk).equals(before)).toBe(true);
@@ -206,11 +206,11 @@ for (const [what, header] of Object.entries(HEADERS))
   hazard(51, `${what}, in a raw disk`, () => shown(header));
 
 hazard(51, 'VHDX header in a raw disk', async () => {
-  const machine = machineWith(NAME, madeBy('-f', 'vhdx', '-o', 'subformat=dynamic,block_size=1M'));
-  await tellsOf(machine, 'vhdx');
-  expect(imageInfo(pathOf(machine, 1)).format).toBe('vhdx');
+  const vm = vmWith(NAME, madeBy('-f', 'vhdx', '-o', 'subformat=dynamic,block_size=1M'));
+  await tellsOf(vm, 'vhdx');
+  expect(imageInfo(pathOf(vm, 1)).format).toBe('vhdx');
   expect((await kvmsnap(['create-as', NAME, 'e1', '--disk-only', '--force'])).code).toBe(0);
-  start(machine);
+  start(vm);
   return {
     virsh: 'a qemu-img that probes takes the disk for vhdx',
     kvmsnap: 'takes it for raw, and says what it looks like',
@@ -219,7 +219,7 @@ hazard(51, 'VHDX header in a raw disk', async () => {
 
 hazard(51, 'LUKS header in a raw disk, of a guest that encrypts it', async () => {
   const bytes = signature('LUKS\xba\xbe\0\x01');
-  const [twin, machine] = [machineWith('twin', bytes), machineWith(NAME, bytes)];
+  const [twin, vm] = [vmWith('twin', bytes), vmWith(NAME, bytes)];
   virsh('snapshot-create-as', twin.uuid, 's1', '--disk-only');
   expect(tryVirsh('start', twin.uuid)).toMatchObject({
     code: 1,
@@ -230,21 +230,21 @@ hazard(51, 'LUKS header in a raw disk, of a guest that encrypts it', async () =>
       }),
     ),
   });
-  await tellsOf(machine, 'luks');
+  await tellsOf(vm, 'luks');
   const refusal = await refused('create-as', NAME, 's1', '--disk-only', '--force');
   expect(refusal).toMatchObject({ exitCode: 5, message: expect.stringContaining('looks like luks') });
-  start(machine);
+  start(vm);
   return {
-    virsh: 'external: takes it, exit 0, and the machine cannot be started any more',
-    kvmsnap: 'refuses, exit 5, and says what it looks like; the machine starts',
+    virsh: 'external: takes it, exit 0, and the VM cannot be started any more',
+    kvmsnap: 'refuses, exit 5, and says what it looks like; the VM starts',
   };
 });
 
 /** The disk is raw, and only looks like something else. */
-async function tellsOf(machine: Machine, format: string): Promise<void> {
+async function tellsOf(vm: Vm, format: string): Promise<void> {
   const { stdout } = await kvmsnap(['info', NAME, '--json']);
   expect(JSON.parse(stdout).domain.disks[1].chain).toMatchObject([
-    { format: 'raw', virtualBytes: statSync(pathOf(machine, 1)).size, flags: [`looks like ${format}`] },
+    { format: 'raw', virtualBytes: statSync(pathOf(vm, 1)).size, flags: [`looks like ${format}`] },
   ]);
   expect((await kvmsnap(['check', NAME, '--json'])).stdout).toContain(`looks like ${format}`);
 }
@@ -252,13 +252,13 @@ async function tellsOf(machine: Machine, format: string): Promise<void> {
 hazard(51, 'overlay that records no format, over a file with the header of one more', async () => {
   const secret = secretFile();
   const of = (name: string) => {
-    const machine = defineMachine({ name, disks: [{ size: '4M' }] });
-    const [path, base] = [pathOf(machine), `${pathOf(machine)}.base`];
+    const vm = defineVm({ name, disks: [{ size: '4M' }] });
+    const [path, base] = [pathOf(vm), `${pathOf(vm)}.base`];
     tool('truncate', ['--size=4M', base]);
     writeTo(base, overlayOver(secret));
     tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-u', '-F', 'raw', '-b', base, path, '4M']);
     writeTo(path, withoutFormat(readFileSync(path)));
-    return machine;
+    return vm;
   };
   const twin = of('twin');
   expect(tryVirsh('start', twin.uuid)).toMatchObject({
@@ -271,16 +271,16 @@ hazard(51, 'overlay that records no format, over a file with the header of one m
   await cleanUp();
 
   const other = secretFile();
-  const machine = of(NAME);
+  const vm = of(NAME);
   const refusal = await refused('create-as', NAME, 's1');
   expect(refusal).toMatchObject({ exitCode: 5, hint: expect.stringContaining('-F FORMAT') });
   for (const words of COMMANDS) await kvmsnap(words);
   expect(other.isSprung()).toBe(false);
-  pasteOk(`qemu-img rebase -u -f qcow2 -F raw -b ${pathOf(machine)}.base ${pathOf(machine)}`);
+  pasteOk(`qemu-img rebase -u -f qcow2 -F raw -b ${pathOf(vm)}.base ${pathOf(vm)}`);
   expect((await kvmsnap(['create-as', NAME, 's1'])).code).toBe(0);
   expect(other.isSprung()).toBe(false);
   return {
-    virsh: 'takes it, and qemu-img opens the file of the host, exit 0; the machine cannot be started',
+    virsh: 'takes it, and qemu-img opens the file of the host, exit 0; the VM cannot be started',
     kvmsnap: 'refuses, exit 5, nothing opened; what it advises helps',
   };
 });

@@ -1,10 +1,10 @@
-// Images that are not what the machine's XML says: raw virsh, then kvmsnap, then its advice.
+// Images that are not what the VM's XML says: raw virsh, then kvmsnap, then its advice.
 import { rmSync } from 'node:fs';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../lab/evidence.ts';
 import { hasPattern, imageInfo, writePattern } from '../lab/disk.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { tool } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf } from '../lab/machine.ts';
+import { cleanUp, defineVm, pathOf, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
 import { type Hazard, shown } from './advice.ts';
 import { hazard } from './promise.ts';
@@ -15,20 +15,20 @@ afterEach(cleanUp);
 afterAll(cleanUp);
 
 const REFUSED = /internal snapshot for disk vda unsupported for storage type raw\n/;
-const fill = (machine: Machine) => writePattern(pathOf(machine), 0x33, MiB, MiB);
+const fill = (vm: Vm) => writePattern(pathOf(vm), 0x33, MiB, MiB);
 const edit = () => `virsh edit 'web 1'\\''s'`;
-const conversion = (format: string) => (machine: Machine) =>
-  `qemu-img convert -f ${format} -O qcow2 ${pathOf(machine)} ${pathOf(machine)}.new`;
-/** Converts, and gives the machine the new file. */
-const convertAndName: Hazard['mend'] = (machine, { command }) => {
+const conversion = (format: string) => (vm: Vm) =>
+  `qemu-img convert -f ${format} -O qcow2 ${pathOf(vm)} ${pathOf(vm)}.new`;
+/** Converts, and gives the VM the new file. */
+const convertAndName: Hazard['mend'] = (vm, { command }) => {
   pasteOk(command);
   pasteOk(edit(), 's|vda.qcow2|vda.qcow2.new|');
-  expect(hasPattern(`${pathOf(machine)}.new`, 0x33, MiB, MiB)).toBe(true);
+  expect(hasPattern(`${pathOf(vm)}.new`, 0x33, MiB, MiB)).toBe(true);
 };
 /** Puts a file of another format in the place of the disk's. */
-const replaceBy = (format: string) => (machine: Machine) => {
-  tool('qemu-img', ['create', '-q', '-f', format, '--', pathOf(machine), SIZE]);
-  fill(machine);
+const replaceBy = (format: string) => (vm: Vm) => {
+  tool('qemu-img', ['create', '-q', '-f', format, '--', pathOf(vm), SIZE]);
+  fill(vm);
 };
 
 const ANOTHER_FORMAT: readonly Hazard[] = [
@@ -36,8 +36,8 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     what: 'qcow2 file that the XML calls raw',
     spec: { disks: [{ driver: 'raw', size: SIZE }] },
     virsh: REFUSED,
-    says: (m) => [`disk vda (${pathOf(m)}): the machine's XML says raw, and the file looks like qcow2`],
-    hint: "if the guest wrote this header, do not change the type. Only if you have put a qcow2 image there yourself, set <driver name='qemu' type='qcow2'/> for vda, with the machine off",
+    says: (m) => [`disk vda (${pathOf(m)}): the VM's XML says raw, and the file looks like qcow2`],
+    hint: "if the guest wrote this header, do not change the type. Only if you have put a qcow2 image there yourself, set <driver name='qemu' type='qcow2'/> for vda, with the VM off",
     command: edit,
     mend: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
   },
@@ -46,7 +46,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     what: 'qcow2 file for which the XML names no driver',
     spec: { disks: [{ driver: null, size: SIZE }] },
     virsh: REFUSED,
-    says: (m) => [`disk vda (${pathOf(m)}): the machine's XML says raw, and the file looks like qcow2`],
+    says: (m) => [`disk vda (${pathOf(m)}): the VM's XML says raw, and the file looks like qcow2`],
     command: edit,
     mend: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
   },
@@ -55,8 +55,8 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     spec: { disks: [{ size: SIZE }] },
     prepare: replaceBy('raw'),
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
-    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the machine's XML says qcow2`],
-    hint: "convert it, with the machine off, and name the new file in the machine's XML",
+    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says qcow2`],
+    hint: "convert it, with the VM off, and name the new file in the VM's XML",
     command: conversion('raw'),
     mend: convertAndName,
   },
@@ -65,7 +65,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     spec: { disks: [{ size: SIZE }] },
     prepare: replaceBy('vmdk'),
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
-    says: (m) => [`disk vda (${pathOf(m)}): the file is vmdk, the machine's XML says qcow2`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is vmdk, the VM's XML says qcow2`],
     command: conversion('vmdk'),
     mend: convertAndName,
   },
@@ -74,7 +74,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
 for (const row of ANOTHER_FORMAT) hazard(13, row.what, () => shown(row));
 
 hazard(24, 'backing file that is missing, where qemu-img info is content', () => {
-  const base = pathOf(defineMachine({ name: 'base', disks: [{ size: SIZE }] }));
+  const base = pathOf(defineVm({ name: 'base', disks: [{ size: SIZE }] }));
   writePattern(base, 0x33, MiB, MiB);
   return shown({
     what: '',

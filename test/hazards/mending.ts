@@ -2,15 +2,15 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { fitting } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch } from '../lab/lab.ts';
-import type { Machine } from '../lab/machine.ts';
+import { fitting } from '../lab/scene.ts';
+import type { Vm } from '../lab/vm.ts';
 
-/** Mends a machine, after which nothing is wrong with it; hands back what was done, in the plan's order. */
-export async function mend(machine: Machine): Promise<string[]> {
+/** Mends a VM, after which nothing is wrong with it; hands back what was done, in the plan's order. */
+export async function mend(vm: Vm): Promise<string[]> {
   const env = { XDG_STATE_HOME: mkdtempSync(join(scratch, 'state-')) };
-  const { code, stdout } = await kvmsnap(['check', machine.name, '--fix', '--yes', '--json'], { env });
+  const { code, stdout } = await kvmsnap(['check', vm.name, '--fix', '--yes', '--json'], { env });
   const [domain] = fitting('check', JSON.parse(stdout)).domains;
   expect({ code, findings: domain?.findings.filter(({ level }) => level !== 'information') }).toEqual({
     code: 0,

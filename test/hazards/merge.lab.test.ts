@@ -3,25 +3,25 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../lab/evidence.ts';
-import { succeed, take } from '../lab/scene.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { hasPattern, writePattern } from '../lab/disk.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { succeed, take } from '../lab/scene.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
 import {
   cleanUp,
   continueQemu,
-  defineMachine,
+  defineVm,
   destroy,
-  type Machine,
-  machineXml,
+  domainXml,
   pathOf,
   qemuPid,
   start,
   state,
   stopQemu,
-} from '../lab/machine.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
+  type Vm,
+} from '../lab/vm.ts';
 import { errorsOf } from './findings.ts';
 import { hazard } from './promise.ts';
 import { refusesAll } from './refusing.ts';
@@ -36,37 +36,36 @@ const LATE = 0x22;
 const BOTH = [0, 8 * MiB] as const;
 const ONLY_LATE = [8 * MiB, 96 * MiB] as const;
 
-const overlay = (machine: Machine, name: string) => pathOf(machine).replace(/qcow2$/, name);
-const fileOf = (machine: Machine, name: string) =>
-  name === 'base' ? pathOf(machine) : overlay(machine, name);
+const overlay = (vm: Vm, name: string) => pathOf(vm).replace(/qcow2$/, name);
+const fileOf = (vm: Vm, name: string) => (name === 'base' ? pathOf(vm) : overlay(vm, name));
 
-/** The file that the machine's disk is on now. */
-const inUse = (machine: Machine) => /<source file='([^']*)'/.exec(machineXml(machine))?.[1] ?? '';
+/** The file that the VM's disk is on now. */
+const inUse = (vm: Vm) => /<source file='([^']*)'/.exec(domainXml(vm))?.[1] ?? '';
 
-/** External snapshots e1 to e3 of a machine that is off; `victim` holds EARLY, and its overlay LATE. */
-function layered(name: string, victim: string): Machine {
-  const machine = defineMachine({ name, disks: [{ size: '128M' }] });
+/** External snapshots e1 to e3 of a VM that is off; `victim` holds EARLY, and its overlay LATE. */
+function layered(name: string, victim: string): Vm {
+  const vm = defineVm({ name, disks: [{ size: '128M' }] });
   for (const each of ['e1', 'e2', 'e3']) {
-    if (each === victim) writePattern(inUse(machine), EARLY, ...BOTH);
-    take(machine, each, '--disk-only');
+    if (each === victim) writePattern(inUse(vm), EARLY, ...BOTH);
+    take(vm, each, '--disk-only');
     if (each !== victim) continue;
-    for (const range of [BOTH, ONLY_LATE]) writePattern(inUse(machine), LATE, ...range);
+    for (const range of [BOTH, ONLY_LATE]) writePattern(inUse(vm), LATE, ...range);
   }
-  return machine;
+  return vm;
 }
 
 /** QEMU or libvirtd is killed in the middle of a merge: sometimes it is over by then, or not yet begun. */
 const KILLS = { retry: 2 };
 
 /** What the disk must hold, whatever became of the snapshots. */
-const holdsNow = (machine: Machine): boolean =>
-  hasPattern(inUse(machine), LATE, ...BOTH) && hasPattern(inUse(machine), LATE, ...ONLY_LATE);
+const holdsNow = (vm: Vm): boolean =>
+  hasPattern(inUse(vm), LATE, ...BOTH) && hasPattern(inUse(vm), LATE, ...ONLY_LATE);
 
 /** Starts a raw deletion, and waits until half of the overlay is written into that file; null where it ended before. */
-async function halfDelete(machine: Machine, victim: string, into: string): Promise<ChildProcess | null> {
+async function halfDelete(vm: Vm, victim: string, into: string): Promise<ChildProcess | null> {
   const size = () => statSync(into).blocks * 512;
   const before = size();
-  const child = spawn('virsh', ['snapshot-delete', machine.uuid, victim], { stdio: 'ignore' });
+  const child = spawn('virsh', ['snapshot-delete', vm.uuid, victim], { stdio: 'ignore' });
   const ended = new Promise<true>((resolve) => child.on('close', () => resolve(true)));
   let isOver = false;
   void ended.then(() => {
@@ -76,13 +75,13 @@ async function halfDelete(machine: Machine, victim: string, into: string): Promi
   return isOver ? null : child;
 }
 
-/** Kills QEMU in the middle of a merge; the machine runs. False where this libvirt merges nothing. */
-async function killQemuIn(machine: Machine, victim: string, into: string): Promise<boolean> {
-  const pid = qemuPid(machine);
-  const child = await halfDelete(machine, victim, into);
+/** Kills QEMU in the middle of a merge; the VM runs. False where this libvirt merges nothing. */
+async function killQemuIn(vm: Vm, victim: string, into: string): Promise<boolean> {
+  const pid = qemuPid(vm);
+  const child = await halfDelete(vm, victim, into);
   if (!child) return false;
   process.kill(pid, 'SIGKILL');
-  await waitFor(() => state(machine) === 'shut off' && child.exitCode !== null, { what: 'the end of QEMU' });
+  await waitFor(() => state(vm) === 'shut off' && child.exitCode !== null, { what: 'the end of QEMU' });
   return true;
 }
 
@@ -90,25 +89,25 @@ hazard(
   40,
   'QEMU dies while an external snapshot is merged, and it is reverted to',
   async () => {
-    const [twin, machine] = [layered('twin', 'e2'), layered('web-1', 'e2')];
-    for (const one of [twin, machine]) start(one);
+    const [twin, vm] = [layered('twin', 'e2'), layered('web-1', 'e2')];
+    for (const one of [twin, vm]) start(one);
     if (!(await killQemuIn(twin, 'e2', fileOf(twin, 'e1')))) {
-      const { words } = await refusesAll(machine, 'delete', 'web-1', 'e2');
+      const { words } = await refusesAll(vm, 'delete', 'web-1', 'e2');
       return { virsh: 'merges nothing, exit 1', kvmsnap: words };
     }
-    expect(await killQemuIn(machine, 'e2', fileOf(machine, 'e1'))).toBe(true);
+    expect(await killQemuIn(vm, 'e2', fileOf(vm, 'e1'))).toBe(true);
     const code = tryVirsh('snapshot-revert', twin.uuid, 'e2').code;
     if (code === 0) expect(hasPattern(inUse(twin), EARLY, ...BOTH)).toBe(false);
 
-    const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 'e2', '--force');
+    const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 'e2', '--force');
     expect(refusal.message).toContain("a deletion of 'e2' was interrupted");
-    await refusesAll(machine, 'delete', 'web-1', 'e1');
-    const [finding] = (await errorsOf(machine)).filter(({ rule }) => rule === 'merge-interrupted');
+    await refusesAll(vm, 'delete', 'web-1', 'e1');
+    const [finding] = (await errorsOf(vm)).filter(({ rule }) => rule === 'merge-interrupted');
     expect(finding?.snapshot).toBe('e2');
     pasteOk(finding?.command ?? null);
-    expect([snapshotNames(machine), await errorsOf(machine)]).toEqual([['e1', 'e3'], expect.any(Array)]);
-    expect((await errorsOf(machine)).some(({ rule }) => rule === 'merge-interrupted')).toBe(false);
-    expect(holdsNow(machine)).toBe(true);
+    expect([snapshotNames(vm), await errorsOf(vm)]).toEqual([['e1', 'e3'], expect.any(Array)]);
+    expect((await errorsOf(vm)).some(({ rule }) => rule === 'merge-interrupted')).toBe(false);
+    expect(holdsNow(vm)).toBe(true);
     return {
       virsh:
         code === 0
@@ -124,23 +123,23 @@ hazard(
   40,
   'QEMU dies while the oldest external snapshot is merged, which libvirt does not mark',
   async () => {
-    const [twin, machine] = [layered('twin', 'e1'), layered('web-1', 'e1')];
-    for (const one of [twin, machine]) start(one);
+    const [twin, vm] = [layered('twin', 'e1'), layered('web-1', 'e1')];
+    for (const one of [twin, vm]) start(one);
     if (!(await killQemuIn(twin, 'e1', fileOf(twin, 'base')))) {
-      const { words } = await refusesAll(machine, 'delete', 'web-1', 'e1');
+      const { words } = await refusesAll(vm, 'delete', 'web-1', 'e1');
       return { virsh: 'merges nothing, exit 1', kvmsnap: words };
     }
     // libvirt's records tell whole seconds only
     await new Promise((resolve) => setTimeout(resolve, 3000));
-    expect(await killQemuIn(machine, 'e1', fileOf(machine, 'base'))).toBe(true);
+    expect(await killQemuIn(vm, 'e1', fileOf(vm, 'base'))).toBe(true);
     const code = tryVirsh('snapshot-revert', twin.uuid, 'e1').code;
     if (code === 0) expect(hasPattern(inUse(twin), EARLY, ...BOTH)).toBe(false);
 
-    const { words } = await refusesAll(machine, 'revert', 'web-1', 'e1');
-    const [finding] = (await errorsOf(machine)).filter(({ rule }) => rule === 'state-written');
+    const { words } = await refusesAll(vm, 'revert', 'web-1', 'e1');
+    const [finding] = (await errorsOf(vm)).filter(({ rule }) => rule === 'state-written');
     expect(finding?.snapshot).toBe('e1');
     pasteOk(finding?.command ?? null);
-    expect([snapshotNames(machine), holdsNow(machine)]).toEqual([['e2', 'e3'], true]);
+    expect([snapshotNames(vm), holdsNow(vm)]).toEqual([['e2', 'e3'], true]);
     return {
       virsh:
         code === 0
@@ -154,10 +153,10 @@ hazard(
 
 hazard(
   40,
-  'libvirtd dies while an external snapshot is merged, machine off',
+  'libvirtd dies while an external snapshot is merged, VM off',
   async () => {
-    const [twin, machine] = [layered('twin', 'e3'), layered('web-1', 'e3')];
-    const strike = async (one: Machine): Promise<boolean> => {
+    const [twin, vm] = [layered('twin', 'e3'), layered('web-1', 'e3')];
+    const interruptIt = async (one: Vm): Promise<boolean> => {
       const child = await halfDelete(one, 'e3', fileOf(one, 'e2'));
       if (!child) return false;
       stopQemu(one);
@@ -168,24 +167,24 @@ hazard(
       await waitFor(() => /\[ ?(99|100)/.test(progress()), { what: 'the end of the merge' });
       return true;
     };
-    if (!(await strike(twin))) {
-      const { words } = await refusesAll(machine, 'delete', 'web-1', 'e3');
+    if (!(await interruptIt(twin))) {
+      const { words } = await refusesAll(vm, 'delete', 'web-1', 'e3');
       return { virsh: 'merges nothing, exit 1', kvmsnap: words };
     }
-    expect(await strike(machine)).toBe(true);
+    expect(await interruptIt(vm)).toBe(true);
     const again = tryVirsh('snapshot-delete', twin.uuid, 'e3').code;
 
     // what older libvirt makes by itself, modes of files among it, is no matter here
-    const findings = (await errorsOf(machine)).filter(
+    const findings = (await errorsOf(vm)).filter(
       ({ rule }) => !['external-on-old-daemon', 'readable-file'].includes(rule),
     );
     expect(findings.map(({ rule }) => rule)).toEqual(['block-job', 'merge-interrupted']);
     for (const { command } of findings) pasteOk(command);
-    expect(snapshotNames(machine)).toEqual(['e1', 'e2']);
-    destroy(machine);
-    expect(holdsNow(machine)).toBe(true);
+    expect(snapshotNames(vm)).toEqual(['e1', 'e2']);
+    destroy(vm);
+    expect(holdsNow(vm)).toBe(true);
     return {
-      virsh: `the machine is left paused, and no deletion works, exit ${again}`,
+      virsh: `the VM is left paused, and no deletion works, exit ${again}`,
       kvmsnap: 'check names what is left; its commands finish the deletion',
     };
   },
@@ -193,35 +192,35 @@ hazard(
 );
 
 /** A file beside the disk with this XML. */
-function defined(machine: Machine, xml: string): string {
-  const file = join(dirname(pathOf(machine)), 'defined.xml');
+function defined(vm: Vm, xml: string): string {
+  const file = join(dirname(pathOf(vm)), 'defined.xml');
   writeFileSync(file, xml);
   return file;
 }
 
-/** Puts the file that keeps e1 back into the machine's XML by hand, as one does who knows no other way back. */
-function putBack(machine: Machine, from: string, to: string): void {
-  const xml = virsh('dumpxml', '--inactive', machine.uuid).replace(
+/** Puts the file that keeps e1 back into the VM's XML by hand, as one does who knows no other way back. */
+function putBack(vm: Vm, from: string, to: string): void {
+  const xml = virsh('dumpxml', '--inactive', vm.uuid).replace(
     `<source file='${from}'`,
     `<source file='${to}'`,
   );
-  virsh('define', defined(machine, xml));
+  virsh('define', defined(vm, xml));
 }
 
 hazard(41, 'revert after the file of the state was put back by hand and written to', async () => {
-  const make = (name: string): Machine => {
-    const machine = defineMachine({ name, disks: [{ size: '8M' }] });
-    writePattern(pathOf(machine), EARLY, 0, MiB);
-    take(machine, 'e1', '--disk-only');
-    putBack(machine, overlay(machine, 'e1'), pathOf(machine));
-    writePattern(pathOf(machine), LATE, 0, MiB);
-    return machine;
+  const make = (name: string): Vm => {
+    const vm = defineVm({ name, disks: [{ size: '8M' }] });
+    writePattern(pathOf(vm), EARLY, 0, MiB);
+    take(vm, 'e1', '--disk-only');
+    putBack(vm, overlay(vm, 'e1'), pathOf(vm));
+    writePattern(pathOf(vm), LATE, 0, MiB);
+    return vm;
   };
-  const [twin, machine] = [make('twin'), make('web-1')];
+  const [twin, vm] = [make('twin'), make('web-1')];
   const code = tryVirsh('snapshot-revert', twin.uuid, 'e1').code;
   expect(hasPattern(inUse(twin), LATE, 0, MiB)).toBe(true);
-  const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 'e1', '--force');
-  if (code === 0) expect(refusal.message).toContain(`${pathOf(machine)}, which held the state of 'e1'`);
+  const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 'e1', '--force');
+  if (code === 0) expect(refusal.message).toContain(`${pathOf(vm)}, which held the state of 'e1'`);
   // and no advice to copy from there
   expect(refusal.command ?? '').not.toContain('convert');
   return {
@@ -234,21 +233,21 @@ hazard(
   41,
   'revert after the file of the state was put back by hand, written to, and taken out again',
   async () => {
-    const make = async (name: string): Promise<Machine> => {
-      const machine = defineMachine({ name, disks: [{ size: '8M' }] });
-      writePattern(pathOf(machine), EARLY, 0, MiB);
-      take(machine, 'e1', '--disk-only');
-      putBack(machine, overlay(machine, 'e1'), pathOf(machine));
+    const make = async (name: string): Promise<Vm> => {
+      const vm = defineVm({ name, disks: [{ size: '8M' }] });
+      writePattern(pathOf(vm), EARLY, 0, MiB);
+      take(vm, 'e1', '--disk-only');
+      putBack(vm, overlay(vm, 'e1'), pathOf(vm));
       // libvirt's records tell whole seconds only
       await new Promise((resolve) => setTimeout(resolve, 2500));
-      writePattern(pathOf(machine), LATE, 0, MiB);
-      putBack(machine, pathOf(machine), overlay(machine, 'e1'));
-      return machine;
+      writePattern(pathOf(vm), LATE, 0, MiB);
+      putBack(vm, pathOf(vm), overlay(vm, 'e1'));
+      return vm;
     };
-    const [twin, machine] = [await make('twin'), await make('web-1')];
+    const [twin, vm] = [await make('twin'), await make('web-1')];
     const code = tryVirsh('snapshot-revert', twin.uuid, 'e1').code;
     if (code === 0) expect(hasPattern(inUse(twin), LATE, 0, MiB)).toBe(true);
-    const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 'e1');
+    const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 'e1');
     expect(refusal.command ?? '').not.toContain('convert');
     // who knows better is believed
     if (code === 0) await succeed('revert', 'web-1', 'e1', '--force');
@@ -260,24 +259,24 @@ hazard(
 );
 
 hazard(42, 'revert to an external snapshot with an overlay in use', async () => {
-  const make = (name: string): Machine => {
-    const machine = defineMachine({ name, disks: [{ size: '8M' }] });
-    take(machine, 'e1', '--disk-only');
-    writePattern(overlay(machine, 'e1'), LATE, 0, MiB);
-    return machine;
+  const make = (name: string): Vm => {
+    const vm = defineVm({ name, disks: [{ size: '8M' }] });
+    take(vm, 'e1', '--disk-only');
+    writePattern(overlay(vm, 'e1'), LATE, 0, MiB);
+    return vm;
   };
-  const [twin, machine] = [make('twin'), make('web-1')];
+  const [twin, vm] = [make('twin'), make('web-1')];
   const code = tryVirsh('snapshot-revert', twin.uuid, 'e1').code;
   if (code !== 0) {
-    const { words } = await refusesAll(machine, 'revert', 'web-1', 'e1');
+    const { words } = await refusesAll(vm, 'revert', 'web-1', 'e1');
     return { virsh: `cannot, exit ${code}`, kvmsnap: words };
   }
   expect(existsSync(overlay(twin, 'e1'))).toBe(false);
   const { stderr } = await succeed('revert', 'web-1', 'e1', '--backup-name', 'kept');
-  expect(stderr).toContain(`${overlay(machine, 'e1')} is left, with all that was written to it`);
-  expect(existsSync(overlay(machine, 'e1'))).toBe(true);
+  expect(stderr).toContain(`${overlay(vm, 'e1')} is left, with all that was written to it`);
+  expect(existsSync(overlay(vm, 'e1'))).toBe(true);
   await succeed('revert', 'web-1', 'kept', '--force');
-  expect(hasPattern(inUse(machine), LATE, 0, MiB)).toBe(true);
+  expect(hasPattern(inUse(vm), LATE, 0, MiB)).toBe(true);
 
   await succeed('delete', 'web-1', 'kept');
   const other = make('web-2');
@@ -294,41 +293,41 @@ hazard(
   42,
   'revert to an external snapshot while libvirt takes an older one for the current one',
   async () => {
-    const make = (name: string): Machine => {
-      const machine = defineMachine({ name, disks: [{ size: '8M' }] });
-      for (const each of ['e1', 'e2']) take(machine, each, '--disk-only');
-      virsh('snapshot-current', '--domain', machine.uuid, '--snapshotname', 'e1');
-      return machine;
+    const make = (name: string): Vm => {
+      const vm = defineVm({ name, disks: [{ size: '8M' }] });
+      for (const each of ['e1', 'e2']) take(vm, each, '--disk-only');
+      virsh('snapshot-current', '--domain', vm.uuid, '--snapshotname', 'e1');
+      return vm;
     };
-    const [twin, machine] = [make('twin'), make('web-1')];
+    const [twin, vm] = [make('twin'), make('web-1')];
     const code = tryVirsh('snapshot-revert', twin.uuid, 'e2').code;
-    const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 'e2', '--force');
+    const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 'e2', '--force');
     if (code !== 0) return { virsh: `cannot, exit ${code}`, kvmsnap: words };
     expect(tryVirsh('start', twin.uuid).code).toBe(1);
     pasteOk(refusal.command ?? null);
     await succeed('revert', 'web-1', 'e2');
-    start(machine);
+    start(vm);
     return {
-      virsh: 'removes the file that it has just reverted to: the machine never starts again, exit 0',
+      virsh: 'removes the file that it has just reverted to: the VM never starts again, exit 0',
       kvmsnap: words,
     };
   },
 );
 
 hazard(42, 'revert to an external snapshot while libvirt has no current one', async () => {
-  const make = (name: string): Machine => {
-    const machine = defineMachine({ name, disks: [{ size: '8M' }] });
-    take(machine, 'e1', '--disk-only');
-    const xml = virsh('snapshot-dumpxml', machine.uuid, 'e1');
-    virsh('snapshot-delete', machine.uuid, 'e1', '--metadata');
-    virsh('snapshot-create', machine.uuid, defined(machine, xml), '--redefine');
-    return machine;
+  const make = (name: string): Vm => {
+    const vm = defineVm({ name, disks: [{ size: '8M' }] });
+    take(vm, 'e1', '--disk-only');
+    const xml = virsh('snapshot-dumpxml', vm.uuid, 'e1');
+    virsh('snapshot-delete', vm.uuid, 'e1', '--metadata');
+    virsh('snapshot-create', vm.uuid, defined(vm, xml), '--redefine');
+    return vm;
   };
-  const [twin, machine] = [make('twin'), make('web-1')];
+  const [twin, vm] = [make('twin'), make('web-1')];
   const { code, stderr } = tryVirsh('snapshot-revert', twin.uuid, 'e1');
   const crashed = /end of file|End of file/.test(stderr);
   if (crashed) await startLibvirtd();
-  const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 'e1', '--force');
+  const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 'e1', '--force');
   if (!crashed) return { virsh: `cannot, exit ${code}`, kvmsnap: words };
   pasteOk(refusal.command ?? null);
   await succeed('revert', 'web-1', 'e1');

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { pasteOk } from '../lab/evidence.ts';
 import { succeed, take } from '../lab/scene.ts';
-import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
 import { errorsOf } from './findings.ts';
 import { hazard } from './promise.ts';
 
@@ -12,28 +12,27 @@ afterEach(cleanUp);
 afterAll(cleanUp);
 
 const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
-const overlay = (machine: Machine, name: string) => pathOf(machine).replace(/qcow2$/, name);
-const found = async (machine: Machine) =>
-  (await errorsOf(machine)).filter(({ rule }) => rule === 'readable-file');
+const overlay = (vm: Vm, name: string) => pathOf(vm).replace(/qcow2$/, name);
+const found = async (vm: Vm) => (await errorsOf(vm)).filter(({ rule }) => rule === 'readable-file');
 
-hazard(54, 'overlay of a machine that is off', async () => {
-  const [twin, machine] = ['twin', 'web-1'].map((name) =>
-    defineMachine({ name, disks: [{ size: '4M' }, { size: '4M' }] }),
-  ) as [Machine, Machine];
+hazard(54, 'overlay of a VM that is off', async () => {
+  const [twin, vm] = ['twin', 'web-1'].map((name) =>
+    defineVm({ name, disks: [{ size: '4M' }, { size: '4M' }] }),
+  ) as [Vm, Vm];
   take(twin, 'e1', '--disk-only');
   await succeed('create-as', 'web-1', 'e1', '--disk-only', '--force');
-  for (const { path } of machine.disks) expect(mode(path.replace(/qcow2$/, 'e1'))).toBe('600');
-  expect(await found(machine)).toEqual([]);
+  for (const { path } of vm.disks) expect(mode(path.replace(/qcow2$/, 'e1'))).toBe('600');
+  expect(await found(vm)).toEqual([]);
 
   const raw = mode(overlay(twin, 'e1'));
   for (const { command } of await found(twin)) pasteOk(command);
   expect([mode(overlay(twin, 'e1')), await found(twin)]).toEqual(['600', []]);
 
-  // with the machine running, and its memory
-  start(machine);
-  const memory = join(dirname(pathOf(machine)), 'memory');
+  // with the VM running, and its memory
+  start(vm);
+  const memory = join(dirname(pathOf(vm)), 'memory');
   await succeed('create-as', 'web-1', 'm1', '--memspec', memory, '--force');
-  expect([memory, overlay(machine, 'm1')].map(mode)).toEqual(['600', '600']);
+  expect([memory, overlay(vm, 'm1')].map(mode)).toEqual(['600', '600']);
   return {
     virsh: raw === '600' ? 'for the owner only' : `readable by every user of the host (${raw}), exit 0`,
     kvmsnap:

@@ -2,27 +2,27 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { take } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tool, tryVirsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, start, state } from '../lab/machine.ts';
 import { smallFilesystem } from '../lab/mount.ts';
+import { take } from '../lab/scene.ts';
+import { cleanUp, defineVm, start, state, type Vm } from '../lab/vm.ts';
 import { hazard } from './promise.ts';
 import { refusesAll } from './refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
 
-/** A running machine with an external snapshot, and this medium in its CD-ROM. */
-function withMedium(name: string, medium: string): Machine {
-  const machine = defineMachine({
+/** A running VM with an external snapshot, and this medium in its CD-ROM. */
+function withMedium(name: string, medium: string): Vm {
+  const vm = defineVm({
     name,
     boot: 'counter',
     disks: [{ size: '4M' }, { device: 'cdrom', format: 'raw', source: medium, readonly: true }],
   });
-  take(machine, 'e1', '--disk-only');
-  start(machine);
-  return machine;
+  take(vm, 'e1', '--disk-only');
+  start(vm);
+  return vm;
 }
 
 function iso(directory: string): string {
@@ -34,8 +34,8 @@ function iso(directory: string): string {
 
 hazard(56, 'two reverts to external snapshots within one second', async () => {
   const medium = iso(join(scratch, 'media'));
-  const machines = ['twin', 'web-1', 'web-2', 'web-3'].map((name) => withMedium(name, medium));
-  const [twin, ...ours] = machines as [Machine, ...Machine[]];
+  const vms = ['twin', 'web-1', 'web-2', 'web-3'].map((name) => withMedium(name, medium));
+  const [twin, ...ours] = vms as [Vm, ...Vm[]];
   // as another VM's revert has made it, in whichever second libvirt comes to choose the name
   const now = Math.floor(Date.now() / 1000);
   const names = Array.from({ length: 30 }, (_, i) => medium.replace(/iso$/, `${now + i}`));
@@ -57,22 +57,22 @@ hazard(56, 'two reverts to external snapshots within one second', async () => {
   expect(again.map((each) => each.code)).toEqual([0, 0, 0]);
   return {
     virsh: 'loses the guest, exit 1',
-    kvmsnap: 'waits until the names are free, for machines with one CD-ROM medium too',
+    kvmsnap: 'waits until the names are free, for VMs with one CD-ROM medium too',
   };
 });
 
 hazard(42, 'revert to an external snapshot with a CD-ROM medium on a read-only file system', async () => {
-  const make = (name: string): Machine => {
+  const make = (name: string): Vm => {
     const directory = smallFilesystem(4);
-    const machine = withMedium(name, iso(directory));
+    const vm = withMedium(name, iso(directory));
     tool('mount', ['-o', 'remount,ro', directory]);
-    return machine;
+    return vm;
   };
-  const [twin, machine] = [make('twin'), make('web-1')];
+  const [twin, vm] = [make('twin'), make('web-1')];
   const code = tryVirsh('snapshot-revert', twin.uuid, 'e1', '--running').code;
   const end = state(twin);
-  const { words } = await refusesAll(machine, 'revert', 'web-1', 'e1', '--running', '--force');
-  expect(state(machine)).toBe('running');
+  const { words } = await refusesAll(vm, 'revert', 'web-1', 'e1', '--running', '--force');
+  expect(state(vm)).toBe('running');
   return {
     virsh: end === 'running' ? `cannot, exit ${code}` : `loses the guest, exit ${code}`,
     kvmsnap: `${words}, the guest runs on`,

@@ -1,15 +1,15 @@
 // A kvmsnap that refuses: in the words of the README's table.
 import { expect } from 'vitest';
 import { fingerprint, type Refusal, refused } from '../lab/evidence.ts';
-import type { Machine } from '../lab/machine.ts';
+import type { Vm } from '../lab/vm.ts';
 
-/** Runs kvmsnap, which must refuse and leave the machine as it was, to the last byte of its images. */
+/** Runs kvmsnap, which must refuse and leave the VM as it was, to the last byte of its images. */
 export async function refusesAll(
-  machine: Machine,
+  vm: Vm,
   ...args: string[]
 ): Promise<{ readonly words: string; readonly refusal: Refusal }> {
-  const before = fingerprint(machine);
+  const before = fingerprint(vm);
   const refusal = await refused(...args);
-  expect(fingerprint(machine)).toEqual(before);
+  expect(fingerprint(vm)).toEqual(before);
   return { words: `refuses, exit ${refusal.exitCode}, nothing touched`, refusal };
 }

@@ -1,6 +1,8 @@
 // Reverts by which virsh loses a disk, a guest or its state.
 import { afterAll, afterEach, expect } from 'vitest';
+import { tags } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
+import { scratch, type ToolResult, tool, tryVirsh, virsh } from '../lab/lab.ts';
 import {
   asked,
   byteIn,
@@ -21,20 +23,18 @@ import {
   write,
   writeAsGuest,
 } from '../lab/scene.ts';
-import { tags } from '../lab/disk.ts';
-import { scratch, type ToolResult, tool, tryVirsh, virsh } from '../lab/lab.ts';
 import {
   cleanUp,
   continueQemu,
   destroy,
-  type Machine,
-  machineXml,
+  domainXml,
   pathOf,
   qemuPid,
   start,
   state,
   stateAndReason,
-} from '../lab/machine.ts';
+  type Vm,
+} from '../lab/vm.ts';
 import { hazard } from './promise.ts';
 import { refusesAll } from './refusing.ts';
 
@@ -42,17 +42,16 @@ afterEach(cleanUp);
 afterAll(cleanUp);
 
 /** One for virsh and one for kvmsnap, `web-1`. */
-const twins = (make: (name: string) => Machine): [Machine, Machine] => [make('twin'), make('web-1')];
+const twins = (make: (name: string) => Vm): [Vm, Vm] => [make('twin'), make('web-1')];
 
-function revert(machine: Machine, name = 's1'): ToolResult {
-  return tryVirsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', name);
+function revert(vm: Vm, name = 's1'): ToolResult {
+  return tryVirsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', name);
 }
 
-const removeTag = (machine: Machine, disk: number) =>
-  tool('qemu-img', ['snapshot', '-d', 's1', pathOf(machine, disk)]);
+const removeTag = (vm: Vm, disk: number) => tool('qemu-img', ['snapshot', '-d', 's1', pathOf(vm, disk)]);
 
-hazard(2, 'revert where one disk lacks the snapshot, machine off', async () => {
-  const [raw, machine] = twins((name) => {
+hazard(2, 'revert where one disk lacks the snapshot, VM off', async () => {
+  const [raw, vm] = twins((name) => {
     const made = movedOn(name);
     removeTag(made, 1);
     return made;
@@ -60,13 +59,13 @@ hazard(2, 'revert where one disk lacks the snapshot, machine off', async () => {
   expect(revert(raw).code).toBe(1);
   expect(bytes(raw)).toEqual([THEN, NOW]);
 
-  const { words } = await refusesAll(machine, 'revert', 'web-1', 's1', '--force');
-  expect(bytes(machine)).toEqual([NOW, NOW]);
+  const { words } = await refusesAll(vm, 'revert', 'web-1', 's1', '--force');
+  expect(bytes(vm)).toEqual([NOW, NOW]);
   return { virsh: 'reverts the other disk, exit 1', kvmsnap: `${words}, with --force too` };
 });
 
-hazard(3, 'revert where a disk lacks the snapshot, machine running', async () => {
-  const [raw, machine] = twins((name) => {
+hazard(3, 'revert where a disk lacks the snapshot, VM running', async () => {
+  const [raw, vm] = twins((name) => {
     const made = twoDisks(name, { boot: 'counter' });
     start(made);
     take(made, 's1');
@@ -78,30 +77,30 @@ hazard(3, 'revert where a disk lacks the snapshot, machine running', async () =>
   expect(revert(raw).code).toBe(1);
   const end = stateAndReason(raw);
 
-  const [pid, counted] = [qemuPid(machine), count(machine)];
-  const { words } = await refusesAll(machine, 'revert', 'web-1', 's1', '--force');
-  expect(qemuPid(machine)).toBe(pid);
-  await countTo(machine, counted + 5);
+  const [pid, counted] = [qemuPid(vm), count(vm)];
+  const { words } = await refusesAll(vm, 'revert', 'web-1', 's1', '--force');
+  expect(qemuPid(vm)).toBe(pid);
+  await countTo(vm, counted + 5);
   return { virsh: `loses the guest: ${end}, exit 1`, kvmsnap: `${words}, the guest runs on` };
 });
 
 hazard(11, 'revert beside a managed save', async () => {
-  const machine = movedOn('web-1');
-  start(machine);
-  virsh('managedsave', machine.uuid);
-  expect(revert(machine).code).toBe(1);
+  const vm = movedOn('web-1');
+  start(vm);
+  virsh('managedsave', vm.uuid);
+  expect(revert(vm).code).toBe(1);
 
-  const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1');
+  const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1');
   expect(refusal.message).toContain('managed save');
   pasteOk(refusal.command);
   await succeed('revert', 'web-1', 's1');
-  expect(bytes(machine)).toEqual([THEN, THEN]);
+  expect(bytes(vm)).toEqual([THEN, THEN]);
   return { virsh: 'fails, exit 1, and wants force', kvmsnap: `${words}; what it advises helps` };
 });
 
-hazard(16, 'revert of a machine that has got a disk since', async () => {
-  const [raw, machine] = twins(movedOn);
-  const added = [raw, machine].map(({ uuid, name }) => {
+hazard(16, 'revert of a VM that has got a disk since', async () => {
+  const [raw, vm] = twins(movedOn);
+  const added = [raw, vm].map(({ uuid, name }) => {
     const path = `${scratch}/${name}.qcow2`;
     tool('qemu-img', ['create', '-q', '-f', 'qcow2', path, '1M']);
     virsh('attach-disk', uuid, path, 'vdc', '--config', '--driver', 'qemu', '--subdriver', 'qcow2');
@@ -109,7 +108,7 @@ hazard(16, 'revert of a machine that has got a disk since', async () => {
   });
   const { code, stdout, stderr } = revert(raw);
   expect([code, `${stdout}${stderr}`.includes('vdc')]).toEqual([0, false]);
-  expect(machineXml(raw)).not.toContain(added[0]);
+  expect(domainXml(raw)).not.toContain(added[0]);
 
   const terminal = await asked('revert', 'web-1', 's1');
   expect(terminal.screen().replaceAll(/\s+/g, '')).toContain(
@@ -117,9 +116,9 @@ hazard(16, 'revert of a machine that has got a disk since', async () => {
   );
   terminal.type('n\r');
   expect((await terminal.done).code).toBe(10);
-  expect(machineXml(machine)).toContain(added[1]);
+  expect(domainXml(vm)).toContain(added[1]);
   return {
-    virsh: 'the disk is gone from the machine without a word, exit 0',
+    virsh: 'the disk is gone from the VM without a word, exit 0',
     kvmsnap: 'names the disk beforehand, and asks on a terminal',
   };
 });
@@ -127,9 +126,9 @@ hazard(16, 'revert of a machine that has got a disk since', async () => {
 for (const running of [false, true])
   hazard(
     17,
-    `revert to a snapshot in the base while an overlay is in use, machine ${running ? 'running' : 'off'}`,
+    `revert to a snapshot in the base while an overlay is in use, VM ${running ? 'running' : 'off'}`,
     async () => {
-      const [raw, machine] = twins((name) => {
+      const [raw, vm] = twins((name) => {
         const made = twoDisks(name, { boot: 'counter' });
         write(made, THEN);
         if (running) start(made);
@@ -141,24 +140,24 @@ for (const running of [false, true])
         return made;
       });
       const { code } = revert(raw);
-      const abandoned = !machineXml(raw).includes(overlayOf(raw));
+      const abandoned = !domainXml(raw).includes(overlayOf(raw));
       expect(byteIn(overlayOf(raw))).toBe(0x55);
 
-      const { words } = await refusesAll(machine, 'revert', 'web-1', 's1');
-      expect(machineXml(machine)).toContain(overlayOf(machine));
+      const { words } = await refusesAll(vm, 'revert', 'web-1', 's1');
+      expect(domainXml(vm)).toContain(overlayOf(vm));
       return {
         virsh: abandoned
           ? `abandons the overlay and what is in it, exit ${code}`
-          : `fails, exit ${code}, and leaves the machine ${stateAndReason(raw)}`,
+          : `fails, exit ${code}, and leaves the VM ${stateAndReason(raw)}`,
         kvmsnap: `${words}, unless --force`,
       };
     },
   );
 
-const overlayOf = (machine: Machine) => pathOf(machine).replace(/qcow2$/, 'over');
+const overlayOf = (vm: Vm) => pathOf(vm).replace(/qcow2$/, 'over');
 
-hazard(18, 'revert to a disk-only snapshot of a running machine', async () => {
-  const [raw, machine] = twins((name) => {
+hazard(18, 'revert to a disk-only snapshot of a running VM', async () => {
+  const [raw, vm] = twins((name) => {
     const made = twoDisks(name, { boot: 'counter' });
     start(made);
     take(made, 's1', '--disk-only');
@@ -167,19 +166,19 @@ hazard(18, 'revert to a disk-only snapshot of a running machine', async () => {
   const { code } = revert(raw);
   if (code !== 0) {
     expect(state(raw)).toBe('running');
-    const { words } = await refusesAll(machine, 'revert', 'web-1', 's1');
+    const { words } = await refusesAll(vm, 'revert', 'web-1', 's1');
     return { virsh: `cannot, exit ${code}`, kvmsnap: words };
   }
   expect(state(raw)).toBe('shut off');
   const { stderr } = await succeed('revert', 'web-1', 's1');
   expect(stderr).toContain('note: it will then be shut off');
-  expect(state(machine)).toBe('shut off');
+  expect(state(vm)).toBe('shut off');
   return { virsh: 'leaves it shut off without a word, exit 0', kvmsnap: 'says beforehand how it ends' };
 });
 
-hazard(18, 'revert of a running machine to a snapshot of when it was off', async () => {
-  const [raw, machine] = twins(movedOn);
-  for (const one of [raw, machine]) start(one);
+hazard(18, 'revert of a running VM to a snapshot of when it was off', async () => {
+  const [raw, vm] = twins(movedOn);
+  for (const one of [raw, vm]) start(one);
   const { code, stdout, stderr } = revert(raw);
   expect([code, `${stdout}${stderr}`.replace(/^Domain snapshot s1 reverted/, '').trim()]).toEqual([0, '']);
   expect(state(raw)).toBe('shut off');
@@ -187,7 +186,7 @@ hazard(18, 'revert of a running machine to a snapshot of when it was off', async
   const terminal = await asked('revert', 'web-1', 's1');
   expect(terminal.screen()).toMatch(/will be stopped as if its power were cut/);
   terminal.type('n\r');
-  expect([(await terminal.done).code, state(machine)]).toEqual([10, 'running']);
+  expect([(await terminal.done).code, state(vm)]).toEqual([10, 'running']);
   return {
     virsh: 'cuts its power without a word, exit 0',
     kvmsnap: 'says so beforehand, and asks on a terminal',
@@ -195,23 +194,21 @@ hazard(18, 'revert of a running machine to a snapshot of when it was off', async
 });
 
 hazard(25, 'snapshot that is still being taken', async () => {
-  const machine = twoDisks('web-1', { boot: 'counter' });
-  start(machine);
-  const { done } = await takeHalf(machine, 'half');
+  const vm = twoDisks('web-1', { boot: 'counter' });
+  start(vm);
+  const { done } = await takeHalf(vm, 'half');
   try {
-    expect(virsh('snapshot-info', '--domain', machine.uuid, '--snapshotname', 'half')).toMatch(
-      /State: +running/,
-    );
-    expect(tags(pathOf(machine))).toEqual([]);
+    expect(virsh('snapshot-info', '--domain', vm.uuid, '--snapshotname', 'half')).toMatch(/State: +running/);
+    expect(tags(pathOf(vm))).toEqual([]);
     const { domains } = await document('list', 'list', 'web-1');
     expect(domains[0]?.snapshots).toMatchObject([{ name: 'half', underWay: true }]);
     for (const command of ['revert', 'delete'])
       expect(await fail(7, command, 'web-1', 'half')).toContain('is still being taken');
   } finally {
-    continueQemu(machine);
+    continueQemu(vm);
   }
   await done;
-  expect(tags(pathOf(machine)).map(({ name }) => name)).toEqual(['half']);
+  expect(tags(pathOf(vm)).map(({ name }) => name)).toEqual(['half']);
   return {
     virsh: 'lists it as if it were finished',
     kvmsnap: 'says so; no revert, delete or prune of it, exit 7',
@@ -219,36 +216,36 @@ hazard(25, 'snapshot that is still being taken', async () => {
 });
 
 hazard(28, 'revert of what was written since', async () => {
-  const [raw, machine] = twins(movedOn);
+  const [raw, vm] = twins(movedOn);
   expect(revert(raw)).toMatchObject({ code: 0, stderr: '' });
   expect(bytes(raw)).toEqual([THEN, THEN]);
 
-  const before = facts(machine);
+  const before = facts(vm);
   const terminal = await asked('revert', 'web-1', 's1');
   expect(terminal.screen()).toMatch(/written on top of 's1' .* will be lost/);
   terminal.type('n\r');
   expect((await terminal.done).code).toBe(10);
-  expect(facts(machine)).toEqual(before);
+  expect(facts(vm)).toEqual(before);
   await succeed('revert', 'web-1', 's1', '--backup-name', 'kept');
-  expect([bytes(machine), keeps(machine, 'kept', NOW)]).toEqual([[THEN, THEN], true]);
+  expect([bytes(vm), keeps(vm, 'kept', NOW)]).toEqual([[THEN, THEN], true]);
   return {
     virsh: 'loses it without a word, exit 0',
     kvmsnap: 'says so, and asks on a terminal; --backup keeps it first',
   };
 });
 
-hazard(29, 'revert of a running machine', async () => {
-  const [raw, machine] = twins((name) => {
+hazard(29, 'revert of a running VM', async () => {
+  const [raw, vm] = twins((name) => {
     const made = twoDisks(name, { boot: 'counter' });
     start(made);
     take(made, 's1');
     writeAsGuest(made, NOW);
     return made;
   });
-  const pids = [raw, machine].map(qemuPid);
+  const pids = [raw, vm].map(qemuPid);
   expect(revert(raw).code).toBe(0);
   const { stderr } = await succeed('revert', 'web-1', 's1');
-  const anew = [raw, machine].map((one, n) => qemuPid(one) !== pids[n]);
+  const anew = [raw, vm].map((one, n) => qemuPid(one) !== pids[n]);
   expect(anew).toEqual([anew[0], anew[0]]);
   expect(stderr.includes('QEMU is started anew: consoles and displays drop, and the id changes')).toBe(
     anew[0],

@@ -2,11 +2,11 @@
 import { symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { byteIn, NOW, succeed, THEN, take, write } from '../lab/scene.ts';
 import { tags } from '../lab/disk.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, machineXml, pathOf, start } from '../lab/machine.ts';
+import { byteIn, NOW, succeed, THEN, take, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { cleanUp, defineVm, domainXml, pathOf, start, type Vm } from '../lab/vm.ts';
 import { hazard } from './promise.ts';
 import { refusesAll } from './refusing.ts';
 
@@ -15,18 +15,18 @@ afterAll(cleanUp);
 
 const small = { size: '4M' };
 
-const raw = (command: string, machine: Machine, name: string) =>
-  tryVirsh(command, '--domain', machine.uuid, '--snapshotname', name).code;
+const raw = (command: string, vm: Vm, name: string) =>
+  tryVirsh(command, '--domain', vm.uuid, '--snapshotname', name).code;
 
-const tagNames = (machine: Machine): string[] => tags(pathOf(machine)).map(({ name }) => name);
+const tagNames = (vm: Vm): string[] => tags(pathOf(vm)).map(({ name }) => name);
 
 /** Off, with the snapshot `s1` of THEN, and NOW on its disks. */
-function movedOn(name: string, disks = 1): Machine {
-  const machine = defineMachine({ name, disks: Array(disks).fill(small), boot: 'counter' });
-  write(machine, THEN);
-  take(machine, 's1');
-  write(machine, NOW);
-  return machine;
+function movedOn(name: string, disks = 1): Vm {
+  const vm = defineVm({ name, disks: Array(disks).fill(small), boot: 'counter' });
+  write(vm, THEN);
+  take(vm, 's1');
+  write(vm, NOW);
+  return vm;
 }
 
 /** One of each for virsh, and for kvmsnap the ones called `web-1` and `web-1-other`. */
@@ -35,8 +35,8 @@ function twins<T>(make: (name: string) => T): [T, T] {
 }
 
 /** What became of the disk that the other VM sees. */
-const other = (code: number, machine: Machine): string => {
-  if (byteIn(pathOf(machine)) !== NOW) return `changes the disk of the other VM, exit ${code}`;
+const other = (code: number, vm: Vm): string => {
+  if (byteIn(pathOf(vm)) !== NOW) return `changes the disk of the other VM, exit ${code}`;
   return code === 0 ? 'works' : `cannot, exit ${code}`;
 };
 
@@ -45,7 +45,7 @@ hazard(39, 'revert of a VM on whose image a clone of another VM lies', async () 
     const golden = movedOn(name);
     const alias = join(dirname(pathOf(golden)), 'golden.qcow2');
     symlinkSync(pathOf(golden), alias);
-    return { golden, clone: defineMachine({ name: `${name}-other`, disks: [{ backing: alias }] }) };
+    return { golden, clone: defineVm({ name: `${name}-other`, disks: [{ backing: alias }] }) };
   });
   const code = raw('snapshot-revert', twin.golden, 's1');
   expect(code).toBe(0);
@@ -59,7 +59,7 @@ hazard(39, 'revert of a VM to a snapshot with a disk that another VM has since',
   const [twin, ours] = twins((name) => {
     const giver = movedOn(name, 2);
     virsh('detach-disk', giver.uuid, 'vdb', '--config');
-    return { giver, taker: defineMachine({ name: `${name}-other`, disks: [{ source: pathOf(giver, 1) }] }) };
+    return { giver, taker: defineVm({ name: `${name}-other`, disks: [{ source: pathOf(giver, 1) }] }) };
   });
   const code = raw('snapshot-revert', twin.giver, 's1');
   expect(code).toBe(0);
@@ -71,10 +71,10 @@ hazard(39, 'revert of a VM to a snapshot with a disk that another VM has since',
 
 hazard(39, 'delete of a snapshot while another VM runs on the image', async () => {
   const [twin, ours] = twins((name) => {
-    const machine = movedOn(name);
-    const runs = defineMachine({ name: `${name}-other`, disks: [{ source: pathOf(machine) }] });
+    const vm = movedOn(name);
+    const runs = defineVm({ name: `${name}-other`, disks: [{ source: pathOf(vm) }] });
     start(runs);
-    return machine;
+    return vm;
   });
   const code = raw('snapshot-delete', twin, 's1');
   const isKnown = snapshotNames(twin).includes('s1');
@@ -90,38 +90,38 @@ hazard(39, 'delete of a snapshot while another VM runs on the image', async () =
 
 hazard(39, 'delete of a snapshot that another VM has in the same image', async () => {
   const [twin, ours] = twins((name) => {
-    const machine = movedOn(name);
-    const second = defineMachine({ name: `${name}-other`, disks: [{ source: pathOf(machine) }] });
-    const file = join(dirname(pathOf(machine)), 's1.xml');
-    const xml = virsh('snapshot-dumpxml', machine.uuid, 's1')
-      .replaceAll(machine.uuid, second.uuid)
-      .replaceAll(`<name>${machine.name}<`, `<name>${second.name}<`);
+    const vm = movedOn(name);
+    const second = defineVm({ name: `${name}-other`, disks: [{ source: pathOf(vm) }] });
+    const file = join(dirname(pathOf(vm)), 's1.xml');
+    const xml = virsh('snapshot-dumpxml', vm.uuid, 's1')
+      .replaceAll(vm.uuid, second.uuid)
+      .replaceAll(`<name>${vm.name}<`, `<name>${second.name}<`);
     tool('sh', ['-c', `printf %s "$1" > "$2"`, 'sh', xml, file]);
     virsh('snapshot-create', second.uuid, file, '--redefine');
-    return { machine, second };
+    return { vm, second };
   });
-  const code = raw('snapshot-delete', twin.machine, 's1');
+  const code = raw('snapshot-delete', twin.vm, 's1');
   expect([snapshotNames(twin.second), tagNames(twin.second)]).toEqual([['s1'], []]);
-  const { words, refusal } = await refusesAll(ours.machine, 'delete', 'web-1', 's1');
+  const { words, refusal } = await refusesAll(ours.vm, 'delete', 'web-1', 's1');
   expect([refusal.exitCode, tagNames(ours.second)]).toEqual([5, ['s1']]);
   return { virsh: `the other VM loses its snapshot, exit ${code}`, kvmsnap: words };
 });
 
 hazard(39, 'a snapshot of another VM in a shared image', async () => {
   const [twin, ours] = twins((name) => {
-    const machine = defineMachine({ name, disks: [small] });
-    const second = defineMachine({ name: `${name}-other`, disks: [{ source: pathOf(machine) }, small] });
+    const vm = defineVm({ name, disks: [small] });
+    const second = defineVm({ name: `${name}-other`, disks: [{ source: pathOf(vm) }, small] });
     take(second, 'both');
-    take(machine, 'precious');
-    return { machine, second };
+    take(vm, 'precious');
+    return { vm, second };
   });
   // what looks like an orphan to the VM that does not know it
   tool('qemu-img', ['snapshot', '-d', 'precious', pathOf(twin.second)]);
-  expect([snapshotNames(twin.machine), tagNames(twin.machine)]).toEqual([['precious'], ['both']]);
-  const before = machineXml(ours.machine);
+  expect([snapshotNames(twin.vm), tagNames(twin.vm)]).toEqual([['precious'], ['both']]);
+  const before = domainXml(ours.vm);
   const { stdout } = await succeed('check', 'web-1-other', '--fix', '--yes');
   expect(stdout).toContain("VM 'web-1' (shut off) has it as disk vda and has its snapshot 'precious' in it");
-  expect([tagNames(ours.machine), machineXml(ours.machine)]).toEqual([['both', 'precious'], before]);
+  expect([tagNames(ours.vm), domainXml(ours.vm)]).toEqual([['both', 'precious'], before]);
   await succeed('revert', 'web-1', 'precious', '--dry-run').then(
     () => expect.unreachable(),
     (error: Error) => expect(error.message).toContain('exit 5'),
@@ -134,34 +134,34 @@ hazard(39, 'a snapshot of another VM in a shared image', async () => {
 
 hazard(39, 'delete of an external snapshot over an image that another VM has as its disk', async () => {
   const [twin, ours] = twins((name) => {
-    const machine = defineMachine({ name, disks: [small] });
-    write(machine, NOW);
-    const second = defineMachine({ name: `${name}-other`, disks: [{ source: pathOf(machine) }] });
-    take(machine, 'e1', '--disk-only');
-    const overlay = pathOf(machine).replace(/qcow2$/, 'e1');
-    write({ ...machine, disks: [{ target: 'vda', path: overlay }] }, THEN);
-    return { machine, second };
+    const vm = defineVm({ name, disks: [small] });
+    write(vm, NOW);
+    const second = defineVm({ name: `${name}-other`, disks: [{ source: pathOf(vm) }] });
+    take(vm, 'e1', '--disk-only');
+    const overlay = pathOf(vm).replace(/qcow2$/, 'e1');
+    write({ ...vm, disks: [{ target: 'vda', path: overlay }] }, THEN);
+    return { vm, second };
   });
-  const code = raw('snapshot-delete', twin.machine, 'e1');
-  const { words } = await refusesAll(ours.machine, 'delete', 'web-1', 'e1');
+  const code = raw('snapshot-delete', twin.vm, 'e1');
+  const { words } = await refusesAll(ours.vm, 'delete', 'web-1', 'e1');
   expect(byteIn(pathOf(ours.second))).toBe(NOW);
   return { virsh: other(code, twin.second), kvmsnap: words };
 });
 
 hazard(39, 'revert that removes the overlay on which another VM lies', async () => {
   const [twin, ours] = twins((name) => {
-    const machine = defineMachine({ name, disks: [small] });
-    take(machine, 'e1', '--disk-only');
-    take(machine, 'e2', '--disk-only');
-    const overlay = pathOf(machine).replace(/qcow2$/, 'e2');
-    return { machine, clone: defineMachine({ name: `${name}-other`, disks: [{ backing: overlay }] }) };
+    const vm = defineVm({ name, disks: [small] });
+    take(vm, 'e1', '--disk-only');
+    take(vm, 'e2', '--disk-only');
+    const overlay = pathOf(vm).replace(/qcow2$/, 'e2');
+    return { vm, clone: defineVm({ name: `${name}-other`, disks: [{ backing: overlay }] }) };
   });
   const isWhole = ({ clone }: typeof twin) => {
     const { code } = tryVirsh('start', '--domain', clone.uuid);
     return code === 0;
   };
-  const code = raw('snapshot-revert', twin.machine, 'e1');
-  const { words } = await refusesAll(ours.machine, 'revert', 'web-1', 'e1', '--force');
+  const code = raw('snapshot-revert', twin.vm, 'e1');
+  const { words } = await refusesAll(ours.vm, 'revert', 'web-1', 'e1', '--force');
   expect(isWhole(ours)).toBe(true);
   if (code !== 0) return { virsh: `cannot, exit ${code}`, kvmsnap: words };
   return {

@@ -3,44 +3,33 @@ import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { pasteOk } from '../lab/evidence.ts';
-import {
-  byteIn,
-  bytes,
-  count,
-  countTo,
-  movedOn,
-  NOW,
-  succeed,
-  THEN,
-  take,
-  twoDisks,
-} from '../lab/scene.ts';
 import { scratch, type ToolResult, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { byteIn, bytes, count, countTo, movedOn, NOW, succeed, THEN, take, twoDisks } from '../lab/scene.ts';
+import { snapshotXml } from '../lab/snapshot.ts';
+import { libvirtVersion } from '../lab/version.ts';
 import {
   cleanUp,
   type DiskSpec,
   destroy,
-  type Machine,
-  machineXml,
+  domainXml,
   pathOf,
   qemuPid,
   start,
   state,
   stateAndReason,
-} from '../lab/machine.ts';
-import { snapshotXml } from '../lab/snapshot.ts';
-import { libvirtVersion } from '../lab/version.ts';
+  type Vm,
+} from '../lab/vm.ts';
 import { hazard } from './promise.ts';
 import { refusesAll } from './refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
 
-function revert(machine: Machine, ...options: string[]): ToolResult {
-  return tryVirsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1', ...options);
+function revert(vm: Vm, ...options: string[]): ToolResult {
+  return tryVirsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's1', ...options);
 }
 
-/** A machine with an ISO in its drive when `s1` is taken; the ISO is ejected and removed afterwards. */
+/** A VM with an ISO in its drive when `s1` is taken; the ISO is ejected and removed afterwards. */
 function withoutIso(name: string, { running, runsNow = running }: { running: boolean; runsNow?: boolean }) {
   const iso = join(scratch, `${name}.iso`);
   const drive: DiskSpec = { device: 'cdrom', source: iso, driver: 'raw', readonly: true };
@@ -53,27 +42,27 @@ function withoutIso(name: string, { running, runsNow = running }: { running: boo
   if (!runsNow && running) destroy(made);
   if (runsNow && !running) start(made);
   rmSync(iso);
-  return { machine: made, iso };
+  return { vm: made, iso };
 }
 
 hazard(44, 'revert to a definition whose ISO is gone, VM running', async () => {
-  const { machine: raw } = withoutIso('twin', { running: true });
+  const { vm: raw } = withoutIso('twin', { running: true });
   const { code } = revert(raw);
   const end = stateAndReason(raw);
   destroy(raw);
   const starts = tryVirsh('start', raw.uuid).code === 0;
 
-  const { machine, iso } = withoutIso('web-1', { running: true });
-  const [pid, counted] = [qemuPid(machine), count(machine)];
+  const { vm, iso } = withoutIso('web-1', { running: true });
+  const [pid, counted] = [qemuPid(vm), count(vm)];
   const force = code === 0 ? [] : ['--force']; // where QEMU goes on, nothing is lost by force
-  const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1', ...force);
+  const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1', ...force);
   expect(refusal.message).toContain(`${iso} (medium of hda), which does not exist`);
-  expect(qemuPid(machine)).toBe(pid);
-  await countTo(machine, counted + 5);
+  expect(qemuPid(vm)).toBe(pid);
+  await countTo(vm, counted + 5);
   writeFileSync(iso, '');
   truncateSync(iso, 1024 * 1024);
   await succeed('revert', 'web-1', 's1');
-  expect(state(machine)).toBe('running');
+  expect(state(vm)).toBe('running');
   expect([code === 0, starts]).toEqual([libvirtVersion === '7.0', false]);
   return {
     virsh: `${code === 0 ? '' : `loses the guest: ${end}, and `}the VM cannot be started again, exit ${code}`,
@@ -82,18 +71,18 @@ hazard(44, 'revert to a definition whose ISO is gone, VM running', async () => {
 });
 
 hazard(44, 'revert to a definition whose ISO is gone, VM off', async () => {
-  const { machine: raw } = withoutIso('twin', { running: false });
+  const { vm: raw } = withoutIso('twin', { running: false });
   expect(tryVirsh('start', raw.uuid).code).toBe(0);
   destroy(raw);
   expect(revert(raw).code).toBe(0);
   expect(tryVirsh('start', raw.uuid).stderr).toContain('No such file');
 
-  const { machine, iso } = withoutIso('web-1', { running: false });
-  const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1');
+  const { vm, iso } = withoutIso('web-1', { running: false });
+  const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1');
   expect(refusal.message).toContain('after the revert the VM could not be started');
   writeFileSync(iso, '');
   await succeed('revert', 'web-1', 's1');
-  start(machine);
+  start(vm);
   return {
     virsh: 'the VM cannot be started again, exit 0',
     kvmsnap: `${words}; what it advises helps`,
@@ -119,30 +108,30 @@ function removeNetwork(name: string): void {
 hazard(44, 'revert to a definition whose network is not active, VM running', () =>
   withNetwork(async (network) => {
     try {
-      const [raw, machine] = ['twin', 'web-1'].map((name) => {
+      const [raw, vm] = ['twin', 'web-1'].map((name) => {
         const nic = `<interface type='network'><source network='${network}'/><model type='rtl8139'/></interface>`;
         const made = twoDisks(name, { boot: 'counter', extraDevicesXml: nic });
         start(made);
         take(made, 's1');
         return made;
-      }) as [Machine, Machine];
+      }) as [Vm, Vm];
       virsh('net-destroy', network);
       const { code } = revert(raw);
       const end = stateAndReason(raw);
 
-      const [pid, counted] = [qemuPid(machine), count(machine)];
+      const [pid, counted] = [qemuPid(vm), count(vm)];
       const force = code === 0 ? [] : ['--force'];
-      const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1', ...force);
+      const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1', ...force);
       expect(refusal).toMatchObject({
         message: expect.stringContaining(`network '${network}' (network interface`),
         command: `virsh net-start ${network}`,
       });
-      expect(qemuPid(machine)).toBe(pid);
-      await countTo(machine, counted + 5);
+      expect(qemuPid(vm)).toBe(pid);
+      await countTo(vm, counted + 5);
       pasteOk(refusal.command);
       await succeed('revert', 'web-1', 's1');
-      expect(state(machine)).toBe('running');
-      destroy(machine);
+      expect(state(vm)).toBe('running');
+      destroy(vm);
       return {
         virsh:
           code === 0
@@ -163,24 +152,24 @@ hazard(44, 'revert to a definition whose storage pool is not active, VM running'
   virsh('pool-define-as', 'media', 'dir', '--target', directory);
   try {
     virsh('pool-start', 'media');
-    const [raw, machine] = ['twin', 'web-1'].map((name) => {
+    const [raw, vm] = ['twin', 'web-1'].map((name) => {
       const drive = `<disk type='volume' device='cdrom'><source pool='media' volume='tools.iso'/><target dev='hdc' bus='ide'/></disk>`;
       const made = twoDisks(name, { boot: 'counter', extraDevicesXml: drive });
       start(made);
       take(made, 's1');
       return made;
-    }) as [Machine, Machine];
+    }) as [Vm, Vm];
     virsh('pool-destroy', 'media');
     const { code } = revert(raw);
     const end = stateAndReason(raw);
 
-    const counted = count(machine);
-    const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1');
+    const counted = count(vm);
+    const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1');
     expect(refusal.command).toBe('virsh pool-start media');
-    await countTo(machine, counted + 5);
+    await countTo(vm, counted + 5);
     pasteOk(refusal.command);
     await succeed('revert', 'web-1', 's1');
-    await waitFor(() => state(machine) === 'running', { what: 'the guest' });
+    await waitFor(() => state(vm) === 'running', { what: 'the guest' });
     return {
       virsh:
         code === 0
@@ -195,30 +184,30 @@ hazard(44, 'revert to a definition whose storage pool is not active, VM running'
 });
 
 /** Gives the definition that a snapshot stores another interface; null where this libvirt knows no such type. */
-function withNullInterface(name: string): Machine | null {
-  const machine = movedOn(name);
+function withNullInterface(name: string): Vm | null {
+  const vm = movedOn(name);
   const file = join(scratch, `${name}.xml`);
   const nic = "<interface type='null'><mac address='52:54:00:12:34:56'/></interface>";
-  writeFileSync(file, snapshotXml(machine, 's1').replace('</devices>', `${nic}</devices>`));
-  virsh('snapshot-delete', machine.uuid, 's1', '--metadata');
-  const { code, stderr } = tryVirsh('snapshot-create', machine.uuid, file, '--redefine', '--current');
-  if (code === 0) return machine;
+  writeFileSync(file, snapshotXml(vm, 's1').replace('</devices>', `${nic}</devices>`));
+  virsh('snapshot-delete', vm.uuid, 's1', '--metadata');
+  const { code, stderr } = tryVirsh('snapshot-create', vm.uuid, file, '--redefine', '--current');
+  if (code === 0) return vm;
   expect(stderr).toContain("unknown interface type 'null'");
   return null;
 }
 
 hazard(55, "revert to a definition with an interface of the type 'null'", async () => {
-  const machine = withNullInterface('web-1');
-  if (!machine) return { virsh: 'there is no such thing', kvmsnap: 'there is no such thing' };
-  start(machine);
-  const pid = qemuPid(machine);
-  const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1', '--running', '--force');
-  expect(qemuPid(machine)).toBe(pid);
-  destroy(machine);
+  const vm = withNullInterface('web-1');
+  if (!vm) return { virsh: 'there is no such thing', kvmsnap: 'there is no such thing' };
+  start(vm);
+  const pid = qemuPid(vm);
+  const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1', '--running', '--force');
+  expect(qemuPid(vm)).toBe(pid);
+  destroy(vm);
   pasteOk(refusal.command, "s/type='null'/type='user'/");
   await succeed('revert', 'web-1', 's1', '--running');
-  destroy(machine);
-  expect(bytes(machine)).toEqual([THEN, THEN]);
+  destroy(vm);
+  expect(bytes(vm)).toEqual([THEN, THEN]);
 
   const raw = withNullInterface('twin');
   if (!raw) throw new Error('there is one');
@@ -235,7 +224,7 @@ hazard(55, "revert to a definition with an interface of the type 'null'", async 
 });
 
 /** A dirty bitmap in the image, as a backup tool leaves it that has no checkpoints of libvirt. */
-function withBitmap(name: string, ...options: string[]): Machine {
+function withBitmap(name: string, ...options: string[]): Vm {
   const made = twoDisks(name, { boot: 'counter' });
   start(made);
   take(made, 's1');
@@ -252,16 +241,16 @@ for (const kind of ['enabled', 'disabled'])
     expect(revert(raw).code).toBe(1);
     const end = stateAndReason(raw);
 
-    const machine = withBitmap('web-1', ...options);
-    const [pid, counted] = [qemuPid(machine), count(machine)];
-    const { words, refusal } = await refusesAll(machine, 'revert', 'web-1', 's1', '--force');
+    const vm = withBitmap('web-1', ...options);
+    const [pid, counted] = [qemuPid(vm), count(vm)];
+    const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1', '--force');
     expect(refusal.message).toContain("'backup 1'");
-    expect(qemuPid(machine)).toBe(pid);
-    await countTo(machine, counted + 5);
-    destroy(machine);
+    expect(qemuPid(vm)).toBe(pid);
+    await countTo(vm, counted + 5);
+    destroy(vm);
     pasteOk(refusal.command);
     await succeed('revert', 'web-1', 's1');
-    expect(state(machine)).toBe('running');
+    expect(state(vm)).toBe('running');
     return {
       virsh: `loses the guest: ${end}, exit 1`,
       kvmsnap: `${words}, with --force too, the guest runs on; what it advises helps`,
@@ -269,15 +258,15 @@ for (const kind of ['enabled', 'disabled'])
   });
 
 hazard(43, 'create beside a dirty bitmap in an image', async () => {
-  const [raw, machine] = ['twin', 'web-1'].map((name) => {
+  const [raw, vm] = ['twin', 'web-1'].map((name) => {
     const made = movedOn(name);
     tool('qemu-img', ['bitmap', '--add', '-f', 'qcow2', pathOf(made, 0), 'b0']);
     return made;
-  }) as [Machine, Machine];
+  }) as [Vm, Vm];
   take(raw, 's2');
   expect(tryVirsh('snapshot-revert', raw.uuid, 's2').code).toBe(1);
 
-  const { words, refusal } = await refusesAll(machine, 'create-as', 'web-1', 's2', '--force');
+  const { words, refusal } = await refusesAll(vm, 'create-as', 'web-1', 's2', '--force');
   pasteOk(refusal.command);
   await succeed('create-as', 'web-1', 's2');
   await succeed('revert', 'web-1', 's2');
@@ -288,7 +277,7 @@ hazard(43, 'create beside a dirty bitmap in an image', async () => {
 });
 
 /** Taken with vdb, 64 MiB and two vcpus; now with vdc instead of vdb, and half of the rest. */
-function redefined(name: string): Machine {
+function registered(name: string): Vm {
   const made = twoDisks(name, { memoryMiB: 64 });
   take(made, 's1');
   tool('qemu-io', ['-f', 'qcow2', '-c', `write -P ${NOW} 1M 64k`, pathOf(made, 1)]);
@@ -305,30 +294,30 @@ function redefined(name: string): Machine {
 }
 
 hazard(48, 'revert to another definition', async () => {
-  const raw = redefined('twin');
-  const before = machineXml(raw);
+  const raw = registered('twin');
+  const before = domainXml(raw);
   const { code, stdout, stderr } = revert(raw);
   expect([code, /memory|vdb|vdc/.test(`${stdout}${stderr}`)]).toEqual([0, false]);
-  expect(machineXml(raw)).not.toBe(before);
+  expect(domainXml(raw)).not.toBe(before);
   expect(byteIn(pathOf(raw, 1))).toBe(0);
 
-  const machine = redefined('web-1');
+  const vm = registered('web-1');
   const result = await succeed('revert', 'web-1', 's1');
   for (const said of [
     'note: memory 32 MiB -> 64 MiB',
     `note: disk vdc is removed from the VM (the file stays: ${join(scratch, 'web-1-c.qcow2')})`,
-    `note: disk vdb comes back and its content is rolled back (${pathOf(machine, 1)})`,
+    `note: disk vdb comes back and its content is rolled back (${pathOf(vm, 1)})`,
     'note: network interface 52:54:00:12:34:56 (user) is removed from the VM',
   ])
     expect(result.stderr).toContain(said);
-  const after = machineXml(machine);
+  const after = domainXml(vm);
   expect(after).toContain("<memory unit='KiB'>65536</memory>");
   expect([after.includes('vdb'), after.includes('vdc'), after.includes('52:54:00:12:34:56')]).toEqual([
     true,
     false,
     false,
   ]);
-  expect(byteIn(pathOf(machine, 1))).toBe(0);
+  expect(byteIn(pathOf(vm, 1))).toBe(0);
   return {
     virsh:
       'changes memory, disks and interfaces, and rolls back a disk that was removed, without a word, exit 0',

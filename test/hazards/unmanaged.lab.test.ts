@@ -2,13 +2,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../lab/evidence.ts';
-import { succeed, take } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPattern, tags, writePattern } from '../lab/disk.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, destroy, type Machine, machineXml, pathOf, start } from '../lab/machine.ts';
+import { succeed, take } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { cleanUp, defineVm, destroy, domainXml, pathOf, start, type Vm } from '../lab/vm.ts';
 import { errorsOf } from './findings.ts';
 import { hazard } from './promise.ts';
 
@@ -16,33 +16,33 @@ afterEach(cleanUp);
 afterAll(cleanUp);
 
 /** A VM with a drive that libvirt does not know of; its path. */
-function withOwnDrive(name: string): { readonly machine: Machine; readonly drive: string } {
-  const machine = defineMachine({ name, disks: [{ size: '4M' }] });
+function withOwnDrive(name: string): { readonly vm: Vm; readonly drive: string } {
+  const vm = defineVm({ name, disks: [{ size: '4M' }] });
   const drive = join(scratch, `${name}-own.qcow2`);
   tool('qemu-img', ['create', '-q', '-f', 'qcow2', drive, '4M']);
   const words = ['-drive', `file=${drive},if=ide,format=qcow2`].map((word) => `<qemu:arg value='${word}'/>`);
-  const xml = machineXml(machine)
+  const xml = domainXml(vm)
     .replace(/<domain /, "<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' ")
     .replace('</domain>', `<qemu:commandline>${words.join('')}</qemu:commandline></domain>`);
   const file = join(scratch, `${name}.xml`);
   writeFileSync(file, xml);
   virsh('define', file);
-  return { machine, drive };
+  return { vm, drive };
 }
 
-hazard(47, 'a drive in qemu:commandline, machine off', async () => {
+hazard(47, 'a drive in qemu:commandline, VM off', async () => {
   const [twin, one] = [withOwnDrive('twin'), withOwnDrive('web-1')];
   for (const { drive } of [twin, one]) writePattern(drive, 1, 0, 65_536);
-  take(twin.machine, 's1');
+  take(twin.vm, 's1');
   const created = await succeed('create-as', 'web-1', 's1');
-  for (const { machine, drive } of [twin, one]) {
+  for (const { vm, drive } of [twin, one]) {
     expect(tags(drive)).toEqual([]);
-    for (const path of [drive, pathOf(machine)]) writePattern(path, 2, 0, 65_536);
+    for (const path of [drive, pathOf(vm)]) writePattern(path, 2, 0, 65_536);
   }
-  virsh('snapshot-revert', '--domain', twin.machine.uuid, '--snapshotname', 's1');
+  virsh('snapshot-revert', '--domain', twin.vm.uuid, '--snapshotname', 's1');
   const reverted = await succeed('revert', 'web-1', 's1');
-  for (const { machine, drive } of [twin, one]) {
-    expect(hasPattern(pathOf(machine), 0, 0, 65_536)).toBe(true);
+  for (const { vm, drive } of [twin, one]) {
+    expect(hasPattern(pathOf(vm), 0, 0, 65_536)).toBe(true);
     expect(hasPattern(drive, 2, 0, 65_536)).toBe(true);
   }
   expect(created.stderr).toContain(`file=${one.drive},if=ide,format=qcow2), and libvirt takes no snapshot`);
@@ -54,21 +54,21 @@ hazard(47, 'a drive in qemu:commandline, machine off', async () => {
   };
 });
 
-hazard(53, 'a transient machine that stops', async () => {
-  const machine = defineMachine({ name: 'web-1', disks: [{ size: '4M' }] });
-  start(machine);
-  virsh('undefine', '--domain', machine.uuid);
-  take(machine, 'raw');
+hazard(53, 'a transient VM that stops', async () => {
+  const vm = defineVm({ name: 'web-1', disks: [{ size: '4M' }] });
+  start(vm);
+  virsh('undefine', '--domain', vm.uuid);
+  take(vm, 'raw');
   const { stderr } = await succeed('create-as', 'web-1', 's1');
   expect(stderr).toContain('the VM is transient: libvirt forgets its snapshots when it stops');
-  expect(snapshotNames(machine)).toEqual(['raw', 's1']);
+  expect(snapshotNames(vm)).toEqual(['raw', 's1']);
   const { stdout } = await kvmsnap(['check', 'web-1']);
   expect(stdout).toContain('transient');
-  destroy(machine);
-  expect(tryVirsh('dominfo', machine.uuid).code).not.toBe(0);
-  expect(tags(pathOf(machine)).map(({ name }) => name)).toEqual(['raw', 's1']);
+  destroy(vm);
+  expect(tryVirsh('dominfo', vm.uuid).code).not.toBe(0);
+  expect(tags(pathOf(vm)).map(({ name }) => name)).toEqual(['raw', 's1']);
 
-  const other = defineMachine({ name: 'web-2', disks: [{ size: '4M' }] });
+  const other = defineVm({ name: 'web-2', disks: [{ size: '4M' }] });
   start(other);
   virsh('undefine', '--domain', other.uuid);
   const advised = (await errorsOf(other)).find(({ rule }) => rule === 'transient');

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createStateFiles, outdatedBeside } from '../../src/revert/state-files.ts';
+import { createStateFiles, outdatedBeside } from '../../src/host/state-files.ts';
 
 let state: string;
 beforeEach(() => {

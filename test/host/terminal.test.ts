@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type ColourChoice, colourLevel } from '../../src/host/terminal.ts';
+import { type ColorChoice, colorLevel } from '../../src/host/terminal.ts';
 
 interface Case {
   readonly env?: NodeJS.ProcessEnv;
@@ -23,15 +23,15 @@ const CASES: readonly Case[] = [
   { env: { NO_COLOR: '1', FORCE_COLOR: '1' }, levels: [1, 0, 0, 0] },
 ];
 
-const SCREENS: readonly [choice: ColourChoice, isTerminal: boolean][] = [
+const SCREENS: readonly [choice: ColorChoice, isTerminal: boolean][] = [
   ['always', false],
   ['auto', true],
   ['auto', false],
   ['never', true],
 ];
 
-describe('colour for always, auto on a terminal, auto in a pipe, never', () => {
+describe('color for always, auto on a terminal, auto in a pipe, never', () => {
   test.each(CASES)('$env: $levels', ({ env = {}, levels }) => {
-    expect(SCREENS.map(([choice, isTerminal]) => colourLevel(choice, isTerminal, env))).toEqual(levels);
+    expect(SCREENS.map(([choice, isTerminal]) => colorLevel(choice, isTerminal, env))).toEqual(levels);
   });
 });

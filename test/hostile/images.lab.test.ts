@@ -1,12 +1,12 @@
 // Images that are cut, or whose header and tables are not what they were: every command says so, or does what it says.
 import { closeSync, copyFileSync, openSync, readSync, truncateSync, writeSync } from 'node:fs';
 import { afterAll, afterEach, expect, test } from 'vitest';
-import { take, write } from '../lab/scene.ts';
 import type { CliResult } from '../lab/cli.ts';
 import { tryTool } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf } from '../lab/machine.ts';
 import { chooseSeed, randomFrom } from '../lab/random.ts';
+import { take, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { cleanUp, defineVm, pathOf, type Vm } from '../lab/vm.ts';
 import { runSmall, runsOr, uncivil } from './civil.ts';
 
 afterEach(cleanUp);
@@ -108,40 +108,39 @@ function chosen(): readonly Damage[] {
 const READS = [['list'], ['list', '--space'], ['list', '--tree'], ['info'], ['space'], ['check']] as const;
 
 /** Of a run that says that it has done something: is it so, by qemu-img and virsh? */
-const WRITES: readonly { args: readonly string[]; isDone: (machine: Machine) => boolean }[] = [
+const WRITES: readonly { args: readonly string[]; isDone: (vm: Vm) => boolean }[] = [
   {
     args: ['create-as', 'damaged', 'new'],
-    isDone: (machine) =>
-      snapshotNames(machine).includes('new') &&
-      tagsIn(machine)?.filter((name) => name === 'new').length === 1,
+    isDone: (vm) =>
+      snapshotNames(vm).includes('new') && tagsIn(vm)?.filter((name) => name === 'new').length === 1,
   },
-  { args: ['revert', 'damaged', 'a'], isDone: (machine) => tagsIn(machine)?.includes('a') ?? false },
+  { args: ['revert', 'damaged', 'a'], isDone: (vm) => tagsIn(vm)?.includes('a') ?? false },
   {
     args: ['delete', 'damaged', 'a'],
-    isDone: (machine) => !snapshotNames(machine).includes('a') && !(tagsIn(machine) ?? []).includes('a'),
+    isDone: (vm) => !snapshotNames(vm).includes('a') && !(tagsIn(vm) ?? []).includes('a'),
   },
 ];
 
 /** Null for an image that qemu-img cannot read. */
-function tagsIn(machine: Machine): string[] | null {
-  const { code, stdout } = tryTool('qemu-img', ['info', '--output=json', pathOf(machine)]);
+function tagsIn(vm: Vm): string[] | null {
+  const { code, stdout } = tryTool('qemu-img', ['info', '--output=json', pathOf(vm)]);
   if (code !== 0) return null;
   const { snapshots = [] }: { snapshots?: { name: string }[] } = JSON.parse(stdout);
   return snapshots.map(({ name }) => name);
 }
 
 test('a damaged image', { timeout: 600_000 }, async () => {
-  const machine = defineMachine({ name: 'damaged', disks: [{ size: '8M' }] });
-  write(machine, 0x11);
-  take(machine, 'a');
-  write(machine, 0x22);
-  take(machine, 'b');
-  const path = pathOf(machine);
+  const vm = defineVm({ name: 'damaged', disks: [{ size: '8M' }] });
+  write(vm, 0x11);
+  take(vm, 'a');
+  write(vm, 0x22);
+  take(vm, 'b');
+  const path = pathOf(vm);
   const whole = `${path}.whole`;
   copyFileSync(path, whole);
   const wrong: string[] = [];
   for (const { what, inflict } of chosen()) {
-    const judge = (args: readonly string[], result: CliResult) =>
+    const applyRules = (args: readonly string[], result: CliResult) =>
       wrong.push(...uncivil(result).map((flaw) => `${what}; ${args.join(' ')}: ${flaw}`));
     for (const { args, isDone } of [
       ...READS.map(([verb, ...options]) => ({ args: [verb, 'damaged', ...options], isDone: () => true })),
@@ -150,15 +149,15 @@ test('a damaged image', { timeout: 600_000 }, async () => {
       copyFileSync(whole, path);
       inflict(path);
       const result = await runSmall(...args);
-      judge(args, result);
-      if (result.code === 0 && !isDone(machine))
+      applyRules(args, result);
+      if (result.code === 0 && !isDone(vm))
         wrong.push(`${what}; ${args.join(' ')}: exit 0, and it is not done`);
       // what virsh knows is made whole again, too
-      if (args[0] === 'create-as') tryTool('virsh', ['snapshot-delete', machine.uuid, 'new', '--metadata']);
-      if (args[0] === 'delete' && !snapshotNames(machine).includes('a')) {
+      if (args[0] === 'create-as') tryTool('virsh', ['snapshot-delete', vm.uuid, 'new', '--metadata']);
+      if (args[0] === 'delete' && !snapshotNames(vm).includes('a')) {
         copyFileSync(whole, path);
         tryTool('qemu-img', ['snapshot', '-d', 'a', path]);
-        take(machine, 'a');
+        take(vm, 'a');
         copyFileSync(path, whole);
       }
     }

@@ -1,15 +1,15 @@
 // Ten thousand names that nobody would choose: through real virsh to the letter, and some of them all the way.
 import fc from 'fast-check';
 import { afterAll, afterEach, expect, test } from 'vitest';
-import { nameProblem } from '../../src/model/names.ts';
 import { packBatches, splitAnswers } from '../../src/libvirt/batch.ts';
+import { nameProblem } from '../../src/model/names.ts';
 import { anyName } from '../any-name.ts';
-import { fitting, tagNames, take, twoDisks, write } from '../lab/scene.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tryTool } from '../lab/lab.ts';
-import { cleanUp } from '../lab/machine.ts';
 import { chooseSeed } from '../lab/random.ts';
+import { fitting, tagNames, take, twoDisks, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { cleanUp } from '../lab/vm.ts';
 import { runsOr, uncivil } from './civil.ts';
 
 const NAMES = 10_000;
@@ -35,8 +35,8 @@ test(`${NAMES} names reach virsh as they are, and come back as they are`, () => 
 });
 
 test('a name by chance is refused as usage, or taken, listed, reverted to and deleted', async () => {
-  const machine = twoDisks('names');
-  write(machine, 0x11);
+  const vm = twoDisks('names');
+  write(vm, 0x11);
   const names = fc.sample(anyName, { numRuns: runsOr(6), seed });
   for (const given of names) {
     // virsh puts it into XML, and leaves out what that cannot hold
@@ -55,13 +55,13 @@ test('a name by chance is refused as usage, or taken, listed, reverted to and de
       expect({ name, code: created.code }).toEqual({ name, code: 2 });
       // the names that others have given must do all the same
       if (/^\.|\//.test(name) || Buffer.byteLength(name) > 240) continue;
-      take(machine, name);
+      take(vm, name);
     } else expect({ name, code: created.code, stderr: created.stderr }).toMatchObject({ name, code: 0 });
     const { domains } = fitting('list', JSON.parse((await told('list', 'names', '--json')).stdout));
     expect(domains[0]?.snapshots.map((snapshot) => snapshot.name)).toEqual([name]);
-    expect(tagNames(machine)).toEqual([[name], [name]]);
+    expect(tagNames(vm)).toEqual([[name], [name]]);
     expect((await told('revert', '--', 'names', name)).code).toBe(0);
     expect((await told('delete', '--', 'names', name)).code).toBe(0);
-    expect([snapshotNames(machine), tagNames(machine)]).toEqual([[], [[], []]]);
+    expect([snapshotNames(vm), tagNames(vm)]).toEqual([[], [[], []]]);
   }
 });

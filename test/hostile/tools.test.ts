@@ -2,20 +2,20 @@
 import { describe, expect, test } from 'vitest';
 import { check } from '../../src/check/report.ts';
 import { create } from '../../src/create/report.ts';
-import { current } from '../../src/show/current.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
 import { setHold } from '../../src/describe/report.ts';
-import { info } from '../../src/show/info.ts';
-import { list } from '../../src/show/list.ts';
-import { pruneMachines } from '../../src/prune/report.ts';
-import { revert } from '../../src/revert/report.ts';
-import { space } from '../../src/space/report.ts';
-import type { Context } from '../../src/run/context.ts';
 import { KvmsnapError } from '../../src/errors.ts';
 import type { Executed, Tool } from '../../src/host/processes.ts';
 import { createVirsh } from '../../src/libvirt/virsh.ts';
-import { fakeHost } from '../run/fake-host.ts';
+import { pruneVms } from '../../src/prune/report.ts';
+import { revert } from '../../src/revert/report.ts';
+import type { Context } from '../../src/run/context.ts';
+import { current } from '../../src/show/current.ts';
+import { info } from '../../src/show/info.ts';
+import { list } from '../../src/show/list.ts';
+import { space } from '../../src/space/report.ts';
 import { chooseSeed, randomFrom } from '../lab/random.ts';
+import { fakeHost } from '../run/fake-host.ts';
 
 /** Every command that asks virsh or qemu-img. */
 const COMMANDS: Readonly<Record<string, (ctx: Context) => Promise<void>>> = {
@@ -31,7 +31,7 @@ const COMMANDS: Readonly<Record<string, (ctx: Context) => Promise<void>>> = {
   'create of all': (ctx) => create(ctx, [], null, { all: true }),
   revert: (ctx) => revert(ctx, 'b-fix', 'off1', {}),
   delete: (ctx) => deleteSnapshots(ctx, 'b-fix', ['run1'], {}),
-  prune: (ctx) => pruneMachines(ctx, ['b-fix'], { match: '*', keepLast: 1 }),
+  prune: (ctx) => pruneVms(ctx, ['b-fix'], { match: '*', keepLast: 1 }),
   hold: (ctx) => setHold(ctx, 'b-fix', 'off1', true),
 };
 
@@ -138,7 +138,7 @@ async function run(
     printed: host.printed.join(''),
     ofImages,
     processes,
-    names: [...host.machine.snapshots.keys()],
+    names: [...host.vm.snapshots.keys()],
   };
 }
 

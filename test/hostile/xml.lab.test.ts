@@ -1,10 +1,10 @@
-// What libvirt takes for a machine and for a snapshot, however odd: all of it is read, and to the letter.
+// What libvirt takes for a VM and for a snapshot, however odd: all of it is read, and to the letter.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { fitting } from '../lab/scene.ts';
 import { scratch, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine } from '../lab/machine.ts';
+import { fitting } from '../lab/scene.ts';
+import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
 import { runSmall, runsOr, uncivil } from './civil.ts';
 
 afterEach(cleanUp);
@@ -45,8 +45,8 @@ interface Given {
 }
 
 /** Tells libvirt of snapshots, parents first, as `--redefine` takes them: in one process. */
-function redefine(machine: Machine, all: readonly Given[]): void {
-  const definition = virsh('dumpxml', '--inactive', '--domain', machine.uuid);
+function redefine(vm: Vm, all: readonly Given[]): void {
+  const definition = virsh('dumpxml', '--inactive', '--domain', vm.uuid);
   const commands = all.map(({ name, description, time = '1795000000', parent }, i) => {
     const file = join(scratch, `s-${i}.xml`);
     writeFileSync(
@@ -57,18 +57,18 @@ function redefine(machine: Machine, all: readonly Given[]): void {
       ${parent === undefined ? '' : `<parent><name>${escaped(parent)}</name></parent>`}
       <disks><disk name='vda' snapshot='internal'/></disks>${definition}</domainsnapshot>`,
     );
-    return `snapshot-create ${machine.uuid} --xmlfile ${file} --redefine`;
+    return `snapshot-create ${vm.uuid} --xmlfile ${file} --redefine`;
   });
   for (let from = 0; from < commands.length; from += 500) virsh(commands.slice(from, from + 500).join('; '));
 }
 
-function oddMachine(name: string): Machine {
-  const machine = defineMachine({ name, disks: [{ size: '8M' }] });
+function oddVm(name: string): Vm {
+  const vm = defineVm({ name, disks: [{ size: '8M' }] });
   const file = join(scratch, `${name}.xml`);
-  const xml = virsh('dumpxml', '--inactive', '--domain', machine.uuid);
+  const xml = virsh('dumpxml', '--inactive', '--domain', vm.uuid);
   writeFileSync(file, xml.replace('</uuid>', `</uuid>${METADATA}`));
   virsh('define', file);
-  return machine;
+  return vm;
 }
 
 /** Runs it for a person and for a script; returns the JSON. */
@@ -85,10 +85,10 @@ async function runs(code: number, ...args: readonly string[]): Promise<string> {
 
 describe('what libvirt takes', () => {
   test('texts and times of every kind', { timeout: 600_000 }, async () => {
-    const machine = oddMachine('odd');
+    const vm = oddVm('odd');
     const texts = Object.entries(TEXTS).map(([name, description]) => ({ name, description }));
     const times = Object.keys(TIMES).map((time) => ({ name: `at ${time}`, time }));
-    redefine(machine, [...texts, ...times]);
+    redefine(vm, [...texts, ...times]);
     const { domains } = fitting('list', JSON.parse(await runs(0, 'list', 'odd')));
     const read = new Map(domains[0]?.snapshots.map((snapshot) => [snapshot.name, snapshot]));
     for (const { name, description } of texts) expect(read.get(name)?.description).toBe(description);
@@ -100,7 +100,7 @@ describe('what libvirt takes', () => {
   });
 
   test('a chain of more than a thousand', { timeout: 600_000 }, async () => {
-    const machine = defineMachine({ name: 'deep', disks: [{ size: '8M' }] });
+    const vm = defineVm({ name: 'deep', disks: [{ size: '8M' }] });
     const count = runsOr(1_100);
     const chain = Array.from({ length: count }, (_, i) => ({
       name: `s${i}`,
@@ -108,7 +108,7 @@ describe('what libvirt takes', () => {
       time: String(1_795_000_000 + Math.floor(i / 7)),
       ...(i > 0 ? { parent: `s${i - 1}` } : {}),
     }));
-    redefine(machine, chain);
+    redefine(vm, chain);
     const { domains } = fitting('list', JSON.parse(await runs(0, 'list', 'deep')));
     expect(domains[0]?.snapshots.map(({ name, parent }) => ({ name, parent }))).toEqual(
       chain.map(({ name, parent = null }) => ({ name, parent })),

@@ -1,4 +1,4 @@
-// Boot sectors for machines that need no operating system. The BIOS loads one at 0x7c00, in real mode.
+// Boot sectors for VMs that need no operating system. The BIOS loads one at 0x7c00, in real mode.
 
 /** Physical address of the 32-bit word through which a guest shows how far it is. */
 export const MARK_ADDRESS = 0x600;
@@ -64,7 +64,7 @@ function sector(...code: readonly string[]): Buffer {
   return bytes;
 }
 
-/** What a machine of the lab runs: `fill` needs a few MiB of memory more than it fills. */
+/** What a VM of the lab runs: `fill` needs a few MiB of memory more than it fills. */
 export type Boot = 'counter' | 'idle' | { readonly fill: number };
 
 /** The 512 bytes that do it. */

@@ -48,7 +48,7 @@ export function signalLibvirtd(signal: NodeJS.Signals): void {
   process.kill(pid, signal);
 }
 
-/** Ends libvirtd (SIGKILL: as a crash would) and waits till it is gone; machines go on. */
+/** Ends libvirtd (SIGKILL: as a crash would) and waits till it is gone; VMs go on. */
 export async function killLibvirtd(signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): Promise<void> {
   signalLibvirtd(signal);
   await waitFor(() => libvirtdPid() === undefined, { what: 'the end of libvirtd' });

@@ -1,4 +1,4 @@
-// Proves that a lab can have another libvirt. Builds a Debian where this machine has none yet.
+// Proves that a lab can have another libvirt. Builds a Debian where this VM has none yet.
 import { execFile, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

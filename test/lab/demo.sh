@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# kvmsnap's main job, from create-as to revert, on a scratch machine in a libvirtd of its own; nothing of it stays.
+# kvmsnap's main job, from create-as to revert, on a scratch VM in a libvirtd of its own; nothing of it stays.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -31,7 +31,7 @@ export interface CheckResult {
   readonly corruptions: number;
 }
 
-/** `qemu-img info`; works beside a running machine too. */
+/** `qemu-img info`; works beside a running VM too. */
 export function imageInfo(path: string): ImageInfo {
   return JSON.parse(tool('qemu-img', ['info', '-U', '--output=json', '--', path])) as ImageInfo;
 }
@@ -45,7 +45,7 @@ export function tags(path: string): Tag[] {
   }));
 }
 
-/** `qemu-img check`; the machine must be off. */
+/** `qemu-img check`; the VM must be off. */
 export function checkImage(path: string): CheckResult {
   const { code, stdout, stderr } = tryTool('qemu-img', ['check', '--output=json', '--', path]);
   if (code === 1 || stdout === '') throw new Error(`qemu-img check ${path}: exit ${code}\n${stderr}`);
@@ -53,7 +53,7 @@ export function checkImage(path: string): CheckResult {
   return { clean: code === 0, leaks, corruptions };
 }
 
-/** Fills a range of the disk (multiples of 512) with one byte; the machine must be off. */
+/** Fills a range of the disk (multiples of 512) with one byte; the VM must be off. */
 export function writePattern(path: string, byte: number, offset: number, length: number): void {
   const command = `write -P ${byte} ${offset} ${length}`;
   const { code, stdout, stderr } = tryTool('qemu-io', ['-f', imageInfo(path).format, '-c', command, path]);

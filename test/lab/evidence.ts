@@ -5,16 +5,16 @@ import { kvmsnap, kvmsnapPath } from './cli.ts';
 import { tags } from './disk.ts';
 import { errorDocument } from './failure.ts';
 import { type ToolResult, tryTool, virsh } from './lab.ts';
-import { type Machine, machineXml, state } from './machine.ts';
 import { snapshotNames } from './snapshot.ts';
+import { domainXml, state, type Vm } from './vm.ts';
 
 /** All that a refusal must leave alone: each image to the last byte and block, the definition, the snapshots, the state. */
-export function fingerprint(machine: Machine) {
+export function fingerprint(vm: Vm) {
   return {
-    images: machine.disks.filter(({ path }) => existsSync(path)).map(({ path }) => imagePrint(path)),
-    definition: virsh('dumpxml', '--inactive', '--domain', machine.uuid),
-    snapshots: snapshotNames(machine),
-    state: state(machine),
+    images: vm.disks.filter(({ path }) => existsSync(path)).map(({ path }) => imagePrint(path)),
+    definition: virsh('dumpxml', '--inactive', '--domain', vm.uuid),
+    snapshots: snapshotNames(vm),
+    state: state(vm),
   };
 }
 
@@ -27,15 +27,15 @@ function imagePrint(path: string) {
 }
 
 /** How many tags of that name each disk holds, in the disks' order. */
-export function tagCounts(machine: Machine, name: string): number[] {
-  return machine.disks
+export function tagCounts(vm: Vm, name: string): number[] {
+  return vm.disks
     .filter(({ path }) => existsSync(path))
     .map(({ path }) => tags(path).filter((tag) => tag.name === name).length);
 }
 
-/** The files of the writable disks, as the machine's XML has them now. */
-export function writableImages(machine: Machine): string[] {
-  const disks = machineXml(machine).match(/<disk .*?<\/disk>/gs) ?? [];
+/** The files of the writable disks, as the VM's XML has them now. */
+export function writableImages(vm: Vm): string[] {
+  const disks = domainXml(vm).match(/<disk .*?<\/disk>/gs) ?? [];
   return disks
     .filter((disk) => disk.includes("device='disk'") && !disk.includes('<readonly/>'))
     .map((disk) => /<source (?:file|dev)='([^']*)'/.exec(disk)?.[1]?.replaceAll('&apos;', "'") ?? '');

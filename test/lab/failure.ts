@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import type { CliResult } from './cli.ts';
 import { tool } from './lab.ts';
-import { destroy, type Machine } from './machine.ts';
+import { destroy, type Vm } from './vm.ts';
 
 /** The error document of `--json`: the last line of stderr, for warnings may stand before it. Throws when it breaks the contract. */
 export function errorDocument({ stderr }: Pick<CliResult, 'stderr'>) {
@@ -11,8 +11,8 @@ export function errorDocument({ stderr }: Pick<CliResult, 'stderr'>) {
   return z.parse(DOCUMENTS.error, JSON.parse(last)).error;
 }
 
-/** `with the machine off: COMMAND`, or with more that is to be so. */
-const OFF = /^with the machine off[^:]*: /;
+/** `with the VM off: COMMAND`, or with more that is to be so. */
+const OFF = /^with the VM off[^:]*: /;
 
 /** The commands of a hint, in its order. */
 function cures(stderr: string): { readonly command: string; readonly off: boolean }[] {
@@ -24,10 +24,10 @@ function cures(stderr: string): { readonly command: string; readonly off: boolea
     .filter(({ command }) => /^(virsh|qemu-img) /.test(command));
 }
 
-/** Pastes the commands of a hint into a shell, turning the machine off where the hint wants it off. */
-export function followHint(machine: Machine, stderr: string): string[] {
+/** Pastes the commands of a hint into a shell, turning the VM off where the hint wants it off. */
+export function followHint(vm: Vm, stderr: string): string[] {
   return cures(stderr).map(({ command, off }) => {
-    if (off) destroy(machine);
+    if (off) destroy(vm);
     tool('sh', ['-c', command]);
     return command;
   });

@@ -11,13 +11,16 @@ import { cleanEnvironment } from './cli.ts';
 import { killLibvirtd, libvirtdPid, processes, signalLibvirtd, startLibvirtd } from './daemon.ts';
 import { checkImage, hasPattern, hasPatternIn, imageInfo, tags, writePattern } from './disk.ts';
 import { isSystemLab, scratch, tool, tryTool, tryVirsh, virsh, waitFor } from './lab.ts';
+import { blockDevice, smallFilesystem, unmount } from './mount.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from './snapshot.ts';
+import { commandOnTerminal } from './terminal.ts';
 import {
   cleanUp,
   continueQemu,
-  defineMachine,
+  defineVm,
   destroy,
+  domainXml,
   guestWord,
-  machineXml,
   pathOf,
   qemuPid,
   start,
@@ -25,10 +28,7 @@ import {
   stateAndReason,
   stopQemu,
   undefine,
-} from './machine.ts';
-import { blockDevice, smallFilesystem, unmount } from './mount.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from './snapshot.ts';
-import { commandOnTerminal } from './terminal.ts';
+} from './vm.ts';
 
 const enter = fileURLToPath(new URL('./enter.sh', import.meta.url));
 const run = promisify(execFile);
@@ -37,9 +37,9 @@ afterEach(cleanUp);
 afterAll(cleanUp);
 
 describe('the lab', () => {
-  test('holds no machine but ours, and forgets them', async () => {
+  test('holds no VM but ours, and forgets them', async () => {
     expect(virsh('list', '--all', '--name').trim()).toBe('');
-    defineMachine({ name: 'ours' });
+    defineVm({ name: 'ours' });
     expect(virsh('list', '--all', '--name').trim()).toBe('ours');
     await cleanUp();
     expect(virsh('list', '--all', '--name').trim()).toBe('');
@@ -90,7 +90,7 @@ describe('the lab', () => {
   });
 
   test('nests: the inner lab sees nothing of the outer one, and hands its exit code out', async () => {
-    defineMachine({ name: 'outer' });
+    defineVm({ name: 'outer' });
     const inner = await run(enter, ['sh', '-c', 'virsh list --all --name; echo "lab $KVMSNAP_LAB"']);
     expect(inner.stdout).not.toContain('outer');
     const directory = /lab (.+)/.exec(inner.stdout)?.[1] ?? '';
@@ -181,15 +181,15 @@ describe('the lab', () => {
 });
 
 describe('libvirtd', () => {
-  test('can be killed and started again while a machine runs', async () => {
-    const machine = defineMachine({ name: 'survivor', boot: 'idle' });
-    start(machine);
-    const pid = qemuPid(machine);
+  test('can be killed and started again while a VM runs', async () => {
+    const vm = defineVm({ name: 'survivor', boot: 'idle' });
+    start(vm);
+    const pid = qemuPid(vm);
     await killLibvirtd();
     expect(libvirtdPid()).toBeUndefined();
     await startLibvirtd();
-    expect(state(machine)).toBe('running');
-    expect(qemuPid(machine)).toBe(pid);
+    expect(state(vm)).toBe('running');
+    expect(qemuPid(vm)).toBe(pid);
   });
 
   test('can be hung', () => {
@@ -200,79 +200,79 @@ describe('libvirtd', () => {
   });
 });
 
-describe('machines', () => {
+describe('vms', () => {
   test('count in memory, and a revert brings the count back', async () => {
-    const machine = defineMachine({ name: 'counter', boot: 'counter' });
-    start(machine);
-    const count = () => guestWord(machine, MARK_ADDRESS);
+    const vm = defineVm({ name: 'counter', boot: 'counter' });
+    start(vm);
+    const count = () => guestWord(vm, MARK_ADDRESS);
     await waitFor(() => count() >= 5, { what: 'a count' });
-    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
+    virsh('snapshot-create-as', '--domain', vm.uuid, '--name', 's1');
     const after = count();
     await waitFor(() => count() > after + 40, { what: 'more of a count' });
-    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1');
-    expect(state(machine)).toBe('running');
+    virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's1');
+    expect(state(vm)).toBe('running');
     const reverted = count();
     expect(reverted).toBeGreaterThanOrEqual(5);
     expect(reverted).toBeLessThan(after + 30);
     await waitFor(() => count() > reverted, { what: 'that it goes on' });
-    expect(tags(pathOf(machine))).toMatchObject([{ name: 's1' }]);
-    expect(tags(pathOf(machine))[0]?.vmStateSize).toBeGreaterThan(0);
-    destroy(machine);
-    expect(state(machine)).toBe('shut off');
-    destroy(machine);
-    undefine(machine);
-    expect(tryVirsh('domstate', '--domain', machine.uuid).code).toBe(1);
+    expect(tags(pathOf(vm))).toMatchObject([{ name: 's1' }]);
+    expect(tags(pathOf(vm))[0]?.vmStateSize).toBeGreaterThan(0);
+    destroy(vm);
+    expect(state(vm)).toBe('shut off');
+    destroy(vm);
+    undefine(vm);
+    expect(tryVirsh('domstate', '--domain', vm.uuid).code).toBe(1);
   });
 
   test('fill their memory with what does not compress', async () => {
-    const machine = defineMachine({
+    const vm = defineVm({
       name: 'fill',
       memoryMiB: 96,
       boot: { fill: 64 },
       disks: [{ size: '256M' }],
     });
-    start(machine);
-    await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'the mark' });
+    start(vm);
+    await waitFor(() => guestWord(vm, MARK_ADDRESS) === FILLED, { what: 'the mark' });
     // the LCG's first word at 1 MiB, and memory beyond what was asked for still empty
-    expect(guestWord(machine, MiB)).toBe(Number((BigInt(0x12345678) * 1664525n + 1013904223n) & 0xffffffffn));
-    expect(guestWord(machine, 65 * MiB - 4)).not.toBe(0);
-    expect(guestWord(machine, 66 * MiB)).toBe(0);
-    const path = pathOf(machine);
-    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 'full');
+    expect(guestWord(vm, MiB)).toBe(Number((BigInt(0x12345678) * 1664525n + 1013904223n) & 0xffffffffn));
+    expect(guestWord(vm, 65 * MiB - 4)).not.toBe(0);
+    expect(guestWord(vm, 66 * MiB)).toBe(0);
+    const path = pathOf(vm);
+    virsh('snapshot-create-as', '--domain', vm.uuid, '--name', 'full');
     expect(imageInfo(path)['actual-size']).toBeGreaterThan(64 * MiB);
   });
 
   test('can be held in the middle of a snapshot', async () => {
-    const machine = defineMachine({
+    const vm = defineVm({
       name: 'held',
       memoryMiB: 96,
       boot: { fill: 64 },
       disks: [{ size: '256M' }],
     });
-    start(machine);
-    await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'the mark' });
-    stopQemu(machine);
-    const creating = run('virsh', ['snapshot-create-as', '--domain', machine.uuid, '--name', 'slow']);
-    await waitFor(() => snapshotNames(machine).length > 0, { what: 'the snapshot' });
-    expect(stateAndReason(machine)).not.toBe('shut off');
-    continueQemu(machine);
+    start(vm);
+    await waitFor(() => guestWord(vm, MARK_ADDRESS) === FILLED, { what: 'the mark' });
+    stopQemu(vm);
+    const creating = run('virsh', ['snapshot-create-as', '--domain', vm.uuid, '--name', 'slow']);
+    await waitFor(() => snapshotNames(vm).length > 0, { what: 'the snapshot' });
+    expect(stateAndReason(vm)).not.toBe('shut off');
+    continueQemu(vm);
     await creating;
-    expect(state(machine)).toBe('running');
-    stopQemu(machine); // cleanUp copes with it
+    expect(state(vm)).toBe('running');
+    stopQemu(vm); // cleanUp copes with it
   });
 
   test.each(['plain', 'two words', `it's "q" <&>`, '测试-虚拟机', '-lead', '$(id);x', '101'])(
     'may be called %s',
     (name) => {
-      const machine = defineMachine({ name });
+      const vm = defineVm({ name });
       expect(virsh('list', '--all', '--name').split('\n')).toContain(name);
-      expect(state(machine)).toBe('shut off');
+      expect(state(vm)).toBe('shut off');
     },
   );
 
   test('have disks of every kind', () => {
-    const base = pathOf(defineMachine({ name: 'base', disks: [{ size: '8M' }] }));
-    const machine = defineMachine({
+    const base = pathOf(defineVm({ name: 'base', disks: [{ size: '8M' }] }));
+    const vm = defineVm({
       name: 'disks',
       boot: 'idle',
       disks: [
@@ -286,47 +286,47 @@ describe('machines', () => {
         { source: join(scratch, 'missing.qcow2'), target: 'vdx', snapshot: 'external' },
       ],
     });
-    const targets = machine.disks.map((disk) => disk.target);
+    const targets = vm.disks.map((disk) => disk.target);
     expect(targets).toEqual(['vda', 'vdb', 'vdc', 'vdd', 'hda', 'fda', 'sda', 'vdx']);
-    expect(imageInfo(pathOf(machine)).format).toBe('raw');
-    expect(imageInfo(pathOf(machine, 3))['backing-filename']).toBe(base);
-    expect(machine.disks[4]?.path).toBe('');
-    expect(machineXml(machine)).toContain("snapshot='external'");
+    expect(imageInfo(pathOf(vm)).format).toBe('raw');
+    expect(imageInfo(pathOf(vm, 3))['backing-filename']).toBe(base);
+    expect(vm.disks[4]?.path).toBe('');
+    expect(domainXml(vm)).toContain("snapshot='external'");
   });
 
   test('start from disks of every format', () => {
     for (const format of ['qcow2', 'raw', 'vmdk']) {
-      const machine = defineMachine({ name: format, disks: [{ format }], boot: 'idle' });
-      start(machine);
-      expect(state(machine)).toBe('running');
-      expect(hasPattern(pathOf(machine), 0, MiB, MiB)).toBe(true);
+      const vm = defineVm({ name: format, disks: [{ format }], boot: 'idle' });
+      start(vm);
+      expect(state(vm)).toBe('running');
+      expect(hasPattern(pathOf(vm), 0, MiB, MiB)).toBe(true);
     }
   });
 });
 
 describe('disks', () => {
   test('show the pattern of now and that of a snapshot', () => {
-    const machine = defineMachine({ name: 'patterns' });
-    const path = pathOf(machine);
+    const vm = defineVm({ name: 'patterns' });
+    const path = pathOf(vm);
     writePattern(path, 0x11, MiB, MiB);
-    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 'a, b 1');
+    virsh('snapshot-create-as', '--domain', vm.uuid, '--name', 'a, b 1');
     writePattern(path, 0x22, MiB, MiB);
     expect(hasPattern(path, 0x22, MiB, MiB)).toBe(true);
     expect(hasPattern(path, 0x11, MiB, MiB)).toBe(false);
     expect(hasPatternIn(path, 'a, b 1', 0x11, MiB, MiB)).toBe(true);
     expect(hasPatternIn(path, 'a, b 1', 0x22, MiB, MiB)).toBe(false);
     expect(tags(path)).toEqual([{ id: '1', name: 'a, b 1', vmStateSize: 0 }]);
-    expect(snapshotNames(machine)).toEqual(['a, b 1']);
-    expect(currentSnapshot(machine)).toBe('a, b 1');
-    expect(snapshotXml(machine, 'a, b 1')).toContain('<domainsnapshot>');
-    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 'a, b 1');
+    expect(snapshotNames(vm)).toEqual(['a, b 1']);
+    expect(currentSnapshot(vm)).toBe('a, b 1');
+    expect(snapshotXml(vm, 'a, b 1')).toContain('<domainsnapshot>');
+    virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 'a, b 1');
     expect(hasPattern(path, 0x11, MiB, MiB)).toBe(true);
     expect(checkImage(path)).toEqual({ clean: true, leaks: 0, corruptions: 0 });
     expect(() => writePattern(path, 1, 65 * MiB, MiB)).toThrow();
   });
 
   test('no snapshot is current where there is none', () => {
-    expect(currentSnapshot(defineMachine({ name: 'none' }))).toBeNull();
+    expect(currentSnapshot(defineVm({ name: 'none' }))).toBeNull();
   });
 
   test.runIf(isSystemLab)('can be too small, where root mounts them', () => {
@@ -342,11 +342,11 @@ describe('disks', () => {
     const file = join(scratch, 'disk');
     writeFileSync(file, Buffer.alloc(MiB));
     expect(imageInfo(blockDevice(file))['virtual-size']).toBe(MiB);
-    const machine = defineMachine({ name: 'block', disks: [{ backend: 'block', size: '8M' }], boot: 'idle' });
-    expect(machine.disks[0]?.path).toMatch(/^\/dev\/loop/);
-    start(machine);
-    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
-    expect(tags(pathOf(machine))).toHaveLength(1);
+    const vm = defineVm({ name: 'block', disks: [{ backend: 'block', size: '8M' }], boot: 'idle' });
+    expect(vm.disks[0]?.path).toMatch(/^\/dev\/loop/);
+    start(vm);
+    virsh('snapshot-create-as', '--domain', vm.uuid, '--name', 's1');
+    expect(tags(pathOf(vm))).toHaveLength(1);
   });
 });
 

@@ -1,10 +1,10 @@
-// A machine with a small Linux in it, whose guest agent answers: its file system can be held still.
+// A VM with a small Linux in it, whose guest agent answers: its file system can be held still.
 import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { scratch, tool, virsh, waitFor } from './lab.ts';
-import { defineMachine, type Machine, machineXml, start } from './machine.ts';
+import { defineVm, domainXml, start, type Vm } from './vm.ts';
 
 const build = fileURLToPath(new URL('./linux-guest.sh', import.meta.url));
 
@@ -12,7 +12,7 @@ const build = fileURLToPath(new URL('./linux-guest.sh', import.meta.url));
 const cache = process.env['KVMSNAP_LAB_CACHE'] ?? dirname(scratch);
 
 /** A Linux that counts in a file of its disk, all the time. */
-export interface LinuxGuest extends Machine {
+export interface LinuxGuest extends Vm {
   /** All that it has said on its serial port. */
   readonly said: () => string;
   /** The last number that it has written. */
@@ -21,7 +21,7 @@ export interface LinuxGuest extends Machine {
   readonly shell: (line: string) => Promise<void>;
 }
 
-/** What the machine has as its first disk: ext4, empty. */
+/** What the VM has as its first disk: ext4, empty. */
 function fileSystem(): string {
   const [raw, image] = [join(scratch, 'ext4.raw'), join(scratch, 'ext4.qcow2')];
   tool('mke2fs', ['-q', '-F', '-t', 'ext4', raw, '16M']);
@@ -33,7 +33,7 @@ function fileSystem(): string {
 export async function startLinux(name: string): Promise<LinuxGuest> {
   const directory = tool(build, [cache], { timeoutMs: 600_000 }).trim();
   const [socket, log] = [join(scratch, 'serial'), join(scratch, 'serial.log')];
-  const machine = defineMachine({
+  const vm = defineVm({
     name,
     memoryMiB: 160,
     disks: [{ source: fileSystem() }],
@@ -42,11 +42,11 @@ export async function startLinux(name: string): Promise<LinuxGuest> {
     extraDevicesXml: `<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
       <serial type='unix'><source mode='bind' path='${socket}'/><log file='${log}'/></serial>`,
   });
-  start(machine);
+  start(vm);
   const serial = await connect(socket);
   const said = () => readFileSync(log, 'utf8');
   const count = () => Number(/.*^count (\d+)\r?$/ms.exec(said())?.[1] ?? 0);
-  await waitFor(() => machineXml(machine).includes("state='connected'"), {
+  await waitFor(() => domainXml(vm).includes("state='connected'"), {
     what: 'a connected guest agent',
     timeoutMs: 60_000,
     intervalMs: 100,
@@ -58,24 +58,24 @@ export async function startLinux(name: string): Promise<LinuxGuest> {
     serial.write(`${line}\necho ${mark.replace('is', '"is"')} >/dev/console\n`); // the port shows the line too
     await waitFor(() => said().includes(mark), { what: line });
   };
-  return { ...machine, said, count, shell };
+  return { ...vm, said, count, shell };
 }
 
 async function connect(path: string): Promise<Socket> {
   const socket = createConnection(path);
-  socket.on('error', () => {}); // the machine's end
+  socket.on('error', () => {}); // the VM's end
   socket.resume();
   await new Promise((resolve) => socket.once('connect', resolve));
   return socket;
 }
 
 /** Whether the guest's file systems are held still, by its agent's word. */
-export function isFrozen(guest: Machine): boolean {
+export function isFrozen(guest: Vm): boolean {
   const status = '{"execute":"guest-fsfreeze-status"}';
   return virsh('qemu-agent-command', '--domain', guest.uuid, '--cmd', status).includes('"frozen"');
 }
 
-/** A file system of a disk, as a machine would find it that starts from this image. */
+/** A file system of a disk, as a VM would find it that starts from this image. */
 export interface FoundFileSystem {
   /** Whether it was in use, and its journal holds what it lacks. */
   readonly needsRecovery: boolean;
@@ -83,7 +83,7 @@ export interface FoundFileSystem {
   readonly count: number | null;
 }
 
-/** Looks into an image, also of a running machine; throws when its file system is damaged. */
+/** Looks into an image, also of a running VM; throws when its file system is damaged. */
 export function lookInto(path: string): FoundFileSystem {
   const raw = join(scratch, 'look.raw');
   tool('qemu-img', ['convert', '-U', '-O', 'raw', '--', path, raw]);

@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { scratch, tryTool, virsh, waitFor } from './lab.ts';
-import type { DiskSpec } from './machine.ts';
+import type { DiskSpec } from './vm.ts';
 
 const KEY = 'key';
 /** For qemu-img and qemu-io. */
@@ -34,7 +34,7 @@ export async function encryptedDisk(): Promise<DiskSpec> {
   return { source, extraXml: `<encryption format='luks'>${secret}</encryption>` };
 }
 
-/** Whether a range of the disk of a machine that is off holds one byte throughout. */
+/** Whether a range of the disk of a VM that is off holds one byte throughout. */
 export function hasEncryptedPattern(path: string, byte: number, offset: number, length: number): boolean {
   const image = `driver=qcow2,file.filename=${path},encrypt.format=luks,encrypt.key-secret=k`;
   const command = `read -P ${byte} ${offset} ${length}`;

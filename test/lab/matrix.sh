@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # matrix.sh [--changed | --readme] [--wide] [VERSION...] [-- FILE...]
 #
-# Runs the hazards and the kinds of machine (the tests of the project `matrix`; of those, the files with FILE in their
+# Runs the hazards and the kinds of VM (the tests of the project `matrix`; of those, the files with FILE in their
 # path) on each VERSION of libvirt, of those in debian.sh; without one, on all of them. Prints what became of each
 # hazard on which version. Says at the end what it ran on which version, and ends with 1 when not all is well, a version
 # that cannot be built included. $AT_ONCE versions run at once. Needs root, and the built kvmsnap.
@@ -18,7 +18,7 @@ ALWAYS='9.0 12.8'
 # Tests wait half of their time: this many keep two processors busy.
 AT_ONCE=3
 # What the outcome may depend on; the contents count, not the history.
-SOURCES='src/commands src/core src/host src/libvirt src/qemu test/commands test/hazards test/kinds.lab.test.ts test/lab'
+SOURCES='src test/hazards test/kinds.lab.test.ts test/lab'
 
 lab=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 cd -- "$lab/../.."

@@ -1,4 +1,4 @@
-// Machines in the middle of a save: what interruptions, waiting and "busy" are tested on.
+// VMs in the middle of a save: what interruptions, waiting and "busy" are tested on.
 import { existsSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { MiB } from '../model.ts';
@@ -6,30 +6,30 @@ import { FILLED, MARK_ADDRESS } from './boot.ts';
 import { processes } from './daemon.ts';
 import { tags } from './disk.ts';
 import { scratch, waitFor } from './lab.ts';
-import { defineMachine, guestWord, type Machine, pathOf, start, state, stopQemu } from './machine.ts';
 import { currentSnapshot } from './snapshot.ts';
+import { defineVm, guestWord, pathOf, start, state, stopQemu, type Vm } from './vm.ts';
 
 export const FILL_MIB = 96;
 
-/** A running machine whose memory is full of what does not compress: saving it takes a while. */
-export async function fullMachine(name: string): Promise<Machine> {
-  const machine = defineMachine({ name, memoryMiB: FILL_MIB + 32, boot: { fill: FILL_MIB } });
-  start(machine);
-  await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
-  return machine;
+/** A running VM whose memory is full of what does not compress: saving it takes a while. */
+export async function fullVm(name: string): Promise<Vm> {
+  const vm = defineVm({ name, memoryMiB: FILL_MIB + 32, boot: { fill: FILL_MIB } });
+  start(vm);
+  await waitFor(() => guestWord(vm, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
+  return vm;
 }
 
 /** Bytes that the first image occupies. */
-export function occupied(machine: Machine): number {
-  return statSync(pathOf(machine)).blocks * 512;
+export function occupied(vm: Vm): number {
+  return statSync(pathOf(vm)).blocks * 512;
 }
 
-/** Runs what begins to save the machine, and holds QEMU in the middle of it until `continueQemu`. */
-export async function holdSave<T>(machine: Machine, begin: () => T): Promise<T> {
-  const before = occupied(machine);
+/** Runs what begins to save the VM, and holds QEMU in the middle of it until `continueQemu`. */
+export async function holdSave<T>(vm: Vm, begin: () => T): Promise<T> {
+  const before = occupied(vm);
   const begun = begin();
-  await waitFor(() => occupied(machine) > before + 32 * MiB, { what: 'a save', intervalMs: 1 });
-  stopQemu(machine);
+  await waitFor(() => occupied(vm) > before + 32 * MiB, { what: 'a save', intervalMs: 1 });
+  stopQemu(vm);
   return begun;
 }
 
@@ -37,14 +37,14 @@ export async function holdSave<T>(machine: Machine, begin: () => T): Promise<T> 
  * Whether the snapshot is all that a create of `fullMachine` promises: libvirt's current one, once in the image with
  * all the memory, and the guest runs on.
  */
-export function isComplete(machine: Machine, name: string): boolean {
-  const found = tags(pathOf(machine)).filter((tag) => tag.name === name);
+export function isComplete(vm: Vm, name: string): boolean {
+  const found = tags(pathOf(vm)).filter((tag) => tag.name === name);
   return (
-    currentSnapshot(machine) === name &&
+    currentSnapshot(vm) === name &&
     found.length === 1 &&
     (found[0]?.vmStateSize ?? 0) > FILL_MIB * MiB &&
-    state(machine) === 'running' &&
-    guestWord(machine, MARK_ADDRESS) === FILLED
+    state(vm) === 'running' &&
+    guestWord(vm, MARK_ADDRESS) === FILLED
   );
 }
 

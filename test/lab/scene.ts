@@ -1,18 +1,18 @@
-// What the tests of the commands share: machines of known content, and what is true of them by the data alone.
+// What the tests of the commands share: VMs of known content, and what is true of them by the data alone.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
+import { schemaProblems } from '../schema.ts';
 import { MARK_ADDRESS } from './boot.ts';
 import { type CliResult, kvmsnap } from './cli.ts';
 import { checkImage, hasPattern, hasPatternIn, imageInfo, tags, writePattern } from './disk.ts';
 import { tool, virsh, waitFor } from './lab.ts';
-import { defineMachine, guestWord, type Machine, type MachineSpec, state, stopQemu } from './machine.ts';
 import { currentSnapshot, snapshotNames } from './snapshot.ts';
 import { onTerminal, type Terminal } from './terminal.ts';
-import { schemaProblems } from '../schema.ts';
+import { defineVm, guestWord, state, stopQemu, type Vm, type VmSpec } from './vm.ts';
 
 /** What a disk held when a snapshot of it was taken, and what it holds now. */
 export const THEN = 0x11;
@@ -21,22 +21,22 @@ export const NOW = 0x22;
 const OFFSET = 1024 * 1024;
 const LENGTH = 64 * 1024;
 
-/** A machine with two small disks, the second half of what a revert can get wrong. */
-export function twoDisks(name: string, spec: Partial<MachineSpec> = {}): Machine {
-  return defineMachine({ name, disks: [{ size: '16M' }, { size: '16M' }], ...spec });
+/** A VM with two small disks, the second half of what a revert can get wrong. */
+export function twoDisks(name: string, spec: Partial<VmSpec> = {}): Vm {
+  return defineVm({ name, disks: [{ size: '16M' }, { size: '16M' }], ...spec });
 }
 
-/** Writes the byte to every disk of a machine that is off. */
-export function write(machine: Machine, byte: number): void {
-  for (const { path } of machine.disks) writePattern(path, byte, OFFSET, LENGTH);
+/** Writes the byte to every disk of a VM that is off. */
+export function write(vm: Vm, byte: number): void {
+  for (const { path } of vm.disks) writePattern(path, byte, OFFSET, LENGTH);
 }
 
-/** Writes the byte to every disk through the QEMU of a running machine, as its guest would. */
-export function writeAsGuest(machine: Machine, byte: number): void {
-  for (const [n] of machine.disks.entries()) {
+/** Writes the byte to every disk through the QEMU of a running VM, as its guest would. */
+export function writeAsGuest(vm: Vm, byte: number): void {
+  for (const [n] of vm.disks.entries()) {
     for (const command of [`write -P ${byte} ${OFFSET} ${LENGTH}`, 'flush']) {
       const line = `qemu-io -d /machine/peripheral/virtio-disk${n}/virtio-backend "${command}"`;
-      virsh('qemu-monitor-command', '--domain', machine.uuid, '--hmp', line);
+      virsh('qemu-monitor-command', '--domain', vm.uuid, '--hmp', line);
     }
   }
 }
@@ -57,64 +57,64 @@ export function byteIn(path: string): number | null {
 }
 
 /** The byte on each disk now. */
-export function bytes(machine: Machine): (number | null)[] {
-  return machine.disks.map(({ path }) => byteIn(path));
+export function bytes(vm: Vm): (number | null)[] {
+  return vm.disks.map(({ path }) => byteIn(path));
 }
 
 /** Whether each disk's snapshot of that name holds the byte. */
-export function keeps(machine: Machine, name: string, byte: number): boolean {
-  return machine.disks.every(({ path }) => hasPatternIn(path, name, byte, OFFSET, LENGTH));
+export function keeps(vm: Vm, name: string, byte: number): boolean {
+  return vm.disks.every(({ path }) => hasPatternIn(path, name, byte, OFFSET, LENGTH));
 }
 
 /** The names of the snapshots inside each image. */
-export function tagNames(machine: Machine): string[][] {
-  return machine.disks.map(({ path }) => tags(path).map(({ name }) => name));
+export function tagNames(vm: Vm): string[][] {
+  return vm.disks.map(({ path }) => tags(path).map(({ name }) => name));
 }
 
-/** Every image, of a machine that is off, in order. */
-export function allClean(machine: Machine): boolean {
-  return machine.disks.every(({ path }) => checkImage(path).clean);
+/** Every image, of a VM that is off, in order. */
+export function allClean(vm: Vm): boolean {
+  return vm.disks.every(({ path }) => checkImage(path).clean);
 }
 
 /** All that a command that refuses must leave as it was. */
-export function facts(machine: Machine) {
+export function facts(vm: Vm) {
   return {
-    state: state(machine),
-    bytes: bytes(machine),
-    tags: tagNames(machine),
-    snapshots: snapshotNames(machine),
-    current: currentSnapshot(machine),
-    definition: virsh('dumpxml', '--domain', machine.uuid, '--inactive'),
+    state: state(vm),
+    bytes: bytes(vm),
+    tags: tagNames(vm),
+    snapshots: snapshotNames(vm),
+    current: currentSnapshot(vm),
+    definition: virsh('dumpxml', '--domain', vm.uuid, '--inactive'),
   };
 }
 
 /** A snapshot by raw virsh. */
-export function take(machine: Machine, name: string, ...options: string[]): void {
-  virsh('snapshot-create-as', '--domain', machine.uuid, '--name', name, ...options);
+export function take(vm: Vm, name: string, ...options: string[]): void {
+  virsh('snapshot-create-as', '--domain', vm.uuid, '--name', name, ...options);
 }
 
 /** Off, with the snapshot `s1` of THEN, and NOW on both disks. */
-export function movedOn(name: string): Machine {
-  const machine = twoDisks(name, { boot: 'counter' });
-  write(machine, THEN);
-  take(machine, 's1');
-  write(machine, NOW);
-  return machine;
+export function movedOn(name: string): Vm {
+  const vm = twoDisks(name, { boot: 'counter' });
+  write(vm, THEN);
+  take(vm, 's1');
+  write(vm, NOW);
+  return vm;
 }
 
 /** The guest's count of ticks, 18 a second since it was booted. */
-export const count = (machine: Machine): number => guestWord(machine, MARK_ADDRESS);
+export const count = (vm: Vm): number => guestWord(vm, MARK_ADDRESS);
 
-export async function countTo(machine: Machine, ticks: number): Promise<void> {
-  await waitFor(() => count(machine) >= ticks, { what: `a count of ${ticks}` });
+export async function countTo(vm: Vm, ticks: number): Promise<void> {
+  await waitFor(() => count(vm) >= ticks, { what: `a count of ${ticks}` });
 }
 
-/** Hangs a running machine's QEMU in the middle of a job of raw virsh; `continueQemu` lets it come to its end. */
-export async function hold(machine: Machine, command: string, ...options: string[]): Promise<Held> {
-  stopQemu(machine);
-  const child = spawn('virsh', [command, '--domain', machine.uuid, ...options], { stdio: 'ignore' });
+/** Hangs a running VM's QEMU in the middle of a job of raw virsh; `continueQemu` lets it come to its end. */
+export async function hold(vm: Vm, command: string, ...options: string[]): Promise<Held> {
+  stopQemu(vm);
+  const child = spawn('virsh', [command, '--domain', vm.uuid, ...options], { stdio: 'ignore' });
   const done = new Promise((resolve) => child.on('close', resolve));
-  const control = () => virsh('domcontrol', '--domain', machine.uuid);
+  const control = () => virsh('domcontrol', '--domain', vm.uuid);
   await waitFor(() => control().startsWith('background job'), { what: `the job of ${command}` });
   return { done };
 }
@@ -124,9 +124,9 @@ interface Held {
 }
 
 /** Hangs it in the middle of a snapshot. */
-export async function takeHalf(machine: Machine, name: string): Promise<Held> {
-  const held = await hold(machine, 'snapshot-create-as', '--name', name);
-  await waitFor(() => snapshotNames(machine).includes(name), { what: `'${name}' in the list` });
+export async function takeHalf(vm: Vm, name: string): Promise<Held> {
+  const held = await hold(vm, 'snapshot-create-as', '--name', name);
+  await waitFor(() => snapshotNames(vm).includes(name), { what: `'${name}' in the list` });
   return held;
 }
 
@@ -167,19 +167,19 @@ export function fitting<Name extends keyof typeof DOCUMENTS>(
   return z.parse(DOCUMENTS[name], printed) as z.infer<(typeof DOCUMENTS)[Name]>;
 }
 
-/** Takes a snapshot of one machine by kvmsnap, and hands back what its document says of it. */
+/** Takes a snapshot of one VM by kvmsnap, and hands back what its document says of it. */
 export async function created(...args: string[]) {
   const { domains } = await document('create', 'create', ...args);
   const [{ snapshot, pruned } = { snapshot: null, pruned: [] }] = domains;
-  if (!snapshot || domains.length > 1) throw new Error(`not one snapshot of one machine: ${args.join(' ')}`);
+  if (!snapshot || domains.length > 1) throw new Error(`not one snapshot of one VM: ${args.join(' ')}`);
   return { snapshot, pruned };
 }
 
-/** What a delete's document says of its one machine. */
+/** What a delete's document says of its one VM. */
 export async function deletedOf(...args: string[]) {
   const { domains } = await document('delete', 'delete', ...args);
   const [domain] = domains;
-  if (!domain || domains.length > 1) throw new Error(`not one machine: ${args.join(' ')}`);
+  if (!domain || domains.length > 1) throw new Error(`not one VM: ${args.join(' ')}`);
   return domain;
 }
 

@@ -32,7 +32,7 @@ it.each(VERSIONS)('reads as what libvirt itself would keep of it (%s)', (version
   expect(xml).toContain("<disk name='vdc' snapshot='no'/>");
 });
 
-it('of a machine that was off, the first of all', () => {
+it('of a VM that was off, the first of all', () => {
   const xml = adoptedXml({ ...ADOPTED, hasMemory: false, parent: null }, DISKS, storedDefinition('9.0.0'));
   expect(parse(xml)).toMatchObject({ state: 'shutoff', parent: null, memory: { location: 'no' } });
 });

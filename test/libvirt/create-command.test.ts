@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { NO_WISHES, planSnapshot, type SnapshotPlan, type Wishes } from '../../src/create/plan.ts';
+import { planSnapshot } from '../../src/create/plan.ts';
 import { createCommand } from '../../src/libvirt/create-command.ts';
 import { parseDiskspec, parseMemspec } from '../../src/libvirt/disk-spec.ts';
+import { INTERNAL_SPEC, type SnapshotPlan, type SnapshotSpec } from '../../src/model/snapshot-spec.ts';
 import { disk, domain } from '../model.ts';
 
-function planned(wishes: Partial<Wishes>, state = 'running', source = '/vm/a,b.qcow2'): SnapshotPlan {
+function planned(spec: Partial<SnapshotSpec>, state = 'running', source = '/vm/a,b.qcow2'): SnapshotPlan {
   const disks = [disk({ source }), disk({ target: 'vdb', snapshot: 'no' })];
-  const plan = planSnapshot(domain({ state, disks }), 's1', { ...NO_WISHES, ...wishes });
+  const plan = planSnapshot(domain({ state, disks }), 's1', { ...INTERNAL_SPEC, ...spec });
   if ('problem' in plan) throw new Error(plan.problem);
   return plan;
 }
@@ -57,8 +58,8 @@ test.each([
   ['file=/vm/m', { ...NONE, file: '/vm/m' }],
   ['/vm/a,,b=c,snapshot=external', { location: 'external', file: '/vm/a,b=c' }],
   ['snapshot=external', { ...NONE, location: 'external' }],
-])('--memspec %s', (text, wish) => {
-  expect(parseMemspec(text)).toEqual(wish);
+])('--memspec %s', (text, diskSpec) => {
+  expect(parseMemspec(text)).toEqual(diskSpec);
 });
 
 test.each([
@@ -66,8 +67,8 @@ test.each([
   ['vda,snapshot=no', { location: 'no' }],
   ['vda,file=/vm/a,,,,b,driver=qcow2', { file: '/vm/a,,b', driver: 'qcow2' }],
   ['/vm/,,x,stype=block,snapshot=external', { disk: '/vm/,x', storage: 'block', location: 'external' }],
-])('--diskspec %s', (text, wish) => {
-  expect(parseDiskspec(text)).toEqual({ disk: 'vda', ...NONE, driver: null, storage: null, ...wish });
+])('--diskspec %s', (text, diskSpec) => {
+  expect(parseDiskspec(text)).toEqual({ disk: 'vda', ...NONE, driver: null, storage: null, ...diskSpec });
 });
 
 test.each(['', 'snapshot=', '/a,/b', 'file=/a,file=/b', '/a,'])('--memspec %s is no such thing', (text) => {

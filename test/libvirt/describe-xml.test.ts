@@ -62,9 +62,9 @@ describe.each(XMLS)('%s', (_, xml) => {
 
 it('a description within the stored definition stays', () => {
   const [, xml] = XMLS[0] ?? ['', ''];
-  const described = xml.replace(/(<domain [^>]*>)/, '$1\n    <description>of the machine</description>');
+  const described = xml.replace(/(<domain [^>]*>)/, '$1\n    <description>of the VM</description>');
   expect(described).not.toBe(xml);
-  expect(withDescription(described, null)).toContain('<description>of the machine</description>');
+  expect(withDescription(described, null)).toContain('<description>of the VM</description>');
   expect(parse(withDescription(described, 'new'))).toEqual({ ...parse(xml), description: 'new' });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Disk, formatOf, takesPart } from '../../src/model/domain.ts';
 import { parseDisks, parseDomain } from '../../src/libvirt/xml/domain.ts';
+import { type Disk, formatOf, takesPart } from '../../src/model/domain.ts';
 import { capture, storedDefinition, VERSIONS } from '../captures.ts';
 import { disk, MiB } from '../model.ts';
 
@@ -19,7 +19,7 @@ const diskOn = (target: string, endings: readonly string[]) => {
   });
 };
 
-const machineOn = (endings: readonly string[], driverOfEmptyDrive: string | null = 'raw') => ({
+const vmOn = (endings: readonly string[], driverOfEmptyDrive: string | null = 'raw') => ({
   name: 'b-fix',
   uuid: expect.stringMatching(/^[0-9a-f-]{36}$/),
   memoryBytes: 64 * MiB,
@@ -38,24 +38,24 @@ const machineOn = (endings: readonly string[], driverOfEmptyDrive: string | null
 });
 
 describe.each(VERSIONS)('libvirt %s', (version) => {
-  test('a running machine on overlays', () => {
+  test('a running VM on overlays', () => {
     const driver = version === '12.8.0' ? 'raw' : null;
     const live = parseDomain(capture(version, 'dom-dumpxml-live.out'));
-    expect(live).toEqual(machineOn(['extmem1', 'ext1', 'qcow2'], driver));
+    expect(live).toEqual(vmOn(['extmem1', 'ext1', 'qcow2'], driver));
   });
 
   test('its inactive definition', () => {
     expect(parseDomain(capture(version, 'dom-dumpxml-inactive.out'))).toEqual(
-      machineOn(['extmem1', 'ext1', 'qcow2']),
+      vmOn(['extmem1', 'ext1', 'qcow2']),
     );
   });
 
   test('the definition stored with a snapshot', () => {
-    expect(parseDomain(storedDefinition(version))).toEqual(machineOn(['qcow2']));
+    expect(parseDomain(storedDefinition(version))).toEqual(vmOn(['qcow2']));
   });
 });
 
-describe('the devices of a machine', () => {
+describe('the devices of a VM', () => {
   const having = (devices: string) =>
     parseDomain(
       `<domain><name>a</name><uuid>u</uuid><memory unit='KiB'>1</memory><devices>${devices}</devices></domain>`,
@@ -162,7 +162,7 @@ describe('a disk', () => {
 
   test.each([
     ['no source', ''],
-    ['a source that is only numbered, as 12.8 has it while the machine runs', "<source index='1'/>"],
+    ['a source that is only numbered, as 12.8 has it while the VM runs', "<source index='1'/>"],
     ['a source that is only a policy', "<source startupPolicy='optional'/>"],
   ])('a floppy drive with %s has no medium, and takes no part', (_, source) => {
     const drive = one("type='file' device='floppy'", `<driver name='qemu' type='raw'/>${source}`);
@@ -175,16 +175,16 @@ describe('a disk', () => {
   });
 });
 
-const machine = (
+const vm = (
   inner: string,
   { memory = "<memory unit='KiB'>1024</memory>", devices = '<devices>\n</devices>' } = {},
 ) =>
   parseDomain(`<domain type='kvm' id='3'><name>007</name><uuid>u</uuid>${memory}${inner}${devices}</domain>`);
 
-describe('a machine', () => {
+describe('a VM', () => {
   test('its name stays text, and its devices may be none', () => {
-    expect(machine('')).toMatchObject({ name: '007', disks: [] });
-    expect(machine('', { devices: '<devices/>' })).toMatchObject({ disks: [] });
+    expect(vm('')).toMatchObject({ name: '007', disks: [] });
+    expect(vm('', { devices: '<devices/>' })).toMatchObject({ disks: [] });
   });
 
   test.each([
@@ -196,7 +196,7 @@ describe('a machine', () => {
     ["<memory unit='k'>4</memory>", 4096],
     ["<memory unit='GiB' dumpCore='off'>1</memory>", 1024 * MiB],
   ])('%s', (memory, bytes) => {
-    expect(machine('', { memory }).memoryBytes).toBe(bytes);
+    expect(vm('', { memory }).memoryBytes).toBe(bytes);
   });
 
   test.each([
@@ -230,7 +230,7 @@ describe('a machine', () => {
       { nvramFormat: 'raw', nvramPath: null },
     ],
   ])('firmware: %s', (_, os, pflash) => {
-    expect(machine(os).pflash).toEqual(pflash);
+    expect(vm(os).pflash).toEqual(pflash);
   });
 
   test('host devices and shared file systems', () => {
@@ -239,7 +239,7 @@ describe('a machine', () => {
       <filesystem type='mount'><driver type='virtiofs'/></filesystem>
       <filesystem type='mount'><driver/></filesystem><filesystem type='mount'><source dir='/x'/></filesystem>
     </devices>`;
-    expect(machine('', { devices })).toMatchObject({
+    expect(vm('', { devices })).toMatchObject({
       hostDevices: ['pci', 'usb'],
       sharedFilesystems: ['virtiofs', 'path', 'path'],
     });
@@ -252,15 +252,15 @@ describe('a machine', () => {
   test.each([
     ['none', '', 'none'],
     ['another', spice, 'none'],
-    ['of a machine that is off', agent(''), 'disconnected'],
+    ['of a VM that is off', agent(''), 'disconnected'],
     ['that no guest has open', spice + agent("state='disconnected'"), 'disconnected'],
     ['in use', agent("state='connected'") + spice, 'connected'],
     ['without a target', "<channel type='pty'/>", 'none'],
   ])('the channel of the guest agent: %s', (_, channels, agentChannel) => {
-    expect(machine('', { devices: `<devices>${channels}</devices>` }).agentChannel).toBe(agentChannel);
+    expect(vm('', { devices: `<devices>${channels}</devices>` }).agentChannel).toBe(agentChannel);
   });
 
-  test.each(['', '<domainsnapshot/>', '<domain><name>x</name></domain>'])('%j is no machine', (xml) => {
+  test.each(['', '<domainsnapshot/>', '<domain><name>x</name></domain>'])('%j is no VM', (xml) => {
     expect(() => parseDomain(xml)).toThrow(expect.objectContaining({ code: 'refused' }));
   });
 });

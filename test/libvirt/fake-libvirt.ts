@@ -4,14 +4,14 @@ import { parseScript } from './virsh-script.ts';
 
 /** A libvirt in memory behind virsh's words: its look-up order, its blank lines, its exit code of the last command. */
 
-export interface FakeMachine {
+export interface FakeVm {
   readonly name: string;
   readonly uuid: string;
   /** While it runs. */
   id?: number;
   /** As `domstate --reason` prints it. */
   state: string;
-  /** As `domcontrol` prints it while the machine runs; `ok` unless told. */
+  /** As `domcontrol` prints it while the VM runs; `ok` unless told. */
   control?: string;
   xml: string;
   /** `snapshot-dumpxml` by name, in the order of `snapshot-list`. */
@@ -34,7 +34,7 @@ export class Failure {
 export interface FakeLibvirt {
   readonly virsh: Virsh;
   readonly exec: Exec;
-  readonly machines: FakeMachine[];
+  readonly vms: FakeVm[];
   uri: string;
   /** Every command that virsh was shown, in order. */
   readonly commands: string[][];
@@ -46,7 +46,7 @@ export interface FakeLibvirt {
   die: (process: number) => string | undefined;
 }
 
-export function fakeLibvirt(machines: FakeMachine[], uri: string | null = null): FakeLibvirt {
+export function fakeLibvirt(vms: FakeVm[], uri: string | null = null): FakeLibvirt {
   const run = async (tool: Tool, args: readonly string[]): Promise<Executed> => {
     if (tool !== 'virsh') throw new Error(`no ${tool} here`);
     fake.processes.push([...args]);
@@ -59,7 +59,7 @@ export function fakeLibvirt(machines: FakeMachine[], uri: string | null = null):
   const fake: FakeLibvirt = {
     exec,
     virsh: createVirsh(exec, uri, 'nonce'),
-    machines,
+    vms,
     uri: uri ?? 'qemu:///system',
     commands: [],
     processes: [],
@@ -86,33 +86,32 @@ function runAll(fake: FakeLibvirt, commands: readonly string[][]): Executed {
 function ordinaryAnswer(fake: FakeLibvirt, [verb = '', ...options]: readonly string[]): Answer {
   if (verb === 'echo') return `${options.join(' ')}\n`;
   if (verb === 'uri') return `${fake.uri}\n\n`;
-  if (verb === 'list') return list(fake.machines, options);
+  if (verb === 'list') return list(fake.vms, options);
   const word = optionValue(options, '--domain') ?? '';
-  const machine = lookUp(fake.machines, word);
-  if (!machine) return new Failure(`error: failed to get domain '${word}'\n`);
-  const answer = ABOUT_MACHINE[verb];
+  const vm = lookUp(fake.vms, word);
+  if (!vm) return new Failure(`error: failed to get domain '${word}'\n`);
+  const answer = ABOUT_VM[verb];
   if (!answer) throw new Error(`virsh has no command ${verb} here`);
-  return answer(machine, options);
+  return answer(vm, options);
 }
 
-function list(machines: readonly FakeMachine[], options: readonly string[]): string {
-  const shown = machines.filter(
+function list(vms: readonly FakeVm[], options: readonly string[]): string {
+  const shown = vms.filter(
     ({ managedSave, state }) =>
       !options.includes('--transient') &&
       (managedSave || !options.includes('--with-managed-save')) &&
       (state.startsWith('paused') || !options.includes('--state-paused')),
   );
-  const line = ({ uuid, name }: FakeMachine) =>
-    options.includes('--name') ? `${uuid} ${name}\n` : `${uuid}\n`;
+  const line = ({ uuid, name }: FakeVm) => (options.includes('--name') ? `${uuid} ${name}\n` : `${uuid}\n`);
   return `${shown.map(line).join('')}\n`;
 }
 
 /** As virsh does it: by id, then by UUID, then by name (hazard 1). */
-function lookUp(machines: readonly FakeMachine[], word: string): FakeMachine | undefined {
+function lookUp(vms: readonly FakeVm[], word: string): FakeVm | undefined {
   return (
-    machines.find(({ id }) => /^\s*\+?\d+$/.test(word) && id === Number(word)) ??
-    machines.find(({ uuid }) => uuid === word.toLowerCase()) ??
-    machines.find(({ name }) => name === word)
+    vms.find(({ id }) => /^\s*\+?\d+$/.test(word) && id === Number(word)) ??
+    vms.find(({ uuid }) => uuid === word.toLowerCase()) ??
+    vms.find(({ name }) => name === word)
   );
 }
 
@@ -121,30 +120,29 @@ export function optionValue(options: readonly string[], name: string): string | 
   return at < 0 ? undefined : options[at + 1];
 }
 
-const ABOUT_MACHINE: Readonly<Record<string, (machine: FakeMachine, options: readonly string[]) => Answer>> =
-  {
-    domname: ({ name }) => `${name}\n\n`,
-    dumpxml: ({ xml }) => `${xml.trimEnd()}\n\n`,
-    domstate: ({ state }) => `${state}\n\n`,
-    domcontrol: ({ state, control = 'ok' }) =>
-      state.startsWith('shut off')
-        ? new Failure('error: Requested operation is not valid: domain is not running\n')
-        : `${control}\n\n`,
-    domuuid: ({ uuid }) => `${uuid}\n\n`,
-    'snapshot-list': ({ snapshots }, options) =>
-      options.includes('--tree')
-        ? `${[...snapshots.keys()].map((name) => `${name}\n\n`).join('')}\n`
-        : lines([...snapshots.keys()]),
-    'checkpoint-list': ({ checkpoints = [] }) => lines(checkpoints),
-    'snapshot-current': ({ name, current }) =>
-      current === null ? new Failure(`error: domain '${name}' has no current snapshot\n`) : `${current}\n`,
-    'snapshot-dumpxml': ({ snapshots }, options) => {
-      const name = optionValue(options, '--snapshotname') ?? '';
-      const xml = snapshots.get(name);
-      return xml === undefined
-        ? new Failure(`error: Domain snapshot not found: no domain snapshot with matching name '${name}'\n`)
-        : `${xml.trimEnd()}\n\n`;
-    },
-  };
+const ABOUT_VM: Readonly<Record<string, (vm: FakeVm, options: readonly string[]) => Answer>> = {
+  domname: ({ name }) => `${name}\n\n`,
+  dumpxml: ({ xml }) => `${xml.trimEnd()}\n\n`,
+  domstate: ({ state }) => `${state}\n\n`,
+  domcontrol: ({ state, control = 'ok' }) =>
+    state.startsWith('shut off')
+      ? new Failure('error: Requested operation is not valid: domain is not running\n')
+      : `${control}\n\n`,
+  domuuid: ({ uuid }) => `${uuid}\n\n`,
+  'snapshot-list': ({ snapshots }, options) =>
+    options.includes('--tree')
+      ? `${[...snapshots.keys()].map((name) => `${name}\n\n`).join('')}\n`
+      : lines([...snapshots.keys()]),
+  'checkpoint-list': ({ checkpoints = [] }) => lines(checkpoints),
+  'snapshot-current': ({ name, current }) =>
+    current === null ? new Failure(`error: domain '${name}' has no current snapshot\n`) : `${current}\n`,
+  'snapshot-dumpxml': ({ snapshots }, options) => {
+    const name = optionValue(options, '--snapshotname') ?? '';
+    const xml = snapshots.get(name);
+    return xml === undefined
+      ? new Failure(`error: Domain snapshot not found: no domain snapshot with matching name '${name}'\n`)
+      : `${xml.trimEnd()}\n\n`;
+  },
+};
 
 const lines = (names: readonly string[]): string => `${names.map((name) => `${name}\n`).join('')}\n`;

@@ -35,7 +35,7 @@ describe("libvirtd's version", () => {
   });
 });
 
-/** libvirt 9.0's `domstats --balloon` of a running machine (libvirt-domain.c names its fields). */
+/** libvirt 9.0's `domstats --balloon` of a running VM (libvirt-domain.c names its fields). */
 const STATS = `Domain: 'b-fix'
   balloon.current=65536
   balloon.maximum=65536
@@ -53,7 +53,7 @@ const HELD = new Failure(
   'error: Timed out during operation: cannot acquire state change lock (held by monitor=remoteDispatchDomainSnapshotCreateXML)\n',
 );
 
-describe('a running machine', () => {
+describe('a running VM', () => {
   test.each([
     [[], []],
     [['vda'], []],
@@ -109,11 +109,11 @@ describe('the merges under way', () => {
   });
 });
 
-describe('waiting for the job that holds a machine', () => {
+describe('waiting for the job that holds a VM', () => {
   test.each([
     ['none', 'Job type:         None        \n\n', true],
     [
-      'a machine that is off',
+      'a VM that is off',
       new Failure('error: Requested operation is not valid: domain is not running\n'),
       true,
     ],
@@ -136,7 +136,7 @@ describe('how far a save to a file is', () => {
   test.each([
     ['under way', RAW, { doneBytes: 351_444_992, totalBytes: 1_468_538_880 }],
     ['none', 'Job type: None\n\n', null],
-    ['the machine is gone', new Failure("error: failed to get domain 'x'\n"), null],
+    ['the VM is gone', new Failure("error: failed to get domain 'x'\n"), null],
   ])('%s', async (_, answer, progress) => {
     expect(await readJobProgress(answering(() => answer).virsh, UUID)).toEqual(progress);
   });

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { savedMachine } from '../../src/libvirt/save-file.ts';
+import { savedVm } from '../../src/libvirt/save-file.ts';
 
 const UUID = '423f4d57-8887-409e-a29c-e2ee1690a61b';
 
@@ -12,10 +12,10 @@ it.each([
   ['LibvirtQemudXXXX', null],
   ['', null],
 ])('of a file that begins with %j', (magic, uuid) => {
-  expect(savedMachine(file(magic, `<domain>\n  <uuid>${UUID}</uuid>`))).toBe(uuid);
+  expect(savedVm(file(magic, `<domain>\n  <uuid>${UUID}</uuid>`))).toBe(uuid);
 });
 
 it('of one that is cut off', () => {
-  expect(savedMachine(file('LibvirtQemudSave', '<domain>'))).toBeNull();
-  expect(savedMachine(Buffer.alloc(0))).toBeNull();
+  expect(savedVm(file('LibvirtQemudSave', '<domain>'))).toBeNull();
+  expect(savedVm(Buffer.alloc(0))).toBeNull();
 });

@@ -1,10 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { parseSnapshotRequest, parseWholeSnapshot, withName } from '../../src/libvirt/xml/snapshot-request.ts';
+import {
+  parseSnapshotRequest,
+  parseWholeSnapshot,
+  withName,
+} from '../../src/libvirt/xml/snapshot-request.ts';
 import { capture, VERSIONS } from '../captures.ts';
 
 const parse = (xml: string) => parseSnapshotRequest('s.xml', xml);
 const NOTHING = { name: null, memory: null, disks: [] };
-const wish = (changes: object) => ({
+const diskSpec = (changes: object) => ({
   disk: 'vda',
   location: null,
   file: null,
@@ -51,11 +55,11 @@ describe('what an XML file asks for', () => {
       {
         ...NOTHING,
         disks: [
-          wish({ location: 'no' }),
-          wish({ location: 'external', driver: 'qcow2', file: '/o' }),
-          wish({ location: 'external', storage: 'block', file: '/dev/o' }),
-          wish({}),
-          wish({ location: 'manual' }),
+          diskSpec({ location: 'no' }),
+          diskSpec({ location: 'external', driver: 'qcow2', file: '/o' }),
+          diskSpec({ location: 'external', storage: 'block', file: '/dev/o' }),
+          diskSpec({}),
+          diskSpec({ location: 'manual' }),
         ],
       },
     ],

@@ -189,7 +189,7 @@ describe('the parts that may be missing or odd', () => {
     expect(parse(snapshotXml({ own, definition: definitionOf(DISK) })).disks).toEqual(disks);
   });
 
-  test("devices of someone else in the metadata are not the machine's", () => {
+  test("devices of someone else in the metadata are not the VM's", () => {
     const metadata = `<metadata><x:app xmlns:x='urn:x'><devices><disk type='file'><source file='/x'/><target dev='vdz'/></disk></devices></x:app></metadata>`;
     expect(parse(snapshotXml({ definition: definitionOf(DISK, metadata) })).definedDisks).toEqual([
       { target: 'vda', source: '/vm/a.qcow2', driver: 'qcow2' },

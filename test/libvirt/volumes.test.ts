@@ -22,12 +22,12 @@ function pools() {
 
 const vda = (name: string, of = 'a') => disk({ source: null, storage: 'volume', pool: { name, volume: of } });
 
-test('volumes of all machines get their paths in one process, and what is wrong with the others is told', async () => {
+test('volumes of all VMs get their paths in one process, and what is wrong with the others is told', async () => {
   const fake = pools();
-  const machines = [vda('on'), vda('on', 'b'), vda('off'), vda('none'), disk()].map((each) =>
+  const vms = [vda('on'), vda('on', 'b'), vda('off'), vda('none'), disk()].map((each) =>
     domain({ disks: [each] }),
   );
-  const found = await withVolumePaths(fake.virsh, machines);
+  const found = await withVolumePaths(fake.virsh, vms);
   expect(found.map(({ disks: [first] }) => [first?.source, first?.pool?.problem])).toEqual([
     ['/pool/a', undefined],
     [null, 'no-volume'],

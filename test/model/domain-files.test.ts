@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { mentionedFiles, namedFiles, stateFiles } from '../../src/model/domain-files.ts';
 import { disk, domain, seen, snapshot } from '../model.ts';
 
-test('a machine names its disks, what lies below them, and all that its snapshots name', () => {
+test('a VM names its disks, what lies below them, and all that its snapshots name', () => {
   const files = namedFiles(
     domain({ disks: [disk({ source: '/vm/top' }), disk({ target: 'vdb', source: null })] }),
     [

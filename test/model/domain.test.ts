@@ -3,7 +3,7 @@ import { isActive, isSaving, takesPart } from '../../src/model/domain.ts';
 import { hasMemory, internalDisks, locationOf } from '../../src/model/snapshot.ts';
 import { disk, snapshot } from '../model.ts';
 
-describe('a machine', () => {
+describe('a VM', () => {
   test.each([
     ['running', true],
     ['paused', true],

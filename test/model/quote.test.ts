@@ -1,7 +1,14 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { commandLine, kvmsnapLine, quote, UNPRINTABLE, virshQuote, virshWord } from '../../src/model/quote.ts';
+import {
+  commandLine,
+  kvmsnapLine,
+  quote,
+  UNPRINTABLE,
+  virshQuote,
+  virshWord,
+} from '../../src/model/quote.ts';
 import { visible } from '../../src/output/format.ts';
 import { anyName } from '../any-name.ts';
 import { parseScript } from '../libvirt/virsh-script.ts';
@@ -75,13 +82,13 @@ describe('a quoted word', () => {
   });
 });
 
-describe('how a hint names a machine to virsh', () => {
+describe('how a hint names a VM to virsh', () => {
   const uuid = '423f4d57-8887-409e-a29c-e2ee1690a61b';
   const otherUuid = 'ce071378-23f7-48f1-8a97-0df051da4c34';
 
   test.each([
     ['centos7-1', 'centos7-1'],
-    ['my machine', "'my machine'"],
+    ['my VM', "'my VM'"],
     ['_x', '_x'],
     ['101', uuid],
     [' 101', uuid],

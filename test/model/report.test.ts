@@ -63,9 +63,9 @@ describe('the memory saved in the images', () => {
       bytes: null,
     },
     { says: 'not known, for no image was looked at', of: withMemory, in: null, bytes: null },
-    { says: 'none, for the machine was off', of: snapshot('s1'), in: { vda: saved }, bytes: 0 },
+    { says: 'none, for the VM was off', of: snapshot('s1'), in: { vda: saved }, bytes: 0 },
     {
-      says: 'not known of a machine that was off, for no image was looked at',
+      says: 'not known of a VM that was off, for no image was looked at',
       of: snapshot('s1'),
       in: null,
       bytes: null,
@@ -101,7 +101,7 @@ describe('the tags of a snapshot', () => {
     expect(tagsOf({ name: 's1' }, disk, new Map([['sda', chain]]))).toEqual([tag('s1')]);
   });
 
-  test('are not known where it names an image that the machine does not use', () => {
+  test('are not known where it names an image that the VM does not use', () => {
     expect(
       tagsOf({ name: 's1' }, { ...disk, source: '/vm/elsewhere' }, new Map([['vda', chain]])),
     ).toBeNull();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isPattern, matcher, type Selection, selectMachines } from '../../src/model/selection.ts';
+import { isPattern, matcher, type Selection, selectDomains } from '../../src/model/selection.ts';
 
 describe('patterns', () => {
   it.each([
@@ -121,22 +121,22 @@ describe('the matcher does what the naive one does', () => {
   });
 });
 
-const machine = (name: string, n: number) => ({ name, uuid: `0000000${n}-0000-4000-8000-00000000000a` });
-const ALL = ['web-1', 'web-2', 'db', 'web-*', '00000001-0000-4000-8000-00000000000a'].map(machine);
-const BRACKETS = ['web-[1]', 'web-1', 'web-2'].map(machine);
+const vm = (name: string, n: number) => ({ name, uuid: `0000000${n}-0000-4000-8000-00000000000a` });
+const ALL = ['web-1', 'web-2', 'db', 'web-*', '00000001-0000-4000-8000-00000000000a'].map(vm);
+const BRACKETS = ['web-[1]', 'web-1', 'web-2'].map(vm);
 
 const select = (changes: Partial<Selection>) => {
-  const { machines, unmatched } = selectMachines(ALL, {
+  const { vms, unmatched } = selectDomains(ALL, {
     words: [],
     all: false,
     exclude: [],
     states: [],
     ...changes,
   });
-  return { machines: machines.map(({ name }) => name), unmatched };
+  return { vms: vms.map(({ name }) => name), unmatched };
 };
 
-describe('machines', () => {
+describe('vms', () => {
   it.each<[string, Partial<Selection>, string[], string[]]>([
     ['a name', { words: ['db'] }, ['db'], []],
     ['a UUID', { words: ['00000002-0000-4000-8000-00000000000A'] }, ['db'], []],
@@ -165,17 +165,17 @@ describe('machines', () => {
     ],
     ['a word that means nothing', { words: ['db', 'wbe-1', 'x*'] }, ['db'], ['wbe-1', 'x*']],
     ['nothing', {}, [], []],
-  ])('%s', (_, selection, machines, unmatched) => expect(select(selection)).toEqual({ machines, unmatched }));
+  ])('%s', (_, selection, vms, unmatched) => expect(select(selection)).toEqual({ vms, unmatched }));
 
   it('knows what leaves out nothing, and it need not be selected', () => {
     const exclude = ['db', 'bd', 'd*', 'x*', '00000002-0000-4000-8000-00000000000A'];
     const some = { words: ['web-?'], all: false, exclude, states: [] };
-    expect(selectMachines(ALL, some).idle).toEqual(['bd', 'x*']);
+    expect(selectDomains(ALL, some).idle).toEqual(['bd', 'x*']);
   });
 
   it('to exclude, a name that is a pattern means both', () => {
     const all = { words: [], all: true, exclude: ['web-[1]'], states: [] };
-    expect(selectMachines(BRACKETS, all).machines.map(({ name }) => name)).toEqual(['web-2']);
+    expect(selectDomains(BRACKETS, all).vms.map(({ name }) => name)).toEqual(['web-2']);
   });
 
   it.each<[string, Partial<Selection>, string[]]>([
@@ -185,7 +185,7 @@ describe('machines', () => {
     ['a pattern', { words: ['d*'] }, []],
     ['all', { all: true }, []],
   ])('called by its own name: %s', (_, given, names) => {
-    const { named } = selectMachines(ALL, { words: [], all: false, exclude: [], states: [], ...given });
+    const { named } = selectDomains(ALL, { words: [], all: false, exclude: [], states: [], ...given });
     expect([...named].map(({ name }) => name)).toEqual(names);
   });
 });

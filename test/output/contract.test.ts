@@ -1,20 +1,20 @@
 import { describe, expect, test } from 'vitest';
 import { check } from '../../src/check/report.ts';
 import { create } from '../../src/create/report.ts';
-import { current } from '../../src/show/current.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
 import { describe as describeSnapshot, setHold } from '../../src/describe/report.ts';
-import { info } from '../../src/show/info.ts';
-import { list } from '../../src/show/list.ts';
-import { pruneMachines } from '../../src/prune/report.ts';
-import { revert } from '../../src/revert/report.ts';
-import { space } from '../../src/space/report.ts';
-import type { Context } from '../../src/run/context.ts';
-import { reportSnapshots } from '../../src/model/report.ts';
 import { createSnapshotParser } from '../../src/libvirt/xml/snapshot.ts';
+import { reportSnapshots } from '../../src/model/report.ts';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import { snapshotDocument } from '../../src/output/documents.ts';
 import { jsonSchemas } from '../../src/output/schemas.ts';
+import { pruneVms } from '../../src/prune/report.ts';
+import { revert } from '../../src/revert/report.ts';
+import type { Context } from '../../src/run/context.ts';
+import { current } from '../../src/show/current.ts';
+import { info } from '../../src/show/info.ts';
+import { list } from '../../src/show/list.ts';
+import { space } from '../../src/space/report.ts';
 import { capture, VERSIONS } from '../captures.ts';
 import { fakeHost } from '../run/fake-host.ts';
 import { schemaProblems } from '../schema.ts';
@@ -33,9 +33,9 @@ const RUNS: readonly {
   readonly dryRun?: boolean;
   readonly run: (ctx: Context) => Promise<void>;
 }[] = [
-  { says: 'list of one machine', kind: 'list', run: (ctx) => list(ctx, ['b-fix'], {}) },
+  { says: 'list of one VM', kind: 'list', run: (ctx) => list(ctx, ['b-fix'], {}) },
   { says: 'list as a tree', kind: 'list', run: (ctx) => list(ctx, ['b-fix'], { tree: true }) },
-  { says: 'list of all machines', kind: 'list', run: (ctx) => list(ctx, [], {}) },
+  { says: 'list of all VMs', kind: 'list', run: (ctx) => list(ctx, [], {}) },
   { says: 'current', kind: 'current', run: (ctx) => current(ctx, 'b-fix') },
   { says: 'create', kind: 'create', run: (ctx) => create(ctx, ['b-fix'], null, {}) },
   { says: 'create-as', kind: 'create', run: (ctx) => create(ctx, ['b-fix'], 's 2', { description: 'why' }) },
@@ -61,7 +61,7 @@ const RUNS: readonly {
     kind: 'space',
     run: (ctx) => expect(space(ctx, 'b-fix', [], {})).rejects.toMatchObject({ code: 'check' }),
   },
-  { says: 'info of a machine', kind: 'info', run: (ctx) => info(ctx, 'b-fix', undefined) },
+  { says: 'info of a VM', kind: 'info', run: (ctx) => info(ctx, 'b-fix', undefined) },
   { says: 'info of a snapshot', kind: 'info-snapshot', run: (ctx) => info(ctx, 'b-fix', 'run1') },
   { says: 'hold', kind: 'current', run: (ctx) => setHold(ctx, 'b-fix', 'run1', true) },
   {
@@ -73,13 +73,13 @@ const RUNS: readonly {
   {
     says: 'prune',
     kind: 'prune',
-    run: (ctx) => pruneMachines(ctx, ['b-*'], { match: '*1', keepLast: 1 }),
+    run: (ctx) => pruneVms(ctx, ['b-*'], { match: '*1', keepLast: 1 }),
   },
   {
     says: 'a prune for space that cannot be told',
     kind: 'prune',
     run: (ctx) =>
-      expect(pruneMachines(ctx, ['b-fix'], { match: '*1', freeMin: '20%' })).rejects.toMatchObject({
+      expect(pruneVms(ctx, ['b-fix'], { match: '*1', freeMin: '20%' })).rejects.toMatchObject({
         code: 'check',
         message: expect.stringContaining('cannot be told'),
       }),
@@ -97,7 +97,7 @@ const RUNS: readonly {
     says: 'a dry prune',
     kind: 'prune',
     dryRun: true,
-    run: (ctx) => pruneMachines(ctx, [], { all: true, match: '*', keepLast: 1 }),
+    run: (ctx) => pruneVms(ctx, [], { all: true, match: '*', keepLast: 1 }),
   },
   {
     says: 'a dry create with a prune after it',

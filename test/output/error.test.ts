@@ -33,7 +33,7 @@ describe('as text', () => {
     expect(text(error)).toBe(shown);
   });
 
-  test('with colours where they are wanted', () => {
+  test('with colors where they are wanted', () => {
     expect(describeError(failure({ hint: 'x' }), { json: false, level: 1 })).toBe(
       '\x1b[31merror:\x1b[39m it failed\n\x1b[33mhint:\x1b[39m x\n',
     );
@@ -74,7 +74,7 @@ describe('as JSON', () => {
     expect(DOCUMENTS.error.safeParse(json(error)).success).toBe(true);
   });
 
-  test('one line, without colours', () => {
+  test('one line, without colors', () => {
     const shown = describeError(failure({ hint: 'a\nb' }), { json: true, level: 3 });
     expect(shown.indexOf('\n')).toBe(shown.length - 1);
     expect(shown).not.toContain('\x1b');

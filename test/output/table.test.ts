@@ -56,12 +56,12 @@ describe('on a terminal', () => {
     );
   });
 
-  test('colours do not move the columns', async () => {
-    const coloured = await draw(ROWS, { paint: createPaint(1) });
-    expect(coloured).toContain('\x1b[1mNAME\x1b[22m');
-    expect(coloured).toContain('\x1b[32m*\x1b[39m');
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what colours are made of
-    const bare = coloured.replace(/\x1b\[\d+m/g, '');
+  test('colors do not move the columns', async () => {
+    const colored = await draw(ROWS, { paint: createPaint(1) });
+    expect(colored).toContain('\x1b[1mNAME\x1b[22m');
+    expect(colored).toContain('\x1b[32m*\x1b[39m');
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what colors are made of
+    const bare = colored.replace(/\x1b\[\d+m/g, '');
     expect(bare.split('\n').map((line) => line.trimEnd())).toEqual((await draw(ROWS)).split('\n'));
   });
 
@@ -131,7 +131,7 @@ describe('in a pipe', () => {
     );
   });
 
-  test('colours only where they were asked for', async () => {
+  test('colors only where they were asked for', async () => {
     expect(await draw(ROWS, { isTerminal: false })).not.toContain('\x1b');
     expect(await draw(ROWS, { isTerminal: false, paint: createPaint(1) })).toContain('\x1b[1mNAME');
   });

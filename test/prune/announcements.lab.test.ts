@@ -3,17 +3,17 @@ import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { tool, tryTool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
+import { asked, fitting, NOW, succeed, THEN, tagNames, take, twoDisks, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { libvirtVersion } from '../lab/version.ts';
-import { pasteOk } from '../lab/evidence.ts';
-import { asked, fitting, NOW, succeed, THEN, tagNames, take, twoDisks, write } from '../lab/scene.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 
 /** Bytes that all images of a VM occupy. */
-const occupied = ({ disks }: Machine): number =>
+const occupied = ({ disks }: Vm): number =>
   disks.reduce((sum, { path }) => sum + statSync(path).blocks * 512, 0);
 
 const RULES = ['--match', '*', '--keep-last', '1'];
@@ -28,87 +28,87 @@ async function plannedOf(code: number, ...options: string[]) {
 }
 
 /** Three of them, and data that only the first ones hold. */
-function web(): Machine {
-  const machine = twoDisks('web');
+function web(): Vm {
+  const vm = twoDisks('web');
   for (const name of ['s1', 's2', 's3']) {
-    write(machine, name === 's1' ? THEN : NOW);
-    take(machine, name);
+    write(vm, name === 's1' ? THEN : NOW);
+    take(vm, name);
   }
-  return machine;
+  return vm;
 }
 
 describe('the plan of a dry run', () => {
   test('what is to be deleted goes, what is kept stays, and so much is freed', async () => {
-    const machine = web();
+    const vm = web();
     await succeed('hold', 'web', 's2');
     const { goes, kept, domain } = await plannedOf(0);
     expect([goes, kept]).toEqual([['s1'], ['s2', 's3']]);
-    const before = occupied(machine);
+    const before = occupied(vm);
     await succeed('prune', 'web', ...RULES);
-    expect(snapshotNames(machine).sort()).toEqual(kept);
-    expect(tagNames(machine)).toEqual([kept, kept]);
-    const freed = before - occupied(machine);
+    expect(snapshotNames(vm).sort()).toEqual(kept);
+    expect(tagNames(vm)).toEqual([kept, kept]);
+    const freed = before - occupied(vm);
     expect(Math.abs(freed - (domain?.freesBytes ?? -1))).toBeLessThanOrEqual(128 * 1024);
   });
 
   /** `s1` of web is a snapshot of another VM too, in the one image. */
-  function shared(): Machine {
-    const machine = defineMachine({ name: 'web', disks: [{ size: '8M' }] });
-    for (const name of ['s1', 's2', 's3']) take(machine, name);
-    const other = defineMachine({ name: 'other', disks: [{ source: pathOf(machine) }] });
-    const file = join(dirname(pathOf(machine)), 's1.xml');
-    const xml = virsh('snapshot-dumpxml', machine.uuid, 's1')
-      .replaceAll(machine.uuid, other.uuid)
+  function shared(): Vm {
+    const vm = defineVm({ name: 'web', disks: [{ size: '8M' }] });
+    for (const name of ['s1', 's2', 's3']) take(vm, name);
+    const other = defineVm({ name: 'other', disks: [{ source: pathOf(vm) }] });
+    const file = join(dirname(pathOf(vm)), 's1.xml');
+    const xml = virsh('snapshot-dumpxml', vm.uuid, 's1')
+      .replaceAll(vm.uuid, other.uuid)
       .replaceAll('<name>web<', '<name>other<');
     writeFileSync(file, xml);
     virsh('snapshot-create', other.uuid, file, '--redefine');
-    return machine;
+    return vm;
   }
 
   test.each([[[]], [['--free-min', '99%']]])('what a rule is against is no plan: %j', async (options) => {
-    const machine = shared();
+    const vm = shared();
     const { goes, fails, domain } = await plannedOf(3, ...options);
     expect([goes, fails]).toEqual([['s2'], ['s1']]);
     expect(JSON.stringify(domain?.errors)).toContain("VM 'other' (shut off) has its snapshot 's1' in it");
     const { code, stderr } = await kvmsnap(['prune', 'web', ...RULES, ...options]);
-    expect([code, snapshotNames(machine).sort()]).toEqual([3, ['s1', 's3']]);
+    expect([code, snapshotNames(vm).sort()]).toEqual([3, ['s1', 's3']]);
     expect(stderr).toContain("cannot delete 's1' of 'web'");
-    expect(tagNames(machine)).toEqual([['s1', 's3']]);
+    expect(tagNames(vm)).toEqual([['s1', 's3']]);
   });
 
   test('nor does the question count it', async () => {
-    const machine = shared();
+    const vm = shared();
     const terminal = await asked('prune', 'web', ...RULES);
     expect(terminal.screen()).toMatch(/Delete 1 of 3 snapshots of 1 VM/);
     expect(terminal.screen()).toMatch(/stays: cannot delete 's1' of 'web'/);
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(3);
-    expect(snapshotNames(machine).sort()).toEqual(['s1', 's3']);
+    expect(snapshotNames(vm).sort()).toEqual(['s1', 's3']);
   });
 });
 
 describe('files that libvirt leaves', () => {
   /** Two external ones with their memory, which this libvirt leaves behind. */
-  function withMemory(): { machine: Machine; memory: string } {
-    const machine = defineMachine({ name: 'web', boot: 'counter', disks: [{ size: '8M' }] });
-    start(machine);
-    const memory = join(dirname(pathOf(machine)), 'e1.memory');
-    take(machine, 'e1', '--memspec', memory, '--diskspec', 'vda,snapshot=external');
-    take(machine, 'e2', '--disk-only');
-    return { machine, memory };
+  function withMemory(): { vm: Vm; memory: string } {
+    const vm = defineVm({ name: 'web', boot: 'counter', disks: [{ size: '8M' }] });
+    start(vm);
+    const memory = join(dirname(pathOf(vm)), 'e1.memory');
+    take(vm, 'e1', '--memspec', memory, '--diskspec', 'vda,snapshot=external');
+    take(vm, 'e2', '--disk-only');
+    return { vm, memory };
   }
 
   test.runIf(libvirtVersion === '9.0')('what is named is there, and the command removes it', async () => {
-    const { machine, memory } = withMemory();
+    const { vm, memory } = withMemory();
     const { stderr } = await succeed('prune', 'web', ...RULES);
-    expect([snapshotNames(machine), existsSync(memory)]).toEqual([['e2'], true]);
+    expect([snapshotNames(vm), existsSync(memory)]).toEqual([['e2'], true]);
     const command = /this removes it: (.*)$/m.exec(stderr)?.[1] ?? null;
     pasteOk(command);
     expect(existsSync(memory)).toBe(false);
   });
 
   test.runIf(libvirtVersion === '9.0')('what could not be removed is no success', async () => {
-    const { machine, memory } = withMemory();
+    const { vm, memory } = withMemory();
     tool('mount', ['-n', '--bind', memory, memory]); // so that nobody can remove it
     try {
       const { code, stderr } = await kvmsnap(['prune', 'web', ...RULES, '--leftovers']);
@@ -118,16 +118,16 @@ describe('files that libvirt leaves', () => {
           /error: could not remove \S*e1\.memory, which libvirt has left behind of 'web'/,
         ),
       });
-      expect([snapshotNames(machine), existsSync(memory)]).toEqual([['e2'], true]);
+      expect([snapshotNames(vm), existsSync(memory)]).toEqual([['e2'], true]);
     } finally {
       tryTool('umount', [memory]);
     }
   });
 
   test.runIf(libvirtVersion === '9.0')('with --leftovers it is removed, and that is said', async () => {
-    const { machine, memory } = withMemory();
+    const { vm, memory } = withMemory();
     const { stderr } = await succeed('prune', 'web', ...RULES, '--leftovers');
     expect(stderr).toContain(`removed what libvirt had left behind: ${memory}`);
-    expect([snapshotNames(machine), existsSync(memory)]).toEqual([['e2'], false]);
+    expect([snapshotNames(vm), existsSync(memory)]).toEqual([['e2'], false]);
   });
 });

@@ -1,8 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { reportSnapshots } from '../../src/model/report.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
-import { choicesOf, type Entry, expectFrom, isUntold, placesOf } from '../../src/prune/free-space-candidates.ts';
-import type { MachineSpace, SnapshotCost } from '../../src/space/measure.ts';
+import {
+  choicesOf,
+  type Entry,
+  expectFrom,
+  isUntold,
+  placesOf,
+} from '../../src/prune/free-space-candidates.ts';
+import type { SnapshotCost, VmSpace } from '../../src/space/measure.ts';
 import { domain, MiB, seen, snapshot, tag } from '../model.ts';
 
 const space = (mebibytes: number) => ({ hostBytes: mebibytes * MiB, clusterBytes: mebibytes * MiB });
@@ -37,7 +43,7 @@ const ONE_SYSTEM = { '/vm/e1': 'vm', '/vm/vda.qcow2': 'vm', '/mem/e1': 'mem' };
 
 function entryOf(...snapshots: readonly Snapshot[]): Entry {
   const reports = reportSnapshots(snapshots, { current: 'e1', busy: false, images: IMAGES });
-  const machine = {
+  const vm = {
     uri: 'qemu:///system',
     domain: domain(),
     snapshotNames: snapshots.map(({ name }) => name),
@@ -53,7 +59,7 @@ function entryOf(...snapshots: readonly Snapshot[]): Entry {
   });
   return {
     fresh: null,
-    machine,
+    vm,
     plan,
     isFreshlyRead: true,
     isMeasured: true,
@@ -68,8 +74,8 @@ function entryOf(...snapshots: readonly Snapshot[]): Entry {
 }
 
 /** The whole of it and the disk vda. */
-function costs(entry: Entry, whole: SnapshotCost['cost'], ofDisk = whole): MachineSpace {
-  const [report] = entry.machine.snapshots.filter(({ name }) => name === 'e1');
+function costs(entry: Entry, whole: SnapshotCost['cost'], ofDisk = whole): VmSpace {
+  const [report] = entry.vm.snapshots.filter(({ name }) => name === 'e1');
   if (!report) throw new Error('no e1');
   const disks = [{ target: 'vda', source: '/vm/e1', cost: ofDisk, problem: null }];
   return {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
+import type { FileSystem } from '../../src/host/file-systems.ts';
 import {
-  type Expendable,
-  type FileSystem,
+  type Deletable,
   type FreeMin,
   foresee,
   isShort,
@@ -45,16 +45,16 @@ describe('how much is to be free', () => {
 });
 
 const snapshot = (
-  machine: string,
+  vm: string,
   createdAtSeconds: number,
   frees: Readonly<Record<string, number>> = { a: 1 },
   name = 'l-20261123T030000Z',
-): Expendable => ({ machine, name, createdAtSeconds, frees: new Map(Object.entries(frees)) });
+): Deletable => ({ vm, name, createdAtSeconds, frees: new Map(Object.entries(frees)) });
 
 describe('the next to go', () => {
-  const of = (...expendable: Expendable[]) => nextToGo(expendable, new Set(['a']));
+  const of = (...expendable: Deletable[]) => nextToGo(expendable, new Set(['a']));
 
-  it('is the oldest of all machines', () => {
+  it('is the oldest of all VMs', () => {
     const oldest = snapshot('web-2', 5);
     expect(of(snapshot('web-1', 9), snapshot('web-1', 6), oldest, snapshot('web-3', 8))).toBe(oldest);
   });
@@ -66,19 +66,19 @@ describe('the next to go', () => {
     expect(of()).toBeNull();
   });
 
-  it('of one second goes by the count in the name, then by the machine', () => {
+  it('of one second goes by the count in the name, then by the VM', () => {
     const [second, tenth] = ['-2', '-10'].map((count) =>
       snapshot('x', 5, { a: 1 }, `l-20261123T030000Z${count}`),
     );
     if (!second || !tenth) throw new Error('two are needed');
     expect(of(tenth, second)).toBe(second);
-    const elsewhere = { ...second, machine: 'b' };
+    const elsewhere = { ...second, vm: 'b' };
     expect([of(second, elsewhere), of(elsewhere, second)]).toEqual([elsewhere, elsewhere]);
   });
 });
 
 interface Scene {
-  readonly expendable: readonly Expendable[];
+  readonly expendable: readonly Deletable[];
   readonly fileSystems: readonly FileSystem[];
   readonly freeMin: FreeMin;
 }
@@ -90,7 +90,7 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
     .array(
       fc
         .record({
-          machine: fc.constantFrom('web-1', 'web-2', 'db'),
+          vm: fc.constantFrom('web-1', 'web-2', 'db'),
           createdAtSeconds: fc.nat({ max: 20 }),
           on: fc.subarray(IDS, { minLength: 0 }),
           bytes: fc.nat({ max: 30 }),
@@ -119,7 +119,7 @@ const foreseen = ({ expendable, fileSystems, freeMin }: Scene) => foresee(expend
 const shortOf = (fileSystems: readonly FileSystem[], freeMin: FreeMin) =>
   new Set(fileSystems.filter((each) => isShort(each, freeMin)).map(({ id }) => id));
 
-const touches = ({ frees }: Expendable, short: ReadonlySet<string>) =>
+const touches = ({ frees }: Deletable, short: ReadonlySet<string>) =>
   [...frees.keys()].some((id) => short.has(id));
 
 function always(title: string, check: (scene: Scene) => void): void {

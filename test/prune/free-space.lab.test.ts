@@ -5,14 +5,14 @@ import type * as z from 'zod/mini';
 import type { DOCUMENTS } from '../../src/output/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { hasPattern } from '../lab/disk.ts';
+import { writableImages } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { smallFilesystem } from '../lab/mount.ts';
+import { document, failure, fitting, succeed, tagNames, take } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
-import { writableImages } from '../lab/evidence.ts';
-import { document, failure, fitting, succeed, tagNames, take } from '../lab/scene.ts';
 
 // copies of what is redefined are no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
@@ -26,31 +26,31 @@ const PART = 4;
 const available = (directory: string): number =>
   Number(tool('df', ['-B1', '--output=avail', directory]).trim().split('\n')[1]);
 
-function machineOn(directory: string, name: string): Machine {
+function vmOn(directory: string, name: string): Vm {
   const source = join(directory, `${name}.qcow2`);
   tool('qemu-img', ['create', '-q', '-f', 'qcow2', '--', source, '16M']);
-  return defineMachine({ name, disks: [{ source }] });
+  return defineVm({ name, disks: [{ source }] });
 }
 
 /** The name of the nth of a schedule's snapshots. They may be of one second, in which they go by name. */
 const nth = (n: number): string => `l-20201122T0300${String(n).padStart(2, '0')}Z`;
 
-/** Takes these of a machine that is off, and overwrites what each one holds. */
-function takeEach(machine: Machine, ...names: string[]): void {
+/** Takes these of a VM that is off, and overwrites what each one holds. */
+function takeEach(vm: Vm, ...names: string[]): void {
   for (const [i, name] of names.entries()) {
-    fill(machine, i + 1);
-    take(machine, name);
+    fill(vm, i + 1);
+    take(vm, name);
   }
-  fill(machine, 99);
+  fill(vm, 99);
 }
 
-const fill = (machine: Machine, byte: number) =>
-  tool('qemu-io', ['-f', 'qcow2', '-c', `write -P ${byte} 0 ${PART}M`, pathOf(machine)]);
+const fill = (vm: Vm, byte: number) =>
+  tool('qemu-io', ['-f', 'qcow2', '-c', `write -P ${byte} 0 ${PART}M`, pathOf(vm)]);
 
 /** Both what libvirt knows and what the image holds, which must be the same. */
-function present(machine: Machine): string[] {
-  const names = snapshotNames(machine);
-  expect([...(tagNames(machine)[0] ?? [])].sort()).toEqual([...names].sort());
+function present(vm: Vm): string[] {
+  const names = snapshotNames(vm);
+  expect([...(tagNames(vm)[0] ?? [])].sort()).toEqual([...names].sort());
   return names.sort();
 }
 
@@ -61,9 +61,9 @@ const outcomes = ({ snapshots }: z.infer<typeof DOCUMENTS.prune>['domains'][numb
 describe.runIf(isSystemLab)('prune --free-min, on a file system that root mounts', () => {
   test('deletes the oldest until so much is free, and not one more', async () => {
     const directory = smallFilesystem(36);
-    const machine = machineOn(directory, 'web');
+    const vm = vmOn(directory, 'web');
     const names = [1, 2, 3, 4, 5].map(nth);
-    takeEach(machine, ...names);
+    takeEach(vm, ...names);
     const before = available(directory);
     // more than one gives back, and less than two
     const wanted = Math.ceil((before + 1.5 * PART * MiB) / 1024);
@@ -78,7 +78,7 @@ describe.runIf(isSystemLab)('prune --free-min, on a file system that root mounts
       'kept',
     ]);
     expect(dry.freeMin).toMatchObject({ reached: true, fileSystems: [{ mountPoint: directory }] });
-    expect(present(machine)).toEqual(names);
+    expect(present(vm)).toEqual(names);
     const said = await succeed('--dry-run', ...args);
     expect(said.stdout).toMatch(new RegExp(`^web +${names[0]} +\\S+ +to be deleted +4\\.\\d MiB +-$`, 'm'));
     expect(said.stdout).toMatch(new RegExp(`^web +${names[2]} +\\S+ +kept +- +enough free$`, 'm'));
@@ -94,7 +94,7 @@ describe.runIf(isSystemLab)('prune --free-min, on a file system that root mounts
         [names[4], 'kept', 'newest'],
       ],
     ]);
-    expect(present(machine)).toEqual(names.slice(2));
+    expect(present(vm)).toEqual(names.slice(2));
     const after = available(directory);
     expect(after).toBeGreaterThanOrEqual(wanted * 1024);
     expect(freeMin?.fileSystems).toMatchObject([
@@ -105,30 +105,30 @@ describe.runIf(isSystemLab)('prune --free-min, on a file system that root mounts
 
     // enough is free now
     expect((await succeed(...args, '-q')).stdout).toBe('');
-    expect(present(machine)).toEqual(names.slice(2));
+    expect(present(vm)).toEqual(names.slice(2));
   });
 
   test('external ones too, as far as libvirt would delete them', async () => {
     const directory = smallFilesystem(36);
-    const machine = machineOn(directory, 'web');
+    const vm = vmOn(directory, 'web');
     const write = (byte: number) => {
-      const [active = ''] = writableImages(machine);
+      const [active = ''] = writableImages(vm);
       tool('qemu-io', ['-f', 'qcow2', '-c', `write -P ${byte} 0 ${PART}M`, active]);
       return active;
     };
     write(1);
     const names = [1, 2, 3, 4].map(nth);
     for (const [i, name] of names.entries()) {
-      take(machine, name, '--disk-only');
+      take(vm, name, '--disk-only');
       write(i + 2);
     }
     const before = available(directory);
     const wanted = Math.ceil((before + 2.5 * PART * MiB) / 1024);
     const args = ['web', '--label', 'l', '--free-min', `${wanted}K`];
-    // 9.0 deletes the newest only of a machine that is off, which no prune does
+    // 9.0 deletes the newest only of a VM that is off, which no prune does
     if (since({ '7.0': true, '11.3': false })) {
       await failure(5, 'prune', ...args);
-      expect(snapshotNames(machine)).toEqual(names);
+      expect(snapshotNames(vm)).toEqual(names);
       return;
     }
     const outcome = ({ domains }: z.infer<typeof DOCUMENTS.prune>) =>
@@ -141,18 +141,18 @@ describe.runIf(isSystemLab)('prune --free-min, on a file system that root mounts
       'deleted',
       'kept',
     ]);
-    expect(snapshotNames(machine)).toEqual(names.slice(3));
+    expect(snapshotNames(vm)).toEqual(names.slice(3));
     const freed = available(directory) - before;
     expect(available(directory)).toBeGreaterThanOrEqual(wanted * 1024);
     expect(Math.abs((dry.domains[0]?.freesBytes ?? 0) - freed)).toBeLessThan(0.5 * MiB);
-    expect(hasPattern(writableImages(machine)[0] ?? '', 5, 0, PART * MiB)).toBe(true);
+    expect(hasPattern(writableImages(vm)[0] ?? '', 5, 0, PART * MiB)).toBe(true);
   });
 
   test('never deletes what a rule or a hold keeps: exit 5 with the figures, after doing what it could', async () => {
     const directory = smallFilesystem(36);
-    const machine = machineOn(directory, 'web');
+    const vm = vmOn(directory, 'web');
     const names = [1, 2, 3, 4, 5].map(nth);
-    takeEach(machine, ...names);
+    takeEach(vm, ...names);
     await succeed('hold', 'web', names[1] ?? '');
     const args = ['prune', 'web', '--label', 'l', '--keep-last', '2', '--free-min', '90%'];
 
@@ -172,7 +172,7 @@ describe.runIf(isSystemLab)('prune --free-min, on a file system that root mounts
         [names[4], 'kept', 'last'],
       ],
     ]);
-    expect(present(machine)).toEqual([1, 3, 4].map((i) => names[i]));
+    expect(present(vm)).toEqual([1, 3, 4].map((i) => names[i]));
     expect(freeMin).toMatchObject({ reached: false, fileSystems: [{ freeBytes: available(directory) }] });
     expect(JSON.parse(stderr).error).toMatchObject({
       code: 'check',
@@ -184,19 +184,19 @@ describe.runIf(isSystemLab)('prune --free-min, on a file system that root mounts
     });
     // without another rule the newest stays
     await failure(5, 'prune', 'web', '--label', 'l', '--free-min', '90%');
-    expect(present(machine)).toEqual([names[1], names[4]]);
+    expect(present(vm)).toEqual([names[1], names[4]]);
   });
 
-  test('of several machines the oldest of all goes first, and none where enough is free', async () => {
+  test('of several VMs the oldest of all goes first, and none where enough is free', async () => {
     const [full, roomy] = [smallFilesystem(44), smallFilesystem(44)];
-    const [a, b, c] = [machineOn(full, 'a'), machineOn(full, 'b'), machineOn(roomy, 'c')] as const;
+    const [a, b, c] = [vmOn(full, 'a'), vmOn(full, 'b'), vmOn(roomy, 'c')] as const;
     takeEach(c, nth(0), nth(9));
     for (const n of [1, 2, 3, 4, 5, 6]) {
-      const machine = n % 2 === 0 ? a : b;
-      fill(machine, n);
-      take(machine, nth(n));
+      const vm = n % 2 === 0 ? a : b;
+      fill(vm, n);
+      take(vm, nth(n));
     }
-    for (const machine of [a, b]) fill(machine, 99);
+    for (const vm of [a, b]) fill(vm, 99);
     start(b);
     const before = available(full);
     // more than two give back, and less than three
@@ -210,16 +210,16 @@ describe.runIf(isSystemLab)('prune --free-min, on a file system that root mounts
 
   test('after a create: the new one stays, and the old ones go as far as needed', async () => {
     const directory = smallFilesystem(36);
-    const machine = machineOn(directory, 'web');
+    const vm = vmOn(directory, 'web');
     const names = [1, 2, 3, 4].map(nth);
-    takeEach(machine, ...names);
+    takeEach(vm, ...names);
     const wanted = `${Math.ceil((available(directory) + 1.5 * PART * MiB) / 1024)}K`;
     const args = ['create', '--all', '--label', 'l', '--free-min', wanted];
     const dry = await document('dry-run', '--dry-run', ...args);
     expect(dry.domains?.[0]?.pruned?.filter(({ keep }) => !keep).map(({ name }) => name)).toEqual(
       names.slice(0, 2),
     );
-    expect(present(machine)).toEqual(names);
+    expect(present(vm)).toEqual(names);
     const { domains, freeMin } = await document('create', ...args);
     expect(domains[0]?.pruned.map(({ outcome }) => outcome)).toEqual([
       'deleted',
@@ -228,7 +228,7 @@ describe.runIf(isSystemLab)('prune --free-min, on a file system that root mounts
       'kept',
       'kept',
     ]);
-    expect(present(machine)).toEqual([...names.slice(2), domains[0]?.snapshot?.name ?? ''].sort());
+    expect(present(vm)).toEqual([...names.slice(2), domains[0]?.snapshot?.name ?? ''].sort());
     expect(freeMin?.reached).toBe(true);
   });
 });

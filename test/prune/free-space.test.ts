@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import type { Settings } from '../../src/run/context.ts';
 import { KvmsnapError } from '../../src/errors.ts';
-import { completeMachine } from '../../src/vm/load.ts';
+import { readDomain } from '../../src/libvirt/domains.ts';
 import { pruneForSpace, type Sight, shortage } from '../../src/prune/free-space.ts';
-import type { MachineSpace } from '../../src/space/measure.ts';
-import { readMachine } from '../../src/libvirt/domains.ts';
-import { type FakeHost, fakeHost } from '../run/fake-host.ts';
+import type { Settings } from '../../src/run/context.ts';
+import type { VmSpace } from '../../src/space/measure.ts';
+import { completeVm } from '../../src/vm/load.ts';
 import { MiB } from '../model.ts';
+import { type FakeHost, fakeHost } from '../run/fake-host.ts';
 
 /** A file system of 100 MiB with 10 free, on which each of two snapshots holds 8 in the first of its two disks. */
 const SIZE = 100 * MiB;
@@ -48,14 +48,11 @@ function sightOf({
       const freeBytes = FREE + (gives && !eaten ? seen * EACH : 0);
       return { id: '1', mountPoint: '/vm', sizeBytes: SIZE, freeBytes };
     },
-    measure: async (
-      _: unknown,
-      machine: { readonly snapshots: MachineSpace['snapshots'][number]['snapshot'][] },
-    ) => ({
+    measure: async (_: unknown, vm: { readonly snapshots: VmSpace['snapshots'][number]['snapshot'][] }) => ({
       approximate: false,
       disks: [],
       together: { names: [], frees: null },
-      snapshots: machine.snapshots.map((snapshot, i) => {
+      snapshots: vm.snapshots.map((snapshot, i) => {
         const cost = {
           frees: space(EACH),
           freesTogether: space((i + 1) * EACH),
@@ -74,7 +71,7 @@ function sightOf({
 async function run(world: World, wantedMiB: number, settings: Partial<Settings> = {}) {
   const { host } = world;
   const ctx = host.context(settings);
-  const machine = await completeMachine(ctx, await readMachine(host.libvirt.virsh, 'b-fix'));
+  const vm = await completeVm(ctx, await readDomain(host.libvirt.virsh, 'b-fix'));
   const request = {
     scope: { label: null, matches: () => true },
     rules: { periods: {}, last: 0, allowEmpty: true },
@@ -82,10 +79,10 @@ async function run(world: World, wantedMiB: number, settings: Partial<Settings> 
     leftovers: false,
   };
   const sight = sightOf(world);
-  const done = await pruneForSpace(ctx, [{ machine, fresh: null }], request, sight);
-  const [of] = done.machines;
+  const done = await pruneForSpace(ctx, [{ vm, fresh: null }], request, sight);
+  const [of] = done.vms;
   return {
-    left: [...host.machine.snapshots.keys()],
+    left: [...host.vm.snapshots.keys()],
     plan: of?.plan.map(({ snapshot, keep, reasons }) => [snapshot.name, keep, ...reasons]),
     failures: [of?.failure, ...(of?.done ?? []).map(({ failure }) => failure)].flatMap(
       (each) => each?.code ?? [],
@@ -182,7 +179,7 @@ describe('a prune for space', () => {
     expect(await run({ host }, 18)).toMatchObject({ left: ['off1'], failures: ['refused'], shortage: null });
   });
 
-  test('leaves a busy machine alone: its others are not come to', async () => {
+  test('leaves a busy VM alone: its others are not come to', async () => {
     const host = atDeletion(() => {
       throw new KvmsnapError('busy', 'another job');
     });
@@ -202,12 +199,12 @@ describe('a prune for space', () => {
     let reads = 0;
     host.libvirt.intercept = (command, process) => {
       if (command[0] === 'dumpxml' && ++reads === 2) {
-        const xml = host.machine.snapshots.get('off1') ?? '';
+        const xml = host.vm.snapshots.get('off1') ?? '';
         const held = xml.replace(
           /<description>.*?<\/description>|(?=<state>)/s,
           '<description>Kvmsnap-Hold: yes</description>',
         );
-        host.machine.snapshots = new Map([...host.machine.snapshots, ['off1', held]]);
+        host.vm.snapshots = new Map([...host.vm.snapshots, ['off1', held]]);
       }
       return intercept(command, process);
     };

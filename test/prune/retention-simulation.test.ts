@@ -5,7 +5,7 @@ import { candidate, expectedReasons, rules } from './retention-model.ts';
 import { at, type Clock, changesOf, clockOf, EFFORT } from './wallclock.ts';
 
 /**
- * Years of runs, each a create and then a prune, on two machines: one that the plan prunes, and one that the slow oracle
+ * Years of runs, each a create and then a prune, on two VMs: one that the plan prunes, and one that the slow oracle
  * of retention-model.ts does. After every single run the same snapshots are left on both.
  *
  * By default the two years of Europe/Berlin are hourly throughout. The other zones run every hour for three days before
@@ -111,7 +111,7 @@ it.each(ZONES)('two years of runs in %s from %s', (zone, from, policy) => {
   );
 });
 
-/** Runs with every accident that a machine can have; some snapshots held, under way, or not to be deleted. */
+/** Runs with every accident that a VM can have; some snapshots held, under way, or not to be deleted. */
 function* accidents(from: number, count: number, seed: number, happens: Accidents): Generator<Run> {
   const roll = dice(seed);
   let now = from;
@@ -130,7 +130,7 @@ function* accidents(from: number, count: number, seed: number, happens: Accident
 type Accidents = (roll: (sides: number) => number) => number;
 
 const ACCIDENTS: [string, Accidents][] = [
-  ['a machine that is off for weeks', (roll) => (roll(60) === 0 ? (7 + roll(60)) * DAY + roll(DAY) : HOUR)],
+  ['a VM that is off for weeks', (roll) => (roll(60) === 0 ? (7 + roll(60)) * DAY + roll(DAY) : HOUR)],
   [
     'a clock that jumps back and forth by hours, days and months',
     (roll) => {

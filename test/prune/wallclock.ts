@@ -71,7 +71,7 @@ export function clock(name: string): Clock {
   return { name, wall, zone: (seconds) => wall(seconds).offset, identities };
 }
 
-/** How many times the usual number of runs: `RETENTION_RUNS=20 npx vitest run ... test/core` searches longer. */
+/** How many times the usual number of runs: `RETENTION_RUNS=20 npx vitest run ... test/prune` searches longer. */
 export const EFFORT = Number(process.env['RETENTION_RUNS'] ?? 1);
 
 /** Zones with every habit that we know of: see the names of the tests that use them. */

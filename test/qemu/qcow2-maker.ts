@@ -201,7 +201,7 @@ function openWorkshop(path: string, seed: number, plan: Plan, { below, chance, p
         optionsOf(plan, base),
         path,
       ];
-      // the first try of LUKS can fail on a busy machine: no accurate CPU time
+      // the first try of LUKS can fail on a busy VM: no accurate CPU time
       for (let tries = 0; !run('qemu-img', [...args, String(size)]); tries++)
         if (tries === 20) throw new Error(log.join('\n'));
     },
@@ -223,9 +223,9 @@ function openWorkshop(path: string, seed: number, plan: Plan, { below, chance, p
     takeSnapshot(round: number): void {
       const name = `s${round}${'x'.repeat(chance(0.3) ? below(200) : 0)}`;
       if (!plan.luks && chance(0.12)) {
-        if (saveMachine(path, name, run)) {
+        if (saveVm(path, name, run)) {
           names.push(name);
-          traits.add('saved machine');
+          traits.add('saved VM');
         }
       } else if (snapshot('-c', name)) names.push(name);
     },
@@ -265,15 +265,15 @@ function randomText(seed: number): Buffer {
   return Buffer.from(Array.from({ length: 2 ** 16 }, () => Math.floor(random() * 16)));
 }
 
-/** A machine of 2 MiB saves its memory into the image. */
-function saveMachine(
+/** A VM of 2 MiB saves its memory into the image. */
+function saveVm(
   path: string,
   name: string,
   run: (tool: string, args: readonly string[], input: string) => boolean,
 ): boolean {
   const before = statSync(path).mtimeMs;
-  const machine = ['-accel', 'tcg', '-M', 'isapc', '-m', '2', '-nodefaults', '-display', 'none', '-S'];
+  const vm = ['-accel', 'tcg', '-M', 'isapc', '-m', '2', '-nodefaults', '-display', 'none', '-S'];
   const drive = ['-drive', `if=none,id=d,format=qcow2,discard=unmap,file=${path}`];
-  run('qemu-system-x86_64', [...machine, '-monitor', 'stdio', ...drive], `savevm ${name}\nquit\n`);
+  run('qemu-system-x86_64', [...vm, '-monitor', 'stdio', ...drive], `savevm ${name}\nquit\n`);
   return statSync(path).mtimeMs !== before;
 }

@@ -2,13 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { winBackArguments } from '../../src/qemu/leftover.ts';
 import { commitLine, convertLine, deleteTagLine, overlayLine } from '../../src/qemu/command-lines.ts';
 import { infoArguments } from '../../src/qemu/info.ts';
+import { winBackArguments } from '../../src/qemu/leftover.ts';
 
 /** A guest can write the header of any format to its raw disk: no command of ours, run or advised, lets QEMU look for one. */
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SUBCOMMANDS =
   'amend|check|commit|compare|convert|create|dd|info|map|measure|rebase|resize|snapshot|bitmap';
 const namesFormat = /(^|\s)(-f \S+|--image-opts\b.* \S*driver=)/;

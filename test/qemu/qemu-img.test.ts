@@ -277,7 +277,7 @@ describe('what is wrong with an image is the answer', () => {
       });
       const { inspectImage: look } = await import('../../src/qemu/qemu-img.ts');
       vi.doUnmock('node:fs/promises');
-      const unseen = { kind: 'unseen', why: 'permission', format: null, source: "machine's XML" };
+      const unseen = { kind: 'unseen', why: 'permission', format: null, source: "VM's XML" };
       const run = qemuImg({ [top]: base });
       expect(await look(run, { path: top, format: 'qcow2' })).toMatchObject({ kind: 'seen' });
       for (const path of [base, top]) {
@@ -314,7 +314,7 @@ describe('what a guest has written is never followed', () => {
     ]);
   });
 
-  test("or that the machine's XML calls raw, before what the image records", async () => {
+  test("or that the VM's XML calls raw, before what the image records", async () => {
     const base = imageFile('base', '/etc/shadow');
     const top = imageFile('top', 'base', 'qcow2');
     expect(await chainOf(top, 'qcow2', new Map([[base, 'raw']]))).toEqual([
@@ -340,7 +340,7 @@ describe('what a guest has written is never followed', () => {
     ['names a backing file', qcow2Header({ backing: '/etc/shadow' })],
     ['names a data file', qcow2Header({ dataFile: '/etc/shadow' })],
     ['is a descriptor', vmdkDescriptor('/etc/shadow')],
-  ])('of no recorded format, and it %s: libvirt refuses to start the machine', async (_, bytes) => {
+  ])('of no recorded format, and it %s: libvirt refuses to start the VM', async (_, bytes) => {
     const base = join(directory, 'base');
     writeFileSync(base, bytes);
     expect(await chainOf(imageFile('top', 'base', ''), 'qcow2')).toMatchObject({

@@ -266,7 +266,7 @@ const KINDS = [
   ...[512, 1024, 4096, 16384, 65536, 262144, 2097152].map((bytes) => `clusters of ${bytes} bytes`),
   ...[2, 4, 8, 16, 32, 64].map((bits) => `refcounts of ${bits} bits`),
   ...['version 2', 'version 3', 'extended', 'luks', 'packs', 'zstd', 'preallocated', 'backing', 'lazy'],
-  ...['written memory', 'saved machine', 'reverted', 'deleted before', 'resized', 'bitmap', 'crashed'],
+  ...['written memory', 'saved VM', 'reverted', 'deleted before', 'resized', 'bitmap', 'crashed'],
 ];
 
 // ---- a reader with a fault -------------------------------------------------------------------------------

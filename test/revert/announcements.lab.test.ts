@@ -4,30 +4,30 @@ import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { hasPattern, writePattern } from '../lab/disk.ts';
 import { tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, machineXml, pathOf, start, state } from '../lab/machine.ts';
+import { bytes, fail, NOW, succeed, THEN, tagNames, take, twoDisks, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { bytes, fail, NOW, succeed, THEN, tagNames, take, twoDisks, write } from '../lab/scene.ts';
+import { cleanUp, defineVm, domainXml, pathOf, start, state, type Vm } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 
 const REVERTS_EXTERNAL = since({ '7.0': false, '11.3': true });
 const LENGTH = 64 * 1024;
 
-const overlay = (machine: Machine, name: string) => pathOf(machine).replace(/qcow2$/, name);
-const inUse = (machine: Machine) => /<source file='([^']*)'/.exec(machineXml(machine))?.[1] ?? '';
-const id = (machine: Machine) => virsh('domid', machine.uuid).trim();
+const overlay = (vm: Vm, name: string) => pathOf(vm).replace(/qcow2$/, name);
+const inUse = (vm: Vm) => /<source file='([^']*)'/.exec(domainXml(vm))?.[1] ?? '';
+const id = (vm: Vm) => virsh('domid', vm.uuid).trim();
 const holds = (path: string, byte: number) => existsSync(path) && hasPattern(path, byte, 0, LENGTH);
 const fill = (path: string, byte: number) => writePattern(path, byte, 0, LENGTH);
-const web = (...disks: Parameters<typeof defineMachine>[0]['disks'] & object) =>
-  defineMachine({ name: 'web', boot: 'counter', disks: disks.length > 0 ? disks : [{ size: '8M' }] });
+const web = (...disks: Parameters<typeof defineVm>[0]['disks'] & object) =>
+  defineVm({ name: 'web', boot: 'counter', disks: disks.length > 0 ? disks : [{ size: '8M' }] });
 
-/** A machine that is off, on the overlay of `e1`, which holds NOW. */
-function onOverlay(): Machine {
-  const machine = web();
-  take(machine, 'e1', '--disk-only');
-  fill(overlay(machine, 'e1'), NOW);
-  return machine;
+/** A VM that is off, on the overlay of `e1`, which holds NOW. */
+function onOverlay(): Vm {
+  const vm = web();
+  take(vm, 'e1', '--disk-only');
+  fill(overlay(vm, 'e1'), NOW);
+  return vm;
 }
 
 interface Announcement {
@@ -45,9 +45,9 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     says: /vda\.e1 is removed, with all that was written to it \(--backup keeps it\)/,
     external: true,
     does: async () => {
-      const machine = onOverlay();
+      const vm = onOverlay();
       const { stderr } = await succeed('revert', 'web', 'e1');
-      return { said: stderr, isTrue: !existsSync(overlay(machine, 'e1')) };
+      return { said: stderr, isTrue: !existsSync(overlay(vm, 'e1')) };
     },
   },
   {
@@ -55,10 +55,10 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     says: /vda\.e1 is left, with all that was written to it/,
     external: true,
     does: async () => {
-      const machine = onOverlay();
-      take(machine, 'i2');
+      const vm = onOverlay();
+      take(vm, 'i2');
       const { stderr } = await succeed('revert', 'web', 'e1');
-      return { said: stderr, isTrue: holds(overlay(machine, 'e1'), NOW) };
+      return { said: stderr, isTrue: holds(overlay(vm, 'e1'), NOW) };
     },
   },
   {
@@ -66,10 +66,10 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     says: /vda\.e1 is left, with all that was written to it/,
     external: true,
     does: async () => {
-      const machine = onOverlay();
+      const vm = onOverlay();
       const { stderr } = await succeed('revert', 'web', 'e1', '--backup-name', 'kept');
       await succeed('revert', 'web', 'kept', '--force');
-      return { said: stderr, isTrue: holds(inUse(machine), NOW) };
+      return { said: stderr, isTrue: holds(inUse(vm), NOW) };
     },
   },
   {
@@ -81,10 +81,10 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
       await cleanUp();
       tool('mkdir', ['-p', dirname(medium)]);
       tool('qemu-img', ['create', '-q', '-f', 'raw', medium, '1M']);
-      const machine = web({ size: '8M' }, { device: 'cdrom', format: 'raw', source: medium, readonly: true });
-      take(machine, 'e1', '--disk-only');
+      const vm = web({ size: '8M' }, { device: 'cdrom', format: 'raw', source: medium, readonly: true });
+      take(vm, 'e1', '--disk-only');
       const { stderr } = await succeed('revert', 'web', 'e1');
-      const xml = machineXml(machine);
+      const xml = domainXml(vm);
       return { said: stderr, isTrue: !xml.includes(`<source file='${medium}'`) && xml.includes('/medium.') };
     },
   },
@@ -92,76 +92,76 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     when: 'revert to an internal snapshot beneath an overlay',
     says: '', // what is refused without --force
     does: async () => {
-      const machine = web();
-      take(machine, 'i1');
-      take(machine, 'e2', '--disk-only');
-      fill(overlay(machine, 'e2'), NOW);
+      const vm = web();
+      take(vm, 'i1');
+      take(vm, 'e2', '--disk-only');
+      fill(overlay(vm, 'e2'), NOW);
       const refusal = await fail(5, 'revert', 'web', 'i1');
       expect(refusal).toMatch(/a revert leaves \S*vda\.e2 behind, with all that was written to it/);
       expect(refusal).toContain('the file itself stays');
       const { stderr } = await succeed('revert', 'web', 'i1', '--force');
       return {
         said: stderr,
-        isTrue: inUse(machine) === pathOf(machine) && holds(overlay(machine, 'e2'), NOW),
+        isTrue: inUse(vm) === pathOf(vm) && holds(overlay(vm, 'e2'), NOW),
       };
     },
   },
   {
-    when: 'revert of a machine that has got a disk since',
+    when: 'revert of a VM that has got a disk since',
     says: /disk vdb is removed from the VM \(the file stays: /,
     does: async () => {
-      const machine = web();
-      take(machine, 's1');
-      const added = join(dirname(pathOf(machine)), 'added.qcow2');
+      const vm = web();
+      take(vm, 's1');
+      const added = join(dirname(pathOf(vm)), 'added.qcow2');
       tool('qemu-img', ['create', '-q', '-f', 'qcow2', added, '4M']);
       fill(added, NOW);
-      virsh('attach-disk', machine.uuid, added, 'vdb', '--config', '--subdriver', 'qcow2');
+      virsh('attach-disk', vm.uuid, added, 'vdb', '--config', '--subdriver', 'qcow2');
       const { stderr } = await succeed('revert', 'web', 's1');
-      return { said: stderr, isTrue: !machineXml(machine).includes(added) && holds(added, NOW) };
+      return { said: stderr, isTrue: !domainXml(vm).includes(added) && holds(added, NOW) };
     },
   },
   {
-    when: 'revert of a running machine to a snapshot of when it was off',
+    when: 'revert of a running VM to a snapshot of when it was off',
     says: /will be stopped as if its power were cut[\s\S]*it will then be shut off/,
     does: async () => {
-      const machine = web();
-      take(machine, 's1');
-      start(machine);
+      const vm = web();
+      take(vm, 's1');
+      start(vm);
       const { stderr } = await succeed('revert', 'web', 's1');
-      return { said: stderr, isTrue: state(machine) === 'shut off' };
+      return { said: stderr, isTrue: state(vm) === 'shut off' };
     },
   },
   {
-    when: 'revert of a running machine to a snapshot with its memory',
+    when: 'revert of a running VM to a snapshot with its memory',
     says: since<string | RegExp>({
       '7.0': '',
       '9.0': /QEMU is started anew: [\s\S]*the id changes[\s\S]*it will then be running/,
     }),
     does: async () => {
-      const machine = web();
-      start(machine);
-      take(machine, 's1');
-      const before = id(machine);
+      const vm = web();
+      start(vm);
+      take(vm, 's1');
+      const before = id(vm);
       const { stderr } = await succeed('revert', 'web', 's1');
-      const isAnew = id(machine) !== before;
+      const isAnew = id(vm) !== before;
       return {
         said: stderr,
-        isTrue: state(machine) === 'running' && isAnew === stderr.includes('QEMU is started anew'),
+        isTrue: state(vm) === 'running' && isAnew === stderr.includes('QEMU is started anew'),
       };
     },
   },
   {
-    when: 'revert to a snapshot of a running machine without its memory',
+    when: 'revert to a snapshot of a running VM without its memory',
     says: /--running starts it from its disks[\s\S]*it will then be shut off/,
     external: true,
     does: async () => {
-      const machine = web();
-      start(machine);
-      take(machine, 'e1', '--disk-only');
+      const vm = web();
+      start(vm);
+      take(vm, 'e1', '--disk-only');
       const { stderr } = await succeed('revert', 'web', 'e1');
-      const isOff = state(machine) === 'shut off';
+      const isOff = state(vm) === 'shut off';
       await succeed('revert', 'web', 'e1', '--running');
-      return { said: stderr, isTrue: isOff && state(machine) === 'running' };
+      return { said: stderr, isTrue: isOff && state(vm) === 'running' };
     },
   },
   {
@@ -169,25 +169,25 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     says: /disk vdb is left out of the snapshot: a revert will not bring its content back/,
     external: true,
     does: async () => {
-      const machine = twoDisks('web');
-      write(machine, THEN);
+      const vm = twoDisks('web');
+      write(vm, THEN);
       const { stderr } = await succeed(
         ...['create-as', 'web', 'e1', '--disk-only', '--diskspec', 'vdb,snapshot=no'],
       );
-      writePattern(pathOf(machine, 1), NOW, 1024 * 1024, LENGTH);
+      writePattern(pathOf(vm, 1), NOW, 1024 * 1024, LENGTH);
       await succeed('revert', 'web', 'e1');
-      return { said: stderr, isTrue: bytes(machine)[1] === NOW };
+      return { said: stderr, isTrue: bytes(vm)[1] === NOW };
     },
   },
   {
     when: 'a snapshot that libvirt keeps no record of',
     says: /no command can list, revert or delete it, and in the images it counts as an orphan/,
     does: async () => {
-      const machine = web();
+      const vm = web();
       const { stderr } = await succeed('create-as', 'web', 's1', '--no-metadata');
       return {
         said: stderr,
-        isTrue: snapshotNames(machine).length === 0 && tagNames(machine)[0]?.[0] === 's1',
+        isTrue: snapshotNames(vm).length === 0 && tagNames(vm)[0]?.[0] === 's1',
       };
     },
   },
@@ -195,24 +195,24 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     when: 'an external snapshot over an internal one',
     says: /'i1' stays inside \S*vda\.qcow2, beneath the overlay: a revert there leaves behind what is written/,
     does: async () => {
-      const machine = web();
-      take(machine, 'i1');
+      const vm = web();
+      take(vm, 'i1');
       const { stderr } = await succeed('create-as', 'web', 'e2', '--disk-only', '--force');
-      fill(overlay(machine, 'e2'), NOW);
+      fill(overlay(vm, 'e2'), NOW);
       await succeed('revert', 'web', 'i1', '--force');
-      return { said: stderr, isTrue: holds(overlay(machine, 'e2'), NOW) && !holds(inUse(machine), NOW) };
+      return { said: stderr, isTrue: holds(overlay(vm, 'e2'), NOW) && !holds(inUse(vm), NOW) };
     },
   },
   {
     when: 'a deletion of what libvirt knows alone',
     says: '',
     does: async () => {
-      const machine = web();
-      take(machine, 's1');
+      const vm = web();
+      take(vm, 's1');
       const { stderr } = await succeed('delete', 'web', 's1', '--metadata');
       return {
         said: stderr,
-        isTrue: snapshotNames(machine).length === 0 && tagNames(machine)[0]?.[0] === 's1',
+        isTrue: snapshotNames(vm).length === 0 && tagNames(vm)[0]?.[0] === 's1',
       };
     },
   },

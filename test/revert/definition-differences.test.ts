@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { comingAndGoing, definitionDifferences } from '../../src/revert/definition-differences.ts';
 import { parseElement } from '../../src/libvirt/xml/xml.ts';
+import { comingAndGoing, definitionDifferences } from '../../src/revert/definition-differences.ts';
 import { capture } from '../captures.ts';
 
 const disk = (target: string, source: string, more = '') =>

@@ -1,11 +1,11 @@
 // Cases of the rules about the state of external snapshots, and of what tells it.
 
-import type { OverlayPlace, StateFile } from '../../src/vm/external-state.ts';
-import { NOBODY } from '../../src/sharing/image-users.ts';
-import type { RevertFacts } from '../../src/revert/rules/common.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
-import { disk, domain, seen, snapshot, TAKEN_AT } from '../model.ts';
+import type { RevertFacts } from '../../src/revert/rules/facts.ts';
+import { NOBODY } from '../../src/sharing/image-users.ts';
+import type { OverlayPlace, StateFile } from '../../src/vm/external-state.ts';
 import type { RuleCases } from '../create/rule-cases.ts';
+import { disk, domain, seen, snapshot, TAKEN_AT } from '../model.ts';
 
 const path = (name: string) => `/vm/vda.${name}`;
 

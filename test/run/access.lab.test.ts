@@ -8,17 +8,8 @@ import { processes } from '../lab/daemon.ts';
 import { hasPattern, tags, writePattern } from '../lab/disk.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
-import {
-  cleanUp,
-  type DiskSpec,
-  defineMachine,
-  type Machine,
-  type MachineSpec,
-  pathOf,
-  start,
-  state,
-} from '../lab/machine.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import { cleanUp, type DiskSpec, defineVm, pathOf, start, state, type Vm, type VmSpec } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
 
 const NOBODY = 65534;
@@ -37,14 +28,14 @@ afterEach(async () => {
 });
 afterAll(cleanUp);
 
-/** A machine whose images only root may read. */
-function lockedMachine(spec: Partial<MachineSpec> = {}): Machine {
-  const machine = defineMachine({ name: 'web', ...spec });
-  for (const { path } of machine.disks) chmodSync(path, 0o600);
-  return machine;
+/** A VM whose images only root may read. */
+function lockedVm(spec: Partial<VmSpec> = {}): Vm {
+  const vm = defineVm({ name: 'web', ...spec });
+  for (const { path } of vm.disks) chmodSync(path, 0o600);
+  return vm;
 }
 
-const tagNames = (machine: Machine): string[] => tags(pathOf(machine)).map(({ name }) => name);
+const tagNames = (vm: Vm): string[] => tags(pathOf(vm)).map(({ name }) => name);
 const unseenLines = (stderr: string): number =>
   stderr.split('\n').filter((line) => /could not look at disk/.test(line)).length;
 
@@ -53,20 +44,16 @@ const PERMISSION =
 const REMOTE = PERMISSION.replace('permission denied', 'it is on another host');
 
 /** The whole life of a snapshot, each step judged by root. */
-async function liveThrough(
-  machine: Machine,
-  run: (...args: string[]) => ReturnType<typeof kvmsnap>,
-  note: string,
-) {
-  writePattern(pathOf(machine), 0x11, MiB, MiB);
+async function liveThrough(vm: Vm, run: (...args: string[]) => ReturnType<typeof kvmsnap>, note: string) {
+  writePattern(pathOf(vm), 0x11, MiB, MiB);
   expect(await run('create-as', 'web', 's1', '-q')).toEqual({
     code: 0,
     signal: null,
     stdout: 's1\n',
     stderr: note,
   });
-  expect([snapshotNames(machine), tagNames(machine)]).toEqual([['s1'], ['s1']]);
-  writePattern(pathOf(machine), 0x22, MiB, MiB);
+  expect([snapshotNames(vm), tagNames(vm)]).toEqual([['s1'], ['s1']]);
+  writePattern(pathOf(vm), 0x22, MiB, MiB);
 
   const list = await run('list', 'web', '--json');
   expect(list).toMatchObject({ code: 0, stderr: note });
@@ -75,8 +62,8 @@ async function liveThrough(
   const revert = await run('revert', 'web', 's1', '--backup-name', 'kept', '-q');
   expect(revert).toMatchObject({ code: 0, stdout: 's1\n' });
   expect(unseenLines(revert.stderr)).toBe(1);
-  expect(hasPattern(pathOf(machine), 0x11, MiB, MiB)).toBe(true);
-  expect([tagNames(machine), currentSnapshot(machine)]).toEqual([['s1', 'kept'], 's1']);
+  expect(hasPattern(pathOf(vm), 0x11, MiB, MiB)).toBe(true);
+  expect([tagNames(vm), currentSnapshot(vm)]).toEqual([['s1', 'kept'], 's1']);
 
   const info = await run('info', 'web', 's1', '--json');
   expect(info).toMatchObject({ code: 0, stderr: note });
@@ -87,32 +74,32 @@ async function liveThrough(
     stdout: 's1\nkept\n',
     stderr: note,
   });
-  expect([snapshotNames(machine), tagNames(machine)]).toEqual([[], []]);
+  expect([snapshotNames(vm), tagNames(vm)]).toEqual([[], []]);
 }
 
 describe('a member of the libvirt group, images of mode 0600', () => {
   const run = (...args: string[]) => kvmsnap([...SYSTEM, ...args], member);
 
   test('creates, lists, reverts and deletes, and is told in one line what is unchecked', async () => {
-    await liveThrough(lockedMachine(), run, PERMISSION);
+    await liveThrough(lockedVm(), run, PERMISSION);
   });
 
-  test('takes and reverts a running machine too', async () => {
-    const machine = lockedMachine({ boot: 'counter' });
-    start(machine);
+  test('takes and reverts a running VM too', async () => {
+    const vm = lockedVm({ boot: 'counter' });
+    start(vm);
     expect(await run('create-as', 'web', 's1', '-q')).toMatchObject({
       code: 0,
       stdout: 's1\n',
       stderr: PERMISSION,
     });
-    expect(tags(pathOf(machine))).toMatchObject([{ name: 's1', vmStateSize: expect.any(Number) }]);
+    expect(tags(pathOf(vm))).toMatchObject([{ name: 's1', vmStateSize: expect.any(Number) }]);
     const revert = await run('revert', 'web', 's1');
     expect({ code: revert.code, lines: unseenLines(revert.stderr) }).toEqual({ code: 0, lines: 1 });
-    expect(state(machine)).toBe('running');
+    expect(state(vm)).toBe('running');
   });
 
   test('is warned of a name that may be an id in an image that cannot be looked at (hazard 31)', async () => {
-    const machine = lockedMachine();
+    const vm = lockedVm();
     expect((await run('create-as', 'web', 's1')).stderr).toBe(PERMISSION);
     expect((await run('create-as', 'web', '7')).stderr).toMatch(/^warning: '7' is a number/m);
     const { code, stderr } = await run('revert', 'web', '7');
@@ -120,17 +107,17 @@ describe('a member of the libvirt group, images of mode 0600', () => {
       code: 0,
       stderr: expect.stringContaining("warning: disk vda could not be looked at, and '7' is a number"),
     });
-    expect(currentSnapshot(machine)).toBe('7');
+    expect(currentSnapshot(vm)).toBe('7');
   });
 
   test('names all disks in the one line', async () => {
-    lockedMachine({ disks: [{}, { size: '8M' }] });
+    lockedVm({ disks: [{}, { size: '8M' }] });
     const { code, stderr } = await run('create', 'web');
     expect({ code, stderr }).toEqual({ code: 0, stderr: PERMISSION.replace('vda', 'vda, vdb') });
   });
 
-  test("is told of the disks by info, and of the machine's format by libvirt", async () => {
-    lockedMachine();
+  test("is told of the disks by info, and of the VM's format by libvirt", async () => {
+    lockedVm();
     const { code, stdout, stderr } = await run('info', 'web', '--json');
     expect({ code, stderr }).toEqual({ code: 0, stderr: PERMISSION });
     expect(JSON.parse(stdout).domain.disks).toMatchObject([
@@ -139,7 +126,7 @@ describe('a member of the libvirt group, images of mode 0600', () => {
   });
 
   test('without qemu-img is exit 9 all the same', async () => {
-    lockedMachine();
+    lockedVm();
     const PATH = mkdtempSync(join(scratch, 'bin-'));
     chmodSync(PATH, 0o755);
     tool('ln', ['-s', tool('which', ['virsh']).trim(), PATH]);
@@ -147,7 +134,7 @@ describe('a member of the libvirt group, images of mode 0600', () => {
     expect(errorDocument(result)).toMatchObject({ code: 'tool-missing', exitCode: 9 });
   });
 
-  /** What the machine's XML says, what a pool knows, and what comes of it. */
+  /** What the VM's XML says, what a pool knows, and what comes of it. */
   const FORMATS: readonly { disk: DiskSpec; pool: boolean; code: number; told: RegExp }[] = [
     { disk: { format: 'raw' }, pool: false, code: 5, told: /disk vda.*raw/ },
     { disk: { format: 'qcow2', driver: 'raw' }, pool: false, code: 5, told: /disk vda.*raw/ },
@@ -157,20 +144,20 @@ describe('a member of the libvirt group, images of mode 0600', () => {
   ];
 
   test.each(FORMATS)('$disk, in a pool: $pool: exit $code', async ({ disk, pool, code, told }) => {
-    const machine = lockedMachine({ disks: [disk] });
+    const vm = lockedVm({ disks: [disk] });
     if (pool) {
-      virsh('pool-define-as', 'images', 'dir', '--target', dirname(pathOf(machine)));
+      virsh('pool-define-as', 'images', 'dir', '--target', dirname(pathOf(vm)));
       virsh('pool-start', 'images');
     }
     const result = await run('create-as', 'web', 's1');
     expect(result.stderr).toMatch(told);
     expect(unseenLines(result.stderr)).toBe(1);
     expect(result.code).toBe(code);
-    expect(snapshotNames(machine)).toEqual(code === 0 ? ['s1'] : []);
+    expect(snapshotNames(vm)).toEqual(code === 0 ? ['s1'] : []);
   });
 
   test('a disk that is a volume of a pool is found there', async () => {
-    const machine = lockedMachine();
+    const vm = lockedVm();
     const pool = mkdtempSync(join(scratch, 'pool-'));
     virsh('pool-define-as', 'images', 'dir', '--target', pool);
     virsh('pool-start', 'images');
@@ -181,7 +168,7 @@ describe('a member of the libvirt group, images of mode 0600', () => {
       `<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/>` +
         `<source pool='images' volume='data.qcow2'/><target dev='vdb' bus='virtio'/></disk>`,
     );
-    virsh('attach-device', machine.uuid, xml, '--config');
+    virsh('attach-device', vm.uuid, xml, '--config');
     const { code, stderr } = await run('create-as', 'web', 's1');
     expect({ code, stderr }).toEqual({ code: 0, stderr: PERMISSION.replace('vda', 'vda, vdb') });
     expect(tags(join(pool, 'data.qcow2'))).toMatchObject([{ name: 's1' }]);
@@ -190,7 +177,7 @@ describe('a member of the libvirt group, images of mode 0600', () => {
 
 describe('an ordinary user', () => {
   test('is told how to get in', async () => {
-    lockedMachine();
+    lockedVm();
     const result = await kvmsnap([...SYSTEM, 'list', 'web'], stranger);
     expect(result).toMatchObject({ code: 8, stdout: '' });
     expect(result.stderr).toMatch(
@@ -198,8 +185,8 @@ describe('an ordinary user', () => {
     );
   });
 
-  test('who looks among his own machines for one of the host is told where that is', async () => {
-    lockedMachine();
+  test('who looks among his own VMs for one of the host is told where that is', async () => {
+    lockedVm();
     const sessions = () =>
       processes().filter(
         ({ args }) => /libvirtd$/.test(args[0] ?? '') && args.some((word) => word.startsWith('--timeout')),
@@ -230,14 +217,14 @@ describe('another host', () => {
   }
 
   test('over ssh: the life of a snapshot, and one line on what is unchecked', async () => {
-    const machine = defineMachine({ name: 'web' });
+    const vm = defineVm({ name: 'web' });
     const options = shortSsh();
     const run = (...args: string[]) => kvmsnap(['-c', 'qemu+ssh://localhost/system', ...args], options);
-    await liveThrough(machine, run, REMOTE);
+    await liveThrough(vm, run, REMOTE);
   });
 
   test('over ssh: the commands of a dry run have the connection in them', async () => {
-    defineMachine({ name: 'web' });
+    defineVm({ name: 'web' });
     const args = ['-c', 'qemu+ssh://localhost/system', 'create-as', 'web', 's1', '--dry-run'];
     const { stdout } = await kvmsnap(args, shortSsh());
     expect(stdout).toMatch(
@@ -260,12 +247,12 @@ describe('another host', () => {
   test.each(['qemu:///system', 'qemu+unix:///system'])(
     '%s is this host: the disks are looked at',
     async (uri) => {
-      const machine = defineMachine({ name: 'web' });
+      const vm = defineVm({ name: 'web' });
       expect(await kvmsnap(['-c', uri, 'create-as', 'web', 's1', '-q'])).toMatchObject({
         code: 0,
         stderr: '',
       });
-      tool('qemu-img', ['snapshot', '-d', 's1', pathOf(machine)]);
+      tool('qemu-img', ['snapshot', '-d', 's1', pathOf(vm)]);
       const { code, stderr } = await kvmsnap(['-c', uri, 'revert', 'web', 's1']);
       expect({ code, stderr }).toMatchObject({ code: 5, stderr: expect.stringContaining('disk vda') });
       // what mends it is said for this connection

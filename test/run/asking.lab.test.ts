@@ -4,21 +4,21 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, destroy, type Machine, pathOf, start, state } from '../lab/machine.ts';
+import { asked, succeed, take } from '../lab/scene.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { onTerminal, shellOnTerminal } from '../lab/terminal.ts';
-import { asked, succeed, take } from '../lab/scene.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, state, type Vm } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 
-function machineWith(...names: string[]): Machine {
-  const machine = defineMachine({ name: 'web', disks: [{ size: '8M' }] });
-  for (const name of names) take(machine, name);
-  return machine;
+function vmWith(...names: string[]): Vm {
+  const vm = defineVm({ name: 'web', disks: [{ size: '8M' }] });
+  for (const name of names) take(vm, name);
+  return vm;
 }
 
-const deleteRaw = (machine: Machine, name: string) =>
-  virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', name);
+const deleteRaw = (vm: Vm, name: string) =>
+  virsh('snapshot-delete', '--domain', vm.uuid, '--snapshotname', name);
 
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 
@@ -37,17 +37,17 @@ describe('with stdin a terminal it asks there', () => {
     ['--silent', '--silent'],
     ['JSON', `--json 2>${log}`],
   ])('%s: a no keeps it, a y deletes it', async (_, redirection) => {
-    const machine = machineWith('s1');
+    const vm = vmWith('s1');
     const declined = shellOnTerminal(`kvmsnap delete web s1 ${redirection}`);
     await declined.waitForText(QUESTION);
     declined.type('n\r');
     expect((await declined.done).code).toBe(10);
-    expect(snapshotNames(machine)).toEqual(['s1']);
+    expect(snapshotNames(vm)).toEqual(['s1']);
     const accepted = shellOnTerminal(`kvmsnap delete web s1 ${redirection}`);
     await accepted.waitForText(QUESTION);
     accepted.type('y\r');
     expect((await accepted.done).code).toBe(0);
-    expect(snapshotNames(machine)).toEqual([]);
+    expect(snapshotNames(vm)).toEqual([]);
   });
 
   test.each([
@@ -56,25 +56,25 @@ describe('with stdin a terminal it asks there', () => {
     ['Ctrl-C', '\x03', 130],
     ['anything else', 'yeah\r', 10],
   ])('%s is a no', async (_, typed, code) => {
-    const machine = machineWith('s1');
+    const vm = vmWith('s1');
     const terminal = shellOnTerminal(`kvmsnap delete web s1 2>${log}`);
     await terminal.waitForText(QUESTION);
     terminal.type(typed);
     expect((await terminal.done).code).toBe(code);
     expect(readFileSync(log, 'utf8')).toContain('nothing was changed');
-    expect(snapshotNames(machine)).toEqual(['s1']);
+    expect(snapshotNames(vm)).toEqual(['s1']);
   });
 
   test.each(['', `2>${log}`, '|& cat'])('--timeout ends the question too: %s', async (redirection) => {
-    const machine = machineWith('s1');
+    const vm = vmWith('s1');
     const terminal = shellOnTerminal(`kvmsnap delete web s1 --timeout 2s ${redirection}`);
     await terminal.waitForText(QUESTION);
     expect((await terminal.done).code).toBe(124);
-    expect(snapshotNames(machine)).toEqual(['s1']);
+    expect(snapshotNames(vm)).toEqual(['s1']);
   });
 
   test('what was noted before and went elsewhere is shown with the question, whole', async () => {
-    machineWith('s1', 's2');
+    vmWith('s1', 's2');
     const terminal = shellOnTerminal(`kvmsnap revert web s1 2>${log}`);
     await terminal.waitForText(QUESTION);
     expect(terminal.screen()).toContain('it will then be shut off');
@@ -84,7 +84,7 @@ describe('with stdin a terminal it asks there', () => {
   });
 
   test('the terminal is as it was afterwards', async () => {
-    machineWith('s1');
+    vmWith('s1');
     const terminal = shellOnTerminal(`kvmsnap delete web s1 2>${log}; stty -a`);
     await terminal.waitForText(QUESTION);
     terminal.type('n\r');
@@ -96,18 +96,18 @@ describe('with stdin a terminal it asks there', () => {
 
 describe('nobody can be asked', () => {
   test('a terminal as stdin, and none to open: exit 10, nothing changed', async () => {
-    const machine = machineWith('s1');
+    const vm = vmWith('s1');
     const { code, screen } = await shellOnTerminal(
       'export -f kvmsnap; setsid -w bash -c "kvmsnap delete web s1"',
     ).done;
     expect(code).toBe(10);
     expect(screen).toContain('the terminal cannot be opened');
     expect(screen).toContain('--yes');
-    expect(snapshotNames(machine)).toEqual(['s1']);
+    expect(snapshotNames(vm)).toEqual(['s1']);
     const { code: forced } = await shellOnTerminal(
       'export -f kvmsnap; setsid -w bash -c "kvmsnap delete web s1 --yes"',
     ).done;
-    expect([forced, snapshotNames(machine)]).toEqual([0, []]);
+    expect([forced, snapshotNames(vm)]).toEqual([0, []]);
   });
 
   test.each([
@@ -116,25 +116,25 @@ describe('nobody can be asked', () => {
     ['a file', 'kvmsnap delete web s1 </etc/hostname'],
     ['closed', 'kvmsnap delete web s1 <&-'],
   ])('stdin is %s, on a terminal: a script, which deletes what it names', async (_, line) => {
-    const machine = machineWith('s1');
+    const vm = vmWith('s1');
     const { code, screen } = await shellOnTerminal(`set +o pipefail; ${line}`).done;
-    expect([code, QUESTION.test(screen), snapshotNames(machine)]).toEqual([0, false, []]);
+    expect([code, QUESTION.test(screen), snapshotNames(vm)]).toEqual([0, false, []]);
   });
 
   test('a script deletes what it names, and needs --yes for what it does not', async () => {
-    const machine = machineWith('s1', 's2');
+    const vm = vmWith('s1', 's2');
     expect((await kvmsnap(['delete', 'web', 's1', '--children'])).code).toBe(10);
-    expect(snapshotNames(machine)).toEqual(['s1', 's2']);
+    expect(snapshotNames(vm)).toEqual(['s1', 's2']);
     expect((await kvmsnap(['delete', 'web', 's1'], { stdin: 'n\n' })).code).toBe(0);
-    expect(snapshotNames(machine)).toEqual(['s2']);
+    expect(snapshotNames(vm)).toEqual(['s2']);
   });
 });
 
 describe('the question shows what catches a slip', () => {
   test('revert: VM, date, age, description, what is lost since when', async () => {
-    const machine = machineWith();
-    take(machine, 's1', '--description', 'before the upgrade');
-    take(machine, 's2');
+    const vm = vmWith();
+    take(vm, 's1', '--description', 'before the upgrade');
+    take(vm, 's2');
     const terminal = await asked('revert', 'web', 's1');
     expect(terminal.screen()).toContain("'s1' of 'web': before the upgrade");
     expect(terminal.screen()).toMatch(/written on top of 's2' \(taken \d{4}-.*\) will be lost/);
@@ -144,9 +144,9 @@ describe('the question shows what catches a slip', () => {
   });
 
   test('delete: number, date, age, description, what does not exist, what stays and why', async () => {
-    const machine = machineWith();
-    take(machine, 's1', '--description', 'before the upgrade');
-    for (const name of ['s2', 's3']) take(machine, name);
+    const vm = vmWith();
+    take(vm, 's1', '--description', 'before the upgrade');
+    for (const name of ['s2', 's3']) take(vm, name);
     await succeed('hold', 'web', 's3');
     const terminal = await asked('delete', 'web', 's1', 's2', 's3', 'nosuch');
     const screen = terminal.screen();
@@ -158,12 +158,12 @@ describe('the question shows what catches a slip', () => {
     expect(screen).toContain("Delete 2 snapshots of 'web' for good? [y/N]");
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(3);
-    expect(snapshotNames(machine)).toEqual(['s3']);
+    expect(snapshotNames(vm)).toEqual(['s3']);
   });
 
   test('a long list is folded', async () => {
     const names = Array.from({ length: 30 }, (_, i) => `s${String(i).padStart(2, '0')}`);
-    machineWith(...names);
+    vmWith(...names);
     const terminal = await asked('delete', 'web', 's00', '--children');
     expect(terminal.screen()).toContain('... and 15 more ...');
     for (const name of ['s00', 's11', 's27', 's29']) expect(terminal.screen()).toContain(`'${name}' of`);
@@ -177,10 +177,10 @@ describe('the question shows what catches a slip', () => {
     ['delete --children', ['delete', 'web', 's1', '--children']],
     ['delete --metadata', ['delete', 'web', 's1', '--metadata']],
   ])('%s: what is impossible is refused before anybody is asked', async (_, args) => {
-    const machine = machineWith('s1');
+    const vm = vmWith('s1');
     await succeed('hold', 'web', 's1');
     const { code, screen } = await onTerminal(args).done;
-    expect([code, QUESTION.test(screen), snapshotNames(machine)]).toEqual([5, false, ['s1']]);
+    expect([code, QUESTION.test(screen), snapshotNames(vm)]).toEqual([5, false, ['s1']]);
   });
 });
 
@@ -191,25 +191,25 @@ describe('what changes while the question stands', () => {
     ['n', 10, 'running', 's2'],
     ['y', 0, 'shut off', 's1'],
   ])('revert: the VM was started: asks again, and %s is exit %i', async (answer, code, then, current) => {
-    const machine = machineWith('s1', 's2');
+    const vm = vmWith('s1', 's2');
     const terminal = await asked('revert', 'web', 's1');
     expect(terminal.screen()).not.toContain('power');
-    start(machine);
+    start(vm);
     terminal.type('y\r');
     await terminal.waitForText(MORE);
-    expect(terminal.screen()).toContain('now: the machine is running, and will be stopped as if its power');
+    expect(terminal.screen()).toContain('now: the VM is running, and will be stopped as if its power');
     expect(terminal.screen()).toContain('now: what is in its memory will be lost');
-    expect(state(machine)).toBe('running');
+    expect(state(vm)).toBe('running');
     terminal.type(`${answer}\r`);
     expect((await terminal.done).code).toBe(code);
-    expect([state(machine), currentSnapshot(machine)]).toEqual([then, current]);
+    expect([state(vm), currentSnapshot(vm)]).toEqual([then, current]);
   });
 
   test('revert: the VM was stopped', async () => {
-    const machine = machineWith('s1', 's2');
-    start(machine);
+    const vm = vmWith('s1', 's2');
+    start(vm);
     const terminal = await asked('revert', 'web', 's1');
-    destroy(machine);
+    destroy(vm);
     terminal.type('y\r');
     await terminal.waitForText(MORE);
     expect(terminal.screen()).toContain('no longer: what is in its memory will be lost');
@@ -218,22 +218,22 @@ describe('what changes while the question stands', () => {
   });
 
   test('revert: another snapshot was taken', async () => {
-    const machine = machineWith('s1', 's2');
+    const vm = vmWith('s1', 's2');
     const terminal = await asked('revert', 'web', 's1');
-    take(machine, 's3');
+    take(vm, 's3');
     terminal.type('y\r');
     await terminal.waitForText(/now: all that was written on top of 's3'/);
     terminal.type('n\r');
     expect((await terminal.done).code).toBe(10);
-    expect(currentSnapshot(machine)).toBe('s3');
+    expect(currentSnapshot(vm)).toBe('s3');
   });
 
   test('revert: the same name is another snapshot now', async () => {
-    const machine = machineWith('s1', 's2');
+    const vm = vmWith('s1', 's2');
     const terminal = await asked('revert', 'web', 's1');
-    virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', 's1');
+    virsh('snapshot-delete', '--domain', vm.uuid, '--snapshotname', 's1');
     await new Promise((resolve) => setTimeout(resolve, 1100));
-    take(machine, 's1');
+    take(vm, 's1');
     terminal.type('y\r');
     await terminal.waitForText(/now: 's1' is of \d{4}/);
     terminal.type('n\r');
@@ -241,76 +241,76 @@ describe('what changes while the question stands', () => {
   });
 
   test('revert: it became impossible', async () => {
-    const machine = machineWith('s1', 's2');
+    const vm = vmWith('s1', 's2');
     const terminal = await asked('revert', 'web', 's1');
-    tool('qemu-img', ['snapshot', '-d', 's1', pathOf(machine)]);
+    tool('qemu-img', ['snapshot', '-d', 's1', pathOf(vm)]);
     terminal.type('y\r');
     const { code, screen } = await terminal.done;
     expect([code, screen.match(/\[y\/N\]/g)?.length]).toEqual([5, 1]);
-    expect(currentSnapshot(machine)).toBe('s2');
+    expect(currentSnapshot(vm)).toBe('s2');
   });
 
   test('revert --backup: the VM was started: the backup is of what it is then', async () => {
-    const machine = machineWith('s1', 's2');
+    const vm = vmWith('s1', 's2');
     const terminal = await asked('revert', 'web', 's1', '--backup-name', 'kept');
-    start(machine);
+    start(vm);
     terminal.type('y\r');
     await terminal.waitForText(MORE);
-    expect(snapshotNames(machine)).toEqual(['s1', 's2']);
+    expect(snapshotNames(vm)).toEqual(['s1', 's2']);
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(0);
-    expect(snapshotXml(machine, 'kept')).toContain('<state>running</state>');
-    expect([state(machine), currentSnapshot(machine)]).toEqual(['shut off', 's1']);
+    expect(snapshotXml(vm, 'kept')).toContain('<state>running</state>');
+    expect([state(vm), currentSnapshot(vm)]).toEqual(['shut off', 's1']);
   });
 
   test.each([
     ['was put on hold', async () => void (await succeed('hold', 'web', 's2')), 5],
-    ['was deleted', async (machine: Machine) => deleteRaw(machine, 's2'), 4],
+    ['was deleted', async (vm: Vm) => deleteRaw(vm, 's2'), 4],
   ])('delete: it %s', async (_, meanwhile, code) => {
-    const machine = machineWith('s1', 's2');
+    const vm = vmWith('s1', 's2');
     const terminal = await asked('delete', 'web', 's2');
-    await meanwhile(machine);
-    const before = snapshotNames(machine);
+    await meanwhile(vm);
+    const before = snapshotNames(vm);
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(code);
-    expect(snapshotNames(machine)).toEqual(before);
+    expect(snapshotNames(vm)).toEqual(before);
   });
 
   test('delete --children: one came, and one was put on hold', async () => {
-    const machine = machineWith('s1', 's2');
+    const vm = vmWith('s1', 's2');
     const terminal = await asked('delete', 'web', 's1', '--children');
-    take(machine, 's3');
+    take(vm, 's3');
     terminal.type('y\r');
     await terminal.waitForText(/now: web loses 's3'/);
     await succeed('hold', 'web', 's3');
     terminal.type('y\r');
     const { code, screen } = await terminal.done;
     expect([code, screen.includes("'s3' is held")]).toEqual([5, true]);
-    expect(snapshotNames(machine)).toEqual(['s1', 's2', 's3']);
+    expect(snapshotNames(vm)).toEqual(['s1', 's2', 's3']);
   });
 
   test('delete over patterns: another VM came', async () => {
-    const machine = machineWith('s1');
+    const vm = vmWith('s1');
     const terminal = await asked('delete', 'we*', 's1');
-    const other = defineMachine({ name: 'web-2', disks: [{ size: '8M' }] });
+    const other = defineVm({ name: 'web-2', disks: [{ size: '8M' }] });
     take(other, 's1');
     terminal.type('y\r');
     await terminal.waitForText(/now: web-2 loses 's1'/);
     terminal.type('n\r');
     expect((await terminal.done).code).toBe(10);
-    expect([snapshotNames(machine), snapshotNames(other)]).toEqual([['s1'], ['s1']]);
+    expect([snapshotNames(vm), snapshotNames(other)]).toEqual([['s1'], ['s1']]);
   });
 
   test('check --fix: a step is no longer to be taken', async () => {
-    const machine = machineWith('s1');
-    tool('qemu-img', ['snapshot', '-c', 'orphan', pathOf(machine)]);
+    const vm = vmWith('s1');
+    tool('qemu-img', ['snapshot', '-c', 'orphan', pathOf(vm)]);
     const terminal = await asked('check', 'web', '--fix');
-    tool('qemu-img', ['snapshot', '-c', 'second', pathOf(machine)]);
+    tool('qemu-img', ['snapshot', '-c', 'second', pathOf(vm)]);
     terminal.type('y\r');
     await terminal.waitForText(/now: web: have libvirt know the snapshot 'second'/);
-    expect(snapshotNames(machine)).toEqual(['s1']);
+    expect(snapshotNames(vm)).toEqual(['s1']);
     terminal.type('y\r');
     await terminal.done;
-    expect(snapshotNames(machine)).toEqual(['orphan', 's1', 'second']);
+    expect(snapshotNames(vm)).toEqual(['orphan', 's1', 'second']);
   });
 });

@@ -1,14 +1,14 @@
-// A signal that comes while the first of two snapshots of one machine is deleted.
+// A signal that comes while the first of two snapshots of one VM is deleted.
 import { expect, test } from 'vitest';
 import { create } from '../../src/create/report.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
-import { pruneMachines } from '../../src/prune/report.ts';
+import { pruneVms } from '../../src/prune/report.ts';
 import type { Context } from '../../src/run/context.ts';
 import { fakeHost } from './fake-host.ts';
 
 const ALL = { match: '*', keepLast: 0, allowEmpty: true };
 
-/** What the document says of the machine, and what is left of it. */
+/** What the document says of the VM, and what is left of it. */
 async function interrupted(run: (ctx: Context) => Promise<void>, settings = {}) {
   const host = fakeHost();
   const { intercept } = host.libvirt;
@@ -19,11 +19,11 @@ async function interrupted(run: (ctx: Context) => Promise<void>, settings = {}) 
   };
   await run(ctx);
   const [domain] = JSON.parse(host.printed.join('')).domains;
-  return { domain, left: [...host.machine.snapshots.keys()], ctx };
+  return { domain, left: [...host.vm.snapshots.keys()], ctx };
 }
 
 test('a prune says which it did not come to, and is not done', async () => {
-  const { domain, left } = await interrupted((ctx) => pruneMachines(ctx, ['b-fix'], ALL));
+  const { domain, left } = await interrupted((ctx) => pruneVms(ctx, ['b-fix'], ALL));
   expect(domain).toMatchObject({
     outcome: 'not reached',
     errors: [],

@@ -5,11 +5,11 @@ import { afterEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
-import { scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf } from '../lab/machine.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { pasteOk } from '../lab/evidence.ts';
+import { scratch, tool, virsh } from '../lab/lab.ts';
 import { facts, tagNames, take } from '../lab/scene.ts';
+import { snapshotNames } from '../lab/snapshot.ts';
+import { cleanUp, defineVm, pathOf, type Vm } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 
@@ -23,25 +23,25 @@ async function dryRun(...args: string[]) {
   return result;
 }
 
-const small = (name: string): Machine => defineMachine({ name, disks: [{ size: '8M' }] });
+const small = (name: string): Vm => defineVm({ name, disks: [{ size: '8M' }] });
 
 /** Known to the image only. */
-function withOrphan(name: string): Machine {
-  const machine = small(name);
-  tool('qemu-img', ['snapshot', '-c', 'lost', pathOf(machine)]);
-  return machine;
+function withOrphan(name: string): Vm {
+  const vm = small(name);
+  tool('qemu-img', ['snapshot', '-c', 'lost', pathOf(vm)]);
+  return vm;
 }
 
 test('no command writes a file or changes a VM', async () => {
-  const machine = small('web');
-  for (const name of ['one', 'two']) take(machine, name);
-  tool('qemu-img', ['snapshot', '-c', 'lost', pathOf(machine)]);
+  const vm = small('web');
+  for (const name of ['one', 'two']) take(vm, name);
+  tool('qemu-img', ['snapshot', '-c', 'lost', pathOf(vm)]);
   const directory = room();
   const xml = join(directory, 'one.xml');
-  writeFileSync(xml, virsh('snapshot-dumpxml', '--domain', machine.uuid, '--snapshotname', 'one'));
+  writeFileSync(xml, virsh('snapshot-dumpxml', '--domain', vm.uuid, '--snapshotname', 'one'));
   const bare = join(directory, 'bare.xml');
   writeFileSync(bare, '<domainsnapshot><description>by a file</description></domainsnapshot>');
-  const before = facts(machine);
+  const before = facts(vm);
   const files = readdirSync(directory);
   for (const args of [
     ['create', 'web'],
@@ -58,13 +58,13 @@ test('no command writes a file or changes a VM', async () => {
     ['check', 'web', '--fix'],
   ]) {
     expect({ args, code: (await dryRun(...args)).code }).toEqual({ args, code: 0 });
-    expect({ args, facts: facts(machine) }).toEqual({ args, facts: before });
+    expect({ args, facts: facts(vm) }).toEqual({ args, facts: before });
   }
   expect(readdirSync(directory)).toEqual(files);
 });
 
 test('create --xml without a name: the line takes the one that was announced', async () => {
-  const machine = small('web');
+  const vm = small('web');
   const file = join(room(), 'bare.xml');
   writeFileSync(
     file,
@@ -72,22 +72,22 @@ test('create --xml without a name: the line takes the one that was announced', a
   );
   const { code, stdout } = await dryRun('create', 'web', '--xml', file);
   expect(code).toBe(0);
-  expect(snapshotNames(machine)).toEqual([]);
+  expect(snapshotNames(vm)).toEqual([]);
   pasteOk(stdout);
-  const [name = ''] = snapshotNames(machine);
+  const [name = ''] = snapshotNames(vm);
   expect(stdout).toContain(`<name>${name}</name>`);
-  const xml = virsh('snapshot-dumpxml', '--domain', machine.uuid, '--snapshotname', name);
+  const xml = virsh('snapshot-dumpxml', '--domain', vm.uuid, '--snapshotname', name);
   expect(xml).toContain('<description>it&apos;s \\n &lt;bare&gt;</description>');
 });
 
 describe('check --fix --dry-run', () => {
   test('its line has libvirt know the snapshot again, with the definition and its passwords, which it does not print', async () => {
-    const machine = defineMachine({
+    const vm = defineVm({
       name: 'web',
       disks: [{ size: '8M' }],
       extraDevicesXml: "<graphics type='vnc' port='-1' autoport='yes' passwd='s3cr3t&amp;'/>",
     });
-    tool('qemu-img', ['snapshot', '-c', "it's lost", pathOf(machine)]);
+    tool('qemu-img', ['snapshot', '-c', "it's lost", pathOf(vm)]);
     const { code, stdout, stderr } = await dryRun('check', 'web', '--fix');
     expect({ code, stderr }).toEqual({
       code: 0,
@@ -95,22 +95,22 @@ describe('check --fix --dry-run', () => {
     });
     expect(stdout + stderr).not.toContain('s3cr3t');
     pasteOk(stdout);
-    expect(snapshotNames(machine)).toEqual(["it's lost"]);
-    const at = ['--domain', machine.uuid, '--snapshotname', "it's lost"];
+    expect(snapshotNames(vm)).toEqual(["it's lost"]);
+    const at = ['--domain', vm.uuid, '--snapshotname', "it's lost"];
     expect(virsh('snapshot-dumpxml', ...at, '--security-info')).toContain("passwd='s3cr3t&amp;'");
     virsh('snapshot-revert', ...at);
   });
 
   test('shows what no step answers, exit 5', async () => {
-    const machine = withOrphan('web');
-    const raw = defineMachine({ name: 'oldbox', disks: [{ size: '8M', format: 'raw' }] });
-    const before = [facts(machine), virsh('dumpxml', '--domain', raw.uuid)];
+    const vm = withOrphan('web');
+    const raw = defineVm({ name: 'oldbox', disks: [{ size: '8M', format: 'raw' }] });
+    const before = [facts(vm), virsh('dumpxml', '--domain', raw.uuid)];
     const table = await dryRun('check', '--fix');
     expect(table.code).toBe(5);
     expect(table.stdout).toMatch(/^\{ printf .*\| virsh snapshot-create .*\n\n.*LEVEL/s);
     expect(table.stdout).toMatch(/^oldbox +error +\S+ +.*the file is raw/m);
     expect(table.stdout).not.toMatch(/^web +/m);
-    expect(table.stderr).toMatch(/error: 1 finding that --fix leaves, on 1 of 2 machines\n$/);
+    expect(table.stderr).toMatch(/error: 1 finding that --fix leaves, on 1 of 2 VMs\n$/);
     const json = await dryRun('check', '--fix', '--json');
     expect(json.code).toBe(5);
     const { domains = [], commands } = z.parse(DOCUMENTS['dry-run'], JSON.parse(json.stdout));
@@ -123,12 +123,12 @@ describe('check --fix --dry-run', () => {
     ]);
     const csv = await dryRun('check', '--fix', '-o', 'csv');
     expect(csv).toMatchObject({ code: 5, stderr: expect.stringMatching(/note: oldbox: .*the file is raw/) });
-    expect([facts(machine), virsh('dumpxml', '--domain', raw.uuid)]).toEqual(before);
-    expect(tagNames(machine)).toEqual([['lost']]);
+    expect([facts(vm), virsh('dumpxml', '--domain', raw.uuid)]).toEqual(before);
+    expect(tagNames(vm)).toEqual([['lost']]);
   });
 
   test('with nothing to fix, and with something that cannot be: never silent', async () => {
-    defineMachine({ name: 'oldbox', disks: [{ size: '8M', format: 'raw' }] });
+    defineVm({ name: 'oldbox', disks: [{ size: '8M', format: 'raw' }] });
     const result = await dryRun('check', 'oldbox', '--fix');
     expect(result).toMatchObject({ code: 5, stdout: expect.stringContaining('the file is raw') });
     const fine = small('fine');

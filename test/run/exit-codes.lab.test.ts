@@ -9,20 +9,20 @@ import { killLibvirtd, signalLibvirtd } from '../lab/daemon.ts';
 import { tags } from '../lab/disk.ts';
 import { errorDocument, followHint } from '../lab/failure.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, continueQemu, defineMachine, type Machine, pathOf } from '../lab/machine.ts';
 import { smallFilesystem } from '../lab/mount.ts';
-import { fullMachine, holdSave } from '../lab/saving.ts';
+import { fullVm, holdSave } from '../lab/saving.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
+import { cleanUp, continueQemu, defineVm, pathOf, type Vm } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
 
-function machineWith(...snapshots: readonly string[]): Machine {
-  const machine = defineMachine({ name: 'web' });
-  for (const name of snapshots) virsh('snapshot-create-as', '--domain', machine.uuid, '--name', name);
-  return machine;
+function vmWith(...snapshots: readonly string[]): Vm {
+  const vm = defineVm({ name: 'web' });
+  for (const name of snapshots) virsh('snapshot-create-as', '--domain', vm.uuid, '--name', name);
+  return vm;
 }
 
 /** A PATH with these tools of the system and no others. */
@@ -53,7 +53,7 @@ const FAILURES: readonly Failure[] = [
     cause: 'libvirt refuses over a read-only connection',
     exitCode: 1,
     code: 'refused',
-    arrange: () => machineWith(),
+    arrange: () => vmWith(),
     args: ['create-as', 'web', 's1', '-c', READ_ONLY],
     tells: /read only access prevents/,
     root: "a session's libvirtd has no such socket",
@@ -76,17 +76,17 @@ const FAILURES: readonly Failure[] = [
       tells: /not both/,
     },
     { cause: 'an option for a URI', args: ['list', '-c', '--all'], tells: /connection URI/ },
-  ].map((row) => ({ ...row, exitCode: 2, code: 'usage', arrange: () => machineWith('s1') })),
+  ].map((row) => ({ ...row, exitCode: 2, code: 'usage', arrange: () => vmWith('s1') })),
   ...[
-    { cause: 'no such machine', args: ['list', 'wbe'], tells: /did you mean 'web'/ },
+    { cause: 'no such VM', args: ['list', 'wbe'], tells: /did you mean 'web'/ },
     { cause: 'no such snapshot', args: ['revert', 'web', 's2'], tells: /did you mean 's1'/ },
     { cause: 'no snapshot to delete', args: ['delete', 'web', 'zzzzzz'], tells: /no snapshot 'zzzzzz'/ },
-  ].map((row) => ({ ...row, exitCode: 4, code: 'not-found', arrange: () => machineWith('s1') })),
+  ].map((row) => ({ ...row, exitCode: 4, code: 'not-found', arrange: () => vmWith('s1') })),
   {
     cause: 'no current snapshot',
     exitCode: 4,
     code: 'not-found',
-    arrange: () => machineWith(),
+    arrange: () => vmWith(),
     args: ['current', 'web'],
     tells: /has no current snapshot/,
   },
@@ -94,7 +94,7 @@ const FAILURES: readonly Failure[] = [
     cause: 'a disk is not qcow2',
     exitCode: 5,
     code: 'check',
-    arrange: () => defineMachine({ name: 'web', disks: [{ format: 'raw' }] }),
+    arrange: () => defineVm({ name: 'web', disks: [{ format: 'raw' }] }),
     args: ['create', 'web'],
     tells: /disk vda.*raw.*qemu-img convert/s,
   },
@@ -102,7 +102,7 @@ const FAILURES: readonly Failure[] = [
     cause: 'the name is taken',
     exitCode: 6,
     code: 'exists',
-    arrange: () => machineWith('s1'),
+    arrange: () => vmWith('s1'),
     args: ['create-as', 'web', 's1'],
     tells: /already has a snapshot 's1'/,
   },
@@ -111,9 +111,9 @@ const FAILURES: readonly Failure[] = [
     exitCode: 7,
     code: 'busy',
     arrange: async () => {
-      const machine = await fullMachine('web');
-      await holdSave(machine, () => spawn('virsh', ['snapshot-create-as', machine.uuid, 's1']));
-      return machine;
+      const vm = await fullVm('web');
+      await holdSave(vm, () => spawn('virsh', ['snapshot-create-as', vm.uuid, 's1']));
+      return vm;
     },
     args: [command, 'web', 's1'],
     tells: /still being taken/,
@@ -171,7 +171,7 @@ const FAILURES: readonly Failure[] = [
     cause: 'qemu-img is not in PATH',
     exitCode: 9,
     code: 'tool-missing',
-    arrange: () => machineWith(),
+    arrange: () => vmWith(),
     args: ['create', 'web'],
     options: () => ({ env: { PATH: pathWith('virsh') } }),
     tells: /qemu-img is not installed.*qemu-utils/s,
@@ -180,7 +180,7 @@ const FAILURES: readonly Failure[] = [
     cause: 'nobody said --yes',
     exitCode: 10,
     code: 'declined',
-    arrange: () => machineWith('s1', 's2'),
+    arrange: () => vmWith('s1', 's2'),
     args: ['delete', 'web', 's1', '--children'],
     tells: /nothing was changed.*--yes/s,
   },
@@ -221,7 +221,7 @@ describe('exit', () => {
   test.each(FAILURES.filter((failure) => !ofRoot(failure)))('$exitCode: $cause', shows);
 
   async function shows({ exitCode, code, arrange, args, options, tells }: Failure) {
-    const machine = await arrange?.();
+    const vm = await arrange?.();
     const reachable = exitCode !== 8 && exitCode !== 124;
     const before = reachable ? left() : '';
 
@@ -238,18 +238,18 @@ describe('exit', () => {
     expect(`${error.message}\n${error.hint}\n${error.command}`).toMatch(tells);
 
     if (reachable) expect(left()).toBe(before);
-    if (code === 'busy') continueQemu(machine as Machine);
+    if (code === 'busy') continueQemu(vm as Vm);
   }
 
   test('3: one of two is not there; the other is gone all the same', async () => {
-    const machine = machineWith('s1', 's2');
+    const vm = vmWith('s1', 's2');
     const plain = await kvmsnap(['delete', 'web', 's1', 'nosuch']);
     expect(plain.code).toBe(3);
     expect(plain.stdout).toMatch(
-      /^MACHINE +NAME +RESULT\nweb +s1 +deleted\nweb +nosuch +failed: .*no snapshot 'nosuch'/,
+      /^VM +NAME +RESULT\nweb +s1 +deleted\nweb +nosuch +failed: .*no snapshot 'nosuch'/,
     );
     expect(plain.stderr).toMatch(/error: 1 of 2 deletions failed\n$/);
-    expect([snapshotNames(machine), tags(pathOf(machine))]).toMatchObject([['s2'], [{ name: 's2' }]]);
+    expect([snapshotNames(vm), tags(pathOf(vm))]).toMatchObject([['s2'], [{ name: 's2' }]]);
     const json = await kvmsnap(['delete', 'web', 'nosuch', 's2', '--json']);
     expect(json.code).toBe(3);
     expect(JSON.parse(json.stdout)).toMatchObject({
@@ -266,7 +266,7 @@ describe('exit', () => {
   );
 
   test('4: none of two is there', async () => {
-    machineWith('s1');
+    vmWith('s1');
     expect(errorDocument(await kvmsnap(['delete', 'web', 'x', 'y', '--json']))).toMatchObject({
       code: 'not-found',
       exitCode: 4,
@@ -274,13 +274,13 @@ describe('exit', () => {
   });
 
   test('10: no, on a terminal', async () => {
-    const machine = machineWith('s1');
+    const vm = vmWith('s1');
     const terminal = onTerminal(['delete', 'web', 's1']);
     await terminal.waitForText(/\[y\/N\]/);
     terminal.type('n\r');
     const { code, screen } = await terminal.done;
     expect({ code, told: screen.includes('nothing was changed') }).toEqual({ code: 10, told: true });
-    expect(snapshotNames(machine)).toEqual(['s1']);
+    expect(snapshotNames(vm)).toEqual(['s1']);
   });
 
   test.each([
@@ -295,7 +295,7 @@ describe('exit', () => {
     ['help', ['create', '--help']],
     ['version', ['--version']],
   ])('0: %s: %s', async (_, args) => {
-    machineWith('s1', 's2');
+    vmWith('s1', 's2');
     const result = await kvmsnap(args);
     expect(result).toMatchObject({ code: 0 });
     expect(result.stdout).not.toBe('');
@@ -304,8 +304,8 @@ describe('exit', () => {
 
   const unwritable = isSystemLab ? 'full' : 'closed (to fill it takes root)';
   test(`1: the metadata directory is ${unwritable} (hazard 22), and the hint mends what it left`, async () => {
-    const machine = machineWith('s1');
-    const path = pathOf(machine);
+    const vm = vmWith('s1');
+    const path = pathOf(vm);
     const open = isSystemLab ? fillMetadata() : closeMetadata();
 
     const result = await kvmsnap(['create-as', 'web', 's2']);
@@ -313,12 +313,12 @@ describe('exit', () => {
     expect(result.stderr).toContain("left with a snapshot 's2' that libvirt does not know");
     expect(result.stderr).toContain("libvirt forgot that 's1' is the current snapshot");
     expect(tags(path).map(({ name }) => name)).toEqual(['s1', 's2']);
-    expect([snapshotNames(machine), currentSnapshot(machine)]).toEqual([['s1'], null]);
+    expect([snapshotNames(vm), currentSnapshot(vm)]).toEqual([['s1'], null]);
 
     open();
-    expect(followHint(machine, result.stderr)).toHaveLength(2);
+    expect(followHint(vm, result.stderr)).toHaveLength(2);
     expect(tags(path).map(({ name }) => name)).toEqual(['s1']);
-    expect(currentSnapshot(machine)).toBe('s1');
+    expect(currentSnapshot(vm)).toBe('s1');
     expect(await kvmsnap(['create-as', 'web', 's2', '-q'])).toMatchObject({ code: 0, stdout: 's2\n' });
   });
 });

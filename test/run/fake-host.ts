@@ -1,16 +1,16 @@
-import type { Context, Settings } from '../../src/run/context.ts';
-import { nothingKnown } from '../../src/sharing/known-vms.ts';
 import { createInterrupts } from '../../src/host/interrupts.ts';
 import { createVirsh } from '../../src/libvirt/virsh.ts';
 import type { RunQemuImg } from '../../src/qemu/qemu-img.ts';
+import type { Context, Settings } from '../../src/run/context.ts';
+import { nothingKnown } from '../../src/sharing/known-vms.ts';
 import { capture, storedDefinition } from '../captures.ts';
-import { type FakeLibvirt, type FakeMachine, fakeLibvirt, optionValue } from '../libvirt/fake-libvirt.ts';
+import { type FakeLibvirt, type FakeVm, fakeLibvirt, optionValue } from '../libvirt/fake-libvirt.ts';
 import { MiB, TAKEN_AT } from '../model.ts';
 
-/** A host with one machine of two disks, on which snapshots are taken, reverted to and deleted; nothing of it is real. */
+/** A host with one VM of two disks, on which snapshots are taken, reverted to and deleted; nothing of it is real. */
 export interface FakeHost {
   readonly libvirt: FakeLibvirt;
-  readonly machine: FakeMachine;
+  readonly vm: FakeVm;
   /** Names of the snapshots inside each image, by path. */
   readonly images: Map<string, string[]>;
   readonly printed: string[];
@@ -26,7 +26,7 @@ const NOW = TAKEN_AT + 86_400;
 export function fakeHost(): FakeHost {
   const definition = storedDefinition(VERSION);
   const [, uuid = ''] = /<uuid>(.*)<\/uuid>/.exec(definition) ?? [];
-  const machine: FakeMachine = {
+  const vm: FakeVm = {
     name: 'b-fix',
     uuid,
     state: 'shut off (shutdown)',
@@ -43,17 +43,15 @@ export function fakeHost(): FakeHost {
   const images = new Map(
     ['/vm/b-fix-vda.qcow2', '/vm/b-fix-vdb.qcow2'].map((path) => [path, ['off1', 'run1']]),
   );
-  const libvirt = fakeLibvirt([machine]);
+  const libvirt = fakeLibvirt([vm]);
   const kept = new Map<string, string>();
   libvirt.intercept = ([verb = '', ...options]) =>
-    verb === 'version'
-      ? capture(VERSION, 'version.out')
-      : CHANGES[verb]?.({ machine, images, kept }, options);
+    verb === 'version' ? capture(VERSION, 'version.out') : CHANGES[verb]?.({ vm, images, kept }, options);
   const printed: string[] = [];
   const notes: string[] = [];
   return {
     libvirt,
-    machine,
+    vm,
     images,
     printed,
     notes,
@@ -78,8 +76,8 @@ export function fakeHost(): FakeHost {
       changeImage: qemuImgOf(images),
       stat: async () => ({ stdout: '', stderr: 'stat: there is none here', exitCode: 1 }),
       terminal: {
-        out: { isTerminal: false, columns: 80, colour: 0 },
-        err: { isTerminal: false, columns: 80, colour: 0 },
+        out: { isTerminal: false, columns: 80, color: 0 },
+        err: { isTerminal: false, columns: 80, color: 0 },
         print: (text) => printed.push(text),
         note: (line) => notes.push(line),
         trace: () => undefined,
@@ -125,39 +123,39 @@ function qemuImgOf(images: ReadonlyMap<string, readonly string[]>): RunQemuImg {
 }
 
 interface World {
-  readonly machine: FakeMachine;
+  readonly vm: FakeVm;
   readonly images: Map<string, string[]>;
   readonly kept: ReadonlyMap<string, string>;
 }
 
 const CHANGES: Readonly<Record<string, (world: World, options: readonly string[]) => string>> = {
-  'snapshot-create-as': ({ machine, images }, options) => {
+  'snapshot-create-as': ({ vm, images }, options) => {
     const name = optionValue(options, '--name') ?? '';
     const xml = capture(VERSION, 'dumpxml-off1.out')
       .replace('<name>off1</name>', `<name>${name}</name>`)
-      .replace(/<description>.*<\/description>/, `<parent><name>${machine.current}</name></parent>`)
+      .replace(/<description>.*<\/description>/, `<parent><name>${vm.current}</name></parent>`)
       .replace(/<creationTime>\d+/, `<creationTime>${NOW}`);
-    machine.snapshots = new Map([...machine.snapshots, [name, xml]]);
-    machine.current = name;
+    vm.snapshots = new Map([...vm.snapshots, [name, xml]]);
+    vm.current = name;
     for (const names of images.values()) names.push(name);
     return `Domain snapshot ${name} created\n`;
   },
-  'snapshot-create': ({ machine, kept }, options) => {
+  'snapshot-create': ({ vm, kept }, options) => {
     const xml = kept.get(optionValue(options, '--xmlfile') ?? '') ?? '';
     const [, name = ''] = /<name>(.*?)<\/name>/.exec(xml) ?? [];
-    machine.snapshots = new Map([...machine.snapshots, [name, xml]]);
+    vm.snapshots = new Map([...vm.snapshots, [name, xml]]);
     return `Domain snapshot ${name} created\n`;
   },
-  'snapshot-revert': ({ machine }, options) => {
+  'snapshot-revert': ({ vm }, options) => {
     const name = optionValue(options, '--snapshotname') ?? '';
-    machine.current = name;
-    machine.state = name === 'run1' ? 'running (from snapshot)' : 'shut off (from snapshot)';
+    vm.current = name;
+    vm.state = name === 'run1' ? 'running (from snapshot)' : 'shut off (from snapshot)';
     return `Domain snapshot ${name} reverted\n\n`;
   },
-  'snapshot-delete': ({ machine, images }, options) => {
+  'snapshot-delete': ({ vm, images }, options) => {
     const name = optionValue(options, '--snapshotname') ?? '';
-    machine.snapshots = new Map([...machine.snapshots].filter(([other]) => other !== name));
-    if (machine.current === name) machine.current = null;
+    vm.snapshots = new Map([...vm.snapshots].filter(([other]) => other !== name));
+    if (vm.current === name) vm.current = null;
     for (const [path, names] of images)
       images.set(
         path,

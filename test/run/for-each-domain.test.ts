@@ -1,28 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import type { Context, Settings } from '../../src/run/context.ts';
 import { type FailureCode, KvmsnapError } from '../../src/errors.ts';
+import { type DomainReading, readDomain } from '../../src/libvirt/domains.ts';
+import type { Context, Settings } from '../../src/run/context.ts';
 import {
-  concludeMachines,
-  type Deed,
-  type MachineResult,
+  type Completed,
+  concludeDomains,
+  type DomainOutcome,
+  forEachDomain,
   type Outcome,
-  overMachines,
 } from '../../src/run/for-each-domain.ts';
 import type { Target } from '../../src/vm/select.ts';
-import { type MachineReading, readMachine } from '../../src/libvirt/domains.ts';
 import { type FakeHost, fakeHost } from './fake-host.ts';
 
 const host = fakeHost();
-const reading = await readMachine(host.libvirt.virsh, 'b-fix');
+const reading = await readDomain(host.libvirt.virsh, 'b-fix');
 
-const readingOf = (name: string): MachineReading => ({ ...reading, domain: { ...reading.domain, name } });
+const readingOf = (name: string): DomainReading => ({ ...reading, domain: { ...reading.domain, name } });
 
 function target(name: string, { named = false, failure }: { named?: boolean; failure?: KvmsnapError } = {}) {
-  return { machine: { name, uuid: `uuid of ${name}` }, reading: failure ?? readingOf(name), named };
+  return { vm: { name, uuid: `uuid of ${name}` }, reading: failure ?? readingOf(name), named };
 }
 
-const deed = (value: string, ...failures: KvmsnapError[]): Deed<string> => ({
+const completed = (value: string, ...failures: KvmsnapError[]): Completed<string> => ({
   value,
   failures,
   succeeded: 1,
@@ -38,27 +38,27 @@ interface Run {
   readonly settings?: Partial<Settings>;
 }
 
-/** Each machine's outcome, value and the codes of its failures. */
+/** Each VM's outcome, value and the codes of its failures. */
 async function run(
   targets: readonly Target[],
-  act: (name: string, ctx: Context) => Promise<Deed<string>>,
+  act: (name: string, ctx: Context) => Promise<Completed<string>>,
   { jobs = 1, skips = NOTHING, settings = {} }: Run = {},
 ) {
-  const results = await overMachines(
+  const results = await forEachDomain(
     host.context(settings),
     { targets, single: false },
     { jobs, skips },
     (ctx, { domain }) => act(domain.name, ctx),
   );
-  return results.map(({ machine, outcome, value, failures }) => [
-    machine.name,
+  return results.map(({ vm, outcome, value, failures }) => [
+    vm.name,
     outcome,
     value,
     failures.map(({ code }) => code),
   ]);
 }
 
-describe('each of several machines', () => {
+describe('each of several VMs', () => {
   const names = ['a', 'b', 'c', 'd', 'e'];
   const targets = names.map((name) => target(name));
 
@@ -76,7 +76,7 @@ describe('each of several machines', () => {
         seen = Math.max(seen, ++underWay);
         await sleep(5 - names.indexOf(name)); // the later ones end first
         underWay--;
-        return deed(`did ${name}`);
+        return completed(`did ${name}`);
       },
       { jobs },
     );
@@ -87,7 +87,7 @@ describe('each of several machines', () => {
   test('what one throws stops no other', async () => {
     const results = await run(targets, async (name) => {
       if (name === 'b') throw error('busy');
-      return name === 'd' ? deed('half', error('refused')) : deed(name);
+      return name === 'd' ? completed('half', error('refused')) : completed(name);
     });
     expect(results).toEqual([
       ['a', 'done', 'a', []],
@@ -102,7 +102,7 @@ describe('each of several machines', () => {
     const touched: string[] = [];
     const results = await run([target('a', { failure: error('refused') }), target('b')], async (name) => {
       touched.push(name);
-      return deed(name);
+      return completed(name);
     });
     expect(results.map(([, outcome]) => outcome)).toEqual(['failed', 'done']);
     expect(touched).toEqual(['b']);
@@ -124,7 +124,7 @@ describe('each of several machines', () => {
   });
 
   test('in a dry run is planned', async () => {
-    const results = await run([target('a')], async (name) => deed(name), { settings: { dryRun: true } });
+    const results = await run([target('a')], async (name) => completed(name), { settings: { dryRun: true } });
     expect(results).toEqual([['a', 'planned', 'a', []]]);
   });
 
@@ -135,7 +135,7 @@ describe('each of several machines', () => {
         ctx.interrupts.protect(name, async () => {
           if (name === 'b') ctx.interrupts.raise('SIGTERM');
           await sleep(1);
-          return deed(name);
+          return completed(name);
         }),
       { jobs: 2 },
     );
@@ -159,7 +159,7 @@ describe('each of several machines', () => {
           if (name === 'b') ctx.interrupts.expire(3);
           await sleep(1);
           ctx.interrupts.stop.throwIfAborted();
-          return deed(name);
+          return completed(name);
         };
         return isWriting ? ctx.interrupts.protect(name, look) : look();
       },
@@ -176,7 +176,7 @@ describe('each of several machines', () => {
         if (name === 'a') throw new TypeError('a bug');
         await sleep(2);
         ended.push(name);
-        return deed(name);
+        return completed(name);
       },
       { jobs: 2 },
     );
@@ -185,18 +185,18 @@ describe('each of several machines', () => {
   });
 });
 
-function result(name: string, outcome: Outcome, ...failures: KvmsnapError[]): MachineResult<string> {
-  const { machine } = target(name);
+function result(name: string, outcome: Outcome, ...failures: KvmsnapError[]): DomainOutcome<string> {
+  const { vm } = target(name);
   const isDone = outcome === 'done' || outcome === 'planned';
-  return { machine, state: 'running', outcome, value: null, failures, succeeded: isDone ? 1 : 0 };
+  return { vm, state: 'running', outcome, value: null, failures, succeeded: isDone ? 1 : 0 };
 }
 
 function conclude(
-  results: readonly MachineResult<unknown>[],
+  results: readonly DomainOutcome<unknown>[],
   { strict = false, output = 'table' }: { strict?: boolean; output?: Settings['output'] } = {},
 ) {
   const { context, notes }: FakeHost = fakeHost();
-  const conclusion = concludeMachines(context({ output }), results, { strict, parts: 'deletions' });
+  const conclusion = concludeDomains(context({ output }), results, { strict, parts: 'deletions' });
   return { notes, ends: conclusion && [conclusion.code, conclusion.message] };
 }
 
@@ -207,7 +207,7 @@ describe('the end of a run', () => {
     expect(conclude([result('a', 'done'), result('b', 'planned')])).toEqual({ ends: null, notes: [] });
   });
 
-  test('some failed: each is said with its machine, its hint and its command, then how many', () => {
+  test('some failed: each is said with its VM, its hint and its command, then how many', () => {
     const failure = new KvmsnapError('check', 'disk vda is missing', {
       hint: 'bring it back',
       command: 'cp x y',
@@ -217,7 +217,7 @@ describe('the end of a run', () => {
       result('b', 'done'),
       result('c', 'failed', error('busy', "'c' is busy")),
     ]);
-    expect(ends).toEqual(['partial', '2 of 3 machines failed']);
+    expect(ends).toEqual(['partial', '2 of 3 VMs failed']);
     expect(notes).toEqual([
       'error: a: disk vda is missing\nhint: bring it back: cp x y',
       "error: 'c' is busy",
@@ -229,7 +229,7 @@ describe('the end of a run', () => {
     ['all, for several causes: partial', 'partial', ['exists', 'busy']],
   ])('%s', (_, code, codes) => {
     const results = codes.map((each, n) => result(`m${n}`, 'failed', error(each)));
-    expect(conclude(results).ends).toEqual([code, '2 of 2 machines failed']);
+    expect(conclude(results).ends).toEqual([code, '2 of 2 VMs failed']);
   });
 
   test('the only one that was tried failed: it is said once, by whoever prints what was thrown', () => {
@@ -250,13 +250,13 @@ describe('the end of a run', () => {
 
   test('with --strict it is one, and is said as one', () => {
     const { ends, notes } = conclude([result('a', 'done'), result('c', 'skipped', raw())], { strict: true });
-    expect(ends).toEqual(['partial', '1 of 2 machines skipped']);
+    expect(ends).toEqual(['partial', '1 of 2 VMs skipped']);
     expect(notes).toEqual(["error: 'c' is raw"]);
   });
 
   test('nothing but skips is no success', () => {
     const { ends, notes } = conclude([result('a', 'skipped', raw()), result('c', 'skipped', raw())]);
-    expect(ends).toEqual(['check', '2 of 2 machines skipped']);
+    expect(ends).toEqual(['check', '2 of 2 VMs skipped']);
     expect(notes).toEqual(["error: a: 'c' is raw", "error: 'c' is raw"]);
   });
 
@@ -269,10 +269,10 @@ describe('the end of a run', () => {
       result('e', 'not reached'),
       result('f', 'not reached'),
     ]);
-    expect(ends).toEqual(['partial', '2 of 6 machines failed, 1 skipped, 2 not reached']);
+    expect(ends).toEqual(['partial', '2 of 6 VMs failed, 1 skipped, 2 not reached']);
   });
 
-  test('a machine of which a part failed, alone: how many parts', () => {
+  test('a VM of which a part failed, alone: how many parts', () => {
     const part = { ...result('a', 'failed', error('busy', "'a' is busy")), succeeded: 2 };
     const { ends, notes } = conclude([part]);
     expect(ends).toEqual(['partial', '1 of 3 deletions failed']);
@@ -294,14 +294,14 @@ describe('the line of progress', () => {
     const shown: string[] = [];
     const context = host.context();
     const terminal = { ...context.terminal, progress: (text: string) => shown.push(text) };
-    await overMachines(
+    await forEachDomain(
       { ...context, terminal },
       { targets: names.map((name) => target(name)), single },
       { jobs: 1, skips: NOTHING },
       async (ctx) => {
         ctx.terminal.progress('half');
         ctx.terminal.note('a warning');
-        return deed('');
+        return completed('');
       },
     );
     return shown;
@@ -310,16 +310,16 @@ describe('the line of progress', () => {
   test('tells how many of how many are done, for how long, and what is under way; in the end it is cleared', async () => {
     const notes = host.notes.length;
     expect(await lines(['a', 'b'], false)).toEqual([
-      expect.stringMatching(/^0\/2 machines, .*; a$/),
-      expect.stringMatching(/^0\/2 machines, .*; a: half$/),
-      expect.stringMatching(/^1\/2 machines, .*; b$/),
-      expect.stringMatching(/^1\/2 machines, .*; b: half$/),
+      expect.stringMatching(/^0\/2 VMs, .*; a$/),
+      expect.stringMatching(/^0\/2 VMs, .*; a: half$/),
+      expect.stringMatching(/^1\/2 VMs, .*; b$/),
+      expect.stringMatching(/^1\/2 VMs, .*; b: half$/),
       '',
     ]);
     expect(host.notes.slice(notes)).toEqual(['a: a warning', 'b: a warning']);
   });
 
-  test('of one machine is its own', async () => {
+  test('of one VM is its own', async () => {
     expect(await lines(['a'], true)).toEqual(['half']);
   });
 });

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { tags } from '../lab/disk.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
+import { bytes, deletedOf, document, fail, succeed, tagNames, take, write } from '../lab/scene.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { pasteOk } from '../lab/evidence.ts';
-import { bytes, deletedOf, document, fail, succeed, tagNames, take, write } from '../lab/scene.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
 
 const THEN = 0x11;
 const NOW = 0x22;
@@ -61,23 +61,23 @@ const AWKWARD: readonly string[] = [
 const FOREIGN: readonly string[] = ['tab\there', 'line\nfeed', 'x'.repeat(247), 'two\nline\nfeeds'];
 
 describe('snapshots', () => {
-  let machine: Machine;
+  let vm: Vm;
 
   beforeAll(() => {
-    machine = defineMachine({ name: 'named', disks: [{ size: '16M' }] });
-    write(machine, 0x55);
-    take(machine, 'bystander');
+    vm = defineVm({ name: 'named', disks: [{ size: '16M' }] });
+    write(vm, 0x55);
+    take(vm, 'bystander');
   });
   afterAll(cleanUp);
 
-  const names = (): string[] => tags(pathOf(machine)).map(({ name }) => name);
+  const names = (): string[] => tags(pathOf(vm)).map(({ name }) => name);
 
   /** Takes it, goes away from it, and judges that each command meant this one and no other. */
-  async function judge(name: string, make: () => Promise<unknown>): Promise<void> {
-    write(machine, THEN);
+  async function applyRules(name: string, make: () => Promise<unknown>): Promise<void> {
+    write(vm, THEN);
     await make();
     expect(names()).toEqual(['bystander', name]);
-    write(machine, NOW);
+    write(vm, NOW);
 
     const [{ domains }, { snapshot }] = await Promise.all([
       document('list', 'list', 'named'),
@@ -89,19 +89,19 @@ describe('snapshots', () => {
     expect(snapshot).toMatchObject({ name, current: true, disks: [{ copies: 1 }] });
 
     await succeed('revert', '--', 'named', name);
-    expect(bytes(machine)).toEqual([THEN]);
+    expect(bytes(vm)).toEqual([THEN]);
     expect((await deletedOf('--', 'named', name)).deleted).toEqual([name]);
     expect(names()).toEqual(['bystander']);
-    expect(snapshotNames(machine)).toEqual(['bystander']);
+    expect(snapshotNames(vm)).toEqual(['bystander']);
   }
 
   test.each(AWKWARD)('may be called %j', async (name) => {
-    await judge(name, () => succeed('create-as', '--', 'named', name));
+    await applyRules(name, () => succeed('create-as', '--', 'named', name));
     expect(touched()).toBe(false);
   });
 
   test.each(FOREIGN)('of raw virsh may be called %j', async (name) => {
-    await judge(name, async () => take(machine, name));
+    await applyRules(name, async () => take(vm, name));
   });
 
   test.each(['', 'a/b', '..', '.hidden', 'tab\there', 'line\nfeed', 'x'.repeat(201), '字'.repeat(67)])(
@@ -110,13 +110,13 @@ describe('snapshots', () => {
       expect(await fail(2, 'create-as', 'named', name)).toMatch(
         /cannot (be the name of a snapshot|have an empty name)/,
       );
-      expect([names(), snapshotNames(machine)]).toEqual([['bystander'], ['bystander']]);
+      expect([names(), snapshotNames(vm)]).toEqual([['bystander'], ['bystander']]);
     },
   );
 
   test('show no line feed and no tab in a table, and stay one row', async () => {
-    take(machine, 'line\nfeed');
-    take(machine, 'tab\there');
+    take(vm, 'line\nfeed');
+    take(vm, 'tab\there');
     const { stdout } = await succeed('list', 'named');
     expect(stdout.trimEnd().split('\n')).toHaveLength(4);
     expect(stdout).toContain(' line\\nfeed ');
@@ -125,7 +125,7 @@ describe('snapshots', () => {
     expect((await succeed('delete', 'named', 'line\nfeed', 'tab\there', '-q')).stdout).toBe(
       'line\nfeed\ntab\there\n',
     );
-    expect(snapshotNames(machine)).toEqual(['bystander']);
+    expect(snapshotNames(vm)).toEqual(['bystander']);
   });
 
   test('are quoted in the lines to paste', async () => {
@@ -139,46 +139,46 @@ describe('snapshots', () => {
   });
 });
 
-describe('machines', () => {
+describe('vms', () => {
   afterEach(cleanUp);
 
   test.each(AWKWARD)('may be called %j', async (name) => {
-    const [machine, other] = [name, 'other'].map((called) =>
-      defineMachine({ name: called, disks: [{ size: '16M' }] }),
-    ) as [Machine, Machine];
-    write(machine, THEN);
+    const [vm, other] = [name, 'other'].map((called) =>
+      defineVm({ name: called, disks: [{ size: '16M' }] }),
+    ) as [Vm, Vm];
+    write(vm, THEN);
     await succeed('create-as', '--', name, 's1');
-    expect([tagNames(machine), tagNames(other)]).toEqual([[['s1']], [[]]]);
-    write(machine, NOW);
+    expect([tagNames(vm), tagNames(other)]).toEqual([[['s1']], [[]]]);
+    write(vm, NOW);
     const [listed, shown] = await Promise.all([
       document('list', 'list', '--', name),
       document('info', 'info', '--', name),
     ]);
-    expect(listed.domains).toMatchObject([{ name, uuid: machine.uuid, snapshots: [{ name: 's1' }] }]);
-    expect(shown.domain).toMatchObject({ name, uuid: machine.uuid });
+    expect(listed.domains).toMatchObject([{ name, uuid: vm.uuid, snapshots: [{ name: 's1' }] }]);
+    expect(shown.domain).toMatchObject({ name, uuid: vm.uuid });
     await succeed('revert', '--', name, 's1');
-    expect(bytes(machine)).toEqual([THEN]);
+    expect(bytes(vm)).toEqual([THEN]);
     await succeed('delete', '--', name, 's1');
-    expect(tagNames(machine)).toEqual([[]]);
+    expect(tagNames(vm)).toEqual([[]]);
     expect(touched()).toBe(false);
   });
 
   test('of all these names are in one overview', async () => {
-    const machines = AWKWARD.map((name) => defineMachine({ name, disks: [{ size: '1M' }] }));
-    for (const machine of machines) take(machine, machine.name);
+    const vms = AWKWARD.map((name) => defineVm({ name, disks: [{ size: '1M' }] }));
+    for (const vm of vms) take(vm, vm.name);
     const { domains } = await document('list', 'list');
     const order = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
     expect(domains.map(({ name, uuid, current }) => ({ name, uuid, current }))).toEqual(
-      machines.map(({ name, uuid }) => ({ name, uuid, current: name })).sort(order),
+      vms.map(({ name, uuid }) => ({ name, uuid, current: name })).sort(order),
     );
   });
 
   test('are never meant by their running id, not even beside one of that name (hazard 1)', async () => {
-    const runs = defineMachine({ name: 'runs', boot: 'idle' });
+    const runs = defineVm({ name: 'runs', boot: 'idle' });
     start(runs);
     const id = virsh('domid', '--domain', runs.uuid).trim();
     expect(await fail(4, 'list', id)).toContain(`${id} is the running id of 'runs'`);
-    const namesake = defineMachine({ name: id });
+    const namesake = defineVm({ name: id });
     await succeed('create-as', id, 's1');
     expect([currentSnapshot(namesake), currentSnapshot(runs)]).toEqual(['s1', null]);
     await succeed('delete', id, 's1');
@@ -187,8 +187,8 @@ describe('machines', () => {
   });
 
   test('are never meant by the UUID that another has for a name', async () => {
-    const other = defineMachine({ name: 'other' });
-    const namesake = defineMachine({ name: other.uuid });
+    const other = defineVm({ name: 'other' });
+    const namesake = defineVm({ name: other.uuid });
     await succeed('create-as', other.uuid, 's1');
     expect([tagNames(namesake), tagNames(other)]).toEqual([[['s1']], [[]]]);
     await succeed('create-as', namesake.uuid.toUpperCase(), 's2');
@@ -197,11 +197,11 @@ describe('machines', () => {
 });
 
 describe('a typing slip', () => {
-  let centos: Machine;
+  let centos: Vm;
 
   beforeAll(() => {
-    centos = defineMachine({ name: 'centos7-1' });
-    defineMachine({ name: 'debian-12' });
+    centos = defineVm({ name: 'centos7-1' });
+    defineVm({ name: 'debian-12' });
     take(centos, 'snapshot-1');
     take(centos, 'before upgrade');
   });
@@ -215,7 +215,7 @@ describe('a typing slip', () => {
     [
       ['delete', 'quite different', 's1'],
       "'quite different'",
-      isSystemLab ? 'kvmsnap list shows all machines' : 'this is qemu:///session, the machines of one user',
+      isSystemLab ? 'kvmsnap list shows all VMs' : 'this is qemu:///session, the VMs of one user',
     ],
     [['info', 'centos7-1', 'snapshot1'], "has no snapshot 'snapshot1'", "did you mean 'snapshot-1'?"],
     [['revert', 'centos7-1', 'snapshto-1'], "has no snapshot 'snapshto-1'", "did you mean 'snapshot-1'?"],
@@ -229,7 +229,7 @@ describe('a typing slip', () => {
       "has no snapshot 'zzz'",
       'kvmsnap list centos7-1 shows those that it has',
     ],
-    [['revert', 'debian-12', 'snapshot-1'], "the machine 'debian-12' has no snapshot", 'it has no snapshots'],
+    [['revert', 'debian-12', 'snapshot-1'], "the VM 'debian-12' has no snapshot", 'it has no snapshots'],
   ])('%j is exit 4 and names the nearest', async (args, message, hint) => {
     const stderr = await fail(4, ...args);
     expect(stderr).toContain(message);
@@ -257,9 +257,9 @@ test.each(['bell \x07 and \x1b[31mred', 'tab\there', 'two\nlines', "it's\r\\back
   'a hint with the name %j can be pasted from a terminal',
   async (name) => {
     await cleanUp();
-    const machine = defineMachine({ name: 'odd', disks: [{ size: '8M' }] });
+    const vm = defineVm({ name: 'odd', disks: [{ size: '8M' }] });
     // QEMU keeps any name, libvirt those that XML can hold
-    tool('qemu-img', ['snapshot', '-c', name, pathOf(machine)]);
+    tool('qemu-img', ['snapshot', '-c', name, pathOf(vm)]);
     const { code, screen } = await onTerminal(['create-as', 'odd', 'next', '--dry-run']).done;
     expect({ code, screen }).toEqual({
       code: 0,
@@ -269,6 +269,6 @@ test.each(['bell \x07 and \x1b[31mred', 'tab\there', 'two\nlines', "it's\r\\back
     const [, line = ''] =
       /(qemu-img snapshot -d \$'[^\n]*?\.qcow2)/.exec(stripVTControlCharacters(checked.screen)) ?? [];
     pasteOk(line);
-    expect(tagNames(machine)).toEqual([[]]);
+    expect(tagNames(vm)).toEqual([[]]);
   },
 );

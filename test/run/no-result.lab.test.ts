@@ -5,9 +5,9 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tool } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine } from '../lab/machine.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
+import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -22,22 +22,21 @@ function slowQemuImg(): { readonly PATH: string } {
 }
 
 /** Four VMs of eight disks each: more reads than are let in at once. */
-const four = (): Machine[] =>
+const four = (): Vm[] =>
   ['a', 'b', 'c', 'd'].map((name) =>
-    defineMachine({ name, disks: Array.from({ length: 8 }, () => ({ size: '1M' })) }),
+    defineVm({ name, disks: Array.from({ length: 8 }, () => ({ size: '1M' })) }),
   );
 
 const ARGS = ['create', 'a', 'b', 'c', 'd', '--label', 'n', '--jobs', '4', '--timeout', '2s'];
 
 describe('a create of four VMs with slow disks that is stopped by --timeout', () => {
   test('ends with 124 and says what was not done', async () => {
-    const machines = four();
+    const vms = four();
     const { code, stderr } = await kvmsnap(ARGS, { env: slowQemuImg() });
     expect(code).toBe(124);
     expect(stderr).toMatch(/not done within 2 s/);
     // a VM whose disks were read in time may have got as far as libvirtd, which carries on
-    for (const { name } of machines)
-      expect(stderr).toMatch(new RegExp(`(not reached|carries on):.*'${name}'`));
+    for (const { name } of vms) expect(stderr).toMatch(new RegExp(`(not reached|carries on):.*'${name}'`));
   });
 
   test('on a terminal too', async () => {
@@ -74,7 +73,7 @@ test('a run that settles nothing is a bug, and no success', async () => {
 });
 
 test('an exception of ours in the middle of a write says that libvirtd continues', async () => {
-  const machine = defineMachine({ name: 'web' });
+  const vm = defineVm({ name: 'web' });
   const env = preloaded(`
     const { ChildProcess } = require('node:child_process');
     const { spawn } = ChildProcess.prototype;
@@ -89,5 +88,5 @@ test('an exception of ours in the middle of a write says that libvirtd continues
     /^warning: libvirtd continues with the snapshot 's1' of 'web'\. kvmsnap list shows/m,
   );
   expect(stderr).toMatch(/TypeError: broken/);
-  await expect.poll(() => snapshotNames(machine), { timeout: 10_000 }).toEqual(['s1']);
+  await expect.poll(() => snapshotNames(vm), { timeout: 10_000 }).toEqual(['s1']);
 });

@@ -1,24 +1,15 @@
-// Several at once on one machine (hazard 27): real processes, some of them raw virsh, begun at random moments.
+// Several at once on one VM (hazard 27): real processes, some of them raw virsh, begun at random moments.
 // Each says what it made and what it deleted; the sum of their words must be what virsh and the images then show.
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { count, take } from '../lab/scene.ts';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { tool, virsh, waitFor } from '../lab/lab.ts';
-import {
-  cleanUp,
-  continueQemu,
-  defineMachine,
-  destroy,
-  type Machine,
-  pathOf,
-  start,
-  state,
-} from '../lab/machine.ts';
 import { chooseSeed, randomFrom } from '../lab/random.ts';
-import { fullMachine, holdSave, slowVirsh } from '../lab/saving.ts';
+import { fullVm, holdSave, slowVirsh } from '../lab/saving.ts';
+import { count, take } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { cleanUp, continueQemu, defineVm, destroy, pathOf, start, state, type Vm } from '../lab/vm.ts';
 import { halves, imageFlaws, settled } from '../lab/whole.ts';
 
 const ROUNDS = Number(process.env['KVMSNAP_ROUNDS'] ?? 2);
@@ -39,7 +30,7 @@ interface Word {
   readonly stderr: string;
 }
 
-type Actor = (machine: Machine) => Promise<Word>;
+type Actor = (vm: Vm) => Promise<Word>;
 
 const ours =
   (...args: readonly string[]): Actor =>
@@ -155,37 +146,37 @@ const SCENARIOS: readonly Scenario[] = [
 ];
 
 /** Lets them all loose, each some time after the first. */
-function atOnce(machine: Machine, actors: readonly Actor[]): Promise<Word[]> {
+function atOnce(vm: Vm, actors: readonly Actor[]): Promise<Word[]> {
   const offsets = actors.map(() => random() * SPREAD_MILLISECONDS);
-  return Promise.all(actors.map((act, i) => sleep(offsets[i]).then(() => act(machine))));
+  return Promise.all(actors.map((act, i) => sleep(offsets[i]).then(() => act(vm))));
 }
 
-/** A machine with two disks, for what is on one alone is half. */
-function newMachine(condition: string): Machine {
-  const machine = defineMachine({ name: 'web', disks: [{ size: '8M' }, { size: '8M' }], boot: 'counter' });
-  if (condition === 'running') start(machine);
-  return machine;
+/** A VM with two disks, for what is on one alone is half. */
+function newVm(condition: string): Vm {
+  const vm = defineVm({ name: 'web', disks: [{ size: '8M' }, { size: '8M' }], boot: 'counter' });
+  if (condition === 'running') start(vm);
+  return vm;
 }
 
-function removeSnapshots(machine: Machine): void {
-  const commands = snapshotNames(machine).map((name) => `snapshot-delete ${machine.uuid} ${name}`);
+function removeSnapshots(vm: Vm): void {
+  const commands = snapshotNames(vm).map((name) => `snapshot-delete ${vm.uuid} ${name}`);
   if (commands.length > 0) virsh(commands.join('; '));
 }
 
-describe.each(['shut off', 'running'])(`a machine that is %s (KVMSNAP_SEED=${seed})`, (condition) => {
+describe.each(['shut off', 'running'])(`a VM that is %s (KVMSNAP_SEED=${seed})`, (condition) => {
   test.each(SCENARIOS)('$what', async ({ actors, codes, before = [], stays = [], goes = [] }) => {
-    const machine = newMachine(condition);
+    const vm = newVm(condition);
     for (let round = 1; round <= ROUNDS; round++) {
-      for (const name of before) take(machine, name);
-      const words = await atOnce(machine, actors);
-      await settled(machine);
-      const found = snapshotNames(machine);
+      for (const name of before) take(vm, name);
+      const words = await atOnce(vm, actors);
+      await settled(vm);
+      const found = snapshotNames(vm);
       const deleted = words.flatMap((word) => word.deleted);
       const said = [...before, ...words.flatMap(({ made }) => made)].filter(
         (name) => !deleted.includes(name),
       );
 
-      const seen = { round, words, state: state(machine), halves: halves(machine), found: [...found].sort() };
+      const seen = { round, words, state: state(vm), halves: halves(vm), found: [...found].sort() };
       expect(seen).toMatchObject({ round, state: condition, halves: [], found: said.sort() });
       expect(codes, JSON.stringify(seen)).toContain(
         words
@@ -196,28 +187,28 @@ describe.each(['shut off', 'running'])(`a machine that is %s (KVMSNAP_SEED=${see
       expect(found).toEqual(expect.arrayContaining([...stays]));
       expect(found.filter((name) => goes.includes(name))).toEqual([]);
       if (condition === 'running') {
-        const ticks = count(machine);
-        await waitFor(() => count(machine) > ticks, { what: 'a guest that goes on' });
-      } else expect(imageFlaws(machine)).toEqual([]);
-      removeSnapshots(machine);
+        const ticks = count(vm);
+        await waitFor(() => count(vm) > ticks, { what: 'a guest that goes on' });
+      } else expect(imageFlaws(vm)).toEqual([]);
+      removeSnapshots(vm);
     }
-    destroy(machine);
-    expect(imageFlaws(machine)).toEqual([]);
+    destroy(vm);
+    expect(imageFlaws(vm)).toEqual([]);
   });
 });
 
-describe('a machine that another job holds', () => {
+describe('a VM that another job holds', () => {
   test('all that write exit 7, and do nothing by halves', async () => {
-    const machine = await fullMachine('web');
-    for (const name of OLD) take(machine, name);
+    const vm = await fullVm('web');
+    for (const name of OLD) take(vm, name);
     const slow = slowVirsh('snapshot-create-as');
     const begunBefore = spawnKvmsnap(['create-as', 'web', 's1', '--json'], { env: slow.env });
     await slow.waits();
-    const other = await holdSave(machine, () => ({ done: raw('snapshot-create-as', 'other')(machine) }));
+    const other = await holdSave(vm, () => ({ done: raw('snapshot-create-as', 'other')(vm) }));
     slow.goOn();
     const actors = [ours('create-as', 's2'), ours('delete', FIRST)];
     const pruning = kvmsnap(['prune', 'web', ...keepLast(2), '-o', 'csv']);
-    const words = await Promise.all(actors.map((act) => act(machine)));
+    const words = await Promise.all(actors.map((act) => act(vm)));
     for (const word of words) expect(word).toMatchObject({ code: 7, made: [], deleted: [] });
     const pruned = await pruning;
     expect(pruned.code).toBe(7);
@@ -233,24 +224,20 @@ describe('a machine that another job holds', () => {
     // that the guest is paused and the image grows is the other job's doing
     expect(stderr).not.toMatch(/resume|resize/);
 
-    continueQemu(machine);
+    continueQemu(vm);
     expect(await other.done).toMatchObject({ code: 0 });
-    await settled(machine);
-    expect([state(machine), snapshotNames(machine), halves(machine)]).toEqual([
-      'running',
-      ['other', ...OLD],
-      [],
-    ]);
+    await settled(vm);
+    expect([state(vm), snapshotNames(vm), halves(vm)]).toEqual(['running', ['other', ...OLD], []]);
   });
 });
 
 test('a snapshot that a disk has lost counts for no prune, and stays to be looked at', async () => {
-  const machine = newMachine('shut off');
-  for (const name of [FIRST, SECOND]) take(machine, name);
-  tool('qemu-img', ['snapshot', '-d', SECOND, pathOf(machine, 1)]);
+  const vm = newVm('shut off');
+  for (const name of [FIRST, SECOND]) take(vm, name);
+  tool('qemu-img', ['snapshot', '-d', SECOND, pathOf(vm, 1)]);
   const { code, stdout } = await kvmsnap(['prune', 'web', ...keepLast(1), '-o', 'csv']);
   expect(stdout).toMatch(
     new RegExp(`^web,${FIRST},[^,]*,kept,last\nweb,${SECOND},[^,]*,kept,not in every disk\n`, 'm'),
   );
-  expect([code, snapshotNames(machine)]).toEqual([0, [FIRST, SECOND]]);
+  expect([code, snapshotNames(vm)]).toEqual([0, [FIRST, SECOND]]);
 });

@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Context } from '../../src/run/context.ts';
 import { carryOut, type Write } from '../../src/run/write.ts';
-import { fakeHost } from './fake-host.ts';
 import { MiB } from '../model.ts';
+import { fakeHost } from './fake-host.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -22,7 +22,7 @@ async function drawn(write: Partial<Write>, milliseconds: number): Promise<strin
     clock: { ...context.clock, now: () => Date.now() },
     terminal: {
       ...context.terminal,
-      err: { isTerminal: true, columns: 80, colour: 0 },
+      err: { isTerminal: true, columns: 80, color: 0 },
       progress: (line) => lines.push(line),
     },
     virsh: {

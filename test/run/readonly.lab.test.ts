@@ -1,17 +1,17 @@
 // --readonly: what only reads works over a read-only connection of a real libvirt, and all else is a usage error.
 import { afterAll, expect, test } from 'vitest';
-import { fingerprint } from '../lab/evidence.ts';
 import { kvmsnap } from '../lab/cli.ts';
+import { fingerprint } from '../lab/evidence.ts';
 import { isSystemLab, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, start } from '../lab/machine.ts';
+import { cleanUp, defineVm, start } from '../lab/vm.ts';
 
 afterAll(cleanUp);
 
 test.skipIf(!isSystemLab)('reads are done by virsh -r, and nothing is changed', async () => {
-  const machine = defineMachine({ name: 'web', disks: [{ size: '4M' }] });
-  start(machine);
-  virsh('snapshot-create-as', machine.uuid, 's1');
-  const before = fingerprint(machine);
+  const vm = defineVm({ name: 'web', disks: [{ size: '4M' }] });
+  start(vm);
+  virsh('snapshot-create-as', vm.uuid, 's1');
+  const before = fingerprint(vm);
   for (const line of [
     'list',
     'list web',
@@ -36,5 +36,5 @@ test.skipIf(!isSystemLab)('reads are done by virsh -r, and nothing is changed', 
     'info web s1 --xml --security-info',
   ])
     expect(await kvmsnap([...line.split(' '), '--readonly'])).toMatchObject({ code: 2, stdout: '' });
-  expect(fingerprint(machine)).toEqual(before);
+  expect(fingerprint(vm)).toEqual(before);
 });

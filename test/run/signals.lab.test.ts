@@ -1,4 +1,4 @@
-// Interruptions of every kind, on machines held in the middle of a write (hazards 8, 9, 10, 21).
+// Interruptions of every kind, on VMs held in the middle of a write (hazards 8, 9, 10, 21).
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
@@ -9,19 +9,7 @@ import { checkImage, tags } from '../lab/disk.ts';
 import { errorDocument, followHint } from '../lab/failure.ts';
 import { tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import {
-  cleanUp,
-  continueQemu,
-  defineMachine,
-  type Machine,
-  pathOf,
-  qemuPid,
-  start,
-  state,
-  stateAndReason,
-  stopQemu,
-} from '../lab/machine.ts';
-import {
-  fullMachine,
+  fullVm,
   holdSave,
   isComplete,
   occupied,
@@ -31,6 +19,18 @@ import {
 } from '../lab/saving.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
+import {
+  cleanUp,
+  continueQemu,
+  defineVm,
+  pathOf,
+  qemuPid,
+  start,
+  state,
+  stateAndReason,
+  stopQemu,
+  type Vm,
+} from '../lab/vm.ts';
 import { MiB } from '../model.ts';
 
 /** The signals that end a run, and the exit codes of a shell for them. */
@@ -46,14 +46,14 @@ const CARRIES_ON = 'stopped waiting, but libvirtd carries on';
 afterEach(cleanUp);
 afterAll(cleanUp);
 
-const tagNames = (machine: Machine): string[] => tags(pathOf(machine)).map(({ name }) => name);
+const tagNames = (vm: Vm): string[] => tags(pathOf(vm)).map(({ name }) => name);
 
 /** Another administrator, with virsh. */
-const rawCreate = (machine: Machine) => spawn('virsh', ['snapshot-create-as', machine.uuid, 'raw']);
+const rawCreate = (vm: Vm) => spawn('virsh', ['snapshot-create-as', vm.uuid, 'raw']);
 
 /** Waits till what libvirtd carried on with is whole. */
-const becomesComplete = (machine: Machine, name: string) =>
-  waitFor(() => state(machine) === 'running' && isComplete(machine, name), { what: 'a complete snapshot' });
+const becomesComplete = (vm: Vm, name: string) =>
+  waitFor(() => state(vm) === 'running' && isComplete(vm, name), { what: 'a complete snapshot' });
 
 /** Sends a signal and waits till kvmsnap has said why it does not end. */
 async function interrupt(run: RunningCli, signal: NodeJS.Signals): Promise<void> {
@@ -76,77 +76,77 @@ async function within(milliseconds: number, run: RunningCli): Promise<CliResult>
   return result;
 }
 
-describe('a create of a running machine', () => {
+describe('a create of a running VM', () => {
   test.each(SIGNALS)('after one %s is seen through, told, and ends with %i', async (signal, code) => {
-    const machine = await fullMachine('web');
-    const run = await holdSave(machine, () => spawnKvmsnap(['create-as', 'web', 's1', '-q']));
+    const vm = await fullVm('web');
+    const run = await holdSave(vm, () => spawnKvmsnap(['create-as', 'web', 's1', '-q']));
     await interrupt(run, signal);
     expect(await isUnderWay(run)).toBe(true);
-    continueQemu(machine);
+    continueQemu(vm);
     const result = await run.done;
     expect(result).toMatchObject({ code, stdout: 's1\n' });
     expect(result.stderr).toMatch(new RegExp(`error: ended by ${signal}\n$`));
-    expect(isComplete(machine, 's1')).toBe(true);
+    expect(isComplete(vm, 's1')).toBe(true);
   });
 
   test('after Ctrl-C on a terminal is seen through as well', async () => {
-    const machine = await fullMachine('web');
-    const terminal = await holdSave(machine, () => onTerminal(['create-as', 'web', 's1']));
+    const vm = await fullVm('web');
+    const terminal = await holdSave(vm, () => onTerminal(['create-as', 'web', 's1']));
     terminal.type('\x03');
     await terminal.waitForText(/SIGINT: libvirt cannot cancel/);
     await terminal.waitForText(/MiB written: saving the memory of 'web'/);
-    continueQemu(machine);
+    continueQemu(vm);
     const { code, screen } = await terminal.done;
     expect(code).toBe(130);
     expect(stripVTControlCharacters(screen)).toMatch(
       /web +s1 .* running .* taken.*'s1' of 'web' is complete, in disk vda.*ended by SIGINT/s,
     );
-    expect(isComplete(machine, 's1')).toBe(true);
+    expect(isComplete(vm, 's1')).toBe(true);
   });
 
   test.each(SIGNALS)(
     'after a second %s is left to libvirtd at once, and ends with %i',
     async (signal, code) => {
-      const machine = await fullMachine('web');
-      const run = await holdSave(machine, () => spawnKvmsnap(['create-as', 'web', 's1']));
+      const vm = await fullVm('web');
+      const run = await holdSave(vm, () => spawnKvmsnap(['create-as', 'web', 's1']));
       await interrupt(run, signal);
       run.kill(signal);
       const result = await within(3000, run);
       expect(result).toMatchObject({ code, stdout: '' });
       expect(result.stderr).toContain(`ended by ${signal}; ${CARRIES_ON}: the snapshot 's1' of 'web'`);
-      expect(stateAndReason(machine)).toBe('paused (saving)');
-      continueQemu(machine);
-      await becomesComplete(machine, 's1');
+      expect(stateAndReason(vm)).toBe('paused (saving)');
+      continueQemu(vm);
+      await becomesComplete(vm, 's1');
     },
   );
 
   test('on a terminal that is closed is seen through', async () => {
-    const machine = await fullMachine('web');
-    const terminal = await holdSave(machine, () => onTerminal(['create-as', 'web', 's1']));
+    const vm = await fullVm('web');
+    const terminal = await holdSave(vm, () => onTerminal(['create-as', 'web', 's1']));
     await terminal.waitForText(/1 s, [\d.]+ MiB written/);
     terminal.close();
     await sleep(700); // the hang-up, and progress that nobody can read any more
     expect(kvmsnapProcess('create-as')).toBeDefined();
-    continueQemu(machine);
+    continueQemu(vm);
     await waitFor(() => kvmsnapProcess('create-as') === undefined, { what: 'the end of kvmsnap' });
-    expect(isComplete(machine, 's1')).toBe(true);
+    expect(isComplete(vm, 's1')).toBe(true);
   });
 
   test('after two Ctrl-C on a terminal is left to libvirtd', async () => {
-    const machine = await fullMachine('web');
-    const terminal = await holdSave(machine, () => onTerminal(['create-as', 'web', 's1']));
+    const vm = await fullVm('web');
+    const terminal = await holdSave(vm, () => onTerminal(['create-as', 'web', 's1']));
     terminal.type('\x03');
     await terminal.waitForText(/SIGINT: libvirt cannot cancel/);
     terminal.type('\x03');
     const { code, screen } = await terminal.done;
     expect({ code, told: screen.includes(CARRIES_ON) }).toEqual({ code: 130, told: true });
-    continueQemu(machine);
-    await becomesComplete(machine, 's1');
+    continueQemu(vm);
+    await becomesComplete(vm, 's1');
   });
 
   test('beyond --timeout is left to libvirtd, exit 124', async () => {
-    const machine = await fullMachine('web');
-    const run = await holdSave(machine, () =>
+    const vm = await fullVm('web');
+    const run = await holdSave(vm, () =>
       spawnKvmsnap(['create-as', 'web', 's1', '--timeout', '2s', '--json']),
     );
     const result = await within(3000, run);
@@ -154,20 +154,20 @@ describe('a create of a running machine', () => {
     expect(errorDocument(result).message).toBe(
       `not done within 2 s; ${CARRIES_ON}: the snapshot 's1' of 'web'`,
     );
-    continueQemu(machine);
-    await becomesComplete(machine, 's1');
+    continueQemu(vm);
+    await becomesComplete(vm, 's1');
   });
 
   test('that fails after a signal is told as failed, and ends with the signal', async () => {
-    const machine = await fullMachine('web');
-    const run = await holdSave(machine, () => spawnKvmsnap(['create-as', 'web', 's1']));
+    const vm = await fullVm('web');
+    const run = await holdSave(vm, () => spawnKvmsnap(['create-as', 'web', 's1']));
     await interrupt(run, 'SIGTERM');
-    process.kill(qemuPid(machine), 'SIGKILL');
+    process.kill(qemuPid(vm), 'SIGKILL');
     const result = await run.done;
     expect(result).toMatchObject({ code: 143, stdout: '' });
     expect(result.stderr).toMatch(/error: ended by SIGTERM; the snapshot 's1' of 'web' was not taken/);
-    expect(result.stderr).toMatch(/the machine was running and is now shutoff/);
-    expect(snapshotNames(machine)).toEqual([]);
+    expect(result.stderr).toMatch(/the VM was running and is now shutoff/);
+    expect(snapshotNames(vm)).toEqual([]);
   });
 });
 
@@ -175,72 +175,72 @@ describe('a virsh that is killed', () => {
   const TAKEN = { code: 0, stdout: 's1\n' };
 
   test('in the middle of the save: its true end is waited for', async () => {
-    const machine = await fullMachine('web');
-    const run = await holdSave(machine, () => spawnKvmsnap(['create-as', 'web', 's1', '-q']));
+    const vm = await fullVm('web');
+    const run = await holdSave(vm, () => spawnKvmsnap(['create-as', 'web', 's1', '-q']));
     process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL');
     expect(await isUnderWay(run)).toBe(true);
-    continueQemu(machine);
+    continueQemu(vm);
     const result = await run.done;
     expect(result).toMatchObject(TAKEN);
     expect(result.stderr).toContain('virsh did not tell how it ended (virsh was killed)');
-    expect(isComplete(machine, 's1')).toBe(true);
+    expect(isComplete(vm, 's1')).toBe(true);
   });
 
   test('before the guest is even paused', async () => {
-    const machine = await fullMachine('web');
+    const vm = await fullVm('web');
     const run = spawnKvmsnap(['create-as', 'web', 's1', '-q']);
     const client = await virshUnderWay('snapshot-create-as');
-    stopQemu(machine);
-    await waitFor(() => snapshotNames(machine).length > 0, { what: 'the job in libvirtd' });
+    stopQemu(vm);
+    await waitFor(() => snapshotNames(vm).length > 0, { what: 'the job in libvirtd' });
     process.kill(client, 'SIGKILL');
     expect(await isUnderWay(run)).toBe(true);
-    continueQemu(machine);
+    continueQemu(vm);
     expect(await run.done).toMatchObject(TAKEN);
-    expect(isComplete(machine, 's1')).toBe(true);
+    expect(isComplete(vm, 's1')).toBe(true);
   });
 
   test('while its job waits behind another', async () => {
-    const machine = await fullMachine('web');
+    const vm = await fullVm('web');
     const slow = slowVirsh('snapshot-create-as');
     const run = spawnKvmsnap(['create-as', 'web', 's1', '-q'], { env: slow.env });
     await slow.waits();
-    await holdSave(machine, () => rawCreate(machine));
+    await holdSave(vm, () => rawCreate(vm));
     slow.goOn();
     const client = await virshUnderWay('--name s1');
     await sleep(200); // its job is in libvirtd, and nothing shows it
     process.kill(client, 'SIGKILL');
     expect(await isUnderWay(run)).toBe(true);
-    continueQemu(machine);
+    continueQemu(vm);
     expect(await run.done).toMatchObject(TAKEN);
-    expect(snapshotNames(machine)).toEqual(['raw', 's1']);
-    expect(isComplete(machine, 's1')).toBe(true);
+    expect(snapshotNames(vm)).toEqual(['raw', 's1']);
+    expect(isComplete(vm, 's1')).toBe(true);
   });
 
-  test('with a snapshot of a machine that is off', async () => {
-    const machine = defineMachine({ name: 'off' });
+  test('with a snapshot of a VM that is off', async () => {
+    const vm = defineVm({ name: 'off' });
     const run = spawnKvmsnap(['create-as', 'off', 's1', '-q']);
     process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL');
     const { code } = await run.done;
-    const taken = snapshotNames(machine).includes('s1');
-    expect({ code, tags: tagNames(machine) }).toEqual({ code: taken ? 0 : 1, tags: taken ? ['s1'] : [] });
+    const taken = snapshotNames(vm).includes('s1');
+    expect({ code, tags: tagNames(vm) }).toEqual({ code: taken ? 0 : 1, tags: taken ? ['s1'] : [] });
   });
 });
 
 describe('a libvirtd that dies', () => {
   /** Kills libvirtd in the middle of a save; `meanwhile` happens before it starts again. */
-  async function createThrough(machine: Machine, meanwhile: () => unknown): Promise<CliResult> {
-    const run = await holdSave(machine, () => spawnKvmsnap(['create-as', 'web', 's1']));
+  async function createThrough(vm: Vm, meanwhile: () => unknown): Promise<CliResult> {
+    const run = await holdSave(vm, () => spawnKvmsnap(['create-as', 'web', 's1']));
     await killLibvirtd();
     await meanwhile();
     await startLibvirtd();
     return run.done;
   }
 
-  const saveEnds = async (machine: Machine) => {
-    continueQemu(machine);
-    await waitFor(() => tagNames(machine).length > 0, { what: 'the tag' });
+  const saveEnds = async (vm: Vm) => {
+    continueQemu(vm);
+    await waitFor(() => tagNames(vm).length > 0, { what: 'the tag' });
   };
-  const guestDies = (machine: Machine) => process.kill(qemuPid(machine), 'SIGKILL');
+  const guestDies = (vm: Vm) => process.kill(qemuPid(vm), 'SIGKILL');
 
   test.each([
     {
@@ -251,51 +251,51 @@ describe('a libvirtd that dies', () => {
     },
     { what: 'and the guest with it', meanwhile: guestDies, left: /now shutoff/, orphan: false },
   ])('$what: no false done, and the hint mends it', async ({ meanwhile, left, orphan }) => {
-    const machine = await fullMachine('web');
-    const result = await createThrough(machine, () => meanwhile(machine));
+    const vm = await fullVm('web');
+    const result = await createThrough(vm, () => meanwhile(vm));
     expect(result).toMatchObject({ code: 1, stdout: '' });
     expect(result.stderr).toContain("error: the snapshot 's1' of 'web' was not taken");
     expect(result.stderr).toMatch(left);
     expect(result.stderr.includes("left with a snapshot 's1' that libvirt does not know")).toBe(orphan);
-    expect(tagNames(machine)).toEqual(orphan ? ['s1'] : []);
-    expect(snapshotNames(machine)).toEqual([]);
+    expect(tagNames(vm)).toEqual(orphan ? ['s1'] : []);
+    expect(snapshotNames(vm)).toEqual([]);
 
-    expect(followHint(machine, result.stderr)).toHaveLength(2);
-    expect(tagNames(machine)).toEqual([]);
-    if (state(machine) === 'shut off') start(machine);
-    expect(state(machine)).toBe('running');
-    expect(occupied(machine)).toBeLessThan(8 * MiB);
+    expect(followHint(vm, result.stderr)).toHaveLength(2);
+    expect(tagNames(vm)).toEqual([]);
+    if (state(vm) === 'shut off') start(vm);
+    expect(state(vm)).toBe('running');
+    expect(occupied(vm)).toBeLessThan(8 * MiB);
     expect(await kvmsnap(['create-as', 'web', 's1', '-q'])).toMatchObject({ code: 0, stdout: 's1\n' });
-    virsh('destroy', '--domain', machine.uuid);
-    expect(checkImage(pathOf(machine))).toMatchObject({ corruptions: 0 });
+    virsh('destroy', '--domain', vm.uuid);
+    expect(checkImage(pathOf(vm))).toMatchObject({ corruptions: 0 });
   });
 
   test('and finds QEMU still saving when it comes back', async () => {
-    const machine = await fullMachine('web');
-    const run = await holdSave(machine, () => spawnKvmsnap(['create-as', 'web', 's1']));
+    const vm = await fullVm('web');
+    const run = await holdSave(vm, () => spawnKvmsnap(['create-as', 'web', 's1']));
     await killLibvirtd();
     await startLibvirtd();
-    continueQemu(machine);
+    continueQemu(vm);
     const result = await run.done;
     expect(result).toMatchObject({ code: 1, stdout: '' });
-    expect(result.stderr).toContain('the machine was running and is now');
+    expect(result.stderr).toContain('the VM was running and is now');
     // what libvirt has done by then differs; what is left must not, once the hint was followed
-    followHint(machine, result.stderr);
-    if (state(machine) === 'shut off') start(machine);
+    followHint(vm, result.stderr);
+    if (state(vm) === 'shut off') start(vm);
     expect(await kvmsnap(['create-as', 'web', 's1', '-q'])).toMatchObject({ code: 0 });
-    expect(tagNames(machine)).toEqual(['s1']);
+    expect(tagNames(vm)).toEqual(['s1']);
   });
 
   test('by SIGTERM: the true end is told once it is back', async () => {
-    const machine = await fullMachine('web');
-    const run = await holdSave(machine, () => spawnKvmsnap(['create-as', 'web', 's1']));
+    const vm = await fullVm('web');
+    const run = await holdSave(vm, () => spawnKvmsnap(['create-as', 'web', 's1']));
     signalLibvirtd('SIGTERM');
     await sleep(200);
-    continueQemu(machine);
+    continueQemu(vm);
     await waitFor(() => libvirtdPid() === undefined, { what: 'the end of libvirtd' });
     await startLibvirtd();
     const { code } = await run.done;
-    expect({ code, complete: isComplete(machine, 's1') }).toEqual({ code: 0, complete: true });
+    expect({ code, complete: isComplete(vm, 's1') }).toEqual({ code: 0, complete: true });
   });
 });
 
@@ -336,77 +336,77 @@ describe('a read', () => {
 
 describe('a delete of three', () => {
   /** QEMU stands still while it is to delete the first one. */
-  async function begin(env = {}): Promise<{ machine: Machine; run: RunningCli }> {
-    const machine = defineMachine({ name: 'web', boot: 'counter' });
-    start(machine);
-    for (const name of ['a', 'b', 'c']) virsh('snapshot-create-as', '--domain', machine.uuid, '--name', name);
-    stopQemu(machine);
+  async function begin(env = {}): Promise<{ vm: Vm; run: RunningCli }> {
+    const vm = defineVm({ name: 'web', boot: 'counter' });
+    start(vm);
+    for (const name of ['a', 'b', 'c']) virsh('snapshot-create-as', '--domain', vm.uuid, '--name', name);
+    stopQemu(vm);
     const run = spawnKvmsnap(['delete', 'web', 'a', 'b', 'c'], { env });
     await virshUnderWay('snapshot-delete');
-    return { machine, run };
+    return { vm, run };
   }
 
   test('ends after the first on SIGINT, and says so', async () => {
-    const { machine, run } = await begin();
+    const { vm, run } = await begin();
     await interrupt(run, 'SIGINT');
-    continueQemu(machine);
+    continueQemu(vm);
     const result = await run.done;
     expect(result.code).toBe(130);
-    expect(result.stdout).toMatch(/^MACHINE +NAME +RESULT\nweb +a +deleted\n$/);
+    expect(result.stdout).toMatch(/^VM +NAME +RESULT\nweb +a +deleted\n$/);
     expect(result.stderr).toContain("not touched: 'b', 'c'");
-    expect([snapshotNames(machine), tagNames(machine)]).toEqual([
+    expect([snapshotNames(vm), tagNames(vm)]).toEqual([
       ['b', 'c'],
       ['b', 'c'],
     ]);
   });
 
   test('a second SIGINT leaves the first to libvirtd and the others alone', async () => {
-    const { machine, run } = await begin();
+    const { vm, run } = await begin();
     await interrupt(run, 'SIGINT');
     run.kill('SIGINT');
     const result = await within(3000, run);
     expect(result).toMatchObject({ code: 130, stdout: '' });
     expect(result.stderr).toContain(`${CARRIES_ON}: the deletion of 'a' of 'web'`);
-    continueQemu(machine);
-    await waitFor(() => !tagNames(machine).includes('a'), { what: 'the deletion' });
-    expect(snapshotNames(machine)).toEqual(['b', 'c']);
+    continueQemu(vm);
+    await waitFor(() => !tagNames(vm).includes('a'), { what: 'the deletion' });
+    expect(snapshotNames(vm)).toEqual(['b', 'c']);
   });
 
   test('a second SIGINT at the second one: the first is told as deleted', async () => {
     const slow = slowVirsh('snapshot-delete', '--snapshotname b');
-    const { machine, run } = await begin(slow.env);
-    continueQemu(machine);
+    const { vm, run } = await begin(slow.env);
+    continueQemu(vm);
     await slow.waits();
     await interrupt(run, 'SIGINT');
     run.kill('SIGINT');
     const result = await within(3000, run);
     expect(result.code).toBe(130);
     expect(result.stdout).toMatch(
-      /^MACHINE +NAME +RESULT\nweb +a +deleted\nweb +b +failed: ended by SIGINT; stopped waiting, .*carries on/,
+      /^VM +NAME +RESULT\nweb +a +deleted\nweb +b +failed: ended by SIGINT; stopped waiting, .*carries on/,
     );
     expect(result.stderr).toMatch(/not touched: 'c'\nerror: .*libvirtd carries on: the deletion of 'b'/);
-    expect(snapshotNames(machine)).toEqual(['b', 'c']);
+    expect(snapshotNames(vm)).toEqual(['b', 'c']);
     slow.goOn();
-    await waitFor(() => !tagNames(machine).includes('b'), { what: 'the deletion' });
-    expect(snapshotNames(machine)).toEqual(['c']);
+    await waitFor(() => !tagNames(vm).includes('b'), { what: 'the deletion' });
+    expect(snapshotNames(vm)).toEqual(['c']);
   });
 });
 
 describe('a revert', () => {
   test('with --backup, interrupted during the backup: that is complete, and nothing is reverted', async () => {
-    const machine = await fullMachine('web');
-    virsh('snapshot-create-as', '--domain', machine.uuid, '--name', 's1');
-    const pid = qemuPid(machine);
-    const run = await holdSave(machine, () => spawnKvmsnap(['revert', 'web', 's1', '--backup-name', 'kept']));
+    const vm = await fullVm('web');
+    virsh('snapshot-create-as', '--domain', vm.uuid, '--name', 's1');
+    const pid = qemuPid(vm);
+    const run = await holdSave(vm, () => spawnKvmsnap(['revert', 'web', 's1', '--backup-name', 'kept']));
     await interrupt(run, 'SIGTERM');
-    continueQemu(machine);
+    continueQemu(vm);
     const result = await run.done;
     expect(result).toMatchObject({ code: 143, stdout: '' });
     expect(result.stderr).toContain(
       "ended by SIGTERM: the backup 'kept' is complete, and nothing was reverted",
     );
-    expect(isComplete(machine, 'kept')).toBe(true);
-    expect(qemuPid(machine)).toBe(pid); // a revert of this libvirt starts QEMU anew
+    expect(isComplete(vm, 'kept')).toBe(true);
+    expect(qemuPid(vm)).toBe(pid); // a revert of this libvirt starts QEMU anew
   });
 
   test.each([
@@ -414,37 +414,37 @@ describe('a revert', () => {
     { by: 'SIGTERM', code: 143, end: () => process.kill(kvmsnapProcess('revert') ?? Number.NaN, 'SIGTERM') },
     { by: '--timeout', code: 124, end: () => {}, args: ['--timeout', '1s'] },
   ])('ends at its question on $by with $code, and nothing is changed', async ({ code, end, args = [] }) => {
-    const machine = defineMachine({ name: 'web' });
-    for (const name of ['s1', 's2']) virsh('snapshot-create-as', '--domain', machine.uuid, '--name', name);
+    const vm = defineVm({ name: 'web' });
+    for (const name of ['s1', 's2']) virsh('snapshot-create-as', '--domain', vm.uuid, '--name', name);
     const terminal = onTerminal(['revert', 'web', 's1', ...args]);
     await terminal.waitForText(/\[y\/N\]/);
     end(terminal);
     expect((await terminal.done).code).toBe(code);
-    expect(currentSnapshot(machine)).toBe('s2');
+    expect(currentSnapshot(vm)).toBe('s2');
   });
 });
 
 describe('several at once', () => {
-  test('two names on one running machine: both are taken', async () => {
-    const machine = await fullMachine('web');
+  test('two names on one running VM: both are taken', async () => {
+    const vm = await fullVm('web');
     const runs = await Promise.all(['s1', 's2'].map((name) => kvmsnap(['create-as', 'web', name])));
     expect(runs.map(({ code }) => code)).toEqual([0, 0]);
-    expect(snapshotNames(machine)).toEqual(['s1', 's2']);
-    expect(tagNames(machine).sort()).toEqual(['s1', 's2']);
-    expect(state(machine)).toBe('running');
+    expect(snapshotNames(vm)).toEqual(['s1', 's2']);
+    expect(tagNames(vm).sort()).toEqual(['s1', 's2']);
+    expect(state(vm)).toBe('running');
   });
 
-  test('one name on one running machine: one is taken, the other exits 6', async () => {
-    const machine = await fullMachine('web');
+  test('one name on one running VM: one is taken, the other exits 6', async () => {
+    const vm = await fullVm('web');
     const runs = await Promise.all([1, 2].map(() => kvmsnap(['create-as', 'web', 's1'])));
     expect(runs.map(({ code }) => code).sort()).toEqual([0, 6]);
-    expect(snapshotNames(machine)).toEqual(['s1']);
-    expect(isComplete(machine, 's1')).toBe(true);
+    expect(snapshotNames(vm)).toEqual(['s1']);
+    expect(isComplete(vm, 's1')).toBe(true);
   });
 
-  test("a machine that raw virsh holds is busy after libvirt's 30 s, and nothing is half made", async () => {
-    const one = await fullMachine('one');
-    const two = defineMachine({ name: 'two', boot: 'counter', disks: [{}, {}] });
+  test("a VM that raw virsh holds is busy after libvirt's 30 s, and nothing is half made", async () => {
+    const one = await fullVm('one');
+    const two = defineVm({ name: 'two', boot: 'counter', disks: [{}, {}] });
     start(two);
     await holdSave(one, () => rawCreate(one));
     stopQemu(two);
@@ -462,25 +462,25 @@ describe('several at once', () => {
         hint: expect.stringContaining('another job'),
       });
     }
-    for (const machine of [one, two]) {
-      continueQemu(machine);
-      await waitFor(() => state(machine) === 'running' && tagNames(machine).length > 0, { what: 'its end' });
-      expect([snapshotNames(machine), tagNames(machine)]).toEqual([['raw'], ['raw']]);
+    for (const vm of [one, two]) {
+      continueQemu(vm);
+      await waitFor(() => state(vm) === 'running' && tagNames(vm).length > 0, { what: 'its end' });
+      expect([snapshotNames(vm), tagNames(vm)]).toEqual([['raw'], ['raw']]);
     }
   });
 });
 
 describe('progress', () => {
   test('on a terminal: one line with the time and growing bytes, cleared at the end', async () => {
-    const machine = await fullMachine('web');
-    const terminal = await holdSave(machine, () => onTerminal(['create-as', 'web', 's1']));
+    const vm = await fullVm('web');
+    const terminal = await holdSave(vm, () => onTerminal(['create-as', 'web', 's1']));
     await terminal.waitForText(/1 s, [\d.]+ MiB written: saving the memory of 'web'/);
     const before = terminal.screen().length;
-    continueQemu(machine);
-    await waitFor(() => occupied(machine) > 90 * MiB, { what: 'more bytes', intervalMs: 1 });
-    stopQemu(machine);
+    continueQemu(vm);
+    await waitFor(() => occupied(vm) > 90 * MiB, { what: 'more bytes', intervalMs: 1 });
+    stopQemu(vm);
     await sleep(600);
-    continueQemu(machine);
+    continueQemu(vm);
     const { code, screen } = await terminal.done;
     expect(code).toBe(0);
     const written = (text: string) => Number(/([\d.]+) MiB written(?!.*MiB written)/s.exec(text)?.[1]);
@@ -494,10 +494,10 @@ describe('progress', () => {
   test.each([40, 70])('never wraps: a long wide name on %i columns', async (columns) => {
     // a session's libvirtd puts the first 20 characters into the path of a socket, which may have 107 bytes
     const name = `machine-${'测试-虚拟机-'.repeat(5)}`;
-    const machine = await fullMachine(name);
-    const terminal = await holdSave(machine, () => onTerminal(['create-as', name, 's1'], { columns }));
+    const vm = await fullVm(name);
+    const terminal = await holdSave(vm, () => onTerminal(['create-as', name, 's1'], { columns }));
     await terminal.waitForText(/1 s, [\d.]+ MiB written/);
-    continueQemu(machine);
+    continueQemu(vm);
     const { screen } = await terminal.done;
     const shown = screen.split('\r\x1b[K').filter((line) => line.includes(' written'));
     expect(shown.length).toBeGreaterThan(1);
@@ -508,11 +508,11 @@ describe('progress', () => {
   });
 
   test('in a pipe: nothing', async () => {
-    const machine = await fullMachine('web');
-    const run = await holdSave(machine, () => spawnKvmsnap(['create-as', 'web', 's1']));
+    const vm = await fullVm('web');
+    const run = await holdSave(vm, () => spawnKvmsnap(['create-as', 'web', 's1']));
     await sleep(700);
-    continueQemu(machine);
+    continueQemu(vm);
     expect(await run.done).toMatchObject({ code: 0, stderr: '' });
-    expect(tryVirsh('snapshot-info', '--domain', machine.uuid, 's1').code).toBe(0);
+    expect(tryVirsh('snapshot-info', '--domain', vm.uuid, 's1').code).toBe(0);
   });
 });

@@ -29,7 +29,7 @@ test.each<[string, (ctx: Context) => Promise<void>]>([
 ])('%s is refused, and why', async (_, run) => {
   const host = withoutVersion();
   const external = capture('12.8.0', 'dumpxml-ext1.out');
-  host.machine.snapshots = new Map([...host.machine.snapshots, ['ext1', external]]);
+  host.vm.snapshots = new Map([...host.vm.snapshots, ['ext1', external]]);
   await expect(run(host.context())).rejects.toMatchObject({
     code: 'check',
     message: expect.stringMatching(UNKNOWN),
@@ -42,5 +42,5 @@ test.each<[string, (ctx: Context) => Promise<void>]>([
 test('what does not depend on it is done', async () => {
   const host = withoutVersion();
   await create(host.context(), ['b-fix'], 'new', {});
-  expect([...host.machine.snapshots.keys()]).toContain('new');
+  expect([...host.vm.snapshots.keys()]).toContain('new');
 });

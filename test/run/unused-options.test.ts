@@ -2,9 +2,9 @@
 import { expect, test } from 'vitest';
 import { completion } from '../../src/completion/completion.ts';
 import { create } from '../../src/create/report.ts';
+import type { Context, Settings } from '../../src/run/context.ts';
 import { list } from '../../src/show/list.ts';
 import { space } from '../../src/space/report.ts';
-import type { Context, Settings } from '../../src/run/context.ts';
 import { fakeHost } from './fake-host.ts';
 
 type Run = (ctx: Context) => Promise<void>;
@@ -31,8 +31,8 @@ test.each<[string, Run, Partial<Settings>]>([
   ['completion -q', (ctx) => completion(ctx, 'fish'), { output: 'name' }],
 ])('%s', async (_, run, settings) => {
   const host = fakeHost();
-  const before = [...host.machine.snapshots.keys()];
+  const before = [...host.vm.snapshots.keys()];
   await expect(run(host.context(settings))).rejects.toMatchObject({ code: 'usage' });
-  expect([...host.machine.snapshots.keys()]).toEqual(before);
+  expect([...host.vm.snapshots.keys()]).toEqual(before);
   expect([host.libvirt.commands, host.printed]).toEqual([[], []]);
 });

@@ -1,4 +1,4 @@
-// Several machines at once, interrupted, made to wait: on a real libvirtd, held in the middle of a write.
+// Several VMs at once, interrupted, made to wait: on a real libvirtd, held in the middle of a write.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
@@ -9,11 +9,11 @@ import { kvmsnap, type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
 import { processes } from '../lab/daemon.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { scratch, waitFor } from '../lab/lab.ts';
-import { cleanUp, continueQemu, defineMachine, type Machine, start, state } from '../lab/machine.ts';
 import { slowVirsh } from '../lab/saving.ts';
+import { countTo, tagNames, take, takeHalf } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { countTo, tagNames, take, takeHalf } from '../lab/scene.ts';
+import { cleanUp, continueQemu, defineVm, start, state, type Vm } from '../lab/vm.ts';
 
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 
@@ -22,18 +22,18 @@ afterEach(cleanUp);
 const CREATE = 'snapshot-create-as';
 const FIVE = ['m-1', 'm-2', 'm-3', 'm-4', 'm-5'];
 
-const small = (name: string): Machine => defineMachine({ name, disks: [{ size: '8M' }] });
+const small = (name: string): Vm => defineVm({ name, disks: [{ size: '8M' }] });
 
-/** The machines of which a virsh that creates a snapshot is under way, or held before it. */
-const underWay = (machines: readonly Machine[]): string[] =>
-  machines
+/** The VMs of which a virsh that creates a snapshot is under way, or held before it. */
+const underWay = (vms: readonly Vm[]): string[] =>
+  vms
     .filter(({ uuid }) => processes().some(({ args }) => args.includes(CREATE) && args.includes(uuid)))
     .map(({ name }) => name);
 
-/** The machines that have a snapshot, by libvirt and by the image. */
-function haveOne(machines: readonly Machine[]): string[] {
-  const having = machines.filter((machine) => snapshotNames(machine).length > 0);
-  for (const machine of machines) expect(tagNames(machine)[0]).toEqual(snapshotNames(machine));
+/** The VMs that have a snapshot, by libvirt and by the image. */
+function haveOne(vms: readonly Vm[]): string[] {
+  const having = vms.filter((vm) => snapshotNames(vm).length > 0);
+  for (const vm of vms) expect(tagNames(vm)[0]).toEqual(snapshotNames(vm));
   return having.map(({ name }) => name);
 }
 
@@ -50,28 +50,28 @@ describe('--jobs', () => {
     ['with 3 three', ['--jobs', '3'], ['m-1', 'm-2', 'm-3']],
     ['with 99 all', ['--jobs', '99'], FIVE],
   ])('%s at once, and no more; the results are complete and in order', async (_, options, atOnce) => {
-    const machines = FIVE.map(small);
+    const vms = FIVE.map(small);
     const gate = slowVirsh(CREATE);
     const run = spawnKvmsnap(['create-as', 'm-*', 's1', '-q', ...options], { env: gate.env });
-    await waitFor(() => underWay(machines).length >= atOnce.length, { what: `${atOnce.length} at once` });
+    await waitFor(() => underWay(vms).length >= atOnce.length, { what: `${atOnce.length} at once` });
     await sleep(500); // whatever comes too many
-    expect(underWay(machines)).toEqual(atOnce);
+    expect(underWay(vms)).toEqual(atOnce);
     gate.goOn();
     const { code, stdout } = await run.done;
     expect([code, stdout]).toEqual([0, FIVE.map((name) => `${name}/s1\n`).join('')]);
-    expect(haveOne(machines)).toEqual(FIVE);
+    expect(haveOne(vms)).toEqual(FIVE);
   });
 
   test('delete and prune too', async () => {
-    const machines = FIVE.map(small);
-    for (const machine of machines) for (const name of ['s1', 's2']) take(machine, name);
+    const vms = FIVE.map(small);
+    for (const vm of vms) for (const name of ['s1', 's2']) take(vm, name);
     await succeedWith(
       ['--yes', 'delete', 'm-*', 's1', '--jobs', '3'],
       /^(m-\d: note: this is deleted for good: 's1' of .*\n){5}$/,
     );
-    expect(machines.map(snapshotNames)).toEqual(FIVE.map(() => ['s2']));
+    expect(vms.map(snapshotNames)).toEqual(FIVE.map(() => ['s2']));
     await succeedWith(['prune', '--all', '--match', '*', '--keep-last', '0', '--allow-empty', '--jobs', '3']);
-    expect(haveOne(machines)).toEqual([]);
+    expect(haveOne(vms)).toEqual([]);
   });
 
   /** Runs it; the names it prints are in the order of the machines. */
@@ -94,17 +94,17 @@ describe('interrupted in the middle of several', () => {
   ] as const)(
     '%s: those under way come to their end, the rest is not reached and said so, exit %i',
     async (signal, exitCode, options) => {
-      const machines = FIVE.map(small);
+      const vms = FIVE.map(small);
       const reached = FIVE.slice(0, options.length === 0 ? 1 : 2);
       const rest = FIVE.slice(reached.length);
       const gate = slowVirsh(CREATE);
       const run = spawnKvmsnap(['create-as', 'm-*', 's1', ...options], { env: gate.env });
-      await waitFor(() => underWay(machines).length === reached.length, { what: 'a create under way' });
+      await waitFor(() => underWay(vms).length === reached.length, { what: 'a create under way' });
       await interrupt(run, signal);
       gate.goOn();
       const { code, stdout, stderr } = await run.done;
       expect(code).toBe(exitCode);
-      expect(haveOne(machines)).toEqual(reached);
+      expect(haveOne(vms)).toEqual(reached);
       const rows = stdout.trimEnd().split('\n').slice(1);
       expect(rows.map((row) => row.replace(/ .* {2}/, ' '))).toEqual([
         ...reached.map((name) => `${name} taken`),
@@ -116,8 +116,8 @@ describe('interrupted in the middle of several', () => {
   );
 
   test('json: the document says all of it, and the error is the last line', async () => {
-    const machines = FIVE.map(small);
-    take(machines[0] as Machine, 's1');
+    const vms = FIVE.map(small);
+    take(vms[0] as Vm, 's1');
     const gate = slowVirsh(CREATE);
     const run = spawnKvmsnap(['--json', 'create-as', 'm-*', 's1'], { env: gate.env });
     await gate.waits();
@@ -133,12 +133,12 @@ describe('interrupted in the middle of several', () => {
       'not reached',
     ]);
     expect(errorDocument(result)).toMatchObject({ code: 'terminated', exitCode: 143 });
-    expect(errorDocument(result).message).toBe('ended by SIGTERM; 1 of 5 machines failed, 3 not reached');
-    expect(haveOne(machines)).toEqual(['m-1', 'm-2']);
+    expect(errorDocument(result).message).toBe('ended by SIGTERM; 1 of 5 VMs failed, 3 not reached');
+    expect(haveOne(vms)).toEqual(['m-1', 'm-2']);
   });
 
   test('twice: it waits no longer, and says what libvirtd carries on with', async () => {
-    const machines = FIVE.map(small);
+    const vms = FIVE.map(small);
     const gate = slowVirsh(CREATE);
     const run = spawnKvmsnap(['create-as', 'm-*', 's1'], { env: gate.env });
     await gate.waits();
@@ -152,13 +152,13 @@ describe('interrupted in the middle of several', () => {
     expect(stderr.match(/libvirtd carries on:/g)).toHaveLength(1);
     expect(stdout).toMatch(/m-1 .* failed: .*\nm-2 .* not reached\n/);
     gate.goOn();
-    await waitFor(() => haveOne(machines).length === 1, { what: 'the end of what was carried on' });
-    expect(haveOne(machines)).toEqual(['m-1']);
+    await waitFor(() => haveOne(vms).length === 1, { what: 'the end of what was carried on' });
+    expect(haveOne(vms)).toEqual(['m-1']);
   });
 
   test('a prune stops after the deletion under way; what it would have deleted is not reached', async () => {
-    const machines = FIVE.slice(0, 2).map(small);
-    for (const machine of machines) for (const name of ['s1', 's2']) take(machine, name);
+    const vms = FIVE.slice(0, 2).map(small);
+    for (const vm of vms) for (const name of ['s1', 's2']) take(vm, name);
     const gate = slowVirsh('snapshot-delete');
     const args = ['--json', 'prune', '--all', '--match', '*', '--keep-last', '0', '--allow-empty'];
     const run = spawnKvmsnap(args, { env: gate.env });
@@ -174,7 +174,7 @@ describe('interrupted in the middle of several', () => {
         ['not reached', []],
       ],
     );
-    expect(machines.map(snapshotNames)).toEqual([['s2'], ['s1', 's2']]);
+    expect(vms.map(snapshotNames)).toEqual([['s2'], ['s1', 's2']]);
   });
 });
 
@@ -183,22 +183,22 @@ describe('--wait', () => {
   const triesOf = (run: RunningCli, command: string): number =>
     run.stderr.split('\n').filter((line) => new RegExp(`\\+ .*${command}`).test(line)).length;
 
-  /** A running machine, hung in the middle of a snapshot 'half' by raw virsh, with these taken before. */
+  /** A running VM, hung in the middle of a snapshot 'half' by raw virsh, with these taken before. */
   async function held(name: string, ...before: string[]) {
-    const machine = defineMachine({ name, disks: [{ size: '16M' }], boot: 'counter' });
-    start(machine);
-    await countTo(machine, 1);
-    for (const snapshot of before) take(machine, snapshot);
-    const { done } = await takeHalf(machine, 'half');
+    const vm = defineVm({ name, disks: [{ size: '16M' }], boot: 'counter' });
+    start(vm);
+    await countTo(vm, 1);
+    for (const snapshot of before) take(vm, snapshot);
+    const { done } = await takeHalf(vm, 'half');
     const letGo = async () => {
-      continueQemu(machine);
+      continueQemu(vm);
       await done;
     };
-    return { machine, letGo };
+    return { vm, letGo };
   }
 
-  test('create and prune go on once the machine is let go; without it exit 7, beside others 3', async () => {
-    const { machine, letGo } = await held('held', 'old');
+  test('create and prune go on once the VM is let go; without it exit 7, beside others 3', async () => {
+    const { vm, letGo } = await held('held', 'old');
     const free = small('free');
     take(free, 'old');
     const long = { timeoutMs: 110_000 };
@@ -209,9 +209,9 @@ describe('--wait', () => {
     const beside = await kvmsnap(['create-as', '*', 'hasty', '--jobs', '2'], long);
     expect([beside.code, (await alone.done).code]).toEqual([3, 7]);
     expect(beside.stderr).toMatch(
-      /^error: held: .*acquire state change lock.*\nhint: another job .*\nerror: 1 of 2 machines failed\n$/,
+      /^error: held: .*acquire state change lock.*\nhint: another job .*\nerror: 1 of 2 VMs failed\n$/,
     );
-    expect(snapshotNames(machine)).toEqual(['half', 'old']);
+    expect(snapshotNames(vm)).toEqual(['half', 'old']);
     expect(snapshotNames(free)).toEqual(['hasty']);
     await waitFor(() => triesOf(create, 'blockjob') > 1 && triesOf(prune, 'snapshot-delete.*old') > 2, {
       what: 'a second try of both',
@@ -219,13 +219,13 @@ describe('--wait', () => {
     await letGo();
     const [created, pruned] = [await create.done, await prune.done];
     expect([created.code, pruned.code, pruned.stdout]).toEqual([0, 0, 'free/old\nheld/old\n']);
-    expect(snapshotNames(machine)).toEqual(['half', 'patient']);
-    expect(tagNames(machine)).toEqual([['half', 'patient']]);
-    expect(state(machine)).toBe('running');
+    expect(snapshotNames(vm)).toEqual(['half', 'patient']);
+    expect(tagNames(vm)).toEqual([['half', 'patient']]);
+    expect(state(vm)).toBe('running');
   });
 
   test('delete waits for the end of a snapshot under way; without it exit 7', async () => {
-    const { machine, letGo } = await held('held');
+    const { vm, letGo } = await held('held');
     expect((await kvmsnap(['delete', 'held', 'half'])).code).toBe(7);
     const terminal = onTerminal(['--yes', 'delete', 'held', 'half', '--wait', '2m']);
     await terminal.waitForText(/waiting, .* at most: the snapshot 'half' of 'held' is still being taken/);
@@ -234,12 +234,12 @@ describe('--wait', () => {
     expect(code).toBe(0);
     // the line is gone at the end
     expect(screen.lastIndexOf('waiting,')).toBeLessThan(screen.lastIndexOf('\x1b[K'));
-    expect(snapshotNames(machine)).toEqual([]);
-    expect(tagNames(machine)).toEqual([[]]);
+    expect(snapshotNames(vm)).toEqual([]);
+    expect(tagNames(vm)).toEqual([[]]);
   });
 
   test('beyond its time it is exit 7, and Ctrl-C ends it at once', async () => {
-    const { machine, letGo } = await held('held');
+    const { vm, letGo } = await held('held');
     const short = await kvmsnap(['delete', 'held', 'half', '--wait', '2s']);
     expect([short.code, short.stderr.match(/error: /g)?.length]).toEqual([7, 1]);
     const terminal = onTerminal(['--yes', 'delete', 'held', 'half', '--wait', '2h']);
@@ -249,39 +249,39 @@ describe('--wait', () => {
     expect(code).toBe(130);
     expect(stripVTControlCharacters(screen)).toContain('error: ended by SIGINT');
     expect(screen).not.toContain('libvirt cannot cancel');
-    expect(snapshotNames(machine)).toEqual(['half']);
+    expect(snapshotNames(vm)).toEqual(['half']);
     await letGo();
-    expect(snapshotNames(machine)).toEqual(['half']);
+    expect(snapshotNames(vm)).toEqual(['half']);
   });
 });
 
 describe('the line of progress', () => {
-  test('on a terminal: how many of how many, the machine, the time; gone at the end', async () => {
-    const machines = FIVE.map(small);
-    const gate = slowVirsh(CREATE, machines[2]?.uuid ?? '');
+  test('on a terminal: how many of how many, the VM, the time; gone at the end', async () => {
+    const vms = FIVE.map(small);
+    const gate = slowVirsh(CREATE, vms[2]?.uuid ?? '');
     const terminal = onTerminal(['create-as', 'm-*', 's1'], { env: gate.env });
-    await terminal.waitForText(/2\/5 machines, [^;]*; m-3: /);
-    await terminal.waitForText(/2\/5 machines, [1-9] s; m-3: .*: taking a snapshot of 'm-3'/);
+    await terminal.waitForText(/2\/5 VMs, [^;]*; m-3: /);
+    await terminal.waitForText(/2\/5 VMs, [1-9] s; m-3: .*: taking a snapshot of 'm-3'/);
     gate.goOn();
     const { code, screen } = await terminal.done;
     expect(code).toBe(0);
     const end = screen.slice(screen.lastIndexOf('\r\x1b[K') + '\r\x1b[K'.length);
-    expect(end).toContain('MACHINE');
-    expect(end).not.toContain('/5 machines');
-    // a line for each of a hundred machines would only repeat the table
+    expect(end).toContain('VM');
+    expect(end).not.toContain('/5 VMs');
+    // a line for each of a hundred VMs would only repeat the table
     expect(end).not.toContain('is complete');
     // one line: nothing of it was ever ended by a line feed
-    expect(screen).not.toMatch(/\d\/5 machines[^\r]*\n/);
-    expect(haveOne(machines)).toEqual(FIVE);
+    expect(screen).not.toMatch(/\d\/5 VMs[^\r]*\n/);
+    expect(haveOne(vms)).toEqual(FIVE);
   });
 
-  test('in a pipe there is none, nor for one machine called by its name', async () => {
-    const machines = FIVE.slice(0, 2).map(small);
+  test('in a pipe there is none, nor for one VM called by its name', async () => {
+    const vms = FIVE.slice(0, 2).map(small);
     const { stderr } = await kvmsnap(['create-as', 'm-*', 's1']);
     expect(stderr).toBe('');
     const { screen } = await onTerminal(['create-as', 'm-1', 's2']).done;
-    expect(screen).not.toContain('/1 machines');
+    expect(screen).not.toContain('/1 VMs');
     expect(screen).toContain("'s2' of 'm-1' is complete, in disk vda");
-    expect(haveOne(machines)).toEqual(['m-1', 'm-2']);
+    expect(haveOne(vms)).toEqual(['m-1', 'm-2']);
   });
 });

@@ -1,4 +1,4 @@
-// Several machines in one run, judged by virsh and by the tags in the images: which ones, what each came to, how it is told.
+// Several VMs in one run, judged by virsh and by the tags in the images: which ones, what each came to, how it is told.
 import { renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
@@ -6,95 +6,81 @@ import { afterEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
+import { pasteOk } from '../lab/evidence.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
 import { smallFilesystem } from '../lab/mount.ts';
+import { asked, document, fail, failure, succeed, tagNames, take } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { pasteOk } from '../lab/evidence.ts';
-import { asked, document, fail, failure, succeed, tagNames, take } from '../lab/scene.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
 
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 
 afterEach(cleanUp);
 
-const small = (name: string): Machine => defineMachine({ name, disks: [{ size: '8M' }] });
-const raw = (name: string): Machine => defineMachine({ name, disks: [{ size: '8M', format: 'raw' }] });
+const small = (name: string): Vm => defineVm({ name, disks: [{ size: '8M' }] });
+const raw = (name: string): Vm => defineVm({ name, disks: [{ size: '8M', format: 'raw' }] });
 
-/** The snapshots of each machine by its name: what libvirt lists, which must be what the image holds. */
-function present(...machines: readonly Machine[]): Record<string, string[]> {
+/** The snapshots of each VM by its name: what libvirt lists, which must be what the image holds. */
+function present(...vms: readonly Vm[]): Record<string, string[]> {
   return Object.fromEntries(
-    machines.map((machine) => {
-      const names = snapshotNames(machine).sort();
-      const format = JSON.parse(
-        tool('qemu-img', ['info', '-U', '--output=json', '--', pathOf(machine)]),
-      ).format;
-      if (format === 'qcow2') expect([...(tagNames(machine)[0] ?? [])].sort()).toEqual(names);
-      return [machine.name, names];
+    vms.map((vm) => {
+      const names = snapshotNames(vm).sort();
+      const format = JSON.parse(tool('qemu-img', ['info', '-U', '--output=json', '--', pathOf(vm)])).format;
+      if (format === 'qcow2') expect([...(tagNames(vm)[0] ?? [])].sort()).toEqual(names);
+      return [vm.name, names];
     }),
   );
 }
 
-const fleet = (...names: string[]): Machine[] => names.map(small);
+const fleet = (...names: string[]): Vm[] => names.map(small);
 
 /** Names that mean something to a shell, to virsh, to kvmsnap's patterns, or to a terminal. */
 const NAMES = ['with space', '机器', 'web-*', 'web-[1]', '-dash', '--all', "it's", '7', 'a;b'];
 
-describe('which machines', () => {
-  test('names, patterns and UUIDs together, each machine once, in the order of the names', async () => {
-    const machines = fleet('web-2', 'web-1', 'db', 'mail');
-    const { stdout } = await succeed(
-      'create',
-      'web-*',
-      machines[3]?.uuid ?? '',
-      'web-1',
-      '--label',
-      'l',
-      '-q',
-    );
+describe('which VMs', () => {
+  test('names, patterns and UUIDs together, each VM once, in the order of the names', async () => {
+    const vms = fleet('web-2', 'web-1', 'db', 'mail');
+    const { stdout } = await succeed('create', 'web-*', vms[3]?.uuid ?? '', 'web-1', '--label', 'l', '-q');
     expect(stdout).toMatch(/^mail\/l-\w+\nweb-1\/l-\w+\nweb-2\/l-\w+\n$/);
     const [first] = stdout.split('\n');
-    expect(snapshotNames(machines[3] as Machine)).toEqual([first?.split('/')[1]]);
-    expect(machines.map((machine) => present(machine)[machine.name]?.length)).toEqual([1, 1, 0, 1]);
+    expect(snapshotNames(vms[3] as Vm)).toEqual([first?.split('/')[1]]);
+    expect(vms.map((vm) => present(vm)[vm.name]?.length)).toEqual([1, 1, 0, 1]);
   });
 
   test('--vm for more, --exclude for fewer', async () => {
-    const machines = fleet('web-1', 'web-2', 'db', 'mail');
+    const vms = fleet('web-1', 'web-2', 'db', 'mail');
     await succeed('create-as', 'web-*', 's1', '--vm', 'd?', '--vm', 'mail', '--exclude', '*-2');
-    expect(present(...machines)).toEqual({ 'web-1': ['s1'], 'web-2': [], db: ['s1'], mail: ['s1'] });
+    expect(present(...vms)).toEqual({ 'web-1': ['s1'], 'web-2': [], db: ['s1'], mail: ['s1'] });
     await succeed('--yes', 'delete', 'web-1', 's1', '--vm', 'db');
-    expect(present(...machines)).toEqual({ 'web-1': [], 'web-2': [], db: [], mail: ['s1'] });
+    expect(present(...vms)).toEqual({ 'web-1': [], 'web-2': [], db: [], mail: ['s1'] });
   });
 
   test('--all, by state', async () => {
-    const machines = fleet('off', 'on', 'paused');
-    for (const machine of machines.slice(1)) start(machine);
-    virsh('suspend', '--domain', machines[2]?.uuid ?? '');
+    const vms = fleet('off', 'on', 'paused');
+    for (const vm of vms.slice(1)) start(vm);
+    virsh('suspend', '--domain', vms[2]?.uuid ?? '');
     await succeed('create', '--all', '--state', 'running', '--label', 'r');
     await succeed('create', '--all', '--state', 'paused', '--state', 'shutoff', '--label', 'p');
-    expect(machines.map((machine) => present(machine)[machine.name]?.map((name) => name[0]))).toEqual([
-      ['p'],
-      ['r'],
-      ['p'],
-    ]);
+    expect(vms.map((vm) => present(vm)[vm.name]?.map((name) => name[0]))).toEqual([['p'], ['r'], ['p']]);
     const { domains } = await document('list', 'list', '--all', '--state', 'paused');
     expect(domains.map(({ name }) => name)).toEqual(['paused']);
   });
 
   test('an exact name wins over the pattern that it is, and an exclusion means both', async () => {
-    const machines = fleet('web-*', 'web-1', 'web-[1]', 'web-2');
+    const vms = fleet('web-*', 'web-1', 'web-[1]', 'web-2');
     await succeed('create-as', 'web-*', 'exact');
-    expect(present(...machines)).toEqual({ 'web-*': ['exact'], 'web-1': [], 'web-[1]': [], 'web-2': [] });
+    expect(present(...vms)).toEqual({ 'web-*': ['exact'], 'web-1': [], 'web-[1]': [], 'web-2': [] });
     await succeed('create-as', 'web-?', 'pattern', '--vm', 'web-[1]', '--exclude', 'web-2');
-    expect(present(...machines)).toEqual({
+    expect(present(...vms)).toEqual({
       'web-*': ['exact', 'pattern'],
       'web-1': ['pattern'],
       'web-[1]': ['pattern'],
       'web-2': [],
     });
     await succeed('create-as', '*', 'rest', '--exclude', 'web-[1]', '--exclude', 'web-\\*');
-    expect(present(...machines)).toMatchObject({
+    expect(present(...vms)).toMatchObject({
       'web-1': ['pattern'],
       'web-[1]': ['pattern'],
       'web-2': ['rest'],
@@ -102,20 +88,20 @@ describe('which machines', () => {
   });
 
   test('of any name: each alone, then all at once', async () => {
-    const machines = fleet(...NAMES);
-    for (const { name } of machines) await succeed('create-as', '-q', '--', name, 'alone');
+    const vms = fleet(...NAMES);
+    for (const { name } of vms) await succeed('create-as', '-q', '--', name, 'alone');
     await succeed('create', '-q', '--label', 'l', '--', ...NAMES);
     const { stdout } = await succeed('list', '--all', '-q');
     const listed = stdout.trimEnd().split('\n');
-    for (const machine of machines) {
-      const [label = '', alone] = present(machine)[machine.name]?.sort().reverse() ?? [];
+    for (const vm of vms) {
+      const [label = '', alone] = present(vm)[vm.name]?.sort().reverse() ?? [];
       expect([label.slice(0, 2), alone]).toEqual(['l-', 'alone']);
-      expect(listed).toContain(`${machine.name}/${label}`);
+      expect(listed).toContain(`${vm.name}/${label}`);
     }
     await succeed('--yes', 'delete', '*', 'alone');
-    expect(machines.map((machine) => present(machine)[machine.name]?.length)).toEqual(NAMES.map(() => 1));
+    expect(vms.map((vm) => present(vm)[vm.name]?.length)).toEqual(NAMES.map(() => 1));
     await succeed('prune', '--label', 'l', '--keep', 'none', '--allow-empty', '--', ...NAMES);
-    expect(machines.map((machine) => present(machine)[machine.name])).toEqual(NAMES.map(() => []));
+    expect(vms.map((vm) => present(vm)[vm.name])).toEqual(NAMES.map(() => []));
   });
 
   test.each([
@@ -138,46 +124,46 @@ describe('which machines', () => {
     [['create', '--all', '--state', 'running'], 'of 2 selected, none is running'],
     [['create', 'web-1', '--state', 'running', '--state', 'paused'], 'none is running or paused'],
     [['list', '--all', '--state', 'running'], 'of 2 selected, none is running'],
-  ])('%j means nothing: exit 4, and nothing is done to any machine', async (args, said) => {
-    const machines = fleet('web-1', 'web-2');
-    for (const machine of machines) take(machine, 'old');
+  ])('%j means nothing: exit 4, and nothing is done to any VM', async (args, said) => {
+    const vms = fleet('web-1', 'web-2');
+    for (const vm of vms) take(vm, 'old');
     expect(await fail(4, ...args)).toContain(said);
-    expect(present(...machines)).toEqual({ 'web-1': ['old'], 'web-2': ['old'] });
+    expect(present(...vms)).toEqual({ 'web-1': ['old'], 'web-2': ['old'] });
   });
 
   test('an exclusion that leaves out nothing is said, and a delete refuses it: it may be a slip', async () => {
-    const machines = fleet('web-1', 'web-2');
-    for (const machine of machines) take(machine, 'old');
+    const vms = fleet('web-1', 'web-2');
+    for (const vm of vms) take(vm, 'old');
     const slips = ['--exclude', 'wbe-2', '--exclude', 'x*'];
     expect(await fail(4, '--yes', 'delete', 'web-*', 'old', ...slips)).toBe(
-      "error: --exclude 'wbe-2' leaves out nothing: no machine is called so\nhint: did you mean 'web-2'?\n",
+      "error: --exclude 'wbe-2' leaves out nothing: no VM is called so\nhint: did you mean 'web-2'?\n",
     );
-    expect(present(...machines)).toEqual({ 'web-1': ['old'], 'web-2': ['old'] });
+    expect(present(...vms)).toEqual({ 'web-1': ['old'], 'web-2': ['old'] });
     const { stderr } = await succeed('create-as', 'web-*', 'new', ...slips);
     expect(stderr).toBe(
-      "note: --exclude 'wbe-2' leaves out nothing: no machine is called so; did you mean 'web-2'?\n" +
-        "note: --exclude 'x*' leaves out nothing: no machine matches\n",
+      "note: --exclude 'wbe-2' leaves out nothing: no VM is called so; did you mean 'web-2'?\n" +
+        "note: --exclude 'x*' leaves out nothing: no VM matches\n",
     );
     expect(await succeed('create', '--all', '--silent', ...slips)).toMatchObject({ stdout: '', stderr: '' });
     await succeed('--yes', 'delete', 'web-*', 'old', '--exclude', 'web-2');
-    expect(present(...machines)['web-1']).not.toContain('old');
-    expect(present(...machines)['web-2']).toContain('old');
+    expect(present(...vms)['web-1']).not.toContain('old');
+    expect(present(...vms)['web-2']).toContain('old');
   });
 
-  test('on a host without machines', async () => {
+  test('on a host without VMs', async () => {
     expect(await fail(4, 'create', '--all')).toContain('this connection has none');
     expect((await succeed('list')).stdout).not.toContain('\n\n');
   });
 
-  test('a running id is no word for a machine, also among others', async () => {
-    const machines = fleet('web-1', 'web-2');
-    start(machines[0] as Machine);
-    const id = virsh('domid', '--domain', machines[0]?.uuid ?? '').trim();
+  test('a running id is no word for a VM, also among others', async () => {
+    const vms = fleet('web-1', 'web-2');
+    start(vms[0] as Vm);
+    const id = virsh('domid', '--domain', vms[0]?.uuid ?? '').trim();
     expect(await fail(4, 'create', 'web-2', id)).toContain(`kvmsnap create-as web-2 ${id}`);
     const said = `${id} is the running id of 'web-1'`;
     expect((await kvmsnap(['create', 'web-2', id, '--label', 'n'])).stderr).toContain(said);
     expect(await fail(4, 'create', id)).toContain(said);
-    expect(present(...machines)).toMatchObject({ 'web-1': [], 'web-2': [expect.stringMatching(/^n-/)] });
+    expect(present(...vms)).toMatchObject({ 'web-1': [], 'web-2': [expect.stringMatching(/^n-/)] });
   });
 
   test.each([
@@ -188,10 +174,10 @@ describe('which machines', () => {
     [['create', 'web-1', '--state', 'on']],
     [['prune', '--match', '*', '--keep-last', '0', '--allow-empty']],
   ])('%j is wrong usage: exit 2, and nothing is done', async (args) => {
-    const machine = small('web-1');
-    take(machine, 'old');
+    const vm = small('web-1');
+    take(vm, 'old');
     await fail(2, ...args);
-    expect(present(machine)).toEqual({ 'web-1': ['old'] });
+    expect(present(vm)).toEqual({ 'web-1': ['old'] });
   });
 });
 
@@ -212,17 +198,17 @@ describe('a word that means no VM stops no other', () => {
     ['prune', [...'prune wbe-2 db-* web-* --match * --keep-last 0 --allow-empty'.split(' ')], [], []],
     ['delete', [...'delete web-1 old --vm wbe-2 --vm db-* --vm web-2 --yes'.split(' ')], [], []],
   ] as const)('%s: %j', async (kind, args, first, second) => {
-    const machines = fleet('web-1', 'web-2');
-    for (const machine of machines) take(machine, 'old');
+    const vms = fleet('web-1', 'web-2');
+    for (const vm of vms) take(vm, 'old');
     const { domains } = await withMissing(args, kind);
     expect(domains.map(({ name, uuid, errors }) => [name, uuid, errors.map(({ code }) => code)])).toEqual([
       ['db-*', null, ['not-found']],
       ['wbe-2', null, ['not-found']],
-      ['web-1', machines[0]?.uuid, []],
-      ['web-2', machines[1]?.uuid, []],
+      ['web-1', vms[0]?.uuid, []],
+      ['web-2', vms[1]?.uuid, []],
     ]);
     expect(domains[1]?.errors[0]?.hint).toBe("did you mean 'web-2'?");
-    const left = present(...machines);
+    const left = present(...vms);
     const shown = (names: readonly string[] = []) => names.map((name) => name.replace(/^n-.*/, 'n')).sort();
     expect([shown(left['web-1']), shown(left['web-2'])]).toEqual([[...first].sort(), [...second].sort()]);
   });
@@ -250,31 +236,31 @@ describe('a word that means no VM stops no other', () => {
       expect(await kvmsnap(args)).toMatchObject({
         code: 4,
         stdout: expect.stringContaining("no such VM: 'lost'"),
-        stderr: expect.stringContaining('2 of 2 machines failed'),
+        stderr: expect.stringContaining('2 of 2 VMs failed'),
       });
   });
 
   test('in a dry run too, and nothing is done', async () => {
-    const [machine] = fleet('web-1');
+    const [vm] = fleet('web-1');
     const result = await kvmsnap(['--dry-run', 'create', 'web-1', 'gone', '--label', 'n']);
     expect(result).toMatchObject({ code: 3, stderr: expect.stringContaining("no such VM: 'gone'") });
     expect(result.stdout).toContain('virsh snapshot-create-as');
-    expect(present(machine as Machine)).toEqual({ 'web-1': [] });
+    expect(present(vm as Vm)).toEqual({ 'web-1': [] });
   });
 
   test('each VM of a list without words has its tree', async () => {
-    const machines = fleet('web-1', 'web-2');
-    for (const machine of machines) for (const name of ['s1', 's2']) take(machine, name);
+    const vms = fleet('web-1', 'web-2');
+    for (const vm of vms) for (const name of ['s1', 's2']) take(vm, name);
     const { stdout } = await succeed('list', '--tree');
     expect(stdout.match(/^web-[12]$|└─ s2/gm)).toEqual(['web-1', '└─ s2', 'web-2', '└─ s2']);
     expect((await succeed('list', '--tree', '-q')).stdout).toBe('web-1/s1\nweb-1/s2\nweb-2/s1\nweb-2/s2\n');
   });
 });
 
-describe('what fails with one machine stops no other', () => {
-  /** Six machines, of which three fail and one is skipped; they end as `afterwards`. */
-  function troubled(): Machine[] {
-    const machines = [
+describe('what fails with one VM stops no other', () => {
+  /** Six VMs, of which three fail and one is skipped; they end as `afterwards`. */
+  function troubled(): Vm[] {
+    const vms = [
       small('a-fine'),
       small('b-has-it'),
       small('c-lost'),
@@ -282,30 +268,30 @@ describe('what fails with one machine stops no other', () => {
       raw('e-raw'),
       small('f-fine'),
     ];
-    take(machines[1] as Machine, 's1');
-    renameSync(pathOf(machines[2] as Machine), `${pathOf(machines[2] as Machine)}.away`);
-    truncateSync(pathOf(machines[3] as Machine), 0);
-    writeFileSync(pathOf(machines[3] as Machine), Buffer.alloc(8 * 1024 * 1024));
-    return machines;
+    take(vms[1] as Vm, 's1');
+    renameSync(pathOf(vms[2] as Vm), `${pathOf(vms[2] as Vm)}.away`);
+    truncateSync(pathOf(vms[3] as Vm), 0);
+    writeFileSync(pathOf(vms[3] as Vm), Buffer.alloc(8 * 1024 * 1024));
+    return vms;
   }
 
   /** Those that are still to be looked at by qemu-img. */
-  const wellEnough = (machines: readonly Machine[]) => [0, 1, 4, 5].map((n) => machines[n] as Machine);
+  const wellEnough = (vms: readonly Vm[]) => [0, 1, 4, 5].map((n) => vms[n] as Vm);
   const AFTERWARDS = { 'a-fine': ['s1'], 'b-has-it': ['s1'], 'e-raw': [], 'f-fine': ['s1'] };
 
   test('exit 3, and each with its cause and its cure on stderr, then how many', async () => {
-    const machines = troubled();
+    const vms = troubled();
     const { code, stdout, stderr } = await kvmsnap(['create-as', '*', 's1']);
     expect({ code, stderr }).toMatchObject({ code: 3 });
-    expect(present(...wellEnough(machines))).toEqual(AFTERWARDS);
+    expect(present(...wellEnough(vms))).toEqual(AFTERWARDS);
     expect(stderr).toMatch(
       new RegExp(
         [
-          "error: the machine 'b-has-it' already has a snapshot 's1'\nhint: choose another name",
+          "error: the VM 'b-has-it' already has a snapshot 's1'\nhint: choose another name",
           "error: cannot take a snapshot of 'c-lost': .* is missing\nhint: restore the file",
-          "error: cannot take a snapshot of 'd-destroyed': .* the file is raw, the machine's XML says qcow2\nhint: ",
+          "error: cannot take a snapshot of 'd-destroyed': .* the file is raw, the VM's XML says qcow2\nhint: ",
           "skipped 'e-raw': .* the file is raw",
-          'error: 3 of 6 machines failed, 1 skipped\n$',
+          'error: 3 of 6 VMs failed, 1 skipped\n$',
         ].join('.*'),
         's',
       ),
@@ -322,7 +308,7 @@ describe('what fails with one machine stops no other', () => {
   });
 
   test('json: one document on stdout, and the end of it as the last line of stderr', async () => {
-    const machines = troubled();
+    const vms = troubled();
     const result = await kvmsnap(['--json', 'create-as', '*', 's1']);
     expect(result.code).toBe(3);
     const { domains } = z.parse(DOCUMENTS.create, JSON.parse(result.stdout));
@@ -340,9 +326,9 @@ describe('what fails with one machine stops no other', () => {
     expect(errorDocument(result)).toMatchObject({
       code: 'partial',
       exitCode: 3,
-      message: '3 of 6 machines failed, 1 skipped',
+      message: '3 of 6 VMs failed, 1 skipped',
     });
-    expect(present(...wellEnough(machines))).toEqual(AFTERWARDS);
+    expect(present(...wellEnough(vms))).toEqual(AFTERWARDS);
   });
 
   test('csv and names hold the good ones, csv the others too', async () => {
@@ -355,7 +341,7 @@ describe('what fails with one machine stops no other', () => {
         .split(/\r?\n/)
         .map((row) => [row.split(',')[0], row.split(',').at(-1)]),
     ).toEqual([
-      ['machine', 'outcome'],
+      ['vm', 'outcome'],
       ['a-fine', 'done'],
       ['b-has-it', 'done'],
       ['c-lost', 'failed'],
@@ -368,7 +354,7 @@ describe('what fails with one machine stops no other', () => {
   });
 
   test('a dry run tells the same, and touches nothing', async () => {
-    const machines = troubled();
+    const vms = troubled();
     const result = await kvmsnap(['--json', '--dry-run', 'create-as', '*', 's1']);
     expect(result.code).toBe(3);
     const { domains = [], commands } = z.parse(DOCUMENTS['dry-run'], JSON.parse(result.stdout));
@@ -381,27 +367,27 @@ describe('what fails with one machine stops no other', () => {
       'planned',
     ]);
     expect(commands).toHaveLength(2);
-    expect(present(...wellEnough(machines))).toEqual({ ...AFTERWARDS, 'a-fine': [], 'f-fine': [] });
+    expect(present(...wellEnough(vms))).toEqual({ ...AFTERWARDS, 'a-fine': [], 'f-fine': [] });
     for (const command of commands) pasteOk(command);
-    expect(present(...wellEnough(machines))).toEqual(AFTERWARDS);
+    expect(present(...wellEnough(vms))).toEqual(AFTERWARDS);
   });
 
   test('all for one cause: its exit code; for several: 3', async () => {
-    const machines = fleet('web-1', 'web-2');
-    for (const machine of machines) take(machine, 's1');
+    const vms = fleet('web-1', 'web-2');
+    for (const vm of vms) take(vm, 's1');
     expect(await failure(6, 'create-as', 'web-*', 's1')).toMatchObject({
       code: 'exists',
-      message: '2 of 2 machines failed',
+      message: '2 of 2 VMs failed',
     });
-    take(machines[0] as Machine, 's2');
-    renameSync(pathOf(machines[1] as Machine), `${pathOf(machines[1] as Machine)}.away`);
+    take(vms[0] as Vm, 's2');
+    renameSync(pathOf(vms[1] as Vm), `${pathOf(vms[1] as Vm)}.away`);
     expect(await failure(3, 'create-as', 'web-*', 's2')).toMatchObject({ code: 'partial' });
   });
 
   test('delete: the others go', async () => {
-    const machines = fleet('web-1', 'web-2', 'web-3');
-    for (const machine of machines) take(machine, 's1');
-    tool('qemu-img', ['snapshot', '-c', 's1', pathOf(machines[1] as Machine)]);
+    const vms = fleet('web-1', 'web-2', 'web-3');
+    for (const vm of vms) take(vm, 's1');
+    tool('qemu-img', ['snapshot', '-c', 's1', pathOf(vms[1] as Vm)]);
     const result = await kvmsnap(['--json', '--yes', 'delete', 'web-*', 's1']);
     expect(result.code).toBe(3);
     const { domains } = z.parse(DOCUMENTS.delete, JSON.parse(result.stdout));
@@ -412,24 +398,24 @@ describe('what fails with one machine stops no other', () => {
       ['failed', [], ['check']],
       ['done', ['s1'], []],
     ]);
-    expect(machines.map(snapshotNames)).toEqual([[], ['s1'], []]);
+    expect(vms.map(snapshotNames)).toEqual([[], ['s1'], []]);
     const { stderr } = await kvmsnap(['delete', 'web-2', 's1']);
     expect(stderr.match(/error: /g)).toHaveLength(1);
-    // in a run over several machines, whose it is
-    take(machines[0] as Machine, 's1');
+    // in a run over several VMs, whose it is
+    take(vms[0] as Vm, 's1');
     const both = await kvmsnap(['--yes', 'delete', 'web-1', 's1', '--vm', 'web-2']);
     expect(both.stderr).toMatch(
       /^error: cannot delete 's1' of 'web-2': disk vda holds 2 .*\nhint: .*qemu-img snapshot -d/,
     );
     pasteOk(domains[1]?.errors[0]?.command ?? null);
     await succeed('delete', 'web-2', 's1');
-    expect(present(...machines)).toEqual({ 'web-1': [], 'web-2': [], 'web-3': [] });
+    expect(present(...vms)).toEqual({ 'web-1': [], 'web-2': [], 'web-3': [] });
   });
 
   test.runIf(isSystemLab)('a full disk (root mounts it) is a failure, and no skip', async () => {
     const source = join(smallFilesystem(16), 'disk.qcow2');
     tool('qemu-img', ['create', '-q', '-f', 'qcow2', '--', source, '8M']);
-    const crowded = defineMachine({ name: 'crowded', disks: [{ source }] });
+    const crowded = defineVm({ name: 'crowded', disks: [{ source }] });
     start(crowded);
     const fine = small('fine');
     const { code, stderr } = await kvmsnap(['create-as', '*', 's1']);
@@ -439,15 +425,15 @@ describe('what fails with one machine stops no other', () => {
   });
 });
 
-describe('a machine that is not suited', () => {
+describe('a VM that is not suited', () => {
   test('is skipped and said so, with exit 0; with --strict exit 3', async () => {
-    const machines = [small('fine'), raw('raw')];
+    const vms = [small('fine'), raw('raw')];
     const lenient = await succeed('create-as', '*', 's1');
     expect(lenient.stderr).toMatch(/^skipped 'raw': cannot take a snapshot of 'raw': .* raw\n$/);
     const strict = await kvmsnap(['create-as', '*', 's2', '--strict']);
     expect(strict.code).toBe(3);
-    expect(strict.stderr).toMatch(/^error: .*'raw'.*\nhint: convert it.*\nerror: 1 of 2 machines skipped\n$/);
-    expect(present(...machines)).toEqual({ fine: ['s1', 's2'], raw: [] });
+    expect(strict.stderr).toMatch(/^error: .*'raw'.*\nhint: convert it.*\nerror: 1 of 2 VMs skipped\n$/);
+    expect(present(...vms)).toEqual({ fine: ['s1', 's2'], raw: [] });
   });
 
   test('called by its own name or UUID is a failure', async () => {
@@ -473,13 +459,13 @@ describe('a machine that is not suited', () => {
     const { code, stderr } = await kvmsnap(['create', '--all']);
     expect(code).toBe(5);
     expect(stderr.match(/hint: convert it/g)).toHaveLength(2);
-    expect(stderr).toMatch(/error: 2 of 2 machines skipped\n$/);
+    expect(stderr).toMatch(/error: 2 of 2 VMs skipped\n$/);
   });
 
   test('a state that may pass is a failure: an image marked corrupt', async () => {
-    const machines = [small('fine'), small('hurt')];
+    const vms = [small('fine'), small('hurt')];
     // the incompatible feature bit 1 of the header: corrupt
-    tool('qemu-io', ['-f', 'raw', '-c', 'write -P 2 79 1', pathOf(machines[1] as Machine)]);
+    tool('qemu-io', ['-f', 'raw', '-c', 'write -P 2 79 1', pathOf(vms[1] as Vm)]);
     const { code, stderr } = await kvmsnap(['create', '--all']);
     expect({ code, stderr }).toMatchObject({ code: 3 });
     expect(stderr).toMatch(
@@ -488,15 +474,14 @@ describe('a machine that is not suited', () => {
   });
 });
 
-describe('delete over several machines', () => {
-  const left = (machines: readonly Machine[]) =>
-    Object.values(present(...machines)).map((names) => names.length);
+describe('delete over several VMs', () => {
+  const left = (vms: readonly Vm[]) => Object.values(present(...vms)).map((names) => names.length);
 
-  /** Three machines, of which the last lacks the snapshot. */
-  function family(): Machine[] {
-    const machines = fleet('web-1', 'web-2', 'web-3');
-    for (const machine of machines.slice(0, 2)) take(machine, 's1');
-    return machines;
+  /** Three VMs, of which the last lacks the snapshot. */
+  function family(): Vm[] {
+    const vms = fleet('web-1', 'web-2', 'web-3');
+    for (const vm of vms.slice(0, 2)) take(vm, 's1');
+    return vms;
   }
 
   test.each([
@@ -505,48 +490,48 @@ describe('delete over several machines', () => {
     [['web-1', '--vm', 'web-2']],
     [['web-1', '--vm', 'web-*', '--exclude', 'web-2']],
   ])('%j in a script: exit 10 without --yes, saying what it would have asked', async (words) => {
-    const machines = family();
+    const vms = family();
     const [pattern = '', ...more] = words;
     const said = await fail(10, 'delete', pattern, 's1', ...more);
     expect(said).toMatch(
       /nothing was changed: Delete .* of .*'web-1'.* for good\?\nhint: run it again with --yes/,
     );
-    expect(left(machines)).toEqual([1, 1, 0]);
+    expect(left(vms)).toEqual([1, 1, 0]);
   });
 
-  test('with --yes: a machine that lacks it is skipped', async () => {
-    const machines = family();
+  test('with --yes: a VM that lacks it is skipped', async () => {
+    const vms = family();
     const { stdout, stderr } = await succeed('--yes', 'delete', 'web-*', 's1', '-q');
     expect(stdout).toBe('web-1/s1\nweb-2/s1\n');
-    expect(stderr).toBe("skipped 'web-3': the machine 'web-3' has no snapshot 's1'\n");
-    expect(left(machines)).toEqual([0, 0, 0]);
+    expect(stderr).toBe("skipped 'web-3': the VM 'web-3' has no snapshot 's1'\n");
+    expect(left(vms)).toEqual([0, 0, 0]);
   });
 
   test('with --strict, or called by its own name, that is a failure', async () => {
-    const machines = family();
+    const vms = family();
     expect((await kvmsnap(['--yes', 'delete', 'web-*', 's1', '--strict'])).code).toBe(3);
-    expect(left(machines)).toEqual([0, 0, 0]);
-    take(machines[0] as Machine, 's2');
+    expect(left(vms)).toEqual([0, 0, 0]);
+    take(vms[0] as Vm, 's2');
     expect((await kvmsnap(['--yes', 'delete', 'web-1', 's2', '--vm', 'web-3'])).code).toBe(3);
-    expect(left(machines)).toEqual([0, 0, 0]);
+    expect(left(vms)).toEqual([0, 0, 0]);
   });
 
   test('none has it: exit 4, and nobody is asked', async () => {
-    const machines = family();
+    const vms = family();
     const { code, stderr } = await kvmsnap(['delete', 'web-*', 'sx']);
     expect(code).toBe(4);
-    expect(stderr).toMatch(/^error: none of the machines has a snapshot 'sx': 'web-1', 'web-2', 'web-3'\n/);
+    expect(stderr).toMatch(/^error: none of the VMs has a snapshot 'sx': 'web-1', 'web-2', 'web-3'\n/);
     const { code: onTty, screen } = await onTerminal(['delete', 'web-*', 'sx']).done;
     expect([onTty, screen.includes('[y/N]')]).toEqual([4, false]);
-    expect(left(machines)).toEqual([1, 1, 0]);
+    expect(left(vms)).toEqual([1, 1, 0]);
   });
 
-  test('of several names each machine loses those that it has; one that none has is exit 4', async () => {
-    const machines = family();
-    take(machines[1] as Machine, 's2');
-    const before = left(machines);
+  test('of several names each VM loses those that it has; one that none has is exit 4', async () => {
+    const vms = family();
+    take(vms[1] as Vm, 's2');
+    const before = left(vms);
     expect(await fail(4, '--yes', 'delete', 'web-*', 's1', 's3')).toContain("did you mean 's1'?");
-    expect(left(machines)).toEqual(before);
+    expect(left(vms)).toEqual(before);
     const strict = await kvmsnap(['--yes', '--dry-run', 'delete', 'web-[12]', 's1', 's2', '--strict']);
     expect(strict.code).toBe(3);
     const dry = await document('dry-run', '--yes', '--dry-run', 'delete', 'web-[12]', 's1', 's2');
@@ -558,50 +543,46 @@ describe('delete over several machines', () => {
     const { stdout, stderr } = await succeed('--yes', 'delete', 'web-[12]', 's1', 's2', '-q');
     expect(names.stdout).toBe(stdout);
     expect(stdout).toBe('web-1/s1\nweb-2/s1\nweb-2/s2\n');
-    expect(stderr).toBe("skipped 's2': the machine 'web-1' has no such snapshot\n");
-    expect(left(machines)).toEqual([0, 0, 0]);
+    expect(stderr).toBe("skipped 's2': the VM 'web-1' has no such snapshot\n");
+    expect(left(vms)).toEqual([0, 0, 0]);
   });
 
-  test('on a terminal it asks once, naming the snapshots and the machines that have them', async () => {
-    const machines = family();
-    take(machines[1] as Machine, 's2');
+  test('on a terminal it asks once, naming the snapshots and the VMs that have them', async () => {
+    const vms = family();
+    take(vms[1] as Vm, 's2');
     const declined = await asked('delete', 'web-*', 's1', 's2');
-    expect(declined.screen()).toContain(
-      "Delete 3 snapshots of 2 machines ('web-1', 'web-2') for good? [y/N]",
-    );
+    expect(declined.screen()).toContain("Delete 3 snapshots of 2 VMs ('web-1', 'web-2') for good? [y/N]");
     declined.type('n\r');
     expect((await declined.done).code).toBe(10);
-    expect(left(machines)).toEqual([1, 2, 0]);
+    expect(left(vms)).toEqual([1, 2, 0]);
     const accepted = await asked('delete', 'web-*', 's1');
     accepted.type('y\r');
     const { code, screen } = await accepted.done;
     expect([code, screen.match(/\[y\/N\]/g)?.length]).toEqual([0, 1]);
     expect(screen).toMatch(/\nfreed \d.*B/);
-    expect(left(machines)).toEqual([0, 1, 0]);
+    expect(left(vms)).toEqual([0, 1, 0]);
   });
 
-  test('--current and --children are of each machine', async () => {
-    const machines = family();
-    take(machines[1] as Machine, 's2');
+  test('--current and --children are of each VM', async () => {
+    const vms = family();
+    take(vms[1] as Vm, 's2');
     await succeed('--yes', 'delete', 'web-*', '--current');
-    expect(present(...machines)).toEqual({ 'web-1': [], 'web-2': ['s1'], 'web-3': [] });
-    take(machines[0] as Machine, 's1');
-    take(machines[1] as Machine, 's3');
-    expect(await fail(10, 'delete', 'web-*', 's1', '--children')).toContain(
-      'Delete 3 snapshots of 2 machines',
-    );
+    expect(present(...vms)).toEqual({ 'web-1': [], 'web-2': ['s1'], 'web-3': [] });
+    take(vms[0] as Vm, 's1');
+    take(vms[1] as Vm, 's3');
+    expect(await fail(10, 'delete', 'web-*', 's1', '--children')).toContain('Delete 3 snapshots of 2 VMs');
     const { stdout } = await succeed('--yes', 'delete', 'web-*', 's1', '--children', '-q');
     expect(stdout.trimEnd().split('\n').sort()).toEqual(['web-1/s1', 'web-2/s1', 'web-2/s3']);
-    expect(left(machines)).toEqual([0, 0, 0]);
+    expect(left(vms)).toEqual([0, 0, 0]);
   });
 
   test('a name with a line feed is asked for, and found, as any other', async () => {
-    const machines = fleet('web-1', 'web-2');
-    for (const machine of machines) take(machine, 'two\nlines');
+    const vms = fleet('web-1', 'web-2');
+    for (const vm of vms) take(vm, 'two\nlines');
     await fail(10, 'delete', 'web-*', 'two\nlines');
     const { stdout } = await succeed('--yes', 'delete', 'web-*', 'two\nlines', '-q');
     expect(stdout).toBe('web-1/two\nlines\nweb-2/two\nlines\n');
-    expect(left(machines)).toEqual([0, 0]);
+    expect(left(vms)).toEqual([0, 0]);
   });
 });
 
@@ -627,27 +608,25 @@ describe('--silent', () => {
   });
 
   test('prints all, in order, when not', async () => {
-    const machines = [small('fine'), raw('raw'), small('was')];
-    take(machines[2] as Machine, 's1');
+    const vms = [small('fine'), raw('raw'), small('was')];
+    take(vms[2] as Vm, 's1');
     const silent = await kvmsnap(['--silent', 'create-as', '*', 's1']);
     expect(silent.code).toBe(3);
     expect(silent.stdout).toMatch(/fine +s1 .* taken\n/);
     expect(silent.stderr).toMatch(
-      /^error: .*'was'.*skipped 'raw'.*\nerror: 1 of 3 machines failed, 1 skipped\n$/s,
+      /^error: .*'was'.*skipped 'raw'.*\nerror: 1 of 3 VMs failed, 1 skipped\n$/s,
     );
     await succeed('delete', 'fine', 's1');
     // as a mail of cron has it: both in one
     const { screen } = await onTerminal(['--silent', 'create-as', '*', 's1']).done;
-    expect(stripVTControlCharacters(screen)).toMatch(
-      /^error: .*skipped .*MACHINE.*error: 1 of 3 machines failed/s,
-    );
+    expect(stripVTControlCharacters(screen)).toMatch(/^error: .*skipped .*VM.*error: 1 of 3 VMs failed/s);
   });
 });
 
 describe('processes', () => {
-  test('reading 35 machines takes three of virsh', async () => {
-    const machines = Array.from({ length: 35 }, (_, n) => small(`many-${n}`));
-    for (const machine of machines) take(machine, 'l-20201122T030000Z');
+  test('reading 35 VMs takes three of virsh', async () => {
+    const vms = Array.from({ length: 35 }, (_, n) => small(`many-${n}`));
+    for (const vm of vms) take(vm, 'l-20201122T030000Z');
     const count = async (...args: string[]) => {
       const { stderr } = await succeed('-v', ...args);
       return stderr.split('\n').filter((line) => line.startsWith('+ virsh ')).length;

@@ -1,17 +1,17 @@
-// `--wait`: trying again while another job holds the machine (hazard 10), by a scripted clock.
+// `--wait`: trying again while another job holds the VM (hazard 10), by a scripted clock.
 import { describe, expect, test } from 'vitest';
 import { create } from '../../src/create/report.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
 import { setHold } from '../../src/describe/report.ts';
-import { pruneMachines } from '../../src/prune/report.ts';
+import { KvmsnapError } from '../../src/errors.ts';
+import { pruneVms } from '../../src/prune/report.ts';
 import { revert } from '../../src/revert/report.ts';
 import type { Context } from '../../src/run/context.ts';
-import { KvmsnapError } from '../../src/errors.ts';
-import { patiently } from '../../src/run/retry-while-busy.ts';
-import { type FakeHost, fakeHost } from './fake-host.ts';
+import { retryWhileBusy } from '../../src/run/retry-while-busy.ts';
 import { Failure } from '../libvirt/fake-libvirt.ts';
+import { type FakeHost, fakeHost } from './fake-host.ts';
 
-/** libvirtd waits so long for a machine before it says busy. */
+/** libvirtd waits so long for a VM before it says busy. */
 const LIBVIRTD_SECONDS = 30;
 
 const BUSY = new Failure(
@@ -72,11 +72,11 @@ function world(wait: number, settings: Partial<Context['settings']> = {}): World
 
 /** Another run takes a snapshot below `run1`. */
 function takeLate(host: World): void {
-  const [first] = host.machine.snapshots.values();
+  const [first] = host.vm.snapshots.values();
   const child = (first ?? '')
     .replace('<name>off1<', '<name>late<')
     .replace('<state>', '<parent><name>run1</name></parent><state>');
-  host.machine.snapshots = new Map([...host.machine.snapshots, ['late', child]]);
+  host.vm.snapshots = new Map([...host.vm.snapshots, ['late', child]]);
 }
 
 /** Has virsh say busy the first so many times that it is shown the word; `meanwhile` happens at each. */
@@ -97,7 +97,7 @@ describe('a task', () => {
   /** Runs a task that fails so long, each try taking so many seconds. */
   async function tryFor(host: World, takes: number, freeAfter: number) {
     const again: boolean[] = [];
-    const ended = patiently(host.ctx, async (ctx, isAgain) => {
+    const ended = retryWhileBusy(host.ctx, async (ctx, isAgain) => {
       again.push(isAgain);
       ctx.terminal.note('a warning');
       host.pass(takes);
@@ -149,7 +149,7 @@ describe('a task', () => {
   test('is not tried again for any other failure', async () => {
     const host = world(60);
     let tries = 0;
-    const ended = patiently(host.ctx, async () => {
+    const ended = retryWhileBusy(host.ctx, async () => {
       tries++;
       throw new KvmsnapError('exists', 'there already');
     });
@@ -159,7 +159,7 @@ describe('a task', () => {
 
   test('is not tried again after a signal', async () => {
     const host = world(60);
-    const ended = patiently(host.ctx, () =>
+    const ended = retryWhileBusy(host.ctx, () =>
       host.ctx.interrupts.protect('a write', async () => {
         host.ctx.interrupts.raise('SIGTERM');
         throw busy();
@@ -171,7 +171,7 @@ describe('a task', () => {
 });
 
 describe('create --wait', () => {
-  test('takes the snapshot once the machine is let go', async () => {
+  test('takes the snapshot once the VM is let go', async () => {
     const host = world(120);
     hold(host, 'snapshot-create-as', 2);
     await create(host.ctx, ['b-fix'], 's1', {});
@@ -186,14 +186,11 @@ describe('create --wait', () => {
     expect(host.tries('snapshot-create-as')).toBe(1);
   });
 
-  test('looks at the machine anew: a snapshot that came meanwhile is seen', async () => {
+  test('looks at the VM anew: a snapshot that came meanwhile is seen', async () => {
     const host = world(120);
     hold(host, 'snapshot-create-as', 1, () => {
-      const [first] = host.machine.snapshots.values();
-      host.machine.snapshots = new Map([
-        ...host.machine.snapshots,
-        ['s1', (first ?? '').replace('off1', 's1')],
-      ]);
+      const [first] = host.vm.snapshots.values();
+      host.vm.snapshots = new Map([...host.vm.snapshots, ['s1', (first ?? '').replace('off1', 's1')]]);
     });
     await expect(create(host.ctx, ['b-fix'], 's1', {})).rejects.toMatchObject({ code: 'exists' });
     expect(host.tries('snapshot-create-as')).toBe(1);
@@ -209,14 +206,14 @@ describe('create --wait', () => {
 });
 
 describe('revert --wait', () => {
-  test('asks once, takes one backup, and reverts once the machine is let go', async () => {
+  test('asks once, takes one backup, and reverts once the VM is let go', async () => {
     const host = world(120);
     hold(host, 'snapshot-revert', 2);
     await revert(host.ctx, 'b-fix', 'off1', { backup: true });
     expect(host.questions).toHaveLength(1);
     expect(host.tries('snapshot-create-as')).toBe(1);
     expect(host.tries('snapshot-revert')).toBe(3);
-    expect(host.machine.current).toBe('off1');
+    expect(host.vm.current).toBe('off1');
     expect(new Set(host.notes).size).toBe(host.notes.length);
   });
 
@@ -225,7 +222,7 @@ describe('revert --wait', () => {
     hold(host, 'snapshot-create-as', 2);
     await revert(host.ctx, 'b-fix', 'off1', { backupName: 'kept' });
     expect(host.questions).toHaveLength(1);
-    expect([...host.machine.snapshots.keys()]).toEqual(['off1', 'run1', 'kept']);
+    expect([...host.vm.snapshots.keys()]).toEqual(['off1', 'run1', 'kept']);
     expect(host.tries('snapshot-revert')).toBe(1);
   });
 
@@ -236,7 +233,7 @@ describe('revert --wait', () => {
       code: 'busy',
     });
     expect(host.tries('snapshot-create-as')).toBe(1);
-    expect(host.machine.current).toBe('kept');
+    expect(host.vm.current).toBe('kept');
   });
 });
 
@@ -255,19 +252,19 @@ describe('revert', () => {
 });
 
 describe('delete and prune --wait', () => {
-  test('delete asks once, and deletes once the machine is let go', async () => {
+  test('delete asks once, and deletes once the VM is let go', async () => {
     const host = world(120);
     hold(host, 'snapshot-delete', 2);
     await deleteSnapshots(host.ctx, 'b-fix', ['off1'], {});
     expect(host.questions).toHaveLength(1);
-    expect([...host.machine.snapshots.keys()]).toEqual(['run1']);
+    expect([...host.vm.snapshots.keys()]).toEqual(['run1']);
     expect(host.tries('snapshot-delete')).toBe(3);
   });
 
   test('delete: one that another deleted meanwhile is not found, and not deleted again', async () => {
     const host = world(120);
     hold(host, 'snapshot-delete', 1, () => {
-      host.machine.snapshots = new Map([...host.machine.snapshots].filter(([name]) => name !== 'off1'));
+      host.vm.snapshots = new Map([...host.vm.snapshots].filter(([name]) => name !== 'off1'));
       for (const path of host.images.keys()) host.images.set(path, ['run1']);
     });
     await expect(deleteSnapshots(host.ctx, 'b-fix', ['off1'], {})).resolves.toBeUndefined();
@@ -281,7 +278,7 @@ describe('delete and prune --wait', () => {
       code: 'check',
     });
     expect(host.tries('snapshot-delete')).toBe(1);
-    expect([...host.machine.snapshots.keys()]).toEqual(['off1', 'run1', 'late']);
+    expect([...host.vm.snapshots.keys()]).toEqual(['off1', 'run1', 'late']);
   });
 
   test('one that came while somebody thought about the answer is asked about', async () => {
@@ -298,34 +295,33 @@ describe('delete and prune --wait', () => {
     expect(host.tries('snapshot-delete')).toBe(0);
   });
 
-  const prune = (host: World) =>
-    pruneMachines(host.ctx, ['b-fix'], { match: '*', keepLast: 0, allowEmpty: true });
+  const prune = (host: World) => pruneVms(host.ctx, ['b-fix'], { match: '*', keepLast: 0, allowEmpty: true });
 
-  test('prune deletes once the machine is let go, and asks a person once', async () => {
+  test('prune deletes once the VM is let go, and asks a person once', async () => {
     const host = world(120);
     hold(host, 'snapshot-delete', 1);
     await prune(host);
     expect(host.questions).toHaveLength(1);
     expect(host.questions[0]).toMatch(/Delete 2 of 2 snapshots of 1 VM.*\?$/);
-    expect(host.machine.snapshots.size).toBe(0);
+    expect(host.vm.snapshots.size).toBe(0);
   });
 
   test.each<[string, string, (host: World) => Promise<void>]>([
     ['prune', 'snapshot-delete', prune],
     ['delete', 'snapshot-delete', ({ ctx }) => deleteSnapshots(ctx, 'b-fix', ['off1', 'run1'], {})],
-  ])('%s waits so long for the machine, not for each of its snapshots', async (_, verb, run) => {
+  ])('%s waits so long for the VM, not for each of its snapshots', async (_, verb, run) => {
     const host = world(60);
     hold(host, verb, 99);
     await expect(run(host)).rejects.toMatchObject({ code: 'busy' });
     expect(host.tries(verb)).toBe(2);
-    expect(host.machine.snapshots.size).toBe(2);
+    expect(host.vm.snapshots.size).toBe(2);
   });
 });
 
-test('hold --wait marks it once the machine is let go', async () => {
+test('hold --wait marks it once the VM is let go', async () => {
   const host = world(120);
   hold(host, 'snapshot-create', 1);
   await setHold(host.ctx, 'b-fix', 'off1', true);
   expect(host.tries('snapshot-create')).toBe(2);
-  expect(host.machine.snapshots.get('off1')).toContain('Kvmsnap-Hold: yes');
+  expect(host.vm.snapshots.get('off1')).toContain('Kvmsnap-Hold: yes');
 });

@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import type { Context } from '../../src/run/context.ts';
-import { invalidate, nothingKnown } from '../../src/sharing/known-vms.ts';
 import { KvmsnapError } from '../../src/errors.ts';
+import type { Context } from '../../src/run/context.ts';
 import { type Currency, readUsersOf } from '../../src/sharing/find-image-users.ts';
-import { Failure, type FakeMachine, fakeLibvirt } from '../libvirt/fake-libvirt.ts';
+import { invalidate, nothingKnown } from '../../src/sharing/known-vms.ts';
+import { Failure, type FakeVm, fakeLibvirt } from '../libvirt/fake-libvirt.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'users-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -24,7 +24,7 @@ const stored = (name: string, path: string) => `<domainsnapshot>
   ${definition(path)}
 </domainsnapshot>`;
 
-function vm(n: number, path: string, snapshots: Record<string, string> = {}): FakeMachine {
+function vm(n: number, path: string, snapshots: Record<string, string> = {}): FakeVm {
   return {
     name: `web-${n}`,
     uuid: uuidOf(n),
@@ -35,8 +35,8 @@ function vm(n: number, path: string, snapshots: Record<string, string> = {}): Fa
   };
 }
 
-function host(...machines: FakeMachine[]) {
-  const libvirt = fakeLibvirt(machines);
+function host(...vms: FakeVm[]) {
+  const libvirt = fakeLibvirt(vms);
   const notes: string[] = [];
   const time = { now: 0 };
   const ctx = {
@@ -89,7 +89,7 @@ test('what changes is read again, and nothing else', async () => {
   const { libvirt, ask, ctx } = host(vm(1, IMAGE), second);
   expect(await ask()).toMatchObject({ users: [] });
   // a clone that was defined meanwhile
-  libvirt.machines.push(vm(3, IMAGE));
+  libvirt.vms.push(vm(3, IMAGE));
   expect(await ask()).toMatchObject({ users: [['web-3', 'disk', []]], processes: 2, read: [] });
   // a disk that was attached, without a word in any list
   second.xml = definition(IMAGE);
@@ -103,7 +103,7 @@ test('what changes is read again, and nothing else', async () => {
   });
   second.xml = definition('/vm/a');
   second.snapshots = new Map([...second.snapshots, ['s2', stored('s2', IMAGE)]]);
-  libvirt.machines.pop();
+  libvirt.vms.pop();
   expect(await ask()).toMatchObject({ users: [['web-2', 'tags', ['s2']]], read: ['s1', 's2'] });
   // our own write, under the same name
   second.snapshots = new Map([
@@ -176,7 +176,7 @@ test('whoever asks while another reads gets what is so after it has asked', asyn
   const { ask, libvirt } = host(vm(1, IMAGE), vm(2, IMAGE));
   await ask();
   const first = ask('now');
-  libvirt.machines.push(vm(3, IMAGE));
+  libvirt.vms.push(vm(3, IMAGE));
   const answers = await Promise.all([ask('now'), ask('now'), first]);
   expect(answers.slice(0, 2).map(({ users }) => users.length)).toEqual([2, 2]);
 });

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { imagesToFollow } from '../../src/sharing/vm-files.ts';
 import { readChains } from '../../src/sharing/image-chains.ts';
+import { imagesToFollow } from '../../src/sharing/vm-files.ts';
 import { type Qcow2Names, qcow2Header } from '../qemu/headers.ts';
 
 let directory = '';

@@ -5,22 +5,13 @@ import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
+import { fingerprint, refused } from '../lab/evidence.ts';
 import { tool, virsh } from '../lab/lab.ts';
-import {
-  cleanUp,
-  defineMachine,
-  destroy,
-  type Machine,
-  pathOf,
-  start,
-  state,
-  undefine,
-} from '../lab/machine.ts';
+import { asked, byteIn, NOW, succeed, THEN, take, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import type { Terminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
-import { fingerprint, refused } from '../lab/evidence.ts';
-import { asked, byteIn, NOW, succeed, THEN, take, write } from '../lab/scene.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, state, undefine, type Vm } from '../lab/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -28,13 +19,13 @@ afterAll(cleanUp);
 const small = { size: '4M' };
 
 /** Runs kvmsnap, which must refuse and leave both VMs as they are, to the last byte of their images. */
-async function leavesBoth(machines: readonly Machine[], ...args: string[]): Promise<string> {
-  const before = machines.map(fingerprint);
+async function leavesBoth(vms: readonly Vm[], ...args: string[]): Promise<string> {
+  const before = vms.map(fingerprint);
   const { exitCode, message, hint } = await refused(...args);
-  expect({ args, exitCode, machines: machines.map(fingerprint) }).toEqual({
+  expect({ args, exitCode, vms: vms.map(fingerprint) }).toEqual({
     args,
     exitCode: 5,
-    machines: before,
+    vms: before,
   });
   return `${message}\n${hint}`;
 }
@@ -42,8 +33,8 @@ async function leavesBoth(machines: readonly Machine[], ...args: string[]): Prom
 const tagNames = (path: string): string[] => tags(path).map(({ name }) => name);
 
 test('the snapshot of another VM is no orphan of this one', async () => {
-  const first = defineMachine({ name: 'first', disks: [small] });
-  const second = defineMachine({ name: 'second', disks: [{ source: pathOf(first) }, { ...small }] });
+  const first = defineVm({ name: 'first', disks: [small] });
+  const second = defineVm({ name: 'second', disks: [{ source: pathOf(first) }, { ...small }] });
   expect((await succeed('create-as', 'second', 'both')).stderr).toMatch(
     /warning: disk vda: .*VM 'first' \(shut off\) has it as disk vda/,
   );
@@ -66,15 +57,15 @@ test('the snapshot of another VM is no orphan of this one', async () => {
 });
 
 describe('a disk in two definitions', () => {
-  function shared(): readonly [Machine, Machine] {
-    const first = defineMachine({ name: 'first', disks: [small], boot: 'counter' });
+  function shared(): readonly [Vm, Vm] {
+    const first = defineVm({ name: 'first', disks: [small], boot: 'counter' });
     write(first, THEN);
     take(first, 's1');
     write(first, NOW);
     // under another path
     const alias = join(dirname(pathOf(first)), 'alias.qcow2');
     linkSync(pathOf(first), alias);
-    return [first, defineMachine({ name: 'second', disks: [{ source: alias }] })];
+    return [first, defineVm({ name: 'second', disks: [{ source: alias }] })];
   }
 
   test('is not reverted, though forced', async () => {
@@ -134,14 +125,14 @@ describe('a disk in two definitions', () => {
 });
 
 describe('a linked clone', () => {
-  function cloned(): readonly [Machine, Machine] {
-    const golden = defineMachine({ name: 'golden', disks: [small] });
+  function cloned(): readonly [Vm, Vm] {
+    const golden = defineVm({ name: 'golden', disks: [small] });
     write(golden, THEN);
     take(golden, 's1');
     write(golden, NOW);
     const alias = join(dirname(pathOf(golden)), 'alias.qcow2');
     symlinkSync(pathOf(golden), alias);
-    return [golden, defineMachine({ name: 'clone', disks: [{ backing: alias }] })];
+    return [golden, defineVm({ name: 'clone', disks: [{ backing: alias }] })];
   }
 
   test('keeps what it sees', async () => {
@@ -176,21 +167,21 @@ describe('a linked clone', () => {
 });
 
 test('a disk that was handed to another VM is not rolled back by a snapshot of before', async () => {
-  const first = defineMachine({ name: 'first', disks: [small, small] });
+  const first = defineVm({ name: 'first', disks: [small, small] });
   write(first, THEN);
   take(first, 's1');
   write(first, NOW);
   virsh('detach-disk', first.uuid, 'vdb', '--config');
-  const second = defineMachine({ name: 'second', disks: [{ source: pathOf(first, 1) }] });
+  const second = defineVm({ name: 'second', disks: [{ source: pathOf(first, 1) }] });
   const both = [first, second];
   expect(await leavesBoth(both, 'revert', 'first', 's1', '--force')).toMatch(/VM 'second' .* disk vda/);
   expect(byteIn(pathOf(second))).toBe(NOW);
 });
 
 test('what only a snapshot of another VM keeps is not changed', async () => {
-  const first = defineMachine({ name: 'first', disks: [small] });
+  const first = defineVm({ name: 'first', disks: [small] });
   write(first, THEN);
-  const second = defineMachine({ name: 'second', disks: [{ source: pathOf(first) }] });
+  const second = defineVm({ name: 'second', disks: [{ source: pathOf(first) }] });
   take(first, 's1');
   write(first, NOW);
   // its state is the shared image, and its own disk another one since
@@ -202,10 +193,10 @@ test('what only a snapshot of another VM keeps is not changed', async () => {
 });
 
 test('an overlay that another VM lies on is not left for removal', async () => {
-  const first = defineMachine({ name: 'first', disks: [small] });
+  const first = defineVm({ name: 'first', disks: [small] });
   take(first, 'e1', '--disk-only');
   const overlay = pathOf(first).replace(/qcow2$/, 'e1');
-  defineMachine({ name: 'clone', disks: [{ backing: overlay }] });
+  defineVm({ name: 'clone', disks: [{ backing: overlay }] });
   const { code } = await kvmsnap(['delete', 'first', 'e1', '--leftovers']);
   expect([code, existsSync(overlay), snapshotNames(first)]).toEqual([5, true, ['e1']]);
   await succeed('delete', 'first', 'e1', '--metadata', '--leftovers');
@@ -213,11 +204,11 @@ test('an overlay that another VM lies on is not left for removal', async () => {
 });
 
 test('external: neither a revert nor a merge takes the overlay of another VM away', async () => {
-  const first = defineMachine({ name: 'first', disks: [small] });
+  const first = defineVm({ name: 'first', disks: [small] });
   take(first, 'e1', '--disk-only');
   take(first, 'e2', '--disk-only');
   const overlay = pathOf(first).replace(/qcow2$/, 'e2');
-  const clone = defineMachine({ name: 'clone', disks: [{ backing: overlay }] });
+  const clone = defineVm({ name: 'clone', disks: [{ backing: overlay }] });
   const both = [first, clone];
   const before = tool('qemu-img', ['info', '--output=json', '--backing-chain', pathOf(clone)]);
   const words = await leavesBoth(both, 'revert', 'first', 'e1', '--force');
@@ -226,8 +217,8 @@ test('external: neither a revert nor a merge takes the overlay of another VM awa
 });
 
 test('a VM that only reads an image has it locked too while it runs', async () => {
-  const first = defineMachine({ name: 'first', disks: [small] });
-  const reader = defineMachine({
+  const first = defineVm({ name: 'first', disks: [small] });
+  const reader = defineVm({
     name: 'reader',
     disks: [small, { source: pathOf(first), readonly: true }],
     boot: 'counter',
@@ -245,11 +236,11 @@ test('a VM that only reads an image has it locked too while it runs', async () =
 });
 
 test('the memory of a snapshot that two VMs know is not removed', async () => {
-  const first = defineMachine({ name: 'first', disks: [small], boot: 'counter' });
+  const first = defineVm({ name: 'first', disks: [small], boot: 'counter' });
   const memory = join(dirname(pathOf(first)), 'e1.mem');
   start(first);
   take(first, 'e1', '--memspec', memory, '--diskspec', 'vda,snapshot=external');
-  const second = defineMachine({ name: 'second', disks: [small] });
+  const second = defineVm({ name: 'second', disks: [small] });
   const file = join(dirname(pathOf(first)), 'e1.xml');
   const xml = virsh('snapshot-dumpxml', '--security-info', first.uuid, 'e1')
     .replaceAll(first.uuid, second.uuid)
@@ -262,8 +253,8 @@ test('the memory of a snapshot that two VMs know is not removed', async () => {
 });
 
 describe('while a question stands', () => {
-  function alone(): Machine {
-    const first = defineMachine({ name: 'first', disks: [small] });
+  function alone(): Vm {
+    const first = defineVm({ name: 'first', disks: [small] });
     write(first, THEN);
     take(first, 's1');
     write(first, NOW);
@@ -278,14 +269,14 @@ describe('while a question stands', () => {
   test('a clone that comes is seen', async () => {
     const first = alone();
     const terminal = await asked('revert', 'first', 's1');
-    const clone = defineMachine({ name: 'clone', disks: [{ backing: pathOf(first) }] });
+    const clone = defineVm({ name: 'clone', disks: [{ backing: pathOf(first) }] });
     await answerYes(terminal, 5, /VM 'clone' \(shut off\)\s+has\s+an\s+overlay/);
     expect([byteIn(pathOf(first)), byteIn(pathOf(clone))]).toEqual([NOW, NOW]);
   });
 
   test('a disk that is given to a VM is seen, and a VM that starts', async () => {
     const first = alone();
-    const second = defineMachine({ name: 'second', disks: [small], boot: 'counter' });
+    const second = defineVm({ name: 'second', disks: [small], boot: 'counter' });
     const revert = await asked('revert', 'first', 's1');
     virsh('attach-disk', second.uuid, pathOf(first), 'vdb', '--subdriver', 'qcow2', '--config');
     await answerYes(revert, 5, /VM 'second' \(shut off\)\s+has\s+it\s+as\s+disk\s+vdb/);
@@ -300,14 +291,14 @@ describe('while a question stands', () => {
   });
 
   test('a snapshot of another VM that comes is none to be deleted by a fix', async () => {
-    const first = defineMachine({ name: 'first', disks: [small, small] });
+    const first = defineVm({ name: 'first', disks: [small, small] });
     take(first, 'old');
     // half a snapshot, of which nobody knows, of a later second
     await setTimeout(1100);
     tool('qemu-img', ['snapshot', '-c', 'half', pathOf(first)]);
     const terminal = await asked('check', 'first', '--fix');
     expect(terminal.screen()).toMatch(/delete 'half' in disk vda/);
-    const second = defineMachine({ name: 'second', disks: [{ source: pathOf(first) }] });
+    const second = defineVm({ name: 'second', disks: [{ source: pathOf(first) }] });
     terminal.type('y\r');
     await terminal.done;
     expect([snapshotNames(second), tagNames(pathOf(first))]).toEqual([[], ['old', 'half']]);

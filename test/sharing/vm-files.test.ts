@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { filesUsed, mergeUses, type NamedFile, type VmDefinitions } from '../../src/sharing/vm-files.ts';
+import type { NamedFile } from '../../src/model/domain-files.ts';
+import { filesUsed, mergeUses, type VmDefinitions } from '../../src/sharing/vm-files.ts';
 import { snapshot } from '../model.ts';
 
 const VM = { name: 'web-2', uuid: '0f3a', state: 'shutoff' };

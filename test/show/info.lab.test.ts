@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { imageInfo, tags } from '../lab/disk.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, destroy, type Machine, pathOf, start } from '../lab/machine.ts';
-import { onTerminal } from '../lab/terminal.ts';
 import { document, fail, succeed, take, twoDisks } from '../lab/scene.ts';
+import { onTerminal } from '../lab/terminal.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, type Vm } from '../lab/vm.ts';
 
 afterAll(cleanUp);
 
@@ -16,30 +16,30 @@ function markCorrupt(path: string): void {
   closeSync(file);
 }
 
-describe('info of a machine', () => {
-  let machine: Machine;
+describe('info of a VM', () => {
+  let vm: Vm;
   let base: string;
 
   beforeAll(() => {
-    base = pathOf(defineMachine({ name: 'base', disks: [{ size: '16M' }] }));
-    machine = defineMachine({
+    base = pathOf(defineVm({ name: 'base', disks: [{ size: '16M' }] }));
+    vm = defineVm({
       name: 'full',
       boot: 'counter',
       memoryMiB: 48,
       disks: [{ backing: base }, { size: '8M' }, { device: 'cdrom', source: null, format: 'raw' }],
     });
-    take(machine, 's1');
+    take(vm, 's1');
     // later, for libvirt 7.0 takes no snapshot beside it
     const raw = join(scratch, 'read-only.raw');
     tool('qemu-img', ['create', '-q', '-f', 'raw', raw, '1M']);
     const kind = ['--driver', 'qemu', '--subdriver', 'raw', '--mode', 'readonly'];
-    virsh('attach-disk', machine.uuid, raw, 'vdc', '--config', ...kind);
-    machine = { ...machine, disks: [...machine.disks.slice(0, 2), { target: 'vdc', path: raw }] };
+    virsh('attach-disk', vm.uuid, raw, 'vdc', '--config', ...kind);
+    vm = { ...vm, disks: [...vm.disks.slice(0, 2), { target: 'vdc', path: raw }] };
   });
 
   test('shows each disk as qemu-img sees it, with its backing chain', async () => {
     const { domain } = await document('info', 'info', 'full');
-    expect(domain).toMatchObject({ name: 'full', uuid: machine.uuid, state: 'shutoff', current: 's1' });
+    expect(domain).toMatchObject({ name: 'full', uuid: vm.uuid, state: 'shutoff', current: 's1' });
     const link = (path: string) => ({
       path,
       format: imageInfo(path).format,
@@ -47,7 +47,7 @@ describe('info of a machine', () => {
       allocatedBytes: statSync(path).blocks * 512,
       flags: [],
     });
-    const [vda, vdb, vdc] = [0, 1, 2].map((n) => pathOf(machine, n)) as [string, string, string];
+    const [vda, vdb, vdc] = [0, 1, 2].map((n) => pathOf(vm, n)) as [string, string, string];
     const snapshots = [{ id: '1', name: 's1', vmStateBytes: 0 }];
     expect(domain.disks).toMatchObject([
       {
@@ -91,13 +91,11 @@ describe('info of a machine', () => {
 
   test('is a table of disks, facts and snapshots', async () => {
     const { stdout, stderr } = await succeed('info', 'full');
-    expect(stdout).toMatch(
-      new RegExp(`^vda +disk +qcow2 +16\\.0 MiB +\\S+ KiB +- +${pathOf(machine)}$`, 'm'),
-    );
+    expect(stdout).toMatch(new RegExp(`^vda +disk +qcow2 +16\\.0 MiB +\\S+ KiB +- +${pathOf(vm)}$`, 'm'));
     expect(stdout).toMatch(new RegExp(`^vda \\^1 +disk +qcow2 +16\\.0 MiB +\\S+ KiB +- +${base}$`, 'm'));
     expect(stdout).toMatch(/^vdc +disk +raw +1\.0 MiB .* takes no part in snapshots +\//m);
     expect(stdout).toMatch(/^hda +cdrom +- .* no medium, takes no part in snapshots +-$/m);
-    expect(stdout).toMatch(new RegExp(`^uuid +${machine.uuid}$`, 'm'));
+    expect(stdout).toMatch(new RegExp(`^uuid +${vm.uuid}$`, 'm'));
     expect(stdout).toMatch(/^memory +48\.0 MiB$/m);
     expect(stdout).toMatch(/^snapshots +1$/m);
     expect(stdout).toMatch(/^vdb +1 +s1 +\d{4}-\S+ +0 B$/m);
@@ -109,15 +107,15 @@ describe('info of a machine', () => {
   test('says on a terminal what VM SIZE means', async () => {
     const { screen } = await onTerminal(['info', 'full'], { columns: 200 }).done;
     expect(screen).toMatch(
-      /VM SIZE is the guest memory saved with a snapshot.*0 B is right for a machine that was off/,
+      /VM SIZE is the guest memory saved with a snapshot.*0 B is right for a VM that was off/,
     );
   });
 
   test('has the memory of a snapshot of the running guest, also while it runs', async () => {
-    start(machine);
-    take(machine, 'live');
+    start(vm);
+    take(vm, 'live');
     const { domain } = await document('info', 'info', 'full');
-    const size = tags(pathOf(machine)).find(({ name }) => name === 'live')?.vmStateSize ?? 0;
+    const size = tags(pathOf(vm)).find(({ name }) => name === 'live')?.vmStateSize ?? 0;
     expect(size).toBeGreaterThan(0);
     expect(domain).toMatchObject({ state: 'running', stateReason: 'unpaused', current: 'live' });
     expect(domain.disks[0]?.snapshots).toMatchObject([
@@ -129,11 +127,11 @@ describe('info of a machine', () => {
       { name: 'live', vmStateBytes: 0 },
     ]);
     expect((await succeed('info', 'full')).stdout).toMatch(/^state +running \(unpaused\)$/m);
-    destroy(machine);
+    destroy(vm);
   });
 
   test('names what is wrong with an image, and what the XML says otherwise', async () => {
-    const odd = defineMachine({
+    const odd = defineVm({
       name: 'odd',
       disks: [{}, { driver: 'raw' }, { driver: null }, {}, { backing: base }],
     });
@@ -171,20 +169,20 @@ describe('info of a machine', () => {
 });
 
 describe('info of a snapshot', () => {
-  let machine: Machine;
+  let vm: Vm;
 
   beforeAll(() => {
-    machine = twoDisks('parts', { boot: 'counter' });
-    take(machine, 'root');
-    start(machine);
-    take(machine, 's1', '--description', 'before, "the" upgrade');
-    take(machine, 'leaf');
-    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1');
-    destroy(machine);
+    vm = twoDisks('parts', { boot: 'counter' });
+    take(vm, 'root');
+    start(vm);
+    take(vm, 's1', '--description', 'before, "the" upgrade');
+    take(vm, 'leaf');
+    virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's1');
+    destroy(vm);
   });
 
   test('has all that libvirt and the images know', async () => {
-    const vmStateBytes = tags(pathOf(machine)).find(({ name }) => name === 's1')?.vmStateSize ?? 0;
+    const vmStateBytes = tags(pathOf(vm)).find(({ name }) => name === 's1')?.vmStateSize ?? 0;
     expect(vmStateBytes).toBeGreaterThan(0);
     expect(await document('info-snapshot', 'info', 'parts', 's1')).toMatchObject({
       domain: { name: 'parts', state: 'shutoff' },
@@ -198,7 +196,7 @@ describe('info of a snapshot', () => {
         description: 'before, "the" upgrade',
         vmStateBytes,
         memory: { location: 'internal', file: null },
-        disks: machine.disks.map(({ target, path }) => ({
+        disks: vm.disks.map(({ target, path }) => ({
           target,
           source: path,
           location: 'internal',
@@ -209,7 +207,7 @@ describe('info of a snapshot', () => {
     const { stdout } = await succeed('info', 'parts', 's1');
     for (const [fact, value] of [
       ['snapshot', 's1'],
-      ['machine', 'parts'],
+      ['vm', 'parts'],
       ['current', 'yes'],
       ['state', 'running'],
       ['parent', 'root'],
@@ -222,8 +220,8 @@ describe('info of a snapshot', () => {
   });
 
   test('counts its copies in each image: 1, 0, 2', async () => {
-    tool('qemu-img', ['snapshot', '-d', 'leaf', pathOf(machine, 0)]);
-    tool('qemu-img', ['snapshot', '-c', 'leaf', pathOf(machine, 1)]);
+    tool('qemu-img', ['snapshot', '-d', 'leaf', pathOf(vm, 0)]);
+    tool('qemu-img', ['snapshot', '-c', 'leaf', pathOf(vm, 1)]);
     const copies = async (name: string) =>
       (await document('info-snapshot', 'info', 'parts', name)).snapshot.disks.map((disk) => disk.copies);
     expect([await copies('s1'), await copies('leaf')]).toEqual([
@@ -231,15 +229,15 @@ describe('info of a snapshot', () => {
       [0, 2],
     ]);
     const { stdout } = await succeed('info', 'parts', 'leaf');
-    expect(stdout).toMatch(new RegExp(`^vda +internal +MISSING +${pathOf(machine, 0)}$`, 'm'));
-    expect(stdout).toMatch(new RegExp(`^vdb +internal +2 OF THAT NAME +${pathOf(machine, 1)}$`, 'm'));
+    expect(stdout).toMatch(new RegExp(`^vda +internal +MISSING +${pathOf(vm, 0)}$`, 'm'));
+    expect(stdout).toMatch(new RegExp(`^vdb +internal +2 OF THAT NAME +${pathOf(vm, 1)}$`, 'm'));
   });
 
   test('cannot count them in an image that is missing', async () => {
-    renameSync(pathOf(machine, 1), `${pathOf(machine, 1)}.away`);
+    renameSync(pathOf(vm, 1), `${pathOf(vm, 1)}.away`);
     const { snapshot } = await document('info-snapshot', 'info', 'parts', 's1');
     const { stdout } = await succeed('info', 'parts', 's1');
-    renameSync(`${pathOf(machine, 1)}.away`, pathOf(machine, 1));
+    renameSync(`${pathOf(vm, 1)}.away`, pathOf(vm, 1));
     expect(snapshot).toMatchObject({ vmStateBytes: null, disks: [{ copies: 1 }, { copies: null }] });
     expect(stdout).toMatch(/^vdb +internal +not looked at /m);
   });

@@ -1,31 +1,31 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, destroy, type Machine, machineXml, start } from '../lab/machine.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { document, fail, succeed, take } from '../lab/scene.ts';
+import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import { cleanUp, defineVm, destroy, domainXml, start, type Vm } from '../lab/vm.ts';
 
 /** off ─┬─ run ─── disks, and paused below off, the current one. */
-let machine: Machine;
+let vm: Vm;
 
 beforeAll(() => {
-  machine = defineMachine({ name: 'tree', boot: 'counter', disks: [{ size: '16M' }] });
-  defineMachine({ name: 'bare', disks: [{ size: '16M' }] });
-  take(machine, 'off');
-  start(machine);
-  take(machine, 'run');
-  take(machine, 'disks', '--disk-only');
-  destroy(machine);
-  const at = ['--domain', machine.uuid, '--snapshotname'];
+  vm = defineVm({ name: 'tree', boot: 'counter', disks: [{ size: '16M' }] });
+  defineVm({ name: 'bare', disks: [{ size: '16M' }] });
+  take(vm, 'off');
+  start(vm);
+  take(vm, 'run');
+  take(vm, 'disks', '--disk-only');
+  destroy(vm);
+  const at = ['--domain', vm.uuid, '--snapshotname'];
   virsh('snapshot-revert', ...at, 'off', '--paused');
-  take(machine, 'paused');
+  take(vm, 'paused');
 });
 afterAll(cleanUp);
 
 const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '');
 
 const byVirsh = (...options: string[]): string[] =>
-  lines(virsh('snapshot-list', '--domain', machine.uuid, '--name', ...options)).sort();
+  lines(virsh('snapshot-list', '--domain', vm.uuid, '--name', ...options)).sort();
 
 describe('list shows what virsh would list', () => {
   test.each([
@@ -49,7 +49,7 @@ describe('list shows what virsh would list', () => {
     expect(names.sort()).toEqual(byVirsh(...options));
   });
 
-  test('of several machines too, where one that has no such snapshot has none to show', async () => {
+  test('of several VMs too, where one that has no such snapshot has none to show', async () => {
     const several = await succeed('list', '--all', '-q', '--from', 'off', '--active');
     expect(lines(several.stdout).sort()).toEqual(['tree/paused', 'tree/run']);
     expect(lines((await succeed('list', '--all', '-q', '--current')).stdout)).toEqual([]);
@@ -89,7 +89,7 @@ describe("the snapshot's XML, as libvirt has it", () => {
     ],
     [['current', 'tree', '--xml'], ['snapshot-current']],
   ])('%j', async (args, [command = '', ...options]) => {
-    const raw = virsh(command, '--domain', machine.uuid, ...options);
+    const raw = virsh(command, '--domain', vm.uuid, ...options);
     expect((await succeed(...args)).stdout.trim()).toBe(raw.trim());
   });
 
@@ -107,18 +107,18 @@ describe("the snapshot's XML, as libvirt has it", () => {
 });
 
 test('current --set moves the mark, and nothing else', async () => {
-  const before = { xml: machineXml(machine), names: snapshotNames(machine) };
+  const before = { xml: domainXml(vm), names: snapshotNames(vm) };
   const { stdout } = await succeed('current', 'tree', '--set', 'run', '--dry-run');
-  expect(stdout).toBe(`virsh snapshot-current --domain ${machine.uuid} --snapshotname run\n`);
-  expect(currentSnapshot(machine)).toBe('paused');
+  expect(stdout).toBe(`virsh snapshot-current --domain ${vm.uuid} --snapshotname run\n`);
+  expect(currentSnapshot(vm)).toBe('paused');
   expect((await succeed('current', 'tree', '--set', 'run')).stdout).toBe('run\n');
-  expect(currentSnapshot(machine)).toBe('run');
-  expect({ xml: machineXml(machine), names: snapshotNames(machine) }).toEqual(before);
+  expect(currentSnapshot(vm)).toBe('run');
+  expect({ xml: domainXml(vm), names: snapshotNames(vm) }).toEqual(before);
   expect((await document('current', 'current', 'tree', '--set', 'run')).snapshot).toMatchObject({
     name: 'run',
     current: true,
   });
   expect(await fail(4, 'current', 'tree', '--set', 'rum')).toContain("did you mean 'run'?");
   await succeed('current', 'tree', '--set', 'paused');
-  expect(currentSnapshot(machine)).toBe('paused');
+  expect(currentSnapshot(vm)).toBe('paused');
 });

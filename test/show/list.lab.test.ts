@@ -4,28 +4,28 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { cleanEnvironment, kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
+import { document, fail, hold, succeed, take, takeHalf, twoDisks } from '../lab/scene.ts';
+import { currentSnapshot, snapshotXml } from '../lab/snapshot.ts';
+import { onTerminal } from '../lab/terminal.ts';
 import {
   cleanUp,
   continueQemu,
-  defineMachine,
+  defineVm,
   destroy,
-  type Machine,
   pathOf,
   start,
   state,
   stateAndReason,
-} from '../lab/machine.ts';
-import { currentSnapshot, snapshotXml } from '../lab/snapshot.ts';
-import { onTerminal } from '../lab/terminal.ts';
-import { document, fail, hold, succeed, take, takeHalf, twoDisks } from '../lab/scene.ts';
+  type Vm,
+} from '../lab/vm.ts';
 
 afterAll(cleanUp);
 
 /** A description that a CSV field, a table cell and XML each have to escape. */
 const DESCRIPTION = 'first, of "two";\nsecond <line> & 中文';
 
-const secondsOf = (machine: Machine, name: string): number =>
-  Number(/<creationTime>(\d+)</.exec(snapshotXml(machine, name))?.[1]);
+const secondsOf = (vm: Vm, name: string): number =>
+  Number(/<creationTime>(\d+)</.exec(snapshotXml(vm, name))?.[1]);
 
 /** RFC 4180. */
 function parseCsv(text: string): Record<string, string>[] {
@@ -68,21 +68,21 @@ async function processesOf(
 const shownLines = (stderr: string, name: string): number =>
   stderr.split('\n').filter((line) => line.startsWith(`+ ${name} `)).length;
 
-describe('list of one machine', () => {
-  let machine: Machine;
+describe('list of one VM', () => {
+  let vm: Vm;
 
   // s1 ─┬─ s2 ─── s3        s4 and s5 are of the running guest, s5 is the current one
   //     └─ s4 ─── s5
   beforeAll(() => {
-    machine = twoDisks('tree', { boot: 'counter' });
-    take(machine, 's1', '--description', DESCRIPTION);
-    take(machine, 's2');
-    take(machine, 's3');
-    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 's1');
-    start(machine);
-    take(machine, 's4');
-    take(machine, 's5');
-    destroy(machine);
+    vm = twoDisks('tree', { boot: 'counter' });
+    take(vm, 's1', '--description', DESCRIPTION);
+    take(vm, 's2');
+    take(vm, 's3');
+    virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's1');
+    start(vm);
+    take(vm, 's4');
+    take(vm, 's5');
+    destroy(vm);
   });
 
   const PARENTS = { s1: null, s2: 's1', s3: 's2', s4: 's1', s5: 's4' };
@@ -90,23 +90,23 @@ describe('list of one machine', () => {
 
   test('is, as JSON, what libvirt and the images hold', async () => {
     const { domains } = await document('list', 'list', 'tree');
-    expect(domains).toMatchObject([{ name: 'tree', uuid: machine.uuid, state: 'shutoff', current: 's5' }]);
+    expect(domains).toMatchObject([{ name: 'tree', uuid: vm.uuid, state: 'shutoff', current: 's5' }]);
     const snapshots = domains[0]?.snapshots ?? [];
     expect(snapshots.map(({ name, parent }) => [name, parent])).toEqual(Object.entries(PARENTS));
     expect(Object.fromEntries(snapshots.map(({ name, children }) => [name, children]))).toEqual(CHILDREN);
     for (const snapshot of snapshots) {
       const ofRunning = ['s4', 's5'].includes(snapshot.name);
-      const memory = tags(pathOf(machine)).find(({ name }) => name === snapshot.name)?.vmStateSize;
+      const memory = tags(pathOf(vm)).find(({ name }) => name === snapshot.name)?.vmStateSize;
       expect(ofRunning).toBe((memory ?? 0) > 0);
-      expect(Date.parse(snapshot.createdAt) / 1000).toBe(secondsOf(machine, snapshot.name));
+      expect(Date.parse(snapshot.createdAt) / 1000).toBe(secondsOf(vm, snapshot.name));
       expect(snapshot).toMatchObject({
         state: ofRunning ? 'running' : 'shutoff',
         location: 'internal',
-        current: snapshot.name === currentSnapshot(machine),
+        current: snapshot.name === currentSnapshot(vm),
         underWay: false,
         description: snapshot.name === 's1' ? DESCRIPTION : null,
         vmStateBytes: memory,
-        disks: machine.disks.map(({ target, path }) => ({ target, source: path, location: 'internal' })),
+        disks: vm.disks.map(({ target, path }) => ({ target, source: path, location: 'internal' })),
       });
     }
   });
@@ -114,7 +114,7 @@ describe('list of one machine', () => {
   test('is the same document for the UUID, and under its alias', async () => {
     const [byName, byUuid] = [
       await succeed('--json', 'list', 'tree'),
-      await succeed('ls', machine.uuid, '--json'),
+      await succeed('ls', vm.uuid, '--json'),
     ];
     expect(byUuid.stdout).toBe(byName.stdout);
   });
@@ -157,7 +157,7 @@ describe('list of one machine', () => {
     ]);
   });
 
-  test('draws the same tree on a terminal, in colour and with ages', async () => {
+  test('draws the same tree on a terminal, in color and with ages', async () => {
     const { code, screen } = await onTerminal(['list', 'tree', '-t']).done;
     expect(code).toBe(0);
     expect(screen).toMatch(/\[32m\s*└─ s5/);
@@ -170,8 +170,8 @@ describe('list of one machine', () => {
       Object.entries(PARENTS).map(([name, parent]) => [name, parent, String(name === 's5')]),
     );
     expect(rows[0]).toMatchObject({ state: 'shutoff', vmStateBytes: '0', description: DESCRIPTION });
-    expect(Number(rows[4]?.['vmStateBytes'])).toBe(tags(pathOf(machine)).at(-1)?.vmStateSize);
-    expect(Date.parse(rows[0]?.['createdAt'] ?? '') / 1000).toBe(secondsOf(machine, 's1'));
+    expect(Number(rows[4]?.['vmStateBytes'])).toBe(tags(pathOf(vm)).at(-1)?.vmStateSize);
+    expect(Date.parse(rows[0]?.['createdAt'] ?? '') / 1000).toBe(secondsOf(vm, 's1'));
   });
 
   test('is, with -q, the names', async () => {
@@ -179,7 +179,7 @@ describe('list of one machine', () => {
   });
 
   test('costs as many processes with 30 snapshots as with one', async () => {
-    const many = defineMachine({ name: 'many' });
+    const many = defineVm({ name: 'many' });
     take(many, 'n1');
     const one = await processesOf('list', 'many', '-v');
     for (let n = 2; n <= 30; n++) take(many, `n${n}`);
@@ -193,8 +193,8 @@ describe('list of one machine', () => {
     expect((await succeed('list', 'many', '-q')).stdout.split('\n')).toHaveLength(31);
   });
 
-  test('of a machine without snapshots is empty, and no failure', async () => {
-    defineMachine({ name: 'empty' });
+  test('of a VM without snapshots is empty, and no failure', async () => {
+    defineVm({ name: 'empty' });
     expect((await document('list', 'list', 'empty')).domains).toMatchObject([
       { current: null, snapshots: [] },
     ]);
@@ -206,40 +206,40 @@ describe('list of one machine', () => {
 
 describe('current', () => {
   test('is the name alone, or all facts as JSON', async () => {
-    const machine = defineMachine({ name: 'with' });
-    take(machine, 'older');
-    take(machine, 'newer');
-    virsh('snapshot-revert', '--domain', machine.uuid, '--snapshotname', 'older');
+    const vm = defineVm({ name: 'with' });
+    take(vm, 'older');
+    take(vm, 'newer');
+    virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 'older');
     for (const option of [[], ['-q']])
       expect((await succeed('current', 'with', ...option)).stdout).toBe('older\n');
     expect(await document('current', 'current', 'with')).toMatchObject({
-      domain: { name: 'with', uuid: machine.uuid, state: 'shutoff' },
+      domain: { name: 'with', uuid: vm.uuid, state: 'shutoff' },
       snapshot: { name: 'older', current: true, children: ['newer'] },
     });
   });
 
   test('where there is none is exit 4', async () => {
-    const machine = defineMachine({ name: 'without' });
-    expect(await fail(4, 'current', 'without')).toContain("the machine 'without' has no current snapshot");
-    take(machine, 'only');
-    virsh('snapshot-delete', '--domain', machine.uuid, '--snapshotname', 'only');
+    const vm = defineVm({ name: 'without' });
+    expect(await fail(4, 'current', 'without')).toContain("the VM 'without' has no current snapshot");
+    take(vm, 'only');
+    virsh('snapshot-delete', '--domain', vm.uuid, '--snapshotname', 'only');
     await fail(4, 'current', 'without');
   });
 });
 
-describe('list of all machines', () => {
+describe('list of all VMs', () => {
   afterEach(cleanUp);
 
   test('says that there are none', async () => {
     await cleanUp();
     expect((await document('list', 'list')).domains).toEqual([]);
-    expect((await onTerminal(['list']).done).screen).toContain('there are no machines');
+    expect((await onTerminal(['list']).done).screen).toContain('there are no VMs');
   });
 
   test('has state, number, current and newest of each, by name', async () => {
     const [off, running, paused] = ['c-off', 'b-running', 'a-paused'].map((name) =>
-      defineMachine({ name, boot: 'idle' }),
-    ) as [Machine, Machine, Machine];
+      defineVm({ name, boot: 'idle' }),
+    ) as [Vm, Vm, Vm];
     take(off, 'first');
     take(off, 'second');
     virsh('snapshot-revert', '--domain', off.uuid, '--snapshotname', 'first');
@@ -271,10 +271,10 @@ describe('list of all machines', () => {
     expect((await succeed('list', '-q')).stdout).toBe('a-paused\nb-running\nc-off\n');
   });
 
-  test('costs three virsh and no qemu-img for 12 machines', async () => {
+  test('costs three virsh and no qemu-img for 12 VMs', async () => {
     for (let n = 0; n < 12; n++) {
-      const machine = defineMachine({ name: `m${n}` });
-      for (let s = 0; s < 3; s++) take(machine, `s${s}`);
+      const vm = defineVm({ name: `m${n}` });
+      for (let s = 0; s < 3; s++) take(vm, `s${s}`);
     }
     const { stderr, ...started } = await processesOf('list', '-v');
     expect(started).toEqual({ virsh: 3, 'qemu-img': 0 });
@@ -287,13 +287,13 @@ describe('list of all machines', () => {
 describe('a snapshot under way', () => {
   afterEach(cleanUp);
 
-  test('is shown as that, while libvirtd is busy with the machine, and as complete afterwards', async () => {
-    const machine = twoDisks('held', { boot: 'counter' });
-    take(machine, 'before');
-    start(machine);
-    const { done } = await takeHalf(machine, 'half');
+  test('is shown as that, while libvirtd is busy with the VM, and as complete afterwards', async () => {
+    const vm = twoDisks('held', { boot: 'counter' });
+    take(vm, 'before');
+    start(vm);
+    const { done } = await takeHalf(vm, 'half');
     try {
-      expect(stateAndReason(machine)).toBe('running (booted)');
+      expect(stateAndReason(vm)).toBe('running (booted)');
       const [domain] = (await document('list', 'list', 'held')).domains;
       expect(domain).toMatchObject({ current: 'before' });
       expect(domain?.snapshots.map(({ name, underWay }) => [name, underWay])).toEqual([
@@ -308,32 +308,32 @@ describe('a snapshot under way', () => {
       expect((await succeed('list')).stdout).toMatch(/^held +running +2 {2}before/m);
       expect((await succeed('current', 'held')).stdout).toBe('before\n');
     } finally {
-      continueQemu(machine);
+      continueQemu(vm);
     }
     await done;
-    expect(state(machine)).toBe('running');
+    expect(state(vm)).toBe('running');
     const [domain] = (await document('list', 'list', 'held')).domains;
     expect(domain).toMatchObject({ current: 'half' });
     expect(domain?.snapshots.at(-1)).toMatchObject({
       name: 'half',
       underWay: false,
-      vmStateBytes: tags(pathOf(machine)).at(-1)?.vmStateSize,
+      vmStateBytes: tags(pathOf(vm)).at(-1)?.vmStateSize,
     });
   });
 
-  test('is not seen where another job holds the machine', async () => {
-    const machine = defineMachine({ name: 'saving', boot: 'idle' });
-    start(machine);
-    take(machine, 'complete');
+  test('is not seen where another job holds the VM', async () => {
+    const vm = defineVm({ name: 'saving', boot: 'idle' });
+    start(vm);
+    take(vm, 'complete');
     const file = join(scratch, 'memory');
-    const { done } = await hold(machine, 'save', '--file', file);
+    const { done } = await hold(vm, 'save', '--file', file);
     try {
       for (const args of [[], ['saving']]) {
         const [domain] = (await document('list', 'list', ...args)).domains;
         expect(domain?.snapshots).toMatchObject([{ name: 'complete', underWay: false }]);
       }
     } finally {
-      continueQemu(machine);
+      continueQemu(vm);
     }
     await done;
     expect(existsSync(file)).toBe(true);

@@ -6,26 +6,26 @@ import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tryTool, virsh } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine } from '../lab/machine.ts';
 import { facts, fail, succeed, take } from '../lab/scene.ts';
+import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
 
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 
 afterEach(cleanUp);
 
 /** one, two (unreadable, the parent of three), three. */
-function withUnreadable(name: string): Machine {
-  const machine = defineMachine({ name, disks: [{ size: '8M' }] });
-  for (const snapshot of ['one', 'two', 'three']) take(machine, snapshot);
-  const xml = virsh('snapshot-dumpxml', '--domain', machine.uuid, '--snapshotname', 'two');
+function withUnreadable(name: string): Vm {
+  const vm = defineVm({ name, disks: [{ size: '8M' }] });
+  for (const snapshot of ['one', 'two', 'three']) take(vm, snapshot);
+  const xml = virsh('snapshot-dumpxml', '--domain', vm.uuid, '--snapshotname', 'two');
   const file = join(scratch, `${name}.xml`);
   const description = `<description>${"'".repeat(1_000_000)}</description>`;
   writeFileSync(file, xml.replace('</name>', `</name>${description}`));
-  virsh('snapshot-create', '--domain', machine.uuid, '--xmlfile', file, '--redefine');
-  const raw = ['snapshot-dumpxml', '--domain', machine.uuid, '--snapshotname', 'two'];
+  virsh('snapshot-create', '--domain', vm.uuid, '--xmlfile', file, '--redefine');
+  const raw = ['snapshot-dumpxml', '--domain', vm.uuid, '--snapshotname', 'two'];
   expect(tryTool('virsh', raw).code).toBe(1);
-  expect(virsh('snapshot-list', '--domain', machine.uuid, '--name')).toContain('two');
-  return machine;
+  expect(virsh('snapshot-list', '--domain', vm.uuid, '--name')).toContain('two');
+  return vm;
 }
 
 const SAID = "cannot read the snapshot 'two' of 'web'";
@@ -85,27 +85,27 @@ describe('a snapshot that cannot be read', () => {
     [['revert', 'web', 'one']],
     [['revert', 'web', 'one', '--force']],
   ])('%j does nothing to its VM, exit 1, with the command that shows the error', async (args) => {
-    const machine = withUnreadable('web');
-    const before = facts(machine);
+    const vm = withUnreadable('web');
+    const before = facts(vm);
     const stderr = await fail(1, ...args);
     expect(stderr).toContain(SAID);
-    expect(stderr).toContain(`virsh snapshot-dumpxml --domain ${machine.uuid} --snapshotname two`);
-    expect(facts(machine)).toEqual(before);
+    expect(stderr).toContain(`virsh snapshot-dumpxml --domain ${vm.uuid} --snapshotname two`);
+    expect(facts(vm)).toEqual(before);
   });
 
   test('check --fix takes no tag for an orphan, and fixes nothing', async () => {
-    const machine = withUnreadable('web');
-    const before = facts(machine);
+    const vm = withUnreadable('web');
+    const before = facts(vm);
     const result = await kvmsnap(['check', 'web', '--fix', '--yes']);
     expect(result.code).toBe(5);
     expect(result.stdout).not.toContain('orphan-tag');
     expect(result.stdout).not.toContain('broken-parent');
-    expect(facts(machine)).toEqual(before);
+    expect(facts(vm)).toEqual(before);
   });
 
   test('a prune of other VMs goes on; a new snapshot can be taken, and what would follow it is not done', async () => {
-    const machine = withUnreadable('web');
-    const other = defineMachine({ name: 'db', disks: [{ size: '8M' }] });
+    const vm = withUnreadable('web');
+    const other = defineVm({ name: 'db', disks: [{ size: '8M' }] });
     take(other, 'old');
     const rest = await kvmsnap([...'prune web db --match * --keep-last 0 --allow-empty'.split(' ')]);
     expect(rest).toMatchObject({ code: 3, stderr: expect.stringContaining(SAID) });
@@ -113,7 +113,7 @@ describe('a snapshot that cannot be read', () => {
     await succeed('create-as', 'web', 'four');
     const pruned = await kvmsnap([...'create web --label n --keep-last 1'.split(' ')]);
     expect(pruned.code).toBe(3);
-    const names = virsh('snapshot-list', '--domain', machine.uuid, '--name').split('\n').filter(Boolean);
+    const names = virsh('snapshot-list', '--domain', vm.uuid, '--name').split('\n').filter(Boolean);
     expect(names).toHaveLength(5);
   });
 });

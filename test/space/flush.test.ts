@@ -2,9 +2,9 @@
 import { expect, test } from 'vitest';
 import type { Settings } from '../../src/run/context.ts';
 import { flushImages } from '../../src/space/flush.ts';
-import { openMachine } from '../../src/vm/load.ts';
-import { fakeHost } from '../run/fake-host.ts';
+import { loadVm } from '../../src/vm/load.ts';
 import { Failure } from '../libvirt/fake-libvirt.ts';
+import { fakeHost } from '../run/fake-host.ts';
 
 const RUNNING = 'running (booted)';
 const PAUSED = 'paused (user)';
@@ -16,7 +16,7 @@ interface World {
   readonly control?: string;
   readonly suspend?: string | Failure;
   readonly resume?: string | Failure;
-  /** The state that others put the machine into at the last moment. */
+  /** The state that others put the VM into at the last moment. */
   readonly meanwhile?: string;
   readonly settings?: Partial<Settings>;
 }
@@ -30,27 +30,27 @@ async function flush({
   meanwhile = state,
   settings = {},
 }: World = {}) {
-  const { libvirt, machine, notes, context } = fakeHost();
-  machine.state = state;
-  machine.control = control;
+  const { libvirt, vm, notes, context } = fakeHost();
+  vm.state = state;
+  vm.control = control;
   const ctx = context(settings);
-  const found = await openMachine(ctx, machine.name);
+  const found = await loadVm(ctx, vm.name);
   const { intercept } = libvirt;
   const become = (next: string, said: string | Failure, milliseconds: number) => {
     if (said instanceof Failure) return said;
-    machine.state = next;
+    vm.state = next;
     return timed(said, milliseconds);
   };
   libvirt.intercept = (command, process) => {
     if (command[0] === 'suspend') return become(PAUSED, suspend, 3);
     if (command[0] === 'resume') return become('running (unpaused)', resume, 1);
-    return command[0] === 'domstate' ? timed(machine.state, 20) : intercept(command, process);
+    return command[0] === 'domstate' ? timed(vm.state, 20) : intercept(command, process);
   };
-  machine.state = meanwhile;
+  vm.state = meanwhile;
   const before = libvirt.processes.length;
   const outcome = await flushImages(ctx, found).catch((error: unknown) => ({ error }));
   const writes = libvirt.processes.slice(before).filter((args) => args.join(' ').includes('suspend'));
-  return { outcome, notes, writes, state: machine.state, uuid: machine.uuid, now: ctx.clock.now() };
+  return { outcome, notes, writes, state: vm.state, uuid: vm.uuid, now: ctx.clock.now() };
 }
 
 test('a running guest is paused and goes on, in one process of virsh', async () => {

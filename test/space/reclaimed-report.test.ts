@@ -3,13 +3,13 @@ import { freedLines } from '../../src/space/reclaimed-report.ts';
 import { MiB } from '../model.ts';
 
 const of = (name: string, bytes: number | null, approximate = false) => ({
-  machine: { name, uuid: name },
+  vm: { name, uuid: name },
   freed: { bytes, approximate },
 });
 
 test.each([
   ['nothing was to go', false, [{ ...of('a', 0), freed: null }], []],
-  ['one machine', false, [of('a', 3 * MiB)], ['freed 3.0 MiB']],
+  ['one VM', false, [of('a', 3 * MiB)], ['freed 3.0 MiB']],
   ['beforehand', true, [of('a', 3 * MiB)], ['would free 3.0 MiB']],
   ['several, one running', false, [of('a', MiB), of('b', 2 * MiB, true)], ['freed ~3.0 MiB']],
   ['not known', false, [of('a', null)], ['what was freed is not known']],

@@ -2,14 +2,14 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { KvmsnapError } from '../../src/errors.ts';
+import { readDomain } from '../../src/libvirt/domains.ts';
 import type { DiskImage } from '../../src/model/image.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
-import { KvmsnapError } from '../../src/errors.ts';
 import { foreseeFreed, whatIsFreed } from '../../src/space/reclaimed.ts';
-import { completeMachine, type Machine } from '../../src/vm/load.ts';
-import { readMachine } from '../../src/libvirt/domains.ts';
-import { fakeHost } from '../run/fake-host.ts';
+import { completeVm, type Vm } from '../../src/vm/load.ts';
 import { disk, domain, seen, snapshot } from '../model.ts';
+import { fakeHost } from '../run/fake-host.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'freed-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -22,7 +22,7 @@ function file(name: string, kib: number): string {
 }
 
 /** `external`: the files of the memory and of the disk of its snapshot. */
-function machineOf(image: DiskImage, source: string, external?: readonly [string, string]): Machine {
+function vmOf(image: DiskImage, source: string, external?: readonly [string, string]): Vm {
   const images = new Map([['vda', image]]);
   const [file, overlay] = external ?? [];
   const taken = file
@@ -42,8 +42,8 @@ function machineOf(image: DiskImage, source: string, external?: readonly [string
   };
 }
 
-const bytesOf = async (machine: Machine, remove: () => void) =>
-  (await whatIsFreed(machine, async () => remove())).freed.bytes;
+const bytesOf = async (vm: Vm, remove: () => void) =>
+  (await whatIsFreed(vm, async () => remove())).freed.bytes;
 
 describe('what was freed', () => {
   test('is by how much the files of the chain have shrunk, and all of those that are gone', async () => {
@@ -53,14 +53,14 @@ describe('what was freed', () => {
       (sum, path) => sum + statSync(path).blocks * 512,
       0,
     );
-    const machine = machineOf(seen({ path: overlay }, { path: base }), overlay, [memory, branch]);
-    const freed = await bytesOf(machine, () => [overlay, base, memory, branch].map((path) => rmSync(path)));
+    const vm = vmOf(seen({ path: overlay }, { path: base }), overlay, [memory, branch]);
+    const freed = await bytesOf(vm, () => [overlay, base, memory, branch].map((path) => rmSync(path)));
     expect(freed).toBe(expected);
   });
 
   test('is nothing where they have grown', async () => {
     const path = file('growing', 64);
-    expect(await bytesOf(machineOf(seen({ path }), path), () => file('growing', 128))).toBe(0);
+    expect(await bytesOf(vmOf(seen({ path }), path), () => file('growing', 128))).toBe(0);
   });
 
   test.each([
@@ -69,22 +69,22 @@ describe('what was freed', () => {
     ['network', null],
   ] as const)('of an image that could not be looked at (%s): %j', async (why, bytes) => {
     const path = file('unseen', 64);
-    const image = { kind: 'unseen', why, format: 'qcow2', source: "machine's XML" } as const;
-    expect(await bytesOf(machineOf(image, path), () => rmSync(path))).toBe(bytes);
+    const image = { kind: 'unseen', why, format: 'qcow2', source: "VM's XML" } as const;
+    expect(await bytesOf(vmOf(image, path), () => rmSync(path))).toBe(bytes);
   });
 });
 
 test('what cannot be measured is not known beforehand, and no failure', async () => {
   const host = fakeHost();
   const ctx = host.context();
-  const machine = await completeMachine(ctx, await readMachine(host.libvirt.virsh, 'b-fix'));
-  const { alone, together } = await foreseeFreed(ctx, machine, ['off1']);
+  const vm = await completeVm(ctx, await readDomain(host.libvirt.virsh, 'b-fix'));
+  const { alone, together } = await foreseeFreed(ctx, vm, ['off1']);
   expect([alone.size, together]).toEqual([0, { bytes: null, approximate: false }]);
-  expect((await foreseeFreed(ctx, machine, [])).together.bytes).toBe(0);
+  expect((await foreseeFreed(ctx, vm, [])).together.bytes).toBe(0);
   const failing = (error: Error) => ({ ...ctx, qemuImg: () => Promise.reject(error) });
   const late = failing(new KvmsnapError('timed-out', 'qemu-img took too long'));
-  expect((await foreseeFreed(late, machine, ['off1'])).together.bytes).toBeNull();
-  await expect(foreseeFreed(failing(new Error('a bug')), machine, ['off1'])).rejects.toThrow('a bug');
+  expect((await foreseeFreed(late, vm, ['off1'])).together.bytes).toBeNull();
+  await expect(foreseeFreed(failing(new Error('a bug')), vm, ['off1'])).rejects.toThrow('a bug');
   ctx.interrupts.raise('SIGINT');
-  await expect(foreseeFreed(late, machine, ['off1'])).rejects.toThrow('took too long');
+  await expect(foreseeFreed(late, vm, ['off1'])).rejects.toThrow('took too long');
 });

@@ -3,45 +3,45 @@ import { statSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { tool } from '../lab/lab.ts';
-import { cleanUp, defineMachine, type Machine, pathOf, start } from '../lab/machine.ts';
-import { onTerminal } from '../lab/terminal.ts';
-import { MiB } from '../model.ts';
 import { deletedOf, document, failure, fitting, succeed, take, twoDisks } from '../lab/scene.ts';
+import { onTerminal } from '../lab/terminal.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
+import { MiB } from '../model.ts';
 
 afterEach(cleanUp);
 
-/** Writes that many MiB from a MiB on to the disk of a machine that is off. */
-function fill(machine: Machine, byte: number, from: number, count: number, disk = 0): void {
-  tool('qemu-io', ['-f', 'qcow2', '-c', `write -P ${byte} ${from}M ${count}M`, pathOf(machine, disk)]);
+/** Writes that many MiB from a MiB on to the disk of a VM that is off. */
+function fill(vm: Vm, byte: number, from: number, count: number, disk = 0): void {
+  tool('qemu-io', ['-f', 'qcow2', '-c', `write -P ${byte} ${from}M ${count}M`, pathOf(vm, disk)]);
 }
 
 /** Bytes that the images take on the host. */
-function occupied(machine: Machine): number {
+function occupied(vm: Vm): number {
   execFileSync(
     'sync',
-    machine.disks.map(({ path }) => path),
+    vm.disks.map(({ path }) => path),
   );
-  return machine.disks.reduce((sum, { path }) => sum + statSync(path).blocks * 512, 0);
+  return vm.disks.reduce((sum, { path }) => sum + statSync(path).blocks * 512, 0);
 }
 
 /** Three snapshots on two disks that overwrite each other in parts. */
-function history(name: string): Machine {
-  const machine = twoDisks(name);
-  fill(machine, 1, 0, 8);
-  take(machine, 's1');
-  fill(machine, 2, 0, 4);
-  fill(machine, 2, 0, 2, 1);
-  take(machine, 's2');
-  fill(machine, 3, 2, 4);
-  take(machine, 's3');
-  fill(machine, 4, 0, 8);
-  fill(machine, 4, 1, 2, 1);
-  return machine;
+function history(name: string): Vm {
+  const vm = twoDisks(name);
+  fill(vm, 1, 0, 8);
+  take(vm, 's1');
+  fill(vm, 2, 0, 4);
+  fill(vm, 2, 0, 2, 1);
+  take(vm, 's2');
+  fill(vm, 3, 2, 4);
+  take(vm, 's3');
+  fill(vm, 4, 0, 8);
+  fill(vm, 4, 1, 2, 1);
+  return vm;
 }
 
-async function costs(machine: Machine, ...names: string[]) {
-  const [domain] = (await document('space', 'space', machine.name, ...names)).domains;
-  if (!domain) throw new Error('no machine in the document');
+async function costs(vm: Vm, ...names: string[]) {
+  const [domain] = (await document('space', 'space', vm.name, ...names)).domains;
+  if (!domain) throw new Error('no VM in the document');
   return domain;
 }
 
@@ -50,8 +50,8 @@ const REWRITTEN = 0.25 * MiB;
 
 describe('what it says is freed, a real delete frees', () => {
   test.each(['s1', 's2', 's3'])('%s alone', async (name) => {
-    const machine = history('alone');
-    const { snapshots } = await costs(machine);
+    const vm = history('alone');
+    const { snapshots } = await costs(vm);
     const cost = snapshots.find((snapshot) => snapshot.name === name);
     const dry = await document('dry-run', '--dry-run', 'delete', 'alone', name);
     expect(dry.domains).toMatchObject([
@@ -61,9 +61,9 @@ describe('what it says is freed, a real delete frees', () => {
         approximate: false,
       },
     ]);
-    const before = occupied(machine);
+    const before = occupied(vm);
     const { freedBytes } = await deletedOf('alone', name);
-    expect(freedBytes).toBe(before - occupied(machine));
+    expect(freedBytes).toBe(before - occupied(vm));
     expect(Math.abs((freedBytes ?? 0) - (cost?.freesBytes ?? 0))).toBeLessThan(REWRITTEN);
     expect(cost?.freesBytes).toBeGreaterThan(MiB);
     expect(cost?.disks.map(({ freesBytes }) => freesBytes ?? 0).reduce((a, b) => a + b)).toBe(
@@ -72,8 +72,8 @@ describe('what it says is freed, a real delete frees', () => {
   });
 
   test.each([[['s1', 's2']], [['s2', 's3']], [['s1', 's2', 's3']]])('%j together', async (names) => {
-    const machine = history('some');
-    const { together, snapshots } = await costs(machine, ...names);
+    const vm = history('some');
+    const { together, snapshots } = await costs(vm, ...names);
     expect(together.names).toEqual(names);
     const dry = await succeed('--dry-run', 'delete', 'some', ...names);
     expect(dry.stderr.split('\n').map((line) => line.replace(/\d+\.\d/, 'N'))).toEqual([
@@ -81,9 +81,9 @@ describe('what it says is freed, a real delete frees', () => {
       'would free N MiB',
       '',
     ]);
-    const before = occupied(machine);
+    const before = occupied(vm);
     const { freedBytes } = await deletedOf('some', ...names);
-    expect(freedBytes).toBe(before - occupied(machine));
+    expect(freedBytes).toBe(before - occupied(vm));
     expect(Math.abs((freedBytes ?? 0) - (together.freesBytes ?? 0))).toBeLessThan(REWRITTEN);
     const single = snapshots.map(({ freesBytes }) => freesBytes ?? 0).reduce((a, b) => a + b);
     expect(together.freesBytes).toBeGreaterThan(single);
@@ -91,13 +91,13 @@ describe('what it says is freed, a real delete frees', () => {
 });
 
 test('changed counts from the parent, and the guest memory is told apart', async () => {
-  const machine = defineMachine({ name: 'ran', disks: [{ size: '16M' }], boot: 'counter' });
-  fill(machine, 1, 8, 2);
-  take(machine, 'off');
-  fill(machine, 2, 8, 3);
-  start(machine);
-  take(machine, 'run');
-  const { snapshots, state } = await costs(machine);
+  const vm = defineVm({ name: 'ran', disks: [{ size: '16M' }], boot: 'counter' });
+  fill(vm, 1, 8, 2);
+  take(vm, 'off');
+  fill(vm, 2, 8, 3);
+  start(vm);
+  take(vm, 'run');
+  const { snapshots, state } = await costs(vm);
   expect(state).toBe('running');
   expect(snapshots.map(({ name, approximate, changedBytes }) => [name, approximate, changedBytes])).toEqual([
     ['off', true, null],
@@ -131,8 +131,8 @@ test('names, order, and disks', async () => {
 });
 
 test('list --space and info have the same figures, and the tree as well', async () => {
-  const machine = history('listed');
-  const { snapshots } = await costs(machine);
+  const vm = history('listed');
+  const { snapshots } = await costs(vm);
   const [domain] = (await document('list', 'list', 'listed', '--space')).domains;
   expect(domain?.snapshots.map(({ name, freesBytes }) => [name, freesBytes])).toEqual(
     snapshots.map(({ name, freesBytes }) => [name, freesBytes]),
@@ -155,14 +155,14 @@ test('list --space and info have the same figures, and the tree as well', async 
 });
 
 test('an image that cannot be measured: exit 5, the reason, and no figures', async () => {
-  const machine = defineMachine({ name: 'marked', disks: [{ size: '8M' }] });
-  take(machine, 's1');
+  const vm = defineVm({ name: 'marked', disks: [{ size: '8M' }] });
+  take(vm, 's1');
   // the incompatible feature bit "corrupt" (qcow2 specification, header bytes 72 to 79)
   execFileSync('sh', [
     '-c',
     `printf '\\002' | dd of="$1" bs=1 seek=79 conv=notrunc 2>/dev/null`,
     'sh',
-    pathOf(machine),
+    pathOf(vm),
   ]);
   const { code, stdout, stderr } = await kvmsnap(['--json', 'space', 'marked']);
   expect(code).toBe(5);

@@ -1,9 +1,9 @@
 // What may die, hang or run full in the middle of what kvmsnap does, as rows of data.
 import { join } from 'node:path';
-import { byteIn, tagNames } from '../lab/scene.ts';
 import { scratch } from '../lab/lab.ts';
-import type { Machine } from '../lab/machine.ts';
+import { byteIn, tagNames } from '../lab/scene.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import type { Vm } from '../lab/vm.ts';
 
 export type Condition = 'running' | 'shut off';
 
@@ -21,17 +21,17 @@ export interface Operation {
   /** The command of virsh, which kvmsnap runs as well. */
   readonly command: string;
   readonly options: readonly string[];
-  readonly kvmsnap: (machine: string) => readonly string[];
-  /** What libvirtd has qemu-img do to each disk of a machine that is off; null for what is done to a running one only. */
+  readonly kvmsnap: (vm: string) => readonly string[];
+  /** What libvirtd has qemu-img do to each disk of a VM that is off; null for what is done to a running one only. */
   readonly imageOption: string | null;
   /** Whether all of it is done, by virsh and by the images. */
-  readonly isDone: (machine: Machine) => boolean;
+  readonly isDone: (vm: Vm) => boolean;
 }
 
 /** Exactly these snapshots, in libvirt and in each disk. */
-function holds(machine: Machine, names: readonly string[]): boolean {
+function holds(vm: Vm, names: readonly string[]): boolean {
   const same = (list: readonly string[]) => [...list].sort().join() === [...names].sort().join();
-  return [snapshotNames(machine), ...tagNames(machine)].every(same);
+  return [snapshotNames(vm), ...tagNames(vm)].every(same);
 }
 
 const OPERATIONS: readonly Operation[] = [
@@ -39,28 +39,28 @@ const OPERATIONS: readonly Operation[] = [
     what: 'create',
     command: 'snapshot-create-as',
     options: ['--name', 'new'],
-    kvmsnap: (machine) => ['create-as', machine, 'new'],
+    kvmsnap: (vm) => ['create-as', vm, 'new'],
     imageOption: '-c',
-    isDone: (machine) => holds(machine, [...BEFORE, 'new']) && currentSnapshot(machine) === 'new',
+    isDone: (vm) => holds(vm, [...BEFORE, 'new']) && currentSnapshot(vm) === 'new',
   },
   {
     what: 'revert',
     command: 'snapshot-revert',
     options: ['--snapshotname', 'old'],
-    kvmsnap: (machine) => ['revert', machine, 'old'],
+    kvmsnap: (vm) => ['revert', vm, 'old'],
     imageOption: '-a',
-    isDone: (machine) =>
-      holds(machine, BEFORE) &&
-      currentSnapshot(machine) === 'old' &&
-      machine.disks.every(({ path }) => byteIn(path) === OLD),
+    isDone: (vm) =>
+      holds(vm, BEFORE) &&
+      currentSnapshot(vm) === 'old' &&
+      vm.disks.every(({ path }) => byteIn(path) === OLD),
   },
   {
     what: 'delete',
     command: 'snapshot-delete',
     options: ['--snapshotname', 'mid'],
-    kvmsnap: (machine) => ['delete', machine, 'mid'],
+    kvmsnap: (vm) => ['delete', vm, 'mid'],
     imageOption: '-d',
-    isDone: (machine) => holds(machine, ['old']),
+    isDone: (vm) => holds(vm, ['old']),
   },
 ];
 
@@ -70,9 +70,9 @@ const CREATE_EXTERNAL: Operation = {
   what: 'create with a memory file',
   command: 'snapshot-create-as',
   options: ['--name', 'new', '--memspec', MEMORY_FILE],
-  kvmsnap: (machine) => ['create-as', machine, 'new', '--memspec', MEMORY_FILE, '--force'],
+  kvmsnap: (vm) => ['create-as', vm, 'new', '--memspec', MEMORY_FILE, '--force'],
   imageOption: null,
-  isDone: (machine) => snapshotNames(machine).includes('new'),
+  isDone: (vm) => snapshotNames(vm).includes('new'),
 };
 
 /** `full`: not a byte is left for it. */
@@ -81,7 +81,7 @@ export type Blow = 'killed' | 'stopped' | 'full';
 /** `metadata` is libvirt's directory of what it knows of snapshots. */
 export type Victim = 'libvirtd' | 'QEMU' | 'qemu-img' | 'virsh' | 'kvmsnap' | 'metadata' | 'memory file';
 
-interface Strike {
+interface Interruption {
   readonly victim: Victim;
   readonly blow: Blow;
   readonly conditions: readonly Condition[];
@@ -89,7 +89,7 @@ interface Strike {
   readonly byChance?: true;
 }
 
-const STRIKES: readonly Strike[] = [
+const INTERRUPTIONS: readonly Interruption[] = [
   { victim: 'libvirtd', blow: 'killed', conditions: ['running', 'shut off'], byChance: true },
   { victim: 'QEMU', blow: 'killed', conditions: ['running'] },
   { victim: 'qemu-img', blow: 'killed', conditions: ['shut off'] },
@@ -100,7 +100,7 @@ const STRIKES: readonly Strike[] = [
   { victim: 'metadata', blow: 'full', conditions: ['running', 'shut off'] },
 ];
 
-export interface Fault extends Omit<Strike, 'conditions'> {
+export interface Fault extends Omit<Interruption, 'conditions'> {
   readonly operation: Operation;
   readonly condition: Condition;
 }
@@ -108,8 +108,8 @@ export interface Fault extends Omit<Strike, 'conditions'> {
 /** Every strike in the middle of every operation. */
 export const FAULTS: readonly Fault[] = [
   ...OPERATIONS.flatMap((operation) =>
-    STRIKES.flatMap(({ conditions, ...strike }) =>
-      conditions.map((condition) => ({ operation, condition, ...strike })),
+    INTERRUPTIONS.flatMap(({ conditions, ...interruptIt }) =>
+      conditions.map((condition) => ({ operation, condition, ...interruptIt })),
     ),
   ),
   { operation: CREATE_EXTERNAL, condition: 'running', victim: 'memory file', blow: 'full' },

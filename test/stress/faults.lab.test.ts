@@ -2,9 +2,9 @@
 // libvirt: KVMSNAP_FAULTS=all test/lab/matrix.sh -- test/stress/faults
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { isSystemLab } from '../lab/lab.ts';
-import { cleanUp } from '../lab/machine.ts';
+import { cleanUp } from '../lab/vm.ts';
 import { FAULTS, titleOf } from './fault.ts';
-import { faultTable, type Outcome, suffer } from './suffer.ts';
+import { endure, faultTable, type Outcome } from './suffer.ts';
 
 /** Each kind of damage, and each way to say so, at least once. */
 const EACH_TIME = [
@@ -29,9 +29,9 @@ const outcomes: Outcome[] = [];
 afterEach(cleanUp);
 afterAll(() => console.info(`\n${faultTable(outcomes)}\n`));
 
-describe.runIf(isSystemLab)('no machine is lost that virsh alone would not have lost', () => {
+describe.runIf(isSystemLab)('no VM is lost that virsh alone would not have lost', () => {
   test.each(wanted)('%s', async (_title, fault) => {
-    const outcome = await suffer(fault);
+    const outcome = await endure(fault);
     outcomes.push(outcome);
     expect({ wrong: outcome.wrong, stderr: outcome.stderr }).toMatchObject({ wrong: [] });
   });

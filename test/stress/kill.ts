@@ -1,12 +1,12 @@
 // Kills kvmsnap at random moments, and looks what is left: by virsh, by the images, by the guest, by the next run.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { count } from '../lab/scene.ts';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { virsh, waitFor } from '../lab/lab.ts';
-import { defineMachine, destroy, type Machine, start, state } from '../lab/machine.ts';
 import { randomFrom } from '../lab/random.ts';
 import { virshProcesses } from '../lab/saving.ts';
+import { count } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { defineVm, destroy, start, state, type Vm } from '../lab/vm.ts';
 import { halves, imageFlaws, settled } from '../lab/whole.ts';
 
 type Condition = 'running' | 'shut off';
@@ -15,7 +15,7 @@ interface Command {
   readonly what: string;
   readonly condition: Condition;
   /** Of the nth run. */
-  readonly args: (machine: string, n: number) => readonly string[];
+  readonly args: (vm: string, n: number) => readonly string[];
   /** Snapshots that are there before, oldest first. */
   readonly before: readonly string[];
   /** Whether all is done that the nth run was to do, by the names that are there. */
@@ -27,7 +27,7 @@ const NIGHTS = ['x-20261101T030000Z', 'x-20261102T030000Z', 'x-20261103T030000Z'
 const create = (condition: Condition): Command => ({
   what: `create, ${condition}`,
   condition,
-  args: (machine, n) => ['create-as', machine, `s${n}`],
+  args: (vm, n) => ['create-as', vm, `s${n}`],
   before: [],
   isDone: (names, n) => names.includes(`s${n}`),
 });
@@ -38,14 +38,14 @@ const COMMANDS: readonly Command[] = [
   {
     what: 'create --label --keep-last 2, running',
     condition: 'running',
-    args: (machine) => ['create', machine, '--label', 'x', '--keep-last', '2'],
+    args: (vm) => ['create', vm, '--label', 'x', '--keep-last', '2'],
     before: NIGHTS,
     isDone: (names) => names.length === 2 && names.some((name) => !NIGHTS.includes(name)),
   },
   {
     what: 'prune, shut off',
     condition: 'shut off',
-    args: (machine) => ['prune', machine, '--label', 'x', '--keep-last', '1'],
+    args: (vm) => ['prune', vm, '--label', 'x', '--keep-last', '1'],
     before: NIGHTS,
     isDone: (names) => names.join() === NIGHTS.at(-1),
   },
@@ -74,50 +74,50 @@ interface Round {
 /** So many rounds, every command with every signal in turn; the seed chooses the order and the moments. */
 export async function killRounds(rounds: number, seed: number): Promise<Round[]> {
   const random = randomFrom(seed);
-  const machines = { running: newMachine('on'), 'shut off': newMachine('off') };
-  start(machines.running);
+  const vms = { running: newVm('on'), 'shut off': newVm('off') };
+  start(vms.running);
   const cells = COMMANDS.flatMap((command) =>
     (Object.keys(SIGNALS) as Signal[]).map((signal) => ({ command, signal, place: random() })),
   ).sort((a, b) => a.place - b.place);
   const durations = new Map<Command, number>();
-  for (const command of COMMANDS) durations.set(command, await measure(machines[command.condition], command));
+  for (const command of COMMANDS) durations.set(command, await measure(vms[command.condition], command));
 
   const done: Round[] = [];
   for (let n = 0; n < rounds; n++) {
     const { command, signal } = cells[n % cells.length] as (typeof cells)[number];
     const atMilliseconds = random() * (durations.get(command) ?? 0);
-    done.push(await killOne(machines[command.condition], command, { n, signal, atMilliseconds }));
+    done.push(await killOne(vms[command.condition], command, { n, signal, atMilliseconds }));
   }
-  destroy(machines.running);
-  const flaws = Object.values(machines).flatMap(imageFlaws);
+  destroy(vms.running);
+  const flaws = Object.values(vms).flatMap(imageFlaws);
   if (flaws.length > 0) throw new Error(flaws.join('; '));
   return done;
 }
 
-const newMachine = (name: string): Machine =>
-  defineMachine({ name, disks: [{ size: '8M' }, { size: '8M' }], boot: 'counter' });
+const newVm = (name: string): Vm =>
+  defineVm({ name, disks: [{ size: '8M' }, { size: '8M' }], boot: 'counter' });
 
 /** How long it takes when nobody kills it, with a little more, so that some are done before: milliseconds. */
-async function measure(machine: Machine, command: Command): Promise<number> {
+async function measure(vm: Vm, command: Command): Promise<number> {
   const times: number[] = [];
   for (let n = 0; n < 3; n++) {
-    prepare(machine, command);
+    prepare(vm, command);
     const from = performance.now();
-    await succeed(machine, command, n);
+    await succeed(vm, command, n);
     times.push(performance.now() - from);
   }
   return 1.05 * (times.sort((a, b) => a - b)[1] ?? 0);
 }
 
-/** Puts the machine's snapshots back to what the command is to find. */
-function prepare({ uuid, ...machine }: Machine, { before }: Command): void {
-  const remove = snapshotNames({ uuid, ...machine }).map((name) => `snapshot-delete ${uuid} ${name}`);
+/** Puts the VM's snapshots back to what the command is to find. */
+function prepare({ uuid, ...vm }: Vm, { before }: Command): void {
+  const remove = snapshotNames({ uuid, ...vm }).map((name) => `snapshot-delete ${uuid} ${name}`);
   const take = before.map((name) => `snapshot-create-as ${uuid} ${name}`);
   if (remove.length + take.length > 0) virsh([...remove, ...take].join('; '));
 }
 
-async function succeed(machine: Machine, command: Command, n: number): Promise<void> {
-  const { code, stderr } = await kvmsnap(command.args(machine.name, n));
+async function succeed(vm: Vm, command: Command, n: number): Promise<void> {
+  const { code, stderr } = await kvmsnap(command.args(vm.name, n));
   if (code !== 0) throw new Error(`${command.what}: exit ${code}\n${stderr}`);
 }
 
@@ -127,32 +127,28 @@ interface Shot {
   readonly atMilliseconds: number;
 }
 
-async function killOne(
-  machine: Machine,
-  command: Command,
-  { n, signal, atMilliseconds }: Shot,
-): Promise<Round> {
-  prepare(machine, command);
-  const run = spawnKvmsnap(command.args(machine.name, n));
+async function killOne(vm: Vm, command: Command, { n, signal, atMilliseconds }: Shot): Promise<Round> {
+  prepare(vm, command);
+  const run = spawnKvmsnap(command.args(vm.name, n));
   await Promise.race([sleep(atMilliseconds), run.done]);
   run.kill(signal);
   const result = await run.done;
   const byLibvirt = ['snapshot-create-as --domain', 'snapshot-delete --domain'].some(
     (write) => virshProcesses(write).length > 0,
   );
-  await settled(machine);
+  await settled(vm);
 
-  const names = snapshotNames(machine);
-  const half = [...halves(machine), ...(await listedWrong(machine, names))];
+  const names = snapshotNames(vm);
+  const half = [...halves(vm), ...(await listedWrong(vm, names))];
   const same = [...names].sort().join() === [...command.before].sort().join();
   const reached = command.isDone(names, n) ? 'all done' : same ? 'nothing done' : 'whole steps done';
   const wrong = [
     ...half,
-    ...(await standsStill(machine, command.condition)),
+    ...(await standsStill(vm, command.condition)),
     ...dishonesty(result, signal, reached),
     ...(result.code === null ? [] : untold(result, command.before, names)),
   ];
-  const next = wrong.length > 0 ? [] : await nextRun(machine, command, n);
+  const next = wrong.length > 0 ? [] : await nextRun(vm, command, n);
   return {
     command,
     signal,
@@ -165,8 +161,8 @@ async function killOne(
 }
 
 /** What `kvmsnap list` shows otherwise than it is, now that nothing is under way. */
-async function listedWrong(machine: Machine, names: readonly string[]): Promise<string[]> {
-  const { code, stdout, stderr } = await kvmsnap(['list', machine.name, '--json']);
+async function listedWrong(vm: Vm, names: readonly string[]): Promise<string[]> {
+  const { code, stdout, stderr } = await kvmsnap(['list', vm.name, '--json']);
   if (code !== 0) return [`list: exit ${code}: ${stderr}`];
   const snapshots: { name: string; underWay: boolean }[] = JSON.parse(stdout).domains[0].snapshots;
   const complete = snapshots.filter(({ underWay }) => !underWay).map(({ name }) => name);
@@ -175,12 +171,12 @@ async function listedWrong(machine: Machine, names: readonly string[]): Promise<
 }
 
 /** Not in the state that it was in, or a guest that does not count on. */
-async function standsStill(machine: Machine, condition: Condition): Promise<string[]> {
-  const now = state(machine);
+async function standsStill(vm: Vm, condition: Condition): Promise<string[]> {
+  const now = state(vm);
   if (now !== condition) return [`was ${condition}, is ${now}`];
   if (condition === 'shut off') return [];
-  const ticks = count(machine);
-  return waitFor(() => count(machine) > ticks, { what: 'the guest goes on' }).then(
+  const ticks = count(vm);
+  return waitFor(() => count(vm) > ticks, { what: 'the guest goes on' }).then(
     () => [],
     (error: Error) => [error.message],
   );
@@ -210,11 +206,11 @@ function untold({ stdout }: CliResult, before: readonly string[], after: readonl
 }
 
 /** The next night: must succeed, do all, and leave nothing half. */
-async function nextRun(machine: Machine, command: Command, n: number): Promise<string[]> {
-  const { code, stderr } = await kvmsnap(command.args(machine.name, n + 0.5));
+async function nextRun(vm: Vm, command: Command, n: number): Promise<string[]> {
+  const { code, stderr } = await kvmsnap(command.args(vm.name, n + 0.5));
   if (code !== 0) return [`the next run: exit ${code}: ${stderr}`];
-  const done = command.isDone(snapshotNames(machine), n + 0.5) ? [] : ['the next run did not do all'];
-  return [...done, ...halves(machine)].map((what) => `after the next run: ${what}`);
+  const done = command.isDone(snapshotNames(vm), n + 0.5) ? [] : ['the next run did not do all'];
+  return [...done, ...halves(vm)].map((what) => `after the next run: ${what}`);
 }
 
 /** The counts as a Markdown table, of each command and signal, and of each signal. */

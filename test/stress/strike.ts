@@ -2,15 +2,15 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { take, write, writeAsGuest } from '../lab/scene.ts';
 import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, processes, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { scratch, virsh, waitFor } from '../lab/lab.ts';
-import { defineMachine, guestWord, type Machine, pathOf, qemuPid, start } from '../lab/machine.ts';
 import { removeMounts, replaceCommand, smallFilesystem } from '../lab/mount.ts';
 import { holdSave, slowVirsh, virshUnderWay } from '../lab/saving.ts';
+import { take, write, writeAsGuest } from '../lab/scene.ts';
 import { since } from '../lab/version.ts';
+import { defineVm, guestWord, pathOf, qemuPid, start, type Vm } from '../lab/vm.ts';
 import { settled } from '../lab/whole.ts';
 import { MiB } from '../model.ts';
 import { BEFORE, type Fault, MEMORY_DIRECTORY, OLD, PRESENT } from './fault.ts';
@@ -26,22 +26,22 @@ export type Actor = 'virsh' | 'kvmsnap';
 const PATIENCE = 12;
 
 export interface Struck {
-  readonly machine: Machine;
+  readonly vm: Vm;
   /** Of kvmsnap only. */
   readonly result: CliResult | null;
   /** What `kvmsnap list` ended with while libvirtd was stopped. */
   readonly readExit: number | null;
 }
 
-/** Makes a machine, lets the actor begin, strikes in the middle, mends what was struck and waits till all is quiet. */
-export async function strike(fault: Fault, actor: Actor, name: string): Promise<Struck> {
+/** Makes a VM, lets the actor begin, strikes in the middle, mends what was struck and waits till all is quiet. */
+export async function interruptIt(fault: Fault, actor: Actor, name: string): Promise<Struck> {
   const filler = fault.victim === 'metadata' ? metadataDirectory() : null;
   if (fault.victim === 'memory file') tooSmall(fault.operation.what);
-  const machine = await subject(name, fault);
+  const vm = await subject(name, fault);
   filler?.fill();
-  const { run, middle, release, tidy } = await hold(fault, actor, machine);
+  const { run, middle, release, tidy } = await hold(fault, actor, vm);
   let readExit: number | null = null;
-  if (fault.blow === 'killed') await VICTIMS[fault.victim]?.(fault, machine, run, middle);
+  if (fault.blow === 'killed') await VICTIMS[fault.victim]?.(fault, vm, run, middle);
   if (fault.blow === 'stopped') {
     if (fault.victim === 'libvirtd') {
       signalLibvirtd('SIGSTOP');
@@ -52,11 +52,11 @@ export async function strike(fault: Fault, actor: Actor, name: string): Promise<
   }
   release();
   const result = await run.done;
-  await waitFor(() => imageWork(fault, machine).length === 0, { what: 'the end of qemu-img' });
-  await settled(machine);
+  await waitFor(() => imageWork(fault, vm).length === 0, { what: 'the end of qemu-img' });
+  await settled(vm);
   tidy?.();
   filler?.empty();
-  return { machine, result, readExit };
+  return { vm, result, readExit };
 }
 
 interface Run {
@@ -64,37 +64,37 @@ interface Run {
   readonly kill: () => void;
 }
 
-function begin({ operation, blow }: Fault, actor: Actor, machine: Machine, env: { PATH?: string }): Run {
+function begin({ operation, blow }: Fault, actor: Actor, vm: Vm, env: { PATH?: string }): Run {
   if (actor === 'kvmsnap') {
     const patience = blow === 'stopped' ? ['--timeout', String(PATIENCE)] : [];
-    const run = spawnKvmsnap([...operation.kvmsnap(machine.name), ...patience], { env });
+    const run = spawnKvmsnap([...operation.kvmsnap(vm.name), ...patience], { env });
     return { done: run.done, kill: () => run.kill('SIGKILL') };
   }
-  const args = [operation.command, '--domain', machine.uuid, ...operation.options];
+  const args = [operation.command, '--domain', vm.uuid, ...operation.options];
   const child = spawn('virsh', args, { env: { ...process.env, ...env }, stdio: 'ignore' });
   const done = new Promise<null>((resolve) => child.on('close', () => resolve(null)));
   return { done, kill: () => void child.kill('SIGKILL') };
 }
 
 /** `old` and `mid`, of which the disks hold the same ever since; a guest that takes a while to save, where that is to be held. */
-async function subject(name: string, { operation, condition }: Fault): Promise<Machine> {
+async function subject(name: string, { operation, condition }: Fault): Promise<Vm> {
   const long = operation.what.startsWith('create') && condition === 'running';
-  const machine = defineMachine({
+  const vm = defineVm({
     name,
     disks: [{ size: '16M' }, { size: '16M' }],
     ...(long ? { memoryMiB: FILL_MIB + 32, boot: { fill: FILL_MIB } } : { boot: 'counter' }),
   });
-  write(machine, OLD);
-  if (condition === 'running') start(machine);
-  take(machine, BEFORE[0] as string);
-  if (condition === 'running') writeAsGuest(machine, PRESENT);
-  else write(machine, PRESENT);
+  write(vm, OLD);
+  if (condition === 'running') start(vm);
+  take(vm, BEFORE[0] as string);
+  if (condition === 'running') writeAsGuest(vm, PRESENT);
+  else write(vm, PRESENT);
   // by its date, check tells which of them was first
   const taken = unixSeconds();
   await waitFor(() => unixSeconds() > taken, { what: 'the next second' });
-  take(machine, BEFORE[1] as string);
-  if (long) await waitFor(() => guestWord(machine, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
-  return machine;
+  take(vm, BEFORE[1] as string);
+  if (long) await waitFor(() => guestWord(vm, MARK_ADDRESS) === FILLED, { what: 'a full memory' });
+  return vm;
 }
 
 interface Held {
@@ -107,42 +107,42 @@ interface Held {
 }
 
 /** Begins it, and comes back when it stands still in the middle; what a full file system ends needs no holding. */
-function hold(fault: Fault, actor: Actor, machine: Machine): Promise<Held> {
+function hold(fault: Fault, actor: Actor, vm: Vm): Promise<Held> {
   const { operation, condition, blow } = fault;
   if (blow === 'full')
-    return Promise.resolve({ run: begin(fault, actor, machine, {}), middle: null, release: () => {} });
-  if (condition === 'shut off') return holdImageWork(fault, actor, machine);
-  if (operation.what === 'create') return holdWithin(machine, () => begin(fault, actor, machine, {}));
+    return Promise.resolve({ run: begin(fault, actor, vm, {}), middle: null, release: () => {} });
+  if (condition === 'shut off') return holdImageWork(fault, actor, vm);
+  if (operation.what === 'create') return holdWithin(vm, () => begin(fault, actor, vm, {}));
   const startsQemu = operation.what === 'revert' && since({ '7.0': false, '9.0': true });
-  return startsQemu ? holdStart(fault, actor, machine) : holdMonitor(fault, actor, machine);
+  return startsQemu ? holdStart(fault, actor, vm) : holdMonitor(fault, actor, vm);
 }
 
 /** In the middle of writing the memory. */
-async function holdWithin(machine: Machine, start: () => Run): Promise<Held> {
-  const run = await holdSave(machine, start);
-  return { run, ...stopped(qemuPid(machine)) };
+async function holdWithin(vm: Vm, start: () => Run): Promise<Held> {
+  const run = await holdSave(vm, start);
+  return { run, ...stopped(qemuPid(vm)) };
 }
 
 /** QEMU has been stopped, and libvirtd waits for its answer. */
-async function holdMonitor(fault: Fault, actor: Actor, machine: Machine): Promise<Held> {
+async function holdMonitor(fault: Fault, actor: Actor, vm: Vm): Promise<Held> {
   const slow = slowVirsh(fault.operation.command);
-  const run = begin(fault, actor, machine, slow.env);
+  const run = begin(fault, actor, vm, slow.env);
   await slow.waits();
-  const pid = qemuPid(machine);
+  const pid = qemuPid(vm);
   process.kill(pid, 'SIGSTOP');
   slow.goOn();
-  const control = () => virsh('domcontrol', '--domain', machine.uuid);
+  const control = () => virsh('domcontrol', '--domain', vm.uuid);
   await waitFor(() => /background job|occupied/.test(control()), { what: 'the job' });
   return { run, ...stopped(pid) };
 }
 
 /** The old QEMU is gone, and the new one has only begun. */
-async function holdStart(fault: Fault, actor: Actor, machine: Machine): Promise<Held> {
-  const old = qemuPid(machine);
-  const run = begin(fault, actor, machine, {});
+async function holdStart(fault: Fault, actor: Actor, vm: Vm): Promise<Held> {
+  const old = qemuPid(vm);
+  const run = begin(fault, actor, vm, {});
   const found = () =>
     processes().find(
-      ({ pid, args }) => pid !== old && args[0]?.includes('qemu-system') && args.includes(machine.uuid),
+      ({ pid, args }) => pid !== old && args[0]?.includes('qemu-system') && args.includes(vm.uuid),
     )?.pid;
   const pid = (await waitFor(found, { what: 'the new QEMU', intervalMs: 1 })) as number;
   process.kill(pid, 'SIGSTOP');
@@ -150,25 +150,25 @@ async function holdStart(fault: Fault, actor: Actor, machine: Machine): Promise<
 }
 
 /** The first disk is done, and the second is not. */
-async function holdImageWork(fault: Fault, actor: Actor, machine: Machine): Promise<Held> {
+async function holdImageWork(fault: Fault, actor: Actor, vm: Vm): Promise<Held> {
   const directory = mkdtempSync(join(scratch, 'slow-'));
   const [waits, goOn] = ['waits', 'go'].map((name) => join(directory, name)) as [string, string];
-  const words = `*'snapshot ${fault.operation.imageOption} '*'${pathOf(machine, 1)}'*`;
+  const words = `*'snapshot ${fault.operation.imageOption} '*'${pathOf(vm, 1)}'*`;
   const wait = `: >'${waits}'; while [ ! -e '${goOn}' ]; do sleep 0.02; done`;
   replaceCommand(
     '/usr/bin/qemu-img',
     (original) => `#!/bin/sh\ncase $* in ${words}) ${wait} ;; esac\nexec '${original}' "$@"\n`,
   );
-  const run = begin(fault, actor, machine, {});
+  const run = begin(fault, actor, vm, {});
   await waitFor(() => existsSync(waits), { what: 'qemu-img at the second disk' });
-  const [middle = null] = imageWork(fault, machine);
+  const [middle = null] = imageWork(fault, vm);
   return { run, middle, release: () => writeFileSync(goOn, ''), tidy: removeMounts };
 }
 
 /** The processes of qemu-img that work on the second disk. */
-function imageWork({ operation }: Fault, machine: Machine): number[] {
+function imageWork({ operation }: Fault, vm: Vm): number[] {
   return processes()
-    .filter(({ args }) => args.includes(operation.imageOption ?? '') && args.includes(pathOf(machine, 1)))
+    .filter(({ args }) => args.includes(operation.imageOption ?? '') && args.includes(pathOf(vm, 1)))
     .map(({ pid }) => pid);
 }
 
@@ -185,7 +185,7 @@ function stopped(pid: number): Pick<Held, 'middle' | 'release'> {
   };
 }
 
-type Kill = (fault: Fault, machine: Machine, run: Run, middle: number | null) => unknown;
+type Kill = (fault: Fault, vm: Vm, run: Run, middle: number | null) => unknown;
 
 async function killMiddle(...[, , , middle]: Parameters<Kill>): Promise<void> {
   if (middle === null) throw new Error('nobody to kill');

@@ -2,16 +2,16 @@
 
 import { join } from 'node:path';
 import { FAILURES } from '../../src/errors.ts';
-import { byteIn, bytes, fitting, keeps, tagNames } from '../lab/scene.ts';
 import { type CliResult, kvmsnap } from '../lab/cli.ts';
 import { scratch } from '../lab/lab.ts';
-import { destroy, type Machine, start, state, stateAndReason } from '../lab/machine.ts';
+import { byteIn, bytes, fitting, keeps, tagNames } from '../lab/scene.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import { destroy, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
 import { imageFlaws } from '../lab/whole.ts';
 import { type Condition, type Fault, OLD, titleOf } from './fault.ts';
-import { type Actor, type Struck, strike } from './strike.ts';
+import { type Actor, interruptIt, type Struck } from './strike.ts';
 
-/** What a fault has left of a machine, by virsh and by the images. */
+/** What a fault has left of a VM, by virsh and by the images. */
 interface Remains {
   readonly state: string;
   readonly reason: string;
@@ -38,17 +38,17 @@ export interface Outcome {
   readonly wrong: readonly string[];
 }
 
-/** Lets both suffer one fault, each on a machine of its own made alike; check must then see all damage, and mend it. */
-export async function suffer(fault: Fault): Promise<Outcome> {
+/** Lets both suffer one fault, each on a VM of its own made alike; check must then see all damage, and mend it. */
+export async function endure(fault: Fault): Promise<Outcome> {
   const raw = fault.blow === 'stopped' || fault.victim === 'kvmsnap' ? null : await struck(fault, 'virsh');
-  const { machine, result, remains, readExit } = await struck(fault, 'kvmsnap');
-  const found = await check(machine);
+  const { vm, result, remains, readExit } = await struck(fault, 'kvmsnap');
+  const found = await check(vm);
   const wrong = [
     ...worse(fault, remains, raw?.remains ?? null),
     ...(result === null ? [] : untruths(fault, remains, result)),
     ...(readExit === null || readExit === FAILURES['timed-out'].exitCode ? [] : [`list: exit ${readExit}`]),
     ...unnoticed(remains, found),
-    ...(await mend(machine, fault.condition)),
+    ...(await mend(vm, fault.condition)),
   ];
   return {
     fault,
@@ -62,25 +62,25 @@ export async function suffer(fault: Fault): Promise<Outcome> {
 }
 
 async function struck(fault: Fault, actor: Actor): Promise<Struck & { remains: Remains }> {
-  const done = await strike(fault, actor, `by-${actor}`);
-  const remains = look(done.machine, fault);
-  if (actor === 'virsh') destroy(done.machine);
+  const done = await interruptIt(fault, actor, `by-${actor}`);
+  const remains = look(done.vm, fault);
+  if (actor === 'virsh') destroy(done.vm);
   return { ...done, remains };
 }
 
-function look(machine: Machine, { operation }: Fault): Remains {
-  const names = snapshotNames(machine);
-  const tags = tagNames(machine);
+function look(vm: Vm, { operation }: Fault): Remains {
+  const names = snapshotNames(vm);
+  const tags = tagNames(vm);
   const whole = [names, ...tags].every((list) => list.filter((name) => name === 'old').length === 1);
   return {
-    state: state(machine),
-    reason: stateAndReason(machine),
-    bytes: bytes(machine),
+    state: state(vm),
+    reason: stateAndReason(vm),
+    bytes: bytes(vm),
     names,
     tags,
-    current: currentSnapshot(machine),
-    hasOld: whole && keeps(machine, 'old', OLD),
-    isDone: operation.isDone(machine),
+    current: currentSnapshot(vm),
+    hasOld: whole && keeps(vm, 'old', OLD),
+    isDone: operation.isDone(vm),
   };
 }
 
@@ -94,7 +94,7 @@ function worse({ condition, byChance }: Fault, ours: Remains, virsh: Remains | n
   const least = byChance ? 'shut off' : better.state;
   return [
     ...(RANKS.indexOf(ours.state) < RANKS.indexOf(least)
-      ? [`the machine is ${ours.state}, at least ${least} under virsh`]
+      ? [`the VM is ${ours.state}, at least ${least} under virsh`]
       : []),
     ...(!ours.hasOld && better.hasOld ? ['old is lost'] : []),
     ...(atOdds(ours) && !(virsh && atOdds(virsh)) ? ['the disks are at odds'] : []),
@@ -124,7 +124,7 @@ function untruths(
     ...must(code !== null && codes.includes(code) && code !== FAILURES.bug.exitCode, `exit ${code}`),
     ...must(/^error: /m.test(stderr) && !/^\s+at /m.test(stderr), 'no proper error'),
     ...must(
-      is.state === condition || says(`the machine was ${model(condition)} and is now ${model(is.state)}`),
+      is.state === condition || says(`the VM was ${model(condition)} and is now ${model(is.state)}`),
       'not a word on the state',
     ),
     ...orphans.flatMap((name) =>
@@ -170,38 +170,38 @@ function unnoticed(is: Remains, found: readonly string[]): string[] {
 }
 
 /** The rules by which check finds damage. */
-async function check(machine: Machine): Promise<string[]> {
-  const { stdout } = await kvmsnap(['--json', 'check', machine.name]);
+async function check(vm: Vm): Promise<string[]> {
+  const { stdout } = await kvmsnap(['--json', 'check', vm.name]);
   const found = fitting('check', JSON.parse(stdout)).domains.flatMap(({ findings }) => findings);
   const damage = found.filter(({ level, rule }) => level !== 'information' || rule === 'no-current');
   return [...new Set(damage.map(({ rule }) => rule))].sort();
 }
 
 /** Has check mend it, off where that must be; then all must work again. What does not, each in a line. */
-async function mend(machine: Machine, condition: Condition): Promise<string[]> {
+async function mend(vm: Vm, condition: Condition): Promise<string[]> {
   const env = { XDG_STATE_HOME: join(scratch, 'state') };
-  const fix = () => kvmsnap(['check', machine.name, '--fix', '--yes'], { env });
+  const fix = () => kvmsnap(['check', vm.name, '--fix', '--yes'], { env });
   if ((await fix()).code !== 0) {
-    destroy(machine);
+    destroy(vm);
     const { code, stdout, stderr } = await fix();
     if (code !== 0) return [`check --fix: exit ${code}: ${stdout}${stderr}`];
   }
-  if (condition === 'running' && state(machine) === 'shut off') start(machine);
+  if (condition === 'running' && state(vm) === 'shut off') start(vm);
   const wrong: string[] = [];
   for (const args of [
-    ['create-as', machine.name, 'next'],
-    ['revert', machine.name, 'next'],
-    ['revert', machine.name, 'old'],
-    ['delete', machine.name, 'next'],
-    ['check', machine.name],
+    ['create-as', vm.name, 'next'],
+    ['revert', vm.name, 'next'],
+    ['revert', vm.name, 'old'],
+    ['delete', vm.name, 'next'],
+    ['check', vm.name],
   ]) {
     const { code, stderr } = await kvmsnap(args);
     if (code !== 0) wrong.push(`afterwards, ${args.join(' ')}: exit ${code}: ${stderr}`);
   }
-  if (!machine.disks.every(({ path }) => byteIn(path) === OLD))
+  if (!vm.disks.every(({ path }) => byteIn(path) === OLD))
     wrong.push('the revert has not brought the disks back');
-  destroy(machine);
-  return [...wrong, ...imageFlaws(machine).filter((flaw) => !flaw.endsWith(', 0 corruptions'))];
+  destroy(vm);
+  return [...wrong, ...imageFlaws(vm).filter((flaw) => !flaw.endsWith(', 0 corruptions'))];
 }
 
 /** The outcomes as a Markdown table. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { DiskImage } from '../../src/model/image.ts';
-import { movedDisks } from '../../src/vm/moved.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import { movedDisks } from '../../src/vm/moved.ts';
 import { seen, snapshot, TAKEN_AT, tag } from '../model.ts';
 
 const OLD = '/old/vda';

@@ -5,7 +5,7 @@ import { snapshot } from '../model.ts';
 /** A host on which /link/... leads to /vm/... */
 const key = (path: string) => path.replace('/link/', '/vm/');
 
-test('a file that the machine uses under another path is called as it is now, and how libvirt spells it is kept', () => {
+test('a file that the VM uses under another path is called as it is now, and how libvirt spells it is kept', () => {
   const [renamed, other] = callAlike(
     [snapshot('a'), snapshot('b', { disks: [], definedDisks: [] })],
     ['/link/vda.qcow2'],
@@ -17,11 +17,11 @@ test('a file that the machine uses under another path is called as it is now, an
   expect(other?.disks).toEqual([]);
 });
 
-test('of two paths that the machine itself has, the first is the name', () => {
+test('of two paths that the VM itself has, the first is the name', () => {
   const [same] = callAlike([snapshot('a')], ['/link/vda.qcow2', '/vm/vda.qcow2'], key);
   expect(same?.disks[0]?.source).toBe('/link/vda.qcow2');
 });
 
-test('a file that the machine does not use keeps its path', () => {
+test('a file that the VM does not use keeps its path', () => {
   expect(callAlike([snapshot('a')], ['/vm/other'], key)).toEqual([snapshot('a')]);
 });

@@ -1,8 +1,8 @@
 // kvmsnap as a program within this process, with somebody at its terminal who answers by chance.
 import { createProgram } from '../../src/cli.ts';
-import { systemContext } from '../../src/run/context.ts';
 import { KvmsnapError } from '../../src/errors.ts';
 import type { Terminal } from '../../src/host/terminal.ts';
+import { systemContext } from '../../src/run/context.ts';
 
 /** What the person says to every question; null: there is none, as in a script. */
 export type Answer = boolean | null;

@@ -43,7 +43,7 @@ async function liveThrough(number: number): Promise<string[]> {
       const ended = await run(action.args, answer);
       world.log.push(`kvmsnap ${action.args.join(' ')} (${answer}) # ${ended.exitCode} ${ended.message}`);
       const after = look(world, memory);
-      const wrong = judge(world, action, ended, seen, after, memory);
+      const wrong = applyRules(world, action, ended, seen, after, memory);
       if (wrong.length > 0) return wrong.map((what) => story(`${what}\n  said: ${ended.said}`));
       if (ended.exitCode === 5) return [];
       seen = after;
@@ -56,7 +56,7 @@ async function liveThrough(number: number): Promise<string[]> {
   }
 }
 
-function judge(
+function applyRules(
   world: World,
   action: Action,
   { exitCode }: Run,

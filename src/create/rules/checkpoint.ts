@@ -1,22 +1,15 @@
-import type { CreateFacts } from './common.ts';
-import { copyCommand } from '../../vm/disk-findings.ts';
 import { type Domain, isActive } from '../../model/domain.ts';
 import { ifBefore, REVERTS_EXTERNAL } from '../../model/libvirt-versions.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
 import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
-import type { RevertFacts } from '../../revert/rules/common.ts';
-import { internalDisks, locationOf } from '../../model/snapshot.ts';
+import type { Rule } from '../../model/rule.ts';
+import { NEXT_IS_FULL, namedCheckpoints } from '../../vm/checkpoints.ts';
+import type { CreateFacts } from './facts.ts';
 
 /**
  * Snapshots beside the checkpoints of an incremental backup, each of which is a bitmap in the images (9.0 to 12.8). QEMU
  * reverts to no internal snapshot in an image with bitmaps. Overlays get bitmaps of their own, and a merge merges these
  * too, so external snapshots leave the checkpoints usable; only the new overlays of a revert have none.
  */
-
-const named = ({ checkpoints }: Domain): string =>
-  `the VM has ${checkpoints.length} checkpoint(s) of incremental backup (${checkpoints.slice(0, 3).join(', ')}${checkpoints.length > 3 ? ', ...' : ''})`;
-
-const NEXT_IS_FULL = 'the next backup then has to be a full one';
 
 /** libvirt deletes them only while the VM runs: their bitmaps are in its images. */
 const deletion = (domain: Domain): string[] => [
@@ -34,7 +27,7 @@ export const CHECKPOINT_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     modes: ['internal'],
     find: ({ domain, name, daemonVersion }) => {
       if (domain.checkpoints.length === 0) return [];
-      const what = `${named(domain)}, and an internal snapshot beside them is refused, or cannot be reverted to`;
+      const what = `${namedCheckpoints(domain)}, and an internal snapshot beside them is refused, or cannot be reverted to`;
       const off = isActive(domain.state) ? '' : `virsh start ${virshWord(domain)} && `;
       const older = ifBefore(daemonVersion, REVERTS_EXTERNAL, 'cannot revert to it');
       if (older === null)
@@ -64,57 +57,10 @@ export const CHECKPOINT_CREATE_RULES: readonly Rule<CreateFacts>[] = [
         ? []
         : [
             {
-              what: `${named(domain)}, and libvirt takes external snapshots beside them only while the VM runs`,
+              what: `${namedCheckpoints(domain)}, and libvirt takes external snapshots beside them only while the VM runs`,
               hint: 'start the VM first; the checkpoints stay usable',
               command: `virsh start ${virshWord(domain)}`,
             },
           ],
   },
 ];
-
-export const CHECKPOINT_REVERT_RULES: readonly Rule<RevertFacts>[] = [
-  {
-    id: 'checkpoints',
-    hazards: [3, 30],
-    severity: 'error',
-    find: ({ domain, snapshot }) => {
-      const inside = internalDisks(snapshot);
-      if (domain.checkpoints.length === 0 || inside.length === 0) return [];
-      const copies = inside.flatMap(({ source }) =>
-        source === null
-          ? []
-          : [
-              copyCommand(
-                { path: source, format: 'qcow2' },
-                snapshot.name,
-                '-l',
-                `snapshot.name=${snapshot.name}`,
-              ),
-            ],
-      );
-      return [
-        {
-          what: `${named(domain)}, and QEMU reverts to no internal snapshot in an image that has their bitmaps: a running guest would be lost`,
-          hint: `copy what '${snapshot.name}' holds into new images; or delete the checkpoints while the VM runs (virsh checkpoint-delete), but ${NEXT_IS_FULL}`,
-          commands: copies,
-        },
-      ];
-    },
-  },
-  {
-    id: 'checkpoints-cut-off',
-    hazards: [30],
-    severity: 'information',
-    find: ({ domain, snapshot }) => cutOff(domain, locationOf(snapshot) === 'external'),
-  },
-];
-
-function cutOff(domain: Domain, isExternal: boolean): Finding[] {
-  if (domain.checkpoints.length === 0 || !isExternal) return [];
-  return [
-    {
-      what: `${named(domain)}, and the new overlays that a revert makes have none of their bitmaps: ${NEXT_IS_FULL}`,
-      hint: 'a checkpoint that libvirt then cannot delete can be forgotten with virsh checkpoint-delete --metadata',
-    },
-  ];
-}

@@ -1,5 +1,20 @@
+import { type Disk, type Domain, isActive } from '../../model/domain.ts';
+import { chainOf, type DiskImage, tagsNamed } from '../../model/image.ts';
+import {
+  ifBefore,
+  isBefore,
+  isFrom,
+  LEAVES_OUT_READ_ONLY,
+  SAVES_BY_JOB,
+} from '../../model/libvirt-versions.ts';
+import { mebibytes } from '../../model/mebibytes.ts';
+import { couldBeId, isJobName, isMonitorName, jobNameFor } from '../../model/names.ts';
+import { virshWord } from '../../model/quote.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import type { Mode } from '../../model/snapshot-spec.ts';
+import { deleteTagLine } from '../../qemu/command-lines.ts';
+import { sayUses, usesOf } from '../../sharing/image-users.ts';
 import { bitmapFindings } from '../../vm/bitmap-rules.ts';
-import { CHECKPOINT_CREATE_RULES } from './checkpoint.ts';
 import {
   corruptImage,
   EXTERNAL_INSTEAD,
@@ -15,61 +30,19 @@ import {
   unsuitableImage,
   whatIsBroken,
 } from '../../vm/disk-findings.ts';
-import { type Disk, type Domain, isActive } from '../../model/domain.ts';
-import { type Agent, EXTERNAL_RULES, type Place } from './external.ts';
-import { chainOf, type DiskImage, type Images, tagsNamed } from '../../model/image.ts';
-import { type ImageUsers, sayUses, usesOf } from '../../sharing/image-users.ts';
-import {
-  type DaemonVersion,
-  ifBefore,
-  isBefore,
-  isFrom,
-  LEAVES_OUT_READ_ONLY,
-  SAVES_BY_JOB,
-} from '../../model/libvirt-versions.ts';
-import { mebibytes } from '../../model/mebibytes.ts';
-import { couldBeId, isJobName, isMonitorName, jobNameFor } from '../../model/names.ts';
-import { PARTIAL_CREATE_RULES } from './partial.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
-import { deleteTagLine } from '../../qemu/command-lines.ts';
-import { virshWord } from '../../model/quote.ts';
+import { lostVolumes } from '../../vm/volume-rules.ts';
 import { savedMemoryBytes } from '../saved-memory.ts';
+import { CHECKPOINT_CREATE_RULES } from './checkpoint.ts';
+import { EXTERNAL_RULES } from './external.ts';
+import type { CreateFacts } from './facts.ts';
+import { PARTIAL_CREATE_RULES } from './partial.ts';
 import { SHAREABLE_RULES } from './shareable.ts';
 import { SHARING_RULES } from './sharing.ts';
-import type { Mode, SnapshotPlan } from '../plan.ts';
 import { UNMANAGED_CREATE_RULES } from './unmanaged.ts';
-import { lostVolumes } from '../../vm/volume-rules.ts';
 
 /** The rules that decide, before anything is touched, whether a snapshot can be taken. */
 
-/** What is known before a snapshot is taken. */
-export interface CreateFacts {
-  readonly domain: Domain;
-  readonly images: Images;
-  readonly name: string;
-  /** What is to be made; `mode` is that of the plan. */
-  readonly plan: SnapshotPlan;
-  readonly mode: Mode;
-  /** By path, what is where the plan wants a file; one that cannot be looked at is not in it. */
-  readonly places: ReadonlyMap<string, Place>;
-  /** The guest agent, where it is needed. */
-  readonly agent: Agent | null;
-  /** Which other VMs use the files of this one, and those that the plan names. */
-  readonly users: ImageUsers;
-  /** Its name is made of a label, for a prune to find. */
-  readonly labelled: boolean;
-  /** The snapshots that libvirt knows already. */
-  readonly snapshotNames: readonly string[];
-  /** null when libvirtd does not tell, or when no rule needs it. */
-  readonly daemonVersion: DaemonVersion;
-  /** Disk targets with a block job under way. */
-  readonly blockJobs: readonly string[];
-  /** Bytes free where the memory will be written, and bytes that QEMU's process holds; null when unknown. */
-  readonly freeBytes: number | null;
-  readonly residentBytes: number | null;
-}
-
-/** The read-only disks in another format than qcow2, of a machine that is off. */
+/** The read-only disks in another format than qcow2, of a VM that is off. */
 const readOnlyForeign = (domain: Domain): readonly Disk[] =>
   isActive(domain.state)
     ? []
@@ -105,14 +78,14 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     find: ({ plan, mode }) => {
       // a rule of its own says where the memory can go
       if (plan.disks.length > 0 || plan.manual.length > 0 || mode === 'external') return [];
-      const { leftOut, wishes } = plan;
+      const { leftOut, spec } = plan;
       if (leftOut.length === 0)
         return [
           {
-            what: 'the machine has no disk that a snapshot could hold (cdroms and read-only disks take no part)',
+            what: 'the VM has no disk that a snapshot could hold (cdroms and read-only disks take no part)',
           },
         ];
-      const memory = wishes.diskOnly
+      const memory = spec.diskOnly
         ? 'so is the memory (--disk-only)'
         : 'the VM is off, without memory to save';
       return [
@@ -138,14 +111,14 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
           what: `disk ${target}: ${image.path}${role} ${whatIsBroken(image)}`,
           ...(role === ''
             ? {
-                hint: "restore the file, or correct the path in the machine's XML",
+                hint: "restore the file, or correct the path in the VM's XML",
                 command: editCommand(facts.domain),
               }
             : {
                 hint:
                   image.why === 'format-unrecorded'
-                    ? `record the format that ${image.path} was made with, the machine being off: qemu-img rebase -u -f qcow2 -F FORMAT -b BACKING IMAGE; raw, if a guest could write to it as a raw disk`
-                    : 'restore the file, or name the right one with qemu-img rebase -u -f qcow2 -F FORMAT -b BACKING IMAGE, the machine being off',
+                    ? `record the format that ${image.path} was made with, the VM being off: qemu-img rebase -u -f qcow2 -F FORMAT -b BACKING IMAGE; raw, if a guest could write to it as a raw disk`
+                    : 'restore the file, or name the right one with qemu-img rebase -u -f qcow2 -F FORMAT -b BACKING IMAGE, the VM being off',
               }),
         };
       }),
@@ -164,7 +137,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       ),
   },
   {
-    // no kind of machine: a slip in the XML, or an image whose head is destroyed
+    // no kind of VM: a slip in the XML, or an image whose head is destroyed
     id: 'format-disagrees',
     hazards: [13],
     severity: 'error',
@@ -207,7 +180,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       participants(domain)
         .filter((disk) => disk.snapshot === 'external')
         .map((disk) => ({
-          what: `disk ${disk.target}: the machine's XML says snapshot='external', so libvirt would make an external snapshot`,
+          what: `disk ${disk.target}: the VM's XML says snapshot='external', so libvirt would make an external snapshot`,
           hint: `if that is what you want, say --external; else take snapshot='external' out of disk ${disk.target}`,
           command: editCommand(domain),
         })),
@@ -222,7 +195,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       participants(domain)
         .filter((disk) => disk.snapshot === 'no' || disk.snapshot === 'manual')
         .map((disk) => ({
-          what: `disk ${disk.target}: the machine's XML says snapshot='${disk.snapshot}', and an internal snapshot needs every writable disk`,
+          what: `disk ${disk.target}: the VM's XML says snapshot='${disk.snapshot}', and an internal snapshot needs every writable disk`,
           hint: `take snapshot='${disk.snapshot}' out of disk ${disk.target}, or make the disk <readonly/>${disk.snapshot === 'manual' ? '; an external snapshot (--external, --disk-only) leaves it to its storage' : ''}`,
           command: editCommand(domain),
         })),
@@ -261,7 +234,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         : participants(domain)
             .filter((disk) => disk.storage === 'network')
             .map((disk) => ({
-              what: `disk ${disk.target} is on the network, and libvirt takes internal snapshots of such disks only while the machine runs`,
+              what: `disk ${disk.target} is on the network, and libvirt takes internal snapshots of such disks only while the VM runs`,
               command: `virsh start ${virshWord(domain)}`,
             })),
   },
@@ -271,13 +244,13 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'judgement',
     modes: INTERNAL,
     find: ({ domain, daemonVersion }) => {
-      const does = 'may take no snapshot beside it while the machine is off, although it is read-only';
+      const does = 'may take no snapshot beside it while the VM is off, although it is read-only';
       const older = ifBefore(daemonVersion, LEAVES_OUT_READ_ONLY, does);
       return older === null
         ? []
         : readOnlyForeign(domain).map((disk) => ({
             what: `disk ${disk.target} is ${disk.driver ?? 'raw'}, and ${older}`,
-            hint: 'start the machine first, or use --force to try',
+            hint: 'start the VM first, or use --force to try',
             command: `virsh start ${virshWord(domain)}`,
           }));
     },
@@ -299,7 +272,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
           };
         return {
           what: `disk ${target}: ${source} already holds a snapshot '${facts.name}' (id ${tag.id}) that libvirt does not know; a second of that name could not be told from it`,
-          hint: 'choose another name, or delete the one in the image while the machine is off',
+          hint: 'choose another name, or delete the one in the image while the VM is off',
           command: deleteTagLine(facts.name, source ?? ''),
         };
       }),
@@ -361,7 +334,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         daemonVersion === null ? 'libvirtd from 10.9 on (it does not tell its version)' : 'this libvirtd';
       return [
         {
-          what: `for a running machine ${taker} takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not '${name}'`,
+          what: `for a running VM ${taker} takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not '${name}'`,
           hint: `call it '${jobNameFor(name)}'`,
         },
       ];
@@ -377,7 +350,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       isActive(domain.state) && isBefore(daemonVersion, SAVES_BY_JOB) && !isMonitorName(name)
         ? [
             {
-              what: `for a running machine this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot '${name}' that no disk holds`,
+              what: `for a running VM this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot '${name}' that no disk holds`,
               hint: `call it '${jobNameFor(name)}'`,
             },
           ]
@@ -391,14 +364,13 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     modes: INTERNAL,
     find: ({ domain, daemonVersion }) => {
       if (!domain.pflash) return [];
-      const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'takes no internal snapshot of such a machine');
-      if (older !== null)
-        return [{ what: `the machine has UEFI firmware, and ${older}`, hint: EXTERNAL_INSTEAD }];
+      const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'takes no internal snapshot of such a VM');
+      if (older !== null) return [{ what: `the VM has UEFI firmware, and ${older}`, hint: EXTERNAL_INSTEAD }];
       if (!isActive(domain.state) || domain.pflash.nvramFormat === 'qcow2') return [];
       return [
         {
-          what: `the machine has UEFI firmware with NVRAM in ${domain.pflash.nvramFormat} format, and a snapshot of it while it runs needs NVRAM in qcow2`,
-          hint: 'shut the machine down first; its NVRAM will then not be part of the snapshot',
+          what: `the VM has UEFI firmware with NVRAM in ${domain.pflash.nvramFormat} format, and a snapshot of it while it runs needs NVRAM in qcow2`,
+          hint: 'shut the VM down first; its NVRAM will then not be part of the snapshot',
           command: `virsh shutdown ${virshWord(domain)}`,
         },
       ];
@@ -429,7 +401,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       !isActive(domain.state) && domain.tpms.includes('emulator')
         ? [
             {
-              what: "the machine has an emulated TPM, whose state (the keys of a disk's encryption, say) is in a directory of libvirt and will NOT be part of the snapshot",
+              what: "the VM has an emulated TPM, whose state (the keys of a disk's encryption, say) is in a directory of libvirt and will NOT be part of the snapshot",
             },
           ]
         : [],
@@ -442,8 +414,8 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       participants(domain)
         .filter((disk) => disk.shareable)
         .map(({ target, source }) => ({
-          what: `disk ${target} (${source}) is <shareable/>: what another machine writes to it meanwhile is in the snapshot by chance, and a revert takes it away from that machine too`,
-          hint: 'shut the other machines down first',
+          what: `disk ${target} (${source}) is <shareable/>: what another VM writes to it meanwhile is in the snapshot by chance, and a revert takes it away from that VM too`,
+          hint: 'shut the other VMs down first',
         })),
   },
   ...CHECKPOINT_CREATE_RULES,
@@ -479,7 +451,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
                 transient && !(plan.mode === 'disk-only' && plan.leftOut.includes(target)),
             )
             .map((disk) => ({
-              what: `disk ${disk.target} is <transient/>, and libvirt takes no snapshot of it while the machine runs`,
+              what: `disk ${disk.target} is <transient/>, and libvirt takes no snapshot of it while the VM runs`,
               command: `virsh shutdown ${virshWord(domain)}`,
             }))
         : [],
@@ -495,7 +467,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       if (!isActive(domain.state) || kinds.length === 0) return [];
       return [
         {
-          what: `the machine has host devices (${[...new Set(kinds)].join(', ')}), whose state cannot be saved while it runs`,
+          what: `the VM has host devices (${[...new Set(kinds)].join(', ')}), whose state cannot be saved while it runs`,
           hint: 'shut it down first, or detach them, or leave the memory out with --disk-only',
           command: `virsh shutdown ${virshWord(domain)}`,
         },
@@ -510,11 +482,11 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     modes: WITH_MEMORY,
     // a newer libvirtd asks virtiofsd whether it can save its state, and refuses before anything is touched if not
     find: ({ domain, daemonVersion }) => {
-      const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'cannot save its state while the machine runs');
+      const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'cannot save its state while the VM runs');
       return older !== null && isActive(domain.state) && domain.sharedFilesystems.includes('virtiofs')
         ? [
             {
-              what: `the machine shares a file system by virtiofs, and ${older}`,
+              what: `the VM shares a file system by virtiofs, and ${older}`,
               hint: 'shut it down first, or detach the share, or leave the memory out with --disk-only',
               command: `virsh shutdown ${virshWord(domain)}`,
             },
@@ -531,8 +503,8 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       domain.managedSave
         ? [
             {
-              what: "the machine's memory is in a managed save, which this snapshot does not hold: it has the disks only, as they were when the machine was saved",
-              hint: 'start the machine first to have its memory in the snapshot',
+              what: "the VM's memory is in a managed save, which this snapshot does not hold: it has the disks only, as they were when the VM was saved",
+              hint: 'start the VM first to have its memory in the snapshot',
             },
           ]
         : [],
@@ -551,7 +523,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       return [
         {
           what: `the guest's memory takes up to ${mebibytes(needed)}, and the file system of ${where} has ${mebibytes(freeBytes)} free; when it runs full in the middle, the image keeps all the space`,
-          hint: 'free some space, shut the machine down first, or use --force',
+          hint: 'free some space, shut the VM down first, or use --force',
         },
       ];
     },
@@ -561,13 +533,13 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [],
     severity: 'warning',
     find: ({ plan }) =>
-      plan.wishes.noMetadata
+      plan.spec.noMetadata
         ? [
             {
               what: `libvirt will keep no record of it: no command can list, revert or delete it, and ${
                 plan.mode === 'internal'
                   ? 'in the images it counts as an orphan'
-                  : 'the machine goes on in overlays that belong to nothing'
+                  : 'the VM goes on in overlays that belong to nothing'
               }`,
             },
           ]
@@ -591,7 +563,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
 ];
 
 /**
- * With the machine off, libvirt does not hand qemu-img the key. While it runs, QEMU (7.2) dies of a failed assertion when
+ * With the VM off, libvirt does not hand qemu-img the key. While it runs, QEMU (7.2) dies of a failed assertion when
  * it writes the memory into an encrypted image, which is the first disk's.
  */
 function encryptedFinding(
@@ -611,9 +583,9 @@ function encryptedFinding(
     };
   }
   return {
-    what: `${what} libvirt does not hand the key to qemu-img for a machine that is off`,
+    what: `${what} libvirt does not hand the key to qemu-img for a VM that is off`,
     ...(isEncrypted(images.get(first?.target ?? ''))
       ? { hint: 'copy the image instead, or encrypt within the guest' }
-      : { hint: 'start the machine first', command: `virsh start ${virshWord(domain)}` }),
+      : { hint: 'start the VM first', command: `virsh start ${virshWord(domain)}` }),
   };
 }

@@ -1,6 +1,3 @@
-import { tooDeepForMore } from '../../vm/chain-depth.ts';
-import type { CreateFacts } from './common.ts';
-import { editCommand } from '../../vm/disk-findings.ts';
 import { type Domain, formatOfDriver, isActive } from '../../model/domain.ts';
 import { chainOf, tagsIn } from '../../model/image.ts';
 import {
@@ -12,32 +9,19 @@ import {
   REVERTS_EXTERNAL,
 } from '../../model/libvirt-versions.ts';
 import { mebibytes } from '../../model/mebibytes.ts';
-import { isPartial, isUndeletable, PARTIAL_STAY } from './partial.ts';
 import { baseName, directoryOf, stem } from '../../model/paths.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
-import { overlayLine } from '../../qemu/command-lines.ts';
 import { quote, virshWord } from '../../model/quote.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import type { PlannedDisk } from '../../model/snapshot-spec.ts';
+import { overlayLine } from '../../qemu/command-lines.ts';
+import { tooDeepForMore } from '../../vm/chain-depth.ts';
+import { editCommand } from '../../vm/disk-findings.ts';
+import { plannedFiles, wantsMemory } from '../plan.ts';
 import { savedMemoryBytes } from '../saved-memory.ts';
-import { type PlannedDisk, plannedFiles, wantsMemory } from '../plan.ts';
+import type { Agent, CreateFacts, Place } from './facts.ts';
+import { isPartial, isUndeletable, PARTIAL_STAY } from './partial.ts';
 
 /** The rules of a create whose disks or memory go to files of their own. */
-
-/** What is at a path where a file is to be made. */
-export interface Place {
-  /** null: nothing. */
-  readonly holds: 'file' | 'device' | 'other' | null;
-  /** Bytes of the file. */
-  readonly bytes: number;
-  /** Why nothing can be made there, as far as it can be told. */
-  readonly directory: 'fine' | 'missing' | 'read-only';
-  /** Bytes free on its file system; null when unknown. */
-  readonly freeBytes: number | null;
-  /** What an image that is there is laid over; null: nothing, or it is no image, or nobody looked. */
-  readonly backing: string | null;
-}
-
-/** Whether the guest can be asked to hold its file systems still; null: nobody wants to know. */
-export type Agent = 'answers' | 'frozen' | 'silent' | 'not-connected' | 'no-channel';
 
 /** A qcow2 file without data, with its tables. */
 const OVERLAY_BYTES = 1024 * 1024;
@@ -67,7 +51,7 @@ function eachReused(
   facts: CreateFacts,
   find: (disk: PlannedDisk & { readonly overlay: string }, place: Place, anew: string) => Finding | null,
 ): Finding[] {
-  if (!facts.plan.wishes.reuse) return [];
+  if (!facts.plan.spec.reuse) return [];
   return eachOverlay(facts, (disk, place) => {
     const { target, source, overlay } = disk;
     if (!place || place.backing === source) return null;
@@ -86,7 +70,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     modes: EXTERNAL,
     find: ({ daemonVersion, plan }) => {
       const older = ifBefore(daemonVersion, REVERTS_EXTERNAL, 'cannot revert to external snapshots');
-      if (plan.wishes.noMetadata || older === null) return [];
+      if (plan.spec.noMetadata || older === null) return [];
       if (!isUndeletable(plan, daemonVersion)) return [{ what: older, hint: NO_WAY_BACK }];
       const what = isBefore(daemonVersion, DELETES_EXTERNAL)
         ? 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete them (9.0 can)'
@@ -102,7 +86,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     unsuitable: true,
     modes: EXTERNAL,
     find: ({ domain, plan, daemonVersion }) => {
-      if (plan.wishes.noMetadata || isBefore(daemonVersion, REVERTS_EXTERNAL)) return [];
+      if (plan.spec.noMetadata || isBefore(daemonVersion, REVERTS_EXTERNAL)) return [];
       const isFile = new Set(
         domain.disks.filter((disk) => disk.storage === 'file').map(({ target }) => target),
       );
@@ -122,7 +106,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
           : [
               {
                 what: `libvirt could not revert to it: the images of disk ${same.map(({ target }) => target).join(', ')} differ only after the last dot of their names, and it would give their new overlays one name`,
-                hint: 'rename one of the images, and in the XML, with the machine off; or use --force',
+                hint: 'rename one of the images, and in the XML, with the VM off; or use --force',
                 command: editCommand(domain),
               },
             ]),
@@ -135,7 +119,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'warning',
     modes: EXTERNAL,
     find: ({ plan, images, snapshotNames, daemonVersion }) => {
-      if (plan.wishes.noMetadata || isBefore(daemonVersion, DELETES_EXTERNAL)) return [];
+      if (plan.spec.noMetadata || isBefore(daemonVersion, DELETES_EXTERNAL)) return [];
       const over = plan.disks
         .filter(({ overlay }) => overlay !== null)
         .flatMap(({ target }) => tagsIn(images.get(target)).map(({ name }) => name));
@@ -225,7 +209,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     find: (facts) => {
       const { plan } = facts;
       const overlays = plan.disks.flatMap(({ overlay, storage }) =>
-        overlay !== null && storage !== 'block' && !plan.wishes.reuse ? [overlay] : [],
+        overlay !== null && storage !== 'block' && !plan.spec.reuse ? [overlay] : [],
       );
       const memory = plan.memoryFile === null ? [] : [plan.memoryFile];
       return [...overlays, ...memory].flatMap((path) => {
@@ -264,7 +248,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'judgement',
     modes: EXTERNAL,
     find: (facts) =>
-      facts.plan.wishes.reuse
+      facts.plan.spec.reuse
         ? []
         : eachOverlay(facts, ({ target, overlay, storage }) =>
             storage === 'block'
@@ -368,7 +352,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
         : plan.disks
             .filter(({ target }) => domain.disks.some((d) => d.target === target && d.storage === 'network'))
             .map(({ target }) => ({
-              what: `disk ${target} is on the network, and libvirt lays overlays over such disks only while the machine runs`,
+              what: `disk ${target} is on the network, and libvirt lays overlays over such disks only while the VM runs`,
               command: `virsh start ${virshWord(domain)}`,
             })),
   },
@@ -394,8 +378,8 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
         if (isActive(domain.state)) return [];
         return [
           {
-            what: `${what} with an overlay that libvirt lays over it while the machine is off, the machine cannot be started any more`,
-            hint: 'start the machine first',
+            what: `${what} with an overlay that libvirt lays over it while the VM is off, the VM cannot be started any more`,
+            hint: 'start the VM first',
             command: `virsh start ${virshWord(domain)}`,
           },
         ];
@@ -406,11 +390,11 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [],
     severity: 'error',
     find: ({ domain, plan }) =>
-      !isActive(domain.state) && (wantsMemory(plan.wishes) || plan.wishes.live)
+      !isActive(domain.state) && (wantsMemory(plan.spec) || plan.spec.live)
         ? [
             {
-              what: 'the machine is off, so there is no memory to save',
-              hint: `leave ${wantsMemory(plan.wishes) ? '--memspec' : '--live'} out`,
+              what: 'the VM is off, so there is no memory to save',
+              hint: `leave ${wantsMemory(plan.spec) ? '--memspec' : '--live'} out`,
             },
           ]
         : [],
@@ -422,20 +406,20 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     unsuitable: true,
     modes: ['disk-only'],
     find: ({ domain, plan, agent }) => {
-      if (!plan.wishes.quiesce) return [];
+      if (!plan.spec.quiesce) return [];
       if (!isActive(domain.state))
-        return [{ what: 'the machine is off: there is nothing to quiesce', hint: 'leave --quiesce out' }];
+        return [{ what: 'the VM is off: there is nothing to quiesce', hint: 'leave --quiesce out' }];
       return agent === 'no-channel' ? [AGENT_FINDINGS[agent](domain)] : [];
     },
   },
   {
-    // no kind of machine: an agent that was there yesterday
+    // no kind of VM: an agent that was there yesterday
     id: 'guest-agent',
     hazards: [],
     severity: 'error',
     modes: ['disk-only'],
     find: ({ domain, plan, agent }) =>
-      plan.wishes.quiesce && isActive(domain.state) && agent && agent !== 'answers' && agent !== 'no-channel'
+      plan.spec.quiesce && isActive(domain.state) && agent && agent !== 'answers' && agent !== 'no-channel'
         ? [AGENT_FINDINGS[agent](domain)]
         : [],
   },
@@ -449,8 +433,8 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
       domain.managedSave
         ? [
             {
-              what: "the machine's memory is in a managed save, and when it starts from that it writes to the images of now, beneath the overlays",
-              hint: 'start the machine first, or drop the saved memory with virsh managedsave-remove',
+              what: "the VM's memory is in a managed save, and when it starts from that it writes to the images of now, beneath the overlays",
+              hint: 'start the VM first, or drop the saved memory with virsh managedsave-remove',
               command: `virsh start ${virshWord(domain)}`,
             },
           ]
@@ -541,7 +525,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
 
 const AGENT_FINDINGS: Readonly<Record<Exclude<Agent, 'answers'>, (domain: Domain) => Finding>> = {
   'no-channel': () => ({
-    what: 'the machine has no channel for a guest agent, so its file systems cannot be held still',
+    what: 'the VM has no channel for a guest agent, so its file systems cannot be held still',
     hint: "add <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel> to it, and install qemu-guest-agent in the guest",
   }),
   'not-connected': () => ({

@@ -1,5 +1,3 @@
-import type { CreateFacts } from './common.ts';
-import type { DeleteFacts } from '../../delete/rules/common.ts';
 import { isActive } from '../../model/domain.ts';
 import {
   type DaemonVersion,
@@ -11,11 +9,10 @@ import {
   REVERTS_EXTERNAL,
   TAKES_MANUAL_ALONE,
 } from '../../model/libvirt-versions.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
-import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
-import type { RevertFacts } from '../../revert/rules/common.ts';
-import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot } from '../../model/snapshot.ts';
-import type { SnapshotPlan } from '../plan.ts';
+import { virshWord } from '../../model/quote.ts';
+import type { Rule } from '../../model/rule.ts';
+import type { SnapshotPlan } from '../../model/snapshot-spec.ts';
+import type { CreateFacts } from './facts.ts';
 
 /**
  * External snapshots that do not keep all disks: of the memory alone (formatsnapshot: "memory state"), and with disks that
@@ -98,8 +95,8 @@ export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     find: ({ domain, plan }) => {
       if (plan.manual.length === 0) return [];
       const what = `disk ${plan.manual.join(', ')} is left to its storage (snapshot='manual')`;
-      if (domain.state !== 'running' || plan.wishes.halt) {
-        const before = isActive(domain.state) && !plan.wishes.halt ? 'resumed' : 'started';
+      if (domain.state !== 'running' || plan.spec.halt) {
+        const before = isActive(domain.state) && !plan.spec.halt ? 'resumed' : 'started';
         return [{ what: `${what}: take the snapshot of the storage before the VM is ${before}` }];
       }
       return [
@@ -116,7 +113,7 @@ export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     modes: EXTERNAL,
     find: ({ domain, plan, daemonVersion }) => {
       const byVirsh = plan.disks.length > 0 || plan.memoryFile !== null;
-      if (plan.wishes.noMetadata || !isFrom(daemonVersion, REVERTS_EXTERNAL) || !byVirsh) return [];
+      if (plan.spec.noMetadata || !isFrom(daemonVersion, REVERTS_EXTERNAL) || !byVirsh) return [];
       const beside = new Set([...plan.leftOut, ...plan.manual]);
       return domain.disks
         .filter(({ target, storage }) => beside.has(target) && storage === 'block')
@@ -129,85 +126,3 @@ export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
 
 const leavingOut = ({ manual }: SnapshotPlan): string =>
   manual.map((target) => `--diskspec ${target},snapshot=no`).join(' ');
-
-/** The targets of the disks that a snapshot left to their storage. */
-export const manualDisks = ({ disks }: Pick<Snapshot, 'disks'>): readonly string[] =>
-  disks.filter(({ location }) => location === 'manual').map(({ target }) => target);
-
-const isOfMemoryAlone = (snapshot: Snapshot): boolean =>
-  snapshot.memory.location === 'external' && snapshot.disks.length === 0;
-
-/** What is so of the snapshot, and no fault of it, is information: a revert says it, and a check of the VM does not fail. */
-export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
-  {
-    id: 'memory-alone',
-    hazards: [],
-    severity: 'information',
-    find: ({ snapshot }) =>
-      isOfMemoryAlone(snapshot)
-        ? [
-            {
-              what: `'${snapshot.name}' is of the memory alone: the guest goes on with it over what the disks hold in the files of then, and if these were written to since, its file systems may be damaged`,
-            },
-          ]
-        : [],
-  },
-  {
-    id: 'manual-storage',
-    hazards: [],
-    severity: 'information',
-    find: ({ snapshot }) => {
-      const manual = manualDisks(snapshot);
-      if (manual.length === 0) return [];
-      const when = hasMemory(snapshot)
-        ? 'before the revert, with the VM off: the guest goes on at once'
-        : 'while the VM is off, before it is started again';
-      return [
-        {
-          what: `disk ${manual.join(', ')} was left to its storage when '${snapshot.name}' was taken, and libvirt does not bring its content back. Put it back with the tools of the storage, ${when}`,
-        },
-      ];
-    },
-  },
-  {
-    // libvirt lays an overlay over every disk, also over one that the snapshot leaves out
-    id: 'no-file',
-    hazards: [],
-    severity: 'error',
-    find: ({ domain, snapshot, daemonVersion }) => {
-      if (locationOf(snapshot) !== 'external' || !isFrom(daemonVersion, REVERTS_EXTERNAL)) return [];
-      const stored = new Set(snapshot.definedDisks.map(({ target }) => target));
-      return domain.disks
-        .filter(({ target, storage }) => stored.has(target) && storage === 'block')
-        .map(({ target, source }) => ({
-          what: `disk ${target} (${source ?? 'without a path'}) is no file, and libvirt reverts no VM with such a disk to an external snapshot`,
-          hint: `what '${snapshot.name}' keeps of the other disks stays in its files, and can be copied from there`,
-        }));
-    },
-  },
-];
-
-/** libvirtd 9.0 fails: `cause is unknown`, or `could not find base disk source`. */
-export function partialDeletion({ domain, snapshot, daemonVersion }: DeleteFacts): Finding[] {
-  if (!isBefore(daemonVersion, DELETES_PARTIAL)) return [];
-  const manual = manualDisks(snapshot);
-  const forget = kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata');
-  if (isOfMemoryAlone(snapshot)) {
-    const { file } = snapshot.memory;
-    return [
-      {
-        what: `'${snapshot.name}' is of the memory alone, and this libvirtd (9.0) deletes no such one`,
-        hint: 'have libvirt forget it, and remove the file of the memory',
-        commands: [forget, ...(file === null ? [] : [`rm -- ${quote(file)}`])],
-      },
-    ];
-  }
-  if (manual.length === 0 || externalDisks(snapshot).length + internalDisks(snapshot).length === 0) return [];
-  return [
-    {
-      what: `disk ${manual.join(', ')} was left to its storage when '${snapshot.name}' was taken, and this libvirtd (9.0) deletes no such snapshot`,
-      hint: "libvirt alone can forget it; every file stays, and the VM's disks go on as they are",
-      command: forget,
-    },
-  ];
-}

@@ -1,10 +1,10 @@
-import type { CreateFacts } from './common.ts';
-import { participants } from '../../vm/disk-findings.ts';
 import { isActive } from '../../model/domain.ts';
 import { chainOf } from '../../model/image.ts';
-import { opening, partFrom, sayUses, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
+import { opening, partFrom, sayUses, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
+import { participants } from '../../vm/disk-findings.ts';
 import { plannedFiles } from '../plan.ts';
+import type { CreateFacts } from './facts.ts';
 
 /** The rules of a create about files that other VMs use too. */
 

@@ -1,14 +1,8 @@
-import { undeletable } from '../../vm/chain-depth.ts';
-import { imagesOf, isInVolume, movedOf, PLACE_RULES } from './place.ts';
 import { adviseDeletion } from '../../model/deletion-advice.ts';
-import { type Reach, victims } from '../deletion-set.ts';
-import { whatIsBroken } from '../../vm/disk-findings.ts';
 import { type Domain, isActive } from '../../model/domain.ts';
-import { interruptedMerges } from '../../vm/external-state.ts';
-import { chainOf, chainPaths, type Images } from '../../model/image.ts';
-import { accounting, type ImageUsers, opening, sayUses, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
+import { stateFiles } from '../../model/domain-files.ts';
+import { chainOf, chainPaths } from '../../model/image.ts';
 import {
-  type DaemonVersion,
   DELETES_EXTERNAL,
   FINDS_CHAIN,
   ifBefore,
@@ -18,15 +12,21 @@ import {
   REMOVES_MEMORY,
   SPARES_INTERNAL,
 } from '../../model/libvirt-versions.ts';
-import { stateFiles } from '../../model/domain-files.ts';
 import { mebibytes } from '../../model/mebibytes.ts';
-import { partialDeletion } from '../../create/rules/partial.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
-import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { kvmsnapLine, virshWord } from '../../model/quote.ts';
 import { type SnapshotReport, tagsOf } from '../../model/report.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, internalDisks, locationOf, stateFile } from '../../model/snapshot.ts';
 import { ancestors, descendants } from '../../model/tree.ts';
+import { deleteTagLine } from '../../qemu/command-lines.ts';
+import { accounting, opening, sayUses, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
+import { undeletable } from '../../vm/chain-depth.ts';
+import { whatIsBroken } from '../../vm/disk-findings.ts';
+import { interruptedMerges } from '../../vm/external-state.ts';
+import { victims } from '../deletion-set.ts';
+import type { DeleteFacts } from './facts.ts';
+import { partialDeletion } from './partial.ts';
+import { imagesOf, isInVolume, movedOf, PLACE_RULES } from './place.ts';
 
 /**
  * The rules that decide, before anything is touched, whether a delete can work, and whether libvirt would take more with
@@ -34,36 +34,6 @@ import { ancestors, descendants } from '../../model/tree.ts';
  * into the file below and removed; or, where it has no children and is not the current one, the file that holds its state is
  * removed.
  */
-
-/** What is known before a delete. */
-export interface DeleteFacts {
-  readonly domain: Domain;
-  /** The one that is named. */
-  readonly snapshot: SnapshotReport;
-  readonly reach: Reach;
-  /** All of the machine. */
-  readonly snapshots: readonly SnapshotReport[];
-  readonly current: string | null;
-  /** By target, the disks in use now. */
-  readonly images: Images;
-  /** By snapshot, of those with a disk in an image that the machine does not use: the images that libvirt will look into. */
-  readonly stored: ReadonlyMap<string, Images>;
-  /** null when libvirtd does not tell; asked only where it decides (`asksVersion`). */
-  readonly daemonVersion: DaemonVersion;
-  /** Which other VMs use the files of this one. */
-  readonly users: ImageUsers;
-  /** Of an external snapshot, the merges that may not fit; what cannot be told exactly is not in it. */
-  readonly merges: readonly Merge[];
-}
-
-/** An overlay that is to be merged into the file below, which grows before the overlay goes. */
-export interface Merge {
-  readonly target: string;
-  readonly base: string;
-  readonly growthBytes: number;
-  /** Of the file system of the base. */
-  readonly freeBytes: number;
-}
 
 export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
   ...PLACE_RULES,
@@ -91,7 +61,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
           if (users.length > 0) return { what: `${what}; ${sayUses(users)}` };
           return {
             what,
-            hint: 'with the machine off, delete the older one first',
+            hint: 'with the VM off, delete the older one first',
             command: deleteTagLine(victim.name, disk.source ?? ''),
           };
         }),
@@ -110,8 +80,8 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
               const [image] = chainOf(imagesOf(facts, victim).get(target));
               if (!image?.encrypted) return [];
               return {
-                what: `disk ${target} (${image.path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a machine that is off, so '${victim.name}' would be deleted in the other disks only`,
-                hint: 'start the machine first',
+                what: `disk ${target} (${image.path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a VM that is off, so '${victim.name}' would be deleted in the other disks only`,
+                hint: 'start the VM first',
                 command: `virsh start ${virshWord(facts.domain)}`,
               };
             }),
@@ -148,7 +118,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       return [
         {
           what: `${nameAll(external)} ${external.length === 1 ? 'is' : 'are'} external, and libvirt deletes such ones only one by one`,
-          hint: internal.length === 0 ? 'the newest first' : 'with the machine off, in this order',
+          hint: internal.length === 0 ? 'the newest first' : 'with the VM off, in this order',
           command: kvmsnapLine('delete', [facts.domain.name, ...names]),
         },
       ];
@@ -183,7 +153,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     !ancestors(snapshots, current).includes(snapshot.name)
       ? [
           {
-            what: `'${snapshot.name}' is external, with children, and not one that the machine's disks now lie on, and libvirt deletes no such one`,
+            what: `'${snapshot.name}' is external, with children, and not one that the VM's disks now lie on, and libvirt deletes no such one`,
             ...adviseDeletion(
               { domain, snapshots },
               descendants(snapshots, snapshot.name)
@@ -219,15 +189,15 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       if (!disk || source === null || [disk.source, ...disk.backing].includes(source)) return [];
       if (!chainPaths(images.get(target)).includes(source)) {
         return {
-          what: `disk ${target}: the machine's disk does not lie on ${source}, which '${snapshot.name}' made, and this libvirtd (9.0) then deletes nothing`,
+          what: `disk ${target}: the VM's disk does not lie on ${source}, which '${snapshot.name}' made, and this libvirtd (9.0) then deletes nothing`,
           ...forget(facts, snapshot),
         };
       }
       return isActive(domain.state)
         ? []
         : {
-            what: `disk ${target}: ${source}, which '${snapshot.name}' made, is not the one in use, and this libvirtd (9.0) finds it only while the machine runs`,
-            hint: 'start the machine, without letting it run, delete, and end it',
+            what: `disk ${target}: ${source}, which '${snapshot.name}' made, is not the one in use, and this libvirtd (9.0) finds it only while the VM runs`,
+            hint: 'start the VM, without letting it run, delete, and end it',
             command: pausedDeleteLine(domain, snapshot.name),
           };
     });
@@ -248,7 +218,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
           facts,
           below.map(({ name }) => name),
           {
-            hint: `if you can do without, delete ${them} first, ${below.length === 1 ? '' : 'in this order, '}with the machine off${isActive(domain.state) ? ' (it is not now)' : ''}`,
+            hint: `if you can do without, delete ${them} first, ${below.length === 1 ? '' : 'in this order, '}with the VM off${isActive(domain.state) ? ' (it is not now)' : ''}`,
             lines: below.map(({ name }) => kvmsnapLine('delete', [domain.name, name])),
           },
         ),
@@ -283,11 +253,11 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     });
   }),
   external('image-users', [37, 39], (facts) =>
-    filesTouched(facts).flatMap(({ path, deed, isRemoved }) => {
+    filesTouched(facts).flatMap(({ path, completed, isRemoved }) => {
       const users = isRemoved ? usesOf(facts.users, path) : seeing(facts.users, path);
       if (users.length === 0) return [];
       return {
-        what: `libvirt would ${deed} with '${facts.snapshot.name}', and ${sayUses(users)}`,
+        what: `libvirt would ${completed} with '${facts.snapshot.name}', and ${sayUses(users)}`,
         ...forget(facts, facts.snapshot),
       };
     }),
@@ -334,7 +304,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     if (beside.length === 0) return [];
     return [
       {
-        what: `${nameAll(beside)} below '${snapshot.name}' ${beside.length === 1 ? 'is' : 'are'} beside the machine's own branch, and libvirtd (11.3) crashes when it merges what such ones lie on`,
+        what: `${nameAll(beside)} below '${snapshot.name}' ${beside.length === 1 ? 'is' : 'are'} beside the VM's own branch, and libvirtd (11.3) crashes when it merges what such ones lie on`,
         ...adviseDeletion({ domain, snapshots }, beside.map(({ name }) => name).reverse(), {
           hint: 'delete these first, from the newest on',
         }),
@@ -346,8 +316,8 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     if (!domain.managedSave || deletionOf(facts) !== 'merge') return [];
     return [
       {
-        what: `the machine has a managed save, which names the overlay of '${snapshot.name}', and could not be started from it any more`,
-        hint: 'start the machine first, and delete while it runs',
+        what: `the VM has a managed save, which names the overlay of '${snapshot.name}', and could not be started from it any more`,
+        hint: 'start the VM first, and delete while it runs',
         command: `virsh start ${virshWord(domain)}`,
       },
     ];
@@ -432,7 +402,7 @@ function filesRemoved(facts: DeleteFacts): string[] {
 
 /** The files that a delete changes or removes: a merge writes into the one below the overlay. */
 function filesTouched(facts: DeleteFacts): Touched[] {
-  const removed = (path: string): Touched => ({ path, deed: `remove ${path}`, isRemoved: true });
+  const removed = (path: string): Touched => ({ path, completed: `remove ${path}`, isRemoved: true });
   const { location, file } = facts.snapshot.memory;
   const goesToo = location === 'external' && file !== null && !isBefore(facts.daemonVersion, REMOVES_MEMORY);
   const memory = goesToo ? [removed(file)] : [];
@@ -442,7 +412,7 @@ function filesTouched(facts: DeleteFacts): Touched[] {
     if (source === null) return [];
     const overlay = chainOf(facts.images.get(target)).find(({ path }) => path === source);
     const base = overlay?.backing ?? stateFile(facts.snapshot, disk);
-    const written = (path: string): Touched => ({ path, deed: `write into ${path}`, isRemoved: false });
+    const written = (path: string): Touched => ({ path, completed: `write into ${path}`, isRemoved: false });
     return [...(base === null ? [] : [written(base)]), removed(source)];
   });
   return [...merged, ...memory];
@@ -450,7 +420,7 @@ function filesTouched(facts: DeleteFacts): Touched[] {
 
 interface Touched {
   readonly path: string;
-  readonly deed: string;
+  readonly completed: string;
   readonly isRemoved: boolean;
 }
 
@@ -466,7 +436,7 @@ function internalVictims(facts: DeleteFacts) {
   );
 }
 
-/** By path, who needs a file: the machine itself, or the other snapshots that keep their state in it. */
+/** By path, who needs a file: the VM itself, or the other snapshots that keep their state in it. */
 function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): ReadonlyMap<string, string> {
   const users = new Map<string, string>();
   for (const other of snapshots) {
@@ -474,8 +444,8 @@ function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): Readonly
     for (const { path } of stateFiles(other)) users.set(path, `the snapshot '${other.name}'`);
   }
   for (const { target, source } of domain.disks) {
-    if (source !== null) users.set(source, `disk ${target} of the machine`);
-    for (const path of chainPaths(images.get(target))) users.set(path, `disk ${target} of the machine`);
+    if (source !== null) users.set(source, `disk ${target} of the VM`);
+    for (const path of chainPaths(images.get(target))) users.set(path, `disk ${target} of the VM`);
   }
   return users;
 }
@@ -509,7 +479,7 @@ const nameAll = (all: readonly { readonly name: string }[]): string =>
 
 /** The way out that is always open, and what it leaves. */
 const forget = ({ domain }: DeleteFacts, { name }: SnapshotReport): Pick<Finding, 'hint' | 'command'> => ({
-  hint: "libvirt alone can forget it; every file stays, and the machine's disks go on as they are",
+  hint: "libvirt alone can forget it; every file stays, and the VM's disks go on as they are",
   command: kvmsnapLine('delete', [domain.name, name], '--metadata'),
 });
 

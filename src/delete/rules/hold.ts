@@ -1,15 +1,15 @@
-import { doomed, type Reach } from '../deletion-set.ts';
 import type { Domain } from '../../model/domain.ts';
-import type { Rule } from '../../model/rule.ts';
 import { kvmsnapLine } from '../../model/quote.ts';
 import type { SnapshotReport } from '../../model/report.ts';
+import type { Rule } from '../../model/rule.ts';
+import { type DeleteScope, deletionSet } from '../deletion-set.ts';
 
 /** What a hold protects from: every delete, also one of the metadata alone. */
 
 export interface HoldFacts {
   readonly domain: Pick<Domain, 'name'>;
   readonly snapshot: SnapshotReport;
-  readonly reach: Reach;
+  readonly reach: DeleteScope;
   readonly snapshots: readonly SnapshotReport[];
 }
 
@@ -19,7 +19,7 @@ export const HOLD_RULES: readonly Rule<HoldFacts>[] = [
     hazards: [],
     severity: 'error',
     find: ({ domain, snapshot, reach, snapshots }) =>
-      doomed(snapshots, snapshot, reach)
+      deletionSet(snapshots, snapshot, reach)
         .filter(({ held }) => held)
         .map(({ name }) => ({
           what: `'${name}' is held`,

@@ -1,14 +1,14 @@
-import type { DeleteFacts } from './common.ts';
-import { type Deletion, victims } from '../deletion-set.ts';
 import { isActive } from '../../model/domain.ts';
 import { chainPaths, type Images } from '../../model/image.ts';
 import { COMPARES_PATHS, HANDLES_VOLUMES_OFF, ifBefore, isBefore } from '../../model/libvirt-versions.ts';
-import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
 import { virshWord } from '../../model/quote.ts';
 import type { SnapshotReport } from '../../model/report.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks, type SnapshotDisk } from '../../model/snapshot.ts';
+import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
 import { lostStoredVolumes, lostVolumes } from '../../vm/volume-rules.ts';
+import { type Deletion, victims } from '../deletion-set.ts';
+import type { DeleteFacts } from './facts.ts';
 
 /**
  * The rules of a delete about where libvirt will look for an internal snapshot: while the VM is off in the file that the
@@ -31,7 +31,7 @@ export const PLACE_RULES: readonly Rule<DeleteFacts>[] = [
     severity: 'error',
     find: (facts) => {
       if (isActive(facts.domain.state)) return [];
-      const does = 'cannot delete a snapshot in a volume of a storage pool while the machine is off';
+      const does = 'cannot delete a snapshot in a volume of a storage pool while the VM is off';
       const older = ifBefore(facts.daemonVersion, HANDLES_VOLUMES_OFF, does);
       const names = victims(facts)
         .filter(isInVolume)
@@ -70,7 +70,7 @@ export const PLACE_RULES: readonly Rule<DeleteFacts>[] = [
   },
 ];
 
-/** The snapshots to be deleted that are in an image which the machine does not use, or which is called otherwise now. */
+/** The snapshots to be deleted that are in an image which the VM does not use, or which is called otherwise now. */
 export const strayVictims = (facts: Deletion & Pick<DeleteFacts, 'images'>): SnapshotReport[] => {
   const used = new Set([...facts.images.values()].flatMap(chainPaths));
   return victims(facts).filter((victim) =>
@@ -96,17 +96,17 @@ function otherInUse(
   { name }: SnapshotReport,
   { target, source, spelled }: SnapshotDisk,
 ): Finding[] {
-  const hint = 'delete it while the machine is off';
+  const hint = 'delete it while the VM is off';
   const disk = domain.disks.find((each) => each.target === target);
   const now = disk?.source ?? null;
   if (source === null || (disk && now === null)) return [];
   if (now === source) {
     if (spelled === undefined || isBefore(daemonVersion, COMPARES_PATHS)) return [];
-    const what = `disk ${target}: libvirt knows '${name}' in ${spelled}, which is the same file as ${now}, compares the two as text, and does not delete it while the machine runs`;
+    const what = `disk ${target}: libvirt knows '${name}' in ${spelled}, which is the same file as ${now}, compares the two as text, and does not delete it while the VM runs`;
     return [{ what, hint }];
   }
   const place = disk
-    ? `and the running machine writes disk ${target} to ${now}`
-    : `for disk ${target}, and the running machine has no such disk`;
+    ? `and the running VM writes disk ${target} to ${now}`
+    : `for disk ${target}, and the running VM has no such disk`;
   return [{ what: `'${name}' is in ${source}, ${place}`, hint }];
 }

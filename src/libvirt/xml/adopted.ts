@@ -13,7 +13,7 @@ export interface Adopted {
 }
 
 /**
- * The XML for `snapshot-create --redefine` that has libvirt know an internal snapshot. `definition` is the machine's own,
+ * The XML for `snapshot-create --redefine` that has libvirt know an internal snapshot. `definition` is the VM's own,
  * `virsh dumpxml --inactive --security-info`, with these disks. Format: libvirt's formatsnapshot documentation.
  */
 export function adoptedXml(adopted: Adopted, disks: readonly Disk[], definition: string): string {

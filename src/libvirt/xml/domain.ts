@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
-import { type Disk, type DomainDefinition, formatOfDriver } from '../../model/domain.ts';
 import { understand } from '../../errors.ts';
+import { type Disk, type DomainDefinition, formatOfDriver } from '../../model/domain.ts';
 import { parseXml } from './xml.ts';
 
 /** `virsh dumpxml` -> DomainDefinition. Format: libvirt's formatdomain documentation; fixtures of four versions. */
@@ -103,7 +103,7 @@ const DomainElement = z.object({
 
 /** Parses the output of `virsh dumpxml`. Throws `refused` when it is no domain XML. */
 export function parseDomain(xml: string): DomainDefinition {
-  const { domain } = understand('virsh says of a machine', () => z.parse(DomainElement, parseXml(xml)));
+  const { domain } = understand('virsh says of a VM', () => z.parse(DomainElement, parseXml(xml)));
   return {
     name: domain.name,
     uuid: domain.uuid,

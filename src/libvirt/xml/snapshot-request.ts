@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
-import type { Snapshot } from '../../model/snapshot.ts';
-import type { DiskWish, Wishes } from '../../create/plan.ts';
 import { KvmsnapError } from '../../errors.ts';
+import type { Snapshot } from '../../model/snapshot.ts';
+import type { DiskSpec, SnapshotSpec } from '../../model/snapshot-spec.ts';
 import { createSnapshotParser } from './snapshot.ts';
 import { escapeText, parseXml } from './xml.ts';
 
@@ -36,8 +36,8 @@ const RequestElement = z.object({
 export interface SnapshotXmlRequest {
   /** null: none is given. */
   readonly name: string | null;
-  readonly memory: Wishes['memory'];
-  readonly disks: readonly DiskWish[];
+  readonly memory: SnapshotSpec['memory'];
+  readonly disks: readonly DiskSpec[];
 }
 
 /** Reads what is asked for. `file` is what errors call it. Throws `usage`. */
@@ -50,11 +50,11 @@ export function parseSnapshotRequest(file: string, text: string): SnapshotXmlReq
   return {
     name: name || null,
     memory: location === null && place === null ? null : { location, file: place },
-    disks: typeof disks === 'object' ? disks.disk.map(toWish) : [],
+    disks: typeof disks === 'object' ? disks.disk.map(toDiskSpec) : [],
   };
 }
 
-function toWish({ driver, source, ...disk }: z.infer<typeof DiskElement>): DiskWish {
+function toDiskSpec({ driver, source, ...disk }: z.infer<typeof DiskElement>): DiskSpec {
   const place = typeof source === 'object' ? source : {};
   return {
     disk: disk['@name'],

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
+import { understand } from '../../errors.ts';
 import { type Disk, takesPart } from '../../model/domain.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
-import { understand } from '../../errors.ts';
 import { parseDisks } from './domain.ts';
 import { attributeText, escapeText, parseXml } from './xml.ts';
 
@@ -34,7 +34,7 @@ const SnapshotElement = z.object({
 });
 
 /**
- * Creates a parser for the snapshots of one run; it throws `refused` for what is none. Most snapshots of a machine carry
+ * Creates a parser for the snapshots of one run; it throws `refused` for what is none. Most snapshots of a VM carry
  * the same `<disk>` elements in their stored definition, so these are parsed once per distinct text.
  */
 export function createSnapshotParser(): (xml: string) => Snapshot {
@@ -101,7 +101,7 @@ const withinCalendar = (seconds: number): number =>
   Math.min(Math.max(seconds, -62_135_500_000), 253_402_200_000);
 
 /**
- * Parts the snapshot's own elements from the machine's stored definition, by far the larger part. libvirt prints the
+ * Parts the snapshot's own elements from the VM's stored definition, by far the larger part. libvirt prints the
  * definition last (name, description, state, parent, creationTime, memory, disks, then domain, inactiveDomain, cookie),
  * and a raw `<` cannot occur in text.
  */
@@ -123,7 +123,7 @@ function diskElements(definition: string): string {
 }
 
 /**
- * The same document with another description (null: none). Only that element changes: all else, the machine's stored
+ * The same document with another description (null: none). Only that element changes: all else, the VM's stored
  * definition included, stays to the letter.
  */
 export function withDescription(xml: string, description: string | null): string {

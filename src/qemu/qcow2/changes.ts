@@ -83,7 +83,7 @@ export function compareTables(
 /** As long as the longest table. */
 const EMPTY = new Uint8Array(2 ** 21);
 
-/** Most blocks of two tables are alike, and those the machine compares faster than this code. */
+/** Most blocks of two tables are alike, and those the VM compares faster than this code. */
 const BLOCK = 4096;
 
 /**

@@ -1,14 +1,7 @@
-import { bitmapFindings } from '../../vm/bitmap-rules.ts';
-import { CHECKPOINT_REVERT_RULES } from '../../create/rules/checkpoint.ts';
 import { adviseDeletion } from '../../model/deletion-advice.ts';
-import { copyCommand, nextTagId, participants, tagWithId, whatIsBroken } from '../../vm/disk-findings.ts';
-import { type Domain, formatOfDriver, isActive } from '../../model/domain.ts';
-import type { OverlayPlace, StateFile } from '../../vm/external-state.ts';
-import { EXTERNAL_STATE_RULES, holdsItsState, removedFiles } from './external-state.ts';
-import { chainOf, type DiskImage, type Images, tagsIn, tagsNamed } from '../../model/image.ts';
-import { type ImageUse, type ImageUsers, sayUses, usesOf } from '../../sharing/image-users.ts';
+import { formatOfDriver, isActive } from '../../model/domain.ts';
+import { chainOf, type DiskImage, tagsIn, tagsNamed } from '../../model/image.ts';
 import {
-  type DaemonVersion,
   HANDLES_VOLUMES_OFF,
   ifBefore,
   isBefore,
@@ -16,53 +9,33 @@ import {
   REVERTS_EXTERNAL,
   STARTS_ANEW,
 } from '../../model/libvirt-versions.ts';
-import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
 import { couldBeId } from '../../model/names.ts';
-import { PARTIAL_REVERT_RULES } from '../../create/rules/partial.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
-import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { kvmsnapLine, virshWord } from '../../model/quote.ts';
-import { SHARED_FILES } from './sharing.ts';
-import { externalDisks, hasMemory, internalDisks, locationOf, type Snapshot, stateFile } from '../../model/snapshot.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
 import {
-  STORED_DEFINITION_RULES,
-  type StoredDefinitionFacts,
-  storedDifferences,
-} from './stored-definition.ts';
+  externalDisks,
+  hasMemory,
+  internalDisks,
+  locationOf,
+  type Snapshot,
+  stateFile,
+} from '../../model/snapshot.ts';
 import { oldestFirst } from '../../model/tree.ts';
-import { UNMANAGED_REVERT_RULES } from '../../create/rules/unmanaged.ts';
+import { deleteTagLine } from '../../qemu/command-lines.ts';
+import { type ImageUse, sayUses, usesOf } from '../../sharing/image-users.ts';
+import { bitmapFindings } from '../../vm/bitmap-rules.ts';
+import { copyCommand, nextTagId, participants, tagWithId, whatIsBroken } from '../../vm/disk-findings.ts';
+import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
 import { lostStoredVolumes } from '../../vm/volume-rules.ts';
+import { CHECKPOINT_REVERT_RULES } from './checkpoint.ts';
+import { EXTERNAL_STATE_RULES, holdsItsState, removedFiles } from './external-state.ts';
+import type { RevertFacts } from './facts.ts';
+import { PARTIAL_REVERT_RULES } from './partial.ts';
+import { SHARED_FILES } from './sharing.ts';
+import { STORED_DEFINITION_RULES, storedDifferences } from './stored-definition.ts';
+import { UNMANAGED_REVERT_RULES } from './unmanaged.ts';
 
 /** The rules that decide, before anything is touched, whether a revert can work, and what it will change. */
-
-/** What is known before a revert. */
-export interface RevertFacts extends Omit<StoredDefinitionFacts, 'domain' | 'snapshot' | 'daemonVersion'> {
-  readonly domain: Domain;
-  readonly snapshot: Snapshot;
-  /** All of the machine. */
-  readonly snapshots: readonly Snapshot[];
-  readonly current: string | null;
-  /**
-   * The images that hold the state to revert to, by disk target: those of the definition stored with the snapshot. For an
-   * external one they lie below its overlays.
-   */
-  readonly images: Images;
-  /** The images in use now. */
-  readonly active: Images;
-  /** Whether the file of the guest's memory is there; null where there is none, or it cannot be looked at. */
-  readonly memoryThere: boolean | null;
-  /** null when libvirtd does not tell, or when no rule needs it. */
-  readonly daemonVersion: DaemonVersion;
-  /** Of an external snapshot, the files that keep its disks, as far as they are files of this host. */
-  readonly states?: readonly StateFile[];
-  /** The files over which libvirt would lay overlays, as far as they are on this host. */
-  readonly overlayPlaces?: readonly OverlayPlace[];
-  /** Which other VMs use the files of this one. */
-  readonly users: ImageUsers;
-  /** A snapshot of the present state is taken first. */
-  readonly backup?: boolean;
-  readonly resetNvram?: boolean;
-}
 
 export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
   SHARED_FILES,
@@ -157,9 +130,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
         tags.flat().some((tag) => tag.vmStateBytes > 0)
       )
         return [];
-      return [
-        { what: `'${snapshot.name}' is a snapshot of a running machine, but no disk holds its memory` },
-      ];
+      return [{ what: `'${snapshot.name}' is a snapshot of a running VM, but no disk holds its memory` }];
     },
   },
   ...CHECKPOINT_REVERT_RULES,
@@ -237,7 +208,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
       domain.managedSave && !hasMemory(snapshot)
         ? [
             {
-              what: 'the machine has a managed save, and its memory would not fit the disks after the revert',
+              what: 'the VM has a managed save, and its memory would not fit the disks after the revert',
               hint: 'drop the saved memory, or use --force',
               command: `virsh managedsave-remove ${virshWord(domain)}`,
             },
@@ -250,7 +221,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
     severity: 'judgement',
     find: (facts) =>
       abandoned(facts).map(({ target, active, source, ruined }) => ({
-        what: `disk ${target}: the machine now uses ${active}, but the snapshot is in ${source}; a revert leaves ${active} behind, with all that was written to it${ruined.length === 0 ? '' : `, and makes useless what lies on ${source}: ${ruined.map((name) => `'${name}'`).join(', ')}`}`,
+        what: `disk ${target}: the VM now uses ${active}, but the snapshot is in ${source}; a revert leaves ${active} behind, with all that was written to it${ruined.length === 0 ? '' : `, and makes useless what lies on ${source}: ${ruined.map((name) => `'${name}'`).join(', ')}`}`,
         hint: '--force if that is what you want; the file itself stays',
       })),
   },
@@ -298,7 +269,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
         const names = tagsIn(image).map(({ name }) => `'${name}'`);
         if (names.length === 0 || path === null || !removed.includes(path)) return [];
         return {
-          what: `disk ${target}: ${path}, which the machine now uses, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${names.join(', ')}, and libvirt removes it`,
+          what: `disk ${target}: ${path}, which the VM now uses, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${names.join(', ')}, and libvirt removes it`,
           hint: 'copy what you need of it first; --force if you can do without',
         };
       });
@@ -388,17 +359,15 @@ export function revertConsequences(facts: RevertFacts, end: string): string[] {
   if (differences !== null) said.push(...differences);
   else if (lost.length > 0) {
     const names = lost.map((disk) => `${disk.target} (${disk.source ?? disk.storage})`).join(', ');
-    said.push(
-      `added since and taken away from the machine by the revert: disk ${names}; the file itself stays`,
-    );
+    said.push(`added since and taken away from the VM by the revert: disk ${names}; the file itself stays`);
   }
   said.push(...newOverlays(facts));
   if (end === 'shutoff' && snapshot.state === 'disk-snapshot')
     said.push(
-      `'${snapshot.name}' was taken of a running machine, without its memory: --running starts it from its disks`,
+      `'${snapshot.name}' was taken of a running VM, without its memory: --running starts it from its disks`,
     );
   if (isActive(domain.state) && end === 'shutoff')
-    said.push(`the machine is ${domain.state}, and will be stopped as if its power were cut`);
+    said.push(`the VM is ${domain.state}, and will be stopped as if its power were cut`);
   const anew = !isBefore(daemonVersion, STARTS_ANEW) || snapshot.state === 'shutoff';
   if (isActive(domain.state) && end !== 'shutoff' && anew) {
     const isSure = daemonVersion !== null || snapshot.state === 'shutoff';
@@ -435,7 +404,7 @@ function newOverlays(facts: RevertFacts): string[] {
 }
 
 /**
- * Whether virsh must be told `--force` to do what the user asked for: an older libvirtd wants it where a running machine
+ * Whether virsh must be told `--force` to do what the user asked for: an older libvirtd wants it where a running VM
  * is to run again from a snapshot that holds no memory, and all that it gives up there is the running QEMU.
  */
 export function revertNeedsForce({ domain, snapshot, daemonVersion }: RevertFacts, end: string): boolean {
@@ -447,7 +416,7 @@ export function revertNeedsForce({ domain, snapshot, daemonVersion }: RevertFact
   );
 }
 
-/** The state in which a revert leaves the machine, as 7.0 to 12.8 do it. */
+/** The state in which a revert leaves the VM, as 7.0 to 12.8 do it. */
 export function stateAfterRevert(snapshot: Snapshot, want: { running?: boolean; paused?: boolean }): string {
   if (want.running) return 'running';
   if (want.paused) return 'paused';
@@ -479,7 +448,7 @@ function tagFinding(
   if (users.length > 0) return { what: `${what}; ${sayUses(users)}` };
   return {
     what,
-    hint: 'with the machine off, this deletes the older one of them',
+    hint: 'with the VM off, this deletes the older one of them',
     command: deleteTagLine(snapshot.name, source ?? ''),
   };
 }

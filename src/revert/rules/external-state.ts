@@ -1,6 +1,11 @@
 import { pausedDeleteLine } from '../../delete/rules/common.ts';
 import { adviseDeletion } from '../../model/deletion-advice.ts';
 import { type Domain, isActive } from '../../model/domain.ts';
+import { chainPaths } from '../../model/image.ts';
+import { type DaemonVersion, FINDS_CHAIN, isBefore, REVERTS_EXTERNAL } from '../../model/libvirt-versions.ts';
+import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import { externalDisks, locationOf, type Snapshot, stateFile } from '../../model/snapshot.ts';
 import {
   interruptedMerges,
   isProven,
@@ -10,12 +15,7 @@ import {
   type StateFile,
   takenOnItLater,
 } from '../../vm/external-state.ts';
-import { chainPaths } from '../../model/image.ts';
-import { type DaemonVersion, FINDS_CHAIN, isBefore, REVERTS_EXTERNAL } from '../../model/libvirt-versions.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
-import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
-import type { RevertFacts } from './common.ts';
-import { externalDisks, locationOf, type Snapshot, stateFile } from '../../model/snapshot.ts';
+import type { RevertFacts } from './facts.ts';
 
 /** The rules of a revert to an external snapshot: is its state still there, and what would libvirt remove. */
 

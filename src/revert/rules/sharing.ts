@@ -1,9 +1,9 @@
+import type { Finding, Rule } from '../../model/rule.ts';
+import { internalDisks } from '../../model/snapshot.ts';
+import { partFrom, sayUses, seeing, usesOf } from '../../sharing/image-users.ts';
 import { copyCommand } from '../../vm/disk-findings.ts';
 import { removedFiles } from './external-state.ts';
-import { partFrom, sayUses, seeing, usesOf } from '../../sharing/image-users.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
-import type { RevertFacts } from './common.ts';
-import { internalDisks } from '../../model/snapshot.ts';
+import type { RevertFacts } from './facts.ts';
 
 /** A revert and the other VMs that use the files it changes. */
 

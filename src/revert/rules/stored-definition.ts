@@ -1,22 +1,21 @@
-import { comingAndGoing, definitionDifferences } from '../definition-differences.ts';
+import type { StoredDefinition } from '../../libvirt/definitions.ts';
 import { type Domain, isActive } from '../../model/domain.ts';
 import { type Element, elementsAt } from '../../model/element.ts';
-import { type HostThings, type Lack, lackingCure, lackingState, lackingThing } from '../../model/host-things.ts';
+import {
+  type HostThings,
+  type Lack,
+  lackingCure,
+  lackingState,
+  lackingThing,
+} from '../../model/host-things.ts';
 import { type DaemonVersion, isBefore, STARTS_ANEW } from '../../model/libvirt-versions.ts';
 import { type Need, neededThings, needKey } from '../../model/needed-things.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
 import { commandLine, quote, virshWord } from '../../model/quote.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, hasMemory, internalDisks, type Snapshot } from '../../model/snapshot.ts';
+import { comingAndGoing, definitionDifferences } from '../definition-differences.ts';
 
 /** The rules that ask whether the definition that a revert brings back can be started on this host as it is now. */
-
-/** The definition that a snapshot stores. */
-export interface StoredDefinition {
-  /** As the VM was; live, if it ran. */
-  readonly domain: Element;
-  /** As it was to be at its next start; null where that is `domain`. */
-  readonly inactive: Element | null;
-}
 
 /** What the rules judge by. */
 export interface StoredDefinitionFacts {

@@ -1,4 +1,4 @@
-// Machines of the lab, by raw virsh and always by UUID: what they are called must not matter here.
+// VMs of the lab, by raw virsh and always by UUID: what they are called must not matter here.
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,11 +8,11 @@ import { imageInfo } from './disk.ts';
 import { scratch, tool, tryVirsh, virsh } from './lab.ts';
 import { blockDevice, removeMounts } from './mount.ts';
 
-/** One disk of a machine to be defined; all is optional, `{}` is a qcow2 of 64 MiB. */
+/** One disk of a VM to be defined; all is optional, `{}` is a qcow2 of 64 MiB. */
 export interface DiskSpec {
   readonly size?: string;
   readonly format?: string;
-  /** What the machine's XML says the format is; null: nothing. Default: the truth. */
+  /** What the VM's XML says the format is; null: nothing. Default: the truth. */
   readonly driver?: string | null;
   readonly device?: 'disk' | 'cdrom' | 'floppy';
   readonly readonly?: boolean;
@@ -28,7 +28,7 @@ export interface DiskSpec {
   readonly backend?: 'file' | 'block';
 }
 
-export interface MachineSpec {
+export interface VmSpec {
   readonly name: string;
   readonly memoryMiB?: number;
   readonly disks?: readonly DiskSpec[];
@@ -45,16 +45,16 @@ export interface Disk {
   readonly path: string;
 }
 
-export interface Machine {
+export interface Vm {
   readonly name: string;
   readonly uuid: string;
   readonly disks: readonly Disk[];
 }
 
-/** The path of a machine's nth disk. */
-export function pathOf(machine: Machine, n = 0): string {
-  const path = machine.disks[n]?.path;
-  if (!path) throw new Error(`${machine.name} has no medium in disk ${n}`);
+/** The path of a VM's nth disk. */
+export function pathOf(vm: Vm, n = 0): string {
+  const path = vm.disks[n]?.path;
+  if (!path) throw new Error(`${vm.name} has no medium in disk ${n}`);
   return path;
 }
 
@@ -80,7 +80,7 @@ function createImage(directory: string, target: string, spec: DiskSpec): string 
 const DEFAULT_BUS = { disk: 'virtio', cdrom: 'ide', floppy: 'fdc' };
 const TARGET_PREFIX: Readonly<Record<string, string>> = { virtio: 'vd', ide: 'hd', fdc: 'fd' };
 
-/** Creates the images of a machine and gives each disk its element; prefers the first free target. */
+/** Creates the images of a VM and gives each disk its element; prefers the first free target. */
 function makeDisk(directory: string, spec: DiskSpec, taken: Set<string>): Disk & { readonly xml: string } {
   const { device = 'disk', format = 'qcow2', driver = format, source, backend = 'file' } = spec;
   const bus = spec.bus ?? DEFAULT_BUS[device];
@@ -101,14 +101,14 @@ function makeDisk(directory: string, spec: DiskSpec, taken: Set<string>): Disk &
   return { target, path, xml };
 }
 
-/** Defines a machine with its images; `cleanUp` removes it. It is off. */
-export function defineMachine(spec: MachineSpec): Machine {
+/** Defines a VM with its images; `cleanUp` removes it. It is off. */
+export function defineVm(spec: VmSpec): Vm {
   const directory = mkdtempSync(join(scratch, 'm-'));
   const taken = new Set<string>();
   const disks = (spec.disks ?? [{}]).map((disk) => makeDisk(directory, disk, taken));
   if (spec.boot !== undefined) writeBootSector(directory, disks[0]?.path, spec.boot);
   const uuid = randomUUID();
-  const definition = join(directory, 'machine.xml');
+  const definition = join(directory, 'VM.xml');
   const xml = `<domain type='qemu'>
   <name>${escapeXml(spec.name)}</name>
   <uuid>${uuid}</uuid>
@@ -137,70 +137,70 @@ function writeBootSector(directory: string, path: string | undefined, boot: Boot
   tool('qemu-io', ['-f', imageInfo(path).format, '-c', `write -s ${file} 0 512`, path]);
 }
 
-export function start(machine: Machine): void {
-  virsh('start', '--domain', machine.uuid);
+export function start(vm: Vm): void {
+  virsh('start', '--domain', vm.uuid);
 }
 
-/** Turns the machine off at once, also when its QEMU is stopped; content when it is off already. */
-export function destroy(machine: Machine): void {
-  const pid = findQemu(machine.uuid);
+/** Turns the VM off at once, also when its QEMU is stopped; content when it is off already. */
+export function destroy(vm: Vm): void {
+  const pid = findQemu(vm.uuid);
   if (pid !== undefined) process.kill(pid, 'SIGCONT');
-  const { code, stderr } = tryVirsh('destroy', '--domain', machine.uuid);
+  const { code, stderr } = tryVirsh('destroy', '--domain', vm.uuid);
   if (code !== 0 && !stderr.includes('domain is not running')) throw new Error(stderr);
 }
 
 /** Removes the definition and what libvirt keeps with it; the images stay. */
-export function undefine(machine: Machine): void {
-  virsh('undefine', '--domain', machine.uuid, ...UNDEFINE_ALL);
+export function undefine(vm: Vm): void {
+  virsh('undefine', '--domain', vm.uuid, ...UNDEFINE_ALL);
 }
 
 const UNDEFINE_ALL = ['--snapshots-metadata', '--checkpoints-metadata', '--managed-save', '--nvram'];
 
 /** As `virsh domstate` says: `running`, `paused`, `shut off`. */
-export function state(machine: Machine): string {
-  return virsh('domstate', '--domain', machine.uuid).trim();
+export function state(vm: Vm): string {
+  return virsh('domstate', '--domain', vm.uuid).trim();
 }
 
 /** With the reason: `paused (saving)`. */
-export function stateAndReason(machine: Machine): string {
-  return virsh('domstate', '--reason', '--domain', machine.uuid).trim();
+export function stateAndReason(vm: Vm): string {
+  return virsh('domstate', '--reason', '--domain', vm.uuid).trim();
 }
 
-/** The XML of the machine as it is now. */
-export function machineXml(machine: Machine): string {
-  return virsh('dumpxml', '--domain', machine.uuid);
+/** The XML of the VM as it is now. */
+export function domainXml(vm: Vm): string {
+  return virsh('dumpxml', '--domain', vm.uuid);
 }
 
 function findQemu(uuid: string): number | undefined {
   return processes().find(({ args }) => args[args.indexOf('-uuid') + 1] === uuid)?.pid;
 }
 
-/** The process of the machine's QEMU. */
-export function qemuPid(machine: Machine): number {
-  const pid = findQemu(machine.uuid);
-  if (pid === undefined) throw new Error(`no QEMU runs for ${machine.name}`);
+/** The process of the VM's QEMU. */
+export function qemuPid(vm: Vm): number {
+  const pid = findQemu(vm.uuid);
+  if (pid === undefined) throw new Error(`no QEMU runs for ${vm.name}`);
   return pid;
 }
 
-/** Stops the QEMU process itself: every job of libvirt on the machine then hangs, for as long as wanted. */
-export function stopQemu(machine: Machine): void {
-  process.kill(qemuPid(machine), 'SIGSTOP');
+/** Stops the QEMU process itself: every job of libvirt on the VM then hangs, for as long as wanted. */
+export function stopQemu(vm: Vm): void {
+  process.kill(qemuPid(vm), 'SIGSTOP');
 }
 
-export function continueQemu(machine: Machine): void {
-  process.kill(qemuPid(machine), 'SIGCONT');
+export function continueQemu(vm: Vm): void {
+  process.kill(qemuPid(vm), 'SIGCONT');
 }
 
 /** A 32-bit word of the guest's physical memory, see MARK_ADDRESS. */
-export function guestWord(machine: Machine, address: number): number {
-  const answer = virsh('qemu-monitor-command', '--domain', machine.uuid, '--hmp', `xp /1xw ${address}`);
+export function guestWord(vm: Vm, address: number): number {
+  const answer = virsh('qemu-monitor-command', '--domain', vm.uuid, '--hmp', `xp /1xw ${address}`);
   const word = /: 0x([0-9a-f]{8})/.exec(answer)?.[1];
   if (word === undefined) throw new Error(`no memory word in: ${answer}`);
   return Number.parseInt(word, 16);
 }
 
 /**
- * Removes every machine, image, mount and device, whoever made them, and mends libvirtd.
+ * Removes every VM, image, mount and device, whoever made them, and mends libvirtd.
  * Every test file of the lab ends with `afterAll(cleanUp)`.
  */
 export async function cleanUp(): Promise<void> {

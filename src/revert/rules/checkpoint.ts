@@ -1,0 +1,55 @@
+import type { Domain } from '../../model/domain.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import { internalDisks, locationOf } from '../../model/snapshot.ts';
+import { NEXT_IS_FULL, namedCheckpoints } from '../../vm/checkpoints.ts';
+import { copyCommand } from '../../vm/disk-findings.ts';
+import type { RevertFacts } from './facts.ts';
+
+/** Reverts beside checkpoints, each of which is a bitmap in the images: QEMU reverts to no internal snapshot there (9.0 to 12.8). */
+
+export const CHECKPOINT_REVERT_RULES: readonly Rule<RevertFacts>[] = [
+  {
+    id: 'checkpoints',
+    hazards: [3, 30],
+    severity: 'error',
+    find: ({ domain, snapshot }) => {
+      const inside = internalDisks(snapshot);
+      if (domain.checkpoints.length === 0 || inside.length === 0) return [];
+      const copies = inside.flatMap(({ source }) =>
+        source === null
+          ? []
+          : [
+              copyCommand(
+                { path: source, format: 'qcow2' },
+                snapshot.name,
+                '-l',
+                `snapshot.name=${snapshot.name}`,
+              ),
+            ],
+      );
+      return [
+        {
+          what: `${namedCheckpoints(domain)}, and QEMU reverts to no internal snapshot in an image that has their bitmaps: a running guest would be lost`,
+          hint: `copy what '${snapshot.name}' holds into new images; or delete the checkpoints while the VM runs (virsh checkpoint-delete), but ${NEXT_IS_FULL}`,
+          commands: copies,
+        },
+      ];
+    },
+  },
+  {
+    id: 'checkpoints-cut-off',
+    hazards: [30],
+    severity: 'information',
+    find: ({ domain, snapshot }) => cutOff(domain, locationOf(snapshot) === 'external'),
+  },
+];
+
+function cutOff(domain: Domain, isExternal: boolean): Finding[] {
+  if (domain.checkpoints.length === 0 || !isExternal) return [];
+  return [
+    {
+      what: `${namedCheckpoints(domain)}, and the new overlays that a revert makes have none of their bitmaps: ${NEXT_IS_FULL}`,
+      hint: 'a checkpoint that libvirt then cannot delete can be forgotten with virsh checkpoint-delete --metadata',
+    },
+  ];
+}
