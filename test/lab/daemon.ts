@@ -57,8 +57,13 @@ export async function killLibvirtd(signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): P
 /** Starts libvirtd and waits till it answers; `environment` is added to its own (a language, say). */
 export async function startLibvirtd(environment: Readonly<Record<string, string>> = {}): Promise<void> {
   const settings = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-  tool('env', [...settings, 'libvirtd', '-d']);
+  // why on one processor: see enter.sh
+  const cpus = tool('taskset', ['-p', '-c', String(process.pid)])
+    .replace(/.*: /, '')
+    .trim();
+  tool('taskset', ['-c', cpus.replace(/[,-].*/, ''), 'env', ...settings, 'libvirtd', '-d']);
   await waitFor(() => tryTool('virsh', ['version']).code === 0, { what: 'an answer of libvirtd' });
+  tool('taskset', ['-a', '-p', '-c', cpus, String(libvirtdPid())]);
 }
 
 /** Whatever a test did to libvirtd, it runs and answers again. */

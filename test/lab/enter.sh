@@ -22,6 +22,7 @@ repository=$(readlink -f -- "${self%/*}/../..")
 daemon_path=$PATH:/usr/sbin:/sbin:/usr/local/sbin
 # In a lab: the network namespace of the host, for what has to be downloaded.
 host_network=/run/host-network
+cpus=$(taskset -p -c $$ | sed 's/.*: *//')
 
 die() { local code=$1; shift; printf 'lab: %s\n' "$@" >&2; exit "$code"; }
 
@@ -95,6 +96,8 @@ forget_host_settings() {
 }
 
 # Probing QEMU takes seconds, so the answers are kept. A lab works on a copy: several may read and write them.
+# Where there is KVM, libvirtd takes them only when it starts on the processor with the same number (its CPUID has it): so it
+# starts on the first of those that it may use, and then has all of them.
 take_cache() { # KEPT LIVE
   mkdir -p "$2"
   mkdir -p -- "$1" 2>/dev/null && cp -- "$1"/*.xml "$2/" 2>/dev/null || :
@@ -117,15 +120,15 @@ write_qemu_conf() { # DIRECTORY LINE...
     'namespaces = [ ]' "$@" >"$directory/qemu.conf"
 }
 
-start_daemon() { # NAME LOG
+start_daemon() { # NAME LOG [WRAPPER...]
   # its messages are in the language of its own environment
-  LC_ALL=C.UTF-8 LANGUAGE='' PATH=$daemon_path "$1" -d </dev/null >"$2" 2>&1 ||
+  LC_ALL=C.UTF-8 LANGUAGE='' PATH=$daemon_path "${@:3}" "$1" -d </dev/null >"$2" 2>&1 ||
     { cat -- "$2" >&2; die 125 "$1 did not start"; }
 }
 
-wait_for_libvirtd() { # URI LOG...
-  local uri=$1 deadline=$((SECONDS + 30))
-  shift
+wait_for_libvirtd() { # URI PID_FILE LOG...
+  local uri=$1 pid_file=$2 deadline=$((SECONDS + 30))
+  shift 2
   until virsh -c "$uri" version </dev/null >/dev/null 2>&1; do
     if [ "$SECONDS" -ge "$deadline" ]; then
       virsh -c "$uri" version </dev/null >&2 || :
@@ -134,6 +137,7 @@ wait_for_libvirtd() { # URI LOG...
     fi
     sleep 0.02
   done
+  taskset -a -p -c "$cpus" "$(cat "$pid_file")" >/dev/null
 }
 
 # Runs COMMAND; meanwhile its PID is in $child, afterwards its exit code in $code. Traps may run all the time.
@@ -263,8 +267,8 @@ inside() { # BASE CACHE COMMAND...
   forget_host_settings
   unset XDG_RUNTIME_DIR
   start_daemon virtlogd "$private/virtlogd.out"
-  start_daemon libvirtd "$private/libvirtd.out"
-  wait_for_libvirtd qemu:///system "$private/libvirtd.out" /var/log/libvirt/libvirtd.log
+  start_daemon libvirtd "$private/libvirtd.out" taskset -c "${cpus%%[,-]*}"
+  wait_for_libvirtd qemu:///system /run/libvirtd.pid "$private/libvirtd.out" /var/log/libvirt/libvirtd.log
 
   export KVMSNAP_LAB=$base/vm
   supervise "$@"
@@ -289,8 +293,8 @@ enter_session() { # BASE CACHE
   take_cache "$2" "$base/k/libvirt/qemu/cache/capabilities"
   mkdir "$base/c/libvirt"
   write_qemu_conf "$base/c/libvirt" 'stdio_handler = "file"'
-  start_daemon libvirtd "$private/libvirtd.out"
-  wait_for_libvirtd qemu:///session "$private/libvirtd.out" "$base/k/libvirt/libvirtd.log"
+  start_daemon libvirtd "$private/libvirtd.out" taskset -c "${cpus%%[,-]*}"
+  wait_for_libvirtd qemu:///session "$base/r/libvirt/libvirtd.pid" "$private/libvirtd.out" "$base/k/libvirt/libvirtd.log"
 }
 
 # ---- the janitor: outside of the lab, in a session of its own, so that it outlives a SIGKILL of enter.sh ---
