@@ -74,9 +74,12 @@ export async function waitFor<T>(ask: () => T | Promise<T>, options: WaitOptions
   const timeoutMs = options.timeoutMs ?? 20_000;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
+    const asked = performance.now();
     const answer = await ask();
     if (answer) return answer;
-    if (performance.now() > deadline) throw new Error(`${options.what}: not within ${timeoutMs} ms`);
-    await sleep(options.intervalMs ?? 20);
+    const now = performance.now();
+    if (now > deadline) throw new Error(`${options.what}: not within ${timeoutMs} ms`);
+    // what takes long to ask is not to take all of the processor from what is waited for
+    await sleep(options.intervalMs ?? Math.max(20, 2 * (now - asked)));
   }
 }

@@ -205,12 +205,14 @@ export function guestWord(vm: Vm, address: number): number {
  */
 export async function cleanUp(): Promise<void> {
   await mendLibvirtd();
-  for (const uuid of virsh('list', '--all', '--uuid').split('\n').filter(Boolean)) {
-    const pid = findQemu(uuid);
-    if (pid !== undefined) process.kill(pid, 'SIGKILL'); // quick, and works on a stopped one
-    tryVirsh('destroy', '--domain', uuid);
-    tryVirsh('undefine', '--domain', uuid, ...UNDEFINE_ALL);
+  const uuids = virsh('list', '--all', '--uuid').split('\n').filter(Boolean);
+  for (const { pid, args } of processes()) {
+    // quick, and works on a stopped one
+    if (uuids.includes(args[args.indexOf('-uuid') + 1] ?? '')) process.kill(pid, 'SIGKILL');
   }
+  // all in one virsh, which goes on after what fails
+  const commands = uuids.map((uuid) => `destroy ${uuid}; undefine ${uuid} ${UNDEFINE_ALL.join(' ')}`);
+  if (uuids.length > 0) tryVirsh(commands.join('; '));
   removeMounts();
   for (const entry of readdirSync(scratch)) rmSync(join(scratch, entry), { recursive: true, force: true });
 }
