@@ -15,3 +15,20 @@ export function randomFrom(seed: number): () => number {
 export function chooseSeed(): number {
   return Number(process.env['KVMSNAP_SEED'] ?? Math.floor(Math.random() * 2 ** 32));
 }
+
+/** Choices from a source of numbers in [0, 1). */
+export interface Chance {
+  /** True in so many of 100 cases. */
+  readonly of: (percent: number) => boolean;
+  readonly pick: <T>(choices: readonly T[]) => T;
+  readonly between: (least: number, most: number) => number;
+}
+
+export function chanceFrom(random: () => number): Chance {
+  const between = (least: number, most: number) => least + Math.floor(random() * (most - least + 1));
+  return {
+    of: (percent) => random() * 100 < percent,
+    pick: <T>(choices: readonly T[]) => choices[between(0, choices.length - 1)] as T,
+    between,
+  };
+}

@@ -1,88 +1,127 @@
-// What a world holds, by virsh and qemu-img alone: what each VM's disks and snapshots contain.
+// What a world holds, by virsh and the bytes of its images alone: what each VM's disks and snapshots contain.
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratch, tryTool } from '../lab/lab.ts';
+import { backingPath, contentAt, type Image, parseImage, type Tag } from './qcow2.ts';
 import type { World } from './world.ts';
+
+/** All of a world. */
+export interface Seen {
+  readonly vms: ReadonlyMap<string, Sight>;
+  /** Every image in the directory of the world, by device and inode. */
+  readonly images: ReadonlyMap<string, SeenImage>;
+}
 
 /** A VM as it was seen. Content is a hash; null: it cannot be read. */
 export interface Sight {
   readonly state: string;
   readonly definition: string;
   /** By target, what the guest finds on the disk. */
-  readonly disks: Readonly<Record<string, string | null>>;
+  readonly disks: Contents;
   /** By target, the active file. */
   readonly paths: Readonly<Record<string, string>>;
   readonly current: string | null;
   readonly snapshots: Readonly<Record<string, SeenSnapshot>>;
 }
 
+export type Contents = Readonly<Record<string, string | null>>;
+
 export interface SeenSnapshot {
   readonly xml: string;
-  /** By target, the content that belongs to it. */
-  readonly content: Readonly<Record<string, string | null>>;
+  /** By target, the content that belongs to it: of an internal one that of the first tag of its name, as libvirt takes it. */
+  readonly content: Contents;
   readonly isExternal: boolean;
+  /** The images that hold its tags: where its stored definition names no file any more, those that the VM has now. */
+  readonly images: readonly string[];
 }
 
-/** All VMs of a world, by name. */
-export type Seen = ReadonlyMap<string, Sight>;
+export interface SeenImage {
+  readonly path: string;
+  readonly hash: string;
+  readonly content: string | null;
+  readonly tags: readonly { readonly id: string; readonly name: string; readonly content: string | null }[];
+}
 
-/** Contents by the bytes of the files that they come from: most of them do not change from one look to the next. */
+/** What has been found out about bytes, by their hash: most of them do not change from one look to the next. */
 export interface Memory {
-  readonly chains: Map<string, readonly string[]>;
-  readonly contents: Map<string, string | null>;
+  readonly contents: Map<string, string>;
+  readonly sound: Map<string, boolean>;
 }
 
-export const newMemory = (): Memory => ({ chains: new Map(), contents: new Map() });
+export const newMemory = (): Memory => ({ contents: new Map(), sound: new Map() });
 
-export function look({ vms }: World, memory: Memory): Seen {
-  const first = batch(
-    vms.flatMap(({ uuid }) => [
-      `domstate ${uuid}`,
-      `dumpxml --inactive ${uuid}`,
-      `dumpxml ${uuid}`,
-      `snapshot-current ${uuid} --name`,
-      `snapshot-list ${uuid} --name`,
-    ]),
-  );
-  const named = vms.map((vm, i) => {
-    const [state = '', definition = '', live = '', current = '', names = ''] = first.slice(i * 5, i * 5 + 5);
-    return { vm, state, definition, live, current, names: names.split('\n').filter((name) => name !== '') };
+export function look(world: World, memory: Memory): Seen {
+  const { vms, virsh } = world;
+  const eye = openEye(memory);
+  const seen = vms.map(({ name, uuid }) => {
+    const [state = '', definition = '', live = '', current = '', list = ''] = virsh.answers([
+      ['domstate', uuid],
+      ['dumpxml', '--inactive', uuid],
+      ['dumpxml', uuid],
+      ['snapshot-current', uuid, '--name'],
+      ['snapshot-list', uuid, '--name'],
+    ]);
+    const paths = diskPaths(live);
+    const names = list.split('\n').filter((each) => each !== '');
+    const xmls = virsh.answers(names.map((each) => ['snapshot-dumpxml', uuid, each]));
+    const sight: Sight = {
+      state: state.trim(),
+      definition,
+      paths,
+      disks: mapValues(paths, (path) => eye.content(path, null)),
+      current: current.trim() || null,
+      snapshots: Object.fromEntries(
+        names.map((each, i) => [each, seeSnapshot(each, xmls[i] ?? '', paths, eye)]),
+      ),
+    };
+    return [name, sight] as const;
   });
-  const second = batch(
-    named.flatMap(({ vm, names }) => names.map((name) => `snapshot-dumpxml ${vm.uuid} ${name}`)),
-  );
-  return new Map(
-    named.map(({ vm, state, definition, live, current, names }) => {
-      const paths = diskPaths(live);
-      const xmls = second.splice(0, names.length);
-      const sight: Sight = {
-        state: state.trim(),
-        definition,
-        paths,
-        disks: mapValues(paths, (path) => contentOf(path, null, memory)),
-        current: current.trim() || null,
-        snapshots: Object.fromEntries(
-          names.map((name, i) => [name, seeSnapshot(name, xmls[i] ?? '', memory)]),
-        ),
-      };
-      return [vm.name, sight];
+  return { vms: new Map(seen), images: seeImages(world, eye) };
+}
+
+function seeSnapshot(name: string, xml: string, now: Sight['paths'], eye: Eye): SeenSnapshot {
+  const stored = diskPaths(/<domain .*<\/domain>/s.exec(xml)?.[0] ?? '');
+  const parts = [...xml.matchAll(/<disk name='([^']+)' snapshot='(internal|external)'/g)].map(
+    ([, target = '', location]) => ({
+      target,
+      path: stored[target] ?? '',
+      isInternal: location === 'internal',
     }),
   );
-}
-
-function seeSnapshot(name: string, xml: string, memory: Memory): SeenSnapshot {
-  const stored = diskPaths(/<domain .*<\/domain>/s.exec(xml)?.[0] ?? '');
-  const parts = [...xml.matchAll(/<disk name='([^']+)' snapshot='(internal|external)'/g)];
-  const content = parts.map(([, target = '', location]) => {
-    const path = stored[target];
-    return [target, path ? contentOf(path, location === 'internal' ? name : null, memory) : null] as const;
-  });
+  const content = parts.map(
+    ({ target, path, isInternal }) => [target, eye.content(path, isInternal ? name : null)] as const,
+  );
   return {
     xml,
     content: Object.fromEntries(content),
-    isExternal: parts.some(([, , location]) => location === 'external'),
+    isExternal: parts.some(({ isInternal }) => !isInternal),
+    images: parts.flatMap(({ target, path, isInternal }) => {
+      const key = isInternal ? (fileKey(path) ?? fileKey(now[target] ?? '')) : null;
+      return key === null ? [] : [key];
+    }),
   };
+}
+
+function seeImages({ directory }: World, eye: Eye): Map<string, SeenImage> {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((each) =>
+    each.isFile(),
+  );
+  const paths = files.map((each) => join(each.parentPath, each.name)).sort();
+  return new Map(
+    paths.flatMap((path) => {
+      const found = eye.image(path);
+      if (!found) return [];
+      const tags = found.image.tags.map(({ id, name, table }) => ({
+        id,
+        name,
+        content: eye.at(path, table),
+      }));
+      return [
+        [fileKey(path) ?? path, { path, hash: found.hash, content: eye.content(path, null), tags }] as const,
+      ];
+    }),
+  );
 }
 
 /** By target, the source files of a definition. */
@@ -103,65 +142,84 @@ const mapValues = <T>(
 ): Record<string, T> =>
   Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]));
 
-/** The answers of raw virsh to several commands, in one process. */
-function batch(commands: readonly string[]): string[] {
-  if (commands.length === 0) return [];
-  const { stdout } = tryTool('virsh', [commands.map((command) => `${command}; echo @@@`).join('; ')]);
-  return stdout.split('@@@\n').slice(0, commands.length);
+/** Device and inode: the same by whatever path; null where there is no file. */
+export function fileKey(path: string): string | null {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found ? `${found.dev}:${found.ino}` : null;
 }
 
-/** A hash of what the image holds, or one snapshot inside it; null when there is none, or two of that name. */
-export function contentOf(path: string, tag: string | null, memory: Memory): string | null {
-  const own = hashOf(path);
-  if (own === null) return null;
-  const chain = remember(memory.chains, `${path} ${own}`, () => chainOf(path));
-  const key = [...chain.map((link) => `${hashOf(link)}`), tag].join(' ');
-  return remember(memory.contents, key, () => convert(path, tag));
+/** Reads each file once, and remembers what is the same as at an earlier look. */
+interface Eye {
+  image(path: string): { readonly image: Image; readonly hash: string } | null;
+  /** A hash of what the disk holds, or of the first snapshot of this name inside the image. */
+  content(path: string, tag: string | null): string | null;
+  at(path: string, table: Tag['table']): string | null;
 }
 
-function remember<T>(known: Map<string, T>, key: string, find: () => T): T {
+function openEye({ contents }: Memory): Eye {
+  const files = new Map<string, { image: Image; hash: string } | null>();
+  const image = (path: string) =>
+    remember(files, path, () => {
+      const bytes = readFile(path);
+      const parsed = bytes && parseImage(bytes);
+      return parsed ? { image: parsed, hash: hashOf(parsed.bytes) } : null;
+    });
+  /** The bytes below an image: null, nothing; undefined, they cannot be read. */
+  const below = (path: string, { backing }: Image): Buffer | null | undefined => {
+    if (backing === null) return null;
+    const lower = backingPath(path, backing);
+    const found = image(lower);
+    const bytes = found ? below(lower, found.image) : undefined;
+    return found && bytes !== undefined ? contentAt(found.image, found.image.active, bytes) : undefined;
+  };
+  const at = (path: string, table: Tag['table']): string | null => {
+    const found = image(path);
+    const bytes = found ? below(path, found.image) : undefined;
+    if (!found || bytes === undefined) return null;
+    const key = `${found.hash} ${table.offset} ${bytes === null ? '' : hashOf(bytes)}`;
+    return remember(contents, key, () => hashOf(contentAt(found.image, table, bytes)));
+  };
+  return {
+    image,
+    at,
+    content: (path, tag) => {
+      const found = image(path)?.image;
+      const table = tag === null ? found?.active : found?.tags.find(({ name }) => name === tag)?.table;
+      return table ? at(path, table) : null;
+    },
+  };
+}
+
+function remember<K, T>(known: Map<K, T>, key: K, find: () => T): T {
   if (!known.has(key)) known.set(key, find());
   return known.get(key) as T;
 }
 
-const hashOf = (path: string): string | null =>
-  existsSync(path) ? createHash('sha256').update(readFileSync(path)).digest('hex') : null;
+const readFile = (path: string): Buffer | null =>
+  statSync(path, { throwIfNoEntry: false })?.isFile() ? readFileSync(path) : null;
 
-const info = (path: string) =>
-  tryTool('qemu-img', ['info', '-U', '-f', 'qcow2', '--backing-chain', '--output=json', '--', path]);
+const hashOf = (bytes: Buffer): string => createHash('sha1').update(bytes).digest('hex');
 
-function chainOf(path: string): string[] {
-  const { code, stdout } = info(path);
-  return code === 0 ? (JSON.parse(stdout) as { filename: string }[]).map(({ filename }) => filename) : [path];
-}
-
-/** How many tags of that name are in the image. */
-export function countTags(path: string, name: string): number {
-  const { code, stdout } = info(path);
-  if (code !== 0) return 0;
-  const [top] = JSON.parse(stdout) as { snapshots?: { name: string }[] }[];
-  return (top?.snapshots ?? []).filter((tag) => tag.name === name).length;
-}
-
-function convert(path: string, tag: string | null): string | null {
-  if (tag !== null && countTags(path, tag) !== 1) return null;
+/** What qemu-img finds in an image, as the content of a tag; the judge of the reader in this test. */
+export function contentByQemu(path: string, id: string | null): string | null {
   const copy = join(scratch, 'content.raw');
-  const of = tag === null ? [] : ['-l', `snapshot.name=${tag}`];
+  const of = id === null ? [] : ['-l', `snapshot.id=${id}`];
   const { code } = tryTool('qemu-img', ['convert', '-U', '-f', 'qcow2', ...of, '-O', 'raw', path, copy]);
   if (code !== 0) return null;
   try {
-    return createHash('sha256').update(readFileSync(copy)).digest('hex');
+    return hashOf(readFileSync(copy));
   } finally {
     rmSync(copy);
   }
 }
 
-/** Fails where an image of the world is not sound by qemu-img. */
-export function unsound(seen: Seen): string[] {
-  const paths = new Set(
-    [...seen.values()].flatMap(({ paths, state }) => (state === 'shut off' ? Object.values(paths) : [])),
+/** The images of the world that are not sound by qemu-img; those that a VM writes to just now are left out. */
+export function unsound({ vms, images }: Seen, { sound }: Memory): string[] {
+  const inUse = [...vms.values()].flatMap(({ state, paths }) =>
+    state === 'shut off' ? [] : Object.values(paths).map(fileKey),
   );
-  return [...paths].filter(
-    (path) => existsSync(path) && tryTool('qemu-img', ['check', '-q', '-U', '-f', 'qcow2', path]).code === 2,
-  );
+  return [...images].flatMap(([key, { path, hash }]) => {
+    const check = () => tryTool('qemu-img', ['check', '-q', '-U', '-f', 'qcow2', path]).code !== 2;
+    return inUse.includes(key) || remember(sound, hash, check) ? [] : [path];
+  });
 }

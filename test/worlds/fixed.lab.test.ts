@@ -1,0 +1,8 @@
+// Half of the random worlds: the same in each run. With $KVMSNAP_WORLDS, the first half of these from $KVMSNAP_SEED on.
+import { chooseSeed } from '../lab/random.ts';
+import { testWorlds } from './worlds.ts';
+
+const wished = process.env['KVMSNAP_WORLDS'];
+
+if (wished) testWorlds(chooseSeed(), Math.ceil(Number(wished) / 2));
+else testWorlds(1, 150);

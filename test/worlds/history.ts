@@ -1,0 +1,84 @@
+// What happened to a world before kvmsnap came: snapshots by raw virsh, guests that wrote, images that were moved or cloned.
+import { randomUUID } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import type { Chance } from '../lab/random.ts';
+import { define, fill, makeOverlay, type World, type WorldVm } from './world.ts';
+
+/** One event: the world as it is afterwards. */
+type Event = (chance: Chance, world: World, vm: WorldVm) => World;
+
+/** How often an event stands here is how often it comes. */
+const EVENTS: readonly Event[] = [internal, internal, internal, external, write, write, move, clone];
+
+/** Some events, and in some worlds a VM that runs at the end. */
+export function liveOn(chance: Chance, made: World): World {
+  let world = made;
+  for (let n = chance.between(1, 6); n > 0; n--)
+    world = chance.pick(EVENTS)(chance, world, chance.pick(world.vms));
+  if (chance.of(12)) raw(world, 'start', chance.pick(world.vms).uuid);
+  return world;
+}
+
+/** The guest of a VM writes all over its disks, unless it runs (there is none that would) or a file is locked. */
+export function writeAnew(world: World, vm: WorldVm): void {
+  for (const path of activePaths(world, vm)) fill(path, 251, world.log);
+}
+
+const raw = ({ virsh, log }: World, ...command: readonly string[]): void =>
+  void log.push(`virsh ${command.join(' ')} # ${virsh.does(...command) ? 0 : 1}`);
+
+function internal(chance: Chance, world: World, { uuid }: WorldVm): World {
+  raw(world, 'snapshot-create-as', uuid, chance.pick(['s1', 's2', 's3']));
+  return world;
+}
+
+function external(chance: Chance, world: World, { uuid }: WorldVm): World {
+  raw(world, 'snapshot-create-as', uuid, chance.pick(['e1', 'e2']), '--disk-only');
+  return world;
+}
+
+function write(chance: Chance, world: World, vm: WorldVm): World {
+  for (const path of activePaths(world, vm)) fill(path, chance.between(1, 250), world.log);
+  return world;
+}
+
+/** The first image of a VM is moved or renamed, and the VM defined with the new path; sometimes a copy stays behind. */
+function move(chance: Chance, world: World, vm: WorldVm): World {
+  const [first] = vm.disks;
+  if (!first || activePaths(world, vm)[0] !== first.path) return world; // an overlay names its base by its path
+  const to = chance.of(50)
+    ? join(dirname(first.path), 'moved', basename(first.path))
+    : join(dirname(first.path), `renamed-${basename(first.path)}`);
+  if (existsSync(to) || !existsSync(first.path)) return world;
+  mkdirSync(dirname(to), { recursive: true });
+  if (chance.of(30)) copyFileSync(first.path, to);
+  else renameSync(first.path, to);
+  world.log.push(`${existsSync(first.path) ? 'cp' : 'mv'} ${first.path} ${to}`);
+  const disks = vm.disks.map((disk) => (disk === first ? { ...disk, path: to } : disk));
+  const moved = { ...vm, disks };
+  define(world, moved);
+  return { ...world, vms: world.vms.map((each) => (each === vm ? moved : each)) };
+}
+
+/** One more VM, on copies of the images of another or on overlays over them. */
+function clone(chance: Chance, world: World, vm: WorldVm): World {
+  const paths = activePaths(world, vm);
+  if (world.vms.length >= 4 || !paths.every((path) => existsSync(path))) return world;
+  const letter = 'abcd'[world.vms.length];
+  const copy = chance.of(60) ? copyFileSync : (from: string, to: string) => makeOverlay(to, from);
+  const disks = paths.map((path, n) => {
+    const to = join(world.directory, `clone-${letter}-${n}.qcow2`);
+    copy(path, to);
+    world.log.push(`${to} is a ${copy === copyFileSync ? 'copy of' : 'linked clone over'} ${path}`);
+    return { target: `vd${'ab'[n]}`, path: to };
+  });
+  const cloned: WorldVm = { name: vm.name.replace(/.$/, `${letter}`), uuid: randomUUID(), disks };
+  define(world, cloned);
+  return { ...world, vms: [...world.vms, cloned] };
+}
+
+function activePaths({ virsh }: World, { uuid }: WorldVm): string[] {
+  const [definition = ''] = virsh.answers([['dumpxml', '--inactive', uuid]]);
+  return [...definition.matchAll(/<source file='([^']+)'/g)].map(([, path]) => path ?? '');
+}
