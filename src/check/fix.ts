@@ -167,7 +167,7 @@ export async function fixVm(
   request: CheckRequest,
 ): Promise<Fixed> {
   return retryWhileBusy(ctx, async (ctx) => {
-    const look = async () => checkVm(ctx, await readAgain(ctx, { uuid, name }), request, 'all');
+    const look = async () => checkVm(ctx, await readAgain(ctx, { uuid, name }), request, 'now');
     const isBusy = async () =>
       (await readByUuid(ctx.virsh, uuid, name)).domain.busy || !(await isIdle(ctx.virsh, uuid));
     if (prepared.length > 0 && (await isBusy()))

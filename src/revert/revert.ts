@@ -163,7 +163,7 @@ export async function readRevertFacts(
     isFile ? occupiedBytes(file) : null,
     readStates(vm, snapshot),
     readOverlayPlaces(uri, snapshot),
-    known ?? readImageUsers(ctx, vm, { currency: 'all' }),
+    known ?? readImageUsers(ctx, vm),
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
   return {

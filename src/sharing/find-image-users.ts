@@ -11,13 +11,12 @@ import { bringUpToDate } from './read-known-vms.ts';
 import { mergeUses } from './vm-files.ts';
 
 /**
- * Which other VMs use the files of a VM, as it is now. Before each write, one virsh process tells which VMs there are and which
- * run; those that are new or others are read, and in full those that use a file in question. The definitions of the rest are
- * compared every few seconds: a disk may have been attached to a VM that had nothing to do with it.
+ * Which other VMs use the files of a VM, as it is now. Before each write, one virsh process tells which VMs there are, their
+ * states, definitions and lists of snapshots, and what changed is read again.
  */
 
-/** How well known it has to be: as it was read, as it is now, or as it is now with all of every VM compared. */
-export type Currency = 'old' | 'now' | 'all';
+/** How well known it has to be: as it was read, or as it is now. */
+export type Currency = 'old' | 'now';
 
 /**
  * How other VMs use the files that this VM and its snapshots name, and these `more` files. Says once a run which VM could
@@ -87,39 +86,23 @@ export async function readUsersOf(
   const { uri, harmless = false } = question;
   // a dry run writes nothing, so what it has read once is good enough
   const currency = ctx.settings.dryRun ? 'old' : wanted;
-  const isAll = await learn(ctx, uri, currency, !harmless);
+  if (currency === 'now' || !ctx.known.isRead) await bringUpToDate(ctx, uri, 'all', !harmless);
+  if (!harmless) await readSnapshots(ctx, uri, [...ctx.known.vms.keys()]);
   let found = await lookUp(ctx, question);
-  if (currency === 'now' && !isAll) {
-    const users = new Set([...found.uses.values()].flat().map(({ vm }) => vm.uuid));
-    if (users.size > 0) {
-      await bringUpToDate(ctx, uri, users);
-      found = await lookUp(ctx, question);
-    }
+  if (harmless && currency === 'now') {
+    const users = [...found.uses.values()].flat().map(({ vm }) => vm.uuid);
+    if (await readSnapshots(ctx, uri, users)) found = await lookUp(ctx, question);
   }
   if (wanted !== 'old' && !harmless) noteHidden(ctx, found.hidden);
   return { uses: found.uses, unknown: found.hidden.map(({ name }) => name) };
 }
 
-/** Learns of the VMs of the host what has to be known of those that may have nothing to do with the files; true: all of all. */
-async function learn(
-  ctx: Context,
-  uri: string,
-  currency: Currency,
-  withSnapshots: boolean,
-): Promise<boolean> {
-  const { known, clock } = ctx;
-  const age = known.comparedAt === null ? null : clock.now() - known.comparedAt;
-  const isAll = currency === 'all' || (age === null && withSnapshots);
-  const scope = age === null || age > MOST_MILLISECONDS ? 'definitions' : 'lists';
-  if (isAll) await bringUpToDate(ctx, uri, 'all');
-  else if (currency === 'now' || age === null) await bringUpToDate(ctx, uri, scope, withSnapshots);
-  const unread = [...known.vms].flatMap(([uuid, vm]) => (vm.snapshotNames === null ? [uuid] : []));
-  if (withSnapshots && unread.length > 0) await bringUpToDate(ctx, uri, new Set(unread));
-  return isAll;
+/** Reads the snapshots of those of the VMs of which they were not read yet; whether there are any. */
+async function readSnapshots(ctx: Context, uri: string, uuids: readonly string[]): Promise<boolean> {
+  const unread = new Set(uuids.filter((uuid) => ctx.known.vms.get(uuid)?.snapshotNames === null));
+  if (unread.size > 0) await bringUpToDate(ctx, uri, unread);
+  return unread.size > 0;
 }
-
-/** How long a VM that has nothing to do with a file is taken to be as it was read. */
-const MOST_MILLISECONDS = 10_000;
 
 /** The same by what is known. */
 async function lookUp({ known }: Context, { uri, files, except }: Question) {

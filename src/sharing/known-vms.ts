@@ -1,9 +1,6 @@
 import type { FileUse, VmDefinitions } from './vm-files.ts';
 
-/**
- * What a run knows of all VMs of the host. It is compared with libvirt before each write, and what changed is read anew; a VM
- * that has nothing to do with the files in question is compared by its name and state, and in full every few seconds.
- */
+/** What a run knows of all VMs of the host. It is compared with libvirt before each write, and what changed is read anew. */
 
 /** One VM as it was read last. */
 export interface KnownVm {
@@ -40,8 +37,8 @@ export interface KnownVms {
   reading: Promise<void>;
   /** Those that could not be read at all the last time. */
   failed: readonly { readonly name: string; readonly uuid: string }[];
-  /** When all of them were compared last, in milliseconds since the epoch; null: never. */
-  comparedAt: number | null;
+  /** All of them were read once. */
+  isRead: boolean;
 }
 
 /** As it is when a run begins. */
@@ -51,7 +48,7 @@ export const nothingKnown = (): KnownVms => ({
   told: new Set(),
   reading: Promise.resolve(),
   failed: [],
-  comparedAt: null,
+  isRead: false,
 });
 
 /** After a write of ours: that VM is read again when somebody has to know. */

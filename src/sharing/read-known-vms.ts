@@ -21,8 +21,8 @@ import { filesUsed, imagesOf, imagesToFollow } from './vm-files.ts';
 
 /** Reading the VMs of the host into what a run knows of them. */
 
-/** What is compared with libvirt: all of all VMs, their definitions, all of these VMs, or only the lists of libvirt. */
-export type Scope = 'all' | 'definitions' | 'lists' | ReadonlySet<string>;
+/** What is compared with libvirt: all VMs, or these. */
+type Scope = 'all' | ReadonlySet<string>;
 
 /**
  * Brings what is known up to date, on the connection `uri`: one reading after the other, for each caller must know what is so
@@ -36,12 +36,11 @@ export function bringUpToDate(ctx: Context, uri: string, scope: Scope, withSnaps
 
 async function update(ctx: Context, uri: string, scope: Scope, withSnapshots: boolean): Promise<void> {
   const { known } = ctx;
-  const now = ctx.clock.now();
   const { vms: found, left, failed } = await readAll(ctx, scope, withSnapshots);
   known.failed = failed;
   const present = new Set([...found.map(({ uuid }) => uuid), ...left]);
   for (const uuid of known.vms.keys()) if (!present.has(uuid)) known.vms.delete(uuid);
-  if (scope === 'all' || scope === 'definitions') known.comparedAt = now;
+  if (scope === 'all') known.isRead = true;
   const changed = found.filter((vm) => !isAsKnown(known.vms.get(vm.uuid), vm));
   // of one that is other than it was, the snapshots too are of interest
   const unlisted = new Set(
@@ -53,9 +52,7 @@ async function update(ctx: Context, uri: string, scope: Scope, withSnapshots: bo
   );
   if (unlisted.size > 0) await update(ctx, uri, unlisted, true);
   const looked =
-    scope === 'all' || scope === 'definitions'
-      ? [...known.vms.values()]
-      : found.flatMap(({ uuid }) => known.vms.get(uuid) ?? []);
+    scope === 'all' ? [...known.vms.values()] : found.flatMap(({ uuid }) => known.vms.get(uuid) ?? []);
   await lookAtFiles(ctx, uri, looked);
 }
 
@@ -143,10 +140,10 @@ const SECONDS_APART = 10;
 /** All in one process; where one VM does not let that come to its end, each in one of its own. */
 async function readAll(ctx: Context, scope: Scope, withSnapshots: boolean): Promise<AllVms> {
   const known = [...ctx.known.vms].map(([uuid, vm]) => ({ uuid, vm, mayRun: vm.next !== null }));
-  const isAsked = (uuid: string) => scope !== 'lists' && (typeof scope === 'string' || scope.has(uuid));
+  const isAsked = (uuid: string) => scope === 'all' || scope.has(uuid);
   const asked = known
     .filter(({ uuid }) => isAsked(uuid))
-    .map((vm) => ({ ...vm, withSnapshots: scope !== 'definitions' }));
+    .map((each) => ({ ...each, withSnapshots: withSnapshots || each.vm.snapshotNames !== null }));
   const trusted = new Map(
     known.filter(({ uuid }) => !isAsked(uuid)).map(({ uuid, vm }) => [uuid, vmOf(vm)] as const),
   );
