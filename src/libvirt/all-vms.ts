@@ -13,8 +13,7 @@ export interface VmTexts extends DomainName {
   readonly definition: string;
   /** Of its next start, where it runs. */
   readonly next: string | null;
-  /** null: not asked for. */
-  readonly snapshotNames: readonly string[] | null;
+  readonly snapshotNames: readonly string[];
 }
 
 /** A VM to read. */
@@ -22,13 +21,12 @@ interface Wanted {
   readonly uuid: string;
   /** It may run, and then have another definition for its next start. */
   readonly mayRun: boolean;
-  readonly withSnapshots: boolean;
 }
 
 export interface AllVms {
   /** Those that were read. */
   readonly vms: readonly VmTexts[];
-  /** Those of the `trusted` that are as they were, in name and state at least. */
+  /** Those of the `trusted` that are as they were, by their names, states and lists of snapshots. */
   readonly left: readonly string[];
   /** Those that could not be read. */
   readonly failed: readonly DomainName[];
@@ -38,26 +36,28 @@ export interface AllVms {
 export interface Before {
   /** To be read, whatever the lists of libvirt say. */
   readonly asked: readonly Wanted[];
-  /** To be read only where the lists of libvirt say that they are others now: by UUID, the name and whether it runs. */
-  readonly trusted: ReadonlyMap<string, { readonly name: string; readonly state: string }>;
-  /** Of those that are new or others now, the snapshots are listed too. */
-  readonly withSnapshots: boolean;
+  /** To be read only where the lists of libvirt say that they are others now: by UUID. */
+  readonly trusted: ReadonlyMap<string, Pick<VmTexts, 'name' | 'snapshotNames'> & { readonly state: string }>;
 }
 
 /**
  * Reads what is asked in one process, and in a second one those that are new, or were started or stopped since; what cannot
  * be read so, each in one of its own. Throws `unreachable` where there is no connection.
  */
-export async function readAllVms(virsh: Virsh, { asked, trusted, withSnapshots }: Before): Promise<AllVms> {
-  const first = await readBatch(virsh, asked);
+export async function readAllVms(virsh: Virsh, { asked, trusted }: Before): Promise<AllVms> {
+  const first = await readBatch(virsh, asked, [...trusted.keys()]);
   const read = new Set(asked.map(({ uuid }) => uuid));
   const isAsBefore = ({ uuid, name }: DomainName) => {
     const before = trusted.get(uuid);
-    return before?.name === name && before.state === first.stateOf(uuid);
+    return (
+      before?.name === name &&
+      before.state === first.stateOf(uuid) &&
+      before.snapshotNames.join('\n') === first.lists.get(uuid)?.join('\n')
+    );
   };
   const late = first.names
     .filter((vm) => (read.has(vm.uuid) ? first.started.has(vm.uuid) : !isAsBefore(vm)))
-    .map(({ uuid }) => ({ uuid, mayRun: true, withSnapshots }));
+    .map(({ uuid }) => ({ uuid, mayRun: true }));
   const then = late.length === 0 ? first : await readBatch(virsh, late);
   const [left, others] = [then.names.filter((vm) => !read.has(vm.uuid) && isAsBefore(vm)), then.names];
   const isLeft = new Set(left.map(({ uuid }) => uuid));
@@ -77,7 +77,7 @@ export async function readAllVms(virsh: Virsh, { asked, trusted, withSnapshots }
 
 /** Reads one of them alone; null where that fails. */
 export async function readVmAlone(virsh: Virsh, vm: DomainName): Promise<VmTexts | null> {
-  const { texts, stateOf } = await readBatch(virsh, [{ uuid: vm.uuid, mayRun: true, withSnapshots: true }]);
+  const { texts, stateOf } = await readBatch(virsh, [{ uuid: vm.uuid, mayRun: true }]);
   const found = texts.get(vm.uuid);
   return found ? { ...vm, ...found, state: stateOf(vm.uuid) } : null;
 }
@@ -88,6 +88,8 @@ interface Batch {
   readonly names: readonly DomainName[];
   readonly stateOf: (uuid: string) => VmTexts['state'];
   readonly texts: ReadonlyMap<string, Texts>;
+  /** The snapshots of those of which nothing else was asked. */
+  readonly lists: ReadonlyMap<string, readonly string[]>;
   /** Those that run and were taken to be off. */
   readonly started: ReadonlySet<string>;
 }
@@ -99,15 +101,22 @@ const HOST_COMMANDS: readonly VirshCommand[] = [
   ['list', '--all', '--uuid', '--name'],
 ];
 
-const commandsOf = ({ uuid, mayRun, withSnapshots }: Wanted): VirshCommand[] => [
+const listCommand = (uuid: string): VirshCommand => ['snapshot-list', '--domain', uuid, '--name'];
+
+const commandsOf = ({ uuid, mayRun }: Wanted): VirshCommand[] => [
   ['dumpxml', '--domain', uuid],
   ...(mayRun ? [['dumpxml', '--domain', uuid, '--inactive']] : []),
-  ...(withSnapshots ? [['snapshot-list', '--domain', uuid, '--name']] : []),
+  listCommand(uuid),
 ];
 
-async function readBatch(virsh: Virsh, wanted: readonly Wanted[]): Promise<Batch> {
+/** All of those that are wanted, and of these `others` the lists of snapshots. */
+async function readBatch(
+  virsh: Virsh,
+  wanted: readonly Wanted[],
+  others: readonly string[] = [],
+): Promise<Batch> {
   const asked = wanted.map(commandsOf);
-  const answers = await virsh.read([...asked.flat(), ...HOST_COMMANDS]);
+  const answers = await virsh.read([...asked.flat(), ...others.map(listCommand), ...HOST_COMMANDS]);
   if (!answers.lastSucceeded) throw connectionFailure(answers.stderr);
   const all = allAnswered(answers);
   const [active, paused, list] = all.slice(-HOST_COMMANDS.length).map(splitLines);
@@ -129,21 +138,23 @@ async function readBatch(virsh: Virsh, wanted: readonly Wanted[]): Promise<Batch
     stateOf: (uuid) => (isPaused.has(uuid) ? 'paused' : isActive.has(uuid) ? 'running' : 'shutoff'),
     texts,
     started,
+    // a list that failed looks like an empty one
+    lists: new Map(others.flatMap((uuid, i) => (isSure ? [[uuid, splitLines(rest[i] ?? '')] as const] : []))),
   };
 }
 
 /** Its answers, in the order of its commands; null where one of them failed, or may have: a failed list looks like an empty one. */
 function textsOf(
-  { mayRun, withSnapshots }: Wanted,
+  { mayRun }: Wanted,
   [definition = '', ...answers]: readonly string[],
   isSure: boolean,
 ): Texts | null {
   const next = mayRun ? (answers.shift() ?? '') : null;
-  const names = withSnapshots ? (answers.shift() ?? '') : null;
+  const names = answers.shift() ?? '';
   if (definition === '' || next === '' || (names === '' && !isSure)) return null;
   return {
     definition,
     next: isOfRunning(definition) ? next : null,
-    snapshotNames: names === null ? null : splitLines(names),
+    snapshotNames: splitLines(names),
   };
 }

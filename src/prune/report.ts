@@ -176,14 +176,11 @@ function completedOf(ctx: Context, vm: string, pruned: SpacePruned): Completed<P
   const { plan, done, failure, freed, alone, cutShort } = pruned;
   const outcome = (decision: Decision<PruneCandidate>) =>
     ctx.settings.dryRun ? plannedOutcome(decision, done) : outcomeOf(decision, done);
+  const rows = plan.map((decision) => toRow(vm, decision, outcome(decision), { alone, freed }));
   return {
-    value: {
-      rows: plan.map((decision) => toRow(vm, decision, outcome(decision), { alone, freed })),
-      freed,
-      leftovers: done.flatMap(({ leftovers }) => leftovers),
-    },
+    value: { rows, freed, leftovers: done.flatMap(({ leftovers }) => leftovers) },
     failures: [...(failure ? [failure] : []), ...done.flatMap(pruneFailures)],
-    succeeded: done.filter(({ failure }) => failure === null).length,
+    succeeded: rows.filter((row) => row.outcome === 'deleted' || row.outcome === 'to be deleted').length,
     cutShort,
   };
 }

@@ -12,7 +12,8 @@ import { mergeUses } from './vm-files.ts';
 
 /**
  * Which other VMs use the files of a VM, as it is now. Before each write, one virsh process tells which VMs there are, their
- * states, definitions and lists of snapshots, and what changed is read again.
+ * states, definitions and lists of snapshots, and what changed is read again. What changes no data of others (a create) compares
+ * the definitions of those that have nothing to do with its files every few seconds only: they are most of what that costs.
  */
 
 /** How well known it has to be: as it was read, or as it is now. */
@@ -86,23 +87,24 @@ export async function readUsersOf(
   const { uri, harmless = false } = question;
   // a dry run writes nothing, so what it has read once is good enough
   const currency = ctx.settings.dryRun ? 'old' : wanted;
-  if (currency === 'now' || !ctx.known.isRead) await bringUpToDate(ctx, uri, 'all', !harmless);
-  if (!harmless) await readSnapshots(ctx, uri, [...ctx.known.vms.keys()]);
+  const { comparedAt } = ctx.known;
+  if (currency === 'now' || comparedAt === null) {
+    const isRecent = comparedAt !== null && ctx.clock.now() - comparedAt <= MOST_MILLISECONDS;
+    await bringUpToDate(ctx, uri, harmless && isRecent ? 'none' : 'all', !harmless);
+  } else if (!harmless && [...ctx.known.vms.values()].some(({ hasSnapshots }) => !hasSnapshots))
+    await bringUpToDate(ctx, uri, 'all');
   let found = await lookUp(ctx, question);
-  if (harmless && currency === 'now') {
-    const users = [...found.uses.values()].flat().map(({ vm }) => vm.uuid);
-    if (await readSnapshots(ctx, uri, users)) found = await lookUp(ctx, question);
+  const users = new Set([...found.uses.values()].flat().map(({ vm }) => vm.uuid));
+  if (harmless && currency === 'now' && users.size > 0) {
+    await bringUpToDate(ctx, uri, users);
+    found = await lookUp(ctx, question);
   }
   if (wanted !== 'old' && !harmless) noteHidden(ctx, found.hidden);
   return { uses: found.uses, unknown: found.hidden.map(({ name }) => name) };
 }
 
-/** Reads the snapshots of those of the VMs of which they were not read yet; whether there are any. */
-async function readSnapshots(ctx: Context, uri: string, uuids: readonly string[]): Promise<boolean> {
-  const unread = new Set(uuids.filter((uuid) => ctx.known.vms.get(uuid)?.snapshotNames === null));
-  if (unread.size > 0) await bringUpToDate(ctx, uri, unread);
-  return unread.size > 0;
-}
+/** How long a VM that has nothing to do with a file is taken to be defined as it was, by what changes no data of others. */
+const MOST_MILLISECONDS = 10_000;
 
 /** The same by what is known. */
 async function lookUp({ known }: Context, { uri, files, except }: Question) {

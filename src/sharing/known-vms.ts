@@ -6,8 +6,9 @@ import type { FileUse, VmDefinitions } from './vm-files.ts';
 export interface KnownVm {
   readonly definition: string;
   readonly next: string | null;
-  /** null: they were not read. */
-  readonly snapshotNames: readonly string[] | null;
+  readonly snapshotNames: readonly string[];
+  /** What is stored with these snapshots was read. */
+  readonly hasSnapshots: boolean;
   readonly definitions: VmDefinitions;
   /** All that its definitions and snapshots name could be read. */
   readonly isWhole: boolean;
@@ -37,8 +38,8 @@ export interface KnownVms {
   reading: Promise<void>;
   /** Those that could not be read at all the last time. */
   failed: readonly { readonly name: string; readonly uuid: string }[];
-  /** All of them were read once. */
-  isRead: boolean;
+  /** When the definitions of all of them were compared last, in milliseconds since the epoch; null: never. */
+  comparedAt: number | null;
 }
 
 /** As it is when a run begins. */
@@ -48,7 +49,7 @@ export const nothingKnown = (): KnownVms => ({
   told: new Set(),
   reading: Promise.resolve(),
   failed: [],
-  isRead: false,
+  comparedAt: null,
 });
 
 /** After a write of ours: that VM is read again when somebody has to know. */

@@ -21,12 +21,16 @@ import { filesUsed, imagesOf, imagesToFollow } from './vm-files.ts';
 
 /** Reading the VMs of the host into what a run knows of them. */
 
-/** What is compared with libvirt: all VMs, or these. */
-type Scope = 'all' | ReadonlySet<string>;
+/**
+ * What is compared with libvirt beside the names, states and lists of snapshots of all VMs: the definitions of all, of
+ * these, or of none.
+ */
+type Scope = 'all' | 'none' | ReadonlySet<string>;
 
 /**
  * Brings what is known up to date, on the connection `uri`: one reading after the other, for each caller must know what is so
- * after it has asked. `withSnapshots`: of VMs that are new or others now, what is stored with their snapshots is read too.
+ * after it has asked. `withSnapshots`: what is stored with
+ * snapshots is read too, where it was not read yet or may be other now.
  */
 export function bringUpToDate(ctx: Context, uri: string, scope: Scope, withSnapshots = true): Promise<void> {
   const reading = ctx.known.reading.then(() => update(ctx, uri, scope, withSnapshots));
@@ -36,34 +40,25 @@ export function bringUpToDate(ctx: Context, uri: string, scope: Scope, withSnaps
 
 async function update(ctx: Context, uri: string, scope: Scope, withSnapshots: boolean): Promise<void> {
   const { known } = ctx;
-  const { vms: found, left, failed } = await readAll(ctx, scope, withSnapshots);
+  const now = ctx.clock.now();
+  const { vms: found, left, failed } = await readAll(ctx, scope);
   known.failed = failed;
   const present = new Set([...found.map(({ uuid }) => uuid), ...left]);
   for (const uuid of known.vms.keys()) if (!present.has(uuid)) known.vms.delete(uuid);
-  if (scope === 'all') known.isRead = true;
-  const changed = found.filter((vm) => !isAsKnown(known.vms.get(vm.uuid), vm));
-  // of one that is other than it was, the snapshots too are of interest
-  const unlisted = new Set(
-    changed.filter((vm) => withSnapshots && vm.snapshotNames === null).map(({ uuid }) => uuid),
-  );
-  await take(
-    ctx,
-    changed.filter(({ uuid }) => !unlisted.has(uuid)),
-  );
-  if (unlisted.size > 0) await update(ctx, uri, unlisted, true);
+  if (scope === 'all') known.comparedAt = now;
+  const changed = found.filter((vm) => !isAsKnown(known.vms.get(vm.uuid), vm, withSnapshots));
+  await take(ctx, changed, withSnapshots);
   const looked =
     scope === 'all' ? [...known.vms.values()] : found.flatMap(({ uuid }) => known.vms.get(uuid) ?? []);
   await lookAtFiles(ctx, uri, looked);
 }
 
 /** Reads what changed of these VMs. */
-async function take(ctx: Context, changed: readonly VmTexts[]): Promise<void> {
+async function take(ctx: Context, changed: readonly VmTexts[], withSnapshots: boolean): Promise<void> {
   if (changed.length === 0) return;
   const { vms } = ctx.known;
   const read = createDefinitionReader();
-  const unread = changed.filter(
-    (vm) => vm.snapshotNames !== null && !hasKnownSnapshots(vms.get(vm.uuid), vm),
-  );
+  const unread = withSnapshots ? changed.filter((vm) => !hasKnownSnapshots(vms.get(vm.uuid), vm)) : [];
   const stored = await readStored(ctx, unread, read);
   const named = changed.map(({ definition, next }) => ({
     now: read(definition),
@@ -81,8 +76,9 @@ async function take(ctx: Context, changed: readonly VmTexts[]): Promise<void> {
     vms.set(vm.uuid, {
       definition: vm.definition,
       next: vm.next,
-      snapshotNames: vm.snapshotNames ?? before?.snapshotNames ?? null,
-      isStale: vm.snapshotNames === null,
+      snapshotNames: vm.snapshotNames,
+      hasSnapshots: fresh !== undefined || hasKnownSnapshots(before, vm),
+      isStale: false,
       isWhole: (fresh?.isWhole ?? true) && parts.every(({ volumes }) => volumes.every(resolve.isKnown)),
       definitions: {
         vm: { name: vm.name, uuid: vm.uuid, state: vm.state },
@@ -120,35 +116,38 @@ const NO_CHAINS: Chains = { beneath: () => [], unreadable: new Set() };
 
 const vmOf = ({ definitions }: KnownVm): OtherVm => definitions.vm;
 
-const isAsKnown = (known: KnownVm | undefined, vm: VmTexts): boolean =>
+const isAsKnown = (known: KnownVm | undefined, vm: VmTexts, withSnapshots: boolean): boolean =>
   known !== undefined &&
+  !known.isStale &&
   known.definition === vm.definition &&
   known.next === vm.next &&
   known.definitions.vm.state === vm.state &&
   known.definitions.vm.name === vm.name &&
-  (vm.snapshotNames === null || hasKnownSnapshots(known, vm));
+  isListedAlike(known, vm) &&
+  (!withSnapshots || hasKnownSnapshots(known, vm));
 
-const hasKnownSnapshots = (known: KnownVm | undefined, { snapshotNames }: VmTexts): boolean =>
-  known?.isWhole === true &&
-  !known.isStale &&
-  known.snapshotNames !== null &&
-  known.snapshotNames.join('\n') === (snapshotNames ?? []).join('\n');
+const isListedAlike = (known: KnownVm, { snapshotNames }: Pick<VmTexts, 'snapshotNames'>): boolean =>
+  known.snapshotNames.join('\n') === snapshotNames.join('\n');
+
+const hasKnownSnapshots = (known: KnownVm | undefined, vm: VmTexts): boolean =>
+  known?.isWhole === true && !known.isStale && known.hasSnapshots && isListedAlike(known, vm);
 
 /** How long one VM may keep us waiting, where one of them keeps all waiting. */
 const SECONDS_APART = 10;
 
 /** All in one process; where one VM does not let that come to its end, each in one of its own. */
-async function readAll(ctx: Context, scope: Scope, withSnapshots: boolean): Promise<AllVms> {
+async function readAll(ctx: Context, scope: Scope): Promise<AllVms> {
   const known = [...ctx.known.vms].map(([uuid, vm]) => ({ uuid, vm, mayRun: vm.next !== null }));
-  const isAsked = (uuid: string) => scope === 'all' || scope.has(uuid);
-  const asked = known
-    .filter(({ uuid }) => isAsked(uuid))
-    .map((each) => ({ ...each, withSnapshots: withSnapshots || each.vm.snapshotNames !== null }));
+  const isAsked = (uuid: string, { isStale }: KnownVm) =>
+    scope === 'all' || isStale || (scope !== 'none' && scope.has(uuid));
+  const asked = known.filter(({ uuid, vm }) => isAsked(uuid, vm));
   const trusted = new Map(
-    known.filter(({ uuid }) => !isAsked(uuid)).map(({ uuid, vm }) => [uuid, vmOf(vm)] as const),
+    known
+      .filter(({ uuid, vm }) => !isAsked(uuid, vm))
+      .map(({ uuid, vm }) => [uuid, { ...vmOf(vm), snapshotNames: vm.snapshotNames }] as const),
   );
   try {
-    return await readAllVms(ctx.virsh, { asked, trusted, withSnapshots });
+    return await readAllVms(ctx.virsh, { asked, trusted });
   } catch (error) {
     if (!(error instanceof KvmsnapError) || error.code !== 'timed-out' || ctx.interrupts.pending) throw error;
   }
@@ -170,7 +169,7 @@ async function readStored(
   const stored = new Map<Snapshot, Stored>();
   const found = await readSnapshotsOf(
     ctx.virsh,
-    vms.map(({ snapshotNames, ...vm }) => ({ ...vm, names: snapshotNames ?? [] })),
+    vms.map(({ snapshotNames, ...vm }) => ({ ...vm, names: snapshotNames })),
     (xml) => {
       const snapshot = parse(xml);
       const definitions = storedDefinitions(xml).map(read);

@@ -134,6 +134,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
       virsh('define', file);
       return { ...vm, disks: [{ target: 'vda', path: to }] };
     },
+    does: () => succeed('check', 'web', '--fix', '--yes'),
     isTrue: (vm) => snapshotXml(vm, 's1').includes(pathOf(vm)),
   },
   {

@@ -38,7 +38,9 @@ function vm(n: number, path: string, snapshots: Record<string, string> = {}): Fa
 function host(...vms: FakeVm[]) {
   const libvirt = fakeLibvirt(vms);
   const notes: string[] = [];
+  const time = { now: 0 };
   const ctx = {
+    clock: { now: () => time.now },
     virsh: libvirt.virsh,
     connect: () => libvirt.virsh,
     settings: { connect: null },
@@ -65,7 +67,7 @@ function host(...vms: FakeVm[]) {
         .map((command) => command.at(-1)),
     };
   };
-  return { libvirt, notes, ctx, ask };
+  return { libvirt, notes, ctx, ask, time };
 }
 
 test('once all is read, one process tells that nothing has changed, whatever the number of VMs', async () => {
@@ -183,7 +185,7 @@ test('a change of a VM that had nothing to do with the files is seen before the 
   const others = Array.from({ length: 30 }, (_, i) =>
     vm(i + 3, '/vm/other', { a: stored('a', '/vm/other') }),
   );
-  const [third, fourth] = others as [FakeMachine, FakeMachine];
+  const [third, fourth] = others as [FakeVm, FakeVm];
   const { ask } = host(vm(1, IMAGE), vm(2, '/vm/a'), ...others);
   await ask();
   third.xml = definition(IMAGE);
@@ -217,7 +219,30 @@ test('where no data of another VM are changed, snapshots are read only of those 
       ['web-2', 'tags', ['s1']],
     ],
     read: [],
-    processes: 1,
+    processes: 2,
   });
   expect((await ask('now')).users).toHaveLength(32);
+});
+
+test('what changes no data of others sees new lists at once, and other definitions of strangers after some seconds', async () => {
+  const others = Array.from({ length: 30 }, (_, i) =>
+    vm(i + 3, '/vm/other', { a: stored('a', '/vm/other') }),
+  );
+  const [third, fourth] = others as [FakeVm, FakeVm];
+  const { ask, time, ctx } = host(vm(1, IMAGE), ...others);
+  await ask('now', true);
+  // an external snapshot: the list tells that the definition is another one
+  third.xml = definition(IMAGE);
+  third.snapshots = new Map([...third.snapshots, ['e', stored('e', '/vm/other')]]);
+  expect((await ask('now', true)).users).toEqual([['web-3', 'disk', []]]);
+  // our own writes cost no process of their own
+  const [, , ...rest] = others;
+  for (const each of rest) {
+    each.snapshots = new Map([...each.snapshots, ['ours', stored('ours', '/vm/other')]]);
+    invalidate(ctx.known, each.uuid);
+  }
+  expect(await ask('now', true)).toMatchObject({ processes: 2, read: [] });
+  fourth.xml = definition(IMAGE);
+  time.now += 11_000;
+  expect((await ask('now', true)).users).toContainEqual(['web-4', 'disk', []]);
 });
