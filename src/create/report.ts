@@ -35,13 +35,14 @@ import {
   forEachDomain,
   requireCompleted,
 } from '../run/for-each-domain.ts';
+import { operate } from '../run/operation.ts';
 import { domainResult, ownName } from '../run/results.ts';
 import { type SelectionOptions, type SkipOptions, toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
 import { NOTHING_FREED } from '../space/reclaimed.ts';
 import { freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
 import { keptTooDeep, mayBeTooDeep } from '../vm/chain-depth.ts';
-import { completeVm, readAgain, requireAllRead, type Vm } from '../vm/load.ts';
+import { readAgain, requireAllRead, type Vm } from '../vm/load.ts';
 import { readSelection, type Targets } from '../vm/select.ts';
 import { checkSpec, checkXmlOptions, type SpecOptions, toSnapshotSpec } from './options.ts';
 import { isExternalSpec } from './plan.ts';
@@ -242,12 +243,11 @@ async function registerOne(
   { current = false }: CreateOptions,
 ): Promise<Completed<Created>> {
   if (!xml) throw new Error('a redefinition needs a file');
-  const vm = await completeVm(ctx, reading);
-  const done = await registerSnapshot(ctx, vm, { ...xml, makeCurrent: current });
+  const ended = await operate(ctx, registerSnapshot(reading, { ...xml, makeCurrent: current }));
   const value =
-    'planned' in done
-      ? { name: done.name, snapshot: null, planned: done.planned }
-      : { name: done.name, snapshot: done, planned: null };
+    'planned' in ended
+      ? { name: ended.planned.name, snapshot: null, planned: ended.planned.command }
+      : { name: ended.done.name, snapshot: ended.done, planned: null };
   return { value: { ...value, pruned: NOTHING_PRUNED, after: null }, failures: [], succeeded: 1 };
 }
 

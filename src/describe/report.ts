@@ -2,10 +2,9 @@ import { KvmsnapError } from '../errors.ts';
 import { isHeld } from '../model/hold.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import type { Context } from '../run/context.ts';
-import { retryWhileBusy } from '../run/retry-while-busy.ts';
+import { operate } from '../run/operation.ts';
 import { showPlan, showSnapshot } from '../run/show.ts';
-import { findSnapshot, loadVm } from '../vm/load.ts';
-import { type Described, redescribe } from './register.ts';
+import { type Described, redescribe } from './redescribe.ts';
 
 /** `hold` and `unhold`: whether a prune or a delete may touch it. */
 export async function setHold(ctx: Context, vmName: string, name: string, held: boolean): Promise<void> {
@@ -30,12 +29,9 @@ async function apply(
   name: string,
   change: (snapshot: SnapshotReport) => Described,
 ): Promise<void> {
-  const { vm, done } = await retryWhileBusy(ctx, async (ctx) => {
-    const vm = await loadVm(ctx, vmName);
-    const snapshot = findSnapshot(vm, name);
-    return { vm, done: await redescribe(ctx, vm, snapshot, change(snapshot)) };
-  });
+  const ended = await operate(ctx, redescribe(vmName, name, change));
+  if ('planned' in ended) return showPlan(ctx, [ended.planned]);
+  const { vm, snapshot } = ended.done;
   // one that is so already needs nothing
-  if (ctx.settings.dryRun) await showPlan(ctx, 'planned' in done ? [done.planned] : []);
-  else if (!('planned' in done)) await showSnapshot(ctx, vm, done);
+  return ctx.settings.dryRun ? showPlan(ctx, []) : showSnapshot(ctx, vm, snapshot);
 }

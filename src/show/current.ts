@@ -1,9 +1,9 @@
 import { KvmsnapError } from '../errors.ts';
 import { type DomainReading, readDomain } from '../libvirt/domains.ts';
 import type { Context } from '../run/context.ts';
-import { retryWhileBusy } from '../run/retry-while-busy.ts';
+import { operate } from '../run/operation.ts';
 import { show, showPlan, showSnapshot } from '../run/show.ts';
-import { completeVm, currentSnapshot, findSnapshot, loadVm, noCurrent, unreadFailure } from '../vm/load.ts';
+import { completeVm, currentSnapshot, noCurrent, unreadFailure } from '../vm/load.ts';
 import { setCurrent } from './set-current.ts';
 import { showXml, type XmlOptions } from './xml.ts';
 
@@ -16,11 +16,10 @@ export async function current(ctx: Context, vmName: string, options: CurrentOpti
   const { set } = options;
   if (set === undefined) return showCurrent(ctx, await readDomain(ctx.virsh, vmName), options);
   if (options.xml || options.securityInfo) throw new KvmsnapError('usage', '--set goes with no --xml');
-  const marked = await retryWhileBusy(ctx, async (ctx) => {
-    const vm = await loadVm(ctx, vmName);
-    return setCurrent(ctx, vm, findSnapshot(vm, set));
-  });
-  await ('planned' in marked ? showPlan(ctx, [marked.planned]) : showCurrent(ctx, marked, options));
+  const marked = await operate(ctx, setCurrent(vmName, set));
+  if ('planned' in marked) return showPlan(ctx, [marked.planned]);
+  // one that is so already needs nothing
+  return ctx.settings.dryRun ? showPlan(ctx, []) : showCurrent(ctx, marked.done, options);
 }
 
 async function showCurrent(ctx: Context, reading: DomainReading, options: XmlOptions): Promise<void> {

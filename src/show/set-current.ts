@@ -1,29 +1,42 @@
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import type { Context } from '../run/context.ts';
+import { type Operation, skip } from '../run/operation.ts';
 import { carryOut, readAfter } from '../run/write.ts';
-import { completeVm, stillBeingTaken, type Vm } from '../vm/load.ts';
+import { completeVm, findSnapshot, loadVm, stillBeingTaken, type Vm } from '../vm/load.ts';
+
+interface Facts {
+  readonly vm: Vm;
+  readonly snapshot: SnapshotReport;
+  readonly command: VirshCommand;
+}
 
 /**
- * Has libvirt take a snapshot for the current one, and looks. Only libvirt's mark moves: no disk and no guest changes, and
- * the next snapshot becomes a child of this one. Returns the VM afterwards; with `--dry-run` the command.
+ * Has libvirt take a snapshot for the current one. Only libvirt's mark moves: no disk and no guest changes, and the next
+ * snapshot becomes a child of this one. Returns the VM afterwards.
  */
-export async function setCurrent(
-  ctx: Context,
-  vm: Vm,
-  snapshot: SnapshotReport,
-): Promise<Vm | { readonly planned: VirshCommand }> {
-  const { domain } = vm;
-  const { name } = snapshot;
-  if (snapshot.underWay) throw stillBeingTaken(vm, snapshot);
-  const command: VirshCommand = ['snapshot-current', '--domain', domain.uuid, '--snapshotname', name];
-  if (ctx.settings.dryRun) return { planned: command };
-  if (snapshot.isCurrent) return vm;
-  return ctx.interrupts.protect(`the mark on '${name}' of '${domain.name}'`, async () => {
-    const end = await carryOut(ctx, { command, label: `marking '${name}'`, growing: null });
+export const setCurrent = (vmName: string, name: string): Operation<Facts, null, Vm, VirshCommand> => ({
+  async load(ctx) {
+    const vm = await loadVm(ctx, vmName);
+    const snapshot = findSnapshot(vm, name);
+    if (snapshot.underWay) throw stillBeingTaken(vm, snapshot);
+    const command = ['snapshot-current', '--domain', vm.domain.uuid, '--snapshotname', name];
+    return { vm, snapshot, command };
+  },
+  rules: skip('any snapshot that is complete can be the current one'),
+  settled: ({ vm, snapshot }) => (snapshot.isCurrent ? vm : null),
+  plan: (_, { command }) => command,
+  consent: skip('nothing is lost, and the same command takes it back'),
+  prepare: skip('virsh needs no file'),
+  write: {
+    subject: (_, { vm }) => `the mark on '${name}' of '${vm.domain.name}'`,
+    run: (ctx, { command }) => carryOut(ctx, { command, label: `marking '${name}'`, growing: null }),
+  },
+  async verify(ctx, { vm: { domain } }, end) {
     const after = await completeVm(ctx, await readAfter(ctx, domain.uuid, end));
-    if (after.current === name) return after;
-    throw virshFailure(`'${name}' is not the current snapshot of '${domain.name}'`, end.stderr);
-  });
-}
+    if (after.current === name) return { done: after };
+    const failure = virshFailure(`'${name}' is not the current snapshot of '${domain.name}'`, end.stderr);
+    return { failure, seen: null };
+  },
+  residue: skip('the mark has moved or it has not'),
+});

@@ -1,0 +1,100 @@
+import { KvmsnapError } from '../errors.ts';
+import { registerCommand } from '../libvirt/create-command.ts';
+import { FROM_PIPE, pipedLine, redescribing } from '../libvirt/paste.ts';
+import { readSnapshotXml } from '../libvirt/snapshots.ts';
+import { virshFailure } from '../libvirt/virsh-error.ts';
+import { withDescription } from '../libvirt/xml/snapshot.ts';
+import { withHold } from '../model/hold.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { type Operation, skip } from '../run/operation.ts';
+import { carryOut } from '../run/write.ts';
+import { findSnapshot, loadVm, stillBeingTaken, type Vm } from '../vm/load.ts';
+import { readRegistered } from './register.ts';
+
+export interface Described {
+  readonly description: string | null;
+  readonly held: boolean;
+}
+
+export interface Redescribed {
+  readonly vm: Vm;
+  /** As it is then. */
+  readonly snapshot: SnapshotReport;
+}
+
+interface Facts extends Redescribed {
+  readonly wanted: Described;
+  /** The whole description, with the line that marks a hold. */
+  readonly text: string | null;
+  /** The files with the XML of before and of now, once they are written. */
+  readonly kept: string;
+  readonly changed: string;
+}
+
+/**
+ * Gives a snapshot another description. libvirt has one door for that, `snapshot-create --redefine` with the snapshot's
+ * whole XML, so a copy of the old XML is kept first, and afterwards all but the description must be as before. The images
+ * are not touched, and nothing at all is done where it is so already. Its plan is the line to paste.
+ */
+export const redescribe = (
+  vmName: string,
+  name: string,
+  change: (snapshot: SnapshotReport) => Described,
+): Operation<Facts, null, Redescribed, string> => ({
+  async load(ctx) {
+    const vm = await loadVm(ctx, vmName);
+    const snapshot = findSnapshot(vm, name);
+    const wanted = change(snapshot);
+    if (snapshot.underWay && !isSo(snapshot, wanted)) throw stillBeingTaken(vm, snapshot);
+    const text = wanted.held ? withHold(wanted.description) : wanted.description;
+    return { vm, snapshot, wanted, text, kept: '', changed: '' };
+  },
+  rules: skip('any snapshot that is complete can be described'),
+  settled: ({ vm, snapshot, wanted }) => (isSo(snapshot, wanted) ? { vm, snapshot } : null),
+  plan({ virsh }, { vm, snapshot, text }) {
+    const { uuid } = vm.domain;
+    const source = redescribing(virsh, { uuid, name: snapshot.name }, text);
+    return pipedLine(virsh, source, registerCommand(uuid, FROM_PIPE, snapshot.isCurrent));
+  },
+  consent: skip('the images stay as they are, and the XML of before is kept'),
+  async prepare(ctx, facts) {
+    const { domain } = facts.vm;
+    // with its secrets: a redefinition without them would lose them
+    const xml = await readSnapshotXml(ctx.virsh, domain, facts.snapshot.name, true);
+    const stem = `${domain.uuid}.${ctx.clock.now()}`;
+    const kept = await ctx.files.keep(`${stem}.xml`, xml);
+    const changed = await ctx.files.keep(`${stem}.new.xml`, withDescription(xml, facts.text));
+    return { ...facts, kept, changed };
+  },
+  write: {
+    subject: (_, { vm, snapshot }) => `the description of '${snapshot.name}' of '${vm.domain.name}'`,
+    async run(ctx, { vm, snapshot, changed }) {
+      const command = registerCommand(vm.domain.uuid, changed, snapshot.isCurrent);
+      const end = await carryOut(ctx, { command, label: `describing '${snapshot.name}'`, growing: null });
+      await ctx.files.drop(changed); // virsh has read it
+      return end;
+    },
+  },
+  async verify(ctx, { vm, snapshot, wanted, kept }, end) {
+    const { after, now } = await readRegistered(ctx, vm, snapshot.name, end);
+    if (end.kind === 'refused') {
+      const what = `'${snapshot.name}' of '${vm.domain.name}' was not described`;
+      return { failure: virshFailure(what, end.stderr), seen: null };
+    }
+    const wrong = [
+      ...(now && isSo(now, wanted) ? [] : ['the description is not as asked']),
+      ...(after.current === vm.current ? [] : [`the current snapshot is now ${after.current ?? 'none'}`]),
+      ...(now?.parent === snapshot.parent ? [] : ['its parent changed']),
+    ];
+    if (now && wrong.length === 0) return { done: { vm, snapshot: now } };
+    const failure = new KvmsnapError('refused', `virsh reported success, but ${wrong.join('; ')}`, {
+      hint: 'the definition of before is kept; this brings it back',
+      command: ctx.virsh.line(registerCommand(vm.domain.uuid, kept, snapshot.isCurrent)),
+    });
+    return { failure, seen: null };
+  },
+  residue: skip('the failure itself says how the definition of before is brought back'),
+});
+
+const isSo = (snapshot: SnapshotReport, { description, held }: Described): boolean =>
+  snapshot.held === held && snapshot.description === description;

@@ -1,0 +1,197 @@
+import type { KvmsnapError } from '../errors.ts';
+import type { Writer } from '../host/interrupts.ts';
+import type { Finding, RuledFinding } from '../model/rule.ts';
+import { requireNothingNew, seekConsent, type Told } from './confirm.ts';
+import type { Context } from './context.ts';
+import { refuseOn } from './enforce.ts';
+import { withResidue } from './failed-write.ts';
+import { retryWhileBusy, withNotesOnce } from './retry-while-busy.ts';
+import type { WriteEnd } from './write.ts';
+
+/**
+ * The one way in which kvmsnap changes a VM or an image:
+ *
+ *     load -> settled? -> rules -> [dry run: plan] -> consent -> backup -> load again, compare -> prepare -> write -> verify -> residue
+ *
+ * A verb describes its change as an `Operation`, one member a step, and `operate` takes the steps in this order. A step that
+ * a change does not need is `skip(why)`. What was consented to is what is done: after a question, a wait for a busy VM or a
+ * backup, everything is loaded and checked again, and a consequence that has come since asks anew, or refuses in a script.
+ */
+export interface Operation<Facts, Seen, Done, Plan> {
+  /**
+   * Looks at everything as it is now, and works out what is to be done. Throws whatever makes it impossible. `again`: it was
+   * loaded before, and may be other now.
+   */
+  load(ctx: Context, again: boolean): Promise<Facts>;
+  /** What is returned where it is so already; null: it is not. */
+  readonly settled: Skipped | ((facts: Facts) => Done | null);
+  /** Rules that refuse, table by table: the first table that refuses is the one that is told. */
+  readonly rules: Skipped | readonly RuleTable<Facts>[];
+  /** What `--dry-run` tells. */
+  readonly plan: Skipped | ((ctx: Context, facts: Facts) => Plan | Promise<Plan>);
+  readonly consent: Skipped | Asked<Facts> | Given<Facts>;
+  /** Puts beside the VM what the write needs, such as a file for virsh, and returns the facts with it. */
+  readonly prepare: Skipped | ((ctx: Context, facts: Facts) => Promise<Facts>);
+  readonly write: WriteStep<Facts>;
+  /** Looks whether what was to be done is done; virsh's word alone is no proof. */
+  readonly verify: (ctx: Context, facts: Facts, end: WriteEnd) => Promise<Verified<Seen, Done>>;
+  /** What a failed write has left behind, each with its cure; `seen` is what the verification saw. */
+  readonly residue:
+    | Skipped
+    | ((
+        ctx: Context,
+        facts: Facts,
+        seen: Seen,
+        failure: KvmsnapError,
+      ) => Promise<readonly Finding[]> | readonly Finding[]);
+}
+
+/** A step that a change does not need, and why. */
+export interface Skipped {
+  readonly skipped: string;
+}
+
+export const skip = (why: string): Skipped => ({ skipped: why });
+
+export interface RuleTable<Facts> {
+  /** Such as `cannot revert 'web-1' to 's1'`. */
+  cannot(facts: Facts): string;
+  find(facts: Facts): readonly RuledFinding[];
+  /** Passes the advisory ones. */
+  readonly force: boolean;
+}
+
+/** A person is asked, or in a script told. */
+export interface Asked<Facts> {
+  asks(ctx: Context, facts: Facts): Told;
+  /** A write before the write, that keeps what would be lost. Null: none is wanted. */
+  readonly backup: Skipped | ((ctx: Context, facts: Facts) => Promise<Backup | null>);
+}
+
+/** Consent was given before: by one question over all VMs, or in a script by naming what is meant. */
+export interface Given<Facts> {
+  /** How. */
+  readonly given: string;
+  /** What consent was given to, in words that change only when the thing does; what comes to it is refused. */
+  consequences(facts: Facts): readonly string[];
+  /** Said before the write. */
+  notes?(ctx: Context, facts: Facts): readonly string[];
+}
+
+export interface Backup {
+  /** What is done by then, said when nothing else was: `the backup 'b1' is complete, and nothing was reverted`. */
+  readonly done: string;
+}
+
+export interface WriteStep<Facts> {
+  /** What goes on without us when we stop waiting: `the revert of 'web-1' to 's1'`. */
+  subject(ctx: Context, facts: Facts): string;
+  /** Who carries it out. */
+  readonly by?: Writer;
+  run(ctx: Context, facts: Facts): Promise<WriteEnd>;
+}
+
+export type Verified<Seen, Done> =
+  | { readonly done: Done }
+  | { readonly failure: KvmsnapError; readonly seen: Seen };
+
+export type Operated<Done, Plan> = { readonly done: Done } | { readonly planned: Plan };
+
+/** Takes an operation through its steps. Throws what refused, failed or was declined, and `busy` when `--wait` is over. */
+export async function operate<Facts, Seen, Done, Plan>(
+  outer: Context,
+  operation: Operation<Facts, Seen, Done, Plan>,
+): Promise<Operated<Done, Plan>> {
+  const ctx = withNotesOnce(outer);
+  const { consent } = operation;
+  if (isTaken(consent) && 'asks' in consent) return operateWithConsent(ctx, operation, consent);
+  let first: Facts | null = null;
+  return retryWhileBusy(ctx, async (ctx, again) => {
+    const facts = await load(ctx, operation, again);
+    if (isTaken(consent) && first !== null)
+      requireNothingNew(consent.consequences(first), consent.consequences(facts));
+    first ??= facts;
+    const early = settledOf(operation, facts) ?? (await plannedOf(ctx, operation, facts));
+    if (early) return early;
+    if (isTaken(consent))
+      for (const line of consent.notes?.(ctx, facts) ?? []) ctx.terminal.note(`note: ${line}`);
+    return { done: await act(ctx, operation, facts) };
+  });
+}
+
+/** The same where the operation itself asks: the wait for an answer, and a backup, make old what was loaded before. */
+async function operateWithConsent<Facts, Seen, Done, Plan>(
+  ctx: Context,
+  operation: Operation<Facts, Seen, Done, Plan>,
+  { asks, backup }: Asked<Facts>,
+): Promise<Operated<Done, Plan>> {
+  const first = await retryWhileBusy(ctx, (ctx, again) => load(ctx, operation, again));
+  const early = settledOf(operation, first);
+  if (early) return early;
+  const action = {
+    load: (ctx: Context) => load(ctx, operation, true),
+    tell: (facts: Facts) => asks(ctx, facts),
+  };
+  const consent = await seekConsent(ctx, action, first);
+  const planned = await plannedOf(ctx, operation, consent.plan);
+  if (planned) return planned;
+  const kept = isTaken(backup) ? await backup(ctx, consent.plan) : null;
+  return retryWhileBusy(ctx, async (ctx, again) => {
+    const isOld = again || kept !== null;
+    const facts = isOld ? await consent.renew(ctx, kept?.done) : consent.plan;
+    return { done: await act(ctx, operation, facts) };
+  });
+}
+
+const isTaken = <Step extends object>(step: Step | Skipped): step is Step => !('skipped' in step);
+
+async function load<Facts>(
+  ctx: Context,
+  { load, rules }: Pick<Operation<Facts, never, never, never>, 'load' | 'rules'>,
+  again: boolean,
+): Promise<Facts> {
+  const facts = await load(ctx, again);
+  for (const { cannot, find, force } of isTaken(rules) ? rules : [])
+    refuseOn(ctx, cannot(facts), find(facts), force);
+  return facts;
+}
+
+function settledOf<Facts, Done>(
+  { settled }: { readonly settled: Skipped | ((facts: Facts) => Done | null) },
+  facts: Facts,
+): { readonly done: Done } | null {
+  const done = isTaken(settled) ? settled(facts) : null;
+  return done === null ? null : { done };
+}
+
+async function plannedOf<Facts, Plan>(
+  ctx: Context,
+  { plan }: { readonly plan: Skipped | ((ctx: Context, facts: Facts) => Plan | Promise<Plan>) },
+  facts: Facts,
+): Promise<{ readonly planned: Plan } | null> {
+  if (!ctx.settings.dryRun) return null;
+  if (!isTaken(plan)) throw new Error(`a dry run does not come here: ${plan.skipped}`);
+  return { planned: await plan(ctx, facts) };
+}
+
+/** Writes, verifies, and tells with a failure what it has left behind. */
+async function act<Facts, Seen, Done, Plan>(
+  ctx: Context,
+  { prepare, write, verify, residue }: Operation<Facts, Seen, Done, Plan>,
+  loaded: Facts,
+): Promise<Done> {
+  const facts = isTaken(prepare) ? await prepare(ctx, loaded) : loaded;
+  const subject = write.subject(ctx, facts);
+  return ctx.interrupts.protect(
+    subject,
+    async () => {
+      const end = await write.run(ctx, facts);
+      const verified = await verify(ctx, facts, end);
+      if ('done' in verified) return verified.done;
+      const { failure, seen } = verified;
+      const left = isTaken(residue) ? await residue(ctx, facts, seen, failure) : [];
+      throw left.length === 0 ? failure : withResidue(failure, left);
+    },
+    write.by,
+  );
+}
