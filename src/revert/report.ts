@@ -1,11 +1,13 @@
+import { checkName } from '../create/take.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { type Column, section, VM_COLUMN } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
+import { operate } from '../run/operation.ts';
 import { show, showPlan } from '../run/show.ts';
 import { currentSnapshot, findSnapshot, loadVm } from '../vm/load.ts';
-import { revertSnapshot } from './revert.ts';
+import { type Reverted, revertSnapshot } from './revert.ts';
 
 export interface RevertOptions {
   readonly current?: boolean;
@@ -45,21 +47,21 @@ export async function revert(
   if (options.running && options.paused)
     throw new KvmsnapError('usage', '--running and --paused exclude each other');
   const vm = await loadVm(ctx, vmName);
-  const reverted = await revertSnapshot(
-    ctx,
-    vm,
-    name === undefined ? currentSnapshot(vm) : findSnapshot(vm, name),
-    {
-      running: options.running ?? false,
-      paused: options.paused ?? false,
-      force: options.force ?? false,
-      resetNvram: options.resetNvram ?? false,
-      backup:
-        options.backup || options.backupName !== undefined ? { name: options.backupName ?? null } : null,
-    },
-  );
+  const { backup, backupName } = options;
+  if (backupName !== undefined) checkName(backupName);
+  const operation = revertSnapshot(vm, name === undefined ? currentSnapshot(vm) : findSnapshot(vm, name), {
+    running: options.running ?? false,
+    paused: options.paused ?? false,
+    force: options.force ?? false,
+    resetNvram: options.resetNvram ?? false,
+    backup: backup || backupName !== undefined ? { name: backupName ?? null } : null,
+  });
+  const reverted = await operate(ctx, operation);
   if ('planned' in reverted) return showPlan(ctx, reverted.planned);
-  const { vm: after, snapshot, backup } = reverted;
+  await showReverted(ctx, reverted.done);
+}
+
+async function showReverted(ctx: Context, { vm: after, snapshot, backup }: Reverted): Promise<void> {
   await show(ctx, {
     document: {
       domain: domainDocument(after.domain),

@@ -1,36 +1,29 @@
-import { checkName, takeSnapshot } from '../create/take.ts';
-import { clearLeftovers } from '../delete/remove-leftover-files.ts';
+import { takeSnapshot } from '../create/take.ts';
 import { KvmsnapError } from '../errors.ts';
 import { occupiedBytes } from '../host/files.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
-import { virshFailure } from '../libvirt/virsh-error.ts';
 import { isActive } from '../model/domain.ts';
-import { chainOf, type Images } from '../model/image.ts';
+import type { Images } from '../model/image.ts';
 import { utcStamp } from '../model/labels.ts';
-import { virshWord } from '../model/quote.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { applyRules } from '../model/rule.ts';
-import { hasMemory, locationOf } from '../model/snapshot.ts';
-import { humanSpan } from '../output/format.ts';
-import { seekConsent } from '../run/confirm.ts';
+import { locationOf } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
-import { refuseOn, withConnection } from '../run/enforce.ts';
-import { residue, withResidue } from '../run/failed-write.ts';
-import { retryWhileBusy, withNotesOnce } from '../run/retry-while-busy.ts';
-import { carryOut, readAfter } from '../run/write.ts';
+import { type Operation, skip } from '../run/operation.ts';
+import { carryOut } from '../run/write.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
 import { isRemote, noteUnseen } from '../vm/disks.ts';
-import { identifyFiles } from '../vm/file-identity.ts';
-import { completeVm, findSnapshot, readAgain, requireAllRead, stillBeingTaken, type Vm } from '../vm/load.ts';
+import { findSnapshot, readAgain, requireAllRead, stillBeingTaken, type Vm } from '../vm/load.ts';
 import { lookAtStoredDisks } from '../vm/stored-disks.ts';
 import { tellRevert } from './announce.ts';
 import { readOverlayPlaces, withFreeNames } from './overlay-names.ts';
 import { REVERT_RULES, revertConsequences, revertNeedsForce, stateAfterRevert } from './rules/common.ts';
 import type { RevertFacts } from './rules/facts.ts';
 import { readStates } from './state-files.ts';
-import { lackingNow, readStoredFacts, type StoredFacts } from './stored-definitions.ts';
+import { readStoredFacts, type StoredFacts } from './stored-definitions.ts';
+import { type Failed, leftBehind, verifyRevert } from './verify.ts';
 
 export interface RevertRequest {
   readonly running: boolean;
@@ -41,57 +34,19 @@ export interface RevertRequest {
   readonly backup: { readonly name: string | null } | null;
 }
 
-export type Reverted =
-  | { readonly vm: Vm; readonly snapshot: SnapshotReport; readonly backup: SnapshotReport | null }
-  | { readonly planned: readonly (VirshCommand | string)[] };
-
-/** Reverts a VM: checks, asks, keeps a backup where wanted, acts, looks. */
-export async function revertSnapshot(
-  outer: Context,
-  vm: Vm,
-  snapshot: SnapshotReport,
-  request: RevertRequest,
-): Promise<Reverted> {
-  if (request.backup?.name) checkName(request.backup.name);
-  const ctx = withNotesOnce(outer);
-  // set when the backup is there: what is done then needs none
-  let kept: SnapshotReport | null = null;
-  const consent = await seekConsent(
-    ctx,
-    {
-      load: async (ctx) => {
-        const now = await readAgain(ctx, vm.domain);
-        return check(ctx, now, findSnapshot(now, snapshot.name), {
-          ...request,
-          backup: kept ? null : request.backup,
-        });
-      },
-      tell: (checked) => tellRevert(ctx, checked, request.backup !== null),
-    },
-    await retryWhileBusy(ctx, async (ctx, again) => {
-      const now = again ? await readAgain(ctx, vm.domain) : vm;
-      return check(ctx, now, again ? findSnapshot(now, snapshot.name) : snapshot, request);
-    }),
-  );
-  const backup = request.backup && (await takeBackup(ctx, consent.plan.vm, request.backup.name));
-  if (ctx.settings.dryRun)
-    return { planned: [...(backup && 'planned' in backup ? [backup.planned] : []), consent.plan.command] };
-  if (backup && 'snapshot' in backup) kept = backup.snapshot;
-  const done = kept ? `the backup '${kept.name}' is complete, and nothing was reverted` : undefined;
-  const reverted = await retryWhileBusy(ctx, async (ctx, again) => {
-    // what was checked may have changed, also by our own backup
-    const latest = again || kept ? await consent.renew(ctx, done) : consent.plan;
-    return ctx.interrupts.protect(`the revert of '${vm.domain.name}' to '${snapshot.name}'`, () =>
-      revertAndVerify(ctx, latest),
-    );
-  });
-  return { ...reverted, backup: kept };
+/** What a revert has come to: the VM afterwards, and the snapshot with its state of before. */
+export interface Reverted {
+  readonly vm: Vm;
+  readonly snapshot: SnapshotReport;
+  readonly backup: SnapshotReport | null;
 }
 
 /** A revert that no rule forbids. */
 export interface Checked {
   readonly vm: Vm;
   readonly snapshot: SnapshotReport;
+  /** What the rules go by. */
+  readonly facts: RevertFacts;
   /** The images that hold its state. */
   readonly images: Images;
   readonly command: VirshCommand;
@@ -100,7 +55,65 @@ export interface Checked {
   readonly consequences: readonly string[];
 }
 
-async function check(
+/**
+ * Reverts a VM, which was read, to one of its snapshots, with a backup before where that is wanted. Its plan is the commands
+ * to paste.
+ */
+export function revertSnapshot(
+  vm: Vm,
+  { name }: SnapshotReport,
+  request: RevertRequest,
+): Operation<Checked, Failed, Reverted, readonly (VirshCommand | string)[]> {
+  // what is done once the backup is there needs no other
+  let backup: SnapshotReport | null = null;
+  return {
+    async load(ctx, again) {
+      const now = again ? await readAgain(ctx, vm.domain) : vm;
+      return planRevert(ctx, now, findSnapshot(now, name), {
+        ...request,
+        backup: backup ? null : request.backup,
+      });
+    },
+    rules: [
+      {
+        cannot: ({ vm: { domain } }) => `cannot revert '${domain.name}' to '${name}'`,
+        find: ({ facts }) => applyRules(REVERT_RULES, facts),
+        force: request.force,
+      },
+    ],
+    settled: skip('a revert to the current snapshot loses what was written since'),
+    async plan(ctx, checked) {
+      const taken = request.backup && (await takeBackup(ctx, checked.vm, request.backup.name));
+      return [...(taken && 'planned' in taken ? [taken.planned] : []), checked.command];
+    },
+    consent: {
+      asks: (ctx, checked) => tellRevert(ctx, checked, request.backup !== null),
+      async backup(ctx, checked) {
+        if (!request.backup) return null;
+        const taken = await takeBackup(ctx, checked.vm, request.backup.name);
+        if (!('snapshot' in taken) || !taken.snapshot) return null;
+        backup = taken.snapshot;
+        return { done: `the backup '${backup.name}' is complete, and nothing was reverted` };
+      },
+    },
+    prepare: skip('virsh needs no file'),
+    write: {
+      subject: (_, { vm: { domain } }) => `the revert of '${domain.name}' to '${name}'`,
+      run: (ctx, { vm: { uri, domain }, snapshot, command }) =>
+        withFreeNames(ctx, uri, snapshot, () =>
+          carryOut(ctx, { command, label: `reverting '${domain.name}'`, growing: null }),
+        ),
+    },
+    async verify(ctx, checked, end) {
+      const verified = await verifyRevert(ctx, checked, end);
+      return 'done' in verified ? { done: { ...verified.done, backup } } : verified;
+    },
+    residue: leftBehind,
+  };
+}
+
+/** Throws what makes it impossible beside the rules. */
+async function planRevert(
   ctx: Context,
   vm: Vm,
   snapshot: SnapshotReport,
@@ -121,13 +134,6 @@ async function check(
   const end = stateAfterRevert(snapshot, request);
   const wanted = { ...facts, daemonVersion, backup: request.backup !== null, resetNvram, force, end };
   noteUnseen(ctx, domain, facts.images);
-  refuseOn(
-    ctx,
-    `cannot revert '${domain.name}' to '${snapshot.name}'`,
-    applyRules(REVERT_RULES, wanted),
-    request.force,
-  );
-
   const command: VirshCommand = [
     'snapshot-revert',
     ...['--domain', domain.uuid, '--snapshotname', snapshot.name],
@@ -140,6 +146,7 @@ async function check(
   return {
     vm,
     snapshot,
+    facts: wanted,
     images: facts.images,
     command,
     end,
@@ -190,99 +197,4 @@ async function takeBackup(
       `${pending.message}: the backup '${given}' is complete, and nothing was reverted`,
     );
   return taken;
-}
-
-async function revertAndVerify(
-  ctx: Context,
-  checked: Checked,
-): Promise<{ vm: Vm; snapshot: SnapshotReport }> {
-  const { vm: before, snapshot, command } = checked;
-  const { domain } = before;
-  const written = await withFreeNames(ctx, before.uri, snapshot, () =>
-    carryOut(ctx, { command, label: `reverting '${domain.name}'`, growing: null }),
-  );
-  const vm = await completeVm(ctx, await readAfter(ctx, domain.uuid, written));
-  const wrong = await mismatches(vm, checked);
-  const now = vm.snapshots.find(({ name }) => name === snapshot.name);
-  if (written.kind === 'done' && now && wrong.length === 0) {
-    noteClock(ctx, vm, now);
-    if (vm.snapshots.some((each) => locationOf(each) === 'external'))
-      await clearLeftovers(ctx, vm, overlaysIn(before), false);
-    return { vm, snapshot: now };
-  }
-  const failure =
-    written.kind === 'done'
-      ? new KvmsnapError('refused', `virsh reported '${domain.name}' as reverted, but ${wrong.join('; ')}`)
-      : virshFailure(`the revert of '${domain.name}' to '${snapshot.name}' failed`, written.stderr);
-  if (failure.code === 'busy') throw failure; // it never began
-  throw withResidue(failure, [
-    ...(await lackingNow(ctx, vm)), // before it can be started
-    ...residue(ctx, vm.domain, domain.state),
-    ...(before.current !== null && vm.current === null ? [NO_CURRENT] : []),
-    ...(written.kind === 'done' ? [] : [UNKNOWN_END[written.kind]]),
-  ]);
-}
-
-/** A guest whose memory was loaded goes on with the time of then. */
-function noteClock(ctx: Context, { domain }: Vm, snapshot: SnapshotReport): void {
-  if (!isActive(domain.state) || !hasMemory(snapshot)) return;
-  const age = humanSpan(ctx.clock.now() / 1000 - snapshot.createdAtSeconds);
-  const { command } = withConnection(ctx, {
-    what: '',
-    command: `virsh domtime ${virshWord(domain)} --sync`,
-  });
-  const cure = domain.agentChannel === 'none' ? '' : `; its guest agent can set it: ${command}`;
-  ctx.terminal.note(`note: the guest's clock is behind, by ${age}${cure}`);
-}
-
-/** The files in use that lie on another one. */
-const overlaysIn = ({ images }: Vm): string[] =>
-  [...images.values()].flatMap((image) => {
-    const [top] = chainOf(image);
-    return top && top.backing !== null ? [top.path] : [];
-  });
-
-/** libvirt could not write down what it has done (hazard 22); the next revert does. */
-const NO_CURRENT = { what: 'libvirt forgot which snapshot is the current one' };
-
-/** Neither the state nor the current snapshot tells how far a revert has come: libvirtd goes from disk to disk. */
-const UNKNOWN_END = {
-  unknown: {
-    what: 'whether libvirtd has carried it out is not known, and neither is what the disks hold now',
-    hint: 'run the same revert again to be sure',
-  },
-  refused: {
-    what: 'how far libvirtd came is not known: some of the disks, or all, may hold the snapshot by now',
-    hint: 'when the cause is mended, run the same revert again to be sure',
-  },
-};
-
-async function mismatches(vm: Vm, checked: Checked): Promise<string[]> {
-  const { domain, current } = vm;
-  const { snapshot, end } = checked;
-  return [
-    ...(current === snapshot.name
-      ? []
-      : [`the current snapshot is ${current === null ? 'none' : `'${current}'`}`]),
-    ...(domain.state === end ? [] : [`the VM is ${domain.state} and not ${end}`]),
-    ...(await wrongDisks(vm, checked)),
-  ];
-}
-
-/** The disks that are not what they should be after a revert; the definition may spell the same file otherwise now. */
-async function wrongDisks(
-  { images }: Vm,
-  { snapshot, images: stored }: Pick<Checked, 'snapshot' | 'images'>,
-): Promise<string[]> {
-  const links = [...images.values(), ...stored.values()].flatMap(chainOf);
-  const key = await identifyFiles(links.flatMap(({ path, backing }) => [path, backing ?? path]));
-  return snapshot.disks.flatMap(({ target, location }) => {
-    const [[top], [state]] = [chainOf(images.get(target)), chainOf(stored.get(target))];
-    if (!top || !state) return [];
-    // over one that was left to its storage an overlay may be laid, too
-    const isOver = location === 'external' || (location === 'manual' && key(top.path) !== key(state.path));
-    const lies = isOver ? top.backing : top.path;
-    if (lies !== null && key(lies) === key(state.path)) return [];
-    return [`disk ${target} is ${top.path}, and not ${isOver ? 'over ' : ''}${state.path}`];
-  });
 }
