@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Chance } from '../lab/random.ts';
-import { define, fill, makeOverlay, type World, type WorldVm } from './world.ts';
+import { define, fill, makeOverlay, WHOLE_DISK, type World, type WorldVm } from './world.ts';
 
 /** One event: the world as it is afterwards. */
 type Event = (chance: Chance, world: World, vm: WorldVm) => World;
@@ -20,9 +20,10 @@ export function liveOn(chance: Chance, made: World): World {
   return world;
 }
 
-/** The guest of a VM writes all over its disks, unless it runs (there is none that would) or a file is locked. */
-export function writeAnew(world: World, vm: WorldVm): void {
-  for (const path of activePaths(world, vm)) fill(path, 251, world.log);
+/** The guest of each VM writes all over its disks, unless it runs (there is none that would) or a file is locked. */
+export function writeAnew(world: World): void {
+  for (const [n, vm] of world.vms.entries())
+    for (const path of activePaths(world, vm)) fill(path, WHOLE_DISK + n, world.log);
 }
 
 const raw = ({ virsh, log }: World, ...command: readonly string[]): void =>

@@ -49,7 +49,7 @@ function damage(world: World, vm: WorldVm, name: string, part: typeof revert, ra
 test('of two tags of one name, raw virsh deletes the older one, which is that of another VM', () => {
   const world = sharedWorld();
   take(world.a, 's2');
-  writeAnew(world, world.b);
+  writeAnew(world);
   take(world.b, 's2');
   expect(damage(world, world.b, 's2', deletion)).toContainEqual(expect.stringMatching(/^a sees a change/));
 });
@@ -67,7 +67,7 @@ test('raw virsh says deleted, and both tags are left: another VM runs on an over
 test('a revert changes what the other VM finds on the shared disk', () => {
   const world = sharedWorld();
   take(world.a, 's1');
-  writeAnew(world, world.a);
+  writeAnew(world);
   expect(damage(world, world.a, 's1', revert)).toEqual([expect.stringMatching(/^b sees a change: disks/)]);
 });
 

@@ -32,7 +32,7 @@ export function judge(
   if (end === 'succeeded')
     return [...harmed, ...lies(action, before, after).map((lie) => `success, but ${lie}`)];
   const touched = [5, 6, 10].includes(exitCode) ? touchedBy(action, before, after) : [];
-  return [...harmed, ...touched, ...(end === 'refused' ? unjustified(world, action, memory) : [])];
+  return [...harmed, ...touched, ...(end === 'refused' ? unjustified(world, action, after, memory) : [])];
 }
 
 function lies(action: Action, before: Seen, after: Seen): string[] {
@@ -50,17 +50,31 @@ function touchedBy({ kind, vm }: Action, before: Seen, after: Seen): string[] {
 }
 
 /**
- * Does the same by raw virsh. A refusal is justified where raw virsh fails, changes what others see, or calls a success what is none. The disks are
- * written to before, as their guest may do at any time: that two contents are equal by chance is no reason to refuse less.
+ * Does the same by raw virsh. A refusal is justified where that fails, changes what others see, or calls a success what is
+ * none. All disks are written to before and afterwards, as their guests may do at any time: that two contents are equal by
+ * chance is no reason to refuse less, and what a snapshot holds must outlive a write.
  */
-function unjustified(world: World, action: Action, memory: Memory): string[] {
-  writeAnew(world, action.vm);
+function unjustified(world: World, action: Action, seen: Seen, memory: Memory): string[] {
+  writeAnew(world);
   const before = look(world, memory);
   if (!action.raw()) return [];
   const after = look(world, memory);
-  const damage = damageOf(action, before, after, memory);
-  if (damage.length > 0 || (action.useless?.() ?? []).length > 0 || startsNot(world, action)) return [];
-  return ['a refusal without a reason: raw virsh does it, and nothing is damaged'];
+  if (damageOf(action, before, after, memory).length > 0) return [];
+  if ((action.useless?.() ?? []).length > 0) return [];
+  const fragile = changedSnapshots(action, seen, before);
+  writeAnew(world);
+  const broken = changedSnapshots(action, after, look(world, memory));
+  return broken.some((name) => !fragile.includes(name)) || startsNot(world, action)
+    ? []
+    : ['a refusal without a reason: raw virsh does it, and nothing is damaged'];
+}
+
+/** The VM's snapshots that hold something else afterwards. */
+function changedSnapshots({ vm }: Action, before: Seen, after: Seen): string[] {
+  const [was, is] = [before, after].map(({ vms }) => vms.get(vm.name)?.snapshots ?? {});
+  return Object.keys(was ?? {}).filter(
+    (name) => JSON.stringify(was?.[name]?.content) !== JSON.stringify(is?.[name]?.content),
+  );
 }
 
 /** What a success of raw virsh has done that it should not, or has not done. */

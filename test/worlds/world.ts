@@ -91,9 +91,13 @@ function template(byte: number): string {
   return path;
 }
 
-/** Writes one byte over a part of the disk, or over all of it (251), as its guest would. */
+/** This byte and those above are written over the whole disk. */
+export const WHOLE_DISK = 251;
+
+/** Writes one byte over a part of the disk, or over all of it, as its guest would. */
 export function fill(path: string, byte: number, log: string[]): void {
-  const command = byte > 250 ? `write -P ${byte} 0 512k` : `write -P ${byte} ${(byte % 4) * 64}k 128k`;
+  const command =
+    byte >= WHOLE_DISK ? `write -P ${byte} 0 512k` : `write -P ${byte} ${(byte % 4) * 64}k 128k`;
   const { code, stdout, stderr } = tryTool('qemu-io', ['-f', 'qcow2', '-c', command, path]);
   log.push(
     `qemu-io -c '${command}' ${path} # ${code}${/error|failed/i.test(stdout + stderr) ? ' failed' : ''}`,
