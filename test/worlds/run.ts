@@ -3,6 +3,7 @@ import { createProgram } from '../../src/cli.ts';
 import { KvmsnapError } from '../../src/errors.ts';
 import type { Terminal } from '../../src/host/terminal.ts';
 import { systemContext } from '../../src/run/context.ts';
+import type { Session } from './session.ts';
 
 /** What the person says to every question; null: there is none, as in a script. */
 export type Answer = boolean | null;
@@ -14,8 +15,8 @@ export interface Run {
   readonly said: string;
 }
 
-/** Runs it to its end. Throws what is no KvmsnapError: a bug. */
-export async function run(args: readonly string[], answer: Answer): Promise<Run> {
+/** Runs it to its end; it reads by the virsh that is there, and writes by one of its own. Throws what is no KvmsnapError: a bug. */
+export async function run(args: readonly string[], answer: Answer, session: Session): Promise<Run> {
   const said: string[] = [];
   const program = createProgram(async (settings, action) => {
     const ctx = systemContext(settings);
@@ -32,7 +33,7 @@ export async function run(args: readonly string[], answer: Answer): Promise<Run>
       progress: () => undefined,
       release: () => undefined,
     };
-    await action({ ...ctx, terminal });
+    await action({ ...ctx, terminal, virsh: { ...ctx.virsh, read: session.read } });
   });
   try {
     await program.parseAsync(['node', 'kvmsnap', ...args]);

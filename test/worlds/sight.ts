@@ -31,6 +31,8 @@ export interface SeenSnapshot {
   readonly xml: string;
   /** By target, the content that belongs to it: of an internal one that of the first tag of its name, as libvirt takes it. */
   readonly content: Contents;
+  /** By target, the id of that tag: two may hold the same by chance. */
+  readonly ids: Contents;
   readonly isExternal: boolean;
   /** The images that hold its tags: where its stored definition names no file any more, those that the VM has now. */
   readonly images: readonly string[];
@@ -89,12 +91,14 @@ function seeSnapshot(name: string, xml: string, now: Sight['paths'], eye: Eye): 
       isInternal: location === 'internal',
     }),
   );
-  const content = parts.map(
-    ({ target, path, isInternal }) => [target, eye.content(path, isInternal ? name : null)] as const,
-  );
+  const ofParts = (find: (path: string, tag: string | null) => string | null) =>
+    Object.fromEntries(
+      parts.map(({ target, path, isInternal }) => [target, find(path, isInternal ? name : null)]),
+    );
   return {
     xml,
-    content: Object.fromEntries(content),
+    content: ofParts(eye.content),
+    ids: ofParts((path, tag) => eye.image(path)?.image.tags.find((each) => each.name === tag)?.id ?? null),
     isExternal: parts.some(({ isInternal }) => !isInternal),
     images: parts.flatMap(({ target, path, isInternal }) => {
       const key = isInternal ? (fileKey(path) ?? fileKey(now[target] ?? '')) : null;

@@ -60,7 +60,7 @@ async function actIn(world: World, chance: Chance, memory: Memory, counts: Count
   for (let n = 1; n <= ACTIONS; n++) {
     const action = chooseAction(chance, world, seen, n);
     const answer = chance.pick([true, true, true, false, null]);
-    const { exitCode, message, said } = await run(action.args, answer);
+    const { exitCode, message, said } = await run(action.args, answer, world.virsh);
     world.log.push(`kvmsnap ${action.args.join(' ')} (${answer}) # ${exitCode} ${message}`);
     const after = look(world, memory);
     const ends = counts.get(action.kind) ?? { succeeded: 0, refused: 0, declined: 0, other: 0 };
