@@ -6,6 +6,7 @@ import type { CreateFacts } from '../create/rules/facts.ts';
 import { lookAtPlaces } from '../create/target-files.ts';
 import { isActive, isSaving } from '../model/domain.ts';
 import { mentionedFiles } from '../model/domain-files.ts';
+import { chainPaths } from '../model/image.ts';
 import type { DaemonVersion } from '../model/libvirt-versions.ts';
 import { automaticName } from '../model/names.ts';
 import { applyRules, type RuledFinding } from '../model/rule.ts';
@@ -20,6 +21,7 @@ import { type Currency, readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
 import { readLeftovers } from '../space/leftover-memory.ts';
 import { isRemote } from '../vm/disks.ts';
+import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import type { Vm } from '../vm/load.ts';
 import type { LeftoverFinder } from './find-leftover-files.ts';
 import { type Fix, planFixes } from './fix-plan.ts';
@@ -58,7 +60,7 @@ export async function checkVm(
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
   const users = await readImageUsers(ctx, vm, { currency });
   const reverts = await readReverts(ctx, vm, users);
-  const truthFacts = await readTruth(vm, reverts, {
+  const truthFacts = await readTruth(ctx, vm, reverts, {
     nowSeconds,
     maxAge,
     daemonVersion,
@@ -137,7 +139,8 @@ async function readReverts(ctx: Context, vm: Vm, users: ImageUsers): Promise<Rev
 
 /** The VM beside what its images hold, for the rules that compare them. */
 async function readTruth(
-  { domain, snapshots, unread, images, current }: Vm,
+  ctx: Context,
+  { domain, snapshots, unread, images, current, uri }: Vm,
   reverts: Reverts,
   known: Pick<
     TruthFacts,
@@ -148,7 +151,15 @@ async function readTruth(
   // what a save under way writes looks the same
   const isQuiet = !domain.busy && !isSaving(domain);
   const leftovers = isQuiet ? await readLeftovers(images) : new Map();
-  return { ...known, domain, snapshots, unread, images, current, stored, leftovers };
+  const writeObstacles = await readWriteObstacles(
+    ctx,
+    uri,
+    [images, ...stored.values()].flatMap((found) =>
+      [...found.values()].map((image) => chainPaths(image)[0] ?? null),
+    ),
+    { adds: 'table', byRoot: true },
+  );
+  return { ...known, domain, snapshots, unread, images, current, stored, leftovers, writeObstacles };
 }
 
 const revertFindings = (reverts: Reverts, daemonVersion: DaemonVersion): RuledFinding[] =>

@@ -3,6 +3,7 @@ import { mebibytes } from '../model/mebibytes.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import type { RuledFinding } from '../model/rule.ts';
 import { ancestors } from '../model/tree.ts';
+import { againstGrowing, againstOpening, NO_OBSTACLES } from '../model/write-obstacles.ts';
 import { isNotable, type LeftoverSpace, resizable } from '../qemu/leftover.ts';
 import { usesOf } from '../sharing/image-users.ts';
 import { movedDisks } from '../vm/moved.ts';
@@ -50,7 +51,9 @@ export type FixAction =
       readonly path: string;
       readonly virtualBytes: number;
       readonly growBytes: number;
-    };
+    }
+  /** Only the owner of a file may read it and write to it. */
+  | { readonly kind: 'chmod'; readonly path: string };
 
 /** Two plans are about the same step when this is the same. */
 export const fixKey = ({ action }: Fix): string => JSON.stringify(action);
@@ -67,10 +70,11 @@ export function planFixes(facts: TruthFacts): Fix[] {
     ? []
     : [
         ...deleteTwins(facts),
-        ...orphans.flatMap((orphan) => deleteIncomplete(domain, orphan)),
+        ...orphans.flatMap((orphan) => deleteIncomplete(facts, orphan)),
         ...[...facts.leftovers].flatMap(([target, leftover]) => winBack(facts, target, leftover)),
       ];
-  return [...resume(domain), ...forget(facts), ...register(facts), ...withinImages, ...adopt(facts, orphans)];
+  const registered = [...forget(facts), ...register(facts)];
+  return [...resume(domain), ...registered, ...withinImages, ...adopt(facts, orphans), ...close(facts)];
 }
 
 /** The findings that no step answers: of one rule about one thing, as many as there are more than steps. */
@@ -137,7 +141,7 @@ function register({ snapshots, stored, images }: TruthFacts): Fix[] {
 function deleteTwins(facts: TruthFacts): Fix[] {
   return facts.snapshots.flatMap((snapshot) =>
     staleTwins(snapshot, facts.stored.get(snapshot.name), facts.images)
-      .filter(({ path }) => isOwn(facts, path))
+      .filter(({ path }) => isOwn(facts, path) && canLoseTags(facts, path))
       .map(
         ({ target, path, stale }): Fix => ({
           rule: 'missing-tag',
@@ -151,12 +155,13 @@ function deleteTwins(facts: TruthFacts): Fix[] {
   );
 }
 
-function deleteIncomplete(domain: Domain, { name, holders, fate }: Orphan): Fix[] {
-  if (fate.kind !== 'torn') return [];
+function deleteIncomplete(facts: TruthFacts, { name, holders, fate }: Orphan): Fix[] {
+  // half of it cannot go alone: it would be still less of a snapshot
+  if (fate.kind !== 'torn' || !holders.every(({ path }) => canLoseTags(facts, path))) return [];
   return holders.map(({ target, path }) => ({
     rule: 'orphan-tag',
     what: `delete '${name}' in disk ${target}`,
-    why: `it is half a snapshot, which libvirt does not know: disk ${fate.lacking.join(', ')} was part of '${domain.name}' then and does not hold it`,
+    why: `it is half a snapshot, which libvirt does not know: disk ${fate.lacking.join(', ')} was part of '${facts.domain.name}' then and does not hold it`,
     assumed: null,
     snapshot: name,
     action: { kind: 'delete-tag', name, path, times: 1 },
@@ -192,9 +197,31 @@ function adopt({ snapshots, stored, images }: TruthFacts, orphans: readonly Orph
 const isOwn = ({ users }: TruthFacts, path: string): boolean =>
   usesOf(users, path).length === 0 && users.unknown.length === 0;
 
+const isWritable = ({ writeObstacles = NO_OBSTACLES }: TruthFacts, path: string): boolean =>
+  againstOpening(writeObstacles, path) === null;
+
+/** The list of the tags that stay is written before the old one is given up. */
+const canLoseTags = (facts: TruthFacts, path: string): boolean =>
+  isWritable(facts, path) && againstGrowing(facts.writeObstacles ?? NO_OBSTACLES, path) === null;
+
+/** A file that another VM uses is as its maker wants it. */
+function close({ readableFiles, users }: TruthFacts): Fix[] {
+  return readableFiles
+    .filter((path) => usesOf(users, path).length === 0)
+    .map((path) => ({
+      rule: 'readable-file',
+      what: `let only its owner read ${path}`,
+      why: 'a snapshot has made the file, it holds data of the guest, and other users of this host may read it',
+      assumed: null,
+      snapshot: null,
+      action: { kind: 'chmod', path },
+    }));
+}
+
 function winBack(facts: TruthFacts, target: string, leftover: LeftoverSpace): Fix[] {
   const image = resizable(facts.images.get(target));
-  if (!image || !isNotable(leftover) || !isOwn(facts, image.path)) return [];
+  if (!image || !isNotable(leftover) || !isOwn(facts, image.path) || !isWritable(facts, image.path))
+    return [];
   const { path, virtualBytes } = image;
   return [
     {

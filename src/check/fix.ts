@@ -1,3 +1,4 @@
+import { closeFile } from '../create/file-modes.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { registerCommand } from '../libvirt/create-command.ts';
@@ -29,7 +30,9 @@ type Command =
       /** In a dry run: the shell line that makes what virsh reads from its stdin. */
       readonly source?: string;
     }
-  | { readonly tool: 'qemu-img'; readonly args: readonly string[] };
+  | { readonly tool: 'qemu-img'; readonly args: readonly string[] }
+  /** Done by this process, and told as the command that does the same. */
+  | { readonly tool: 'chmod'; readonly path: string };
 
 /** A step with the very commands that it takes. */
 export interface PreparedFix extends Fix {
@@ -56,7 +59,8 @@ export interface FixResult {
 
 /** The line that does the same in a shell. */
 export function fixLine({ virsh }: Context, command: Command): string {
-  if (command.tool !== 'virsh') return commandLine(command.tool, command.args);
+  if (command.tool === 'chmod') return commandLine('chmod', ['600', command.path]);
+  if (command.tool === 'qemu-img') return commandLine(command.tool, command.args);
   const { args, source } = command;
   return source === undefined ? virsh.line(args) : pipedLine(virsh, source, args);
 }
@@ -110,6 +114,11 @@ export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]):
         const source = file === null ? { source: redirecting(ctx.virsh, { uuid, name }, paths) } : {};
         const files = [...filesOf(backup), ...filesOf(file)];
         prepared.push({ ...fix, commands: [{ tool: 'virsh', args, ...source }], backup, files });
+        break;
+      }
+      case 'chmod': {
+        const command: Command = { tool: 'chmod', path: action.path };
+        prepared.push({ ...fix, commands: [command], backup: null, files: [] });
         break;
       }
       case 'win-back': {
@@ -206,6 +215,7 @@ async function tryFix(ctx: Context, vm: string, fix: PreparedFix): Promise<FixRe
     await Promise.all(fix.files.filter((file) => file !== fix.backup).map(ctx.files.drop));
     return { fix, outcome: 'done', failure: null };
   };
+  if (fix.commands.every(({ tool }) => tool === 'chmod')) return task();
   const by = fix.commands.some(({ tool }) => tool === 'virsh') ? 'libvirtd' : 'qemu-img';
   return ctx.interrupts.protect(`'${fix.what}' of '${vm}'`, task, by);
 }
@@ -222,13 +232,13 @@ function withRest(ctx: Context, failure: KvmsnapError, commands: readonly Comman
 }
 
 /** Runs one command; null when it says that all is well. */
-async function run(
-  ctx: Context,
-  vm: string,
-  { what }: Fix,
-  { tool, args }: Command,
-): Promise<KvmsnapError | null> {
+async function run(ctx: Context, vm: string, { what }: Fix, command: Command): Promise<KvmsnapError | null> {
   const failed = `${vm}: could not ${what}`;
+  if (command.tool === 'chmod')
+    return (await closeFile(command.path))
+      ? null
+      : new KvmsnapError('refused', `${failed}: only its owner or root can`);
+  const { tool, args } = command;
   try {
     if (tool === 'virsh') {
       const { kind, stderr } = await carryOut(ctx, { command: args, label: what, growing: null });

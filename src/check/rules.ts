@@ -7,6 +7,7 @@ import { mebibytes } from '../model/mebibytes.ts';
 import { commandLine, kvmsnapLine, quote, virshWord } from '../model/quote.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import type { Finding, Rule } from '../model/rule.ts';
+import type { WriteObstacles } from '../model/write-obstacles.ts';
 import { deleteTagLine } from '../qemu/command-lines.ts';
 import { isNotable, type LeftoverSpace, resizable, winBackLine } from '../qemu/leftover.ts';
 import { type ImageUsers, sayUses, usesOf } from '../sharing/image-users.ts';
@@ -42,6 +43,8 @@ export interface TruthFacts {
   readonly daemonVersion: DaemonVersion;
   /** Those of the files that its snapshots have made that others than their owner may read. */
   readonly readableFiles: readonly string[];
+  /** Why images cannot be written to; absent: nobody looked. */
+  readonly writeObstacles?: WriteObstacles;
   /** Seconds since the epoch. */
   readonly nowSeconds: number;
   /** The newest snapshot (of those that count) must not be older than these seconds; null: any age is right. */

@@ -5,10 +5,12 @@ import { type Disk, type Domain, isActive, takesPart } from '../model/domain.ts'
 import type { Images } from '../model/image.ts';
 import type { DaemonVersion } from '../model/libvirt-versions.ts';
 import type { SnapshotPlan } from '../model/snapshot-spec.ts';
+import { roomOnDevice } from '../qemu/image-room.ts';
 import type { Context } from '../run/context.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
 import { lookAtDisks } from '../vm/disks.ts';
+import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { agentAnswers, isFrozen } from './guest-agent.ts';
 import { internalPlan, plannedFiles } from './plan.ts';
 import { needsDaemonVersion } from './rules/common.ts';
@@ -38,7 +40,7 @@ export async function readCreateFacts(
   const targets = disks.map((disk) => disk.target);
   const running = isActive(domain.state);
   const looking = Promise.resolve(known.images ?? lookAtDisks(ctx, uri, disks));
-  const [images, users, runtime, daemonVersion, free, places, agent] = await Promise.all([
+  const [images, users, runtime, daemonVersion, free, places, agent, writeObstacles] = await Promise.all([
     looking,
     known.users ??
       readImageUsers(
@@ -50,9 +52,15 @@ export async function readCreateFacts(
     known.daemonVersion === undefined && needsDaemonVersion(domain, plan.mode)
       ? readDaemonVersion(ctx.virsh)
       : (known.daemonVersion ?? null),
-    spaceForMemory(ctx, disks[0]),
+    spaceForMemory(ctx, domain, disks[0]),
     lookAtPlaces(ctx, uri, plan),
     plan.spec.quiesce && running ? askAgent(ctx, domain) : null,
+    readWriteObstacles(
+      ctx,
+      uri,
+      disks.map(({ source }) => source),
+      { adds: plan.mode === 'internal' ? 'snapshot' : null, byRoot: !running },
+    ),
   ]);
   return {
     domain,
@@ -69,6 +77,7 @@ export async function readCreateFacts(
     blockJobs: runtime.blockJobs,
     freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
     residentBytes: runtime.residentBytes,
+    writeObstacles,
   };
 }
 
@@ -79,7 +88,9 @@ async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Pro
   return (await isFrozen(virsh, uuid)) ? 'frozen' : 'answers';
 }
 
-/** Bytes free where libvirt writes the memory, the first disk that takes part; a block device has a size of its own. */
-async function spaceForMemory(ctx: Context, disk: Disk | undefined): Promise<number | null> {
-  return disk?.storage === 'file' && disk.source !== null ? freeBytes(disk.source, ctx) : null;
+/** Bytes free where libvirt writes the memory, the first disk that takes part; on a block device, as many as it can need. */
+async function spaceForMemory(ctx: Context, domain: Domain, disk: Disk | undefined): Promise<number | null> {
+  if (!disk?.source || !isActive(domain.state)) return null;
+  if (disk.storage === 'file') return freeBytes(disk.source, ctx);
+  return disk.storage === 'block' ? roomOnDevice(disk.source, domain.memoryBytes * 2) : null;
 }

@@ -21,6 +21,13 @@ export async function readableByOthers(paths: readonly string[]): Promise<string
   return paths.filter((_, i) => open[i]);
 }
 
+/** Lets only its owner read a file and write to it; false where this user cannot. */
+export const closeFile = (path: string): Promise<boolean> =>
+  chmod(path, OWNER_ONLY).then(
+    () => true,
+    () => false,
+  );
+
 /**
  * Takes the files that a create has made from the eyes of others. Their owner stays: QEMU's user gets them from libvirt when
  * the VM starts. What was there before, for --reuse-external, is as its maker wants it.
@@ -32,11 +39,7 @@ export async function closeNewFiles(
 ): Promise<void> {
   const made = plan.spec.reuse ? [] : plannedFiles(plan).filter((path) => before.get(path)?.holds === null);
   for (const path of await readableByOthers(made)) {
-    const isClosed = await chmod(path, OWNER_ONLY).then(
-      () => true,
-      () => false,
-    );
-    if (!isClosed)
+    if (!(await closeFile(path)))
       terminal.note(
         `warning: other users of this host may read ${path}; its owner or root can end that: ${commandLine('chmod', ['600', path])}`,
       );

@@ -46,12 +46,13 @@ async function lookAt(ctx: Context, path: string, format: string | null): Promis
   };
 }
 
-/** The permissions are libvirtd's matter, who is another user; a read-only file system is so for everyone. */
+/** The permissions are libvirtd's matter, who is another user; a read-only file system, or directory, is so for everyone. */
 export async function directoryState(directory: string): Promise<Place['directory']> {
   const found = await stat(directory).catch(() => null);
   if (!found?.isDirectory()) return 'missing';
   return access(directory, constants.W_OK).then(
     () => 'fine',
-    (error: NodeJS.ErrnoException) => (error.code === 'EROFS' ? 'read-only' : 'fine'),
+    ({ code }: NodeJS.ErrnoException) =>
+      code === 'EROFS' ? 'read-only' : code === 'EPERM' ? 'immutable' : 'fine',
   );
 }

@@ -3,6 +3,7 @@ import { freeBytes } from '../host/files.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion, readMerged } from '../libvirt/runtime.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
+import { isActive } from '../model/domain.ts';
 import { mentionedFiles } from '../model/domain-files.ts';
 import { chainOf, chainPaths, type Images, tagsNamed } from '../model/image.ts';
 import { type SnapshotReport, tagsOf } from '../model/report.ts';
@@ -10,6 +11,7 @@ import { applyRules, type Finding } from '../model/rule.ts';
 import { externalDisks, internalDisks, locationOf } from '../model/snapshot.ts';
 import { localTime } from '../output/format.ts';
 import { deleteTagLine } from '../qemu/command-lines.ts';
+import { roomOnDevice } from '../qemu/image-room.ts';
 import { requireNothingNew } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { refuseOn } from '../run/enforce.ts';
@@ -17,6 +19,7 @@ import { lostCurrent, residue, withResidue } from '../run/failed-write.ts';
 import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { carryOut, readAfter, type WriteEnd } from '../run/write.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
+import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { completeVm, findSnapshot, readAgain, requireAllRead, stillBeingTaken, type Vm } from '../vm/load.ts';
 import { lookAgainWhile } from '../vm/recheck.ts';
 import { lookAtStoredDisks } from '../vm/stored-disks.ts';
@@ -26,6 +29,7 @@ import { asksVersion, DELETE_RULES, deletesExternal } from './rules/common.ts';
 import type { Merge } from './rules/facts.ts';
 import { HOLD_RULES } from './rules/hold.ts';
 import { strayVictims } from './rules/place.ts';
+import { writtenByDelete } from './rules/write.ts';
 
 export interface DeleteRequest {
   readonly reach: DeleteScope;
@@ -81,12 +85,12 @@ export async function checkDeletable(
     external && !foreseen ? tightMerges(ctx, vm, snapshot) : [],
     lookAtStored(ctx, vm, strayVictims(facts)),
   ]);
-  refuseOn(
-    ctx,
-    refusalOf(vm, snapshot),
-    applyRules(DELETE_RULES, { ...facts, users, daemonVersion, merges, stored }),
-    false,
-  );
+  const known = { ...facts, users, daemonVersion, merges, stored };
+  const writeObstacles = await readWriteObstacles(ctx, vm.uri, writtenByDelete(known), {
+    adds: 'table',
+    byRoot: !isActive(domain.state),
+  });
+  refuseOn(ctx, refusalOf(vm, snapshot), applyRules(DELETE_RULES, { ...known, writeObstacles }), false);
 }
 
 /** By snapshot, the images that libvirt will look into for it. */
@@ -123,12 +127,13 @@ const refusalOf = ({ domain }: Vm, { name }: SnapshotReport): string =>
 /** The merges of a snapshot's overlays that might not fit. */
 async function tightMerges(ctx: Context, vm: Vm, snapshot: SnapshotReport): Promise<Merge[]> {
   const merges: Merge[] = [];
-  for (const { target, source, base, freeBytes } of await narrowPlaces(ctx, vm, snapshot)) {
+  for (const { target, source, base, freeBytes, isDevice } of await narrowPlaces(ctx, vm, snapshot)) {
     const { measureOverlays } = await import('../space/overlays.ts');
     const cost = await measureOverlays(ctx, vm.images.get(target), [source]);
     if (cost.kind === 'unmeasured' || cost.approximate) continue;
-    const growthBytes = cost.holds.hostBytes - cost.frees.hostBytes;
-    merges.push({ target, base, growthBytes, freeBytes });
+    const unit = isDevice ? 'clusterBytes' : 'hostBytes';
+    const growthBytes = cost.holds[unit] - cost.frees[unit];
+    merges.push({ target, base, growthBytes, freeBytes, isDevice });
   }
   return merges;
 }
@@ -139,6 +144,7 @@ interface NarrowPlace {
   readonly source: string;
   readonly base: string;
   readonly freeBytes: number;
+  readonly isDevice: boolean;
 }
 
 /** An image grows by its disk's size at the most; `merges`: so many times, this one and those before it. */
@@ -153,9 +159,12 @@ export async function narrowPlaces(
     const image = images.get(target);
     const chain = chainOf(image);
     const base = chain[chain.findIndex(({ path }) => path === source) + 1];
-    const free = base && source !== null && base !== chain[0] ? await freeBytes(base.path, ctx) : null;
-    if (!base || source === null || free === null || free >= base.virtualBytes * merges) continue;
-    narrow.push({ target, source, base: base.path, freeBytes: free });
+    if (!base || source === null || base === chain[0]) continue;
+    const mostBytes = base.virtualBytes * merges;
+    const onDevice = await roomOnDevice(base.path, mostBytes);
+    const free = onDevice ?? (await freeBytes(base.path, ctx));
+    if (free === null || free >= mostBytes) continue;
+    narrow.push({ target, source, base: base.path, freeBytes: free, isDevice: onDevice !== null });
   }
   return narrow;
 }

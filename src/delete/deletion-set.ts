@@ -1,3 +1,4 @@
+import { type DaemonVersion, FINDS_CHAIN, isFrom } from '../model/libvirt-versions.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { descendants } from '../model/tree.ts';
 
@@ -24,3 +25,17 @@ export interface Deletion {
 }
 
 export const victims = ({ snapshots, snapshot, reach }: Deletion) => deletionSet(snapshots, snapshot, reach);
+
+/** How libvirt deletes an external snapshot (qemuSnapshotDeleteExternalPrepare). */
+export function deletionOf({
+  snapshot,
+  current,
+  daemonVersion,
+}: {
+  readonly snapshot: SnapshotReport;
+  readonly current: string | null;
+  readonly daemonVersion: DaemonVersion;
+}): 'merge' | 'unlink' {
+  const isSpare = snapshot.name !== current && snapshot.children.length === 0;
+  return isSpare && isFrom(daemonVersion, FINDS_CHAIN) ? 'unlink' : 'merge';
+}

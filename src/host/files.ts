@@ -8,6 +8,8 @@ import type { Context } from '../run/context.ts';
 export interface Room {
   readonly sizeBytes: number;
   readonly freeBytes: number;
+  /** The same with what is kept back for root. */
+  readonly freeForRootBytes: number;
 }
 
 /** Magic numbers of file systems whose blocks are counted in `f_bsize` (statfs(2)): ext2 to ext4, XFS, Btrfs, tmpfs. */
@@ -19,12 +21,13 @@ const COUNTED_IN_BSIZE = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994]);
  */
 export async function roomAt(path: string, { stat }: Pick<Context, 'stat'>): Promise<Room | null> {
   try {
-    const { type, blocks, bavail, bsize } = await statfs(path);
-    if (COUNTED_IN_BSIZE.has(type)) return { sizeBytes: blocks * bsize, freeBytes: bavail * bsize };
-    const { stdout } = await stat(['--file-system', '--format=%S %b %a', '--', path]);
-    const [, unit, size, free] = /^(\d+) (\d+) (\d+)\n?$/.exec(stdout)?.map(Number) ?? [];
-    if (!unit || size === undefined || free === undefined) return null;
-    return { sizeBytes: size * unit, freeBytes: free * unit };
+    const { type, blocks, bavail, bfree, bsize } = await statfs(path);
+    if (COUNTED_IN_BSIZE.has(type))
+      return { sizeBytes: blocks * bsize, freeBytes: bavail * bsize, freeForRootBytes: bfree * bsize };
+    const { stdout } = await stat(['--file-system', '--format=%S %b %a %f', '--', path]);
+    const [, unit, size, free, freeForRoot] = /^(\d+) (\d+) (\d+) (\d+)\n?$/.exec(stdout)?.map(Number) ?? [];
+    if (!unit || size === undefined || free === undefined || freeForRoot === undefined) return null;
+    return { sizeBytes: size * unit, freeBytes: free * unit, freeForRootBytes: freeForRoot * unit };
   } catch (error) {
     // the run is to end
     if (error instanceof KvmsnapError && error.code !== 'tool-missing') throw error;

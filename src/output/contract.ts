@@ -166,7 +166,7 @@ const CheckFinding = z.object({
 
 /** A step of `check --fix`. */
 const Fix = z.object({
-  action: z.enum(['resume', 'forget', 'delete-tag', 'adopt', 'register', 'win-back']),
+  action: z.enum(['resume', 'forget', 'delete-tag', 'adopt', 'register', 'win-back', 'chmod']),
   /** The finding that it answers. */
   rule: z.string(),
   snapshot: z.nullable(z.string()),

@@ -8,6 +8,7 @@ export interface ImageFile {
   readonly image: ImageBytes;
   /** Bytes that it occupies on the host; 0 for a block device. */
   readonly allocatedBytes: number;
+  readonly isDevice: boolean;
 }
 
 /** Why a path is not opened. */
@@ -26,7 +27,13 @@ export async function withImageFile<T>(
     const found = await file.stat();
     if (!isImageFile(found)) return { closed: 'no-file' };
     const size = found.isFile() ? found.size : await deviceBytes(found.rdev);
-    return { value: await read({ image: bytesOf(file, size), allocatedBytes: found.blocks * 512 }) };
+    return {
+      value: await read({
+        image: bytesOf(file, size),
+        allocatedBytes: found.blocks * 512,
+        isDevice: !found.isFile(),
+      }),
+    };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
@@ -44,12 +51,16 @@ export const bytesOf = (file: FileHandle, size: number): ImageBytes => ({
   read: (offset, into) => readSync(file.fd, into, 0, into.length, offset),
 });
 
-/** The size of a block device, by its number (Linux: makedev(3), sysfs-block). */
+/** The size of a block device, by its number. */
 async function deviceBytes(device: number): Promise<number> {
+  return Number(await readFile(`${deviceDirectory(device)}/size`, 'utf8')) * 512;
+}
+
+/** Where Linux tells of a block device, by its number (makedev(3), sysfs-block). */
+export function deviceDirectory(device: number): string {
   const high = Math.floor(device / 2 ** 32);
   const low = device % 2 ** 32;
   const major = ((low >>> 8) & 0xfff) + (high & 0xfffff000);
   const minor = (low & 0xff) + (((low >>> 12) & 0xfff00) >>> 0);
-  const sectors = await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8');
-  return Number(sectors) * 512;
+  return `/sys/dev/block/${major}:${minor}`;
 }

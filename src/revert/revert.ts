@@ -15,12 +15,14 @@ import { carryOut } from '../run/write.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
 import { isRemote, noteUnseen } from '../vm/disks.ts';
+import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { findSnapshot, readAgain, requireAllRead, stillBeingTaken, type Vm } from '../vm/load.ts';
 import { lookAtStoredDisks } from '../vm/stored-disks.ts';
 import { tellRevert } from './announce.ts';
 import { readOverlayPlaces, withFreeNames } from './overlay-names.ts';
 import { REVERT_RULES, revertConsequences, revertNeedsForce, stateAfterRevert } from './rules/common.ts';
 import type { RevertFacts } from './rules/facts.ts';
+import { writtenByRevert } from './rules/write.ts';
 import { readStates } from './state-files.ts';
 import { readStoredFacts, type StoredFacts } from './stored-definitions.ts';
 import { type Failed, leftBehind, verifyRevert } from './verify.ts';
@@ -165,16 +167,22 @@ export async function readRevertFacts(
   const { domain, snapshots, current, uri, images: active } = vm;
   const { location, file } = snapshot.memory;
   const isFile = location === 'external' && file !== null && !isRemote(uri);
-  const [images, memoryBytes, states, overlayPlaces, users] = await Promise.all([
+  const [images, memoryBytes, states, overlayPlaces, users, writeObstacles] = await Promise.all([
     lookAtStoredDisks(ctx, vm, snapshot),
     isFile ? occupiedBytes(file) : null,
     readStates(vm, snapshot),
-    readOverlayPlaces(uri, snapshot),
+    readOverlayPlaces(ctx, uri, snapshot),
     known ?? readImageUsers(ctx, vm),
+    readWriteObstacles(
+      ctx,
+      uri,
+      writtenByRevert({ domain, snapshot, end: 'running' }).map(({ path }) => path),
+    ),
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
   return {
     ...{ domain, snapshot, snapshots, current, images, active, memoryThere, states, overlayPlaces, users },
+    writeObstacles,
     ...stored,
   };
 }

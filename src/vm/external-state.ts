@@ -23,7 +23,9 @@ export interface OverlayPlace {
   readonly path: string;
   /** libvirt names no overlay for anything else. */
   readonly isFile: boolean;
-  readonly directory: 'fine' | 'missing' | 'read-only';
+  readonly directory: 'fine' | 'missing' | 'read-only' | 'immutable';
+  /** Of the file system, with what is kept back for root; absent: not known. */
+  readonly freeBytes?: number | null;
 }
 
 /** File systems keep their own time, and the last write of a snapshot may be in the second after its record. */

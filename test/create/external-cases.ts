@@ -385,6 +385,11 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
         facts: at(both, OVERLAY, { directory: 'read-only' }),
         finds: [{ what: /\/vm is read-only/, hint: /--diskspec/ }],
       },
+      {
+        says: 'immutable',
+        facts: at(both, OVERLAY, { directory: 'immutable' }),
+        finds: [{ what: /the directory \/vm is immutable/ }],
+      },
     ],
   },
   'file-name-too-long': {

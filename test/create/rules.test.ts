@@ -23,6 +23,7 @@ import { PARTIAL_CREATE_CASES, partialRevertCases } from './partial-cases.ts';
 import { describeRules, type RuleCases } from './rule-cases.ts';
 import { sharedReverts, sharingCases } from './sharing-cases.ts';
 import { SHAREABLE_CASES, unmanagedCreateCases, unmanagedRevertCases } from './unmanaged-cases.ts';
+import { writeCreateCases, writeRevertCases } from './write-cases.ts';
 
 const OLD_DAEMON = 9_000_000;
 const NEW_DAEMON = 11_003_000;
@@ -1345,6 +1346,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
       },
     ],
   },
+  ...writeRevertCases(reverting),
   ...storedDefinitionCases(reverting, running),
   ...EXTERNAL_STATE_CASES,
 };
@@ -1383,6 +1385,7 @@ describeRules(
   {
     ...CREATE_CASES,
     ...BITMAP_CASES,
+    ...writeCreateCases(creating),
     ...sharingCases(creating()),
     ...PARTIAL_CREATE_CASES,
     ...EXTERNAL_CASES,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type DeleteScope, deletionSet } from '../../src/delete/deletion-set.ts';
-import { DELETE_RULES, deletesExternal, deletionOf } from '../../src/delete/rules/common.ts';
+import { type DeleteScope, deletionOf, deletionSet } from '../../src/delete/deletion-set.ts';
+import { DELETE_RULES, deletesExternal } from '../../src/delete/rules/common.ts';
 import type { DeleteFacts } from '../../src/delete/rules/facts.ts';
 import type { Domain } from '../../src/model/domain.ts';
 import { withHold } from '../../src/model/hold.ts';
@@ -8,6 +8,7 @@ import type { DiskImage } from '../../src/model/image.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import { applyRules } from '../../src/model/rule.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import type { ObstacleKind } from '../../src/model/write-obstacles.ts';
 import { disk, domain, seen, snapshot, tag, use, usedBy } from '../model.ts';
 
 const path = (ending: string) => `/vm/vda.${ending}`;
@@ -439,4 +440,34 @@ test('with more overlays than libvirt starts, none is deleted while the VM is of
   expect(rules(scene, 'x0')).toContain('chain-too-deep');
   expect(rules({ ...scene, version: V12 }, 'x0')).not.toContain('chain-too-deep');
   expect(rules({ ...scene, vm: { state: 'running' } }, 'x0')).not.toContain('chain-too-deep');
+});
+
+describe('images that cannot be written to', () => {
+  const TAGS: Scene = {
+    snapshots: [internal('s1', null, 'qcow2', 1), internal('s2', 's1', 'qcow2', 2)],
+    current: 's2',
+    image: chain(['qcow2'], { qcow2: ['s1', 's2'] }),
+  };
+  const stopping = (scene: Scene, name: string, ...[kind, ending, stopsOpenFiles = false]: Stop) =>
+    applyRules(DELETE_RULES, {
+      ...facts(scene, name),
+      writeObstacles: new Map([[path(ending), { kind, place: path(ending), stopsOpenFiles }]]),
+    }).map(({ rule, severity }) => [rule, severity]);
+  type Stop = [kind: ObstacleKind, ending: string, stopsOpenFiles?: boolean];
+  const running: Partial<Domain> = { state: 'running' };
+
+  test.each<[string, Scene, string, Stop, string | null]>([
+    ['a tag in it, off', TAGS, 's1', ['read-only-mount', 'qcow2'], 'unwritable-image'],
+    ['QEMU has it open', { ...TAGS, vm: running }, 's1', ['read-only-mount', 'qcow2'], null],
+    ['nor can QEMU', { ...TAGS, vm: running }, 's1', ['immutable', 'qcow2', true], 'unwritable-image'],
+    ['no room for the list', TAGS, 's1', ['full-device', 'qcow2'], 'no-room-in-image'],
+    ['the base of a merge', { ...LINE, vm: running }, 'e1', ['immutable', 'qcow2'], 'unwritable-base'],
+    ['a merge takes no tag', LINE, 'e1', ['full-file-system', 'qcow2'], null],
+    ['beneath what is merged into', { ...LINE, vm: running }, 'e2', ['immutable', 'qcow2'], null],
+    ['the disk that QEMU opens for the merge, off', LINE, 'e1', ['immutable', 'e3'], 'unwritable-base'],
+    ['which it has open', { ...LINE, vm: running }, 'e1', ['immutable', 'e3'], null],
+    ['9.0 merges the newest', { ...LINE, version: V9 }, 'e3', ['immutable', 'e2'], 'unwritable-base'],
+  ])('%s', (_, scene, name, stop, rule) => {
+    expect(stopping(scene, name, ...stop)).toEqual(rule === null ? [] : [[rule, 'error']]);
+  });
 });

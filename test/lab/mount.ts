@@ -1,6 +1,7 @@
 // What only root can make: filesystems and block devices.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { imageInfo } from './disk.ts';
 import { scratch, tool, tryTool } from './lab.ts';
 
 const mounted: string[] = [];
@@ -47,6 +48,35 @@ export function replaceCommand(path: string, script: (original: string) => strin
     tool('mount', ['-n', '--bind', from, to]);
     mounted.push(to);
   }
+}
+
+/**
+ * Nothing on this file system can be opened for writing any more, as after `mount -o remount,ro`, which the kernel refuses
+ * while a QEMU has an image open: it goes on writing.
+ */
+export function makeReadOnly(directory: string): void {
+  tool('mount', ['-n', '--bind', directory, directory]);
+  mounted.push(directory);
+  tool('mount', ['-n', '-o', 'remount,bind,ro', directory]);
+}
+
+export function makeWritable(directory: string): void {
+  tool('mount', ['-n', '-o', 'remount,bind,rw', directory]);
+}
+
+/** Leaves no byte free, in a file `fill`. */
+export function fillFilesystem(directory: string): void {
+  tryTool('sh', ['-c', 'cat /dev/zero > "$1"', 'sh', join(directory, 'fill')]);
+}
+
+/** Writes to all of the qcow2 image on a block device, and hands back whether that is full now; the machine must be off. */
+export function fillDevice(path: string): boolean {
+  const { 'virtual-size': bytes } = imageInfo(path);
+  for (let offset = 0; offset < bytes; offset += 65536) {
+    const { stdout, stderr } = tryTool('qemu-io', ['-f', 'qcow2', '-c', `write -P 9 ${offset} 64k`, path]);
+    if ((stdout + stderr).includes('No space left')) return true;
+  }
+  return false;
 }
 
 /** Unmounts one of `smallFilesystem`. */

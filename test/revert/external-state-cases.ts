@@ -247,6 +247,16 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
         finds: [{ what: /and it is no file: a running guest would be lost$/ }],
       },
       {
+        says: 'an immutable directory',
+        facts: facts({ overlayPlaces: [place({ directory: 'immutable' })] }),
+        finds: [{ what: /its directory is immutable/, command: 'chattr -i /iso' }],
+      },
+      {
+        says: 'no room for one',
+        facts: facts({ overlayPlaces: [place({ freeBytes: 100_000 }), place({ freeBytes: 10_000_000 })] }),
+        finds: [{ what: /its file system is full: a running guest would be lost$/ }],
+      },
+      {
         says: 'an older libvirtd lays none',
         facts: facts({ overlayPlaces: [place({ isFile: false })], daemonVersion: 9_000_000 }),
         finds: [],

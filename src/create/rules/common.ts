@@ -39,6 +39,7 @@ import { PARTIAL_CREATE_RULES } from './partial.ts';
 import { SHAREABLE_RULES } from './shareable.ts';
 import { SHARING_RULES } from './sharing.ts';
 import { UNMANAGED_CREATE_RULES } from './unmanaged.ts';
+import { WRITE_CREATE_RULES } from './write.ts';
 
 /** The rules that decide, before anything is touched, whether a snapshot can be taken. */
 
@@ -519,10 +520,12 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
       if (!isActive(domain.state) || freeBytes === null) return [];
       const needed = savedMemoryBytes(facts);
       if (freeBytes >= needed) return [];
-      const where = participants(domain)[0]?.source ?? 'the disk';
+      const [disk] = participants(domain);
+      const path = disk?.source ?? 'the disk';
+      const where = disk?.storage === 'block' ? path : `the file system of ${path}`;
       return [
         {
-          what: `the guest's memory takes up to ${mebibytes(needed)}, and the file system of ${where} has ${mebibytes(freeBytes)} free; when it runs full in the middle, the image keeps all the space`,
+          what: `the guest's memory takes up to ${mebibytes(needed)}, and ${where} has ${mebibytes(freeBytes)} free; when it runs full in the middle, the image keeps all the space`,
           hint: 'free some space, shut the VM down first, or use --force',
         },
       ];
@@ -557,6 +560,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         'QEMU could not go back to the snapshot: a revert of the running VM would lose the guest',
       ),
   },
+  ...WRITE_CREATE_RULES,
   ...SHARING_RULES,
   ...PARTIAL_CREATE_RULES,
   ...EXTERNAL_RULES,

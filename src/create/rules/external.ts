@@ -302,7 +302,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
   },
   {
     id: 'directory',
-    hazards: [],
+    hazards: [50],
     severity: 'error',
     modes: EXTERNAL,
     find: (facts) =>
@@ -315,7 +315,10 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
             state === 'missing'
               ? { what: `the directory ${directory} does not exist`, command: `mkdir -p ${quote(directory)}` }
               : {
-                  what: `the file system of ${directory} is read-only`,
+                  what:
+                    state === 'read-only'
+                      ? `the file system of ${directory} is read-only`
+                      : `the directory ${directory} is immutable (chattr +i)`,
                   hint: 'name a file elsewhere with --diskspec or --memspec',
                 },
           ];

@@ -2,6 +2,7 @@ import type { Domain } from '../../model/domain.ts';
 import type { Images } from '../../model/image.ts';
 import type { DaemonVersion } from '../../model/libvirt-versions.ts';
 import type { Mode, SnapshotPlan } from '../../model/snapshot-spec.ts';
+import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
 
 /** What is known before a snapshot is taken. */
@@ -29,6 +30,8 @@ export interface CreateFacts {
   /** Bytes free where the memory will be written, and bytes that QEMU's process holds; null when unknown. */
   readonly freeBytes: number | null;
   readonly residentBytes: number | null;
+  /** Why images cannot be written to; absent: nobody looked. */
+  readonly writeObstacles?: WriteObstacles;
 }
 
 /** What is at a path where a file is to be made. */
@@ -38,7 +41,7 @@ export interface Place {
   /** Bytes of the file. */
   readonly bytes: number;
   /** Why nothing can be made there, as far as it can be told. */
-  readonly directory: 'fine' | 'missing' | 'read-only';
+  readonly directory: 'fine' | 'missing' | 'read-only' | 'immutable';
   /** Bytes free on its file system; null when unknown. */
   readonly freeBytes: number | null;
   /** What an image that is there is laid over; null: nothing, or it is no image, or nobody looked. */

@@ -23,10 +23,11 @@ import { accounting, opening, sayUses, seeing, shutDown, usesOf } from '../../sh
 import { undeletable } from '../../vm/chain-depth.ts';
 import { whatIsBroken } from '../../vm/disk-findings.ts';
 import { interruptedMerges } from '../../vm/external-state.ts';
-import { victims } from '../deletion-set.ts';
+import { deletionOf, victims } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
 import { partialDeletion } from './partial.ts';
 import { imagesOf, isInVolume, movedOf, PLACE_RULES } from './place.ts';
+import { WRITE_DELETE_RULES } from './write.ts';
 
 /**
  * The rules that decide, before anything is touched, whether a delete can work, and whether libvirt would take more with
@@ -294,6 +295,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
             };
           }),
   },
+  ...WRITE_DELETE_RULES,
   external('daemon-crash', [34], (facts) => {
     const { snapshot, snapshots, current, daemonVersion, domain } = facts;
     if (deletionOf(facts) !== 'merge' || isFrom(daemonVersion, MINDS_BRANCHES)) return [];
@@ -325,9 +327,11 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
   external('space-for-merge', [7], ({ snapshot, merges }) =>
     merges
       .filter(({ growthBytes, freeBytes }) => growthBytes > freeBytes)
-      .map(({ target, base, growthBytes, freeBytes }) => ({
-        what: `disk ${target}: to merge '${snapshot.name}', ${base} grows by ${mebibytes(growthBytes)}, and its file system has ${mebibytes(freeBytes)} free; the merge would fill it and fail`,
-        hint: 'free some space there first',
+      .map(({ target, base, growthBytes, freeBytes, isDevice }) => ({
+        what: `disk ${target}: to merge '${snapshot.name}', ${base} grows by ${mebibytes(growthBytes)}, and ${isDevice ? 'the device' : 'its file system'} has ${mebibytes(freeBytes)} free; the merge would fill it and fail`,
+        hint: isDevice
+          ? 'make the device larger first (a logical volume with lvextend)'
+          : 'free some space there first',
       })),
   ),
   external('block-job', [30], ({ domain }) =>
@@ -375,16 +379,6 @@ export const asksVersion = (
       isInVolume(victim) ||
       (isActive(facts.domain.state) && internalDisks(victim).some(({ spelled }) => spelled)),
   );
-
-/** How libvirt deletes an external snapshot (qemuSnapshotDeleteExternalPrepare). */
-export function deletionOf({
-  snapshot,
-  current,
-  daemonVersion,
-}: Pick<DeleteFacts, 'snapshot' | 'current' | 'daemonVersion'>): 'merge' | 'unlink' {
-  const isSpare = snapshot.name !== current && snapshot.children.length === 0;
-  return isSpare && isFrom(daemonVersion, FINDS_CHAIN) ? 'unlink' : 'merge';
-}
 
 /** Deletes while QEMU has the files open, and the guest does not run. */
 export const pausedDeleteLine = (domain: Domain, name: string): string =>

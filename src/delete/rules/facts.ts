@@ -2,6 +2,7 @@ import type { Domain } from '../../model/domain.ts';
 import type { Images } from '../../model/image.ts';
 import type { DaemonVersion } from '../../model/libvirt-versions.ts';
 import type { SnapshotReport } from '../../model/report.ts';
+import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
 import type { DeleteScope } from '../deletion-set.ts';
 
@@ -24,6 +25,8 @@ export interface DeleteFacts {
   readonly users: ImageUsers;
   /** Of an external snapshot, the merges that may not fit; what cannot be told exactly is not in it. */
   readonly merges: readonly Merge[];
+  /** Why images cannot be written to; absent: nobody looked. */
+  readonly writeObstacles?: WriteObstacles;
 }
 
 /** An overlay that is to be merged into the file below, which grows before the overlay goes. */
@@ -31,6 +34,7 @@ export interface Merge {
   readonly target: string;
   readonly base: string;
   readonly growthBytes: number;
-  /** Of the file system of the base. */
+  /** Of the file system of the base, or of the device. */
   readonly freeBytes: number;
+  readonly isDevice?: boolean;
 }

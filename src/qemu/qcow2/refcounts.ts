@@ -11,7 +11,8 @@ export type Refcounts = Uint8Array | Uint16Array | Uint32Array;
 export const TOO_MANY = 2 ** 32 - 1;
 
 /** Clusters whose counts one block holds; a block is one cluster. */
-const countsPerBlock = (header: Header): number => (header.clusterBytes * 8) / 2 ** header.refcountOrder;
+export const countsPerBlock = (header: Header): number =>
+  (header.clusterBytes * 8) / 2 ** header.refcountOrder;
 
 /**
  * Clusters that anything in the image may refer to: those of the file, and as many behind its end as a block counts, for it
@@ -81,8 +82,8 @@ function readBlockOffsets(image: ImageBytes, header: Header, atMost: number): re
   return blocks;
 }
 
-/** Returns the largest. */
-function unpack(view: DataView, order: number, into: Refcounts): number {
+/** Writes the counts of a block into an array, as many as that has; returns the largest. */
+export function unpack(view: DataView, order: number, into: Refcounts): number {
   const read = READERS[order] ?? readBits(2 ** order);
   let largest = 0;
   for (let i = 0; i < into.length; i++) {

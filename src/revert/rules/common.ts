@@ -34,6 +34,7 @@ import { PARTIAL_REVERT_RULES } from './partial.ts';
 import { SHARED_FILES } from './sharing.ts';
 import { STORED_DEFINITION_RULES, storedDifferences } from './stored-definition.ts';
 import { UNMANAGED_REVERT_RULES } from './unmanaged.ts';
+import { WRITE_REVERT_RULES } from './write.ts';
 
 /** The rules that decide, before anything is touched, whether a revert can work, and what it will change. */
 
@@ -286,6 +287,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
         'QEMU goes back to no snapshot in such an image: a running guest would be lost',
       ),
   },
+  ...WRITE_REVERT_RULES,
   ...STORED_DEFINITION_RULES,
   ...EXTERNAL_STATE_RULES,
 ];

@@ -3,7 +3,8 @@ import { adviseDeletion } from '../../model/deletion-advice.ts';
 import { type Domain, isActive } from '../../model/domain.ts';
 import { chainPaths } from '../../model/image.ts';
 import { type DaemonVersion, FINDS_CHAIN, isBefore, REVERTS_EXTERNAL } from '../../model/libvirt-versions.ts';
-import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
+import { directoryOf } from '../../model/paths.ts';
+import { commandLine, kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, locationOf, type Snapshot, stateFile } from '../../model/snapshot.ts';
 import {
@@ -11,6 +12,7 @@ import {
   isProven,
   isUntouched,
   isWrittenSince,
+  type OverlayPlace,
   removedByRevert,
   type StateFile,
   takenOnItLater,
@@ -87,12 +89,13 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
     find: ({ snapshot, daemonVersion, overlayPlaces = [] }) =>
       isBefore(daemonVersion, REVERTS_EXTERNAL)
         ? []
-        : overlayPlaces.flatMap(({ target, path, isFile, directory }) => {
-            if (isFile && directory !== 'read-only') return [];
-            const why = isFile ? 'its file system is read-only' : 'it is no file';
+        : overlayPlaces.flatMap((place) => {
+            const obstacle = overlayObstacle(place);
+            if (obstacle === null) return [];
+            const { why, ...cure } = obstacle;
             return {
-              what: `disk ${target}: with a revert to '${snapshot.name}' libvirt lays a new overlay over ${path} too, and ${why}: a running guest would be lost`,
-              ...(isFile ? { hint: 'make the file system writable while the revert runs' } : {}),
+              what: `disk ${place.target}: with a revert to '${snapshot.name}' libvirt lays a new overlay over ${place.path} too, and ${why}: a running guest would be lost`,
+              ...cure,
             };
           }),
   },
@@ -130,6 +133,33 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
     },
   },
 ];
+
+/** An empty overlay, with its tables. */
+const OVERLAY_BYTES = 256 * 1024;
+
+/** Why libvirt can put no overlay beside a file; null: it can. */
+function overlayObstacle({
+  path,
+  isFile,
+  directory,
+  freeBytes = null,
+}: OverlayPlace): ({ readonly why: string } & Pick<Finding, 'hint' | 'command'>) | null {
+  if (!isFile) return { why: 'it is no file' };
+  if (directory === 'read-only')
+    return {
+      why: 'its file system is read-only',
+      hint: 'make the file system writable while the revert runs',
+    };
+  if (directory === 'immutable')
+    return {
+      why: 'its directory is immutable (chattr +i)',
+      hint: 'make it writable while the revert runs',
+      command: commandLine('chattr', ['-i', directoryOf(path) || '/']),
+    };
+  if (freeBytes !== null && freeBytes < OVERLAY_BYTES)
+    return { why: 'its file system is full', hint: 'free some space on it first; 1 MiB is enough' };
+  return null;
+}
 
 /** What is found in each file of the snapshot that the VM is to be reverted to. */
 function eachState({ states = [] }: RevertFacts, find: (state: StateFile) => Finding | null): Finding[] {

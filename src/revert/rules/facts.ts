@@ -2,6 +2,7 @@ import type { Domain } from '../../model/domain.ts';
 import type { Images } from '../../model/image.ts';
 import type { DaemonVersion } from '../../model/libvirt-versions.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
+import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
 import type { OverlayPlace, StateFile } from '../../vm/external-state.ts';
 import type { StoredDefinitionFacts } from './stored-definition.ts';
@@ -33,4 +34,6 @@ export interface RevertFacts extends Omit<StoredDefinitionFacts, 'domain' | 'sna
   /** A snapshot of the present state is taken first. */
   readonly backup?: boolean;
   readonly resetNvram?: boolean;
+  /** Why images cannot be written to; absent: nobody looked. */
+  readonly writeObstacles?: WriteObstacles;
 }

@@ -1,0 +1,83 @@
+import { type Domain, isActive } from '../../model/domain.ts';
+import type { Rule } from '../../model/rule.ts';
+import {
+  type Against,
+  againstGrowing,
+  againstOpenFile,
+  againstOpening,
+  NO_OBSTACLES,
+  obstacleFindings,
+  type WrittenDisk,
+} from '../../model/write-obstacles.ts';
+import { participants } from '../../vm/disk-findings.ts';
+import type { CreateFacts } from './facts.ts';
+
+/** The rules of a create about images that cannot be written to, or to which nothing can be added. */
+
+/** What a QEMU that runs has open already; for a VM that is off, the file is opened anew. */
+const against = ({ state }: Domain): Against => (isActive(state) ? againstOpenFile : againstOpening);
+
+const written = ({ domain }: { readonly domain: Domain }): WrittenDisk[] =>
+  participants(domain).map(({ target, source }) => ({ target, path: source }));
+
+export const WRITE_CREATE_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'unwritable-image',
+    hazards: [50],
+    severity: 'error',
+    modes: ['internal'],
+    find: (facts) =>
+      obstacleFindings(
+        facts.writeObstacles,
+        written(facts),
+        against(facts.domain),
+        'no snapshot can be written into the image',
+      ),
+  },
+  {
+    // QEMU writes out what is left to be written before it goes over to the overlay; off, libvirt only reads the image
+    id: 'unwritable-base',
+    hazards: [50],
+    severity: 'error',
+    modes: ['external', 'disk-only'],
+    find: ({ domain, plan, writeObstacles }) =>
+      isActive(domain.state)
+        ? obstacleFindings(
+            writeObstacles,
+            plan.disks.map(({ target, source }) => ({ target, path: source })),
+            againstOpenFile,
+            'QEMU cannot write out what the guest has written, and cannot go over to an overlay',
+          )
+        : [],
+  },
+  {
+    id: 'unwritable-after-stop',
+    hazards: [50],
+    severity: 'warning',
+    modes: ['internal'],
+    find: (facts) => {
+      const { domain, writeObstacles: obstacles = NO_OBSTACLES } = facts;
+      if (!isActive(domain.state)) return [];
+      const later = written(facts).filter(({ path }) => !againstOpenFile(obstacles, path));
+      return obstacleFindings(
+        obstacles,
+        later,
+        againstOpening,
+        'only QEMU, which has had it open since before, can still write to it: the VM can neither be reverted nor be started again',
+      );
+    },
+  },
+  {
+    id: 'no-room-in-image',
+    hazards: [50],
+    severity: 'error',
+    modes: ['internal'],
+    find: (facts) =>
+      obstacleFindings(
+        facts.writeObstacles,
+        written(facts),
+        againstGrowing,
+        'no snapshot can be written into the image',
+      ),
+  },
+];

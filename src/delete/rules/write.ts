@@ -1,0 +1,116 @@
+import { isActive, takesPart } from '../../model/domain.ts';
+import { chainOf } from '../../model/image.ts';
+import { DELETES_EXTERNAL, isFrom } from '../../model/libvirt-versions.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import { externalDisks, internalDisks, locationOf, stateFile } from '../../model/snapshot.ts';
+import {
+  againstGrowing,
+  againstOpenFile,
+  againstOpening,
+  obstacleFindings,
+  type WrittenDisk,
+} from '../../model/write-obstacles.ts';
+import { deletionOf, victims } from '../deletion-set.ts';
+import type { DeleteFacts } from './facts.ts';
+import { imagesOf } from './place.ts';
+
+/** The rules of a delete about images that cannot be written to, or to which nothing can be added. */
+
+export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
+  {
+    id: 'unwritable-image',
+    hazards: [50],
+    severity: 'error',
+    // of a VM that is off, virsh forgets the snapshot, exit 0, and it stays in the image; running ones lose it in the other disks
+    find: (facts) => {
+      const inUse = new Set(facts.domain.disks.map(({ source }) => source));
+      const isOpen = (path: string | null) => isActive(facts.domain.state) && inUse.has(path);
+      return unique(
+        deletedTags(facts).flatMap(({ name, ...disk }) =>
+          obstacleFindings(
+            facts.writeObstacles,
+            [disk],
+            isOpen(disk.path) ? againstOpenFile : againstOpening,
+            `'${name}' would be deleted in the other disks only`,
+          ),
+        ),
+      );
+    },
+  },
+  {
+    id: 'no-room-in-image',
+    hazards: [50],
+    severity: 'error',
+    // QEMU writes the list of the snapshots that stay before it gives up the old one
+    find: (facts) =>
+      unique(
+        deletedTags(facts).flatMap(({ name, ...disk }) =>
+          obstacleFindings(
+            facts.writeObstacles,
+            [disk],
+            againstGrowing,
+            `'${name}' would be deleted in the other disks only: QEMU writes the list of those that stay before it frees anything`,
+          ),
+        ),
+      ),
+  },
+  {
+    id: 'unwritable-base',
+    hazards: [50],
+    severity: 'error',
+    find: (facts) => {
+      const { domain, snapshot, writeObstacles, daemonVersion } = facts;
+      if (!isMerge(facts) || !isFrom(daemonVersion, DELETES_EXTERNAL)) return [];
+      const merged = obstacleFindings(
+        writeObstacles,
+        mergeTargets(facts),
+        againstOpening,
+        `'${snapshot.name}' cannot be merged into it: libvirt would merge the other disks, and fail on this one`,
+      );
+      // libvirt starts a QEMU for the merge
+      const started = isActive(domain.state)
+        ? []
+        : obstacleFindings(
+            writeObstacles,
+            openedForMerge(facts),
+            againstOpening,
+            `QEMU, which libvirt starts to merge '${snapshot.name}', cannot open it`,
+          );
+      return unique([...merged, ...started]);
+    },
+  },
+];
+
+const isMerge = (facts: Pick<DeleteFacts, 'reach' | 'snapshot' | 'current' | 'daemonVersion'>): boolean =>
+  facts.reach === 'only' && locationOf(facts.snapshot) === 'external' && deletionOf(facts) === 'merge';
+
+/** All that a delete writes to. */
+export const writtenByDelete = (facts: DeleteFacts): (string | null)[] =>
+  [...deletedTags(facts), ...mergeTargets(facts), ...openedForMerge(facts)].map(({ path }) => path);
+
+function deletedTags(facts: DeleteFacts): (WrittenDisk & { readonly name: string })[] {
+  const active = new Map(facts.domain.disks.map(({ target, source }) => [target, source]));
+  return victims(facts).flatMap((victim) =>
+    internalDisks(victim).map(({ target, source }) => ({
+      name: victim.name,
+      target,
+      path: chainOf(imagesOf(facts, victim).get(target))[0]?.path ?? source ?? active.get(target) ?? null,
+    })),
+  );
+}
+
+/** The files below the overlays that the snapshot has made. */
+function mergeTargets({ snapshot, images }: DeleteFacts): WrittenDisk[] {
+  return externalDisks(snapshot).map((disk) => {
+    const overlay = chainOf(images.get(disk.target)).find(({ path }) => path === disk.source);
+    return { target: disk.target, path: overlay?.backing ?? stateFile(snapshot, disk) };
+  });
+}
+
+const openedForMerge = ({ domain, snapshot }: DeleteFacts): WrittenDisk[] =>
+  locationOf(snapshot) === 'external'
+    ? domain.disks.filter(takesPart).map(({ target, source }) => ({ target, path: source }))
+    : [];
+
+const unique = (all: readonly Finding[]): Finding[] =>
+  all.filter(({ what }, i) => all.findIndex((other) => other.what === what) === i);

@@ -1,0 +1,56 @@
+import { withImageFile } from './image-file.ts';
+import { asAnswer, type ImageBytes } from './qcow2/bytes.ts';
+import { readHeader } from './qcow2/header.ts';
+import { snapshotClusters, spareClusters, TABLE_CLUSTERS } from './qcow2/room.ts';
+
+/** File systems allot no less. */
+const BLOCK_BYTES = 4096;
+
+/**
+ * Whether one more snapshot (`snapshot`), or the table of those that stay when one goes (`table`), can be added to a qcow2
+ * image on a block device, or in a file whose file system has `freeBytes` left. Null where that cannot be told. The
+ * deletion of the only snapshot needs nothing.
+ */
+export async function hasRoom(
+  path: string,
+  adds: 'snapshot' | 'table',
+  freeBytes = 0,
+): Promise<boolean | null> {
+  const opened = await withImageFile(path, ({ image, allocatedBytes, isDevice }) => {
+    try {
+      const clusters = clustersFor(image, adds);
+      if (clusters === null) return null;
+      if (freeBytes >= clusters * BLOCK_BYTES) return true;
+      // a cluster that was given up may be a hole by now, which takes new space
+      const isWhole = isDevice || allocatedBytes >= image.size;
+      return isWhole && spareClusters(image, image.size, clusters) >= clusters;
+    } catch (error) {
+      asAnswer(error);
+      return null;
+    }
+  });
+  return 'closed' in opened ? null : opened.value;
+}
+
+/** Null where the counts are not to be trusted. */
+function clustersFor(image: ImageBytes, adds: 'snapshot' | 'table'): number | null {
+  const { dirty, snapshots } = readHeader(image);
+  if (dirty) return null;
+  if (adds === 'snapshot') return snapshotClusters(image);
+  return snapshots.count > 1 ? TABLE_CLUSTERS : 0;
+}
+
+/** Bytes that can be added to the qcow2 image on a block device, counted up to `enough`; null where that cannot be told. */
+export async function roomOnDevice(path: string, enough: number): Promise<number | null> {
+  const opened = await withImageFile(path, ({ image, isDevice }) => {
+    try {
+      if (!isDevice) return null;
+      const { clusterBytes } = readHeader(image);
+      return spareClusters(image, image.size, Math.ceil(enough / clusterBytes)) * clusterBytes;
+    } catch (error) {
+      asAnswer(error);
+      return null;
+    }
+  });
+  return 'closed' in opened ? null : opened.value;
+}
