@@ -56,6 +56,9 @@ export interface TruthFacts {
   } | null;
 }
 
+/** libvirt's reason where QEMU has stopped the guest (VIR_DOMAIN_PAUSED_IOERROR, as virsh spells it). */
+const WRITE_ERROR = 'I/O error';
+
 export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
   {
     id: 'left-paused',
@@ -67,6 +70,21 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
             {
               what: `the VM was left paused (${domain.stateReason}) by a snapshot or save that has ended`,
               command: `virsh resume ${virshWord(domain)}`,
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'paused-by-write-error',
+    hazards: [50],
+    severity: 'error',
+    find: ({ domain }) =>
+      domain.state === 'paused' && domain.stateReason === WRITE_ERROR
+        ? [
+            {
+              what: `the VM is paused (${domain.stateReason}): a disk could not be read or written, mostly because a file system or device is full`,
+              hint: 'the first command tells which disk; when it can be written to again, the second lets the guest go on',
+              commands: [`virsh domblkerror ${virshWord(domain)}`, `virsh resume ${virshWord(domain)}`],
             },
           ]
         : [],

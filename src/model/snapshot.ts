@@ -53,13 +53,17 @@ export function locationOf(snapshot: Snapshot): 'internal' | 'external' {
   return parts.includes('external') ? 'external' : 'internal';
 }
 
-/** The disks over which libvirt lays overlays in a revert to an external snapshot: all of the stored definition. */
+/**
+ * The disks over which libvirt lays overlays in a revert to an external snapshot: all of the stored definition, whose path it
+ * makes the overlay's of.
+ */
 export function overlaidDisks({
   definedDisks,
   otherDisks = [],
 }: Pick<Snapshot, 'definedDisks' | 'otherDisks'>): { readonly target: string; readonly path: string }[] {
-  return [...definedDisks, ...otherDisks].flatMap(({ target, source }) =>
-    source === null ? [] : [{ target, path: source }],
+  const all: readonly Pick<DefinedDisk, 'target' | 'source' | 'spelled'>[] = [...definedDisks, ...otherDisks];
+  return all.flatMap(({ target, source, spelled }) =>
+    source === null ? [] : [{ target, path: spelled ?? source }],
   );
 }
 
@@ -73,13 +77,16 @@ export function externalDisks({ disks }: Pick<Snapshot, 'disks'>): readonly Snap
   return disks.filter((disk) => disk.location === 'external');
 }
 
-/** The file that keeps the state of a disk: of an external one what its overlay was laid over, by the definition of then. */
+/**
+ * The file that keeps the state of a disk: of an external one what its overlay was laid over, by the definition of then. A
+ * revert lays one over the medium of a CD-ROM too.
+ */
 export function stateFile(
-  { definedDisks }: Pick<Snapshot, 'definedDisks'>,
+  { definedDisks, otherDisks = [] }: Pick<Snapshot, 'definedDisks' | 'otherDisks'>,
   { target, location, source }: SnapshotDisk,
 ): string | null {
   if (location !== 'external') return source;
-  return definedDisks.find((disk) => disk.target === target)?.source ?? null;
+  return [...definedDisks, ...otherDisks].find((disk) => disk.target === target)?.source ?? null;
 }
 
 /** The format of that file, by the definition of then. */

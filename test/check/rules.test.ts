@@ -101,6 +101,15 @@ const CASES: Readonly<
       ],
     ],
   },
+  'paused-by-write-error': {
+    silent: [{ vm: { state: 'paused', stateReason: 'user' } }, {}],
+    loud: [
+      [
+        { vm: { state: 'paused', stateReason: 'I/O error' } },
+        { severity: 'error', commands: ['virsh domblkerror centos7-1', 'virsh resume centos7-1'] },
+      ],
+    ],
+  },
   'unread-snapshot': {
     silent: [{ snapshots: [snapshot('a')] }],
     loud: [

@@ -6,6 +6,7 @@ import { tool, tryVirsh, virsh } from '../lab/lab.ts';
 import { fillDevice, fillFilesystem, makeReadOnly, makeWritable, smallFilesystem } from '../lab/mount.ts';
 import { byteIn, bytes, NOW, succeed, THEN, tagNames, take, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { since } from '../lab/version.ts';
 import { cleanUp, defineVm, pathOf, start, state, type Vm } from '../lab/vm.ts';
 import { errorsOf } from './findings.ts';
 import { hazard } from './promise.ts';
@@ -139,7 +140,6 @@ hazard(50, 'delete of an external snapshot, one base on a read-only file system'
   const [twin, ours] = pair(layered);
   for (const { directory } of [twin, ours]) makeReadOnly(directory);
   const code = raw('snapshot-delete', twin.vm, 'e1');
-  const merged = byteIn(pathOf(twin.vm)) === NOW;
 
   const { words } = await refusesAll(ours.vm, 'delete', 'web-1', 'e1');
   expect(byteIn(pathOf(ours.vm))).not.toBe(NOW);
@@ -147,10 +147,10 @@ hazard(50, 'delete of an external snapshot, one base on a read-only file system'
   start(ours.vm);
   await succeed('create-as', 'web-1', 'e2', '--disk-only', '--force');
   expect(snapshotNames(ours.vm)).toContain('e2');
-  const stays = snapshotNames(twin.vm).includes('e1');
-  expect(stays).toBe(true);
+  expect(snapshotNames(twin.vm)).toContain('e1');
   return {
-    virsh: merged ? `ruins its state on one disk, and keeps it, exit ${code}` : `cannot, exit ${code}`,
+    // how far it comes on the other disk, whose state that would ruin, is chance
+    virsh: `${since({ '0.0': 'cannot', '9.0': 'fails midway' })}, exit ${code}`,
     kvmsnap: words,
   };
 });
