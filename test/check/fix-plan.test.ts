@@ -224,3 +224,31 @@ describe('an image that another VM uses, or may use', () => {
     expect([users, unread].map((users) => actions({ ...given, users }))).toEqual([[], []]);
   });
 });
+
+describe('an image that cannot be written to', () => {
+  const stopped = (kind: ObstacleKind) => ({
+    writeObstacles: new Map([['/vm/vda.qcow2', { kind, place: '/vm', stopsOpenFiles: false }]]),
+  });
+  const twice = { snapshots: [known('s1', 100)], tags: [at('s1', 0), at('s1', 100)] };
+
+  test('keeps what is in it', () => {
+    expect(actions({ ...twice, ...stopped('read-only-mount') })).toEqual([]);
+    expect(actions({ leftover: 50 * MiB, ...stopped('immutable') })).toEqual([]);
+  });
+
+  test('nor is a tag deleted where the list of the others finds no room; memory is given back', () => {
+    expect(actions({ ...twice, ...stopped('full-device') })).toEqual([]);
+    expect(actions({ leftover: 50 * MiB, ...stopped('full-device') })).toMatchObject([{ kind: 'win-back' }]);
+  });
+
+  test('what only libvirt keeps is changed all the same', () => {
+    const given = { tags: [at('x', 1)], ...stopped('read-only-mount') };
+    expect(actions(given)).toMatchObject([{ kind: 'adopt' }]);
+  });
+});
+
+test('a file that others may read is closed, unless another VM uses it', () => {
+  const readableFiles = ['/vm/vda.e1'];
+  expect(actions({ readableFiles })).toEqual([{ kind: 'chmod', path: '/vm/vda.e1' }]);
+  expect(actions({ readableFiles, users: usedBy('/vm/vda.e1', {}) })).toEqual([]);
+});
