@@ -6,6 +6,7 @@ import { withHold } from '../../src/model/hold.ts';
 import type { DiskImage, Image, Tag } from '../../src/model/image.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import { NO_OBSTACLES, type ObstacleKind, type WriteObstacles } from '../../src/model/write-obstacles.ts';
 import { NOBODY } from '../../src/sharing/image-users.ts';
 import { domain, MiB, seen, snapshot, TAKEN_AT, tag, usedBy } from '../model.ts';
 
@@ -18,9 +19,22 @@ interface Given {
   readonly backing?: Partial<Image>;
   readonly leftover?: number;
   readonly users?: TruthFacts['users'];
+  readonly writeObstacles?: WriteObstacles;
+  readonly readableFiles?: readonly string[];
 }
 
-function plan({ vm, snapshots = [], tags = [], image, stored, backing, leftover, users = NOBODY }: Given) {
+function plan({
+  vm,
+  snapshots = [],
+  tags = [],
+  image,
+  stored,
+  backing,
+  leftover,
+  users = NOBODY,
+  writeObstacles = NO_OBSTACLES,
+  readableFiles = [],
+}: Given) {
   const vda = seen({ tags, ...image }, ...(backing ? [backing] : []));
   const images = new Map([['vda', vda]]);
   const about = domain(vm);
@@ -37,7 +51,8 @@ function plan({ vm, snapshots = [], tags = [], image, stored, backing, leftover,
     nowSeconds: TAKEN_AT + 9999,
     maxAge: null,
     daemonVersion: 12_008_000,
-    readableFiles: [],
+    readableFiles,
+    writeObstacles,
   };
   return planFixes(facts);
 }
