@@ -1,4 +1,4 @@
-// The README's crontab and systemd units, as they stand there, doing their work: judged by virsh and the images.
+// The manual's crontab and systemd units, as they stand there, doing their work: judged by virsh and the images.
 import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,11 +12,14 @@ import { snapshotNames } from './lab/snapshot.ts';
 import { cleanUp, defineVm, start, state, type Vm } from './lab/vm.ts';
 import { halves, settled } from './lab/whole.ts';
 
-const README = readFileSync(fileURLToPath(new URL('../README.md', import.meta.url)), 'utf8');
+const page = (path: string): string =>
+  readFileSync(fileURLToPath(new URL(`../${path}`, import.meta.url)), 'utf8');
 
-/** The README's fenced blocks in a language. */
-const blocks = (language: string): string[] =>
-  [...README.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, text = '']) => text);
+/** The fenced blocks of a page in a language. */
+const blocks = (language: string, path = 'src/manual/nightly.md'): string[] =>
+  [...page(path).matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(
+    ([, text = '']) => text,
+  );
 
 const SILENCE: ToolResult = { code: 0, stdout: '', stderr: '' };
 
@@ -55,6 +58,10 @@ describe('the crontab', () => {
       ...['/bin/sh', '-c', `{ ${command}; } ${redirections}`],
     ]);
 
+  test('is the one of the README, too', () => {
+    expect(blocks('crontab', 'README.md')).toEqual([crontab]);
+  });
+
   test('is one that crontab takes, and nothing in it is a % for cron', () => {
     const file = join(scratch, 'crontab');
     writeFileSync(file, crontab);
@@ -75,7 +82,7 @@ describe('the crontab', () => {
     expect(new Set(names).size).toBe(streams.length);
   });
 
-  /** Debian's cron and its heir in other systems; both run `@reboot` once when they start. */
+  /** Debian's cron and that of other systems; both run `@reboot` once when they start. */
   const DAEMONS = [
     {
       daemon: '/usr/sbin/cron',

@@ -1,4 +1,4 @@
-// Every option of virsh's snapshot commands, and what it is here: the README's table, held against `virsh help`.
+// Every option of virsh's snapshot commands, and what it is here: the manual's table, held against `virsh help`.
 
 /** Of one option: the same name here; another one, or a command; or why there is none. */
 type Place = 'same' | { readonly as: string } | { readonly why: string };
@@ -125,7 +125,7 @@ export const VIRSH_OPTIONS: Readonly<
   },
 };
 
-/** The README's table, in Markdown: options that are the same here share a row. */
+/** The manual's table, in Markdown: options that are the same here share a row. */
 export function virshTable(): string {
   const rows = Object.entries(VIRSH_OPTIONS).flatMap(([virsh, { command, options }]) => {
     const all = Object.entries(options);

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 
 const [, table = ''] =
   /<!-- hazards -->(.*?)<!-- end -->/s.exec(
-    readFileSync(new URL('../../README.md', import.meta.url), 'utf8'),
+    readFileSync(new URL('../../src/manual/hazards.md', import.meta.url), 'utf8'),
   ) ?? [];
 const rows = [...table.matchAll(/^\| (\d+) \| (.*?) \| (.*?) \|/gm)].map(
   ([, number, what, versions = '']) => ({
@@ -15,7 +15,7 @@ const rows = [...table.matchAll(/^\| (\d+) \| (.*?) \| (.*?) \|/gm)].map(
 
 const NUMBERS = Array.from({ length: 56 }, (_, n) => n + 1);
 
-test("the README's table has every hazard", () => {
+test("the manual's table has every hazard", () => {
   expect([...new Set(rows.map(({ number }) => number))]).toEqual(NUMBERS);
 });
 

@@ -1,4 +1,4 @@
-// A hazard of virsh, as the README promises it: what raw virsh makes of it and what kvmsnap does instead, on each libvirt.
+// A hazard of virsh, as the manual promises it: what raw virsh makes of it and what kvmsnap does instead, on each libvirt.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, TestRunner, test } from 'vitest';
@@ -10,24 +10,25 @@ export interface Outcome {
   readonly kvmsnap: string;
 }
 
-const README = fileURLToPath(new URL('../../README.md', import.meta.url));
+const PAGE = fileURLToPath(new URL('../../src/manual/hazards.md', import.meta.url));
 const HAZARD_TABLE = /<!-- hazards -->(.*?)<!-- end -->/s;
 
-/** What the README's table says of it for this libvirt. */
+/** What the manual's table says of it for this libvirt. */
 function promised(number: number, what: string): Outcome {
-  const [, table = ''] = HAZARD_TABLE.exec(readFileSync(README, 'utf8')) ?? [];
+  const [, table = ''] = HAZARD_TABLE.exec(readFileSync(PAGE, 'utf8')) ?? [];
   const rows = table.split('\n').flatMap((line) => {
     const [first, title, versions = '', virsh = '', kvmsnap = ''] = line.slice(2, -2).split(' | ');
     if (first !== String(number) || title !== what) return [];
     return versions.split(', ').map((version) => [version, { virsh, kvmsnap }] as const);
   });
-  if (rows.length === 0) throw new Error(`the README's table has no hazard ${number}: ${what}`);
+  if (rows.length === 0)
+    throw new Error(`the manual's table (src/manual/hazards.md) has no hazard ${number}: ${what}`);
   return since(Object.fromEntries(rows.map(([version, row]) => [version === 'all' ? '0.0' : version, row])));
 }
 
 /**
- * A test of hazard `number` of shared knowledge: `what` names it in the README's table, and `show` tells what became of
- * it. `retry`: where something is killed at a moment of chance, which may be a wrong one. It holds that against the README; with UPDATE_README=1 (lab/matrix.sh --readme) it is noted for the README alone.
+ * A test of hazard `number` of shared knowledge: `what` names it in the manual's table, and `show` tells what became of
+ * it. `retry`: where something is killed at a moment of chance, which may be a wrong one. It is compared with the manual; with UPDATE_README=1 (lab/matrix.sh --readme) it is only noted for the manual.
  */
 export function hazard(
   number: number,

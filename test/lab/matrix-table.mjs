@@ -1,10 +1,10 @@
 // node matrix-table.mjs [--readme | --whole] VERSION=TESTS.json...
 // Prints, from what really ran, what became of each hazard on each version: virsh's outcome and kvmsnap's.
-// --readme puts that into the README, between `<!-- hazards -->` and `<!-- end -->`; after a run of all tests, --whole
-// ends with 1 when the README has a hazard there that no test has shown. (That each is as there, the tests see to.)
+// --readme puts that into src/manual/hazards.md, between `<!-- hazards -->` and `<!-- end -->`; after a run of all tests, --whole
+// ends with 1 when the page has a hazard there that no test has shown. (That each is as there, the tests see to.)
 import { readFileSync, writeFileSync } from 'node:fs';
 
-const README = new URL('../../README.md', import.meta.url);
+const PAGE = new URL('../../src/manual/hazards.md', import.meta.url);
 const PLACE = /(<!-- hazards -->\n)(.*?)(<!-- end -->)/s;
 
 const args = process.argv.slice(2);
@@ -44,18 +44,18 @@ const table = `| # | hazard | libvirt | virsh | kvmsnap |\n| --: | --- | --- | -
 
 if (rows.length > 0) process.stdout.write(`\n${table}`);
 if (option) {
-  const text = readFileSync(README, 'utf8');
+  const text = readFileSync(PAGE, 'utf8');
   const promised = PLACE.exec(text)?.[2].matchAll(/^\| (\d+) \| (.*?) \|/gm) ?? [];
   const unseen = new Set([...promised].map(([, number, what]) => `${number}: ${what}`));
   for (const { number, what } of hazards.values()) unseen.delete(`${number}: ${what}`);
   if (option === '--readme')
     writeFileSync(
-      README,
+      PAGE,
       text.replace(PLACE, (_, before, __, after) => `${before}\n${table}\n${after}`),
     );
   else
     for (const hazard of unseen) {
-      process.stderr.write(`the README promises what no test has shown: ${hazard}\n`);
+      process.stderr.write(`the manual promises what no test has shown: ${hazard}\n`);
       process.exitCode = 1;
     }
 }

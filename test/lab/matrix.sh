@@ -7,7 +7,7 @@
 # that cannot be built included. $AT_ONCE versions run at once. Needs root, and the built kvmsnap.
 #
 #   --wide      all that depends on the version of libvirt, the tests of the commands too: 15 minutes
-#   --readme    writes that table into the README, which the tests are then not held against
+#   --readme    writes that table into src/manual/hazards.md, which the tests are then not held against
 #   --changed   for CI: leaves out this machine's own version, which the whole lab has run on, and each other version on
 #               which exactly these sources have passed before on this machine; but never one of those in $ALWAYS.
 #               A mirror that is down must not stop us: a version that cannot be built is NOT RUN, and said so, exit 0
@@ -26,10 +26,7 @@ passed=${XDG_CACHE_HOME:-/var/cache}/kvmsnap-lab/passed
 
 sources_hash() {
   # shellcheck disable=SC2086 # a list of words
-  {
-    find $SOURCES -type f -print0 | sort -z | xargs -0 sha256sum
-    sed -n '/<!-- hazards -->/,/<!-- end -->/p' README.md
-  } | sha256sum | cut -c1-16
+  find $SOURCES -type f ! -name '*.md' -print0 -o -name hazards.md -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16
 }
 
 own_version() { virsh --version 2>/dev/null | cut -d. -f1,2; }
@@ -103,7 +100,7 @@ wanted=()
 while [ $# != 0 ] && [ "$1" != -- ]; do wanted+=("$1") && shift; done
 [ $# = 0 ] || shift
 files=("$@")
-[ -z "$readme" ] || [ "${#wanted[@]}${#files[@]}$changed" = 00 ] || { echo 'matrix: the README wants all of it' >&2; exit 2; }
+[ -z "$readme" ] || [ "${#wanted[@]}${#files[@]}$changed" = 00 ] || { echo 'matrix: the page wants all of it' >&2; exit 2; }
 [ "${#wanted[@]}" != 0 ] || mapfile -t wanted <<<"$known"
 for version in "${wanted[@]}"; do
   grep -qxF -- "$version" <<<"$known" || { echo "matrix: no libvirt $version; there are: ${known//$'\n'/ }" >&2; exit 2; }

@@ -1,4 +1,4 @@
-// Interactive shells on a terminal, as a person has them, with kvmsnap's completion set up as the README says.
+// Interactive shells on a terminal, as a person has them, with kvmsnap's completion set up as the manual says.
 import {
   existsSync,
   mkdirSync,

@@ -27,7 +27,7 @@ test.each([
 
 const texts = [
   ...readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.ts'))
+    .filter((path) => /\.(ts|md)$/.test(path))
     .map((path) => join('src', path)),
   'README.md',
 ];

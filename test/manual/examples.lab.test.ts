@@ -1,0 +1,130 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { virshTable } from '../create/virsh-options.ts';
+import { cleanEnvironment, kvmsnap, kvmsnapPath } from '../lab/cli.ts';
+import { scratch } from '../lab/lab.ts';
+import { cleanUp, defineVm, start } from '../lab/vm.ts';
+
+/**
+ * The console blocks of the README and of each page of the manual, run line by line in their order on VMs of the lab, and the
+ * tables that the program itself makes. `UPDATE_README=1 npm run test:lab test/manual` writes what came into the pages.
+ */
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const PAGES = [
+  'README.md',
+  ...readdirSync(join(root, 'src/manual'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `src/manual/${name}`),
+];
+const update = process.env['UPDATE_README'] === '1';
+/** Where a reader of the pages keeps images. */
+const IMAGES = '/var/lib/libvirt/images';
+/** And kvmsnap what it changes. */
+const STATE = '/root/.local/state';
+const images = join(scratch, 'images');
+const bin = join(scratch, 'bin');
+
+/** What differs from run to run. */
+function normal(text: string): string {
+  return text
+    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)/g, 'TIME')
+    .replace(/\b\d{8}T\d{6}Z/g, 'STAMP')
+    .replace(/\b\d{4}-\d\d(-\d\d)?\b|\b\d{4}-W\d\d\b/g, 'PERIOD')
+    .replace(/\b\d{10}\b/g, 'SECONDS')
+    .replace(/\b\d{13}\b/g, 'MILLISECONDS')
+    .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UUID')
+    .replace(/\d+(\.\d+)? (B|KiB|MiB|GiB)\b/g, 'SIZE')
+    .replace(/("vmStateBytes": )\d+|(,)\d{4,7}(,)/g, '$1$2BYTES$3')
+    .replace(/[ ─]+/g, ' ');
+}
+
+interface Example {
+  readonly command: string;
+  readonly output: string;
+}
+
+function examplesIn(block: string): Example[] {
+  return block
+    .split(/^\$ /m)
+    .slice(1)
+    .map((part) => {
+      const [command = '', ...output] = part.split('\n');
+      return { command, output: output.join('\n').trimEnd() };
+    });
+}
+
+function run(command: string): string {
+  const line = command.replaceAll(IMAGES, images);
+  const output = execFileSync('bash', ['-c', `exec 2>&1; ${line}; true`], {
+    encoding: 'utf8',
+    env: cleanEnvironment({
+      PATH: `${bin}:${process.env['PATH']}`,
+      TZ: 'Europe/Berlin',
+      XDG_STATE_HOME: join(scratch, 'state'),
+    }),
+  });
+  return output.replaceAll(images, IMAGES).replaceAll(join(scratch, 'state'), STATE).trimEnd();
+}
+
+const CONSOLE = /^```console\n(.*?)^```/gms;
+
+const textOf = (page: string): string => readFileSync(join(root, page), 'utf8');
+
+const shownIn = (page: string): Example[] =>
+  [...textOf(page).matchAll(CONSOLE)].flatMap(([, block = '']) => examplesIn(block));
+
+describe('examples', () => {
+  beforeEach(() => {
+    for (const directory of [images, bin]) rmSync(directory, { recursive: true, force: true });
+    mkdirSync(images);
+    mkdirSync(bin);
+    symlinkSync(kvmsnapPath, join(bin, 'kvmsnap'));
+    const image = (name: string, format: string) => {
+      const path = join(images, `${name}.${format}`);
+      execFileSync('qemu-img', ['create', '-q', '-f', format, path, '1G']);
+      return { source: path, format };
+    };
+    start(defineVm({ name: 'web-1', boot: 'idle', disks: [image('web-1', 'qcow2')] }));
+    defineVm({ name: 'centos7-1', disks: [image('centos7-1', 'qcow2')] });
+    defineVm({ name: 'oldbox', disks: [image('oldbox', 'raw')] });
+  });
+  afterEach(cleanUp);
+  afterAll(cleanUp);
+
+  test('are in many pages', () => {
+    expect(PAGES.flatMap(shownIn).length).toBeGreaterThan(30);
+  });
+
+  test.each(PAGES.filter((page) => shownIn(page).length > 0))('%s shows what really comes', (page) => {
+    const seen: Example[] = [];
+    const text = textOf(page).replace(CONSOLE, (_, block: string) => {
+      const examples = examplesIn(block).map(({ command }) => ({ command, output: run(command) }));
+      seen.push(...examples);
+      return `\`\`\`console\n${examples.map(({ command, output }) => `$ ${command}\n${output}${output && '\n'}`).join('')}\`\`\``;
+    });
+    if (update) return writeFileSync(join(root, page), text);
+    expect(seen.map((e) => [e.command, normal(e.output)])).toEqual(
+      shownIn(page).map((e) => [e.command, normal(e.output)]),
+    );
+  });
+});
+
+test('the tables are those of the program itself, and that of virsh', async () => {
+  const { stdout } = await kvmsnap(['manual', '--tables']);
+  const tables = { ...(JSON.parse(stdout) as Record<string, string>), virsh: virshTable() };
+  for (const [name, table] of Object.entries(tables)) {
+    const place = new RegExp(`(<!-- ${name} -->\n).*?(<!-- end -->)`, 's');
+    const pages = PAGES.filter((page) => place.test(textOf(page)));
+    expect([name, pages.length]).toEqual([name, 1]);
+    const [page = ''] = pages;
+    const written = textOf(page).replace(
+      place,
+      (_, before: string, after: string) => `${before}\n${table}\n\n${after}`,
+    );
+    if (update) writeFileSync(join(root, page), written);
+    else expect(textOf(page)).toBe(written);
+  }
+});
