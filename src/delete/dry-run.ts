@@ -3,9 +3,12 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { locationOf } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
+import { readImageUsers } from '../sharing/find-image-users.ts';
 import { findSnapshot, type Vm } from '../vm/load.ts';
-import { checkDeletable, checkHolds, type DeleteRequest, deleteCommand, narrowPlaces } from './delete.ts';
+import { checkDeletable, checkHolds } from './check.ts';
+import { type DeleteRequest, deleteCommand } from './deletion.ts';
 import { deletionSet } from './deletion-set.ts';
+import { type KnownFacts, narrowPlaces } from './facts.ts';
 import { afterDeletion } from './simulate.ts';
 
 /** Several deletions, one after the other, as a dry run tells of them. */
@@ -36,13 +39,18 @@ export async function planDeletions(
   request: DeleteRequest,
 ): Promise<DeletionPlan> {
   const plan: DeletionPlan = { commands: [], gone: new Set(), refused: [], unjudged: [], unmeasured: [] };
+  // those before change nothing about who else uses the files
+  const users = readOnce(() => readImageUsers(ctx, vm));
   // null: what those before leave is not foreseen
   let now: Vm | null = vm;
   for (const name of names) {
     if (plan.gone.has(name)) continue;
     const at: Vm = now ?? vm;
     const before = plan.commands.length;
-    const snapshot = await judged(ctx, at, name, { request, isForeseen: before > 0, isUnsure: !now });
+    const snapshot = await judged(ctx, at, name, request, {
+      known: { isForeseen: before > 0, users },
+      isUnsure: !now,
+    });
     if (snapshot instanceof KvmsnapError) {
       plan.refused.push({ name, failure: snapshot });
       continue;
@@ -58,6 +66,14 @@ export async function planDeletions(
   return plan;
 }
 
+function readOnce<T>(read: () => Promise<T>): () => Promise<T> {
+  let reading: Promise<T> | null = null;
+  return () => {
+    reading ??= read();
+    return reading;
+  };
+}
+
 const goesByMerge = (snapshot: SnapshotReport, { metadataOnly }: DeleteRequest): boolean =>
   !metadataOnly && locationOf(snapshot) === 'external';
 
@@ -66,18 +82,15 @@ async function judged(
   ctx: Context,
   vm: Vm,
   name: string,
-  {
-    request,
-    isForeseen,
-    isUnsure,
-  }: { readonly request: DeleteRequest; readonly isForeseen: boolean; readonly isUnsure: boolean },
+  request: DeleteRequest,
+  { known, isUnsure }: { readonly known: KnownFacts; readonly isUnsure: boolean },
 ): Promise<SnapshotReport | KvmsnapError> {
   try {
     const snapshot = findSnapshot(vm, name);
     // what an external one lies on changes with those before
     const isMoot = isUnsure && goesByMerge(snapshot, request);
     if (isMoot) checkHolds(ctx, vm, snapshot, request);
-    else await checkDeletable(ctx, vm, snapshot, request, isForeseen);
+    else await checkDeletable(ctx, vm, snapshot, request, known);
     return snapshot;
   } catch (error) {
     if (!(error instanceof KvmsnapError) || ctx.interrupts.stop.aborted) throw error;

@@ -5,8 +5,7 @@ import type { Question, Told } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { type Freed, foreseeQuickly } from '../space/reclaimed.ts';
 import { type FreedOf, freedLines } from '../space/reclaimed-report.ts';
-import type { Vm } from '../vm/load.ts';
-import type { DeleteRequest, TellLoss } from './delete.ts';
+import type { DeleteRequest, TellLoss } from './deletion.ts';
 import type { Share } from './request.ts';
 
 /** What a delete means for the user, and the question whether it is meant. */
@@ -49,14 +48,14 @@ async function questionOf(ctx: Context, shares: readonly Share[], request: Delet
   };
 }
 
-/** Says what goes, where nobody was asked; a JSON document tells it itself. */
+/** What goes, where nobody was asked; a JSON document tells it itself. */
 export const tellLoss =
-  (vm: Vm, { metadataOnly }: DeleteRequest): TellLoss =>
-  ({ terminal, clock, settings }, victims) => {
-    if (settings.output === 'json') return;
+  ({ metadataOnly }: DeleteRequest): TellLoss =>
+  ({ clock, settings }, { vm, victims }) => {
+    if (settings.output === 'json') return [];
     const lines = victims.map((victim) => line(victim, { vm }, clock.now() / 1000));
     const what = metadataOnly ? 'libvirt forgets, and the images keep,' : 'this is deleted for good:';
-    for (const each of fold(lines)) terminal.note(`note: ${what} ${each}`);
+    return fold(lines).map((each) => `${what} ${each}`);
   };
 
 /** `'s1' of 2026-11-23 22:52:34, 3 d ago (current): before the upgrade`. */

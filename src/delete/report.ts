@@ -20,7 +20,7 @@ import { noteUnseen } from '../vm/disks.ts';
 import { completeVm, findSnapshot, noSuchSnapshot, readAgain, type Vm } from '../vm/load.ts';
 import type { Targets } from '../vm/select.ts';
 import { agreeAgain, consentToDeletion } from './confirm.ts';
-import { deleteSnapshot } from './delete.ts';
+import { deleteInTurn } from './delete-in-turn.ts';
 import type { DeleteScope } from './deletion-set.ts';
 import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 import { tellLoss } from './question.ts';
@@ -168,40 +168,29 @@ async function deleteOf(
   };
 }
 
-/** Deletes of one VM, going on after a failure, but not at a busy VM. `left` was not tried. */
+/** Deletes of one VM. `left` was not tried. */
 async function deleteAll(
   ctx: Context,
-  first: Vm,
+  vm: Vm,
   { names, refused, isTold }: Omit<NamesOf, 'skipped'>,
   wanted: Wanted,
 ) {
-  const unremoved: KvmsnapError[] = [];
-  const deleted: string[] = [];
-  const failed: Failed[] = [...refused];
-  const leftovers: Leftover[] = [];
-  let succeeded = 0;
-  let vm = first;
-  let left = names.filter((name) => refused.every((each) => each.name !== name));
-  for (let name = left[0]; name !== undefined; name = left[0]) {
-    if (ctx.interrupts.pending && deleted.length + failed.length > 0) break;
-    left = left.slice(1);
-    try {
-      const tell = isTold ? undefined : tellLoss(vm, wanted);
-      const done = await deleteSnapshot(ctx, vm, findSnapshot(vm, name), wanted, tell);
-      vm = done.vm;
-      succeeded++;
-      const gone = done.gone.map((victim) => victim.name);
-      deleted.push(...gone);
-      leftovers.push(...done.leftovers);
-      unremoved.push(...done.unremoved);
-      left = left.filter((other) => !gone.includes(other));
-    } catch (error) {
-      if (!(error instanceof KvmsnapError)) throw error;
-      failed.push({ name, failure: error });
-      if (error.code === 'busy') break; // each of the others would wait as long again
-    }
-  }
-  return { deleted, failed, leftovers, unremoved, succeeded, left };
+  const possible = names.filter((name) => refused.every((each) => each.name !== name));
+  const { tried, left } = await deleteInTurn(
+    ctx,
+    vm,
+    possible,
+    wanted,
+    isTold ? undefined : tellLoss(wanted),
+  );
+  return {
+    deleted: tried.flatMap(({ gone }) => gone),
+    failed: [...refused, ...tried.flatMap(({ name, failure }) => (failure ? [{ name, failure }] : []))],
+    leftovers: tried.flatMap(({ leftovers }) => leftovers),
+    unremoved: tried.flatMap(({ unremoved }) => unremoved),
+    succeeded: tried.filter(({ failure }) => failure === null).length,
+    left,
+  };
 }
 
 async function plan(

@@ -7,7 +7,7 @@ import type { Context } from '../run/context.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import { assembleVm, findSnapshot, isDrifting, noCurrent, readAgain, type Vm } from '../vm/load.ts';
 import { readAllSnapshots, type Targets } from '../vm/select.ts';
-import type { DeleteRequest } from './delete.ts';
+import type { DeleteRequest } from './deletion.ts';
 import { deletionSet } from './deletion-set.ts';
 import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 

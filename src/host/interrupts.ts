@@ -21,6 +21,8 @@ export interface Interrupts {
    * `pending` itself where nothing was begun, and a failure of its own, which tells of this write alone, where we stop waiting.
    */
   protect<T>(what: string, task: () => Promise<T>, by?: Writer): Promise<T>;
+  /** Something was written that is still to be looked at: until the returned function is called, a first signal waits. */
+  hold(): () => void;
 }
 
 /** Who carries a write on without us. */
@@ -32,6 +34,7 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
   setMaxListeners(0, controller.signal); // every process under way listens
   let pending: KvmsnapError | null = null;
   const writing = new Map<string, Writer>();
+  let holds = 0;
 
   /** Why the run stops at once, before what it left under way is told. */
   let reason: { readonly code: FailureCode; readonly why: string } | null = null;
@@ -56,14 +59,20 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
     },
     raise(signal) {
       const code = SIGNAL_FAILURES[signal];
-      if (writing.size === 0 || pending) return end(code, `ended by ${signal}`);
+      if (writing.size + holds === 0 || pending) return end(code, `ended by ${signal}`);
       pending = new KvmsnapError(code, `ended by ${signal}`);
+      if (writing.size === 0)
+        return note(`${signal}: looking at what was done, and then it ends (once more: ends at once)`);
       note(
         `${signal}: ${writersOf(writing) === 'libvirtd' ? 'libvirt' : writersOf(writing)} cannot cancel this; waiting for its true end (once more: stop waiting, it carries on)`,
       );
     },
     expire(seconds) {
       end('timed-out', `not done within ${seconds} s`);
+    },
+    hold() {
+      holds++;
+      return () => void holds--;
     },
     async protect(what, task, by = 'libvirtd') {
       if (pending) throw pending;

@@ -78,3 +78,29 @@ export function createVirsh(exec: Exec, uri: string | null, nonce: string, reado
     },
   };
 }
+
+/**
+ * A virsh of which the next reading takes these commands along in its process; where nothing was read by it, `answers` reads
+ * them alone. Null for a command that virsh did not come to.
+ */
+export function takingAlong(
+  virsh: Virsh,
+  commands: readonly VirshCommand[],
+): { readonly virsh: Virsh; answers(): Promise<readonly (string | null)[]> } {
+  let reading: Promise<Answers> | null = null;
+  return {
+    virsh: {
+      ...virsh,
+      async read(wanted) {
+        if (reading) return virsh.read(wanted);
+        reading = virsh.read([...commands, ...wanted]);
+        const answers = await reading;
+        return { ...answers, texts: answers.texts.slice(commands.length) };
+      },
+    },
+    async answers() {
+      const { texts } = await (reading ?? virsh.read(commands));
+      return texts.slice(0, commands.length);
+    },
+  };
+}

@@ -1,3 +1,4 @@
+import type { Deletions } from '../delete/series.ts';
 import type { KvmsnapError } from '../errors.ts';
 import type { MountedFileSystem } from '../host/file-systems.ts';
 import { chainPaths, linkOf } from '../model/image.ts';
@@ -36,6 +37,8 @@ export interface Entry {
   failure: KvmsnapError | null;
   /** Nothing more can be deleted of it now. */
   isClosed: boolean;
+  /** Those of this VM, once the first is begun. */
+  deletions: Deletions | null;
 }
 
 /** A snapshot that may go. */
@@ -62,6 +65,7 @@ export async function enter(ctx: Context, { vm, fresh }: VmToPrune, request: Pru
     freedBytes: 0,
     failure: null,
     isClosed: false,
+    deletions: null,
   };
 }
 

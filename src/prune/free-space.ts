@@ -1,6 +1,6 @@
-import { deleteSnapshot } from '../delete/delete.ts';
 import { planDeletions } from '../delete/dry-run.ts';
 import type { LeftoversFound } from '../delete/remove-leftover-files.ts';
+import { openDeletions } from '../delete/series.ts';
 import { KvmsnapError } from '../errors.ts';
 import { fileSystemOf, type MountedFileSystem } from '../host/file-systems.ts';
 import { isActive } from '../model/domain.ts';
@@ -109,6 +109,7 @@ export async function pruneForSpace(
   for (const entry of entries) if (!isPlaced(run, entry)) close(entry, unknownSpace(entry));
   const before = systemsOf(run);
   const after = ctx.settings.dryRun ? await foreseeAll(run, before) : await deleteAll(run, before);
+  await proveAll(run);
   const short = shortOf(run, after);
   return {
     vms: entries.map((entry) => conclude(run, entry, short)),
@@ -267,11 +268,14 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
   const before = await sight.occupiedBy(vm);
   let found: LeftoversFound;
   try {
-    const done = await deleteSnapshot(ctx, vm, report, deletionBy(request));
-    entry.vm = done.vm;
-    found = { leftovers: done.leftovers, unremoved: done.unremoved };
+    entry.deletions ??= openDeletions(vm, deletionBy(request));
+    ctx.terminal.progress(`'${name}' of '${vm.domain.name}'`);
+    const { gone: _, ...others } = await entry.deletions.delete(ctx, name);
+    entry.vm = entry.deletions.vm;
+    found = others;
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
+    if (error === ctx.interrupts.pending && isBegun(run)) return null; // it met the signal before its write
     entry.done.push(notPruned(name, error));
     if (error.code === 'busy') entry.isClosed = true; // each of its others would wait as long again
     return null;
@@ -285,6 +289,19 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
   if (locationOf(report) === 'external') await lookAhead(run, entry);
   entry.freedBytes = entry.freedBytes === null || released === null ? null : entry.freedBytes + released;
   return released;
+}
+
+const isBegun = ({ entries }: Run): boolean => entries.some(({ done }) => done.length > 0);
+
+/** What virsh reported as deleted is looked at, as far as that has not been done; what is not so has failed. */
+async function proveAll({ ctx, entries }: Run): Promise<void> {
+  for (const { deletions, done } of entries) {
+    const failures = (await deletions?.prove(ctx)) ?? new Map<string, KvmsnapError>();
+    for (const [i, { name }] of done.entries()) {
+      const failure = failures.get(name);
+      if (failure) done[i] = notPruned(name, failure);
+    }
+  }
 }
 
 /** Less than this may be lost in what a deletion writes itself. */

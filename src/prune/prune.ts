@@ -1,4 +1,5 @@
-import { type DeleteDone, type DeleteRequest, deleteSnapshot } from '../delete/delete.ts';
+import { deleteInTurn } from '../delete/delete-in-turn.ts';
+import type { DeleteRequest } from '../delete/deletion.ts';
 import type { LeftoversFound } from '../delete/remove-leftover-files.ts';
 import { DELETE_RULES } from '../delete/rules/common.ts';
 import { KvmsnapError } from '../errors.ts';
@@ -12,7 +13,7 @@ import { internalDisks, locationOf } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
 import { type ImageUsers, NOBODY } from '../sharing/image-users.ts';
-import { readAgain, type Vm } from '../vm/load.ts';
+import type { Vm } from '../vm/load.ts';
 import type { Zone } from './calendar.ts';
 import type { FreeMin } from './free-space-policy.ts';
 import { type Candidate, type Decision, hasRules, planRetention, type RetentionRules } from './retention.ts';
@@ -183,55 +184,22 @@ export interface PruneDone {
   readonly held: ReadonlySet<string>;
 }
 
-/**
- * Carries out a plan: oldest first, one at a time, going on after a failure. Ends after a signal, and at a busy VM,
- * where each of the others would wait as long again.
- */
+/** Carries out a plan: oldest first, one at a time. What was put on hold meanwhile stays, and is no failure. */
 export async function prune(
   ctx: Context,
   vm: Vm,
   plan: readonly Decision<PruneCandidate>[],
   request: Pick<PruneRequest, 'leftovers'>,
 ): Promise<PruneDone> {
-  const done: Pruned[] = [];
-  const held = new Set<string>();
-  let now = vm;
-  for (const { snapshot, keep } of plan) {
-    if (keep || snapshot.report === null) continue;
-    if (ctx.interrupts.pending) break;
-    try {
-      const deleted = await deleteUnlessHeld(ctx, now, snapshot.report, request);
-      if (!deleted) held.add(snapshot.name);
-      else {
-        now = deleted.vm;
-        const { leftovers, unremoved } = deleted;
-        done.push({ name: snapshot.name, failure: null, leftovers, unremoved });
-      }
-    } catch (error) {
-      if (!(error instanceof KvmsnapError)) throw error;
-      done.push(notPruned(snapshot.name, error));
-      if (error.code === 'busy') break;
-    }
-  }
-  return { done, held };
-}
-
-/** null: it was put on hold, before its turn came or while it waited for the VM. */
-async function deleteUnlessHeld(
-  ctx: Context,
-  vm: Vm,
-  snapshot: SnapshotReport,
-  request: Pick<PruneRequest, 'leftovers'>,
-): Promise<DeleteDone | null> {
-  const isHeld = ({ snapshots }: Vm) => snapshots.some(({ name, held }) => name === snapshot.name && held);
-  if (isHeld(vm)) return null;
-  try {
-    return await deleteSnapshot(ctx, vm, snapshot, deletionBy(request));
-  } catch (error) {
-    const isRefused = error instanceof KvmsnapError && error.code === 'check';
-    if (isRefused && isHeld(await readAgain(ctx, vm.domain))) return null;
-    throw error;
-  }
+  if (ctx.interrupts.pending) return { done: [], held: new Set() };
+  const names = plan.flatMap(({ snapshot, keep }) =>
+    keep || snapshot.report === null ? [] : [snapshot.name],
+  );
+  const { tried } = await deleteInTurn(ctx, vm, names, deletionBy(request));
+  return {
+    done: tried.filter(({ isHeld }) => !isHeld),
+    held: new Set(tried.filter(({ isHeld }) => isHeld).map(({ name }) => name)),
+  };
 }
 
 /** How a prune deletes. */

@@ -70,6 +70,7 @@ function entryOf(...snapshots: readonly Snapshot[]): Entry {
     freedBytes: 0,
     failure: null,
     isClosed: false,
+    deletions: null,
   };
 }
 

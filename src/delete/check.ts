@@ -1,0 +1,80 @@
+import type { SnapshotReport } from '../model/report.ts';
+import { applyRules } from '../model/rule.ts';
+import type { Context } from '../run/context.ts';
+import { refuseOn } from '../run/enforce.ts';
+import type { RuleTable } from '../run/operation.ts';
+import { requireAllRead, stillBeingTaken, type Vm } from '../vm/load.ts';
+import type { DeleteRequest } from './deletion.ts';
+import { deletionSet } from './deletion-set.ts';
+import { type KnownFacts, readDeleteFacts } from './facts.ts';
+import { DELETE_RULES } from './rules/common.ts';
+import type { DeleteFacts } from './rules/facts.ts';
+import { HOLD_RULES } from './rules/hold.ts';
+
+/** What is against a deletion. */
+
+/** What a deletion is checked by. */
+export interface Deletable {
+  readonly vm: Vm;
+  readonly snapshot: SnapshotReport;
+  /** null: only libvirt's metadata goes, and what is in the images stays. */
+  readonly facts: DeleteFacts | null;
+}
+
+/** A hold comes first: whoever takes it back is told the rest. */
+export const deleteTables = <Facts extends Deletable>({
+  reach,
+}: Pick<DeleteRequest, 'reach'>): readonly RuleTable<Facts>[] => [
+  {
+    cannot,
+    find: ({ vm: { domain, snapshots }, snapshot }) =>
+      applyRules(HOLD_RULES, { domain, snapshot, reach, snapshots }),
+    force: false,
+  },
+  { cannot, find: ({ facts }) => (facts ? applyRules(DELETE_RULES, facts) : []), force: false },
+];
+
+const cannot = ({ vm: { domain }, snapshot: { name } }: Deletable): string =>
+  `cannot delete '${name}' of '${domain.name}'`;
+
+/** Throws where not even the rules can tell: it is still being written, or not all of the VM could be read. */
+export function requireKnown(
+  ctx: Context,
+  vm: Vm,
+  snapshot: SnapshotReport,
+  { reach, metadataOnly }: DeleteRequest,
+): void {
+  for (const victim of deletionSet(vm.snapshots, snapshot, reach))
+    if (victim.underWay) throw stillBeingTaken(vm, victim);
+  if (!metadataOnly || reach !== 'only')
+    requireAllRead(ctx, vm, `delete '${snapshot.name}' of '${vm.domain.name}'`);
+}
+
+/** Throws when deleting this would be half done, or would take more with it than was asked for. */
+export async function checkDeletable(
+  ctx: Context,
+  vm: Vm,
+  snapshot: SnapshotReport,
+  request: DeleteRequest,
+  known: KnownFacts,
+): Promise<void> {
+  requireKnown(ctx, vm, snapshot, request);
+  checkHolds(ctx, vm, snapshot, request);
+  const facts = request.metadataOnly ? null : await readDeleteFacts(ctx, vm, snapshot, request.reach, known);
+  refuse(ctx, { vm, snapshot, facts }, request);
+}
+
+/** Throws when it, or another that would go with it, is on hold. */
+export function checkHolds(
+  ctx: Context,
+  vm: Vm,
+  snapshot: SnapshotReport,
+  request: Pick<DeleteRequest, 'reach'>,
+): void {
+  refuse(ctx, { vm, snapshot, facts: null }, request);
+}
+
+function refuse(ctx: Context, deletable: Deletable, request: Pick<DeleteRequest, 'reach'>): void {
+  for (const { cannot, find, force } of deleteTables(request))
+    refuseOn(ctx, cannot(deletable), find(deletable), force);
+}

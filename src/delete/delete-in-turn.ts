@@ -1,0 +1,72 @@
+import { KvmsnapError } from '../errors.ts';
+import type { Context } from '../run/context.ts';
+import type { Vm } from '../vm/load.ts';
+import type { DeleteRequest, TellLoss } from './deletion.ts';
+import type { LeftoversFound } from './remove-leftover-files.ts';
+import { type DeletionOptions, type Deletions, openDeletions } from './series.ts';
+
+/** Deleting these snapshots of one VM, one after the other, as delete and prune do. */
+
+/** What became of one that was tried. */
+export interface Tried extends LeftoversFound {
+  readonly name: string;
+  /** All that went, with the children where they were to go; empty where it failed. */
+  readonly gone: readonly string[];
+  readonly failure: KvmsnapError | null;
+  /** It was refused, and is on hold by now. */
+  readonly isHeld: boolean;
+}
+
+export interface DeletedInTurn {
+  readonly tried: readonly Tried[];
+  /** Names that were not come to: after a signal, or at a busy VM, where each of the others would wait as long again. */
+  readonly left: readonly string[];
+}
+
+/** Goes on after a failure. Shows `37 of 184` on a terminal. `first`: the VM as it was just read. */
+export async function deleteInTurn(
+  ctx: Context,
+  first: Vm,
+  names: readonly string[],
+  request: DeleteRequest,
+  tell?: TellLoss,
+): Promise<DeletedInTurn> {
+  const deletions = openDeletions(first, request);
+  const tried: Tried[] = [];
+  let left = [...names];
+  for (let name = left[0]; name !== undefined; name = left[0]) {
+    if (ctx.interrupts.pending && tried.length > 0) break;
+    const count = names.length > 1 ? `${names.length - left.length + 1} of ${names.length}` : null;
+    if (count) ctx.terminal.progress(`${count}: '${name}' of '${first.domain.name}'`);
+    const result = await tryDelete(ctx, deletions, name, { tell, count });
+    // the signal met it before its write
+    if (result.failure !== null && result.failure === ctx.interrupts.pending && tried.length > 0) break;
+    tried.push(result);
+    left = left.filter((other) => other !== name && !result.gone.includes(other));
+    if (result.failure?.code === 'busy') break;
+  }
+  ctx.terminal.progress('');
+  const failures = await deletions.prove(ctx);
+  return { tried: tried.map((each) => withFailure(each, failures.get(each.name))), left };
+}
+
+async function tryDelete(
+  ctx: Context,
+  deletions: Deletions,
+  name: string,
+  options: DeletionOptions,
+): Promise<Tried> {
+  try {
+    const { gone, ...found } = await deletions.delete(ctx, name, options);
+    return { name, gone: gone.map((victim) => victim.name), failure: null, isHeld: false, ...found };
+  } catch (error) {
+    if (!(error instanceof KvmsnapError)) throw error;
+    const isHeld =
+      error.code === 'check' && deletions.vm.snapshots.some((each) => each.name === name && each.held);
+    return { name, gone: [], failure: error, isHeld, leftovers: [], unremoved: [] };
+  }
+}
+
+/** One that virsh reported as deleted, and that the look at the end found otherwise. */
+const withFailure = (tried: Tried, failure: KvmsnapError | undefined): Tried =>
+  failure && !tried.failure ? { ...tried, gone: [], failure } : tried;

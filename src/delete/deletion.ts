@@ -1,0 +1,101 @@
+import type { VirshCommand } from '../libvirt/batch.ts';
+import { readMerged } from '../libvirt/runtime.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { externalDisks } from '../model/snapshot.ts';
+import { localTime } from '../output/format.ts';
+import type { Context } from '../run/context.ts';
+import { type Operation, skip } from '../run/operation.ts';
+import { carryOut, type WriteEnd } from '../run/write.ts';
+import type { Vm } from '../vm/load.ts';
+import { type Deletable, deleteTables } from './check.ts';
+import type { DeleteScope } from './deletion-set.ts';
+import type { LeftoversFound } from './remove-leftover-files.ts';
+import type { Proof } from './verify.ts';
+
+export interface DeleteRequest {
+  readonly reach: DeleteScope;
+  /** Only libvirt's metadata goes; what is in the images stays. */
+  readonly metadataOnly: boolean;
+  /** Files that libvirt leaves behind go too, as far as nothing uses them. */
+  readonly leftovers: boolean;
+}
+
+/** libvirt's command for it. */
+export function deleteCommand(
+  { domain }: Pick<Vm, 'domain'>,
+  { name }: SnapshotReport,
+  { reach, metadataOnly }: DeleteRequest,
+): VirshCommand {
+  return [
+    'snapshot-delete',
+    ...['--domain', domain.uuid, '--snapshotname', name],
+    ...(reach === 'only' ? [] : [`--${reach}`]),
+    ...(metadataOnly ? ['--metadata'] : []),
+  ];
+}
+
+export interface DeletionFacts extends Deletable {
+  /** All that goes. */
+  readonly victims: readonly SnapshotReport[];
+}
+
+/** What went, and the files that were left behind. */
+export interface DeleteDone extends LeftoversFound {
+  readonly gone: readonly SnapshotReport[];
+}
+
+/** Told of what goes once nothing is against it, and before it goes: lines for stderr. */
+export type TellLoss = (ctx: Context, facts: DeletionFacts) => readonly string[];
+
+/** What a deletion needs of the series that it is a part of. */
+export interface Series {
+  /** The VM with this snapshot as they are now, and what the rules go by. */
+  look(ctx: Context, name: string, again: boolean): Promise<DeletionFacts>;
+  prepare(ctx: Context, facts: DeletionFacts): Promise<DeletionFacts>;
+  /** At once, or with those after it in one look. */
+  verify(
+    ctx: Context,
+    facts: DeletionFacts,
+    end: WriteEnd,
+  ): Promise<
+    | { readonly done: DeleteDone }
+    | { readonly failure: NonNullable<Proof['failures'][number]>; readonly seen: Proof }
+  >;
+}
+
+/** The deletion of one snapshot, with its children where that is wanted. `count`: such as `37 of 184`. */
+export const deletion = (
+  series: Series,
+  name: string,
+  request: DeleteRequest,
+  { tell, count }: { readonly tell?: TellLoss | undefined; readonly count: string | null },
+): Operation<DeletionFacts, Proof, DeleteDone, never> => ({
+  load: (ctx, again) => series.look(ctx, name, again),
+  rules: deleteTables(request),
+  settled: skip('a snapshot that is gone is an error: its name may be a slip'),
+  plan: skip('a dry run foresees a whole series, each as those before leave the VM (dry-run.ts)'),
+  consent: {
+    given: 'by one question over all VMs, or in a script by the name',
+    consequences: ({ victims }) =>
+      victims.map(
+        ({ name, createdAtSeconds }) => `'${name}' of ${localTime(createdAtSeconds)} would be deleted`,
+      ),
+    notes: (ctx, facts) => tell?.(ctx, facts) ?? [],
+  },
+  prepare: (ctx, facts) => series.prepare(ctx, facts),
+  write: {
+    subject: (_, { vm: { domain } }) => `the deletion of '${name}' of '${domain.name}'`,
+    run(ctx, { vm, snapshot }) {
+      const { domain } = vm;
+      const merged = request.metadataOnly ? [] : externalDisks(snapshot).map(({ target }) => target);
+      return carryOut(ctx, {
+        command: deleteCommand(vm, snapshot, request),
+        label: `${count === null ? '' : `${count}: `}deleting '${name}' of '${domain.name}'`,
+        growing: null,
+        ...(merged.length > 0 ? { progress: () => readMerged(ctx.virsh, domain.uuid, merged) } : {}),
+      });
+    },
+  },
+  verify: (ctx, facts, end) => series.verify(ctx, facts, end),
+  residue: (_, __, { odd, forgotten }) => [...odd, ...forgotten],
+});

@@ -1,0 +1,108 @@
+import { freeBytes } from '../host/files.ts';
+import { readDaemonVersion } from '../libvirt/runtime.ts';
+import { isActive } from '../model/domain.ts';
+import { chainOf, type Images } from '../model/image.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import { externalDisks } from '../model/snapshot.ts';
+import { roomOnDevice } from '../qemu/image-room.ts';
+import type { Context } from '../run/context.ts';
+import { readImageUsers } from '../sharing/find-image-users.ts';
+import type { ImageUsers } from '../sharing/image-users.ts';
+import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
+import type { Vm } from '../vm/load.ts';
+import { lookAtStoredDisks } from '../vm/stored-disks.ts';
+import type { DeleteScope } from './deletion-set.ts';
+import { asksVersion, deletesExternal } from './rules/common.ts';
+import type { DeleteFacts, Merge } from './rules/facts.ts';
+import { strayVictims } from './rules/place.ts';
+import { writtenByDelete } from './rules/write.ts';
+
+/** Gathering what the rules of a delete ask for. */
+
+export interface KnownFacts {
+  /** Absent: it is asked who uses the VM's files now. */
+  readonly users?: () => Promise<ImageUsers>;
+  /** The VM is not so yet, and room is no matter. */
+  readonly isForeseen?: boolean;
+}
+
+export async function readDeleteFacts(
+  ctx: Context,
+  vm: Vm,
+  snapshot: SnapshotReport,
+  reach: DeleteScope,
+  { users: usersOf, isForeseen = false }: KnownFacts = {},
+): Promise<DeleteFacts> {
+  const { domain, snapshots, current, images } = vm;
+  const facts = { domain, snapshot, reach, snapshots, current, images };
+  const isMerged = deletesExternal(facts) && !isForeseen;
+  const [users, daemonVersion, merges, stored] = await Promise.all([
+    usersOf?.() ?? readImageUsers(ctx, vm),
+    asksVersion(facts) ? readDaemonVersion(ctx.virsh) : null,
+    isMerged ? tightMerges(ctx, vm, snapshot) : [],
+    lookAtStored(ctx, vm, strayVictims(facts)),
+  ]);
+  const known = { ...facts, users, daemonVersion, merges, stored };
+  const writeObstacles = await readWriteObstacles(ctx, vm.uri, writtenByDelete(known), {
+    adds: 'table',
+    byRoot: !isActive(domain.state),
+  });
+  return { ...known, writeObstacles };
+}
+
+/** By snapshot, the images that libvirt will look into for it. */
+export async function lookAtStored(
+  ctx: Context,
+  vm: Vm,
+  snapshots: readonly SnapshotReport[],
+): Promise<ReadonlyMap<string, Images>> {
+  const found = await Promise.all(
+    snapshots.map(async (snapshot) => [snapshot.name, await lookAtStoredDisks(ctx, vm, snapshot)] as const),
+  );
+  return new Map(found);
+}
+
+/** The merges of a snapshot's overlays that might not fit. */
+async function tightMerges(ctx: Context, vm: Vm, snapshot: SnapshotReport): Promise<Merge[]> {
+  const merges: Merge[] = [];
+  for (const { target, source, base, freeBytes, isDevice } of await narrowPlaces(ctx, vm, snapshot)) {
+    const { measureOverlays } = await import('../space/overlays.ts');
+    const cost = await measureOverlays(ctx, vm.images.get(target), [source]);
+    if (cost.kind === 'unmeasured' || cost.approximate) continue;
+    const unit = isDevice ? 'clusterBytes' : 'hostBytes';
+    const growthBytes = cost.holds[unit] - cost.frees[unit];
+    merges.push({ target, base, growthBytes, freeBytes, isDevice });
+  }
+  return merges;
+}
+
+/** A merge for which there is less room than its base could ever take. */
+interface NarrowPlace {
+  readonly target: string;
+  readonly source: string;
+  readonly base: string;
+  readonly freeBytes: number;
+  readonly isDevice: boolean;
+}
+
+/** An image grows by its disk's size at the most; `merges`: so many times, this one and those before it. */
+export async function narrowPlaces(
+  ctx: Context,
+  { images }: Pick<Vm, 'images'>,
+  snapshot: SnapshotReport,
+  merges = 1,
+): Promise<NarrowPlace[]> {
+  const narrow: NarrowPlace[] = [];
+  for (const { target, source } of externalDisks(snapshot)) {
+    const image = images.get(target);
+    const chain = chainOf(image);
+    const base = chain[chain.findIndex(({ path }) => path === source) + 1];
+    if (!base || source === null || base === chain[0]) continue;
+    const mostBytes = base.virtualBytes * merges;
+    const onDevice = await roomOnDevice(base.path, mostBytes);
+    const free = onDevice ?? (await freeBytes(base.path, ctx));
+    if (free === null || free >= mostBytes) continue;
+    narrow.push({ target, source, base: base.path, freeBytes: free, isDevice: onDevice !== null });
+  }
+  return narrow;
+}

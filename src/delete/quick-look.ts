@@ -1,0 +1,100 @@
+import { isBusy, parseState, splitLines } from '../libvirt/answers.ts';
+import type { VirshCommand } from '../libvirt/batch.ts';
+import type { DomainReading } from '../libvirt/domains.ts';
+import { dumpCommand } from '../libvirt/snapshots.ts';
+import { createSnapshotParser } from '../libvirt/xml/snapshot.ts';
+import { isActive } from '../model/domain.ts';
+import { isHeld, withoutHold } from '../model/hold.ts';
+import { chainOf, type Images } from '../model/image.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import type { Vm } from '../vm/load.ts';
+
+/**
+ * Whether a VM is as its deletions should have left it, by few questions whose number and answers do not grow with its
+ * snapshots. Whatever is other than foreseen has to be looked at in full.
+ */
+
+/** What is asked of libvirt before the deletion of this snapshot. */
+export function quickCommands({ domain, current }: Vm, name: string): VirshCommand[] {
+  const of = ['--domain', domain.uuid];
+  return [
+    ['dumpxml', ...of],
+    ['snapshot-list', ...of, '--name'],
+    ['domstate', ...of, '--reason'],
+    dumpCommand(domain.uuid, name),
+    // of a VM without a current snapshot, or that is off, these two fail
+    ...(current === null ? [] : [['snapshot-current', ...of, '--name']]),
+    ...(isActive(domain.state) ? [['domcontrol', ...of]] : []),
+  ];
+}
+
+/** The answers to `quickCommands`: nothing has happened to the VM but what is foreseen. `definition`: as it was before. */
+export function isAsForeseen(
+  { domain, current, snapshotNames, snapshots }: Vm,
+  name: string,
+  answers: readonly (string | null)[],
+  definition: string | null,
+): boolean {
+  if (answers.some((text) => text === null)) return false;
+  const [xml = '', list = '', state = '', record = '', ...others] = answers.map((text) => text ?? '');
+  const now = current === null ? null : splitLines(others[0] ?? '').join('\n');
+  const control = isActive(domain.state) ? (others.at(-1) ?? '') : '';
+  const known = snapshots.find((snapshot) => snapshot.name === name);
+  return (
+    xml !== '' &&
+    (definition === null || xml === definition) &&
+    isSameList(splitLines(list), snapshotNames) &&
+    parseState(state).state === domain.state &&
+    now === current &&
+    !isBusy(control) &&
+    known !== undefined &&
+    isSameSnapshot(known, record)
+  );
+}
+
+/** The definition among the answers. */
+export const definitionIn = ([xml]: readonly (string | null)[]): string | null => xml ?? null;
+
+const isSameList = (one: readonly string[], other: readonly string[]): boolean =>
+  [...one].sort().join('\n') === [...other].sort().join('\n');
+
+/** Nobody has put it on hold, described or registered it anew since. */
+function isSameSnapshot(known: SnapshotReport, record: string): boolean {
+  if (record === '') return false;
+  const now = createSnapshotParser()(record);
+  return (
+    isHeld(now.description) === known.held &&
+    withoutHold(now.description) === known.description &&
+    identityOf(now) === identityOf(known)
+  );
+}
+
+/** A path as libvirt spells it; a volume has none there. */
+const identityOf = ({ name, parent, createdAtSeconds, state, memory, disks }: Snapshot): string =>
+  JSON.stringify([
+    ...[name, parent, createdAtSeconds, state, memory.location],
+    ...disks.map(({ target, location, source, spelled }) => [target, location, spelled ?? source]),
+  ]);
+
+/** The same of a whole reading and of the images, after deletions: what is gone from libvirt is gone from every disk. */
+export function isLeftAsForeseen(foreseen: Vm, now: DomainReading, images: Images): boolean {
+  const { domain } = foreseen;
+  return (
+    isSameList(now.snapshotNames, foreseen.snapshotNames) &&
+    now.current === foreseen.current &&
+    now.domain.state === domain.state &&
+    !now.domain.busy &&
+    JSON.stringify(now.domain.disks) === JSON.stringify(domain.disks) &&
+    tagsOfAll(images) === tagsOfAll(foreseen.images)
+  );
+}
+
+const tagsOfAll = (images: Images): string =>
+  JSON.stringify(
+    [...images].map(([target, image]) => [
+      target,
+      image.kind,
+      chainOf(image).map(({ path, tags }) => [path, tags.map(({ id, name }) => [id, name])]),
+    ]),
+  );

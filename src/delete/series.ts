@@ -1,0 +1,232 @@
+import { KvmsnapError } from '../errors.ts';
+import { readByUuid } from '../libvirt/domains.ts';
+import { takingAlong } from '../libvirt/virsh.ts';
+import { takesPart } from '../model/domain.ts';
+import { mentionedFiles } from '../model/domain-files.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import type { Context } from '../run/context.ts';
+import { operate } from '../run/operation.ts';
+import type { WriteEnd } from '../run/write.ts';
+import { lookAtDisks } from '../vm/disks.ts';
+import { findSnapshot, readAgain, type Vm } from '../vm/load.ts';
+import { requireKnown } from './check.ts';
+import {
+  type DeleteDone,
+  type DeleteRequest,
+  type DeletionFacts,
+  deletion,
+  type TellLoss,
+} from './deletion.ts';
+import { deletionSet } from './deletion-set.ts';
+import { readDeleteFacts } from './facts.ts';
+import { definitionIn, isAsForeseen, isLeftAsForeseen, quickCommands } from './quick-look.ts';
+import { clearLeftovers, type LeftoversFound } from './remove-leftover-files.ts';
+import { strayVictims } from './rules/place.ts';
+import { afterDeletion } from './simulate.ts';
+import { isExternal, type Proof, proveDeletions, type Written } from './verify.ts';
+
+/**
+ * Deletions of one VM, one after the other, for whoever deletes. Before each, one process compares with libvirt: which VMs
+ * there are and use the files, and whether this VM and the snapshot are as the deletions before should have left them. An
+ * internal one that virsh reports as deleted is proven with those after it, by one look at the list and the images; any
+ * other, and all of them when something is other than foreseen, is looked at at once.
+ */
+export interface Deletions {
+  /** The VM as it was looked at last, without what was deleted since. */
+  readonly vm: Vm;
+  /** Deletes one. Throws what refuses or fails; what virsh reports as deleted may still fail in `prove`. */
+  delete(ctx: Context, name: string, options?: DeletionOptions): Promise<DeleteDone>;
+  /** Looks at what is not proven yet. Returns all that had been reported as deleted and are not, since the series began. */
+  prove(ctx: Context): Promise<ReadonlyMap<string, KvmsnapError>>;
+}
+
+export interface DeletionOptions {
+  readonly tell?: TellLoss | undefined;
+  readonly count?: string | null;
+}
+
+/** So many deletions are taken on virsh's word at most. */
+const MOST_UNPROVEN = 16;
+
+const NOTHING_LEFT: LeftoversFound = { leftovers: [], unremoved: [] };
+
+/** `first`: the VM as it was just read. */
+export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
+  let vm = first;
+  /** The definition as libvirt prints it; null: it was not asked for since the VM was read. */
+  let definition: string | null = null;
+  let unproven: Unproven | null = null;
+  const failed = new Map<string, KvmsnapError>();
+
+  const begin = (ctx: Context): Unproven => {
+    unproven ??= { before: vm, written: [], memory: null, release: ctx.interrupts.hold() };
+    return unproven;
+  };
+
+  /** Ends what was begun: the VM is as it was just looked at. */
+  const settle = async (ctx: Context, after: Vm): Promise<void> => {
+    const ended = unproven;
+    vm = after;
+    unproven = null;
+    ended?.release();
+    if (ended) await noteKeptMemory(ctx, after, ended);
+  };
+
+  /** What is reported as deleted could not be looked at. */
+  const giveUp = (written: readonly Written[], error: unknown): void => {
+    unproven?.release();
+    unproven = null;
+    if (!(error instanceof KvmsnapError)) throw error;
+    for (const { snapshot } of written) failed.set(snapshot.name, unseen(snapshot, error));
+  };
+
+  const proveAll = async (ctx: Context, { before, written }: Unproven): Promise<Proof> => {
+    const proof = await proveDeletions(ctx, before, written);
+    for (const { what, command } of proof.failures.at(-1) ? [] : proof.forgotten)
+      ctx.terminal.note(`warning: ${what}; this mends it: ${command}`);
+    definition = null;
+    await settle(ctx, proof.after);
+    return proof;
+  };
+
+  const takeOver = (written: readonly Written[], { failures }: Pick<Proof, 'failures'>): void => {
+    for (const [i, { snapshot }] of written.entries()) {
+      const failure = failures[i];
+      if (failure) failed.set(snapshot.name, failure);
+    }
+  };
+
+  const prove = async (ctx: Context): Promise<void> => {
+    const pending = unproven;
+    if (!pending) return;
+    if (pending.written.length === 0) return settle(ctx, vm);
+    try {
+      const { domain, uri } = vm;
+      const [reading, images] = await Promise.all([
+        readByUuid(ctx.virsh, domain.uuid, domain.name),
+        lookAtDisks(ctx, uri, domain.disks.filter(takesPart)),
+      ]);
+      if (isLeftAsForeseen(vm, reading, images)) await settle(ctx, { ...vm, ...reading, images });
+      else takeOver(pending.written, await proveAll(ctx, pending));
+    } catch (error) {
+      giveUp(pending.written, error);
+    }
+  };
+
+  const gather = async (ctx: Context, name: string): Promise<DeletionFacts> => {
+    const snapshot = findSnapshot(vm, name);
+    requireKnown(ctx, vm, snapshot, request);
+    const facts = request.metadataOnly ? null : await readDeleteFacts(ctx, vm, snapshot, request.reach);
+    return { vm, snapshot, victims: deletionSet(vm.snapshots, snapshot, request.reach), facts };
+  };
+
+  const renew = async (ctx: Context): Promise<void> => {
+    await prove(ctx);
+    vm = await readAgain(ctx, vm.domain);
+    definition = null;
+  };
+
+  const look = async (ctx: Context, name: string, again: boolean): Promise<DeletionFacts> => {
+    if (again) await renew(ctx);
+    const { virsh, answers } = takingAlong(ctx.virsh, quickCommands(vm, name));
+    const facts = await gather({ ...ctx, virsh }, name);
+    const found = await answers();
+    if (isAsForeseen(vm, name, found, definition)) {
+      definition = definitionIn(found);
+      return facts;
+    }
+    await renew(ctx);
+    return gather(ctx, name);
+  };
+
+  const verify = async (ctx: Context, { vm: before, snapshot, victims }: DeletionFacts, end: WriteEnd) => {
+    const pending = begin(ctx);
+    pending.written.push({ snapshot, victims, request, end });
+    const foreseen = end.kind === 'done' ? foresee(before, snapshot, victims, request) : null;
+    if (foreseen) {
+      vm = foreseen;
+      if (pending.written.length >= MOST_UNPROVEN) await prove(ctx);
+      return { done: { gone: victims, ...NOTHING_LEFT } };
+    }
+    const earlier = pending.written.slice(0, -1);
+    const proof = await proveAll(ctx, pending).catch((error) => {
+      giveUp(earlier, error);
+      throw error;
+    });
+    takeOver(earlier, proof);
+    const failure = proof.failures.at(-1);
+    if (failure) return { failure, seen: proof };
+    const found = victims.some(isExternal)
+      ? await clearLeftovers(ctx, vm, victims.flatMap(mentionedFiles), request.leftovers)
+      : NOTHING_LEFT;
+    return { done: { gone: victims, ...found } };
+  };
+
+  const prepare = async (ctx: Context, facts: DeletionFacts): Promise<DeletionFacts> => {
+    const hasMemory = facts.victims.some(({ memory }) => memory.location === 'internal');
+    if (request.metadataOnly || !hasMemory || unproven?.memory) return facts;
+    const { readLeftovers } = await import('../space/leftover-memory.ts');
+    const memory = await readLeftovers(vm.images);
+    begin(ctx).memory = memory;
+    return facts;
+  };
+
+  const series = { look, prepare, verify };
+  return {
+    get vm() {
+      return vm;
+    },
+    async delete(ctx, name, { tell, count = null } = {}) {
+      const ended = await operate(ctx, deletion(series, name, request, { tell, count }));
+      if ('planned' in ended) throw new Error('a deletion plans nothing');
+      return ended.done;
+    },
+    async prove(ctx) {
+      await prove(ctx);
+      return failed;
+    },
+  };
+}
+
+/** Deletions that nobody has looked at, and the VM before them. */
+interface Unproven {
+  readonly before: Vm;
+  readonly written: Written[];
+  /** By target, the memory that belonged to no snapshot then; null: none of them has any. */
+  memory: Awaited<ReturnType<typeof import('../space/leftover-memory.ts').readLeftovers>> | null;
+  /** A signal waits until they are proven. */
+  readonly release: () => void;
+}
+
+const unseen = ({ name }: SnapshotReport, error: KvmsnapError): KvmsnapError =>
+  error.prefixed(`virsh reported '${name}' as deleted, and whether it is so could not be seen: `);
+
+/** The VM without what was deleted; null where only a look can tell. */
+function foresee(
+  before: Vm,
+  snapshot: SnapshotReport,
+  victims: readonly SnapshotReport[],
+  { reach, metadataOnly }: DeleteRequest,
+): Vm | null {
+  const { snapshots, images } = before;
+  if (victims.some(isExternal)) return null;
+  if (!metadataOnly && strayVictims({ snapshot, reach, snapshots, images }).length > 0) return null;
+  const left = afterDeletion(before, snapshot, reach);
+  if (!left) return null;
+  const snapshotNames = [...before.snapshotNames];
+  for (const line of victims.flatMap(({ name }) => name.split('\n'))) {
+    const at = snapshotNames.indexOf(line);
+    if (at >= 0) snapshotNames.splice(at, 1);
+  }
+  return { ...before, ...left, snapshotNames, images: metadataOnly ? images : left.images };
+}
+
+async function noteKeptMemory(ctx: Context, vm: Vm, { written, memory }: Unproven): Promise<void> {
+  if (!memory) return;
+  const names = written
+    .flatMap(({ victims }) => victims)
+    .filter((victim) => victim.memory.location === 'internal')
+    .map(({ name }) => name);
+  const { noteKeptMemory } = await import('../space/leftover-memory.ts');
+  await noteKeptMemory(ctx, vm, names, memory);
+}

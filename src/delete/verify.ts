@@ -1,0 +1,173 @@
+import { KvmsnapError } from '../errors.ts';
+import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
+import { chainPaths, type Images, tagsNamed } from '../model/image.ts';
+import { type SnapshotReport, tagsOf } from '../model/report.ts';
+import type { Finding } from '../model/rule.ts';
+import { externalDisks, internalDisks, locationOf } from '../model/snapshot.ts';
+import { deleteTagLine } from '../qemu/command-lines.ts';
+import type { Context } from '../run/context.ts';
+import { lostCurrent, residue, withResidue } from '../run/failed-write.ts';
+import { readAfter, type WriteEnd } from '../run/write.ts';
+import { completeVm, type Vm } from '../vm/load.ts';
+import { lookAgainWhile } from '../vm/recheck.ts';
+import type { DeleteRequest } from './deletion.ts';
+import { lookAtStored } from './facts.ts';
+import { strayVictims } from './rules/place.ts';
+
+/** Looking whether what was to go is gone: from libvirt and, unless only the metadata was to go, from every disk. */
+
+/** A deletion that virsh has come back from. */
+export interface Written {
+  readonly snapshot: SnapshotReport;
+  /** All that was to go. */
+  readonly victims: readonly SnapshotReport[];
+  readonly request: DeleteRequest;
+  readonly end: WriteEnd;
+}
+
+/** The VM after some deletions, and what became of each. */
+export interface Proof {
+  readonly after: Vm;
+  /** In the order of the deletions; null: it is done. */
+  readonly failures: readonly (KvmsnapError | null)[];
+  /** What is odd about the VM now. */
+  readonly odd: readonly Finding[];
+  /** libvirt has lost which snapshot is the current one. */
+  readonly forgotten: readonly Finding[];
+}
+
+/** Looks at the VM after these deletions, the last of which may have ended in any way. `before`: the VM before the first. */
+export async function proveDeletions(ctx: Context, before: Vm, written: readonly Written[]): Promise<Proof> {
+  const end = written.at(-1)?.end ?? { kind: 'done', stderr: '' };
+  const { after, orphaned } = await lookAgainWhile(
+    ctx,
+    (seen) => seen.orphaned.some(({ length }) => length > 0),
+    async () => {
+      const after = await completeVm(ctx, await readAfter(ctx, before.domain.uuid, end));
+      return {
+        after,
+        orphaned: await Promise.all(written.map((each) => orphansOf(ctx, before, after, each))),
+      };
+    },
+  );
+  const odd = residue(ctx, after.domain, before.domain.state);
+  const gone = written.flatMap(({ victims }) => victims);
+  return {
+    after,
+    odd,
+    forgotten: lostCurrent(ctx, after, successorOfCurrent(before, gone)),
+    failures: written.map((each, i) => failureOf(after, each, orphaned[i] ?? [], odd.length > 0)),
+  };
+}
+
+async function orphansOf(
+  ctx: Context,
+  { snapshots }: Vm,
+  after: Vm,
+  { snapshot, victims, request }: Written,
+): Promise<Orphaned[]> {
+  if (request.metadataOnly) return [];
+  const strays = strayVictims({ snapshot, reach: request.reach, snapshots, images: after.images });
+  return orphans(after, victims, await lookAtStored(ctx, after, strays));
+}
+
+export const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
+
+/** What is not as it should be after a deletion; null: all is. A merge starts a VM that is off, so its state counts. */
+function failureOf(
+  after: Vm,
+  { snapshot, victims, request, end }: Written,
+  orphaned: readonly Orphaned[],
+  isOdd: boolean,
+): KvmsnapError | null {
+  const present = new Set([...after.snapshotNames, ...after.snapshots.map(({ name }) => name)]);
+  const left = victims.filter(({ name }) => present.has(name));
+  if (left.length > 0) return withResidue(stillThere(after, left, end), halfGone(after, left));
+  if (orphaned.length > 0) return leftInImages(orphaned);
+  if (!victims.some(isExternal)) return null;
+  const unmerged = request.metadataOnly ? [] : victims.flatMap((victim) => unmergedIn(after, victim));
+  return unmerged.length > 0 || isOdd ? notWhole(snapshot, unmerged) : null;
+}
+
+/** The snapshot that libvirt makes the current one: the nearest above, of those that stay. */
+function successorOfCurrent({ snapshots, current }: Vm, victims: readonly SnapshotReport[]): string | null {
+  const going = new Set(victims.map(({ name }) => name));
+  const parents = new Map(snapshots.map(({ name, parent }) => [name, parent]));
+  let name = current;
+  while (name !== null && going.has(name)) name = parents.get(name) ?? null;
+  return name;
+}
+
+/** libvirtd deletes from disk to disk, and forgets the snapshot last. */
+function halfGone(after: Vm, left: readonly SnapshotReport[]): Finding[] {
+  return left.flatMap((snapshot) => {
+    const targets = internalDisks(snapshot)
+      .filter((disk) => tagsOf(snapshot, disk, after.images)?.length === 0)
+      .map(({ target }) => target);
+    if (targets.length === 0) return [];
+    const what = `'${snapshot.name}' is no longer in disk ${targets.join(', ')}`;
+    return [{ what, hint: 'run the same delete again' }];
+  });
+}
+
+function stillThere(vm: Vm, left: readonly SnapshotReport[], end: WriteEnd): KvmsnapError {
+  const names = left.map(({ name }) => `'${name}'`).join(', ');
+  const what = `the snapshot ${names} of '${vm.domain.name}' was not deleted`;
+  if (end.kind === 'done') return new KvmsnapError('refused', `virsh reported success, but ${what}`);
+  if (end.kind === 'unknown') {
+    return new KvmsnapError(
+      'refused',
+      `${what}; virsh was ended before it could tell (${virshMessage(end.stderr)}), and libvirtd may still do it`,
+    );
+  }
+  return virshFailure(what, end.stderr);
+}
+
+interface Orphaned {
+  readonly name: string;
+  readonly target: string;
+  readonly path: string;
+}
+
+/** The tags that outlived their snapshot. */
+const orphans = (
+  { images }: Vm,
+  victims: readonly SnapshotReport[],
+  stored: ReadonlyMap<string, Images>,
+): Orphaned[] =>
+  victims.flatMap((victim) =>
+    internalDisks(victim)
+      .filter((disk) => {
+        const elsewhere = stored.get(victim.name)?.get(disk.target);
+        const tags = elsewhere ? tagsNamed(elsewhere, victim.name) : tagsOf(victim, disk, images);
+        return (tags?.length ?? 0) > 0;
+      })
+      .map(({ target, source }) => ({ name: victim.name, target, path: source ?? '' })),
+  );
+
+/** The overlays of a deleted external snapshot that the VM still lies on. */
+function unmergedIn(after: Vm, victim: SnapshotReport): string[] {
+  const active = new Map(after.domain.disks.map((disk) => [disk.target, disk.source]));
+  return externalDisks(victim).flatMap(({ target, source }) => {
+    const image = after.images.get(target);
+    const chain = image?.kind === 'seen' ? chainPaths(image) : [active.get(target)];
+    return source !== null && chain.includes(source) ? [source] : [];
+  });
+}
+
+const notWhole = ({ name }: SnapshotReport, unmerged: readonly string[]): KvmsnapError =>
+  new KvmsnapError(
+    'refused',
+    unmerged.length === 0
+      ? `'${name}' is deleted`
+      : `libvirt has forgotten '${name}', but the VM still lies on ${unmerged.join(', ')}`,
+  );
+
+function leftInImages(orphaned: readonly Orphaned[]): KvmsnapError {
+  const commands = orphaned.map(({ name, path }) => deleteTagLine(name, path));
+  const what = orphaned.map(({ name, target }) => `'${name}' in disk ${target}`).join(', ');
+  return new KvmsnapError('refused', `libvirt has forgotten them, but still in the images: ${what}`, {
+    hint: `with the VM off: ${commands.join(' && ')}`,
+    command: commands[0],
+  });
+}
