@@ -95,6 +95,6 @@ const tagsOfAll = (images: Images): string =>
     [...images].map(([target, image]) => [
       target,
       image.kind,
-      chainOf(image).map(({ path, tags }) => [path, tags.map(({ id, name }) => [id, name])]),
+      chainOf(image).map(({ path, tags }) => [path, tags.map(({ name }) => name)]),
     ]),
   );

@@ -84,13 +84,16 @@ export async function readUsersOf(
   question: Question,
   wanted: Currency = 'now',
 ): Promise<ImageUsers> {
-  const { uri, harmless = false } = question;
+  const { uri, except, harmless = false } = question;
   // a dry run writes nothing, so what it has read once is good enough
   const currency = ctx.settings.dryRun ? 'old' : wanted;
   const { comparedAt } = ctx.known;
   if (currency === 'now' || comparedAt === null) {
     const isRecent = comparedAt !== null && ctx.clock.now() - comparedAt <= MOST_MILLISECONDS;
-    await bringUpToDate(ctx, uri, harmless && isRecent ? 'none' : 'all', !harmless);
+    await bringUpToDate(ctx, uri, harmless && isRecent ? 'none' : 'all', {
+      withSnapshots: !harmless,
+      except,
+    });
   } else if (!harmless && [...ctx.known.vms.values()].some(({ hasSnapshots }) => !hasSnapshots))
     await bringUpToDate(ctx, uri, 'all');
   let found = await lookUp(ctx, question);

@@ -30,15 +30,30 @@ type Scope = 'all' | 'none' | ReadonlySet<string>;
 /**
  * Brings what is known up to date, on the connection `uri`: one reading after the other, for each caller must know what is so
  * after it has asked. `withSnapshots`: what is stored with
- * snapshots is read too, where it was not read yet or may be other now.
+ * snapshots is read too, where it was not read yet or may be other now. `except`: the UUID of a VM of which nobody asks, so
+ * that what is known of it may stay old.
  */
-export function bringUpToDate(ctx: Context, uri: string, scope: Scope, withSnapshots = true): Promise<void> {
-  const reading = ctx.known.reading.then(() => update(ctx, uri, scope, withSnapshots));
+export function bringUpToDate(
+  ctx: Context,
+  uri: string,
+  scope: Scope,
+  {
+    withSnapshots = true,
+    except = null,
+  }: { readonly withSnapshots?: boolean; readonly except?: string | null } = {},
+): Promise<void> {
+  const reading = ctx.known.reading.then(() => update(ctx, uri, scope, withSnapshots, except));
   ctx.known.reading = reading.catch(() => undefined);
   return reading;
 }
 
-async function update(ctx: Context, uri: string, scope: Scope, withSnapshots: boolean): Promise<void> {
+async function update(
+  ctx: Context,
+  uri: string,
+  scope: Scope,
+  withSnapshots: boolean,
+  except: string | null,
+): Promise<void> {
   const { known } = ctx;
   const now = ctx.clock.now();
   const { vms: found, left, failed } = await readAll(ctx, scope);
@@ -46,7 +61,10 @@ async function update(ctx: Context, uri: string, scope: Scope, withSnapshots: bo
   const present = new Set([...found.map(({ uuid }) => uuid), ...left]);
   for (const uuid of known.vms.keys()) if (!present.has(uuid)) known.vms.delete(uuid);
   if (scope === 'all') known.comparedAt = now;
-  const changed = found.filter((vm) => !isAsKnown(known.vms.get(vm.uuid), vm, withSnapshots));
+  const isOfNoMatter = (uuid: string) => uuid === except && known.vms.has(uuid);
+  const changed = found.filter(
+    (vm) => !isOfNoMatter(vm.uuid) && !isAsKnown(known.vms.get(vm.uuid), vm, withSnapshots),
+  );
   await take(ctx, changed, withSnapshots);
   const looked =
     scope === 'all' ? [...known.vms.values()] : found.flatMap(({ uuid }) => known.vms.get(uuid) ?? []);
