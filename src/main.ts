@@ -1,21 +1,30 @@
 import { writeSync } from 'node:fs';
-import { CommanderError, createProgram, spokenOptions, usageError } from './cli.ts';
+import { type CommandLine, createProgram } from './cli.ts';
+import { CommanderError } from './command-line/commander.ts';
+import { errorStyleOf } from './command-line/spoken.ts';
 import { type EndingSignal, exitCodeOf, FAILURES, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
 import type { Context, Settings } from './run/context.ts';
 
 /** Runs the program. The one place that prints errors and sets the exit code. */
 
-async function main(argv: readonly string[]): Promise<number> {
+async function main(words: readonly string[]): Promise<number> {
   try {
-    await createProgram(start).parseAsync(argv as string[]);
+    line = await createProgram(words, start);
+    await line.program.parseAsync(words, { from: 'user' });
     return 0;
   } catch (thrown) {
-    const error = thrown instanceof CommanderError ? usageError(thrown, argv.slice(2)) : thrown;
-    if (error === null) return 0;
-    await report(error, argv);
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
+    const error = thrown instanceof CommanderError && line ? await usageOf(thrown, line) : thrown;
+    await report(error);
     return exitCodeOf(error);
   }
 }
+
+const usageOf = async (thrown: InstanceType<typeof CommanderError>, { program, spoken }: CommandLine) =>
+  (await import('./command-line/usage-error.ts')).usageError(thrown, program, spoken);
+
+/** What is parsed, once it is known. */
+let line: CommandLine | null = null;
 
 /** The run's context, once there is one. */
 let context: Context | null = null;
@@ -36,12 +45,12 @@ async function start(settings: Settings, action: (ctx: Context) => Promise<void>
   }
 }
 
-async function report(error: unknown, argv: readonly string[]): Promise<void> {
+async function report(error: unknown): Promise<void> {
   const abandoned = error instanceof KvmsnapError ? null : context?.interrupts.abandoned;
   if (abandoned) process.stderr.write(`warning: ${abandoned}\n`);
   const { describeError } = await import('./output/error.ts');
   const { colorLevel } = await import('./host/terminal.ts');
-  const { json, color } = spokenOptions(argv.slice(2));
+  const { json, color } = errorStyleOf(line?.spoken);
   const level = colorLevel(color, process.stderr.isTTY === true, process.env);
   process.stderr.write(describeError(error, { json, level }));
 }
@@ -64,7 +73,7 @@ async function end(code: number): Promise<void> {
   process.exitCode = code;
   if (unwritten && code === 0) {
     process.exitCode = unwritten.exitCode;
-    await report(unwritten, process.argv);
+    await report(unwritten);
   }
   process.stderr.write('', () => process.exit());
 }
@@ -77,7 +86,7 @@ process.on('exit', () => {
     writeSync(process.stderr.fd, 'error: kvmsnap ended without a result; this is a bug in kvmsnap\n');
 });
 
-main(process.argv).then((code) => {
+main(process.argv.slice(2)).then((code) => {
   settled = true;
   // Not process.exit at once: what was written must reach a pipe. But a virsh that we no longer wait for must not hold us.
   // A failed write is told to the callbacks first, and only then as an error.
@@ -86,5 +95,5 @@ main(process.argv).then((code) => {
 
 process.on('uncaughtException', (error) => {
   settled = true;
-  report(error, process.argv).finally(() => process.exit(exitCodeOf(error)));
+  report(error).finally(() => process.exit(exitCodeOf(error)));
 });

@@ -96,7 +96,6 @@ const isLocal = ({ from }: Import): boolean => from.startsWith('.');
 const ORDER: readonly (readonly string[])[] = [
   ['main'],
   ['cli'],
-  ['command-table'],
   ['check'],
   ['revert'],
   ['create'],
@@ -105,6 +104,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['completion', 'manual', 'show'],
   ['describe', 'space'],
   ['run'],
+  ['command-line'],
   ['sharing'],
   ['vm'],
   ['libvirt', 'qemu'],
@@ -123,7 +123,8 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
   '@rgrove/parse-xml': ['src/libvirt/xml/xml.ts'],
   chalk: ['src/output/color.ts'],
   'cli-table3': ['src/output/grid.ts'],
-  commander: ['src/cli.ts'],
+  '@commander-js/extra-typings': ['type src/command-line/commander.ts'],
+  commander: ['src/command-line/commander.ts'],
   execa: ['src/host/processes.ts'],
   'p-limit': ['src/run/for-each-domain.ts', 'src/host/processes.ts', 'src/host/terminal.ts'],
   'string-width': ['src/output/table.ts'],
@@ -137,7 +138,7 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Rooms that compute only, and use no part of Node. */
-const PURE = ['model', 'output', 'errors', 'cli', 'command-table'];
+const PURE = ['model', 'output', 'errors', 'cli', 'command-line'];
 
 const WORLD = ['process', 'console', 'globalThis', 'global', 'Date.now', 'performance'];
 const WORLDLY = ['src/main.ts', 'src/run/context.ts', 'src/host/terminal.ts', 'src/host/processes.ts'];
@@ -205,24 +206,57 @@ test('no package has a place that it does not use', () => {
   expect(Object.keys(PLACE_OF_PACKAGE).filter((name) => !used.has(name))).toEqual([]);
 });
 
-describe('what is loaded for --version and --help', () => {
-  test('is commander, and nothing else that was not written here', async () => {
-    const bundle = await rolldown({ ...(await config()), cwd: ROOT });
-    const { output } = await bundle.generate({ format: 'cjs' });
-    const chunks = new Map(
-      output.flatMap((chunk) => (chunk.type === 'chunk' ? [[chunk.fileName, chunk] as const] : [])),
-    );
-    const loaded = new Set([...chunks.values()].filter(({ isEntry }) => isEntry));
+describe('what is loaded', async () => {
+  const bundle = await rolldown({ ...(await config()), cwd: ROOT });
+  const { output } = await bundle.generate({ format: 'cjs' });
+  const chunks = output.filter((chunk) => chunk.type === 'chunk');
+  const packagesIn = (modules: readonly string[]) => [...new Set(modules.flatMap(packageOf))];
+  const ownIn = (modules: readonly string[]) =>
+    modules.flatMap((id) => /\/(src\/.*\.ts)$/.exec(id)?.slice(1) ?? []).sort();
+
+  /** The modules of these chunks, and of those that they cannot do without. */
+  function loadedWith(isFirst: (chunk: (typeof chunks)[number]) => boolean): string[] {
+    const loaded = new Set(chunks.filter(isFirst));
     for (const chunk of loaded)
       for (const name of chunk.imports) {
-        const next = chunks.get(name);
+        const next = chunks.find(({ fileName }) => fileName === name);
         if (next) loaded.add(next);
       }
-    const packages = [...loaded].flatMap(({ moduleIds }) => moduleIds).flatMap(packageOf);
-    expect([...new Set(packages)]).toEqual(['commander']);
-    expect([
-      ...new Set([...chunks.values()].flatMap(({ moduleIds }) => moduleIds).flatMap(packageOf)),
-    ]).toEqual(expect.arrayContaining(['execa', 'zod', 'cli-table3', 'chalk']));
+    return [...loaded].flatMap(({ moduleIds }) => moduleIds);
+  }
+
+  test('for --version: commander and the command line, but no command', () => {
+    const modules = loadedWith(({ isEntry }) => isEntry);
+    expect(packagesIn(modules)).toEqual(['commander']);
+    expect([...new Set(ownIn(modules).map(roomOf))].sort()).toEqual([
+      'cli',
+      'command-line',
+      'errors',
+      'main',
+      'model',
+    ]);
+    expect(ownIn(modules).filter((path) => path.endsWith('/command.ts'))).toEqual([]);
+  });
+
+  test('for --help: the definitions of all commands and the parsers of their options besides', () => {
+    const isDefinition = ({ facadeModuleId }: { readonly facadeModuleId: string | null }) =>
+      facadeModuleId?.endsWith('/command.ts') ?? false;
+    const modules = loadedWith((chunk) => chunk.isEntry || isDefinition(chunk));
+    expect(packagesIn(modules)).toEqual(['commander']);
+    expect(ownIn(modules).filter((path) => path.endsWith('/command.ts')).length).toBeGreaterThan(9);
+    const isOfTheLine = (path: string) =>
+      /^src\/(main|cli|errors|command-line\/.*|model\/.*)\.ts$|\/(command|[\w-]*options?)\.ts$/.test(path);
+    expect(ownIn(modules).filter((path) => !isOfTheLine(path))).toEqual([
+      'src/libvirt/disk-spec.ts',
+      'src/prune/calendar.ts',
+      'src/prune/free-space-policy.ts',
+    ]);
+  });
+
+  test('all that is for the work itself is there to be loaded', () => {
+    expect(packagesIn(chunks.flatMap(({ moduleIds }) => moduleIds))).toEqual(
+      expect.arrayContaining(['execa', 'zod', 'cli-table3', 'chalk']),
+    );
   });
 });
 

@@ -1,15 +1,11 @@
-import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import pkg from '../package.json' with { type: 'json' };
-import {
-  CommanderError,
-  createProgram,
-  failuresOf,
-  parseDuration,
-  spokenOptions,
-  usageError,
-} from '../src/cli.ts';
-import { COMMANDS, COMMON_FAILURES, GLOBAL_OPTIONS, grammar, wholeOf } from '../src/command-table.ts';
+import { createProgram } from '../src/cli.ts';
+import { type AnyCommand, CommanderError } from '../src/command-line/commander.ts';
+import { errorStyleOf } from '../src/command-line/spoken.ts';
+import { usageError } from '../src/command-line/usage-error.ts';
+import { parseDuration } from '../src/command-line/values.ts';
+import { Verb } from '../src/command-line/verb.ts';
 import { completionOf } from '../src/completion/grammar.ts';
 import { FAILURES, KvmsnapError } from '../src/errors.ts';
 import type { Settings } from '../src/run/context.ts';
@@ -24,19 +20,29 @@ interface Parsed {
 async function parse(...words: string[]): Promise<Parsed> {
   const started: Settings[] = [];
   let help = '';
-  const program = createProgram(async (settings) => {
+  const { program, spoken } = await createProgram(words, async (settings) => {
     started.push(settings);
   });
-  const everyone: Command[] = [program, ...program.commands];
+  const everyone: AnyCommand[] = [program, ...program.commands];
   for (const command of everyone)
     command.configureOutput({ writeOut: (text) => (help += text), writeErr: (text) => (help += text) });
   try {
-    await program.parseAsync(['node', 'kvmsnap', ...words]);
+    await program.parseAsync(words, { from: 'user' });
     return { started, help, thrown: null };
   } catch (thrown) {
-    return { started, help, thrown: thrown instanceof CommanderError ? usageError(thrown, words) : thrown };
+    const isCommanders = thrown instanceof CommanderError;
+    if (isCommanders && thrown.exitCode === 0) return { started, help, thrown: null };
+    return { started, help, thrown: isCommanders ? usageError(thrown, program, spoken) : thrown };
   }
 }
+
+const { program: WHOLE } = await createProgram([], async () => undefined);
+const VERBS = WHOLE.commands.map((command) => {
+  if (!(command instanceof Verb)) throw new Error(`${command.name()} is a command of another kind`);
+  return command;
+});
+const SHOWN = WHOLE.createHelp().visibleCommands(WHOLE);
+const GLOBAL_OPTIONS = WHOLE.options.filter(({ long }) => long !== '--version');
 
 const DEFAULTS: Settings = {
   connect: null,
@@ -206,6 +212,18 @@ describe('what cannot be meant', () => {
       /kvmsnap prune --help/,
     ],
     [['completion', 'tcsh'], /Allowed choices are bash, zsh, fish/, /kvmsnap completion --help/],
+    [
+      ['prune', 'vm', '--keep-within', '5x'],
+      /'5x' is invalid. It is no span of time.$/,
+      /^such as 90min, 36h/,
+    ],
+    [['prune', 'vm', '--keep-within', '5\n(x'], /It is no span of time.$/, /^such as 90min, 36h/],
+    [['prune', 'vm', '--free-min', '20'], /no amount of space.$/, /^a part of the file system, such as 20%/],
+    [['prune', 'vm', '--label', 'a b'], /'a b' is invalid. It cannot be a label: letters/, /prune --help/],
+    [['check', '--max-age', '90m'], /minutes or months/, /^write min or mo/],
+    [['check', '--label', 'a b', '--max-age', '1d'], /cannot be a label/, /check --help/],
+    [['create', 'vm', '--diskspec', 'vda,x'], /cannot be read.$/, /^it is DISK/],
+    [['create', 'vm', '--memspec', '/a,/b'], /cannot be read.$/, /^it is \[file=\]\/PATH/],
     [['list', ''], /empty name/, undefined],
     [['delete', 'vm', 'a', ''], /empty name/, undefined],
   ])('%j', async (words, message, hint) => {
@@ -241,8 +259,9 @@ describe('how an error is shown', () => {
     ['list --json-x', false, 'auto'],
     ['list -xojson', false, 'auto'],
     ['list --color', false, 'auto'],
-  ])('%j', (line, json, color) => {
-    expect(spokenOptions(line.split(' '))).toEqual({ json, color });
+  ])('%j', async (line, json, color) => {
+    const { spoken } = await createProgram(line.split(' '), async () => undefined);
+    expect(errorStyleOf(spoken)).toEqual({ json, color });
   });
 });
 
@@ -254,37 +273,34 @@ describe('help', () => {
   test('of the program names every command that is for users', async () => {
     const { help, thrown } = await parse('--help');
     expect(thrown).toBeNull();
-    for (const { name, summary, hidden } of COMMANDS) {
-      if (hidden) expect(help).not.toContain(summary);
-      else expect(help).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
+    for (const verb of VERBS) {
+      if (SHOWN.includes(verb)) expect(help).toMatch(new RegExp(`^  ${verb.name()}\\b`, 'm'));
+      else expect(help).not.toContain(verb.summary());
     }
+    expect(VERBS.length - SHOWN.length).toBe(1); // two are hidden, and commander adds its own `help`
   });
 
-  describe.each(COMMANDS)('of $name', (definition) => {
+  describe.each(VERBS.map((verb) => [verb.name(), verb] as const))('of %s', (name, verb) => {
     test('lists its exit codes in order, its examples, its own options and the global ones', async () => {
-      const { help, thrown, started } = await parse(definition.name, '--help');
+      const { help, thrown, started } = await parse(name, '--help');
       expect([thrown, started]).toEqual([null, []]);
       const [, status = ''] = /\nExit status:\n((?: .*\n)+)/.exec(help) ?? [];
       const rows = [...status.matchAll(/^ {2}(\d+) +(.+)$/gm)].map(([, code, meaning]) => [
         Number(code),
         meaning,
       ]);
-      const failures = failuresOf(definition).map((code) => [
-        FAILURES[code].exitCode,
-        FAILURES[code].meaning,
-      ]);
+      const failures = verb.failures.map((code) => [FAILURES[code].exitCode, FAILURES[code].meaning]);
       expect(rows).toEqual([[0, 'done, or nothing to do'], ...failures]);
       expect(failures.map(([code]) => code)).toEqual(
         [...failures.map(([code]) => code)].sort((a, b) => Number(a) - Number(b)),
       );
-      expect(help.replace(/\s+/g, ' ')).toContain(`${wholeOf(definition)} `);
-      for (const example of definition.examples) expect(help).toContain(`  ${example}\n`);
-      for (const { flags } of [...definition.options, ...GLOBAL_OPTIONS])
-        expect(help).toContain(`  ${flags}`);
+      expect(help.replace(/\s+/g, ' ')).toContain(`${verb.description()} `);
+      for (const example of verb.examples) expect(help).toContain(`  ${example}\n`);
+      for (const { flags } of [...verb.options, ...GLOBAL_OPTIONS]) expect(help).toContain(`  ${flags}`);
     });
 
     test('has examples that are no usage errors', async () => {
-      for (const example of definition.examples) {
+      for (const example of verb.examples) {
         const [, line = ''] = /kvmsnap ([^)>|]*)/.exec(example) ?? [];
         const words = [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(
           ([, ...forms]) => forms.find((form) => form !== undefined) ?? '',
@@ -294,31 +310,40 @@ describe('help', () => {
     });
 
     test('is found under its other name too', async () => {
-      const { help } = await parse(definition.alias ?? definition.name, '--help');
-      expect(help).toContain(
-        `kvmsnap ${definition.alias ? `${definition.name}|${definition.alias}` : definition.name}`,
-      );
+      const names = [name, ...verb.aliases()];
+      for (const word of names) {
+        const { program } = await createProgram([word], async () => undefined);
+        // the list in cli.ts has that name, so that no other command is loaded
+        expect(program.commands.map((each) => each.name())).toEqual([name]);
+        expect((await parse(word, '--help')).help).toContain(`kvmsnap ${names.join('|')}`);
+      }
     });
   });
 
   test('every command can end with what any command can', () => {
-    for (const definition of COMMANDS)
-      expect(failuresOf(definition)).toEqual(expect.arrayContaining([...COMMON_FAILURES]));
+    const common = [
+      'refused',
+      'usage',
+      'not-found',
+      'unreachable',
+      'tool-missing',
+      'timed-out',
+      'interrupted',
+    ];
+    for (const { failures } of VERBS) expect(failures).toEqual(expect.arrayContaining(common));
   });
 });
 
 describe('the commands', () => {
   test('that are for users', () => {
-    const shown = COMMANDS.filter(({ hidden }) => !hidden).map(({ name, alias }) =>
-      alias ? `${name}|${alias}` : name,
-    );
+    const shown = SHOWN.map((command) => [command.name(), ...command.aliases()].join('|'));
     expect(shown).toEqual(
       expect.arrayContaining(['create', 'create-as', 'list|ls', 'current', 'revert', 'delete|rm', 'info']),
     );
   });
 
   test('no two share a name', () => {
-    const names = COMMANDS.flatMap(({ name, alias }) => (alias ? [name, alias] : [name]));
+    const names = VERBS.flatMap((verb) => [verb.name(), ...verb.aliases()]);
     expect(new Set(names).size).toBe(names.length);
   });
 
@@ -326,41 +351,37 @@ describe('the commands', () => {
     const flagsOf = (options: readonly { readonly flags: string }[]) =>
       options.flatMap(({ flags }) => flags.match(/(?<![\w-])--?[\w-]+/g) ?? []);
     const globals = flagsOf(GLOBAL_OPTIONS);
-    for (const { name, options } of COMMANDS)
-      expect([name, flagsOf(options).filter((flag) => globals.includes(flag))]).toEqual([name, []]);
+    for (const verb of VERBS)
+      expect([verb.name(), flagsOf(verb.options).filter((flag) => globals.includes(flag))]).toEqual([
+        verb.name(),
+        [],
+      ]);
   });
 });
 
 describe('what is completed is what is parsed', () => {
-  const program = createProgram(async () => undefined);
-
   const offered = (words: readonly string[], current: string): string[] => {
-    const completion = completionOf(grammar(), words, current);
+    const completion = completionOf(WHOLE, words, current);
     return completion.kind === 'words' ? completion.candidates.map(({ text }) => text).sort() : [];
   };
 
-  const flagsOf = ({ options }: Command): (string | undefined)[] =>
+  const flagsOf = ({ options }: AnyCommand): (string | undefined)[] =>
     options.flatMap(({ short, long }) => [short, long]);
 
-  test.each(
-    program
-      .createHelp()
-      .visibleCommands(program)
-      .map((command) => [command.name(), command] as const),
-  )('the options of %s', (name, command) => {
-    const parsed = [...(name === 'help' ? [] : flagsOf(command)), ...flagsOf(program), '-h', '--help'];
-    expect(offered([name], '-')).toEqual(parsed.filter((flag) => flag !== undefined).sort());
-  });
+  test.each(SHOWN.map((command) => [command.name(), command] as const))(
+    'the options of %s',
+    (name, command) => {
+      const parsed = [...(name === 'help' ? [] : flagsOf(command)), ...flagsOf(WHOLE), '-h', '--help'];
+      expect(offered([name], '-')).toEqual(parsed.filter((flag) => flag !== undefined).sort());
+    },
+  );
 
   test('files where one is wanted', () => {
-    expect(completionOf(grammar(), ['create', 'vm', '--xml'], '')).toEqual({ kind: 'files' });
+    expect(completionOf(WHOLE, ['create', 'vm', '--xml'], '')).toEqual({ kind: 'files' });
   });
 
   test('the commands', () => {
-    const names = program
-      .createHelp()
-      .visibleCommands(program)
-      .flatMap((command) => [command.name(), ...command.aliases()]);
+    const names = SHOWN.flatMap((command) => [command.name(), ...command.aliases()]);
     expect(offered([], '')).toEqual(names.sort());
   });
 

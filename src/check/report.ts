@@ -4,7 +4,6 @@ import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import type { Selection } from '../model/selection.ts';
 import { type Section, section } from '../output/view.ts';
-import { parseSpan, saysMonthsByM } from '../prune/calendar.ts';
 import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
 import {
@@ -14,23 +13,18 @@ import {
   requireCompleted,
 } from '../run/for-each-domain.ts';
 import { domainResult } from '../run/results.ts';
-import { type SelectionOptions, toSelection } from '../run/select-options.ts';
+import { toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import { assembleVm, isDrifting, readAgain } from '../vm/load.ts';
 import { readAllSnapshots, readSelection } from '../vm/select.ts';
 import { type CheckRequest, checkVm } from './check.ts';
+import type { CheckOptions } from './command.ts';
 import { createLeftoverFinder } from './find-leftover-files.ts';
 import { CSV_COLUMNS, findingDocument, findingRow, isBad, type Row, rowsOf, tablesOf } from './findings.ts';
 import { prepareFixes } from './fix.ts';
 import { unanswered } from './fix-plan.ts';
 import { FIX_COLUMNS, fixDocument, fixVms, type Judged, type LookedAt, planFor } from './fix-report.ts';
-
-export interface CheckOptions extends SelectionOptions {
-  readonly maxAge?: string;
-  readonly label?: string;
-  readonly fix?: boolean;
-}
 
 /**
  * `check`: can these VMs be snapshotted, reverted, trusted. Changes nothing but what `--fix` is allowed to. Throws
@@ -115,18 +109,7 @@ function toMaxAge({ maxAge, label }: CheckOptions): CheckRequest['maxAge'] {
     if (label !== undefined) throw new KvmsnapError('usage', '--label goes with --max-age');
     return null;
   }
-  const span = parseSpan(maxAge);
-  if (span === null)
-    throw new KvmsnapError('usage', `'${maxAge}' is no span of time`, {
-      hint: 'such as 90min, 26h, 8d, 2w, 6mo',
-    });
-  if (saysMonthsByM(maxAge))
-    throw new KvmsnapError('usage', `in --max-age ${maxAge}, 'm' may be minutes or months`, {
-      hint: 'write min or mo, such as 90min or 6mo',
-    });
-  // for an age, a month is 31 days: rather a day late than a false alarm
-  const seconds = Math.round((span.hours + 24 * (span.days + 31 * span.months)) * 3600);
-  return { seconds, says: maxAge, label: label ?? null };
+  return { ...maxAge, label: label ?? null };
 }
 
 async function report(

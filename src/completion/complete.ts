@@ -1,14 +1,8 @@
+import type { AnyCommand } from '../command-line/commander.ts';
 import { listDomains, readSnapshotNames } from '../libvirt/domains.ts';
 import type { Context } from '../run/context.ts';
 import { completeBashWord, readBashWords } from './bash-words.ts';
-import {
-  type Candidate,
-  completionOf,
-  type Grammar,
-  nameCandidates,
-  type Shell,
-  type Sought,
-} from './grammar.ts';
+import { type Candidate, completionOf, nameCandidates, type Shell, type Sought } from './grammar.ts';
 import { candidateLines, FILES } from './scripts.ts';
 
 /** Whoever presses TAB does not wait for a daemon that hangs. */
@@ -20,13 +14,13 @@ const READ_LIMIT_SECONDS = 3;
  */
 export async function complete(
   ctx: Context,
-  grammar: Grammar,
+  program: AnyCommand,
   shell: Shell,
   given: readonly string[],
 ): Promise<void> {
   const words = shell === 'bash' ? readBashWords(given[0] ?? '').slice(1) : given;
   const current = words.at(-1) ?? '';
-  const asked = completionOf(grammar, words.slice(0, -1), current);
+  const asked = completionOf(program, words.slice(0, -1), current);
   if (asked.kind === 'files') return ctx.terminal.print(FILES);
   const candidates = asked.kind === 'words' ? asked.candidates : await lookUp(ctx, asked.sought);
   switch (shell) {

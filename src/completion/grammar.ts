@@ -1,49 +1,16 @@
+import type { AnyCommand } from '../command-line/commander.ts';
+import { isRepeatable, meaningOf } from '../command-line/meaning.ts';
 import { isPattern } from '../model/selection.ts';
 
-/** A command line as far as it is typed -> what its last word may become. The grammar is data; no shell is known here. */
-
 /**
- * What a word of the command line stands for; a list: one of these words. A `vm` is a name or UUID, and where several
- * may be given a pattern too; a `name` is a new one; `text` is anything, the empty one too.
+ * A command line as far as it is typed -> what its last word may become, by the commands of the program itself. No shell
+ * is known here.
  */
-export type Meaning =
-  | 'vm'
-  | 'vm-pattern'
-  | 'snapshot'
-  | 'snapshot-pattern'
-  | 'name'
-  | 'text'
-  | 'uri'
-  | 'file'
-  | readonly string[];
+
+type Option = AnyCommand['options'][number];
+type Argument = AnyCommand['registeredArguments'][number];
 
 export type Shell = 'bash' | 'zsh' | 'fish';
-
-/** The commands, and the options that stand with every command. */
-export interface Grammar {
-  readonly globals: readonly OptionGrammar[];
-  readonly commands: readonly CommandGrammar[];
-}
-
-interface CommandGrammar {
-  readonly name: string;
-  readonly alias?: string;
-  readonly summary: string;
-  readonly arguments: readonly ArgumentGrammar[];
-  readonly options: readonly OptionGrammar[];
-}
-
-interface ArgumentGrammar {
-  readonly syntax: string;
-  readonly takes: Meaning;
-}
-
-interface OptionGrammar {
-  readonly flags: string;
-  readonly help: string;
-  readonly kind?: string;
-  readonly takes?: Meaning;
-}
 
 /** A whole word for the place of the cursor. */
 export interface Candidate {
@@ -78,17 +45,20 @@ interface Place {
 }
 
 /** What may stand where `current` stands, behind these words (the program's own is none of them). */
-export function completionOf(grammar: Grammar, words: readonly string[], current: string): Completion {
-  const line = readLine(grammar, words);
+export function completionOf(program: AnyCommand, words: readonly string[], current: string): Completion {
+  const line = readLine(program, words);
   const { pending, ended, command, operands } = line;
-  if (pending)
-    return atPlace(line, pending.takes, { before: '', given: valuesOf(line, pending), dash: 'never' });
+  if (pending) return atPlace(line, pending, { before: '', given: valuesOf(line, pending), dash: 'never' });
   if (!ended && current.startsWith('-')) return atOption(line, current);
-  if (!command) return ofWords(operands.length === 0 ? grammar.commands.flatMap(wordsOfCommand) : []);
+  if (!command) return ofWords(operands.length > 0 ? [] : shownCommands(program).flatMap(wordsOfCommand));
+  if (isHelp(program, command))
+    return ofWords(
+      operands.length > 1 ? [] : shownCommands(program).map((each) => ({ text: each.name(), help: '' })),
+    );
   const places = argumentsOf(line);
   const index = placeIndex(places, operands.length - 1);
   const given = operands.slice(1).filter((_, i) => placeIndex(places, i) === index);
-  return atPlace(line, places[index]?.takes, { before: '', given, dash: ended ? 'fine' : 'later' });
+  return atPlace(line, places[index], { before: '', given, dash: ended ? 'fine' : 'later' });
 }
 
 /** Of the names that were found, those that can be typed at this place and mean what they say. */
@@ -104,20 +74,25 @@ export function nameCandidates({ asPattern, place }: Sought, names: readonly str
   ];
 }
 
+/** The commands that are for users, and last commander's own `help`. */
+const shownCommands = (program: AnyCommand): AnyCommand[] => program.createHelp().visibleCommands(program);
+
+const isHelp = (program: AnyCommand, command: AnyCommand): boolean => !program.commands.includes(command);
+
 interface Line {
-  readonly grammar: Grammar;
-  command: CommandGrammar | null;
+  readonly program: AnyCommand;
+  command: AnyCommand | null;
   /** Words that are no options, that of the command first. */
   readonly operands: string[];
-  readonly options: { readonly option: OptionGrammar; readonly value: string | null }[];
+  readonly options: OptionUse[];
   /** The option whose value is the next word. */
-  pending: OptionGrammar | null;
+  pending: Option | null;
   /** After `--`. */
   ended: boolean;
 }
 
-function readLine(grammar: Grammar, words: readonly string[]): Line {
-  const line: Line = { grammar, command: null, operands: [], options: [], pending: null, ended: false };
+function readLine(program: AnyCommand, words: readonly string[]): Line {
+  const line: Line = { program, command: null, operands: [], options: [], pending: null, ended: false };
   for (const word of words) readWord(line, word);
   return line;
 }
@@ -128,7 +103,7 @@ function readWord(line: Line, word: string): void {
     line.pending = null;
   } else if (line.ended || !/^-./.test(word)) {
     line.operands.push(word);
-    if (line.operands.length === 1) line.command = commandOf(line.grammar, word);
+    if (line.operands.length === 1) line.command = commandOf(line.program, word);
   } else if (word === '--') line.ended = true;
   else {
     for (const { option, value } of optionsIn(line, word)) {
@@ -138,11 +113,11 @@ function readWord(line: Line, word: string): void {
   }
 }
 
-const commandOf = ({ commands }: Grammar, word: string): CommandGrammar | null =>
-  commands.find(({ name, alias }) => word === name || word === alias) ?? null;
+const commandOf = (program: AnyCommand, word: string): AnyCommand | null =>
+  shownCommands(program).find((each) => namesOf(each).includes(word)) ?? null;
 
 interface OptionUse {
-  readonly option: OptionGrammar;
+  readonly option: Option;
   /** The value that hangs on it; null where there is none. */
   readonly value: string | null;
 }
@@ -163,42 +138,47 @@ function optionsIn(line: Line, word: string): OptionUse[] {
   return [{ option, value: null }, ...(rest ? optionsIn(line, `-${rest}`) : [])];
 }
 
-const knownOptions = ({ grammar, command }: Line): readonly OptionGrammar[] => [
+/** Those of the command, then the global ones, and commander's own. */
+const knownOptions = ({ program, command }: Line): readonly Option[] => [
   ...(command?.options ?? []),
-  ...grammar.globals,
+  ...program.createHelp().visibleOptions(program),
 ];
 
-const flagsOf = ({ flags }: OptionGrammar): string[] => flags.match(/(?<![\w-])--?[\w-]+/g) ?? [];
+const flagsOf = ({ short, long }: Option): string[] => [short, long].filter((flag) => flag !== undefined);
 
-const takesValue = ({ flags }: OptionGrammar): boolean => /[<[]/.test(flags);
+const takesValue = ({ required, optional }: Option): boolean => required || optional;
 
 /** The values that an option has been given on the line. */
-const valuesOf = ({ options }: Line, wanted: OptionGrammar): string[] =>
+const valuesOf = ({ options }: Line, wanted: Option): string[] =>
   options.flatMap(({ option, value }) => (option === wanted && value !== null ? [value] : []));
 
 function atOption(line: Line, current: string): Completion {
   const last = optionsIn(line, current).at(-1);
   if (last && last.value !== null) {
     const before = current.slice(0, current.length - last.value.length);
-    return atPlace(line, last.option.takes, { before, given: valuesOf(line, last.option), dash: 'fine' });
+    return atPlace(line, last.option, { before, given: valuesOf(line, last.option), dash: 'fine' });
   }
   const used = new Set(line.options.map(({ option }) => option));
-  const open = knownOptions(line).filter((option) => option.kind === 'list' || !used.has(option));
-  return ofWords(open.flatMap((option) => flagsOf(option).map((text) => ({ text, help: option.help }))));
+  const open = knownOptions(line).filter((option) => isRepeatable(option) || !used.has(option));
+  return ofWords(
+    open.flatMap((option) => flagsOf(option).map((text) => ({ text, help: option.description }))),
+  );
 }
 
-function wordsOfCommand({ name, alias, summary }: CommandGrammar): Candidate[] {
-  return [name, ...(alias ? [alias] : [])].map((text) => ({ text, help: summary }));
-}
+const namesOf = (command: AnyCommand): string[] => [command.name(), ...command.aliases()];
 
-const argumentsOf = ({ command }: Line): readonly ArgumentGrammar[] => command?.arguments ?? [];
+const wordsOfCommand = (command: AnyCommand): Candidate[] =>
+  namesOf(command).map((text) => ({ text, help: command.summary() || command.description() }));
+
+const argumentsOf = ({ command }: Line): readonly Argument[] => command?.registeredArguments ?? [];
 
 /** The place of the nth operand: the last one may take any number. */
-function placeIndex(places: readonly ArgumentGrammar[], n: number): number {
-  return places.at(-1)?.syntax.includes('...') ? Math.min(n, places.length - 1) : n;
+function placeIndex(places: readonly Argument[], n: number): number {
+  return places.at(-1)?.variadic ? Math.min(n, places.length - 1) : n;
 }
 
-function atPlace(line: Line, takes: Meaning = 'text', place: Place): Completion {
+function atPlace(line: Line, part: Option | Argument | undefined, place: Place): Completion {
+  const takes = part ? meaningOf(part) : 'text';
   if (takes === 'file') return { kind: 'files' };
   if (typeof takes !== 'string') {
     const open = takes.filter((word) => !place.given.includes(word));
@@ -206,7 +186,7 @@ function atPlace(line: Line, takes: Meaning = 'text', place: Place): Completion 
   }
   const [, what, pattern] = /^(vm|snapshot)(-pattern)?$/.exec(takes) ?? [];
   if (what !== 'vm' && what !== 'snapshot') return ofWords([]);
-  const uri = line.options.findLast(({ option }) => option.takes === 'uri')?.value ?? null;
+  const uri = line.options.findLast(({ option }) => meaningOf(option) === 'uri')?.value ?? null;
   return {
     kind: 'names',
     sought: { what, vms: vmsOn(line), uri, asPattern: pattern !== undefined, place },
@@ -216,9 +196,11 @@ function atPlace(line: Line, takes: Meaning = 'text', place: Place): Completion 
 function vmsOn(line: Line): string[] {
   const places = argumentsOf(line);
   return [
-    ...line.operands.slice(1).filter((_, i) => places[placeIndex(places, i)]?.takes === 'vm'),
-    ...line.options.flatMap(({ option, value }) => (option.takes === 'vm' && value ? [value] : [])),
+    ...line.operands.slice(1).filter((_, i) => isVm(places[placeIndex(places, i)])),
+    ...line.options.flatMap(({ option, value }) => (isVm(option) && value ? [value] : [])),
   ];
 }
+
+const isVm = (part: Option | Argument | undefined): boolean => part !== undefined && meaningOf(part) === 'vm';
 
 const ofWords = (candidates: readonly Candidate[]): Completion => ({ kind: 'words', candidates });

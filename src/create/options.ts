@@ -1,33 +1,16 @@
 import { KvmsnapError } from '../errors.ts';
-import { parseDiskspec, parseMemspec } from '../libvirt/disk-spec.ts';
 import type { SnapshotSpec } from '../model/snapshot-spec.ts';
 import { specProblem } from './plan.ts';
+import type { SpecOptions } from './spec-options.ts';
 
-/** The options by which a command line says what a snapshot is made of. */
+/** What the options of a create mean together, and what is against it. */
 
-/** virsh's own options, and `--external`. */
-export interface SpecOptions {
-  readonly external?: boolean;
-  readonly diskOnly?: boolean;
-  readonly memspec?: string;
-  readonly diskspec?: readonly string[];
-  readonly live?: boolean;
-  readonly halt?: boolean;
-  readonly quiesce?: boolean;
-  readonly atomic?: boolean;
-  readonly reuseExternal?: boolean;
-  /** commander's way with `--no-`. */
-  readonly metadata?: boolean;
-  readonly validate?: boolean;
-}
-
-/** Throws `usage` for what cannot be read. */
 export function toSnapshotSpec(options: SpecOptions): SnapshotSpec {
   return {
     external: options.external ?? false,
     diskOnly: options.diskOnly ?? false,
-    memory: options.memspec === undefined ? null : parseMemspec(options.memspec),
-    disks: (options.diskspec ?? []).map(parseDiskspec),
+    memory: options.memspec?.spec ?? null,
+    disks: (options.diskspec ?? []).map(({ spec }) => spec),
     live: options.live ?? false,
     halt: options.halt ?? false,
     quiesce: options.quiesce ?? false,
@@ -53,7 +36,11 @@ const spelled = (option: string): string => `--${option.replace(/[A-Z]/g, (big) 
 
 /** Throws `usage` for options that do not go with `--xml`, or with `--redefine`, or need them. */
 export function checkXmlOptions(
-  options: { readonly xml?: string; readonly redefine?: boolean; readonly current?: boolean } & SpecOptions,
+  options: {
+    readonly xml?: string | undefined;
+    readonly redefine?: boolean | undefined;
+    readonly current?: boolean | undefined;
+  } & SpecOptions,
 ): void {
   const { xml, redefine = false, current = false } = options;
   const given = new Set(Object.entries(options).flatMap(([name, value]) => (value ? [name] : [])));

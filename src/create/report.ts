@@ -15,7 +15,7 @@ import { snapshotDocument } from '../output/documents.ts';
 import { type Column, section } from '../output/view.ts';
 import type { SpaceRequest, SpaceRun } from '../prune/free-space.ts';
 import { concludeSpace, spaceDocument, spaceLines } from '../prune/free-space-report.ts';
-import { type RuleOptions, toPruneRequest } from '../prune/options.ts';
+import { toPruneRequest } from '../prune/options.ts';
 import type { PruneRequest } from '../prune/prune.ts';
 import {
   freedOf,
@@ -37,26 +37,18 @@ import {
 } from '../run/for-each-domain.ts';
 import { operate } from '../run/operation.ts';
 import { domainResult, ownName } from '../run/results.ts';
-import { type SelectionOptions, type SkipOptions, toSelection } from '../run/select-options.ts';
+import { toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
 import { NOTHING_FREED } from '../space/reclaimed.ts';
 import { freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
 import { keptTooDeep, mayBeTooDeep } from '../vm/chain-depth.ts';
 import { readAgain, requireAllRead, type Vm } from '../vm/load.ts';
 import { readSelection, type Targets } from '../vm/select.ts';
-import { checkSpec, checkXmlOptions, type SpecOptions, toSnapshotSpec } from './options.ts';
+import type { CreateOptions } from './command.ts';
+import { checkSpec, checkXmlOptions, toSnapshotSpec } from './options.ts';
 import { isExternalSpec } from './plan.ts';
 import { snapshotXml } from './print-xml.ts';
 import { type NameMaker, type SnapshotRequest, type Taken, takeSnapshot } from './take.ts';
-
-export interface CreateOptions extends RuleOptions, SelectionOptions, SkipOptions, SpecOptions {
-  readonly description?: string;
-  readonly force?: boolean;
-  readonly printXml?: boolean;
-  readonly xml?: string;
-  readonly redefine?: boolean;
-  readonly current?: boolean;
-}
 
 /** What a create did to one VM, or in a dry run would do. */
 interface Created {
@@ -264,8 +256,8 @@ async function printXml(
       name: isNamed ? name : null,
       description,
       spec,
-      memspec: memspec ?? null,
-      diskspecs: diskspec,
+      memspec: memspec?.text ?? null,
+      diskspecs: diskspec.map(({ text }) => text),
     };
     ctx.terminal.print(await snapshotXml(ctx, reading, typed));
   }

@@ -12,13 +12,14 @@ import {
   requireCompleted,
 } from '../run/for-each-domain.ts';
 import { domainResult, errorDocument, ownName } from '../run/results.ts';
-import { type SelectionOptions, type SkipOptions, toSelection } from '../run/select-options.ts';
+import { toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
 import { type Freed, foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
 import { freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import { completeVm, findSnapshot, noSuchSnapshot, readAgain, type Vm } from '../vm/load.ts';
 import type { Targets } from '../vm/select.ts';
+import type { DeleteOptions } from './command.ts';
 import { agreeAgain, consentToDeletion } from './confirm.ts';
 import { deleteInTurn } from './delete-in-turn.ts';
 import type { DeleteScope } from './deletion-set.ts';
@@ -26,14 +27,6 @@ import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 import { tellLoss } from './question.ts';
 import type { Leftover } from './remove-leftover-files.ts';
 import { holds, namesOf, type Wanted } from './request.ts';
-
-export interface DeleteOptions extends SelectionOptions, SkipOptions {
-  readonly current?: boolean;
-  readonly children?: boolean;
-  readonly childrenOnly?: boolean;
-  readonly metadata?: boolean;
-  readonly leftovers?: boolean;
-}
 
 interface Failed {
   readonly name: string;

@@ -1,4 +1,3 @@
-import { KvmsnapError } from '../errors.ts';
 import type { DiskSpec, MemorySpec } from '../model/snapshot-spec.ts';
 
 /**
@@ -6,28 +5,27 @@ import type { DiskSpec, MemorySpec } from '../model/snapshot-spec.ts';
  * doubled.
  */
 
-/** `[file=]name[,snapshot=type]`. Throws `usage`. */
-export function parseMemspec(text: string): MemorySpec {
+/** `[file=]name[,snapshot=type]`; null for anything else. */
+export function parseMemspec(text: string): MemorySpec | null {
   const fields = new Map<string, string>();
   for (const part of splitSpec(text)) {
     const [, key, value] = /^(file|snapshot)=(.*)$/s.exec(part) ?? [null, 'file', part];
-    if (key === undefined || value === undefined || value === '' || fields.has(key))
-      throw unreadable('--memspec', text);
+    if (key === undefined || value === undefined || value === '' || fields.has(key)) return null;
     fields.set(key, value);
   }
   return { location: fields.get('snapshot') ?? null, file: fields.get('file') ?? null };
 }
 
-/** `disk[,snapshot=type][,driver=type][,stype=type][,file=name]`. Throws `usage`. */
-export function parseDiskspec(text: string): DiskSpec {
+/** `disk[,snapshot=type][,driver=type][,stype=type][,file=name]`; null for anything else. */
+export function parseDiskspec(text: string): DiskSpec | null {
   const [disk = '', ...parts] = splitSpec(text);
   const fields = new Map<string, string>();
   for (const part of parts) {
     const [, key, value] = /^(snapshot|driver|stype|file)=(.+)$/s.exec(part) ?? [];
-    if (key === undefined || value === undefined || fields.has(key)) throw unreadable('--diskspec', text);
+    if (key === undefined || value === undefined || fields.has(key)) return null;
     fields.set(key, value);
   }
-  if (disk === '') throw unreadable('--diskspec', text);
+  if (disk === '') return null;
   return {
     disk,
     location: fields.get('snapshot') ?? null,
@@ -47,14 +45,3 @@ export function formatSpec(parts: readonly (readonly [key: string, value: string
 
 const splitSpec = (text: string): string[] =>
   [...text.matchAll(/(?:^|,)((?:[^,]|,,)*)/g)].map(([, part = '']) => part.replaceAll(',,', ','));
-
-const FORMS = {
-  '--memspec': '[file=]/PATH[,snapshot=external]',
-  '--diskspec': 'DISK[,snapshot=no|external|manual][,driver=qcow2][,stype=file|block][,file=/PATH]',
-};
-
-function unreadable(option: keyof typeof FORMS, text: string): KvmsnapError {
-  return new KvmsnapError('usage', `${option} cannot be read: '${text}'`, {
-    hint: `it is ${FORMS[option]}, and a comma in a path is written twice`,
-  });
-}

@@ -1,25 +1,39 @@
+import type { AnyCommand } from '../command-line/commander.ts';
+import { Verb } from '../command-line/verb.ts';
 import { FAILURES, type FailureCode } from '../errors.ts';
 
-/** The program's definition -> its man page and the tables of the README. */
+/** The program -> its man page and the tables of the README. */
 
 interface Entry {
   readonly flags: string;
   readonly help: string;
 }
 
-export interface Manual {
-  readonly version: string;
-  readonly globals: readonly Entry[];
-  readonly commands: readonly {
-    readonly name: string;
-    readonly alias?: string;
-    readonly summary: string;
-    readonly detail: string;
-    readonly arguments: readonly { readonly syntax: string; readonly help: string }[];
-    readonly options: readonly Entry[];
-    readonly examples: readonly string[];
-  }[];
+type Option = AnyCommand['options'][number];
+type Argument = AnyCommand['registeredArguments'][number];
+
+const optionEntry = ({ flags, description }: Option): Entry => ({ flags, help: description });
+const argumentEntry = (argument: Argument): Entry => ({
+  flags: syntaxOf(argument),
+  help: argument.description,
+});
+
+/** `<vm>`, `[names...]` */
+function syntaxOf(argument: Argument): string {
+  const words = `${argument.name()}${argument.variadic ? '...' : ''}`;
+  return argument.required ? `<${words}>` : `[${words}]`;
 }
+
+/** The commands that are for users; commander's own `help` is none of the program. */
+const shownCommands = (program: AnyCommand): Verb[] =>
+  program
+    .createHelp()
+    .visibleCommands(program)
+    .filter((command) => command instanceof Verb);
+
+/** The global options; --version is no option of a command. */
+const globalsOf = ({ options }: AnyCommand): Entry[] =>
+  options.filter(({ long }) => long !== '--version').map(optionEntry);
 
 /** What no single command says. */
 const DESCRIPTION = [
@@ -31,9 +45,9 @@ const DESCRIPTION = [
 ];
 
 /** Man page in roff, section 1 (macros: man(7)). */
-export function manPage({ version, globals, commands }: Manual): string {
+export function manPage(program: AnyCommand): string {
   return [
-    `.TH KVMSNAP 1 "" "kvmsnap ${version}" "User Commands"`,
+    `.TH KVMSNAP 1 "" "kvmsnap ${program.version()}" "User Commands"`,
     '.SH NAME',
     'kvmsnap \\- snapshots of libvirt VMs that you can trust',
     '.SH SYNOPSIS',
@@ -42,13 +56,12 @@ export function manPage({ version, globals, commands }: Manual): string {
     '.SH DESCRIPTION',
     ...DESCRIPTION.flatMap((paragraph, i) => [...(i === 0 ? [] : ['.PP']), roff(paragraph)]),
     '.SH COMMANDS',
-    ...commands.flatMap((command) => [
+    ...shownCommands(program).flatMap((command) => [
       `.SS ${roff(`kvmsnap ${usage(command)}`)}`,
-      roff(command.detail),
-      ...[
-        ...command.arguments.map(({ syntax, help }) => ({ flags: syntax, help })),
-        ...command.options,
-      ].flatMap(term),
+      roff(command.description()),
+      ...[...command.registeredArguments.map(argumentEntry), ...command.options.map(optionEntry)].flatMap(
+        term,
+      ),
       '.PP',
       'Examples:',
       '.EX',
@@ -56,7 +69,7 @@ export function manPage({ version, globals, commands }: Manual): string {
       '.EE',
     ]),
     '.SH OPTIONS',
-    ...globals.flatMap(term),
+    ...globalsOf(program).flatMap(term),
     '.SH EXIT STATUS',
     ...exitRows().flatMap(([code, meaning]) => term({ flags: code, help: meaning })),
     '.SH ENVIRONMENT',
@@ -76,15 +89,16 @@ export function manPage({ version, globals, commands }: Manual): string {
 }
 
 /** Tables in Markdown, by the name that marks their place in the README. */
-export function readmeTables({ globals, commands }: Manual): Readonly<Record<string, string>> {
+export function readmeTables(program: AnyCommand): Readonly<Record<string, string>> {
+  const commands = shownCommands(program);
   return {
     commands: table(
       ['command', 'what it does'],
-      commands.map((command) => [code(`kvmsnap ${usage(command)}`), command.summary]),
+      commands.map((command) => [code(`kvmsnap ${usage(command)}`), command.summary()]),
     ),
     options: table(
       ['option', 'of', 'meaning'],
-      [...optionRows(commands), ...globals.map(({ flags, help }) => [code(flags), 'all', help])],
+      [...optionRows(commands), ...globalsOf(program).map(({ flags, help }) => [code(flags), 'all', help])],
     ),
     exits: table(
       ['exit', '`error.code`', 'meaning'],
@@ -94,21 +108,22 @@ export function readmeTables({ globals, commands }: Manual): Readonly<Record<str
 }
 
 /** The same option of several commands is one row. */
-function optionRows(commands: Manual['commands']): string[][] {
+function optionRows(commands: readonly Verb[]): string[][] {
   const rows = new Map<string, { readonly entry: Entry; readonly of: string[] }>();
-  for (const { name, options } of commands) {
-    for (const entry of options) {
+  for (const command of commands) {
+    for (const entry of command.options.map(optionEntry)) {
       const key = `${entry.flags} ${entry.help}`;
       const row = rows.get(key) ?? { entry, of: [] };
-      row.of.push(name);
+      row.of.push(command.name());
       rows.set(key, row);
     }
   }
   return [...rows.values()].map(({ entry: { flags, help }, of }) => [code(flags), of.join(', '), help]);
 }
 
-function usage({ name, alias, arguments: args }: Manual['commands'][number]): string {
-  return [alias ? `${name}|${alias}` : name, ...args.map(({ syntax }) => syntax)].join(' ');
+function usage(command: Verb): string {
+  const names = [command.name(), ...command.aliases()].join('|');
+  return [names, ...command.registeredArguments.map(syntaxOf)].join(' ');
 }
 
 function exitRows(): [exit: string, meaning: string, name: string][] {

@@ -1,19 +1,16 @@
+import type { AnyCommand } from '../command-line/commander.ts';
 import { jsonSchemas } from '../output/schemas.ts';
 import type { Context } from '../run/context.ts';
-import { type Manual, manPage, readmeTables } from './man-page.ts';
-
-export interface ManualOptions {
-  readonly tables?: boolean;
-  readonly schemas?: boolean;
-}
+import type { ManualOptions } from './command.ts';
+import { manPage, readmeTables } from './man-page.ts';
 
 /** `manual`: the man page, or by name, as JSON, the README's tables or the documents' schemas. For the build and the tests. */
 export async function manual(
   ctx: Context,
-  content: Manual,
+  program: AnyCommand,
   { tables, schemas }: ManualOptions,
 ): Promise<void> {
   const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
   if (schemas) ctx.terminal.print(json(jsonSchemas()));
-  else ctx.terminal.print(tables ? json(readmeTables(content)) : manPage(content));
+  else ctx.terminal.print(tables ? json(readmeTables(program)) : manPage(program));
 }

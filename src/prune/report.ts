@@ -16,16 +16,17 @@ import {
   resultOf,
 } from '../run/for-each-domain.ts';
 import { domainResult, ownName } from '../run/results.ts';
-import { type SelectionOptions, toSelection } from '../run/select-options.ts';
+import { toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
 import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../space/reclaimed.ts';
 import { type FreedOf, freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
 import { assembleVm, readAgain, reportOn, requireAllRead, type Vm } from '../vm/load.ts';
 import { readAllSnapshots, readSelection } from '../vm/select.ts';
+import type { PruneOptions } from './command.ts';
 import type { SpacePruned, SpaceRequest, SpaceRun } from './free-space.ts';
 import type { VmToPrune } from './free-space-candidates.ts';
 import { concludeSpace, spaceDocument, spaceLines } from './free-space-report.ts';
-import { type ScopeOptions, toPruneRequest } from './options.ts';
+import { toPruneRequest } from './options.ts';
 import {
   checkPruneRequest,
   deletionBy,
@@ -47,8 +48,6 @@ export interface PruneResult {
   readonly freed: Freed;
   readonly leftovers: readonly Leftover[];
 }
-
-export interface PruneOptions extends ScopeOptions, SelectionOptions {}
 
 /** One snapshot in the plan, and what became of it. */
 export interface PruneRow {

@@ -7,17 +7,8 @@ import type { Context } from '../run/context.ts';
 import { operate } from '../run/operation.ts';
 import { show, showPlan } from '../run/show.ts';
 import { currentSnapshot, findSnapshot, loadVm } from '../vm/load.ts';
+import type { RevertOptions } from './command.ts';
 import { type Reverted, revertSnapshot } from './revert.ts';
-
-export interface RevertOptions {
-  readonly current?: boolean;
-  readonly running?: boolean;
-  readonly paused?: boolean;
-  readonly force?: boolean;
-  readonly resetNvram?: boolean;
-  readonly backup?: boolean;
-  readonly backupName?: string;
-}
 
 interface Outcome {
   readonly vm: string;

@@ -1,19 +1,40 @@
+import { type CommandOf, Option, type OptionValues } from '../command-line/commander.ts';
+import { parseJobs, repeated, repeatedChoice } from '../command-line/values.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Selection } from '../model/selection.ts';
 
-/** The options by which a command line means machines. */
+/** The options by which a command line means VMs. */
 
+/** Which of the VMs that are named by patterns, or are all. */
+export const withFilters = <Args extends unknown[], Values extends OptionValues>(
+  command: CommandOf<Args, Values>,
+) =>
+  command
+    .addOption(repeated('--exclude <pattern>', 'vm-pattern', 'but not these; repeatable'))
+    .addOption(
+      repeatedChoice(
+        '--state <state>',
+        ['running', 'shutoff', 'paused'],
+        'only VMs in this state: running, shutoff or paused; repeatable',
+      ),
+    );
+
+export const allOption = () => new Option('--all', 'all VMs');
+
+/** More VMs, for the commands whose other arguments are snapshots. */
+export const vmOption = () => repeated('--vm <pattern>', 'vm', 'further VMs, by name or pattern; repeatable');
+
+export const jobsOption = () =>
+  new Option('--jobs <n>', 'so many VMs at once (default: 1)').argParser(parseJobs);
+
+export const strictOption = () => new Option('--strict', 'fail when a VM was skipped');
+
+/** What they mean, as far as a command has them. */
 export interface SelectionOptions {
-  readonly all?: boolean;
-  readonly exclude?: readonly string[];
-  readonly state?: readonly string[];
-  /** More VMs, for the commands whose other arguments are snapshots. */
-  readonly vm?: readonly string[];
-  readonly jobs?: number;
-}
-
-export interface SkipOptions {
-  readonly strict?: boolean;
+  readonly all?: boolean | undefined;
+  readonly exclude?: readonly string[] | undefined;
+  readonly state?: readonly string[] | undefined;
+  readonly vm?: readonly string[] | undefined;
 }
 
 /** Throws `usage` when no VM is named, or some beside `--all`. */

@@ -4,12 +4,9 @@ import type { Context } from '../run/context.ts';
 import { operate } from '../run/operation.ts';
 import { show, showPlan, showSnapshot } from '../run/show.ts';
 import { completeVm, currentSnapshot, noCurrent, unreadFailure } from '../vm/load.ts';
+import type { CurrentOptions, XmlOptions } from './command.ts';
 import { setCurrent } from './set-current.ts';
-import { showXml, type XmlOptions } from './xml.ts';
-
-export interface CurrentOptions extends XmlOptions {
-  readonly set?: string;
-}
+import { showXml } from './xml.ts';
 
 /** `current`: the name alone, as scripts want it; the full facts as JSON or CSV. With `set` it is marked first. */
 export async function current(ctx: Context, vmName: string, options: CurrentOptions = {}): Promise<void> {

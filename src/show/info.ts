@@ -15,11 +15,8 @@ import type { Cost } from '../space/measure.ts';
 import { measureIfPossible } from '../space/reclaimed.ts';
 import { lookAtDisks, noteUnseen } from '../vm/disks.ts';
 import { completeVm, findSnapshot, noCurrent, unreadFailure, type Vm } from '../vm/load.ts';
-import { showXml, type XmlOptions } from './xml.ts';
-
-export interface InfoOptions extends XmlOptions {
-  readonly current?: boolean;
-}
+import type { InfoOptions } from './command.ts';
+import { showXml } from './xml.ts';
 
 /** `info`: a VM with its disks, or one snapshot of it. */
 export async function info(

@@ -17,7 +17,8 @@ import { errorDocument, ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
 import { chooseDomains, nothingLeft } from '../vm/select.ts';
-import { type ListOptions, listOne } from './list.ts';
+import type { ListOptions } from './command.ts';
+import { listOne } from './list.ts';
 import { chosenOf, listedRows, unreadDocument } from './listed.ts';
 
 /** `list` of several VMs, as libvirt alone tells of them: their images are not looked at. */

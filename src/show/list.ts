@@ -5,20 +5,14 @@ import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { listedColumns, SNAPSHOT_COLUMNS, TREE_COLUMNS } from '../output/snapshot-columns.ts';
 import { type Column, section } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
-import { type SelectionOptions, toSelection } from '../run/select-options.ts';
+import { toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
 import type { SnapshotCost } from '../space/measure.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import { currentSnapshot, findSnapshot, loadVm, unreadFailure, type Vm } from '../vm/load.ts';
 import { nothingLeft } from '../vm/select.ts';
+import type { ListOptions } from './command.ts';
 import { chosenOf, listedRows, unreadDocument } from './listed.ts';
-import type { SnapshotFilter } from './snapshot-filter.ts';
-
-export interface ListOptions extends SelectionOptions, SnapshotFilter {
-  readonly tree?: boolean;
-  readonly space?: boolean;
-  readonly current?: boolean;
-}
 
 /** `list`: the snapshots of one VM; of several; or without any, all VMs at a glance. */
 export async function list(ctx: Context, words: readonly string[], options: ListOptions): Promise<void> {

@@ -3,7 +3,7 @@ import type { SnapshotReport } from '../model/report.ts';
 import { growTree } from '../model/tree.ts';
 import { type Listed, type TreeRow, treeRows } from '../output/snapshot-columns.ts';
 import { errorDocument } from '../run/results.ts';
-import type { ListOptions } from './list.ts';
+import type { ListOptions } from './command.ts';
 import { filterSnapshots } from './snapshot-filter.ts';
 
 /** What `list` shows of one VM: its snapshots, and those that could not be read. */

@@ -20,18 +20,18 @@ const GROUPS = [
 ] as const;
 
 export interface SnapshotFilter {
-  readonly roots?: boolean;
+  readonly roots?: boolean | undefined;
   /** True: only those without children; false: only those with. */
-  readonly leaves?: boolean;
-  readonly internal?: boolean;
-  readonly external?: boolean;
-  readonly inactive?: boolean;
-  readonly active?: boolean;
-  readonly diskOnly?: boolean;
+  readonly leaves?: boolean | undefined;
+  readonly internal?: boolean | undefined;
+  readonly external?: boolean | undefined;
+  readonly inactive?: boolean | undefined;
+  readonly active?: boolean | undefined;
+  readonly diskOnly?: boolean | undefined;
   /** Only the children of this one. */
-  readonly from?: string;
+  readonly from?: string | undefined;
   /** With `from`: all that is below it. */
-  readonly descendants?: boolean;
+  readonly descendants?: boolean | undefined;
 }
 
 /** Those of a VM's snapshots that the filter lets through, in their order; none where `from` is not there. */

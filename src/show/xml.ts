@@ -3,12 +3,7 @@ import type { DomainReading } from '../libvirt/domains.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import type { Context } from '../run/context.ts';
 import { noSuchSnapshot } from '../vm/load.ts';
-
-/** The options by which a command prints libvirt's own XML of a snapshot. */
-export interface XmlOptions {
-  readonly xml?: boolean;
-  readonly securityInfo?: boolean;
-}
+import type { XmlOptions } from './command.ts';
 
 /** Prints a snapshot's XML as libvirt has it. Throws `usage` where it would not be what `-o` asks for. */
 export async function showXml(

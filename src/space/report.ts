@@ -8,15 +8,10 @@ import { type Fact, facts } from '../run/facts.ts';
 import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { show } from '../run/show.ts';
 import { findSnapshot, loadVm, unreadFailure, type Vm } from '../vm/load.ts';
+import type { SpaceOptions } from './command.ts';
 import { costDocument, whyNot } from './cost-document.ts';
 import { flushImages } from './flush.ts';
 import { type Cost, type MeasuredDisk, measureVm, type SnapshotCost, type VmSpace } from './measure.ts';
-
-export interface SpaceOptions {
-  readonly disks?: boolean;
-  readonly exact?: boolean;
-  readonly sort?: 'frees' | 'created';
-}
 
 interface Row {
   readonly name: string;

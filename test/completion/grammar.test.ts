@@ -1,56 +1,50 @@
 import { describe, expect, test } from 'vitest';
-import { completionOf, type Grammar, nameCandidates, type Sought } from '../../src/completion/grammar.ts';
+import { Argument, Command, Option } from '../../src/command-line/commander.ts';
+import { MeantArgument, MeantOption } from '../../src/command-line/meaning.ts';
+import { repeated, repeatedChoice } from '../../src/command-line/values.ts';
+import { completionOf, nameCandidates, type Sought } from '../../src/completion/grammar.ts';
 
-const vm = { syntax: '<vm>', takes: 'vm' } as const;
+const vm = () => new MeantArgument('<vm>', 'vm', '');
 
 /** A small program: every kind of place once. */
-const GRAMMAR: Grammar = {
-  globals: [
-    { flags: '-c, --connect <uri>', help: 'where', takes: 'uri' },
-    { flags: '-o, --output <format>', help: 'form', takes: ['table', 'json'] },
-    { flags: '-y, --yes', help: 'no questions' },
-  ],
-  commands: [
-    {
-      name: 'delete',
-      alias: 'rm',
-      summary: 'delete some',
-      arguments: [vm, { syntax: '[names...]', takes: 'snapshot' }],
-      options: [
-        { flags: '-d, --description <text>', help: 'why' },
-        { flags: '--vm <vm>', help: 'another one', kind: 'list', takes: 'vm' },
-        { flags: '--children', help: 'too' },
-      ],
-    },
-    {
-      name: 'prune',
-      summary: 'tidy up',
-      arguments: [{ syntax: '[vms...]', takes: 'vm' }],
-      options: [
-        { flags: '--exclude <pattern>', help: 'not this', kind: 'list', takes: 'vm-pattern' },
-        { flags: '--keep <pattern>', help: 'nor that', kind: 'list', takes: 'snapshot-pattern' },
-        { flags: '--state <state>', help: 'in it', kind: 'list', takes: ['running', 'paused'] },
-        { flags: '--rules <file>', help: 'a file', takes: 'file' },
-      ],
-    },
-    {
-      name: 'describe',
-      summary: 'say more',
-      arguments: [
-        vm,
-        { syntax: '<name>', takes: 'snapshot' },
-        { syntax: '<new-name>', takes: 'name' },
-        { syntax: '<text>', takes: 'text' },
-      ],
-      options: [],
-    },
-  ],
-};
+const PROGRAM = new Command('small')
+  .helpOption(false)
+  .helpCommand(false)
+  .addOption(new MeantOption('-c, --connect <uri>', 'uri', 'where'))
+  .addOption(new Option('-o, --output <format>', 'form').choices(['table', 'json']))
+  .option('-y, --yes', 'no questions')
+  .addCommand(
+    new Command('delete')
+      .alias('rm')
+      .summary('delete some')
+      .addArgument(vm())
+      .addArgument(new MeantArgument('[names...]', 'snapshot', ''))
+      .option('-d, --description <text>', 'why')
+      .addOption(repeated('--vm <vm>', 'vm', 'another one'))
+      .option('--children', 'too'),
+  )
+  .addCommand(
+    new Command('prune')
+      .summary('tidy up')
+      .addArgument(new MeantArgument('[vms...]', 'vm', ''))
+      .addOption(repeated('--exclude <pattern>', 'vm-pattern', 'not this'))
+      .addOption(repeated('--keep <pattern>', 'snapshot-pattern', 'nor that'))
+      .addOption(repeatedChoice('--state <state>', ['running', 'paused'], 'in it'))
+      .addOption(new MeantOption('--rules <file>', 'file', 'a file')),
+  )
+  .addCommand(
+    new Command('describe')
+      .summary('say more')
+      .addArgument(vm())
+      .addArgument(new MeantArgument('<name>', 'snapshot', ''))
+      .addArgument(new MeantArgument('<new-name>', 'name', ''))
+      .addArgument(new Argument('<text>')),
+  );
 
 /** Of a line that ends where the cursor is, words parted by single spaces. */
 function complete(line: string) {
   const words = line.split(' ');
-  return completionOf(GRAMMAR, words.slice(0, -1), words.at(-1) ?? '');
+  return completionOf(PROGRAM, words.slice(0, -1), words.at(-1) ?? '');
 }
 
 function offered(line: string): string[] {

@@ -1,13 +1,21 @@
 import { describe, expect, test } from 'vitest';
 import { checkSpec, checkXmlOptions, toSnapshotSpec } from '../../src/create/options.ts';
+import { parseDiskspec, parseMemspec } from '../../src/libvirt/disk-spec.ts';
 import { INTERNAL_SPEC } from '../../src/model/snapshot-spec.ts';
+
+/** An option's value as it comes from the command line. */
+function typed<Spec>(text: string, spec: Spec | null) {
+  if (spec === null) throw new Error(`${text} cannot be read`);
+  return { text, spec };
+}
+
+const memspec = typed('/m', parseMemspec('/m'));
+const diskspec = [typed('vda', parseDiskspec('vda'))];
 
 describe('options of create', () => {
   test('are wishes', () => {
     expect(toSnapshotSpec({ metadata: true })).toEqual(INTERNAL_SPEC);
-    expect(
-      toSnapshotSpec({ memspec: '/m', diskspec: ['vda'], live: true, halt: true, metadata: false }),
-    ).toMatchObject({
+    expect(toSnapshotSpec({ memspec, diskspec, live: true, halt: true, metadata: false })).toMatchObject({
       memory: { file: '/m' },
       disks: [{ disk: 'vda' }],
       live: true,
@@ -44,7 +52,7 @@ describe('--xml', () => {
   test.each([
     [{ redefine: true }, /--redefine needs the XML/],
     [{ xml, current: true }, /--current goes with --redefine/],
-    [{ xml, diskspec: ['vda'] }, /--diskspec and --xml exclude each other/],
+    [{ xml, diskspec }, /--diskspec and --xml exclude each other/],
     [{ xml, printXml: true }, /--print-xml and --xml/],
     [{ xml, redefine: true, diskOnly: true }, /--disk-only and --redefine/],
     [{ xml, redefine: true, metadata: false }, /no sense with --no-metadata/],

@@ -74,7 +74,10 @@ const take = () =>
   create(ctx, ['b-fix'], 's9', {
     diskOnly: true,
     quiesce: true,
-    diskspec: ['vda', 'vdb'].map((disk) => `${disk},file=${join(directory, disk)}`),
+    diskspec: ['vda', 'vdb'].map((disk) => ({
+      text: '',
+      spec: { disk, location: null, file: join(directory, disk), driver: null, storage: null },
+    })),
   }).then(
     () => null,
     (error: KvmsnapError) => error,

@@ -44,7 +44,9 @@ describe('the virsh command', () => {
   });
 
   test('keeps what a spec says of the storage', () => {
-    const disks = [parseDiskspec('vda,stype=block,driver=qcow2,file=/dev/vg/o')];
+    const disks = [parseDiskspec('vda,stype=block,driver=qcow2,file=/dev/vg/o')].filter(
+      (spec) => spec !== null,
+    );
     expect(line(planned({ diskOnly: true, disks }))).toContain(
       'vda,snapshot=external,driver=qcow2,stype=block,file=/dev/vg/o',
     );
@@ -72,12 +74,12 @@ test.each([
 });
 
 test.each(['', 'snapshot=', '/a,/b', 'file=/a,file=/b', '/a,'])('--memspec %s is no such thing', (text) => {
-  expect(() => parseMemspec(text)).toThrow(/--memspec cannot be read/);
+  expect(parseMemspec(text)).toBeNull();
 });
 
 test.each(['', ',file=/a', 'vda,bogus=1', 'vda,file=', 'vda,file=/a,file=/b', 'vda,'])(
   '--diskspec %s is no such thing',
   (text) => {
-    expect(() => parseDiskspec(text)).toThrow(/--diskspec cannot be read/);
+    expect(parseDiskspec(text)).toBeNull();
   },
 );

@@ -1,21 +1,16 @@
 import { expect, test } from 'vitest';
+import { bareProgram } from '../../src/command-line/global-options.ts';
+import { Verb } from '../../src/command-line/verb.ts';
 import { manPage } from '../../src/manual/man-page.ts';
 
-const page = manPage({
-  version: '1.2.3',
-  globals: [{ flags: '--json', help: 'a document' }],
-  commands: [
-    {
-      name: 'hold',
-      alias: 'keep',
-      summary: 'protect it',
-      detail: 'Protect it. A \\ stays, and so does what follows.',
-      arguments: [{ syntax: '<name>', help: '.hidden is a name' }],
-      options: [{ flags: '--web-*', help: "'quoted' at the start" }],
-      examples: ["kvmsnap hold 'web-*'"],
-    },
-  ],
-});
+const hold = new Verb('hold', {
+  summary: 'protect it',
+  detail: 'A \\ stays, and so does what follows.',
+  examples: ["kvmsnap hold 'web-*'"],
+  needsWriting: true,
+}).alias('keep');
+hold.argument('<name>', '.hidden is a name').option('--web-*', "'quoted' at the start");
+const page = manPage(bareProgram('kvmsnap', '1.2.3').addCommand(hold));
 
 test('says what a command is for, and what there is beside the commands', () => {
   expect(page).toContain(

@@ -79,7 +79,7 @@ const RUNS: readonly {
     says: 'a prune for space that cannot be told',
     kind: 'prune',
     run: (ctx) =>
-      expect(pruneVms(ctx, ['b-fix'], { match: '*1', freeMin: '20%' })).rejects.toMatchObject({
+      expect(pruneVms(ctx, ['b-fix'], { match: '*1', freeMin: { share: 0.2 } })).rejects.toMatchObject({
         code: 'check',
         message: expect.stringContaining('cannot be told'),
       }),
@@ -89,7 +89,9 @@ const RUNS: readonly {
     kind: 'dry-run',
     dryRun: true,
     run: (ctx) =>
-      expect(create(ctx, ['b-fix'], null, { label: 'l', freeMin: '50G' })).rejects.toMatchObject({
+      expect(
+        create(ctx, ['b-fix'], null, { label: 'l', freeMin: { bytes: 50 * 2 ** 30 } }),
+      ).rejects.toMatchObject({
         code: 'partial',
       }),
   },

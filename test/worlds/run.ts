@@ -18,7 +18,7 @@ export interface Run {
 /** Runs it to its end; it reads by the virsh that is there, and writes by one of its own. Throws what is no KvmsnapError: a bug. */
 export async function run(args: readonly string[], answer: Answer, session: Session): Promise<Run> {
   const said: string[] = [];
-  const program = createProgram(async (settings, action) => {
+  const { program } = await createProgram(args, async (settings, action) => {
     const ctx = systemContext(settings);
     const terminal: Terminal = {
       ...ctx.terminal,
@@ -36,7 +36,7 @@ export async function run(args: readonly string[], answer: Answer, session: Sess
     await action({ ...ctx, terminal, virsh: { ...ctx.virsh, read: session.read } });
   });
   try {
-    await program.parseAsync(['node', 'kvmsnap', ...args]);
+    await program.parseAsync(args, { from: 'user' });
     return { exitCode: 0, message: '', said: said.join('') };
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;

@@ -1,0 +1,52 @@
+import { type AnyCommand, Argument, Option } from './commander.ts';
+
+/** Arguments and options that say what their words stand for, so that a shell can complete them. */
+
+/**
+ * What a word of the command line stands for. A `vm` is a name or UUID, and where several may be given a pattern too; a
+ * `name` is a new one; `text` is anything, the empty one too.
+ */
+export type Meaning =
+  | 'vm'
+  | 'vm-pattern'
+  | 'snapshot'
+  | 'snapshot-pattern'
+  | 'name'
+  | 'text'
+  | 'uri'
+  | 'file';
+
+/** An argument; `takes` is what it stands for. */
+export class MeantArgument<Usage extends string> extends Argument<Usage> {
+  readonly takes: Meaning;
+
+  constructor(usage: Usage, takes: Meaning, help: string) {
+    super(usage, help);
+    this.takes = takes;
+  }
+}
+
+/** An option with a value; `takes` is what the value stands for. */
+export class MeantOption<Usage extends string> extends Option<Usage> {
+  readonly takes: Meaning;
+  /** It may be given several times. */
+  readonly repeatable: boolean;
+
+  constructor(usage: Usage, takes: Meaning, help: string, { repeatable = false } = {}) {
+    super(usage, help);
+    this.takes = takes;
+    this.repeatable = repeatable;
+  }
+}
+
+type Part = AnyCommand['options'][number] | AnyCommand['registeredArguments'][number];
+
+/** What the word of an argument or option stands for; a list: one of these words. */
+export function meaningOf(part: Part): Meaning | readonly string[] {
+  if (part.argChoices) return part.argChoices;
+  return part instanceof MeantArgument || part instanceof MeantOption ? part.takes : 'text';
+}
+
+/** Whether an option may be given several times. */
+export const isRepeatable = (option: AnyCommand['options'][number]): boolean =>
+  option instanceof MeantOption && option.repeatable;

@@ -1,0 +1,70 @@
+import { InvalidArgumentError } from './commander.ts';
+import { type Meaning, MeantOption } from './meaning.ts';
+
+/** The values of options: text -> what is meant. Each parser throws commander's InvalidArgumentError. */
+
+/** Stands between what is wrong and what to do about it; no argument of a process can hold it. */
+const HINT = '\0';
+
+/** Why a value is none; `hint` is what to write instead. */
+export const unfit = (why: string, hint = '') =>
+  new InvalidArgumentError(hint === '' ? why : `${why}${HINT}${hint}`);
+
+/** What `unfit` was given, out of commander's message. */
+export function splitHint(message: string): { readonly says: string; readonly hint: string | null } {
+  const [says = '', hint = null] = message.split(HINT);
+  return { says, hint };
+}
+
+/** `0`, `7`: a whole number of at most six digits. */
+export function parseCount(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw unfit('A whole number from 0 on is wanted.');
+  return Number(text);
+}
+
+/** A whole number from 1 on. */
+export function parseJobs(text: string): number {
+  const jobs = parseCount(text);
+  if (jobs < 1) throw unfit('At least 1 is wanted.');
+  return jobs;
+}
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, min: 60, h: 3600 };
+
+/** `0`, `30`, `30s`, `10m`, `10min`, `2h` -> seconds. */
+export function parseDuration(text: string): number {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)(s|m|min|h)?$/.exec(text) ?? [];
+  const seconds = Number(number) * (SECONDS[unit] ?? 1);
+  if (!(seconds >= 0) || seconds > 2_000_000)
+    throw unfit('A duration is wanted, such as 30s, 10min or 2h, of 23 days at most.');
+  return seconds;
+}
+
+/** An option that may be given several times; its values in their order. */
+export const repeated = <Usage extends string>(usage: Usage, takes: Meaning, help: string) =>
+  repeatedAs(usage, takes, help, (text) => text);
+
+/** The same of values that are parsed. */
+export const repeatedAs = <Usage extends string, Value>(
+  usage: Usage,
+  takes: Meaning,
+  help: string,
+  parse: (text: string) => Value,
+) =>
+  new MeantOption(usage, takes, help, { repeatable: true }).argParser(
+    (text, before: readonly Value[] = []): readonly Value[] => [...before, parse(text)],
+  );
+
+/** An option that may be given several times, each time with one of these words. */
+export function repeatedChoice<Usage extends string, Word extends string>(
+  usage: Usage,
+  words: readonly Word[],
+  help: string,
+) {
+  const option = new MeantOption(usage, 'text', help, { repeatable: true });
+  const check = option.choices(words).parseArg;
+  return option.argParser((text, before: readonly Word[] = []): readonly Word[] => [
+    ...before,
+    check ? check<Word>(text, text as Word) : (text as Word),
+  ]);
+}

@@ -1,0 +1,26 @@
+import type { OptionsOf } from '../command-line/commander.ts';
+import { type Program, Verb } from '../command-line/verb.ts';
+
+const bare = () =>
+  new Verb('manual', {
+    summary: 'print the man page',
+    detail: 'The man page in roff, for the build and for packagers.',
+    examples: ['kvmsnap manual > kvmsnap.1'],
+    needsWriting: false,
+  });
+
+const withOptions = (verb: Verb) =>
+  verb
+    .option('--tables', "the README's tables instead, as JSON")
+    .option('--schemas', 'the JSON Schema of each document instead');
+
+export type ManualOptions = OptionsOf<ReturnType<typeof withOptions>>;
+
+/** Hidden: for the build, the tests, and packagers. */
+export function manual({ run, whole }: Program): Verb {
+  const verb = bare();
+  withOptions(verb).action((options) =>
+    run(async (ctx) => (await import('./manual.ts')).manual(ctx, await whole(), options)),
+  );
+  return verb;
+}
