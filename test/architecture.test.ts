@@ -128,13 +128,7 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
   execa: ['src/host/processes.ts'],
   'p-limit': ['src/run/for-each-domain.ts', 'src/host/processes.ts', 'src/host/terminal.ts'],
   'string-width': ['src/output/table.ts'],
-  'zod/mini': [
-    'libvirt',
-    'qemu',
-    'src/output/contract.ts',
-    'src/output/schemas.ts',
-    'type src/output/documents.ts',
-  ],
+  'zod/mini': ['libvirt', 'qemu', 'src/output/contract', 'src/output/contract.ts', 'src/output/schemas.ts'],
 };
 
 /** Rooms that compute only, and use no part of Node. */
@@ -144,7 +138,7 @@ const WORLD = ['process', 'console', 'globalThis', 'global', 'Date.now', 'perfor
 const WORLDLY = ['src/main.ts', 'src/run/context.ts', 'src/host/terminal.ts', 'src/host/processes.ts'];
 
 const allowed = (places: readonly string[] | undefined, { path }: Source, { kind }: Import): boolean =>
-  [path, roomOf(path)].some(
+  [path, dirname(path), roomOf(path)].some(
     (place) => places?.includes(place) || (kind === 'type' && places?.includes(`type ${place}`)),
   );
 

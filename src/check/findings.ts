@@ -13,7 +13,7 @@ export interface Row {
   readonly says: string;
 }
 
-type Level = 'error' | 'warning' | 'information' | 'ok';
+type Level = 'error' | 'warning' | 'information';
 
 /** What a create or revert would refuse unless forced is no less than a warning. */
 const LEVELS: Readonly<Record<Severity, Level>> = {
@@ -25,7 +25,8 @@ const LEVELS: Readonly<Record<Severity, Level>> = {
 
 const TONES = { error: 'bad', warning: 'warn', information: 'plain', ok: 'good' } as const;
 
-const levelOf = ({ finding }: Pick<Row, 'finding'>): Level => (finding ? LEVELS[finding.severity] : 'ok');
+const levelOf = ({ finding }: Pick<Row, 'finding'>): Level | 'ok' =>
+  finding ? LEVELS[finding.severity] : 'ok';
 
 const FINDING_COLUMNS: readonly Column<Row>[] = [
   VM_COLUMN,

@@ -1,8 +1,8 @@
+import { errorDocument } from '../output/documents.ts';
 import { type Column, VM_COLUMN } from '../output/view.ts';
 import { seekConsent, type Told } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { type DomainOutcome, forEachDomain } from '../run/for-each-domain.ts';
-import { errorDocument } from '../run/results.ts';
 import type { Targets } from '../vm/select.ts';
 import type { Checked, CheckRequest } from './check.ts';
 import { type FixResult, fixLine, fixVm, type PreparedFix } from './fix.ts';

@@ -120,6 +120,7 @@ async function report(
   const conclusion = concludeDomains(ctx, results, { strict: false, parts: fixing ? 'steps' : 'checks' });
   const rows = results.flatMap(rowsOf);
   await show(ctx, {
+    kind: 'check',
     document: { domains: results.map((result) => document(ctx, result)) },
     sections:
       ctx.settings.output === 'csv'

@@ -369,6 +369,7 @@ async function report(
     sayForeseen(ctx, lines);
   } else {
     await show(ctx, {
+      kind: 'create',
       document: { domains: results.map(document), freeMin },
       sections: [section({ columns: COLUMNS, rows: results }), ...prunedSections],
       names,

@@ -1,6 +1,7 @@
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
+import { errorDocument } from '../output/documents.ts';
 import { humanBytes } from '../output/format.ts';
 import { type Column, section, VM_COLUMN } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
@@ -11,7 +12,7 @@ import {
   forEachDomain,
   requireCompleted,
 } from '../run/for-each-domain.ts';
-import { domainResult, errorDocument, ownName } from '../run/results.ts';
+import { domainResult, ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
 import { type Freed, foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
@@ -256,6 +257,7 @@ async function report(
     sayForeseen(ctx, [...results.flatMap(aloneLines), ...lines]);
   } else {
     await show(ctx, {
+      kind: 'delete',
       document: { domains: results.map(document) },
       sections: [section({ columns: COLUMNS, rows: results.flatMap(rowsOf) })],
       names: results.flatMap(({ vm, value }) =>

@@ -1,12 +1,12 @@
-import type * as z from 'zod/mini';
+import type { KvmsnapError } from '../errors.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { locationOf } from '../model/snapshot.ts';
-import type { Snapshot as SnapshotContract } from './contract.ts';
+import type { Document } from './contract.ts';
 import { rfc3339 } from './format.ts';
 
 /** The model -> the members that the JSON documents share. */
 
-export type SnapshotDocument = z.infer<typeof SnapshotContract>;
+export type SnapshotDocument = Document<'current'>['snapshot'];
 
 /** A snapshot as a member of a document. */
 export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
@@ -38,3 +38,18 @@ export function domainDocument<State extends string | null, Uuid extends string 
 }) {
   return { name, uuid, state };
 }
+
+/** What went wrong, as a member of a document. */
+export const errorDocument = ({
+  code,
+  message,
+  hint,
+  command,
+  findings,
+}: Pick<KvmsnapError, 'message' | 'hint' | 'command' | 'findings'> & { readonly code: string }) => ({
+  code,
+  message,
+  hint: hint ?? null,
+  command: command ?? null,
+  findings,
+});

@@ -1,5 +1,7 @@
 import { adviceOf, type ErrorFinding, exitCodeOf, FAILURES, KvmsnapError } from '../errors.ts';
 import { createPaint } from './color.ts';
+import type { Document } from './contract.ts';
+import { errorDocument } from './documents.ts';
 import { visibleLines } from './format.ts';
 
 export interface ErrorStyle {
@@ -10,7 +12,7 @@ export interface ErrorStyle {
 /** What stderr gets: `error: what`, `hint: what mends it`, a line for each finding; for a bug also where it happened. */
 export function describeError(error: unknown, style: ErrorStyle): string {
   const known = error instanceof KvmsnapError ? error : bug(error);
-  if (style.json) return `${JSON.stringify({ error: document(known, exitCodeOf(error)) })}\n`;
+  if (style.json) return `${JSON.stringify(document(known, exitCodeOf(error)))}\n`;
   const paint = createPaint(style.level);
   const { subject, findings } = known;
   const [first = '', ...others] = findings.map(({ message }) => message);
@@ -24,20 +26,17 @@ export function describeError(error: unknown, style: ErrorStyle): string {
   ].join('');
 }
 
-const document = ({ code, message, hint, command, findings }: Described, exitCode: number) => ({
-  code,
-  exitCode,
-  message,
-  hint: hint ?? null,
-  command: command ?? null,
-  findings,
-});
-
 /** The advice of one finding: one command behind its words, several on lines of their own. */
 const linesOf = (finding: ErrorFinding): string =>
   finding.commands.length > 1
     ? [finding.hint, ...finding.commands.map((each) => `  ${each}`)].filter(Boolean).join('\n')
     : adviceOf(finding);
+
+/** What stderr gets with `-o json`; its one member has no `schemaVersion`. */
+function document(failure: Described, exitCode: number): Document<'error'> {
+  const { code, ...members } = errorDocument(failure);
+  return { error: { code, exitCode, ...members } };
+}
 
 type Described = Pick<KvmsnapError, 'message' | 'hint' | 'command' | 'subject' | 'findings'> & {
   readonly code: string;

@@ -1,10 +1,10 @@
 import { rfc3339, visible } from './format.ts';
 import { type Canvas, renderTable } from './table.ts';
-import type { Column, Section, View } from './view.ts';
+import type { Column, Content, Section } from './view.ts';
 
 /** A view as text in one of the output formats. Ends with a line feed, unless there is nothing to show. */
 export async function render(
-  view: View,
+  view: Content,
   format: 'table' | 'json' | 'csv' | 'name',
   canvas: Canvas,
 ): Promise<string> {

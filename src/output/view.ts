@@ -1,9 +1,21 @@
+import type { Document, DocumentName } from './contract.ts';
 import type { Tone } from './style.ts';
 
-/** What a command has to show, once for all formats. */
-export interface View {
-  /** For `-o json`: the document, without its `schemaVersion`. */
-  readonly document: Readonly<Record<string, unknown>>;
+/** What a command has to show, once for all formats: of the document that it prints with `-o json`. */
+export type View = { readonly [Name in ShownName]: ViewOf<Name> }[ShownName];
+
+/** The documents that go to stdout. */
+type ShownName = Exclude<DocumentName, 'error'>;
+
+export interface ViewOf<Name extends ShownName> extends Content {
+  readonly kind: Name;
+  readonly document: Document<Name>;
+}
+
+/** Whatever can be rendered. */
+export interface Content {
+  /** For `-o json`, without its `schemaVersion`. */
+  readonly document: object;
   /** For `-o table`, all of them; for `-o csv` the first. */
   readonly sections: readonly Section<never>[];
   /** For `-o name`. */

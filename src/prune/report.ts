@@ -302,6 +302,7 @@ async function report(
     ...spaceLines(space),
   ];
   await show(ctx, {
+    kind: 'prune',
     document: {
       dryRun,
       domains: results.map((result) => ({

@@ -54,6 +54,7 @@ export async function revert(
 
 async function showReverted(ctx: Context, { vm: after, snapshot, backup }: Reverted): Promise<void> {
   await show(ctx, {
+    kind: 'revert',
     document: {
       domain: domainDocument(after.domain),
       snapshot: snapshotDocument(snapshot),

@@ -1,5 +1,4 @@
-import type { KvmsnapError } from '../errors.ts';
-import { domainDocument } from '../output/documents.ts';
+import { domainDocument, errorDocument } from '../output/documents.ts';
 import type { DomainOutcome } from './for-each-domain.ts';
 
 /** What came of each of several VMs, as members of a document. */
@@ -15,11 +14,3 @@ export function domainResult({ vm, state, outcome, failures }: DomainOutcome<unk
     errors: failures.map(errorDocument),
   };
 }
-
-export const errorDocument = ({ code, message, hint, command, findings }: KvmsnapError) => ({
-  code,
-  message,
-  hint: hint ?? null,
-  command: command ?? null,
-  findings,
-});

@@ -5,21 +5,31 @@ import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { render } from '../output/render.ts';
 import { SNAPSHOT_COLUMNS } from '../output/snapshot-columns.ts';
 import { painterFor } from '../output/style.ts';
-import { section, type View } from '../output/view.ts';
+import type { Canvas } from '../output/table.ts';
+import { section, type View, type ViewOf } from '../output/view.ts';
 import type { Context } from './context.ts';
 
 /** Prints a view in the format that the user chose. */
 export async function show(ctx: Context, view: View): Promise<void> {
   const { out } = ctx.terminal;
-  const canvas = {
+  ctx.terminal.print(await render(view, ctx.settings.output, await canvasOf(ctx)));
+  if (ctx.settings.output !== 'table' || !out.isTerminal) return;
+  for (const remark of view.remarks ?? []) ctx.terminal.note(remark);
+}
+
+/** Prints a name alone, as `-o name` does. */
+export async function showName(ctx: Context, name: string): Promise<void> {
+  const content = { document: {}, sections: [], names: [name] };
+  ctx.terminal.print(await render(content, 'name', await canvasOf(ctx)));
+}
+
+async function canvasOf({ terminal: { out }, clock }: Context): Promise<Canvas> {
+  return {
     isTerminal: out.isTerminal,
     columns: out.columns,
     paint: await painterFor(out.color),
-    now: ctx.clock.now() / 1000,
+    now: clock.now() / 1000,
   };
-  ctx.terminal.print(await render(view, ctx.settings.output, canvas));
-  if (ctx.settings.output !== 'table' || !out.isTerminal) return;
-  for (const remark of view.remarks ?? []) ctx.terminal.note(remark);
 }
 
 /** Prints one snapshot of a VM. */
@@ -29,10 +39,16 @@ export async function showSnapshot(
   snapshot: SnapshotReport,
 ): Promise<void> {
   await show(ctx, {
+    kind: 'current',
     document: { domain: domainDocument(domain), snapshot: snapshotDocument(snapshot) },
     sections: [section({ columns: SNAPSHOT_COLUMNS, rows: [snapshot] })],
     names: [snapshot.name],
   });
+}
+
+/** What a dry run says beside its commands. */
+interface Plan extends Partial<Pick<ViewOf<'dry-run'>, 'sections' | 'names'>> {
+  readonly document?: Omit<ViewOf<'dry-run'>['document'], 'dryRun' | 'commands'>;
 }
 
 /**
@@ -42,7 +58,7 @@ export async function showSnapshot(
 export async function showPlan(
   ctx: Context,
   planned: readonly (VirshCommand | string)[],
-  more: Partial<View> = {},
+  more: Plan = {},
 ): Promise<void> {
   const commands = planned.map((command) =>
     typeof command === 'string' ? command : ctx.virsh.line(command),
@@ -56,6 +72,7 @@ export async function showPlan(
   const sections = [...(asTable ? [] : [lines]), ...(more.sections ?? [])];
   if (asTable && sections.length > 0) ctx.terminal.print('\n');
   await show(ctx, {
+    kind: 'dry-run',
     document: { dryRun: true, commands, ...more.document },
     sections,
     names: more.names ?? commands,

@@ -2,7 +2,7 @@ import { KvmsnapError } from '../errors.ts';
 import { type DomainReading, readDomain } from '../libvirt/domains.ts';
 import type { Context } from '../run/context.ts';
 import { operate } from '../run/operation.ts';
-import { show, showPlan, showSnapshot } from '../run/show.ts';
+import { showName, showPlan, showSnapshot } from '../run/show.ts';
 import { completeVm, currentSnapshot, noCurrent, unreadFailure } from '../vm/load.ts';
 import type { CurrentOptions, XmlOptions } from './command.ts';
 import { setCurrent } from './set-current.ts';
@@ -24,8 +24,7 @@ async function showCurrent(ctx: Context, reading: DomainReading, options: XmlOpt
   if (options.xml || options.securityInfo) return showXml(ctx, reading, reading.current, options);
   const { output } = ctx.settings;
   if (output === 'table' || output === 'name') {
-    const settings = { ...ctx.settings, output: 'name' as const };
-    return show({ ...ctx, settings }, { document: {}, sections: [], names: [reading.current] });
+    return showName(ctx, reading.current);
   }
   const vm = await completeVm(ctx, reading);
   await showSnapshot(ctx, vm, currentSnapshot(vm));

@@ -112,6 +112,7 @@ async function infoVm(ctx: Context, reading: DomainReading): Promise<void> {
     tagsIn(images.get(disk.target)).map((tag) => ({ target: disk.target, tag })),
   );
   await show(ctx, {
+    kind: 'info',
     document: {
       domain: {
         ...domainDocument(domain),
@@ -254,6 +255,7 @@ async function infoSnapshot(ctx: Context, vm: Vm, snapshot: SnapshotReport): Pro
   const document = snapshotDocument(snapshot);
   const { cost, approximate, problem } = await costOf(ctx, vm, snapshot);
   await show(ctx, {
+    kind: 'info-snapshot',
     document: {
       domain: domainDocument(vm.domain),
       snapshot: {

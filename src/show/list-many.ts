@@ -3,7 +3,7 @@ import { type DomainSummary, readSummaries } from '../libvirt/overview.ts';
 import { isSaving } from '../model/domain.ts';
 import { reportSnapshots, type SnapshotReport } from '../model/report.ts';
 import type { Selection } from '../model/selection.ts';
-import { domainDocument, snapshotDocument } from '../output/documents.ts';
+import { domainDocument, errorDocument, snapshotDocument } from '../output/documents.ts';
 import {
   listedColumns,
   SNAPSHOT_COLUMNS,
@@ -13,7 +13,7 @@ import {
 import { type Column, section, VM_COLUMN } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
 import { concludeDomains, type DomainOutcome, type ResultName } from '../run/for-each-domain.ts';
-import { errorDocument, ownName } from '../run/results.ts';
+import { ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
 import { chooseDomains, nothingLeft } from '../vm/select.ts';
@@ -99,6 +99,7 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
   if (overviews.length === 0 && !isWhole) throw nothingLeft(selection, chosen.length);
   const conclusion = concludeDomains(ctx, overviews.map(resultOf), { strict: false, parts: 'reads' });
   await show(ctx, {
+    kind: 'list',
     document: { domains: overviews.map(document) },
     sections: atAGlance
       ? [section({ columns: OVERVIEW_COLUMNS, rows: overviews })]

@@ -56,6 +56,7 @@ export async function listOne(
   noteUnseen(ctx, domain, images);
   const rows = listedRows(domain.name, { snapshots, unread, tree });
   await show(ctx, {
+    kind: 'list',
     document: {
       domains: [
         {

@@ -1,8 +1,8 @@
 import type { UnreadSnapshot } from '../libvirt/snapshots.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { growTree } from '../model/tree.ts';
+import { errorDocument } from '../output/documents.ts';
 import { type Listed, type TreeRow, treeRows } from '../output/snapshot-columns.ts';
-import { errorDocument } from '../run/results.ts';
 import type { ListOptions } from './command.ts';
 import { filterSnapshots } from './snapshot-filter.ts';
 

@@ -45,6 +45,7 @@ export async function space(
   const rows = [...sorted.flatMap((each) => rowsOf(each, disks)), ...unread.map(unreadRow)];
   const most = Math.max(0, ...rows.map(({ cost }) => cost?.frees.hostBytes ?? 0));
   await show(ctx, {
+    kind: 'space',
     document: {
       domains: [
         {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { createPaint } from '../../src/output/color.ts';
 import { render } from '../../src/output/render.ts';
-import type { Column, View } from '../../src/output/view.ts';
+import type { Column, Content } from '../../src/output/view.ts';
 import { section } from '../../src/output/view.ts';
 import { TAKEN_AT } from '../model.ts';
 
@@ -10,7 +10,7 @@ const PIPE = { isTerminal: false, columns: 80, paint: createPaint(0), now: TAKEN
 
 const TEXT: readonly Column<string>[] = [{ key: 'name', title: 'NAME', kind: 'text', value: (name) => name }];
 
-const view = (changes: Partial<View> = {}): View => ({
+const view = (changes: Partial<Content> = {}): Content => ({
   document: { domain: 'a', absent: null, none: [] },
   sections: [section({ columns: TEXT, rows: ['a', 'b'] }), section({ columns: TEXT, rows: ['c'] })],
   names: ['a', 'b'],

@@ -1,0 +1,53 @@
+import * as z from 'zod/mini';
+import { DomainResult, FAILURE, versioned } from './members.ts';
+
+/** `check`. */
+
+/** What a check found. */
+export const CheckFinding = z.object({
+  level: z.enum(['error', 'warning', 'information']),
+  rule: z.string(),
+  /** null: the VM as a whole. */
+  snapshot: z.nullable(z.string()),
+  what: z.string(),
+  hint: z.nullable(z.string()),
+  command: z.nullable(z.string()),
+  commands: z.array(z.string()),
+});
+
+/** A step of `check --fix`. */
+export const Fix = z.object({
+  action: z.enum(['resume', 'forget', 'delete-tag', 'adopt', 'register', 'win-back', 'chmod']),
+  /** The finding that it answers. */
+  rule: z.string(),
+  snapshot: z.nullable(z.string()),
+  what: z.string(),
+  why: z.string(),
+  /** What is taken for granted; null: nothing. */
+  assumed: z.nullable(z.string()),
+  commands: z.array(z.string()),
+  /** The file with what it takes away. */
+  backup: z.nullable(z.string()),
+  /** `not needed`: it was so no longer when its turn came. */
+  outcome: z.enum(['planned', 'done', 'failed', 'not needed', 'not reached']),
+  error: z.nullable(z.object(FAILURE)),
+});
+
+export const check = versioned({
+  domains: z.array(
+    z.extend(DomainResult, {
+      /**
+       * Whether a snapshot can be taken while it runs, and while it is off, and as it is now an external one; null: not
+       * known now.
+       */
+      snapshots: z.object({
+        running: z.nullable(z.boolean()),
+        off: z.nullable(z.boolean()),
+        external: z.nullable(z.boolean()),
+      }),
+      findings: z.array(CheckFinding),
+      /** What `--fix` did; the findings are those that are left then. */
+      fixes: z.array(Fix),
+    }),
+  ),
+});

@@ -1,0 +1,18 @@
+import * as z from 'zod/mini';
+import { FREED, Leftovers } from './deletions.ts';
+import { DomainResult, FAILURE, versioned } from './members.ts';
+
+/** `delete`. */
+
+export const deletion = versioned({
+  domains: z.array(
+    z.extend(DomainResult, {
+      deleted: z.array(z.string()),
+      leftovers: Leftovers,
+      failed: z.array(z.object({ name: z.string(), ...FAILURE })),
+      /** Names that only others of the VMs have. */
+      skipped: z.array(z.string()),
+      ...FREED,
+    }),
+  ),
+});

@@ -1,0 +1,53 @@
+import * as z from 'zod/mini';
+import { Bytes, DomainName, Snapshot, SnapshotDisk, Time, versioned } from './members.ts';
+import { COST } from './space.ts';
+
+/** `info`: of a VM, and of a snapshot. */
+
+const ImageSnapshot = z.object({ id: z.string(), name: z.string(), createdAt: Time, vmStateBytes: Bytes });
+
+const ImageLink = z.object({
+  path: z.string(),
+  format: z.string(),
+  virtualBytes: Bytes,
+  allocatedBytes: Bytes,
+  flags: z.array(z.string()),
+});
+
+const Disk = z.object({
+  target: z.string(),
+  device: z.string(),
+  source: z.nullable(z.string()),
+  /** What the VM's XML says the format is; null when it names none. */
+  driver: z.nullable(z.string()),
+  takesPart: z.boolean(),
+  /** The active image first; null when it could not be looked at, and `problem` says why. */
+  chain: z.nullable(z.array(ImageLink)),
+  problem: z.nullable(z.string()),
+  snapshots: z.array(ImageSnapshot),
+});
+
+export const info = versioned({
+  domain: z.extend(DomainName, {
+    stateReason: z.nullable(z.string()),
+    current: z.nullable(z.string()),
+    disks: z.array(Disk),
+  }),
+});
+
+export const infoSnapshot = versioned({
+  domain: DomainName,
+  snapshot: z.extend(Snapshot, {
+    freesBytes: COST.freesBytes,
+    freesClusterBytes: COST.freesClusterBytes,
+    holdsBytes: COST.holdsBytes,
+    changedBytes: COST.changedBytes,
+    /** Of these figures, as of `space`. */
+    approximate: z.boolean(),
+    /** Why the figures are null. */
+    problem: z.nullable(z.string()),
+    memory: z.object({ location: z.string(), file: z.nullable(z.string()) }),
+    /** `copies`: how often the image holds the snapshot; 1 is right, null when it could not be looked at. */
+    disks: z.array(z.extend(SnapshotDisk, { copies: z.nullable(z.int()) })),
+  }),
+});

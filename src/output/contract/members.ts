@@ -1,0 +1,66 @@
+import * as z from 'zod/mini';
+
+/** What several documents have in common. */
+
+export const Bytes = z.int().check(z.nonnegative());
+export const Time = z.iso.datetime({ offset: true });
+
+export const SnapshotDisk = z.object({
+  target: z.string(),
+  source: z.nullable(z.string()),
+  location: z.string(),
+});
+
+export const Snapshot = z.object({
+  name: z.string(),
+  createdAt: Time,
+  state: z.string(),
+  location: z.enum(['internal', 'external']),
+  parent: z.nullable(z.string()),
+  children: z.array(z.string()),
+  current: z.boolean(),
+  /** libvirt is still writing it. */
+  underWay: z.boolean(),
+  /** Protected from every prune and delete. */
+  held: z.boolean(),
+  description: z.nullable(z.string()),
+  /** Guest memory inside the images; null when they were not looked at. */
+  vmStateBytes: z.nullable(Bytes),
+  /** With `--space` only: what deleting it alone gives back to the host; null when not known. */
+  freesBytes: z.optional(z.nullable(Bytes)),
+  disks: z.array(SnapshotDisk),
+});
+
+export const DomainName = z.object({ name: z.string(), uuid: z.string(), state: z.string() });
+
+export const FAILURE = {
+  code: z.string(),
+  /** On one line, whatever it is about. */
+  message: z.string(),
+  hint: z.nullable(z.string()),
+  /** The first of the commands. */
+  command: z.nullable(z.string()),
+  /** What it is about, each with what to do: one at least. */
+  findings: z.array(
+    z.object({ message: z.string(), hint: z.nullable(z.string()), commands: z.array(z.string()) }),
+  ),
+};
+
+/** What came of one of several VMs. */
+export const DomainResult = z.object({
+  name: z.string(),
+  /** null when there is no such VM; then the name is the word of the command line. */
+  uuid: z.nullable(z.string()),
+  /** null when the VM could not be read. */
+  state: z.nullable(z.string()),
+  /**
+   * `planned`: a dry run found nothing against it; `skipped`: not suited, and not called by its name; `not reached`: the
+   * run was ended before it was through with it.
+   */
+  outcome: z.enum(['done', 'planned', 'failed', 'skipped', 'not reached']),
+  /** Why it failed or was skipped. */
+  errors: z.array(z.object(FAILURE)),
+});
+
+export const versioned = <Shape extends z.core.$ZodShape>(shape: Shape) =>
+  z.object({ schemaVersion: z.literal(1), ...shape });
