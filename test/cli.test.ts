@@ -383,6 +383,11 @@ describe('what is completed is what is parsed', () => {
   test('the commands', () => {
     const names = SHOWN.flatMap((command) => [command.name(), ...command.aliases()]);
     expect(offered([], '')).toEqual(names.sort());
+    expect(offered(['help'], '')).toEqual(
+      SHOWN.map((command) => command.name())
+        .filter((name) => name !== 'help')
+        .sort(),
+    );
   });
 
   test('values that may be repeated are kept, each of them checked', async () => {

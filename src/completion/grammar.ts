@@ -51,10 +51,7 @@ export function completionOf(program: AnyCommand, words: readonly string[], curr
   if (pending) return atPlace(line, pending, { before: '', given: valuesOf(line, pending), dash: 'never' });
   if (!ended && current.startsWith('-')) return atOption(line, current);
   if (!command) return ofWords(operands.length > 0 ? [] : shownCommands(program).flatMap(wordsOfCommand));
-  if (isHelp(program, command))
-    return ofWords(
-      operands.length > 1 ? [] : shownCommands(program).map((each) => ({ text: each.name(), help: '' })),
-    );
+  if (isHelp(program, command)) return ofWords(operands.length > 1 ? [] : topicsOf(program));
   const places = argumentsOf(line);
   const index = placeIndex(places, operands.length - 1);
   const given = operands.slice(1).filter((_, i) => placeIndex(places, i) === index);
@@ -76,6 +73,12 @@ export function nameCandidates({ asPattern, place }: Sought, names: readonly str
 
 /** The commands that are for users, and last commander's own `help`. */
 const shownCommands = (program: AnyCommand): AnyCommand[] => program.createHelp().visibleCommands(program);
+
+/** What `help` shows. */
+const topicsOf = (program: AnyCommand): Candidate[] =>
+  shownCommands(program)
+    .filter((command) => !isHelp(program, command))
+    .map((command) => ({ text: command.name(), help: '' }));
 
 const isHelp = (program: AnyCommand, command: AnyCommand): boolean => !program.commands.includes(command);
 
