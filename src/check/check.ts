@@ -60,7 +60,7 @@ export async function checkVm(
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
   const users = await readImageUsers(ctx, vm, { currency });
   const reverts = await readReverts(ctx, vm, users);
-  const truthFacts = await readTruth(ctx, vm, reverts, {
+  const truthFacts = await readTruth(vm, reverts, {
     nowSeconds,
     maxAge,
     daemonVersion,
@@ -139,7 +139,6 @@ async function readReverts(ctx: Context, vm: Vm, users: ImageUsers): Promise<Rev
 
 /** The VM beside what its images hold, for the rules that compare them. */
 async function readTruth(
-  ctx: Context,
   { domain, snapshots, unread, images, current, uri }: Vm,
   reverts: Reverts,
   known: Pick<
@@ -152,7 +151,6 @@ async function readTruth(
   const isQuiet = !domain.busy && !isSaving(domain);
   const leftovers = isQuiet ? await readLeftovers(images) : new Map();
   const writeObstacles = await readWriteObstacles(
-    ctx,
     uri,
     [images, ...stored.values()].flatMap((found) =>
       [...found.values()].map((image) => chainPaths(image)[0] ?? null),

@@ -56,7 +56,6 @@ export async function readCreateFacts(
     lookAtPlaces(ctx, uri, plan),
     plan.spec.quiesce && running ? askAgent(ctx, domain) : null,
     readWriteObstacles(
-      ctx,
       uri,
       disks.map(({ source }) => source),
       { adds: plan.mode === 'internal' ? 'snapshot' : null, byRoot: !running },

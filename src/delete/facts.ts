@@ -43,7 +43,7 @@ export async function readDeleteFacts(
     lookAtStored(ctx, vm, strayVictims(facts)),
   ]);
   const known = { ...facts, users, daemonVersion, merges, stored };
-  const writeObstacles = await readWriteObstacles(ctx, vm.uri, writtenByDelete(known), {
+  const writeObstacles = await readWriteObstacles(vm.uri, writtenByDelete(known), {
     adds: 'table',
     byRoot: !isActive(domain.state),
   });

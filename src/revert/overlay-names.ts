@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open, rm, stat } from 'node:fs/promises';
 import { directoryState } from '../create/target-files.ts';
-import { occupiedBytes, roomAt } from '../host/files.ts';
+import { mostFreeBytes, occupiedBytes } from '../host/files.ts';
 import { directoryOf, stem } from '../model/paths.ts';
 import { locationOf, overlaidDisks, type Snapshot } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
@@ -14,11 +14,7 @@ import type { OverlayPlace } from '../vm/external-state.ts';
  */
 
 /** Where they are to be; empty for an internal snapshot, or another host's. */
-export async function readOverlayPlaces(
-  ctx: Pick<Context, 'stat'>,
-  uri: string,
-  snapshot: Snapshot,
-): Promise<OverlayPlace[]> {
+export async function readOverlayPlaces(uri: string, snapshot: Snapshot): Promise<OverlayPlace[]> {
   if (isRemote(uri) || locationOf(snapshot) === 'internal') return [];
   return Promise.all(
     overlaidDisks(snapshot).map(async ({ target, path }) => ({
@@ -29,7 +25,7 @@ export async function readOverlayPlaces(
         () => true, // that it is missing is told elsewhere
       ),
       directory: await directoryState(directoryOf(path) || '/'),
-      freeBytes: (await roomAt(directoryOf(path) || '/', ctx))?.freeForRootBytes ?? null,
+      freeBytes: await mostFreeBytes(directoryOf(path) || '/', true),
     })),
   );
 }

@@ -171,10 +171,9 @@ export async function readRevertFacts(
     lookAtStoredDisks(ctx, vm, snapshot),
     isFile ? occupiedBytes(file) : null,
     readStates(vm, snapshot),
-    readOverlayPlaces(ctx, uri, snapshot),
+    readOverlayPlaces(uri, snapshot),
     known ?? readImageUsers(ctx, vm),
     readWriteObstacles(
-      ctx,
       uri,
       writtenByRevert({ domain, snapshot, end: 'running' }).map(({ path }) => path),
     ),

@@ -1,11 +1,10 @@
 import { constants, type Stats } from 'node:fs';
 import { access, open, readFile, realpath, stat, statfs } from 'node:fs/promises';
-import { roomAt } from '../host/files.ts';
+import { mostFreeBytes } from '../host/files.ts';
 import { mountOf } from '../host/mounts.ts';
 import type { ObstacleKind, WriteObstacle, WriteObstacles } from '../model/write-obstacles.ts';
 import { deviceDirectory } from '../qemu/image-file.ts';
 import { hasRoom } from '../qemu/image-room.ts';
-import type { Context } from '../run/context.ts';
 import { isRemote } from './disks.ts';
 
 /** Finding out, without writing, whether files can be written to and added to. */
@@ -18,7 +17,6 @@ export interface Growth {
 
 /** Looks at absolute paths of files and block devices; those of another host are not looked at. */
 export async function readWriteObstacles(
-  ctx: Pick<Context, 'stat'>,
   uri: string,
   paths: Iterable<string | null>,
   growth: Growth = { adds: null, byRoot: true },
@@ -26,17 +24,12 @@ export async function readWriteObstacles(
   if (isRemote(uri)) return new Map();
   const unique = [...new Set(paths)].filter((path) => path !== null);
   const found = await Promise.all(
-    unique.map(async (path) => [path, await obstacleAt(ctx, uri, path, growth)] as const),
+    unique.map(async (path) => [path, await obstacleAt(uri, path, growth)] as const),
   );
   return new Map(found.flatMap(([path, obstacle]) => (obstacle ? [[path, obstacle] as const] : [])));
 }
 
-async function obstacleAt(
-  ctx: Pick<Context, 'stat'>,
-  uri: string,
-  path: string,
-  growth: Growth,
-): Promise<WriteObstacle | null> {
+async function obstacleAt(uri: string, path: string, growth: Growth): Promise<WriteObstacle | null> {
   const found = await stat(path).catch(() => null);
   if (!found) return null; // that it is missing is told elsewhere
   const obstacle = found.isBlockDevice()
@@ -44,7 +37,7 @@ async function obstacleAt(
     : found.isFile()
       ? await ofFile(path, isSession(uri))
       : null;
-  return obstacle ?? (growth.adds === null ? null : roomObstacle(ctx, path, found, growth));
+  return obstacle ?? (growth.adds === null ? null : roomObstacle(path, found, growth));
 }
 
 /** Its QEMU is of the user who asks. */
@@ -109,7 +102,6 @@ async function ofReadOnly(path: string): Promise<WriteObstacle> {
 const FULL_BELOW_BYTES = 64 * 1024;
 
 async function roomObstacle(
-  ctx: Pick<Context, 'stat'>,
   path: string,
   found: Stats,
   { adds, byRoot }: Growth,
@@ -117,8 +109,7 @@ async function roomObstacle(
   const full = (kind: ObstacleKind, place: string): WriteObstacle => ({ kind, place, stopsOpenFiles: true });
   if (adds === null) return null;
   if (found.isBlockDevice()) return (await hasRoom(path, adds)) === false ? full('full-device', path) : null;
-  const room = await roomAt(path, ctx);
-  const bytes = room && (byRoot ? room.freeForRootBytes : room.freeBytes);
+  const bytes = await mostFreeBytes(path, byRoot);
   if (bytes === null || bytes >= FULL_BELOW_BYTES) return null;
   if ((await hasRoom(path, adds, bytes)) !== false) return null;
   const place = await realpath(path).catch(() => path);

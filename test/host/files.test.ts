@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { freeBytes, occupiedBytes, writtenAt } from '../../src/host/files.ts';
+import { freeBytes, mostFreeBytes, occupiedBytes, writtenAt } from '../../src/host/files.ts';
 import { MiB } from '../model.ts';
 import { realStat } from './real-stat.ts';
 
@@ -15,6 +15,18 @@ describe('the space of a file', () => {
     writeFileSync(path, Buffer.alloc(MiB, 1));
     expect(await occupiedBytes(path)).toBe(statSync(path).blocks * 512);
     expect(await freeBytes(path, realStat)).toBeGreaterThan(0);
+  });
+
+  test('what is free at the most, without a process', async () => {
+    const [free, most, forRoot] = await Promise.all([
+      freeBytes(directory, realStat),
+      mostFreeBytes(directory, false),
+      mostFreeBytes(directory, true),
+    ]);
+    // others write meanwhile
+    expect(most).toBeGreaterThan((free ?? 0) / 2);
+    expect(forRoot).toBeGreaterThanOrEqual((most ?? 0) / 2);
+    expect(await mostFreeBytes(join(directory, 'gone'), true)).toBeNull();
   });
 
   test('is not known of what is not there', async () => {

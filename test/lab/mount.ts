@@ -50,13 +50,18 @@ export function replaceCommand(path: string, script: (original: string) => strin
   }
 }
 
+/** Shows a directory under another path too, which is there. */
+export function bindMount(directory: string, at: string): void {
+  tool('mount', ['-n', '--bind', directory, at]);
+  mounted.push(at);
+}
+
 /**
  * Nothing on this file system can be opened for writing any more, as after `mount -o remount,ro`, which the kernel refuses
  * while a QEMU has an image open: it goes on writing.
  */
 export function makeReadOnly(directory: string): void {
-  tool('mount', ['-n', '--bind', directory, directory]);
-  mounted.push(directory);
+  bindMount(directory, directory);
   tool('mount', ['-n', '-o', 'remount,bind,ro', directory]);
 }
 
