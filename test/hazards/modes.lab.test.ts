@@ -2,11 +2,11 @@
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
+import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { succeed, take } from '../lab/scene.ts';
 import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
 import { errorsOf } from './findings.ts';
-import { mend } from './mending.ts';
 import { hazard } from './promise.ts';
 
 afterEach(cleanUp);
@@ -28,7 +28,8 @@ hazard(54, 'overlay of a VM that is off', async () => {
   const raw = mode(overlay(twin, 'e1'));
   const [first, ...others] = await found(twin);
   if (first) pasteOk(first.command);
-  if (others.length > 0) expect(await mend(twin)).toEqual(others.map(() => 'chmod: done'));
+  // what else is found of such a snapshot on an older libvirt stays
+  if (others.length > 0) await kvmsnap(['check', 'twin', '--fix', '--yes']);
   for (const { path } of twin.disks) expect(mode(path.replace(/qcow2$/, 'e1'))).toBe('600');
   expect(await found(twin)).toEqual([]);
 

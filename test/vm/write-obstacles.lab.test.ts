@@ -134,6 +134,7 @@ test.runIf(isSystemLab)(
     tool('qemu-img', ['create', '-q', '-f', 'qcow2', path, '4M']);
     const vm = defineVm({ name: 'web-1', disks: [{ size: '4M' }, { source: path }] });
     take(vm, 's1');
+    tool('sleep', ['1.1']); // a tag's date has seconds
     tool('qemu-img', ['snapshot', '-c', 'half', path]);
     makeReadOnly(directory);
     const { exitCode, message } = await refused('delete', 'web-1', 's1');
