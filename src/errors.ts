@@ -46,20 +46,20 @@ export interface ErrorFinding {
 export interface FailureDetails {
   /** What to do about it, in words. */
   hint?: string | undefined;
-  /** The exact command that mends it. */
+  /** The exact command that fixes it. */
   command?: string | undefined;
   /** The VM is of a kind that this cannot be done to: of many VMs, it is skipped. */
-  unsuitable?: boolean | undefined;
+  unsupported?: boolean | undefined;
   cause?: unknown;
 }
 
-/** Any outcome that is not success and not a bug: what happened, why, and what mends it. */
+/** Any outcome that is not success and not a bug: what happened, why, and what fixes it. */
 export class KvmsnapError extends Error {
   override readonly name = 'KvmsnapError';
   readonly code: FailureCode;
   readonly hint: string | undefined;
   readonly command: string | undefined;
-  readonly unsuitable: boolean;
+  readonly unsupported: boolean;
   /** What could not be done, of which the findings say why; null where the first finding says that itself. */
   readonly subject: string | null = null;
   /** One at least; of a plain failure its own words. */
@@ -67,11 +67,11 @@ export class KvmsnapError extends Error {
 
   constructor(code: FailureCode, message: string, details: FailureDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
-    const { hint, command, unsuitable = false } = details;
+    const { hint, command, unsupported = false } = details;
     this.code = code;
     this.hint = hint;
     this.command = command;
-    this.unsuitable = unsuitable;
+    this.unsupported = unsupported;
     this.findings = [{ message, hint: hint ?? null, commands: command === undefined ? [] : [command] }];
   }
 
@@ -80,7 +80,7 @@ export class KvmsnapError extends Error {
     code: FailureCode,
     subject: string | null,
     findings: readonly ErrorFinding[],
-    details: Pick<FailureDetails, 'unsuitable' | 'cause'> = {},
+    details: Pick<FailureDetails, 'unsupported' | 'cause'> = {},
   ): KvmsnapError {
     const words = findings.map(({ message }) => message).join('; ');
     const hints = [...new Set(findings.map(adviceOf).filter((text) => text !== ''))];
@@ -94,8 +94,13 @@ export class KvmsnapError extends Error {
 
   /** The same failure, with words before its own, as another code where one is given. */
   prefixed(prefix: string, code: FailureCode = this.code): KvmsnapError {
-    const { message, hint, command, unsuitable, subject, findings } = this;
-    const failure = new KvmsnapError(code, `${prefix}${message}`, { hint, command, unsuitable, cause: this });
+    const { message, hint, command, unsupported, subject, findings } = this;
+    const failure = new KvmsnapError(code, `${prefix}${message}`, {
+      hint,
+      command,
+      unsupported,
+      cause: this,
+    });
     if (subject !== null) return Object.assign(failure, { subject: `${prefix}${subject}`, findings });
     const [first, ...others] = findings;
     const begun = first ? [{ ...first, message: `${prefix}${first.message}` }] : [];

@@ -3,7 +3,7 @@ import { readableByOthers } from '../create/file-modes.ts';
 import { planSnapshot } from '../create/plan.ts';
 import { CREATE_RULES } from '../create/rules/common.ts';
 import type { CreateFacts } from '../create/rules/facts.ts';
-import { lookAtPlaces } from '../create/target-files.ts';
+import { readTargetFiles } from '../create/target-files.ts';
 import { isActive, isSaving } from '../model/domain.ts';
 import { mentionedFiles } from '../model/domain-files.ts';
 import { chainPaths } from '../model/image.ts';
@@ -19,18 +19,18 @@ import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
 import { type Currency, readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
-import { readLeftovers } from '../space/leftover-memory.ts';
+import { readUnusedMemoryOf } from '../space/unused-memory.ts';
 import { isRemote } from '../vm/disks.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import type { Vm } from '../vm/load.ts';
-import type { LeftoverFinder } from './find-leftover-files.ts';
+import type { UnusedFileFinder } from './find-unused-files.ts';
 import { type Fix, planFixes } from './fix-plan.ts';
-import { TRUTH_RULES, type TruthFacts } from './rules.ts';
+import { CHECK_RULES, type CheckFacts } from './rules.ts';
 
 /** All that the rules find of one VM, which is only looked at. */
 export interface Checked {
   readonly findings: readonly RuledFinding[];
-  /** What could be mended, in the order to do it. */
+  /** What could be fixed, in the order to do it. */
   readonly fixes: readonly Fix[];
   /** Whether a snapshot can be taken while it runs, and while it is off; null where a job holds it, and nobody can say. */
   readonly running: boolean | null;
@@ -40,10 +40,10 @@ export interface Checked {
 }
 
 export interface CheckRequest {
-  readonly maxAge: TruthFacts['maxAge'];
+  readonly maxAge: CheckFacts['maxAge'];
   /** As libvirt counts it; asked once for all machines. */
   readonly daemonVersion: DaemonVersion;
-  readonly findLeftovers: LeftoverFinder;
+  readonly findUnusedFiles: UnusedFileFinder;
 }
 
 /**
@@ -53,27 +53,27 @@ export interface CheckRequest {
 export async function checkVm(
   ctx: Context,
   vm: Vm,
-  { maxAge, daemonVersion, findLeftovers }: CheckRequest,
+  { maxAge, daemonVersion, findUnusedFiles }: CheckRequest,
   currency: Currency = 'old',
 ): Promise<Checked> {
   const { domain } = vm;
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
   const users = await readImageUsers(ctx, vm, { currency });
   const reverts = await readReverts(ctx, vm, users);
-  const truthFacts = await readTruth(vm, reverts, {
+  const checkFacts = await readCheckFacts(vm, reverts, {
     nowSeconds,
     maxAge,
     daemonVersion,
     readableFiles: isRemote(vm.uri) ? [] : await readableByOthers(vm.snapshots.flatMap(mentionedFiles)),
     users,
-    leftoverFiles: await findLeftovers(vm),
+    unusedFiles: await findUnusedFiles(vm),
   });
-  const truth = applyRules(TRUTH_RULES, truthFacts);
+  const present = applyRules(CHECK_RULES, checkFacts);
   // a running VM that a job holds answers nothing for 30 s
   const facts = domain.busy ? null : await createFacts(ctx, vm, nowSeconds, { daemonVersion, users });
   const before = facts ? applyRules(CREATE_RULES, facts).filter((finding) => !isOfUsers(finding)) : [];
-  const findings = [...before, ...truth];
-  const isGone = new Set(truth.filter(({ rule }) => rule === 'no-data').map(({ snapshot }) => snapshot));
+  const findings = [...before, ...present];
+  const isGone = new Set(present.filter(({ rule }) => rule === 'no-data').map(({ snapshot }) => snapshot));
   const said = new Set(findings.map(({ what }) => what));
   for (const finding of revertFindings(reverts, daemonVersion)) {
     if (isOfUsers(finding)) continue;
@@ -87,7 +87,7 @@ export async function checkVm(
   return {
     findings: findings.map((finding) => withConnection(ctx, finding)),
     // what an unknown snapshot needs must not be taken for nobody's
-    fixes: vm.unread.length > 0 ? [] : planFixes(truthFacts),
+    fixes: vm.unread.length > 0 ? [] : planFixes(checkFacts),
     external: facts && (await takesExternal(ctx, vm, facts)),
     ...(isActive(domain.state) ? { running: now, off: otherwise } : { running: otherwise, off: now }),
   };
@@ -97,7 +97,7 @@ export async function checkVm(
 const isOfUsers = ({ rule, severity }: RuledFinding): boolean =>
   rule === 'shared-image' || rule === 'shared-base' || (rule === 'image-users' && severity === 'error');
 
-const refuses = ({ severity }: RuledFinding): boolean => severity === 'error' || severity === 'judgement';
+const refuses = ({ severity }: RuledFinding): boolean => severity === 'error' || severity === 'overridable';
 
 function createFacts(
   ctx: Context,
@@ -120,8 +120,8 @@ function inOtherState(facts: CreateFacts): CreateFacts {
 async function takesExternal(ctx: Context, { domain, uri }: Vm, facts: CreateFacts): Promise<boolean> {
   const plan = planSnapshot(domain, facts.name, { ...INTERNAL_SPEC, external: true });
   if ('problem' in plan) return false;
-  const places = await lookAtPlaces(ctx, uri, plan);
-  return !applyRules(CREATE_RULES, { ...facts, plan, mode: plan.mode, places }).some(refuses);
+  const targetFiles = await readTargetFiles(ctx, uri, plan);
+  return !applyRules(CREATE_RULES, { ...facts, plan, mode: plan.mode, targetFiles }).some(refuses);
 }
 
 /** By name, what a revert to each finished snapshot would be judged by. */
@@ -138,18 +138,18 @@ async function readReverts(ctx: Context, vm: Vm, users: ImageUsers): Promise<Rev
 }
 
 /** The VM beside what its images hold, for the rules that compare them. */
-async function readTruth(
+async function readCheckFacts(
   { domain, snapshots, unread, images, current, uri }: Vm,
   reverts: Reverts,
   known: Pick<
-    TruthFacts,
-    'nowSeconds' | 'maxAge' | 'leftoverFiles' | 'users' | 'daemonVersion' | 'readableFiles'
+    CheckFacts,
+    'nowSeconds' | 'maxAge' | 'unusedFiles' | 'users' | 'daemonVersion' | 'readableFiles'
   >,
-): Promise<TruthFacts> {
+): Promise<CheckFacts> {
   const stored = new Map([...reverts].map(([name, facts]) => [name, facts.images]));
   // what a save under way writes looks the same
   const isQuiet = !domain.busy && !isSaving(domain);
-  const leftovers = isQuiet ? await readLeftovers(images) : new Map();
+  const unusedMemory = isQuiet ? await readUnusedMemoryOf(images) : new Map();
   const writeObstacles = await readWriteObstacles(
     uri,
     [images, ...stored.values()].flatMap((found) =>
@@ -157,7 +157,7 @@ async function readTruth(
     ),
     { adds: 'table', byRoot: true },
   );
-  return { ...known, domain, snapshots, unread, images, current, stored, leftovers, writeObstacles };
+  return { ...known, domain, snapshots, unread, images, current, stored, unusedMemory, writeObstacles };
 }
 
 const revertFindings = (reverts: Reverts, daemonVersion: DaemonVersion): RuledFinding[] =>

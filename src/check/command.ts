@@ -28,7 +28,7 @@ const withOptions = (verb: Verb) =>
   withFilters(
     verb
       .addArgument(vmsArgument('names, UUIDs or patterns; without any, all VMs'))
-      .option('--fix', 'mend what can safely be mended, once you have agreed to the plan')
+      .option('--fix', 'fix what can be fixed safely, after you agree to the plan')
       .option('--max-age <span>', 'the newest snapshot must be younger: 90min, 26h, 8d, 2w, 6mo', parseMaxAge)
       .addOption(
         new Option('--label <label>', 'of --max-age: count only snapshots of this label').argParser(

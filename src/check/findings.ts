@@ -18,7 +18,7 @@ type Level = 'error' | 'warning' | 'information';
 /** What a create or revert would refuse unless forced is no less than a warning. */
 const LEVELS: Readonly<Record<Severity, Level>> = {
   error: 'error',
-  judgement: 'warning',
+  overridable: 'warning',
   warning: 'warning',
   information: 'information',
 };
@@ -75,7 +75,7 @@ export function rowsOf({ vm: { name }, value, failures }: DomainOutcome<Judged>)
     findingRow(name, {
       rule: 'unreadable',
       severity: 'error',
-      unsuitable: false,
+      unsupported: false,
       what: message,
       ...(hint === undefined ? {} : { hint }),
       ...(command === undefined ? {} : { command }),
@@ -89,12 +89,12 @@ export const findingRow = (vm: string, finding: RuledFinding): Row => ({
   says: finding.what,
 });
 
-/** The findings, and beneath them what mends them. */
+/** The findings, and beneath them what fixes them. */
 export function tablesOf(rows: readonly Row[]): Section<never>[] {
-  const mendable = rows.flatMap((row) => remediesOf(row.finding).map((remedy) => ({ ...row, remedy })));
+  const fixable = rows.flatMap((row) => remediesOf(row.finding).map((remedy) => ({ ...row, remedy })));
   return [
     section({ columns: FINDING_COLUMNS, rows }),
-    ...(mendable.length > 0 ? [section({ columns: REMEDY_COLUMNS, rows: mendable })] : []),
+    ...(fixable.length > 0 ? [section({ columns: REMEDY_COLUMNS, rows: fixable })] : []),
   ];
 }
 
@@ -124,7 +124,7 @@ function modesRow(vm: string, { running, off, external }: Checked): Row {
           : `no internal snapshot can be taken${besides}`;
   return {
     vm,
-    finding: { rule: 'modes', severity: 'information', unsuitable: false, what },
+    finding: { rule: 'modes', severity: 'information', unsupported: false, what },
     says: what,
   };
 }

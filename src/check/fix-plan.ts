@@ -4,12 +4,12 @@ import type { SnapshotReport } from '../model/report.ts';
 import type { RuledFinding } from '../model/rule.ts';
 import { ancestors } from '../model/tree.ts';
 import { againstGrowing, againstOpening, NO_OBSTACLES } from '../model/write-obstacles.ts';
-import { isNotable, type LeftoverSpace, resizable } from '../qemu/leftover.ts';
+import { isNotable, resizable, type UnusedMemory } from '../qemu/unused-memory.ts';
 import { usesOf } from '../sharing/image-users.ts';
 import { movedDisks } from '../vm/moved.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
-import type { TruthFacts } from './rules.ts';
-import { isGone, staleTwins } from './stored-tags.ts';
+import type { CheckFacts } from './rules.ts';
+import { isGone, staleDuplicates } from './stored-tags.ts';
 
 /** What `check --fix` does: the facts of a VM -> steps, as data. What is not proven is no step. */
 
@@ -62,19 +62,27 @@ export const fixKey = ({ action }: Fix): string => JSON.stringify(action);
  * The steps for a VM in the order to take them. None while a job of libvirt holds it; none within the images while
  * it runs, for they are QEMU's then.
  */
-export function planFixes(facts: TruthFacts): Fix[] {
+export function planFixes(facts: CheckFacts): Fix[] {
   const { domain } = facts;
   if (domain.busy) return [];
   const orphans = findOrphans(facts);
   const withinImages = isActive(domain.state)
     ? []
     : [
-        ...deleteTwins(facts),
+        ...deleteDuplicates(facts),
         ...orphans.flatMap((orphan) => deleteIncomplete(facts, orphan)),
-        ...[...facts.leftovers].flatMap(([target, leftover]) => winBack(facts, target, leftover)),
+        ...[...facts.unusedMemory].flatMap(([target, unusedMemory]) =>
+          freeUnusedMemory(facts, target, unusedMemory),
+        ),
       ];
   const registered = [...forget(facts), ...register(facts)];
-  return [...resume(domain), ...registered, ...withinImages, ...adopt(facts, orphans), ...close(facts)];
+  return [
+    ...resume(domain),
+    ...registered,
+    ...withinImages,
+    ...registerTags(facts, orphans),
+    ...close(facts),
+  ];
 }
 
 /** The findings that no step answers: of one rule about one thing, as many as there are more than steps. */
@@ -102,7 +110,7 @@ function resume(domain: Domain): Fix[] {
   ];
 }
 
-function forget({ snapshots, stored, images }: TruthFacts): Fix[] {
+function forget({ snapshots, stored, images }: CheckFacts): Fix[] {
   return snapshots
     .filter((snapshot) => !snapshot.held && isGone(snapshot, stored.get(snapshot.name), images))
     .map(({ name }) => ({
@@ -116,7 +124,7 @@ function forget({ snapshots, stored, images }: TruthFacts): Fix[] {
 }
 
 /** Parents first, as libvirt wants it. */
-function register({ snapshots, stored, images }: TruthFacts): Fix[] {
+function register({ snapshots, stored, images }: CheckFacts): Fix[] {
   const depth = ({ name }: SnapshotReport) => ancestors(snapshots, name).length;
   return snapshots
     .filter(({ underWay }) => !underWay)
@@ -138,9 +146,9 @@ function register({ snapshots, stored, images }: TruthFacts): Fix[] {
     }));
 }
 
-function deleteTwins(facts: TruthFacts): Fix[] {
+function deleteDuplicates(facts: CheckFacts): Fix[] {
   return facts.snapshots.flatMap((snapshot) =>
-    staleTwins(snapshot, facts.stored.get(snapshot.name), facts.images)
+    staleDuplicates(snapshot, facts.stored.get(snapshot.name), facts.images)
       .filter(({ path }) => isOwn(facts, path) && canLoseTags(facts, path))
       .map(
         ({ target, path, stale }): Fix => ({
@@ -155,13 +163,13 @@ function deleteTwins(facts: TruthFacts): Fix[] {
   );
 }
 
-function deleteIncomplete(facts: TruthFacts, { name, holders, fate }: Orphan): Fix[] {
+function deleteIncomplete(facts: CheckFacts, { name, holders, status }: Orphan): Fix[] {
   // half of it cannot go alone: it would be still less of a snapshot
-  if (fate.kind !== 'torn' || !holders.every(({ path }) => canLoseTags(facts, path))) return [];
+  if (status.kind !== 'incomplete' || !holders.every(({ path }) => canLoseTags(facts, path))) return [];
   return holders.map(({ target, path }) => ({
     rule: 'orphan-tag',
     what: `delete '${name}' in disk ${target}`,
-    why: `it is half a snapshot, which libvirt does not know: disk ${fate.lacking.join(', ')} was part of '${facts.domain.name}' then and does not hold it`,
+    why: `it is half a snapshot, which libvirt does not know: disk ${status.lacking.join(', ')} was part of '${facts.domain.name}' then and does not hold it`,
     assumed: null,
     snapshot: name,
     action: { kind: 'delete-tag', name, path, times: 1 },
@@ -169,12 +177,12 @@ function deleteIncomplete(facts: TruthFacts, { name, holders, fate }: Orphan): F
 }
 
 /** Parents first, as libvirt wants it. */
-function adopt({ snapshots, stored, images }: TruthFacts, orphans: readonly Orphan[]): Fix[] {
+function registerTags({ snapshots, stored, images }: CheckFacts, orphans: readonly Orphan[]): Fix[] {
   const known = snapshots
     .filter((snapshot) => !snapshot.underWay && !isGone(snapshot, stored.get(snapshot.name), images))
     .map(({ name, createdAtSeconds }) => ({ name, createdAtSeconds }));
   return orphans
-    .flatMap(({ name, fate }) => (fate.kind === 'whole' ? [{ name, ...fate }] : []))
+    .flatMap(({ name, status }) => (status.kind === 'complete' ? [{ name, ...status }] : []))
     .sort((a, b) => a.createdAtSeconds - b.createdAtSeconds)
     .map(({ name, createdAtSeconds, hasMemory }): Fix => {
       const earlier = known.filter((other) => other.createdAtSeconds <= createdAtSeconds);
@@ -194,18 +202,18 @@ function adopt({ snapshots, stored, images }: TruthFacts, orphans: readonly Orph
 }
 
 /** Whether no other VM uses the image, as far as all of them could be read. */
-const isOwn = ({ users }: TruthFacts, path: string): boolean =>
+const isOwn = ({ users }: CheckFacts, path: string): boolean =>
   usesOf(users, path).length === 0 && users.unknown.length === 0;
 
-const isWritable = ({ writeObstacles = NO_OBSTACLES }: TruthFacts, path: string): boolean =>
+const isWritable = ({ writeObstacles = NO_OBSTACLES }: CheckFacts, path: string): boolean =>
   againstOpening(writeObstacles, path) === null;
 
 /** The list of the tags that stay is written before the old one is given up. */
-const canLoseTags = (facts: TruthFacts, path: string): boolean =>
+const canLoseTags = (facts: CheckFacts, path: string): boolean =>
   isWritable(facts, path) && againstGrowing(facts.writeObstacles ?? NO_OBSTACLES, path) === null;
 
 /** A file that another VM uses is as its maker wants it. */
-function close({ readableFiles, users }: TruthFacts): Fix[] {
+function close({ readableFiles, users }: CheckFacts): Fix[] {
   return readableFiles
     .filter((path) => usesOf(users, path).length === 0)
     .map((path) => ({
@@ -218,19 +226,19 @@ function close({ readableFiles, users }: TruthFacts): Fix[] {
     }));
 }
 
-function winBack(facts: TruthFacts, target: string, leftover: LeftoverSpace): Fix[] {
+function freeUnusedMemory(facts: CheckFacts, target: string, unusedMemory: UnusedMemory): Fix[] {
   const image = resizable(facts.images.get(target));
-  if (!image || !isNotable(leftover) || !isOwn(facts, image.path) || !isWritable(facts, image.path))
+  if (!image || !isNotable(unusedMemory) || !isOwn(facts, image.path) || !isWritable(facts, image.path))
     return [];
   const { path, virtualBytes } = image;
   return [
     {
-      rule: 'leftover-space',
-      what: `give back ${mebibytes(leftover.bytes)} of the image of disk ${target}`,
+      rule: 'unused-memory',
+      what: `give back ${mebibytes(unusedMemory.bytes)} of the image of disk ${target}`,
       why: 'they are memory behind the end of the disk that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted',
       assumed: null,
       snapshot: null,
-      action: { kind: 'win-back', path, virtualBytes, growBytes: leftover.endBytes - virtualBytes },
+      action: { kind: 'win-back', path, virtualBytes, growBytes: unusedMemory.endBytes - virtualBytes },
     },
   ];
 }

@@ -9,7 +9,7 @@ import { type FixResult, fixLine, fixVm, type PreparedFix } from './fix.ts';
 
 /** `check --fix`: one plan over all VMs, one question, and what came of each step. */
 
-/** A VM that was judged, and what was or is to be mended of it. */
+/** A VM that was judged, and what was or is to be fixed of it. */
 export interface Judged {
   readonly checked: Checked;
   readonly prepared: readonly PreparedFix[];
@@ -35,7 +35,7 @@ export function planFor(
     ...linesOf(ctx, fix).map((line) => `   $ ${line}`),
   ]);
   return {
-    text: steps.length === 0 ? null : `${count(steps.length, 'step')} to mend it:\n${lines.join('\n')}`,
+    text: steps.length === 0 ? null : `${count(steps.length, 'step')} to fix it:\n${lines.join('\n')}`,
     commands: steps.flatMap(({ fix }) => linesOf(ctx, fix)),
   };
 }
@@ -52,7 +52,7 @@ export interface LookedAt {
   readonly request: CheckRequest;
 }
 
-/** Asks once, and carries the plan out. A VM with nothing to mend stands as it was judged. Throws `declined`. */
+/** Asks once, and carries the plan out. A VM with nothing to fix stands as it was judged. Throws `declined`. */
 export async function fixVms(
   ctx: Context,
   first: LookedAt,
@@ -68,11 +68,11 @@ export async function fixVms(
   if (text === null) return [...looked];
   if (ctx.settings.yes && ctx.settings.output === 'table') ctx.terminal.note(text);
   const before = new Map(looked.map((result) => [result.vm.uuid, result]));
-  const mendable = selected.targets.filter(({ vm }) => before.get(vm.uuid)?.value?.prepared.length);
+  const fixable = selected.targets.filter(({ vm }) => before.get(vm.uuid)?.value?.prepared.length);
   const run = { jobs: 1, skips: () => false };
-  const mended = await forEachDomain<Judged>(
+  const fixed = await forEachDomain<Judged>(
     ctx,
-    { ...selected, targets: mendable },
+    { ...selected, targets: fixable },
     run,
     async (ctx, { domain }) => {
       const prepared = before.get(domain.uuid)?.value?.prepared ?? [];
@@ -85,7 +85,7 @@ export async function fixVms(
       };
     },
   );
-  const after = new Map(mended.map((result) => [result.vm.uuid, result]));
+  const after = new Map(fixed.map((result) => [result.vm.uuid, result]));
   return looked.map((result) => {
     const now = after.get(result.vm.uuid);
     return now ? { ...now, value: now.value ?? unreached(result.value) } : result;

@@ -3,17 +3,23 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { registerCommand } from '../libvirt/create-command.ts';
 import { readByUuid } from '../libvirt/domains.ts';
-import { adopting, definitionCommand, FROM_PIPE, pipedLine, redirecting } from '../libvirt/paste.ts';
+import {
+  definitionCommand,
+  FROM_PIPE,
+  pipedLine,
+  printingTagRegistration,
+  redirecting,
+} from '../libvirt/piped-lines.ts';
 import { isIdle } from '../libvirt/runtime.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
-import { type Adopted, adoptedXml } from '../libvirt/xml/adopted.ts';
 import { withPaths } from '../libvirt/xml/snapshot.ts';
+import { type TagRegistration, tagRegistrationXml } from '../libvirt/xml/tag-registration.ts';
 import type { Domain } from '../model/domain.ts';
 import { commandLine } from '../model/quote.ts';
 import { localTime } from '../output/format.ts';
 import { deleteTagArguments } from '../qemu/command-lines.ts';
-import { winBackArguments } from '../qemu/leftover.ts';
+import { freeUnusedMemoryArguments } from '../qemu/unused-memory.ts';
 import type { Context } from '../run/context.ts';
 import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { carryOut } from '../run/write.ts';
@@ -21,7 +27,7 @@ import { readAgain, type Vm } from '../vm/load.ts';
 import { type Checked, type CheckRequest, checkVm } from './check.ts';
 import { type Fix, fixKey } from './fix-plan.ts';
 
-/** Mending a VM, step by step, and looking whether it is so. */
+/** Fixing a VM, step by step, and looking whether it is so. */
 
 type Command =
   | {
@@ -99,9 +105,9 @@ export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]):
       }
       case 'adopt': {
         const description = `Adopted by kvmsnap on ${localTime(ctx.clock.now() / 1000)} from the images. Assumed: ${fix.assumed}.`;
-        const adopted = { ...action, description };
-        const file = await keep(adoptedXml(adopted, vm.domain.disks, definition), '.new.xml');
-        const command = adoption(ctx, vm.domain, adopted, file);
+        const registration = { ...action, description };
+        const file = await keep(tagRegistrationXml(registration, vm.domain.disks, definition), '.new.xml');
+        const command = registrationLine(ctx, vm.domain, registration, file);
         prepared.push({ ...fix, commands: [command], backup: null, files: filesOf(file) });
         break;
       }
@@ -123,7 +129,9 @@ export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]):
       }
       case 'win-back': {
         const { path, virtualBytes, growBytes } = action;
-        const commands = winBackArguments(path, virtualBytes, growBytes).map((args) => qemuImg(...args));
+        const commands = freeUnusedMemoryArguments(path, virtualBytes, growBytes).map((args) =>
+          qemuImg(...args),
+        );
         // should nothing of ours live to cut it off again
         const cut = commands.at(-1) as Command;
         const backup = await keep(`${fixLine(ctx, cut)}\n`, '.txt');
@@ -137,14 +145,14 @@ export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]):
 const filesOf = (file: string | null): string[] => (file === null ? [] : [file]);
 
 /** `file` null: the line makes the XML itself. */
-function adoption(
+function registrationLine(
   { virsh }: Context,
   { uuid, disks }: Domain,
-  adopted: Adopted,
+  registration: TagRegistration,
   file: string | null,
 ): Command {
   const args = registerCommand(uuid, file ?? FROM_PIPE, false);
-  const source = file === null ? { source: adopting(virsh, uuid, adopted, disks) } : {};
+  const source = file === null ? { source: printingTagRegistration(virsh, uuid, registration, disks) } : {};
   return { tool: 'virsh', args, ...source };
 }
 

@@ -2,7 +2,7 @@ import type { Disk, Domain } from '../model/domain.ts';
 import { chainOf, type DiskImage, type Images, type Tag, tagsIn, tagsNamed } from '../model/image.ts';
 import { nameProblem } from '../model/names.ts';
 import { internalDisks, type Snapshot } from '../model/snapshot.ts';
-import { accounting, type ImageUsers, sayUses, usesOf } from '../sharing/image-users.ts';
+import { accounting, describeUses, type ImageUsers, usesOf } from '../sharing/image-users.ts';
 import { participants, tagWithId } from '../vm/disk-findings.ts';
 
 /** Snapshots inside the images that libvirt does not know, and what can be proven of each. */
@@ -11,7 +11,7 @@ export interface Orphan {
   readonly name: string;
   /** The disks that hold it, in the VM's order. */
   readonly holders: readonly Holder[];
-  readonly fate: Fate;
+  readonly status: TagStatus;
 }
 
 export interface Holder {
@@ -20,11 +20,11 @@ export interface Holder {
   readonly tags: readonly Tag[];
 }
 
-export type Fate =
+export type TagStatus =
   /** It is whole: every disk holds it once. */
-  | { readonly kind: 'whole'; readonly createdAtSeconds: number; readonly hasMemory: boolean }
+  | { readonly kind: 'complete'; readonly createdAtSeconds: number; readonly hasMemory: boolean }
   /** Half a snapshot: a disk lacks it that was part of the VM before it was taken. */
-  | { readonly kind: 'torn'; readonly lacking: readonly string[] }
+  | { readonly kind: 'incomplete'; readonly lacking: readonly string[] }
   /** Nothing is proven; why not. */
   | { readonly kind: 'unclear'; readonly why: string };
 
@@ -54,15 +54,15 @@ export function findOrphans(facts: OrphanFacts): Orphan[] {
     .filter((name) => !known.has(name))
     .map((name) => ({ name, holders: holdersOf(facts, name) }))
     .filter(({ holders }) => holders.length > 0);
-  const whole = found.map(
-    (orphan) => elsewhere(facts, orphan) ?? wholeness(facts, disks, orphan.name, orphan.holders),
+  const statuses = found.map(
+    (orphan) => elsewhere(facts, orphan) ?? completeness(facts, disks, orphan.name, orphan.holders),
   );
-  const adopted = new Set(found.filter((_, i) => whole[i]?.kind === 'whole').map(nameOf));
+  const registrable = new Set(found.filter((_, i) => statuses[i]?.kind === 'complete').map(nameOf));
   return found.map((orphan, i) => {
-    const fate = whole[i] as Fate;
-    const isProvable = fate.kind !== 'whole' && elsewhere(facts, orphan) === null;
-    const incomplete = isProvable ? incompleteness(facts, disks, orphan, adopted) : null;
-    return { ...orphan, fate: incomplete ?? fate };
+    const status = statuses[i] as TagStatus;
+    const isProvable = status.kind !== 'complete' && elsewhere(facts, orphan) === null;
+    const incomplete = isProvable ? incompleteness(facts, disks, orphan, registrable) : null;
+    return { ...orphan, status: incomplete ?? status };
   });
 }
 
@@ -84,12 +84,12 @@ function holdersOf({ domain, images, users }: OrphanFacts, name: string): Holder
 function elsewhere(
   { domain, images, users }: OrphanFacts,
   { name }: Pick<Orphan, 'name'>,
-): Extract<Fate, { kind: 'unclear' }> | null {
+): Extract<TagStatus, { kind: 'unclear' }> | null {
   const paths = participants(domain).flatMap(({ target }) =>
     tagsNamed(images.get(target), name).length > 0 ? (chainOf(images.get(target))[0]?.path ?? []) : [],
   );
   const others = paths.flatMap((path) => usesOf(users, path));
-  if (others.length > 0) return { kind: 'unclear', why: `whose it is is not known: ${sayUses(others)}` };
+  if (others.length > 0) return { kind: 'unclear', why: `whose it is is not known: ${describeUses(others)}` };
   const [unknown] = users.unknown;
   return unknown === undefined
     ? null
@@ -97,12 +97,12 @@ function elsewhere(
 }
 
 /** Whether libvirt could have taken it as one snapshot of the VM as it is today. */
-function wholeness(
+function completeness(
   { domain, images }: OrphanFacts,
   disks: readonly Disk[],
   name: string,
   holders: readonly Holder[],
-): Fate {
+): TagStatus {
   const tags = holders.flatMap((holder) => holder.tags);
   const dates = tags.map((tag) => tag.createdAtSeconds);
   const memories = tags.filter((tag) => tag.vmStateBytes > 0).length;
@@ -117,7 +117,7 @@ function wholeness(
   ];
   const why = reasons.find((reason) => typeof reason === 'string');
   if (typeof why === 'string') return { kind: 'unclear', why };
-  return { kind: 'whole', createdAtSeconds: Math.min(...dates), hasMemory: memories === 1 };
+  return { kind: 'complete', createdAtSeconds: Math.min(...dates), hasMemory: memories === 1 };
 }
 
 function nameReason(name: string): string | null {
@@ -148,8 +148,8 @@ function incompleteness(
   { snapshots, images }: OrphanFacts,
   disks: readonly Disk[],
   { name, holders }: Pick<Orphan, 'name' | 'holders'>,
-  adopted: ReadonlySet<string>,
-): Fate | null {
+  registrable: ReadonlySet<string>,
+): TagStatus | null {
   if (disks.some(({ target }) => images.get(target)?.kind !== 'seen')) return null;
   if (holders.some(({ tags }) => tags.length > 1)) return null;
   const lacking = disks.filter(({ target }) => tagsNamed(images.get(target), name).length === 0);
@@ -158,11 +158,11 @@ function incompleteness(
     tagsIn(images.get(target)).some(
       (tag) =>
         tag.createdAtSeconds < taken &&
-        (adopted.has(tag.name) ||
+        (registrable.has(tag.name) ||
           snapshots.some(
             (known) => known.name === tag.name && internalDisks(known).some((disk) => disk.target === target),
           )),
     );
   if (lacking.length === 0 || !lacking.every(wasThere)) return null;
-  return { kind: 'torn', lacking: lacking.map(({ target }) => target) };
+  return { kind: 'incomplete', lacking: lacking.map(({ target }) => target) };
 }

@@ -10,7 +10,7 @@ import {
   concludeDomains,
   type DomainOutcome,
   forEachDomain,
-  requireCompleted,
+  throwIfNothingDone,
 } from '../run/for-each-domain.ts';
 import { domainResult } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
@@ -20,7 +20,7 @@ import { assembleVm, isDrifting, readAgain } from '../vm/load.ts';
 import { readAllSnapshots, readSelection } from '../vm/select.ts';
 import { type CheckRequest, checkVm } from './check.ts';
 import type { CheckOptions } from './command.ts';
-import { createLeftoverFinder } from './find-leftover-files.ts';
+import { createUnusedFileFinder } from './find-unused-files.ts';
 import { CSV_COLUMNS, findingDocument, findingRow, isBad, type Row, rowsOf, tablesOf } from './findings.ts';
 import { prepareFixes } from './fix.ts';
 import { unanswered } from './fix-plan.ts';
@@ -36,13 +36,13 @@ export async function check(ctx: Context, words: readonly string[], options: Che
   const selection = toSelection(words, all);
   const look = (ctx: Context) => lookAll(ctx, selection, maxAge, options.fix ?? false);
   const first = await look(ctx);
-  requireCompleted(ctx, first.selected.single, first.looked);
+  throwIfNothingDone(ctx, first.selected.single, first.looked);
   if (options.fix && ctx.settings.dryRun) return showFixes(ctx, first.looked);
   const results = options.fix ? await fixVms(ctx, first, look) : first.looked;
   await report(ctx, results, options.fix ?? false);
 }
 
-/** Judges all VMs of the selection as they are now; with `fix` the steps to mend them are prepared. */
+/** Judges all VMs of the selection as they are now; with `fix` the steps to fix them are prepared. */
 async function lookAll(
   ctx: Context,
   selection: Selection,
@@ -53,7 +53,7 @@ async function lookAll(
   const request: CheckRequest = {
     maxAge,
     daemonVersion: await readDaemonVersion(ctx.virsh),
-    findLeftovers: createLeftoverFinder(ctx),
+    findUnusedFiles: createUnusedFileFinder(ctx),
   };
   const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: 1, skips: () => false };
@@ -135,14 +135,14 @@ async function report(
 }
 
 function fixHint(ctx: Context, results: readonly DomainOutcome<Judged>[]): string | undefined {
-  const mendable = results.filter(({ value }) => value && value.checked.fixes.length > 0);
-  if (mendable.length === 0) return undefined;
+  const fixable = results.filter(({ value }) => value && value.checked.fixes.length > 0);
+  if (fixable.length === 0) return undefined;
   const command = kvmsnapLine(
     'check',
-    mendable.map(({ vm }) => vm.name),
+    fixable.map(({ vm }) => vm.name),
     '--fix',
   );
-  return `what can safely be mended is mended by: ${withConnection(ctx, { what: '', command }).command}`;
+  return `what can be fixed safely is fixed by: ${withConnection(ctx, { what: '', command }).command}`;
 }
 
 function fixesSection(results: readonly DomainOutcome<Judged>[]): Section<never>[] {

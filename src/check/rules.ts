@@ -9,14 +9,14 @@ import type { SnapshotReport } from '../model/report.ts';
 import type { Finding, Rule } from '../model/rule.ts';
 import type { WriteObstacles } from '../model/write-obstacles.ts';
 import { deleteTagLine } from '../qemu/command-lines.ts';
-import { isNotable, type LeftoverSpace, resizable, winBackLine } from '../qemu/leftover.ts';
-import { type ImageUsers, sayUses, usesOf } from '../sharing/image-users.ts';
+import { freeUnusedMemoryLine, isNotable, resizable, type UnusedMemory } from '../qemu/unused-memory.ts';
+import { describeUses, type ImageUsers, usesOf } from '../sharing/image-users.ts';
 import { beyondLimit, nearLimit } from '../vm/chain-depth.ts';
 import { eachDisk, participants } from '../vm/disk-findings.ts';
 import { movedDisks, movedFindings } from '../vm/moved.ts';
-import type { LeftoverFile } from './leftover-files.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
 import { isGone } from './stored-tags.ts';
+import type { UnusedFileFinding } from './unused-files.ts';
 
 /**
  * The rules that compare what libvirt believes with what the disks hold. What stops a create or a revert is told by the
@@ -24,7 +24,7 @@ import { isGone } from './stored-tags.ts';
  */
 
 /** A VM with all that is known of it. */
-export interface TruthFacts {
+export interface CheckFacts {
   readonly domain: Domain;
   readonly snapshots: readonly SnapshotReport[];
   /** Snapshots that libvirt lists and does not tell of, and what it says. */
@@ -37,9 +37,9 @@ export interface TruthFacts {
   /** Which other VMs use its files. */
   readonly users: ImageUsers;
   /** Beside its images. */
-  readonly leftoverFiles: readonly LeftoverFile[];
+  readonly unusedFiles: readonly UnusedFileFinding[];
   /** By target, where something was found. */
-  readonly leftovers: ReadonlyMap<string, LeftoverSpace>;
+  readonly unusedMemory: ReadonlyMap<string, UnusedMemory>;
   readonly daemonVersion: DaemonVersion;
   /** Those of the files that its snapshots have made that others than their owner may read. */
   readonly readableFiles: readonly string[];
@@ -59,7 +59,7 @@ export interface TruthFacts {
 /** libvirt's reason where QEMU has stopped the guest (VIR_DOMAIN_PAUSED_IOERROR, as virsh spells it). */
 const WRITE_ERROR = 'I/O error';
 
-export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
+export const CHECK_RULES: readonly Rule<CheckFacts>[] = [
   {
     id: 'left-paused',
     hazards: [9, 25],
@@ -134,7 +134,7 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
           const others = usesOf(users, path).filter(({ writes }) => i === 0 || writes);
           if (path === null || others.length === 0) return [];
           return {
-            what: `disk ${target}: ${path} is not this VM's alone: ${sayUses(others)}. What would change their data (a revert, a merge, the fix of an image) is refused`,
+            what: `disk ${target}: ${path} is not this VM's alone: ${describeUses(others)}. What would change their data (a revert, a merge, the fix of an image) is refused`,
           };
         }),
       ),
@@ -259,13 +259,13 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
     },
   },
   {
-    id: 'leftover-space',
+    id: 'unused-memory',
     hazards: [7],
     severity: 'warning',
-    find: ({ domain, images, leftovers, users }) =>
-      [...leftovers].flatMap(([target, leftover]) =>
-        isNotable(leftover) && !domain.busy && !isSaving(domain)
-          ? leftoverFinding(domain, target, images.get(target), { leftover, users })
+    find: ({ domain, images, unusedMemory, users }) =>
+      [...unusedMemory].flatMap(([target, unusedMemory]) =>
+        isNotable(unusedMemory) && !domain.busy && !isSaving(domain)
+          ? unusedMemoryFinding(domain, target, images.get(target), { unusedMemory, users })
           : [],
       ),
   },
@@ -284,11 +284,11 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
       ),
   },
   {
-    id: 'leftover-file',
+    id: 'unused-file',
     hazards: [23],
     severity: 'information',
-    find: ({ leftoverFiles }) =>
-      leftoverFiles.map(({ path, over }) => ({
+    find: ({ unusedFiles }) =>
+      unusedFiles.map(({ path, over }) => ({
         what:
           over === null
             ? `${path} holds a memory of the VM that no snapshot of it names`
@@ -330,37 +330,41 @@ export const TRUTH_RULES: readonly Rule<TruthFacts>[] = [
   },
 ];
 
-function orphanFinding({ domain, users }: TruthFacts, { name, holders, fate }: Orphan): Finding {
+function orphanFinding({ domain, users }: CheckFacts, { name, holders, status }: Orphan): Finding {
   const verb = holders.length === 1 ? 'holds' : 'hold';
   const lines = holders.map(({ path }) => deleteTagLine(name, path));
   const fix = kvmsnapLine('check', [domain.name], '--fix');
-  const unclear = fate.kind === 'unclear' ? ` (${fate.why})` : '';
+  const unclear = status.kind === 'unclear' ? ` (${status.why})` : '';
   const what = `disk ${holders.map(({ target }) => target).join(', ')} ${verb} a snapshot '${name}' that libvirt does not know${unclear}`;
   // no command that deletes what may be the only copy of somebody else's data
   if (holders.some(({ path }) => usesOf(users, path).length > 0)) return { what };
   return {
     what,
-    hint: `${fate.kind === 'whole' ? `${fix} lets libvirt know it again; or ` : ''}with the VM off, this deletes it`,
+    hint: `${status.kind === 'complete' ? `${fix} lets libvirt know it again; or ` : ''}with the VM off, this deletes it`,
     command: lines.join(' && '),
     tag: name,
   };
 }
 
-function leftoverFinding(
+function unusedMemoryFinding(
   domain: Domain,
   target: string,
   image: DiskImage | undefined,
-  { leftover, users }: { readonly leftover: LeftoverSpace; readonly users: ImageUsers },
+  { unusedMemory, users }: { readonly unusedMemory: UnusedMemory; readonly users: ImageUsers },
 ): Finding[] {
-  const what = `disk ${target}: ${mebibytes(leftover.bytes)} of the image are memory that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted`;
+  const what = `disk ${target}: ${mebibytes(unusedMemory.bytes)} of the image are memory that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted`;
   const top = resizable(image);
   if (!top)
     return [{ what, hint: 'the next snapshot of the running VM takes them, and its deletion frees them' }];
   const others = usesOf(users, top.path);
   if (others.length > 0)
-    return [{ what, hint: `an image that another VM uses is not resized: ${sayUses(others)}` }];
+    return [{ what, hint: `an image that another VM uses is not resized: ${describeUses(others)}` }];
   const off = isActive(domain.state) ? 'with the VM off, and' : 'with';
   return [
-    { what, hint: `${off} a little space free, this gives them back`, command: winBackLine(top, leftover) },
+    {
+      what,
+      hint: `${off} a little space free, this gives them back`,
+      command: freeUnusedMemoryLine(top, unusedMemory),
+    },
   ];
 }

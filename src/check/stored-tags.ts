@@ -28,7 +28,11 @@ export interface Twins {
  * The tags that cannot be the snapshot's, because they were there before it was begun (hazard 4). Only where the one that
  * is left is its own, and stands behind them: of one name, qemu-img deletes the first in the image's table.
  */
-export function staleTwins(snapshot: SnapshotReport, stored: Images | undefined, images: Images): Twins[] {
+export function staleDuplicates(
+  snapshot: SnapshotReport,
+  stored: Images | undefined,
+  images: Images,
+): Twins[] {
   if (snapshot.underWay) return [];
   return internalDisks(snapshot).flatMap(({ target }) => {
     const [image, active] = [stored?.get(target), images.get(target)];

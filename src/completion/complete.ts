@@ -2,7 +2,7 @@ import type { AnyCommand } from '../command-line/commander.ts';
 import { listDomains, readSnapshotNames } from '../libvirt/domains.ts';
 import type { Context } from '../run/context.ts';
 import { completeBashWord, readBashWords } from './bash-words.ts';
-import { type Candidate, completionOf, nameCandidates, type Shell, type Sought } from './grammar.ts';
+import { type Candidate, completionOf, nameCandidates, type Shell, type WantedNames } from './grammar.ts';
 import { candidateLines, FILES } from './scripts.ts';
 
 /** Whoever presses TAB does not wait for a daemon that hangs. */
@@ -22,7 +22,7 @@ export async function complete(
   const current = words.at(-1) ?? '';
   const asked = completionOf(program, words.slice(0, -1), current);
   if (asked.kind === 'files') return ctx.terminal.print(FILES);
-  const candidates = asked.kind === 'words' ? asked.candidates : await lookUp(ctx, asked.sought);
+  const candidates = asked.kind === 'words' ? asked.candidates : await findNames(ctx, asked.wantedNames);
   switch (shell) {
     case 'bash':
       return ctx.terminal.print(bashLines(given, candidates));
@@ -42,14 +42,14 @@ function bashLines([line = '', breaks = '']: readonly string[], candidates: read
 const canInsert = (text: string, current: string): boolean =>
   !text.startsWith('~') || /^['"\\]/.test(current);
 
-async function lookUp(ctx: Context, sought: Sought): Promise<Candidate[]> {
+async function findNames(ctx: Context, wantedNames: WantedNames): Promise<Candidate[]> {
   try {
-    const virsh = ctx.connect(sought.uri ?? ctx.settings.connect, READ_LIMIT_SECONDS);
+    const virsh = ctx.connect(wantedNames.uri ?? ctx.settings.connect, READ_LIMIT_SECONDS);
     const names =
-      sought.what === 'vm'
+      wantedNames.what === 'vm'
         ? (await listDomains(virsh)).map(({ name }) => name)
-        : await readSnapshotNames(virsh, sought.vms);
-    return nameCandidates(sought, names);
+        : await readSnapshotNames(virsh, wantedNames.vms);
+    return nameCandidates(wantedNames, names);
   } catch {
     return [];
   }

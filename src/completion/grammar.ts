@@ -20,11 +20,11 @@ export interface Candidate {
 
 export type Completion =
   | { readonly kind: 'words'; readonly candidates: readonly Candidate[] }
-  | { readonly kind: 'names'; readonly sought: Sought }
+  | { readonly kind: 'names'; readonly wantedNames: WantedNames }
   | { readonly kind: 'files' };
 
 /** Names that libvirt knows, and which of them may stand at the cursor. */
-export interface Sought {
+export interface WantedNames {
   readonly what: 'vm' | 'snapshot';
   /** The words of the line that mean the VMs of these snapshots. */
   readonly vms: readonly string[];
@@ -59,7 +59,7 @@ export function completionOf(program: AnyCommand, words: readonly string[], curr
 }
 
 /** Of the names that were found, those that can be typed at this place and mean what they say. */
-export function nameCandidates({ asPattern, place }: Sought, names: readonly string[]): Candidate[] {
+export function nameCandidates({ asPattern, place }: WantedNames, names: readonly string[]): Candidate[] {
   const fitting = [...new Set(names)]
     .filter((name) => name !== '' && !/\p{Cc}/u.test(name) && !place.given.includes(name))
     .filter((name) => !asPattern || !isPattern(name));
@@ -192,7 +192,7 @@ function atPlace(line: Line, part: Option | Argument | undefined, place: Place):
   const uri = line.options.findLast(({ option }) => meaningOf(option) === 'uri')?.value ?? null;
   return {
     kind: 'names',
-    sought: { what, vms: vmsOn(line), uri, asPattern: pattern !== undefined, place },
+    wantedNames: { what, vms: vmsOn(line), uri, asPattern: pattern !== undefined, place },
   };
 }
 

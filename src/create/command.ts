@@ -12,10 +12,7 @@ const withBasics = <Args extends unknown[], Values extends OptionValues>(command
   withSpec(
     command
       .option('-d, --description <text>', 'what it is for')
-      .option(
-        '--force',
-        'pass the checks that are judgements: free space, external ones that this libvirtd cannot revert; no other',
-      ),
+      .option('--force', 'override advisory checks (free space, no way back on this libvirt)'),
   ).option('--print-xml', 'print the XML that virsh would hand to libvirt, and do nothing');
 
 const bareCreate = () =>

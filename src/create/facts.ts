@@ -9,13 +9,13 @@ import { roomOnDevice } from '../qemu/image-room.ts';
 import type { Context } from '../run/context.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
-import { lookAtDisks } from '../vm/disks.ts';
+import { readImages } from '../vm/disks.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { agentAnswers, isFrozen } from './guest-agent.ts';
 import { internalPlan, plannedFiles } from './plan.ts';
 import { needsDaemonVersion } from './rules/common.ts';
 import type { Agent, CreateFacts } from './rules/facts.ts';
-import { lookAtPlaces } from './target-files.ts';
+import { readTargetFiles } from './target-files.ts';
 
 /** Gathering what the rules of a create ask for. */
 
@@ -39,28 +39,30 @@ export async function readCreateFacts(
   const disks = domain.disks.filter(takesPart);
   const targets = disks.map((disk) => disk.target);
   const running = isActive(domain.state);
-  const looking = Promise.resolve(known.images ?? lookAtDisks(ctx, uri, disks));
-  const [images, users, runtime, daemonVersion, free, places, agent, writeObstacles] = await Promise.all([
-    looking,
-    known.users ??
-      readImageUsers(
-        ctx,
-        { domain, uri, images: looking, snapshots: [] },
-        { more: plannedFiles(plan), harmless: true },
+  const looking = Promise.resolve(known.images ?? readImages(ctx, uri, disks));
+  const [images, users, runtime, daemonVersion, free, targetFiles, agent, writeObstacles] = await Promise.all(
+    [
+      looking,
+      known.users ??
+        readImageUsers(
+          ctx,
+          { domain, uri, images: looking, snapshots: [] },
+          { more: plannedFiles(plan), harmless: true },
+        ),
+      running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
+      known.daemonVersion === undefined && needsDaemonVersion(domain, plan.mode)
+        ? readDaemonVersion(ctx.virsh)
+        : (known.daemonVersion ?? null),
+      spaceForMemory(ctx, domain, disks[0]),
+      readTargetFiles(ctx, uri, plan),
+      plan.spec.quiesce && running ? askAgent(ctx, domain) : null,
+      readWriteObstacles(
+        uri,
+        disks.map(({ source }) => source),
+        { adds: plan.mode === 'internal' ? 'snapshot' : null, byRoot: !running },
       ),
-    running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
-    known.daemonVersion === undefined && needsDaemonVersion(domain, plan.mode)
-      ? readDaemonVersion(ctx.virsh)
-      : (known.daemonVersion ?? null),
-    spaceForMemory(ctx, domain, disks[0]),
-    lookAtPlaces(ctx, uri, plan),
-    plan.spec.quiesce && running ? askAgent(ctx, domain) : null,
-    readWriteObstacles(
-      uri,
-      disks.map(({ source }) => source),
-      { adds: plan.mode === 'internal' ? 'snapshot' : null, byRoot: !running },
-    ),
-  ]);
+    ],
+  );
   return {
     domain,
     images,
@@ -68,7 +70,7 @@ export async function readCreateFacts(
     name,
     plan,
     mode: plan.mode,
-    places,
+    targetFiles,
     agent,
     labelled,
     snapshotNames,

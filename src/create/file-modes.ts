@@ -35,7 +35,7 @@ export const closeFile = (path: string): Promise<boolean> =>
 export async function closeNewFiles(
   { terminal }: Context,
   plan: SnapshotPlan,
-  before: CreateFacts['places'],
+  before: CreateFacts['targetFiles'],
 ): Promise<void> {
   const made = plan.spec.reuse ? [] : plannedFiles(plan).filter((path) => before.get(path)?.holds === null);
   for (const path of await readableByOthers(made)) {

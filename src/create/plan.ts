@@ -34,7 +34,7 @@ export function isExternalSpec({ external, diskOnly, memory, disks }: SnapshotSp
 /** Whether the memory is asked for by name, in whatever place. */
 export const wantsMemory = ({ memory }: SnapshotSpec): boolean => memory !== null && memory.location !== 'no';
 
-/** Wishes that contradict each other, whatever the VM: when, and what is said. */
+/** Options that contradict each other, whatever the VM: when, and what is said. */
 const CONTRADICTIONS: readonly {
   readonly when: (spec: SnapshotSpec) => boolean;
   readonly says: PlanProblem;
@@ -130,23 +130,23 @@ export function planSnapshot(domain: Domain, name: string, spec: SnapshotSpec): 
       problem: 'the disks are external, and the XML names no file for the memory of the running VM',
       hint: "leave the memory out with --disk-only, or add <memory snapshot='external' file='/PATH'/>",
     };
-  const fates = new Map(writable.map((disk) => [disk, fateOf(disk, wanted.get(disk.target))]));
-  const having = (fate: Fate) => writable.filter((disk) => fates.get(disk) === fate);
-  const disks = placeOverlays(having('overlay'), name, wanted, spec.namedBy);
+  const roles = new Map(writable.map((disk) => [disk, roleOf(disk, wanted.get(disk.target))]));
+  const having = (role: DiskRole) => writable.filter((disk) => roles.get(disk) === role);
+  const disks = nameOverlays(having('overlay'), name, wanted, spec.namedBy);
   return {
     mode,
     disks,
     leftOut: having('no').map(({ target }) => target),
     manual: having('manual').map(({ target }) => target),
-    memoryFile: mode === 'external' ? (spec.memory?.file ?? placeMemory(domain, name, disks)) : null,
+    memoryFile: mode === 'external' ? (spec.memory?.file ?? nameMemoryFile(domain, name, disks)) : null,
     spec,
   };
 }
 
-type Fate = 'overlay' | 'no' | 'manual';
+type DiskRole = 'overlay' | 'no' | 'manual';
 
 /** What a snapshot that is not internal makes of a disk: as it is wished, else as the VM's XML says. */
-function fateOf({ snapshot }: Disk, diskSpec: DiskSpec | undefined): Fate {
+function roleOf({ snapshot }: Disk, diskSpec: DiskSpec | undefined): DiskRole {
   const said = (diskSpec && spoken(diskSpec)) ?? snapshot;
   return said === 'no' || said === 'manual' ? said : 'overlay';
 }
@@ -188,7 +188,7 @@ function noSuchDisk({ name, disks }: Domain, word: string): PlanProblem {
  * Beside each image, by libvirt's own pattern: the image's name up to its last dot, and the snapshot's. Where two disks of
  * the VM would get one name (`a.qcow2` and `a.raw`), the target stands in between.
  */
-function placeOverlays(
+function nameOverlays(
   disks: readonly Disk[],
   name: string,
   wanted: ReadonlyMap<string, DiskSpec>,
@@ -203,11 +203,11 @@ function placeOverlays(
     const diskSpec = wanted.get(target);
     const own = plain(disk);
     const collides = namedBy === 'kvmsnap' && taken.filter((path) => path === own).length > 1;
-    const placed = own !== null && collides ? `${stem(source ?? '')}.${target}.${name}` : own;
+    const unique = own !== null && collides ? `${stem(source ?? '')}.${target}.${name}` : own;
     return {
       target,
       source,
-      overlay: said(disk) ?? placed,
+      overlay: said(disk) ?? unique,
       driver: diskSpec?.driver ?? null,
       storage: diskSpec?.storage ?? null,
     };
@@ -215,7 +215,7 @@ function placeOverlays(
 }
 
 /** Beside the first overlay, by the VM's name: no two VMs of a host have one. */
-function placeMemory(domain: Domain, name: string, disks: readonly PlannedDisk[]): string | null {
+function nameMemoryFile(domain: Domain, name: string, disks: readonly PlannedDisk[]): string | null {
   const beside = disks.find(({ overlay, storage }) => overlay !== null && storage !== 'block')?.overlay;
   return beside ? `${directoryOf(beside)}/${domain.name}.${name}.mem` : null;
 }

@@ -29,18 +29,18 @@ import { hasRules, mostKept } from '../prune/retention.ts';
 import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
 import {
-  type Completed,
+  type ActionResult,
   concludeDomains,
   type DomainOutcome,
   forEachDomain,
-  requireCompleted,
+  throwIfNothingDone,
 } from '../run/for-each-domain.ts';
 import { operate } from '../run/operation.ts';
 import { domainResult, ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
 import { NOTHING_FREED } from '../space/reclaimed.ts';
-import { freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
+import { freedDocument, freedLines, noteForeseen } from '../space/reclaimed-report.ts';
 import { keptTooDeep, mayBeTooDeep } from '../vm/chain-depth.ts';
 import { readAgain, requireAllRead, type Vm } from '../vm/load.ts';
 import { readSelection, type Targets } from '../vm/select.ts';
@@ -63,7 +63,7 @@ interface Created {
   readonly leftPaused?: boolean;
 }
 
-const NOTHING_PRUNED: PruneResult = { rows: [], freed: NOTHING_FREED, leftovers: [] };
+const NOTHING_PRUNED: PruneResult = { rows: [], freed: NOTHING_FREED, unusedFiles: [] };
 
 type Result = DomainOutcome<Created>;
 
@@ -119,7 +119,7 @@ export async function create(
   if (name === null && options.label === undefined) refuseSecondName(ctx, words, selected);
   if (!selected.single) checkForMany(request, options);
   if (options.printXml) return printXml(ctx, selected, request, options);
-  const skips = { jobs: options.jobs ?? 1, skips: ({ unsuitable }: KvmsnapError) => unsuitable };
+  const skips = { jobs: options.jobs ?? 1, skips: ({ unsupported }: KvmsnapError) => unsupported };
   const results = await forEachDomain(ctx, selected, skips, async (ctx, reading) => {
     // of many VMs, a later one's turn may come an hour after it was read
     const isFresh = selected.single || ctx.settings.dryRun;
@@ -233,7 +233,7 @@ async function registerOne(
   reading: DomainReading,
   { xml }: SnapshotRequest,
   { current = false }: CreateOptions,
-): Promise<Completed<Created>> {
+): Promise<ActionResult<Created>> {
   if (!xml) throw new Error('a redefinition needs a file');
   const ended = await operate(ctx, registerSnapshot(reading, { ...xml, makeCurrent: current }));
   const value =
@@ -268,7 +268,7 @@ async function createOne(
   reading: DomainReading,
   request: SnapshotRequest,
   pruning: PruneRequest,
-): Promise<Completed<Created>> {
+): Promise<ActionResult<Created>> {
   const taken = await takeSnapshot(ctx, reading, request);
   const created =
     'planned' in taken
@@ -279,7 +279,7 @@ async function createOne(
           planned: null,
           leftPaused: isLeftPaused(reading, taken),
         };
-  if ('plan' in taken && created.leftPaused) sayHowToGoOn(ctx, taken);
+  if ('plan' in taken && created.leftPaused) noteHowToResume(ctx, taken);
   const { value, failures, succeeded, cutShort } = await pruneAfter(ctx, reading, pruning, created.name);
   return { value: { ...created, ...value }, failures, succeeded: 1 + succeeded, cutShort: cutShort ?? false };
 }
@@ -289,7 +289,7 @@ type Done = Extract<Taken, { readonly plan: unknown }>;
 const isLeftPaused = ({ domain }: DomainReading, { vm, plan }: Done): boolean =>
   plan.manual.length > 0 && domain.state === 'running' && vm.domain.state === 'paused';
 
-function sayHowToGoOn({ terminal, virsh }: Context, { vm, plan }: Done): void {
+function noteHowToResume({ terminal, virsh }: Context, { vm, plan }: Done): void {
   const { name, uuid } = vm.domain;
   terminal.note(
     `note: '${name}' is paused: take the snapshot of the storage of disk ${plan.manual.join(', ')} now, and then let it go on: ${virsh.line(['resume', uuid])}`,
@@ -302,7 +302,7 @@ async function pruneAfter(
   { domain }: DomainReading,
   pruning: PruneRequest,
   fresh: string,
-): Promise<Completed<Pick<Created, 'pruned' | 'after'>>> {
+): Promise<ActionResult<Pick<Created, 'pruned' | 'after'>>> {
   const nothing = { pruned: NOTHING_PRUNED, after: null };
   if (!hasRules(pruning.rules)) return { value: nothing, failures: [], succeeded: 0 };
   try {
@@ -348,7 +348,7 @@ async function report(
   space: SpaceRun | null,
 ): Promise<void> {
   const { dryRun } = ctx.settings;
-  requireCompleted(ctx, single, results);
+  throwIfNothingDone(ctx, single, results);
   const conclusion = concludeDomains(ctx, results, { strict, parts: 'steps' });
   const done = results.flatMap(({ vm, value }) => (value ? [{ vm, ...value }] : []));
   const pruned = done.flatMap((created) => created.pruned.rows);
@@ -366,7 +366,7 @@ async function report(
       done.flatMap(({ planned }) => (planned ? [planned] : [])),
       { document: { domains: results.map(plannedDocument(true)), freeMin }, sections: prunedSections, names },
     );
-    sayForeseen(ctx, lines);
+    noteForeseen(ctx, lines);
   } else {
     await show(ctx, {
       kind: 'create',
@@ -412,6 +412,6 @@ const plannedDocument = (dryRun: boolean) => (result: Result) => ({
 
 const document = (result: Result) => ({
   ...plannedDocument(false)(result),
-  leftovers: result.value?.pruned.leftovers ?? [],
+  leftovers: result.value?.pruned.unusedFiles ?? [],
   snapshot: result.value?.snapshot ? snapshotDocument(result.value.snapshot) : null,
 });

@@ -2,7 +2,7 @@ import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { createCommand, createFromXmlCommand, requireValidate } from '../libvirt/create-command.ts';
 import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
-import { FROM_PIPE, pipedLine, printing } from '../libvirt/paste.ts';
+import { FROM_PIPE, pipedLine, printing } from '../libvirt/piped-lines.ts';
 import { readJobProgress } from '../libvirt/runtime.ts';
 import { NO_SNAPSHOTS, readSnapshots } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
@@ -19,18 +19,18 @@ import { refuseOn, toErrorFinding } from '../run/enforce.ts';
 import { lostCurrent, residue, withResidue } from '../run/failed-write.ts';
 import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { carryOut, readAfter, type WriteEnd } from '../run/write.ts';
-import { lookAtDisks, noteUnseen } from '../vm/disks.ts';
+import { noteUnseen, readImages } from '../vm/disks.ts';
 import { completeVm, type Vm } from '../vm/load.ts';
-import { lookAgainWhile } from '../vm/recheck.ts';
+import { readAgainWhile } from '../vm/read-again.ts';
 import { readCreateFacts } from './facts.ts';
 import { closeNewFiles } from './file-modes.ts';
 import { thawCommand } from './guest-agent.ts';
 import { type PlanProblem, planSnapshot } from './plan.ts';
 import { CREATE_RULES } from './rules/common.ts';
 import type { CreateFacts } from './rules/facts.ts';
-import { lookAtPlaces } from './target-files.ts';
+import { readTargetFiles } from './target-files.ts';
 import { thaw } from './thaw.ts';
-import { externalFlaws, leftovers } from './verify-external.ts';
+import { externalFlaws, residueFiles } from './verify-external.ts';
 import { internalFlaws, orphans, wastedSpace } from './verify-internal.ts';
 
 export interface SnapshotRequest {
@@ -90,7 +90,7 @@ export async function takeSnapshot(
 async function takeNow(ctx: Context, reading: DomainReading, request: SnapshotRequest): Promise<Taken> {
   if (typeof request.name === 'string') return attempt(ctx, reading, request.name, request);
   for (let left = RETRIES; ; left--) {
-    const images = await lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart));
+    const images = await readImages(ctx, reading.uri, reading.domain.disks.filter(takesPart));
     const taken = new Set([
       ...reading.snapshotNames,
       ...[...images.values()].flatMap(tagsIn).map((tag) => tag.name),
@@ -117,10 +117,10 @@ async function attempt(
   if (reading.snapshotNames.includes(name)) throw await existsAlready(ctx, domain, name);
   const plan = planOrThrow(planSnapshot(domain, name, spec));
   const facts = await readCreateFacts(ctx, reading, name, { images: known, plan, labelled });
-  const { images, places } = facts;
+  const { images, targetFiles } = facts;
   // of two runs with one name, the other one's tag or overlay may be there before its snapshot is listed to us
   const isBegun =
-    plan.mode === 'internal' ? holdsTag(images, name) : [...places.values()].some(({ holds }) => holds);
+    plan.mode === 'internal' ? holdsTag(images, name) : [...targetFiles.values()].some(({ holds }) => holds);
   if (isBegun && (await isListed(ctx, domain.uuid, name))) throw await existsAlready(ctx, domain, name);
   noteUnseen(ctx, domain, images);
   refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, applyRules(CREATE_RULES, facts), force);
@@ -137,7 +137,7 @@ async function attempt(
   const named = xml ? await fileWithName(ctx, domain, xml, name) : null;
   const command = named === null ? createCommand(domain.uuid, name, description, plan) : byFile(named);
   const taken = await ctx.interrupts.protect(describeSnapshot(ctx, domain, name, plan), () =>
-    createAndVerify(ctx, { reading, images, plan, places }, name, command),
+    createAndVerify(ctx, { reading, images, plan, targetFiles }, name, command),
   );
   if (named !== null && named !== xml?.path) await ctx.files.drop(named);
   return taken;
@@ -207,7 +207,7 @@ interface Before {
   readonly reading: DomainReading;
   readonly images: Images;
   readonly plan: SnapshotPlan;
-  readonly places: CreateFacts['places'];
+  readonly targetFiles: CreateFacts['targetFiles'];
 }
 
 async function createAndVerify(
@@ -219,8 +219,8 @@ async function createAndVerify(
   const { domain } = before.reading;
   const { plan } = before;
   const end = await carryOut(ctx, { command, ...howFar(ctx, domain, plan) });
-  await closeNewFiles(ctx, plan, before.places);
-  const { vm, snapshot, flaws, places } = await lookAfter(ctx, before, name, end);
+  await closeNewFiles(ctx, plan, before.targetFiles);
+  const { vm, snapshot, flaws, targetFiles } = await readAfterwards(ctx, before, name, end);
   const frozen = plan.spec.quiesce ? await thaw(ctx, vm.domain) : [];
 
   if (end.kind !== 'refused' && flaws.length === 0) {
@@ -234,7 +234,7 @@ async function createAndVerify(
   const inImages =
     plan.mode === 'internal'
       ? [...orphans(vm, name), ...wastedSpace(vm, before.images, name)]
-      : leftovers(plan, before.places, places, vm, name);
+      : residueFiles(plan, before.targetFiles, targetFiles, vm, name);
   const inLibvirt = [
     ...frozen,
     ...lostCurrent(ctx, vm, before.reading.current),
@@ -242,7 +242,7 @@ async function createAndVerify(
   ];
   throw withResidue(
     end.kind === 'done' ? incomplete(domain.name, name, flaws) : failure,
-    // in the order to mend it: what needs the VM off comes before its start, and after its resume
+    // in the order to fix it: what needs the VM off comes before its start, and after its resume
     isActive(vm.domain.state) ? [...inLibvirt, ...inImages] : [...inImages, ...inLibvirt],
   );
 }
@@ -265,24 +265,24 @@ const leftFrozen = (vm: string, name: string): KvmsnapError =>
   new KvmsnapError('refused', `the snapshot '${name}' of '${vm}' is complete, but its guest may stand still`);
 
 /** The VM afterwards, and what its new snapshot lacks. */
-function lookAfter(ctx: Context, { reading, plan }: Before, name: string, end: WriteEnd) {
+function readAfterwards(ctx: Context, { reading, plan }: Before, name: string, end: WriteEnd) {
   const isFlawed = ({ flaws }: { readonly flaws: readonly string[] }) =>
     end.kind === 'done' && flaws.length > 0;
-  return lookAgainWhile(ctx, isFlawed, async () => {
+  return readAgainWhile(ctx, isFlawed, async () => {
     const after = await readAfter(ctx, reading.domain.uuid, end);
-    const [vm, places] = await Promise.all([
+    const [vm, targetFiles] = await Promise.all([
       completeVm(ctx, after, [name]),
-      lookAtPlaces(ctx, after.uri, plan),
+      readTargetFiles(ctx, after.uri, plan),
     ]);
     const snapshot = vm.snapshots.find((candidate) => candidate.name === name);
     const flaws = [
       ...(snapshot || plan.spec.noMetadata ? [] : ["libvirt's list does not have it"]),
       ...(plan.mode === 'internal'
         ? internalFlaws(vm, name, snapshot)
-        : externalFlaws(plan, vm, snapshot, places)),
+        : externalFlaws(plan, vm, snapshot, targetFiles)),
       ...(plan.spec.halt && isActive(vm.domain.state) ? ['the VM was not halted'] : []),
     ];
-    return { vm, snapshot, flaws, places };
+    return { vm, snapshot, flaws, targetFiles };
   });
 }
 

@@ -11,7 +11,7 @@ import type { CreateFacts } from './rules/facts.ts';
 
 /** Looking at what an external snapshot has made. */
 
-type Places = CreateFacts['places'];
+type TargetFiles = CreateFacts['targetFiles'];
 
 /**
  * What a finished one still lacks; empty when each disk is on its overlay, over the image of before, and the memory is in
@@ -21,7 +21,7 @@ export function externalFlaws(
   plan: SnapshotPlan,
   vm: Vm,
   snapshot: SnapshotReport | undefined,
-  places: Places,
+  targetFiles: TargetFiles,
 ): string[] {
   const { domain } = vm;
   const isListed = ({ target, overlay }: PlannedDisk) =>
@@ -38,7 +38,7 @@ export function externalFlaws(
     ...plan.disks.flatMap((disk) =>
       isListed(disk) ? overlayFlaws(vm, disk, plan.spec.reuse) : [`disk ${disk.target} is not part of it`],
     ),
-    ...(plan.memoryFile !== null && places.get(plan.memoryFile)?.bytes === 0
+    ...(plan.memoryFile !== null && targetFiles.get(plan.memoryFile)?.bytes === 0
       ? [`the memory is not in ${plan.memoryFile}`]
       : []),
     // libvirt leaves it so for the storage to be snapshotted; else another job may have begun meanwhile
@@ -63,10 +63,10 @@ function overlayFlaws(
 }
 
 /** The files that a failed one has left, and what to do with each. */
-export function leftovers(
+export function residueFiles(
   plan: SnapshotPlan,
-  before: Places,
-  after: Places,
+  before: TargetFiles,
+  after: TargetFiles,
   { domain, images, snapshotNames }: Vm,
   name: string,
 ): Finding[] {

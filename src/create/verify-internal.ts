@@ -3,7 +3,7 @@ import type { SnapshotReport } from '../model/report.ts';
 import type { Finding } from '../model/rule.ts';
 import { humanBytes } from '../output/format.ts';
 import { deleteTagLine } from '../qemu/command-lines.ts';
-import { winBackLine } from '../qemu/leftover.ts';
+import { freeUnusedMemoryLine } from '../qemu/unused-memory.ts';
 import type { Vm } from '../vm/load.ts';
 
 /** Looking at what an internal snapshot has made. */
@@ -71,7 +71,7 @@ export function wastedSpace(after: Vm, before: Images, name: string): Finding[] 
     const { virtualBytes, allocatedBytes, clusterBytes } = image.chain[0];
     // what is left lies there together, whatever else the image holds; QEMU may still have to write which of it
     const endBytes = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
-    const command = winBackLine(image.chain[0], { bytes, endBytes });
+    const command = freeUnusedMemoryLine(image.chain[0], { bytes, endBytes });
     const what = `disk ${target}: the image has grown by ${humanBytes(bytes)}, and the failed save does not give them back`;
     return [{ what, command, hint: `with the VM off, and a little space freed elsewhere: ${command}` }];
   });

@@ -5,7 +5,7 @@ import { refuseOn } from '../run/enforce.ts';
 import type { RuleTable } from '../run/operation.ts';
 import { requireAllRead, stillBeingTaken, type Vm } from '../vm/load.ts';
 import type { DeleteRequest } from './deletion.ts';
-import { deletionSet } from './deletion-set.ts';
+import { findDeletionSet } from './deletion-set.ts';
 import { type KnownFacts, readDeleteFacts } from './facts.ts';
 import { DELETE_RULES } from './rules/common.ts';
 import type { DeleteFacts } from './rules/facts.ts';
@@ -23,12 +23,12 @@ export interface Deletable {
 
 /** A hold comes first: whoever takes it back is told the rest. */
 export const deleteTables = <Facts extends Deletable>({
-  reach,
-}: Pick<DeleteRequest, 'reach'>): readonly RuleTable<Facts>[] => [
+  scope,
+}: Pick<DeleteRequest, 'scope'>): readonly RuleTable<Facts>[] => [
   {
     cannot,
     find: ({ vm: { domain, snapshots }, snapshot }) =>
-      applyRules(HOLD_RULES, { domain, snapshot, reach, snapshots }),
+      applyRules(HOLD_RULES, { domain, snapshot, scope, snapshots }),
     force: false,
   },
   { cannot, find: ({ facts }) => (facts ? applyRules(DELETE_RULES, facts) : []), force: false },
@@ -42,11 +42,11 @@ export function requireKnown(
   ctx: Context,
   vm: Vm,
   snapshot: SnapshotReport,
-  { reach, metadataOnly }: DeleteRequest,
+  { scope, metadataOnly }: DeleteRequest,
 ): void {
-  for (const victim of deletionSet(vm.snapshots, snapshot, reach))
-    if (victim.underWay) throw stillBeingTaken(vm, victim);
-  if (!metadataOnly || reach !== 'only')
+  for (const member of findDeletionSet(vm.snapshots, snapshot, scope))
+    if (member.underWay) throw stillBeingTaken(vm, member);
+  if (!metadataOnly || scope !== 'only')
     requireAllRead(ctx, vm, `delete '${snapshot.name}' of '${vm.domain.name}'`);
 }
 
@@ -60,7 +60,7 @@ export async function checkDeletable(
 ): Promise<void> {
   requireKnown(ctx, vm, snapshot, request);
   checkHolds(ctx, vm, snapshot, request);
-  const facts = request.metadataOnly ? null : await readDeleteFacts(ctx, vm, snapshot, request.reach, known);
+  const facts = request.metadataOnly ? null : await readDeleteFacts(ctx, vm, snapshot, request.scope, known);
   refuse(ctx, { vm, snapshot, facts }, request);
 }
 
@@ -69,12 +69,12 @@ export function checkHolds(
   ctx: Context,
   vm: Vm,
   snapshot: SnapshotReport,
-  request: Pick<DeleteRequest, 'reach'>,
+  request: Pick<DeleteRequest, 'scope'>,
 ): void {
   refuse(ctx, { vm, snapshot, facts: null }, request);
 }
 
-function refuse(ctx: Context, deletable: Deletable, request: Pick<DeleteRequest, 'reach'>): void {
+function refuse(ctx: Context, deletable: Deletable, request: Pick<DeleteRequest, 'scope'>): void {
   for (const { cannot, find, force } of deleteTables(request))
     refuseOn(ctx, cannot(deletable), find(deletable), force);
 }

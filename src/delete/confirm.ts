@@ -5,7 +5,7 @@ import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 import { readSelection, type Targets } from '../vm/select.ts';
 import { tellDeletion } from './question.ts';
-import { checkNames, requireName, type Share, shareOut, victimsOf, type Wanted } from './request.ts';
+import { checkNames, deletionSetOfNames, requireName, type Share, shareOut, type Wanted } from './request.ts';
 
 /** Selecting what a delete means, and having it consented to. */
 
@@ -31,7 +31,7 @@ export async function consentToDeletion(
     return selected;
   };
   const first = await select(ctx);
-  const mustConsent = !first.single || wanted.reach !== 'only';
+  const mustConsent = !first.single || wanted.scope !== 'only';
   if (!isAsked(ctx, mustConsent)) return { selected: first, shares: null };
   const load = async (ctx: Context, selected: Targets): Promise<Agreed> => {
     const shares = await shareOut(ctx, selected, wanted);
@@ -80,7 +80,7 @@ export async function agreeAgain(
   const shareOf = (vm: Vm): Share => ({
     ...share,
     vm,
-    victims: victimsOf(vm, share.names, wanted),
+    deletionSet: deletionSetOfNames(vm, share.names, wanted),
   });
   const action = {
     load: async (ctx: Context) => shareOf(await look(ctx)),

@@ -2,13 +2,13 @@ import { KvmsnapError } from '../errors.ts';
 import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 import type { DeleteRequest, TellLoss } from './deletion.ts';
-import type { LeftoversFound } from './remove-leftover-files.ts';
+import type { UnusedFilesFound } from './remove-unused-files.ts';
 import { type DeletionOptions, type Deletions, openDeletions } from './series.ts';
 
 /** Deleting these snapshots of one VM, one after the other, as delete and prune do. */
 
 /** What became of one that was tried. */
-export interface Tried extends LeftoversFound {
+export interface Tried extends UnusedFilesFound {
   readonly name: string;
   /** All that went, with the children where they were to go; empty where it failed. */
   readonly gone: readonly string[];
@@ -58,12 +58,12 @@ async function tryDelete(
 ): Promise<Tried> {
   try {
     const { gone, ...found } = await deletions.delete(ctx, name, options);
-    return { name, gone: gone.map((victim) => victim.name), failure: null, isHeld: false, ...found };
+    return { name, gone: gone.map((member) => member.name), failure: null, isHeld: false, ...found };
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
     const isHeld =
       error.code === 'check' && deletions.vm.snapshots.some((each) => each.name === name && each.held);
-    return { name, gone: [], failure: error, isHeld, leftovers: [], unremoved: [] };
+    return { name, gone: [], failure: error, isHeld, unusedFiles: [], unremoved: [] };
   }
 }
 

@@ -8,23 +8,24 @@ import { descendants } from '../model/tree.ts';
 export type DeleteScope = 'only' | 'children' | 'children-only';
 
 /** All that go when this one is deleted. */
-export function deletionSet(
+export function findDeletionSet(
   snapshots: readonly SnapshotReport[],
   snapshot: SnapshotReport,
-  reach: DeleteScope,
+  scope: DeleteScope,
 ): SnapshotReport[] {
-  if (reach === 'only') return [snapshot];
+  if (scope === 'only') return [snapshot];
   const below = new Set(descendants(snapshots, snapshot.name).map(({ name }) => name));
-  return snapshots.filter(({ name }) => below.has(name) || (reach === 'children' && name === snapshot.name));
+  return snapshots.filter(({ name }) => below.has(name) || (scope === 'children' && name === snapshot.name));
 }
 
 export interface Deletion {
   readonly snapshots: readonly SnapshotReport[];
   readonly snapshot: SnapshotReport;
-  readonly reach: DeleteScope;
+  readonly scope: DeleteScope;
 }
 
-export const victims = ({ snapshots, snapshot, reach }: Deletion) => deletionSet(snapshots, snapshot, reach);
+export const deletionSetOf = ({ snapshots, snapshot, scope }: Deletion) =>
+  findDeletionSet(snapshots, snapshot, scope);
 
 /** How libvirt deletes an external snapshot (qemuSnapshotDeleteExternalPrepare). */
 export function deletionOf({

@@ -9,38 +9,38 @@ import { carryOut, type WriteEnd } from '../run/write.ts';
 import type { Vm } from '../vm/load.ts';
 import { type Deletable, deleteTables } from './check.ts';
 import type { DeleteScope } from './deletion-set.ts';
-import type { LeftoversFound } from './remove-leftover-files.ts';
+import type { UnusedFilesFound } from './remove-unused-files.ts';
 import type { Proof } from './verify.ts';
 
 export interface DeleteRequest {
-  readonly reach: DeleteScope;
+  readonly scope: DeleteScope;
   /** Only libvirt's metadata goes; what is in the images stays. */
   readonly metadataOnly: boolean;
   /** Files that libvirt leaves behind go too, as far as nothing uses them. */
-  readonly leftovers: boolean;
+  readonly removeUnused: boolean;
 }
 
 /** libvirt's command for it. */
 export function deleteCommand(
   { domain }: Pick<Vm, 'domain'>,
   { name }: SnapshotReport,
-  { reach, metadataOnly }: DeleteRequest,
+  { scope, metadataOnly }: DeleteRequest,
 ): VirshCommand {
   return [
     'snapshot-delete',
     ...['--domain', domain.uuid, '--snapshotname', name],
-    ...(reach === 'only' ? [] : [`--${reach}`]),
+    ...(scope === 'only' ? [] : [`--${scope}`]),
     ...(metadataOnly ? ['--metadata'] : []),
   ];
 }
 
 export interface DeletionFacts extends Deletable {
   /** All that goes. */
-  readonly victims: readonly SnapshotReport[];
+  readonly deletionSet: readonly SnapshotReport[];
 }
 
 /** What went, and the files that were left behind. */
-export interface DeleteDone extends LeftoversFound {
+export interface DeleteDone extends UnusedFilesFound {
   readonly gone: readonly SnapshotReport[];
 }
 
@@ -76,8 +76,8 @@ export const deletion = (
   plan: skip('a dry run foresees a whole series, each as those before leave the VM (dry-run.ts)'),
   consent: {
     given: 'by one question over all VMs, or in a script by the name',
-    consequences: ({ victims }) =>
-      victims.map(
+    consequences: ({ deletionSet }) =>
+      deletionSet.map(
         ({ name, createdAtSeconds }) => `'${name}' of ${localTime(createdAtSeconds)} would be deleted`,
       ),
     notes: (ctx, facts) => tell?.(ctx, facts) ?? [],

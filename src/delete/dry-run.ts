@@ -7,8 +7,8 @@ import { readImageUsers } from '../sharing/find-image-users.ts';
 import { findSnapshot, type Vm } from '../vm/load.ts';
 import { checkDeletable, checkHolds } from './check.ts';
 import { type DeleteRequest, deleteCommand } from './deletion.ts';
-import { deletionSet } from './deletion-set.ts';
-import { type KnownFacts, narrowPlaces } from './facts.ts';
+import { findDeletionSet } from './deletion-set.ts';
+import { type KnownFacts, tightOverlays } from './facts.ts';
 import { afterDeletion } from './simulate.ts';
 
 /** Several deletions, one after the other, as a dry run tells of them. */
@@ -60,7 +60,7 @@ export async function planDeletions(
     if (isMerged && now && before > 0 && (await isNarrow(ctx, now, snapshot, before + 1)))
       plan.unmeasured.push(name);
     plan.commands.push(deleteCommand(vm, snapshot, request));
-    for (const victim of deletionSet(at.snapshots, snapshot, request.reach)) plan.gone.add(victim.name);
+    for (const member of findDeletionSet(at.snapshots, snapshot, request.scope)) plan.gone.add(member.name);
     now = now && afterwards(now, snapshot, request);
   }
   return plan;
@@ -100,9 +100,9 @@ async function judged(
 
 /** `merges`: so many, this one and those before it, may each take as much as the disk's size. */
 const isNarrow = async (ctx: Context, vm: Vm, snapshot: SnapshotReport, merges: number): Promise<boolean> =>
-  (await narrowPlaces(ctx, vm, snapshot, merges)).length > 0;
+  (await tightOverlays(ctx, vm, snapshot, merges)).length > 0;
 
-function afterwards(vm: Vm, snapshot: SnapshotReport, { reach }: DeleteRequest): Vm | null {
-  const left = afterDeletion(vm, snapshot, reach);
+function afterwards(vm: Vm, snapshot: SnapshotReport, { scope }: DeleteRequest): Vm | null {
+  const left = afterDeletion(vm, snapshot, scope);
   return left && { ...vm, ...left };
 }

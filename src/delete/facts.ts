@@ -10,11 +10,11 @@ import { readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import type { Vm } from '../vm/load.ts';
-import { lookAtStoredDisks } from '../vm/stored-disks.ts';
+import { readStoredImages } from '../vm/stored-disks.ts';
 import type { DeleteScope } from './deletion-set.ts';
 import { asksVersion, deletesExternal } from './rules/common.ts';
 import type { DeleteFacts, Merge } from './rules/facts.ts';
-import { strayVictims } from './rules/place.ts';
+import { membersStoredElsewhere } from './rules/location.ts';
 import { writtenByDelete } from './rules/write.ts';
 
 /** Gathering what the rules of a delete ask for. */
@@ -30,17 +30,17 @@ export async function readDeleteFacts(
   ctx: Context,
   vm: Vm,
   snapshot: SnapshotReport,
-  reach: DeleteScope,
+  scope: DeleteScope,
   { users: usersOf, isForeseen = false }: KnownFacts = {},
 ): Promise<DeleteFacts> {
   const { domain, snapshots, current, images } = vm;
-  const facts = { domain, snapshot, reach, snapshots, current, images };
+  const facts = { domain, snapshot, scope, snapshots, current, images };
   const isMerged = deletesExternal(facts) && !isForeseen;
   const [users, daemonVersion, merges, stored] = await Promise.all([
     usersOf?.() ?? readImageUsers(ctx, vm),
     asksVersion(facts) ? readDaemonVersion(ctx.virsh) : null,
-    isMerged ? tightMerges(ctx, vm, snapshot) : [],
-    lookAtStored(ctx, vm, strayVictims(facts)),
+    isMerged ? mergesThatMayNotFit(ctx, vm, snapshot) : [],
+    readStored(ctx, vm, membersStoredElsewhere(facts)),
   ]);
   const known = { ...facts, users, daemonVersion, merges, stored };
   const writeObstacles = await readWriteObstacles(vm.uri, writtenByDelete(known), {
@@ -51,21 +51,21 @@ export async function readDeleteFacts(
 }
 
 /** By snapshot, the images that libvirt will look into for it. */
-export async function lookAtStored(
+export async function readStored(
   ctx: Context,
   vm: Vm,
   snapshots: readonly SnapshotReport[],
 ): Promise<ReadonlyMap<string, Images>> {
   const found = await Promise.all(
-    snapshots.map(async (snapshot) => [snapshot.name, await lookAtStoredDisks(ctx, vm, snapshot)] as const),
+    snapshots.map(async (snapshot) => [snapshot.name, await readStoredImages(ctx, vm, snapshot)] as const),
   );
   return new Map(found);
 }
 
 /** The merges of a snapshot's overlays that might not fit. */
-async function tightMerges(ctx: Context, vm: Vm, snapshot: SnapshotReport): Promise<Merge[]> {
+async function mergesThatMayNotFit(ctx: Context, vm: Vm, snapshot: SnapshotReport): Promise<Merge[]> {
   const merges: Merge[] = [];
-  for (const { target, source, base, freeBytes, isDevice } of await narrowPlaces(ctx, vm, snapshot)) {
+  for (const { target, source, base, freeBytes, isDevice } of await tightOverlays(ctx, vm, snapshot)) {
     const { measureOverlays } = await import('../space/overlays.ts');
     const cost = await measureOverlays(ctx, vm.images.get(target), [source]);
     if (cost.kind === 'unmeasured' || cost.approximate) continue;
@@ -77,7 +77,7 @@ async function tightMerges(ctx: Context, vm: Vm, snapshot: SnapshotReport): Prom
 }
 
 /** A merge for which there is less room than its base could ever take. */
-interface NarrowPlace {
+interface TightOverlay {
   readonly target: string;
   readonly source: string;
   readonly base: string;
@@ -86,13 +86,13 @@ interface NarrowPlace {
 }
 
 /** An image grows by its disk's size at the most; `merges`: so many times, this one and those before it. */
-export async function narrowPlaces(
+export async function tightOverlays(
   ctx: Context,
   { images }: Pick<Vm, 'images'>,
   snapshot: SnapshotReport,
   merges = 1,
-): Promise<NarrowPlace[]> {
-  const narrow: NarrowPlace[] = [];
+): Promise<TightOverlay[]> {
+  const narrow: TightOverlay[] = [];
   for (const { target, source } of externalDisks(snapshot)) {
     const image = images.get(target);
     const chain = chainOf(image);

@@ -17,25 +17,25 @@ const describe = ({ name, createdAtSeconds, description }: SnapshotReport): stri
 const firstLine = (text: string): string => text.split('\n')[0] ?? '';
 
 /** All that goes of one VM, as consent to it is compared. */
-export const goingOf = (vm: { readonly name: string }, victims: readonly SnapshotReport[]): string[] =>
-  victims.map((victim) => `${vm.name} loses ${describe(victim)}`);
+export const goingOf = (vm: { readonly name: string }, deletionSet: readonly SnapshotReport[]): string[] =>
+  deletionSet.map((member) => `${vm.name} loses ${describe(member)}`);
 
 /** Tells what goes of all machines. */
 export function tellDeletion(ctx: Context, shares: readonly Share[], request: DeleteRequest): Told {
-  const losing = shares.filter(({ victims }) => victims.length > 0);
+  const losing = shares.filter(({ deletionSet }) => deletionSet.length > 0);
   return {
-    consequences: losing.flatMap(({ vm, victims }) => goingOf(vm.domain, victims)),
+    consequences: losing.flatMap(({ vm, deletionSet }) => goingOf(vm.domain, deletionSet)),
     question: losing.length === 0 ? null : () => questionOf(ctx, shares, request),
   };
 }
 
 async function questionOf(ctx: Context, shares: readonly Share[], request: DeleteRequest): Promise<Question> {
-  const losing = shares.filter(({ victims }) => victims.length > 0);
+  const losing = shares.filter(({ deletionSet }) => deletionSet.length > 0);
   const isOne = shares.length === 1;
   const of = ({ vm }: Share) => (isOne ? '' : `${vm.domain.name}: `);
   const now = ctx.clock.now() / 1000;
   const going = losing.flatMap((share) =>
-    share.victims.map((victim) => `${of(share)}${line(victim, share, now)}`),
+    share.deletionSet.map((member) => `${of(share)}${line(member, share, now)}`),
   );
   const not = shares.flatMap((share) => [
     ...share.missing.map((name) => `${of(share)}'${name}' does not exist`),
@@ -51,19 +51,19 @@ async function questionOf(ctx: Context, shares: readonly Share[], request: Delet
 /** What goes, where nobody was asked; a JSON document tells it itself. */
 export const tellLoss =
   ({ metadataOnly }: DeleteRequest): TellLoss =>
-  ({ clock, settings }, { vm, victims }) => {
+  ({ clock, settings }, { vm, deletionSet }) => {
     if (settings.output === 'json') return [];
-    const lines = victims.map((victim) => line(victim, { vm }, clock.now() / 1000));
+    const lines = deletionSet.map((member) => line(member, { vm }, clock.now() / 1000));
     const what = metadataOnly ? 'libvirt forgets, and the images keep,' : 'this is deleted for good:';
     return fold(lines).map((each) => `${what} ${each}`);
   };
 
 /** `'s1' of 2026-11-23 22:52:34, 3 d ago (current): before the upgrade`. */
-function line(victim: SnapshotReport, { vm }: Pick<Share, 'vm'>, now: number): string {
-  const { name, createdAtSeconds, description } = victim;
+function line(member: SnapshotReport, { vm }: Pick<Share, 'vm'>, now: number): string {
+  const { name, createdAtSeconds, description } = member;
   const marks = [
     ...(name === vm.current ? ['current'] : []),
-    ...(locationOf(victim) === 'external' ? ['external'] : []),
+    ...(locationOf(member) === 'external' ? ['external'] : []),
   ];
   const marked = marks.length === 0 ? '' : ` (${marks.join(', ')})`;
   const said = description === null ? '' : `: ${firstLine(description)}`;
@@ -83,17 +83,17 @@ export function fold(lines: readonly string[]): string[] {
 
 /** `'s1' of 'web'`, `3 snapshots of 2 VMs ('db', 'web')`. */
 function whatGoes(losing: readonly Share[]): string {
-  const victims = losing.flatMap(({ victims }) => victims);
-  const [first] = victims;
-  const what = first && victims.length === 1 ? `'${first.name}'` : `${victims.length} snapshots`;
+  const deletionSet = losing.flatMap(({ deletionSet }) => deletionSet);
+  const [first] = deletionSet;
+  const what = first && deletionSet.length === 1 ? `'${first.name}'` : `${deletionSet.length} snapshots`;
   const vms = fold(losing.map(({ vm }) => `'${vm.domain.name}'`)).join(', ');
   return losing.length === 1 ? `${what} of ${vms}` : `${what} of ${losing.length} VMs (${vms})`;
 }
 
-const howFar = ({ metadataOnly, leftovers }: DeleteRequest): string =>
+const howFar = ({ metadataOnly, removeUnused }: DeleteRequest): string =>
   metadataOnly
     ? ", only libvirt's knowledge of it, and leave it in the images"
-    : leftovers
+    : removeUnused
       ? ' for good, with the files that nothing uses then'
       : ' for good';
 
@@ -104,8 +104,8 @@ const UNKNOWN: Freed = { bytes: null, approximate: false };
 async function foresee(ctx: Context, losing: readonly Share[]): Promise<FreedOf[]> {
   const until = ctx.clock.now() + PATIENCE_MILLISECONDS;
   const each: FreedOf[] = [];
-  for (const { vm, victims } of losing) {
-    const names = victims.map(({ name }) => name);
+  for (const { vm, deletionSet } of losing) {
+    const names = deletionSet.map(({ name }) => name);
     const left = until - ctx.clock.now();
     const foreseen = left > 0 ? await foreseeQuickly(ctx, vm, names, left) : null;
     each.push({ vm: vm.domain, freed: foreseen?.together ?? UNKNOWN });

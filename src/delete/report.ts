@@ -6,17 +6,17 @@ import { humanBytes } from '../output/format.ts';
 import { type Column, section, VM_COLUMN } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
 import {
-  type Completed,
+  type ActionResult,
   concludeDomains,
   type DomainOutcome,
   forEachDomain,
-  requireCompleted,
+  throwIfNothingDone,
 } from '../run/for-each-domain.ts';
 import { domainResult, ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
 import { type Freed, foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
-import { freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
+import { freedDocument, freedLines, noteForeseen } from '../space/reclaimed-report.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import { completeVm, findSnapshot, noSuchSnapshot, readAgain, type Vm } from '../vm/load.ts';
 import type { Targets } from '../vm/select.ts';
@@ -26,7 +26,7 @@ import { deleteInTurn } from './delete-in-turn.ts';
 import type { DeleteScope } from './deletion-set.ts';
 import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 import { tellLoss } from './question.ts';
-import type { Leftover } from './remove-leftover-files.ts';
+import type { UnusedFile } from './remove-unused-files.ts';
 import { holds, namesOf, type Wanted } from './request.ts';
 
 interface Failed {
@@ -44,7 +44,7 @@ interface Deleted {
   readonly freed: Freed;
   /** In a dry run, what each alone would free; null when not known. */
   readonly alone: readonly { readonly name: string; readonly freesBytes: number | null }[];
-  readonly leftovers: readonly Leftover[];
+  readonly unusedFiles: readonly UnusedFile[];
 }
 
 type Result = DomainOutcome<Deleted>;
@@ -81,10 +81,10 @@ export async function deleteSnapshots(
   }
   const wanted: Wanted = {
     names: options.current ? null : [...new Set(names)],
-    reach: reachOf(options),
+    scope: scopeOf(options),
     metadataOnly: options.metadata ?? false,
     strict: options.strict ?? false,
-    leftovers: options.leftovers ?? false,
+    removeUnused: options.leftovers ?? false,
   };
   const { selected, shares } = await consentToDeletion(
     ctx,
@@ -98,12 +98,12 @@ export async function deleteSnapshots(
     // asked for was what was there then, and not a snapshot that came or became current since
     const names = namesOf(reading, wanted);
     const share = shares?.get(reading.domain.uuid) ?? null;
-    const look = (ctx: Context) => lookAt(ctx, reading, names, selected);
+    const read = (ctx: Context) => preview(ctx, reading, names, selected);
     const vm = !share
-      ? await look(ctx)
+      ? await read(ctx)
       : selected.single
         ? share.vm
-        : await agreeAgain(ctx, share, wanted, look);
+        : await agreeAgain(ctx, share, wanted, read);
     const mayLack = !wanted.strict && !named.has(reading.domain.uuid);
     const skipped = mayLack ? names.filter((name) => !holds(reading, [name])) : [];
     const theirs = names.filter((name) => !skipped.includes(name));
@@ -113,14 +113,14 @@ export async function deleteSnapshots(
   await report(ctx, results, { single: selected.single, strict: wanted.strict });
 }
 
-function reachOf({ children, childrenOnly }: DeleteOptions): DeleteScope {
+function scopeOf({ children, childrenOnly }: DeleteOptions): DeleteScope {
   if (children && childrenOnly)
     throw new KvmsnapError('usage', '--children and --children-only exclude each other');
   return children ? 'children' : childrenOnly ? 'children-only' : 'only';
 }
 
 /** One of the VMs, as it is when its turn comes. Throws `not-found` when it has none of the snapshots. */
-async function lookAt(
+async function preview(
   ctx: Context,
   reading: DomainReading,
   names: readonly string[],
@@ -149,13 +149,13 @@ async function deleteOf(
   vm: Vm,
   { names, skipped, refused, isTold }: NamesOf,
   wanted: Wanted,
-): Promise<Completed<Deleted>> {
+): Promise<ActionResult<Deleted>> {
   if (ctx.settings.dryRun) return plan(ctx, vm, { names, skipped }, wanted);
   const { done, freed } = await whatIsFreed(vm, () => deleteAll(ctx, vm, { names, refused, isTold }, wanted));
-  const { deleted, failed, leftovers, unremoved, succeeded, left } = done;
+  const { deleted, failed, unusedFiles, unremoved, succeeded, left } = done;
   if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
   return {
-    value: { deleted, failed, leftovers, skipped, planned: [], freed, alone: [] },
+    value: { deleted, failed, unusedFiles, skipped, planned: [], freed, alone: [] },
     failures: [...failed.map(({ failure }) => failure), ...unremoved],
     succeeded,
     cutShort: left.length > 0 && ctx.interrupts.pending !== null,
@@ -180,7 +180,7 @@ async function deleteAll(
   return {
     deleted: tried.flatMap(({ gone }) => gone),
     failed: [...refused, ...tried.flatMap(({ name, failure }) => (failure ? [{ name, failure }] : []))],
-    leftovers: tried.flatMap(({ leftovers }) => leftovers),
+    unusedFiles: tried.flatMap(({ unusedFiles }) => unusedFiles),
     unremoved: tried.flatMap(({ unremoved }) => unremoved),
     succeeded: tried.filter(({ failure }) => failure === null).length,
     left,
@@ -192,7 +192,7 @@ async function plan(
   vm: Vm,
   { names, skipped }: Pick<NamesOf, 'names' | 'skipped'>,
   wanted: Wanted,
-): Promise<Completed<Deleted>> {
+): Promise<ActionResult<Deleted>> {
   const { commands, gone, refused, unjudged, unmeasured } = await planDeletions(ctx, vm, names, wanted);
   if (refused[0]) throw refused[0].failure;
   noteUnforeseen(
@@ -207,7 +207,7 @@ async function plan(
     value: {
       deleted: [],
       failed: [],
-      leftovers: [],
+      unusedFiles: [],
       skipped,
       planned: commands,
       freed: together,
@@ -233,7 +233,7 @@ async function report(
   { single, strict }: { readonly single: boolean; readonly strict: boolean },
 ): Promise<void> {
   const [first] = results;
-  requireCompleted(ctx, single, results);
+  throwIfNothingDone(ctx, single, results);
   if (single && first?.failures.length === 1 && first.succeeded === 0) throw first.failures[0];
   const conclusion = concludeDomains(ctx, results, { strict, parts: 'deletions' });
   const { dryRun, output } = ctx.settings;
@@ -254,7 +254,7 @@ async function report(
         ),
       },
     );
-    sayForeseen(ctx, [...results.flatMap(aloneLines), ...lines]);
+    noteForeseen(ctx, [...results.flatMap(aloneLines), ...lines]);
   } else {
     await show(ctx, {
       kind: 'delete',
@@ -302,7 +302,7 @@ const plannedDocument = (result: Result) => ({
 const document = (result: Result) => ({
   ...domainResult(result),
   deleted: result.value?.deleted ?? [],
-  leftovers: result.value?.leftovers ?? [],
+  leftovers: result.value?.unusedFiles ?? [],
   failed: (result.value?.failed ?? []).map(({ name, failure }) => ({ name, ...errorDocument(failure) })),
   skipped: result.value?.skipped ?? [],
   ...freedDocument(false, result.value?.freed ?? null),

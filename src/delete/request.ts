@@ -8,7 +8,7 @@ import { noteUnseen } from '../vm/disks.ts';
 import { assembleVm, findSnapshot, isDrifting, noCurrent, readAgain, type Vm } from '../vm/load.ts';
 import { readAllSnapshots, type Targets } from '../vm/select.ts';
 import type { DeleteRequest } from './deletion.ts';
-import { deletionSet } from './deletion-set.ts';
+import { findDeletionSet } from './deletion-set.ts';
 import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 
 /** Which snapshots a delete means. */
@@ -60,7 +60,7 @@ export interface Share {
   readonly names: readonly string[];
   readonly missing: readonly string[];
   /** All that would go. */
-  readonly victims: readonly SnapshotReport[];
+  readonly deletionSet: readonly SnapshotReport[];
   /** Names that would not go, and why. */
   readonly refused: readonly RefusedDeletion[];
 }
@@ -92,18 +92,18 @@ async function shareOf(ctx: Context, vm: Vm, wanted: Wanted): Promise<Share> {
   const names = all.filter((name) => vm.snapshots.some((each) => each.name === name));
   const missing = all.filter((name) => !names.includes(name));
   const { gone, refused } = await planDeletions(ctx, vm, names, wanted);
-  const victims = vm.snapshots.filter(({ name }) => gone.has(name));
-  return { vm, names, missing, victims, refused };
+  const deletionSet = vm.snapshots.filter(({ name }) => gone.has(name));
+  return { vm, names, missing, deletionSet, refused };
 }
 
 /** The snapshots that these names would take with them, whatever the rules say. */
-export const victimsOf = (
+export const deletionSetOfNames = (
   { snapshots }: Vm,
   names: readonly string[],
-  { reach }: DeleteRequest,
+  { scope }: DeleteRequest,
 ): SnapshotReport[] => {
   const named = snapshots.filter(({ name }) => names.includes(name));
-  return [...new Set(named.flatMap((snapshot) => deletionSet(snapshots, snapshot, reach)))];
+  return [...new Set(named.flatMap((snapshot) => findDeletionSet(snapshots, snapshot, scope)))];
 };
 
 /** Throws `not-found` where a single name is meant that is not there. */

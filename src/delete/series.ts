@@ -7,7 +7,7 @@ import type { SnapshotReport } from '../model/report.ts';
 import type { Context } from '../run/context.ts';
 import { operate } from '../run/operation.ts';
 import type { WriteEnd } from '../run/write.ts';
-import { lookAtDisks } from '../vm/disks.ts';
+import { readImages } from '../vm/disks.ts';
 import { findSnapshot, readAgain, type Vm } from '../vm/load.ts';
 import { requireKnown } from './check.ts';
 import {
@@ -17,11 +17,11 @@ import {
   deletion,
   type TellLoss,
 } from './deletion.ts';
-import { deletionSet } from './deletion-set.ts';
+import { findDeletionSet } from './deletion-set.ts';
 import { readDeleteFacts } from './facts.ts';
 import { definitionIn, isAsForeseen, isLeftAsForeseen, quickCommands } from './quick-look.ts';
-import { clearLeftovers, type LeftoversFound } from './remove-leftover-files.ts';
-import { strayVictims } from './rules/place.ts';
+import { clearUnusedFiles, type UnusedFilesFound } from './remove-unused-files.ts';
+import { membersStoredElsewhere } from './rules/location.ts';
 import { afterDeletion } from './simulate.ts';
 import { isExternal, type Proof, proveDeletions, type Written } from './verify.ts';
 
@@ -48,7 +48,7 @@ export interface DeletionOptions {
 /** So many deletions are taken on virsh's word at most. */
 const MOST_UNPROVEN = 16;
 
-const NOTHING_LEFT: LeftoversFound = { leftovers: [], unremoved: [] };
+const NOTHING_LEFT: UnusedFilesFound = { unusedFiles: [], unremoved: [] };
 
 /** `first`: the VM as it was just read. */
 export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
@@ -83,7 +83,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
   const proveAll = async (ctx: Context, { before, written }: Unproven): Promise<Proof> => {
     const proof = await proveDeletions(ctx, before, written);
     for (const { what, command } of proof.failures.at(-1) ? [] : proof.forgotten)
-      ctx.terminal.note(`warning: ${what}; this mends it: ${command}`);
+      ctx.terminal.note(`warning: ${what}; this fixes it: ${command}`);
     definition = null;
     await settle(ctx, proof.after);
     return proof;
@@ -104,7 +104,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
       const { domain, uri } = vm;
       const [reading, images] = await Promise.all([
         readByUuid(ctx.virsh, domain.uuid, domain.name),
-        lookAtDisks(ctx, uri, domain.disks.filter(takesPart)),
+        readImages(ctx, uri, domain.disks.filter(takesPart)),
       ]);
       if (isLeftAsForeseen(vm, reading, images)) await settle(ctx, { ...vm, ...reading, images });
       else takeOver(pending.written, await proveAll(ctx, pending));
@@ -116,8 +116,8 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
   const gather = async (ctx: Context, name: string): Promise<DeletionFacts> => {
     const snapshot = findSnapshot(vm, name);
     requireKnown(ctx, vm, snapshot, request);
-    const facts = request.metadataOnly ? null : await readDeleteFacts(ctx, vm, snapshot, request.reach);
-    return { vm, snapshot, victims: deletionSet(vm.snapshots, snapshot, request.reach), facts };
+    const facts = request.metadataOnly ? null : await readDeleteFacts(ctx, vm, snapshot, request.scope);
+    return { vm, snapshot, deletionSet: findDeletionSet(vm.snapshots, snapshot, request.scope), facts };
   };
 
   const renew = async (ctx: Context): Promise<void> => {
@@ -139,14 +139,18 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     return gather(ctx, name);
   };
 
-  const verify = async (ctx: Context, { vm: before, snapshot, victims }: DeletionFacts, end: WriteEnd) => {
+  const verify = async (
+    ctx: Context,
+    { vm: before, snapshot, deletionSet }: DeletionFacts,
+    end: WriteEnd,
+  ) => {
     const pending = begin(ctx);
-    pending.written.push({ snapshot, victims, request, end });
-    const foreseen = end.kind === 'done' ? foresee(before, snapshot, victims, request) : null;
+    pending.written.push({ snapshot, deletionSet, request, end });
+    const foreseen = end.kind === 'done' ? foresee(before, snapshot, deletionSet, request) : null;
     if (foreseen) {
       vm = foreseen;
       if (pending.written.length >= MOST_UNPROVEN) await prove(ctx);
-      return { done: { gone: victims, ...NOTHING_LEFT } };
+      return { done: { gone: deletionSet, ...NOTHING_LEFT } };
     }
     const earlier = pending.written.slice(0, -1);
     const proof = await proveAll(ctx, pending).catch((error) => {
@@ -156,17 +160,17 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     takeOver(earlier, proof);
     const failure = proof.failures.at(-1);
     if (failure) return { failure, seen: proof };
-    const found = victims.some(isExternal)
-      ? await clearLeftovers(ctx, vm, victims.flatMap(mentionedFiles), request.leftovers)
+    const found = deletionSet.some(isExternal)
+      ? await clearUnusedFiles(ctx, vm, deletionSet.flatMap(mentionedFiles), request.removeUnused)
       : NOTHING_LEFT;
-    return { done: { gone: victims, ...found } };
+    return { done: { gone: deletionSet, ...found } };
   };
 
   const prepare = async (ctx: Context, facts: DeletionFacts): Promise<DeletionFacts> => {
-    const hasMemory = facts.victims.some(({ memory }) => memory.location === 'internal');
+    const hasMemory = facts.deletionSet.some(({ memory }) => memory.location === 'internal');
     if (request.metadataOnly || !hasMemory || unproven?.memory) return facts;
-    const { readLeftovers } = await import('../space/leftover-memory.ts');
-    const memory = await readLeftovers(vm.images);
+    const { readUnusedMemoryOf } = await import('../space/unused-memory.ts');
+    const memory = await readUnusedMemoryOf(vm.images);
     begin(ctx).memory = memory;
     return facts;
   };
@@ -193,7 +197,7 @@ interface Unproven {
   readonly before: Vm;
   readonly written: Written[];
   /** By target, the memory that belonged to no snapshot then; null: none of them has any. */
-  memory: Awaited<ReturnType<typeof import('../space/leftover-memory.ts').readLeftovers>> | null;
+  memory: Awaited<ReturnType<typeof import('../space/unused-memory.ts').readUnusedMemoryOf>> | null;
   /** A signal waits until they are proven. */
   readonly release: () => void;
 }
@@ -205,16 +209,16 @@ const unseen = ({ name }: SnapshotReport, error: KvmsnapError): KvmsnapError =>
 function foresee(
   before: Vm,
   snapshot: SnapshotReport,
-  victims: readonly SnapshotReport[],
-  { reach, metadataOnly }: DeleteRequest,
+  deletionSet: readonly SnapshotReport[],
+  { scope, metadataOnly }: DeleteRequest,
 ): Vm | null {
   const { snapshots, images } = before;
-  if (victims.some(isExternal)) return null;
-  if (!metadataOnly && strayVictims({ snapshot, reach, snapshots, images }).length > 0) return null;
-  const left = afterDeletion(before, snapshot, reach);
+  if (deletionSet.some(isExternal)) return null;
+  if (!metadataOnly && membersStoredElsewhere({ snapshot, scope, snapshots, images }).length > 0) return null;
+  const left = afterDeletion(before, snapshot, scope);
   if (!left) return null;
   const snapshotNames = [...before.snapshotNames];
-  for (const line of victims.flatMap(({ name }) => name.split('\n'))) {
+  for (const line of deletionSet.flatMap(({ name }) => name.split('\n'))) {
     const at = snapshotNames.indexOf(line);
     if (at >= 0) snapshotNames.splice(at, 1);
   }
@@ -224,9 +228,9 @@ function foresee(
 async function noteKeptMemory(ctx: Context, vm: Vm, { written, memory }: Unproven): Promise<void> {
   if (!memory) return;
   const names = written
-    .flatMap(({ victims }) => victims)
-    .filter((victim) => victim.memory.location === 'internal')
+    .flatMap(({ deletionSet }) => deletionSet)
+    .filter((member) => member.memory.location === 'internal')
     .map(({ name }) => name);
-  const { noteKeptMemory } = await import('../space/leftover-memory.ts');
+  const { noteKeptMemory } = await import('../space/unused-memory.ts');
   await noteKeptMemory(ctx, vm, names, memory);
 }

@@ -2,7 +2,7 @@ import type { Disk } from '../model/domain.ts';
 import type { DiskImage, Image } from '../model/image.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { externalDisks, internalDisks, locationOf, type SnapshotDisk } from '../model/snapshot.ts';
-import { type DeleteScope, deletionSet } from './deletion-set.ts';
+import { type DeleteScope, findDeletionSet } from './deletion-set.ts';
 import type { DeleteFacts } from './rules/facts.ts';
 
 /** What of a VM the rules of a delete look at, and a delete changes. */
@@ -16,9 +16,9 @@ export type Deletable = Pick<DeleteFacts, 'domain' | 'snapshots' | 'current' | '
 export function afterDeletion(
   before: Deletable,
   snapshot: SnapshotReport,
-  reach: DeleteScope,
+  scope: DeleteScope,
 ): Deletable | null {
-  const going = deletionSet(before.snapshots, snapshot, reach);
+  const going = findDeletionSet(before.snapshots, snapshot, scope);
   if (going.every((each) => locationOf(each) === 'internal')) {
     const images = new Map(
       [...before.images].map(([target, image]) => [target, going.reduce(withoutTags(target), image)]),
@@ -56,22 +56,22 @@ function withoutSnapshots(
   going: readonly SnapshotReport[],
 ): Pick<Deletable, 'snapshots' | 'current'> {
   const gone = new Map(going.map((each) => [each.name, each]));
-  const heirOf = (name: string | null): string | null => {
+  const survivingParentOf = (name: string | null): string | null => {
     const dead = name === null ? undefined : gone.get(name);
-    return dead ? heirOf(dead.parent) : name;
+    return dead ? survivingParentOf(dead.parent) : name;
   };
   const childrenOf = (name: string): string[] => {
     const dead = gone.get(name);
     return dead ? dead.children.flatMap(childrenOf) : [name];
   };
-  const left = heirOf(current);
+  const left = survivingParentOf(current);
   return {
     current: left,
     snapshots: snapshots
       .filter(({ name }) => !gone.has(name))
       .map((each) => ({
         ...each,
-        parent: heirOf(each.parent),
+        parent: survivingParentOf(each.parent),
         children: each.children.flatMap(childrenOf),
         isCurrent: each.name === left,
       })),

@@ -9,10 +9,10 @@ import type { Context } from '../run/context.ts';
 import { lostCurrent, residue, withResidue } from '../run/failed-write.ts';
 import { readAfter, type WriteEnd } from '../run/write.ts';
 import { completeVm, type Vm } from '../vm/load.ts';
-import { lookAgainWhile } from '../vm/recheck.ts';
+import { readAgainWhile } from '../vm/read-again.ts';
 import type { DeleteRequest } from './deletion.ts';
-import { lookAtStored } from './facts.ts';
-import { strayVictims } from './rules/place.ts';
+import { readStored } from './facts.ts';
+import { membersStoredElsewhere } from './rules/location.ts';
 
 /** Looking whether what was to go is gone: from libvirt and, unless only the metadata was to go, from every disk. */
 
@@ -20,7 +20,7 @@ import { strayVictims } from './rules/place.ts';
 export interface Written {
   readonly snapshot: SnapshotReport;
   /** All that was to go. */
-  readonly victims: readonly SnapshotReport[];
+  readonly deletionSet: readonly SnapshotReport[];
   readonly request: DeleteRequest;
   readonly end: WriteEnd;
 }
@@ -39,7 +39,7 @@ export interface Proof {
 /** Looks at the VM after these deletions, the last of which may have ended in any way. `before`: the VM before the first. */
 export async function proveDeletions(ctx: Context, before: Vm, written: readonly Written[]): Promise<Proof> {
   const end = written.at(-1)?.end ?? { kind: 'done', stderr: '' };
-  const { after, orphaned } = await lookAgainWhile(
+  const { after, orphaned } = await readAgainWhile(
     ctx,
     (seen) => seen.orphaned.some(({ length }) => length > 0),
     async () => {
@@ -51,7 +51,7 @@ export async function proveDeletions(ctx: Context, before: Vm, written: readonly
     },
   );
   const odd = residue(ctx, after.domain, before.domain.state);
-  const gone = written.flatMap(({ victims }) => victims);
+  const gone = written.flatMap(({ deletionSet }) => deletionSet);
   return {
     after,
     odd,
@@ -64,11 +64,11 @@ async function orphansOf(
   ctx: Context,
   { snapshots }: Vm,
   after: Vm,
-  { snapshot, victims, request }: Written,
+  { snapshot, deletionSet, request }: Written,
 ): Promise<Orphaned[]> {
   if (request.metadataOnly) return [];
-  const strays = strayVictims({ snapshot, reach: request.reach, snapshots, images: after.images });
-  return orphans(after, victims, await lookAtStored(ctx, after, strays));
+  const strays = membersStoredElsewhere({ snapshot, scope: request.scope, snapshots, images: after.images });
+  return orphans(after, deletionSet, await readStored(ctx, after, strays));
 }
 
 export const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
@@ -76,22 +76,25 @@ export const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snap
 /** What is not as it should be after a deletion; null: all is. A merge starts a VM that is off, so its state counts. */
 function failureOf(
   after: Vm,
-  { snapshot, victims, request, end }: Written,
+  { snapshot, deletionSet, request, end }: Written,
   orphaned: readonly Orphaned[],
   isOdd: boolean,
 ): KvmsnapError | null {
   const present = new Set([...after.snapshotNames, ...after.snapshots.map(({ name }) => name)]);
-  const left = victims.filter(({ name }) => present.has(name));
+  const left = deletionSet.filter(({ name }) => present.has(name));
   if (left.length > 0) return withResidue(stillThere(after, left, end), halfGone(after, left));
   if (orphaned.length > 0) return leftInImages(orphaned);
-  if (!victims.some(isExternal)) return null;
-  const unmerged = request.metadataOnly ? [] : victims.flatMap((victim) => unmergedIn(after, victim));
+  if (!deletionSet.some(isExternal)) return null;
+  const unmerged = request.metadataOnly ? [] : deletionSet.flatMap((member) => unmergedIn(after, member));
   return unmerged.length > 0 || isOdd ? notWhole(snapshot, unmerged) : null;
 }
 
 /** The snapshot that libvirt makes the current one: the nearest above, of those that stay. */
-function successorOfCurrent({ snapshots, current }: Vm, victims: readonly SnapshotReport[]): string | null {
-  const going = new Set(victims.map(({ name }) => name));
+function successorOfCurrent(
+  { snapshots, current }: Vm,
+  deletionSet: readonly SnapshotReport[],
+): string | null {
+  const going = new Set(deletionSet.map(({ name }) => name));
   const parents = new Map(snapshots.map(({ name, parent }) => [name, parent]));
   let name = current;
   while (name !== null && going.has(name)) name = parents.get(name) ?? null;
@@ -132,23 +135,23 @@ interface Orphaned {
 /** The tags that outlived their snapshot. */
 const orphans = (
   { images }: Vm,
-  victims: readonly SnapshotReport[],
+  deletionSet: readonly SnapshotReport[],
   stored: ReadonlyMap<string, Images>,
 ): Orphaned[] =>
-  victims.flatMap((victim) =>
-    internalDisks(victim)
+  deletionSet.flatMap((member) =>
+    internalDisks(member)
       .filter((disk) => {
-        const elsewhere = stored.get(victim.name)?.get(disk.target);
-        const tags = elsewhere ? tagsNamed(elsewhere, victim.name) : tagsOf(victim, disk, images);
+        const elsewhere = stored.get(member.name)?.get(disk.target);
+        const tags = elsewhere ? tagsNamed(elsewhere, member.name) : tagsOf(member, disk, images);
         return (tags?.length ?? 0) > 0;
       })
-      .map(({ target, source }) => ({ name: victim.name, target, path: source ?? '' })),
+      .map(({ target, source }) => ({ name: member.name, target, path: source ?? '' })),
   );
 
 /** The overlays of a deleted external snapshot that the VM still lies on. */
-function unmergedIn(after: Vm, victim: SnapshotReport): string[] {
+function unmergedIn(after: Vm, member: SnapshotReport): string[] {
   const active = new Map(after.domain.disks.map((disk) => [disk.target, disk.source]));
-  return externalDisks(victim).flatMap(({ target, source }) => {
+  return externalDisks(member).flatMap(({ target, source }) => {
     const image = after.images.get(target);
     const chain = image?.kind === 'seen' ? chainPaths(image) : [active.get(target)];
     return source !== null && chain.includes(source) ? [source] : [];

@@ -1,6 +1,6 @@
 import { KvmsnapError } from '../errors.ts';
 import { registerCommand } from '../libvirt/create-command.ts';
-import { FROM_PIPE, pipedLine, redescribing } from '../libvirt/paste.ts';
+import { FROM_PIPE, pipedLine, redescribing } from '../libvirt/piped-lines.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { withDescription } from '../libvirt/xml/snapshot.ts';

@@ -14,7 +14,7 @@ import type { Context } from '../run/context.ts';
 import { type Operation, skip } from '../run/operation.ts';
 import { carryOut, readAfter, type WriteEnd } from '../run/write.ts';
 import { callAsNow, completeVm, type Vm } from '../vm/load.ts';
-import { lookAtStoredDisks } from '../vm/stored-disks.ts';
+import { readStoredImages } from '../vm/stored-disks.ts';
 import { REDEFINE_RULES } from './rules.ts';
 
 /** Throws `usage` for a file that cannot be read. */
@@ -58,7 +58,7 @@ export const registerSnapshot = (
     const vm = await completeVm(ctx, again ? await readByUuid(ctx.virsh, uuid) : reading);
     const wanted = parseWholeSnapshot(path, text);
     const [called = wanted] = await callAsNow(vm, vm.images, [wanted]);
-    const stored = await lookAtStoredDisks(ctx, vm, called);
+    const stored = await readStoredImages(ctx, vm, called);
     const before = vm.snapshots.find(({ name }) => name === wanted.name);
     const isCurrent = makeCurrent || (before?.isCurrent ?? false);
     return { vm, wanted, stored, before, command: registerCommand(vm.domain.uuid, path, isCurrent) };

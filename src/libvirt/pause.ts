@@ -24,8 +24,8 @@ export function pauseCommands(uuid: string): readonly [suspend: VirshCommand, re
 /** Pauses the VM and lets it go on at once, in one process that does so though this one be killed. */
 export async function pauseForAMoment(virsh: Virsh, uuid: string): Promise<Pause> {
   const [suspend, resume] = pauseCommands(uuid);
-  const look: VirshCommand = ['domstate', '--domain', uuid, '--reason'];
-  const { texts, stderr } = await virsh.writeInOne([look, suspend, look, resume, look]);
+  const askState: VirshCommand = ['domstate', '--domain', uuid, '--reason'];
+  const { texts, stderr } = await virsh.writeInOne([askState, suspend, askState, resume, askState]);
   const stateIn = (place: number) => parseState((texts[place] ?? '').replaceAll(TIME, '')).state || null;
   return {
     states: [stateIn(0), stateIn(2), stateIn(4)],

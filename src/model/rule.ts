@@ -8,9 +8,9 @@ export interface Finding {
   readonly what: string;
   /** What to do about it, in words. */
   readonly hint?: string;
-  /** The command that mends it. */
+  /** The command that fixes it. */
   readonly command?: string;
-  /** Instead: the commands that mend it together, in this order. */
+  /** Instead: the commands that fix it together, in this order. */
   readonly commands?: readonly string[];
   /** The snapshot that it is about; absent: the VM. */
   readonly snapshot?: string;
@@ -26,7 +26,7 @@ export type Severity =
   /** Refused, whatever the user says: going on would lose data or cannot work. */
   | 'error'
   /** Refused unless forced: we may be wrong, or the user may want it so. */
-  | 'judgement'
+  | 'overridable'
   /** Said, and done. */
   | 'warning'
   /** Worth knowing, and nothing wrong. */
@@ -38,7 +38,7 @@ export interface Rule<Facts> {
   readonly hazards: readonly number[];
   readonly severity: Severity;
   /** What it finds is the kind of VM, not its state: a run over many VMs skips such a one. */
-  readonly unsuitable?: true;
+  readonly unsupported?: true;
   /** Where the facts have a `mode`: those for which it holds; absent: all. */
   readonly modes?: readonly string[];
   readonly find: (facts: Facts) => readonly Finding[];
@@ -47,7 +47,7 @@ export interface Rule<Facts> {
 export interface RuledFinding extends Finding {
   readonly rule: string;
   readonly severity: Severity;
-  readonly unsuitable: boolean;
+  readonly unsupported: boolean;
 }
 
 /** Runs all rules of a table that hold for the facts' mode, in its order. */
@@ -58,7 +58,7 @@ export function applyRules<Facts extends object>(
   const { mode } = facts as { readonly mode?: string };
   return rules
     .filter(({ modes }) => modes === undefined || mode === undefined || modes.includes(mode))
-    .flatMap(({ id, severity, unsuitable = false, find }) =>
-      find(facts).map((finding) => ({ ...finding, rule: id, severity, unsuitable })),
+    .flatMap(({ id, severity, unsupported = false, find }) =>
+      find(facts).map((finding) => ({ ...finding, rule: id, severity, unsupported })),
     );
 }

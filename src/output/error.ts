@@ -9,7 +9,7 @@ export interface ErrorStyle {
   readonly level: 0 | 1 | 2 | 3;
 }
 
-/** What stderr gets: `error: what`, `hint: what mends it`, a line for each finding; for a bug also where it happened. */
+/** What stderr gets: `error: what`, `hint: what fixes it`, a line for each finding; for a bug also where it happened. */
 export function describeError(error: unknown, style: ErrorStyle): string {
   const known = error instanceof KvmsnapError ? error : bug(error);
   if (style.json) return `${JSON.stringify(document(known, exitCodeOf(error)))}\n`;

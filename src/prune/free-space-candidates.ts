@@ -48,7 +48,7 @@ export interface Choice extends Deletable {
 }
 
 /** By path of an image, its file system. */
-export type Places = ReadonlyMap<string, MountedFileSystem>;
+export type SystemsByPath = ReadonlyMap<string, MountedFileSystem>;
 
 /** The contender at the start of a run, with its plan. */
 export async function enter(ctx: Context, { vm, fresh }: VmToPrune, request: PruneRequest): Promise<Entry> {
@@ -121,8 +121,11 @@ export const leaving = ({ plan, done }: Entry): Decision<PruneCandidate>[] =>
   );
 
 /** The ids of the file systems that a snapshot is in. */
-export const placesOf = (entry: Entry, decision: Decision<PruneCandidate>, places: Places): string[] =>
-  filesOf(entry, decision).flatMap(({ path }) => places.get(path)?.id ?? []);
+export const systemIdsOf = (
+  entry: Entry,
+  decision: Decision<PruneCandidate>,
+  systemsByPath: SystemsByPath,
+): string[] => filesOf(entry, decision).flatMap(({ path }) => systemsByPath.get(path)?.id ?? []);
 
 /** Whether it is external, and what it frees, or whether there is room for it, cannot be told. */
 export const isUntold = ({ isMeasured, expected }: Entry, { snapshot }: Decision<PruneCandidate>): boolean =>
@@ -132,7 +135,7 @@ export const isUntold = ({ isMeasured, expected }: Entry, { snapshot }: Decision
   locationOf(snapshot.report) === 'external';
 
 /** Which of its snapshots may go now; none where it is left alone. */
-export function choicesOf(entry: Entry, places: Places): Choice[] {
+export function choicesOf(entry: Entry, systemsByPath: SystemsByPath): Choice[] {
   if (entry.isClosed) return [];
   const choices = leaving(entry).filter((decision) => !isUntold(entry, decision));
   let createdAtSeconds = 0;
@@ -141,13 +144,15 @@ export function choicesOf(entry: Entry, places: Places): Choice[] {
     // as old as those before it at the most: the clock may have been set back (hazard 52)
     createdAtSeconds = Math.max(createdAtSeconds, decision.snapshot.createdAtSeconds);
     const expected = entry.expected.get(name);
-    const frees = new Map(placesOf(entry, decision, places).map((id) => [id, expected?.get(id) ?? 0]));
+    const frees = new Map(
+      systemIdsOf(entry, decision, systemsByPath).map((id) => [id, expected?.get(id) ?? 0]),
+    );
     return { vm: entry.vm.domain.name, name, createdAtSeconds, frees, entry, decision };
   });
 }
 
 /** Notes what each that may go gives back, by the VM's space measured in that order. What is not known is left out. */
-export function expectFrom(entry: Entry, { snapshots }: VmSpace, places: Places): void {
+export function expectFrom(entry: Entry, { snapshots }: VmSpace, systemsByPath: SystemsByPath): void {
   const soFar = new Map<string, number>();
   const costs = new Map(snapshots.map((cost) => [cost.snapshot.name, cost]));
   entry.alone = new Map(
@@ -159,8 +164,8 @@ export function expectFrom(entry: Entry, { snapshots }: VmSpace, places: Places)
       if (!found?.cost) return [];
       const bySystem =
         locationOf(found.snapshot) === 'external'
-          ? freedByMerge(entry, decision, found, places)
-          : freedInside(entry, decision, found, { places, soFar });
+          ? freedByMerge(entry, decision, found, systemsByPath)
+          : freedInside(entry, decision, found, { systemsByPath, soFar });
       return bySystem ? [[decision.snapshot.name, bySystem]] : [];
     }),
   );
@@ -171,11 +176,11 @@ function freedInside(
   entry: Entry,
   decision: Decision<PruneCandidate>,
   { disks }: SnapshotCost,
-  { places, soFar }: { readonly places: Places; readonly soFar: Map<string, number> },
+  { systemsByPath, soFar }: { readonly systemsByPath: SystemsByPath; readonly soFar: Map<string, number> },
 ): ReadonlyMap<string, number> {
   const bySystem = new Map<string, number>();
   for (const { target, path } of filesOf(entry, decision)) {
-    const id = places.get(path)?.id;
+    const id = systemsByPath.get(path)?.id;
     const until = disks.find((disk) => disk.target === target)?.cost?.freesTogether.hostBytes;
     if (id === undefined || until === undefined || target === null) continue;
     bySystem.set(id, (bySystem.get(id) ?? 0) + until - (soFar.get(target) ?? 0));
@@ -192,7 +197,7 @@ function freedByMerge(
   entry: Entry,
   decision: Decision<PruneCandidate>,
   { cost, disks }: SnapshotCost,
-  places: Places,
+  systemsByPath: SystemsByPath,
 ): ReadonlyMap<string, number> | null {
   const files = filesOf(entry, decision);
   const freed = new Map<string, number>();
@@ -201,18 +206,18 @@ function freedByMerge(
     sums.set(id, (sums.get(id) ?? 0) + bytes);
   for (const { target, cost } of disks) {
     const ids = new Set(
-      files.filter((file) => file.target === target).map(({ path }) => places.get(path)?.id),
+      files.filter((file) => file.target === target).map(({ path }) => systemsByPath.get(path)?.id),
     );
     const [id] = ids;
     if (!cost || id === undefined || ids.size > 1) return null;
     count(freed, id, cost.frees.hostBytes);
     count(grown, id, cost.holds.hostBytes - cost.frees.hostBytes);
   }
-  const free = new Map([...places.values()].map(({ id, freeBytes }) => [id, freeBytes]));
+  const free = new Map([...systemsByPath.values()].map(({ id, freeBytes }) => [id, freeBytes]));
   if ([...grown].some(([id, bytes]) => bytes > (free.get(id) ?? 0))) return null;
   const ofDisks = [...freed.values()].reduce((sum, bytes) => sum + bytes, 0);
   const memory = files.find(({ target }) => target === null);
-  const id = memory && places.get(memory.path)?.id;
+  const id = memory && systemsByPath.get(memory.path)?.id;
   if (id !== undefined) count(freed, id, (cost?.frees.hostBytes ?? ofDisks) - ofDisks);
   return freed;
 }

@@ -20,7 +20,7 @@ export function spaceDocument(space: SpaceRun | null) {
     // of a VM whose space cannot be told, nobody knows
     reached:
       space.fileSystems.every(({ reached }) => reached) && space.vms.every(({ failure }) => failure === null),
-    fileSystems: space.fileSystems.map(({ exhausted: _, ...system }) => system),
+    fileSystems: space.fileSystems.map(({ unyielding: _, ...system }) => system),
   };
 }
 

@@ -1,5 +1,5 @@
 import { planDeletions } from '../delete/dry-run.ts';
-import type { LeftoversFound } from '../delete/remove-leftover-files.ts';
+import type { UnusedFilesFound } from '../delete/remove-unused-files.ts';
 import { openDeletions } from '../delete/series.ts';
 import { KvmsnapError } from '../errors.ts';
 import { fileSystemOf, type MountedFileSystem } from '../host/file-systems.ts';
@@ -21,8 +21,8 @@ import {
   expectFrom,
   isUntold,
   leaving,
-  type Places,
-  placesOf,
+  type SystemsByPath,
+  systemIdsOf,
   type VmToPrune,
 } from './free-space-candidates.ts';
 import { type FreeMin, foresee, isShort, nextToGo, wantedBytes } from './free-space-policy.ts';
@@ -67,32 +67,32 @@ export interface SpaceChange {
   readonly freeBytes: number;
   readonly reached: boolean;
   /** A deletion gave nothing back there, so no more were tried. */
-  readonly exhausted: boolean;
+  readonly unyielding: boolean;
 }
 
 export interface SpaceRun {
-  /** In the order of the contenders. */
+  /** In the order of the VMs to prune. */
   readonly vms: readonly SpacePruned[];
   readonly fileSystems: readonly SpaceChange[];
 }
 
 /** How this looks at the world; a test has another one. */
-export interface Sight {
+export interface SpaceReader {
   readonly fileSystemOf: typeof fileSystemOf;
   readonly measure: typeof measureIfPossible;
   readonly occupiedBy: typeof occupiedBy;
 }
 
-const REAL: Sight = { fileSystemOf, measure: measureIfPossible, occupiedBy };
+const REAL: SpaceReader = { fileSystemOf, measure: measureIfPossible, occupiedBy };
 
 interface Run {
   readonly ctx: Context;
   readonly request: SpaceRequest;
-  readonly sight: Sight;
+  readonly reader: SpaceReader;
   readonly entries: readonly Entry[];
-  readonly places: Places;
+  readonly systemsByPath: SystemsByPath;
   /** The file systems to which deleting gives nothing back. */
-  readonly exhausted: Set<string>;
+  readonly unyielding: Set<string>;
 }
 
 /** Prunes for space; with `--dry-run` by what is foreseen. A failure stops no other VM, a signal all of them. */
@@ -100,13 +100,13 @@ export async function pruneForSpace(
   ctx: Context,
   vmsToPrune: readonly VmToPrune[],
   request: SpaceRequest,
-  sight: Sight = REAL,
+  reader: SpaceReader = REAL,
 ): Promise<SpaceRun> {
   const entries: Entry[] = [];
   for (const vmToPrune of vmsToPrune) entries.push(await enter(ctx, vmToPrune, request));
-  const places = await findPlaces(ctx, entries, sight);
-  const run: Run = { ctx, request, sight, entries, places, exhausted: new Set() };
-  for (const entry of entries) if (!isPlaced(run, entry)) close(entry, unknownSpace(entry));
+  const systemsByPath = await findSystems(ctx, entries, reader);
+  const run: Run = { ctx, request, reader, entries, systemsByPath, unyielding: new Set() };
+  for (const entry of entries) if (!hasKnownSystem(run, entry)) close(entry, unknownSpace(entry));
   const before = systemsOf(run);
   const after = ctx.settings.dryRun ? await foreseeAll(run, before) : await deleteAll(run, before);
   await proveAll(run);
@@ -120,7 +120,7 @@ export async function pruneForSpace(
       freeBytesBefore: before[i]?.freeBytes ?? now.freeBytes,
       freeBytes: now.freeBytes,
       reached: !isShort(now, request.freeMin),
-      exhausted: run.exhausted.has(now.id),
+      unyielding: run.unyielding.has(now.id),
     })),
   };
 }
@@ -129,8 +129,8 @@ export async function pruneForSpace(
 export function shortage(fileSystems: readonly SpaceChange[]): KvmsnapError | null {
   const short = fileSystems.filter(({ reached }) => !reached);
   if (short.length === 0) return null;
-  const each = short.map(({ mountPoint, freeBytes, wantedBytes, sizeBytes, exhausted }) => {
-    const why = exhausted
+  const each = short.map(({ mountPoint, freeBytes, wantedBytes, sizeBytes, unyielding }) => {
+    const why = unyielding
       ? 'deleting gives nothing back there'
       : 'nothing is left that may be deleted for it';
     return {
@@ -142,18 +142,22 @@ export function shortage(fileSystems: readonly SpaceChange[]): KvmsnapError | nu
   return KvmsnapError.of('check', null, each);
 }
 
-async function findPlaces(ctx: Context, entries: readonly Entry[], sight: Sight): Promise<Places> {
+async function findSystems(
+  ctx: Context,
+  entries: readonly Entry[],
+  reader: SpaceReader,
+): Promise<SystemsByPath> {
   const found = await Promise.all(
     [...new Set(entries.flatMap(allPaths))].map(
-      async (path) => [path, await sight.fileSystemOf(path, ctx)] as const,
+      async (path) => [path, await reader.fileSystemOf(path, ctx)] as const,
     ),
   );
   return new Map(found.flatMap(([path, system]) => (system ? [[path, system] as const] : [])));
 }
 
 /** Whether it can be told how much is free for it. */
-const isPlaced = ({ places }: Pick<Run, 'places'>, entry: Entry): boolean =>
-  activePaths(entry).some((path) => places.has(path));
+const hasKnownSystem = ({ systemsByPath }: Pick<Run, 'systemsByPath'>, entry: Entry): boolean =>
+  activePaths(entry).some((path) => systemsByPath.has(path));
 
 const unknownSpace = ({ vm: { domain } }: Entry): KvmsnapError =>
   new KvmsnapError(
@@ -163,16 +167,16 @@ const unknownSpace = ({ vm: { domain } }: Entry): KvmsnapError =>
   );
 
 /** The file systems that are to have enough: those that the VMs write to. */
-function systemsOf({ entries, places }: Run): readonly MountedFileSystem[] {
-  const systems = entries.flatMap(activePaths).flatMap((path) => places.get(path) ?? []);
+function systemsOf({ entries, systemsByPath }: Run): readonly MountedFileSystem[] {
+  const systems = entries.flatMap(activePaths).flatMap((path) => systemsByPath.get(path) ?? []);
   return [...new Map(systems.map((system) => [system.id, system])).values()];
 }
 
 /** The ids of those that have too little, and can be helped. */
-const shortOf = ({ exhausted, request }: Run, systems: readonly MountedFileSystem[]): Set<string> =>
+const shortOf = ({ unyielding, request }: Run, systems: readonly MountedFileSystem[]): Set<string> =>
   new Set(
     systems
-      .filter((system) => isShort(system, request.freeMin) && !exhausted.has(system.id))
+      .filter((system) => isShort(system, request.freeMin) && !unyielding.has(system.id))
       .map(({ id }) => id),
   );
 
@@ -181,10 +185,11 @@ async function foreseeAll(
   run: Run,
   before: readonly MountedFileSystem[],
 ): Promise<readonly MountedFileSystem[]> {
-  const { entries, places, request } = run;
+  const { entries, systemsByPath, request } = run;
   const short = shortOf(run, before);
-  for (const entry of entries) if (nextToGo(choicesOf(entry, places), short)) await lookAhead(run, entry);
-  const choices = () => entries.flatMap((entry) => choicesOf(entry, places));
+  for (const entry of entries)
+    if (nextToGo(choicesOf(entry, systemsByPath), short)) await measureAhead(run, entry);
+  const choices = () => entries.flatMap((entry) => choicesOf(entry, systemsByPath));
   let { goes, fileSystems } = foresee(choices(), before, request.freeMin);
   // what a rule is against frees nothing, and others go instead
   while (await refuseSome(run, goes)) ({ goes, fileSystems } = foresee(choices(), before, request.freeMin));
@@ -211,23 +216,23 @@ async function refuseSome({ ctx, request, entries }: Run, goes: readonly Choice[
 }
 
 /** Where the images cannot be measured, nothing is expected. */
-async function lookAhead({ ctx, sight, places }: Run, entry: Entry): Promise<void> {
+async function measureAhead({ ctx, reader, systemsByPath }: Run, entry: Entry): Promise<void> {
   const names = leaving(entry).map(({ snapshot }) => snapshot.name);
-  const space = await sight.measure(ctx, entry.vm, names);
+  const space = await reader.measure(ctx, entry.vm, names);
   entry.isMeasured = true;
   entry.expected = new Map();
-  if (space) expectFrom(entry, space, places);
+  if (space) expectFrom(entry, space, systemsByPath);
 }
 
 async function deleteAll(
   run: Run,
   before: readonly MountedFileSystem[],
 ): Promise<readonly MountedFileSystem[]> {
-  const { ctx, entries, places } = run;
+  const { ctx, entries, systemsByPath } = run;
   let systems = before;
   for (;;) {
     const short = shortOf(run, systems);
-    const choices = entries.flatMap((entry) => choicesOf(entry, places));
+    const choices = entries.flatMap((entry) => choicesOf(entry, systemsByPath));
     const next = nextToGo(choices, short);
     if (!next || ctx.interrupts.pending) return systems;
     if (!next.entry.isFreshlyRead) {
@@ -238,8 +243,8 @@ async function deleteAll(
     const now = await settle(run, systems, next);
     for (const [i, { id, freeBytes }] of now.entries()) {
       const expected = next.frees.get(id) ?? 0;
-      const isExhausted = expected >= NOTABLE_BYTES && released !== null && released <= 0;
-      if (isExhausted && freeBytes <= (systems[i]?.freeBytes ?? 0)) run.exhausted.add(id);
+      const isUnyielding = expected >= NOTABLE_BYTES && released !== null && released <= 0;
+      if (isUnyielding && freeBytes <= (systems[i]?.freeBytes ?? 0)) run.unyielding.add(id);
     }
     systems = now;
   }
@@ -252,7 +257,7 @@ async function refresh(run: Run, entry: Entry): Promise<void> {
   try {
     entry.vm = await readAgain(ctx, entry.vm.domain);
     entry.plan = await planWithExternal(ctx, entry.vm, request, entry.fresh);
-    await lookAhead(run, entry);
+    await measureAhead(run, entry);
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
     close(entry, error);
@@ -261,12 +266,12 @@ async function refresh(run: Run, entry: Entry): Promise<void> {
 
 /** Deletes it, and returns by how many bytes the VM's images have shrunk; null when it failed or that is not known. */
 async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<number | null> {
-  const { ctx, request, sight } = run;
+  const { ctx, request, reader } = run;
   const { report } = decision.snapshot;
   if (!report) return null;
   const { vm } = entry;
-  const before = await sight.occupiedBy(vm);
-  let found: LeftoversFound;
+  const before = await reader.occupiedBy(vm);
+  let found: UnusedFilesFound;
   try {
     entry.deletions ??= openDeletions(vm, deletionBy(request));
     ctx.terminal.progress(`'${name}' of '${vm.domain.name}'`);
@@ -283,10 +288,10 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
   entry.done.push({ name, failure: null, ...found });
   entry.gone.push(decision);
   entry.plan = await planWithExternal(ctx, entry.vm, request, entry.fresh);
-  const after = await sight.occupiedBy(vm);
+  const after = await reader.occupiedBy(vm);
   const released = before === null || after === null ? null : before - after;
   // the next overlay lies on another file now
-  if (locationOf(report) === 'external') await lookAhead(run, entry);
+  if (locationOf(report) === 'external') await measureAhead(run, entry);
   entry.freedBytes = entry.freedBytes === null || released === null ? null : entry.freedBytes + released;
   return released;
 }
@@ -314,21 +319,21 @@ const LOOK_MILLISECONDS = 250;
  * for that: where a notable part of what is expected has not come, they are looked at again for a while.
  */
 async function settle(
-  { ctx, sight, places }: Run,
+  { ctx, reader, systemsByPath }: Run,
   before: readonly MountedFileSystem[],
   { frees, entry, name }: Choice,
 ): Promise<readonly MountedFileSystem[]> {
   // some of these files are gone by now
-  const look = async (system: MountedFileSystem) => {
-    for (const [path, { id }] of places) {
-      const now = id === system.id ? await sight.fileSystemOf(path, ctx) : null;
+  const readNow = async (system: MountedFileSystem) => {
+    for (const [path, { id }] of systemsByPath) {
+      const now = id === system.id ? await reader.fileSystemOf(path, ctx) : null;
       if (now) return now;
     }
     return system;
   };
   const isGone = entry.done.some((each) => each.name === name && each.failure === null);
   for (let left = isGone ? LOOKS : 0; ; left--) {
-    const now = await Promise.all(before.map(look));
+    const now = await Promise.all(before.map(readNow));
     const isAwaited = (system: MountedFileSystem, i: number) => {
       const expected = frees.get(system.id) ?? 0;
       return expected >= NOTABLE_BYTES && system.freeBytes - (before[i]?.freeBytes ?? 0) < expected / 2;
@@ -340,15 +345,16 @@ async function settle(
 
 /** What stays although no rule keeps it gets its reason, unless it was not come to. */
 function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePruned {
-  const { ctx, places, exhausted } = run;
+  const { ctx, systemsByPath, unyielding } = run;
   const { vm, plan, gone, done, failure, alone, freedBytes } = entry;
-  const cutShort = ctx.interrupts.pending !== null && nextToGo(choicesOf(entry, places), short) !== null;
-  const isKnown = isPlaced(run, entry);
+  const cutShort =
+    ctx.interrupts.pending !== null && nextToGo(choicesOf(entry, systemsByPath), short) !== null;
+  const isKnown = hasKnownSystem(run, entry);
   const staying = new Set(cutShort || (entry.isClosed && isKnown) ? [] : leaving(entry));
   const why = (decision: Decision<PruneCandidate>): string => {
     if (!isKnown) return 'free space not known';
     if (isUntold(entry, decision)) return 'external, and no room to merge it, or not known what it frees';
-    const isIn = placesOf(entry, decision, places).some((id) => exhausted.has(id));
+    const isIn = systemIdsOf(entry, decision, systemsByPath).some((id) => unyielding.has(id));
     return isIn ? 'deleting gives nothing back' : 'enough free';
   };
   const settled = plan.map((decision) =>

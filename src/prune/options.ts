@@ -35,6 +35,6 @@ export function toPruneRequest(options: ScopeOptions): PruneRequest {
     // by itself, room is a rule that keeps nothing: then the newest stays, as with any
     rules: freeMin === null || hasRules(rules) ? rules : { ...rules, last: 0 },
     freeMin,
-    leftovers: options.leftovers ?? false,
+    removeUnused: options.leftovers ?? false,
   };
 }

@@ -1,6 +1,6 @@
 import { deleteInTurn } from '../delete/delete-in-turn.ts';
 import type { DeleteRequest } from '../delete/deletion.ts';
-import type { LeftoversFound } from '../delete/remove-leftover-files.ts';
+import type { UnusedFilesFound } from '../delete/remove-unused-files.ts';
 import { DELETE_RULES } from '../delete/rules/common.ts';
 import { KvmsnapError } from '../errors.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
@@ -30,7 +30,7 @@ export interface PruneRequest {
   /** What no rule keeps goes only until so much is free; null: at once. */
   readonly freeMin: FreeMin | null;
   /** Files that libvirt leaves behind of external snapshots go too. */
-  readonly leftovers: boolean;
+  readonly removeUnused: boolean;
   /** By UUID, the names that somebody has agreed to lose; absent: nobody was asked, and the rules decide alone. */
   readonly agreed?: ReadonlyMap<string, ReadonlySet<string>>;
 }
@@ -126,7 +126,7 @@ function whyItStays(
     stored: new Map(),
     merges: [],
   };
-  return applyRules(DELETE_RULES, { ...facts, reach: 'only' })[0]?.what ?? null;
+  return applyRules(DELETE_RULES, { ...facts, scope: 'only' })[0]?.what ?? null;
 }
 
 /**
@@ -161,7 +161,7 @@ function unfinished(report: SnapshotReport, images: Images | null): string | nul
 }
 
 /** What became of one snapshot that was to go. */
-export interface Pruned extends LeftoversFound {
+export interface Pruned extends UnusedFilesFound {
   readonly name: string;
   readonly failure: KvmsnapError | null;
 }
@@ -170,7 +170,7 @@ export interface Pruned extends LeftoversFound {
 export const notPruned = (name: string, failure: KvmsnapError): Pruned => ({
   name,
   failure,
-  leftovers: [],
+  unusedFiles: [],
   unremoved: [],
 });
 
@@ -189,7 +189,7 @@ export async function prune(
   ctx: Context,
   vm: Vm,
   plan: readonly Decision<PruneCandidate>[],
-  request: Pick<PruneRequest, 'leftovers'>,
+  request: Pick<PruneRequest, 'removeUnused'>,
 ): Promise<PruneDone> {
   if (ctx.interrupts.pending) return { done: [], held: new Set() };
   const names = plan.flatMap(({ snapshot, keep }) =>
@@ -203,10 +203,10 @@ export async function prune(
 }
 
 /** How a prune deletes. */
-export const deletionBy = ({ leftovers }: Pick<PruneRequest, 'leftovers'>): DeleteRequest => ({
-  reach: 'only',
+export const deletionBy = ({ removeUnused }: Pick<PruneRequest, 'removeUnused'>): DeleteRequest => ({
+  scope: 'only',
   metadataOnly: false,
-  leftovers,
+  removeUnused,
 });
 
 /** Throws `usage` unless the request says what it is about, and by which rule. */

@@ -75,7 +75,7 @@ function tellPrune(ctx: Context, all: readonly Planned[], request: PruneRequest)
 async function questionOf(
   ctx: Context,
   all: readonly Planned[],
-  { freeMin, leftovers }: PruneRequest,
+  { freeMin, removeUnused }: PruneRequest,
 ): Promise<Question> {
   const now = ctx.clock.now() / 1000;
   const losing = all.filter((each) => goingOf(each).length > 0);
@@ -101,7 +101,7 @@ async function questionOf(
   const until = freeMin === null ? '' : ', the oldest first, and only until enough is free';
   return {
     details: [...fold(lines), ...fold(held), ...fold(refused)].map((line) => `  ${line}`),
-    asks: `Delete ${freeMin === null ? '' : 'up to '}${count}${frees}${until}${leftovers ? ', with the files that nothing uses then' : ''}?`,
+    asks: `Delete ${freeMin === null ? '' : 'up to '}${count}${frees}${until}${removeUnused ? ', with the files that nothing uses then' : ''}?`,
   };
 }
 

@@ -1,5 +1,5 @@
 import { planDeletions } from '../delete/dry-run.ts';
-import type { Leftover } from '../delete/remove-leftover-files.ts';
+import type { UnusedFile } from '../delete/remove-unused-files.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import { NO_SNAPSHOTS, type SnapshotsRead } from '../libvirt/snapshots.ts';
 import { rfc3339 } from '../output/format.ts';
@@ -7,19 +7,19 @@ import { type Column, section, VM_COLUMN } from '../output/view.ts';
 import { isAsked } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import {
-  type Completed,
+  type ActionResult,
   concludeDomains,
   type DomainOutcome,
   forEachDomain,
   type ResultName,
-  requireCompleted,
   resultOf,
+  throwIfNothingDone,
 } from '../run/for-each-domain.ts';
 import { domainResult, ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
 import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } from '../space/reclaimed.ts';
-import { type FreedOf, freedDocument, freedLines, sayForeseen } from '../space/reclaimed-report.ts';
+import { type FreedOf, freedDocument, freedLines, noteForeseen } from '../space/reclaimed-report.ts';
 import { assembleVm, readAgain, reportOn, requireAllRead, type Vm } from '../vm/load.ts';
 import { readAllSnapshots, readSelection } from '../vm/select.ts';
 import type { PruneOptions } from './command.ts';
@@ -46,7 +46,7 @@ export interface PruneResult {
   readonly rows: readonly PruneRow[];
   /** In a dry run, what is foreseen. */
   readonly freed: Freed;
-  readonly leftovers: readonly Leftover[];
+  readonly unusedFiles: readonly UnusedFile[];
 }
 
 /** One snapshot in the plan, and what became of it. */
@@ -142,7 +142,7 @@ function noteNone(
 const whose = ([first, ...others]: readonly DomainOutcome<unknown>[]): string =>
   first && others.length === 0 ? `'${first.vm.name}'` : 'these VMs';
 
-function lookedAt(ctx: Context, vm: Vm): Completed<Vm> {
+function lookedAt(ctx: Context, vm: Vm): ActionResult<Vm> {
   requireAllRead(ctx, vm, `prune '${vm.domain.name}'`);
   return { value: vm, failures: [], succeeded: 0 };
 }
@@ -166,18 +166,20 @@ export async function pruneTogether(
   const pruned = [...space.vms];
   const results = before.map((result, i): DomainOutcome<PruneResult> => {
     const done = vmsToPrune[i] ? pruned.shift() : undefined;
-    return done ? resultOf(ctx, result, completedOf(ctx, result.vm.name, done)) : { ...result, value: null };
+    return done
+      ? resultOf(ctx, result, actionResultOf(ctx, result.vm.name, done))
+      : { ...result, value: null };
   });
   return { results, space };
 }
 
-function completedOf(ctx: Context, vm: string, pruned: SpacePruned): Completed<PruneResult> {
+function actionResultOf(ctx: Context, vm: string, pruned: SpacePruned): ActionResult<PruneResult> {
   const { plan, done, failure, freed, alone, cutShort } = pruned;
   const outcome = (decision: Decision<PruneCandidate>) =>
     ctx.settings.dryRun ? plannedOutcome(decision, done) : outcomeOf(decision, done);
   const rows = plan.map((decision) => toRow(vm, decision, outcome(decision), { alone, freed }));
   return {
-    value: { rows, freed, leftovers: done.flatMap(({ leftovers }) => leftovers) },
+    value: { rows, freed, unusedFiles: done.flatMap(({ unusedFiles }) => unusedFiles) },
     failures: [...(failure ? [failure] : []), ...done.flatMap(pruneFailures)],
     succeeded: rows.filter((row) => row.outcome === 'deleted' || row.outcome === 'to be deleted').length,
     cutShort,
@@ -193,7 +195,7 @@ async function pruneFound(
   reading: DomainReading,
   found: SnapshotsRead,
   request: PruneRequest,
-): Promise<Completed<PruneResult>> {
+): Promise<ActionResult<PruneResult>> {
   const { domain } = reading;
   requireAllRead(ctx, { ...reading, ...found }, `prune '${domain.name}'`);
   const snapshots = reportOn(reading, found.snapshots, null);
@@ -209,7 +211,7 @@ export async function pruneVm(
   vm: Vm,
   request: PruneRequest,
   fresh: string | null = null,
-): Promise<Completed<PruneResult>> {
+): Promise<ActionResult<PruneResult>> {
   const { name } = vm.domain;
   requireAllRead(ctx, vm, `prune '${name}'`);
   const plan = await planWithExternal(ctx, vm, request, fresh);
@@ -226,7 +228,7 @@ export async function pruneVm(
     value: {
       rows: settled.map((decision) => toRow(name, decision, outcomeOf(decision, done))),
       freed,
-      leftovers: done.flatMap(({ leftovers }) => leftovers),
+      unusedFiles: done.flatMap(({ unusedFiles }) => unusedFiles),
     },
     failures: done.flatMap(pruneFailures),
     succeeded: done.filter(({ failure }) => failure === null).length,
@@ -240,7 +242,7 @@ async function foreseen(
   vm: Vm,
   plan: readonly Decision<PruneCandidate>[],
   request: PruneRequest,
-): Promise<Completed<PruneResult>> {
+): Promise<ActionResult<PruneResult>> {
   const names = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
   const { gone, refused } = await planDeletions(ctx, vm, names, deletionBy(request));
   const done = refused.map(({ name, failure }) => notPruned(name, failure));
@@ -252,11 +254,11 @@ const planned = (
   plan: readonly Decision<PruneCandidate>[],
   done: readonly Pruned[] = [],
   { alone, together: freed }: Foreseen = { alone: new Map(), together: NOTHING_FREED },
-): Completed<PruneResult> => ({
+): ActionResult<PruneResult> => ({
   value: {
     rows: plan.map((decision) => toRow(vm, decision, plannedOutcome(decision, done), { alone, freed })),
     freed,
-    leftovers: [],
+    unusedFiles: [],
   },
   failures: done.flatMap(pruneFailures),
   succeeded: plan.filter((decision) => plannedOutcome(decision, done) === 'to be deleted').length,
@@ -291,7 +293,7 @@ async function report(
   space: SpaceRun | null,
 ): Promise<void> {
   const { dryRun } = ctx.settings;
-  requireCompleted(ctx, single, results);
+  throwIfNothingDone(ctx, single, results);
   const conclusion = concludeDomains(ctx, results, { strict: false, parts: 'deletions' });
   const rows = results.flatMap(({ value }) => value?.rows ?? []);
   const lines = [
@@ -308,7 +310,7 @@ async function report(
       domains: results.map((result) => ({
         ...domainResult(result),
         snapshots: (result.value?.rows ?? []).map(pruneDocument),
-        leftovers: result.value?.leftovers ?? [],
+        leftovers: result.value?.unusedFiles ?? [],
         ...freedDocument(dryRun, result.value?.freed ?? null),
       })),
       freeMin: spaceDocument(space),
@@ -321,7 +323,7 @@ async function report(
     ),
     ...(dryRun ? {} : { remarks: lines }),
   });
-  if (dryRun) sayForeseen(ctx, lines);
+  if (dryRun) noteForeseen(ctx, lines);
   const end = await concludeSpace(ctx, conclusion, space);
   if (end) throw end;
 }

@@ -2,7 +2,7 @@ import { directoryOf } from '../model/paths.ts';
 
 /** Where the name leads by which an image records the file below it. */
 
-export type BackingPlace =
+export type BackingLocation =
   /** A file of this host, by its absolute path. */
   | { readonly kind: 'file'; readonly path: string; readonly format: string | null }
   /** Another host, or something that only QEMU can open: nothing here follows it. */
@@ -13,7 +13,7 @@ export type BackingPlace =
  * `file:` and `host_device:`; a relative one is relative to the directory of the image that names it. `format` is what a
  * `json:` name says of it, null for all others.
  */
-export function placeOfBacking(name: string, image: string): BackingPlace {
+export function backingLocation(name: string, image: string): BackingLocation {
   if (name.startsWith('json:')) return placeInJson(name);
   const [, protocol] = /^([^/:]*):/.exec(name) ?? [];
   if (protocol === undefined) return file(name.startsWith('/') ? name : `${directoryOf(image)}/${name}`);
@@ -23,13 +23,17 @@ export function placeOfBacking(name: string, image: string): BackingPlace {
     : { kind: 'elsewhere', name };
 }
 
-const file = (path: string, format: string | null = null): BackingPlace => ({ kind: 'file', path, format });
+const file = (path: string, format: string | null = null): BackingLocation => ({
+  kind: 'file',
+  path,
+  format,
+});
 
 type Options = Readonly<Record<string, unknown>>;
 
 /** `json:{"driver":"qcow2","file":{"driver":"file","filename":"/a"}}`, also with flat keys such as `file.filename`. */
-function placeInJson(name: string): BackingPlace {
-  const elsewhere: BackingPlace = { kind: 'elsewhere', name };
+function placeInJson(name: string): BackingLocation {
+  const elsewhere: BackingLocation = { kind: 'elsewhere', name };
   const options = parseOptions(name.slice('json:'.length));
   if (!options) return elsewhere;
   const isProtocol = typeof options['filename'] === 'string';

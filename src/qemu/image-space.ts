@@ -1,13 +1,13 @@
 import { readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { KvmsnapError, understand } from '../errors.ts';
-import type { LeftoverSpace } from './leftover.ts';
 import { asAnswer, type ImageBytes, Unmeasurable, type Unmeasured } from './qcow2/bytes.ts';
 import type { FileBlocks } from './qcow2/host-data.ts';
-import { readLeftover } from './qcow2/leftover.ts';
 import { type MergeSpace, readMerge } from './qcow2/merge.ts';
 import { type ImageSpace, readSpace, type SpaceQuestion } from './qcow2/space.ts';
+import { readUnusedMemory } from './qcow2/unused-memory.ts';
 import type { RunQemuImg } from './qemu-img.ts';
+import type { UnusedMemory } from './unused-memory.ts';
 
 /** What the snapshots inside an image file on this host, and overlays over it, cost, and what a failed one has left there. */
 
@@ -66,7 +66,7 @@ interface Opened {
 async function withImages<T>(
   run: RunQemuImg,
   paths: readonly [string, ...string[]],
-  look: (opened: readonly [Opened, ...Opened[]]) => Promise<T>,
+  measure: (opened: readonly [Opened, ...Opened[]]) => Promise<T>,
 ): Promise<T | Unmeasured> {
   const files: FileHandle[] = [];
   const openOne = async (path: string): Promise<Opened> => {
@@ -86,7 +86,7 @@ async function withImages<T>(
     const [first, ...others] = paths;
     const opened: [Opened, ...Opened[]] = [await openOne(first)];
     for (const path of others) opened.push(await openOne(path));
-    return await look(opened);
+    return await measure(opened);
   } catch (error) {
     if (error instanceof KvmsnapError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
@@ -98,12 +98,12 @@ async function withImages<T>(
 }
 
 /** What a save that failed has left in the image at an absolute path; null where that cannot be told. Only reads. */
-export async function measureLeftover(path: string): Promise<LeftoverSpace | null> {
+export async function measureUnusedMemory(path: string): Promise<UnusedMemory | null> {
   let file: FileHandle | null = null;
   try {
     file = await open(path, 'r');
     const stat = await file.stat();
-    return stat.isFile() ? await readLeftover(bytesOf(file, stat.size)) : null;
+    return stat.isFile() ? await readUnusedMemory(bytesOf(file, stat.size)) : null;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === undefined) throw error;
     return null;

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { understand } from '../errors.ts';
 import type { Appearance, Image } from '../model/image.ts';
-import { placeOfBacking } from './backing-name.ts';
+import { backingLocation } from './backing-name.ts';
 import { commaDoubled } from './command-lines.ts';
 
 /** `qemu-img info` of one image, its format named. Format: QEMU's qapi/block-core.json, ImageInfo; fixtures of four versions. */
@@ -91,6 +91,6 @@ export function parseInfo(path: string, stdout: string, looksLike: Appearance | 
 
 /** The absolute path of the file below, or the name of what is no file of this host. */
 export function backingOf({ name }: Named, path: string): string {
-  const place = placeOfBacking(name, path);
+  const place = backingLocation(name, path);
   return place.kind === 'file' ? place.path : place.name;
 }

@@ -1,7 +1,7 @@
-import { placeOfBacking } from './backing-name.ts';
+import { backingLocation } from './backing-name.ts';
 import type { Closed } from './image-file.ts';
 import type { Link } from './info.ts';
-import { readHead } from './own-look.ts';
+import { readHead } from './own-reader.ts';
 
 /** Where a backing chain goes on below an image. */
 
@@ -19,7 +19,7 @@ export async function nextLink(
   formatsBelow?: ReadonlyMap<string, string>,
 ): Promise<NextLink> {
   if (!below) return { kind: 'end' };
-  const place = placeOfBacking(below.name, image.path);
+  const place = backingLocation(below.name, image.path);
   if (place.kind === 'elsewhere') return { kind: 'end' };
   const { path } = place;
   const recorded = formatsBelow?.get(path) ?? below.format ?? place.format;

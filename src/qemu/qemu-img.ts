@@ -2,7 +2,7 @@ import type { Appearance, DiskImage, Image } from '../model/image.ts';
 import type { Closed } from './image-file.ts';
 import { infoArguments, type Link, parseInfo } from './info.ts';
 import { nextLink } from './next-link.ts';
-import { type Head, readHead, readOwn } from './own-look.ts';
+import { type Head, readHead, readOwn } from './own-reader.ts';
 
 /**
  * What is in an image, and in all that it is laid over. The format of an image is the one that it is used by: that of the
@@ -15,7 +15,7 @@ export type RunQemuImg = (
 ) => Promise<{ readonly stdout: string; readonly stderr: string; readonly exitCode: number | null }>;
 
 /** An image to look at. */
-export interface ImagePlace {
+export interface ImageLocation {
   readonly path: string;
   /** The format that libvirt uses it by. */
   readonly format: string;
@@ -32,7 +32,7 @@ type Failed = Broken | Unseen;
  * writes to it, when the answer may lag behind. Never throws for what is wrong with the image: that is the answer; `refused`
  * for an answer of qemu-img that is none.
  */
-export async function inspectImage(run: RunQemuImg, place: ImagePlace): Promise<DiskImage> {
+export async function inspectImage(run: RunQemuImg, place: ImageLocation): Promise<DiskImage> {
   const { path, format } = place;
   const head = await readHead(path);
   if (head === 'no-file') return closedTop(path, head);
@@ -52,9 +52,9 @@ export async function inspectImage(run: RunQemuImg, place: ImagePlace): Promise<
  * The same without a process, for what the images are laid over: by their headers alone. qemu-img is asked only of formats
  * that are not read here.
  */
-export async function readChain(run: RunQemuImg, place: ImagePlace): Promise<DiskImage> {
+export async function readChain(run: RunQemuImg, place: ImageLocation): Promise<DiskImage> {
   const { path, format } = place;
-  const top = await look(run, path, format);
+  const top = await readLink(run, path, format);
   return 'image' in top
     ? follow(run, top, place)
     : top.kind === 'broken' && top.why === 'backing-missing'
@@ -111,7 +111,7 @@ async function rawInfo(run: RunQemuImg, path: string): Promise<Link> {
 }
 
 /** One link of a chain. */
-async function look(run: RunQemuImg, path: string, format: string): Promise<Link | Failed> {
+async function readLink(run: RunQemuImg, path: string, format: string): Promise<Link | Failed> {
   const own = await readOwn(path, format);
   if (typeof own === 'string') return closedLink(path, own);
   if (own) return own;
@@ -120,7 +120,7 @@ async function look(run: RunQemuImg, path: string, format: string): Promise<Link
 }
 
 /** Goes down from the top, link by link, as far as it is files of this host. */
-async function follow(run: RunQemuImg, top: Link, { path, formatsBelow }: ImagePlace): Promise<DiskImage> {
+async function follow(run: RunQemuImg, top: Link, { path, formatsBelow }: ImageLocation): Promise<DiskImage> {
   const chain: [Image, ...Image[]] = [top.image];
   const visited = new Set([path]);
   let link = top;
@@ -133,7 +133,7 @@ async function follow(run: RunQemuImg, top: Link, { path, formatsBelow }: ImageP
     if (visited.has(next.path))
       return { kind: 'broken', why: 'unreadable', path, detail: 'its backing chain is a loop' };
     visited.add(next.path);
-    const below = await look(run, next.path, next.format);
+    const below = await readLink(run, next.path, next.format);
     if (!('image' in below)) return below;
     chain.push(below.image);
     link = below;

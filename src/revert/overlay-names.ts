@@ -6,7 +6,7 @@ import { directoryOf, stem } from '../model/paths.ts';
 import { locationOf, overlaidDisks, type Snapshot } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
-import type { OverlayPlace } from '../vm/external-state.ts';
+import type { OverlayTarget } from '../vm/external-state.ts';
 
 /**
  * The overlays that a revert to an external snapshot makes: libvirt lays one over the file of every disk of the stored
@@ -14,7 +14,7 @@ import type { OverlayPlace } from '../vm/external-state.ts';
  */
 
 /** Where they are to be; empty for an internal snapshot, or another host's. */
-export async function readOverlayPlaces(uri: string, snapshot: Snapshot): Promise<OverlayPlace[]> {
+export async function readOverlayTargets(uri: string, snapshot: Snapshot): Promise<OverlayTarget[]> {
   if (isRemote(uri) || locationOf(snapshot) === 'internal') return [];
   return Promise.all(
     overlaidDisks(snapshot).map(async ({ target, path }) => ({

@@ -17,9 +17,9 @@ import type { ImageUsers } from '../sharing/image-users.ts';
 import { isRemote, noteUnseen } from '../vm/disks.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { findSnapshot, readAgain, requireAllRead, stillBeingTaken, type Vm } from '../vm/load.ts';
-import { lookAtStoredDisks } from '../vm/stored-disks.ts';
+import { readStoredImages } from '../vm/stored-disks.ts';
 import { tellRevert } from './announce.ts';
-import { readOverlayPlaces, withFreeNames } from './overlay-names.ts';
+import { readOverlayTargets, withFreeNames } from './overlay-names.ts';
 import { REVERT_RULES, revertConsequences, revertNeedsForce, stateAfterRevert } from './rules/common.ts';
 import type { RevertFacts } from './rules/facts.ts';
 import { writtenByRevert } from './rules/write.ts';
@@ -167,11 +167,11 @@ export async function readRevertFacts(
   const { domain, snapshots, current, uri, images: active } = vm;
   const { location, file } = snapshot.memory;
   const isFile = location === 'external' && file !== null && !isRemote(uri);
-  const [images, memoryBytes, states, overlayPlaces, users, writeObstacles] = await Promise.all([
-    lookAtStoredDisks(ctx, vm, snapshot),
+  const [images, memoryBytes, states, overlayTargets, users, writeObstacles] = await Promise.all([
+    readStoredImages(ctx, vm, snapshot),
     isFile ? occupiedBytes(file) : null,
     readStates(vm, snapshot),
-    readOverlayPlaces(uri, snapshot),
+    readOverlayTargets(uri, snapshot),
     known ?? readImageUsers(ctx, vm),
     readWriteObstacles(
       uri,
@@ -180,7 +180,7 @@ export async function readRevertFacts(
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
   return {
-    ...{ domain, snapshot, snapshots, current, images, active, memoryThere, states, overlayPlaces, users },
+    ...{ domain, snapshot, snapshots, current, images, active, memoryThere, states, overlayTargets, users },
     writeObstacles,
     ...stored,
   };

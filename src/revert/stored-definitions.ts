@@ -6,7 +6,7 @@ import type { Snapshot } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
 import type { Vm } from '../vm/load.ts';
-import { lookAtNeeds } from './look-at-needs.ts';
+import { findNeededThings } from './find-needed-things.ts';
 import { lacksToStart, type StoredDefinitionFacts, storedNeeds } from './rules/stored-definition.ts';
 
 export type StoredFacts = Pick<StoredDefinitionFacts, 'stored' | 'things' | 'now'>;
@@ -26,7 +26,7 @@ export async function readStoredFacts(
     const definition = stored.get(snapshot.name);
     return definition ? storedNeeds(snapshot, definition) : [];
   });
-  const things = await lookAtNeeds(ctx, uri, [
+  const things = await findNeededThings(ctx, uri, [
     ...new Map(needs.map((need) => [needKey(need), need])).values(),
   ]);
   return ({ name }) => ({ stored: stored.get(name), things, now: { config, live } });
@@ -37,6 +37,6 @@ export async function lackingNow(ctx: Context, { uri, domain }: Vm): Promise<Fin
   if (isActive(domain.state)) return [];
   const { config } = await readDefinitions(ctx.virsh, domain.uuid, []);
   if (!config) return [];
-  const things = await lookAtNeeds(ctx, uri, neededThings(config, new Set()));
+  const things = await findNeededThings(ctx, uri, neededThings(config, new Set()));
   return lacksToStart(config, things).map((finding) => withConnection(ctx, finding));
 }

@@ -1,4 +1,4 @@
-import { clearLeftovers } from '../delete/remove-leftover-files.ts';
+import { clearUnusedFiles } from '../delete/remove-unused-files.ts';
 import { KvmsnapError } from '../errors.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { isActive } from '../model/domain.ts';
@@ -40,7 +40,7 @@ export async function verifyRevert(
   if (end.kind === 'done' && now && wrong.length === 0) {
     noteClock(ctx, vm, now);
     if (vm.snapshots.some((each) => locationOf(each) === 'external'))
-      await clearLeftovers(ctx, vm, overlaysIn(before), false);
+      await clearUnusedFiles(ctx, vm, overlaysIn(before), false);
     return { done: { vm, snapshot: now } };
   }
   const failure =
@@ -96,7 +96,7 @@ const UNKNOWN_END = {
   },
   refused: {
     what: 'how far libvirtd came is not known: some of the disks, or all, may hold the snapshot by now',
-    hint: 'when the cause is mended, run the same revert again to be sure',
+    hint: 'when the cause is fixed, run the same revert again to be sure',
   },
 };
 

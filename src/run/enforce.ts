@@ -4,18 +4,18 @@ import type { Context } from './context.ts';
 
 /** Ends what the rules are against, before anything is touched. */
 
-/** Says the warnings, and throws `check` for what refuses. `force` passes judgements only. */
+/** Prints the warnings, and throws `check` for what refuses. `force` overrides the advisory checks (`overridable`) only. */
 export function refuseOn(ctx: Context, what: string, ruled: readonly RuledFinding[], force: boolean): void {
   const findings = ruled.map((finding) => withConnection(ctx, finding));
   const refusing = findings.filter(
-    ({ severity }) => severity === 'error' || (severity === 'judgement' && !force),
+    ({ severity }) => severity === 'error' || (severity === 'overridable' && !force),
   );
   for (const finding of findings) {
     if (!refusing.includes(finding)) ctx.terminal.note(`warning: ${finding.what}`);
   }
   if (refusing.length === 0) return;
   throw KvmsnapError.of('check', what, refusing.map(toErrorFinding), {
-    unsuitable: refusing.every(({ unsuitable }) => unsuitable),
+    unsupported: refusing.every(({ unsupported }) => unsupported),
   });
 }
 

@@ -9,7 +9,7 @@ import { toErrorFinding } from './enforce.ts';
 
 /**
  * What is odd about the VM after a failed write, each with its cure: a guest left paused (hazard 9). Where another
- * job holds it, the state is that job's, and its end will mend it.
+ * job holds it, the state is that job's, and its end will fix it.
  */
 export function residue({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
   if (domain.state === stateBefore || domain.busy) return [];
@@ -31,7 +31,7 @@ export function lostCurrent(
   return [{ what: `libvirt forgot that '${expected}' is the current snapshot`, command }];
 }
 
-/** The failure, with all that it left behind and how to mend each. */
+/** The failure, with all that it left behind and how to fix each. */
 export function withResidue(failure: KvmsnapError, left: readonly Finding[]): KvmsnapError {
   return KvmsnapError.of(failure.code, failure.subject, [...failure.findings, ...left.map(toErrorFinding)], {
     cause: failure,

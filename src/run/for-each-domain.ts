@@ -13,7 +13,7 @@ import type { Context } from './context.ts';
 export type Outcome = 'done' | 'planned' | 'failed' | 'skipped' | 'not reached';
 
 /** What was done to one VM. */
-export interface Completed<T> {
+export interface ActionResult<T> {
   readonly value: T;
   /** The parts of it that failed, such as single deletions, and how many went well. */
   readonly failures: readonly KvmsnapError[];
@@ -52,7 +52,7 @@ export async function forEachDomain<T>(
   ctx: Context,
   { targets, single }: Targets,
   { jobs, skips }: RunOptions,
-  act: (ctx: Context, reading: DomainReading) => Promise<Completed<T>>,
+  act: (ctx: Context, reading: DomainReading) => Promise<ActionResult<T>>,
 ): Promise<DomainOutcome<T>[]> {
   const track = single ? null : trackDomains(ctx, targets.length);
   const results = targets.map(unreached<T>);
@@ -81,7 +81,7 @@ async function doTo<T>(
   ctx: Context,
   target: Target,
   skips: RunOptions['skips'],
-  act: (ctx: Context, reading: DomainReading) => Promise<Completed<T>>,
+  act: (ctx: Context, reading: DomainReading) => Promise<ActionResult<T>>,
 ): Promise<DomainOutcome<T>> {
   const before = unreached<T>(target);
   try {
@@ -100,7 +100,7 @@ async function doTo<T>(
 export function resultOf<T>(
   ctx: Context,
   { vm, state }: DomainOutcome<unknown>,
-  { value, failures, succeeded, cutShort = false }: Completed<T>,
+  { value, failures, succeeded, cutShort = false }: ActionResult<T>,
 ): DomainOutcome<T> {
   const fine = cutShort ? 'not reached' : ctx.settings.dryRun ? 'planned' : 'done';
   return { vm, state, value, failures, succeeded, outcome: failures.length === 0 ? fine : 'failed' };
@@ -110,7 +110,7 @@ export function resultOf<T>(
  * Throws what went wrong with one VM that was called by its own name, and to which nothing was done: then there is
  * nothing to show.
  */
-export function requireCompleted(
+export function throwIfNothingDone(
   { interrupts }: Context,
   single: boolean,
   [first]: readonly DomainOutcome<unknown>[],
@@ -169,7 +169,7 @@ function summary(results: readonly DomainOutcome<unknown>[]): string {
     .join(', ');
 }
 
-/** Says a failure with what mends it, and whose it is where its message does not. */
+/** Says a failure with what fixes it, and whose it is where its message does not. */
 function noteFailure(ctx: Context, { name }: ResultName, failure: KvmsnapError): void {
   const named = failure.message.includes(`'${name}'`) ? failure : failure.prefixed(`${name}: `);
   ctx.terminal.note(describeError(named, { json: false, level: 0 }).trimEnd());

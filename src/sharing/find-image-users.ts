@@ -1,7 +1,7 @@
 import type { DomainName } from '../libvirt/domains.ts';
 import { namedFiles } from '../model/domain-files.ts';
 import { chainOf, type Images } from '../model/image.ts';
-import { placeOfBacking } from '../qemu/backing-name.ts';
+import { backingLocation } from '../qemu/backing-name.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
 import { byText, identifyFiles } from '../vm/file-identity.ts';
@@ -54,7 +54,7 @@ interface OwnFiles extends Pick<Vm, 'uri' | 'domain' | 'snapshots'> {
 const dataFilesOf = (images: Images): ReadonlyMap<string, string> =>
   new Map(
     [...images.values()].flatMap(chainOf).flatMap(({ path, dataFile }) => {
-      const place = dataFile ? placeOfBacking(dataFile, path) : null;
+      const place = dataFile ? backingLocation(dataFile, path) : null;
       return place?.kind === 'file' ? [[path, place.path] as const] : [];
     }),
   );
@@ -96,11 +96,11 @@ export async function readUsersOf(
     });
   } else if (!harmless && [...ctx.known.vms.values()].some(({ hasSnapshots }) => !hasSnapshots))
     await bringUpToDate(ctx, uri, 'all');
-  let found = await lookUp(ctx, question);
+  let found = await usesKnown(ctx, question);
   const users = new Set([...found.uses.values()].flat().map(({ vm }) => vm.uuid));
   if (harmless && currency === 'now' && users.size > 0) {
     await bringUpToDate(ctx, uri, users);
-    found = await lookUp(ctx, question);
+    found = await usesKnown(ctx, question);
   }
   if (wanted !== 'old' && !harmless) noteHidden(ctx, found.hidden);
   return { uses: found.uses, unknown: found.hidden.map(({ name }) => name) };
@@ -110,7 +110,7 @@ export async function readUsersOf(
 const MOST_MILLISECONDS = 10_000;
 
 /** The same by what is known. */
-async function lookUp({ known }: Context, { uri, files, except }: Question) {
+async function usesKnown({ known }: Context, { uri, files, except }: Question) {
   const { paths, dataFiles = new Map<string, string>() } =
     typeof files === 'function' ? await files() : files;
   // what is written to an image may go to the file with its data

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import type { NamedFile } from '../model/domain-files.ts';
-import { placeOfBacking } from '../qemu/backing-name.ts';
+import { backingLocation } from '../qemu/backing-name.ts';
 import { nextLink } from '../qemu/next-link.ts';
-import { readOwn } from '../qemu/own-look.ts';
+import { readOwn } from '../qemu/own-reader.ts';
 import type { KnownLinks } from './known-vms.ts';
 import type { Beneath } from './vm-files.ts';
 
@@ -82,7 +82,7 @@ async function readHeader(path: string): Promise<Omit<KnownLinks, 'stamp'> | 'un
   if (own === null) return { backing: null, dataFile: null };
   if (typeof own === 'string') return 'unreadable';
   const { dataFile } = own.image;
-  const place = dataFile === null ? null : placeOfBacking(dataFile, path);
+  const place = dataFile === null ? null : backingLocation(dataFile, path);
   const next = await nextLink(own);
   // libvirt starts no VM on it; what it lies on is not for its bytes to tell
   if (next.kind === 'unrecorded') return 'unreadable';

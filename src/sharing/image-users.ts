@@ -83,7 +83,7 @@ const WORDS: Readonly<Record<UseKind, (use: ImageUse) => string>> = {
 const MOST_NAMED = 3;
 
 /** Such as `VM 'web-2' (shut off) has it as disk vda and has its snapshot 's1' in it`. */
-export function sayUses(all: readonly ImageUse[]): string {
+export function describeUses(all: readonly ImageUse[]): string {
   // those that run come first, for they are in the way of most
   const uses = [...all.filter(({ open }) => open), ...all.filter(({ open }) => !open)];
   const byVm = new Map<string, ImageUse[]>();

@@ -13,7 +13,7 @@ import { show } from '../run/show.ts';
 import { costDocument, whyNot } from '../space/cost-document.ts';
 import type { Cost } from '../space/measure.ts';
 import { measureIfPossible } from '../space/reclaimed.ts';
-import { lookAtDisks, noteUnseen } from '../vm/disks.ts';
+import { noteUnseen, readImages } from '../vm/disks.ts';
 import { completeVm, findSnapshot, noCurrent, unreadFailure, type Vm } from '../vm/load.ts';
 import type { InfoOptions } from './command.ts';
 import { showXml } from './xml.ts';
@@ -102,7 +102,7 @@ const VM_SIZE_REMARK =
 
 async function infoVm(ctx: Context, reading: DomainReading): Promise<void> {
   const { domain, uri, current, snapshotNames } = reading;
-  const images = await lookAtDisks(
+  const images = await readImages(
     ctx,
     uri,
     domain.disks.filter((disk) => disk.hasSource),

@@ -16,7 +16,7 @@ const FOR_EVER = Number.POSITIVE_INFINITY;
 
 /**
  * Pauses a running guest for a moment, when QEMU writes all out, and says for how long. A VM in any other state is left
- * as it is. Throws `busy` while another job holds it, and with the mending command when it is left paused.
+ * as it is. Throws `busy` while another job holds it, and with the fixing command when it is left paused.
  */
 export async function flushImages(ctx: Context, vm: Vm): Promise<WrittenUntil> {
   const { domain } = vm;

@@ -32,6 +32,6 @@ export const freedDocument = (dryRun: boolean, freed: Freed | null) => ({
 });
 
 /** Says what would be free to whoever asked by `--dry-run`; what was freed is a remark beneath the table. */
-export function sayForeseen(ctx: Context, lines: readonly string[]): void {
+export function noteForeseen(ctx: Context, lines: readonly string[]): void {
   if (ctx.settings.output === 'table') for (const line of lines) ctx.terminal.note(line);
 }

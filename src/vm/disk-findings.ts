@@ -14,7 +14,7 @@ import { kvmsnapLine, quote, virshWord } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
 import { convertLine } from '../qemu/command-lines.ts';
 
-/** What is wrong with a VM's disks and images, and the commands that mend it: the words of more than one rule. */
+/** What is wrong with a VM's disks and images, and the commands that fix it: the words of more than one rule. */
 
 /** The disks that take part in a snapshot. */
 export const participants = (domain: Domain): Disk[] => domain.disks.filter(takesPart);
@@ -77,7 +77,7 @@ export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | und
     if (found === 'qcow2' && believed === 'qcow2') return null;
     return {
       what: `disk ${disk.target} (${place}): the file is ${found}, ${inXml(disk)}`,
-      ...(looksLike?.mayName ? namingOthers(disk, looksLike) : mend(domain, disk, found, image)),
+      ...(looksLike?.mayName ? namingOthers(disk, looksLike) : fix(domain, disk, found, image)),
     };
   }
   if (image?.kind !== 'unseen') return null;
@@ -85,10 +85,10 @@ export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | und
   if (format === 'qcow2' && believed === 'qcow2') return null;
   const other = format === believed ? '' : `, and ${inXml(disk)}`;
   const what = `disk ${disk.target} (${place}): it is ${format}, by the ${image.source}${other}`;
-  return { what, ...mend(domain, disk, format) };
+  return { what, ...fix(domain, disk, format) };
 }
 
-const mend = (
+const fix = (
   domain: Domain,
   disk: Disk,
   found: string,
@@ -189,7 +189,7 @@ export function corruptImage({ target, source }: Disk, image: DiskImage | undefi
 }
 
 /** A qcow2 image of a kind that can hold no snapshot; null for any other. */
-export function unsuitableImage(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
+export function unsupportedImage(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
   const [top] = chainOf(image);
   if (!top) return null;
   const what = `disk ${disk.target} (${disk.source}): the image`;

@@ -8,21 +8,25 @@ import { inspectImage } from '../qemu/qemu-img.ts';
 import type { Context } from '../run/context.ts';
 
 /** Where to look for a disk. */
-export type DiskPlace = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'> &
+export type DiskLocation = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'> &
   Partial<Pick<Disk, 'backingFormats' | 'encrypted'>>;
 
 /**
  * Looks at the disks, all at once, as far as this user and this host can: images on another host or not readable are
  * judged by what libvirt knows of them. `uri` is what virsh is connected to.
  */
-export async function lookAtDisks(ctx: Context, uri: string, places: readonly DiskPlace[]): Promise<Images> {
-  const images = await Promise.all(places.map((place) => lookAt(ctx, uri, place)));
+export async function readImages(
+  ctx: Context,
+  uri: string,
+  locations: readonly DiskLocation[],
+): Promise<Images> {
+  const images = await Promise.all(locations.map((location) => readImage(ctx, uri, location)));
   const known = await readVolumes(
     ctx,
-    places.filter((_, i) => images[i]?.kind === 'unseen'),
+    locations.filter((_, i) => images[i]?.kind === 'unseen'),
   );
   return new Map(
-    places.map(({ target }, i) => {
+    locations.map(({ target }, i) => {
       const image = images[i] as DiskImage;
       const format = known.get(target)?.format;
       return [
@@ -33,9 +37,9 @@ export async function lookAtDisks(ctx: Context, uri: string, places: readonly Di
   );
 }
 
-async function lookAt(ctx: Context, uri: string, place: DiskPlace): Promise<DiskImage> {
-  const { source, pool, driver, backingFormats } = place;
-  const format = formatOf(place);
+async function readImage(ctx: Context, uri: string, location: DiskLocation): Promise<DiskImage> {
+  const { source, pool, driver, backingFormats } = location;
+  const format = formatOf(location);
   const believed = driver === null ? null : format;
   const unseen = (why: 'remote' | 'network' | 'pool'): DiskImage => ({
     kind: 'unseen',
@@ -67,11 +71,11 @@ async function firstFree(paths: readonly string[]): Promise<string | undefined> 
 /** What the storage pools know of these disks; one process for all of them, none for none. */
 async function readVolumes(
   ctx: Context,
-  places: readonly DiskPlace[],
+  locations: readonly DiskLocation[],
 ): Promise<ReadonlyMap<string, ReturnType<typeof parseVolume>>> {
-  const asked = places.flatMap((place) => {
-    const command = volumeCommand(place);
-    return command ? [{ target: place.target, command }] : [];
+  const asked = locations.flatMap((location) => {
+    const command = volumeCommand(location);
+    return command ? [{ target: location.target, command }] : [];
   });
   if (asked.length === 0) return new Map();
   const { texts } = await ctx.virsh.read(asked.map(({ command }) => command));
@@ -80,7 +84,7 @@ async function readVolumes(
   );
 }
 
-function volumeCommand({ source, pool }: DiskPlace): VirshCommand | null {
+function volumeCommand({ source, pool }: DiskLocation): VirshCommand | null {
   if (pool) return ['vol-dumpxml', '--pool', pool.name, '--vol', pool.volume];
   return source === null ? null : ['vol-dumpxml', '--vol', source];
 }

@@ -18,7 +18,7 @@ export interface StateFile {
 }
 
 /** Where a revert to an external snapshot lays an overlay over a file. */
-export interface OverlayPlace {
+export interface OverlayTarget {
   readonly target: string;
   readonly path: string;
   /** libvirt names no overlay for anything else. */

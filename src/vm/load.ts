@@ -9,9 +9,9 @@ import { kvmsnapLine } from '../model/quote.ts';
 import { reportSnapshots, type SnapshotReport, tagsOf } from '../model/report.ts';
 import { internalDisks, type Snapshot } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
-import { isRemote, lookAtDisks } from './disks.ts';
+import { isRemote, readImages } from './disks.ts';
 import { identifyFiles } from './file-identity.ts';
-import { lookAgainWhile } from './recheck.ts';
+import { readAgainWhile } from './read-again.ts';
 import { callAlike } from './same-files.ts';
 
 /** A VM as libvirt and its disks together tell it. */
@@ -39,7 +39,7 @@ export async function completeVm(
 
 /** Reads a VM anew, as it is now; what looks damaged is looked at again before it is called so. */
 export function readAgain(ctx: Context, { uuid, name }: DomainName): Promise<Vm> {
-  return lookAgainWhile(ctx, isDrifting, async () =>
+  return readAgainWhile(ctx, isDrifting, async () =>
     completeVm(ctx, await readByUuid(ctx.virsh, uuid, name)),
   );
 }
@@ -60,7 +60,7 @@ export async function assembleVm(
   found: SnapshotsRead | Promise<SnapshotsRead>,
 ): Promise<Vm> {
   const [images, { snapshots: stored, unread }] = await Promise.all([
-    lookAtDisks(ctx, reading.uri, reading.domain.disks.filter(takesPart)),
+    readImages(ctx, reading.uri, reading.domain.disks.filter(takesPart)),
     found,
   ]);
   const snapshots = await callAsNow(reading, images, stored);

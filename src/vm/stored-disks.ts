@@ -1,14 +1,14 @@
 import { type DiskImage, type Images, linkOf } from '../model/image.ts';
 import { type Snapshot, type SnapshotDisk, stateFile, stateFormat } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
-import { type DiskPlace, lookAtDisks } from './disks.ts';
+import { type DiskLocation, readImages } from './disks.ts';
 import type { Vm } from './load.ts';
 
 /**
  * By target, the images that a snapshot's state is in: those of the definition stored with it, which libvirt reverts, and
  * not those in use now. What the VM uses, under whichever of its disks, was looked at already.
  */
-export async function lookAtStoredDisks(
+export async function readStoredImages(
   ctx: Context,
   { uri, domain, images }: Pick<Vm, 'uri' | 'domain' | 'images'>,
   snapshot: Snapshot,
@@ -16,7 +16,7 @@ export async function lookAtStoredDisks(
   const now = new Map(domain.disks.map((disk) => [disk.target, disk]));
   const defined = new Map(snapshot.definedDisks.map((disk) => [disk.target, disk]));
   const known = new Map<string, DiskImage>();
-  const elsewhere: DiskPlace[] = [];
+  const elsewhere: DiskLocation[] = [];
   for (const part of snapshot.disks) {
     const { target } = part;
     const disk = now.get(target);
@@ -33,7 +33,7 @@ export async function lookAtStoredDisks(
         driver: stateFormat(snapshot, part),
       });
   }
-  return new Map([...known, ...(await lookAtDisks(ctx, uri, elsewhere))]);
+  return new Map([...known, ...(await readImages(ctx, uri, elsewhere))]);
 }
 
 /** What was found of the file already; undefined where the VM does not use it. */

@@ -150,7 +150,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     isTrue: (vm) => (statSync(overlay(vm)).mode & 0o777) === 0o600,
   },
   {
-    rule: 'leftover-file',
+    rule: 'unused-file',
     when: 'an overlay that nothing uses',
     says: /neither the VM nor a snapshot of it uses it/,
     makes: () => {
@@ -163,7 +163,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     isTrue: (vm) => !existsSync(`${pathOf(vm)}.left`),
   },
   {
-    rule: 'leftover-space',
+    rule: 'unused-memory',
     when: 'memory that no snapshot refers to',
     says: /with the VM off, and a little space free, this gives them back/,
     makes: async () => {
@@ -174,7 +174,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
       return vm;
     },
     does: async () => {
-      const { commands } = await findingOf('leftover-space');
+      const { commands } = await findingOf('unused-memory');
       virsh('destroy', 'web');
       for (const command of commands) pasteOk(command);
     },

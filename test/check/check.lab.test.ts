@@ -35,7 +35,7 @@ async function check(vm: Vm, ...options: string[]): Promise<Found> {
 const rules = ({ findings }: Found) => findings.map(({ rule, snapshot }) => [rule, snapshot]);
 
 /** Runs the command of the one finding, after which nothing is found any more. */
-async function mend(vm: Vm, { findings }: Found): Promise<void> {
+async function fix(vm: Vm, { findings }: Found): Promise<void> {
   expect(findings).toHaveLength(1);
   const command = findings[0]?.command ?? '';
   if (command.startsWith('kvmsnap ')) await succeed(...command.split(' ').slice(1));
@@ -82,19 +82,19 @@ describe('what libvirt believes and the disks do not hold', () => {
     const found = await check(vm);
     expect(found.code).toBe(5);
     expect(rules(found)).toEqual([['orphan-tag', null]]);
-    await mend(vm, found);
+    await fix(vm, found);
     expect(snapshotNames(vm)).toEqual(['a']);
   });
 
   test('a snapshot that one disk has lost: check says what revert says', async () => {
-    const vm = twoDisks('torn');
+    const vm = twoDisks('incomplete');
     write(vm, 1);
     for (const name of ['a', 'b']) take(vm, name);
     tool('qemu-img', ['snapshot', '-d', 'a', pathOf(vm, 1)]);
     const found = await check(vm);
     expect(rules(found)).toEqual([['missing-tag', 'a']]);
-    expect(found.findings[0]?.command).toBe((await failure(5, 'revert', 'torn', 'a')).command);
-    await mend(vm, found);
+    expect(found.findings[0]?.command).toBe((await failure(5, 'revert', 'incomplete', 'a')).command);
+    await fix(vm, found);
     expect(keeps(vm, 'b', 1)).toBe(true);
   });
 
@@ -104,7 +104,7 @@ describe('what libvirt believes and the disks do not hold', () => {
     for (const { path } of vm.disks) tool('qemu-img', ['snapshot', '-d', 'a', path]);
     const found = await check(vm);
     expect(rules(found)).toEqual([['no-data', 'a']]);
-    await mend(vm, found);
+    await fix(vm, found);
     expect(snapshotNames(vm)).toEqual(['b']);
   });
 
@@ -114,7 +114,7 @@ describe('what libvirt believes and the disks do not hold', () => {
     tool('qemu-img', ['snapshot', '-c', 'a', pathOf(vm)]);
     const found = await check(vm);
     expect(rules(found)).toEqual([['missing-tag', 'a']]);
-    await mend(vm, found);
+    await fix(vm, found);
   });
 
   test('no current snapshot is information, which is no failure', async () => {
@@ -148,7 +148,7 @@ test('what external snapshots have left beside the images is information, unless
   expect(found.code).toBe(0);
   expect(found.findings.map(({ rule, command }) => [rule, command])).toEqual([
     ['used-by-others', null],
-    ...['old.mem', 'vda.s1', 'vda.s2'].map((name) => ['leftover-file', `rm ${join(directory, name)}`]),
+    ...['old.mem', 'vda.s1', 'vda.s2'].map((name) => ['unused-file', `rm ${join(directory, name)}`]),
   ]);
 });
 
@@ -195,7 +195,7 @@ test('--max-age 90m may be minutes or months, and is neither; 90min and 90mo are
   for (const months of ['90m', '90mo']) expect((await succeed(...prune, months)).stdout).toBe('');
 });
 
-test('all VMs: each with its findings, the bad ones by name, and what mends them', async () => {
+test('all VMs: each with its findings, the bad ones by name, and what fixes them', async () => {
   const good = defineVm({ name: 'good', disks: [{ size: '8M' }] });
   const bad = defineVm({ name: 'bad', disks: [{ size: '8M' }] });
   tool('qemu-img', ['snapshot', '-c', 'x', pathOf(bad)]);
@@ -207,7 +207,7 @@ test('all VMs: each with its findings, the bad ones by name, and what mends them
     `qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=${pathOf(bad)}`,
   );
   expect(table.stderr).toBe(
-    'error: 1 finding, on 1 of 2 VMs\nhint: what can safely be mended is mended by: kvmsnap check --fix bad\n',
+    'error: 1 finding, on 1 of 2 VMs\nhint: what can be fixed safely is fixed by: kvmsnap check --fix bad\n',
   );
   expect(await kvmsnap(['check', '-q'])).toMatchObject({ code: 5, stdout: 'bad\n' });
   expect(await kvmsnap(['check', 'good', '-q'])).toMatchObject({ code: 0, stdout: '', stderr: '' });

@@ -23,7 +23,7 @@ function broken(name: string): Vm {
   take(vm, 'a');
   tool('sleep', ['1.1']); // a tag's date has seconds
   for (const half of ['half-1', 'half-2']) tool('qemu-img', ['snapshot', '-c', half, pathOf(vm, 1)]);
-  for (const { path } of vm.disks) tool('qemu-img', ['snapshot', '-c', 'whole', path]);
+  for (const { path } of vm.disks) tool('qemu-img', ['snapshot', '-c', 'complete', path]);
   return vm;
 }
 
@@ -50,14 +50,14 @@ async function told(run: RunningCli) {
   };
 }
 
-/** What is left is mended by the next run. */
-async function mendsTheRest(vm: Vm): Promise<void> {
+/** What is left is fixed by the next run. */
+async function fixesTheRest(vm: Vm): Promise<void> {
   await document('check', 'check', vm.name, '--fix', '--yes');
   expect([snapshotNames(vm), tagNames(vm)]).toEqual([
-    ['a', 'whole'],
+    ['a', 'complete'],
     [
-      ['a', 'whole'],
-      ['a', 'whole'],
+      ['a', 'complete'],
+      ['a', 'complete'],
     ],
   ]);
 }
@@ -80,10 +80,10 @@ test('one signal: the step under way is done, what comes after it is not reached
     error: { code: 'interrupted', message: expect.stringMatching(/^ended by SIGINT; 5 findings left, on 2/) },
   });
   expect(vms.map((vm) => tagNames(vm)[1])).toEqual([
-    ['a', 'half-2', 'whole'],
-    ['a', 'half-1', 'half-2', 'whole'],
+    ['a', 'half-2', 'complete'],
+    ['a', 'half-1', 'half-2', 'complete'],
   ]);
-  for (const vm of [one, two]) await mendsTheRest(vm);
+  for (const vm of [one, two]) await fixesTheRest(vm);
 });
 
 test.each([
@@ -109,8 +109,8 @@ test.each([
   });
   expect(snapshotNames(vm)).toEqual(['a']);
   slow.goOn();
-  await waitFor(() => snapshotNames(vm).includes('whole'), { what: 'what it carried on with' });
-  await mendsTheRest(vm);
+  await waitFor(() => snapshotNames(vm).includes('complete'), { what: 'what it carried on with' });
+  await fixesTheRest(vm);
 });
 
 test('between the two halves of a step: it names the half that is still to be done', async () => {
@@ -145,6 +145,6 @@ test('Ctrl-C at its question changes nothing, and leaves none of its files', asy
   const terminal = await asked('check', '--fix');
   terminal.type('\x03');
   expect((await terminal.done).code).toBe(130);
-  expect([snapshotNames(vm), tagNames(vm)[1]]).toEqual([['a'], ['a', 'half-1', 'half-2', 'whole']]);
+  expect([snapshotNames(vm), tagNames(vm)[1]]).toEqual([['a'], ['a', 'half-1', 'half-2', 'complete']]);
   expect(readdirSync(join(scratch, 'state', 'kvmsnap'))).toEqual([]);
 });

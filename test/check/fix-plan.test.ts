@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { fixKey, planFixes, unanswered } from '../../src/check/fix-plan.ts';
-import type { TruthFacts } from '../../src/check/rules.ts';
+import type { CheckFacts } from '../../src/check/rules.ts';
 import type { Domain } from '../../src/model/domain.ts';
 import { withHold } from '../../src/model/hold.ts';
 import type { DiskImage, Image, Tag } from '../../src/model/image.ts';
@@ -17,8 +17,8 @@ interface Given {
   readonly image?: Partial<Image>;
   readonly stored?: DiskImage;
   readonly backing?: Partial<Image>;
-  readonly leftover?: number;
-  readonly users?: TruthFacts['users'];
+  readonly unusedMemory?: number;
+  readonly users?: CheckFacts['users'];
   readonly writeObstacles?: WriteObstacles;
   readonly readableFiles?: readonly string[];
 }
@@ -30,7 +30,7 @@ function plan({
   image,
   stored,
   backing,
-  leftover,
+  unusedMemory,
   users = NOBODY,
   writeObstacles = NO_OBSTACLES,
   readableFiles = [],
@@ -38,16 +38,18 @@ function plan({
   const vda = seen({ tags, ...image }, ...(backing ? [backing] : []));
   const images = new Map([['vda', vda]]);
   const about = domain(vm);
-  const facts: TruthFacts = {
+  const facts: CheckFacts = {
     domain: about,
     snapshots: reportSnapshots(snapshots, { current: null, busy: about.busy, images }),
     unread: [],
     current: null,
     images,
     stored: new Map(snapshots.map(({ name }) => [name, new Map([['vda', stored ?? vda]])])),
-    leftoverFiles: [],
+    unusedFiles: [],
     users,
-    leftovers: new Map(leftover === undefined ? [] : [['vda', { bytes: leftover, endBytes: 2 ** 30 }]]),
+    unusedMemory: new Map(
+      unusedMemory === undefined ? [] : [['vda', { bytes: unusedMemory, endBytes: 2 ** 30 }]],
+    ),
     nowSeconds: TAKEN_AT + 9999,
     maxAge: null,
     daemonVersion: 12_008_000,
@@ -59,16 +61,16 @@ function plan({
 
 describe('what no step answers', () => {
   const finding = (rule: string, changes: object = {}) =>
-    ({ rule, severity: 'warning', unsuitable: false, what: '', ...changes }) as const;
-  const steps = plan({ tags: [tag('whole')], snapshots: [] });
+    ({ rule, severity: 'warning', unsupported: false, what: '', ...changes }) as const;
+  const steps = plan({ tags: [tag('complete')], snapshots: [] });
 
   test('is left, each thing for itself', () => {
-    expect(steps.map(({ rule, snapshot }) => [rule, snapshot])).toEqual([['orphan-tag', 'whole']]);
+    expect(steps.map(({ rule, snapshot }) => [rule, snapshot])).toEqual([['orphan-tag', 'complete']]);
     const found = [
-      finding('orphan-tag', { tag: 'whole' }),
+      finding('orphan-tag', { tag: 'complete' }),
       finding('orphan-tag', { tag: 'other' }),
       finding('raw-disk'),
-      finding('no-data', { snapshot: 'whole' }),
+      finding('no-data', { snapshot: 'complete' }),
     ];
     expect(unanswered(found, steps)).toEqual(found.slice(1));
     expect(unanswered(found.slice(0, 1), steps)).toEqual([]);
@@ -99,7 +101,7 @@ test('libvirt is made to forget what no disk holds, but not one that is on hold'
 });
 
 describe('adopting', () => {
-  const adopt = (name: string, seconds: number, parent: string | null, hasMemory = false) => ({
+  const registerTags = (name: string, seconds: number, parent: string | null, hasMemory = false) => ({
     kind: 'adopt',
     name,
     createdAtSeconds: TAKEN_AT + seconds,
@@ -110,9 +112,9 @@ describe('adopting', () => {
   test('parents first, each under the one before it by date, known or not', () => {
     const tags = [at('c', 30, { vmStateBytes: 5 }), at('a', 10), at('b', 20), at('d', 40)];
     expect(actions({ snapshots: [known('b', 20)], tags })).toEqual([
-      adopt('a', 10, null),
-      adopt('c', 30, 'b', true),
-      adopt('d', 40, 'c'),
+      registerTags('a', 10, null),
+      registerTags('c', 30, 'b', true),
+      registerTags('d', 40, 'c'),
     ]);
   });
 
@@ -127,12 +129,12 @@ describe('adopting', () => {
   test('under none that is to be forgotten', () => {
     expect(actions({ snapshots: [known('gone', 0)], tags: [at('x', 5)] })).toEqual([
       { kind: 'forget', name: 'gone' },
-      adopt('x', 5, null),
+      registerTags('x', 5, null),
     ]);
   });
 
   test('also while it runs, for no image is touched', () => {
-    expect(actions({ vm: RUNNING, tags: [at('x', 5)] })).toEqual([adopt('x', 5, null)]);
+    expect(actions({ vm: RUNNING, tags: [at('x', 5)] })).toEqual([registerTags('x', 5, null)]);
   });
 });
 
@@ -187,16 +189,16 @@ describe('twins', () => {
 
 describe('leftover space', () => {
   test('the disk is grown over it and cut off again', () => {
-    expect(actions({ leftover: 40 * MiB })).toEqual([
+    expect(actions({ unusedMemory: 40 * MiB })).toEqual([
       { kind: 'win-back', path: '/vm/vda.qcow2', virtualBytes: 64 * MiB, growBytes: 2 ** 30 - 64 * MiB },
     ]);
   });
 
   test.each<[string, Given]>([
-    ['there is next to none', { leftover: MiB - 1 }],
-    ['it runs', { leftover: 40 * MiB, vm: RUNNING }],
-    ['the image is encrypted', { leftover: 40 * MiB, image: { encrypted: true } }],
-    ['the image below is longer', { leftover: 40 * MiB, backing: { virtualBytes: 65 * MiB } }],
+    ['there is next to none', { unusedMemory: MiB - 1 }],
+    ['it runs', { unusedMemory: 40 * MiB, vm: RUNNING }],
+    ['the image is encrypted', { unusedMemory: 40 * MiB, image: { encrypted: true } }],
+    ['the image below is longer', { unusedMemory: 40 * MiB, backing: { virtualBytes: 65 * MiB } }],
   ])('is left alone where %s', (_, given) => {
     expect(plan(given)).toEqual([]);
   });
@@ -204,7 +206,7 @@ describe('leftover space', () => {
 
 test('resuming comes first, and is all that can be done within a VM that was left paused', () => {
   const vm = { state: 'paused', stateReason: 'saving' };
-  expect(actions({ vm, tags: [at('x', 1)], leftover: 40 * MiB })).toMatchObject([
+  expect(actions({ vm, tags: [at('x', 1)], unusedMemory: 40 * MiB })).toMatchObject([
     { kind: 'resume' },
     { kind: 'adopt' },
   ]);
@@ -225,7 +227,7 @@ describe('an image that another VM uses, or may use', () => {
   const unread = { ...NOBODY, unknown: ['web-9'] };
 
   test('is not resized', () => {
-    const given = { leftover: 50 * MiB };
+    const given = { unusedMemory: 50 * MiB };
     expect(actions(given)).toMatchObject([{ kind: 'win-back' }]);
     expect([users, unread].map((users) => actions({ ...given, users }))).toEqual([[], []]);
   });
@@ -248,12 +250,14 @@ describe('an image that cannot be written to', () => {
 
   test('keeps what is in it', () => {
     expect(actions({ ...twice, ...stopped('read-only-mount') })).toEqual([]);
-    expect(actions({ leftover: 50 * MiB, ...stopped('immutable') })).toEqual([]);
+    expect(actions({ unusedMemory: 50 * MiB, ...stopped('immutable') })).toEqual([]);
   });
 
   test('nor is a tag deleted where the list of the others finds no room; memory is given back', () => {
     expect(actions({ ...twice, ...stopped('full-device') })).toEqual([]);
-    expect(actions({ leftover: 50 * MiB, ...stopped('full-device') })).toMatchObject([{ kind: 'win-back' }]);
+    expect(actions({ unusedMemory: 50 * MiB, ...stopped('full-device') })).toMatchObject([
+      { kind: 'win-back' },
+    ]);
   });
 
   test('what only libvirt keeps is changed all the same', () => {

@@ -1,4 +1,4 @@
-// check --fix on a real libvirtd: what it mends must work afterwards, and what it does not touch must be as it was.
+// check --fix on a real libvirtd: what it fixes must work afterwards, and what it does not touch must be as it was.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,7 +44,7 @@ process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 afterEach(cleanUp);
 afterAll(cleanUp);
 
-/** Mends one VM; hands back the exit code, the steps and what is left. */
+/** Fixes one VM; hands back the exit code, the steps and what is left. */
 async function fix(vm: Vm, ...options: string[]) {
   const { code, stdout, stderr } = await kvmsnap(['--json', 'check', vm.name, '--fix', '--yes', ...options]);
   if (stdout === '') throw new Error(stderr);
@@ -62,7 +62,7 @@ async function fix(vm: Vm, ...options: string[]) {
 }
 
 /** A second run has nothing to do. */
-async function isMended(vm: Vm): Promise<void> {
+async function isFixed(vm: Vm): Promise<void> {
   const before = facts(vm);
   expect(await fix(vm)).toMatchObject({ code: 0, steps: [] });
   expect(facts(vm)).toEqual(before);
@@ -126,7 +126,7 @@ describe('a VM whose definition was lost while it ran', () => {
     ]);
     expect([bytes(vm), tagNames(vm)]).toEqual([before.bytes, before.tags]);
     expect(virsh('dumpxml', '--domain', vm.uuid, '--inactive')).toBe(before.definition);
-    await isMended(vm);
+    await isFixed(vm);
 
     await succeed('info', 'web-1', 'running');
     await succeed('revert', 'web-1', 'running', '--yes');
@@ -156,12 +156,12 @@ describe('a VM whose definition was lost while it ran', () => {
     );
     for (const command of commands) pasteOk(command);
     expect(snapshotNames(vm).sort()).toEqual(['first', 'last', 'running']);
-    await isMended(vm);
+    await isFixed(vm);
   });
 });
 
 test('halves and twins go where it is proven which they are, and what no disk holds is forgotten', async () => {
-  const vm = twoDisks('torn');
+  const vm = twoDisks('incomplete');
   for (const { path } of vm.disks) tool('qemu-img', ['snapshot', '-c', 'twin', path]);
   const [first = '', second = ''] = vm.disks.map(({ path }) => path);
   tool('sleep', ['1.1']); // a tag's date has seconds
@@ -190,7 +190,7 @@ test('halves and twins go where it is proven which they are, and what no disk ho
   ]);
   expect([snapshotNames(vm), currentSnapshot(vm)]).toEqual([['base', 'twin'], 'twin']);
   expect([bytes(vm), allClean(vm)]).toEqual([[2, 2], true]);
-  await isMended(vm);
+  await isFixed(vm);
   revert(vm, 'twin');
   expect(bytes(vm)).toEqual([1, 1]);
 });
@@ -245,7 +245,7 @@ test('a VM left paused by a save that has ended is resumed, and its tag is known
   });
   expect(state(vm)).toBe('running');
   await countTo(vm, before + 2);
-  await isMended(vm);
+  await isFixed(vm);
   revert(vm, 'half');
   expect(state(vm)).toBe('running');
 });
@@ -277,7 +277,7 @@ test('a step that fails stops no other', async () => {
   ]);
   // the command of the failure does it
   pasteOk(partly.fixes[0]?.error?.command ?? null);
-  await isMended(vm);
+  await isFixed(vm);
 });
 
 test('a VM that a job holds is left alone', async () => {

@@ -17,7 +17,7 @@ interface Given {
   readonly users?: ImageUsers;
 }
 
-function fates({ vm, snapshots = [], unread = [], vda, vdb = vda, image, users = NOBODY }: Given) {
+function statuses({ vm, snapshots = [], unread = [], vda, vdb = vda, image, users = NOBODY }: Given) {
   const second =
     'kind' in vdb
       ? vdb
@@ -32,7 +32,7 @@ function fates({ vm, snapshots = [], unread = [], vda, vdb = vda, image, users =
       ['vdb', second],
     ]),
   });
-  return Object.fromEntries(found.map(({ name, fate }) => [name, fate]));
+  return Object.fromEntries(found.map(({ name, status }) => [name, status]));
 }
 
 const at = (name: string, seconds: number, changes: Partial<Tag> = {}) =>
@@ -44,20 +44,20 @@ const ofBoth = (name: string, seconds = 0) =>
     disks: ['vda', 'vdb'].map((target) => ({ target, location: 'internal', source: `/vm/${target}.qcow2` })),
   });
 
-describe('whole', () => {
+describe('complete', () => {
   test('is what every disk holds once, from about one time', () => {
-    expect(fates({ vda: [at('x', 0)], vdb: [at('x', 59)] })).toEqual({
-      x: { kind: 'whole', createdAtSeconds: TAKEN_AT, hasMemory: false },
+    expect(statuses({ vda: [at('x', 0)], vdb: [at('x', 59)] })).toEqual({
+      x: { kind: 'complete', createdAtSeconds: TAKEN_AT, hasMemory: false },
     });
-    expect(fates({ vda: [at('x', 3, { vmStateBytes: 9 })] })).toEqual({
-      x: { kind: 'whole', createdAtSeconds: TAKEN_AT + 3, hasMemory: true },
+    expect(statuses({ vda: [at('x', 3, { vmStateBytes: 9 })] })).toEqual({
+      x: { kind: 'complete', createdAtSeconds: TAKEN_AT + 3, hasMemory: true },
     });
   });
 
   test('is none that libvirt knows', () => {
-    expect(fates({ snapshots: [ofBoth('x')], vda: [at('x', 0)] })).toEqual({});
+    expect(statuses({ snapshots: [ofBoth('x')], vda: [at('x', 0)] })).toEqual({});
     // even where it does not tell what it knows
-    expect(fates({ unread: ['x'], vda: [at('x', 0)] })).toEqual({});
+    expect(statuses({ unread: ['x'], vda: [at('x', 0)] })).toEqual({});
   });
 });
 
@@ -91,7 +91,7 @@ describe('unclear', () => {
       { snapshots: [ofBoth('known')], vda: [at('known', -9, { id: '5' }), at('5', 0)] },
     ],
   ])('%s', (why, given) => {
-    expect(Object.values(fates(given))).toEqual([{ kind: 'unclear', why }]);
+    expect(Object.values(statuses(given))).toEqual([{ kind: 'unclear', why }]);
   });
 
   test.each<[string, RegExp]>([
@@ -100,32 +100,32 @@ describe('unclear', () => {
     ['bell\x07', /control/],
     ['n'.repeat(248), /248 bytes long, and the limit is 247/],
   ])('a name that libvirt cannot keep: %j', (name, why) => {
-    expect(Object.values(fates({ vda: [at(name, 0)] }))).toEqual([
+    expect(Object.values(statuses({ vda: [at(name, 0)] }))).toEqual([
       { kind: 'unclear', why: expect.stringMatching(why) },
     ]);
-    expect(Object.values(fates({ vda: [at('n'.repeat(247), 0)] }))).toMatchObject([{ kind: 'whole' }]);
+    expect(Object.values(statuses({ vda: [at('n'.repeat(247), 0)] }))).toMatchObject([{ kind: 'complete' }]);
   });
 
   test('two memories', () => {
     const vda = [at('x', 0, { vmStateBytes: 9 })];
-    expect(fates({ vda, vdb: seen({ path: '/vm/vdb.qcow2', tags: vda }) })).toMatchObject({
+    expect(statuses({ vda, vdb: seen({ path: '/vm/vdb.qcow2', tags: vda }) })).toMatchObject({
       x: { kind: 'unclear' },
     });
   });
 });
 
-describe('torn', () => {
+describe('incomplete', () => {
   const half = at('half', 10);
   const base = [ofBoth('base')];
 
   test('is what a disk lacks that was part of the VM before', () => {
-    expect(fates({ snapshots: base, vda: [at('base', 0), half], vdb: [at('base', 0)] })).toEqual({
-      half: { kind: 'torn', lacking: ['vdb'] },
+    expect(statuses({ snapshots: base, vda: [at('base', 0), half], vdb: [at('base', 0)] })).toEqual({
+      half: { kind: 'incomplete', lacking: ['vdb'] },
     });
     // by a snapshot that libvirt does not know either, and that is whole
-    expect(fates({ vda: [at('w', 0), half], vdb: [at('w', 0)] })).toMatchObject({
-      w: { kind: 'whole' },
-      half: { kind: 'torn', lacking: ['vdb'] },
+    expect(statuses({ vda: [at('w', 0), half], vdb: [at('w', 0)] })).toMatchObject({
+      w: { kind: 'complete' },
+      half: { kind: 'incomplete', lacking: ['vdb'] },
     });
   });
 
@@ -150,7 +150,7 @@ describe('torn', () => {
       },
     ],
   ])('is not proven by: %s', (_, given) => {
-    expect(fates(given)['half']).toMatchObject({ kind: 'unclear' });
+    expect(statuses(given)['half']).toMatchObject({ kind: 'unclear' });
   });
 });
 
@@ -158,19 +158,21 @@ describe('an image that another VM uses', () => {
   const shared = (...snapshots: string[]) => usedBy('/vm/vda.qcow2', { kind: 'tags', snapshots });
 
   test('a tag that a snapshot of another VM accounts for is no orphan', () => {
-    expect(fates({ vda: [at('x', 0)], vdb: [], users: shared('x') })).toEqual({});
+    expect(statuses({ vda: [at('x', 0)], vdb: [], users: shared('x') })).toEqual({});
   });
 
   test('and nothing of what it may account for is whole or half', () => {
     const snapshots = [ofBoth('old', -9)];
     const tags = [at('old', -9), at('x', 0)];
-    expect(fates({ snapshots, vda: tags, vdb: tags, users: shared('x') })).toMatchObject({
+    expect(statuses({ snapshots, vda: tags, vdb: tags, users: shared('x') })).toMatchObject({
       x: { kind: 'unclear', why: expect.stringMatching(/VM 'web-2'/) },
     });
     const half = { snapshots, vda: tags, vdb: [at('old', -9)] };
-    expect(fates(half)).toMatchObject({ x: { kind: 'torn' } });
-    expect(fates({ ...half, users: usedBy('/vm/vda.qcow2', {}) })).toMatchObject({ x: { kind: 'unclear' } });
-    expect(fates({ ...half, users: { ...NOBODY, unknown: ['web-9'] } })).toMatchObject({
+    expect(statuses(half)).toMatchObject({ x: { kind: 'incomplete' } });
+    expect(statuses({ ...half, users: usedBy('/vm/vda.qcow2', {}) })).toMatchObject({
+      x: { kind: 'unclear' },
+    });
+    expect(statuses({ ...half, users: { ...NOBODY, unknown: ['web-9'] } })).toMatchObject({
       x: { kind: 'unclear', why: expect.stringMatching(/'web-9' could not be read/) },
     });
   });

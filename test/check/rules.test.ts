@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { TRUTH_RULES, type TruthFacts } from '../../src/check/rules.ts';
+import { CHECK_RULES, type CheckFacts } from '../../src/check/rules.ts';
 import type { DiskImage } from '../../src/model/image.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import { applyRules, type RuledFinding } from '../../src/model/rule.ts';
@@ -12,14 +12,14 @@ interface Given {
   readonly snapshots?: readonly Snapshot[];
   readonly current?: string | null;
   readonly images?: ReadonlyMap<string, DiskImage>;
-  readonly leftovers?: TruthFacts['leftovers'];
-  readonly leftoverFiles?: TruthFacts['leftoverFiles'];
-  readonly maxAge?: TruthFacts['maxAge'];
+  readonly unusedMemory?: CheckFacts['unusedMemory'];
+  readonly unusedFiles?: CheckFacts['unusedFiles'];
+  readonly maxAge?: CheckFacts['maxAge'];
   /** Where libvirt will look. */
   readonly stored?: ReadonlyMap<string, DiskImage>;
   readonly unread?: readonly string[];
-  readonly users?: TruthFacts['users'];
-  readonly daemonVersion?: TruthFacts['daemonVersion'];
+  readonly users?: CheckFacts['users'];
+  readonly daemonVersion?: CheckFacts['daemonVersion'];
   readonly readableFiles?: readonly string[];
 }
 
@@ -47,8 +47,8 @@ function found({
   snapshots = [],
   current,
   images,
-  leftovers,
-  leftoverFiles = [],
+  unusedMemory,
+  unusedFiles = [],
   maxAge = null,
   unread = [],
   users = NOBODY,
@@ -59,14 +59,14 @@ function found({
   const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
   const about = domain(vm);
   const isCurrent = current === undefined ? (snapshots.at(-1)?.name ?? null) : current;
-  return applyRules(TRUTH_RULES, {
+  return applyRules(CHECK_RULES, {
     domain: about,
     snapshots: reportSnapshots(snapshots, { current: isCurrent, busy: about.busy, images: ofDisks }),
     current: isCurrent,
     images: ofDisks,
     stored: new Map(snapshots.map(({ name }) => [name, stored ?? ofDisks])),
-    leftovers: leftovers ?? new Map(),
-    leftoverFiles,
+    unusedMemory: unusedMemory ?? new Map(),
+    unusedFiles,
     users,
     nowSeconds: TAKEN_AT + 3600,
     maxAge,
@@ -84,7 +84,7 @@ const atMost = (seconds: number, label: string | null = null) => ({ seconds, say
 const MOVED = { target: 'vda', location: 'internal', source: '/old/vda.qcow2' } as const;
 const GONE: DiskImage = { kind: 'broken', why: 'missing', path: '/old/vda.qcow2', detail: 'gone' };
 
-const LEFTOVERS = new Map([['vda', { bytes: 40 * MiB, endBytes: 2 ** 30 }]]);
+const UNUSED_MEMORY = new Map([['vda', { bytes: 40 * MiB, endBytes: 2 ** 30 }]]);
 
 const CASES: Readonly<
   Record<string, { readonly silent: readonly Given[]; readonly loud: readonly (readonly [Given, object])[] }>
@@ -363,15 +363,15 @@ const CASES: Readonly<
       ],
     ],
   },
-  'leftover-space': {
+  'unused-memory': {
     silent: [
-      { leftovers: new Map([['vda', { bytes: 4096, endBytes: 2 ** 30 }]]) },
-      { leftovers: LEFTOVERS, vm: { state: 'running', busy: true } },
-      { leftovers: LEFTOVERS, vm: { state: 'paused', stateReason: 'saving' } },
+      { unusedMemory: new Map([['vda', { bytes: 4096, endBytes: 2 ** 30 }]]) },
+      { unusedMemory: UNUSED_MEMORY, vm: { state: 'running', busy: true } },
+      { unusedMemory: UNUSED_MEMORY, vm: { state: 'paused', stateReason: 'saving' } },
     ],
     loud: [
       [
-        { leftovers: LEFTOVERS, images: inVda() },
+        { unusedMemory: UNUSED_MEMORY, images: inVda() },
         {
           severity: 'warning',
           what: expect.stringMatching(/^disk vda: 40 MiB of the image are memory that no snapshot refers to/),
@@ -380,11 +380,11 @@ const CASES: Readonly<
         },
       ],
       [
-        { leftovers: LEFTOVERS, images: inVda(), vm: { state: 'running' } },
+        { unusedMemory: UNUSED_MEMORY, images: inVda(), vm: { state: 'running' } },
         { hint: expect.stringContaining('with the VM off') },
       ],
       [
-        { leftovers: LEFTOVERS, images: new Map([['vda', seen({ encrypted: true })]]) },
+        { unusedMemory: UNUSED_MEMORY, images: new Map([['vda', seen({ encrypted: true })]]) },
         { hint: expect.stringContaining('the next snapshot') },
       ],
     ],
@@ -402,15 +402,15 @@ const CASES: Readonly<
       ],
     ],
   },
-  'leftover-file': {
+  'unused-file': {
     silent: [{}],
     loud: [
       [
-        { leftoverFiles: [{ path: '/vm/a b.mem', over: null }] },
+        { unusedFiles: [{ path: '/vm/a b.mem', over: null }] },
         { severity: 'information', what: expect.stringContaining('memory'), command: "rm '/vm/a b.mem'" },
       ],
       [
-        { leftoverFiles: [{ path: '/vm/vda.s1', over: '/vm/vda.qcow2' }] },
+        { unusedFiles: [{ path: '/vm/vda.s1', over: '/vm/vda.qcow2' }] },
         { what: expect.stringContaining('/vm/vda.s1 is laid over /vm/vda.qcow2') },
       ],
     ],
@@ -488,7 +488,7 @@ describe.each(Object.entries(CASES))('%s', (rule, { silent, loud }) => {
 });
 
 test('every rule has its cases', () => {
-  expect(TRUTH_RULES.map(({ id }) => id)).toEqual(Object.keys(CASES));
+  expect(CHECK_RULES.map(({ id }) => id)).toEqual(Object.keys(CASES));
 });
 
 test('nothing is found where all is well', () => {

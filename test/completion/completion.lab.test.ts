@@ -2,7 +2,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap, kvmsnapPath } from '../lab/cli.ts';
-import { killLibvirtd, mendLibvirtd, signalLibvirtd } from '../lab/daemon.ts';
+import { killLibvirtd, repairLibvirtd, signalLibvirtd } from '../lab/daemon.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
 import { succeed, take } from '../lab/scene.ts';
 import { type ShellName, type ShellSession, startShell } from '../lab/shells.ts';
@@ -283,7 +283,7 @@ describe('what is looked up', () => {
     await killLibvirtd();
     expect(await candidates(['list', ''])).toEqual([]);
     expect(await candidates(['delete', 'web', ''])).toEqual([]);
-    await mendLibvirtd();
+    await repairLibvirtd();
     expect(await candidates(['delete', 'web', ''])).toEqual(snapshots);
   });
 

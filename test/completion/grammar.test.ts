@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Argument, Command, Option } from '../../src/command-line/commander.ts';
 import { MeantArgument, MeantOption } from '../../src/command-line/meaning.ts';
 import { repeated, repeatedChoice } from '../../src/command-line/values.ts';
-import { completionOf, nameCandidates, type Sought } from '../../src/completion/grammar.ts';
+import { completionOf, nameCandidates, type WantedNames } from '../../src/completion/grammar.ts';
 
 const vm = () => new MeantArgument('<vm>', 'vm', '');
 
@@ -53,10 +53,10 @@ function offered(line: string): string[] {
   return completion.candidates.map(({ text }) => text);
 }
 
-function sought(line: string): Sought {
+function wantedNames(line: string): WantedNames {
   const completion = complete(line);
   if (completion.kind !== 'names') throw new Error(`${completion.kind} are offered`);
-  return completion.sought;
+  return completion.wantedNames;
 }
 
 describe('commands', () => {
@@ -78,7 +78,7 @@ describe('commands', () => {
   });
 
   test.each(['delete web', 'rm web'])('only once: %j', (line) => {
-    expect(complete(line)).toMatchObject({ kind: 'names', sought: { what: 'vm' } });
+    expect(complete(line)).toMatchObject({ kind: 'names', wantedNames: { what: 'vm' } });
   });
 });
 
@@ -102,7 +102,7 @@ describe('options', () => {
   });
 
   test('not behind --', () => {
-    expect(sought('rm -- -')).toMatchObject({ what: 'vm' });
+    expect(wantedNames('rm -- -')).toMatchObject({ what: 'vm' });
   });
 });
 
@@ -130,18 +130,18 @@ describe('values of options', () => {
   });
 
   test('that are VMs, or patterns', () => {
-    expect(sought('prune --exclude ')).toMatchObject({
+    expect(wantedNames('prune --exclude ')).toMatchObject({
       what: 'vm',
       asPattern: true,
       place: { before: '' },
     });
-    expect(sought('prune --exclude=w')).toMatchObject({ place: { before: '--exclude=', dash: 'fine' } });
-    expect(sought('rm --vm ')).toMatchObject({ what: 'vm', asPattern: false, place: { dash: 'never' } });
-    expect(sought('prune --exclude a --exclude=b --exclude ').place.given).toEqual(['a', 'b']);
+    expect(wantedNames('prune --exclude=w')).toMatchObject({ place: { before: '--exclude=', dash: 'fine' } });
+    expect(wantedNames('rm --vm ')).toMatchObject({ what: 'vm', asPattern: false, place: { dash: 'never' } });
+    expect(wantedNames('prune --exclude a --exclude=b --exclude ').place.given).toEqual(['a', 'b']);
   });
 
   test('that are snapshots, of the VMs on the line', () => {
-    expect(sought('prune web mail --keep ')).toMatchObject({
+    expect(wantedNames('prune web mail --keep ')).toMatchObject({
       what: 'snapshot',
       asPattern: true,
       vms: ['web', 'mail'],
@@ -151,7 +151,7 @@ describe('values of options', () => {
 
 describe('arguments', () => {
   test('a VM first', () => {
-    expect(sought('rm ')).toEqual({
+    expect(wantedNames('rm ')).toEqual({
       what: 'vm',
       vms: [],
       uri: null,
@@ -168,13 +168,13 @@ describe('arguments', () => {
     '-- rm web ',
     'describe web ',
   ])('then its snapshots: %j', (line) => {
-    expect(sought(line)).toMatchObject({ what: 'snapshot', vms: ['web'], place: { given: [] } });
+    expect(wantedNames(line)).toMatchObject({ what: 'snapshot', vms: ['web'], place: { given: [] } });
   });
 
   test('each once where there may be several', () => {
-    expect(sought('rm web a -y b ').place.given).toEqual(['a', 'b']);
-    expect(sought('prune web mail ').place.given).toEqual(['web', 'mail']);
-    expect(sought('prune --exclude x web ').place.given).toEqual(['web']);
+    expect(wantedNames('rm web a -y b ').place.given).toEqual(['a', 'b']);
+    expect(wantedNames('prune web mail ').place.given).toEqual(['web', 'mail']);
+    expect(wantedNames('prune --exclude x web ').place.given).toEqual(['web']);
   });
 
   test.each(['describe web a ', 'describe web a b ', 'describe web a b c '])(
@@ -185,9 +185,9 @@ describe('arguments', () => {
   );
 
   test('a VM named by an option has snapshots too', () => {
-    expect(sought('rm web --vm mail ')).toMatchObject({ what: 'snapshot', vms: ['web', 'mail'] });
-    expect(sought('rm --vm=mail ')).toMatchObject({ what: 'vm' });
-    expect(sought('rm --vm=mail web a ')).toMatchObject({
+    expect(wantedNames('rm web --vm mail ')).toMatchObject({ what: 'snapshot', vms: ['web', 'mail'] });
+    expect(wantedNames('rm --vm=mail ')).toMatchObject({ what: 'vm' });
+    expect(wantedNames('rm --vm=mail web a ')).toMatchObject({
       vms: ['web', 'mail'],
       place: { given: ['a'] },
     });
@@ -199,13 +199,13 @@ describe('arguments', () => {
     ['rm -ca web ', 'a'],
     ['rm -d -c web ', null],
   ])('are looked up where %j says', (line, uri) => {
-    expect(sought(line).uri).toBe(uri);
+    expect(wantedNames(line).uri).toBe(uri);
   });
 });
 
 describe('names that were found', () => {
   const NAMES = ['web', '-lead', 'a*', 'tab\there', 'line\nfeed', 'esc\x1b', 'c1\u009b', '快照', 'web', ''];
-  const candidates = (place: Partial<Sought['place']>, asPattern = false) =>
+  const candidates = (place: Partial<WantedNames['place']>, asPattern = false) =>
     nameCandidates(
       {
         what: 'vm',

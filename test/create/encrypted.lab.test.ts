@@ -23,7 +23,7 @@ test('as the first disk of a VM that is off', async () =>
     says: () => ['disk vda', 'libvirt does not hand the key to qemu-img for a VM that is off'],
     hint: 'copy the image instead, or encrypt within the guest',
     command: null,
-    mend: null,
+    fix: null,
   }));
 
 test('as the first disk of a running VM: virsh loses the guest', async () =>
@@ -36,7 +36,7 @@ test('as the first disk of a running VM: virsh loses the guest', async () =>
     says: () => ['disk vda', 'QEMU crashes when it writes the memory into the first disk'],
     hint: 'with a small unencrypted qcow2 image as the first disk it works',
     command: null,
-    mend: null,
+    fix: null,
   }));
 
 test('as the second disk, for which the VM must run', async () =>
@@ -47,7 +47,7 @@ test('as the second disk, for which the VM must run', async () =>
     says: () => ['disk vdb', 'libvirt does not hand the key to qemu-img for a VM that is off'],
     hint: 'start the VM first',
     command: () => `virsh start 'web 1'\\''s'`,
-    mend: (_, { command }) => void pasteOk(command),
+    fix: (_, { command }) => void pasteOk(command),
     // the twin that raw virsh is tried on has the same image
     warns: /disk vdb: .* is not this VM's alone: VM 'twin' \(shut off\)/,
   }));

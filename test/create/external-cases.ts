@@ -1,13 +1,13 @@
 // Cases of the rules for external snapshots.
 
 import { plannedFiles, planSnapshot } from '../../src/create/plan.ts';
-import type { CreateFacts, Place } from '../../src/create/rules/facts.ts';
+import type { CreateFacts, TargetFile } from '../../src/create/rules/facts.ts';
 import { type DiskSpec, INTERNAL_SPEC, type SnapshotSpec } from '../../src/model/snapshot-spec.ts';
 import { NOBODY } from '../../src/sharing/image-users.ts';
 import { disk, domain, MiB, seen, tag } from '../model.ts';
 import type { RuleCases } from './rule-cases.ts';
 
-const NOTHING_THERE: Place = {
+const NOTHING_THERE: TargetFile = {
   holds: null,
   bytes: 0,
   directory: 'fine',
@@ -30,7 +30,7 @@ export function external(
     name: 's1',
     plan,
     mode: plan.mode,
-    places: new Map(plannedFiles(plan).map((path) => [path, NOTHING_THERE])),
+    targetFiles: new Map(plannedFiles(plan).map((path) => [path, NOTHING_THERE])),
     agent: null,
     users: NOBODY,
     labelled: false,
@@ -44,10 +44,10 @@ export function external(
 }
 
 /** The same with something at a path. */
-const at = (facts: CreateFacts, path: string, place: Partial<Place> | null): CreateFacts => ({
+const at = (facts: CreateFacts, path: string, place: Partial<TargetFile> | null): CreateFacts => ({
   ...facts,
-  places: new Map(
-    [...facts.places, [path, NOTHING_THERE] as const].flatMap(([known, was]) =>
+  targetFiles: new Map(
+    [...facts.targetFiles, [path, NOTHING_THERE] as const].flatMap(([known, was]) =>
       known !== path ? [[known, was] as const] : place ? [[known, { ...was, ...place }] as const] : [],
     ),
   ),
@@ -83,7 +83,7 @@ const overInternal = {
 
 export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
   'external-on-old-daemon': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: '9.9', facts: external({ external: true }, {}, { daemonVersion: 9_009_000 }), finds: [] },
       {
@@ -109,7 +109,7 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
     ],
   },
   'no-revert': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       {
         says: 'files of different names',
@@ -187,7 +187,7 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
       },
     ],
   },
-  'no-place': {
+  'no-target-file': {
     severity: 'error',
     cases: [
       { says: 'files', facts: both, finds: [] },
@@ -287,7 +287,7 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
     ],
   },
   'unseen-file': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: 'looked at', facts: both, finds: [] },
       { says: 'an overlay, which libvirt itself spares', facts: at(both, OVERLAY, null), finds: [] },
@@ -299,7 +299,7 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
     ],
   },
   'device-overwritten': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: 'a file', facts: both, finds: [] },
       { says: 'a device', facts: onBlock, finds: [{ what: /vda.*overwrites what is on \/dev\/vg\/o/ }] },
@@ -315,7 +315,7 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
     ],
   },
   'reused-file': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: 'made anew', facts: both, finds: [] },
       {
@@ -463,7 +463,7 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
       },
     ],
   },
-  'memory-of-off-machine': {
+  'memory-of-off-vm': {
     severity: 'error',
     cases: [
       { says: '--external takes what there is', facts: external(), finds: [] },
@@ -589,7 +589,7 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
     ],
   },
   'space-for-memory-file': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: 'just enough', facts: at(both, MEMORY, { freeBytes: 364 * MiB }), finds: [] },
       { says: 'not known', facts: at(both, MEMORY, { freeBytes: null }), finds: [] },
@@ -606,7 +606,7 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
     ],
   },
   'space-for-overlay': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: 'some', facts: at(both, OVERLAY, { freeBytes: MiB }), finds: [] },
       { says: 'not known', facts: at(both, OVERLAY, { freeBytes: null }), finds: [] },

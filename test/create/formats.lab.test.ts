@@ -26,7 +26,7 @@ const conversion = (format: string, ending: string) => (vm: Vm) =>
   `qemu-img convert -f ${format} -O qcow2 ${pathOf(vm)} ${renamed(vm, ending)}`;
 /** Converts, and gives the VM the new file. */
 const convertAndName =
-  (from: string, to: string): Hazard['mend'] =>
+  (from: string, to: string): Hazard['fix'] =>
   (vm, { command }) => {
     pasteOk(command);
     pasteOk(edit(), `s|vda.${from}|vda.${to}|; s|type='${from}'|type='qcow2'|`);
@@ -44,7 +44,7 @@ const HAZARDS: readonly Hazard[] = [
     says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says raw`],
     hint: NAME_IT,
     command: conversion('raw', 'qcow2'),
-    mend: convertAndName('raw', 'qcow2'),
+    fix: convertAndName('raw', 'qcow2'),
   },
   {
     what: 'vmdk file',
@@ -54,7 +54,7 @@ const HAZARDS: readonly Hazard[] = [
     says: (m) => [`disk vda (${pathOf(m)}): the file is vmdk, the VM's XML says vmdk`],
     hint: NAME_IT,
     command: conversion('vmdk', 'qcow2'),
-    mend: convertAndName('vmdk', 'qcow2'),
+    fix: convertAndName('vmdk', 'qcow2'),
   },
   {
     what: 'raw file beside one that is called as its copy would be',
@@ -66,7 +66,7 @@ const HAZARDS: readonly Hazard[] = [
     virsh: unsupported('vda', 'raw'),
     says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says raw`],
     command: conversion('raw', 'qcow2.new'),
-    mend: (m, refusal) => {
+    fix: (m, refusal) => {
       convertAndName('raw', 'qcow2.new')?.(m, refusal);
       expect(readFileSync(renamed(m, 'qcow2'), 'utf8')).toBe('of somebody else');
     },
@@ -77,7 +77,7 @@ const HAZARDS: readonly Hazard[] = [
     virsh: unsupported('vdb', 'raw'),
     says: (m) => [`disk vdb (${pathOf(m, 1)}): the file is raw, the VM's XML says raw`],
     command: (m) => conversion('raw', 'qcow2')({ ...m, disks: m.disks.slice(1) }),
-    mend: (_, { command }) => {
+    fix: (_, { command }) => {
       pasteOk(command);
       pasteOk(edit(), `s|vdb.raw|vdb.qcow2|; s|type='raw'|type='qcow2'|`);
     },
@@ -93,7 +93,7 @@ const HAZARDS: readonly Hazard[] = [
     virsh: /nothing selected for snapshot/,
     says: () => ['the VM has no disk that a snapshot could hold (cdroms and read-only disks take no part)'],
     command: null,
-    mend: null,
+    fix: null,
   },
   {
     what: 'missing file',
@@ -103,7 +103,7 @@ const HAZARDS: readonly Hazard[] = [
     says: (m) => [`disk vda: ${pathOf(m)} is missing`],
     hint: "restore the file, or correct the path in the VM's XML",
     command: edit,
-    mend: (m) => renameSync(`${pathOf(m)}.away`, pathOf(m)),
+    fix: (m) => renameSync(`${pathOf(m)}.away`, pathOf(m)),
   },
   {
     what: 'empty file that the XML calls qcow2',
@@ -112,7 +112,7 @@ const HAZARDS: readonly Hazard[] = [
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
     says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says qcow2`],
     command: conversion('raw', 'qcow2.new'),
-    mend: null,
+    fix: null,
   },
   {
     what: 'image with its data in another file',
@@ -125,7 +125,7 @@ const HAZARDS: readonly Hazard[] = [
     virsh: since({ '7.0': /Could not create snapshot 's1': -95/, '11.3': /'s1': Operation not supported/ }),
     says: (m) => [`disk vda (${pathOf(m)}): the image keeps its data in ${renamed(m, 'data')}`],
     command: conversion('qcow2', 'qcow2.new'),
-    mend: convertAndName('qcow2', 'qcow2.new'),
+    fix: convertAndName('qcow2', 'qcow2.new'),
   },
   {
     what: 'image with refcount_bits=1',
@@ -138,7 +138,7 @@ const HAZARDS: readonly Hazard[] = [
     virsh: since({ '7.0': /Could not create snapshot 's1': -22/, '11.3': /'s1': Invalid argument/ }),
     says: (m) => [`disk vda (${pathOf(m)}): the image has refcount_bits=1`],
     command: (m) => `qemu-img amend -f qcow2 -o refcount_bits=16 ${pathOf(m)}`,
-    mend: (_, { command }) => void pasteOk(command),
+    fix: (_, { command }) => void pasteOk(command),
   },
   {
     what: 'image that is marked corrupt',
@@ -153,7 +153,7 @@ const HAZARDS: readonly Hazard[] = [
     says: (m) => [`disk vda (${pathOf(m)}): the image is marked corrupt`],
     hint: /^restore the image from a backup; or, with the VM off, copy what it holds now/,
     command: (m) => `qemu-img convert -f qcow2 -O qcow2 ${pathOf(m)} ${pathOf(m)}.copy`,
-    mend: (m, { command }) => {
+    fix: (m, { command }) => {
       pasteOk(command);
       renameSync(`${pathOf(m)}.copy`, pathOf(m));
     },
@@ -176,7 +176,7 @@ test('advice for a file whose name a shell would take apart', async () => {
     virsh: unsupported('vda', 'raw'),
     says: () => [`disk vda (${awkward}): the file is raw`],
     command: () => `qemu-img convert -f raw -O qcow2 ${quoted(awkward)} ${quoted(target)}`,
-    mend: (_, { command }) => {
+    fix: (_, { command }) => {
       pasteOk(command);
       pasteOk(edit(), `s|v1.img|v1.qcow2|; s|type='raw'|type='qcow2'|`);
     },
@@ -194,7 +194,7 @@ test.runIf(isSystemLab)('a raw block device (root makes it)', () =>
     hint: /for a raw logical volume let LVM take the snapshot, .* or convert it to a qcow2 file/,
     command: (m) =>
       `lvcreate --snapshot --size 10G --name ${pathOf(m).replace('/dev/', '')}-snapshot ${pathOf(m)}`,
-    mend: (m) => {
+    fix: (m) => {
       const file = pasteOk(`losetup --noheadings --output BACK-FILE ${pathOf(m)}`).trim();
       pasteOk(`qemu-img convert -f raw -O qcow2 ${pathOf(m)} ${file}.qcow2`);
       pasteOk(

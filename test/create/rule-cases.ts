@@ -56,7 +56,7 @@ export function describeRules<Facts extends object>(
     test('of a libvirtd that does not tell its version all is refused that any would be, and nothing is stated', () => {
       const refused = (facts: Facts, daemonVersion: number | null) =>
         applyRules(rules, { ...facts, daemonVersion }).filter(
-          ({ severity }) => severity === 'error' || severity === 'judgement',
+          ({ severity }) => severity === 'error' || severity === 'overridable',
         );
       for (const [id, { cases }] of Object.entries(table)) {
         for (const { says, facts } of cases.filter(({ facts }) => 'daemonVersion' in facts)) {

@@ -35,7 +35,7 @@ function creating(changes: Partial<CreateFacts> = {}): CreateFacts {
     name: 'snapshot-2',
     plan: internalPlan(changes.domain ?? domain()),
     mode: 'internal',
-    places: new Map(),
+    targetFiles: new Map(),
     agent: null,
     users: NOBODY,
     labelled: false,
@@ -499,7 +499,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
     ],
   },
   'read-only-disk-refused': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: 'raw, on libvirt that leaves it out', facts: creating({ domain: readOnly('raw') }), finds: [] },
       {
@@ -837,7 +837,7 @@ const CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
     ],
   },
   'free-space': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: 'off', facts: creating({ freeBytes: 0 }), finds: [] },
       { says: 'not known', facts: creating({ domain: running(), freeBytes: null }), finds: [] },
@@ -1234,7 +1234,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
     ],
   },
   'managed-save': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: 'none', facts: reverting(), finds: [] },
       {
@@ -1253,7 +1253,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
     ],
   },
   'abandoned-overlay': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: 'the image that holds the snapshot is in use', facts: reverting(), finds: [] },
       {
@@ -1315,7 +1315,7 @@ const REVERT_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
     ],
   },
   'tags-in-overlay': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: 'none', facts: backToE1([]), finds: [] },
       {
@@ -1415,7 +1415,7 @@ test('findings come in the order of the rules, with their rule and severity', ()
   expect(applyRules(CREATE_RULES, facts).map(({ rule, severity }) => [rule, severity])).toEqual([
     ['format-disagrees', 'error'],
     ['format-disagrees', 'error'],
-    ['free-space', 'judgement'],
+    ['free-space', 'overridable'],
   ]);
 });
 
@@ -1527,7 +1527,7 @@ test.each([
 });
 
 test('what a run over many VMs skips is the kind of VM; a state that may pass is a failure', () => {
-  expect(CREATE_RULES.filter(({ unsuitable }) => unsuitable).map(({ id }) => id)).toEqual([
+  expect(CREATE_RULES.filter(({ unsupported }) => unsupported).map(({ id }) => id)).toEqual([
     'no-disks',
     'not-qcow2',
     'external-by-default',
@@ -1545,7 +1545,7 @@ test('what a run over many VMs skips is the kind of VM; a state that may pass is
     'external-on-old-daemon',
     'no-revert',
     'label-undeletable',
-    'no-place',
+    'no-target-file',
     'network-overlay',
     'encrypted-base',
     'quiesce',

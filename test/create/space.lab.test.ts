@@ -115,7 +115,7 @@ describe.runIf(isSystemLab)('a file system too small for the memory (root mounts
       const steps = domain?.fixes.map(({ action, outcome }) => [action, outcome]);
       return { code, steps, left: domain?.findings.map(({ rule }) => rule), fixes: domain?.fixes };
     };
-    expect(await fix()).toMatchObject({ code: 5, steps: [], left: ['no-guest-agent', 'leftover-space'] });
+    expect(await fix()).toMatchObject({ code: 5, steps: [], left: ['no-guest-agent', 'unused-memory'] });
     destroy(vm);
     expect(occupied(vm)).toBeGreaterThan((FREE - 2) * MiB);
     const fixed = await fix();

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { planSnapshot } from '../../src/create/plan.ts';
-import type { Place } from '../../src/create/rules/facts.ts';
-import { externalFlaws, leftovers } from '../../src/create/verify-external.ts';
+import type { TargetFile } from '../../src/create/rules/facts.ts';
+import { externalFlaws, residueFiles } from '../../src/create/verify-external.ts';
 import type { DiskImage } from '../../src/model/image.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
@@ -45,7 +45,7 @@ function vmOn(image: DiskImage, known: readonly Snapshot[] = [taken()], state = 
   };
 }
 
-const place = (holds: Place['holds'], bytes = 0): Place => ({
+const place = (holds: TargetFile['holds'], bytes = 0): TargetFile => ({
   holds,
   bytes,
   directory: 'fine',
@@ -56,7 +56,8 @@ const NOTHING = new Map([OVERLAY, MEMORY].map((path) => [path, place(null)]));
 const BOTH = new Map([OVERLAY, MEMORY].map((path) => [path, place('file', 9)]));
 
 describe('what a finished one lacks', () => {
-  const flaws = (vm: Vm, plan = planned(), places = BOTH) => externalFlaws(plan, vm, vm.snapshots[0], places);
+  const flaws = (vm: Vm, plan = planned(), targetFiles = BOTH) =>
+    externalFlaws(plan, vm, vm.snapshots[0], targetFiles);
 
   test.each([
     ['nothing', chain(OVERLAY, BASE)],
@@ -90,8 +91,10 @@ describe('what a finished one lacks', () => {
   });
 
   test('the memory, in an empty file', () => {
-    const places = new Map([...BOTH, [MEMORY, place('file')]]);
-    expect(flaws(vmOn(chain(OVERLAY, BASE)), planned(), places)).toEqual([`the memory is not in ${MEMORY}`]);
+    const targetFiles = new Map([...BOTH, [MEMORY, place('file')]]);
+    expect(flaws(vmOn(chain(OVERLAY, BASE)), planned(), targetFiles)).toEqual([
+      `the memory is not in ${MEMORY}`,
+    ]);
   });
 
   test('without metadata, the overlays alone tell', () => {
@@ -106,7 +109,7 @@ describe('what a finished one lacks', () => {
 });
 
 describe('what a failed one leaves', () => {
-  const left = (vm: Vm, before = NOTHING, now = BOTH) => leftovers(planned(), before, now, vm, 's1');
+  const left = (vm: Vm, before = NOTHING, now = BOTH) => residueFiles(planned(), before, now, vm, 's1');
 
   test('files that nothing uses', () => {
     expect(left(vmOn(chain(BASE), []))).toEqual([

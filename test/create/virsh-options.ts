@@ -1,10 +1,10 @@
 // Every option of virsh's snapshot commands, and what it is here: the manual's table, held against `virsh help`.
 
 /** Of one option: the same name here; another one, or a command; or why there is none. */
-type Place = 'same' | { readonly as: string } | { readonly why: string };
+type TargetFile = 'same' | { readonly as: string } | { readonly why: string };
 
-const as = (words: string): Place => ({ as: words });
-const why = (reason: string): Place => ({ why: reason });
+const as = (words: string): TargetFile => ({ as: words });
+const why = (reason: string): TargetFile => ({ why: reason });
 
 /** The VM and the snapshot are arguments here, and a VM's name is never taken for another one's id. */
 const NAMES = {
@@ -14,7 +14,7 @@ const NAMES = {
 
 const XML_ONLY = why('the XML is short: `... --xml | xmllint --xpath ... -`');
 
-const CREATING: Readonly<Record<string, Place>> = {
+const CREATING: Readonly<Record<string, TargetFile>> = {
   'no-metadata': 'same',
   halt: 'same',
   'disk-only': 'same',
@@ -27,7 +27,7 @@ const CREATING: Readonly<Record<string, Place>> = {
 
 /** By virsh's command without `snapshot-`: the command here, and each option. */
 export const VIRSH_OPTIONS: Readonly<
-  Record<string, { readonly command: string; readonly options: Readonly<Record<string, Place>> }>
+  Record<string, { readonly command: string; readonly options: Readonly<Record<string, TargetFile>> }>
 > = {
   create: {
     command: 'create',

@@ -225,7 +225,7 @@ describe('what libvirt and the images hold differs', () => {
     expectLeft(vm, 's1', 's4');
   });
 
-  test('one that an image holds twice is refused; the hint mends it', async () => {
+  test('one that an image holds twice is refused; the hint fixes it', async () => {
     const vm = family();
     tool('qemu-img', ['snapshot', '-c', 's2', pathOf(vm, 1)]);
     const before = facts(vm);

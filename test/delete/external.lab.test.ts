@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
-import { libvirtdPid, mendLibvirtd } from '../lab/daemon.ts';
+import { libvirtdPid, repairLibvirtd } from '../lab/daemon.ts';
 import { hasPattern, imageInfo, writePattern } from '../lab/disk.ts';
 import { pasteOk, writableImages } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
@@ -349,7 +349,7 @@ describe('what libvirt refuses is foretold, with the way round', () => {
     revertRaw(vm, 'e2');
     expect(deleteRaw(vm, 'e1').code).toBe(1);
     expect(libvirtdPid()).toBeUndefined();
-    await mendLibvirtd();
+    await repairLibvirtd();
   });
 
   test('internal and external ones mixed', async () => {

@@ -7,7 +7,7 @@ import { applyRules } from '../../src/model/rule.ts';
 import { domain, snapshot } from '../model.ts';
 
 /** a ─ b ─ c, of which some are held. */
-function heldIn(names: readonly string[], named: string, reach: DeleteScope): (string | undefined)[] {
+function heldIn(names: readonly string[], named: string, scope: DeleteScope): (string | undefined)[] {
   const description = (name: string) => (names.includes(name) ? withHold(null) : null);
   const all = [
     snapshot('a', { description: description('a') }),
@@ -20,7 +20,7 @@ function heldIn(names: readonly string[], named: string, reach: DeleteScope): (s
   const findings = applyRules(HOLD_RULES, {
     domain: domain({ name: 'web 1' }),
     snapshot: found,
-    reach,
+    scope,
     snapshots,
   });
   expect(findings.every(({ severity }) => severity === 'error')).toBe(true);
@@ -36,7 +36,7 @@ describe('what a hold refuses', () => {
     [['b', 'c'], 'a', 'children', ['b', 'c']],
     [['a'], 'a', 'children-only', []],
     [['c'], 'a', 'children-only', ['c']],
-  ])('held %j, delete %s %s: %j', (held, named, reach, refused) => {
-    expect(heldIn(held, named, reach)).toEqual(refused.map((name) => `kvmsnap unhold 'web 1' ${name}`));
+  ])('held %j, delete %s %s: %j', (held, named, scope, refused) => {
+    expect(heldIn(held, named, scope)).toEqual(refused.map((name) => `kvmsnap unhold 'web 1' ${name}`));
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type DeleteScope, deletionOf, deletionSet } from '../../src/delete/deletion-set.ts';
+import { type DeleteScope, deletionOf, findDeletionSet } from '../../src/delete/deletion-set.ts';
 import { DELETE_RULES, deletesExternal } from '../../src/delete/rules/common.ts';
 import type { DeleteFacts } from '../../src/delete/rules/facts.ts';
 import type { Domain } from '../../src/model/domain.ts';
@@ -56,7 +56,7 @@ const V9 = 9_000_000;
 const V11 = 11_003_000;
 const V12 = 12_008_000;
 
-function facts(scene: Scene, name: string, reach: DeleteScope = 'only'): DeleteFacts {
+function facts(scene: Scene, name: string, scope: DeleteScope = 'only'): DeleteFacts {
   const images = new Map([['vda', scene.image]]);
   const active = scene.image.kind === 'seen' ? scene.image.chain[0].path : path('qcow2');
   const snapshots = reportSnapshots(scene.snapshots, { current: scene.current, busy: false, images });
@@ -65,7 +65,7 @@ function facts(scene: Scene, name: string, reach: DeleteScope = 'only'): DeleteF
   return {
     domain: domain({ disks: [disk({ source: active })], ...scene.vm }),
     snapshot: found,
-    reach,
+    scope,
     snapshots,
     current: scene.current,
     images,
@@ -84,11 +84,11 @@ function facts(scene: Scene, name: string, reach: DeleteScope = 'only'): DeleteF
   };
 }
 
-const found = (scene: Scene, name: string, reach: DeleteScope = 'only') =>
-  applyRules(DELETE_RULES, facts(scene, name, reach));
+const found = (scene: Scene, name: string, scope: DeleteScope = 'only') =>
+  applyRules(DELETE_RULES, facts(scene, name, scope));
 
-const rules = (scene: Scene, name: string, reach: DeleteScope = 'only') =>
-  found(scene, name, reach).map(({ rule }) => rule);
+const rules = (scene: Scene, name: string, scope: DeleteScope = 'only') =>
+  found(scene, name, scope).map(({ rule }) => rule);
 
 /** e1, e2, e3 one over the other, on the last. */
 const LINE: Scene = {
@@ -376,7 +376,7 @@ test('internal ones need no version, and what is deleted with them is judged wit
   expect(rules(scene, 'i1')).toEqual([]);
   expect(rules(scene, 'i1', 'children')).toEqual(['duplicate-tag']);
   const { snapshots, snapshot: first } = facts(scene, 'i1');
-  expect(deletionSet(snapshots, first, 'children-only').map(({ name }) => name)).toEqual(['i2']);
+  expect(findDeletionSet(snapshots, first, 'children-only').map(({ name }) => name)).toEqual(['i2']);
 });
 
 test('an encrypted image lets go of a snapshot only while the VM runs', () => {

@@ -8,7 +8,7 @@ import { loadVm } from '../../src/vm/load.ts';
 import { Failure, optionValue } from '../libvirt/fake-libvirt.ts';
 import { type FakeHost, fakeHost } from '../run/fake-host.ts';
 
-const ONLY: DeleteRequest = { reach: 'only', metadataOnly: false, leftovers: false };
+const ONLY: DeleteRequest = { scope: 'only', metadataOnly: false, removeUnused: false };
 
 const namesUpTo = (count: number): string[] => Array.from({ length: count }, (_, i) => `s${i}`);
 

@@ -48,13 +48,13 @@ function vm(snapshots = LINE, current: string | null = 't', image: DiskImage = C
 }
 
 /** One after the other; null where the end is not foreseen. */
-function leftBy(before: Deletable, names: readonly string[], reach: DeleteScope = 'only') {
+function leftBy(before: Deletable, names: readonly string[], scope: DeleteScope = 'only') {
   let now: Deletable | null = before;
   for (const name of names) {
     const found: Deletable['snapshots'][number] | undefined = now?.snapshots.find(
       (each) => each.name === name,
     );
-    now = now && found ? afterDeletion(now, found, reach) : null;
+    now = now && found ? afterDeletion(now, found, scope) : null;
   }
   const image = now?.images.get('vda');
   const [vda] = now?.domain.disks ?? [];

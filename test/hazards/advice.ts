@@ -34,7 +34,7 @@ export interface Hazard {
   /** The whole command that it advises; null for none. */
   readonly command: ((vm: Vm) => string) | null;
   /** Does what the advice says; null where no create can work. */
-  readonly mend: ((vm: Vm, refusal: Refusal) => void) | null;
+  readonly fix: ((vm: Vm, refusal: Refusal) => void) | null;
   /** What kvmsnap says of the snapshot that it takes in the end. */
   readonly warns?: RegExp;
 }
@@ -57,8 +57,8 @@ export async function showHazard(hazard: Hazard): Promise<void> {
   const vm = make(hazard, NAME);
   if (!hazard.taken) {
     const refusal = await showRefusal(hazard, vm);
-    if (!hazard.mend) return;
-    hazard.mend(vm, refusal);
+    if (!hazard.fix) return;
+    hazard.fix(vm, refusal);
   }
   expect(await kvmsnap(['create-as', NAME, 's1'])).toMatchObject({
     code: 0,
@@ -67,13 +67,13 @@ export async function showHazard(hazard: Hazard): Promise<void> {
   expect(writableImages(vm).map(tagged)).toEqual(writableImages(vm).map(() => ['s1']));
 }
 
-function outcome({ cannotBe, virsh, harm = 'works', taken, mend, warns }: Hazard): Outcome {
+function outcome({ cannotBe, virsh, harm = 'works', taken, fix, warns }: Hazard): Outcome {
   if (cannotBe) return { virsh: 'there is no such thing', kvmsnap: 'there is no such thing' };
   if (taken) return { virsh: harm, kvmsnap: warns ? 'works, and warns' : 'works' };
   const refused = 'refuses, exit 5, nothing touched';
   return {
     virsh: virsh ? 'fails, exit 1, and names no cure' : `${harm}, exit 0`,
-    kvmsnap: mend ? `${refused}; what it advises helps` : refused,
+    kvmsnap: fix ? `${refused}; what it advises helps` : refused,
   };
 }
 

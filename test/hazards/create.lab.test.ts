@@ -19,7 +19,7 @@ afterEach(cleanUp);
 afterAll(cleanUp);
 
 /** The guest obeys: ours knows no power button. */
-const shutDown: Hazard['mend'] = (vm, { command }) => {
+const shutDown: Hazard['fix'] = (vm, { command }) => {
   pasteOk(command);
   destroy(vm);
 };
@@ -57,7 +57,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     ],
     hint: "take snapshot='external' out of disk vda",
     command: () => `virsh edit ${NAME}`,
-    mend: (_, { command }) => void pasteOk(command, "s| snapshot='external'||"),
+    fix: (_, { command }) => void pasteOk(command, "s| snapshot='external'||"),
   },
   {
     hazard: 26,
@@ -69,7 +69,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     ],
     hint: "take snapshot='no' out of disk vdb, or make the disk <readonly/>",
     command: () => `virsh edit ${NAME}`,
-    mend: (_, { command }) => void pasteOk(command, "s| snapshot='no'||"),
+    fix: (_, { command }) => void pasteOk(command, "s| snapshot='no'||"),
   },
   {
     hazard: 26,
@@ -79,7 +79,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     virsh: /require all disks to be selected for snapshot/,
     says: () => ["disk vdb: the VM's XML says snapshot='no'"],
     command: () => `virsh edit ${NAME}`,
-    mend: (vm, { command }) => {
+    fix: (vm, { command }) => {
       pasteOk(command, "/dev='vdb'/s|$|<readonly/>|");
       destroy(vm);
       start(vm);
@@ -93,7 +93,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     says: (m) => [`disk fda (${pathOf(m, 1)}): the file is raw`],
     hint: 'eject the floppy fda, or make it <readonly/>',
     command: null,
-    mend: (m) => void virsh('change-media', m.uuid, 'fda', '--eject', '--config'),
+    fix: (m) => void virsh('change-media', m.uuid, 'fda', '--eject', '--config'),
   },
   {
     hazard: 26,
@@ -104,7 +104,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     says: () => ['disk vdb is raw', 'although it is read-only'],
     hint: 'start the VM first, or use --force to try',
     command: () => `virsh start ${NAME}`,
-    mend: (_, { command }) => void pasteOk(command),
+    fix: (_, { command }) => void pasteOk(command),
   },
   {
     hazard: 30,
@@ -114,7 +114,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     virsh: /migration with transient disk is not supported/,
     says: () => ['disk vdb is <transient/>'],
     command: () => `virsh shutdown ${NAME}`,
-    mend: shutDown,
+    fix: shutDown,
   },
   {
     hazard: 30,
@@ -129,7 +129,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     says: () => ['disk vdb: a block job (copy, commit or pull) is under way'],
     hint: /wait for it .* or end it/,
     command: () => `virsh blockjob ${NAME} vdb --abort`,
-    mend: (_, { command }) => void pasteOk(command),
+    fix: (_, { command }) => void pasteOk(command),
   },
   {
     hazard: 30,
@@ -145,7 +145,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     says: () => ['the VM shares a file system by virtiofs'],
     hint: 'shut it down first, or detach the share',
     command: () => `virsh shutdown ${NAME}`,
-    mend: shutDown,
+    fix: shutDown,
   },
   {
     hazard: 15,
@@ -156,7 +156,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     taken: since({ '7.0': false, '11.3': true }),
     says: () => [BEFORE_10_9],
     command: null,
-    mend: null,
+    fix: null,
     warns: NVRAM_LEFT_OUT,
   },
   {
@@ -167,7 +167,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     virsh: since({ '7.0': NO_PFLASH, '11.3': /require QCOW2 nvram format/ }),
     says: () => since({ '7.0': [BEFORE_10_9], '11.3': ['NVRAM in raw format', 'needs NVRAM in qcow2'] }),
     command: since({ '7.0': null, '11.3': () => `virsh shutdown ${NAME}` }),
-    mend: since({ '7.0': null, '11.3': shutDown }),
+    fix: since({ '7.0': null, '11.3': shutDown }),
     warns: NVRAM_LEFT_OUT,
   },
 ];

@@ -28,7 +28,7 @@ import {
   type Vm,
 } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
-import { mend } from './mending.ts';
+import { fix } from './fixing.ts';
 import { hazard } from './promise.ts';
 import { refusesAll } from './refusing.ts';
 
@@ -63,7 +63,7 @@ hazard(7, 'file system too small for the memory of a running VM', async () => {
 
   destroy(twin);
   tool('mount', ['-n', '-o', `remount,size=${FREE + 8}M`, dirname(pathOf(twin))]);
-  expect(await mend(twin)).toEqual(['win-back: done']);
+  expect(await fix(twin)).toEqual(['win-back: done']);
   expect(statSync(pathOf(twin)).blocks * 512).toBeLessThan(2 * MiB);
   return {
     virsh: 'fails, exit 1, and the image keeps all the space',
@@ -111,7 +111,7 @@ hazard(9, 'libvirtd is killed while it takes a snapshot', async () => {
   const left = stateAndReason(twin);
   expect(await raw.ends).toBe(1);
   expect([snapshotNames(twin), tagCounts(twin, 's1')]).toEqual([[], [1]]);
-  expect(await mend(twin)).toEqual(['resume: done', 'adopt: done']);
+  expect(await fix(twin)).toEqual(['resume: done', 'adopt: done']);
   expect([state(twin), snapshotNames(twin)]).toEqual(['running', ['s1']]);
   destroy(twin);
 
@@ -127,7 +127,7 @@ hazard(9, 'libvirtd is killed while it takes a snapshot', async () => {
   expect(tagCounts(vm, 's1')).toEqual([1]);
   return {
     virsh: `leaves the VM ${left}, and a tag that no command shows, exit 1`,
-    kvmsnap: 'exit 1, says both; what it advises helps; check --fix mends what virsh has left',
+    kvmsnap: 'exit 1, says both; what it advises helps; check --fix fixes what virsh has left',
   };
 });
 
@@ -161,7 +161,7 @@ hazard(19, 'undefine of a running VM', async () => {
   expect([snapshotNames(vm), tagNames(vm)]).toEqual([[], [['a', 'b']]]);
 
   expect((await kvmsnap(['check', 'web-1'])).code).toBe(5);
-  expect(await mend(vm)).toEqual(['adopt: done', 'adopt: done']);
+  expect(await fix(vm)).toEqual(['adopt: done', 'adopt: done']);
   expect(snapshotNames(vm)).toEqual(['a', 'b']);
   await succeed('revert', 'web-1', 'a');
   return {
@@ -214,12 +214,12 @@ hazard(22, "the directory of libvirt's snapshots is full", async () => {
   expect(result.stderr).toContain("left with a snapshot 's2' that libvirt does not know");
   expect(result.stderr).toContain("libvirt forgot that 's1' is the current snapshot");
   rmSync(filler);
-  expect(await mend(twin)).toEqual(['adopt: done']);
+  expect(await fix(twin)).toEqual(['adopt: done']);
   expect(snapshotNames(twin)).toEqual(['s1', 's2']);
   followHint(vm, result.stderr);
   expect([tagNames(vm), currentSnapshot(vm)]).toEqual([[['s1']], 's1']);
   return {
     virsh: 'fails, exit 1; leaves a tag that no command shows, and forgets the current snapshot',
-    kvmsnap: 'exit 1, says both; what it advises helps; check --fix mends what virsh has left',
+    kvmsnap: 'exit 1, says both; what it advises helps; check --fix fixes what virsh has left',
   };
 });

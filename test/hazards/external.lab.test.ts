@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { libvirtdPid, mendLibvirtd } from '../lab/daemon.ts';
+import { libvirtdPid, repairLibvirtd } from '../lab/daemon.ts';
 import { hasPattern, tags, writePattern } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { tryVirsh, virsh } from '../lab/lab.ts';
@@ -157,7 +157,7 @@ hazard(34, 'delete of an external snapshot beside a branch', async () => {
   expect(raw('snapshot-revert', vm, 'e2')).toBe(0);
   const code = raw('snapshot-delete', twin, 'e1');
   const crashed = libvirtdPid() === undefined;
-  await mendLibvirtd();
+  await repairLibvirtd();
   if (code === 0) {
     await succeed('delete', 'web-1', 'e1');
     return { virsh: 'works', kvmsnap: 'works' };

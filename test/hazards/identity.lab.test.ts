@@ -10,7 +10,7 @@ import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts'
 import { since } from '../lab/version.ts';
 import { cleanUp, defineVm, destroy, domainXml, pathOf, start, state, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
-import { mend } from './mending.ts';
+import { fix } from './fixing.ts';
 import { hazard, type Outcome } from './promise.ts';
 import { refusesAll } from './refusing.ts';
 
@@ -61,12 +61,12 @@ const twins = (put: (from: string, to: string) => void, running = false): [Vm, V
 
 const oldPath = (vm: Vm) => pathOf(vm).replace(/\.new$/, '');
 
-/** kvmsnap refuses what is asked and names the step that mends it, and that makes it right. */
+/** kvmsnap refuses what is asked and names the step that fixes it, and that makes it right. */
 async function refusesAndRegisters(vm: Vm, verb: string): Promise<string> {
   const { words, refusal } = await refusesAll(vm, verb, vm.name, 's1');
   expect(refusal.message).toContain(`in ${oldPath(vm)}, and it is in ${pathOf(vm)}`);
   expect(refusal.command).toBe(`kvmsnap check --fix ${vm.name}`);
-  expect(await mend(vm)).toEqual(['register: done']);
+  expect(await fix(vm)).toEqual(['register: done']);
   expect(snapshotXml(vm, 's1')).not.toContain(`'${oldPath(vm)}'`);
   expect(currentSnapshot(vm)).toBe('s1');
   return words;

@@ -20,7 +20,7 @@ const edit = () => `virsh edit 'web 1'\\''s'`;
 const conversion = (format: string) => (vm: Vm) =>
   `qemu-img convert -f ${format} -O qcow2 ${pathOf(vm)} ${pathOf(vm)}.new`;
 /** Converts, and gives the VM the new file. */
-const convertAndName: Hazard['mend'] = (vm, { command }) => {
+const convertAndName: Hazard['fix'] = (vm, { command }) => {
   pasteOk(command);
   pasteOk(edit(), 's|vda.qcow2|vda.qcow2.new|');
   expect(hasPattern(`${pathOf(vm)}.new`, 0x33, MiB, MiB)).toBe(true);
@@ -39,7 +39,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     says: (m) => [`disk vda (${pathOf(m)}): the VM's XML says raw, and the file looks like qcow2`],
     hint: "if the guest wrote this header, do not change the type. Only if you have put a qcow2 image there yourself, set <driver name='qemu' type='qcow2'/> for vda, with the VM off",
     command: edit,
-    mend: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
+    fix: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
   },
   {
     // libvirt fills it in: the XML that virsh prints says raw
@@ -48,7 +48,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     virsh: REFUSED,
     says: (m) => [`disk vda (${pathOf(m)}): the VM's XML says raw, and the file looks like qcow2`],
     command: edit,
-    mend: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
+    fix: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
   },
   {
     what: 'raw file that the XML calls qcow2',
@@ -58,7 +58,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says qcow2`],
     hint: "convert it, with the VM off, and name the new file in the VM's XML",
     command: conversion('raw'),
-    mend: convertAndName,
+    fix: convertAndName,
   },
   {
     what: 'vmdk file that the XML calls qcow2',
@@ -67,7 +67,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
     says: (m) => [`disk vda (${pathOf(m)}): the file is vmdk, the VM's XML says qcow2`],
     command: conversion('vmdk'),
-    mend: convertAndName,
+    fix: convertAndName,
   },
 ];
 
@@ -89,7 +89,7 @@ hazard(24, 'backing file that is missing, where qemu-img info is content', () =>
     says: (m) => [`disk vdb: ${pathOf(m)}.base, in the backing chain of ${pathOf(m, 1)}, is missing`],
     hint: 'restore the file, or name the right one with qemu-img rebase -u -f qcow2 -F FORMAT -b',
     command: null,
-    mend: (m) => {
+    fix: (m) => {
       pasteOk(`qemu-img rebase -u -f qcow2 -F qcow2 -b ${base} ${pathOf(m, 1)}`);
       expect(hasPattern(pathOf(m, 1), 0x33, MiB, MiB)).toBe(true);
     },

@@ -42,13 +42,13 @@ const fileOf = (vm: Vm, name: string) => (name === 'base' ? pathOf(vm) : overlay
 /** The file that the VM's disk is on now. */
 const inUse = (vm: Vm) => /<source file='([^']*)'/.exec(domainXml(vm))?.[1] ?? '';
 
-/** External snapshots e1 to e3 of a VM that is off; `victim` holds EARLY, and its overlay LATE. */
-function layered(name: string, victim: string): Vm {
+/** External snapshots e1 to e3 of a VM that is off; `member` holds EARLY, and its overlay LATE. */
+function layered(name: string, member: string): Vm {
   const vm = defineVm({ name, disks: [{ size: '128M' }] });
   for (const each of ['e1', 'e2', 'e3']) {
-    if (each === victim) writePattern(inUse(vm), EARLY, ...BOTH);
+    if (each === member) writePattern(inUse(vm), EARLY, ...BOTH);
     take(vm, each, '--disk-only');
-    if (each !== victim) continue;
+    if (each !== member) continue;
     for (const range of [BOTH, ONLY_LATE]) writePattern(inUse(vm), LATE, ...range);
   }
   return vm;
@@ -62,10 +62,10 @@ const holdsNow = (vm: Vm): boolean =>
   hasPattern(inUse(vm), LATE, ...BOTH) && hasPattern(inUse(vm), LATE, ...ONLY_LATE);
 
 /** Starts a raw deletion, and waits until half of the overlay is written into that file; null where it ended before. */
-async function halfDelete(vm: Vm, victim: string, into: string): Promise<ChildProcess | null> {
+async function halfDelete(vm: Vm, member: string, into: string): Promise<ChildProcess | null> {
   const size = () => statSync(into).blocks * 512;
   const before = size();
-  const child = spawn('virsh', ['snapshot-delete', vm.uuid, victim], { stdio: 'ignore' });
+  const child = spawn('virsh', ['snapshot-delete', vm.uuid, member], { stdio: 'ignore' });
   const ended = new Promise<true>((resolve) => child.on('close', () => resolve(true)));
   let isOver = false;
   void ended.then(() => {
@@ -76,9 +76,9 @@ async function halfDelete(vm: Vm, victim: string, into: string): Promise<ChildPr
 }
 
 /** Kills QEMU in the middle of a merge; the VM runs. False where this libvirt merges nothing. */
-async function killQemuIn(vm: Vm, victim: string, into: string): Promise<boolean> {
+async function killQemuIn(vm: Vm, member: string, into: string): Promise<boolean> {
   const pid = qemuPid(vm);
-  const child = await halfDelete(vm, victim, into);
+  const child = await halfDelete(vm, member, into);
   if (!child) return false;
   process.kill(pid, 'SIGKILL');
   await waitFor(() => state(vm) === 'shut off' && child.exitCode !== null, { what: 'the end of QEMU' });

@@ -7,7 +7,7 @@ import { chooseSeed, randomFrom } from '../lab/random.ts';
 import { take, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { cleanUp, defineVm, pathOf, type Vm } from '../lab/vm.ts';
-import { runSmall, runsOr, uncivil } from './civil.ts';
+import { badEnding, runSmall, runsOr } from './bad-ending.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -141,7 +141,7 @@ test('a damaged image', { timeout: 600_000 }, async () => {
   const wrong: string[] = [];
   for (const { what, inflict } of chosen()) {
     const applyRules = (args: readonly string[], result: CliResult) =>
-      wrong.push(...uncivil(result).map((flaw) => `${what}; ${args.join(' ')}: ${flaw}`));
+      wrong.push(...badEnding(result).map((flaw) => `${what}; ${args.join(' ')}: ${flaw}`));
     for (const { args, isDone } of [
       ...READS.map(([verb, ...options]) => ({ args: [verb, 'damaged', ...options], isDone: () => true })),
       ...WRITES,

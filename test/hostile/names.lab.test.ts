@@ -10,7 +10,7 @@ import { chooseSeed } from '../lab/random.ts';
 import { fitting, tagNames, take, twoDisks, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { cleanUp } from '../lab/vm.ts';
-import { runsOr, uncivil } from './civil.ts';
+import { badEnding, runsOr } from './bad-ending.ts';
 
 const NAMES = 10_000;
 const NONCE = 'nonce';
@@ -47,7 +47,7 @@ test('a name by chance is refused as usage, or taken, listed, reverted to and de
     const problem = nameProblem(name);
     const told = async (...args: string[]) => {
       const result = await kvmsnap(args);
-      expect({ name, args, wrong: uncivil(result) }).toEqual({ name, args, wrong: [] });
+      expect({ name, args, wrong: badEnding(result) }).toEqual({ name, args, wrong: [] });
       return result;
     };
     const created = await told('create-as', '--json', '--', 'names', name);

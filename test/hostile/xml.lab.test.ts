@@ -5,7 +5,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { scratch, virsh } from '../lab/lab.ts';
 import { fitting } from '../lab/scene.ts';
 import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
-import { runSmall, runsOr, uncivil } from './civil.ts';
+import { badEnding, runSmall, runsOr } from './bad-ending.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -75,7 +75,7 @@ function oddVm(name: string): Vm {
 async function runs(code: number, ...args: readonly string[]): Promise<string> {
   const results = [];
   for (const form of ['table', 'json']) results.push(await runSmall(...args, '-o', form));
-  expect({ args, wrong: results.flatMap(uncivil), codes: results.map((result) => result.code) }).toEqual({
+  expect({ args, wrong: results.flatMap(badEnding), codes: results.map((result) => result.code) }).toEqual({
     args,
     wrong: [],
     codes: results.map(() => code),

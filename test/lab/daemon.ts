@@ -41,7 +41,7 @@ export function libvirtdPid(): number | undefined {
   }
 }
 
-/** Sends a signal to libvirtd: SIGSTOP hangs it, SIGCONT mends that. */
+/** Sends a signal to libvirtd: SIGSTOP hangs it, SIGCONT fixes that. */
 export function signalLibvirtd(signal: NodeJS.Signals): void {
   const pid = libvirtdPid();
   if (pid === undefined) throw new Error('no libvirtd runs');
@@ -67,7 +67,7 @@ export async function startLibvirtd(environment: Readonly<Record<string, string>
 }
 
 /** Whatever a test did to libvirtd, it runs and answers again. */
-export async function mendLibvirtd(): Promise<void> {
+export async function repairLibvirtd(): Promise<void> {
   if (libvirtdPid() === undefined) await startLibvirtd();
   else signalLibvirtd('SIGCONT');
 }

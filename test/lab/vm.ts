@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Boot, bootSector } from './boot.ts';
-import { mendLibvirtd, processes } from './daemon.ts';
+import { processes, repairLibvirtd } from './daemon.ts';
 import { imageInfo } from './disk.ts';
 import { scratch, tool, tryVirsh, virsh } from './lab.ts';
 import { blockDevice, removeMounts } from './mount.ts';
@@ -200,11 +200,11 @@ export function guestWord(vm: Vm, address: number): number {
 }
 
 /**
- * Removes every VM, image, mount and device, whoever made them, and mends libvirtd.
+ * Removes every VM, image, mount and device, whoever made them, and fixes libvirtd.
  * Every test file of the lab ends with `afterAll(cleanUp)`.
  */
 export async function cleanUp(): Promise<void> {
-  await mendLibvirtd();
+  await repairLibvirtd();
   const uuids = virsh('list', '--all', '--uuid').split('\n').filter(Boolean);
   for (const { pid, args } of processes()) {
     // quick, and works on a stopped one

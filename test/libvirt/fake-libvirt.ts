@@ -88,7 +88,7 @@ function ordinaryAnswer(fake: FakeLibvirt, [verb = '', ...options]: readonly str
   if (verb === 'uri') return `${fake.uri}\n\n`;
   if (verb === 'list') return list(fake.vms, options);
   const word = optionValue(options, '--domain') ?? '';
-  const vm = lookUp(fake.vms, word);
+  const vm = findNames(fake.vms, word);
   if (!vm) return new Failure(`error: failed to get domain '${word}'\n`);
   const answer = ABOUT_VM[verb];
   if (!answer) throw new Error(`virsh has no command ${verb} here`);
@@ -107,7 +107,7 @@ function list(vms: readonly FakeVm[], options: readonly string[]): string {
 }
 
 /** As virsh does it: by id, then by UUID, then by name (hazard 1). */
-function lookUp(vms: readonly FakeVm[], word: string): FakeVm | undefined {
+function findNames(vms: readonly FakeVm[], word: string): FakeVm | undefined {
   return (
     vms.find(({ id }) => /^\s*\+?\d+$/.test(word) && id === Number(word)) ??
     vms.find(({ uuid }) => uuid === word.toLowerCase()) ??

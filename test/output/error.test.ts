@@ -83,7 +83,7 @@ describe('as JSON', () => {
 
 describe('of several findings', () => {
   const findings = [
-    { message: 'a is wrong', hint: 'first mend it', commands: ['virsh a'] },
+    { message: 'a is wrong', hint: 'first fix it', commands: ['virsh a'] },
     { message: 'b is wrong', hint: 'two steps', commands: ['virsh b', 'virsh c'] },
     { message: 'c is wrong', hint: null, commands: [] },
   ];
@@ -92,7 +92,7 @@ describe('of several findings', () => {
   test('as text: a line each, and each of several commands too', () => {
     expect(text(error)).toBe(
       "error: cannot create 's1': a is wrong\n       b is wrong\n       c is wrong\n" +
-        'hint: first mend it: virsh a\n      two steps\n        virsh b\n        virsh c\n',
+        'hint: first fix it: virsh a\n      two steps\n        virsh b\n        virsh c\n',
     );
   });
 
@@ -102,7 +102,7 @@ describe('of several findings', () => {
         code: 'check',
         exitCode: 5,
         message: "cannot create 's1': a is wrong; b is wrong; c is wrong",
-        hint: 'first mend it: virsh a; two steps',
+        hint: 'first fix it: virsh a; two steps',
         command: 'virsh a',
         findings,
       },

@@ -6,7 +6,7 @@ import {
   type Entry,
   expectFrom,
   isUntold,
-  placesOf,
+  systemIdsOf,
 } from '../../src/prune/free-space-candidates.ts';
 import type { SnapshotCost, VmSpace } from '../../src/space/measure.ts';
 import { domain, MiB, seen, snapshot, tag } from '../model.ts';
@@ -32,7 +32,7 @@ const E1 = snapshot('e1', {
 const I0 = snapshot('i0', { createdAtSeconds: 0 });
 const IMAGES = new Map([['vda', seen({ path: '/vm/e1' }, { path: '/vm/vda.qcow2', tags: [tag('i0')] })]]);
 
-const places = (systems: Readonly<Record<string, string>>, freeMiB = 100) =>
+const systemsByPath = (systems: Readonly<Record<string, string>>, freeMiB = 100) =>
   new Map(
     Object.entries(systems).map(([path, id]) => [
       path,
@@ -87,32 +87,32 @@ function costs(entry: Entry, whole: SnapshotCost['cost'], ofDisk = whole): VmSpa
   };
 }
 
-const freesOf = (entry: Entry, where: ReturnType<typeof places>) =>
+const freesOf = (entry: Entry, where: ReturnType<typeof systemsByPath>) =>
   choicesOf(entry, where).map(({ name, frees }) => [name, Object.fromEntries(frees)]);
 
 describe('an external snapshot in a prune for space', () => {
   test('is expected to give back its overlay but for what the file below grows by, and its memory', () => {
     const entry = entryOf(E1);
-    expectFrom(entry, costs(entry, cost(35), cost(5, 8)), places(ONE_SYSTEM));
-    expect(freesOf(entry, places(ONE_SYSTEM))).toEqual([['e1', { vm: 5 * MiB, mem: 30 * MiB }]]);
+    expectFrom(entry, costs(entry, cost(35), cost(5, 8)), systemsByPath(ONE_SYSTEM));
+    expect(freesOf(entry, systemsByPath(ONE_SYSTEM))).toEqual([['e1', { vm: 5 * MiB, mem: 30 * MiB }]]);
   });
 
   test('helps where its overlay, the file below or its memory is', () => {
     const entry = entryOf(E1);
     const [decision] = entry.plan;
     if (!decision) throw new Error('no plan');
-    expect(placesOf(entry, decision, places({ '/vm/vda.qcow2': 'below' }))).toEqual(['below']);
-    expect(placesOf(entry, decision, places(ONE_SYSTEM))).toEqual(['vm', 'vm', 'mem']);
+    expect(systemIdsOf(entry, decision, systemsByPath({ '/vm/vda.qcow2': 'below' }))).toEqual(['below']);
+    expect(systemIdsOf(entry, decision, systemsByPath(ONE_SYSTEM))).toEqual(['vm', 'vm', 'mem']);
   });
 
   test.each([
-    ['it was not measured', null, places(ONE_SYSTEM)],
+    ['it was not measured', null, systemsByPath(ONE_SYSTEM)],
     [
       'the file below is in another file system',
       cost(5),
-      places({ ...ONE_SYSTEM, '/vm/vda.qcow2': 'other' }),
+      systemsByPath({ ...ONE_SYSTEM, '/vm/vda.qcow2': 'other' }),
     ],
-    ['there is no room for the file below to grow', cost(5, 8), places(ONE_SYSTEM, 2)],
+    ['there is no room for the file below to grow', cost(5, 8), systemsByPath(ONE_SYSTEM, 2)],
   ])('stays out where %s', (_, ofIt, where) => {
     const entry = entryOf(E1);
     expectFrom(entry, costs(entry, ofIt), where);
@@ -122,8 +122,8 @@ describe('an external snapshot in a prune for space', () => {
 
   test('until it is measured it may go, and an internal one always', () => {
     const entry = entryOf(I0, E1);
-    expect(choicesOf(entry, places(ONE_SYSTEM)).map(({ name }) => name)).toEqual(['i0']);
+    expect(choicesOf(entry, systemsByPath(ONE_SYSTEM)).map(({ name }) => name)).toEqual(['i0']);
     entry.isMeasured = false;
-    expect(choicesOf(entry, places(ONE_SYSTEM)).map(({ name }) => name)).toEqual(['i0', 'e1']);
+    expect(choicesOf(entry, systemsByPath(ONE_SYSTEM)).map(({ name }) => name)).toEqual(['i0', 'e1']);
   });
 });

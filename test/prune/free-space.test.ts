@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { KvmsnapError } from '../../src/errors.ts';
 import { readDomain } from '../../src/libvirt/domains.ts';
-import { pruneForSpace, type Sight, shortage } from '../../src/prune/free-space.ts';
+import { pruneForSpace, type SpaceReader, shortage } from '../../src/prune/free-space.ts';
 import type { Settings } from '../../src/run/context.ts';
 import type { VmSpace } from '../../src/space/measure.ts';
 import { completeVm } from '../../src/vm/load.ts';
@@ -26,21 +26,21 @@ interface World {
 const space = (hostBytes: number) => ({ hostBytes, clusterBytes: hostBytes });
 
 /** What the images would say, had they any content. */
-function sightOf({
+function readerOf({
   host,
   gives = true,
   delay = 0,
   eaten = false,
   reachable = true,
-}: World): Sight & { looks: number } {
+}: World): SpaceReader & { measurements: number } {
   const deleted = () => 2 - (host.images.get('/vm/b-fix-vda.qcow2') ?? []).length;
   let seen = 0;
   let late = delay;
-  const sight = {
-    looks: 0,
+  const reader = {
+    measurements: 0,
     fileSystemOf: async (path: string) => {
       if (!reachable || path.endsWith('vdb.qcow2')) return null;
-      sight.looks++;
+      reader.measurements++;
       if (deleted() > seen && late-- <= 0) {
         seen = deleted();
         late = delay;
@@ -65,7 +65,7 @@ function sightOf({
     }),
     occupiedBy: async () => 50 * MiB - (gives ? deleted() * EACH : 0),
   };
-  return sight as unknown as Sight & { looks: number };
+  return reader as unknown as SpaceReader & { measurements: number };
 }
 
 async function run(world: World, wantedMiB: number, settings: Partial<Settings> = {}) {
@@ -76,10 +76,10 @@ async function run(world: World, wantedMiB: number, settings: Partial<Settings> 
     scope: { label: null, matches: () => true },
     rules: { periods: {}, last: 0, allowEmpty: true },
     freeMin: { bytes: wantedMiB * MiB },
-    leftovers: false,
+    removeUnused: false,
   };
-  const sight = sightOf(world);
-  const done = await pruneForSpace(ctx, [{ vm, fresh: null }], request, sight);
+  const reader = readerOf(world);
+  const done = await pruneForSpace(ctx, [{ vm, fresh: null }], request, reader);
   const [of] = done.vms;
   return {
     left: [...host.vm.snapshots.keys()],
@@ -90,7 +90,7 @@ async function run(world: World, wantedMiB: number, settings: Partial<Settings> 
     freedMiB: (of?.freed.bytes ?? Number.NaN) / MiB,
     cutShort: of?.cutShort,
     shortage: shortage(done.fileSystems)?.message ?? null,
-    looks: sight.looks,
+    measurements: reader.measurements,
   };
 }
 
@@ -147,11 +147,11 @@ describe('a prune for space', () => {
   });
 
   test('stops where deleting gives nothing back', async () => {
-    const { left, plan, shortage, looks } = await run({ host: fakeHost(), gives: false }, 18);
+    const { left, plan, shortage, measurements } = await run({ host: fakeHost(), gives: false }, 18);
     expect(left).toEqual(['run1']);
     expect(plan?.[1]).toEqual(['run1', true, 'deleting gives nothing back']);
     expect(shortage).toContain('deleting gives nothing back there');
-    expect(looks).toBeLessThan(40);
+    expect(measurements).toBeLessThan(40);
   });
 
   test('goes on where others take what it gives back', async () => {

@@ -458,7 +458,7 @@ describe('prune: which snapshots', () => {
     expect(snapshotNames(bad)).not.toContain(second);
     expect(present(good)).toEqual([kept]);
 
-    // now it is the only one to go: its own cause, said once, with what mends it
+    // now it is the only one to go: its own cause, said once, with what fixes it
     const alone = await kvmsnap(['prune', 'dup-1', ...rule]);
     expect(alone.code).toBe(5);
     expect(alone.stderr.match(/error: /g)).toHaveLength(1);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { placeOfBacking } from '../../src/qemu/backing-name.ts';
+import { backingLocation } from '../../src/qemu/backing-name.ts';
 
 const json = (value: unknown) => `json:${JSON.stringify(value)}`;
 
@@ -17,7 +17,7 @@ test.each([
   [json({ driver: 'qcow2', 'file.driver': 'file', 'file.filename': '/vm/base' }), '/vm/base', 'qcow2'],
   [json({ driver: 'file', filename: '/vm/base' }), '/vm/base', null],
 ])('%s is a file', (name, path, format) => {
-  expect(placeOfBacking(name, '/images/top')).toEqual({ kind: 'file', path, format });
+  expect(backingLocation(name, '/images/top')).toEqual({ kind: 'file', path, format });
 });
 
 test.each([
@@ -37,5 +37,5 @@ test.each([
   json({ driver: 'qcow2', file: 'node' }),
   json({ driver: 'nbd', path: '/run/x' }),
 ])('%s is not followed', (name) => {
-  expect(placeOfBacking(name, '/images/top')).toEqual({ kind: 'elsewhere', name });
+  expect(backingLocation(name, '/images/top')).toEqual({ kind: 'elsewhere', name });
 });

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { commitLine, convertLine, deleteTagLine, overlayLine } from '../../src/qemu/command-lines.ts';
 import { infoArguments } from '../../src/qemu/info.ts';
-import { winBackArguments } from '../../src/qemu/leftover.ts';
+import { freeUnusedMemoryArguments } from '../../src/qemu/unused-memory.ts';
 
 /** A guest can write the header of any format to its raw disk: no command of ours, run or advised, lets QEMU look for one. */
 
@@ -16,7 +16,7 @@ const namesFormat = /(^|\s)(-f \S+|--image-opts\b.* \S*driver=)/;
 test.each([
   infoArguments('/vm/a', 'raw', false).join(' '),
   infoArguments('/vm/a', 'qcow2', true).join(' '),
-  ...winBackArguments('/vm/a', 1, 2).map((args) => args.join(' ')),
+  ...freeUnusedMemoryArguments('/vm/a', 1, 2).map((args) => args.join(' ')),
   deleteTagLine('s1', '/vm/a,b'),
   convertLine({ path: '/vm/a', format: 'raw' }, '/vm/b', '-U'),
   commitLine('/vm/a', 'qcow2'),

@@ -33,13 +33,13 @@ interface Case {
   readonly clusterBytes: number;
   readonly question: { readonly order: string[]; readonly since: ReadonlyMap<string, string> };
   /** By snapshot, in clusters. Null where it was not tried. */
-  readonly truth: ReadonlyMap<string, Truth>;
+  readonly expected: ReadonlyMap<string, Expected>;
   /** By snapshot, what the host got back. */
-  readonly host: ReadonlyMap<string, HostTruth>;
+  readonly host: ReadonlyMap<string, ExpectedOnHost>;
 }
 
 /** In bytes. */
-interface HostTruth {
+interface ExpectedOnHost {
   /** In the clusters that became free, there were data. */
   readonly data: number;
   /** The file takes so much less. */
@@ -48,7 +48,7 @@ interface HostTruth {
   readonly rewritten: number;
 }
 
-interface Truth {
+interface Expected {
   readonly frees: number | null;
   readonly freesTogether: number;
   readonly holds: number;
@@ -128,7 +128,7 @@ function eraseAlone(copy: string, { name, holds }: Walked, luks: boolean, used: 
 }
 
 /** Deletes up to three snapshots, each from a copy, and all of them in that order from another copy. */
-function findTruth({ path, traits }: Made, seed: number): Case {
+function findExpected({ path, traits }: Made, seed: number): Case {
   const [isCrashed, luks] = [traits.has('crashed'), traits.has('luks')];
   const random = randomNumbers(seed + 1);
   const walked = walkSnapshots(path);
@@ -142,7 +142,7 @@ function findTruth({ path, traits }: Made, seed: number): Case {
   );
   const copy = copyOf(path, isCrashed);
   const byId = new Map(walked.map((snapshot) => [snapshot.id, snapshot]));
-  const truth = order.map((snapshot): [string, Truth] => {
+  const expected = order.map((snapshot): [string, Expected] => {
     const { id, name, holds, vmState } = snapshot;
     erase(copy, name, luks);
     total.sets++;
@@ -163,8 +163,8 @@ function findTruth({ path, traits }: Made, seed: number): Case {
     path,
     clusterBytes: Number(imageInfo(path)['cluster-size']),
     question: { order: order.map(({ id }) => id), since },
-    truth: new Map(truth),
-    // bitmaps and mended refcounts go into the place that has just become free
+    expected: new Map(expected),
+    // bitmaps and fixed refcounts go into the place that has just become free
     host: new Map(isCrashed || traits.has('bitmap') ? [] : [...alone].map(([id, { host }]) => [id, host])),
   };
 }
@@ -181,24 +181,24 @@ function hostMistakes(said: readonly SnapshotSpace[], { clusterBytes, host, path
   // blocks that are reserved
   const slack = Math.max(0, occupied(path) - data);
   return said.flatMap(({ id, name, frees: { hostBytes } }) => {
-    const truth = host.get(id);
-    if (!truth) return [];
+    const expected = host.get(id);
+    if (!expected) return [];
     total.host++;
-    const { data, occupied, rewritten } = truth;
+    const { data, occupied, rewritten } = expected;
     const isExact = Math.abs(hostBytes - data) <= slack;
     const most = hostBytes - rewritten + slack + OWN_BLOCKS;
     const least =
       clusterBytes < BLOCK ? Number.NEGATIVE_INFINITY : hostBytes - rewritten - slack - OWN_BLOCKS;
-    return isExact && occupied <= most && occupied >= least ? [] : [{ name, hostBytes, slack, ...truth }];
+    return isExact && occupied <= most && occupied >= least ? [] : [{ name, hostBytes, slack, ...expected }];
   });
 }
 
 /** What is said of the snapshots in other words than the truth; empty if it is exact. */
-function mistakes(said: readonly SnapshotSpace[], { clusterBytes, truth }: Case): unknown[] {
+function mistakes(said: readonly SnapshotSpace[], { clusterBytes, expected: all }: Case): unknown[] {
   const inClusters = (bytes: number | null) => (bytes === null ? null : bytes / clusterBytes);
   return said.flatMap(({ id, name, frees, freesTogether, holds, vmState, changedBytes }) => {
-    const expected = truth.get(id);
-    const found: Truth = {
+    const expected = all.get(id);
+    const found: Expected = {
       frees: expected?.frees === null ? null : inClusters(frees.clusterBytes),
       freesTogether: freesTogether.clusterBytes / clusterBytes,
       holds: holds.clusterBytes / clusterBytes,
@@ -219,15 +219,15 @@ async function tryImage(seed: number): Promise<void> {
     return rmSync(path);
   }
   settle(path);
-  const sample = findTruth(made, seed);
+  const sample = findExpected(made, seed);
   const said = await measureImage(qemuImg, path, sample.question);
   const found = said.kind === 'measured' ? mistakes(said.snapshots, sample) : [said];
-  if (said.kind === 'measured' && said.snapshots.length !== sample.truth.size) found.push('not all');
+  if (said.kind === 'measured' && said.snapshots.length !== sample.expected.size) found.push('not all');
   if (found.length > 0) wrong.push({ seed, found, log });
   const ofHost = said.kind === 'measured' ? hostMistakes(said.snapshots, sample) : [];
   if (ofHost.length > 0) wrongOfHost.push({ seed, ofHost, log });
   for (const trait of traits) total.traits.set(trait, (total.traits.get(trait) ?? 0) + 1);
-  if (kept.length < KEPT && sample.truth.size > 1) kept.push(sample);
+  if (kept.length < KEPT && sample.expected.size > 1) kept.push(sample);
   else rmSync(path);
 }
 

@@ -3,7 +3,7 @@
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { RevertFacts } from '../../src/revert/rules/facts.ts';
 import { NOBODY } from '../../src/sharing/image-users.ts';
-import type { OverlayPlace, StateFile } from '../../src/vm/external-state.ts';
+import type { OverlayTarget, StateFile } from '../../src/vm/external-state.ts';
 import type { RuleCases } from '../create/rule-cases.ts';
 import { disk, domain, seen, snapshot, TAKEN_AT } from '../model.ts';
 
@@ -63,7 +63,7 @@ function state(changes: Partial<StateFile> = {}): StateFile {
   };
 }
 
-const place = (changes: Partial<OverlayPlace> = {}): OverlayPlace => ({
+const place = (changes: Partial<OverlayTarget> = {}): OverlayTarget => ({
   target: 'vda',
   path: '/iso/a.iso',
   isFile: true,
@@ -189,7 +189,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
     ],
   },
   'state-written': {
-    severity: 'judgement',
+    severity: 'overridable',
     cases: [
       { says: 'written before', facts: facts(), finds: [] },
       {
@@ -232,33 +232,33 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
       },
     ],
   },
-  'no-overlay-place': {
+  'no-overlay-directory': {
     severity: 'error',
     cases: [
-      { says: 'all writable', facts: facts({ overlayPlaces: [place()] }), finds: [] },
+      { says: 'all writable', facts: facts({ overlayTargets: [place()] }), finds: [] },
       {
         says: 'libvirt lays one over the medium of a CD-ROM too',
-        facts: facts({ overlayPlaces: [place(), place({ target: 'hda', directory: 'read-only' })] }),
+        facts: facts({ overlayTargets: [place(), place({ target: 'hda', directory: 'read-only' })] }),
         finds: [{ what: /^disk hda: .* over \/iso\/a\.iso too, and its file system is read-only/ }],
       },
       {
         says: 'a device',
-        facts: facts({ overlayPlaces: [place({ isFile: false })] }),
+        facts: facts({ overlayTargets: [place({ isFile: false })] }),
         finds: [{ what: /and it is no file: a running guest would be lost$/ }],
       },
       {
         says: 'an immutable directory',
-        facts: facts({ overlayPlaces: [place({ directory: 'immutable' })] }),
+        facts: facts({ overlayTargets: [place({ directory: 'immutable' })] }),
         finds: [{ what: /its directory is immutable/, command: 'chattr -i /iso' }],
       },
       {
         says: 'no room for one',
-        facts: facts({ overlayPlaces: [place({ freeBytes: 100_000 }), place({ freeBytes: 10_000_000 })] }),
+        facts: facts({ overlayTargets: [place({ freeBytes: 100_000 }), place({ freeBytes: 10_000_000 })] }),
         finds: [{ what: /its file system is full: a running guest would be lost$/ }],
       },
       {
         says: 'an older libvirtd lays none',
-        facts: facts({ overlayPlaces: [place({ isFile: false })], daemonVersion: 9_000_000 }),
+        facts: facts({ overlayTargets: [place({ isFile: false })], daemonVersion: 9_000_000 }),
         finds: [],
       },
     ],

@@ -258,11 +258,11 @@ describe('a disk that lacks the snapshot', () => {
   afterEach(cleanUp);
 
   test('is refused, whatever the options, and none is touched', async () => {
-    const vm = movedOn('torn');
+    const vm = movedOn('incomplete');
     editTag(vm, 1, '-d', 's1');
     const before = facts(vm);
     for (const option of [[], ['--force'], ['--running'], ['--backup'], ['--dry-run']]) {
-      const { code, message } = await failure(5, 'revert', 'torn', 's1', ...option);
+      const { code, message } = await failure(5, 'revert', 'incomplete', 's1', ...option);
       expect([code, message]).toEqual([
         'check',
         expect.stringContaining(`disk vdb: ${pathOf(vm, 1)} does not hold`),
@@ -284,7 +284,7 @@ describe('a disk that lacks the snapshot', () => {
     expect(facts(vm)).toEqual(before);
   });
 
-  test('or holds it twice is refused, and the hint mends it', async () => {
+  test('or holds it twice is refused, and the hint fixes it', async () => {
     const vm = movedOn('twice');
     editTag(vm, 0, '-c', 's1');
     const before = facts(vm);

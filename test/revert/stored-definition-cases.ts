@@ -103,7 +103,7 @@ export function storedDefinitionCases(
       ],
     },
     'missing-thing-later': {
-      severity: 'judgement',
+      severity: 'overridable',
       cases: [
         { says: 'told already', facts: warm(isoGone), finds: [] },
         {
@@ -130,7 +130,7 @@ export function storedDefinitionCases(
       ],
     },
     'missing-nvram': {
-      severity: 'judgement',
+      severity: 'overridable',
       cases: [
         {
           says: 'libvirt would make one from the template',

@@ -255,7 +255,7 @@ describe('another host', () => {
       tool('qemu-img', ['snapshot', '-d', 's1', pathOf(vm)]);
       const { code, stderr } = await kvmsnap(['-c', uri, 'revert', 'web', 's1']);
       expect({ code, stderr }).toMatchObject({ code: 5, stderr: expect.stringContaining('disk vda') });
-      // what mends it is said for this connection
+      // what fixes it is said for this connection
       const cure = `kvmsnap -c ${uri} delete web s1`;
       expect(stderr).toContain(`: ${cure}\n`);
       expect((await kvmsnap(['-c', uri, 'check', 'web'])).stdout).toContain(

@@ -303,7 +303,7 @@ describe('exit', () => {
   });
 
   const unwritable = isSystemLab ? 'full' : 'closed (to fill it takes root)';
-  test(`1: the metadata directory is ${unwritable} (hazard 22), and the hint mends what it left`, async () => {
+  test(`1: the metadata directory is ${unwritable} (hazard 22), and the hint fixes what it left`, async () => {
     const vm = vmWith('s1');
     const path = pathOf(vm);
     const open = isSystemLab ? fillMetadata() : closeMetadata();

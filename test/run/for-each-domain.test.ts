@@ -4,7 +4,7 @@ import { type FailureCode, KvmsnapError } from '../../src/errors.ts';
 import { type DomainReading, readDomain } from '../../src/libvirt/domains.ts';
 import type { Context, Settings } from '../../src/run/context.ts';
 import {
-  type Completed,
+  type ActionResult,
   concludeDomains,
   type DomainOutcome,
   forEachDomain,
@@ -22,7 +22,7 @@ function target(name: string, { named = false, failure }: { named?: boolean; fai
   return { vm: { name, uuid: `uuid of ${name}` }, reading: failure ?? readingOf(name), named };
 }
 
-const completed = (value: string, ...failures: KvmsnapError[]): Completed<string> => ({
+const completed = (value: string, ...failures: KvmsnapError[]): ActionResult<string> => ({
   value,
   failures,
   succeeded: 1,
@@ -41,7 +41,7 @@ interface Run {
 /** Each VM's outcome, value and the codes of its failures. */
 async function run(
   targets: readonly Target[],
-  act: (name: string, ctx: Context) => Promise<Completed<string>>,
+  act: (name: string, ctx: Context) => Promise<ActionResult<string>>,
   { jobs = 1, skips = NOTHING, settings = {} }: Run = {},
 ) {
   const results = await forEachDomain(

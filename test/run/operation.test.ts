@@ -84,7 +84,7 @@ const refusal: RuledFinding = {
   what: 'it is held',
   rule: 'held',
   severity: 'error',
-  unsuitable: false,
+  unsupported: false,
 };
 
 /** A run in a script, or with a person who gives this answer. */

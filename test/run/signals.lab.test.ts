@@ -250,7 +250,7 @@ describe('a libvirtd that dies', () => {
       orphan: true,
     },
     { what: 'and the guest with it', meanwhile: guestDies, left: /now shutoff/, orphan: false },
-  ])('$what: no false done, and the hint mends it', async ({ meanwhile, left, orphan }) => {
+  ])('$what: no false done, and the hint fixes it', async ({ meanwhile, left, orphan }) => {
     const vm = await fullVm('web');
     const result = await createThrough(vm, () => meanwhile(vm));
     expect(result).toMatchObject({ code: 1, stdout: '' });

@@ -120,7 +120,7 @@ test('a paused VM stays paused: its images hold all, but for a snapshot that was
   expect((await measured(vm, ['s2'])).frees).toBeGreaterThan(later.frees);
 });
 
-test('a resume that fails: exit 1, and the command that mends it', async () => {
+test('a resume that fails: exit 1, and the command that fixes it', async () => {
   const vm = behind('stuck');
   const env = wrap('virsh', ':', `"\${@/resume/start}"`);
   const { code, stdout, stderr } = await kvmsnap(['--json', 'space', 'stuck', '--exact'], { env });

@@ -87,7 +87,7 @@ test('nor is anything done for a dry run, or while another job holds it', async 
   expect(busy).toMatchObject({ outcome: { error: { code: 'busy' } }, writes: [] });
 });
 
-test('left paused is an error with the command that mends it', async () => {
+test('left paused is an error with the command that fixes it', async () => {
   const { outcome, notes, uuid } = await flush({
     resume: new Failure('error: Failed to resume\nerror: no\n'),
   });

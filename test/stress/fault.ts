@@ -79,10 +79,10 @@ const CREATE_EXTERNAL: Operation = {
 export type Blow = 'killed' | 'stopped' | 'full';
 
 /** `metadata` is libvirt's directory of what it knows of snapshots. */
-export type Victim = 'libvirtd' | 'QEMU' | 'qemu-img' | 'virsh' | 'kvmsnap' | 'metadata' | 'memory file';
+export type Hit = 'libvirtd' | 'QEMU' | 'qemu-img' | 'virsh' | 'kvmsnap' | 'metadata' | 'memory file';
 
 interface Interruption {
-  readonly victim: Victim;
+  readonly hit: Hit;
   readonly blow: Blow;
   readonly conditions: readonly Condition[];
   /** libvirtd, when it comes back, ends the guest at times and at times not: virsh alone is no measure. */
@@ -90,14 +90,14 @@ interface Interruption {
 }
 
 const INTERRUPTIONS: readonly Interruption[] = [
-  { victim: 'libvirtd', blow: 'killed', conditions: ['running', 'shut off'], byChance: true },
-  { victim: 'QEMU', blow: 'killed', conditions: ['running'] },
-  { victim: 'qemu-img', blow: 'killed', conditions: ['shut off'] },
-  { victim: 'virsh', blow: 'killed', conditions: ['running', 'shut off'] },
-  { victim: 'kvmsnap', blow: 'killed', conditions: ['running', 'shut off'] },
-  { victim: 'libvirtd', blow: 'stopped', conditions: ['running', 'shut off'] },
-  { victim: 'QEMU', blow: 'stopped', conditions: ['running'] },
-  { victim: 'metadata', blow: 'full', conditions: ['running', 'shut off'] },
+  { hit: 'libvirtd', blow: 'killed', conditions: ['running', 'shut off'], byChance: true },
+  { hit: 'QEMU', blow: 'killed', conditions: ['running'] },
+  { hit: 'qemu-img', blow: 'killed', conditions: ['shut off'] },
+  { hit: 'virsh', blow: 'killed', conditions: ['running', 'shut off'] },
+  { hit: 'kvmsnap', blow: 'killed', conditions: ['running', 'shut off'] },
+  { hit: 'libvirtd', blow: 'stopped', conditions: ['running', 'shut off'] },
+  { hit: 'QEMU', blow: 'stopped', conditions: ['running'] },
+  { hit: 'metadata', blow: 'full', conditions: ['running', 'shut off'] },
 ];
 
 export interface Fault extends Omit<Interruption, 'conditions'> {
@@ -112,9 +112,9 @@ export const FAULTS: readonly Fault[] = [
       conditions.map((condition) => ({ operation, condition, ...interruptIt })),
     ),
   ),
-  { operation: CREATE_EXTERNAL, condition: 'running', victim: 'memory file', blow: 'full' },
+  { operation: CREATE_EXTERNAL, condition: 'running', hit: 'memory file', blow: 'full' },
 ];
 
 /** `create, running: libvirtd killed` */
-export const titleOf = ({ operation, condition, victim, blow }: Fault): string =>
-  `${operation.what}, ${condition}: ${victim} ${blow}`;
+export const titleOf = ({ operation, condition, hit, blow }: Fault): string =>
+  `${operation.what}, ${condition}: ${hit} ${blow}`;

@@ -3,8 +3,8 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { isSystemLab } from '../lab/lab.ts';
 import { cleanUp } from '../lab/vm.ts';
+import { endure, faultTable, type Outcome } from './endure.ts';
 import { FAULTS, titleOf } from './fault.ts';
-import { endure, faultTable, type Outcome } from './suffer.ts';
 
 /** Each kind of damage, and each way to say so, at least once. */
 const EACH_TIME = [

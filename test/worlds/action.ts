@@ -11,7 +11,7 @@ import {
   sameSnapshots,
   unchanged,
 } from './lies.ts';
-import type { Seen, Sight } from './sight.ts';
+import type { Seen, VmState } from './sight.ts';
 import type { World, WorldVm } from './world.ts';
 
 export interface Action {
@@ -23,7 +23,7 @@ export interface Action {
   /** Of what raw virsh has done with exit 0: why it is of no use. */
   readonly useless?: () => string[];
   /** What is untrue of a success; empty: it is one. */
-  readonly lies: (before: Sight, after: Sight) => string[];
+  readonly lies: (before: VmState, after: VmState) => string[];
   /** Tags that no snapshot accounts for: may go, may come; else they stay as they are. */
   readonly orphans?: 'go' | 'come';
 }

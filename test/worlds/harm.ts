@@ -1,7 +1,7 @@
 // What an action may never do, however it ends: change what another VM sees, or what accounts for tags.
 import type { Action } from './action.ts';
 import { missing } from './lies.ts';
-import type { Seen, SeenImage, Sight } from './sight.ts';
+import type { Seen, SeenImage, VmState } from './sight.ts';
 
 /** What other VMs see changed, the tags in the images that their snapshots account for, and the holds of its own VM. */
 export const harm = (action: Action, before: Seen, after: Seen): string[] => [
@@ -64,7 +64,7 @@ export function tagsLeftBehind({ orphans }: Action, before: Seen, after: Seen): 
   );
 }
 
-const lostHolds = (was: Sight | undefined, is: Sight | undefined): string[] =>
+const lostHolds = (was: VmState | undefined, is: VmState | undefined): string[] =>
   was && is
     ? missing(was, is)
         .filter((name) => was.snapshots[name]?.xml.includes('Kvmsnap-Hold: yes'))

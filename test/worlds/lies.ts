@@ -1,12 +1,12 @@
 // What must be true of a VM after an action on it that has succeeded. Each rule hands back what is untrue, in words.
-import type { Contents, Sight } from './sight.ts';
+import type { Contents, VmState } from './sight.ts';
 
 /** The VM's disks hold what they held. */
-export const sameDisks = (before: Sight, after: Sight): string[] =>
+export const sameDisks = (before: VmState, after: VmState): string[] =>
   differences(before.disks, after.disks, 'the disk has changed');
 
 /** What is wrong with the snapshots that were there, but for those that were to go. */
-export function sameSnapshots(before: Sight, after: Sight, gone: readonly string[] = []): string[] {
+export function sameSnapshots(before: VmState, after: VmState, gone: readonly string[] = []): string[] {
   return Object.entries(before.snapshots).flatMap(([name, { content }]) => {
     if (gone.includes(name)) return [];
     const now = after.snapshots[name];
@@ -17,24 +17,24 @@ export function sameSnapshots(before: Sight, after: Sight, gone: readonly string
 }
 
 /** A snapshot whose content could be read has it still. */
-export const keptContent = (before: Sight, after: Sight): string[] => {
-  const torn = Object.entries(before.snapshots).filter(([, { content }]) =>
+export const keptContent = (before: VmState, after: VmState): string[] => {
+  const uneven = Object.entries(before.snapshots).filter(([, { content }]) =>
     Object.values(content).includes(null),
   );
   return sameSnapshots(
     before,
     after,
-    torn.map(([name]) => name),
+    uneven.map(([name]) => name),
   );
 };
 
-export const unchanged = (before: Sight, after: Sight): string[] => [
+export const unchanged = (before: VmState, after: VmState): string[] => [
   ...sameDisks(before, after),
   ...sameSnapshots(before, after),
 ];
 
 /** The snapshot is there and holds this. */
-export const holds = (after: Sight, name: string, disks: Contents): string[] =>
+export const holds = (after: VmState, name: string, disks: Contents): string[] =>
   after.snapshots[name]
     ? differences(disks, after.snapshots[name].content, `snapshot ${name} does not hold the disk`)
     : [`there is no snapshot ${name}`];
@@ -46,12 +46,12 @@ export const differences = (wanted: Contents, found: Contents, what: string): st
     .map(([target]) => `${what}: ${target}`);
 
 /** The names of snapshots that the first has and the second has not. */
-export const missing = (from: Sight, to: Sight): string[] =>
+export const missing = (from: VmState, to: VmState): string[] =>
   Object.keys(from.snapshots).filter((name) => !(name in to.snapshots));
 
-export function descendants(sight: Sight, name: string): string[] {
-  const children = Object.entries(sight.snapshots)
+export function descendants(vmState: VmState, name: string): string[] {
+  const children = Object.entries(vmState.snapshots)
     .filter(([, { xml }]) => xml.includes(`<parent>\n    <name>${name}</name>`))
     .map(([child]) => child);
-  return children.flatMap((child) => [child, ...descendants(sight, child)]);
+  return children.flatMap((child) => [child, ...descendants(vmState, child)]);
 }

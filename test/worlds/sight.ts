@@ -8,13 +8,13 @@ import type { World } from './world.ts';
 
 /** All of a world. */
 export interface Seen {
-  readonly vms: ReadonlyMap<string, Sight>;
+  readonly vms: ReadonlyMap<string, VmState>;
   /** Every image in the directory of the world, by device and inode. */
   readonly images: ReadonlyMap<string, SeenImage>;
 }
 
 /** A VM as it was seen. Content is a hash; null: it cannot be read. */
-export interface Sight {
+export interface VmState {
   readonly state: string;
   readonly definition: string;
   /** By target, what the guest finds on the disk. */
@@ -67,7 +67,7 @@ export function look(world: World, memory: Memory): Seen {
     const paths = diskPaths(live);
     const names = list.split('\n').filter((each) => each !== '');
     const xmls = virsh.answers(names.map((each) => ['snapshot-dumpxml', uuid, each]));
-    const sight: Sight = {
+    const vmState: VmState = {
       state: state.trim(),
       definition,
       paths,
@@ -77,12 +77,12 @@ export function look(world: World, memory: Memory): Seen {
         names.map((each, i) => [each, seeSnapshot(each, xmls[i] ?? '', paths, eye)]),
       ),
     };
-    return [name, sight] as const;
+    return [name, vmState] as const;
   });
   return { vms: new Map(seen), images: seeImages(world, eye) };
 }
 
-function seeSnapshot(name: string, xml: string, now: Sight['paths'], eye: Eye): SeenSnapshot {
+function seeSnapshot(name: string, xml: string, now: VmState['paths'], eye: Eye): SeenSnapshot {
   const stored = diskPaths(/<domain .*<\/domain>/s.exec(xml)?.[0] ?? '');
   const parts = [...xml.matchAll(/<disk name='([^']+)' snapshot='(internal|external)'/g)].map(
     ([, target = '', location]) => ({

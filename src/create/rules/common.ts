@@ -13,7 +13,7 @@ import { virshWord } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import type { Mode } from '../../model/snapshot-spec.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
-import { sayUses, usesOf } from '../../sharing/image-users.ts';
+import { describeUses, usesOf } from '../../sharing/image-users.ts';
 import { bitmapFindings } from '../../vm/bitmap-rules.ts';
 import {
   corruptImage,
@@ -27,7 +27,7 @@ import {
   nextTagId,
   participants,
   tagWithId,
-  unsuitableImage,
+  unsupportedImage,
   whatIsBroken,
 } from '../../vm/disk-findings.ts';
 import { lostVolumes } from '../../vm/volume-rules.ts';
@@ -75,7 +75,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'no-disks',
     hazards: [],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     find: ({ plan, mode }) => {
       // a rule of its own says where the memory can go
       if (plan.disks.length > 0 || plan.manual.length > 0 || mode === 'external') return [];
@@ -128,7 +128,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'not-qcow2',
     hazards: [],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: INTERNAL,
     find: (facts) =>
       eachDisk(facts, (disk, image) =>
@@ -175,7 +175,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'external-by-default',
     hazards: [12],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: INTERNAL,
     find: ({ domain }) =>
       participants(domain)
@@ -190,7 +190,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'excluded-disk',
     hazards: [26],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: INTERNAL,
     find: ({ domain }) =>
       participants(domain)
@@ -211,15 +211,15 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'image-cannot-snapshot',
     hazards: [],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: INTERNAL,
-    find: (facts) => eachDisk(facts, (disk, image) => unsuitableImage(facts.domain, disk, image)),
+    find: (facts) => eachDisk(facts, (disk, image) => unsupportedImage(facts.domain, disk, image)),
   },
   {
     id: 'encrypted-image',
     hazards: [3],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: INTERNAL,
     find: (facts) => eachDisk(facts, (disk, image) => encryptedFinding(facts, disk, image)),
   },
@@ -227,7 +227,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'network-disk',
     hazards: [30],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: INTERNAL,
     find: ({ domain }) =>
       isActive(domain.state)
@@ -242,7 +242,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'read-only-disk-refused',
     hazards: [26],
-    severity: 'judgement',
+    severity: 'overridable',
     modes: INTERNAL,
     find: ({ domain, daemonVersion }) => {
       const does = 'may take no snapshot beside it while the VM is off, although it is read-only';
@@ -268,7 +268,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
         const others = usesOf(facts.users, source);
         if (others.length > 0)
           return {
-            what: `disk ${target}: ${source} already holds a snapshot '${facts.name}' (id ${tag.id}), and ${sayUses(others)}; a second of that name could not be told from it`,
+            what: `disk ${target}: ${source} already holds a snapshot '${facts.name}' (id ${tag.id}), and ${describeUses(others)}; a second of that name could not be told from it`,
             hint: 'choose another name',
           };
         return {
@@ -361,7 +361,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'uefi',
     hazards: [15],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: INTERNAL,
     find: ({ domain, daemonVersion }) => {
       if (!domain.pflash) return [];
@@ -442,7 +442,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'transient-disk',
     hazards: [30],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     find: ({ domain, plan }) =>
       isActive(domain.state)
         ? participants(domain)
@@ -461,7 +461,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'host-device',
     hazards: [30],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: WITH_MEMORY,
     find: ({ domain }) => {
       const kinds = domain.hostDevices.filter((kind) => kind !== 'usb');
@@ -479,7 +479,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'shared-filesystem',
     hazards: [30],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: WITH_MEMORY,
     // a newer libvirtd asks virtiofsd whether it can save its state, and refuses before anything is touched if not
     find: ({ domain, daemonVersion }) => {
@@ -513,7 +513,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'free-space',
     hazards: [7],
-    severity: 'judgement',
+    severity: 'overridable',
     modes: INTERNAL,
     find: (facts) => {
       const { domain, freeBytes } = facts;

@@ -18,7 +18,7 @@ import { tooDeepForMore } from '../../vm/chain-depth.ts';
 import { editCommand } from '../../vm/disk-findings.ts';
 import { plannedFiles, wantsMemory } from '../plan.ts';
 import { savedMemoryBytes } from '../saved-memory.ts';
-import type { Agent, CreateFacts, Place } from './facts.ts';
+import type { Agent, CreateFacts, TargetFile } from './facts.ts';
 import { isPartial, isUndeletable, PARTIAL_STAY } from './partial.ts';
 
 /** The rules of a create whose disks or memory go to files of their own. */
@@ -33,31 +33,39 @@ const EXTERNAL = ['external', 'disk-only'] as const;
 
 const NO_WAY_BACK = 'use --force if you know how to go back without libvirt';
 
-const placeOf = ({ places }: CreateFacts, path: string): Place | undefined => places.get(path);
+const targetFileAt = ({ targetFiles }: CreateFacts, path: string): TargetFile | undefined =>
+  targetFiles.get(path);
 
 /** The overlays with what is there now. */
 function eachOverlay(
   facts: CreateFacts,
-  find: (disk: PlannedDisk & { readonly overlay: string }, place: Place | undefined) => Finding | null,
+  find: (
+    disk: PlannedDisk & { readonly overlay: string },
+    targetFile: TargetFile | undefined,
+  ) => Finding | null,
 ): Finding[] {
   return facts.plan.disks.flatMap((disk) => {
     const { overlay } = disk;
-    return overlay === null ? [] : (find({ ...disk, overlay }, placeOf(facts, overlay)) ?? []);
+    return overlay === null ? [] : (find({ ...disk, overlay }, targetFileAt(facts, overlay)) ?? []);
   });
 }
 
 /** The overlays that are there already and are to be used, but for those that are laid over the right image. */
 function eachReused(
   facts: CreateFacts,
-  find: (disk: PlannedDisk & { readonly overlay: string }, place: Place, anew: string) => Finding | null,
+  find: (
+    disk: PlannedDisk & { readonly overlay: string },
+    targetFile: TargetFile,
+    anew: string,
+  ) => Finding | null,
 ): Finding[] {
   if (!facts.plan.spec.reuse) return [];
-  return eachOverlay(facts, (disk, place) => {
+  return eachOverlay(facts, (disk, targetFile) => {
     const { target, source, overlay } = disk;
-    if (!place || place.backing === source) return null;
+    if (!targetFile || targetFile.backing === source) return null;
     const driver = facts.domain.disks.find((each) => each.target === target)?.driver ?? null;
     const anew = overlayLine(overlay, { path: source ?? '', format: formatOfDriver(driver) });
-    return find(disk, place, anew);
+    return find(disk, targetFile, anew);
   });
 }
 
@@ -65,8 +73,8 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'external-on-old-daemon',
     hazards: [17],
-    severity: 'judgement',
-    unsuitable: true,
+    severity: 'overridable',
+    unsupported: true,
     modes: EXTERNAL,
     find: ({ daemonVersion, plan }) => {
       const older = ifBefore(daemonVersion, REVERTS_EXTERNAL, 'cannot revert to external snapshots');
@@ -82,8 +90,8 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     // a revert lays new overlays over the images of now, and names them as libvirt does
     id: 'no-revert',
     hazards: [17],
-    severity: 'judgement',
-    unsuitable: true,
+    severity: 'overridable',
+    unsupported: true,
     modes: EXTERNAL,
     find: ({ domain, plan, daemonVersion }) => {
       if (plan.spec.noMetadata || isBefore(daemonVersion, REVERTS_EXTERNAL)) return [];
@@ -137,7 +145,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     id: 'label-undeletable',
     hazards: [],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: EXTERNAL,
     find: ({ daemonVersion, labelled, plan }) => {
       const older =
@@ -154,10 +162,10 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     },
   },
   {
-    id: 'no-place',
+    id: 'no-target-file',
     hazards: [],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: EXTERNAL,
     find: ({ domain, plan }) => [
       ...plan.disks
@@ -213,7 +221,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
       );
       const memory = plan.memoryFile === null ? [] : [plan.memoryFile];
       return [...overlays, ...memory].flatMap((path) => {
-        const holds = placeOf(facts, path)?.holds ?? null;
+        const holds = targetFileAt(facts, path)?.holds ?? null;
         if (holds === null) return [];
         const lost = memory.includes(path)
           ? 'libvirt would write over it, though it may be the memory of another snapshot'
@@ -230,10 +238,10 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'unseen-file',
     hazards: [14],
-    severity: 'judgement',
+    severity: 'overridable',
     modes: ['external'],
     find: (facts) =>
-      facts.plan.memoryFile !== null && placeOf(facts, facts.plan.memoryFile) === undefined
+      facts.plan.memoryFile !== null && targetFileAt(facts, facts.plan.memoryFile) === undefined
         ? [
             {
               what: `whether ${facts.plan.memoryFile} exists cannot be seen from here, and libvirt would write over it`,
@@ -245,7 +253,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'device-overwritten',
     hazards: [14],
-    severity: 'judgement',
+    severity: 'overridable',
     modes: EXTERNAL,
     find: (facts) =>
       facts.plan.spec.reuse
@@ -262,22 +270,22 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'reused-file',
     hazards: [14],
-    severity: 'judgement',
+    severity: 'overridable',
     modes: EXTERNAL,
     find: (facts) =>
-      eachReused(facts, ({ target, overlay, source }, place, anew) => {
-        if (place.holds === null)
+      eachReused(facts, ({ target, overlay, source }, targetFile, anew) => {
+        if (targetFile.holds === null)
           return { what: `disk ${target}: ${overlay}, to be reused, is not there`, command: anew };
         if (isActive(facts.domain.state))
-          return place.backing === null
+          return targetFile.backing === null
             ? null
             : {
-                what: `disk ${target}: ${overlay}, to be reused, names ${place.backing} as its backing file. libvirt uses it over ${source} all the same, but every other program will see another disk`,
+                what: `disk ${target}: ${overlay}, to be reused, names ${targetFile.backing} as its backing file. libvirt uses it over ${source} all the same, but every other program will see another disk`,
                 hint: 'make it anew, elsewhere if you need what is in it',
                 command: anew,
               };
         return {
-          what: `disk ${target}: ${overlay}, to be reused, is laid over ${place.backing ?? 'nothing'} and not over ${source}, so the guest would see another disk`,
+          what: `disk ${target}: ${overlay}, to be reused, is laid over ${targetFile.backing ?? 'nothing'} and not over ${source}, so the guest would see another disk`,
           hint: 'make it anew, elsewhere if you need what is in it',
           command: anew,
         };
@@ -308,7 +316,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     find: (facts) =>
       unique(
         plannedFiles(facts.plan).flatMap((path) => {
-          const state = placeOf(facts, path)?.directory ?? 'fine';
+          const state = targetFileAt(facts, path)?.directory ?? 'fine';
           if (state === 'fine') return [];
           const directory = directoryOf(path) || '/';
           return [
@@ -347,7 +355,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     id: 'network-overlay',
     hazards: [30],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: ['disk-only'],
     find: ({ domain, plan }) =>
       isActive(domain.state)
@@ -363,7 +371,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     id: 'encrypted-base',
     hazards: [],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: EXTERNAL,
     find: ({ domain, plan, images, daemonVersion }) =>
       plan.disks.flatMap(({ target, source }) => {
@@ -389,7 +397,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
       }),
   },
   {
-    id: 'memory-of-off-machine',
+    id: 'memory-of-off-vm',
     hazards: [],
     severity: 'error',
     find: ({ domain, plan }) =>
@@ -406,7 +414,7 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
     id: 'quiesce',
     hazards: [],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: ['disk-only'],
     find: ({ domain, plan, agent }) => {
       if (!plan.spec.quiesce) return [];
@@ -494,11 +502,12 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'space-for-memory-file',
     hazards: [7],
-    severity: 'judgement',
+    severity: 'overridable',
     modes: ['external'],
     find: (facts) => {
       const { plan } = facts;
-      const free = plan.memoryFile === null ? null : (placeOf(facts, plan.memoryFile)?.freeBytes ?? null);
+      const free =
+        plan.memoryFile === null ? null : (targetFileAt(facts, plan.memoryFile)?.freeBytes ?? null);
       const needed = savedMemoryBytes(facts);
       if (free === null || free >= needed) return [];
       return [
@@ -512,13 +521,16 @@ export const EXTERNAL_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'space-for-overlay',
     hazards: [],
-    severity: 'judgement',
+    severity: 'overridable',
     modes: EXTERNAL,
     find: (facts) =>
-      eachOverlay(facts, ({ target, overlay, storage }, place) =>
-        place && storage !== 'block' && place.freeBytes !== null && place.freeBytes < OVERLAY_BYTES
+      eachOverlay(facts, ({ target, overlay, storage }, targetFile) =>
+        targetFile &&
+        storage !== 'block' &&
+        targetFile.freeBytes !== null &&
+        targetFile.freeBytes < OVERLAY_BYTES
           ? {
-              what: `disk ${target}: the file system of ${overlay} has ${mebibytes(place.freeBytes)} free, and the guest stops when its overlay cannot grow`,
+              what: `disk ${target}: the file system of ${overlay} has ${mebibytes(targetFile.freeBytes)} free, and the guest stops when its overlay cannot grow`,
               hint: 'free some space, or name a file elsewhere with --diskspec',
             }
           : null,

@@ -14,7 +14,7 @@ export interface CreateFacts {
   readonly plan: SnapshotPlan;
   readonly mode: Mode;
   /** By path, what is where the plan wants a file; one that cannot be looked at is not in it. */
-  readonly places: ReadonlyMap<string, Place>;
+  readonly targetFiles: ReadonlyMap<string, TargetFile>;
   /** The guest agent, where it is needed. */
   readonly agent: Agent | null;
   /** Which other VMs use the files of this one, and those that the plan names. */
@@ -35,7 +35,7 @@ export interface CreateFacts {
 }
 
 /** What is at a path where a file is to be made. */
-export interface Place {
+export interface TargetFile {
   /** null: nothing. */
   readonly holds: 'file' | 'device' | 'other' | null;
   /** Bytes of the file. */

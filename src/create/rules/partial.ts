@@ -54,7 +54,7 @@ export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'manual-unknown',
     hazards: [],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: EXTERNAL,
     find: ({ plan, daemonVersion }) =>
       plan.manual.length > 0 && isBefore(daemonVersion, KNOWS_MANUAL)
@@ -70,7 +70,7 @@ export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'manual-alone',
     hazards: [],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: ['disk-only'],
     find: ({ domain, plan, daemonVersion }) =>
       plan.manual.length > 0 &&

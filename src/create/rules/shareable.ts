@@ -9,7 +9,7 @@ export const SHAREABLE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'shareable-overlay',
     hazards: [49],
     severity: 'error',
-    unsuitable: true,
+    unsupported: true,
     modes: ['external', 'disk-only'],
     find: ({ domain, plan }) =>
       domain.disks

@@ -1,7 +1,7 @@
 import { isActive } from '../../model/domain.ts';
 import { chainOf } from '../../model/image.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
-import { opening, partFrom, sayUses, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
+import { describeUses, opening, partFrom, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
 import { participants } from '../../vm/disk-findings.ts';
 import { plannedFiles } from '../plan.ts';
 import type { CreateFacts } from './facts.ts';
@@ -39,7 +39,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
                 ? []
                 : [
                     {
-                      what: `disk ${target}: nothing can be written into ${source} now: ${sayUses(users)}`,
+                      what: `disk ${target}: nothing can be written into ${source} now: ${describeUses(users)}`,
                       ...shutDown(users),
                     },
                   ]),
@@ -47,7 +47,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
                 ? []
                 : [
                     {
-                      what: `disk ${target}: ${path}, on which it lies, is written to: ${sayUses(written)}`,
+                      what: `disk ${target}: ${path}, on which it lies, is written to: ${describeUses(written)}`,
                       ...shutDown(written),
                     },
                   ]),
@@ -65,7 +65,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
         const writers = opening(facts.users, source).filter(({ writes }) => writes);
         if (writers.length === 0) return [];
         return {
-          what: `disk ${target}: an overlay over ${source} keeps nothing while that is written to: ${sayUses(writers)}`,
+          what: `disk ${target}: an overlay over ${source} keeps nothing while that is written to: ${describeUses(writers)}`,
           ...shutDown(writers),
         };
       }),
@@ -80,7 +80,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
         const others = usesOf(facts.users, path);
         if (others.length === 0) return [];
         return {
-          what: `${path} would be written to by this VM, and ${sayUses(others)}`,
+          what: `${path} would be written to by this VM, and ${describeUses(others)}`,
           hint: 'name another file with --diskspec or --memspec',
         };
       }),
@@ -95,7 +95,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
         const others = seeing(facts.users, source).filter(({ open }) => !open);
         if (source === null || others.length === 0) return [];
         return {
-          what: `disk ${target}: ${source} is not this VM's alone: ${sayUses(others)}. A revert will be refused while that is so`,
+          what: `disk ${target}: ${source} is not this VM's alone: ${describeUses(others)}. A revert will be refused while that is so`,
           ...partFrom(others),
         };
       }),
@@ -110,7 +110,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
         const writers = usesOf(facts.users, source).filter(({ writes, open }) => writes && !open);
         if (writers.length === 0) return [];
         return {
-          what: `disk ${target}: ${sayUses(writers)}: once it runs, it writes to ${source} beneath the overlay, and neither the snapshot nor this VM's disk is right any more`,
+          what: `disk ${target}: ${describeUses(writers)}: once it runs, it writes to ${source} beneath the overlay, and neither the snapshot nor this VM's disk is right any more`,
           ...partFrom(writers),
         };
       }),

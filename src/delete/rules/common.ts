@@ -19,14 +19,14 @@ import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, internalDisks, locationOf, stateFile } from '../../model/snapshot.ts';
 import { ancestors, descendants } from '../../model/tree.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
-import { accounting, opening, sayUses, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
+import { accounting, describeUses, opening, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
 import { undeletable } from '../../vm/chain-depth.ts';
 import { whatIsBroken } from '../../vm/disk-findings.ts';
 import { interruptedMerges } from '../../vm/external-state.ts';
-import { deletionOf, victims } from '../deletion-set.ts';
+import { deletionOf, deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
+import { imagesOf, isInVolume, movedOf, PLACE_RULES } from './location.ts';
 import { partialDeletion } from './partial.ts';
-import { imagesOf, isInVolume, movedOf, PLACE_RULES } from './place.ts';
 import { WRITE_DELETE_RULES } from './write.ts';
 
 /**
@@ -43,8 +43,8 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     hazards: [24],
     severity: 'error',
     find: (facts) =>
-      victims(facts).flatMap((victim) =>
-        victim.disks.flatMap(({ target }) => missingImage(facts, victim, target)),
+      deletionSetOf(facts).flatMap((member) =>
+        member.disks.flatMap(({ target }) => missingImage(facts, member, target)),
       ),
   },
   {
@@ -52,18 +52,18 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     hazards: [4],
     severity: 'error',
     find: (facts) =>
-      victims(facts).flatMap((victim) =>
-        internalDisks(victim).flatMap((disk) => {
-          const found = tagsOf(victim, disk, imagesOf(facts, victim))?.length ?? 0;
+      deletionSetOf(facts).flatMap((member) =>
+        internalDisks(member).flatMap((disk) => {
+          const found = tagsOf(member, disk, imagesOf(facts, member))?.length ?? 0;
           if (found < 2) return [];
-          const what = `disk ${disk.target} holds ${found} snapshots called '${victim.name}', and libvirt would delete the older one only`;
+          const what = `disk ${disk.target} holds ${found} snapshots called '${member.name}', and libvirt would delete the older one only`;
           const users = usesOf(facts.users, disk.source);
           // nobody can tell whose the older one is
-          if (users.length > 0) return { what: `${what}; ${sayUses(users)}` };
+          if (users.length > 0) return { what: `${what}; ${describeUses(users)}` };
           return {
             what,
             hint: 'with the VM off, delete the older one first',
-            command: deleteTagLine(victim.name, disk.source ?? ''),
+            command: deleteTagLine(member.name, disk.source ?? ''),
           };
         }),
       ),
@@ -76,12 +76,12 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     find: (facts) =>
       isActive(facts.domain.state)
         ? []
-        : victims(facts).flatMap((victim) =>
-            internalDisks(victim).flatMap(({ target }) => {
-              const [image] = chainOf(imagesOf(facts, victim).get(target));
+        : deletionSetOf(facts).flatMap((member) =>
+            internalDisks(member).flatMap(({ target }) => {
+              const [image] = chainOf(imagesOf(facts, member).get(target));
               if (!image?.encrypted) return [];
               return {
-                what: `disk ${target} (${image.path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a VM that is off, so '${victim.name}' would be deleted in the other disks only`,
+                what: `disk ${target} (${image.path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a VM that is off, so '${member.name}' would be deleted in the other disks only`,
                 hint: 'start the VM first',
                 command: `virsh start ${virshWord(facts.domain)}`,
               };
@@ -96,9 +96,9 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
       const older = ifBefore(facts.daemonVersion, DELETES_EXTERNAL, 'cannot delete external snapshots');
       return older === null
         ? []
-        : externalVictims(facts).map((victim) => ({
-            what: `'${victim.name}' is external, and ${older}`,
-            ...forget(facts, victim),
+        : externalMembers(facts).map((member) => ({
+            what: `'${member.name}' is external, and ${older}`,
+            ...forget(facts, member),
           }));
     },
   },
@@ -107,11 +107,11 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     hazards: [23],
     severity: 'error',
     find: (facts) => {
-      const external = externalVictims(facts);
-      if (facts.reach === 'only' || external.length === 0 || !isFrom(facts.daemonVersion, DELETES_EXTERNAL))
+      const external = externalMembers(facts);
+      if (facts.scope === 'only' || external.length === 0 || !isFrom(facts.daemonVersion, DELETES_EXTERNAL))
         return [];
       // an external one is not merged into an image below an internal one, which has to go before it
-      const newestFirst = victims(facts).toReversed();
+      const newestFirst = deletionSetOf(facts).toReversed();
       const internal = newestFirst.filter((each) => locationOf(each) === 'internal');
       const names = [...internal, ...newestFirst.filter((each) => !internal.includes(each))].map(
         ({ name }) => name,
@@ -254,11 +254,11 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     });
   }),
   external('image-users', [37, 39], (facts) =>
-    filesTouched(facts).flatMap(({ path, completed, isRemoved }) => {
+    filesTouched(facts).flatMap(({ path, action, isRemoved }) => {
       const users = isRemoved ? usesOf(facts.users, path) : seeing(facts.users, path);
       if (users.length === 0) return [];
       return {
-        what: `libvirt would ${completed} with '${facts.snapshot.name}', and ${sayUses(users)}`,
+        what: `libvirt would ${action} with '${facts.snapshot.name}', and ${describeUses(users)}`,
         ...forget(facts, facts.snapshot),
       };
     }),
@@ -268,11 +268,11 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     hazards: [39],
     severity: 'error',
     find: (facts) =>
-      internalVictims(facts).flatMap(({ name, target, path }) => {
+      internalMembers(facts).flatMap(({ name, target, path }) => {
         const users = accounting(facts.users, path, name);
         if (users.length === 0) return [];
         return {
-          what: `disk ${target}: ${path} holds one snapshot '${name}' for more than one VM: ${sayUses(users)}, which would lose it`,
+          what: `disk ${target}: ${path} holds one snapshot '${name}' for more than one VM: ${describeUses(users)}, which would lose it`,
           hint: 'libvirt alone can forget it for this VM; the data stay in the image for the other',
           command: kvmsnapLine('delete', [facts.domain.name, name], '--metadata'),
         };
@@ -286,11 +286,11 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     find: (facts) =>
       isActive(facts.domain.state)
         ? []
-        : internalVictims(facts).flatMap(({ name, target, path }) => {
+        : internalMembers(facts).flatMap(({ name, target, path }) => {
             const users = opening(facts.users, path);
             if (users.length === 0) return [];
             return {
-              what: `disk ${target}: '${name}' cannot be deleted in ${path} now: ${sayUses(users)}`,
+              what: `disk ${target}: '${name}' cannot be deleted in ${path} now: ${describeUses(users)}`,
               ...shutDown(users),
             };
           }),
@@ -356,7 +356,7 @@ function external(
     hazards,
     severity: 'error',
     find: (facts) =>
-      facts.reach === 'only' &&
+      facts.scope === 'only' &&
       locationOf(facts.snapshot) === 'external' &&
       isFrom(facts.daemonVersion, DELETES_EXTERNAL)
         ? find(facts)
@@ -365,19 +365,19 @@ function external(
 }
 
 /** True when an external snapshot goes. */
-export function deletesExternal(facts: Pick<DeleteFacts, 'snapshot' | 'snapshots' | 'reach'>): boolean {
-  return externalVictims(facts).length > 0;
+export function deletesExternal(facts: Pick<DeleteFacts, 'snapshot' | 'snapshots' | 'scope'>): boolean {
+  return externalMembers(facts).length > 0;
 }
 
 /** True when libvirt's version decides about the delete. */
 export const asksVersion = (
-  facts: Pick<DeleteFacts, 'domain' | 'snapshot' | 'snapshots' | 'reach'>,
+  facts: Pick<DeleteFacts, 'domain' | 'snapshot' | 'snapshots' | 'scope'>,
 ): boolean =>
   deletesExternal(facts) ||
-  victims(facts).some(
-    (victim) =>
-      isInVolume(victim) ||
-      (isActive(facts.domain.state) && internalDisks(victim).some(({ spelled }) => spelled)),
+  deletionSetOf(facts).some(
+    (member) =>
+      isInVolume(member) ||
+      (isActive(facts.domain.state) && internalDisks(member).some(({ spelled }) => spelled)),
   );
 
 /** Deletes while QEMU has the files open, and the guest does not run. */
@@ -396,7 +396,7 @@ function filesRemoved(facts: DeleteFacts): string[] {
 
 /** The files that a delete changes or removes: a merge writes into the one below the overlay. */
 function filesTouched(facts: DeleteFacts): Touched[] {
-  const removed = (path: string): Touched => ({ path, completed: `remove ${path}`, isRemoved: true });
+  const removed = (path: string): Touched => ({ path, action: `remove ${path}`, isRemoved: true });
   const { location, file } = facts.snapshot.memory;
   const goesToo = location === 'external' && file !== null && !isBefore(facts.daemonVersion, REMOVES_MEMORY);
   const memory = goesToo ? [removed(file)] : [];
@@ -406,7 +406,7 @@ function filesTouched(facts: DeleteFacts): Touched[] {
     if (source === null) return [];
     const overlay = chainOf(facts.images.get(target)).find(({ path }) => path === source);
     const base = overlay?.backing ?? stateFile(facts.snapshot, disk);
-    const written = (path: string): Touched => ({ path, completed: `write into ${path}`, isRemoved: false });
+    const written = (path: string): Touched => ({ path, action: `write into ${path}`, isRemoved: false });
     return [...(base === null ? [] : [written(base)]), removed(source)];
   });
   return [...merged, ...memory];
@@ -414,15 +414,15 @@ function filesTouched(facts: DeleteFacts): Touched[] {
 
 interface Touched {
   readonly path: string;
-  readonly completed: string;
+  readonly action: string;
   readonly isRemoved: boolean;
 }
 
 /** The tags that would go, each in the image that libvirt deletes it in. */
-function internalVictims(facts: DeleteFacts) {
+function internalMembers(facts: DeleteFacts) {
   const active = new Map(facts.domain.disks.map((disk) => [disk.target, disk.source]));
-  return victims(facts).flatMap(({ name, ...victim }) =>
-    internalDisks({ ...victim, name }).map(({ target, source }) => ({
+  return deletionSetOf(facts).flatMap(({ name, ...member }) =>
+    internalDisks({ ...member, name }).map(({ target, source }) => ({
       name,
       target,
       path: source ?? active.get(target) ?? null,
@@ -463,8 +463,8 @@ function internalsBelow(facts: DeleteFacts, target: string): SnapshotReport[] {
   return end < 0 ? holders : holders.slice(0, end);
 }
 
-const externalVictims = (facts: Pick<DeleteFacts, 'snapshots' | 'snapshot' | 'reach'>) =>
-  victims(facts).filter((victim) => locationOf(victim) === 'external');
+const externalMembers = (facts: Pick<DeleteFacts, 'snapshots' | 'snapshot' | 'scope'>) =>
+  deletionSetOf(facts).filter((member) => locationOf(member) === 'external');
 
 const named = (names: readonly string[]) => names.map((name) => ({ name }));
 
@@ -478,11 +478,11 @@ const forget = ({ domain }: DeleteFacts, { name }: SnapshotReport): Pick<Finding
 });
 
 /** virsh deletes the metadata all the same, exit 0, and the data stays in an image that cannot be opened. */
-function missingImage(facts: DeleteFacts, victim: SnapshotReport, target: string): readonly Finding[] {
+function missingImage(facts: DeleteFacts, member: SnapshotReport, target: string): readonly Finding[] {
   const { domain } = facts;
-  const { name } = victim;
-  const image = imagesOf(facts, victim).get(target);
-  if (image?.kind !== 'broken' || movedOf(facts, victim).some((moved) => moved.target === target)) return [];
+  const { name } = member;
+  const image = imagesOf(facts, member).get(target);
+  if (image?.kind !== 'broken' || movedOf(facts, member).some((moved) => moved.target === target)) return [];
   return [
     {
       what: `disk ${target}: ${image.path} ${whatIsBroken(image)}, so '${name}' cannot be deleted in it`,

@@ -11,7 +11,7 @@ export interface DeleteFacts {
   readonly domain: Domain;
   /** The one that is named. */
   readonly snapshot: SnapshotReport;
-  readonly reach: DeleteScope;
+  readonly scope: DeleteScope;
   /** All of the VM. */
   readonly snapshots: readonly SnapshotReport[];
   readonly current: string | null;

@@ -2,14 +2,14 @@ import type { Domain } from '../../model/domain.ts';
 import { kvmsnapLine } from '../../model/quote.ts';
 import type { SnapshotReport } from '../../model/report.ts';
 import type { Rule } from '../../model/rule.ts';
-import { type DeleteScope, deletionSet } from '../deletion-set.ts';
+import { type DeleteScope, findDeletionSet } from '../deletion-set.ts';
 
 /** What a hold protects from: every delete, also one of the metadata alone. */
 
 export interface HoldFacts {
   readonly domain: Pick<Domain, 'name'>;
   readonly snapshot: SnapshotReport;
-  readonly reach: DeleteScope;
+  readonly scope: DeleteScope;
   readonly snapshots: readonly SnapshotReport[];
 }
 
@@ -18,8 +18,8 @@ export const HOLD_RULES: readonly Rule<HoldFacts>[] = [
     id: 'held',
     hazards: [],
     severity: 'error',
-    find: ({ domain, snapshot, reach, snapshots }) =>
-      deletionSet(snapshots, snapshot, reach)
+    find: ({ domain, snapshot, scope, snapshots }) =>
+      findDeletionSet(snapshots, snapshot, scope)
         .filter(({ held }) => held)
         .map(({ name }) => ({
           what: `'${name}' is held`,

@@ -10,9 +10,9 @@ import {
   obstacleFindings,
   type WrittenDisk,
 } from '../../model/write-obstacles.ts';
-import { deletionOf, victims } from '../deletion-set.ts';
+import { deletionOf, deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
-import { imagesOf } from './place.ts';
+import { imagesOf } from './location.ts';
 
 /** The rules of a delete about images that cannot be written to, or to which nothing can be added. */
 
@@ -81,8 +81,8 @@ export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
   },
 ];
 
-const isMerge = (facts: Pick<DeleteFacts, 'reach' | 'snapshot' | 'current' | 'daemonVersion'>): boolean =>
-  facts.reach === 'only' && locationOf(facts.snapshot) === 'external' && deletionOf(facts) === 'merge';
+const isMerge = (facts: Pick<DeleteFacts, 'scope' | 'snapshot' | 'current' | 'daemonVersion'>): boolean =>
+  facts.scope === 'only' && locationOf(facts.snapshot) === 'external' && deletionOf(facts) === 'merge';
 
 /** All that a delete writes to. */
 export const writtenByDelete = (facts: DeleteFacts): (string | null)[] =>
@@ -90,11 +90,11 @@ export const writtenByDelete = (facts: DeleteFacts): (string | null)[] =>
 
 function deletedTags(facts: DeleteFacts): (WrittenDisk & { readonly name: string })[] {
   const active = new Map(facts.domain.disks.map(({ target, source }) => [target, source]));
-  return victims(facts).flatMap((victim) =>
-    internalDisks(victim).map(({ target, source }) => ({
-      name: victim.name,
+  return deletionSetOf(facts).flatMap((member) =>
+    internalDisks(member).map(({ target, source }) => ({
+      name: member.name,
       target,
-      path: chainOf(imagesOf(facts, victim).get(target))[0]?.path ?? source ?? active.get(target) ?? null,
+      path: chainOf(imagesOf(facts, member).get(target))[0]?.path ?? source ?? active.get(target) ?? null,
     })),
   );
 }

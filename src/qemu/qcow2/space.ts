@@ -71,10 +71,10 @@ const TRIES = 3;
 export async function readSpace(image: ImageBytes, question: SpaceQuestion = {}): Promise<ImageSpace> {
   try {
     for (let attempt = 0; attempt < TRIES; attempt++) {
-      const before = look(image);
+      const before = outlineOf(image);
       const answer = await measure(image, before, question).catch(asAnswer);
       // no snapshot came or went: else what was read belongs to no one state of the image
-      if (JSON.stringify(before) === JSON.stringify(look(image))) return answer;
+      if (JSON.stringify(before) === JSON.stringify(outlineOf(image))) return answer;
     }
     throw new Unmeasurable('changing', 'its snapshots change while it is read');
   } catch (error) {
@@ -87,7 +87,7 @@ interface Outline {
   readonly table: SnapshotTable;
 }
 
-function look(image: ImageBytes): Outline {
+function outlineOf(image: ImageBytes): Outline {
   const header = readHeader(image);
   return { header, table: readSnapshotTable(image, header) };
 }

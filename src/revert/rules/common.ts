@@ -22,7 +22,7 @@ import {
 } from '../../model/snapshot.ts';
 import { oldestFirst } from '../../model/tree.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
-import { type ImageUse, sayUses, usesOf } from '../../sharing/image-users.ts';
+import { describeUses, type ImageUse, usesOf } from '../../sharing/image-users.ts';
 import { bitmapFindings } from '../../vm/bitmap-rules.ts';
 import { copyCommand, nextTagId, participants, tagWithId, whatIsBroken } from '../../vm/disk-findings.ts';
 import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
@@ -204,7 +204,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
     id: 'managed-save',
     hazards: [11],
-    severity: 'judgement',
+    severity: 'overridable',
     find: ({ domain, snapshot }) =>
       domain.managedSave && !hasMemory(snapshot)
         ? [
@@ -219,7 +219,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
     id: 'abandoned-overlay',
     hazards: [17],
-    severity: 'judgement',
+    severity: 'overridable',
     find: (facts) =>
       abandoned(facts).map(({ target, active, source, ruined }) => ({
         what: `disk ${target}: the VM now uses ${active}, but the snapshot is in ${source}; a revert leaves ${active} behind, with all that was written to it${ruined.length === 0 ? '' : `, and makes useless what lies on ${source}: ${ruined.map((name) => `'${name}'`).join(', ')}`}`,
@@ -261,7 +261,7 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
     id: 'tags-in-overlay',
     hazards: [32],
-    severity: 'judgement',
+    severity: 'overridable',
     find: (facts) => {
       const removed = removedFiles(facts);
       return facts.domain.disks.flatMap(({ target }) => {
@@ -447,7 +447,7 @@ function tagFinding(
   const ids = found.map((tag) => tag.id).join(', ');
   const what = `disk ${target}: ${source} holds ${found.length} snapshots called '${snapshot.name}' (ids ${ids}), and which one a revert takes is chance`;
   // nobody can tell whose the older one is
-  if (users.length > 0) return { what: `${what}; ${sayUses(users)}` };
+  if (users.length > 0) return { what: `${what}; ${describeUses(users)}` };
   return {
     what,
     hint: 'with the VM off, this deletes the older one of them',

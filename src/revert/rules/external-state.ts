@@ -12,7 +12,7 @@ import {
   isProven,
   isUntouched,
   isWrittenSince,
-  type OverlayPlace,
+  type OverlayTarget,
   removedByRevert,
   type StateFile,
   takenOnItLater,
@@ -65,7 +65,7 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
   {
     id: 'state-written',
     hazards: [40, 41],
-    severity: 'judgement',
+    severity: 'overridable',
     find: (facts) =>
       eachState(facts, (state) => {
         const { domain, snapshot, snapshots, daemonVersion } = facts;
@@ -83,13 +83,13 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
       }),
   },
   {
-    id: 'no-overlay-place',
+    id: 'no-overlay-directory',
     hazards: [42, 50],
     severity: 'error',
-    find: ({ snapshot, daemonVersion, overlayPlaces = [] }) =>
+    find: ({ snapshot, daemonVersion, overlayTargets = [] }) =>
       isBefore(daemonVersion, REVERTS_EXTERNAL)
         ? []
-        : overlayPlaces.flatMap((place) => {
+        : overlayTargets.flatMap((place) => {
             const obstacle = overlayObstacle(place);
             if (obstacle === null) return [];
             const { why, ...cure } = obstacle;
@@ -143,7 +143,7 @@ function overlayObstacle({
   isFile,
   directory,
   freeBytes = null,
-}: OverlayPlace): ({ readonly why: string } & Pick<Finding, 'hint' | 'command'>) | null {
+}: OverlayTarget): ({ readonly why: string } & Pick<Finding, 'hint' | 'command'>) | null {
   if (!isFile) return { why: 'it is no file' };
   if (directory === 'read-only')
     return {

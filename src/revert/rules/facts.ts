@@ -4,7 +4,7 @@ import type { DaemonVersion } from '../../model/libvirt-versions.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
-import type { OverlayPlace, StateFile } from '../../vm/external-state.ts';
+import type { OverlayTarget, StateFile } from '../../vm/external-state.ts';
 import type { StoredDefinitionFacts } from './stored-definition.ts';
 
 /** What is known before a revert. */
@@ -28,7 +28,7 @@ export interface RevertFacts extends Omit<StoredDefinitionFacts, 'domain' | 'sna
   /** Of an external snapshot, the files that keep its disks, as far as they are files of this host. */
   readonly states?: readonly StateFile[];
   /** The files over which libvirt would lay overlays, as far as they are on this host. */
-  readonly overlayPlaces?: readonly OverlayPlace[];
+  readonly overlayTargets?: readonly OverlayTarget[];
   /** Which other VMs use the files of this one. */
   readonly users: ImageUsers;
   /** A snapshot of the present state is taken first. */

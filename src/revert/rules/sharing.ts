@@ -1,6 +1,6 @@
 import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks } from '../../model/snapshot.ts';
-import { partFrom, sayUses, seeing, usesOf } from '../../sharing/image-users.ts';
+import { describeUses, partFrom, seeing, usesOf } from '../../sharing/image-users.ts';
 import { copyCommand } from '../../vm/disk-findings.ts';
 import { removedFiles } from './external-state.ts';
 import type { RevertFacts } from './facts.ts';
@@ -34,14 +34,14 @@ function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts):
         ),
       };
       return {
-        what: `disk ${target}: the revert changes what is in ${path}, and ${sayUses(others)}`,
+        what: `disk ${target}: the revert changes what is in ${path}, and ${describeUses(others)}`,
         ...partFrom(others, instead),
       };
     }),
     ...(nvram !== null && isNvramChanged && seeing(users, nvram).length > 0
       ? [
           {
-            what: `the revert changes the NVRAM ${nvram}, and ${sayUses(seeing(users, nvram))}`,
+            what: `the revert changes the NVRAM ${nvram}, and ${describeUses(seeing(users, nvram))}`,
             ...partFrom(seeing(users, nvram)),
           },
         ]
@@ -54,6 +54,6 @@ function removedFromOthers(facts: RevertFacts): Finding[] {
   return removedFiles(facts).flatMap((path) => {
     const others = usesOf(facts.users, path);
     if (others.length === 0) return [];
-    return { what: `the revert removes ${path}, and ${sayUses(others)}`, ...partFrom(others) };
+    return { what: `the revert removes ${path}, and ${describeUses(others)}`, ...partFrom(others) };
   });
 }

@@ -51,7 +51,7 @@ export const STORED_DEFINITION_RULES: readonly Rule<StoredDefinitionFacts>[] = [
   {
     id: 'missing-thing-later',
     hazards: [44],
-    severity: 'judgement',
+    severity: 'overridable',
     find: (facts) => {
       const atStart = new Set(lacksAtStart(facts).map(({ need }) => needKey(need)));
       return lacksLater(facts)
@@ -62,7 +62,7 @@ export const STORED_DEFINITION_RULES: readonly Rule<StoredDefinitionFacts>[] = [
   {
     id: 'missing-nvram',
     hazards: [44],
-    severity: 'judgement',
+    severity: 'overridable',
     find: (facts) => {
       const lacks = [...lacksAtStart(facts), ...lacksLater(facts)].filter(
         ({ found }) => found.is === 'template',

@@ -7,8 +7,8 @@ import { scratch } from '../lab/lab.ts';
 import { fitting } from '../lab/scene.ts';
 import type { Vm } from '../lab/vm.ts';
 
-/** Mends a VM, after which nothing is wrong with it; hands back what was done, in the plan's order. */
-export async function mend(vm: Vm): Promise<string[]> {
+/** Fixes a VM, after which nothing is wrong with it; hands back what was done, in the plan's order. */
+export async function fix(vm: Vm): Promise<string[]> {
   const env = { XDG_STATE_HOME: mkdtempSync(join(scratch, 'state-')) };
   const { code, stdout } = await kvmsnap(['check', vm.name, '--fix', '--yes', '--json'], { env });
   const [domain] = fitting('check', JSON.parse(stdout)).domains;

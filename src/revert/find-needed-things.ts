@@ -6,10 +6,14 @@ import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
 
 /** Looks on the host for the things that definitions need: files and devices here, all else by libvirt, in one process. */
-export async function lookAtNeeds(ctx: Context, uri: string, needs: readonly Need[]): Promise<HostThings> {
+export async function findNeededThings(
+  ctx: Context,
+  uri: string,
+  needs: readonly Need[],
+): Promise<HostThings> {
   const local = !isRemote(uri);
   const [files, asked] = await Promise.all([
-    Promise.all(needs.map((need) => (local ? lookHere(need) : null))),
+    Promise.all(needs.map((need) => (local ? findLocally(need) : null))),
     askForThings(ctx.virsh, needs),
   ]);
   const found = new Map<string, Found>();
@@ -20,7 +24,7 @@ export async function lookAtNeeds(ctx: Context, uri: string, needs: readonly Nee
       found.set(needKey(need), { is: 'template' });
     const bridge = asked.devices.get(needKey(need));
     if (local && bridge && found.get(needKey(need))?.is === 'there') {
-      const seen = await Promise.all(bridge.map((name) => lookForFile(`/sys/class/net/${name}`)));
+      const seen = await Promise.all(bridge.map((name) => findFile(`/sys/class/net/${name}`)));
       if (seen.length > 0 && seen.every(({ is }) => is === 'missing'))
         found.set(needKey(need), {
           is: 'missing',
@@ -32,14 +36,14 @@ export async function lookAtNeeds(ctx: Context, uri: string, needs: readonly Nee
 }
 
 /** Null for what only libvirt can tell. */
-async function lookHere({ kind, name }: Need): Promise<Found | null> {
-  if (kind === 'file') return lookForFile(name);
-  if (kind === 'program') return lookForProgram(name);
-  if (kind === 'usb') return lookForUsb(name);
-  return kind === 'mount' ? lookForMount(name) : null;
+async function findLocally({ kind, name }: Need): Promise<Found | null> {
+  if (kind === 'file') return findFile(name);
+  if (kind === 'program') return findProgram(name);
+  if (kind === 'usb') return findUsb(name);
+  return kind === 'mount' ? findMount(name) : null;
 }
 
-async function lookForFile(path: string): Promise<Found> {
+async function findFile(path: string): Promise<Found> {
   const found = await lookFor(path);
   // a container may have no /sys, and then nothing of it can be told
   return found === 'missing' && path.startsWith('/sys/') && (await lookFor('/sys/class')) !== 'there'
@@ -60,12 +64,12 @@ async function lookFor(path: string): Promise<'there' | 'missing' | 'unknown'> {
 /** Where systemd looks for the programs of a service. */
 const SERVICE_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-async function lookForProgram(name: string): Promise<Found> {
+async function findProgram(name: string): Promise<Found> {
   const found = await Promise.all(SERVICE_PATH.map((directory) => lookFor(`${directory}/${name}`)));
   return { is: found.includes('there') ? 'there' : 'missing' };
 }
 
-async function lookForUsb(name: string): Promise<Found> {
+async function findUsb(name: string): Promise<Found> {
   try {
     const devices = await readdir('/sys/bus/usb/devices');
     const ids = await Promise.all(
@@ -77,11 +81,11 @@ async function lookForUsb(name: string): Promise<Found> {
     );
     return { is: ids.includes(name) ? 'there' : 'missing' };
   } catch {
-    return lookForFile('/sys/bus/usb/devices');
+    return findFile('/sys/bus/usb/devices');
   }
 }
 
-async function lookForMount(type: string): Promise<Found> {
+async function findMount(type: string): Promise<Found> {
   const mounts = await readFile('/proc/mounts', 'utf8').catch(() => null);
   if (mounts === null) return { is: 'unknown' };
   return { is: mounts.split('\n').some((line) => line.split(' ')[2] === type) ? 'there' : 'missing' };

@@ -5,12 +5,12 @@ import { quote } from '../model/quote.ts';
 import { humanBytes } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
 import { readUsersOf } from '../sharing/find-image-users.ts';
-import { type ImageUse, sayUses, usesOf } from '../sharing/image-users.ts';
+import { describeUses, type ImageUse, usesOf } from '../sharing/image-users.ts';
 import { isRemote } from '../vm/disks.ts';
 import type { Vm } from '../vm/load.ts';
 
 /** A file that a deleted external snapshot had made, and that libvirt has left behind (hazard 23). */
-export interface Leftover {
+export interface UnusedFile {
   readonly path: string;
   /** What it occupies on the host. */
   readonly bytes: number;
@@ -18,24 +18,24 @@ export interface Leftover {
 }
 
 /** Those that were found, and why what was to be removed could not be. */
-export interface LeftoversFound {
-  readonly leftovers: readonly Leftover[];
+export interface UnusedFilesFound {
+  readonly unusedFiles: readonly UnusedFile[];
   readonly unremoved: readonly KvmsnapError[];
 }
 
-const NONE: LeftoversFound = { leftovers: [], unremoved: [] };
+const NONE: UnusedFilesFound = { unusedFiles: [], unremoved: [] };
 
 /**
  * Looks which of these files, which the VM's snapshots have made, are still there and used by nothing any more: neither
  * the VM nor one of its snapshots, by the whole chain under each. Removes them where that is wanted and no other VM
  * uses them either, and says the rest. What may be used by a VM that could not be read is left.
  */
-export async function clearLeftovers(
+export async function clearUnusedFiles(
   ctx: Context,
   { uri, domain }: Vm,
   made: readonly string[],
   remove: boolean,
-): Promise<LeftoversFound> {
+): Promise<UnusedFilesFound> {
   if (isRemote(uri)) return NONE;
   const candidates = [...new Set(made)];
   const sizes = await Promise.all(candidates.map(occupiedBytes));
@@ -50,7 +50,7 @@ export async function clearLeftovers(
     except: null,
   });
   if (users.unknown.includes(domain.name)) return NONE;
-  const leftovers: Leftover[] = [];
+  const unusedFiles: UnusedFile[] = [];
   const unremoved: KvmsnapError[] = [];
   for (const { path, bytes } of present) {
     const uses = usesOf(users, path);
@@ -58,11 +58,11 @@ export async function clearLeftovers(
     const isToGo = remove && uses.length === 0 && users.unknown.length === 0;
     const failure = isToGo ? await tryRemove(path, domain.name) : null;
     const removed = isToGo && failure === null;
-    leftovers.push({ path, bytes, removed });
+    unusedFiles.push({ path, bytes, removed });
     if (failure) unremoved.push(failure);
     else ctx.terminal.note(saysOf({ path, bytes, removed }, uses));
   }
-  return { leftovers, unremoved };
+  return { unusedFiles, unremoved };
 }
 
 /** Null: it is gone. */
@@ -76,10 +76,10 @@ const tryRemove = (path: string, vm: string): Promise<KvmsnapError | null> =>
       ),
   );
 
-function saysOf({ path, bytes, removed }: Leftover, uses: readonly ImageUse[]): string {
+function saysOf({ path, bytes, removed }: UnusedFile, uses: readonly ImageUse[]): string {
   const what = `${path} (${humanBytes(bytes)})`;
   if (removed) return `note: removed what libvirt had left behind: ${what}`;
   if (uses.length > 0)
-    return `note: a file is left that this VM does not use any more: ${what}; ${sayUses(uses)}`;
+    return `note: a file is left that this VM does not use any more: ${what}; ${describeUses(uses)}`;
   return `note: libvirt has left a file behind that this VM does not use: ${what}; this removes it: rm ${quote(path)}`;
 }

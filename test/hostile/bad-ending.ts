@@ -6,7 +6,7 @@ import { type CliResult, kvmsnap } from '../lab/cli.ts';
 const CODES: readonly number[] = Object.values(FAILURES).map(({ exitCode }) => exitCode);
 
 /** What is wrong with how a run ended, without regard to what it was to do; empty when nothing is. */
-export function uncivil({ code, stdout, stderr }: CliResult): string[] {
+export function badEnding({ code, stdout, stderr }: CliResult): string[] {
   const wrong: string[] = [];
   if (code !== 0 && !(code !== null && CODES.includes(code) && code !== FAILURES.bug.exitCode))
     wrong.push(`exit ${code}`);

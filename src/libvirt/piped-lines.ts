@@ -2,7 +2,7 @@ import { commandLine, quote } from '../model/quote.ts';
 import type { VirshCommand } from './batch.ts';
 import { dumpCommand } from './snapshots.ts';
 import type { Virsh } from './virsh.ts';
-import { adoptedParts } from './xml/adopted.ts';
+import { tagRegistrationParts } from './xml/tag-registration.ts';
 import { escapeText } from './xml/xml.ts';
 
 /**
@@ -67,9 +67,13 @@ const toFind = (text: string): string => text.replace(/[\\/.*[\]^$]/g, '\\$&');
 /** A text as the replacement of sed's `s///`. */
 const forSed = (text: string): string => text.replace(/[\\/&]/g, '\\$&').replaceAll('\n', '\\n');
 
-/** Prints the XML of a snapshot that only the images hold, as `adoptedXml` makes it. */
-export function adopting(virsh: Virsh, uuid: string, ...parts: Parameters<typeof adoptedParts>): string {
-  const { head, tail } = adoptedParts(...parts);
+/** Prints the XML of a snapshot that only the images hold, as `tagRegistrationXml` makes it. */
+export function printingTagRegistration(
+  virsh: Virsh,
+  uuid: string,
+  ...parts: Parameters<typeof tagRegistrationParts>
+): string {
+  const { head, tail } = tagRegistrationParts(...parts);
   return `{ ${printing(head)}; ${virsh.line(definitionCommand(uuid))}; ${printing(tail)}; }`;
 }
 

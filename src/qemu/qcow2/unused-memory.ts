@@ -1,4 +1,4 @@
-import type { LeftoverSpace } from '../leftover.ts';
+import type { UnusedMemory } from '../unused-memory.ts';
 import {
   BREATH_BYTES,
   bytesAt,
@@ -20,13 +20,13 @@ import { countedClusters, readRefcounts } from './refcounts.ts';
  * also when that is deleted then.
  */
 
-const NONE: LeftoverSpace = { bytes: 0, endBytes: 0 };
+const NONE: UnusedMemory = { bytes: 0, endBytes: 0 };
 
 /**
  * Reads the part of the image's L1 table behind the disk's end; mostly there is nothing, and that is all. Null for an
  * image that cannot be read, or whose refcounts are not to be trusted. Of no meaning while a save is under way.
  */
-export async function readLeftover(image: ImageBytes): Promise<LeftoverSpace | null> {
+export async function readUnusedMemory(image: ImageBytes): Promise<UnusedMemory | null> {
   try {
     const header = readHeader(image);
     return header.dirty ? null : await measure(image, header);
@@ -36,7 +36,7 @@ export async function readLeftover(image: ImageBytes): Promise<LeftoverSpace | n
   }
 }
 
-async function measure(image: ImageBytes, header: Header): Promise<LeftoverSpace> {
+async function measure(image: ImageBytes, header: Header): Promise<UnusedMemory> {
   const { clusterBytes, l1, virtualBytes } = header;
   const covered = bytesPerTable(header);
   const first = Math.ceil(virtualBytes / covered);
@@ -57,12 +57,12 @@ async function measure(image: ImageBytes, header: Header): Promise<LeftoverSpace
   );
   const found = roomForReferences(header);
   const breath = createBreath(BREATH_BYTES);
-  let leftover = NONE;
+  let unused = NONE;
   for (const [place, { index }] of tables.entries()) {
     const count = findReferences(viewOf(contents.at(place)), header, clusters, false, found);
     const own = found.subarray(0, count).filter((cluster) => counts[cluster] === 1).length;
-    if (own > 0) leftover = { bytes: leftover.bytes + own * clusterBytes, endBytes: (index + 1) * covered };
+    if (own > 0) unused = { bytes: unused.bytes + own * clusterBytes, endBytes: (index + 1) * covered };
     await breath(clusterBytes);
   }
-  return leftover;
+  return unused;
 }

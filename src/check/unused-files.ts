@@ -9,7 +9,7 @@ export interface FileHead {
   readonly over: string | null;
 }
 
-export interface LeftoverFile {
+export interface UnusedFileFinding {
   readonly path: string;
   /** The file that it is an overlay of; null: it holds memory. */
   readonly over: string | null;
@@ -19,15 +19,15 @@ export interface LeftoverFile {
  * Of these files, those with the VM's memory, and overlays of its images or of one another, that are not its own
  * (`own`, from `namedFiles`) and not among `others`, the files of other machines.
  */
-export function leftoversAmong(
+export function unusedFilesAmong(
   heads: readonly FileHead[],
   uuid: string,
   own: ReadonlySet<string>,
   others: ReadonlySet<string>,
-): LeftoverFile[] {
+): UnusedFileFinding[] {
   const free = heads.filter(({ path }) => !own.has(path) && !others.has(path));
   const below = new Set(own);
-  const overlays = new Map<string, LeftoverFile>();
+  const overlays = new Map<string, UnusedFileFinding>();
   for (let before = -1; overlays.size > before; ) {
     before = overlays.size;
     for (const { path, over } of free) {

@@ -33,22 +33,22 @@ export interface Struck {
   readonly readExit: number | null;
 }
 
-/** Makes a VM, lets the actor begin, strikes in the middle, mends what was struck and waits till all is quiet. */
+/** Makes a VM, lets the actor begin, strikes in the middle, fixes what was struck and waits till all is quiet. */
 export async function interruptIt(fault: Fault, actor: Actor, name: string): Promise<Struck> {
-  const filler = fault.victim === 'metadata' ? metadataDirectory() : null;
-  if (fault.victim === 'memory file') tooSmall(fault.operation.what);
+  const filler = fault.hit === 'metadata' ? metadataDirectory() : null;
+  if (fault.hit === 'memory file') tooSmall(fault.operation.what);
   const vm = await subject(name, fault);
   filler?.fill();
   const { run, middle, release, tidy } = await hold(fault, actor, vm);
   let readExit: number | null = null;
-  if (fault.blow === 'killed') await VICTIMS[fault.victim]?.(fault, vm, run, middle);
+  if (fault.blow === 'killed') await KILLS[fault.hit]?.(fault, vm, run, middle);
   if (fault.blow === 'stopped') {
-    if (fault.victim === 'libvirtd') {
+    if (fault.hit === 'libvirtd') {
       signalLibvirtd('SIGSTOP');
       readExit = (await kvmsnap(['list', name, '--timeout', '1'])).code;
     }
     await run.done;
-    if (fault.victim === 'libvirtd') signalLibvirtd('SIGCONT');
+    if (fault.hit === 'libvirtd') signalLibvirtd('SIGCONT');
   }
   release();
   const result = await run.done;
@@ -192,7 +192,7 @@ async function killMiddle(...[, , , middle]: Parameters<Kill>): Promise<void> {
   process.kill(middle, 'SIGKILL');
 }
 
-const VICTIMS: Readonly<Partial<Record<Fault['victim'], Kill>>> = {
+const KILLS: Readonly<Partial<Record<Fault['hit'], Kill>>> = {
   // it comes back while the work stands still: what it finds is always the same
   libvirtd: async () => {
     await killLibvirtd();

@@ -3,22 +3,22 @@ import { dirname, join, resolve } from 'node:path';
 import { SAVE_HEAD_BYTES, savedVm } from '../libvirt/save-file.ts';
 import { namedFiles } from '../model/domain-files.ts';
 import { withImageFile } from '../qemu/image-file.ts';
-import { readOwn } from '../qemu/own-look.ts';
+import { readOwn } from '../qemu/own-reader.ts';
 import { fill, type ImageBytes } from '../qemu/qcow2/bytes.ts';
 import type { Context } from '../run/context.ts';
 import { readUsersOf } from '../sharing/find-image-users.ts';
 import { isRemote } from '../vm/disks.ts';
 import type { Vm } from '../vm/load.ts';
-import { type FileHead, type LeftoverFile, leftoversAmong } from './leftover-files.ts';
+import { type FileHead, type UnusedFileFinding, unusedFilesAmong } from './unused-files.ts';
 
 /** Finds what deleted external snapshots have left beside the images of a VM. Throws nothing for what it cannot see. */
-export type LeftoverFinder = (vm: Vm) => Promise<readonly LeftoverFile[]>;
+export type UnusedFileFinder = (vm: Vm) => Promise<readonly UnusedFileFinding[]>;
 
 /** More files than this in one directory are not those of machines. */
 const MOST_FILES = 4096;
 
 /** For one run: each directory is looked at once, and the other VMs are asked for only where something was found. */
-export function createLeftoverFinder(ctx: Context): LeftoverFinder {
+export function createUnusedFileFinder(ctx: Context): UnusedFileFinder {
   const directories = new Map<string, Promise<FileHead[]>>();
   const headsIn = (directory: string) => {
     const heads = directories.get(directory) ?? readHeads(directory);
@@ -30,10 +30,10 @@ export function createLeftoverFinder(ctx: Context): LeftoverFinder {
     const own = namedFiles(domain, snapshots, images);
     const found = await Promise.all([...new Set([...own].map((path) => dirname(path)))].map(headsIn));
     const heads = found.flat();
-    if (leftoversAmong(heads, domain.uuid, own, new Set()).length === 0) return [];
+    if (unusedFilesAmong(heads, domain.uuid, own, new Set()).length === 0) return [];
     const paths = heads.map(({ path }) => path);
     const { uses } = await readUsersOf(ctx, { uri, files: { paths }, except: domain.uuid }, 'old');
-    return leftoversAmong(heads, domain.uuid, own, new Set(uses.keys()));
+    return unusedFilesAmong(heads, domain.uuid, own, new Set(uses.keys()));
   };
 }
 

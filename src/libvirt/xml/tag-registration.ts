@@ -2,7 +2,7 @@ import { type Disk, takesPart } from '../../model/domain.ts';
 import { escapeText } from './xml.ts';
 
 /** What is known of a snapshot that only the images hold, and what is assumed of it. */
-export interface Adopted {
+export interface TagRegistration {
   readonly name: string;
   readonly description: string;
   /** Seconds since the epoch, UTC. */
@@ -16,17 +16,21 @@ export interface Adopted {
  * The XML for `snapshot-create --redefine` that has libvirt know an internal snapshot. `definition` is the VM's own,
  * `virsh dumpxml --inactive --security-info`, with these disks. Format: libvirt's formatsnapshot documentation.
  */
-export function adoptedXml(adopted: Adopted, disks: readonly Disk[], definition: string): string {
-  const { head, tail } = adoptedParts(adopted, disks);
+export function tagRegistrationXml(
+  registration: TagRegistration,
+  disks: readonly Disk[],
+  definition: string,
+): string {
+  const { head, tail } = tagRegistrationParts(registration, disks);
   return `${head}\n${definition}${tail}\n`;
 }
 
 /** What comes before the definition in that XML, and what behind it. */
-export function adoptedParts(
-  adopted: Adopted,
+export function tagRegistrationParts(
+  registration: TagRegistration,
   disks: readonly Disk[],
 ): { readonly head: string; readonly tail: string } {
-  const { name, description, createdAtSeconds, hasMemory, parent } = adopted;
+  const { name, description, createdAtSeconds, hasMemory, parent } = registration;
   const lines = [
     `<name>${escapeText(name)}</name>`,
     `<description>${escapeText(description)}</description>`,

@@ -6,7 +6,7 @@ import { commandLine } from '../model/quote.ts';
  * so does a snapshot that is deleted after a revert to it, which had the image itself refer to its memory too.
  */
 
-export interface LeftoverSpace {
+export interface UnusedMemory {
   /** Clusters that the image itself refers to and no snapshot does. */
   readonly bytes: number;
   /** Where they end in the address space of the guest's disk. */
@@ -16,13 +16,13 @@ export interface LeftoverSpace {
 /** Less than this is not worth a word. */
 const LEAST_BYTES = 1024 * 1024;
 
-export const isNotable = ({ bytes }: LeftoverSpace): boolean => bytes >= LEAST_BYTES;
+export const isNotable = ({ bytes }: UnusedMemory): boolean => bytes >= LEAST_BYTES;
 
 /**
  * The arguments for qemu-img that grow a disk over what is left behind its end, and cut it off again at its size, which
  * frees that. The VM must be off.
  */
-export function winBackArguments(path: string, virtualBytes: number, growBytes: number): string[][] {
+export function freeUnusedMemoryArguments(path: string, virtualBytes: number, growBytes: number): string[][] {
   return [
     ['resize', '-f', 'qcow2', path, `+${growBytes}`],
     ['resize', '-f', 'qcow2', '--shrink', path, String(virtualBytes)],
@@ -30,8 +30,8 @@ export function winBackArguments(path: string, virtualBytes: number, growBytes: 
 }
 
 /** The same as a line for a shell. */
-export const winBackLine = ({ path, virtualBytes }: Image, { endBytes }: LeftoverSpace): string =>
-  winBackArguments(path, virtualBytes, endBytes - virtualBytes)
+export const freeUnusedMemoryLine = ({ path, virtualBytes }: Image, { endBytes }: UnusedMemory): string =>
+  freeUnusedMemoryArguments(path, virtualBytes, endBytes - virtualBytes)
     .map((args) => commandLine('qemu-img', args))
     .join(' && ');
 

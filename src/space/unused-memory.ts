@@ -2,20 +2,20 @@ import { isActive } from '../model/domain.ts';
 import { chainOf, type Images } from '../model/image.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import { humanBytes } from '../output/format.ts';
-import { measureLeftover } from '../qemu/image-space.ts';
-import { isNotable, type LeftoverSpace, resizable } from '../qemu/leftover.ts';
+import { measureUnusedMemory } from '../qemu/image-space.ts';
+import { isNotable, resizable, type UnusedMemory } from '../qemu/unused-memory.ts';
 import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 
 /** Memory in the images in use that belongs to no snapshot. */
 
 /** By target, of the disks that have any. Of no meaning while a job holds the VM. */
-export async function readLeftovers(images: Images): Promise<ReadonlyMap<string, LeftoverSpace>> {
+export async function readUnusedMemoryOf(images: Images): Promise<ReadonlyMap<string, UnusedMemory>> {
   const found = await Promise.all(
     [...images].map(async ([target, image]) => {
       const [top] = chainOf(image);
-      const leftover = top?.format === 'qcow2' ? await measureLeftover(top.path) : null;
-      return leftover && leftover.bytes > 0 ? [[target, leftover] as const] : [];
+      const unusedMemory = top?.format === 'qcow2' ? await measureUnusedMemory(top.path) : null;
+      return unusedMemory && unusedMemory.bytes > 0 ? [[target, unusedMemory] as const] : [];
     }),
   );
   return new Map(found.flat());
@@ -26,10 +26,10 @@ export async function noteKeptMemory(
   ctx: Context,
   { domain, images }: Vm,
   names: readonly string[],
-  before: ReadonlyMap<string, LeftoverSpace>,
+  before: ReadonlyMap<string, UnusedMemory>,
 ): Promise<void> {
   const whose = names.map((name) => `'${name}'`).join(', ');
-  for (const [target, { bytes, endBytes }] of await readLeftovers(images)) {
+  for (const [target, { bytes, endBytes }] of await readUnusedMemoryOf(images)) {
     const kept = bytes - (before.get(target)?.bytes ?? 0);
     if (!isNotable({ bytes: kept, endBytes })) continue;
     const off = isActive(domain.state) ? 'with the VM off, this gives it back' : 'this gives it back';

@@ -7,7 +7,7 @@ import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks, type SnapshotDisk } from '../../model/snapshot.ts';
 import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
 import { lostStoredVolumes, lostVolumes } from '../../vm/volume-rules.ts';
-import { type Deletion, victims } from '../deletion-set.ts';
+import { type Deletion, deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
 
 /**
@@ -21,7 +21,7 @@ export const PLACE_RULES: readonly Rule<DeleteFacts>[] = [
     hazards: [46],
     severity: 'error',
     find: (facts) => {
-      const found = [...lostVolumes(facts.domain), ...victims(facts).flatMap(lostStoredVolumes)];
+      const found = [...lostVolumes(facts.domain), ...deletionSetOf(facts).flatMap(lostStoredVolumes)];
       return [...new Map(found.map((finding) => [finding.what, finding])).values()];
     },
   },
@@ -33,7 +33,7 @@ export const PLACE_RULES: readonly Rule<DeleteFacts>[] = [
       if (isActive(facts.domain.state)) return [];
       const does = 'cannot delete a snapshot in a volume of a storage pool while the VM is off';
       const older = ifBefore(facts.daemonVersion, HANDLES_VOLUMES_OFF, does);
-      const names = victims(facts)
+      const names = deletionSetOf(facts)
         .filter(isInVolume)
         .map(({ name }) => `'${name}'`);
       if (older === null || names.length === 0) return [];
@@ -51,7 +51,8 @@ export const PLACE_RULES: readonly Rule<DeleteFacts>[] = [
     hazards: [45],
     severity: 'error',
     // off, libvirt deletes in the file that the stored definition names; running, it compares the paths as text
-    find: (facts) => victims(facts).flatMap((victim) => movedFindings(facts, victim, movedOf(facts, victim))),
+    find: (facts) =>
+      deletionSetOf(facts).flatMap((member) => movedFindings(facts, member, movedOf(facts, member))),
   },
   {
     id: 'other-image-in-use',
@@ -60,26 +61,26 @@ export const PLACE_RULES: readonly Rule<DeleteFacts>[] = [
     // libvirt 9.0 to 12.8 refuse; 7.0 forgets the snapshot and leaves it in the image
     find: (facts) =>
       isActive(facts.domain.state)
-        ? victims(facts).flatMap((victim) => {
-            const isMoved = new Set(movedOf(facts, victim).map(({ target }) => target));
-            return internalDisks(victim)
+        ? deletionSetOf(facts).flatMap((member) => {
+            const isMoved = new Set(movedOf(facts, member).map(({ target }) => target));
+            return internalDisks(member)
               .filter(({ target }) => !isMoved.has(target))
-              .flatMap((disk) => otherInUse(facts, victim, disk));
+              .flatMap((disk) => otherInUse(facts, member, disk));
           })
         : [],
   },
 ];
 
 /** The snapshots to be deleted that are in an image which the VM does not use, or which is called otherwise now. */
-export const strayVictims = (facts: Deletion & Pick<DeleteFacts, 'images'>): SnapshotReport[] => {
+export const membersStoredElsewhere = (facts: Deletion & Pick<DeleteFacts, 'images'>): SnapshotReport[] => {
   const used = new Set([...facts.images.values()].flatMap(chainPaths));
-  return victims(facts).filter((victim) =>
-    internalDisks(victim).some(({ source }) => source !== null && !used.has(source)),
+  return deletionSetOf(facts).filter((member) =>
+    internalDisks(member).some(({ source }) => source !== null && !used.has(source)),
   );
 };
 
-export const isInVolume = (victim: SnapshotReport): boolean =>
-  internalDisks(victim).length > 0 && victim.definedDisks.some(({ pool }) => pool);
+export const isInVolume = (member: SnapshotReport): boolean =>
+  internalDisks(member).length > 0 && member.definedDisks.some(({ pool }) => pool);
 
 /** By target, the images that libvirt will look into for a snapshot. */
 export const imagesOf = ({ stored, images }: DeleteFacts, { name }: SnapshotReport): Images => {
@@ -87,8 +88,8 @@ export const imagesOf = ({ stored, images }: DeleteFacts, { name }: SnapshotRepo
   return found ? new Map([...images, ...found]) : images;
 };
 
-export const movedOf = ({ stored, images }: DeleteFacts, victim: SnapshotReport): Moved[] =>
-  movedDisks(victim, images, stored.get(victim.name));
+export const movedOf = ({ stored, images }: DeleteFacts, member: SnapshotReport): Moved[] =>
+  movedDisks(member, images, stored.get(member.name));
 
 /** libvirt compares the paths as text, and the disks by their targets; before, it left all to QEMU. */
 function otherInUse(

@@ -9,7 +9,7 @@ import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { destroy, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
 import { imageFlaws } from '../lab/whole.ts';
 import { type Condition, type Fault, OLD, titleOf } from './fault.ts';
-import { type Actor, interruptIt, type Struck } from './strike.ts';
+import { type Actor, interruptIt, type Struck } from './interrupt.ts';
 
 /** What a fault has left of a VM, by virsh and by the images. */
 interface Remains {
@@ -38,17 +38,17 @@ export interface Outcome {
   readonly wrong: readonly string[];
 }
 
-/** Lets both suffer one fault, each on a VM of its own made alike; check must then see all damage, and mend it. */
+/** Lets both suffer one fault, each on a VM of its own made alike; check must then see all damage, and fix it. */
 export async function endure(fault: Fault): Promise<Outcome> {
-  const raw = fault.blow === 'stopped' || fault.victim === 'kvmsnap' ? null : await struck(fault, 'virsh');
+  const raw = fault.blow === 'stopped' || fault.hit === 'kvmsnap' ? null : await struck(fault, 'virsh');
   const { vm, result, remains, readExit } = await struck(fault, 'kvmsnap');
   const found = await check(vm);
   const wrong = [
     ...worse(fault, remains, raw?.remains ?? null),
-    ...(result === null ? [] : untruths(fault, remains, result)),
+    ...(result === null ? [] : falseClaims(fault, remains, result)),
     ...(readExit === null || readExit === FAILURES['timed-out'].exitCode ? [] : [`list: exit ${readExit}`]),
     ...unnoticed(remains, found),
-    ...(await mend(vm, fault.condition)),
+    ...(await fix(vm, fault.condition)),
   ];
   return {
     fault,
@@ -102,12 +102,12 @@ function worse({ condition, byChance }: Fault, ours: Remains, virsh: Remains | n
 }
 
 /** What kvmsnap said against what is; nothing of one that was killed. */
-function untruths(
-  { condition, blow, victim }: Fault,
+function falseClaims(
+  { condition, blow, hit }: Fault,
   is: Remains,
   { code, stdout, stderr }: CliResult,
 ): string[] {
-  if (victim === 'kvmsnap') return is.isDone ? [] : ['virsh went on alone, and it is not done'];
+  if (hit === 'kvmsnap') return is.isDone ? [] : ['virsh went on alone, and it is not done'];
   const must = (holds: boolean, what: string) => (holds ? [] : [what]);
   const says = (words: string) => stderr.includes(words);
   if (blow === 'stopped') {
@@ -177,8 +177,8 @@ async function check(vm: Vm): Promise<string[]> {
   return [...new Set(damage.map(({ rule }) => rule))].sort();
 }
 
-/** Has check mend it, off where that must be; then all must work again. What does not, each in a line. */
-async function mend(vm: Vm, condition: Condition): Promise<string[]> {
+/** Has check fix it, off where that must be; then all must work again. What does not, each in a line. */
+async function fix(vm: Vm, condition: Condition): Promise<string[]> {
   const env = { XDG_STATE_HOME: join(scratch, 'state') };
   const fix = () => kvmsnap(['check', vm.name, '--fix', '--yes'], { env });
   if ((await fix()).code !== 0) {

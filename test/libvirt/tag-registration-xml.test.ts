@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
-import { type Adopted, adoptedXml } from '../../src/libvirt/xml/adopted.ts';
 import { createSnapshotParser } from '../../src/libvirt/xml/snapshot.ts';
+import { type TagRegistration, tagRegistrationXml } from '../../src/libvirt/xml/tag-registration.ts';
 import { storedDefinition, VERSIONS } from '../captures.ts';
 import { disk } from '../model.ts';
 
-const ADOPTED: Adopted = {
+const ADOPTED: TagRegistration = {
   name: "it's <1> & more",
   description: 'two\nlines & <b>',
   createdAtSeconds: 1_700_000_000,
@@ -17,7 +17,7 @@ const parse = createSnapshotParser();
 
 it.each(VERSIONS)('reads as what libvirt itself would keep of it (%s)', (version) => {
   const definition = storedDefinition(version);
-  const xml = adoptedXml(ADOPTED, DISKS, definition);
+  const xml = tagRegistrationXml(ADOPTED, DISKS, definition);
   expect(xml).toContain(definition);
   expect(parse(xml)).toMatchObject({
     name: ADOPTED.name,
@@ -33,6 +33,10 @@ it.each(VERSIONS)('reads as what libvirt itself would keep of it (%s)', (version
 });
 
 it('of a VM that was off, the first of all', () => {
-  const xml = adoptedXml({ ...ADOPTED, hasMemory: false, parent: null }, DISKS, storedDefinition('9.0.0'));
+  const xml = tagRegistrationXml(
+    { ...ADOPTED, hasMemory: false, parent: null },
+    DISKS,
+    storedDefinition('9.0.0'),
+  );
   expect(parse(xml)).toMatchObject({ state: 'shutoff', parent: null, memory: { location: 'no' } });
 });

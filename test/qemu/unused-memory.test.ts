@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { readLeftover } from '../../src/qemu/qcow2/leftover.ts';
+import { readUnusedMemory } from '../../src/qemu/qcow2/unused-memory.ts';
 import { buildImage, portOf, type Recipe } from './qcow2-builder.ts';
 
 /** Clusters of 512 bytes: a table covers 32 KiB, and the disk is the first of them. */
@@ -15,7 +15,8 @@ const RECIPE: Recipe = {
   snapshots: { 1: ['disk', 'memory'] },
 };
 
-const left = (changes: Partial<Recipe> = {}) => readLeftover(portOf(buildImage({ ...RECIPE, ...changes })));
+const left = (changes: Partial<Recipe> = {}) =>
+  readUnusedMemory(portOf(buildImage({ ...RECIPE, ...changes })));
 
 const NOTHING = { bytes: 0, endBytes: 0 };
 
@@ -37,12 +38,12 @@ describe('behind the end of the disk', () => {
 
   test('nobody can tell of an image whose counts may be wrong, or that is none', async () => {
     expect(await left({ dirty: true })).toBeNull();
-    expect(await readLeftover(portOf(Buffer.alloc(4096)))).toBeNull();
+    expect(await readUnusedMemory(portOf(Buffer.alloc(4096)))).toBeNull();
   });
 
   test('of an image without it little is read', async () => {
     const port = portOf(buildImage({ ...RECIPE, active: ['disk'] }));
-    await readLeftover(port);
+    await readUnusedMemory(port);
     expect(port.total.bytes).toBeLessThan(512);
   });
 
@@ -50,6 +51,6 @@ describe('behind the end of the disk', () => {
     const bytes = buildImage(RECIPE);
     // the entry of `mine` in the L1 table, the fourth cluster
     bytes.writeBigUInt64BE(BigInt(2 ** 40), 3 * 512 + 8);
-    expect(await readLeftover(portOf(bytes))).toEqual(NOTHING);
+    expect(await readUnusedMemory(portOf(bytes))).toEqual(NOTHING);
   });
 });

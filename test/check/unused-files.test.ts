@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type FileHead, leftoversAmong } from '../../src/check/leftover-files.ts';
+import { type FileHead, unusedFilesAmong } from '../../src/check/unused-files.ts';
 import { domain } from '../model.ts';
 
 const UUID = domain().uuid;
@@ -12,7 +12,7 @@ const head = (path: string, over: string | null = null, memoryOf: string | null 
 describe('left over', () => {
   const own = new Set(['/vm/base', '/vm/kept.mem']);
   const among = (heads: readonly FileHead[], others: readonly string[] = []) =>
-    leftoversAmong(heads, UUID, own, new Set(others)).map(({ path }) => path);
+    unusedFilesAmong(heads, UUID, own, new Set(others)).map(({ path }) => path);
 
   test('is the memory of this VM that is not its own', () => {
     expect(

@@ -8,13 +8,13 @@ const PAUSE_MILLISECONDS = 200;
  * Looks, and again a few times while what it sees is flawed: while another process writes a snapshot or deletes one,
  * qemu-img may see an image's table of snapshots half written (hazard 27). Returns the last look.
  */
-export async function lookAgainWhile<T>(
+export async function readAgainWhile<T>(
   ctx: Context,
   isFlawed: (seen: T) => boolean,
-  look: () => Promise<T>,
+  read: () => Promise<T>,
 ): Promise<T> {
   for (let left = LOOKS; ; left--) {
-    const seen = await look();
+    const seen = await read();
     if (left === 0 || !isFlawed(seen)) return seen;
     await ctx.clock.sleep(PAUSE_MILLISECONDS);
   }
