@@ -1,8 +1,8 @@
 import { readCreateFacts } from '../create/facts.ts';
 import { readableByOthers } from '../create/file-modes.ts';
 import { planSnapshot } from '../create/plan.ts';
-import { CREATE_RULES } from '../create/rules/common.ts';
 import type { CreateFacts } from '../create/rules/facts.ts';
+import { CREATE_RULES } from '../create/rules/table.ts';
 import { readTargetFiles } from '../create/target-files.ts';
 import { isActive, isSaving } from '../model/domain.ts';
 import { mentionedFiles } from '../model/domain-files.ts';
@@ -12,8 +12,8 @@ import { automaticName } from '../model/names.ts';
 import { applyRules, type RuledFinding } from '../model/rule.ts';
 import { INTERNAL_SPEC } from '../model/snapshot-spec.ts';
 import { readRevertFacts } from '../revert/revert.ts';
-import { REVERT_RULES } from '../revert/rules/common.ts';
 import type { RevertFacts } from '../revert/rules/facts.ts';
+import { REVERT_RULES } from '../revert/rules/table.ts';
 import { readStoredFacts } from '../revert/stored-definitions.ts';
 import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
@@ -25,7 +25,8 @@ import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import type { Vm } from '../vm/load.ts';
 import type { UnusedFileFinder } from './find-unused-files.ts';
 import { type Fix, planFixes } from './fix-plan.ts';
-import { CHECK_RULES, type CheckFacts } from './rules.ts';
+import type { CheckFacts } from './rules/facts.ts';
+import { CHECK_RULES } from './rules/table.ts';
 
 /** All that the rules find of one VM, which is only looked at. */
 export interface Checked {

@@ -8,7 +8,7 @@ import { isNotable, resizable, type UnusedMemory } from '../qemu/unused-memory.t
 import { usesOf } from '../sharing/image-users.ts';
 import { movedDisks } from '../vm/moved.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
-import type { CheckFacts } from './rules.ts';
+import type { CheckFacts } from './rules/facts.ts';
 import { isGone, staleDuplicates } from './stored-tags.ts';
 
 /** What `check --fix` does: the facts of a VM -> steps, as data. What is not proven is no step. */

@@ -13,8 +13,8 @@ import { readImages } from '../vm/disks.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { agentAnswers, isFrozen } from './guest-agent.ts';
 import { internalPlan, plannedFiles } from './plan.ts';
-import { needsDaemonVersion } from './rules/common.ts';
 import type { Agent, CreateFacts } from './rules/facts.ts';
+import { needsDaemonVersion } from './rules/table.ts';
 import { readTargetFiles } from './target-files.ts';
 
 /** Gathering what the rules of a create ask for. */

@@ -7,9 +7,9 @@ import { requireAllRead, stillBeingTaken, type Vm } from '../vm/load.ts';
 import type { DeleteRequest } from './deletion.ts';
 import { findDeletionSet } from './deletion-set.ts';
 import { type KnownFacts, readDeleteFacts } from './facts.ts';
-import { DELETE_RULES } from './rules/common.ts';
 import type { DeleteFacts } from './rules/facts.ts';
 import { HOLD_RULES } from './rules/hold.ts';
+import { DELETE_RULES } from './rules/table.ts';
 
 /** What is against a deletion. */
 

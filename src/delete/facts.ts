@@ -12,9 +12,10 @@ import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import type { Vm } from '../vm/load.ts';
 import { readStoredImages } from '../vm/stored-disks.ts';
 import type { DeleteScope } from './deletion-set.ts';
-import { asksVersion, deletesExternal } from './rules/common.ts';
+import { deletesExternal } from './rules/external.ts';
 import type { DeleteFacts, Merge } from './rules/facts.ts';
 import { membersStoredElsewhere } from './rules/location.ts';
+import { asksVersion } from './rules/table.ts';
 import { writtenByDelete } from './rules/write.ts';
 
 /** Gathering what the rules of a delete ask for. */

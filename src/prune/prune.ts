@@ -1,7 +1,7 @@
 import { deleteInTurn } from '../delete/delete-in-turn.ts';
 import type { DeleteRequest } from '../delete/deletion.ts';
 import type { UnusedFilesFound } from '../delete/remove-unused-files.ts';
-import { DELETE_RULES } from '../delete/rules/common.ts';
+import { DELETE_RULES } from '../delete/rules/table.ts';
 import { KvmsnapError } from '../errors.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import type { Images } from '../model/image.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { fixKey, planFixes, unanswered } from '../../src/check/fix-plan.ts';
-import type { CheckFacts } from '../../src/check/rules.ts';
+import type { CheckFacts } from '../../src/check/rules/facts.ts';
 import type { Domain } from '../../src/model/domain.ts';
 import { withHold } from '../../src/model/hold.ts';
 import type { DiskImage, Image, Tag } from '../../src/model/image.ts';

@@ -1,6 +1,6 @@
 import { REDEFINE_RULES, type RegisterFacts } from '../../src/describe/rules.ts';
-import { describeRules } from '../create/rule-cases.ts';
 import { domain, seen, snapshot, tag } from '../model.ts';
+import { describeRules } from '../rule-cases.ts';
 
 const facts = (changes: Partial<RegisterFacts> = {}): RegisterFacts => ({
   domain: domain(),

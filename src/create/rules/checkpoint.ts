@@ -4,6 +4,7 @@ import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
 import { NEXT_IS_FULL, namedCheckpoints } from '../../vm/checkpoints.ts';
 import type { CreateFacts } from './facts.ts';
+import { INTERNAL } from './modes.ts';
 
 /**
  * Snapshots beside the checkpoints of an incremental backup, each of which is a bitmap in the images (9.0 to 12.8). QEMU
@@ -24,7 +25,7 @@ export const CHECKPOINT_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'checkpoints',
     hazards: [30],
     severity: 'error',
-    modes: ['internal'],
+    modes: INTERNAL,
     find: ({ domain, name, daemonVersion }) => {
       if (domain.checkpoints.length === 0) return [];
       const what = `${namedCheckpoints(domain)}, and an internal snapshot beside them is refused, or cannot be reverted to`;

@@ -13,6 +13,7 @@ import { virshWord } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
 import type { SnapshotPlan } from '../../model/snapshot-spec.ts';
 import type { CreateFacts } from './facts.ts';
+import { EXTERNAL } from './modes.ts';
 
 /**
  * External snapshots that do not keep all disks: of the memory alone (formatsnapshot: "memory state"), and with disks that
@@ -32,8 +33,6 @@ export const PARTIAL_STAY =
 /** Whether this libvirtd could not delete what is planned; false where its version is not known. */
 export const isUndeletable = (plan: SnapshotPlan, daemonVersion: DaemonVersion): boolean =>
   isBefore(daemonVersion, isPartial(plan) ? DELETES_PARTIAL : DELETES_EXTERNAL);
-
-const EXTERNAL = ['external', 'disk-only'] as const;
 
 export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
   {

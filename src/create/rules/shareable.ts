@@ -1,6 +1,7 @@
 import type { Rule } from '../../model/rule.ts';
 import { leaveOut } from '../../vm/disk-findings.ts';
 import type { CreateFacts } from './facts.ts';
+import { EXTERNAL } from './modes.ts';
 
 /** Shareable disks (hazard 49): libvirt has them raw alone, and lays no overlay over them; so they can only be left out. */
 
@@ -10,7 +11,7 @@ export const SHAREABLE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [49],
     severity: 'error',
     unsupported: true,
-    modes: ['external', 'disk-only'],
+    modes: EXTERNAL,
     find: ({ domain, plan }) =>
       domain.disks
         .filter(

@@ -5,11 +5,9 @@ import { describeUses, opening, partFrom, seeing, shutDown, usesOf } from '../..
 import { participants } from '../../vm/disk-findings.ts';
 import { plannedFiles } from '../plan.ts';
 import type { CreateFacts } from './facts.ts';
+import { EXTERNAL, INTERNAL } from './modes.ts';
 
 /** The rules of a create about files that other VMs use too. */
-
-const INTERNAL = ['internal'] as const;
-const EXTERNAL = ['external', 'disk-only'] as const;
 
 /** The files in use of the disks that take part, the active one first. */
 function chains({ domain, images }: CreateFacts) {

@@ -11,6 +11,7 @@ import {
 } from '../../model/write-obstacles.ts';
 import { participants } from '../../vm/disk-findings.ts';
 import type { CreateFacts } from './facts.ts';
+import { EXTERNAL, INTERNAL } from './modes.ts';
 
 /** The rules of a create about images that cannot be written to, or to which nothing can be added. */
 
@@ -25,7 +26,7 @@ export const WRITE_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'unwritable-image',
     hazards: [50],
     severity: 'error',
-    modes: ['internal'],
+    modes: INTERNAL,
     find: (facts) =>
       obstacleFindings(
         facts.writeObstacles,
@@ -39,7 +40,7 @@ export const WRITE_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'unwritable-base',
     hazards: [50],
     severity: 'error',
-    modes: ['external', 'disk-only'],
+    modes: EXTERNAL,
     find: ({ domain, plan, writeObstacles }) =>
       isActive(domain.state)
         ? obstacleFindings(
@@ -54,7 +55,7 @@ export const WRITE_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'unwritable-after-stop',
     hazards: [50],
     severity: 'warning',
-    modes: ['internal'],
+    modes: INTERNAL,
     find: (facts) => {
       const { domain, writeObstacles: obstacles = NO_OBSTACLES } = facts;
       if (!isActive(domain.state)) return [];
@@ -71,7 +72,7 @@ export const WRITE_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'no-room-in-image',
     hazards: [50],
     severity: 'error',
-    modes: ['internal'],
+    modes: INTERNAL,
     find: (facts) =>
       obstacleFindings(
         facts.writeObstacles,

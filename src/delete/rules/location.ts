@@ -15,7 +15,7 @@ import type { DeleteFacts } from './facts.ts';
  * stored definition names; while it runs in the disk in use, which must be spelled alike.
  */
 
-export const PLACE_RULES: readonly Rule<DeleteFacts>[] = [
+export const LOCATION_RULES: readonly Rule<DeleteFacts>[] = [
   {
     id: 'volume-not-found',
     hazards: [46],

@@ -1,4 +1,4 @@
-import { pausedDeleteLine } from '../../delete/rules/common.ts';
+import { pausedDeleteLine } from '../../delete/rules/external-chain.ts';
 import { adviseDeletion } from '../../model/deletion-advice.ts';
 import { type Domain, isActive } from '../../model/domain.ts';
 import { chainPaths } from '../../model/image.ts';

@@ -1,0 +1,141 @@
+import { type Domain, isActive, isSaving } from '../../model/domain.ts';
+import { chainOf, type DiskImage } from '../../model/image.ts';
+import { mebibytes } from '../../model/mebibytes.ts';
+import { commandLine } from '../../model/quote.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import { freeUnusedMemoryLine, isNotable, resizable, type UnusedMemory } from '../../qemu/unused-memory.ts';
+import { describeUses, type ImageUsers, usesOf } from '../../sharing/image-users.ts';
+import { beyondLimit, nearLimit } from '../../vm/chain-depth.ts';
+import { eachDisk } from '../../vm/disk-findings.ts';
+import type { CheckFacts } from './facts.ts';
+
+/** Rules about the images and the files beside them. */
+
+export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
+  {
+    id: 'chain-too-deep',
+    hazards: [38],
+    severity: 'error',
+    find: beyondLimit,
+  },
+  {
+    id: 'chain-deep',
+    hazards: [38],
+    severity: 'warning',
+    find: nearLimit,
+  },
+  {
+    id: 'dirty-image',
+    hazards: [],
+    severity: 'warning',
+    find: ({ domain, images }) =>
+      // with lazy refcounts it is so all the time while it runs
+      isActive(domain.state)
+        ? []
+        : [...images].flatMap(([target, image]) => {
+            const [top] = chainOf(image);
+            if (!top?.dirty || top.corrupt) return [];
+            return {
+              what: `disk ${target}: the image was not closed in peace (dirty bit); QEMU repairs it when the VM starts`,
+              hint: 'make a copy of the image before that',
+              command: commandLine('cp', ['--reflink=auto', '--', top.path, `${top.path}.copy`]),
+            };
+          }),
+  },
+  {
+    id: 'read-only-disk',
+    hazards: [],
+    severity: 'information',
+    find: ({ domain }) =>
+      domain.disks
+        .filter(({ readonly, hasSource, device }) => readonly && hasSource && device === 'disk')
+        .map(({ target }) => ({ what: `disk ${target} is read-only, and no snapshot holds it` })),
+  },
+  {
+    id: 'no-guest-agent',
+    hazards: [],
+    severity: 'information',
+    find: ({ domain }) => {
+      if (domain.state !== 'running' || domain.agentChannel === 'connected') return [];
+      const why =
+        domain.agentChannel === 'none' ? 'the VM has no channel for one' : 'none answers in the guest';
+      return [
+        {
+          what: `no guest agent (${why}): its file systems cannot be frozen for a snapshot of the disks alone`,
+        },
+      ];
+    },
+  },
+  {
+    id: 'unused-memory',
+    hazards: [7],
+    severity: 'warning',
+    find: ({ domain, images, unusedMemory, users }) =>
+      [...unusedMemory].flatMap(([target, unusedMemory]) =>
+        isNotable(unusedMemory) && !domain.busy && !isSaving(domain)
+          ? unusedMemoryFinding(domain, target, images.get(target), { unusedMemory, users })
+          : [],
+      ),
+  },
+  {
+    // what a guest writes that encrypts the whole disk
+    id: 'encrypted-by-guest',
+    hazards: [51],
+    severity: 'information',
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) =>
+        chainOf(image)[0]?.looksLike?.format === 'luks'
+          ? {
+              what: `disk ${target} (${source}) looks like luks, as a guest writes it that encrypts its disk; the VM has it as raw, so do not change the type`,
+            }
+          : null,
+      ),
+  },
+  {
+    id: 'unused-file',
+    hazards: [23],
+    severity: 'information',
+    find: ({ unusedFiles }) =>
+      unusedFiles.map(({ path, over }) => ({
+        what:
+          over === null
+            ? `${path} holds a memory of the VM that no snapshot of it names`
+            : `${path} is laid over ${over}, and neither the VM nor a snapshot of it uses it`,
+        hint: 'if you do not need it, and nobody else does, this removes it',
+        command: commandLine('rm', [path]),
+      })),
+  },
+  {
+    id: 'readable-file',
+    hazards: [54],
+    severity: 'warning',
+    find: ({ readableFiles }) =>
+      readableFiles.map((path) => ({
+        what: `${path}, which a snapshot has made, holds data of the guest, and other users of this host may read it`,
+        command: commandLine('chmod', ['600', path]),
+      })),
+  },
+];
+
+function unusedMemoryFinding(
+  domain: Domain,
+  target: string,
+  image: DiskImage | undefined,
+  { unusedMemory, users }: { readonly unusedMemory: UnusedMemory; readonly users: ImageUsers },
+): Finding[] {
+  const what = `disk ${target}: ${mebibytes(unusedMemory.bytes)} of the image are memory that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted`;
+  const top = resizable(image);
+  if (!top)
+    return [{ what, hint: 'the next snapshot of the running VM takes them, and its deletion frees them' }];
+  const others = usesOf(users, top.path);
+  if (others.length > 0)
+    return [{ what, hint: `an image that another VM uses is not resized: ${describeUses(others)}` }];
+  const off = isActive(domain.state) ? 'with the VM off, and' : 'with';
+  return [
+    {
+      what,
+      hint: `${off} a little space free, this gives them back`,
+      command: freeUnusedMemoryLine(top, unusedMemory),
+    },
+  ];
+}

@@ -1,0 +1,100 @@
+import { tagsIn } from '../../model/image.ts';
+import { mebibytes } from '../../model/mebibytes.ts';
+import type { Rule } from '../../model/rule.ts';
+import { savedMemoryBytes } from '../saved-memory.ts';
+import type { CreateFacts } from './facts.ts';
+import { EXTERNAL } from './modes.ts';
+import { eachOverlay, targetFileAt } from './target-files.ts';
+
+/** Rules about what an external snapshot does not hold, and about the space for what it holds. */
+
+/** A qcow2 file without data, with its tables. */
+const OVERLAY_BYTES = 1024 * 1024;
+
+export const EXTERNAL_CONTENT_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'nvram-beside',
+    hazards: [15],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: ({ domain }) =>
+      domain.pflash
+        ? [
+            {
+              what: 'the UEFI NVRAM (boot entries, secure boot keys) is in no overlay and will NOT be part of the snapshot',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'left-out',
+    hazards: [],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: ({ plan }) =>
+      plan.leftOut.length === 0 || plan.disks.length + plan.manual.length === 0
+        ? []
+        : [
+            {
+              what: `disk ${plan.leftOut.join(', ')} is left out of the snapshot: a revert will not bring its content back`,
+            },
+          ],
+  },
+  {
+    id: 'inside-beneath',
+    hazards: [17],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: ({ plan, images, snapshotNames }) => {
+      const known = new Set(snapshotNames);
+      return plan.disks.flatMap(({ target, source }) => {
+        const inside = tagsIn(images.get(target)).filter(({ name }) => known.has(name));
+        const [first, ...others] = inside.map(({ name }) => `'${name}'`);
+        if (first === undefined) return [];
+        const more = others.length === 0 ? ' stays' : ` and ${others.length} more stay`;
+        return [
+          {
+            what: `disk ${target}: ${first}${more} inside ${source}, beneath the overlay: a revert there leaves behind what is written from now on`,
+          },
+        ];
+      });
+    },
+  },
+  {
+    id: 'space-for-memory-file',
+    hazards: [7],
+    severity: 'overridable',
+    modes: ['external'],
+    find: (facts) => {
+      const { plan } = facts;
+      const free =
+        plan.memoryFile === null ? null : (targetFileAt(facts, plan.memoryFile)?.freeBytes ?? null);
+      const needed = savedMemoryBytes(facts);
+      if (free === null || free >= needed) return [];
+      return [
+        {
+          what: `the guest's memory takes up to ${mebibytes(needed)}, and the file system of ${plan.memoryFile} has ${mebibytes(free)} free`,
+          hint: 'free some space, name a file elsewhere with --memspec, leave the memory out with --disk-only, or use --force',
+        },
+      ];
+    },
+  },
+  {
+    id: 'space-for-overlay',
+    hazards: [],
+    severity: 'overridable',
+    modes: EXTERNAL,
+    find: (facts) =>
+      eachOverlay(facts, ({ target, overlay, storage }, targetFile) =>
+        targetFile &&
+        storage !== 'block' &&
+        targetFile.freeBytes !== null &&
+        targetFile.freeBytes < OVERLAY_BYTES
+          ? {
+              what: `disk ${target}: the file system of ${overlay} has ${mebibytes(targetFile.freeBytes)} free, and the guest stops when its overlay cannot grow`,
+              hint: 'free some space, or name a file elsewhere with --diskspec',
+            }
+          : null,
+      ),
+  },
+];

@@ -1,0 +1,134 @@
+import { type Domain, isActive } from '../../model/domain.ts';
+import { chainOf } from '../../model/image.ts';
+import { ifBefore, KNOWS_ENCRYPTED_BASE } from '../../model/libvirt-versions.ts';
+import { virshWord } from '../../model/quote.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import { wantsMemory } from '../plan.ts';
+import type { Agent, CreateFacts } from './facts.ts';
+import { EXTERNAL } from './modes.ts';
+
+/** Rules about the VM that is to have an external snapshot, and about its guest agent. */
+
+export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'network-overlay',
+    hazards: [30],
+    severity: 'error',
+    unsupported: true,
+    modes: ['disk-only'],
+    find: ({ domain, plan }) =>
+      isActive(domain.state)
+        ? []
+        : plan.disks
+            .filter(({ target }) => domain.disks.some((d) => d.target === target && d.storage === 'network'))
+            .map(({ target }) => ({
+              what: `disk ${target} is on the network, and libvirt lays overlays over such disks only while the VM runs`,
+              command: `virsh start ${virshWord(domain)}`,
+            })),
+  },
+  {
+    id: 'encrypted-base',
+    hazards: [],
+    severity: 'error',
+    unsupported: true,
+    modes: EXTERNAL,
+    find: ({ domain, plan, images, daemonVersion }) =>
+      plan.disks.flatMap(({ target, source }) => {
+        const chain = chainOf(images.get(target));
+        // libvirt reads the header of a raw base too, and takes it for its own affair
+        const byGuest = chain.some(({ looksLike }) => looksLike?.format === 'luks');
+        if (!byGuest && !chain.some(({ encrypted }) => encrypted)) return [];
+        const what = `disk ${target} (${source}): the image ${byGuest ? 'looks like luks (the guest encrypts it)' : 'is encrypted'}, and`;
+        const older = ifBefore(
+          daemonVersion,
+          KNOWS_ENCRYPTED_BASE,
+          'lays no overlay over it that can be opened',
+        );
+        if (older !== null) return [{ what: `${what} ${older}` }];
+        if (isActive(domain.state)) return [];
+        return [
+          {
+            what: `${what} with an overlay that libvirt lays over it while the VM is off, the VM cannot be started any more`,
+            hint: 'start the VM first',
+            command: `virsh start ${virshWord(domain)}`,
+          },
+        ];
+      }),
+  },
+  {
+    id: 'memory-of-off-vm',
+    hazards: [],
+    severity: 'error',
+    find: ({ domain, plan }) =>
+      !isActive(domain.state) && (wantsMemory(plan.spec) || plan.spec.live)
+        ? [
+            {
+              what: 'the VM is off, so there is no memory to save',
+              hint: `leave ${wantsMemory(plan.spec) ? '--memspec' : '--live'} out`,
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'quiesce',
+    hazards: [],
+    severity: 'error',
+    unsupported: true,
+    modes: ['disk-only'],
+    find: ({ domain, plan, agent }) => {
+      if (!plan.spec.quiesce) return [];
+      if (!isActive(domain.state))
+        return [{ what: 'the VM is off: there is nothing to quiesce', hint: 'leave --quiesce out' }];
+      return agent === 'no-channel' ? [AGENT_FINDINGS[agent](domain)] : [];
+    },
+  },
+  {
+    // no kind of VM: an agent that was there yesterday
+    id: 'guest-agent',
+    hazards: [],
+    severity: 'error',
+    modes: ['disk-only'],
+    find: ({ domain, plan, agent }) =>
+      plan.spec.quiesce && isActive(domain.state) && agent && agent !== 'answers' && agent !== 'no-channel'
+        ? [AGENT_FINDINGS[agent](domain)]
+        : [],
+  },
+  {
+    id: 'saved-beneath',
+    hazards: [11],
+    severity: 'error',
+    modes: ['disk-only'],
+    // the managed save has a definition of its own, which names the images and not their overlays
+    find: ({ domain }) =>
+      domain.managedSave
+        ? [
+            {
+              what: "the VM's memory is in a managed save, and when it starts from that it writes to the images of now, beneath the overlays",
+              hint: 'start the VM first, or drop the saved memory with virsh managedsave-remove',
+              command: `virsh start ${virshWord(domain)}`,
+            },
+          ]
+        : [],
+  },
+];
+
+const AGENT_FINDINGS: Readonly<Record<Exclude<Agent, 'answers'>, (domain: Domain) => Finding>> = {
+  'no-channel': () => ({
+    what: 'the VM has no channel for a guest agent, so its file systems cannot be held still',
+    hint: "add <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel> to it, and install qemu-guest-agent in the guest",
+  }),
+  'not-connected': () => ({
+    what: 'no guest agent is connected, so the file systems cannot be held still',
+    hint: 'install and start qemu-guest-agent in the guest, or leave --quiesce out',
+  }),
+  silent: () => ({
+    what: 'the guest agent gives no answer, so the file systems cannot be held still',
+    hint: 'restart qemu-guest-agent in the guest, or leave --quiesce out',
+  }),
+  // whoever holds them counts on it, and the thaw after ours would be his too
+  frozen: (domain) => ({
+    what: "the guest's file systems are held still already, by a backup perhaps",
+    hint: 'wait until they are thawed; should nobody do it any more, thaw them',
+    command: `virsh domfsthaw ${virshWord(domain)}`,
+  }),
+};

@@ -1,0 +1,112 @@
+import { tagsIn } from '../../model/image.ts';
+import {
+  DELETES_EXTERNAL,
+  DELETES_PARTIAL,
+  ifBefore,
+  isBefore,
+  REVERTS_EXTERNAL,
+} from '../../model/libvirt-versions.ts';
+import { stem } from '../../model/paths.ts';
+import type { Rule } from '../../model/rule.ts';
+import { editCommand } from '../../vm/disk-findings.ts';
+import type { CreateFacts } from './facts.ts';
+import { EXTERNAL } from './modes.ts';
+import { isPartial, isUndeletable, PARTIAL_STAY } from './partial.ts';
+
+/** Rules about whether an external snapshot could be reverted to and deleted later. */
+
+const NO_WAY_BACK = 'use --force if you know how to go back without libvirt';
+
+export const WAY_BACK_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'external-on-old-daemon',
+    hazards: [17],
+    severity: 'overridable',
+    unsupported: true,
+    modes: EXTERNAL,
+    find: ({ daemonVersion, plan }) => {
+      const older = ifBefore(daemonVersion, REVERTS_EXTERNAL, 'cannot revert to external snapshots');
+      if (plan.spec.noMetadata || older === null) return [];
+      if (!isUndeletable(plan, daemonVersion)) return [{ what: older, hint: NO_WAY_BACK }];
+      const what = isBefore(daemonVersion, DELETES_EXTERNAL)
+        ? 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete them (9.0 can)'
+        : 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete those that leave disks to their storage or keep the memory alone (11.3 can)';
+      return [{ what, hint: NO_WAY_BACK }];
+    },
+  },
+  {
+    // a revert lays new overlays over the images of now, and names them as libvirt does
+    id: 'no-revert',
+    hazards: [17],
+    severity: 'overridable',
+    unsupported: true,
+    modes: EXTERNAL,
+    find: ({ domain, plan, daemonVersion }) => {
+      if (plan.spec.noMetadata || isBefore(daemonVersion, REVERTS_EXTERNAL)) return [];
+      const isFile = new Set(
+        domain.disks.filter((disk) => disk.storage === 'file').map(({ target }) => target),
+      );
+      const stems = plan.disks.map(({ source }) => stem(source ?? ''));
+      const same = plan.disks.filter(
+        (_, i) => stems.filter((other) => other === stems[i]).length > 1 && stems[i],
+      );
+      return [
+        ...plan.disks
+          .filter(({ target }) => !isFile.has(target))
+          .map(({ target, source }) => ({
+            what: `disk ${target} (${source ?? 'without a path'}) is no file, and libvirt cannot revert such a disk to an external snapshot`,
+            hint: NO_WAY_BACK,
+          })),
+        ...(same.length === 0
+          ? []
+          : [
+              {
+                what: `libvirt could not revert to it: the images of disk ${same.map(({ target }) => target).join(', ')} differ only after the last dot of their names, and it would give their new overlays one name`,
+                hint: 'rename one of the images, and in the XML, with the VM off; or use --force',
+                command: editCommand(domain),
+              },
+            ]),
+      ];
+    },
+  },
+  {
+    id: 'over-internal',
+    hazards: [],
+    severity: 'warning',
+    modes: EXTERNAL,
+    find: ({ plan, images, snapshotNames, daemonVersion }) => {
+      if (plan.spec.noMetadata || isBefore(daemonVersion, DELETES_EXTERNAL)) return [];
+      const over = plan.disks
+        .filter(({ overlay }) => overlay !== null)
+        .flatMap(({ target }) => tagsIn(images.get(target)).map(({ name }) => name));
+      const names = [...new Set(over)].filter((name) => snapshotNames.includes(name));
+      if (names.length === 0) return [];
+      const all = names.map((name) => `'${name}'`).join(', ');
+      return [
+        {
+          what: `the images hold internal snapshots (${all}): libvirt deletes the new external one only after those of them that it descends from`,
+        },
+      ];
+    },
+  },
+  {
+    id: 'label-undeletable',
+    hazards: [],
+    severity: 'error',
+    unsupported: true,
+    modes: EXTERNAL,
+    find: ({ daemonVersion, labelled, plan }) => {
+      const older =
+        ifBefore(daemonVersion, DELETES_EXTERNAL, 'deletes no external ones') ??
+        (isPartial(plan) ? ifBefore(daemonVersion, DELETES_PARTIAL, PARTIAL_STAY) : null);
+      return labelled && older !== null
+        ? [
+            {
+              what: `snapshots with a label are there to be pruned, and ${older}`,
+              hint: 'leave --label out, or take internal ones',
+            },
+          ]
+        : [];
+    },
+  },
+];

@@ -1,0 +1,140 @@
+import { type Disk, type Domain, isActive } from '../../model/domain.ts';
+import { chainOf, type DiskImage } from '../../model/image.ts';
+import { ifBefore, LEAVES_OUT_READ_ONLY } from '../../model/libvirt-versions.ts';
+import { virshWord } from '../../model/quote.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import {
+  corruptImage,
+  eachDisk,
+  editCommand,
+  participants,
+  unsupportedImage,
+} from '../../vm/disk-findings.ts';
+import type { CreateFacts } from './facts.ts';
+import { INTERNAL } from './modes.ts';
+
+/** Rules about the disks of a VM that is to have an internal snapshot; `corrupt-image` holds for every kind. */
+
+/** The read-only disks in another format than qcow2, of a VM that is off. */
+export const readOnlyForeign = (domain: Domain): readonly Disk[] =>
+  isActive(domain.state)
+    ? []
+    : domain.disks.filter(
+        (disk) => disk.device === 'disk' && disk.hasSource && disk.readonly && disk.driver !== 'qcow2',
+      );
+
+export const INTERNAL_DISK_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'external-by-default',
+    hazards: [12],
+    severity: 'error',
+    unsupported: true,
+    modes: INTERNAL,
+    find: ({ domain }) =>
+      participants(domain)
+        .filter((disk) => disk.snapshot === 'external')
+        .map((disk) => ({
+          what: `disk ${disk.target}: the VM's XML says snapshot='external', so libvirt would make an external snapshot`,
+          hint: `if that is what you want, say --external; else take snapshot='external' out of disk ${disk.target}`,
+          command: editCommand(domain),
+        })),
+  },
+  {
+    id: 'excluded-disk',
+    hazards: [26],
+    severity: 'error',
+    unsupported: true,
+    modes: INTERNAL,
+    find: ({ domain }) =>
+      participants(domain)
+        .filter((disk) => disk.snapshot === 'no' || disk.snapshot === 'manual')
+        .map((disk) => ({
+          what: `disk ${disk.target}: the VM's XML says snapshot='${disk.snapshot}', and an internal snapshot needs every writable disk`,
+          hint: `take snapshot='${disk.snapshot}' out of disk ${disk.target}, or make the disk <readonly/>${disk.snapshot === 'manual' ? '; an external snapshot (--external, --disk-only) leaves it to its storage' : ''}`,
+          command: editCommand(domain),
+        })),
+  },
+  {
+    id: 'corrupt-image',
+    hazards: [],
+    severity: 'error',
+    find: (facts) => eachDisk(facts, corruptImage),
+  },
+  {
+    id: 'image-cannot-snapshot',
+    hazards: [],
+    severity: 'error',
+    unsupported: true,
+    modes: INTERNAL,
+    find: (facts) => eachDisk(facts, (disk, image) => unsupportedImage(facts.domain, disk, image)),
+  },
+  {
+    id: 'encrypted-image',
+    hazards: [3],
+    severity: 'error',
+    unsupported: true,
+    modes: INTERNAL,
+    find: (facts) => eachDisk(facts, (disk, image) => encryptedFinding(facts, disk, image)),
+  },
+  {
+    id: 'network-disk',
+    hazards: [30],
+    severity: 'error',
+    unsupported: true,
+    modes: INTERNAL,
+    find: ({ domain }) =>
+      isActive(domain.state)
+        ? []
+        : participants(domain)
+            .filter((disk) => disk.storage === 'network')
+            .map((disk) => ({
+              what: `disk ${disk.target} is on the network, and libvirt takes internal snapshots of such disks only while the VM runs`,
+              command: `virsh start ${virshWord(domain)}`,
+            })),
+  },
+  {
+    id: 'read-only-disk-refused',
+    hazards: [26],
+    severity: 'overridable',
+    modes: INTERNAL,
+    find: ({ domain, daemonVersion }) => {
+      const does = 'may take no snapshot beside it while the VM is off, although it is read-only';
+      const older = ifBefore(daemonVersion, LEAVES_OUT_READ_ONLY, does);
+      return older === null
+        ? []
+        : readOnlyForeign(domain).map((disk) => ({
+            what: `disk ${disk.target} is ${disk.driver ?? 'raw'}, and ${older}`,
+            hint: 'start the VM first, or use --force to try',
+            command: `virsh start ${virshWord(domain)}`,
+          }));
+    },
+  },
+];
+
+/**
+ * With the VM off, libvirt does not hand qemu-img the key. While it runs, QEMU (7.2) dies of a failed assertion when
+ * it writes the memory into an encrypted image, which is the first disk's.
+ */
+function encryptedFinding(
+  { domain, images }: CreateFacts,
+  disk: Disk,
+  image: DiskImage | undefined,
+): Finding | null {
+  const isEncrypted = (seen: DiskImage | undefined) => chainOf(seen)[0]?.encrypted;
+  if (!isEncrypted(image)) return null;
+  const what = `disk ${disk.target} (${disk.source}): the image is encrypted, and`;
+  const [first] = participants(domain);
+  if (isActive(domain.state)) {
+    if (disk !== first) return null;
+    return {
+      what: `${what} QEMU crashes when it writes the memory into the first disk and that is encrypted: the guest would be lost`,
+      hint: 'with a small unencrypted qcow2 image as the first disk it works; or encrypt within the guest',
+    };
+  }
+  return {
+    what: `${what} libvirt does not hand the key to qemu-img for a VM that is off`,
+    ...(isEncrypted(images.get(first?.target ?? ''))
+      ? { hint: 'copy the image instead, or encrypt within the guest' }
+      : { hint: 'start the VM first', command: `virsh start ${virshWord(domain)}` }),
+  };
+}

@@ -1,0 +1,119 @@
+import { isActive } from '../../model/domain.ts';
+import { type DiskImage, tagsNamed } from '../../model/image.ts';
+import { isBefore, SAVES_BY_JOB } from '../../model/libvirt-versions.ts';
+import { couldBeId, isJobName, isMonitorName, jobNameFor } from '../../model/names.ts';
+import type { Rule } from '../../model/rule.ts';
+import { deleteTagLine } from '../../qemu/command-lines.ts';
+import { describeUses, usesOf } from '../../sharing/image-users.ts';
+import { eachDisk, nextTagId, participants, tagWithId } from '../../vm/disk-findings.ts';
+import type { CreateFacts } from './facts.ts';
+import { INTERNAL } from './modes.ts';
+
+/**
+ * Rules about the name of an internal snapshot: it must not be confused with another snapshot of the image, and
+ * libvirt must be able to pass it to QEMU.
+ */
+
+export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'orphan-tag',
+    hazards: [4],
+    severity: 'error',
+    modes: INTERNAL,
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) => {
+        const [tag] = tagsNamed(image, facts.name);
+        if (!tag) return null;
+        const others = usesOf(facts.users, source);
+        if (others.length > 0)
+          return {
+            what: `disk ${target}: ${source} already holds a snapshot '${facts.name}' (id ${tag.id}), and ${describeUses(others)}; a second of that name could not be told from it`,
+            hint: 'choose another name',
+          };
+        return {
+          what: `disk ${target}: ${source} already holds a snapshot '${facts.name}' (id ${tag.id}) that libvirt does not know; a second of that name could not be told from it`,
+          hint: 'choose another name, or delete the one in the image while the VM is off',
+          command: deleteTagLine(facts.name, source ?? ''),
+        };
+      }),
+  },
+  {
+    id: 'name-is-an-id',
+    hazards: [31],
+    severity: 'error',
+    modes: INTERNAL,
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) => {
+        const other = tagWithId(image, facts.name);
+        if (!other) return null;
+        return {
+          what: `disk ${target}: in ${source} the snapshot '${other.name}' has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back instead of '${facts.name}'`,
+          hint: `choose a name with a letter in it, such as 'snapshot-${facts.name}'`,
+        };
+      }),
+  },
+  {
+    id: 'name-may-be-an-id',
+    hazards: [31],
+    severity: 'warning',
+    modes: INTERNAL,
+    find: ({ domain, images, name }) => {
+      const isAhead = (image: DiskImage | undefined) =>
+        image?.kind === 'unseen' || Number(name) > Number(nextTagId(image) ?? name);
+      return couldBeId(name) && participants(domain).some(({ target }) => isAhead(images.get(target)))
+        ? [
+            {
+              what: `'${name}' is a number, which another snapshot in the image may have for its id, or get; QEMU, which looks for an id before a name, would bring that one back: a name with a letter in it, such as 'snapshot-${name}', is safe`,
+            },
+          ]
+        : [];
+    },
+  },
+  {
+    id: 'id-is-a-name',
+    hazards: [31],
+    severity: 'warning',
+    modes: INTERNAL,
+    find: (facts) =>
+      eachDisk(facts, ({ target, source }, image) => {
+        const id = nextTagId(image);
+        if (id === null || tagsNamed(image, id).length === 0) return null;
+        return {
+          what: `disk ${target}: in ${source} the new snapshot gets the id ${id}, and QEMU looks for an id before a name: the snapshot called '${id}' cannot be reverted to while the new one is there`,
+        };
+      }),
+  },
+  {
+    id: 'job-name',
+    hazards: [6],
+    severity: 'error',
+    modes: INTERNAL,
+    find: ({ domain, name, daemonVersion }) => {
+      if (!isActive(domain.state) || isBefore(daemonVersion, SAVES_BY_JOB) || isJobName(name)) return [];
+      const taker =
+        daemonVersion === null ? 'libvirtd from 10.9 on (it does not tell its version)' : 'this libvirtd';
+      return [
+        {
+          what: `for a running VM ${taker} takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not '${name}'`,
+          hint: `call it '${jobNameFor(name)}'`,
+        },
+      ];
+    },
+  },
+  {
+    id: 'monitor-name',
+    hazards: [6],
+    severity: 'error',
+    modes: INTERNAL,
+    find: ({ domain, name, daemonVersion }) =>
+      // where the version is not known, job-name refuses these too
+      isActive(domain.state) && isBefore(daemonVersion, SAVES_BY_JOB) && !isMonitorName(name)
+        ? [
+            {
+              what: `for a running VM this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot '${name}' that no disk holds`,
+              hint: `call it '${jobNameFor(name)}'`,
+            },
+          ]
+        : [],
+  },
+];

@@ -1,0 +1,74 @@
+import { isActive } from '../../model/domain.ts';
+import { ifBefore, isFrom, SAVES_BY_JOB } from '../../model/libvirt-versions.ts';
+import { virshWord } from '../../model/quote.ts';
+import type { Rule } from '../../model/rule.ts';
+import { EXTERNAL_INSTEAD, participants } from '../../vm/disk-findings.ts';
+import type { CreateFacts } from './facts.ts';
+import { INTERNAL } from './modes.ts';
+
+/** Rules about state of the VM that no snapshot holds, or that others change: firmware, TPM, shared disks. */
+
+export const UNSAVED_STATE_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'uefi',
+    hazards: [15],
+    severity: 'error',
+    unsupported: true,
+    modes: INTERNAL,
+    find: ({ domain, daemonVersion }) => {
+      if (!domain.pflash) return [];
+      const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'takes no internal snapshot of such a VM');
+      if (older !== null) return [{ what: `the VM has UEFI firmware, and ${older}`, hint: EXTERNAL_INSTEAD }];
+      if (!isActive(domain.state) || domain.pflash.nvramFormat === 'qcow2') return [];
+      return [
+        {
+          what: `the VM has UEFI firmware with NVRAM in ${domain.pflash.nvramFormat} format, and a snapshot of it while it runs needs NVRAM in qcow2`,
+          hint: 'shut the VM down first; its NVRAM will then not be part of the snapshot',
+          command: `virsh shutdown ${virshWord(domain)}`,
+        },
+      ];
+    },
+  },
+  {
+    id: 'nvram-left-out',
+    hazards: [15],
+    severity: 'warning',
+    modes: INTERNAL,
+    find: ({ domain, daemonVersion }) =>
+      domain.pflash &&
+      domain.pflash.nvramFormat !== 'qcow2' &&
+      isFrom(daemonVersion, SAVES_BY_JOB) &&
+      !isActive(domain.state)
+        ? [
+            {
+              what: 'the UEFI NVRAM (boot entries, secure boot keys) is raw and will NOT be part of the snapshot',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'tpm-left-out',
+    hazards: [],
+    severity: 'warning',
+    find: ({ domain }) =>
+      !isActive(domain.state) && domain.tpms.includes('emulator')
+        ? [
+            {
+              what: "the VM has an emulated TPM, whose state (the keys of a disk's encryption, say) is in a directory of libvirt and will NOT be part of the snapshot",
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'shared-disk',
+    hazards: [],
+    severity: 'warning',
+    find: ({ domain }) =>
+      participants(domain)
+        .filter((disk) => disk.shareable)
+        .map(({ target, source }) => ({
+          what: `disk ${target} (${source}) is <shareable/>: what another VM writes to it meanwhile is in the snapshot by chance, and a revert takes it away from that VM too`,
+          hint: 'shut the other VMs down first',
+        })),
+  },
+];

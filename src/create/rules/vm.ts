@@ -1,0 +1,153 @@
+import { isActive } from '../../model/domain.ts';
+import { ifBefore, SAVES_BY_JOB } from '../../model/libvirt-versions.ts';
+import { mebibytes } from '../../model/mebibytes.ts';
+import { virshWord } from '../../model/quote.ts';
+import type { Rule } from '../../model/rule.ts';
+import { bitmapFindings } from '../../vm/bitmap-rules.ts';
+import { participants } from '../../vm/disk-findings.ts';
+import { savedMemoryBytes } from '../saved-memory.ts';
+import type { CreateFacts } from './facts.ts';
+import { INTERNAL, WITH_MEMORY } from './modes.ts';
+
+/** Rules about what the VM does now and which devices it has, and about the space that its memory takes. */
+
+export const VM_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'block-job',
+    hazards: [30],
+    severity: 'error',
+    find: ({ domain, blockJobs }) => {
+      const busy = new Set([
+        ...blockJobs,
+        ...domain.disks.filter((disk) => disk.mirrored).map((disk) => disk.target),
+      ]);
+      return [...busy].map((target) => ({
+        what: `disk ${target}: a block job (copy, commit or pull) is under way`,
+        hint: 'wait for it (--info instead of --abort shows how far it is), or end it',
+        command: `virsh blockjob ${virshWord(domain)} ${target} --abort`,
+      }));
+    },
+  },
+  {
+    id: 'transient-disk',
+    hazards: [30],
+    severity: 'error',
+    unsupported: true,
+    find: ({ domain, plan }) =>
+      isActive(domain.state)
+        ? participants(domain)
+            // one that is left out hinders only the memory
+            .filter(
+              ({ target, transient }) =>
+                transient && !(plan.mode === 'disk-only' && plan.leftOut.includes(target)),
+            )
+            .map((disk) => ({
+              what: `disk ${disk.target} is <transient/>, and libvirt takes no snapshot of it while the VM runs`,
+              command: `virsh shutdown ${virshWord(domain)}`,
+            }))
+        : [],
+  },
+  {
+    id: 'host-device',
+    hazards: [30],
+    severity: 'error',
+    unsupported: true,
+    modes: WITH_MEMORY,
+    find: ({ domain }) => {
+      const kinds = domain.hostDevices.filter((kind) => kind !== 'usb');
+      if (!isActive(domain.state) || kinds.length === 0) return [];
+      return [
+        {
+          what: `the VM has host devices (${[...new Set(kinds)].join(', ')}), whose state cannot be saved while it runs`,
+          hint: 'shut it down first, or detach them, or leave the memory out with --disk-only',
+          command: `virsh shutdown ${virshWord(domain)}`,
+        },
+      ];
+    },
+  },
+  {
+    id: 'shared-filesystem',
+    hazards: [30],
+    severity: 'error',
+    unsupported: true,
+    modes: WITH_MEMORY,
+    // a newer libvirtd asks virtiofsd whether it can save its state, and refuses before anything is touched if not
+    find: ({ domain, daemonVersion }) => {
+      const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'cannot save its state while the VM runs');
+      return older !== null && isActive(domain.state) && domain.sharedFilesystems.includes('virtiofs')
+        ? [
+            {
+              what: `the VM shares a file system by virtiofs, and ${older}`,
+              hint: 'shut it down first, or detach the share, or leave the memory out with --disk-only',
+              command: `virsh shutdown ${virshWord(domain)}`,
+            },
+          ]
+        : [];
+    },
+  },
+  {
+    id: 'managed-save',
+    hazards: [11],
+    severity: 'warning',
+    modes: INTERNAL,
+    find: ({ domain }) =>
+      domain.managedSave
+        ? [
+            {
+              what: "the VM's memory is in a managed save, which this snapshot does not hold: it has the disks only, as they were when the VM was saved",
+              hint: 'start the VM first to have its memory in the snapshot',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'free-space',
+    hazards: [7],
+    severity: 'overridable',
+    modes: INTERNAL,
+    find: (facts) => {
+      const { domain, freeBytes } = facts;
+      if (!isActive(domain.state) || freeBytes === null) return [];
+      const needed = savedMemoryBytes(facts);
+      if (freeBytes >= needed) return [];
+      const [disk] = participants(domain);
+      const path = disk?.source ?? 'the disk';
+      const where = disk?.storage === 'block' ? path : `the file system of ${path}`;
+      return [
+        {
+          what: `the guest's memory takes up to ${mebibytes(needed)}, and ${where} has ${mebibytes(freeBytes)} free; when it runs full in the middle, the image keeps all the space`,
+          hint: 'free some space, shut the VM down first, or use --force',
+        },
+      ];
+    },
+  },
+  {
+    id: 'no-metadata',
+    hazards: [],
+    severity: 'warning',
+    find: ({ plan }) =>
+      plan.spec.noMetadata
+        ? [
+            {
+              what: `libvirt will keep no record of it: no command can list, revert or delete it, and ${
+                plan.mode === 'internal'
+                  ? 'in the images it counts as an orphan'
+                  : 'the VM goes on in overlays that belong to nothing'
+              }`,
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'dirty-bitmaps',
+    hazards: [43],
+    severity: 'error',
+    modes: INTERNAL,
+    find: (facts) =>
+      bitmapFindings(
+        facts,
+        participants(facts.domain).map(({ target }) => target),
+        'QEMU could not go back to the snapshot: a revert of the running VM would lose the guest',
+      ),
+  },
+];

@@ -1,0 +1,62 @@
+import { adviseDeletion } from '../../model/deletion-advice.ts';
+import { isFrom, MINDS_BRANCHES } from '../../model/libvirt-versions.ts';
+import { mebibytes } from '../../model/mebibytes.ts';
+import { virshWord } from '../../model/quote.ts';
+import type { Rule } from '../../model/rule.ts';
+import { locationOf } from '../../model/snapshot.ts';
+import { ancestors, descendants } from '../../model/tree.ts';
+import { deletionOf } from '../deletion-set.ts';
+import { external, nameAll } from './external.ts';
+import type { DeleteFacts } from './facts.ts';
+
+/** Rules about the merge of an overlay into the file below it. */
+
+export const EXTERNAL_MERGE_RULES: readonly Rule<DeleteFacts>[] = [
+  external('daemon-crash', [34], (facts) => {
+    const { snapshot, snapshots, current, daemonVersion, domain } = facts;
+    if (deletionOf(facts) !== 'merge' || isFrom(daemonVersion, MINDS_BRANCHES)) return [];
+    const own = new Set([current, ...(current === null ? [] : ancestors(snapshots, current))]);
+    const beside = descendants(snapshots, snapshot.name).filter(
+      (below) => !own.has(below.name) && locationOf(below) === 'external',
+    );
+    if (beside.length === 0) return [];
+    return [
+      {
+        what: `${nameAll(beside)} below '${snapshot.name}' ${beside.length === 1 ? 'is' : 'are'} beside the VM's own branch, and libvirtd (11.3) crashes when it merges what such ones lie on`,
+        ...adviseDeletion({ domain, snapshots }, beside.map(({ name }) => name).reverse(), {
+          hint: 'delete these first, from the newest on',
+        }),
+      },
+    ];
+  }),
+  external('managed-save', [35], (facts) => {
+    const { domain, snapshot } = facts;
+    if (!domain.managedSave || deletionOf(facts) !== 'merge') return [];
+    return [
+      {
+        what: `the VM has a managed save, which names the overlay of '${snapshot.name}', and could not be started from it any more`,
+        hint: 'start the VM first, and delete while it runs',
+        command: `virsh start ${virshWord(domain)}`,
+      },
+    ];
+  }),
+  external('space-for-merge', [7], ({ snapshot, merges }) =>
+    merges
+      .filter(({ growthBytes, freeBytes }) => growthBytes > freeBytes)
+      .map(({ target, base, growthBytes, freeBytes, isDevice }) => ({
+        what: `disk ${target}: to merge '${snapshot.name}', ${base} grows by ${mebibytes(growthBytes)}, and ${isDevice ? 'the device' : 'its file system'} has ${mebibytes(freeBytes)} free; the merge would fill it and fail`,
+        hint: isDevice
+          ? 'make the device larger first (a logical volume with lvextend)'
+          : 'free some space there first',
+      })),
+  ),
+  external('block-job', [30], ({ domain }) =>
+    domain.disks
+      .filter(({ mirrored }) => mirrored)
+      .map(({ target }) => ({
+        what: `disk ${target}: a block job is under way, and libvirt deletes no external snapshot beside one`,
+        hint: 'wait for its end, or abort it',
+        command: `virsh blockjob ${virshWord(domain)} ${target} --abort`,
+      })),
+  ),
+];

@@ -1,0 +1,96 @@
+import { isActive } from '../../model/domain.ts';
+import { chainOf } from '../../model/image.ts';
+import { kvmsnapLine, virshWord } from '../../model/quote.ts';
+import { type SnapshotReport, tagsOf } from '../../model/report.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import { internalDisks } from '../../model/snapshot.ts';
+import { deleteTagLine } from '../../qemu/command-lines.ts';
+import { describeUses, usesOf } from '../../sharing/image-users.ts';
+import { whatIsBroken } from '../../vm/disk-findings.ts';
+import { deletionSetOf } from '../deletion-set.ts';
+import type { DeleteFacts } from './facts.ts';
+import { imagesOf, movedOf } from './location.ts';
+
+/**
+ * Rules about the snapshots in the images: whether libvirt finds each of them there exactly once, and can delete it.
+ */
+
+export const INTERNAL_RULES: readonly Rule<DeleteFacts>[] = [
+  {
+    id: 'missing-image',
+    hazards: [24],
+    severity: 'error',
+    find: (facts) =>
+      deletionSetOf(facts).flatMap((member) =>
+        member.disks.flatMap(({ target }) => missingImage(facts, member, target)),
+      ),
+  },
+  {
+    id: 'duplicate-tag',
+    hazards: [4],
+    severity: 'error',
+    find: (facts) =>
+      deletionSetOf(facts).flatMap((member) =>
+        internalDisks(member).flatMap((disk) => {
+          const found = tagsOf(member, disk, imagesOf(facts, member))?.length ?? 0;
+          if (found < 2) return [];
+          const what = `disk ${disk.target} holds ${found} snapshots called '${member.name}', and libvirt would delete the older one only`;
+          const users = usesOf(facts.users, disk.source);
+          // nobody can tell whose the older one is
+          if (users.length > 0) return { what: `${what}; ${describeUses(users)}` };
+          return {
+            what,
+            hint: 'with the VM off, delete the older one first',
+            command: deleteTagLine(member.name, disk.source ?? ''),
+          };
+        }),
+      ),
+  },
+  {
+    id: 'encrypted-image',
+    hazards: [],
+    severity: 'error',
+    // virsh forgets it, exit 0, and it stays in the image that has a key
+    find: (facts) =>
+      isActive(facts.domain.state)
+        ? []
+        : deletionSetOf(facts).flatMap((member) =>
+            internalDisks(member).flatMap(({ target }) => {
+              const [image] = chainOf(imagesOf(facts, member).get(target));
+              if (!image?.encrypted) return [];
+              return {
+                what: `disk ${target} (${image.path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a VM that is off, so '${member.name}' would be deleted in the other disks only`,
+                hint: 'start the VM first',
+                command: `virsh start ${virshWord(facts.domain)}`,
+              };
+            }),
+          ),
+  },
+];
+
+/** The tags that would go, each in the image that libvirt deletes it in. */
+export function internalMembers(facts: DeleteFacts) {
+  const active = new Map(facts.domain.disks.map((disk) => [disk.target, disk.source]));
+  return deletionSetOf(facts).flatMap(({ name, ...member }) =>
+    internalDisks({ ...member, name }).map(({ target, source }) => ({
+      name,
+      target,
+      path: source ?? active.get(target) ?? null,
+    })),
+  );
+}
+
+/** virsh deletes the metadata all the same, exit 0, and the data stays in an image that cannot be opened. */
+function missingImage(facts: DeleteFacts, member: SnapshotReport, target: string): readonly Finding[] {
+  const { domain } = facts;
+  const { name } = member;
+  const image = imagesOf(facts, member).get(target);
+  if (image?.kind !== 'broken' || movedOf(facts, member).some((moved) => moved.target === target)) return [];
+  return [
+    {
+      what: `disk ${target}: ${image.path} ${whatIsBroken(image)}, so '${name}' cannot be deleted in it`,
+      hint: 'restore the file; or, if it will not come back, have libvirt alone forget the snapshot',
+      command: kvmsnapLine('delete', [domain.name, name], '--metadata'),
+    },
+  ];
+}

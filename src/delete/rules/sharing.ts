@@ -1,0 +1,122 @@
+import { isActive } from '../../model/domain.ts';
+import { stateFiles } from '../../model/domain-files.ts';
+import { chainOf, chainPaths } from '../../model/image.ts';
+import { isBefore, isFrom, REMOVES_MEMORY, SPARES_INTERNAL } from '../../model/libvirt-versions.ts';
+import { kvmsnapLine } from '../../model/quote.ts';
+import type { Rule } from '../../model/rule.ts';
+import { externalDisks, locationOf, stateFile } from '../../model/snapshot.ts';
+import { accounting, describeUses, opening, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
+import { deletionOf } from '../deletion-set.ts';
+import { external, forget, holderBefore } from './external.ts';
+import type { DeleteFacts } from './facts.ts';
+import { internalMembers } from './internal.ts';
+
+/**
+ * Rules about files that a delete changes or removes while something else needs them: another snapshot, or another
+ * VM.
+ */
+
+export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
+  external('file-in-use', [33], (facts) => {
+    if (deletionOf(facts) !== 'unlink') return [];
+    const users = usersOf(facts);
+    return filesRemoved(facts).flatMap((path) => {
+      const user = users.get(path);
+      if (user === undefined) return [];
+      return {
+        what: `libvirt would remove ${path} with '${facts.snapshot.name}', and ${user} needs it`,
+        ...forget(facts, facts.snapshot),
+      };
+    });
+  }),
+  external('image-users', [37, 39], (facts) =>
+    filesTouched(facts).flatMap(({ path, action, isRemoved }) => {
+      const users = isRemoved ? usesOf(facts.users, path) : seeing(facts.users, path);
+      if (users.length === 0) return [];
+      return {
+        what: `libvirt would ${action} with '${facts.snapshot.name}', and ${describeUses(users)}`,
+        ...forget(facts, facts.snapshot),
+      };
+    }),
+  ),
+  {
+    id: 'shared-tag',
+    hazards: [39],
+    severity: 'error',
+    find: (facts) =>
+      internalMembers(facts).flatMap(({ name, target, path }) => {
+        const users = accounting(facts.users, path, name);
+        if (users.length === 0) return [];
+        return {
+          what: `disk ${target}: ${path} holds one snapshot '${name}' for more than one VM: ${describeUses(users)}, which would lose it`,
+          hint: 'libvirt alone can forget it for this VM; the data stay in the image for the other',
+          command: kvmsnapLine('delete', [facts.domain.name, name], '--metadata'),
+        };
+      }),
+  },
+  {
+    id: 'image-in-use',
+    hazards: [39],
+    severity: 'error',
+    // of a VM that is off virsh forgets the snapshot, exit 0, and qemu-img cannot take it out of the locked image
+    find: (facts) =>
+      isActive(facts.domain.state)
+        ? []
+        : internalMembers(facts).flatMap(({ name, target, path }) => {
+            const users = opening(facts.users, path);
+            if (users.length === 0) return [];
+            return {
+              what: `disk ${target}: '${name}' cannot be deleted in ${path} now: ${describeUses(users)}`,
+              ...shutDown(users),
+            };
+          }),
+  },
+];
+
+/** The files that libvirt removes where it merges nothing: those that hold the snapshot's state. */
+function filesRemoved(facts: DeleteFacts): string[] {
+  return externalDisks(facts.snapshot).flatMap((disk) => {
+    const parent = holderBefore(facts, disk.target);
+    const isMade = parent !== undefined && locationOf(parent) === 'external';
+    const source = stateFile(facts.snapshot, disk);
+    return source && (isMade || !isFrom(facts.daemonVersion, SPARES_INTERNAL)) ? [source] : [];
+  });
+}
+
+/** The files that a delete changes or removes: a merge writes into the one below the overlay. */
+function filesTouched(facts: DeleteFacts): Touched[] {
+  const removed = (path: string): Touched => ({ path, action: `remove ${path}`, isRemoved: true });
+  const { location, file } = facts.snapshot.memory;
+  const goesToo = location === 'external' && file !== null && !isBefore(facts.daemonVersion, REMOVES_MEMORY);
+  const memory = goesToo ? [removed(file)] : [];
+  if (deletionOf(facts) === 'unlink') return [...filesRemoved(facts).map(removed), ...memory];
+  const merged = externalDisks(facts.snapshot).flatMap((disk): Touched[] => {
+    const { target, source } = disk;
+    if (source === null) return [];
+    const overlay = chainOf(facts.images.get(target)).find(({ path }) => path === source);
+    const base = overlay?.backing ?? stateFile(facts.snapshot, disk);
+    const written = (path: string): Touched => ({ path, action: `write into ${path}`, isRemoved: false });
+    return [...(base === null ? [] : [written(base)]), removed(source)];
+  });
+  return [...merged, ...memory];
+}
+
+interface Touched {
+  readonly path: string;
+  readonly action: string;
+  readonly isRemoved: boolean;
+}
+
+/** By path, who needs a file: the VM itself, or the other snapshots that keep their state in it. */
+function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): ReadonlyMap<string, string> {
+  const users = new Map<string, string>();
+  for (const other of snapshots) {
+    if (other.name === snapshot.name) continue;
+    for (const { path } of stateFiles(other)) users.set(path, `the snapshot '${other.name}'`);
+  }
+  for (const { target, source } of domain.disks) {
+    if (source !== null) users.set(source, `disk ${target} of the VM`);
+    for (const path of chainPaths(images.get(target))) users.set(path, `disk ${target} of the VM`);
+  }
+  return users;
+}

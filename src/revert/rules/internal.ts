@@ -1,0 +1,146 @@
+import { adviseDeletion } from '../../model/deletion-advice.ts';
+import { type DiskImage, tagsNamed } from '../../model/image.ts';
+import { HANDLES_VOLUMES_OFF, ifBefore } from '../../model/libvirt-versions.ts';
+import { couldBeId } from '../../model/names.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
+import { hasMemory, internalDisks } from '../../model/snapshot.ts';
+import { deleteTagLine } from '../../qemu/command-lines.ts';
+import { describeUses, type ImageUse, usesOf } from '../../sharing/image-users.ts';
+import { copyCommand, tagWithId, whatIsBroken } from '../../vm/disk-findings.ts';
+import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
+import { lostStoredVolumes } from '../../vm/volume-rules.ts';
+import type { RevertFacts } from './facts.ts';
+
+/**
+ * Rules about what an internal snapshot has in the images: each disk must hold it once, where libvirt looks for it.
+ */
+
+export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
+  {
+    id: 'volume-not-found',
+    hazards: [46],
+    severity: 'error',
+    find: ({ snapshot }) => lostStoredVolumes(snapshot),
+  },
+  {
+    id: 'volume-on-old-daemon',
+    hazards: [46],
+    severity: 'error',
+    // 7.0 stops the running guest, and then fails
+    find: ({ snapshot, daemonVersion }) => {
+      const does = 'cannot revert to a snapshot without memory in a volume of a storage pool';
+      const older = ifBefore(daemonVersion, HANDLES_VOLUMES_OFF, does);
+      if (older === null || hasMemory(snapshot) || internalDisks(snapshot).length === 0) return [];
+      return snapshot.definedDisks.flatMap(({ target, pool }) =>
+        pool ? [{ what: `disk ${target} is a volume, and ${older}` }] : [],
+      );
+    },
+  },
+  {
+    id: 'moved',
+    hazards: [45],
+    severity: 'error',
+    find: (facts) => movedFindings(facts, facts.snapshot, moved(facts)),
+  },
+  {
+    id: 'missing-tag',
+    hazards: [2, 3, 24],
+    severity: 'error',
+    find: (facts) => {
+      const { snapshot, images, users } = facts;
+      const isMoved = new Set(moved(facts).map(({ target }) => target));
+      return internalDisks(snapshot)
+        .filter(({ target }) => !isMoved.has(target))
+        .flatMap(
+          ({ target, source }) =>
+            tagFinding(facts, target, source, images.get(target), usesOf(users, source)) ?? [],
+        );
+    },
+  },
+  {
+    id: 'name-is-an-id',
+    hazards: [31],
+    severity: 'error',
+    find: ({ snapshot, images }) =>
+      internalDisks(snapshot).flatMap(({ target, source }) => {
+        const other = tagWithId(images.get(target), snapshot.name);
+        if (!other) return [];
+        const path = source ?? '';
+        return [
+          {
+            what: `disk ${target}: in ${source} the snapshot '${other.name}' has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back`,
+            hint: `delete '${other.name}' if you can do without it; or copy what '${snapshot.name}' holds into a new image`,
+            command: copyCommand(
+              { path, format: 'qcow2' },
+              snapshot.name,
+              '-l',
+              `snapshot.name=${snapshot.name}`,
+            ),
+          },
+        ];
+      }),
+  },
+  {
+    id: 'name-may-be-an-id',
+    hazards: [31],
+    severity: 'warning',
+    find: ({ snapshot, images }) =>
+      couldBeId(snapshot.name)
+        ? internalDisks(snapshot)
+            .filter(({ target }) => images.get(target)?.kind === 'unseen')
+            .map(({ target }) => ({
+              what: `disk ${target} could not be looked at, and '${snapshot.name}' is a number: should another snapshot in it have that for its id, QEMU brings that one back, and nobody tells`,
+            }))
+        : [],
+  },
+  {
+    id: 'missing-memory',
+    hazards: [3],
+    severity: 'error',
+    find: ({ snapshot, images }) => {
+      if (snapshot.memory.location !== 'internal') return [];
+      const tags = internalDisks(snapshot).map(({ target }) => tagsNamed(images.get(target), snapshot.name));
+      const allSeen = internalDisks(snapshot).every(({ target }) => images.get(target)?.kind === 'seen');
+      if (
+        !allSeen ||
+        tags.some((found) => found.length !== 1) ||
+        tags.flat().some((tag) => tag.vmStateBytes > 0)
+      )
+        return [];
+      return [{ what: `'${snapshot.name}' is a snapshot of a running VM, but no disk holds its memory` }];
+    },
+  },
+];
+
+export const moved = ({ snapshot, active, images }: RevertFacts): Moved[] =>
+  movedDisks(snapshot, active, images);
+
+function tagFinding(
+  { domain, snapshot, snapshots }: RevertFacts,
+  target: string,
+  source: string | null,
+  image: DiskImage | undefined,
+  users: readonly ImageUse[],
+): Finding | null {
+  if (image?.kind === 'broken') return { what: `disk ${target}: ${image.path} ${whatIsBroken(image)}` };
+  if (image?.kind !== 'seen') return null;
+  const found = tagsNamed(image, snapshot.name);
+  if (found.length === 1) return null;
+  if (found.length === 0) {
+    return {
+      what: `disk ${target}: ${source} does not hold the snapshot '${snapshot.name}'; a revert would change the other disks only, or lose the running guest`,
+      ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
+        hint: 'restore the image from a backup, or drop this snapshot',
+      }),
+    };
+  }
+  const ids = found.map((tag) => tag.id).join(', ');
+  const what = `disk ${target}: ${source} holds ${found.length} snapshots called '${snapshot.name}' (ids ${ids}), and which one a revert takes is chance`;
+  // nobody can tell whose the older one is
+  if (users.length > 0) return { what: `${what}; ${describeUses(users)}` };
+  return {
+    what,
+    hint: 'with the VM off, this deletes the older one of them',
+    command: deleteTagLine(snapshot.name, source ?? ''),
+  };
+}

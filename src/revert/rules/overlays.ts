@@ -1,0 +1,135 @@
+import { formatOfDriver } from '../../model/domain.ts';
+import { tagsIn } from '../../model/image.ts';
+import { kvmsnapLine } from '../../model/quote.ts';
+import type { Rule } from '../../model/rule.ts';
+import { internalDisks, type Snapshot, stateFile } from '../../model/snapshot.ts';
+import { oldestFirst } from '../../model/tree.ts';
+import { bitmapFindings } from '../../vm/bitmap-rules.ts';
+import { copyCommand, nextTagId } from '../../vm/disk-findings.ts';
+import { topOf } from '../consequences.ts';
+import { removedFiles } from './external-state.ts';
+import type { RevertFacts } from './facts.ts';
+import { moved } from './internal.ts';
+
+/**
+ * Rules about the images in use now: overlays that a revert leaves behind or removes, the backup before it, and
+ * damaged bitmaps.
+ */
+
+export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
+  {
+    id: 'abandoned-overlay',
+    hazards: [17],
+    severity: 'overridable',
+    find: (facts) =>
+      abandoned(facts).map(({ target, active, source, ruined }) => ({
+        what: `disk ${target}: the VM now uses ${active}, but the snapshot is in ${source}; a revert leaves ${active} behind, with all that was written to it${ruined.length === 0 ? '' : `, and makes useless what lies on ${source}: ${ruined.map((name) => `'${name}'`).join(', ')}`}`,
+        hint: '--force if that is what you want; the file itself stays',
+      })),
+  },
+  {
+    id: 'backup-in-overlay',
+    hazards: [17],
+    severity: 'error',
+    find: (facts) =>
+      facts.backup
+        ? abandoned(facts).map(({ target, active, format, source }) => ({
+            what: `disk ${target}: a backup would be in ${active}, which lies on ${source}, and that is what the revert changes: it would be useless`,
+            hint: 'without --backup; what the disk holds now can be copied first',
+            command: copyCommand({ path: active, format }, 'backup'),
+          }))
+        : [],
+  },
+  {
+    id: 'backup-takes-the-id',
+    hazards: [31],
+    severity: 'error',
+    find: ({ backup, domain, snapshot, active }) => {
+      const { name } = snapshot;
+      if (!backup) return [];
+      return internalDisks(snapshot).flatMap(({ target, source }) => {
+        if (nextTagId(active.get(target)) !== name) return [];
+        const line = (command: string, other: string) =>
+          kvmsnapLine(command, [domain.name, `${other}-${name}`]);
+        return {
+          what: `disk ${target}: in ${source} the backup would get the id ${name}, and QEMU, which looks for an id before a name, would bring that one back instead of '${name}'`,
+          hint: 'take the backup behind another one that uses up that id, and then revert without --backup',
+          command: `${line('create-as', 'id')} && ${line('create-as', 'before')} && ${line('delete', 'id')}`,
+        };
+      });
+    },
+  },
+  {
+    id: 'tags-in-overlay',
+    hazards: [32],
+    severity: 'overridable',
+    find: (facts) => {
+      const removed = removedFiles(facts);
+      return facts.domain.disks.flatMap(({ target }) => {
+        const image = facts.active.get(target);
+        const path = topOf(image);
+        const names = tagsIn(image).map(({ name }) => `'${name}'`);
+        if (names.length === 0 || path === null || !removed.includes(path)) return [];
+        return {
+          what: `disk ${target}: ${path}, which the VM now uses, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${names.join(', ')}, and libvirt removes it`,
+          hint: 'copy what you need of it first; --force if you can do without',
+        };
+      });
+    },
+  },
+  {
+    id: 'dirty-bitmaps',
+    hazards: [43],
+    severity: 'error',
+    find: ({ domain, images, snapshot }) =>
+      bitmapFindings(
+        { domain, images },
+        internalDisks(snapshot).map(({ target }) => target),
+        'QEMU goes back to no snapshot in such an image: a running guest would be lost',
+      ),
+  },
+];
+
+interface Abandoned {
+  readonly target: string;
+  readonly active: string;
+  /** Of the active one. */
+  readonly format: string;
+  /** The image below it that the snapshot is in, and that a revert changes. */
+  readonly source: string;
+  /** Snapshots that lie on what is changed. */
+  readonly ruined: readonly string[];
+}
+
+/** The overlays that a revert to an internal snapshot leaves behind, because that is in an image below them. */
+function abandoned(facts: RevertFacts): Abandoned[] {
+  const { domain, snapshot, snapshots } = facts;
+  const now = new Map(domain.disks.map((disk) => [disk.target, disk]));
+  const isMoved = new Set(moved(facts).map(({ target }) => target));
+  // two disks may have changed their places
+  const staying = new Set(snapshot.definedDisks.map(({ source }) => source));
+  return internalDisks(snapshot).flatMap(({ target, source }) => {
+    const disk = now.get(target);
+    const active = disk?.source ?? null;
+    if (!disk || source === null || active === null || staying.has(active) || isMoved.has(target)) return [];
+    const format = formatOfDriver(disk.driver);
+    return [{ target, active, format, source, ruined: lyingOn(snapshots, target, source) }];
+  });
+}
+
+/** The snapshots that keep a disk's state by an overlay over this file, or in such overlays, oldest first. */
+function lyingOn(snapshots: readonly Snapshot[], target: string, base: string): string[] {
+  const changed = new Set([base]);
+  const ruined: string[] = [];
+  for (const snapshot of oldestFirst(snapshots)) {
+    const disk = snapshot.disks.find((each) => each.target === target);
+    if (!disk) continue;
+    const state = stateFile(snapshot, disk);
+    const overlay = disk.location === 'external' ? disk.source : null;
+    const isOwn = overlay === null && state === base; // the image itself keeps these
+    if (state === null || isOwn || !changed.has(state)) continue;
+    ruined.push(snapshot.name);
+    if (overlay !== null) changed.add(overlay);
+  }
+  return ruined;
+}

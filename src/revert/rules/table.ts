@@ -1,0 +1,31 @@
+import type { Rule } from '../../model/rule.ts';
+import { CHECKPOINT_REVERT_RULES } from './checkpoint.ts';
+import { EXTERNAL_RULES } from './external.ts';
+import { EXTERNAL_STATE_RULES } from './external-state.ts';
+import type { RevertFacts } from './facts.ts';
+import { INTERNAL_RULES } from './internal.ts';
+import { OVERLAY_RULES } from './overlays.ts';
+import { PARTIAL_REVERT_RULES } from './partial.ts';
+import { SHARED_FILES } from './sharing.ts';
+import { STORED_DEFINITION_RULES } from './stored-definition.ts';
+import { UNMANAGED_REVERT_RULES } from './unmanaged.ts';
+import { VM_RULES } from './vm.ts';
+import { WRITE_REVERT_RULES } from './write.ts';
+
+/**
+ * All rules that decide, before anything is touched, whether a revert can work. Their order is that of the findings.
+ */
+
+export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
+  SHARED_FILES,
+  ...INTERNAL_RULES,
+  ...CHECKPOINT_REVERT_RULES,
+  ...UNMANAGED_REVERT_RULES,
+  ...PARTIAL_REVERT_RULES,
+  ...EXTERNAL_RULES,
+  ...VM_RULES,
+  ...OVERLAY_RULES,
+  ...WRITE_REVERT_RULES,
+  ...STORED_DEFINITION_RULES,
+  ...EXTERNAL_STATE_RULES,
+];

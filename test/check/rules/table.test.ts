@@ -1,0 +1,497 @@
+import { describe, expect, test } from 'vitest';
+import type { CheckFacts } from '../../../src/check/rules/facts.ts';
+import { CHECK_RULES } from '../../../src/check/rules/table.ts';
+import type { DiskImage } from '../../../src/model/image.ts';
+import { reportSnapshots } from '../../../src/model/report.ts';
+import { applyRules, type RuledFinding } from '../../../src/model/rule.ts';
+import type { Snapshot } from '../../../src/model/snapshot.ts';
+import { NOBODY } from '../../../src/sharing/image-users.ts';
+import { disk, domain, MiB, seen, snapshot, TAKEN_AT, tag, usedBy } from '../../model.ts';
+
+interface Given {
+  readonly vm?: Parameters<typeof domain>[0];
+  readonly snapshots?: readonly Snapshot[];
+  readonly current?: string | null;
+  readonly images?: ReadonlyMap<string, DiskImage>;
+  readonly unusedMemory?: CheckFacts['unusedMemory'];
+  readonly unusedFiles?: CheckFacts['unusedFiles'];
+  readonly maxAge?: CheckFacts['maxAge'];
+  /** Where libvirt will look. */
+  readonly stored?: ReadonlyMap<string, DiskImage>;
+  readonly unread?: readonly string[];
+  readonly users?: CheckFacts['users'];
+  readonly daemonVersion?: CheckFacts['daemonVersion'];
+  readonly readableFiles?: readonly string[];
+}
+
+/** A disk on so many overlays. */
+const deep = (overlays: number): ReadonlyMap<string, DiskImage> => {
+  const [top = {}, ...below] = Array.from({ length: overlays + 1 }, (_, i) => ({
+    path: `/vm/vda.${overlays - i}`,
+  }));
+  return new Map([['vda', seen(top, ...below)]]);
+};
+
+/** External snapshots, each over the overlay of the one before. */
+const layers = (count: number): Snapshot[] =>
+  Array.from({ length: count }, (_, i) =>
+    snapshot(`s${i + 1}`, {
+      createdAtSeconds: TAKEN_AT + i,
+      parent: i === 0 ? null : `s${i}`,
+      disks: [{ target: 'vda', location: 'external', source: `/vm/vda.${i + 1}` }],
+      definedDisks: [{ target: 'vda', source: `/vm/vda.${i}`, driver: 'qcow2' }],
+    }),
+  );
+
+function found({
+  vm,
+  snapshots = [],
+  current,
+  images,
+  unusedMemory,
+  unusedFiles = [],
+  maxAge = null,
+  unread = [],
+  users = NOBODY,
+  stored,
+  daemonVersion = 12_008_000,
+  readableFiles = [],
+}: Given): RuledFinding[] {
+  const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
+  const about = domain(vm);
+  const isCurrent = current === undefined ? (snapshots.at(-1)?.name ?? null) : current;
+  return applyRules(CHECK_RULES, {
+    domain: about,
+    snapshots: reportSnapshots(snapshots, { current: isCurrent, busy: about.busy, images: ofDisks }),
+    current: isCurrent,
+    images: ofDisks,
+    stored: new Map(snapshots.map(({ name }) => [name, stored ?? ofDisks])),
+    unusedMemory: unusedMemory ?? new Map(),
+    unusedFiles,
+    users,
+    nowSeconds: TAKEN_AT + 3600,
+    maxAge,
+    daemonVersion,
+    readableFiles,
+    unread: unread.map((name) => ({ name, failure: { message: `cannot read the snapshot '${name}'` } })),
+  });
+}
+
+const looking = (format: string) => ({ format, names: [], mayName: false });
+const NIGHTLY = 'nightly-20261123T030000Z';
+const inVda = (...names: string[]) => new Map([['vda', seen({ tags: names.map((name) => tag(name)) })]]);
+const atMost = (seconds: number, label: string | null = null) => ({ seconds, says: '1h', label });
+
+const MOVED = { target: 'vda', location: 'internal', source: '/old/vda.qcow2' } as const;
+const GONE: DiskImage = { kind: 'broken', why: 'missing', path: '/old/vda.qcow2', detail: 'gone' };
+
+const UNUSED_MEMORY = new Map([['vda', { bytes: 40 * MiB, endBytes: 2 ** 30 }]]);
+
+const CASES: Readonly<
+  Record<string, { readonly silent: readonly Given[]; readonly loud: readonly (readonly [Given, object])[] }>
+> = {
+  'left-paused': {
+    silent: [
+      { vm: { state: 'paused', stateReason: 'user' } },
+      { vm: { state: 'paused', stateReason: 'saving', busy: true } },
+    ],
+    loud: [
+      [
+        { vm: { state: 'paused', stateReason: 'saving' } },
+        { severity: 'error', command: 'virsh resume centos7-1' },
+      ],
+    ],
+  },
+  'paused-by-write-error': {
+    silent: [{ vm: { state: 'paused', stateReason: 'user' } }, {}],
+    loud: [
+      [
+        { vm: { state: 'paused', stateReason: 'I/O error' } },
+        { severity: 'error', commands: ['virsh domblkerror centos7-1', 'virsh resume centos7-1'] },
+      ],
+    ],
+  },
+  'unread-snapshot': {
+    silent: [{ snapshots: [snapshot('a')] }],
+    loud: [
+      [
+        { snapshots: [snapshot('a')], unread: ['b c'] },
+        {
+          severity: 'error',
+          snapshot: 'b c',
+          what: expect.stringContaining("cannot read the snapshot 'b c'"),
+          command: "virsh snapshot-dumpxml centos7-1 --snapshotname 'b c'",
+        },
+      ],
+    ],
+  },
+  'under-way': {
+    silent: [{ snapshots: [snapshot('a')] }],
+    loud: [
+      [
+        {
+          vm: { state: 'running', busy: true },
+          snapshots: [snapshot('a')],
+          current: null,
+          images: inVda(),
+        },
+        { severity: 'information', snapshot: 'a' },
+      ],
+      [{ vm: { state: 'running', busy: true } }, { what: expect.stringContaining('a job of libvirt') }],
+    ],
+  },
+  'orphan-tag': {
+    silent: [
+      { snapshots: [snapshot('a')] },
+      { images: new Map([['vda', { kind: 'unseen', why: 'remote', format: null, source: 'storage pool' }]]) },
+      // a disk that takes no part belongs to nobody's snapshot
+      { vm: { disks: [disk({ readonly: true })] }, images: inVda('x') },
+    ],
+    loud: [
+      [
+        { snapshots: [snapshot('a')], images: inVda('a', "b'c") },
+        {
+          severity: 'warning',
+          hint: expect.stringContaining('kvmsnap check --fix centos7-1 lets libvirt know it again'),
+          command: `qemu-img snapshot -d 'b'\\''c' --image-opts driver=qcow2,file.filename=/vm/vda.qcow2`,
+        },
+      ],
+      [
+        {
+          vm: { disks: [disk(), disk({ target: 'vdb' })] },
+          images: new Map([
+            ['vda', seen({ tags: [tag('x'), tag('x', { id: '2' })] })],
+            ['vdb', seen({ path: '/vm/vdb.qcow2', tags: [tag('x')] })],
+          ]),
+        },
+        {
+          what: "disk vda, vdb hold a snapshot 'x' that libvirt does not know (disk vda holds it 2 times)",
+          command:
+            'qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vda.qcow2 && qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vdb.qcow2',
+        },
+      ],
+    ],
+  },
+  'used-by-others': {
+    silent: [
+      { images: inVda() },
+      // many may lie on one image that nobody writes to
+      {
+        images: new Map([['vda', seen({}, { path: '/vm/base' })]]),
+        users: usedBy('/vm/base', { kind: 'below', writes: false }),
+      },
+    ],
+    loud: [
+      [
+        { images: inVda('s9'), users: usedBy('/vm/vda.qcow2', { kind: 'tags', snapshots: ['s9'] }) },
+        {
+          severity: 'information',
+          what: expect.stringMatching(
+            /not this VM's alone: VM 'web-2' \(shut off\) has its snapshot 's9' in it/,
+          ),
+        },
+      ],
+      [
+        {
+          images: new Map([['vda', seen({}, { path: '/vm/base' })]]),
+          users: usedBy('/vm/base', {}),
+        },
+        { what: expect.stringMatching(/^disk vda: \/vm\/base is not/) },
+      ],
+    ],
+  },
+  'no-data': {
+    silent: [
+      { snapshots: [snapshot('a')] },
+      // one disk still has it: a revert's rule tells that
+      {
+        vm: { disks: [disk(), disk({ target: 'vdb' })] },
+        snapshots: [
+          snapshot('a', {
+            disks: ['vda', 'vdb'].map((target) => ({
+              target,
+              location: 'internal',
+              source: `/vm/${target}.qcow2`,
+            })),
+          }),
+        ],
+        images: new Map([
+          ['vda', seen({ tags: [tag('a')] })],
+          ['vdb', seen({ path: '/vm/vdb.qcow2' })],
+        ]),
+      },
+      {
+        snapshots: [snapshot('a')],
+        images: new Map([
+          ['vda', { kind: 'unseen', why: 'permission', format: null, source: 'storage pool' }],
+        ]),
+      },
+      { snapshots: [snapshot('a', { disks: [{ target: 'vda', location: 'external', source: '/vm/o' }] })] },
+    ],
+    loud: [
+      [
+        { snapshots: [snapshot('a')], images: inVda() },
+        { severity: 'error', snapshot: 'a', command: 'kvmsnap delete --metadata centos7-1 a' },
+      ],
+    ],
+  },
+  moved: {
+    silent: [{ snapshots: [snapshot('a')] }],
+    loud: [
+      [
+        {
+          snapshots: [snapshot('a', { disks: [MOVED] })],
+          stored: new Map([['vda', GONE]]),
+          images: inVda('a'),
+        },
+        { severity: 'error', snapshot: 'a', command: 'kvmsnap check --fix centos7-1' },
+      ],
+    ],
+  },
+  'broken-parent': {
+    silent: [
+      { snapshots: [snapshot('a'), snapshot('b', { parent: 'a' })] },
+      { snapshots: [snapshot('b', { parent: 'a' })], unread: ['a'] },
+    ],
+    loud: [
+      [
+        { snapshots: [snapshot('b', { parent: 'a' })] },
+        { severity: 'warning', snapshot: 'b', what: expect.stringContaining("'a', which does not exist") },
+      ],
+    ],
+  },
+  'no-current': {
+    silent: [{}, { snapshots: [snapshot('a')] }],
+    loud: [
+      [
+        { snapshots: [snapshot('a'), snapshot('b', { createdAtSeconds: TAKEN_AT + 1 })], current: null },
+        { severity: 'information', command: 'virsh snapshot-current centos7-1 --snapshotname b' },
+      ],
+    ],
+  },
+  'chain-too-deep': {
+    silent: [
+      { images: deep(24), daemonVersion: 11_003_000 },
+      { images: deep(199), daemonVersion: 12_000_000 },
+      { images: deep(199), daemonVersion: 9_000_000 },
+    ],
+    loud: [
+      [
+        {
+          images: deep(25),
+          daemonVersion: 11_003_000,
+          vm: { state: 'running' },
+          snapshots: layers(25),
+        },
+        {
+          severity: 'error',
+          what: expect.stringMatching(/^disk vda lies on 25 overlays, .* lost when libvirtd restarts$/),
+          command: `kvmsnap delete centos7-1 ${layers(7)
+            .map(({ name }) => name)
+            .join(' ')}`,
+        },
+      ],
+      [
+        { images: deep(25), daemonVersion: 11_003_000, snapshots: layers(25) },
+        {
+          what: expect.stringContaining('deletes none of their snapshots while it is off'),
+          command:
+            'qemu-img commit -q -f qcow2 /vm/vda.25 && virsh dumpxml --inactive --security-info centos7-1 | ' +
+            `sed "s|'/vm/vda.25'|'/vm/vda.24'|" | virsh define /dev/stdin && kvmsnap delete --metadata centos7-1 s25 && rm /vm/vda.25`,
+        },
+      ],
+      [{ images: deep(25), daemonVersion: null }, { hint: expect.stringContaining('12.0') }],
+      [{ images: deep(200) }, { what: expect.stringContaining('more than 199 overlays') }],
+    ],
+  },
+  'chain-deep': {
+    silent: [
+      { images: deep(17), daemonVersion: 11_003_000 },
+      { images: deep(25), daemonVersion: 11_003_000 },
+      { images: deep(24) },
+    ],
+    loud: [
+      [
+        { images: deep(18), daemonVersion: 11_003_000, snapshots: layers(18) },
+        {
+          severity: 'warning',
+          command: expect.stringMatching(/^virsh start centos7-1 && kvmsnap delete centos7-1 s1 s2 .* s9$/),
+        },
+      ],
+    ],
+  },
+  'dirty-image': {
+    silent: [
+      { images: new Map([['vda', seen({ dirty: true })]]), vm: { state: 'running' } },
+      { images: new Map([['vda', seen({ dirty: true, corrupt: true })]]) },
+    ],
+    loud: [
+      [
+        { images: new Map([['vda', seen({ dirty: true })]]) },
+        {
+          severity: 'warning',
+          what: expect.stringContaining('disk vda'),
+          command: 'cp --reflink=auto -- /vm/vda.qcow2 /vm/vda.qcow2.copy',
+        },
+      ],
+    ],
+  },
+  'read-only-disk': {
+    silent: [
+      { vm: { disks: [disk({ device: 'cdrom', readonly: true })] } },
+      { vm: { disks: [disk({ readonly: true, hasSource: false })] } },
+    ],
+    loud: [
+      [
+        { vm: { disks: [disk(), disk({ target: 'vdb', readonly: true })] } },
+        { severity: 'information', what: 'disk vdb is read-only, and no snapshot holds it' },
+      ],
+    ],
+  },
+  'no-guest-agent': {
+    silent: [
+      { vm: { state: 'running', agentChannel: 'connected' } },
+      { vm: { agentChannel: 'disconnected' } },
+    ],
+    loud: [
+      [
+        { vm: { state: 'running' } },
+        { severity: 'information', what: expect.stringContaining('has no channel') },
+      ],
+      [
+        { vm: { state: 'running', agentChannel: 'disconnected' } },
+        { what: expect.stringContaining('none answers') },
+      ],
+    ],
+  },
+  'unused-memory': {
+    silent: [
+      { unusedMemory: new Map([['vda', { bytes: 4096, endBytes: 2 ** 30 }]]) },
+      { unusedMemory: UNUSED_MEMORY, vm: { state: 'running', busy: true } },
+      { unusedMemory: UNUSED_MEMORY, vm: { state: 'paused', stateReason: 'saving' } },
+    ],
+    loud: [
+      [
+        { unusedMemory: UNUSED_MEMORY, images: inVda() },
+        {
+          severity: 'warning',
+          what: expect.stringMatching(/^disk vda: 40 MiB of the image are memory that no snapshot refers to/),
+          command:
+            'qemu-img resize -f qcow2 /vm/vda.qcow2 +1006632960 && qemu-img resize -f qcow2 --shrink /vm/vda.qcow2 67108864',
+        },
+      ],
+      [
+        { unusedMemory: UNUSED_MEMORY, images: inVda(), vm: { state: 'running' } },
+        { hint: expect.stringContaining('with the VM off') },
+      ],
+      [
+        { unusedMemory: UNUSED_MEMORY, images: new Map([['vda', seen({ encrypted: true })]]) },
+        { hint: expect.stringContaining('the next snapshot') },
+      ],
+    ],
+  },
+  'encrypted-by-guest': {
+    silent: [
+      {},
+      { images: new Map([['vda', seen({ format: 'raw', looksLike: looking('qcow2') })]]) },
+      { images: new Map([['vda', seen({ format: 'luks', encrypted: true })]]) },
+    ],
+    loud: [
+      [
+        { images: new Map([['vda', seen({ format: 'raw', looksLike: looking('luks') })]]) },
+        { severity: 'information', what: expect.stringContaining('looks like luks') },
+      ],
+    ],
+  },
+  'unused-file': {
+    silent: [{}],
+    loud: [
+      [
+        { unusedFiles: [{ path: '/vm/a b.mem', over: null }] },
+        { severity: 'information', what: expect.stringContaining('memory'), command: "rm '/vm/a b.mem'" },
+      ],
+      [
+        { unusedFiles: [{ path: '/vm/vda.s1', over: '/vm/vda.qcow2' }] },
+        { what: expect.stringContaining('/vm/vda.s1 is laid over /vm/vda.qcow2') },
+      ],
+    ],
+  },
+  'readable-file': {
+    silent: [{}],
+    loud: [
+      [
+        { readableFiles: ['/vm/vda.e 1'] },
+        {
+          severity: 'warning',
+          what: expect.stringContaining('/vm/vda.e 1'),
+          command: "chmod 600 '/vm/vda.e 1'",
+        },
+      ],
+    ],
+  },
+  'too-old': {
+    silent: [
+      { snapshots: [snapshot('a')] },
+      { snapshots: [snapshot('a')], maxAge: atMost(3600) },
+      { snapshots: [snapshot(NIGHTLY), snapshot('z')], maxAge: atMost(3600, 'nightly') },
+      { snapshots: [snapshot('a')], unread: ['b'], maxAge: atMost(3600) },
+    ],
+    loud: [
+      [
+        { snapshots: [snapshot('a')], maxAge: atMost(3599) },
+        {
+          severity: 'error',
+          what: "the newest snapshot, 'a', is older than 1h",
+          command: 'kvmsnap create centos7-1',
+        },
+      ],
+      [{ maxAge: atMost(9999) }, { what: 'the VM has no snapshots, so none is younger than 1h' }],
+      [
+        { snapshots: [snapshot(NIGHTLY), snapshot('z')], maxAge: atMost(3599, 'nightly') },
+        { what: `the newest snapshot with the label 'nightly', '${NIGHTLY}', is older than 1h` },
+      ],
+      [
+        { snapshots: [snapshot('a')], unread: ['b'], maxAge: atMost(3599) },
+        { what: "the newest readable snapshot, 'a', is older than 1h" },
+      ],
+      [
+        { snapshots: [snapshot('a')], maxAge: atMost(9999, 'nightly') },
+        {
+          what: "the VM has no snapshots with the label 'nightly', so none is younger than 1h",
+          command: 'kvmsnap create --label nightly centos7-1',
+        },
+      ],
+      // one that is still being written may vanish again
+      [
+        {
+          vm: { state: 'running', busy: true },
+          snapshots: [snapshot('a', { createdAtSeconds: TAKEN_AT - 7200 }), snapshot('b')],
+          current: 'a',
+          images: inVda('a'),
+          maxAge: atMost(3600),
+        },
+        { what: "the newest snapshot, 'a', is older than 1h" },
+      ],
+    ],
+  },
+};
+
+describe.each(Object.entries(CASES))('%s', (rule, { silent, loud }) => {
+  test.each(silent.map((given) => [given]))('is silent: %j', (given) => {
+    expect(found(given).filter((finding) => finding.rule === rule)).toEqual([]);
+  });
+
+  test.each(loud)('%j', (given, expected) => {
+    expect(found(given).filter((finding) => finding.rule === rule)).toEqual([
+      expect.objectContaining(expected),
+    ]);
+  });
+});
+
+test('every rule has its cases', () => {
+  expect(CHECK_RULES.map(({ id }) => id)).toEqual(Object.keys(CASES));
+});
+
+test('nothing is found where all is well', () => {
+  expect(found({ snapshots: [snapshot('a'), snapshot('b', { parent: 'a' })], current: 'b' })).toEqual([]);
+});

@@ -1,0 +1,92 @@
+// Cases of the rules for what libvirt does not look after.
+import type { CreateFacts } from '../../../src/create/rules/facts.ts';
+import type { RevertFacts } from '../../../src/revert/rules/facts.ts';
+import { disk, domain } from '../../model.ts';
+import type { RuleCases } from '../../rule-cases.ts';
+import { external } from './external-facts.ts';
+
+type Making<Facts> = (changes?: Partial<Facts>) => Facts;
+
+const ONE = domain({ commandLineDrives: ['file=/a.qcow2,if=virtio'] });
+const TWO = domain({ commandLineDrives: ['/a', 'driver=raw'] });
+
+export const unmanagedCreateCases = (
+  creating: Making<CreateFacts>,
+): Readonly<Record<string, RuleCases<CreateFacts>>> => ({
+  'command-line-drives': {
+    severity: 'warning',
+    cases: [
+      { says: 'none', facts: creating(), finds: [] },
+      {
+        says: 'one',
+        facts: creating({ domain: ONE }),
+        finds: [
+          {
+            what: /^QEMU is given a drive past libvirt .*\(file=\/a.qcow2,if=virtio\), and libvirt takes no/,
+          },
+        ],
+      },
+      { says: 'two', facts: creating({ domain: TWO }), finds: [{ what: /2 drives .*\(\/a; driver=raw\)/ }] },
+    ],
+  },
+  transient: {
+    severity: 'warning',
+    cases: [
+      { says: 'a VM that stays', facts: creating(), finds: [] },
+      {
+        says: 'one that goes',
+        facts: creating({ domain: domain({ transient: true, state: 'running' }) }),
+        finds: [
+          {
+            what: /libvirt forgets its snapshots when it stops/,
+            command: 'virsh dumpxml centos7-1 | virsh define /dev/stdin',
+          },
+        ],
+      },
+    ],
+  },
+});
+
+const SHARED = { disks: [disk({ driver: 'raw', shareable: true })] };
+
+export const SHAREABLE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
+  'shareable-overlay': {
+    severity: 'error',
+    cases: [
+      { says: 'a disk of its own', facts: external(), finds: [] },
+      {
+        says: 'left out',
+        facts: external(
+          {
+            diskOnly: true,
+            disks: [{ disk: 'vda', location: 'no', file: null, driver: null, storage: null }],
+          },
+          { disks: [...SHARED.disks, disk({ target: 'vdb' })] },
+        ),
+        finds: [],
+      },
+      {
+        says: 'with an overlay',
+        facts: external({ diskOnly: true }, SHARED),
+        finds: [
+          {
+            what: /disk vda .* is <shareable\/>, and libvirt lays no overlay over it/,
+            command: 'kvmsnap create-as --disk-only --diskspec vda,snapshot=no centos7-1 without-vda',
+          },
+        ],
+      },
+    ],
+  },
+};
+
+export const unmanagedRevertCases = (
+  reverting: Making<RevertFacts>,
+): Readonly<Record<string, RuleCases<RevertFacts>>> => ({
+  'command-line-drives': {
+    severity: 'warning',
+    cases: [
+      { says: 'none', facts: reverting(), finds: [] },
+      { says: 'one', facts: reverting({ domain: ONE }), finds: [{ what: /keeps what is on it now/ }] },
+    ],
+  },
+});

@@ -1,0 +1,159 @@
+// Cases of the rules about the definition that a snapshot stores.
+
+import { parseElement } from '../../../src/libvirt/xml/xml.ts';
+import type { Domain } from '../../../src/model/domain.ts';
+import type { Found } from '../../../src/model/host-things.ts';
+import type { RevertFacts } from '../../../src/revert/rules/facts.ts';
+import type { RuleCases } from '../../rule-cases.ts';
+
+type Reverting = (changes?: Partial<RevertFacts>) => RevertFacts;
+
+const MEMORY = { location: 'internal', file: null };
+const ISO =
+  "<disk type='file' device='cdrom'><source file='/iso/gone.iso'/><target dev='hdc' bus='ide'/></disk>";
+const NEW_DAEMON = 9_000_000;
+const OLD_DAEMON = 7_000_000;
+
+const stored = (devices: string, inactive = devices) => ({
+  domain: parseElement(`<domain><devices>${devices}</devices></domain>`),
+  inactive: parseElement(`<domain><devices>${inactive}</devices></domain>`),
+});
+
+/** Of one kind: a definition that needs it, by its key, and what was found of it. */
+const lacking = (key: string, found: Found, devices = ISO) => ({
+  stored: stored(devices),
+  things: new Map([[key, found]]),
+});
+
+const isoGone = lacking('file://iso/gone.iso', { is: 'missing' });
+
+/** The cases, told from facts about a revert for which all is well. */
+export function storedDefinitionCases(
+  reverting: Reverting,
+  running: () => Domain,
+): Readonly<Record<string, RuleCases<RevertFacts>>> {
+  const { snapshot: off } = reverting();
+  const snapshot = { ...off, state: 'running', memory: MEMORY };
+  const warm = (changes: Partial<RevertFacts>) =>
+    reverting({ domain: running(), snapshot, daemonVersion: NEW_DAEMON, ...changes });
+  const nvram = lacking('file://vm/VARS.fd', { is: 'template' });
+  const withNvram = {
+    ...nvram,
+    stored: {
+      domain: parseElement('<domain><os><nvram>/vm/VARS.fd</nvram></os></domain>'),
+      inactive: null,
+    },
+  };
+  return {
+    'missing-thing': {
+      severity: 'error',
+      cases: [
+        { says: 'all is there', facts: warm({ stored: stored(ISO), things: new Map() }), finds: [] },
+        {
+          says: 'an ISO is gone, and a guest runs',
+          facts: warm(isoGone),
+          finds: [
+            {
+              what: /needs \/iso\/gone.iso \(medium of hdc\), which does not exist; libvirt would stop the running guest/,
+              hint: /put \/iso\/gone.iso back/,
+            },
+          ],
+        },
+        {
+          says: 'an old libvirtd loads the memory into the QEMU that runs',
+          facts: warm({ ...isoGone, daemonVersion: OLD_DAEMON }),
+          finds: [],
+        },
+        {
+          says: 'but not by force',
+          facts: warm({ ...isoGone, daemonVersion: OLD_DAEMON, force: true }),
+          finds: [{ what: /stop the running guest/ }],
+        },
+        {
+          says: 'the VM is off',
+          facts: warm({ ...isoGone, domain: reverting().domain }),
+          finds: [{ what: /libvirt could not start the VM$/ }],
+        },
+        {
+          says: 'it stays off',
+          facts: reverting(isoGone),
+          finds: [],
+        },
+        {
+          says: 'it stays off, but is told to run',
+          facts: reverting({ ...isoGone, end: 'running' }),
+          finds: [{ what: /could not start/ }],
+        },
+        {
+          says: 'a network is not active',
+          facts: warm(
+            lacking(
+              'network:/lan',
+              { is: 'inactive' },
+              "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='lan'/></interface>",
+            ),
+          ),
+          finds: [
+            {
+              what: /network 'lan' \(network interface 52:54:00:00:00:01\), which is not active/,
+              command: 'virsh net-start lan',
+            },
+          ],
+        },
+      ],
+    },
+    'missing-thing-later': {
+      severity: 'overridable',
+      cases: [
+        { says: 'told already', facts: warm(isoGone), finds: [] },
+        {
+          says: 'the VM stays off',
+          facts: reverting(isoGone),
+          finds: [{ what: /after the revert the VM could not be started/ }],
+        },
+        {
+          says: 'a medium that only a cold start needs',
+          facts: warm({
+            ...isoGone,
+            stored: stored(ISO.replace('/>', " startupPolicy='requisite'/>")),
+          }),
+          finds: [{ what: /after the revert the VM could not be started/ }],
+        },
+        {
+          says: 'a medium that no start needs',
+          facts: warm({
+            ...isoGone,
+            stored: stored(ISO.replace('/>', " startupPolicy='optional'/>")),
+          }),
+          finds: [],
+        },
+      ],
+    },
+    'missing-nvram': {
+      severity: 'overridable',
+      cases: [
+        {
+          says: 'libvirt would make one from the template',
+          facts: warm(withNvram),
+          finds: [{ what: /VARS.fd \(NVRAM\), which does not exist; libvirt would make a new one/ }],
+        },
+        {
+          says: 'there is no template',
+          facts: warm({ ...withNvram, things: new Map([['file://vm/VARS.fd', { is: 'missing' }]]) }),
+          finds: [],
+        },
+      ],
+    },
+    'null-interface': {
+      severity: 'error',
+      cases: [
+        { says: 'another', facts: reverting({ stored: stored("<interface type='user'/>") }), finds: [] },
+        {
+          says: 'in the definition of the next start',
+          facts: reverting({ stored: stored('', "<interface type='null'/>") }),
+          finds: [{ what: /type 'null'/, command: 'virsh snapshot-edit centos7-1 --snapshotname s1' }],
+        },
+      ],
+    },
+  };
+}
