@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Chance } from '../lab/random.ts';
-import { define, fill, makeOverlay, WHOLE_DISK, type World, type WorldVm } from './world.ts';
+import { almostAll, define, makeOverlay, partly, type World, type WorldVm, writeInto } from './world.ts';
 
 /** One event: the world as it is afterwards. */
 type Event = (chance: Chance, world: World, vm: WorldVm) => World;
@@ -20,27 +20,43 @@ export function liveOn(chance: Chance, made: World): World {
   return world;
 }
 
-/** The guest of each VM writes all over its disks, unless it runs (there is none that would) or a file is locked. */
+/** The guest of each VM writes almost all over its disks, unless a file is locked. */
 export function writeAnew(world: World): void {
-  for (const [n, vm] of world.vms.entries())
-    for (const path of activePaths(world, vm)) fill(path, WHOLE_DISK + n, world.log);
+  for (const [n, vm] of world.vms.entries()) guestWrites(world, vm, almostAll(251 + n, CLUSTERS[n] ?? 4));
+}
+
+/** Each VM leaves out another one: what lies below the overlay of one is written by the others. */
+const CLUSTERS = [4, 5, 6, 7];
+
+/** The guest of a VM writes a little. */
+export function write(chance: Chance, world: World, vm: WorldVm): World {
+  guestWrites(world, vm, [partly(chance.between(1, 250))]);
+  return world;
+}
+
+/** By commands of qemu-io: where the VM runs, QEMU does them on the device of its guest. */
+function guestWrites(world: World, vm: WorldVm, commands: readonly string[]): void {
+  const { virsh, log } = world;
+  const [state = ''] = virsh.answers([['domstate', vm.uuid]]);
+  if (state === 'shut off') for (const path of activePaths(world, vm)) writeInto(path, commands, log);
+  else
+    for (const n of vm.disks.keys())
+      for (const command of [...commands, 'flush']) {
+        const line = `qemu-io -d /machine/peripheral/virtio-disk${n}/virtio-backend "${command}"`;
+        raw(world, 'qemu-monitor-command', vm.uuid, '--hmp', line);
+      }
 }
 
 const raw = ({ virsh, log }: World, ...command: readonly string[]): void =>
   void log.push(`virsh ${command.join(' ')} # ${virsh.does(...command) ? 0 : 1}`);
 
 function internal(chance: Chance, world: World, { uuid }: WorldVm): World {
-  raw(world, 'snapshot-create-as', uuid, chance.pick(['s1', 's2', 's3']));
+  raw(world, 'snapshot-create-as', uuid, chance.pick(['s1', 's2', 's3', '2']));
   return world;
 }
 
 function external(chance: Chance, world: World, { uuid }: WorldVm): World {
   raw(world, 'snapshot-create-as', uuid, chance.pick(['e1', 'e2']), '--disk-only');
-  return world;
-}
-
-function write(chance: Chance, world: World, vm: WorldVm): World {
-  for (const path of activePaths(world, vm)) fill(path, chance.between(1, 250), world.log);
   return world;
 }
 

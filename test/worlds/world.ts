@@ -91,17 +91,24 @@ function template(byte: number): string {
   return path;
 }
 
-/** This byte and those above are written over the whole disk. */
-export const WHOLE_DISK = 251;
+/** Writes one byte over a part of the disk's first half. */
+const fill = (path: string, byte: number, log: string[]): void => writeInto(path, [partly(byte)], log);
 
-/** Writes one byte over a part of the disk, or over all of it, as its guest would. */
-export function fill(path: string, byte: number, log: string[]): void {
-  const command =
-    byte >= WHOLE_DISK ? `write -P ${byte} 0 512k` : `write -P ${byte} ${(byte % 4) * 64}k 128k`;
-  const { code, stdout, stderr } = tryTool('qemu-io', ['-f', 'qcow2', '-c', command, path]);
-  log.push(
-    `qemu-io -c '${command}' ${path} # ${code}${/error|failed/i.test(stdout + stderr) ? ' failed' : ''}`,
-  );
+/** For qemu-io. */
+export const partly = (byte: number): string => `write -P ${byte} ${(byte % 3) * 64}k 128k`;
+
+/** All but one cluster of the second half: there an overlay goes on showing what lies below it. */
+export const almostAll = (byte: number, cluster: number): string[] => [
+  `write -P ${byte} 0 ${cluster * 64}k`,
+  `write -P ${byte} ${cluster * 64 + 64}k ${(7 - cluster) * 64}k`,
+];
+
+/** Writes into an image as a guest would, whose VM does not run. */
+export function writeInto(path: string, commands: readonly string[], log: string[]): void {
+  const args = ['-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), path];
+  const { code, stdout, stderr } = tryTool('qemu-io', args);
+  const failed = /error|failed/i.test(stdout + stderr) ? ' failed' : '';
+  log.push(`qemu-io -c '${commands.join("' -c '")}' ${path} # ${code}${failed}`);
 }
 
 /** The path itself, or another way to the same file. */

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { type Chance, chanceFrom, randomFrom } from '../lab/random.ts';
 import { chooseAction } from './action.ts';
-import { liveOn } from './history.ts';
+import { liveOn, write } from './history.ts';
 import { type End, endOf, judge, misread } from './judge.ts';
 import { run } from './run.ts';
 import { openSession, type Session } from './session.ts';
@@ -54,10 +54,14 @@ async function liveThrough(seed: number, virsh: Session, counts: Counts): Promis
   }
 }
 
-/** Some actions, until one is refused: what raw virsh does instead is tried on the world itself, which ends with that. */
+/** Some actions, and what guests write between them, until one is refused: what raw virsh does instead is tried on the world itself, which ends with that. */
 async function actIn(world: World, chance: Chance, memory: Memory, counts: Counts): Promise<string[]> {
   let seen = look(world, memory);
   for (let n = 1; n <= ACTIONS; n++) {
+    if (chance.of(40)) {
+      write(chance, world, chance.pick(world.vms));
+      seen = look(world, memory);
+    }
     const action = chooseAction(chance, world, seen, n);
     const answer = chance.pick([true, true, true, false, null]);
     const { exitCode, message, said } = await run(action.args, answer, world.virsh);
