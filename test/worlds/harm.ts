@@ -43,7 +43,9 @@ function lostTags({ vm, orphans }: Action, before: Seen, after: Seen): string[] 
       ({ id, name }) => !left?.tags.some((tag) => tag.id === id && tag.name === name),
     );
     return gone.flatMap(({ id, name }) => {
-      const owners = accounting(after, key, name);
+      const owners = accounting(before, key, name).filter(
+        (owner) => owner !== vm.name || !deleted.includes(name),
+      );
       if (count(left, name) < Math.min(count(image, name), owners.length))
         return [`tag ${id} '${name}' has gone from ${image.path}: a snapshot of ${owners} accounts for it`];
       const mayGo = deleted.includes(name) || orphans === 'go';

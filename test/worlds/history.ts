@@ -1,8 +1,9 @@
 // What happened to a world before kvmsnap came: snapshots by raw virsh, guests that wrote, images that were moved or cloned.
 import { randomUUID } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Chance } from '../lab/random.ts';
+import { backingPath, parseImage } from './qcow2.ts';
 import { almostAll, define, makeOverlay, partly, type World, type WorldVm, writeInto } from './world.ts';
 
 /** One event: the world as it is afterwards. */
@@ -22,26 +23,33 @@ export function liveOn(chance: Chance, made: World): World {
 
 /** The guest of each VM writes almost all over its disks, unless a file is locked. */
 export function writeAnew(world: World): void {
-  for (const [n, vm] of world.vms.entries()) guestWrites(world, vm, almostAll(251 + n, CLUSTERS[n] ?? 4));
+  for (const [n, vm] of world.vms.entries())
+    guestWrites(world, vm, (path) => almostAll(251 + n, LEFT_OUT[depthOf(path) % LEFT_OUT.length] ?? 4));
 }
 
-/** Each VM leaves out another one: what lies below the overlay of one is written by the others. */
-const CLUSTERS = [4, 5, 6, 7];
+/** The cluster that is not written to, by the depth of the image: what lies below an overlay goes on to be seen in it. */
+const LEFT_OUT = [4, 5, 6];
+
+function depthOf(path: string): number {
+  const backing = existsSync(path) ? parseImage(readFileSync(path))?.backing : null;
+  return backing ? 1 + depthOf(backingPath(path, backing)) : 0;
+}
 
 /** The guest of a VM writes a little. */
 export function write(chance: Chance, world: World, vm: WorldVm): World {
-  guestWrites(world, vm, [partly(chance.between(1, 250))]);
+  const byte = chance.between(1, 250);
+  guestWrites(world, vm, () => [partly(byte)]);
   return world;
 }
 
 /** By commands of qemu-io: where the VM runs, QEMU does them on the device of its guest. */
-function guestWrites(world: World, vm: WorldVm, commands: readonly string[]): void {
+function guestWrites(world: World, vm: WorldVm, commandsFor: (path: string) => readonly string[]): void {
   const { virsh, log } = world;
   const [state = ''] = virsh.answers([['domstate', vm.uuid]]);
-  if (state === 'shut off') for (const path of activePaths(world, vm)) writeInto(path, commands, log);
-  else
-    for (const n of vm.disks.keys())
-      for (const command of [...commands, 'flush']) {
+  for (const [n, path] of activePaths(world, vm).entries())
+    if (state === 'shut off') writeInto(path, commandsFor(path), log);
+    else
+      for (const command of [...commandsFor(path), 'flush']) {
         const line = `qemu-io -d /machine/peripheral/virtio-disk${n}/virtio-backend "${command}"`;
         raw(world, 'qemu-monitor-command', vm.uuid, '--hmp', line);
       }

@@ -34,7 +34,7 @@ export interface SeenSnapshot {
   /** By target, the id of that tag: two may hold the same by chance. */
   readonly ids: Contents;
   readonly isExternal: boolean;
-  /** The images that hold its tags: where its stored definition names no file any more, those that the VM has now. */
+  /** The images that hold its tags: those of its stored definition, and where an image was moved or copied, those that the VM has now. */
   readonly images: readonly string[];
 }
 
@@ -101,8 +101,8 @@ function seeSnapshot(name: string, xml: string, now: VmState['paths'], eye: Eye)
     ids: ofParts((path, tag) => eye.image(path)?.image.tags.find((each) => each.name === tag)?.id ?? null),
     isExternal: parts.some(({ isInternal }) => !isInternal),
     images: parts.flatMap(({ target, path, isInternal }) => {
-      const key = isInternal ? (fileKey(path) ?? fileKey(now[target] ?? '')) : null;
-      return key === null ? [] : [key];
+      const keys = [path, now[target] ?? ''].filter((each) => eye.holds(each, name)).map(fileKey);
+      return isInternal ? [...new Set(keys)].filter((key) => key !== null) : [];
     }),
   };
 }
@@ -158,6 +158,8 @@ interface Eye {
   /** A hash of what the disk holds, or of the first snapshot of this name inside the image. */
   content(path: string, tag: string | null): string | null;
   at(path: string, table: Tag['table']): string | null;
+  /** Whether the image has a tag of this name. */
+  holds(path: string, tag: string): boolean;
 }
 
 function openEye({ contents }: Memory): Eye {
@@ -186,6 +188,7 @@ function openEye({ contents }: Memory): Eye {
   return {
     image,
     at,
+    holds: (path, tag) => image(path)?.image.tags.some(({ name }) => name === tag) ?? false,
     content: (path, tag) => {
       const found = image(path)?.image;
       const table = tag === null ? found?.active : found?.tags.find(({ name }) => name === tag)?.table;
