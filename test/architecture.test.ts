@@ -131,6 +131,19 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
   'zod/mini': ['libvirt', 'qemu', 'src/output/contract', 'src/output/contract.ts', 'src/output/schemas.ts'],
 };
 
+/**
+ * Who may touch files: whatever is a file of the host goes through the port HostFiles, for which there can be another
+ * implementation. The others are for files and streams of the user who runs kvmsnap.
+ */
+const TOUCHES_FILES = [
+  'src/host/local-files.ts',
+  'src/host/processes.ts',
+  'src/host/state-files.ts',
+  'src/host/terminal.ts',
+  'src/host/user-files.ts',
+  'src/main.ts',
+];
+
 /** Rooms that compute only, and use no part of Node. */
 const PURE = ['model', 'output', 'errors', 'cli', 'command-line'];
 
@@ -174,6 +187,8 @@ describe.each(SOURCES.map((source) => [source.path, source] as const))('%s', (pa
       /^node:(child_process|process|cluster|worker_threads)$/.test(from),
     );
     expect(WORLDLY.includes(path) ? [] : worldly).toEqual([]);
+    const usesFiles = ofNode.some(({ from }) => /^node:fs(\/promises)?$/.test(from));
+    expect(usesFiles).toBe(TOUCHES_FILES.includes(path));
   });
 
   test('the world is touched in its places only', () => {

@@ -61,11 +61,13 @@ export async function checkVm(
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
   const users = await readImageUsers(ctx, vm, { currency });
   const reverts = await readReverts(ctx, vm, users);
-  const checkFacts = await readCheckFacts(vm, reverts, {
+  const checkFacts = await readCheckFacts(ctx, vm, reverts, {
     nowSeconds,
     maxAge,
     daemonVersion,
-    readableFiles: isRemote(vm.uri) ? [] : await readableByOthers(vm.snapshots.flatMap(mentionedFiles)),
+    readableFiles: isRemote(vm.uri)
+      ? []
+      : await readableByOthers(ctx.files, vm.snapshots.flatMap(mentionedFiles)),
     users,
     unusedFiles: await findUnusedFiles(vm),
   });
@@ -140,6 +142,7 @@ async function readReverts(ctx: Context, vm: Vm, users: ImageUsers): Promise<Rev
 
 /** The VM beside what its images hold, for the rules that compare them. */
 async function readCheckFacts(
+  ctx: Pick<Context, 'files'>,
   { domain, snapshots, unread, images, current, uri }: Vm,
   reverts: Reverts,
   known: Pick<
@@ -150,8 +153,9 @@ async function readCheckFacts(
   const stored = new Map([...reverts].map(([name, facts]) => [name, facts.images]));
   // what a save under way writes looks the same
   const isQuiet = !domain.busy && !isSaving(domain);
-  const unusedMemory = isQuiet ? await readUnusedMemoryOf(images) : new Map();
+  const unusedMemory = isQuiet ? await readUnusedMemoryOf(ctx, images) : new Map();
   const writeObstacles = await readWriteObstacles(
+    ctx,
     uri,
     [images, ...stored.values()].flatMap((found) =>
       [...found.values()].map((image) => chainPaths(image)[0] ?? null),

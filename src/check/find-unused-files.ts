@@ -1,5 +1,5 @@
-import { readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import type { HostFiles } from '../host/files.ts';
 import { SAVE_HEAD_BYTES, savedVm } from '../libvirt/save-file.ts';
 import { namedFiles } from '../model/domain-files.ts';
 import { withImageFile } from '../qemu/image-file.ts';
@@ -21,7 +21,7 @@ const MOST_FILES = 4096;
 export function createUnusedFileFinder(ctx: Context): UnusedFileFinder {
   const directories = new Map<string, Promise<FileHead[]>>();
   const headsIn = (directory: string) => {
-    const heads = directories.get(directory) ?? readHeads(directory);
+    const heads = directories.get(directory) ?? readHeads(ctx.files, directory);
     directories.set(directory, heads);
     return heads;
   };
@@ -37,15 +37,15 @@ export function createUnusedFileFinder(ctx: Context): UnusedFileFinder {
   };
 }
 
-async function readHeads(directory: string): Promise<FileHead[]> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
-  const paths = entries.filter((entry) => entry.isFile()).map(({ name }) => join(directory, name));
+async function readHeads(files: HostFiles, directory: string): Promise<FileHead[]> {
+  const entries = await files.readdir(directory).catch(() => []);
+  const paths = entries.filter((entry) => entry.isFile).map(({ name }) => join(directory, name));
   if (paths.length > MOST_FILES) return [];
   const heads: FileHead[] = [];
   for (const path of paths) {
-    const memoryOf = await withImageFile(path, ({ image }) => savedVm(headOf(image)));
+    const memoryOf = await withImageFile(files, path, (image) => savedVm(headOf(image)));
     if ('closed' in memoryOf) continue;
-    const own = await readOwn(path, 'qcow2');
+    const own = await readOwn(files, path, 'qcow2');
     const over = own !== null && typeof own === 'object' ? own.image.backing : null;
     heads.push({ path, memoryOf: memoryOf.value, over: over?.startsWith('/') ? resolve(over) : null });
   }

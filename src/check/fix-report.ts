@@ -113,7 +113,7 @@ const dropFiles =
   (ctx: Context) =>
   async ({ looked }: LookedAt): Promise<void> => {
     const prepared = looked.flatMap(({ value }) => value?.prepared ?? []);
-    await Promise.all(prepared.flatMap(({ files }) => files.map(ctx.files.drop)));
+    await Promise.all(prepared.flatMap(({ files }) => files.map(ctx.stateFiles.drop)));
   };
 
 interface Row {

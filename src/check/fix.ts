@@ -85,7 +85,7 @@ export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]):
   for (const [i, fix] of fixes.entries()) {
     const { action } = fix;
     const keep = async (text: string, ending: string) =>
-      dryRun ? null : ctx.files.keep(`${stem}.fix-${i + 1}${ending}`, text);
+      dryRun ? null : ctx.stateFiles.keep(`${stem}.fix-${i + 1}${ending}`, text);
     switch (action.kind) {
       case 'resume':
         prepared.push({ ...fix, commands: [virsh('resume', '--domain', uuid)], backup: null, files: [] });
@@ -220,7 +220,7 @@ async function tryFix(ctx: Context, vm: string, fix: PreparedFix): Promise<FixRe
       return { fix, outcome: 'failed', failure: withRest(ctx, failure, fix.commands.slice(i)) };
     }
     // what was written only for virsh to read
-    await Promise.all(fix.files.filter((file) => file !== fix.backup).map(ctx.files.drop));
+    await Promise.all(fix.files.filter((file) => file !== fix.backup).map(ctx.stateFiles.drop));
     return { fix, outcome: 'done', failure: null };
   };
   if (fix.commands.every(({ tool }) => tool === 'chmod')) return task();
@@ -243,7 +243,7 @@ function withRest(ctx: Context, failure: KvmsnapError, commands: readonly Comman
 async function run(ctx: Context, vm: string, { what }: Fix, command: Command): Promise<KvmsnapError | null> {
   const failed = `${vm}: could not ${what}`;
   if (command.tool === 'chmod')
-    return (await closeFile(command.path))
+    return (await closeFile(ctx.files, command.path))
       ? null
       : new KvmsnapError('refused', `${failed}: only its owner or root can`);
   const { tool, args } = command;

@@ -57,6 +57,7 @@ export async function readCreateFacts(
       readTargetFiles(ctx, uri, plan),
       plan.spec.quiesce && running ? askAgent(ctx, domain) : null,
       readWriteObstacles(
+        ctx,
         uri,
         disks.map(({ source }) => source),
         { adds: plan.mode === 'internal' ? 'snapshot' : null, byRoot: !running },
@@ -90,8 +91,12 @@ async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Pro
 }
 
 /** Bytes free where libvirt writes the memory, the first disk that takes part; on a block device, as many as it can need. */
-async function spaceForMemory(ctx: Context, domain: Domain, disk: Disk | undefined): Promise<number | null> {
+async function spaceForMemory(
+  ctx: Pick<Context, 'files'>,
+  domain: Domain,
+  disk: Disk | undefined,
+): Promise<number | null> {
   if (!disk?.source || !isActive(domain.state)) return null;
-  if (disk.storage === 'file') return freeBytes(disk.source, ctx);
-  return disk.storage === 'block' ? roomOnDevice(disk.source, domain.memoryBytes * 2) : null;
+  if (disk.storage === 'file') return freeBytes(ctx.files, disk.source);
+  return disk.storage === 'block' ? roomOnDevice(ctx.files, disk.source, domain.memoryBytes * 2) : null;
 }

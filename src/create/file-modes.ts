@@ -1,4 +1,4 @@
-import { chmod, stat } from 'node:fs/promises';
+import type { HostFiles } from '../host/files.ts';
 import { commandLine } from '../model/quote.ts';
 import type { SnapshotPlan } from '../model/snapshot-spec.ts';
 import type { Context } from '../run/context.ts';
@@ -11,19 +11,19 @@ const OTHERS_READ = 0o044;
 const OWNER_ONLY = 0o600;
 
 /** Those of these files that more users than their owner may read. */
-export async function readableByOthers(paths: readonly string[]): Promise<string[]> {
+export async function readableByOthers(files: HostFiles, paths: readonly string[]): Promise<string[]> {
   const open = await Promise.all(
     paths.map(async (path) => {
-      const found = await stat(path).catch(() => null);
-      return found?.isFile() === true && (found.mode & OTHERS_READ) !== 0;
+      const found = await files.stat(path).catch(() => null);
+      return found?.kind === 'file' && (found.mode & OTHERS_READ) !== 0;
     }),
   );
   return paths.filter((_, i) => open[i]);
 }
 
 /** Lets only its owner read a file and write to it; false where this user cannot. */
-export const closeFile = (path: string): Promise<boolean> =>
-  chmod(path, OWNER_ONLY).then(
+export const closeFile = (files: HostFiles, path: string): Promise<boolean> =>
+  files.chmod(path, OWNER_ONLY).then(
     () => true,
     () => false,
   );
@@ -33,13 +33,13 @@ export const closeFile = (path: string): Promise<boolean> =>
  * the VM starts. What was there before, for --reuse-external, is as its maker wants it.
  */
 export async function closeNewFiles(
-  { terminal }: Context,
+  { files, terminal }: Pick<Context, 'files' | 'terminal'>,
   plan: SnapshotPlan,
   before: CreateFacts['targetFiles'],
 ): Promise<void> {
   const made = plan.spec.reuse ? [] : plannedFiles(plan).filter((path) => before.get(path)?.holds === null);
-  for (const path of await readableByOthers(made)) {
-    if (!(await closeFile(path)))
+  for (const path of await readableByOthers(files, made)) {
+    if (!(await closeFile(files, path)))
       terminal.note(
         `warning: other users of this host may read ${path}; its owner or root can end that: ${commandLine('chmod', ['600', path])}`,
       );

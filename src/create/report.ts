@@ -1,5 +1,6 @@
-import { readXmlFile, registerSnapshot } from '../describe/register.ts';
+import { registerSnapshot } from '../describe/register.ts';
 import { KvmsnapError } from '../errors.ts';
+import { readXmlFile } from '../host/user-files.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';

@@ -139,18 +139,18 @@ async function attempt(
   const taken = await ctx.interrupts.protect(describeSnapshot(ctx, domain, name, plan), () =>
     createAndVerify(ctx, { reading, images, plan, targetFiles }, name, command),
   );
-  if (named !== null && named !== xml?.path) await ctx.files.drop(named);
+  if (named !== null && named !== xml?.path) await ctx.stateFiles.drop(named);
   return taken;
 }
 
 /** libvirt would take a name of its own, and not tell it before. */
 async function fileWithName(
-  { files, clock }: Context,
+  { stateFiles, clock }: Pick<Context, 'stateFiles' | 'clock'>,
   { uuid }: Domain,
   { path, text, isNamed }: XmlFile,
   name: string,
 ): Promise<string> {
-  return isNamed ? path : files.keep(`${uuid}.${clock.now()}.create.xml`, withName(text, name));
+  return isNamed ? path : stateFiles.keep(`${uuid}.${clock.now()}.create.xml`, withName(text, name));
 }
 
 /** The same for a dry run, which writes no file. */

@@ -1,6 +1,4 @@
-import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
-import { freeBytes } from '../host/files.ts';
+import { errorCode, type FileKind, freeBytes, type HostFiles } from '../host/files.ts';
 import { chainOf } from '../model/image.ts';
 import { directoryOf } from '../model/paths.ts';
 import type { SnapshotPlan } from '../model/snapshot-spec.ts';
@@ -33,26 +31,34 @@ export async function readTargetFiles(
 /** `format`: that of an overlay which is to be there already; null for a file that is not looked into. */
 async function readTargetFile(ctx: Context, path: string, format: string | null): Promise<TargetFile | null> {
   const directory = directoryOf(path) || '/';
-  const found = await stat(path).catch((error: NodeJS.ErrnoException) => error.code);
+  const found = await ctx.files.stat(path).catch(errorCode);
   if (found === 'EACCES') return null;
-  const status = typeof found === 'object' ? found : null;
-  const image = status && format ? await readChain(ctx.qemuImg, { path, format }) : undefined;
+  const status = typeof found === 'string' ? null : found;
+  const image = status && format ? await readChain(ctx, { path, format }) : undefined;
   return {
-    holds: status ? (status.isFile() ? 'file' : status.isBlockDevice() ? 'device' : 'other') : null,
-    bytes: status?.size ?? 0,
-    directory: await directoryState(directory),
-    freeBytes: await freeBytes(directory, ctx),
+    holds: status ? HOLDS[status.kind] : null,
+    bytes: status?.sizeBytes ?? 0,
+    directory: await directoryState(ctx.files, directory),
+    freeBytes: await freeBytes(ctx.files, directory),
     backing: chainOf(image)[0]?.backing ?? null,
   };
 }
 
+const HOLDS: Readonly<Record<FileKind, TargetFile['holds']>> = {
+  file: 'file',
+  'block-device': 'device',
+  directory: 'other',
+  other: 'other',
+};
+
+const REFUSED: Readonly<Record<string, TargetFile['directory']>> = { EROFS: 'read-only', EPERM: 'immutable' };
+
 /** The permissions are libvirtd's matter, who is another user; a read-only file system, or directory, is so for everyone. */
-export async function directoryState(directory: string): Promise<TargetFile['directory']> {
-  const found = await stat(directory).catch(() => null);
-  if (!found?.isDirectory()) return 'missing';
-  return access(directory, constants.W_OK).then(
+export async function directoryState(files: HostFiles, directory: string): Promise<TargetFile['directory']> {
+  const found = await files.stat(directory).catch(() => null);
+  if (found?.kind !== 'directory') return 'missing';
+  return files.checkWritable(directory).then(
     () => 'fine',
-    ({ code }: NodeJS.ErrnoException) =>
-      code === 'EROFS' ? 'read-only' : code === 'EPERM' ? 'immutable' : 'fine',
+    (error) => REFUSED[errorCode(error) ?? ''] ?? 'fine',
   );
 }

@@ -44,7 +44,7 @@ export async function readDeleteFacts(
     readStored(ctx, vm, membersStoredElsewhere(facts)),
   ]);
   const known = { ...facts, users, daemonVersion, merges, stored };
-  const writeObstacles = await readWriteObstacles(vm.uri, writtenByDelete(known), {
+  const writeObstacles = await readWriteObstacles(ctx, vm.uri, writtenByDelete(known), {
     adds: 'table',
     byRoot: !isActive(domain.state),
   });
@@ -100,8 +100,8 @@ export async function tightOverlays(
     const base = chain[chain.findIndex(({ path }) => path === source) + 1];
     if (!base || source === null || base === chain[0]) continue;
     const mostBytes = base.virtualBytes * merges;
-    const onDevice = await roomOnDevice(base.path, mostBytes);
-    const free = onDevice ?? (await freeBytes(base.path, ctx));
+    const onDevice = await roomOnDevice(ctx.files, base.path, mostBytes);
+    const free = onDevice ?? (await freeBytes(ctx.files, base.path));
     if (free === null || free >= mostBytes) continue;
     narrow.push({ target, source, base: base.path, freeBytes: free, isDevice: onDevice !== null });
   }

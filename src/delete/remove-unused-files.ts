@@ -1,6 +1,5 @@
-import { rm } from 'node:fs/promises';
 import { KvmsnapError } from '../errors.ts';
-import { occupiedBytes } from '../host/files.ts';
+import { type HostFiles, occupiedBytes } from '../host/files.ts';
 import { quote } from '../model/quote.ts';
 import { humanBytes } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
@@ -38,7 +37,7 @@ export async function clearUnusedFiles(
 ): Promise<UnusedFilesFound> {
   if (isRemote(uri)) return NONE;
   const candidates = [...new Set(made)];
-  const sizes = await Promise.all(candidates.map(occupiedBytes));
+  const sizes = await Promise.all(candidates.map((path) => occupiedBytes(ctx.files, path)));
   const present = candidates.flatMap((path, i) => {
     const bytes = sizes[i] ?? null;
     return bytes === null ? [] : [{ path, bytes }];
@@ -56,7 +55,7 @@ export async function clearUnusedFiles(
     const uses = usesOf(users, path);
     if (uses.some(({ vm }) => vm.uuid === domain.uuid)) continue;
     const isToGo = remove && uses.length === 0 && users.unknown.length === 0;
-    const failure = isToGo ? await tryRemove(path, domain.name) : null;
+    const failure = isToGo ? await tryRemove(ctx.files, path, domain.name) : null;
     const removed = isToGo && failure === null;
     unusedFiles.push({ path, bytes, removed });
     if (failure) unremoved.push(failure);
@@ -66,8 +65,8 @@ export async function clearUnusedFiles(
 }
 
 /** Null: it is gone. */
-const tryRemove = (path: string, vm: string): Promise<KvmsnapError | null> =>
-  rm(path).then(
+const tryRemove = (files: HostFiles, path: string, vm: string): Promise<KvmsnapError | null> =>
+  files.remove(path).then(
     () => null,
     (error: Error) =>
       new KvmsnapError(

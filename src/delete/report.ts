@@ -151,7 +151,9 @@ async function deleteOf(
   wanted: Wanted,
 ): Promise<ActionResult<Deleted>> {
   if (ctx.settings.dryRun) return plan(ctx, vm, { names, skipped }, wanted);
-  const { done, freed } = await whatIsFreed(vm, () => deleteAll(ctx, vm, { names, refused, isTold }, wanted));
+  const { done, freed } = await whatIsFreed(ctx, vm, () =>
+    deleteAll(ctx, vm, { names, refused, isTold }, wanted),
+  );
   const { deleted, failed, unusedFiles, unremoved, succeeded, left } = done;
   if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
   return {

@@ -170,7 +170,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     const hasMemory = facts.deletionSet.some(({ memory }) => memory.location === 'internal');
     if (request.metadataOnly || !hasMemory || unproven?.memory) return facts;
     const { readUnusedMemoryOf } = await import('../space/unused-memory.ts');
-    const memory = await readUnusedMemoryOf(vm.images);
+    const memory = await readUnusedMemoryOf(ctx, vm.images);
     begin(ctx).memory = memory;
     return facts;
   };

@@ -62,8 +62,8 @@ export const redescribe = (
     // with its secrets: a redefinition without them would lose them
     const xml = await readSnapshotXml(ctx.virsh, domain, facts.snapshot.name, true);
     const stem = `${domain.uuid}.${ctx.clock.now()}`;
-    const kept = await ctx.files.keep(`${stem}.xml`, xml);
-    const changed = await ctx.files.keep(`${stem}.new.xml`, withDescription(xml, facts.text));
+    const kept = await ctx.stateFiles.keep(`${stem}.xml`, xml);
+    const changed = await ctx.stateFiles.keep(`${stem}.new.xml`, withDescription(xml, facts.text));
     return { ...facts, kept, changed };
   },
   write: {
@@ -71,7 +71,7 @@ export const redescribe = (
     async run(ctx, { vm, snapshot, changed }) {
       const command = registerCommand(vm.domain.uuid, changed, snapshot.isCurrent);
       const end = await carryOut(ctx, { command, label: `describing '${snapshot.name}'`, growing: null });
-      await ctx.files.drop(changed); // virsh has read it
+      await ctx.stateFiles.drop(changed); // virsh has read it
       return end;
     },
   },

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { registerCommand } from '../libvirt/create-command.ts';
@@ -16,13 +15,6 @@ import { carryOut, readAfter, type WriteEnd } from '../run/write.ts';
 import { callAsNow, completeVm, type Vm } from '../vm/load.ts';
 import { readStoredImages } from '../vm/stored-disks.ts';
 import { REDEFINE_RULES } from './rules.ts';
-
-/** Throws `usage` for a file that cannot be read. */
-export async function readXmlFile(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((error: Error) => {
-    throw new KvmsnapError('usage', `cannot read the file of --xml: ${error.message}`);
-  });
-}
 
 export interface Redefinition {
   readonly path: string;
@@ -57,7 +49,7 @@ export const registerSnapshot = (
     const { uuid } = reading.domain;
     const vm = await completeVm(ctx, again ? await readByUuid(ctx.virsh, uuid) : reading);
     const wanted = parseWholeSnapshot(path, text);
-    const [called = wanted] = await callAsNow(vm, vm.images, [wanted]);
+    const [called = wanted] = await callAsNow(ctx, vm, vm.images, [wanted]);
     const stored = await readStoredImages(ctx, vm, called);
     const before = vm.snapshots.find(({ name }) => name === wanted.name);
     const isCurrent = makeCurrent || (before?.isCurrent ?? false);
@@ -77,7 +69,7 @@ export const registerSnapshot = (
     const { vm, wanted, before } = facts;
     if (!before) return facts;
     const old = await readSnapshotXml(ctx.virsh, vm.domain, wanted.name, true);
-    const kept = await ctx.files.keep(`${vm.domain.uuid}.${ctx.clock.now()}.xml`, old);
+    const kept = await ctx.stateFiles.keep(`${vm.domain.uuid}.${ctx.clock.now()}.xml`, old);
     ctx.terminal.note(`note: what libvirt knows of '${wanted.name}' now is kept in ${kept}`);
     return facts;
   },

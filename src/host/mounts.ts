@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import type { HostFiles } from './files.ts';
 
-/** How this process sees the file systems that are mounted. Format: proc(5), /proc/pid/mountinfo. */
+/** How the host sees the file systems that are mounted. Format: proc(5), /proc/pid/mountinfo. */
 
 export interface Mount {
   /** The directory that it is mounted on. */
@@ -12,9 +12,9 @@ export interface Mount {
 }
 
 /** The mount that an absolute path without links is seen through; null where that cannot be told. */
-export async function mountOf(path: string): Promise<Mount | null> {
-  const text = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
-  return findMount(text, path);
+export async function mountOf(files: HostFiles, path: string): Promise<Mount | null> {
+  const text = await files.read('/proc/self/mountinfo').catch(() => new Uint8Array());
+  return findMount(new TextDecoder().decode(text), path);
 }
 
 /** The same in the text of a mountinfo. */

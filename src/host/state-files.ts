@@ -8,7 +8,7 @@ import { KvmsnapError } from '../errors.ts';
  * so only this user can read them, and of each VM only those of its last changes are kept.
  */
 
-export interface Files {
+export interface StateFiles {
   /**
    * Writes a new file into kvmsnap's state directory; returns its path, or throws `check`. The name is UUID.TIME.ENDING: of
    * the VM of that UUID the files of the last changes (by their times) are kept, and older ones removed.
@@ -22,7 +22,7 @@ export interface Files {
 const CHANGES_KEPT = 5;
 
 /** Of this user, whose environment it is. */
-export const createStateFiles = (env: NodeJS.ProcessEnv): Files => ({
+export const createStateFiles = (env: NodeJS.ProcessEnv): StateFiles => ({
   keep: (name, text) => keep(stateDirectory(env), name, text),
   drop: (path) => rm(path, { force: true }),
 });

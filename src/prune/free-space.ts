@@ -149,7 +149,7 @@ async function findSystems(
 ): Promise<SystemsByPath> {
   const found = await Promise.all(
     [...new Set(entries.flatMap(allPaths))].map(
-      async (path) => [path, await reader.fileSystemOf(path, ctx)] as const,
+      async (path) => [path, await reader.fileSystemOf(ctx.files, path)] as const,
     ),
   );
   return new Map(found.flatMap(([path, system]) => (system ? [[path, system] as const] : [])));
@@ -270,7 +270,7 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
   const { report } = decision.snapshot;
   if (!report) return null;
   const { vm } = entry;
-  const before = await reader.occupiedBy(vm);
+  const before = await reader.occupiedBy(ctx.files, vm);
   let found: UnusedFilesFound;
   try {
     entry.deletions ??= openDeletions(vm, deletionBy(request));
@@ -288,7 +288,7 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
   entry.done.push({ name, failure: null, ...found });
   entry.gone.push(decision);
   entry.plan = await planWithExternal(ctx, entry.vm, request, entry.fresh);
-  const after = await reader.occupiedBy(vm);
+  const after = await reader.occupiedBy(ctx.files, vm);
   const released = before === null || after === null ? null : before - after;
   // the next overlay lies on another file now
   if (locationOf(report) === 'external') await measureAhead(run, entry);
@@ -326,7 +326,7 @@ async function settle(
   // some of these files are gone by now
   const readNow = async (system: MountedFileSystem) => {
     for (const [path, { id }] of systemsByPath) {
-      const now = id === system.id ? await reader.fileSystemOf(path, ctx) : null;
+      const now = id === system.id ? await reader.fileSystemOf(ctx.files, path) : null;
       if (now) return now;
     }
     return system;

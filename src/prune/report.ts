@@ -220,7 +220,7 @@ export async function pruneVm(
   const {
     done: { done, held },
     freed,
-  } = await whatIsFreed(vm, () => prune(ctx, vm, plan, request));
+  } = await whatIsFreed(ctx, vm, () => prune(ctx, vm, plan, request));
   const settled = plan.map((decision) =>
     held.has(decision.snapshot.name) ? { ...decision, keep: true, reasons: ['held'] } : decision,
   );

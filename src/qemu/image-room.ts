@@ -1,3 +1,4 @@
+import type { HostFiles } from '../host/files.ts';
 import { withImageFile } from './image-file.ts';
 import { asAnswer, type ImageBytes } from './qcow2/bytes.ts';
 import { readHeader } from './qcow2/header.ts';
@@ -12,17 +13,18 @@ const BLOCK_BYTES = 4096;
  * deletion of the only snapshot needs nothing.
  */
 export async function hasRoom(
+  files: HostFiles,
   path: string,
   adds: 'snapshot' | 'table',
   freeBytes = 0,
 ): Promise<boolean | null> {
-  const opened = await withImageFile(path, ({ image, allocatedBytes, isDevice }) => {
+  const opened = await withImageFile(files, path, (image) => {
     try {
       const clusters = clustersFor(image, adds);
       if (clusters === null) return null;
       if (freeBytes >= clusters * BLOCK_BYTES) return true;
       // a cluster that was given up may be a hole by now, which takes new space
-      const isWhole = isDevice || allocatedBytes >= image.size;
+      const isWhole = image.kind === 'block-device' || image.occupiedBytes >= image.size;
       return isWhole && spareClusters(image, image.size, clusters) >= clusters;
     } catch (error) {
       asAnswer(error);
@@ -41,10 +43,10 @@ function clustersFor(image: ImageBytes, adds: 'snapshot' | 'table'): number | nu
 }
 
 /** Bytes that can be added to the qcow2 image on a block device, counted up to `enough`; null where that cannot be told. */
-export async function roomOnDevice(path: string, enough: number): Promise<number | null> {
-  const opened = await withImageFile(path, ({ image, isDevice }) => {
+export async function roomOnDevice(files: HostFiles, path: string, enough: number): Promise<number | null> {
+  const opened = await withImageFile(files, path, (image) => {
     try {
-      if (!isDevice) return null;
+      if (image.kind !== 'block-device') return null;
       const { clusterBytes } = readHeader(image);
       return spareClusters(image, image.size, Math.ceil(enough / clusterBytes)) * clusterBytes;
     } catch (error) {

@@ -1,12 +1,12 @@
-import { readSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { KvmsnapError, understand } from '../errors.ts';
+import { errorCode, type HostFiles, type OpenFile } from '../host/files.ts';
+import { withImageFile } from './image-file.ts';
 import { asAnswer, type ImageBytes, Unmeasurable, type Unmeasured } from './qcow2/bytes.ts';
 import type { FileBlocks } from './qcow2/host-data.ts';
 import { type MergeSpace, readMerge } from './qcow2/merge.ts';
 import { type ImageSpace, readSpace, type SpaceQuestion } from './qcow2/space.ts';
 import { readUnusedMemory } from './qcow2/unused-memory.ts';
-import type { RunQemuImg } from './qemu-img.ts';
+import type { ImageTools } from './qemu-img.ts';
 import type { UnusedMemory } from './unused-memory.ts';
 
 /** What the snapshots inside an image file on this host, and overlays over it, cost, and what a failed one has left there. */
@@ -37,20 +37,20 @@ const isMapEntry = (entry: Partial<MapEntry> | null): entry is MapEntry =>
  * guest from doing so. Never throws for what is wrong with the file: that is the answer.
  */
 export function measureImage(
-  run: RunQemuImg,
+  tools: ImageTools,
   path: string,
   question: Omit<SpaceQuestion, 'blocks'> = {},
 ): Promise<ImageSpace> {
-  return withImages(run, [path], ([{ image, blocks }]) => readSpace(image, { ...question, blocks }));
+  return withImages(tools, [path], ([{ image, blocks }]) => readSpace(image, { ...question, blocks }));
 }
 
 /** The same of what merging overlays, which lie one upon the other, into the image below them does to that. */
 export function measureMerge(
-  run: RunQemuImg,
+  tools: ImageTools,
   overlays: readonly string[],
   base: { readonly path: string; readonly format: 'qcow2' | 'raw' },
 ): Promise<MergeSpace> {
-  return withImages(run, [base.path, ...overlays], ([below, ...above]) =>
+  return withImages(tools, [base.path, ...overlays], ([below, ...above]) =>
     readMerge(
       above.map(({ image }) => image),
       { ...below, format: base.format },
@@ -64,23 +64,19 @@ interface Opened {
 }
 
 async function withImages<T>(
-  run: RunQemuImg,
+  tools: ImageTools,
   paths: readonly [string, ...string[]],
   measure: (opened: readonly [Opened, ...Opened[]]) => Promise<T>,
 ): Promise<T | Unmeasured> {
-  const files: FileHandle[] = [];
+  const files: OpenFile[] = [];
   const openOne = async (path: string): Promise<Opened> => {
-    const map = await readMap(run, path);
-    const file = await open(path, 'r');
-    files.push(file);
-    const found = await file.stat();
-    // a block device has no size of its own here, and qemu-img has mapped all of it
-    const size = found.isFile()
-      ? found.size
-      : map.reduce((end, { start, length }) => Math.max(end, start + length), 0);
+    const map = await readMap(tools, path);
+    const image = await tools.files.open(path);
+    if (image === null) throw new Unmeasurable('unreadable', 'it is neither a file nor a block device');
+    files.push(image);
+    const { kind, size } = image;
     const extents = map.flatMap(({ start, length, data }) => (data ? [{ start, end: start + length }] : []));
-    const occupiedBytes = found.isFile() ? found.blocks * 512 : null;
-    return { image: bytesOf(file, size), blocks: { size, extents, occupiedBytes } };
+    return { image, blocks: { size, extents, occupiedBytes: kind === 'file' ? image.occupiedBytes : null } };
   };
   try {
     const [first, ...others] = paths;
@@ -88,38 +84,27 @@ async function withImages<T>(
     for (const path of others) opened.push(await openOne(path));
     return await measure(opened);
   } catch (error) {
-    if (error instanceof KvmsnapError) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === undefined) return asAnswer(error);
-    return asAnswer(new Unmeasurable('unreadable', message));
+    if (errorCode(error) === null || !(error instanceof Error)) {
+      if (error instanceof KvmsnapError) throw error;
+      return asAnswer(error);
+    }
+    return asAnswer(new Unmeasurable('unreadable', error.message));
   } finally {
     for (const file of files) await file.close();
   }
 }
 
 /** What a save that failed has left in the image at an absolute path; null where that cannot be told. Only reads. */
-export async function measureUnusedMemory(path: string): Promise<UnusedMemory | null> {
-  let file: FileHandle | null = null;
-  try {
-    file = await open(path, 'r');
-    const stat = await file.stat();
-    return stat.isFile() ? await readUnusedMemory(bytesOf(file, stat.size)) : null;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
-    return null;
-  } finally {
-    await file?.close();
-  }
+export async function measureUnusedMemory(files: HostFiles, path: string): Promise<UnusedMemory | null> {
+  const opened = await withImageFile(files, path, (image) =>
+    image.kind === 'file' ? readUnusedMemory(image) : null,
+  );
+  return 'closed' in opened ? null : opened.value;
 }
 
 /** Where the file has data, by its file system. */
-async function readMap(run: RunQemuImg, path: string): Promise<readonly MapEntry[]> {
-  const { stdout, stderr, exitCode } = await run(['map', '-U', '-f', 'raw', '--output=json', '--', path]);
+async function readMap({ qemuImg }: ImageTools, path: string): Promise<readonly MapEntry[]> {
+  const { stdout, stderr, exitCode } = await qemuImg(['map', '-U', '-f', 'raw', '--output=json', '--', path]);
   if (exitCode !== 0) throw new Unmeasurable('unreadable', stderr.trim().replace(/^qemu-img: /, ''));
   return parseMap(stdout);
 }
-
-const bytesOf = (file: FileHandle, size: number): ImageBytes => ({
-  size,
-  read: (offset, into) => readSync(file.fd, into, 0, into.length, offset),
-});

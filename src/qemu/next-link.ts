@@ -1,3 +1,4 @@
+import type { HostFiles } from '../host/files.ts';
 import { backingLocation } from './backing-name.ts';
 import type { Closed } from './image-file.ts';
 import type { Link } from './info.ts';
@@ -15,6 +16,7 @@ export type NextLink =
 
 /** `formatsBelow`: by path, the formats that the VM's XML gives; they come before what the image records. */
 export async function nextLink(
+  files: HostFiles,
   { image, below }: Link,
   formatsBelow?: ReadonlyMap<string, string>,
 ): Promise<NextLink> {
@@ -23,15 +25,15 @@ export async function nextLink(
   if (place.kind === 'elsewhere') return { kind: 'end' };
   const { path } = place;
   const recorded = formatsBelow?.get(path) ?? below.format ?? place.format;
-  return recorded === null ? unrecorded(image.path, path) : { kind: 'file', path, format: recorded };
+  return recorded === null ? unrecorded(files, image.path, path) : { kind: 'file', path, format: recorded };
 }
 
 /**
  * libvirt's rule for a file of which no format is recorded (virStorageSourceGetMetadataRecurse, since 6.1): it is what it
  * looks like, unless that lies on another file; then libvirt refuses to start the VM.
  */
-async function unrecorded(image: string, path: string): Promise<NextLink> {
-  const head = await readHead(path);
+async function unrecorded(files: HostFiles, image: string, path: string): Promise<NextLink> {
+  const head = await readHead(files, path);
   if (typeof head === 'string') return { kind: 'closed', path, closed: head };
   const { appearance } = head;
   if (appearance === null || appearance.format === 'luks') return { kind: 'file', path, format: 'raw' };

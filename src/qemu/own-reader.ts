@@ -1,6 +1,7 @@
+import type { HostFiles, OpenFile } from '../host/files.ts';
 import type { Appearance, Image } from '../model/image.ts';
 import { appearanceOf } from './appearance.ts';
-import { type Closed, type ImageFile, withImageFile } from './image-file.ts';
+import { type Closed, withImageFile } from './image-file.ts';
 import { backingOf, type Link } from './info.ts';
 import { asAnswer } from './qcow2/bytes.ts';
 import { readIdentity } from './qcow2/identity.ts';
@@ -16,22 +17,22 @@ export interface Head {
 }
 
 /** The first bytes of a file; or why it is not opened. */
-export async function readHead(path: string): Promise<Head | Closed> {
-  const opened = await withImageFile(path, ({ image }): Head => {
+export async function readHead(files: HostFiles, path: string): Promise<Head | Closed> {
+  const opened = await withImageFile(files, path, (image): Head => {
     const appearance = appearanceOf(image);
     return { appearance, hasDataFile: appearance?.format === 'qcow2' && hasDataFile(image) };
   });
   return 'closed' in opened ? opened.closed : opened.value;
 }
 
-const hasDataFile = (image: ImageFile['image']): boolean =>
+const hasDataFile = (image: OpenFile): boolean =>
   (unlessDamaged(() => readIdentity(image))?.dataFile ?? null) !== null;
 
 /** The image by its own header; null where it is of a format, or in a state, that only QEMU can tell of. */
-export async function readOwn(path: string, format: string): Promise<Link | Closed | null> {
+export async function readOwn(files: HostFiles, path: string, format: string): Promise<Link | Closed | null> {
   const read = { raw: rawLink, qcow2: qcow2Link }[format];
   if (!read) return null;
-  const opened = await withImageFile(path, (file) => unlessDamaged(() => read(path, file)));
+  const opened = await withImageFile(files, path, (file) => unlessDamaged(() => read(path, file)));
   return 'closed' in opened ? opened.closed : opened.value;
 }
 
@@ -56,14 +57,14 @@ const NOTHING_ELSE: Pick<Image, 'tags' | 'backing' | 'corrupt' | 'dirty' | 'encr
 /** QEMU counts whole sectors. */
 const SECTOR_BYTES = 512;
 
-function rawLink(path: string, { image, allocatedBytes }: ImageFile): Link {
+function rawLink(path: string, image: OpenFile): Link {
   return {
     image: {
       ...NOTHING_ELSE,
       path,
       format: 'raw',
       virtualBytes: Math.ceil(image.size / SECTOR_BYTES) * SECTOR_BYTES,
-      allocatedBytes,
+      allocatedBytes: image.occupiedBytes,
       clusterBytes: null,
       looksLike: appearanceOf(image),
       refcountBits: null,
@@ -72,7 +73,7 @@ function rawLink(path: string, { image, allocatedBytes }: ImageFile): Link {
   };
 }
 
-function qcow2Link(path: string, { image, allocatedBytes }: ImageFile): Link | null {
+function qcow2Link(path: string, image: OpenFile): Link | null {
   const identity = readIdentity(image);
   if (!identity) return null;
   const { snapshots, backing, ...rest } = identity;
@@ -81,7 +82,7 @@ function qcow2Link(path: string, { image, allocatedBytes }: ImageFile): Link | n
       ...rest,
       path,
       format: 'qcow2',
-      allocatedBytes,
+      allocatedBytes: image.occupiedBytes,
       looksLike: null,
       tags: readTags(image, snapshots),
       backing: backing && backingOf(backing, path),

@@ -1,3 +1,4 @@
+import type { HostFiles } from '../host/files.ts';
 import type { Appearance, DiskImage, Image } from '../model/image.ts';
 import type { Closed } from './image-file.ts';
 import { infoArguments, type Link, parseInfo } from './info.ts';
@@ -13,6 +14,12 @@ import { type Head, readHead, readOwn } from './own-reader.ts';
 export type RunQemuImg = (
   args: readonly string[],
 ) => Promise<{ readonly stdout: string; readonly stderr: string; readonly exitCode: number | null }>;
+
+/** What an image is looked at with. */
+export interface ImageTools {
+  readonly qemuImg: RunQemuImg;
+  readonly files: HostFiles;
+}
 
 /** An image to look at. */
 export interface ImageLocation {
@@ -32,31 +39,31 @@ type Failed = Broken | Unseen;
  * writes to it, when the answer may lag behind. Never throws for what is wrong with the image: that is the answer; `refused`
  * for an answer of qemu-img that is none.
  */
-export async function inspectImage(run: RunQemuImg, place: ImageLocation): Promise<DiskImage> {
+export async function inspectImage(tools: ImageTools, place: ImageLocation): Promise<DiskImage> {
   const { path, format } = place;
-  const head = await readHead(path);
+  const head = await readHead(tools.files, path);
   if (head === 'no-file') return closedTop(path, head);
   // of a closed file too, so that a host without qemu-img is told of
-  const first = await info(run, path, format, head);
+  const first = await info(tools, path, format, head);
   if (head === 'permission') return closedTop(path, head);
   // perhaps it was being written to: another script's snapshot
-  const top = 'image' in first || head === 'missing' ? first : await info(run, path, format, head);
-  if ('image' in top) return follow(run, top, place);
+  const top = 'image' in first || head === 'missing' ? first : await info(tools, path, format, head);
+  if ('image' in top) return follow(tools, top, place);
   if (head === 'missing') return { ...top, why: 'missing' };
   const { appearance } = head;
   const found = appearance?.format ?? 'raw';
-  return found === format ? top : follow(run, await mistaken(run, path, found, appearance), place);
+  return found === format ? top : follow(tools, await mistaken(tools, path, found, appearance), place);
 }
 
 /**
  * The same without a process, for what the images are laid over: by their headers alone. qemu-img is asked only of formats
  * that are not read here.
  */
-export async function readChain(run: RunQemuImg, place: ImageLocation): Promise<DiskImage> {
+export async function readChain(tools: ImageTools, place: ImageLocation): Promise<DiskImage> {
   const { path, format } = place;
-  const top = await readLink(run, path, format);
+  const top = await readLink(tools, path, format);
   return 'image' in top
-    ? follow(run, top, place)
+    ? follow(tools, top, place)
     : top.kind === 'broken' && top.why === 'backing-missing'
       ? { ...top, why: 'missing' }
       : top;
@@ -77,14 +84,14 @@ function closedLink(path: string, closed: Closed): Failed {
 }
 
 async function info(
-  run: RunQemuImg,
+  { qemuImg }: ImageTools,
   path: string,
   format: string,
   head: Head | Closed,
 ): Promise<Link | Broken> {
   const known = typeof head === 'object' ? head : null;
   const hasDataFile = format === 'qcow2' && known?.hasDataFile === true;
-  const { stdout, stderr, exitCode } = await run(infoArguments(path, format, hasDataFile));
+  const { stdout, stderr, exitCode } = await qemuImg(infoArguments(path, format, hasDataFile));
   if (exitCode === 0) return parseInfo(path, stdout, known?.appearance ?? null);
   const detail = stderr.trim().replace(/^qemu-img: /, '') || 'qemu-img failed without a word';
   return { kind: 'broken', why: 'unreadable', path, detail };
@@ -95,37 +102,41 @@ async function info(
  * looks like: that one may name other files.
  */
 async function mistaken(
-  run: RunQemuImg,
+  tools: ImageTools,
   path: string,
   found: string,
   appearance: Appearance | null,
 ): Promise<Link> {
-  const plain = await readOwn(path, 'raw');
-  const raw = typeof plain === 'object' && plain ? plain : await rawInfo(run, path);
+  const plain = await readOwn(tools.files, path, 'raw');
+  const raw = typeof plain === 'object' && plain ? plain : await rawInfo(tools, path);
   return { image: { ...raw.image, format: found, looksLike: appearance }, below: null };
 }
 
-async function rawInfo(run: RunQemuImg, path: string): Promise<Link> {
-  const { stdout } = await run(infoArguments(path, 'raw', false));
+async function rawInfo({ qemuImg }: ImageTools, path: string): Promise<Link> {
+  const { stdout } = await qemuImg(infoArguments(path, 'raw', false));
   return parseInfo(path, stdout, null);
 }
 
 /** One link of a chain. */
-async function readLink(run: RunQemuImg, path: string, format: string): Promise<Link | Failed> {
-  const own = await readOwn(path, format);
+async function readLink(tools: ImageTools, path: string, format: string): Promise<Link | Failed> {
+  const own = await readOwn(tools.files, path, format);
   if (typeof own === 'string') return closedLink(path, own);
   if (own) return own;
-  const head = await readHead(path);
-  return typeof head === 'string' ? closedLink(path, head) : info(run, path, format, head);
+  const head = await readHead(tools.files, path);
+  return typeof head === 'string' ? closedLink(path, head) : info(tools, path, format, head);
 }
 
 /** Goes down from the top, link by link, as far as it is files of this host. */
-async function follow(run: RunQemuImg, top: Link, { path, formatsBelow }: ImageLocation): Promise<DiskImage> {
+async function follow(
+  tools: ImageTools,
+  top: Link,
+  { path, formatsBelow }: ImageLocation,
+): Promise<DiskImage> {
   const chain: [Image, ...Image[]] = [top.image];
   const visited = new Set([path]);
   let link = top;
   for (;;) {
-    const next = await nextLink(link, formatsBelow);
+    const next = await nextLink(tools.files, link, formatsBelow);
     if (next.kind === 'end') return { kind: 'seen', chain };
     if (next.kind === 'closed') return closedLink(next.path, next.closed);
     if (next.kind === 'unrecorded')
@@ -133,7 +144,7 @@ async function follow(run: RunQemuImg, top: Link, { path, formatsBelow }: ImageL
     if (visited.has(next.path))
       return { kind: 'broken', why: 'unreadable', path, detail: 'its backing chain is a loop' };
     visited.add(next.path);
-    const below = await readLink(run, next.path, next.format);
+    const below = await readLink(tools, next.path, next.format);
     if (!('image' in below)) return below;
     chain.push(below.image);
     link = below;

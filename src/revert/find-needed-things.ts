@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { errorCode, type HostFiles } from '../host/files.ts';
 import { askForThings } from '../libvirt/host-things.ts';
 import type { Found, HostThings } from '../model/host-things.ts';
 import { type Need, needKey } from '../model/needed-things.ts';
@@ -13,18 +13,18 @@ export async function findNeededThings(
 ): Promise<HostThings> {
   const local = !isRemote(uri);
   const [files, asked] = await Promise.all([
-    Promise.all(needs.map((need) => (local ? findLocally(need) : null))),
+    Promise.all(needs.map((need) => (local ? findLocally(ctx.files, need) : null))),
     askForThings(ctx.virsh, needs),
   ]);
   const found = new Map<string, Found>();
   for (const [i, need] of needs.entries())
     found.set(needKey(need), files[i] ?? asked.found.get(needKey(need)) ?? { is: 'unknown' });
   for (const need of needs) {
-    if (found.get(needKey(need))?.is === 'missing' && (await canBeMade(need, asked.firmware)))
+    if (found.get(needKey(need))?.is === 'missing' && (await canBeMade(ctx.files, need, asked.firmware)))
       found.set(needKey(need), { is: 'template' });
     const bridge = asked.devices.get(needKey(need));
     if (local && bridge && found.get(needKey(need))?.is === 'there') {
-      const seen = await Promise.all(bridge.map((name) => findFile(`/sys/class/net/${name}`)));
+      const seen = await Promise.all(bridge.map((name) => findFile(ctx.files, `/sys/class/net/${name}`)));
       if (seen.length > 0 && seen.every(({ is }) => is === 'missing'))
         found.set(needKey(need), {
           is: 'missing',
@@ -36,27 +36,27 @@ export async function findNeededThings(
 }
 
 /** Null for what only libvirt can tell. */
-async function findLocally({ kind, name }: Need): Promise<Found | null> {
-  if (kind === 'file') return findFile(name);
-  if (kind === 'program') return findProgram(name);
-  if (kind === 'usb') return findUsb(name);
-  return kind === 'mount' ? findMount(name) : null;
+async function findLocally(files: HostFiles, { kind, name }: Need): Promise<Found | null> {
+  if (kind === 'file') return findFile(files, name);
+  if (kind === 'program') return findProgram(files, name);
+  if (kind === 'usb') return findUsb(files, name);
+  return kind === 'mount' ? findMount(files, name) : null;
 }
 
-async function findFile(path: string): Promise<Found> {
-  const found = await lookFor(path);
+async function findFile(files: HostFiles, path: string): Promise<Found> {
+  const found = await lookFor(files, path);
   // a container may have no /sys, and then nothing of it can be told
-  return found === 'missing' && path.startsWith('/sys/') && (await lookFor('/sys/class')) !== 'there'
+  return found === 'missing' && path.startsWith('/sys/') && (await lookFor(files, '/sys/class')) !== 'there'
     ? { is: 'unknown' }
     : { is: found };
 }
 
-async function lookFor(path: string): Promise<'there' | 'missing' | 'unknown'> {
+async function lookFor(files: HostFiles, path: string): Promise<'there' | 'missing' | 'unknown'> {
   try {
-    await stat(path);
+    await files.stat(path);
     return 'there';
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = errorCode(error);
     return code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : 'unknown';
   }
 }
@@ -64,35 +64,42 @@ async function lookFor(path: string): Promise<'there' | 'missing' | 'unknown'> {
 /** Where systemd looks for the programs of a service. */
 const SERVICE_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-async function findProgram(name: string): Promise<Found> {
-  const found = await Promise.all(SERVICE_PATH.map((directory) => lookFor(`${directory}/${name}`)));
+async function findProgram(files: HostFiles, name: string): Promise<Found> {
+  const found = await Promise.all(SERVICE_PATH.map((directory) => lookFor(files, `${directory}/${name}`)));
   return { is: found.includes('there') ? 'there' : 'missing' };
 }
 
-async function findUsb(name: string): Promise<Found> {
+async function findUsb(files: HostFiles, name: string): Promise<Found> {
   try {
-    const devices = await readdir('/sys/bus/usb/devices');
+    const devices = await files.readdir('/sys/bus/usb/devices');
     const ids = await Promise.all(
-      devices.map(async (device) => {
+      devices.map(async ({ name: device }) => {
         const read = (file: string) =>
-          readFile(`/sys/bus/usb/devices/${device}/${file}`, 'latin1').catch(() => '');
+          readText(files, `/sys/bus/usb/devices/${device}/${file}`).catch(() => '');
         return `${(await read('idVendor')).trim()}:${(await read('idProduct')).trim()}`;
       }),
     );
     return { is: ids.includes(name) ? 'there' : 'missing' };
   } catch {
-    return findFile('/sys/bus/usb/devices');
+    return findFile(files, '/sys/bus/usb/devices');
   }
 }
 
-async function findMount(type: string): Promise<Found> {
-  const mounts = await readFile('/proc/mounts', 'utf8').catch(() => null);
+async function findMount(files: HostFiles, type: string): Promise<Found> {
+  const mounts = await readText(files, '/proc/mounts').catch(() => null);
   if (mounts === null) return { is: 'unknown' };
   return { is: mounts.split('\n').some((line) => line.split(' ')[2] === type) ? 'there' : 'missing' };
 }
 
 /** Whether libvirt makes the missing file of itself: from the template, or from that of a firmware that it knows. */
-async function canBeMade({ madeFor }: Need, firmware: ReadonlySet<string>): Promise<boolean> {
+async function canBeMade(
+  files: HostFiles,
+  { madeFor }: Need,
+  firmware: ReadonlySet<string>,
+): Promise<boolean> {
   if (madeFor === undefined) return false;
-  return firmware.has(madeFor) || (await lookFor(madeFor)) === 'there';
+  return firmware.has(madeFor) || (await lookFor(files, madeFor)) === 'there';
 }
+
+const readText = async (files: HostFiles, path: string): Promise<string> =>
+  new TextDecoder('latin1').decode(await files.read(path));

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { open, rm, stat } from 'node:fs/promises';
 import { directoryState } from '../create/target-files.ts';
-import { mostFreeBytes, occupiedBytes } from '../host/files.ts';
+import { errorCode, type HostFiles, mostFreeBytes, occupiedBytes } from '../host/files.ts';
 import { directoryOf, stem } from '../model/paths.ts';
 import { locationOf, overlaidDisks, type Snapshot } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
@@ -14,18 +13,22 @@ import type { OverlayTarget } from '../vm/external-state.ts';
  */
 
 /** Where they are to be; empty for an internal snapshot, or another host's. */
-export async function readOverlayTargets(uri: string, snapshot: Snapshot): Promise<OverlayTarget[]> {
+export async function readOverlayTargets(
+  { files }: Pick<Context, 'files'>,
+  uri: string,
+  snapshot: Snapshot,
+): Promise<OverlayTarget[]> {
   if (isRemote(uri) || locationOf(snapshot) === 'internal') return [];
   return Promise.all(
     overlaidDisks(snapshot).map(async ({ target, path }) => ({
       target,
       path,
-      isFile: await stat(path).then(
-        (found) => found.isFile(),
+      isFile: await files.stat(path).then(
+        ({ kind }) => kind === 'file',
         () => true, // that it is missing is told elsewhere
       ),
-      directory: await directoryState(directoryOf(path) || '/'),
-      freeBytes: await mostFreeBytes(directoryOf(path) || '/', true),
+      directory: await directoryState(files, directoryOf(path) || '/'),
+      freeBytes: await mostFreeBytes(files, directoryOf(path) || '/', true),
     })),
   );
 }
@@ -51,19 +54,19 @@ export async function withFreeNames<T>(
   const held: string[] = [];
   try {
     for (const each of stems) held.push(...(await hold(ctx, each)));
-    while (await areTaken(stems, Math.floor(ctx.clock.now() / 1000)))
+    while (await areTaken(ctx.files, stems, Math.floor(ctx.clock.now() / 1000)))
       await ctx.clock.sleep(PAUSE_MILLISECONDS);
     return await revert();
   } finally {
-    await Promise.all(held.map((lock) => rm(lock, { force: true })));
+    await Promise.all(held.map((lock) => removeLock(ctx, lock)));
   }
 }
 
-async function areTaken(stems: readonly string[], second: number): Promise<boolean> {
+async function areTaken(files: HostFiles, stems: readonly string[], second: number): Promise<boolean> {
   const names = stems.flatMap((each) =>
     Array.from({ length: SECONDS_AHEAD }, (_, i) => `${each}.${second + i}`),
   );
-  return (await Promise.all(names.map(occupiedBytes))).some((bytes) => bytes !== null);
+  return (await Promise.all(names.map((name) => occupiedBytes(files, name)))).some((bytes) => bytes !== null);
 }
 
 /** Makes the lock of a name; where none can be made, as another user, the names alone must do. */
@@ -73,15 +76,19 @@ async function hold(ctx: Context, name: string): Promise<string[]> {
   const since = ctx.clock.now();
   for (;;) {
     try {
-      await (await open(lock, 'wx', 0o600)).close();
+      await ctx.files.write(lock, new Uint8Array(), 0o600);
       return [lock];
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return [];
+      if (errorCode(error) !== 'EEXIST') return [];
     }
     if (ctx.clock.now() - since > HELD_MILLISECONDS) {
-      await rm(lock, { force: true }).catch(() => {});
+      await removeLock(ctx, lock);
       return [];
     }
     await ctx.clock.sleep(PAUSE_MILLISECONDS);
   }
 }
+
+/** Another run may have removed it. */
+const removeLock = ({ files }: Pick<Context, 'files'>, lock: string): Promise<void> =>
+  files.remove(lock).catch(() => undefined);

@@ -170,11 +170,12 @@ export async function readRevertFacts(
   const isFile = location === 'external' && file !== null && !isRemote(uri);
   const [images, memoryBytes, states, overlayTargets, users, writeObstacles] = await Promise.all([
     readStoredImages(ctx, vm, snapshot),
-    isFile ? occupiedBytes(file) : null,
-    readStates(vm, snapshot),
-    readOverlayTargets(uri, snapshot),
+    isFile ? occupiedBytes(ctx.files, file) : null,
+    readStates(ctx, vm, snapshot),
+    readOverlayTargets(ctx, uri, snapshot),
     known ?? readImageUsers(ctx, vm),
     readWriteObstacles(
+      ctx,
       uri,
       writtenByRevert({ domain, snapshot, end: 'running' }).map(({ path }) => path),
     ),

@@ -1,4 +1,4 @@
-import { writtenAt } from '../host/files.ts';
+import { type HostFiles, writtenAt } from '../host/files.ts';
 import { recordFile } from '../libvirt/xml/record-file.ts';
 import { externalDisks, internalDisks, type Snapshot, stateFile } from '../model/snapshot.ts';
 import { isRemote } from '../vm/disks.ts';
@@ -11,6 +11,7 @@ import type { Vm } from '../vm/load.ts';
  * when it was last written to. What is not on this host, or no file, is left out.
  */
 export async function readStates(
+  { files }: { readonly files: HostFiles },
   { uri, domain, snapshots }: Pick<Vm, 'uri' | 'domain' | 'snapshots'>,
   snapshot: Snapshot,
 ): Promise<StateFile[]> {
@@ -21,17 +22,17 @@ export async function readStates(
   });
   if (kept.length === 0) return [];
   const active = domain.disks.flatMap(({ source }) => source ?? []);
-  const key = await identifyFiles([...kept.map(({ path }) => path), ...active]);
+  const key = await identifyFiles(files, [...kept.map(({ path }) => path), ...active]);
   const inUse = new Set(active.map(key));
   return Promise.all(
     kept.map(async ({ target, path, overlay }) => ({
       target,
       path,
       isInUse: inUse.has(key(path)),
-      writtenAtSeconds: await seconds(path),
+      writtenAtSeconds: await seconds(files, path),
       knownUntilSeconds: Math.max(
         snapshot.createdAtSeconds,
-        await recordedAt(uri, domain.name, [snapshot, ...insideOf(snapshots, target, path)], overlay),
+        await recordedAt(files, uri, domain.name, [snapshot, ...insideOf(snapshots, target, path)], overlay),
       ),
     })),
   );
@@ -45,18 +46,21 @@ const insideOf = (snapshots: readonly Snapshot[], target: string, path: string):
 
 /** When libvirt last recorded one of these; where its records cannot be read, when the overlay was last written to. */
 async function recordedAt(
+  hostFiles: HostFiles,
   uri: string,
   vm: string,
   snapshots: readonly Snapshot[],
   overlay: string | null,
 ): Promise<number> {
   const files = snapshots.flatMap(({ name }) => recordFile(uri, vm, name) ?? []);
-  const times = (await Promise.all(files.map(seconds))).flatMap((time) => time ?? []);
+  const times = (await Promise.all(files.map((file) => seconds(hostFiles, file)))).flatMap(
+    (time) => time ?? [],
+  );
   if (times.length > 0) return Math.max(...times);
-  return (overlay === null ? null : await seconds(overlay)) ?? 0;
+  return (overlay === null ? null : await seconds(hostFiles, overlay)) ?? 0;
 }
 
-async function seconds(path: string): Promise<number | null> {
-  const at = await writtenAt(path);
+async function seconds(files: HostFiles, path: string): Promise<number | null> {
+  const at = await writtenAt(files, path);
   return at === null ? null : at / 1000;
 }

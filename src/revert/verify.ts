@@ -35,7 +35,7 @@ export async function verifyRevert(
   const { vm: before, snapshot } = checked;
   const { name } = before.domain;
   const vm = await completeVm(ctx, await readAfter(ctx, before.domain.uuid, end));
-  const wrong = await mismatches(vm, checked);
+  const wrong = await mismatches(ctx, vm, checked);
   const now = vm.snapshots.find((each) => each.name === snapshot.name);
   if (end.kind === 'done' && now && wrong.length === 0) {
     noteClock(ctx, vm, now);
@@ -100,7 +100,7 @@ const UNKNOWN_END = {
   },
 };
 
-async function mismatches(vm: Vm, checked: Checked): Promise<string[]> {
+async function mismatches(ctx: Pick<Context, 'files'>, vm: Vm, checked: Checked): Promise<string[]> {
   const { domain, current } = vm;
   const { snapshot, end } = checked;
   return [
@@ -108,17 +108,21 @@ async function mismatches(vm: Vm, checked: Checked): Promise<string[]> {
       ? []
       : [`the current snapshot is ${current === null ? 'none' : `'${current}'`}`]),
     ...(domain.state === end ? [] : [`the VM is ${domain.state} and not ${end}`]),
-    ...(await wrongDisks(vm, checked)),
+    ...(await wrongDisks(ctx, vm, checked)),
   ];
 }
 
 /** The disks that are not what they should be after a revert; the definition may spell the same file otherwise now. */
 async function wrongDisks(
+  { files }: Pick<Context, 'files'>,
   { images }: Vm,
   { snapshot, images: stored }: Pick<Checked, 'snapshot' | 'images'>,
 ): Promise<string[]> {
   const links = [...images.values(), ...stored.values()].flatMap(chainOf);
-  const key = await identifyFiles(links.flatMap(({ path, backing }) => [path, backing ?? path]));
+  const key = await identifyFiles(
+    files,
+    links.flatMap(({ path, backing }) => [path, backing ?? path]),
+  );
   return snapshot.disks.flatMap(({ target, location }) => {
     const [[top], [state]] = [chainOf(images.get(target)), chainOf(stored.get(target))];
     if (!top || !state) return [];

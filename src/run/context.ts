@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { HostFiles } from '../host/files.ts';
 import { createInterrupts, type Interrupts } from '../host/interrupts.ts';
-import { createExec, type Executed } from '../host/processes.ts';
-import { createStateFiles, type Files } from '../host/state-files.ts';
+import { createLocalFiles } from '../host/local-files.ts';
+import { createExec } from '../host/processes.ts';
+import { createStateFiles, type StateFiles } from '../host/state-files.ts';
 import type { ColorChoice, Terminal } from '../host/terminal.ts';
 import { systemTerminal } from '../host/terminal.ts';
 import { createVirsh, type Virsh } from '../libvirt/virsh.ts';
@@ -38,11 +40,12 @@ export interface Context {
   readonly qemuImg: RunQemuImg;
   /** The same for what changes an image; it is never killed. */
   readonly changeImage: RunQemuImg;
-  /** stat(1), for what Node.js does not tell of a file system. */
-  readonly stat: (args: readonly string[]) => Promise<Executed>;
+  /** The files of the host on which virsh runs. */
+  readonly files: HostFiles;
   readonly terminal: Terminal;
   readonly clock: Clock;
-  readonly files: Files;
+  /** The files that kvmsnap keeps, of the user who runs it. */
+  readonly stateFiles: StateFiles;
   readonly interrupts: Interrupts;
   /** The VMs of the host, as this run has read them. */
   readonly known: KnownVms;
@@ -86,13 +89,13 @@ export function systemContext(settings: Settings): Context {
     terminal,
     interrupts,
     known: nothingKnown(),
-    files: createStateFiles(process.env),
+    stateFiles: createStateFiles(process.env),
     virsh: createVirsh(exec, settings.connect, nonce, settings.readonly),
     connect: (uri, readLimitSeconds) =>
       createVirsh(execWithin(readLimitSeconds), uri, nonce, settings.readonly),
     qemuImg: (args) => exec.read('qemu-img', args),
     changeImage: (args) => exec.write('qemu-img', args),
-    stat: (args) => exec.read('stat', args),
+    files: createLocalFiles((args) => exec.read('stat', args)),
     clock: {
       now: () => Date.now(),
       sleep: (milliseconds) =>

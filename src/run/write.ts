@@ -49,7 +49,7 @@ const TICKS_A_QUESTION = 4;
 /** Time gone, and how far it is: of a save into an image, for which there is no total, the bytes written. */
 function startProgress(ctx: Context, { label, growing, progress }: Write): { stop: () => void } {
   const started = ctx.clock.now();
-  const before = growing === null ? Promise.resolve(null) : occupiedBytes(growing);
+  const before = growing === null ? Promise.resolve(null) : occupiedBytes(ctx.files, growing);
   let running = true;
   let job: JobProgress | null = null;
   let ticks = 0;
@@ -60,7 +60,7 @@ function startProgress(ctx: Context, { label, growing, progress }: Write): { sto
     job = (await progress().catch(() => null)) ?? job;
   };
   const tick = async () => {
-    const now = growing === null ? null : await occupiedBytes(growing);
+    const now = growing === null ? null : await occupiedBytes(ctx.files, growing);
     const base = await before;
     void ask();
     if (!running) return;

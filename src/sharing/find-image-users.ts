@@ -110,12 +110,12 @@ export async function readUsersOf(
 const MOST_MILLISECONDS = 10_000;
 
 /** The same by what is known. */
-async function usesKnown({ known }: Context, { uri, files, except }: Question) {
+async function usesKnown({ known, files: hostFiles }: Context, { uri, files, except }: Question) {
   const { paths, dataFiles = new Map<string, string>() } =
     typeof files === 'function' ? await files() : files;
   // what is written to an image may go to the file with its data
   const partsOf = (path: string) => [path, dataFiles.get(path) ?? []].flat();
-  const key = isRemote(uri) ? byText : await identifyFiles(paths.flatMap(partsOf));
+  const key = isRemote(uri) ? byText : await identifyFiles(hostFiles, paths.flatMap(partsOf));
   const wanted = new Set(paths.flatMap(partsOf).map(key));
   const vms = [...known.vms.values()].filter(({ definitions }) => definitions.vm.uuid !== except);
   const byFile = new Map<string, ImageUse[]>();

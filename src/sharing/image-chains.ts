@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { errorCode, type HostFiles } from '../host/files.ts';
 import type { NamedFile } from '../model/domain-files.ts';
 import { backingLocation } from '../qemu/backing-name.ts';
 import { nextLink } from '../qemu/next-link.ts';
@@ -22,13 +22,14 @@ const MOST_LINKS = 1000;
 
 /** Follows the images; `known` keeps what was read of each, for as long as its file does not change. */
 export async function readChains(
+  files: HostFiles,
   known: Map<string, KnownLinks>,
   images: readonly Pick<NamedFile, 'path' | 'format'>[],
 ): Promise<Chains> {
   const looked = new Map<string, KnownLinks>();
   const unreadable = new Set<string>();
   for (let wave = uniquePaths(images); wave.length > 0 && looked.size < MOST_LINKS * 1000; ) {
-    const links = await Promise.all(wave.map((path) => readLinks(known, path)));
+    const links = await Promise.all(wave.map((path) => readLinks(files, known, path)));
     const next: Pick<NamedFile, 'path' | 'format'>[] = [];
     for (const [i, path] of wave.entries()) {
       const link = links[i];
@@ -60,30 +61,31 @@ const uniquePaths = (images: readonly Pick<NamedFile, 'path' | 'format'>[]): str
 
 /** Null: the file is not there, or no file, so nothing lies beneath it. */
 async function readLinks(
+  files: HostFiles,
   known: Map<string, KnownLinks>,
   path: string,
 ): Promise<KnownLinks | 'unreadable' | null> {
-  const found = await stat(path, { bigint: true }).catch((error: NodeJS.ErrnoException) => error);
-  if (found instanceof Error) return found.code === 'EACCES' ? 'unreadable' : null;
-  if (!found.isFile() && !found.isBlockDevice()) return null;
-  const stamp = `${found.dev}:${found.ino}:${found.rdev}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`;
+  const found = await files.stat(path).catch(errorCode);
+  if (typeof found === 'string') return found === 'EACCES' ? 'unreadable' : null;
+  if (found?.kind !== 'file' && found?.kind !== 'block-device') return null;
+  const { stamp } = found;
   const before = known.get(path);
-  if (before?.stamp === stamp && found.isFile()) return before;
-  const links = await readHeader(path);
+  if (before?.stamp === stamp && found.kind === 'file') return before;
+  const links = await readHeader(files, path);
   if (links === 'unreadable') return links;
   const named = { stamp, ...links };
   known.set(path, named);
   return named;
 }
 
-async function readHeader(path: string): Promise<Omit<KnownLinks, 'stamp'> | 'unreadable'> {
-  const own = await readOwn(path, 'qcow2');
+async function readHeader(files: HostFiles, path: string): Promise<Omit<KnownLinks, 'stamp'> | 'unreadable'> {
+  const own = await readOwn(files, path, 'qcow2');
   // what is no qcow2 image, or a damaged one, names nothing that QEMU would use
   if (own === null) return { backing: null, dataFile: null };
   if (typeof own === 'string') return 'unreadable';
   const { dataFile } = own.image;
   const place = dataFile === null ? null : backingLocation(dataFile, path);
-  const next = await nextLink(own);
+  const next = await nextLink(files, own);
   // libvirt starts no VM on it; what it lies on is not for its bytes to tell
   if (next.kind === 'unrecorded') return 'unreadable';
   return {

@@ -119,9 +119,14 @@ async function lookAtFiles(ctx: Context, uri: string, vms: readonly KnownVm[]): 
   const { known } = ctx;
   const remote = isRemote(uri);
   const roots = imagesToFollow(vms.map(({ definitions }) => definitions));
-  const { beneath, unreadable } = remote ? NO_CHAINS : await readChains(known.links, roots);
+  const { beneath, unreadable } = remote ? NO_CHAINS : await readChains(ctx.files, known.links, roots);
   const uses = vms.map(({ definitions }) => filesUsed(definitions, beneath));
-  const key = remote ? byText : await identifyFiles(uses.flat().map(({ path }) => path));
+  const key = remote
+    ? byText
+    : await identifyFiles(
+        ctx.files,
+        uses.flat().map(({ path }) => path),
+      );
   for (const [i, vm] of vms.entries())
     known.vms.set(vmOf(vm).uuid, {
       ...vm,

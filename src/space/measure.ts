@@ -1,4 +1,4 @@
-import { freeBytes, writtenAt } from '../host/files.ts';
+import { freeBytes, type HostFiles, writtenAt } from '../host/files.ts';
 import { isActive, takesPart } from '../model/domain.ts';
 import type { DiskImage, Image, Tag } from '../model/image.ts';
 import type { SnapshotReport } from '../model/report.ts';
@@ -85,7 +85,7 @@ export async function measureVm(
   const memory = await measureMemory(ctx, snapshots);
   const costs = await Promise.all(snapshots.map((snapshot) => costOf(ctx, vm, snapshot, measured, memory)));
   const together = await freedTogether(ctx, vm, measured, memory, wanted);
-  const approximate = isActive(domain.state) && !(await areWritten(measured, writtenUntil));
+  const approximate = isActive(domain.state) && !(await areWritten(ctx.files, measured, writtenUntil));
   return {
     approximate: approximate || together.approximate,
     snapshots: costs.map((cost) => ({ ...cost, approximate: approximate || cost.approximate })),
@@ -94,7 +94,7 @@ export async function measureVm(
         target,
         image,
         problem: problemOf(space),
-        freeBytes: image && (await freeBytes(image.path, ctx)),
+        freeBytes: image && (await freeBytes(ctx.files, image.path)),
       })),
     ),
     together: { names: wanted, frees: together.frees },
@@ -102,9 +102,13 @@ export async function measureVm(
 }
 
 /** Whether nothing was written to the images since, so that what was read is all that QEMU knew then. */
-async function areWritten(measured: readonly Measured[], until: WrittenUntil): Promise<boolean> {
+async function areWritten(
+  files: HostFiles,
+  measured: readonly Measured[],
+  until: WrittenUntil,
+): Promise<boolean> {
   if (until === null || until === Number.POSITIVE_INFINITY) return until !== null;
-  const times = await Promise.all(measured.map(({ image }) => image && writtenAt(image.path)));
+  const times = await Promise.all(measured.map(({ image }) => image && writtenAt(files, image.path)));
   return times.every((time) => time !== null && time <= until);
 }
 
@@ -135,7 +139,7 @@ async function measureDisk(
   return {
     target,
     image,
-    space: await measureImage(ctx.qemuImg, image.path, { order, since: new Map(since) }),
+    space: await measureImage(ctx, image.path, { order, since: new Map(since) }),
   };
 }
 

@@ -58,7 +58,7 @@ function add(one: OverlayCost, other: OverlayCost): OverlayCost {
 
 /** The overlays from the first place in the chain to the last, into what lies below that. */
 async function measureRun(
-  { qemuImg }: Context,
+  tools: Pick<Context, 'qemuImg' | 'files'>,
   chain: readonly Image[],
   first: number,
   last: number,
@@ -74,11 +74,11 @@ async function measureRun(
   const { format } = base;
   if (format !== 'raw' && format !== 'qcow2') return unmeasured(`below its overlay lies ${format}`);
   const paths = overlays.map(({ path }) => path);
-  const merge = await measureMerge(qemuImg, paths, { path: base.path, format });
+  const merge = await measureMerge(tools, paths, { path: base.path, format });
   if (merge.kind === 'unmeasured') return unmeasured(merge.detail);
   const { growth, overlayBytes, approximate } = merge;
   // now, and not as it was when the disks were looked at: QEMU may have written all out since
-  const occupied = await Promise.all(paths.map(occupiedBytes));
+  const occupied = await Promise.all(paths.map((path) => occupiedBytes(tools.files, path)));
   const hostBytes = occupied.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
   return {
     kind: 'measured',
@@ -111,7 +111,7 @@ export async function measureMemory(
   return new Map(
     await Promise.all(
       files.map(async ({ name, file }): Promise<[string, MemoryFile]> => {
-        const bytes = (await occupiedBytes(file)) ?? 0;
+        const bytes = (await occupiedBytes(ctx.files, file)) ?? 0;
         return [name, { isFreed, space: { clusterBytes: bytes, hostBytes: bytes } }];
       }),
     ),

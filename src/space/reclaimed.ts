@@ -1,5 +1,5 @@
-import { stat } from 'node:fs/promises';
 import { KvmsnapError } from '../errors.ts';
+import { errorCode, type HostFiles } from '../host/files.ts';
 import { isActive, takesPart } from '../model/domain.ts';
 import { mentionedFiles } from '../model/domain-files.ts';
 import { chainPaths } from '../model/image.ts';
@@ -23,33 +23,37 @@ export const NOTHING_FREED: Freed = { bytes: 0, approximate: false };
  * Bytes that all files of a VM's disks and snapshots occupy; one that is gone occupies none. Null when one of them
  * cannot be looked at.
  */
-export async function occupiedBy({ domain, images, snapshots }: Vm): Promise<number | null> {
+export async function occupiedBy(
+  hostFiles: HostFiles,
+  { domain, images, snapshots }: Vm,
+): Promise<number | null> {
   const disks = domain.disks.filter(takesPart).flatMap(({ target, source }): (string | null)[] => {
     const image = images.get(target);
     if (image?.kind === 'seen') return chainPaths(image);
     return [image?.kind === 'unseen' && image.why !== 'permission' ? null : source];
   });
   const files = new Set([...disks, ...snapshots.flatMap(mentionedFiles)]);
-  const sizes = await Promise.all([...files].map(occupiedNow));
+  const sizes = await Promise.all([...files].map((path) => occupiedNow(hostFiles, path)));
   return sizes.reduce((all, one) => (all === null || one === null ? null : all + one), 0);
 }
 
-async function occupiedNow(path: string | null): Promise<number | null> {
+async function occupiedNow(files: HostFiles, path: string | null): Promise<number | null> {
   try {
-    return path === null ? null : (await stat(path)).blocks * 512;
+    return path === null ? null : (await files.stat(path)).occupiedBytes;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 0 : null;
+    return errorCode(error) === 'ENOENT' ? 0 : null;
   }
 }
 
 /** Runs what deletes, and tells by how much the VM's images have shrunk meanwhile: what they were to what they are. */
 export async function whatIsFreed<T>(
+  { files }: Pick<Context, 'files'>,
   vm: Vm,
   remove: () => Promise<T>,
 ): Promise<{ readonly done: T; readonly freed: Freed }> {
-  const before = await occupiedBy(vm);
+  const before = await occupiedBy(files, vm);
   const done = await remove();
-  const after = await occupiedBy(vm);
+  const after = await occupiedBy(files, vm);
   // metadata is written anew, so nothing freed may even be a little more
   const bytes = before === null || after === null ? null : Math.max(0, before - after);
   return { done, freed: { bytes, approximate: isActive(vm.domain.state) } };

@@ -10,11 +10,14 @@ import type { Vm } from '../vm/load.ts';
 /** Memory in the images in use that belongs to no snapshot. */
 
 /** By target, of the disks that have any. Of no meaning while a job holds the VM. */
-export async function readUnusedMemoryOf(images: Images): Promise<ReadonlyMap<string, UnusedMemory>> {
+export async function readUnusedMemoryOf(
+  { files }: Pick<Context, 'files'>,
+  images: Images,
+): Promise<ReadonlyMap<string, UnusedMemory>> {
   const found = await Promise.all(
     [...images].map(async ([target, image]) => {
       const [top] = chainOf(image);
-      const unusedMemory = top?.format === 'qcow2' ? await measureUnusedMemory(top.path) : null;
+      const unusedMemory = top?.format === 'qcow2' ? await measureUnusedMemory(files, top.path) : null;
       return unusedMemory && unusedMemory.bytes > 0 ? [[target, unusedMemory] as const] : [];
     }),
   );
@@ -29,7 +32,7 @@ export async function noteKeptMemory(
   before: ReadonlyMap<string, UnusedMemory>,
 ): Promise<void> {
   const whose = names.map((name) => `'${name}'`).join(', ');
-  for (const [target, { bytes, endBytes }] of await readUnusedMemoryOf(images)) {
+  for (const [target, { bytes, endBytes }] of await readUnusedMemoryOf(ctx, images)) {
     const kept = bytes - (before.get(target)?.bytes ?? 0);
     if (!isNotable({ bytes: kept, endBytes })) continue;
     const off = isActive(domain.state) ? 'with the VM off, this gives it back' : 'this gives it back';

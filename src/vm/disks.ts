@@ -1,4 +1,4 @@
-import { occupiedBytes } from '../host/files.ts';
+import { type HostFiles, occupiedBytes } from '../host/files.ts';
 import type { Interrupts } from '../host/interrupts.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { parseVolume } from '../libvirt/xml/volume.ts';
@@ -50,21 +50,21 @@ async function readImage(ctx: Context, uri: string, location: DiskLocation): Pro
   if (pool?.problem) return unseen('pool');
   if (isRemote(uri)) return unseen('remote');
   if (source === null) return unseen('network');
-  const image = await inspectImage(ctx.qemuImg, {
+  const image = await inspectImage(ctx, {
     path: source,
     format,
     ...(backingFormats && { formatsBelow: backingFormats }),
   });
   if (image.kind === 'unseen') return { ...image, format: believed };
   if (image.kind === 'broken' || isQcow2Alone(image.chain[0])) return image;
-  return { ...image, copyTo: await firstFree(copyNames(source)) };
+  return { ...image, copyTo: await firstFree(ctx.files, copyNames(source)) };
 }
 
 const isQcow2Alone = ({ format, dataFile }: Image): boolean => format === 'qcow2' && dataFile === null;
 
 /** The first of the paths where nothing is. */
-async function firstFree(paths: readonly string[]): Promise<string | undefined> {
-  const found = await Promise.all(paths.map(occupiedBytes));
+async function firstFree(files: HostFiles, paths: readonly string[]): Promise<string | undefined> {
+  const found = await Promise.all(paths.map((path) => occupiedBytes(files, path)));
   return paths.find((_, i) => found[i] === null);
 }
 

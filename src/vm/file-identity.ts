@@ -1,5 +1,5 @@
-import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { HostFiles } from '../host/files.ts';
 import type { FileKey } from './same-files.ts';
 
 /** Which file a path names on this host. Two paths may name one file, by a link, a mount or `..`; and a path is no file. */
@@ -9,20 +9,20 @@ import type { FileKey } from './same-files.ts';
  * number. A path that names nothing, or cannot be reached, is known by its text alone, without `..` in it; so is a path
  * that was not among these.
  */
-export async function identifyFiles(paths: Iterable<string>): Promise<FileKey> {
+export async function identifyFiles(files: HostFiles, paths: Iterable<string>): Promise<FileKey> {
   const unique = [...new Set(paths)];
-  const keys = new Map(await Promise.all(unique.map(async (path) => [path, await keyOf(path)] as const)));
+  const keys = new Map(
+    await Promise.all(unique.map(async (path) => [path, await keyOf(files, path)] as const)),
+  );
   return (path) => keys.get(path) ?? resolve(path);
 }
 
 /** Where no path is one of this host's. */
 export const byText: FileKey = (path) => path;
 
-async function keyOf(path: string): Promise<string> {
+async function keyOf(files: HostFiles, path: string): Promise<string> {
   try {
-    // inodes of more than 53 bits are common: btrfs, FUSE, NFS
-    const found = await stat(path, { bigint: true });
-    return found.isBlockDevice() ? `device ${found.rdev}` : `${found.dev}:${found.ino}`;
+    return (await files.stat(path)).identity;
   } catch {
     return resolve(path);
   }

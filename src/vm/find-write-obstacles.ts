@@ -1,10 +1,8 @@
-import { constants, type Stats } from 'node:fs';
-import { access, open, readFile, realpath, stat, statfs } from 'node:fs/promises';
-import { mostFreeBytes } from '../host/files.ts';
+import { errorCode, type FileStatus, type HostFiles, mostFreeBytes } from '../host/files.ts';
 import { mountOf } from '../host/mounts.ts';
 import type { ObstacleKind, WriteObstacle, WriteObstacles } from '../model/write-obstacles.ts';
-import { deviceDirectory } from '../qemu/image-file.ts';
 import { hasRoom } from '../qemu/image-room.ts';
+import type { Context } from '../run/context.ts';
 import { isRemote } from './disks.ts';
 
 /** Finding out, without writing, whether files can be written to and added to. */
@@ -17,6 +15,7 @@ export interface Growth {
 
 /** Looks at absolute paths of files and block devices; those of another host are not looked at. */
 export async function readWriteObstacles(
+  { files }: Pick<Context, 'files'>,
   uri: string,
   paths: Iterable<string | null>,
   growth: Growth = { adds: null, byRoot: true },
@@ -24,29 +23,36 @@ export async function readWriteObstacles(
   if (isRemote(uri)) return new Map();
   const unique = [...new Set(paths)].filter((path) => path !== null);
   const found = await Promise.all(
-    unique.map(async (path) => [path, await obstacleAt(uri, path, growth)] as const),
+    unique.map(async (path) => [path, await obstacleAt(files, uri, path, growth)] as const),
   );
   return new Map(found.flatMap(([path, obstacle]) => (obstacle ? [[path, obstacle] as const] : [])));
 }
 
-async function obstacleAt(uri: string, path: string, growth: Growth): Promise<WriteObstacle | null> {
-  const found = await stat(path).catch(() => null);
+async function obstacleAt(
+  files: HostFiles,
+  uri: string,
+  path: string,
+  growth: Growth,
+): Promise<WriteObstacle | null> {
+  const found = await files.stat(path).catch(() => null);
   if (!found) return null; // that it is missing is told elsewhere
-  const obstacle = found.isBlockDevice()
-    ? await ofDevice(path, found)
-    : found.isFile()
-      ? await ofFile(path, isSession(uri))
+  const obstacle = found.device
+    ? await ofDevice(files, path, found.device)
+    : found.kind === 'file'
+      ? await ofFile(files, path, isSession(uri))
       : null;
-  return obstacle ?? (growth.adds === null ? null : roomObstacle(path, found, growth));
+  return obstacle ?? (growth.adds === null ? null : roomObstacle(files, path, found, growth));
 }
 
 /** Its QEMU is of the user who asks. */
 const isSession = (uri: string): boolean => /^[a-z+]+:\/\/\/session\b/i.test(uri);
 
-async function ofDevice(path: string, { rdev }: Stats): Promise<WriteObstacle | null> {
-  const flag = await readFile(`${deviceDirectory(rdev)}/ro`, 'utf8').catch(() => '0');
+async function ofDevice(files: HostFiles, path: string, device: string): Promise<WriteObstacle | null> {
+  const flag = await files.read(`/sys/dev/block/${device}/ro`).catch(() => null);
   // the kernel lets those write on who have it open
-  return flag.trim() === '1' ? { kind: 'read-only-device', place: path, stopsOpenFiles: false } : null;
+  return flag?.[0] === '1'.charCodeAt(0)
+    ? { kind: 'read-only-device', place: path, stopsOpenFiles: false }
+    : null;
 }
 
 /** ext2 to ext4 and F2FS (statfs(2)) refuse a write to an immutable file that was opened before. */
@@ -54,45 +60,47 @@ const MINDS_OPEN_FILES: ReadonlySet<number> = new Set([0xef53, 0xf2f52010]);
 /** overlayfs copies a file up when it is opened for writing. */
 const OVERLAYFS = 0x794c7630;
 
-async function ofFile(path: string, isOwn: boolean): Promise<WriteObstacle | null> {
-  const place = await realpath(path).catch(() => path);
-  const { type } = await statfs(place).catch(() => ({ type: 0 }));
-  const refusal = await refusedAt(place);
+async function ofFile(files: HostFiles, path: string, isOwn: boolean): Promise<WriteObstacle | null> {
+  const place = await files.realpath(path).catch(() => path);
+  const type = await files.statfs(place).then(
+    (found) => found.type,
+    () => 0,
+  );
+  const refusal = await refusedAt(files, place);
   switch (refusal) {
     case 'EROFS':
-      return ofReadOnly(place);
+      return ofReadOnly(files, place);
     case 'EPERM':
       return { kind: 'immutable', place, stopsOpenFiles: MINDS_OPEN_FILES.has(type) };
     case 'EACCES':
       // libvirtd of the system is another user
       return isOwn ? { kind: 'permission', place, stopsOpenFiles: false } : null;
     case null:
-      return type === OVERLAYFS ? null : ofOpening(place);
+      return type === OVERLAYFS ? null : ofOpening(files, place);
     default:
       return null;
   }
 }
 
 /** access(2) tells of read-only file systems and immutable files, whoever asks; null: it may be written to. */
-const refusedAt = (path: string): Promise<string | null> =>
-  access(path, constants.W_OK).then(
+const refusedAt = (files: HostFiles, path: string): Promise<string | null> =>
+  files.checkWritable(path).then(
     () => null,
-    ({ code }: NodeJS.ErrnoException) => code ?? 'unknown',
+    (error) => errorCode(error) ?? 'unknown',
   );
 
 /** What only an attempt shows. Nothing is written, and a file whose lease another holds is not waited for. */
-async function ofOpening(place: string): Promise<WriteObstacle | null> {
+async function ofOpening(files: HostFiles, place: string): Promise<WriteObstacle | null> {
   try {
-    await (await open(place, constants.O_WRONLY | constants.O_NONBLOCK)).close();
+    await files.checkOpensForWriting(place);
     return null;
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return code === 'EPERM' ? { kind: 'append-only', place, stopsOpenFiles: false } : null;
+    return errorCode(error) === 'EPERM' ? { kind: 'append-only', place, stopsOpenFiles: false } : null;
   }
 }
 
-async function ofReadOnly(path: string): Promise<WriteObstacle> {
-  const mount = await mountOf(path);
+async function ofReadOnly(files: HostFiles, path: string): Promise<WriteObstacle> {
+  const mount = await mountOf(files, path);
   return mount?.isReadOnly && !mount.isFileSystemReadOnly
     ? { kind: 'read-only-mount', place: mount.point, stopsOpenFiles: false }
     : { kind: 'read-only-file-system', place: mount?.point ?? path, stopsOpenFiles: true };
@@ -102,16 +110,18 @@ async function ofReadOnly(path: string): Promise<WriteObstacle> {
 const FULL_BELOW_BYTES = 64 * 1024;
 
 async function roomObstacle(
+  files: HostFiles,
   path: string,
-  found: Stats,
+  found: FileStatus,
   { adds, byRoot }: Growth,
 ): Promise<WriteObstacle | null> {
   const full = (kind: ObstacleKind, place: string): WriteObstacle => ({ kind, place, stopsOpenFiles: true });
   if (adds === null) return null;
-  if (found.isBlockDevice()) return (await hasRoom(path, adds)) === false ? full('full-device', path) : null;
-  const bytes = await mostFreeBytes(path, byRoot);
+  if (found.kind === 'block-device')
+    return (await hasRoom(files, path, adds)) === false ? full('full-device', path) : null;
+  const bytes = await mostFreeBytes(files, path, byRoot);
   if (bytes === null || bytes >= FULL_BELOW_BYTES) return null;
-  if ((await hasRoom(path, adds, bytes)) !== false) return null;
-  const place = await realpath(path).catch(() => path);
-  return full('full-file-system', (await mountOf(place))?.point ?? place);
+  if ((await hasRoom(files, path, adds, bytes)) !== false) return null;
+  const place = await files.realpath(path).catch(() => path);
+  return full('full-file-system', (await mountOf(files, place))?.point ?? place);
 }

@@ -63,12 +63,13 @@ export async function assembleVm(
     readImages(ctx, reading.uri, reading.domain.disks.filter(takesPart)),
     found,
   ]);
-  const snapshots = await callAsNow(reading, images, stored);
+  const snapshots = await callAsNow(ctx, reading, images, stored);
   return { ...reading, images, snapshots: reportOn(reading, snapshots, images), unread };
 }
 
 /** The same snapshots, with the files that the VM uses now under their names of now. */
 export async function callAsNow<T extends Snapshot>(
+  { files }: Pick<Context, 'files'>,
   { uri, domain }: Pick<DomainReading, 'uri' | 'domain'>,
   images: Images,
   snapshots: readonly T[],
@@ -78,7 +79,7 @@ export async function callAsNow<T extends Snapshot>(
   const others = [...namedFiles({ disks: [] }, snapshots, new Map())].filter((path) => !isNow.has(path));
   // most VMs have never been moved, and nothing has to be asked
   if (isRemote(uri) || others.length === 0) return [...snapshots];
-  return callAlike(snapshots, now, await identifyFiles([...now, ...others]));
+  return callAlike(snapshots, now, await identifyFiles(files, [...now, ...others]));
 }
 
 /** Reports on snapshots of a VM; `images` null: by libvirt's word alone. */

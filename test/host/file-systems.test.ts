@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { fileSystemOf } from '../../src/host/file-systems.ts';
-import { realStat } from './real-stat.ts';
+import { localFiles } from './local-files.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'file-systems-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -17,7 +17,7 @@ test('of a file, and of a link to it: the size of its file system, and one id fo
   for (const path of [file, other]) writeFileSync(path, 'x');
   symlinkSync(file, link);
   const { blocks, bsize } = statfsSync(directory);
-  const found = await Promise.all([file, other, link].map((path) => fileSystemOf(path, realStat)));
+  const found = await Promise.all([file, other, link].map((path) => fileSystemOf(localFiles, path)));
   expect(found.map((each) => each?.sizeBytes)).toEqual(Array(3).fill(blocks * bsize));
   expect(new Set(found.map((each) => each?.id)).size).toBe(1);
   expect(directory.startsWith(found[0]?.mountPoint ?? 'none')).toBe(true);
@@ -27,7 +27,7 @@ test('of a file, and of a link to it: the size of its file system, and one id fo
 test('none of what is no file, or not there', async () => {
   expect(
     await Promise.all(
-      ['/dev/null', directory, join(directory, 'nosuch')].map((path) => fileSystemOf(path, realStat)),
+      ['/dev/null', directory, join(directory, 'nosuch')].map((path) => fileSystemOf(localFiles, path)),
     ),
   ).toEqual([null, null, null]);
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { freeBytes, mostFreeBytes, occupiedBytes, writtenAt } from '../../src/host/files.ts';
 import { MiB } from '../model.ts';
-import { realStat } from './real-stat.ts';
+import { localFiles } from './local-files.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'files-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -13,25 +13,25 @@ describe('the space of a file', () => {
   test('what it occupies, and what its file system has left', async () => {
     const path = join(directory, 'full');
     writeFileSync(path, Buffer.alloc(MiB, 1));
-    expect(await occupiedBytes(path)).toBe(statSync(path).blocks * 512);
-    expect(await freeBytes(path, realStat)).toBeGreaterThan(0);
+    expect(await occupiedBytes(localFiles, path)).toBe(statSync(path).blocks * 512);
+    expect(await freeBytes(localFiles, path)).toBeGreaterThan(0);
   });
 
   test('what is free at the most, without a process', async () => {
     const [free, most, forRoot] = await Promise.all([
-      freeBytes(directory, realStat),
-      mostFreeBytes(directory, false),
-      mostFreeBytes(directory, true),
+      freeBytes(localFiles, directory),
+      mostFreeBytes(localFiles, directory, false),
+      mostFreeBytes(localFiles, directory, true),
     ]);
     // others write meanwhile
     expect(most).toBeGreaterThan((free ?? 0) / 2);
     expect(forRoot).toBeGreaterThanOrEqual((most ?? 0) / 2);
-    expect(await mostFreeBytes(join(directory, 'gone'), true)).toBeNull();
+    expect(await mostFreeBytes(localFiles, join(directory, 'gone'), true)).toBeNull();
   });
 
   test('is not known of what is not there', async () => {
     const path = join(directory, 'gone', 'x');
-    expect([await occupiedBytes(path), await freeBytes(path, realStat)]).toEqual([null, null]);
+    expect([await occupiedBytes(localFiles, path), await freeBytes(localFiles, path)]).toEqual([null, null]);
   });
 });
 
@@ -39,6 +39,9 @@ test('when a file was written to last; of a device, and of what is not there, th
   const path = join(directory, 'old');
   writeFileSync(path, 'x');
   utimesSync(path, 1000, 1000);
-  expect(await writtenAt(path)).toBe(1_000_000);
-  expect([await writtenAt('/dev/null'), await writtenAt(join(directory, 'gone'))]).toEqual([null, null]);
+  expect(await writtenAt(localFiles, path)).toBe(1_000_000);
+  expect([
+    await writtenAt(localFiles, '/dev/null'),
+    await writtenAt(localFiles, join(directory, 'gone')),
+  ]).toEqual([null, null]);
 });

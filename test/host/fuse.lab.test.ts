@@ -5,9 +5,10 @@ import { promisify } from 'node:util';
 import { afterEach, expect, test } from 'vitest';
 import { fileSystemOf } from '../../src/host/file-systems.ts';
 import { freeBytes } from '../../src/host/files.ts';
+import { createLocalFiles } from '../../src/host/local-files.ts';
 import { type FuseMount, mountFuse } from '../lab/fuse.ts';
 import { isSystemLab, scratch } from '../lab/lab.ts';
-import { realStat } from './real-stat.ts';
+import { localFiles, runStat } from './local-files.ts';
 
 let mount: FuseMount | null = null;
 afterEach(() => mount?.unmount());
@@ -30,20 +31,18 @@ test.runIf(isSystemLab).each([
   mount = mountFuse(numbers);
   const [size = 0, free = 0] = await byDf(mount.file);
   expect([size, free]).toEqual([numbers.blocks * numbers.unitBytes, numbers.available * numbers.unitBytes]);
-  expect(await fileSystemOf(mount.file, realStat)).toMatchObject({ sizeBytes: size, freeBytes: free });
-  expect(await freeBytes(mount.file, realStat)).toBe(free);
+  expect(await fileSystemOf(localFiles, mount.file)).toMatchObject({ sizeBytes: size, freeBytes: free });
+  expect(await freeBytes(localFiles, mount.file)).toBe(free);
 });
 
 test('where Node.js tells it all no process is started', async () => {
   const asked: (readonly string[])[] = [];
-  const recording = {
-    stat: (args: readonly string[]) => {
-      asked.push(args);
-      return realStat.stat(args);
-    },
-  };
+  const recording = createLocalFiles((args) => {
+    asked.push(args);
+    return runStat(args);
+  });
   const [, free = 0] = await byDf(scratch);
-  const found = (await freeBytes(scratch, recording)) ?? 0;
+  const found = (await freeBytes(recording, scratch)) ?? 0;
   expect(Math.abs(found - free)).toBeLessThan(256 * 1024 * 1024);
   const isKnown = [0xef53, 0x58465342, 0x9123683e, 0x01021994].includes(statfsSync(scratch).type);
   expect(asked).toHaveLength(isKnown ? 0 : 1);

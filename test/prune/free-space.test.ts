@@ -38,7 +38,7 @@ function readerOf({
   let late = delay;
   const reader = {
     measurements: 0,
-    fileSystemOf: async (path: string) => {
+    fileSystemOf: async (_: unknown, path: string) => {
       if (!reachable || path.endsWith('vdb.qcow2')) return null;
       reader.measurements++;
       if (deleted() > seen && late-- <= 0) {

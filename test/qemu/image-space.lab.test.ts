@@ -4,6 +4,7 @@ import { statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { measureImage } from '../../src/qemu/image-space.ts';
+import { localFiles } from '../host/local-files.ts';
 import { scratch, tool, tryTool } from '../lab/lab.ts';
 import { MiB } from '../model.ts';
 
@@ -33,7 +34,7 @@ test.each([
   ['metadata', 96],
 ])('with preallocation=%s it says what the host gets back', async (preallocation, clusters) => {
   const path = makeImage(`${preallocation}.qcow2`, `preallocation=${preallocation}`);
-  const space = await measureImage(qemuImg, path);
+  const space = await measureImage({ qemuImg, files: localFiles }, path);
   if (space.kind !== 'measured') throw new Error(space.detail);
   const [snapshot] = space.snapshots;
   expect(snapshot).toMatchObject({ name: 's', vmState: { clusterBytes: 0 }, changedBytes: null });
@@ -60,7 +61,7 @@ test('small writes all over a new image: QEMU reserves a whole cluster for each,
   tool('qemu-img', ['snapshot', '-c', 's', path]);
   io('write -P 2 0 8k', 'discard 0 1G');
   const before = occupied(path);
-  const space = await measureImage(qemuImg, path);
+  const space = await measureImage({ qemuImg, files: localFiles }, path);
   if (space.kind !== 'measured') throw new Error(space.detail);
   const frees = space.snapshots[0]?.frees.hostBytes ?? 0;
   expect(frees).toBeGreaterThan(12 * MiB);
@@ -70,27 +71,32 @@ test('small writes all over a new image: QEMU reserves a whole cluster for each,
 
 test('a missing file, another format, an external data file: the reason', async () => {
   const missing = join(scratch, 'missing.qcow2');
-  expect(await measureImage(qemuImg, missing)).toMatchObject({ kind: 'unmeasured', why: 'unreadable' });
+  expect(await measureImage({ qemuImg, files: localFiles }, missing)).toMatchObject({
+    kind: 'unmeasured',
+    why: 'unreadable',
+  });
   symlinkSync(missing, join(scratch, 'dangling'));
-  expect(await measureImage(qemuImg, join(scratch, 'dangling'))).toMatchObject({ why: 'unreadable' });
+  expect(await measureImage({ qemuImg, files: localFiles }, join(scratch, 'dangling'))).toMatchObject({
+    why: 'unreadable',
+  });
 
   const raw = join(scratch, 'image.raw');
   tool('qemu-img', ['create', '-q', '-f', 'raw', raw, '1M']);
-  expect(await measureImage(qemuImg, raw)).toMatchObject({ why: 'not-qcow2' });
+  expect(await measureImage({ qemuImg, files: localFiles }, raw)).toMatchObject({ why: 'not-qcow2' });
 
   const apart = join(scratch, 'apart.qcow2');
   tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', `data_file=${apart}.data`, apart, '1M']);
-  expect(await measureImage(qemuImg, apart)).toMatchObject({ why: 'data-file' });
+  expect(await measureImage({ qemuImg, files: localFiles }, apart)).toMatchObject({ why: 'data-file' });
 });
 
 test('beside a process that has it open for writing, of which the image shows nothing afterwards', async () => {
   const path = makeImage('busy.qcow2', 'cluster_size=64k');
-  const alone = await measureImage(qemuImg, path);
+  const alone = await measureImage({ qemuImg, files: localFiles }, path);
   const { mtimeMs } = statSync(path);
   const writer = spawn('qemu-io', ['-f', 'qcow2', path], { stdio: ['pipe', 'pipe', 'ignore'] });
   await once(writer.stdout, 'data');
   expect(tryTool('qemu-img', ['snapshot', '-d', 's', path]).stderr).toMatch(/lock/);
-  expect(await measureImage(qemuImg, path)).toEqual(alone);
+  expect(await measureImage({ qemuImg, files: localFiles }, path)).toEqual(alone);
   expect(statSync(path).mtimeMs).toBe(mtimeMs);
   writer.stdin.end('quit\n');
   await once(writer, 'exit');

@@ -3,6 +3,7 @@ import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { measureMerge } from '../../src/qemu/image-space.ts';
+import { localFiles } from '../host/local-files.ts';
 import { scratch, tool, tryTool } from '../lab/lab.ts';
 import { randomFrom } from '../lab/random.ts';
 import { MiB } from '../model.ts';
@@ -77,7 +78,7 @@ function makeChain(name: string, seed: number): Chain {
 }
 
 async function measured({ paths: [base, ...overlays], format }: Chain) {
-  const said = await measureMerge(qemuImg, overlays, { path: base, format });
+  const said = await measureMerge({ qemuImg, files: localFiles }, overlays, { path: base, format });
   if (said.kind !== 'measured') throw new Error(said.detail);
   return said;
 }

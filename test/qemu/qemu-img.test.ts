@@ -2,11 +2,13 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { HostFiles } from '../../src/host/files.ts';
 import { chainPaths } from '../../src/model/image.ts';
 import { parseInfo } from '../../src/qemu/info.ts';
 import { inspectImage, type RunQemuImg, readChain } from '../../src/qemu/qemu-img.ts';
 import { capture, VERSIONS } from '../captures.ts';
+import { localFiles } from '../host/local-files.ts';
 import { image, MiB, tag } from '../model.ts';
 import { qcow2Header, signature, vmdkDescriptor } from './headers.ts';
 
@@ -46,7 +48,8 @@ function qemuImg(
   return Object.assign(run, { calls });
 }
 
-const inspect = (run: RunQemuImg, path: string, format = 'qcow2') => inspectImage(run, { path, format });
+const inspect = (run: RunQemuImg, path: string, format = 'qcow2') =>
+  inspectImage({ qemuImg: run, files: localFiles }, { path, format });
 
 const answering =
   (info: object): RunQemuImg =>
@@ -162,7 +165,7 @@ describe('asking', () => {
     const top = join(directory, '49');
     const run = qemuImg({ [top]: '48' });
     for (const look of [inspectImage, readChain]) {
-      const found = await look(run, { path: top, format: 'qcow2' });
+      const found = await look({ qemuImg: run, files: localFiles }, { path: top, format: 'qcow2' });
       expect(chainPaths(found)).toHaveLength(50);
       expect(chainPaths(found).at(-1)).toBe(join(directory, '0'));
     }
@@ -206,7 +209,9 @@ describe('what is wrong with an image is the answer', () => {
     const [top, middle] = [imageFile('top', 'middle'), imageFile('middle', gone)];
     const run = qemuImg({ [top]: middle });
     expect(await inspect(run, top)).toEqual(broken('backing-missing', gone));
-    expect(await readChain(run, { path: top, format: 'qcow2' })).toEqual(broken('backing-missing', gone));
+    expect(await readChain({ qemuImg: run, files: localFiles }, { path: top, format: 'qcow2' })).toEqual(
+      broken('backing-missing', gone),
+    );
   });
 
   test('it is no image: then it is raw, which libvirt says it is not', async () => {
@@ -237,7 +242,7 @@ describe('what is wrong with an image is the answer', () => {
     imageFile('a', 'b');
     imageFile('b', 'a');
     const path = join(directory, name);
-    const found = await readChain(qemuImg({}), { path, format: 'qcow2' });
+    const found = await readChain({ qemuImg: qemuImg({}), files: localFiles }, { path, format: 'qcow2' });
     expect(found).toEqual({ ...broken('unreadable', path), detail: 'its backing chain is a loop' });
   });
 
@@ -264,25 +269,19 @@ describe('what is wrong with an image is the answer', () => {
       const base = imageFile('base');
       const top = imageFile('top', base);
       const closed = new Set<string>();
-      vi.resetModules();
-      vi.doMock('node:fs/promises', async (original) => {
-        const real = await original<typeof import('node:fs/promises')>();
-        return {
-          ...real,
-          open: async (path: string, flags: number) => {
-            if (closed.has(path)) throw Object.assign(new Error(code), { code });
-            return real.open(path, flags);
-          },
-        };
-      });
-      const { inspectImage: look } = await import('../../src/qemu/qemu-img.ts');
-      vi.doUnmock('node:fs/promises');
+      const files: HostFiles = {
+        ...localFiles,
+        open: async (path) => {
+          if (closed.has(path)) throw Object.assign(new Error(code), { code });
+          return localFiles.open(path);
+        },
+      };
       const unseen = { kind: 'unseen', why: 'permission', format: null, source: "VM's XML" };
-      const run = qemuImg({ [top]: base });
-      expect(await look(run, { path: top, format: 'qcow2' })).toMatchObject({ kind: 'seen' });
+      const tools = { qemuImg: qemuImg({ [top]: base }), files };
+      expect(await inspectImage(tools, { path: top, format: 'qcow2' })).toMatchObject({ kind: 'seen' });
       for (const path of [base, top]) {
         closed.add(path);
-        expect(await look(run, { path: top, format: 'qcow2' })).toEqual(unseen);
+        expect(await inspectImage(tools, { path: top, format: 'qcow2' })).toEqual(unseen);
       }
     },
   );
@@ -291,7 +290,7 @@ describe('what is wrong with an image is the answer', () => {
 describe('what a guest has written is never followed', () => {
   const chainOf = async (path: string, format: string, formatsBelow?: ReadonlyMap<string, string>) => {
     const place = { path, format, ...(formatsBelow && { formatsBelow }) };
-    const found = await readChain(qemuImg({}), place);
+    const found = await readChain({ qemuImg: qemuImg({}), files: localFiles }, place);
     if (found.kind !== 'seen') return found;
     return found.chain.map(({ path, format, looksLike, backing }) => [
       path.slice(directory.length + 1),
@@ -365,7 +364,10 @@ describe('what a guest has written is never followed', () => {
     const run = qemuImg({});
     const noFile = { kind: 'broken', why: 'unreadable', path: pipe, detail: /neither a file/ };
     for (const path of [pipe, imageFile('top', 'pipe', 'raw')]) {
-      const found = await readChain(run, { path, format: path === pipe ? 'raw' : 'qcow2' });
+      const found = await readChain(
+        { qemuImg: run, files: localFiles },
+        { path, format: path === pipe ? 'raw' : 'qcow2' },
+      );
       expect(found).toMatchObject({ ...noFile, detail: expect.stringMatching(noFile.detail) });
     }
     expect(await inspect(run, pipe, 'raw')).toMatchObject({ kind: 'broken', why: 'unreadable' });

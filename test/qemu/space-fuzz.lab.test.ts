@@ -5,6 +5,7 @@ import { rolldown } from 'rolldown';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { measureImage } from '../../src/qemu/image-space.ts';
 import type { SnapshotSpace } from '../../src/qemu/qcow2/space.ts';
+import { localFiles } from '../host/local-files.ts';
 import { imageInfo } from '../lab/disk.ts';
 import { scratch, tool, tryTool } from '../lab/lab.ts';
 import { type Made, makeImage, openArgs, randomNumbers, snapshotArgs } from './qcow2-maker.ts';
@@ -215,12 +216,12 @@ async function tryImage(seed: number): Promise<void> {
   if (!traits.has('crashed') && isHarmed(path, traits.has('luks'))) {
     total.harmed++;
     // whatever it is, the reader ends
-    await measureImage(qemuImg, path);
+    await measureImage({ qemuImg, files: localFiles }, path);
     return rmSync(path);
   }
   settle(path);
   const sample = findExpected(made, seed);
-  const said = await measureImage(qemuImg, path, sample.question);
+  const said = await measureImage({ qemuImg, files: localFiles }, path, sample.question);
   const found = said.kind === 'measured' ? mistakes(said.snapshots, sample) : [said];
   if (said.kind === 'measured' && said.snapshots.length !== sample.expected.size) found.push('not all');
   if (found.length > 0) wrong.push({ seed, found, log });

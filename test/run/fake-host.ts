@@ -4,6 +4,7 @@ import type { RunQemuImg } from '../../src/qemu/qemu-img.ts';
 import type { Context, Settings } from '../../src/run/context.ts';
 import { nothingKnown } from '../../src/sharing/known-vms.ts';
 import { capture, storedDefinition } from '../captures.ts';
+import { localFiles } from '../host/local-files.ts';
 import { type FakeLibvirt, type FakeVm, fakeLibvirt, optionValue } from '../libvirt/fake-libvirt.ts';
 import { MiB, TAKEN_AT } from '../model.ts';
 
@@ -74,7 +75,6 @@ export function fakeHost(): FakeHost {
       connect: (uri) => createVirsh(libvirt.exec, uri, 'nonce'),
       qemuImg: qemuImgOf(images),
       changeImage: qemuImgOf(images),
-      stat: async () => ({ stdout: '', stderr: 'stat: there is none here', exitCode: 1 }),
       terminal: {
         out: { isTerminal: false, columns: 80, color: 0 },
         err: { isTerminal: false, columns: 80, color: 0 },
@@ -87,7 +87,8 @@ export function fakeHost(): FakeHost {
         release: () => undefined,
       },
       clock: { now: () => NOW * 1000, sleep: async () => undefined },
-      files: {
+      files: localFiles,
+      stateFiles: {
         keep: async (name, text) => {
           kept.set(`/state/${name}`, text);
           return `/state/${name}`;

@@ -6,6 +6,7 @@ import { KvmsnapError } from '../../src/errors.ts';
 import type { Context } from '../../src/run/context.ts';
 import { type Currency, readUsersOf } from '../../src/sharing/find-image-users.ts';
 import { invalidate, nothingKnown } from '../../src/sharing/known-vms.ts';
+import { localFiles } from '../host/local-files.ts';
 import { Failure, type FakeVm, fakeLibvirt } from '../libvirt/fake-libvirt.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'users-'));
@@ -42,6 +43,7 @@ function host(...vms: FakeVm[]) {
   const ctx = {
     clock: { now: () => time.now },
     virsh: libvirt.virsh,
+    files: localFiles,
     connect: () => libvirt.virsh,
     settings: { connect: null },
     interrupts: { pending: null },

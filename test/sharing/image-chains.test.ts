@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readChains } from '../../src/sharing/image-chains.ts';
 import { imagesToFollow } from '../../src/sharing/vm-files.ts';
+import { localFiles } from '../host/local-files.ts';
 import { type Qcow2Names, qcow2Header } from '../qemu/headers.ts';
 
 let directory = '';
@@ -24,7 +25,7 @@ test('a chain goes as far as its images record qcow2, with the files that hold t
   const base = write('base', { backing: 'secret', backingFormat: 'qcow2' });
   const middle = write('middle', { backing: base, backingFormat: 'raw', dataFile: 'data' });
   const top = write('top', { backing: 'middle', backingFormat: 'qcow2' });
-  const { beneath, unreadable } = await readChains(new Map(), [{ path: top, format: 'qcow2' }]);
+  const { beneath, unreadable } = await readChains(localFiles, new Map(), [{ path: top, format: 'qcow2' }]);
   expect(beneath(top, 'qcow2')).toEqual([middle, at('data'), base]);
   expect(unreadable).toEqual(new Set());
 });
@@ -32,7 +33,7 @@ test('a chain goes as far as its images record qcow2, with the files that hold t
 test('a raw image is never followed', async () => {
   const path = write('a', { backing: '/etc/shadow', backingFormat: 'qcow2' });
   const known = new Map();
-  const { beneath } = await readChains(known, [{ path, format: 'raw' }]);
+  const { beneath } = await readChains(localFiles, known, [{ path, format: 'raw' }]);
   expect(beneath(path, 'raw')).toEqual([]);
   expect(known).toEqual(new Map());
 });
@@ -41,7 +42,7 @@ test('where no format is recorded, a header that names other files is not believ
   const base = write('base', { backing: '/etc/shadow' });
   const top = write('top', { backing: base });
   const known = new Map();
-  const { beneath, unreadable } = await readChains(known, [{ path: top, format: 'qcow2' }]);
+  const { beneath, unreadable } = await readChains(localFiles, known, [{ path: top, format: 'qcow2' }]);
   expect(beneath(top, 'qcow2')).toEqual([]);
   expect(unreadable).toEqual(new Set([top]));
   expect([...known.keys()]).not.toContain('/etc/shadow');

@@ -8,6 +8,7 @@ import type { DiskImage } from '../../src/model/image.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import { foreseeFreed, whatIsFreed } from '../../src/space/reclaimed.ts';
 import { completeVm, type Vm } from '../../src/vm/load.ts';
+import { localFiles } from '../host/local-files.ts';
 import { disk, domain, seen, snapshot } from '../model.ts';
 import { fakeHost } from '../run/fake-host.ts';
 
@@ -43,7 +44,7 @@ function vmOf(image: DiskImage, source: string, external?: readonly [string, str
 }
 
 const bytesOf = async (vm: Vm, remove: () => void) =>
-  (await whatIsFreed(vm, async () => remove())).freed.bytes;
+  (await whatIsFreed({ files: localFiles }, vm, async () => remove())).freed.bytes;
 
 describe('what was freed', () => {
   test('is by how much the files of the chain have shrunk, and all of those that are gone', async () => {

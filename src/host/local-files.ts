@@ -1,0 +1,140 @@
+import { type BigIntStats, constants, readSync, type Stats } from 'node:fs';
+import {
+  access,
+  chmod,
+  type FileHandle,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  stat,
+  statfs,
+  writeFile,
+} from 'node:fs/promises';
+import { KvmsnapError } from '../errors.ts';
+import type { Capacity, FileKind, FileStatus, HostFiles, OpenFile } from './files.ts';
+import type { Executed } from './processes.ts';
+
+/** HostFiles of the host that kvmsnap itself runs on. */
+
+/** Runs stat(1), for what Node.js does not tell of a file system. */
+export type RunStat = (args: readonly string[]) => Promise<Executed>;
+
+/** The files of this host. */
+export const createLocalFiles = (runStat: RunStat): HostFiles => ({
+  // inodes of more than 53 bits are common: btrfs, FUSE, NFS
+  stat: async (path) => statusOf(await stat(path, { bigint: true })),
+  statfs: async (path) => {
+    const { type, bavail, bfree, bsize } = await statfs(path);
+    return { type, mostFreeBytes: bavail * bsize, mostFreeForRootBytes: bfree * bsize };
+  },
+  capacity: (path) => capacityAt(path, runStat),
+  realpath: (path) => realpath(path),
+  readdir: async (path) =>
+    (await readdir(path, { withFileTypes: true })).map((entry) => ({
+      name: entry.name,
+      isFile: entry.isFile(),
+    })),
+  read: (path) => readFile(path),
+  open: openImage,
+  checkWritable: (path) => access(path, constants.W_OK),
+  checkOpensForWriting: async (path) => (await open(path, constants.O_WRONLY | constants.O_NONBLOCK)).close(),
+  write: (path, bytes, mode) => writeFile(path, bytes, { mode, flag: 'wx' }),
+  chmod: (path, mode) => chmod(path, mode),
+  remove: (path) => rm(path),
+});
+
+const kindOf = (found: Stats | BigIntStats): FileKind =>
+  found.isFile()
+    ? 'file'
+    : found.isDirectory()
+      ? 'directory'
+      : found.isBlockDevice()
+        ? 'block-device'
+        : 'other';
+
+function statusOf(found: BigIntStats): FileStatus {
+  const { dev, ino, rdev, size, mode, blocks, mtimeNs, ctimeNs } = found;
+  const kind = kindOf(found);
+  return {
+    kind,
+    identity: kind === 'block-device' ? `device ${rdev}` : `${dev}:${ino}`,
+    device: kind === 'block-device' ? deviceNumber(Number(rdev)) : null,
+    fileSystemId: String(dev),
+    sizeBytes: Number(size),
+    occupiedBytes: Number(blocks) * BLOCK_BYTES,
+    mode: Number(mode) & 0o7777,
+    writtenAt: Number(mtimeNs / 1_000_000n) + Number(mtimeNs % 1_000_000n) / 1e6,
+    stamp: `${dev}:${ino}:${rdev}:${size}:${mtimeNs}:${ctimeNs}`,
+  };
+}
+
+/** The unit of st_blocks (stat(2)), whatever the block size of the file system. */
+const BLOCK_BYTES = 512;
+
+/** Magic numbers of file systems whose blocks are counted in `f_bsize` (statfs(2)): ext2 to ext4, XFS, Btrfs, tmpfs. */
+const COUNTED_IN_BSIZE: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994]);
+
+/**
+ * On other file systems, such as FUSE and virtiofs, blocks are counted in a unit of their own (`f_frsize`), which Node.js
+ * does not tell: stat(1) is asked.
+ */
+async function capacityAt(path: string, runStat: RunStat): Promise<Capacity | null> {
+  const { type, blocks, bavail, bsize } = await statfs(path);
+  if (COUNTED_IN_BSIZE.has(type)) return { sizeBytes: blocks * bsize, freeBytes: bavail * bsize };
+  const stdout = await runStat(['--file-system', '--format=%S %b %a', '--', path]).then(
+    (answer) => answer.stdout,
+    (error: unknown) => {
+      // the run is to end
+      if (error instanceof KvmsnapError && error.code !== 'tool-missing') throw error;
+      return '';
+    },
+  );
+  const [, unit, size, free] = /^(\d+) (\d+) (\d+)\n?$/.exec(stdout)?.map(Number) ?? [];
+  if (!unit || size === undefined || free === undefined) return null;
+  return { sizeBytes: size * unit, freeBytes: free * unit };
+}
+
+async function openImage(path: string): Promise<OpenFile | null> {
+  // before it is opened: opening a pipe would wait for a writer, or wake one
+  if (!isImage(await stat(path))) return null;
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    const found = await file.stat();
+    // another file may have come to that name since
+    if (isImage(found)) return await openFileOf(file, found);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  await file.close();
+  return null;
+}
+
+const isImage = (found: Stats): boolean => ['file', 'block-device'].includes(kindOf(found));
+
+async function openFileOf(file: FileHandle, found: Stats): Promise<OpenFile> {
+  const isFile = found.isFile();
+  return {
+    kind: isFile ? 'file' : 'block-device',
+    size: isFile ? found.size : await deviceBytes(deviceNumber(found.rdev)),
+    occupiedBytes: found.blocks * BLOCK_BYTES,
+    read: (offset, into) => readSync(file.fd, into, 0, into.length, offset),
+    close: () => file.close(),
+  };
+}
+
+/** The size of a block device, by its number (sysfs-block). */
+async function deviceBytes(device: string): Promise<number> {
+  return Number(await readFile(`/sys/dev/block/${device}/size`, 'utf8')) * 512;
+}
+
+/** Linux: makedev(3). */
+function deviceNumber(device: number): string {
+  const high = Math.floor(device / 2 ** 32);
+  const low = device % 2 ** 32;
+  const major = ((low >>> 8) & 0xfff) + (high & 0xfffff000);
+  const minor = (low & 0xff) + (((low >>> 12) & 0xfff00) >>> 0);
+  return `${major}:${minor}`;
+}
