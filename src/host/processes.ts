@@ -72,38 +72,41 @@ function workingDirectory(): string {
 
 /** The real Exec. */
 export function createExec({ stop, readLimitSeconds, mostBytes, onRun }: ExecOptions): Exec {
-  const env = toolEnvironment();
   const limitReads = pLimit(READS_AT_ONCE);
-  const cwd = workingDirectory();
+  // A process group of its own: Ctrl-C in the terminal must not reach virsh in the middle of a write.
+  const common = {
+    cwd: workingDirectory(),
+    env: toolEnvironment(),
+    extendEnv: false,
+    stdin: 'ignore',
+    detached: true,
+    cleanup: false,
+    reject: false,
+  } as const;
 
-  const start = (tool: Tool, args: readonly string[], stdout: Output, stderr: Output) => {
+  const begin = (tool: Tool, args: readonly string[]) => {
     stop.throwIfAborted();
     onRun(commandLine(tool, args));
-    // A process group of its own: Ctrl-C in the terminal must not reach virsh in the middle of a write.
-    return execa(tool, args, {
-      cwd,
-      env,
-      extendEnv: false,
-      stdin: 'ignore',
-      stdout: stdout as 'pipe',
-      stderr: stderr as 'pipe',
-      detached: true,
-      cleanup: false,
-      reject: false,
-      buffer: false,
-    });
   };
 
-  const startPiped = (tool: Tool, args: readonly string[], kind: keyof Exec) => {
-    const child = start(tool, args, 'pipe', 'pipe');
-    const tooMuch = () => {
-      if (kind === 'read') killGroup(child.pid);
-    };
-    return {
-      child,
-      stdout: collect(child.stdout, mostBytes, tooMuch),
-      stderr: collect(child.stderr, mostBytes, tooMuch),
-    };
+  const readNow = async (tool: Tool, args: readonly string[]): Promise<Executed> => {
+    begin(tool, args);
+    const child = execa(tool, args, {
+      ...common,
+      encoding: 'buffer',
+      stripFinalNewline: false,
+      maxBuffer: mostBytes,
+      timeout: readLimitSeconds * 1000,
+      cancelSignal: stop,
+      killSignal: 'SIGKILL',
+    });
+    // execa ends the tool alone, or breaks its pipe: what the tool has started, such as ssh, would hold the other end of it
+    child.once('exit', (code) => code !== 0 && killGroup(child.pid));
+    const result = await child;
+    stop.throwIfAborted();
+    if (result.timedOut) throw noAnswer(tool, readLimitSeconds);
+    if (result.isMaxBuffer) throw tooLong(tool, mostBytes);
+    return executed(tool, result, { stdout: textOf(result.stdout), stderr: textOf(result.stderr) });
   };
 
   const unlessStopped = async <T>(ended: Promise<T>): Promise<T> => {
@@ -113,49 +116,30 @@ export function createExec({ stop, readLimitSeconds, mostBytes, onRun }: ExecOpt
     return Promise.race([ended, stopped]);
   };
 
-  const finish = (
-    tool: Tool,
-    { stdout, stderr }: Started,
-    result: Awaited<ReturnType<typeof start>>,
-  ): Executed => {
-    if (result.failed && result.exitCode === undefined && result.signal === undefined)
-      throw launchFailure(tool, result);
-    return { stdout: stdout.text(), stderr: stderr.text(), exitCode: result.exitCode ?? null };
-  };
-  type Started = Record<'stdout' | 'stderr', { readonly text: () => string }>;
-
-  const readNow = async (tool: Tool, args: readonly string[]): Promise<Executed> => {
-    const started = startPiped(tool, args, 'read');
-    const { child } = started;
-    let late = false;
-    const kill = () => killGroup(child.pid);
-    const limit = setTimeout(() => {
-      late = true;
-      kill();
-    }, readLimitSeconds * 1000);
-    stop.addEventListener('abort', kill);
-    const result = await child;
-    stop.removeEventListener('abort', kill);
-    clearTimeout(limit);
-    stop.throwIfAborted();
-    if (late && result.exitCode === undefined) throw noAnswer(tool, readLimitSeconds);
-    if (started.stdout.isTooLong() || started.stderr.isTooLong()) throw tooLong(tool, mostBytes);
-    return finish(tool, started, result);
-  };
-
   return {
     read: (tool, args) => limitReads(() => readNow(tool, args)),
 
     async write(tool, args) {
-      const started = startPiped(tool, args, 'write');
-      return finish(tool, started, await unlessStopped(started.child));
+      begin(tool, args);
+      const child = execa(tool, args, { ...common, buffer: false });
+      const [stdout, stderr] = [beginningOf(child.stdout, mostBytes), beginningOf(child.stderr, mostBytes)];
+      const result = await unlessStopped(child);
+      return executed(tool, result, { stdout: stdout(), stderr: stderr() });
     },
 
     async writeToTheEnd(tool, args) {
       const [stdout, stderr] = [openNamelessFile(mostBytes), openNamelessFile(mostBytes)];
       try {
-        const result = await unlessStopped(start(tool, args, stdout.file, stderr.file));
-        return finish(tool, { stdout, stderr }, result);
+        begin(tool, args);
+        const child = execa(tool, args, {
+          ...common,
+          buffer: false,
+          // a descriptor of ours, which execa takes and its types do not know
+          stdout: stdout.file as unknown as 'inherit',
+          stderr: stderr.file as unknown as 'inherit',
+        });
+        const result = await unlessStopped(child);
+        return executed(tool, result, { stdout: stdout.text(), stderr: stderr.text() });
       } finally {
         closeSync(stdout.file);
         closeSync(stderr.file);
@@ -163,6 +147,24 @@ export function createExec({ stop, readLimitSeconds, mostBytes, onRun }: ExecOpt
     },
   };
 }
+
+interface Ended {
+  readonly failed: boolean;
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+  readonly code?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** What a tool has said and how it ended; throws where it could not be started. */
+function executed(tool: Tool, ended: Ended, said: Pick<Executed, 'stdout' | 'stderr'>): Executed {
+  if (ended.failed && ended.exitCode === undefined && ended.signal === undefined)
+    throw launchFailure(tool, ended);
+  return { ...said, exitCode: ended.exitCode ?? null };
+}
+
+const textOf = ({ buffer, byteOffset, byteLength }: Uint8Array): string =>
+  Buffer.from(buffer, byteOffset, byteLength).toString('utf8');
 
 /** Ends a process and all that it has started: the ssh of a virsh would hold our pipe, and us, for as long as it hangs. */
 function killGroup(pid: number | undefined): void {
@@ -199,37 +201,18 @@ function createNamelessFile(): number {
   }
 }
 
-/** A descriptor of ours will do too, which execa's types do not know. */
-type Output = 'pipe' | number;
-
-/** Chunks from which on an output counts as long. */
-const LONG = 8;
-
-/** Milliseconds between two looks at a long output. A pipe holds 64 KiB, which virsh takes longer to fill. */
-const REST = 4;
-
-interface Collected {
-  /** All that came, within the limit. */
-  readonly text: () => string;
-  readonly isTooLong: () => boolean;
-}
-
 /**
- * Gathers a stream as text. virsh writes a few KB at a time, and to be woken for each of them costs: a long output is
- * left to gather in the pipe for a while. execa's own way takes twice the CPU.
+ * The first bytes of a stream, as text. All of it is read and the rest forgotten, so that a write comes to its end however
+ * much it says: execa's maxBuffer would kill it.
  */
-function collect(stream: Readable | null, most: number, tooMuch: () => void): Collected {
+function beginningOf(stream: Readable, most: number): () => string {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  stream?.on('data', (chunk: Buffer) => {
+  stream.on('data', (chunk: Buffer) => {
+    if (bytes < most) chunks.push(chunk);
     bytes += chunk.length;
-    // of a write, all is read, so that it comes to its end
-    if (bytes > most) return tooMuch();
-    if (chunks.push(chunk) < LONG) return;
-    stream.pause();
-    setTimeout(() => stream.resume(), REST);
   });
-  return { text: () => Buffer.concat(chunks).toString('utf8'), isTooLong: () => bytes > most };
+  return () => Buffer.concat(chunks).toString('utf8', 0, most);
 }
 
 /** More reads than this at once only make each other slower: a host may have hundreds of disks to look at. */

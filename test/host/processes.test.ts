@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -38,6 +38,15 @@ function execOf({ stop = new AbortController().signal, readLimitSeconds = 20 }: 
     lines,
     ...createExec({ stop, readLimitSeconds, mostBytes: 1_000_000, onRun: (line) => lines.push(line) }),
   };
+}
+
+/** A process that nobody has waited for yet (Z) runs no more; proc(5). */
+function isRunning(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
 }
 
 const ALL = ['read', 'write', 'writeToTheEnd'] as const;
@@ -149,6 +158,22 @@ describe('giving up', () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     await expect(mark()).rejects.toMatchObject({ code: 'ENOENT' });
   });
+
+  test.each(['stopped', 'too late', 'endless'])(
+    'nothing stays of a read that is %s, such as its ssh',
+    async (why) => {
+      virshIs(`sleep 60 & echo $! > "$0.pid"; ${why === 'endless' ? 'cat /dev/zero' : 'wait'}`);
+      const stop = new AbortController();
+      const exec = execOf({ stop: stop.signal, readLimitSeconds: why === 'too late' ? 0.5 : 20 });
+      const read = exec.read('virsh', []).catch((error: unknown) => error);
+      const pid = await vi.waitFor(
+        () => Number(readFileSync(join(directory, 'virsh.pid'), 'utf8')) || Promise.reject(),
+      );
+      if (why === 'stopped') stop.abort(over);
+      expect(await read).toBeInstanceOf(KvmsnapError);
+      await vi.waitFor(() => expect(isRunning(pid)).toBe(false));
+    },
+  );
 
   test.each(['write', 'writeToTheEnd'] as const)('a %s goes on without us (hazard 8)', async (kind) => {
     await stopAfter(kind, 50);
