@@ -1,8 +1,9 @@
 'use strict';
 /**
- * V8's compiled code beside each file of dist, for a Node.js that keeps none itself (before 22.1): a fifth less to do at
- * each start. Written by the build, only read afterwards, and as trusted as the code beside it. V8 refuses what another
- * version of it has written, and then compiles as ever.
+ * V8's compiled code beside each file of dist, for a Node.js that keeps none itself (before 22.1). Measured on Node.js 20 in
+ * CPU time of `node -e 0`: `--version` 1.43 with it and 1.56 without, `list` 4.2 and 4.9. From 22.1 on Node's own does the
+ * same, and this is not loaded. Written by the build, only read afterwards, and as trusted as the code beside it. V8 refuses
+ * what another version of it has written, and then compiles as ever.
  */
 const { readdirSync, readFileSync, writeFileSync } = require('node:fs');
 const Module = require('node:module');

@@ -135,6 +135,9 @@ export function understand<T>(what: string, read: () => T): T {
   }
 }
 
+/** How zod is to parse: a parser that it compiles pays for itself only after more input than one run has. */
+export const INTERPRETED = { jitless: true } as const;
+
 /** A schema names places in a list of issues, of which the first is enough; a parser has a line, then the text itself. */
 function senseless(cause: unknown): string {
   const { issues, message = '' } = cause as {

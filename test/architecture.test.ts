@@ -22,6 +22,8 @@ interface Source {
   /** Names that the code refers to, members as `Date.now`; words in types, comments and texts do not count. */
   readonly names: ReadonlySet<string>;
   readonly forms: ReadonlySet<string>;
+  /** What the module itself remembers, or does when it is loaded, by line. */
+  readonly state: readonly string[];
 }
 
 type Node = Readonly<Record<string, unknown>> & { readonly type: string };
@@ -60,10 +62,37 @@ function namesOf(node: Node): string[] {
   return [`${text(node['object'], 'name')}.${text(node['property'], 'name')}`];
 }
 
+/** A statement of a module that changes something when it is loaded, or keeps what can change. */
+function isState(statement: Node): boolean {
+  if (statement.type === 'ExpressionStatement') return true;
+  const declaration = isNode(statement['declaration']) ? statement['declaration'] : statement;
+  if (declaration.type !== 'VariableDeclaration') return false;
+  const parts = declaration['declarations'] as Node[];
+  return (
+    text(declaration, 'kind') !== 'const' || parts.some((part) => isMemory(part['init']) && !isFixed(part))
+  );
+}
+
+/** Of a type by name, which is a read-only one. */
+function isFixed({ id }: Node): boolean {
+  const type = isNode(id) && isNode(id['typeAnnotation']) ? id['typeAnnotation']['typeAnnotation'] : null;
+  const name = isNode(type) ? text(type['typeName'], 'name') : '';
+  return name !== '' && !/^(Map|Set|Array|Weak.*)$/.test(name);
+}
+
+/** An empty Map, Set or list, and anything weak. */
+function isMemory(value: unknown): boolean {
+  if (!isNode(value)) return false;
+  if (value.type === 'ArrayExpression') return (value['elements'] as Node[]).length === 0;
+  if (value.type !== 'NewExpression') return false;
+  const name = text(value['callee'], 'name');
+  return /^Weak/.test(name) || (/^(Map|Set)$/.test(name) && (value['arguments'] as Node[]).length === 0);
+}
+
 function read(path: string): Source {
-  const nodes = [
-    ...nodesIn(parseAst(readFileSync(join(ROOT, path), 'utf8'), { lang: 'ts' }) as unknown as Node),
-  ];
+  const code = readFileSync(join(ROOT, path), 'utf8');
+  const program = parseAst(code, { lang: 'ts' }) as unknown as Node;
+  const nodes = [...nodesIn(program)];
   const members = new Set(
     nodes.flatMap((node) =>
       (node.type === 'MemberExpression' && !node['computed']) || node.type === 'TSQualifiedName'
@@ -78,6 +107,9 @@ function read(path: string): Source {
     imports: nodes.flatMap(importOf),
     names: new Set(nodes.filter((node) => !members.has(node)).flatMap(namesOf)),
     forms: new Set(nodes.map(({ type }) => type)),
+    state: (program['body'] as Node[])
+      .filter(isState)
+      .map(({ start, end }) => code.slice(Number(start), Number(end)).split('\n')[0] ?? ''),
   };
 }
 
@@ -194,6 +226,11 @@ describe.each(SOURCES.map((source) => [source.path, source] as const))('%s', (pa
   test('the world is touched in its places only', () => {
     if (WORLDLY.includes(path)) return expect(WORLD.some((name) => source.names.has(name))).toBe(true);
     expect(WORLD.filter((name) => source.names.has(name))).toEqual([]);
+  });
+
+  test('nothing is remembered or done by the module itself', () => {
+    // main.ts is the run
+    if (path !== 'src/main.ts') expect(source.state).toEqual([]);
   });
 
   test('no default export, no barrel', () => {

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { understand } from '../errors.ts';
+import { INTERPRETED, understand } from '../errors.ts';
 import type { Appearance, Image } from '../model/image.ts';
 import { backingLocation } from './backing-name.ts';
 import { commaDoubled } from './command-lines.ts';
@@ -61,7 +61,9 @@ export function infoArguments(path: string, format: string, hasDataFile: boolean
 
 /** What it answered of the image at that path; throws `refused` for what is no answer. */
 export function parseInfo(path: string, stdout: string, looksLike: Appearance | null): Link {
-  const info = understand(`qemu-img says of ${path}`, () => z.parse(ImageInfo, JSON.parse(stdout)));
+  const info = understand(`qemu-img says of ${path}`, () =>
+    z.parse(ImageInfo, JSON.parse(stdout), INTERPRETED),
+  );
   const data = info['format-specific']?.data;
   const name = info['backing-filename'];
   const below = name === undefined ? null : { name, format: info['backing-filename-format'] ?? null };

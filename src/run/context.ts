@@ -49,6 +49,8 @@ export interface Context {
   readonly interrupts: Interrupts;
   /** The VMs of the host, as this run has read them. */
   readonly known: KnownVms;
+  /** What this run has noted already and says once: keys of those who say it, with the UUID of the VM. */
+  readonly noted: Set<string>;
 }
 
 export interface Clock {
@@ -89,6 +91,7 @@ export function systemContext(settings: Settings): Context {
     terminal,
     interrupts,
     known: nothingKnown(),
+    noted: new Set(),
     stateFiles: createStateFiles(process.env),
     virsh: createVirsh(exec, settings.connect, nonce, settings.readonly),
     connect: (uri, readLimitSeconds) =>

@@ -143,11 +143,11 @@ async function usesKnown({ known, files: hostFiles }: Context, { uri, files, exc
 }
 
 function noteHidden(ctx: Context, hidden: readonly DomainName[]): void {
-  const untold = hidden.filter(({ uuid }) => !ctx.known.told.has(uuid));
+  const untold = hidden.filter(({ uuid }) => !ctx.noted.has(uuid));
   if (untold.length === 0) return;
   const names = untold.map(({ name }) => `'${name}'`).join(', ');
   ctx.terminal.note(
     `note: could not read all of VM ${names}, so it is not known whether ${untold.length === 1 ? 'it uses' : 'they use'} a file that is changed here`,
   );
-  for (const { uuid } of untold) ctx.known.told.add(uuid);
+  for (const { uuid } of untold) ctx.noted.add(uuid);
 }

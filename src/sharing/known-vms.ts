@@ -32,8 +32,6 @@ export interface KnownVms {
   readonly vms: Map<string, KnownVm>;
   /** By path. */
   readonly links: Map<string, KnownLinks>;
-  /** UUIDs of the VMs of which it was told that not everything could be read. */
-  readonly told: Set<string>;
   /** The end of the reading that was begun last. */
   reading: Promise<void>;
   /** Those that could not be read at all the last time. */
@@ -46,7 +44,6 @@ export interface KnownVms {
 export const nothingKnown = (): KnownVms => ({
   vms: new Map(),
   links: new Map(),
-  told: new Set(),
   reading: Promise.resolve(),
   failed: [],
   comparedAt: null,

@@ -1,5 +1,4 @@
 import { type HostFiles, occupiedBytes } from '../host/files.ts';
-import type { Interrupts } from '../host/interrupts.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { parseVolume } from '../libvirt/xml/volume.ts';
 import { type Disk, type Domain, formatOf } from '../model/domain.ts';
@@ -95,9 +94,6 @@ export function isRemote(uri: string): boolean {
   return Boolean(host) || (transport !== undefined && transport !== 'unix');
 }
 
-/** What each run was told already, by VM: a revert with a backup looks at the same disks twice. */
-const told = new WeakMap<Interrupts, Set<string>>();
-
 /** Says, once, which disks or what below them could not be looked at, and what is unchecked for it. */
 export function noteUnseen(ctx: Context, { uuid }: Pick<Domain, 'uuid'>, images: Images): void {
   const unseen = [...images].flatMap(([target, image]) =>
@@ -126,10 +122,9 @@ export function noteUnseen(ctx: Context, { uuid }: Pick<Domain, 'uuid'>, images:
       : []),
     ...beyond,
   ];
-  const said = told.get(ctx.interrupts) ?? new Set();
+  // a revert with a backup looks at the same disks twice
   for (const line of lines) {
-    if (!said.has(uuid + line)) ctx.terminal.note(line);
-    said.add(uuid + line);
+    if (!ctx.noted.has(uuid + line)) ctx.terminal.note(line);
+    ctx.noted.add(uuid + line);
   }
-  told.set(ctx.interrupts, said);
 }

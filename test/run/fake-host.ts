@@ -97,6 +97,7 @@ export function fakeHost(): FakeHost {
       },
       interrupts: createInterrupts((line) => notes.push(line)),
       known: nothingKnown(),
+      noted: new Set(),
     }),
   };
 }

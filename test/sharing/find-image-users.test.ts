@@ -49,6 +49,7 @@ function host(...vms: FakeVm[]) {
     interrupts: { pending: null },
     terminal: { note: (line: string) => notes.push(line) },
     known: nothingKnown(),
+    noted: new Set(),
   } as unknown as Context;
   const ask = async (currency: Currency = 'now', harmless = false) => {
     const before = libvirt.processes.length;

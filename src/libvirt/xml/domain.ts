@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { understand } from '../../errors.ts';
+import { INTERPRETED, understand } from '../../errors.ts';
 import { type Disk, type DomainDefinition, formatOfDriver } from '../../model/domain.ts';
 import { parseXml } from './xml.ts';
 
@@ -103,7 +103,9 @@ const DomainElement = z.object({
 
 /** Parses the output of `virsh dumpxml`. Throws `refused` when it is no domain XML. */
 export function parseDomain(xml: string): DomainDefinition {
-  const { domain } = understand('virsh says of a VM', () => z.parse(DomainElement, parseXml(xml)));
+  const { domain } = understand('virsh says of a VM', () =>
+    z.parse(DomainElement, parseXml(xml), INTERPRETED),
+  );
   return {
     name: domain.name,
     uuid: domain.uuid,
@@ -134,7 +136,7 @@ const LooseDisks = emptyIsNone(
 /** Parses loose `<disk>` elements, cut out of a larger document for speed. Throws `refused` when they are none. */
 export function parseDisks(xml: string): Disk[] {
   const found = understand('virsh says of the disks of a snapshot', () =>
-    z.parse(LooseDisks, parseXml(`<devices>${xml}</devices>`)),
+    z.parse(LooseDisks, parseXml(`<devices>${xml}</devices>`), INTERPRETED),
   );
   return (found.devices.disk ?? []).map(toDisk);
 }

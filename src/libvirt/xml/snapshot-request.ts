@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { KvmsnapError } from '../../errors.ts';
+import { INTERPRETED, KvmsnapError } from '../../errors.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import type { DiskSpec, SnapshotSpec } from '../../model/snapshot-spec.ts';
 import { createSnapshotParser } from './snapshot.ts';
@@ -42,7 +42,7 @@ export interface SnapshotXmlRequest {
 
 /** Reads what is asked for. `file` is what errors call it. Throws `usage`. */
 export function parseSnapshotRequest(file: string, text: string): SnapshotXmlRequest {
-  const { domainsnapshot } = readable(file, () => z.parse(RequestElement, parseXml(text)));
+  const { domainsnapshot } = readable(file, () => z.parse(RequestElement, parseXml(text), INTERPRETED));
   if (typeof domainsnapshot === 'string') return { name: null, memory: null, disks: [] };
   const { name, memory, disks } = domainsnapshot;
   const said = typeof memory === 'object' ? memory : {};

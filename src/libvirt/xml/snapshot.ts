@@ -1,12 +1,9 @@
 import * as z from 'zod/mini';
-import { understand } from '../../errors.ts';
+import { INTERPRETED, understand } from '../../errors.ts';
 import { type Disk, takesPart } from '../../model/domain.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import { parseDisks } from './domain.ts';
 import { attributeText, escapeText, parseXml } from './xml.ts';
-
-// For all schemas of the process: a parser that zod compiles pays for itself only after more input than one run has.
-z.config({ jitless: true });
 
 /** `virsh snapshot-dumpxml` -> Snapshot. Format: libvirt's formatsnapshot documentation; fixtures of four versions. */
 
@@ -52,7 +49,7 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
   return (xml) => {
     const { element, definition } = understand('virsh says of a snapshot', () => {
       const { own, definition } = cutDefinition(xml);
-      return { element: z.parse(SnapshotElement, parseXml(own)).domainsnapshot, definition };
+      return { element: z.parse(SnapshotElement, parseXml(own), INTERPRETED).domainsnapshot, definition };
     });
     const defined = disksOf(definition);
     const sources = new Map(defined.map((disk) => [disk.target, disk.source]));

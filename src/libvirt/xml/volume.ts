@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { understand } from '../../errors.ts';
+import { INTERPRETED, understand } from '../../errors.ts';
 import { parseXml } from './xml.ts';
 
 /** `virsh vol-dumpxml` -> what a storage pool knows of a disk. Format: libvirt's formatstorage documentation. */
@@ -15,6 +15,8 @@ const Volume = z.object({
 
 /** Throws `refused` when it is no volume XML. */
 export function parseVolume(xml: string): { path: string | null; format: string | null } {
-  const { target } = understand('virsh says of a volume', () => z.parse(Volume, parseXml(xml))).volume;
+  const { target } = understand('virsh says of a volume', () =>
+    z.parse(Volume, parseXml(xml), INTERPRETED),
+  ).volume;
   return { path: target.path ?? null, format: target.format?.['@type'] ?? null };
 }
