@@ -64,7 +64,7 @@ export type CreateOptions = OptionsOf<ReturnType<typeof withCreateOptions>> &
 export function create({ run }: Program): Verb {
   const verb = bareCreate();
   withCreateOptions(verb).action((vms, options) =>
-    run(async (ctx) => (await import('./report.ts')).create(ctx, vms, null, options)),
+    run(async (ctx) => (await import('./create.ts')).create(ctx, vms, null, options)),
   );
   return verb;
 }
@@ -96,7 +96,7 @@ const withNamedOptions = (verb: Verb) =>
 export function createAs({ run }: Program): Verb {
   const verb = bareCreateAs();
   withNamedOptions(verb).action((vm, name, options) =>
-    run(async (ctx) => (await import('./report.ts')).create(ctx, [vm], name, options)),
+    run(async (ctx) => (await import('./create.ts')).create(ctx, [vm], name, options)),
   );
   return verb;
 }

@@ -1,7 +1,10 @@
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { Virsh } from '../libvirt/virsh.ts';
+import { type Domain, isActive } from '../model/domain.ts';
+import type { Finding } from '../model/rule.ts';
+import type { Context } from '../run/context.ts';
 
-/** Talking to the agent within a guest (QEMU's qga/qapi-schema.json), by virsh. */
+/** Asks the agent within a guest, by virsh (commands: QEMU's qga/qapi-schema.json). */
 
 /** An agent that hangs must not hold us for long. */
 const ANSWER_SECONDS = '5';
@@ -27,4 +30,23 @@ export async function isFrozen(virsh: Virsh, uuid: string): Promise<boolean | nu
 /** Lets the guest's file systems go on. */
 export function thawCommand(uuid: string): VirshCommand {
   return ['domfsthaw', '--domain', uuid];
+}
+
+/**
+ * Sees to it that the guest's file systems are held still no longer, after a quiesced snapshot that succeeded or not.
+ * libvirtd thaws them itself, unless it died in between. Returns what is left to do; empty: they are thawed.
+ */
+export async function thaw(ctx: Context, { uuid, state }: Domain): Promise<Finding[]> {
+  if (!isActive(state) || (await isFrozen(ctx.virsh, uuid)) === false) return [];
+  const command = thawCommand(uuid);
+  const { exitCode } = await ctx.virsh.write(command);
+  const still = await isFrozen(ctx.virsh, uuid);
+  if (still === false || (still === null && exitCode === 0)) {
+    ctx.terminal.note("warning: the guest's file systems were still frozen, and have been thawed now");
+    return [];
+  }
+  const what = still
+    ? "the guest's file systems are still frozen: whatever writes there stands still"
+    : "whether the guest's file systems are thawed is not known, for its agent does not answer";
+  return [{ what, command: ctx.virsh.line(command) }];
 }

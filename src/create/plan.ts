@@ -1,3 +1,4 @@
+import { KvmsnapError } from '../errors.ts';
 import { type Disk, type Domain, isActive, takesPart } from '../model/domain.ts';
 import { nearest } from '../model/names.ts';
 import { directoryOf, stem } from '../model/paths.ts';
@@ -104,6 +105,12 @@ const CONTRADICTIONS: readonly {
 /** What is wrong with the wishes alone; null: nothing. */
 export function specProblem(spec: SnapshotSpec): PlanProblem | null {
   return CONTRADICTIONS.find(({ when }) => when(spec))?.says ?? null;
+}
+
+/** The plan; throws `usage` where there is a problem instead. */
+export function planOrThrow(planned: SnapshotPlan | PlanProblem): SnapshotPlan {
+  if (!('problem' in planned)) return planned;
+  throw new KvmsnapError('usage', planned.problem, { hint: planned.hint });
 }
 
 /** Works out what a snapshot of that name makes of this VM. */

@@ -3,8 +3,8 @@ import type { DomainReading } from '../libvirt/domains.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import type { SnapshotSpec } from '../model/snapshot-spec.ts';
 import type { Context } from '../run/context.ts';
-import { planSnapshot } from './plan.ts';
-import { type NameMaker, planOrThrow } from './take.ts';
+import { planOrThrow, planSnapshot } from './plan.ts';
+import type { NameMaker } from './request.ts';
 
 /** What `--print-xml` is asked for. */
 export interface XmlRequest {

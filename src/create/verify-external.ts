@@ -1,17 +1,13 @@
-import { type Domain, isActive, isSaving } from '../model/domain.ts';
+import { isSaving } from '../model/domain.ts';
 import { chainPaths } from '../model/image.ts';
-import { quote, virshWord } from '../model/quote.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import type { Finding } from '../model/rule.ts';
 import type { PlannedDisk, SnapshotPlan } from '../model/snapshot-spec.ts';
-import { commitLine } from '../qemu/command-lines.ts';
 import type { Vm } from '../vm/load.ts';
-import { plannedFiles } from './plan.ts';
 import type { CreateFacts } from './rules/facts.ts';
 
-/** Looking at what an external snapshot has made. */
+/** Verifies that an external snapshot is complete. */
 
-type TargetFiles = CreateFacts['targetFiles'];
+export type TargetFiles = CreateFacts['targetFiles'];
 
 /**
  * What a finished one still lacks; empty when each disk is on its overlay, over the image of before, and the memory is in
@@ -60,51 +56,4 @@ function overlayFlaws(
   if (at < 0) return [`disk ${target} is on ${now ?? 'nothing'} and not on ${overlay}`];
   if (image?.kind !== 'seen' || source === null || isReused) return [];
   return chain.includes(source, at + 1) ? [] : [`disk ${target}: ${overlay} is not laid over ${source}`];
-}
-
-/** The files that a failed one has left, and what to do with each. */
-export function residueFiles(
-  plan: SnapshotPlan,
-  before: TargetFiles,
-  after: TargetFiles,
-  { domain, images, snapshotNames }: Vm,
-  name: string,
-): Finding[] {
-  if (snapshotNames.includes(name)) return [];
-  const isMade = (path: string) =>
-    before.get(path)?.holds === null && (after.get(path)?.holds ?? null) !== null;
-  return plannedFiles(plan)
-    .filter(isMade)
-    .map((path) => {
-      const user = domain.disks.find(
-        ({ target, source }) => source === path || chainPaths(images.get(target)).includes(path),
-      );
-      return user
-        ? inUse(domain, user, path, plan)
-        : { what: `${path} was made, and nothing uses it`, command: `rm ${quote(path)}` };
-    });
-}
-
-/** An overlay that no snapshot accounts for: written back into the image beneath it, and no further. */
-function inUse(
-  domain: Domain,
-  { target, source }: Domain['disks'][number],
-  path: string,
-  { disks }: SnapshotPlan,
-): Finding {
-  const unknown = `${path}, and libvirt knows no snapshot for it`;
-  if (source !== path) return { what: `disk ${target} is laid over ${unknown}`, hint: `${path} must stay` };
-  const what = `disk ${target} is now on ${unknown}`;
-  if (isActive(domain.state)) {
-    const commit = `virsh blockcommit ${virshWord(domain)} ${target} --shallow --active --pivot --wait`;
-    return { what, command: `${commit} && rm ${quote(path)}` };
-  }
-  const planned = disks.find((disk) => disk.target === target);
-  const base = planned?.source ?? '';
-  const commit = commitLine(path, planned?.driver ?? 'qcow2');
-  return {
-    what,
-    hint: `write it back, and then name ${base} in the VM's XML again: ${commit}`,
-    command: commit,
-  };
 }

@@ -1,4 +1,4 @@
-import { checkName } from '../create/take.ts';
+import { checkName } from '../create/naming.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { create } from '../../src/create/report.ts';
+import { create } from '../../src/create/create.ts';
 import type { KvmsnapError } from '../../src/errors.ts';
 import type { Context } from '../../src/run/context.ts';
 import { Failure } from '../libvirt/fake-libvirt.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { planSnapshot } from '../../src/create/plan.ts';
+import { residueFiles } from '../../src/create/residue.ts';
 import type { TargetFile } from '../../src/create/rules/facts.ts';
-import { externalFlaws, residueFiles } from '../../src/create/verify-external.ts';
+import { externalFlaws } from '../../src/create/verify-external.ts';
 import type { DiskImage } from '../../src/model/image.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';

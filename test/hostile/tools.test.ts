@@ -1,7 +1,7 @@
 // A virsh and a qemu-img that print what they never should: each run ends with its result or a failure of the table.
 import { describe, expect, test } from 'vitest';
 import { check } from '../../src/check/report.ts';
-import { create } from '../../src/create/report.ts';
+import { create } from '../../src/create/create.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
 import { setHold } from '../../src/describe/report.ts';
 import { KvmsnapError } from '../../src/errors.ts';

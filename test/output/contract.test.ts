@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { check } from '../../src/check/report.ts';
-import { create } from '../../src/create/report.ts';
+import { create } from '../../src/create/create.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
 import { describe as describeSnapshot, setHold } from '../../src/describe/report.ts';
 import { createSnapshotParser } from '../../src/libvirt/xml/snapshot.ts';

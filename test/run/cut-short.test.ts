@@ -1,6 +1,6 @@
 // A signal that comes while the first of two snapshots of one VM is deleted.
 import { expect, test } from 'vitest';
-import { create } from '../../src/create/report.ts';
+import { create } from '../../src/create/create.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
 import { pruneVms } from '../../src/prune/report.ts';
 import type { Context } from '../../src/run/context.ts';

@@ -1,6 +1,6 @@
 // A libvirtd that does not tell its version, as it happens where QEMU is missing: nothing that depends on it is a fact.
 import { expect, test } from 'vitest';
-import { create } from '../../src/create/report.ts';
+import { create } from '../../src/create/create.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
 import { revert } from '../../src/revert/report.ts';
 import type { Context } from '../../src/run/context.ts';

@@ -1,7 +1,7 @@
 // An option of which nothing would be made is a usage error, and not passed over.
 import { expect, test } from 'vitest';
 import { completion } from '../../src/completion/completion.ts';
-import { create } from '../../src/create/report.ts';
+import { create } from '../../src/create/create.ts';
 import type { Context, Settings } from '../../src/run/context.ts';
 import { list } from '../../src/show/list.ts';
 import { space } from '../../src/space/report.ts';

@@ -1,6 +1,6 @@
 // `--wait`: trying again while another job holds the VM (hazard 10), by a scripted clock.
 import { describe, expect, test } from 'vitest';
-import { create } from '../../src/create/report.ts';
+import { create } from '../../src/create/create.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
 import { setHold } from '../../src/describe/report.ts';
 import { KvmsnapError } from '../../src/errors.ts';

@@ -1,0 +1,208 @@
+import { registerSnapshot } from '../describe/register.ts';
+import { KvmsnapError } from '../errors.ts';
+import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
+import { readDaemonVersion } from '../libvirt/runtime.ts';
+import { kvmsnapLine } from '../model/quote.ts';
+import { isPattern } from '../model/selection.ts';
+import type { SpaceRequest, SpaceRun } from '../prune/free-space.ts';
+import { toPruneRequest } from '../prune/options.ts';
+import type { PruneRequest } from '../prune/prune.ts';
+import { pruneTogether, pruneVm } from '../prune/report.ts';
+import { hasRules, mostKept } from '../prune/retention.ts';
+import type { Context } from '../run/context.ts';
+import { withConnection } from '../run/enforce.ts';
+import { type ActionResult, forEachDomain } from '../run/for-each-domain.ts';
+import { operate } from '../run/operation.ts';
+import { toSelection } from '../run/select-options.ts';
+import { keptTooDeep, mayBeTooDeep } from '../vm/chain-depth.ts';
+import { readAgain, requireAllRead } from '../vm/load.ts';
+import { readSelection, type Targets } from '../vm/select.ts';
+import type { CreateOptions } from './command.ts';
+import { checkSpec, checkXmlOptions } from './options.ts';
+import { isExternalSpec } from './plan.ts';
+import { snapshotXml } from './print-xml.ts';
+import { type Created, NOTHING_PRUNED, type Result, report } from './report.ts';
+import { type Asked, byXml, checkForMany, checkUse, type SnapshotRequest, toRequest } from './request.ts';
+import { type Taken, takeSnapshot } from './take.ts';
+
+/** Takes a snapshot of each selected VM, and prunes its old ones where that was asked for. */
+
+/** `create` (name null: one is given, with a label where wanted) and `create-as`. Prunes after, and only after, success. */
+export async function create(
+  ctx: Context,
+  words: readonly string[],
+  name: string | null,
+  options: CreateOptions,
+): Promise<void> {
+  checkXmlOptions(options);
+  const pruning = toPruneRequest(options);
+  checkUse(ctx, pruning, options);
+  const asked = toRequest(name, pruning, options);
+  const request = options.xml === undefined ? asked : await byXml(asked, options.xml);
+  if (!options.printXml) {
+    checkSpec(request.spec);
+    await refuseTooMany(ctx, request, pruning);
+  }
+  const selected = await readSelection(ctx, toSelection(words, options));
+  if (name === null && options.label === undefined) refuseSecondName(ctx, words, selected);
+  if (!selected.single) checkForMany(request, options);
+  if (options.printXml) return printXml(ctx, selected, request, options);
+  const skips = { jobs: options.jobs ?? 1, skips: ({ unsupported }: KvmsnapError) => unsupported };
+  const results = await forEachDomain(ctx, selected, skips, async (ctx, reading) => {
+    // of many VMs, a later one's turn may come an hour after it was read
+    const isFresh = selected.single || ctx.settings.dryRun;
+    const now = isFresh ? reading : await readByUuid(ctx.virsh, reading.domain.uuid, reading.domain.name);
+    return options.redefine ? registerOne(ctx, now, request, options) : createOne(ctx, now, request, pruning);
+  });
+  const run = { single: selected.single, strict: options.strict ?? false };
+  const { freeMin } = pruning;
+  if (freeMin === null) return report(ctx, results, run, null);
+  // of all VMs the oldest go first, so not before all have been taken
+  const { pruned, space } = await freeTogether(ctx, results, { ...pruning, freeMin });
+  await report(ctx, pruned, run, space);
+}
+
+/** Throws `check` for rules that would pile up more external snapshots than libvirt starts a VM with. */
+async function refuseTooMany({ virsh }: Context, { spec }: Asked, { rules }: PruneRequest): Promise<void> {
+  const kept = mostKept(rules);
+  if (!isExternalSpec(spec) || !mayBeTooDeep(kept)) return;
+  const why = keptTooDeep(kept, await readDaemonVersion(virsh));
+  if (why === null) return;
+  throw new KvmsnapError('check', `no snapshot was taken: ${why}`, {
+    hint: 'keep fewer, or take internal snapshots (without --external)',
+  });
+}
+
+/** `create VM NAME` was meant as create-as. Throws `not-found` where the second of two words is no VM. */
+function refuseSecondName(
+  ctx: Context,
+  [vm = '', word = '', ...others]: readonly string[],
+  { targets }: Targets,
+): void {
+  const missing = targets.find(({ vm }) => vm.uuid === null && vm.name === word);
+  const isMeant =
+    others.length === 0 && !isPattern(word) && targets.some(({ named, vm }) => named && vm.uuid !== null);
+  if (!missing || !isMeant || !(missing.reading instanceof KvmsnapError)) return;
+  const { message, hint } = missing.reading;
+  const slip = hint?.startsWith('did you mean') ? `${hint} Or, ` : '';
+  const finding = {
+    what: `${message}; nothing was done`,
+    hint: `${slip}to give the snapshot of '${vm}' that name`,
+    command: kvmsnapLine('create-as', [vm, word]),
+  };
+  const { command } = withConnection(ctx, finding);
+  throw new KvmsnapError('not-found', finding.what, { hint: finding.hint, command });
+}
+
+async function registerOne(
+  ctx: Context,
+  reading: DomainReading,
+  { xml }: SnapshotRequest,
+  { current = false }: CreateOptions,
+): Promise<ActionResult<Created>> {
+  if (!xml) throw new Error('a redefinition needs a file');
+  const ended = await operate(ctx, registerSnapshot(reading, { ...xml, makeCurrent: current }));
+  const value =
+    'planned' in ended
+      ? { name: ended.planned.name, snapshot: null, planned: ended.planned.command }
+      : { name: ended.done.name, snapshot: ended.done, planned: null };
+  return { value: { ...value, pruned: NOTHING_PRUNED, after: null }, failures: [], succeeded: 1 };
+}
+
+export async function printXml(
+  ctx: Context,
+  { targets }: Targets,
+  { name, spec, labelled, description }: Asked,
+  { memspec, diskspec = [], external = false }: CreateOptions,
+): Promise<void> {
+  for (const { reading } of targets) {
+    if (reading instanceof KvmsnapError) throw reading;
+    const isNamed = typeof name === 'string' || labelled || external;
+    const typed = {
+      name: isNamed ? name : null,
+      description,
+      spec,
+      memspec: memspec?.text ?? null,
+      diskspecs: diskspec.map(({ text }) => text),
+    };
+    ctx.terminal.print(await snapshotXml(ctx, reading, typed));
+  }
+}
+
+async function createOne(
+  ctx: Context,
+  reading: DomainReading,
+  request: SnapshotRequest,
+  pruning: PruneRequest,
+): Promise<ActionResult<Created>> {
+  const taken = await takeSnapshot(ctx, reading, request);
+  const created =
+    'planned' in taken
+      ? { name: taken.name, snapshot: null, planned: taken.planned }
+      : {
+          name: taken.name,
+          snapshot: taken.snapshot,
+          planned: null,
+          leftPaused: isLeftPaused(reading, taken),
+        };
+  if ('plan' in taken && created.leftPaused) noteHowToResume(ctx, taken);
+  const { value, failures, succeeded, cutShort } = await pruneAfter(ctx, reading, pruning, created.name);
+  return { value: { ...created, ...value }, failures, succeeded: 1 + succeeded, cutShort: cutShort ?? false };
+}
+
+type Done = Extract<Taken, { readonly plan: unknown }>;
+
+const isLeftPaused = ({ domain }: DomainReading, { vm, plan }: Done): boolean =>
+  plan.manual.length > 0 && domain.state === 'running' && vm.domain.state === 'paused';
+
+function noteHowToResume({ terminal, virsh }: Context, { vm, plan }: Done): void {
+  const { name, uuid } = vm.domain;
+  terminal.note(
+    `note: '${name}' is paused: take the snapshot of the storage of disk ${plan.manual.join(', ')} now, and then let it go on: ${virsh.line(['resume', uuid])}`,
+  );
+}
+
+/** Whatever becomes of it, the snapshot stands, and is reported. */
+async function pruneAfter(
+  ctx: Context,
+  { domain }: DomainReading,
+  pruning: PruneRequest,
+  fresh: string,
+): Promise<ActionResult<Pick<Created, 'pruned' | 'after'>>> {
+  const nothing = { pruned: NOTHING_PRUNED, after: null };
+  if (!hasRules(pruning.rules)) return { value: nothing, failures: [], succeeded: 0 };
+  try {
+    const after = await readAgain(ctx, domain);
+    requireAllRead(ctx, after, `prune '${domain.name}'`);
+    if (pruning.freeMin) return { value: { ...nothing, after }, failures: [], succeeded: 0 };
+    const { value: pruned, ...completed } = await pruneVm(ctx, after, pruning, fresh);
+    return { ...completed, value: { ...nothing, pruned } };
+  } catch (error) {
+    if (!(error instanceof KvmsnapError)) throw error;
+    return { value: nothing, failures: [error], succeeded: 0 };
+  }
+}
+
+/** Prunes for space over all VMs of which a snapshot was taken. */
+async function freeTogether(
+  ctx: Context,
+  results: readonly Result[],
+  request: SpaceRequest,
+): Promise<{ readonly pruned: Result[]; readonly space: SpaceRun }> {
+  const vmsToPrune = results.map(({ value }) =>
+    value?.after ? { vm: value.after, fresh: value.name } : null,
+  );
+  const { results: after, space } = await pruneTogether(ctx, results, vmsToPrune, request);
+  const pruned = results.map((result, i): Result => {
+    const { value: pruned, outcome, failures, succeeded } = after[i] ?? { value: null };
+    if (!result.value || !pruned) return result;
+    return {
+      ...result,
+      outcome,
+      value: { ...result.value, pruned },
+      failures,
+      succeeded: result.succeeded + succeeded,
+    };
+  });
+  return { pruned, space };
+}

@@ -1,0 +1,70 @@
+import { KvmsnapError } from '../errors.ts';
+import type { DomainReading } from '../libvirt/domains.ts';
+import { readByUuid } from '../libvirt/domains.ts';
+import { NO_SNAPSHOTS, readSnapshots } from '../libvirt/snapshots.ts';
+import { adviseDeletion } from '../model/deletion-advice.ts';
+import type { Domain } from '../model/domain.ts';
+import { takesPart } from '../model/domain.ts';
+import { type Images, tagsIn, tagsNamed } from '../model/image.ts';
+import { nameProblem } from '../model/names.ts';
+import type { Context } from '../run/context.ts';
+import { toErrorFinding } from '../run/enforce.ts';
+import { readImages } from '../vm/disks.ts';
+import type { NameMaker } from './request.ts';
+
+/** The name of a new snapshot: whether it can be used, and whether it is taken already. */
+
+/** Throws `usage` when libvirt or the images could not hold a new snapshot of this name. */
+export function checkName(name: string): void {
+  const problem = nameProblem(name);
+  if (problem !== null)
+    throw new KvmsnapError('usage', `'${name}' cannot be the name of a snapshot: ${problem}`);
+}
+
+export const holdsTag = (images: Images, name: string): boolean =>
+  [...images.values()].some((image) => tagsNamed(image, name).length > 0);
+
+/** A tag of a snapshot that another script takes meanwhile is no orphan: libvirt lists it before the tag is there. */
+export async function isListed(ctx: Context, uuid: string, name: string): Promise<boolean> {
+  return (await readByUuid(ctx.virsh, uuid)).snapshotNames.includes(name);
+}
+
+export async function existsAlready(ctx: Context, domain: Domain, name: string): Promise<KvmsnapError> {
+  // whether it is on hold; what cannot be read is a matter of the advice alone
+  const { snapshots } = await readSnapshots(ctx.virsh, { ...domain, names: [name] }).catch(
+    () => NO_SNAPSHOTS,
+  );
+  const advice = adviseDeletion({ domain, snapshots }, [name], {
+    hint: 'choose another name, or delete that one first',
+  });
+  const message = `the VM '${domain.name}' already has a snapshot '${name}'`;
+  return KvmsnapError.of('exists', null, [toErrorFinding({ what: message, ...advice })]);
+}
+
+/** How often an automatic name is made anew because another run has taken it: each of them gets its own in the end. */
+const RETRIES = 30;
+
+/**
+ * Calls `take` with a name from `makeName` (seconds since the epoch, and what is taken already) that neither libvirt nor an
+ * image has yet, and once more with the next one where another run was quicker. `images`: what was read to find the name.
+ */
+export async function withNewName<T>(
+  ctx: Context,
+  reading: DomainReading,
+  makeName: NameMaker,
+  take: (reading: DomainReading, name: string, images: Images) => Promise<T>,
+): Promise<T> {
+  let now = reading;
+  for (let left = RETRIES; ; left--) {
+    const images = await readImages(ctx, now.uri, now.domain.disks.filter(takesPart));
+    const inImages = [...images.values()].flatMap(tagsIn).map((tag) => tag.name);
+    const taken = new Set([...now.snapshotNames, ...inImages]);
+    const name = makeName(Math.floor(ctx.clock.now() / 1000), (candidate) => taken.has(candidate));
+    try {
+      return await take(now, name, images);
+    } catch (error) {
+      if (!(error instanceof KvmsnapError) || error.code !== 'exists' || left === 0) throw error;
+      now = await readByUuid(ctx.virsh, reading.domain.uuid);
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import { KvmsnapError } from '../errors.ts';
+import { readXmlFile } from '../host/user-files.ts';
+import { parseSnapshotRequest } from '../libvirt/xml/snapshot-request.ts';
+import { labelledName } from '../model/labels.ts';
+import { automaticName } from '../model/names.ts';
+import type { SnapshotSpec } from '../model/snapshot-spec.ts';
+import type { PruneRequest } from '../prune/prune.ts';
+import { hasRules } from '../prune/retention.ts';
+import type { Context } from '../run/context.ts';
+import type { CreateOptions } from './command.ts';
+import { toSnapshotSpec } from './options.ts';
+
+/** What a user asks to create: the options of `create` and `create-as`, checked against each other. */
+
+export interface SnapshotRequest {
+  /** A name, or what makes one of the time (seconds since the epoch) and of what is taken already. */
+  readonly name: string | NameMaker;
+  readonly description: string | null;
+  readonly force: boolean;
+  /** What is made, and how; absent: an internal snapshot. */
+  readonly spec?: SnapshotSpec;
+  /** The name is made of a label. */
+  readonly labelled?: boolean;
+  /** Where the wishes come from, and the description too. */
+  readonly xml?: XmlFile;
+}
+
+/** A file with the XML of a snapshot, as it was read. */
+export interface XmlFile {
+  readonly path: string;
+  readonly text: string;
+  /** Whether it says the snapshot's name. */
+  readonly isNamed: boolean;
+}
+
+export type NameMaker = (nowSeconds: number, taken: (name: string) => boolean) => string;
+
+export type Asked = SnapshotRequest & Required<Pick<SnapshotRequest, 'spec'>>;
+
+/** Throws `usage` for options that do not go together. */
+export function toRequest(
+  name: string | null,
+  { scope: { label }, rules }: PruneRequest,
+  options: CreateOptions,
+): Asked {
+  if (hasRules(rules) && label === null) {
+    throw new KvmsnapError('usage', 'rules of retention go with --label: only labelled snapshots are pruned');
+  }
+  const spec = toSnapshotSpec(options);
+  if (label !== null && spec.noMetadata)
+    throw new KvmsnapError('usage', '--label and --no-metadata exclude each other: no prune would find it');
+  const maker: NameMaker = label === null ? automaticName : (now, taken) => labelledName(label, now, taken);
+  return {
+    name: name ?? maker,
+    description: options.description ?? null,
+    force: options.force ?? false,
+    spec,
+    labelled: label !== null,
+  };
+}
+
+/** Throws `usage` for options of which nothing would be made. */
+export function checkUse({ settings }: Context, { rules }: PruneRequest, options: CreateOptions): void {
+  const { allowEmpty, leftovers, printXml, redefine, force } = options;
+  const prunes = hasRules(rules);
+  if (!prunes && (allowEmpty || leftovers))
+    throw new KvmsnapError(
+      'usage',
+      `${allowEmpty ? '--allow-empty' : '--leftovers'} goes with rules of retention, such as --keep-last 7`,
+    );
+  if (redefine && force)
+    throw new KvmsnapError('usage', '--redefine and --force exclude each other: no check is passed there');
+  if (printXml && (prunes || settings.output !== 'table'))
+    throw new KvmsnapError(
+      'usage',
+      prunes
+        ? '--print-xml takes no snapshot, so no rule of retention goes with it'
+        : '--print-xml is a format of its own, and goes with no -o, --json or -q',
+    );
+}
+
+export function checkForMany({ spec }: Asked, { printXml, xml }: CreateOptions): void {
+  if (spec.memory?.file || spec.disks.length || printXml || xml !== undefined)
+    throw new KvmsnapError('usage', '--memspec, --diskspec, --xml and --print-xml are about one VM');
+}
+
+/** The request of a file with the XML, with the other options as they are. Throws `usage`. */
+export async function byXml(request: Asked, path: string): Promise<Asked> {
+  const text = await readXmlFile(path);
+  const { name, memory, disks } = parseSnapshotRequest(path, text);
+  const spec: SnapshotSpec = { ...request.spec, memory, disks, namedBy: 'libvirt' };
+  return {
+    ...request,
+    name: name ?? request.name,
+    spec,
+    xml: { path, text, isNamed: name !== null },
+  };
+}

@@ -1,0 +1,99 @@
+import { type Domain, isActive } from '../model/domain.ts';
+import { chainPaths, type Images, tagsNamed } from '../model/image.ts';
+import { quote, virshWord } from '../model/quote.ts';
+import type { Finding } from '../model/rule.ts';
+import type { SnapshotPlan } from '../model/snapshot-spec.ts';
+import { humanBytes } from '../output/format.ts';
+import { commitLine, deleteTagLine } from '../qemu/command-lines.ts';
+import { freeUnusedMemoryLine } from '../qemu/unused-memory.ts';
+import type { Vm } from '../vm/load.ts';
+import { plannedFiles } from './plan.ts';
+import type { TargetFiles } from './verify-external.ts';
+
+/** What a failed create leaves behind, in the images and beside them, and what to do with it. */
+
+/** Tags that stayed without metadata (hazards 4, 9, 22). */
+export function orphans(after: Vm, name: string): Finding[] {
+  if (after.snapshotNames.includes(name)) return [];
+  return [...after.images].flatMap(([target, image]) => {
+    if (image.kind !== 'seen' || tagsNamed(image, name).length === 0) return [];
+    const command = deleteTagLine(name, image.chain[0].path);
+    const what = `disk ${target} was left with a snapshot '${name}' that libvirt does not know`;
+    return [{ what, command, hint: `with the VM off: ${command}` }];
+  });
+}
+
+/** Less than this is ordinary growth of the guest's own data. */
+const NOTABLE_BYTES = 16 * 1024 * 1024;
+
+/** The memory is written behind the disk's own data, from the next L2 table on (QEMU, qcow2_vm_state_offset). */
+function vmStateStart(virtualBytes: number, clusterBytes: number): number {
+  const covered = (clusterBytes / 8) * clusterBytes;
+  return Math.ceil(virtualBytes / covered) * covered;
+}
+
+/**
+ * A save that ran out of space leaves its clusters in the image (hazard 7); those of an orphaned tag go with it. Grown
+ * over them, the disk can be shrunk again without them.
+ */
+export function wastedSpace(after: Vm, before: Images, name: string): Finding[] {
+  return [...after.images].flatMap(([target, image]) => {
+    const earlier = before.get(target);
+    if (image.kind !== 'seen' || earlier?.kind !== 'seen' || tagsNamed(image, name).length > 0) return [];
+    const bytes = image.chain[0].allocatedBytes - earlier.chain[0].allocatedBytes;
+    if (bytes < NOTABLE_BYTES) return [];
+    const { virtualBytes, allocatedBytes, clusterBytes } = image.chain[0];
+    // what is left lies there together, whatever else the image holds; QEMU may still have to write which of it
+    const endBytes = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
+    const command = freeUnusedMemoryLine(image.chain[0], { bytes, endBytes });
+    const what = `disk ${target}: the image has grown by ${humanBytes(bytes)}, and the failed save does not give them back`;
+    return [{ what, command, hint: `with the VM off, and a little space freed elsewhere: ${command}` }];
+  });
+}
+
+/** The files that a failed one has left, and what to do with each. */
+export function residueFiles(
+  plan: SnapshotPlan,
+  before: TargetFiles,
+  after: TargetFiles,
+  { domain, images, snapshotNames }: Vm,
+  name: string,
+): Finding[] {
+  if (snapshotNames.includes(name)) return [];
+  const isMade = (path: string) =>
+    before.get(path)?.holds === null && (after.get(path)?.holds ?? null) !== null;
+  return plannedFiles(plan)
+    .filter(isMade)
+    .map((path) => {
+      const user = domain.disks.find(
+        ({ target, source }) => source === path || chainPaths(images.get(target)).includes(path),
+      );
+      return user
+        ? inUse(domain, user, path, plan)
+        : { what: `${path} was made, and nothing uses it`, command: `rm ${quote(path)}` };
+    });
+}
+
+/** An overlay that no snapshot accounts for: written back into the image beneath it, and no further. */
+function inUse(
+  domain: Domain,
+  { target, source }: Domain['disks'][number],
+  path: string,
+  { disks }: SnapshotPlan,
+): Finding {
+  const unknown = `${path}, and libvirt knows no snapshot for it`;
+  if (source !== path) return { what: `disk ${target} is laid over ${unknown}`, hint: `${path} must stay` };
+  const what = `disk ${target} is now on ${unknown}`;
+  if (isActive(domain.state)) {
+    const commit = `virsh blockcommit ${virshWord(domain)} ${target} --shallow --active --pivot --wait`;
+    return { what, command: `${commit} && rm ${quote(path)}` };
+  }
+  const planned = disks.find((disk) => disk.target === target);
+  const base = planned?.source ?? '';
+  const commit = commitLine(path, planned?.driver ?? 'qcow2');
+  return {
+    what,
+    hint: `write it back, and then name ${base} in the VM's XML again: ${commit}`,
+    command: commit,
+  };
+}
