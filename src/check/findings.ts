@@ -45,7 +45,7 @@ const REMEDY_COLUMNS: readonly Column<Remedy>[] = [
   { key: 'rule', title: 'RULE', kind: 'text', value: ({ finding }) => finding?.rule ?? null },
   {
     key: 'remedy',
-    title: 'WHAT MENDS IT',
+    title: 'FIX',
     kind: 'text',
     value: ({ remedy }) => remedy,
     whole: true,

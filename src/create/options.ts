@@ -22,7 +22,7 @@ export function toSnapshotSpec(options: SpecOptions): SnapshotSpec {
   };
 }
 
-/** Throws `usage` for wishes that contradict each other. */
+/** Throws `usage` for options that contradict each other. */
 export function checkSpec(spec: SnapshotSpec): void {
   const wrong = specProblem(spec);
   if (wrong) throw new KvmsnapError('usage', wrong.problem, { hint: wrong.hint });

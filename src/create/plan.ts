@@ -22,7 +22,7 @@ export interface PlanProblem {
 const spoken = ({ location, file, driver, storage }: DiskSpec): string | null =>
   location ?? (file !== null || driver !== null || storage !== null ? 'external' : null);
 
-/** Whether these wishes are for files beside the images, or leave a disk to its storage. */
+/** Whether it asks for new files beside the images, or leaves a disk to its storage. */
 export function isExternalSpec({ external, diskOnly, memory, disks }: SnapshotSpec): boolean {
   return (
     external ||
@@ -102,7 +102,7 @@ const CONTRADICTIONS: readonly {
   },
 ];
 
-/** What is wrong with the wishes alone; null: nothing. */
+/** What is wrong with it, whatever the VM; null: nothing. */
 export function specProblem(spec: SnapshotSpec): PlanProblem | null {
   return CONTRADICTIONS.find(({ when }) => when(spec))?.says ?? null;
 }

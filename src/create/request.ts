@@ -21,7 +21,7 @@ export interface SnapshotRequest {
   readonly spec?: SnapshotSpec;
   /** The name is made of a label. */
   readonly labelled?: boolean;
-  /** Where the wishes come from, and the description too. */
+  /** The file that `spec` and the description come from. */
   readonly xml?: XmlFile;
 }
 

@@ -28,7 +28,7 @@ export interface Executed {
 }
 
 export interface Exec {
-  /** Runs a command that changes nothing. Killed, and `timed-out` thrown, after the read limit; `refused` when it babbles. */
+  /** Runs a command that changes nothing. Killed, and `timed-out` thrown, after the read limit; `refused` when it prints too much. */
   read(tool: Tool, args: readonly string[]): Promise<Executed>;
   /** Runs a command that changes something. It is never killed: libvirtd would carry on without telling (hazard 8). */
   write(tool: Tool, args: readonly string[]): Promise<Executed>;

@@ -175,8 +175,8 @@ function repeated(lines: readonly string[]): string[] {
 }
 
 /**
- * `--name` prints a name with a line feed as two lines. For lines that are no snapshot, or more than one, every joint of up
- * to four neighbours that holds one is tried.
+ * `--name` prints a name with a line feed as two lines. Each run of two to four lines that
+ * contains a line which is no snapshot, or stands for several, is tried as one name.
  */
 function namesWithNewlines(lines: readonly string[], lost: ReadonlySet<string>): string[] {
   const joints = new Set<string>();

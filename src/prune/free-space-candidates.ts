@@ -18,7 +18,7 @@ export interface VmToPrune {
   readonly fresh: string | null;
 }
 
-/** A contender as the run goes on. */
+/** A VM that takes part, as the run goes on. */
 export interface Entry {
   readonly fresh: string | null;
   vm: Vm;
@@ -50,7 +50,7 @@ export interface Choice extends Deletable {
 /** By path of an image, its file system. */
 export type SystemsByPath = ReadonlyMap<string, MountedFileSystem>;
 
-/** The contender at the start of a run, with its plan. */
+/** The VM at the start of a run, with its plan. */
 export async function enter(ctx: Context, { vm, fresh }: VmToPrune, request: PruneRequest): Promise<Entry> {
   return {
     fresh,

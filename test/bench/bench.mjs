@@ -65,7 +65,7 @@ function measure(line) {
 
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-/** Runs both in turn, round by round, so that a change of the VM's speed strikes both. */
+/** Runs both in turn, round by round, so that a change of the machine's speed affects both. */
 function compare(what, ours, theirs, n = rounds) {
   const pairs = Array.from({ length: n }, () => [measure(ours), measure(theirs)]);
   const ratio = (key) => {

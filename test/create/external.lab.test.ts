@@ -187,7 +187,7 @@ describe('a file that exists (hazard 14)', () => {
   });
 });
 
-test('over what an internal one refuses: a raw image, a floppy, a wish in the XML; and a disk left out is named', async () => {
+test('over what an internal one refuses: a raw image, a floppy, an attribute in the XML; and a disk left out is named', async () => {
   const vm = defineVm({
     name: 'web-1',
     disks: [

@@ -13,7 +13,7 @@ const memspec = typed('/m', parseMemspec('/m'));
 const diskspec = [typed('vda', parseDiskspec('vda'))];
 
 describe('options of create', () => {
-  test('are wishes', () => {
+  test('become a spec', () => {
     expect(toSnapshotSpec({ metadata: true })).toEqual(INTERNAL_SPEC);
     expect(toSnapshotSpec({ memspec, diskspec, live: true, halt: true, metadata: false })).toMatchObject({
       memory: { file: '/m' },

@@ -148,7 +148,7 @@ test.each([
   ['manual', { location: 'external' }, 'disks'],
   [null, { location: 'manual' }, 'manual'],
   [null, {}, 'disks'],
-] as const)("a disk with snapshot='%s' in the XML and the wish %o", (snapshot, diskSpec, where) => {
+] as const)("a disk with snapshot='%s' in the XML and the option %o", (snapshot, diskSpec, where) => {
   const disks = [disk(), disk({ target: 'vdb', snapshot })];
   const planned = plan({ external: true, disks: diskSpec ? [spec('vdb', diskSpec)] : [] }, { disks });
   const found = {

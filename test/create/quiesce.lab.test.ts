@@ -97,19 +97,19 @@ describe.runIf(hasApt)('--quiesce', () => {
     {
       what: 'kvmsnap gets a signal',
       name: 'signal',
-      interruptIt: interrupt,
+      interruptBy: interrupt,
       end: { code: 143, stderr: expect.stringContaining('error: ended by SIGTERM') },
     },
     {
       what: 'virsh is killed',
       name: 'virsh',
-      interruptIt: async () => void process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL'),
+      interruptBy: async () => void process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL'),
       end: { code: 0, stderr: expect.stringContaining('virsh did not tell how it ended') },
     },
-  ])('is seen through when $what in the middle', async ({ name, interruptIt, end }) => {
+  ])('is seen through when $what in the middle', async ({ name, interruptBy, end }) => {
     const image = imageInUse();
     const run = await begin(name);
-    await interruptIt(run);
+    await interruptBy(run);
     await letFreeze();
     expect(await run.done).toMatchObject({ stdout: `${name}\n`, ...end });
     expect(lookInto(image)).toMatchObject({ needsRecovery: false });

@@ -84,7 +84,7 @@ const TEXTS: readonly string[] = [
 ];
 
 describe('describe', () => {
-  test('any text, of the current one and its neighbours, and nothing else changes', async () => {
+  test('any text, of the current one and those beside it, and nothing else changes', async () => {
     const vm = family('described');
     const before = facts(vm);
     const wanted = new Map<string, string | null>(snapshotNames(vm).map((name) => [name, null]));

@@ -42,13 +42,13 @@ const fileOf = (vm: Vm, name: string) => (name === 'base' ? pathOf(vm) : overlay
 /** The file that the VM's disk is on now. */
 const inUse = (vm: Vm) => /<source file='([^']*)'/.exec(domainXml(vm))?.[1] ?? '';
 
-/** External snapshots e1 to e3 of a VM that is off; `member` holds EARLY, and its overlay LATE. */
-function layered(name: string, member: string): Vm {
+/** External snapshots e1 to e3 of a VM that is off; `deleted` holds EARLY, and its overlay LATE. */
+function layered(name: string, deleted: string): Vm {
   const vm = defineVm({ name, disks: [{ size: '128M' }] });
   for (const each of ['e1', 'e2', 'e3']) {
-    if (each === member) writePattern(inUse(vm), EARLY, ...BOTH);
+    if (each === deleted) writePattern(inUse(vm), EARLY, ...BOTH);
     take(vm, each, '--disk-only');
-    if (each !== member) continue;
+    if (each !== deleted) continue;
     for (const range of [BOTH, ONLY_LATE]) writePattern(inUse(vm), LATE, ...range);
   }
   return vm;
@@ -62,10 +62,10 @@ const holdsNow = (vm: Vm): boolean =>
   hasPattern(inUse(vm), LATE, ...BOTH) && hasPattern(inUse(vm), LATE, ...ONLY_LATE);
 
 /** Starts a raw deletion, and waits until half of the overlay is written into that file; null where it ended before. */
-async function halfDelete(vm: Vm, member: string, into: string): Promise<ChildProcess | null> {
+async function halfDelete(vm: Vm, deleted: string, into: string): Promise<ChildProcess | null> {
   const size = () => statSync(into).blocks * 512;
   const before = size();
-  const child = spawn('virsh', ['snapshot-delete', vm.uuid, member], { stdio: 'ignore' });
+  const child = spawn('virsh', ['snapshot-delete', vm.uuid, deleted], { stdio: 'ignore' });
   const ended = new Promise<true>((resolve) => child.on('close', () => resolve(true)));
   let isOver = false;
   void ended.then(() => {
@@ -76,9 +76,9 @@ async function halfDelete(vm: Vm, member: string, into: string): Promise<ChildPr
 }
 
 /** Kills QEMU in the middle of a merge; the VM runs. False where this libvirt merges nothing. */
-async function killQemuIn(vm: Vm, member: string, into: string): Promise<boolean> {
+async function killQemuIn(vm: Vm, deleted: string, into: string): Promise<boolean> {
   const pid = qemuPid(vm);
-  const child = await halfDelete(vm, member, into);
+  const child = await halfDelete(vm, deleted, into);
   if (!child) return false;
   process.kill(pid, 'SIGKILL');
   await waitFor(() => state(vm) === 'shut off' && child.exitCode !== null, { what: 'the end of QEMU' });
@@ -156,7 +156,7 @@ hazard(
   'libvirtd dies while an external snapshot is merged, VM off',
   async () => {
     const [twin, vm] = [layered('twin', 'e3'), layered('web-1', 'e3')];
-    const interruptIt = async (one: Vm): Promise<boolean> => {
+    const interrupt = async (one: Vm): Promise<boolean> => {
       const child = await halfDelete(one, 'e3', fileOf(one, 'e2'));
       if (!child) return false;
       stopQemu(one);
@@ -167,11 +167,11 @@ hazard(
       await waitFor(() => /\[ ?(99|100)/.test(progress()), { what: 'the end of the merge' });
       return true;
     };
-    if (!(await interruptIt(twin))) {
+    if (!(await interrupt(twin))) {
       const { words } = await refusesAll(vm, 'delete', 'web-1', 'e3');
       return { virsh: 'merges nothing, exit 1', kvmsnap: words };
     }
-    expect(await interruptIt(vm)).toBe(true);
+    expect(await interrupt(vm)).toBe(true);
     const again = tryVirsh('snapshot-delete', twin.uuid, 'e3').code;
 
     // what older libvirt makes by itself, modes of files among it, is no matter here

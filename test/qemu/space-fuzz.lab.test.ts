@@ -176,7 +176,7 @@ const BLOCK = 4096;
 /** It needs some itself, for where a file has its holes. */
 const OWN_BLOCKS = 4 * BLOCK;
 
-/** As `mistakes`, of what the host gets back. Of small clusters it gets less, when their neighbours stay. */
+/** As `mistakes`, of what the host gets back. Of small clusters it gets less, when others of the same block stay. */
 function hostMistakes(said: readonly SnapshotSpace[], { clusterBytes, host, path }: Case): unknown[] {
   const data = sum(dataIn(path, clusterBytes).values());
   // blocks that are reserved

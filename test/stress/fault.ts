@@ -105,11 +105,11 @@ export interface Fault extends Omit<Interruption, 'conditions'> {
   readonly condition: Condition;
 }
 
-/** Every strike in the middle of every operation. */
+/** Every interruption in the middle of every operation. */
 export const FAULTS: readonly Fault[] = [
   ...OPERATIONS.flatMap((operation) =>
-    INTERRUPTIONS.flatMap(({ conditions, ...interruptIt }) =>
-      conditions.map((condition) => ({ operation, condition, ...interruptIt })),
+    INTERRUPTIONS.flatMap(({ conditions, ...interruption }) =>
+      conditions.map((condition) => ({ operation, condition, ...interruption })),
     ),
   ),
   { operation: CREATE_EXTERNAL, condition: 'running', hit: 'memory file', blow: 'full' },

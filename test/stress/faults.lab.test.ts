@@ -3,7 +3,7 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { isSystemLab } from '../lab/lab.ts';
 import { cleanUp } from '../lab/vm.ts';
-import { endure, faultTable, type Outcome } from './endure.ts';
+import { compareUnderFault, faultTable, type Outcome } from './compare.ts';
 import { FAULTS, titleOf } from './fault.ts';
 
 /** Each kind of damage, and each way to say so, at least once. */
@@ -31,7 +31,7 @@ afterAll(() => console.info(`\n${faultTable(outcomes)}\n`));
 
 describe.runIf(isSystemLab)('no VM is lost that virsh alone would not have lost', () => {
   test.each(wanted)('%s', async (_title, fault) => {
-    const outcome = await endure(fault);
+    const outcome = await compareUnderFault(fault);
     outcomes.push(outcome);
     expect({ wrong: outcome.wrong, stderr: outcome.stderr }).toMatchObject({ wrong: [] });
   });

@@ -1,4 +1,4 @@
-// Strikes in the middle of an operation of virsh or kvmsnap: it is held there first, so that no chance is in it.
+// Interrupts an operation of virsh or kvmsnap: it is held there first, so that no chance is in it.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ export type Actor = 'virsh' | 'kvmsnap';
 /** Seconds after which a kvmsnap stops waiting for what hangs; it must have come to the middle by then. */
 const PATIENCE = 12;
 
-export interface Struck {
+export interface Interrupted {
   readonly vm: Vm;
   /** Of kvmsnap only. */
   readonly result: CliResult | null;
@@ -33,8 +33,8 @@ export interface Struck {
   readonly readExit: number | null;
 }
 
-/** Makes a VM, lets the actor begin, strikes in the middle, fixes what was struck and waits till all is quiet. */
-export async function interruptIt(fault: Fault, actor: Actor, name: string): Promise<Struck> {
+/** Makes a VM, lets the actor begin, interrupts it in the middle, repairs what was hit and waits until all is quiet. */
+export async function interrupt(fault: Fault, actor: Actor, name: string): Promise<Interrupted> {
   const filler = fault.hit === 'metadata' ? metadataDirectory() : null;
   if (fault.hit === 'memory file') tooSmall(fault.operation.what);
   const vm = await subject(name, fault);

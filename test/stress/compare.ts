@@ -9,7 +9,7 @@ import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { destroy, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
 import { imageFlaws } from '../lab/whole.ts';
 import { type Condition, type Fault, OLD, titleOf } from './fault.ts';
-import { type Actor, interruptIt, type Struck } from './interrupt.ts';
+import { type Actor, type Interrupted, interrupt } from './interrupt.ts';
 
 /** What a fault has left of a VM, by virsh and by the images. */
 interface Remains {
@@ -38,10 +38,11 @@ export interface Outcome {
   readonly wrong: readonly string[];
 }
 
-/** Lets both suffer one fault, each on a VM of its own made alike; check must then see all damage, and fix it. */
-export async function endure(fault: Fault): Promise<Outcome> {
-  const raw = fault.blow === 'stopped' || fault.hit === 'kvmsnap' ? null : await struck(fault, 'virsh');
-  const { vm, result, remains, readExit } = await struck(fault, 'kvmsnap');
+/** Runs virsh and kvmsnap under one fault, each on a VM of its own, made alike; check must then see all damage, and fix it. */
+export async function compareUnderFault(fault: Fault): Promise<Outcome> {
+  const raw =
+    fault.blow === 'stopped' || fault.hit === 'kvmsnap' ? null : await runInterrupted(fault, 'virsh');
+  const { vm, result, remains, readExit } = await runInterrupted(fault, 'kvmsnap');
   const found = await check(vm);
   const wrong = [
     ...worse(fault, remains, raw?.remains ?? null),
@@ -61,8 +62,8 @@ export async function endure(fault: Fault): Promise<Outcome> {
   };
 }
 
-async function struck(fault: Fault, actor: Actor): Promise<Struck & { remains: Remains }> {
-  const done = await interruptIt(fault, actor, `by-${actor}`);
+async function runInterrupted(fault: Fault, actor: Actor): Promise<Interrupted & { remains: Remains }> {
+  const done = await interrupt(fault, actor, `by-${actor}`);
   const remains = look(done.vm, fault);
   if (actor === 'virsh') destroy(done.vm);
   return { ...done, remains };
