@@ -320,6 +320,21 @@ describe('help', () => {
     });
   });
 
+  test('options of one purpose stand beneath one heading', async () => {
+    const { help } = await parse('create', '--help');
+    expect([...help.matchAll(/^([A-Z][\w ]+):$/gm)].map(([, heading]) => heading)).toEqual([
+      'Arguments',
+      'Options',
+      'What is taken',
+      'Retention',
+      'Several VMs',
+      'Global Options',
+      'Exit status',
+      'Examples',
+    ]);
+    expect(help).toMatch(/^Several VMs:\n(?: .*\n)* {2}--strict /m);
+  });
+
   test('every command can end with what any command can', () => {
     const common = [
       'refused',

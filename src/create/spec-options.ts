@@ -8,6 +8,7 @@ export const withSpec = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
 ) =>
   command
+    .optionsGroup('What is taken:')
     .option(
       '--external',
       'into files of its own beside the images: an overlay each, and the memory of a running VM',
@@ -35,7 +36,8 @@ export const withSpec = <Args extends unknown[], Values extends OptionValues>(
     .option('--atomic', 'all disks or none; QEMU does no other')
     .option('--reuse-external', 'overlays that are there already, made for these images')
     .option('--no-metadata', 'libvirt forgets it at once, and no command will know it')
-    .option('--validate', 'have libvirt check the XML against its schema (not in 7.0)');
+    .option('--validate', 'have libvirt check the XML against its schema (not in 7.0)')
+    .optionsGroup('');
 
 export type SpecOptions = OptionsOf<ReturnType<typeof withSpec<[], Record<never, never>>>>;
 

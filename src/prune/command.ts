@@ -1,9 +1,8 @@
 import { vmsArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
-import { MeantOption } from '../command-line/meaning.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { allOption, jobsOption, withFilters } from '../run/select-options.ts';
-import { labelOption, withRules } from './rule-options.ts';
+import { labelOption, matchOption, withRules } from './rule-options.ts';
 
 const bare = () =>
   new Verb('prune', {
@@ -29,7 +28,7 @@ const withOptions = (verb: Verb) =>
       verb
         .addArgument(vmsArgument('names, UUIDs or patterns; or use --all'))
         .addOption(labelOption())
-        .addOption(new MeantOption('--match <pattern>', 'snapshot-pattern', 'also snapshots of these names')),
+        .addOption(matchOption()),
     ).addOption(allOption()),
   ).addOption(jobsOption());
 

@@ -1,4 +1,5 @@
 import { type CommandOf, Option, type OptionsOf, type OptionValues } from '../command-line/commander.ts';
+import { MeantOption } from '../command-line/meaning.ts';
 import { parseCount, repeated, unfit } from '../command-line/values.ts';
 import { leftoversOption } from '../delete/leftovers-option.ts';
 import { labelProblem } from '../model/labels.ts';
@@ -7,14 +8,24 @@ import { type FreeMin, parseFreeMin } from './free-space-policy.ts';
 
 /** The options by which a command line says what a prune keeps. */
 
+/** Their heading in a help. */
+const GROUP = 'Retention:';
+
 export const labelOption = () =>
-  new Option('--label <label>', 'the label in the names: <label>-20261123T030000Z').argParser(parseLabel);
+  new Option('--label <label>', 'the label in the names: <label>-20261123T030000Z')
+    .helpGroup(GROUP)
+    .argParser(parseLabel);
+
+/** Which snapshots a prune is about, beside those with the label. */
+export const matchOption = () =>
+  new MeantOption('--match <pattern>', 'snapshot-pattern', 'also snapshots of these names').helpGroup(GROUP);
 
 /** The rules of retention. */
 export const withRules = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
 ) =>
   command
+    .optionsGroup(GROUP)
     .option('--keep-last <n>', 'keep the newest n', parseCount)
     .option('--keep-hourly <n>', 'keep the newest of each of the last n hours that have one', parseCount)
     .option('--keep-daily <n>', 'the same of days, by the local clock', parseCount)
@@ -33,7 +44,8 @@ export const withRules = <Args extends unknown[], Values extends OptionValues>(
       'delete what no rule keeps, oldest first, only until so much is free: 20%, 50G',
       parseSpace,
     )
-    .addOption(leftoversOption());
+    .addOption(leftoversOption())
+    .optionsGroup('');
 
 export type RuleOptions = OptionsOf<ReturnType<typeof withRules<[], Record<never, never>>>>;
 

@@ -5,29 +5,33 @@ import type { Selection } from '../model/selection.ts';
 
 /** The options by which a command line means VMs. */
 
+/** Their heading in a help. */
+const GROUP = 'Several VMs:';
+
 /** Which of the VMs that are named by patterns, or are all. */
 export const withFilters = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
 ) =>
   command
-    .addOption(repeated('--exclude <pattern>', 'vm-pattern', 'but not these; repeatable'))
+    .addOption(repeated('--exclude <pattern>', 'vm-pattern', 'but not these; repeatable').helpGroup(GROUP))
     .addOption(
       repeatedChoice(
         '--state <state>',
         ['running', 'shutoff', 'paused'],
         'only VMs in this state: running, shutoff or paused; repeatable',
-      ),
+      ).helpGroup(GROUP),
     );
 
-export const allOption = () => new Option('--all', 'all VMs');
+export const allOption = (help = 'all VMs') => new Option('--all', help).helpGroup(GROUP);
 
 /** More VMs, for the commands whose other arguments are snapshots. */
-export const vmOption = () => repeated('--vm <pattern>', 'vm', 'further VMs, by name or pattern; repeatable');
+export const vmOption = () =>
+  repeated('--vm <pattern>', 'vm', 'further VMs, by name or pattern; repeatable').helpGroup(GROUP);
 
 export const jobsOption = () =>
-  new Option('--jobs <n>', 'so many VMs at once (default: 1)').argParser(parseJobs);
+  new Option('--jobs <n>', 'so many VMs at once (default: 1)').helpGroup(GROUP).argParser(parseJobs);
 
-export const strictOption = () => new Option('--strict', 'fail when a VM was skipped');
+export const strictOption = () => new Option('--strict', 'fail when a VM was skipped').helpGroup(GROUP);
 
 /** What they mean, as far as a command has them. */
 export interface SelectionOptions {

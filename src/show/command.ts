@@ -2,13 +2,14 @@ import { vmArgument, vmsArgument } from '../command-line/arguments.ts';
 import type { CommandOf, OptionsOf, OptionValues } from '../command-line/commander.ts';
 import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
-import { withFilters } from '../run/select-options.ts';
+import { allOption, withFilters } from '../run/select-options.ts';
 
 /** Which snapshots are listed: the options of `virsh snapshot-list`. */
 const withSnapshotFilters = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
 ) =>
   command
+    .optionsGroup('Which snapshots:')
     .option('--roots', 'only snapshots without a parent')
     .option('--leaves', 'only those without children')
     .option('--no-leaves', 'only those with children')
@@ -19,7 +20,8 @@ const withSnapshotFilters = <Args extends unknown[], Values extends OptionValues
     .option('--disk-only', 'only those of a running VM without its memory')
     .addOption(new MeantOption('--from <name>', 'snapshot', 'only the children of this one'))
     .option('--current', 'only the children of the current one')
-    .option('--descendants', 'of --from and --current: all that is below');
+    .option('--descendants', 'of --from and --current: all that is below')
+    .optionsGroup('');
 
 const bareList = () =>
   new Verb('list', {
@@ -45,7 +47,7 @@ const withListOptions = (verb: Verb) =>
         .option('-t, --tree', 'draw parents and children'),
     )
       .option('--space', 'with what deleting each one frees (of one VM)')
-      .option('--all', 'the snapshots of all VMs'),
+      .addOption(allOption('the snapshots of all VMs')),
   );
 
 export type ListOptions = OptionsOf<ReturnType<typeof withListOptions>>;
