@@ -1,4 +1,5 @@
 import { errorDocument } from '../output/documents.ts';
+import { planText, type Step } from '../output/question.ts';
 import { type Column, VM_COLUMN } from '../output/view.ts';
 import { seekConsent, type Told } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
@@ -19,31 +20,20 @@ export interface Judged {
 
 type Result = DomainOutcome<Judged>;
 
-/** The plan in words, null where there is nothing to do, and its command lines. */
-export function planFor(
-  ctx: Context,
-  looked: readonly Result[],
-): { readonly text: string | null; readonly commands: readonly string[] } {
-  const steps = looked.flatMap(({ vm, value }) =>
-    (value?.prepared ?? []).map((fix) => ({ vm: vm.name, fix })),
+/** The steps of all VMs, in the order in which they are taken. */
+export function stepsOf(ctx: Context, looked: readonly Result[]): Step[] {
+  return looked.flatMap(({ vm, value }) =>
+    (value?.prepared ?? []).map((fix) => ({
+      what: `${vm.name}: ${fix.what}`,
+      facts: [
+        ['why', fix.why] as const,
+        ...(fix.assumed === null ? [] : [['assumed', fix.assumed] as const]),
+        ...(fix.backup === null ? [] : [['kept', fix.backup] as const]),
+      ],
+      commands: fix.commands.map((command) => fixLine(ctx, command)),
+    })),
   );
-  const lines = steps.flatMap(({ vm, fix }, i) => [
-    `${i + 1}. ${vm}: ${fix.what}`,
-    `   why: ${fix.why}`,
-    ...(fix.assumed === null ? [] : [`   assumed: ${fix.assumed}`]),
-    ...(fix.backup === null ? [] : [`   kept: ${fix.backup}`]),
-    ...linesOf(ctx, fix).map((line) => `   $ ${line}`),
-  ]);
-  return {
-    text: steps.length === 0 ? null : `${count(steps.length, 'step')} to fix it:\n${lines.join('\n')}`,
-    commands: steps.flatMap(({ fix }) => linesOf(ctx, fix)),
-  };
 }
-
-const linesOf = (ctx: Context, { commands }: PreparedFix): string[] =>
-  commands.map((command) => fixLine(ctx, command));
-
-const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
 
 /** The VMs as they were judged at one time. */
 export interface LookedAt {
@@ -64,9 +54,9 @@ export async function fixVms(
     first,
   );
   const { selected, looked, request } = plan;
-  const { text } = planFor(ctx, looked);
-  if (text === null) return [...looked];
-  if (ctx.settings.yes && ctx.settings.output === 'table') ctx.terminal.note(text);
+  const steps = stepsOf(ctx, looked);
+  if (steps.length === 0) return [...looked];
+  if (ctx.settings.yes && ctx.settings.output === 'table') ctx.terminal.note(planText(steps));
   const before = new Map(looked.map((result) => [result.vm.uuid, result]));
   const fixable = selected.targets.filter(({ vm }) => before.get(vm.uuid)?.value?.prepared.length);
   const run = { jobs: 1, skips: () => false };
@@ -99,12 +89,13 @@ function unreached(judged: Judged | null): Judged | null {
 }
 
 function tellFixes(ctx: Context, { looked }: LookedAt): Told {
-  const { text } = planFor(ctx, looked);
+  const steps = stepsOf(ctx, looked);
+  const these = steps.length === 1 ? 'this step' : `these ${steps.length} steps`;
   return {
     consequences: looked.flatMap(({ vm, value }) =>
       (value?.prepared ?? []).map((fix) => `${vm.name}: ${fix.what}, because ${fix.why}`),
     ),
-    question: text === null ? null : async () => ({ details: [], asks: `${text}\nDo it?` }),
+    question: steps.length === 0 ? null : async () => ({ details: [], steps, asks: `Take ${these}?` }),
   };
 }
 
@@ -145,7 +136,7 @@ export function fixDocument(ctx: Context, { value }: Result) {
     what: fix.what,
     why: fix.why,
     assumed: fix.assumed,
-    commands: linesOf(ctx, fix),
+    commands: fix.commands.map((command) => fixLine(ctx, command)),
     backup: fix.backup,
     outcome,
     error: failure && errorDocument(failure),

@@ -3,6 +3,7 @@ import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import type { Selection } from '../model/selection.ts';
+import { planText } from '../output/question.ts';
 import { type Section, section } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
@@ -24,7 +25,7 @@ import { createUnusedFileFinder } from './find-unused-files.ts';
 import { CSV_COLUMNS, findingDocument, findingRow, isBad, type Row, rowsOf, tablesOf } from './findings.ts';
 import { prepareFixes } from './fix.ts';
 import { unanswered } from './fix-plan.ts';
-import { FIX_COLUMNS, fixDocument, fixVms, type Judged, type LookedAt, planFor } from './fix-report.ts';
+import { FIX_COLUMNS, fixDocument, fixVms, type Judged, type LookedAt, stepsOf } from './fix-report.ts';
 
 /**
  * `check`: can these VMs be snapshotted, reverted, trusted. Changes nothing but what `--fix` is allowed to. Throws
@@ -71,8 +72,8 @@ async function lookAll(
 /** The plan, and the findings that no step of it answers. Throws `check` when there are any. */
 async function showFixes(ctx: Context, looked: readonly DomainOutcome<Judged>[]): Promise<void> {
   const conclusion = concludeDomains(ctx, looked, { strict: false, parts: 'checks' });
-  const { text, commands } = planFor(ctx, looked);
-  if (text !== null && ctx.settings.output === 'table') ctx.terminal.note(text);
+  const steps = stepsOf(ctx, looked);
+  if (steps.length > 0 && ctx.settings.output === 'table') ctx.terminal.note(planText(steps));
   const leftOf = ({ value }: DomainOutcome<Judged>) =>
     value ? unanswered(value.checked.findings, value.prepared) : [];
   const left = looked
@@ -80,6 +81,7 @@ async function showFixes(ctx: Context, looked: readonly DomainOutcome<Judged>[])
       result.value ? leftOf(result).map((each) => findingRow(result.vm.name, each)) : rowsOf(result),
     )
     .filter(isBad);
+  const commands = steps.flatMap((step) => step.commands);
   await showPlan(ctx, commands, {
     document: {
       domains: looked.map((result) => ({

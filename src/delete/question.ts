@@ -1,7 +1,8 @@
 import type { SnapshotReport } from '../model/report.ts';
 import { locationOf } from '../model/snapshot.ts';
 import { humanSpan, localTime } from '../output/format.ts';
-import type { Question, Told } from '../run/confirm.ts';
+import { fold, type Question } from '../output/question.ts';
+import type { Told } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { type Freed, foreseeQuickly } from '../space/reclaimed.ts';
 import { type FreedOf, freedLines } from '../space/reclaimed-report.ts';
@@ -43,7 +44,7 @@ async function questionOf(ctx: Context, shares: readonly Share[], request: Delet
   ]);
   const freed = request.metadataOnly ? [] : freedLines(true, await foresee(ctx, losing));
   return {
-    details: [...fold(going), ...fold(not), ...freed.map((each) => `it ${each}`)].map((each) => `  ${each}`),
+    details: [...fold(going), ...fold(not), ...freed.map((each) => `it ${each}`)],
     asks: `Delete ${whatGoes(losing)}${howFar(request)}?`,
   };
 }
@@ -68,17 +69,6 @@ function line(member: SnapshotReport, { vm }: Pick<Share, 'vm'>, now: number): s
   const marked = marks.length === 0 ? '' : ` (${marks.join(', ')})`;
   const said = description === null ? '' : `: ${firstLine(description)}`;
   return `'${name}' of ${localTime(createdAtSeconds)}, ${humanSpan(now - createdAtSeconds)} ago${marked}${said}`;
-}
-
-const MOST_LINES = 16;
-const LAST_LINES = 3;
-
-/** A long list is its beginning and its end. */
-export function fold(lines: readonly string[]): string[] {
-  if (lines.length <= MOST_LINES) return [...lines];
-  const first = lines.slice(0, MOST_LINES - LAST_LINES - 1);
-  const last = lines.slice(-LAST_LINES);
-  return [...first, `... and ${lines.length - first.length - last.length} more ...`, ...last];
 }
 
 /** `'s1' of 'web'`, `3 snapshots of 2 VMs ('db', 'web')`. */

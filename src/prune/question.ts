@@ -1,9 +1,9 @@
 import { planDeletions, type RefusedDeletion } from '../delete/dry-run.ts';
-import { fold } from '../delete/question.ts';
 import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
 import type { Selection } from '../model/selection.ts';
 import { humanSpan, localTime } from '../output/format.ts';
-import { type Question, seekConsent, type Told } from '../run/confirm.ts';
+import { fold, type Question } from '../output/question.ts';
+import { seekConsent, type Told } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { forEachDomain } from '../run/for-each-domain.ts';
 import { foreseeQuickly } from '../space/reclaimed.ts';
@@ -100,7 +100,7 @@ async function questionOf(
   const frees = freed.map((line) => `, which ${line}`).join('');
   const until = freeMin === null ? '' : ', the oldest first, and only until enough is free';
   return {
-    details: [...fold(lines), ...fold(held), ...fold(refused)].map((line) => `  ${line}`),
+    details: [...fold(lines), ...fold(held), ...fold(refused)],
     asks: `Delete ${freeMin === null ? '' : 'up to '}${count}${frees}${until}${removeUnused ? ', with the files that nothing uses then' : ''}?`,
   };
 }

@@ -31,7 +31,7 @@ export function tellRevert(ctx: Context, { vm, snapshot, consequences }: Revert,
         ...(isKept ? ['the present state is kept in a snapshot first'] : []),
       ];
       return {
-        details: details.map((line) => `  ${line}`),
+        details,
         asks: `Revert '${vm.domain.name}' to '${name}' (${localTime(createdAtSeconds)}, ${age} ago)?`,
       };
     },

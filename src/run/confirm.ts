@@ -1,4 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
+import { type Changes, planText, type Question, questionText } from '../output/question.ts';
 import type { Context } from './context.ts';
 import { retryWhileBusy, withNotesOnce } from './retry-while-busy.ts';
 
@@ -25,13 +26,6 @@ export interface Told {
   readonly notes?: readonly string[];
   /** null: nothing is lost, and nobody is asked. */
   readonly question: (() => Promise<Question>) | null;
-}
-
-export interface Question {
-  /** The lines above it. */
-  readonly details: readonly string[];
-  /** The question itself. */
-  readonly asks: string;
 }
 
 export interface Consent<Plan> {
@@ -97,7 +91,7 @@ function follow<Plan>(ctx: Context, action: Action<Plan>, first: Plan) {
   const ask = async (from: Changes, done: string): Promise<void> => {
     for (let changes = from; told.question && isAsked(ctx, action.mustConsent ?? false); ) {
       const question = await told.question();
-      await confirm(ctx, { ...question, details: [...describeChanges(changes), ...question.details] }, done);
+      await confirm(ctx, question, changes, done);
       changes = await retryWhileBusy(ctx, update);
       if (!isChanged(changes)) return;
     }
@@ -138,24 +132,22 @@ function refuseNew(come: readonly string[], done: string): void {
 }
 
 /** The answer is yes, or it throws `declined`. */
-async function confirm(ctx: Context, { details, asks }: Question, done: string): Promise<void> {
+async function confirm(ctx: Context, question: Question, changes: Changes, done: string): Promise<void> {
+  const { asks, steps = [] } = question;
   if (!ctx.terminal.hasPerson) {
+    if (steps.length > 0 && ctx.settings.output !== 'json') ctx.terminal.note(planText(steps));
     throw new KvmsnapError(
       'declined',
       `confirmation is needed, but this is not a terminal; ${done}: ${asks}`,
       { hint: 'run it again with --yes' },
     );
   }
-  const answer = await ctx.terminal.ask([...details, asks].join('\n'), ctx.interrupts.stop).catch((error) => {
+  const text = questionText(question, changes);
+  const answer = await ctx.terminal.ask(text, ctx.interrupts.stop).catch((error) => {
     const isEnded = error instanceof KvmsnapError && error.code === 'interrupted';
     throw isEnded ? new KvmsnapError(error.code, `${error.message}; ${done}`) : error;
   });
   if (!answer) throw new KvmsnapError('declined', `declined; ${done}`);
-}
-
-interface Changes {
-  readonly come: readonly string[];
-  readonly gone: readonly string[];
 }
 
 const UNCHANGED: Changes = { come: [], gone: [] };
@@ -169,13 +161,4 @@ function changesOf(before: Told, now: Told): Changes {
     come: without(now.consequences, before.consequences),
     gone: without(before.consequences, now.consequences),
   };
-}
-
-function describeChanges({ come, gone }: Changes): string[] {
-  if (come.length + gone.length === 0) return [];
-  return [
-    'This has changed meanwhile:',
-    ...come.map((line) => `  now: ${line}`),
-    ...gone.map((line) => `  no longer: ${line}`),
-  ];
 }
