@@ -47,9 +47,9 @@ interface MaxAge {
 
 function parseMaxAge(text: string): MaxAge {
   const span = parseSpan(text);
-  if (span === null) throw unfit('It is no span of time.', 'such as 90min, 26h, 8d, 2w, 6mo');
+  if (span === null) throw unfit('It is not a span of time.', 'such as 90min, 26h, 8d, 2w, 6mo');
   if (saysMonthsByM(text))
-    throw unfit("By 'm', minutes or months may be meant.", 'write min or mo, such as 90min or 6mo');
+    throw unfit("'m' may mean minutes or months.", 'write min or mo, such as 90min or 6mo');
   // for an age, a month is 31 days: rather a day late than a false alarm
   return { seconds: Math.round((span.hours + 24 * (span.days + 31 * span.months)) * 3600), says: text };
 }

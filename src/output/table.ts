@@ -168,6 +168,7 @@ function canLose<Row>(column: Column<Row> | undefined, width = 0, over = 0): boo
   return (column?.kind === 'text' || column?.kind === 'time') && width - over >= SHORTEST;
 }
 
+/** By whole characters; cli-table3 itself cuts an emoji in half. */
 function cut(text: string, width: number): string {
   if (displayWidth(text) <= width) return text;
   let kept = '';

@@ -57,14 +57,14 @@ export interface ScopeOptions extends RuleOptions {
 /** A label that names of snapshots can begin with. */
 export function parseLabel(text: string): string {
   const problem = labelProblem(text);
-  if (problem !== null) throw unfit(`It cannot be a label: ${problem}.`);
+  if (problem !== null) throw unfit(`It cannot be used as a label: ${problem}.`);
   return text;
 }
 
 function parseKeepWithin(text: string): Span {
   const span = parseSpan(text);
   if (span === null)
-    throw unfit('It is no span of time.', 'such as 90min, 36h, 14d, 8w, 6mo (months; also 6m), 2y');
+    throw unfit('It is not a span of time.', 'such as 90min, 36h, 14d, 8w, 6mo (months; also 6m), 2y');
   return span;
 }
 
@@ -72,7 +72,7 @@ function parseSpace(text: string): FreeMin {
   const space = parseFreeMin(text);
   if (space === null)
     throw unfit(
-      'It is no amount of space.',
+      'It is not an amount of space.',
       'a part of the file system, such as 20%, or bytes with their unit: 500M, 50G, 1.5T',
     );
   return space;
