@@ -1,15 +1,14 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
-import { labPool } from './lab/pool.ts';
+import { LongestFirst, labPool } from './lab/pool.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 // In a lab already: the files share its libvirtd, and a file's clean-up removes all VMs of it.
 const oneLab = { pool: 'forks', fileParallelism: false } as const;
 
-// Else each file in a lab of its own, those that took longest the last time (or are the largest) first. Tests wait half of
-// their time: two labs keep a processor busy.
+// Else each file in a lab of its own, the longest first. Tests wait half of their time: two labs keep a processor busy.
 const manyLabs = { pool: labPool, maxWorkers: 2 * availableParallelism() } as const;
 
 const lab = {
@@ -23,6 +22,7 @@ const MATRIX = ['test/hazards/*.lab.test.ts', 'test/kinds.lab.test.ts'];
 export default defineConfig({
   root,
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         root,

@@ -12,6 +12,7 @@ import { killLibvirtd, libvirtdPid, processes, signalLibvirtd, startLibvirtd } f
 import { checkImage, hasPattern, hasPatternIn, imageInfo, tags, writePattern } from './disk.ts';
 import { isSystemLab, scratch, tool, tryTool, tryVirsh, virsh, waitFor } from './lab.ts';
 import { blockDevice, smallFilesystem, unmount } from './mount.ts';
+import { bySession } from './session.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from './snapshot.ts';
 import { commandOnTerminal } from './terminal.ts';
 import {
@@ -197,6 +198,59 @@ describe('libvirtd', () => {
     expect(tryTool('timeout', ['1', 'virsh', 'list']).code).toBe(124);
     signalLibvirtd('SIGCONT');
     expect(tryTool('timeout', ['10', 'virsh', 'list']).code).toBe(0);
+  });
+});
+
+describe('a virsh that stays', () => {
+  test('reads what one of its own prints, also after libvirtd was killed', async () => {
+    const vm = defineVm({ name: 'read', boot: 'idle' });
+    const { uuid } = vm;
+    virsh('snapshot-create-as', uuid, "it's 1");
+    start(vm);
+    const reads = [
+      ['list', '--all'],
+      ['domstate', uuid, '--reason'],
+      ['dumpxml', uuid],
+      ['domcontrol', uuid],
+      ['snapshot-list', uuid, '--tree'],
+      ['snapshot-current', uuid, '--name'],
+      ['snapshot-dumpxml', uuid, "it's 1"],
+      ['checkpoint-list', uuid],
+      ['qemu-monitor-command', uuid, '--hmp', `xp /1xw ${MiB}`],
+    ];
+    const expectSame = () => {
+      for (const args of reads) expect(bySession(args)).toEqual(tryTool('virsh', args));
+    };
+    expectSame();
+    await killLibvirtd();
+    expect(() => virsh('domstate', uuid)).toThrow('failed to connect');
+    await startLibvirtd();
+    virsh('domstate', uuid); // it connects again
+    expectSame();
+  });
+
+  test('fails as one of its own does', async () => {
+    const vm = defineVm({ name: 'fails' });
+    for (const args of [
+      ['start', 'nobody'],
+      ['destroy', vm.uuid],
+      ['snapshot-delete', vm.uuid, 's1'],
+    ]) {
+      expect(bySession(args)).toEqual({ ...tryTool('virsh', args), code: 1 });
+    }
+    virsh('snapshot-create-as', vm.uuid, 's1');
+    expect(tryVirsh('snapshot-create-as', vm.uuid, 's1').stderr).toContain('s1 already exists');
+    await killLibvirtd();
+    expect(bySession(['snapshot-delete', vm.uuid, 's1'])).toBeNull();
+    await startLibvirtd();
+    expect(snapshotNames(vm)).toEqual(['s1']);
+  });
+
+  test('leaves to one of its own what it would do twice, and what its line editor would change', () => {
+    expect(bySession(['domstate', 'nobody'])).toBeNull();
+    expect(bySession(['snapshot-create', 'nobody'])).toBeNull();
+    expect(bySession(['undefine', 'nobody', '--nonsense'])).toBeNull();
+    expect(bySession(['snapshot-dumpxml', 'nobody', 'a\tb'])).toBeNull();
   });
 });
 

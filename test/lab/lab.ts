@@ -1,6 +1,7 @@
 // What every part of the lab needs: the scratch directory, the real tools, patience.
 import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { bySession } from './session.ts';
 
 const home = process.env['KVMSNAP_LAB'];
 if (!home) {
@@ -54,12 +55,14 @@ export function tool(file: string, args: readonly string[], options: ToolOptions
 
 /** Raw virsh; throws with its stderr when it fails. */
 export function virsh(...args: string[]): string {
-  return tool('virsh', args);
+  const { code, stdout, stderr } = tryVirsh(...args);
+  if (code !== 0) throw new Error(`virsh ${args.join(' ')}: exit ${code}\n${stderr}${stdout}`);
+  return stdout;
 }
 
 /** Raw virsh, whatever it answers. */
 export function tryVirsh(...args: string[]): ToolResult {
-  return tryTool('virsh', args);
+  return bySession(args) ?? tryTool('virsh', args);
 }
 
 export interface WaitOptions {

@@ -15,8 +15,8 @@ set -euo pipefail
 umask 022
 
 ALWAYS='9.0 12.8'
-# Tests wait half of their time: this many keep two processors busy.
-AT_ONCE=3
+# Tests wait half of their time: this many keep the processors busy.
+AT_ONCE=$((2 * $(nproc)))
 # What the outcome may depend on; the contents count, not the history.
 SOURCES='src test/hazards test/kinds.lab.test.ts test/lab'
 

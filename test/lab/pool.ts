@@ -2,7 +2,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { PoolOptions, PoolRunnerInitializer, PoolWorker, WorkerRequest } from 'vitest/node';
+import {
+  BaseSequencer,
+  type PoolOptions,
+  type PoolRunnerInitializer,
+  type PoolWorker,
+  type TestSpecification,
+  type WorkerRequest,
+} from 'vitest/node';
 
 const enter = fileURLToPath(new URL('./enter.sh', import.meta.url));
 
@@ -67,3 +74,15 @@ export const labPool: PoolRunnerInitializer = {
   name: 'lab',
   createPoolWorker: (options) => new LabWorker(options),
 };
+
+/** Files that take minutes, however small they are. */
+const LONG = /\/(worlds|stress)\/|\/(space-fuzz|parallel|signals)\.lab/;
+
+/** So that none of those is begun when all others are done: they first, then vitest's own order. */
+export class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ moduleId }: TestSpecification) => LONG.test(moduleId);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}

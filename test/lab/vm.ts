@@ -210,9 +210,10 @@ export async function cleanUp(): Promise<void> {
     // quick, and works on a stopped one
     if (uuids.includes(args[args.indexOf('-uuid') + 1] ?? '')) process.kill(pid, 'SIGKILL');
   }
-  // all in one virsh, which goes on after what fails
-  const commands = uuids.map((uuid) => `destroy ${uuid}; undefine ${uuid} ${UNDEFINE_ALL.join(' ')}`);
-  if (uuids.length > 0) tryVirsh(commands.join('; '));
+  for (const uuid of uuids) {
+    tryVirsh('destroy', '--domain', uuid);
+    tryVirsh('undefine', '--domain', uuid, ...UNDEFINE_ALL);
+  }
   removeMounts();
   for (const entry of readdirSync(scratch)) rmSync(join(scratch, entry), { recursive: true, force: true });
 }

@@ -412,7 +412,7 @@ describe('a revert', () => {
   test.each([
     { by: 'Ctrl-C', code: 130, end: (terminal: ReturnType<typeof onTerminal>) => terminal.type('\x03') },
     { by: 'SIGTERM', code: 143, end: () => process.kill(kvmsnapProcess('revert') ?? Number.NaN, 'SIGTERM') },
-    { by: '--timeout', code: 124, end: () => {}, args: ['--timeout', '1s'] },
+    { by: '--timeout', code: 124, end: () => {}, args: ['--timeout', '3s'] },
   ])('ends at its question on $by with $code, and nothing is changed', async ({ code, end, args = [] }) => {
     const vm = defineVm({ name: 'web' });
     for (const name of ['s1', 's2']) virsh('snapshot-create-as', '--domain', vm.uuid, '--name', name);
