@@ -1,9 +1,16 @@
 // Where the bytes are to go cannot take them: read-only file systems, immutable files, full devices and file systems.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { fillDevice, fillFilesystem, makeReadOnly, makeWritable, smallFilesystem } from '../lab/mount.ts';
+import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
+import {
+  blockDevice,
+  fillDevice,
+  fillFilesystem,
+  makeReadOnly,
+  makeWritable,
+  smallFilesystem,
+} from '../lab/mount.ts';
 import { byteIn, bytes, NOW, succeed, THEN, tagNames, take, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
@@ -86,9 +93,19 @@ hazard(50, 'revert, VM running, one image on a file system that is read-only sin
   };
 });
 
+/** A device with an image that two snapshots can fill. */
+function smallDevice(): string {
+  const file = join(mkdtempSync(join(scratch, 'device-')), 'disk');
+  tool('qemu-img', ['create', '-q', '-f', 'raw', file, '9M']);
+  const path = blockDevice(file);
+  tool('qemu-img', ['create', '-q', '-f', 'qcow2', path, '4M']);
+  return path;
+}
+
 hazard(50, 'delete, VM off, one image fills its block device', async () => {
   const [twin, ours] = pair((name) => {
-    const vm = defineVm({ name, disks: [{ size: '4M' }, { size: '4M', backend: 'block' }] });
+    const source = smallDevice();
+    const vm = defineVm({ name, disks: [{ size: '4M' }, { source, backend: 'block' }] });
     for (const snapshot of ['s1', 's2']) {
       fillDevice(pathOf(vm, 1));
       take(vm, snapshot);

@@ -66,9 +66,9 @@ function createImage(directory: string, target: string, spec: DiskSpec): string 
   const { format = 'qcow2', size = '64M', backing } = spec;
   let path = join(directory, `${target}.${format}`);
   if (spec.backend === 'block') {
-    // a device does not grow: leave room for snapshots
+    // a device does not grow: leave room for snapshots, and for all that QEMU could save of its memory
     tool('qemu-img', ['create', '-q', '-f', 'raw', '--', path, size]);
-    truncateSync(path, imageInfo(path)['virtual-size'] * 2 + 1024 * 1024);
+    truncateSync(path, imageInfo(path)['virtual-size'] * 2 + 128 * 1024 * 1024);
     path = blockDevice(path);
   }
   const below = backing === undefined ? [] : ['-b', backing, '-F', imageInfo(backing).format];

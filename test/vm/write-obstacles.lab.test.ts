@@ -5,7 +5,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk, refused } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool, tryTool } from '../lab/lab.ts';
-import { makeReadOnly, makeWritable, smallFilesystem } from '../lab/mount.ts';
+import { blockDevice, makeReadOnly, makeWritable, smallFilesystem } from '../lab/mount.ts';
 import { byteIn, NOW, succeed, THEN, tagNames, take, write } from '../lab/scene.ts';
 import { cleanUp, type DiskSpec, defineVm, pathOf, start, state, type Vm } from '../lab/vm.ts';
 
@@ -145,5 +145,25 @@ test.runIf(isSystemLab)(
     makeWritable(directory);
     await succeed('check', 'web-1', '--fix', '--yes');
     expect(tagNames(vm)).toEqual([['s1'], ['s1']]);
+  },
+);
+
+test.runIf(isSystemLab)(
+  'saved memory that a block device may be too small for is refused, unless forced',
+  async () => {
+    const file = join(mkdtempSync(join(scratch, 'device-')), 'disk');
+    tool('qemu-img', ['create', '-q', '-f', 'raw', file, '32M']);
+    const source = blockDevice(file);
+    tool('qemu-img', ['create', '-q', '-f', 'qcow2', source, '4M']);
+    const vm = defineVm({ name: 'web-1', boot: 'counter', disks: [{ source, backend: 'block' }] });
+    await succeed('create-as', 'web-1', 'off');
+    start(vm);
+    const { exitCode, message } = await refused('create-as', 'web-1', 's1');
+    expect([exitCode, message]).toEqual([
+      5,
+      expect.stringMatching(/memory takes up to .* and \/dev\/loop\d+ has/),
+    ]);
+    await succeed('create-as', 'web-1', 's1', '--force');
+    expect(tagNames(vm)).toEqual([['off', 's1']]);
   },
 );
