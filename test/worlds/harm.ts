@@ -54,13 +54,15 @@ function lostTags({ vm, orphans }: Action, before: Seen, after: Seen): string[] 
   });
 }
 
-/** Tags that a success has left behind: more of a name than snapshots that account for them. */
-export function tagsLeftBehind({ orphans }: Action, before: Seen, after: Seen): string[] {
+/** Tags that a success has left behind, of snapshots that are gone or new: more than snapshots that account for them. */
+export function tagsLeftBehind({ vm, orphans }: Action, before: Seen, after: Seen): string[] {
   if (orphans) return [];
+  const [was, is] = [before.vms.get(vm.name), after.vms.get(vm.name)];
+  const touched = was && is ? [...missing(was, is), ...missing(is, was)] : [];
   const surplus = (seen: Seen, key: string, name: string) =>
     Math.max(0, count(seen.images.get(key), name) - accounting(seen, key, name).length);
-  return [...after.images].flatMap(([key, { path, tags }]) =>
-    [...new Set(tags.map(({ name }) => name))]
+  return [...after.images].flatMap(([key, { path }]) =>
+    touched
       .filter((name) => surplus(after, key, name) > surplus(before, key, name))
       .map((name) => `the tag '${name}' is left in ${path}`),
   );
