@@ -128,19 +128,40 @@ function register({ snapshots, stored, images }: CheckFacts): Fix[] {
   const depth = ({ name }: SnapshotReport) => ancestors(snapshots, name).length;
   return snapshots
     .filter(({ underWay }) => !underWay)
-    .map((snapshot) => ({ snapshot, moved: movedDisks(snapshot, images, stored.get(snapshot.name)) }))
-    .filter(({ moved }) => moved.length > 0 && moved.every(({ doubt }) => doubt === null))
+    .map((snapshot) => ({
+      snapshot,
+      images: movedDisks(snapshot, images, stored.get(snapshot.name)),
+      files: snapshot.movedFiles ?? { moved: [], lost: [] },
+    }))
+    .filter(
+      ({ images, files: { moved, lost } }) =>
+        images.length + moved.length > 0 && lost.length === 0 && images.every(({ doubt }) => doubt === null),
+    )
     .sort((a, b) => depth(a.snapshot) - depth(b.snapshot))
-    .map(({ snapshot: { name, isCurrent }, moved }) => ({
+    .map(({ snapshot: { name, isCurrent }, images, files: { moved } }) => ({
       rule: 'moved',
-      what: `register the snapshot '${name}' with ${moved.map(({ target, to }) => `${to} for disk ${target}`).join(', ')}`,
-      why: 'that image, which the VM uses, holds the snapshot by name, date and size of the memory, and libvirt looks for it elsewhere',
+      what: `register the snapshot '${name}' with ${[
+        ...images.map(({ target, to }) => `${to} for disk ${target}`),
+        ...moved.map(([from, to]) => `${to} instead of ${from}`),
+      ].join(', ')}`,
+      why: [
+        ...(images.length > 0
+          ? [
+              'that image, which the VM uses, holds the snapshot by name, date and size of the memory, and libvirt looks for it elsewhere',
+            ]
+          : []),
+        ...(moved.length > 0
+          ? [
+              'the old path is gone; the images of the VM lie on one another as its snapshots tell, and a memory is known by the VM and the time in it',
+            ]
+          : []),
+      ].join('; '),
       assumed: null,
       snapshot: name,
       action: {
         kind: 'register',
         name,
-        paths: moved.flatMap(({ from, to, below }) => [[from, to] as const, ...below]),
+        paths: [...images.flatMap(({ from, to, below }) => [[from, to] as const, ...below]), ...moved],
         isCurrent,
       },
     }));

@@ -52,7 +52,7 @@ export function redirecting(
 ): string {
   const dump = virsh.line([...dumpCommand(uuid, name), '--security-info']);
   const script = paths.flatMap(([from, to]) => [
-    `s/\\(<source [^>]*\\(file\\|dev\\)='\\)${toFind(escapeText(from))}'/\\1${forSed(escapeText(to))}'/`,
+    `s/\\(<\\(source\\|memory\\) [^>]*\\(file\\|dev\\)='\\)${toFind(escapeText(from))}'/\\1${forSed(escapeText(to))}'/`,
     't',
   ]);
   return `${dump} | ${commandLine(

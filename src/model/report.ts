@@ -1,5 +1,5 @@
 import { isHeld, withoutHold } from './hold.ts';
-import { chainOf, type DiskImage, type Images, type Tag } from './image.ts';
+import { chainOf, type DiskImage, type Images, type Tag, tagsNamed } from './image.ts';
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 import { childNames, oldestFirst } from './tree.ts';
 
@@ -16,6 +16,8 @@ export interface SnapshotReport extends Snapshot {
   readonly vmStateBytes: number | null;
   /** libvirt is still writing it, and it may vanish again (hazard 25). */
   readonly underWay: boolean;
+  /** libvirt looks for a file of it where it is not any more, as far as the images in use show. */
+  readonly moved: boolean;
 }
 
 export interface ReportFacts {
@@ -44,8 +46,20 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
       snapshot === newest &&
       snapshot.name !== facts.current &&
       !isInAllDisks(snapshot, facts.images),
+    moved: isMoved(snapshot, facts.images),
   }));
 }
+
+/** A file of an external one is gone from its path, or an image in use holds what libvirt looks for in another file. */
+const isMoved = (snapshot: Snapshot, images: ReportFacts['images']): boolean =>
+  snapshot.movedFiles !== undefined ||
+  (images !== null &&
+    internalDisks(snapshot).some(
+      (disk) =>
+        disk.source !== null &&
+        tagsOf(snapshot, disk, images) === null &&
+        tagsNamed(images.get(disk.target), snapshot.name).length > 0,
+    ));
 
 /**
  * The tags of this snapshot in one of its internal disks: in the image it names, in whichever chain that is now. Null where

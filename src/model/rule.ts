@@ -39,6 +39,8 @@ export interface Rule<Facts> {
   readonly severity: Severity;
   /** What it finds is the kind of VM, not its state: a run over many VMs skips such a one. */
   readonly unsupported?: true;
+  /** Where it finds something, what the other rules of the table find is no matter: it has to be put right first. */
+  readonly alone?: true;
   /** Where the facts have a `mode`: those for which it holds; absent: all. */
   readonly modes?: readonly string[];
   readonly find: (facts: Facts) => readonly Finding[];
@@ -56,9 +58,12 @@ export function applyRules<Facts extends object>(
   facts: Facts,
 ): RuledFinding[] {
   const { mode } = facts as { readonly mode?: string };
-  return rules
+  const applied = rules
     .filter(({ modes }) => modes === undefined || mode === undefined || modes.includes(mode))
-    .flatMap(({ id, severity, unsupported = false, find }) =>
-      find(facts).map((finding) => ({ ...finding, rule: id, severity, unsupported })),
-    );
+    .map(({ id, severity, unsupported = false, alone = false, find }) => ({
+      alone,
+      findings: find(facts).map((finding) => ({ ...finding, rule: id, severity, unsupported })),
+    }));
+  const first = applied.filter(({ alone, findings }) => alone && findings.length > 0);
+  return (first.length > 0 ? first : applied).flatMap(({ findings }) => findings);
 }

@@ -45,6 +45,16 @@ export interface Snapshot {
   readonly otherDisks?: readonly Pick<DefinedDisk, 'target' | 'source'>[];
   /** The overlays that a revert to it has laid over its files, where the snapshot has children; absent: there are none. */
   readonly revertOverlays?: readonly string[];
+  /** Of an external one, its files that are gone from their paths; absent: none is, or they were not looked for. */
+  readonly movedFiles?: MovedFiles | undefined;
+}
+
+/** Files that libvirt looks for where they are not any more. */
+export interface MovedFiles {
+  /** Where libvirt looks, and the file that it means. */
+  readonly moved: readonly (readonly [from: string, to: string])[];
+  /** Paths that are gone, and nothing proves where what they named is now. */
+  readonly lost: readonly string[];
 }
 
 /** `external` as soon as anything of it is in a file of its own, which is how libvirt decides about revert and delete. */

@@ -52,6 +52,16 @@ const DESCRIPTION: SnapshotColumn = {
   flexible: true,
 };
 
+/** `kvmsnap check` tells which, and what to do. */
+const MOVED: SnapshotColumn = {
+  key: 'moved',
+  title: 'FILES',
+  kind: 'text',
+  ifAny: true,
+  value: (s) => (s.moved ? 'moved' : null),
+  tone: () => 'warn',
+};
+
 export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
   MARK,
   NAME,
@@ -59,6 +69,7 @@ export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
   STATE,
   PARENT,
   VM_STATE,
+  MOVED,
   DESCRIPTION,
 ];
 
@@ -69,6 +80,7 @@ export const TREE_COLUMNS: readonly Column<TreeRow>[] = [
   CREATED,
   STATE,
   VM_STATE,
+  MOVED,
   DESCRIPTION,
 ] as readonly Column<TreeRow>[];
 

@@ -224,6 +224,8 @@ interface Part {
 /** A part of a snapshot that may still be taken. */
 interface ShownPart extends Part {
   readonly underWay: boolean;
+  /** libvirt looks for it elsewhere than it is. */
+  readonly moved: boolean;
 }
 
 const PART_COLUMNS: readonly Column<ShownPart>[] = [
@@ -240,7 +242,8 @@ const PART_COLUMNS: readonly Column<ShownPart>[] = [
   { key: 'source', title: 'FILE', kind: 'text', whole: true, value: ({ source }) => source },
 ];
 
-function presence({ copies, location, underWay }: ShownPart): string {
+function presence({ copies, location, underWay, moved }: ShownPart): string {
+  if (moved && copies === null) return 'moved';
   if (location !== 'internal') return '-';
   if (copies === null) return 'not looked at';
   if (copies === 0 && underWay) return 'not yet';
@@ -252,6 +255,9 @@ async function infoSnapshot(ctx: Context, vm: Vm, snapshot: SnapshotReport): Pro
     const tags = location === 'internal' ? tagsOf(snapshot, { target, source }, vm.images) : null;
     return { target, source, location, copies: tags?.length ?? null };
   });
+  const gone = snapshot.movedFiles?.moved.map(([from]) => from) ?? [];
+  const isMoved = ({ location, source }: Part) =>
+    location === 'internal' ? snapshot.moved : gone.includes(source ?? '');
   const document = snapshotDocument(snapshot);
   const { cost, approximate, problem } = await costOf(ctx, vm, snapshot);
   await show(ctx, {
@@ -288,7 +294,7 @@ async function infoSnapshot(ctx: Context, vm: Vm, snapshot: SnapshotReport): Pro
       section({
         title: 'DISKS',
         columns: PART_COLUMNS,
-        rows: parts.map((part) => ({ ...part, underWay: snapshot.underWay })),
+        rows: parts.map((part) => ({ ...part, underWay: snapshot.underWay, moved: isMoved(part) })),
       }),
     ],
     names: [snapshot.name],

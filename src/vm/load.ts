@@ -11,6 +11,7 @@ import { internalDisks, type Snapshot } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote, readImages } from './disks.ts';
 import { identifyFiles } from './file-identity.ts';
+import { lookForMovedFiles } from './find-moved-files.ts';
 import { readAgainWhile } from './read-again.ts';
 import { callAlike } from './same-files.ts';
 
@@ -63,7 +64,9 @@ export async function assembleVm(
     readImages(ctx, reading.uri, reading.domain.disks.filter(takesPart)),
     found,
   ]);
-  const snapshots = await callAsNow(ctx, reading, images, stored);
+  const called = await callAsNow(ctx, reading, images, stored);
+  const moved = await lookForMovedFiles(ctx, { ...reading, images, snapshots: called });
+  const snapshots = called.map((each) => ({ ...each, movedFiles: moved.get(each.name) }));
   return { ...reading, images, snapshots: reportOn(reading, snapshots, images), unread };
 }
 

@@ -67,6 +67,7 @@ describe('the columns', () => {
       state: 'running',
       parent: 's0',
       vmStateBytes: 3 * MiB,
+      moved: null,
       description: 'why',
     });
   });

@@ -95,15 +95,27 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
     id: 'unused-file',
     hazards: [23],
     severity: 'information',
-    find: ({ unusedFiles }) =>
-      unusedFiles.map(({ path, over }) => ({
-        what:
-          over === null
-            ? `${path} holds a memory of the VM that no snapshot of it names`
-            : `${path} is laid over ${over}, and neither the VM nor a snapshot of it uses it`,
-        hint: 'if you do not need it, and nobody else does, this removes it',
-        command: commandLine('rm', [path]),
-      })),
+    find: ({ unusedFiles, snapshots }) => {
+      const moved = new Set(
+        snapshots.flatMap(({ movedFiles }) => movedFiles?.moved.map(([, to]) => to) ?? []),
+      );
+      const lost = snapshots.flatMap(({ movedFiles }) => movedFiles?.lost ?? []);
+      return unusedFiles
+        .filter(({ path }) => !moved.has(path))
+        .map(({ path, over }) => ({
+          what:
+            over === null
+              ? `${path} holds a memory of the VM that no snapshot of it names`
+              : `${path} is laid over ${over}, and neither the VM nor a snapshot of it uses it`,
+          // it may be the very file that is missing
+          ...(lost.length > 0
+            ? { hint: `it may be what was at ${lost.join(', ')}, which a snapshot needs: keep it` }
+            : {
+                hint: 'if you do not need it, and nobody else does, this removes it',
+                command: commandLine('rm', [path]),
+              }),
+        }));
+    },
   },
   {
     id: 'readable-file',

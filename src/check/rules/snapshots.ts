@@ -7,6 +7,7 @@ import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, usesOf } from '../../sharing/image-users.ts';
 import { participants } from '../../vm/disk-findings.ts';
 import { movedDisks, movedFindings } from '../../vm/moved.ts';
+import { movedFileFindings } from '../../vm/moved-files.ts';
 import { findOrphans, type Orphan } from '../orphans.ts';
 import { isGone } from '../stored-tags.ts';
 import type { CheckFacts } from './facts.ts';
@@ -123,13 +124,14 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
     find: ({ domain, snapshots, stored, images }) =>
       snapshots
         .filter(({ underWay }) => !underWay)
-        .flatMap((snapshot) =>
-          movedFindings(
+        .flatMap((snapshot) => [
+          ...movedFindings(
             { domain, snapshots },
             snapshot,
             movedDisks(snapshot, images, stored.get(snapshot.name)),
           ),
-        ),
+          ...movedFileFindings({ domain, snapshots }, snapshot),
+        ]),
   },
   {
     id: 'broken-parent',

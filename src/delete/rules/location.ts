@@ -6,6 +6,7 @@ import type { SnapshotReport } from '../../model/report.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks, type SnapshotDisk } from '../../model/snapshot.ts';
 import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
+import { movedFileFindings } from '../../vm/moved-files.ts';
 import { lostStoredVolumes, lostVolumes } from '../../vm/volume-rules.ts';
 import { type Deletion, deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
@@ -51,8 +52,12 @@ export const LOCATION_RULES: readonly Rule<DeleteFacts>[] = [
     hazards: [45],
     severity: 'error',
     // off, libvirt deletes in the file that the stored definition names; running, it compares the paths as text
+    alone: true,
     find: (facts) =>
-      deletionSetOf(facts).flatMap((member) => movedFindings(facts, member, movedOf(facts, member))),
+      deletionSetOf(facts).flatMap((member) => [
+        ...movedFindings(facts, member, movedOf(facts, member)),
+        ...movedFileFindings(facts, member),
+      ]),
   },
   {
     id: 'other-image-in-use',

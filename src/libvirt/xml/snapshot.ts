@@ -137,14 +137,12 @@ export function withDescription(xml: string, description: string | null): string
  * files; all else stays to the letter. libvirt writes its attributes in single quotes.
  */
 export function withPaths(xml: string, paths: ReadonlyMap<string, string>): string {
-  const start = definitionStart(xml);
-  const definitions = xml.slice(start).replace(/<source [^>]*>/g, (element) =>
+  return xml.replace(/<(?:source|memory) [^>]*>/g, (element) =>
     element.replace(/( (?:file|dev)=')([^']*)'/, (whole, attribute: string, value: string) => {
       const path = paths.get(attributeText(value));
       return path === undefined ? whole : `${attribute}${escapeText(path)}'`;
     }),
   );
-  return xml.slice(0, start) + definitions;
 }
 
 function definitionStart(xml: string): number {

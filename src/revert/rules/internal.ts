@@ -8,6 +8,7 @@ import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, type ImageUse, usesOf } from '../../sharing/image-users.ts';
 import { copyCommand, tagWithId, whatIsBroken } from '../../vm/disk-findings.ts';
 import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
+import { movedFileFindings } from '../../vm/moved-files.ts';
 import { lostStoredVolumes } from '../../vm/volume-rules.ts';
 import type { RevertFacts } from './facts.ts';
 
@@ -40,7 +41,11 @@ export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
     id: 'moved',
     hazards: [45],
     severity: 'error',
-    find: (facts) => movedFindings(facts, facts.snapshot, moved(facts)),
+    alone: true,
+    find: (facts) => [
+      ...movedFindings(facts, facts.snapshot, moved(facts)),
+      ...movedFileFindings(facts, facts.snapshot),
+    ],
   },
   {
     id: 'missing-tag',
