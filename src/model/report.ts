@@ -50,9 +50,9 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
   }));
 }
 
-/** A file of an external one is gone from its path, or an image in use holds what libvirt looks for in another file. */
+/** A file of an external one is elsewhere, or an image in use holds what libvirt looks for in another file. */
 const isMoved = (snapshot: Snapshot, images: ReportFacts['images']): boolean =>
-  snapshot.movedFiles !== undefined ||
+  (snapshot.movedFiles?.moved.length ?? 0) > 0 ||
   (images !== null &&
     internalDisks(snapshot).some(
       (disk) =>

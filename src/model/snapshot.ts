@@ -53,7 +53,7 @@ export interface Snapshot {
 export interface MovedFiles {
   /** Where libvirt looks, and the file that it means. */
   readonly moved: readonly (readonly [from: string, to: string])[];
-  /** Paths that are gone, and nothing proves where what they named is now. */
+  /** Paths of what it needs that are gone, and nothing proves where what they named is now. */
   readonly lost: readonly string[];
 }
 

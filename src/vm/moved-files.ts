@@ -37,7 +37,7 @@ export function findMovedFiles(evidence: FileEvidence): ReadonlyMap<string, Move
   return new Map(
     snapshots.flatMap((snapshot) => {
       const own = externalFiles(snapshot);
-      const lost = [...new Set(own)].filter((path) => gone.has(path) && !known.has(path));
+      const lost = [...new Set(neededFiles(snapshot))].filter((path) => gone.has(path) && !known.has(path));
       // what lay beneath is named by the stored definition too
       const beneath = own.length === 0 ? [] : snapshot.definedDisks.flatMap(({ backing = [] }) => backing);
       const moved = [...new Set([...own, ...beneath])].flatMap((path) => {
@@ -49,11 +49,17 @@ export function findMovedFiles(evidence: FileEvidence): ReadonlyMap<string, Move
   );
 }
 
-/** The files that an external snapshot needs: its overlays, what they were laid over, and the memory. */
-export function externalFiles(snapshot: Snapshot): string[] {
-  const disks = externalDisks(snapshot).flatMap((disk) => [disk.source, stateFile(snapshot, disk)]);
+/** The files that an external snapshot names: its overlays, and what it needs. */
+export const externalFiles = (snapshot: Snapshot): string[] => [
+  ...externalDisks(snapshot).flatMap(({ source }) => source ?? []),
+  ...neededFiles(snapshot),
+];
+
+/** What the overlays were laid over, and the memory. An overlay may be gone: libvirt removes it in a revert. */
+function neededFiles(snapshot: Snapshot): string[] {
+  const states = externalDisks(snapshot).map((disk) => stateFile(snapshot, disk));
   const memory = snapshot.memory.location === 'external' ? snapshot.memory.file : null;
-  return [...disks, memory].filter((path) => path !== null);
+  return [...states, memory].filter((path) => path !== null);
 }
 
 /** The chain of each disk as the snapshots on the way to the current one tell it, beside the chain of now. */
