@@ -56,3 +56,17 @@ export interface NamedFile {
   /** It lies beneath the disk. */
   readonly below: boolean;
 }
+
+/** Options of QEMU whose value is a file that it reads, and those whose value names one in it. */
+const IS_FILE = /^--?(?:cdrom|hd[a-d]|kernel|initrd|dtb|bios|option-rom|mtdblock|pflash)$/;
+const NAMES_FILE = /^--?(?:drive|blockdev|fw_cfg|device|acpitable|smbios)$/;
+
+/** The files that QEMU reads by these words of its command line, with the option before each; what it writes it makes. */
+export function filesRead(words: readonly string[]): { readonly path: string; readonly option: string }[] {
+  return words.flatMap((word, i) => {
+    const option = words[i - 1] ?? '';
+    const [, named = null] = /\b(?:file|filename)["']?\s*[=:]\s*["']?(\/[^,"']*)/.exec(word) ?? [];
+    const path = IS_FILE.test(option) ? word : NAMES_FILE.test(option) ? named : null;
+    return path === null ? [] : [{ path, option }];
+  });
+}

@@ -24,3 +24,15 @@ export const attributeAt = (element: Element, path: string, name: string): strin
 /** The text of the first element at this path; null where there is none, or it is empty. */
 export const textAt = (element: Element, path: string): string | null =>
   elementsAt(element, path)[0]?.text || null;
+
+/** `1-3,^2,7` -> 1, 3, 7 (formatdomain, cpuset and nodeset; /sys/devices/system/cpu/online). */
+export function numbersIn(set: string): number[] {
+  const found = new Set<number>();
+  for (const part of set.split(',')) {
+    const [, not, from = '', to = from] = /^(\^?)(\d+)(?:-(\d+))?$/.exec(part.trim()) ?? [];
+    if (from === '') continue;
+    for (let n = Number(from); n <= Math.min(Number(to), Number(from) + 4096); n++)
+      not ? found.delete(n) : found.add(n);
+  }
+  return [...found];
+}

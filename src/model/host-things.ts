@@ -34,6 +34,8 @@ export function lackingThing({ need: { kind, name, role, within } }: Lack): stri
     program: `program ${name}`,
     usb: `USB device ${name}`,
     mount: `file system ${name}`,
+    address: `the address ${name}`,
+    cpus: `one of the CPUs ${name}`,
   };
   return kind === 'emulator' ? shown[kind] : `${shown[kind]} (${role})`;
 }
@@ -44,6 +46,8 @@ export function lackingState({ found, need }: Lack): string {
   if (found.is === 'inactive') return 'is not active';
   if (need.kind === 'mount') return 'is not mounted';
   if (need.kind === 'program') return 'is not installed';
+  if (need.kind === 'address') return 'is none of this host';
+  if (need.kind === 'cpus') return 'this host does not have';
   return ['network', 'pool', 'secret', 'filter'].includes(need.kind)
     ? 'is not defined in libvirt'
     : 'does not exist';
@@ -72,6 +76,8 @@ export function lackingCure({ found, need: { kind, name, within = '' } }: Lack):
     program: `install ${name}`,
     usb: 'plug the device in',
     mount: `mount ${name}`,
+    address: `give this host the address ${name} again`,
+    cpus: 'bring one of these CPUs online, or go back on the host that has them',
   };
   return kind === 'volume'
     ? { hint: hints[kind], command: ['virsh', 'pool-refresh', within] }

@@ -1,4 +1,5 @@
-import { attributeAt, type Element, elementsAt, textAt } from './element.ts';
+import { filesRead } from './domain-files.ts';
+import { attributeAt, type Element, elementsAt, numbersIn, textAt } from './element.ts';
 
 /**
  * What a definition needs of the host to be started. Each row of the table is one place of libvirt's domain XML
@@ -17,8 +18,10 @@ export interface Need {
     | 'emulator'
     | 'program'
     | 'usb'
-    | 'mount';
-  /** A path, a name, a UUID, `VENDOR:PRODUCT`; of an emulator what it is asked for, see `emulatorNeed`. */
+    | 'mount'
+    | 'address'
+    | 'cpus';
+  /** A path, a name, a UUID, `VENDOR:PRODUCT`, an address, CPUs of which one must be there; of an emulator see `emulatorNeed`. */
   readonly name: string;
   /** The pool that the volume is in. */
   readonly within?: string;
@@ -96,6 +99,11 @@ const NEEDS: readonly Row[] = [
   attribute('devices/video/acceleration', 'rendernode', 'render node'),
   { path: 'devices/vsock', needs: () => [file('/dev/vhost-vsock', 'vsock')] },
   { path: 'memoryBacking/hugepages', needs: ofHugePages },
+  ...['vcpu', 'cputune/vcpupin', 'cputune/emulatorpin', 'cputune/iothreadpin'].map((path) => ({
+    path,
+    needs: ({ attributes }: Element) => [named('cpus', attributes['cpuset'] ?? null, 'CPU pinning')],
+  })),
+  { path: 'qemu:commandline', needs: ofCommandLine },
   {
     path: 'numatune/memory',
     needs: (memory) =>
@@ -273,7 +281,8 @@ function ofInterface(nic: Element): (Need | null)[] {
 /** Of a serial device and its like: a device, a file that is made, a socket that is bound or connected to. */
 function ofCharacterDevice(element: Element, role: string): (Need | null)[] {
   const type = element.attributes['type'] ?? '';
-  return elementsAt(element, 'source').map(({ attributes: { path = null, mode } }) => {
+  return elementsAt(element, 'source').map(({ attributes: { path = null, mode, host } }) => {
+    if (mode === 'bind' && host !== undefined) return address(host, role);
     if (path === null || IS_LIBVIRTS_OWN.test(path)) return null;
     if (type === 'dev' || (type === 'unix' && mode === 'connect')) return file(path, role);
     return type === 'file' || type === 'unix' ? directoryOf(path, `the ${role}`) : null;
@@ -303,14 +312,26 @@ const ofMemoryFile = (path: string): Need | null =>
 function ofGraphics(graphics: Element): (Need | null)[] {
   const listens = elementsAt(graphics, 'listen');
   return [
-    ...listens.map(({ attributes: { type, network = null } }) =>
-      type === 'network' ? named('network', network, 'display') : null,
+    ...listens.map(({ attributes: { type, network = null, address: ip = '' } }) =>
+      type === 'network' ? named('network', network, 'display') : address(ip, 'display'),
     ),
+    address(listens.length === 0 ? (graphics.attributes['listen'] ?? '') : '', 'display'),
     ...[graphics.attributes['socket'], ...listens.map(({ attributes: { socket } }) => socket)].map(
       (socket) =>
         socket === undefined || IS_LIBVIRTS_OWN.test(socket) ? null : directoryOf(socket, 'the display'),
     ),
   ];
+}
+
+/** An address of this host to listen on; a name, or any address, is nothing to look for. */
+const address = (ip: string, role: string): Need | null =>
+  /^[\d.]+$|:/.test(ip) && !/^(?:0\.0\.0\.0|127\.[\d.]+|::1?)$/.test(ip)
+    ? { kind: 'address', name: ip, role }
+    : null;
+
+function ofCommandLine(commandLine: Element): (Need | null)[] {
+  const words = elementsAt(commandLine, 'qemu:arg').map(({ attributes: { value = '' } }) => value);
+  return filesRead(words).map(({ path, option }) => file(path, `${option} in <qemu:commandline>`));
 }
 
 function ofHugePages(element: Element): (Need | null)[] {
@@ -324,16 +345,4 @@ function ofHugePages(element: Element): (Need | null)[] {
       );
     }),
   ];
-}
-
-/** `1-3,^2,7` -> 1, 3, 7 (formatdomain, cpuset and nodeset). */
-function numbersIn(set: string): number[] {
-  const found = new Set<number>();
-  for (const part of set.split(',')) {
-    const [, not, from = '', to = from] = /^(\^?)(\d+)(?:-(\d+))?$/.exec(part.trim()) ?? [];
-    if (from === '') continue;
-    for (let n = Number(from); n <= Math.min(Number(to), Number(from) + 4096); n++)
-      not ? found.delete(n) : found.add(n);
-  }
-  return [...found];
 }

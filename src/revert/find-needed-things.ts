@@ -1,5 +1,6 @@
 import { errorCode, type HostFiles } from '../host/files.ts';
 import { askForThings } from '../libvirt/host-things.ts';
+import { numbersIn } from '../model/element.ts';
 import type { Found, HostThings } from '../model/host-things.ts';
 import { type Need, needKey } from '../model/needed-things.ts';
 import type { Context } from '../run/context.ts';
@@ -40,6 +41,8 @@ async function findLocally(files: HostFiles, { kind, name }: Need): Promise<Foun
   if (kind === 'file') return findFile(files, name);
   if (kind === 'program') return findProgram(files, name);
   if (kind === 'usb') return findUsb(files, name);
+  if (kind === 'address') return findAddress(files, name);
+  if (kind === 'cpus') return findCpus(files, name);
   return kind === 'mount' ? findMount(files, name) : null;
 }
 
@@ -89,6 +92,27 @@ async function findMount(files: HostFiles, type: string): Promise<Found> {
   const mounts = await readText(files, '/proc/mounts').catch(() => null);
   if (mounts === null) return { is: 'unknown' };
   return { is: mounts.split('\n').some((line) => line.split(' ')[2] === type) ? 'there' : 'missing' };
+}
+
+/** By the kernel's own table of what is local; of IPv6 it is not told, nor where any address may be bound to. */
+async function findAddress(files: HostFiles, ip: string): Promise<Found> {
+  const read = (path: string) => readText(files, path).catch(() => null);
+  const [table, nonlocal] = [
+    await read('/proc/net/fib_trie'),
+    await read('/proc/sys/net/ipv4/ip_nonlocal_bind'),
+  ];
+  if (ip.includes(':') || !table?.includes('host LOCAL') || nonlocal?.trim() !== '0')
+    return { is: 'unknown' };
+  const local = [...table.matchAll(/\|-- ([\d.]+)\n\s*\/32 host LOCAL/g)].map(([, address]) => address);
+  return { is: local.includes(ip) ? 'there' : 'missing' };
+}
+
+/** One of them is enough: Linux pins to those that are online. */
+async function findCpus(files: HostFiles, set: string): Promise<Found> {
+  const online = await readText(files, '/sys/devices/system/cpu/online').catch(() => null);
+  if (online === null) return { is: 'unknown' };
+  const present = new Set(numbersIn(online));
+  return { is: numbersIn(set).some((cpu) => present.has(cpu)) ? 'there' : 'missing' };
 }
 
 /** Whether libvirt makes the missing file of itself: from the template, or from that of a firmware that it knows. */

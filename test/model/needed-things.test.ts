@@ -4,7 +4,10 @@ import { neededThings, needKey } from '../../src/model/needed-things.ts';
 
 /** What a definition of these elements needs, by key, without the emulator. */
 const needs = (xml: string, differently: readonly string[] = []) =>
-  neededThings(parseElement(`<domain>${xml}</domain>`), new Set(differently)).map(needKey);
+  neededThings(
+    parseElement(`<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>${xml}</domain>`),
+    new Set(differently),
+  ).map(needKey);
 
 const devices = (xml: string) => `<devices>${xml}</devices>`;
 const disk = (source: string, type = 'file') =>
@@ -15,6 +18,46 @@ const hostdev = (type: string, source: string) =>
 
 test.each<[string, string, readonly string[]]>([
   ['nothing', '', []],
+  [
+    'CPUs',
+    "<cputune><vcpupin vcpu='0' cpuset='2-3'/><emulatorpin cpuset='1'/></cputune>",
+    ['cpus:/2-3', 'cpus:/1'],
+  ],
+  ['CPUs for all', "<vcpu cpuset='4'>1</vcpu>", ['cpus:/4']],
+  [
+    'an address',
+    devices(
+      "<graphics type='vnc' listen='192.0.2.7'><listen type='address' address='192.0.2.7'/></graphics>",
+    ),
+    ['address:/192.0.2.7'],
+  ],
+  [
+    'any address',
+    devices(
+      "<graphics type='vnc' listen='0.0.0.0'/><graphics type='spice' listen='::1'/><graphics type='vnc' listen='127.0.0.1'/>",
+    ),
+    [],
+  ],
+  [
+    'a serial console on an address',
+    devices("<serial type='tcp'><source mode='bind' host='192.0.2.7' service='4555'/></serial>"),
+    ['address:/192.0.2.7'],
+  ],
+  [
+    'one that connects',
+    devices("<serial type='tcp'><source mode='connect' host='192.0.2.7' service='4555'/></serial>"),
+    [],
+  ],
+  [
+    'files of the command line',
+    "<qemu:commandline><qemu:arg value='-drive'/><qemu:arg value='file=/a,format=raw'/><qemu:arg value='-blockdev'/><qemu:arg value='{\"driver\":\"file\",\"filename\":\"/b\"}'/><qemu:arg value='-fw_cfg'/><qemu:arg value='name=opt/x,file=/c'/><qemu:arg value='-cdrom'/><qemu:arg value='/d'/></qemu:commandline>",
+    ['file://a', 'file://b', 'file://c', 'file://d'],
+  ],
+  [
+    'none that QEMU makes',
+    "<qemu:commandline><qemu:arg value='-D'/><qemu:arg value='/log'/><qemu:arg value='-object'/><qemu:arg value='filter-dump,id=f,netdev=n,file=/dump'/><qemu:arg value='-chardev'/><qemu:arg value='file,id=c,path=/out'/></qemu:commandline>",
+    [],
+  ],
   ['an image', disk("<source file='/a.iso'/>"), ['file://a.iso']],
   ['a device', disk("<source dev='/dev/vg/a'/>", 'block'), ['file://dev/vg/a']],
   ['an empty drive', disk(''), []],
