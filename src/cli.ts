@@ -2,6 +2,7 @@ import pkg from '../package.json' with { type: 'json' };
 import { checkLine } from './command-line/check-line.ts';
 import { type AnyCommand, CommanderError } from './command-line/commander.ts';
 import { bareProgram, settingsOf } from './command-line/global-options.ts';
+import { formatHelp } from './command-line/help.ts';
 import { type Spoken, spokenBy } from './command-line/spoken.ts';
 import { type Program, Verb } from './command-line/verb.ts';
 import type { Context, Settings } from './run/context.ts';
@@ -23,20 +24,21 @@ interface Listed {
 
 /** To define them all takes a tenth of the time in which Node.js starts. */
 const COMMANDS: readonly Listed[] = [
-  { names: ['create'], load: async () => (await import('./create/command.ts')).create },
   { names: ['create-as'], load: async () => (await import('./create/command.ts')).createAs },
-  { names: ['list', 'ls'], load: async () => (await import('./show/command.ts')).list },
-  { names: ['current'], load: async () => (await import('./show/command.ts')).current },
+  { names: ['create'], load: async () => (await import('./create/command.ts')).create },
   { names: ['revert'], load: async () => (await import('./revert/command.ts')).revert },
-  { names: ['delete', 'rm'], load: async () => (await import('./delete/command.ts')).deleteSnapshots },
+  { names: ['list', 'ls'], load: async () => (await import('./show/command.ts')).list },
   { names: ['info'], load: async () => (await import('./show/command.ts')).info },
-  { names: ['prune'], load: async () => (await import('./prune/command.ts')).prune },
-  { names: ['check'], load: async () => (await import('./check/command.ts')).check },
+  { names: ['current'], load: async () => (await import('./show/command.ts')).current },
   { names: ['space'], load: async () => (await import('./space/command.ts')).space },
+  { names: ['delete', 'rm'], load: async () => (await import('./delete/command.ts')).deleteSnapshots },
+  { names: ['prune'], load: async () => (await import('./prune/command.ts')).prune },
   { names: ['hold'], load: async () => (await import('./describe/command.ts')).hold },
   { names: ['unhold'], load: async () => (await import('./describe/command.ts')).unhold },
   { names: ['describe'], load: async () => (await import('./describe/command.ts')).describe },
+  { names: ['check'], load: async () => (await import('./check/command.ts')).check },
   { names: ['completion'], load: async () => (await import('./completion/command.ts')).completion },
+  { names: ['help'], load: async () => (await import('./manual/command.ts')).help },
   { names: ['complete'], load: async () => (await import('./completion/command.ts')).complete, hidden: true },
   { names: ['manual'], load: async () => (await import('./manual/command.ts')).manual, hidden: true },
 ];
@@ -48,15 +50,21 @@ export interface CommandLine {
 }
 
 /**
- * Builds the program anew, with those commands that a line of these words can need; `start` is given what to run. To parse
+ * Builds the program anew, with those commands that a line of these words can need; `start` is given what to run, and help is
+ * `helpWidth` columns wide. To parse
  * throws CommanderError and KvmsnapError, and never exits.
  */
-export async function createProgram(words: readonly string[], start: Start): Promise<CommandLine> {
+export async function createProgram(
+  words: readonly string[],
+  start: Start,
+  helpWidth = 80,
+): Promise<CommandLine> {
   const program = bareProgram('kvmsnap', pkg.version);
   program
     .description('Snapshots of libvirt VMs that you can trust.')
-    .configureHelp({ showGlobalOptions: true })
-    .configureOutput({ outputError: () => undefined })
+    .helpCommand(false)
+    .configureHelp({ formatHelp })
+    .configureOutput({ outputError: () => undefined, getOutHelpWidth: () => helpWidth })
     .exitOverride()
     .hook('preAction', (_, command) => {
       if (command instanceof Verb) checkLine(command, program.opts().readonly ?? false);
@@ -67,7 +75,7 @@ export async function createProgram(words: readonly string[], start: Start): Pro
   const spoken = spokenBy(program.options, words);
   const parts: Program = {
     run: (action) => start(settingsOf(program), action),
-    whole: async () => (await createProgram([], start)).program,
+    whole: async () => (await createProgram([], start, helpWidth)).program,
   };
   for (const { load, hidden = false } of neededBy(spoken)) {
     const define = await load();

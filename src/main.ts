@@ -9,7 +9,7 @@ import type { Context, Settings } from './run/context.ts';
 
 async function main(words: readonly string[]): Promise<number> {
   try {
-    line = await createProgram(words, start);
+    line = await createProgram(words, start, helpWidth());
     await line.program.parseAsync(words, { from: 'user' });
     return 0;
   } catch (thrown) {
@@ -19,6 +19,9 @@ async function main(words: readonly string[]): Promise<number> {
     return exitCodeOf(error);
   }
 }
+
+/** Columns: those of the terminal, else what COLUMNS says. */
+const helpWidth = (): number => process.stdout.columns || Number(process.env['COLUMNS']) || 80;
 
 const usageOf = async (thrown: InstanceType<typeof CommanderError>, { program, spoken }: CommandLine) =>
   (await import('./command-line/usage-error.ts')).usageError(thrown, program, spoken);

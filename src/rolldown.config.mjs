@@ -22,6 +22,7 @@ const licences = {
 
 /** CommonJS chunks, minified, dependencies inlined: what starts fastest, and each command loads only its own. */
 export default defineConfig({
+  moduleTypes: { '.md': 'text' },
   input: 'src/main.ts',
   platform: 'node',
   plugins: [licences],

@@ -114,7 +114,7 @@ function read(path: string): Source {
 }
 
 const SOURCES: readonly Source[] = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
-  .filter((path) => path.endsWith('.ts'))
+  .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))
   .map((path) => read(join('src', path)));
 
 /** `src/model/names.ts` -> `model`, `src/main.ts` -> `main`. */
@@ -133,7 +133,8 @@ const ORDER: readonly (readonly string[])[] = [
   ['create'],
   ['prune'],
   ['delete'],
-  ['completion', 'manual', 'show'],
+  ['completion', 'show'],
+  ['manual'],
   ['describe', 'space'],
   ['run'],
   ['command-line'],

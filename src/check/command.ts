@@ -8,13 +8,10 @@ import { withFilters } from '../run/select-options.ts';
 
 const bare = () =>
   new Verb('check', {
-    summary: 'tell whether VMs can be snapshotted, reverted and trusted',
+    group: 'Repair',
+    summary: 'check that snapshots work and are intact',
     detail:
-      'Judges each VM by the rules that create and revert go by, and compares what libvirt believes with what the disks ' +
-      'hold. Exit 5 when there is an error or a warning; information is none. With --max-age a VM whose newest snapshot ' +
-      'is older is an error too, so that a monitor can watch the cron job. Changes nothing, unless --fix: it shows one plan ' +
-      'over all VMs, asks (in a script it needs --yes), goes on after a failure, looks again, and tells what is left. ' +
-      'What is not proven to be safe is reported and left alone, as is a VM that a job holds.',
+      'Exits with 5 if there is an error or a warning. Changes nothing without --fix, which shows a plan and asks.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap check',
@@ -27,13 +24,11 @@ const bare = () =>
 const withOptions = (verb: Verb) =>
   withFilters(
     verb
-      .addArgument(vmsArgument('names, UUIDs or patterns; without any, all VMs'))
-      .option('--fix', 'fix what can be fixed safely, after you agree to the plan')
-      .option('--max-age <span>', 'the newest snapshot must be younger: 90min, 26h, 8d, 2w, 6mo', parseMaxAge)
+      .addArgument(vmsArgument('names, UUIDs or patterns (default: all VMs)'))
+      .option('--fix', 'fix what can be fixed safely, after confirmation')
+      .option('--max-age <span>', 'fail if the newest is older: 90min, 26h, 8d, 6mo', parseMaxAge)
       .addOption(
-        new Option('--label <label>', 'of --max-age: count only snapshots of this label').argParser(
-          parseLabel,
-        ),
+        new Option('--label <label>', 'with --max-age: only snapshots with this label').argParser(parseLabel),
       ),
   );
 

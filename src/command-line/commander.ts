@@ -25,4 +25,4 @@ export type OptionsOf<C> = C extends { opts(): infer Values }
 /** An option without a value is true or absent; no one who calls an action himself has to know. */
 type Flag<Value> = [Exclude<Value, undefined>] extends [boolean] ? boolean : Value;
 
-export type { OptionValues } from '@commander-js/extra-typings';
+export type { Help, OptionValues } from '@commander-js/extra-typings';

@@ -9,46 +9,38 @@ import { parseDuration } from './values.ts';
 const withGlobals = <Args extends unknown[], Values extends OptionValues>(command: CommandOf<Args, Values>) =>
   command
     .addOption(
-      new MeantOption(
-        '-c, --connect <uri>',
-        'uri',
-        'the libvirt to talk to (default: whatever virsh itself would use)',
-      ),
+      new MeantOption('-c, --connect <uri>', 'uri', "libvirt connection URI (default: virsh's default)"),
     )
     .addOption(
-      new Option('-o, --output <format>', 'table, json, csv or name')
+      new Option('-o, --output <format>', 'output format: table, json, csv or name')
         .choices(['table', 'json', 'csv', 'name'])
         .default('table'),
     )
-    .addOption(new Option('--json', 'as -o json').implies({ output: 'json' }))
-    .addOption(new Option('-q, --quiet', 'as -o name: names only').implies({ output: 'name' }))
+    .addOption(new Option('--json', 'same as -o json').implies({ output: 'json' }))
+    .addOption(new Option('-q, --quiet', 'print names only (same as -o name)').implies({ output: 'name' }))
     .addOption(
-      new Option('--color <when>', 'always, never or auto; NO_COLOR and FORCE_COLOR are heeded')
+      new Option('--color <when>', 'color output: always, never or auto (honors NO_COLOR)')
         .choices(['always', 'never', 'auto'])
         .default('auto'),
     )
-    .option('-y, --yes', 'do not ask')
-    .option('--dry-run', 'check, and print the virsh commands that would follow; change nothing')
-    .option('--readonly', 'connect as virsh -r does; only what changes nothing is done, all else is exit 2')
-    .option('-v, --verbose', 'print each command line to stderr as it runs, ready to paste')
+    .option('-y, --yes', 'do not ask for confirmation')
+    .option('--dry-run', 'check, print the virsh commands, and change nothing')
+    .option('--readonly', 'use a read-only connection (as virsh -r)')
+    .option('-v, --verbose', 'print each command line to stderr as it runs')
     .option(
       '--timeout <duration>',
-      'stop waiting after this long (30, 30s, 10min, 2h; 0: no limit); libvirt itself carries on',
+      'stop waiting after this long (30s, 10min, 2h; 0: no limit)',
       parseDuration,
     )
-    .option(
-      '--wait <duration>',
-      'while another job holds a VM, try again for so long (0: do not wait)',
-      parseDuration,
-    )
-    .option('--silent', 'print nothing at all when all went well, and everything when not; for cron');
+    .option('--wait <duration>', 'keep trying this long while another job holds the VM', parseDuration)
+    .option('--silent', 'print output only if something fails (for cron)');
 
 /** The program, still without commands. Throws CommanderError, never exits. */
 export const bareProgram = (name: string, version: string) =>
   withGlobals(
     new Command(name)
       .version(version, '-V, --version', 'print the version')
-      .helpOption('-h, --help', 'show the help'),
+      .helpOption('-h, --help', 'show help'),
   );
 
 export type BareProgram = ReturnType<typeof bareProgram>;

@@ -13,6 +13,7 @@ export type Meaning =
   | 'snapshot-pattern'
   | 'name'
   | 'text'
+  | 'topic'
   | 'uri'
   | 'file';
 

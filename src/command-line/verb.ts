@@ -4,11 +4,15 @@ import { type AnyCommand, Command, CommanderError } from './commander.ts';
 
 /** One command of the program: commander's own, with what its help, its man page and its checks also need to know. */
 
+export type Group = 'Take and go back' | 'Look' | 'Keep and clean' | 'Repair' | 'More';
+
 /** What a command says of itself beside its arguments and options. */
 export interface VerbFacts {
+  /** Under which heading the program's help lists it. */
+  readonly group: Group;
   /** A verb phrase for lists of commands. */
   readonly summary: string;
-  /** What the summary leaves out, one paragraph. */
+  /** What the summary leaves out, in one or two sentences; the manual has the rest. */
   readonly detail: string;
   /** The failures beside those that every command can end with. */
   readonly failures?: readonly FailureCode[];
@@ -31,21 +35,23 @@ const COMMON_FAILURES: readonly FailureCode[] = [
 ];
 
 export class Verb extends Command {
+  readonly group: Group;
   readonly examples: readonly string[];
   readonly needsWriting: boolean | readonly string[];
   /** All failures that it can end with, by their exit codes. */
   readonly failures: readonly FailureCode[];
 
-  constructor(name: string, { summary, detail, failures = [], examples, needsWriting }: VerbFacts) {
+  constructor(name: string, { group, summary, detail, failures = [], examples, needsWriting }: VerbFacts) {
     super(name);
+    this.group = group;
     this.examples = examples;
     this.needsWriting = needsWriting;
     this.failures = [...COMMON_FAILURES, ...failures].sort(
       (a, b) => FAILURES[a].exitCode - FAILURES[b].exitCode,
     );
-    this.summary(summary)
-      .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}. ${detail}`)
-      .addHelpText('after', () => this.#helpEnd());
+    this.summary(summary).description(
+      `${summary.charAt(0).toUpperCase()}${summary.slice(1)}. ${detail}`.trim(),
+    );
   }
 
   /** As a part of that program. Of too many arguments check-line.ts says more than commander. */
@@ -56,21 +62,6 @@ export class Verb extends Command {
       .exitOverride((error) => {
         throw new VerbError(error, this);
       });
-  }
-
-  #helpEnd(): string {
-    const exits = this.failures.map(
-      (code) => `  ${String(FAILURES[code].exitCode).padEnd(4)}${FAILURES[code].meaning}`,
-    );
-    return [
-      '',
-      'Exit status:',
-      '  0   done, or nothing to do',
-      ...exits,
-      '',
-      'Examples:',
-      ...this.examples.map((line) => `  ${line}`),
-    ].join('\n');
   }
 }
 

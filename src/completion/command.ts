@@ -6,11 +6,9 @@ const shellArgument = () => new Argument('<shell>', 'bash, zsh or fish').choices
 
 export function completion({ run }: Program): Verb {
   const verb = new Verb('completion', {
-    summary: 'print the script that completes command lines in a shell',
-    detail:
-      'It completes commands, options, and the names of VMs and snapshots, for which it asks libvirt at each TAB, for 3 s ' +
-      'at most. Its place: for bash ~/.local/share/bash-completion/completions/kvmsnap, for zsh the file _kvmsnap in a ' +
-      'directory of $fpath, for fish ~/.config/fish/completions/kvmsnap.fish.',
+    group: 'More',
+    summary: 'print the completion script of a shell',
+    detail: 'Completes commands, options, and the names of VMs and snapshots.',
     examples: [
       'source <(kvmsnap completion bash)',
       'kvmsnap completion fish > ~/.config/fish/completions/kvmsnap.fish',
@@ -26,6 +24,7 @@ export function completion({ run }: Program): Verb {
 /** Hidden: what the scripts of `completion` run. */
 export function complete({ run, whole }: Program): Verb {
   const verb = new Verb('complete', {
+    group: 'More',
     summary: 'print what a command line may be completed with',
     detail: 'What the scripts of kvmsnap completion run at each TAB.',
     examples: ["kvmsnap complete fish -- list ''"],

@@ -1,5 +1,6 @@
 import type { AnyCommand } from '../command-line/commander.ts';
 import { isRepeatable, meaningOf } from '../command-line/meaning.ts';
+import { TOPICS } from '../manual/topics.ts';
 import { isPattern } from '../model/selection.ts';
 
 /**
@@ -51,7 +52,6 @@ export function completionOf(program: AnyCommand, words: readonly string[], curr
   if (pending) return atPlace(line, pending, { before: '', given: valuesOf(line, pending), dash: 'never' });
   if (!ended && current.startsWith('-')) return atOption(line, current);
   if (!command) return ofWords(operands.length > 0 ? [] : shownCommands(program).flatMap(wordsOfCommand));
-  if (isHelp(program, command)) return ofWords(operands.length > 1 ? [] : topicsOf(program));
   const places = argumentsOf(line);
   const index = placeIndex(places, operands.length - 1);
   const given = operands.slice(1).filter((_, i) => placeIndex(places, i) === index);
@@ -71,16 +71,14 @@ export function nameCandidates({ asPattern, place }: WantedNames, names: readonl
   ];
 }
 
-/** The commands that are for users, and last commander's own `help`. */
+/** The commands that are for users. */
 const shownCommands = (program: AnyCommand): AnyCommand[] => program.createHelp().visibleCommands(program);
 
-/** What `help` shows. */
-const topicsOf = (program: AnyCommand): Candidate[] =>
-  shownCommands(program)
-    .filter((command) => !isHelp(program, command))
-    .map((command) => ({ text: command.name(), help: '' }));
-
-const isHelp = (program: AnyCommand, command: AnyCommand): boolean => !program.commands.includes(command);
+/** What `help` shows: commands, and pages of the manual. */
+const topicsOf = (program: AnyCommand): Candidate[] => [
+  ...shownCommands(program).map((command) => ({ text: command.name(), help: command.summary() })),
+  ...TOPICS.map(({ name, summary }) => ({ text: name, help: summary })),
+];
 
 interface Line {
   readonly program: AnyCommand;
@@ -183,6 +181,7 @@ function placeIndex(places: readonly Argument[], n: number): number {
 function atPlace(line: Line, part: Option | Argument | undefined, place: Place): Completion {
   const takes = part ? meaningOf(part) : 'text';
   if (takes === 'file') return { kind: 'files' };
+  if (takes === 'topic') return ofWords(topicsOf(line.program));
   if (typeof takes !== 'string') {
     const open = takes.filter((word) => !place.given.includes(word));
     return ofWords(open.map((word) => ({ text: `${place.before}${word}`, help: '' })));

@@ -1,5 +1,6 @@
 import { patternArgument, vmsArgument } from '../command-line/arguments.ts';
 import type { CommandOf, OptionsOf, OptionValues } from '../command-line/commander.ts';
+import { AS_IN_VIRSH } from '../command-line/help.ts';
 import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { labelOption, withRules } from '../prune/rule-options.ts';
@@ -11,27 +12,24 @@ const FAILURES = ['partial', 'check', 'exists', 'busy'] as const;
 const withBasics = <Args extends unknown[], Values extends OptionValues>(command: CommandOf<Args, Values>) =>
   withSpec(
     command
-      .option('-d, --description <text>', 'what it is for')
-      .option('--force', 'override advisory checks (free space, no way back on this libvirt)'),
-  ).option('--print-xml', 'print the XML that virsh would hand to libvirt, and do nothing');
+      .option('-d, --description <text>', 'what the snapshot is for')
+      .option('--force', 'override advisory checks (such as free space)'),
+  )
+    .optionsGroup(AS_IN_VIRSH)
+    .option('--print-xml', 'print the XML for libvirt, and do nothing');
 
 const bareCreate = () =>
   new Verb('create', {
-    summary: 'take a snapshot and give it a name',
+    group: 'Take and go back',
+    summary: 'take a snapshot with a generated name',
     detail:
-      'An internal one, of all writable disks, and of the memory when the VM runs (it is paused meanwhile). ' +
-      'The name is the time in seconds since 1970. Refuses before anything is touched when a disk is not qcow2 or the ' +
-      'snapshot could not work; says done only when libvirt and every disk hold it. With --label the name is made of the ' +
-      'label and the time (UTC), and with rules of retention a prune of that label follows, if and only if it was taken. Of many ' +
-      'VMs, one that is not suited (a raw disk) is skipped and said so, unless it was called by its own name. With --external ' +
-      'or --disk-only nothing is written into the images: the guest goes on in new files beside them, which also works over a raw image.',
+      'Takes all writable disks, inside their images, and the memory if the VM runs (the guest is paused meanwhile). ' +
+      'With --label and keep rules it also prunes older snapshots with that label.',
     failures: FAILURES,
     examples: [
-      'kvmsnap create centos7-1',
-      'name=$(kvmsnap create -q centos7-1)',
       'kvmsnap create centos7-1 --label nightly --keep-daily 7 --keep-weekly 4',
       "kvmsnap create 'web-*' db-1 --exclude web-test --label nightly",
-      'kvmsnap create centos7-1 --external',
+      'name=$(kvmsnap create -q centos7-1)',
     ],
     needsWriting: true,
   });
@@ -40,19 +38,10 @@ const withCreateOptions = (verb: Verb) =>
   withFilters(
     withRules(
       withBasics(verb.addArgument(vmsArgument('names, UUIDs or patterns; or use --all')))
-        .addOption(
-          new MeantOption(
-            '--xml <file>',
-            'file',
-            'as the XML in this file says, like virsh snapshot-create (of one VM)',
-          ),
-        )
-        .option(
-          '--redefine',
-          'with --xml: take none, but have libvirt know the one in the file; what it knew of it is kept in ~/.local/state/kvmsnap',
-        )
-        .option('--current', 'with --redefine: make it the current one')
-        .addOption(labelOption()),
+        .addOption(new MeantOption('--xml <file>', 'file', 'take it as this XML file says (one VM)'))
+        .option('--redefine', 'with --xml: register it instead of taking one')
+        .option('--current', 'with --redefine: make it the current snapshot')
+        .addOption(labelOption('name the snapshot <label>-<UTC time>')),
     ).addOption(allOption()),
   )
     .addOption(jobsOption())
@@ -71,8 +60,10 @@ export function create({ run }: Program): Verb {
 
 const bareCreateAs = () =>
   new Verb('create-as', {
-    summary: 'take a snapshot under a name of yours',
-    detail: 'As create. A name has at most 200 bytes, no /, no leading dot and no control characters.',
+    group: 'Take and go back',
+    summary: 'take a snapshot with a name',
+    detail:
+      'Takes all writable disks, inside their images, and the memory if the VM runs (the guest is paused meanwhile).',
     failures: FAILURES,
     examples: [
       'kvmsnap create-as centos7-1 snapshot-2 -d "before the upgrade"',

@@ -1,4 +1,5 @@
 import type { CommandOf, OptionsOf, OptionValues } from '../command-line/commander.ts';
+import { AS_IN_VIRSH } from '../command-line/help.ts';
 import { repeatedAs, unfit } from '../command-line/values.ts';
 import { parseDiskspec, parseMemspec } from '../libvirt/disk-spec.ts';
 
@@ -8,35 +9,33 @@ export const withSpec = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
 ) =>
   command
-    .optionsGroup('What is taken:')
-    .option(
-      '--external',
-      'into files of its own beside the images: an overlay each, and the memory of a running VM',
-    )
-    .option('--disk-only', 'the same without the memory')
+    .optionsGroup('External snapshots:')
+    .option('--external', 'take an external snapshot: overlays and a memory file')
+    .option('--disk-only', 'external, without the memory')
     .option(
       '--memspec <spec>',
-      'external, the memory in this file: [file=]/PATH (of one VM)',
+      'external, memory in this file: [file=]/PATH',
       parsed(parseMemspec, '[file=]/PATH[,snapshot=external]'),
     )
     .addOption(
       repeatedAs(
         '--diskspec <spec>',
         'text',
-        'external, a disk so: DISK[,snapshot=no|external|manual][,driver=TYPE][,stype=file|block][,file=/PATH]; repeatable (of one VM)',
+        'external, one disk: DISK[,snapshot=no][,file=/PATH]...',
         parsed(
           parseDiskspec,
           'DISK[,snapshot=no|external|manual][,driver=qcow2][,stype=file|block][,file=/PATH]',
         ),
       ),
     )
-    .option('--live', 'external: the guest runs on while its memory is saved')
-    .option('--halt', 'turn the VM off once it is taken')
-    .option('--quiesce', 'with --disk-only: the guest agent holds the file systems still meanwhile')
-    .option('--atomic', 'all disks or none; QEMU does no other')
-    .option('--reuse-external', 'overlays that are there already, made for these images')
-    .option('--no-metadata', 'libvirt forgets it at once, and no command will know it')
-    .option('--validate', 'have libvirt check the XML against its schema (not in 7.0)')
+    .option('--live', 'keep the guest running while its memory is saved')
+    .option('--quiesce', 'freeze the guest file systems (with --disk-only)')
+    .option('--reuse-external', 'use existing overlay files made for these images')
+    .optionsGroup(AS_IN_VIRSH)
+    .option('--halt', 'shut the VM down after the snapshot')
+    .option('--atomic', 'all disks or none (QEMU always works this way)')
+    .option('--no-metadata', 'do not record the snapshot in libvirt')
+    .option('--validate', 'let libvirt validate the XML (not in 7.0)')
     .optionsGroup('');
 
 export type SpecOptions = OptionsOf<ReturnType<typeof withSpec<[], Record<never, never>>>>;

@@ -7,11 +7,10 @@ import { leftoversOption } from './leftovers-option.ts';
 
 const bare = () =>
   new Verb('delete', {
-    summary: 'delete snapshots of a VM',
+    group: 'Keep and clean',
+    summary: 'delete snapshots',
     detail:
-      'Goes on after a failure. Says deleted only when libvirt and every disk have forgotten it. Asks on a terminal; in a ' +
-      'script names are consent, and --children or more than one VM needs --yes. Of many VMs, one that has none of ' +
-      'the snapshots is skipped and said so. An --exclude that leaves out no VM is an error here: it may be a slip.',
+      'Asks on a terminal. In a script it does not ask, but --children and more than one VM need --yes.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap delete centos7-1 1649751390',
@@ -26,10 +25,10 @@ const withOptions = (verb: Verb) =>
     verb
       .addArgument(patternArgument())
       .addArgument(new MeantArgument('[names...]', 'snapshot', 'the snapshots; or use --current'))
-      .option('--current', 'the current snapshot, instead of a name')
-      .option('--children', 'with all snapshots below it')
-      .option('--children-only', 'only the snapshots below it')
-      .option('--metadata', "only libvirt's knowledge of it; the data stays in the images")
+      .option('--current', 'the current snapshot instead of a name')
+      .option('--children', 'delete the snapshots below it too')
+      .option('--children-only', 'delete only the snapshots below it')
+      .option('--metadata', 'only unregister it from libvirt; keep the data')
       .addOption(leftoversOption())
       .addOption(vmOption()),
   )

@@ -2,7 +2,4 @@ import { Option } from '../command-line/commander.ts';
 
 /** The option of every command that deletes. */
 export const leftoversOption = () =>
-  new Option(
-    '--leftovers',
-    'also remove what libvirt leaves behind of external snapshots: memory and overlays that nothing uses',
-  );
+  new Option('--leftovers', 'also remove unused files that libvirt leaves behind');

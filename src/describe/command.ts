@@ -4,8 +4,9 @@ import { type Program, Verb } from '../command-line/verb.ts';
 
 export function hold({ run }: Program): Verb {
   const verb = new Verb('hold', {
-    summary: 'protect a snapshot from every prune and delete',
-    detail: 'Kept as a last line of its description. No option of delete overrides it.',
+    group: 'Keep and clean',
+    summary: 'protect a snapshot from prune and delete',
+    detail: 'No option of prune or delete overrides a hold. It is kept as the last line of the description.',
     failures: ['check', 'busy'],
     examples: ['kvmsnap hold centos7-1 snapshot-2'],
     needsWriting: true,
@@ -19,8 +20,9 @@ export function hold({ run }: Program): Verb {
 
 export function unhold({ run }: Program): Verb {
   const verb = new Verb('unhold', {
-    summary: 'take back a hold',
-    detail: 'Lets prunes and deletes have the snapshot again.',
+    group: 'Keep and clean',
+    summary: 'release a hold',
+    detail: 'Then prune and delete may delete the snapshot again.',
     failures: ['check', 'busy'],
     examples: ['kvmsnap unhold centos7-1 snapshot-2'],
     needsWriting: true,
@@ -34,10 +36,9 @@ export function unhold({ run }: Program): Verb {
 
 export function describe({ run }: Program): Verb {
   const verb = new Verb('describe', {
-    summary: 'give a snapshot another description',
-    detail:
-      "libvirt's metadata of the snapshot is written anew with the text; a copy of the old is kept in ~/.local/state/kvmsnap. " +
-      'The images are not touched. An empty text takes the description away.',
+    group: 'Keep and clean',
+    summary: 'change the description of a snapshot',
+    detail: 'The images are not touched. An empty text removes the description.',
     failures: ['check', 'busy'],
     examples: ["kvmsnap describe centos7-1 snapshot-2 'after the upgrade'"],
     needsWriting: true,

@@ -1,8 +1,10 @@
 import type { OptionsOf } from '../command-line/commander.ts';
+import { MeantArgument } from '../command-line/meaning.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 
 const bare = () =>
   new Verb('manual', {
+    group: 'More',
     summary: 'print the man page',
     detail: 'The man page in roff, for the build and for packagers.',
     examples: ['kvmsnap manual > kvmsnap.1'],
@@ -22,5 +24,21 @@ export function manual({ run, whole }: Program): Verb {
   withOptions(verb).action((options) =>
     run(async (ctx) => (await import('./manual.ts')).manual(ctx, await whole(), options)),
   );
+  return verb;
+}
+
+export function help({ run, whole }: Program): Verb {
+  const verb = new Verb('help', {
+    group: 'More',
+    summary: 'show help on a command or topic',
+    detail: 'Without a word: all commands and topics.',
+    examples: ['kvmsnap help external', 'kvmsnap help exit-codes'],
+    needsWriting: false,
+  });
+  verb
+    .addArgument(new MeantArgument('[topic]', 'topic', 'a command or a topic'))
+    .action((topic) =>
+      run(async (ctx) => (await import('./help.ts')).help(ctx, await whole(), topic ?? null)),
+    );
   return verb;
 }

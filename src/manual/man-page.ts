@@ -1,6 +1,6 @@
 import type { AnyCommand } from '../command-line/commander.ts';
 import { Verb } from '../command-line/verb.ts';
-import { FAILURES, type FailureCode } from '../errors.ts';
+import { exitRows } from './exit-rows.ts';
 
 /** The program -> its man page and the tables of the README. */
 
@@ -124,18 +124,6 @@ function optionRows(commands: readonly Verb[]): string[][] {
 function usage(command: Verb): string {
   const names = [command.name(), ...command.aliases()].join('|');
   return [names, ...command.registeredArguments.map(syntaxOf)].join(' ');
-}
-
-function exitRows(): [exit: string, meaning: string, name: string][] {
-  const names = Object.keys(FAILURES) as FailureCode[];
-  return [
-    ['0', 'done, or nothing to do', ''],
-    ...names.map((name): [string, string, string] => [
-      String(FAILURES[name].exitCode),
-      FAILURES[name].meaning,
-      name,
-    ]),
-  ];
 }
 
 const term = ({ flags, help }: Entry): string[] => ['.TP', `.B ${roff(flags)}`, roff(help)];

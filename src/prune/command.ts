@@ -1,22 +1,19 @@
 import { vmsArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
+import { MeantOption } from '../command-line/meaning.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { allOption, jobsOption, withFilters } from '../run/select-options.ts';
-import { labelOption, matchOption, withRules } from './rule-options.ts';
+import { labelOption, withRules } from './rule-options.ts';
 
 const bare = () =>
   new Verb('prune', {
-    summary: 'delete the snapshots that no rule keeps',
+    group: 'Keep and clean',
+    summary: 'delete snapshots that no keep rule keeps',
     detail:
-      'Only snapshots that carry the label in their name, as create --label makes them, or that --match names. Rules are ' +
-      'OR-ed: one reason is enough to stay. Never deleted: one on hold, one still being taken, one dated in the future, one ' +
-      'that libvirt would not delete now, and the newest (unless --allow-empty). Without a rule nothing is deleted. On a terminal it shows the plan and asks; in a script it does not. --dry-run shows each with its reasons, and what ' +
-      'it would free. With --free-min what no rule keeps goes only as far as space is needed: the oldest of all these VMs ' +
-      'first, one at a time, until every file system of their images has so much free (a part of its size, or bytes with ' +
-      'K, M, G or T); without another rule the newest of each VM stays. Exit 5 when it is not reached.',
+      'Considers only snapshots with the label, or with names that --match. A snapshot is kept if any rule keeps it; without a rule nothing is deleted.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
-      'kvmsnap prune centos7-1 --label nightly --keep-daily 7 --keep-weekly 4 --dry-run',
+      'kvmsnap prune --all --label nightly --keep-daily 7 --keep-weekly 4 --dry-run',
       "kvmsnap prune 'web-*' --label nightly --keep-within 14d",
     ],
     needsWriting: true,
@@ -27,8 +24,14 @@ const withOptions = (verb: Verb) =>
     withRules(
       verb
         .addArgument(vmsArgument('names, UUIDs or patterns; or use --all'))
-        .addOption(labelOption())
-        .addOption(matchOption()),
+        .addOption(labelOption('only snapshots that create named by this label'))
+        .addOption(
+          new MeantOption(
+            '--match <pattern>',
+            'snapshot-pattern',
+            'also consider snapshots with these names',
+          ),
+        ),
     ).addOption(allOption()),
   ).addOption(jobsOption());
 

@@ -1,5 +1,4 @@
 import { type CommandOf, Option, type OptionsOf, type OptionValues } from '../command-line/commander.ts';
-import { MeantOption } from '../command-line/meaning.ts';
 import { parseCount, repeated, unfit } from '../command-line/values.ts';
 import { leftoversOption } from '../delete/leftovers-option.ts';
 import { labelProblem } from '../model/labels.ts';
@@ -8,42 +7,29 @@ import { type FreeMin, parseFreeMin } from './free-space-policy.ts';
 
 /** The options by which a command line says what a prune keeps. */
 
-/** Their heading in a help. */
-const GROUP = 'Retention:';
+/** The heading of these options in help. */
+const KEEP_RULES = 'Keep rules:';
 
-export const labelOption = () =>
-  new Option('--label <label>', 'the label in the names: <label>-20261123T030000Z')
-    .helpGroup(GROUP)
-    .argParser(parseLabel);
-
-/** Which snapshots a prune is about, beside those with the label. */
-export const matchOption = () =>
-  new MeantOption('--match <pattern>', 'snapshot-pattern', 'also snapshots of these names').helpGroup(GROUP);
+/** `help`: what the command does by it. */
+export const labelOption = (help: string) =>
+  new Option('--label <label>', help).helpGroup(KEEP_RULES).argParser(parseLabel);
 
 /** The rules of retention. */
 export const withRules = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
 ) =>
   command
-    .optionsGroup(GROUP)
-    .option('--keep-last <n>', 'keep the newest n', parseCount)
-    .option('--keep-hourly <n>', 'keep the newest of each of the last n hours that have one', parseCount)
-    .option('--keep-daily <n>', 'the same of days, by the local clock', parseCount)
-    .option('--keep-weekly <n>', 'the same of ISO weeks (from Monday)', parseCount)
-    .option('--keep-monthly <n>', 'the same of months', parseCount)
-    .option('--keep-yearly <n>', 'the same of years', parseCount)
-    .option(
-      '--keep-within <span>',
-      'keep what is younger, counted back from the newest: 36h, 14d, 8w, 6mo, 2y (6m is months too)',
-      parseKeepWithin,
-    )
-    .addOption(repeated('--keep <pattern>', 'snapshot-pattern', 'keep the names that match; repeatable'))
-    .option('--allow-empty', 'do not keep the newest one against all rules')
-    .option(
-      '--free-min <space>',
-      'delete what no rule keeps, oldest first, only until so much is free: 20%, 50G',
-      parseSpace,
-    )
+    .optionsGroup(KEEP_RULES)
+    .option('--keep-last <n>', 'keep the newest <n>', parseCount)
+    .option('--keep-hourly <n>', 'keep the newest of each of the last <n> hours', parseCount)
+    .option('--keep-daily <n>', 'keep the newest of each of the last <n> days', parseCount)
+    .option('--keep-weekly <n>', 'keep the newest of each of the last <n> weeks', parseCount)
+    .option('--keep-monthly <n>', 'keep the newest of each of the last <n> months', parseCount)
+    .option('--keep-yearly <n>', 'keep the newest of each of the last <n> years', parseCount)
+    .option('--keep-within <span>', 'keep those younger than 36h, 14d, 8w, 6mo, 2y', parseKeepWithin)
+    .addOption(repeated('--keep <pattern>', 'snapshot-pattern', 'keep names that match (repeatable)'))
+    .option('--allow-empty', 'allow deleting even the newest snapshot')
+    .option('--free-min <space>', 'delete only until this much is free: 20%, 50G', parseSpace)
     .addOption(leftoversOption())
     .optionsGroup('');
 

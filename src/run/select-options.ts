@@ -5,33 +5,36 @@ import type { Selection } from '../model/selection.ts';
 
 /** The options by which a command line means VMs. */
 
-/** Their heading in a help. */
-const GROUP = 'Several VMs:';
+/** The heading of these options in help. */
+const WHICH_VMS = 'Which VMs:';
 
 /** Which of the VMs that are named by patterns, or are all. */
 export const withFilters = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
 ) =>
   command
-    .addOption(repeated('--exclude <pattern>', 'vm-pattern', 'but not these; repeatable').helpGroup(GROUP))
+    .optionsGroup(WHICH_VMS)
+    .addOption(repeated('--exclude <pattern>', 'vm-pattern', 'exclude VMs that match (repeatable)'))
     .addOption(
       repeatedChoice(
         '--state <state>',
         ['running', 'shutoff', 'paused'],
-        'only VMs in this state: running, shutoff or paused; repeatable',
-      ).helpGroup(GROUP),
+        'only VMs that are running, shutoff or paused',
+      ),
     );
 
-export const allOption = (help = 'all VMs') => new Option('--all', help).helpGroup(GROUP);
+export const allOption = () => new Option('--all', 'all VMs').helpGroup(WHICH_VMS);
 
 /** More VMs, for the commands whose other arguments are snapshots. */
 export const vmOption = () =>
-  repeated('--vm <pattern>', 'vm', 'further VMs, by name or pattern; repeatable').helpGroup(GROUP);
+  repeated('--vm <pattern>', 'vm', 'more VMs, by name or pattern (repeatable)').helpGroup(WHICH_VMS);
 
 export const jobsOption = () =>
-  new Option('--jobs <n>', 'so many VMs at once (default: 1)').helpGroup(GROUP).argParser(parseJobs);
+  new Option('--jobs <n>', 'work on up to <n> VMs in parallel (default: 1)')
+    .helpGroup(WHICH_VMS)
+    .argParser(parseJobs);
 
-export const strictOption = () => new Option('--strict', 'fail when a VM was skipped').helpGroup(GROUP);
+export const strictOption = () => new Option('--strict', 'fail if a VM was skipped').helpGroup(WHICH_VMS);
 
 /** What they mean, as far as a command has them. */
 export interface SelectionOptions {

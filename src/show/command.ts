@@ -2,7 +2,7 @@ import { vmArgument, vmsArgument } from '../command-line/arguments.ts';
 import type { CommandOf, OptionsOf, OptionValues } from '../command-line/commander.ts';
 import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
-import { allOption, withFilters } from '../run/select-options.ts';
+import { withFilters } from '../run/select-options.ts';
 
 /** Which snapshots are listed: the options of `virsh snapshot-list`. */
 const withSnapshotFilters = <Args extends unknown[], Values extends OptionValues>(
@@ -11,25 +11,24 @@ const withSnapshotFilters = <Args extends unknown[], Values extends OptionValues
   command
     .optionsGroup('Which snapshots:')
     .option('--roots', 'only snapshots without a parent')
-    .option('--leaves', 'only those without children')
-    .option('--no-leaves', 'only those with children')
-    .option('--internal', 'only those inside the images')
-    .option('--external', 'only those in files of their own')
-    .option('--inactive', 'only those of a VM that was off')
-    .option('--active', 'only those with the memory')
-    .option('--disk-only', 'only those of a running VM without its memory')
-    .addOption(new MeantOption('--from <name>', 'snapshot', 'only the children of this one'))
-    .option('--current', 'only the children of the current one')
-    .option('--descendants', 'of --from and --current: all that is below')
+    .option('--leaves', 'only snapshots without children')
+    .option('--no-leaves', 'only snapshots with children')
+    .option('--internal', 'only internal snapshots')
+    .option('--external', 'only external snapshots')
+    .option('--inactive', 'only those taken while the VM was shut off')
+    .option('--active', 'only those with saved memory')
+    .option('--disk-only', 'only those of a running VM without memory')
+    .addOption(new MeantOption('--from <name>', 'snapshot', 'only children of this snapshot'))
+    .option('--current', 'only children of the current snapshot')
+    .option('--descendants', 'with --from or --current: all descendants')
     .optionsGroup('');
 
 const bareList = () =>
   new Verb('list', {
-    summary: 'list the snapshots of VMs, or all VMs',
+    group: 'Look',
+    summary: 'list snapshots, or all VMs',
     detail:
-      'Oldest first, the current one marked *. VM STATE is the guest memory saved with a snapshot, 0 or - for one taken of a ' +
-      'VM that was off; it is not shown of several VMs, whose images are not looked at. Without a VM: every ' +
-      'VM with its state, number of snapshots, current one and newest.',
+      'Oldest first; * marks the current snapshot. Without a VM: every VM with its state, the number of snapshots and the newest.',
     examples: [
       'kvmsnap list',
       'kvmsnap list centos7-1 --tree',
@@ -43,11 +42,11 @@ const withListOptions = (verb: Verb) =>
   withFilters(
     withSnapshotFilters(
       verb
-        .addArgument(vmsArgument('names, UUIDs or patterns; without any, all VMs at a glance'))
-        .option('-t, --tree', 'draw parents and children'),
-    )
-      .option('--space', 'with what deleting each one frees (of one VM)')
-      .addOption(allOption('the snapshots of all VMs')),
+        .addArgument(vmsArgument('names, UUIDs or patterns (default: an overview of all VMs)'))
+        .option('--all', 'list the snapshots of all VMs')
+        .option('-t, --tree', 'draw parents and children')
+        .option('--space', 'show what deleting each one frees (one VM)'),
+    ),
   );
 
 export type ListOptions = OptionsOf<ReturnType<typeof withListOptions>>;
@@ -63,15 +62,15 @@ export function list({ run }: Program): Verb {
 /** How libvirt's own XML of a snapshot is printed. */
 const withXml = <Args extends unknown[], Values extends OptionValues>(command: CommandOf<Args, Values>) =>
   command
-    .option('--xml', "the snapshot's XML, as libvirt has it")
-    .option('--security-info', 'of --xml: with passwords');
+    .option('--xml', "print libvirt's XML of the snapshot")
+    .option('--security-info', 'with --xml: include passwords');
 
 const bareCurrent = () =>
   new Verb('current', {
-    summary: 'print the name of the current snapshot, or set it',
+    group: 'Look',
+    summary: 'print or set the current snapshot',
     detail:
-      'The one that the VM was last reverted to, or that was taken last: the next one becomes its child. With --json: all facts. ' +
-      "--set moves libvirt's mark alone; no disk and no guest changes.",
+      'It is the parent of the next snapshot. --set changes only what libvirt records; no disk and no guest changes.',
     failures: ['check', 'busy'],
     examples: ['kvmsnap current centos7-1', 'kvmsnap current centos7-1 --set snapshot-2'],
     needsWriting: ['set', 'securityInfo'],
@@ -81,7 +80,7 @@ const withCurrentOptions = (verb: Verb) =>
   withXml(
     verb
       .addArgument(vmArgument())
-      .addOption(new MeantOption('--set <name>', 'snapshot', 'make this one the current snapshot')),
+      .addOption(new MeantOption('--set <name>', 'snapshot', 'make this snapshot the current one')),
   );
 
 export type CurrentOptions = OptionsOf<ReturnType<typeof withCurrentOptions>>;
@@ -96,10 +95,10 @@ export function current({ run }: Program): Verb {
 
 const bareInfo = () =>
   new Verb('info', {
-    summary: 'show a VM and its disks, or all of one snapshot',
+    group: 'Look',
+    summary: 'show a VM and its disks, or one snapshot',
     detail:
-      'The VM: each disk as qemu-img sees it, with its backing chain, and the snapshots inside the images. A snapshot: ' +
-      'all that is known of it, what it costs, and whether each disk really holds it.',
+      'A VM: each disk with its backing chain, and the snapshots inside the images. A snapshot: all facts, its cost, and whether each disk contains it.',
     examples: ['kvmsnap info centos7-1', 'kvmsnap info centos7-1 snapshot-2'],
     needsWriting: ['securityInfo'],
   });
@@ -109,7 +108,7 @@ const withInfoOptions = (verb: Verb) =>
     verb
       .addArgument(vmArgument())
       .addArgument(new MeantArgument('[name]', 'snapshot', 'the snapshot'))
-      .option('--current', 'the current snapshot, instead of a name'),
+      .option('--current', 'the current snapshot instead of a name'),
   );
 
 export type InfoOptions = OptionsOf<ReturnType<typeof withInfoOptions>>;

@@ -5,14 +5,10 @@ import { type Program, Verb } from '../command-line/verb.ts';
 
 const bare = () =>
   new Verb('space', {
-    summary: 'tell what each snapshot costs on disk, and what deleting it frees',
+    group: 'Look',
+    summary: 'show what snapshots cost on disk',
     detail:
-      'Exact, from the metadata of the qcow2 images, which are only read. FREES: what the host gets back when this one alone is ' +
-      'deleted. HOLDS: all that it refers to, most of it shared with others. CHANGED: what differs from its parent. Of an external ' +
-      'snapshot it is the overlay that it HOLDS, and merging that into the image below that FREES. Of a running ' +
-      'VM the figures are approximate (~), since QEMU has not written all that it knows; --exact pauses the guest for some ' +
-      'milliseconds, when it does, and says for how long. With names: what deleting these ' +
-      'together frees. Exit 5 when an image cannot be measured.',
+      'FREES: what deleting only this snapshot gives back. HOLDS: everything it references. CHANGED: the difference from its parent. With names: what deleting these together frees.',
     failures: ['check', 'busy'],
     examples: [
       'kvmsnap space centos7-1',
@@ -26,10 +22,10 @@ const withOptions = (verb: Verb) =>
   verb
     .addArgument(vmArgument())
     .addArgument(new MeantArgument('[names...]', 'snapshot', 'the snapshots'))
-    .option('--disks', 'each disk as well')
-    .option('--exact', 'pause a running guest for a moment, for exact figures')
+    .option('--disks', 'show each disk too')
+    .option('--exact', 'pause a running guest briefly for exact figures')
     .addOption(
-      new Option('--sort <by>', 'frees (the most expensive first) or created').choices(['frees', 'created']),
+      new Option('--sort <by>', 'sort by frees (largest first) or created').choices(['frees', 'created']),
     );
 
 export type SpaceOptions = OptionsOf<ReturnType<typeof withOptions>>;

@@ -128,3 +128,27 @@ test('the tables are those of the program itself, and that of virsh', async () =
     else expect(textOf(page)).toBe(written);
   }
 });
+
+describe('kvmsnap help', () => {
+  test.each(
+    PAGES.flatMap((page) => /([\w-]+)\.md$/.exec(page)?.[1] ?? []).filter((name) => name !== 'README'),
+  )('%s shows the page', async (name) => {
+    const [heading] = textOf(`src/manual/${name}.md`).split('\n');
+    const { code, stdout, stderr } = await kvmsnap(['help', name]);
+    expect([code, stdout.split('\n')[0], stderr]).toEqual([0, heading, '']);
+  });
+
+  test.each([
+    ['a command', 'rm', /^Usage: kvmsnap delete\|rm /],
+    ['what all commands share', 'options', /--connect <uri>/],
+    ['exit codes', 'exit-codes', /^ {2}10 +declined/m],
+  ])('shows %s', async (_, word, shown) => {
+    expect(await kvmsnap(['help', word])).toMatchObject({ code: 0, stdout: expect.stringMatching(shown) });
+  });
+
+  test('names the one that was meant', async () => {
+    const { code, stdout, stderr } = await kvmsnap(['help', 'extrenal']);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain("did you mean 'kvmsnap help external'?");
+  });
+});

@@ -4,6 +4,7 @@ import { Verb } from '../../src/command-line/verb.ts';
 import { manPage } from '../../src/manual/man-page.ts';
 
 const hold = new Verb('hold', {
+  group: 'More',
   summary: 'protect it',
   detail: 'A \\ stays, and so does what follows.',
   examples: ["kvmsnap hold 'web-*'"],
