@@ -95,6 +95,8 @@ export function unmount(directory: string): void {
 export function blockDevice(path: string): string {
   const device = tool('losetup', ['--find', '--show', '--', path]).trim();
   attached.push(device);
+  // that it may not be written to is kept by the kernel beyond the file that it stood for: a test may have died
+  tool('blockdev', ['--setrw', device]);
   return device;
 }
 
