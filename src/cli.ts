@@ -72,7 +72,7 @@ export async function createProgram(
   program.on('command:*', ([word = '']: string[]) => {
     throw new CommanderError(2, 'commander.unknownCommand', word);
   });
-  const spoken = spokenBy(program.options, words);
+  const spoken = spokenBy(program.createHelp().visibleOptions(program), words);
   const parts: Program = {
     run: (action) => start(settingsOf(program), action),
     whole: async () => (await createProgram([], start, helpWidth)).program,

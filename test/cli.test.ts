@@ -325,6 +325,13 @@ describe('help', () => {
     });
   });
 
+  test('before a command it is that of the program', async () => {
+    const { help } = await parse('--help');
+    expect((await parse('--help', 'create')).help).toBe(help);
+    expect((await parse('-yh', 'create')).help).toBe(help);
+    expect((await parse('create', '-h')).help).toBe((await parse('create', '--help')).help);
+  });
+
   test('options of one purpose stand beneath one heading', async () => {
     const { help } = await parse('create', '--help');
     expect([...help.matchAll(/^([A-Z][\w ]+):$/gm)].map(([, heading]) => heading)).toEqual([

@@ -21,6 +21,8 @@ export function spokenBy(options: readonly Option[], words: readonly string[]): 
     if (!word.startsWith('-')) operand ??= word;
     for (const [option, value] of optionsIn(options, word))
       values.set(option.attributeName(), value ?? (option.required ? (rest.shift() ?? '') : 'yes'));
+    // before a command it is the program's help, whatever follows
+    if (values.has('help')) break;
   }
   return { values, operand };
 }
