@@ -1,7 +1,6 @@
 import { type Domain, isActive, isSaving } from '../model/domain.ts';
-import { mebibytes } from '../model/mebibytes.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import type { RuledFinding } from '../model/rule.ts';
+import { mebibytes, type RuledFinding } from '../model/rule.ts';
 import { ancestors } from '../model/tree.ts';
 import { againstGrowing, againstOpening, NO_OBSTACLES } from '../model/write-obstacles.ts';
 import { isNotable, resizable, type UnusedMemory } from '../qemu/unused-memory.ts';

@@ -4,7 +4,7 @@ import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import { isPattern } from '../model/selection.ts';
-import type { SpaceRequest, SpaceRun } from '../prune/free-space.ts';
+import type { SpaceRequest, SpaceRun } from '../prune/free-space-run.ts';
 import { toPruneRequest } from '../prune/options.ts';
 import type { PruneRequest } from '../prune/prune.ts';
 import { pruneTogether, pruneVm } from '../prune/report.ts';

@@ -67,3 +67,6 @@ export function applyRules<Facts extends object>(
   const first = applied.filter(({ alone, findings }) => alone && findings.length > 0);
   return (first.length > 0 ? first : applied).flatMap(({ findings }) => findings);
 }
+
+/** Bytes as whole mebibytes, rounded up, as the rules name sizes: `129 MiB`. */
+export const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 1024 / 1024)} MiB`;

@@ -2,7 +2,7 @@ import type { KvmsnapError } from '../errors.ts';
 import { describeError } from '../output/error.ts';
 import { humanBytes } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
-import type { SpaceRun } from './free-space.ts';
+import type { SpaceRun } from './free-space-run.ts';
 
 /** What --free-min reached, told to people and to scripts. */
 
@@ -31,7 +31,7 @@ export async function concludeSpace(
   space: SpaceRun | null,
 ): Promise<KvmsnapError | null> {
   if (!space || ctx.interrupts.pending) return failure;
-  const { shortage } = await import('./free-space.ts');
+  const { shortage } = await import('./free-space-run.ts');
   const short = shortage(space.fileSystems);
   if (!failure || !short) return failure ?? short;
   if (ctx.settings.output !== 'json')

@@ -23,9 +23,9 @@ import { type FreedOf, freedDocument, freedLines, noteForeseen } from '../space/
 import { assembleVm, readAgain, reportOn, requireAllRead, type Vm } from '../vm/load.ts';
 import { readAllSnapshots, readSelection } from '../vm/select.ts';
 import type { PruneOptions } from './command.ts';
-import type { SpacePruned, SpaceRequest, SpaceRun } from './free-space.ts';
 import type { VmToPrune } from './free-space-candidates.ts';
 import { concludeSpace, spaceDocument, spaceLines } from './free-space-report.ts';
+import type { SpacePruned, SpaceRequest, SpaceRun } from './free-space-run.ts';
 import { toPruneRequest } from './options.ts';
 import {
   checkPruneRequest,

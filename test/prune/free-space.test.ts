@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { KvmsnapError } from '../../src/errors.ts';
 import { readDomain } from '../../src/libvirt/domains.ts';
-import { pruneForSpace, type SpaceReader, shortage } from '../../src/prune/free-space.ts';
+import { pruneForSpace } from '../../src/prune/free-space.ts';
+import { type SpaceReader, shortage } from '../../src/prune/free-space-run.ts';
 import type { Settings } from '../../src/run/context.ts';
 import type { VmSpace } from '../../src/space/measure.ts';
 import { completeVm } from '../../src/vm/load.ts';

@@ -1,8 +1,7 @@
 import { type Domain, isActive, isSaving } from '../../model/domain.ts';
 import { chainOf, type DiskImage } from '../../model/image.ts';
-import { mebibytes } from '../../model/mebibytes.ts';
 import { commandLine } from '../../model/quote.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
+import { type Finding, mebibytes, type Rule } from '../../model/rule.ts';
 import { freeUnusedMemoryLine, isNotable, resizable, type UnusedMemory } from '../../qemu/unused-memory.ts';
 import { describeUses, type ImageUsers, usesOf } from '../../sharing/image-users.ts';
 import { beyondLimit, nearLimit } from '../../vm/chain-depth.ts';

@@ -1,6 +1,5 @@
 import { tagsIn } from '../../model/image.ts';
-import { mebibytes } from '../../model/mebibytes.ts';
-import type { Rule } from '../../model/rule.ts';
+import { mebibytes, type Rule } from '../../model/rule.ts';
 import { savedMemoryBytes } from '../saved-memory.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';

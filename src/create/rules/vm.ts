@@ -1,8 +1,7 @@
 import { isActive } from '../../model/domain.ts';
 import { ifBefore, SAVES_BY_JOB } from '../../model/libvirt-versions.ts';
-import { mebibytes } from '../../model/mebibytes.ts';
 import { virshWord } from '../../model/quote.ts';
-import type { Rule } from '../../model/rule.ts';
+import { mebibytes, type Rule } from '../../model/rule.ts';
 import { bitmapFindings } from '../../vm/bitmap-rules.ts';
 import { participants } from '../../vm/disk-findings.ts';
 import { savedMemoryBytes } from '../saved-memory.ts';

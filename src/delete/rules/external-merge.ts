@@ -1,8 +1,7 @@
 import { adviseDeletion } from '../../model/deletion-advice.ts';
 import { isFrom, MINDS_BRANCHES } from '../../model/libvirt-versions.ts';
-import { mebibytes } from '../../model/mebibytes.ts';
 import { virshWord } from '../../model/quote.ts';
-import type { Rule } from '../../model/rule.ts';
+import { mebibytes, type Rule } from '../../model/rule.ts';
 import { locationOf } from '../../model/snapshot.ts';
 import { ancestors, descendants } from '../../model/tree.ts';
 import { deletionOf } from '../deletion-set.ts';

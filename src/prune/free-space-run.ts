@@ -1,0 +1,136 @@
+import { KvmsnapError } from '../errors.ts';
+import { fileSystemOf, type MountedFileSystem } from '../host/file-systems.ts';
+import { humanBytes } from '../output/format.ts';
+import type { Context } from '../run/context.ts';
+import { type Freed, measureIfPossible, occupiedBy } from '../space/reclaimed.ts';
+import {
+  activePaths,
+  allPaths,
+  type Entry,
+  expectFrom,
+  leaving,
+  type SystemsByPath,
+} from './free-space-candidates.ts';
+import { type FreeMin, isShort } from './free-space-policy.ts';
+import type { PruneCandidate, Pruned, PruneRequest } from './prune.ts';
+import type { Decision } from './retention.ts';
+
+/** The facts of one prune for free space: the request, the VMs, and the file systems of their images. */
+
+export interface SpaceRequest extends PruneRequest {
+  readonly freeMin: FreeMin;
+}
+
+/** What became of one VM's snapshots. */
+export interface SpacePruned {
+  readonly plan: readonly Decision<PruneCandidate>[];
+  readonly done: readonly Pruned[];
+  /** Why it had to be left alone. */
+  readonly failure: KvmsnapError | null;
+  /** In a dry run, what is foreseen. */
+  readonly freed: Freed;
+  /** In a dry run, what each alone would free, by name. */
+  readonly alone: ReadonlyMap<string, number>;
+  readonly cutShort: boolean;
+}
+
+/** A file system before and after. */
+export interface SpaceChange {
+  readonly mountPoint: string;
+  readonly sizeBytes: number;
+  readonly wantedBytes: number;
+  readonly freeBytesBefore: number;
+  readonly freeBytes: number;
+  readonly reached: boolean;
+  /** A deletion gave nothing back there, so no more were tried. */
+  readonly unyielding: boolean;
+}
+
+export interface SpaceRun {
+  /** In the order of the VMs to prune. */
+  readonly vms: readonly SpacePruned[];
+  readonly fileSystems: readonly SpaceChange[];
+}
+
+/** What reads file systems and images; a test passes one of its own. */
+export interface SpaceReader {
+  readonly fileSystemOf: typeof fileSystemOf;
+  readonly measure: typeof measureIfPossible;
+  readonly occupiedBy: typeof occupiedBy;
+}
+
+export const REAL: SpaceReader = { fileSystemOf, measure: measureIfPossible, occupiedBy };
+
+export interface Run {
+  readonly ctx: Context;
+  readonly request: SpaceRequest;
+  readonly reader: SpaceReader;
+  readonly entries: readonly Entry[];
+  readonly systemsByPath: SystemsByPath;
+  /** The file systems to which deleting gives nothing back. */
+  readonly unyielding: Set<string>;
+}
+
+export async function findSystems(
+  ctx: Context,
+  entries: readonly Entry[],
+  reader: SpaceReader,
+): Promise<SystemsByPath> {
+  const found = await Promise.all(
+    [...new Set(entries.flatMap(allPaths))].map(
+      async (path) => [path, await reader.fileSystemOf(ctx.files, path)] as const,
+    ),
+  );
+  return new Map(found.flatMap(([path, system]) => (system ? [[path, system] as const] : [])));
+}
+
+/** Whether it can be told how much is free for it. */
+export const hasKnownSystem = ({ systemsByPath }: Pick<Run, 'systemsByPath'>, entry: Entry): boolean =>
+  activePaths(entry).some((path) => systemsByPath.has(path));
+
+export const unknownSpace = ({ vm: { domain } }: Entry): KvmsnapError =>
+  new KvmsnapError(
+    'check',
+    `how much is free beside the images of '${domain.name}' cannot be told, so nothing of it was deleted`,
+    { hint: 'they are on no file system of this host, or out of reach for this user' },
+  );
+
+/** The file systems that are to have enough: those that the VMs write to. */
+export function systemsOf({ entries, systemsByPath }: Run): readonly MountedFileSystem[] {
+  const systems = entries.flatMap(activePaths).flatMap((path) => systemsByPath.get(path) ?? []);
+  return [...new Map(systems.map((system) => [system.id, system])).values()];
+}
+
+/** The ids of those that have too little, and can be helped. */
+export const shortOf = ({ unyielding, request }: Run, systems: readonly MountedFileSystem[]): Set<string> =>
+  new Set(
+    systems
+      .filter((system) => isShort(system, request.freeMin) && !unyielding.has(system.id))
+      .map(({ id }) => id),
+  );
+
+/** The failure of a run after which too little is free; null when all have enough. */
+export function shortage(fileSystems: readonly SpaceChange[]): KvmsnapError | null {
+  const short = fileSystems.filter(({ reached }) => !reached);
+  if (short.length === 0) return null;
+  const each = short.map(({ mountPoint, freeBytes, wantedBytes, sizeBytes, unyielding }) => {
+    const why = unyielding
+      ? 'deleting gives nothing back there'
+      : 'nothing is left that may be deleted for it';
+    return {
+      message: `${mountPoint} has ${humanBytes(freeBytes)} of ${humanBytes(sizeBytes)} free, and ${humanBytes(wantedBytes)} are wanted: ${why}`,
+      hint: 'what a rule or a hold keeps is never deleted for space; kvmsnap space VM shows what it costs',
+      commands: [],
+    };
+  });
+  return KvmsnapError.of('check', null, each);
+}
+
+/** Where the images cannot be measured, nothing is expected. */
+export async function measureAhead({ ctx, reader, systemsByPath }: Run, entry: Entry): Promise<void> {
+  const names = leaving(entry).map(({ snapshot }) => snapshot.name);
+  const space = await reader.measure(ctx, entry.vm, names);
+  entry.isMeasured = true;
+  entry.expected = new Map();
+  if (space) expectFrom(entry, space, systemsByPath);
+}
