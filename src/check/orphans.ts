@@ -21,17 +21,17 @@ export interface Holder {
 }
 
 export type TagStatus =
-  /** It is whole: every disk holds it once. */
+  /** Complete: every disk holds it exactly once. */
   | { readonly kind: 'complete'; readonly createdAtSeconds: number; readonly hasMemory: boolean }
-  /** Half a snapshot: a disk lacks it that was part of the VM before it was taken. */
+  /** Incomplete: a disk that was part of the VM before it was taken does not hold it. */
   | { readonly kind: 'incomplete'; readonly lacking: readonly string[] }
-  /** Nothing is proven; why not. */
+  /** Nothing can be proven; `why` tells the reason. */
   | { readonly kind: 'unclear'; readonly why: string };
 
 export interface OrphanFacts {
   readonly domain: Domain;
   readonly snapshots: readonly Snapshot[];
-  /** Snapshots of which nothing but the name is known. */
+  /** Snapshots of which only the name is known. */
   readonly unread: readonly { readonly name: string }[];
   /** By target, the disks that take part in a snapshot. */
   readonly images: Images;
@@ -39,10 +39,10 @@ export interface OrphanFacts {
   readonly users: ImageUsers;
 }
 
-/** libvirt keeps a file by the name, with an ending (hazard 5). */
+/** The longest name in bytes: libvirt stores the snapshot in a file of that name with an ending (hazard 5). */
 const MOST_NAME_BYTES = 247;
 
-/** libvirt takes the tags of the disks of a VM that is off one after the other. */
+/** Of a VM that is off, libvirt creates the tags of its disks one after the other. */
 const SECONDS_BETWEEN_DISKS = 60;
 
 /** The orphans of a VM, in the order in which the images hold them. */

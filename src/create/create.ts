@@ -27,7 +27,10 @@ import { type Taken, takeSnapshot } from './take.ts';
 
 /** Takes a snapshot of each selected VM, and prunes its old ones where that was asked for. */
 
-/** `create` (name null: one is given, with a label where wanted) and `create-as`. Prunes after, and only after, success. */
+/**
+ * Runs `create` (name null: the name is made up, from the label where one is given) and `create-as`. Prunes only
+ * after the snapshot was taken.
+ */
 export async function create(
   ctx: Context,
   words: readonly string[],
@@ -49,7 +52,7 @@ export async function create(
   if (options.printXml) return printXml(ctx, selected, request, options);
   const skips = { jobs: options.jobs ?? 1, skips: ({ unsupported }: KvmsnapError) => unsupported };
   const results = await forEachDomain(ctx, selected, skips, async (ctx, reading) => {
-    // of many VMs, a later one's turn may come an hour after it was read
+    // with many VMs, an hour may have passed since this one was read
     const isFresh = selected.single || ctx.settings.dryRun;
     const now = isFresh ? reading : await readByUuid(ctx.virsh, reading.domain.uuid, reading.domain.name);
     return options.redefine ? registerOne(ctx, now, request, options) : createOne(ctx, now, request, pruning);
@@ -57,12 +60,12 @@ export async function create(
   const run = { single: selected.single, strict: options.strict ?? false };
   const { freeMin } = pruning;
   if (freeMin === null) return report(ctx, results, run, null);
-  // of all VMs the oldest go first, so not before all have been taken
+  // the oldest snapshots of all VMs are deleted first, so this waits until all new ones are taken
   const { pruned, space } = await freeTogether(ctx, results, { ...pruning, freeMin });
   await report(ctx, pruned, run, space);
 }
 
-/** Throws `check` for rules that would pile up more external snapshots than libvirt starts a VM with. */
+/** Throws `check` for keep rules that keep more external snapshots than libvirt can start a VM with. */
 async function refuseTooMany({ virsh }: Context, { spec }: Asked, { rules }: PruneRequest): Promise<void> {
   const kept = mostKept(rules);
   if (!isExternalSpec(spec) || !mayBeTooDeep(kept)) return;
@@ -73,7 +76,7 @@ async function refuseTooMany({ virsh }: Context, { spec }: Asked, { rules }: Pru
   });
 }
 
-/** `create VM NAME` was meant as create-as. Throws `not-found` where the second of two words is no VM. */
+/** Throws `not-found` with the advice to use create-as where the second of two words is no VM (`create VM NAME`). */
 function refuseSecondName(
   ctx: Context,
   [vm = '', word = '', ...others]: readonly string[],
@@ -162,7 +165,10 @@ function noteHowToResume({ terminal, virsh }: Context, { vm, plan }: Done): void
   );
 }
 
-/** Whatever becomes of it, the snapshot stands, and is reported. */
+/**
+ * Prunes the VM's old snapshots. A failure is returned and not thrown, since the new snapshot is complete and
+ * reported.
+ */
 async function pruneAfter(
   ctx: Context,
   { domain }: DomainReading,

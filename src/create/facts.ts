@@ -17,7 +17,7 @@ import type { Agent, CreateFacts } from './rules/facts.ts';
 import { needsDaemonVersion } from './rules/table.ts';
 import { readTargetFiles } from './target-files.ts';
 
-/** Gathering what the rules of a create ask for. */
+/** Reads the facts that the rules of a create need. */
 
 interface KnownFacts {
   readonly images?: Images | undefined;
@@ -28,7 +28,7 @@ interface KnownFacts {
   readonly users?: ImageUsers;
 }
 
-/** All that the rules of a create ask for. Throws `busy` when another job holds the running VM. */
+/** Reads all facts that the rules of a create need. Throws `busy` when another job holds the running VM. */
 export async function readCreateFacts(
   ctx: Context,
   { domain, uri, snapshotNames }: DomainReading,
@@ -90,7 +90,10 @@ async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Pro
   return (await isFrozen(virsh, uuid)) ? 'frozen' : 'answers';
 }
 
-/** Bytes free where libvirt writes the memory, the first disk that takes part; on a block device, as many as it can need. */
+/**
+ * Bytes free where libvirt writes the memory, the first disk that takes part; on a block device, as many as it can
+ * need.
+ */
 async function spaceForMemory(
   ctx: Pick<Context, 'files'>,
   domain: Domain,

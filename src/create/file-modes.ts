@@ -10,7 +10,7 @@ import type { CreateFacts } from './rules/facts.ts';
 const OTHERS_READ = 0o044;
 const OWNER_ONLY = 0o600;
 
-/** Those of these files that more users than their owner may read. */
+/** Of these paths, the files that other users than their owner can read. */
 export async function readableByOthers(files: HostFiles, paths: readonly string[]): Promise<string[]> {
   const open = await Promise.all(
     paths.map(async (path) => {
@@ -29,8 +29,8 @@ export const closeFile = (files: HostFiles, path: string): Promise<boolean> =>
   );
 
 /**
- * Takes the files that a create has made from the eyes of others. Their owner stays: QEMU's user gets them from libvirt when
- * the VM starts. What was there before, for --reuse-external, is as its maker wants it.
+ * Makes the files of a create readable by their owner only. libvirt gives them to QEMU's user when the VM starts.
+ * Files that existed before (`--reuse-external`) keep their modes.
  */
 export async function closeNewFiles(
   { files, terminal }: Pick<Context, 'files' | 'terminal'>,

@@ -6,7 +6,7 @@ import type { Context } from '../run/context.ts';
 
 /** Asks the agent within a guest, by virsh (commands: QEMU's qga/qapi-schema.json). */
 
-/** An agent that hangs must not hold us for long. */
+/** Seconds to wait for an agent that hangs. */
 const ANSWER_SECONDS = '5';
 
 function agentCommand(uuid: string, execute: string): VirshCommand {
@@ -20,20 +20,20 @@ export async function agentAnswers(virsh: Virsh, uuid: string): Promise<boolean>
   return /"return"/.test(texts[0] ?? '');
 }
 
-/** Whether the guest's file systems are held still; null when the agent does not say. */
+/** Whether the guest's file systems are frozen; null when the agent does not tell. */
 export async function isFrozen(virsh: Virsh, uuid: string): Promise<boolean | null> {
   const { texts } = await virsh.read([agentCommand(uuid, 'guest-fsfreeze-status')]);
   const [, status] = /"return" *: *"(frozen|thawed)"/.exec(texts[0] ?? '') ?? [];
   return status === undefined ? null : status === 'frozen';
 }
 
-/** Lets the guest's file systems go on. */
+/** The virsh command that thaws the guest's file systems. */
 export function thawCommand(uuid: string): VirshCommand {
   return ['domfsthaw', '--domain', uuid];
 }
 
 /**
- * Sees to it that the guest's file systems are held still no longer, after a quiesced snapshot that succeeded or not.
+ * Makes sure that the guest's file systems are thawed after a quiesced snapshot, whether it succeeded or not.
  * libvirtd thaws them itself, unless it died in between. Returns what is left to do; empty: they are thawed.
  */
 export async function thaw(ctx: Context, { uuid, state }: Domain): Promise<Finding[]> {

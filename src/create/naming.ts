@@ -24,13 +24,16 @@ export function checkName(name: string): void {
 export const holdsTag = (images: Images, name: string): boolean =>
   [...images.values()].some((image) => tagsNamed(image, name).length > 0);
 
-/** A tag of a snapshot that another script takes meanwhile is no orphan: libvirt lists it before the tag is there. */
+/**
+ * Whether libvirt lists the snapshot by now: another run may be taking it, and then its tag in the image is no
+ * orphan.
+ */
 export async function isListed(ctx: Context, uuid: string, name: string): Promise<boolean> {
   return (await readByUuid(ctx.virsh, uuid)).snapshotNames.includes(name);
 }
 
 export async function existsAlready(ctx: Context, domain: Domain, name: string): Promise<KvmsnapError> {
-  // whether it is on hold; what cannot be read is a matter of the advice alone
+  // read only for the advice, which depends on whether the snapshot is on hold
   const { snapshots } = await readSnapshots(ctx.virsh, { ...domain, names: [name] }).catch(
     () => NO_SNAPSHOTS,
   );
@@ -45,8 +48,9 @@ export async function existsAlready(ctx: Context, domain: Domain, name: string):
 const RETRIES = 30;
 
 /**
- * Calls `take` with a name from `makeName` (seconds since the epoch, and what is taken already) that neither libvirt nor an
- * image has yet, and once more with the next one where another run was quicker. `images`: what was read to find the name.
+ * Calls `take` with a name from `makeName` (seconds since the epoch, and what is taken already) that neither libvirt
+ * nor an image has yet, and once more with the next one where another run was quicker. `images`: what was read to
+ * find the name.
  */
 export async function withNewName<T>(
   ctx: Context,

@@ -3,7 +3,7 @@ import type { SnapshotSpec } from '../model/snapshot-spec.ts';
 import { specProblem } from './plan.ts';
 import type { SpecOptions } from './spec-options.ts';
 
-/** What the options of a create mean together, and what is against it. */
+/** The options of a create, translated into a `SnapshotSpec`, with the checks of their combinations. */
 
 export function toSnapshotSpec(options: SpecOptions): SnapshotSpec {
   return {
@@ -28,7 +28,7 @@ export function checkSpec(spec: SnapshotSpec): void {
   if (wrong) throw new KvmsnapError('usage', wrong.problem, { hint: wrong.hint });
 }
 
-/** What an XML file says itself, and what a redefinition makes no use of. */
+/** Options whose meaning an XML file contains itself, and options that `--redefine` does not use. */
 const IN_THE_XML = ['external', 'memspec', 'diskspec', 'description', 'label', 'printXml'];
 const WHEN_TAKEN = ['diskOnly', 'live', 'halt', 'quiesce', 'atomic', 'reuseExternal', 'validate'];
 

@@ -11,9 +11,11 @@ import {
   type SnapshotSpec,
 } from '../model/snapshot-spec.ts';
 
-/** What a create is to make: which disks, the memory, and in which files. Worked out before anything is looked at. */
+/**
+ * The plan of a create: which disks, whether the memory, and into which files. It is made from the definition alone.
+ */
 
-/** Words that cannot be planned: a contradiction, or a disk that the VM does not have. */
+/** Why there is no plan: options that contradict each other, or a disk that the VM does not have. */
 export interface PlanProblem {
   readonly problem: string;
   readonly hint?: string;
@@ -32,7 +34,7 @@ export function isExternalSpec({ external, diskOnly, memory, disks }: SnapshotSp
   );
 }
 
-/** Whether the memory is asked for by name, in whatever place. */
+/** Whether the memory is requested explicitly, wherever it is saved. */
 export const wantsMemory = ({ memory }: SnapshotSpec): boolean => memory !== null && memory.location !== 'no';
 
 /** Options that contradict each other, whatever the VM: when, and what is said. */
@@ -75,7 +77,7 @@ const CONTRADICTIONS: readonly {
     },
   },
   {
-    // of an XML libvirt ignores it
+    // in an XML file, libvirt ignores it
     when: (spec) => spec.reuse && spec.namedBy === 'kvmsnap' && !isExternalSpec(spec),
     says: { problem: '--reuse-external is about overlays: add --external, --disk-only or --diskspec' },
   },
@@ -113,7 +115,7 @@ export function planOrThrow(planned: SnapshotPlan | PlanProblem): SnapshotPlan {
   throw new KvmsnapError('usage', planned.problem, { hint: planned.hint });
 }
 
-/** Works out what a snapshot of that name makes of this VM. */
+/** The plan for a snapshot of that name, or the problem that prevents it. */
 export function planSnapshot(domain: Domain, name: string, spec: SnapshotSpec): SnapshotPlan | PlanProblem {
   const writable = domain.disks.filter(takesPart);
   const mode = modeOf(domain, spec);
@@ -152,13 +154,13 @@ export function planSnapshot(domain: Domain, name: string, spec: SnapshotSpec): 
 
 type DiskRole = 'overlay' | 'no' | 'manual';
 
-/** What a snapshot that is not internal makes of a disk: as it is wished, else as the VM's XML says. */
+/** The role of a disk in an external snapshot: as the option says, else as the VM's XML says. */
 function roleOf({ snapshot }: Disk, diskSpec: DiskSpec | undefined): DiskRole {
   const said = (diskSpec && spoken(diskSpec)) ?? snapshot;
   return said === 'no' || said === 'manual' ? said : 'overlay';
 }
 
-/** All writable disks, each in its image, and the memory in the first of them. */
+/** The plan of an internal snapshot: all writable disks, each in its image, and the memory in the first of them. */
 export function internalPlan(
   { disks }: Pick<Domain, 'disks'>,
   spec: SnapshotSpec = INTERNAL_SPEC,
@@ -192,8 +194,8 @@ function noSuchDisk({ name, disks }: Domain, word: string): PlanProblem {
 }
 
 /**
- * Beside each image, by libvirt's own pattern: the image's name up to its last dot, and the snapshot's. Where two disks of
- * the VM would get one name (`a.qcow2` and `a.raw`), the target stands in between.
+ * Names the overlays as libvirt does: beside each image, its name up to the last dot, and the snapshot's name. Where
+ * two disks of the VM would get the same name (`a.qcow2` and `a.raw`), the target is inserted.
  */
 function nameOverlays(
   disks: readonly Disk[],
@@ -221,7 +223,7 @@ function nameOverlays(
   });
 }
 
-/** Beside the first overlay, by the VM's name: no two VMs of a host have one. */
+/** Names the memory file: beside the first overlay, by the VM's name, which is unique on the host. */
 function nameMemoryFile(domain: Domain, name: string, disks: readonly PlannedDisk[]): string | null {
   const beside = disks.find(({ overlay, storage }) => overlay !== null && storage !== 'block')?.overlay;
   return beside ? `${directoryOf(beside)}/${domain.name}.${name}.mem` : null;

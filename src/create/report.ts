@@ -23,9 +23,9 @@ export interface Created {
   readonly snapshot: SnapshotReport | null;
   readonly planned: VirshCommand | string | null;
   readonly pruned: PruneResult;
-  /** As it is then, where its old ones may go for space; null where they may not. */
+  /** The VM afterwards, for a prune with `--free-min`; null where there is none. */
   readonly after: Vm | null;
-  /** libvirt has paused it, for its storage to take the snapshot of a disk. */
+  /** Whether libvirt has left the VM paused, so that the storage can take the snapshot of a disk. */
   readonly leftPaused?: boolean;
 }
 
@@ -54,7 +54,7 @@ const COLUMNS: readonly Column<Result>[] = [
     key: 'outcome',
     title: 'RESULT',
     kind: 'text',
-    // what failed of one that was taken is its prune
+    // if the snapshot was taken, the failures are those of its prune
     value: ({ outcome, value, failures }) =>
       [value?.snapshot ? takenWords(value) : outcome, ...failures.map(({ message }) => message)].join(': '),
     data: ({ outcome }) => outcome,
@@ -98,7 +98,7 @@ export async function report(
       sections: [section({ columns: COLUMNS, rows: results }), ...prunedSections],
       names,
       remarks: [
-        // of many VMs the table says it, but for where overlays lie
+        // for many VMs the table tells it, except where overlays are
         ...done
           .filter(({ snapshot }) => results.length === 1 || (snapshot && isSaid(snapshot)))
           .map(
@@ -113,7 +113,10 @@ export async function report(
   if (end) throw end;
 }
 
-/** Where files were made, or something is still to be done. */
+/**
+ * Whether the snapshot is worth a line of its own: it made files, or the storage of a disk still has to take its
+ * part.
+ */
 const isSaid = (snapshot: SnapshotReport): boolean =>
   locationOf(snapshot) === 'external' || manualDisks(snapshot).length > 0;
 

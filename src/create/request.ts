@@ -13,13 +13,13 @@ import { toSnapshotSpec } from './options.ts';
 /** What a user asks to create: the options of `create` and `create-as`, checked against each other. */
 
 export interface SnapshotRequest {
-  /** A name, or what makes one of the time (seconds since the epoch) and of what is taken already. */
+  /** A name, or a function that makes one from the time (seconds since the epoch) and the names that exist. */
   readonly name: string | NameMaker;
   readonly description: string | null;
   readonly force: boolean;
-  /** What is made, and how; absent: an internal snapshot. */
+  /** What is made, and how; absent for an internal snapshot. */
   readonly spec?: SnapshotSpec;
-  /** The name is made of a label. */
+  /** Whether the name is made from a label. */
   readonly labelled?: boolean;
   /** The file that `spec` and the description come from. */
   readonly xml?: XmlFile;
@@ -29,7 +29,7 @@ export interface SnapshotRequest {
 export interface XmlFile {
   readonly path: string;
   readonly text: string;
-  /** Whether it says the snapshot's name. */
+  /** Whether it contains the snapshot's name. */
   readonly isNamed: boolean;
 }
 
@@ -37,7 +37,7 @@ export type NameMaker = (nowSeconds: number, taken: (name: string) => boolean) =
 
 export type Asked = SnapshotRequest & Required<Pick<SnapshotRequest, 'spec'>>;
 
-/** Throws `usage` for options that do not go together. */
+/** The request that the options describe. Throws `usage` for options that exclude each other. */
 export function toRequest(
   name: string | null,
   { scope: { label }, rules }: PruneRequest,
@@ -59,7 +59,7 @@ export function toRequest(
   };
 }
 
-/** Throws `usage` for options of which nothing would be made. */
+/** Throws `usage` for options that would have no effect. */
 export function checkUse({ settings }: Context, { rules }: PruneRequest, options: CreateOptions): void {
   const { allowEmpty, leftovers, printXml, redefine, force } = options;
   const prunes = hasRules(rules);
@@ -84,7 +84,7 @@ export function checkForMany({ spec }: Asked, { printXml, xml }: CreateOptions):
     throw new KvmsnapError('usage', '--memspec, --diskspec, --xml and --print-xml are about one VM');
 }
 
-/** The request of a file with the XML, with the other options as they are. Throws `usage`. */
+/** The request with name, memory and disks from an XML file. Throws `usage` where the file is not understood. */
 export async function byXml(request: Asked, path: string): Promise<Asked> {
   const text = await readXmlFile(path);
   const { name, memory, disks } = parseSnapshotRequest(path, text);

@@ -12,7 +12,7 @@ import type { TargetFiles } from './verify-external.ts';
 
 /** What a failed create leaves behind, in the images and beside them, and what to do with it. */
 
-/** Tags that stayed without metadata (hazards 4, 9, 22). */
+/** Tags that are left in the images without metadata (hazards 4, 9, 22). */
 export function orphans(after: Vm, name: string): Finding[] {
   if (after.snapshotNames.includes(name)) return [];
   return [...after.images].flatMap(([target, image]) => {
@@ -23,18 +23,18 @@ export function orphans(after: Vm, name: string): Finding[] {
   });
 }
 
-/** Less than this is ordinary growth of the guest's own data. */
+/** Bytes; an image may grow by less than this through the guest's own data. */
 const NOTABLE_BYTES = 16 * 1024 * 1024;
 
-/** The memory is written behind the disk's own data, from the next L2 table on (QEMU, qcow2_vm_state_offset). */
+/** Where QEMU writes the memory: behind the end of the disk, from the next L2 table on (qcow2_vm_state_offset). */
 function vmStateStart(virtualBytes: number, clusterBytes: number): number {
   const covered = (clusterBytes / 8) * clusterBytes;
   return Math.ceil(virtualBytes / covered) * covered;
 }
 
 /**
- * A save that ran out of space leaves its clusters in the image (hazard 7); those of an orphaned tag go with it. Grown
- * over them, the disk can be shrunk again without them.
+ * A save that ran out of space leaves its clusters in the image (hazard 7), unless a tag is left that frees them with
+ * its deletion. Growing the disk over them and shrinking it again frees them.
  */
 export function wastedSpace(after: Vm, before: Images, name: string): Finding[] {
   return [...after.images].flatMap(([target, image]) => {
@@ -43,7 +43,7 @@ export function wastedSpace(after: Vm, before: Images, name: string): Finding[] 
     const bytes = image.chain[0].allocatedBytes - earlier.chain[0].allocatedBytes;
     if (bytes < NOTABLE_BYTES) return [];
     const { virtualBytes, allocatedBytes, clusterBytes } = image.chain[0];
-    // what is left lies there together, whatever else the image holds; QEMU may still have to write which of it
+    // the clusters are contiguous from there on; QEMU may not have written all their references yet
     const endBytes = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
     const command = freeUnusedMemoryLine(image.chain[0], { bytes, endBytes });
     const what = `disk ${target}: the image has grown by ${humanBytes(bytes)}, and the failed save does not give them back`;
@@ -51,7 +51,7 @@ export function wastedSpace(after: Vm, before: Images, name: string): Finding[] 
   });
 }
 
-/** The files that a failed one has left, and what to do with each. */
+/** The files that a failed external snapshot has left behind, with the command that deals with each. */
 export function residueFiles(
   plan: SnapshotPlan,
   before: TargetFiles,
@@ -74,7 +74,7 @@ export function residueFiles(
     });
 }
 
-/** An overlay that no snapshot accounts for: written back into the image beneath it, and no further. */
+/** The advice for an overlay that is in use but belongs to no snapshot: commit it into the image directly below it. */
 function inUse(
   domain: Domain,
   { target, source }: Domain['disks'][number],

@@ -37,8 +37,8 @@ export type Taken =
   | { readonly planned: VirshCommand | string; readonly name: string };
 
 /**
- * Takes a snapshot: checks, writes and verifies. Returns only when it is complete in libvirt and in every disk: an internal one's
- * tag is in each image exactly once, an external one's overlays are in use over the images of before.
+ * Takes a snapshot: checks, writes and verifies. Returns only when it is complete in libvirt and in every disk: an
+ * internal one's tag is in each image exactly once, an external one's overlays are in use over the images of before.
  */
 export async function takeSnapshot(
   ctx: Context,
@@ -72,7 +72,7 @@ async function attempt(
   const plan = planOrThrow(planSnapshot(domain, name, spec));
   const facts = await readCreateFacts(ctx, reading, name, { images: known, plan, labelled });
   const { images, targetFiles } = facts;
-  // of two runs with one name, the other one's tag or overlay may be there before its snapshot is listed to us
+  // another run with the same name may have written its tag or overlay before its snapshot is listed
   const isBegun =
     plan.mode === 'internal' ? holdsTag(images, name) : [...targetFiles.values()].some(({ holds }) => holds);
   if (isBegun && (await isListed(ctx, domain.uuid, name))) throw await existsAlready(ctx, domain, name);
@@ -97,7 +97,7 @@ async function attempt(
   return taken;
 }
 
-/** libvirt would take a name of its own, and not tell it before. */
+/** The path of the XML with the name in it: without a name, libvirt would choose one and not tell it beforehand. */
 async function fileWithName(
   { stateFiles, clock }: Pick<Context, 'stateFiles' | 'clock'>,
   { uuid }: Domain,
@@ -116,7 +116,7 @@ const lineWithName = (
 ): VirshCommand | string =>
   isNamed ? byFile(path) : pipedLine(virsh, printing(withName(text, name)), byFile(FROM_PIPE));
 
-/** What libvirtd carries on with, should we stop waiting: also the thaw of the guest. */
+/** What libvirtd continues if kvmsnap stops waiting, which includes the thaw of the guest. */
 function describeSnapshot({ virsh }: Context, { name: vm, uuid }: Domain, name: string, plan: SnapshotPlan) {
   const thawing = plan.spec.quiesce
     ? ` (libvirtd thaws the guest's file systems at its end; should they stay frozen: ${virsh.line(thawCommand(uuid))})`

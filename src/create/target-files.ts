@@ -8,7 +8,7 @@ import { isRemote } from '../vm/disks.ts';
 import { plannedFiles } from './plan.ts';
 import type { TargetFile } from './rules/facts.ts';
 
-/** Looking at where files are to be made. */
+/** Reads what exists where the files of a plan will be made. */
 
 /** By path, for all files of a plan; what cannot be seen from here (another host, no permission) is left out. */
 export async function readTargetFiles(
@@ -28,7 +28,9 @@ export async function readTargetFiles(
   return new Map(targetFiles.flatMap(([path, found]) => (found ? [[path, found] as const] : [])));
 }
 
-/** `format`: that of an overlay which is to be there already; null for a file that is not looked into. */
+/**
+ * `format`: of an overlay that should exist already (`--reuse-external`); null for a file whose content is not read.
+ */
 async function readTargetFile(ctx: Context, path: string, format: string | null): Promise<TargetFile | null> {
   const directory = directoryOf(path) || '/';
   const found = await ctx.files.stat(path).catch(errorCode);
@@ -53,7 +55,10 @@ const HOLDS: Readonly<Record<FileKind, TargetFile['holds']>> = {
 
 const REFUSED: Readonly<Record<string, TargetFile['directory']>> = { EROFS: 'read-only', EPERM: 'immutable' };
 
-/** The permissions are libvirtd's matter, who is another user; a read-only file system, or directory, is so for everyone. */
+/**
+ * The permissions are libvirtd's matter, who is another user; a read-only file system, or directory, is so for
+ * everyone.
+ */
 export async function directoryState(files: HostFiles, directory: string): Promise<TargetFile['directory']> {
   const found = await files.stat(directory).catch(() => null);
   if (found?.kind !== 'directory') return 'missing';

@@ -10,8 +10,8 @@ import type { CreateFacts } from './rules/facts.ts';
 export type TargetFiles = CreateFacts['targetFiles'];
 
 /**
- * What a finished one still lacks; empty when each disk is on its overlay, over the image of before, and the memory is in
- * its file. What cannot be looked at is taken on trust. `snapshot` undefined: without metadata.
+ * What a finished snapshot lacks; empty when each disk uses its overlay over the earlier image, and the memory is in
+ * its file. What cannot be read from here counts as complete. `snapshot` undefined: without metadata.
  */
 export function externalFlaws(
   plan: SnapshotPlan,
@@ -37,12 +37,12 @@ export function externalFlaws(
     ...(plan.memoryFile !== null && targetFiles.get(plan.memoryFile)?.bytes === 0
       ? [`the memory is not in ${plan.memoryFile}`]
       : []),
-    // libvirt leaves it so for the storage to be snapshotted; else another job may have begun meanwhile
+    // libvirt leaves the VM paused for a snapshot of the storage; if `busy`, another job has begun meanwhile
     ...(plan.manual.length === 0 && isSaving(domain) && !domain.busy ? ['the VM is left paused'] : []),
   ];
 }
 
-/** Another run may have laid one more overlay over ours since, or one over the image just before us. */
+/** Another run may have put one more overlay on top since, or one below just before. */
 function overlayFlaws(
   { domain, images }: Vm,
   { target, overlay, source }: PlannedDisk,

@@ -5,8 +5,8 @@ import type { Vm } from '../vm/load.ts';
 /** Verifies that an internal snapshot is complete. */
 
 /**
- * What a finished internal snapshot still lacks; empty when it is complete. `snapshot` undefined: without metadata, the
- * tags alone tell.
+ * What a finished internal snapshot still lacks; empty when it is complete. `snapshot` undefined: without metadata,
+ * the tags alone tell.
  */
 export function internalFlaws(vm: Vm, name: string, snapshot: SnapshotReport | undefined): string[] {
   if (snapshot) return incompleteness(vm, snapshot);
@@ -16,7 +16,9 @@ export function internalFlaws(vm: Vm, name: string, snapshot: SnapshotReport | u
   });
 }
 
-/** What a finished snapshot still lacks; empty when it is complete. Disks that cannot be looked at are taken on trust. */
+/**
+ * What a finished snapshot lacks; empty when it is complete. Disks that cannot be read from here count as complete.
+ */
 function incompleteness({ images }: Vm, snapshot: SnapshotReport): string[] {
   const flaws = snapshot.disks.flatMap(({ target, location }) => {
     const image = images.get(target);

@@ -50,7 +50,7 @@ export async function createAndVerify(
   const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
   if (end.kind === 'refused' && snapshot && failure.code === 'refused')
     throw await existsAlready(ctx, domain, name);
-  if (failure.code === 'busy' && frozen.length === 0) throw failure; // ours never began, and what has changed is the other job's
+  if (failure.code === 'busy' && frozen.length === 0) throw failure; // virsh did not start: whatever has changed was done by the other job
   const inImages =
     plan.mode === 'internal'
       ? [...orphans(vm, name), ...wastedSpace(vm, before.images, name)]
@@ -62,12 +62,12 @@ export async function createAndVerify(
   ];
   throw withResidue(
     end.kind === 'done' ? incomplete(domain.name, name, flaws) : failure,
-    // in the order to fix it: what needs the VM off comes before its start, and after its resume
+    // in the order of fixing: what needs the VM off comes before its start, and after its resume
     isActive(vm.domain.state) ? [...inLibvirt, ...inImages] : [...inImages, ...inLibvirt],
   );
 }
 
-/** What the progress line says, and what it goes by: a file's growth, or libvirt's own figures. */
+/** The text of the progress line, and what progress is measured by: the growth of a file, or libvirt's own figures. */
 function howFar(
   { virsh }: Context,
   { name, uuid, disks, state }: Domain,

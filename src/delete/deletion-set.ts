@@ -2,12 +2,12 @@ import { type DaemonVersion, FINDS_CHAIN, isFrom } from '../model/libvirt-versio
 import type { SnapshotReport } from '../model/report.ts';
 import { descendants } from '../model/tree.ts';
 
-/** Which snapshots a delete takes with it. */
+/** The set of snapshots that a deletion covers. */
 
-/** Which snapshots go beside the named one. */
+/** Whether the descendants are deleted too, or only they. */
 export type DeleteScope = 'only' | 'children' | 'children-only';
 
-/** All that go when this one is deleted. */
+/** All snapshots that are deleted when `snapshot` is deleted with that scope. */
 export function findDeletionSet(
   snapshots: readonly SnapshotReport[],
   snapshot: SnapshotReport,

@@ -6,23 +6,23 @@ import { tagRegistrationParts } from './xml/tag-registration.ts';
 import { escapeText } from './xml/xml.ts';
 
 /**
- * Lines of a dry run that need an XML file: a dry run writes none, so the line makes the XML anew when it is pasted, and
- * virsh reads it from its stdin. What libvirt holds as a secret is never printed.
+ * Command lines of a dry run that need an XML file. A dry run writes no file, so the line makes the XML when it is
+ * run, and virsh reads it from stdin. What libvirt holds as a secret is never printed.
  */
 
-/** Where virsh reads what is piped to it. */
+/** The path under which virsh reads its stdin. */
 export const FROM_PIPE = '/dev/stdin';
 
-/** The line of a command that reads `FROM_PIPE`, with what it reads. */
+/** The shell line that pipes the output of `source` into a virsh command that reads `FROM_PIPE`. */
 export const pipedLine = (virsh: Virsh, source: string, command: VirshCommand): string =>
   `${source} | ${virsh.line(command)}`;
 
-/** Prints the text. */
+/** The shell command that prints the text. */
 export const printing = (text: string): string => `printf '%s\\n' ${quote(text)}`;
 
 /**
- * Prints the XML of a snapshot with another description (null: none), as `withDescription` makes it. libvirt indents the
- * elements of the snapshot by two spaces and all others by more, and no text holds a raw `<`.
+ * Prints the XML of a snapshot with another description (null: none), as `withDescription` makes it. libvirt indents
+ * the elements of the snapshot by two spaces and all others by more, and no text holds a raw `<`.
  */
 export function redescribing(
   virsh: Virsh,

@@ -1,6 +1,6 @@
 /**
- * The rules that decide, before anything is touched, whether a create or a revert can work. Each is one row: what it
- * looks for, which hazard of virsh it answers, and how hard it says no.
+ * Rules decide, before anything is changed, whether an action can work. Each is one row of a table: what it looks for,
+ * which hazard of virsh it covers, and how severe its findings are.
  */
 
 export interface Finding {
@@ -23,21 +23,21 @@ export const commandsOf = ({ command, commands }: Finding): readonly string[] =>
   commands ?? (command === undefined ? [] : [command]);
 
 export type Severity =
-  /** Refused, whatever the user says: going on would lose data or cannot work. */
+  /** Always refused: going on would lose data, or cannot work. */
   | 'error'
-  /** Refused unless forced: we may be wrong, or the user may want it so. */
+  /** An advisory check: refused without `--force`, since the finding may be wrong or the user may want it so. */
   | 'overridable'
-  /** Said, and done. */
+  /** Printed; the action goes on. */
   | 'warning'
-  /** Worth knowing, and nothing wrong. */
+  /** Nothing is wrong; it is worth knowing. */
   | 'information';
 
 export interface Rule<Facts> {
   readonly id: string;
-  /** The numbered hazards of virsh that it answers. */
+  /** The numbers of the hazards of virsh that it covers (`kvmsnap help hazards`). */
   readonly hazards: readonly number[];
   readonly severity: Severity;
-  /** What it finds is the kind of VM, not its state: a run over many VMs skips such a one. */
+  /** Its findings are about the kind of VM and not its state, so a run over many VMs skips such a VM. */
   readonly unsupported?: true;
   /** Where it finds something, what the other rules of the table find is no matter: it has to be put right first. */
   readonly alone?: true;

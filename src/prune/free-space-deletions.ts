@@ -24,7 +24,7 @@ export async function deleteAll(
     if (!next || ctx.interrupts.pending) return systems;
     if (!next.entry.isFreshlyRead) {
       await refresh(run, next.entry);
-      continue; // it may be another one then
+      continue; // the next choice may be another snapshot then
     }
     const released = await deleteOne(run, next);
     const now = await settle(run, systems, next);
@@ -37,7 +37,7 @@ export async function deleteAll(
   }
 }
 
-/** Somebody may have put one on hold, or deleted it, since the start. */
+/** Reads the VM again and plans anew: since the start of the run, a snapshot may have been deleted or put on hold. */
 async function refresh(run: Run, entry: Entry): Promise<void> {
   const { ctx, request } = run;
   entry.isFreshlyRead = true;
@@ -67,9 +67,9 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
     found = others;
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
-    if (error === ctx.interrupts.pending && isBegun(run)) return null; // it met the signal before its write
+    if (error === ctx.interrupts.pending && isBegun(run)) return null; // the signal came before the deletion had begun
     entry.done.push(notPruned(name, error));
-    if (error.code === 'busy') entry.isClosed = true; // each of its others would wait as long again
+    if (error.code === 'busy') entry.isClosed = true; // each further deletion of this VM would wait as long again
     return null;
   }
   entry.done.push({ name, failure: null, ...found });
@@ -77,7 +77,7 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
   entry.plan = await planWithExternal(ctx, entry.vm, request, entry.fresh);
   const after = await reader.occupiedBy(ctx.files, vm);
   const released = before === null || after === null ? null : before - after;
-  // the next overlay lies on another file now
+  // the next overlay has another backing file now
   if (locationOf(report) === 'external') await measureAhead(run, entry);
   entry.freedBytes = entry.freedBytes === null || released === null ? null : entry.freedBytes + released;
   return released;
@@ -85,7 +85,7 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
 
 const isBegun = ({ entries }: Run): boolean => entries.some(({ done }) => done.length > 0);
 
-/** What virsh reported as deleted is looked at, as far as that has not been done; what is not so has failed. */
+/** Verifies what virsh has reported as deleted, unless it was verified already; what still exists counts as failed. */
 export async function proveAll({ ctx, entries }: Run): Promise<void> {
   for (const { deletions, done } of entries) {
     const failures = (await deletions?.prove(ctx)) ?? new Map<string, KvmsnapError>();
@@ -96,7 +96,7 @@ export async function proveAll({ ctx, entries }: Run): Promise<void> {
   }
 }
 
-/** Less than this may be lost in what a deletion writes itself. */
+/** Bytes; less than this may disappear in what a deletion writes itself. */
 const NOTABLE_BYTES = 1024 * 1024;
 
 const LOOKS = 20;
@@ -104,8 +104,8 @@ const LOOKS = 20;
 const LOOK_MILLISECONDS = 250;
 
 /**
- * The file systems after a deletion. Some (btrfs, ZFS) count what is freed seconds later, and the next snapshot must not go
- * for that: where a notable part of what is expected has not come, they are looked at again for a while.
+ * The file systems after a deletion. Some (btrfs, ZFS) count freed space seconds later, and no further snapshot may be
+ * deleted for that: while much of the expected space is missing, they are read again for a while.
  */
 async function settle(
   { ctx, reader, systemsByPath }: Run,

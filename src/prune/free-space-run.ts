@@ -25,7 +25,7 @@ export interface SpaceRequest extends PruneRequest {
 export interface SpacePruned {
   readonly plan: readonly Decision<PruneCandidate>[];
   readonly done: readonly Pruned[];
-  /** Why it had to be left alone. */
+  /** Why nothing more of this VM could be deleted. */
   readonly failure: KvmsnapError | null;
   /** In a dry run, what is foreseen. */
   readonly freed: Freed;
@@ -42,7 +42,7 @@ export interface SpaceChange {
   readonly freeBytesBefore: number;
   readonly freeBytes: number;
   readonly reached: boolean;
-  /** A deletion gave nothing back there, so no more were tried. */
+  /** A deletion freed nothing there, so no more were tried. */
   readonly unyielding: boolean;
 }
 
@@ -67,7 +67,7 @@ export interface Run {
   readonly reader: SpaceReader;
   readonly entries: readonly Entry[];
   readonly systemsByPath: SystemsByPath;
-  /** The file systems to which deleting gives nothing back. */
+  /** The ids of the file systems on which a deletion has freed nothing. */
   readonly unyielding: Set<string>;
 }
 
@@ -84,7 +84,7 @@ export async function findSystems(
   return new Map(found.flatMap(([path, system]) => (system ? [[path, system] as const] : [])));
 }
 
-/** Whether it can be told how much is free for it. */
+/** Whether the free space for this VM is known. */
 export const hasKnownSystem = ({ systemsByPath }: Pick<Run, 'systemsByPath'>, entry: Entry): boolean =>
   activePaths(entry).some((path) => systemsByPath.has(path));
 
@@ -101,7 +101,7 @@ export function systemsOf({ entries, systemsByPath }: Run): readonly MountedFile
   return [...new Map(systems.map((system) => [system.id, system])).values()];
 }
 
-/** The ids of those that have too little, and can be helped. */
+/** The ids of the file systems with too little free space on which deletions still help. */
 export const shortOf = ({ unyielding, request }: Run, systems: readonly MountedFileSystem[]): Set<string> =>
   new Set(
     systems
@@ -126,7 +126,7 @@ export function shortage(fileSystems: readonly SpaceChange[]): KvmsnapError | nu
   return KvmsnapError.of('check', null, each);
 }
 
-/** Where the images cannot be measured, nothing is expected. */
+/** Measures what deletions of this VM would free. Where its images cannot be measured, nothing is expected of them. */
 export async function measureAhead({ ctx, reader, systemsByPath }: Run, entry: Entry): Promise<void> {
   const names = leaving(entry).map(({ snapshot }) => snapshot.name);
   const space = await reader.measure(ctx, entry.vm, names);

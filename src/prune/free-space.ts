@@ -69,7 +69,9 @@ export async function pruneForSpace(
   };
 }
 
-/** Reads the images of each VM that could help, and counts on. */
+/**
+ * Plans without deleting: measures the images of each VM that could help, and adds up what the deletions would free.
+ */
 async function foreseeAll(
   run: Run,
   before: readonly MountedFileSystem[],
@@ -80,7 +82,7 @@ async function foreseeAll(
     if (nextToGo(choicesOf(entry, systemsByPath), short)) await measureAhead(run, entry);
   const choices = () => entries.flatMap((entry) => choicesOf(entry, systemsByPath));
   let { goes, fileSystems } = foresee(choices(), before, request.freeMin);
-  // what a rule is against frees nothing, and others go instead
+  // a deletion that a rule refuses frees nothing, so the plan continues with others
   while (await refuseSome(run, goes)) ({ goes, fileSystems } = foresee(choices(), before, request.freeMin));
   for (const { entry, decision, frees, name } of goes) {
     entry.gone.push(decision);
@@ -104,7 +106,10 @@ async function refuseSome({ ctx, request, entries }: Run, goes: readonly Choice[
   return isAny;
 }
 
-/** What stays although no rule keeps it gets its reason, unless it was not come to. */
+/**
+ * The result of one VM. Each snapshot that stays although no keep rule keeps it gets the reason, unless the run ended
+ * before it.
+ */
 function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePruned {
   const { ctx, systemsByPath, unyielding } = run;
   const { vm, plan, gone, done, failure, alone, freedBytes } = entry;
@@ -127,7 +132,7 @@ function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePrun
     failure,
     freed: {
       bytes: freedBytes === null ? null : Math.max(0, freedBytes),
-      // one merged after another gives more than each alone
+      // overlays merged one after another free more than each of them alone
       approximate:
         isActive(vm.domain.state) ||
         gone.some(({ snapshot: { report } }) => report !== null && locationOf(report) === 'external'),

@@ -7,7 +7,10 @@ import { asAnswer } from './qcow2/bytes.ts';
 import { readIdentity } from './qcow2/identity.ts';
 import { readTags } from './qcow2/snapshot-table.ts';
 
-/** Looking at one image without QEMU: what its first bytes look like, and what a raw or qcow2 one is. Opens only that file. */
+/**
+ * Reads one image without QEMU: what its first bytes look like, and the header of a raw or qcow2 image. Opens only
+ * that file.
+ */
 
 export interface Head {
   /** What it looks like, for a person to read; null: raw. */

@@ -2,8 +2,9 @@ import type { DiskImage, Image } from '../model/image.ts';
 import { commandLine } from '../model/quote.ts';
 
 /**
- * Memory in an image, behind the end of the disk, that belongs to no snapshot: a save that failed leaves it (hazard 7), and
- * so does a snapshot that is deleted after a revert to it, which had the image itself refer to its memory too.
+ * Memory in an image, behind the end of the disk, that belongs to no snapshot: a save that failed leaves it (hazard
+ * 7), and so does a snapshot that is deleted after a revert to it, which had the image itself refer to its memory
+ * too.
  */
 
 export interface UnusedMemory {
@@ -13,14 +14,14 @@ export interface UnusedMemory {
   readonly endBytes: number;
 }
 
-/** Less than this is not worth a word. */
+/** Bytes; less than this is not reported. */
 const LEAST_BYTES = 1024 * 1024;
 
 export const isNotable = ({ bytes }: UnusedMemory): boolean => bytes >= LEAST_BYTES;
 
 /**
- * The arguments for qemu-img that grow a disk over what is left behind its end, and cut it off again at its size, which
- * frees that. The VM must be off.
+ * The arguments of the two qemu-img commands that grow a disk over the memory behind its end and shrink it again to
+ * its size, which frees the memory. The VM must be off.
  */
 export function freeUnusedMemoryArguments(path: string, virtualBytes: number, growBytes: number): string[][] {
   return [
@@ -35,7 +36,10 @@ export const freeUnusedMemoryLine = ({ path, virtualBytes }: Image, { endBytes }
     .map((args) => commandLine('qemu-img', args))
     .join(' && ');
 
-/** The image that can give it back; null where qemu-img cannot resize it, or growing it would show something else. */
+/**
+ * The image, if resizing it can free the memory; null where qemu-img cannot resize it, or a grown disk would show
+ * data of the backing file.
+ */
 export function resizable(image: DiskImage | undefined): Image | null {
   if (image?.kind !== 'seen') return null;
   const [top, below] = image.chain;

@@ -9,7 +9,10 @@ import { storedDifferences } from './rules/stored-definition.ts';
 
 /** What a revert changes, as far as it can be told beforehand. */
 
-/** What a revert changes beside the disks' content, to be said before it (hazards 16, 18, 29). */
+/**
+ * Sentences about what a revert changes beside the content of the disks (hazards 16, 18, 29). `end`: the state
+ * afterwards.
+ */
 export function revertConsequences(facts: RevertFacts, end: string): string[] {
   const { domain, snapshot, daemonVersion } = facts;
   const kept = new Set(snapshot.definedDisks.map((disk) => disk.target));
@@ -48,7 +51,10 @@ export function revertConsequences(facts: RevertFacts, end: string): string[] {
   return said;
 }
 
-/** What libvirt does with the overlays in use: it lays new ones over what the snapshot kept, and removes some. */
+/**
+ * What libvirt does with the overlays in use: it creates new ones over the snapshot's files, and removes some of the
+ * old.
+ */
 function newOverlays(facts: RevertFacts): string[] {
   const { domain, snapshot, images } = facts;
   const now = new Map(domain.disks.map((disk) => [disk.target, disk.source]));
@@ -77,8 +83,8 @@ function newOverlays(facts: RevertFacts): string[] {
 export const topOf = (image: DiskImage | undefined): string | null => chainOf(image)[0]?.path ?? null;
 
 /**
- * Whether virsh must be told `--force` to do what the user asked for: an older libvirtd wants it where a running VM
- * is to run again from a snapshot that holds no memory, and all that it gives up there is the running QEMU.
+ * Whether virsh must be told `--force` to do what the user asked for: an older libvirtd requires it where a running VM
+ * will run again from a snapshot without memory. All that is lost by it is the running QEMU process.
  */
 export function revertNeedsForce({ domain, snapshot, daemonVersion }: RevertFacts, end: string): boolean {
   return (

@@ -6,7 +6,10 @@ import { type Need, needKey } from '../model/needed-things.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
 
-/** Looks on the host for the things that definitions need: files and devices here, all else by libvirt, in one process. */
+/**
+ * Finds out which of the things that definitions need exist on the host: files and devices directly, all else from
+ * libvirt in one process.
+ */
 export async function findNeededThings(
   ctx: Context,
   uri: string,
@@ -36,7 +39,7 @@ export async function findNeededThings(
   return found;
 }
 
-/** Null for what only libvirt can tell. */
+/** The local answer; null for what only libvirt can tell. */
 async function findLocally(files: HostFiles, { kind, name }: Need): Promise<Found | null> {
   if (kind === 'file') return findFile(files, name);
   if (kind === 'program') return findProgram(files, name);

@@ -9,7 +9,7 @@ import type { Vm } from '../vm/load.ts';
 
 /** Memory in the images in use that belongs to no snapshot. */
 
-/** By target, of the disks that have any. Of no meaning while a job holds the VM. */
+/** By disk target, of the disks that have any. The result means nothing while a job holds the VM. */
 export async function readUnusedMemoryOf(
   { files }: Pick<Context, 'files'>,
   images: Images,
@@ -24,7 +24,7 @@ export async function readUnusedMemoryOf(
   return new Map(found.flat());
 }
 
-/** Says what of the memory of deleted snapshots an image has kept, as after a revert to one, and what gives that back. */
+/** Prints how much memory of deleted snapshots an image still holds, as after a revert to one, and how to free it. */
 export async function noteKeptMemory(
   ctx: Context,
   { domain, images }: Vm,

@@ -1,12 +1,12 @@
 import type { Context } from '../run/context.ts';
 
-/** Further looks, and the pause before each. */
+/** How often to read again, and the pause before each in milliseconds. */
 const LOOKS = 3;
 const PAUSE_MILLISECONDS = 200;
 
 /**
- * Looks, and again a few times while what it sees is flawed: while another process writes a snapshot or deletes one,
- * qemu-img may see an image's table of snapshots half written (hazard 27). Returns the last look.
+ * Reads, and reads again a few times while the result is flawed: while another process writes or deletes a snapshot,
+ * qemu-img may see an image's snapshot table half written (hazard 27). Returns what was read last.
  */
 export async function readAgainWhile<T>(
   ctx: Context,

@@ -7,31 +7,31 @@ import type { UnusedMemory } from '../../qemu/unused-memory.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
 import type { UnusedFileFinding } from '../unused-files.ts';
 
-/** A VM with all that is known of it. */
+/** All that is known of a VM that is checked. */
 export interface CheckFacts {
   readonly domain: Domain;
   readonly snapshots: readonly SnapshotReport[];
-  /** Snapshots that libvirt lists and does not tell of, and what it says. */
+  /** Snapshots that libvirt lists but cannot describe, with its error. */
   readonly unread: readonly { readonly name: string; readonly failure: { readonly message: string } }[];
   readonly current: string | null;
   /** By target, the disks that take part in a snapshot. */
   readonly images: Images;
-  /** By the name of a snapshot, the images that it is in: of the definition stored with it; none while it is being taken. */
+  /** By snapshot name, the images that the definition stored with it names; none while it is being taken. */
   readonly stored: ReadonlyMap<string, Images>;
   /** Which other VMs use its files. */
   readonly users: ImageUsers;
-  /** Beside its images. */
+  /** Files beside the images that neither the VM nor a snapshot uses. */
   readonly unusedFiles: readonly UnusedFileFinding[];
-  /** By target, where something was found. */
+  /** By disk target, saved memory in the image that no snapshot uses; only disks that have any. */
   readonly unusedMemory: ReadonlyMap<string, UnusedMemory>;
   readonly daemonVersion: DaemonVersion;
-  /** Those of the files that its snapshots have made that others than their owner may read. */
+  /** The files made by its snapshots that other users than their owner can read. */
   readonly readableFiles: readonly string[];
   /** Why images cannot be written to; absent: nobody looked. */
   readonly writeObstacles?: WriteObstacles;
   /** Seconds since the epoch. */
   readonly nowSeconds: number;
-  /** The newest snapshot (of those that count) must not be older than these seconds; null: any age is right. */
+  /** The newest snapshot must not be older than these seconds; null where any age is accepted. */
   readonly maxAge: {
     readonly seconds: number;
     readonly says: string;

@@ -28,7 +28,7 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
     hazards: [],
     severity: 'warning',
     find: ({ domain, images }) =>
-      // with lazy refcounts it is so all the time while it runs
+      // with lazy refcounts the dirty bit is set all the time while the VM runs
       isActive(domain.state)
         ? []
         : [...images].flatMap(([target, image]) => {
@@ -77,7 +77,7 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
       ),
   },
   {
-    // what a guest writes that encrypts the whole disk
+    // a guest that encrypts its whole disk writes such a header
     id: 'encrypted-by-guest',
     hazards: [51],
     severity: 'information',

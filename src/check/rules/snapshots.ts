@@ -88,7 +88,7 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
     find: ({ domain, images, users }) =>
       participants(domain).flatMap(({ target, source }) =>
         [...new Set([source, ...chainPaths(images.get(target))])].flatMap((path, i) => {
-          // many may lie on one image that nobody writes to
+          // a backing file that no VM writes to may be shared by many
           const others = usesOf(users, path).filter(({ writes }) => i === 0 || writes);
           if (path === null || others.length === 0) return [];
           return {
@@ -171,7 +171,7 @@ function orphanFinding({ domain, users }: CheckFacts, { name, holders, status }:
   const fix = kvmsnapLine('check', [domain.name], '--fix');
   const unclear = status.kind === 'unclear' ? ` (${status.why})` : '';
   const what = `disk ${holders.map(({ target }) => target).join(', ')} ${verb} a snapshot '${name}' that libvirt does not know${unclear}`;
-  // no command that deletes what may be the only copy of somebody else's data
+  // no command is offered where it could delete another VM's only copy
   if (holders.some(({ path }) => usesOf(users, path).length > 0)) return { what };
   return {
     what,

@@ -7,12 +7,15 @@ import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 
 /**
- * Snapshots beside the checkpoints of an incremental backup, each of which is a bitmap in the images (9.0 to 12.8). QEMU
- * reverts to no internal snapshot in an image with bitmaps. Overlays get bitmaps of their own, and a merge merges these
- * too, so external snapshots leave the checkpoints usable; only the new overlays of a revert have none.
+ * Snapshots beside the checkpoints of an incremental backup, each of which is a bitmap in the images (9.0 to 12.8).
+ * QEMU reverts to no internal snapshot in an image with bitmaps. Overlays get bitmaps of their own, and a merge
+ * merges these too, so external snapshots leave the checkpoints usable; only the new overlays of a revert have none.
  */
 
-/** libvirt deletes them only while the VM runs: their bitmaps are in its images. */
+/**
+ * The commands that delete all checkpoints. libvirt deletes them only while the VM runs, since QEMU has their
+ * bitmaps.
+ */
 const deletion = (domain: Domain): string[] => [
   ...(isActive(domain.state) ? [] : [`virsh start ${virshWord(domain)}`]),
   ...domain.checkpoints.map(

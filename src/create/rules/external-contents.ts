@@ -7,7 +7,7 @@ import { eachOverlay, targetFileAt } from './target-files.ts';
 
 /** Rules about what an external snapshot does not hold, and about the space for what it holds. */
 
-/** A qcow2 file without data, with its tables. */
+/** The size of a new overlay in bytes: a qcow2 file with its tables and no data. */
 const OVERLAY_BYTES = 1024 * 1024;
 
 export const EXTERNAL_CONTENT_RULES: readonly Rule<CreateFacts>[] = [

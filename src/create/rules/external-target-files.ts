@@ -12,10 +12,13 @@ import { eachOverlay, targetFileAt } from './target-files.ts';
 
 /** Rules about the files that an external snapshot makes: overlays, and a file for the memory. */
 
-/** The longest name of a file on Linux. */
+/** The longest file name on Linux (NAME_MAX). */
 const MAX_FILE_NAME_BYTES = 255;
 
-/** The overlays that are there already and are to be used, but for those that are laid over the right image. */
+/**
+ * Calls `find` for each overlay that `--reuse-external` is to use, unless its backing file is the right image
+ * already. `anew` is the command that makes it.
+ */
 function eachReused(
   facts: CreateFacts,
   find: (
@@ -166,7 +169,7 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
       }),
   },
   {
-    // libvirt hands QEMU the backing file that it knows, and names it in the VM's XML: seen on 7.0 to 12.8
+    // libvirt passes the backing file that it knows to QEMU and writes it into the VM's XML (seen on 7.0 to 12.8)
     id: 'reused-without-backing',
     hazards: [14],
     severity: 'warning',

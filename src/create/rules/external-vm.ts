@@ -35,7 +35,7 @@ export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
     find: ({ domain, plan, images, daemonVersion }) =>
       plan.disks.flatMap(({ target, source }) => {
         const chain = chainOf(images.get(target));
-        // libvirt reads the header of a raw base too, and takes it for its own affair
+        // libvirt reads the header of a raw image too, and then wants to decrypt it itself
         const byGuest = chain.some(({ looksLike }) => looksLike?.format === 'luks');
         if (!byGuest && !chain.some(({ encrypted }) => encrypted)) return [];
         const what = `disk ${target} (${source}): the image ${byGuest ? 'looks like luks (the guest encrypts it)' : 'is encrypted'}, and`;
@@ -83,7 +83,7 @@ export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
     },
   },
   {
-    // no kind of VM: an agent that was there yesterday
+    // not `unsupported`: the agent may answer again tomorrow
     id: 'guest-agent',
     hazards: [],
     severity: 'error',
@@ -98,7 +98,7 @@ export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [11],
     severity: 'error',
     modes: ['disk-only'],
-    // the managed save has a definition of its own, which names the images and not their overlays
+    // the managed save contains a definition of its own, which names the images below the new overlays
     find: ({ domain }) =>
       domain.managedSave
         ? [
@@ -125,7 +125,7 @@ const AGENT_FINDINGS: Readonly<Record<Exclude<Agent, 'answers'>, (domain: Domain
     what: 'the guest agent gives no answer, so the file systems cannot be held still',
     hint: 'restart qemu-guest-agent in the guest, or leave --quiesce out',
   }),
-  // whoever holds them counts on it, and the thaw after ours would be his too
+  // whoever froze them relies on it, and thawing after our snapshot would end their freeze as well
   frozen: (domain) => ({
     what: "the guest's file systems are held still already, by a backup perhaps",
     hint: 'wait until they are thawed; should nobody do it any more, thaw them',

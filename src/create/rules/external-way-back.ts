@@ -35,7 +35,7 @@ export const WAY_BACK_RULES: readonly Rule<CreateFacts>[] = [
     },
   },
   {
-    // a revert lays new overlays over the images of now, and names them as libvirt does
+    // a revert creates new overlays over the present images, under names that libvirt chooses
     id: 'no-revert',
     hazards: [17],
     severity: 'overridable',

@@ -10,22 +10,22 @@ export interface CreateFacts {
   readonly domain: Domain;
   readonly images: Images;
   readonly name: string;
-  /** What is to be made; `mode` is that of the plan. */
+  /** What will be made. `mode` is the mode of the plan, which `applyRules` selects rules by. */
   readonly plan: SnapshotPlan;
   readonly mode: Mode;
-  /** By path, what is where the plan wants a file; one that cannot be looked at is not in it. */
+  /** By path, what exists where the plan puts a file. A path that cannot be read from here is missing. */
   readonly targetFiles: ReadonlyMap<string, TargetFile>;
-  /** The guest agent, where it is needed. */
+  /** The state of the guest agent; null where no rule needs it. */
   readonly agent: Agent | null;
-  /** Which other VMs use the files of this one, and those that the plan names. */
+  /** Which other VMs use the files of this VM, and the files that the plan names. */
   readonly users: ImageUsers;
-  /** Its name is made of a label, for a prune to find. */
+  /** Whether the name was made from a label, so that a prune finds the snapshot. */
   readonly labelled: boolean;
-  /** The snapshots that libvirt knows already. */
+  /** The names of the snapshots that libvirt knows already. */
   readonly snapshotNames: readonly string[];
-  /** null when libvirtd does not tell, or when no rule needs it. */
+  /** null when libvirtd does not tell its version, or when no rule needs it. */
   readonly daemonVersion: DaemonVersion;
-  /** Disk targets with a block job under way. */
+  /** The targets of the disks on which a block job runs. */
   readonly blockJobs: readonly string[];
   /** Bytes free where the memory will be written, and bytes that QEMU's process holds; null when unknown. */
   readonly freeBytes: number | null;
@@ -34,19 +34,19 @@ export interface CreateFacts {
   readonly writeObstacles?: WriteObstacles;
 }
 
-/** What is at a path where a file is to be made. */
+/** What exists at a path where a file will be made. */
 export interface TargetFile {
   /** null: nothing. */
   readonly holds: 'file' | 'device' | 'other' | null;
   /** Bytes of the file. */
   readonly bytes: number;
-  /** Why nothing can be made there, as far as it can be told. */
+  /** Whether a file can be made in that directory, as far as this host tells. */
   readonly directory: 'fine' | 'missing' | 'read-only' | 'immutable';
   /** Bytes free on its file system; null when unknown. */
   readonly freeBytes: number | null;
-  /** What an image that is there is laid over; null: nothing, or it is no image, or nobody looked. */
+  /** The backing file of an image that exists there; null where there is none, or where it was not read. */
   readonly backing: string | null;
 }
 
-/** Whether the guest can be asked to hold its file systems still; null: nobody wants to know. */
+/** Whether the guest agent can freeze the guest's file systems, and why it cannot. */
 export type Agent = 'answers' | 'frozen' | 'silent' | 'not-connected' | 'no-channel';

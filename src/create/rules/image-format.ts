@@ -18,7 +18,10 @@ import { INTERNAL } from './modes.ts';
  * format that the VM's XML says.
  */
 
-/** An overlay works over a file that the XML calls raw, whatever is in it, and a disk that is left out is not touched. */
+/**
+ * Whether the format of this disk matters. An overlay works over any file that the XML calls raw, and a disk that is
+ * left out is not touched.
+ */
 const mindsFormat = ({ mode, plan }: CreateFacts, { target, driver }: Disk): boolean =>
   mode === 'internal' ||
   ((driver ?? 'raw') !== 'raw' && plan.disks.some((planned) => planned.target === target));
@@ -30,7 +33,7 @@ export const IMAGE_FORMAT_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     unsupported: true,
     find: ({ plan, mode }) => {
-      // a rule of its own says where the memory can go
+      // for `external`, the rule no-target-file says where the memory can go
       if (plan.disks.length > 0 || plan.manual.length > 0 || mode === 'external') return [];
       const { leftOut, spec } = plan;
       if (leftOut.length === 0)
@@ -91,7 +94,7 @@ export const IMAGE_FORMAT_RULES: readonly Rule<CreateFacts>[] = [
       ),
   },
   {
-    // no kind of VM: a slip in the XML, or an image whose head is destroyed
+    // not `unsupported`: a mistake in the XML, or an image whose header is destroyed
     id: 'format-disagrees',
     hazards: [13],
     severity: 'error',
@@ -113,7 +116,7 @@ export const IMAGE_FORMAT_RULES: readonly Rule<CreateFacts>[] = [
       ),
   },
   {
-    // the overlay records that it is raw
+    // only a warning: the overlay records that its backing file is raw
     id: 'foreign-header-beneath',
     hazards: [51],
     severity: 'warning',

@@ -15,7 +15,7 @@ import { INTERNAL } from './modes.ts';
 
 /** Rules about the disks of a VM that is to have an internal snapshot; `corrupt-image` holds for every kind. */
 
-/** The read-only disks in another format than qcow2, of a VM that is off. */
+/** The read-only disks of a VM that is off whose format is not qcow2. */
 export const readOnlyForeign = (domain: Domain): readonly Disk[] =>
   isActive(domain.state)
     ? []
@@ -112,8 +112,8 @@ export const INTERNAL_DISK_RULES: readonly Rule<CreateFacts>[] = [
 ];
 
 /**
- * With the VM off, libvirt does not hand qemu-img the key. While it runs, QEMU (7.2) dies of a failed assertion when
- * it writes the memory into an encrypted image, which is the first disk's.
+ * While the VM is off, libvirt does not pass the key to qemu-img. While it runs, QEMU (7.2) aborts with a failed
+ * assertion when it writes the memory into the image of the first disk and that is encrypted.
  */
 function encryptedFinding(
   { domain, images }: CreateFacts,

@@ -106,7 +106,7 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     modes: INTERNAL,
     find: ({ domain, name, daemonVersion }) =>
-      // where the version is not known, job-name refuses these too
+      // where the version is unknown, the rule job-name refuses these names as well
       isActive(domain.state) && isBefore(daemonVersion, SAVES_BY_JOB) && !isMonitorName(name)
         ? [
             {

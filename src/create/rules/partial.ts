@@ -16,17 +16,17 @@ import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
 
 /**
- * External snapshots that do not keep all disks: of the memory alone (formatsnapshot: "memory state"), and with disks that
- * are left to their storage (`snapshot='manual'`: LVM, ZFS, hardware). All of it tried on 9.0, 11.3 and 12.8.
+ * External snapshots that do not keep all disks: of the memory alone (formatsnapshot: "memory state"), and with disks
+ * that are left to their storage (`snapshot='manual'`: LVM, ZFS, hardware). Tested with libvirt 9.0, 11.3 and 12.8.
  */
 
 const isMemoryAlone = ({ disks, manual, memoryFile }: SnapshotPlan): boolean =>
   memoryFile !== null && disks.length === 0 && manual.length === 0;
 
-/** Whether it does not keep all disks in a way that matters to a delete. */
+/** Whether the snapshot leaves disks out in a way that older versions of libvirt cannot delete. */
 export const isPartial = (plan: SnapshotPlan): boolean => isMemoryAlone(plan) || plan.manual.length > 0;
 
-/** What an older libvirtd does with such ones. */
+/** What an older libvirtd does with such a snapshot, for `ifBefore`. */
 export const PARTIAL_STAY =
   'deletes no external ones that leave disks to their storage or keep the memory alone';
 

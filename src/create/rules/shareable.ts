@@ -3,7 +3,10 @@ import { leaveOut } from '../../vm/disk-findings.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
 
-/** Shareable disks (hazard 49): libvirt has them raw alone, and lays no overlay over them; so they can only be left out. */
+/**
+ * Shareable disks (hazard 49): libvirt allows them in raw format only and creates no overlay over them, so they can
+ * only be left out.
+ */
 
 export const SHAREABLE_RULES: readonly Rule<CreateFacts>[] = [
   {

@@ -9,7 +9,7 @@ import { EXTERNAL, INTERNAL } from './modes.ts';
 
 /** The rules of a create about files that other VMs use too. */
 
-/** The files in use of the disks that take part, the active one first. */
+/** Of each disk that takes part: its active image, and the backing files below it. */
 function chains({ domain, images }: CreateFacts) {
   return participants(domain).map(({ target, source }) => {
     const [, ...below] = chainOf(images.get(target)).map(({ path }) => path);
@@ -19,7 +19,7 @@ function chains({ domain, images }: CreateFacts) {
 
 export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
   {
-    // qemu-img and QEMU lock an image that is written to, and what lies beneath one that is in use
+    // qemu-img and QEMU lock an image that they write to, and the backing files of an image that they use
     id: 'image-in-use',
     hazards: [39],
     severity: 'error',
@@ -53,7 +53,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
           }),
   },
   {
-    // libvirt lays its overlay over it, and what the snapshot is to keep goes on changing
+    // libvirt would create the overlay, but the data that the snapshot should keep would go on changing
     id: 'image-written',
     hazards: [39],
     severity: 'error',

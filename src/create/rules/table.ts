@@ -41,7 +41,7 @@ export const CREATE_RULES: readonly Rule<CreateFacts>[] = [
   ...EXTERNAL_CONTENT_RULES,
 ];
 
-/** Whether a rule asks for libvirtd's version, which costs a process and sometimes seconds. */
+/** Whether a rule needs libvirtd's version. Asking costs a process, and sometimes seconds. */
 export function needsDaemonVersion(domain: Domain, mode: Mode): boolean {
   return (
     mode !== 'internal' ||

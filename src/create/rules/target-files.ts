@@ -7,7 +7,7 @@ import type { CreateFacts, TargetFile } from './facts.ts';
 export const targetFileAt = ({ targetFiles }: CreateFacts, path: string): TargetFile | undefined =>
   targetFiles.get(path);
 
-/** The overlays with what is there now. */
+/** Calls `find` for each overlay of the plan, with what exists at its path (undefined: not known). */
 export function eachOverlay(
   facts: CreateFacts,
   find: (

@@ -4,7 +4,7 @@ import type { Finding, Rule } from '../../model/rule.ts';
 import { commandLineDrives } from '../../vm/command-line-drives.ts';
 import type { CreateFacts } from './facts.ts';
 
-/** What libvirt does not look after: drives that QEMU is given past it (hazard 47), and VMs that it forgets (hazard 53). */
+/** What libvirt does not manage: drives on QEMU's own command line (hazard 47), and transient VMs (hazard 53). */
 
 const forgotten = (domain: Domain): Finding[] =>
   domain.transient
@@ -12,7 +12,7 @@ const forgotten = (domain: Domain): Finding[] =>
         {
           what: 'the VM is transient: libvirt forgets its snapshots when it stops, and internal ones stay in the images as tags that no command shows',
           hint: 'give it a definition that stays',
-          // through a pipe: a file of some name may be there already
+          // through a pipe, because a file of any name could exist already
           command: `virsh dumpxml ${virshWord(domain)} | virsh define /dev/stdin`,
         },
       ]

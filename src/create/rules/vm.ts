@@ -35,7 +35,7 @@ export const VM_RULES: readonly Rule<CreateFacts>[] = [
     find: ({ domain, plan }) =>
       isActive(domain.state)
         ? participants(domain)
-            // one that is left out hinders only the memory
+            // a disk that is left out prevents only snapshots with memory
             .filter(
               ({ target, transient }) =>
                 transient && !(plan.mode === 'disk-only' && plan.leftOut.includes(target)),
@@ -70,7 +70,7 @@ export const VM_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     unsupported: true,
     modes: WITH_MEMORY,
-    // a newer libvirtd asks virtiofsd whether it can save its state, and refuses before anything is touched if not
+    // a newer libvirtd asks virtiofsd whether it can save its state, and refuses before it changes anything
     find: ({ domain, daemonVersion }) => {
       const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'cannot save its state while the VM runs');
       return older !== null && isActive(domain.state) && domain.sharedFilesystems.includes('virtiofs')

@@ -77,11 +77,14 @@ export const EXTERNAL_CHAIN_RULES: readonly Rule<DeleteFacts>[] = [
   }),
 ];
 
-/** Deletes while QEMU has the files open, and the guest does not run. */
+/** The command line that deletes while QEMU has the files open and the guest is paused. */
 export const pausedDeleteLine = (domain: Domain, name: string): string =>
   `virsh start --paused ${virshWord(domain)} && ${kvmsnapLine('delete', [domain.name, name])} && virsh destroy ${virshWord(domain)}`;
 
-/** The internal ones among them that come before any external one: after these are gone, it is merged past them. */
+/**
+ * The internal snapshots between this one and the next external ancestor. Once they are deleted, libvirt merges the
+ * overlay into the image that held them.
+ */
 function internalsBelow(facts: DeleteFacts, target: string): SnapshotReport[] {
   const holders = holdersBefore(facts, target);
   const end = holders.findIndex((each) => locationOf(each) === 'external');

@@ -36,7 +36,8 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
       const external = externalMembers(facts);
       if (facts.scope === 'only' || external.length === 0 || !isFrom(facts.daemonVersion, DELETES_EXTERNAL))
         return [];
-      // an external one is not merged into an image below an internal one, which has to go before it
+      // libvirt does not merge an external snapshot into an image that still holds an internal one, so internal ones
+      // come first
       const newestFirst = deletionSetOf(facts).toReversed();
       const internal = newestFirst.filter((each) => locationOf(each) === 'internal');
       const names = [...internal, ...newestFirst.filter((each) => !internal.includes(each))].map(

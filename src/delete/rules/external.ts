@@ -12,7 +12,7 @@ import type { DeleteFacts } from './facts.ts';
  * and removed; or, where it has no children and is not the current one, the file that holds its state is removed.
  */
 
-/** A rule about one external snapshot that is deleted alone, by a libvirt that can do that. */
+/** A rule that applies only where one external snapshot is deleted alone, by a libvirtd that can do that. */
 export function external(
   id: string,
   hazards: readonly number[],
@@ -34,16 +34,16 @@ export function external(
 export const externalMembers = (facts: Pick<DeleteFacts, 'snapshots' | 'snapshot' | 'scope'>) =>
   deletionSetOf(facts).filter((member) => locationOf(member) === 'external');
 
-/** True when an external snapshot goes. */
+/** Whether the deletion set contains an external snapshot. */
 export function deletesExternal(facts: Pick<DeleteFacts, 'snapshot' | 'snapshots' | 'scope'>): boolean {
   return externalMembers(facts).length > 0;
 }
 
-/** The nearest ancestor that has taken this disk too. */
+/** The nearest ancestor that also contains this disk. */
 export const holderBefore = (facts: DeleteFacts, target: string): SnapshotReport | undefined =>
   holdersBefore(facts, target)[0];
 
-/** The ancestors that have taken this disk too, the nearest first. */
+/** The ancestors that also contain this disk, the nearest first. */
 export function holdersBefore({ snapshot, snapshots }: DeleteFacts, target: string): SnapshotReport[] {
   const byName = new Map(snapshots.map((each) => [each.name, each]));
   return ancestors(snapshots, snapshot.name)
@@ -51,7 +51,7 @@ export function holdersBefore({ snapshot, snapshots }: DeleteFacts, target: stri
     .filter((each) => each.disks.some((disk) => disk.target === target));
 }
 
-/** The way out that is always open, and what it leaves. */
+/** The advice that always works: remove only libvirt's metadata, and keep every file. */
 export const forget = (
   { domain }: DeleteFacts,
   { name }: SnapshotReport,

@@ -9,27 +9,33 @@ import type { DeleteScope } from '../deletion-set.ts';
 /** What is known before a delete. */
 export interface DeleteFacts {
   readonly domain: Domain;
-  /** The one that is named. */
+  /** The snapshot that the user named. */
   readonly snapshot: SnapshotReport;
   readonly scope: DeleteScope;
-  /** All of the VM. */
+  /** All snapshots of the VM. */
   readonly snapshots: readonly SnapshotReport[];
   readonly current: string | null;
-  /** By target, the disks in use now. */
+  /** By disk target, the images in use now. */
   readonly images: Images;
-  /** By snapshot, of those with a disk in an image that the VM does not use: the images that libvirt will look into. */
+  /**
+   * By snapshot name, the images that libvirt will open for it; only of snapshots in images that the VM does not use
+   * now.
+   */
   readonly stored: ReadonlyMap<string, Images>;
-  /** null when libvirtd does not tell; asked only where it decides (`asksVersion`). */
+  /** null when libvirtd does not tell its version. It is asked only where a rule needs it (`asksVersion`). */
   readonly daemonVersion: DaemonVersion;
   /** Which other VMs use the files of this one. */
   readonly users: ImageUsers;
-  /** Of an external snapshot, the merges that may not fit; what cannot be told exactly is not in it. */
+  /**
+   * For an external snapshot, the merges that may need more space than is free. Merges whose growth is not known
+   * exactly are missing.
+   */
   readonly merges: readonly Merge[];
   /** Why images cannot be written to; absent: nobody looked. */
   readonly writeObstacles?: WriteObstacles;
 }
 
-/** An overlay that is to be merged into the file below, which grows before the overlay goes. */
+/** The merge of an overlay into the file below it, which grows before the overlay is removed. */
 export interface Merge {
   readonly target: string;
   readonly base: string;

@@ -4,7 +4,7 @@ import type { SnapshotReport } from '../../model/report.ts';
 import type { Rule } from '../../model/rule.ts';
 import { type DeleteScope, findDeletionSet } from '../deletion-set.ts';
 
-/** What a hold protects from: every delete, also one of the metadata alone. */
+/** A hold protects a snapshot from every deletion, also from one of the metadata only. */
 
 export interface HoldFacts {
   readonly domain: Pick<Domain, 'name'>;

@@ -36,7 +36,7 @@ export const INTERNAL_RULES: readonly Rule<DeleteFacts>[] = [
           if (found < 2) return [];
           const what = `disk ${disk.target} holds ${found} snapshots called '${member.name}', and libvirt would delete the older one only`;
           const users = usesOf(facts.users, disk.source);
-          // nobody can tell whose the older one is
+          // the older one may belong to another VM, so no command is offered
           if (users.length > 0) return { what: `${what}; ${describeUses(users)}` };
           return {
             what,
@@ -50,7 +50,7 @@ export const INTERNAL_RULES: readonly Rule<DeleteFacts>[] = [
     id: 'encrypted-image',
     hazards: [],
     severity: 'error',
-    // virsh forgets it, exit 0, and it stays in the image that has a key
+    // virsh removes the metadata and exits with 0, but the tag stays in the encrypted image
     find: (facts) =>
       isActive(facts.domain.state)
         ? []
@@ -68,7 +68,7 @@ export const INTERNAL_RULES: readonly Rule<DeleteFacts>[] = [
   },
 ];
 
-/** The tags that would go, each in the image that libvirt deletes it in. */
+/** The tags that would be deleted, each with the image that libvirt deletes it from. */
 export function internalMembers(facts: DeleteFacts) {
   const active = new Map(facts.domain.disks.map((disk) => [disk.target, disk.source]));
   return deletionSetOf(facts).flatMap(({ name, ...member }) =>
@@ -80,7 +80,7 @@ export function internalMembers(facts: DeleteFacts) {
   );
 }
 
-/** virsh deletes the metadata all the same, exit 0, and the data stays in an image that cannot be opened. */
+/** virsh would remove the metadata and exit with 0, while the data stays in an image that cannot be opened. */
 function missingImage(facts: DeleteFacts, member: SnapshotReport, target: string): readonly Finding[] {
   const { domain } = facts;
   const { name } = member;

@@ -12,8 +12,8 @@ import { type Deletion, deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
 
 /**
- * The rules of a delete about where libvirt will look for an internal snapshot: while the VM is off in the file that the
- * stored definition names; while it runs in the disk in use, which must be spelled alike.
+ * The rules of a delete about where libvirt will look for an internal snapshot: while the VM is off in the file that
+ * the stored definition names; while it runs in the disk in use, which must be spelled alike.
  */
 
 export const LOCATION_RULES: readonly Rule<DeleteFacts>[] = [
@@ -51,7 +51,8 @@ export const LOCATION_RULES: readonly Rule<DeleteFacts>[] = [
     id: 'moved',
     hazards: [45],
     severity: 'error',
-    // off, libvirt deletes in the file that the stored definition names; running, it compares the paths as text
+    // while the VM is off, libvirt deletes in the file that the stored definition names; while it runs, it compares
+    // paths as text
     alone: true,
     find: (facts) =>
       deletionSetOf(facts).flatMap((member) => [
@@ -63,7 +64,7 @@ export const LOCATION_RULES: readonly Rule<DeleteFacts>[] = [
     id: 'other-image-in-use',
     hazards: [17],
     severity: 'error',
-    // libvirt 9.0 to 12.8 refuse; 7.0 forgets the snapshot and leaves it in the image
+    // libvirt 9.0 to 12.8 refuse this; 7.0 removes the metadata and leaves the tag in the image
     find: (facts) =>
       isActive(facts.domain.state)
         ? deletionSetOf(facts).flatMap((member) => {
@@ -76,7 +77,7 @@ export const LOCATION_RULES: readonly Rule<DeleteFacts>[] = [
   },
 ];
 
-/** The snapshots to be deleted that are in an image which the VM does not use, or which is called otherwise now. */
+/** The members of the deletion set whose images the VM does not use now, or uses under another path. */
 export const membersStoredElsewhere = (facts: Deletion & Pick<DeleteFacts, 'images'>): SnapshotReport[] => {
   const used = new Set([...facts.images.values()].flatMap(chainPaths));
   return deletionSetOf(facts).filter((member) =>
@@ -87,7 +88,7 @@ export const membersStoredElsewhere = (facts: Deletion & Pick<DeleteFacts, 'imag
 export const isInVolume = (member: SnapshotReport): boolean =>
   internalDisks(member).length > 0 && member.definedDisks.some(({ pool }) => pool);
 
-/** By target, the images that libvirt will look into for a snapshot. */
+/** By disk target, the images that libvirt will open for a snapshot. */
 export const imagesOf = ({ stored, images }: DeleteFacts, { name }: SnapshotReport): Images => {
   const found = stored.get(name);
   return found ? new Map([...images, ...found]) : images;
@@ -96,7 +97,7 @@ export const imagesOf = ({ stored, images }: DeleteFacts, { name }: SnapshotRepo
 export const movedOf = ({ stored, images }: DeleteFacts, member: SnapshotReport): Moved[] =>
   movedDisks(member, images, stored.get(member.name));
 
-/** libvirt compares the paths as text, and the disks by their targets; before, it left all to QEMU. */
+/** A disk of a running VM that libvirt 9.0 and newer would not recognize, because they compare paths as text. */
 function otherInUse(
   { domain, daemonVersion }: DeleteFacts,
   { name }: SnapshotReport,

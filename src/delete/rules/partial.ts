@@ -4,7 +4,7 @@ import type { Finding } from '../../model/rule.ts';
 import { externalDisks, internalDisks, isOfMemoryAlone, manualDisks } from '../../model/snapshot.ts';
 import type { DeleteFacts } from './facts.ts';
 
-/** libvirtd 9.0 fails: `cause is unknown`, or `could not find base disk source`. */
+/** Older versions fail (9.0: `cause is unknown`, or `could not find base disk source`). */
 export function partialDeletion({ domain, snapshot, daemonVersion }: DeleteFacts): Finding[] {
   if (!isBefore(daemonVersion, DELETES_PARTIAL)) return [];
   const manual = manualDisks(snapshot);

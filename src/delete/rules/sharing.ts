@@ -58,7 +58,7 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
     id: 'image-in-use',
     hazards: [39],
     severity: 'error',
-    // of a VM that is off virsh forgets the snapshot, exit 0, and qemu-img cannot take it out of the locked image
+    // while the VM is off, virsh removes the metadata and exits with 0, although qemu-img cannot open the locked image
     find: (facts) =>
       isActive(facts.domain.state)
         ? []
@@ -73,7 +73,7 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
   },
 ];
 
-/** The files that libvirt removes where it merges nothing: those that hold the snapshot's state. */
+/** The files that libvirt removes when it merges nothing (`unlink`): those that hold the snapshot's state. */
 function filesRemoved(facts: DeleteFacts): string[] {
   return externalDisks(facts.snapshot).flatMap((disk) => {
     const parent = holderBefore(facts, disk.target);
@@ -83,7 +83,7 @@ function filesRemoved(facts: DeleteFacts): string[] {
   });
 }
 
-/** The files that a delete changes or removes: a merge writes into the one below the overlay. */
+/** The files that a deletion changes or removes. A merge writes into the file below the overlay. */
 function filesTouched(facts: DeleteFacts): Touched[] {
   const removed = (path: string): Touched => ({ path, action: `remove ${path}`, isRemoved: true });
   const { location, file } = facts.snapshot.memory;
@@ -107,7 +107,7 @@ interface Touched {
   readonly isRemoved: boolean;
 }
 
-/** By path, who needs a file: the VM itself, or the other snapshots that keep their state in it. */
+/** By path, what else needs the file: a disk of the VM, or another snapshot that has its state in it. */
 function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): ReadonlyMap<string, string> {
   const users = new Map<string, string>();
   for (const other of snapshots) {

@@ -27,7 +27,7 @@ export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [
   ...EXTERNAL_MERGE_RULES,
 ];
 
-/** True when libvirt's version decides about the delete. */
+/** Whether a rule needs libvirtd's version. */
 export const asksVersion = (
   facts: Pick<DeleteFacts, 'domain' | 'snapshot' | 'snapshots' | 'scope'>,
 ): boolean =>

@@ -13,8 +13,8 @@ export interface TagRegistration {
 }
 
 /**
- * The XML for `snapshot-create --redefine` that has libvirt know an internal snapshot. `definition` is the VM's own,
- * `virsh dumpxml --inactive --security-info`, with these disks. Format: libvirt's formatsnapshot documentation.
+ * The XML for `snapshot-create --redefine` that registers an internal snapshot in libvirt. `definition` is the VM's
+ * own, `virsh dumpxml --inactive --security-info`, with these disks. Format: libvirt's formatsnapshot documentation.
  */
 export function tagRegistrationXml(
   registration: TagRegistration,
@@ -25,7 +25,7 @@ export function tagRegistrationXml(
   return `${head}\n${definition}${tail}\n`;
 }
 
-/** What comes before the definition in that XML, and what behind it. */
+/** The parts of that XML before and after the VM's definition. */
 export function tagRegistrationParts(
   registration: TagRegistration,
   disks: readonly Disk[],

@@ -19,7 +19,7 @@ import {
 } from '../../vm/external-state.ts';
 import type { RevertFacts } from './facts.ts';
 
-/** The rules of a revert to an external snapshot: is its state still there, and what would libvirt remove. */
+/** Rules about a revert to an external snapshot: whether its state still exists, and what libvirt would remove. */
 
 export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
   {
@@ -134,10 +134,10 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
   },
 ];
 
-/** An empty overlay, with its tables. */
+/** The size of an empty overlay in bytes, with its tables. */
 const OVERLAY_BYTES = 256 * 1024;
 
-/** Why libvirt can put no overlay beside a file; null: it can. */
+/** Why libvirt cannot create an overlay beside a file; null where it can. */
 function overlayObstacle({
   path,
   isFile,
@@ -166,7 +166,10 @@ function eachState({ states = [] }: RevertFacts, find: (state: StateFile) => Fin
   return states.flatMap((state) => find(state) ?? []);
 }
 
-/** The files that this revert makes libvirt remove; a backup becomes the current snapshot, and is an internal one. */
+/**
+ * The files that libvirt removes in this revert. With a backup none: the backup becomes the current snapshot, and is
+ * internal.
+ */
 export function removedFiles({ snapshot, snapshots, current, backup, daemonVersion }: RevertFacts): string[] {
   if (backup || isBefore(daemonVersion, REVERTS_EXTERNAL)) return [];
   return removedByRevert(snapshots, snapshot, current);
@@ -176,7 +179,10 @@ export function removedFiles({ snapshot, snapshots, current, backup, daemonVersi
 export const holdsItsState = ({ snapshot, snapshots, states = [] }: RevertFacts): boolean =>
   isProven(snapshots, snapshot, states);
 
-/** Who would be broken without this file; null: nobody. The file that a disk itself is on is given up by every revert. */
+/**
+ * What would be broken without this file; null where nothing is. The active image of a disk does not count: every
+ * revert gives it up.
+ */
 function userOf({ domain, snapshots, images, active, snapshot }: RevertFacts, path: string): string | null {
   const keeper = snapshots.find((each) => externalDisks(each).some((disk) => stateFile(each, disk) === path));
   if (keeper) return `the state of '${keeper.name}'`;

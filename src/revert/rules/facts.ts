@@ -11,12 +11,12 @@ import type { StoredDefinitionFacts } from './stored-definition.ts';
 export interface RevertFacts extends Omit<StoredDefinitionFacts, 'domain' | 'snapshot' | 'daemonVersion'> {
   readonly domain: Domain;
   readonly snapshot: Snapshot;
-  /** All of the VM. */
+  /** All snapshots of the VM. */
   readonly snapshots: readonly Snapshot[];
   readonly current: string | null;
   /**
-   * The images that hold the state to revert to, by disk target: those of the definition stored with the snapshot. For an
-   * external one they lie below its overlays.
+   * The images that hold the state to revert to, by disk target: those of the definition stored with the snapshot. For
+   * an external one they lie below its overlays.
    */
   readonly images: Images;
   /** The images in use now. */
@@ -31,7 +31,7 @@ export interface RevertFacts extends Omit<StoredDefinitionFacts, 'domain' | 'sna
   readonly overlayTargets?: readonly OverlayTarget[];
   /** Which other VMs use the files of this one. */
   readonly users: ImageUsers;
-  /** A snapshot of the present state is taken first. */
+  /** Whether a snapshot of the present state is taken first (`--backup`). */
   readonly backup?: boolean;
   readonly resetNvram?: boolean;
   /** Why images cannot be written to; absent: nobody looked. */

@@ -27,7 +27,7 @@ export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
     id: 'volume-on-old-daemon',
     hazards: [46],
     severity: 'error',
-    // 7.0 stops the running guest, and then fails
+    // libvirt 7.0 stops the running guest, and then fails
     find: ({ snapshot, daemonVersion }) => {
       const does = 'cannot revert to a snapshot without memory in a volume of a storage pool';
       const older = ifBefore(daemonVersion, HANDLES_VOLUMES_OFF, does);
@@ -141,7 +141,7 @@ function tagFinding(
   }
   const ids = found.map((tag) => tag.id).join(', ');
   const what = `disk ${target}: ${source} holds ${found.length} snapshots called '${snapshot.name}' (ids ${ids}), and which one a revert takes is chance`;
-  // nobody can tell whose the older one is
+  // the older one may belong to another VM, so no command is offered
   if (users.length > 0) return { what: `${what}; ${describeUses(users)}` };
   return {
     what,

@@ -93,20 +93,23 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
 interface Abandoned {
   readonly target: string;
   readonly active: string;
-  /** Of the active one. */
+  /** The format of the active image. */
   readonly format: string;
-  /** The image below it that the snapshot is in, and that a revert changes. */
+  /** The image below it that holds the snapshot, and that a revert changes. */
   readonly source: string;
-  /** Snapshots that lie on what is changed. */
+  /** The snapshots whose overlays are on top of the image that is changed, and that become useless. */
   readonly ruined: readonly string[];
 }
 
-/** The overlays that a revert to an internal snapshot leaves behind, because that is in an image below them. */
+/**
+ * The active overlays that a revert to an internal snapshot leaves behind, because the snapshot is in an image below
+ * them.
+ */
 function abandoned(facts: RevertFacts): Abandoned[] {
   const { domain, snapshot, snapshots } = facts;
   const now = new Map(domain.disks.map((disk) => [disk.target, disk]));
   const isMoved = new Set(moved(facts).map(({ target }) => target));
-  // two disks may have changed their places
+  // two disks may have been exchanged since: then both images stay in use
   const staying = new Set(snapshot.definedDisks.map(({ source }) => source));
   return internalDisks(snapshot).flatMap(({ target, source }) => {
     const disk = now.get(target);
@@ -117,7 +120,7 @@ function abandoned(facts: RevertFacts): Abandoned[] {
   });
 }
 
-/** The snapshots that keep a disk's state by an overlay over this file, or in such overlays, oldest first. */
+/** The snapshots whose state of this disk depends on this file through overlays, oldest first. */
 function lyingOn(snapshots: readonly Snapshot[], target: string, base: string): string[] {
   const changed = new Set([base]);
   const ruined: string[] = [];

@@ -3,9 +3,12 @@ import type { Rule } from '../../model/rule.ts';
 import { hasMemory, isOfMemoryAlone, locationOf, manualDisks } from '../../model/snapshot.ts';
 import type { RevertFacts } from './facts.ts';
 
-/** Reverts to external snapshots that do not keep all disks: of the memory alone, or with disks left to their storage. */
+/** Rules about external snapshots that do not contain all disks: memory only, or with disks left to their storage. */
 
-/** What is so of the snapshot, and no fault of it, is information: a revert says it, and a check of the VM does not fail. */
+/**
+ * Properties of the snapshot that are no fault are information: a revert prints them, and a check of the VM does not
+ * fail.
+ */
 export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
     id: 'memory-alone',
@@ -38,7 +41,7 @@ export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
     },
   },
   {
-    // libvirt lays an overlay over every disk, also over one that the snapshot leaves out
+    // libvirt creates an overlay over every disk, also over one that the snapshot leaves out
     id: 'no-file',
     hazards: [],
     severity: 'error',

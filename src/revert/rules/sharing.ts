@@ -5,7 +5,7 @@ import { copyCommand } from '../../vm/disk-findings.ts';
 import { removedFiles } from './external-state.ts';
 import type { RevertFacts } from './facts.ts';
 
-/** A revert and the other VMs that use the files it changes. */
+/** The rule about other VMs that use the files which a revert changes. */
 
 export const SHARED_FILES: Rule<RevertFacts> = {
   id: 'image-users',
@@ -14,7 +14,7 @@ export const SHARED_FILES: Rule<RevertFacts> = {
   find: (facts) => [...changedForOthers(facts), ...removedFromOthers(facts)],
 };
 
-/** A revert to an internal snapshot changes what is in its images, for everybody who uses them. */
+/** The images that a revert to an internal snapshot changes for every VM that uses them. */
 function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts): Finding[] {
   const disks = internalDisks(snapshot);
   const nvram = domain.pflash?.nvramPath ?? null;

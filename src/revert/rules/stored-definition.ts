@@ -17,20 +17,20 @@ import { comingAndGoing, definitionDifferences } from '../definition-differences
 
 /** The rules that ask whether the definition that a revert brings back can be started on this host as it is now. */
 
-/** What the rules judge by. */
+/** What these rules need to know. */
 export interface StoredDefinitionFacts {
   readonly domain: Domain;
   readonly snapshot: Snapshot;
   readonly daemonVersion: DaemonVersion;
   /** Absent where libvirt stores none, or does not tell. */
   readonly stored?: StoredDefinition | undefined;
-  /** The definitions of now; absent where libvirt does not tell. */
+  /** The present definitions; absent where libvirt does not tell them. */
   readonly now?: { readonly config: Element | null; readonly live: Element | null };
   /** What was found of all that it needs. */
   readonly things?: HostThings;
-  /** The state that the VM is to end in; absent: that of the snapshot. */
+  /** The state that the VM will be in after the revert; absent: that of the snapshot. */
   readonly end?: string;
-  /** virsh is told `--force`. */
+  /** Whether virsh is called with `--force`. */
   readonly force?: boolean;
 }
 
@@ -137,8 +137,8 @@ const asStored = ({ snapshot }: StoredDefinitionFacts, lack: Lack): string =>
   `the definition stored with '${snapshot.name}' needs ${lackingThing(lack)}, which ${lackingState(lack)}`;
 
 /**
- * What the revert changes in the definition, in words: in that of the next start, and of a running VM the devices that were
- * plugged in or out since. Null where a definition is not known.
+ * What the revert changes in the definition, in words: in that of the next start, and of a running VM the devices
+ * that were plugged in or out since. Null where a definition is not known.
  */
 export function storedDifferences({ stored, now, snapshot, domain }: StoredDefinitionFacts): string[] | null {
   if (!stored || !now?.config) return null;
