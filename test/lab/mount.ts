@@ -103,5 +103,8 @@ export function blockDevice(path: string): string {
 /** Unmounts and detaches all that this test file made. */
 export function removeMounts(): void {
   for (const directory of mounted.splice(0).reverse()) tryTool('umount', ['-n', '-l', directory]);
-  for (const device of attached.splice(0)) tryTool('losetup', ['-d', device]);
+  for (const device of attached.splice(0)) {
+    tryTool('blockdev', ['--setrw', device]); // the next that gets this number would be read-only too
+    tryTool('losetup', ['-d', device]);
+  }
 }
