@@ -35,6 +35,8 @@ interface Obstacle {
   readonly applies: boolean;
   readonly disk?: DiskSpec;
   readonly raise: (path: string) => void;
+  /** Takes it away, should the test fail. */
+  readonly lower: (path: string) => void;
   readonly says: RegExp;
   readonly tool: string;
 }
@@ -44,6 +46,7 @@ const OBSTACLES: readonly Obstacle[] = [
     what: 'an immutable image',
     applies: attributes,
     raise: (path) => void tool('chattr', ['+i', path]),
+    lower: (path) => void tool('chattr', ['-i', path]),
     says: /is immutable \(chattr \+i\)/,
     tool: 'chattr',
   },
@@ -51,6 +54,7 @@ const OBSTACLES: readonly Obstacle[] = [
     what: 'an append-only image',
     applies: attributes,
     raise: (path) => void tool('chattr', ['+a', path]),
+    lower: (path) => void tool('chattr', ['-a', path]),
     says: /cannot be opened for writing/,
     tool: 'chattr',
   },
@@ -59,6 +63,7 @@ const OBSTACLES: readonly Obstacle[] = [
     applies: isSystemLab,
     disk: { size: '4M', backend: 'block' },
     raise: (path) => void tool('blockdev', ['--setro', path]),
+    lower: (path) => void tool('blockdev', ['--setrw', path]),
     says: /the device \/dev\/loop\d+ is read-only/,
     tool: 'blockdev',
   },
@@ -66,12 +71,13 @@ const OBSTACLES: readonly Obstacle[] = [
     what: 'an image that its owner may not write to, in a session',
     applies: !isSystemLab,
     raise: (path) => chmodSync(path, 0o400),
+    lower: (path) => chmodSync(path, 0o600),
     says: /may not be written to by this user/,
     tool: 'chmod',
   },
 ];
 
-describe.each(OBSTACLES)('$what', ({ applies, disk = { size: '4M' }, raise, says, tool: cure }) => {
+describe.each(OBSTACLES)('$what', ({ applies, disk = { size: '4M' }, raise, lower, says, tool: cure }) => {
   test.runIf(applies)('is refused by each verb that writes, and the hint ends it', async () => {
     const vm = movedOn(disk);
     raise(pathOf(vm, 1));
@@ -88,8 +94,9 @@ describe.each(OBSTACLES)('$what', ({ applies, disk = { size: '4M' }, raise, says
         command = refusal.command;
       }
       expect([byteIn(pathOf(vm)), tagNames(vm), command?.split(' ')[0]]).toEqual([...before, cure]);
-    } finally {
       pasteOk(command);
+    } finally {
+      lower(pathOf(vm, 1));
     }
     await succeed('revert', 'web-1', 's1');
     await succeed('delete', 'web-1', 's1');
