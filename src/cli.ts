@@ -38,9 +38,9 @@ const COMMANDS: readonly Listed[] = [
   { names: ['describe'], load: async () => (await import('./describe/command.ts')).describe },
   { names: ['check'], load: async () => (await import('./check/command.ts')).check },
   { names: ['completion'], load: async () => (await import('./completion/command.ts')).completion },
-  { names: ['help'], load: async () => (await import('./manual/command.ts')).help },
+  { names: ['help'], load: async () => (await import('./help/command.ts')).help },
   { names: ['complete'], load: async () => (await import('./completion/command.ts')).complete, hidden: true },
-  { names: ['manual'], load: async () => (await import('./manual/command.ts')).manual, hidden: true },
+  { names: ['manual'], load: async () => (await import('./help/command.ts')).manual, hidden: true },
 ];
 
 /** What a command line is parsed with. */

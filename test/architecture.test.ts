@@ -134,7 +134,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['prune'],
   ['delete'],
   ['completion', 'show'],
-  ['manual'],
+  ['help'],
   ['describe', 'space'],
   ['run'],
   ['command-line'],
@@ -145,6 +145,8 @@ const ORDER: readonly (readonly string[])[] = [
   ['output'],
   ['model'],
   ['errors'],
+  // pages of text
+  ['manual'],
 ];
 /** What one run has at hand: every room below may name its type. */
 const RUN_CONTEXT = 'src/run/context.ts';

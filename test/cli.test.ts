@@ -8,7 +8,7 @@ import { parseDuration } from '../src/command-line/values.ts';
 import { Verb } from '../src/command-line/verb.ts';
 import { completionOf } from '../src/completion/grammar.ts';
 import { FAILURES, KvmsnapError } from '../src/errors.ts';
-import { TOPICS } from '../src/manual/topics.ts';
+import { TOPICS } from '../src/help/topics.ts';
 import type { Settings } from '../src/run/context.ts';
 
 interface Parsed {

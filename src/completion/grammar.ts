@@ -1,6 +1,6 @@
 import type { AnyCommand } from '../command-line/commander.ts';
 import { isRepeatable, meaningOf } from '../command-line/meaning.ts';
-import { TOPICS } from '../manual/topics.ts';
+import { TOPICS } from '../help/topics.ts';
 import { isPattern } from '../model/selection.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { bareProgram } from '../../src/command-line/global-options.ts';
 import { Verb } from '../../src/command-line/verb.ts';
-import { manPage } from '../../src/manual/man-page.ts';
+import { manPage } from '../../src/help/man-page.ts';
 
 const hold = new Verb('hold', {
   group: 'More',

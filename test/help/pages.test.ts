@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { Help } from 'commander';
 import { describe, expect, test } from 'vitest';
 import pkg from '../../package.json' with { type: 'json' };
-import { pageText } from '../../src/manual/page-text.ts';
-import { TOPICS } from '../../src/manual/topics.ts';
+import { pageText } from '../../src/help/page-text.ts';
+import { TOPICS } from '../../src/help/topics.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const names = readdirSync(`${root}/src/manual`).flatMap((file) => /^(.*)\.md$/.exec(file)?.[1] ?? []);

@@ -63,7 +63,7 @@ function manPage(name, page) {
 }
 
 mkdirSync(directory, { recursive: true });
-const pages = new URL('./', import.meta.url);
+const pages = new URL('../manual/', import.meta.url);
 for (const file of readdirSync(pages).filter((each) => each.endsWith('.md'))) {
   const name = file.replace(/\.md$/, '');
   writeFileSync(`${directory}/kvmsnap-${name}.7`, manPage(name, readFileSync(new URL(file, pages), 'utf8')));
