@@ -4,12 +4,12 @@ import { capture } from '../captures.ts';
 import { type FakeHost, fakeHost } from '../run/fake-host.ts';
 
 /** A host on which this is done after the VMs of a pattern were read, and before the turn of the first comes. */
-function changing(change: (host: FakeHost) => void): FakeHost {
+function changing(change: (host: FakeHost) => void, at = 2): FakeHost {
   const host = fakeHost();
   const { intercept } = host.libvirt;
   let reads = 0;
   host.libvirt.intercept = (command, process) => {
-    if (command[0] === 'dumpxml' && ++reads === 2) change(host);
+    if (command[0] === 'dumpxml' && ++reads === at) change(host);
     return intercept(command, process);
   };
   return host;
@@ -39,7 +39,7 @@ test('of many VMs, one that had no such snapshot when it was asked for keeps one
 
 /** As `changing`, and a person who gives these answers; hands back the questions. */
 function asking(answers: boolean[], change: (host: FakeHost) => void) {
-  const host = changing(change);
+  const host = changing(change, 5); // by then it was read for the plan, and again after the answer
   const ctx = host.context({ output: 'table' });
   const questions: string[] = [];
   const ask = async (question: string) => {
