@@ -6,7 +6,8 @@ import type { Context } from '../run/context.ts';
 import { type DomainOutcome, forEachDomain } from '../run/for-each-domain.ts';
 import type { Targets } from '../vm/select.ts';
 import type { Checked, CheckRequest } from './check.ts';
-import { type FixResult, fixLine, fixVm, type PreparedFix } from './fix.ts';
+import { type FixResult, fixVm } from './fix.ts';
+import { fixLine, type PreparedFix } from './prepare-fixes.ts';
 
 /** `check --fix`: one plan over all VMs, one question, and what came of each step. */
 

@@ -1,53 +1,21 @@
 import { closeFile } from '../create/file-modes.ts';
+import type { DeleteRequest } from '../delete/deletion.ts';
+import { type Deletions, openDeletions } from '../delete/series.ts';
 import { KvmsnapError } from '../errors.ts';
-import type { VirshCommand } from '../libvirt/batch.ts';
-import { registerCommand } from '../libvirt/create-command.ts';
+import type { Writer } from '../host/interrupts.ts';
 import { readByUuid } from '../libvirt/domains.ts';
-import {
-  definitionCommand,
-  FROM_PIPE,
-  pipedLine,
-  printingTagRegistration,
-  redirecting,
-} from '../libvirt/piped-lines.ts';
 import { isIdle } from '../libvirt/runtime.ts';
-import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
-import { withPaths } from '../libvirt/xml/snapshot.ts';
-import { type TagRegistration, tagRegistrationXml } from '../libvirt/xml/tag-registration.ts';
-import type { Domain } from '../model/domain.ts';
-import { commandLine } from '../model/quote.ts';
-import { localTime } from '../output/format.ts';
-import { deleteTagArguments } from '../qemu/command-lines.ts';
-import { freeUnusedMemoryArguments } from '../qemu/unused-memory.ts';
 import type { Context } from '../run/context.ts';
+import { type Operation, operate, skip } from '../run/operation.ts';
 import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { carryOut } from '../run/write.ts';
-import { readAgain, type Vm } from '../vm/load.ts';
+import { readAgain } from '../vm/load.ts';
 import { type Checked, type CheckRequest, checkVm } from './check.ts';
 import { type Fix, fixKey } from './fix-plan.ts';
+import { type Command, fixLine, type PreparedFix } from './prepare-fixes.ts';
 
 /** Fixing a VM, step by step, and looking whether it is so. */
-
-type Command =
-  | {
-      readonly tool: 'virsh';
-      readonly args: VirshCommand;
-      /** In a dry run: the shell line that makes what virsh reads from its stdin. */
-      readonly source?: string;
-    }
-  | { readonly tool: 'qemu-img'; readonly args: readonly string[] }
-  /** Done by this process, and told as the command that does the same. */
-  | { readonly tool: 'chmod'; readonly path: string };
-
-/** A step with the very commands that it takes. */
-export interface PreparedFix extends Fix {
-  readonly commands: readonly Command[];
-  /** The file with what the step takes away, or the line that takes it back; null where there is none. */
-  readonly backup: string | null;
-  /** All that was written for the step; nobody needs it when the plan is declined. */
-  readonly files: readonly string[];
-}
 
 export type FixOutcome =
   | 'done'
@@ -61,109 +29,6 @@ export interface FixResult {
   readonly fix: PreparedFix;
   readonly outcome: FixOutcome;
   readonly failure: KvmsnapError | null;
-}
-
-/** The line that does the same in a shell. */
-export function fixLine({ virsh }: Context, command: Command): string {
-  if (command.tool === 'chmod') return commandLine('chmod', ['600', command.path]);
-  if (command.tool === 'qemu-img') return commandLine(command.tool, command.args);
-  const { args, source } = command;
-  return source === undefined ? virsh.line(args) : pipedLine(virsh, source, args);
-}
-
-/**
- * Makes the commands of each step; what libvirt has now and a step changes is written to the state directory first, but in
- * a dry run, which writes nothing.
- */
-export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]): Promise<PreparedFix[]> {
-  const { uuid } = vm.domain;
-  const { dryRun } = ctx.settings;
-  const definition =
-    !dryRun && fixes.some(({ action }) => action.kind === 'adopt') ? await readDefinition(ctx, vm) : '';
-  const stem = `${uuid}.${ctx.clock.now()}`;
-  const prepared: PreparedFix[] = [];
-  for (const [i, fix] of fixes.entries()) {
-    const { action } = fix;
-    const keep = async (text: string, ending: string) =>
-      dryRun ? null : ctx.stateFiles.keep(`${stem}.fix-${i + 1}${ending}`, text);
-    switch (action.kind) {
-      case 'resume':
-        prepared.push({ ...fix, commands: [virsh('resume', '--domain', uuid)], backup: null, files: [] });
-        break;
-      case 'forget': {
-        const { name } = action;
-        const xml = await readSnapshotXml(ctx.virsh, vm.domain, name, true);
-        const command = virsh('snapshot-delete', '--domain', uuid, '--snapshotname', name, '--metadata');
-        const backup = await keep(xml, '.xml');
-        prepared.push({ ...fix, commands: [command], backup, files: filesOf(backup) });
-        break;
-      }
-      case 'delete-tag': {
-        const command = qemuImg(...deleteTagArguments(action.name, action.path));
-        prepared.push({ ...fix, commands: Array(action.times).fill(command), backup: null, files: [] });
-        break;
-      }
-      case 'adopt': {
-        const description = `Adopted by kvmsnap on ${localTime(ctx.clock.now() / 1000)} from the images. Assumed: ${fix.assumed}.`;
-        const registration = { ...action, description };
-        const file = await keep(tagRegistrationXml(registration, vm.domain.disks, definition), '.new.xml');
-        const command = registrationLine(ctx, vm.domain, registration, file);
-        prepared.push({ ...fix, commands: [command], backup: null, files: filesOf(file) });
-        break;
-      }
-      case 'register': {
-        const { name, paths, isCurrent } = action;
-        const xml = await readSnapshotXml(ctx.virsh, vm.domain, name, true);
-        const backup = await keep(xml, '.xml');
-        const file = await keep(withPaths(xml, new Map(paths)), '.new.xml');
-        const args = registerCommand(uuid, file ?? FROM_PIPE, isCurrent);
-        const source = file === null ? { source: redirecting(ctx.virsh, { uuid, name }, paths) } : {};
-        const files = [...filesOf(backup), ...filesOf(file)];
-        prepared.push({ ...fix, commands: [{ tool: 'virsh', args, ...source }], backup, files });
-        break;
-      }
-      case 'chmod': {
-        const command: Command = { tool: 'chmod', path: action.path };
-        prepared.push({ ...fix, commands: [command], backup: null, files: [] });
-        break;
-      }
-      case 'win-back': {
-        const { path, virtualBytes, growBytes } = action;
-        const commands = freeUnusedMemoryArguments(path, virtualBytes, growBytes).map((args) =>
-          qemuImg(...args),
-        );
-        // should nothing of ours live to cut it off again
-        const cut = commands.at(-1) as Command;
-        const backup = await keep(`${fixLine(ctx, cut)}\n`, '.txt');
-        prepared.push({ ...fix, commands, backup, files: filesOf(backup) });
-      }
-    }
-  }
-  return prepared;
-}
-
-const filesOf = (file: string | null): string[] => (file === null ? [] : [file]);
-
-/** `file` null: the line makes the XML itself. */
-function registrationLine(
-  { virsh }: Context,
-  { uuid, disks }: Domain,
-  registration: TagRegistration,
-  file: string | null,
-): Command {
-  const args = registerCommand(uuid, file ?? FROM_PIPE, false);
-  const source = file === null ? { source: printingTagRegistration(virsh, uuid, registration, disks) } : {};
-  return { tool: 'virsh', args, ...source };
-}
-
-const virsh = (...args: string[]): Command => ({ tool: 'virsh', args });
-const qemuImg = (...args: string[]): Command => ({ tool: 'qemu-img', args });
-
-async function readDefinition({ virsh }: Context, { domain: { uuid, name } }: Vm): Promise<string> {
-  const { texts, stderr } = await virsh.read([definitionCommand(uuid)]);
-  const [xml] = texts;
-  if (!xml) throw virshFailure(`cannot read the definition of '${name}'`, stderr);
-  return xml;
 }
 
 export interface Fixed {
@@ -184,48 +49,104 @@ export async function fixVm(
   request: CheckRequest,
 ): Promise<Fixed> {
   return retryWhileBusy(ctx, async (ctx) => {
-    const look = async () => checkVm(ctx, await readAgain(ctx, { uuid, name }), request, 'now');
+    const look = async () => {
+      const vm = await readAgain(ctx, { uuid, name });
+      return { vm, checked: await checkVm(ctx, vm, request, 'now') };
+    };
     const isBusy = async () =>
       (await readByUuid(ctx.virsh, uuid, name)).domain.busy || !(await isIdle(ctx.virsh, uuid));
     if (prepared.length > 0 && (await isBusy()))
       throw new KvmsnapError('busy', `a job of libvirt holds '${name}', which is left alone`);
-    const before = await look();
+    const { vm, checked: before } = await look();
     const needed = new Set(before.fixes.map(fixKey));
+    const deletions = openDeletions(vm, FORGETTING);
     const tried: FixResult[] = [];
     for (const fix of prepared) {
       if (!needed.has(fixKey(fix))) tried.push({ fix, outcome: 'not needed', failure: null });
       else if (ctx.interrupts.pending) tried.push({ fix, outcome: 'not reached', failure: null });
-      else tried.push(await tryFix(ctx, name, fix));
+      else tried.push(await tryFix(ctx, name, fix, deletions));
     }
     if (!tried.some(({ outcome }) => outcome === 'done' || outcome === 'failed'))
       return { results: tried, checked: before };
-    const checked = await look().catch((error) => {
+    const unproven = await deletions.prove(ctx);
+    const after = await look().catch((error) => {
       if (ctx.interrupts.stop.aborted) return null;
       throw error;
     });
-    if (!checked) {
+    if (!after) {
       ctx.terminal.note(`note: '${name}' was not looked at again: what is said of it is from before`);
       return { results: tried, checked: before };
     }
-    const left = new Set(checked.fixes.map(fixKey));
-    return { results: tried.map((result) => verified(result, left)), checked };
+    const left = new Set(after.checked.fixes.map(fixKey));
+    const results = tried.map((result) => verified(withProof(result, unproven), left));
+    return { results, checked: after.checked };
   });
 }
 
-async function tryFix(ctx: Context, vm: string, fix: PreparedFix): Promise<FixResult> {
-  const task = async (): Promise<FixResult> => {
-    for (const [i, command] of fix.commands.entries()) {
-      const failure = await run(ctx, vm, fix, command);
-      if (!failure) continue;
-      return { fix, outcome: 'failed', failure: withRest(ctx, failure, fix.commands.slice(i)) };
-    }
-    // what was written only for virsh to read
-    await Promise.all(fix.files.filter((file) => file !== fix.backup).map(ctx.stateFiles.drop));
+/** Libvirt forgets snapshots by the same deletions as everywhere; all else is a step of its own. */
+async function tryFix(ctx: Context, vm: string, fix: PreparedFix, deletions: Deletions): Promise<FixResult> {
+  try {
+    if (fix.action.kind === 'forget') await forget(ctx, vm, fix, fix.action.name, deletions);
+    else await operate(ctx, fixStep(vm, fix));
     return { fix, outcome: 'done', failure: null };
-  };
-  if (fix.commands.every(({ tool }) => tool === 'chmod')) return task();
-  const by = fix.commands.some(({ tool }) => tool === 'virsh') ? 'libvirtd' : 'qemu-img';
-  return ctx.interrupts.protect(`'${fix.what}' of '${vm}'`, task, by);
+  } catch (error) {
+    if (!(error instanceof KvmsnapError)) throw error;
+    return { fix, outcome: 'failed', failure: error };
+  }
+}
+
+async function forget(
+  ctx: Context,
+  vm: string,
+  { what }: Fix,
+  name: string,
+  deletions: Deletions,
+): Promise<void> {
+  try {
+    await deletions.delete(ctx, name);
+  } catch (error) {
+    throw error instanceof KvmsnapError ? error.prefixed(`${vm}: could not ${what}: `) : error;
+  }
+}
+
+/** How the commands of a step ended. */
+interface StepEnd {
+  readonly failure: KvmsnapError | null;
+}
+
+/** One step of a plan. Returns what it was to do. */
+const fixStep = (vm: string, fix: PreparedFix): Operation<PreparedFix, null, string, never, StepEnd> => ({
+  load: async () => fix,
+  settled: skip('that it is still called for is looked at for all steps of the VM together'),
+  rules: skip('a step is planned only where the rules of check call for it, and none is against it'),
+  plan: skip('a dry run tells the plan of all VMs'),
+  consent: {
+    given: 'by one question over all VMs',
+    consequences: ({ what, why }) => [`${what}, because ${why}`],
+  },
+  prepare: skip('what a step takes away is kept when the plan is made, which names the file'),
+  write: {
+    subject: (_, { what }) => `'${what}' of '${vm}'`,
+    by: writerOf(fix),
+    async run(ctx, { commands, files, backup }) {
+      for (const [i, command] of commands.entries()) {
+        const failure = await run(ctx, vm, fix, command);
+        if (failure) return { failure: withRest(ctx, failure, commands.slice(i)) };
+      }
+      // what was written only for virsh to read
+      await Promise.all(files.filter((file) => file !== backup).map(ctx.stateFiles.drop));
+      return { failure: null };
+    },
+  },
+  // that it is so is seen by the check after all steps
+  verify: async (_, { what }, { failure }) => (failure ? { failure, seen: null } : { done: what }),
+  residue: skip('the failure names the commands that are still to be run'),
+});
+
+/** Who goes on with it without us; nobody, where this process does it itself. */
+function writerOf({ commands }: PreparedFix): Writer | null {
+  if (commands.some(({ tool }) => tool === 'virsh')) return 'libvirtd';
+  return commands.some(({ tool }) => tool === 'qemu-img') ? 'qemu-img' : null;
 }
 
 /** What could not be done, or is left to itself, with the commands that are still to run. */
@@ -261,6 +182,16 @@ async function run(ctx: Context, vm: string, { what }: Fix, command: Command): P
     if (error === ctx.interrupts.pending && error instanceof KvmsnapError) return error;
     throw error;
   }
+}
+
+/** How libvirt forgets a snapshot. */
+const FORGETTING: DeleteRequest = { scope: 'only', metadataOnly: true, removeUnused: false };
+
+/** What libvirt said that it has forgotten, and has not. */
+function withProof(result: FixResult, unproven: ReadonlyMap<string, KvmsnapError>): FixResult {
+  const { fix, outcome } = result;
+  const failure = fix.action.kind === 'forget' ? unproven.get(fix.action.name) : undefined;
+  return outcome === 'done' && failure ? { fix, outcome: 'failed', failure } : result;
 }
 
 function verified(result: FixResult, left: ReadonlySet<string>): FixResult {

@@ -23,9 +23,9 @@ import { type CheckRequest, checkVm } from './check.ts';
 import type { CheckOptions } from './command.ts';
 import { createUnusedFileFinder } from './find-unused-files.ts';
 import { CSV_COLUMNS, findingDocument, findingRow, isBad, type Row, rowsOf, tablesOf } from './findings.ts';
-import { prepareFixes } from './fix.ts';
 import { unanswered } from './fix-plan.ts';
 import { FIX_COLUMNS, fixDocument, fixVms, type Judged, type LookedAt, stepsOf } from './fix-report.ts';
+import { prepareFixes } from './prepare-fixes.ts';
 
 /**
  * `check`: can these VMs be snapshotted, reverted, trusted. Changes nothing but what `--fix` is allowed to. Throws

@@ -17,7 +17,7 @@ import type { WriteEnd } from './write.ts';
  * a change does not need is `skip(why)`. What was consented to is what is done: after a question, a wait for a busy VM or a
  * backup, everything is loaded and checked again, and a consequence that has come since asks anew, or refuses in a script.
  */
-export interface Operation<Facts, Seen, Done, Plan> {
+export interface Operation<Facts, Seen, Done, Plan, End = WriteEnd> {
   /**
    * Looks at everything as it is now, and works out what is to be done. Throws whatever makes it impossible. `again`: it was
    * loaded before, and may be other now.
@@ -32,9 +32,9 @@ export interface Operation<Facts, Seen, Done, Plan> {
   readonly consent: Skipped | Asked<Facts> | Given<Facts>;
   /** Puts beside the VM what the write needs, such as a file for virsh, and returns the facts with it. */
   readonly prepare: Skipped | ((ctx: Context, facts: Facts) => Promise<Facts>);
-  readonly write: WriteStep<Facts>;
+  readonly write: WriteStep<Facts, End>;
   /** Looks whether what was to be done is done; virsh's word alone is no proof. */
-  readonly verify: (ctx: Context, facts: Facts, end: WriteEnd) => Promise<Verified<Seen, Done>>;
+  readonly verify: (ctx: Context, facts: Facts, end: End) => Promise<Verified<Seen, Done>>;
   /** What a failed write has left behind, each with its cure; `seen` is what the verification saw. */
   readonly residue:
     | Skipped
@@ -83,12 +83,12 @@ export interface Backup {
   readonly done: string;
 }
 
-export interface WriteStep<Facts> {
+interface WriteStep<Facts, End> {
   /** What goes on without us when we stop waiting: `the revert of 'web-1' to 's1'`. */
   subject(ctx: Context, facts: Facts): string;
-  /** Who carries it out. */
-  readonly by?: Writer;
-  run(ctx: Context, facts: Facts): Promise<WriteEnd>;
+  /** Who that is; null: nobody, because this process does it itself, at once. Absent: libvirtd. */
+  readonly by?: Writer | null;
+  run(ctx: Context, facts: Facts): Promise<End>;
 }
 
 export type Verified<Seen, Done> =
@@ -98,9 +98,9 @@ export type Verified<Seen, Done> =
 export type Operated<Done, Plan> = { readonly done: Done } | { readonly planned: Plan };
 
 /** Takes an operation through its steps. Throws what refused, failed or was declined, and `busy` when `--wait` is over. */
-export async function operate<Facts, Seen, Done, Plan>(
+export async function operate<Facts, Seen, Done, Plan, End>(
   outer: Context,
-  operation: Operation<Facts, Seen, Done, Plan>,
+  operation: Operation<Facts, Seen, Done, Plan, End>,
 ): Promise<Operated<Done, Plan>> {
   const ctx = withNotesOnce(outer);
   const { consent } = operation;
@@ -120,9 +120,9 @@ export async function operate<Facts, Seen, Done, Plan>(
 }
 
 /** The same where the operation itself asks: the wait for an answer, and a backup, make old what was loaded before. */
-async function operateWithConsent<Facts, Seen, Done, Plan>(
+async function operateWithConsent<Facts, Seen, Done, Plan, End>(
   ctx: Context,
-  operation: Operation<Facts, Seen, Done, Plan>,
+  operation: Operation<Facts, Seen, Done, Plan, End>,
   { asks, backup }: Asked<Facts>,
 ): Promise<Operated<Done, Plan>> {
   const first = await retryWhileBusy(ctx, (ctx, again) => load(ctx, operation, again));
@@ -175,23 +175,20 @@ async function plannedOf<Facts, Plan>(
 }
 
 /** Writes, verifies, and tells with a failure what it has left behind. */
-async function act<Facts, Seen, Done, Plan>(
+async function act<Facts, Seen, Done, Plan, End>(
   ctx: Context,
-  { prepare, write, verify, residue }: Operation<Facts, Seen, Done, Plan>,
+  { prepare, write, verify, residue }: Operation<Facts, Seen, Done, Plan, End>,
   loaded: Facts,
 ): Promise<Done> {
   const facts = isTaken(prepare) ? await prepare(ctx, loaded) : loaded;
-  const subject = write.subject(ctx, facts);
-  return ctx.interrupts.protect(
-    subject,
-    async () => {
-      const end = await write.run(ctx, facts);
-      const verified = await verify(ctx, facts, end);
-      if ('done' in verified) return verified.done;
-      const { failure, seen } = verified;
-      const left = isTaken(residue) ? await residue(ctx, facts, seen, failure) : [];
-      throw left.length === 0 ? failure : withResidue(failure, left);
-    },
-    write.by,
-  );
+  const { by = 'libvirtd' } = write;
+  const task = async () => {
+    const end = await write.run(ctx, facts);
+    const verified = await verify(ctx, facts, end);
+    if ('done' in verified) return verified.done;
+    const { failure, seen } = verified;
+    const left = isTaken(residue) ? await residue(ctx, facts, seen, failure) : [];
+    throw left.length === 0 ? failure : withResidue(failure, left);
+  };
+  return by === null ? task() : ctx.interrupts.protect(write.subject(ctx, facts), task, by);
 }
