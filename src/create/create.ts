@@ -138,27 +138,25 @@ async function createOne(
   request: SnapshotRequest,
   pruning: PruneRequest,
 ): Promise<ActionResult<Created>> {
-  const taken = await takeSnapshot(ctx, reading, request);
+  const ended = await takeSnapshot(ctx, reading, request);
   const created =
-    'planned' in taken
-      ? { name: taken.name, snapshot: null, planned: taken.planned }
+    'planned' in ended
+      ? { name: ended.planned.name, snapshot: null, planned: ended.planned.command }
       : {
-          name: taken.name,
-          snapshot: taken.snapshot,
+          name: ended.done.name,
+          snapshot: ended.done.snapshot,
           planned: null,
-          leftPaused: isLeftPaused(reading, taken),
+          leftPaused: isLeftPaused(reading, ended.done),
         };
-  if ('plan' in taken && created.leftPaused) noteHowToResume(ctx, taken);
+  if ('done' in ended && created.leftPaused) noteHowToResume(ctx, ended.done);
   const { value, failures, succeeded, cutShort } = await pruneAfter(ctx, reading, pruning, created.name);
   return { value: { ...created, ...value }, failures, succeeded: 1 + succeeded, cutShort: cutShort ?? false };
 }
 
-type Done = Extract<Taken, { readonly plan: unknown }>;
-
-const isLeftPaused = ({ domain }: DomainReading, { vm, plan }: Done): boolean =>
+const isLeftPaused = ({ domain }: DomainReading, { vm, plan }: Taken): boolean =>
   plan.manual.length > 0 && domain.state === 'running' && vm.domain.state === 'paused';
 
-function noteHowToResume({ terminal, virsh }: Context, { vm, plan }: Done): void {
+function noteHowToResume({ terminal, virsh }: Context, { vm, plan }: Taken): void {
   const { name, uuid } = vm.domain;
   terminal.note(
     `note: '${name}' is paused: take the snapshot of the storage of disk ${plan.manual.join(', ')} now, and then let it go on: ${virsh.line(['resume', uuid])}`,

@@ -2,119 +2,123 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import { createCommand, createFromXmlCommand, requireValidate } from '../libvirt/create-command.ts';
 import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
 import { FROM_PIPE, pipedLine, printing } from '../libvirt/piped-lines.ts';
+import { readJobProgress } from '../libvirt/runtime.ts';
 import { withName } from '../libvirt/xml/snapshot-request.ts';
-import type { Domain } from '../model/domain.ts';
-import type { Images } from '../model/image.ts';
+import { type Domain, isActive, takesPart } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { applyRules } from '../model/rule.ts';
 import { INTERNAL_SPEC, type SnapshotPlan } from '../model/snapshot-spec.ts';
 import type { Context } from '../run/context.ts';
-import { refuseOn } from '../run/enforce.ts';
-import { retryWhileBusy } from '../run/retry-while-busy.ts';
+import { type Operated, type Operation, operate, skip } from '../run/operation.ts';
+import { withNotesOnce } from '../run/retry-while-busy.ts';
+import { carryOut } from '../run/write.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import type { Vm } from '../vm/load.ts';
 import { readCreateFacts } from './facts.ts';
+import { closeNewFiles } from './file-modes.ts';
 import { thawCommand } from './guest-agent.ts';
-import { checkName, existsAlready, holdsTag, isListed, withNewName } from './naming.ts';
+import { checkName, chooseName, existsAlready, requireNotBegun, withNewNames } from './naming.ts';
 import { planOrThrow, planSnapshot } from './plan.ts';
-import type { SnapshotRequest, XmlFile } from './request.ts';
+import type { SnapshotRequest } from './request.ts';
+import type { CreateFacts } from './rules/facts.ts';
 import { CREATE_RULES } from './rules/table.ts';
-import { createAndVerify } from './write.ts';
+import { type Failed, leftBehind, verifyTaken } from './verify.ts';
 
-/** Takes a snapshot of one VM: names it, plans it, checks the plan, and has it written and verified. */
+/** Takes a snapshot of one VM: the steps of the operation. */
 
-/**
- * What came of it: the VM afterwards and its new snapshot (null: libvirt was told to keep no metadata of it), or with
- * `--dry-run` the command that would run.
- */
-export type Taken =
-  | {
-      readonly vm: Vm;
-      readonly snapshot: SnapshotReport | null;
-      readonly name: string;
-      readonly plan: SnapshotPlan;
-    }
-  | { readonly planned: VirshCommand | string; readonly name: string };
+/** The VM afterwards and its new snapshot; null: libvirt was told to keep no metadata of it. */
+export interface Taken {
+  readonly vm: Vm;
+  readonly snapshot: SnapshotReport | null;
+  readonly name: string;
+  readonly plan: SnapshotPlan;
+}
 
-/**
- * Takes a snapshot: checks, writes and verifies. Returns only when it is complete in libvirt and in every disk: an
- * internal one's tag is in each image exactly once, an external one's overlays are in use over the images of before.
- */
+/** What `--dry-run` tells: the command that would run. */
+export interface PlannedSnapshot {
+  readonly command: VirshCommand | string;
+  readonly name: string;
+}
+
+/** A snapshot that is about to be taken. */
+export interface Prepared {
+  readonly reading: DomainReading;
+  readonly facts: CreateFacts;
+  /** The file for virsh; null where no XML is given. */
+  readonly file: string | null;
+}
+
+/** Takes a snapshot of a VM that was just read. Returns only when it is complete in libvirt and in every disk. */
 export async function takeSnapshot(
-  ctx: Context,
+  outer: Context,
   reading: DomainReading,
   request: SnapshotRequest,
-): Promise<Taken> {
-  const { uuid, name } = reading.domain;
-  return retryWhileBusy(ctx, async (ctx, again) =>
-    takeNow(ctx, again ? await readByUuid(ctx.virsh, uuid, name) : reading, request),
-  );
+): Promise<Operated<Taken, PlannedSnapshot>> {
+  const ctx = withNotesOnce(outer);
+  const take = (reading: DomainReading) => operate(ctx, taking(reading, request));
+  return typeof request.name === 'string' ? take(reading) : withNewNames(ctx, reading, take);
 }
 
-function takeNow(ctx: Context, reading: DomainReading, request: SnapshotRequest): Promise<Taken> {
-  const { name } = request;
-  if (typeof name === 'string') return attempt(ctx, reading, name, request);
-  return withNewName(ctx, reading, name, (reading, name, images) =>
-    attempt(ctx, reading, name, request, images),
-  );
-}
-
-async function attempt(
-  ctx: Context,
-  reading: DomainReading,
-  name: string,
-  { description, force, spec = INTERNAL_SPEC, labelled = false, xml }: SnapshotRequest,
-  known?: Images,
-): Promise<Taken> {
-  const { domain } = reading;
-  checkName(name);
-  if (reading.snapshotNames.includes(name)) throw await existsAlready(ctx, domain, name);
-  const plan = planOrThrow(planSnapshot(domain, name, spec));
-  const facts = await readCreateFacts(ctx, reading, name, { images: known, plan, labelled });
-  const { images, targetFiles } = facts;
-  // another run with the same name may have written its tag or overlay before its snapshot is listed
-  const isBegun =
-    plan.mode === 'internal' ? holdsTag(images, name) : [...targetFiles.values()].some(({ holds }) => holds);
-  if (isBegun && (await isListed(ctx, domain.uuid, name))) throw await existsAlready(ctx, domain, name);
-  noteUnseen(ctx, domain, images);
-  refuseOn(ctx, `cannot take a snapshot of '${domain.name}'`, applyRules(CREATE_RULES, facts), force);
-
-  if (spec.validate) await requireValidate(ctx.virsh);
-  const byFile = (file: string) => createFromXmlCommand(domain.uuid, file, plan);
-  if (ctx.settings.dryRun)
-    return {
-      planned: xml
-        ? lineWithName(ctx, xml, name, byFile)
-        : createCommand(domain.uuid, name, description, plan),
-      name,
-    };
-  const named = xml ? await fileWithName(ctx, domain, xml, name) : null;
-  const command = named === null ? createCommand(domain.uuid, name, description, plan) : byFile(named);
-  const taken = await ctx.interrupts.protect(describeSnapshot(ctx, domain, name, plan), () =>
-    createAndVerify(ctx, { reading, images, plan, targetFiles }, name, command),
-  );
-  if (named !== null && named !== xml?.path) await ctx.stateFiles.drop(named);
-  return taken;
-}
-
-/** The path of the XML with the name in it: without a name, libvirt would choose one and not tell it beforehand. */
-async function fileWithName(
-  { stateFiles, clock }: Pick<Context, 'stateFiles' | 'clock'>,
-  { uuid }: Domain,
-  { path, text, isNamed }: XmlFile,
-  name: string,
-): Promise<string> {
-  return isNamed ? path : stateFiles.keep(`${uuid}.${clock.now()}.create.xml`, withName(text, name));
-}
-
-/** The same for a dry run, which writes no file. */
-const lineWithName = (
-  { virsh }: Context,
-  { path, text, isNamed }: XmlFile,
-  name: string,
-  byFile: (file: string) => VirshCommand,
-): VirshCommand | string =>
-  isNamed ? byFile(path) : pipedLine(virsh, printing(withName(text, name)), byFile(FROM_PIPE));
+const taking = (
+  first: DomainReading,
+  { name: wanted, description, force, spec = INTERNAL_SPEC, labelled = false, xml }: SnapshotRequest,
+): Operation<Prepared, Failed, Taken, PlannedSnapshot> => ({
+  async load(ctx, again) {
+    const { uuid, name: vm } = first.domain;
+    const reading = again ? await readByUuid(ctx.virsh, uuid, vm) : first;
+    const { domain } = reading;
+    const { name, images } = await chooseName(ctx, reading, wanted);
+    checkName(name);
+    if (reading.snapshotNames.includes(name)) throw await existsAlready(ctx, domain, name);
+    const plan = planOrThrow(planSnapshot(domain, name, spec));
+    const facts = await readCreateFacts(ctx, reading, name, {
+      images: images ?? undefined,
+      plan,
+      labelled,
+    });
+    await requireNotBegun(ctx, facts);
+    noteUnseen(ctx, domain, facts.images);
+    if (spec.validate) await requireValidate(ctx.virsh);
+    return { reading, facts, file: null };
+  },
+  settled: skip('a snapshot of that name that is there already is another one'),
+  rules: [
+    {
+      cannot: ({ reading: { domain } }) => `cannot take a snapshot of '${domain.name}'`,
+      find: ({ facts }) => applyRules(CREATE_RULES, facts),
+      force,
+    },
+  ],
+  plan({ virsh }, { facts: { domain, name, plan } }) {
+    const byFile = (file: string) => createFromXmlCommand(domain.uuid, file, plan);
+    if (!xml) return { command: createCommand(domain.uuid, name, description, plan), name };
+    if (xml.isNamed) return { command: byFile(xml.path), name };
+    return { command: pipedLine(virsh, printing(withName(xml.text, name)), byFile(FROM_PIPE)), name };
+  },
+  consent: skip('nothing is lost'),
+  async prepare({ stateFiles, clock }, prepared) {
+    if (!xml || xml.isNamed) return { ...prepared, file: xml?.path ?? null };
+    const { domain, name } = prepared.facts;
+    // without a name, libvirt would choose one and not tell it beforehand
+    const file = await stateFiles.keep(`${domain.uuid}.${clock.now()}.create.xml`, withName(xml.text, name));
+    return { ...prepared, file };
+  },
+  write: {
+    subject: (ctx, { facts: { domain, name, plan } }) => describeSnapshot(ctx, domain, name, plan),
+    async run(ctx, { facts: { domain, name, plan, targetFiles }, file }) {
+      const command =
+        file === null
+          ? createCommand(domain.uuid, name, description, plan)
+          : createFromXmlCommand(domain.uuid, file, plan);
+      const end = await carryOut(ctx, { command, ...howFar(ctx, domain, plan) });
+      if (file !== null && file !== xml?.path) await ctx.stateFiles.drop(file);
+      await closeNewFiles(ctx, plan, targetFiles);
+      return end;
+    },
+  },
+  verify: verifyTaken,
+  residue: leftBehind,
+});
 
 /** What libvirtd continues if kvmsnap stops waiting, which includes the thaw of the guest. */
 function describeSnapshot({ virsh }: Context, { name: vm, uuid }: Domain, name: string, plan: SnapshotPlan) {
@@ -122,4 +126,18 @@ function describeSnapshot({ virsh }: Context, { name: vm, uuid }: Domain, name: 
     ? ` (libvirtd thaws the guest's file systems at its end; should they stay frozen: ${virsh.line(thawCommand(uuid))})`
     : '';
   return `the snapshot '${name}' of '${vm}'${thawing}`;
+}
+
+/** The text of the progress line, and what progress is measured by: the growth of a file, or libvirt's own figures. */
+function howFar(
+  { virsh }: Context,
+  { name, uuid, disks, state }: Domain,
+  { mode, memoryFile }: SnapshotPlan,
+) {
+  const saves = isActive(state) && mode !== 'disk-only';
+  return {
+    label: saves ? `saving the memory of '${name}'` : `taking a snapshot of '${name}'`,
+    growing: mode === 'internal' ? (disks.find(takesPart)?.source ?? null) : memoryFile,
+    ...(mode === 'external' ? { progress: () => readJobProgress(virsh, uuid) } : {}),
+  };
 }

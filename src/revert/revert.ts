@@ -87,15 +87,15 @@ export function revertSnapshot(
     settled: skip('a revert to the current snapshot loses what was written since'),
     async plan(ctx, checked) {
       const taken = request.backup && (await takeBackup(ctx, checked.vm, request.backup.name));
-      return [...(taken && 'planned' in taken ? [taken.planned] : []), checked.command];
+      return [...(taken && 'planned' in taken ? [taken.planned.command] : []), checked.command];
     },
     consent: {
       asks: (ctx, checked) => tellRevert(ctx, checked, request.backup !== null),
       async backup(ctx, checked) {
         if (!request.backup) return null;
         const taken = await takeBackup(ctx, checked.vm, request.backup.name);
-        if (!('snapshot' in taken) || !taken.snapshot) return null;
-        backup = taken.snapshot;
+        if (!('done' in taken) || !taken.done.snapshot) return null;
+        backup = taken.done.snapshot;
         return { done: `the backup '${backup.name}' is complete, and nothing was reverted` };
       },
     },

@@ -1,0 +1,115 @@
+import { KvmsnapError } from '../errors.ts';
+import { virshFailure } from '../libvirt/virsh-error.ts';
+import { isActive } from '../model/domain.ts';
+import type { SnapshotReport } from '../model/report.ts';
+import type { Finding } from '../model/rule.ts';
+import type { Context } from '../run/context.ts';
+import { lostCurrent, residue } from '../run/failed-write.ts';
+import type { Verified } from '../run/operation.ts';
+import { readAfter, type WriteEnd } from '../run/write.ts';
+import { completeVm, type Vm } from '../vm/load.ts';
+import { readAgainWhile } from '../vm/read-again.ts';
+import { thaw } from './guest-agent.ts';
+import { existsAlready } from './naming.ts';
+import { orphans, residueFiles, wastedSpace } from './residue.ts';
+import type { CreateFacts } from './rules/facts.ts';
+import type { Prepared, Taken } from './take.ts';
+import { readTargetFiles } from './target-files.ts';
+import { externalFlaws } from './verify-external.ts';
+import { internalFlaws } from './verify-internal.ts';
+
+/** Looking whether a snapshot was taken, and what one that failed has left behind. */
+
+/** The VM after the write. */
+interface Look {
+  readonly vm: Vm;
+  readonly snapshot: SnapshotReport | undefined;
+  readonly flaws: readonly string[];
+  readonly targetFiles: CreateFacts['targetFiles'];
+}
+
+/** What a failure has come to. */
+export interface Failed extends Pick<Look, 'vm' | 'targetFiles'> {
+  /** What holds the guest's file systems still. */
+  readonly frozen: readonly Finding[];
+  /** The snapshot itself is complete. */
+  readonly isComplete: boolean;
+}
+
+/** Complete is what is in libvirt and in every disk: a tag in each image exactly once, or overlays over the images of before. */
+export async function verifyTaken(
+  ctx: Context,
+  prepared: Prepared,
+  end: WriteEnd,
+): Promise<Verified<Failed, Taken>> {
+  const { name, plan } = prepared.facts;
+  const { domain } = prepared.reading;
+  const { vm, snapshot, flaws, targetFiles } = await readAfterwards(ctx, prepared, end);
+  const frozen = plan.spec.quiesce ? await thaw(ctx, vm.domain) : [];
+  const isComplete = end.kind !== 'refused' && flaws.length === 0;
+  const seen: Failed = { vm, targetFiles, frozen, isComplete };
+  if (isComplete && frozen.length === 0) return { done: { vm, snapshot: snapshot ?? null, name, plan } };
+  if (isComplete) return { failure: leftFrozen(domain.name, name), seen };
+  if (end.kind === 'done') return { failure: incomplete(domain.name, name, flaws), seen };
+  const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
+  const isOther = end.kind === 'refused' && snapshot && failure.code === 'refused';
+  return { failure: isOther ? await existsAlready(ctx, domain, name) : failure, seen };
+}
+
+/** What a failed one has left behind, in the order to mend it. */
+export function leftBehind(
+  ctx: Context,
+  { reading, facts: { name, plan, images, targetFiles } }: Prepared,
+  { vm, targetFiles: filesNow, frozen, isComplete }: Failed,
+  { code }: KvmsnapError,
+): readonly Finding[] {
+  if (isComplete) return frozen;
+  if (code === 'exists') return []; // what is there is another run's
+  // virsh did not start: whatever has changed was done by the other job
+  if (code === 'busy' && frozen.length === 0) return [];
+  const inImages =
+    plan.mode === 'internal'
+      ? [...orphans(vm, name), ...wastedSpace(vm, images, name)]
+      : residueFiles(plan, targetFiles, filesNow, vm, name);
+  const inLibvirt = [
+    ...frozen,
+    ...lostCurrent(ctx, vm, reading.current),
+    ...residue(ctx, vm.domain, reading.domain.state),
+  ];
+  // what needs the VM off comes before its start, and after its resume
+  return isActive(vm.domain.state) ? [...inLibvirt, ...inImages] : [...inImages, ...inLibvirt];
+}
+
+const leftFrozen = (vm: string, name: string): KvmsnapError =>
+  new KvmsnapError('refused', `the snapshot '${name}' of '${vm}' is complete, but its guest may stand still`);
+
+/** The VM afterwards, and what its new snapshot lacks. */
+function readAfterwards(
+  ctx: Context,
+  { reading, facts: { name, plan } }: Prepared,
+  end: WriteEnd,
+): Promise<Look> {
+  const isFlawed = ({ flaws }: Look) => end.kind === 'done' && flaws.length > 0;
+  return readAgainWhile(ctx, isFlawed, async () => {
+    const after = await readAfter(ctx, reading.domain.uuid, end);
+    const [vm, targetFiles] = await Promise.all([
+      completeVm(ctx, after, [name]),
+      readTargetFiles(ctx, after.uri, plan),
+    ]);
+    const snapshot = vm.snapshots.find((candidate) => candidate.name === name);
+    const flaws = [
+      ...(snapshot || plan.spec.noMetadata ? [] : ["libvirt's list does not have it"]),
+      ...(plan.mode === 'internal'
+        ? internalFlaws(vm, name, snapshot)
+        : externalFlaws(plan, vm, snapshot, targetFiles)),
+      ...(plan.spec.halt && isActive(vm.domain.state) ? ['the VM was not halted'] : []),
+    ];
+    return { vm, snapshot, flaws, targetFiles };
+  });
+}
+
+const incomplete = (vm: string, name: string, flaws: readonly string[]): KvmsnapError =>
+  new KvmsnapError(
+    'refused',
+    `virsh reported the snapshot '${name}' of '${vm}' as created, but it is not complete: ${flaws.join('; ')}`,
+  );
