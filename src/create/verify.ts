@@ -56,7 +56,7 @@ export async function verifyTaken(
   return { failure: isOther ? await existsAlready(ctx, domain, name) : failure, seen };
 }
 
-/** What a failed one has left behind, in the order to mend it. */
+/** What a failed one has left behind, in the order to fix it. */
 export function leftBehind(
   ctx: Context,
   { reading, facts: { name, plan, images, targetFiles } }: Prepared,

@@ -70,3 +70,7 @@ async function tryDelete(
 /** One that virsh reported as deleted, and that the look at the end found otherwise. */
 const withFailure = (tried: Tried, failure: KvmsnapError | undefined): Tried =>
   failure && !tried.failure ? { ...tried, gone: [], failure } : tried;
+
+/** The sum that ends several deletions: `184 snapshots deleted`, `37 of 184 snapshots deleted`; none for one. */
+export const sumLines = (deleted: number, wanted: number): string[] =>
+  wanted < 2 ? [] : [`${deleted === wanted ? wanted : `${deleted} of ${wanted}`} snapshots deleted`];

@@ -37,6 +37,8 @@ export function deleteCommand(
 export interface DeletionFacts extends Deletable {
   /** All that goes. */
   readonly deletionSet: readonly SnapshotReport[];
+  /** Somebody else has deleted it since the series began. */
+  readonly isGone: boolean;
 }
 
 /** What went, and the files that were left behind. */
@@ -72,7 +74,8 @@ export const deletion = (
 ): Operation<DeletionFacts, Proof, DeleteDone, never> => ({
   load: (ctx, again) => series.look(ctx, name, again),
   rules: deleteTables(request),
-  settled: skip('a snapshot that is gone is an error: its name may be a slip'),
+  settled: ({ isGone, deletionSet }) =>
+    isGone ? { gone: deletionSet, unusedFiles: [], unremoved: [] } : null,
   plan: skip('a dry run foresees a whole series, each as those before leave the VM (dry-run.ts)'),
   consent: {
     given: 'by one question over all VMs, or in a script by the name',

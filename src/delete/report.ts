@@ -22,7 +22,7 @@ import { completeVm, findSnapshot, noSuchSnapshot, readAgain, type Vm } from '..
 import type { Targets } from '../vm/select.ts';
 import type { DeleteOptions } from './command.ts';
 import { agreeAgain, consentToDeletion } from './confirm.ts';
-import { deleteInTurn } from './delete-in-turn.ts';
+import { deleteInTurn, sumLines } from './delete-in-turn.ts';
 import type { DeleteScope } from './deletion-set.ts';
 import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 import { tellLoss } from './question.ts';
@@ -265,7 +265,7 @@ async function report(
       names: results.flatMap(({ vm, value }) =>
         (value?.deleted ?? []).map((name) => (single ? name : ownName(vm, name))),
       ),
-      remarks: lines,
+      remarks: [...sumOf(results), ...lines],
     });
   }
   if (conclusion) throw conclusion;
@@ -276,6 +276,13 @@ function noteSkipped(ctx: Context, results: readonly Result[]): void {
     for (const name of value?.skipped ?? [])
       ctx.terminal.note(`skipped '${name}': the VM '${vm.name}' has no such snapshot`);
 }
+
+const sumOf = (results: readonly Result[]): string[] => {
+  const values = results.flatMap(({ value }) => value ?? []);
+  const count = (of: (value: Deleted) => number) => values.reduce((sum, value) => sum + of(value), 0);
+  const deleted = count((value) => value.deleted.length);
+  return sumLines(deleted, deleted + count((value) => value.failed.length));
+};
 
 /** What each frees, where there are several: then their sum is not what they free together. */
 const aloneLines = ({ vm, value }: Result): string[] =>

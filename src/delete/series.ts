@@ -117,7 +117,8 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     const snapshot = findSnapshot(vm, name);
     requireKnown(ctx, vm, snapshot, request);
     const facts = request.metadataOnly ? null : await readDeleteFacts(ctx, vm, snapshot, request.scope);
-    return { vm, snapshot, deletionSet: findDeletionSet(vm.snapshots, snapshot, request.scope), facts };
+    const deletionSet = findDeletionSet(vm.snapshots, snapshot, request.scope);
+    return { vm, snapshot, deletionSet, facts, isGone: false };
   };
 
   const renew = async (ctx: Context): Promise<void> => {
@@ -126,8 +127,18 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     definition = null;
   };
 
+  /** A snapshot of the beginning that another run has deleted since; null: it is there, or never was. */
+  const findGone = (name: string): DeletionFacts | null => {
+    const isCalled = (each: SnapshotReport) => each.name === name;
+    const snapshot = first.snapshots.find(isCalled);
+    if (!snapshot || vm.snapshots.some(isCalled)) return null;
+    return { vm, snapshot, deletionSet: [snapshot], facts: null, isGone: true };
+  };
+
   const look = async (ctx: Context, name: string, again: boolean): Promise<DeletionFacts> => {
     if (again) await renew(ctx);
+    const gone = again ? null : findGone(name);
+    if (gone) return gone;
     const { virsh, answers } = takingAlong(ctx.virsh, quickCommands(vm, name));
     const facts = await gather({ ...ctx, virsh }, name);
     const found = await answers();
@@ -136,7 +147,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
       return facts;
     }
     await renew(ctx);
-    return gather(ctx, name);
+    return findGone(name) ?? gather(ctx, name);
   };
 
   const verify = async (

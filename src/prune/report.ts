@@ -1,3 +1,4 @@
+import { sumLines } from '../delete/delete-in-turn.ts';
 import { planDeletions } from '../delete/dry-run.ts';
 import type { UnusedFile } from '../delete/remove-unused-files.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
@@ -296,6 +297,7 @@ async function report(
   throwIfNothingDone(ctx, single, results);
   const conclusion = concludeDomains(ctx, results, { strict: false, parts: 'deletions' });
   const rows = results.flatMap(({ value }) => value?.rows ?? []);
+  const gone = rows.filter(({ outcome }) => outcome === 'deleted');
   const lines = [
     ...freedLines(
       dryRun,
@@ -321,7 +323,11 @@ async function report(
         .filter(({ outcome }) => outcome === 'deleted' || outcome === 'to be deleted')
         .map(({ decision: { snapshot } }) => (single ? snapshot.name : ownName(vm, snapshot.name))),
     ),
-    ...(dryRun ? {} : { remarks: lines }),
+    ...(dryRun
+      ? {}
+      : {
+          remarks: [...sumLines(gone.length, rows.filter(({ decision }) => !decision.keep).length), ...lines],
+        }),
   });
   if (dryRun) noteForeseen(ctx, lines);
   const end = await concludeSpace(ctx, conclusion, space);

@@ -175,6 +175,23 @@ describe('what others do meanwhile is seen', () => {
     expect([...host.vm.snapshots.keys()]).toEqual(['off1', 'run1', 'late']);
   });
 
+  test('that another run has deleted it: it is gone, as wanted', async () => {
+    const host = hostWith(6);
+    const { deleted, failed } = await deleteAll(host, names, {
+      at: 's2',
+      happens: ({ vm, images }) => {
+        vm.snapshots = new Map([...vm.snapshots].filter(([name]) => name !== 's4'));
+        for (const [path, tags] of images)
+          images.set(
+            path,
+            tags.filter((tag) => tag !== 's4'),
+          );
+      },
+    });
+    expect([deleted, failed]).toEqual([names, []]);
+    expect(host.libvirt.commands.filter((command) => command[0] === 'snapshot-delete')).toHaveLength(5);
+  });
+
   test('a VM that is started', async () => {
     const host = hostWith(6);
     const { deleted, failed } = await deleteAll(host, names, {
