@@ -73,11 +73,13 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
   };
 
   /** What is reported as deleted could not be looked at. */
-  const giveUp = (written: readonly Written[], error: unknown): void => {
+  const giveUp = (ctx: Context, written: readonly Written[], error: unknown): void => {
     unproven?.release();
     unproven = null;
     if (!(error instanceof KvmsnapError)) throw error;
-    for (const { snapshot } of written) failed.set(snapshot.name, unseen(snapshot, error));
+    // whoever ends a run at once has virsh's word alone
+    if (ctx.interrupts.stop.aborted) noteUnseen(ctx, written);
+    else for (const { snapshot } of written) failed.set(snapshot.name, unseen(snapshot, error));
   };
 
   const proveAll = async (ctx: Context, { before, written }: Unproven): Promise<Proof> => {
@@ -109,7 +111,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
       if (isLeftAsForeseen(vm, reading, images)) await settle(ctx, { ...vm, ...reading, images });
       else takeOver(pending.written, await proveAll(ctx, pending));
     } catch (error) {
-      giveUp(pending.written, error);
+      giveUp(ctx, pending.written, error);
     }
   };
 
@@ -165,7 +167,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     }
     const earlier = pending.written.slice(0, -1);
     const proof = await proveAll(ctx, pending).catch((error) => {
-      giveUp(earlier, error);
+      giveUp(ctx, earlier, error);
       throw error;
     });
     takeOver(earlier, proof);
@@ -211,6 +213,14 @@ interface Unproven {
   memory: Awaited<ReturnType<typeof import('../space/unused-memory.ts').readUnusedMemoryOf>> | null;
   /** A signal waits until they are proven. */
   readonly release: () => void;
+}
+
+function noteUnseen({ terminal }: Context, written: readonly Written[]): void {
+  const names = written.map(({ snapshot }) => `'${snapshot.name}'`).join(', ');
+  if (names !== '')
+    terminal.note(
+      `note: virsh reported ${names} as deleted; kvmsnap has not checked it, because the run was ended`,
+    );
 }
 
 const unseen = ({ name }: SnapshotReport, error: KvmsnapError): KvmsnapError =>
