@@ -147,6 +147,13 @@ compare(
   rawCommands(['list', 'two']),
 );
 compare('`list` of 2 snapshots / the loop', ours('list two'), loop('two'));
+define('off');
+compare(
+  '`create-as` of a VM that is off / `virsh snapshot-create-as`',
+  ours('create-as off "k$RANDOM$RANDOM"'),
+  'virsh snapshot-create-as off "v$RANDOM$RANDOM"',
+);
+virsh('undefine --snapshots-metadata off');
 compare('`list`, 1 VM / `virsh list --all`', ours('list'), 'virsh list --all');
 define('many');
 snapshots('many', 200);
