@@ -5,6 +5,7 @@ import { takesPart } from '../model/domain.ts';
 import { mentionedFiles } from '../model/domain-files.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import type { Context } from '../run/context.ts';
+import { withResidue } from '../run/failed-write.ts';
 import { operate } from '../run/operation.ts';
 import type { WriteEnd } from '../run/write.ts';
 import { readImages } from '../vm/disks.ts';
@@ -91,11 +92,14 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     return proof;
   };
 
-  const takeOver = (written: readonly Written[], { failures }: Pick<Proof, 'failures'>): void => {
-    for (const [i, { snapshot }] of written.entries()) {
+  /** What the VM itself has come to is told with the last failure. */
+  const takeOver = (written: readonly Written[], { failures, odd, forgotten }: Proof): void => {
+    const broken = written.flatMap(({ snapshot }, i) => {
       const failure = failures[i];
-      if (failure) failed.set(snapshot.name, failure);
-    }
+      return failure ? [{ name: snapshot.name, failure }] : [];
+    });
+    for (const [i, { name, failure }] of broken.entries())
+      failed.set(name, i === broken.length - 1 ? withResidue(failure, [...odd, ...forgotten]) : failure);
   };
 
   const prove = async (ctx: Context): Promise<void> => {
