@@ -257,13 +257,13 @@ describe('prune: which VMs', () => {
     expect(counts(vms)).toEqual([2]);
   });
 
-  test('reading twenty: three processes for all, and images only where something would go', async () => {
+  test('reading twenty: six processes for all, and images only where something would go', async () => {
     const vms = Array.from({ length: 20 }, (_, n) => small(`many-${n}`));
     for (const vm of vms) take(vm, labelled('nightly', now()));
     for (const vm of vms.slice(0, 3)) take(vm, labelled('nightly', now() + 1));
     const { stderr } = await succeed('-v', '--dry-run', 'prune', '--all', ...rule);
     const run = stderr.split('\n').filter((line) => line.startsWith('+ '));
-    expect(run.filter((line) => line.startsWith('+ virsh ')).length).toBe(3);
+    expect(run.filter((line) => line.startsWith('+ virsh ')).length).toBe(6);
     expect(run.filter((line) => line.startsWith('+ qemu-img info')).length).toBe(3);
     expect(run.filter((line) => line.startsWith('+ qemu-img map')).length).toBe(3);
   });
