@@ -207,7 +207,7 @@ describe('info of a snapshot', () => {
     const { stdout } = await succeed('info', 'parts', 's1');
     for (const [fact, value] of [
       ['snapshot', 's1'],
-      ['vm', 'parts'],
+      ['VM', 'parts'],
       ['current', 'yes'],
       ['state', 'running'],
       ['parent', 'root'],

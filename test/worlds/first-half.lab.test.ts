@@ -1,4 +1,4 @@
-// Half of the random worlds: the same in each run. With $KVMSNAP_WORLDS, the first half of these from $KVMSNAP_SEED on.
+// Half of the random worlds: the same in each run. With $KVMSNAP_WORLDS, the first half of these, from $KVMSNAP_SEED or a new seed on.
 import { chooseSeed } from '../lab/random.ts';
 import { testWorlds } from './worlds.ts';
 
