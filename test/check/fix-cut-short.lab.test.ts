@@ -99,7 +99,7 @@ test.each([
     run.kill('SIGTERM');
   }
   const carriesOn =
-    /; stopped waiting, but libvirtd carries on: 'have libvirt know the snapshot 'whole'' of 'web'/;
+    /; stopped waiting, but libvirtd carries on: 'have libvirt know the snapshot 'complete'' of 'web'/;
   expect(await told(run)).toMatchObject({
     code,
     vms: [['failed', 'done', 'done', 'failed']],
