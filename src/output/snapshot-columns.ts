@@ -69,8 +69,8 @@ export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
   STATE,
   PARENT,
   VM_STATE,
-  MOVED,
   DESCRIPTION,
+  MOVED,
 ];
 
 /** The same facts beside a tree: the drawing says the parent. */
@@ -80,8 +80,8 @@ export const TREE_COLUMNS: readonly Column<TreeRow>[] = [
   CREATED,
   STATE,
   VM_STATE,
-  MOVED,
   DESCRIPTION,
+  MOVED,
 ] as readonly Column<TreeRow>[];
 
 /** A tree among those of several machines. */
@@ -103,10 +103,10 @@ export interface Listed<Report> {
   readonly error: string | null;
 }
 
-/** The columns of snapshots for rows of which some have nothing but a name and an error. */
+/** The columns of snapshots for rows of which some have nothing but a name and an error; in CSV, what came later stands last. */
 export function listedColumns<Report>(columns: readonly Column<Report>[]): Column<Listed<Report>>[] {
-  return [
-    ...columns.map(({ value, data = value, tone, approximate, ...column }): Column<Listed<Report>> => {
+  const listed = columns.map(
+    ({ value, data = value, tone, approximate, ...column }): Column<Listed<Report>> => {
       const unread = (name: string | null) => (column.key === NAME.key ? name : null);
       return {
         ...column,
@@ -115,17 +115,19 @@ export function listedColumns<Report>(columns: readonly Column<Report>[]): Colum
         tone: ({ report }) => (report === null ? 'bad' : (tone?.(report) ?? 'plain')),
         approximate: ({ report }) => report !== null && (approximate?.(report) ?? false),
       };
-    }),
-    {
-      key: 'error',
-      title: 'ERROR',
-      kind: 'text',
-      ifAny: true,
-      whole: true,
-      value: ({ error }) => error,
-      tone: () => 'bad',
     },
-  ];
+  );
+  const isLater = ({ key }: Column<Listed<Report>>) => key === MOVED.key;
+  const error: Column<Listed<Report>> = {
+    key: 'error',
+    title: 'ERROR',
+    kind: 'text',
+    ifAny: true,
+    whole: true,
+    value: ({ error }) => error,
+    tone: () => 'bad',
+  };
+  return [...listed.filter((column) => !isLater(column)), error, ...listed.filter(isLater)];
 }
 
 /** The rows of a tree, parents before children, oldest first among brothers. Iterative: a chain may be 1000 deep. */

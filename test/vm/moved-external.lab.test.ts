@@ -23,7 +23,10 @@ const run = async (...args: string[]) => {
 };
 const create = (vm: Vm, name: string, ...options: string[]) =>
   virsh('snapshot-create-as', '--domain', vm.uuid, '--name', name, ...options);
-const inUse = (vm: Vm) => /<source file='([^']*)'/.exec(domainXml(vm))?.[1] ?? '';
+const inUse = (vm: Vm) =>
+  (/<source file='([^']*)'/.exec(domainXml(vm))?.[1] ?? '')
+    .replaceAll('&apos;', "'")
+    .replaceAll('&amp;', '&');
 const fill = (path: string, byte: number) => writePattern(path, byte, 0, LENGTH);
 const holds = (path: string, byte: number) => hasPattern(path, byte, 0, LENGTH);
 

@@ -86,10 +86,17 @@ function move(chance: Chance, world: World, vm: WorldVm): World {
   return { ...world, vms: world.vms.map((each) => (each === vm ? moved : each)) };
 }
 
+/** Whether all files of the chain are where the images say: a base may have been renamed. */
+function opens(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const { backing } = parseImage(readFileSync(path)) ?? {};
+  return !backing || opens(backingPath(path, backing));
+}
+
 /** One more VM, on copies of the images of another or on overlays over them. */
 function clone(chance: Chance, world: World, vm: WorldVm): World {
   const paths = activePaths(world, vm);
-  if (world.vms.length >= 4 || !paths.every((path) => existsSync(path))) return world;
+  if (world.vms.length >= 4 || !paths.every(opens)) return world;
   const letter = 'abcd'[world.vms.length];
   const copy = chance.of(60) ? copyFileSync : (from: string, to: string) => makeOverlay(to, from);
   const disks = paths.map((path, n) => {
