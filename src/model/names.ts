@@ -6,6 +6,9 @@ export const MAX_NAME_BYTES = 200;
 /** What a running VM's internal snapshot may be called from libvirt 10.9 on (a QEMU job id, hazard 6). */
 const JOB_ID = /^[A-Za-z0-9._-]+$/;
 
+/** Code points that Unicode will never assign: U+FDD0 to U+FDEF, and the last two of each plane. */
+const NONCHARACTER = /\p{Noncharacter_Code_Point}/u;
+
 /**
  * Why this cannot be the name of a new snapshot, or null when it can. Existing ones may have any name. `mostBytes`: libvirt's
  * own limit is a little higher than ours.
@@ -16,6 +19,8 @@ export function nameProblem(name: string, mostBytes: number = MAX_NAME_BYTES): s
   if (name.startsWith('.')) return "it starts with '.'";
   if (/\p{Cc}/u.test(name)) return 'it has a control character';
   if (/\p{Cs}/u.test(name)) return 'it is not valid Unicode';
+  // qemu-img prints U+FFFD for one, so that nobody could verify that the images hold the snapshot
+  if (NONCHARACTER.test(name)) return 'it has a Unicode noncharacter';
   const bytes = new TextEncoder().encode(name).length;
   if (bytes > mostBytes) return `it is ${bytes} bytes long, and the limit is ${mostBytes}`;
   return null;

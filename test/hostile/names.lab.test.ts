@@ -54,14 +54,17 @@ test('a name by chance is refused as usage, or taken, listed, reverted to and de
     if (problem !== null) {
       expect({ name, code: created.code }).toEqual({ name, code: 2 });
       // the names that others have given must do all the same
-      if (/^\.|\//.test(name) || Buffer.byteLength(name) > 240) continue;
+      // (qemu-img does not print noncharacters)
+      if (/^\.|\/|\p{Noncharacter_Code_Point}/u.test(name) || Buffer.byteLength(name) > 240) continue;
       take(vm, name);
     } else expect({ name, code: created.code, stderr: created.stderr }).toMatchObject({ name, code: 0 });
     const { domains } = fitting('list', JSON.parse((await told('list', 'names', '--json')).stdout));
     expect(domains[0]?.snapshots.map((snapshot) => snapshot.name)).toEqual([name]);
     expect(tagNames(vm)).toEqual([[name], [name]]);
-    expect((await told('revert', '--', 'names', name)).code).toBe(0);
-    expect((await told('delete', '--', 'names', name)).code).toBe(0);
+    for (const verb of ['revert', 'delete']) {
+      const { code, stderr } = await told(verb, '--', 'names', name);
+      expect({ KVMSNAP_SEED: seed, name, verb, code, stderr }).toMatchObject({ code: 0 });
+    }
     expect([snapshotNames(vm), tagNames(vm)]).toEqual([[], [[], []]]);
   }
 });

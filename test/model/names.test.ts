@@ -18,6 +18,8 @@ describe('names of new snapshots', () => {
     ['-leading dash', null],
     ['升级前', null],
     ['🙂', null],
+    ['a\u{10fffe}', /noncharacter/],
+    ['\ufdd0', /noncharacter/],
     [`it's "quoted"; $(rm) \\ %s`, null],
     ['a'.repeat(MAX_NAME_BYTES), null],
     ['快'.repeat(66), null],
