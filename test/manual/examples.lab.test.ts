@@ -31,6 +31,9 @@ const bin = join(scratch, 'bin');
 function normal(text: string): string {
   return text
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)/g, 'TIME')
+    .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'TIME')
+    .replace(/\b\d+ (s|min) ago/g, 'AGE')
+    .replace(/behind, by \d+ s/g, 'behind, by AGE')
     .replace(/\b\d{8}T\d{6}Z/g, 'STAMP')
     .replace(/\b\d{4}-\d\d(-\d\d)?\b|\b\d{4}-W\d\d\b/g, 'PERIOD')
     .replace(/\b\d{10}\b/g, 'SECONDS')
