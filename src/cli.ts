@@ -18,7 +18,7 @@ interface Listed {
   /** The name, and other names. */
   readonly names: readonly [string, ...string[]];
   readonly load: () => Promise<Definition>;
-  /** Not for users: left out of help, man page, README and completion. */
+  /** Not for users: left out of help, man page, manual and completion. */
   readonly hidden?: true;
 }
 

@@ -1,6 +1,6 @@
 /**
  * What can go wrong, and the one table of exit codes. `exitCode` is what scripts branch on, the key is `error.code` in
- * JSON, `meaning` is the line in help, man page and README. The signal rows follow the shell's 128+n.
+ * JSON, `meaning` is the line in help, man page and manual. The signal rows follow the shell's 128+n.
  */
 export const FAILURES = {
   refused: { exitCode: 1, meaning: 'virsh or qemu-img refused; or the output could not be written' },

@@ -180,6 +180,8 @@ describe('what cannot be meant', () => {
     [['snapshot-edit', 'vm'], /no command/, /'kvmsnap describe'/],
     [['lsit'], /no command 'lsit'/, /'kvmsnap list'/],
     [['dominfo'], /no command 'dominfo'/, /kvmsnap --help/],
+    // names that every object of JavaScript has
+    [['constructor'], /no command 'constructor'/, /^kvmsnap --help lists the commands$/],
     [['manua'], /no command 'manua'/, /kvmsnap --help/],
     [[], /no command given/, /kvmsnap --help/],
     [['--json'], /no command given/, /kvmsnap --help/],

@@ -10,7 +10,7 @@ import {
 } from '../src/errors.ts';
 
 describe('exit codes', () => {
-  /** The contract with scripts, as the README has it. */
+  /** The contract with scripts, as the manual has it. */
   test('are these', () => {
     const codes = Object.entries(FAILURES).map(([code, { exitCode }]) => [code, exitCode]);
     expect(Object.fromEntries(codes)).toEqual({

@@ -10,6 +10,28 @@ test('the map of the house has every room', () => {
   expect(rooms.map(({ name }) => name).filter((name) => !MAP.includes(`\`${name}\``))).toEqual([]);
 });
 
+/** The user's card, and what npm, biome and a reader of releases insist on. */
+const TOP_LEVEL = [
+  'package.json',
+  'tsconfig.json',
+  'src',
+  'bin',
+  'test',
+  'README.md',
+  'package-lock.json',
+  'biome.json',
+  'LICENSE',
+  'CHANGELOG.md',
+  // made by npm, and not kept
+  'dist',
+  'node_modules',
+];
+
+test('nothing else is at the top level', () => {
+  const seen = readdirSync(`${src}/..`).filter((name) => !name.startsWith('.'));
+  expect(seen.filter((name) => !TOP_LEVEL.includes(name))).toEqual([]);
+});
+
 test('each file that it names exists', () => {
   const named = [...MAP.matchAll(/\b([a-z-]+\/[\w-]+\.ts|[a-z-]+\/rules\/)/g)].map(([path]) => path);
   expect(named.length).toBeGreaterThan(20);

@@ -42,6 +42,7 @@ export default defineConfig({
         test: {
           name: 'lab',
           include: ['test/**/*.lab.test.ts'],
+          exclude: process.env['KVMSNAP_WORLDS'] === '1' ? ['test/worlds/second-half.lab.test.ts'] : [],
           ...lab,
         },
       },

@@ -43,17 +43,17 @@ function shortened(option: string, known: AnyCommand['options']): string | null 
 }
 
 /** What virsh does by a `snapshot-` command of another name. */
-const VIRSH_NAMES: Readonly<Record<string, string>> = {
-  'snapshot-dumpxml': 'info --xml',
-  'snapshot-edit': 'describe',
-  'snapshot-parent': 'info',
-};
+const VIRSH_NAMES: ReadonlyMap<string, string> = new Map([
+  ['snapshot-dumpxml', 'info --xml'],
+  ['snapshot-edit', 'describe'],
+  ['snapshot-parent', 'info'],
+]);
 
 /** Someone who comes from virsh types its names: `snapshot-delete`, and `snapshot-delet`. */
 function unknownCommand(program: AnyCommand, word: string): KvmsnapError {
   const shown = program.createHelp().visibleCommands(program);
   const names = shown.flatMap((command) => [command.name(), ...command.aliases()]);
-  const meant = VIRSH_NAMES[word] ?? nearest(word.replace(/^snapshot-/, ''), names);
+  const meant = VIRSH_NAMES.get(word) ?? nearest(word.replace(/^snapshot-/, ''), names);
   return new KvmsnapError('usage', `there is no command '${word}'`, {
     hint: meant ? `did you mean 'kvmsnap ${meant}'?` : 'kvmsnap --help lists the commands',
   });

@@ -85,8 +85,10 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
 
   const proveAll = async (ctx: Context, { before, written }: Unproven): Promise<Proof> => {
     const proof = await proveDeletions(ctx, before, written);
-    for (const { what, command } of proof.failures.at(-1) ? [] : proof.forgotten)
-      ctx.terminal.note(`warning: ${what}; this fixes it: ${command}`);
+    // with a failure they are told as what it has left behind
+    const left = proof.failures.some((failure) => failure !== null) ? [] : [...proof.odd, ...proof.forgotten];
+    for (const { what, command } of left)
+      ctx.terminal.note(`warning: ${what}${command === undefined ? '' : `; this fixes it: ${command}`}`);
     definition = null;
     await settle(ctx, proof.after);
     return proof;
@@ -174,8 +176,8 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
       giveUp(ctx, earlier, error);
       throw error;
     });
-    takeOver(earlier, proof);
     const failure = proof.failures.at(-1);
+    takeOver(earlier, failure ? { ...proof, odd: [], forgotten: [] } : proof);
     if (failure) return { failure, seen: proof };
     const found = deletionSet.some(isExternal)
       ? await clearUnusedFiles(ctx, vm, deletionSet.flatMap(mentionedFiles), request.removeUnused)

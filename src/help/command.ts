@@ -13,7 +13,7 @@ const bare = () =>
 
 const withOptions = (verb: Verb) =>
   verb
-    .option('--tables', "the README's tables instead, as JSON")
+    .option('--tables', "the manual's tables instead, as JSON")
     .option('--schemas', 'the JSON Schema of each document instead');
 
 export type ManualOptions = OptionsOf<ReturnType<typeof withOptions>>;

@@ -9,15 +9,19 @@ import { TOPICS } from './topics.ts';
 
 /** `kvmsnap help`: the topics; `kvmsnap help WORD`: a command's help, a page of the manual, or what all commands share. */
 
-type Write = (program: AnyCommand) => string | Promise<string>;
-
 /** What the program itself tells, beside the pages. */
-const OF_THE_PROGRAM: Readonly<Record<string, { readonly summary: string; readonly write: Write }>> = {
-  options: {
+const OF_THE_PROGRAM: readonly {
+  readonly name: string;
+  readonly summary: string;
+  readonly write: (program: AnyCommand) => string;
+}[] = [
+  {
+    name: 'options',
     summary: 'the options of every command',
     write: (program) => `${globalOptions(program, helperOf(program))}\n`,
   },
-  'exit-codes': {
+  {
+    name: 'exit-codes',
     summary: 'what each exit code means',
     write: (program) =>
       `${listed(
@@ -26,7 +30,7 @@ const OF_THE_PROGRAM: Readonly<Record<string, { readonly summary: string; readon
         helperOf(program),
       )}\n`,
   },
-};
+];
 
 /** Prints help on that word; null: the list of commands and topics. Throws `usage` for a word that means nothing. */
 export async function help(ctx: Context, program: AnyCommand, word: string | null): Promise<void> {
@@ -40,30 +44,29 @@ function helperOf(program: AnyCommand) {
 }
 
 function overview(program: AnyCommand): string {
-  const topics = [
-    ...Object.entries(OF_THE_PROGRAM).map(([name, { summary }]) => [name, summary] as const),
-    ...TOPICS.map(({ name, summary }) => [name, summary] as const),
-  ];
+  const topics = [...OF_THE_PROGRAM, ...TOPICS].map(({ name, summary }) => [name, summary] as const);
   return `${program.helpInformation()}\n${listed('Topics (kvmsnap help TOPIC):', topics, helperOf(program))}\n`;
 }
 
 async function helpOn(program: AnyCommand, word: string): Promise<string> {
-  const command = commandsOf(program).find((each) => [each.name(), ...each.aliases()].includes(word));
+  const isCalled = ({ name }: { readonly name: string }) => name === word;
+  const command = commandsOf(program).find((each) => namesOf(each).includes(word));
   if (command) return command.helpInformation();
-  const own = OF_THE_PROGRAM[word];
+  const own = OF_THE_PROGRAM.find(isCalled);
   if (own) return own.write(program);
-  const topic = TOPICS.find(({ name }) => name === word);
+  const topic = TOPICS.find(isCalled);
   if (topic) return pageText((await topic.load()).default, helperOf(program));
   const known = [
-    ...commandsOf(program).flatMap((each) => [each.name(), ...each.aliases()]),
-    ...Object.keys(OF_THE_PROGRAM),
-    ...TOPICS.map(({ name }) => name),
+    ...commandsOf(program).flatMap(namesOf),
+    ...[...OF_THE_PROGRAM, ...TOPICS].map(({ name }) => name),
   ];
   const meant = nearest(word, known);
   throw new KvmsnapError('usage', `there is no command or topic '${word}'`, {
     hint: meant ? `did you mean 'kvmsnap help ${meant}'?` : 'kvmsnap help lists the commands and topics',
   });
 }
+
+const namesOf = (command: AnyCommand): string[] => [command.name(), ...command.aliases()];
 
 const commandsOf = (program: AnyCommand): readonly AnyCommand[] =>
   program.createHelp().visibleCommands(program);

@@ -2,7 +2,7 @@ import type { AnyCommand } from '../command-line/commander.ts';
 import { Verb } from '../command-line/verb.ts';
 import { exitRows } from './exit-rows.ts';
 
-/** The program -> its man page and the tables of the README. */
+/** The program -> its man page and the tables of the manual. */
 
 interface Entry {
   readonly flags: string;
@@ -88,8 +88,8 @@ export function manPage(program: AnyCommand): string {
   ].join('\n');
 }
 
-/** Tables in Markdown, by the name that marks their place in the README. */
-export function readmeTables(program: AnyCommand): Readonly<Record<string, string>> {
+/** Tables in Markdown, by the name that marks their place in a page. */
+export function manualTables(program: AnyCommand): Readonly<Record<string, string>> {
   const commands = shownCommands(program);
   return {
     commands: table(

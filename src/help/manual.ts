@@ -2,9 +2,9 @@ import type { AnyCommand } from '../command-line/commander.ts';
 import { jsonSchemas } from '../output/schemas.ts';
 import type { Context } from '../run/context.ts';
 import type { ManualOptions } from './command.ts';
-import { manPage, readmeTables } from './man-page.ts';
+import { manPage, manualTables } from './man-page.ts';
 
-/** `manual`: the man page, or by name, as JSON, the README's tables or the documents' schemas. For the build and the tests. */
+/** `manual`: the man page, or by name, as JSON, the manual's tables or the documents' schemas. For the build and the tests. */
 export async function manual(
   ctx: Context,
   program: AnyCommand,
@@ -12,5 +12,5 @@ export async function manual(
 ): Promise<void> {
   const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
   if (schemas) ctx.terminal.print(json(jsonSchemas()));
-  else ctx.terminal.print(tables ? json(readmeTables(program)) : manPage(program));
+  else ctx.terminal.print(tables ? json(manualTables(program)) : manPage(program));
 }

@@ -1,8 +1,8 @@
 import { understand } from '../errors.ts';
-import type { Element } from '../model/element.ts';
 import { allAnswered } from './answers.ts';
 import { dumpCommand } from './snapshots.ts';
 import type { Virsh } from './virsh.ts';
+import type { Element } from './xml/element.ts';
 import { parseElement } from './xml/xml.ts';
 
 /** The definitions of one VM: those of now, and those that libvirt stores with its snapshots. */

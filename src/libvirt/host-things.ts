@@ -1,10 +1,10 @@
 import { understand } from '../errors.ts';
-import { elementsAt } from '../model/element.ts';
-import type { Found } from '../model/host-things.ts';
-import { type Need, needKey } from '../model/needed-things.ts';
 import { splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
+import type { Found } from './found-things.ts';
 import type { Virsh } from './virsh.ts';
+import { elementsAt } from './xml/element.ts';
+import { type Need, needKey } from './xml/needed-things.ts';
 import { parseElement } from './xml/xml.ts';
 
 /** What libvirt knows of the things that a definition needs: networks, pools, volumes, secrets, filters, emulators. */

@@ -24,7 +24,7 @@ const withOptions = (verb: Verb) =>
     withRules(
       verb
         .addArgument(vmsArgument('names, UUIDs or patterns; or use --all'))
-        .addOption(labelOption('only snapshots that create named by this label'))
+        .addOption(labelOption('only snapshots with this label'))
         .addOption(
           new MeantOption(
             '--match <pattern>',

@@ -1,4 +1,4 @@
-import { attributeAt, type Element, elementsAt, textAt } from '../model/element.ts';
+import { attributeAt, type Element, elementsAt, textAt } from '../libvirt/xml/element.ts';
 
 /**
  * What a revert changes in the definition of a VM, in words: a comparison of two definitions (libvirt's domain XML) of which

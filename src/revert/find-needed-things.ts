@@ -1,8 +1,8 @@
 import { errorCode, type HostFiles } from '../host/files.ts';
+import type { Found, HostThings } from '../libvirt/found-things.ts';
 import { askForThings } from '../libvirt/host-things.ts';
-import { numbersIn } from '../model/element.ts';
-import type { Found, HostThings } from '../model/host-things.ts';
-import { type Need, needKey } from '../model/needed-things.ts';
+import { numbersIn } from '../libvirt/xml/element.ts';
+import { type Need, needKey } from '../libvirt/xml/needed-things.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
 

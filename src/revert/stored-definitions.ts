@@ -1,6 +1,6 @@
 import { readDefinitions } from '../libvirt/definitions.ts';
+import { neededThings, needKey } from '../libvirt/xml/needed-things.ts';
 import { isActive } from '../model/domain.ts';
-import { neededThings, needKey } from '../model/needed-things.ts';
 import type { Finding } from '../model/rule.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';

@@ -24,7 +24,7 @@ export interface Hazard {
   readonly virsh: RegExp | null;
   /** What it has done to that VM; without this, nothing is to be left. */
   readonly virshLeft?: ((vm: Vm) => void) | null;
-  /** That in words, for the README. */
+  /** That in words, for the manual's table. */
   readonly harm?: string;
   /** Here all is well, and kvmsnap takes it, too. */
   readonly taken?: boolean;

@@ -1,4 +1,4 @@
-// A kvmsnap that refuses: in the words of the README's table.
+// A kvmsnap that refuses: in the words of the manual's table.
 import { expect } from 'vitest';
 import { fingerprint, type Refusal, refused } from '../lab/evidence.ts';
 import type { Vm } from '../lab/vm.ts';

@@ -85,6 +85,8 @@ summary() { # VERSION
 changed=
 readme=
 export KVMSNAP_MATRIX=matrix
+# it would win over the one worker that a lab must have
+unset VITEST_MAX_WORKERS
 while :; do
   case ${1-} in
     --changed) changed=yes ;;

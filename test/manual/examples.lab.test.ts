@@ -149,6 +149,13 @@ describe('kvmsnap help', () => {
     expect(await kvmsnap(['help', word])).toMatchObject({ code: 0, stdout: expect.stringMatching(shown) });
   });
 
+  test.each(['constructor', 'toString'])(
+    '%s, which every object of JavaScript has, is no topic',
+    async (word) => {
+      expect(await kvmsnap(['help', word])).toMatchObject({ code: 2, stdout: '' });
+    },
+  );
+
   test('names the one that was meant', async () => {
     const { code, stdout, stderr } = await kvmsnap(['help', 'extrenal']);
     expect([code, stdout]).toEqual([2, '']);

@@ -1,5 +1,5 @@
 import { type Domain, isActive } from '../../model/domain.ts';
-import type { Rule } from '../../model/rule.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
 import {
   type Against,
   againstGrowing,
@@ -21,19 +21,21 @@ const against = ({ state }: Domain): Against => (isActive(state) ? againstOpenFi
 const written = ({ domain }: { readonly domain: Domain }): WrittenDisk[] =>
   participants(domain).map(({ target, source }) => ({ target, path: source }));
 
+const unwritten = (facts: CreateFacts, against: Against): Finding[] =>
+  obstacleFindings(
+    facts.writeObstacles,
+    written(facts),
+    against,
+    'no snapshot can be written into the image',
+  );
+
 export const WRITE_CREATE_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'unwritable-image',
     hazards: [50],
     severity: 'error',
     modes: INTERNAL,
-    find: (facts) =>
-      obstacleFindings(
-        facts.writeObstacles,
-        written(facts),
-        against(facts.domain),
-        'no snapshot can be written into the image',
-      ),
+    find: (facts) => unwritten(facts, against(facts.domain)),
   },
   {
     // QEMU writes out what is left to be written before it goes over to the overlay; off, libvirt only reads the image
@@ -73,12 +75,6 @@ export const WRITE_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [50],
     severity: 'error',
     modes: INTERNAL,
-    find: (facts) =>
-      obstacleFindings(
-        facts.writeObstacles,
-        written(facts),
-        againstGrowing,
-        'no snapshot can be written into the image',
-      ),
+    find: (facts) => unwritten(facts, againstGrowing),
   },
 ];

@@ -1,5 +1,5 @@
 import { parseXml as parseDocument, XmlElement, XmlText } from '@rgrove/parse-xml';
-import type { Element } from '../../model/element.ts';
+import type { Element } from './element.ts';
 
 /** A parsed element, still untyped: a schema (zod) gives it a shape. */
 export type XmlValue = string | { readonly [key: string]: XmlValue | readonly XmlValue[] | undefined };

@@ -1,15 +1,15 @@
 import type { StoredDefinition } from '../../libvirt/definitions.ts';
-import { type Domain, isActive } from '../../model/domain.ts';
-import { type Element, elementsAt } from '../../model/element.ts';
 import {
   type HostThings,
   type Lack,
   lackingCure,
   lackingState,
   lackingThing,
-} from '../../model/host-things.ts';
+} from '../../libvirt/found-things.ts';
+import { type Element, elementsAt } from '../../libvirt/xml/element.ts';
+import { type Need, neededThings, needKey } from '../../libvirt/xml/needed-things.ts';
+import { type Domain, isActive } from '../../model/domain.ts';
 import { type DaemonVersion, isBefore, STARTS_ANEW } from '../../model/libvirt-versions.ts';
-import { type Need, neededThings, needKey } from '../../model/needed-things.ts';
 import { commandLine, quote, virshWord } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, hasMemory, internalDisks, type Snapshot } from '../../model/snapshot.ts';

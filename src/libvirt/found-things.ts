@@ -1,4 +1,4 @@
-import type { Need } from './needed-things.ts';
+import type { Need } from './xml/needed-things.ts';
 
 /** What was found on the host of the things that a definition needs. */
 export type Found =

@@ -1,4 +1,4 @@
-import { filesRead } from './domain-files.ts';
+import { filesRead } from '../../model/domain-files.ts';
 import { attributeAt, type Element, elementsAt, numbersIn, textAt } from './element.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { neededThings, needKey } from '../../src/libvirt/xml/needed-things.ts';
 import { parseElement } from '../../src/libvirt/xml/xml.ts';
-import { neededThings, needKey } from '../../src/model/needed-things.ts';
 
 /** What a definition of these elements needs, by key, without the emulator. */
 const needs = (xml: string, differently: readonly string[] = []) =>
