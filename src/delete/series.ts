@@ -86,7 +86,8 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
   const proveAll = async (ctx: Context, { before, written }: Unproven): Promise<Proof> => {
     const proof = await proveDeletions(ctx, before, written);
     // with a failure they are told as what it has left behind
-    const left = proof.failures.some((failure) => failure !== null) ? [] : [...proof.odd, ...proof.forgotten];
+    const isTold = proof.failures.some((failure) => failure !== null);
+    const left = isTold ? [] : [...(isLost(proof.after) ? proof.odd : []), ...proof.forgotten];
     for (const { what, command } of left)
       ctx.terminal.note(`warning: ${what}${command === undefined ? '' : `; this fixes it: ${command}`}`);
     definition = null;
@@ -210,6 +211,9 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     },
   };
 }
+
+/** Its QEMU has ended by itself; what a person did to the VM meanwhile is no trouble of a deletion. */
+const isLost = ({ domain }: Vm): boolean => ['crashed', 'failed'].includes(domain.stateReason);
 
 /** Deletions that nobody has looked at, and the VM before them. */
 interface Unproven {

@@ -14,8 +14,9 @@ import { toErrorFinding } from './enforce.ts';
 export function residue({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
   if (domain.state === stateBefore || domain.busy) return [];
   const what = `the VM was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
-  // libvirt starts QEMU for some work on a VM that is off; left so, it never was the guest
-  if (stateBefore === 'shutoff') return [{ what, command: virsh.line(['destroy', domain.uuid]) }];
+  // libvirt starts QEMU for some work on a VM that is off; left paused, it never was the guest. One that runs somebody has started
+  if (stateBefore === 'shutoff')
+    return [domain.state === 'paused' ? { what, command: virsh.line(['destroy', domain.uuid]) } : { what }];
   if (domain.state === 'paused') return [{ what, command: virsh.line(['resume', domain.uuid]) }];
   return domain.state === 'shutoff' ? [{ what, command: virsh.line(['start', domain.uuid]) }] : [{ what }];
 }

@@ -205,6 +205,29 @@ describe('what others do meanwhile is seen', () => {
   });
 });
 
+test.each([
+  {
+    state: 'shut off (crashed)',
+    told: [
+      expect.stringMatching(
+        /^warning: the VM was running and is now shutoff \(crashed\); this fixes it: virsh start /,
+      ),
+    ],
+  },
+  { state: 'shut off (shutdown)', told: [] },
+])('all are gone, and the VM is $state', async ({ state, told }) => {
+  const host = hostWith(3);
+  host.vm.state = 'running (booted)';
+  const { deleted, failed } = await deleteAll(host, namesUpTo(3), {
+    at: 's2',
+    happens: ({ vm }) => {
+      vm.state = state;
+    },
+  });
+  expect([deleted, failed]).toEqual([namesUpTo(3), []]);
+  expect(host.notes.filter((line) => line.startsWith('warning: '))).toEqual(told);
+});
+
 test('a signal ends it before the next one, and what is gone is proven', async () => {
   const host = hostWith(6);
   const { deleted, failed, left, ctx } = await deleteAll(host, namesUpTo(6), {
