@@ -52,7 +52,11 @@ export async function listOne(
   const snapshots = chosenOf(vm.snapshots, current, options);
   const costs = space ? await costsOf(ctx, vm) : null;
   const withFrees = <Row extends SnapshotReport>(columns: readonly Column<Row>[]): readonly Column<Row>[] =>
-    costs === null ? columns : [...columns.slice(0, -1), freesColumn<Row>(costs), ...columns.slice(-1)];
+    costs === null
+      ? columns
+      : columns.flatMap((column) =>
+          column.key === 'description' ? [freesColumn<Row>(costs), column] : [column],
+        );
   noteUnseen(ctx, domain, images);
   const rows = listedRows(domain.name, { snapshots, unread, tree });
   await show(ctx, {
