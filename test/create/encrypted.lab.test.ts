@@ -4,7 +4,7 @@ import { showHazard } from '../hazards/advice.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
 import { fingerprint, pasteOk, refused } from '../lab/evidence.ts';
-import { tryVirsh } from '../lab/lab.ts';
+import { tryVirsh, waitFor } from '../lab/lab.ts';
 import { encryptedDisk, removeSecrets } from '../lab/luks.ts';
 import { since } from '../lab/version.ts';
 import { cleanUp, defineVm, destroy, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
@@ -32,7 +32,9 @@ test('as the first disk of a running VM: virsh loses the guest', async () =>
     spec: { disks: [await encryptedDisk()] },
     running: true,
     virsh: /Unable to read from monitor|End of file from qemu monitor/,
-    virshLeft: (twin) => expect(stateAndReason(twin)).toBe('shut off (crashed)'),
+    // virsh tells of it before libvirtd has noted it
+    virshLeft: (twin) =>
+      waitFor(() => stateAndReason(twin) === 'shut off (crashed)', { what: 'the loss of the guest' }),
     says: () => ['disk vda', 'QEMU crashes when it writes the memory into the first disk'],
     hint: 'with a small unencrypted qcow2 image as the first disk it works',
     command: null,

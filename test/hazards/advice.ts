@@ -23,7 +23,7 @@ export interface Hazard {
   /** How raw virsh ends, on a VM made alike: refused with these words; null where it says that all is well. */
   readonly virsh: RegExp | null;
   /** What it has done to that VM; without this, nothing is to be left. */
-  readonly virshLeft?: ((vm: Vm) => void) | null;
+  readonly virshLeft?: ((vm: Vm) => void | Promise<unknown>) | null;
   /** That in words, for the manual's table. */
   readonly harm?: string;
   /** Here all is well, and kvmsnap takes it, too. */
@@ -53,7 +53,7 @@ export async function showHazard(hazard: Hazard): Promise<void> {
     expect(() => make(hazard, 'twin')).toThrow(hazard.cannotBe);
     return;
   }
-  showVirsh(hazard);
+  await showVirsh(hazard);
   const vm = make(hazard, NAME);
   if (!hazard.taken) {
     const refusal = await showRefusal(hazard, vm);
@@ -77,13 +77,13 @@ function outcome({ cannotBe, virsh, harm = 'works', taken, fix, warns }: Hazard)
   };
 }
 
-function showVirsh(hazard: Hazard): void {
+async function showVirsh(hazard: Hazard): Promise<void> {
   const twin = make(hazard, 'twin');
   const raw = tryVirsh('snapshot-create-as', '--domain', twin.uuid, '--name', 's1');
   expect(raw).toMatchObject(
     hazard.virsh ? { code: 1, stderr: expect.stringMatching(hazard.virsh) } : { code: 0 },
   );
-  if (hazard.virshLeft) hazard.virshLeft(twin);
+  if (hazard.virshLeft) await hazard.virshLeft(twin);
   else if (!hazard.taken)
     expect([snapshotNames(twin), ...writableImages(twin).map(tagged)].flat()).toEqual([]);
   destroy(twin);
