@@ -23,7 +23,7 @@ export interface Hazard {
   /** How raw virsh ends, on a VM made alike: refused with these words; null where it says that all is well. */
   readonly virsh: RegExp | null;
   /** What it has done to that VM; without this, nothing is to be left. */
-  readonly virshLeft?: ((vm: Vm) => void | Promise<unknown>) | null;
+  readonly virshLeft?: ((vm: Vm) => unknown) | null;
   /** That in words, for the manual's table. */
   readonly harm?: string;
   /** Here all is well, and kvmsnap takes it, too. */
