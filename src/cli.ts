@@ -61,9 +61,11 @@ export async function createProgram(
 ): Promise<CommandLine> {
   const program = bareProgram('kvmsnap', pkg.version);
   program
-    .description('Snapshots of libvirt VMs that you can trust.')
+    .description(
+      'Take, list, revert and delete snapshots of libvirt VMs. kvmsnap checks before it acts, and verifies the result afterwards.',
+    )
     .helpCommand(false)
-    .configureHelp({ formatHelp })
+    .configureHelp({ formatHelp, minWidthToWrap: 20 })
     .configureOutput({ outputError: () => undefined, getOutHelpWidth: () => helpWidth })
     .exitOverride()
     .hook('preAction', (_, command) => {

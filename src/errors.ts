@@ -3,20 +3,20 @@
  * JSON, `meaning` is the line in help, man page and manual. The signal rows follow the shell's 128+n.
  */
 export const FAILURES = {
-  refused: { exitCode: 1, meaning: 'virsh or qemu-img refused; or the output could not be written' },
-  usage: { exitCode: 2, meaning: 'wrong usage' },
-  partial: { exitCode: 3, meaning: 'some of several failed; or all, of different causes' },
+  refused: { exitCode: 1, meaning: 'virsh or qemu-img failed, or the output could not be written' },
+  usage: { exitCode: 2, meaning: 'the command line is wrong' },
+  partial: { exitCode: 3, meaning: 'some items failed, or all failed for different reasons' },
   'not-found': { exitCode: 4, meaning: 'no such VM or snapshot' },
   check: {
     exitCode: 5,
     meaning:
-      'a check refused (disk is not qcow2, ...) and nothing was changed; or --free-min was not reached',
+      'a check failed (such as a disk that is not qcow2) and nothing was changed; or --free-min was not reached',
   },
-  exists: { exitCode: 6, meaning: 'exists already' },
+  exists: { exitCode: 6, meaning: 'the name or file exists already' },
   busy: { exitCode: 7, meaning: 'another job holds the VM' },
-  unreachable: { exitCode: 8, meaning: 'libvirt is unreachable, or does not permit it' },
+  unreachable: { exitCode: 8, meaning: 'libvirt cannot be reached, or does not permit the action' },
   'tool-missing': { exitCode: 9, meaning: 'virsh or qemu-img is not installed' },
-  declined: { exitCode: 10, meaning: 'declined, or --yes is missing in a script' },
+  declined: { exitCode: 10, meaning: 'the question was answered with no, or --yes is missing in a script' },
   bug: { exitCode: 70, meaning: 'a bug in kvmsnap' },
   'timed-out': { exitCode: 124, meaning: 'timed out' },
   'hung-up': { exitCode: 129, meaning: 'ended by SIGHUP' },

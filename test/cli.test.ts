@@ -45,6 +45,14 @@ const VERBS = WHOLE.commands.map((command) => {
 const SHOWN = WHOLE.createHelp().visibleCommands(WHOLE);
 const GLOBAL_OPTIONS = WHOLE.options.filter(({ long }) => long !== '--version');
 
+/** The verbs that an option's text begins with, and what may stand before one. */
+const IMPERATIVES = (
+  'add allow check choose connect consider delete do draw exclude fail fix freeze include keep leave let list make ' +
+  'name override pause print proceed recreate register remove save select set show shut sort start stop take ' +
+  'unregister use work'
+).split(' ');
+const ADVERBS = ['also', 'first'];
+
 const DEFAULTS: Settings = {
   connect: null,
   output: 'table',
@@ -296,7 +304,7 @@ describe('help', () => {
       const { help, thrown, started } = await parse(name, '--help');
       expect([thrown, started]).toEqual([null, []]);
       const codes = verb.failures.map((code) => FAILURES[code].exitCode);
-      expect(help).toContain(`\nExit codes ${[0, ...codes].join(' ')}: kvmsnap help exit-codes\n`);
+      expect(help).toContain(`\n  kvmsnap help exit-codes  exit codes ${[0, ...codes].join(' ')}\n`);
       expect(codes).toEqual([...codes].sort((a, b) => a - b));
       expect(help.replace(/\s+/g, ' ')).toContain(`${verb.description()} `);
       for (const example of verb.examples) expect(help).toContain(`  ${example}\n`);
@@ -339,13 +347,47 @@ describe('help', () => {
     expect([...help.matchAll(/^([A-Z][\w ]+):$/gm)].map(([, heading]) => heading)).toEqual([
       'Examples',
       'Arguments',
-      'Options',
+      'What is taken',
       'External snapshots',
-      'Keep rules',
+      'Retention',
       'Which VMs',
+      'Output',
       'As in virsh',
     ]);
     expect(help).toMatch(/^Which VMs:\n(?: .*\n)* {2}--strict /m);
+  });
+
+  test.each([60, 80, 120])('is wrapped at %d columns', async (width) => {
+    const { program } = await createProgram([], async () => undefined, width);
+    for (const command of [program, ...program.commands])
+      for (const line of command.helpInformation().split('\n'))
+        expect(line.length).toBeLessThanOrEqual(width);
+  });
+
+  test('of the program has its commands first, then four examples, then the options', async () => {
+    const { help } = await parse('--help');
+    expect([...help.matchAll(/^([A-Z][\w ]+):$/gm)].map(([, heading]) => heading)).toEqual([
+      'Take and go back',
+      'Look',
+      'Keep and clean',
+      'Repair',
+      'More',
+      'Examples',
+      'Options of every command',
+    ]);
+    expect(/^Examples:\n((?: {2}kvmsnap .*\n)+)\n/m.exec(help)?.[1]?.trimEnd().split('\n')).toHaveLength(4);
+  });
+
+  test('an option says what it does: a verb in the imperative first, at most 70 characters, no full stop', () => {
+    for (const verb of [WHOLE, ...SHOWN])
+      for (const { flags, description } of verb.options) {
+        const said = `${verb.name()} ${flags}: ${description}`;
+        expect(description.length, said).toBeLessThanOrEqual(70);
+        expect(description, said).not.toMatch(/[.]$/);
+        expect(IMPERATIVES, said).toContain(
+          description.match(/\w+/g)?.find((word) => !ADVERBS.includes(word)),
+        );
+      }
   });
 
   test('every command can end with what any command can', () => {

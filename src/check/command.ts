@@ -9,9 +9,9 @@ import { withFilters } from '../run/select-options.ts';
 const bare = () =>
   new Verb('check', {
     group: 'Repair',
-    summary: 'check that snapshots work and are intact',
+    summary: 'find problems with VMs and snapshots, and fix them',
     detail:
-      'Exits with 5 if there is an error or a warning. Changes nothing without --fix, which shows a plan and asks.',
+      'Checks that snapshots can be taken and reverted, and that existing ones are intact; exits with 5 if not. --fix shows a plan and asks before it changes anything.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap check',
@@ -24,11 +24,13 @@ const bare = () =>
 const withOptions = (verb: Verb) =>
   withFilters(
     verb
-      .addArgument(vmsArgument('names, UUIDs or patterns (default: all VMs)'))
+      .addArgument(vmsArgument('names, UUIDs or patterns of VMs (default: all VMs)'))
       .option('--fix', 'fix what can be fixed safely, after confirmation')
-      .option('--max-age <span>', 'fail if the newest is older: 90min, 26h, 8d, 6mo', parseMaxAge)
+      .option('--max-age <span>', 'fail if the newest snapshot is older: 90min, 26h, 8d, 6mo', parseMaxAge)
       .addOption(
-        new Option('--label <label>', 'with --max-age: only snapshots with this label').argParser(parseLabel),
+        new Option('--label <label>', 'consider only snapshots with this label (with --max-age)').argParser(
+          parseLabel,
+        ),
       ),
   );
 

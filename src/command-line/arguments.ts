@@ -1,15 +1,15 @@
 import { MeantArgument } from './meaning.ts';
 
-/** The arguments that several commands take. */
+/** Arguments that several commands have. */
 
-/** One VM, by its own name. */
+/** One VM, by its exact name or UUID. */
 export const vmArgument = () => new MeantArgument('<vm>', 'vm', 'name or UUID of the VM (libvirt: domain)');
 
-/** One VM or, by a pattern, several. */
+/** One VM, or several by a pattern. */
 export const patternArgument = () =>
   new MeantArgument('<vm>', 'vm', 'name, UUID or pattern of the VM (libvirt: domain)');
 
-/** Any number of VMs; `help` says what none means. */
+/** Any number of VMs; `help` says what happens if none is given. */
 export const vmsArgument = (help: string) => new MeantArgument('[vms...]', 'vm', help);
 
-export const snapshotArgument = () => new MeantArgument('<name>', 'snapshot', 'the snapshot');
+export const snapshotArgument = () => new MeantArgument('<name>', 'snapshot', 'name of the snapshot');

@@ -9,17 +9,17 @@ import { parseDuration } from './values.ts';
 const withGlobals = <Args extends unknown[], Values extends OptionValues>(command: CommandOf<Args, Values>) =>
   command
     .addOption(
-      new MeantOption('-c, --connect <uri>', 'uri', "libvirt connection URI (default: virsh's default)"),
+      new MeantOption('-c, --connect <uri>', 'uri', "connect to this libvirt URI (default: virsh's default)"),
     )
     .addOption(
-      new Option('-o, --output <format>', 'output format: table, json, csv or name')
+      new Option('-o, --output <format>', 'choose the output format: table, json, csv or name')
         .choices(['table', 'json', 'csv', 'name'])
         .default('table'),
     )
-    .addOption(new Option('--json', 'same as -o json').implies({ output: 'json' }))
+    .addOption(new Option('--json', 'print JSON (same as -o json)').implies({ output: 'json' }))
     .addOption(new Option('-q, --quiet', 'print names only (same as -o name)').implies({ output: 'name' }))
     .addOption(
-      new Option('--color <when>', 'color output: always, never or auto (honors NO_COLOR)')
+      new Option('--color <when>', 'use colors: always, never or auto (honors NO_COLOR)')
         .choices(['always', 'never', 'auto'])
         .default('auto'),
     )
@@ -27,11 +27,7 @@ const withGlobals = <Args extends unknown[], Values extends OptionValues>(comman
     .option('--dry-run', 'check, print the virsh commands, and change nothing')
     .option('--readonly', 'use a read-only connection (as virsh -r)')
     .option('-v, --verbose', 'print each command line to stderr as it runs')
-    .option(
-      '--timeout <duration>',
-      'stop waiting after this long (30s, 10min, 2h; 0: no limit)',
-      parseDuration,
-    )
+    .option('--timeout <duration>', 'stop waiting after this long (30s, 10min, 2h; 0 = never)', parseDuration)
     .option('--wait <duration>', 'keep trying this long while another job holds the VM', parseDuration)
     .option('--silent', 'print output only if something fails (for cron)');
 

@@ -2,22 +2,25 @@ import { FAILURES } from '../errors.ts';
 import type { AnyCommand, Help } from './commander.ts';
 import { Verb } from './verb.ts';
 
-/** What --help prints: examples before options, options in groups, and what all commands have in common by reference. */
+/**
+ * What --help prints. A command has its examples before its options, the options in groups, and a reference for what all
+ * commands share.
+ */
 
-/** The heading of what is there for those who come from virsh; it comes last. */
+/** The heading of the options that exist because virsh has them; this group comes last. */
 export const AS_IN_VIRSH = 'As in virsh:';
 
-/** The first hour with kvmsnap. */
-const PROGRAM_EXAMPLES = [
-  ['kvmsnap check web-1', 'will snapshots of web-1 work?'],
-  ['kvmsnap create-as web-1 before-upgrade', 'take one'],
+/** What a new user needs first. */
+export const PROGRAM_EXAMPLES = [
+  ['kvmsnap check web-1', 'check that snapshots work'],
+  ['kvmsnap create-as web-1 before-upgrade', 'take a snapshot'],
   ['kvmsnap revert web-1 before-upgrade', 'go back to it'],
-  ['kvmsnap create --all --label nightly --keep-daily 7', 'every night, from cron'],
+  ['kvmsnap create --all --label nightly --keep-daily 7', 'every night (cron)'],
 ] as const;
 
 type Formatted = readonly (readonly [term: string, description: string])[];
 
-/** Of the program, or of one of its commands; wrapped at the width of `helper`. Each line ends without blanks. */
+/** The help of the program or of one of its commands, wrapped at the width of `helper`. */
 export function formatHelp(command: AnyCommand, helper: Help): string {
   const parts = command instanceof Verb ? verbParts(command, helper) : programParts(command, helper);
   return [`Usage: ${helper.commandUsage(command)}`, describe(command, helper), ...parts]
@@ -33,21 +36,28 @@ function verbParts(verb: Verb, helper: Help): string[] {
   const options = helper.visibleOptions(verb).filter(({ long }) => long !== '--help');
   const groups = grouped(options, ({ helpGroupHeading }) => helpGroupHeading ?? 'Options:');
   const last = groups.filter(([heading]) => heading === AS_IN_VIRSH);
+  const asList = ([heading, group]: [string, AnyCommand['options']]) =>
+    listed(heading, optionsOf(group, helper), helper);
   const ends = [0, ...verb.failures.map((code) => FAILURES[code].exitCode)].join(' ');
   return [
-    ['Examples:', ...verb.examples.map((line) => `  ${line}`)].join('\n'),
+    ['Examples:', ...verb.examples.map((line) => pastable(line, helper.helpWidth ?? 80))].join('\n'),
     listed('Arguments:', argumentsOf(verb, helper), helper),
-    ...[...groups.filter((group) => !last.includes(group)), ...last].map(([heading, group]) =>
-      listed(heading, optionsOf(group, helper), helper),
+    ...groups.filter((group) => !last.includes(group)).map(asList),
+    listed(
+      'Output:',
+      [
+        ['kvmsnap help options', 'options of every command: -q, --json, --dry-run ...'],
+        ['kvmsnap help exit-codes', `exit codes ${ends}`],
+      ],
+      helper,
     ),
-    `Options of every command: kvmsnap help options\nExit codes ${ends}: kvmsnap help exit-codes`,
+    ...last.map(asList),
   ];
 }
 
 function programParts(program: AnyCommand, helper: Help): string[] {
   const verbs = helper.visibleCommands(program).filter((each) => each instanceof Verb);
   return [
-    listed('Examples:', PROGRAM_EXAMPLES, helper),
     ...grouped(verbs, ({ group }) => `${group}:`).map(([heading, group]) =>
       listed(
         heading,
@@ -55,19 +65,44 @@ function programParts(program: AnyCommand, helper: Help): string[] {
         helper,
       ),
     ),
+    examples(helper),
     globalOptions(program, helper),
-    'kvmsnap COMMAND --help explains a command, and kvmsnap help lists the topics.',
+    helper.boxWrap(
+      'kvmsnap COMMAND --help explains one command. kvmsnap help lists the topics of the manual.',
+      helper.helpWidth ?? 80,
+    ),
   ];
 }
 
-/** The items by their heading, in the order in which the headings come first. */
+/** The examples with their purposes in a second column; where there is no room for it, each purpose stands above its line. */
+function examples(helper: Help): string {
+  const width = helper.helpWidth ?? 80;
+  const list = listed('Examples:', PROGRAM_EXAMPLES, helper);
+  if (list.split('\n').every((line) => line.length <= width)) return list;
+  const lines = PROGRAM_EXAMPLES.map(([line, purpose]) => `  # ${purpose}\n${pastable(line, width)}`);
+  return ['Examples:', ...lines].join('\n');
+}
+
+/** A command line, indented, and continued by backslashes where it is wider. */
+function pastable(line: string, width: number): string {
+  const lines: string[] = [];
+  for (const word of line.match(/(?:"[^"]*"|'[^']*'|\S)+/g) ?? []) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + word.length + 3 <= width)
+      lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(`${last === undefined ? '  ' : '      '}${word}`);
+  }
+  return lines.join(' \\\n');
+}
+
+/** The items by their heading; the headings are in the order of their first items. */
 function grouped<Item>(items: readonly Item[], headingOf: (item: Item) => string): [string, Item[]][] {
   const groups = new Map<string, Item[]>();
   for (const item of items) groups.set(headingOf(item), [...(groups.get(headingOf(item)) ?? []), item]);
   return [...groups];
 }
 
-/** The options that stand with every command. */
+/** The list of the options that every command has. */
 export const globalOptions = (program: AnyCommand, helper: Help): string =>
   listed('Options of every command:', optionsOf(helper.visibleOptions(program), helper), helper);
 
@@ -79,7 +114,7 @@ const argumentsOf = (verb: Verb, helper: Help): Formatted =>
     .visibleArguments(verb)
     .map((argument) => [helper.argumentTerm(argument), helper.argumentDescription(argument)]);
 
-/** A heading and its entries, in two columns. '' where there is none. */
+/** A heading and its entries in two columns; '' if there are no entries. */
 export function listed(heading: string, entries: Formatted, helper: Help): string {
   if (entries.length === 0) return '';
   const width = Math.max(...entries.map(([term]) => term.length));

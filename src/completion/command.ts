@@ -7,8 +7,8 @@ const shellArgument = () => new Argument('<shell>', 'bash, zsh or fish').choices
 export function completion({ run }: Program): Verb {
   const verb = new Verb('completion', {
     group: 'More',
-    summary: 'print the completion script of a shell',
-    detail: 'Completes commands, options, and the names of VMs and snapshots.',
+    summary: 'print the completion script for a shell',
+    detail: 'The script completes commands, options, and the names of VMs and snapshots.',
     examples: [
       'source <(kvmsnap completion bash)',
       'kvmsnap completion fish > ~/.config/fish/completions/kvmsnap.fish',
@@ -21,18 +21,18 @@ export function completion({ run }: Program): Verb {
   return verb;
 }
 
-/** Hidden: what the scripts of `completion` run. */
+/** Hidden: the completion scripts run this command. */
 export function complete({ run, whole }: Program): Verb {
   const verb = new Verb('complete', {
     group: 'More',
     summary: 'print what a command line may be completed with',
-    detail: 'What the scripts of kvmsnap completion run at each TAB.',
+    detail: 'The completion scripts run this at each TAB.',
     examples: ["kvmsnap complete fish -- list ''"],
     needsWriting: false,
   });
   verb
     .addArgument(shellArgument())
-    .addArgument(new MeantArgument('[words...]', 'text', 'the line so far, behind --'))
+    .addArgument(new MeantArgument('[words...]', 'text', 'the command line so far, after --'))
     .action((shell, words) =>
       run(async (ctx) => (await import('./complete.ts')).complete(ctx, await whole(), shell, words)),
     );

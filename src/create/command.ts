@@ -12,7 +12,8 @@ const FAILURES = ['partial', 'check', 'exists', 'busy'] as const;
 const withBasics = <Args extends unknown[], Values extends OptionValues>(command: CommandOf<Args, Values>) =>
   withSpec(
     command
-      .option('-d, --description <text>', 'what the snapshot is for')
+      .optionsGroup('What is taken:')
+      .option('-d, --description <text>', 'set the description of the snapshot')
       .option('--force', 'override advisory checks (such as free space)'),
   )
     .optionsGroup(AS_IN_VIRSH)
@@ -23,13 +24,12 @@ const bareCreate = () =>
     group: 'Take and go back',
     summary: 'take a snapshot with a generated name',
     detail:
-      'Takes all writable disks, inside their images, and the memory if the VM runs (the guest is paused meanwhile). ' +
-      'With --label and keep rules it also prunes older snapshots with that label.',
+      'It contains all writable disks, inside their images, and the memory if the VM runs (the guest is paused meanwhile). ' +
+      'With --label and keep rules, it also deletes older snapshots of that label.',
     failures: FAILURES,
     examples: [
       'kvmsnap create centos7-1 --label nightly --keep-daily 7 --keep-weekly 4',
       "kvmsnap create 'web-*' db-1 --exclude web-test --label nightly",
-      'name=$(kvmsnap create -q centos7-1)',
     ],
     needsWriting: true,
   });
@@ -37,10 +37,12 @@ const bareCreate = () =>
 const withCreateOptions = (verb: Verb) =>
   withFilters(
     withRules(
-      withBasics(verb.addArgument(vmsArgument('names, UUIDs or patterns; or use --all')))
-        .addOption(new MeantOption('--xml <file>', 'file', 'take it as this XML file says (one VM)'))
-        .option('--redefine', 'with --xml: register it instead of taking one')
-        .option('--current', 'with --redefine: make it the current snapshot')
+      withBasics(verb.addArgument(vmsArgument('names, UUIDs or patterns of VMs; or use --all')))
+        .addOption(
+          new MeantOption('--xml <file>', 'file', 'take the snapshot that this XML file describes (one VM)'),
+        )
+        .option('--redefine', 'register the snapshot of --xml instead of taking one')
+        .option('--current', 'make it the current snapshot (with --redefine)')
         .addOption(labelOption('name the snapshot <label>-<UTC time>')),
     ).addOption(allOption()),
   )
@@ -61,9 +63,9 @@ export function create({ run }: Program): Verb {
 const bareCreateAs = () =>
   new Verb('create-as', {
     group: 'Take and go back',
-    summary: 'take a snapshot with a name',
+    summary: 'take a snapshot with the given name',
     detail:
-      'Takes all writable disks, inside their images, and the memory if the VM runs (the guest is paused meanwhile).',
+      'It contains all writable disks, inside their images, and the memory if the VM runs (the guest is paused meanwhile).',
     failures: FAILURES,
     examples: [
       'kvmsnap create-as centos7-1 snapshot-2 -d "before the upgrade"',

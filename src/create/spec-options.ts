@@ -11,17 +11,17 @@ export const withSpec = <Args extends unknown[], Values extends OptionValues>(
   command
     .optionsGroup('External snapshots:')
     .option('--external', 'take an external snapshot: overlays and a memory file')
-    .option('--disk-only', 'external, without the memory')
+    .option('--disk-only', 'take an external snapshot of the disks only')
     .option(
       '--memspec <spec>',
-      'external, memory in this file: [file=]/PATH',
+      'save the memory in this file: [file=]/PATH (external)',
       parsed(parseMemspec, '[file=]/PATH[,snapshot=external]'),
     )
     .addOption(
       repeatedAs(
         '--diskspec <spec>',
         'text',
-        'external, one disk: DISK[,snapshot=no][,file=/PATH]...',
+        'set how one disk is taken: DISK[,snapshot=no][,file=/PATH]',
         parsed(
           parseDiskspec,
           'DISK[,snapshot=no|external|manual][,driver=qcow2][,stype=file|block][,file=/PATH]',
@@ -29,13 +29,13 @@ export const withSpec = <Args extends unknown[], Values extends OptionValues>(
       ),
     )
     .option('--live', 'keep the guest running while its memory is saved')
-    .option('--quiesce', 'freeze the guest file systems (with --disk-only)')
-    .option('--reuse-external', 'use existing overlay files made for these images')
+    .option('--quiesce', "freeze the guest's file systems (with --disk-only)")
+    .option('--reuse-external', 'use existing overlay files that were made for these images')
     .optionsGroup(AS_IN_VIRSH)
     .option('--halt', 'shut the VM down after the snapshot')
-    .option('--atomic', 'all disks or none (QEMU always works this way)')
+    .option('--atomic', 'take all disks or none (QEMU always works this way)')
     .option('--no-metadata', 'do not record the snapshot in libvirt')
-    .option('--validate', 'let libvirt validate the XML (not in 7.0)')
+    .option('--validate', 'let libvirt validate the XML (not available in libvirt 7.0)')
     .optionsGroup('');
 
 export type SpecOptions = OptionsOf<ReturnType<typeof withSpec<[], Record<never, never>>>>;

@@ -10,7 +10,7 @@ const bare = () =>
     group: 'Keep and clean',
     summary: 'delete snapshots',
     detail:
-      'Asks on a terminal. In a script it does not ask, but --children and more than one VM need --yes.',
+      'On a terminal you are asked first. A script is not asked, but needs --yes for --children and for more than one VM.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap delete centos7-1 1649751390',
@@ -24,11 +24,11 @@ const withOptions = (verb: Verb) =>
   withFilters(
     verb
       .addArgument(patternArgument())
-      .addArgument(new MeantArgument('[names...]', 'snapshot', 'the snapshots; or use --current'))
-      .option('--current', 'the current snapshot instead of a name')
-      .option('--children', 'delete the snapshots below it too')
+      .addArgument(new MeantArgument('[names...]', 'snapshot', 'names of the snapshots; or use --current'))
+      .option('--current', 'use the current snapshot instead of a name')
+      .option('--children', 'also delete all snapshots below it')
       .option('--children-only', 'delete only the snapshots below it')
-      .option('--metadata', 'only unregister it from libvirt; keep the data')
+      .option('--metadata', 'unregister the snapshot from libvirt; keep its data')
       .addOption(leftoversOption())
       .addOption(vmOption()),
   )

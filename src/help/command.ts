@@ -6,19 +6,19 @@ const bare = () =>
   new Verb('manual', {
     group: 'More',
     summary: 'print the man page',
-    detail: 'The man page in roff, for the build and for packagers.',
+    detail: 'It is printed in roff, for the build and for packagers.',
     examples: ['kvmsnap manual > kvmsnap.1'],
     needsWriting: false,
   });
 
 const withOptions = (verb: Verb) =>
   verb
-    .option('--tables', "the manual's tables instead, as JSON")
-    .option('--schemas', 'the JSON Schema of each document instead');
+    .option('--tables', "print the manual's tables as JSON instead")
+    .option('--schemas', 'print the JSON Schema of each document instead');
 
 export type ManualOptions = OptionsOf<ReturnType<typeof withOptions>>;
 
-/** Hidden: for the build, the tests, and packagers. */
+/** Hidden: the build, the tests and packagers use it. */
 export function manual({ run, whole }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((options) =>
@@ -31,12 +31,12 @@ export function help({ run, whole }: Program): Verb {
   const verb = new Verb('help', {
     group: 'More',
     summary: 'show help on a command or topic',
-    detail: 'Without a word: all commands and topics.',
+    detail: 'Without a topic, all commands and topics are listed.',
     examples: ['kvmsnap help external', 'kvmsnap help exit-codes'],
     needsWriting: false,
   });
   verb
-    .addArgument(new MeantArgument('[topic]', 'topic', 'a command or a topic'))
+    .addArgument(new MeantArgument('[topic]', 'topic', 'a command, or a topic of the manual'))
     .action((topic) =>
       run(async (ctx) => (await import('./help.ts')).help(ctx, await whole(), topic ?? null)),
     );

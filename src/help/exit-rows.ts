@@ -1,6 +1,6 @@
 import { FAILURES, type FailureCode } from '../errors.ts';
 
-/** Every exit code with its meaning, and the name that JSON calls it by; 0 has none. */
+/** Every exit code with its meaning and its name in JSON; 0 has no name. */
 export function exitRows(): [exit: string, meaning: string, name: string][] {
   const names = Object.keys(FAILURES) as FailureCode[];
   return [

@@ -7,9 +7,12 @@ import { exitRows } from './exit-rows.ts';
 import { pageText } from './page-text.ts';
 import { TOPICS } from './topics.ts';
 
-/** `kvmsnap help`: the topics; `kvmsnap help WORD`: a command's help, a page of the manual, or what all commands share. */
+/**
+ * `kvmsnap help` lists the commands and topics. `kvmsnap help WORD` shows the help of a command, a page of the manual, or what
+ * all commands share.
+ */
 
-/** What the program itself tells, beside the pages. */
+/** Topics that are made from the program itself and are no pages of the manual. */
 const OF_THE_PROGRAM: readonly {
   readonly name: string;
   readonly summary: string;
@@ -17,7 +20,7 @@ const OF_THE_PROGRAM: readonly {
 }[] = [
   {
     name: 'options',
-    summary: 'the options of every command',
+    summary: 'options of every command',
     write: (program) => `${globalOptions(program, helperOf(program))}\n`,
   },
   {
@@ -32,7 +35,7 @@ const OF_THE_PROGRAM: readonly {
   },
 ];
 
-/** Prints help on that word; null: the list of commands and topics. Throws `usage` for a word that means nothing. */
+/** Prints help on a command or topic; null: the list of both. Throws `usage` for an unknown word. */
 export async function help(ctx: Context, program: AnyCommand, word: string | null): Promise<void> {
   ctx.terminal.print(word === null ? overview(program) : await helpOn(program, word));
 }

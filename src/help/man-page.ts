@@ -1,8 +1,9 @@
 import type { AnyCommand } from '../command-line/commander.ts';
+import { PROGRAM_EXAMPLES } from '../command-line/help.ts';
 import { Verb } from '../command-line/verb.ts';
 import { exitRows } from './exit-rows.ts';
 
-/** The program -> its man page and the tables of the manual. */
+/** Makes the man page and the tables of the manual from the definition of the program. */
 
 interface Entry {
   readonly flags: string;
@@ -24,24 +25,25 @@ function syntaxOf(argument: Argument): string {
   return argument.required ? `<${words}>` : `[${words}]`;
 }
 
-/** The commands that are for users; commander's own `help` is none of the program. */
+/** The commands for users, without the hidden ones and without commander's own `help`. */
 const shownCommands = (program: AnyCommand): Verb[] =>
   program
     .createHelp()
     .visibleCommands(program)
     .filter((command) => command instanceof Verb);
 
-/** The global options; --version is no option of a command. */
+/** The global options without --version, which no command has. */
 const globalsOf = ({ options }: AnyCommand): Entry[] =>
   options.filter(({ long }) => long !== '--version').map(optionEntry);
 
-/** What no single command says. */
+/** What applies to all commands. */
 const DESCRIPTION = [
-  'Checks before each snapshot, revert and deletion whether it can work, runs virsh, and says done only when libvirt and ' +
-    'every disk are as they should be. Data goes to stdout, all else to stderr.',
-  "VMs are meant by name or UUID, and where several may be, by a pattern of the shell's kind: * is any text, ? any " +
-    'character, [a-c] one of these, [!a-c] one of the others. A pattern is about the whole name, and a VM of exactly ' +
-    'that name wins over it.',
+  'kvmsnap takes, lists, reverts and deletes snapshots of libvirt VMs, in place of virsh snapshot-*. Before each action it ' +
+    'checks that the action can work. Afterwards it verifies the result in libvirt and on every disk, and reports success ' +
+    'only if both agree. Data goes to stdout, messages go to stderr.',
+  'Name a VM by its name or its UUID. Where several VMs are possible, you can also use a pattern as in a shell: * stands ' +
+    'for any text, ? for any character, [a-c] for one of these characters, [!a-c] for any other character. The pattern must ' +
+    'match the whole name. If a VM has exactly the name of the pattern, only this VM is selected.',
 ];
 
 /** Man page in roff, section 1 (macros: man(7)). */
@@ -49,12 +51,14 @@ export function manPage(program: AnyCommand): string {
   return [
     `.TH KVMSNAP 1 "" "kvmsnap ${program.version()}" "User Commands"`,
     '.SH NAME',
-    'kvmsnap \\- snapshots of libvirt VMs that you can trust',
+    'kvmsnap \\- take, list, revert and delete snapshots of libvirt VMs',
     '.SH SYNOPSIS',
     '.B kvmsnap',
     '[\\fIoptions\\fR] \\fIcommand\\fR [\\fIarguments\\fR]',
     '.SH DESCRIPTION',
     ...DESCRIPTION.flatMap((paragraph, i) => [...(i === 0 ? [] : ['.PP']), roff(paragraph)]),
+    '.SH EXAMPLES',
+    ...PROGRAM_EXAMPLES.flatMap(([line, purpose]) => term({ flags: line, help: purpose })),
     '.SH COMMANDS',
     ...shownCommands(program).flatMap((command) => [
       `.SS ${roff(`kvmsnap ${usage(command)}`)}`,
@@ -73,13 +77,13 @@ export function manPage(program: AnyCommand): string {
     '.SH EXIT STATUS',
     ...exitRows().flatMap(([code, meaning]) => term({ flags: code, help: meaning })),
     '.SH ENVIRONMENT',
-    'virsh decides by \\fBLIBVIRT_DEFAULT_URI\\fR and \\fBVIRSH_DEFAULT_CONNECT_URI\\fR what to connect to.',
-    '\\fBNO_COLOR\\fR and \\fBFORCE_COLOR\\fR are heeded.',
-    'Times, and the periods of a prune, are those of \\fBTZ\\fR or else of the system.',
+    '\\fBLIBVIRT_DEFAULT_URI\\fR and \\fBVIRSH_DEFAULT_CONNECT_URI\\fR set the connection, as for virsh.',
+    '\\fBNO_COLOR\\fR and \\fBFORCE_COLOR\\fR switch colors off and on.',
+    '\\fBTZ\\fR sets the time zone of the times that are shown, and of the periods of keep rules.',
     '.SH FILES',
     ...term({
       flags: '$XDG_STATE_HOME/kvmsnap, ~/.local/state/kvmsnap',
-      help: 'what libvirt knew of a snapshot before hold, unhold, describe, check --fix and create --redefine changed it',
+      help: 'the metadata of a snapshot as it was before hold, unhold, describe, check --fix or create --redefine changed it',
     }),
     '.SH SEE ALSO',
     '.BR virsh (1),',
@@ -88,7 +92,7 @@ export function manPage(program: AnyCommand): string {
   ].join('\n');
 }
 
-/** Tables in Markdown, by the name that marks their place in a page. */
+/** Tables in Markdown, by the name of the comment that marks their place in a page. */
 export function manualTables(program: AnyCommand): Readonly<Record<string, string>> {
   const commands = shownCommands(program);
   return {
@@ -107,7 +111,7 @@ export function manualTables(program: AnyCommand): Readonly<Record<string, strin
   };
 }
 
-/** The same option of several commands is one row. */
+/** One row for each option; an option that several commands have is one row. */
 function optionRows(commands: readonly Verb[]): string[][] {
   const rows = new Map<string, { readonly entry: Entry; readonly of: string[] }>();
   for (const command of commands) {
@@ -128,7 +132,7 @@ function usage(command: Verb): string {
 
 const term = ({ flags, help }: Entry): string[] => ['.TP', `.B ${roff(flags)}`, roff(help)];
 
-/** Backslashes and hyphens mean something to roff, and so does a line's first dot or quote. */
+/** Escapes what has a meaning in roff: backslashes, hyphens, and a dot or quote at the start of a line. */
 const roff = (text: string): string =>
   text
     .replace(/\\/g, '\\e')

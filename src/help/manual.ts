@@ -4,7 +4,7 @@ import type { Context } from '../run/context.ts';
 import type { ManualOptions } from './command.ts';
 import { manPage, manualTables } from './man-page.ts';
 
-/** `manual`: the man page, or by name, as JSON, the manual's tables or the documents' schemas. For the build and the tests. */
+/** `manual`: prints the man page, or as JSON the manual's tables or the documents' schemas. For the build and the tests. */
 export async function manual(
   ctx: Context,
   program: AnyCommand,

@@ -1,12 +1,12 @@
-/** A page of the manual, which is Markdown, for a terminal. */
+/** Shows a page of the manual, which is Markdown, on a terminal. */
 
-/** Wraps text at that many columns, and no word. */
+/** Wraps text at that many columns; a longer word stays whole. */
 export interface Wrapping {
   readonly helpWidth?: number | undefined;
   boxWrap(text: string, width: number): string;
 }
 
-/** Prose is wrapped, examples stay as they are, comments are marks for the build. */
+/** The page with wrapped prose, unchanged examples, and without the comments that are marks for the build. */
 export function pageText(page: string, helper: Wrapping): string {
   const blocks = page.replace(/^<!--.*-->\n/gm, '').split(/^(```\w*\n.*?^```\n)/ms);
   return blocks
@@ -25,7 +25,7 @@ export function pageText(page: string, helper: Wrapping): string {
     .join('');
 }
 
-/** A table of Markdown; where it is wider than the terminal, each row is a paragraph, with the head before each cell. */
+/** A table of Markdown. If it is wider than the terminal, each row becomes a list item, with the heading before each cell. */
 function fitted(table: string, helper: Wrapping): string {
   const width = helper.helpWidth ?? 80;
   const lines = table.trimEnd().split('\n');

@@ -1,4 +1,4 @@
-/** The pages of the manual beside this file: `kvmsnap help TOPIC`, and man pages of section 7. */
+/** The pages of the manual, which `kvmsnap help TOPIC` and the man pages of section 7 show. */
 
 export interface Topic {
   readonly name: string;
@@ -7,7 +7,7 @@ export interface Topic {
   readonly load: () => Promise<{ readonly default: string }>;
 }
 
-/** In the order in which help and README list them. */
+/** All pages, in the order in which help and README list them. */
 export const TOPICS: readonly Topic[] = [
   {
     name: 'snapshots',
@@ -16,7 +16,7 @@ export const TOPICS: readonly Topic[] = [
   },
   {
     name: 'external',
-    summary: 'snapshots in files of their own',
+    summary: 'snapshots in overlay files and memory files',
     load: () => import('../manual/external.md'),
   },
   {
@@ -59,15 +59,19 @@ export const TOPICS: readonly Topic[] = [
   },
   {
     name: 'from-virsh',
-    summary: 'each option of virsh, and what it is here',
+    summary: 'each option of virsh and its counterpart in kvmsnap',
     load: () => import('../manual/from-virsh.md'),
   },
   { name: 'reference', summary: 'all commands and options', load: () => import('../manual/reference.md') },
   {
     name: 'hazards',
-    summary: 'what kvmsnap protects from, on each libvirt',
+    summary: 'what kvmsnap protects you from, on each libvirt',
     load: () => import('../manual/hazards.md'),
   },
-  { name: 'performance', summary: 'measurements', load: () => import('../manual/performance.md') },
+  {
+    name: 'performance',
+    summary: 'speed and memory, measured',
+    load: () => import('../manual/performance.md'),
+  },
   { name: 'development', summary: 'working on kvmsnap', load: () => import('../manual/development.md') },
 ];

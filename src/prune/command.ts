@@ -1,16 +1,15 @@
 import { vmsArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
-import { MeantOption } from '../command-line/meaning.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { allOption, jobsOption, withFilters } from '../run/select-options.ts';
-import { labelOption, withRules } from './rule-options.ts';
+import { labelOption, matchOption, withRules } from './rule-options.ts';
 
 const bare = () =>
   new Verb('prune', {
     group: 'Keep and clean',
-    summary: 'delete snapshots that no keep rule keeps',
+    summary: 'delete old snapshots that no keep rule keeps',
     detail:
-      'Considers only snapshots with the label, or with names that --match. A snapshot is kept if any rule keeps it; without a rule nothing is deleted.',
+      'Only snapshots with the label of --label, or with names that match --match, are considered. A snapshot is kept if any rule keeps it; without a rule, nothing is deleted.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap prune --all --label nightly --keep-daily 7 --keep-weekly 4 --dry-run',
@@ -23,15 +22,9 @@ const withOptions = (verb: Verb) =>
   withFilters(
     withRules(
       verb
-        .addArgument(vmsArgument('names, UUIDs or patterns; or use --all'))
-        .addOption(labelOption('only snapshots with this label'))
-        .addOption(
-          new MeantOption(
-            '--match <pattern>',
-            'snapshot-pattern',
-            'also consider snapshots with these names',
-          ),
-        ),
+        .addArgument(vmsArgument('names, UUIDs or patterns of VMs; or use --all'))
+        .addOption(labelOption('consider only snapshots with this label'))
+        .addOption(matchOption()),
     ).addOption(allOption()),
   ).addOption(jobsOption());
 

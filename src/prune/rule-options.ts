@@ -1,35 +1,50 @@
 import { type CommandOf, Option, type OptionsOf, type OptionValues } from '../command-line/commander.ts';
+import { MeantOption } from '../command-line/meaning.ts';
 import { parseCount, repeated, unfit } from '../command-line/values.ts';
 import { leftoversOption } from '../delete/leftovers-option.ts';
 import { labelProblem } from '../model/labels.ts';
 import { parseSpan, type Span } from './calendar.ts';
 import { type FreeMin, parseFreeMin } from './free-space-policy.ts';
 
-/** The options by which a command line says what a prune keeps. */
+/** The options that say what a prune keeps. */
 
 /** The heading of these options in help. */
-const KEEP_RULES = 'Keep rules:';
+const RETENTION = 'Retention:';
 
-/** `help`: what the command does by it. */
+/** `help`: what the option does in this command. */
 export const labelOption = (help: string) =>
-  new Option('--label <label>', help).helpGroup(KEEP_RULES).argParser(parseLabel);
+  new Option('--label <label>', help).helpGroup(RETENTION).argParser(parseLabel);
 
-/** The rules of retention. */
+/** Other snapshots that a prune considers. */
+export const matchOption = () =>
+  new MeantOption(
+    '--match <pattern>',
+    'snapshot-pattern',
+    'also consider snapshots whose names match',
+  ).helpGroup(RETENTION);
+
+/** The keep rules, and the options that go with them. */
 export const withRules = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
 ) =>
   command
-    .optionsGroup(KEEP_RULES)
-    .option('--keep-last <n>', 'keep the newest <n>', parseCount)
+    .optionsGroup(RETENTION)
+    .option('--keep-last <n>', 'keep the newest <n> snapshots', parseCount)
     .option('--keep-hourly <n>', 'keep the newest of each of the last <n> hours', parseCount)
     .option('--keep-daily <n>', 'keep the newest of each of the last <n> days', parseCount)
     .option('--keep-weekly <n>', 'keep the newest of each of the last <n> weeks', parseCount)
     .option('--keep-monthly <n>', 'keep the newest of each of the last <n> months', parseCount)
     .option('--keep-yearly <n>', 'keep the newest of each of the last <n> years', parseCount)
-    .option('--keep-within <span>', 'keep those younger than 36h, 14d, 8w, 6mo, 2y', parseKeepWithin)
-    .addOption(repeated('--keep <pattern>', 'snapshot-pattern', 'keep names that match (repeatable)'))
+    .option(
+      '--keep-within <span>',
+      'keep snapshots younger than this: 36h, 14d, 8w, 6mo, 2y',
+      parseKeepWithin,
+    )
+    .addOption(
+      repeated('--keep <pattern>', 'snapshot-pattern', 'keep snapshots whose names match (repeatable)'),
+    )
     .option('--allow-empty', 'allow deleting even the newest snapshot')
-    .option('--free-min <space>', 'delete only until this much is free: 20%, 50G', parseSpace)
+    .option('--free-min <space>', 'delete the oldest until this much is free: 20%, 50G', parseSpace)
     .addOption(leftoversOption())
     .optionsGroup('');
 

@@ -8,7 +8,7 @@ const bare = () =>
     group: 'Take and go back',
     summary: 'revert a VM to a snapshot',
     detail:
-      'Everything written since is lost, unless --backup keeps it. Asks on a terminal; in a script it does not ask.',
+      'Everything written since then is lost, unless --backup keeps it. On a terminal you are asked first; a script is not asked.',
     failures: ['check', 'exists', 'busy', 'declined'],
     examples: [
       'kvmsnap revert centos7-1 snapshot-2 --backup',
@@ -20,13 +20,15 @@ const bare = () =>
 const withOptions = (verb: Verb) =>
   verb
     .addArgument(vmArgument())
-    .addArgument(new MeantArgument('[name]', 'snapshot', 'the snapshot; or use --current'))
-    .option('--current', 'the current snapshot instead of a name')
+    .addArgument(new MeantArgument('[name]', 'snapshot', 'name of the snapshot; or use --current'))
+    .option('--current', 'use the current snapshot instead of a name')
     .option('--running', 'start the VM afterwards')
     .option('--paused', 'leave the VM paused afterwards')
-    .option('--reset-nvram', 'recreate the NVRAM from its template (libvirt 8.1)')
+    .option('--reset-nvram', 'recreate the NVRAM from its template (libvirt 8.1 or newer)')
     .option('--backup', 'first take a snapshot of the present state')
-    .addOption(new MeantOption('--backup-name <name>', 'name', 'the same, with this name'))
+    .addOption(
+      new MeantOption('--backup-name <name>', 'name', 'set the name of that snapshot (implies --backup)'),
+    )
     .option('--force', 'proceed despite a managed save or an overlay in use');
 
 export type RevertOptions = OptionsOf<ReturnType<typeof withOptions>>;

@@ -19,15 +19,15 @@ export const withFilters = <Args extends unknown[], Values extends OptionValues>
       repeatedChoice(
         '--state <state>',
         ['running', 'shutoff', 'paused'],
-        'only VMs that are running, shutoff or paused',
+        'select only VMs in this state: running, shutoff or paused',
       ),
     );
 
-export const allOption = () => new Option('--all', 'all VMs').helpGroup(WHICH_VMS);
+export const allOption = () => new Option('--all', 'select all VMs').helpGroup(WHICH_VMS);
 
 /** More VMs, for the commands whose other arguments are snapshots. */
 export const vmOption = () =>
-  repeated('--vm <pattern>', 'vm', 'more VMs, by name or pattern (repeatable)').helpGroup(WHICH_VMS);
+  repeated('--vm <pattern>', 'vm', 'add VMs by name or pattern (repeatable)').helpGroup(WHICH_VMS);
 
 export const jobsOption = () =>
   new Option('--jobs <n>', 'work on up to <n> VMs in parallel (default: 1)')

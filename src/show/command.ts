@@ -10,25 +10,25 @@ const withSnapshotFilters = <Args extends unknown[], Values extends OptionValues
 ) =>
   command
     .optionsGroup('Which snapshots:')
-    .option('--roots', 'only snapshots without a parent')
-    .option('--leaves', 'only snapshots without children')
-    .option('--no-leaves', 'only snapshots with children')
-    .option('--internal', 'only internal snapshots')
-    .option('--external', 'only external snapshots')
-    .option('--inactive', 'only those taken while the VM was shut off')
-    .option('--active', 'only those with saved memory')
-    .option('--disk-only', 'only those of a running VM without memory')
-    .addOption(new MeantOption('--from <name>', 'snapshot', 'only children of this snapshot'))
-    .option('--current', 'only children of the current snapshot')
-    .option('--descendants', 'with --from or --current: all descendants')
+    .option('--roots', 'list only snapshots without a parent')
+    .option('--leaves', 'list only snapshots without children')
+    .option('--no-leaves', 'list only snapshots with children')
+    .option('--internal', 'list only internal snapshots')
+    .option('--external', 'list only external snapshots')
+    .option('--inactive', 'list only snapshots taken while the VM was shut off')
+    .option('--active', 'list only snapshots with saved memory')
+    .option('--disk-only', 'list only snapshots of a running VM without memory')
+    .addOption(new MeantOption('--from <name>', 'snapshot', 'list only children of this snapshot'))
+    .option('--current', 'list only children of the current snapshot')
+    .option('--descendants', 'list all descendants (with --from or --current)')
     .optionsGroup('');
 
 const bareList = () =>
   new Verb('list', {
     group: 'Look',
-    summary: 'list snapshots, or all VMs',
+    summary: 'list the snapshots of VMs, or all VMs',
     detail:
-      'Oldest first; * marks the current snapshot. Without a VM: every VM with its state, the number of snapshots and the newest.',
+      'Snapshots are listed from the oldest to the newest; * marks the current one. Without a VM, all VMs are listed, each with its state, the number of its snapshots and the newest one.',
     examples: [
       'kvmsnap list',
       'kvmsnap list centos7-1 --tree',
@@ -42,10 +42,10 @@ const withListOptions = (verb: Verb) =>
   withFilters(
     withSnapshotFilters(
       verb
-        .addArgument(vmsArgument('names, UUIDs or patterns (default: an overview of all VMs)'))
+        .addArgument(vmsArgument('names, UUIDs or patterns of VMs (default: an overview of all)'))
         .option('--all', 'list the snapshots of all VMs')
-        .option('-t, --tree', 'draw parents and children')
-        .option('--space', 'show what deleting each one frees (one VM)'),
+        .option('-t, --tree', 'draw parents and children as a tree')
+        .option('--space', 'show what deleting each snapshot frees (one VM)'),
     ),
   );
 
@@ -63,14 +63,14 @@ export function list({ run }: Program): Verb {
 const withXml = <Args extends unknown[], Values extends OptionValues>(command: CommandOf<Args, Values>) =>
   command
     .option('--xml', "print libvirt's XML of the snapshot")
-    .option('--security-info', 'with --xml: include passwords');
+    .option('--security-info', 'include passwords (with --xml)');
 
 const bareCurrent = () =>
   new Verb('current', {
     group: 'Look',
     summary: 'print or set the current snapshot',
     detail:
-      'It is the parent of the next snapshot. --set changes only what libvirt records; no disk and no guest changes.',
+      'The current snapshot is the parent of the next one. --set changes only what libvirt records; it changes no disk and no guest.',
     failures: ['check', 'busy'],
     examples: ['kvmsnap current centos7-1', 'kvmsnap current centos7-1 --set snapshot-2'],
     needsWriting: ['set', 'securityInfo'],
@@ -98,7 +98,7 @@ const bareInfo = () =>
     group: 'Look',
     summary: 'show a VM and its disks, or one snapshot',
     detail:
-      'A VM: each disk with its backing chain, and the snapshots inside the images. A snapshot: all facts, its cost, and whether each disk contains it.',
+      'For a VM: each disk with its backing chain, and the snapshots inside the images. For a snapshot: all facts, what it costs on disk, and whether each disk contains it.',
     examples: ['kvmsnap info centos7-1', 'kvmsnap info centos7-1 snapshot-2'],
     needsWriting: ['securityInfo'],
   });
@@ -107,8 +107,8 @@ const withInfoOptions = (verb: Verb) =>
   withXml(
     verb
       .addArgument(vmArgument())
-      .addArgument(new MeantArgument('[name]', 'snapshot', 'the snapshot'))
-      .option('--current', 'the current snapshot instead of a name'),
+      .addArgument(new MeantArgument('[name]', 'snapshot', 'name of the snapshot'))
+      .option('--current', 'use the current snapshot instead of a name'),
   );
 
 export type InfoOptions = OptionsOf<ReturnType<typeof withInfoOptions>>;

@@ -6,9 +6,9 @@ import { type Program, Verb } from '../command-line/verb.ts';
 const bare = () =>
   new Verb('space', {
     group: 'Look',
-    summary: 'show what snapshots cost on disk',
+    summary: 'show how much disk space snapshots use',
     detail:
-      'FREES: what deleting only this snapshot gives back. HOLDS: everything it references. CHANGED: the difference from its parent. With names: what deleting these together frees.',
+      'FREES is what deleting only this snapshot gives back, HOLDS is everything that it refers to, and CHANGED is the difference from its parent. With names: what deleting these snapshots together frees.',
     failures: ['check', 'busy'],
     examples: [
       'kvmsnap space centos7-1',
@@ -21,9 +21,9 @@ const bare = () =>
 const withOptions = (verb: Verb) =>
   verb
     .addArgument(vmArgument())
-    .addArgument(new MeantArgument('[names...]', 'snapshot', 'the snapshots'))
-    .option('--disks', 'show each disk too')
-    .option('--exact', 'pause a running guest briefly for exact figures')
+    .addArgument(new MeantArgument('[names...]', 'snapshot', 'names of snapshots to delete together'))
+    .option('--disks', 'show each disk separately')
+    .option('--exact', 'pause a running guest for a moment to get exact figures')
     .addOption(
       new Option('--sort <by>', 'sort by frees (largest first) or created').choices(['frees', 'created']),
     );

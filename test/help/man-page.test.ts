@@ -21,6 +21,7 @@ test('says what a command is for, and what there is beside the commands', () => 
     'NAME',
     'SYNOPSIS',
     'DESCRIPTION',
+    'EXAMPLES',
     'COMMANDS',
     'OPTIONS',
     'EXIT STATUS',

@@ -144,7 +144,7 @@ describe('kvmsnap help', () => {
   test.each([
     ['a command', 'rm', /^Usage: kvmsnap delete\|rm /],
     ['what all commands share', 'options', /--connect <uri>/],
-    ['exit codes', 'exit-codes', /^ {2}10 +declined/m],
+    ['exit codes', 'exit-codes', /^ {2}10 +the question was answered with no/m],
   ])('shows %s', async (_, word, shown) => {
     expect(await kvmsnap(['help', word])).toMatchObject({ code: 0, stdout: expect.stringMatching(shown) });
   });
