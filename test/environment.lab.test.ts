@@ -70,7 +70,7 @@ describe('the environment', () => {
     expect(revert).toMatchObject({
       code: 0,
       stderr: expect.stringMatching(
-        /^note: it will then be shut off\nnote: all that was written on top of '再来' .* will be lost\n$/,
+        /^note: it will then be shut off\nnote: all that was written on top of 再来 .* will be lost\n$/,
       ),
     });
     const remove = await kvmsnap(['delete', VM_NAME, '再来', '-q'], options);
@@ -78,7 +78,7 @@ describe('the environment', () => {
       code: 0,
       signal: null,
       stdout: '再来\n',
-      stderr: expect.stringMatching(/^note: this is deleted for good: '再来' of .*: 说明\n$/),
+      stderr: expect.stringMatching(/^note: this is deleted for good: 再来 of .*: 说明\n$/),
     });
   });
 

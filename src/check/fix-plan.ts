@@ -1,6 +1,7 @@
 import { type Domain, isActive, isSaving } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { mebibytes, type RuledFinding } from '../model/rule.ts';
+import { inText } from '../model/text.ts';
 import { ancestors } from '../model/tree.ts';
 import { againstGrowing, againstOpening, NO_OBSTACLES } from '../model/write-obstacles.ts';
 import { isNotable, resizable, type UnusedMemory } from '../qemu/unused-memory.ts';
@@ -114,7 +115,7 @@ function forget({ snapshots, stored, images }: CheckFacts): Fix[] {
     .filter((snapshot) => !snapshot.held && isGone(snapshot, stored.get(snapshot.name), images))
     .map(({ name }) => ({
       rule: 'no-data',
-      what: `have libvirt forget the snapshot '${name}'`,
+      what: `have libvirt forget the snapshot ${inText(name)}`,
       why: 'it is in no disk, and all of them were looked at',
       assumed: null,
       snapshot: name,
@@ -139,7 +140,7 @@ function register({ snapshots, stored, images }: CheckFacts): Fix[] {
     .sort((a, b) => depth(a.snapshot) - depth(b.snapshot))
     .map(({ snapshot: { name, isCurrent }, images, files: { moved } }) => ({
       rule: 'moved',
-      what: `register the snapshot '${name}' with ${[
+      what: `register the snapshot ${inText(name)} with ${[
         ...images.map(({ target, to }) => `${to} for disk ${target}`),
         ...moved.map(([from, to]) => `${to} instead of ${from}`),
       ].join(', ')}`,
@@ -173,7 +174,7 @@ function deleteDuplicates(facts: CheckFacts): Fix[] {
       .map(
         ({ target, path, stale }): Fix => ({
           rule: 'missing-tag',
-          what: `delete the older '${snapshot.name}' in disk ${target}`,
+          what: `delete the older ${inText(snapshot.name)} in disk ${target}`,
           why: `the disk holds ${stale + 1} of that name, and the older was taken before the snapshot that libvirt knows by it`,
           assumed: null,
           snapshot: snapshot.name,
@@ -188,8 +189,8 @@ function deleteIncomplete(facts: CheckFacts, { name, holders, status }: Orphan):
   if (status.kind !== 'incomplete' || !holders.every(({ path }) => canLoseTags(facts, path))) return [];
   return holders.map(({ target, path }) => ({
     rule: 'orphan-tag',
-    what: `delete '${name}' in disk ${target}`,
-    why: `it is half a snapshot, which libvirt does not know: disk ${status.lacking.join(', ')} was part of '${facts.domain.name}' then and does not hold it`,
+    what: `delete ${inText(name)} in disk ${target}`,
+    why: `it is half a snapshot, which libvirt does not know: disk ${status.lacking.join(', ')} was part of ${inText(facts.domain.name)} then and does not hold it`,
     assumed: null,
     snapshot: name,
     action: { kind: 'delete-tag', name, path, times: 1 },
@@ -212,9 +213,9 @@ function registerTags({ snapshots, stored, images }: CheckFacts, orphans: readon
       const state = hasMemory ? ', and it ran' : '';
       return {
         rule: 'orphan-tag',
-        what: `have libvirt know the snapshot '${name}'`,
+        what: `have libvirt know the snapshot ${inText(name)}`,
         why: 'every disk holds it once, and libvirt does not know it',
-        assumed: `the VM was defined then as it is today${state}; ${parent === null ? 'it has no parent' : `its parent is '${parent}', the one before it`}`,
+        assumed: `the VM was defined then as it is today${state}; ${parent === null ? 'it has no parent' : `its parent is ${inText(parent)}, the one before it`}`,
         snapshot: name,
         action: { kind: 'adopt', name, createdAtSeconds, hasMemory, parent },
       };

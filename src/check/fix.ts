@@ -6,6 +6,7 @@ import type { Writer } from '../host/interrupts.ts';
 import { readByUuid } from '../libvirt/domains.ts';
 import { isIdle } from '../libvirt/runtime.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { type Operation, operate, skip } from '../run/operation.ts';
 import { retryWhileBusy } from '../run/retry-while-busy.ts';
@@ -56,7 +57,7 @@ export async function fixVm(
     const isBusy = async () =>
       (await readByUuid(ctx.virsh, uuid, name)).domain.busy || !(await isIdle(ctx.virsh, uuid));
     if (prepared.length > 0 && (await isBusy()))
-      throw new KvmsnapError('busy', `a job of libvirt holds '${name}', which is left alone`);
+      throw new KvmsnapError('busy', `a job of libvirt holds ${inText(name)}, which is left alone`);
     const { vm, checked: before } = await look();
     const needed = new Set(before.fixes.map(fixKey));
     const deletions = openDeletions(vm, FORGETTING);
@@ -74,7 +75,7 @@ export async function fixVm(
       throw error;
     });
     if (!after) {
-      ctx.terminal.note(`note: '${name}' was not looked at again: what is said of it is from before`);
+      ctx.terminal.note(`note: ${inText(name)} was not looked at again: what is said of it is from before`);
       return { results: tried, checked: before };
     }
     const left = new Set(after.checked.fixes.map(fixKey));
@@ -126,7 +127,7 @@ const fixStep = (vm: string, fix: PreparedFix): Operation<PreparedFix, null, str
   },
   prepare: skip('what a step takes away is kept when the plan is made, which names the file'),
   write: {
-    subject: (_, { what }) => `'${what}' of '${vm}'`,
+    subject: (_, { what }) => `'${what}' of ${inText(vm)}`,
     by: writerOf(fix),
     async run(ctx, { commands, files, backup }) {
       for (const [i, command] of commands.entries()) {

@@ -2,6 +2,7 @@ import type { Disk, Domain } from '../model/domain.ts';
 import { chainOf, type DiskImage, type Images, type Tag, tagsIn, tagsNamed } from '../model/image.ts';
 import { nameProblem } from '../model/names.ts';
 import { internalDisks, type Snapshot } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import { accounting, describeUses, type ImageUsers, usesOf } from '../sharing/image-users.ts';
 import { participants, tagWithId } from '../vm/disk-findings.ts';
 
@@ -93,7 +94,7 @@ function elsewhere(
   const [unknown] = users.unknown;
   return unknown === undefined
     ? null
-    : { kind: 'unclear', why: `whose it is is not known: VM '${unknown}' could not be read` };
+    : { kind: 'unclear', why: `whose it is is not known: VM ${inText(unknown)} could not be read` };
 }
 
 /** Whether libvirt could have taken it as one snapshot of the VM as it is today. */
@@ -137,7 +138,7 @@ function diskReason(disk: Disk, image: DiskImage | undefined, name: string): str
   if (copies === 0) return `disk ${target} does not hold it`;
   if (copies > 1) return `disk ${target} holds it ${copies} times`;
   const other = tagWithId(image, name);
-  return other ? `in disk ${target} its name is the id of '${other.name}'` : null;
+  return other ? `in disk ${target} its name is the id of ${inText(other.name)}` : null;
 }
 
 /**

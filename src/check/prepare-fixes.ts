@@ -13,6 +13,7 @@ import { withPaths } from '../libvirt/xml/snapshot.ts';
 import { type TagRegistration, tagRegistrationXml } from '../libvirt/xml/tag-registration.ts';
 import type { Domain } from '../model/domain.ts';
 import { commandLine } from '../model/quote.ts';
+import { inText } from '../model/text.ts';
 import { localTime } from '../output/format.ts';
 import { deleteTagArguments } from '../qemu/command-lines.ts';
 import { freeUnusedMemoryArguments } from '../qemu/unused-memory.ts';
@@ -141,6 +142,6 @@ const qemuImg = (...args: string[]): Command => ({ tool: 'qemu-img', args });
 async function readDefinition({ virsh }: Context, { domain: { uuid, name } }: Vm): Promise<string> {
   const { texts, stderr } = await virsh.read([definitionCommand(uuid)]);
   const [xml] = texts;
-  if (!xml) throw virshFailure(`cannot read the definition of '${name}'`, stderr);
+  if (!xml) throw virshFailure(`cannot read the definition of ${inText(name)}`, stderr);
   return xml;
 }

@@ -4,6 +4,7 @@ import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import { isPattern } from '../model/selection.ts';
+import { inText } from '../model/text.ts';
 import type { SpaceRequest, SpaceRun } from '../prune/free-space-run.ts';
 import { toPruneRequest } from '../prune/options.ts';
 import type { PruneRequest } from '../prune/prune.ts';
@@ -90,7 +91,7 @@ function refuseSecondName(
   const slip = hint?.startsWith('did you mean') ? `${hint} Or, ` : '';
   const finding = {
     what: `${message}; nothing was done`,
-    hint: `${slip}to give the snapshot of '${vm}' that name`,
+    hint: `${slip}to give the snapshot of ${inText(vm)} that name`,
     command: kvmsnapLine('create-as', [vm, word]),
   };
   const { command } = withConnection(ctx, finding);
@@ -159,7 +160,7 @@ const isLeftPaused = ({ domain }: DomainReading, { vm, plan }: Taken): boolean =
 function noteHowToResume({ terminal, virsh }: Context, { vm, plan }: Taken): void {
   const { name, uuid } = vm.domain;
   terminal.note(
-    `note: '${name}' is paused: take the snapshot of the storage of disk ${plan.manual.join(', ')} now, and then let it go on: ${virsh.line(['resume', uuid])}`,
+    `note: ${inText(name)} is paused: take the snapshot of the storage of disk ${plan.manual.join(', ')} now, and then let it go on: ${virsh.line(['resume', uuid])}`,
   );
 }
 
@@ -177,7 +178,7 @@ async function pruneAfter(
   if (!hasRules(pruning.rules)) return { value: nothing, failures: [], succeeded: 0 };
   try {
     const after = await readAgain(ctx, domain);
-    requireAllRead(ctx, after, `prune '${domain.name}'`);
+    requireAllRead(ctx, after, `prune ${inText(domain.name)}`);
     if (pruning.freeMin) return { value: { ...nothing, after }, failures: [], succeeded: 0 };
     const { value: pruned, ...completed } = await pruneVm(ctx, after, pruning, fresh);
     return { ...completed, value: { ...nothing, pruned } };

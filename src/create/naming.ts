@@ -7,6 +7,7 @@ import type { Domain } from '../model/domain.ts';
 import { takesPart } from '../model/domain.ts';
 import { type Images, tagsIn, tagsNamed } from '../model/image.ts';
 import { nameProblem } from '../model/names.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { toErrorFinding } from '../run/enforce.ts';
 import { readImages } from '../vm/disks.ts';
@@ -19,7 +20,7 @@ import type { CreateFacts } from './rules/facts.ts';
 export function checkName(name: string): void {
   const problem = nameProblem(name);
   if (problem !== null)
-    throw new KvmsnapError('usage', `'${name}' cannot be the name of a snapshot: ${problem}`);
+    throw new KvmsnapError('usage', `${inText(name)} cannot be the name of a snapshot: ${problem}`);
 }
 
 const holdsTag = (images: Images, name: string): boolean =>
@@ -41,7 +42,7 @@ export async function existsAlready(ctx: Context, domain: Domain, name: string):
   const advice = adviseDeletion({ domain, snapshots }, [name], {
     hint: 'choose another name, or delete that one first',
   });
-  const message = `the VM '${domain.name}' already has a snapshot '${name}'`;
+  const message = `the VM ${inText(domain.name)} already has a snapshot ${inText(name)}`;
   return KvmsnapError.of('exists', null, [toErrorFinding({ what: message, ...advice })]);
 }
 

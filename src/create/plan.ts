@@ -10,6 +10,7 @@ import {
   type SnapshotPlan,
   type SnapshotSpec,
 } from '../model/snapshot-spec.ts';
+import { inText } from '../model/text.ts';
 
 /**
  * The plan of a create: which disks, whether the memory, and into which files. It is made from the definition alone.
@@ -130,7 +131,7 @@ export function planSnapshot(domain: Domain, name: string, spec: SnapshotSpec): 
   }
   if (spec.memory?.location === 'no' && isActive(domain.state) && !spec.diskOnly)
     return {
-      problem: `the memory of '${domain.name}', which runs, is left out, and libvirt does that only with --disk-only`,
+      problem: `the memory of ${inText(domain.name)}, which runs, is left out, and libvirt does that only with --disk-only`,
       hint: 'add --disk-only for an external snapshot of the disks; an internal one needs the memory',
     };
   if (mode === 'internal') return internalPlan(domain, spec);
@@ -188,8 +189,8 @@ function noSuchDisk({ name, disks }: Domain, word: string): PlanProblem {
   const targets = disks.map(({ target }) => target);
   const meant = nearest(word, targets);
   return {
-    problem: `the VM '${name}' has no disk '${word}'`,
-    hint: meant ? `did you mean '${meant}'?` : `its disks are: ${targets.join(', ') || 'none'}`,
+    problem: `the VM ${inText(name)} has no disk ${inText(word)}`,
+    hint: meant ? `did you mean ${inText(meant)}?` : `its disks are: ${targets.join(', ') || 'none'}`,
   };
 }
 

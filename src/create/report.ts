@@ -1,6 +1,7 @@
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { locationOf, manualDisks } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import { snapshotDocument } from '../output/documents.ts';
 import { type Column, section } from '../output/view.ts';
 import { concludeSpace, spaceDocument, spaceLines } from '../prune/free-space-report.ts';
@@ -103,7 +104,7 @@ export async function report(
           .filter(({ snapshot }) => results.length === 1 || (snapshot && isSaid(snapshot)))
           .map(
             ({ vm, name, snapshot }) =>
-              `'${name}' of '${vm.name}' is complete${snapshot ? `, in ${whereItIs(snapshot)}` : ''}`,
+              `${inText(name)} of ${inText(vm.name)} is complete${snapshot ? `, in ${whereItIs(snapshot)}` : ''}`,
           ),
         ...lines,
       ],

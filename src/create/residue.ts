@@ -3,6 +3,7 @@ import { chainPaths, type Images, tagsNamed } from '../model/image.ts';
 import { quote, virshWord } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
 import type { SnapshotPlan } from '../model/snapshot-spec.ts';
+import { inText } from '../model/text.ts';
 import { humanBytes } from '../output/format.ts';
 import { commitLine, deleteTagLine } from '../qemu/command-lines.ts';
 import { freeUnusedMemoryLine } from '../qemu/unused-memory.ts';
@@ -18,7 +19,7 @@ export function orphans(after: Vm, name: string): Finding[] {
   return [...after.images].flatMap(([target, image]) => {
     if (image.kind !== 'seen' || tagsNamed(image, name).length === 0) return [];
     const command = deleteTagLine(name, image.chain[0].path);
-    const what = `disk ${target} was left with a snapshot '${name}' that libvirt does not know`;
+    const what = `disk ${target} was left with a snapshot ${inText(name)} that libvirt does not know`;
     return [{ what, command, hint: `with the VM off: ${command}` }];
   });
 }

@@ -8,6 +8,7 @@ import { type Domain, isActive, takesPart } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { applyRules } from '../model/rule.ts';
 import { INTERNAL_SPEC, type SnapshotPlan } from '../model/snapshot-spec.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { type Operated, type Operation, operate, skip } from '../run/operation.ts';
 import { withNotesOnce } from '../run/retry-while-busy.ts';
@@ -84,7 +85,7 @@ const taking = (
   settled: skip('a snapshot of that name that is there already is another one'),
   rules: [
     {
-      cannot: ({ reading: { domain } }) => `cannot take a snapshot of '${domain.name}'`,
+      cannot: ({ reading: { domain } }) => `cannot take a snapshot of ${inText(domain.name)}`,
       find: ({ facts }) => applyRules(CREATE_RULES, facts),
       force,
     },
@@ -125,7 +126,7 @@ function describeSnapshot({ virsh }: Context, { name: vm, uuid }: Domain, name: 
   const thawing = plan.spec.quiesce
     ? ` (libvirtd thaws the guest's file systems at its end; should they stay frozen: ${virsh.line(thawCommand(uuid))})`
     : '';
-  return `the snapshot '${name}' of '${vm}'${thawing}`;
+  return `the snapshot ${inText(name)} of ${inText(vm)}${thawing}`;
 }
 
 /** The text of the progress line, and what progress is measured by: the growth of a file, or libvirt's own figures. */
@@ -136,7 +137,7 @@ function howFar(
 ) {
   const saves = isActive(state) && mode !== 'disk-only';
   return {
-    label: saves ? `saving the memory of '${name}'` : `taking a snapshot of '${name}'`,
+    label: saves ? `saving the memory of ${inText(name)}` : `taking a snapshot of ${inText(name)}`,
     growing: mode === 'internal' ? (disks.find(takesPart)?.source ?? null) : memoryFile,
     ...(mode === 'external' ? { progress: () => readJobProgress(virsh, uuid) } : {}),
   };

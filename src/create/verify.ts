@@ -3,6 +3,7 @@ import { virshFailure } from '../libvirt/virsh-error.ts';
 import { isActive } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import type { Finding } from '../model/rule.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { lostCurrent, residue } from '../run/failed-write.ts';
 import type { Verified } from '../run/operation.ts';
@@ -51,7 +52,10 @@ export async function verifyTaken(
   if (isComplete && frozen.length === 0) return { done: { vm, snapshot: snapshot ?? null, name, plan } };
   if (isComplete) return { failure: leftFrozen(domain.name, name), seen };
   if (end.kind === 'done') return { failure: incomplete(domain.name, name, flaws), seen };
-  const failure = virshFailure(`the snapshot '${name}' of '${domain.name}' was not taken`, end.stderr);
+  const failure = virshFailure(
+    `the snapshot ${inText(name)} of ${inText(domain.name)} was not taken`,
+    end.stderr,
+  );
   const isOther = end.kind === 'refused' && snapshot && failure.code === 'refused';
   return { failure: isOther ? await existsAlready(ctx, domain, name) : failure, seen };
 }
@@ -81,7 +85,10 @@ export function leftBehind(
 }
 
 const leftFrozen = (vm: string, name: string): KvmsnapError =>
-  new KvmsnapError('refused', `the snapshot '${name}' of '${vm}' is complete, but its guest may stand still`);
+  new KvmsnapError(
+    'refused',
+    `the snapshot ${inText(name)} of ${inText(vm)} is complete, but its guest may stand still`,
+  );
 
 /** The VM afterwards, and what its new snapshot lacks. */
 function readAfterwards(
@@ -111,5 +118,5 @@ function readAfterwards(
 const incomplete = (vm: string, name: string, flaws: readonly string[]): KvmsnapError =>
   new KvmsnapError(
     'refused',
-    `virsh reported the snapshot '${name}' of '${vm}' as created, but it is not complete: ${flaws.join('; ')}`,
+    `virsh reported the snapshot ${inText(name)} of ${inText(vm)} as created, but it is not complete: ${flaws.join('; ')}`,
   );

@@ -1,5 +1,6 @@
 import type { SnapshotReport } from '../model/report.ts';
 import { applyRules } from '../model/rule.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { refuseOn } from '../run/enforce.ts';
 import type { RuleTable } from '../run/operation.ts';
@@ -35,7 +36,7 @@ export const deleteTables = <Facts extends Deletable>({
 ];
 
 const cannot = ({ vm: { domain }, snapshot: { name } }: Deletable): string =>
-  `cannot delete '${name}' of '${domain.name}'`;
+  `cannot delete ${inText(name)} of ${inText(domain.name)}`;
 
 /** Throws where not even the rules can tell: it is still being written, or not all of the VM could be read. */
 export function requireKnown(
@@ -47,7 +48,7 @@ export function requireKnown(
   for (const member of findDeletionSet(vm.snapshots, snapshot, scope))
     if (member.underWay) throw stillBeingTaken(vm, member);
   if (!metadataOnly || scope !== 'only')
-    requireAllRead(ctx, vm, `delete '${snapshot.name}' of '${vm.domain.name}'`);
+    requireAllRead(ctx, vm, `delete ${inText(snapshot.name)} of ${inText(vm.domain.name)}`);
 }
 
 /** Throws when deleting this would be half done, or would take more with it than was asked for. */

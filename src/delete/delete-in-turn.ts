@@ -1,4 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 import type { DeleteRequest, TellLoss } from './deletion.ts';
@@ -37,7 +38,7 @@ export async function deleteInTurn(
   for (let name = left[0]; name !== undefined; name = left[0]) {
     if (ctx.interrupts.pending && tried.length > 0) break;
     const count = names.length > 1 ? `${names.length - left.length + 1} of ${names.length}` : null;
-    if (count) ctx.terminal.progress(`${count}: '${name}' of '${first.domain.name}'`);
+    if (count) ctx.terminal.progress(`${count}: ${inText(name)} of ${inText(first.domain.name)}`);
     const result = await tryDelete(ctx, deletions, name, { tell, count });
     // the signal met it before its write
     if (result.failure !== null && result.failure === ctx.interrupts.pending && tried.length > 0) break;

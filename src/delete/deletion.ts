@@ -2,6 +2,7 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import { readMerged } from '../libvirt/runtime.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { externalDisks } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import { localTime } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
 import { type Operation, skip } from '../run/operation.ts';
@@ -81,19 +82,19 @@ export const deletion = (
     given: 'by one question over all VMs, or in a script by the name',
     consequences: ({ deletionSet }) =>
       deletionSet.map(
-        ({ name, createdAtSeconds }) => `'${name}' of ${localTime(createdAtSeconds)} would be deleted`,
+        ({ name, createdAtSeconds }) => `${inText(name)} of ${localTime(createdAtSeconds)} would be deleted`,
       ),
     notes: (ctx, facts) => tell?.(ctx, facts) ?? [],
   },
   prepare: (ctx, facts) => series.prepare(ctx, facts),
   write: {
-    subject: (_, { vm: { domain } }) => `the deletion of '${name}' of '${domain.name}'`,
+    subject: (_, { vm: { domain } }) => `the deletion of ${inText(name)} of ${inText(domain.name)}`,
     run(ctx, { vm, snapshot }) {
       const { domain } = vm;
       const merged = request.metadataOnly ? [] : externalDisks(snapshot).map(({ target }) => target);
       return carryOut(ctx, {
         command: deleteCommand(vm, snapshot, request),
-        label: `${count === null ? '' : `${count}: `}deleting '${name}' of '${domain.name}'`,
+        label: `${count === null ? '' : `${count}: `}deleting ${inText(name)} of ${inText(domain.name)}`,
         growing: null,
         ...(merged.length > 0 ? { progress: () => readMerged(ctx.virsh, domain.uuid, merged) } : {}),
       });

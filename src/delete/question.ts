@@ -1,5 +1,6 @@
 import type { SnapshotReport } from '../model/report.ts';
 import { locationOf } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import { humanSpan, localTime } from '../output/format.ts';
 import { fold, type Question } from '../output/question.ts';
 import type { Told } from '../run/confirm.ts';
@@ -13,7 +14,7 @@ import type { Share } from './request.ts';
 
 /** A snapshot in words that change only when it does. */
 const describe = ({ name, createdAtSeconds, description }: SnapshotReport): string =>
-  `'${name}' of ${localTime(createdAtSeconds)}${description === null ? '' : `: ${firstLine(description)}`}`;
+  `${inText(name)} of ${localTime(createdAtSeconds)}${description === null ? '' : `: ${firstLine(description)}`}`;
 
 const firstLine = (text: string): string => text.split('\n')[0] ?? '';
 
@@ -39,7 +40,7 @@ async function questionOf(ctx: Context, shares: readonly Share[], request: Delet
     share.deletionSet.map((member) => `${of(share)}${line(member, share, now)}`),
   );
   const not = shares.flatMap((share) => [
-    ...share.missing.map((name) => `${of(share)}'${name}' does not exist`),
+    ...share.missing.map((name) => `${of(share)}${inText(name)} does not exist`),
     ...share.refused.map(({ failure }) => `${of(share)}stays: ${failure.message}`),
   ]);
   const freed = request.metadataOnly ? [] : freedLines(true, await foresee(ctx, losing));
@@ -68,15 +69,15 @@ function line(member: SnapshotReport, { vm }: Pick<Share, 'vm'>, now: number): s
   ];
   const marked = marks.length === 0 ? '' : ` (${marks.join(', ')})`;
   const said = description === null ? '' : `: ${firstLine(description)}`;
-  return `'${name}' of ${localTime(createdAtSeconds)}, ${humanSpan(now - createdAtSeconds)} ago${marked}${said}`;
+  return `${inText(name)} of ${localTime(createdAtSeconds)}, ${humanSpan(now - createdAtSeconds)} ago${marked}${said}`;
 }
 
 /** `'s1' of 'web'`, `3 snapshots of 2 VMs ('db', 'web')`. */
 function whatGoes(losing: readonly Share[]): string {
   const deletionSet = losing.flatMap(({ deletionSet }) => deletionSet);
   const [first] = deletionSet;
-  const what = first && deletionSet.length === 1 ? `'${first.name}'` : `${deletionSet.length} snapshots`;
-  const vms = fold(losing.map(({ vm }) => `'${vm.domain.name}'`)).join(', ');
+  const what = first && deletionSet.length === 1 ? inText(first.name) : `${deletionSet.length} snapshots`;
+  const vms = fold(losing.map(({ vm }) => inText(vm.domain.name))).join(', ');
   return losing.length === 1 ? `${what} of ${vms}` : `${what} of ${losing.length} VMs (${vms})`;
 }
 

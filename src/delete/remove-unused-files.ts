@@ -1,6 +1,7 @@
 import { KvmsnapError } from '../errors.ts';
 import { type HostFiles, occupiedBytes } from '../host/files.ts';
 import { quote } from '../model/quote.ts';
+import { inText } from '../model/text.ts';
 import { humanBytes } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
 import { readUsersOf } from '../sharing/find-image-users.ts';
@@ -71,7 +72,7 @@ const tryRemove = (files: HostFiles, path: string, vm: string): Promise<KvmsnapE
     (error: Error) =>
       new KvmsnapError(
         'refused',
-        `could not remove ${path}, which libvirt has left behind of '${vm}': ${error.message}`,
+        `could not remove ${path}, which libvirt has left behind of ${inText(vm)}: ${error.message}`,
       ),
   );
 

@@ -1,6 +1,7 @@
 import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
+import { allInText, inText } from '../model/text.ts';
 import { errorDocument } from '../output/documents.ts';
 import { humanBytes } from '../output/format.ts';
 import { type Column, section, VM_COLUMN } from '../output/view.ts';
@@ -155,7 +156,7 @@ async function deleteOf(
     deleteAll(ctx, vm, { names, refused, isTold }, wanted),
   );
   const { deleted, failed, unusedFiles, unremoved, succeeded, left } = done;
-  if (left.length > 0) ctx.terminal.note(`note: not touched: ${left.map((name) => `'${name}'`).join(', ')}`);
+  if (left.length > 0) ctx.terminal.note(`note: not touched: ${allInText(left)}`);
   return {
     value: { deleted, failed, unusedFiles, skipped, planned: [], freed, alone: [] },
     failures: [...failed.map(({ failure }) => failure), ...unremoved],
@@ -225,8 +226,8 @@ async function plan(
 
 function noteUnforeseen(ctx: Context, { domain }: Vm, names: readonly string[], what: string): void {
   if (names.length === 0) return;
-  const those = names.map((name) => `'${name}'`).join(', ');
-  ctx.terminal.note(`note: whether ${those} of '${domain.name}' ${what}`);
+  const those = allInText(names);
+  ctx.terminal.note(`note: whether ${those} of ${inText(domain.name)} ${what}`);
 }
 
 async function report(
@@ -274,7 +275,7 @@ async function report(
 function noteSkipped(ctx: Context, results: readonly Result[]): void {
   for (const { vm, value } of results)
     for (const name of value?.skipped ?? [])
-      ctx.terminal.note(`skipped '${name}': the VM '${vm.name}' has no such snapshot`);
+      ctx.terminal.note(`skipped ${inText(name)}: the VM ${inText(vm.name)} has no such snapshot`);
 }
 
 const sumOf = (results: readonly Result[]): string[] => {
@@ -290,7 +291,7 @@ const aloneLines = ({ vm, value }: Result): string[] =>
     ? value.alone.map(({ name, freesBytes }) => {
         const mark = value.freed.approximate ? '~' : '';
         const bytes = freesBytes === null ? 'it is not known what' : `${mark}${humanBytes(freesBytes)}`;
-        return `'${name}' of '${vm.name}' alone would free ${bytes}`;
+        return `${inText(name)} of ${inText(vm.name)} alone would free ${bytes}`;
       })
     : [];
 

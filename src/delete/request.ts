@@ -3,6 +3,7 @@ import type { DomainReading } from '../libvirt/domains.ts';
 import { nearest } from '../model/names.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import type { SnapshotReport } from '../model/report.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import { assembleVm, findSnapshot, isDrifting, noCurrent, readAgain, type Vm } from '../vm/load.ts';
@@ -41,11 +42,11 @@ export function checkNames({ targets, single }: Targets, { names }: Wanted): voi
     lost,
     readings.flatMap(({ snapshotNames }) => snapshotNames),
   );
-  const vms = targets.map(({ vm }) => `'${vm.name}'`).join(', ');
-  throw new KvmsnapError('not-found', `none of the VMs has a snapshot '${lost}': ${vms}`, {
+  const vms = targets.map(({ vm }) => inText(vm.name)).join(', ');
+  throw new KvmsnapError('not-found', `none of the VMs has a snapshot ${inText(lost)}: ${vms}`, {
     hint:
       meant !== null
-        ? `did you mean '${meant}'?`
+        ? `did you mean ${inText(meant)}?`
         : `${kvmsnapLine(
             'list',
             targets.map(({ vm }) => vm.name),

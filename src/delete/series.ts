@@ -4,6 +4,7 @@ import { takingAlong } from '../libvirt/virsh.ts';
 import { takesPart } from '../model/domain.ts';
 import { mentionedFiles } from '../model/domain-files.ts';
 import type { SnapshotReport } from '../model/report.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { withResidue } from '../run/failed-write.ts';
 import { operate } from '../run/operation.ts';
@@ -226,7 +227,7 @@ interface Unproven {
 }
 
 function noteUnseen({ terminal }: Context, written: readonly Written[]): void {
-  const names = written.map(({ snapshot }) => `'${snapshot.name}'`).join(', ');
+  const names = written.map(({ snapshot }) => inText(snapshot.name)).join(', ');
   if (names !== '')
     terminal.note(
       `note: virsh reported ${names} as deleted; kvmsnap has not checked it, because the run was ended`,
@@ -234,7 +235,7 @@ function noteUnseen({ terminal }: Context, written: readonly Written[]): void {
 }
 
 const unseen = ({ name }: SnapshotReport, error: KvmsnapError): KvmsnapError =>
-  error.prefixed(`virsh reported '${name}' as deleted, and whether it is so could not be seen: `);
+  error.prefixed(`virsh reported ${inText(name)} as deleted, and whether it is so could not be seen: `);
 
 /** The VM without what was deleted; null where only a look can tell. */
 function foresee(

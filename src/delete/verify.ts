@@ -4,6 +4,7 @@ import { chainPaths, type Images, tagsNamed } from '../model/image.ts';
 import { type SnapshotReport, tagsOf } from '../model/report.ts';
 import type { Finding } from '../model/rule.ts';
 import { externalDisks, internalDisks, locationOf } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import { deleteTagLine } from '../qemu/command-lines.ts';
 import type { Context } from '../run/context.ts';
 import { lostCurrent, residue, withResidue } from '../run/failed-write.ts';
@@ -108,14 +109,14 @@ function halfGone(after: Vm, left: readonly SnapshotReport[]): Finding[] {
       .filter((disk) => tagsOf(snapshot, disk, after.images)?.length === 0)
       .map(({ target }) => target);
     if (targets.length === 0) return [];
-    const what = `'${snapshot.name}' is no longer in disk ${targets.join(', ')}`;
+    const what = `${inText(snapshot.name)} is no longer in disk ${targets.join(', ')}`;
     return [{ what, hint: 'run the same delete again' }];
   });
 }
 
 function stillThere(vm: Vm, left: readonly SnapshotReport[], end: WriteEnd): KvmsnapError {
-  const names = left.map(({ name }) => `'${name}'`).join(', ');
-  const what = `the snapshot ${names} of '${vm.domain.name}' was not deleted`;
+  const names = left.map(({ name }) => inText(name)).join(', ');
+  const what = `the snapshot ${names} of ${inText(vm.domain.name)} was not deleted`;
   if (end.kind === 'done') return new KvmsnapError('refused', `virsh reported success, but ${what}`);
   if (end.kind === 'unknown') {
     return new KvmsnapError(
@@ -162,13 +163,13 @@ const notWhole = ({ name }: SnapshotReport, unmerged: readonly string[]): Kvmsna
   new KvmsnapError(
     'refused',
     unmerged.length === 0
-      ? `'${name}' is deleted`
-      : `libvirt has forgotten '${name}', but the VM still lies on ${unmerged.join(', ')}`,
+      ? `${inText(name)} is deleted`
+      : `libvirt has forgotten ${inText(name)}, but the VM still lies on ${unmerged.join(', ')}`,
   );
 
 function leftInImages(orphaned: readonly Orphaned[]): KvmsnapError {
   const commands = orphaned.map(({ name, path }) => deleteTagLine(name, path));
-  const what = orphaned.map(({ name, target }) => `'${name}' in disk ${target}`).join(', ');
+  const what = orphaned.map(({ name, target }) => `${inText(name)} in disk ${target}`).join(', ');
   return new KvmsnapError('refused', `libvirt has forgotten them, but still in the images: ${what}`, {
     hint: `with the VM off: ${commands.join(' && ')}`,
     command: commands[0],

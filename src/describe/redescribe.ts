@@ -6,6 +6,7 @@ import { virshFailure } from '../libvirt/virsh-error.ts';
 import { withDescription } from '../libvirt/xml/snapshot.ts';
 import { withHold } from '../model/hold.ts';
 import type { SnapshotReport } from '../model/report.ts';
+import { inText } from '../model/text.ts';
 import { type Operation, skip } from '../run/operation.ts';
 import { carryOut } from '../run/write.ts';
 import { findSnapshot, loadVm, stillBeingTaken, type Vm } from '../vm/load.ts';
@@ -67,10 +68,15 @@ export const redescribe = (
     return { ...facts, kept, changed };
   },
   write: {
-    subject: (_, { vm, snapshot }) => `the description of '${snapshot.name}' of '${vm.domain.name}'`,
+    subject: (_, { vm, snapshot }) =>
+      `the description of ${inText(snapshot.name)} of ${inText(vm.domain.name)}`,
     async run(ctx, { vm, snapshot, changed }) {
       const command = registerCommand(vm.domain.uuid, changed, snapshot.isCurrent);
-      const end = await carryOut(ctx, { command, label: `describing '${snapshot.name}'`, growing: null });
+      const end = await carryOut(ctx, {
+        command,
+        label: `describing ${inText(snapshot.name)}`,
+        growing: null,
+      });
       await ctx.stateFiles.drop(changed); // virsh has read it
       return end;
     },
@@ -78,7 +84,7 @@ export const redescribe = (
   async verify(ctx, { vm, snapshot, wanted, kept }, end) {
     const { after, now } = await readRegistered(ctx, vm, snapshot.name, end);
     if (end.kind === 'refused') {
-      const what = `'${snapshot.name}' of '${vm.domain.name}' was not described`;
+      const what = `${inText(snapshot.name)} of ${inText(vm.domain.name)} was not described`;
       return { failure: virshFailure(what, end.stderr), seen: null };
     }
     const wrong = [

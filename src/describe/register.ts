@@ -9,6 +9,7 @@ import type { Images } from '../model/image.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { applyRules } from '../model/rule.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { type Operation, skip } from '../run/operation.ts';
 import { carryOut, readAfter, type WriteEnd } from '../run/write.ts';
@@ -57,7 +58,7 @@ export const registerSnapshot = (
   },
   rules: [
     {
-      cannot: ({ vm, wanted }) => `cannot redefine '${wanted.name}' of '${vm.domain.name}'`,
+      cannot: ({ vm, wanted }) => `cannot redefine ${inText(wanted.name)} of ${inText(vm.domain.name)}`,
       find: ({ vm, wanted, stored }) => applyRules(REDEFINE_RULES, { ...vm, wanted, stored }),
       force: false,
     },
@@ -70,25 +71,25 @@ export const registerSnapshot = (
     if (!before) return facts;
     const old = await readSnapshotXml(ctx.virsh, vm.domain, wanted.name, true);
     const kept = await ctx.stateFiles.keep(`${vm.domain.uuid}.${ctx.clock.now()}.xml`, old);
-    ctx.terminal.note(`note: what libvirt knows of '${wanted.name}' now is kept in ${kept}`);
+    ctx.terminal.note(`note: what libvirt knows of ${inText(wanted.name)} now is kept in ${kept}`);
     return facts;
   },
   write: {
-    subject: (_, { vm, wanted }) => `the definition of '${wanted.name}' of '${vm.domain.name}'`,
+    subject: (_, { vm, wanted }) => `the definition of ${inText(wanted.name)} of ${inText(vm.domain.name)}`,
     run: (ctx, { command, wanted: { name } }) =>
-      carryOut(ctx, { command, label: `redefining '${name}'`, growing: null }),
+      carryOut(ctx, { command, label: `redefining ${inText(name)}`, growing: null }),
   },
   async verify(ctx, { vm, wanted }, end) {
     const { name } = wanted;
     const { after, now } = await readRegistered(ctx, vm, name, end);
     if (end.kind === 'refused') {
-      const what = `'${name}' of '${vm.domain.name}' was not redefined`;
+      const what = `${inText(name)} of ${inText(vm.domain.name)} was not redefined`;
       return { failure: virshFailure(what, end.stderr), seen: null };
     }
     const isAsWanted =
       now?.parent === wanted.parent && (!makeCurrent || after.current === name) && now.state === wanted.state;
     if (now && isAsWanted) return { done: now };
-    const what = `virsh reported success, but '${name}' is not as ${path} says`;
+    const what = `virsh reported success, but ${inText(name)} is not as ${path} says`;
     return { failure: new KvmsnapError('refused', what), seen: null };
   },
   residue: skip('what libvirt knew before is kept in a file, and was told'),

@@ -2,6 +2,7 @@ import type { Domain } from '../model/domain.ts';
 import { type Images, tagsNamed } from '../model/image.ts';
 import type { Rule } from '../model/rule.ts';
 import { internalDisks, type Snapshot } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 
 /** The rules that decide whether libvirt may be told of a snapshot by an XML file. */
 
@@ -22,7 +23,12 @@ export const REDEFINE_RULES: readonly Rule<RegisterFacts>[] = [
     find: ({ wanted: { parent }, snapshotNames }) =>
       parent === null || snapshotNames.includes(parent)
         ? []
-        : [{ what: `its parent '${parent}' is no snapshot of the VM`, hint: 'redefine that one first' }],
+        : [
+            {
+              what: `its parent ${inText(parent)} is no snapshot of the VM`,
+              hint: 'redefine that one first',
+            },
+          ],
   },
   {
     id: 'own-parent',

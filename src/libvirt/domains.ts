@@ -2,6 +2,7 @@ import { KvmsnapError } from '../errors.ts';
 import type { Domain } from '../model/domain.ts';
 import { nearest } from '../model/names.ts';
 import { isPattern, matcher, selectDomains } from '../model/selection.ts';
+import { allInText, inText } from '../model/text.ts';
 import { allAnswered, isBusy, parseSnapshotTree, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
@@ -121,8 +122,8 @@ export async function explainMissing(
 export async function readByUuid(virsh: Virsh, uuid: string, word: string = uuid): Promise<DomainReading> {
   const batch = await readTargets(virsh, [uuid]);
   const [reading] = batch.readings;
-  if (reading?.domain.uuid !== uuid) throw virshFailure(`cannot read the VM '${word}'`, batch.stderr);
-  if (!isWhole(batch)) throw virshFailure(`cannot read all of the VM '${word}'`, batch.stderr);
+  if (reading?.domain.uuid !== uuid) throw virshFailure(`cannot read the VM ${inText(word)}`, batch.stderr);
+  if (!isWhole(batch)) throw virshFailure(`cannot read all of the VM ${inText(word)}`, batch.stderr);
   return reading;
 }
 
@@ -267,24 +268,24 @@ function resolve(word: string, vms: readonly DomainName[], seen: Seen): DomainNa
   const names = vms.map(({ name }) => name).sort();
   const matching = isPattern(word) ? names.filter(matcher(word)) : [];
   if (matching.length > 0) {
-    throw new KvmsnapError('usage', `one VM is wanted here, by its name, and '${word}' is a pattern`, {
-      hint: `it matches ${matching.map((name) => `'${name}'`).join(', ')}`,
+    throw new KvmsnapError('usage', `one VM is wanted here, by its name, and ${inText(word)} is a pattern`, {
+      hint: `it matches ${allInText(matching)}`,
     });
   }
   throw notFound(word, vms, seen);
 }
 
 function notFound(word: string, vms: readonly DomainName[], seen: Seen): KvmsnapError {
-  const what = isPattern(word) ? `no such VM: none matches '${word}'` : `no such VM: '${word}'`;
+  const what = isPattern(word) ? `no such VM: none matches ${inText(word)}` : `no such VM: ${inText(word)}`;
   return new KvmsnapError('not-found', what, { hint: notFoundHint(word, vms, seen) });
 }
 
 function notFoundHint(word: string, vms: readonly DomainName[], { uri = '', runningAs }: Seen): string {
   if (runningAs)
-    return `${word} is the running id of '${runningAs}', and ids change at every start: use its name`;
+    return `${word} is the running id of ${inText(runningAs)}, and ids change at every start: use its name`;
   const names = vms.map(({ name }) => name);
   const meant = nearest(word, names);
-  if (meant !== null) return `did you mean '${meant}'?`;
+  if (meant !== null) return `did you mean ${inText(meant)}?`;
   if (uri.endsWith('/session')) {
     return `this is ${uri}, the VMs of one user; those of the host are reached with: --connect qemu:///system`;
   }

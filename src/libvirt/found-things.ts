@@ -1,3 +1,4 @@
+import { inText } from '../model/text.ts';
 import type { Need } from './xml/needed-things.ts';
 
 /** What was found on the host of the things that a definition needs. */
@@ -25,11 +26,11 @@ export function lackingThing({ need: { kind, name, role, within } }: Lack): stri
   const device = /^\/sys\/(?:.*\/)?([^/]+)$/.exec(name)?.[1];
   const shown: Readonly<Record<Need['kind'], string>> = {
     file: device === undefined ? name : `device ${device}`,
-    network: `network '${name}'`,
-    pool: `storage pool '${name}'`,
-    volume: `volume '${name}' of the storage pool '${within}'`,
+    network: `network ${inText(name)}`,
+    pool: `storage pool ${inText(name)}`,
+    volume: `volume ${inText(name)} of the storage pool ${inText(within ?? '')}`,
     secret: `secret ${name}`,
-    filter: `network filter '${name}'`,
+    filter: `network filter ${inText(name)}`,
     emulator: 'this host',
     program: `program ${name}`,
     usb: `USB device ${name}`,
@@ -67,8 +68,8 @@ export function lackingCure({ found, need: { kind, name, within = '' } }: Lack):
       name.startsWith('/sys/') || name.startsWith('/dev/')
         ? 'make the device available again'
         : `put ${name} back`,
-    network: `define the network '${name}' again (virsh net-define FILE), and start it`,
-    pool: `define the storage pool '${name}' again (virsh pool-define FILE), and start it`,
+    network: `define the network ${inText(name)} again (virsh net-define FILE), and start it`,
+    pool: `define the storage pool ${inText(name)} again (virsh pool-define FILE), and start it`,
     volume: 'put the volume back, and then have libvirt look at the pool anew',
     secret: 'define the secret again (virsh secret-define FILE), and set its value',
     filter: 'define the network filter again (virsh nwfilter-define FILE)',

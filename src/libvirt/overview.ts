@@ -1,5 +1,6 @@
 import type { KvmsnapError } from '../errors.ts';
 import type { DomainState } from '../model/domain.ts';
+import { inText } from '../model/text.ts';
 import { allAnswered, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import { type DomainName, LIST_DOMAINS, parseDomainNames } from './domains.ts';
@@ -82,5 +83,5 @@ async function readAlone(virsh: Virsh, vm: DomainName): Promise<Reading | Unread
   const expected = reading.current === null ? 1 : 0;
   if (reading.state !== null && countErrors(answers.stderr) <= expected) return reading;
   const { name, uuid } = vm;
-  return { name, uuid, failure: virshFailure(`cannot read the VM '${name}'`, answers.stderr) };
+  return { name, uuid, failure: virshFailure(`cannot read the VM ${inText(name)}`, answers.stderr) };
 }

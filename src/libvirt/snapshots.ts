@@ -1,5 +1,6 @@
 import { KvmsnapError } from '../errors.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import { allAnswered, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
@@ -27,7 +28,7 @@ export async function readSnapshotXml(
   const command = [...dumpCommand(uuid, name), ...(secrets ? ['--security-info'] : [])];
   const { texts, stderr } = await virsh.read([command]);
   const [xml] = texts;
-  if (!xml) throw virshFailure(`cannot read the snapshot '${name}' of '${vm}'`, stderr);
+  if (!xml) throw virshFailure(`cannot read the snapshot ${inText(name)} of ${inText(vm)}`, stderr);
   return xml;
 }
 
@@ -162,7 +163,7 @@ async function readLost(
       const answer = parse(name, text);
       if (answer) return [answer];
       const reason = isEachExplained ? reasons.shift() : answers.stderr;
-      const failure = virshFailure(`cannot read the snapshot '${name}' of '${vm}'`, reason ?? '');
+      const failure = virshFailure(`cannot read the snapshot ${inText(name)} of ${inText(vm)}`, reason ?? '');
       return isThere(name) ? [{ name, failure }] : [];
     });
   });

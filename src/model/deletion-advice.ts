@@ -1,6 +1,7 @@
 import { isHeld } from './hold.ts';
 import { kvmsnapLine } from './quote.ts';
 import type { Finding } from './rule.ts';
+import { allInText } from './text.ts';
 
 /** What a finding advises where snapshots are to be deleted first: a command that a hold would refuse helps nobody. */
 
@@ -40,7 +41,7 @@ export function adviseDeletion(
     .map(({ name }) => name);
   const unholds = held.map((name) => kvmsnapLine('unhold', [domain.name, name]));
   const commands = [...unholds, ...deletions];
-  const those = held.map((name) => `'${name}'`).join(', ');
+  const those = allInText(held);
   const said =
     held.length === 0
       ? hint

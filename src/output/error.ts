@@ -1,4 +1,4 @@
-import { adviceOf, type ErrorFinding, exitCodeOf, FAILURES, KvmsnapError } from '../errors.ts';
+import { type ErrorFinding, exitCodeOf, FAILURES, KvmsnapError } from '../errors.ts';
 import { createPaint } from './color.ts';
 import type { Document } from './contract.ts';
 import { errorDocument } from './documents.ts';
@@ -26,11 +26,16 @@ export function describeError(error: unknown, style: ErrorStyle): string {
   ].join('');
 }
 
-/** The advice of one finding: one command behind its words, several on lines of their own. */
-const linesOf = (finding: ErrorFinding): string =>
-  finding.commands.length > 1
-    ? [finding.hint, ...finding.commands.map((each) => `  ${each}`)].filter(Boolean).join('\n')
-    : adviceOf(finding);
+/** The advice of one finding: its words, then each command on a line of its own, numbered where there are several. */
+function linesOf({ hint, commands }: ErrorFinding): string {
+  const [only, ...others] = commands;
+  if (only === undefined || (others.length === 0 && hint?.includes(only))) return hint ?? '';
+  const lines = others.length === 0 ? [only] : commands.map((command, i) => `${i + 1}. ${command}`);
+  return [
+    hint ?? (others.length === 0 ? 'run this command' : 'run these commands'),
+    ...lines.map((line) => `  ${line}`),
+  ].join('\n');
+}
 
 /** What stderr gets with `-o json`; its one member has no `schemaVersion`. */
 function document(failure: Described, exitCode: number): Document<'error'> {

@@ -3,6 +3,7 @@ import { openDeletions } from '../delete/series.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { MountedFileSystem } from '../host/file-systems.ts';
 import { locationOf } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import { readAgain } from '../vm/load.ts';
 import { type Choice, choicesOf, close, type Entry } from './free-space-candidates.ts';
 import { nextToGo } from './free-space-policy.ts';
@@ -61,7 +62,7 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
   let found: UnusedFilesFound;
   try {
     entry.deletions ??= openDeletions(vm, deletionBy(request));
-    ctx.terminal.progress(`'${name}' of '${vm.domain.name}'`);
+    ctx.terminal.progress(`${inText(name)} of ${inText(vm.domain.name)}`);
     const { gone: _, ...others } = await entry.deletions.delete(ctx, name);
     entry.vm = entry.deletions.vm;
     found = others;

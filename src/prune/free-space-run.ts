@@ -1,5 +1,6 @@
 import { KvmsnapError } from '../errors.ts';
 import { fileSystemOf, type MountedFileSystem } from '../host/file-systems.ts';
+import { inText } from '../model/text.ts';
 import { humanBytes } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
 import { type Freed, measureIfPossible, occupiedBy } from '../space/reclaimed.ts';
@@ -91,7 +92,7 @@ export const hasKnownSystem = ({ systemsByPath }: Pick<Run, 'systemsByPath'>, en
 export const unknownSpace = ({ vm: { domain } }: Entry): KvmsnapError =>
   new KvmsnapError(
     'check',
-    `how much is free beside the images of '${domain.name}' cannot be told, so nothing of it was deleted`,
+    `how much is free beside the images of ${inText(domain.name)} cannot be told, so nothing of it was deleted`,
     { hint: 'they are on no file system of this host, or out of reach for this user' },
   );
 

@@ -1,6 +1,7 @@
 import { planDeletions, type RefusedDeletion } from '../delete/dry-run.ts';
 import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
 import type { Selection } from '../model/selection.ts';
+import { inText } from '../model/text.ts';
 import { humanSpan, localTime } from '../output/format.ts';
 import { fold, type Question } from '../output/question.ts';
 import { seekConsent, type Told } from '../run/confirm.ts';
@@ -47,7 +48,7 @@ async function planAll(ctx: Context, selection: Selection, request: PruneRequest
   const run = { jobs: 1, skips: () => false };
   const results = await forEachDomain<Planned>(ctx, selected, run, async (ctx, reading) => {
     const vm = await assembleVm(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS);
-    requireAllRead(ctx, vm, `prune '${vm.domain.name}'`);
+    requireAllRead(ctx, vm, `prune ${inText(vm.domain.name)}`);
     const plan = await planWithExternal(ctx, vm, request);
     const names = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
     const { refused } = await planDeletions(ctx, vm, names, deletionBy(request));
@@ -66,7 +67,7 @@ function tellPrune(ctx: Context, all: readonly Planned[], request: PruneRequest)
   return {
     consequences: going.map(
       ({ each, snapshot }) =>
-        `${each.vm.domain.name} loses '${snapshot.name}' of ${localTime(snapshot.createdAtSeconds)}`,
+        `${each.vm.domain.name} loses ${inText(snapshot.name)} of ${localTime(snapshot.createdAtSeconds)}`,
     ),
     question: going.length === 0 ? null : () => questionOf(ctx, all, request),
   };
@@ -83,13 +84,13 @@ async function questionOf(
     goingOf(each).map(({ snapshot: { name, createdAtSeconds, report } }) => {
       const said = report?.description ? `: ${report.description.split('\n')[0]}` : '';
       const age = humanSpan(now - createdAtSeconds);
-      return `${each.vm.domain.name}: '${name}' of ${localTime(createdAtSeconds)}, ${age} ago${said}`;
+      return `${each.vm.domain.name}: ${inText(name)} of ${localTime(createdAtSeconds)}, ${age} ago${said}`;
     }),
   );
   const held = all.flatMap(({ vm, plan }) =>
     plan
       .filter(({ snapshot }) => snapshot.held)
-      .map(({ snapshot }) => `${vm.domain.name}: '${snapshot.name}' is held and stays`),
+      .map(({ snapshot }) => `${vm.domain.name}: ${inText(snapshot.name)} is held and stays`),
   );
   const refused = all.flatMap((each) =>
     each.refused.map(({ failure }) => `${each.vm.domain.name}: stays: ${failure.message}`),

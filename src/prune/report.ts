@@ -3,6 +3,7 @@ import { planDeletions } from '../delete/dry-run.ts';
 import type { UnusedFile } from '../delete/remove-unused-files.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import { NO_SNAPSHOTS, type SnapshotsRead } from '../libvirt/snapshots.ts';
+import { inText } from '../model/text.ts';
 import { rfc3339 } from '../output/format.ts';
 import { type Column, section, VM_COLUMN } from '../output/view.ts';
 import { isAsked } from '../run/confirm.ts';
@@ -141,10 +142,10 @@ function noteNone(
 }
 
 const whose = ([first, ...others]: readonly DomainOutcome<unknown>[]): string =>
-  first && others.length === 0 ? `'${first.vm.name}'` : 'these VMs';
+  first && others.length === 0 ? inText(first.vm.name) : 'these VMs';
 
 function lookedAt(ctx: Context, vm: Vm): ActionResult<Vm> {
-  requireAllRead(ctx, vm, `prune '${vm.domain.name}'`);
+  requireAllRead(ctx, vm, `prune ${inText(vm.domain.name)}`);
   return { value: vm, failures: [], succeeded: 0 };
 }
 
@@ -198,7 +199,7 @@ async function pruneFound(
   request: PruneRequest,
 ): Promise<ActionResult<PruneResult>> {
   const { domain } = reading;
-  requireAllRead(ctx, { ...reading, ...found }, `prune '${domain.name}'`);
+  requireAllRead(ctx, { ...reading, ...found }, `prune ${inText(domain.name)}`);
   const snapshots = reportOn(reading, found.snapshots, null);
   const atAGlance = await planWithExternal(ctx, { ...reading, snapshots, images: null }, request);
   if (atAGlance.every(({ keep }) => keep)) return planned(domain.name, atAGlance);
@@ -214,7 +215,7 @@ export async function pruneVm(
   fresh: string | null = null,
 ): Promise<ActionResult<PruneResult>> {
   const { name } = vm.domain;
-  requireAllRead(ctx, vm, `prune '${name}'`);
+  requireAllRead(ctx, vm, `prune ${inText(name)}`);
   const plan = await planWithExternal(ctx, vm, request, fresh);
   const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
   if (ctx.settings.dryRun) return foreseen(ctx, vm, plan, request);

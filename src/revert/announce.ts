@@ -1,5 +1,6 @@
 import { isActive } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
+import { inText } from '../model/text.ts';
 import { humanSpan, localTime } from '../output/format.ts';
 import type { Told } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
@@ -21,18 +22,22 @@ export function tellRevert(ctx: Context, { vm, snapshot, consequences }: Revert,
   const { name, createdAtSeconds, description } = snapshot;
   const said = [...consequences, ...lost];
   return {
-    consequences: [`'${name}' is of ${localTime(createdAtSeconds)}`, `description: ${description}`, ...said],
+    consequences: [
+      `${inText(name)} is of ${localTime(createdAtSeconds)}`,
+      `description: ${description}`,
+      ...said,
+    ],
     notes: said,
     question: async () => {
       const age = humanSpan(ctx.clock.now() / 1000 - createdAtSeconds);
       const details = [
-        `'${name}' of '${vm.domain.name}'${description === null ? '' : `: ${description}`}`,
+        `${inText(name)} of ${inText(vm.domain.name)}${description === null ? '' : `: ${description}`}`,
         ...said,
         ...(isKept ? ['the present state is kept in a snapshot first'] : []),
       ];
       return {
         details,
-        asks: `Revert '${vm.domain.name}' to '${name}' (${localTime(createdAtSeconds)}, ${age} ago)?`,
+        asks: `Revert ${inText(vm.domain.name)} to ${inText(name)} (${localTime(createdAtSeconds)}, ${age} ago)?`,
       };
     },
   };
@@ -43,7 +48,7 @@ function whatIsLost({ domain, snapshots, current }: Vm): string[] {
   const from = snapshots.find((snapshot) => snapshot.name === current);
   return [
     from
-      ? `all that was written on top of '${from.name}' (taken ${localTime(from.createdAtSeconds)})`
+      ? `all that was written on top of ${inText(from.name)} (taken ${localTime(from.createdAtSeconds)})`
       : 'all that is on its disks now',
     ...(isActive(domain.state) ? ['what is in its memory'] : []),
   ];

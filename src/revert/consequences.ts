@@ -2,6 +2,7 @@ import { isActive } from '../model/domain.ts';
 import { chainOf, type DiskImage } from '../model/image.ts';
 import { isBefore, STARTS_ANEW } from '../model/libvirt-versions.ts';
 import { externalDisks, type Snapshot } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import { participants } from '../vm/disk-findings.ts';
 import { removedFiles } from './rules/external-state.ts';
 import type { RevertFacts } from './rules/facts.ts';
@@ -38,7 +39,7 @@ export function revertConsequences(facts: RevertFacts, end: string): string[] {
   said.push(...newOverlays(facts));
   if (end === 'shutoff' && snapshot.state === 'disk-snapshot')
     said.push(
-      `'${snapshot.name}' was taken of a running VM, without its memory: --running starts it from its disks`,
+      `${inText(snapshot.name)} was taken of a running VM, without its memory: --running starts it from its disks`,
     );
   if (isActive(domain.state) && end === 'shutoff')
     said.push(`the VM is ${domain.state}, and will be stopped as if its power were cut`);

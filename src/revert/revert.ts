@@ -9,6 +9,7 @@ import { utcStamp } from '../model/labels.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { applyRules } from '../model/rule.ts';
 import { locationOf } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { type Operation, skip } from '../run/operation.ts';
 import { carryOut } from '../run/write.ts';
@@ -79,7 +80,7 @@ export function revertSnapshot(
     },
     rules: [
       {
-        cannot: ({ vm: { domain } }) => `cannot revert '${domain.name}' to '${name}'`,
+        cannot: ({ vm: { domain } }) => `cannot revert ${inText(domain.name)} to ${inText(name)}`,
         find: ({ facts }) => applyRules(REVERT_RULES, facts),
         force: request.force,
       },
@@ -96,15 +97,15 @@ export function revertSnapshot(
         const taken = await takeBackup(ctx, checked.vm, request.backup.name);
         if (!('done' in taken) || !taken.done.snapshot) return null;
         backup = taken.done.snapshot;
-        return { done: `the backup '${backup.name}' is complete, and nothing was reverted` };
+        return { done: `the backup ${inText(backup.name)} is complete, and nothing was reverted` };
       },
     },
     prepare: skip('virsh needs no file'),
     write: {
-      subject: (_, { vm: { domain } }) => `the revert of '${domain.name}' to '${name}'`,
+      subject: (_, { vm: { domain } }) => `the revert of ${inText(domain.name)} to ${inText(name)}`,
       run: (ctx, { vm: { uri, domain }, snapshot, command }) =>
         withFreeNames(ctx, uri, snapshot, () =>
-          carryOut(ctx, { command, label: `reverting '${domain.name}'`, growing: null }),
+          carryOut(ctx, { command, label: `reverting ${inText(domain.name)}`, growing: null }),
         ),
     },
     async verify(ctx, checked, end) {
@@ -124,7 +125,7 @@ async function planRevert(
 ): Promise<Checked> {
   const { domain } = vm;
   if (snapshot.underWay) throw stillBeingTaken(vm, snapshot);
-  requireAllRead(ctx, vm, `revert '${domain.name}' to '${snapshot.name}'`);
+  requireAllRead(ctx, vm, `revert ${inText(domain.name)} to ${inText(snapshot.name)}`);
   const external = locationOf(snapshot) === 'external';
   const [stored, daemonVersion] = await Promise.all([
     readStoredFacts(ctx, vm, [snapshot]),
@@ -203,7 +204,7 @@ async function takeBackup(
   if (pending)
     throw new KvmsnapError(
       pending.code,
-      `${pending.message}: the backup '${given}' is complete, and nothing was reverted`,
+      `${pending.message}: the backup ${inText(given)} is complete, and nothing was reverted`,
     );
   return taken;
 }

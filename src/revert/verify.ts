@@ -7,6 +7,7 @@ import { virshWord } from '../model/quote.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import type { Finding } from '../model/rule.ts';
 import { hasMemory, locationOf } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import { humanSpan } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
@@ -45,8 +46,8 @@ export async function verifyRevert(
   }
   const failure =
     end.kind === 'done'
-      ? new KvmsnapError('refused', `virsh reported '${name}' as reverted, but ${wrong.join('; ')}`)
-      : virshFailure(`the revert of '${name}' to '${snapshot.name}' failed`, end.stderr);
+      ? new KvmsnapError('refused', `virsh reported ${inText(name)} as reverted, but ${wrong.join('; ')}`)
+      : virshFailure(`the revert of ${inText(name)} to ${inText(snapshot.name)} failed`, end.stderr);
   return { failure, seen: { vm, end } };
 }
 
@@ -106,7 +107,7 @@ async function mismatches(ctx: Pick<Context, 'files'>, vm: Vm, checked: Checked)
   return [
     ...(current === snapshot.name
       ? []
-      : [`the current snapshot is ${current === null ? 'none' : `'${current}'`}`]),
+      : [`the current snapshot is ${current === null ? 'none' : inText(current)}`]),
     ...(domain.state === end ? [] : [`the VM is ${domain.state} and not ${end}`]),
     ...(await wrongDisks(ctx, vm, checked)),
   ];

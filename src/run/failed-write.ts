@@ -2,6 +2,7 @@ import { KvmsnapError } from '../errors.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import type { Domain } from '../model/domain.ts';
 import type { Finding } from '../model/rule.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from './context.ts';
 import { toErrorFinding } from './enforce.ts';
 
@@ -29,7 +30,7 @@ export function lostCurrent(
 ): Finding[] {
   if (expected === null || current !== null || !snapshotNames.includes(expected)) return [];
   const command = virsh.line(['snapshot-current', '--domain', domain.uuid, '--snapshotname', expected]);
-  return [{ what: `libvirt forgot that '${expected}' is the current snapshot`, command }];
+  return [{ what: `libvirt forgot that ${inText(expected)} is the current snapshot`, command }];
 }
 
 /** The failure, with all that it left behind and how to fix each. */

@@ -2,6 +2,7 @@ import pLimit from 'p-limit';
 import { combineFailures, KvmsnapError } from '../errors.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import type { DomainState } from '../model/domain.ts';
+import { inText, mentions } from '../model/text.ts';
 import { describeError } from '../output/error.ts';
 import { humanSpan } from '../output/format.ts';
 import type { Target, Targets } from '../vm/select.ts';
@@ -142,7 +143,7 @@ export function concludeDomains(
     for (const failure of failures) if (failure !== conclusion) noteFailure(ctx, vm, failure);
   if (!countSkips)
     for (const { vm, failures } of having('skipped'))
-      ctx.terminal.note(`skipped '${vm.name}': ${failures.map(({ message }) => message).join('; ')}`);
+      ctx.terminal.note(`skipped ${inText(vm.name)}: ${failures.map(({ message }) => message).join('; ')}`);
   noteEnded(ctx, having('not reached'));
   return conclusion;
 }
@@ -154,7 +155,7 @@ function noteEnded(ctx: Context, ended: readonly DomainOutcome<unknown>[]): void
     'not finished': ended.filter(({ value }) => value !== null),
   };
   for (const [what, those] of Object.entries(notes)) {
-    const names = those.map(({ vm }) => `'${vm.name}'`);
+    const names = those.map(({ vm }) => inText(vm.name));
     if (names.length > 0) ctx.terminal.note(`note: ${what}: ${names.join(', ')}`);
   }
 }
@@ -171,7 +172,7 @@ function summary(results: readonly DomainOutcome<unknown>[]): string {
 
 /** Says a failure with what fixes it, and whose it is where its message does not. */
 function noteFailure(ctx: Context, { name }: ResultName, failure: KvmsnapError): void {
-  const named = failure.message.includes(`'${name}'`) ? failure : failure.prefixed(`${name}: `);
+  const named = mentions(failure.message, name) ? failure : failure.prefixed(`${name}: `);
   ctx.terminal.note(describeError(named, { json: false, level: 0 }).trimEnd());
 }
 

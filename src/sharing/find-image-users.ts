@@ -1,6 +1,7 @@
 import type { DomainName } from '../libvirt/domains.ts';
 import { namedFiles } from '../model/domain-files.ts';
 import { chainOf, type Images } from '../model/image.ts';
+import { inText } from '../model/text.ts';
 import { backingLocation } from '../qemu/backing-name.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
@@ -145,7 +146,7 @@ async function usesKnown({ known, files: hostFiles }: Context, { uri, files, exc
 function noteHidden(ctx: Context, hidden: readonly DomainName[]): void {
   const untold = hidden.filter(({ uuid }) => !ctx.noted.has(uuid));
   if (untold.length === 0) return;
-  const names = untold.map(({ name }) => `'${name}'`).join(', ');
+  const names = untold.map(({ name }) => inText(name)).join(', ');
   ctx.terminal.note(
     `note: could not read all of VM ${names}, so it is not known whether ${untold.length === 1 ? 'it uses' : 'they use'} a file that is changed here`,
   );

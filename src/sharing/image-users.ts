@@ -1,5 +1,6 @@
 import { virshWord } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
+import { allInText, inText } from '../model/text.ts';
 
 /**
  * Who else uses the files of a VM. A file is the same file under any path (symbolic and hard links, bind mounts), so which
@@ -64,7 +65,7 @@ export const accounting = (
 ): readonly ImageUse[] =>
   usesOf(users, path).filter(({ kind, snapshots }) => kind === 'tags' && snapshots.includes(tag));
 
-const nameAll = (names: readonly string[]): string => names.map((name) => `'${name}'`).join(', ');
+const nameAll = (names: readonly string[]): string => allInText(names);
 
 const stateOf = ({ state }: OtherVm): string => (state === 'shutoff' ? 'shut off' : state);
 
@@ -91,7 +92,7 @@ export function describeUses(all: readonly ImageUse[]): string {
   const said = [...byVm.values()].slice(0, MOST_NAMED).map((theirs) => {
     const { vm } = theirs[0] as ImageUse;
     const words = [...new Set(theirs.map((use) => WORDS[use.kind](use)))];
-    return `VM '${vm.name}' (${stateOf(vm)}) ${words.join(' and ')}`;
+    return `VM ${inText(vm.name)} (${stateOf(vm)}) ${words.join(' and ')}`;
   });
   const more = byVm.size - said.length;
   return [...said, ...(more > 0 ? [`and so do ${more} more VMs`] : [])].join('; ');
@@ -106,7 +107,7 @@ export function shutDown(uses: readonly ImageUse[]): Pick<Finding, 'hint' | 'com
   const vm = uses.find(({ open }) => open)?.vm;
   return vm === undefined
     ? {}
-    : { hint: `shut '${vm.name}' down first`, command: `virsh shutdown ${virshWord(vm)}` };
+    : { hint: `shut ${inText(vm.name)} down first`, command: `virsh shutdown ${virshWord(vm)}` };
 }
 
 /** What to do where another VM would see its data changed; `instead`: what the user can have without that. */
@@ -119,8 +120,8 @@ export function partFrom(
   const { vm, kind } = use;
   const own =
     kind === 'disk' || kind === 'below'
-      ? `first give '${vm.name}' a disk of its own, or take this one out of its definition (virsh edit ${virshWord(vm)})`
-      : `first delete ${snapshotsOf(use)} of '${vm.name}', if you can do without`;
+      ? `first give ${inText(vm.name)} a disk of its own, or take this one out of its definition (virsh edit ${virshWord(vm)})`
+      : `first delete ${snapshotsOf(use)} of ${inText(vm.name)}, if you can do without`;
   return {
     hint: instead.hint === undefined ? own : `${own}; or ${instead.hint}`,
     ...(instead.command === undefined ? {} : { command: instead.command }),

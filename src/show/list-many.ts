@@ -3,6 +3,7 @@ import { type DomainSummary, readSummaries } from '../libvirt/overview.ts';
 import { isSaving } from '../model/domain.ts';
 import { reportSnapshots, type SnapshotReport } from '../model/report.ts';
 import type { Selection } from '../model/selection.ts';
+import { inText } from '../model/text.ts';
 import { domainDocument, errorDocument, snapshotDocument } from '../output/documents.ts';
 import {
   listedColumns,
@@ -129,7 +130,7 @@ function checkFrom(overviews: readonly Overview[], { from }: ListOptions): void 
   const has = ({ summary }: Overview) =>
     !summary || [...summary.snapshots, ...summary.unread].some(({ name }) => name === from);
   if (from !== undefined && !overviews.some(has))
-    throw new KvmsnapError('not-found', `none of these VMs has a snapshot '${from}'`);
+    throw new KvmsnapError('not-found', `none of these VMs has a snapshot ${inText(from)}`);
 }
 
 function resultOf({ vm, summary, failure }: Overview): DomainOutcome<unknown> {

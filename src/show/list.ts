@@ -1,6 +1,7 @@
 import { KvmsnapError } from '../errors.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { isPattern, type Selection } from '../model/selection.ts';
+import { inText } from '../model/text.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { listedColumns, SNAPSHOT_COLUMNS, TREE_COLUMNS } from '../output/snapshot-columns.ts';
 import { type Column, section } from '../output/view.ts';
@@ -81,7 +82,9 @@ export async function listOne(
     ],
     names: rows.flatMap(({ name }) => name ?? []),
     remarks:
-      rows.length > 0 ? [] : [`'${domain.name}' has no ${vm.snapshots.length > 0 ? 'such ' : ''}snapshots`],
+      rows.length > 0
+        ? []
+        : [`${inText(domain.name)} has no ${vm.snapshots.length > 0 ? 'such ' : ''}snapshots`],
   });
   const failure = unreadFailure(vm);
   if (failure) throw failure;

@@ -1,6 +1,7 @@
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import type { SnapshotReport } from '../model/report.ts';
+import { inText } from '../model/text.ts';
 import { type Operation, skip } from '../run/operation.ts';
 import { carryOut, readAfter } from '../run/write.ts';
 import { completeVm, findSnapshot, loadVm, stillBeingTaken, type Vm } from '../vm/load.ts';
@@ -29,13 +30,16 @@ export const setCurrent = (vmName: string, name: string): Operation<Facts, null,
   consent: skip('nothing is lost, and the same command takes it back'),
   prepare: skip('virsh needs no file'),
   write: {
-    subject: (_, { vm }) => `the mark on '${name}' of '${vm.domain.name}'`,
-    run: (ctx, { command }) => carryOut(ctx, { command, label: `marking '${name}'`, growing: null }),
+    subject: (_, { vm }) => `the mark on ${inText(name)} of ${inText(vm.domain.name)}`,
+    run: (ctx, { command }) => carryOut(ctx, { command, label: `marking ${inText(name)}`, growing: null }),
   },
   async verify(ctx, { vm: { domain } }, end) {
     const after = await completeVm(ctx, await readAfter(ctx, domain.uuid, end));
     if (after.current === name) return { done: after };
-    const failure = virshFailure(`'${name}' is not the current snapshot of '${domain.name}'`, end.stderr);
+    const failure = virshFailure(
+      `${inText(name)} is not the current snapshot of ${inText(domain.name)}`,
+      end.stderr,
+    );
     return { failure, seen: null };
   },
   residue: skip('the mark has moved or it has not'),

@@ -3,6 +3,7 @@ import { readByUuid } from '../libvirt/domains.ts';
 import { type Pause, pauseCommands, pauseForAMoment } from '../libvirt/pause.ts';
 import { virshFailure, virshMessage } from '../libvirt/virsh-error.ts';
 import { type Domain, isActive } from '../model/domain.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 
@@ -22,12 +23,16 @@ export async function flushImages(ctx: Context, vm: Vm): Promise<WrittenUntil> {
   const { domain } = vm;
   if (!isActive(domain.state)) return FOR_EVER;
   if (domain.busy)
-    throw new KvmsnapError('busy', `another job holds '${domain.name}': it cannot be paused for --exact`, {
-      hint: 'try again when it is done, or let kvmsnap wait for it: --wait 10m',
-    });
+    throw new KvmsnapError(
+      'busy',
+      `another job holds ${inText(domain.name)}: it cannot be paused for --exact`,
+      {
+        hint: 'try again when it is done, or let kvmsnap wait for it: --wait 10m',
+      },
+    );
   if (domain.state === 'running') return flushRunning(ctx, domain);
   const atRest = isAtRest(vm);
-  const left = `note: '${domain.name}' is ${domain.state}, and left so`;
+  const left = `note: ${inText(domain.name)} is ${domain.state}, and left so`;
   ctx.terminal.note(atRest ? left : `${left}: QEMU may know more than is in its images`);
   return atRest ? FOR_EVER : null;
 }
@@ -49,10 +54,10 @@ function isAtRest({ domain, snapshots }: Vm): boolean {
 
 async function flushRunning(ctx: Context, { name, uuid }: Domain): Promise<WrittenUntil> {
   if (ctx.settings.dryRun) {
-    ctx.terminal.note(`would pause '${name}' for a moment: ${ctx.virsh.line(...pauseCommands(uuid))}`);
+    ctx.terminal.note(`would pause ${inText(name)} for a moment: ${ctx.virsh.line(...pauseCommands(uuid))}`);
     return null;
   }
-  return ctx.interrupts.protect(`pausing '${name}' for a moment`, async () => {
+  return ctx.interrupts.protect(`pausing ${inText(name)} for a moment`, async () => {
     const pause = await pauseForAMoment(ctx.virsh, uuid);
     const writtenUntil = ctx.clock.now();
     await applyRules(ctx, { name, uuid }, pause);
@@ -69,15 +74,15 @@ async function applyRules(ctx: Context, { name, uuid }: Named, pause: Pause): Pr
   if (now === 'paused')
     throw new KvmsnapError(
       'refused',
-      `'${name}' was paused for --exact, and is paused still: ${virshMessage(pause.stderr)}`,
+      `${inText(name)} was paused for --exact, and is paused still: ${virshMessage(pause.stderr)}`,
       { command: ctx.virsh.line(resume) },
     );
-  if (between !== 'paused') throw virshFailure(`cannot pause '${name}' for --exact`, pause.stderr);
+  if (between !== 'paused') throw virshFailure(`cannot pause ${inText(name)} for --exact`, pause.stderr);
   ctx.terminal.note(
-    `'${name}' was paused for ${Math.ceil(pause.milliseconds)} ms, for QEMU to write all out`,
+    `${inText(name)} was paused for ${Math.ceil(pause.milliseconds)} ms, for QEMU to write all out`,
   );
   if (before === 'paused')
     ctx.terminal.note(
-      `warning: someone else had paused '${name}' just before, and now it runs; to pause it again: ${ctx.virsh.line(suspend)}`,
+      `warning: someone else had paused ${inText(name)} just before, and now it runs; to pause it again: ${ctx.virsh.line(suspend)}`,
     );
 }

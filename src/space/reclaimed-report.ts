@@ -1,3 +1,4 @@
+import { inText } from '../model/text.ts';
 import { humanBytes } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
 import type { Freed } from './reclaimed.ts';
@@ -15,7 +16,7 @@ export function freedLines(dryRun: boolean, each: readonly FreedOf[]): string[] 
   const concerned = each.flatMap(({ vm, freed }) => (freed ? [{ vm, ...freed }] : []));
   if (concerned.length === 0) return [];
   const known = concerned.filter(({ bytes }) => bytes !== null);
-  const unknown = concerned.filter(({ bytes }) => bytes === null).map(({ vm }) => `'${vm.name}'`);
+  const unknown = concerned.filter(({ bytes }) => bytes === null).map(({ vm }) => inText(vm.name));
   const verb = dryRun ? 'would free' : 'freed';
   if (known.length === 0) return [`what ${dryRun ? 'it would free' : 'was freed'} is not known`];
   const sum = known.reduce((all, { bytes }) => all + (bytes ?? 0), 0);

@@ -1,5 +1,6 @@
 import { KvmsnapError } from '../errors.ts';
 import type { UnreadSnapshot } from '../libvirt/snapshots.ts';
+import { inText } from '../model/text.ts';
 import { domainDocument } from '../output/documents.ts';
 import { humanBytes } from '../output/format.ts';
 import { type Column, section } from '../output/view.ts';
@@ -74,7 +75,7 @@ export async function space(
     problem === null ? [] : [`disk ${target}: ${problem}`],
   );
   if (problems.length > 0)
-    throw new KvmsnapError('check', `'${vm.domain.name}' cannot be measured: ${problems.join('; ')}`);
+    throw new KvmsnapError('check', `${inText(vm.domain.name)} cannot be measured: ${problems.join('; ')}`);
   const failure = unreadFailure({ ...vm, unread });
   if (failure) throw failure;
 }

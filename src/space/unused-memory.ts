@@ -1,6 +1,7 @@
 import { isActive } from '../model/domain.ts';
 import { chainOf, type Images } from '../model/image.ts';
 import { kvmsnapLine } from '../model/quote.ts';
+import { allInText } from '../model/text.ts';
 import { humanBytes } from '../output/format.ts';
 import { measureUnusedMemory } from '../qemu/image-space.ts';
 import { isNotable, resizable, type UnusedMemory } from '../qemu/unused-memory.ts';
@@ -31,7 +32,7 @@ export async function noteKeptMemory(
   names: readonly string[],
   before: ReadonlyMap<string, UnusedMemory>,
 ): Promise<void> {
-  const whose = names.map((name) => `'${name}'`).join(', ');
+  const whose = allInText(names);
   for (const [target, { bytes, endBytes }] of await readUnusedMemoryOf(ctx, images)) {
     const kept = bytes - (before.get(target)?.bytes ?? 0);
     if (!isNotable({ bytes: kept, endBytes })) continue;

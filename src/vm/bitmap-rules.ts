@@ -2,6 +2,7 @@ import type { Domain } from '../model/domain.ts';
 import { chainOf, type DiskImage, type Images } from '../model/image.ts';
 import { commandLine } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
+import { allInText } from '../model/text.ts';
 
 /** Dirty bitmaps in an image: QEMU loads no snapshot from an image that has one, enabled or not (5.2 to 11.1). */
 
@@ -22,7 +23,7 @@ function bitmapFinding(target: string, image: DiskImage | undefined, consequence
   const [top] = chainOf(image);
   const bitmaps = top?.bitmaps ?? [];
   if (!top || bitmaps.length === 0) return null;
-  const names = bitmaps.map((name) => `'${name}'`).join(', ');
+  const names = allInText(bitmaps);
   return {
     what: `disk ${target}: ${top.path} holds ${bitmaps.length === 1 ? 'the dirty bitmap' : 'the dirty bitmaps'} ${names} of a backup tool, and ${consequence}`,
     hint: 'if no backup goes on from it, remove it, with the VM off; the next backup is then a full one',

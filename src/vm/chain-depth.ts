@@ -5,6 +5,7 @@ import { type DaemonVersion, spelled } from '../model/libvirt-versions.ts';
 import { kvmsnapLine, virshWord } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
 import { externalDisks, type Snapshot } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 
 /** How many overlays a disk may lie on: a VM with more of them runs on, and never starts again. */
 
@@ -155,7 +156,7 @@ function whileItIsOff(
     return { hint: 'update libvirt to 12.0 or newer; the snapshots and the disks are whole' };
   const vm = virshWord(domain);
   return adviseDeletion({ domain, snapshots }, [made.name], {
-    hint: `update libvirt to 12.0 or newer; or give up the newest snapshot '${made.name}', and keep what the disk holds now (once for each overlay too many)`,
+    hint: `update libvirt to 12.0 or newer; or give up the newest snapshot ${inText(made.name)}, and keep what the disk holds now (once for each overlay too many)`,
     lines: [
       [
         `qemu-img commit -q -f ${top.format} ${top.path}`,

@@ -8,6 +8,7 @@ import { nearest } from '../model/names.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import { reportSnapshots, type SnapshotReport, tagsOf } from '../model/report.ts';
 import { internalDisks, type Snapshot } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote, readImages } from './disks.ts';
 import { identifyFiles } from './file-identity.ts';
@@ -105,7 +106,7 @@ export function unreadFailure({
   return combineFailures(
     unread.map(({ failure }) => failure),
     snapshots.length,
-    `${unread.length} of ${total} snapshots of '${domain.name}' cannot be read: ${unread[0]?.failure.message}`,
+    `${unread.length} of ${total} snapshots of ${inText(domain.name)} cannot be read: ${unread[0]?.failure.message}`,
   );
 }
 
@@ -139,10 +140,10 @@ export function findSnapshot(vm: Vm, name: string): SnapshotReport {
 /** The `not-found` of a name, with the nearest one. */
 export function noSuchSnapshot({ domain, snapshotNames }: DomainReading, name: string): KvmsnapError {
   const meant = nearest(name, snapshotNames);
-  return new KvmsnapError('not-found', `the VM '${domain.name}' has no snapshot '${name}'`, {
+  return new KvmsnapError('not-found', `the VM ${inText(domain.name)} has no snapshot ${inText(name)}`, {
     hint:
       meant !== null
-        ? `did you mean '${meant}'?`
+        ? `did you mean ${inText(meant)}?`
         : snapshotNames.length === 0
           ? 'it has no snapshots'
           : `${kvmsnapLine('list', [domain.name])} shows those that it has`,
@@ -151,7 +152,7 @@ export function noSuchSnapshot({ domain, snapshotNames }: DomainReading, name: s
 
 /** Why a snapshot that libvirt is still writing is left alone. */
 export const stillBeingTaken = ({ domain }: DomainReading, { name }: Snapshot): KvmsnapError =>
-  new KvmsnapError('busy', `the snapshot '${name}' of '${domain.name}' is still being taken`, {
+  new KvmsnapError('busy', `the snapshot ${inText(name)} of ${inText(domain.name)} is still being taken`, {
     hint: 'wait until kvmsnap list shows it complete',
   });
 
@@ -163,5 +164,5 @@ export function currentSnapshot(vm: Vm): SnapshotReport {
 
 /** The `not-found` of a VM without a current snapshot. */
 export function noCurrent({ domain }: DomainReading): KvmsnapError {
-  return new KvmsnapError('not-found', `the VM '${domain.name}' has no current snapshot`);
+  return new KvmsnapError('not-found', `the VM ${inText(domain.name)} has no current snapshot`);
 }

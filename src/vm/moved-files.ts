@@ -3,6 +3,7 @@ import { chainPaths, type Images } from '../model/image.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
 import { externalDisks, type MovedFiles, type Snapshot, stateFile } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import { ancestors } from '../model/tree.ts';
 
 /**
@@ -133,7 +134,7 @@ export function movedFileFindings(
   const { moved = [], lost = [] } = movedFiles ?? {};
   if (moved.length === 0) return [];
   const what = moved
-    .map(([from, to]) => `libvirt looks for ${from} of '${name}', which was moved or renamed to ${to}`)
+    .map(([from, to]) => `libvirt looks for ${from} of ${inText(name)}, which was moved or renamed to ${to}`)
     .join('; ');
   if (lost.length === 0)
     return [

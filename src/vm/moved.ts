@@ -3,6 +3,7 @@ import { chainOf, type Image, type Images, type Tag, tagsNamed } from '../model/
 import { kvmsnapLine } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
 import { internalDisks, type Snapshot, type SnapshotDisk } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 
 /**
  * Images that were moved, renamed or copied since a snapshot was taken: libvirt reverts and deletes by the path in the
@@ -50,7 +51,7 @@ export function movedDisks(snapshot: Snapshot, images: Images, stored: Images | 
     if (differs) return [];
     const doubt =
       holders.length > 1
-        ? `more than one image of the VM holds a snapshot '${snapshot.name}'`
+        ? `more than one image of the VM holds a snapshot ${inText(snapshot.name)}`
         : doubtOf(snapshot, holder);
     const { path } = holder.chain[0];
     return [
@@ -128,7 +129,7 @@ export function movedFindings(
     const how = isCopied
       ? `is in ${to} too, which the VM uses now: the image was copied`
       : `is in ${to}, which the VM uses now: the image was moved or renamed`;
-    return `disk ${target}: libvirt looks for '${name}' in ${from}, and it ${how}`;
+    return `disk ${target}: libvirt looks for ${inText(name)} in ${from}, and it ${how}`;
   });
   const doubtful = moved.find(({ doubt }) => doubt !== null);
   if (doubtful)

@@ -10,6 +10,7 @@ import {
 import { NO_SNAPSHOTS, readSnapshotsOf, type SnapshotsRead } from '../libvirt/snapshots.ts';
 import { nearest } from '../model/names.ts';
 import { isPattern, type Selected, type Selection, selectDomains } from '../model/selection.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 
 /** A VM of a selection: as it was read, or why it could not be. */
@@ -99,10 +100,10 @@ function tellIdle(
   known: readonly DomainName[],
   { exacting = false }: Selection,
 ): void {
-  const message = `--exclude '${word}' leaves out nothing: ${isPattern(word) ? 'no VM matches' : 'no VM is called so'}`;
+  const message = `--exclude ${inText(word)} leaves out nothing: ${isPattern(word) ? 'no VM matches' : 'no VM is called so'}`;
   const names = known.map(({ name }) => name);
   const meant = isPattern(word) ? null : nearest(word, names);
-  const hint = meant === null ? 'kvmsnap list shows all VMs' : `did you mean '${meant}'?`;
+  const hint = meant === null ? 'kvmsnap list shows all VMs' : `did you mean ${inText(meant)}?`;
   if (exacting) throw new KvmsnapError('not-found', message, { hint });
   ctx.terminal.note(`note: ${message}${meant === null ? '' : `; ${hint}`}`);
 }

@@ -2,6 +2,7 @@ import { type Domain, takesPart, type Volume } from '../model/domain.ts';
 import { commandLine } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 
 /** Volumes of storage pools that libvirt does not find now: whatever is done with such a disk fails midway. */
 
@@ -22,7 +23,7 @@ const findingsOf = (
 const poolWord = (name: string): string[] => (name.startsWith('-') ? ['--pool', name] : [name]);
 
 function finding(target: string, { name, volume }: Volume, problem: NonNullable<Volume['problem']>): Finding {
-  const disk = `disk ${target} is the volume '${volume}' of the storage pool '${name}'`;
+  const disk = `disk ${target} is the volume ${inText(volume)} of the storage pool ${inText(name)}`;
   switch (problem) {
     case 'inactive':
       return {

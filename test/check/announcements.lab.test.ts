@@ -85,7 +85,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'no-data',
     when: 'a held snapshot in no disk',
-    says: /'s1' is on hold: take the hold back only if you can do without it/,
+    says: /s1 is on hold: take the hold back only if you can do without it/,
     makes: async () => {
       const vm = withoutData();
       await succeed('hold', 'web', 's1');
@@ -96,7 +96,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'missing-tag',
     when: 'a held snapshot that one disk lacks',
-    says: /'s1' is on hold/,
+    says: /s1 is on hold/,
     makes: async () => {
       const vm = movedOn('web');
       await succeed('hold', 'web', 's1');

@@ -107,7 +107,7 @@ describe('a VM whose definition was lost while it ran', () => {
     const declined = await kvmsnap(['check', 'web-1', '--fix']);
     expect([declined.code, declined.stderr]).toEqual([
       10,
-      expect.stringContaining("have libvirt know the snapshot 'running'"),
+      expect.stringContaining('have libvirt know the snapshot running'),
     ]);
     expect(facts(vm)).toEqual(before);
 

@@ -29,7 +29,7 @@ describe('the VM', () => {
     expect(virshTakes(id, 'by-virsh').code).toBe(0);
     expect(await refused('create-as', id, 'c')).toMatchObject({
       exitCode: 4,
-      hint: expect.stringContaining(`running id of 'web-1'`),
+      hint: expect.stringContaining(`running id of web-1`),
     });
     expect(snapshotNames(vm)).toEqual(['a', 'b', 'by-virsh']);
   });
@@ -96,7 +96,7 @@ describe('the snapshot', () => {
       expect(virshTakes(twin.uuid, name).stderr).toContain(`Invalid job ID 'internal-snapshot-save-${name}'`);
       const before = fingerprint(vm);
       const refusal = await refused('create-as', 'web-1', name);
-      expect(refusal).toMatchObject({ exitCode: 5, hint: `call it '${proposed}'` });
+      expect(refusal).toMatchObject({ exitCode: 5, hint: `call it ${proposed}` });
       expect(fingerprint(vm)).toEqual(before);
     }
     for (const proposed of new Set(NO_JOB_NAMES.map(([, name]) => name)))
@@ -119,7 +119,7 @@ describe('the snapshot', () => {
       const before = fingerprint(vm);
       expect(await refused('create-as', 'web-1', `${name}2`)).toMatchObject({
         exitCode: 5,
-        hint: "call it 'a-b2'",
+        hint: 'call it a-b2',
       });
       expect(fingerprint(vm)).toEqual(before);
       expect((await kvmsnap(['create-as', 'web-1', 'a-b2'])).code).toBe(0);
@@ -152,7 +152,7 @@ describe('the snapshot', () => {
     expect(virshTakes(vm.uuid, 's1')).toMatchObject({ code: 1 });
     expect(await refused('create-as', 'web-1', 's1')).toMatchObject({
       exitCode: 6,
-      message: "the VM 'web-1' already has a snapshot 's1'",
+      message: 'the VM web-1 already has a snapshot s1',
     });
     expect({ ...fingerprint(vm), xml: snapshotXml(vm, 's1') }).toEqual(before);
   });

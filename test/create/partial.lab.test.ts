@@ -87,7 +87,7 @@ describe('the memory alone', () => {
       await countTo(vm, counted + 30);
       const { stderr } = await succeed('revert', 'web', 'm1', '--paused');
       expect(stderr).toContain(
-        "'m1' is of the memory alone: the guest goes on with it over what the disks hold",
+        'm1 is of the memory alone: the guest goes on with it over what the disks hold',
       );
       expect([state(vm), now(vm)]).toEqual(['paused', [NOW, NOW]]);
       expect(count(vm)).toBeLessThanOrEqual(counted);
@@ -159,7 +159,7 @@ describe("a disk with snapshot='manual'", () => {
       expect(stateAndReason(vm)).toBe('paused (creating snapshot)');
       expect(snapshotXml(vm, 's1')).toContain("<disk name='vda' snapshot='manual'/>");
       expect(writableImages(vm)).toEqual([pathOf(vm), beside(vm, 'vdb.s1')]);
-      const [, goOn = null] = /note: 'web' is paused: .*: (virsh resume .*)$/m.exec(stderr) ?? [];
+      const [, goOn = null] = /note: web is paused: .*: (virsh resume .*)$/m.exec(stderr) ?? [];
       pasteOk(goOn);
       expect([state(vm), now(vm)]).toEqual(['running', [THEN, THEN]]);
       expect(tags(pathOf(vm))).toEqual([]);
@@ -204,7 +204,7 @@ describe("a disk with snapshot='manual'", () => {
     writeAsGuest(vm, NOW);
     if (canRevert) {
       const { stderr } = await succeed('revert', 'web', 's1');
-      expect(stderr).toContain("disk vda was left to its storage when 's1' was taken");
+      expect(stderr).toContain('disk vda was left to its storage when s1 was taken');
       expect([state(vm), now(vm)]).toEqual(['shut off', [NOW, THEN]]);
       await succeed('delete', 'web', 's1');
       expect([snapshotNames(vm), now(vm), writableImages(vm)]).toEqual([

@@ -83,7 +83,7 @@ describe('names', () => {
           uuid: vm.uuid,
           outcome: 'failed',
           deleted: ['s2', 's3'],
-          failed: [{ name: 'sx', code: 'not-found', message: "the VM 'family' has no snapshot 'sx'" }],
+          failed: [{ name: 'sx', code: 'not-found', message: 'the VM family has no snapshot sx' }],
         },
       ],
     });
@@ -97,7 +97,7 @@ describe('names', () => {
         .slice(1)
         .map((line) => line.split(/ +/).slice(1, 3)),
     ]).toEqual([3, [['s4', 'deleted'], ['sx', 'failed:'], []]]);
-    expect(table.stderr).toContain("error: the VM 'family' has no snapshot 'sx'");
+    expect(table.stderr).toContain('error: the VM family has no snapshot sx');
     expectLeft(vm, 's1');
   });
 
@@ -146,11 +146,11 @@ describe('names', () => {
     for (const name of ['s1', 's2']) take(vm, name);
     virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's1');
     expect((await succeed('delete', 'full', 's2')).stderr).toMatch(
-      /^note: this is deleted for good: 's2' of [^\n]*\n$/,
+      /^note: this is deleted for good: s2 of [^\n]*\n$/,
     );
     const { stderr } = await succeed('delete', 'full', 's1');
     expect(stderr).toMatch(
-      /^note: this is deleted for good: 's1' of .*\nnote: the image of disk vda keeps \d+\S* MiB of the memory of 's1', since a revert to it; with the VM off, this gives it back: kvmsnap check --fix full\n$/,
+      /^note: this is deleted for good: s1 of .*\nnote: the image of disk vda keeps \d+\S* MiB of the memory of s1, since a revert to it; with the VM off, this gives it back: kvmsnap check --fix full\n$/,
     );
     destroy(vm);
     expect(occupied(vm)).toBeGreaterThan(FILL_MIB * 1024 * 1024);
@@ -232,7 +232,7 @@ describe('what libvirt and the images hold differs', () => {
     const { code, message, hint, command } = await failure(5, 'delete', 'family', 's2');
     expect([code, message]).toEqual([
       'check',
-      "cannot delete 's2' of 'family': disk vdb holds 2 snapshots called 's2', and libvirt would delete the older one only",
+      'cannot delete s2 of family: disk vdb holds 2 snapshots called s2, and libvirt would delete the older one only',
     ]);
     expect(hint).toContain(command);
     await failure(5, 'delete', 'family', 's1', '--children', '--yes');
@@ -288,7 +288,7 @@ describe('on a terminal', () => {
     const vm = family();
     const terminal = await asked('delete', 'family', 's2', '--children');
     expect(terminal.screen()).toMatch(
-      /'s2' of \d{4}-.* ago\r?\n.*'s3' of .* ago\r?\n.*would free \d+\.?\d* [KM]iB\r?\n.*Delete 2 snapshots of 'family' for good\? \[y\/N\]/,
+      /s2 of \d{4}-.* ago\r?\n.*s3 of .* ago\r?\n.*would free \d+\.?\d* [KM]iB\r?\n.*Delete 2 snapshots of family for good\? \[y\/N\]/,
     );
     terminal.type('y\r');
     expect(await terminal.done).toMatchObject({ code: 0, screen: expect.stringMatching(/\nfreed \d/) });

@@ -2,6 +2,7 @@
 // Where libvirt versions differ, the table says so with `since`.
 import { existsSync } from 'node:fs';
 import { expect } from 'vitest';
+import { inText } from '../../src/model/text.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tags } from '../lab/disk.ts';
 import { fingerprint, type Refusal, refused, writableImages } from '../lab/evidence.ts';
@@ -93,7 +94,7 @@ async function showRefusal(hazard: Hazard, vm: Vm): Promise<Refusal> {
   const before = fingerprint(vm);
   const refusal = await refused('create-as', NAME, 's1');
   expect(refusal.exitCode).toBe(5);
-  expect(refusal.message).toContain(`cannot take a snapshot of '${NAME}': `);
+  expect(refusal.message).toContain(`cannot take a snapshot of ${inText(NAME)}: `);
   for (const part of hazard.says(vm)) expect(refusal.message).toContain(part);
   if (hazard.hint !== undefined) expect(refusal.hint).toMatch(hazard.hint);
   expect(refusal.command).toBe(hazard.command?.(vm) ?? null);

@@ -222,7 +222,7 @@ hazard(28, 'revert of what was written since', async () => {
 
   const before = facts(vm);
   const terminal = await asked('revert', 'web-1', 's1');
-  expect(terminal.screen()).toMatch(/written on top of 's1' .* will be lost/);
+  expect(terminal.screen()).toMatch(/written on top of s1 .* will be lost/);
   terminal.type('n\r');
   expect((await terminal.done).code).toBe(10);
   expect(facts(vm)).toEqual(before);

@@ -123,7 +123,7 @@ hazard(44, 'revert to a definition whose network is not active, VM running', () 
       const force = code === 0 ? [] : ['--force'];
       const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1', ...force);
       expect(refusal).toMatchObject({
-        message: expect.stringContaining(`network '${network}' (network interface`),
+        message: expect.stringContaining(`network ${network} (network interface`),
         command: `virsh net-start ${network}`,
       });
       expect(qemuPid(vm)).toBe(pid);

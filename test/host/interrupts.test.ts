@@ -11,7 +11,7 @@ function interrupts() {
 /** A write that is under way until it is ended. */
 function writing({ made }: ReturnType<typeof interrupts>) {
   let end: (result: string) => void = () => undefined;
-  const result = made.protect("the snapshot 's1'", () => new Promise<string>((resolve) => (end = resolve)));
+  const result = made.protect('the snapshot s1', () => new Promise<string>((resolve) => (end = resolve)));
   return { result, end: (value: string) => end(value) };
 }
 
@@ -50,7 +50,7 @@ describe.each(SIGNALS)('%s', (signal, code, exitCode) => {
     run.made.raise(signal);
     expect(run.stop.reason).toMatchObject({
       code,
-      message: `ended by ${signal}; stopped waiting, but libvirtd carries on: the snapshot 's1'`,
+      message: `ended by ${signal}; stopped waiting, but libvirtd carries on: the snapshot s1`,
       hint: expect.stringMatching(/kvmsnap list/),
     });
     expect(run.notes).toHaveLength(1);
@@ -83,7 +83,7 @@ describe('the time limit', () => {
     run.made.expire(30);
     expect(run.stop.reason).toMatchObject({
       code: 'timed-out',
-      message: "not done within 30 s; stopped waiting, but libvirtd carries on: the snapshot 's1'",
+      message: 'not done within 30 s; stopped waiting, but libvirtd carries on: the snapshot s1',
     });
   });
 

@@ -36,8 +36,8 @@ describe('the snapshots of one VM', () => {
       expect(await read(fake.virsh, wanted)).toEqual([
         ['b'],
         [
-          ['a', "cannot read the snapshot 'a' of 'web': Unable to encode a"],
-          ['c', "cannot read the snapshot 'c' of 'web': Unable to encode c"],
+          ['a', 'cannot read the snapshot a of web: Unable to encode a'],
+          ['c', 'cannot read the snapshot c of web: Unable to encode c'],
         ],
       ]);
       expect(fake.processes).toHaveLength(3); // the joints of lines, and those that are left

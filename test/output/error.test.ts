@@ -13,11 +13,15 @@ describe('as text', () => {
   test.each([
     ['bare', failure({}), 'error: it failed\n'],
     ['with a hint', failure({ hint: 'do this' }), 'error: it failed\nhint: do this\n'],
-    ['with a command', failure({ command: 'virsh x' }), 'error: it failed\nhint: virsh x\n'],
+    [
+      'with a command',
+      failure({ command: 'virsh x' }),
+      'error: it failed\nhint: run this command\n        virsh x\n',
+    ],
     [
       'with both',
       failure({ hint: 'do this', command: 'virsh x' }),
-      'error: it failed\nhint: do this: virsh x\n',
+      'error: it failed\nhint: do this\n        virsh x\n',
     ],
     [
       'with a command that the hint tells already',
@@ -87,12 +91,12 @@ describe('of several findings', () => {
     { message: 'b is wrong', hint: 'two steps', commands: ['virsh b', 'virsh c'] },
     { message: 'c is wrong', hint: null, commands: [] },
   ];
-  const error = KvmsnapError.of('check', "cannot create 's1'", findings);
+  const error = KvmsnapError.of('check', 'cannot create s1', findings);
 
-  test('as text: a line each, and each of several commands too', () => {
+  test('as text: a line each, a command on a line of its own, several numbered', () => {
     expect(text(error)).toBe(
-      "error: cannot create 's1': a is wrong\n       b is wrong\n       c is wrong\n" +
-        'hint: first fix it: virsh a\n      two steps\n        virsh b\n        virsh c\n',
+      'error: cannot create s1: a is wrong\n       b is wrong\n       c is wrong\n' +
+        'hint: first fix it\n        virsh a\n      two steps\n        1. virsh b\n        2. virsh c\n',
     );
   });
 
@@ -101,7 +105,7 @@ describe('of several findings', () => {
       error: {
         code: 'check',
         exitCode: 5,
-        message: "cannot create 's1': a is wrong; b is wrong; c is wrong",
+        message: 'cannot create s1: a is wrong; b is wrong; c is wrong',
         hint: 'first fix it: virsh a; two steps',
         command: 'virsh a',
         findings,
@@ -119,7 +123,7 @@ describe('of several findings', () => {
 
   test('with words before: those of the whole', () => {
     expect(text(error.prefixed('web: '))).toMatch(
-      /^error: web: cannot create 's1': a is wrong\n {7}b is wrong/,
+      /^error: web: cannot create s1: a is wrong\n {7}b is wrong/,
     );
     expect(text(failure({ hint: 'x' }).prefixed('web: '))).toBe('error: web: it failed\nhint: x\n');
   });

@@ -240,7 +240,7 @@ describe('prune: which VMs', () => {
   test('none is exit 4, and nothing is deleted anywhere', async () => {
     const vms = fleet('web-1');
     expect(await fail(4, 'prune', 'db-*', ...rule)).toContain("'db-*'");
-    expect(await fail(4, 'prune', 'wbe-1', ...rule)).toContain("did you mean 'web-1'?");
+    expect(await fail(4, 'prune', 'wbe-1', ...rule)).toContain('did you mean web-1?');
     await fail(4, 'prune', '--all', '--exclude', '*', ...rule);
     await fail(4, 'prune', '--all', '--state', 'paused', ...rule);
     expect(counts(vms)).toEqual([2]);
@@ -280,7 +280,7 @@ describe('prune: which snapshots', () => {
     expect((await succeed(...prune, '--match', 'l-*')).stderr).toBe('');
     expect((await succeed(...prune, '--silent')).stderr).toBe('');
     expect((await succeed('prune', 'one', '--match', 'x*', '--keep-last', '1')).stderr).toBe(
-      "note: nothing to prune: no snapshot of 'one' matches\n",
+      'note: nothing to prune: no snapshot of one matches\n',
     );
   });
 
@@ -342,7 +342,7 @@ describe('prune: which snapshots', () => {
     const args = ['external', '--label', 'nightly', '--keep-last', '0', '--allow-empty'];
     const cannot = since({
       '7.0': 'this libvirtd (before 9.0)',
-      '9.0': "holds the internal snapshot 'by-hand'",
+      '9.0': 'holds the internal snapshot by-hand',
     });
     const { domains } = await document('prune', 'prune', ...args);
     expect(domains[0]?.snapshots).toMatchObject([
@@ -462,7 +462,7 @@ describe('prune: which snapshots', () => {
     const alone = await kvmsnap(['prune', 'dup-1', ...rule]);
     expect(alone.code).toBe(5);
     expect(alone.stderr.match(/error: /g)).toHaveLength(1);
-    expect(alone.stderr).toContain('hint: with the VM off, delete the older one first: qemu-img snapshot -d');
+    expect(alone.stderr).toMatch(/hint: with the VM off, delete the older one first\n +qemu-img snapshot -d/);
     const { command } = await failure(5, 'prune', 'dup-1', ...rule);
     tool('sh', ['-ec', command ?? '']);
     await succeed('prune', 'dup-1', ...rule);

@@ -193,7 +193,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
   {
     when: 'an external snapshot over an internal one',
-    says: /'i1' stays inside \S*vda\.qcow2, beneath the overlay: a revert there leaves behind what is written/,
+    says: /i1 stays inside \S*vda\.qcow2, beneath the overlay: a revert there leaves behind what is written/,
     does: async () => {
       const vm = web();
       take(vm, 'i1');

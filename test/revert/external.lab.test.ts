@@ -170,7 +170,7 @@ describe('internal and external ones mixed', () => {
     overwrite(vm, 0x33);
     const before = scene(vm);
     const { message } = await failure(5, 'revert', 'mixed', 'i1');
-    expect(message).toContain(`makes useless what lies on ${pathOf(vm)}: 'e2'`);
+    expect(message).toContain(`makes useless what lies on ${pathOf(vm)}: e2`);
     const backup = await failure(5, 'revert', 'mixed', 'i1', '--backup', '--force');
     expect(backup.message).toContain(`a backup would be in ${beside(vm, 'e2')}`);
     expect(scene(vm)).toEqual(before);
@@ -192,7 +192,7 @@ describe('internal and external ones mixed', () => {
     expect(revertRaw(raw, 'e1').code).toBe(0);
     expect(existsSync(beside(raw, 'e1'))).toBe(false);
     const before = scene(vm);
-    expect(await fail(5, 'revert', 'by-kvmsnap', 'e1')).toContain("holds the internal snapshot 'i2'");
+    expect(await fail(5, 'revert', 'by-kvmsnap', 'e1')).toContain('holds the internal snapshot i2');
     expect(scene(vm)).toEqual(before);
   });
 

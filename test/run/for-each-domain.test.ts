@@ -201,7 +201,7 @@ function conclude(
 }
 
 describe('the end of a run', () => {
-  const raw = () => error('check', "'c' is raw");
+  const raw = () => error('check', 'c is raw');
 
   test('all went well', () => {
     expect(conclude([result('a', 'done'), result('b', 'planned')])).toEqual({ ends: null, notes: [] });
@@ -215,12 +215,12 @@ describe('the end of a run', () => {
     const { ends, notes } = conclude([
       result('a', 'failed', failure),
       result('b', 'done'),
-      result('c', 'failed', error('busy', "'c' is busy")),
+      result('c', 'failed', error('busy', 'c is busy')),
     ]);
     expect(ends).toEqual(['partial', '2 of 3 VMs failed']);
     expect(notes).toEqual([
-      'error: a: disk vda is missing\nhint: bring it back: cp x y',
-      "error: 'c' is busy",
+      'error: a: disk vda is missing\nhint: bring it back\n        cp x y',
+      'error: c is busy',
     ]);
   });
 
@@ -239,25 +239,25 @@ describe('the end of a run', () => {
       result('d', 'not reached'),
     ]);
     expect(ends).toEqual(['busy', 'it was busy']);
-    expect(notes).toEqual(["skipped 'c': 'c' is raw", "note: not reached: 'd'"]);
+    expect(notes).toEqual(['skipped c: c is raw', 'note: not reached: d']);
   });
 
   test('a skip is no failure beside a success, and is said', () => {
     const { ends, notes } = conclude([result('a', 'done'), result('c', 'skipped', raw())]);
     expect(ends).toBeNull();
-    expect(notes).toEqual(["skipped 'c': 'c' is raw"]);
+    expect(notes).toEqual(['skipped c: c is raw']);
   });
 
   test('with --strict it is one, and is said as one', () => {
     const { ends, notes } = conclude([result('a', 'done'), result('c', 'skipped', raw())], { strict: true });
     expect(ends).toEqual(['partial', '1 of 2 VMs skipped']);
-    expect(notes).toEqual(["error: 'c' is raw"]);
+    expect(notes).toEqual(['error: c is raw']);
   });
 
   test('nothing but skips is no success', () => {
     const { ends, notes } = conclude([result('a', 'skipped', raw()), result('c', 'skipped', raw())]);
     expect(ends).toEqual(['check', '2 of 2 VMs skipped']);
-    expect(notes).toEqual(["error: a: 'c' is raw", "error: 'c' is raw"]);
+    expect(notes).toEqual(['error: a: c is raw', 'error: c is raw']);
   });
 
   test('failed, skipped and not reached are counted apart', () => {
@@ -273,10 +273,10 @@ describe('the end of a run', () => {
   });
 
   test('a VM of which a part failed, alone: how many parts', () => {
-    const part = { ...result('a', 'failed', error('busy', "'a' is busy")), succeeded: 2 };
+    const part = { ...result('a', 'failed', error('busy', 'a is busy')), succeeded: 2 };
     const { ends, notes } = conclude([part]);
     expect(ends).toEqual(['partial', '1 of 3 deletions failed']);
-    expect(notes).toEqual(["error: 'a' is busy"]);
+    expect(notes).toEqual(['error: a is busy']);
   });
 
   test('beside a JSON document, which holds all this, only the end is said', () => {

@@ -106,14 +106,14 @@ describe('which VMs', () => {
 
   test.each([
     [['create', 'db-*', '--label', 'n'], "no such VM: none matches 'db-*'"],
-    [['create', 'wbe-2'], "no such VM: 'wbe-2'\nhint: did you mean 'web-2'?"],
+    [['create', 'wbe-2'], 'no such VM: wbe-2\nhint: did you mean web-2?'],
     [['create-as', 'db-?', 's1'], "no such VM: none matches 'db-?'"],
-    [['--yes', 'delete', 'db', 'old'], "no such VM: 'db'"],
-    [['--yes', 'delete', 'web-*', 'old', '--exclude', 'wbe-1'], "--exclude 'wbe-1' leaves out nothing"],
-    [['prune', 'db', '--match', '*', '--keep-last', '0', '--allow-empty'], "no such VM: 'db'"],
+    [['--yes', 'delete', 'db', 'old'], 'no such VM: db'],
+    [['--yes', 'delete', 'web-*', 'old', '--exclude', 'wbe-1'], '--exclude wbe-1 leaves out nothing'],
+    [['prune', 'db', '--match', '*', '--keep-last', '0', '--allow-empty'], 'no such VM: db'],
     [['list', 'db-*'], "no such VM: none matches 'db-*'"],
     [['create', 'web-1', 'old'], 'kvmsnap create-as web-1 old'],
-    [['create', 'web-1', 'wbe-2'], "did you mean 'web-2'? Or, "],
+    [['create', 'web-1', 'wbe-2'], 'did you mean web-2? Or, '],
     [['list', 'web-1', '--state', 'running'], 'of 1 selected, none is running'],
     [['list', 'web-1', '--exclude', 'web-1'], 'all that were selected are excluded'],
     [['check', 'web-1', '--state', 'running'], 'of 1 selected, none is running'],
@@ -136,12 +136,12 @@ describe('which VMs', () => {
     for (const vm of vms) take(vm, 'old');
     const slips = ['--exclude', 'wbe-2', '--exclude', 'x*'];
     expect(await fail(4, '--yes', 'delete', 'web-*', 'old', ...slips)).toBe(
-      "error: --exclude 'wbe-2' leaves out nothing: no VM is called so\nhint: did you mean 'web-2'?\n",
+      'error: --exclude wbe-2 leaves out nothing: no VM is called so\nhint: did you mean web-2?\n',
     );
     expect(present(...vms)).toEqual({ 'web-1': ['old'], 'web-2': ['old'] });
     const { stderr } = await succeed('create-as', 'web-*', 'new', ...slips);
     expect(stderr).toBe(
-      "note: --exclude 'wbe-2' leaves out nothing: no VM is called so; did you mean 'web-2'?\n" +
+      'note: --exclude wbe-2 leaves out nothing: no VM is called so; did you mean web-2?\n' +
         "note: --exclude 'x*' leaves out nothing: no VM matches\n",
     );
     expect(await succeed('create', '--all', '--silent', ...slips)).toMatchObject({ stdout: '', stderr: '' });
@@ -160,7 +160,7 @@ describe('which VMs', () => {
     start(vms[0] as Vm);
     const id = virsh('domid', '--domain', vms[0]?.uuid ?? '').trim();
     expect(await fail(4, 'create', 'web-2', id)).toContain(`kvmsnap create-as web-2 ${id}`);
-    const said = `${id} is the running id of 'web-1'`;
+    const said = `${id} is the running id of web-1`;
     expect((await kvmsnap(['create', 'web-2', id, '--label', 'n'])).stderr).toContain(said);
     expect(await fail(4, 'create', id)).toContain(said);
     expect(present(...vms)).toMatchObject({ 'web-1': [], 'web-2': [expect.stringMatching(/^n-/)] });
@@ -207,7 +207,7 @@ describe('a word that means no VM stops no other', () => {
       ['web-1', vms[0]?.uuid, []],
       ['web-2', vms[1]?.uuid, []],
     ]);
-    expect(domains[1]?.errors[0]?.hint).toBe("did you mean 'web-2'?");
+    expect(domains[1]?.errors[0]?.hint).toBe('did you mean web-2?');
     const left = present(...vms);
     const shown = (names: readonly string[] = []) => names.map((name) => name.replace(/^n-.*/, 'n')).sort();
     expect([shown(left['web-1']), shown(left['web-2'])]).toEqual([[...first].sort(), [...second].sort()]);
@@ -222,9 +222,9 @@ describe('a word that means no VM stops no other', () => {
     ]) {
       const { code, stdout, stderr } = await kvmsnap(args);
       expect({ args, code }).toEqual({ args, code: 3 });
-      expect(stdout).toMatch(/^gone .*no such VM: 'gone'$/m);
+      expect(stdout).toMatch(/^gone .*no such VM: gone$/m);
       expect(stdout).toMatch(/^web-1 /m);
-      expect(stderr.match(/no such VM: 'gone'/g)).toHaveLength(1);
+      expect(stderr.match(/no such VM: gone/g)).toHaveLength(1);
     }
   });
 
@@ -235,7 +235,7 @@ describe('a word that means no VM stops no other', () => {
     ])
       expect(await kvmsnap(args)).toMatchObject({
         code: 4,
-        stdout: expect.stringContaining("no such VM: 'lost'"),
+        stdout: expect.stringContaining('no such VM: lost'),
         stderr: expect.stringContaining('2 of 2 VMs failed'),
       });
   });
@@ -243,7 +243,7 @@ describe('a word that means no VM stops no other', () => {
   test('in a dry run too, and nothing is done', async () => {
     const [vm] = fleet('web-1');
     const result = await kvmsnap(['--dry-run', 'create', 'web-1', 'gone', '--label', 'n']);
-    expect(result).toMatchObject({ code: 3, stderr: expect.stringContaining("no such VM: 'gone'") });
+    expect(result).toMatchObject({ code: 3, stderr: expect.stringContaining('no such VM: gone') });
     expect(result.stdout).toContain('virsh snapshot-create-as');
     expect(present(vm as Vm)).toEqual({ 'web-1': [] });
   });
@@ -287,10 +287,10 @@ describe('what fails with one VM stops no other', () => {
     expect(stderr).toMatch(
       new RegExp(
         [
-          "error: the VM 'b-has-it' already has a snapshot 's1'\nhint: choose another name",
-          "error: cannot take a snapshot of 'c-lost': .* is missing\nhint: restore the file",
-          "error: cannot take a snapshot of 'd-destroyed': .* the file is raw, the VM's XML says qcow2\nhint: ",
-          "skipped 'e-raw': .* the file is raw",
+          'error: the VM b-has-it already has a snapshot s1\nhint: choose another name',
+          'error: cannot take a snapshot of c-lost: .* is missing\nhint: restore the file',
+          "error: cannot take a snapshot of d-destroyed: .* the file is raw, the VM's XML says qcow2\nhint: ",
+          'skipped e-raw: .* the file is raw',
           'error: 3 of 6 VMs failed, 1 skipped\n$',
         ].join('.*'),
         's',
@@ -405,7 +405,7 @@ describe('what fails with one VM stops no other', () => {
     take(vms[0] as Vm, 's1');
     const both = await kvmsnap(['--yes', 'delete', 'web-1', 's1', '--vm', 'web-2']);
     expect(both.stderr).toMatch(
-      /^error: cannot delete 's1' of 'web-2': disk vda holds 2 .*\nhint: .*qemu-img snapshot -d/m,
+      /^error: cannot delete s1 of web-2: disk vda holds 2 .*\nhint: .*\n +qemu-img snapshot -d/m,
     );
     pasteOk(domains[1]?.errors[0]?.command ?? null);
     await succeed('delete', 'web-2', 's1');
@@ -420,7 +420,7 @@ describe('what fails with one VM stops no other', () => {
     const fine = small('fine');
     const { code, stderr } = await kvmsnap(['create-as', '*', 's1']);
     expect(code).toBe(3);
-    expect(stderr).toMatch(/error: cannot take a snapshot of 'crowded': .*free.*\nhint: free some space/);
+    expect(stderr).toMatch(/error: cannot take a snapshot of crowded: .*free.*\nhint: free some space/);
     expect(present(crowded, fine)).toEqual({ crowded: [], fine: ['s1'] });
   });
 });
@@ -429,10 +429,10 @@ describe('a VM that is not suited', () => {
   test('is skipped and said so, with exit 0; with --strict exit 3', async () => {
     const vms = [small('fine'), raw('raw')];
     const lenient = await succeed('create-as', '*', 's1');
-    expect(lenient.stderr).toMatch(/^skipped 'raw': cannot take a snapshot of 'raw': .* raw\n$/);
+    expect(lenient.stderr).toMatch(/^skipped raw: cannot take a snapshot of raw: .* raw\n$/);
     const strict = await kvmsnap(['create-as', '*', 's2', '--strict']);
     expect(strict.code).toBe(3);
-    expect(strict.stderr).toMatch(/^error: .*'raw'.*\nhint: convert it.*\nerror: 1 of 2 VMs skipped\n$/);
+    expect(strict.stderr).toMatch(/^error: .*raw.*\nhint: convert it.*\nerror: 1 of 2 VMs skipped\n$/);
     expect(present(...vms)).toEqual({ fine: ['s1', 's2'], raw: [] });
   });
 
@@ -469,7 +469,7 @@ describe('a VM that is not suited', () => {
     const { code, stderr } = await kvmsnap(['create', '--all']);
     expect({ code, stderr }).toMatchObject({ code: 3 });
     expect(stderr).toMatch(
-      /error: cannot take a snapshot of 'hurt': .*corrupt.*\nhint: .*qemu-img convert -f qcow2 -O qcow2 /,
+      /error: cannot take a snapshot of hurt: .*corrupt.*\nhint: .*\n +qemu-img convert -f qcow2 -O qcow2 /,
     );
   });
 });
@@ -494,7 +494,7 @@ describe('delete over several VMs', () => {
     const [pattern = '', ...more] = words;
     const said = await fail(10, 'delete', pattern, 's1', ...more);
     expect(said).toMatch(
-      /nothing was changed: Delete .* of .*'web-1'.* for good\?\nhint: run it again with --yes/,
+      /nothing was changed: Delete .* of .*web-1.* for good\?\nhint: run it again with --yes/,
     );
     expect(left(vms)).toEqual([1, 1, 0]);
   });
@@ -505,7 +505,7 @@ describe('delete over several VMs', () => {
     expect(stdout).toBe('web-1/s1\nweb-2/s1\n');
     // what is lost is told of each
     expect(stderr).toMatch(
-      /^(web-[12]: note: this is deleted for good: 's1' of .*\n){2}skipped 'web-3': the VM 'web-3' has no snapshot 's1'\n$/,
+      /^(web-[12]: note: this is deleted for good: s1 of .*\n){2}skipped web-3: the VM web-3 has no snapshot s1\n$/,
     );
     expect(left(vms)).toEqual([0, 0, 0]);
   });
@@ -523,7 +523,7 @@ describe('delete over several VMs', () => {
     const vms = family();
     const { code, stderr } = await kvmsnap(['delete', 'web-*', 'sx']);
     expect(code).toBe(4);
-    expect(stderr).toMatch(/^error: none of the VMs has a snapshot 'sx': 'web-1', 'web-2', 'web-3'\n/);
+    expect(stderr).toMatch(/^error: none of the VMs has a snapshot sx: web-1, web-2, web-3\n/);
     const { code: onTty, screen } = await onTerminal(['delete', 'web-*', 'sx']).done;
     expect([onTty, screen.includes('[y/N]')]).toEqual([4, false]);
     expect(left(vms)).toEqual([1, 1, 0]);
@@ -533,7 +533,7 @@ describe('delete over several VMs', () => {
     const vms = family();
     take(vms[1] as Vm, 's2');
     const before = left(vms);
-    expect(await fail(4, '--yes', 'delete', 'web-*', 's1', 's3')).toContain("did you mean 's1'?");
+    expect(await fail(4, '--yes', 'delete', 'web-*', 's1', 's3')).toContain('did you mean s1?');
     expect(left(vms)).toEqual(before);
     const strict = await kvmsnap(['--yes', '--dry-run', 'delete', 'web-[12]', 's1', 's2', '--strict']);
     expect(strict.code).toBe(3);
@@ -547,7 +547,7 @@ describe('delete over several VMs', () => {
     expect(names.stdout).toBe(stdout);
     expect(stdout).toBe('web-1/s1\nweb-2/s1\nweb-2/s2\n');
     expect(stderr).toMatch(
-      /^(web-[12]: note: this is deleted for good: 's[12]' of .*\n){3}skipped 's2': the VM 'web-1' has no such snapshot\n$/,
+      /^(web-[12]: note: this is deleted for good: 's[12]' of .*\n){3}skipped s2: the VM web-1 has no such snapshot\n$/,
     );
     expect(left(vms)).toEqual([0, 0, 0]);
   });
@@ -556,7 +556,7 @@ describe('delete over several VMs', () => {
     const vms = family();
     take(vms[1] as Vm, 's2');
     const declined = await asked('delete', 'web-*', 's1', 's2');
-    expect(declined.screen()).toContain("Delete 3 snapshots of 2 VMs ('web-1', 'web-2') for good? [y/N]");
+    expect(declined.screen()).toContain('Delete 3 snapshots of 2 VMs (web-1, web-2) for good? [y/N]');
     declined.type('n\r');
     expect((await declined.done).code).toBe(10);
     expect(left(vms)).toEqual([1, 2, 0]);
@@ -597,7 +597,7 @@ describe('--silent', () => {
     raw('raw');
     start(saved);
     virsh('managedsave', '--domain', saved.uuid);
-    expect((await succeed('create-as', '*', 's1')).stderr).toMatch(/warning: .*managed save.*skipped 'raw'/s);
+    expect((await succeed('create-as', '*', 's1')).stderr).toMatch(/warning: .*managed save.*skipped raw/s);
     for (const args of [
       ['create-as', '*', 's2'],
       ['--verbose', 'create-as', '*', 's3'],
@@ -618,9 +618,7 @@ describe('--silent', () => {
     const silent = await kvmsnap(['--silent', 'create-as', '*', 's1']);
     expect(silent.code).toBe(3);
     expect(silent.stdout).toMatch(/fine +s1 .* taken\n/);
-    expect(silent.stderr).toMatch(
-      /^error: .*'was'.*skipped 'raw'.*\nerror: 1 of 3 VMs failed, 1 skipped\n$/s,
-    );
+    expect(silent.stderr).toMatch(/^error: .*was.*skipped raw.*\nerror: 1 of 3 VMs failed, 1 skipped\n$/s);
     await succeed('delete', 'fine', 's1');
     // as a mail of cron has it: both in one
     const { screen } = await onTerminal(['--silent', 'create-as', '*', 's1']).done;

@@ -245,7 +245,7 @@ describe('revert', () => {
     };
     await expect(revert(host.ctx, 'b-fix', 'off1', {})).rejects.toMatchObject({
       code: 'check',
-      message: expect.stringContaining("does not hold the snapshot 'off1'"),
+      message: expect.stringContaining('does not hold the snapshot off1'),
     });
     expect(host.tries('snapshot-revert')).toBe(0);
   });
@@ -291,7 +291,7 @@ describe('delete and prune --wait', () => {
       code: 'declined',
     });
     expect(host.questions).toHaveLength(2);
-    expect(host.questions[1]).toMatch(/This has changed meanwhile:\n {2}now: b-fix loses 'late'/);
+    expect(host.questions[1]).toMatch(/This has changed meanwhile:\n {2}now: b-fix loses late/);
     expect(host.tries('snapshot-delete')).toBe(0);
   });
 

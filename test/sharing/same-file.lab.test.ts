@@ -54,11 +54,11 @@ describe.runIf(isSystemLab).each(KINDS)('%s', (_, disk, otherPath) => {
       const { exitCode, message } = await refused(...args);
       expect([exitCode, message]).toEqual([
         5,
-        expect.stringContaining("VM 'second' (shut off) has it as disk vda"),
+        expect.stringContaining('VM second (shut off) has it as disk vda'),
       ]);
     }
     start(second);
-    expect((await refused('create-as', 'first', 's3', '--force')).message).toContain("VM 'second' (running)");
+    expect((await refused('create-as', 'first', 's3', '--force')).message).toContain('VM second (running)');
     expect((await refused('delete', 'first', 's1')).command).toBe('virsh shutdown second');
     expect([byteIn(pathOf(first)), tagNames(first)]).toEqual([NOW, [['s1', 's2']]]);
 

@@ -28,7 +28,7 @@ function withUnreadable(name: string): Vm {
   return vm;
 }
 
-const SAID = "cannot read the snapshot 'two' of 'web'";
+const SAID = 'cannot read the snapshot two of web';
 
 describe('a snapshot that cannot be read', () => {
   test.each([

@@ -82,7 +82,7 @@ test('the figure of a running VM is that of the idle one, and what a real delete
   const exact = await measured(vm, ['--exact']);
   expect(exact.approximate).toBe(false);
   expect(exact.frees).toBeGreaterThan(4 * MiB);
-  expect(exact.stderr).toMatch(/^'exact' was paused for \d+ ms, for QEMU to write all out\n$/);
+  expect(exact.stderr).toMatch(/^exact was paused for \d+ ms, for QEMU to write all out\n$/);
   expect(state(vm)).toBe('running');
   await countsOn(vm);
 
@@ -107,7 +107,7 @@ test('a paused VM stays paused: its images hold all, but for a snapshot that was
   const vm = behind('still');
   virsh('suspend', '--domain', vm.uuid);
   const exact = await measured(vm, ['--exact']);
-  expect(exact).toMatchObject({ approximate: false, stderr: "note: 'still' is paused, and left so\n" });
+  expect(exact).toMatchObject({ approximate: false, stderr: 'note: still is paused, and left so\n' });
   expect(exact.frees).toBeGreaterThan(4 * MiB);
 
   take(vm, 's2');

@@ -62,16 +62,16 @@ test('a running guest is paused and goes on, in one process of virsh', async () 
     expect.stringMatching(`suspend --domain ${uuid}; .*resume --domain ${uuid}; `),
   ]);
   // 3.25, 20.25 and 1.25 ms
-  expect(notes).toEqual(["'b-fix' was paused for 25 ms, for QEMU to write all out"]);
+  expect(notes).toEqual(['b-fix was paused for 25 ms, for QEMU to write all out']);
 });
 
 test.each([
   ['shut off (shutdown)', Number.POSITIVE_INFINITY, []],
-  [PAUSED, Number.POSITIVE_INFINITY, ["note: 'b-fix' is paused, and left so"]],
+  [PAUSED, Number.POSITIVE_INFINITY, ['note: b-fix is paused, and left so']],
   [
     'paused (I/O error)',
     null,
-    ["note: 'b-fix' is paused, and left so: QEMU may know more than is in its images"],
+    ['note: b-fix is paused, and left so: QEMU may know more than is in its images'],
   ],
   ['pmsuspended (unknown)', null, [expect.stringContaining('is pmsuspended, and left so')]],
 ])('one that is %s is left so', async (state, until, said) => {
@@ -82,7 +82,7 @@ test('nor is anything done for a dry run, or while another job holds it', async 
   const dry = await flush({ settings: { dryRun: true } });
   expect(dry).toMatchObject({ outcome: null, writes: [] });
   const commands = `'suspend --domain ${dry.uuid}; resume --domain ${dry.uuid}'`;
-  expect(dry.notes).toEqual([`would pause 'b-fix' for a moment: virsh ${commands}`]);
+  expect(dry.notes).toEqual([`would pause b-fix for a moment: virsh ${commands}`]);
   const busy = await flush({ control: 'background job (0.1s)' });
   expect(busy).toMatchObject({ outcome: { error: { code: 'busy' } }, writes: [] });
 });
@@ -94,7 +94,7 @@ test('left paused is an error with the command that fixes it', async () => {
   expect(outcome).toMatchObject({
     error: {
       code: 'refused',
-      message: "'b-fix' was paused for --exact, and is paused still: Failed to resume; no",
+      message: 'b-fix was paused for --exact, and is paused still: Failed to resume; no',
       command: `virsh resume --domain ${uuid}`,
     },
   });
@@ -108,7 +108,7 @@ test('not paused at all is one too', async () => {
     error: { code: 'busy' },
   });
   expect((await flush({ suspend: new Failure('error: no\n'), resume })).outcome).toMatchObject({
-    error: { code: 'refused', message: expect.stringContaining("cannot pause 'b-fix' for --exact: no") },
+    error: { code: 'refused', message: expect.stringContaining('cannot pause b-fix for --exact: no') },
   });
 });
 
@@ -116,6 +116,6 @@ test('one that somebody else has paused just now is told of', async () => {
   const { notes, uuid } = await flush({ meanwhile: PAUSED });
   expect(notes).toEqual([
     expect.stringContaining('was paused for'),
-    `warning: someone else had paused 'b-fix' just before, and now it runs; to pause it again: virsh suspend --domain ${uuid}`,
+    `warning: someone else had paused b-fix just before, and now it runs; to pause it again: virsh suspend --domain ${uuid}`,
   ]);
 });

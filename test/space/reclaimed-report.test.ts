@@ -18,6 +18,6 @@ test.each([
     'not known of some',
     false,
     [of('a', MiB), of('b', null, true), of('c', null)],
-    ["freed 1.0 MiB, not counting 'b', 'c', of which it is not known"],
+    ['freed 1.0 MiB, not counting b, c, of which it is not known'],
   ],
 ])('%s', (_, dryRun, each, lines) => expect(freedLines(dryRun, each)).toEqual(lines));

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
+import { inText } from '../../src/model/text.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tool } from '../lab/lab.ts';
 import { deletedOf, document, failure, fitting, succeed, take, twoDisks } from '../lab/scene.ts';
@@ -77,7 +78,7 @@ describe('what it says is freed, a real delete frees', () => {
     expect(together.names).toEqual(names);
     const dry = await succeed('--dry-run', 'delete', 'some', ...names);
     expect(dry.stderr.split('\n').map((line) => line.replace(/\d+\.\d/, 'N'))).toEqual([
-      ...names.map((name) => `'${name}' of 'some' alone would free N MiB`),
+      ...names.map((name) => `${inText(name)} of some alone would free N MiB`),
       'would free N MiB',
       '',
     ]);

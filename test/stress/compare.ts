@@ -1,3 +1,4 @@
+import { inText } from '../../src/model/text.ts';
 // One fault under raw virsh and under kvmsnap, and what is wrong with what kvmsnap made of it.
 
 import { join } from 'node:path';
@@ -130,14 +131,14 @@ function falseClaims(
     ),
     ...orphans.flatMap((name) =>
       must(
-        says(`'${name}' that libvirt does not know`) || says(`still in the images: '${name}'`),
+        says(`${inText(name)} that libvirt does not know`) || says(`still in the images: ${inText(name)}`),
         `not a word on the orphan ${name}`,
       ),
     ),
     ...current,
     ...must(new Set(is.bytes).size === 1 || says('is not known'), 'not a word on disks at odds'),
     ...missingFrom(is).flatMap((name) =>
-      must(says(`'${name}' is no longer in disk`), `not a word on the rest of ${name}`),
+      must(says(`${inText(name)} is no longer in disk`), `not a word on the rest of ${name}`),
     ),
   ];
 }

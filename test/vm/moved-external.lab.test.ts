@@ -134,7 +134,7 @@ test('a memory in another directory: known by the VM and the time in it', async 
   create(vm, 'e1', '--memspec', memory, '--diskspec', 'vda,snapshot=external');
   renameSync(memory, `${memory}.kept`);
   const { said } = await run('check', 'web');
-  expect(said).toContain(`${memory} of 'e1', which was moved or renamed to ${memory}.kept`);
+  expect(said).toContain(`${memory} of e1, which was moved or renamed to ${memory}.kept`);
   expect(said).not.toContain('rm ');
   expect((await run('check', 'web', '--fix', '--yes')).said).not.toContain('moved or renamed');
   expect(snapshotXml(vm, 'e1')).toContain(`file='${memory}.kept'`);

@@ -1,6 +1,7 @@
 import { labelOf } from '../../model/labels.ts';
 import { kvmsnapLine } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
+import { inText } from '../../model/text.ts';
 import type { CheckFacts } from './facts.ts';
 
 /** The rule about the age of the newest snapshot (`--max-age`). */
@@ -21,7 +22,7 @@ export const AGE_RULES: readonly Rule<CheckFacts>[] = [
         : ['snapshot', 'snapshots'];
       const labelled = label === null ? '' : ` with the label '${label}'`;
       const what = newest
-        ? `the newest ${one}${labelled}, '${newest.name}', is older than ${says}`
+        ? `the newest ${one}${labelled}, ${inText(newest.name)}, is older than ${says}`
         : `the VM has no ${all}${labelled}, so none is younger than ${says}`;
       const options = label === null ? [] : ['--label', label];
       return [{ what, command: kvmsnapLine('create', [domain.name], ...options) }];

@@ -3,6 +3,7 @@ import { isSaving } from '../../model/domain.ts';
 import { chainPaths } from '../../model/image.ts';
 import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
+import { inText } from '../../model/text.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, usesOf } from '../../sharing/image-users.ts';
 import { participants } from '../../vm/disk-findings.ts';
@@ -68,7 +69,7 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
         .filter(({ underWay }) => underWay)
         .map(({ name }) => ({
           snapshot: name,
-          what: `the snapshot '${name}' is being taken at this moment`,
+          what: `the snapshot ${inText(name)} is being taken at this moment`,
         })),
       ...(domain.busy && !snapshots.some(({ underWay }) => underWay)
         ? [{ what: 'a job of libvirt holds the VM at this moment' }]
@@ -107,7 +108,7 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
           ? [
               {
                 snapshot: snapshot.name,
-                what: `the snapshot '${snapshot.name}' is in no disk: only libvirt's knowledge of it is left`,
+                what: `the snapshot ${inText(snapshot.name)} is in no disk: only libvirt's knowledge of it is left`,
                 ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
                   hint: 'this has libvirt forget it',
                   options: ['--metadata'],
@@ -143,7 +144,7 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
         .filter(({ parent }) => parent !== null && !known.has(parent))
         .map(({ name, parent }) => ({
           snapshot: name,
-          what: `the parent of the snapshot '${name}' is '${parent}', which does not exist`,
+          what: `the parent of the snapshot ${inText(name)} is ${inText(parent ?? '')}, which does not exist`,
         }));
     },
   },
@@ -157,7 +158,7 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
       return [
         {
           what: 'no snapshot is the current one: libvirt has lost it, or it was deleted; the next one will have no parent',
-          hint: `if the VM runs on from '${newest.name}'`,
+          hint: `if the VM runs on from ${inText(newest.name)}`,
           command: `virsh snapshot-current ${virshWord(domain)} --snapshotname ${quote(newest.name)}`,
         },
       ];
@@ -170,7 +171,7 @@ function orphanFinding({ domain, users }: CheckFacts, { name, holders, status }:
   const lines = holders.map(({ path }) => deleteTagLine(name, path));
   const fix = kvmsnapLine('check', [domain.name], '--fix');
   const unclear = status.kind === 'unclear' ? ` (${status.why})` : '';
-  const what = `disk ${holders.map(({ target }) => target).join(', ')} ${verb} a snapshot '${name}' that libvirt does not know${unclear}`;
+  const what = `disk ${holders.map(({ target }) => target).join(', ')} ${verb} a snapshot ${inText(name)} that libvirt does not know${unclear}`;
   // no command is offered where it could delete another VM's only copy
   if (holders.some(({ path }) => usesOf(users, path).length > 0)) return { what };
   return {

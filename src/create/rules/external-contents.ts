@@ -1,5 +1,6 @@
 import { tagsIn } from '../../model/image.ts';
 import { mebibytes, type Rule } from '../../model/rule.ts';
+import { inText } from '../../model/text.ts';
 import { savedMemoryBytes } from '../saved-memory.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
@@ -48,7 +49,7 @@ export const EXTERNAL_CONTENT_RULES: readonly Rule<CreateFacts>[] = [
       const known = new Set(snapshotNames);
       return plan.disks.flatMap(({ target, source }) => {
         const inside = tagsIn(images.get(target)).filter(({ name }) => known.has(name));
-        const [first, ...others] = inside.map(({ name }) => `'${name}'`);
+        const [first, ...others] = inside.map(({ name }) => inText(name));
         if (first === undefined) return [];
         const more = others.length === 0 ? ' stays' : ` and ${others.length} more stay`;
         return [

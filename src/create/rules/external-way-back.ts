@@ -8,6 +8,7 @@ import {
 } from '../../model/libvirt-versions.ts';
 import { stem } from '../../model/paths.ts';
 import type { Rule } from '../../model/rule.ts';
+import { allInText } from '../../model/text.ts';
 import { editCommand } from '../../vm/disk-findings.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
@@ -81,7 +82,7 @@ export const WAY_BACK_RULES: readonly Rule<CreateFacts>[] = [
         .flatMap(({ target }) => tagsIn(images.get(target)).map(({ name }) => name));
       const names = [...new Set(over)].filter((name) => snapshotNames.includes(name));
       if (names.length === 0) return [];
-      const all = names.map((name) => `'${name}'`).join(', ');
+      const all = allInText(names);
       return [
         {
           what: `the images hold internal snapshots (${all}): libvirt deletes the new external one only after those of them that it descends from`,

@@ -3,6 +3,7 @@ import { type DiskImage, tagsNamed } from '../../model/image.ts';
 import { isBefore, SAVES_BY_JOB } from '../../model/libvirt-versions.ts';
 import { couldBeId, isJobName, isMonitorName, jobNameFor } from '../../model/names.ts';
 import type { Rule } from '../../model/rule.ts';
+import { inText } from '../../model/text.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, usesOf } from '../../sharing/image-users.ts';
 import { eachDisk, nextTagId, participants, tagWithId } from '../../vm/disk-findings.ts';
@@ -27,11 +28,11 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
         const others = usesOf(facts.users, source);
         if (others.length > 0)
           return {
-            what: `disk ${target}: ${source} already holds a snapshot '${facts.name}' (id ${tag.id}), and ${describeUses(others)}; a second of that name could not be told from it`,
+            what: `disk ${target}: ${source} already holds a snapshot ${inText(facts.name)} (id ${tag.id}), and ${describeUses(others)}; a second of that name could not be told from it`,
             hint: 'choose another name',
           };
         return {
-          what: `disk ${target}: ${source} already holds a snapshot '${facts.name}' (id ${tag.id}) that libvirt does not know; a second of that name could not be told from it`,
+          what: `disk ${target}: ${source} already holds a snapshot ${inText(facts.name)} (id ${tag.id}) that libvirt does not know; a second of that name could not be told from it`,
           hint: 'choose another name, or delete the one in the image while the VM is off',
           command: deleteTagLine(facts.name, source ?? ''),
         };
@@ -47,8 +48,8 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
         const other = tagWithId(image, facts.name);
         if (!other) return null;
         return {
-          what: `disk ${target}: in ${source} the snapshot '${other.name}' has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back instead of '${facts.name}'`,
-          hint: `choose a name with a letter in it, such as 'snapshot-${facts.name}'`,
+          what: `disk ${target}: in ${source} the snapshot ${inText(other.name)} has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back instead of ${inText(facts.name)}`,
+          hint: `choose a name with a letter in it, such as snapshot-${facts.name}`,
         };
       }),
   },
@@ -63,7 +64,7 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
       return couldBeId(name) && participants(domain).some(({ target }) => isAhead(images.get(target)))
         ? [
             {
-              what: `'${name}' is a number, which another snapshot in the image may have for its id, or get; QEMU, which looks for an id before a name, would bring that one back: a name with a letter in it, such as 'snapshot-${name}', is safe`,
+              what: `${inText(name)} is a number, which another snapshot in the image may have for its id, or get; QEMU, which looks for an id before a name, would bring that one back: a name with a letter in it, such as snapshot-${name}, is safe`,
             },
           ]
         : [];
@@ -79,7 +80,7 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
         const id = nextTagId(image);
         if (id === null || tagsNamed(image, id).length === 0) return null;
         return {
-          what: `disk ${target}: in ${source} the new snapshot gets the id ${id}, and QEMU looks for an id before a name: the snapshot called '${id}' cannot be reverted to while the new one is there`,
+          what: `disk ${target}: in ${source} the new snapshot gets the id ${id}, and QEMU looks for an id before a name: the snapshot called ${inText(id)} cannot be reverted to while the new one is there`,
         };
       }),
   },
@@ -94,8 +95,8 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
         daemonVersion === null ? 'libvirtd from 10.9 on (it does not tell its version)' : 'this libvirtd';
       return [
         {
-          what: `for a running VM ${taker} takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not '${name}'`,
-          hint: `call it '${jobNameFor(name)}'`,
+          what: `for a running VM ${taker} takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not ${inText(name)}`,
+          hint: `call it ${inText(jobNameFor(name))}`,
         },
       ];
     },
@@ -110,8 +111,8 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
       isActive(domain.state) && isBefore(daemonVersion, SAVES_BY_JOB) && !isMonitorName(name)
         ? [
             {
-              what: `for a running VM this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot '${name}' that no disk holds`,
-              hint: `call it '${jobNameFor(name)}'`,
+              what: `for a running VM this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot ${inText(name)} that no disk holds`,
+              hint: `call it ${inText(jobNameFor(name))}`,
             },
           ]
         : [],

@@ -6,6 +6,7 @@ import { kvmsnapLine, virshWord } from '../../model/quote.ts';
 import type { SnapshotReport } from '../../model/report.ts';
 import type { Rule } from '../../model/rule.ts';
 import { externalDisks, locationOf } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { undeletable } from '../../vm/chain-depth.ts';
 import { deletionOf } from '../deletion-set.ts';
 import { external, forget, holdersBefore, nameAll, named } from './external.ts';
@@ -24,14 +25,14 @@ export const EXTERNAL_CHAIN_RULES: readonly Rule<DeleteFacts>[] = [
       if (!disk || source === null || [disk.source, ...disk.backing].includes(source)) return [];
       if (!chainPaths(images.get(target)).includes(source)) {
         return {
-          what: `disk ${target}: the VM's disk does not lie on ${source}, which '${snapshot.name}' made, and this libvirtd (9.0) then deletes nothing`,
+          what: `disk ${target}: the VM's disk does not lie on ${source}, which ${inText(snapshot.name)} made, and this libvirtd (9.0) then deletes nothing`,
           ...forget(facts, snapshot),
         };
       }
       return isActive(domain.state)
         ? []
         : {
-            what: `disk ${target}: ${source}, which '${snapshot.name}' made, is not the one in use, and this libvirtd (9.0) finds it only while the VM runs`,
+            what: `disk ${target}: ${source}, which ${inText(snapshot.name)} made, is not the one in use, and this libvirtd (9.0) finds it only while the VM runs`,
             hint: 'start the VM, without letting it run, delete, and end it',
             command: pausedDeleteLine(domain, snapshot.name),
           };
@@ -48,7 +49,7 @@ export const EXTERNAL_CHAIN_RULES: readonly Rule<DeleteFacts>[] = [
     const [those, them] = below.length === 1 ? ['snapshot', 'that one'] : ['snapshots', 'those'];
     return [
       {
-        what: `disk ${lying.map(({ target }) => target).join(', ')}: '${snapshot.name}' is external, on top of the internal ${those} ${nameAll(below)}, and libvirt does not merge it into ${them}`,
+        what: `disk ${lying.map(({ target }) => target).join(', ')}: ${inText(snapshot.name)} is external, on top of the internal ${those} ${nameAll(below)}, and libvirt does not merge it into ${them}`,
         ...adviseDeletion(
           facts,
           below.map(({ name }) => name),
@@ -68,7 +69,7 @@ export const EXTERNAL_CHAIN_RULES: readonly Rule<DeleteFacts>[] = [
       const names = overlay?.tags.map(({ name }) => name) ?? [];
       if (names.length === 0) return [];
       return {
-        what: `disk ${target}: ${source}, which '${facts.snapshot.name}' made, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${nameAll(named(names))}, and libvirt would remove it with them`,
+        what: `disk ${target}: ${source}, which ${inText(facts.snapshot.name)} made, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${nameAll(named(names))}, and libvirt would remove it with them`,
         ...adviseDeletion(facts, names, {
           hint: `delete ${names.length === 1 ? 'that' : 'these'} first if you can do without`,
         }),

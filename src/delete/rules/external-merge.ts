@@ -3,6 +3,7 @@ import { isFrom, MINDS_BRANCHES } from '../../model/libvirt-versions.ts';
 import { virshWord } from '../../model/quote.ts';
 import { mebibytes, type Rule } from '../../model/rule.ts';
 import { locationOf } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { ancestors, descendants } from '../../model/tree.ts';
 import { deletionOf } from '../deletion-set.ts';
 import { external, nameAll } from './external.ts';
@@ -21,7 +22,7 @@ export const EXTERNAL_MERGE_RULES: readonly Rule<DeleteFacts>[] = [
     if (beside.length === 0) return [];
     return [
       {
-        what: `${nameAll(beside)} below '${snapshot.name}' ${beside.length === 1 ? 'is' : 'are'} beside the VM's own branch, and libvirtd (11.3) crashes when it merges what such ones lie on`,
+        what: `${nameAll(beside)} below ${inText(snapshot.name)} ${beside.length === 1 ? 'is' : 'are'} beside the VM's own branch, and libvirtd (11.3) crashes when it merges what such ones lie on`,
         ...adviseDeletion({ domain, snapshots }, beside.map(({ name }) => name).reverse(), {
           hint: 'delete these first, from the newest on',
         }),
@@ -33,7 +34,7 @@ export const EXTERNAL_MERGE_RULES: readonly Rule<DeleteFacts>[] = [
     if (!domain.managedSave || deletionOf(facts) !== 'merge') return [];
     return [
       {
-        what: `the VM has a managed save, which names the overlay of '${snapshot.name}', and could not be started from it any more`,
+        what: `the VM has a managed save, which names the overlay of ${inText(snapshot.name)}, and could not be started from it any more`,
         hint: 'start the VM first, and delete while it runs',
         command: `virsh start ${virshWord(domain)}`,
       },
@@ -43,7 +44,7 @@ export const EXTERNAL_MERGE_RULES: readonly Rule<DeleteFacts>[] = [
     merges
       .filter(({ growthBytes, freeBytes }) => growthBytes > freeBytes)
       .map(({ target, base, growthBytes, freeBytes, isDevice }) => ({
-        what: `disk ${target}: to merge '${snapshot.name}', ${base} grows by ${mebibytes(growthBytes)}, and ${isDevice ? 'the device' : 'its file system'} has ${mebibytes(freeBytes)} free; the merge would fill it and fail`,
+        what: `disk ${target}: to merge ${inText(snapshot.name)}, ${base} grows by ${mebibytes(growthBytes)}, and ${isDevice ? 'the device' : 'its file system'} has ${mebibytes(freeBytes)} free; the merge would fill it and fail`,
         hint: isDevice
           ? 'make the device larger first (a logical volume with lvextend)'
           : 'free some space there first',

@@ -3,6 +3,7 @@ import { DELETES_EXTERNAL, ifBefore, isFrom } from '../../model/libvirt-versions
 import { kvmsnapLine } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
 import { locationOf } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { ancestors, descendants } from '../../model/tree.ts';
 import { interruptedMerges } from '../../vm/external-state.ts';
 import { deletionSetOf } from '../deletion-set.ts';
@@ -23,7 +24,7 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
       return older === null
         ? []
         : externalMembers(facts).map((member) => ({
-            what: `'${member.name}' is external, and ${older}`,
+            what: `${inText(member.name)} is external, and ${older}`,
             ...forget(facts, member),
           }));
     },
@@ -56,7 +57,7 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
     snapshot.children.length > 1
       ? [
           {
-            what: `'${snapshot.name}' is external and has several children (${nameAll(named(snapshot.children))}), and libvirt can merge it into one only`,
+            what: `${inText(snapshot.name)} is external and has several children (${nameAll(named(snapshot.children))}), and libvirt can merge it into one only`,
             hint: 'delete all of them but one first',
           },
         ]
@@ -66,7 +67,7 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
     snapshot.name === current && snapshot.children.length > 0
       ? [
           {
-            what: `'${snapshot.name}' is external, the current snapshot, and has children, and libvirt deletes no such one`,
+            what: `${inText(snapshot.name)} is external, the current snapshot, and has children, and libvirt deletes no such one`,
             ...adviseDeletion({ domain, snapshots }, snapshot.children.toReversed(), {
               hint: 'delete its children first, from the newest on',
             }),
@@ -81,7 +82,7 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
     !ancestors(snapshots, current).includes(snapshot.name)
       ? [
           {
-            what: `'${snapshot.name}' is external, with children, and not one that the VM's disks now lie on, and libvirt deletes no such one`,
+            what: `${inText(snapshot.name)} is external, with children, and not one that the VM's disks now lie on, and libvirt deletes no such one`,
             ...adviseDeletion(
               { domain, snapshots },
               descendants(snapshots, snapshot.name)
@@ -97,14 +98,14 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
     interruptedMerges(snapshots)
       .filter(({ marked }) => marked === snapshot.name && !domain.busy)
       .map(({ target, path, ruined: [first] }) => ({
-        what: `disk ${target}: a deletion that merges into ${path}, which '${snapshot.name}' made, was interrupted, and libvirt deletes '${snapshot.name}' only after that`,
+        what: `disk ${target}: a deletion that merges into ${path}, which ${inText(snapshot.name)} made, was interrupted, and libvirt deletes ${inText(snapshot.name)} only after that`,
         ...(first === undefined
           ? {
               hint: 'it no longer knows the snapshot that was to be deleted; it can forget this one too, and every file stays',
               command: kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata'),
             }
           : adviseDeletion({ domain, snapshots }, [first, snapshot.name], {
-              hint: `finish the deletion of '${first}' first`,
+              hint: `finish the deletion of ${inText(first)} first`,
             })),
       })),
   ),

@@ -3,6 +3,7 @@ import { kvmsnapLine } from '../../model/quote.ts';
 import type { SnapshotReport } from '../../model/report.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { locationOf } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { ancestors } from '../../model/tree.ts';
 import { deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
@@ -65,4 +66,4 @@ export const named = (names: readonly string[]) => names.map((name) => ({ name }
 
 /** The names for the text of a finding: `'a', 'b'`. */
 export const nameAll = (all: readonly { readonly name: string }[]): string =>
-  all.map(({ name }) => `'${name}'`).join(', ');
+  all.map(({ name }) => inText(name)).join(', ');

@@ -2,6 +2,7 @@ import type { Domain } from '../../model/domain.ts';
 import { kvmsnapLine } from '../../model/quote.ts';
 import type { SnapshotReport } from '../../model/report.ts';
 import type { Rule } from '../../model/rule.ts';
+import { inText } from '../../model/text.ts';
 import { type DeleteScope, findDeletionSet } from '../deletion-set.ts';
 
 /** A hold protects a snapshot from every deletion, also from one of the metadata only. */
@@ -22,7 +23,7 @@ export const HOLD_RULES: readonly Rule<HoldFacts>[] = [
       findDeletionSet(snapshots, snapshot, scope)
         .filter(({ held }) => held)
         .map(({ name }) => ({
-          what: `'${name}' is held`,
+          what: `${inText(name)} is held`,
           hint: 'nothing deletes it until the hold is taken back',
           command: kvmsnapLine('unhold', [domain.name, name]),
           snapshot: name,

@@ -4,6 +4,7 @@ import { kvmsnapLine, virshWord } from '../../model/quote.ts';
 import { type SnapshotReport, tagsOf } from '../../model/report.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, usesOf } from '../../sharing/image-users.ts';
 import { whatIsBroken } from '../../vm/disk-findings.ts';
@@ -34,7 +35,7 @@ export const INTERNAL_RULES: readonly Rule<DeleteFacts>[] = [
         internalDisks(member).flatMap((disk) => {
           const found = tagsOf(member, disk, imagesOf(facts, member))?.length ?? 0;
           if (found < 2) return [];
-          const what = `disk ${disk.target} holds ${found} snapshots called '${member.name}', and libvirt would delete the older one only`;
+          const what = `disk ${disk.target} holds ${found} snapshots called ${inText(member.name)}, and libvirt would delete the older one only`;
           const users = usesOf(facts.users, disk.source);
           // the older one may belong to another VM, so no command is offered
           if (users.length > 0) return { what: `${what}; ${describeUses(users)}` };
@@ -59,7 +60,7 @@ export const INTERNAL_RULES: readonly Rule<DeleteFacts>[] = [
               const [image] = chainOf(imagesOf(facts, member).get(target));
               if (!image?.encrypted) return [];
               return {
-                what: `disk ${target} (${image.path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a VM that is off, so '${member.name}' would be deleted in the other disks only`,
+                what: `disk ${target} (${image.path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a VM that is off, so ${inText(member.name)} would be deleted in the other disks only`,
                 hint: 'start the VM first',
                 command: `virsh start ${virshWord(facts.domain)}`,
               };
@@ -88,7 +89,7 @@ function missingImage(facts: DeleteFacts, member: SnapshotReport, target: string
   if (image?.kind !== 'broken' || movedOf(facts, member).some((moved) => moved.target === target)) return [];
   return [
     {
-      what: `disk ${target}: ${image.path} ${whatIsBroken(image)}, so '${name}' cannot be deleted in it`,
+      what: `disk ${target}: ${image.path} ${whatIsBroken(image)}, so ${inText(name)} cannot be deleted in it`,
       hint: 'restore the file; or, if it will not come back, have libvirt alone forget the snapshot',
       command: kvmsnapLine('delete', [domain.name, name], '--metadata'),
     },

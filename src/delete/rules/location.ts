@@ -5,6 +5,7 @@ import { virshWord } from '../../model/quote.ts';
 import type { SnapshotReport } from '../../model/report.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks, type SnapshotDisk } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
 import { movedFileFindings } from '../../vm/moved-files.ts';
 import { lostStoredVolumes, lostVolumes } from '../../vm/volume-rules.ts';
@@ -36,7 +37,7 @@ export const LOCATION_RULES: readonly Rule<DeleteFacts>[] = [
       const older = ifBefore(facts.daemonVersion, HANDLES_VOLUMES_OFF, does);
       const names = deletionSetOf(facts)
         .filter(isInVolume)
-        .map(({ name }) => `'${name}'`);
+        .map(({ name }) => inText(name));
       if (older === null || names.length === 0) return [];
       return [
         {
@@ -109,11 +110,11 @@ function otherInUse(
   if (source === null || (disk && now === null)) return [];
   if (now === source) {
     if (spelled === undefined || isBefore(daemonVersion, COMPARES_PATHS)) return [];
-    const what = `disk ${target}: libvirt knows '${name}' in ${spelled}, which is the same file as ${now}, compares the two as text, and does not delete it while the VM runs`;
+    const what = `disk ${target}: libvirt knows ${inText(name)} in ${spelled}, which is the same file as ${now}, compares the two as text, and does not delete it while the VM runs`;
     return [{ what, hint }];
   }
   const place = disk
     ? `and the running VM writes disk ${target} to ${now}`
     : `for disk ${target}, and the running VM has no such disk`;
-  return [{ what: `'${name}' is in ${source}, ${place}`, hint }];
+  return [{ what: `${inText(name)} is in ${source}, ${place}`, hint }];
 }

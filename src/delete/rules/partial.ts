@@ -2,6 +2,7 @@ import { DELETES_PARTIAL, isBefore } from '../../model/libvirt-versions.ts';
 import { kvmsnapLine, quote } from '../../model/quote.ts';
 import type { Finding } from '../../model/rule.ts';
 import { externalDisks, internalDisks, isOfMemoryAlone, manualDisks } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import type { DeleteFacts } from './facts.ts';
 
 /** Older versions fail (9.0: `cause is unknown`, or `could not find base disk source`). */
@@ -13,7 +14,7 @@ export function partialDeletion({ domain, snapshot, daemonVersion }: DeleteFacts
     const { file } = snapshot.memory;
     return [
       {
-        what: `'${snapshot.name}' is of the memory alone, and this libvirtd (9.0) deletes no such one`,
+        what: `${inText(snapshot.name)} is of the memory alone, and this libvirtd (9.0) deletes no such one`,
         hint: 'have libvirt forget it, and remove the file of the memory',
         commands: [forget, ...(file === null ? [] : [`rm -- ${quote(file)}`])],
       },
@@ -22,7 +23,7 @@ export function partialDeletion({ domain, snapshot, daemonVersion }: DeleteFacts
   if (manual.length === 0 || externalDisks(snapshot).length + internalDisks(snapshot).length === 0) return [];
   return [
     {
-      what: `disk ${manual.join(', ')} was left to its storage when '${snapshot.name}' was taken, and this libvirtd (9.0) deletes no such snapshot`,
+      what: `disk ${manual.join(', ')} was left to its storage when ${inText(snapshot.name)} was taken, and this libvirtd (9.0) deletes no such snapshot`,
       hint: "libvirt alone can forget it; every file stays, and the VM's disks go on as they are",
       command: forget,
     },

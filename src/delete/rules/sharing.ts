@@ -5,6 +5,7 @@ import { isBefore, isFrom, REMOVES_MEMORY, SPARES_INTERNAL } from '../../model/l
 import { kvmsnapLine } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
 import { externalDisks, locationOf, stateFile } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { accounting, describeUses, opening, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
 import { deletionOf } from '../deletion-set.ts';
 import { external, forget, holderBefore } from './external.ts';
@@ -24,7 +25,7 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
       const user = users.get(path);
       if (user === undefined) return [];
       return {
-        what: `libvirt would remove ${path} with '${facts.snapshot.name}', and ${user} needs it`,
+        what: `libvirt would remove ${path} with ${inText(facts.snapshot.name)}, and ${user} needs it`,
         ...forget(facts, facts.snapshot),
       };
     });
@@ -34,7 +35,7 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
       const users = isRemoved ? usesOf(facts.users, path) : seeing(facts.users, path);
       if (users.length === 0) return [];
       return {
-        what: `libvirt would ${action} with '${facts.snapshot.name}', and ${describeUses(users)}`,
+        what: `libvirt would ${action} with ${inText(facts.snapshot.name)}, and ${describeUses(users)}`,
         ...forget(facts, facts.snapshot),
       };
     }),
@@ -48,7 +49,7 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
         const users = accounting(facts.users, path, name);
         if (users.length === 0) return [];
         return {
-          what: `disk ${target}: ${path} holds one snapshot '${name}' for more than one VM: ${describeUses(users)}, which would lose it`,
+          what: `disk ${target}: ${path} holds one snapshot ${inText(name)} for more than one VM: ${describeUses(users)}, which would lose it`,
           hint: 'libvirt alone can forget it for this VM; the data stay in the image for the other',
           command: kvmsnapLine('delete', [facts.domain.name, name], '--metadata'),
         };
@@ -66,7 +67,7 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
             const users = opening(facts.users, path);
             if (users.length === 0) return [];
             return {
-              what: `disk ${target}: '${name}' cannot be deleted in ${path} now: ${describeUses(users)}`,
+              what: `disk ${target}: ${inText(name)} cannot be deleted in ${path} now: ${describeUses(users)}`,
               ...shutDown(users),
             };
           }),
@@ -112,7 +113,7 @@ function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): Readonly
   const users = new Map<string, string>();
   for (const other of snapshots) {
     if (other.name === snapshot.name) continue;
-    for (const { path } of stateFiles(other)) users.set(path, `the snapshot '${other.name}'`);
+    for (const { path } of stateFiles(other)) users.set(path, `the snapshot ${inText(other.name)}`);
   }
   for (const { target, source } of domain.disks) {
     if (source !== null) users.set(source, `disk ${target} of the VM`);

@@ -3,6 +3,7 @@ import { chainOf } from '../../model/image.ts';
 import { DELETES_EXTERNAL, isFrom } from '../../model/libvirt-versions.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, internalDisks, locationOf, stateFile } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import {
   againstGrowing,
   againstOpenFile,
@@ -31,7 +32,7 @@ export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
             facts.writeObstacles,
             [disk],
             isOpen(disk.path) ? againstOpenFile : againstOpening,
-            `'${name}' would be deleted in the other disks only`,
+            `${inText(name)} would be deleted in the other disks only`,
           ),
         ),
       );
@@ -49,7 +50,7 @@ export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
             facts.writeObstacles,
             [disk],
             againstGrowing,
-            `'${name}' would be deleted in the other disks only: QEMU writes the list of those that stay before it frees anything`,
+            `${inText(name)} would be deleted in the other disks only: QEMU writes the list of those that stay before it frees anything`,
           ),
         ),
       ),
@@ -65,7 +66,7 @@ export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
         writeObstacles,
         mergeTargets(facts),
         againstOpening,
-        `'${snapshot.name}' cannot be merged into it: libvirt would merge the other disks, and fail on this one`,
+        `${inText(snapshot.name)} cannot be merged into it: libvirt would merge the other disks, and fail on this one`,
       );
       // libvirt starts a QEMU for the merge
       const started = isActive(domain.state)
@@ -74,7 +75,7 @@ export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
             writeObstacles,
             openedForMerge(facts),
             againstOpening,
-            `QEMU, which libvirt starts to merge '${snapshot.name}', cannot open it`,
+            `QEMU, which libvirt starts to merge ${inText(snapshot.name)}, cannot open it`,
           );
       return unique([...merged, ...started]);
     },

@@ -1,6 +1,7 @@
 import type { Domain } from '../../model/domain.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks, locationOf } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { NEXT_IS_FULL, namedCheckpoints } from '../../vm/checkpoints.ts';
 import { copyCommand } from '../../vm/disk-findings.ts';
 import type { RevertFacts } from './facts.ts';
@@ -30,7 +31,7 @@ export const CHECKPOINT_REVERT_RULES: readonly Rule<RevertFacts>[] = [
       return [
         {
           what: `${namedCheckpoints(domain)}, and QEMU reverts to no internal snapshot in an image that has their bitmaps: a running guest would be lost`,
-          hint: `copy what '${snapshot.name}' holds into new images; or delete the checkpoints while the VM runs (virsh checkpoint-delete), but ${NEXT_IS_FULL}`,
+          hint: `copy what ${inText(snapshot.name)} holds into new images; or delete the checkpoints while the VM runs (virsh checkpoint-delete), but ${NEXT_IS_FULL}`,
           commands: copies,
         },
       ];

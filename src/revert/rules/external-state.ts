@@ -7,6 +7,7 @@ import { directoryOf } from '../../model/paths.ts';
 import { commandLine, kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, locationOf, type Snapshot, stateFile } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import {
   interruptedMerges,
   isProven,
@@ -31,9 +32,9 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
         .filter(({ ruined }) => ruined.includes(snapshot.name))
         .map(({ target, path }) =>
           domain.busy
-            ? { what: `disk ${target}: '${snapshot.name}' is being deleted at this moment` }
+            ? { what: `disk ${target}: ${inText(snapshot.name)} is being deleted at this moment` }
             : {
-                what: `disk ${target}: a deletion of '${snapshot.name}' was interrupted, and ${path}, which held its state, is half overwritten`,
+                what: `disk ${target}: a deletion of ${inText(snapshot.name)} was interrupted, and ${path}, which held its state, is half overwritten`,
                 ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
                   hint: 'finish the deletion; what the disk holds now stays as it is',
                   lines: [deletingLine(domain, snapshot, target, daemonVersion)],
@@ -52,9 +53,9 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
         if (later === null && (!state.isInUse || isUntouched(snapshot, state))) return null;
         const why = state.isInUse
           ? 'is the disk in use now'
-          : `was in use again afterwards: '${later}' was taken on it`;
+          : `was in use again afterwards: ${inText(later ?? '')} was taken on it`;
         return {
-          what: `disk ${state.target}: ${state.path}, which held the state of '${snapshot.name}', ${why}, so the state is gone`,
+          what: `disk ${state.target}: ${state.path}, which held the state of ${inText(snapshot.name)}, ${why}, so the state is gone`,
           ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
             hint: 'libvirt can forget the snapshot; every file stays',
             options: ['--metadata'],
@@ -76,7 +77,7 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
         if (isSaid || state.writtenAtSeconds === null || !isWrittenSince(state)) return null;
         const when = new Date(state.writtenAtSeconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
         return {
-          what: `disk ${state.target}: ${state.path}, which keeps the state of '${snapshot.name}', was written to afterwards (${when}), by a deletion that was interrupted or by whoever used the file`,
+          what: `disk ${state.target}: ${state.path}, which keeps the state of ${inText(snapshot.name)}, was written to afterwards (${when}), by a deletion that was interrupted or by whoever used the file`,
           hint: 'a deletion of the snapshot keeps what the disks hold now. If the file was only repaired, copied or restored, its state is good: use --force',
           command: deletingLine(domain, snapshot, state.target, daemonVersion),
         };
@@ -94,7 +95,7 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
             if (obstacle === null) return [];
             const { why, ...cure } = obstacle;
             return {
-              what: `disk ${place.target}: with a revert to '${snapshot.name}' libvirt lays a new overlay over ${place.path} too, and ${why}: a running guest would be lost`,
+              what: `disk ${place.target}: with a revert to ${inText(snapshot.name)} libvirt lays a new overlay over ${place.path} too, and ${why}: a running guest would be lost`,
               ...cure,
             };
           }),
@@ -126,7 +127,7 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
         const user = userOf(facts, path);
         if (user === null) return [];
         return {
-          what: `libvirt takes '${current}' for the current snapshot, and with a revert to '${snapshot.name}' it would remove ${path}, on which ${user} lies`,
+          what: `libvirt takes ${inText(current ?? '')} for the current snapshot, and with a revert to ${inText(snapshot.name)} it would remove ${path}, on which ${user} lies`,
           ...rightCurrent(facts, domain),
         };
       });
@@ -185,9 +186,9 @@ export const holdsItsState = ({ snapshot, snapshots, states = [] }: RevertFacts)
  */
 function userOf({ domain, snapshots, images, active, snapshot }: RevertFacts, path: string): string | null {
   const keeper = snapshots.find((each) => externalDisks(each).some((disk) => stateFile(each, disk) === path));
-  if (keeper) return `the state of '${keeper.name}'`;
+  if (keeper) return `the state of ${inText(keeper.name)}`;
   if ([...images.values()].some((image) => chainPaths(image).includes(path)))
-    return `the state of '${snapshot.name}'`;
+    return `the state of ${inText(snapshot.name)}`;
   const disk = domain.disks.find(({ target }) => chainPaths(active.get(target)).slice(1).includes(path));
   return disk ? `disk ${disk.target} of the VM` : null;
 }
@@ -209,7 +210,7 @@ function rightCurrent(
       hint: `tell libvirt from which snapshot the VM runs on: virsh snapshot-current ${virshWord(domain)} --snapshotname NAME`,
     };
   return {
-    hint: `the VM runs on from '${right.name}': tell libvirt so`,
+    hint: `the VM runs on from ${inText(right.name)}: tell libvirt so`,
     command: `virsh snapshot-current ${virshWord(domain)} --snapshotname ${quote(right.name)}`,
   };
 }

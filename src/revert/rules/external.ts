@@ -3,6 +3,7 @@ import { chainOf } from '../../model/image.ts';
 import { ifBefore, REVERTS_EXTERNAL } from '../../model/libvirt-versions.ts';
 import type { Rule } from '../../model/rule.ts';
 import { externalDisks, locationOf } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { copyCommand, whatIsBroken } from '../../vm/disk-findings.ts';
 import { holdsItsState } from './external-state.ts';
 import type { RevertFacts } from './facts.ts';
@@ -21,7 +22,7 @@ export const EXTERNAL_RULES: readonly Rule<RevertFacts>[] = [
       const [state] = externalDisks(snapshot).flatMap(({ target }) => chainOf(images.get(target))[0] ?? []);
       return [
         {
-          what: `'${snapshot.name}' is external, and ${older}`,
+          what: `${inText(snapshot.name)} is external, and ${older}`,
           ...(state === undefined || !holdsItsState(facts)
             ? {}
             : {
@@ -41,7 +42,7 @@ export const EXTERNAL_RULES: readonly Rule<RevertFacts>[] = [
         const image = images.get(target);
         if (image?.kind !== 'broken') return [];
         return {
-          what: `disk ${target}: ${image.path}, which holds what '${snapshot.name}' kept, ${whatIsBroken(image)}`,
+          what: `disk ${target}: ${image.path}, which holds what ${inText(snapshot.name)} kept, ${whatIsBroken(image)}`,
           ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
             hint: 'restore the file; or, if it will not come back, have libvirt forget the snapshot',
             options: ['--metadata'],
@@ -57,7 +58,7 @@ export const EXTERNAL_RULES: readonly Rule<RevertFacts>[] = [
       memoryThere === false
         ? [
             {
-              what: `the memory of '${snapshot.name}' is to be in ${snapshot.memory.file}, which is missing; libvirt would stop a running guest, and then fail`,
+              what: `the memory of ${inText(snapshot.name)} is to be in ${snapshot.memory.file}, which is missing; libvirt would stop a running guest, and then fail`,
               ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
                 hint: 'restore the file; or, if it will not come back, delete the snapshot',
               }),

@@ -4,6 +4,7 @@ import { HANDLES_VOLUMES_OFF, ifBefore } from '../../model/libvirt-versions.ts';
 import { couldBeId } from '../../model/names.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { hasMemory, internalDisks } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, type ImageUse, usesOf } from '../../sharing/image-users.ts';
 import { copyCommand, tagWithId, whatIsBroken } from '../../vm/disk-findings.ts';
@@ -73,8 +74,8 @@ export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
         const path = source ?? '';
         return [
           {
-            what: `disk ${target}: in ${source} the snapshot '${other.name}' has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back`,
-            hint: `delete '${other.name}' if you can do without it; or copy what '${snapshot.name}' holds into a new image`,
+            what: `disk ${target}: in ${source} the snapshot ${inText(other.name)} has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back`,
+            hint: `delete ${inText(other.name)} if you can do without it; or copy what ${inText(snapshot.name)} holds into a new image`,
             command: copyCommand(
               { path, format: 'qcow2' },
               snapshot.name,
@@ -94,7 +95,7 @@ export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
         ? internalDisks(snapshot)
             .filter(({ target }) => images.get(target)?.kind === 'unseen')
             .map(({ target }) => ({
-              what: `disk ${target} could not be looked at, and '${snapshot.name}' is a number: should another snapshot in it have that for its id, QEMU brings that one back, and nobody tells`,
+              what: `disk ${target} could not be looked at, and ${inText(snapshot.name)} is a number: should another snapshot in it have that for its id, QEMU brings that one back, and nobody tells`,
             }))
         : [],
   },
@@ -112,7 +113,9 @@ export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
         tags.flat().some((tag) => tag.vmStateBytes > 0)
       )
         return [];
-      return [{ what: `'${snapshot.name}' is a snapshot of a running VM, but no disk holds its memory` }];
+      return [
+        { what: `${inText(snapshot.name)} is a snapshot of a running VM, but no disk holds its memory` },
+      ];
     },
   },
 ];
@@ -133,14 +136,14 @@ function tagFinding(
   if (found.length === 1) return null;
   if (found.length === 0) {
     return {
-      what: `disk ${target}: ${source} does not hold the snapshot '${snapshot.name}'; a revert would change the other disks only, or lose the running guest`,
+      what: `disk ${target}: ${source} does not hold the snapshot ${inText(snapshot.name)}; a revert would change the other disks only, or lose the running guest`,
       ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
         hint: 'restore the image from a backup, or drop this snapshot',
       }),
     };
   }
   const ids = found.map((tag) => tag.id).join(', ');
-  const what = `disk ${target}: ${source} holds ${found.length} snapshots called '${snapshot.name}' (ids ${ids}), and which one a revert takes is chance`;
+  const what = `disk ${target}: ${source} holds ${found.length} snapshots called ${inText(snapshot.name)} (ids ${ids}), and which one a revert takes is chance`;
   // the older one may belong to another VM, so no command is offered
   if (users.length > 0) return { what: `${what}; ${describeUses(users)}` };
   return {

@@ -3,6 +3,7 @@ import { tagsIn } from '../../model/image.ts';
 import { kvmsnapLine } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
 import { internalDisks, type Snapshot, stateFile } from '../../model/snapshot.ts';
+import { allInText, inText } from '../../model/text.ts';
 import { oldestFirst } from '../../model/tree.ts';
 import { bitmapFindings } from '../../vm/bitmap-rules.ts';
 import { copyCommand, nextTagId } from '../../vm/disk-findings.ts';
@@ -23,7 +24,7 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
     severity: 'overridable',
     find: (facts) =>
       abandoned(facts).map(({ target, active, source, ruined }) => ({
-        what: `disk ${target}: the VM now uses ${active}, but the snapshot is in ${source}; a revert leaves ${active} behind, with all that was written to it${ruined.length === 0 ? '' : `, and makes useless what lies on ${source}: ${ruined.map((name) => `'${name}'`).join(', ')}`}`,
+        what: `disk ${target}: the VM now uses ${active}, but the snapshot is in ${source}; a revert leaves ${active} behind, with all that was written to it${ruined.length === 0 ? '' : `, and makes useless what lies on ${source}: ${allInText(ruined)}`}`,
         hint: '--force if that is what you want; the file itself stays',
       })),
   },
@@ -52,7 +53,7 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
         const line = (command: string, other: string) =>
           kvmsnapLine(command, [domain.name, `${other}-${name}`]);
         return {
-          what: `disk ${target}: in ${source} the backup would get the id ${name}, and QEMU, which looks for an id before a name, would bring that one back instead of '${name}'`,
+          what: `disk ${target}: in ${source} the backup would get the id ${name}, and QEMU, which looks for an id before a name, would bring that one back instead of ${inText(name)}`,
           hint: 'take the backup behind another one that uses up that id, and then revert without --backup',
           command: `${line('create-as', 'id')} && ${line('create-as', 'before')} && ${line('delete', 'id')}`,
         };
@@ -68,7 +69,7 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
       return facts.domain.disks.flatMap(({ target }) => {
         const image = facts.active.get(target);
         const path = topOf(image);
-        const names = tagsIn(image).map(({ name }) => `'${name}'`);
+        const names = tagsIn(image).map(({ name }) => inText(name));
         if (names.length === 0 || path === null || !removed.includes(path)) return [];
         return {
           what: `disk ${target}: ${path}, which the VM now uses, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${names.join(', ')}, and libvirt removes it`,

@@ -1,6 +1,7 @@
 import { isFrom, REVERTS_EXTERNAL } from '../../model/libvirt-versions.ts';
 import type { Rule } from '../../model/rule.ts';
 import { hasMemory, isOfMemoryAlone, locationOf, manualDisks } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import type { RevertFacts } from './facts.ts';
 
 /** Rules about external snapshots that do not contain all disks: memory only, or with disks left to their storage. */
@@ -18,7 +19,7 @@ export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
       isOfMemoryAlone(snapshot)
         ? [
             {
-              what: `'${snapshot.name}' is of the memory alone: the guest goes on with it over what the disks hold in the files of then, and if these were written to since, its file systems may be damaged`,
+              what: `${inText(snapshot.name)} is of the memory alone: the guest goes on with it over what the disks hold in the files of then, and if these were written to since, its file systems may be damaged`,
             },
           ]
         : [],
@@ -35,7 +36,7 @@ export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
         : 'while the VM is off, before it is started again';
       return [
         {
-          what: `disk ${manual.join(', ')} was left to its storage when '${snapshot.name}' was taken, and libvirt does not bring its content back. Put it back with the tools of the storage, ${when}`,
+          what: `disk ${manual.join(', ')} was left to its storage when ${inText(snapshot.name)} was taken, and libvirt does not bring its content back. Put it back with the tools of the storage, ${when}`,
         },
       ];
     },
@@ -52,7 +53,7 @@ export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
         .filter(({ target, storage }) => stored.has(target) && storage === 'block')
         .map(({ target, source }) => ({
           what: `disk ${target} (${source ?? 'without a path'}) is no file, and libvirt reverts no VM with such a disk to an external snapshot`,
-          hint: `what '${snapshot.name}' keeps of the other disks stays in its files, and can be copied from there`,
+          hint: `what ${inText(snapshot.name)} keeps of the other disks stays in its files, and can be copied from there`,
         }));
     },
   },

@@ -1,5 +1,6 @@
 import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { describeUses, partFrom, seeing, usesOf } from '../../sharing/image-users.ts';
 import { copyCommand } from '../../vm/disk-findings.ts';
 import { removedFiles } from './external-state.ts';
@@ -25,7 +26,7 @@ function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts):
       const others = seeing(users, path);
       if (path === null || others.length === 0) return [];
       const instead = {
-        hint: `copy what '${snapshot.name}' holds into a new image`,
+        hint: `copy what ${inText(snapshot.name)} holds into a new image`,
         command: copyCommand(
           { path, format: 'qcow2' },
           snapshot.name,

@@ -13,6 +13,7 @@ import { type DaemonVersion, isBefore, STARTS_ANEW } from '../../model/libvirt-v
 import { commandLine, quote, virshWord } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, hasMemory, internalDisks, type Snapshot } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 import { comingAndGoing, definitionDifferences } from '../definition-differences.ts';
 
 /** The rules that ask whether the definition that a revert brings back can be started on this host as it is now. */
@@ -85,7 +86,7 @@ export const STORED_DEFINITION_RULES: readonly Rule<StoredDefinitionFacts>[] = [
       )
         ? [
             {
-              what: `the definition stored with '${snapshot.name}' has a network interface of the type 'null', which libvirt cannot start: 9.0 crashes, others lose a running guest`,
+              what: `the definition stored with ${inText(snapshot.name)} has a network interface of the type 'null', which libvirt cannot start: 9.0 crashes, others lose a running guest`,
               hint: "give the interface another type, such as 'user', in the definition that the snapshot stores",
               command: `virsh snapshot-edit ${virshWord(domain)} --snapshotname ${quote(snapshot.name)}`,
             },
@@ -134,7 +135,7 @@ function lacksIn(needs: readonly Need[], things: HostThings): Lack[] {
 }
 
 const asStored = ({ snapshot }: StoredDefinitionFacts, lack: Lack): string =>
-  `the definition stored with '${snapshot.name}' needs ${lackingThing(lack)}, which ${lackingState(lack)}`;
+  `the definition stored with ${inText(snapshot.name)} needs ${lackingThing(lack)}, which ${lackingState(lack)}`;
 
 /**
  * What the revert changes in the definition, in words: in that of the next start, and of a running VM the devices

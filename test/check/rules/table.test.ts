@@ -5,6 +5,7 @@ import type { DiskImage } from '../../../src/model/image.ts';
 import { reportSnapshots } from '../../../src/model/report.ts';
 import { applyRules, type RuledFinding } from '../../../src/model/rule.ts';
 import type { Snapshot } from '../../../src/model/snapshot.ts';
+import { inText } from '../../../src/model/text.ts';
 import { NOBODY } from '../../../src/sharing/image-users.ts';
 import { disk, domain, MiB, seen, snapshot, TAKEN_AT, tag, usedBy } from '../../model.ts';
 
@@ -73,7 +74,10 @@ function found({
     maxAge,
     daemonVersion,
     readableFiles,
-    unread: unread.map((name) => ({ name, failure: { message: `cannot read the snapshot '${name}'` } })),
+    unread: unread.map((name) => ({
+      name,
+      failure: { message: `cannot read the snapshot ${inText(name)}` },
+    })),
   });
 }
 
@@ -165,7 +169,7 @@ const CASES: Readonly<
           ]),
         },
         {
-          what: "disk vda, vdb hold a snapshot 'x' that libvirt does not know (disk vda holds it 2 times)",
+          what: 'disk vda, vdb hold a snapshot x that libvirt does not know (disk vda holds it 2 times)',
           command:
             'qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vda.qcow2 && qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vdb.qcow2',
         },
@@ -186,9 +190,7 @@ const CASES: Readonly<
         { images: inVda('s9'), users: usedBy('/vm/vda.qcow2', { kind: 'tags', snapshots: ['s9'] }) },
         {
           severity: 'information',
-          what: expect.stringMatching(
-            /not this VM's alone: VM 'web-2' \(shut off\) has its snapshot 's9' in it/,
-          ),
+          what: expect.stringMatching(/not this VM's alone: VM web-2 \(shut off\) has its snapshot s9 in it/),
         },
       ],
       [
@@ -256,7 +258,7 @@ const CASES: Readonly<
     loud: [
       [
         { snapshots: [snapshot('b', { parent: 'a' })] },
-        { severity: 'warning', snapshot: 'b', what: expect.stringContaining("'a', which does not exist") },
+        { severity: 'warning', snapshot: 'b', what: expect.stringContaining('a, which does not exist') },
       ],
     ],
   },
@@ -441,18 +443,18 @@ const CASES: Readonly<
         { snapshots: [snapshot('a')], maxAge: atMost(3599) },
         {
           severity: 'error',
-          what: "the newest snapshot, 'a', is older than 1h",
+          what: 'the newest snapshot, a, is older than 1h',
           command: 'kvmsnap create centos7-1',
         },
       ],
       [{ maxAge: atMost(9999) }, { what: 'the VM has no snapshots, so none is younger than 1h' }],
       [
         { snapshots: [snapshot(NIGHTLY), snapshot('z')], maxAge: atMost(3599, 'nightly') },
-        { what: `the newest snapshot with the label 'nightly', '${NIGHTLY}', is older than 1h` },
+        { what: `the newest snapshot with the label 'nightly', ${inText(NIGHTLY)}, is older than 1h` },
       ],
       [
         { snapshots: [snapshot('a')], unread: ['b'], maxAge: atMost(3599) },
-        { what: "the newest readable snapshot, 'a', is older than 1h" },
+        { what: 'the newest readable snapshot, a, is older than 1h' },
       ],
       [
         { snapshots: [snapshot('a')], maxAge: atMost(9999, 'nightly') },
@@ -470,7 +472,7 @@ const CASES: Readonly<
           images: inVda('a'),
           maxAge: atMost(3600),
         },
-        { what: "the newest snapshot, 'a', is older than 1h" },
+        { what: 'the newest snapshot, a, is older than 1h' },
       ],
     ],
   },

@@ -50,7 +50,7 @@ export const EXTERNAL_CONTENT_CASES: Readonly<Record<string, RuleCases<CreateFac
             snapshotNames: ['a', 'b', 'c'],
           },
         ),
-        finds: [{ what: /^disk vda: 'a' and 2 more stay inside \/vm\/vda\.qcow2, beneath the overlay/ }],
+        finds: [{ what: /^disk vda: a and 2 more stay inside \/vm\/vda\.qcow2, beneath the overlay/ }],
       },
     ],
   },

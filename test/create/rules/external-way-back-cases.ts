@@ -93,9 +93,7 @@ export const WAY_BACK_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
       {
         says: 'internal ones in the image',
         facts: external({ external: true }, {}, overInternal),
-        finds: [
-          { what: /internal snapshots \('i1', 'i2'\): libvirt deletes the new external one only after/ },
-        ],
+        finds: [{ what: /internal snapshots \(i1, i2\): libvirt deletes the new external one only after/ }],
       },
     ],
   },

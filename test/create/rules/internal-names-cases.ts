@@ -24,7 +24,7 @@ export const INTERNAL_NAME_CASES: Readonly<Record<string, RuleCases<CreateFacts>
         }),
         finds: [
           {
-            what: /disk vdb: \/vm\/vdb\.qcow2 already holds a snapshot 'snapshot-2' \(id 7\)/,
+            what: /disk vdb: \/vm\/vdb\.qcow2 already holds a snapshot snapshot-2 \(id 7\)/,
             command: 'qemu-img snapshot -d snapshot-2 --image-opts driver=qcow2,file.filename=/vm/vdb.qcow2',
           },
         ],
@@ -44,7 +44,7 @@ export const INTERNAL_NAME_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'the id of another',
         facts: { ...creatingOn({}, seen({ tags: [tag('s1', { id: '2' })] })), name: '2' },
-        finds: [{ what: /disk vda: .*'s1' has the id 2/, hint: /'snapshot-2'/ }],
+        finds: [{ what: /disk vda: .*s1 has the id 2/, hint: /snapshot-2/ }],
       },
     ],
   },
@@ -57,12 +57,12 @@ export const INTERNAL_NAME_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'an id to come',
         facts: { ...creatingOn({}, seen({ tags: [tag('s1', { id: '2' })] })), name: '7' },
-        finds: [{ what: /^'7' is a number, .* such as 'snapshot-7', is safe$/ }],
+        finds: [{ what: /^7 is a number, .* such as snapshot-7, is safe$/ }],
       },
       {
         says: 'an image out of reach',
         facts: { ...creatingOn({}, unseen('qcow2')), name: '1' },
-        finds: [{ what: /^'1' is a number/ }],
+        finds: [{ what: /^1 is a number/ }],
       },
     ],
   },
@@ -78,7 +78,7 @@ export const INTERNAL_NAME_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'the next id, after a gap, is a name',
         facts: creatingOn({}, seen({ tags: [tag('8', { id: '1' }), tag('x', { id: '7' })] })),
-        finds: [{ what: /disk vda: .*gets the id 8.*'8' cannot be reverted to/ }],
+        finds: [{ what: /disk vda: .*gets the id 8.*8 cannot be reverted to/ }],
       },
       {
         says: 'the first id is a name',
@@ -108,7 +108,7 @@ export const INTERNAL_NAME_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'a name with a space, running, a libvirtd that saves by job',
         facts: creating({ name: 'before upgrade', domain: running(), daemonVersion: NEW_DAEMON }),
-        finds: [{ what: /and not 'before upgrade'/, hint: /call it 'before-upgrade'/ }],
+        finds: [{ what: /and not 'before upgrade'/, hint: /call it before-upgrade/ }],
       },
       {
         says: 'the same where the version is not known',
@@ -130,7 +130,7 @@ export const INTERNAL_NAME_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'a quote, running, an older libvirtd',
         facts: creating({ name: 'a"b', domain: running() }),
-        finds: [{ what: /garbles.*'a"b'/, hint: /call it 'a-b'/ }],
+        finds: [{ what: /garbles.*'a"b'/, hint: /call it a-b/ }],
       },
       {
         says: 'a backslash, running, an older libvirtd',

@@ -18,7 +18,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
         facts: { ...facts, users: usedBy(VDA, { open: true }) },
         finds: [
           {
-            what: /^disk vda: nothing can be written into \/vm\/vda\.qcow2 now: VM 'web-2' \(running\) has it as disk vda$/,
+            what: /^disk vda: nothing can be written into \/vm\/vda\.qcow2 now: VM web-2 \(running\) has it as disk vda$/,
             command: 'virsh shutdown web-2',
           },
         ],
@@ -26,7 +26,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
       {
         says: 'a running VM lies on it',
         facts: { ...facts, users: usedBy(VDA, { kind: 'below', open: true, writes: false }) },
-        finds: [{ what: /VM 'web-2' \(running\) has an overlay on it \(disk vda\)/ }],
+        finds: [{ what: /VM web-2 \(running\) has an overlay on it \(disk vda\)/ }],
       },
       {
         says: 'a running VM writes to the image below',
@@ -59,7 +59,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
       {
         says: 'a running VM writes to what the overlay is laid over',
         facts: external({ external: true }, {}, { users: usedBy(VDA, { open: true }) }),
-        finds: [{ what: /keeps nothing while that is written to: VM 'web-2' \(running\)/ }],
+        finds: [{ what: /keeps nothing while that is written to: VM web-2 \(running\)/ }],
       },
     ],
   },
@@ -70,7 +70,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
       {
         says: 'a file of another VM is to be reused',
         facts: external({ external: true, reuse: true }, {}, { users: usedBy('/vm/vda.s1', {}) }),
-        finds: [{ what: /^\/vm\/vda\.s1 would be written to by this VM, and VM 'web-2'/ }],
+        finds: [{ what: /^\/vm\/vda\.s1 would be written to by this VM, and VM web-2/ }],
       },
     ],
   },
@@ -87,7 +87,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
         facts: { ...facts, users: usedBy(VDA, {}) },
         finds: [
           {
-            what: /not this VM's alone: VM 'web-2' \(shut off\) has it as disk vda/,
+            what: /not this VM's alone: VM web-2 \(shut off\) has it as disk vda/,
             hint: /virsh edit web-2/,
           },
         ],
@@ -105,7 +105,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
       {
         says: 'a VM that is off will write to it',
         facts: external({ external: true }, {}, { users: usedBy(VDA, {}) }),
-        finds: [{ what: /VM 'web-2' \(shut off\) has it as disk vda: once it runs, it writes to/ }],
+        finds: [{ what: /VM web-2 \(shut off\) has it as disk vda: once it runs, it writes to/ }],
       },
     ],
   },
@@ -144,17 +144,15 @@ export const sharedReverts = (facts: RevertFacts): Readonly<Record<string, RuleC
         facts: { ...facts, users: usedBy(VDA, {}) },
         finds: [
           {
-            what: /^disk vda: the revert changes what is in \/vm\/vda\.qcow2, and VM 'web-2' \(shut off\) has it as disk vda$/,
-            hint: /give 'web-2' a disk of its own.*\(virsh edit web-2\); or copy what 's1' holds/,
+            what: /^disk vda: the revert changes what is in \/vm\/vda\.qcow2, and VM web-2 \(shut off\) has it as disk vda$/,
+            hint: /give web-2 a disk of its own.*\(virsh edit web-2\); or copy what s1 holds/,
           },
         ],
       },
       {
         says: 'a snapshot of another VM would be another state',
         facts: { ...facts, users: usedBy(VDA, { kind: 'state', snapshots: ['e9'] }) },
-        finds: [
-          { what: /VM 'web-2' \(shut off\) keeps its snapshot 'e9' in it/, hint: /delete snapshot 'e9'/ },
-        ],
+        finds: [{ what: /VM web-2 \(shut off\) keeps its snapshot e9 in it/, hint: /delete snapshot e9/ }],
       },
       {
         says: 'NVRAM that another VM has too would be reset',
@@ -164,9 +162,7 @@ export const sharedReverts = (facts: RevertFacts): Readonly<Record<string, RuleC
           resetNvram: true,
           users: usedBy('/vm/vars', { target: null }),
         },
-        finds: [
-          { what: /changes the NVRAM \/vm\/vars, and VM 'web-2' \(shut off\) has it in its definition/ },
-        ],
+        finds: [{ what: /changes the NVRAM \/vm\/vars, and VM web-2 \(shut off\) has it in its definition/ }],
       },
       {
         says: 'external: the base stays as it is',
@@ -176,7 +172,7 @@ export const sharedReverts = (facts: RevertFacts): Readonly<Record<string, RuleC
       {
         says: 'external: the overlay in use is removed',
         facts: onOverlay(facts, { users: usedBy('/vm/vda.e1', { kind: 'below' }) }),
-        finds: [{ what: /^the revert removes \/vm\/vda\.e1, and VM 'web-2'/ }],
+        finds: [{ what: /^the revert removes \/vm\/vda\.e1, and VM web-2/ }],
       },
     ],
   },

@@ -132,7 +132,7 @@ export const VM_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         facts: creating({ images: new Map([['vda', seen({ bitmaps: ['a', 'b'] })]]) }),
         finds: [
           {
-            what: /dirty bitmaps 'a', 'b'/,
+            what: /dirty bitmaps a, b/,
             command:
               'qemu-img bitmap --remove -f qcow2 /vm/vda.qcow2 a && qemu-img bitmap --remove -f qcow2 /vm/vda.qcow2 b',
           },

@@ -97,7 +97,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
         facts: facts({ snapshots: interrupted }),
         finds: [
           {
-            what: /deletion of 'e2' was interrupted, and \/vm\/vda\.e1/,
+            what: /deletion of e2 was interrupted, and \/vm\/vda\.e1/,
             command: 'kvmsnap delete centos7-1 e2',
           },
         ],
@@ -125,7 +125,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
       {
         says: 'a deletion under way',
         facts: facts({ snapshots: interrupted, domain: { ...shutOff, busy: true } }),
-        finds: [{ what: /'e2' is being deleted at this moment/ }],
+        finds: [{ what: /e2 is being deleted at this moment/ }],
       },
     ],
   },
@@ -138,7 +138,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
         facts: facts({ states: [state({ isInUse: true, writtenAtSeconds: TAKEN_AT + 10.5 })] }),
         finds: [
           {
-            what: /\/vm\/vda\.e1, which held the state of 'e2', is the disk in use now/,
+            what: /\/vm\/vda\.e1, which held the state of e2, is the disk in use now/,
             command: 'kvmsnap delete --metadata centos7-1 e2',
           },
         ],
@@ -156,7 +156,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
       {
         says: 'an external snapshot was taken on it later',
         facts: facts({ snapshots: [layer('e1', 'qcow2'), layer('e2', 'e1', 10), layer('e4', 'e1', 30)] }),
-        finds: [{ what: /in use again afterwards: 'e4' was taken on it/ }],
+        finds: [{ what: /in use again afterwards: e4 was taken on it/ }],
       },
       {
         says: 'an internal snapshot was taken on it later',
@@ -170,7 +170,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
             }),
           ],
         }),
-        finds: [{ what: /'i4' was taken on it/ }],
+        finds: [{ what: /i4 was taken on it/ }],
       },
       {
         says: 'an internal one in it is older',
@@ -305,7 +305,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
         facts: facts({ current: 'e1' }),
         finds: [
           {
-            what: /would remove \/vm\/vda\.e1, on which the state of 'e2' lies/,
+            what: /would remove \/vm\/vda\.e1, on which the state of e2 lies/,
             command: 'virsh snapshot-current centos7-1 --snapshotname e3',
           },
         ],

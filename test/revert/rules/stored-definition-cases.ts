@@ -95,7 +95,7 @@ export function storedDefinitionCases(
           ),
           finds: [
             {
-              what: /network 'lan' \(network interface 52:54:00:00:00:01\), which is not active/,
+              what: /network lan \(network interface 52:54:00:00:00:01\), which is not active/,
               command: 'virsh net-start lan',
             },
           ],
