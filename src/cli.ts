@@ -3,8 +3,10 @@ import { checkLine } from './command-line/check-line.ts';
 import { type AnyCommand, CommanderError } from './command-line/commander.ts';
 import { bareProgram, settingsOf } from './command-line/global-options.ts';
 import { formatHelp } from './command-line/help.ts';
+import { isVirshOption } from './command-line/parts.ts';
 import { type Spoken, spokenBy } from './command-line/spoken.ts';
 import { type Program, Verb } from './command-line/verb.ts';
+import { KvmsnapError } from './errors.ts';
 import type { Context, Settings } from './run/context.ts';
 
 /** The program: its commands, each loaded when it is called, and what they have in common. Runs nothing. */
@@ -43,16 +45,17 @@ const COMMANDS: readonly Listed[] = [
   { names: ['manual'], load: async () => (await import('./help/command.ts')).manual, hidden: true },
 ];
 
-/** What a command line is parsed with. */
+/** A command line, and what it is parsed with. */
 export interface CommandLine {
   readonly program: AnyCommand;
   readonly spoken: Spoken;
+  /** Parses it and runs what it means. Throws CommanderError and KvmsnapError, and never exits. */
+  run(): Promise<void>;
 }
 
 /**
  * Builds the program anew, with those commands that a line of these words can need; `start` is given what to run, and help is
- * `helpWidth` columns wide. To parse
- * throws CommanderError and KvmsnapError, and never exits.
+ * `helpWidth` columns wide.
  */
 export async function createProgram(
   words: readonly string[],
@@ -83,8 +86,22 @@ export async function createProgram(
     const define = await load();
     program.addCommand(define(parts).copyInheritedSettings(program), { hidden });
   }
-  return { program, spoken };
+  return { program, spoken, run: () => runLine(program, spoken, words) };
 }
+
+async function runLine(program: AnyCommand, { operand }: Spoken, words: readonly string[]): Promise<void> {
+  const isPlain = operand === undefined || (isListed(operand) && !words.some(isVirshOption));
+  const understand = () => import('./command-line/understand.ts');
+  const understood = isPlain ? words : (await understand()).understand(program, words);
+  try {
+    await program.parseAsync(understood, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof KvmsnapError) || !error.meant) throw error;
+    throw (await understand()).withMeantLine(program, understood, error, error.meant);
+  }
+}
+
+const isListed = (word: string): boolean => COMMANDS.some(({ names }) => names.includes(word));
 
 /** The command that is called; all of them where that is not to be told, for help and suggestions. */
 function neededBy({ operand, values }: Spoken): readonly Listed[] {

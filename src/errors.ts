@@ -43,11 +43,23 @@ export interface ErrorFinding {
   readonly commands: readonly string[];
 }
 
+/** What was probably meant: the command line as it was typed, but for these words. */
+export interface Meant {
+  /** Absent: the command that was typed. */
+  readonly command?: string;
+  /** All of its arguments that are no options. */
+  readonly operands: readonly string[];
+  /** Put behind the command. */
+  readonly options?: readonly string[];
+}
+
 export interface FailureDetails {
   /** What to do about it, in words. */
   hint?: string | undefined;
   /** The exact command that fixes it. */
   command?: string | undefined;
+  /** The line that was meant, where whoever fails does not know the line as typed. */
+  meant?: Meant | undefined;
   /** The VM is of a kind that this cannot be done to: of many VMs, it is skipped. */
   unsupported?: boolean | undefined;
   cause?: unknown;
@@ -59,6 +71,7 @@ export class KvmsnapError extends Error {
   readonly code: FailureCode;
   readonly hint: string | undefined;
   readonly command: string | undefined;
+  readonly meant: Meant | undefined;
   readonly unsupported: boolean;
   /** What could not be done, of which the findings say why; null where the first finding says that itself. */
   readonly subject: string | null = null;
@@ -67,10 +80,11 @@ export class KvmsnapError extends Error {
 
   constructor(code: FailureCode, message: string, details: FailureDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
-    const { hint, command, unsupported = false } = details;
+    const { hint, command, meant, unsupported = false } = details;
     this.code = code;
     this.hint = hint;
     this.command = command;
+    this.meant = meant;
     this.unsupported = unsupported;
     this.findings = [{ message, hint: hint ?? null, commands: command === undefined ? [] : [command] }];
   }

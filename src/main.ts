@@ -10,7 +10,7 @@ import type { Context, Settings } from './run/context.ts';
 async function main(words: readonly string[]): Promise<number> {
   try {
     line = await createProgram(words, start, helpWidth());
-    await line.program.parseAsync(words, { from: 'user' });
+    await line.run();
     return 0;
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;

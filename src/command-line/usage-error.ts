@@ -1,7 +1,7 @@
 import { KvmsnapError } from '../errors.ts';
-import { nearest } from '../model/names.ts';
 import type { AnyCommand, CommanderError } from './commander.ts';
 import type { Spoken } from './spoken.ts';
+import { unknownCommand } from './understand.ts';
 import { splitHint } from './values.ts';
 import { VerbError } from './verb.ts';
 
@@ -13,7 +13,7 @@ type Thrown = InstanceType<typeof CommanderError>;
 export function usageError(thrown: Thrown, program: AnyCommand, { operand }: Spoken): KvmsnapError {
   if (thrown.code === 'commander.help')
     return new KvmsnapError('usage', 'no command given', { hint: 'kvmsnap --help lists the commands' });
-  if (thrown.code === 'commander.unknownCommand') return unknownCommand(program, thrown.message);
+  if (thrown.code === 'commander.unknownCommand') return unknownCommand(program, [thrown.message]);
   // the command whose arguments they are; a global option is wrong before commander comes to that
   const command =
     thrown instanceof VerbError
@@ -40,21 +40,4 @@ export function usageError(thrown: Thrown, program: AnyCommand, { operand }: Spo
 function shortened(option: string, known: AnyCommand['options']): string | null {
   const begun = option.startsWith('--') ? known.filter(({ long }) => long?.startsWith(option)) : [];
   return begun.length === 1 ? `did you mean ${begun[0]?.long}?` : null;
-}
-
-/** What virsh does by a `snapshot-` command of another name. */
-const VIRSH_NAMES: ReadonlyMap<string, string> = new Map([
-  ['snapshot-dumpxml', 'info --xml'],
-  ['snapshot-edit', 'describe'],
-  ['snapshot-parent', 'info'],
-]);
-
-/** Someone who comes from virsh types its names: `snapshot-delete`, and `snapshot-delet`. */
-function unknownCommand(program: AnyCommand, word: string): KvmsnapError {
-  const shown = program.createHelp().visibleCommands(program);
-  const names = shown.flatMap((command) => [command.name(), ...command.aliases()]);
-  const meant = VIRSH_NAMES.get(word) ?? nearest(word.replace(/^snapshot-/, ''), names);
-  return new KvmsnapError('usage', `there is no command '${word}'`, {
-    hint: meant ? `did you mean 'kvmsnap ${meant}'?` : 'kvmsnap --help lists the commands',
-  });
 }

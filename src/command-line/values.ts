@@ -55,16 +55,17 @@ export const repeatedAs = <Usage extends string, Value>(
     (text, before: readonly Value[] = []): readonly Value[] => [...before, parse(text)],
   );
 
-/** An option that may be given several times, each time with one of these words. */
+/** An option that may be given several times, each time with one of these words; `others` are other words for some of them. */
 export function repeatedChoice<Usage extends string, Word extends string>(
   usage: Usage,
   words: readonly Word[],
   help: string,
+  others: ReadonlyMap<string, Word> = new Map(),
 ) {
   const option = new MeantOption(usage, 'text', help, { repeatable: true });
   const check = option.choices(words).parseArg;
-  return option.argParser((text, before: readonly Word[] = []): readonly Word[] => [
-    ...before,
-    check ? check<Word>(text, text as Word) : (text as Word),
-  ]);
+  return option.argParser((text, before: readonly Word[] = []): readonly Word[] => {
+    const word = others.get(text) ?? text;
+    return [...before, check ? check<Word>(word, word as Word) : (word as Word)];
+  });
 }

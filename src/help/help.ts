@@ -1,5 +1,6 @@
 import type { AnyCommand } from '../command-line/commander.ts';
 import { globalOptions, listed } from '../command-line/help.ts';
+import { commandFor } from '../command-line/understand.ts';
 import { KvmsnapError } from '../errors.ts';
 import { nearest } from '../model/names.ts';
 import type { Context } from '../run/context.ts';
@@ -59,6 +60,8 @@ async function helpOn(program: AnyCommand, word: string): Promise<string> {
   if (own) return own.write(program);
   const topic = TOPICS.find(isCalled);
   if (topic) return pageText((await topic.load()).default, helperOf(program));
+  const other = commandsOf(program).find((each) => each.name() === commandFor(word));
+  if (other) return other.helpInformation();
   const known = [
     ...commandsOf(program).flatMap(namesOf),
     ...[...OF_THE_PROGRAM, ...TOPICS].map(({ name }) => name),

@@ -60,12 +60,15 @@ export function automaticName(nowSeconds: number, taken: (name: string) => boole
 }
 
 /**
- * The candidate that the user most likely meant, or null. Counts insertions, deletions, swaps and replacements; a
+ * The candidate that the user most likely meant, or null. Of a beginning of two characters or more, the only one that begins so;
+ * else it counts insertions, deletions, swaps and replacements; a
  * candidate further away than a third of the word, or that shares nothing with it, is no help. Case and a disk file's
  * ending are forgiven.
  */
 export function nearest(word: string, candidates: readonly string[]): string | null {
   const wanted = plain(word);
+  const begun = candidates.filter((candidate) => plain(candidate).startsWith(wanted));
+  if (wanted.length > 1 && begun.length === 1) return begun[0] ?? null;
   let best: string | null = null;
   let bestDistance = Math.min(wanted.length, Math.max(1, Math.floor(wanted.length / 3)) + 1);
   for (const candidate of candidates) {

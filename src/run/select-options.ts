@@ -20,6 +20,7 @@ export const withFilters = <Args extends unknown[], Values extends OptionValues>
         '--state <state>',
         ['running', 'shutoff', 'paused'],
         'select only VMs in this state: running, shutoff or paused',
+        new Map([['shut off', 'shutoff']]),
       ),
     );
 

@@ -101,6 +101,12 @@ describe('the nearest name', () => {
     ['升级钱', ['升级前', '升级后-备份'], '升级前'],
     ['database', ['web-1', 'mail'], null],
     ['anything', [], null],
+    // the only one that begins so
+    ['web', ['db', 'web-frontend-1', 'my-web'], 'web-frontend-1'],
+    ['Centos', ['centos7-template', 'debian'], 'centos7-template'],
+    ['web', ['wen', 'web-frontend'], 'web-frontend'],
+    ['web', ['web-frontend-1', 'web-frontend-2'], null],
+    ['w', ['web-frontend-1'], null],
   ])('of %j among %j: %j', (word, candidates, meant) => {
     expect(nearest(word, candidates)).toBe(meant);
   });
@@ -119,14 +125,16 @@ describe('the nearest name', () => {
     return Math.min(...ways);
   }
 
-  test('is the first of the smallest distance, and never further than a third', () => {
+  test('is the only one that begins so, or the first of the smallest distance, and never further than a third', () => {
     const word = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 6 });
     fc.assert(
       fc.property(word, fc.array(word, { maxLength: 4 }), (wanted, candidates) => {
         const allowed = Math.min(wanted.length - 1, Math.max(1, Math.floor(wanted.length / 3)));
         const distances = candidates.map((candidate) => distance(wanted, candidate));
         const smallest = Math.min(...distances);
-        const expected = smallest <= allowed ? candidates[distances.indexOf(smallest)] : null;
+        const near = smallest <= allowed ? candidates[distances.indexOf(smallest)] : null;
+        const begun = wanted.length > 1 ? candidates.filter((each) => each.startsWith(wanted)) : [];
+        const expected = begun.length === 1 ? begun[0] : near;
         expect(nearest(wanted, candidates)).toBe(expected);
       }),
       { numRuns: 300 },

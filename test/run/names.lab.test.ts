@@ -236,10 +236,10 @@ describe('a typing slip', () => {
   test.each([
     ['snapshot-delet', 'kvmsnap delete'],
     ['lst', 'kvmsnap list'],
-    ['snapshot-list', 'kvmsnap list'],
-    ['snapshot-dumpxml', 'kvmsnap info --xml'],
+    ['rollback', 'kvmsnap revert'],
   ])('the command %s is exit 2 and means %s', async (word, meant) => {
-    expect(await fail(2, word, 'centos7-1', 'snapshot-1')).toContain(`did you mean '${meant}'?`);
+    const says = await fail(2, word, 'centos7-1', 'before upgrade');
+    expect(says).toContain(`${meant} centos7-1 'before upgrade'\n`);
   });
 
   test('asks nothing on a terminal, and changes nothing', async () => {

@@ -1,0 +1,229 @@
+import { KvmsnapError, type Meant } from '../errors.ts';
+import { nearest } from '../model/names.ts';
+import { commandLine } from '../model/quote.ts';
+import type { AnyCommand } from './commander.ts';
+import { EVERYDAY_WORDS, type OtherWord, VIRSH_COMMANDS, virshOptionsOf } from './other-words.ts';
+import { type KnownOption, type Part, partsOf } from './parts.ts';
+
+/**
+ * A command line in the words of virsh, or in those of everyday speech -> the same in kvmsnap's own. What only looks, and
+ * virsh's names for the very same thing, are taken; anything else is answered with the command that was probably meant.
+ */
+
+/** The words for commander. Throws `usage` for a command that there is not, with the line to paste. */
+export function understand(program: AnyCommand, words: readonly string[]): readonly string[] {
+  const line = splitLine(program, words);
+  if (!line) return words;
+  if (commandCalled(program, line.command)) return translate(program, line, { means: [[line.command]] });
+  const other = otherWord(line.command);
+  if (!other?.taken) throw unknownCommand(program, words);
+  return translate(program, line, other);
+}
+
+/** The command that is meant by a word for which there is none; null: there is such a command, or nothing is near. */
+export function commandFor(word: string): string | null {
+  return otherWord(word)?.means.at(-1)?.[0] ?? null;
+}
+
+/** The `usage` for the first operand of a line, which is no command, with the command that was meant as far as that shows. */
+export function unknownCommand(program: AnyCommand, words: readonly string[]): KvmsnapError {
+  const line = splitLine(program, words);
+  const word = line?.command ?? words[0] ?? '';
+  const message = `there is no command '${word}'`;
+  const meant = line && meantBy(program, line);
+  if (!meant) return new KvmsnapError('usage', message, { hint: 'kvmsnap --help lists the commands' });
+  return new KvmsnapError('usage', message, {
+    hint: meant.hint,
+    command: commandLine('kvmsnap', meant.words),
+  });
+}
+
+/** The line as typed, with another command or other operands; ready to paste. */
+export function retyped(program: AnyCommand, words: readonly string[], meant: Meant): string {
+  const line = splitLine(program, words);
+  if (!line) return commandLine('kvmsnap', words);
+  const command = meant.command ?? line.command;
+  const parts = partsOf(optionsOf(program, commandCalled(program, line.command)), line.rest);
+  return commandLine('kvmsnap', [
+    ...line.head,
+    command,
+    ...(meant.options ?? []),
+    ...withOperands(parts, meant.operands),
+  ]);
+}
+
+/** The failure with the line that it says was meant. */
+export function withMeantLine(
+  program: AnyCommand,
+  words: readonly string[],
+  { code, message, hint, cause }: KvmsnapError,
+  meant: Meant,
+): KvmsnapError {
+  return new KvmsnapError(code, message, { hint, cause, command: retyped(program, words, meant) });
+}
+
+interface Line {
+  /** What stands before the command: global options. */
+  readonly head: readonly string[];
+  readonly command: string;
+  readonly rest: readonly string[];
+}
+
+/** Null where there is no command. */
+function splitLine(program: AnyCommand, words: readonly string[]): Line | null {
+  const parts = partsOf(optionsOf(program, null), words);
+  const at = parts.findIndex(({ kind }) => kind !== 'options');
+  const part = parts[at];
+  if (part?.kind !== 'operand' || parts.slice(0, at).some(asksForHelp)) return null;
+  const head = parts.slice(0, at).flatMap((each) => [...each.words]);
+  return { head, command: part.words[0], rest: words.slice(head.length + 1) };
+}
+
+const asksForHelp = (part: Part): boolean =>
+  part.kind === 'options' && part.uses.some(([option]) => option.long === '--help');
+
+const optionsOf = (program: AnyCommand, command: AnyCommand | null): readonly KnownOption[] => [
+  ...(command?.options ?? []),
+  ...program.createHelp().visibleOptions(program),
+];
+
+const shownCommands = (program: AnyCommand): readonly AnyCommand[] =>
+  program.createHelp().visibleCommands(program);
+
+const namesOf = (command: AnyCommand): string[] => [command.name(), ...command.aliases()];
+
+/** Also one that is not shown. */
+const commandCalled = (program: AnyCommand, word: string): AnyCommand | null =>
+  program.commands.find((each) => namesOf(each).includes(word)) ?? null;
+
+const otherWord = (word: string): OtherWord | undefined =>
+  VIRSH_COMMANDS.get(word) ?? EVERYDAY_WORDS.get(word);
+
+interface Suggestion {
+  readonly hint: string;
+  readonly words: readonly string[];
+}
+
+/** What an unknown command and its arguments probably meant; null: nothing is near. */
+function meantBy(program: AnyCommand, line: Line): Suggestion | null {
+  const known = otherWord(line.command);
+  const inner = behindPrefix(program, line);
+  if (inner) return inner;
+  if (known)
+    return {
+      hint: `kvmsnap calls this ${known.means.at(-1)?.join(' ')}`,
+      words: translate(program, line, known),
+    };
+  const near = nearestWord(program, line.command);
+  if (near === null) return commandBehind(program, line);
+  return { hint: 'did you mean', words: translate(program, line, meaningOf(program, near)) };
+}
+
+/** What a word for which there is a meaning stands for. */
+const meaningOf = (program: AnyCommand, word: string): Meaning =>
+  (commandCalled(program, word) ? null : otherWord(word)) ?? { means: [[word]] };
+
+/** `snapshot list VM`: a command behind a word that others have before it. */
+function behindPrefix(program: AnyCommand, line: Line): Suggestion | null {
+  if (!/^(snap|snapshot|snapshots|virsh)$/.test(line.command)) return null;
+  const [command = '', ...rest] = line.rest;
+  if (!shownCommands(program).some((each) => namesOf(each).includes(command)) && !otherWord(command))
+    return null;
+  return {
+    hint: `leave out '${line.command}'`,
+    words: translate(program, { ...line, command, rest }, meaningOf(program, command)),
+  };
+}
+
+/** `VM list`: the command stands behind its first argument. */
+function commandBehind(program: AnyCommand, { head, command, rest }: Line): Suggestion | null {
+  const [second = '', ...others] = rest;
+  if (!shownCommands(program).some((each) => namesOf(each).includes(second))) return null;
+  return { hint: 'the command comes first', words: [...head, second, command, ...others] };
+}
+
+/** A command of ours, one of virsh, and last a word of everyday speech; `snapshot-` may stand before any. */
+function nearestWord(program: AnyCommand, word: string): string | null {
+  const own = shownCommands(program).flatMap(namesOf);
+  const short = word.replace(/^snapshot-/, '');
+  if (own.includes(short)) return short;
+  return (
+    nearest(word, own) ??
+    nearest(word, [...VIRSH_COMMANDS.keys()]) ??
+    nearest(short, own) ??
+    nearest(word, [...EVERYDAY_WORDS.keys()])
+  );
+}
+
+type Meaning = Pick<OtherWord, 'means' | 'operands' | 'more'>;
+
+/** The words of a line in their new meaning; what needs no change stays where it is. */
+function translate(
+  program: AnyCommand,
+  line: Line,
+  { means, operands: places = [], more }: Meaning,
+): string[] {
+  const command = commandCalled(program, means.at(-1)?.[0] ?? '');
+  const virshOptions = virshOptionsOf(command?.name() ?? '');
+  const parts = partsOf(
+    [...virshOptions.map(({ option }) => option), ...optionsOf(program, command)],
+    line.rest,
+  );
+  const { words, vms, snapshots, typed, isChanged } = readVirshOptions(parts, virshOptions);
+  const operands = inOrder(vms, snapshots, [...typed, ...(more === undefined ? [] : [more])]);
+  const front = [...line.head, ...(means[Math.min(operands.length, means.length - 1)] ?? [])];
+  if (!isChanged && places.length === 0 && more === undefined) return [...front, ...line.rest];
+  const moved = operands.flatMap((operand, i) => (places[i] ? [`${places[i]}=${operand}`] : []));
+  const left = operands.filter((_, i) => !places[i]);
+  return [...front, ...words, ...moved, ...afterDashes(left)];
+}
+
+function readVirshOptions(parts: readonly Part[], virshOptions: ReturnType<typeof virshOptionsOf>) {
+  const read = {
+    words: [] as string[],
+    vms: [] as string[],
+    snapshots: [] as string[],
+    typed: [] as string[],
+  };
+  let isChanged = false;
+  for (const part of parts) {
+    if (part.kind === 'operand') read.typed.push(...part.words);
+    if (part.kind !== 'options') continue;
+    const [[option, value] = [null, null]] = part.uses;
+    const virsh = virshOptions.find((each) => each.option === option);
+    isChanged ||= virsh !== undefined;
+    if (!virsh) read.words.push(...part.words);
+    else if (virsh.becomes === 'vm') read.vms.push(value ?? '');
+    else if (virsh.becomes === 'snapshot') read.snapshots.push(value ?? '');
+    else read.words.push(...virsh.becomes.map((word) => (value === null ? word : `${word}=${value}`)));
+  }
+  return { ...read, isChanged };
+}
+
+/** virsh gives each operand the first place that no option has taken; a snapshot without a VM is none. */
+function inOrder(
+  vms: readonly string[],
+  snapshots: readonly string[],
+  typed: readonly string[],
+): readonly string[] {
+  const [first, others] = vms.length > 0 ? [vms, typed] : [typed.slice(0, 1), typed.slice(1)];
+  return first.length === 0 ? [] : [...first, ...snapshots, ...others];
+}
+
+const afterDashes = (operands: readonly string[]): readonly string[] =>
+  operands.some((word) => word.startsWith('-')) ? ['--', ...operands] : operands;
+
+/** Other operands in the places of those that were typed. */
+function withOperands(parts: readonly Part[], operands: readonly string[]): string[] {
+  const options = parts.filter(({ kind }) => kind === 'options');
+  if (operands.some((word) => word.startsWith('-')))
+    return [...options.flatMap(({ words }) => [...words]), ...afterDashes(operands)];
+  const left = [...operands];
+  const last = parts.findLastIndex(({ kind }) => kind === 'operand');
+  const words = parts.flatMap((part, i): readonly string[] => {
+    if (part.kind === 'options') return part.words;
+    if (part.kind === 'end') return [];
+    return left.splice(0, i === last ? left.length : 1);
+  });
+  return [...words, ...left];
+}
