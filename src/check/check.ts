@@ -11,6 +11,7 @@ import type { DaemonVersion } from '../model/libvirt-versions.ts';
 import { automaticName } from '../model/names.ts';
 import { applyRules, type RuledFinding } from '../model/rule.ts';
 import { INTERNAL_SPEC } from '../model/snapshot-spec.ts';
+import { loadsMemory } from '../revert/memory-load.ts';
 import { readRevertFacts } from '../revert/revert.ts';
 import type { RevertFacts } from '../revert/rules/facts.ts';
 import { REVERT_RULES } from '../revert/rules/table.ts';
@@ -78,7 +79,8 @@ export async function checkVm(
   const findings = [...before, ...present];
   const isGone = new Set(present.filter(({ rule }) => rule === 'no-data').map(({ snapshot }) => snapshot));
   const said = new Set(findings.map(({ what }) => what));
-  for (const finding of revertFindings(reverts, daemonVersion)) {
+  const loads = await loadsMemory(ctx.files, vm.uri, daemonVersion);
+  for (const finding of revertFindings(reverts, { daemonVersion, loadsMemory: loads })) {
     if (isOfUsers(finding)) continue;
     // what holds for the whole VM is said once, and of a snapshot that is in no disk only that
     if (said.has(finding.what) || isGone.has(finding.snapshot)) continue;
@@ -165,7 +167,10 @@ async function readCheckFacts(
   return { ...known, domain, snapshots, unread, images, current, stored, unusedMemory, writeObstacles };
 }
 
-const revertFindings = (reverts: Reverts, daemonVersion: DaemonVersion): RuledFinding[] =>
+const revertFindings = (
+  reverts: Reverts,
+  daemon: Pick<RevertFacts, 'daemonVersion' | 'loadsMemory'>,
+): RuledFinding[] =>
   [...reverts].flatMap(([snapshot, facts]) =>
-    applyRules(REVERT_RULES, { ...facts, daemonVersion }).map((finding) => ({ ...finding, snapshot })),
+    applyRules(REVERT_RULES, { ...facts, ...daemon }).map((finding) => ({ ...finding, snapshot })),
   );

@@ -36,6 +36,13 @@ export const REVERTS_EXTERNAL = 9_009_000;
 /** Saves internal snapshots by QEMU's snapshot-save job, and takes UEFI VMs with qcow2 NVRAM. */
 export const SAVES_BY_JOB = 10_009_000;
 
+/**
+ * Between these two it may be unable to load the memory of an internal snapshot: it starts QEMU so that it waits for an incoming
+ * migration, and QEMU then takes its images for closed, `is writable but does not support snapshots` (NEWS 11.4; commit 889d2ae289cd).
+ */
+const BREAKS_LOADING = 11_002_000;
+const LOADS_AGAIN = 11_004_000;
+
 /** Removes no file that an internal snapshot has made no overlay over; 10.10 does. */
 export const SPARES_INTERNAL = 11_003_000;
 
@@ -64,6 +71,10 @@ export function ifBefore(version: DaemonVersion, since: number, does: string): s
   if (version === null) return `libvirtd does not tell its version, and before ${spelled(since)} it ${does}`;
   return version < since ? `this libvirtd (before ${spelled(since)}) ${does}` : null;
 }
+
+/** Whether loading the memory of an internal snapshot may fail, and the guest be lost; also where the version is not known. */
+export const mayFailToLoad = (version: DaemonVersion): boolean =>
+  !isBefore(version, BREAKS_LOADING) && !isFrom(version, LOADS_AGAIN);
 
 /** `9_009_000` -> `9.9`. */
 export const spelled = (version: number): string =>

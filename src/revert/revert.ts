@@ -21,6 +21,7 @@ import { findSnapshot, readAgain, requireAllRead, stillBeingTaken, type Vm } fro
 import { readStoredImages } from '../vm/stored-disks.ts';
 import { tellRevert } from './announce.ts';
 import { revertConsequences, revertNeedsForce, stateAfterRevert } from './consequences.ts';
+import { loadsMemory } from './memory-load.ts';
 import { readOverlayTargets, withFreeNames } from './overlay-names.ts';
 import type { RevertFacts } from './rules/facts.ts';
 import { REVERT_RULES } from './rules/table.ts';
@@ -133,10 +134,21 @@ async function planRevert(
       ? readDaemonVersion(ctx.virsh)
       : null,
   ]);
-  const facts = await readRevertFacts(ctx, vm, snapshot, stored(snapshot));
+  const [facts, loads] = await Promise.all([
+    readRevertFacts(ctx, vm, snapshot, stored(snapshot)),
+    loadsMemory(ctx.files, vm.uri, daemonVersion),
+  ]);
   const { resetNvram, force } = request;
   const end = stateAfterRevert(snapshot, request);
-  const wanted = { ...facts, daemonVersion, backup: request.backup !== null, resetNvram, force, end };
+  const wanted = {
+    ...facts,
+    daemonVersion,
+    loadsMemory: loads,
+    backup: request.backup !== null,
+    resetNvram,
+    force,
+    end,
+  };
   noteUnseen(ctx, domain, facts.images);
   const command: VirshCommand = [
     'snapshot-revert',

@@ -25,6 +25,8 @@ export interface RevertFacts extends Omit<StoredDefinitionFacts, 'domain' | 'sna
   readonly memoryThere: boolean | null;
   /** null when libvirtd does not tell, or when no rule needs it. */
   readonly daemonVersion: DaemonVersion;
+  /** Whether this libvirtd loads the memory of internal snapshots, where its version leaves that open; absent: nobody looked. */
+  readonly loadsMemory?: boolean;
   /** Of an external snapshot, the files that keep its disks, as far as they are files of this host. */
   readonly states?: readonly StateFile[];
   /** The files over which libvirt would lay overlays, as far as they are on this host. */

@@ -1,0 +1,23 @@
+import { debianVersion } from '../host/debian-package.ts';
+import type { HostFiles } from '../host/files.ts';
+import { type DaemonVersion, mayFailToLoad } from '../model/libvirt-versions.ts';
+import { isRemote } from '../vm/disks.ts';
+
+/** The first revision of Debian's package of libvirt 11.3.0 with the fix (its changelog, bug 1104735). */
+const FIXED_REVISION = 2;
+
+/**
+ * Whether this libvirtd loads the memory of internal snapshots. libvirt 11.2 and 11.3 as they were released do not, and a
+ * distribution may have taken the fix into its package, which only the package can tell.
+ */
+export async function loadsMemory(
+  files: Pick<HostFiles, 'read'>,
+  uri: string,
+  version: DaemonVersion,
+): Promise<boolean> {
+  if (!mayFailToLoad(version)) return true;
+  if (version === null || isRemote(uri)) return false;
+  const installed = await debianVersion(files, 'libvirt-daemon-driver-qemu');
+  const revision = /^(?:\d+:)?11\.3\.\d+-(\d+)/.exec(installed ?? '')?.[1];
+  return Number(revision ?? 0) >= FIXED_REVISION;
+}
