@@ -80,7 +80,7 @@ const SHARED_MEMORY = `<memoryBacking><source type='memfd'/><access mode='shared
 const shared = (driver: string) => `<filesystem type='mount' accessmode='passthrough'>${driver}
   <source dir='${scratch}'/><target dir='share'/></filesystem>`;
 const BEFORE_10_9 = 'UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot';
-const RAW = 'the file is raw';
+const RAW = 'is raw, and internal snapshots need qcow2';
 
 const KINDS: readonly Kind[] = [
   { what: 'two disks', spec: () => ({ disks: [SMALL, SMALL] }), off: null, running: null, holds: [0, 1] },

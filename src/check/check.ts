@@ -29,28 +29,29 @@ import { type Fix, planFixes } from './fix-plan.ts';
 import type { CheckFacts } from './rules/facts.ts';
 import { CHECK_RULES } from './rules/table.ts';
 
-/** All that the rules find of one VM, which is only looked at. */
+/** What the rules find about one VM. Nothing is changed. */
 export interface Checked {
   readonly findings: readonly RuledFinding[];
-  /** What could be fixed, in the order to do it. */
+  /** The steps that would fix something, in their order. */
   readonly fixes: readonly Fix[];
-  /** Whether a snapshot can be taken while it runs, and while it is off; null where a job holds it, and nobody can say. */
+  /** Whether a snapshot can be taken while the VM runs, and while it is off; null while a job holds the VM. */
   readonly running: boolean | null;
   readonly off: boolean | null;
-  /** Whether an external one can be taken as it is now. */
+  /** Whether an external snapshot can be taken in the present state. */
   readonly external: boolean | null;
 }
 
 export interface CheckRequest {
   readonly maxAge: CheckFacts['maxAge'];
-  /** As libvirt counts it; asked once for all machines. */
+  /** In libvirt's numbering; read once for all VMs. */
   readonly daemonVersion: DaemonVersion;
   readonly findUnusedFiles: UnusedFileFinder;
 }
 
 /**
- * Judges a VM by the rules of a create, of a revert to each of its snapshots, and of the truth about them. `currency`:
- * how well other VMs have to be known; where nothing is written for it, what this run has read before will do.
+ * Checks a VM by the rules for create, by the rules for a revert to each of its snapshots, and by the rules that
+ * compare libvirt with the disks. `currency`: how recent the facts about other VMs must be; if nothing is written,
+ * those that this run has read before are recent enough.
  */
 export async function checkVm(
   ctx: Context,
@@ -73,7 +74,7 @@ export async function checkVm(
     unusedFiles: await findUnusedFiles(vm),
   });
   const present = applyRules(CHECK_RULES, checkFacts);
-  // a running VM that a job holds answers nothing for 30 s
+  // while a job holds a running VM, libvirtd does not answer for 30 s
   const facts = domain.busy ? null : await createFacts(ctx, vm, nowSeconds, { daemonVersion, users });
   const before = facts ? applyRules(CREATE_RULES, facts).filter((finding) => !isOfUsers(finding)) : [];
   const findings = [...before, ...present];
@@ -82,7 +83,7 @@ export async function checkVm(
   const loads = await loadsMemory(ctx.files, vm.uri, daemonVersion);
   for (const finding of revertFindings(reverts, { daemonVersion, loadsMemory: loads })) {
     if (isOfUsers(finding)) continue;
-    // what holds for the whole VM is said once, and of a snapshot that is in no disk only that
+    // a finding about the whole VM is reported once; of a snapshot that is in no disk, only that is reported
     if (said.has(finding.what) || isGone.has(finding.snapshot)) continue;
     said.add(finding.what);
     findings.push(finding);
@@ -91,14 +92,17 @@ export async function checkVm(
   const otherwise = facts && !applyRules(CREATE_RULES, inOtherState(facts)).some(refuses);
   return {
     findings: findings.map((finding) => withConnection(ctx, finding)),
-    // what an unknown snapshot needs must not be taken for nobody's
+    // a file that an unreadable snapshot needs must not be reported as unused
     fixes: vm.unread.length > 0 ? [] : planFixes(checkFacts),
     external: facts && (await takesExternal(ctx, vm, facts)),
     ...(isActive(domain.state) ? { running: now, off: otherwise } : { running: otherwise, off: now }),
   };
 }
 
-/** Who else uses the images is told by one note, and not with each action that is refused or warned of for it. */
+/**
+ * True for findings about other users of the images. One note reports these users, so the findings of each action are
+ * left out.
+ */
 const isOfUsers = ({ rule, severity }: RuledFinding): boolean =>
   rule === 'shared-image' || rule === 'shared-base' || (rule === 'image-users' && severity === 'error');
 
@@ -115,13 +119,13 @@ function createFacts(
   return readCreateFacts(ctx, vm, name, { images: vm.images, ...known });
 }
 
-/** The same VM, started or off; what only a running one can tell is not foretold. */
+/** The same VM as if it were started, or shut off. What only a running VM can tell is left out. */
 function inOtherState(facts: CreateFacts): CreateFacts {
   const state = isActive(facts.domain.state) ? 'shutoff' : 'running';
   return { ...facts, domain: { ...facts.domain, state }, blockJobs: [], residentBytes: null };
 }
 
-/** The same VM, and a snapshot in files beside the images. */
+/** The same VM with an external snapshot. */
 async function takesExternal(ctx: Context, { domain, uri }: Vm, facts: CreateFacts): Promise<boolean> {
   const plan = planSnapshot(domain, facts.name, { ...INTERNAL_SPEC, external: true });
   if ('problem' in plan) return false;
@@ -129,7 +133,7 @@ async function takesExternal(ctx: Context, { domain, uri }: Vm, facts: CreateFac
   return !applyRules(CREATE_RULES, { ...facts, plan, mode: plan.mode, targetFiles }).some(refuses);
 }
 
-/** By name, what a revert to each finished snapshot would be judged by. */
+/** By name, the facts for a revert to each complete snapshot. */
 type Reverts = ReadonlyMap<string, Omit<RevertFacts, 'daemonVersion'>>;
 
 async function readReverts(ctx: Context, vm: Vm, users: ImageUsers): Promise<Reverts> {
@@ -142,7 +146,7 @@ async function readReverts(ctx: Context, vm: Vm, users: ImageUsers): Promise<Rev
   return reverts;
 }
 
-/** The VM beside what its images hold, for the rules that compare them. */
+/** The VM and what its images hold, for the rules that compare the two. */
 async function readCheckFacts(
   ctx: Pick<Context, 'files'>,
   { domain, snapshots, unread, images, current, uri }: Vm,
@@ -153,7 +157,7 @@ async function readCheckFacts(
   >,
 ): Promise<CheckFacts> {
   const stored = new Map([...reverts].map(([name, facts]) => [name, facts.images]));
-  // what a save under way writes looks the same
+  // memory that is being saved at this moment looks the same
   const isQuiet = !domain.busy && !isSaving(domain);
   const unusedMemory = isQuiet ? await readUnusedMemoryOf(ctx, images) : new Map();
   const writeObstacles = await readWriteObstacles(

@@ -11,13 +11,16 @@ import { isRemote } from '../vm/disks.ts';
 import type { Vm } from '../vm/load.ts';
 import { type FileHead, type UnusedFileFinding, unusedFilesAmong } from './unused-files.ts';
 
-/** Finds what deleted external snapshots have left beside the images of a VM. Throws nothing for what it cannot see. */
+/**
+ * Finds files that deleted external snapshots have left next to the images of a VM. Never throws; what cannot be read
+ * is left out.
+ */
 export type UnusedFileFinder = (vm: Vm) => Promise<readonly UnusedFileFinding[]>;
 
-/** More files than this in one directory are not those of machines. */
+/** A directory with more files than this is not searched: it is hardly one for images. */
 const MOST_FILES = 4096;
 
-/** For one run: each directory is looked at once, and the other VMs are asked for only where something was found. */
+/** Searches each directory once in a run, and reads the other VMs only if something was found. */
 export function createUnusedFileFinder(ctx: Context): UnusedFileFinder {
   const directories = new Map<string, Promise<FileHead[]>>();
   const headsIn = (directory: string) => {

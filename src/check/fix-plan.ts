@@ -11,14 +11,14 @@ import { findOrphans, type Orphan } from './orphans.ts';
 import type { CheckFacts } from './rules/facts.ts';
 import { isGone, staleDuplicates } from './stored-tags.ts';
 
-/** What `check --fix` does: the facts of a VM -> steps, as data. What is not proven is no step. */
+/** What `check --fix` does: turns the facts about a VM into steps, as data. There is no step for what is not proven. */
 
 export interface Fix {
-  /** The finding that it answers. */
+  /** The rule whose finding it fixes. */
   readonly rule: string;
   readonly what: string;
   readonly why: string;
-  /** What is taken for granted; null: nothing. */
+  /** What is assumed; null: nothing. */
   readonly assumed: string | null;
   readonly snapshot: string | null;
   readonly action: FixAction;
@@ -26,11 +26,11 @@ export interface Fix {
 
 export type FixAction =
   | { readonly kind: 'resume' }
-  /** libvirt forgets a snapshot that no disk holds; not one that is on hold. */
+  /** Unregisters a snapshot that no disk holds; one on hold is left alone. */
   | { readonly kind: 'forget'; readonly name: string }
-  /** The oldest tag of that name goes from the image, so many times. */
+  /** Deletes the oldest tag of that name from the image, so many times. */
   | { readonly kind: 'delete-tag'; readonly name: string; readonly path: string; readonly times: number }
-  /** libvirt learns of a snapshot that the disks hold. */
+  /** Registers a snapshot that the disks hold. */
   | {
       readonly kind: 'adopt';
       readonly name: string;
@@ -38,29 +38,29 @@ export type FixAction =
       readonly hasMemory: boolean;
       readonly parent: string | null;
     }
-  /** libvirt looks for a snapshot in other files: those that hold it. */
+  /** Registers a snapshot with the paths of the files that hold it now. */
   | {
       readonly kind: 'register';
       readonly name: string;
       readonly paths: readonly (readonly [from: string, to: string])[];
       readonly isCurrent: boolean;
     }
-  /** The disk grows by so many bytes over what a save left behind its end, and is cut off again to its size. */
+  /** Grows the disk by so many bytes over memory that a save left beyond its end, and shrinks it back. */
   | {
       readonly kind: 'win-back';
       readonly path: string;
       readonly virtualBytes: number;
       readonly growBytes: number;
     }
-  /** Only the owner of a file may read it and write to it. */
+  /** Allows only the owner to read and write a file. */
   | { readonly kind: 'chmod'; readonly path: string };
 
-/** Two plans are about the same step when this is the same. */
+/** Two steps are the same if their keys are equal. */
 export const fixKey = ({ action }: Fix): string => JSON.stringify(action);
 
 /**
- * The steps for a VM in the order to take them. None while a job of libvirt holds it; none within the images while
- * it runs, for they are QEMU's then.
+ * The steps for a VM in their order. There are none while a libvirt job holds the VM, and none within the images while
+ * it runs, because QEMU has them open.
  */
 export function planFixes(facts: CheckFacts): Fix[] {
   const { domain } = facts;
@@ -85,7 +85,7 @@ export function planFixes(facts: CheckFacts): Fix[] {
   ];
 }
 
-/** The findings that no step answers: of one rule about one thing, as many as there are more than steps. */
+/** The findings that no step fixes: of each rule and subject, as many as exceed the number of steps. */
 export function unanswered<F extends RuledFinding>(findings: readonly F[], fixes: readonly Fix[]): F[] {
   const key = (rule: string, about: string | null | undefined) => JSON.stringify([rule, about ?? null]);
   const steps = fixes.map(({ rule, snapshot }) => key(rule, snapshot));
@@ -115,15 +115,15 @@ function forget({ snapshots, stored, images }: CheckFacts): Fix[] {
     .filter((snapshot) => !snapshot.held && isGone(snapshot, stored.get(snapshot.name), images))
     .map(({ name }) => ({
       rule: 'no-data',
-      what: `have libvirt forget the snapshot ${inText(name)}`,
-      why: 'it is in no disk, and all of them were looked at',
+      what: `unregister the snapshot ${inText(name)}`,
+      why: 'no disk contains it, and all disks were inspected',
       assumed: null,
       snapshot: name,
       action: { kind: 'forget', name },
     }));
 }
 
-/** Parents first, as libvirt wants it. */
+/** Parents first, because libvirt requires it. */
 function register({ snapshots, stored, images }: CheckFacts): Fix[] {
   const depth = ({ name }: SnapshotReport) => ancestors(snapshots, name).length;
   return snapshots
@@ -147,12 +147,12 @@ function register({ snapshots, stored, images }: CheckFacts): Fix[] {
       why: [
         ...(images.length > 0
           ? [
-              'that image, which the VM uses, holds the snapshot by name, date and size of the memory, and libvirt looks for it elsewhere',
+              'the image that the VM uses holds the snapshot (same name, date and memory size), but libvirt looks for it elsewhere',
             ]
           : []),
         ...(moved.length > 0
           ? [
-              'the old path is gone; the images of the VM lie on one another as its snapshots tell, and a memory is known by the VM and the time in it',
+              'the old path is gone; the backing chain of the VM shows where the file is now, and a memory file is recognized by the VM and the time of the snapshot',
             ]
           : []),
       ].join('; '),
@@ -174,8 +174,8 @@ function deleteDuplicates(facts: CheckFacts): Fix[] {
       .map(
         ({ target, path, stale }): Fix => ({
           rule: 'missing-tag',
-          what: `delete the older ${inText(snapshot.name)} in disk ${target}`,
-          why: `the disk holds ${stale + 1} of that name, and the older was taken before the snapshot that libvirt knows by it`,
+          what: `delete the older tag ${inText(snapshot.name)} in disk ${target}`,
+          why: `the disk has ${stale + 1} tags of that name, and the older one is older than the snapshot that libvirt knows`,
           assumed: null,
           snapshot: snapshot.name,
           action: { kind: 'delete-tag', name: snapshot.name, path, times: stale },
@@ -185,19 +185,19 @@ function deleteDuplicates(facts: CheckFacts): Fix[] {
 }
 
 function deleteIncomplete(facts: CheckFacts, { name, holders, status }: Orphan): Fix[] {
-  // half of it cannot go alone: it would be still less of a snapshot
+  // all parts must be deleted together; otherwise even less of the snapshot would be left
   if (status.kind !== 'incomplete' || !holders.every(({ path }) => canLoseTags(facts, path))) return [];
   return holders.map(({ target, path }) => ({
     rule: 'orphan-tag',
     what: `delete ${inText(name)} in disk ${target}`,
-    why: `it is half a snapshot, which libvirt does not know: disk ${status.lacking.join(', ')} was part of ${inText(facts.domain.name)} then and does not hold it`,
+    why: `the snapshot is incomplete, and libvirt does not know it: disk ${status.lacking.join(', ')} was part of ${inText(facts.domain.name)} when it was taken, and does not contain it`,
     assumed: null,
     snapshot: name,
     action: { kind: 'delete-tag', name, path, times: 1 },
   }));
 }
 
-/** Parents first, as libvirt wants it. */
+/** Parents first, because libvirt requires it. */
 function registerTags({ snapshots, stored, images }: CheckFacts, orphans: readonly Orphan[]): Fix[] {
   const known = snapshots
     .filter((snapshot) => !snapshot.underWay && !isGone(snapshot, stored.get(snapshot.name), images))
@@ -210,37 +210,37 @@ function registerTags({ snapshots, stored, images }: CheckFacts, orphans: readon
       earlier.sort((a, b) => a.createdAtSeconds - b.createdAtSeconds);
       const parent = earlier.at(-1)?.name ?? null;
       known.push({ name, createdAtSeconds });
-      const state = hasMemory ? ', and it ran' : '';
+      const state = hasMemory ? ' and was running' : '';
       return {
         rule: 'orphan-tag',
-        what: `have libvirt know the snapshot ${inText(name)}`,
-        why: 'every disk holds it once, and libvirt does not know it',
-        assumed: `the VM was defined then as it is today${state}; ${parent === null ? 'it has no parent' : `its parent is ${inText(parent)}, the one before it`}`,
+        what: `register the snapshot ${inText(name)}`,
+        why: 'every disk contains it once, but libvirt does not know it',
+        assumed: `the VM was defined as it is today${state}; ${parent === null ? 'it has no parent' : `its parent is ${inText(parent)}, the one before it`}`,
         snapshot: name,
         action: { kind: 'adopt', name, createdAtSeconds, hasMemory, parent },
       };
     });
 }
 
-/** Whether no other VM uses the image, as far as all of them could be read. */
+/** Whether all VMs could be read and no other one uses the image. */
 const isOwn = ({ users }: CheckFacts, path: string): boolean =>
   usesOf(users, path).length === 0 && users.unknown.length === 0;
 
 const isWritable = ({ writeObstacles = NO_OBSTACLES }: CheckFacts, path: string): boolean =>
   againstOpening(writeObstacles, path) === null;
 
-/** The list of the tags that stay is written before the old one is given up. */
+/** QEMU writes the list of the remaining tags before it frees the old one. */
 const canLoseTags = (facts: CheckFacts, path: string): boolean =>
   isWritable(facts, path) && againstGrowing(facts.writeObstacles ?? NO_OBSTACLES, path) === null;
 
-/** A file that another VM uses is as its maker wants it. */
+/** The mode of a file that another VM uses is left alone. */
 function close({ readableFiles, users }: CheckFacts): Fix[] {
   return readableFiles
     .filter((path) => usesOf(users, path).length === 0)
     .map((path) => ({
       rule: 'readable-file',
-      what: `let only its owner read ${path}`,
-      why: 'a snapshot has made the file, it holds data of the guest, and other users of this host may read it',
+      what: `allow only the owner to read ${path}`,
+      why: 'the file belongs to a snapshot and holds data of the guest, and other users of this host can read it',
       assumed: null,
       snapshot: null,
       action: { kind: 'chmod', path },
@@ -255,8 +255,8 @@ function freeUnusedMemory(facts: CheckFacts, target: string, unusedMemory: Unuse
   return [
     {
       rule: 'unused-memory',
-      what: `give back ${mebibytes(unusedMemory.bytes)} of the image of disk ${target}`,
-      why: 'they are memory behind the end of the disk that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted',
+      what: `free ${mebibytes(unusedMemory.bytes)} in the image of disk ${target}`,
+      why: 'it is saved memory that no snapshot refers to; a failed save leaves it, and so does a snapshot that was reverted to and then deleted',
       assumed: null,
       snapshot: null,
       action: { kind: 'win-back', path, virtualBytes, growBytes: unusedMemory.endBytes - virtualBytes },

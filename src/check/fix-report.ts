@@ -9,19 +9,19 @@ import type { Checked, CheckRequest } from './check.ts';
 import { type FixResult, fixVm } from './fix.ts';
 import { fixLine, type PreparedFix } from './prepare-fixes.ts';
 
-/** `check --fix`: one plan over all VMs, one question, and what came of each step. */
+/** `check --fix`: one plan over all VMs, one question, and the result of each step. */
 
-/** A VM that was judged, and what was or is to be fixed of it. */
+/** A VM that was checked, and its fixes. */
 export interface Judged {
   readonly checked: Checked;
   readonly prepared: readonly PreparedFix[];
-  /** null until the plan is carried out. */
+  /** null until the plan was carried out. */
   readonly fixed: readonly FixResult[] | null;
 }
 
 type Result = DomainOutcome<Judged>;
 
-/** The steps of all VMs, in the order in which they are taken. */
+/** The steps of all VMs, in their order. */
 export function stepsOf(ctx: Context, looked: readonly Result[]): Step[] {
   return looked.flatMap(({ vm, value }) =>
     (value?.prepared ?? []).map((fix) => ({
@@ -36,14 +36,14 @@ export function stepsOf(ctx: Context, looked: readonly Result[]): Step[] {
   );
 }
 
-/** The VMs as they were judged at one time. */
+/** The result of checking the VMs at one time. */
 export interface LookedAt {
   readonly selected: Targets;
   readonly looked: readonly Result[];
   readonly request: CheckRequest;
 }
 
-/** Asks once, and carries the plan out. A VM with nothing to fix stands as it was judged. Throws `declined`. */
+/** Asks once, and carries out the plan. A VM with nothing to fix keeps the result of its check. Throws `declined`. */
 export async function fixVms(
   ctx: Context,
   first: LookedAt,
@@ -83,7 +83,7 @@ export async function fixVms(
   });
 }
 
-/** A VM that could not be begun with is as it was found. */
+/** A VM whose fixes could not be started keeps the result of its check. */
 function unreached(judged: Judged | null): Judged | null {
   const unreachedFix = (fix: PreparedFix): FixResult => ({ fix, outcome: 'not reached', failure: null });
   return judged && { ...judged, fixed: judged.prepared.map(unreachedFix) };
@@ -100,7 +100,7 @@ function tellFixes(ctx: Context, { looked }: LookedAt): Told {
   };
 }
 
-/** Leaves nothing behind of what was prepared. */
+/** Removes the files that were prepared. */
 const dropFiles =
   (ctx: Context) =>
   async ({ looked }: LookedAt): Promise<void> => {
@@ -125,7 +125,7 @@ export const FIX_COLUMNS: readonly Column<Row>[] = [
   },
 ];
 
-/** The steps for a VM, as members of a document: planned ones, or with what came of them. */
+/** The steps for a VM as members of a document, planned or with their results. */
 export function fixDocument(ctx: Context, { value }: Result) {
   const results =
     value?.fixed ??

@@ -16,14 +16,14 @@ import { type Checked, type CheckRequest, checkVm } from './check.ts';
 import { type Fix, fixKey } from './fix-plan.ts';
 import { type Command, fixLine, type PreparedFix } from './prepare-fixes.ts';
 
-/** Fixing a VM, step by step, and looking whether it is so. */
+/** Fixes a VM step by step, and verifies the result. */
 
 export type FixOutcome =
   | 'done'
   | 'failed'
-  /** It was so no longer when its turn came. */
+  /** The problem no longer existed when the step was due. */
   | 'not needed'
-  /** The run was ended before, or the VM could not be begun with. */
+  /** The run ended before this step, or the VM could not be fixed at all. */
   | 'not reached';
 
 export interface FixResult {
@@ -34,14 +34,14 @@ export interface FixResult {
 
 export interface Fixed {
   readonly results: readonly FixResult[];
-  /** The VM as it is then; as it was before, where we were to stop at once. */
+  /** The VM afterwards; or as it was before, if the run was stopped at once. */
   readonly checked: Checked;
 }
 
 /**
- * Takes those of the steps that are still called for, going on after a failure, and judges the VM again: done is
- * what is not called for any more. A signal lets the step under way come to its end, and the rest is not reached. Throws
- * `busy` when a job holds the VM, which is left alone then.
+ * Takes the steps that are still needed, continues after a failure, and checks the VM again: a step is done if it is
+ * not needed any more. After a signal, the step under way is finished and the others are not reached. Throws `busy` if
+ * a job holds the VM; then nothing is done.
  */
 export async function fixVm(
   ctx: Context,
@@ -57,7 +57,7 @@ export async function fixVm(
     const isBusy = async () =>
       (await readByUuid(ctx.virsh, uuid, name)).domain.busy || !(await isIdle(ctx.virsh, uuid));
     if (prepared.length > 0 && (await isBusy()))
-      throw new KvmsnapError('busy', `a job of libvirt holds ${inText(name)}, which is left alone`);
+      throw new KvmsnapError('busy', `a libvirt job holds ${inText(name)}, so nothing of it was fixed`);
     const { vm, checked: before } = await look();
     const needed = new Set(before.fixes.map(fixKey));
     const deletions = openDeletions(vm, FORGETTING);
@@ -75,7 +75,9 @@ export async function fixVm(
       throw error;
     });
     if (!after) {
-      ctx.terminal.note(`note: ${inText(name)} was not looked at again: what is said of it is from before`);
+      ctx.terminal.note(
+        `note: ${inText(name)} was not checked again; the findings below are from before the fix`,
+      );
       return { results: tried, checked: before };
     }
     const left = new Set(after.checked.fixes.map(fixKey));
@@ -84,7 +86,7 @@ export async function fixVm(
   });
 }
 
-/** Libvirt forgets snapshots by the same deletions as everywhere; all else is a step of its own. */
+/** Snapshots are unregistered by the same deletion series as in `delete`; each other fix is an operation of its own. */
 async function tryFix(ctx: Context, vm: string, fix: PreparedFix, deletions: Deletions): Promise<FixResult> {
   try {
     if (fix.action.kind === 'forget') await forget(ctx, vm, fix, fix.action.name, deletions);
@@ -115,17 +117,17 @@ interface StepEnd {
   readonly failure: KvmsnapError | null;
 }
 
-/** One step of a plan. Returns what it was to do. */
+/** The operation for one step of a plan. */
 const fixStep = (vm: string, fix: PreparedFix): Operation<PreparedFix, null, string, never, StepEnd> => ({
   load: async () => fix,
-  settled: skip('that it is still called for is looked at for all steps of the VM together'),
-  rules: skip('a step is planned only where the rules of check call for it, and none is against it'),
-  plan: skip('a dry run tells the plan of all VMs'),
+  settled: skip('fixVm checks for all steps of the VM together whether they are still needed'),
+  rules: skip('a step is planned only if the rules of check require it and none forbids it'),
+  plan: skip('a dry run shows the plan of all VMs'),
   consent: {
     given: 'by one question over all VMs',
     consequences: ({ what, why }) => [`${what}, because ${why}`],
   },
-  prepare: skip('what a step takes away is kept when the plan is made, which names the file'),
+  prepare: skip('what a step takes away is saved when the plan is made, and the plan names the file'),
   write: {
     subject: (_, { what }) => `'${what}' of ${inText(vm)}`,
     by: writerOf(fix),
@@ -134,40 +136,40 @@ const fixStep = (vm: string, fix: PreparedFix): Operation<PreparedFix, null, str
         const failure = await run(ctx, vm, fix, command);
         if (failure) return { failure: withRest(ctx, failure, commands.slice(i)) };
       }
-      // what was written only for virsh to read
+      // the file was written only for virsh to read
       await Promise.all(files.filter((file) => file !== backup).map(ctx.stateFiles.drop));
       return { failure: null };
     },
   },
-  // that it is so is seen by the check after all steps
+  // the check after all steps verifies this one too
   verify: async (_, { what }, { failure }) => (failure ? { failure, seen: null } : { done: what }),
-  residue: skip('the failure names the commands that are still to be run'),
+  residue: skip('the failure names the commands that still have to be run'),
 });
 
-/** Who goes on with it without us; nobody, where this process does it itself. */
+/** The tool that continues if kvmsnap stops waiting; null if this process does the step itself. */
 function writerOf({ commands }: PreparedFix): Writer | null {
   if (commands.some(({ tool }) => tool === 'virsh')) return 'libvirtd';
   return commands.some(({ tool }) => tool === 'qemu-img') ? 'qemu-img' : null;
 }
 
-/** What could not be done, or is left to itself, with the commands that are still to run. */
+/** The failure of a step, with the commands that still have to be run. */
 function withRest(ctx: Context, failure: KvmsnapError, commands: readonly Command[]): KvmsnapError {
   const { code, message, hint } = failure;
   const isLeft = failure === ctx.interrupts.pending;
-  // what is under way comes to its end without us
+  // the command under way finishes without kvmsnap
   const rest = (isLeft ? commands.slice(1) : commands).map((command) => fixLine(ctx, command));
   if (rest.length === 0) return new KvmsnapError(code, message, { hint: 'kvmsnap check shows how it ended' });
-  const then = isLeft ? 'once that has ended, this is still to be done' : hint;
+  const then = isLeft ? 'when that has ended, these commands still have to be run' : hint;
   return new KvmsnapError(code, message, { hint: then, command: rest.join(' && ') });
 }
 
-/** Runs one command; null when it says that all is well. */
+/** Runs one command; null if it succeeded. */
 async function run(ctx: Context, vm: string, { what }: Fix, command: Command): Promise<KvmsnapError | null> {
   const failed = `${vm}: could not ${what}`;
   if (command.tool === 'chmod')
     return (await closeFile(ctx.files, command.path))
       ? null
-      : new KvmsnapError('refused', `${failed}: only its owner or root can`);
+      : new KvmsnapError('refused', `${failed}: only its owner or root can do that do that`);
   const { tool, args } = command;
   try {
     if (tool === 'virsh') {
@@ -179,16 +181,16 @@ async function run(ctx: Context, vm: string, { what }: Fix, command: Command): P
     const detail = stderr.trim().replace(/^qemu-img: /, '') || 'qemu-img was ended';
     return new KvmsnapError('refused', `${failed}: ${detail}`);
   } catch (error) {
-    // what was done before is still to be told
+    // the earlier steps must still be reported
     if (error === ctx.interrupts.pending && error instanceof KvmsnapError) return error;
     throw error;
   }
 }
 
-/** How libvirt forgets a snapshot. */
+/** Unregisters a snapshot. */
 const FORGETTING: DeleteRequest = { scope: 'only', metadataOnly: true, removeUnused: false };
 
-/** What libvirt said that it has forgotten, and has not. */
+/** Turns a reported success into a failure if the snapshot is still registered. */
 function withProof(result: FixResult, unproven: ReadonlyMap<string, KvmsnapError>): FixResult {
   const { fix, outcome } = result;
   const failure = fix.action.kind === 'forget' ? unproven.get(fix.action.name) : undefined;
@@ -200,7 +202,7 @@ function verified(result: FixResult, left: ReadonlySet<string>): FixResult {
   if (outcome !== 'done' || !left.has(fixKey(fix))) return result;
   const failure = new KvmsnapError(
     'refused',
-    `could not ${fix.what}: the command reported success, but it is not so`,
+    `could not ${fix.what}: the command reported success, but the problem is still there`,
   );
   return { fix, outcome: 'failed', failure };
 }

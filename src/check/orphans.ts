@@ -6,11 +6,11 @@ import { inText } from '../model/text.ts';
 import { accounting, describeUses, type ImageUsers, usesOf } from '../sharing/image-users.ts';
 import { participants, tagWithId } from '../vm/disk-findings.ts';
 
-/** Snapshots inside the images that libvirt does not know, and what can be proven of each. */
+/** Snapshots inside the images that libvirt does not know, and what can be proven about each. */
 
 export interface Orphan {
   readonly name: string;
-  /** The disks that hold it, in the VM's order. */
+  /** The disks that hold it, in the order of the VM's definition. */
   readonly holders: readonly Holder[];
   readonly status: TagStatus;
 }
@@ -26,27 +26,27 @@ export type TagStatus =
   | { readonly kind: 'complete'; readonly createdAtSeconds: number; readonly hasMemory: boolean }
   /** Incomplete: a disk that was part of the VM before it was taken does not hold it. */
   | { readonly kind: 'incomplete'; readonly lacking: readonly string[] }
-  /** Nothing can be proven; `why` tells the reason. */
+  /** Nothing can be proven; `why` is the reason. */
   | { readonly kind: 'unclear'; readonly why: string };
 
 export interface OrphanFacts {
   readonly domain: Domain;
   readonly snapshots: readonly Snapshot[];
-  /** Snapshots of which only the name is known. */
+  /** Snapshots of which only the name could be read. */
   readonly unread: readonly { readonly name: string }[];
   /** By target, the disks that take part in a snapshot. */
   readonly images: Images;
-  /** Which other VMs use the files of this one: a tag that a snapshot of any VM accounts for is no orphan. */
+  /** Which other VMs use the files of this one: a tag that belongs to a snapshot of another VM is no orphan. */
   readonly users: ImageUsers;
 }
 
-/** The longest name in bytes: libvirt stores the snapshot in a file of that name with an ending (hazard 5). */
+/** The longest name in bytes. libvirt stores the snapshot in a file with that name and an extension (hazard 5). */
 const MOST_NAME_BYTES = 247;
 
-/** Of a VM that is off, libvirt creates the tags of its disks one after the other. */
+/** If the VM is off, libvirt creates the tags of its disks one after the other. */
 const SECONDS_BETWEEN_DISKS = 60;
 
-/** The orphans of a VM, in the order in which the images hold them. */
+/** The orphans of a VM, in the order of the images' snapshot tables. */
 export function findOrphans(facts: OrphanFacts): Orphan[] {
   const known = new Set([...facts.snapshots, ...facts.unread].map(({ name }) => name));
   const disks = participants(facts.domain);
@@ -69,7 +69,7 @@ export function findOrphans(facts: OrphanFacts): Orphan[] {
 
 const nameOf = ({ name }: { readonly name: string }): string => name;
 
-/** The disks that hold it, but for those where it is a snapshot of another VM. */
+/** The disks that hold it, without those in which it is a snapshot of another VM. */
 function holdersOf({ domain, images, users }: OrphanFacts, name: string): Holder[] {
   return participants(domain).flatMap(({ target }) => {
     const image = images.get(target);
@@ -81,7 +81,7 @@ function holdersOf({ domain, images, users }: OrphanFacts, name: string): Holder
   });
 }
 
-/** Why nothing can be proven by looking at this VM alone; null where it has its images to itself. */
+/** Why nothing can be proven from this VM alone; null if no other VM uses its images. */
 function elsewhere(
   { domain, images, users }: OrphanFacts,
   { name }: Pick<Orphan, 'name'>,
@@ -90,14 +90,14 @@ function elsewhere(
     tagsNamed(images.get(target), name).length > 0 ? (chainOf(images.get(target))[0]?.path ?? []) : [],
   );
   const others = paths.flatMap((path) => usesOf(users, path));
-  if (others.length > 0) return { kind: 'unclear', why: `whose it is is not known: ${describeUses(others)}` };
+  if (others.length > 0) return { kind: 'unclear', why: `its owner is unknown: ${describeUses(others)}` };
   const [unknown] = users.unknown;
   return unknown === undefined
     ? null
-    : { kind: 'unclear', why: `whose it is is not known: VM ${inText(unknown)} could not be read` };
+    : { kind: 'unclear', why: `its owner is unknown: the VM ${inText(unknown)} could not be read` };
 }
 
-/** Whether libvirt could have taken it as one snapshot of the VM as it is today. */
+/** Whether libvirt can have taken it as one snapshot of the VM as it is defined today. */
 function completeness(
   { domain, images }: OrphanFacts,
   disks: readonly Disk[],
@@ -110,11 +110,12 @@ function completeness(
   const reasons: readonly (string | null | false | undefined)[] = [
     nameReason(name),
     disks.map((disk) => diskReason(disk, images.get(disk.target), name)).find((reason) => reason !== null),
-    // its NVRAM would be reverted too, or not: nobody can tell
-    domain.pflash !== null && 'the VM has UEFI firmware, and whether its NVRAM was taken is not known',
-    memories > 1 && `${memories} disks hold a memory for it, and it can have but one`,
+    // it cannot be known whether the snapshot includes the NVRAM
+    domain.pflash !== null &&
+      'the VM has UEFI firmware, and it is unknown whether the snapshot includes the NVRAM',
+    memories > 1 && `${memories} disks hold saved memory for it, and a snapshot can have only one`,
     Math.max(...dates) - Math.min(...dates) > SECONDS_BETWEEN_DISKS &&
-      'the disks hold it from different times, so it is not one snapshot',
+      'its tags in the disks are from different times, so they are not one snapshot',
   ];
   const why = reasons.find((reason) => typeof reason === 'string');
   if (typeof why === 'string') return { kind: 'unclear', why };
@@ -122,18 +123,18 @@ function completeness(
 }
 
 function nameReason(name: string): string | null {
-  // qemu-img shows bytes that are no UTF-8 so
-  if (name.includes('\ufffd')) return 'its name is no text';
+  // qemu-img prints this character for bytes that are not UTF-8
+  if (name.includes('\ufffd')) return 'its name is not valid UTF-8';
   const problem = nameProblem(name, MOST_NAME_BYTES);
-  return problem === null ? null : `libvirt cannot know it by that name: ${problem}`;
+  return problem === null ? null : `libvirt does not accept that name: ${problem}`;
 }
 
 function diskReason(disk: Disk, image: DiskImage | undefined, name: string): string | null {
   const { target } = disk;
-  if (image?.kind !== 'seen') return `disk ${target} cannot be looked at`;
+  if (image?.kind !== 'seen') return `disk ${target} cannot be inspected`;
   if (image.chain[0].format !== 'qcow2' || disk.driver !== 'qcow2') return `disk ${target} is not qcow2`;
   if (disk.snapshot !== null && disk.snapshot !== 'internal')
-    return `the VM's XML says snapshot='${disk.snapshot}' of disk ${target}`;
+    return `the VM's XML has snapshot='${disk.snapshot}' for disk ${target}`;
   const copies = tagsNamed(image, name).length;
   if (copies === 0) return `disk ${target} does not hold it`;
   if (copies > 1) return `disk ${target} holds it ${copies} times`;
@@ -142,8 +143,9 @@ function diskReason(disk: Disk, image: DiskImage | undefined, name: string): str
 }
 
 /**
- * A disk may lack it for having been added to the VM later: then it is a good snapshot of the VM as it was. So
- * each disk that lacks it must hold an older snapshot of this VM, which proves that it was there.
+ * A disk may lack the tag because it was added to the VM later; then the snapshot is complete. So a snapshot is
+ * incomplete only if each disk that lacks it holds an older snapshot of this VM, which proves that the disk was part of
+ * the VM.
  */
 function incompleteness(
   { snapshots, images }: OrphanFacts,

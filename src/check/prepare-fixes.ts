@@ -21,29 +21,29 @@ import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 import type { Fix } from './fix-plan.ts';
 
-/** The commands of each step of a fix, and what is kept before it. */
+/** Prepares the commands of each step of a fix, and saves what the step takes away. */
 
 export type Command =
   | {
       readonly tool: 'virsh';
       readonly args: VirshCommand;
-      /** In a dry run: the shell line that makes what virsh reads from its stdin. */
+      /** In a dry run: the shell line whose output virsh reads from stdin. */
       readonly source?: string;
     }
   | { readonly tool: 'qemu-img'; readonly args: readonly string[] }
-  /** Done by this process, and told as the command that does the same. */
+  /** This process does it itself, and shows the command that does the same. */
   | { readonly tool: 'chmod'; readonly path: string };
 
-/** A step with the very commands that it takes. */
+/** A step with its exact commands. */
 export interface PreparedFix extends Fix {
   readonly commands: readonly Command[];
-  /** The file with what the step takes away, or the line that takes it back; null where there is none. */
+  /** The file with what the step takes away, or with the command that undoes the step; null if there is none. */
   readonly backup: string | null;
-  /** All that was written for the step; nobody needs it when the plan is declined. */
+  /** All files that were written for the step; they are removed if the plan is declined. */
   readonly files: readonly string[];
 }
 
-/** The line that does the same in a shell. */
+/** The same command as a line for a shell. */
 export function fixLine({ virsh }: Context, command: Command): string {
   if (command.tool === 'chmod') return commandLine('chmod', ['600', command.path]);
   if (command.tool === 'qemu-img') return commandLine(command.tool, command.args);
@@ -52,8 +52,8 @@ export function fixLine({ virsh }: Context, command: Command): string {
 }
 
 /**
- * Makes the commands of each step; what libvirt has now and a step changes is written to the state directory first, but in
- * a dry run, which writes nothing.
+ * Makes the commands of each step. Metadata of libvirt that a step changes is first saved in the state directory,
+ * except in a dry run, which writes nothing.
  */
 export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]): Promise<PreparedFix[]> {
   const { uuid } = vm.domain;
@@ -84,7 +84,7 @@ export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]):
         break;
       }
       case 'adopt': {
-        const description = `Adopted by kvmsnap on ${localTime(ctx.clock.now() / 1000)} from the images. Assumed: ${fix.assumed}.`;
+        const description = `Registered by kvmsnap on ${localTime(ctx.clock.now() / 1000)} from the images. Assumed: ${fix.assumed}.`;
         const registration = { ...action, description };
         const file = await keep(tagRegistrationXml(registration, vm.domain.disks, definition), '.new.xml');
         const command = registrationLine(ctx, vm.domain, registration, file);
@@ -112,7 +112,7 @@ export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]):
         const commands = freeUnusedMemoryArguments(path, virtualBytes, growBytes).map((args) =>
           qemuImg(...args),
         );
-        // should nothing of ours live to cut it off again
+        // for the case that kvmsnap is killed before it can shrink the disk again
         const cut = commands.at(-1) as Command;
         const backup = await keep(`${fixLine(ctx, cut)}\n`, '.txt');
         prepared.push({ ...fix, commands, backup, files: filesOf(backup) });
@@ -124,7 +124,7 @@ export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]):
 
 const filesOf = (file: string | null): string[] => (file === null ? [] : [file]);
 
-/** `file` null: the line makes the XML itself. */
+/** `file` null: the shell line makes the XML. */
 function registrationLine(
   { virsh }: Context,
   { uuid, disks }: Domain,

@@ -3,9 +3,12 @@ import type { SnapshotReport } from '../model/report.ts';
 import { internalDisks } from '../model/snapshot.ts';
 import { movedDisks } from '../vm/moved.ts';
 
-/** What the disks hold of the snapshots that libvirt knows. */
+/** Compares the tags in the images with the snapshots that libvirt knows. */
 
-/** Its tag is in none of its disks, and all of them were looked at where the snapshot has them, and where they may be now. */
+/**
+ * Whether none of the snapshot's disks holds its tag. All of them must have been inspected, in the stored files and in
+ * the files that the VM uses now.
+ */
 export function isGone(snapshot: SnapshotReport, stored: Images | undefined, images: Images): boolean {
   const held = internalDisks(snapshot).map(({ target }) => stored?.get(target));
   return (
@@ -16,17 +19,18 @@ export function isGone(snapshot: SnapshotReport, stored: Images | undefined, ima
   );
 }
 
-/** Older tags of a snapshot's name in one of its disks. */
+/** Older tags in one disk with the name of a snapshot. */
 export interface Twins {
   readonly target: string;
   readonly path: string;
-  /** How many of them there are beside the right one. */
+  /** How many there are in addition to the snapshot's own tag. */
   readonly stale: number;
 }
 
 /**
- * The tags that cannot be the snapshot's, because they were there before it was begun (hazard 4). Only where the one that
- * is left is its own, and stands behind them: of one name, qemu-img deletes the first in the image's table.
+ * The tags of the snapshot's name that cannot belong to it because they are older than the snapshot (hazard 4). They
+ * are returned only if one tag remains that belongs to the snapshot and stands after them: of several tags with one
+ * name, qemu-img deletes the first in the image's table.
  */
 export function staleDuplicates(
   snapshot: SnapshotReport,

@@ -1,23 +1,23 @@
-/** Files beside a VM's images that were made for it, and that nothing of it uses any more (hazard 23). */
+/** Files next to a VM's images that were made for the VM and that it does not use any more (hazard 23). */
 
-/** What a file's first bytes tell of it. */
+/** What the first bytes of a file tell about it. */
 export interface FileHead {
   readonly path: string;
-  /** The UUID of the VM whose memory it holds. */
+  /** The UUID of the VM whose memory the file holds. */
   readonly memoryOf: string | null;
-  /** The absolute path of the file that it is laid over. */
+  /** The absolute path of its backing file. */
   readonly over: string | null;
 }
 
 export interface UnusedFileFinding {
   readonly path: string;
-  /** The file that it is an overlay of; null: it holds memory. */
+  /** Its backing file; null if the file holds memory. */
   readonly over: string | null;
 }
 
 /**
- * Of these files, those with the VM's memory, and overlays of its images or of one another, that are not its own
- * (`own`, from `namedFiles`) and not among `others`, the files of other machines.
+ * Those of the files that hold the VM's memory, or are overlays of its images or of one another, and are neither its
+ * own files (`own`, from `namedFiles`) nor those of other VMs (`others`).
  */
 export function unusedFilesAmong(
   heads: readonly FileHead[],
@@ -44,7 +44,7 @@ export function unusedFilesAmong(
   );
 }
 
-/** What files that are in use lie on, as far as it is among these. */
+/** The backing files of files in use, as far as they are among these files. */
 function filesBelow(heads: readonly FileHead[], users: ReadonlySet<string>): Set<string> {
   const over = new Map(heads.map((head) => [head.path, head.over]));
   const found = new Set<string>();

@@ -25,7 +25,7 @@ export async function readOverlayTargets(
       path,
       isFile: await files.stat(path).then(
         ({ kind }) => kind === 'file',
-        () => true, // that it is missing is told elsewhere
+        () => true, // another check reports that it is missing
       ),
       directory: await directoryState(files, directoryOf(path) || '/'),
       freeBytes: await mostFreeBytes(files, directoryOf(path) || '/', true),

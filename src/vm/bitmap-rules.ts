@@ -4,11 +4,14 @@ import { commandLine } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
 import { allInText } from '../model/text.ts';
 
-/** Dirty bitmaps in an image: QEMU loads no snapshot from an image that has one, enabled or not (5.2 to 11.1). */
+/**
+ * Findings about dirty bitmaps in an image. QEMU loads no snapshot from an image that has one, enabled or not (5.2 to
+ * 11.1).
+ */
 
 /**
- * Of the disks with these targets, each whose image holds bitmaps that no checkpoint of libvirt accounts for: those are
- * deleted by libvirt alone.
+ * A finding for each of the disks whose image holds bitmaps that belong to no checkpoint of libvirt. (Only libvirt
+ * deletes those of a checkpoint.)
  */
 export function bitmapFindings(
   { domain, images }: { readonly domain: Domain; readonly images: Images },
@@ -26,7 +29,7 @@ function bitmapFinding(target: string, image: DiskImage | undefined, consequence
   const names = allInText(bitmaps);
   return {
     what: `disk ${target}: ${top.path} holds ${bitmaps.length === 1 ? 'the dirty bitmap' : 'the dirty bitmaps'} ${names} of a backup tool, and ${consequence}`,
-    hint: 'if no backup goes on from it, remove it, with the VM off; the next backup is then a full one',
+    hint: 'if no backup continues from it, remove it with the VM off; the next backup is then a full one',
     command: bitmaps
       .map((name) => commandLine('qemu-img', ['bitmap', '--remove', '-f', 'qcow2', top.path, name]))
       .join(' && '),

@@ -1,12 +1,12 @@
 import type { Domain } from '../model/domain.ts';
 import type { Finding } from '../model/rule.ts';
 
-/** Drives that QEMU is given past libvirt, of which libvirt takes no snapshot (hazard 47). */
+/** Drives that the VM's XML passes directly to QEMU, of which libvirt takes no snapshot (hazard 47). */
 
-/** QEMU is given `file=/a,format=raw` past libvirt, which knows of no such disk. */
+/** A sentence about these drives, which libvirt does not know as disks. */
 const named = ({ commandLineDrives }: Domain): string =>
-  `QEMU is given ${commandLineDrives.length === 1 ? 'a drive' : `${commandLineDrives.length} drives`} past libvirt in <qemu:commandline> (${commandLineDrives.join('; ')})`;
+  `<qemu:commandline> gives QEMU ${commandLineDrives.length === 1 ? 'a drive that libvirt does' : `${commandLineDrives.length} drives that libvirt does`} not manage (${commandLineDrives.join('; ')})`;
 
-/** What is found of such drives; `consequence` ends the sentence. */
+/** The finding about such drives; `consequence` ends the sentence. */
 export const commandLineDrives = (domain: Domain, consequence: string): Finding[] =>
   domain.commandLineDrives.length === 0 ? [] : [{ what: `${named(domain)}, and ${consequence}` }];

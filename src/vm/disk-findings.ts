@@ -14,12 +14,12 @@ import { kvmsnapLine, quote, virshWord } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
 import { convertLine } from '../qemu/command-lines.ts';
 
-/** What is wrong with a VM's disks and images, and the commands that fix it: the words of more than one rule. */
+/** Findings about a VM's disks and images, with the commands that fix them, for several rules. */
 
 /** The disks that take part in a snapshot. */
 export const participants = (domain: Domain): Disk[] => domain.disks.filter(takesPart);
 
-/** What is found of the disks that take part in a snapshot, in the VM's order. */
+/** The findings about the disks that take part in a snapshot, in the order of the VM's definition. */
 export function eachDisk(
   { domain, images }: { domain: Domain; images: Images },
   find: (disk: Disk, image: DiskImage | undefined) => Finding | null,
@@ -27,7 +27,7 @@ export function eachDisk(
   return participants(domain).flatMap((disk) => find(disk, images.get(disk.target)) ?? []);
 }
 
-/** Whether the file is of the format that the VM's XML says, as far as it can be told. */
+/** Whether the file has the format that the VM's XML names, as far as that is known. */
 export function isAsDefined(disk: Disk, image: DiskImage | undefined): boolean {
   const believed = formatOf(disk);
   if (image?.kind === 'seen') return image.chain[0].format === believed;
@@ -35,8 +35,8 @@ export function isAsDefined(disk: Disk, image: DiskImage | undefined): boolean {
 }
 
 /**
- * The header of another format in a disk that the XML calls raw; by the storage pool, which reads the same bytes, where the
- * file is out of reach. A guest that encrypts its disk writes one of LUKS, as it should.
+ * The header of another format in a disk that is raw by the XML. If the file is out of reach, the storage pool tells
+ * it, because it reads the same bytes. A LUKS header is left out: a guest that encrypts its disk writes one.
  */
 export function foreignHeader(disk: Disk, image: DiskImage | undefined): Appearance | null {
   if (formatOf(disk) !== 'raw') return null;
@@ -48,7 +48,7 @@ export function foreignHeader(disk: Disk, image: DiskImage | undefined): Appeara
   return top?.looksLike && top.looksLike.format !== 'luks' ? top.looksLike : null;
 }
 
-/** What it looks like, and what to make of it. */
+/** The finding about a header in a raw disk: what it looks like, and what to do. */
 export function headerFinding(disk: Disk, header: Appearance): Required<Pick<Finding, 'what' | 'hint'>> {
   const { format, names } = header;
   const named = names.map(shown).join(' and ');
@@ -58,15 +58,18 @@ export function headerFinding(disk: Disk, header: Appearance): Required<Pick<Fin
   };
 }
 
-/** A name that a guest may have written, for a person to read. */
+/** A name that a guest may have written, made safe for a terminal. */
 const shown = (name: string): string => name.slice(0, 200).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
 
 const inXml = ({ driver }: Disk): string =>
   driver === null
-    ? "the VM's XML names no driver type, which libvirt takes for raw"
+    ? "the VM's XML names no driver type, so libvirt treats it as raw"
     : `the VM's XML says ${driver}`;
 
-/** Both facts, the file's format and the XML's word, and the edit or conversion that makes them qcow2. */
+/**
+ * The finding for a disk that is not qcow2, with the format of the file and of the XML, and with the edit or conversion
+ * that makes it qcow2.
+ */
 export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
   const believed = formatOf(disk);
   const header = foreignHeader(disk, image);
@@ -76,15 +79,18 @@ export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | und
     const { format: found, looksLike } = image.chain[0];
     if (found === 'qcow2' && believed === 'qcow2') return null;
     return {
-      what: `disk ${disk.target} (${place}): the file is ${found}, ${inXml(disk)}`,
+      what:
+        found === believed
+          ? `disk ${disk.target} (${place}) is ${found}, and internal snapshots need qcow2`
+          : `disk ${disk.target} (${place}): the file is ${found}, but ${inXml(disk)}`,
       ...(looksLike?.mayName ? namingOthers(disk, looksLike) : fix(domain, disk, found, image)),
     };
   }
   if (image?.kind !== 'unseen') return null;
   const format = image.format ?? believed;
   if (format === 'qcow2' && believed === 'qcow2') return null;
-  const other = format === believed ? '' : `, and ${inXml(disk)}`;
-  const what = `disk ${disk.target} (${place}): it is ${format}, by the ${image.source}${other}`;
+  const why = format === believed ? 'and internal snapshots need qcow2' : `but ${inXml(disk)}`;
+  const what = `disk ${disk.target} (${place}) is ${format} according to the ${image.source}, ${why}`;
   return { what, ...fix(domain, disk, format) };
 }
 
@@ -96,15 +102,21 @@ const fix = (
 ): Pick<Finding, 'hint' | 'command'> =>
   found === 'qcow2' ? correction(domain, disk) : conversion(domain, disk, found, formatOf(disk), image);
 
-/** No command: whether it is safe to open the file as what it looks like, only a person can know. */
+/**
+ * There is no command here: only a person can know whether it is safe to open the file as the format that it looks
+ * like.
+ */
 function namingOthers({ source }: Disk, { format, names }: Appearance): Pick<Finding, 'hint'> {
   const named = names.map(shown).join(' and ') || 'other files';
   return {
-    hint: `it looks like ${format}, and names ${named}, which QEMU would open. If a guest could ever write to ${source} as a raw disk, do not use it as ${format}: restore the right file`,
+    hint: `it looks like ${format} and names ${named}, which QEMU would open. If a guest could ever write to ${source} as a raw disk, do not use it as ${format}; restore the right file`,
   };
 }
 
-/** An internal snapshot of a disk that is raw for libvirt; what a guest has written as a header stays what it is, data. */
+/**
+ * The finding for an internal snapshot of a disk that is raw for libvirt; a header that the guest has written stays
+ * data.
+ */
 function headerRefusal(
   domain: Domain,
   disk: Disk,
@@ -117,23 +129,23 @@ function headerRefusal(
     const asRaw = conversion(domain, disk, 'raw', 'raw', image);
     return { what, ...asRaw, hint: `${hint}; then ${asRaw.hint}. Only ${own}` };
   }
-  // what it names now it need not name when the VM has stopped
+  // the guest can change what the header names until the VM stops
   if (isActive(domain.state))
     return { what, hint: `${hint}. Shut the VM off and check again; ${own}, with the VM off` };
   return { what, hint: `${hint}. Only ${own}, with the VM off`, command: editCommand(domain) };
 }
 
-/** For a qcow2 file that the VM's XML calls something else. */
+/** The advice for a qcow2 file that has another type in the VM's XML. */
 const correction = (domain: Domain, { target }: Disk): Pick<Finding, 'hint' | 'command'> => ({
   hint: `set <driver name='qemu' type='qcow2'/> for ${target}, with the VM off`,
   command: editCommand(domain),
 });
 
-/** For a VM that has to stay as it is. */
+/** The alternative for a VM whose disks have to stay as they are. */
 export const EXTERNAL_INSTEAD =
-  'take an external snapshot instead, with --external, to which libvirt 9.9 and newer can revert';
+  'take an external snapshot instead, with --external; libvirt 9.9 and newer can revert to it';
 
-/** Into a qcow2 file; a disk that is as it is meant to be can also stay so. */
+/** The advice to convert a disk into a qcow2 file, or to keep the disk and take an external snapshot. */
 function conversion(
   domain: Domain,
   disk: Disk,
@@ -151,7 +163,7 @@ function conversion(
   if (disk.source === null) return { hint: 'an internal snapshot needs a qcow2 image' };
   if (disk.storage === 'block') {
     return {
-      hint: `for a raw logical volume let LVM take the snapshot, with the VM off; or convert it to a qcow2 file${edit}`,
+      hint: `let LVM take the snapshot of the raw logical volume, with the VM off; or convert the volume to a qcow2 file${edit}`,
       command: `lvcreate --snapshot --size 10G --name ${quote(`${baseName(disk.source)}-snapshot`)} ${quote(disk.source)}`,
     };
   }
@@ -159,36 +171,36 @@ function conversion(
   const seen = image?.kind === 'seen' ? image.copyTo : undefined;
   const target = seen ?? copyNames(disk.source).find(isFree) ?? '';
   return {
-    hint: `convert it, with the VM off${edit}${found === believed ? ` (or ${EXTERNAL_INSTEAD})` : ''}`,
+    hint: `convert it with the VM off${edit}${found === believed ? ` (or ${EXTERNAL_INSTEAD})` : ''}`,
     command: convertLine({ path: disk.source, format: found }, target),
   };
 }
 
 type Broken = Extract<DiskImage, { kind: 'broken' }>;
 
-/** The end of a sentence about the file that it names. */
+/** The end of a sentence about the file. */
 export const whatIsBroken = ({ why, detail }: Broken): string => WORDS[why](detail);
 
 const WORDS: Readonly<Record<Broken['why'], (detail: string) => string>> = {
   missing: () => 'is missing',
   'backing-missing': () => 'is missing',
   unreadable: (detail) => `is not readable as an image (${detail})`,
-  'format-unrecorded': (detail) => `is of a format that is not recorded (${detail})`,
+  'format-unrecorded': (detail) => `has a format that is not recorded (${detail})`,
 };
 
-/** An image that QEMU itself has marked, and a copy as the cure; null for any other. */
+/** The finding about an image that QEMU has marked corrupt, with the advice to copy it; null for any other image. */
 export function corruptImage({ target, source }: Disk, image: DiskImage | undefined): Finding | null {
   const [top] = chainOf(image);
   if (!top?.corrupt) return null;
   return {
     what: `disk ${target} (${source}): the image is marked corrupt`,
     command: convertLine(top, `${top.path}.copy`),
-    // no repair: with bitmaps, `qemu-img check -r` removes every snapshot and finds nothing wrong in that (5.2 to 11.1)
-    hint: "restore the image from a backup; or, with the VM off, copy what it holds now (a snapshot in it: -l NAME) into a new one, and name that in the VM's XML",
+    // no repair is advised: with bitmaps, `qemu-img check -r` removes every snapshot and reports success (5.2 to 11.1)
+    hint: "restore the image from a backup; or, with the VM off, copy its present content (or, with -l NAME, a snapshot in it) into a new image, and name that in the VM's XML",
   };
 }
 
-/** A qcow2 image of a kind that can hold no snapshot; null for any other. */
+/** The finding about a qcow2 image that cannot hold snapshots; null for any other image. */
 export function unsupportedImage(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
   const [top] = chainOf(image);
   if (!top) return null;
@@ -207,8 +219,8 @@ export function unsupportedImage(domain: Domain, disk: Disk, image: DiskImage | 
 }
 
 /**
- * The command line that copies an image, or by `-l` a snapshot in it, to where no overlay can be: that of the snapshot is
- * called `IMAGE.NAME` where the image's name has no ending, and qemu-img writes over what is there.
+ * The command line that copies an image, or with `-l` a snapshot in it, to a path that is no overlay: qemu-img
+ * overwrites existing files, and an overlay is called `IMAGE.NAME` if the image's name has no extension.
  */
 export const copyCommand = (
   { path, format }: Pick<Image, 'path' | 'format'>,
@@ -216,23 +228,23 @@ export const copyCommand = (
   ...options: string[]
 ): string => convertLine({ path, format }, `${path}.${name}.copy`, '-U', ...options);
 
-/** A snapshot that QEMU would take instead of the one of that name: it goes to an id before a name. */
+/** The tag that QEMU would use instead of the one with that name, because QEMU looks for an id before a name. */
 export const tagWithId = (image: DiskImage | undefined, name: string): Tag | undefined =>
   tagsIn(image).find((tag) => tag.id === name && tag.name !== name);
 
-/** The id that QEMU will give to the next snapshot in the image: one more than the highest (block/qcow2-snapshot.c). */
+/** The id that QEMU will give to the next snapshot in the image: the highest plus one (block/qcow2-snapshot.c). */
 export const nextTagId = (image: DiskImage | undefined): string | null =>
   image?.kind === 'seen' ? String(1 + Math.max(0, ...tagsIn(image).map(({ id }) => Number(id) || 0))) : null;
 
 export const editCommand = (domain: Domain): string => `virsh edit ${virshWord(domain)}`;
 
-/** What can be done about a shareable disk: neither converting it nor an external snapshot of it, which libvirt refuses. */
+/** The advice for a shareable disk. Converting it does not help, and libvirt refuses an external snapshot of it. */
 export function leaveOut(
   { name }: Pick<Domain, 'name'>,
   { target }: Pick<Disk, 'target'>,
 ): Pick<Finding, 'hint' | 'command'> {
   return {
-    hint: `libvirt takes no snapshot of a <shareable/> disk; leave it out of an external snapshot of the others (a revert to it needs libvirt 9.9 or newer, and leaves ${target} as it is)`,
+    hint: `libvirt takes no snapshot of a <shareable/> disk; take an external snapshot of the other disks (reverting to it needs libvirt 9.9 or newer, and does not change ${target})`,
     command: kvmsnapLine(
       'create-as',
       [name, `without-${target}`],

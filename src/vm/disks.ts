@@ -3,16 +3,17 @@ import type { VirshCommand } from '../libvirt/batch.ts';
 import { parseVolume } from '../libvirt/xml/volume.ts';
 import { type Disk, type Domain, formatOf } from '../model/domain.ts';
 import { beyondHost, copyNames, type DiskImage, type Image, type Images } from '../model/image.ts';
+import { disksInText } from '../model/text.ts';
 import { inspectImage } from '../qemu/qemu-img.ts';
 import type { Context } from '../run/context.ts';
 
-/** Where to look for a disk. */
+/** The parts of a definition that tell where a disk is. */
 export type DiskLocation = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'> &
   Partial<Pick<Disk, 'backingFormats' | 'encrypted'>>;
 
 /**
- * Looks at the disks, all at once, as far as this user and this host can: images on another host or not readable are
- * judged by what libvirt knows of them. `uri` is what virsh is connected to.
+ * Inspects the disks in parallel, as far as this user and this host can. For images that are on another host or not
+ * readable, libvirt's own information is used. `uri` is the URI of virsh's connection.
  */
 export async function readImages(
   ctx: Context,
@@ -61,13 +62,13 @@ async function readImage(ctx: Context, uri: string, location: DiskLocation): Pro
 
 const isQcow2Alone = ({ format, dataFile }: Image): boolean => format === 'qcow2' && dataFile === null;
 
-/** The first of the paths where nothing is. */
+/** The first of the paths at which there is no file. */
 async function firstFree(files: HostFiles, paths: readonly string[]): Promise<string | undefined> {
   const found = await Promise.all(paths.map((path) => occupiedBytes(files, path)));
   return paths.find((_, i) => found[i] === null);
 }
 
-/** What the storage pools know of these disks; one process for all of them, none for none. */
+/** What the storage pools know about these disks; one process for all disks, none for no disks. */
 async function readVolumes(
   ctx: Context,
   locations: readonly DiskLocation[],
@@ -94,7 +95,7 @@ export function isRemote(uri: string): boolean {
   return Boolean(host) || (transport !== undefined && transport !== 'unix');
 }
 
-/** Says, once, which disks or what below them could not be looked at, and what is unchecked for it. */
+/** Prints, once for each VM, which disks or backing files could not be inspected, and what is unchecked therefore. */
 export function noteUnseen(ctx: Context, { uuid }: Pick<Domain, 'uuid'>, images: Images): void {
   const unseen = [...images].flatMap(([target, image]) =>
     image.kind === 'unseen' ? [{ target, why: image.why }] : [],
@@ -111,18 +112,18 @@ export function noteUnseen(ctx: Context, { uuid }: Pick<Domain, 'uuid'>, images:
     return below === null
       ? []
       : [
-          `note: disk ${target} lies on ${below}, which is no file of this host: it was not opened, and what it holds is unchecked`,
+          `note: disk ${target} has the backing file ${below}, which is not a file of this host; it was not inspected`,
         ];
   });
   const lines = [
     ...(first
       ? [
-          `note: could not look at disk ${unseen.map(({ target }) => target).join(', ')} (${reasons[first.why]}): format by libvirt's word, and whether each disk really holds its snapshot is unchecked (hazards 2-4)`,
+          `note: ${disksInText(unseen.map(({ target }) => target))} could not be inspected (${reasons[first.why]}); kvmsnap relies on libvirt's information and cannot check that the snapshots are in the images`,
         ]
       : []),
     ...beyond,
   ];
-  // a revert with a backup looks at the same disks twice
+  // a revert with a backup inspects the same disks twice
   for (const line of lines) {
     if (!ctx.noted.has(uuid + line)) ctx.terminal.note(line);
     ctx.noted.add(uuid + line);

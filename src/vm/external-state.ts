@@ -1,48 +1,52 @@
 import { externalDisks, internalDisks, locationOf, type Snapshot, stateFile } from '../model/snapshot.ts';
 
 /**
- * Whether the files of an external snapshot still hold what it kept. That a file is there proves nothing: a merge that was
- * interrupted has written half of another state into it, and a VM that was put back on it has written on.
+ * Decides whether the files of an external snapshot still hold its state. The existence of a file proves nothing: an
+ * interrupted merge may have written half of another state into it, or a VM that was put back on it may have changed
+ * it.
  */
 
-/** What is known of the file that keeps one disk of an external snapshot. */
+/** The facts about the file that keeps one disk of an external snapshot. */
 export interface StateFile {
   readonly target: string;
   readonly path: string;
-  /** The VM's disk is this very file now, by device and inode. */
+  /** Whether the VM's disk is this same file now, by device and inode. */
   readonly isInUse: boolean;
-  /** When it was last written to, in seconds since the epoch; null where that does not show. */
+  /** When it was last written to, in seconds since the epoch; null if that is unknown. */
   readonly writtenAtSeconds: number | null;
-  /** Until when libvirt accounts for what was written: it records a snapshot anew after each merge into its file. */
+  /** The time of the last write by libvirt itself, which records a snapshot again after each merge into its file. */
   readonly knownUntilSeconds: number;
 }
 
-/** Where a revert to an external snapshot lays an overlay over a file. */
+/** The directory in which a revert to an external snapshot makes an overlay of a file. */
 export interface OverlayTarget {
   readonly target: string;
   readonly path: string;
-  /** libvirt names no overlay for anything else. */
+  /** False if it is not a regular file: then libvirt makes no name for an overlay. */
   readonly isFile: boolean;
   readonly directory: 'fine' | 'missing' | 'read-only' | 'immutable';
-  /** Of the file system, with what is kept back for root; absent: not known. */
+  /** Free bytes of the file system, including those reserved for root; absent if unknown. */
   readonly freeBytes?: number | null;
 }
 
-/** File systems keep their own time, and the last write of a snapshot may be in the second after its record. */
+/**
+ * A tolerance in seconds: file systems use a clock of their own, and the last write of a snapshot may be in the second
+ * after its record.
+ */
 const MARGIN_SECONDS = 2;
 
-/** A merge into an overlay that was not brought to its end. */
+/** A merge into an overlay that was interrupted. */
 export interface InterruptedMerge {
-  /** The snapshot that has made the overlay; libvirt marks it. */
+  /** The snapshot that made the overlay; libvirt marks it. */
   readonly marked: string;
   readonly target: string;
   /** The overlay, half written. */
   readonly path: string;
-  /** The snapshots whose state it was: one of them was to be deleted. */
+  /** The snapshots whose state the overlay was; one of them was to be deleted. */
   readonly ruined: readonly string[];
 }
 
-/** What libvirt's marks (`<snapshotDeleteInProgress/>`) tell. */
+/** The interrupted merges that libvirt has marked (`<snapshotDeleteInProgress/>`). */
 export function interruptedMerges(snapshots: readonly Snapshot[]): InterruptedMerge[] {
   return snapshots.flatMap((marked) =>
     externalDisks(marked).flatMap(({ target, source, isMergeTarget }) => {
@@ -53,11 +57,11 @@ export function interruptedMerges(snapshots: readonly Snapshot[]): InterruptedMe
   );
 }
 
-/** Whether a snapshot keeps this disk in that file by having laid an overlay over it. */
+/** Whether a snapshot keeps this disk in that file, because it made an overlay of the file. */
 const keepsIn = (snapshot: Snapshot, target: string, path: string): boolean =>
   externalDisks(snapshot).some((disk) => disk.target === target && stateFile(snapshot, disk) === path);
 
-/** A snapshot that was taken later with this very file in use, so that the VM has run on it meanwhile; null: none. */
+/** A later snapshot that was taken while this file was in use, so that the VM has changed it; null if there is none. */
 export function takenOnItLater(
   snapshots: readonly Snapshot[],
   snapshot: Snapshot,
@@ -73,17 +77,20 @@ export function takenOnItLater(
   return later?.name ?? null;
 }
 
-/** Whether it was written to since the snapshot was taken, beyond what libvirt accounts for. */
+/** Whether it was written to since the snapshot was taken, other than by libvirt itself. */
 export function isWrittenSince({ writtenAtSeconds, knownUntilSeconds }: StateFile): boolean {
   return writtenAtSeconds !== null && writtenAtSeconds > knownUntilSeconds + MARGIN_SECONDS;
 }
 
-/** Whether it can hold the state although the VM's disk is this file: nothing was written in or after the snapshot's second. */
+/**
+ * Whether it can hold the state although the VM uses this file: nothing was written in or after the second of the
+ * snapshot.
+ */
 export function isUntouched({ createdAtSeconds }: Snapshot, { writtenAtSeconds }: StateFile): boolean {
   return writtenAtSeconds !== null && writtenAtSeconds < createdAtSeconds;
 }
 
-/** Whether nothing speaks against it that the files of this snapshot hold its state. */
+/** Whether no known fact contradicts that the files of this snapshot hold its state. */
 export function isProven(
   snapshots: readonly Snapshot[],
   snapshot: Snapshot,
@@ -103,8 +110,8 @@ export function isProven(
 }
 
 /**
- * The files that libvirt removes in a revert to an external snapshot (qemuSnapshotRevertExternalFinish): the overlays that
- * the current snapshot names, whoever lies on them; nothing where the current one is internal.
+ * The files that libvirt removes in a revert to an external snapshot (qemuSnapshotRevertExternalFinish): the overlays
+ * that the current snapshot names, whoever else uses them; none if the current snapshot is internal.
  */
 export function removedByRevert(
   snapshots: readonly Snapshot[],

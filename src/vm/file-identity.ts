@@ -2,12 +2,12 @@ import { resolve } from 'node:path';
 import type { HostFiles } from '../host/files.ts';
 import type { FileKey } from './same-files.ts';
 
-/** Which file a path names on this host. Two paths may name one file, by a link, a mount or `..`; and a path is no file. */
+/** Finds out which file a path names on this host. Two paths may name one file, because of a link, a mount or `..`. */
 
 /**
- * Asks the file system which files these absolute paths name: a file by its device and inode, a block device by its own
- * number. A path that names nothing, or cannot be reached, is known by its text alone, without `..` in it; so is a path
- * that was not among these.
+ * Asks the file system which files these absolute paths name. A file is identified by its device and inode, a block
+ * device by its number. A path that names nothing or cannot be reached is identified by its text without `..`, and so
+ * is a path that was not among these.
  */
 export async function identifyFiles(files: HostFiles, paths: Iterable<string>): Promise<FileKey> {
   const unique = [...new Set(paths)];
@@ -17,7 +17,7 @@ export async function identifyFiles(files: HostFiles, paths: Iterable<string>): 
   return (path) => keys.get(path) ?? resolve(path);
 }
 
-/** Where no path is one of this host's. */
+/** The identities if no path is on this host. */
 export const byText: FileKey = (path) => path;
 
 async function keyOf(files: HostFiles, path: string): Promise<string> {

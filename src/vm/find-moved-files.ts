@@ -10,15 +10,15 @@ import { fill } from '../qemu/qcow2/bytes.ts';
 import { isRemote } from './disks.ts';
 import { externalFiles, findMovedFiles, type MemoryFile } from './moved-files.ts';
 
-/** A VM as far as it is looked at. */
+/** The parts of a VM that are inspected here. */
 interface Looked extends Pick<DomainReading, 'uri' | 'domain' | 'current'> {
   readonly snapshots: readonly Snapshot[];
   readonly images: Images;
 }
 
 /**
- * Looks which files of external snapshots are gone from their paths, and where they are now. By snapshot; those of which all
- * is there are not in it. Nothing is asked for a VM without external snapshots.
+ * Finds which files of external snapshots are gone from their paths, and where they are now. By snapshot; a snapshot
+ * with all its files is not in it. Reads nothing for a VM without external snapshots.
  */
 export async function lookForMovedFiles(
   { files }: { readonly files: HostFiles },
@@ -41,10 +41,10 @@ const isGone = (files: HostFiles, path: string): Promise<boolean> =>
     ({ code }: NodeJS.ErrnoException) => code === 'ENOENT' || code === 'ENOTDIR',
   );
 
-/** More files than this in one directory are not those of VMs. */
+/** A directory with more files than this is not searched: it is hardly one for images. */
 const MOST_FILES = 4096;
 
-/** The files with a memory of this VM that nothing names, beside its images and where such a file was. */
+/** The files with saved memory of this VM that nothing names, next to its images and where such a file was. */
 async function memoriesBeside(
   files: HostFiles,
   { domain, snapshots, images }: Looked,

@@ -5,15 +5,18 @@ import { hasRoom } from '../qemu/image-room.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote } from './disks.ts';
 
-/** Finding out, without writing, whether files can be written to and added to. */
+/** Finds out, without writing, whether files can be overwritten and can grow. */
 
-/** What is to be added to the images; null: nothing. `byRoot`: what a file system keeps back for root can be used too. */
+/**
+ * What is to be added to the images; null: nothing. `byRoot`: the space that a file system reserves for root can be
+ * used too.
+ */
 export interface Growth {
   readonly adds: 'snapshot' | 'table' | null;
   readonly byRoot: boolean;
 }
 
-/** Looks at absolute paths of files and block devices; those of another host are not looked at. */
+/** Inspects absolute paths of files and block devices; those of another host are left out. */
 export async function readWriteObstacles(
   { files }: Pick<Context, 'files'>,
   uri: string,
@@ -35,7 +38,7 @@ async function obstacleAt(
   growth: Growth,
 ): Promise<WriteObstacle | null> {
   const found = await files.stat(path).catch(() => null);
-  if (!found) return null; // that it is missing is told elsewhere
+  if (!found) return null; // another check reports that it is missing
   const obstacle = found.device
     ? await ofDevice(files, path, found.device)
     : found.kind === 'file'
@@ -44,12 +47,12 @@ async function obstacleAt(
   return obstacle ?? (growth.adds === null ? null : roomObstacle(files, path, found, growth));
 }
 
-/** Its QEMU is of the user who asks. */
+/** In a session, QEMU runs as the user who asks. */
 const isSession = (uri: string): boolean => /^[a-z+]+:\/\/\/session\b/i.test(uri);
 
 async function ofDevice(files: HostFiles, path: string, device: string): Promise<WriteObstacle | null> {
   const flag = await files.read(`/sys/dev/block/${device}/ro`).catch(() => null);
-  // the kernel lets those write on who have it open
+  // the kernel lets processes that have it open continue to write
   return flag?.[0] === '1'.charCodeAt(0)
     ? { kind: 'read-only-device', place: path, stopsOpenFiles: false }
     : null;
@@ -57,7 +60,7 @@ async function ofDevice(files: HostFiles, path: string, device: string): Promise
 
 /** ext2 to ext4 and F2FS (statfs(2)) refuse a write to an immutable file that was opened before. */
 const MINDS_OPEN_FILES: ReadonlySet<number> = new Set([0xef53, 0xf2f52010]);
-/** overlayfs copies a file up when it is opened for writing. */
+/** overlayfs copies a file to its upper layer when the file is opened for writing. */
 const OVERLAYFS = 0x794c7630;
 
 async function ofFile(files: HostFiles, path: string, isOwn: boolean): Promise<WriteObstacle | null> {
@@ -73,7 +76,7 @@ async function ofFile(files: HostFiles, path: string, isOwn: boolean): Promise<W
     case 'EPERM':
       return { kind: 'immutable', place, stopsOpenFiles: MINDS_OPEN_FILES.has(type) };
     case 'EACCES':
-      // libvirtd of the system is another user
+      // the system's libvirtd runs as another user
       return isOwn ? { kind: 'permission', place, stopsOpenFiles: false } : null;
     case null:
       return type === OVERLAYFS ? null : ofOpening(files, place);
@@ -82,14 +85,17 @@ async function ofFile(files: HostFiles, path: string, isOwn: boolean): Promise<W
   }
 }
 
-/** access(2) tells of read-only file systems and immutable files, whoever asks; null: it may be written to. */
+/** Asks access(2), which reports read-only file systems and immutable files to every user; null: it can be written to. */
 const refusedAt = (files: HostFiles, path: string): Promise<string | null> =>
   files.checkWritable(path).then(
     () => null,
     (error) => errorCode(error) ?? 'unknown',
   );
 
-/** What only an attempt shows. Nothing is written, and a file whose lease another holds is not waited for. */
+/**
+ * Opens the file, because only that shows this obstacle. Nothing is written, and no lease of another process is waited
+ * for.
+ */
 async function ofOpening(files: HostFiles, place: string): Promise<WriteObstacle | null> {
   try {
     await files.checkOpensForWriting(place);
@@ -106,7 +112,7 @@ async function ofReadOnly(files: HostFiles, path: string): Promise<WriteObstacle
     : { kind: 'read-only-file-system', place: mount?.point ?? path, stopsOpenFiles: true };
 }
 
-/** The smallest block of a file system that is not as good as full. */
+/** Bytes; a file system with less free space counts as full. */
 const FULL_BELOW_BYTES = 64 * 1024;
 
 async function roomObstacle(

@@ -16,10 +16,10 @@ import { lookForMovedFiles } from './find-moved-files.ts';
 import { readAgainWhile } from './read-again.ts';
 import { callAlike } from './same-files.ts';
 
-/** A VM as libvirt and its disks together tell it. */
+/** A VM with what libvirt and its disks tell about it. */
 export interface Vm extends DomainReading {
   readonly snapshots: readonly SnapshotReport[];
-  /** Snapshots that libvirt lists and does not tell of. */
+  /** Snapshots that libvirt lists but does not describe. */
   readonly unread: readonly UnreadSnapshot[];
   /** By target, the disks that take part in a snapshot. */
   readonly images: Images;
@@ -30,7 +30,7 @@ export async function loadVm(ctx: Context, word: string): Promise<Vm> {
   return completeVm(ctx, await readDomain(ctx.virsh, word));
 }
 
-/** The rest of what `openMachine` reads, for a VM that was read already; of its snapshots only those named. */
+/** Completes a VM whose definition was read before, with those of its snapshots that are named. */
 export async function completeVm(
   ctx: Context,
   reading: DomainReading,
@@ -39,14 +39,14 @@ export async function completeVm(
   return assembleVm(ctx, reading, readSnapshots(ctx.virsh, { ...reading.domain, names }));
 }
 
-/** Reads a VM anew, as it is now; what looks damaged is looked at again before it is called so. */
+/** Reads a VM again in its present state. What looks damaged is read once more before it is reported. */
 export function readAgain(ctx: Context, { uuid, name }: DomainName): Promise<Vm> {
   return readAgainWhile(ctx, isDrifting, async () =>
     completeVm(ctx, await readByUuid(ctx.virsh, uuid, name)),
   );
 }
 
-/** A finished snapshot is not in all of its disks, or an image is no image. */
+/** Whether a complete snapshot is missing from a disk, or an image cannot be read. */
 export function isDrifting({ snapshots, images }: Vm): boolean {
   const isLacking = (snapshot: SnapshotReport) =>
     !snapshot.underWay &&
@@ -55,7 +55,7 @@ export function isDrifting({ snapshots, images }: Vm): boolean {
   return snapshots.some(isLacking) || [...images.values()].some(isUnreadable);
 }
 
-/** A VM whose snapshots were read beside those of others: its disks are looked at. */
+/** Inspects the disks of a VM whose snapshots were read together with those of others. */
 export async function assembleVm(
   ctx: Context,
   reading: DomainReading,
@@ -71,7 +71,7 @@ export async function assembleVm(
   return { ...reading, images, snapshots: reportOn(reading, snapshots, images), unread };
 }
 
-/** The same snapshots, with the files that the VM uses now under their names of now. */
+/** The same snapshots, with the present paths of files that the VM uses now. */
 export async function callAsNow<T extends Snapshot>(
   { files }: Pick<Context, 'files'>,
   { uri, domain }: Pick<DomainReading, 'uri' | 'domain'>,
@@ -81,12 +81,12 @@ export async function callAsNow<T extends Snapshot>(
   const now = [...namedFiles(domain, [], images)];
   const isNow = new Set(now);
   const others = [...namedFiles({ disks: [] }, snapshots, new Map())].filter((path) => !isNow.has(path));
-  // most VMs have never been moved, and nothing has to be asked
+  // the files of most VMs have never been moved; then nothing has to be read
   if (isRemote(uri) || others.length === 0) return [...snapshots];
   return callAlike(snapshots, now, await identifyFiles(files, [...now, ...others]));
 }
 
-/** Reports on snapshots of a VM; `images` null: by libvirt's word alone. */
+/** Reports on snapshots of a VM; `images` null: from libvirt's information only. */
 export function reportOn(
   { domain, current }: DomainReading,
   snapshots: readonly Snapshot[],
@@ -95,7 +95,7 @@ export function reportOn(
   return reportSnapshots(snapshots, { current, busy: domain.busy || isSaving(domain), images });
 }
 
-/** The failure of a report on the VM whose snapshots are not all readable; null when they are. */
+/** The failure to report for a VM with unreadable snapshots; null if all are readable. */
 export function unreadFailure({
   domain,
   snapshots,
@@ -111,8 +111,8 @@ export function unreadFailure({
 }
 
 /**
- * Throws when libvirt does not tell of all snapshots of the VM: what an unknown one needs, nobody can say. `what` is
- * what cannot be done, such as `delete 's1' of 'web'`.
+ * Throws if a snapshot of the VM cannot be read, because it is unknown which files that snapshot needs. `what` is what
+ * cannot be done, such as `delete 's1' of 'web'`.
  */
 export function requireAllRead(
   { virsh }: Context,
@@ -123,12 +123,12 @@ export function requireAllRead(
   if (!first) return;
   const { code, message } = first.failure;
   throw new KvmsnapError(code, `cannot ${what}: not all snapshots of the VM can be read: ${message}`, {
-    hint: 'what this snapshot needs is not known, and could be lost; this shows the error of libvirt',
+    hint: 'the files that this snapshot needs are unknown and could be lost; this command shows the error of libvirt',
     command: virsh.line(dumpCommand(domain.uuid, first.name)),
   });
 }
 
-/** The snapshot of that name. Throws `not-found` with the nearest one, or why libvirt does not tell of it. */
+/** The snapshot of that name. Throws `not-found` with the most similar name, or the reason why it cannot be read. */
 export function findSnapshot(vm: Vm, name: string): SnapshotReport {
   const found = vm.snapshots.find((snapshot) => snapshot.name === name);
   if (found) return found;
@@ -137,7 +137,7 @@ export function findSnapshot(vm: Vm, name: string): SnapshotReport {
   throw noSuchSnapshot(vm, name);
 }
 
-/** The `not-found` of a name, with the nearest one. */
+/** The `not-found` failure for a name, with the most similar name. */
 export function noSuchSnapshot({ domain, snapshotNames }: DomainReading, name: string): KvmsnapError {
   const meant = nearest(name, snapshotNames);
   return new KvmsnapError('not-found', `the VM ${inText(domain.name)} has no snapshot ${inText(name)}`, {
@@ -146,11 +146,11 @@ export function noSuchSnapshot({ domain, snapshotNames }: DomainReading, name: s
         ? `did you mean ${inText(meant)}?`
         : snapshotNames.length === 0
           ? 'it has no snapshots'
-          : `${kvmsnapLine('list', [domain.name])} shows those that it has`,
+          : `${kvmsnapLine('list', [domain.name])} lists its snapshots`,
   });
 }
 
-/** Why a snapshot that libvirt is still writing is left alone. */
+/** The failure for a snapshot that libvirt is still writing. */
 export const stillBeingTaken = ({ domain }: DomainReading, { name }: Snapshot): KvmsnapError =>
   new KvmsnapError('busy', `the snapshot ${inText(name)} of ${inText(domain.name)} is still being taken`, {
     hint: 'wait until kvmsnap list shows it complete',
@@ -162,7 +162,7 @@ export function currentSnapshot(vm: Vm): SnapshotReport {
   return findSnapshot(vm, vm.current);
 }
 
-/** The `not-found` of a VM without a current snapshot. */
+/** The `not-found` failure of a VM without a current snapshot. */
 export function noCurrent({ domain }: DomainReading): KvmsnapError {
   return new KvmsnapError('not-found', `the VM ${inText(domain.name)} has no current snapshot`);
 }

@@ -7,20 +7,20 @@ import { inText } from '../model/text.ts';
 import { ancestors } from '../model/tree.ts';
 
 /**
- * Files of external snapshots that were moved or renamed since: the overlays, the files that they were laid over, and the
- * memory. libvirt looks for each by its old path. Where one is now is proven by the VM's own chain of images: what a path
- * that is gone named is what lies there now, at the same place between files that are where they were.
+ * Finds files of external snapshots that were moved or renamed: overlays, their backing files, and memory files.
+ * libvirt looks for each by its old path. The VM's own backing chain proves where a file is now: it is the file at the
+ * same place in the chain, between files that are where they were.
  */
 
-/** What external snapshots name and is not on this host, with what may be it. */
+/** The files that external snapshots name and that are not on this host, and the files that may be these. */
 export interface FileEvidence {
   readonly snapshots: readonly Snapshot[];
   readonly current: string | null;
   /** By target, the disks in use now. */
   readonly images: Images;
-  /** Paths that name nothing any more. */
+  /** Paths at which there is no file any more. */
   readonly gone: ReadonlySet<string>;
-  /** Files with a memory of this VM that no snapshot names. */
+  /** Files with saved memory of this VM that no snapshot names. */
   readonly memories: readonly MemoryFile[];
 }
 
@@ -30,7 +30,7 @@ export interface MemoryFile {
   readonly writtenAtSeconds: number;
 }
 
-/** By snapshot, of those of which a file is gone. */
+/** By name, the snapshots of which a file is gone. */
 export function findMovedFiles(evidence: FileEvidence): ReadonlyMap<string, MovedFiles> {
   const { snapshots, gone } = evidence;
   if (gone.size === 0) return new Map();
@@ -39,7 +39,7 @@ export function findMovedFiles(evidence: FileEvidence): ReadonlyMap<string, Move
     snapshots.flatMap((snapshot) => {
       const own = externalFiles(snapshot);
       const lost = [...new Set(neededFiles(snapshot))].filter((path) => gone.has(path) && !known.has(path));
-      // what lay beneath is named by the stored definition too
+      // the stored definition names the backing files too
       const beneath = own.length === 0 ? [] : snapshot.definedDisks.flatMap(({ backing = [] }) => backing);
       const moved = [...new Set([...own, ...beneath])].flatMap((path) => {
         const to = known.get(path);
@@ -50,20 +50,20 @@ export function findMovedFiles(evidence: FileEvidence): ReadonlyMap<string, Move
   );
 }
 
-/** The files that an external snapshot names: its overlays, and what it needs. */
+/** The files that an external snapshot names: its overlays, and the files that hold its state. */
 export const externalFiles = (snapshot: Snapshot): string[] => [
   ...externalDisks(snapshot).flatMap(({ source }) => source ?? []),
   ...neededFiles(snapshot),
 ];
 
-/** What the overlays were laid over, and the memory. An overlay may be gone: libvirt removes it in a revert. */
+/** The backing files of the overlays, and the memory. An overlay may be gone, because libvirt removes it in a revert. */
 function neededFiles(snapshot: Snapshot): string[] {
   const states = externalDisks(snapshot).map((disk) => stateFile(snapshot, disk));
   const memory = snapshot.memory.location === 'external' ? snapshot.memory.file : null;
   return [...states, memory].filter((path) => path !== null);
 }
 
-/** The chain of each disk as the snapshots on the way to the current one tell it, beside the chain of now. */
+/** For each disk, the chain that the snapshots on the way to the current one describe, and the present chain. */
 function movedInChains({ snapshots, current, images, gone }: FileEvidence): Map<string, string> {
   const named = new Set(snapshots.flatMap(externalFiles));
   const moved = new Map<string, string>();
@@ -81,7 +81,7 @@ function movedInChains({ snapshots, current, images, gone }: FileEvidence): Map<
   return moved;
 }
 
-/** The newest first; null: a file that a revert has made, which is nobody's overlay. */
+/** The newest first; null: a file that a revert has made and that is the overlay of no snapshot. */
 function toldChain(
   snapshots: readonly Snapshot[],
   current: string | null,
@@ -101,11 +101,11 @@ function toldChain(
   return chain;
 }
 
-/** A memory is written from when the snapshot begins on. */
+/** libvirt begins to write the memory when the snapshot begins. */
 const MOST_SECONDS_LATER = 3600;
 const MARGIN_SECONDS = 2;
 
-/** By the time at which it was written, and by its name where several were written within the hour. */
+/** Chosen by the time at which it was written, and by its name if several were written within the hour. */
 function movedMemories({ snapshots, gone, memories }: FileEvidence): Map<string, string> {
   const fits = (snapshot: Snapshot, { writtenAtSeconds }: MemoryFile): boolean =>
     writtenAtSeconds >= snapshot.createdAtSeconds - MARGIN_SECONDS &&
@@ -126,7 +126,7 @@ function movedMemories({ snapshots, gone, memories }: FileEvidence): Map<string,
 
 const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
-/** What is said of one snapshot, by a check and by whatever this keeps from being done. */
+/** The finding about one snapshot, for check and for the actions that it prevents. */
 export function movedFileFindings(
   { domain, snapshots }: AdviceFacts,
   { name, movedFiles }: Pick<Snapshot, 'name' | 'movedFiles'>,
@@ -141,16 +141,16 @@ export function movedFileFindings(
       {
         snapshot: name,
         what,
-        hint: 'this registers the snapshot with the new path',
+        hint: 'this command registers the snapshot with the new path',
         command: kvmsnapLine('check', [domain.name], '--fix'),
       },
     ];
   return [
     {
       snapshot: name,
-      what: `${what}; and ${lost.join(', ')} is gone, and nothing shows where it is now`,
+      what: `${what}; and ${lost.join(', ')} is gone, and kvmsnap cannot find out where it is now`,
       ...adviseDeletion({ domain, snapshots }, [name], {
-        hint: `put ${lost.join(', ')} back; or, if it will not come back, have libvirt alone forget the snapshot`,
+        hint: `put ${lost.join(', ')} back; or, if the file is lost, unregister the snapshot`,
         options: ['--metadata'],
       }),
     },

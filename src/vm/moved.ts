@@ -6,32 +6,36 @@ import { internalDisks, type Snapshot, type SnapshotDisk } from '../model/snapsh
 import { inText } from '../model/text.ts';
 
 /**
- * Images that were moved, renamed or copied since a snapshot was taken: libvirt reverts and deletes by the path in the
- * definition stored with the snapshot, whatever the VM uses now. The paths of one file are one already (`callAlike`).
+ * Finds images that were moved, renamed or copied since a snapshot was taken. libvirt reverts and deletes by the path
+ * in the definition stored with the snapshot, whatever file the VM uses now. Several paths of one file have been
+ * replaced by one path before (`callAlike`).
  */
 
-/** A disk whose snapshot is in another file than libvirt looks into. */
+/** A disk whose snapshot is in another file than the one where libvirt looks for it. */
 export interface Moved {
-  /** The disk's target when the snapshot was taken. */
+  /** The target that the disk had when the snapshot was taken. */
   readonly target: string;
   /** Where libvirt looks. */
   readonly from: string;
-  /** The files that lay beneath, by the stored definition, and those that do so now: as far as they are other ones. */
+  /** The backing files by the stored definition, and the present ones, as far as they differ. */
   readonly below: readonly (readonly [from: string, to: string])[];
   /** The image in use that holds the snapshot. */
   readonly to: string;
   /** The old path holds the snapshot too. */
   readonly isCopied: boolean;
-  /** Why it may be another snapshot of the same name; null: all that can be compared is the same. */
+  /** Why it may be another snapshot of the same name; null if everything that can be compared is equal. */
   readonly doubt: string | null;
 }
 
-/** The tag is made after libvirt has begun with the snapshot, and one disk may wait for another. */
+/**
+ * The largest difference in seconds between the times of a snapshot and of its tag. libvirt makes the tags after it has
+ * begun the snapshot, one disk after the other.
+ */
 const MOST_SECONDS_LATER = 3600;
 
 /**
- * The internal disks of a snapshot that were moved; `images` are those in use, `stored` what was found at the stored paths.
- * What could not be looked at is none.
+ * The internal disks of a snapshot that were moved; `images` are those in use, `stored` what was found at the stored
+ * paths. A file that could not be inspected counts as not moved.
  */
 export function movedDisks(snapshot: Snapshot, images: Images, stored: Images | undefined): Moved[] {
   const chains = new Map([...images].map(([target, image]) => [target, chainOf(image)]));
@@ -42,12 +46,12 @@ export function movedDisks(snapshot: Snapshot, images: Images, stored: Images | 
     const old = stored?.get(target);
     if (source === null || used.has(source) || old === undefined || old.kind === 'unseen') return [];
     const there = tagsNamed(old, snapshot.name);
-    // what is in another of its disks is that disk's
+    // a tag in another disk of the snapshot belongs to that disk
     const holders = holdersOf(snapshot, chains, target).filter(({ chain }) => !own.has(chain[0].path));
     const [holder] = holders;
     if (!holder) return [];
     const differs = there.length > 0 && !there.some((tag) => holder.tags.some((other) => isSame(tag, other)));
-    // what the VM uses now holds a snapshot of the same name that is another one
+    // the image in use holds a different snapshot of the same name
     if (differs) return [];
     const doubt =
       holders.length > 1
@@ -72,7 +76,7 @@ interface Holder {
   readonly tags: readonly Tag[];
 }
 
-/** Where the snapshot is now: the disk that has the target still, or else any. */
+/** Where the snapshot is now: the disk that still has the target, or else any disk. */
 function holdersOf(
   { name }: Snapshot,
   chains: ReadonlyMap<string, readonly Image[]>,
@@ -100,11 +104,11 @@ function doubtOf({ createdAtSeconds, memory }: Snapshot, { chain, tags }: Holder
   if (!tag || tags.length > 1) return `${path} holds ${tags.length} snapshots of that name`;
   const later = tag.createdAtSeconds - createdAtSeconds;
   if (later < -1 || later > MOST_SECONDS_LATER) return `the one in ${path} was taken at another time`;
-  if (memory.location !== 'internal' && tag.vmStateBytes > 0) return `the one in ${path} holds a memory`;
+  if (memory.location !== 'internal' && tag.vmStateBytes > 0) return `the one in ${path} holds saved memory`;
   return null;
 }
 
-/** Where both chains are as long as each other, each file beneath is the one that was there. */
+/** If both chains have the same length, their backing files correspond one to one. */
 function beneath(
   { definedDisks }: Snapshot,
   { target }: SnapshotDisk,
@@ -118,7 +122,7 @@ function beneath(
   });
 }
 
-/** What is said of those of one snapshot, by a check and by whatever they keep from being done: one finding for one step. */
+/** The findings about the moved disks of one snapshot, for check and for the actions that they prevent. */
 export function movedFindings(
   { domain, snapshots }: AdviceFacts,
   { name }: Pick<Snapshot, 'name'>,
@@ -127,9 +131,9 @@ export function movedFindings(
   if (moved.length === 0) return [];
   const what = moved.map(({ target, from, to, isCopied }) => {
     const how = isCopied
-      ? `is in ${to} too, which the VM uses now: the image was copied`
+      ? `is also in ${to}, which the VM uses now: the image was copied`
       : `is in ${to}, which the VM uses now: the image was moved or renamed`;
-    return `disk ${target}: libvirt looks for ${inText(name)} in ${from}, and it ${how}`;
+    return `disk ${target}: libvirt looks for ${inText(name)} in ${from}, but it ${how}`;
   });
   const doubtful = moved.find(({ doubt }) => doubt !== null);
   if (doubtful)
@@ -138,7 +142,7 @@ export function movedFindings(
         snapshot: name,
         what: `${what.join('; ')}. It may be another snapshot of that name: ${doubtful.doubt}`,
         ...adviseDeletion({ domain, snapshots }, [name], {
-          hint: `put the image back at ${doubtful.from}, or delete only what libvirt knows of the snapshot`,
+          hint: `put the image back at ${doubtful.from}, or unregister the snapshot`,
           options: ['--metadata'],
         }),
       },
@@ -147,7 +151,7 @@ export function movedFindings(
     {
       snapshot: name,
       what: what.join('; '),
-      hint: 'this registers the snapshot with the new path',
+      hint: 'this command registers the snapshot with the new path',
       command: kvmsnapLine('check', [domain.name], '--fix'),
     },
   ];

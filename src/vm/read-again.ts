@@ -1,12 +1,12 @@
 import type { Context } from '../run/context.ts';
 
-/** How often to read again, and the pause before each in milliseconds. */
+/** How often to read again, with the pause before each attempt in milliseconds. */
 const LOOKS = 3;
 const PAUSE_MILLISECONDS = 200;
 
 /**
- * Reads, and reads again a few times while the result is flawed: while another process writes or deletes a snapshot,
- * qemu-img may see an image's snapshot table half written (hazard 27). Returns what was read last.
+ * Reads, and reads again a few times while the result is faulty: while another process writes or deletes a snapshot,
+ * qemu-img may see a half-written snapshot table (hazard 27). Returns the last result.
  */
 export async function readAgainWhile<T>(
   ctx: Context,

@@ -1,14 +1,14 @@
 import type { Snapshot } from '../model/snapshot.ts';
 
-/** One file, one name: what two paths to the same file are called. */
+/** Gives each file one path, although several paths may lead to it. */
 
-/** What tells a file from every other: two paths to one file have the same. */
+/** The identity of a file: equal for two paths to the same file. */
 export type FileKey = (path: string) => string;
 
 /**
- * The same snapshots, in which each file that is also among `known` (the paths that the VM uses now) is called by that
- * path. So paths can be compared as text ever after. How the stored definition itself spells it, which is what libvirt goes
- * by, stays in `spelled`.
+ * The same snapshots, in which each file that is also among `known` (the paths that the VM uses now) has that path.
+ * Afterwards paths can be compared as text. The spelling in the stored definition, which libvirt uses, stays in
+ * `spelled`.
  */
 export function callAlike<T extends Snapshot>(
   snapshots: readonly T[],

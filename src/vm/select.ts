@@ -13,25 +13,25 @@ import { isPattern, type Selected, type Selection, selectDomains } from '../mode
 import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 
-/** A VM of a selection: as it was read, or why it could not be. */
+/** A VM of a selection: the VM as it was read, or the reason why it could not be read. */
 export interface Target {
-  /** `uuid` null: a word that means no VM. */
+  /** `uuid` null: a word that matches no VM. */
   readonly vm: { readonly name: string; readonly uuid: string | null };
   readonly reading: DomainReading | KvmsnapError;
-  /** By its own name or UUID, and not by a pattern that it happens to match. */
+  /** Whether the VM was named exactly, by name or UUID, and not matched by a pattern. */
   readonly named: boolean;
 }
 
 export interface Targets {
   readonly targets: readonly Target[];
-  /** One VM, called by its own name or UUID: that is consent, and its results need not say whose they are. */
+  /** Whether the selection is one VM named exactly. Such a name is consent, and results do not repeat the VM's name. */
   readonly single: boolean;
 }
 
 /**
- * Reads the VMs that a command line means: one by its name, or many by patterns, in two processes for any number.
- * A word that means nothing stands among others as its failure. Throws `not-found` when it is the only one, or when all
- * of them together mean nothing: never a silent success.
+ * Reads the VMs that a command line selects, one by its name or many by patterns, in two processes for any number of
+ * VMs. A word that matches nothing becomes a failed result among others. Throws `not-found` if it is the only word, or
+ * if all words together match nothing, so that the run is never a silent success.
  */
 export async function readSelection(ctx: Context, selection: Selection): Promise<Targets> {
   const { words, all, exclude, states } = selection;
@@ -63,7 +63,7 @@ export async function readSelection(ctx: Context, selection: Selection): Promise
   return { targets, single: single && named.size > 0 };
 }
 
-/** A word that means no VM, and why. */
+/** A word that matches no VM, and why. */
 interface Missing {
   readonly name: string;
   readonly uuid: null;
@@ -71,11 +71,11 @@ interface Missing {
 }
 
 interface Chosen extends Pick<Selected<DomainName>, 'vms' | 'named'> {
-  /** Words that mean no VM; none where such a word is the only one. */
+  /** Words that match no VM; empty if such a word is the only one. */
   readonly missing: readonly Missing[];
 }
 
-/** The VMs of a selection in the order of their names, whatever their state; one process. Throws as `readSelection`. */
+/** The selected VMs in the order of their names, in any state; one process. Throws like `readSelection`. */
 export async function chooseDomains(ctx: Context, selection: Selection): Promise<Chosen> {
   const known = (await listDomains(ctx.virsh)).sort((a, b) => (a.name < b.name ? -1 : 1));
   const chosen = selectDomains(known, selection);
@@ -87,20 +87,23 @@ export async function chooseDomains(ctx: Context, selection: Selection): Promise
     const failure = failures.get(name);
     return failure ? [{ name, uuid: null, failure }] : [];
   });
-  if (missing.length < words.length) return chooseDomains(ctx, selection); // it has come meanwhile
+  if (missing.length < words.length) return chooseDomains(ctx, selection); // the VM was defined meanwhile
   const [only] = missing;
   if (only && selection.words.length === 1) throw only.failure;
   return { ...chosen, missing };
 }
 
-/** A job of every night may exclude a VM that has gone; where it is an error, it throws `not-found`. */
+/**
+ * Prints a note for each --exclude that matches nothing, because a nightly job may exclude a VM that is gone; throws
+ * `not-found` if the selection treats it as an error.
+ */
 function tellIdle(
   ctx: Context,
   word: string,
   known: readonly DomainName[],
   { exacting = false }: Selection,
 ): void {
-  const message = `--exclude ${inText(word)} leaves out nothing: ${isPattern(word) ? 'no VM matches' : 'no VM is called so'}`;
+  const message = `--exclude ${inText(word)} matches no VM`;
   const names = known.map(({ name }) => name);
   const meant = isPattern(word) ? null : nearest(word, names);
   const hint = meant === null ? 'kvmsnap list shows all VMs' : `did you mean ${inText(meant)}?`;
@@ -121,17 +124,17 @@ export async function readAllSnapshots(
   return new Map(readings.map(({ domain }, i) => [domain.uuid, snapshots[i] ?? NO_SNAPSHOTS]));
 }
 
-/** Why nothing is left of a selection; `chosen` counts the VMs whose state was asked. */
+/** The failure of a selection that selects no VM; `chosen` counts the VMs whose state was read. */
 export function nothingLeft({ exclude, states }: Selection, chosen: number): KvmsnapError {
   const why =
     chosen > 0
-      ? `of ${chosen} selected, none is ${states.join(' or ')}`
+      ? `${chosen === 1 ? 'the selected VM is not' : `none of the ${chosen} selected VMs is`} ${states.join(' or ')}`
       : exclude.length > 0
-        ? 'all that were selected are excluded'
-        : 'this connection has none';
+        ? 'all selected VMs are excluded'
+        : 'this connection has no VMs';
   const hint =
     chosen + exclude.length > 0
       ? 'kvmsnap list shows all VMs and their states'
-      : 'the VMs of the host are at --connect qemu:///system';
-  return new KvmsnapError('not-found', `no VM is left: ${why}`, { hint });
+      : 'to reach the VMs of the host, add --connect qemu:///system';
+  return new KvmsnapError('not-found', why, { hint });
 }

@@ -5,8 +5,8 @@ import { type DiskLocation, readImages } from './disks.ts';
 import type { Vm } from './load.ts';
 
 /**
- * By target, the images that a snapshot's state is in: those of the definition stored with it, which libvirt reverts, and
- * not those in use now. What the VM uses, under whichever of its disks, was looked at already.
+ * By target, the images that hold the state of a snapshot: those that its stored definition names, because libvirt
+ * reverts these and not the ones in use now. Images that the VM uses, as whichever disk, were inspected before.
  */
 export async function readStoredImages(
   ctx: Context,
@@ -36,7 +36,7 @@ export async function readStoredImages(
   return new Map([...known, ...(await readImages(ctx, uri, elsewhere))]);
 }
 
-/** What was found of the file already; undefined where the VM does not use it. */
+/** What was found out about the file before; undefined if the VM does not use it. */
 function inUse(
   images: Images,
   { target, location }: SnapshotDisk,
@@ -44,7 +44,7 @@ function inUse(
   active: string | null,
 ): DiskImage | undefined {
   const image = images.get(target);
-  // of an external one the image in use is the overlay, which holds what was written since
+  // the image in use of an external snapshot is its overlay, which holds what was written since then
   if (source === null) return location === 'internal' ? image : undefined;
   if (source === active) return image;
   const [link] = [image, ...images.values()].flatMap((each) => (each && linkOf(each, source)) ?? []);

@@ -4,13 +4,13 @@ import type { Finding } from '../model/rule.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { inText } from '../model/text.ts';
 
-/** Volumes of storage pools that libvirt does not find now: whatever is done with such a disk fails midway. */
+/** Findings about volumes of storage pools that libvirt cannot find now; any action on such a disk would fail halfway. */
 
-/** What is found of the disks that a snapshot of the VM would hold. */
+/** The findings about the disks that a snapshot of the VM would contain. */
 export const lostVolumes = ({ disks }: Pick<Domain, 'disks'>): Finding[] =>
   findingsOf(disks.filter(takesPart));
 
-/** What is found of the disks of the definition stored with a snapshot. */
+/** The findings about the disks of a snapshot's stored definition. */
 export const lostStoredVolumes = ({ definedDisks }: Pick<Snapshot, 'definedDisks'>): Finding[] =>
   findingsOf(definedDisks);
 
@@ -19,7 +19,7 @@ const findingsOf = (
 ): Finding[] =>
   disks.flatMap(({ target, pool }) => (pool?.problem ? [finding(target, pool, pool.problem)] : []));
 
-/** A name that virsh would take for an option is the option's value. */
+/** The words for a pool; a name that virsh would mistake for an option becomes the value of `--pool`. */
 const poolWord = (name: string): string[] => (name.startsWith('-') ? ['--pool', name] : [name]);
 
 function finding(target: string, { name, volume }: Volume, problem: NonNullable<Volume['problem']>): Finding {
@@ -27,16 +27,16 @@ function finding(target: string, { name, volume }: Volume, problem: NonNullable<
   switch (problem) {
     case 'inactive':
       return {
-        what: `${disk}, which is not active, and libvirt then finds no volume of it`,
+        what: `${disk}, which is not active, so libvirt cannot find the volume`,
         hint: 'start the pool',
         command: commandLine('virsh', ['pool-start', ...poolWord(name)]),
       };
     case 'no-pool':
-      return { what: `${disk}, and there is no such pool`, hint: 'define the pool again, and start it' };
+      return { what: `${disk}, but this pool does not exist`, hint: 'define the pool again, and start it' };
     case 'no-volume':
       return {
-        what: `${disk}, and libvirt knows no such volume there`,
-        hint: 'restore the file if it is missing; this makes libvirt look for it again',
+        what: `${disk}, but libvirt does not know this volume`,
+        hint: 'restore the file if it is missing; then this command makes libvirt look for it again',
         command: commandLine('virsh', ['pool-refresh', ...poolWord(name)]),
       };
   }

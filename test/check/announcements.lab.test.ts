@@ -165,7 +165,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'unused-memory',
     when: 'memory that no snapshot refers to',
-    says: /with the VM off, and a little space free, this gives them back/,
+    says: /with the VM off and a little free space, this gives the space back/,
     makes: async () => {
       const vm = await fullVm('web');
       take(vm, 's1');
@@ -205,7 +205,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'read-only-disk',
     when: 'a read-only disk: no snapshot holds it',
-    says: /disk vdb is read-only, and no snapshot holds it/,
+    says: /disk vdb is read-only, so snapshots do not contain it/,
     makes: () => {
       const base = pathOf(defineVm({ name: 'base', disks: [{ size: '8M' }] }));
       return defineVm({ name: 'web', disks: [{ size: '8M' }, { source: base, readonly: true }] });

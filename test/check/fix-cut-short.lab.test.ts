@@ -98,14 +98,13 @@ test.each([
     await interrupt(run, 'SIGTERM', 'libvirt');
     run.kill('SIGTERM');
   }
-  const carriesOn =
-    /; stopped waiting, but libvirtd carries on: 'have libvirt know the snapshot complete' of web/;
+  const carriesOn = /; stopped waiting, but libvirtd carries on: 'register the snapshot complete' of web/;
   expect(await told(run)).toMatchObject({
     code,
     vms: [['failed', 'done', 'done', 'failed']],
     errors: [{ message: expect.stringMatching(carriesOn), command: null }],
     error: { exitCode: code, message: expect.stringMatching(carriesOn) },
-    stderr: expect.stringContaining('note: web was not looked at again'),
+    stderr: expect.stringContaining('note: web was not checked again'),
   });
   expect(snapshotNames(vm)).toEqual(['a']);
   slow.goOn();
@@ -134,7 +133,7 @@ test('between the two halves of a step: it names the half that is still to be do
   });
   slow.goOn();
   await waitFor(() => size() > before, { what: 'what it carried on with' });
-  expect(errors).toMatchObject([{ hint: 'once that has ended, this is still to be done' }]);
+  expect(errors).toMatchObject([{ hint: 'when that has ended, these commands still have to be run' }]);
   pasteOk(errors[0]?.command ?? null);
   expect(size()).toBe(before);
   expect((await document('check', 'check', 'web')).domains[0]?.fixes).toEqual([]);

@@ -120,9 +120,9 @@ describe('adopting', () => {
 
   test('says what is assumed', () => {
     const [first, second] = plan({ tags: [at('a', 1), at('b', 2, { vmStateBytes: 1 })] });
-    expect(first?.assumed).toBe('the VM was defined then as it is today; it has no parent');
+    expect(first?.assumed).toBe('the VM was defined as it is today; it has no parent');
     expect(second?.assumed).toBe(
-      'the VM was defined then as it is today, and it ran; its parent is a, the one before it',
+      'the VM was defined as it is today and was running; its parent is a, the one before it',
     );
   });
 

@@ -107,7 +107,7 @@ describe('a VM whose definition was lost while it ran', () => {
     const declined = await kvmsnap(['check', 'web-1', '--fix']);
     expect([declined.code, declined.stderr]).toEqual([
       10,
-      expect.stringContaining('have libvirt know the snapshot running'),
+      expect.stringContaining('register the snapshot running'),
     ]);
     expect(facts(vm)).toEqual(before);
 
@@ -123,7 +123,7 @@ describe('a VM whose definition was lost while it ran', () => {
       {
         name: 'last',
         parent: 'running',
-        description: expect.stringMatching(/^Adopted by kvmsnap on .* Assumed: /),
+        description: expect.stringMatching(/^Registered by kvmsnap on .* Assumed: /),
       },
     ]);
     expect([bytes(vm), tagNames(vm)]).toEqual([before.bytes, before.tags]);

@@ -66,11 +66,11 @@ describe('unclear', () => {
     ['disk vdb does not hold it', { vda: [at('x', 0)], vdb: [] }],
     ['disk vda holds it 2 times', { vda: [at('x', 0), at('x', 0)], vdb: [at('x', 0)] }],
     [
-      'the disks hold it from different times, so it is not one snapshot',
+      'its tags in the disks are from different times, so they are not one snapshot',
       { vda: [at('x', 0)], vdb: [at('x', 61)] },
     ],
     [
-      'disk vdb cannot be looked at',
+      'disk vdb cannot be inspected',
       { vda: [at('x', 0)], vdb: { kind: 'unseen', why: 'permission', format: null, source: 'storage pool' } },
     ],
     ['disk vdb is not qcow2', { vda: [at('x', 0)], vdb: seen({ format: 'raw' }) }],
@@ -79,11 +79,11 @@ describe('unclear', () => {
       { vda: [at('x', 0)], vm: { disks: [disk(), disk({ target: 'vdb', driver: 'raw' })] } },
     ],
     [
-      "the VM's XML says snapshot='no' of disk vdb",
+      "the VM's XML has snapshot='no' for disk vdb",
       { vda: [at('x', 0)], vm: { disks: [disk(), disk({ target: 'vdb', snapshot: 'no' })] } },
     ],
     [
-      'the VM has UEFI firmware, and whether its NVRAM was taken is not known',
+      'the VM has UEFI firmware, and it is unknown whether the snapshot includes the NVRAM',
       { vda: [at('x', 0)], vm: { pflash: { nvramFormat: 'qcow2', nvramPath: null } } },
     ],
     [
@@ -96,7 +96,7 @@ describe('unclear', () => {
 
   test.each<[string, RegExp]>([
     ['a/b', /'\/'/],
-    ['\ufffd', /no text/],
+    ['\ufffd', /not valid UTF-8/],
     ['bell\x07', /control/],
     ['n'.repeat(248), /248 bytes long, and the limit is 247/],
   ])('a name that libvirt cannot keep: %j', (name, why) => {

@@ -198,7 +198,11 @@ test('over what an internal one refuses: a raw image, a floppy, an attribute in 
     ],
   });
   const { message } = await refused('create-as', 'web-1', 's1');
-  for (const part of ['disk vda', 'the file is raw', "disk vdb: the VM's XML says snapshot='external'"])
+  for (const part of [
+    'disk vda',
+    'is raw, and internal snapshots need qcow2',
+    "disk vdb: the VM's XML says snapshot='external'",
+  ])
     expect(message).toContain(part);
   const result = await kvmsnap(['create-as', 'web-1', 's1', '--external', ...FORCE]);
   expect(result).toMatchObject({

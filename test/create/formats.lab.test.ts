@@ -41,7 +41,7 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [{ format: 'raw', size: SIZE }] },
     prepare: fill,
     virsh: unsupported('vda', 'raw'),
-    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says raw`],
+    says: (m) => [`disk vda (${pathOf(m)}) is raw, and internal snapshots need qcow2`],
     hint: NAME_IT,
     command: conversion('raw', 'qcow2'),
     fix: convertAndName('raw', 'qcow2'),
@@ -51,7 +51,7 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [{ format: 'vmdk', size: SIZE }] },
     prepare: fill,
     virsh: unsupported('vda', 'vmdk'),
-    says: (m) => [`disk vda (${pathOf(m)}): the file is vmdk, the VM's XML says vmdk`],
+    says: (m) => [`disk vda (${pathOf(m)}) is vmdk, and internal snapshots need qcow2`],
     hint: NAME_IT,
     command: conversion('vmdk', 'qcow2'),
     fix: convertAndName('vmdk', 'qcow2'),
@@ -64,7 +64,7 @@ const HAZARDS: readonly Hazard[] = [
       writeFileSync(renamed(m, 'qcow2'), 'of somebody else');
     },
     virsh: unsupported('vda', 'raw'),
-    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says raw`],
+    says: (m) => [`disk vda (${pathOf(m)}) is raw, and internal snapshots need qcow2`],
     command: conversion('raw', 'qcow2.new'),
     fix: (m, refusal) => {
       convertAndName('raw', 'qcow2.new')?.(m, refusal);
@@ -75,7 +75,7 @@ const HAZARDS: readonly Hazard[] = [
     what: 'raw second disk',
     spec: { disks: [{ size: SIZE }, { format: 'raw', size: SIZE }] },
     virsh: unsupported('vdb', 'raw'),
-    says: (m) => [`disk vdb (${pathOf(m, 1)}): the file is raw, the VM's XML says raw`],
+    says: (m) => [`disk vdb (${pathOf(m, 1)}) is raw, and internal snapshots need qcow2`],
     command: (m) => conversion('raw', 'qcow2')({ ...m, disks: m.disks.slice(1) }),
     fix: (_, { command }) => {
       pasteOk(command);
@@ -110,7 +110,7 @@ const HAZARDS: readonly Hazard[] = [
     spec: { disks: [{ size: SIZE }] },
     prepare: (m) => closeSync(openSync(pathOf(m), 'w')),
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
-    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says qcow2`],
+    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, but the VM's XML says qcow2`],
     command: conversion('raw', 'qcow2.new'),
     fix: null,
   },
@@ -151,7 +151,7 @@ const HAZARDS: readonly Hazard[] = [
     },
     virsh: /Image is corrupt/,
     says: (m) => [`disk vda (${pathOf(m)}): the image is marked corrupt`],
-    hint: /^restore the image from a backup; or, with the VM off, copy what it holds now/,
+    hint: /^restore the image from a backup; or, with the VM off, copy its present content/,
     command: (m) => `qemu-img convert -f qcow2 -O qcow2 ${pathOf(m)} ${pathOf(m)}.copy`,
     fix: (m, { command }) => {
       pasteOk(command);
@@ -174,7 +174,7 @@ test('advice for a file whose name a shell would take apart', async () => {
     what: '',
     spec,
     virsh: unsupported('vda', 'raw'),
-    says: () => [`disk vda (${awkward}): the file is raw`],
+    says: () => [`disk vda (${awkward}) is raw`],
     command: () => `qemu-img convert -f raw -O qcow2 ${quoted(awkward)} ${quoted(target)}`,
     fix: (_, { command }) => {
       pasteOk(command);
@@ -190,8 +190,8 @@ test.runIf(isSystemLab)('a raw block device (root makes it)', () =>
     spec: { disks: [{ backend: 'block', format: 'raw', size: SIZE }] },
     prepare: fill,
     virsh: unsupported('vda', 'raw'),
-    says: (m) => [`disk vda (${pathOf(m)}): the file is raw, the VM's XML says raw`],
-    hint: /for a raw logical volume let LVM take the snapshot, .* or convert it to a qcow2 file/,
+    says: (m) => [`disk vda (${pathOf(m)}) is raw, and internal snapshots need qcow2`],
+    hint: /let LVM take the snapshot of the raw logical volume, .* or convert the volume to a qcow2 file/,
     command: (m) =>
       `lvcreate --snapshot --size 10G --name ${pathOf(m).replace('/dev/', '')}-snapshot ${pathOf(m)}`,
     fix: (m) => {

@@ -90,7 +90,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     what: 'floppy image',
     spec: { disks: [SMALL, { device: 'floppy', format: 'raw', size: '1440K' }] },
     virsh: /internal snapshot for disk fda unsupported for storage type raw/,
-    says: (m) => [`disk fda (${pathOf(m, 1)}): the file is raw`],
+    says: (m) => [`disk fda (${pathOf(m, 1)}) is raw`],
     hint: 'eject the floppy fda, or make it <readonly/>',
     command: null,
     fix: (m) => void virsh('change-media', m.uuid, 'fda', '--eject', '--config'),

@@ -166,7 +166,7 @@ hazard(19, 'undefine of a running VM', async () => {
   await succeed('revert', 'web-1', 'a');
   return {
     virsh: 'forgets its snapshots, exit 0; they stay in the image',
-    kvmsnap: 'check names them, exit 5; check --fix has libvirt know them again',
+    kvmsnap: 'check names them, exit 5; check --fix registers them again',
   };
 });
 

@@ -250,7 +250,7 @@ describe('--backup', () => {
     tool('qemu-img', ['create', '-q', '-f', 'raw', raw, '1M']);
     virsh('attach-disk', vm.uuid, raw, 'vdc', '--config', '--driver', 'qemu', '--subdriver', 'raw');
     const before = facts(vm);
-    expect(await fail(5, 'revert', 'raw', 's1', '--backup')).toContain(`disk vdc (${raw}): the file is raw`);
+    expect(await fail(5, 'revert', 'raw', 's1', '--backup')).toContain(`disk vdc (${raw}) is raw`);
     expect(facts(vm)).toEqual(before);
   });
 });

@@ -37,10 +37,10 @@ function lockedVm(spec: Partial<VmSpec> = {}): Vm {
 
 const tagNames = (vm: Vm): string[] => tags(pathOf(vm)).map(({ name }) => name);
 const unseenLines = (stderr: string): number =>
-  stderr.split('\n').filter((line) => /could not look at disk/.test(line)).length;
+  stderr.split('\n').filter((line) => / could not be inspected /.test(line)).length;
 
 const PERMISSION =
-  "note: could not look at disk vda (permission denied): format by libvirt's word, and whether each disk really holds its snapshot is unchecked (hazards 2-4)\n";
+  "note: disk vda could not be inspected (permission denied); kvmsnap relies on libvirt's information and cannot check that the snapshots are in the images\n";
 const REMOTE = PERMISSION.replace('permission denied', 'it is on another host');
 
 /** The whole life of a snapshot, each step judged by root. */
@@ -139,7 +139,7 @@ describe('a member of the libvirt group, images of mode 0600', () => {
     { disk: { format: 'qcow2', driver: 'raw' }, pool: false, code: 5, told: /disk vda.*raw/ },
     { disk: { format: 'raw', driver: 'qcow2' }, pool: true, code: 5, told: /disk vda.*raw/ },
     { disk: { format: 'qcow2', driver: 'raw' }, pool: true, code: 5, told: /disk vda.*qcow2/ },
-    { disk: { format: 'qcow2' }, pool: true, code: 0, told: /^note: could not look at disk vda.*\n$/ },
+    { disk: { format: 'qcow2' }, pool: true, code: 0, told: /^note: disk vda could not be inspected.*\n$/ },
   ];
 
   test.each(FORMATS)('$disk, in a pool: $pool: exit $code', async ({ disk, pool, code, told }) => {

@@ -309,7 +309,7 @@ describe('what changes while the question stands', () => {
     const terminal = await asked('check', 'web', '--fix');
     tool('qemu-img', ['snapshot', '-c', 'second', pathOf(vm)]);
     terminal.type('y\r');
-    await terminal.waitForText(/now: web: have libvirt know the snapshot second/);
+    await terminal.waitForText(/now: web: register the snapshot second/);
     expect(snapshotNames(vm)).toEqual(['s1']);
     terminal.type('y\r');
     await terminal.done;

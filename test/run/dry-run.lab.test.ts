@@ -91,7 +91,7 @@ describe('check --fix --dry-run', () => {
     const { code, stdout, stderr } = await dryRun('check', 'web', '--fix');
     expect({ code, stderr }).toEqual({
       code: 0,
-      stderr: expect.stringContaining("know the snapshot 'it's lost'"),
+      stderr: expect.stringContaining("register the snapshot 'it's lost'"),
     });
     expect(stdout + stderr).not.toContain('s3cr3t');
     pasteOk(stdout);
@@ -108,7 +108,7 @@ describe('check --fix --dry-run', () => {
     const table = await dryRun('check', '--fix');
     expect(table.code).toBe(5);
     expect(table.stdout).toMatch(/^\{ printf .*\| virsh snapshot-create .*\n\n.*LEVEL/s);
-    expect(table.stdout).toMatch(/^oldbox +error +\S+ +.*the file is raw/m);
+    expect(table.stdout).toMatch(/^oldbox +error +\S+ +.* is raw, and internal snapshots need qcow2/m);
     expect(table.stdout).not.toMatch(/^web +/m);
     expect(table.stderr).toMatch(/error: 1 finding that --fix leaves, on 1 of 2 VMs\n$/);
     const json = await dryRun('check', '--fix', '--json');
@@ -122,7 +122,10 @@ describe('check --fix --dry-run', () => {
       ['web', false],
     ]);
     const csv = await dryRun('check', '--fix', '-o', 'csv');
-    expect(csv).toMatchObject({ code: 5, stderr: expect.stringMatching(/note: oldbox: .*the file is raw/) });
+    expect(csv).toMatchObject({
+      code: 5,
+      stderr: expect.stringMatching(/note: oldbox: .* is raw, and internal snapshots need qcow2/),
+    });
     expect([facts(vm), virsh('dumpxml', '--domain', raw.uuid)]).toEqual(before);
     expect(tagNames(vm)).toEqual([['lost']]);
   });
@@ -130,7 +133,10 @@ describe('check --fix --dry-run', () => {
   test('with nothing to fix, and with something that cannot be: never silent', async () => {
     defineVm({ name: 'oldbox', disks: [{ size: '8M', format: 'raw' }] });
     const result = await dryRun('check', 'oldbox', '--fix');
-    expect(result).toMatchObject({ code: 5, stdout: expect.stringContaining('the file is raw') });
+    expect(result).toMatchObject({
+      code: 5,
+      stdout: expect.stringContaining('is raw, and internal snapshots need qcow2'),
+    });
     const fine = small('fine');
     expect(await dryRun('check', 'fine', '--fix')).toMatchObject({ code: 0, stdout: '' });
     expect(existsSync(pathOf(fine))).toBe(true);

@@ -224,7 +224,7 @@ describe('a typing slip', () => {
       'no snapshot before-upgrade',
       "did you mean 'before upgrade'?",
     ],
-    [['revert', 'centos7-1', 'zzz'], 'has no snapshot zzz', 'kvmsnap list centos7-1 shows those that it has'],
+    [['revert', 'centos7-1', 'zzz'], 'has no snapshot zzz', 'kvmsnap list centos7-1 lists its snapshots'],
     [['revert', 'debian-12', 'snapshot-1'], 'the VM debian-12 has no snapshot', 'it has no snapshots'],
   ])('%j is exit 4 and names the nearest', async (args, message, hint) => {
     const stderr = await fail(4, ...args);

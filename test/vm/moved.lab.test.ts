@@ -165,7 +165,9 @@ test('a network disk whose server takes one client is never asked by us', async 
     expect(looks.map(({ code }) => code).slice(0, 2)).toEqual([0, 0]);
     for (const { code, said } of looks) {
       expect(code).not.toBe(124);
-      expect(said).toMatch(/disk vda lies on .*nbd.*, which is no file of this host: it was not opened/);
+      expect(said).toMatch(
+        /disk vda has the backing file .*nbd.*, which is not a file of this host; it was not inspected/,
+      );
       // what it holds is beneath the overlay, where nobody looks: no copy of the overlay is a copy of it
       expect(said).not.toContain('qemu-img convert');
     }

@@ -103,7 +103,7 @@ describe('it is in doubt', () => {
       /holds 2 snapshots of that name/,
     ],
     ['another time', used(['vda', vda(tag('s1', { createdAtSeconds: TAKEN_AT - 60 }))]), /at another time/],
-    ['a memory', used(['vda', vda(tag('s1', { vmStateBytes: 5 }))]), /holds a memory/],
+    ['a memory', used(['vda', vda(tag('s1', { vmStateBytes: 5 }))]), /holds saved memory/],
     [
       'two images',
       used(['sda', vda(tag('s1'))], ['sdb', seen({ path: '/new/b', tags: [tag('s1')] })]),

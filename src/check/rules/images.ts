@@ -8,7 +8,7 @@ import { beyondLimit, nearLimit } from '../../vm/chain-depth.ts';
 import { eachDisk } from '../../vm/disk-findings.ts';
 import type { CheckFacts } from './facts.ts';
 
-/** Rules about the images and the files beside them. */
+/** Rules about the images and the files next to them. */
 
 export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
   {
@@ -28,15 +28,15 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
     hazards: [],
     severity: 'warning',
     find: ({ domain, images }) =>
-      // with lazy refcounts the dirty bit is set all the time while the VM runs
+      // with lazy refcounts the dirty bit is set whenever the VM runs
       isActive(domain.state)
         ? []
         : [...images].flatMap(([target, image]) => {
             const [top] = chainOf(image);
             if (!top?.dirty || top.corrupt) return [];
             return {
-              what: `disk ${target}: the image was not closed in peace (dirty bit); QEMU repairs it when the VM starts`,
-              hint: 'make a copy of the image before that',
+              what: `disk ${target}: the image was not closed cleanly (its dirty bit is set); QEMU repairs it when the VM starts`,
+              hint: 'copy the image before you start the VM',
               command: commandLine('cp', ['--reflink=auto', '--', top.path, `${top.path}.copy`]),
             };
           }),
@@ -48,7 +48,7 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
     find: ({ domain }) =>
       domain.disks
         .filter(({ readonly, hasSource, device }) => readonly && hasSource && device === 'disk')
-        .map(({ target }) => ({ what: `disk ${target} is read-only, and no snapshot holds it` })),
+        .map(({ target }) => ({ what: `disk ${target} is read-only, so snapshots do not contain it` })),
   },
   {
     id: 'no-guest-agent',
@@ -57,10 +57,10 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
     find: ({ domain }) => {
       if (domain.state !== 'running' || domain.agentChannel === 'connected') return [];
       const why =
-        domain.agentChannel === 'none' ? 'the VM has no channel for one' : 'none answers in the guest';
+        domain.agentChannel === 'none' ? 'the VM has no channel for one' : 'the guest does not answer';
       return [
         {
-          what: `no guest agent (${why}): its file systems cannot be frozen for a snapshot of the disks alone`,
+          what: `no guest agent (${why}): the guest's file systems cannot be frozen for a snapshot of the disks only`,
         },
       ];
     },
@@ -85,7 +85,7 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
       eachDisk(facts, ({ target, source }, image) =>
         chainOf(image)[0]?.looksLike?.format === 'luks'
           ? {
-              what: `disk ${target} (${source}) looks like luks, as a guest writes it that encrypts its disk; the VM has it as raw, so do not change the type`,
+              what: `disk ${target} (${source}) looks like luks, because the guest encrypts its disk; for the VM it is raw, so do not change the type`,
             }
           : null,
       ),
@@ -104,13 +104,13 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
         .map(({ path, over }) => ({
           what:
             over === null
-              ? `${path} holds a memory of the VM that no snapshot of it names`
-              : `${path} is laid over ${over}, and neither the VM nor a snapshot of it uses it`,
-          // it may be the very file that is missing
+              ? `${path} holds saved memory of the VM, and no snapshot of the VM refers to it`
+              : `${path} is an overlay of ${over} that neither the VM nor one of its snapshots uses`,
+          // it may be the missing file
           ...(lost.length > 0
-            ? { hint: `it may be what was at ${lost.join(', ')}, which a snapshot needs: keep it` }
+            ? { hint: `keep it: it may be the file that was at ${lost.join(', ')}, which a snapshot needs` }
             : {
-                hint: 'if you do not need it, and nobody else does, this removes it',
+                hint: 'if nobody needs this file, remove it',
                 command: commandLine('rm', [path]),
               }),
         }));
@@ -122,7 +122,7 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
     severity: 'warning',
     find: ({ readableFiles }) =>
       readableFiles.map((path) => ({
-        what: `${path}, which a snapshot has made, holds data of the guest, and other users of this host may read it`,
+        what: `${path}, which belongs to a snapshot, holds data of the guest, and other users of this host can read it`,
         command: commandLine('chmod', ['600', path]),
       })),
   },
@@ -134,18 +134,23 @@ function unusedMemoryFinding(
   image: DiskImage | undefined,
   { unusedMemory, users }: { readonly unusedMemory: UnusedMemory; readonly users: ImageUsers },
 ): Finding[] {
-  const what = `disk ${target}: ${mebibytes(unusedMemory.bytes)} of the image are memory that no snapshot refers to: of a save that failed, or of a snapshot that was reverted to and then deleted`;
+  const what = `disk ${target}: ${mebibytes(unusedMemory.bytes)} of the image are saved memory that no snapshot refers to; a failed save leaves it, and so does a snapshot that was reverted to and then deleted`;
   const top = resizable(image);
   if (!top)
-    return [{ what, hint: 'the next snapshot of the running VM takes them, and its deletion frees them' }];
+    return [
+      {
+        what,
+        hint: 'the next snapshot of the running VM reuses this space, and deleting that snapshot frees it',
+      },
+    ];
   const others = usesOf(users, top.path);
   if (others.length > 0)
-    return [{ what, hint: `an image that another VM uses is not resized: ${describeUses(others)}` }];
-  const off = isActive(domain.state) ? 'with the VM off, and' : 'with';
+    return [{ what, hint: `kvmsnap does not resize an image that another VM uses: ${describeUses(others)}` }];
+  const off = isActive(domain.state) ? 'with the VM off and' : 'with';
   return [
     {
       what,
-      hint: `${off} a little space free, this gives them back`,
+      hint: `${off} a little free space, this gives the space back`,
       command: freeUnusedMemoryLine(top, unusedMemory),
     },
   ];

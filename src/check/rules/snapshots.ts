@@ -13,9 +13,9 @@ import { findOrphans, type Orphan } from '../orphans.ts';
 import { isGone } from '../stored-tags.ts';
 import type { CheckFacts } from './facts.ts';
 
-/** Rules about the snapshots that libvirt knows, and those that only the images hold. */
+/** Rules about registered snapshots, and about snapshots that only the images hold. */
 
-/** libvirt's reason where QEMU has stopped the guest (VIR_DOMAIN_PAUSED_IOERROR, as virsh spells it). */
+/** The reason that libvirt gives when QEMU has stopped the guest (VIR_DOMAIN_PAUSED_IOERROR, in virsh's words). */
 const WRITE_ERROR = 'I/O error';
 
 export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
@@ -41,8 +41,8 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
       domain.state === 'paused' && domain.stateReason === WRITE_ERROR
         ? [
             {
-              what: `the VM is paused (${domain.stateReason}): a disk could not be read or written, mostly because a file system or device is full`,
-              hint: 'the first command tells which disk; when it can be written to again, the second lets the guest go on',
+              what: `the VM is paused (${domain.stateReason}): a disk could not be read or written, usually because a file system or device is full`,
+              hint: 'the first command shows which disk it is; when that disk can be written to again, the second command resumes the guest',
               commands: [`virsh domblkerror ${virshWord(domain)}`, `virsh resume ${virshWord(domain)}`],
             },
           ]
@@ -55,9 +55,9 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
     find: ({ domain, unread }) =>
       unread.map(({ name, failure }) => ({
         snapshot: name,
-        what: `${failure.message}; what depends on it is not known, and nothing of this VM is fixed, reverted or deleted`,
+        what: `${failure.message}; the files that it needs are unknown, so kvmsnap fixes, reverts and deletes nothing of this VM`,
         command: `virsh snapshot-dumpxml ${virshWord(domain)} --snapshotname ${quote(name)}`,
-        hint: 'this shows the error of libvirt',
+        hint: 'this command shows the error of libvirt',
       })),
   },
   {
@@ -72,7 +72,7 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
           what: `the snapshot ${inText(name)} is being taken at this moment`,
         })),
       ...(domain.busy && !snapshots.some(({ underWay }) => underWay)
-        ? [{ what: 'a job of libvirt holds the VM at this moment' }]
+        ? [{ what: 'a libvirt job holds the VM at this moment' }]
         : []),
     ],
   },
@@ -89,11 +89,11 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
     find: ({ domain, images, users }) =>
       participants(domain).flatMap(({ target, source }) =>
         [...new Set([source, ...chainPaths(images.get(target))])].flatMap((path, i) => {
-          // a backing file that no VM writes to may be shared by many
+          // many VMs may share a backing file that none of them writes to
           const others = usesOf(users, path).filter(({ writes }) => i === 0 || writes);
           if (path === null || others.length === 0) return [];
           return {
-            what: `disk ${target}: ${path} is not this VM's alone: ${describeUses(others)}. What would change their data (a revert, a merge, the fix of an image) is refused`,
+            what: `disk ${target}: ${path} is also used elsewhere: ${describeUses(others)}. kvmsnap refuses whatever would change that data (a revert, a merge, the fix of an image)`,
           };
         }),
       ),
@@ -108,9 +108,9 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
           ? [
               {
                 snapshot: snapshot.name,
-                what: `the snapshot ${inText(snapshot.name)} is in no disk: only libvirt's knowledge of it is left`,
+                what: `the snapshot ${inText(snapshot.name)} is in no disk; only its metadata in libvirt is left`,
                 ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
-                  hint: 'this has libvirt forget it',
+                  hint: 'this unregisters it',
                   options: ['--metadata'],
                 }),
               },
@@ -157,8 +157,8 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
       if (current !== null || !newest) return [];
       return [
         {
-          what: 'no snapshot is the current one: libvirt has lost it, or it was deleted; the next one will have no parent',
-          hint: `if the VM runs on from ${inText(newest.name)}`,
+          what: 'libvirt has no current snapshot (it was lost or deleted), so the next snapshot will have no parent',
+          hint: `if the present state of the VM is based on ${inText(newest.name)}, make that the current snapshot`,
           command: `virsh snapshot-current ${virshWord(domain)} --snapshotname ${quote(newest.name)}`,
         },
       ];
@@ -172,11 +172,11 @@ function orphanFinding({ domain, users }: CheckFacts, { name, holders, status }:
   const fix = kvmsnapLine('check', [domain.name], '--fix');
   const unclear = status.kind === 'unclear' ? ` (${status.why})` : '';
   const what = `disk ${holders.map(({ target }) => target).join(', ')} ${verb} a snapshot ${inText(name)} that libvirt does not know${unclear}`;
-  // no command is offered where it could delete another VM's only copy
+  // a command that could delete another VM's only copy is not offered
   if (holders.some(({ path }) => usesOf(users, path).length > 0)) return { what };
   return {
     what,
-    hint: `${status.kind === 'complete' ? `${fix} lets libvirt know it again; or ` : ''}with the VM off, this deletes it`,
+    hint: `${status.kind === 'complete' ? `${fix} registers it again; or ` : ''}with the VM off, this deletes it`,
     command: lines.join(' && '),
     tag: name,
   };

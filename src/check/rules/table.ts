@@ -5,8 +5,8 @@ import { IMAGE_RULES } from './images.ts';
 import { SNAPSHOT_RULES } from './snapshots.ts';
 
 /**
- * All rules that compare what libvirt knows with what the disks hold. What stops a create or a revert is told by the
- * rules of these, so that a check and a later create or revert cannot differ.
+ * All rules that compare libvirt's metadata with the disks. Whatever would stop a create or a revert is reported by the
+ * rules of create and revert, so that a check and a later action cannot disagree.
  */
 
 export const CHECK_RULES: readonly Rule<CheckFacts>[] = [...SNAPSHOT_RULES, ...IMAGE_RULES, ...AGE_RULES];

@@ -30,7 +30,7 @@ export interface CreateFacts {
   /** Bytes free where the memory will be written, and bytes that QEMU's process holds; null when unknown. */
   readonly freeBytes: number | null;
   readonly residentBytes: number | null;
-  /** Why images cannot be written to; absent: nobody looked. */
+  /** Why images cannot be written to; absent if that was not inspected. */
   readonly writeObstacles?: WriteObstacles;
 }
 

@@ -31,7 +31,7 @@ export interface DeleteFacts {
    * exactly are missing.
    */
   readonly merges: readonly Merge[];
-  /** Why images cannot be written to; absent: nobody looked. */
+  /** Why images cannot be written to; absent if that was not inspected. */
   readonly writeObstacles?: WriteObstacles;
 }
 

@@ -18,12 +18,12 @@ export const CheckFinding = z.object({
 /** A step of `check --fix`. */
 export const Fix = z.object({
   action: z.enum(['resume', 'forget', 'delete-tag', 'adopt', 'register', 'win-back', 'chmod']),
-  /** The finding that it answers. */
+  /** The rule whose finding it fixes. */
   rule: z.string(),
   snapshot: z.nullable(z.string()),
   what: z.string(),
   why: z.string(),
-  /** What is taken for granted; null: nothing. */
+  /** What is assumed; null: nothing. */
   assumed: z.nullable(z.string()),
   commands: z.array(z.string()),
   /** The file with what it takes away. */

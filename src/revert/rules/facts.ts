@@ -36,6 +36,6 @@ export interface RevertFacts extends Omit<StoredDefinitionFacts, 'domain' | 'sna
   /** Whether a snapshot of the present state is taken first (`--backup`). */
   readonly backup?: boolean;
   readonly resetNvram?: boolean;
-  /** Why images cannot be written to; absent: nobody looked. */
+  /** Why images cannot be written to; absent if that was not inspected. */
   readonly writeObstacles?: WriteObstacles;
 }

@@ -141,7 +141,7 @@ const CASES: Readonly<
         },
         { severity: 'information', snapshot: 'a' },
       ],
-      [{ vm: { state: 'running', busy: true } }, { what: expect.stringContaining('a job of libvirt') }],
+      [{ vm: { state: 'running', busy: true } }, { what: expect.stringContaining('a libvirt job') }],
     ],
   },
   'orphan-tag': {
@@ -156,7 +156,7 @@ const CASES: Readonly<
         { snapshots: [snapshot('a')], images: inVda('a', "b'c") },
         {
           severity: 'warning',
-          hint: expect.stringContaining('kvmsnap check --fix centos7-1 lets libvirt know it again'),
+          hint: expect.stringContaining('kvmsnap check --fix centos7-1 registers it again'),
           command: `qemu-img snapshot -d 'b'\\''c' --image-opts driver=qcow2,file.filename=/vm/vda.qcow2`,
         },
       ],
@@ -190,7 +190,9 @@ const CASES: Readonly<
         { images: inVda('s9'), users: usedBy('/vm/vda.qcow2', { kind: 'tags', snapshots: ['s9'] }) },
         {
           severity: 'information',
-          what: expect.stringMatching(/not this VM's alone: VM web-2 \(shut off\) has its snapshot s9 in it/),
+          what: expect.stringMatching(
+            /is also used elsewhere: VM web-2 \(shut off\) has its snapshot s9 in it/,
+          ),
         },
       ],
       [
@@ -198,7 +200,7 @@ const CASES: Readonly<
           images: new Map([['vda', seen({}, { path: '/vm/base' })]]),
           users: usedBy('/vm/base', {}),
         },
-        { what: expect.stringMatching(/^disk vda: \/vm\/base is not/) },
+        { what: expect.stringMatching(/^disk vda: \/vm\/base is also used/) },
       ],
     ],
   },
@@ -287,7 +289,9 @@ const CASES: Readonly<
         },
         {
           severity: 'error',
-          what: expect.stringMatching(/^disk vda lies on 25 overlays, .* lost when libvirtd restarts$/),
+          what: expect.stringMatching(
+            /^disk vda has a chain of 25 overlays, .* lost when libvirtd restarts$/,
+          ),
           command: `kvmsnap delete centos7-1 ${layers(7)
             .map(({ name }) => name)
             .join(' ')}`,
@@ -296,7 +300,7 @@ const CASES: Readonly<
       [
         { images: deep(25), daemonVersion: 11_003_000, snapshots: layers(25) },
         {
-          what: expect.stringContaining('deletes none of their snapshots while it is off'),
+          what: expect.stringContaining('or delete its snapshots while it is off'),
           command:
             'qemu-img commit -q -f qcow2 /vm/vda.25 && virsh dumpxml --inactive --security-info centos7-1 | ' +
             `sed "s|'/vm/vda.25'|'/vm/vda.24'|" | virsh define /dev/stdin && kvmsnap delete --metadata centos7-1 s25 && rm /vm/vda.25`,
@@ -346,7 +350,7 @@ const CASES: Readonly<
     loud: [
       [
         { vm: { disks: [disk(), disk({ target: 'vdb', readonly: true })] } },
-        { severity: 'information', what: 'disk vdb is read-only, and no snapshot holds it' },
+        { severity: 'information', what: 'disk vdb is read-only, so snapshots do not contain it' },
       ],
     ],
   },
@@ -362,7 +366,7 @@ const CASES: Readonly<
       ],
       [
         { vm: { state: 'running', agentChannel: 'disconnected' } },
-        { what: expect.stringContaining('none answers') },
+        { what: expect.stringContaining('the guest does not answer') },
       ],
     ],
   },
@@ -377,7 +381,9 @@ const CASES: Readonly<
         { unusedMemory: UNUSED_MEMORY, images: inVda() },
         {
           severity: 'warning',
-          what: expect.stringMatching(/^disk vda: 40 MiB of the image are memory that no snapshot refers to/),
+          what: expect.stringMatching(
+            /^disk vda: 40 MiB of the image are saved memory that no snapshot refers to/,
+          ),
           command:
             'qemu-img resize -f qcow2 /vm/vda.qcow2 +1006632960 && qemu-img resize -f qcow2 --shrink /vm/vda.qcow2 67108864',
         },
@@ -414,7 +420,7 @@ const CASES: Readonly<
       ],
       [
         { unusedFiles: [{ path: '/vm/vda.s1', over: '/vm/vda.qcow2' }] },
-        { what: expect.stringContaining('/vm/vda.s1 is laid over /vm/vda.qcow2') },
+        { what: expect.stringContaining('/vm/vda.s1 is an overlay of /vm/vda.qcow2') },
       ],
     ],
   },

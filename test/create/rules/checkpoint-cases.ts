@@ -22,7 +22,7 @@ export const checkpointCreateCases = (
         facts: creating({ domain: domain({ checkpoints: ['cp 1', 'cp2'] }), ...OLD }),
         finds: [
           {
-            what: /2 checkpoint\(s\).*\(cp 1, cp2\)/,
+            what: /2 checkpoints.*\(cp 1, cp2\)/,
             hint: /next backup then has to be a full one/,
             command:
               "virsh start centos7-1 && virsh checkpoint-delete centos7-1 --checkpointname 'cp 1' && " +
@@ -48,7 +48,7 @@ export const checkpointCreateCases = (
         }),
         finds: [
           {
-            what: /4 checkpoint\(s\).*\(a, b, c, \.\.\.\)/,
+            what: /4 checkpoints.*\(a, b, c, \.\.\.\)/,
             command: 'kvmsnap create-as --external centos7-1 snapshot-2',
           },
         ],

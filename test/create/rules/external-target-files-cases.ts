@@ -67,7 +67,7 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
         facts: external({ diskOnly: true }, {}, { images: overlays(18) }),
         finds: [
           {
-            what: /^disk vda lies on 18 overlays, and .* starts no VM with more than 24 overlays$/,
+            what: /^disk vda has a chain of 18 overlays, and .* cannot start a VM with more than 24 overlays$/,
             hint: /while the VM runs/,
             command: 'kvmsnap check centos7-1',
           },

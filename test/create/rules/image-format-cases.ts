@@ -71,7 +71,7 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
       {
         says: 'a pool that is not there',
         facts: creatingOn({ pool: { name: 'images', volume: 'a', problem: 'no-pool' } }),
-        finds: [{ what: /there is no such pool/ }],
+        finds: [{ what: /but this pool does not exist/ }],
       },
     ],
   },
@@ -122,7 +122,7 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         facts: creatingOn({ source: '/vm/vda.img', driver: 'raw' }, seen({ format: 'raw' })),
         finds: [
           {
-            what: /disk vda \(\/vm\/vda\.img\): the file is raw, the VM's XML says raw/,
+            what: /disk vda \(\/vm\/vda\.img\) is raw, and internal snapshots need qcow2/,
             hint: /VM off, and name the new file with <driver.* \(or take an external snapshot instead, with --external/,
             command: 'qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2',
           },
@@ -180,12 +180,12 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
       {
         says: 'an image out of reach of which nothing but the XML is known',
         facts: creatingOn({ driver: null }, unseen(null)),
-        finds: [{ what: /it is raw/ }],
+        finds: [{ what: /is raw according to the/ }],
       },
       {
         says: 'a raw disk without a path',
         facts: creatingOn({ storage: 'network', source: null, driver: 'raw' }, unseen('raw')),
-        finds: [{ what: /disk vda \(network\): it is raw/, hint: /needs a qcow2 image/ }],
+        finds: [{ what: /disk vda \(network\) is raw/, hint: /needs a qcow2 image/ }],
       },
     ],
   },
@@ -203,8 +203,8 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         facts: creatingOn({}, seen({ format: 'raw' })),
         finds: [
           {
-            what: /the file is raw, the VM's XML says qcow2/,
-            hint: /^convert it, with the VM off, and name the new file in the VM's XML$/,
+            what: /the file is raw, but the VM's XML says qcow2/,
+            hint: /^convert it with the VM off, and name the new file in the VM's XML$/,
             command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
           },
         ],
@@ -235,7 +235,9 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
       {
         says: 'an image out of reach that the pool calls raw',
         facts: creatingOn({}, unseen('raw')),
-        finds: [{ what: /it is raw, by the storage pool, and the VM's XML says qcow2/, hint: /^convert it/ }],
+        finds: [
+          { what: /is raw according to the storage pool, but the VM's XML says qcow2/, hint: /^convert it/ },
+        ],
       },
     ],
   },
@@ -264,7 +266,7 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         says: 'and the XML names no driver',
         facts: creatingOn({ driver: null }, looking('qcow2')),
         finds: [
-          { what: /names no driver type, which libvirt takes for raw/, command: 'virsh edit centos7-1' },
+          { what: /names no driver type, so libvirt treats it as raw/, command: 'virsh edit centos7-1' },
         ],
       },
       {
@@ -281,7 +283,7 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         finds: [
           {
             what: /looks like qcow2 and names \/etc\/sha\?\[2J\?dow$/,
-            hint: /do not change the type: QEMU would open \/etc\/sha.*dow for the guest; then convert it, with the VM off/,
+            hint: /do not change the type: QEMU would open \/etc\/sha.*dow for the guest; then convert it with the VM off/,
             command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
           },
         ],

@@ -22,7 +22,7 @@ export const unmanagedCreateCases = (
         facts: creating({ domain: ONE }),
         finds: [
           {
-            what: /^QEMU is given a drive past libvirt .*\(file=\/a.qcow2,if=virtio\), and libvirt takes no/,
+            what: /^<qemu:commandline> gives QEMU a drive that libvirt does not manage \(file=\/a.qcow2,if=virtio\), and libvirt takes no/,
           },
         ],
       },

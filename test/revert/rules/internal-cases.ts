@@ -55,7 +55,7 @@ export const INTERNAL_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = 
       {
         says: 'no such volume',
         facts: reverting({ snapshot: inVolume('no-volume') }),
-        finds: [{ what: /no such volume/, command: 'virsh pool-refresh images' }],
+        finds: [{ what: /does not know this volume/, command: 'virsh pool-refresh images' }],
       },
     ],
   },
@@ -101,7 +101,7 @@ export const INTERNAL_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = 
         facts: reverting({ snapshot: elsewhere, images: new Map([['vda', gone]]) }),
         finds: [
           {
-            what: /libvirt looks for s1 in \/old\/vda, and it is in \/vm\/vda.qcow2, .*moved or renamed/,
+            what: /libvirt looks for s1 in \/old\/vda, but it is in \/vm\/vda.qcow2, .*moved or renamed/,
             command: 'kvmsnap check --fix centos7-1',
           },
         ],
