@@ -11,7 +11,7 @@ import {
   sameSnapshots,
   unchanged,
 } from './lies.ts';
-import type { Seen, VmState } from './sight.ts';
+import { fileKey, type Seen, type VmState } from './sight.ts';
 import type { World, WorldVm } from './world.ts';
 
 export interface Action {
@@ -63,8 +63,26 @@ const OF_VM: readonly (readonly [string, (subject: Subject) => Part])[] = [
   ['check --fix', fix],
 ];
 
+/** Percent: a careless fix would do the worst damage there, and is hardly ever chosen by itself. */
+const FIX_BESIDE_TAGS = 30;
+
+/** Whether an image of the VM holds tags that belong to snapshots of other VMs alone. */
+function liesBesideTags({ vms, images }: Seen, name: string): boolean {
+  const own = vms.get(name);
+  const keys = Object.values(own?.paths ?? {}).map(fileKey);
+  const isOfAnother = (key: string, tag: string) =>
+    !(tag in (own?.snapshots ?? {})) &&
+    [...vms.values()].some(({ snapshots }) => snapshots[tag]?.images.includes(key));
+  return keys.some((key) => key !== null && images.get(key)?.tags.some((tag) => isOfAnother(key, tag.name)));
+}
+
 /** Something that a user might do, to a VM and a snapshot that are there. */
 export function chooseAction(chance: Chance, { vms, virsh }: World, seen: Seen, number: number): Action {
+  const beside = vms.filter(({ name }) => liesBesideTags(seen, name));
+  if (beside.length > 0 && chance.of(FIX_BESIDE_TAGS)) {
+    const vm = chance.pick(beside);
+    return { kind: 'check --fix', vm, ...fix({ vm, name: '', virsh, number }) };
+  }
   const withPast = vms.filter(({ name }) => Object.keys(seen.vms.get(name)?.snapshots ?? {}).length > 0);
   const vm = chance.pick(withPast.length > 0 && chance.of(60) ? withPast : vms);
   const names = Object.keys(seen.vms.get(vm.name)?.snapshots ?? {});
@@ -172,12 +190,23 @@ const note = ({ vm, name }: Subject, [command]: readonly [string], ...text: read
   lies: unchanged,
 });
 
+/** The names of the VM's snapshots, the oldest first: virsh lists them by name, or parents before children. */
+function byAge(virsh: World['virsh'], { uuid }: WorldVm): string[] {
+  const [list = ''] = virsh.answers([['snapshot-list', uuid, '--name', '--topological']]);
+  const names = list.split('\n').filter((name) => name !== '');
+  const xmls = virsh.answers(names.map((name) => ['snapshot-dumpxml', uuid, name]));
+  const times = xmls.map((xml) => Number(/<creationTime>(\d+)</.exec(xml)?.[1]));
+  return names
+    .map((name, i) => ({ name, time: times[i] ?? 0 }))
+    .sort((a, b) => a.time - b.time)
+    .map(({ name }) => name);
+}
+
 function prune({ vm, virsh }: Subject): Part {
   return {
     args: ['prune', vm.name, '--match', '*', '--keep-last', '1'],
     raw: () => {
-      const [list = ''] = virsh.answers([['snapshot-list', vm.uuid, '--name']]);
-      const names = list.split('\n').filter((name) => name !== '');
+      const names = byAge(virsh, vm);
       return names.slice(0, -1).every((name) => virsh.does('snapshot-delete', vm.uuid, name));
     },
     lies: (before, after) => [

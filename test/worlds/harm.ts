@@ -7,6 +7,7 @@ import type { Seen, SeenImage, VmState } from './sight.ts';
 export const harm = (action: Action, before: Seen, after: Seen): string[] => [
   ...changesSeen(action, before, after),
   ...lostTags(action, before, after),
+  ...claimedTags(action, before, after),
   ...lostHolds(before.vms.get(action.vm.name), after.vms.get(action.vm.name)),
 ];
 
@@ -52,6 +53,20 @@ function lostTags({ vm, orphans }: Action, before: Seen, after: Seen): string[] 
       return mayGo ? [] : [`tag ${id} '${name}' has gone from ${image.path}`];
     });
   });
+}
+
+/** Snapshots that are new, over a tag that belongs to a snapshot of another VM: there are fewer tags than snapshots. */
+function claimedTags({ vm }: Action, before: Seen, after: Seen): string[] {
+  const [was, is] = [before.vms.get(vm.name), after.vms.get(vm.name)];
+  return (was && is ? missing(is, was) : []).flatMap((name) =>
+    (is?.snapshots[name]?.images ?? []).flatMap((key) => {
+      const owners = accounting(after, key, name);
+      const image = after.images.get(key);
+      return count(image, name) < owners.length
+        ? [`${owners} account for fewer tags '${name}' in ${image?.path}`]
+        : [];
+    }),
+  );
 }
 
 /** Tags that a success has left behind, of snapshots that are gone or new: more than snapshots that account for them. */

@@ -4,13 +4,24 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync } from 'n
 import { basename, dirname, join } from 'node:path';
 import type { Chance } from '../lab/random.ts';
 import { backingPath, parseImage } from './qcow2.ts';
+import { fileKey } from './sight.ts';
 import { almostAll, define, makeOverlay, partly, type World, type WorldVm, writeInto } from './world.ts';
 
 /** One event: the world as it is afterwards. */
 type Event = (chance: Chance, world: World, vm: WorldVm) => World;
 
 /** How often an event stands here is how often it comes. */
-const EVENTS: readonly Event[] = [internal, internal, internal, external, write, write, move, clone];
+const EVENTS: readonly Event[] = [
+  internal,
+  internal,
+  internal,
+  external,
+  write,
+  write,
+  move,
+  clone,
+  bothTake,
+];
 
 /** Some events, and in some worlds a VM that runs at the end. */
 export function liveOn(chance: Chance, made: World): World {
@@ -62,6 +73,31 @@ function internal(chance: Chance, world: World, { uuid }: WorldVm): World {
   raw(world, 'snapshot-create-as', uuid, chance.pick(['s1', 's2', 's3', '2']));
   return world;
 }
+
+/**
+ * A VM of two disks takes a snapshot, and a second later another VM takes one in an image that they share: in the eyes of the
+ * first, one of its disks lacks that one, as if it had failed half way.
+ */
+function bothTake(chance: Chance, world: World): World {
+  const pairs = world.vms.flatMap((wide) =>
+    world.vms
+      .filter((other) => other !== wide && wide.disks.length > 1 && sharesImage(wide, other))
+      .map((other) => ({ wide, other })),
+  );
+  if (pairs.length === 0) return world;
+  const { wide, other } = chance.pick(pairs);
+  raw(world, 'snapshot-create-as', wide.uuid, 's4');
+  sleepToNextSecond();
+  raw(world, 'snapshot-create-as', other.uuid, 's5');
+  return world;
+}
+
+const sharesImage = (one: WorldVm, other: WorldVm): boolean =>
+  one.disks.some(({ path }) => other.disks.some((disk) => fileKey(disk.path) === fileKey(path)));
+
+/** The dates of tags are whole seconds. */
+const sleepToNextSecond = (): void =>
+  void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1050 - (Date.now() % 1000));
 
 function external(chance: Chance, world: World, { uuid }: WorldVm): World {
   raw(world, 'snapshot-create-as', uuid, chance.pick(['e1', 'e2']), '--disk-only');

@@ -1,5 +1,5 @@
 // What the judge of the random worlds finds in raw virsh: each rule is seen to fail once.
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { scratch, tool } from '../lab/lab.ts';
@@ -77,6 +77,16 @@ test('a fix may delete orphans, but no tag that a snapshot of another VM account
   tool('qemu-img', ['snapshot', '-c', 'orphan', world.path]);
   const remove = (name: string) => () => void tool('qemu-img', ['snapshot', '-d', name, world.path]);
   expect(damage(world, world.a, 'none', fix, remove('orphan'))).toEqual([]);
+  const claim = () => {
+    const file = join(world.directory, 'claim.xml');
+    const [xml = ''] = virsh.answers([['snapshot-dumpxml', world.b.uuid, 's1']]);
+    writeFileSync(file, xml.replaceAll(world.b.uuid, world.a.uuid).replace('<name>b<', '<name>a<'));
+    expect(virsh.does('snapshot-create', world.a.uuid, file, '--redefine')).toBe(true);
+  };
+  expect(damage(world, world.a, 'none', fix, claim)).toContainEqual(
+    expect.stringMatching(/^a,b account for fewer tags 's1' in /),
+  );
+  expect(virsh.does('snapshot-delete', world.a.uuid, 's1', '--metadata')).toBe(true);
   expect(damage(world, world.a, 'none', fix, remove('s1'))).toContainEqual(
     expect.stringMatching(/^tag 1 's1' has gone .* a snapshot of b accounts for it$/),
   );
