@@ -51,6 +51,8 @@ export interface Meant {
   readonly operands: readonly string[];
   /** Put behind the command. */
   readonly options?: readonly string[];
+  /** Left out, with their values: long names, such as `--set`. */
+  readonly without?: readonly string[];
 }
 
 export interface FailureDetails {

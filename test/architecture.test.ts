@@ -279,7 +279,6 @@ describe('what is loaded', async () => {
       'command-line',
       'errors',
       'main',
-      'model',
     ]);
     expect(ownIn(modules).filter((path) => path.endsWith('/command.ts'))).toEqual([]);
   });

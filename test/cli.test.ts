@@ -190,7 +190,13 @@ describe('what cannot be meant', () => {
     [['--json'], /no command given/, /kvmsnap --help/],
     [['create-as'], /missing required argument 'vm'/, /kvmsnap create-as --help/],
     [['create-as', 'vm'], /missing required argument 'name'/, /kvmsnap create-as --help/],
-    [['current', 'vm', 'x'], /too many arguments/, /kvmsnap current --help/],
+    [['hold', 'vm'], /missing required argument 'name'/, /kvmsnap hold --help/],
+    [['describe', 'vm', 's1'], /missing required argument 'text'/, /kvmsnap describe --help/],
+    [['describe', 'vm/s1'], /missing required argument 'text'/, /kvmsnap describe --help/],
+    [['current'], /missing required argument 'vm'/, /kvmsnap current --help/],
+    [['current', '--set', 's1'], /missing required argument 'vm'/, /kvmsnap current --help/],
+    [['current', 'vm', 'x'], /too many arguments/, /^to make it the current snapshot$/],
+    [['info', 'vm', 'a', 'b'], /too many arguments/, /kvmsnap info --help/],
     [['list', '--jsn'], /unknown option '--jsn'/, /did you mean --json/],
     [['list', '--desc'], /unknown option '--desc'/, /did you mean --descendants/],
     [['create', 'vm', '--desc', 'text'], /unknown option '--desc'/, /did you mean --description/],
@@ -246,6 +252,29 @@ describe('what cannot be meant', () => {
     expect(thrown).toBeInstanceOf(KvmsnapError);
     expect(thrown).toMatchObject({ code: 'usage', exitCode: 2, message: expect.stringMatching(message) });
     if (hint) expect(thrown).toMatchObject({ hint: expect.stringMatching(hint) });
+  });
+
+  test.each([
+    'create-as vm/s1',
+    'hold vm/s1',
+    'unhold vm/s1',
+    'describe vm/s1 text',
+    'revert vm/s1',
+    'delete vm/s1 db/s2',
+    'info vm/s1',
+    'space vm/s1 vm/s2',
+    'current --set vm/s1',
+    'list --from vm/s1',
+  ])('%s: one word can name a VM and a snapshot', async (line) => {
+    expect(await parse(...line.split(' '))).toMatchObject({ thrown: null, started: [DEFAULTS] });
+  });
+
+  test('of too many arguments, the command keeps the options that were typed', async () => {
+    const { thrown } = await parse('create-as', 'vm', 's1', '--live', 'two', 'words');
+    expect(thrown).toMatchObject({
+      code: 'usage',
+      command: "kvmsnap create-as '--description=two words' vm s1 --live",
+    });
   });
 
   test('a name that begins with a dash is data after --', async () => {

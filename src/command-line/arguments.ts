@@ -5,6 +5,10 @@ import { MeantArgument } from './meaning.ts';
 /** One VM, by its exact name or UUID. */
 export const vmArgument = () => new MeantArgument('<vm>', 'vm', 'name or UUID of the VM (libvirt: domain)');
 
+/** One VM, which an option may name instead, as `VM/NAME`. */
+export const neededVmArgument = () =>
+  new MeantArgument('[vm]', 'vm', 'name or UUID of the VM (libvirt: domain)', { needed: true });
+
 /** One VM, or several by a pattern. */
 export const patternArgument = () =>
   new MeantArgument('<vm>', 'vm', 'name, UUID or pattern of the VM (libvirt: domain)');
@@ -12,4 +16,6 @@ export const patternArgument = () =>
 /** Any number of VMs; `help` says what happens if none is given. */
 export const vmsArgument = (help: string) => new MeantArgument('[vms...]', 'vm', help);
 
-export const snapshotArgument = () => new MeantArgument('<name>', 'snapshot', 'name of the snapshot');
+/** It is missing where `VM/NAME` stands in the VM's place. */
+export const snapshotArgument = () =>
+  new MeantArgument('[name]', 'snapshot', 'name of the snapshot (or both as VM/NAME)', { needed: true });

@@ -1,6 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
-import { kvmsnapLine } from '../model/quote.ts';
-import { meaningOf } from './meaning.ts';
+import { isNeeded, meaningOf } from './meaning.ts';
 import type { Verb } from './verb.ts';
 
 /** What is against a command line that commander takes. */
@@ -8,6 +7,7 @@ import type { Verb } from './verb.ts';
 /** Throws `usage`. `readonly`: the run may change nothing. */
 export function checkLine(verb: Verb, readonly: boolean): void {
   checkExcess(verb);
+  checkMissing(verb);
   const names = verb.args.filter((_, i) => {
     const argument = verb.registeredArguments[i] ?? verb.registeredArguments.at(-1);
     return argument && meaningOf(argument) !== 'text';
@@ -32,18 +32,38 @@ function checkReadOnly(verb: Verb): void {
   );
 }
 
-/** Throws `usage` for more arguments than the command takes; virsh takes a description there. */
+/** Throws `usage` for an argument that must be given. `VM/NAME`, as the first word or the value of an option, stands for two. */
+function checkMissing(verb: Verb): void {
+  const { args: given, registeredArguments: known, options } = verb;
+  const values: Readonly<Record<string, unknown>> = verb.opts();
+  const snapshots = options
+    .filter((option) => meaningOf(option) === 'snapshot')
+    .map((option) => values[option.attributeName()]);
+  const isPaired = [given[0], ...snapshots].some((word) => typeof word === 'string' && word.includes('/'));
+  const missing = known.filter(isNeeded)[given.length + (isPaired ? 1 : 0)];
+  if (missing)
+    throw new KvmsnapError('usage', `missing required argument '${missing.name()}'`, {
+      hint: `kvmsnap ${verb.name()} --help shows its arguments and options`,
+    });
+}
+
+/** What virsh takes as one more argument: the option that it is here, and what to say of it. */
+const MORE: readonly (readonly [option: string, hint: string])[] = [
+  ['--description', 'a description comes with -d'],
+  ['--set', 'to make it the current snapshot'],
+];
+
+/** Throws `usage` for more arguments than the command takes. */
 function checkExcess(verb: Verb): void {
   const { args: given, registeredArguments: known, options } = verb;
   if (known.some(({ variadic }) => variadic) || given.length <= known.length) return;
   const [expected, excess] = [given.slice(0, known.length), given.slice(known.length)];
-  const isDescribed = options.some(({ long }) => long === '--description');
-  const command = kvmsnapLine(verb.name(), expected, '-d', excess.join(' '));
+  const [option, hint] = MORE.find(([name]) => options.some(({ long }) => long === name)) ?? [];
   throw new KvmsnapError(
     'usage',
     `too many arguments for '${verb.name()}': ${excess.map((word) => `'${word}'`).join(', ')}`,
-    isDescribed
-      ? { hint: 'a description comes with -d', command }
+    option
+      ? { hint, meant: { operands: expected, options: [`${option}=${excess.join(' ')}`] } }
       : { hint: `kvmsnap ${verb.name()} --help shows its arguments and options` },
   );
 }

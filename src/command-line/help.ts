@@ -1,5 +1,6 @@
 import { FAILURES } from '../errors.ts';
 import type { AnyCommand, Help } from './commander.ts';
+import { syntaxOf } from './meaning.ts';
 import { Verb } from './verb.ts';
 
 /**
@@ -23,11 +24,19 @@ type Formatted = readonly (readonly [term: string, description: string])[];
 /** The help of the program or of one of its commands, wrapped at the width of `helper`. */
 export function formatHelp(command: AnyCommand, helper: Help): string {
   const parts = command instanceof Verb ? verbParts(command, helper) : programParts(command, helper);
-  return [`Usage: ${helper.commandUsage(command)}`, describe(command, helper), ...parts]
+  return [`Usage: ${usageOf(command, helper)}`, describe(command, helper), ...parts]
     .filter((part) => part !== '')
     .join('\n\n')
     .concat('\n');
 }
+
+/** commander knows only of some arguments that they are needed. */
+const usageOf = (command: AnyCommand, helper: Help): string =>
+  command.registeredArguments.length === 0
+    ? helper.commandUsage(command)
+    : helper
+        .commandUsage(command)
+        .replace(/ \[options\].*$/, ` [options] ${command.registeredArguments.map(syntaxOf).join(' ')}`);
 
 const describe = (command: AnyCommand, helper: Help): string =>
   helper.boxWrap(helper.commandDescription(command), helper.helpWidth ?? 80);

@@ -20,11 +20,24 @@ export type Meaning =
 /** An argument; `takes` is what it stands for. */
 export class MeantArgument<Usage extends string> extends Argument<Usage> {
   readonly takes: Meaning;
+  /** It must be given, unless the first word is `VM/NAME` and so stands for two arguments; commander must not ask for it. */
+  readonly needed: boolean;
 
-  constructor(usage: Usage, takes: Meaning, help: string) {
+  constructor(usage: Usage, takes: Meaning, help: string, { needed = false } = {}) {
     super(usage, help);
     this.takes = takes;
+    this.needed = needed;
   }
+}
+
+/** Whether it must be given, as help shows it. */
+export const isNeeded = (argument: AnyCommand['registeredArguments'][number]): boolean =>
+  argument.required || (argument instanceof MeantArgument && argument.needed);
+
+/** `<vm>`, `[names...]` */
+export function syntaxOf(argument: AnyCommand['registeredArguments'][number]): string {
+  const words = `${argument.name()}${argument.variadic ? '...' : ''}`;
+  return isNeeded(argument) ? `<${words}>` : `[${words}]`;
 }
 
 /** An option with a value; `takes` is what the value stands for. */

@@ -43,7 +43,10 @@ export function retyped(program: AnyCommand, words: readonly string[], meant: Me
   const line = splitLine(program, words);
   if (!line) return commandLine('kvmsnap', words);
   const command = meant.command ?? line.command;
-  const parts = partsOf(optionsOf(program, commandCalled(program, line.command)), line.rest);
+  const { without = [] } = meant;
+  const parts = partsOf(optionsOf(program, commandCalled(program, line.command)), line.rest).filter(
+    (part) => part.kind !== 'options' || !part.uses.some(([{ long }]) => without.includes(long ?? '')),
+  );
   return commandLine('kvmsnap', [
     ...line.head,
     command,

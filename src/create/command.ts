@@ -2,6 +2,7 @@ import { patternArgument, vmsArgument } from '../command-line/arguments.ts';
 import type { CommandOf, OptionsOf, OptionValues } from '../command-line/commander.ts';
 import { AS_IN_VIRSH } from '../command-line/help.ts';
 import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
+import { given, onSnapshot } from '../command-line/named.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { labelOption, withRules } from '../prune/rule-options.ts';
 import { allOption, jobsOption, strictOption, vmOption, withFilters } from '../run/select-options.ts';
@@ -80,7 +81,7 @@ const withNamedOptions = (verb: Verb) =>
     withBasics(
       verb
         .addArgument(patternArgument())
-        .addArgument(new MeantArgument('<name>', 'name', 'name of the new snapshot')),
+        .addArgument(new MeantArgument('[name]', 'name', 'name of the new snapshot', { needed: true })),
     ).addOption(vmOption()),
   )
     .addOption(jobsOption())
@@ -89,7 +90,12 @@ const withNamedOptions = (verb: Verb) =>
 export function createAs({ run }: Program): Verb {
   const verb = bareCreateAs();
   withNamedOptions(verb).action((vm, name, options) =>
-    run(async (ctx) => (await import('./create.ts')).create(ctx, [vm], name, options)),
+    run(
+      onSnapshot(
+        { words: given(vm, name), isNew: true, others: options.vm ? '--vm' : null },
+        async (ctx, vm, name) => (await import('./create.ts')).create(ctx, [vm], name, options),
+      ),
+    ),
   );
   return verb;
 }

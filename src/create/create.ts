@@ -2,7 +2,6 @@ import { registerSnapshot } from '../describe/register.ts';
 import { KvmsnapError } from '../errors.ts';
 import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
-import { kvmsnapLine } from '../model/quote.ts';
 import { isPattern } from '../model/selection.ts';
 import { inText } from '../model/text.ts';
 import type { SpaceRequest, SpaceRun } from '../prune/free-space-run.ts';
@@ -11,7 +10,6 @@ import type { PruneRequest } from '../prune/prune.ts';
 import { pruneTogether, pruneVm } from '../prune/report.ts';
 import { hasRules, mostKept } from '../prune/retention.ts';
 import type { Context } from '../run/context.ts';
-import { withConnection } from '../run/enforce.ts';
 import { type ActionResult, forEachDomain } from '../run/for-each-domain.ts';
 import { operate } from '../run/operation.ts';
 import { toSelection } from '../run/select-options.ts';
@@ -48,7 +46,8 @@ export async function create(
     await refuseTooMany(ctx, request, pruning);
   }
   const selected = await readSelection(ctx, toSelection(words, options));
-  if (name === null && options.label === undefined) refuseSecondName(ctx, words, selected);
+  if (name === null && options.label === undefined && options.xml === undefined)
+    refuseSecondName(words, selected);
   if (!selected.single) checkForMany(request, options);
   if (options.printXml) return printXml(ctx, selected, request, options);
   const skips = { jobs: options.jobs ?? 1, skips: ({ unsupported }: KvmsnapError) => unsupported };
@@ -77,25 +76,20 @@ async function refuseTooMany({ virsh }: Context, { spec }: Asked, { rules }: Pru
   });
 }
 
-/** Throws `not-found` with the advice to use create-as where the second of two words is no VM (`create VM NAME`). */
-function refuseSecondName(
-  ctx: Context,
-  [vm = '', word = '', ...others]: readonly string[],
-  { targets }: Targets,
-): void {
-  const missing = targets.find(({ vm }) => vm.uuid === null && vm.name === word);
-  const isMeant =
-    others.length === 0 && !isPattern(word) && targets.some(({ named, vm }) => named && vm.uuid !== null);
-  if (!missing || !isMeant || !(missing.reading instanceof KvmsnapError)) return;
+/** Throws `not-found` with the line for create-as where one of two words is no VM: `create VM NAME`, `create NAME VM`. */
+function refuseSecondName(words: readonly string[], { targets }: Targets): void {
+  const missing = targets.find(({ vm }) => vm.uuid === null && words.includes(vm.name));
+  const found = targets.find(({ named, vm }) => named && vm.uuid !== null);
+  if (words.length !== 2 || !missing || !found || !(missing.reading instanceof KvmsnapError)) return;
+  const name = missing.vm.name;
+  const vm = words.find((word) => word !== name) ?? found.vm.name;
+  if (isPattern(name)) return;
   const { message, hint } = missing.reading;
   const slip = hint?.startsWith('did you mean') ? `${hint} Or, ` : '';
-  const finding = {
-    what: `${message}; nothing was done`,
+  throw new KvmsnapError('not-found', `${message}; nothing was done`, {
     hint: `${slip}to give the snapshot of ${inText(vm)} that name`,
-    command: kvmsnapLine('create-as', [vm, word]),
-  };
-  const { command } = withConnection(ctx, finding);
-  throw new KvmsnapError('not-found', finding.what, { hint: finding.hint, command });
+    meant: { command: 'create-as', operands: [vm, name] },
+  });
 }
 
 async function registerOne(

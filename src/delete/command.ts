@@ -1,6 +1,7 @@
 import { patternArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
 import { MeantArgument } from '../command-line/meaning.ts';
+import { onSnapshots } from '../command-line/named.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { jobsOption, strictOption, vmOption, withFilters } from '../run/select-options.ts';
 import { leftoversOption } from './leftovers-option.ts';
@@ -40,7 +41,11 @@ export type DeleteOptions = OptionsOf<ReturnType<typeof withOptions>>;
 export function deleteSnapshots({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vm, names, options) =>
-    run(async (ctx) => (await import('./report.ts')).deleteSnapshots(ctx, vm, names, options)),
+    run(
+      onSnapshots({ words: [vm, ...names], others: options.vm ? '--vm' : null }, async (ctx, named) =>
+        (await import('./report.ts')).deleteSnapshots(ctx, named, options),
+      ),
+    ),
   );
   return verb;
 }

@@ -20,6 +20,7 @@ import { type Freed, foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
 import { freedDocument, freedLines, noteForeseen } from '../space/reclaimed-report.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import { completeVm, findSnapshot, noSuchSnapshot, readAgain, type Vm } from '../vm/load.ts';
+import type { NamedSnapshots } from '../vm/named.ts';
 import type { Targets } from '../vm/select.ts';
 import type { DeleteOptions } from './command.ts';
 import { agreeAgain, consentToDeletion } from './confirm.ts';
@@ -73,15 +74,16 @@ const COLUMNS: readonly Column<Row>[] = [
 /** `delete`. Goes on after a failure; throws at the end when there was one. */
 export async function deleteSnapshots(
   ctx: Context,
-  word: string,
-  names: readonly string[],
+  { named: byVm, paired }: NamedSnapshots,
   options: DeleteOptions,
 ): Promise<void> {
+  const names = byVm.flatMap((each) => each.names);
   if ((names.length === 0) === !options.current) {
     throw new KvmsnapError('usage', 'say which snapshots: their names, or --current (and not both)');
   }
   const wanted: Wanted = {
-    names: options.current ? null : [...new Set(names)],
+    names: options.current ? null : names,
+    own: paired ? new Map(byVm.map((each) => [each.vm, each.names])) : undefined,
     scope: scopeOf(options),
     metadataOnly: options.metadata ?? false,
     strict: options.strict ?? false,
@@ -89,7 +91,13 @@ export async function deleteSnapshots(
   };
   const { selected, shares } = await consentToDeletion(
     ctx,
-    { ...toSelection([word], options), exacting: true },
+    {
+      ...toSelection(
+        byVm.map(({ vm }) => vm),
+        options,
+      ),
+      exacting: true,
+    },
     wanted,
   );
   // of many VMs, one that has none of these snapshots needs nothing

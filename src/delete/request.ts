@@ -17,12 +17,15 @@ import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 /** What is to be deleted of each VM; names null: its current snapshot. */
 export interface Wanted extends DeleteRequest {
   readonly names: readonly string[] | null;
+  /** Those of each VM by its name, where each snapshot was named with its VM. */
+  readonly own?: ReadonlyMap<string, readonly string[]> | undefined;
   /** Of a VM that a pattern selects, a name that it lacks is a failure too. */
   readonly strict: boolean;
 }
 
 /** The names on the command line, or the current one's. Throws `not-found` when there is none. */
-export function namesOf(reading: DomainReading, { names }: Wanted): readonly string[] {
+export function namesOf(reading: DomainReading, { names, own }: Wanted): readonly string[] {
+  if (own) return own.get(reading.domain.name) ?? [];
   if (names) return names;
   if (reading.current === null) throw noCurrent(reading);
   return [reading.current];
@@ -32,10 +35,10 @@ export function namesOf(reading: DomainReading, { names }: Wanted): readonly str
 export const holds = ({ snapshotNames }: DomainReading, names: readonly string[]): boolean =>
   names.some((name) => name.split('\n').every((line) => snapshotNames.includes(line)));
 
-/** Of several VMs, a name that none of them has was mistyped. Throws `not-found`; one VM says it itself. */
-export function checkNames({ targets, single }: Targets, { names }: Wanted): void {
+/** Of several VMs, a name that none of them has was mistyped, unless it was named with its VM. Throws `not-found`; one VM says it itself. */
+export function checkNames({ targets, single }: Targets, { names, own }: Wanted): void {
   const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
-  if (single || readings.length < targets.length) return;
+  if (single || own || readings.length < targets.length) return;
   const lost = (names ?? []).find((name) => !readings.some((reading) => holds(reading, [name])));
   if (lost === undefined) return;
   const meant = nearest(
@@ -78,7 +81,8 @@ export async function shareOut(
     if (reading instanceof KvmsnapError) continue;
     const { uuid } = reading.domain;
     const found = known.get(uuid);
-    const isConcerned = selected.single || (wanted.names ? holds(reading, wanted.names) : reading.current);
+    const isConcerned =
+      selected.single || (wanted.names ? holds(reading, namesOf(reading, wanted)) : reading.current);
     if (!found || !isConcerned) continue;
     const seen = await assembleVm(ctx, reading, found);
     const vm = isDrifting(seen) ? await readAgain(ctx, seen.domain) : seen;

@@ -1,5 +1,6 @@
 import { snapshotArgument, vmArgument } from '../command-line/arguments.ts';
 import { MeantArgument } from '../command-line/meaning.ts';
+import { given, onSnapshot } from '../command-line/named.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 
 export function hold({ run }: Program): Verb {
@@ -15,7 +16,7 @@ export function hold({ run }: Program): Verb {
   verb
     .addArgument(vmArgument())
     .addArgument(snapshotArgument())
-    .action((vm, name) => run(async (ctx) => (await import('./report.ts')).setHold(ctx, vm, name, true)));
+    .action((vm, name) => run(holding(given(vm, name), true)));
   return verb;
 }
 
@@ -31,9 +32,12 @@ export function unhold({ run }: Program): Verb {
   verb
     .addArgument(vmArgument())
     .addArgument(snapshotArgument())
-    .action((vm, name) => run(async (ctx) => (await import('./report.ts')).setHold(ctx, vm, name, false)));
+    .action((vm, name) => run(holding(given(vm, name), false)));
   return verb;
 }
+
+const holding = (words: readonly string[], held: boolean) =>
+  onSnapshot({ words }, async (ctx, vm, name) => (await import('./report.ts')).setHold(ctx, vm, name, held));
 
 export function describe({ run }: Program): Verb {
   const verb = new Verb('describe', {
@@ -47,9 +51,17 @@ export function describe({ run }: Program): Verb {
   verb
     .addArgument(vmArgument())
     .addArgument(snapshotArgument())
-    .addArgument(new MeantArgument('<text>', 'text', 'the new description'))
-    .action((vm, name, text) =>
-      run(async (ctx) => (await import('./report.ts')).describe(ctx, vm, name, text)),
-    );
+    .addArgument(new MeantArgument('[text]', 'text', 'the new description', { needed: true }))
+    .action((...words) => {
+      // VM/NAME and the text are two
+      const all = given(...words.slice(0, 3).filter((word) => typeof word === 'string'));
+      const [text = ''] = all.slice(-1);
+      const line = { words: all.slice(0, -1), rest: [text] };
+      return run(
+        onSnapshot(line, async (ctx, vm, name) =>
+          (await import('./report.ts')).describe(ctx, vm, name, text),
+        ),
+      );
+    });
   return verb;
 }

@@ -1,5 +1,6 @@
 import type { AnyCommand } from '../command-line/commander.ts';
 import { PROGRAM_EXAMPLES } from '../command-line/help.ts';
+import { syntaxOf } from '../command-line/meaning.ts';
 import { Verb } from '../command-line/verb.ts';
 import { exitRows } from './exit-rows.ts';
 
@@ -18,12 +19,6 @@ const argumentEntry = (argument: Argument): Entry => ({
   flags: syntaxOf(argument),
   help: argument.description,
 });
-
-/** `<vm>`, `[names...]` */
-function syntaxOf(argument: Argument): string {
-  const words = `${argument.name()}${argument.variadic ? '...' : ''}`;
-  return argument.required ? `<${words}>` : `[${words}]`;
-}
 
 /** The commands for users, without the hidden ones and without commander's own `help`. */
 const shownCommands = (program: AnyCommand): Verb[] =>

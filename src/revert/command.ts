@@ -1,6 +1,7 @@
 import { vmArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
 import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
+import { given, onOne } from '../command-line/named.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 
 const bare = () =>
@@ -36,7 +37,11 @@ export type RevertOptions = OptionsOf<ReturnType<typeof withOptions>>;
 export function revert({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vm, name, options) =>
-    run(async (ctx) => (await import('./report.ts')).revert(ctx, vm, name, options)),
+    run(
+      onOne({ words: given(vm, name) }, async (ctx, vm, name) =>
+        (await import('./report.ts')).revert(ctx, vm, name, options),
+      ),
+    ),
   );
   return verb;
 }

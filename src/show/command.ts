@@ -1,7 +1,9 @@
-import { vmArgument, vmsArgument } from '../command-line/arguments.ts';
+import { neededVmArgument, vmArgument, vmsArgument } from '../command-line/arguments.ts';
 import type { CommandOf, OptionsOf, OptionValues } from '../command-line/commander.ts';
 import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
+import { given, onOne, onSnapshot } from '../command-line/named.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
+import type { Meant } from '../errors.ts';
 import { withFilters } from '../run/select-options.ts';
 
 /** Which snapshots are listed: the options of `virsh snapshot-list`. */
@@ -53,9 +55,16 @@ export type ListOptions = OptionsOf<ReturnType<typeof withListOptions>>;
 
 export function list({ run }: Program): Verb {
   const verb = bareList();
-  withListOptions(verb).action((vms, options) =>
-    run(async (ctx) => (await import('./list.ts')).list(ctx, vms, options)),
-  );
+  withListOptions(verb).action((vms, options) => {
+    const { from } = options;
+    if (!from?.includes('/') || vms.length > 1)
+      return run(async (ctx) => (await import('./list.ts')).list(ctx, vms, options));
+    return run(
+      onSnapshot({ words: [...vms, from] }, async (ctx, vm, from) =>
+        (await import('./list.ts')).list(ctx, [vm], { ...options, from }),
+      ),
+    );
+  });
   return verb;
 }
 
@@ -79,17 +88,32 @@ const bareCurrent = () =>
 const withCurrentOptions = (verb: Verb) =>
   withXml(
     verb
-      .addArgument(vmArgument())
+      .addArgument(neededVmArgument())
       .addOption(new MeantOption('--set <name>', 'snapshot', 'make this snapshot the current one')),
   );
+
+/** `--set` of a VM whose name was given as that of the snapshot. */
+const settingLine = (vm: string, name: string): Meant => ({
+  operands: [vm],
+  options: [`--set=${name}`],
+  without: ['--set'],
+});
 
 export type CurrentOptions = OptionsOf<ReturnType<typeof withCurrentOptions>>;
 
 export function current({ run }: Program): Verb {
   const verb = bareCurrent();
-  withCurrentOptions(verb).action((vm, options) =>
-    run(async (ctx) => (await import('./current.ts')).current(ctx, vm, options)),
-  );
+  withCurrentOptions(verb).action((vm, options) => {
+    const { set, ...others } = options;
+    if (set === undefined)
+      return run(async (ctx) => (await import('./current.ts')).current(ctx, vm ?? '', others));
+    const line = { words: given(vm, set), lineFor: settingLine };
+    return run(
+      onSnapshot(line, async (ctx, vm, set) =>
+        (await import('./current.ts')).current(ctx, vm, { ...others, set }),
+      ),
+    );
+  });
   return verb;
 }
 
@@ -118,7 +142,11 @@ export type XmlOptions = Pick<InfoOptions, 'xml' | 'securityInfo'>;
 export function info({ run }: Program): Verb {
   const verb = bareInfo();
   withInfoOptions(verb).action((vm, name, options) =>
-    run(async (ctx) => (await import('./info.ts')).info(ctx, vm, name, options)),
+    run(
+      onOne({ words: given(vm, name) }, async (ctx, vm, name) =>
+        (await import('./info.ts')).info(ctx, vm, name, options),
+      ),
+    ),
   );
   return verb;
 }

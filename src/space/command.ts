@@ -1,6 +1,7 @@
 import { vmArgument } from '../command-line/arguments.ts';
 import { Option, type OptionsOf } from '../command-line/commander.ts';
 import { MeantArgument } from '../command-line/meaning.ts';
+import { onSnapshotsOfOne } from '../command-line/named.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 
 const bare = () =>
@@ -33,7 +34,11 @@ export type SpaceOptions = OptionsOf<ReturnType<typeof withOptions>>;
 export function space({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vm, names, options) =>
-    run(async (ctx) => (await import('./report.ts')).space(ctx, vm, names, options)),
+    run(
+      onSnapshotsOfOne({ words: [vm, ...names] }, async (ctx, vm, names) =>
+        (await import('./report.ts')).space(ctx, vm, names, options),
+      ),
+    ),
   );
   return verb;
 }

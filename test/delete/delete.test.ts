@@ -21,7 +21,11 @@ test('of many VMs, the snapshot that was current when it was asked for goes, and
   const host = changing(({ vm }) => {
     vm.current = 'off1';
   });
-  await deleteSnapshots(host.context({ yes: true }), 'b-*', [], { current: true });
+  await deleteSnapshots(
+    host.context({ yes: true }),
+    { named: [{ vm: 'b-*', names: [] }], paired: false },
+    { current: true },
+  );
   expect(names(host)).toEqual(['off1']);
 });
 
@@ -30,7 +34,9 @@ test('of many VMs, one that had no such snapshot when it was asked for keeps one
     const xml = capture('12.8.0', 'dumpxml-off1.out').replace('<name>off1<', '<name>late<');
     vm.snapshots = new Map([...vm.snapshots, ['late', xml]]);
   });
-  await expect(deleteSnapshots(host.context(), 'b-*', ['late'], {})).rejects.toMatchObject({
+  await expect(
+    deleteSnapshots(host.context(), { named: [{ vm: 'b-*', names: ['late'] }], paired: false }, {}),
+  ).rejects.toMatchObject({
     code: 'not-found',
   });
   expect(names(host)).not.toHaveLength(0);
@@ -64,7 +70,7 @@ test.each([
   ],
 ])('of many VMs, a change at the turn of one is asked about anew: %j', async (answers, left) => {
   const { host, questions, ctx } = asking([...answers], rewritten);
-  const run = deleteSnapshots(ctx, 'b-*', ['off1'], {});
+  const run = deleteSnapshots(ctx, { named: [{ vm: 'b-*', names: ['off1'] }], paired: false }, {});
   if (answers.includes(false)) await expect(run).rejects.toMatchObject({ code: 'declined' });
   else await run;
   expect(questions).toHaveLength(2);
@@ -75,7 +81,11 @@ test.each([
 test('in a script, what is lost is said before it goes; not in JSON, where the document says it', async () => {
   const lost = async (output: 'table' | 'json') => {
     const host = fakeHost();
-    await deleteSnapshots(host.context({ output }), 'b-fix', ['off1'], {});
+    await deleteSnapshots(
+      host.context({ output }),
+      { named: [{ vm: 'b-fix', names: ['off1'] }], paired: false },
+      {},
+    );
     expect(names(host)).toEqual(['run1']);
     return host.notes.filter((line) => line.includes('deleted for good'));
   };

@@ -30,7 +30,7 @@ const COMMANDS: Readonly<Record<string, (ctx: Context) => Promise<void>>> = {
   create: (ctx) => create(ctx, ['b-fix'], 'new', {}),
   'create of all': (ctx) => create(ctx, [], null, { all: true }),
   revert: (ctx) => revert(ctx, 'b-fix', 'off1', {}),
-  delete: (ctx) => deleteSnapshots(ctx, 'b-fix', ['run1'], {}),
+  delete: (ctx) => deleteSnapshots(ctx, { named: [{ vm: 'b-fix', names: ['run1'] }], paired: false }, {}),
   prune: (ctx) => pruneVms(ctx, ['b-fix'], { match: '*', keepLast: 1 }),
   hold: (ctx) => setHold(ctx, 'b-fix', 'off1', true),
 };

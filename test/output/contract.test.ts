@@ -50,7 +50,12 @@ const RUNS: readonly {
     kind: 'revert',
     run: (ctx) => revert(ctx, 'b-fix', 'run1', { backupName: 'b' }),
   },
-  { says: 'delete', kind: 'delete', run: (ctx) => deleteSnapshots(ctx, 'b-fix', ['off1', 'run1'], {}) },
+  {
+    says: 'delete',
+    kind: 'delete',
+    run: (ctx) =>
+      deleteSnapshots(ctx, { named: [{ vm: 'b-fix', names: ['off1', 'run1'] }], paired: false }, {}),
+  },
   {
     says: 'check, of snapshots that a third was the parent of',
     kind: 'check',
@@ -118,7 +123,8 @@ const RUNS: readonly {
     says: 'a dry delete',
     kind: 'dry-run',
     dryRun: true,
-    run: (ctx) => deleteSnapshots(ctx, 'b-fix', ['off1'], { children: true }),
+    run: (ctx) =>
+      deleteSnapshots(ctx, { named: [{ vm: 'b-fix', names: ['off1'] }], paired: false }, { children: true }),
   },
 ];
 
@@ -134,7 +140,13 @@ describe('what a command prints with -o json', () => {
 
   test('of a delete that goes wrong in part says what went and what did not', async () => {
     const host = fakeHost();
-    await expect(deleteSnapshots(host.context(), 'b-fix', ['off1', 'nosuch'], {})).rejects.toMatchObject({
+    await expect(
+      deleteSnapshots(
+        host.context(),
+        { named: [{ vm: 'b-fix', names: ['off1', 'nosuch'] }], paired: false },
+        {},
+      ),
+    ).rejects.toMatchObject({
       code: 'partial',
     });
     const document: unknown = JSON.parse(host.printed[0] ?? '');

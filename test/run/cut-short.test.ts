@@ -36,7 +36,9 @@ test('a prune says which it did not come to, and is not done', async () => {
 });
 
 test('a delete likewise', async () => {
-  const { domain, left } = await interrupted((ctx) => deleteSnapshots(ctx, 'b-fix', ['off1', 'run1'], {}));
+  const { domain, left } = await interrupted((ctx) =>
+    deleteSnapshots(ctx, { named: [{ vm: 'b-fix', names: ['off1', 'run1'] }], paired: false }, {}),
+  );
   expect(domain).toMatchObject({ outcome: 'not reached', deleted: ['off1'], failed: [] });
   expect(left).toEqual(['run1']);
 });
@@ -48,7 +50,9 @@ test('and a create whose prune is cut short; the snapshot stands', async () => {
 });
 
 test('what the signal finds at its last one is done', async () => {
-  const { domain, left } = await interrupted((ctx) => deleteSnapshots(ctx, 'b-fix', ['off1'], {}));
+  const { domain, left } = await interrupted((ctx) =>
+    deleteSnapshots(ctx, { named: [{ vm: 'b-fix', names: ['off1'] }], paired: false }, {}),
+  );
   expect(domain).toMatchObject({ outcome: 'done', deleted: ['off1'] });
   expect(left).toEqual(['run1']);
 });

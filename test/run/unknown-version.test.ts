@@ -24,7 +24,10 @@ const UNKNOWN = /libvirtd does not tell its version, and before 9\.\d it cannot/
 
 test.each<[string, (ctx: Context) => Promise<void>]>([
   ['create --external', (ctx) => create(ctx, ['b-fix'], 'new', { diskOnly: true })],
-  ['delete of an external one', (ctx) => deleteSnapshots(ctx, 'b-fix', ['ext1'], {})],
+  [
+    'delete of an external one',
+    (ctx) => deleteSnapshots(ctx, { named: [{ vm: 'b-fix', names: ['ext1'] }], paired: false }, {}),
+  ],
   ['revert to an external one', (ctx) => revert(ctx, 'b-fix', 'ext1', {})],
 ])('%s is refused, and why', async (_, run) => {
   const host = withoutVersion();

@@ -255,7 +255,7 @@ describe('delete and prune --wait', () => {
   test('delete asks once, and deletes once the VM is let go', async () => {
     const host = world(120);
     hold(host, 'snapshot-delete', 2);
-    await deleteSnapshots(host.ctx, 'b-fix', ['off1'], {});
+    await deleteSnapshots(host.ctx, { named: [{ vm: 'b-fix', names: ['off1'] }], paired: false }, {});
     expect(host.questions).toHaveLength(1);
     expect([...host.vm.snapshots.keys()]).toEqual(['run1']);
     expect(host.tries('snapshot-delete')).toBe(3);
@@ -267,14 +267,22 @@ describe('delete and prune --wait', () => {
       host.vm.snapshots = new Map([...host.vm.snapshots].filter(([name]) => name !== 'off1'));
       for (const path of host.images.keys()) host.images.set(path, ['run1']);
     });
-    await expect(deleteSnapshots(host.ctx, 'b-fix', ['off1'], {})).resolves.toBeUndefined();
+    await expect(
+      deleteSnapshots(host.ctx, { named: [{ vm: 'b-fix', names: ['off1'] }], paired: false }, {}),
+    ).resolves.toBeUndefined();
     expect(host.tries('snapshot-delete')).toBe(1);
   });
 
   test('delete --children deletes none that came while it waited: nobody was asked for it', async () => {
     const host = world(120);
     hold(host, 'snapshot-delete', 1, () => takeLate(host));
-    await expect(deleteSnapshots(host.ctx, 'b-fix', ['run1'], { children: true })).rejects.toMatchObject({
+    await expect(
+      deleteSnapshots(
+        host.ctx,
+        { named: [{ vm: 'b-fix', names: ['run1'] }], paired: false },
+        { children: true },
+      ),
+    ).rejects.toMatchObject({
       code: 'check',
     });
     expect(host.tries('snapshot-delete')).toBe(1);
@@ -287,7 +295,13 @@ describe('delete and prune --wait', () => {
       if (host.questions.length === 1) takeLate(host);
       else host.answer = false;
     };
-    await expect(deleteSnapshots(host.ctx, 'b-fix', ['run1'], { children: true })).rejects.toMatchObject({
+    await expect(
+      deleteSnapshots(
+        host.ctx,
+        { named: [{ vm: 'b-fix', names: ['run1'] }], paired: false },
+        { children: true },
+      ),
+    ).rejects.toMatchObject({
       code: 'declined',
     });
     expect(host.questions).toHaveLength(2);
@@ -308,7 +322,12 @@ describe('delete and prune --wait', () => {
 
   test.each<[string, string, (host: World) => Promise<void>]>([
     ['prune', 'snapshot-delete', prune],
-    ['delete', 'snapshot-delete', ({ ctx }) => deleteSnapshots(ctx, 'b-fix', ['off1', 'run1'], {})],
+    [
+      'delete',
+      'snapshot-delete',
+      ({ ctx }) =>
+        deleteSnapshots(ctx, { named: [{ vm: 'b-fix', names: ['off1', 'run1'] }], paired: false }, {}),
+    ],
   ])('%s waits so long for the VM, not for each of its snapshots', async (_, verb, run) => {
     const host = world(60);
     hold(host, verb, 99);
