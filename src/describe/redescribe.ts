@@ -19,23 +19,23 @@ export interface Described {
 
 export interface Redescribed {
   readonly vm: Vm;
-  /** As it is then. */
+  /** The snapshot afterwards. */
   readonly snapshot: SnapshotReport;
 }
 
 interface Facts extends Redescribed {
   readonly wanted: Described;
-  /** The whole description, with the line that marks a hold. */
+  /** The whole description, including the line that marks a hold. */
   readonly text: string | null;
-  /** The files with the XML of before and of now, once they are written. */
+  /** The files with the old and the new XML, once they are written. */
   readonly kept: string;
   readonly changed: string;
 }
 
 /**
- * Gives a snapshot another description. libvirt has one door for that, `snapshot-create --redefine` with the snapshot's
- * whole XML, so a copy of the old XML is kept first, and afterwards all but the description must be as before. The images
- * are not touched, and nothing at all is done where it is so already. Its plan is the line to paste.
+ * Changes the description of a snapshot. libvirt offers only one way, `snapshot-create --redefine` with the whole XML
+ * of the snapshot. So the old XML is saved first, and afterwards everything except the description must be unchanged.
+ * The images are not changed. If the description is as wanted already, nothing is done. The plan is a line to paste.
  */
 export const redescribe = (
   vmName: string,
@@ -50,17 +50,17 @@ export const redescribe = (
     const text = wanted.held ? withHold(wanted.description) : wanted.description;
     return { vm, snapshot, wanted, text, kept: '', changed: '' };
   },
-  rules: skip('any snapshot that is complete can be described'),
+  rules: skip('any complete snapshot can be described'),
   settled: ({ vm, snapshot, wanted }) => (isSo(snapshot, wanted) ? { vm, snapshot } : null),
   plan({ virsh }, { vm, snapshot, text }) {
     const { uuid } = vm.domain;
     const source = redescribing(virsh, { uuid, name: snapshot.name }, text);
     return pipedLine(virsh, source, registerCommand(uuid, FROM_PIPE, snapshot.isCurrent));
   },
-  consent: skip('the images stay as they are, and the XML of before is kept'),
+  consent: skip('the images are not changed, and the old XML is saved'),
   async prepare(ctx, facts) {
     const { domain } = facts.vm;
-    // with its secrets: a redefinition without them would lose them
+    // includes the secrets, because a redefinition without them would lose them
     const xml = await readSnapshotXml(ctx.virsh, domain, facts.snapshot.name, true);
     const stem = `${domain.uuid}.${ctx.clock.now()}`;
     const kept = await ctx.stateFiles.keep(`${stem}.xml`, xml);
@@ -77,7 +77,7 @@ export const redescribe = (
         label: `describing ${inText(snapshot.name)}`,
         growing: null,
       });
-      await ctx.stateFiles.drop(changed); // virsh has read it
+      await ctx.stateFiles.drop(changed); // virsh has read the file
       return end;
     },
   },
@@ -88,18 +88,18 @@ export const redescribe = (
       return { failure: virshFailure(what, end.stderr), seen: null };
     }
     const wrong = [
-      ...(now && isSo(now, wanted) ? [] : ['the description is not as asked']),
+      ...(now && isSo(now, wanted) ? [] : ['the description is not as requested']),
       ...(after.current === vm.current ? [] : [`the current snapshot is now ${after.current ?? 'none'}`]),
       ...(now?.parent === snapshot.parent ? [] : ['its parent changed']),
     ];
     if (now && wrong.length === 0) return { done: { vm, snapshot: now } };
     const failure = new KvmsnapError('refused', `virsh reported success, but ${wrong.join('; ')}`, {
-      hint: 'the definition of before is kept; this brings it back',
+      hint: 'the old metadata was saved; this command restores it',
       command: ctx.virsh.line(registerCommand(vm.domain.uuid, kept, snapshot.isCurrent)),
     });
     return { failure, seen: null };
   },
-  residue: skip('the failure itself says how the definition of before is brought back'),
+  residue: skip('the failure contains the command that restores the old metadata'),
 });
 
 const isSo = (snapshot: SnapshotReport, { description, held }: Described): boolean =>

@@ -25,10 +25,10 @@ export interface Redefinition {
 
 interface Facts {
   readonly vm: Vm;
-  /** The snapshot of the file. */
+  /** The snapshot that the file describes. */
   readonly wanted: Snapshot;
   readonly stored: Images;
-  /** What libvirt has under that name. */
+  /** The snapshot that libvirt has under that name. */
   readonly before: SnapshotReport | undefined;
   readonly command: VirshCommand;
 }
@@ -39,8 +39,8 @@ export interface PlannedRedefinition {
 }
 
 /**
- * Has libvirt know a snapshot by its XML, as `virsh snapshot-dumpxml` printed it once; the images are not touched. What it
- * knew under that name is kept in a file first. Returns the snapshot as it is then.
+ * Registers a snapshot from its XML, as `virsh snapshot-dumpxml` printed it once. The images are not changed. If
+ * libvirt has a snapshot of that name, its metadata is saved in a file first. Returns the snapshot afterwards.
  */
 export const registerSnapshot = (
   reading: DomainReading,
@@ -58,32 +58,32 @@ export const registerSnapshot = (
   },
   rules: [
     {
-      cannot: ({ vm, wanted }) => `cannot redefine ${inText(wanted.name)} of ${inText(vm.domain.name)}`,
+      cannot: ({ vm, wanted }) => `cannot register ${inText(wanted.name)} of ${inText(vm.domain.name)}`,
       find: ({ vm, wanted, stored }) => applyRules(REDEFINE_RULES, { ...vm, wanted, stored }),
       force: false,
     },
   ],
-  settled: skip('whether the file says what libvirt has already is not looked at'),
+  settled: skip('the file is not compared with what libvirt has already'),
   plan: (_, { command, wanted: { name } }) => ({ command, name }),
-  consent: skip('the images stay as they are, and the XML of before is kept'),
+  consent: skip('the images are not changed, and the old XML is saved'),
   async prepare(ctx, facts) {
     const { vm, wanted, before } = facts;
     if (!before) return facts;
     const old = await readSnapshotXml(ctx.virsh, vm.domain, wanted.name, true);
     const kept = await ctx.stateFiles.keep(`${vm.domain.uuid}.${ctx.clock.now()}.xml`, old);
-    ctx.terminal.note(`note: what libvirt knows of ${inText(wanted.name)} now is kept in ${kept}`);
+    ctx.terminal.note(`note: the present metadata of ${inText(wanted.name)} is saved in ${kept}`);
     return facts;
   },
   write: {
     subject: (_, { vm, wanted }) => `the definition of ${inText(wanted.name)} of ${inText(vm.domain.name)}`,
     run: (ctx, { command, wanted: { name } }) =>
-      carryOut(ctx, { command, label: `redefining ${inText(name)}`, growing: null }),
+      carryOut(ctx, { command, label: `registering ${inText(name)}`, growing: null }),
   },
   async verify(ctx, { vm, wanted }, end) {
     const { name } = wanted;
     const { after, now } = await readRegistered(ctx, vm, name, end);
     if (end.kind === 'refused') {
-      const what = `${inText(name)} of ${inText(vm.domain.name)} was not redefined`;
+      const what = `${inText(name)} of ${inText(vm.domain.name)} was not registered`;
       return { failure: virshFailure(what, end.stderr), seen: null };
     }
     const isAsWanted =
@@ -92,10 +92,10 @@ export const registerSnapshot = (
     const what = `virsh reported success, but ${inText(name)} is not as ${path} says`;
     return { failure: new KvmsnapError('refused', what), seen: null };
   },
-  residue: skip('what libvirt knew before is kept in a file, and was told'),
+  residue: skip('the old metadata is saved in a file, which was reported'),
 });
 
-/** The VM and the snapshot as they are after libvirt was told of it: all of them, for it may have children. */
+/** The VM and the snapshot afterwards, with all snapshots, because this one may have children. */
 export async function readRegistered(
   ctx: Context,
   { domain }: Vm,

@@ -6,14 +6,14 @@ import { operate } from '../run/operation.ts';
 import { showPlan, showSnapshot } from '../run/show.ts';
 import { type Described, redescribe } from './redescribe.ts';
 
-/** `hold` and `unhold`: whether a prune or a delete may touch it. */
+/** `hold` and `unhold`: sets or removes the protection from prune and delete. */
 export async function setHold(ctx: Context, vmName: string, name: string, held: boolean): Promise<void> {
   await apply(ctx, vmName, name, ({ description }) => ({ description, held }));
 }
 
-/** `describe`: another description; a hold stays. */
+/** `describe`: changes the description and keeps a hold. */
 export async function describe(ctx: Context, vmName: string, name: string, text: string): Promise<void> {
-  // XML keeps no carriage returns
+  // XML cannot store carriage returns
   const description = text.replace(/\r\n?/g, '\n') || null;
   if (isHeld(description)) {
     throw new KvmsnapError('usage', 'a description cannot end with the line that marks a hold', {
@@ -32,6 +32,6 @@ async function apply(
   const ended = await operate(ctx, redescribe(vmName, name, change));
   if ('planned' in ended) return showPlan(ctx, [ended.planned]);
   const { vm, snapshot } = ended.done;
-  // one that is so already needs nothing
+  // nothing has to be done if it is so already
   return ctx.settings.dryRun ? showPlan(ctx, []) : showSnapshot(ctx, vm, snapshot);
 }

@@ -4,14 +4,14 @@ import type { Rule } from '../model/rule.ts';
 import { internalDisks, type Snapshot } from '../model/snapshot.ts';
 import { inText } from '../model/text.ts';
 
-/** The rules that decide whether libvirt may be told of a snapshot by an XML file. */
+/** The rules that decide whether a snapshot may be registered from an XML file. */
 
 export interface RegisterFacts {
   readonly domain: Domain;
   readonly snapshotNames: readonly string[];
-  /** By target, what is where the definition of the file says. */
+  /** By target, what is at the paths that the definition in the file names. */
   readonly stored: Images;
-  /** The snapshot of the file. */
+  /** The snapshot that the file describes. */
   readonly wanted: Snapshot;
 }
 
@@ -25,8 +25,8 @@ export const REDEFINE_RULES: readonly Rule<RegisterFacts>[] = [
         ? []
         : [
             {
-              what: `its parent ${inText(parent)} is no snapshot of the VM`,
-              hint: 'redefine that one first',
+              what: `its parent ${inText(parent)} is not a snapshot of the VM`,
+              hint: 'register the parent first',
             },
           ],
   },
@@ -50,8 +50,8 @@ export const REDEFINE_RULES: readonly Rule<RegisterFacts>[] = [
           ? []
           : [
               {
-                what: `disk ${disk.target} holds ${count === 0 ? 'no snapshot' : `${count} snapshots`} of that name, so it could not be reverted to`,
-                hint: 'it is of another VM or image, or its data is gone',
+                what: `disk ${disk.target} holds ${count === 0 ? 'no snapshot' : `${count} snapshots`} of that name, so a revert to it would fail`,
+                hint: 'the snapshot belongs to another VM or image, or its data is gone',
               },
             ];
       }),

@@ -1,6 +1,7 @@
 /**
  * From which libvirtd on something is so, as libvirt counts versions: major * 1e6 + minor * 1e3 + release. Where no
- * release note tells, it is the first of those that were tried (7.0, 9.0, 11.3, 12.8), and what is between is not known.
+ * release note tells, it is the first of those that were tried (7.0, 9.0, 11.3, 12.8); the versions between are
+ * unknown.
  */
 
 /** `snapshot-revert --reset-nvram`. */
@@ -72,7 +73,7 @@ export function ifBefore(version: DaemonVersion, since: number, does: string): s
   return version < since ? `this libvirtd (before ${spelled(since)}) ${does}` : null;
 }
 
-/** Whether loading the memory of an internal snapshot may fail, and the guest be lost; also where the version is not known. */
+/** Whether loading the memory of an internal snapshot may fail and lose the guest; true also if the version is unknown. */
 export const mayFailToLoad = (version: DaemonVersion): boolean =>
   !isBefore(version, BREAKS_LOADING) && !isFrom(version, LOADS_AGAIN);
 

@@ -33,7 +33,7 @@ export async function revert(
   options: RevertOptions,
 ): Promise<void> {
   if ((name === undefined) === !options.current) {
-    throw new KvmsnapError('usage', 'say which snapshot: its name, or --current (and not both)');
+    throw new KvmsnapError('usage', 'give either the name of a snapshot or --current');
   }
   if (options.running && options.paused)
     throw new KvmsnapError('usage', '--running and --paused exclude each other');

@@ -8,14 +8,18 @@ import type { CurrentOptions, XmlOptions } from './command.ts';
 import { setCurrent } from './set-current.ts';
 import { showXml } from './xml.ts';
 
-/** `current`: the name alone, as scripts want it; the full facts as JSON or CSV. With `set` it is marked first. */
+/**
+ * `current`: prints only the name, for scripts; all facts as JSON or CSV. With `set`, that snapshot is made the current
+ * one first.
+ */
 export async function current(ctx: Context, vmName: string, options: CurrentOptions = {}): Promise<void> {
   const { set } = options;
   if (set === undefined) return showCurrent(ctx, await readDomain(ctx.virsh, vmName), options);
-  if (options.xml || options.securityInfo) throw new KvmsnapError('usage', '--set goes with no --xml');
+  if (options.xml || options.securityInfo)
+    throw new KvmsnapError('usage', '--set cannot be combined with --xml or --security-info');
   const marked = await operate(ctx, setCurrent(vmName, set));
   if ('planned' in marked) return showPlan(ctx, [marked.planned]);
-  // one that is so already needs nothing
+  // nothing has to be done if it is so already
   return ctx.settings.dryRun ? showPlan(ctx, []) : showCurrent(ctx, marked.done, options);
 }
 

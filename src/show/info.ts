@@ -18,7 +18,7 @@ import { completeVm, findSnapshot, noCurrent, unreadFailure, type Vm } from '../
 import type { InfoOptions } from './command.ts';
 import { showXml } from './xml.ts';
 
-/** `info`: a VM with its disks, or one snapshot of it. */
+/** `info`: a VM with its disks, or one of its snapshots. */
 export async function info(
   ctx: Context,
   vmName: string,
@@ -26,13 +26,13 @@ export async function info(
   options: InfoOptions = {},
 ): Promise<void> {
   if (given !== undefined && options.current)
-    throw new KvmsnapError('usage', 'say which snapshot: its name, or --current (and not both)');
+    throw new KvmsnapError('usage', 'give either the name of a snapshot or --current');
   const reading = await readDomain(ctx.virsh, vmName);
   if (options.current && reading.current === null) throw noCurrent(reading);
   const name = options.current ? (reading.current ?? undefined) : given;
   const asXml = options.xml || options.securityInfo;
   if (name === undefined) {
-    if (asXml) throw new KvmsnapError('usage', '--xml is of a snapshot: say its name, or --current');
+    if (asXml) throw new KvmsnapError('usage', '--xml needs a snapshot: give its name or --current');
     return infoVm(ctx, reading);
   }
   if (asXml) return showXml(ctx, reading, name, options);
@@ -45,7 +45,7 @@ export async function info(
 
 interface Link {
   readonly disk: Disk;
-  /** Depth in the backing chain; 0 is the active image. */
+  /** The depth in the backing chain; 0 is the image in use. */
   readonly depth: number;
   readonly image: Image | null;
   readonly problem: string | null;
@@ -217,14 +217,14 @@ interface Part {
   readonly target: string;
   readonly source: string | null;
   readonly location: string;
-  /** How often the image holds the snapshot; null when it could not be looked at, or is external. */
+  /** How often the image holds the snapshot; null if it could not be inspected or is external. */
   readonly copies: number | null;
 }
 
-/** A part of a snapshot that may still be taken. */
+/** Whether the snapshot may still be under way. */
 interface ShownPart extends Part {
   readonly underWay: boolean;
-  /** libvirt looks for it elsewhere than it is. */
+  /** Whether libvirt looks for it at an old path. */
   readonly moved: boolean;
 }
 
@@ -302,7 +302,7 @@ async function infoSnapshot(ctx: Context, vm: Vm, snapshot: SnapshotReport): Pro
 }
 
 interface Costs {
-  /** null when it cannot be measured; `problem` says why. */
+  /** null if it cannot be measured; `problem` says why. */
   readonly cost: Cost | null;
   readonly approximate: boolean;
   readonly problem: string | null;
@@ -317,7 +317,7 @@ async function costOf(ctx: Context, vm: Vm, { name, underWay }: SnapshotReport):
   return { cost: null, approximate, problem: whyNot(found?.disks ?? []) ?? 'it could not be measured' };
 }
 
-/** The memory is told by libvirt's and the images' own word. */
+/** A sentence about the saved memory, from the metadata and the images. */
 function spaceDocument(cost: Cost | null) {
   const { vmStateBytes: _, ...rest } = costDocument(cost);
   return rest;

@@ -22,14 +22,14 @@ import type { ListOptions } from './command.ts';
 import { listOne } from './list.ts';
 import { chosenOf, listedRows, unreadDocument } from './listed.ts';
 
-/** `list` of several VMs, as libvirt alone tells of them: their images are not looked at. */
+/** `list` of several VMs, from libvirt's information only: their images are not read. */
 
 interface Overview {
   readonly vm: ResultName;
-  /** null when it could not be read, or does not exist: `failure` says why. */
+  /** null if the VM could not be read or does not exist; `failure` says why. */
   readonly summary: DomainSummary | null;
   readonly failure: KvmsnapError | null;
-  /** Those that the options let through. */
+  /** The snapshots that match the options. */
   readonly reports: readonly SnapshotReport[];
 }
 
@@ -55,7 +55,7 @@ const OVERVIEW_COLUMNS: readonly Column<Overview>[] = [
     key: 'newest',
     title: 'NEWEST',
     kind: 'time',
-    // one that could not be read may be newer
+    // a snapshot that could not be read may be newer
     value: (row) => (unreadOf(row).length > 0 ? null : (row.reports.at(-1)?.createdAtSeconds ?? null)),
   },
   {
@@ -72,10 +72,10 @@ const OVERVIEW_COLUMNS: readonly Column<Overview>[] = [
   },
 ];
 
-/** What goes wrong with one VM stops no other; throws at the end when something did. */
+/** A failure of one VM does not stop the others; throws at the end if there was one. */
 export async function listMany(ctx: Context, words: readonly string[], options: ListOptions): Promise<void> {
   const { tree = false } = options;
-  // a tree is of snapshots, and not of VMs
+  // a tree shows snapshots, not VMs
   const atAGlance = words.length === 0 && !options.all && !tree;
   const isEach = words.length === 0;
   const selection = toSelection(words, isEach ? { ...options, all: true } : options);
@@ -125,7 +125,7 @@ function overviewOf(summary: DomainSummary, options: ListOptions): Overview {
   return { vm: { name, uuid }, summary, failure: null, reports };
 }
 
-/** Throws `not-found` when no VM has the snapshot below which all are wanted. */
+/** Throws `not-found` if no VM has the snapshot of `--from`. */
 function checkFrom(overviews: readonly Overview[], { from }: ListOptions): void {
   const has = ({ summary }: Overview) =>
     !summary || [...summary.snapshots, ...summary.unread].some(({ name }) => name === from);

@@ -15,28 +15,28 @@ import { nothingLeft } from '../vm/select.ts';
 import type { ListOptions } from './command.ts';
 import { chosenOf, listedRows, unreadDocument } from './listed.ts';
 
-/** `list`: the snapshots of one VM; of several; or without any, all VMs at a glance. */
+/** `list`: the snapshots of one VM or of several; without a VM, an overview of all VMs. */
 export async function list(ctx: Context, words: readonly string[], options: ListOptions): Promise<void> {
   const [word = ''] = words;
   const { all, state, exclude, space } = options;
   checkFilter(options);
   const isOne = words.length === 1 && !isPattern(word) && !all && !state && !exclude;
-  if (space && !isOne) throw new KvmsnapError('usage', '--space is for one VM, by its name');
+  if (space && !isOne) throw new KvmsnapError('usage', '--space needs one VM, given by its name');
   if (space && ctx.settings.output === 'name')
-    throw new KvmsnapError('usage', '--space shows figures, and -q prints names alone');
+    throw new KvmsnapError('usage', '--space cannot be combined with -q, which prints only names');
   if (isOne) return listOne(ctx, word, options, toSelection(words, options));
   await (await import('./list-many.ts')).listMany(ctx, words, options);
 }
 
 function checkFilter({ roots, from, current, descendants }: ListOptions): void {
   if (from !== undefined && current)
-    throw new KvmsnapError('usage', '--from and --current exclude each other');
+    throw new KvmsnapError('usage', '--from cannot be combined with --current');
   const below = from !== undefined || current;
-  if (roots && below) throw new KvmsnapError('usage', 'what is below a snapshot is no root');
-  if (descendants && !below) throw new KvmsnapError('usage', '--descendants goes with --from or --current');
+  if (roots && below) throw new KvmsnapError('usage', '--roots cannot be combined with --from or --current');
+  if (descendants && !below) throw new KvmsnapError('usage', '--descendants needs --from or --current');
 }
 
-/** The snapshots of the VM of that name or UUID. Throws `not-found` when it is in none of the states wanted. */
+/** The snapshots of one VM. Throws `not-found` if the VM is in none of the selected states. */
 export async function listOne(
   ctx: Context,
   word: string,
@@ -90,7 +90,7 @@ export async function listOne(
   if (failure) throw failure;
 }
 
-/** By name, what deleting each one alone frees. */
+/** By name, what deleting only this snapshot frees. */
 type Costs = ReadonlyMap<string, SnapshotCost>;
 
 async function costsOf(ctx: Context, vm: Vm): Promise<Costs> {
@@ -99,7 +99,7 @@ async function costsOf(ctx: Context, vm: Vm): Promise<Costs> {
   return new Map(snapshots.map((cost) => [cost.snapshot.name, cost]));
 }
 
-/** Bytes of the host; null when not known. */
+/** Bytes on the host; null if unknown. */
 const freesBytes = (costs: Costs, { name }: SnapshotReport): number | null =>
   costs.get(name)?.cost?.frees.hostBytes ?? null;
 

@@ -6,9 +6,9 @@ import { type Listed, type TreeRow, treeRows } from '../output/snapshot-columns.
 import type { ListOptions } from './command.ts';
 import { filterSnapshots } from './snapshot-filter.ts';
 
-/** What `list` shows of one VM: its snapshots, and those that could not be read. */
+/** What `list` shows of one VM: its snapshots, including those that could not be read. */
 
-/** What the options let through of one VM's snapshots; below its current one, where it has one. */
+/** The snapshots that match the options; with `--current`, those below the current snapshot. */
 export function chosenOf(
   snapshots: readonly SnapshotReport[],
   current: string | null,
@@ -21,11 +21,11 @@ export function chosenOf(
 interface Content {
   readonly snapshots: readonly SnapshotReport[];
   readonly unread: readonly UnreadSnapshot[];
-  /** Parents before their children, and with the lines between them. */
+  /** The rows of the tree, parents before their children. */
   readonly tree: boolean;
 }
 
-/** A row for each snapshot; no filter can tell of one that could not be read, so these are always among them. */
+/** A row for each snapshot. A snapshot that could not be read is always included, because no filter can exclude it. */
 export function listedRows(vm: string, { snapshots, unread, tree }: Content): Listed<TreeRow>[] {
   const rows = tree ? treeOf(snapshots) : snapshots.map((snapshot) => ({ ...snapshot, branch: '' }));
   return [
@@ -37,7 +37,7 @@ export function listedRows(vm: string, { snapshots, unread, tree }: Content): Li
 const treeOf = (snapshots: readonly SnapshotReport[]): TreeRow[] =>
   treeRows(growTree(snapshots), new Map(snapshots.map((snapshot) => [snapshot.name, snapshot])));
 
-/** What could not be read of a VM, as members of its document. */
+/** The snapshots of a VM that could not be read, as members of its document. */
 export const unreadDocument = (unread: readonly UnreadSnapshot[]) => ({
   errors: unread.map(({ failure }) => errorDocument(failure)),
   failed: unread.map(({ name, failure }) => ({ name, ...errorDocument(failure) })),

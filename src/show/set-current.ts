@@ -13,8 +13,8 @@ interface Facts {
 }
 
 /**
- * Has libvirt take a snapshot for the current one. Only libvirt's mark moves: no disk and no guest changes, and the next
- * snapshot becomes a child of this one. Returns the VM afterwards.
+ * Makes a snapshot the current one. Only libvirt's mark moves; no disk and no guest changes. The next snapshot becomes
+ * a child of this one. Returns the VM afterwards.
  */
 export const setCurrent = (vmName: string, name: string): Operation<Facts, null, Vm, VirshCommand> => ({
   async load(ctx) {
@@ -24,10 +24,10 @@ export const setCurrent = (vmName: string, name: string): Operation<Facts, null,
     const command = ['snapshot-current', '--domain', vm.domain.uuid, '--snapshotname', name];
     return { vm, snapshot, command };
   },
-  rules: skip('any snapshot that is complete can be the current one'),
+  rules: skip('any complete snapshot can be the current one'),
   settled: ({ vm, snapshot }) => (snapshot.isCurrent ? vm : null),
   plan: (_, { command }) => command,
-  consent: skip('nothing is lost, and the same command takes it back'),
+  consent: skip('nothing is lost, and the same command undoes it'),
   prepare: skip('virsh needs no file'),
   write: {
     subject: (_, { vm }) => `the mark on ${inText(name)} of ${inText(vm.domain.name)}`,
@@ -42,5 +42,5 @@ export const setCurrent = (vmName: string, name: string): Operation<Facts, null,
     );
     return { failure, seen: null };
   },
-  residue: skip('the mark has moved or it has not'),
+  residue: skip('the command changes either the mark or nothing'),
 });

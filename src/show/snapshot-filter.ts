@@ -1,11 +1,14 @@
 import { locationOf, type Snapshot } from '../model/snapshot.ts';
 import { descendants } from '../model/tree.ts';
 
-/** Which of a VM's snapshots a list shows, in the words and by the rules of `virsh snapshot-list`. */
+/** Chooses which of a VM's snapshots a list shows, by the rules of `virsh snapshot-list`. */
 
 type Family = Snapshot & { readonly children: readonly string[] };
 
-/** Of one group any may hold, of every group that is named one must. A root is one whose parent is not there. */
+/**
+ * Of the filters in one group, at least one must match; this holds for every group with a filter. A root is a snapshot
+ * whose parent does not exist.
+ */
 const GROUPS = [
   { roots: ({ parent }: Family) => parent === null },
   {
@@ -21,20 +24,20 @@ const GROUPS = [
 
 export interface SnapshotFilter {
   readonly roots?: boolean | undefined;
-  /** True: only those without children; false: only those with. */
+  /** True: only snapshots without children; false: only snapshots with children. */
   readonly leaves?: boolean | undefined;
   readonly internal?: boolean | undefined;
   readonly external?: boolean | undefined;
   readonly inactive?: boolean | undefined;
   readonly active?: boolean | undefined;
   readonly diskOnly?: boolean | undefined;
-  /** Only the children of this one. */
+  /** Only the children of this snapshot. */
   readonly from?: string | undefined;
-  /** With `from`: all that is below it. */
+  /** With `from`: all descendants. */
   readonly descendants?: boolean | undefined;
 }
 
-/** Those of a VM's snapshots that the filter lets through, in their order; none where `from` is not there. */
+/** The snapshots that match the filter, in their order; none if the snapshot `from` does not exist. */
 export function filterSnapshots<S extends Family>(snapshots: readonly S[], filter: SnapshotFilter): S[] {
   const below = belowOf(snapshots, filter);
   const groups = GROUPS.map((group) =>

@@ -7,17 +7,18 @@ import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 
-/** Having QEMU write out all that it knows of its images, so that what is read of them is the truth. */
+/** Makes QEMU write all its metadata to the images, so that they can be measured exactly. */
 
-/** Until when all is in the images, in milliseconds since the epoch; null: nobody can tell. */
+/** The time up to which all metadata is in the images, in milliseconds since the epoch; null if unknown. */
 export type WrittenUntil = number | null;
 
-/** Nothing has been written since, and nothing will be. */
+/** All metadata is in the images, and nothing will be written. */
 const FOR_EVER = Number.POSITIVE_INFINITY;
 
 /**
- * Pauses a running guest for a moment, when QEMU writes all out, and says for how long. A VM in any other state is left
- * as it is. Throws `busy` while another job holds it, and with the fixing command when it is left paused.
+ * Pauses a running guest for a moment, so that QEMU writes its metadata, and prints for how long. A VM in another state
+ * is not changed. Throws `busy` while another job holds the VM; if the VM stays paused, the failure contains the
+ * command that resumes it.
  */
 export async function flushImages(ctx: Context, vm: Vm): Promise<WrittenUntil> {
   const { domain } = vm;
@@ -25,24 +26,25 @@ export async function flushImages(ctx: Context, vm: Vm): Promise<WrittenUntil> {
   if (domain.busy)
     throw new KvmsnapError(
       'busy',
-      `another job holds ${inText(domain.name)}: it cannot be paused for --exact`,
+      `another job holds ${inText(domain.name)}, so it cannot be paused for --exact`,
       {
-        hint: 'try again when it is done, or let kvmsnap wait for it: --wait 10m',
+        hint: 'try again when that job is done, or let kvmsnap wait for it with --wait 10m',
       },
     );
   if (domain.state === 'running') return flushRunning(ctx, domain);
   const atRest = isAtRest(vm);
-  const left = `note: ${inText(domain.name)} is ${domain.state}, and left so`;
-  ctx.terminal.note(atRest ? left : `${left}: QEMU may know more than is in its images`);
+  const left = `note: ${inText(domain.name)} is ${domain.state} and stays so`;
+  ctx.terminal.note(atRest ? left : `${left}; QEMU may not have written all metadata to the images`);
   return atRest ? FOR_EVER : null;
 }
 
-/** Reasons of `paused` before which QEMU has written all out: not of an error of its disks, say. */
+/** The reasons for `paused` with which QEMU has written all metadata; a disk error, for example, is not one of them. */
 const WRITTEN_OUT: ReadonlySet<string> = new Set(['user', 'from snapshot']);
 
 /**
- * QEMU wrote all out when it stopped the guest. But a snapshot that is taken of a paused one is written out to its end only
- * when that goes on (7.2 to 11: the clusters of its memory still count as the disk's too), and when it was paused, nobody tells.
+ * QEMU wrote all metadata when it stopped the guest. But a snapshot that is taken of a paused guest is not written
+ * completely until the guest continues (7.2 to 11: the clusters of its memory still count as the disk's too), and
+ * libvirt does not tell when the guest was paused.
  */
 function isAtRest({ domain, snapshots }: Vm): boolean {
   return (
@@ -74,15 +76,15 @@ async function applyRules(ctx: Context, { name, uuid }: Named, pause: Pause): Pr
   if (now === 'paused')
     throw new KvmsnapError(
       'refused',
-      `${inText(name)} was paused for --exact, and is paused still: ${virshMessage(pause.stderr)}`,
+      `${inText(name)} was paused for --exact and is still paused: ${virshMessage(pause.stderr)}`,
       { command: ctx.virsh.line(resume) },
     );
   if (between !== 'paused') throw virshFailure(`cannot pause ${inText(name)} for --exact`, pause.stderr);
   ctx.terminal.note(
-    `${inText(name)} was paused for ${Math.ceil(pause.milliseconds)} ms, for QEMU to write all out`,
+    `${inText(name)} was paused for ${Math.ceil(pause.milliseconds)} ms so that QEMU could write all metadata`,
   );
   if (before === 'paused')
     ctx.terminal.note(
-      `warning: someone else had paused ${inText(name)} just before, and now it runs; to pause it again: ${ctx.virsh.line(suspend)}`,
+      `warning: someone else paused ${inText(name)} just before, and now it runs; to pause it again: ${ctx.virsh.line(suspend)}`,
     );
 }

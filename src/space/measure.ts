@@ -11,37 +11,40 @@ import type { Vm } from '../vm/load.ts';
 import type { WrittenUntil } from './flush.ts';
 import { type MemoryFile, measureMemory, measureOverlays } from './overlays.ts';
 
-/** What the snapshots of a VM cost: the sum over the images that hold them, and over what lies outside of them. */
+/** What the snapshots of a VM cost: the sum over the images that hold them, the overlays and the memory files. */
 
-/** Of one snapshot, in one image or in all. */
+/** The cost of one snapshot, in one image or in all. */
 export interface Cost {
   readonly frees: Space;
-  /** When it goes together with all that come before it in the order that was asked for. */
+  /** What is freed if it is deleted together with all snapshots before it in the requested order. */
   readonly freesTogether: Space;
   readonly holds: Space;
   readonly vmState: Space;
-  /** Bytes of the disks that differ from the parent; null where the parent is in no image. */
+  /** Bytes of the disks that differ from the parent; null if the parent is in no image. */
   readonly changedBytes: number | null;
 }
 
 export interface DiskCost {
   readonly target: string;
   readonly source: string | null;
-  /** null where the image could not be measured, or holds no such snapshot; `problem` says why. */
+  /** null if the image could not be measured or does not hold the snapshot; `problem` says why. */
   readonly cost: Cost | null;
   readonly problem: string | null;
 }
 
 export interface SnapshotCost {
   readonly snapshot: SnapshotReport;
-  /** What the VM writes while it runs, or how QEMU merges an overlay, may make it differ. */
+  /**
+   * The figures are estimates, because the VM writes while it runs, or because they depend on how QEMU merges an
+   * overlay.
+   */
   readonly approximate: boolean;
-  /** null when an image of it could not be measured: a part of a cost would be a wrong one. */
+  /** null if one of its images could not be measured: a sum with a missing part would be wrong. */
   readonly cost: Cost | null;
   readonly disks: readonly DiskCost[];
 }
 
-/** An image with the room around it. */
+/** An image, with the free space of its file system. */
 export interface MeasuredDisk {
   readonly target: string;
   readonly image: Image | null;
@@ -51,11 +54,11 @@ export interface MeasuredDisk {
 }
 
 export interface VmSpace {
-  /** While the VM runs, QEMU has not written all that it knows; or it has written more since it had. */
+  /** True if the VM runs, because QEMU may not have written all its metadata. */
   readonly approximate: boolean;
   readonly snapshots: readonly SnapshotCost[];
   readonly disks: readonly MeasuredDisk[];
-  /** What deleting all of these together frees; null when it could not be measured. */
+  /** What deleting all these snapshots together frees; null if it could not be measured. */
   readonly together: { readonly names: readonly string[]; readonly frees: Space | null };
 }
 
@@ -66,8 +69,8 @@ interface Measured {
 }
 
 /**
- * Measures all snapshots of a VM; `names` are those that are to be deleted together, none for all. `writtenUntil`: by
- * `flushImages`.
+ * Measures all snapshots of a VM. `names` are those to be deleted together, none for all. `writtenUntil` is the result
+ * of `flushImages`.
  */
 export async function measureVm(
   ctx: Context,
@@ -101,7 +104,7 @@ export async function measureVm(
   };
 }
 
-/** Whether nothing was written to the images since, so that what was read is all that QEMU knew then. */
+/** Whether nothing was written to the images since then, so that they contained all of QEMU's metadata. */
 async function areWritten(
   files: HostFiles,
   measured: readonly Measured[],
@@ -124,11 +127,11 @@ async function measureDisk(
     image: null,
     space: { kind: 'unmeasured', why: 'unreadable', detail },
   });
-  if (looked?.kind === 'unseen') return unmeasured(`the image is out of reach (${looked.why})`);
+  if (looked?.kind === 'unseen') return unmeasured(`the image cannot be read (${looked.why})`);
   if (looked?.kind !== 'seen') return unmeasured(looked?.detail || 'the image is missing');
   const [image] = looked.chain;
-  // what a guest has written to the beginning of its raw disk is no table of snapshots
-  if (image.format !== 'qcow2') return { ...unmeasured('it is no qcow2 image'), image };
+  // the first bytes of a raw disk are data of the guest, not a snapshot table
+  if (image.format !== 'qcow2') return { ...unmeasured('it is not a qcow2 image'), image };
   const ids = new Map(image.tags.map((tag: Tag) => [tag.name, tag.id]));
   const since = snapshots.flatMap(({ name, parent }): [string, string][] => {
     const id = ids.get(name);
@@ -172,7 +175,7 @@ async function costOf(
   };
 }
 
-/** The cost of a disk whose snapshot is inside its image. */
+/** The cost for one disk of an internal snapshot. */
 function costInside(
   { name }: SnapshotReport,
   { target, source, location }: SnapshotDisk,
@@ -181,7 +184,7 @@ function costInside(
   const disk = measured.find((each) => each.target === target);
   const none = (problem: string): DiskCost => ({ target, source, cost: null, problem });
   if (location !== 'internal') return none(`it is ${location}`);
-  if (!disk) return none('the VM has no such disk now');
+  if (!disk) return none('the VM does not have this disk any more');
   if (disk.space.kind === 'unmeasured') return none(disk.space.detail);
   if (disk.image && source !== null && disk.image.path !== source) return none(`it is in ${source}`);
   const [found, ...others] = disk.space.snapshots.filter((each) => each.name === name);
@@ -189,7 +192,7 @@ function costInside(
   return { target, source, cost: toCost(found), problem: null };
 }
 
-/** The same of one that has an overlay. */
+/** The cost for one disk of an external snapshot. */
 async function costOutside(
   ctx: Context,
   { images }: Vm,
@@ -197,9 +200,9 @@ async function costOutside(
   { target, source }: { readonly target: string; readonly source: string },
 ): Promise<DiskCost & { readonly approximate: boolean }> {
   const none = (problem: string) => ({ target, source, cost: null, problem, approximate: false });
-  // each goes on from what lies below the overlay
+  // each child continues from the backing file of the overlay
   if (children.length > 1)
-    return none(`${children.length} snapshots follow it, and libvirt deletes no such one`);
+    return none(`${children.length} snapshots follow it, and libvirt cannot delete such a snapshot`);
   const merged = await measureOverlays(ctx, images.get(target), [source]);
   if (merged.kind === 'unmeasured') return none(merged.problem);
   const { frees, holds, approximate } = merged;
@@ -212,7 +215,7 @@ async function costOutside(
   };
 }
 
-/** A file of memory as a part of the cost: it changes nothing of the disks. */
+/** The cost of a memory file, which does not change the disks. */
 function memoryCost(memory: ReadonlyMap<string, MemoryFile>, { name }: SnapshotReport): Cost[] {
   const file = memory.get(name);
   if (!file) return [];
@@ -246,7 +249,7 @@ interface Together {
   readonly approximate: boolean;
 }
 
-/** In each image, what the last of them in turn adds up to; with their overlays, merged, and their memory. */
+/** The sum over all images for deleting the snapshots together, with their merged overlays and their memory files. */
 async function freedTogether(
   ctx: Context,
   { snapshots, images }: Vm,

@@ -8,8 +8,8 @@ import { NOTHING, plus, type Space } from '../qemu/qcow2/survey.ts';
 import type { Context } from '../run/context.ts';
 
 /**
- * What external snapshots cost. Each has laid an overlay over its disk, where all is written since; deleting it merges that
- * into the image below, which grows, and removes it.
+ * What external snapshots cost. Each has an overlay, to which everything since then was written. Deleting the snapshot
+ * merges the overlay into its backing file, which grows, and removes the overlay.
  */
 
 export type OverlayCost =
@@ -18,13 +18,13 @@ export type OverlayCost =
 
 const unmeasured = (problem: string): OverlayCost => ({ kind: 'unmeasured', problem });
 
-/** Of deleting external snapshots together: these overlays of one disk. */
+/** The cost of deleting external snapshots together: these overlays of one disk. */
 export async function measureOverlays(
   ctx: Context,
   looked: DiskImage | undefined,
   overlays: readonly string[],
 ): Promise<OverlayCost> {
-  if (looked?.kind !== 'seen') return unmeasured('the image is out of reach');
+  if (looked?.kind !== 'seen') return unmeasured('the image cannot be read');
   const { chain } = looked;
   const places = overlays.map((overlay) => chain.findIndex(({ path }) => path === overlay));
   const missing = places.indexOf(-1);
@@ -34,7 +34,7 @@ export async function measureOverlays(
   return costs.reduce(add, { kind: 'measured', frees: NOTHING, holds: NOTHING, approximate: false });
 }
 
-/** Those that lie directly one upon the other become one. */
+/** Groups the overlays that follow each other directly in the chain. */
 function runsOf(places: readonly number[]): { first: number; last: number }[] {
   const runs: { first: number; last: number }[] = [];
   for (const place of [...places].sort((a, b) => a - b)) {
@@ -56,7 +56,7 @@ function add(one: OverlayCost, other: OverlayCost): OverlayCost {
   };
 }
 
-/** The overlays from the first place in the chain to the last, into what lies below that. */
+/** The cost of merging the overlays from the first to the last place in the chain into the backing file of the last. */
 async function measureRun(
   tools: Pick<Context, 'qemuImg' | 'files'>,
   chain: readonly Image[],
@@ -68,16 +68,17 @@ async function measureRun(
   if (!base)
     return unmeasured(
       overlays.at(-1)?.backing === null
-        ? 'nothing lies below its overlay'
-        : 'what lies below its overlay is no file of this host',
+        ? 'its overlay has no backing file'
+        : 'the backing file of its overlay is not on this host',
     );
   const { format } = base;
-  if (format !== 'raw' && format !== 'qcow2') return unmeasured(`below its overlay lies ${format}`);
+  if (format !== 'raw' && format !== 'qcow2')
+    return unmeasured(`the backing file of its overlay is ${format}`);
   const paths = overlays.map(({ path }) => path);
   const merge = await measureMerge(tools, paths, { path: base.path, format });
   if (merge.kind === 'unmeasured') return unmeasured(merge.detail);
   const { growth, overlayBytes, approximate } = merge;
-  // now, and not as it was when the disks were looked at: QEMU may have written all out since
+  // read again, because QEMU may have written metadata since the disks were inspected
   const occupied = await Promise.all(paths.map((path) => occupiedBytes(tools.files, path)));
   const hostBytes = occupied.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
   return {
@@ -94,11 +95,11 @@ async function measureRun(
 /** The file with the guest's memory. */
 export interface MemoryFile {
   readonly space: Space;
-  /** A delete removes it. */
+  /** Whether a delete removes the file. */
   readonly isFreed: boolean;
 }
 
-/** The memory files of external snapshots, by name of the snapshot; asks libvirtd for its version if there are any. */
+/** The memory files of external snapshots, by name of the snapshot. Reads libvirtd's version if there are any. */
 export async function measureMemory(
   ctx: Context,
   snapshots: readonly SnapshotReport[],

@@ -7,21 +7,24 @@ import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 import type { VmSpace } from './measure.ts';
 
-/** What deleting gives back to the host: foreseen from the images' metadata, or measured by their files. */
+/** The space that deletions give back to the host: predicted from the images' metadata, or measured from the files. */
 
 export interface Freed {
-  /** Bytes of the host; null when not known. */
+  /** Bytes on the host; null if unknown. */
   readonly bytes: number | null;
-  /** The VM runs: QEMU has not written all that it knows, and its guest writes meanwhile. Or as with `SnapshotCost`. */
+  /**
+   * True if the VM runs, because QEMU has not written all its metadata and the guest writes meanwhile; or as in
+   * `SnapshotCost`.
+   */
   readonly approximate: boolean;
 }
 
-/** What deleting nothing gives back. */
+/** The result of deleting nothing. */
 export const NOTHING_FREED: Freed = { bytes: 0, approximate: false };
 
 /**
- * Bytes that all files of a VM's disks and snapshots occupy; one that is gone occupies none. Null when one of them
- * cannot be looked at.
+ * Bytes that all files of a VM's disks and snapshots occupy; a missing file occupies none. Null if one of them cannot
+ * be inspected.
  */
 export async function occupiedBy(
   hostFiles: HostFiles,
@@ -45,7 +48,7 @@ async function occupiedNow(files: HostFiles, path: string | null): Promise<numbe
   }
 }
 
-/** Runs what deletes, and tells by how much the VM's images have shrunk meanwhile: what they were to what they are. */
+/** Runs a deletion, and returns by how much the files of the VM have shrunk, measured before and after. */
 export async function whatIsFreed<T>(
   { files }: Pick<Context, 'files'>,
   vm: Vm,
@@ -54,18 +57,18 @@ export async function whatIsFreed<T>(
   const before = await occupiedBy(files, vm);
   const done = await remove();
   const after = await occupiedBy(files, vm);
-  // metadata is written anew, so nothing freed may even be a little more
+  // metadata is rewritten, so the files may even have grown a little
   const bytes = before === null || after === null ? null : Math.max(0, before - after);
   return { done, freed: { bytes, approximate: isActive(vm.domain.state) } };
 }
 
 export interface Foreseen {
-  /** By name, what deleting each one alone frees; one that is not known is absent. */
+  /** By name, what deleting only this snapshot frees; absent if unknown. */
   readonly alone: ReadonlyMap<string, number>;
   readonly together: Freed;
 }
 
-/** What deleting these would free. What cannot be read is not known, and no failure. */
+/** What deleting these snapshots would free. What cannot be read is unknown, which is no failure. */
 export async function foreseeFreed(ctx: Context, vm: Vm, names: readonly string[]): Promise<Foreseen> {
   if (names.length === 0) return { alone: new Map(), together: NOTHING_FREED };
   const space = await measureIfPossible(ctx, vm, names);
@@ -74,7 +77,7 @@ export async function foreseeFreed(ctx: Context, vm: Vm, names: readonly string[
       cost && names.includes(name) ? [[name, cost.frees.hostBytes] as const] : [],
     ),
   );
-  // a part of the sum would be a wrong one
+  // a sum with a missing part would be wrong
   const isWhole = names.every((name) => alone.has(name));
   const bytes = isWhole ? (space?.together.frees?.hostBytes ?? null) : null;
   return {
@@ -83,7 +86,7 @@ export async function foreseeFreed(ctx: Context, vm: Vm, names: readonly string[
   };
 }
 
-/** The same for a question, since a person who is to be asked does not wait for long; null when it takes longer to read. */
+/** The same for a question, with a time limit, because the question must not be delayed; null if reading takes longer. */
 export async function foreseeQuickly(
   ctx: Context,
   vm: Vm,
@@ -94,7 +97,7 @@ export async function foreseeQuickly(
   return Promise.race([foreseen, ctx.clock.sleep(milliseconds).then(() => null)]);
 }
 
-/** The VM's space, of these snapshots together; null when it cannot be read. */
+/** The cost of these snapshots together; null if it cannot be read. */
 export async function measureIfPossible(
   ctx: Context,
   vm: Vm,

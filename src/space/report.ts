@@ -24,7 +24,7 @@ interface Row {
 }
 
 /**
- * `space`: what each snapshot costs on disk, and what deleting it gives back. Throws `check` when an image cannot be
+ * `space`: what each snapshot costs on disk, and what deleting it gives back. Throws `check` if an image cannot be
  * measured.
  */
 export async function space(
@@ -80,14 +80,14 @@ export async function space(
   if (failure) throw failure;
 }
 
-/** Throws `usage` for what would change nothing about the names, which alone are printed. */
+/** Throws `usage` for options that have no effect if only names are printed. */
 function requireFigureless({ disks, exact, sort }: SpaceOptions): void {
   const [option] = disks ? ['--disks'] : exact && sort !== 'frees' ? ['--exact'] : [];
   if (option !== undefined)
-    throw new KvmsnapError('usage', `${option} is for figures, and -q prints names alone`);
+    throw new KvmsnapError('usage', `${option} cannot be combined with -q, which prints only names`);
 }
 
-/** No guest is paused for nothing. */
+/** A guest is not paused without need. */
 const canBeMeasured = ({ snapshots, images }: Vm): boolean =>
   snapshots.length > 0 && [...images.values()].some(({ kind }) => kind === 'seen');
 

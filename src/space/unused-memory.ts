@@ -8,9 +8,9 @@ import { isNotable, resizable, type UnusedMemory } from '../qemu/unused-memory.t
 import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 
-/** Memory in the images in use that belongs to no snapshot. */
+/** Saved memory in the images in use that belongs to no snapshot. */
 
-/** By disk target, of the disks that have any. The result means nothing while a job holds the VM. */
+/** By disk target, for the disks that have any. The result is meaningless while a job holds the VM. */
 export async function readUnusedMemoryOf(
   { files }: Pick<Context, 'files'>,
   images: Images,
@@ -25,7 +25,10 @@ export async function readUnusedMemoryOf(
   return new Map(found.flat());
 }
 
-/** Prints how much memory of deleted snapshots an image still holds, as after a revert to one, and how to free it. */
+/**
+ * Prints how much memory of deleted snapshots an image still holds, which happens after a revert to them, and how to
+ * free it.
+ */
 export async function noteKeptMemory(
   ctx: Context,
   { domain, images }: Vm,
@@ -36,12 +39,12 @@ export async function noteKeptMemory(
   for (const [target, { bytes, endBytes }] of await readUnusedMemoryOf(ctx, images)) {
     const kept = bytes - (before.get(target)?.bytes ?? 0);
     if (!isNotable({ bytes: kept, endBytes })) continue;
-    const off = isActive(domain.state) ? 'with the VM off, this gives it back' : 'this gives it back';
+    const off = isActive(domain.state) ? 'to free it, run this with the VM off' : 'to free it';
     const cure = resizable(images.get(target))
       ? `${off}: ${kvmsnapLine('check', [domain.name], '--fix')}`
-      : 'the next snapshot of the running VM takes it, and its deletion frees it';
+      : 'the next snapshot of the running VM reuses this space, and deleting that snapshot frees it';
     ctx.terminal.note(
-      `note: the image of disk ${target} keeps ${humanBytes(kept)} of the memory of ${whose}, since a revert to it; ${cure}`,
+      `note: the image of disk ${target} keeps ${humanBytes(kept)} of the memory of ${whose}, because of an earlier revert; ${cure}`,
     );
   }
 }

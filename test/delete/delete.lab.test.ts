@@ -150,7 +150,7 @@ describe('names', () => {
     );
     const { stderr } = await succeed('delete', 'full', 's1');
     expect(stderr).toMatch(
-      /^note: this is deleted for good: s1 of .*\nnote: the image of disk vda keeps \d+\S* MiB of the memory of s1, since a revert to it; with the VM off, this gives it back: kvmsnap check --fix full\n$/,
+      /^note: this is deleted for good: s1 of .*\nnote: the image of disk vda keeps \d+\S* MiB of the memory of s1, because of an earlier revert; to free it, run this with the VM off: kvmsnap check --fix full\n$/,
     );
     destroy(vm);
     expect(occupied(vm)).toBeGreaterThan(FILL_MIB * 1024 * 1024);

@@ -22,7 +22,7 @@ describeRules(
         {
           says: 'its parent is not known',
           facts: facts({ snapshotNames: [] }),
-          finds: [{ what: /parent before is no snapshot/, hint: /redefine that one first/ }],
+          finds: [{ what: /parent before is not a snapshot/, hint: /register the parent first/ }],
         },
       ],
     },

@@ -82,7 +82,7 @@ test('the figure of a running VM is that of the idle one, and what a real delete
   const exact = await measured(vm, ['--exact']);
   expect(exact.approximate).toBe(false);
   expect(exact.frees).toBeGreaterThan(4 * MiB);
-  expect(exact.stderr).toMatch(/^exact was paused for \d+ ms, for QEMU to write all out\n$/);
+  expect(exact.stderr).toMatch(/^exact was paused for \d+ ms so that QEMU could write all metadata\n$/);
   expect(state(vm)).toBe('running');
   await countsOn(vm);
 
@@ -107,13 +107,13 @@ test('a paused VM stays paused: its images hold all, but for a snapshot that was
   const vm = behind('still');
   virsh('suspend', '--domain', vm.uuid);
   const exact = await measured(vm, ['--exact']);
-  expect(exact).toMatchObject({ approximate: false, stderr: 'note: still is paused, and left so\n' });
+  expect(exact).toMatchObject({ approximate: false, stderr: 'note: still is paused and stays so\n' });
   expect(exact.frees).toBeGreaterThan(4 * MiB);
 
   take(vm, 's2');
   const later = await measured(vm, ['--exact', 's2']);
   expect(later.approximate).toBe(true);
-  expect(later.stderr).toContain('QEMU may know more');
+  expect(later.stderr).toContain('QEMU may not have written all metadata');
   expect(state(vm)).toBe('paused');
   destroy(vm);
   // what it did not know: the memory

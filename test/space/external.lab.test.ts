@@ -98,7 +98,7 @@ test('one that others follow, and one whose overlay is not in use: no figures, a
   virsh('define', beside(vm, 'back.xml'));
   const { snapshots, together } = await costs(vm);
   expect(snapshots.map(({ name, freesBytes, disks }) => [name, freesBytes, disks[0]?.problem])).toEqual([
-    ['root', null, '2 snapshots follow it, and libvirt deletes no such one'],
+    ['root', null, '2 snapshots follow it, and libvirt cannot delete such a snapshot'],
     ['one', expect.any(Number), null],
     ['two', null, `its overlay ${beside(vm, 'two')} is not in use`],
   ]);

@@ -62,18 +62,18 @@ test('a running guest is paused and goes on, in one process of virsh', async () 
     expect.stringMatching(`suspend --domain ${uuid}; .*resume --domain ${uuid}; `),
   ]);
   // 3.25, 20.25 and 1.25 ms
-  expect(notes).toEqual(['b-fix was paused for 25 ms, for QEMU to write all out']);
+  expect(notes).toEqual(['b-fix was paused for 25 ms so that QEMU could write all metadata']);
 });
 
 test.each([
   ['shut off (shutdown)', Number.POSITIVE_INFINITY, []],
-  [PAUSED, Number.POSITIVE_INFINITY, ['note: b-fix is paused, and left so']],
+  [PAUSED, Number.POSITIVE_INFINITY, ['note: b-fix is paused and stays so']],
   [
     'paused (I/O error)',
     null,
-    ['note: b-fix is paused, and left so: QEMU may know more than is in its images'],
+    ['note: b-fix is paused and stays so; QEMU may not have written all metadata to the images'],
   ],
-  ['pmsuspended (unknown)', null, [expect.stringContaining('is pmsuspended, and left so')]],
+  ['pmsuspended (unknown)', null, [expect.stringContaining('is pmsuspended and stays so')]],
 ])('one that is %s is left so', async (state, until, said) => {
   expect(await flush({ state })).toMatchObject({ outcome: until, notes: said, writes: [], state });
 });
@@ -94,7 +94,7 @@ test('left paused is an error with the command that fixes it', async () => {
   expect(outcome).toMatchObject({
     error: {
       code: 'refused',
-      message: 'b-fix was paused for --exact, and is paused still: Failed to resume; no',
+      message: 'b-fix was paused for --exact and is still paused: Failed to resume; no',
       command: `virsh resume --domain ${uuid}`,
     },
   });
@@ -116,6 +116,6 @@ test('one that somebody else has paused just now is told of', async () => {
   const { notes, uuid } = await flush({ meanwhile: PAUSED });
   expect(notes).toEqual([
     expect.stringContaining('was paused for'),
-    `warning: someone else had paused b-fix just before, and now it runs; to pause it again: virsh suspend --domain ${uuid}`,
+    `warning: someone else paused b-fix just before, and now it runs; to pause it again: virsh suspend --domain ${uuid}`,
   ]);
 });

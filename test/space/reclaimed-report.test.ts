@@ -12,12 +12,12 @@ test.each([
   ['one VM', false, [of('a', 3 * MiB)], ['freed 3.0 MiB']],
   ['beforehand', true, [of('a', 3 * MiB)], ['would free 3.0 MiB']],
   ['several, one running', false, [of('a', MiB), of('b', 2 * MiB, true)], ['freed ~3.0 MiB']],
-  ['not known', false, [of('a', null)], ['what was freed is not known']],
-  ['not known beforehand', true, [of('a', null)], ['what it would free is not known']],
+  ['not known', false, [of('a', null)], ['it is unknown how much space was freed']],
+  ['not known beforehand', true, [of('a', null)], ['it is unknown how much space this would free']],
   [
     'not known of some',
     false,
     [of('a', MiB), of('b', null, true), of('c', null)],
-    ['freed 1.0 MiB, not counting b, c, of which it is not known'],
+    ['freed 1.0 MiB (unknown for b, c)'],
   ],
 ])('%s', (_, dryRun, each, lines) => expect(freedLines(dryRun, each)).toEqual(lines));

@@ -189,5 +189,5 @@ test('an image that cannot be measured: exit 5, the reason, and no figures', asy
     '0',
     '--allow-empty',
   );
-  expect(said.stderr).toBe('what it would free is not known\n');
+  expect(said.stderr).toBe('it is unknown how much space this would free\n');
 });

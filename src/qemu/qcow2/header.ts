@@ -40,7 +40,7 @@ const MAX_SNAPSHOTS = 65536;
 export function readHeader(image: ImageBytes): Header {
   const view = bytesAt(image, 0, 104);
   if (image.size < 72 || view.getUint32(0) !== MAGIC)
-    throw new Unmeasurable('not-qcow2', 'it is no qcow2 image');
+    throw new Unmeasurable('not-qcow2', 'it is not a qcow2 image');
   const version = view.getUint32(4);
   if (version !== 2 && version !== 3) throw new Unmeasurable('feature', `it is qcow2 of version ${version}`);
   const features = version === 2 ? 0 : checkFeatures(view);
