@@ -242,8 +242,8 @@ describe('what cannot be meant', () => {
     ],
     [['check', '--max-age', '90m'], /minutes or months/, /^write min or mo/],
     [['check', '--label', 'a b', '--max-age', '1d'], /cannot be used as a label/, /check --help/],
-    [['create', 'vm', '--diskspec', 'vda,x'], /cannot be read.$/, /^it is DISK/],
-    [['create', 'vm', '--memspec', '/a,/b'], /cannot be read.$/, /^it is \[file=\]\/PATH/],
+    [['create', 'vm', '--diskspec', 'vda,x'], /It has the wrong form.$/, /^expected DISK/],
+    [['create', 'vm', '--memspec', '/a,/b'], /It has the wrong form.$/, /^expected \[file=\]\/PATH/],
     [['list', ''], /empty name/, undefined],
     [['delete', 'vm', 'a', ''], /empty name/, undefined],
   ])('%j', async (words, message, hint) => {

@@ -160,7 +160,7 @@ const KINDS: readonly Kind[] = [
     what: 'an encrypted image as its first disk',
     spec: async () => ({ disks: [await encryptedDisk()] }),
     off: 'libvirt does not hand the key to qemu-img',
-    running: 'QEMU crashes when it writes the memory into the first disk',
+    running: 'QEMU crashes when it saves the memory into an encrypted first disk',
   },
   {
     what: 'an encrypted image as its second disk',

@@ -3,7 +3,7 @@ import { KvmsnapError } from '../errors.ts';
 import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { isPattern } from '../model/selection.ts';
-import { inText } from '../model/text.ts';
+import { disksInText, inText } from '../model/text.ts';
 import type { SpaceRequest, SpaceRun } from '../prune/free-space-run.ts';
 import { toPruneRequest } from '../prune/options.ts';
 import type { PruneRequest } from '../prune/prune.ts';
@@ -24,11 +24,11 @@ import { type Created, NOTHING_PRUNED, type Result, report } from './report.ts';
 import { type Asked, byXml, checkForMany, checkUse, type SnapshotRequest, toRequest } from './request.ts';
 import { type Taken, takeSnapshot } from './take.ts';
 
-/** Takes a snapshot of each selected VM, and prunes its old ones where that was asked for. */
+/** Takes a snapshot of each selected VM, and then prunes its old ones if there are keep rules. */
 
 /**
- * Runs `create` (name null: the name is made up, from the label where one is given) and `create-as`. Prunes only
- * after the snapshot was taken.
+ * Runs `create` (name null: kvmsnap chooses one, from the label if there is one) and `create-as`. Prunes only after the
+ * snapshot was taken.
  */
 export async function create(
   ctx: Context,
@@ -52,7 +52,7 @@ export async function create(
   if (options.printXml) return printXml(ctx, selected, request, options);
   const skips = { jobs: options.jobs ?? 1, skips: ({ unsupported }: KvmsnapError) => unsupported };
   const results = await forEachDomain(ctx, selected, skips, async (ctx, reading) => {
-    // with many VMs, an hour may have passed since this one was read
+    // in a run over many VMs, an hour may have passed since this one was read
     const isFresh = selected.single || ctx.settings.dryRun;
     const now = isFresh ? reading : await readByUuid(ctx.virsh, reading.domain.uuid, reading.domain.name);
     return options.redefine ? registerOne(ctx, now, request, options) : createOne(ctx, now, request, pruning);
@@ -72,11 +72,11 @@ async function refuseTooMany({ virsh }: Context, { spec }: Asked, { rules }: Pru
   const why = keptTooDeep(kept, await readDaemonVersion(virsh));
   if (why === null) return;
   throw new KvmsnapError('check', `no snapshot was taken: ${why}`, {
-    hint: 'keep fewer, or take internal snapshots (without --external)',
+    hint: 'keep fewer snapshots, or take internal ones (without --external)',
   });
 }
 
-/** Throws `not-found` with the line for create-as where one of two words is no VM: `create VM NAME`, `create NAME VM`. */
+/** Throws `not-found` with the line for create-as if one of two words is no VM: `create VM NAME`, `create NAME VM`. */
 function refuseSecondName(words: readonly string[], { targets }: Targets): void {
   const missing = targets.find(({ vm }) => vm.uuid === null && words.includes(vm.name));
   const found = targets.find(({ named, vm }) => named && vm.uuid !== null);
@@ -87,7 +87,7 @@ function refuseSecondName(words: readonly string[], { targets }: Targets): void 
   const { message, hint } = missing.reading;
   const slip = hint?.startsWith('did you mean') ? `${hint} Or, ` : '';
   throw new KvmsnapError('not-found', `${message}; nothing was done`, {
-    hint: `${slip}to give the snapshot of ${inText(vm)} that name`,
+    hint: `${slip}to take a snapshot of ${inText(vm)} with that name`,
     meant: { command: 'create-as', operands: [vm, name] },
   });
 }
@@ -98,7 +98,7 @@ async function registerOne(
   { xml }: SnapshotRequest,
   { current = false }: CreateOptions,
 ): Promise<ActionResult<Created>> {
-  if (!xml) throw new Error('a redefinition needs a file');
+  if (!xml) throw new Error('--redefine without a file');
   const ended = await operate(ctx, registerSnapshot(reading, { ...xml, makeCurrent: current }));
   const value =
     'planned' in ended
@@ -154,12 +154,12 @@ const isLeftPaused = ({ domain }: DomainReading, { vm, plan }: Taken): boolean =
 function noteHowToResume({ terminal, virsh }: Context, { vm, plan }: Taken): void {
   const { name, uuid } = vm.domain;
   terminal.note(
-    `note: ${inText(name)} is paused: take the snapshot of the storage of disk ${plan.manual.join(', ')} now, and then let it go on: ${virsh.line(['resume', uuid])}`,
+    `note: ${inText(name)} is paused. Take the snapshot of the storage of ${disksInText(plan.manual)} now, then resume the VM:\n  ${virsh.line(['resume', uuid])}`,
   );
 }
 
 /**
- * Prunes the VM's old snapshots. A failure is returned and not thrown, since the new snapshot is complete and
+ * Prunes the VM's old snapshots. A failure is returned and not thrown, because the new snapshot is complete and must be
  * reported.
  */
 async function pruneAfter(
@@ -182,7 +182,7 @@ async function pruneAfter(
   }
 }
 
-/** Prunes for space over all VMs of which a snapshot was taken. */
+/** Prunes for free space over all VMs whose snapshot was taken. */
 async function freeTogether(
   ctx: Context,
   results: readonly Result[],

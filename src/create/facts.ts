@@ -28,7 +28,7 @@ interface KnownFacts {
   readonly users?: ImageUsers;
 }
 
-/** Reads all facts that the rules of a create need. Throws `busy` when another job holds the running VM. */
+/** Reads all facts that the rules of a create need. Throws `busy` if another job holds the running VM. */
 export async function readCreateFacts(
   ctx: Context,
   { domain, uri, snapshotNames }: DomainReading,
@@ -39,14 +39,14 @@ export async function readCreateFacts(
   const disks = domain.disks.filter(takesPart);
   const targets = disks.map((disk) => disk.target);
   const running = isActive(domain.state);
-  const looking = Promise.resolve(known.images ?? readImages(ctx, uri, disks));
+  const imagesRead = Promise.resolve(known.images ?? readImages(ctx, uri, disks));
   const [images, users, runtime, daemonVersion, free, targetFiles, agent, writeObstacles] = await Promise.all(
     [
-      looking,
+      imagesRead,
       known.users ??
         readImageUsers(
           ctx,
-          { domain, uri, images: looking, snapshots: [] },
+          { domain, uri, images: imagesRead, snapshots: [] },
           { more: plannedFiles(plan), harmless: true },
         ),
       running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
@@ -91,8 +91,8 @@ async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Pro
 }
 
 /**
- * Bytes free where libvirt writes the memory, the first disk that takes part; on a block device, as many as it can
- * need.
+ * Bytes free where libvirt writes the memory, which is the first disk in the snapshot; on a block device, not more than it
+ * can need.
  */
 async function spaceForMemory(
   ctx: Pick<Context, 'files'>,

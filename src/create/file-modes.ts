@@ -5,12 +5,12 @@ import type { Context } from '../run/context.ts';
 import { plannedFiles } from './plan.ts';
 import type { CreateFacts } from './rules/facts.ts';
 
-/** Who may read the files of a snapshot: libvirt before 11.10 lets everyone (CVE-2025-13193), where the VM is off. */
+/** Who may read the files of a snapshot: libvirt before 11.10 lets everyone read them if the VM is off (CVE-2025-13193). */
 
 const OTHERS_READ = 0o044;
 const OWNER_ONLY = 0o600;
 
-/** Of these paths, the files that other users than their owner can read. */
+/** Those of these paths that are files which others than their owner can read. */
 export async function readableByOthers(files: HostFiles, paths: readonly string[]): Promise<string[]> {
   const open = await Promise.all(
     paths.map(async (path) => {
@@ -21,7 +21,7 @@ export async function readableByOthers(files: HostFiles, paths: readonly string[
   return paths.filter((_, i) => open[i]);
 }
 
-/** Lets only its owner read a file and write to it; false where this user cannot. */
+/** Lets only its owner read a file and write to it; false if this user may not change that. */
 export const closeFile = (files: HostFiles, path: string): Promise<boolean> =>
   files.chmod(path, OWNER_ONLY).then(
     () => true,
@@ -29,7 +29,7 @@ export const closeFile = (files: HostFiles, path: string): Promise<boolean> =>
   );
 
 /**
- * Makes the files of a create readable by their owner only. libvirt gives them to QEMU's user when the VM starts.
+ * Makes the new files of a snapshot readable by their owner only. libvirt gives them to QEMU's user when the VM starts.
  * Files that existed before (`--reuse-external`) keep their modes.
  */
 export async function closeNewFiles(
@@ -41,7 +41,7 @@ export async function closeNewFiles(
   for (const path of await readableByOthers(files, made)) {
     if (!(await closeFile(files, path)))
       terminal.note(
-        `warning: other users of this host may read ${path}; its owner or root can end that: ${commandLine('chmod', ['600', path])}`,
+        `warning: other users of this host can read ${path}. Its owner or root can change that:\n  ${commandLine('chmod', ['600', path])}`,
       );
   }
 }

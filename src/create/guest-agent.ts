@@ -4,7 +4,7 @@ import { type Domain, isActive } from '../model/domain.ts';
 import type { Finding } from '../model/rule.ts';
 import type { Context } from '../run/context.ts';
 
-/** Asks the agent within a guest, by virsh (commands: QEMU's qga/qapi-schema.json). */
+/** Asks the agent inside a guest, through virsh (commands: QEMU's qga/qapi-schema.json). */
 
 /** Seconds to wait for an agent that hangs. */
 const ANSWER_SECONDS = '5';
@@ -20,21 +20,21 @@ export async function agentAnswers(virsh: Virsh, uuid: string): Promise<boolean>
   return /"return"/.test(texts[0] ?? '');
 }
 
-/** Whether the guest's file systems are frozen; null when the agent does not tell. */
+/** Whether the guest file systems are frozen; null if the agent does not tell. */
 export async function isFrozen(virsh: Virsh, uuid: string): Promise<boolean | null> {
   const { texts } = await virsh.read([agentCommand(uuid, 'guest-fsfreeze-status')]);
   const [, status] = /"return" *: *"(frozen|thawed)"/.exec(texts[0] ?? '') ?? [];
   return status === undefined ? null : status === 'frozen';
 }
 
-/** The virsh command that thaws the guest's file systems. */
+/** The virsh command that thaws the guest file systems. */
 export function thawCommand(uuid: string): VirshCommand {
   return ['domfsthaw', '--domain', uuid];
 }
 
 /**
- * Makes sure that the guest's file systems are thawed after a quiesced snapshot, whether it succeeded or not.
- * libvirtd thaws them itself, unless it died in between. Returns what is left to do; empty: they are thawed.
+ * Makes sure that the guest file systems are thawed after a quiesced snapshot, whether it succeeded or not. libvirtd
+ * thaws them itself, unless it died in between. Returns what is left to do; empty if they are thawed.
  */
 export async function thaw(ctx: Context, { uuid, state }: Domain): Promise<Finding[]> {
   if (!isActive(state) || (await isFrozen(ctx.virsh, uuid)) === false) return [];
@@ -42,11 +42,11 @@ export async function thaw(ctx: Context, { uuid, state }: Domain): Promise<Findi
   const { exitCode } = await ctx.virsh.write(command);
   const still = await isFrozen(ctx.virsh, uuid);
   if (still === false || (still === null && exitCode === 0)) {
-    ctx.terminal.note("warning: the guest's file systems were still frozen, and have been thawed now");
+    ctx.terminal.note('warning: the guest file systems were still frozen; kvmsnap has thawed them');
     return [];
   }
   const what = still
-    ? "the guest's file systems are still frozen: whatever writes there stands still"
-    : "whether the guest's file systems are thawed is not known, for its agent does not answer";
-  return [{ what, command: ctx.virsh.line(command) }];
+    ? 'the guest file systems are still frozen, so programs in the guest that write to them hang'
+    : 'the guest file systems may still be frozen; the guest agent does not answer';
+  return [{ what, hint: 'thaw them', command: ctx.virsh.line(command) }];
 }

@@ -14,41 +14,40 @@ import { readImages } from '../vm/disks.ts';
 import type { NameMaker } from './request.ts';
 import type { CreateFacts } from './rules/facts.ts';
 
-/** The name of a new snapshot: whether it can be used, and whether it is taken already. */
+/** The name of a new snapshot: whether it can be used, and whether it exists already. */
 
-/** Throws `usage` when libvirt or the images could not hold a new snapshot of this name. */
+/** Throws `usage` if libvirt or the images cannot store a new snapshot of this name. */
 export function checkName(name: string): void {
   const problem = nameProblem(name);
   if (problem !== null)
-    throw new KvmsnapError('usage', `${inText(name)} cannot be the name of a snapshot: ${problem}`);
+    throw new KvmsnapError('usage', `${inText(name)} cannot be used as the name of a snapshot: ${problem}`);
 }
 
 const holdsTag = (images: Images, name: string): boolean =>
   [...images.values()].some((image) => tagsNamed(image, name).length > 0);
 
 /**
- * Whether libvirt lists the snapshot by now: another run may be taking it, and then its tag in the image is no
- * orphan.
+ * Whether libvirt lists the snapshot now: another run may be taking it, and then its tag in the image is not an orphan.
  */
 async function isListed(ctx: Context, uuid: string, name: string): Promise<boolean> {
   return (await readByUuid(ctx.virsh, uuid)).snapshotNames.includes(name);
 }
 
 export async function existsAlready(ctx: Context, domain: Domain, name: string): Promise<KvmsnapError> {
-  // read only for the advice, which depends on whether the snapshot is on hold
+  // the snapshots are read only for the advice, which depends on holds
   const { snapshots } = await readSnapshots(ctx.virsh, { ...domain, names: [name] }).catch(
     () => NO_SNAPSHOTS,
   );
   const advice = adviseDeletion({ domain, snapshots }, [name], {
-    hint: 'choose another name, or delete that one first',
+    hint: 'choose another name, or delete the existing snapshot first',
   });
-  const message = `the VM ${inText(domain.name)} already has a snapshot ${inText(name)}`;
+  const message = `VM ${inText(domain.name)} already has a snapshot ${inText(name)}`;
   return KvmsnapError.of('exists', null, [toErrorFinding({ what: message, ...advice })]);
 }
 
 /**
- * Throws `exists` where another run has begun a snapshot of that name since the VM was read: its tag or overlay may be there
- * before the snapshot is listed to us.
+ * Throws `exists` if another run has begun a snapshot of that name since the VM was read: its tag or overlay can exist
+ * before libvirt lists the snapshot.
  */
 export async function requireNotBegun(
   ctx: Context,
@@ -59,7 +58,7 @@ export async function requireNotBegun(
   if (isBegun && (await isListed(ctx, domain.uuid, name))) throw await existsAlready(ctx, domain, name);
 }
 
-/** The name, with the images that were read to find it: in none of them, and not in libvirt, it is taken. Null: none had to be. */
+/** A name that is free in libvirt and in all images, with the images that were read for it (null if none had to be read). */
 export async function chooseName(
   ctx: Context,
   { uri, domain, snapshotNames }: DomainReading,
@@ -72,10 +71,10 @@ export async function chooseName(
   return { name: name(Math.floor(ctx.clock.now() / 1000), (candidate) => taken.has(candidate)), images };
 }
 
-/** How often an automatic name is made anew because another run has taken it: each of them gets its own in the end. */
+/** How often another automatic name is tried because another run was faster with the last one. */
 const RETRIES = 30;
 
-/** Takes a snapshot of an automatic name, and once more of the VM as it is then where another run was quicker. */
+/** Takes a snapshot with an automatic name; if another run has used that name meanwhile, reads the VM again and tries another. */
 export async function withNewNames<T>(
   ctx: Context,
   reading: DomainReading,

@@ -3,7 +3,7 @@ import type { SnapshotSpec } from '../model/snapshot-spec.ts';
 import { specProblem } from './plan.ts';
 import type { SpecOptions } from './spec-options.ts';
 
-/** The options of a create, translated into a `SnapshotSpec`, with the checks of their combinations. */
+/** Translates the options of a create into a `SnapshotSpec`, and checks their combinations. */
 
 export function toSnapshotSpec(options: SpecOptions): SnapshotSpec {
   return {
@@ -28,13 +28,13 @@ export function checkSpec(spec: SnapshotSpec): void {
   if (wrong) throw new KvmsnapError('usage', wrong.problem, { hint: wrong.hint });
 }
 
-/** Options whose meaning an XML file contains itself, and options that `--redefine` does not use. */
+/** Options that an XML file replaces, and options that have no meaning with `--redefine`. */
 const IN_THE_XML = ['external', 'memspec', 'diskspec', 'description', 'label', 'printXml'];
 const WHEN_TAKEN = ['diskOnly', 'live', 'halt', 'quiesce', 'atomic', 'reuseExternal', 'validate'];
 
 const spelled = (option: string): string => `--${option.replace(/[A-Z]/g, (big) => `-${big.toLowerCase()}`)}`;
 
-/** Throws `usage` for options that do not go with `--xml`, or with `--redefine`, or need them. */
+/** Throws `usage` for options that cannot be combined with `--xml` or `--redefine`, or that need one of them. */
 export function checkXmlOptions(
   options: {
     readonly xml?: string | undefined;
@@ -49,14 +49,17 @@ export function checkXmlOptions(
     ...(redefine ? WHEN_TAKEN.map((name) => [name, '--redefine'] as const) : []),
   ].find(([name]) => given.has(name));
   if (excluded)
-    throw new KvmsnapError('usage', `${spelled(excluded[0])} and ${excluded[1]} exclude each other`);
+    throw new KvmsnapError('usage', `${spelled(excluded[0])} cannot be combined with ${excluded[1]}`);
   if (redefine && options.metadata === false)
-    throw new KvmsnapError('usage', '--redefine is about the metadata: it makes no sense with --no-metadata');
+    throw new KvmsnapError(
+      'usage',
+      '--redefine cannot be combined with --no-metadata: it registers the metadata',
+    );
   if (redefine && xml === undefined)
     throw new KvmsnapError('usage', '--redefine needs the XML of the snapshot: --xml FILE');
   if (current && !redefine)
     throw new KvmsnapError(
       'usage',
-      '--current goes with --redefine: a new snapshot is the current one anyway',
+      '--current needs --redefine: a new snapshot always becomes the current one',
     );
 }

@@ -13,104 +13,107 @@ import {
 import { inText } from '../model/text.ts';
 
 /**
- * The plan of a create: which disks, whether the memory, and into which files. It is made from the definition alone.
+ * The plan of a create: which disks it contains, whether it contains the memory, and the files for them. It depends only
+ * on the VM's definition and the options.
  */
 
-/** Why there is no plan: options that contradict each other, or a disk that the VM does not have. */
+/** Why there is no plan: contradicting options, or a disk that the VM does not have. */
 export interface PlanProblem {
   readonly problem: string;
   readonly hint?: string;
 }
 
-const spoken = ({ location, file, driver, storage }: DiskSpec): string | null =>
+/** Where the option puts the disk; null if it does not say. */
+const specifiedLocation = ({ location, file, driver, storage }: DiskSpec): string | null =>
   location ?? (file !== null || driver !== null || storage !== null ? 'external' : null);
 
-/** Whether it asks for new files beside the images, or leaves a disk to its storage. */
+/** Whether the snapshot has new files, or leaves a disk to its storage. */
 export function isExternalSpec({ external, diskOnly, memory, disks }: SnapshotSpec): boolean {
   return (
     external ||
     diskOnly ||
     (memory !== null && memory.location !== 'internal' && memory.location !== 'no') ||
-    disks.some((diskSpec) => ['external', 'manual'].includes(spoken(diskSpec) ?? ''))
+    disks.some((diskSpec) => ['external', 'manual'].includes(specifiedLocation(diskSpec) ?? ''))
   );
 }
 
 /** Whether the memory is requested explicitly, wherever it is saved. */
 export const wantsMemory = ({ memory }: SnapshotSpec): boolean => memory !== null && memory.location !== 'no';
 
-/** Options that contradict each other, whatever the VM: when, and what is said. */
+/** Combinations of options that are wrong for every VM. */
 const CONTRADICTIONS: readonly {
   readonly when: (spec: SnapshotSpec) => boolean;
   readonly says: PlanProblem;
 }[] = [
   {
     when: ({ memory }) => !['no', 'internal', 'external'].includes(memory?.location ?? 'external'),
-    says: { problem: '--memspec: snapshot= is no, internal or external' },
+    says: { problem: '--memspec: snapshot= must be no, internal or external' },
   },
   {
     when: ({ memory }) => memory?.file != null && ['no', 'internal'].includes(memory.location ?? ''),
-    says: { problem: 'a file for the memory goes with snapshot=external, or with nothing' },
+    says: { problem: 'a file for the memory needs snapshot=external, which is the default' },
   },
   {
     when: (spec) => wantsMemory(spec) && spec.diskOnly,
-    says: { problem: 'memory and --disk-only exclude each other: with the memory, or without' },
+    says: { problem: 'a memory file cannot be combined with --disk-only, which leaves the memory out' },
   },
   {
     when: (spec) => spec.memory?.location === 'internal' && isExternalSpec(spec),
-    says: { problem: 'libvirt saves the memory inside the images only where all disks are internal too' },
+    says: { problem: 'the memory can be saved inside the images only if all disks are internal too' },
   },
   {
     when: ({ live, diskOnly, memory }) => live && (diskOnly || memory?.location === 'no'),
-    says: { problem: '--live is about saving the memory, which is left out here' },
+    says: { problem: '--live needs a snapshot with memory, but here the memory is left out' },
   },
   {
     when: (spec) => spec.live && !isExternalSpec(spec),
     says: {
-      problem: '--live needs the memory in a file: for an internal snapshot the guest is paused',
+      problem: '--live needs the memory in a file: an internal snapshot pauses the guest',
       hint: 'add --external, or --memspec FILE',
     },
   },
   {
     when: ({ quiesce, diskOnly }) => quiesce && !diskOnly,
     says: {
-      problem:
-        '--quiesce goes with --disk-only: saved with its memory, the guest needs no quiet file systems',
+      problem: '--quiesce needs --disk-only: in a snapshot with memory, the file systems need not be frozen',
     },
   },
   {
     // in an XML file, libvirt ignores it
     when: (spec) => spec.reuse && spec.namedBy === 'kvmsnap' && !isExternalSpec(spec),
-    says: { problem: '--reuse-external is about overlays: add --external, --disk-only or --diskspec' },
+    says: {
+      problem: '--reuse-external needs an external snapshot: add --external, --disk-only or --diskspec',
+    },
   },
   {
     when: ({ disks }) =>
       disks.some(({ location }) => !['no', 'internal', 'external', 'manual'].includes(location ?? 'no')),
-    says: { problem: '--diskspec: snapshot= is no, internal, external or manual' },
+    says: { problem: '--diskspec: snapshot= must be no, internal, external or manual' },
   },
   {
     when: (spec) => isExternalSpec(spec) && spec.disks.some(({ location }) => location === 'internal'),
-    says: { problem: 'libvirt takes no snapshot that is internal in one disk and external in another' },
+    says: { problem: 'a snapshot cannot be internal on one disk and external on another' },
   },
   {
     when: (spec) => !isExternalSpec(spec) && spec.disks.some(({ location }) => location === 'no'),
     says: {
-      problem: 'an internal snapshot needs every writable disk; leaving one out is for external ones',
+      problem: 'an internal snapshot needs every writable disk; only an external one can leave a disk out',
       hint: 'add --external, or --disk-only',
     },
   },
   {
     when: ({ memory, disks }) =>
       [memory?.file, ...disks.map(({ file }) => file)].some((file) => file && !file.startsWith('/')),
-    says: { problem: 'files are named by absolute paths: libvirtd has another working directory' },
+    says: { problem: 'file names must be absolute paths, because libvirtd has another working directory' },
   },
 ];
 
-/** What is wrong with it, whatever the VM; null: nothing. */
+/** What is wrong with the options for every VM; null: nothing. */
 export function specProblem(spec: SnapshotSpec): PlanProblem | null {
   return CONTRADICTIONS.find(({ when }) => when(spec))?.says ?? null;
 }
 
-/** The plan; throws `usage` where there is a problem instead. */
+/** The plan; throws `usage` if there is a problem instead. */
 export function planOrThrow(planned: SnapshotPlan | PlanProblem): SnapshotPlan {
   if (!('problem' in planned)) return planned;
   throw new KvmsnapError('usage', planned.problem, { hint: planned.hint });
@@ -125,19 +128,19 @@ export function planSnapshot(domain: Domain, name: string, spec: SnapshotSpec): 
     const disk = findDisk(domain, diskSpec.disk);
     if (!disk) return noSuchDisk(domain, diskSpec.disk);
     if (wanted.has(disk.target)) return { problem: `--diskspec names disk ${disk.target} twice` };
-    if (!takesPart(disk) && spoken(diskSpec) !== 'no')
-      return { problem: `disk ${disk.target} is read-only or has no medium, and takes no part in snapshots` };
+    if (!takesPart(disk) && specifiedLocation(diskSpec) !== 'no')
+      return { problem: `disk ${disk.target} is read-only or has no medium, so snapshots leave it out` };
     wanted.set(disk.target, diskSpec);
   }
   if (spec.memory?.location === 'no' && isActive(domain.state) && !spec.diskOnly)
     return {
-      problem: `the memory of ${inText(domain.name)}, which runs, is left out, and libvirt does that only with --disk-only`,
+      problem: `libvirt leaves the memory of a running VM (${inText(domain.name)}) out only with --disk-only`,
       hint: 'add --disk-only for an external snapshot of the disks; an internal one needs the memory',
     };
   if (mode === 'internal') return internalPlan(domain, spec);
   if (mode === 'external' && spec.namedBy === 'libvirt' && !spec.memory?.file)
     return {
-      problem: 'the disks are external, and the XML names no file for the memory of the running VM',
+      problem: 'the disks are external, but the XML names no file for the memory of the running VM',
       hint: "leave the memory out with --disk-only, or add <memory snapshot='external' file='/PATH'/>",
     };
   const roles = new Map(writable.map((disk) => [disk, roleOf(disk, wanted.get(disk.target))]));
@@ -155,10 +158,10 @@ export function planSnapshot(domain: Domain, name: string, spec: SnapshotSpec): 
 
 type DiskRole = 'overlay' | 'no' | 'manual';
 
-/** The role of a disk in an external snapshot: as the option says, else as the VM's XML says. */
+/** The role of a disk in an external snapshot: from the option, else from the VM's XML. */
 function roleOf({ snapshot }: Disk, diskSpec: DiskSpec | undefined): DiskRole {
-  const said = (diskSpec && spoken(diskSpec)) ?? snapshot;
-  return said === 'no' || said === 'manual' ? said : 'overlay';
+  const location = (diskSpec && specifiedLocation(diskSpec)) ?? snapshot;
+  return location === 'no' || location === 'manual' ? location : 'overlay';
 }
 
 /** The plan of an internal snapshot: all writable disks, each in its image, and the memory in the first of them. */
@@ -189,14 +192,14 @@ function noSuchDisk({ name, disks }: Domain, word: string): PlanProblem {
   const targets = disks.map(({ target }) => target);
   const meant = nearest(word, targets);
   return {
-    problem: `the VM ${inText(name)} has no disk ${inText(word)}`,
+    problem: `VM ${inText(name)} has no disk ${inText(word)}`,
     hint: meant ? `did you mean ${inText(meant)}?` : `its disks are: ${targets.join(', ') || 'none'}`,
   };
 }
 
 /**
- * Names the overlays as libvirt does: beside each image, its name up to the last dot, and the snapshot's name. Where
- * two disks of the VM would get the same name (`a.qcow2` and `a.raw`), the target is inserted.
+ * Names the overlays as libvirt does: in the directory of the image, the name of the image up to the last dot, and the
+ * name of the snapshot. If two disks of the VM would get the same name (`a.qcow2` and `a.raw`), the target is inserted.
  */
 function nameOverlays(
   disks: readonly Disk[],
@@ -206,8 +209,8 @@ function nameOverlays(
 ): PlannedDisk[] {
   const plain = ({ storage, source }: Disk): string | null =>
     storage === 'file' && source !== null ? `${stem(source)}.${name}` : null;
-  const said = (disk: Disk): string | null => wanted.get(disk.target)?.file ?? null;
-  const taken = disks.map((disk) => said(disk) ?? plain(disk));
+  const specified = (disk: Disk): string | null => wanted.get(disk.target)?.file ?? null;
+  const taken = disks.map((disk) => specified(disk) ?? plain(disk));
   return disks.map((disk) => {
     const { target, source } = disk;
     const diskSpec = wanted.get(target);
@@ -217,20 +220,20 @@ function nameOverlays(
     return {
       target,
       source,
-      overlay: said(disk) ?? unique,
+      overlay: specified(disk) ?? unique,
       driver: diskSpec?.driver ?? null,
       storage: diskSpec?.storage ?? null,
     };
   });
 }
 
-/** Names the memory file: beside the first overlay, by the VM's name, which is unique on the host. */
+/** Names the memory file: in the directory of the first overlay, with the VM's name, which is unique on the host. */
 function nameMemoryFile(domain: Domain, name: string, disks: readonly PlannedDisk[]): string | null {
   const beside = disks.find(({ overlay, storage }) => overlay !== null && storage !== 'block')?.overlay;
   return beside ? `${directoryOf(beside)}/${domain.name}.${name}.mem` : null;
 }
 
-/** Every file that the plan makes, or with `--reuse-external` takes. */
+/** Every file that the plan creates, or uses with `--reuse-external`. */
 export function plannedFiles({ disks, memoryFile }: SnapshotPlan): string[] {
   return [...disks.map(({ overlay }) => overlay), memoryFile].filter((path) => path !== null);
 }

@@ -6,20 +6,20 @@ import type { Context } from '../run/context.ts';
 import { planOrThrow, planSnapshot } from './plan.ts';
 import type { NameMaker } from './request.ts';
 
-/** What `--print-xml` is asked for. */
+/** What `--print-xml` is to describe. */
 export interface XmlRequest {
-  /** null: none, as virsh leaves it out. */
+  /** null: the XML has no name, as virsh prints it. */
   readonly name: string | NameMaker | null;
   readonly description: string | null;
   readonly spec: SnapshotSpec;
-  /** As they were typed. */
+  /** As the user typed it. */
   readonly memspec: string | null;
   readonly diskspecs: readonly string[];
 }
 
 /**
- * The XML that virsh would hand to libvirt; nothing is checked, and nothing done. virsh prints also what libvirt would
- * refuse. `--external` is no option of virsh: with it, the XML names the files that kvmsnap would choose.
+ * The XML that virsh would pass to libvirt; nothing is checked or changed. virsh also prints what libvirt would refuse.
+ * virsh has no option `--external`: with it, the XML names the files that kvmsnap would choose.
  */
 export async function snapshotXml(
   { virsh, clock }: Context,
@@ -32,6 +32,6 @@ export async function snapshotXml(
     ? createCommand(domain.uuid, name ?? '', description, planOrThrow(planSnapshot(domain, name ?? '', spec)))
     : uncheckedCommand(domain.uuid, { name, description, memspec, diskspecs }, spec);
   const { texts, stderr } = await virsh.read([[...command, '--print-xml']]);
-  if (!texts[0]) throw virshFailure('virsh made no XML of it', stderr);
+  if (!texts[0]) throw virshFailure('virsh did not print the XML', stderr);
   return `${texts[0].trimEnd()}\n`;
 }

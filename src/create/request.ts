@@ -10,22 +10,22 @@ import type { Context } from '../run/context.ts';
 import type { CreateOptions } from './command.ts';
 import { toSnapshotSpec } from './options.ts';
 
-/** What a user asks to create: the options of `create` and `create-as`, checked against each other. */
+/** What a user asks to create: the options of `create` and `create-as`, checked for contradictions. */
 
 export interface SnapshotRequest {
   /** A name, or a function that makes one from the time (seconds since the epoch) and the names that exist. */
   readonly name: string | NameMaker;
   readonly description: string | null;
   readonly force: boolean;
-  /** What is made, and how; absent for an internal snapshot. */
+  /** What is created, and how; absent for an internal snapshot. */
   readonly spec?: SnapshotSpec;
-  /** Whether the name is made from a label. */
+  /** Whether the name begins with a label. */
   readonly labelled?: boolean;
   /** The file that `spec` and the description come from. */
   readonly xml?: XmlFile;
 }
 
-/** A file with the XML of a snapshot, as it was read. */
+/** A file with the XML of a snapshot. */
 export interface XmlFile {
   readonly path: string;
   readonly text: string;
@@ -44,11 +44,14 @@ export function toRequest(
   options: CreateOptions,
 ): Asked {
   if (hasRules(rules) && label === null) {
-    throw new KvmsnapError('usage', 'rules of retention go with --label: only labelled snapshots are pruned');
+    throw new KvmsnapError('usage', 'keep rules need --label: only snapshots with a label are pruned');
   }
   const spec = toSnapshotSpec(options);
   if (label !== null && spec.noMetadata)
-    throw new KvmsnapError('usage', '--label and --no-metadata exclude each other: no prune would find it');
+    throw new KvmsnapError(
+      'usage',
+      '--label cannot be combined with --no-metadata: prune would not find the snapshot',
+    );
   const maker: NameMaker = label === null ? automaticName : (now, taken) => labelledName(label, now, taken);
   return {
     name: name ?? maker,
@@ -66,25 +69,29 @@ export function checkUse({ settings }: Context, { rules }: PruneRequest, options
   if (!prunes && (allowEmpty || leftovers))
     throw new KvmsnapError(
       'usage',
-      `${allowEmpty ? '--allow-empty' : '--leftovers'} goes with rules of retention, such as --keep-last 7`,
+      `${allowEmpty ? '--allow-empty' : '--leftovers'} needs a keep rule, such as --keep-last 7`,
     );
   if (redefine && force)
-    throw new KvmsnapError('usage', '--redefine and --force exclude each other: no check is passed there');
+    throw new KvmsnapError(
+      'usage',
+      '--redefine cannot be combined with --force: its checks cannot be overridden',
+    );
   if (printXml && (prunes || settings.output !== 'table'))
     throw new KvmsnapError(
       'usage',
       prunes
-        ? '--print-xml takes no snapshot, so no rule of retention goes with it'
-        : '--print-xml is a format of its own, and goes with no -o, --json or -q',
+        ? '--print-xml cannot be combined with keep rules: it takes no snapshot'
+        : '--print-xml cannot be combined with -o, --json or -q: it prints XML',
     );
 }
 
+/** Throws `usage` for options that describe a single VM. */
 export function checkForMany({ spec }: Asked, { printXml, xml }: CreateOptions): void {
   if (spec.memory?.file || spec.disks.length || printXml || xml !== undefined)
-    throw new KvmsnapError('usage', '--memspec, --diskspec, --xml and --print-xml are about one VM');
+    throw new KvmsnapError('usage', '--memspec, --diskspec, --xml and --print-xml need a single VM');
 }
 
-/** The request with name, memory and disks from an XML file. Throws `usage` where the file is not understood. */
+/** The request with name, memory and disks from an XML file. Throws `usage` if the file cannot be understood. */
 export async function byXml(request: Asked, path: string): Promise<Asked> {
   const text = await readXmlFile(path);
   const { name, memory, disks } = parseSnapshotRequest(path, text);

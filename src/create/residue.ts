@@ -11,7 +11,7 @@ import type { Vm } from '../vm/load.ts';
 import { plannedFiles } from './plan.ts';
 import type { TargetFiles } from './verify-external.ts';
 
-/** What a failed create leaves behind, in the images and beside them, and what to do with it. */
+/** What a failed create leaves behind in the images and in new files, and what to do with it. */
 
 /** Tags that are left in the images without metadata (hazards 4, 9, 22). */
 export function orphans(after: Vm, name: string): Finding[] {
@@ -19,23 +19,23 @@ export function orphans(after: Vm, name: string): Finding[] {
   return [...after.images].flatMap(([target, image]) => {
     if (image.kind !== 'seen' || tagsNamed(image, name).length === 0) return [];
     const command = deleteTagLine(name, image.chain[0].path);
-    const what = `disk ${target} was left with a snapshot ${inText(name)} that libvirt does not know`;
-    return [{ what, command, hint: `with the VM off: ${command}` }];
+    const what = `disk ${target} was left with a snapshot ${inText(name)} that is not registered in libvirt`;
+    return [{ what, command, hint: 'delete it while the VM is off' }];
   });
 }
 
 /** Bytes; an image may grow by less than this through the guest's own data. */
 const NOTABLE_BYTES = 16 * 1024 * 1024;
 
-/** Where QEMU writes the memory: behind the end of the disk, from the next L2 table on (qcow2_vm_state_offset). */
+/** The offset at which QEMU writes the memory: after the end of the disk, from the next L2 table on (qcow2_vm_state_offset). */
 function vmStateStart(virtualBytes: number, clusterBytes: number): number {
   const covered = (clusterBytes / 8) * clusterBytes;
   return Math.ceil(virtualBytes / covered) * covered;
 }
 
 /**
- * A save that ran out of space leaves its clusters in the image (hazard 7), unless a tag is left that frees them with
- * its deletion. Growing the disk over them and shrinking it again frees them.
+ * A save that ran out of space leaves its clusters in the image (hazard 7). If a tag is left too, deleting that tag frees
+ * them; otherwise growing the disk over them and shrinking it again does.
  */
 export function wastedSpace(after: Vm, before: Images, name: string): Finding[] {
   return [...after.images].flatMap(([target, image]) => {
@@ -44,15 +44,15 @@ export function wastedSpace(after: Vm, before: Images, name: string): Finding[] 
     const bytes = image.chain[0].allocatedBytes - earlier.chain[0].allocatedBytes;
     if (bytes < NOTABLE_BYTES) return [];
     const { virtualBytes, allocatedBytes, clusterBytes } = image.chain[0];
-    // the clusters are contiguous from there on; QEMU may not have written all their references yet
+    // the clusters are contiguous from that offset on; QEMU may not have written all references to them yet
     const endBytes = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
     const command = freeUnusedMemoryLine(image.chain[0], { bytes, endBytes });
-    const what = `disk ${target}: the image has grown by ${humanBytes(bytes)}, and the failed save does not give them back`;
-    return [{ what, command, hint: `with the VM off, and a little space freed elsewhere: ${command}` }];
+    const what = `disk ${target}: the failed save has left ${humanBytes(bytes)} in the image that nothing uses`;
+    return [{ what, command, hint: 'free a little space elsewhere, then give it back while the VM is off' }];
   });
 }
 
-/** The files that a failed external snapshot has left behind, with the command that deals with each. */
+/** The files that a failed external snapshot has left behind, each with the command that fixes it. */
 export function residueFiles(
   plan: SnapshotPlan,
   before: TargetFiles,
@@ -71,30 +71,38 @@ export function residueFiles(
       );
       return user
         ? inUse(domain, user, path, plan)
-        : { what: `${path} was made, and nothing uses it`, command: `rm ${quote(path)}` };
+        : {
+            what: `${path} was created, and nothing uses it`,
+            hint: 'remove the unused file',
+            command: `rm ${quote(path)}`,
+          };
     });
 }
 
-/** The advice for an overlay that is in use but belongs to no snapshot: commit it into the image directly below it. */
+/** The advice for an overlay that is in use but belongs to no snapshot: commit it into the image below it. */
 function inUse(
   domain: Domain,
   { target, source }: Domain['disks'][number],
   path: string,
   { disks }: SnapshotPlan,
 ): Finding {
-  const unknown = `${path}, and libvirt knows no snapshot for it`;
-  if (source !== path) return { what: `disk ${target} is laid over ${unknown}`, hint: `${path} must stay` };
-  const what = `disk ${target} is now on ${unknown}`;
+  const unknown = `${path}, which belongs to no snapshot`;
+  if (source !== path)
+    return { what: `disk ${target} is on top of ${unknown}`, hint: `do not remove ${path}` };
+  const what = `disk ${target} now uses the overlay ${unknown}`;
   if (isActive(domain.state)) {
     const commit = `virsh blockcommit ${virshWord(domain)} ${target} --shallow --active --pivot --wait`;
-    return { what, command: `${commit} && rm ${quote(path)}` };
+    return {
+      what,
+      hint: 'merge the overlay into the image below it, then remove the file',
+      commands: [commit, `rm ${quote(path)}`],
+    };
   }
   const planned = disks.find((disk) => disk.target === target);
   const base = planned?.source ?? '';
-  const commit = commitLine(path, planned?.driver ?? 'qcow2');
   return {
     what,
-    hint: `write it back, and then name ${base} in the VM's XML again: ${commit}`,
-    command: commit,
+    hint: `merge the overlay into ${base}, then set ${base} as the source of disk ${target} in the VM's XML`,
+    commands: [commitLine(path, planned?.driver ?? 'qcow2'), `virsh edit ${virshWord(domain)}`],
   };
 }

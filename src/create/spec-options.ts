@@ -40,7 +40,7 @@ export const withSpec = <Args extends unknown[], Values extends OptionValues>(
 
 export type SpecOptions = OptionsOf<ReturnType<typeof withSpec<[], Record<never, never>>>>;
 
-/** What virsh would be given, and what it means. */
+/** The text for virsh, and what it means. */
 interface Typed<Spec> {
   readonly text: string;
   readonly spec: Spec;
@@ -51,6 +51,6 @@ const parsed =
   (text: string): Typed<Spec> => {
     const spec = parse(text);
     if (spec === null)
-      throw unfit('It cannot be read.', `it is ${form}, and a comma in a path is written twice`);
+      throw unfit('It has the wrong form.', `expected ${form}; write a comma in a path twice`);
     return { text, spec };
   };

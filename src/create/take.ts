@@ -27,7 +27,7 @@ import { type Failed, leftBehind, verifyTaken } from './verify.ts';
 
 /** Takes a snapshot of one VM: the steps of the operation. */
 
-/** The VM afterwards and its new snapshot; null: libvirt was told to keep no metadata of it. */
+/** The VM afterwards and its new snapshot; `snapshot` null: it was taken without metadata. */
 export interface Taken {
   readonly vm: Vm;
   readonly snapshot: SnapshotReport | null;
@@ -35,21 +35,21 @@ export interface Taken {
   readonly plan: SnapshotPlan;
 }
 
-/** What `--dry-run` tells: the command that would run. */
+/** What `--dry-run` prints: the command that would run. */
 export interface PlannedSnapshot {
   readonly command: VirshCommand | string;
   readonly name: string;
 }
 
-/** A snapshot that is about to be taken. */
+/** Everything that was read before a snapshot is taken. */
 export interface Prepared {
   readonly reading: DomainReading;
   readonly facts: CreateFacts;
-  /** The file for virsh; null where no XML is given. */
+  /** The file for virsh; null if no XML is given. */
   readonly file: string | null;
 }
 
-/** Takes a snapshot of a VM that was just read. Returns only when it is complete in libvirt and in every disk. */
+/** Takes a snapshot of a VM that was just read. Returns only if it is complete in libvirt and on every disk. */
 export async function takeSnapshot(
   outer: Context,
   reading: DomainReading,
@@ -82,7 +82,7 @@ const taking = (
     if (spec.validate) await requireValidate(ctx.virsh);
     return { reading, facts, file: null };
   },
-  settled: skip('a snapshot of that name that is there already is another one'),
+  settled: skip('an existing snapshot of that name is a different snapshot'),
   rules: [
     {
       cannot: ({ reading: { domain } }) => `cannot take a snapshot of ${inText(domain.name)}`,
@@ -100,7 +100,7 @@ const taking = (
   async prepare({ stateFiles, clock }, prepared) {
     if (!xml || xml.isNamed) return { ...prepared, file: xml?.path ?? null };
     const { domain, name } = prepared.facts;
-    // without a name, libvirt would choose one and not tell it beforehand
+    // without a name in the XML, libvirt would choose one that is unknown beforehand
     const file = await stateFiles.keep(`${domain.uuid}.${clock.now()}.create.xml`, withName(xml.text, name));
     return { ...prepared, file };
   },
@@ -121,15 +121,15 @@ const taking = (
   residue: leftBehind,
 });
 
-/** What libvirtd continues if kvmsnap stops waiting, which includes the thaw of the guest. */
+/** What libvirtd continues if kvmsnap stops waiting; that includes the thaw of the guest. */
 function describeSnapshot({ virsh }: Context, { name: vm, uuid }: Domain, name: string, plan: SnapshotPlan) {
   const thawing = plan.spec.quiesce
-    ? ` (libvirtd thaws the guest's file systems at its end; should they stay frozen: ${virsh.line(thawCommand(uuid))})`
+    ? ` (libvirtd then thaws the guest file systems; if they stay frozen, use ${virsh.line(thawCommand(uuid))})`
     : '';
   return `the snapshot ${inText(name)} of ${inText(vm)}${thawing}`;
 }
 
-/** The text of the progress line, and what progress is measured by: the growth of a file, or libvirt's own figures. */
+/** The text of the progress line, and the measure of progress: the growth of a file, or libvirt's own figures. */
 function howFar(
   { virsh }: Context,
   { name, uuid, disks, state }: Domain,

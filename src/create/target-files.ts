@@ -8,9 +8,9 @@ import { isRemote } from '../vm/disks.ts';
 import { plannedFiles } from './plan.ts';
 import type { TargetFile } from './rules/facts.ts';
 
-/** Reads what exists where the files of a plan will be made. */
+/** Reads what exists where the files of a plan will be created. */
 
-/** By path, for all files of a plan; what cannot be seen from here (another host, no permission) is left out. */
+/** By path, for all files of a plan; a path that cannot be read from here (another host, no permission) is left out. */
 export async function readTargetFiles(
   ctx: Context,
   uri: string,
@@ -29,7 +29,7 @@ export async function readTargetFiles(
 }
 
 /**
- * `format`: of an overlay that should exist already (`--reuse-external`); null for a file whose content is not read.
+ * `format`: of an overlay that should already exist (`--reuse-external`); null for a file whose content is not read.
  */
 async function readTargetFile(ctx: Context, path: string, format: string | null): Promise<TargetFile | null> {
   const directory = directoryOf(path) || '/';
@@ -56,8 +56,8 @@ const HOLDS: Readonly<Record<FileKind, TargetFile['holds']>> = {
 const REFUSED: Readonly<Record<string, TargetFile['directory']>> = { EROFS: 'read-only', EPERM: 'immutable' };
 
 /**
- * The permissions are libvirtd's matter, who is another user; a read-only file system, or directory, is so for
- * everyone.
+ * Whether a file can be created in the directory. Permissions are not checked, because libvirtd runs as another user; a
+ * file system or directory that is read-only is so for every user.
  */
 export async function directoryState(files: HostFiles, directory: string): Promise<TargetFile['directory']> {
   const found = await files.stat(directory).catch(() => null);

@@ -10,8 +10,8 @@ import type { CreateFacts } from './rules/facts.ts';
 export type TargetFiles = CreateFacts['targetFiles'];
 
 /**
- * What a finished snapshot lacks; empty when each disk uses its overlay over the earlier image, and the memory is in
- * its file. What cannot be read from here counts as complete. `snapshot` undefined: without metadata.
+ * What an external snapshot lacks; empty if each disk uses its overlay on top of the earlier image, and the memory is in
+ * its file. What cannot be read from here counts as complete. `snapshot` undefined: it has no metadata.
  */
 export function externalFlaws(
   plan: SnapshotPlan,
@@ -37,12 +37,12 @@ export function externalFlaws(
     ...(plan.memoryFile !== null && targetFiles.get(plan.memoryFile)?.bytes === 0
       ? [`the memory is not in ${plan.memoryFile}`]
       : []),
-    // libvirt leaves the VM paused for a snapshot of the storage; if `busy`, another job has begun meanwhile
-    ...(plan.manual.length === 0 && isSaving(domain) && !domain.busy ? ['the VM is left paused'] : []),
+    // libvirt leaves the VM paused if a disk is left to its storage; if `busy`, another job has begun since
+    ...(plan.manual.length === 0 && isSaving(domain) && !domain.busy ? ['the VM is still paused'] : []),
   ];
 }
 
-/** Another run may have put one more overlay on top since, or one below just before. */
+/** What is wrong with one disk. Another run may since have put one more overlay on top, or one below just before. */
 function overlayFlaws(
   { domain, images }: Vm,
   { target, overlay, source }: PlannedDisk,
@@ -53,7 +53,7 @@ function overlayFlaws(
   const now = domain.disks.find((disk) => disk.target === target)?.source ?? null;
   const chain = image?.kind === 'seen' ? chainPaths(image) : [now];
   const at = chain.indexOf(overlay);
-  if (at < 0) return [`disk ${target} is on ${now ?? 'nothing'} and not on ${overlay}`];
+  if (at < 0) return [`disk ${target} uses ${now ?? 'no file'} instead of ${overlay}`];
   if (image?.kind !== 'seen' || source === null || isReused) return [];
-  return chain.includes(source, at + 1) ? [] : [`disk ${target}: ${overlay} is not laid over ${source}`];
+  return chain.includes(source, at + 1) ? [] : [`disk ${target}: ${overlay} is not on top of ${source}`];
 }

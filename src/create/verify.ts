@@ -19,25 +19,28 @@ import { readTargetFiles } from './target-files.ts';
 import { externalFlaws } from './verify-external.ts';
 import { internalFlaws } from './verify-internal.ts';
 
-/** Looking whether a snapshot was taken, and what one that failed has left behind. */
+/** Verifies that a snapshot was taken, and finds what a failed one has left behind. */
 
-/** The VM after the write. */
-interface Look {
+/** What was read of the VM after the write. */
+interface After {
   readonly vm: Vm;
   readonly snapshot: SnapshotReport | undefined;
   readonly flaws: readonly string[];
   readonly targetFiles: CreateFacts['targetFiles'];
 }
 
-/** What a failure has come to. */
-export interface Failed extends Pick<Look, 'vm' | 'targetFiles'> {
-  /** What holds the guest's file systems still. */
+/** What was found after a failure. */
+export interface Failed extends Pick<After, 'vm' | 'targetFiles'> {
+  /** How to thaw the guest file systems; empty if they are thawed. */
   readonly frozen: readonly Finding[];
-  /** The snapshot itself is complete. */
+  /** Whether the snapshot itself is complete. */
   readonly isComplete: boolean;
 }
 
-/** Complete is what is in libvirt and in every disk: a tag in each image exactly once, or overlays over the images of before. */
+/**
+ * Verifies a snapshot. It is complete if it is in libvirt and on every disk: one tag in each image, or overlays on top of
+ * the former images.
+ */
 export async function verifyTaken(
   ctx: Context,
   prepared: Prepared,
@@ -53,14 +56,14 @@ export async function verifyTaken(
   if (isComplete) return { failure: leftFrozen(domain.name, name), seen };
   if (end.kind === 'done') return { failure: incomplete(domain.name, name, flaws), seen };
   const failure = virshFailure(
-    `the snapshot ${inText(name)} of ${inText(domain.name)} was not taken`,
+    `snapshot ${inText(name)} of ${inText(domain.name)} was not taken`,
     end.stderr,
   );
   const isOther = end.kind === 'refused' && snapshot && failure.code === 'refused';
   return { failure: isOther ? await existsAlready(ctx, domain, name) : failure, seen };
 }
 
-/** What a failed one has left behind, in the order to fix it. */
+/** What a failed snapshot has left behind, in the order in which it can be fixed. */
 export function leftBehind(
   ctx: Context,
   { reading, facts: { name, plan, images, targetFiles } }: Prepared,
@@ -68,8 +71,8 @@ export function leftBehind(
   { code }: KvmsnapError,
 ): readonly Finding[] {
   if (isComplete) return frozen;
-  if (code === 'exists') return []; // what is there is another run's
-  // virsh did not start: whatever has changed was done by the other job
+  if (code === 'exists') return []; // what exists belongs to another run
+  // libvirt did nothing for us: whatever has changed was done by the other job
   if (code === 'busy' && frozen.length === 0) return [];
   const inImages =
     plan.mode === 'internal'
@@ -80,23 +83,23 @@ export function leftBehind(
     ...lostCurrent(ctx, vm, reading.current),
     ...residue(ctx, vm.domain, reading.domain.state),
   ];
-  // what needs the VM off comes before its start, and after its resume
+  // fixes that need the VM off come before its start, and after its resume
   return isActive(vm.domain.state) ? [...inLibvirt, ...inImages] : [...inImages, ...inLibvirt];
 }
 
 const leftFrozen = (vm: string, name: string): KvmsnapError =>
   new KvmsnapError(
     'refused',
-    `the snapshot ${inText(name)} of ${inText(vm)} is complete, but its guest may stand still`,
+    `snapshot ${inText(name)} of ${inText(vm)} is complete, but the guest file systems may still be frozen`,
   );
 
-/** The VM afterwards, and what its new snapshot lacks. */
+/** Reads the VM afterwards, and finds what its new snapshot lacks. */
 function readAfterwards(
   ctx: Context,
   { reading, facts: { name, plan } }: Prepared,
   end: WriteEnd,
-): Promise<Look> {
-  const isFlawed = ({ flaws }: Look) => end.kind === 'done' && flaws.length > 0;
+): Promise<After> {
+  const isFlawed = ({ flaws }: After) => end.kind === 'done' && flaws.length > 0;
   return readAgainWhile(ctx, isFlawed, async () => {
     const after = await readAfter(ctx, reading.domain.uuid, end);
     const [vm, targetFiles] = await Promise.all([
@@ -105,11 +108,11 @@ function readAfterwards(
     ]);
     const snapshot = vm.snapshots.find((candidate) => candidate.name === name);
     const flaws = [
-      ...(snapshot || plan.spec.noMetadata ? [] : ["libvirt's list does not have it"]),
+      ...(snapshot || plan.spec.noMetadata ? [] : ['libvirt does not list it']),
       ...(plan.mode === 'internal'
         ? internalFlaws(vm, name, snapshot)
         : externalFlaws(plan, vm, snapshot, targetFiles)),
-      ...(plan.spec.halt && isActive(vm.domain.state) ? ['the VM was not halted'] : []),
+      ...(plan.spec.halt && isActive(vm.domain.state) ? ['the VM still runs (--halt)'] : []),
     ];
     return { vm, snapshot, flaws, targetFiles };
   });
@@ -118,5 +121,5 @@ function readAfterwards(
 const incomplete = (vm: string, name: string, flaws: readonly string[]): KvmsnapError =>
   new KvmsnapError(
     'refused',
-    `virsh reported the snapshot ${inText(name)} of ${inText(vm)} as created, but it is not complete: ${flaws.join('; ')}`,
+    `virsh reported snapshot ${inText(name)} of ${inText(vm)} as taken, but it is not complete: ${flaws.join('; ')}`,
   );

@@ -20,8 +20,8 @@ test('as the first disk of a VM that is off', async () =>
     what: '',
     spec: { disks: [await encryptedDisk()] },
     virsh: /'encrypt.key-secret' is required/,
-    says: () => ['disk vda', 'libvirt does not hand the key to qemu-img for a VM that is off'],
-    hint: 'copy the image instead, or encrypt within the guest',
+    says: () => ['disk vda', 'libvirt does not pass the key to qemu-img while the VM is off'],
+    hint: 'copy the image instead, or encrypt inside the guest',
     command: null,
     fix: null,
   }));
@@ -35,8 +35,8 @@ test('as the first disk of a running VM: virsh loses the guest', async () =>
     // virsh tells of it before libvirtd has noted it
     virshLeft: (twin) =>
       waitFor(() => stateAndReason(twin) === 'shut off (crashed)', { what: 'the loss of the guest' }),
-    says: () => ['disk vda', 'QEMU crashes when it writes the memory into the first disk'],
-    hint: 'with a small unencrypted qcow2 image as the first disk it works',
+    says: () => ['disk vda', 'QEMU crashes when it saves the memory into an encrypted first disk'],
+    hint: 'add a small unencrypted qcow2 image as the first disk',
     command: null,
     fix: null,
   }));
@@ -46,12 +46,12 @@ test('as the second disk, for which the VM must run', async () =>
     what: '',
     spec: { disks: [{ size: '4M' }, await encryptedDisk()] },
     virsh: /'encrypt.key-secret' is required/,
-    says: () => ['disk vdb', 'libvirt does not hand the key to qemu-img for a VM that is off'],
+    says: () => ['disk vdb', 'libvirt does not pass the key to qemu-img while the VM is off'],
     hint: 'start the VM first',
     command: () => `virsh start 'web 1'\\''s'`,
     fix: (_, { command }) => void pasteOk(command),
     // the twin that raw virsh is tried on has the same image
-    warns: /disk vdb: .* is not this VM's alone: VM twin \(shut off\)/,
+    warns: /disk vdb: .* is other VMs use \S+ too: VM twin \(shut off\)/,
   }));
 
 test('a snapshot is deleted in it only while the VM runs: virsh leaves half of it otherwise', async () => {
@@ -103,7 +103,10 @@ describe('with an overlay over it', () => {
     const before = fingerprint(vm);
     const refusal = await refused('create-as', 'web-1', 's1', '--disk-only', '--force');
     expect(refusal.message).toMatch(
-      since({ '7.0': /lays no overlay over it that can be opened/, '9.0': /cannot be started any more/ }),
+      since({
+        '7.0': /creates an overlay for it that cannot be opened/,
+        '9.0': /cannot be started any more/,
+      }),
     );
     expect(fingerprint(vm)).toEqual(before);
     if (since({ '7.0': true, '9.0': false })) return;

@@ -47,7 +47,7 @@ const WARNING =
   CANNOT === null ? '' : `warning: this libvirtd ${CANNOT.replace(/^neither/, 'can neither')}\n`;
 
 /** What it says of images of one name: where it can revert, it could not revert those. */
-const SAME = CANNOT ?? 'the images of disk vda, vdb differ only after the last dot of their names';
+const SAME = CANNOT ?? 'the image names of disks vda, vdb differ only after the last dot';
 
 /** A qcow2 image, a raw one and a cdrom; each disk has its byte. */
 function twoKinds(names: readonly [string, string] = ['disk', 'disk']): Vm {
@@ -161,7 +161,7 @@ describe('a file that exists (hazard 14)', () => {
     const refusal = await refused('create-as', 'web-1', 's2', '--memspec', memory, '--force');
     expect(refusal).toMatchObject({
       exitCode: 5,
-      message: expect.stringContaining(`${memory} exists already`),
+      message: expect.stringContaining(`${memory} already exists`),
     });
     expect(fingerprint(vm)).toEqual(before);
     expect(readFileSync(memory).equals(kept)).toBe(true);
@@ -178,7 +178,7 @@ describe('a file that exists (hazard 14)', () => {
       const path = join(directory, name);
       writeFileSync(path, 'mine');
       const { message } = await refused('create-as', 'web-1', 's1', '--external', '--force');
-      expect(message).toContain(`${path} exists already`);
+      expect(message).toContain(`${path} already exists`);
       expect(readFileSync(path, 'utf8')).toBe('mine');
       tool('rm', [path]);
     }
@@ -207,7 +207,7 @@ test('over what an internal one refuses: a raw image, a floppy, an attribute in 
   const result = await kvmsnap(['create-as', 'web-1', 's1', '--external', ...FORCE]);
   expect(result).toMatchObject({
     code: 0,
-    stderr: `${WARNING}warning: disk vdc is left out of the snapshot: a revert will not bring its content back\n`,
+    stderr: `${WARNING}warning: the snapshot leaves out disk vdc: a revert will not restore the content\n`,
   });
   const xml = domainXml(vm);
   for (const [target, name] of Object.entries({
@@ -253,7 +253,7 @@ describe('options of virsh', () => {
     const vm = await one(false);
     for (const [options, what] of [
       [[], 'in the images it counts as an orphan'],
-      [['--disk-only'], 'goes on in overlays that belong to nothing'],
+      [['--disk-only'], 'continues in overlays that belong to no snapshot'],
     ] as const) {
       const name = options[0] ?? 'inside';
       const result = await kvmsnap(['create-as', 'web-1', `x${name}`, '--no-metadata', ...options]);
@@ -278,9 +278,9 @@ describe('options of virsh', () => {
       `vda,file=${overlay}`,
     ];
     const missing = await refused(...args);
-    expect(missing.message).toContain('to be reused, is not there');
+    expect(missing.message).toContain('does not exist');
     tool('qemu-img', ['create', '-q', '-f', 'qcow2', overlay, '4M']);
-    expect((await refused(...args)).message).toContain('laid over nothing and not over');
+    expect((await refused(...args)).message).toContain('has no backing file instead of');
     tool('rm', [overlay]);
     pasteOk(missing.command);
     expect(await kvmsnap([...args, ...FORCE])).toMatchObject({ code: 0, stderr: WARNING });
@@ -336,7 +336,7 @@ describe('options of virsh', () => {
     ]);
     const refuses = since({ '7.0': true, '9.0': false });
     expect(code).toBe(refuses ? 5 : 0);
-    if (refuses) expect(stderr).toContain('this libvirtd (before 9.0) deletes no external ones');
+    if (refuses) expect(stderr).toContain('this libvirtd (before 9.0) cannot delete external snapshots');
     expect(snapshotNames(vm).map((name) => name.startsWith('nightly-'))).toEqual(refuses ? [] : [true]);
   });
 });
@@ -355,7 +355,7 @@ test('beside a managed save: raw virsh lets the guest write beneath the overlay'
 
   const vm = saved('web-1');
   const refusal = await refused('create-as', 'web-1', 's1', '--external', '--force');
-  expect(refusal.message).toContain('it writes to the images of now, beneath the overlays');
+  expect(refusal.message).toContain('it writes to the present images, below the overlays');
   pasteOk(refusal.command);
   expect((await kvmsnap(['create-as', 'web-1', 's1', '--external', ...FORCE])).code).toBe(0);
   expect(active(vm)).toEqual([pathOf(vm).replace('.qcow2', '.s1')]);
@@ -373,7 +373,7 @@ describe.runIf(isSystemLab)('where there is no place (root mounts it)', () => {
     );
     const result = await kvmsnap([...args, '--force', '--json']);
     expect(result.code).toBe(1);
-    expect(errorDocument(result).message).toContain('the snapshot s1 of web-1 was not taken');
+    expect(errorDocument(result).message).toContain('snapshot s1 of web-1 was not taken');
     expect(state(vm)).toBe('running');
     expect(active(vm)).toEqual([pathOf(vm)]);
     expect(errorDocument(result).hint).toBeNull();
@@ -386,14 +386,14 @@ describe.runIf(isSystemLab)('where there is no place (root mounts it)', () => {
     expect(hint).toContain('--diskspec vda,file=/');
     const file = join(scratch, 'o');
     const named = await kvmsnap(['create-as', 'web-1', 's1', '--diskspec', `vda,file=${file}`, '--force']);
-    const warning = CANNOT ?? 'is no file, and libvirt cannot revert such a disk';
+    const warning = CANNOT ?? 'is not a file, and libvirt cannot revert such a disk';
     expect(named).toMatchObject({ code: 0, stderr: expect.stringContaining(warning) });
     expect(active(vm)).toEqual([file]);
     tool('truncate', ['--size=8M', join(scratch, 'device')]);
     const device = blockDevice(join(scratch, 'device'));
     const spec = `vda,stype=block,file=${device}`;
     const { message } = await refused('create-as', 'web-1', 's2', '--diskspec', spec);
-    expect(message).toContain(`the overlay overwrites what is on ${device}`);
+    expect(message).toContain(`the overlay will overwrite everything on ${device}`);
     expect((await kvmsnap(['create-as', 'web-1', 's2', '--diskspec', spec, '--force'])).code).toBe(0);
     expect(active(vm)).toEqual([device]);
   });
@@ -409,7 +409,7 @@ describe.runIf(isSystemLab)('where there is no place (root mounts it)', () => {
     expect(result.code).toBe(1);
     const { message, findings } = errorDocument(result);
     expect(message).toContain('unable to save metadata');
-    expect(message).toContain('and libvirt knows no snapshot for it');
+    expect(message).toContain('which belongs to no snapshot');
     expect(active(vm)).toEqual([pathOf(vm).replace('.qcow2', '.s1')]);
     for (const line of findings.flatMap(({ hint, commands }) => [hint ?? '', ...commands]))
       if (/^(rm|virsh blockcommit) /.test(line)) pasteOk(line);
@@ -440,7 +440,7 @@ describe('--xml', () => {
       <disks><disk name='vda' snapshot='external'><source file='${overlay}'/></disk></disks></domainsnapshot>`);
     writeFileSync(memory, 'mine');
     const refusal = await refused('create', 'web-1', '--xml', xml, '--force');
-    expect(refusal.message).toContain(`${memory} exists already`);
+    expect(refusal.message).toContain(`${memory} already exists`);
     tool('rm', [memory]);
     expect(await kvmsnap(['create', 'web-1', '-q', '--xml', xml, ...FORCE])).toMatchObject({
       code: 0,
@@ -531,8 +531,8 @@ describe('ended in the middle of saving the memory', () => {
     await startLibvirtd();
     const { code, stderr } = await run.done;
     expect(code).toBe(1);
-    expect(stderr).toContain('the snapshot s1 of web-1 was not taken');
-    expect(stderr).toContain(`${memory} was made, and nothing uses it`);
+    expect(stderr).toContain('snapshot s1 of web-1 was not taken');
+    expect(stderr).toContain(`${memory} was created, and nothing uses it`);
     expect(snapshotNames(vm)).toEqual([]);
     expect(active(vm)).toEqual([pathOf(vm)]);
     for (const [line] of stderr.matchAll(/(?<=^(hint: | *))(rm|virsh resume) .*/gm)) pasteOk(line);

@@ -91,7 +91,9 @@ const HAZARDS: readonly Hazard[] = [
       ],
     },
     virsh: /nothing selected for snapshot/,
-    says: () => ['the VM has no disk that a snapshot could hold (cdroms and read-only disks take no part)'],
+    says: () => [
+      'the VM has no disk that a snapshot could contain (CD-ROMs and read-only disks are left out)',
+    ],
     command: null,
     fix: null,
   },

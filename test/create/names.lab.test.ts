@@ -96,7 +96,7 @@ describe('the snapshot', () => {
       expect(virshTakes(twin.uuid, name).stderr).toContain(`Invalid job ID 'internal-snapshot-save-${name}'`);
       const before = fingerprint(vm);
       const refusal = await refused('create-as', 'web-1', name);
-      expect(refusal).toMatchObject({ exitCode: 5, hint: `call it ${proposed}` });
+      expect(refusal).toMatchObject({ exitCode: 5, hint: `use the name ${proposed}` });
       expect(fingerprint(vm)).toEqual(before);
     }
     for (const proposed of new Set(NO_JOB_NAMES.map(([, name]) => name)))
@@ -119,7 +119,7 @@ describe('the snapshot', () => {
       const before = fingerprint(vm);
       expect(await refused('create-as', 'web-1', `${name}2`)).toMatchObject({
         exitCode: 5,
-        hint: 'call it a-b2',
+        hint: 'use the name a-b2',
       });
       expect(fingerprint(vm)).toEqual(before);
       expect((await kvmsnap(['create-as', 'web-1', 'a-b2'])).code).toBe(0);
@@ -136,7 +136,10 @@ describe('the snapshot', () => {
     const before = fingerprint(vm);
     for (const name of [long, '快'.repeat(67), 'a/b', '.x', 'a\nb']) {
       const refusal = await refused('create-as', 'web-1', name);
-      expect(refusal).toMatchObject({ exitCode: 2, message: expect.stringContaining('cannot be the name') });
+      expect(refusal).toMatchObject({
+        exitCode: 2,
+        message: expect.stringContaining('cannot be used as the name'),
+      });
     }
     expect(fingerprint(vm)).toEqual(before);
     for (const name of ['x'.repeat(200), '快'.repeat(66)]) {
@@ -152,7 +155,7 @@ describe('the snapshot', () => {
     expect(virshTakes(vm.uuid, 's1')).toMatchObject({ code: 1 });
     expect(await refused('create-as', 'web-1', 's1')).toMatchObject({
       exitCode: 6,
-      message: 'the VM web-1 already has a snapshot s1',
+      message: 'VM web-1 already has a snapshot s1',
     });
     expect({ ...fingerprint(vm), xml: snapshotXml(vm, 's1') }).toEqual(before);
   });

@@ -33,7 +33,7 @@ describe('options of create', () => {
   });
 
   test('that contradict each other are an error', () => {
-    expect(() => checkSpec(toSnapshotSpec({ quiesce: true }))).toThrow(/--quiesce goes with --disk-only/);
+    expect(() => checkSpec(toSnapshotSpec({ quiesce: true }))).toThrow(/--quiesce needs --disk-only/);
   });
 });
 
@@ -51,11 +51,11 @@ describe('--xml', () => {
 
   test.each([
     [{ redefine: true }, /--redefine needs the XML/],
-    [{ xml, current: true }, /--current goes with --redefine/],
-    [{ xml, diskspec }, /--diskspec and --xml exclude each other/],
-    [{ xml, printXml: true }, /--print-xml and --xml/],
-    [{ xml, redefine: true, diskOnly: true }, /--disk-only and --redefine/],
-    [{ xml, redefine: true, metadata: false }, /no sense with --no-metadata/],
+    [{ xml, current: true }, /--current needs --redefine/],
+    [{ xml, diskspec }, /--diskspec cannot be combined with --xml/],
+    [{ xml, printXml: true }, /--print-xml cannot be combined with --xml/],
+    [{ xml, redefine: true, diskOnly: true }, /--disk-only cannot be combined with --redefine/],
+    [{ xml, redefine: true, metadata: false }, /cannot be combined with --no-metadata/],
   ])('does not with %o', (options, says) => {
     expect(() => checkXmlOptions(options)).toThrow(says);
   });

@@ -49,7 +49,7 @@ describe('the memory alone', () => {
     const memory = beside(vm, 'm1.mem');
     const images = writableImages(vm);
     const { stderr } = await succeed('create-as', 'web', 'm1', '--memspec', memory, ...ALONE, ...FORCE);
-    expect(stderr).toContain('warning: the memory alone is saved, and no disk');
+    expect(stderr).toContain('warning: the snapshot contains only the memory, and no disk');
     expect(snapshotXml(vm, 'm1')).toContain(`<memory snapshot='external' file='${memory}'/>`);
     expect([state(vm), writableImages(vm), existsSync(memory)]).toEqual(['running', images, true]);
     const { snapshot } = await document('info-snapshot', 'info', 'web', 'm1');
@@ -147,19 +147,19 @@ describe("a disk with snapshot='manual'", () => {
       const args = ['create-as', 'web', 's1', '--disk-only', ...options, ...FORCE];
       if (!known) {
         const { message, exitCode } = await refused(...args);
-        expect([exitCode, message]).toEqual([5, expect.stringContaining('does not know')]);
+        expect([exitCode, message]).toEqual([5, expect.stringContaining('does not support')]);
         expect(fingerprint(vm)).toEqual(before);
         return;
       }
       const { stdout, stderr } = await succeed(...args);
       expect(stdout).toContain('taken, left paused');
       expect(stderr).toContain(
-        "disk vda is left to its storage (snapshot='manual'): the VM will be left paused",
+        "the snapshot leaves disk vda to the storage (snapshot='manual'): the VM will stay paused",
       );
       expect(stateAndReason(vm)).toBe('paused (creating snapshot)');
       expect(snapshotXml(vm, 's1')).toContain("<disk name='vda' snapshot='manual'/>");
       expect(writableImages(vm)).toEqual([pathOf(vm), beside(vm, 'vdb.s1')]);
-      const [, goOn = null] = /note: web is paused: .*: (virsh resume .*)$/m.exec(stderr) ?? [];
+      const [, goOn = null] = /note: web is paused\. .*\n +(virsh resume .*)$/m.exec(stderr) ?? [];
       pasteOk(goOn);
       expect([state(vm), now(vm)]).toEqual(['running', [THEN, THEN]]);
       expect(tags(pathOf(vm))).toEqual([]);
@@ -228,7 +228,7 @@ describe("a disk with snapshot='manual'", () => {
       const { stderr } = await succeed('create-as', 'web', 's1', '--disk-only', ...MIXED, ...FORCE);
       virsh('resume', vm.uuid);
       if (!canRevert) return;
-      expect(stderr).toContain('is no file, and libvirt will not revert the VM to this snapshot');
+      expect(stderr).toContain('is not a file, so libvirt will not revert the VM to this snapshot');
       expect(tryVirsh('snapshot-revert', vm.uuid, 's1').stderr).toContain('is not a regular file');
       const { message, exitCode } = await refused('revert', 'web', 's1', '--force');
       expect([exitCode, message]).toEqual([

@@ -88,7 +88,7 @@ describe('an agent that does not answer', () => {
     pings = false;
     expect(await take()).toMatchObject({
       code: 'check',
-      message: expect.stringContaining('gives no answer'),
+      message: expect.stringContaining('does not answer'),
     });
     expect(commands()).not.toContain('snapshot-create-as');
     expect(commands()).not.toContain('domfsthaw');
@@ -99,7 +99,7 @@ test('file systems that are held still already are whoever holds them: nothing i
   status = 'frozen';
   expect(await take()).toMatchObject({
     code: 'check',
-    message: expect.stringContaining('held still already'),
+    message: expect.stringContaining('already frozen, possibly by a backup'),
     command: `virsh domfsthaw ${host.vm.name}`,
   });
   expect(commands()).not.toContain('snapshot-create-as');
@@ -127,7 +127,7 @@ describe('a create that fails', () => {
     creating = () => failure;
     expect(await take()).toMatchObject({ code: failure.stderr.includes('Timed out') ? 'busy' : 'refused' });
     expect(status).toBe('thawed');
-    expect(host.notes.join('\n')).toContain('were still frozen, and have been thawed now');
+    expect(host.notes.join('\n')).toContain('were still frozen; kvmsnap has thawed them');
   });
 
   test('after a signal too', async () => {
@@ -144,7 +144,7 @@ describe('a create that fails', () => {
     creating = () => failure;
     thaws = () => SILENT;
     const error = await take();
-    expect(error?.message).toContain('still frozen: whatever writes there stands still');
+    expect(error?.message).toContain('still frozen, so programs in the guest that write to them hang');
     expect(error?.hint).toContain(`virsh domfsthaw --domain ${host.vm.uuid}`);
   });
 
@@ -157,7 +157,7 @@ describe('a create that fails', () => {
     expect((await take())?.message).not.toContain('thawed');
     expect(commands()).toContain('domfsthaw');
     thaws = () => SILENT;
-    expect((await take())?.message).toContain('is not known, for its agent does not answer');
+    expect((await take())?.message).toContain('may still be frozen; the guest agent does not answer');
   });
 });
 

@@ -70,8 +70,8 @@ describe('what a finished one lacks', () => {
   });
 
   test.each([
-    ['the old image in use', vmOn(chain(BASE)), [`disk vda is on ${BASE} and not on ${OVERLAY}`]],
-    ['another base', vmOn(chain(OVERLAY, '/vm/other')), [`disk vda: ${OVERLAY} is not laid over ${BASE}`]],
+    ['the old image in use', vmOn(chain(BASE)), [`disk vda uses ${BASE} instead of ${OVERLAY}`]],
+    ['another base', vmOn(chain(OVERLAY, '/vm/other')), [`disk vda: ${OVERLAY} is not on top of ${BASE}`]],
     [
       'an overlay that cannot be read',
       vmOn({ kind: 'broken', why: 'unreadable', path: OVERLAY, detail: 'bad magic' }),
@@ -85,7 +85,7 @@ describe('what a finished one lacks', () => {
     [
       'a VM left paused',
       vmOn(chain(OVERLAY, BASE), undefined, domain({ state: 'paused', stateReason: 'saving' })),
-      ['the VM is left paused'],
+      ['the VM is still paused'],
     ],
   ])('%s', (_, vm, lacks) => {
     expect(flaws(vm)).toEqual(lacks);
@@ -114,22 +114,33 @@ describe('what a failed one leaves', () => {
 
   test('files that nothing uses', () => {
     expect(left(vmOn(chain(BASE), []))).toEqual([
-      { what: `${OVERLAY} was made, and nothing uses it`, command: `rm ${OVERLAY}` },
-      { what: `${MEMORY} was made, and nothing uses it`, command: `rm ${MEMORY}` },
+      {
+        what: `${OVERLAY} was created, and nothing uses it`,
+        hint: 'remove the unused file',
+        command: `rm ${OVERLAY}`,
+      },
+      {
+        what: `${MEMORY} was created, and nothing uses it`,
+        hint: 'remove the unused file',
+        command: `rm ${MEMORY}`,
+      },
     ]);
   });
 
   test('an overlay in use is never one to remove, but to write back, and no further than one image', () => {
     expect(left(vmOn(chain(OVERLAY, BASE), []))[0]).toEqual({
-      what: `disk vda is now on ${OVERLAY}, and libvirt knows no snapshot for it`,
-      command: `virsh blockcommit centos7-1 vda --shallow --active --pivot --wait && rm ${OVERLAY}`,
+      what: `disk vda now uses the overlay ${OVERLAY}, which belongs to no snapshot`,
+      hint: 'merge the overlay into the image below it, then remove the file',
+      commands: ['virsh blockcommit centos7-1 vda --shallow --active --pivot --wait', `rm ${OVERLAY}`],
     });
     expect(left(vmOn(chain('/vm/vda.s2', OVERLAY, BASE), []))[0]).toEqual({
-      what: `disk vda is laid over ${OVERLAY}, and libvirt knows no snapshot for it`,
-      hint: `${OVERLAY} must stay`,
+      what: `disk vda is on top of ${OVERLAY}, which belongs to no snapshot`,
+      hint: `do not remove ${OVERLAY}`,
     });
     const off = vmOn(chain(OVERLAY, BASE), [], domain());
-    expect(left(off)[0]).toMatchObject({ command: `qemu-img commit -f qcow2 ${OVERLAY}` });
+    expect(left(off)[0]).toMatchObject({
+      commands: [`qemu-img commit -f qcow2 ${OVERLAY}`, 'virsh edit centos7-1'],
+    });
   });
 
   test.each([

@@ -77,12 +77,12 @@ describe('an option goes with what the XML says', () => {
 
   test.each([
     ['--live', "<disks><disk name='vda' snapshot='internal'/></disks>", /--live needs the memory in a file/],
-    ['--live', "<memory snapshot='no'/>", /--live is about saving the memory/],
-    ['--atomic', "<memory snapshot='no'/>", /libvirt does that only with --disk-only/],
+    ['--live', "<memory snapshot='no'/>", /--live needs a snapshot with memory/],
+    ['--atomic', "<memory snapshot='no'/>", /out only with --disk-only/],
     [
       '--atomic',
       "<memory snapshot='internal'/><disks><disk name='vda' snapshot='external'/></disks>",
-      /only where all disks are internal/,
+      /only if all disks are internal/,
     ],
   ])('and not with what it does not: %s %s', async (option, text, says) => {
     const vm = web(true);
@@ -115,9 +115,7 @@ describe('--reuse-external with a file that names no backing file', () => {
     const file = overlay(vm, null);
     const spec = ['--reuse-external', '--diskspec', `vda,file=${file}`];
     const { stderr } = await succeed('create-as', 'web', 's1', ...options, ...spec, ...FORCE);
-    expect(stderr).toContain(
-      `${file}, to be reused, names no backing file. libvirt uses it over ${pathOf(vm)}`,
-    );
+    expect(stderr).toContain(`${file}, has no backing file. libvirt puts it on top of ${pathOf(vm)}`);
     expect([asGuest(vm), imageInfo(file)['backing-filename']]).toEqual([THEN, undefined]);
     destroy(vm);
     start(vm);
@@ -152,7 +150,10 @@ describe('--reuse-external with a file that names no backing file', () => {
       '--diskspec',
       spec,
     );
-    expect([exitCode, message]).toEqual([5, expect.stringContaining('so the guest would see another disk')]);
+    expect([exitCode, message]).toEqual([
+      5,
+      expect.stringContaining('so the guest would see a different disk'),
+    ]);
     expect(fingerprint(vm)).toEqual(before);
   });
 
@@ -175,7 +176,7 @@ describe('--reuse-external with a file that names no backing file', () => {
     const { exitCode, message } = await refused(...args);
     expect([exitCode, message]).toEqual([
       5,
-      expect.stringContaining('every other program will see another disk'),
+      expect.stringContaining('every other program will see a different disk'),
     ]);
     await succeed(...args, '--force');
     expect([asGuest(vm), byteIn(file)]).toEqual([THEN, NOW]);

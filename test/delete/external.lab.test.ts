@@ -382,7 +382,8 @@ describe('what libvirt refuses is foretold, with the way round', () => {
   test('over several internal ones: create says so, and delete lists all that have to go, in an order that works', async () => {
     const vm = defineVm({ name: 'over', disks: [{ size: '16M' }, { size: '16M' }] });
     for (const name of ['i1', 'i2', 'i3']) take(vm, name);
-    const warned = /internal snapshots \(i1, i2, i3\): libvirt deletes the new external one only after/;
+    const warned =
+      /internal snapshots \(i1, i2, i3\): libvirt can delete the new external snapshot only after/;
     const { stderr } = await succeed('create-as', 'over', 'e4', '--disk-only', '--force');
     expect(warned.test(stderr)).toBe(since({ '7.0': false, '9.0': true }));
     if (await refusedHere(vm, 'e4')) return;

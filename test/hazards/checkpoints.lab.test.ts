@@ -3,7 +3,7 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { fingerprint, pasteOk, refused, tagCounts, writableImages } from '../lab/evidence.ts';
+import { fingerprint, pasteAll, pasteOk, refused, tagCounts, writableImages } from '../lab/evidence.ts';
 import { tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import { byteIn, succeed, writeAsGuest } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
@@ -101,12 +101,13 @@ describe('an internal one', () => {
 /** Refused; and where an external one can be reverted to, what is advised keeps the checkpoints. */
 async function showRefusal(vm: Vm, count: number): Promise<void> {
   const before = fingerprint(vm);
-  const { message, hint, command, exitCode } = await refused('create-as', vm.name, 's1', '--force');
+  const refusal = await refused('create-as', vm.name, 's1', '--force');
+  const { message, hint, exitCode } = refusal;
   expect(exitCode).toBe(5);
   expect(message).toMatch(new RegExp(`the VM has ${count} checkpoints? of incremental backups`));
   expect(hint).toContain('the next backup then has to be a full one');
   expect(fingerprint(vm)).toEqual(before);
-  pasteOk(command);
+  pasteAll(refusal);
   if (!canRevert) {
     expect(checkpoints(vm)).toEqual([]);
     await succeed('create-as', vm.name, 's1');
@@ -155,7 +156,7 @@ describe.skipIf(NONE)('an external one', () => {
     expect(raw.stderr).toMatch(/checkpoint exists/);
     const before = fingerprint(vm);
     const { message, command } = await refused('create-as', 'web', 's1', '--disk-only', '--force');
-    expect(message).toContain('libvirt takes external snapshots beside them only while the VM runs');
+    expect(message).toContain('libvirt takes external snapshots of such a VM only while it runs');
     expect(fingerprint(vm)).toEqual(before);
     pasteOk(command);
     await succeed('create-as', 'web', 's1', '--disk-only', ...FORCE);

@@ -55,7 +55,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     says: () => [
       "disk vda: the VM's XML says snapshot='external', so libvirt would make an external snapshot",
     ],
-    hint: "take snapshot='external' out of disk vda",
+    hint: "remove snapshot='external' from disk vda",
     command: () => `virsh edit ${NAME}`,
     fix: (_, { command }) => void pasteOk(command, "s| snapshot='external'||"),
   },
@@ -65,9 +65,9 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     spec: { disks: [SMALL, { ...SMALL, snapshot: 'no' }] },
     virsh: /require all disks to be selected for snapshot/,
     says: () => [
-      "disk vdb: the VM's XML says snapshot='no', and an internal snapshot needs every writable disk",
+      "disk vdb: the VM's XML says snapshot='no', but an internal snapshot needs every writable disk",
     ],
-    hint: "take snapshot='no' out of disk vdb, or make the disk <readonly/>",
+    hint: "remove snapshot='no' from disk vdb in the XML, or make the disk <readonly/>",
     command: () => `virsh edit ${NAME}`,
     fix: (_, { command }) => void pasteOk(command, "s| snapshot='no'||"),
   },
@@ -101,7 +101,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     spec: { disks: [SMALL, { ...SMALL, format: 'raw', readonly: true }] },
     virsh: since({ '7.0': /Disk device 'vdb' does not support snapshotting/, '9.0': null }),
     taken: since({ '7.0': false, '9.0': true }),
-    says: () => ['disk vdb is raw', 'although it is read-only'],
+    says: () => ['disk vdb is raw', 'although the disk is read-only'],
     hint: 'start the VM first, or use --force to try',
     command: () => `virsh start ${NAME}`,
     fix: (_, { command }) => void pasteOk(command),
@@ -126,8 +126,8 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
       virsh('blockcopy', m.uuid, 'vdb', '--dest', target, '--transient-job');
     },
     virsh: /disk 'vdb' already in active block job/,
-    says: () => ['disk vdb: a block job (copy, commit or pull) is under way'],
-    hint: /wait for it .* or end it/,
+    says: () => ['disk vdb: a block job (copy, commit or pull) is running'],
+    hint: /wait until it has finished, or abort it/,
     command: () => `virsh blockjob ${NAME} vdb --abort`,
     fix: (_, { command }) => void pasteOk(command),
   },
@@ -143,7 +143,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
     }),
     taken: since({ '7.0': false, '11.3': true }),
     says: () => ['the VM shares a file system by virtiofs'],
-    hint: 'shut it down first, or detach the share',
+    hint: 'shut the VM down first, detach the share',
     command: () => `virsh shutdown ${NAME}`,
     fix: shutDown,
   },
@@ -194,7 +194,7 @@ hazard(11, 'create beside a managed save', async () => {
   const { code, stderr } = await kvmsnap(['create-as', 'web-1', 'disks']);
   expect(code).toBe(0);
   expect(stderr).toMatch(
-    /^warning: the VM's memory is in a managed save, which this snapshot does not hold: .*\n$/,
+    /^warning: the VM's memory is in a managed save, which will NOT be part of the snapshot: .*\n$/,
   );
   expect(tags(pathOf(vm))).toEqual([{ id: '1', name: 'disks', vmStateSize: 0 }]);
   expect(hasPatternIn(pathOf(vm), 'disks', 0x11, MiB, MiB)).toBe(true);

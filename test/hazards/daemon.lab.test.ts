@@ -120,7 +120,7 @@ hazard(9, 'libvirtd is killed while it takes a snapshot', async () => {
   const result: CliResult = await run.done;
   expect(result).toMatchObject({ code: 1, stdout: '' });
   expect(result.stderr).toContain(left);
-  expect(result.stderr).toContain('left with a snapshot s1 that libvirt does not know');
+  expect(result.stderr).toContain('left with a snapshot s1 that is not registered in libvirt');
   followHint(vm, result.stderr);
   if (state(vm) === 'shut off') start(vm);
   await succeed('create-as', 'web-1', 's1');
@@ -211,7 +211,7 @@ hazard(22, "the directory of libvirt's snapshots is full", async () => {
 
   const result = await kvmsnap(['create-as', 'web-1', 's2']);
   expect(result).toMatchObject({ code: 1, stdout: '' });
-  expect(result.stderr).toContain('left with a snapshot s2 that libvirt does not know');
+  expect(result.stderr).toContain('left with a snapshot s2 that is not registered in libvirt');
   expect(result.stderr).toContain('libvirt forgot that s1 is the current snapshot');
   rmSync(filler);
   expect(await fix(twin)).toEqual(['adopt: done']);

@@ -87,7 +87,7 @@ hazard(24, 'backing file that is missing, where qemu-img info is content', () =>
     },
     virsh: /Could not open backing file/,
     says: (m) => [`disk vdb: ${pathOf(m)}.base, in the backing chain of ${pathOf(m, 1)}, is missing`],
-    hint: 'restore the file, or name the right one with qemu-img rebase -u -f qcow2 -F FORMAT -b',
+    hint: 'record the right file in the image on top of it with qemu-img rebase -u -f qcow2 -F FORMAT -b',
     command: null,
     fix: (m) => {
       pasteOk(`qemu-img rebase -u -f qcow2 -F qcow2 -b ${base} ${pathOf(m, 1)}`);

@@ -93,7 +93,7 @@ hazard(6, 'name with a space, VM running', async () => {
   }
   expect(stderr).toContain("Invalid job ID 'internal-snapshot-save-a b'");
   const { words, refusal } = await refusesAll(vm, 'create-as', 'web-1', 'a b');
-  expect(refusal.hint).toBe('call it a-b');
+  expect(refusal.hint).toBe('use the name a-b');
   await succeed('create-as', 'web-1', 'a-b');
   return {
     virsh: `fails, exit ${code}: Invalid job ID`,

@@ -45,7 +45,7 @@ hazard(47, 'a drive in qemu:commandline, VM off', async () => {
     expect(hasPattern(pathOf(vm), 0, 0, 65_536)).toBe(true);
     expect(hasPattern(drive, 2, 0, 65_536)).toBe(true);
   }
-  expect(created.stderr).toContain(`file=${one.drive},if=ide,format=qcow2), and libvirt takes no snapshot`);
+  expect(created.stderr).toContain(`file=${one.drive},if=ide,format=qcow2), and libvirt does not include`);
   expect(reverted.stderr).toContain('it keeps what is on it now');
   expect((await kvmsnap(['check', 'web-1'])).stdout).toContain('command-line-drives');
   return {
@@ -60,7 +60,7 @@ hazard(53, 'a transient VM that stops', async () => {
   virsh('undefine', '--domain', vm.uuid);
   take(vm, 'raw');
   const { stderr } = await succeed('create-as', 'web-1', 's1');
-  expect(stderr).toContain('the VM is transient: libvirt forgets its snapshots when it stops');
+  expect(stderr).toContain('the VM is transient: when it stops, libvirt unregisters its snapshots');
   expect(snapshotNames(vm)).toEqual(['raw', 's1']);
   const { stdout } = await kvmsnap(['check', 'web-1']);
   expect(stdout).toContain('transient');

@@ -63,6 +63,11 @@ export function paste(line: string | null, edit?: string): ToolResult {
   return tryTool('env', [...editor, ...shell, '-ec', `${kvmsnap}; ${line}`]);
 }
 
+/** Pastes all commands that a refusal prints, in their order. */
+export function pasteAll({ findings }: Pick<Refusal, 'findings'>): void {
+  for (const line of findings.flatMap(({ commands }) => commands)) pasteOk(line);
+}
+
 /** Pastes a line that must work. */
 export function pasteOk(line: string | null, edit?: string): string {
   const { code, stdout, stderr } = paste(line, edit);

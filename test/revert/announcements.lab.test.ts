@@ -166,7 +166,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
   {
     when: 'an external snapshot that leaves a disk out',
-    says: /disk vdb is left out of the snapshot: a revert will not bring its content back/,
+    says: /the snapshot leaves out disk vdb: a revert will not restore the content/,
     external: true,
     does: async () => {
       const vm = twoDisks('web');
@@ -181,7 +181,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
   {
     when: 'a snapshot that libvirt keeps no record of',
-    says: /no command can list, revert or delete it, and in the images it counts as an orphan/,
+    says: /no command can list it, revert to it or delete it, and in the images it counts as an orphan/,
     does: async () => {
       const vm = web();
       const { stderr } = await succeed('create-as', 'web', 's1', '--no-metadata');
@@ -193,7 +193,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
   {
     when: 'an external snapshot over an internal one',
-    says: /i1 stays inside \S*vda\.qcow2, beneath the overlay: a revert there leaves behind what is written/,
+    says: /snapshot i1 is in \S*vda\.qcow2, below the new overlay\. A revert to it will abandon the overlay/,
     does: async () => {
       const vm = web();
       take(vm, 'i1');

@@ -233,8 +233,8 @@ describe('--backup', () => {
 
   test.each([
     [6, 'taken', 'already has a snapshot taken'],
-    [2, 'a/b', "'a/b' cannot be the name of a snapshot"],
-    [5, 'orphan', 'already holds a snapshot orphan'],
+    [2, 'a/b', "'a/b' cannot be used as the name of a snapshot"],
+    [5, 'orphan', 'already contains a snapshot orphan'],
   ])('that cannot be taken, exit %i for the name %s, stops the revert', async (code, name, words) => {
     const vm = movedOn('refused');
     take(vm, 'taken');

@@ -68,7 +68,11 @@ const FAILURES: readonly Failure[] = [
     { cause: 'an unknown option', args: ['list', '--tre'], tells: /did you mean --tree/ },
     { cause: 'a missing argument', args: ['create-as', 'web'], tells: /missing required argument 'name'/ },
     { cause: 'one argument too many', args: ['current', 'web', 'x'], tells: /too many arguments/ },
-    { cause: 'a name that cannot be', args: ['create-as', 'web', 'a/b'], tells: /'a\/b' cannot be the name/ },
+    {
+      cause: 'a name that cannot be',
+      args: ['create-as', 'web', 'a/b'],
+      tells: /'a\/b' cannot be used as the name/,
+    },
     { cause: 'no duration', args: ['list', '--timeout', 'soon'], tells: /30s, 10min or 2h/ },
     {
       cause: 'options that exclude each other',
@@ -310,7 +314,7 @@ describe('exit', () => {
 
     const result = await kvmsnap(['create-as', 'web', 's2']);
     expect(result).toMatchObject({ code: 1, stdout: '' });
-    expect(result.stderr).toContain('left with a snapshot s2 that libvirt does not know');
+    expect(result.stderr).toContain('left with a snapshot s2 that is not registered in libvirt');
     expect(result.stderr).toContain('libvirt forgot that s1 is the current snapshot');
     expect(tags(path).map(({ name }) => name)).toEqual(['s1', 's2']);
     expect([snapshotNames(vm), currentSnapshot(vm)]).toEqual([['s1'], null]);

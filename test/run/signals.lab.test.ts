@@ -163,7 +163,7 @@ describe('a create of a running VM', () => {
     process.kill(qemuPid(vm), 'SIGKILL');
     const result = await run.done;
     expect(result).toMatchObject({ code: 143, stdout: '' });
-    expect(result.stderr).toMatch(/error: ended by SIGTERM; the snapshot s1 of web was not taken/);
+    expect(result.stderr).toMatch(/error: ended by SIGTERM; snapshot s1 of web was not taken/);
     expect(result.stderr).toMatch(/the VM was running and is now shutoff/);
     expect(snapshotNames(vm)).toEqual([]);
   });
@@ -252,9 +252,9 @@ describe('a libvirtd that dies', () => {
     const vm = await fullVm('web');
     const result = await createThrough(vm, () => meanwhile(vm));
     expect(result).toMatchObject({ code: 1, stdout: '' });
-    expect(result.stderr).toContain('error: the snapshot s1 of web was not taken');
+    expect(result.stderr).toContain('error: snapshot s1 of web was not taken');
     expect(result.stderr).toMatch(left);
-    expect(result.stderr.includes('left with a snapshot s1 that libvirt does not know')).toBe(orphan);
+    expect(result.stderr.includes('left with a snapshot s1 that is not registered in libvirt')).toBe(orphan);
     expect(tagNames(vm)).toEqual(orphan ? ['s1'] : []);
     expect(snapshotNames(vm)).toEqual([]);
 

@@ -286,7 +286,7 @@ describe('what fails with one VM stops no other', () => {
     expect(stderr).toMatch(
       new RegExp(
         [
-          'error: the VM b-has-it already has a snapshot s1\nhint: choose another name',
+          'error: VM b-has-it already has a snapshot s1\nhint: choose another name',
           'error: cannot take a snapshot of c-lost: .* is missing\nhint: restore the file',
           "error: cannot take a snapshot of d-destroyed: .* the file is raw, but the VM's XML says qcow2\nhint: ",
           'skipped e-raw: .* is raw, and internal',

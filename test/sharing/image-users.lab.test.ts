@@ -162,7 +162,9 @@ describe('a linked clone', () => {
   test('stands in the way of its own snapshot while what lies below is written to', async () => {
     const both = cloned();
     start(both[0]);
-    expect(await leavesBoth(both, 'create-as', 'clone', 'c1')).toMatch(/on which it lies, is written to/);
+    expect(await leavesBoth(both, 'create-as', 'clone', 'c1')).toMatch(
+      /another VM writes to its backing file/,
+    );
   });
 });
 

@@ -131,7 +131,8 @@ function falseClaims(
     ),
     ...orphans.flatMap((name) =>
       must(
-        says(`${inText(name)} that libvirt does not know`) || says(`still in the images: ${inText(name)}`),
+        says(`${inText(name)} that is not registered in libvirt`) ||
+          says(`still in the images: ${inText(name)}`),
         `not a word on the orphan ${name}`,
       ),
     ),

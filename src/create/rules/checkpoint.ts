@@ -7,9 +7,9 @@ import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 
 /**
- * Snapshots beside the checkpoints of an incremental backup, each of which is a bitmap in the images (9.0 to 12.8).
- * QEMU reverts to no internal snapshot in an image with bitmaps. Overlays get bitmaps of their own, and a merge
- * merges these too, so external snapshots leave the checkpoints usable; only the new overlays of a revert have none.
+ * Snapshots of a VM that has checkpoints of incremental backups. Each checkpoint is a bitmap in the images (9.0 to 12.8).
+ * QEMU cannot revert to an internal snapshot in an image with bitmaps. Overlays get bitmaps of their own and a merge
+ * includes them, so external snapshots leave the checkpoints usable; only the new overlays of a revert have no bitmaps.
  */
 
 /**
@@ -31,22 +31,22 @@ export const CHECKPOINT_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     modes: INTERNAL,
     find: ({ domain, name, daemonVersion }) => {
       if (domain.checkpoints.length === 0) return [];
-      const what = `${namedCheckpoints(domain)}, and an internal snapshot beside them is refused, or cannot be reverted to`;
-      const off = isActive(domain.state) ? '' : `virsh start ${virshWord(domain)} && `;
+      const what = `${namedCheckpoints(domain)}; with them, libvirt either refuses an internal snapshot or cannot revert to it`;
+      const start = isActive(domain.state) ? [] : [`virsh start ${virshWord(domain)}`];
       const older = ifBefore(daemonVersion, REVERTS_EXTERNAL, 'cannot revert to it');
       if (older === null)
         return [
           {
             what,
-            hint: `take an external snapshot while the VM runs, beside which they stay usable; or delete the checkpoints (virsh checkpoint-delete), but ${NEXT_IS_FULL}`,
-            command: `${off}${kvmsnapLine('create-as', [domain.name, name], '--external')}`,
+            hint: `take an external snapshot while the VM runs, which leaves the checkpoints usable. If you delete the checkpoints instead (virsh checkpoint-delete), ${NEXT_IS_FULL}`,
+            commands: [...start, kvmsnapLine('create-as', [domain.name, name], '--external')],
           },
         ];
       return [
         {
           what,
-          hint: `an external snapshot (--external --force, while the VM runs) leaves them usable, but ${older}; if the backup chain may end, delete the checkpoints, but ${NEXT_IS_FULL}`,
-          command: deletion(domain).join(' && '),
+          hint: `delete the checkpoints if you do not need the chain of backups: ${NEXT_IS_FULL}. An external snapshot (--external --force, while the VM runs) leaves them usable, but ${older}`,
+          commands: deletion(domain),
         },
       ];
     },
@@ -61,7 +61,7 @@ export const CHECKPOINT_CREATE_RULES: readonly Rule<CreateFacts>[] = [
         ? []
         : [
             {
-              what: `${namedCheckpoints(domain)}, and libvirt takes external snapshots beside them only while the VM runs`,
+              what: `${namedCheckpoints(domain)}, and libvirt takes external snapshots of such a VM only while it runs`,
               hint: 'start the VM first; the checkpoints stay usable',
               command: `virsh start ${virshWord(domain)}`,
             },

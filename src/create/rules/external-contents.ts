@@ -1,12 +1,12 @@
 import { tagsIn } from '../../model/image.ts';
 import { mebibytes, type Rule } from '../../model/rule.ts';
-import { inText } from '../../model/text.ts';
+import { disksInText, inText } from '../../model/text.ts';
 import { savedMemoryBytes } from '../saved-memory.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
 import { eachOverlay, targetFileAt } from './target-files.ts';
 
-/** Rules about what an external snapshot does not hold, and about the space for what it holds. */
+/** Rules about what an external snapshot does not contain, and about the space for what it contains. */
 
 /** The size of a new overlay in bytes: a qcow2 file with its tables and no data. */
 const OVERLAY_BYTES = 1024 * 1024;
@@ -21,7 +21,7 @@ export const EXTERNAL_CONTENT_RULES: readonly Rule<CreateFacts>[] = [
       domain.pflash
         ? [
             {
-              what: 'the UEFI NVRAM (boot entries, secure boot keys) is in no overlay and will NOT be part of the snapshot',
+              what: 'the UEFI NVRAM (boot entries, secure boot keys) will NOT be part of the snapshot: it has no overlay',
             },
           ]
         : [],
@@ -36,7 +36,7 @@ export const EXTERNAL_CONTENT_RULES: readonly Rule<CreateFacts>[] = [
         ? []
         : [
             {
-              what: `disk ${plan.leftOut.join(', ')} is left out of the snapshot: a revert will not bring its content back`,
+              what: `the snapshot leaves out ${disksInText(plan.leftOut)}: a revert will not restore the content`,
             },
           ],
   },
@@ -51,10 +51,13 @@ export const EXTERNAL_CONTENT_RULES: readonly Rule<CreateFacts>[] = [
         const inside = tagsIn(images.get(target)).filter(({ name }) => known.has(name));
         const [first, ...others] = inside.map(({ name }) => inText(name));
         if (first === undefined) return [];
-        const more = others.length === 0 ? ' stays' : ` and ${others.length} more stay`;
+        const [which, them] =
+          others.length === 0
+            ? [`snapshot ${first} is`, 'it']
+            : [`snapshot ${first} and ${others.length} more are`, 'one of them'];
         return [
           {
-            what: `disk ${target}: ${first}${more} inside ${source}, beneath the overlay: a revert there leaves behind what is written from now on`,
+            what: `disk ${target}: internal ${which} in ${source}, below the new overlay. A revert to ${them} will abandon the overlay, with everything written from now on`,
           },
         ];
       });
@@ -73,8 +76,8 @@ export const EXTERNAL_CONTENT_RULES: readonly Rule<CreateFacts>[] = [
       if (free === null || free >= needed) return [];
       return [
         {
-          what: `the guest's memory takes up to ${mebibytes(needed)}, and the file system of ${plan.memoryFile} has ${mebibytes(free)} free`,
-          hint: 'free some space, name a file elsewhere with --memspec, leave the memory out with --disk-only, or use --force',
+          what: `the guest's memory takes up to ${mebibytes(needed)}, but the file system of ${plan.memoryFile} has only ${mebibytes(free)} free`,
+          hint: 'free some space, choose a file elsewhere with --memspec, leave the memory out with --disk-only, or use --force',
         },
       ];
     },
@@ -91,8 +94,8 @@ export const EXTERNAL_CONTENT_RULES: readonly Rule<CreateFacts>[] = [
         targetFile.freeBytes !== null &&
         targetFile.freeBytes < OVERLAY_BYTES
           ? {
-              what: `disk ${target}: the file system of ${overlay} has ${mebibytes(targetFile.freeBytes)} free, and the guest stops when its overlay cannot grow`,
-              hint: 'free some space, or name a file elsewhere with --diskspec',
+              what: `disk ${target}: the file system of ${overlay} has only ${mebibytes(targetFile.freeBytes)} free, and the guest stops when its overlay cannot grow`,
+              hint: 'free some space, choose a file elsewhere with --diskspec, or use --force',
             }
           : null,
       ),

@@ -3,6 +3,7 @@ import { baseName, directoryOf } from '../../model/paths.ts';
 import { quote } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import type { PlannedDisk } from '../../model/snapshot-spec.ts';
+import { diskInText } from '../../model/text.ts';
 import { overlayLine } from '../../qemu/command-lines.ts';
 import { tooDeepForMore } from '../../vm/chain-depth.ts';
 import { plannedFiles } from '../plan.ts';
@@ -10,21 +11,21 @@ import type { CreateFacts, TargetFile } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
 import { eachOverlay, targetFileAt } from './target-files.ts';
 
-/** Rules about the files that an external snapshot makes: overlays, and a file for the memory. */
+/** Rules about the files that an external snapshot creates: overlays, and a file for the memory. */
 
 /** The longest file name on Linux (NAME_MAX). */
 const MAX_FILE_NAME_BYTES = 255;
 
 /**
- * Calls `find` for each overlay that `--reuse-external` is to use, unless its backing file is the right image
- * already. `anew` is the command that makes it.
+ * Calls `find` for each overlay that `--reuse-external` will use, unless its backing file is the right image already.
+ * `creation` is the command that creates the overlay.
  */
 function eachReused(
   facts: CreateFacts,
   find: (
     disk: PlannedDisk & { readonly overlay: string },
     targetFile: TargetFile,
-    anew: string,
+    creation: string,
   ) => Finding | null,
 ): Finding[] {
   if (!facts.plan.spec.reuse) return [];
@@ -32,10 +33,13 @@ function eachReused(
     const { target, source, overlay } = disk;
     if (!targetFile || targetFile.backing === source) return null;
     const driver = facts.domain.disks.find((each) => each.target === target)?.driver ?? null;
-    const anew = overlayLine(overlay, { path: source ?? '', format: formatOfDriver(driver) });
-    return find(disk, targetFile, anew);
+    const creation = overlayLine(overlay, { path: source ?? '', format: formatOfDriver(driver) });
+    return find(disk, targetFile, creation);
   });
 }
+
+const OVERLAY_AGAIN =
+  'create the overlay again, under another name if you need its content: this command deletes the content';
 
 export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
   {
@@ -48,14 +52,14 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
       ...plan.disks
         .filter(({ overlay }) => overlay === null)
         .map(({ target, source }) => ({
-          what: `disk ${target} (${source ?? 'without a path'}) is no file, so there is no place beside it for its overlay`,
-          hint: `name one: --diskspec ${target},file=/PATH/TO/${quote(`${domain.name}.${target}.overlay`)}`,
+          what: `${diskInText({ target, source })} is not a file, so kvmsnap cannot choose a place for its overlay`,
+          hint: `choose one with --diskspec ${target},file=/PATH/TO/${quote(`${domain.name}.${target}.overlay`)}`,
         })),
       ...(plan.mode === 'external' && plan.memoryFile === null
         ? [
             {
-              what: 'there is no image in a file, so there is no place beside it for the memory',
-              hint: 'name one with --memspec /PATH/TO/FILE, or leave the memory out with --disk-only',
+              what: 'none of the images is a file, so kvmsnap cannot choose a place for the memory',
+              hint: 'choose one with --memspec /PATH/TO/FILE, or leave the memory out with --disk-only',
             },
           ]
         : []),
@@ -81,8 +85,8 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
       const files = plannedFiles(plan);
       const twice = [...new Set(files.filter((path, i) => files.indexOf(path) !== i))];
       return twice.map((path) => ({
-        what: `${path} would be the file of more than one part of the snapshot`,
-        hint: 'name another one with --diskspec or --memspec',
+        what: `${path} would be used for more than one part of the snapshot`,
+        hint: 'choose another file with --diskspec or --memspec',
       }));
     },
   },
@@ -101,12 +105,12 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
         const holds = targetFileAt(facts, path)?.holds ?? null;
         if (holds === null) return [];
         const lost = memory.includes(path)
-          ? 'libvirt would write over it, though it may be the memory of another snapshot'
-          : 'it may hold what a guest has written since another snapshot';
+          ? 'libvirt would overwrite it, although it may be the memory of another snapshot'
+          : 'it may contain what a guest has written since another snapshot';
         return [
           {
-            what: `${path} exists already, and ${lost}`,
-            hint: 'choose another name for the snapshot or the file, or move that one away if nothing needs it',
+            what: `${path} already exists, and ${lost}`,
+            hint: 'choose another name for the snapshot or the file, or move the existing file away if nothing needs it',
           },
         ];
       });
@@ -121,8 +125,8 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
       facts.plan.memoryFile !== null && targetFileAt(facts, facts.plan.memoryFile) === undefined
         ? [
             {
-              what: `whether ${facts.plan.memoryFile} exists cannot be seen from here, and libvirt would write over it`,
-              hint: 'use --force if you are sure that it does not',
+              what: `kvmsnap cannot see from here whether ${facts.plan.memoryFile} exists; libvirt would overwrite it`,
+              hint: 'use --force if you are sure that it does not exist',
             },
           ]
         : [],
@@ -138,8 +142,8 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
         : eachOverlay(facts, ({ target, overlay, storage }) =>
             storage === 'block'
               ? {
-                  what: `disk ${target}: the overlay overwrites what is on ${overlay}`,
-                  hint: 'use --force if nothing is on it that you need',
+                  what: `disk ${target}: the overlay will overwrite everything on ${overlay}`,
+                  hint: 'use --force if you do not need what is on it',
                 }
               : null,
           ),
@@ -150,26 +154,30 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'overridable',
     modes: EXTERNAL,
     find: (facts) =>
-      eachReused(facts, ({ target, overlay, source }, targetFile, anew) => {
+      eachReused(facts, ({ target, overlay, source }, targetFile, creation) => {
         if (targetFile.holds === null)
-          return { what: `disk ${target}: ${overlay}, to be reused, is not there`, command: anew };
+          return {
+            what: `disk ${target}: the overlay to reuse, ${overlay}, does not exist`,
+            hint: 'create it first',
+            command: creation,
+          };
         if (isActive(facts.domain.state))
           return targetFile.backing === null
             ? null
             : {
-                what: `disk ${target}: ${overlay}, to be reused, names ${targetFile.backing} as its backing file. libvirt uses it over ${source} all the same, but every other program will see another disk`,
-                hint: 'make it anew, elsewhere if you need what is in it',
-                command: anew,
+                what: `disk ${target}: the overlay to reuse, ${overlay}, has the backing file ${targetFile.backing}. libvirt puts it on top of ${source} anyway, but every other program will see a different disk`,
+                hint: OVERLAY_AGAIN,
+                command: creation,
               };
         return {
-          what: `disk ${target}: ${overlay}, to be reused, is laid over ${targetFile.backing ?? 'nothing'} and not over ${source}, so the guest would see another disk`,
-          hint: 'make it anew, elsewhere if you need what is in it',
-          command: anew,
+          what: `disk ${target}: the overlay to reuse, ${overlay}, has ${targetFile.backing === null ? 'no backing file' : `the backing file ${targetFile.backing}`} instead of ${source}, so the guest would see a different disk`,
+          hint: OVERLAY_AGAIN,
+          command: creation,
         };
       }),
   },
   {
-    // libvirt passes the backing file that it knows to QEMU and writes it into the VM's XML (seen on 7.0 to 12.8)
+    // libvirt passes the backing file of its own records to QEMU and writes it into the VM's XML (seen on 7.0 to 12.8)
     id: 'reused-without-backing',
     hazards: [14],
     severity: 'warning',
@@ -180,7 +188,7 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
             holds === null || backing !== null
               ? null
               : {
-                  what: `disk ${target}: ${overlay}, to be reused, names no backing file. libvirt uses it over ${source} and keeps that in the VM's XML alone: every other program will see what is in ${overlay} only`,
+                  what: `disk ${target}: the overlay to reuse, ${overlay}, has no backing file. libvirt puts it on top of ${source} and records that only in the VM's XML: every other program will see only what is in ${overlay}`,
                 },
           )
         : [],
@@ -198,13 +206,17 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
           const directory = directoryOf(path) || '/';
           return [
             state === 'missing'
-              ? { what: `the directory ${directory} does not exist`, command: `mkdir -p ${quote(directory)}` }
+              ? {
+                  what: `the directory ${directory} does not exist`,
+                  hint: 'create it first',
+                  command: `mkdir -p ${quote(directory)}`,
+                }
               : {
                   what:
                     state === 'read-only'
                       ? `the file system of ${directory} is read-only`
                       : `the directory ${directory} is immutable (chattr +i)`,
-                  hint: 'name a file elsewhere with --diskspec or --memspec',
+                  hint: 'choose a file elsewhere with --diskspec or --memspec',
                 },
           ];
         }),
@@ -222,7 +234,7 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
           ? []
           : [
               {
-                what: `the file ${path} would have a name of ${bytes} bytes, and the limit is ${MAX_FILE_NAME_BYTES}`,
+                what: `the name of the file ${path} would be ${bytes} bytes long, and the limit is ${MAX_FILE_NAME_BYTES}`,
                 hint: 'choose a shorter name for the snapshot',
               },
             ];

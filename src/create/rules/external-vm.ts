@@ -3,11 +3,12 @@ import { chainOf } from '../../model/image.ts';
 import { ifBefore, KNOWS_ENCRYPTED_BASE } from '../../model/libvirt-versions.ts';
 import { virshWord } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
+import { diskInText } from '../../model/text.ts';
 import { wantsMemory } from '../plan.ts';
 import type { Agent, CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
 
-/** Rules about the VM that is to have an external snapshot, and about its guest agent. */
+/** Rules of an external snapshot about the VM and its guest agent. */
 
 export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
   {
@@ -22,7 +23,8 @@ export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
         : plan.disks
             .filter(({ target }) => domain.disks.some((d) => d.target === target && d.storage === 'network'))
             .map(({ target }) => ({
-              what: `disk ${target} is on the network, and libvirt lays overlays over such disks only while the VM runs`,
+              what: `disk ${target} is on the network, and libvirt creates overlays for such disks only while the VM runs`,
+              hint: 'start the VM first',
               command: `virsh start ${virshWord(domain)}`,
             })),
   },
@@ -35,20 +37,20 @@ export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
     find: ({ domain, plan, images, daemonVersion }) =>
       plan.disks.flatMap(({ target, source }) => {
         const chain = chainOf(images.get(target));
-        // libvirt reads the header of a raw image too, and then wants to decrypt it itself
+        // libvirt reads the header of a raw image too, and then tries to decrypt it itself
         const byGuest = chain.some(({ looksLike }) => looksLike?.format === 'luks');
         if (!byGuest && !chain.some(({ encrypted }) => encrypted)) return [];
-        const what = `disk ${target} (${source}): the image ${byGuest ? 'looks like luks (the guest encrypts it)' : 'is encrypted'}, and`;
+        const what = `${diskInText({ target, source })}: the image ${byGuest ? 'looks like luks (the guest encrypts it)' : 'is encrypted'}, and`;
         const older = ifBefore(
           daemonVersion,
           KNOWS_ENCRYPTED_BASE,
-          'lays no overlay over it that can be opened',
+          'creates an overlay for it that cannot be opened',
         );
         if (older !== null) return [{ what: `${what} ${older}` }];
         if (isActive(domain.state)) return [];
         return [
           {
-            what: `${what} with an overlay that libvirt lays over it while the VM is off, the VM cannot be started any more`,
+            what: `${what} after libvirt has created an overlay for it while the VM is off, the VM cannot be started any more`,
             hint: 'start the VM first',
             command: `virsh start ${virshWord(domain)}`,
           },
@@ -64,7 +66,7 @@ export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
         ? [
             {
               what: 'the VM is off, so there is no memory to save',
-              hint: `leave ${wantsMemory(plan.spec) ? '--memspec' : '--live'} out`,
+              hint: `leave out ${wantsMemory(plan.spec) ? '--memspec' : '--live'}`,
             },
           ]
         : [],
@@ -78,7 +80,9 @@ export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
     find: ({ domain, plan, agent }) => {
       if (!plan.spec.quiesce) return [];
       if (!isActive(domain.state))
-        return [{ what: 'the VM is off: there is nothing to quiesce', hint: 'leave --quiesce out' }];
+        return [
+          { what: 'the VM is off, so there is no guest to freeze (--quiesce)', hint: 'leave out --quiesce' },
+        ];
       return agent === 'no-channel' ? [AGENT_FINDINGS[agent](domain)] : [];
     },
   },
@@ -103,8 +107,8 @@ export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
       domain.managedSave
         ? [
             {
-              what: "the VM's memory is in a managed save, and when it starts from that it writes to the images of now, beneath the overlays",
-              hint: 'start the VM first, or drop the saved memory with virsh managedsave-remove',
+              what: "the VM's memory is in a managed save, and when the VM starts from it, it writes to the present images, below the overlays",
+              hint: 'start the VM first (or discard its saved memory with virsh managedsave-remove)',
               command: `virsh start ${virshWord(domain)}`,
             },
           ]
@@ -114,21 +118,21 @@ export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
 
 const AGENT_FINDINGS: Readonly<Record<Exclude<Agent, 'answers'>, (domain: Domain) => Finding>> = {
   'no-channel': () => ({
-    what: 'the VM has no channel for a guest agent, so its file systems cannot be held still',
-    hint: "add <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel> to it, and install qemu-guest-agent in the guest",
+    what: 'the VM has no channel for a guest agent, so its file systems cannot be frozen',
+    hint: "add <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel> to the devices in its XML, and install qemu-guest-agent in the guest",
   }),
   'not-connected': () => ({
-    what: 'no guest agent is connected, so the file systems cannot be held still',
-    hint: 'install and start qemu-guest-agent in the guest, or leave --quiesce out',
+    what: 'no guest agent is connected, so the guest file systems cannot be frozen',
+    hint: 'install and start qemu-guest-agent in the guest, or leave out --quiesce',
   }),
   silent: () => ({
-    what: 'the guest agent gives no answer, so the file systems cannot be held still',
-    hint: 'restart qemu-guest-agent in the guest, or leave --quiesce out',
+    what: 'the guest agent does not answer, so the guest file systems cannot be frozen',
+    hint: 'restart qemu-guest-agent in the guest, or leave out --quiesce',
   }),
-  // whoever froze them relies on it, and thawing after our snapshot would end their freeze as well
+  // whoever froze them relies on it, and thawing them after our snapshot would end that freeze too
   frozen: (domain) => ({
-    what: "the guest's file systems are held still already, by a backup perhaps",
-    hint: 'wait until they are thawed; should nobody do it any more, thaw them',
+    what: 'the guest file systems are already frozen, possibly by a backup',
+    hint: 'wait until they are thawed; if nothing is going to thaw them any more, thaw them yourself',
     command: `virsh domfsthaw ${virshWord(domain)}`,
   }),
 };

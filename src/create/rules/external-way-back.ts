@@ -8,7 +8,7 @@ import {
 } from '../../model/libvirt-versions.ts';
 import { stem } from '../../model/paths.ts';
 import type { Rule } from '../../model/rule.ts';
-import { allInText } from '../../model/text.ts';
+import { allInText, diskInText, disksInText } from '../../model/text.ts';
 import { editCommand } from '../../vm/disk-findings.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
@@ -31,7 +31,7 @@ export const WAY_BACK_RULES: readonly Rule<CreateFacts>[] = [
       if (!isUndeletable(plan, daemonVersion)) return [{ what: older, hint: NO_WAY_BACK }];
       const what = isBefore(daemonVersion, DELETES_EXTERNAL)
         ? 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete them (9.0 can)'
-        : 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete those that leave disks to their storage or keep the memory alone (11.3 can)';
+        : 'this libvirtd can neither revert to external snapshots (9.9 can) nor delete those that leave a disk to its storage or contain only the memory (11.3 can)';
       return [{ what, hint: NO_WAY_BACK }];
     },
   },
@@ -55,15 +55,15 @@ export const WAY_BACK_RULES: readonly Rule<CreateFacts>[] = [
         ...plan.disks
           .filter(({ target }) => !isFile.has(target))
           .map(({ target, source }) => ({
-            what: `disk ${target} (${source ?? 'without a path'}) is no file, and libvirt cannot revert such a disk to an external snapshot`,
+            what: `${diskInText({ target, source })} is not a file, and libvirt cannot revert such a disk to an external snapshot`,
             hint: NO_WAY_BACK,
           })),
         ...(same.length === 0
           ? []
           : [
               {
-                what: `libvirt could not revert to it: the images of disk ${same.map(({ target }) => target).join(', ')} differ only after the last dot of their names, and it would give their new overlays one name`,
-                hint: 'rename one of the images, and in the XML, with the VM off; or use --force',
+                what: `libvirt could not revert to it: the image names of ${disksInText(same.map(({ target }) => target))} differ only after the last dot, so libvirt would give the new overlays the same name`,
+                hint: "shut the VM off, rename one of the images and change its path in the VM's XML; or use --force",
                 command: editCommand(domain),
               },
             ]),
@@ -85,7 +85,7 @@ export const WAY_BACK_RULES: readonly Rule<CreateFacts>[] = [
       const all = allInText(names);
       return [
         {
-          what: `the images hold internal snapshots (${all}): libvirt deletes the new external one only after those of them that it descends from`,
+          what: `the images contain internal snapshots (${all}): libvirt can delete the new external snapshot only after those of them that are its ancestors`,
         },
       ];
     },
@@ -98,13 +98,13 @@ export const WAY_BACK_RULES: readonly Rule<CreateFacts>[] = [
     modes: EXTERNAL,
     find: ({ daemonVersion, labelled, plan }) => {
       const older =
-        ifBefore(daemonVersion, DELETES_EXTERNAL, 'deletes no external ones') ??
+        ifBefore(daemonVersion, DELETES_EXTERNAL, 'cannot delete external snapshots') ??
         (isPartial(plan) ? ifBefore(daemonVersion, DELETES_PARTIAL, PARTIAL_STAY) : null);
       return labelled && older !== null
         ? [
             {
-              what: `snapshots with a label are there to be pruned, and ${older}`,
-              hint: 'leave --label out, or take internal ones',
+              what: `snapshots with a label are meant to be pruned, but ${older}`,
+              hint: 'leave out --label, or take an internal snapshot',
             },
           ]
         : [];

@@ -21,9 +21,9 @@ export interface CreateFacts {
   readonly users: ImageUsers;
   /** Whether the name was made from a label, so that a prune finds the snapshot. */
   readonly labelled: boolean;
-  /** The names of the snapshots that libvirt knows already. */
+  /** The names of the existing snapshots of the VM. */
   readonly snapshotNames: readonly string[];
-  /** null when libvirtd does not tell its version, or when no rule needs it. */
+  /** null if libvirtd does not tell its version, or if no rule needs it. */
   readonly daemonVersion: DaemonVersion;
   /** The targets of the disks on which a block job runs. */
   readonly blockJobs: readonly string[];

@@ -39,14 +39,16 @@ export const IMAGE_FORMAT_RULES: readonly Rule<CreateFacts>[] = [
       if (leftOut.length === 0)
         return [
           {
-            what: 'the VM has no disk that a snapshot could hold (cdroms and read-only disks take no part)',
+            what: 'the VM has no disk that a snapshot could contain (CD-ROMs and read-only disks are left out)',
           },
         ];
       const memory = spec.diskOnly
         ? 'so is the memory (--disk-only)'
-        : 'the VM is off, without memory to save';
+        : 'the VM is off, so it has no memory to save';
       return [
-        { what: `every disk is left out (${leftOut.join(', ')}), and ${memory}: nothing is left to take` },
+        {
+          what: `every disk is left out (${leftOut.join(', ')}), and ${memory}: nothing is left to snapshot`,
+        },
       ];
     },
   },
@@ -74,8 +76,8 @@ export const IMAGE_FORMAT_RULES: readonly Rule<CreateFacts>[] = [
             : {
                 hint:
                   image.why === 'format-unrecorded'
-                    ? `record the format that ${image.path} was made with, the VM being off: qemu-img rebase -u -f qcow2 -F FORMAT -b BACKING IMAGE; raw, if a guest could write to it as a raw disk`
-                    : 'restore the file, or name the right one with qemu-img rebase -u -f qcow2 -F FORMAT -b BACKING IMAGE, the VM being off',
+                    ? `shut the VM off, and record the format of ${image.path} in the image on top of it (raw, if a guest could ever write to it as a raw disk) with qemu-img rebase -u -f qcow2 -F FORMAT -b BACKING IMAGE`
+                    : 'restore the file; or shut the VM off and record the right file in the image on top of it with qemu-img rebase -u -f qcow2 -F FORMAT -b BACKING IMAGE',
               }),
         };
       }),

@@ -3,6 +3,7 @@ import { chainOf, type DiskImage } from '../../model/image.ts';
 import { ifBefore, LEAVES_OUT_READ_ONLY } from '../../model/libvirt-versions.ts';
 import { virshWord } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
+import { diskInText } from '../../model/text.ts';
 import {
   corruptImage,
   eachDisk,
@@ -13,7 +14,7 @@ import {
 import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 
-/** Rules about the disks of a VM that is to have an internal snapshot; `corrupt-image` holds for every kind. */
+/** Rules of an internal snapshot about the disks of the VM; `corrupt-image` applies to every kind of snapshot. */
 
 /** The read-only disks of a VM that is off whose format is not qcow2. */
 export const readOnlyForeign = (domain: Domain): readonly Disk[] =>
@@ -35,7 +36,7 @@ export const INTERNAL_DISK_RULES: readonly Rule<CreateFacts>[] = [
         .filter((disk) => disk.snapshot === 'external')
         .map((disk) => ({
           what: `disk ${disk.target}: the VM's XML says snapshot='external', so libvirt would make an external snapshot`,
-          hint: `if that is what you want, say --external; else take snapshot='external' out of disk ${disk.target}`,
+          hint: `if you want an external snapshot, use --external; otherwise remove snapshot='external' from disk ${disk.target} in the XML`,
           command: editCommand(domain),
         })),
   },
@@ -49,8 +50,8 @@ export const INTERNAL_DISK_RULES: readonly Rule<CreateFacts>[] = [
       participants(domain)
         .filter((disk) => disk.snapshot === 'no' || disk.snapshot === 'manual')
         .map((disk) => ({
-          what: `disk ${disk.target}: the VM's XML says snapshot='${disk.snapshot}', and an internal snapshot needs every writable disk`,
-          hint: `take snapshot='${disk.snapshot}' out of disk ${disk.target}, or make the disk <readonly/>${disk.snapshot === 'manual' ? '; an external snapshot (--external, --disk-only) leaves it to its storage' : ''}`,
+          what: `disk ${disk.target}: the VM's XML says snapshot='${disk.snapshot}', but an internal snapshot needs every writable disk`,
+          hint: `remove snapshot='${disk.snapshot}' from disk ${disk.target} in the XML, or make the disk <readonly/>${disk.snapshot === 'manual' ? '; an external snapshot (--external, --disk-only) leaves it to its storage' : ''}`,
           command: editCommand(domain),
         })),
   },
@@ -89,6 +90,7 @@ export const INTERNAL_DISK_RULES: readonly Rule<CreateFacts>[] = [
             .filter((disk) => disk.storage === 'network')
             .map((disk) => ({
               what: `disk ${disk.target} is on the network, and libvirt takes internal snapshots of such disks only while the VM runs`,
+              hint: 'start the VM first',
               command: `virsh start ${virshWord(domain)}`,
             })),
   },
@@ -98,7 +100,7 @@ export const INTERNAL_DISK_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'overridable',
     modes: INTERNAL,
     find: ({ domain, daemonVersion }) => {
-      const does = 'may take no snapshot beside it while the VM is off, although it is read-only';
+      const does = 'may refuse a snapshot while the VM is off, although the disk is read-only';
       const older = ifBefore(daemonVersion, LEAVES_OUT_READ_ONLY, does);
       return older === null
         ? []
@@ -113,7 +115,7 @@ export const INTERNAL_DISK_RULES: readonly Rule<CreateFacts>[] = [
 
 /**
  * While the VM is off, libvirt does not pass the key to qemu-img. While it runs, QEMU (7.2) aborts with a failed
- * assertion when it writes the memory into the image of the first disk and that is encrypted.
+ * assertion when it saves the memory into the image of the first disk and that image is encrypted.
  */
 function encryptedFinding(
   { domain, images }: CreateFacts,
@@ -122,19 +124,19 @@ function encryptedFinding(
 ): Finding | null {
   const isEncrypted = (seen: DiskImage | undefined) => chainOf(seen)[0]?.encrypted;
   if (!isEncrypted(image)) return null;
-  const what = `disk ${disk.target} (${disk.source}): the image is encrypted, and`;
+  const what = `${diskInText(disk)}: the image is encrypted, and`;
   const [first] = participants(domain);
   if (isActive(domain.state)) {
     if (disk !== first) return null;
     return {
-      what: `${what} QEMU crashes when it writes the memory into the first disk and that is encrypted: the guest would be lost`,
-      hint: 'with a small unencrypted qcow2 image as the first disk it works; or encrypt within the guest',
+      what: `${what} QEMU crashes when it saves the memory into an encrypted first disk: the guest would be lost`,
+      hint: 'add a small unencrypted qcow2 image as the first disk, or encrypt inside the guest',
     };
   }
   return {
-    what: `${what} libvirt does not hand the key to qemu-img for a VM that is off`,
+    what: `${what} libvirt does not pass the key to qemu-img while the VM is off`,
     ...(isEncrypted(images.get(first?.target ?? ''))
-      ? { hint: 'copy the image instead, or encrypt within the guest' }
+      ? { hint: 'copy the image instead, or encrypt inside the guest' }
       : { hint: 'start the VM first', command: `virsh start ${virshWord(domain)}` }),
   };
 }

@@ -11,7 +11,7 @@ import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 
 /**
- * Rules about the name of an internal snapshot: it must not be confused with another snapshot of the image, and
+ * Rules about the name of an internal snapshot: QEMU must be able to tell it from the other snapshots of the image, and
  * libvirt must be able to pass it to QEMU.
  */
 
@@ -28,12 +28,12 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
         const others = usesOf(facts.users, source);
         if (others.length > 0)
           return {
-            what: `disk ${target}: ${source} already holds a snapshot ${inText(facts.name)} (id ${tag.id}), and ${describeUses(others)}; a second of that name could not be told from it`,
+            what: `disk ${target}: ${source} already contains a snapshot ${inText(facts.name)} (id ${tag.id}), and ${describeUses(others)}. Two snapshots of the same name in one image cannot be told apart`,
             hint: 'choose another name',
           };
         return {
-          what: `disk ${target}: ${source} already holds a snapshot ${inText(facts.name)} (id ${tag.id}) that libvirt does not know; a second of that name could not be told from it`,
-          hint: 'choose another name, or delete the one in the image while the VM is off',
+          what: `disk ${target}: ${source} already contains a snapshot ${inText(facts.name)} (id ${tag.id}) that is not registered in libvirt. Two snapshots of the same name in one image cannot be told apart`,
+          hint: 'choose another name; or, if nobody needs the snapshot in the image, delete it while the VM is off',
           command: deleteTagLine(facts.name, source ?? ''),
         };
       }),
@@ -48,7 +48,7 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
         const other = tagWithId(image, facts.name);
         if (!other) return null;
         return {
-          what: `disk ${target}: in ${source} the snapshot ${inText(other.name)} has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back instead of ${inText(facts.name)}`,
+          what: `disk ${target}: in ${source}, snapshot ${inText(other.name)} has the id ${other.id}. QEMU looks for an id before a name, so a revert to ${inText(facts.name)} would restore ${inText(other.name)} instead`,
           hint: `choose a name with a letter in it, such as snapshot-${facts.name}`,
         };
       }),
@@ -64,7 +64,7 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
       return couldBeId(name) && participants(domain).some(({ target }) => isAhead(images.get(target)))
         ? [
             {
-              what: `${inText(name)} is a number, which another snapshot in the image may have for its id, or get; QEMU, which looks for an id before a name, would bring that one back: a name with a letter in it, such as snapshot-${name}, is safe`,
+              what: `${inText(name)} is a number, and another snapshot in the image may have it as its id, now or later. QEMU looks for an id before a name, so a revert would restore that snapshot instead. A name with a letter in it, such as snapshot-${name}, is safe`,
             },
           ]
         : [];
@@ -80,7 +80,7 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
         const id = nextTagId(image);
         if (id === null || tagsNamed(image, id).length === 0) return null;
         return {
-          what: `disk ${target}: in ${source} the new snapshot gets the id ${id}, and QEMU looks for an id before a name: the snapshot called ${inText(id)} cannot be reverted to while the new one is there`,
+          what: `disk ${target}: in ${source}, the new snapshot will have the id ${id}. QEMU looks for an id before a name, so you cannot revert to the snapshot named ${inText(id)} while the new one exists`,
         };
       }),
   },
@@ -92,11 +92,13 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
     find: ({ domain, name, daemonVersion }) => {
       if (!isActive(domain.state) || isBefore(daemonVersion, SAVES_BY_JOB) || isJobName(name)) return [];
       const taker =
-        daemonVersion === null ? 'libvirtd from 10.9 on (it does not tell its version)' : 'this libvirtd';
+        daemonVersion === null
+          ? 'libvirtd 10.9 and newer (this one does not tell its version)'
+          : 'this libvirtd';
       return [
         {
-          what: `for a running VM ${taker} takes only names of letters A-Z a-z, digits, '.', '_' and '-', and not ${inText(name)}`,
-          hint: `call it ${inText(jobNameFor(name))}`,
+          what: `for a running VM, ${taker} accepts only names of letters (A-Z, a-z), digits, '.', '_' and '-', and not ${inText(name)}`,
+          hint: `use the name ${inText(jobNameFor(name))}`,
         },
       ];
     },
@@ -111,8 +113,8 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
       isActive(domain.state) && isBefore(daemonVersion, SAVES_BY_JOB) && !isMonitorName(name)
         ? [
             {
-              what: `for a running VM this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot ${inText(name)} that no disk holds`,
-              hint: `call it ${inText(jobNameFor(name))}`,
+              what: `for a running VM, this libvirtd (before 10.9) garbles names with '"' or '\\', and would report a snapshot ${inText(name)} that no disk contains`,
+              hint: `use the name ${inText(jobNameFor(name))}`,
             },
           ]
         : [],

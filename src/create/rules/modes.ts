@@ -1,8 +1,8 @@
-/** The kinds of snapshot that a rule of a create holds for (`modes`); a rule without any holds for all. */
+/** The kinds of snapshot that a rule of a create applies to (`modes`); a rule without any applies to all. */
 
 export const INTERNAL = ['internal'] as const;
 
-/** Those that make new files: with the memory, or of the disks alone. */
+/** Those that create new files: with the memory, or only of the disks. */
 export const EXTERNAL = ['external', 'disk-only'] as const;
 
 /** Those that save the memory of a running VM. */

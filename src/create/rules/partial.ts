@@ -9,15 +9,15 @@ import {
   REVERTS_EXTERNAL,
   TAKES_MANUAL_ALONE,
 } from '../../model/libvirt-versions.ts';
-import { virshWord } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
 import type { SnapshotPlan } from '../../model/snapshot-spec.ts';
+import { diskInText, disksInText } from '../../model/text.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
 
 /**
- * External snapshots that do not keep all disks: of the memory alone (formatsnapshot: "memory state"), and with disks
- * that are left to their storage (`snapshot='manual'`: LVM, ZFS, hardware). Tested with libvirt 9.0, 11.3 and 12.8.
+ * External snapshots that do not contain all disks: only the memory (formatsnapshot: "memory state"), or with disks that
+ * are left to their storage (`snapshot='manual'`: LVM, ZFS, hardware). Tested with libvirt 9.0, 11.3 and 12.8.
  */
 
 const isMemoryAlone = ({ disks, manual, memoryFile }: SnapshotPlan): boolean =>
@@ -28,7 +28,7 @@ export const isPartial = (plan: SnapshotPlan): boolean => isMemoryAlone(plan) ||
 
 /** What an older libvirtd does with such a snapshot, for `ifBefore`. */
 export const PARTIAL_STAY =
-  'deletes no external ones that leave disks to their storage or keep the memory alone';
+  'cannot delete external snapshots that leave a disk to its storage or contain only the memory';
 
 /** Whether this libvirtd could not delete what is planned; false where its version is not known. */
 export const isUndeletable = (plan: SnapshotPlan, daemonVersion: DaemonVersion): boolean =>
@@ -44,7 +44,7 @@ export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
       isMemoryAlone(plan)
         ? [
             {
-              what: 'the memory alone is saved, and no disk: a revert puts it back over what the disks hold by then, and if the guest has written to them since, its file systems may be damaged',
+              what: 'the snapshot contains only the memory, and no disk. A revert loads the memory but leaves the disks as they are then; if the guest has written to them in between, its file systems may be damaged',
             },
           ]
         : [],
@@ -59,8 +59,8 @@ export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
       plan.manual.length > 0 && isBefore(daemonVersion, KNOWS_MANUAL)
         ? [
             {
-              what: `disk ${plan.manual.join(', ')} is to be left to its storage (snapshot='manual'), which this libvirtd (before 9.0) does not know`,
-              hint: `leave it out instead (${leavingOut(plan)}), and take the storage's snapshot while the VM is paused with virsh suspend`,
+              what: `the snapshot would leave ${disksInText(plan.manual)} to the storage (snapshot='manual'), which this libvirtd (before 9.0) does not support`,
+              hint: `leave it out instead (${leavingOut(plan)}), and take the snapshot of the storage while the VM is paused (virsh suspend)`,
             },
           ]
         : [],
@@ -78,10 +78,10 @@ export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
       isBefore(daemonVersion, TAKES_MANUAL_ALONE)
         ? [
             {
-              what: `no disk is left for libvirt: ${plan.manual.join(', ')} is to be left to its storage (snapshot='manual'), and libvirtd before 11.9 takes no snapshot of such disks alone`,
+              what: `the snapshot would leave ${disksInText(plan.manual)} to the storage (snapshot='manual') and contain no other disk, and libvirtd before 11.9 cannot take such a snapshot`,
               hint: isActive(domain.state)
-                ? 'with the memory it does, as --memspec /PATH/TO/FILE says; or pause the VM with virsh suspend, and take the snapshot of the storage'
-                : 'take the snapshot of the storage alone: the VM is off',
+                ? 'save the memory too, with --memspec /PATH/TO/FILE; or pause the VM (virsh suspend) and take only the snapshot of the storage'
+                : 'the VM is off: take only the snapshot of the storage',
             },
           ]
         : [],
@@ -93,14 +93,14 @@ export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     modes: EXTERNAL,
     find: ({ domain, plan }) => {
       if (plan.manual.length === 0) return [];
-      const what = `disk ${plan.manual.join(', ')} is left to its storage (snapshot='manual')`;
+      const what = `the snapshot leaves ${disksInText(plan.manual)} to the storage (snapshot='manual')`;
       if (domain.state !== 'running' || plan.spec.halt) {
         const before = isActive(domain.state) && !plan.spec.halt ? 'resumed' : 'started';
         return [{ what: `${what}: take the snapshot of the storage before the VM is ${before}` }];
       }
       return [
         {
-          what: `${what}: the VM will be left paused. Take the snapshot of the storage then, and let the VM go on with virsh resume ${virshWord(domain)}`,
+          what: `${what}: the VM will stay paused, so that you can take the snapshot of the storage and then resume the VM`,
         },
       ];
     },
@@ -117,7 +117,7 @@ export const PARTIAL_CREATE_RULES: readonly Rule<CreateFacts>[] = [
       return domain.disks
         .filter(({ target, storage }) => beside.has(target) && storage === 'block')
         .map(({ target, source }) => ({
-          what: `disk ${target} (${source ?? 'without a path'}) is no file, and libvirt will not revert the VM to this snapshot, though it leaves that disk out`,
+          what: `${diskInText({ target, source })} is not a file, so libvirt will not revert the VM to this snapshot, although the snapshot leaves that disk out`,
         }));
     },
   },

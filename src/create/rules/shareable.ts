@@ -1,4 +1,5 @@
 import type { Rule } from '../../model/rule.ts';
+import { diskInText } from '../../model/text.ts';
 import { leaveOut } from '../../vm/disk-findings.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
@@ -22,7 +23,7 @@ export const SHAREABLE_RULES: readonly Rule<CreateFacts>[] = [
             shareable && plan.disks.some((planned) => planned.target === target && planned.overlay !== null),
         )
         .map((disk) => ({
-          what: `disk ${disk.target} (${disk.source}) is <shareable/>, and libvirt lays no overlay over it`,
+          what: `${diskInText(disk)} is <shareable/>, and libvirt creates no overlay for such a disk`,
           ...leaveOut(domain, disk),
         })),
   },

@@ -7,9 +7,9 @@ import { plannedFiles } from '../plan.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL, INTERNAL } from './modes.ts';
 
-/** The rules of a create about files that other VMs use too. */
+/** Rules of a create about files that other VMs use too. */
 
-/** Of each disk that takes part: its active image, and the backing files below it. */
+/** For each disk in the snapshot: its active image, and the backing files below it. */
 function chains({ domain, images }: CreateFacts) {
   return participants(domain).map(({ target, source }) => {
     const [, ...below] = chainOf(images.get(target)).map(({ path }) => path);
@@ -37,7 +37,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
                 ? []
                 : [
                     {
-                      what: `disk ${target}: nothing can be written into ${source} now: ${describeUses(users)}`,
+                      what: `disk ${target}: ${source} cannot be written to now, because ${describeUses(users)}`,
                       ...shutDown(users),
                     },
                   ]),
@@ -45,7 +45,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
                 ? []
                 : [
                     {
-                      what: `disk ${target}: ${path}, on which it lies, is written to: ${describeUses(written)}`,
+                      what: `disk ${target}: another VM writes to its backing file ${path}: ${describeUses(written)}`,
                       ...shutDown(written),
                     },
                   ]),
@@ -63,7 +63,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
         const writers = opening(facts.users, source).filter(({ writes }) => writes);
         if (writers.length === 0) return [];
         return {
-          what: `disk ${target}: an overlay over ${source} keeps nothing while that is written to: ${describeUses(writers)}`,
+          what: `disk ${target}: a snapshot cannot preserve ${source} while another VM writes to it: ${describeUses(writers)}`,
           ...shutDown(writers),
         };
       }),
@@ -78,8 +78,8 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
         const others = usesOf(facts.users, path);
         if (others.length === 0) return [];
         return {
-          what: `${path} would be written to by this VM, and ${describeUses(others)}`,
-          hint: 'name another file with --diskspec or --memspec',
+          what: `this VM would write to ${path}, and ${describeUses(others)}`,
+          hint: 'choose another file with --diskspec or --memspec',
         };
       }),
   },
@@ -93,7 +93,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
         const others = seeing(facts.users, source).filter(({ open }) => !open);
         if (source === null || others.length === 0) return [];
         return {
-          what: `disk ${target}: ${source} is not this VM's alone: ${describeUses(others)}. A revert will be refused while that is so`,
+          what: `disk ${target}: other VMs use ${source} too: ${describeUses(others)}. kvmsnap refuses a revert as long as they do`,
           ...partFrom(others),
         };
       }),
@@ -108,7 +108,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
         const writers = usesOf(facts.users, source).filter(({ writes, open }) => writes && !open);
         if (writers.length === 0) return [];
         return {
-          what: `disk ${target}: ${describeUses(writers)}: once it runs, it writes to ${source} beneath the overlay, and neither the snapshot nor this VM's disk is right any more`,
+          what: `disk ${target}: other VMs use ${source} too: ${describeUses(writers)}. If such a VM runs, it writes to ${source} below the overlay, which damages the snapshot and the disk of this VM`,
           ...partFrom(writers),
         };
       }),

@@ -19,8 +19,8 @@ import { VM_RULES } from './vm.ts';
 import { WRITE_CREATE_RULES } from './write.ts';
 
 /**
- * All rules that decide, before anything is touched, whether a snapshot can be taken. Their order is that of the
- * findings.
+ * All rules that decide, before anything is changed, whether a snapshot can be taken. The findings are printed in their
+ * order.
  */
 
 export const CREATE_RULES: readonly Rule<CreateFacts>[] = [

@@ -2,12 +2,12 @@ import type { Finding } from '../../model/rule.ts';
 import type { PlannedDisk } from '../../model/snapshot-spec.ts';
 import type { CreateFacts, TargetFile } from './facts.ts';
 
-/** The files that an external snapshot would make, with what is there now. */
+/** The files that an external snapshot would create, with what exists there now. */
 
 export const targetFileAt = ({ targetFiles }: CreateFacts, path: string): TargetFile | undefined =>
   targetFiles.get(path);
 
-/** Calls `find` for each overlay of the plan, with what exists at its path (undefined: not known). */
+/** Calls `find` for each overlay of the plan, with what exists at its path (undefined if that is unknown). */
 export function eachOverlay(
   facts: CreateFacts,
   find: (

@@ -6,12 +6,12 @@ import type { CreateFacts } from './facts.ts';
 
 /** What libvirt does not manage: drives on QEMU's own command line (hazard 47), and transient VMs (hazard 53). */
 
-const forgotten = (domain: Domain): Finding[] =>
+const transience = (domain: Domain): Finding[] =>
   domain.transient
     ? [
         {
-          what: 'the VM is transient: libvirt forgets its snapshots when it stops, and internal ones stay in the images as tags that no command shows',
-          hint: 'give it a definition that stays',
+          what: 'the VM is transient: when it stops, libvirt unregisters its snapshots, and internal ones stay in the images as tags without a snapshot',
+          hint: 'make the VM persistent',
           // through a pipe, because a file of any name could exist already
           command: `virsh dumpxml ${virshWord(domain)} | virsh define /dev/stdin`,
         },
@@ -23,7 +23,7 @@ export const UNMANAGED_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     id: 'command-line-drives',
     hazards: [47],
     severity: 'warning',
-    find: ({ domain }) => commandLineDrives(domain, 'libvirt takes no snapshot of what is on it'),
+    find: ({ domain }) => commandLineDrives(domain, 'libvirt does not include that in the snapshot'),
   },
-  { id: 'transient', hazards: [53], severity: 'warning', find: ({ domain }) => forgotten(domain) },
+  { id: 'transient', hazards: [53], severity: 'warning', find: ({ domain }) => transience(domain) },
 ];

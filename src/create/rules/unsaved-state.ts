@@ -2,11 +2,12 @@ import { isActive } from '../../model/domain.ts';
 import { ifBefore, isFrom, SAVES_BY_JOB } from '../../model/libvirt-versions.ts';
 import { virshWord } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
+import { diskInText } from '../../model/text.ts';
 import { EXTERNAL_INSTEAD, participants } from '../../vm/disk-findings.ts';
 import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 
-/** Rules about state of the VM that no snapshot holds, or that others change: firmware, TPM, shared disks. */
+/** Rules about state of the VM that no snapshot contains, or that other VMs change: firmware, TPM, shared disks. */
 
 export const UNSAVED_STATE_RULES: readonly Rule<CreateFacts>[] = [
   {
@@ -17,12 +18,12 @@ export const UNSAVED_STATE_RULES: readonly Rule<CreateFacts>[] = [
     modes: INTERNAL,
     find: ({ domain, daemonVersion }) => {
       if (!domain.pflash) return [];
-      const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'takes no internal snapshot of such a VM');
+      const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'cannot take an internal snapshot of such a VM');
       if (older !== null) return [{ what: `the VM has UEFI firmware, and ${older}`, hint: EXTERNAL_INSTEAD }];
       if (!isActive(domain.state) || domain.pflash.nvramFormat === 'qcow2') return [];
       return [
         {
-          what: `the VM has UEFI firmware with NVRAM in ${domain.pflash.nvramFormat} format, and a snapshot of it while it runs needs NVRAM in qcow2`,
+          what: `the VM has UEFI firmware with NVRAM in ${domain.pflash.nvramFormat} format, but a snapshot of the running VM needs NVRAM in qcow2 format`,
           hint: 'shut the VM down first; its NVRAM will then not be part of the snapshot',
           command: `virsh shutdown ${virshWord(domain)}`,
         },
@@ -54,7 +55,7 @@ export const UNSAVED_STATE_RULES: readonly Rule<CreateFacts>[] = [
       !isActive(domain.state) && domain.tpms.includes('emulator')
         ? [
             {
-              what: "the VM has an emulated TPM, whose state (the keys of a disk's encryption, say) is in a directory of libvirt and will NOT be part of the snapshot",
+              what: 'the VM has an emulated TPM. Its state (for example the keys of an encrypted disk) will NOT be part of the snapshot',
             },
           ]
         : [],
@@ -67,7 +68,7 @@ export const UNSAVED_STATE_RULES: readonly Rule<CreateFacts>[] = [
       participants(domain)
         .filter((disk) => disk.shareable)
         .map(({ target, source }) => ({
-          what: `disk ${target} (${source}) is <shareable/>: what another VM writes to it meanwhile is in the snapshot by chance, and a revert takes it away from that VM too`,
+          what: `${diskInText({ target, source })} is <shareable/>: the snapshot may contain half of what another VM is just writing, and a revert changes the disk of that VM too`,
           hint: 'shut the other VMs down first',
         })),
   },

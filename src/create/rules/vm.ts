@@ -21,8 +21,8 @@ export const VM_RULES: readonly Rule<CreateFacts>[] = [
         ...domain.disks.filter((disk) => disk.mirrored).map((disk) => disk.target),
       ]);
       return [...busy].map((target) => ({
-        what: `disk ${target}: a block job (copy, commit or pull) is under way`,
-        hint: 'wait for it (--info instead of --abort shows how far it is), or end it',
+        what: `disk ${target}: a block job (copy, commit or pull) is running`,
+        hint: 'wait until it has finished, or abort it (what it has done so far is lost)',
         command: `virsh blockjob ${virshWord(domain)} ${target} --abort`,
       }));
     },
@@ -41,7 +41,8 @@ export const VM_RULES: readonly Rule<CreateFacts>[] = [
                 transient && !(plan.mode === 'disk-only' && plan.leftOut.includes(target)),
             )
             .map((disk) => ({
-              what: `disk ${disk.target} is <transient/>, and libvirt takes no snapshot of it while the VM runs`,
+              what: `disk ${disk.target} is <transient/>, and libvirt takes no snapshot of such a disk while the VM runs`,
+              hint: 'shut the VM down first',
               command: `virsh shutdown ${virshWord(domain)}`,
             }))
         : [],
@@ -57,8 +58,8 @@ export const VM_RULES: readonly Rule<CreateFacts>[] = [
       if (!isActive(domain.state) || kinds.length === 0) return [];
       return [
         {
-          what: `the VM has host devices (${[...new Set(kinds)].join(', ')}), whose state cannot be saved while it runs`,
-          hint: 'shut it down first, or detach them, or leave the memory out with --disk-only',
+          what: `the VM has host devices (${[...new Set(kinds)].join(', ')}), whose state cannot be saved while the VM runs`,
+          hint: 'shut the VM down first, detach the devices, or leave the memory out with --disk-only',
           command: `virsh shutdown ${virshWord(domain)}`,
         },
       ];
@@ -77,7 +78,7 @@ export const VM_RULES: readonly Rule<CreateFacts>[] = [
         ? [
             {
               what: `the VM shares a file system by virtiofs, and ${older}`,
-              hint: 'shut it down first, or detach the share, or leave the memory out with --disk-only',
+              hint: 'shut the VM down first, detach the share, or leave the memory out with --disk-only',
               command: `virsh shutdown ${virshWord(domain)}`,
             },
           ]
@@ -93,7 +94,7 @@ export const VM_RULES: readonly Rule<CreateFacts>[] = [
       domain.managedSave
         ? [
             {
-              what: "the VM's memory is in a managed save, which this snapshot does not hold: it has the disks only, as they were when the VM was saved",
+              what: "the VM's memory is in a managed save, which will NOT be part of the snapshot: it contains only the disks, as they were when the VM was saved",
               hint: 'start the VM first to have its memory in the snapshot',
             },
           ]
@@ -114,7 +115,7 @@ export const VM_RULES: readonly Rule<CreateFacts>[] = [
       const where = disk?.storage === 'block' ? path : `the file system of ${path}`;
       return [
         {
-          what: `the guest's memory takes up to ${mebibytes(needed)}, and ${where} has ${mebibytes(freeBytes)} free; when it runs full in the middle, the image keeps all the space`,
+          what: `the guest's memory takes up to ${mebibytes(needed)}, but ${where} has only ${mebibytes(freeBytes)} free. If the space runs out, the save fails, and the image keeps all the space`,
           hint: 'free some space, shut the VM down first, or use --force',
         },
       ];
@@ -128,10 +129,10 @@ export const VM_RULES: readonly Rule<CreateFacts>[] = [
       plan.spec.noMetadata
         ? [
             {
-              what: `libvirt will keep no record of it: no command can list, revert or delete it, and ${
+              what: `libvirt will not record the snapshot: no command can list it, revert to it or delete it, and ${
                 plan.mode === 'internal'
                   ? 'in the images it counts as an orphan'
-                  : 'the VM goes on in overlays that belong to nothing'
+                  : 'the VM continues in overlays that belong to no snapshot'
               }`,
             },
           ]
@@ -146,7 +147,7 @@ export const VM_RULES: readonly Rule<CreateFacts>[] = [
       bitmapFindings(
         facts,
         participants(facts.domain).map(({ target }) => target),
-        'QEMU could not go back to the snapshot: a revert of the running VM would lose the guest',
+        'QEMU could not revert to the snapshot: a revert of the running VM would lose the guest',
       ),
   },
 ];

@@ -13,9 +13,9 @@ import { participants } from '../../vm/disk-findings.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL, INTERNAL } from './modes.ts';
 
-/** The rules of a create about images that cannot be written to, or to which nothing can be added. */
+/** Rules of a create about images that cannot be written to, or that cannot grow. */
 
-/** What a QEMU that runs has open already; for a VM that is off, the file is opened anew. */
+/** A running QEMU has the file open already; for a VM that is off, the file must be opened first. */
 const against = ({ state }: Domain): Against => (isActive(state) ? againstOpenFile : againstOpening);
 
 const written = ({ domain }: { readonly domain: Domain }): WrittenDisk[] =>
@@ -38,7 +38,7 @@ export const WRITE_CREATE_RULES: readonly Rule<CreateFacts>[] = [
     find: (facts) => unwritten(facts, against(facts.domain)),
   },
   {
-    // QEMU writes out what is left to be written before it goes over to the overlay; off, libvirt only reads the image
+    // QEMU flushes its data before it switches to the overlay; while the VM is off, libvirt only reads the image
     id: 'unwritable-base',
     hazards: [50],
     severity: 'error',
@@ -49,7 +49,7 @@ export const WRITE_CREATE_RULES: readonly Rule<CreateFacts>[] = [
             writeObstacles,
             plan.disks.map(({ target, source }) => ({ target, path: source })),
             againstOpenFile,
-            'QEMU cannot write out what the guest has written, and cannot go over to an overlay',
+            'QEMU cannot flush the data of the guest and switch to an overlay',
           )
         : [],
   },
@@ -66,7 +66,7 @@ export const WRITE_CREATE_RULES: readonly Rule<CreateFacts>[] = [
         obstacles,
         later,
         againstOpening,
-        'only QEMU, which has had it open since before, can still write to it: the VM can neither be reverted nor be started again',
+        'only the running QEMU, which opened it earlier, can still write to it: the VM can neither be reverted nor be started again',
       );
     },
   },

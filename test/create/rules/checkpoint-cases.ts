@@ -24,9 +24,11 @@ export const checkpointCreateCases = (
           {
             what: /2 checkpoints.*\(cp 1, cp2\)/,
             hint: /next backup then has to be a full one/,
-            command:
-              "virsh start centos7-1 && virsh checkpoint-delete centos7-1 --checkpointname 'cp 1' && " +
+            commands: [
+              'virsh start centos7-1',
+              "virsh checkpoint-delete centos7-1 --checkpointname 'cp 1'",
               'virsh checkpoint-delete centos7-1 --checkpointname cp2',
+            ],
           },
         ],
       },
@@ -35,8 +37,8 @@ export const checkpointCreateCases = (
         facts: creating({ domain: domain({ checkpoints: ['a'] }), ...NEW }),
         finds: [
           {
-            what: /an internal snapshot beside them/,
-            command: 'virsh start centos7-1 && kvmsnap create-as --external centos7-1 snapshot-2',
+            what: /refuses an internal snapshot or cannot revert to it/,
+            commands: ['virsh start centos7-1', 'kvmsnap create-as --external centos7-1 snapshot-2'],
           },
         ],
       },
@@ -49,7 +51,7 @@ export const checkpointCreateCases = (
         finds: [
           {
             what: /4 checkpoints.*\(a, b, c, \.\.\.\)/,
-            command: 'kvmsnap create-as --external centos7-1 snapshot-2',
+            commands: ['kvmsnap create-as --external centos7-1 snapshot-2'],
           },
         ],
       },
@@ -67,7 +69,7 @@ export const checkpointCreateCases = (
       {
         says: 'off',
         facts: external({ external: true }, { checkpoints: ['a'] }),
-        finds: [{ what: /only while the VM runs/, command: 'virsh start centos7-1' }],
+        finds: [{ what: /only while it runs/, command: 'virsh start centos7-1' }],
       },
     ],
   },

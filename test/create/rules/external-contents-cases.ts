@@ -27,7 +27,7 @@ export const EXTERNAL_CONTENT_CASES: Readonly<Record<string, RuleCases<CreateFac
       {
         says: 'one not',
         facts: external({ external: true }, { disks: [disk(), disk({ target: 'vdb', snapshot: 'no' })] }),
-        finds: [{ what: /^disk vdb is left out/ }],
+        finds: [{ what: /leaves out disk vdb/ }],
       },
     ],
   },
@@ -50,7 +50,11 @@ export const EXTERNAL_CONTENT_CASES: Readonly<Record<string, RuleCases<CreateFac
             snapshotNames: ['a', 'b', 'c'],
           },
         ),
-        finds: [{ what: /^disk vda: a and 2 more stay inside \/vm\/vda\.qcow2, beneath the overlay/ }],
+        finds: [
+          {
+            what: /^disk vda: internal snapshot a and 2 more are in \/vm\/vda\.qcow2, below the new overlay/,
+          },
+        ],
       },
     ],
   },
@@ -80,7 +84,7 @@ export const EXTERNAL_CONTENT_CASES: Readonly<Record<string, RuleCases<CreateFac
       {
         says: 'none',
         facts: at(both, OVERLAY, { freeBytes: MiB - 1 }),
-        finds: [{ what: /disk vda: the file system of \/vm\/vda\.s1 has 1 MiB free/ }],
+        finds: [{ what: /disk vda: the file system of \/vm\/vda\.s1 has only 1 MiB free/ }],
       },
     ],
   },

@@ -31,20 +31,20 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       {
         says: 'a block device of a VM that is off',
         facts: external({ external: true }, noFile),
-        finds: [{ what: /disk vda \(\/dev\/vg\/web\) is no file/, hint: /--diskspec vda,file=\// }],
+        finds: [{ what: /disk vda \(\/dev\/vg\/web\) is not a file/, hint: /--diskspec vda,file=\// }],
       },
       {
         says: 'one of a running VM: neither overlay nor memory',
         facts: external({ external: true }, { ...running, ...noFile }),
         finds: [
-          { what: /no place beside it for its overlay/ },
+          { what: /cannot choose a place for its overlay/ },
           { what: /for the memory/, hint: /--memspec/ },
         ],
       },
       {
         says: 'a disk on the network',
         facts: external({ diskOnly: true }, { ...running, ...network }),
-        finds: [{ what: /disk vda \(without a path\)/ }],
+        finds: [{ what: /disk vda is not a file/ }],
       },
       {
         says: 'the memory of a VM without disks',
@@ -87,7 +87,7 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       {
         says: 'the memory in the overlay',
         facts: external({ memory: { location: null, file: '/vm/o' }, disks: named }, running),
-        finds: [{ what: /^\/vm\/o would be the file of more than one part/ }],
+        finds: [{ what: /^\/vm\/o would be used for more than one part/ }],
       },
       {
         says: "libvirt's own names of two disks",
@@ -108,17 +108,17 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       {
         says: 'an overlay',
         facts: at(both, OVERLAY, { holds: 'file' }),
-        finds: [{ what: /^\/vm\/vda\.s1 exists already.*since another snapshot/, hint: /another name/ }],
+        finds: [{ what: /^\/vm\/vda\.s1 already exists.*since another snapshot/, hint: /another name/ }],
       },
       {
         says: 'the memory of another snapshot',
         facts: at(both, MEMORY, { holds: 'file', bytes: 9 }),
-        finds: [{ what: /centos7-1\.s1\.mem exists already.*memory of another snapshot/ }],
+        finds: [{ what: /centos7-1\.s1\.mem already exists.*memory of another snapshot/ }],
       },
       {
         says: 'the memory, where overlays are reused',
         facts: at(external({ external: true, reuse: true }, running), MEMORY, { holds: 'file' }),
-        finds: [{ what: /\.mem exists already/ }],
+        finds: [{ what: /\.mem already exists/ }],
       },
     ],
   },
@@ -130,7 +130,7 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       {
         says: 'the memory, on another host',
         facts: at(both, MEMORY, null),
-        finds: [{ what: /cannot be seen from here/, hint: /--force/ }],
+        finds: [{ what: /cannot see from here whether/, hint: /--force/ }],
       },
     ],
   },
@@ -138,7 +138,11 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
     severity: 'overridable',
     cases: [
       { says: 'a file', facts: both, finds: [] },
-      { says: 'a device', facts: onBlock, finds: [{ what: /vda.*overwrites what is on \/dev\/vg\/o/ }] },
+      {
+        says: 'a device',
+        facts: onBlock,
+        finds: [{ what: /vda.*will overwrite everything on \/dev\/vg\/o/ }],
+      },
       {
         says: 'a device that is reused',
         facts: external({
@@ -164,7 +168,7 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
         facts: reusing,
         finds: [
           {
-            what: /is not there/,
+            what: /does not exist/,
             command: 'qemu-img create -f qcow2 -F qcow2 -b /vm/vda.qcow2 /vm/vda.s1',
           },
         ],
@@ -172,12 +176,12 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       {
         says: 'made for another image',
         facts: at(reusing, OVERLAY, { holds: 'file', backing: '/vm/other' }),
-        finds: [{ what: /laid over \/vm\/other and not over \/vm\/vda\.qcow2/ }],
+        finds: [{ what: /has the backing file \/vm\/other instead of \/vm\/vda\.qcow2/ }],
       },
       {
         says: 'over nothing, off',
         facts: at(reusing, OVERLAY, { holds: 'file', backing: null }),
-        finds: [{ what: /laid over nothing .* the guest would see another disk/ }],
+        finds: [{ what: /has no backing file instead of .* the guest would see a different disk/ }],
       },
       {
         says: 'over nothing, running: QEMU is told what it lies over',
@@ -187,7 +191,7 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       {
         says: 'made for another image, running',
         facts: at(reusingRunning, OVERLAY, { holds: 'file', backing: '/vm/other' }),
-        finds: [{ what: /names \/vm\/other .* every other program will see another disk/ }],
+        finds: [{ what: /has the backing file \/vm\/other.* every other program will see a different disk/ }],
       },
     ],
   },
@@ -203,7 +207,7 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       {
         says: 'running',
         facts: at(reusingRunning, OVERLAY, { holds: 'file', backing: null }),
-        finds: [{ what: /names no backing file\. libvirt uses it over \/vm\/vda\.qcow2/ }],
+        finds: [{ what: /has no backing file\. libvirt puts it on top of \/vm\/vda\.qcow2/ }],
       },
     ],
   },
@@ -239,7 +243,7 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       {
         says: '258 bytes',
         facts: external({ external: true }, { disks: [disk({ source: `/vm/${'盘'.repeat(85)}` })] }),
-        finds: [{ what: /of 258 bytes, and the limit is 255/ }],
+        finds: [{ what: /258 bytes long, and the limit is 255/ }],
       },
     ],
   },

@@ -72,12 +72,12 @@ export const EXTERNAL_VM_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       {
         says: '--memspec, off',
         facts: external({ memory: { location: null, file: '/vm/m' } }),
-        finds: [{ what: /is off/, hint: /leave --memspec out/ }],
+        finds: [{ what: /is off/, hint: /leave out --memspec/ }],
       },
       {
         says: '--live, off',
         facts: external({ external: true, live: true }),
-        finds: [{ what: /no memory/, hint: /leave --live out/ }],
+        finds: [{ what: /no memory/, hint: /leave out --live/ }],
       },
     ],
   },
@@ -119,12 +119,12 @@ export const EXTERNAL_VM_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       {
         says: 'no answer',
         facts: external({ diskOnly: true, quiesce: true }, running, { agent: 'silent' }),
-        finds: [{ what: /gives no answer/ }],
+        finds: [{ what: /does not answer/ }],
       },
       {
         says: 'frozen by somebody else',
         facts: external({ diskOnly: true, quiesce: true }, running, { agent: 'frozen' }),
-        finds: [{ what: /held still already/, command: 'virsh domfsthaw centos7-1' }],
+        finds: [{ what: /already frozen, possibly by a backup/, command: 'virsh domfsthaw centos7-1' }],
       },
     ],
   },
@@ -135,7 +135,7 @@ export const EXTERNAL_VM_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       {
         says: 'a managed save',
         facts: external({ external: true }, { managedSave: true }),
-        finds: [{ what: /beneath the overlays/, command: 'virsh start centos7-1' }],
+        finds: [{ what: /below the overlays/, command: 'virsh start centos7-1' }],
       },
     ],
   },

@@ -56,12 +56,12 @@ export const WAY_BACK_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
       {
         says: 'names that differ after the last dot',
         facts: external({ diskOnly: true }, twoImages('a', 'a')),
-        finds: [{ what: /images of disk vda, vdb differ only/, command: 'virsh edit centos7-1' }],
+        finds: [{ what: /image names of disks vda, vdb differ only/, command: 'virsh edit centos7-1' }],
       },
       {
         says: 'a block device',
         facts: external({ diskOnly: true, disks: named }, noFile),
-        finds: [{ what: /disk vda \(\/dev\/vg\/web\) is no file, and libvirt cannot revert/ }],
+        finds: [{ what: /disk vda \(\/dev\/vg\/web\) is not a file, and libvirt cannot revert/ }],
       },
       {
         says: 'disks on the network, which have no names',
@@ -93,7 +93,9 @@ export const WAY_BACK_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
       {
         says: 'internal ones in the image',
         facts: external({ external: true }, {}, overInternal),
-        finds: [{ what: /internal snapshots \(i1, i2\): libvirt deletes the new external one only after/ }],
+        finds: [
+          { what: /internal snapshots \(i1, i2\): libvirt can delete the new external snapshot only after/ },
+        ],
       },
     ],
   },
@@ -113,7 +115,7 @@ export const WAY_BACK_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
       {
         says: '7.0, with a label',
         facts: external({ external: true }, {}, { labelled: true, daemonVersion: 7_000_000 }),
-        finds: [{ what: /there to be pruned.*deletes no external/ }],
+        finds: [{ what: /meant to be pruned.*cannot delete external/ }],
       },
     ],
   },

@@ -23,7 +23,7 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         facts: creating({
           domain: domain({ disks: [disk({ device: 'cdrom' }), disk({ target: 'vdb', readonly: true })] }),
         }),
-        finds: [{ what: /no disk that a snapshot could hold/ }],
+        finds: [{ what: /no disk that a snapshot could contain/ }],
       },
       {
         says: 'no disk at all',
@@ -38,7 +38,7 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
       {
         says: 'every disk left out, off',
         facts: external({ external: true, disks: LEFT_OUT }),
-        finds: [{ what: /the VM is off, without memory to save/ }],
+        finds: [{ what: /the VM is off, so it has no memory to save/ }],
       },
       {
         says: 'the memory alone',

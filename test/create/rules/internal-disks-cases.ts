@@ -96,7 +96,7 @@ export const INTERNAL_DISK_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'the only one, the VM off',
         facts: encrypted('vda'),
-        finds: [{ what: /does not hand the key to qemu-img/, hint: /copy the image/ }],
+        finds: [{ what: /does not pass the key to qemu-img/, hint: /copy the image/ }],
       },
       {
         says: 'the only one, the VM running: QEMU would crash',
@@ -153,7 +153,7 @@ export const INTERNAL_DISK_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'on a version that nobody knows',
         facts: creating({ domain: readOnly('raw'), daemonVersion: null }),
-        finds: [{ what: /libvirtd does not tell its version, and before 9\.0 it may take no snapshot/ }],
+        finds: [{ what: /libvirtd does not tell its version, and before 9\.0 it may refuse a snapshot/ }],
       },
     ],
   },

@@ -24,7 +24,7 @@ export const INTERNAL_NAME_CASES: Readonly<Record<string, RuleCases<CreateFacts>
         }),
         finds: [
           {
-            what: /disk vdb: \/vm\/vdb\.qcow2 already holds a snapshot snapshot-2 \(id 7\)/,
+            what: /disk vdb: \/vm\/vdb\.qcow2 already contains a snapshot snapshot-2 \(id 7\)/,
             command: 'qemu-img snapshot -d snapshot-2 --image-opts driver=qcow2,file.filename=/vm/vdb.qcow2',
           },
         ],
@@ -78,12 +78,12 @@ export const INTERNAL_NAME_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'the next id, after a gap, is a name',
         facts: creatingOn({}, seen({ tags: [tag('8', { id: '1' }), tag('x', { id: '7' })] })),
-        finds: [{ what: /disk vda: .*gets the id 8.*8 cannot be reverted to/ }],
+        finds: [{ what: /disk vda: .*will have the id 8.*cannot revert to the snapshot named 8/ }],
       },
       {
         says: 'the first id is a name',
         facts: creatingOn({}, seen({ tags: [tag('2', { id: '1' })] })),
-        finds: [{ what: /gets the id 2/ }],
+        finds: [{ what: /will have the id 2/ }],
       },
     ],
   },
@@ -108,12 +108,12 @@ export const INTERNAL_NAME_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'a name with a space, running, a libvirtd that saves by job',
         facts: creating({ name: 'before upgrade', domain: running(), daemonVersion: NEW_DAEMON }),
-        finds: [{ what: /and not 'before upgrade'/, hint: /call it before-upgrade/ }],
+        finds: [{ what: /and not 'before upgrade'/, hint: /use the name before-upgrade/ }],
       },
       {
         says: 'the same where the version is not known',
         facts: creating({ name: 'before upgrade', domain: running(), daemonVersion: null }),
-        finds: [{ what: /libvirtd from 10\.9 on \(it does not tell its version\) takes only/ }],
+        finds: [{ what: /libvirtd 10\.9 and newer \(this one does not tell its version\) accepts only/ }],
       },
     ],
   },
@@ -130,7 +130,7 @@ export const INTERNAL_NAME_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'a quote, running, an older libvirtd',
         facts: creating({ name: 'a"b', domain: running() }),
-        finds: [{ what: /garbles.*'a"b'/, hint: /call it a-b/ }],
+        finds: [{ what: /garbles.*'a"b'/, hint: /use the name a-b/ }],
       },
       {
         says: 'a backslash, running, an older libvirtd',

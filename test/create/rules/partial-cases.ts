@@ -37,7 +37,7 @@ export const PARTIAL_CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts
     cases: [
       { says: 'with the disks', facts: external({ memory }, running), finds: [] },
       { says: 'with a disk of the storage', facts: manual({ ...running, ...two }), finds: [] },
-      { says: 'alone', facts: MEMORY_ALONE, finds: [{ what: /memory alone .* may be damaged/ }] },
+      { says: 'alone', facts: MEMORY_ALONE, finds: [{ what: /only the memory, .* may be damaged/ }] },
     ],
   },
   'manual-unknown': {
@@ -48,7 +48,7 @@ export const PARTIAL_CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts
       {
         says: '7.0',
         facts: manual(two, OLDEST),
-        finds: [{ what: /disk vdb .*does not know/, hint: /--diskspec vdb,snapshot=no.*virsh suspend/ }],
+        finds: [{ what: /disk vdb .*does not support/, hint: /--diskspec vdb,snapshot=no.*virsh suspend/ }],
       },
     ],
   },
@@ -69,7 +69,7 @@ export const PARTIAL_CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts
       {
         says: 'running: it is left paused',
         facts: manual({ ...running, ...two }),
-        finds: [{ what: /disk vdb .*left paused.*virsh resume centos7-1/ }],
+        finds: [{ what: /disk vdb .*stay paused.*resume the VM/ }],
       },
       {
         says: "in the VM's XML",
@@ -77,7 +77,7 @@ export const PARTIAL_CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts
           { external: true },
           { ...running, disks: [disk(), disk({ target: 'vdb', snapshot: 'manual' })] },
         ),
-        finds: [{ what: /disk vdb .*left paused/ }],
+        finds: [{ what: /disk vdb .*stay paused/ }],
       },
       { says: 'off', facts: manual(two), finds: [{ what: /before the VM is started/ }] },
       {
@@ -109,7 +109,7 @@ export const PARTIAL_CREATE_CASES: Readonly<Record<string, RuleCases<CreateFacts
       {
         says: 'a block device left out',
         facts: external({ external: true, disks: [diskSpec('vdb', 'no')] }, block, NEWEST),
-        finds: [{ what: /disk vdb \(\/dev\/vg\/b\) is no file/ }],
+        finds: [{ what: /disk vdb \(\/dev\/vg\/b\) is not a file/ }],
       },
       {
         says: 'a block device left to its storage',

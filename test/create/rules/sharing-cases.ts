@@ -18,7 +18,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
         facts: { ...facts, users: usedBy(VDA, { open: true }) },
         finds: [
           {
-            what: /^disk vda: nothing can be written into \/vm\/vda\.qcow2 now: VM web-2 \(running\) has it as disk vda$/,
+            what: /^disk vda: \/vm\/vda\.qcow2 cannot be written to now, because VM web-2 \(running\) has it as disk vda$/,
             command: 'virsh shutdown web-2',
           },
         ],
@@ -35,7 +35,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
           images: new Map([['vda', seen({}, { path: '/vm/base' })]]),
           users: usedBy('/vm/base', { open: true }),
         },
-        finds: [{ what: /\/vm\/base, on which it lies, is written to/ }],
+        finds: [{ what: /another VM writes to its backing file \/vm\/base/ }],
       },
       {
         says: 'a running VM lies on the image below too',
@@ -59,7 +59,9 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
       {
         says: 'a running VM writes to what the overlay is laid over',
         facts: external({ external: true }, {}, { users: usedBy(VDA, { open: true }) }),
-        finds: [{ what: /keeps nothing while that is written to: VM web-2 \(running\)/ }],
+        finds: [
+          { what: /cannot preserve \/vm\/vda\.qcow2 while another VM writes to it: VM web-2 \(running\)/ },
+        ],
       },
     ],
   },
@@ -70,7 +72,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
       {
         says: 'a file of another VM is to be reused',
         facts: external({ external: true, reuse: true }, {}, { users: usedBy('/vm/vda.s1', {}) }),
-        finds: [{ what: /^\/vm\/vda\.s1 would be written to by this VM, and VM web-2/ }],
+        finds: [{ what: /^this VM would write to \/vm\/vda\.s1, and VM web-2/ }],
       },
     ],
   },
@@ -87,7 +89,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
         facts: { ...facts, users: usedBy(VDA, {}) },
         finds: [
           {
-            what: /not this VM's alone: VM web-2 \(shut off\) has it as disk vda/,
+            what: /other VMs use \S+ too: VM web-2 \(shut off\) has it as disk vda/,
             hint: /virsh edit web-2/,
           },
         ],
@@ -105,7 +107,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
       {
         says: 'a VM that is off will write to it',
         facts: external({ external: true }, {}, { users: usedBy(VDA, {}) }),
-        finds: [{ what: /VM web-2 \(shut off\) has it as disk vda: once it runs, it writes to/ }],
+        finds: [{ what: /VM web-2 \(shut off\) has it as disk vda\. If such a VM runs, it writes to/ }],
       },
     ],
   },

@@ -22,7 +22,7 @@ export const unmanagedCreateCases = (
         facts: creating({ domain: ONE }),
         finds: [
           {
-            what: /^<qemu:commandline> gives QEMU a drive that libvirt does not manage \(file=\/a.qcow2,if=virtio\), and libvirt takes no/,
+            what: /^<qemu:commandline> gives QEMU a drive that libvirt does not manage \(file=\/a.qcow2,if=virtio\), and libvirt does not include/,
           },
         ],
       },
@@ -38,7 +38,7 @@ export const unmanagedCreateCases = (
         facts: creating({ domain: domain({ transient: true, state: 'running' }) }),
         finds: [
           {
-            what: /libvirt forgets its snapshots when it stops/,
+            what: /when it stops, libvirt unregisters its snapshots/,
             command: 'virsh dumpxml centos7-1 | virsh define /dev/stdin',
           },
         ],
@@ -70,7 +70,7 @@ export const SHAREABLE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> =
         facts: external({ diskOnly: true }, SHARED),
         finds: [
           {
-            what: /disk vda .* is <shareable\/>, and libvirt lays no overlay over it/,
+            what: /disk vda .* is <shareable\/>, and libvirt creates no overlay for such a disk/,
             command: 'kvmsnap create-as --disk-only --diskspec vda,snapshot=no centos7-1 without-vda',
           },
         ],

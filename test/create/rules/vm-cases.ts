@@ -103,7 +103,7 @@ export const VM_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       {
         says: 'short of all the memory, where QEMU does not tell what it holds',
         facts: creating({ domain: running(), freeBytes: 400 * MiB, residentBytes: null }),
-        finds: [{ what: /up to 576 MiB.* has 400 MiB free/ }],
+        finds: [{ what: /up to 576 MiB.* has only 400 MiB free/ }],
       },
     ],
   },
@@ -114,12 +114,12 @@ export const VM_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
       {
         says: 'internal',
         facts: creating({ plan: internalPlan(domain(), { ...INTERNAL_SPEC, noMetadata: true }) }),
-        finds: [{ what: /no record of it.*counts as an orphan/ }],
+        finds: [{ what: /will not record the snapshot.*counts as an orphan/ }],
       },
       {
         says: 'external',
         facts: external({ external: true, noMetadata: true }),
-        finds: [{ what: /goes on in overlays that belong to nothing/ }],
+        finds: [{ what: /continues in overlays that belong to no snapshot/ }],
       },
     ],
   },

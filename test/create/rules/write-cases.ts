@@ -86,7 +86,7 @@ export const writeCreateCases = (
           { state: 'running' },
           { writeObstacles: obstacle('immutable', VDA, stopping) },
         ),
-        finds: [{ what: /is immutable .*cannot go over to an overlay$/ }],
+        finds: [{ what: /is immutable .*switch to an overlay$/ }],
       },
     ],
   },
