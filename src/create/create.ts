@@ -1,5 +1,5 @@
-import { registerSnapshot } from '../describe/register.ts';
 import { KvmsnapError } from '../errors.ts';
+import { loadMeanwhile } from '../host/meanwhile.ts';
 import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { isPattern } from '../model/selection.ts';
@@ -7,24 +7,22 @@ import { disksInText, inText } from '../model/text.ts';
 import type { SpaceRequest, SpaceRun } from '../prune/free-space-run.ts';
 import { toPruneRequest } from '../prune/options.ts';
 import type { PruneRequest } from '../prune/prune.ts';
-import { pruneTogether, pruneVm } from '../prune/report.ts';
 import { hasRules, mostKept } from '../prune/retention.ts';
 import type { Context } from '../run/context.ts';
 import { type ActionResult, forEachDomain } from '../run/for-each-domain.ts';
-import { operate } from '../run/operation.ts';
 import { toSelection } from '../run/select-options.ts';
-import { keptTooDeep, mayBeTooDeep } from '../vm/chain-depth.ts';
-import { readAgain, requireAllRead } from '../vm/load.ts';
 import { readSelection, type Targets } from '../vm/select.ts';
 import type { CreateOptions } from './command.ts';
 import { checkSpec, checkXmlOptions } from './options.ts';
 import { isExternalSpec } from './plan.ts';
-import { snapshotXml } from './print-xml.ts';
-import { type Created, NOTHING_PRUNED, type Result, report } from './report.ts';
+import type { Created, Result } from './report.ts';
 import { type Asked, byXml, checkForMany, checkUse, type SnapshotRequest, toRequest } from './request.ts';
-import { type Taken, takeSnapshot } from './take.ts';
+import type { Taken } from './take.ts';
 
-/** Takes a snapshot of each selected VM, and then prunes its old ones if there are keep rules. */
+/**
+ * Takes a snapshot of each selected VM, and then prunes its old ones if there are keep rules. What is needed only after the first
+ * answer of virsh is loaded while virsh runs.
+ */
 
 /**
  * Runs `create` (name null: kvmsnap chooses one, from the label if there is one) and `create-as`. Prunes only after the
@@ -45,7 +43,9 @@ export async function create(
     checkSpec(request.spec);
     await refuseTooMany(ctx, request, pruning);
   }
-  const selected = await readSelection(ctx, toSelection(words, options));
+  const [selected, [{ report }]] = await loadMeanwhile(readSelection(ctx, toSelection(words, options)), () =>
+    Promise.all([import('./report.ts'), import('./take.ts')]),
+  );
   if (name === null && options.label === undefined && options.xml === undefined)
     refuseSecondName(words, selected);
   if (!selected.single) checkForMany(request, options);
@@ -68,7 +68,9 @@ export async function create(
 /** Throws `check` for keep rules that keep more external snapshots than libvirt can start a VM with. */
 async function refuseTooMany({ virsh }: Context, { spec }: Asked, { rules }: PruneRequest): Promise<void> {
   const kept = mostKept(rules);
-  if (!isExternalSpec(spec) || !mayBeTooDeep(kept)) return;
+  if (!isExternalSpec(spec)) return;
+  const { keptTooDeep, mayBeTooDeep } = await import('../vm/chain-depth.ts');
+  if (!mayBeTooDeep(kept)) return;
   const why = keptTooDeep(kept, await readDaemonVersion(virsh));
   if (why === null) return;
   throw new KvmsnapError('check', `no snapshot was taken: ${why}`, {
@@ -99,6 +101,9 @@ async function registerOne(
   { current = false }: CreateOptions,
 ): Promise<ActionResult<Created>> {
   if (!xml) throw new Error('--redefine without a file');
+  const { registerSnapshot } = await import('../describe/register.ts');
+  const { operate } = await import('../run/operation.ts');
+  const { NOTHING_PRUNED } = await import('./report.ts');
   const ended = await operate(ctx, registerSnapshot(reading, { ...xml, makeCurrent: current }));
   const value =
     'planned' in ended
@@ -113,6 +118,7 @@ export async function printXml(
   { name, spec, labelled, description }: Asked,
   { memspec, diskspec = [], external = false }: CreateOptions,
 ): Promise<void> {
+  const { snapshotXml } = await import('./print-xml.ts');
   for (const { reading } of targets) {
     if (reading instanceof KvmsnapError) throw reading;
     const isNamed = typeof name === 'string' || labelled || external;
@@ -133,6 +139,7 @@ async function createOne(
   request: SnapshotRequest,
   pruning: PruneRequest,
 ): Promise<ActionResult<Created>> {
+  const { takeSnapshot } = await import('./take.ts');
   const ended = await takeSnapshot(ctx, reading, request);
   const created =
     'planned' in ended
@@ -168,8 +175,11 @@ async function pruneAfter(
   pruning: PruneRequest,
   fresh: string,
 ): Promise<ActionResult<Pick<Created, 'pruned' | 'after'>>> {
+  const { NOTHING_PRUNED } = await import('./report.ts');
   const nothing = { pruned: NOTHING_PRUNED, after: null };
   if (!hasRules(pruning.rules)) return { value: nothing, failures: [], succeeded: 0 };
+  const { readAgain, requireAllRead } = await import('../vm/load.ts');
+  const { pruneVm } = await import('../prune/report.ts');
   try {
     const after = await readAgain(ctx, domain);
     requireAllRead(ctx, after, `prune ${inText(domain.name)}`);
@@ -191,6 +201,7 @@ async function freeTogether(
   const vmsToPrune = results.map(({ value }) =>
     value?.after ? { vm: value.after, fresh: value.name } : null,
   );
+  const { pruneTogether } = await import('../prune/report.ts');
   const { results: after, space } = await pruneTogether(ctx, results, vmsToPrune, request);
   const pruned = results.map((result, i): Result => {
     const { value: pruned, outcome, failures, succeeded } = after[i] ?? { value: null };

@@ -31,7 +31,7 @@ interface KnownFacts {
 /** Reads all facts that the rules of a create need. Throws `busy` if another job holds the running VM. */
 export async function readCreateFacts(
   ctx: Context,
-  { domain, uri, snapshotNames }: DomainReading,
+  { domain, uri, snapshotNames, listed }: DomainReading,
   name: string,
   known: KnownFacts = {},
 ): Promise<CreateFacts> {
@@ -46,7 +46,7 @@ export async function readCreateFacts(
       known.users ??
         readImageUsers(
           ctx,
-          { domain, uri, images: imagesRead, snapshots: [] },
+          { domain, uri, listed, images: imagesRead, snapshots: [] },
           { more: plannedFiles(plan), harmless: true },
         ),
       running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,

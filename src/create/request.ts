@@ -1,6 +1,4 @@
 import { KvmsnapError } from '../errors.ts';
-import { readXmlFile } from '../host/user-files.ts';
-import { parseSnapshotRequest } from '../libvirt/xml/snapshot-request.ts';
 import { labelledName } from '../model/labels.ts';
 import { automaticName } from '../model/names.ts';
 import type { SnapshotSpec } from '../model/snapshot-spec.ts';
@@ -93,6 +91,8 @@ export function checkForMany({ spec }: Asked, { printXml, xml }: CreateOptions):
 
 /** The request with name, memory and disks from an XML file. Throws `usage` if the file cannot be understood. */
 export async function byXml(request: Asked, path: string): Promise<Asked> {
+  const { readXmlFile } = await import('../host/user-files.ts');
+  const { parseSnapshotRequest } = await import('../libvirt/xml/snapshot-request.ts');
   const text = await readXmlFile(path);
   const { name, memory, disks } = parseSnapshotRequest(path, text);
   const spec: SnapshotSpec = { ...request.spec, memory, disks, namedBy: 'libvirt' };

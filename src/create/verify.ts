@@ -1,6 +1,9 @@
 import { KvmsnapError } from '../errors.ts';
+import type { DomainReading } from '../libvirt/domains.ts';
+import { dumpCommand, parseSnapshots } from '../libvirt/snapshots.ts';
+import { takingAlong } from '../libvirt/virsh.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
-import { isActive } from '../model/domain.ts';
+import { isActive, takesPart } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import type { Finding } from '../model/rule.ts';
 import { inText } from '../model/text.ts';
@@ -8,7 +11,8 @@ import type { Context } from '../run/context.ts';
 import { lostCurrent, residue } from '../run/failed-write.ts';
 import type { Verified } from '../run/operation.ts';
 import { readAfter, type WriteEnd } from '../run/write.ts';
-import { completeVm, type Vm } from '../vm/load.ts';
+import { readImages } from '../vm/disks.ts';
+import { assembleVm, completeVm, type Vm } from '../vm/load.ts';
 import { readAgainWhile } from '../vm/read-again.ts';
 import { thaw } from './guest-agent.ts';
 import { existsAlready } from './naming.ts';
@@ -100,12 +104,10 @@ function readAfterwards(
   end: WriteEnd,
 ): Promise<After> {
   const isFlawed = ({ flaws }: After) => end.kind === 'done' && flaws.length > 0;
+  const readNow = end.kind === 'done' && plan.mode === 'internal' ? readAtOnce : readInTurn;
   return readAgainWhile(ctx, isFlawed, async () => {
-    const after = await readAfter(ctx, reading.domain.uuid, end);
-    const [vm, targetFiles] = await Promise.all([
-      completeVm(ctx, after, [name]),
-      readTargetFiles(ctx, after.uri, plan),
-    ]);
+    const vm = await readNow(ctx, reading, name, end);
+    const targetFiles = await readTargetFiles(ctx, vm.uri, plan);
     const snapshot = vm.snapshots.find((candidate) => candidate.name === name);
     const flaws = [
       ...(snapshot || plan.spec.noMetadata ? [] : ['libvirt does not list it']),
@@ -117,6 +119,27 @@ function readAfterwards(
     return { vm, snapshot, flaws, targetFiles };
   });
 }
+
+type ReadAfterwards = (ctx: Context, before: DomainReading, name: string, end: WriteEnd) => Promise<Vm>;
+
+/** Only what the VM is now tells which images to look at. */
+const readInTurn: ReadAfterwards = async (ctx, { domain }, name, end) =>
+  completeVm(ctx, await readAfter(ctx, domain.uuid, end), [name]);
+
+/**
+ * A finished internal snapshot is in the images of before: all of it is read at once, in one virsh process. What is not as it
+ * should be by then is read in turn.
+ */
+const readAtOnce: ReadAfterwards = async (ctx, before, name, end) => {
+  const { uri, domain } = before;
+  const along = takingAlong(ctx.virsh, [dumpCommand(domain.uuid, name)]);
+  const looking = readImages(ctx, uri, domain.disks.filter(takesPart));
+  const after = readAfter({ ...ctx, virsh: along.virsh }, domain.uuid, end).catch(() => null);
+  const [vm, images, [xml]] = await Promise.all([after, looking, along.answers()]);
+  const isAsBefore = vm && JSON.stringify(vm.domain.disks) === JSON.stringify(domain.disks);
+  if (!isAsBefore || !xml) return readInTurn(ctx, before, name, end);
+  return assembleVm(ctx, vm, parseSnapshots(ctx.virsh, [xml]), images);
+};
 
 const incomplete = (vm: string, name: string, flaws: readonly string[]): KvmsnapError =>
   new KvmsnapError(

@@ -1,5 +1,6 @@
 import { KvmsnapError } from '../errors.ts';
-import type { Domain } from '../model/domain.ts';
+import { loadMeanwhile } from '../host/meanwhile.ts';
+import type { Domain, DomainDefinition } from '../model/domain.ts';
 import { nearest } from '../model/names.ts';
 import { isPattern, matcher, selectDomains } from '../model/selection.ts';
 import { allInText, inText } from '../model/text.ts';
@@ -7,8 +8,6 @@ import { allAnswered, isBusy, parseSnapshotTree, parseState, splitLines } from '
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, countErrors, virshFailure } from './virsh-error.ts';
-import { withVolumePaths } from './volumes.ts';
-import { parseDomain } from './xml/domain.ts';
 
 /** Reading VMs and their snapshots: few processes, exact names, nothing taken from a table. */
 
@@ -25,6 +24,13 @@ export interface DomainReading {
   readonly domain: Domain;
   readonly snapshotNames: readonly string[];
   readonly current: string | null;
+  /** All VMs of the connection at that moment, this one too. */
+  readonly listed: readonly ListedVm[];
+}
+
+/** A VM as the lists of libvirt have it. */
+export interface ListedVm extends DomainName {
+  readonly isActive: boolean;
 }
 
 /** All VMs of the connection; `parseMachineNames` reads the answer. */
@@ -175,6 +181,7 @@ const HOST_COMMANDS: readonly VirshCommand[] = [
   ['uri'],
   ['list', '--all', '--with-managed-save', '--uuid'],
   ['list', '--all', '--transient', '--uuid'],
+  ['list', '--uuid'],
   LIST_DOMAINS,
 ];
 
@@ -188,22 +195,33 @@ interface Batch {
 }
 
 async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Batch> {
-  const answers = await virsh.read([...targets.flatMap(vmCommands), ...HOST_COMMANDS]);
+  const [answers, [{ parseDomain }, { withVolumePaths }]] = await loadMeanwhile(
+    virsh.read([...targets.flatMap(vmCommands), ...HOST_COMMANDS]),
+    () => Promise.all([import('./xml/domain.ts'), import('./volumes.ts')]),
+  );
   const { stderr } = answers;
   if (!answers.lastSucceeded) throw connectionFailure(stderr);
   const texts = allAnswered(answers);
-  const [uri = '', saved = '', transient = '', list = ''] = texts.slice(-HOST_COMMANDS.length);
+  const [uri = '', saved = '', transient = '', active = '', list = ''] = texts.slice(-HOST_COMMANDS.length);
   const size = vmCommands('').length;
   const parts = targets.map((_, i) => texts.slice(i * size, (i + 1) * size));
   const withoutCheckpoints = stderr.split('virDomainListAllCheckpoints').length - 1;
-  return {
+  const vms = parseDomainNames(list);
+  const isActive = new Set(splitLines(active));
+  const host: HostLists = {
     uri: uri.trim(),
-    vms: parseDomainNames(list),
-    readings: await withVolumes(
-      virsh,
-      parts.map((part) =>
-        toReading(part, uri.trim(), { saved: splitLines(saved), transient: splitLines(transient) }),
-      ),
+    saved: splitLines(saved),
+    transient: splitLines(transient),
+    listed: vms.map((vm) => ({ ...vm, isActive: isActive.has(vm.uuid) })),
+  };
+  const readings = parts.map((part) => toReading(part, host, parseDomain));
+  const domains = readings.flatMap((reading) => reading?.domain ?? []);
+  const placed = new Map((await withVolumePaths(virsh, domains)).map((domain) => [domain.uuid, domain]));
+  return {
+    uri: host.uri,
+    vms,
+    readings: readings.map(
+      (reading) => reading && { ...reading, domain: placed.get(reading.domain.uuid) ?? reading.domain },
     ),
     peaceful: parts.reduce(
       (sum, [, current, , , , control]) => sum + (current ? 0 : 1) + (control ? 0 : 1),
@@ -213,33 +231,26 @@ async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Ba
   };
 }
 
-async function withVolumes(
-  virsh: Virsh,
-  readings: readonly (DomainReading | null)[],
-): Promise<(DomainReading | null)[]> {
-  const domains = await withVolumePaths(
-    virsh,
-    readings.flatMap((reading) => reading?.domain ?? []),
-  );
-  const found = new Map(domains.map((domain) => [domain.uuid, domain]));
-  return readings.map(
-    (reading) => reading && { ...reading, domain: found.get(reading.domain.uuid) ?? reading.domain },
-  );
-}
-
 /** An empty list and a failed one look alike in a batch: one failure more than can be in peace, and it is not whole. */
 function isWhole({ peaceful, stderr }: Batch): boolean {
   return countErrors(stderr) <= peaceful;
 }
 
+/** What `HOST_COMMANDS` tell. */
+interface HostLists extends Pick<DomainReading, 'uri' | 'listed'> {
+  /** UUIDs. */
+  readonly saved: readonly string[];
+  readonly transient: readonly string[];
+}
+
 function toReading(
   texts: readonly string[],
-  uri: string,
-  { saved, transient }: { readonly saved: readonly string[]; readonly transient: readonly string[] },
+  { uri, saved, transient, listed }: HostLists,
+  parse: (xml: string) => DomainDefinition,
 ): DomainReading | null {
   const [xml, current = '', snapshots = '', checkpoints = '', state, control = ''] = texts;
   if (!xml || !state?.trim()) return null;
-  const definition = parseDomain(xml);
+  const definition = parse(xml);
   return {
     uri,
     domain: {
@@ -252,6 +263,7 @@ function toReading(
     },
     snapshotNames: splitLines(snapshots),
     current: splitLines(current).join('\n') || null,
+    listed,
   };
 }
 

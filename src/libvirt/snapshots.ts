@@ -55,6 +55,12 @@ interface Wanted {
   readonly names: readonly string[];
 }
 
+/** The snapshots that `dumpCommand` has printed; one process where they name volumes. Throws `refused` for what is no snapshot. */
+export async function parseSnapshots(virsh: Virsh, texts: readonly string[]): Promise<SnapshotsRead> {
+  const [snapshots = []] = await withStoredVolumePaths(virsh, [texts.map(createSnapshotParser())]);
+  return { snapshots, unread: [] };
+}
+
 /** The named snapshots of one VM, in one process. A name that libvirt does not know is left out. */
 export async function readSnapshots(virsh: Virsh, wanted: Wanted): Promise<SnapshotsRead> {
   const [read = NO_SNAPSHOTS] = await readSnapshotsOf(virsh, [wanted]);

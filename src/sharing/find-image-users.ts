@@ -1,4 +1,4 @@
-import type { DomainName } from '../libvirt/domains.ts';
+import type { DomainName, ListedVm } from '../libvirt/domains.ts';
 import { namedFiles } from '../model/domain-files.ts';
 import { chainOf, type Images } from '../model/image.ts';
 import { inText } from '../model/text.ts';
@@ -26,7 +26,7 @@ export type Currency = 'old' | 'now';
  */
 export function readImageUsers(
   ctx: Context,
-  { uri, domain, snapshots, images }: OwnFiles,
+  { uri, domain, snapshots, images, listed = [] }: OwnFiles,
   { more = [], currency = 'now', harmless = false }: Asking = {},
 ): Promise<ImageUsers> {
   const nvram = domain.pflash?.nvramPath ?? null;
@@ -37,7 +37,7 @@ export function readImageUsers(
       dataFiles: dataFilesOf(looked),
     };
   };
-  return readUsersOf(ctx, { uri, files, except: domain.uuid, harmless }, currency);
+  return readUsersOf(ctx, { uri, files, except: domain.uuid, harmless, listed }, currency);
 }
 
 interface Asking {
@@ -47,7 +47,7 @@ interface Asking {
 }
 
 /** A VM as far as its files go; its images may still be looked at meanwhile. */
-interface OwnFiles extends Pick<Vm, 'uri' | 'domain' | 'snapshots'> {
+interface OwnFiles extends Pick<Vm, 'uri' | 'domain' | 'snapshots'>, Partial<Pick<Vm, 'listed'>> {
   readonly images: Images | Promise<Images>;
 }
 
@@ -77,6 +77,8 @@ interface Question {
    * snapshots only of those that use the files.
    */
   readonly harmless?: boolean;
+  /** The VMs that are known to be there: those not yet read are read with the first question. */
+  readonly listed?: readonly ListedVm[];
 }
 
 /** How the VMs of the host use these files. */
@@ -85,7 +87,7 @@ export async function readUsersOf(
   question: Question,
   wanted: Currency = 'now',
 ): Promise<ImageUsers> {
-  const { uri, except, harmless = false } = question;
+  const { uri, except, harmless = false, listed = [] } = question;
   // a dry run writes nothing, so what it has read once is good enough
   const currency = ctx.settings.dryRun ? 'old' : wanted;
   const { comparedAt } = ctx.known;
@@ -94,6 +96,7 @@ export async function readUsersOf(
     await bringUpToDate(ctx, uri, harmless && isRecent ? 'none' : 'all', {
       withSnapshots: !harmless,
       except,
+      listed,
     });
   } else if (!harmless && [...ctx.known.vms.values()].some(({ hasSnapshots }) => !hasSnapshots))
     await bringUpToDate(ctx, uri, 'all');

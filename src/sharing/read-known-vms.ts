@@ -6,7 +6,7 @@ import {
   type NamedVolume,
   storedDefinitions,
 } from '../libvirt/definition-files.ts';
-import { listDomains } from '../libvirt/domains.ts';
+import { type ListedVm, listDomains } from '../libvirt/domains.ts';
 import { readSnapshotsOf } from '../libvirt/snapshots.ts';
 import { createSnapshotParser } from '../libvirt/xml/snapshot.ts';
 import type { NamedFile } from '../model/domain-files.ts';
@@ -31,32 +31,36 @@ type Scope = 'all' | 'none' | ReadonlySet<string>;
  * Brings what is known up to date, on the connection `uri`: one reading after the other, for each caller must know what is so
  * after it has asked. `withSnapshots`: what is stored with
  * snapshots is read too, where it was not read yet or may be other now. `except`: the UUID of a VM of which nobody asks, so
- * that what is known of it may stay old.
+ * that what is known of it may stay old. `listed`: VMs that were there a moment ago; those not yet read are read at once, which
+ * saves a process that finds out who is there.
  */
 export function bringUpToDate(
   ctx: Context,
   uri: string,
   scope: Scope,
-  {
-    withSnapshots = true,
-    except = null,
-  }: { readonly withSnapshots?: boolean; readonly except?: string | null } = {},
+  wanted: Partial<Wanted> = {},
 ): Promise<void> {
-  const reading = ctx.known.reading.then(() => update(ctx, uri, scope, withSnapshots, except));
+  const whole: Wanted = { withSnapshots: true, except: null, listed: [], ...wanted };
+  const reading = ctx.known.reading.then(() => update(ctx, uri, scope, whole));
   ctx.known.reading = reading.catch(() => undefined);
   return reading;
+}
+
+interface Wanted {
+  readonly withSnapshots: boolean;
+  readonly except: string | null;
+  readonly listed: readonly ListedVm[];
 }
 
 async function update(
   ctx: Context,
   uri: string,
   scope: Scope,
-  withSnapshots: boolean,
-  except: string | null,
+  { withSnapshots, except, listed }: Wanted,
 ): Promise<void> {
   const { known } = ctx;
   const now = ctx.clock.now();
-  const { vms: found, left, failed } = await readAll(ctx, scope);
+  const { vms: found, left, failed } = await readAll(ctx, scope, listed);
   known.failed = failed;
   const present = new Set([...found.map(({ uuid }) => uuid), ...left]);
   for (const uuid of known.vms.keys()) if (!present.has(uuid)) known.vms.delete(uuid);
@@ -159,11 +163,14 @@ const hasKnownSnapshots = (known: KnownVm | undefined, vm: VmTexts): boolean =>
 const SECONDS_APART = 10;
 
 /** All in one process; where one VM does not let that come to its end, each in one of its own. */
-async function readAll(ctx: Context, scope: Scope): Promise<AllVms> {
+async function readAll(ctx: Context, scope: Scope, listed: readonly ListedVm[]): Promise<AllVms> {
   const known = [...ctx.known.vms].map(([uuid, vm]) => ({ uuid, vm, mayRun: vm.next !== null }));
   const isAsked = (uuid: string, { isStale }: KnownVm) =>
     scope === 'all' || isStale || (scope !== 'none' && scope.has(uuid));
-  const asked = known.filter(({ uuid, vm }) => isAsked(uuid, vm));
+  const fresh = listed
+    .filter(({ uuid }) => !ctx.known.vms.has(uuid))
+    .map(({ uuid, isActive }) => ({ uuid, mayRun: isActive }));
+  const asked = [...known.filter(({ uuid, vm }) => isAsked(uuid, vm)), ...fresh];
   const trusted = new Map(
     known
       .filter(({ uuid, vm }) => !isAsked(uuid, vm))

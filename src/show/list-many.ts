@@ -1,4 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
+import { readByUuid } from '../libvirt/domains.ts';
 import { type DomainSummary, readSummaries } from '../libvirt/overview.ts';
 import { isSaving } from '../model/domain.ts';
 import { reportSnapshots, type SnapshotReport } from '../model/report.ts';
@@ -19,7 +20,7 @@ import { toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
 import { chooseDomains, nothingLeft } from '../vm/select.ts';
 import type { ListOptions } from './command.ts';
-import { listOne } from './list.ts';
+import { listOne } from './list-one.ts';
 import { chosenOf, listedRows, unreadDocument } from './listed.ts';
 
 /** `list` of several VMs, from libvirt's information only: their images are not read. */
@@ -81,7 +82,8 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
   const selection = toSelection(words, isEach ? { ...options, all: true } : options);
   const { vms: chosen, named, missing } = await chooseDomains(ctx, selection);
   const [only] = chosen;
-  if (words.length === 1 && only && named.has(only)) return listOne(ctx, only.uuid, options, selection);
+  if (words.length === 1 && only && named.has(only))
+    return listOne(ctx, await readByUuid(ctx.virsh, only.uuid, only.name), options, selection);
   const summaries = await readSummaries(ctx.virsh, chosen);
   const read = summaries.flatMap((each) => ('failure' in each || !isWanted(selection, each) ? [] : [each]));
   const overviews = [

@@ -1,19 +1,10 @@
 import { KvmsnapError } from '../errors.ts';
-import type { SnapshotReport } from '../model/report.ts';
-import { isPattern, type Selection } from '../model/selection.ts';
-import { inText } from '../model/text.ts';
-import { domainDocument, snapshotDocument } from '../output/documents.ts';
-import { listedColumns, SNAPSHOT_COLUMNS, TREE_COLUMNS } from '../output/snapshot-columns.ts';
-import { type Column, section } from '../output/view.ts';
+import { loadMeanwhile } from '../host/meanwhile.ts';
+import { readDomain } from '../libvirt/domains.ts';
+import { isPattern } from '../model/selection.ts';
 import type { Context } from '../run/context.ts';
 import { toSelection } from '../run/select-options.ts';
-import { show } from '../run/show.ts';
-import type { SnapshotCost } from '../space/measure.ts';
-import { noteUnseen } from '../vm/disks.ts';
-import { currentSnapshot, findSnapshot, loadVm, unreadFailure, type Vm } from '../vm/load.ts';
-import { nothingLeft } from '../vm/select.ts';
 import type { ListOptions } from './command.ts';
-import { chosenOf, listedRows, unreadDocument } from './listed.ts';
 
 /** `list`: the snapshots of one VM or of several; without a VM, an overview of all VMs. */
 export async function list(ctx: Context, words: readonly string[], options: ListOptions): Promise<void> {
@@ -24,8 +15,12 @@ export async function list(ctx: Context, words: readonly string[], options: List
   if (space && !isOne) throw new KvmsnapError('usage', '--space needs one VM, given by its name');
   if (space && ctx.settings.output === 'name')
     throw new KvmsnapError('usage', '--space cannot be combined with -q, which prints only names');
-  if (isOne) return listOne(ctx, word, options, toSelection(words, options));
-  await (await import('./list-many.ts')).listMany(ctx, words, options);
+  if (!isOne) return (await import('./list-many.ts')).listMany(ctx, words, options);
+  const [reading, { listOne }] = await loadMeanwhile(
+    readDomain(ctx.virsh, word),
+    () => import('./list-one.ts'),
+  );
+  await listOne(ctx, reading, options, toSelection(words, options));
 }
 
 function checkFilter({ roots, from, current, descendants }: ListOptions): void {
@@ -35,78 +30,3 @@ function checkFilter({ roots, from, current, descendants }: ListOptions): void {
   if (roots && below) throw new KvmsnapError('usage', '--roots cannot be combined with --from or --current');
   if (descendants && !below) throw new KvmsnapError('usage', '--descendants needs --from or --current');
 }
-
-/** The snapshots of one VM. Throws `not-found` if the VM is in none of the selected states. */
-export async function listOne(
-  ctx: Context,
-  word: string,
-  options: ListOptions,
-  selection: Selection,
-): Promise<void> {
-  const { tree = false, space } = options;
-  const vm = await loadVm(ctx, word);
-  const { domain, current, images, unread } = vm;
-  if (selection.states.length > 0 && !selection.states.includes(domain.state))
-    throw nothingLeft(selection, 1);
-  if (options.from !== undefined) findSnapshot(vm, options.from);
-  if (options.current) currentSnapshot(vm);
-  const snapshots = chosenOf(vm.snapshots, current, options);
-  const costs = space ? await costsOf(ctx, vm) : null;
-  const withFrees = <Row extends SnapshotReport>(columns: readonly Column<Row>[]): readonly Column<Row>[] =>
-    costs === null
-      ? columns
-      : columns.flatMap((column) =>
-          column.key === 'description' ? [freesColumn<Row>(costs), column] : [column],
-        );
-  noteUnseen(ctx, domain, images);
-  const rows = listedRows(domain.name, { snapshots, unread, tree });
-  await show(ctx, {
-    kind: 'list',
-    document: {
-      domains: [
-        {
-          ...domainDocument(domain),
-          current,
-          snapshots: snapshots.map((snapshot) => ({
-            ...snapshotDocument(snapshot),
-            ...(costs === null ? {} : { freesBytes: freesBytes(costs, snapshot) }),
-          })),
-          ...unreadDocument(unread),
-        },
-      ],
-    },
-    sections: [
-      tree && ctx.settings.output === 'table'
-        ? section({ columns: listedColumns(withFrees(TREE_COLUMNS)), rows })
-        : section({ columns: listedColumns(withFrees(SNAPSHOT_COLUMNS)), rows }),
-    ],
-    names: rows.flatMap(({ name }) => name ?? []),
-    remarks:
-      rows.length > 0
-        ? []
-        : [`${inText(domain.name)} has no ${vm.snapshots.length > 0 ? 'such ' : ''}snapshots`],
-  });
-  const failure = unreadFailure(vm);
-  if (failure) throw failure;
-}
-
-/** By name, what deleting only this snapshot frees. */
-type Costs = ReadonlyMap<string, SnapshotCost>;
-
-async function costsOf(ctx: Context, vm: Vm): Promise<Costs> {
-  const { measureVm } = await import('../space/measure.ts');
-  const { snapshots } = await measureVm(ctx, vm, []);
-  return new Map(snapshots.map((cost) => [cost.snapshot.name, cost]));
-}
-
-/** Bytes on the host; null if unknown. */
-const freesBytes = (costs: Costs, { name }: SnapshotReport): number | null =>
-  costs.get(name)?.cost?.frees.hostBytes ?? null;
-
-const freesColumn = <Row extends SnapshotReport>(costs: Costs): Column<Row> => ({
-  key: 'freesBytes',
-  title: 'FREES',
-  kind: 'bytes',
-  value: (row) => freesBytes(costs, row),
-  approximate: ({ name }) => costs.get(name)?.approximate ?? false,
-});

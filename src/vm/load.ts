@@ -60,11 +60,9 @@ export async function assembleVm(
   ctx: Context,
   reading: DomainReading,
   found: SnapshotsRead | Promise<SnapshotsRead>,
+  looking: Images | Promise<Images> = readImages(ctx, reading.uri, reading.domain.disks.filter(takesPart)),
 ): Promise<Vm> {
-  const [images, { snapshots: stored, unread }] = await Promise.all([
-    readImages(ctx, reading.uri, reading.domain.disks.filter(takesPart)),
-    found,
-  ]);
+  const [images, { snapshots: stored, unread }] = await Promise.all([looking, found]);
   const called = await callAsNow(ctx, reading, images, stored);
   const moved = await lookForMovedFiles(ctx, { ...reading, images, snapshots: called });
   const snapshots = called.map((each) => ({ ...each, movedFiles: moved.get(each.name) }));

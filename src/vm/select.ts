@@ -7,7 +7,7 @@ import {
   readDomain,
   readDomains,
 } from '../libvirt/domains.ts';
-import { NO_SNAPSHOTS, readSnapshotsOf, type SnapshotsRead } from '../libvirt/snapshots.ts';
+import type { SnapshotsRead } from '../libvirt/snapshots.ts';
 import { nearest } from '../model/names.ts';
 import { isPattern, type Selected, type Selection, selectDomains } from '../model/selection.ts';
 import { inText } from '../model/text.ts';
@@ -117,6 +117,7 @@ export async function readAllSnapshots(
   { targets }: Targets,
 ): Promise<ReadonlyMap<string, SnapshotsRead>> {
   const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
+  const { NO_SNAPSHOTS, readSnapshotsOf } = await import('../libvirt/snapshots.ts');
   const snapshots = await readSnapshotsOf(
     ctx.virsh,
     readings.map(({ domain, snapshotNames }) => ({ ...domain, names: snapshotNames })),

@@ -38,6 +38,7 @@ function vmOn(image: DiskImage, known: readonly Snapshot[] = [taken()], state = 
   return {
     uri: 'qemu:///system',
     domain: { ...state, disks: [disk({ source })] },
+    listed: [],
     snapshotNames: known.map(({ name }) => name),
     unread: [],
     current: 's1',

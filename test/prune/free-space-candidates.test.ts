@@ -46,6 +46,7 @@ function entryOf(...snapshots: readonly Snapshot[]): Entry {
   const vm = {
     uri: 'qemu:///system',
     domain: domain(),
+    listed: [],
     snapshotNames: snapshots.map(({ name }) => name),
     current: 'e1',
     snapshots: reports,

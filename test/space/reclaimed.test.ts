@@ -35,6 +35,7 @@ function vmOf(image: DiskImage, source: string, external?: readonly [string, str
   return {
     uri: 'qemu:///system',
     domain: domain({ disks: [disk({ source })] }),
+    listed: [],
     snapshotNames: ['s1'],
     unread: [],
     current: 's1',
