@@ -5,13 +5,13 @@ import type { DomainName } from './domains.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, countErrors } from './virsh-error.ts';
 
-/** All VMs of a connection as libvirt tells them, as text: to be compared with what it told before. */
+/** Reads all VMs of a connection as text, so that they can be compared with an earlier reading. */
 
 export interface VmTexts extends DomainName {
   readonly state: 'running' | 'paused' | 'shutoff';
   /** As `dumpxml` prints it. */
   readonly definition: string;
-  /** Of its next start, where it runs. */
+  /** The definition for its next start, if it runs. */
   readonly next: string | null;
   readonly snapshotNames: readonly string[];
 }
@@ -19,30 +19,30 @@ export interface VmTexts extends DomainName {
 /** A VM to read. */
 interface Wanted {
   readonly uuid: string;
-  /** It may run, and then have another definition for its next start. */
+  /** Whether it may run and therefore have another definition for its next start. */
   readonly mayRun: boolean;
 }
 
 export interface AllVms {
-  /** Those that were read. */
+  /** The VMs that were read. */
   readonly vms: readonly VmTexts[];
-  /** Those of the `trusted` that are as they were, by their names, states and lists of snapshots. */
+  /** The `trusted` VMs that are unchanged by name, state and list of snapshots. */
   readonly left: readonly string[];
-  /** Those that could not be read. */
+  /** The VMs that could not be read. */
   readonly failed: readonly DomainName[];
 }
 
 /** What was known before. */
 export interface Before {
-  /** To be read, whatever the lists of libvirt say. */
+  /** The VMs to read in any case. */
   readonly asked: readonly Wanted[];
-  /** To be read only where the lists of libvirt say that they are others now: by UUID. */
+  /** By UUID, the VMs to read only if libvirt's lists show that they have changed. */
   readonly trusted: ReadonlyMap<string, Pick<VmTexts, 'name' | 'snapshotNames'> & { readonly state: string }>;
 }
 
 /**
- * Reads what is asked in one process, and in a second one those that are new, or were started or stopped since; what cannot
- * be read so, each in one of its own. Throws `unreachable` where there is no connection.
+ * Reads the VMs in one process, and in a second one those that are new or were started or stopped since. A VM with
+ * errors is read again in a process of its own. Throws `unreachable` if there is no connection.
  */
 export async function readAllVms(virsh: Virsh, { asked, trusted }: Before): Promise<AllVms> {
   const first = await readBatch(virsh, asked, [...trusted.keys()]);
@@ -75,7 +75,7 @@ export async function readAllVms(virsh: Virsh, { asked, trusted }: Before): Prom
   };
 }
 
-/** Reads one of them alone; null where that fails. */
+/** Reads one VM alone; null if that fails. */
 export async function readVmAlone(virsh: Virsh, vm: DomainName): Promise<VmTexts | null> {
   const { texts, stateOf } = await readBatch(virsh, [{ uuid: vm.uuid, mayRun: true }]);
   const found = texts.get(vm.uuid);
@@ -88,13 +88,13 @@ interface Batch {
   readonly names: readonly DomainName[];
   readonly stateOf: (uuid: string) => VmTexts['state'];
   readonly texts: ReadonlyMap<string, Texts>;
-  /** The snapshots of those of which nothing else was asked. */
+  /** The snapshot lists of the VMs of which nothing else was read. */
   readonly lists: ReadonlyMap<string, readonly string[]>;
-  /** Those that run and were taken to be off. */
+  /** The VMs that run although they were believed to be off. */
   readonly started: ReadonlySet<string>;
 }
 
-/** Few questions each, for any number of VMs. */
+/** The commands that are run once for all VMs. */
 const HOST_COMMANDS: readonly VirshCommand[] = [
   ['list', '--uuid'],
   ['list', '--uuid', '--state-paused'],
@@ -109,7 +109,7 @@ const commandsOf = ({ uuid, mayRun }: Wanted): VirshCommand[] => [
   listCommand(uuid),
 ];
 
-/** All of those that are wanted, and of these `others` the lists of snapshots. */
+/** Reads the wanted VMs, and of the `others` only the lists of snapshots. */
 async function readBatch(
   virsh: Virsh,
   wanted: readonly Wanted[],
@@ -122,7 +122,7 @@ async function readBatch(
   const [active, paused, list] = all.slice(-HOST_COMMANDS.length).map(splitLines);
   const rest = all.slice(0, -HOST_COMMANDS.length);
   const parts = asked.map((commands) => rest.splice(0, commands.length));
-  // one that has gone meanwhile fails with all of its commands
+  // all commands for a VM that is gone meanwhile fail
   const failing = parts.filter(([definition]) => definition === '').flat().length;
   const isSure = countErrors(answers.stderr) <= failing;
   const texts = new Map<string, Texts>();
@@ -138,12 +138,15 @@ async function readBatch(
     stateOf: (uuid) => (isPaused.has(uuid) ? 'paused' : isActive.has(uuid) ? 'running' : 'shutoff'),
     texts,
     started,
-    // a list that failed looks like an empty one
+    // a failed list looks like an empty one
     lists: new Map(others.flatMap((uuid, i) => (isSure ? [[uuid, splitLines(rest[i] ?? '')] as const] : []))),
   };
 }
 
-/** Its answers, in the order of its commands; null where one of them failed, or may have: a failed list looks like an empty one. */
+/**
+ * The texts of one VM from its answers, in the order of its commands; null if one of them failed or may have failed (a
+ * failed list looks like an empty one).
+ */
 function textsOf(
   { mayRun }: Wanted,
   [definition = '', ...answers]: readonly string[],

@@ -5,21 +5,24 @@ import { virshQuote } from '../model/quote.ts';
  * The exit code is the last command's only, so every answer stands between two markers.
  */
 
-/** One argument may have 128 KiB on Linux; beyond this many bytes a further process is cheaper than the risk. */
+/**
+ * The most bytes of one batch. On Linux an argument may have 128 KiB; above this size another process is cheaper than
+ * the risk.
+ */
 export const MAX_BATCH_BYTES = 100_000;
 
 export type VirshCommand = readonly string[];
 
 export interface Batch {
-  /** The one word for virsh's argv. */
+  /** The single argument for virsh. */
   readonly script: string;
-  /** How many commands it holds. */
+  /** The number of commands in it. */
   readonly size: number;
 }
 
 /**
- * Packs commands, in order, into as few batches as fit, all about as long: their processes run side by side. `nonce` makes
- * the markers unguessable for VM data.
+ * Packs commands, in order, into as few batches as possible, of about the same length because their processes run in
+ * parallel. `nonce` makes the markers unguessable, so that data of a VM cannot imitate them.
  */
 export function packBatches(commands: readonly VirshCommand[], nonce: string): Batch[] {
   const texts = commands.map((command) => command.map(virshQuote).join(' '));
@@ -28,7 +31,7 @@ export function packBatches(commands: readonly VirshCommand[], nonce: string): B
   );
   const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
   const longest = sizes.reduce((most, bytes) => Math.max(most, bytes), 0);
-  // with room for one command more than a fair share, so that none is left over for a batch of its own
+  // with room for one command more than the average, so that no command is left over for a batch of its own
   const limit = Math.min(MAX_BATCH_BYTES, total / Math.ceil(total / MAX_BATCH_BYTES) + longest);
   const batches: { parts: string[]; bytes: number }[] = [];
   for (const [i, text] of texts.entries()) {
@@ -45,8 +48,8 @@ export function packBatches(commands: readonly VirshCommand[], nonce: string): B
 }
 
 /**
- * The answer to each command of a batch, without the blank line that virsh ends it with. Null for a command that
- * never ran (the process ended before it).
+ * The answer to each command of a batch, without the blank line at its end. Null for a command that did not run because
+ * the process ended before.
  */
 export function splitAnswers(stdout: string, batch: Batch, nonce: string): (string | null)[] {
   const answers: (string | null)[] = [];

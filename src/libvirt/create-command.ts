@@ -4,7 +4,7 @@ import type { VirshCommand } from './batch.ts';
 import { formatSpec } from './disk-spec.ts';
 import type { Virsh } from './virsh.ts';
 
-/** The one virsh command that takes a snapshot as it was planned: nothing of it is left to libvirt's choice. */
+/** The virsh command that takes a snapshot as it was planned. Nothing is left to libvirt's choice. */
 export function createCommand(
   uuid: string,
   name: string,
@@ -20,7 +20,7 @@ export function createCommand(
   ];
 }
 
-/** The same as it was typed, for virsh alone to judge. */
+/** The same command with the options as they were typed, for virsh itself to interpret. */
 export function uncheckedCommand(
   uuid: string,
   typed: {
@@ -44,18 +44,18 @@ export function uncheckedCommand(
   ];
 }
 
-/** The same by a file with the XML, whose names the plan has foretold. */
+/** The same from an XML file; the plan has predicted the names. */
 export function createFromXmlCommand(uuid: string, file: string, plan: SnapshotPlan): VirshCommand {
   return ['snapshot-create', '--domain', uuid, '--xmlfile', file, ...flags(plan)];
 }
 
-/** Has libvirt know a snapshot by a file with its whole XML; the images are not touched. */
+/** Registers a snapshot from a file with its whole XML; the images are not changed. */
 export function registerCommand(uuid: string, file: string, isCurrent: boolean): VirshCommand {
   const command = ['snapshot-create', '--domain', uuid, '--xmlfile', file, '--redefine'];
   return isCurrent ? [...command, '--current'] : command;
 }
 
-/** virsh's own options, as they were wished. */
+/** virsh's own options, as they were requested. */
 const FLAGS: readonly (readonly [diskSpec: keyof SnapshotSpec, flag: string])[] = [
   ['live', '--live'],
   ['halt', '--halt'],
@@ -66,7 +66,7 @@ const FLAGS: readonly (readonly [diskSpec: keyof SnapshotSpec, flag: string])[] 
   ['validate', '--validate'],
 ];
 
-/** The options that a plan is carried out with, but for its files. */
+/** The options for a plan, without those for its files. */
 function flags({ mode, spec }: SnapshotPlan): string[] {
   return [...(mode === 'disk-only' ? ['--disk-only'] : []), ...specFlags(spec)];
 }
@@ -94,11 +94,15 @@ const withLocation = (target: string, location: string): string =>
     ['snapshot', location],
   ]);
 
-/** Throws `check` where this virsh has no `--validate` (7.0), which its own help tells. */
+/** Throws `check` if this virsh has no `--validate` (7.0), according to its own help. */
 export async function requireValidate(virsh: Virsh): Promise<void> {
   const { texts } = await virsh.read([['help', 'snapshot-create-as']]);
   if (texts[0]?.includes('--validate')) return;
-  throw new KvmsnapError('check', 'this virsh does not know --validate (that of libvirt 7.0 does not)', {
-    hint: 'leave --validate out',
-  });
+  throw new KvmsnapError(
+    'check',
+    'this virsh does not have the option --validate (libvirt 7.0 does not have it)',
+    {
+      hint: 'leave --validate out',
+    },
+  );
 }

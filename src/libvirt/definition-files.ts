@@ -2,9 +2,12 @@ import type { NamedFile } from '../model/domain-files.ts';
 import { parseDisks } from './xml/domain.ts';
 import { parseXml } from './xml/xml.ts';
 
-/** The files that a definition names, from the text of `virsh dumpxml` or of what is stored with a snapshot. */
+/**
+ * Finds the files that a definition names, in the output of `virsh dumpxml` or in the definition stored with a
+ * snapshot.
+ */
 
-/** A disk that is a volume of a storage pool: its path is the pool's to tell. */
+/** A disk that is a volume of a storage pool; only the pool knows its path. */
 export interface NamedVolume extends Omit<NamedFile, 'path'> {
   readonly pool: string;
   readonly volume: string;
@@ -15,7 +18,7 @@ export interface DefinitionFiles {
   readonly volumes: readonly NamedVolume[];
 }
 
-/** Most snapshots of a VM carry the same elements in their stored definitions: each distinct text is read once. */
+/** Most snapshots of a VM have the same elements in their stored definitions, so each distinct text is read once. */
 export function createDefinitionReader(): (definition: string) => DefinitionFiles {
   const known = new Map<string, DefinitionFiles>();
   return (definition) => {
@@ -27,18 +30,18 @@ export function createDefinitionReader(): (definition: string) => DefinitionFile
 }
 
 /**
- * The definitions within a snapshot's XML: of the VM as it ran, and where that differs, of its next start. A raw `<` cannot
- * occur in text.
+ * The definitions within a snapshot's XML: that of the VM as it ran, and that of its next start if it differs. A raw
+ * `<` cannot occur in text.
  */
 export function storedDefinitions(xml: string): string[] {
   const starts = [xml.search(/<domain[ >]/), xml.search(/<inactiveDomain[ >]/)].filter((at) => at >= 0);
   return starts.map((start, i) => xml.slice(start, starts[i + 1]));
 }
 
-/** True of the definition of a VM that has a QEMU. */
+/** True for the definition of a VM that QEMU runs. */
 export const isOfRunning = (definition: string): boolean => /^\s*<domain\s[^>]*\bid=/.test(definition);
 
-/** The elements that name files. `<devices>` comes after `<metadata>`, where anything may stand. */
+/** The elements that name files. `<devices>` comes after `<metadata>`, which may contain anything. */
 function filePart(definition: string): string {
   const from = definition.lastIndexOf('</metadata>');
   const own = from < 0 ? definition : definition.slice(from);
@@ -63,7 +66,7 @@ function readPart(text: string): DefinitionFiles {
       below: false,
     };
     if (source !== null) files.push({ ...file, path: source });
-    // what is below may be named here only: the image of a disk that was never started by libvirt
+    // for a disk that libvirt never started, the backing files may be named only here
     for (const path of backing) {
       const format = backingFormats.get(path) ?? null;
       files.push({ ...file, path, format, readonly: true, below: true });
@@ -87,7 +90,7 @@ const other = (path: string, format: string | null): NamedFile => ({
   below: false,
 });
 
-/** The file that a block copy writes to. */
+/** The file to which a block copy writes. */
 const mirrors = (text: string): NamedFile[] =>
   (text.match(/<mirror .*?<\/mirror>/gs) ?? []).flatMap((mirror) => {
     const [, path] = /<source (?:file|dev)=['"]([^'"]*)['"]/.exec(mirror) ?? [];
@@ -104,7 +107,7 @@ function nvram(text: string): NamedFile[] {
   return path.startsWith('/') ? [{ ...other(path, format), nvram: true }] : [];
 }
 
-/** Drives that QEMU is given past libvirt: `file=/a,format=qcow2`, `{"filename":"/a"}`, `-hda /a`. */
+/** Drives that the XML passes directly to QEMU: `file=/a,format=qcow2`, `{"filename":"/a"}`, `-hda /a`. */
 const fromCommandLine = (text: string): NamedFile[] =>
   [...text.matchAll(/<qemu:arg value=['"]([^'"]*)['"]/g)].flatMap(([, value = '']) => {
     const word = plainText(value);

@@ -5,26 +5,26 @@ import type { Virsh } from './virsh.ts';
 import type { Element } from './xml/element.ts';
 import { parseElement } from './xml/xml.ts';
 
-/** The definitions of one VM: those of now, and those that libvirt stores with its snapshots. */
+/** The definitions of one VM: the present ones, and those that libvirt stores with its snapshots. */
 
 /** The definition that a snapshot stores. */
 export interface StoredDefinition {
-  /** As the VM was; live, if it ran. */
+  /** The VM as it was; the live definition if it was running. */
   readonly domain: Element;
-  /** As it was to be at its next start; null where that is `domain`. */
+  /** The definition for its next start; null if that is `domain`. */
   readonly inactive: Element | null;
 }
 
 export interface Definitions {
   /** The persistent definition. */
   readonly config: Element | null;
-  /** As it is now; of a running VM with all that was plugged in since. */
+  /** The present definition; for a running VM it includes everything that was plugged in since the start. */
   readonly live: Element | null;
-  /** By the snapshot's name; one that stores no definition is not in it. */
+  /** By the snapshot's name; a snapshot without a stored definition is not in it. */
   readonly stored: ReadonlyMap<string, StoredDefinition>;
 }
 
-/** Reads them in one process per 100 KB of commands. What libvirt does not tell is null, or is left out. */
+/** Reads them in one process per 100 KB of commands. What libvirt does not print is null or left out. */
 export async function readDefinitions(
   virsh: Virsh,
   uuid: string,
@@ -50,7 +50,7 @@ export async function readDefinitions(
   };
 }
 
-/** Many snapshots of a VM store the same text, which is parsed once. */
+/** Many snapshots of a VM store the same text, so each distinct text is parsed once. */
 function createParser(): (text: string) => Element | null {
   const known = new Map<string, Element>();
   return (text) => {
@@ -61,7 +61,10 @@ function createParser(): (text: string) => Element | null {
   };
 }
 
-/** Cut out of a snapshot's XML, where libvirt prints each of the two at most once, and `domain` first; '' for none. */
+/**
+ * The element as text, cut out of a snapshot's XML, in which libvirt prints each of the two at most once, with `domain`
+ * first; '' if there is none.
+ */
 function elementOf(xml: string, name: string): string {
   const start = xml.search(new RegExp(`<${name}[ >]`));
   const end = `</${name}>`;

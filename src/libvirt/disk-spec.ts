@@ -1,8 +1,8 @@
 import type { DiskSpec, MemorySpec } from '../model/snapshot-spec.ts';
 
 /**
- * virsh's words for where a snapshot keeps a disk or the memory (virsh-snapshot.c): parts between commas, a comma itself
- * doubled.
+ * virsh's syntax for where a snapshot keeps a disk or the memory (virsh-snapshot.c): parts separated by commas; a comma
+ * within a part is doubled.
  */
 
 /** `[file=]name[,snapshot=type]`; null for anything else. */
@@ -35,7 +35,7 @@ export function parseDiskspec(text: string): DiskSpec | null {
   };
 }
 
-/** The other way round; parts that are null are left out. */
+/** Formats such a text; parts that are null are left out. */
 export function formatSpec(parts: readonly (readonly [key: string, value: string | null])[]): string {
   return parts
     .filter(([, value]) => value !== null)

@@ -9,17 +9,17 @@ import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, countErrors, virshFailure } from './virsh-error.ts';
 
-/** Reading VMs and their snapshots: few processes, exact names, nothing taken from a table. */
+/** Reads VMs and their snapshots with few processes, by exact names, and never from a table of virsh. */
 
-/** A VM by its name and UUID, as `virsh list` has it. */
+/** The name and UUID of a VM, as `virsh list` prints them. */
 export interface DomainName {
   readonly name: string;
   readonly uuid: string;
 }
 
-/** One VM as libvirt tells it now. */
+/** The present state of one VM, as libvirt reports it. */
 export interface DomainReading {
-  /** What virsh really connected to. */
+  /** The URI to which virsh is connected. */
   readonly uri: string;
   readonly domain: Domain;
   readonly snapshotNames: readonly string[];
@@ -33,24 +33,24 @@ export interface ListedVm extends DomainName {
   readonly isActive: boolean;
 }
 
-/** All VMs of the connection; `parseMachineNames` reads the answer. */
+/** All VMs of the connection; `parseDomainNames` reads the answer. */
 export const LIST_DOMAINS: VirshCommand = ['list', '--all', '--uuid', '--name'];
 
-/** Every VM of the connection, by name. Throws `unreachable` when there is no connection. */
+/** All VMs of the connection, by name. Throws `unreachable` if there is no connection. */
 export async function listDomains(virsh: Virsh): Promise<DomainName[]> {
   const { texts, stderr, lastSucceeded } = await virsh.read([LIST_DOMAINS]);
   if (!lastSucceeded) throw connectionFailure(stderr);
   return parseDomainNames(texts[0] ?? '');
 }
 
-/** The lines of `LIST_MACHINES`. */
+/** Parses the output of `LIST_DOMAINS`. */
 export function parseDomainNames(text: string): DomainName[] {
   return splitLines(text).map((line) => ({ uuid: line.slice(0, 36), name: line.slice(37) }));
 }
 
 /**
- * The snapshot names of the VMs that the words mean (names, UUIDs, patterns), without those that hold a line feed: in
- * one process where the only word can be no id, UUID or pattern. A VM that cannot be read has none.
+ * The snapshot names of the VMs that the words (names, UUIDs, patterns) select, without names that contain a line feed.
+ * One process is enough if the only word cannot be an id, UUID or pattern. A VM that cannot be read has no names.
  */
 export async function readSnapshotNames(virsh: Virsh, words: readonly string[]): Promise<string[]> {
   const [word = ''] = words;
@@ -70,7 +70,7 @@ export async function readSnapshotNames(virsh: Virsh, words: readonly string[]):
   return texts.flatMap((text) => parseSnapshotTree(text ?? ''));
 }
 
-/** Of all lists of names, the only one that tells a name of two lines from two names. */
+/** The only list in which a name with a line feed can be told from two names. */
 const snapshotTree = (target: string): VirshCommand => ['snapshot-list', '--domain', target, '--tree'];
 
 /**
@@ -98,9 +98,7 @@ export async function readDomain(virsh: Virsh, word: string): Promise<DomainRead
   return reading?.domain.uuid === uuid && isWhole(batch) ? reading : readByUuid(virsh, uuid, word);
 }
 
-/**
- * Why these words mean no VM, in one process. A word of a VM that has come meanwhile has no entry.
- */
+/** The reasons why these words match no VM, in one process. A word whose VM was defined meanwhile has no entry. */
 export async function explainMissing(
   virsh: Virsh,
   words: readonly string[],
@@ -124,18 +122,18 @@ export async function explainMissing(
   );
 }
 
-/** Reads the VM of a UUID that was resolved before. `word` is what errors call it. */
+/** Reads the VM of a UUID that was resolved before. `word` names the VM in errors. */
 export async function readByUuid(virsh: Virsh, uuid: string, word: string = uuid): Promise<DomainReading> {
   const batch = await readTargets(virsh, [uuid]);
   const [reading] = batch.readings;
   if (reading?.domain.uuid !== uuid) throw virshFailure(`cannot read the VM ${inText(word)}`, batch.stderr);
-  if (!isWhole(batch)) throw virshFailure(`cannot read all of the VM ${inText(word)}`, batch.stderr);
+  if (!isWhole(batch)) throw virshFailure(`cannot read all facts about the VM ${inText(word)}`, batch.stderr);
   return reading;
 }
 
 /**
- * Reads many VMs in one process per 100 KB of commands. What cannot be read in peace is read again alone, and
- * stands as its failure.
+ * Reads many VMs in one process per 100 KB of commands. A VM with errors is read again alone, and becomes a failed
+ * result if that fails too.
  */
 export async function readDomains(
   virsh: Virsh,
@@ -158,12 +156,12 @@ export async function readDomains(
   );
 }
 
-/** libvirt's own tests for an id (a whole decimal number, blanks and a sign allowed) and for a UUID (36 characters). */
+/** virsh's own tests for an id (a decimal integer; blanks and a sign are allowed) and for a UUID (36 characters). */
 function couldBeIdOrUuid(word: string): boolean {
   return /^[\s+-]*\d+$/.test(word) || word.length === 36;
 }
 
-/** What is asked of each VM; `toReading` takes the answers apart in this order. */
+/** The commands for each VM; `toReading` reads the answers in this order. */
 function vmCommands(target: string): VirshCommand[] {
   const domain = ['--domain', target];
   return [
@@ -176,7 +174,7 @@ function vmCommands(target: string): VirshCommand[] {
   ];
 }
 
-/** What is asked once; the exit code is that of the last. */
+/** The commands that are run once for all VMs; virsh's exit code is that of the last one. */
 const HOST_COMMANDS: readonly VirshCommand[] = [
   ['uri'],
   ['list', '--all', '--with-managed-save', '--uuid'],
@@ -189,8 +187,8 @@ interface Batch {
   readonly uri: string;
   readonly vms: readonly DomainName[];
   readonly readings: readonly (DomainReading | null)[];
-  /** How many commands failed in peace: no current snapshot, no checkpoints in this driver, no job of a VM that is off. */
-  readonly peaceful: number;
+  /** The number of expected failures: no current snapshot, no checkpoints in this driver, no job of a VM that is off. */
+  readonly expectedFailures: number;
   readonly stderr: string;
 }
 
@@ -223,7 +221,7 @@ async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Ba
     readings: readings.map(
       (reading) => reading && { ...reading, domain: placed.get(reading.domain.uuid) ?? reading.domain },
     ),
-    peaceful: parts.reduce(
+    expectedFailures: parts.reduce(
       (sum, [, current, , , , control]) => sum + (current ? 0 : 1) + (control ? 0 : 1),
       withoutCheckpoints,
     ),
@@ -231,9 +229,12 @@ async function readTargets(virsh: Virsh, targets: readonly string[]): Promise<Ba
   };
 }
 
-/** An empty list and a failed one look alike in a batch: one failure more than can be in peace, and it is not whole. */
-function isWhole({ peaceful, stderr }: Batch): boolean {
-  return countErrors(stderr) <= peaceful;
+/**
+ * False if more commands failed than expected. In a batch, a failed list looks like an empty one, so the answers cannot
+ * be trusted then.
+ */
+function isWhole({ expectedFailures, stderr }: Batch): boolean {
+  return countErrors(stderr) <= expectedFailures;
 }
 
 /** What `HOST_COMMANDS` tell. */
@@ -269,18 +270,21 @@ function toReading(
 
 interface Seen {
   readonly uri: string | undefined;
-  /** The VM that runs under the word as its id. */
+  /** The VM whose running id is the word. */
   readonly runningAs?: string | undefined;
 }
 
-/** The VM that the word names exactly. Throws `not-found` with what was probably meant, `usage` for a pattern of some. */
+/**
+ * The VM that the word names exactly. Throws `not-found` with the most similar name, or `usage` for a pattern that
+ * matches VMs.
+ */
 function resolve(word: string, vms: readonly DomainName[], seen: Seen): DomainName {
   const found = vms.find(({ name }) => name === word) ?? vms.find(({ uuid }) => uuid === word.toLowerCase());
   if (found) return found;
   const names = vms.map(({ name }) => name).sort();
   const matching = isPattern(word) ? names.filter(matcher(word)) : [];
   if (matching.length > 0) {
-    throw new KvmsnapError('usage', `one VM is wanted here, by its name, and ${inText(word)} is a pattern`, {
+    throw new KvmsnapError('usage', `this command works on one VM, and ${inText(word)} is a pattern`, {
       hint: `it matches ${allInText(matching)}`,
     });
   }
@@ -288,18 +292,18 @@ function resolve(word: string, vms: readonly DomainName[], seen: Seen): DomainNa
 }
 
 function notFound(word: string, vms: readonly DomainName[], seen: Seen): KvmsnapError {
-  const what = isPattern(word) ? `no such VM: none matches ${inText(word)}` : `no such VM: ${inText(word)}`;
+  const what = isPattern(word) ? `no VM matches ${inText(word)}` : `no such VM: ${inText(word)}`;
   return new KvmsnapError('not-found', what, { hint: notFoundHint(word, vms, seen) });
 }
 
 function notFoundHint(word: string, vms: readonly DomainName[], { uri = '', runningAs }: Seen): string {
   if (runningAs)
-    return `${word} is the running id of ${inText(runningAs)}, and ids change at every start: use its name`;
+    return `${word} is the id of the running VM ${inText(runningAs)}; ids change at every start, so use the name`;
   const names = vms.map(({ name }) => name);
   const meant = nearest(word, names);
   if (meant !== null) return `did you mean ${inText(meant)}?`;
   if (uri.endsWith('/session')) {
-    return `this is ${uri}, the VMs of one user; those of the host are reached with: --connect qemu:///system`;
+    return `${uri} contains only the VMs of one user; to reach the VMs of the host, add --connect qemu:///system`;
   }
   return names.length === 0 ? `there is no VM at ${uri || 'this connection'}` : 'kvmsnap list shows all VMs';
 }

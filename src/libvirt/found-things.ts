@@ -1,13 +1,13 @@
 import { inText } from '../model/text.ts';
 import type { Need } from './xml/needed-things.ts';
 
-/** What was found on the host of the things that a definition needs. */
+/** What was found on the host for the things that a definition needs. */
 export type Found =
   | { readonly is: 'there' }
   | { readonly is: 'inactive' }
-  /** libvirt makes it from its template: what was in it is lost. */
+  /** libvirt would make it from its template, so its content would be lost. */
   | { readonly is: 'template' }
-  /** `detail`: the end of the sentence that says why, where it is not simply gone. */
+  /** `detail`: the end of the sentence that says why, if the thing is not simply missing. */
   | { readonly is: 'missing'; readonly detail?: string }
   /** It could not be looked for. */
   | { readonly is: 'unknown' };
@@ -15,7 +15,7 @@ export type Found =
 /** By `needKey`. */
 export type HostThings = ReadonlyMap<string, Found>;
 
-/** A thing that is not there, or not ready. */
+/** A thing that is missing or not ready. */
 export interface Lack {
   readonly need: Need;
   readonly found: Extract<Found, { is: 'inactive' | 'template' | 'missing' }>;
@@ -47,14 +47,14 @@ export function lackingState({ found, need }: Lack): string {
   if (found.is === 'inactive') return 'is not active';
   if (need.kind === 'mount') return 'is not mounted';
   if (need.kind === 'program') return 'is not installed';
-  if (need.kind === 'address') return 'is none of this host';
+  if (need.kind === 'address') return 'does not belong to this host';
   if (need.kind === 'cpus') return 'this host does not have';
   return ['network', 'pool', 'secret', 'filter'].includes(need.kind)
     ? 'is not defined in libvirt'
     : 'does not exist';
 }
 
-/** What is to be put back, and the command that does it where one does. */
+/** What to do about a missing thing, with the command if there is one. */
 export function lackingCure({ found, need: { kind, name, within = '' } }: Lack): {
   readonly hint: string;
   readonly command?: readonly string[];
@@ -70,15 +70,15 @@ export function lackingCure({ found, need: { kind, name, within = '' } }: Lack):
         : `put ${name} back`,
     network: `define the network ${inText(name)} again (virsh net-define FILE), and start it`,
     pool: `define the storage pool ${inText(name)} again (virsh pool-define FILE), and start it`,
-    volume: 'put the volume back, and then have libvirt look at the pool anew',
+    volume: 'put the volume back, and then refresh the pool',
     secret: 'define the secret again (virsh secret-define FILE), and set its value',
     filter: 'define the network filter again (virsh nwfilter-define FILE)',
-    emulator: 'install what the VM was run with, or go back on the host that has it',
+    emulator: 'install the emulator that the VM was run with, or revert on the host that has it',
     program: `install ${name}`,
     usb: 'plug the device in',
     mount: `mount ${name}`,
     address: `give this host the address ${name} again`,
-    cpus: 'bring one of these CPUs online, or go back on the host that has them',
+    cpus: 'bring one of these CPUs online, or revert on the host that has them',
   };
   return kind === 'volume'
     ? { hint: hints[kind], command: ['virsh', 'pool-refresh', within] }

@@ -7,18 +7,18 @@ import { elementsAt } from './xml/element.ts';
 import { type Need, needKey } from './xml/needed-things.ts';
 import { parseElement } from './xml/xml.ts';
 
-/** What libvirt knows of the things that a definition needs: networks, pools, volumes, secrets, filters, emulators. */
+/** Asks libvirt about the things that a definition needs: networks, pools, volumes, secrets, filters, emulators. */
 
 export interface Asked {
-  /** By `needKey`; what could not be asked for is not in it. */
+  /** By `needKey`; a thing that could not be asked for is not in it. */
   readonly found: ReadonlyMap<string, Found>;
-  /** By `needKey` of a network, the devices of the host of which it needs one. */
+  /** By `needKey` of a network, the devices of the host of which it needs at least one. */
   readonly devices: ReadonlyMap<string, readonly string[]>;
-  /** Loaders of firmware for which libvirt makes an NVRAM. */
+  /** Firmware loaders for which libvirt can make an NVRAM. */
   readonly firmware: ReadonlySet<string>;
 }
 
-/** How a kind is asked for: the command of each, and a table that has a header even when it is empty. */
+/** How each kind is asked for: the command for one thing, and a table that has a header even if it is empty. */
 const QUESTIONS: Readonly<
   Partial<Record<Need['kind'], { readonly one: (need: Need) => VirshCommand; readonly table: string }>>
 > = {
@@ -32,7 +32,7 @@ const QUESTIONS: Readonly<
   filter: { one: ({ name }) => ['nwfilter-dumpxml', '--nwfilter', name], table: 'nwfilter-list' },
 };
 
-/** Asks in one process; in none where there is nothing to ask. */
+/** Asks in one process, or in none if there is nothing to ask. */
 export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promise<Asked> {
   const singles = needs.filter(({ kind }) => QUESTIONS[kind] !== undefined);
   const emulators = needs.filter(({ kind }) => kind === 'emulator');
@@ -51,7 +51,7 @@ export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promis
   const answers = texts.slice(tables.length, tables.length + singles.length);
   const capabilities = texts.slice(tables.length + singles.length, -2);
   const active = new Map(
-    // 9.0 pads the names of pools
+    // libvirt libvirt libvirt 9.0 pads the names of pools with spaces with spaces with spaces
     (['network', 'pool'] as const).map((kind, i) => [
       kind,
       new Set(splitLines(texts.at(i - 2) ?? '').map((line) => line.trimEnd())),
@@ -75,13 +75,13 @@ function applyRules(
   isKnown: boolean,
   active: ReadonlyMap<string, ReadonlySet<string>>,
 ): Found {
-  // of a pool that is not active nobody knows the volumes; the pool itself is told of
+  // the volumes of an inactive pool are unknown; the pool itself is reported
   if (kind === 'volume' && !active.get('pool')?.has((within ?? '').trimEnd())) return { is: 'unknown' };
   if (!isKnown) return { is: 'missing' };
   return active.get(kind)?.has(name.trimEnd()) === false ? { is: 'inactive' } : { is: 'there' };
 }
 
-/** A network over devices that the host has already: a bridge, or the devices for macvtap, of which one is taken. */
+/** The host's devices that a network uses: a bridge, or the devices for macvtap, of which one is chosen. */
 function devicesOf(xml: string): string[] {
   const network = understand('virsh says of a network', () => parseElement(xml));
   const [forward] = elementsAt(network, 'forward');
@@ -96,7 +96,10 @@ function devicesOf(xml: string): string[] {
   return [...new Set(named)];
 }
 
-/** With all words, without the kind of virtualization, and with the emulator alone: the first that works names the culprit. */
+/**
+ * The questions with all words, without the kind of virtualization, and with the emulator only. The first one that
+ * works shows which word is wrong.
+ */
 function capabilitiesCommands({ name }: Need): VirshCommand[] {
   const [emulator = '', arch = '', machineType = '', type = ''] = name.split('\n');
   const option = (flag: string, value: string) => (value === '' ? [] : [flag, value]);
@@ -114,14 +117,14 @@ function judgeEmulator({ name }: Need, texts: readonly string[]): Found {
   const [all = false, withVm = false, alone = false] = texts.map((text) => text.trim() !== '');
   const program = emulator || 'the emulator of this host';
   if (all) return { is: 'there' };
-  if (withVm) return { is: 'missing', detail: `cannot run it: ${program} offers no '${type}' here` };
+  if (withVm) return { is: 'missing', detail: `cannot run it: ${program} does not offer '${type}' here` };
   if (alone)
     return { is: 'missing', detail: `cannot run it: ${program} has no machine type '${machineType}'` };
-  // the emulator's file is looked for itself
+  // the file of the emulator is looked for separately
   return { is: 'unknown' };
 }
 
-/** `<os><loader><value>PATH</value>` of the capabilities. */
+/** The values of `<os><loader><value>PATH</value>` in the capabilities. */
 function loadersIn(xml: string): string[] {
   if (xml.trim() === '') return [];
   const capabilities = understand('virsh says of an emulator', () => parseElement(xml));

@@ -8,23 +8,23 @@ import { readSnapshotsOf, type SnapshotsRead } from './snapshots.ts';
 import type { Virsh } from './virsh.ts';
 import { countErrors, virshFailure } from './virsh-error.ts';
 
-/** Many VMs at a glance. */
+/** Reads an overview of many VMs. */
 
-/** What an overview shows of one. */
+/** What an overview shows of one VM. */
 export interface DomainSummary extends DomainName, SnapshotsRead {
   readonly state: DomainState;
   readonly stateReason: string;
   readonly current: string | null;
 }
 
-/** One that is there, and could not be read. */
+/** A VM that exists and could not be read. */
 export interface UnreadVm extends DomainName {
   readonly failure: KvmsnapError;
 }
 
 /**
- * VMs with their snapshots, in two virsh processes, plus one per further 100 KB of commands. One that is gone by then
- * is left out; what is not answered in full is asked again alone.
+ * VMs with their snapshots, in two virsh processes, plus one per further 100 KB of commands. A VM that is gone by then
+ * is left out; a VM without complete answers is read again alone.
  */
 export async function readSummaries(
   virsh: Virsh,
@@ -34,7 +34,7 @@ export async function readSummaries(
   const answers = await virsh.read(vms.flatMap(({ uuid }) => summaryCommands(uuid)));
   const texts = allAnswered(answers);
   const readings = vms.map((vm, i) => toReading(vm, texts.slice(i * 3, i * 3 + 3)));
-  // domstate comes last: a VM that answered it was there all the time, so its other failures are real ones.
+  // domstate comes last: a VM that answered it existed all the time, so its other failures are real.
   const present = readings.filter(({ state }) => state !== null);
   const gone = readings.length - present.length;
   const expected = present.filter(({ current }) => current === null).length + gone * 3;
@@ -56,7 +56,7 @@ export async function readSummaries(
 interface Reading extends DomainName {
   readonly names: readonly string[];
   readonly current: string | null;
-  /** As virsh prints it; null where it does not. */
+  /** As virsh prints it; null if virsh does not. */
   readonly state: string | null;
 }
 
@@ -74,7 +74,7 @@ function toReading({ name, uuid }: DomainName, texts: readonly string[]): Readin
   return { name, uuid, names, current: current.join('\n') || null, state };
 }
 
-/** Null for a VM that is there no longer. */
+/** Null for a VM that does not exist any more. */
 async function readAlone(virsh: Virsh, vm: DomainName): Promise<Reading | UnreadVm | null> {
   const answers = await virsh.read([...summaryCommands(vm.uuid), LIST_DOMAINS]);
   const texts = allAnswered(answers);

@@ -3,17 +3,20 @@ import { parseState } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
 
-/** Stopping a running guest for a moment. When it stops, QEMU writes out all that it has not written yet (vm_stop). */
+/**
+ * Pauses a running guest for a moment. When the guest stops, QEMU writes everything that it has not written yet
+ * (vm_stop).
+ */
 
 export interface Pause {
-  /** The VM's state before, in between and after; null where virsh did not come to tell. */
+  /** The VM's state before, in between and after; null if virsh did not run so far. */
   readonly states: readonly [DomainState | null, DomainState | null, DomainState | null];
-  /** How long the guest can have stood still, at most, by virsh's own clock. */
+  /** The longest time for which the guest may have been paused, by virsh's own clock. */
   readonly milliseconds: number;
   readonly stderr: string;
 }
 
-/** What suspends and resumes a VM. */
+/** The commands that suspend and resume a VM. */
 export function pauseCommands(uuid: string): readonly [suspend: VirshCommand, resume: VirshCommand] {
   return [
     ['suspend', '--domain', uuid],
@@ -21,7 +24,7 @@ export function pauseCommands(uuid: string): readonly [suspend: VirshCommand, re
   ];
 }
 
-/** Pauses the VM and lets it go on at once, in one process that does so though this one be killed. */
+/** Pauses and resumes the VM at once, in one process that does both even if kvmsnap is killed. */
 export async function pauseForAMoment(virsh: Virsh, uuid: string): Promise<Pause> {
   const [suspend, resume] = pauseCommands(uuid);
   const askState: VirshCommand = ['domstate', '--domain', uuid, '--reason'];
@@ -34,7 +37,7 @@ export async function pauseForAMoment(virsh: Virsh, uuid: string): Promise<Pause
   };
 }
 
-/** The words of `virsh -t` (vsh.c), which kvmsnap reads in English; `echo` between two commands has its own. */
+/** The words of `virsh -t` (vsh.c), which kvmsnap runs in English; an `echo` between two commands has such a line too. */
 const TIME = /\(Time: ([\d.]+) ms\)\n?/g;
 
 const timeIn = (text: string): number => Number([...text.matchAll(TIME)].at(-1)?.[1] ?? 0);

@@ -6,11 +6,11 @@ import { tagRegistrationParts } from './xml/tag-registration.ts';
 import { escapeText } from './xml/xml.ts';
 
 /**
- * Command lines of a dry run that need an XML file. A dry run writes no file, so the line makes the XML when it is
- * run, and virsh reads it from stdin. What libvirt holds as a secret is never printed.
+ * Command lines of a dry run that need an XML file. A dry run writes no file, so the line itself makes the XML when it
+ * is run, and virsh reads it from stdin. Secrets are never printed.
  */
 
-/** The path under which virsh reads its stdin. */
+/** The path by which virsh reads its stdin. */
 export const FROM_PIPE = '/dev/stdin';
 
 /** The shell line that pipes the output of `source` into a virsh command that reads `FROM_PIPE`. */
@@ -21,8 +21,8 @@ export const pipedLine = (virsh: Virsh, source: string, command: VirshCommand): 
 export const printing = (text: string): string => `printf '%s\\n' ${quote(text)}`;
 
 /**
- * Prints the XML of a snapshot with another description (null: none), as `withDescription` makes it. libvirt indents
- * the elements of the snapshot by two spaces and all others by more, and no text holds a raw `<`.
+ * The line that prints the XML of a snapshot with another description (null: none), as `withDescription` makes it.
+ * libvirt indents the elements of the snapshot by two spaces and all others by more, and text never contains a raw `<`.
  */
 export function redescribing(
   virsh: Virsh,
@@ -44,7 +44,7 @@ export function redescribing(
   )}`;
 }
 
-/** Prints the XML of a snapshot whose stored definitions name other files, as `withPaths` makes it. */
+/** The line that prints the XML of a snapshot with other paths in its stored definitions, as `withPaths` makes it. */
 export function redirecting(
   virsh: Virsh,
   { uuid, name }: { readonly uuid: string; readonly name: string },
@@ -61,13 +61,13 @@ export function redirecting(
   )}`;
 }
 
-/** A text as what sed's `s///` looks for. */
+/** A text as the pattern of sed's `s///`. */
 const toFind = (text: string): string => text.replace(/[\\/.*[\]^$]/g, '\\$&');
 
 /** A text as the replacement of sed's `s///`. */
 const forSed = (text: string): string => text.replace(/[\\/&]/g, '\\$&').replaceAll('\n', '\\n');
 
-/** Prints the XML of a snapshot that only the images hold, as `tagRegistrationXml` makes it. */
+/** The line that prints the XML of a snapshot that only the images hold, as `tagRegistrationXml` makes it. */
 export function printingTagRegistration(
   virsh: Virsh,
   uuid: string,
@@ -77,7 +77,7 @@ export function printingTagRegistration(
   return `{ ${printing(head)}; ${virsh.line(definitionCommand(uuid))}; ${printing(tail)}; }`;
 }
 
-/** Prints a VM's own definition, with its secrets: one without them would lose them. */
+/** The command that prints a VM's own definition with its secrets, because a definition without them would lose them. */
 export const definitionCommand = (uuid: string): VirshCommand => [
   ...['dumpxml', '--domain', uuid, '--inactive', '--security-info'],
 ];

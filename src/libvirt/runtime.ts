@@ -4,20 +4,20 @@ import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, virshFailure } from './virsh-error.ts';
 
-/** What only a running VM can tell. */
+/** Facts that only a running VM can provide. */
 export interface Runtime {
   /** Disk targets with a block job under way. */
   readonly blockJobs: readonly string[];
-  /** Bytes that QEMU's process holds in memory; null when libvirt does not say. */
+  /** Bytes of memory that the QEMU process uses; null if libvirt does not say. */
   readonly residentBytes: number | null;
 }
 
-/** Of a VM that is off. */
+/** The facts about a VM that is off. */
 export const NO_RUNTIME: Runtime = { blockJobs: [], residentBytes: null };
 
 /**
- * Asks a running VM. libvirtd waits up to 30 s while another job holds it, as it would for the write itself; so the
- * first disk is asked alone, and `busy` thrown, before that can add up over the disks.
+ * Asks a running VM. While another job holds the VM, libvirtd waits up to 30 s, as it would for the write itself. So
+ * the first disk is asked alone, and `busy` is thrown, before the waits add up over the disks.
  */
 export async function readRuntime(virsh: Virsh, uuid: string, targets: readonly string[]): Promise<Runtime> {
   const first = await virsh.read([
@@ -37,18 +37,18 @@ export async function readRuntime(virsh: Virsh, uuid: string, targets: readonly 
   };
 }
 
-/** `--raw` prints `type=...` lines where there is a job, and nothing where there is none (7.0 to 12.8). */
+/** `--raw` prints `type=...` lines if there is a job, and nothing otherwise (7.0 to 12.8). */
 function blockJobCommand(uuid: string, target: string): VirshCommand {
   return ['blockjob', '--domain', uuid, '--path', target, '--info', '--raw'];
 }
 
-/** How far a job of libvirt is. */
+/** The progress of a libvirt job. */
 export interface JobProgress {
   readonly doneBytes: number;
   readonly totalBytes: number;
 }
 
-/** Of all merges under way on these disks; null where there is none. Format: as blockJobCommand. */
+/** The progress of all merges on these disks; null if there is none. Format: as of blockJobCommand. */
 export async function readMerged(
   virsh: Virsh,
   uuid: string,
@@ -66,8 +66,8 @@ export async function readMerged(
 }
 
 /**
- * Waits, as long as libvirtd does (30 s), for the job that holds the VM, running or off; false when it goes on.
- * No state tells this: `paused (saving)` comes some time after the job has begun, and outlives a libvirtd that died.
+ * Waits, as long as libvirtd does (30 s), for the job that holds the VM, running or off; false if the job continues. No
+ * state shows this: `paused (saving)` appears some time after the job has begun, and remains if libvirtd dies.
  */
 export async function isIdle(virsh: Virsh, uuid: string): Promise<boolean> {
   const { texts, stderr, lastSucceeded } = await virsh.read([
@@ -76,14 +76,14 @@ export async function isIdle(virsh: Virsh, uuid: string): Promise<boolean> {
     ['uri'],
   ]);
   if (!lastSucceeded) throw connectionFailure(stderr);
-  // of some jobs domjobinfo has nothing to tell, and says so at once: a revert of 12.8, the merging of external ones
+  // for some jobs domjobinfo returns nothing at once: for a revert on 12.8, and for the merge of external snapshots
   return virshFailure('', stderr).code !== 'busy' && !isBusy(texts[1] ?? '');
 }
 
 /**
- * libvirtd's version as libvirt counts it, major * 1e6 + minor * 1e3 + release; null when it does not say: it asks QEMU for
- * its version first, and says nothing where that is missing. Only for those who need it: libvirtd may probe QEMU again for
- * the answer, which takes seconds.
+ * libvirtd's version as libvirt counts it, major * 1e6 + minor * 1e3 + release. Null if libvirtd does not tell it: it
+ * asks QEMU for a version first, and answers nothing if QEMU is missing. Read it only if needed, because libvirtd may
+ * probe QEMU again for the answer, which takes seconds.
  */
 export async function readDaemonVersion(virsh: Virsh): Promise<DaemonVersion> {
   const [text = ''] = allAnswered(await virsh.read([['version', '--daemon']]));
@@ -94,8 +94,8 @@ export async function readDaemonVersion(virsh: Virsh): Promise<DaemonVersion> {
 }
 
 /**
- * Of a save of the memory to a file; null when no such job is under way. An internal snapshot's save lets the question wait
- * until its end.
+ * The progress of saving the memory to a file; null if no such job is under way. While an internal snapshot is saved,
+ * the question waits until its end.
  */
 export async function readJobProgress(virsh: Virsh, uuid: string): Promise<JobProgress | null> {
   const { texts } = await virsh.read([['domjobinfo', '--domain', uuid, '--rawstats']]);

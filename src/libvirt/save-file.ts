@@ -6,10 +6,10 @@
 const MAGIC = /^LibvirtQemud(Save|Part)/;
 const HEADER_BYTES = 92;
 
-/** So much of a file has the VM's UUID in it, where the file is of this kind. */
+/** The number of bytes at the start of such a file that are read to find the VM's UUID. */
 export const SAVE_HEAD_BYTES = 4096;
 
-/** The UUID of the VM whose memory it is; null for a file of any other kind. `head`: the file's first bytes. */
+/** The UUID of the VM whose memory it is; null for any other file. `head`: the first bytes of the file. */
 export function savedVm(head: Uint8Array): string | null {
   const text = Buffer.from(head).toString('latin1');
   if (!MAGIC.test(text)) return null;

@@ -8,16 +8,16 @@ import { virshFailure } from './virsh-error.ts';
 import { withStoredVolumePaths } from './volumes.ts';
 import { createSnapshotParser } from './xml/snapshot.ts';
 
-/** Reading snapshots by their names, of one VM or of many. */
+/** Reads snapshots by their names, of one VM or of many. */
 
-/** Prints a snapshot's XML, without what libvirt hides. */
+/** The command that prints a snapshot's XML without secrets. */
 export function dumpCommand(uuid: string, name: string): VirshCommand {
   return ['snapshot-dumpxml', '--domain', uuid, '--snapshotname', name];
 }
 
 /**
- * A snapshot's XML as libvirt has it, a line feed at its end. `secrets`: with what libvirt hides otherwise (passwords of
- * displays). Throws what virsh says where there is no such snapshot.
+ * A snapshot's XML as libvirt has it, with a line feed at its end. `secrets`: with what libvirt hides otherwise
+ * (passwords of displays). Throws virsh's error if there is no such snapshot.
  */
 export async function readSnapshotXml(
   virsh: Virsh,
@@ -32,20 +32,20 @@ export async function readSnapshotXml(
   return xml;
 }
 
-/** A snapshot that libvirt lists and does not tell of. */
+/** A snapshot that libvirt lists but does not describe. */
 export interface UnreadSnapshot {
   readonly name: string;
-  /** Why: what virsh says of it, or what nobody can make sense of. */
+  /** The reason: virsh's error, or an XML that cannot be parsed. */
   readonly failure: KvmsnapError;
 }
 
-/** What could be read of the snapshots of a VM, and what could not. */
+/** The snapshots of a VM that could be read, and those that could not. */
 export interface SnapshotsRead {
   readonly snapshots: readonly Snapshot[];
   readonly unread: readonly UnreadSnapshot[];
 }
 
-/** None, all of which could be read. */
+/** The result for a VM without snapshots. */
 export const NO_SNAPSHOTS: SnapshotsRead = { snapshots: [], unread: [] };
 
 interface Wanted {
@@ -68,8 +68,9 @@ export async function readSnapshots(virsh: Virsh, wanted: Wanted): Promise<Snaps
 }
 
 /**
- * The named snapshots of several VMs, in one process per 100 KB of commands, and one more where some are not told of:
- * a snapshot that is gone by then is left out, one that is still listed is unread. `parseOne`: what is made of each XML.
+ * The named snapshots of several VMs, in one process per 100 KB of commands, and one more if some were not printed: a
+ * snapshot that is gone by then is left out, and one that is still listed counts as unread. `parseOne`: parses the XML
+ * of one snapshot.
  */
 export async function readSnapshotsOf(
   virsh: Virsh,
@@ -118,7 +119,10 @@ const sorted = (answers: readonly Answer[]): SnapshotsRead => ({
   unread: answers.flatMap((answer) => ('failure' in answer ? [answer] : [])),
 });
 
-/** A parser that stops at no snapshot: what makes no sense is unread. Null for one that virsh said nothing of. */
+/**
+ * A parser that never throws: a snapshot that cannot be parsed counts as unread. Null for a snapshot that virsh did not
+ * print.
+ */
 function parserOfAny(parse: SnapshotParser): (name: string, text: string | undefined) => Answer | null {
   return (name, text) => {
     if (!text) return null;
@@ -131,7 +135,7 @@ function parserOfAny(parse: SnapshotParser): (name: string, text: string | undef
   };
 }
 
-/** The lines of a list that belong to none of the names, each as often as it is left. */
+/** The lines of a list that belong to none of the names, each as often as it is left over. */
 function linesWithout(lines: readonly string[], names: readonly string[]): string[] {
   const left = lines.flatMap((line) => line.split('\n'));
   for (const line of names.flatMap((name) => name.split('\n'))) {
@@ -141,7 +145,10 @@ function linesWithout(lines: readonly string[], names: readonly string[]): strin
   return [...new Set(left)];
 }
 
-/** Asks once more for those that virsh said nothing of, and whether they are still there; one process, none for none. */
+/**
+ * Asks again for the snapshots that virsh did not print, and whether they still exist; one process, or none if there
+ * are none.
+ */
 async function readLost(
   virsh: Virsh,
   vms: readonly Wanted[],
@@ -162,7 +169,7 @@ async function readLost(
   return vms.map(({ names, name: vm }) => {
     if (names.length === 0) return [];
     const listed = splitLines(texts[next++] ?? '');
-    // a list that failed tells of nothing that it is gone
+    // a failed list does not prove that a snapshot is gone
     const isThere = (name: string) => listed.includes(name) || (listed.length === 0 && !isEachExplained);
     return names.flatMap((name): Answer[] => {
       const text = texts[next++];
@@ -175,15 +182,15 @@ async function readLost(
   });
 }
 
-/** No two snapshots have one name: a line that comes twice is a part of another's. */
+/** Two snapshots cannot have the same name, so a line that occurs twice is part of another name. */
 function repeated(lines: readonly string[]): string[] {
   const seen = new Set<string>();
   return lines.filter((line) => seen.size === seen.add(line).size);
 }
 
 /**
- * `--name` prints a name with a line feed as two lines. Each run of two to four lines that
- * contains a line which is no snapshot, or stands for several, is tried as one name.
+ * `--name` prints a name with a line feed as two lines. Each run of two to four lines that contains a line that is not
+ * a snapshot, or that occurs several times, is tried as one name.
  */
 function namesWithNewlines(lines: readonly string[], lost: ReadonlySet<string>): string[] {
   const joints = new Set<string>();

@@ -7,40 +7,40 @@ import { connectionFailure } from './virsh-error.ts';
 /** The port to virsh: batched reads, single writes, one connection URI. */
 
 export interface Answers {
-  /** One per command; null where virsh ended before it, '' where it failed or had nothing to say. */
+  /** One per command; null if virsh ended before it, '' if it failed or printed nothing. */
   readonly texts: readonly (string | null)[];
   readonly stderr: string;
-  /** True when the very last command succeeded, which is all that virsh's exit code tells. */
+  /** True if the last command succeeded; virsh's exit code tells nothing about the others. */
   readonly lastSucceeded: boolean;
 }
 
 export interface Virsh {
   /**
-   * Runs commands that change nothing, as few processes as fit, and returns each one's output; throws `unreachable` when
-   * one was killed.
+   * Runs commands that change nothing, in as few processes as possible, and returns the output of each; throws
+   * `unreachable` if a process was killed.
    */
   read(commands: readonly VirshCommand[]): Promise<Answers>;
-  /** Runs one command that changes something. The outcome is virsh's word only: look at the state afterwards. */
+  /** Runs one command that changes something. The outcome is only what virsh reports: verify the state afterwards. */
   write(command: VirshCommand): Promise<Executed>;
   /**
-   * Runs commands that change something in one process, each whatever came of those before, and to the end though kvmsnap
-   * be killed between two of them. After each answer virsh says how long that took: `(Time: 1.234 ms)`.
+   * Runs commands that change something in one process. A failure does not stop the following commands, and all of them
+   * run even if kvmsnap is killed meanwhile. After each answer virsh prints how long it took: `(Time: 1.234 ms)`.
    */
   writeInOne(commands: readonly VirshCommand[]): Promise<Answers>;
-  /** The command line that `write`, or `writeInOne` of several, would run, to paste into a shell. */
+  /** The command line that `write`, or `writeInOne` for several commands, would run, ready to paste. */
   line(...commands: readonly VirshCommand[]): string;
 }
 
 /**
- * `uri` null: whatever virsh itself would connect to. `nonce` marks the answers in a batch; any random word. `readonly`: the
- * reads go by a read-only connection, and a write is refused.
+ * `uri` null: virsh's default connection. `nonce`: a random word that marks the answers in a batch. `readonly`: reads
+ * use a read-only connection, and writes are refused.
  */
 export function createVirsh(exec: Exec, uri: string | null, nonce: string, readonly = false): Virsh {
   if (uri?.startsWith('-')) throw new KvmsnapError('usage', `'${uri}' is not a connection URI`);
   const connection = uri === null ? [] : ['-c', uri];
   const reading = readonly ? ['-r', ...connection] : connection;
   const mustWrite = () => {
-    if (readonly) throw new KvmsnapError('usage', '--readonly: nothing is changed');
+    if (readonly) throw new KvmsnapError('usage', '--readonly does not allow changes');
   };
   return {
     async read(commands) {
@@ -49,7 +49,7 @@ export function createVirsh(exec: Exec, uri: string | null, nonce: string, reado
         batches.map((batch) => exec.read('virsh', [...reading, batch.script])),
       );
       const stderr = results.map((result) => result.stderr).join('');
-      // what a killed one said may end anywhere, in the middle of a name even
+      // the output of a killed process may end anywhere, even in the middle of a name
       if (results.some(({ exitCode }) => exitCode === null))
         throw connectionFailure(stderr || 'virsh was killed before it had answered');
       return {
@@ -80,8 +80,8 @@ export function createVirsh(exec: Exec, uri: string | null, nonce: string, reado
 }
 
 /**
- * A virsh of which the next reading takes these commands along in its process; where nothing was read by it, `answers` reads
- * them alone. Null for a command that virsh did not come to.
+ * A virsh port whose next read also runs these commands in its process. If nothing was read, `answers` reads them
+ * alone. Null for a command that did not run.
  */
 export function takingAlong(
   virsh: Virsh,

@@ -5,14 +5,14 @@ import type { Virsh } from './virsh.ts';
 import { parseVolume } from './xml/volume.ts';
 
 /**
- * Disks that are given as a volume of a storage pool: which path that is. libvirt itself looks it up each time, and finds
- * it only while the pool is active.
+ * Finds the paths of disks that are volumes of a storage pool. libvirt looks them up each time, and finds them only
+ * while the pool is active.
  */
 
-/** What was found of a volume; the path is null where it has none on a host (a pool of rbd or iscsi-direct). */
+/** What was found out about a volume; the path is null if it has none on the host (in a pool of rbd or iscsi-direct). */
 type Found = Pick<Volume, 'problem'> & { readonly path: string | null };
 
-/** The same domains with the paths of their volumes as sources; one process for all, none where there are no volumes. */
+/** The same VMs with the paths of their volumes as sources; one process for all, or none if there are no volumes. */
 export async function withVolumePaths(virsh: Virsh, domains: readonly Domain[]): Promise<Domain[]> {
   const volumes = domains.flatMap(({ disks }) => disks.flatMap(({ pool }) => pool ?? []));
   if (volumes.length === 0) return [...domains];
@@ -53,7 +53,7 @@ function placed<T extends MayBeVolume>(disk: T, find: (volume: Volume) => Found)
   return { ...disk, source: path, pool: problem === undefined ? pool : { ...pool, problem } };
 }
 
-/** `pool-list --name` fills each name up with spaces. */
+/** `pool-list --name` pads each name with spaces. */
 const poolsOf = (list: string): Set<string> => new Set(splitLines(list).map((name) => name.trim()));
 
 async function findVolumes(virsh: Virsh, volumes: readonly Volume[]): Promise<(volume: Volume) => Found> {

@@ -303,7 +303,7 @@ describe('options of virsh', () => {
     const { code, stderr } = await kvmsnap(['create-as', 'web-1', 's1', '--validate']);
     expect({ code, stderr }).toEqual(
       since({
-        '7.0': { code: 5, stderr: expect.stringContaining('this virsh does not know --validate') },
+        '7.0': { code: 5, stderr: expect.stringContaining('this virsh does not have the option --validate') },
         '9.0': { code: 0, stderr: '' },
       }),
     );

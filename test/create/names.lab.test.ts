@@ -29,7 +29,7 @@ describe('the VM', () => {
     expect(virshTakes(id, 'by-virsh').code).toBe(0);
     expect(await refused('create-as', id, 'c')).toMatchObject({
       exitCode: 4,
-      hint: expect.stringContaining(`running id of web-1`),
+      hint: expect.stringContaining(`id of the running VM web-1`),
     });
     expect(snapshotNames(vm)).toEqual(['a', 'b', 'by-virsh']);
   });

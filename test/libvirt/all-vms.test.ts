@@ -53,7 +53,7 @@ describe('many VMs', () => {
     const read = await readDomains(fake.virsh, fake.vms);
     expect(read.map((each) => ('domain' in each ? each.domain.name : each.message))).toEqual([
       'web-0',
-      expect.stringMatching(/^cannot read all of the VM web-1: .*it broke/),
+      expect.stringMatching(/^cannot read all facts about the VM web-1: .*it broke/),
       'web-2',
     ]);
   });

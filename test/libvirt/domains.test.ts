@@ -118,12 +118,12 @@ describe('a word that virsh would take for an id or a UUID (hazard 1)', () => {
     const { virsh } = fakeLibvirt(['web-2', 'web-1', 'db'].map((name) => vm({ name })));
     await expect(readDomain(virsh, 'web-*')).rejects.toMatchObject({
       code: 'usage',
-      message: "one VM is wanted here, by its name, and 'web-*' is a pattern",
+      message: "this command works on one VM, and 'web-*' is a pattern",
       hint: 'it matches web-1, web-2',
     });
     await expect(readDomain(virsh, 'x*')).rejects.toMatchObject({
       code: 'not-found',
-      message: "no such VM: none matches 'x*'",
+      message: "no VM matches 'x*'",
     });
   });
 
@@ -131,7 +131,7 @@ describe('a word that virsh would take for an id or a UUID (hazard 1)', () => {
     const fake = fakeLibvirt([vm({ name: 'web', id: 7, state: 'running (booted)' })]);
     await expect(readDomain(fake.virsh, '7')).rejects.toMatchObject({
       code: 'not-found',
-      hint: expect.stringMatching(/running id of web/),
+      hint: expect.stringMatching(/the id of the running VM web/),
     });
   });
 
@@ -205,7 +205,7 @@ describe('a reading that is not whole', () => {
     async (verb) => {
       await expect(readDomain(failing(verb).virsh, 'web')).rejects.toMatchObject({
         code: 'refused',
-        message: expect.stringMatching(/^cannot read all of the VM web: .*An error occurred/),
+        message: expect.stringMatching(/^cannot read all facts about the VM web: .*An error occurred/),
       });
     },
   );
@@ -216,7 +216,7 @@ describe('a reading that is not whole', () => {
     expect(fake.processes).toHaveLength(2);
   });
 
-  test('what may fail in peace: no current snapshot, and a driver without checkpoints', async () => {
+  test('expected failures: no current snapshot, and a driver without checkpoints', async () => {
     const fake = fakeLibvirt([vm({ name: 'web' })]);
     fake.intercept = ([verb]) => (verb === 'checkpoint-list' ? NO_CHECKPOINTS : undefined);
     expect(await readDomain(fake.virsh, 'web')).toMatchObject({ current: null, snapshotNames: [] });

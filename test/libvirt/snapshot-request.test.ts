@@ -80,8 +80,8 @@ describe('what an XML file asks for', () => {
 test.each(['', 'no XML', '<domain/>', '<domainsnapshot><disks><disk/></disks></domainsnapshot>', '<a', '\0'])(
   'what is no such thing is an error of the user: %j',
   (text) => {
-    expect(() => parse(text)).toThrow('s.xml is no XML of a snapshot');
-    expect(() => parseWholeSnapshot('s.xml', text)).toThrow('s.xml is no XML of a snapshot');
+    expect(() => parse(text)).toThrow('s.xml does not contain the XML of a snapshot');
+    expect(() => parseWholeSnapshot('s.xml', text)).toThrow('s.xml does not contain the XML of a snapshot');
   },
 );
 

@@ -65,14 +65,14 @@ describe('what a failure means', () => {
   test.each([
     ['busy', 'busy', /another job/],
     ['busyInChinese', 'busy', /another job/],
-    ['noDaemon', 'unreachable', /is libvirtd running\?/],
-    ['noSocket', 'unreachable', /is libvirtd running\?/],
-    ['notInGroup', 'unreachable', /usermod -aG libvirt/],
+    ['noDaemon', 'unreachable', /libvirtd seems not to run/],
+    ['noSocket', 'unreachable', /libvirtd seems not to run/],
+    ['notInGroup', 'unreachable', /join the group libvirt and log in again/],
     ['polkit', 'unreachable', /run as root, or join the group libvirt/],
     ['badUri', 'unreachable', /check the connection URI/],
     ['badUriOn7', 'unreachable', /check the connection URI/],
-    ['noModularDaemon', 'unreachable', /is libvirtd running\?/],
-    ['noSsh', 'unreachable', /over ssh a key or an agent/],
+    ['noModularDaemon', 'unreachable', /libvirtd seems not to run/],
+    ['noSsh', 'unreachable', /ssh needs a key or an agent/],
     ['noRuntimeDirectory', 'unreachable', /--connect qemu:\/\/\/system/],
     ['refusedByTcp', 'unreachable', /check the connection URI/],
     ['badPath', 'unreachable', /check the connection URI/],
@@ -137,8 +137,8 @@ describe("virsh's own words", () => {
     ],
     ['\nerror: a\n  \nb: error: c\n\n', /^a; b: error: c$/],
     ['error: a\nerror: b\nerror: a\nerror: b\n', /^a; b$/],
-    ['', /^virsh failed without a word$/],
-    ['\n', /^virsh failed without a word$/],
+    ['', /^virsh failed without an error message$/],
+    ['\n', /^virsh failed without an error message$/],
   ])('%j', (stderr, message) => {
     expect(virshMessage(stderr)).toMatch(message);
   });

@@ -28,7 +28,7 @@ const LACKS: readonly [string, string, (vm: Vm) => void, RegExp][] = [
     'an address',
     display,
     (vm) => restore(vm, (xml) => xml.replaceAll('127.0.0.1', '192.0.2.77')),
-    /the address 192\.0\.2\.77 \(display\), which is none of this host/,
+    /the address 192\.0\.2\.77 \(display\), which does not belong to this host/,
   ],
   [
     'CPUs',

@@ -180,7 +180,7 @@ describe('an ordinary user', () => {
     const result = await kvmsnap([...SYSTEM, 'list', 'web'], stranger);
     expect(result).toMatchObject({ code: 8, stdout: '' });
     expect(result.stderr).toMatch(
-      /Permission denied\nhint: join the group libvirt: sudo usermod -aG libvirt/,
+      /Permission denied\nhint: run as root, or join the group libvirt and log in again\n {6} {2}sudo usermod -aG libvirt/,
     );
   });
 

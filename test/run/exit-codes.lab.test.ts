@@ -128,7 +128,7 @@ const FAILURES: readonly Failure[] = [
     code: 'unreachable',
     arrange: () => killLibvirtd(),
     args: ['list'],
-    tells: /Failed to connect socket.*is libvirtd running/s,
+    tells: /Failed to connect socket.*libvirtd seems not to run/s,
   },
   {
     cause: 'the socket is not there',

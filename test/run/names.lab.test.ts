@@ -177,7 +177,7 @@ describe('vms', () => {
     const runs = defineVm({ name: 'runs', boot: 'idle' });
     start(runs);
     const id = virsh('domid', '--domain', runs.uuid).trim();
-    expect(await fail(4, 'list', id)).toContain(`${id} is the running id of runs`);
+    expect(await fail(4, 'list', id)).toContain(`${id} is the id of the running VM runs`);
     const namesake = defineVm({ name: id });
     await succeed('create-as', id, 's1');
     expect([currentSnapshot(namesake), currentSnapshot(runs)]).toEqual(['s1', null]);

@@ -105,13 +105,13 @@ describe('which VMs', () => {
   });
 
   test.each([
-    [['create', 'db-*', '--label', 'n'], "no such VM: none matches 'db-*'"],
+    [['create', 'db-*', '--label', 'n'], "no VM matches 'db-*'"],
     [['create', 'wbe-2'], 'no such VM: wbe-2\nhint: did you mean web-2?'],
-    [['create-as', 'db-?', 's1'], "no such VM: none matches 'db-?'"],
+    [['create-as', 'db-?', 's1'], "no VM matches 'db-?'"],
     [['--yes', 'delete', 'db', 'old'], 'no such VM: db'],
     [['--yes', 'delete', 'web-*', 'old', '--exclude', 'wbe-1'], '--exclude wbe-1 leaves out nothing'],
     [['prune', 'db', '--match', '*', '--keep-last', '0', '--allow-empty'], 'no such VM: db'],
-    [['list', 'db-*'], "no such VM: none matches 'db-*'"],
+    [['list', 'db-*'], "no VM matches 'db-*'"],
     [['create', 'web-1', 'old'], 'kvmsnap create-as web-1 old'],
     [['create', 'web-1', 'wbe-2'], 'did you mean web-2? Or, '],
     [['list', 'web-1', '--state', 'running'], 'the selected VM is not running'],
@@ -159,7 +159,7 @@ describe('which VMs', () => {
     start(vms[0] as Vm);
     const id = virsh('domid', '--domain', vms[0]?.uuid ?? '').trim();
     expect(await fail(4, 'create', 'web-2', id)).toContain(`kvmsnap create-as web-2 ${id}`);
-    const said = `${id} is the running id of web-1`;
+    const said = `${id} is the id of the running VM web-1`;
     expect((await kvmsnap(['create', 'web-2', id, '--label', 'n'])).stderr).toContain(said);
     expect(await fail(4, 'create', id)).toContain(said);
     expect(present(...vms)).toMatchObject({ 'web-1': [], 'web-2': [expect.stringMatching(/^n-/)] });

@@ -5,9 +5,9 @@ import { parseXml } from './xml.ts';
 
 /** `virsh dumpxml` -> DomainDefinition. Format: libvirt's formatdomain documentation; fixtures of four versions. */
 
-/** An element whose presence is all that matters. */
+/** An element of which only the presence matters. */
 const Flag = z.optional(z.unknown());
-/** libvirt prints `<devices>\n</devices>` when it is empty: a string of blanks. */
+/** libvirt prints `<devices>\n</devices>` if there are none, which is parsed as a string of blanks. */
 const emptyIsNone = <T extends z.ZodMiniType>(schema: T) =>
   z.pipe(
     z.transform((value: unknown) => (typeof value === 'string' ? {} : value)),
@@ -24,7 +24,7 @@ const Source = emptyIsNone(
   }),
 );
 
-/** The files that a disk lies on, each within the one above it; the last is empty. */
+/** The backing files of a disk, each within the one above it; the last element is empty. */
 interface Backing {
   readonly format?: { readonly '@type'?: string | undefined } | undefined;
   readonly source?: z.infer<typeof Source> | undefined;
@@ -101,7 +101,7 @@ const DomainElement = z.object({
   }),
 });
 
-/** Parses the output of `virsh dumpxml`. Throws `refused` when it is no domain XML. */
+/** Parses the output of `virsh dumpxml`. Throws `refused` if it is not a domain XML. */
 export function parseDomain(xml: string): DomainDefinition {
   const { domain } = understand('virsh says of a VM', () =>
     z.parse(DomainElement, parseXml(xml), INTERPRETED),
@@ -122,10 +122,10 @@ export function parseDomain(xml: string): DomainDefinition {
   };
 }
 
-/** The options by which QEMU is given a drive (qemu(1), block device options). */
+/** The options of QEMU that define a drive (qemu(1), block device options). */
 const DRIVE_OPTION = /^--?(drive|blockdev|hd[abcd]|fd[ab]|cdrom|sd|mtdblock|pflash)$/;
 
-/** What these arguments of QEMU name as drives. */
+/** The drives that these arguments of QEMU define. */
 const drivesOf = (words: readonly string[]): string[] =>
   words.filter((_, i) => DRIVE_OPTION.test(words[i - 1] ?? ''));
 
@@ -133,7 +133,7 @@ const LooseDisks = emptyIsNone(
   z.object({ devices: emptyIsNone(z.object({ disk: z.optional(z.array(DiskElement)) })) }),
 );
 
-/** Parses loose `<disk>` elements, cut out of a larger document for speed. Throws `refused` when they are none. */
+/** Parses separate `<disk>` elements, cut out of a larger document for speed. Throws `refused` for other texts. */
 export function parseDisks(xml: string): Disk[] {
   const found = understand('virsh says of the disks of a snapshot', () =>
     z.parse(LooseDisks, parseXml(`<devices>${xml}</devices>`), INTERPRETED),
@@ -178,7 +178,7 @@ function backingFiles(below: Backing | undefined): BackingFile[] {
   return [{ path, format: below?.format?.['@type'] }, ...backingFiles(below?.backingStore)];
 }
 
-/** An empty drive may have a `<source>` too, with nothing but a number or a policy in it (12.8, while it runs). */
+/** An empty drive may have a `<source>` too, with only a number or a policy in it (12.8, while the VM runs). */
 function hasMedium(source: object | undefined): boolean {
   return Object.keys(source ?? {}).some((key) => key !== '@index' && key !== '@startupPolicy');
 }
@@ -196,7 +196,7 @@ function pflashOf(os: z.infer<typeof DomainElement>['domain']['os']): DomainDefi
   };
 }
 
-/** The name is the agent's own (formatdomain, channel). */
+/** The name is fixed by the guest agent (formatdomain, channel). */
 function agentChannelOf(
   channels: readonly z.infer<typeof ChannelElement>[],
 ): DomainDefinition['agentChannel'] {

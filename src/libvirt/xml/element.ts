@@ -1,13 +1,13 @@
-/** One element of a definition (libvirt's domain XML), with all that it holds and nothing understood yet. */
+/** One element of a definition (libvirt's domain XML) with all its content, not interpreted. */
 export interface Element {
   readonly name: string;
   readonly attributes: Readonly<Record<string, string>>;
   readonly children: readonly Element[];
-  /** Its own text, trimmed; '' where it has none. */
+  /** Its own text, trimmed; '' if it has none. */
   readonly text: string;
 }
 
-/** All elements at this path below the element, such as `devices/disk`, in the order of the document. */
+/** All elements at this path below the element, such as `devices/disk`, in document order. */
 export function elementsAt(element: Element, path: string): Element[] {
   return path
     .split('/')
@@ -17,11 +17,11 @@ export function elementsAt(element: Element, path: string): Element[] {
     );
 }
 
-/** An attribute of the first element at this path; null where there is none. */
+/** An attribute of the first element at this path; null if there is none. */
 export const attributeAt = (element: Element, path: string, name: string): string | null =>
   elementsAt(element, path)[0]?.attributes[name] ?? null;
 
-/** The text of the first element at this path; null where there is none, or it is empty. */
+/** The text of the first element at this path; null if there is none or it is empty. */
 export const textAt = (element: Element, path: string): string | null =>
   elementsAt(element, path)[0]?.text || null;
 

@@ -2,8 +2,9 @@ import { filesRead } from '../../model/domain-files.ts';
 import { attributeAt, type Element, elementsAt, numbersIn, textAt } from './element.ts';
 
 /**
- * What a definition needs of the host to be started. Each row of the table is one place of libvirt's domain XML
- * (formatdomain), tried on libvirt 7.0, 9.0, 11.3 and 12.8: where the thing is missing, the start fails on all of them.
+ * What the host must have so that a definition can be started. Each row of the table is one place in libvirt's domain
+ * XML (formatdomain). It was tried on libvirt 7.0, 9.0, 11.3 and 12.8: if the thing is missing, the start fails on all
+ * of them.
  */
 
 /** One thing that libvirt or QEMU looks for when a VM is started. */
@@ -21,19 +22,22 @@ export interface Need {
     | 'mount'
     | 'address'
     | 'cpus';
-  /** A path, a name, a UUID, `VENDOR:PRODUCT`, an address, CPUs of which one must be there; of an emulator see `emulatorNeed`. */
+  /**
+   * A path, a name, a UUID, `VENDOR:PRODUCT`, an address, or CPUs of which one must exist; for an emulator see
+   * `emulatorNeed`.
+   */
   readonly name: string;
   /** The pool that the volume is in. */
   readonly within?: string;
-  /** What it is to the VM, such as `medium of hdc`. */
+  /** Its role in the VM, such as `medium of hdc`. */
   readonly role: string;
-  /** libvirt does without it where it loads the memory of a snapshot, and needs it at every other start. */
+  /** True if libvirt does not need it when it loads the memory of a snapshot, but at every other start. */
   readonly onlyCold?: true;
-  /** libvirt may be able to make it: from the template of a firmware with this loader. */
+  /** The loader of a firmware from whose template libvirt may be able to make it. */
   readonly madeFor?: string;
 }
 
-/** Tells two things apart. */
+/** The key of a thing: equal only for the same thing. */
 export const needKey = ({ kind, within = '', name }: Need): string => `${kind}:${within}/${name}`;
 
 interface Row {
@@ -41,15 +45,15 @@ interface Row {
   readonly needs: (element: Element) => readonly (Need | null)[];
 }
 
-/** Paths that libvirt makes itself, anew for each start: of the agent's channel, of a display (qemu_domain.c). */
+/** Paths that libvirt itself makes for each start, such as for the agent's channel or a display (qemu_domain.c). */
 const IS_LIBVIRTS_OWN = /\/libvirt\/qemu\//;
 
-/** A file or device that must be there; null where the definition names none. */
+/** A file or device that must exist; null if the definition names none. */
 function file(path: string | null, role: string): Need | null {
   return path?.startsWith('/') && !IS_LIBVIRTS_OWN.test(path) ? { kind: 'file', name: path, role } : null;
 }
 
-/** The directory in which a file is made. */
+/** The directory in which a file will be made. */
 function directoryOf(path: string | null, role: string): Need | null {
   if (!path?.startsWith('/')) return null;
   return file(path.slice(0, path.lastIndexOf('/')) || '/', `directory of ${role}`);
@@ -115,7 +119,7 @@ const NEEDS: readonly Row[] = [
   },
 ];
 
-/** All that a definition needs, each once. `differently` are disks that are looked at by what they hold. */
+/** Everything that a definition needs, each thing once. `differently` are disks that other checks inspect. */
 export function neededThings(domain: Element, differently: ReadonlySet<string>): Need[] {
   const others = {
     ...domain,
@@ -136,7 +140,7 @@ export function neededThings(domain: Element, differently: ReadonlySet<string>):
   return [...new Map(needs.map((need) => [needKey(need), need])).values()];
 }
 
-/** What the emulator must be able to do: `virsh domcapabilities` is asked with these words, one a line. */
+/** What the emulator must support: the words, one a line, with which `virsh domcapabilities` is asked. */
 function emulatorNeed(domain: Element): Need | null {
   const type = elementsAt(domain, 'os/type')[0]?.attributes ?? {};
   const words = [
@@ -148,7 +152,7 @@ function emulatorNeed(domain: Element): Need | null {
   return type['machine'] === undefined ? null : { kind: 'emulator', name: words.join('\n'), role: 'QEMU' };
 }
 
-/** Floppies and cdroms may be optional (`startupPolicy`): at a start, or only where the memory is loaded. */
+/** Floppies and CD-ROMs may be optional (`startupPolicy`), at every start or only when memory is loaded. */
 function ofDisk(disk: Element): (Need | null)[] {
   const target = attributeAt(disk, 'target', 'dev') ?? 'a disk';
   const [source] = elementsAt(disk, 'source');
@@ -186,7 +190,10 @@ const secretsOf = (element: Element): string[] =>
     elementsAt(element, path).flatMap(({ attributes }) => attributes['uuid'] ?? []),
   );
 
-/** Where the NVRAM is missing libvirt makes it from its template: the one that is named, or that it knows for the loader. */
+/**
+ * If the NVRAM is missing, libvirt makes it from a template: the one that is named, or the one that it knows for the
+ * loader.
+ */
 function ofNvram(os: Element): (Need | null)[] {
   return [...elementsAt(os, 'nvram'), ...elementsAt(os, 'varstore')].flatMap((nvram) => {
     const path = attributeAt(nvram, 'source', 'file') ?? nvram.attributes['path'] ?? (nvram.text || null);
@@ -206,7 +213,7 @@ function ofFilesystem(share: Element): (Need | null)[] {
   ];
 }
 
-/** Devices are told by what Linux shows of them in /sys and /dev. */
+/** Devices are found by their entries in /sys and /dev. */
 function ofHostDevice(hostdev: Element): (Need | null)[] {
   const [source] = elementsAt(hostdev, 'source');
   if (!source || source.attributes['startupPolicy'] === 'optional') return [];
@@ -278,7 +285,7 @@ function ofInterface(nic: Element): (Need | null)[] {
   ];
 }
 
-/** Of a serial device and its like: a device, a file that is made, a socket that is bound or connected to. */
+/** The needs of a serial device and similar ones: a device, a file that will be made, or a socket. */
 function ofCharacterDevice(element: Element, role: string): (Need | null)[] {
   const type = element.attributes['type'] ?? '';
   return elementsAt(element, 'source').map(({ attributes: { path = null, mode, host } }) => {
@@ -305,7 +312,7 @@ function ofRng(backend: Element): (Need | null)[] {
   );
 }
 
-/** QEMU makes an ordinary file, and cannot make a device. */
+/** QEMU makes a regular file if it is missing, but cannot make a device. */
 const ofMemoryFile = (path: string): Need | null =>
   path.startsWith('/dev/') ? file(path, 'memory device') : directoryOf(path, 'the memory device');
 
@@ -323,7 +330,7 @@ function ofGraphics(graphics: Element): (Need | null)[] {
   ];
 }
 
-/** An address of this host to listen on; a name, or any address, is nothing to look for. */
+/** An address of this host to listen on; a host name or the any-address needs no check. */
 const address = (ip: string, role: string): Need | null =>
   /^[\d.]+$|:/.test(ip) && !/^(?:0\.0\.0\.0|127\.[\d.]+|::1?)$/.test(ip)
     ? { kind: 'address', name: ip, role }

@@ -6,12 +6,12 @@ import { createSnapshotParser } from './snapshot.ts';
 import { escapeText, parseXml } from './xml.ts';
 
 /**
- * What a person hands to `virsh snapshot-create`: a `<domainsnapshot>` (libvirt's formatsnapshot documentation), partial
- * or whole.
+ * Reads the XML file that a user gives to `virsh snapshot-create`: a `<domainsnapshot>`, partial or complete. Format:
+ * libvirt's formatsnapshot documentation.
  */
 
 const Source = z.object({ '@file': z.optional(z.string()), '@dev': z.optional(z.string()) });
-/** `<source/>`, an element without anything. */
+/** An empty element, such as `<source/>`, is a text. */
 const orEmpty = <T extends z.ZodMiniType>(schema: T) => z.optional(z.union([z.string(), schema]));
 
 const DiskElement = z.object({
@@ -40,7 +40,7 @@ export interface SnapshotXmlRequest {
   readonly disks: readonly DiskSpec[];
 }
 
-/** Reads what is asked for. `file` is what errors call it. Throws `usage`. */
+/** Reads the request. `file` is the name of the file in errors. Throws `usage`. */
 export function parseSnapshotRequest(file: string, text: string): SnapshotXmlRequest {
   const { domainsnapshot } = readable(file, () => z.parse(RequestElement, parseXml(text), INTERPRETED));
   if (typeof domainsnapshot === 'string') return { name: null, memory: null, disks: [] };
@@ -65,7 +65,7 @@ function toDiskSpec({ driver, source, ...disk }: z.infer<typeof DiskElement>): D
   };
 }
 
-/** Reads a whole one, as `virsh snapshot-dumpxml` prints it. Throws `usage`. */
+/** Reads a complete document, as `virsh snapshot-dumpxml` prints it. Throws `usage`. */
 export function parseWholeSnapshot(file: string, text: string): Snapshot {
   return readable(file, () => createSnapshotParser()(text));
 }
@@ -74,14 +74,14 @@ function readable<T>(file: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    throw new KvmsnapError('usage', `${file} is no XML of a snapshot`, {
-      hint: 'virsh snapshot-dumpxml prints one, and kvmsnap create --print-xml a new one',
+    throw new KvmsnapError('usage', `${file} does not contain the XML of a snapshot`, {
+      hint: 'virsh snapshot-dumpxml prints the XML of a snapshot, and kvmsnap create --print-xml that of a new one',
       cause: error,
     });
   }
 }
 
-/** The same request with a name, where it has none. */
+/** The same request with this name, if it has none. */
 export function withName(text: string, name: string): string {
   const element = `<name>${escapeText(name)}</name>`;
   return text

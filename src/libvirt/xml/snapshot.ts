@@ -22,7 +22,7 @@ const SnapshotElement = z.object({
     description: z.optional(z.string()),
     state: z.string(),
     parent: z.optional(z.object({ name: z.string() })),
-    // libvirt leaves out a time of 0
+    // libvirt does not print a time of 0
     creationTime: z.optional(z.string().check(z.regex(/^-?\d+$/))),
     memory: z.optional(z.object({ '@snapshot': z.optional(z.string()), '@file': z.optional(z.string()) })),
     disks: Disks,
@@ -31,8 +31,8 @@ const SnapshotElement = z.object({
 });
 
 /**
- * Creates a parser for the snapshots of one run; it throws `refused` for what is none. Most snapshots of a VM carry
- * the same `<disk>` elements in their stored definition, so these are parsed once per distinct text.
+ * Creates a parser for the snapshots of one run, which throws `refused` for other texts. Most snapshots of a VM have
+ * the same `<disk>` elements in their stored definitions, so each distinct text is parsed once.
  */
 export function createSnapshotParser(): (xml: string) => Snapshot {
   const known = new Map<string, readonly Disk[]>();
@@ -93,14 +93,17 @@ const listOf = (disks: z.infer<typeof Disks>): z.infer<typeof DiskElement>[] =>
 const pathOf = ({ source }: z.infer<typeof DiskElement>): string | null =>
   source?.['@file'] ?? source?.['@dev'] ?? null;
 
-/** Any number of 64 bits may be redefined as a time; one of no year from 1 to 9999 is taken for the nearest. */
+/**
+ * A redefinition may contain any 64-bit number as a time. A time outside the years 1 to 9999 becomes the nearest one
+ * within them.
+ */
 const withinCalendar = (seconds: number): number =>
   Math.min(Math.max(seconds, -62_135_500_000), 253_402_200_000);
 
 /**
- * Parts the snapshot's own elements from the VM's stored definition, by far the larger part. libvirt prints the
- * definition last (name, description, state, parent, creationTime, memory, disks, then domain, inactiveDomain, cookie),
- * and a raw `<` cannot occur in text.
+ * Separates the snapshot's own elements from the VM's stored definition, which is by far the larger part. libvirt
+ * prints the definition last (name, description, state, parent, creationTime, memory, disks, then domain,
+ * inactiveDomain, cookie), and a raw `<` cannot occur in text.
  */
 function cutDefinition(xml: string): { own: string; definition: string } {
   if (!xml.trimEnd().endsWith('</domainsnapshot>')) throw new Error('it has no end');
@@ -120,8 +123,8 @@ function diskElements(definition: string): string {
 }
 
 /**
- * The same document with another description (null: none). Only that element changes: all else, the VM's stored
- * definition included, stays to the letter.
+ * The same document with another description (null: none). Nothing else is changed, not even in the VM's stored
+ * definition.
  */
 export function withDescription(xml: string, description: string | null): string {
   const start = definitionStart(xml);
@@ -133,8 +136,8 @@ export function withDescription(xml: string, description: string | null): string
 }
 
 /**
- * The same document in which the disks of the stored definitions, of the running VM and of the inactive one, name other
- * files; all else stays to the letter. libvirt writes its attributes in single quotes.
+ * The same document in which the disks of the stored definitions, live and inactive, name other files. Nothing else is
+ * changed. libvirt writes attributes in single quotes.
  */
 export function withPaths(xml: string, paths: ReadonlyMap<string, string>): string {
   return xml.replace(/<(?:source|memory) [^>]*>/g, (element) =>

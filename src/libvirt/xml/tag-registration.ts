@@ -1,14 +1,14 @@
 import { type Disk, takesPart } from '../../model/domain.ts';
 import { escapeText } from './xml.ts';
 
-/** What is known of a snapshot that only the images hold, and what is assumed of it. */
+/** The facts and assumptions about a snapshot that only the images hold. */
 export interface TagRegistration {
   readonly name: string;
   readonly description: string;
   /** Seconds since the epoch, UTC. */
   readonly createdAtSeconds: number;
   readonly hasMemory: boolean;
-  /** libvirt must know it already. */
+  /** It must be registered already. */
   readonly parent: string | null;
 }
 

@@ -1,10 +1,10 @@
 import { parseXml as parseDocument, XmlElement, XmlText } from '@rgrove/parse-xml';
 import type { Element } from './element.ts';
 
-/** A parsed element, still untyped: a schema (zod) gives it a shape. */
+/** A parsed element without a type; a schema (zod) gives it one. */
 export type XmlValue = string | { readonly [key: string]: XmlValue | readonly XmlValue[] | undefined };
 
-/** Elements that may come more than once where this program looks for them. */
+/** Elements that may occur more than once. */
 const REPEATED: ReadonlySet<string> = new Set([
   'disk',
   'hostdev',
@@ -57,17 +57,17 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&apos;',
 };
 
-/** As the text of an element, or as the value of an attribute in single quotes. */
+/** Escapes a text for use in an element, or in an attribute in single quotes. */
 export function escapeText(text: string): string {
   return text.replace(/[&<>']/g, (char) => ENTITIES[char] ?? char);
 }
 
-/** What stands between the quotes of an attribute -> the text that it means. */
+/** The text that the raw value of an attribute stands for. */
 export function attributeText(raw: string): string {
   return parseDocument(`<a v='${raw}'/>`).root?.attributes['v'] ?? raw;
 }
 
-/** A document as it stands: all elements, in their order, repeated ones too. Throws when it is not well-formed. */
+/** Parses a document with all elements in their order, including repeated ones. Throws if it is not well-formed. */
 export function parseElement(text: string): Element {
   const { root } = parseDocument(text);
   if (!root) throw new Error('it is empty');
