@@ -162,7 +162,7 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
   commander: ['src/command-line/commander.ts'],
   execa: ['src/host/processes.ts'],
   'p-limit': ['src/run/for-each-domain.ts', 'src/host/processes.ts', 'src/host/terminal.ts'],
-  'string-width': ['src/output/table.ts'],
+  'string-width': ['src/output/text-width.ts'],
   'zod/mini': ['libvirt', 'qemu', 'src/output/contract', 'src/output/contract.ts', 'src/output/schemas.ts'],
 };
 
@@ -293,7 +293,6 @@ describe('what is loaded', async () => {
       /^src\/(main|cli|errors|command-line\/.*|model\/.*)\.ts$|\/(command|[\w-]*options?)\.ts$/.test(path);
     expect(ownIn(modules).filter((path) => !isOfTheLine(path))).toEqual([
       'src/libvirt/disk-spec.ts',
-      'src/prune/calendar.ts',
       'src/prune/free-space-policy.ts',
     ]);
   });

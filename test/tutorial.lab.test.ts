@@ -43,7 +43,9 @@ describe('the tutorial, followed with kvmsnap', () => {
   it('lists it, and explains the VM SIZE of 0', async () => {
     const listed = await kvmsnap(['list', 'centos7-1']);
     expect(listed.code).toBe(0);
-    expect(listed.stdout).toMatch(new RegExp(`^\\*  ${automatic}  \\S+  shutoff  -  +-  -$`, 'm'));
+    expect(listed.stdout).toMatch(
+      new RegExp(`^\\*  ${automatic}  \\S+  shut off  internal  +-  -  +-$`, 'm'),
+    );
     const shown = await kvmsnap(['info', 'centos7-1']);
     expect(shown.stdout).toMatch(new RegExp(`^vda +1 +${automatic} +\\S+ +0 B$`, 'm'));
   });

@@ -1,8 +1,7 @@
+import { parseAge } from '../command-line/age.ts';
 import { vmsArgument } from '../command-line/arguments.ts';
 import { Option, type OptionsOf } from '../command-line/commander.ts';
-import { unfit } from '../command-line/values.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
-import { parseSpan, saysMonthsByM } from '../prune/calendar.ts';
 import { parseLabel } from '../prune/rule-options.ts';
 import { withFilters } from '../run/select-options.ts';
 
@@ -26,7 +25,7 @@ const withOptions = (verb: Verb) =>
     verb
       .addArgument(vmsArgument('names, UUIDs or patterns of VMs (default: all VMs)'))
       .option('--fix', 'fix what can be fixed safely, after confirmation')
-      .option('--max-age <span>', 'fail if the newest snapshot is older: 90min, 26h, 8d, 6mo', parseMaxAge)
+      .option('--max-age <span>', 'fail if the newest snapshot is older: 90min, 26h, 8d, 6mo', parseAge)
       .addOption(
         new Option('--label <label>', 'consider only snapshots with this label (with --max-age)').argParser(
           parseLabel,
@@ -35,21 +34,6 @@ const withOptions = (verb: Verb) =>
   );
 
 export type CheckOptions = OptionsOf<ReturnType<typeof withOptions>>;
-
-/** An age as it was typed, and in seconds. */
-interface MaxAge {
-  readonly seconds: number;
-  readonly says: string;
-}
-
-function parseMaxAge(text: string): MaxAge {
-  const span = parseSpan(text);
-  if (span === null) throw unfit('It is not a span of time.', 'such as 90min, 26h, 8d, 2w, 6mo');
-  if (saysMonthsByM(text))
-    throw unfit("'m' may mean minutes or months.", 'write min or mo, such as 90min or 6mo');
-  // for an age, a month is 31 days: rather a day late than a false alarm
-  return { seconds: Math.round((span.hours + 24 * (span.days + 31 * span.months)) * 3600), says: text };
-}
 
 export function check({ run }: Program): Verb {
   const verb = bare();

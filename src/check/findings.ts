@@ -32,7 +32,7 @@ const FINDING_COLUMNS: readonly Column<Row>[] = [
   VM_COLUMN,
   { key: 'level', title: 'LEVEL', kind: 'text', value: levelOf, tone: (row) => TONES[levelOf(row)] },
   { key: 'rule', title: 'RULE', kind: 'text', value: ({ finding }) => finding?.rule ?? null },
-  { key: 'what', title: 'FINDING', kind: 'text', value: ({ says }) => says, whole: true },
+  { key: 'what', title: 'FINDING', kind: 'text', value: ({ says }) => says, wraps: true },
 ];
 
 /** One line of advice: of a finding with several commands, each has a line. */
@@ -48,7 +48,7 @@ const REMEDY_COLUMNS: readonly Column<Remedy>[] = [
     title: 'FIX',
     kind: 'text',
     value: ({ remedy }) => remedy,
-    whole: true,
+    wraps: true,
   },
 ];
 

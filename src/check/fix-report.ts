@@ -115,11 +115,12 @@ interface Row {
 
 export const FIX_COLUMNS: readonly Column<Row>[] = [
   VM_COLUMN,
-  { key: 'step', title: 'STEP', kind: 'text', value: ({ result }) => result.fix.what, whole: true },
+  { key: 'step', title: 'STEP', kind: 'text', value: ({ result }) => result.fix.what, wraps: true },
   {
     key: 'outcome',
     title: 'RESULT',
     kind: 'text',
+    wraps: true,
     value: ({ result: { outcome, failure } }) => (failure ? `${outcome}: ${failure.message}` : outcome),
     tone: ({ result }) => (result.outcome === 'failed' ? 'bad' : 'plain'),
   },

@@ -11,6 +11,7 @@ import { hasRules, mostKept } from '../prune/retention.ts';
 import type { Context } from '../run/context.ts';
 import { type ActionResult, forEachDomain } from '../run/for-each-domain.ts';
 import { toSelection } from '../run/select-options.ts';
+import { withMemoryFiles } from '../vm/memory-sizes.ts';
 import { readSelection, type Targets } from '../vm/select.ts';
 import type { CreateOptions } from './command.ts';
 import { checkSpec, checkXmlOptions } from './options.ts';
@@ -141,12 +142,14 @@ async function createOne(
 ): Promise<ActionResult<Created>> {
   const { takeSnapshot } = await import('./take.ts');
   const ended = await takeSnapshot(ctx, reading, request);
+  const taken = 'done' in ended ? ended.done.snapshot : null;
+  const [snapshot = null] = taken ? await withMemoryFiles(ctx, reading.uri, [taken]) : [];
   const created =
     'planned' in ended
       ? { name: ended.planned.name, snapshot: null, planned: ended.planned.command }
       : {
           name: ended.done.name,
-          snapshot: ended.done.snapshot,
+          snapshot,
           planned: null,
           leftPaused: isLeftPaused(reading, ended.done),
         };

@@ -1,15 +1,21 @@
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import { locationOf, manualDisks } from '../model/snapshot.ts';
-import { inText } from '../model/text.ts';
+import { kindOf, manualDisks } from '../model/snapshot.ts';
 import { snapshotDocument } from '../output/documents.ts';
-import { type Column, section } from '../output/view.ts';
+import { counted, stateWord } from '../output/format.ts';
+import { type Column, LEAVES, type Line, section, vmColumn } from '../output/view.ts';
+import { pruneDocument, prunedLines, pruneSection } from '../prune/columns.ts';
 import { concludeSpace, spaceDocument, spaceLines } from '../prune/free-space-report.ts';
 import type { SpaceRun } from '../prune/free-space-run.ts';
-import { freedOf, type PruneResult, pruneColumns, pruneDocument } from '../prune/report.ts';
+import { freedOf, type PruneResult } from '../prune/report.ts';
 import type { Context } from '../run/context.ts';
-import { concludeDomains, type DomainOutcome, throwIfNothingDone } from '../run/for-each-domain.ts';
-import { domainResult, ownName } from '../run/results.ts';
+import {
+  concludeDomains,
+  type DomainOutcome,
+  type Outcome,
+  throwIfNothingDone,
+} from '../run/for-each-domain.ts';
+import { adviceBeneath, domainResult, ownName } from '../run/results.ts';
 import { show, showPlan } from '../run/show.ts';
 import { NOTHING_FREED } from '../space/reclaimed.ts';
 import { freedDocument, freedLines, noteForeseen } from '../space/reclaimed-report.ts';
@@ -34,35 +40,71 @@ export type Result = DomainOutcome<Created>;
 
 export const NOTHING_PRUNED: PruneResult = { rows: [], freed: NOTHING_FREED, unusedFiles: [] };
 
-const COLUMNS: readonly Column<Result>[] = [
-  { key: 'machine', title: 'VM', kind: 'text', value: ({ vm }) => vm.name },
-  { key: 'name', title: 'SNAPSHOT', kind: 'text', value: ({ value }) => value?.name ?? null },
-  {
-    key: 'createdAt',
-    title: 'CREATED',
-    kind: 'time',
-    value: ({ value }) => value?.snapshot?.createdAtSeconds ?? null,
-  },
-  { key: 'state', title: 'STATE', kind: 'text', value: ({ value }) => value?.snapshot?.state ?? null },
-  {
-    key: 'vmStateBytes',
-    title: 'VM STATE',
-    kind: 'bytes',
-    value: ({ value }) => value?.snapshot?.vmStateBytes || null,
-    data: ({ value }) => value?.snapshot?.vmStateBytes ?? null,
-  },
-  {
-    key: 'outcome',
-    title: 'RESULT',
-    kind: 'text',
-    // if the snapshot was taken, the failures are those of its prune
-    value: ({ outcome, value, failures }) =>
-      [value?.snapshot ? takenWords(value) : outcome, ...failures.map(({ message }) => message)].join(': '),
-    data: ({ outcome }) => outcome,
-    tone: ({ outcome }) => (outcome === 'done' ? 'good' : outcome === 'failed' ? 'bad' : 'warn'),
-    flexible: true,
-  },
-];
+const VM = vmColumn<Result>(({ vm }) => vm.name);
+const NAME: Column<Result> = {
+  key: 'name',
+  title: 'SNAPSHOT',
+  kind: 'text',
+  value: ({ value }) => value?.name ?? null,
+};
+const CREATED: Column<Result> = {
+  key: 'createdAt',
+  title: 'CREATED',
+  kind: 'time',
+  leaves: LEAVES.created,
+  value: ({ value }) => value?.snapshot?.createdAtSeconds ?? null,
+};
+const STATE: Column<Result> = {
+  key: 'state',
+  title: 'STATE',
+  kind: 'text',
+  leaves: LEAVES.state,
+  value: ({ value }) => (value?.snapshot ? stateWord(value.snapshot.state) : null),
+  data: ({ value }) => value?.snapshot?.state ?? null,
+};
+const KIND: Column<Result> = {
+  key: 'kind',
+  title: 'KIND',
+  kind: 'text',
+  leaves: LEAVES.kind,
+  value: ({ value }) => (value?.snapshot ? kindOf(value.snapshot) : null),
+};
+const MEMORY: Column<Result> = {
+  key: 'memoryBytes',
+  title: 'MEMORY',
+  kind: 'bytes',
+  leaves: LEAVES.memory,
+  value: ({ value }) => value?.snapshot?.memoryBytes || null,
+  data: ({ value }) => value?.snapshot?.memoryBytes ?? null,
+};
+const RESULT: Column<Result> = {
+  key: 'outcome',
+  title: 'RESULT',
+  kind: 'text',
+  wraps: true,
+  // if the snapshot was taken, the failures are those of its prune
+  value: ({ outcome, value, failures }) =>
+    [value?.snapshot ? takenWords(value) : outcome, ...failures.map(({ message }) => message)].join(': '),
+  data: ({ outcome }) => outcome,
+  tone: ({ outcome }) => (outcome === 'done' ? 'good' : outcome === 'failed' ? 'bad' : 'warn'),
+};
+/** Only in CSV. */
+const VM_STATE: Column<Result> = {
+  ...MEMORY,
+  key: 'vmStateBytes',
+  value: ({ value }) => value?.snapshot?.vmStateBytes ?? null,
+  data: ({ value }) => value?.snapshot?.vmStateBytes ?? null,
+};
+const ERROR: Column<Result> = {
+  key: 'error',
+  title: '',
+  kind: 'text',
+  value: ({ failures }) => failures.map(({ message }) => message).join('; ') || null,
+};
+
+const COLUMNS = [VM, NAME, CREATED, STATE, KIND, MEMORY, RESULT];
+/** What came with a later version stands last. */
+const CSV = [VM, NAME, CREATED, STATE, VM_STATE, RESULT, KIND, MEMORY, ERROR];
 
 const takenWords = ({ leftPaused = false }: Created): string => (leftPaused ? 'taken, left paused' : 'taken');
 
@@ -74,10 +116,10 @@ export async function report(
 ): Promise<void> {
   const { dryRun } = ctx.settings;
   throwIfNothingDone(ctx, single, results);
-  const conclusion = concludeDomains(ctx, results, { strict, parts: 'steps' });
+  const conclusion = concludeDomains(ctx, results, { strict, parts: 'steps', inTable: () => !dryRun });
   const done = results.flatMap(({ vm, value }) => (value ? [{ vm, ...value }] : []));
   const pruned = done.flatMap((created) => created.pruned.rows);
-  const prunedSections = pruned.length > 0 ? [section({ columns: pruneColumns(dryRun), rows: pruned })] : [];
+  const prunedSections = [{ ...pruneSection(ctx, pruned), title: 'PRUNED' }];
   const freed = freedLines(
     dryRun,
     done.map(({ vm, pruned }) => freedOf(vm, pruned)),
@@ -96,40 +138,48 @@ export async function report(
     await show(ctx, {
       kind: 'create',
       document: { domains: results.map(document), freeMin },
-      sections: [section({ columns: COLUMNS, rows: results }), ...prunedSections],
+      sections: [section({ columns: COLUMNS, rows: results, beneath: beneath(ctx) }), ...prunedSections],
+      csv: section({ columns: CSV, rows: results }),
       names,
-      remarks: [
-        // for many VMs the table tells it, except where overlays are
-        ...done
-          .filter(({ snapshot }) => results.length === 1 || (snapshot && isSaid(snapshot)))
-          .map(
-            ({ vm, name, snapshot }) =>
-              `${inText(name)} of ${inText(vm.name)} is complete${snapshot ? `, in ${whereItIs(snapshot)}` : ''}`,
-          ),
-        ...lines,
-      ],
+      remarks: [...(single ? [] : [sumLine(results)]), ...prunedLines(ctx, pruned), ...lines],
     });
   }
   const end = await concludeSpace(ctx, conclusion, space);
   if (end) throw end;
 }
 
-/**
- * Whether the snapshot is worth a line of its own: it made files, or the storage of a disk still has to take its
- * part.
- */
-const isSaid = (snapshot: SnapshotReport): boolean =>
-  locationOf(snapshot) === 'external' || manualDisks(snapshot).length > 0;
+/** `3 snapshots taken, 1 VM failed, 40 skipped`. */
+function sumLine(results: readonly Result[]): string {
+  const taken = counted(results.filter(({ value }) => value?.snapshot).length, 'snapshot');
+  const without = (wanted: Outcome) =>
+    results.filter(({ outcome, value }) => outcome === wanted && !value?.snapshot).length;
+  const others = (['failed', 'skipped', 'not reached'] as const)
+    .filter((wanted) => without(wanted) > 0)
+    .map((wanted, i) => `${i === 0 ? counted(without(wanted), 'VM') : without(wanted)} ${wanted}`);
+  return [`${taken} taken`, ...others].join(', ');
+}
 
-function whereItIs({ disks, memory }: SnapshotReport): string {
-  const overlays = disks.filter(({ location }) => location === 'external');
-  const saved = memory.file === null ? [] : [`memory ${memory.file}`];
-  if (overlays.length + saved.length === 0)
-    return `disk ${disks
-      .filter(({ location }) => location !== 'manual')
-      .map(({ target }) => target)
-      .join(', ')}`;
-  return [...overlays.map(({ target, source }) => `disk ${target} (now on ${source})`), ...saved].join(', ');
+/** Beneath a snapshot the files that it made, or the disks that are left to their storage; beneath a failure what to do. */
+function beneath(ctx: Context): (result: Result) => readonly Line[] {
+  const { beneath: advice } = adviceBeneath<Result>(ctx, ({ outcome, failures }) =>
+    outcome === 'skipped' ? [] : failures,
+  );
+  return (result) => [
+    ...(result.value?.snapshot ? filesOf(result.value.snapshot) : []),
+    ...(advice?.(result) ?? []),
+  ];
+}
+
+function filesOf(snapshot: SnapshotReport): Line[] {
+  const { disks, memory } = snapshot;
+  const manual = manualDisks(snapshot);
+  return [
+    ...disks
+      .filter(({ location }) => location === 'external')
+      .map(({ target, source }) => ({ text: `disk ${target} now writes to ${source}`, verbatim: true })),
+    ...(memory.file === null ? [] : [{ text: `memory saved in ${memory.file}`, verbatim: true }]),
+    ...(manual.length === 0 ? [] : [{ text: `disk ${manual.join(', ')}: left to the storage` }]),
+  ];
 }
 
 const plannedDocument = (dryRun: boolean) => (result: Result) => ({

@@ -13,7 +13,7 @@ import {
   forEachDomain,
   throwIfNothingDone,
 } from '../run/for-each-domain.ts';
-import { domainResult, ownName } from '../run/results.ts';
+import { adviceBeneath, domainResult, ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
 import { type Freed, foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
@@ -58,6 +58,14 @@ interface Row {
   readonly failure?: KvmsnapError | undefined;
 }
 
+/** Only in CSV, behind the others. */
+const ERROR: Column<Row> = {
+  key: 'error',
+  title: '',
+  kind: 'text',
+  value: ({ failure }) => failure?.message ?? null,
+};
+
 const COLUMNS: readonly Column<Row>[] = [
   VM_COLUMN,
   { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
@@ -65,6 +73,7 @@ const COLUMNS: readonly Column<Row>[] = [
     key: 'outcome',
     title: 'RESULT',
     kind: 'text',
+    wraps: true,
     value: ({ outcome, failure }) => (failure ? `${outcome}: ${failure.message}` : outcome),
     data: ({ outcome }) => outcome,
     tone: ({ outcome }) => (outcome === 'deleted' ? 'plain' : 'bad'),
@@ -246,8 +255,10 @@ async function report(
   const [first] = results;
   throwIfNothingDone(ctx, single, results);
   if (single && first?.failures.length === 1 && first.succeeded === 0) throw first.failures[0];
-  const conclusion = concludeDomains(ctx, results, { strict, parts: 'deletions' });
   const { dryRun, output } = ctx.settings;
+  const rows = results.flatMap(rowsOf);
+  const inTable = (each: KvmsnapError) => !dryRun && rows.some(({ failure }) => failure === each);
+  const conclusion = concludeDomains(ctx, results, { strict, parts: 'deletions', inTable });
   if (output !== 'json') noteSkipped(ctx, results);
   const freed = results.map(({ vm, value }) => ({
     vm,
@@ -270,7 +281,16 @@ async function report(
     await show(ctx, {
       kind: 'delete',
       document: { domains: results.map(document) },
-      sections: [section({ columns: COLUMNS, rows: results.flatMap(rowsOf) })],
+      sections: [
+        section({
+          columns: COLUMNS,
+          rows,
+          ...adviceBeneath<Row>(ctx, ({ outcome, failure }) =>
+            failure && outcome !== 'skipped' ? [failure] : [],
+          ),
+        }),
+      ],
+      csv: section({ columns: [...COLUMNS, ERROR], rows }),
       names: results.flatMap(({ vm, value }) =>
         (value?.deleted ?? []).map((name) => (single ? name : ownName(vm, name))),
       ),

@@ -1,4 +1,4 @@
-import { openSync } from 'node:fs';
+import { fstatSync, openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { ReadStream, WriteStream } from 'node:tty';
 import pLimit from 'p-limit';
@@ -10,6 +10,8 @@ export interface Terminal {
   /** What data is shown on: decides borders, color, truncation and times. */
   readonly out: Screen;
   readonly err: Screen;
+  /** stdout and stderr go to the same terminal, file or pipe: what stands in a table need not be told beside it. */
+  readonly isOneStream: boolean;
   /** Data, to stdout. */
   print(text: string): void;
   /** One line of talk, to stderr. */
@@ -34,6 +36,8 @@ export interface Screen {
   readonly columns: number;
   /** chalk's level: 0 none, 1 sixteen colors, 2 and 3 more. */
   readonly color: 0 | 1 | 2 | 3;
+  /** It is to be drawn on with ASCII only. */
+  readonly ascii: boolean;
 }
 
 export type ColorChoice = 'always' | 'never' | 'auto';
@@ -51,6 +55,7 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
     isTerminal: stream.isTTY === true,
     columns: stream.columns || 80,
     color: colorLevel(choice, stream.isTTY === true, process.env),
+    ascii: isAsciiOnly(process.env),
   });
   let drawn = false;
   let held: (() => void)[] | null = silent ? [] : null;
@@ -65,6 +70,7 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
   return {
     out: screen(stdout),
     err,
+    isOneStream: isOneStream(stdout.fd, stderr.fd),
     print(text) {
       clear();
       say(() => stdout.write(text));
@@ -164,15 +170,31 @@ function openTerminal(): { readonly input: ReadStream; readonly output: WriteStr
   }
 }
 
-/** Exported for its tests. `env` as in process.env. */
+function isOneStream(...descriptors: readonly [number, number]): boolean {
+  try {
+    const [out, err] = descriptors.map((descriptor) => fstatSync(descriptor));
+    return out?.dev === err?.dev && out?.ino === err?.ino;
+  } catch {
+    return false; // one of them is closed
+  }
+}
+
+/** Exported for its tests. `env` as in process.env. Level 2 where the terminal says that it has 256 colors. */
 export function colorLevel(
   choice: ColorChoice,
   isTerminal: boolean,
   env: NodeJS.ProcessEnv,
 ): Screen['color'] {
-  if (choice === 'always') return 1;
+  const level = /256|truecolor|24bit/.test(`${env['TERM']} ${env['COLORTERM']}`) ? 2 : 1;
+  if (choice === 'always') return level;
   if (choice === 'never' || env['NO_COLOR']) return 0;
   const forced = env['FORCE_COLOR'];
-  if (forced !== undefined) return forced === '0' || forced === 'false' ? 0 : 1;
-  return isTerminal && env['TERM'] !== 'dumb' ? 1 : 0;
+  if (forced !== undefined) return forced === '0' || forced === 'false' ? 0 : level;
+  return isTerminal && env['TERM'] !== 'dumb' ? level : 0;
+}
+
+/** Exported for its tests. Whether a reader has no more than ASCII, or wants no more: by the locale's encoding, TERM and NO_COLOR. */
+export function isAsciiOnly(env: NodeJS.ProcessEnv): boolean {
+  const locale = env['LC_ALL'] || env['LC_CTYPE'] || env['LANG'] || 'C';
+  return env['TERM'] === 'dumb' || Boolean(env['NO_COLOR']) || !/utf-?8/i.test(locale);
 }

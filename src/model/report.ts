@@ -14,6 +14,8 @@ export interface SnapshotReport extends Snapshot {
   readonly isCurrent: boolean;
   /** Bytes of guest memory inside the images; 0 without memory; null where no image was looked at, or it is a file. */
   readonly vmStateBytes: number | null;
+  /** Bytes of guest memory saved with it, in the images or in a file; 0 without memory; null where nobody looked. */
+  readonly memoryBytes: number | null;
   /** libvirt is still writing it, and it may vanish again (hazard 25). */
   readonly underWay: boolean;
   /** libvirt looks for a file of it where it is not any more, as far as the images in use show. */
@@ -33,21 +35,25 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
   const sorted = oldestFirst(snapshots);
   const children = childNames(snapshots);
   const newest = sorted.at(-1);
-  return sorted.map((snapshot) => ({
-    ...snapshot,
-    description: withoutHold(snapshot.description),
-    held: isHeld(snapshot.description),
-    children: children.get(snapshot.name) ?? [],
-    isCurrent: snapshot.name === facts.current,
-    vmStateBytes: vmStateBytes(snapshot, facts.images),
-    // libvirt makes it the current one when it is complete
-    underWay:
-      facts.busy &&
-      snapshot === newest &&
-      snapshot.name !== facts.current &&
-      !isInAllDisks(snapshot, facts.images),
-    moved: isMoved(snapshot, facts.images),
-  }));
+  return sorted.map((snapshot) => {
+    const inImages = vmStateBytes(snapshot, facts.images);
+    return {
+      ...snapshot,
+      description: withoutHold(snapshot.description),
+      held: isHeld(snapshot.description),
+      children: children.get(snapshot.name) ?? [],
+      isCurrent: snapshot.name === facts.current,
+      vmStateBytes: inImages,
+      memoryBytes: inImages,
+      // libvirt makes it the current one when it is complete
+      underWay:
+        facts.busy &&
+        snapshot === newest &&
+        snapshot.name !== facts.current &&
+        !isInAllDisks(snapshot, facts.images),
+      moved: isMoved(snapshot, facts.images),
+    };
+  });
 }
 
 /** A file of an external one is elsewhere, or an image in use holds what libvirt looks for in another file. */

@@ -63,6 +63,10 @@ export function locationOf(snapshot: Snapshot): 'internal' | 'external' {
   return parts.includes('external') ? 'external' : 'internal';
 }
 
+/** What it is: as `locationOf`, but `disk-only` where the VM ran and its memory was not saved. */
+export const kindOf = (snapshot: Snapshot): 'internal' | 'external' | 'disk-only' =>
+  snapshot.state === 'disk-snapshot' ? 'disk-only' : locationOf(snapshot);
+
 /**
  * The disks over which libvirt lays overlays in a revert to an external snapshot: all of the stored definition, whose path it
  * makes the overlay's of.

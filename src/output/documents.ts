@@ -1,6 +1,6 @@
 import type { KvmsnapError } from '../errors.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import { locationOf } from '../model/snapshot.ts';
+import { kindOf, locationOf } from '../model/snapshot.ts';
 import type { Document } from './contract.ts';
 import { rfc3339 } from './format.ts';
 
@@ -15,6 +15,7 @@ export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
     createdAt: rfc3339(report.createdAtSeconds),
     state: report.state,
     location: locationOf(report),
+    kind: kindOf(report),
     parent: report.parent,
     children: [...report.children],
     current: report.isCurrent,
@@ -22,6 +23,7 @@ export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
     held: report.held,
     description: report.description,
     vmStateBytes: report.vmStateBytes,
+    memoryBytes: report.memoryBytes,
     disks: report.disks.map(({ target, source, location }) => ({ target, source, location })),
   };
 }

@@ -39,6 +39,9 @@ function localParts(seconds: number): { date: string; time: string; offset: stri
   };
 }
 
+/** A state in virsh's words, `shut off`; in data it is `shutoff`. */
+export const stateWord = (state: string): string => (state === 'shutoff' ? 'shut off' : state);
+
 const AGES: readonly (readonly [unit: string, seconds: number])[] = [
   ['y', 365 * 86_400],
   ['d', 86_400],
@@ -53,6 +56,24 @@ export function humanSpan(seconds: number): string {
   const [unit, size] = AGES.find(([, size]) => whole >= size) ?? ['s', 1];
   return `${seconds < 0 ? '-' : ''}${Math.floor(whole / size)} ${unit}`;
 }
+
+const AGE_WORDS: Readonly<Record<string, string>> = {
+  y: 'year',
+  d: 'day',
+  h: 'hour',
+  min: 'minute',
+  s: 'second',
+};
+
+/** How long ago something was, in words, `3 hours ago`; a negative number of seconds lies in the future. */
+export function agoWords(seconds: number): string {
+  const [count = '', unit = ''] = humanSpan(Math.abs(seconds)).split(' ');
+  const span = `${count} ${AGE_WORDS[unit]}${count === '1' ? '' : 's'}`;
+  return seconds < 0 ? `in ${span}` : `${span} ago`;
+}
+
+/** `1 snapshot`, `12 snapshots`. */
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 /** True for printable ASCII only: one column a character, and nothing to escape. */
 export function isPlainAscii(text: string): boolean {

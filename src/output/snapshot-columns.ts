@@ -1,6 +1,8 @@
 import type { SnapshotReport } from '../model/report.ts';
-import type { TreeNode } from '../model/tree.ts';
-import type { Column } from './view.ts';
+import { kindOf } from '../model/snapshot.ts';
+import { stateWord } from './format.ts';
+import type { TreeRow } from './tree.ts';
+import { type Column, LEAVES } from './view.ts';
 
 /** The columns in which snapshots are shown, wherever they are. */
 
@@ -10,59 +12,91 @@ const MARK: SnapshotColumn = {
   key: 'current',
   title: '',
   kind: 'mark',
-  value: (s) => s.isCurrent,
+  value: ({ isCurrent, held }) => `${isCurrent ? '*' : ''}${held ? 'H' : ''}`,
+  data: ({ isCurrent }) => isCurrent,
   tone: () => 'good',
 };
 const NAME: SnapshotColumn = {
   key: 'name',
   title: 'NAME',
   kind: 'text',
-  value: (s) => s.name,
-  tone: (s) => (s.isCurrent ? 'good' : 'plain'),
+  value: ({ name }) => name,
+  tone: ({ isCurrent }) => (isCurrent ? 'good' : 'plain'),
 };
 const CREATED: SnapshotColumn = {
   key: 'createdAt',
   title: 'CREATED',
   kind: 'time',
-  value: (s) => s.createdAtSeconds,
+  age: true,
+  value: ({ createdAtSeconds }) => createdAtSeconds,
 };
 const STATE: SnapshotColumn = {
   key: 'state',
   title: 'STATE',
   kind: 'text',
-  value: (s) => (s.underWay ? 'under way' : s.state),
-  data: (s) => s.state,
-  tone: (s) => (s.underWay ? 'warn' : 'plain'),
+  leaves: LEAVES.state,
+  value: ({ underWay, state }) => (underWay ? 'under way' : stateWord(state)),
+  data: ({ state }) => state,
+  tone: ({ underWay }) => (underWay ? 'warn' : 'plain'),
 };
-const PARENT: SnapshotColumn = { key: 'parent', title: 'PARENT', kind: 'text', value: (s) => s.parent };
+const KIND: SnapshotColumn = { key: 'kind', title: 'KIND', kind: 'text', leaves: LEAVES.kind, value: kindOf };
 /** Left out of lists of several VMs, whose images were not looked at. */
-export const VM_STATE: SnapshotColumn = {
-  key: 'vmStateBytes',
-  title: 'VM STATE',
+const MEMORY: SnapshotColumn = {
+  key: 'memoryBytes',
+  title: 'MEMORY',
   kind: 'bytes',
-  value: (s) => s.vmStateBytes || null,
-  data: (s) => s.vmStateBytes,
+  leaves: LEAVES.memory,
+  value: ({ memoryBytes }) => memoryBytes || null,
+  data: ({ memoryBytes }) => memoryBytes,
+};
+const PARENT: SnapshotColumn = {
+  key: 'parent',
+  title: 'PARENT',
+  kind: 'text',
+  leaves: LEAVES.parent,
+  value: ({ parent }) => parent,
 };
 const DESCRIPTION: SnapshotColumn = {
   key: 'description',
   title: 'DESCRIPTION',
   kind: 'text',
-  value: (s) => (s.held ? ['(held)', s.description].filter(Boolean).join(' ') : s.description),
-  data: (s) => s.description,
-  flexible: true,
+  leaves: LEAVES.description,
+  wraps: true,
+  value: ({ description }) => description,
 };
-
 /** `kvmsnap check` tells which, and what to do. */
 const MOVED: SnapshotColumn = {
   key: 'moved',
   title: 'FILES',
   kind: 'text',
   ifAny: true,
-  value: (s) => (s.moved ? 'moved' : null),
+  value: ({ moved }) => (moved ? 'moved' : null),
   tone: () => 'warn',
 };
 
+/** Only in CSV: memory inside the images alone, and what a table shows by a mark. */
+const VM_STATE: SnapshotColumn = {
+  key: 'vmStateBytes',
+  title: '',
+  kind: 'bytes',
+  value: ({ vmStateBytes }) => vmStateBytes,
+};
+const HELD: SnapshotColumn = { key: 'held', title: '', kind: 'mark', value: ({ held }) => held };
+
 export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
+  MARK,
+  NAME,
+  CREATED,
+  STATE,
+  KIND,
+  MEMORY,
+  PARENT,
+  DESCRIPTION,
+  MOVED,
+];
+
+/** In CSV what came with a later version stands last. */
+export const SNAPSHOT_CSV: readonly SnapshotColumn[] = [
   MARK,
   NAME,
   CREATED,
@@ -71,28 +105,19 @@ export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
   VM_STATE,
   DESCRIPTION,
   MOVED,
+  KIND,
+  MEMORY,
+  HELD,
 ];
 
-/** The same facts beside a tree: the drawing says the parent. */
-export const TREE_COLUMNS: readonly Column<TreeRow>[] = [
-  MARK,
-  { ...NAME, value: (row: TreeRow) => row.branch + row.name },
-  CREATED,
-  STATE,
-  VM_STATE,
-  DESCRIPTION,
-  MOVED,
-] as readonly Column<TreeRow>[];
-
-/** A tree among those of several machines. */
-export const SUMMARY_TREE_COLUMNS: readonly Column<TreeRow>[] = TREE_COLUMNS.filter(
-  ({ key }) => key !== VM_STATE.key,
+/** The same facts beside a tree, which shows the parents. */
+export const TREE_COLUMNS = SNAPSHOT_COLUMNS.filter((column) => column !== PARENT).map(
+  (column): Column<TreeRow> => (column === NAME ? { ...NAME, lead: ({ lead }: TreeRow) => lead } : column),
 );
 
-export interface TreeRow extends SnapshotReport {
-  /** The lines drawn before the name. */
-  readonly branch: string;
-}
+/** Without what only the images tell. */
+export const withoutImages = <Row>(columns: readonly Column<Row>[]): readonly Column<Row>[] =>
+  columns.filter(({ key }) => key !== MEMORY.key && key !== VM_STATE.key);
 
 /** A row of a list: a snapshot, or in its place the error why there is none. */
 export interface Listed<Report> {
@@ -103,10 +128,10 @@ export interface Listed<Report> {
   readonly error: string | null;
 }
 
-/** The columns of snapshots for rows of which some have nothing but a name and an error; in CSV, what came later stands last. */
+/** The columns of snapshots for rows of which some have nothing but a name and an error, which stands behind the description. */
 export function listedColumns<Report>(columns: readonly Column<Report>[]): Column<Listed<Report>>[] {
   const listed = columns.map(
-    ({ value, data = value, tone, approximate, ...column }): Column<Listed<Report>> => {
+    ({ value, data = value, tone, lead, approximate, ...column }): Column<Listed<Report>> => {
       const unread = (name: string | null) => (column.key === NAME.key ? name : null);
       return {
         ...column,
@@ -114,43 +139,28 @@ export function listedColumns<Report>(columns: readonly Column<Report>[]): Colum
         data: ({ name, report }) => (report === null ? unread(name) : data(report)),
         tone: ({ report }) => (report === null ? 'bad' : (tone?.(report) ?? 'plain')),
         approximate: ({ report }) => report !== null && (approximate?.(report) ?? false),
+        ...(lead ? { lead: ({ report }) => (report === null ? '' : lead(report)) } : {}),
       };
     },
   );
-  const isLater = ({ key }: Column<Listed<Report>>) => key === MOVED.key;
   const error: Column<Listed<Report>> = {
     key: 'error',
     title: 'ERROR',
     kind: 'text',
     ifAny: true,
-    whole: true,
+    wraps: true,
     value: ({ error }) => error,
     tone: () => 'bad',
   };
-  return [...listed.filter((column) => !isLater(column)), error, ...listed.filter(isLater)];
+  const at = listed.findIndex(({ key }) => key === DESCRIPTION.key) + 1;
+  return [...listed.slice(0, at), error, ...listed.slice(at)];
 }
 
-/** The rows of a tree, parents before children, oldest first among brothers. Iterative: a chain may be 1000 deep. */
-export function treeRows(
-  roots: readonly TreeNode[],
-  reports: ReadonlyMap<string, SnapshotReport>,
-): TreeRow[] {
-  const rows: TreeRow[] = [];
-  const stack = roots.map((node) => ({ node, branch: '', indent: '' })).reverse();
-  for (let top = stack.pop(); top; top = stack.pop()) {
-    const { node, branch, indent } = top;
-    const report = reports.get(node.snapshot.name);
-    if (report) rows.push({ ...report, branch });
-    const last = node.children.length - 1;
-    stack.push(
-      ...node.children
-        .map((child, i) => ({
-          node: child,
-          branch: `${indent}${i === last ? '└─ ' : '├─ '}`,
-          indent: `${indent}${i === last ? '   ' : '│  '}`,
-        }))
-        .reverse(),
-    );
-  }
-  return rows;
+/** What the marks of these snapshots mean; nothing where none is marked. */
+export function legend(snapshots: readonly SnapshotReport[]): string[] {
+  const marks = [
+    ...(snapshots.some(({ isCurrent }) => isCurrent) ? ['* the current snapshot'] : []),
+    ...(snapshots.some(({ held }) => held) ? ['H held: neither delete nor prune removes it'] : []),
+  ];
+  return marks.length === 0 ? [] : [marks.join('; ')];
 }

@@ -1,73 +1,57 @@
-import stringWidth from 'string-width';
-import { humanBytes, humanSpan, isPlainAscii, localTime, rfc3339, visible } from './format.ts';
-import type { Paint, Tone } from './style.ts';
-import type { Column, Section } from './view.ts';
+import { type Canvas, cellText } from './cell.ts';
+import { visible } from './format.ts';
+import { drawn, GLYPHS } from './glyphs.ts';
+import { GAP, type Layout, layOut, unlimited } from './layout.ts';
+import type { Tone } from './style.ts';
+import { displayWidth } from './text-width.ts';
+import type { Column, Line, Section } from './view.ts';
 
-/** What the table is drawn on. */
-export interface Canvas {
-  readonly isTerminal: boolean;
-  readonly columns: number;
-  readonly paint: Paint;
-  /** Seconds since the epoch, for ages. */
-  readonly now: number;
+export interface RenderedTable {
+  readonly text: string;
+  /** The titles of columns for which there was no room. */
+  readonly leftOut: readonly string[];
 }
-
-const GAP = '  ';
-const NARROWEST = 12;
 
 /**
- * A section as an aligned table. On a terminal: a bold head over a rule, ages, and the flexible column cut to the
- * width. In a pipe: no rule, no color, nothing cut, absolute times.
+ * A section as an aligned table. On a terminal: a bold head over a rule, ages, and cells wrapped in their columns to the
+ * width. In a pipe: no rule, no color, nothing wrapped, absolute times.
  */
-export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): Promise<string> {
-  const { rows, title } = section;
+export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): Promise<RenderedTable> {
+  const { rows, title, heads = true } = section;
   const columns = section.columns.filter(
-    ({ ifAny, value }) => !ifAny || rows.some((row) => value(row) !== null),
+    ({ kind, ifAny, value }) =>
+      (kind !== 'bar' || canvas.isTerminal) && (!ifAny || rows.some((row) => value(row) !== null)),
   );
-  const cells = rows.map((row) => columns.map((column) => cellText(column, row, canvas)));
-  const widths = columns.map((column, i) =>
-    // an empty column takes one place too, as cli-table3 has it
-    cells.reduce(
-      (widest, line) => Math.max(widest, displayWidth(line[i] ?? '')),
-      displayWidth(column.title) || 1,
-    ),
-  );
-  const heads = columns.map((column) => column.title);
-  const shown = canvas.isTerminal ? fitColumns(columns, [heads, ...cells], widths, canvas.columns) : columns;
-  widths.length = shown.length;
-
-  const lines = [
-    shown.map((_, i) => ({ text: heads[i] ?? '', tone: 'strong' as Tone })),
-    ...(canvas.isTerminal
-      ? [
-          ruleWidths(widths, canvas.columns).map((width) => ({
-            text: '─'.repeat(width),
-            tone: 'faint' as Tone,
-          })),
-        ]
-      : []),
+  const measured = columns.map((column) => measure(column, rows, canvas, heads));
+  const layout = canvas.isTerminal ? layOut(measured, canvas.columns) : unlimited(measured);
+  const cells = new Map(measured.map(({ column, texts }) => [column, texts]));
+  const lines: Cell[][] = [
+    ...(heads ? headLines(layout, canvas) : []),
     ...rows.map((row, i) =>
-      shown.map((column, j) => ({ text: cells[i]?.[j] ?? '', tone: column.tone?.(row) ?? 'plain' })),
+      layout.columns.map(({ column }) => ({
+        text: cells.get(column)?.[i] ?? '',
+        tone: column.tone?.(row) ?? 'plain',
+      })),
     ),
   ];
-  const aligns = shown.map(({ kind }) => (kind === 'bytes' || kind === 'count' ? 'right' : 'left'));
-  const drawn = await (canvas.isTerminal ? drawOnTerminal : drawInPipe)(lines, {
-    aligns,
-    widths,
-    paint: canvas.paint,
-  });
-  const heading = title === undefined ? '' : `${canvas.paint('strong', title)}\n`;
-  return `${heading}${drawn.map((line) => `${line.trimEnd()}\n`).join('')}`;
-}
-
-/** Under a column that may wrap, only as far as the terminal goes. */
-function ruleWidths(widths: readonly number[], limit: number): number[] {
-  let left = limit;
-  return widths.map((width) => {
-    const shown = Math.max(0, Math.min(width, left));
-    left -= width + GAP.length;
-    return shown;
-  });
+  const drawnRows = await (canvas.isTerminal ? drawOnTerminal : drawInPipe)(lines, layout, canvas);
+  const before = lines.length - rows.length;
+  const indent = indentOf(layout);
+  const text: string[] = title === undefined ? [] : [canvas.paint('strong', title)];
+  for (const [i, drawnRow] of drawnRows.entries()) {
+    text.push(...drawnRow);
+    const row = rows[i - before];
+    if (i < before || row === undefined) continue;
+    const paths = layout.beneath.map(
+      (column): Line => ({ text: cells.get(column)?.[i - before] ?? '', verbatim: true }),
+    );
+    for (const line of [...paths.filter(({ text }) => text !== '-'), ...(section.beneath?.(row) ?? [])])
+      text.push(...(await linesBeneath(line, indent, canvas)));
+  }
+  return {
+    text: text.map((line) => `${line.trimEnd()}\n`).join(''),
+    leftOut: layout.leftOut.map((column) => column.title),
+  };
 }
 
 interface Cell {
@@ -75,108 +59,81 @@ interface Cell {
   readonly tone: Tone;
 }
 
-interface Layout {
-  readonly aligns: readonly ('left' | 'right')[];
-  readonly widths: readonly number[];
-  readonly paint: Paint;
+function measure<Row>(column: Column<Row>, rows: readonly Row[], canvas: Canvas, heads: boolean) {
+  const texts = rows.map((row, i) => {
+    const text = cellText(column, row, canvas);
+    const above = rows[i - 1];
+    return column.grouped && above !== undefined && cellText(column, above, canvas) === text ? '' : text;
+  });
+  const title = heads ? displayWidth(column.title) : 0;
+  return {
+    column,
+    texts,
+    // an empty column takes one place too, as cli-table3 has it
+    widest: texts.reduce((widest, text) => Math.max(widest, displayWidth(text)), title || 1),
+    isEmpty: texts.every((text) => text === '' || text === '-'),
+  };
 }
 
-async function drawOnTerminal(
+function headLines<Row>({ columns }: Layout<Row>, { isTerminal, ascii }: Canvas): Cell[][] {
+  const titles = columns.map(({ column }) => ({ text: column.title, tone: 'strong' as const }));
+  if (!isTerminal) return [titles];
+  const rule = drawn(GLYPHS.rule, ascii);
+  return [titles, columns.map(({ width }) => ({ text: rule.repeat(width), tone: 'faint' as const }))];
+}
+
+const alignOf = <Row>({ kind }: Column<Row>) => (kind === 'bytes' || kind === 'count' ? 'right' : 'left');
+
+async function drawOnTerminal<Row>(
   lines: readonly (readonly Cell[])[],
-  { aligns, paint }: Layout,
-): Promise<string[]> {
+  { columns }: Layout<Row>,
+  { paint }: Canvas,
+): Promise<string[][]> {
   const { drawGrid } = await import('./grid.ts');
   return drawGrid(
-    lines.map((line) => line.map(({ text, tone }) => paint(tone, text))),
-    aligns,
+    lines.map((line) => line.map(({ text, tone }) => ({ text, paint: (part: string) => paint(tone, part) }))),
+    columns.map(({ column, width }) => ({ width, align: alignOf(column) })),
     GAP,
   );
 }
 
 /** Plain padding: cli-table3 takes 250 times as long for a thousand lines, and has nothing to draw here. */
-async function drawInPipe(
+async function drawInPipe<Row>(
   lines: readonly (readonly Cell[])[],
-  { aligns, widths, paint }: Layout,
-): Promise<string[]> {
-  return lines.map((line) =>
-    line
-      .map(({ text, tone }, i) => {
-        const blanks = ' '.repeat((widths[i] ?? 0) - displayWidth(text));
-        return aligns[i] === 'right' ? blanks + paint(tone, text) : paint(tone, text) + blanks;
+  { columns }: Layout<Row>,
+  { paint }: Canvas,
+): Promise<string[][]> {
+  return lines.map((line) => [
+    columns
+      .map(({ column, width }, i) => {
+        const { text, tone } = line[i] ?? { text: '', tone: 'plain' };
+        const blanks = ' '.repeat(Math.max(0, width - displayWidth(text)));
+        return alignOf(column) === 'right' ? blanks + paint(tone, text) : paint(tone, text) + blanks;
       })
       .join(GAP),
-  );
+  ]);
 }
 
-/** Columns that a text takes: two for CJK and most emoji, none for combining marks. */
-function displayWidth(text: string): number {
-  return isPlainAscii(text) ? text.length : stringWidth(text);
+const LEAST_INDENT = 4;
+
+/** Beneath a row its lines begin where its first sentence does, unless that leaves them too little room. */
+function indentOf<Row>({ columns }: Layout<Row>): number {
+  const at = columns.findIndex(({ column }) => column.wraps);
+  return at < 0 ? LEAST_INDENT : columns.slice(0, at).reduce((all, { width }) => all + width + GAP.length, 0);
 }
 
-function cellText<Row>(column: Column<Row>, row: Row, canvas: Canvas): string {
-  const value = column.value(row);
-  if (column.kind === 'mark') return value ? '*' : '';
-  if (value === null || value === '') return '-';
-  if (typeof value !== 'number') return visible(String(value));
-  if (column.kind === 'bytes') return `${column.approximate?.(row) ? '~' : ''}${humanBytes(value)}`;
-  if (column.kind === 'time') {
-    return canvas.isTerminal ? `${localTime(value)} (${humanSpan(canvas.now - value)})` : rfc3339(value);
+async function linesBeneath(
+  { text, verbatim = false }: Line,
+  indent: number,
+  canvas: Canvas,
+): Promise<string[]> {
+  const shown = visible(text);
+  if (!canvas.isTerminal) return [' '.repeat(LEAST_INDENT) + shown];
+  if (verbatim) {
+    const fits = indent + displayWidth(shown) <= canvas.columns;
+    return [' '.repeat(fits ? indent : Math.min(indent, LEAST_INDENT)) + shown];
   }
-  return String(value);
-}
-
-/**
- * Cuts the flexible columns, widest first, until the line fits; the rest of a cut cell is marked by an ellipsis. When
- * that is not enough, the last columns are left out, and the last one that stays is cut. Returns those that stay.
- */
-function fitColumns<Row>(
-  columns: readonly Column<Row>[],
-  lines: string[][],
-  widths: number[],
-  limit: number,
-): readonly Column<Row>[] {
-  const total = (count = widths.length) =>
-    widths.slice(0, count).reduce((sum, width) => sum + width, 0) + GAP.length * (count - 1);
-  const cutColumn = (i: number, width: number) => {
-    widths[i] = width;
-    for (const line of lines) line[i] = cut(line[i] ?? '', width);
-  };
-  const flexible = columns.flatMap((column, i) => (column.flexible ? [i] : []));
-  for (const i of flexible.sort((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))) {
-    const over = total() - limit;
-    const width = widths[i] ?? 0;
-    if (over <= 0 || width <= NARROWEST) continue;
-    cutColumn(i, Math.max(NARROWEST, width - over));
-  }
-  if (columns.some(({ whole }) => whole)) return columns;
-  let count = columns.length;
-  while (
-    count > 2 &&
-    total(count) > limit &&
-    !canLose(columns[count - 1], widths[count - 1], total(count) - limit)
-  )
-    count--;
-  if (total(count) > limit)
-    cutColumn(count - 1, Math.max(1, (widths[count - 1] ?? 0) - (total(count) - limit)));
-  return columns.slice(0, count);
-}
-
-const SHORTEST = 4;
-
-/** Whether something readable stays of the column when so much is cut; half a number is none. */
-function canLose<Row>(column: Column<Row> | undefined, width = 0, over = 0): boolean {
-  return (column?.kind === 'text' || column?.kind === 'time') && width - over >= SHORTEST;
-}
-
-/** By whole characters; cli-table3 itself cuts an emoji in half. */
-function cut(text: string, width: number): string {
-  if (displayWidth(text) <= width) return text;
-  let kept = '';
-  let used = 1;
-  for (const char of text) {
-    used += displayWidth(char);
-    if (used > width) break;
-    kept += char;
-  }
-  return `${kept}…`;
+  const { wrapText } = await import('./grid.ts');
+  const left = indent > canvas.columns / 2 ? LEAST_INDENT : indent;
+  return wrapText(shown, Math.max(1, canvas.columns - left)).map((line) => ' '.repeat(left) + line);
 }

@@ -16,18 +16,33 @@ export interface ViewOf<Name extends ShownName> extends Content {
 export interface Content {
   /** For `-o json`, without its `schemaVersion`. */
   readonly document: object;
-  /** For `-o table`, all of them; for `-o csv` the first. */
+  /** For `-o table`, all of them. One without rows is not drawn. */
   readonly sections: readonly Section<never>[];
+  /** For `-o csv`; absent: the first of the sections. */
+  readonly csv?: Section<never>;
   /** For `-o name`. */
   readonly names: readonly string[];
-  /** Said on stderr beneath a table, for people. */
+  /** Printed on stderr in place of a table without any rows. */
+  readonly empty?: string;
+  /** Printed on stderr beneath a table, for people on a terminal. */
   readonly remarks?: readonly string[];
 }
 
 export interface Section<Row> {
   readonly title?: string;
+  /** Whether the titles of the columns stand above them; absent: they do. */
+  readonly heads?: boolean;
   readonly columns: readonly Column<Row>[];
   readonly rows: readonly Row[];
+  /** Lines that stand beneath a row. */
+  readonly beneath?: (row: Row) => readonly Line[];
+}
+
+/** A line beneath a row. */
+export interface Line {
+  readonly text: string;
+  /** To be copied (a command, a path): it stands alone on its line and is never broken. */
+  readonly verbatim?: boolean;
 }
 
 export type Value = string | number | boolean | null;
@@ -37,29 +52,61 @@ export interface Column<Row> {
   readonly key: string;
   /** The head of the column in a table. */
   readonly title: string;
-  /** `time` is seconds since the epoch, `bytes` a size, `count` a number, `mark` true where a `*` stands. */
-  readonly kind: 'text' | 'time' | 'bytes' | 'count' | 'mark';
+  /**
+   * `time` is seconds since the epoch, `bytes` a size, `count` a number, `mark` a sign for people or true for a `*`, `bar` a
+   * share from 0 to 1 that is drawn on a terminal, and nowhere else.
+   */
+  readonly kind: 'text' | 'time' | 'bytes' | 'count' | 'mark' | 'bar';
   readonly value: (row: Row) => Value;
-  /** The value for VMs (CSV), where a table says it in other words. */
+  /** The value for programs (CSV), where a table shows it in other words. */
   readonly data?: (row: Row) => Value;
   /** Of sizes that are not exact: `~` stands before each in a table. */
   readonly approximate?: (row: Row) => boolean;
+  /** Of a time: on a terminal its age stands beside it. */
+  readonly age?: boolean;
   /** Left out of a table when it is empty in every row. */
   readonly ifAny?: boolean;
-  /** May be cut where the terminal is too narrow. */
-  readonly flexible?: boolean;
-  /** Never cut, for cut it is worth nothing (a path): rather a line that wraps. */
-  readonly whole?: boolean;
+  /** Drawn before the value, with the characters of `glyphs.ts`. */
+  readonly lead?: (row: Row) => string;
+  /** Shown only where it differs from the row above. */
+  readonly grouped?: boolean;
+  /** The column may be left out where a terminal is too narrow: the one with the smallest number first (`LEAVES`). */
+  readonly leaves?: number;
+  /** Sentences: wrapped at words where a terminal is too narrow, before other columns give way. */
+  readonly wraps?: boolean;
+  /** Worth nothing when it is broken (a path): where it does not fit, it stands on a line of its own beneath the row. */
+  readonly ownLine?: boolean;
+  /** The column takes at most this part of a terminal's width. */
+  readonly share?: number;
   readonly tone?: (row: Row) => Tone;
 }
 
-/** The first column where there may be several machines. */
-export const VM_COLUMN: Column<{ readonly vm: string }> = {
-  key: 'machine',
+/** In which order columns are left out of a table for which a terminal is too narrow. */
+export const LEAVES = {
+  rule: 1,
+  kind: 2,
+  memory: 3,
+  parent: 4,
+  state: 5,
+  figures: 6,
+  created: 7,
+  description: 8,
+} as const;
+
+/** A VM's name leaves room for the rest. */
+const VM_SHARE = 1 / 3;
+
+/** The first column where there may be several VMs. */
+export const vmColumn = <Row>(value: (row: Row) => string, key = 'machine'): Column<Row> => ({
+  key,
   title: 'VM',
   kind: 'text',
-  value: ({ vm }) => vm,
-};
+  share: VM_SHARE,
+  value,
+});
+
+/** The same for rows that name their VM so. */
+export const VM_COLUMN: Column<{ readonly vm: string }> = vmColumn(({ vm }) => vm);
 
 /** Makes a section of any row type fit a view; a row is only ever given to its own columns. */
 export function section<Row>(content: Section<Row>): Section<never> {

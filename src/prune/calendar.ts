@@ -1,14 +1,9 @@
+import type { Span } from '../model/span.ts';
+
 /** Calendar arithmetic in a time zone, on seconds since the epoch. Pure: the zone is a function. */
 
 /** Seconds east of UTC that a clock on the wall shows at that moment. */
 export type Zone = (seconds: number) => number;
-
-/** A span as people say it: hours (and parts of one) are exact, days and longer follow the calendar (a day may have 23 or 25 hours). */
-export interface Span {
-  readonly hours: number;
-  readonly days: number;
-  readonly months: number;
-}
 
 export type Period = 'hourly' | 'daily' | 'weekly' | 'monthly' | 'yearly';
 
@@ -103,29 +98,3 @@ function toEpoch(local: number, zone: Zone): number {
   const first = local - east;
   return zone(first) === east ? first : local - Math.min(...offsets);
 }
-
-const UNITS: Readonly<Record<string, Span>> = {
-  min: { hours: 1 / 60, days: 0, months: 0 },
-  h: { hours: 1, days: 0, months: 0 },
-  d: { hours: 0, days: 1, months: 0 },
-  w: { hours: 0, days: 7, months: 0 },
-  m: { hours: 0, days: 0, months: 1 },
-  mo: { hours: 0, days: 0, months: 1 },
-  y: { hours: 0, days: 0, months: 12 },
-};
-
-/** `90min`, `14d`, `2y6mo`, `36h` -> a span (`m` alone is months); null when it is none, or empty. */
-export function parseSpan(text: string): Span | null {
-  if (!/^(\d{1,6}(min|mo|[hdwmy]))+$/.test(text)) return null;
-  const total = { hours: 0, days: 0, months: 0 };
-  for (const [, count, unit] of text.matchAll(/(\d+)(min|mo|[hdwmy])/g)) {
-    const size = UNITS[unit ?? 'd'] ?? total;
-    total.hours += Number(count) * size.hours;
-    total.days += Number(count) * size.days;
-    total.months += Number(count) * size.months;
-  }
-  return total.hours + total.days + total.months > 0 ? total : null;
-}
-
-/** Whether it says months by an `m`, which others take for minutes. */
-export const saysMonthsByM = (text: string): boolean => /\dm(?!in|o)/.test(text);

@@ -1,11 +1,8 @@
-import { sumLines } from '../delete/delete-in-turn.ts';
 import { planDeletions } from '../delete/dry-run.ts';
 import type { UnusedFile } from '../delete/remove-unused-files.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import { NO_SNAPSHOTS, type SnapshotsRead } from '../libvirt/snapshots.ts';
 import { inText } from '../model/text.ts';
-import { rfc3339 } from '../output/format.ts';
-import { type Column, section, VM_COLUMN } from '../output/view.ts';
 import { isAsked } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import {
@@ -24,6 +21,14 @@ import { type Foreseen, type Freed, foreseeFreed, NOTHING_FREED, whatIsFreed } f
 import { type FreedOf, freedDocument, freedLines, noteForeseen } from '../space/reclaimed-report.ts';
 import { assembleVm, readAgain, reportOn, requireAllRead, type Vm } from '../vm/load.ts';
 import { readAllSnapshots, readSelection } from '../vm/select.ts';
+import {
+  type Outcome,
+  type PruneRow,
+  pruneCsv,
+  pruneDocument,
+  prunedLines,
+  pruneSection,
+} from './columns.ts';
 import type { PruneOptions } from './command.ts';
 import type { VmToPrune } from './free-space-candidates.ts';
 import { concludeSpace, spaceDocument, spaceLines } from './free-space-report.ts';
@@ -50,54 +55,6 @@ export interface PruneResult {
   readonly freed: Freed;
   readonly unusedFiles: readonly UnusedFile[];
 }
-
-/** One snapshot in the plan, and what became of it. */
-export interface PruneRow {
-  readonly vm: string;
-  readonly decision: Decision<PruneCandidate>;
-  readonly outcome: Outcome;
-  /** In a dry run: what deleting it alone frees; null when not known. */
-  readonly freesBytes: number | null;
-  readonly approximate: boolean;
-}
-
-type Outcome = 'kept' | 'to be deleted' | 'deleted' | 'failed' | 'not reached';
-
-const COLUMNS: readonly Column<PruneRow>[] = [
-  VM_COLUMN,
-  { key: 'name', title: 'NAME', kind: 'text', value: ({ decision }) => decision.snapshot.name },
-  {
-    key: 'createdAt',
-    title: 'CREATED',
-    kind: 'time',
-    value: ({ decision }) => decision.snapshot.createdAtSeconds,
-  },
-  {
-    key: 'outcome',
-    title: 'OUTCOME',
-    kind: 'text',
-    value: ({ outcome }) => outcome,
-    tone: ({ outcome }) => (outcome === 'failed' ? 'bad' : outcome === 'kept' ? 'plain' : 'warn'),
-  },
-  {
-    key: 'reasons',
-    title: 'WHY',
-    kind: 'text',
-    value: ({ decision }) => decision.reasons.join(', '),
-    flexible: true,
-  },
-];
-
-const FREES: Column<PruneRow> = {
-  key: 'freesBytes',
-  title: 'FREES',
-  kind: 'bytes',
-  value: ({ freesBytes }) => freesBytes,
-  approximate: ({ approximate }) => approximate,
-};
-
-export const pruneColumns = (dryRun: boolean): readonly Column<PruneRow>[] =>
-  dryRun ? [...COLUMNS.slice(0, -1), FREES, ...COLUMNS.slice(-1)] : COLUMNS;
 
 /**
  * `prune`: plans for every VM, says why, and deletes what no rule keeps, once a person, where there is one, has agreed to
@@ -179,7 +136,7 @@ function actionResultOf(ctx: Context, vm: string, pruned: SpacePruned): ActionRe
   const { plan, done, failure, freed, alone, cutShort } = pruned;
   const outcome = (decision: Decision<PruneCandidate>) =>
     ctx.settings.dryRun ? plannedOutcome(decision, done) : outcomeOf(decision, done);
-  const rows = plan.map((decision) => toRow(vm, decision, outcome(decision), { alone, freed }));
+  const rows = plan.map((decision) => toRow(vm, decision, done, outcome(decision), { alone, freed }));
   return {
     value: { rows, freed, unusedFiles: done.flatMap(({ unusedFiles }) => unusedFiles) },
     failures: [...(failure ? [failure] : []), ...done.flatMap(pruneFailures)],
@@ -228,7 +185,7 @@ export async function pruneVm(
   );
   return {
     value: {
-      rows: settled.map((decision) => toRow(name, decision, outcomeOf(decision, done))),
+      rows: settled.map((decision) => toRow(name, decision, done, outcomeOf(decision, done))),
       freed,
       unusedFiles: done.flatMap(({ unusedFiles }) => unusedFiles),
     },
@@ -258,7 +215,7 @@ const planned = (
   { alone, together: freed }: Foreseen = { alone: new Map(), together: NOTHING_FREED },
 ): ActionResult<PruneResult> => ({
   value: {
-    rows: plan.map((decision) => toRow(vm, decision, plannedOutcome(decision, done), { alone, freed })),
+    rows: plan.map((decision) => toRow(vm, decision, done, plannedOutcome(decision, done), { alone, freed })),
     freed,
     unusedFiles: [],
   },
@@ -274,16 +231,27 @@ const plannedOutcome = (decision: Decision<PruneCandidate>, done: readonly Prune
 function toRow(
   vm: string,
   decision: Decision<PruneCandidate>,
+  done: readonly Pruned[],
   outcome: Outcome,
   foreseen?: { readonly alone: ReadonlyMap<string, number>; readonly freed: Freed },
 ): PruneRow {
-  const freesBytes = decision.keep ? null : (foreseen?.alone.get(decision.snapshot.name) ?? null);
-  return { vm, decision, outcome, freesBytes, approximate: foreseen?.freed.approximate ?? false };
+  const { name } = decision.snapshot;
+  return {
+    vm,
+    decision,
+    outcome,
+    freesBytes: decision.keep ? null : (foreseen?.alone.get(name) ?? null),
+    approximate: foreseen?.freed.approximate ?? false,
+    failure: resultFor(decision, done)?.failure ?? null,
+  };
 }
 
-function outcomeOf({ snapshot, keep }: Decision<PruneCandidate>, done: readonly Pruned[]): Outcome {
-  if (keep) return 'kept';
-  const result = done.find(({ name }) => name === snapshot.name);
+const resultFor = ({ snapshot }: Decision<PruneCandidate>, done: readonly Pruned[]): Pruned | undefined =>
+  done.find(({ name }) => name === snapshot.name);
+
+function outcomeOf(decision: Decision<PruneCandidate>, done: readonly Pruned[]): Outcome {
+  if (decision.keep) return 'kept';
+  const result = resultFor(decision, done);
   if (!result) return 'not reached';
   return result.failure ? 'failed' : 'deleted';
 }
@@ -296,9 +264,12 @@ async function report(
 ): Promise<void> {
   const { dryRun } = ctx.settings;
   throwIfNothingDone(ctx, single, results);
-  const conclusion = concludeDomains(ctx, results, { strict: false, parts: 'deletions' });
   const rows = results.flatMap(({ value }) => value?.rows ?? []);
-  const gone = rows.filter(({ outcome }) => outcome === 'deleted');
+  const conclusion = concludeDomains(ctx, results, {
+    strict: false,
+    parts: 'deletions',
+    inTable: (failure) => rows.some((row) => row.failure === failure),
+  });
   const lines = [
     ...freedLines(
       dryRun,
@@ -318,19 +289,16 @@ async function report(
       })),
       freeMin: spaceDocument(space),
     },
-    sections: [section({ columns: pruneColumns(dryRun), rows })],
+    sections: [pruneSection(ctx, rows)],
+    csv: pruneCsv(ctx, rows),
     names: results.flatMap(({ vm, value }) =>
       (value?.rows ?? [])
         .filter(({ outcome }) => outcome === 'deleted' || outcome === 'to be deleted')
         .map(({ decision: { snapshot } }) => (single ? snapshot.name : ownName(vm, snapshot.name))),
     ),
-    ...(dryRun
-      ? {}
-      : {
-          remarks: [...sumLines(gone.length, rows.filter(({ decision }) => !decision.keep).length), ...lines],
-        }),
+    ...(dryRun ? {} : { remarks: [...prunedLines(ctx, rows), ...lines] }),
   });
-  if (dryRun) noteForeseen(ctx, lines);
+  if (dryRun) noteForeseen(ctx, [...prunedLines(ctx, rows), ...lines]);
   const end = await concludeSpace(ctx, conclusion, space);
   if (end) throw end;
 }
@@ -340,10 +308,3 @@ export const freedOf = (vm: ResultName, pruned: PruneResult | null): FreedOf => 
   vm,
   freed: pruned?.rows.some(({ decision }) => !decision.keep) ? pruned.freed : null,
 });
-
-/** A snapshot of the plan, as a member of a document. */
-export function pruneDocument({ decision, outcome, freesBytes }: PruneRow) {
-  const { snapshot, keep, reasons } = decision;
-  const createdAt = rfc3339(snapshot.createdAtSeconds);
-  return { name: snapshot.name, createdAt, keep, reasons, outcome, freesBytes };
-}

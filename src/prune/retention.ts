@@ -1,5 +1,6 @@
 import { byTimeAndName } from '../model/labels.ts';
-import { before, type Period, periodKey, periodName, type Span, type Zone } from './calendar.ts';
+import type { Span } from '../model/span.ts';
+import { before, type Period, periodKey, periodName, type Zone } from './calendar.ts';
 
 /**
  * Which snapshots of one VM a prune keeps. A pure function of the snapshots, the rules, the time and its zone.

@@ -3,7 +3,7 @@ import { MeantOption } from '../command-line/meaning.ts';
 import { parseCount, repeated, unfit } from '../command-line/values.ts';
 import { leftoversOption } from '../delete/leftovers-option.ts';
 import { labelProblem } from '../model/labels.ts';
-import { parseSpan, type Span } from './calendar.ts';
+import { parseSpan, type Span } from '../model/span.ts';
 import { type FreeMin, parseFreeMin } from './free-space-policy.ts';
 
 /** The options that say what a prune keeps. */

@@ -2,7 +2,8 @@ import { checkName } from '../create/naming.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
-import { type Column, section, VM_COLUMN } from '../output/view.ts';
+import { stateWord } from '../output/format.ts';
+import { type Column, LEAVES, section, VM_COLUMN } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
 import { operate } from '../run/operation.ts';
 import { show, showPlan } from '../run/show.ts';
@@ -19,10 +20,23 @@ interface Outcome {
 
 const COLUMNS: readonly Column<Outcome>[] = [
   VM_COLUMN,
-  { key: 'state', title: 'STATE', kind: 'text', value: (row) => row.state },
-  { key: 'snapshot', title: 'REVERTED TO', kind: 'text', value: (row) => row.snapshot.name },
-  { key: 'createdAt', title: 'CREATED', kind: 'time', value: (row) => row.snapshot.createdAtSeconds },
-  { key: 'backup', title: 'BACKUP', kind: 'text', value: (row) => row.backup?.name ?? null },
+  {
+    key: 'state',
+    title: 'STATE',
+    kind: 'text',
+    leaves: LEAVES.state,
+    value: ({ state }) => stateWord(state),
+    data: ({ state }) => state,
+  },
+  { key: 'snapshot', title: 'REVERTED TO', kind: 'text', value: ({ snapshot }) => snapshot.name },
+  {
+    key: 'createdAt',
+    title: 'CREATED',
+    kind: 'time',
+    leaves: LEAVES.created,
+    value: ({ snapshot }) => snapshot.createdAtSeconds,
+  },
+  { key: 'backup', title: 'BACKUP', kind: 'text', value: ({ backup }) => backup?.name ?? null },
 ];
 
 /** `revert`. */

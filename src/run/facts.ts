@@ -4,11 +4,24 @@ import { type Column, type Section, section, type Value } from '../output/view.t
 export interface Fact {
   readonly label: string;
   readonly value: Value;
+  /** The value for programs (CSV), where people are told it in other words. */
+  readonly data?: Value;
 }
 
 const COLUMNS: readonly Column<Fact>[] = [
-  { key: 'fact', title: 'FACT', kind: 'text', value: ({ label }) => label, tone: () => 'faint' },
-  { key: 'value', title: 'VALUE', kind: 'text', value: ({ value }) => value, flexible: true },
+  { key: 'fact', title: '', kind: 'text', value: ({ label }) => label },
+  {
+    key: 'value',
+    title: '',
+    kind: 'text',
+    value: ({ value }) => value,
+    data: ({ value, data }) => (data === undefined ? value : data),
+    wraps: true,
+  },
 ];
 
-export const facts = (rows: readonly Fact[]): Section<never> => section({ columns: COLUMNS, rows });
+export const facts = (rows: readonly Fact[]): Section<never> =>
+  section({ columns: COLUMNS, rows, heads: false });
+
+/** The same for programs. */
+export const factsCsv = (rows: readonly Fact[]): Section<never> => section({ columns: COLUMNS, rows });

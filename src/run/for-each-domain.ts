@@ -123,7 +123,17 @@ export function throwIfNothingDone(
 export function concludeDomains(
   ctx: Context,
   results: readonly DomainOutcome<unknown>[],
-  { strict, parts }: { readonly strict: boolean; readonly parts: string },
+  {
+    strict,
+    parts,
+    inTable = () => false,
+  }: {
+    readonly strict: boolean;
+    /** What a VM's failures are part of, such as `deletions`. */
+    readonly parts: string;
+    /** Whether the table that follows has a failure in one of its rows. */
+    readonly inTable?: (failure: KvmsnapError) => boolean;
+  },
 ): KvmsnapError | null {
   const having = (...outcomes: Outcome[]) => results.filter(({ outcome }) => outcomes.includes(outcome));
   const succeeded = having('done', 'planned').length;
@@ -139,13 +149,28 @@ export function concludeDomains(
   const conclusion = bad.length === 0 ? null : combineFailures(bad.map(whole), succeeded, summary(results));
   // a JSON document holds them all
   if (ctx.settings.output === 'json') return conclusion;
-  for (const { vm, failures } of bad)
-    for (const failure of failures) if (failure !== conclusion) noteFailure(ctx, vm, failure);
-  if (!countSkips)
-    for (const { vm, failures } of having('skipped'))
-      ctx.terminal.note(`skipped ${inText(vm.name)}: ${failures.map(({ message }) => message).join('; ')}`);
+  const isTable = ctx.settings.output === 'table' && ctx.terminal.isOneStream;
+  const isRow = (failure: KvmsnapError) => isTable && inTable(failure);
+  noteFailures(ctx, bad, (failure) => failure !== conclusion && !isRow(failure));
+  if (!countSkips) noteSkips(ctx, having('skipped'), isRow);
   noteEnded(ctx, having('not reached'));
-  return conclusion;
+  const isAlone = bad.some(({ failures: [first] }) => first === conclusion);
+  return conclusion && isAlone && results.length > 1 && isRow(conclusion)
+    ? new KvmsnapError(conclusion.code, summary(results))
+    : conclusion;
+}
+
+type Results = readonly DomainOutcome<unknown>[];
+
+function noteFailures(ctx: Context, results: Results, isNoted: (failure: KvmsnapError) => boolean): void {
+  for (const { vm, failures } of results)
+    for (const failure of failures) if (isNoted(failure)) noteFailure(ctx, vm, failure);
+}
+
+function noteSkips(ctx: Context, results: Results, isRow: (failure: KvmsnapError) => boolean): void {
+  for (const { vm, failures } of results)
+    if (!failures.every(isRow))
+      ctx.terminal.note(`skipped ${inText(vm.name)}: ${failures.map(({ message }) => message).join('; ')}`);
 }
 
 /** Says whom a signal left out, and whom it cut short. */

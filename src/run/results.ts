@@ -1,4 +1,7 @@
+import type { KvmsnapError } from '../errors.ts';
 import { domainDocument, errorDocument } from '../output/documents.ts';
+import type { Line, Section } from '../output/view.ts';
+import type { Context } from './context.ts';
 import type { DomainOutcome } from './for-each-domain.ts';
 
 /** What came of each of several VMs, as members of a document. */
@@ -14,3 +17,19 @@ export function domainResult({ vm, state, outcome, failures }: DomainOutcome<unk
     errors: failures.map(errorDocument),
   };
 }
+
+/**
+ * What to do about the failures of a row, beneath it, where a table on the same screen takes the place of the messages on
+ * stderr (`concludeDomains`).
+ */
+export const adviceBeneath = <Row>(
+  { terminal }: Context,
+  failuresOf: (row: Row) => readonly KvmsnapError[],
+): Pick<Section<Row>, 'beneath'> =>
+  terminal.isOneStream ? { beneath: (row) => failuresOf(row).flatMap(adviceLines) } : {};
+
+const adviceLines = ({ findings }: KvmsnapError): Line[] =>
+  findings.flatMap(({ hint, commands }) => [
+    ...(hint === null ? [] : [{ text: `hint: ${hint}` }]),
+    ...commands.map((text) => ({ text, verbatim: true })),
+  ]);

@@ -1,26 +1,40 @@
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { Domain } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
+import type { Canvas } from '../output/cell.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { render } from '../output/render.ts';
-import { SNAPSHOT_COLUMNS } from '../output/snapshot-columns.ts';
+import { SNAPSHOT_COLUMNS, SNAPSHOT_CSV } from '../output/snapshot-columns.ts';
 import { painterFor } from '../output/style.ts';
-import type { Canvas } from '../output/table.ts';
 import { section, type View, type ViewOf } from '../output/view.ts';
 import type { Context } from './context.ts';
 
-/** Prints a view in the format that the user chose. */
+/** Prints a view in the format that the user chose; what people should know beside a table, on stderr. */
 export async function show(ctx: Context, view: View): Promise<void> {
-  const { out } = ctx.terminal;
-  ctx.terminal.print(await render(view, ctx.settings.output, await canvasOf(ctx)));
-  if (ctx.settings.output !== 'table' || !out.isTerminal) return;
-  for (const remark of view.remarks ?? []) ctx.terminal.note(remark);
+  const { terminal, settings } = ctx;
+  const { text, leftOut } = await render(view, settings.output, await canvasOf(ctx));
+  terminal.print(text);
+  if (settings.output !== 'table') return;
+  if (text === '' && view.empty !== undefined) terminal.note(view.empty);
+  if (!terminal.out.isTerminal) return;
+  for (const remark of [...leftOutLines(leftOut), ...(view.remarks ?? [])]) await noteWrapped(ctx, remark);
+}
+
+const leftOutLines = (titles: readonly string[]): string[] =>
+  titles.length === 0 ? [] : [`(no room for ${titles.join(', ')}: a wider terminal shows all columns)`];
+
+/** A sentence for people, wrapped at words. */
+async function noteWrapped({ terminal }: Context, text: string): Promise<void> {
+  const { columns } = terminal.out;
+  if (text.length < columns) return terminal.note(text);
+  const { wrapText } = await import('../output/grid.ts');
+  for (const line of wrapText(text, columns)) terminal.note(line);
 }
 
 /** Prints a name alone, as `-o name` does. */
 export async function showName(ctx: Context, name: string): Promise<void> {
   const content = { document: {}, sections: [], names: [name] };
-  ctx.terminal.print(await render(content, 'name', await canvasOf(ctx)));
+  ctx.terminal.print((await render(content, 'name', await canvasOf(ctx))).text);
 }
 
 async function canvasOf({ terminal: { out }, clock }: Context): Promise<Canvas> {
@@ -28,6 +42,7 @@ async function canvasOf({ terminal: { out }, clock }: Context): Promise<Canvas> 
     isTerminal: out.isTerminal,
     columns: out.columns,
     paint: await painterFor(out.color),
+    ascii: out.ascii,
     now: clock.now() / 1000,
   };
 }
@@ -42,6 +57,7 @@ export async function showSnapshot(
     kind: 'current',
     document: { domain: domainDocument(domain), snapshot: snapshotDocument(snapshot) },
     sections: [section({ columns: SNAPSHOT_COLUMNS, rows: [snapshot] })],
+    csv: section({ columns: SNAPSHOT_CSV, rows: [snapshot] }),
     names: [snapshot.name],
   });
 }

@@ -1,7 +1,9 @@
+import { parseAge } from '../command-line/age.ts';
 import { neededVmArgument, vmArgument, vmsArgument } from '../command-line/arguments.ts';
 import type { CommandOf, OptionsOf, OptionValues } from '../command-line/commander.ts';
 import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
 import { given, onOne, onSnapshot } from '../command-line/named.ts';
+import { parseJobs } from '../command-line/values.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import type { Meant } from '../errors.ts';
 import { withFilters } from '../run/select-options.ts';
@@ -23,6 +25,8 @@ const withSnapshotFilters = <Args extends unknown[], Values extends OptionValues
     .addOption(new MeantOption('--from <name>', 'snapshot', 'list only children of this snapshot'))
     .option('--current', 'list only children of the current snapshot')
     .option('--descendants', 'list all descendants (with --from or --current)')
+    .option('--newest <n>', 'list only the newest <n> snapshots of each VM', parseJobs)
+    .option('--since <span>', 'list only snapshots younger than 90min, 26h, 7d, 6mo', parseAge)
     .optionsGroup('');
 
 const bareList = () =>
@@ -30,7 +34,7 @@ const bareList = () =>
     group: 'Look',
     summary: 'list the snapshots of VMs, or all VMs',
     detail:
-      'Snapshots are listed from the oldest to the newest; * marks the current one. Without a VM, all VMs are listed, each with its state, the number of its snapshots and the newest one.',
+      'Snapshots are listed from the oldest to the newest; * marks the current one, H one that is held. Without a VM, all VMs are listed, each with its state, the number of its snapshots and the newest one.',
     examples: [
       'kvmsnap list',
       'kvmsnap list centos7-1 --tree',

@@ -6,22 +6,27 @@ import { reportSnapshots, type SnapshotReport } from '../model/report.ts';
 import type { Selection } from '../model/selection.ts';
 import { inText } from '../model/text.ts';
 import { domainDocument, errorDocument, snapshotDocument } from '../output/documents.ts';
+import { counted, stateWord } from '../output/format.ts';
 import {
+  type Listed,
+  legend,
   listedColumns,
   SNAPSHOT_COLUMNS,
-  SUMMARY_TREE_COLUMNS,
-  VM_STATE,
+  SNAPSHOT_CSV,
+  TREE_COLUMNS,
+  withoutImages,
 } from '../output/snapshot-columns.ts';
-import { type Column, section, VM_COLUMN } from '../output/view.ts';
+import type { TreeRow } from '../output/tree.ts';
+import { type Column, LEAVES, section, VM_COLUMN, vmColumn } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
 import { concludeDomains, type DomainOutcome, type ResultName } from '../run/for-each-domain.ts';
-import { ownName } from '../run/results.ts';
+import { adviceBeneath, ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
 import { chooseDomains, nothingLeft } from '../vm/select.ts';
 import type { ListOptions } from './command.ts';
 import { listOne } from './list-one.ts';
-import { chosenOf, listedRows, unreadDocument } from './listed.ts';
+import { chosenOf, listedRows, reportsOf, sumLine, unreadDocument } from './listed.ts';
 
 /** `list` of several VMs, from libvirt's information only: their images are not read. */
 
@@ -37,12 +42,14 @@ interface Overview {
 const unreadOf = ({ summary }: Overview) => summary?.unread ?? [];
 
 const OVERVIEW_COLUMNS: readonly Column<Overview>[] = [
-  { key: 'name', title: 'NAME', kind: 'text', value: ({ vm }) => vm.name },
+  vmColumn(({ vm }) => vm.name, 'name'),
   {
     key: 'state',
     title: 'STATE',
     kind: 'text',
-    value: ({ summary }) => summary?.state ?? null,
+    leaves: LEAVES.state,
+    value: ({ summary }) => summary && stateWord(summary.state),
+    data: ({ summary }) => summary?.state ?? null,
     tone: ({ summary }) => (summary?.state === 'running' ? 'good' : 'plain'),
   },
   {
@@ -51,11 +58,18 @@ const OVERVIEW_COLUMNS: readonly Column<Overview>[] = [
     kind: 'count',
     value: (row) => (row.summary ? row.reports.length + unreadOf(row).length : null),
   },
-  { key: 'current', title: 'CURRENT', kind: 'text', value: ({ summary }) => summary?.current ?? null },
+  {
+    key: 'current',
+    title: 'CURRENT',
+    kind: 'text',
+    leaves: LEAVES.parent,
+    value: ({ summary }) => summary?.current ?? null,
+  },
   {
     key: 'newest',
     title: 'NEWEST',
     kind: 'time',
+    age: true,
     // a snapshot that could not be read may be newer
     value: (row) => (unreadOf(row).length > 0 ? null : (row.reports.at(-1)?.createdAtSeconds ?? null)),
   },
@@ -64,10 +78,10 @@ const OVERVIEW_COLUMNS: readonly Column<Overview>[] = [
     title: 'ERROR',
     kind: 'text',
     ifAny: true,
-    whole: true,
+    wraps: true,
     value: (row) =>
-      [row.failure, ...unreadOf(row).map(({ failure }) => failure)]
-        .flatMap((failure) => failure?.message ?? [])
+      failuresOf(row)
+        .map(({ message }) => message)
         .join('; ') || null,
     tone: () => 'bad',
   },
@@ -85,9 +99,10 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
   if (words.length === 1 && only && named.has(only))
     return listOne(ctx, await readByUuid(ctx.virsh, only.uuid, only.name), options, selection);
   const summaries = await readSummaries(ctx.virsh, chosen);
+  const now = ctx.clock.now() / 1000;
   const read = summaries.flatMap((each) => ('failure' in each || !isWanted(selection, each) ? [] : [each]));
   const overviews = [
-    ...read.map((summary) => overviewOf(summary, options)),
+    ...read.map((summary) => overviewOf(summary, options, now)),
     ...[...summaries.flatMap((each) => ('failure' in each ? [each] : [])), ...missing].map(
       ({ name, uuid, failure }): Overview => ({
         vm: { name, uuid },
@@ -100,19 +115,28 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
   checkFrom(overviews, options);
   const isWhole = isEach && !options.all && selection.states.length === 0 && selection.exclude.length === 0;
   if (overviews.length === 0 && !isWhole) throw nothingLeft(selection, chosen.length);
-  const conclusion = concludeDomains(ctx, overviews.map(resultOf), { strict: false, parts: 'reads' });
+  const conclusion = concludeDomains(ctx, overviews.map(resultOf), {
+    strict: false,
+    parts: 'reads',
+    inTable: () => true,
+  });
+  const rows = overviews.map((overview) => rowsOf(overview, tree));
+  const reports = rows.flatMap(reportsOf);
+  const count = counted(overviews.length, 'VM');
   await show(ctx, {
     kind: 'list',
-    document: { domains: overviews.map(document) },
-    sections: atAGlance
-      ? [section({ columns: OVERVIEW_COLUMNS, rows: overviews })]
-      : snapshotSections(overviews, tree, ctx.settings.output === 'table'),
+    document: { domains: overviews.map((overview, i) => document(overview, reportsOf(rows[i] ?? []))) },
+    ...(atAGlance ? overviewSections(ctx, overviews) : snapshotSections(overviews, rows, tree)),
     names: atAGlance
       ? overviews.map(({ vm }) => vm.name)
-      : overviews.flatMap((overview) =>
-          rowsOf(overview, tree).flatMap(({ name }) => (name === null ? [] : ownName(overview.vm, name))),
+      : overviews.flatMap((overview, i) =>
+          (rows[i] ?? []).flatMap(({ name }) => (name === null ? [] : ownName(overview.vm, name))),
         ),
-    remarks: overviews.length === 0 ? ['there are no VMs'] : [],
+    empty: overviews.length === 0 ? 'there are no VMs' : `no snapshot of ${count} is listed`,
+    remarks:
+      overviews.length === 0
+        ? []
+        : [...(atAGlance ? [] : legend(reports)), `${count}, ${sumLine(reports, now)}`],
   });
   if (conclusion) throw conclusion;
 }
@@ -120,10 +144,10 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
 const isWanted = ({ states }: Selection, { state }: DomainSummary): boolean =>
   states.length === 0 || states.includes(state);
 
-function overviewOf(summary: DomainSummary, options: ListOptions): Overview {
+function overviewOf(summary: DomainSummary, options: ListOptions, now: number): Overview {
   const { name, uuid, current } = summary;
   const facts = { current, busy: isSaving(summary), images: null };
-  const reports = chosenOf(reportSnapshots(summary.snapshots, facts), current, options);
+  const reports = chosenOf(reportSnapshots(summary.snapshots, facts), current, options, now);
   return { vm: { name, uuid }, summary, failure: null, reports };
 }
 
@@ -135,8 +159,12 @@ function checkFrom(overviews: readonly Overview[], { from }: ListOptions): void 
     throw new KvmsnapError('not-found', `none of these VMs has a snapshot ${inText(from)}`);
 }
 
-function resultOf({ vm, summary, failure }: Overview): DomainOutcome<unknown> {
-  const failures = failure ? [failure] : (summary?.unread ?? []).map((unread) => unread.failure);
+const failuresOf = (overview: Overview): readonly KvmsnapError[] =>
+  overview.failure ? [overview.failure] : unreadOf(overview).map(({ failure }) => failure);
+
+function resultOf(overview: Overview): DomainOutcome<unknown> {
+  const { vm, summary } = overview;
+  const failures = failuresOf(overview);
   return {
     vm,
     state: summary?.state ?? null,
@@ -152,21 +180,28 @@ function rowsOf({ vm: { name }, summary, failure, reports }: Overview, tree: boo
   return listedRows(name, { snapshots: reports, unread: summary?.unread ?? [], tree });
 }
 
-function snapshotSections(overviews: readonly Overview[], tree: boolean, asTable: boolean) {
-  if (tree && asTable)
-    return overviews.map((overview) =>
+const overviewSections = (ctx: Context, overviews: readonly Overview[]) => ({
+  sections: [section({ columns: OVERVIEW_COLUMNS, rows: overviews, ...adviceBeneath(ctx, failuresOf) })],
+});
+
+type Rows = readonly (readonly Listed<TreeRow>[])[];
+
+/** A table of all; each tree stands under the name of its VM. */
+function snapshotSections(overviews: readonly Overview[], rows: Rows, tree: boolean) {
+  const trees = () =>
+    overviews.map(({ vm }, i) =>
       section({
-        title: overview.vm.name,
-        columns: listedColumns(SUMMARY_TREE_COLUMNS),
-        rows: rowsOf(overview, tree),
+        title: vm.name,
+        columns: listedColumns(withoutImages(TREE_COLUMNS)),
+        rows: rows[i] ?? [],
       }),
     );
-  const columns = listedColumns(SNAPSHOT_COLUMNS.filter((column) => column !== VM_STATE));
-  const rows = overviews.flatMap((overview) => rowsOf(overview, tree));
-  return [section({ columns: [VM_COLUMN, ...columns], rows })];
+  const all = (columns: typeof SNAPSHOT_COLUMNS) =>
+    section({ columns: [VM_COLUMN, ...listedColumns(withoutImages(columns))], rows: rows.flat() });
+  return { sections: tree ? trees() : [all(SNAPSHOT_COLUMNS)], csv: all(SNAPSHOT_CSV) };
 }
 
-const document = ({ vm, summary, failure, reports }: Overview) => ({
+const document = ({ vm, summary, failure }: Overview, reports: readonly SnapshotReport[]) => ({
   ...domainDocument({ ...vm, state: summary?.state ?? null }),
   current: summary?.current ?? null,
   snapshots: reports.map(snapshotDocument),

@@ -3,16 +3,23 @@ import type { SnapshotReport } from '../model/report.ts';
 import type { Selection } from '../model/selection.ts';
 import { inText } from '../model/text.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
-import { listedColumns, SNAPSHOT_COLUMNS, TREE_COLUMNS } from '../output/snapshot-columns.ts';
+import {
+  legend,
+  listedColumns,
+  SNAPSHOT_COLUMNS,
+  SNAPSHOT_CSV,
+  TREE_COLUMNS,
+} from '../output/snapshot-columns.ts';
 import { type Column, section } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
 import { show } from '../run/show.ts';
 import type { SnapshotCost } from '../space/measure.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import { completeVm, currentSnapshot, findSnapshot, unreadFailure, type Vm } from '../vm/load.ts';
+import { withMemoryFiles } from '../vm/memory-sizes.ts';
 import { nothingLeft } from '../vm/select.ts';
 import type { ListOptions } from './command.ts';
-import { chosenOf, listedRows, unreadDocument } from './listed.ts';
+import { chosenOf, listedRows, reportsOf, sumLine, unreadDocument } from './listed.ts';
 
 /** Lists the snapshots of a VM that was just read. Throws `not-found` if the VM is in none of the selected states. */
 export async function listOne(
@@ -28,16 +35,12 @@ export async function listOne(
     throw nothingLeft(selection, 1);
   if (options.from !== undefined) findSnapshot(vm, options.from);
   if (options.current) currentSnapshot(vm);
-  const snapshots = chosenOf(vm.snapshots, current, options);
+  const now = ctx.clock.now() / 1000;
+  const chosen = await withMemoryFiles(ctx, vm.uri, chosenOf(vm.snapshots, current, options, now));
   const costs = space ? await costsOf(ctx, vm) : null;
-  const withFrees = <Row extends SnapshotReport>(columns: readonly Column<Row>[]): readonly Column<Row>[] =>
-    costs === null
-      ? columns
-      : columns.flatMap((column) =>
-          column.key === 'description' ? [freesColumn<Row>(costs), column] : [column],
-        );
   noteUnseen(ctx, domain, images);
-  const rows = listedRows(domain.name, { snapshots, unread, tree });
+  const rows = listedRows(domain.name, { snapshots: chosen, unread, tree });
+  const snapshots = reportsOf(rows);
   await show(ctx, {
     kind: 'list',
     document: {
@@ -54,19 +57,32 @@ export async function listOne(
       ],
     },
     sections: [
-      tree && ctx.settings.output === 'table'
-        ? section({ columns: listedColumns(withFrees(TREE_COLUMNS)), rows })
-        : section({ columns: listedColumns(withFrees(SNAPSHOT_COLUMNS)), rows }),
+      tree
+        ? section({ columns: listedColumns(withFrees(costs, TREE_COLUMNS)), rows })
+        : section({ columns: listedColumns(withFrees(costs, SNAPSHOT_COLUMNS)), rows }),
     ],
+    csv: section({ columns: listedColumns(withFrees(costs, SNAPSHOT_CSV)), rows }),
     names: rows.flatMap(({ name }) => name ?? []),
-    remarks:
-      rows.length > 0
-        ? []
-        : [`${inText(domain.name)} has no ${vm.snapshots.length > 0 ? 'such ' : ''}snapshots`],
+    empty:
+      vm.snapshots.length > 0
+        ? `no snapshot of ${inText(domain.name)} is what these options ask for`
+        : `${inText(domain.name)} has no snapshots`,
+    remarks: rows.length === 0 ? [] : [...legend(snapshots), sumLine(snapshots, now)],
   });
   const failure = unreadFailure(vm);
   if (failure) throw failure;
 }
+
+/** FREES beside the description, where it was asked for. */
+const withFrees = <Row extends SnapshotReport>(
+  costs: Costs | null,
+  columns: readonly Column<Row>[],
+): readonly Column<Row>[] =>
+  costs === null
+    ? columns
+    : columns.flatMap((column) =>
+        column.key === 'description' ? [freesColumn<Row>(costs), column] : [column],
+      );
 
 /** By name, what deleting only this snapshot frees. */
 type Costs = ReadonlyMap<string, SnapshotCost>;

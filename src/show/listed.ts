@@ -2,20 +2,23 @@ import type { UnreadSnapshot } from '../libvirt/snapshots.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { growTree } from '../model/tree.ts';
 import { errorDocument } from '../output/documents.ts';
-import { type Listed, type TreeRow, treeRows } from '../output/snapshot-columns.ts';
+import { agoWords, counted } from '../output/format.ts';
+import type { Listed } from '../output/snapshot-columns.ts';
+import { type TreeRow, treeRows } from '../output/tree.ts';
 import type { ListOptions } from './command.ts';
 import { filterSnapshots } from './snapshot-filter.ts';
 
 /** What `list` shows of one VM: its snapshots, including those that could not be read. */
 
-/** The snapshots that match the options; with `--current`, those below the current snapshot. */
+/** The snapshots that match the options; with `--current`, those below the current snapshot. `now`: in seconds since the epoch. */
 export function chosenOf(
   snapshots: readonly SnapshotReport[],
   current: string | null,
   options: ListOptions,
+  now: number,
 ): SnapshotReport[] {
-  if (!options.current) return filterSnapshots(snapshots, options);
-  return current === null ? [] : filterSnapshots(snapshots, { ...options, from: current });
+  if (!options.current) return filterSnapshots(snapshots, options, now);
+  return current === null ? [] : filterSnapshots(snapshots, { ...options, from: current }, now);
 }
 
 interface Content {
@@ -27,11 +30,23 @@ interface Content {
 
 /** A row for each snapshot. A snapshot that could not be read is always included, because no filter can exclude it. */
 export function listedRows(vm: string, { snapshots, unread, tree }: Content): Listed<TreeRow>[] {
-  const rows = tree ? treeOf(snapshots) : snapshots.map((snapshot) => ({ ...snapshot, branch: '' }));
+  const rows = tree ? treeOf(snapshots) : snapshots.map((snapshot) => ({ ...snapshot, lead: '' }));
   return [
     ...rows.map((report) => ({ vm, name: report.name, report, error: null })),
     ...unread.map(({ name, failure }) => ({ vm, name, report: null, error: failure.message })),
   ];
+}
+
+/** The snapshots in the order of the rows. */
+export const reportsOf = (rows: readonly Listed<TreeRow>[]): SnapshotReport[] =>
+  rows.flatMap(({ report }) => report ?? []);
+
+/** `12 snapshots, newest 3 hours ago`; `now` in seconds since the epoch. */
+export function sumLine(snapshots: readonly SnapshotReport[], now: number): string {
+  const count = counted(snapshots.length, 'snapshot');
+  if (snapshots.length === 0) return count;
+  const newest = Math.max(...snapshots.map(({ createdAtSeconds }) => createdAtSeconds));
+  return `${count}, newest ${agoWords(now - newest)}`;
 }
 
 const treeOf = (snapshots: readonly SnapshotReport[]): TreeRow[] =>

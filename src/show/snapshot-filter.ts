@@ -1,3 +1,4 @@
+import { byTimeAndName } from '../model/labels.ts';
 import { locationOf, type Snapshot } from '../model/snapshot.ts';
 import { descendants } from '../model/tree.ts';
 
@@ -35,20 +36,41 @@ export interface SnapshotFilter {
   readonly from?: string | undefined;
   /** With `from`: all descendants. */
   readonly descendants?: boolean | undefined;
+  /** Only those that are younger. */
+  readonly since?: { readonly seconds: number } | undefined;
+  /** Only so many, the newest of those that are left. */
+  readonly newest?: number | undefined;
 }
 
-/** The snapshots that match the filter, in their order; none if the snapshot `from` does not exist. */
-export function filterSnapshots<S extends Family>(snapshots: readonly S[], filter: SnapshotFilter): S[] {
+/**
+ * The snapshots that match the filter, in their order; none if the snapshot `from` does not exist. `now`: in seconds since the
+ * epoch.
+ */
+export function filterSnapshots<S extends Family>(
+  snapshots: readonly S[],
+  filter: SnapshotFilter,
+  now: number,
+): S[] {
+  const { since } = filter;
   const below = belowOf(snapshots, filter);
   const groups = GROUPS.map((group) =>
     Object.entries(group).flatMap(([key, holds]) => (filter[key as keyof SnapshotFilter] ? [holds] : [])),
   ).filter((chosen) => chosen.length > 0);
-  return snapshots.filter(
+  const chosen = snapshots.filter(
     (snapshot) =>
+      (since === undefined || snapshot.createdAtSeconds >= now - since.seconds) &&
       (below === null || below.has(snapshot.name)) &&
       (filter.leaves ?? isLeaf(snapshot)) === isLeaf(snapshot) &&
-      groups.every((chosen) => chosen.some((holds) => holds(snapshot))),
+      groups.every((wanted) => wanted.some((holds) => holds(snapshot))),
   );
+  return newestOf(chosen, filter.newest);
+}
+
+/** The newest by time, in the order in which they stand. */
+function newestOf<S extends Family>(snapshots: S[], count: number | undefined): S[] {
+  if (count === undefined) return snapshots;
+  const newest = new Set([...snapshots].sort(byTimeAndName).slice(-count));
+  return snapshots.filter((snapshot) => newest.has(snapshot));
 }
 
 const isLeaf = ({ children }: Family): boolean => children.length === 0;

@@ -155,7 +155,7 @@ function costColumns(disks: boolean, most: number | null): Column<Row>[] {
       title: 'NOT KNOWN',
       kind: 'text',
       value: ({ problem }) => problem,
-      flexible: true,
+      wraps: true,
       ifAny: true,
     },
   ];
@@ -178,7 +178,7 @@ const DISK_COLUMNS: readonly Column<MeasuredDisk>[] = [
     value: ({ image }) => image?.allocatedBytes ?? null,
   },
   { key: 'freeBytes', title: 'FREE BESIDE IT', kind: 'bytes', value: ({ freeBytes }) => freeBytes },
-  { key: 'path', title: 'FILE', kind: 'text', whole: true, value: ({ image }) => image?.path ?? null },
+  { key: 'path', title: 'FILE', kind: 'text', ownLine: true, value: ({ image }) => image?.path ?? null },
 ];
 
 function totalOf({ together, approximate }: VmSpace, names: readonly string[]): Fact {

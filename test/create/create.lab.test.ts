@@ -247,7 +247,7 @@ describe('output', () => {
     const seconds = Number(snapshotText(vm, 'a,b', 'creationTime'));
     const [head, record] = /^(.*)\n([\s\S]*)\n$/.exec(stdout)?.slice(1) ?? [];
     expect(head).toBe('machine,name,createdAt,state,vmStateBytes,outcome');
-    const [, time] = /^web-1,"a,b",(\S+),shutoff,0,done$/.exec(record ?? '') ?? [];
+    const [, time] = /^web-1,"a,b",(\S+),shutoff,0,done,internal,0,$/.exec(record ?? '') ?? [];
     expect(Date.parse(time ?? '') / 1000).toBe(seconds);
   });
 

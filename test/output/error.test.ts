@@ -39,7 +39,7 @@ describe('as text', () => {
 
   test('with colors where they are wanted', () => {
     expect(describeError(failure({ hint: 'x' }), { json: false, level: 1 })).toBe(
-      '\x1b[31merror:\x1b[39m it failed\n\x1b[33mhint:\x1b[39m x\n',
+      '\x1b[31merror:\x1b[39m it failed\n\x1b[35mhint:\x1b[39m x\n',
     );
   });
 

@@ -1,12 +1,14 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { createPaint } from '../../src/output/color.ts';
-import { render } from '../../src/output/render.ts';
+import { render as renderView } from '../../src/output/render.ts';
 import type { Column, Content } from '../../src/output/view.ts';
 import { section } from '../../src/output/view.ts';
 import { TAKEN_AT } from '../model.ts';
 
-const PIPE = { isTerminal: false, columns: 80, paint: createPaint(0), now: TAKEN_AT };
+const PIPE = { isTerminal: false, columns: 80, paint: createPaint(0), ascii: false, now: TAKEN_AT };
+
+const render = async (...args: Parameters<typeof renderView>) => (await renderView(...args)).text;
 
 const TEXT: readonly Column<string>[] = [{ key: 'name', title: 'NAME', kind: 'text', value: (name) => name }];
 
@@ -47,6 +49,24 @@ describe('tables', () => {
   test('all sections, a blank line between', async () => {
     expect(await render(view(), 'table', PIPE)).toBe('NAME\na\nb\n\nNAME\nc\n');
   });
+
+  test('no section without rows, and nothing at all without any', async () => {
+    const empty = section({ columns: TEXT, rows: [] });
+    const filled = section({ columns: TEXT, rows: ['a'] });
+    expect(await render(view({ sections: [empty, filled] }), 'table', PIPE)).toBe('NAME\na\n');
+    expect(await render(view({ sections: [empty] }), 'table', PIPE)).toBe('');
+  });
+
+  test('tell which columns had no room', async () => {
+    const columns: readonly Column<string>[] = [
+      ...TEXT,
+      { key: 'kind', title: 'KIND', kind: 'text', leaves: 1, value: () => 'x'.repeat(50) },
+    ];
+    const sections = [section({ columns, rows: ['a'.repeat(50)] })];
+    const onTerminal = { ...PIPE, isTerminal: true };
+    expect(await renderView(view({ sections }), 'table', onTerminal)).toMatchObject({ leftOut: ['KIND'] });
+    expect(await renderView(view({ sections }), 'table', PIPE)).toMatchObject({ leftOut: [] });
+  });
 });
 
 /** RFC 4180, read back: quoted fields may hold commas, quotes and line feeds. */
@@ -67,7 +87,7 @@ describe('CSV', () => {
   }
   const COLUMNS: readonly Column<Row>[] = [
     { key: 'current', title: '', kind: 'mark', value: ({ on }) => on },
-    { key: 'description', title: 'DESCRIPTION', kind: 'text', value: ({ text }) => text, flexible: true },
+    { key: 'description', title: 'DESCRIPTION', kind: 'text', value: ({ text }) => text, wraps: true },
     { key: 'createdAt', title: 'CREATED', kind: 'time', value: ({ number }) => number },
     { key: 'vmStateBytes', title: 'VM STATE', kind: 'bytes', value: ({ number }) => number },
   ];
@@ -94,6 +114,12 @@ describe('CSV', () => {
     expect(await csv([])).toBe('current,description,createdAt,vmStateBytes\n');
     expect(await render(view(), 'csv', PIPE)).toBe('name\na\nb\n');
     expect(await render(view({ sections: [] }), 'csv', PIPE)).toBe('');
+  });
+
+  test('has its own columns where there are some, and no bars', async () => {
+    const bar: Column<string> = { key: 'bar', title: '', kind: 'bar', value: () => 0.5 };
+    const csv = section({ columns: [...TEXT, bar, ...TEXT], rows: ['x'] });
+    expect(await render(view({ csv }), 'csv', PIPE)).toBe('name,name\nx,x\n');
   });
 
   test('is read back as it was, whatever the text', async () => {

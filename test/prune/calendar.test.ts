@@ -1,13 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import {
-  before as less,
-  type Period,
-  parseSpan,
-  periodKey,
-  periodName,
-  type Span,
-} from '../../src/prune/calendar.ts';
+import { parseSpan, type Span } from '../../src/model/span.ts';
+import { before as less, type Period, periodKey, periodName } from '../../src/prune/calendar.ts';
 import {
   at,
   CLOCKS,

@@ -423,7 +423,7 @@ describe('prune: which snapshots', () => {
       ['dry-2', ['to be deleted', first[1] === second[1] ? 'kept' : 'to be deleted', 'kept']],
     ]);
     const table = (await succeed(...args)).stdout;
-    expect(table).toMatch(/VM +NAME +CREATED +OUTCOME +FREES +WHY/);
+    expect(table).toMatch(/VM +NAME +CREATED +RESULT +FREES +WHY/);
     expect(table).toMatch(new RegExp(`dry-1 +${first[0]} .* to be deleted`));
     expect(table).toMatch(new RegExp(`dry-1 +${first[1]} .* kept +- +name`));
     expect(table).toMatch(new RegExp(`dry-1 +${first[2]} .* kept +- +last`));

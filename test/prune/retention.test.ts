@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseSpan } from '../../src/prune/calendar.ts';
+import { parseSpan } from '../../src/model/span.ts';
 import { type Candidate, hasRules, planRetention, type RetentionRules } from '../../src/prune/retention.ts';
 import { candidate, rules } from './retention-model.ts';
 import { at, clockOf } from './wallclock.ts';

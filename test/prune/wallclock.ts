@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import type { Period, Span, Zone } from '../../src/prune/calendar.ts';
+import type { Span } from '../../src/model/span.ts';
+import type { Period, Zone } from '../../src/prune/calendar.ts';
 
 /**
  * What a clock on the wall shows, asked of Intl, and a slow calendar on top of it, written from what calendar.ts says

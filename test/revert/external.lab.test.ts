@@ -70,7 +70,7 @@ describe('to the disks alone', () => {
     const { stderr, stdout } = await succeed('revert', 'disks', 'e1');
     expect(stderr).toContain('without its memory: --running starts it');
     expect(stderr).toContain('it will then be shut off');
-    expect(stdout).toMatch(/^disks +shutoff +e1 /m);
+    expect(stdout).toMatch(/^disks +shut off +e1 /m);
     expect([state(vm), now(vm), currentSnapshot(vm)]).toEqual(['shut off', [THEN, THEN], 'e1']);
     expect(backings(vm)).toEqual(vm.disks.map(({ path }) => path));
     overwrite(vm, NOW);

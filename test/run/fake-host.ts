@@ -76,8 +76,9 @@ export function fakeHost(): FakeHost {
       qemuImg: qemuImgOf(images),
       changeImage: qemuImgOf(images),
       terminal: {
-        out: { isTerminal: false, columns: 80, color: 0 },
-        err: { isTerminal: false, columns: 80, color: 0 },
+        out: { isTerminal: false, columns: 80, color: 0, ascii: false },
+        err: { isTerminal: false, columns: 80, color: 0, ascii: false },
+        isOneStream: false,
         print: (text) => printed.push(text),
         note: (line) => notes.push(line),
         trace: () => undefined,

@@ -121,7 +121,7 @@ describe('snapshots', () => {
     expect(stdout.trimEnd().split('\n')).toHaveLength(4);
     expect(stdout).toContain(' line\\nfeed ');
     expect(stdout).toContain(' tab\\there ');
-    expect((await succeed('list')).stdout).toMatch(/^named +shutoff +3 {2}tab\\there /m);
+    expect((await succeed('list')).stdout).toMatch(/^named +shut off +3 {2}tab\\there /m);
     expect((await succeed('delete', 'named', 'line\nfeed', 'tab\there', '-q')).stdout).toBe(
       'line\nfeed\ntab\there\n',
     );

@@ -22,7 +22,7 @@ async function drawn(write: Partial<Write>, milliseconds: number): Promise<strin
     clock: { ...context.clock, now: () => Date.now() },
     terminal: {
       ...context.terminal,
-      err: { isTerminal: true, columns: 80, color: 0 },
+      err: { isTerminal: true, columns: 80, color: 0, ascii: false },
       progress: (line) => lines.push(line),
     },
     virsh: {

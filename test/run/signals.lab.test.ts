@@ -98,9 +98,7 @@ describe('a create of a running VM', () => {
     continueQemu(vm);
     const { code, screen } = await terminal.done;
     expect(code).toBe(130);
-    expect(stripVTControlCharacters(screen)).toMatch(
-      /web +s1 .* running .* taken.*s1 of web is complete, in disk vda.*ended by SIGINT/s,
-    );
+    expect(stripVTControlCharacters(screen)).toMatch(/web +s1 .* running .* taken.*ended by SIGINT/s);
     expect(isComplete(vm, 's1')).toBe(true);
   });
 

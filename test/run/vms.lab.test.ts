@@ -251,7 +251,12 @@ describe('a word that means no VM stops no other', () => {
     const vms = fleet('web-1', 'web-2');
     for (const vm of vms) for (const name of ['s1', 's2']) take(vm, name);
     const { stdout } = await succeed('list', '--tree');
-    expect(stdout.match(/^web-[12]$|└─ s2/gm)).toEqual(['web-1', '└─ s2', 'web-2', '└─ s2']);
+    expect(stdout.match(/^web-[12]$|^\*? +s2/gm)?.map((line) => line.trim())).toEqual([
+      'web-1',
+      '*  s2',
+      'web-2',
+      '*  s2',
+    ]);
     expect((await succeed('list', '--tree', '-q')).stdout).toBe('web-1/s1\nweb-1/s2\nweb-2/s1\nweb-2/s2\n');
   });
 });

@@ -101,13 +101,26 @@ describe('info of a VM', () => {
     expect(stdout).toMatch(/^vdb +1 +s1 +\d{4}-\S+ +0 B$/m);
     expect(stderr).toBe('');
     expect((await succeed('info', 'full', '-q')).stdout).toBe('full\n');
-    expect((await succeed('info', 'full', '-o', 'csv')).stdout.split('\n')).toHaveLength(7);
+    const [head, ...rows] = (await succeed('info', 'full', '-o', 'csv')).stdout.trimEnd().split('\n');
+    expect(head).toMatch(
+      /^target,device,format,virtualBytes,allocatedBytes,flags,path,depth,driver,snapshotId,/,
+    );
+    expect(rows.map((row) => row.replace(/,.*/, ''))).toEqual([
+      'vda',
+      'vda',
+      'vdb',
+      'vdc',
+      'hda',
+      'vda',
+      'vdb',
+    ]);
+    for (const row of rows) expect(row).toContain(`,full,${vm.uuid},shutoff,`);
   });
 
-  test('says on a terminal what VM SIZE means', async () => {
+  test('says on a terminal what MEMORY means', async () => {
     const { screen } = await onTerminal(['info', 'full'], { columns: 200 }).done;
     expect(screen).toMatch(
-      /VM SIZE is the guest memory saved with a snapshot.*0 B is right for a VM that was off/,
+      /MEMORY is the guest memory saved with a snapshot.*0 B is right for a VM that was off/,
     );
   });
 
@@ -212,7 +225,7 @@ describe('info of a snapshot', () => {
       ['state', 'running'],
       ['parent', 'root'],
       ['children', 'leaf'],
-      ['memory', 'saved, \\d+ KiB'],
+      ['memory', 'saved, \\d+ KiB, in the image'],
       ['description', 'before, "the" upgrade'],
     ])
       expect(stdout).toMatch(new RegExp(`^${fact} +${value}$`, 'm'));

@@ -59,7 +59,7 @@ describe('list shows what virsh would list', () => {
   test('in the other formats, and as a tree', async () => {
     const { domains } = await document('list', 'list', 'tree', '--leaves');
     expect(domains[0]?.snapshots.map(({ name }) => name).sort()).toEqual(['disks', 'paused']);
-    expect((await succeed('list', 'tree', '--tree', '--no-leaves')).stdout).toMatch(/^ +off .*\n +└─ run /m);
+    expect((await succeed('list', 'tree', '--tree', '--no-leaves')).stdout).toMatch(/^ +off .*\n +run /m);
   });
 
   test.each([

@@ -126,8 +126,9 @@ describe('list of one VM', () => {
       'NAME',
       'CREATED',
       'STATE',
+      'KIND',
+      'MEMORY',
       'PARENT',
-      'VM STATE',
       'DESCRIPTION',
     ]);
     expect(lines.slice(1).map((line) => line.slice(0, 5))).toEqual([
@@ -138,7 +139,7 @@ describe('list of one VM', () => {
       '*  s5',
     ]);
     expect(lines[1]).toContain('first, of "two";\\nsecond <line> & 中文');
-    expect(lines[5]).toMatch(/^\* +s5 +\d{4}-\S+ +running +s4 +\d+ KiB +-$/);
+    expect(lines[5]).toMatch(/^\* +s5 +\d{4}-\S+ +running +internal +\d+ KiB +s4 +-$/);
     expect(stderr).toBe('');
   });
 
@@ -147,20 +148,20 @@ describe('list of one VM', () => {
     const drawn = stdout
       .trimEnd()
       .split('\n')
-      .map((line) => /^(.*?\S) +\d{4}-\S+ +(\w+) /.exec(line)?.slice(1));
+      .map((line) => /^(.*?\S) +\d{4}-\S+ +(\w+(?: off)?) /.exec(line)?.slice(1));
     expect(drawn.slice(1)).toEqual([
-      ['   s1', 'shutoff'],
-      ['   ├─ s2', 'shutoff'],
-      ['   │  └─ s3', 'shutoff'],
-      ['   └─ s4', 'running'],
-      ['*     └─ s5', 'running'],
+      ['   s1', 'shut off'],
+      ['   ├─ s2', 'shut off'],
+      ['   │  s3', 'shut off'],
+      ['   s4', 'running'],
+      ['*  s5', 'running'],
     ]);
   });
 
   test('draws the same tree on a terminal, in color and with ages', async () => {
     const { code, screen } = await onTerminal(['list', 'tree', '-t']).done;
     expect(code).toBe(0);
-    expect(screen).toMatch(/\[32m\s*└─ s5/);
+    expect(screen).toMatch(/\[38;5;28ms5/);
     expect(screen).toMatch(/├─ s2.*\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \(\d+ (s|min)\)/);
   });
 
@@ -267,7 +268,7 @@ describe('list of all VMs', () => {
       { name: 'c-off', state: 'shutoff', snapshots: '2', current: 'first' },
     ]);
     expect(Date.parse(rows[2]?.['newest'] ?? '')).toBe(newest);
-    expect((await succeed('list')).stdout).toMatch(/^c-off +shutoff +2 {2}first +\d{4}-\S+$/m);
+    expect((await succeed('list')).stdout).toMatch(/^c-off +shut off +2 {2}first +\d{4}-\S+$/m);
     expect((await succeed('list', '-q')).stdout).toBe('a-paused\nb-running\nc-off\n');
   });
 
@@ -300,7 +301,9 @@ describe('a snapshot under way', () => {
         ['before', false],
         ['half', true],
       ]);
-      expect((await succeed('list', 'held')).stdout).toMatch(/^ {3}half +\S+ +under way +before/m);
+      expect((await succeed('list', 'held')).stdout).toMatch(
+        /^ {3}half +\S+ +under way +internal +- +before/m,
+      );
       const info = (await succeed('info', 'held', 'half')).stdout;
       expect(info).toMatch(/^state +under way$/m);
       expect(info).toMatch(/^memory +being saved$/m);

@@ -36,7 +36,13 @@ describe('the snapshots that are listed', () => {
     [{ from: 'off', descendants: true, leaves: true }, ['disks', 'ext']],
     [{ from: 'disks' }, []],
     [{ from: 'nosuch', descendants: true }, []],
+    [{ newest: 2 }, ['ext', 'alone']],
+    [{ newest: 9 }, ['off', 'run', 'disks', 'ext', 'alone']],
+    [{ newest: 1, internal: true, inactive: true }, ['off']],
+    [{ since: { seconds: 97 } }, ['disks', 'ext', 'alone']],
+    [{ since: { seconds: 97 }, newest: 1, external: true }, ['ext']],
+    [{ since: { seconds: 1 } }, []],
   ])('%j', (filter, names) => {
-    expect(filterSnapshots(ALL, filter).map(({ name }) => name)).toEqual(names);
+    expect(filterSnapshots(ALL, filter, 100).map(({ name }) => name)).toEqual(names);
   });
 });

@@ -30,7 +30,11 @@ const Disk = z.object({
 export const info = versioned({
   domain: z.extend(DomainName, {
     stateReason: z.nullable(z.string()),
+    memoryBytes: Bytes,
+    managedSave: z.boolean(),
     current: z.nullable(z.string()),
+    /** The names of all that libvirt has. */
+    snapshots: z.array(z.string()),
     disks: z.array(Disk),
   }),
 });
@@ -48,6 +52,12 @@ export const infoSnapshot = versioned({
     problem: z.nullable(z.string()),
     memory: z.object({ location: z.string(), file: z.nullable(z.string()) }),
     /** `copies`: how often the image holds the snapshot; 1 is right, null when it could not be looked at. */
-    disks: z.array(z.extend(SnapshotDisk, { copies: z.nullable(z.int()) })),
+    disks: z.array(
+      z.extend(SnapshotDisk, {
+        /** The file that holds the state: of an external one what its overlay, the `source`, lies on. */
+        stateFile: z.nullable(z.string()),
+        copies: z.nullable(z.int()),
+      }),
+    ),
   }),
 });

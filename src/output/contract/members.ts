@@ -16,6 +16,8 @@ export const Snapshot = z.object({
   createdAt: Time,
   state: z.string(),
   location: z.enum(['internal', 'external']),
+  /** `disk-only`: of a VM that ran, without its memory. */
+  kind: z.enum(['internal', 'external', 'disk-only']),
   parent: z.nullable(z.string()),
   children: z.array(z.string()),
   current: z.boolean(),
@@ -26,6 +28,8 @@ export const Snapshot = z.object({
   description: z.nullable(z.string()),
   /** Guest memory inside the images; null when they were not looked at. */
   vmStateBytes: z.nullable(Bytes),
+  /** Guest memory inside the images or in a file of its own; null when nobody looked. */
+  memoryBytes: z.nullable(Bytes),
   /** With `--space` only: what deleting it alone gives back to the host; null when not known. */
   freesBytes: z.optional(z.nullable(Bytes)),
   disks: z.array(SnapshotDisk),

@@ -1,0 +1,101 @@
+import type { KvmsnapError } from '../errors.ts';
+import { counted, rfc3339 } from '../output/format.ts';
+import { type Column, LEAVES, type Section, section, vmColumn } from '../output/view.ts';
+import type { Context } from '../run/context.ts';
+import { adviceBeneath } from '../run/results.ts';
+import type { PruneCandidate } from './prune.ts';
+import type { Decision } from './retention.ts';
+
+/** What a prune decided of each snapshot, and what became of it, as a table and as members of a document. */
+
+/** One snapshot in the plan, and what became of it. */
+export interface PruneRow {
+  readonly vm: string;
+  readonly decision: Decision<PruneCandidate>;
+  readonly outcome: Outcome;
+  /** In a dry run: what deleting it alone frees; null when not known. */
+  readonly freesBytes: number | null;
+  readonly approximate: boolean;
+  /** Why it could not be deleted; null where that was not tried, or done. */
+  readonly failure: KvmsnapError | null;
+}
+
+export type Outcome = 'kept' | 'to be deleted' | 'deleted' | 'failed' | 'not reached';
+
+const VM = vmColumn<PruneRow>(({ vm }) => vm);
+const NAME: Column<PruneRow> = {
+  key: 'name',
+  title: 'NAME',
+  kind: 'text',
+  value: ({ decision }) => decision.snapshot.name,
+};
+const CREATED: Column<PruneRow> = {
+  key: 'createdAt',
+  title: 'CREATED',
+  kind: 'time',
+  leaves: LEAVES.created,
+  value: ({ decision }) => decision.snapshot.createdAtSeconds,
+};
+const RESULT: Column<PruneRow> = {
+  key: 'outcome',
+  title: 'RESULT',
+  kind: 'text',
+  value: ({ outcome }) => outcome,
+  tone: ({ outcome }) => (outcome === 'failed' ? 'bad' : outcome === 'kept' ? 'plain' : 'warn'),
+};
+const REASONS: Column<PruneRow> = {
+  key: 'reasons',
+  title: 'WHY',
+  kind: 'text',
+  wraps: true,
+  value: ({ decision, failure }) => failure?.message ?? decision.reasons.join(', '),
+  data: ({ decision }) => decision.reasons.join(', '),
+};
+const FREES: Column<PruneRow> = {
+  key: 'freesBytes',
+  title: 'FREES',
+  kind: 'bytes',
+  leaves: LEAVES.figures,
+  value: ({ freesBytes }) => freesBytes,
+  approximate: ({ approximate }) => approximate,
+};
+/** Only in CSV. */
+const ERROR: Column<PruneRow> = {
+  key: 'error',
+  title: '',
+  kind: 'text',
+  value: ({ failure }) => failure?.message ?? null,
+};
+
+/** What was decided of each snapshot, and what became of it. */
+export const pruneSection = (ctx: Context, rows: readonly PruneRow[]): Section<never> =>
+  section({
+    columns: [VM, NAME, CREATED, RESULT, ...(ctx.settings.dryRun ? [FREES] : []), REASONS],
+    rows,
+    ...adviceBeneath<PruneRow>(ctx, ({ failure }) => (failure ? [failure] : [])),
+  });
+
+/** The same for programs: what came with a later version stands last. */
+export const pruneCsv = (ctx: Context, rows: readonly PruneRow[]): Section<never> =>
+  section({
+    columns: [VM, NAME, CREATED, RESULT, ...(ctx.settings.dryRun ? [FREES] : []), REASONS, ERROR],
+    rows,
+  });
+
+/** `2 of 9 snapshots deleted`, or would be; nothing where there was none to decide about. */
+export function prunedLines({ settings }: Context, rows: readonly PruneRow[]): string[] {
+  if (rows.length === 0) return [];
+  const count = (wanted: Outcome) => rows.filter(({ outcome }) => outcome === wanted).length;
+  const gone = count(settings.dryRun ? 'to be deleted' : 'deleted');
+  const what = gone === rows.length ? counted(gone, 'snapshot') : `${gone} of ${rows.length} snapshots`;
+  const failed = count('failed');
+  const done = settings.dryRun ? `would delete ${what}` : `${what} deleted`;
+  return [failed > 0 ? `${done}, ${failed} failed` : done];
+}
+
+/** A snapshot of the plan, as a member of a document. */
+export function pruneDocument({ decision, outcome, freesBytes }: PruneRow) {
+  const { snapshot, keep, reasons } = decision;
+  const createdAt = rfc3339(snapshot.createdAtSeconds);
+  return { name: snapshot.name, createdAt, keep, reasons, outcome, freesBytes };
+}
