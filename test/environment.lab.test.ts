@@ -70,7 +70,7 @@ describe('the environment', () => {
     expect(revert).toMatchObject({
       code: 0,
       stderr: expect.stringMatching(
-        /^note: it will then be shut off\nnote: all that was written on top of 再来 .* will be lost\n$/,
+        /^note: the VM will be shut off afterwards\nnote: everything written since snapshot 再来 .* will be lost\n$/,
       ),
     });
     const remove = await kvmsnap(['delete', VM_NAME, '再来', '-q'], options);

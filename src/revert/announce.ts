@@ -6,34 +6,34 @@ import type { Told } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 
-/** What a revert means for the user. */
+/** What a revert means for the user: the question, and the notes of a script. */
 
-/** A revert that no rule forbids, as far as it is told. */
+/** A revert that no rule refuses. */
 interface Revert {
   readonly vm: Vm;
   readonly snapshot: SnapshotReport;
-  /** All that it changes beside the content of the disks. */
+  /** Everything that it changes apart from the content of the disks. */
   readonly consequences: readonly string[];
 }
 
-/** `isKept`: the present state is put into a snapshot first, so nothing of it is lost. */
+/** `isKept`: the present state is saved in a snapshot first, so nothing of it is lost. */
 export function tellRevert(ctx: Context, { vm, snapshot, consequences }: Revert, isKept: boolean): Told {
   const lost = isKept ? [] : whatIsLost(vm).map((what) => `${what} will be lost`);
   const { name, createdAtSeconds, description } = snapshot;
-  const said = [...consequences, ...lost];
+  const lines = [...consequences, ...lost];
   return {
     consequences: [
-      `${inText(name)} is of ${localTime(createdAtSeconds)}`,
+      `${inText(name)} was taken ${localTime(createdAtSeconds)}`,
       `description: ${description}`,
-      ...said,
+      ...lines,
     ],
-    notes: said,
+    notes: lines,
     question: async () => {
       const age = humanSpan(ctx.clock.now() / 1000 - createdAtSeconds);
       const details = [
         `${inText(name)} of ${inText(vm.domain.name)}${description === null ? '' : `: ${description}`}`,
-        ...said,
-        ...(isKept ? ['the present state is kept in a snapshot first'] : []),
+        ...lines,
+        ...(isKept ? ['the present state will be saved in a snapshot first'] : []),
       ];
       return {
         details,
@@ -43,13 +43,13 @@ export function tellRevert(ctx: Context, { vm, snapshot, consequences }: Revert,
   };
 }
 
-/** The last moment whose state survives is the current snapshot's: the VM has run on from there. */
+/** The current snapshot holds the last state that survives: the VM has continued from it. */
 function whatIsLost({ domain, snapshots, current }: Vm): string[] {
   const from = snapshots.find((snapshot) => snapshot.name === current);
   return [
     from
-      ? `all that was written on top of ${inText(from.name)} (taken ${localTime(from.createdAtSeconds)})`
-      : 'all that is on its disks now',
-    ...(isActive(domain.state) ? ['what is in its memory'] : []),
+      ? `everything written since snapshot ${inText(from.name)} (taken ${localTime(from.createdAtSeconds)})`
+      : 'everything that is on its disks now',
+    ...(isActive(domain.state) ? ['the content of its memory'] : []),
   ];
 }

@@ -2,17 +2,17 @@ import { isActive } from '../model/domain.ts';
 import { chainOf, type DiskImage } from '../model/image.ts';
 import { isBefore, STARTS_ANEW } from '../model/libvirt-versions.ts';
 import { externalDisks, type Snapshot } from '../model/snapshot.ts';
-import { inText } from '../model/text.ts';
+import { disksInText, inText } from '../model/text.ts';
 import { participants } from '../vm/disk-findings.ts';
 import { removedFiles } from './rules/external-state.ts';
 import type { RevertFacts } from './rules/facts.ts';
 import { storedDifferences } from './rules/stored-definition.ts';
 
-/** What a revert changes, as far as it can be told beforehand. */
+/** What a revert changes, as far as that is known beforehand. */
 
 /**
- * Sentences about what a revert changes beside the content of the disks (hazards 16, 18, 29). `end`: the state
- * afterwards.
+ * Sentences about what a revert changes apart from the content of the disks (hazards 16, 18, 29). `end`: the state of the
+ * VM afterwards.
  */
 export function revertConsequences(facts: RevertFacts, end: string): string[] {
   const { domain, snapshot, daemonVersion } = facts;
@@ -27,65 +27,68 @@ export function revertConsequences(facts: RevertFacts, end: string): string[] {
     return then === undefined ? [] : [{ target, then }];
   });
   const lost = others.filter(({ target }) => !renamed.some((disk) => disk.target === target));
-  const said: string[] = renamed.map(
+  const lines: string[] = renamed.map(
     ({ target, then }) => `disk ${target} will be ${then} again, as it was when the snapshot was taken`,
   );
   const differences = storedDifferences(facts);
-  if (differences !== null) said.push(...differences);
+  if (differences !== null) lines.push(...differences);
   else if (lost.length > 0) {
-    const names = lost.map((disk) => `${disk.target} (${disk.source ?? disk.storage})`).join(', ');
-    said.push(`added since and taken away from the VM by the revert: disk ${names}; the file itself stays`);
+    const those = disksInText(lost.map((disk) => `${disk.target} (${disk.source ?? disk.storage})`));
+    lines.push(
+      `${those} will be removed from the VM, because the snapshot does not contain ${lost.length === 1 ? 'it; the file stays' : 'them; the files stay'}`,
+    );
   }
-  said.push(...newOverlays(facts));
+  lines.push(...newOverlays(facts));
   if (end === 'shutoff' && snapshot.state === 'disk-snapshot')
-    said.push(
-      `${inText(snapshot.name)} was taken of a running VM, without its memory: --running starts it from its disks`,
+    lines.push(
+      `${inText(snapshot.name)} was taken of a running VM, without its memory; --running starts the VM from its disks`,
     );
   if (isActive(domain.state) && end === 'shutoff')
-    said.push(`the VM is ${domain.state}, and will be stopped as if its power were cut`);
+    lines.push(`the VM is ${domain.state} and will be stopped as if its power were cut`);
   const anew = !isBefore(daemonVersion, STARTS_ANEW) || snapshot.state === 'shutoff';
   if (isActive(domain.state) && end !== 'shutoff' && anew) {
     const isSure = daemonVersion !== null || snapshot.state === 'shutoff';
-    const started = isSure ? 'is started anew' : 'may be started anew (libvirtd does not tell its version)';
-    said.push(`QEMU ${started}: consoles and displays drop, and the id changes`);
+    const restarted = isSure ? 'will be restarted' : 'may be restarted (libvirtd does not tell its version)';
+    lines.push(`QEMU ${restarted}: consoles and displays disconnect, and the id of the VM changes`);
   }
-  return said;
+  return lines;
 }
 
 /**
- * What libvirt does with the overlays in use: it creates new ones over the snapshot's files, and removes some of the
- * old.
+ * What libvirt does with the overlays in use: it creates new ones on top of the snapshot's files, and removes some of the
+ * old ones.
  */
 function newOverlays(facts: RevertFacts): string[] {
   const { domain, snapshot, images } = facts;
   const now = new Map(domain.disks.map((disk) => [disk.target, disk.source]));
   const removed = removedFiles(facts);
-  const said = externalDisks(snapshot).flatMap(({ target }) => {
+  const ofDisks = externalDisks(snapshot).flatMap(({ target }) => {
     const state = topOf(images.get(target));
     const active = now.get(target) ?? null;
     if (state === null || active === null) return [];
-    const fate = removed.includes(active)
-      ? `${facts.daemonVersion === null ? 'may be' : 'is'} removed, with all that was written to it (--backup keeps it)`
-      : 'is left, with all that was written to it';
-    return [`disk ${target}: a new overlay is laid over ${state}; ${active} ${fate}`];
+    const whatHappens = removed.includes(active)
+      ? `${facts.daemonVersion === null ? 'may be' : 'will be'} removed, with everything written to it (--backup keeps it)`
+      : 'stays, with everything written to it';
+    return [`disk ${target} gets a new overlay on top of ${state}; ${active} ${whatHappens}`];
   });
   const inUse = new Set(now.values());
   const others = removed.filter((path) => !inUse.has(path));
-  const media = said.length === 0 ? [] : (snapshot.otherDisks ?? []);
+  const media = ofDisks.length === 0 ? [] : (snapshot.otherDisks ?? []);
   return [
-    ...said,
+    ...ofDisks,
     ...media.map(
-      ({ target, source }) => `disk ${target}: a new overlay is laid over ${source} too, and takes its place`,
+      ({ target, source }) =>
+        `disk ${target} also gets a new overlay on top of ${source}, and uses that from then on`,
     ),
-    ...others.map((path) => `${path} is removed, with all that was written to it`),
+    ...others.map((path) => `${path} will be removed, with everything written to it`),
   ];
 }
 
 export const topOf = (image: DiskImage | undefined): string | null => chainOf(image)[0]?.path ?? null;
 
 /**
- * Whether virsh must be told `--force` to do what the user asked for: an older libvirtd requires it where a running VM
- * will run again from a snapshot without memory. All that is lost by it is the running QEMU process.
+ * Whether virsh needs `--force` to do what the user asked for: an older libvirtd requires it if a running VM will run again
+ * from a snapshot without memory. Only the running QEMU process is lost by it.
  */
 export function revertNeedsForce({ domain, snapshot, daemonVersion }: RevertFacts, end: string): boolean {
   return (
@@ -96,7 +99,7 @@ export function revertNeedsForce({ domain, snapshot, daemonVersion }: RevertFact
   );
 }
 
-/** The state in which a revert leaves the VM, as 7.0 to 12.8 do it. */
+/** The state in which a revert leaves the VM (libvirt 7.0 to 12.8). */
 export function stateAfterRevert(snapshot: Snapshot, want: { running?: boolean; paused?: boolean }): string {
   if (want.running) return 'running';
   if (want.paused) return 'paused';

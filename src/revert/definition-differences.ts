@@ -1,30 +1,30 @@
 import { attributeAt, type Element, elementsAt, textAt } from '../libvirt/xml/element.ts';
 
 /**
- * What a revert changes in the definition of a VM, in words: a comparison of two definitions (libvirt's domain XML) of which
- * nothing is left out but what libvirt makes itself at each start.
+ * What a revert changes in the definition of a VM, in words: compares two definitions (libvirt's domain XML), except for
+ * the parts that libvirt itself generates at each start.
  */
 
-/** Made anew by libvirt for each start or each definition, or no part of the hardware. */
+/** Elements that libvirt generates at each start or definition, or that are no part of the hardware. */
 const OWN_ELEMENTS: ReadonlySet<string> = new Set([
   ...['alias', 'address', 'seclabel', 'backingStore', 'metadata', 'resource', 'privateData', 'mirror'],
   ...['name', 'uuid', 'title', 'description', 'currentMemory'],
 ]);
-/** `element@attribute` of the same kind. */
+/** Attributes of that kind, as `element@attribute`. */
 const OWN_ATTRIBUTES: ReadonlySet<string> = new Set([
   ...['domain@id', 'source@index', 'source@portid', 'source@bridge', 'console@tty', 'target@state'],
   ...['graphics@port', 'graphics@websocket', 'graphics@tlsPort', 'listen@address', 'model@heads'],
 ]);
 
-/** Disks of which the snapshot holds a part, by their targets. */
+/** The disks in a snapshot, by their targets. */
 export interface SnapshotDisks {
-  /** What is in their images is rolled back. */
+  /** Disks whose content is rolled back inside their images. */
   readonly rolledBack: ReadonlySet<string>;
-  /** They get a new overlay, which is told of elsewhere. */
+  /** Disks that get a new overlay, which is printed elsewhere. */
   readonly overlaid: ReadonlySet<string>;
 }
 
-/** The differences, one a line, from the definition of now to that of then. */
+/** The differences from the present definition to the stored one, one line each. */
 export function definitionDifferences(now: Element, then: Element, disks: SnapshotDisks): string[] {
   const [before, after] = [devicesOf(now), devicesOf(then)];
   const changed = [...before].flatMap(([key, device]) => {
@@ -35,7 +35,7 @@ export function definitionDifferences(now: Element, then: Element, disks: Snapsh
   return [...mainDifferences(now, then), ...comingAndGoing(now, then, disks), ...changed];
 }
 
-/** The devices that come and go. A disk that only gets another name is not among them. */
+/** The devices that are added and removed. A disk that only gets another target is not among them. */
 export function comingAndGoing(now: Element, then: Element, { rolledBack }: SnapshotDisks): string[] {
   const [before, after] = [devicesOf(now), devicesOf(then)];
   const missingIn = (others: ReadonlyMap<string, Element>, devices: ReadonlyMap<string, Element>) => {
@@ -72,7 +72,7 @@ function comingBack(device: Element, rolledBack: ReadonlySet<string>): string {
   return `${labelOf(device)} comes back${content}${source === null ? '' : ` (${source})`}`;
 }
 
-/** By what tells a device from the others of its kind, or by its place among them. */
+/** The devices by what distinguishes each from the others of its kind, or by its position among them. */
 function devicesOf(domain: Element): ReadonlyMap<string, Element> {
   const found = new Map<string, Element>();
   for (const device of elementsAt(domain, 'devices').flatMap(({ children }) => children)) {
@@ -107,7 +107,7 @@ function labelOf(device: Element): string {
   return `${device.name} ${identity(device)}`.trim();
 }
 
-/** What has a name of its own, and all else by its place in the XML. */
+/** The main properties by their names, and everything else by its place in the XML. */
 function mainDifferences(now: Element, then: Element): string[] {
   const named = MAIN.flatMap(({ title, value }) => {
     const [from, to] = [value(now), value(then)];
@@ -129,7 +129,7 @@ const MAIN: readonly { readonly title: string; readonly value: (domain: Element)
   },
 ];
 
-/** All that is possible, and how many of them are there at the start. */
+/** The maximum number of vcpus, and how many of them the VM starts with. */
 function vcpusOf(domain: Element): string {
   const count = textAt(domain, 'vcpu') ?? '1';
   const current = attributeAt(domain, 'vcpu', 'current');
@@ -170,7 +170,7 @@ function flatDifferences(before: string, now: Element, then: Element): string[] 
 const shown = (value: string | undefined): string =>
   value === undefined ? 'none' : value === '' ? 'present' : value;
 
-/** Every attribute and text by its place; an element that holds nothing has the empty text. */
+/** Every attribute and text by its place in the XML; an empty element has the empty text. */
 function flat(element: Element, place = '', found = new Map<string, string>()): Map<string, string> {
   const attributes = Object.entries(element.attributes).filter(
     ([name, value]) => !isOwn(element, name, value),

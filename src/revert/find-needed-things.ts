@@ -7,8 +7,8 @@ import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
 
 /**
- * Finds out which of the things that definitions need exist on the host: files and devices directly, all else from
- * libvirt in one process.
+ * Finds out which of the things that definitions need exist on the host: kvmsnap looks for files and devices itself, and
+ * asks libvirt for everything else in one process.
  */
 export async function findNeededThings(
   ctx: Context,
@@ -32,14 +32,14 @@ export async function findNeededThings(
       if (seen.length > 0 && seen.every(({ is }) => is === 'missing'))
         found.set(needKey(need), {
           is: 'missing',
-          detail: `is laid over the network device ${bridge.join(', ')}, which does not exist`,
+          detail: `is on top of the network device ${bridge.join(', ')}, which does not exist`,
         });
     }
   }
   return found;
 }
 
-/** The local answer; null for what only libvirt can tell. */
+/** What kvmsnap finds itself; null for things that only libvirt knows. */
 async function findLocally(files: HostFiles, { kind, name }: Need): Promise<Found | null> {
   if (kind === 'file') return findFile(files, name);
   if (kind === 'program') return findProgram(files, name);
@@ -50,14 +50,14 @@ async function findLocally(files: HostFiles, { kind, name }: Need): Promise<Foun
 }
 
 async function findFile(files: HostFiles, path: string): Promise<Found> {
-  const found = await lookFor(files, path);
-  // a container may have no /sys, and then nothing of it can be told
-  return found === 'missing' && path.startsWith('/sys/') && (await lookFor(files, '/sys/class')) !== 'there'
+  const found = await existence(files, path);
+  // a container may have no /sys, and then it tells nothing about devices
+  return found === 'missing' && path.startsWith('/sys/') && (await existence(files, '/sys/class')) !== 'there'
     ? { is: 'unknown' }
     : { is: found };
 }
 
-async function lookFor(files: HostFiles, path: string): Promise<'there' | 'missing' | 'unknown'> {
+async function existence(files: HostFiles, path: string): Promise<'there' | 'missing' | 'unknown'> {
   try {
     await files.stat(path);
     return 'there';
@@ -71,7 +71,7 @@ async function lookFor(files: HostFiles, path: string): Promise<'there' | 'missi
 const SERVICE_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
 async function findProgram(files: HostFiles, name: string): Promise<Found> {
-  const found = await Promise.all(SERVICE_PATH.map((directory) => lookFor(files, `${directory}/${name}`)));
+  const found = await Promise.all(SERVICE_PATH.map((directory) => existence(files, `${directory}/${name}`)));
   return { is: found.includes('there') ? 'there' : 'missing' };
 }
 
@@ -97,7 +97,7 @@ async function findMount(files: HostFiles, type: string): Promise<Found> {
   return { is: mounts.split('\n').some((line) => line.split(' ')[2] === type) ? 'there' : 'missing' };
 }
 
-/** By the kernel's own table of what is local; of IPv6 it is not told, nor where any address may be bound to. */
+/** By the kernel's table of local addresses; unknown for IPv6, and if the kernel lets programs bind to any address. */
 async function findAddress(files: HostFiles, ip: string): Promise<Found> {
   const read = (path: string) => readText(files, path).catch(() => null);
   const [table, nonlocal] = [
@@ -110,7 +110,7 @@ async function findAddress(files: HostFiles, ip: string): Promise<Found> {
   return { is: local.includes(ip) ? 'there' : 'missing' };
 }
 
-/** One of them is enough: Linux pins to those that are online. */
+/** One CPU of the set is enough, because Linux pins to those that are online. */
 async function findCpus(files: HostFiles, set: string): Promise<Found> {
   const online = await readText(files, '/sys/devices/system/cpu/online').catch(() => null);
   if (online === null) return { is: 'unknown' };
@@ -118,14 +118,14 @@ async function findCpus(files: HostFiles, set: string): Promise<Found> {
   return { is: numbersIn(set).some((cpu) => present.has(cpu)) ? 'there' : 'missing' };
 }
 
-/** Whether libvirt makes the missing file of itself: from the template, or from that of a firmware that it knows. */
+/** Whether libvirt creates the missing file itself: from its template, or from the template of a known firmware. */
 async function canBeMade(
   files: HostFiles,
   { madeFor }: Need,
   firmware: ReadonlySet<string>,
 ): Promise<boolean> {
   if (madeFor === undefined) return false;
-  return firmware.has(madeFor) || (await lookFor(files, madeFor)) === 'there';
+  return firmware.has(madeFor) || (await existence(files, madeFor)) === 'there';
 }
 
 const readText = async (files: HostFiles, path: string): Promise<string> =>

@@ -8,11 +8,11 @@ import { isRemote } from '../vm/disks.ts';
 import type { OverlayTarget } from '../vm/external-state.ts';
 
 /**
- * The overlays that a revert to an external snapshot makes: libvirt lays one over the file of every disk of the stored
- * definition, a CD-ROM's medium too, and calls it by the second. It has stopped the guest before it finds that it cannot.
+ * The overlays of a revert to an external snapshot: libvirt creates one on top of the file of every disk of the stored
+ * definition, also of a CD-ROM's medium, and names it by the present second. If that fails, the guest is already stopped.
  */
 
-/** Where they are to be; empty for an internal snapshot, or another host's. */
+/** Where the overlays will be created; empty for an internal snapshot, or one on another host. */
 export async function readOverlayTargets(
   { files }: Pick<Context, 'files'>,
   uri: string,
@@ -33,15 +33,15 @@ export async function readOverlayTargets(
   );
 }
 
-/** No clock of a host is so far behind one that has named a file. */
+/** How many seconds the clock of the host may be behind the one that named a file. */
 const SECONDS_AHEAD = 5;
 const PAUSE_MILLISECONDS = 100;
-/** A run that is to hold a name no longer than this is taken for dead. */
+/** A lock older than this belongs to a run that has died. */
 const HELD_MILLISECONDS = 60_000;
 
 /**
- * Runs a revert when the names that libvirt will choose are free, and holds them against every other kvmsnap of this host
- * meanwhile: VMs with one base, or one CD-ROM medium, would get the same.
+ * Runs a revert as soon as the file names that libvirt will choose are free, and locks them against every other kvmsnap of
+ * this host meanwhile: VMs with the same backing file, or the same CD-ROM medium, would get the same names.
  */
 export async function withFreeNames<T>(
   ctx: Context,
@@ -69,7 +69,7 @@ async function areTaken(files: HostFiles, stems: readonly string[], second: numb
   return (await Promise.all(names.map((name) => occupiedBytes(files, name)))).some((bytes) => bytes !== null);
 }
 
-/** Makes the lock of a name; where none can be made, as another user, the names alone must do. */
+/** Creates the lock of a name; a user who may not create locks relies on free names alone. */
 async function hold(ctx: Context, name: string): Promise<string[]> {
   const key = createHash('sha256').update(name).digest('hex').slice(0, 16);
   const lock = `/run/lock/kvmsnap-revert-${key}`;
@@ -89,6 +89,6 @@ async function hold(ctx: Context, name: string): Promise<string[]> {
   }
 }
 
-/** Another run may have removed it. */
+/** Removes a lock, which another run may have removed already. */
 const removeLock = ({ files }: Pick<Context, 'files'>, lock: string): Promise<void> =>
   files.remove(lock).catch(() => undefined);

@@ -50,7 +50,7 @@ export async function revert(
     throw new KvmsnapError('usage', 'give either the name of a snapshot or --current');
   }
   if (options.running && options.paused)
-    throw new KvmsnapError('usage', '--running and --paused exclude each other');
+    throw new KvmsnapError('usage', '--running cannot be combined with --paused');
   const vm = await loadVm(ctx, vmName);
   const { backup, backupName } = options;
   if (backupName !== undefined) checkName(backupName);

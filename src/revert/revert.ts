@@ -35,41 +35,41 @@ export interface RevertRequest {
   readonly paused: boolean;
   readonly force: boolean;
   readonly resetNvram: boolean;
-  /** null: no backup; else take a snapshot of the present state first. Its name null: one is given. */
+  /** null: no backup; else a snapshot of the present state is taken first. Its name null: kvmsnap chooses one. */
   readonly backup: { readonly name: string | null } | null;
 }
 
-/** What a revert has come to: the VM afterwards, and the snapshot with its state of before. */
+/** The result of a revert: the VM afterwards, the snapshot, and the backup with the state before. */
 export interface Reverted {
   readonly vm: Vm;
   readonly snapshot: SnapshotReport;
   readonly backup: SnapshotReport | null;
 }
 
-/** A revert that no rule forbids. */
+/** A revert, with everything that its rules need. */
 export interface Checked {
   readonly vm: Vm;
   readonly snapshot: SnapshotReport;
-  /** What the rules go by. */
   readonly facts: RevertFacts;
-  /** The images that hold its state. */
+  /** The images that contain the state of the snapshot. */
   readonly images: Images;
   readonly command: VirshCommand;
-  /** The state that the VM will end in, and all that is to be said of it. */
+  /** The state of the VM afterwards. */
   readonly end: string;
+  /** What the user must know, a sentence each. */
   readonly consequences: readonly string[];
 }
 
 /**
- * Reverts a VM, which was read, to one of its snapshots, with a backup before where that is wanted. Its plan is the commands
- * to paste.
+ * Reverts a VM that was read to one of its snapshots, after a backup if the request has one. Its plan is the commands to
+ * paste.
  */
 export function revertSnapshot(
   vm: Vm,
   { name }: SnapshotReport,
   request: RevertRequest,
 ): Operation<Checked, Failed, Reverted, readonly (VirshCommand | string)[]> {
-  // what is done once the backup is there needs no other
+  // after the backup was taken, a repeated load must not ask for another one
   let backup: SnapshotReport | null = null;
   return {
     async load(ctx, again) {
@@ -86,7 +86,7 @@ export function revertSnapshot(
         force: request.force,
       },
     ],
-    settled: skip('a revert to the current snapshot loses what was written since'),
+    settled: skip('a revert to the current snapshot also discards what was written since'),
     async plan(ctx, checked) {
       const taken = request.backup && (await takeBackup(ctx, checked.vm, request.backup.name));
       return [...(taken && 'planned' in taken ? [taken.planned.command] : []), checked.command];
@@ -98,7 +98,7 @@ export function revertSnapshot(
         const taken = await takeBackup(ctx, checked.vm, request.backup.name);
         if (!('done' in taken) || !taken.done.snapshot) return null;
         backup = taken.done.snapshot;
-        return { done: `the backup ${inText(backup.name)} is complete, and nothing was reverted` };
+        return { done: `backup ${inText(backup.name)} is complete, and nothing was reverted` };
       },
     },
     prepare: skip('virsh needs no file'),
@@ -117,7 +117,7 @@ export function revertSnapshot(
   };
 }
 
-/** Throws what makes it impossible beside the rules. */
+/** Plans a revert. Throws what prevents it apart from the rules. */
 async function planRevert(
   ctx: Context,
   vm: Vm,
@@ -166,11 +166,11 @@ async function planRevert(
     images: facts.images,
     command,
     end,
-    consequences: [...revertConsequences(wanted, end), `it will then be ${state}`],
+    consequences: [...revertConsequences(wanted, end), `the VM will be ${state} afterwards`],
   };
 }
 
-/** What the rules of a revert judge by, but for libvirtd's version. `known`: who else uses its files, where that is known. */
+/** Reads the facts for the rules of a revert, except libvirtd's version. `known`: who else uses the files, if already read. */
 export async function readRevertFacts(
   ctx: Context,
   vm: Vm,
@@ -209,14 +209,14 @@ async function takeBackup(
   const given = name ?? `before-revert-${utcStamp(Math.floor(ctx.clock.now() / 1000))}`;
   const taken = await takeSnapshot(ctx, vm, {
     name: given,
-    description: 'kept by kvmsnap before a revert',
+    description: 'taken by kvmsnap before a revert',
     force: false,
   });
   const { pending } = ctx.interrupts;
   if (pending)
     throw new KvmsnapError(
       pending.code,
-      `${pending.message}: the backup ${inText(given)} is complete, and nothing was reverted`,
+      `${pending.message}: backup ${inText(given)} is complete, and nothing was reverted`,
     );
   return taken;
 }

@@ -7,8 +7,8 @@ import { identifyFiles } from '../vm/file-identity.ts';
 import type { Vm } from '../vm/load.ts';
 
 /**
- * Looks at the files that keep the disks of an external snapshot: whether a disk of the VM is on one of them now, and
- * when it was last written to. What is not on this host, or no file, is left out.
+ * Inspects the files that contain the disk state of an external snapshot: whether the VM uses one of them now, and when it
+ * was last written to. Files on another host, and what is not a file, are left out.
  */
 export async function readStates(
   { files }: { readonly files: HostFiles },
@@ -16,16 +16,16 @@ export async function readStates(
   snapshot: Snapshot,
 ): Promise<StateFile[]> {
   if (isRemote(uri)) return [];
-  const kept = externalDisks(snapshot).flatMap((disk) => {
+  const stored = externalDisks(snapshot).flatMap((disk) => {
     const path = stateFile(snapshot, disk);
     return path === null ? [] : [{ target: disk.target, path, overlay: disk.source }];
   });
-  if (kept.length === 0) return [];
+  if (stored.length === 0) return [];
   const active = domain.disks.flatMap(({ source }) => source ?? []);
-  const key = await identifyFiles(files, [...kept.map(({ path }) => path), ...active]);
+  const key = await identifyFiles(files, [...stored.map(({ path }) => path), ...active]);
   const inUse = new Set(active.map(key));
   return Promise.all(
-    kept.map(async ({ target, path, overlay }) => ({
+    stored.map(async ({ target, path, overlay }) => ({
       target,
       path,
       isInUse: inUse.has(key(path)),
@@ -38,13 +38,13 @@ export async function readStates(
   );
 }
 
-/** The internal snapshots in a file: libvirt deletes them in it, and records the ones that stay anew. */
+/** The internal snapshots in a file: when libvirt deletes one of them, it writes to the file and records the others again. */
 const insideOf = (snapshots: readonly Snapshot[], target: string, path: string): Snapshot[] =>
   snapshots.filter((each) =>
     internalDisks(each).some((disk) => disk.target === target && disk.source === path),
   );
 
-/** When libvirt last recorded one of these; where its records cannot be read, when the overlay was last written to. */
+/** When libvirt last recorded one of these; if its records cannot be read, when the overlay was last written to. */
 async function recordedAt(
   hostFiles: HostFiles,
   uri: string,

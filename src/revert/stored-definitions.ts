@@ -11,7 +11,7 @@ import { lacksToStart, type StoredDefinitionFacts, storedNeeds } from './rules/s
 
 export type StoredFacts = Pick<StoredDefinitionFacts, 'stored' | 'things' | 'now'>;
 
-/** The definitions stored with these snapshots, and what of all that they need is on the host; two processes for all. */
+/** The definitions stored with these snapshots, and which of the things that they need exist on the host; two processes for all. */
 export async function readStoredFacts(
   ctx: Context,
   { uri, domain }: Vm,
@@ -32,7 +32,7 @@ export async function readStoredFacts(
   return ({ name }) => ({ stored: stored.get(name), things, now: { config, live } });
 }
 
-/** After a failure that left the VM off: what it lacks to be started, each with its cure. */
+/** After a failure that left the VM off: what is missing to start it, each with the fix. */
 export async function lackingNow(ctx: Context, { uri, domain }: Vm): Promise<Finding[]> {
   if (isActive(domain.state)) return [];
   const { config } = await readDefinitions(ctx.virsh, domain.uuid, []);

@@ -19,15 +19,15 @@ import { completeVm, type Vm } from '../vm/load.ts';
 import type { Checked, Reverted } from './revert.ts';
 import { lackingNow } from './stored-definitions.ts';
 
-/** Looking whether a revert has done what it was to do, and what a failed one has left. */
+/** Verifies a revert, and finds what a failed one has left behind. */
 
-/** What a failed revert has come to. */
+/** What was found after a failed revert. */
 export interface Failed {
   readonly vm: Vm;
   readonly end: WriteEnd;
 }
 
-/** Looks whether the VM is as the snapshot says, and clears away the overlays that it does not use any more. */
+/** Verifies that the VM is as the snapshot describes it, and reports the overlays that it does not use any more. */
 export async function verifyRevert(
   ctx: Context,
   checked: Checked,
@@ -51,23 +51,23 @@ export async function verifyRevert(
   return { failure, seen: { vm, end } };
 }
 
-/** What a failed revert has left behind, each with its cure. */
+/** What a failed revert has left behind, each with the fix. */
 export async function leftBehind(
   ctx: Context,
   { vm: before }: Checked,
   { vm, end }: Failed,
   { code }: KvmsnapError,
 ): Promise<Finding[]> {
-  if (code === 'busy') return []; // it never began
+  if (code === 'busy') return []; // the revert did not begin
   return [
-    ...(await lackingNow(ctx, vm)), // before it can be started
+    ...(await lackingNow(ctx, vm)), // to be fixed before the VM can be started
     ...residue(ctx, vm.domain, before.domain.state),
     ...(before.current !== null && vm.current === null ? [NO_CURRENT] : []),
     ...(end.kind === 'done' ? [] : [UNKNOWN_END[end.kind]]),
   ];
 }
 
-/** A guest whose memory was loaded goes on with the time of then. */
+/** A guest whose memory was loaded continues with the time of the snapshot. */
 function noteClock(ctx: Context, { domain }: Vm, snapshot: SnapshotReport): void {
   if (!isActive(domain.state) || !hasMemory(snapshot)) return;
   const age = humanSpan(ctx.clock.now() / 1000 - snapshot.createdAtSeconds);
@@ -75,29 +75,29 @@ function noteClock(ctx: Context, { domain }: Vm, snapshot: SnapshotReport): void
     what: '',
     command: `virsh domtime ${virshWord(domain)} --sync`,
   });
-  const cure = domain.agentChannel === 'none' ? '' : `; its guest agent can set it: ${command}`;
-  ctx.terminal.note(`note: the guest's clock is behind, by ${age}${cure}`);
+  const fix = domain.agentChannel === 'none' ? '' : `. The guest agent can set it:\n  ${command}`;
+  ctx.terminal.note(`note: the guest's clock is ${age} behind${fix}`);
 }
 
-/** The files in use that lie on another one. */
+/** The images in use that have a backing file. */
 const overlaysIn = ({ images }: Vm): string[] =>
   [...images.values()].flatMap((image) => {
     const [top] = chainOf(image);
     return top && top.backing !== null ? [top.path] : [];
   });
 
-/** libvirt could not write down what it has done (hazard 22); the next revert does. */
-const NO_CURRENT = { what: 'libvirt forgot which snapshot is the current one' };
+/** libvirt could not save its metadata (hazard 22); the next revert saves it. */
+const NO_CURRENT = { what: 'libvirt no longer has a current snapshot for the VM' };
 
-/** Neither the state nor the current snapshot tells how far a revert has come: libvirtd goes from disk to disk. */
+/** Neither the state nor the current snapshot tells how far a revert has come: libvirtd reverts one disk after another. */
 const UNKNOWN_END = {
   unknown: {
-    what: 'whether libvirtd has carried it out is not known, and neither is what the disks hold now',
+    what: 'libvirtd may or may not have carried out the revert, so the content of the disks is uncertain',
     hint: 'run the same revert again to be sure',
   },
   refused: {
-    what: 'how far libvirtd came is not known: some of the disks, or all, may hold the snapshot by now',
-    hint: 'when the cause is fixed, run the same revert again to be sure',
+    what: 'libvirtd may have reverted some of the disks, or all of them, before it failed',
+    hint: 'fix the cause, then run the same revert again to be sure',
   },
 };
 
@@ -107,13 +107,13 @@ async function mismatches(ctx: Pick<Context, 'files'>, vm: Vm, checked: Checked)
   return [
     ...(current === snapshot.name
       ? []
-      : [`the current snapshot is ${current === null ? 'none' : inText(current)}`]),
+      : [current === null ? 'there is no current snapshot' : `the current snapshot is ${inText(current)}`]),
     ...(domain.state === end ? [] : [`the VM is ${domain.state} and not ${end}`]),
     ...(await wrongDisks(ctx, vm, checked)),
   ];
 }
 
-/** The disks that are not what they should be after a revert; the definition may spell the same file otherwise now. */
+/** The disks that do not use the right image after a revert; the definition may now have another path of the same file. */
 async function wrongDisks(
   { files }: Pick<Context, 'files'>,
   { images }: Vm,
@@ -127,10 +127,12 @@ async function wrongDisks(
   return snapshot.disks.flatMap(({ target, location }) => {
     const [[top], [state]] = [chainOf(images.get(target)), chainOf(stored.get(target))];
     if (!top || !state) return [];
-    // over one that was left to its storage an overlay may be laid, too
+    // libvirt may also create an overlay for a disk that was left to its storage
     const isOver = location === 'external' || (location === 'manual' && key(top.path) !== key(state.path));
-    const lies = isOver ? top.backing : top.path;
-    if (lies !== null && key(lies) === key(state.path)) return [];
-    return [`disk ${target} is ${top.path}, and not ${isOver ? 'over ' : ''}${state.path}`];
+    const used = isOver ? top.backing : top.path;
+    if (used !== null && key(used) === key(state.path)) return [];
+    return [
+      `disk ${target} uses ${top.path}, ${isOver ? 'which is not on top of' : 'and not'} ${state.path}`,
+    ];
   });
 }

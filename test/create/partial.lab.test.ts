@@ -87,7 +87,7 @@ describe('the memory alone', () => {
       await countTo(vm, counted + 30);
       const { stderr } = await succeed('revert', 'web', 'm1', '--paused');
       expect(stderr).toContain(
-        'm1 is of the memory alone: the guest goes on with it over what the disks hold',
+        'm1 contains only the memory. A revert loads the memory and leaves the disks as they are',
       );
       expect([state(vm), now(vm)]).toEqual(['paused', [NOW, NOW]]);
       expect(count(vm)).toBeLessThanOrEqual(counted);
@@ -103,7 +103,10 @@ describe('the memory alone', () => {
       expect(tryVirsh('snapshot-delete', vm.uuid, 'm1').code).toBe(1);
       const before = snapshotNames(vm);
       const { message, exitCode, findings } = await refused('delete', 'web', 'm1');
-      expect([exitCode, message]).toEqual([5, expect.stringMatching(/memory alone|cannot delete external/)]);
+      expect([exitCode, message]).toEqual([
+        5,
+        expect.stringMatching(/only the memory|cannot delete external/),
+      ]);
       expect(snapshotNames(vm)).toEqual(before);
       pasteOk(findings.flatMap(({ commands }) => commands).join(' && '));
     }
@@ -233,7 +236,7 @@ describe("a disk with snapshot='manual'", () => {
       const { message, exitCode } = await refused('revert', 'web', 's1', '--force');
       expect([exitCode, message]).toEqual([
         5,
-        expect.stringContaining('is no file, and libvirt reverts no VM'),
+        expect.stringContaining('is not a file, and libvirt cannot revert a VM'),
       ]);
       expect(state(vm)).toBe('running');
       await succeed('delete', 'web', 's1');

@@ -104,7 +104,7 @@ hazard(
     await refusesAll(vm, 'delete', 'web-1', 'e1');
     const [finding] = (await errorsOf(vm)).filter(({ rule }) => rule === 'merge-interrupted');
     expect(finding?.snapshot).toBe('e2');
-    pasteOk(finding?.command ?? null);
+    for (const line of finding?.commands ?? []) pasteOk(line);
     expect([snapshotNames(vm), await errorsOf(vm)]).toEqual([['e1', 'e3'], expect.any(Array)]);
     expect((await errorsOf(vm)).some(({ rule }) => rule === 'merge-interrupted')).toBe(false);
     expect(holdsNow(vm)).toBe(true);
@@ -138,7 +138,7 @@ hazard(
     const { words } = await refusesAll(vm, 'revert', 'web-1', 'e1');
     const [finding] = (await errorsOf(vm)).filter(({ rule }) => rule === 'state-written');
     expect(finding?.snapshot).toBe('e1');
-    pasteOk(finding?.command ?? null);
+    for (const line of finding?.commands ?? []) pasteOk(line);
     expect([snapshotNames(vm), holdsNow(vm)]).toEqual([['e2', 'e3'], true]);
     return {
       virsh:
@@ -179,7 +179,7 @@ hazard(
       ({ rule }) => !['external-on-old-daemon', 'readable-file'].includes(rule),
     );
     expect(findings.map(({ rule }) => rule)).toEqual(['block-job', 'merge-interrupted']);
-    for (const { command } of findings) pasteOk(command);
+    for (const line of findings.flatMap(({ commands }) => commands)) pasteOk(line);
     expect(snapshotNames(vm)).toEqual(['e1', 'e2']);
     destroy(vm);
     expect(holdsNow(vm)).toBe(true);
@@ -220,7 +220,7 @@ hazard(41, 'revert after the file of the state was put back by hand and written 
   const code = tryVirsh('snapshot-revert', twin.uuid, 'e1').code;
   expect(hasPattern(inUse(twin), LATE, 0, MiB)).toBe(true);
   const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 'e1', '--force');
-  if (code === 0) expect(refusal.message).toContain(`${pathOf(vm)}, which held the state of e1`);
+  if (code === 0) expect(refusal.message).toContain(`${pathOf(vm)}, which contained the state of e1`);
   // and no advice to copy from there
   expect(refusal.command ?? '').not.toContain('convert');
   return {
@@ -273,7 +273,7 @@ hazard(42, 'revert to an external snapshot with an overlay in use', async () => 
   }
   expect(existsSync(overlay(twin, 'e1'))).toBe(false);
   const { stderr } = await succeed('revert', 'web-1', 'e1', '--backup-name', 'kept');
-  expect(stderr).toContain(`${overlay(vm, 'e1')} is left, with all that was written to it`);
+  expect(stderr).toContain(`${overlay(vm, 'e1')} stays, with everything written to it`);
   expect(existsSync(overlay(vm, 'e1'))).toBe(true);
   await succeed('revert', 'web-1', 'kept', '--force');
   expect(hasPattern(inUse(vm), LATE, 0, MiB)).toBe(true);
@@ -281,7 +281,7 @@ hazard(42, 'revert to an external snapshot with an overlay in use', async () => 
   await succeed('delete', 'web-1', 'kept');
   const other = make('web-2');
   const said = (await succeed('revert', 'web-2', 'e1')).stderr;
-  expect(said).toContain(`${overlay(other, 'e1')} is removed, with all that was written to it`);
+  expect(said).toContain(`${overlay(other, 'e1')} will be removed, with everything written to it`);
   expect(existsSync(overlay(other, 'e1'))).toBe(false);
   return {
     virsh: 'removes the overlay with all written since, exit 0',

@@ -171,7 +171,7 @@ hazard(18, 'revert to a disk-only snapshot of a running VM', async () => {
   }
   expect(state(raw)).toBe('shut off');
   const { stderr } = await succeed('revert', 'web-1', 's1');
-  expect(stderr).toContain('note: it will then be shut off');
+  expect(stderr).toContain('note: the VM will be shut off afterwards');
   expect(state(vm)).toBe('shut off');
   return { virsh: 'leaves it shut off without a word, exit 0', kvmsnap: 'says beforehand how it ends' };
 });
@@ -222,7 +222,7 @@ hazard(28, 'revert of what was written since', async () => {
 
   const before = facts(vm);
   const terminal = await asked('revert', 'web-1', 's1');
-  expect(terminal.screen()).toMatch(/written on top of s1 .* will be lost/);
+  expect(terminal.screen()).toMatch(/written since snapshot s1 .* will be lost/);
   terminal.type('n\r');
   expect((await terminal.done).code).toBe(10);
   expect(facts(vm)).toEqual(before);
@@ -247,9 +247,9 @@ hazard(29, 'revert of a running VM', async () => {
   const { stderr } = await succeed('revert', 'web-1', 's1');
   const anew = [raw, vm].map((one, n) => qemuPid(one) !== pids[n]);
   expect(anew).toEqual([anew[0], anew[0]]);
-  expect(stderr.includes('QEMU is started anew: consoles and displays drop, and the id changes')).toBe(
-    anew[0],
-  );
+  expect(
+    stderr.includes('QEMU will be restarted: consoles and displays disconnect, and the id of the VM changes'),
+  ).toBe(anew[0]);
   return anew[0]
     ? { virsh: 'starts QEMU anew without a word, exit 0', kvmsnap: 'says so beforehand' }
     : { virsh: 'QEMU goes on', kvmsnap: 'QEMU goes on' };

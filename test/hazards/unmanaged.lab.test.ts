@@ -46,7 +46,7 @@ hazard(47, 'a drive in qemu:commandline, VM off', async () => {
     expect(hasPattern(drive, 2, 0, 65_536)).toBe(true);
   }
   expect(created.stderr).toContain(`file=${one.drive},if=ide,format=qcow2), and libvirt does not include`);
-  expect(reverted.stderr).toContain('it keeps what is on it now');
+  expect(reverted.stderr).toContain('a revert leaves it as it is');
   expect((await kvmsnap(['check', 'web-1'])).stdout).toContain('command-line-drives');
   return {
     virsh: 'leaves the drive out, of the snapshot and of the revert, without a word, exit 0',

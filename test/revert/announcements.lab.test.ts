@@ -42,7 +42,7 @@ interface Announcement {
 const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     when: 'revert to an external snapshot, the current one being external',
-    says: /vda\.e1 is removed, with all that was written to it \(--backup keeps it\)/,
+    says: /vda\.e1 will be removed, with everything written to it \(--backup keeps it\)/,
     external: true,
     does: async () => {
       const vm = onOverlay();
@@ -52,7 +52,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
   {
     when: 'revert to an external snapshot, the current one being internal',
-    says: /vda\.e1 is left, with all that was written to it/,
+    says: /vda\.e1 stays, with everything written to it/,
     external: true,
     does: async () => {
       const vm = onOverlay();
@@ -63,7 +63,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
   {
     when: 'revert to an external snapshot, with a backup',
-    says: /vda\.e1 is left, with all that was written to it/,
+    says: /vda\.e1 stays, with everything written to it/,
     external: true,
     does: async () => {
       const vm = onOverlay();
@@ -74,7 +74,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
   {
     when: 'revert to an external snapshot, with a medium in the CD-ROM',
-    says: /disk hda: a new overlay is laid over \S*medium\.iso too, and takes its place/,
+    says: /disk hda also gets a new overlay on top of \S*medium\.iso, and uses that from then on/,
     external: true,
     does: async () => {
       const medium = join(dirname(pathOf(web())), 'medium.iso');
@@ -97,7 +97,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
       take(vm, 'e2', '--disk-only');
       fill(overlay(vm, 'e2'), NOW);
       const refusal = await fail(5, 'revert', 'web', 'i1');
-      expect(refusal).toMatch(/a revert leaves \S*vda\.e2 behind, with all that was written to it/);
+      expect(refusal).toMatch(/A revert abandons \S*vda\.e2, with everything written to it/);
       expect(refusal).toContain('the file itself stays');
       const { stderr } = await succeed('revert', 'web', 'i1', '--force');
       return {
@@ -122,7 +122,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
   {
     when: 'revert of a running VM to a snapshot of when it was off',
-    says: /will be stopped as if its power were cut[\s\S]*it will then be shut off/,
+    says: /will be stopped as if its power were cut[\s\S]*the VM will be shut off afterwards/,
     does: async () => {
       const vm = web();
       take(vm, 's1');
@@ -135,7 +135,8 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     when: 'revert of a running VM to a snapshot with its memory',
     says: since<string | RegExp>({
       '7.0': '',
-      '9.0': /QEMU is started anew: [\s\S]*the id changes[\s\S]*it will then be running/,
+      '9.0':
+        /QEMU will be restarted: [\s\S]*the id of the VM changes[\s\S]*the VM will be running afterwards/,
     }),
     does: async () => {
       const vm = web();
@@ -146,13 +147,13 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
       const isAnew = id(vm) !== before;
       return {
         said: stderr,
-        isTrue: state(vm) === 'running' && isAnew === stderr.includes('QEMU is started anew'),
+        isTrue: state(vm) === 'running' && isAnew === stderr.includes('QEMU will be restarted'),
       };
     },
   },
   {
     when: 'revert to a snapshot of a running VM without its memory',
-    says: /--running starts it from its disks[\s\S]*it will then be shut off/,
+    says: /--running starts the VM from its disks[\s\S]*the VM will be shut off afterwards/,
     external: true,
     does: async () => {
       const vm = web();

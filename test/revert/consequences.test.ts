@@ -15,7 +15,7 @@ describe('what a revert changes beside the content', () => {
       says: 'disks added since',
       facts: reverting({ domain: grown }),
       end: 'shutoff',
-      said: [/disk vdb \(\/vm\/vdb\.qcow2\), vdc \(network\); the file itself stays/],
+      said: [/disks vdb \(\/vm\/vdb\.qcow2\), vdc \(network\) will be removed from the VM/],
     },
     {
       says: 'no disks lost where the old definition is not known',
@@ -27,7 +27,7 @@ describe('what a revert changes beside the content', () => {
       says: 'a running VM stopped',
       facts: reverting({ domain: running() }),
       end: 'shutoff',
-      said: [/is running, and will be stopped/],
+      said: [/is running and will be stopped/],
     },
     {
       says: 'new overlays, and a snapshot of a running VM without its memory',
@@ -37,12 +37,17 @@ describe('what a revert changes beside the content', () => {
       }),
       end: 'shutoff',
       said: [
-        /new overlay is laid over \/vm\/vda\.qcow2; \/vm\/vda\.e1 is left/,
-        /without its memory: --running/,
-        /is running, and will be stopped/,
+        /new overlay on top of \/vm\/vda\.qcow2; \/vm\/vda\.e1 stays/,
+        /without its memory; --running/,
+        /is running and will be stopped/,
       ],
     },
-    { says: 'a new QEMU', facts: reverting({ domain: running() }), end: 'running', said: [/started anew/] },
+    {
+      says: 'a new QEMU',
+      facts: reverting({ domain: running() }),
+      end: 'running',
+      said: [/will be restarted/],
+    },
     {
       says: 'perhaps a new QEMU, where the version is not known',
       facts: reverting({
@@ -51,7 +56,7 @@ describe('what a revert changes beside the content', () => {
         daemonVersion: null,
       }),
       end: 'running',
-      said: [/may be started anew \(libvirtd does not tell its version\)/],
+      said: [/may be restarted \(libvirtd does not tell its version\)/],
     },
     {
       says: 'no new QEMU before 7.10',
@@ -67,7 +72,7 @@ describe('what a revert changes beside the content', () => {
       says: 'a new QEMU there too, where the snapshot has no memory',
       facts: reverting({ domain: running(), daemonVersion: 7_000_000 }),
       end: 'running',
-      said: [/started anew/],
+      said: [/will be restarted/],
     },
   ])('$says', ({ facts, end, said }) => {
     expect(revertConsequences(facts, end)).toEqual(said.map((line) => expect.stringMatching(line)));

@@ -68,8 +68,8 @@ describe('to the disks alone', () => {
       return;
     }
     const { stderr, stdout } = await succeed('revert', 'disks', 'e1');
-    expect(stderr).toContain('without its memory: --running starts it');
-    expect(stderr).toContain('it will then be shut off');
+    expect(stderr).toContain('without its memory; --running starts the VM');
+    expect(stderr).toContain('the VM will be shut off afterwards');
     expect(stdout).toMatch(/^disks +shut off +e1 /m);
     expect([state(vm), now(vm), currentSnapshot(vm)]).toEqual(['shut off', [THEN, THEN], 'e1']);
     expect(backings(vm)).toEqual(vm.disks.map(({ path }) => path));
@@ -170,9 +170,9 @@ describe('internal and external ones mixed', () => {
     overwrite(vm, 0x33);
     const before = scene(vm);
     const { message } = await failure(5, 'revert', 'mixed', 'i1');
-    expect(message).toContain(`makes useless what lies on ${pathOf(vm)}: e2`);
+    expect(message).toContain(`makes the snapshots on top of ${pathOf(vm)} unusable: e2`);
     const backup = await failure(5, 'revert', 'mixed', 'i1', '--backup', '--force');
-    expect(backup.message).toContain(`a backup would be in ${beside(vm, 'e2')}`);
+    expect(backup.message).toContain(`the backup would be in ${beside(vm, 'e2')}`);
     expect(scene(vm)).toEqual(before);
     pasteOk(backup.command);
     expect(byteIn(`${beside(vm, 'e2')}.backup.copy`)).toBe(0x33);

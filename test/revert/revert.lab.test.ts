@@ -3,7 +3,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { inText } from '../../src/model/text.ts';
 import { tags, writePattern } from '../lab/disk.ts';
-import { pasteOk, writableImages } from '../lab/evidence.ts';
+import { pasteAll, pasteOk, refused, writableImages } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
 import {
   allClean,
@@ -134,16 +134,16 @@ describe('from every state to every state', () => {
     const pid = qemuPid(vm);
     const anew = since({ '7.0': false, '7.10': true });
     const lost = (name: string) =>
-      `note: all that was written on top of ${inText(name)} \\(taken .*\\) will be lost\nnote: what is in its memory will be lost\n`;
+      `note: everything written since snapshot ${inText(name)} \\(taken .*\\) will be lost\nnote: the content of its memory will be lost\n`;
     expect((await succeed('revert', 'states', 'running')).stderr).toMatch(
       new RegExp(
-        `^${anew ? 'note: QEMU is started anew: consoles and displays drop, and the id changes\n' : ''}note: it will then be running\n${lost('.*')}note: the guest's clock is behind, by .*\n$`,
+        `^${anew ? 'note: QEMU will be restarted: consoles and displays disconnect, and the id of the VM changes\n' : ''}note: the VM will be running afterwards\n${lost('.*')}note: the guest's clock is .* behind.?[^]*\n$`,
       ),
     );
     expect(qemuPid(vm) !== pid).toBe(anew);
     expect((await succeed('revert', 'states', 'off')).stderr).toMatch(
       new RegExp(
-        `^note: the VM is running, and will be stopped as if its power were cut\nnote: it will then be shut off\n${lost('running')}$`,
+        `^note: the VM is running and will be stopped as if its power were cut\nnote: the VM will be shut off afterwards\n${lost('running')}$`,
       ),
     );
   });
@@ -281,7 +281,7 @@ describe('a disk that lacks the snapshot', () => {
     editTag(vm, 0, '-d', 's1');
     editTag(vm, 0, '-c', 's1');
     const before = facts(vm);
-    expect(await fail(5, 'revert', 'memory', 's1')).toContain('no disk holds its memory');
+    expect(await fail(5, 'revert', 'memory', 's1')).toContain('no disk contains its memory');
     expect(facts(vm)).toEqual(before);
   });
 
@@ -290,7 +290,7 @@ describe('a disk that lacks the snapshot', () => {
     editTag(vm, 0, '-c', 's1');
     const before = facts(vm);
     const { message, hint, command } = await failure(5, 'revert', 'twice', 's1');
-    expect(message).toContain('holds 2 snapshots called s1 (ids 1, 2)');
+    expect(message).toContain('contains 2 snapshots named s1 (ids 1, 2)');
     expect(hint).toContain('the older one');
     expect(facts(vm)).toEqual(before);
     pasteOk(command);
@@ -332,10 +332,10 @@ describe('a name that is the id that the backup would get (hazard 31)', () => {
     write(vm, NOW);
     take(vm, 'later');
     const before = facts(vm);
-    const { message, command } = await failure(5, 'revert', 'next', '3', '--backup');
-    expect(message).toContain('the backup would get the id 3');
+    const refusal = await refused('revert', 'next', '3', '--backup');
+    expect(refusal.message).toContain('the backup would get the id 3');
     expect(facts(vm)).toEqual(before);
-    pasteOk(command);
+    pasteAll(refusal);
     expect(keeps(vm, 'before-3', NOW)).toBe(true);
     await succeed('revert', 'next', '3');
     expect(bytes(vm)).toEqual([THEN, THEN]);
@@ -476,7 +476,7 @@ describe('on a terminal (hazard 28)', () => {
     expect(terminal.screen()).toMatch(
       /Revert asked to s1 \(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d, \d+ (s|min) ago\)\?/,
     );
-    expect(terminal.screen()).toMatch(/all that was written on top of s1 \(taken .*will be lost/i);
+    expect(terminal.screen()).toMatch(/everything written since snapshot s1 \(taken .*will be lost/i);
     terminal.type(typed);
     const done = await terminal.done;
     expect(done).toMatchObject({ code, screen: expect.stringContaining('nothing was changed') });

@@ -104,7 +104,7 @@ describe('a member of the libvirt group, images of mode 0600', () => {
     const { code, stderr } = await run('revert', 'web', '7');
     expect({ code, stderr }).toMatchObject({
       code: 0,
-      stderr: expect.stringContaining('warning: disk vda could not be looked at, and 7 is a number'),
+      stderr: expect.stringContaining('warning: disk vda was not inspected, and 7 is a number'),
     });
     expect(currentSnapshot(vm)).toBe('7');
   });

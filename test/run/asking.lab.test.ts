@@ -78,8 +78,8 @@ describe('with stdin a terminal it asks there', () => {
     vmWith('s1', 's2');
     const terminal = shellOnTerminal(`kvmsnap revert web s1 2>${log}`);
     await terminal.waitForText(QUESTION);
-    expect(terminal.screen()).toContain('it will then be shut off');
-    expect(terminal.screen()).toContain('written on top of s2');
+    expect(terminal.screen()).toContain('the VM will be shut off afterwards');
+    expect(terminal.screen()).toContain('written since snapshot s2');
     terminal.type('n\r');
     await terminal.done;
   });
@@ -138,7 +138,7 @@ describe('the question shows what catches a slip', () => {
     take(vm, 's2');
     const terminal = await asked('revert', 'web', 's1');
     expect(terminal.screen()).toContain('s1 of web: before the upgrade');
-    expect(terminal.screen()).toMatch(/written on top of s2 \(taken \d{4}-.*\) will be lost/);
+    expect(terminal.screen()).toMatch(/written since snapshot s2 \(taken \d{4}-.*\) will be lost/);
     expect(terminal.screen()).toMatch(/Revert web to s1 \(\d{4}-\d\d-\d\d .*ago\)\? \[y\/N\] /);
     terminal.type('\r');
     await terminal.done;
@@ -200,7 +200,7 @@ describe('what changes while the question stands', () => {
     terminal.type('y\r');
     await terminal.waitForText(MORE);
     expect(terminal.screen()).toContain('now: the VM is running, and will be stopped as if its power');
-    expect(terminal.screen()).toContain('now: what is in its memory will be lost');
+    expect(terminal.screen()).toContain('now: the content of its memory will be lost');
     expect(state(vm)).toBe('running');
     terminal.type(`${answer}\r`);
     expect((await terminal.done).code).toBe(code);
@@ -214,7 +214,7 @@ describe('what changes while the question stands', () => {
     destroy(vm);
     terminal.type('y\r');
     await terminal.waitForText(MORE);
-    expect(terminal.screen()).toContain('no longer: what is in its memory will be lost');
+    expect(terminal.screen()).toContain('no longer: the content of its memory will be lost');
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(0);
   });
@@ -224,7 +224,7 @@ describe('what changes while the question stands', () => {
     const terminal = await asked('revert', 'web', 's1');
     take(vm, 's3');
     terminal.type('y\r');
-    await terminal.waitForText(/now: all that was written on top of s3/);
+    await terminal.waitForText(/now: everything written since snapshot s3/);
     terminal.type('n\r');
     expect((await terminal.done).code).toBe(10);
     expect(currentSnapshot(vm)).toBe('s3');
@@ -237,7 +237,7 @@ describe('what changes while the question stands', () => {
     await new Promise((resolve) => setTimeout(resolve, 1100));
     take(vm, 's1');
     terminal.type('y\r');
-    await terminal.waitForText(/now: s1 is of \d{4}/);
+    await terminal.waitForText(/now: s1 was taken \d{4}/);
     terminal.type('n\r');
     expect((await terminal.done).code).toBe(10);
   });

@@ -245,7 +245,7 @@ describe('revert', () => {
     };
     await expect(revert(host.ctx, 'b-fix', 'off1', {})).rejects.toMatchObject({
       code: 'check',
-      message: expect.stringContaining('does not hold the snapshot off1'),
+      message: expect.stringContaining('does not contain snapshot off1'),
     });
     expect(host.tries('snapshot-revert')).toBe(0);
   });

@@ -33,8 +33,8 @@ export const EXTERNAL_CHAIN_RULES: readonly Rule<DeleteFacts>[] = [
         ? []
         : {
             what: `disk ${target}: ${source}, which ${inText(snapshot.name)} made, is not the one in use, and this libvirtd (9.0) finds it only while the VM runs`,
-            hint: 'start the VM, without letting it run, delete, and end it',
-            command: pausedDeleteLine(domain, snapshot.name),
+            hint: 'start the VM paused, delete the snapshot, and stop the VM again',
+            commands: pausedDeleteLines(domain, snapshot.name),
           };
     });
   }),
@@ -78,9 +78,12 @@ export const EXTERNAL_CHAIN_RULES: readonly Rule<DeleteFacts>[] = [
   }),
 ];
 
-/** The command line that deletes while QEMU has the files open and the guest is paused. */
-export const pausedDeleteLine = (domain: Domain, name: string): string =>
-  `virsh start --paused ${virshWord(domain)} && ${kvmsnapLine('delete', [domain.name, name])} && virsh destroy ${virshWord(domain)}`;
+/** The commands that delete a snapshot while QEMU has the files open and the guest is paused. */
+export const pausedDeleteLines = (domain: Domain, name: string): string[] => [
+  `virsh start --paused ${virshWord(domain)}`,
+  kvmsnapLine('delete', [domain.name, name]),
+  `virsh destroy ${virshWord(domain)}`,
+];
 
 /**
  * The internal snapshots between this one and the next external ancestor. Once they are deleted, libvirt merges the

@@ -6,7 +6,7 @@ import { NEXT_IS_FULL, namedCheckpoints } from '../../vm/checkpoints.ts';
 import { copyCommand } from '../../vm/disk-findings.ts';
 import type { RevertFacts } from './facts.ts';
 
-/** Reverts beside checkpoints, each of which is a bitmap in the images: QEMU reverts to no internal snapshot there (9.0 to 12.8). */
+/** Reverts of a VM with checkpoints, which are bitmaps in the images: QEMU cannot revert to an internal snapshot then (9.0 to 12.8). */
 
 export const CHECKPOINT_REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
@@ -30,8 +30,8 @@ export const CHECKPOINT_REVERT_RULES: readonly Rule<RevertFacts>[] = [
       );
       return [
         {
-          what: `${namedCheckpoints(domain)}, and QEMU reverts to no internal snapshot in an image that has their bitmaps: a running guest would be lost`,
-          hint: `copy what ${inText(snapshot.name)} holds into new images; or delete the checkpoints while the VM runs (virsh checkpoint-delete), but ${NEXT_IS_FULL}`,
+          what: `${namedCheckpoints(domain)}, and QEMU cannot revert to an internal snapshot in an image that contains their bitmaps: a running guest would be lost`,
+          hint: `copy the content of ${inText(snapshot.name)} into new images. If you delete the checkpoints instead (virsh checkpoint-delete, while the VM runs), ${NEXT_IS_FULL}`,
           commands: copies,
         },
       ];
@@ -49,8 +49,8 @@ function cutOff(domain: Domain, isExternal: boolean): Finding[] {
   if (domain.checkpoints.length === 0 || !isExternal) return [];
   return [
     {
-      what: `${namedCheckpoints(domain)}, and the new overlays that a revert makes have none of their bitmaps: ${NEXT_IS_FULL}`,
-      hint: 'a checkpoint that libvirt then cannot delete can be forgotten with virsh checkpoint-delete --metadata',
+      what: `${namedCheckpoints(domain)}, and the new overlays of a revert have none of their bitmaps: ${NEXT_IS_FULL}`,
+      hint: 'if libvirt cannot delete a checkpoint afterwards, unregister it with virsh checkpoint-delete --metadata',
     },
   ];
 }

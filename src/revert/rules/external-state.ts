@@ -1,4 +1,4 @@
-import { pausedDeleteLine } from '../../delete/rules/external-chain.ts';
+import { pausedDeleteLines } from '../../delete/rules/external-chain.ts';
 import { adviseDeletion } from '../../model/deletion-advice.ts';
 import { type Domain, isActive } from '../../model/domain.ts';
 import { chainPaths } from '../../model/image.ts';
@@ -32,12 +32,15 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
         .filter(({ ruined }) => ruined.includes(snapshot.name))
         .map(({ target, path }) =>
           domain.busy
-            ? { what: `disk ${target}: ${inText(snapshot.name)} is being deleted at this moment` }
+            ? {
+                what: `disk ${target}: another process is deleting ${inText(snapshot.name)} now`,
+                hint: 'wait until it has finished',
+              }
             : {
-                what: `disk ${target}: a deletion of ${inText(snapshot.name)} was interrupted, and ${path}, which held its state, is half overwritten`,
+                what: `disk ${target}: a deletion of ${inText(snapshot.name)} was interrupted, and ${path}, which contained its state, is half overwritten`,
                 ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
-                  hint: 'finish the deletion; what the disk holds now stays as it is',
-                  lines: [deletingLine(domain, snapshot, target, daemonVersion)],
+                  hint: 'finish the deletion; the present content of the disk stays as it is',
+                  lines: deletionLines(domain, snapshot, target, daemonVersion),
                 }),
               },
         ),
@@ -52,12 +55,12 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
         const later = takenOnItLater(snapshots, snapshot, state);
         if (later === null && (!state.isInUse || isUntouched(snapshot, state))) return null;
         const why = state.isInUse
-          ? 'is the disk in use now'
-          : `was in use again afterwards: ${inText(later ?? '')} was taken on it`;
+          ? 'is in use by the VM now'
+          : `was in use again later: snapshot ${inText(later ?? '')} was taken on top of it`;
         return {
-          what: `disk ${state.target}: ${state.path}, which held the state of ${inText(snapshot.name)}, ${why}, so the state is gone`,
+          what: `disk ${state.target}: ${state.path}, which contained the state of ${inText(snapshot.name)}, ${why}, so that state is lost`,
           ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
-            hint: 'libvirt can forget the snapshot; every file stays',
+            hint: 'unregister the snapshot from libvirt; all files stay',
             options: ['--metadata'],
           }),
         };
@@ -70,16 +73,16 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
     find: (facts) =>
       eachState(facts, (state) => {
         const { domain, snapshot, snapshots, daemonVersion } = facts;
-        const isSaid =
+        const isReported =
           state.isInUse ||
           takenOnItLater(snapshots, snapshot, state) !== null ||
           interruptedMerges(snapshots).some(({ ruined }) => ruined.includes(snapshot.name));
-        if (isSaid || state.writtenAtSeconds === null || !isWrittenSince(state)) return null;
+        if (isReported || state.writtenAtSeconds === null || !isWrittenSince(state)) return null;
         const when = new Date(state.writtenAtSeconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
         return {
-          what: `disk ${state.target}: ${state.path}, which keeps the state of ${inText(snapshot.name)}, was written to afterwards (${when}), by a deletion that was interrupted or by whoever used the file`,
-          hint: 'a deletion of the snapshot keeps what the disks hold now. If the file was only repaired, copied or restored, its state is good: use --force',
-          command: deletingLine(domain, snapshot, state.target, daemonVersion),
+          what: `disk ${state.target}: ${state.path}, which contains the state of ${inText(snapshot.name)}, was written to later (${when}), by an interrupted deletion or by another program`,
+          hint: 'if the file was only repaired, copied or restored, its state is good: use --force. If not, delete the snapshot; the present content of the disks stays',
+          commands: deletionLines(domain, snapshot, state.target, daemonVersion),
         };
       }),
   },
@@ -95,7 +98,7 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
             if (obstacle === null) return [];
             const { why, ...cure } = obstacle;
             return {
-              what: `disk ${place.target}: with a revert to ${inText(snapshot.name)} libvirt lays a new overlay over ${place.path} too, and ${why}: a running guest would be lost`,
+              what: `disk ${place.target}: for a revert to ${inText(snapshot.name)}, libvirt creates a new overlay on top of ${place.path} too, but ${why}: a running guest would be lost`,
               ...cure,
             };
           }),
@@ -104,7 +107,7 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
     id: 'no-current',
     hazards: [42],
     severity: 'error',
-    // libvirtd 11.3 and 12.8 look at the current snapshot without asking whether there is one
+    // libvirtd 11.3 and 12.8 use the current snapshot without checking that there is one
     find: (facts) => {
       const { domain, snapshot, current, daemonVersion } = facts;
       const isOlder = isBefore(daemonVersion, REVERTS_EXTERNAL);
@@ -127,7 +130,7 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
         const user = userOf(facts, path);
         if (user === null) return [];
         return {
-          what: `libvirt takes ${inText(current ?? '')} for the current snapshot, and with a revert to ${inText(snapshot.name)} it would remove ${path}, on which ${user} lies`,
+          what: `libvirt regards ${inText(current ?? '')} as the current snapshot, so a revert to ${inText(snapshot.name)} would remove ${path}, which ${user} needs`,
           ...rightCurrent(facts, domain),
         };
       });
@@ -138,23 +141,23 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
 /** The size of an empty overlay in bytes, with its tables. */
 const OVERLAY_BYTES = 256 * 1024;
 
-/** Why libvirt cannot create an overlay beside a file; null where it can. */
+/** Why libvirt cannot create an overlay in the directory of a file; null if it can. */
 function overlayObstacle({
   path,
   isFile,
   directory,
   freeBytes = null,
 }: OverlayTarget): ({ readonly why: string } & Pick<Finding, 'hint' | 'command'>) | null {
-  if (!isFile) return { why: 'it is no file' };
+  if (!isFile) return { why: 'it is not a file' };
   if (directory === 'read-only')
     return {
       why: 'its file system is read-only',
-      hint: 'make the file system writable while the revert runs',
+      hint: 'make the file system writable for the revert',
     };
   if (directory === 'immutable')
     return {
       why: 'its directory is immutable (chattr +i)',
-      hint: 'make it writable while the revert runs',
+      hint: 'make the directory writable for the revert',
       command: commandLine('chattr', ['-i', directoryOf(path) || '/']),
     };
   if (freeBytes !== null && freeBytes < OVERLAY_BYTES)
@@ -162,38 +165,38 @@ function overlayObstacle({
   return null;
 }
 
-/** What is found in each file of the snapshot that the VM is to be reverted to. */
+/** Calls `find` for each file that contains a part of the state to revert to. */
 function eachState({ states = [] }: RevertFacts, find: (state: StateFile) => Finding | null): Finding[] {
   return states.flatMap((state) => find(state) ?? []);
 }
 
 /**
- * The files that libvirt removes in this revert. With a backup none: the backup becomes the current snapshot, and is
- * internal.
+ * The files that libvirt removes in this revert. With a backup there are none, because the backup becomes the current
+ * snapshot and is internal.
  */
 export function removedFiles({ snapshot, snapshots, current, backup, daemonVersion }: RevertFacts): string[] {
   if (backup || isBefore(daemonVersion, REVERTS_EXTERNAL)) return [];
   return removedByRevert(snapshots, snapshot, current);
 }
 
-/** Whether the files of this snapshot still hold its state, as far as it can be told. */
+/** Whether the files of this snapshot provably still contain its state. */
 export const holdsItsState = ({ snapshot, snapshots, states = [] }: RevertFacts): boolean =>
   isProven(snapshots, snapshot, states);
 
 /**
- * What would be broken without this file; null where nothing is. The active image of a disk does not count: every
- * revert gives it up.
+ * What would be broken without this file; null if nothing needs it. The active image of a disk does not count, because
+ * every revert abandons it.
  */
 function userOf({ domain, snapshots, images, active, snapshot }: RevertFacts, path: string): string | null {
   const keeper = snapshots.find((each) => externalDisks(each).some((disk) => stateFile(each, disk) === path));
-  if (keeper) return `the state of ${inText(keeper.name)}`;
+  if (keeper) return `snapshot ${inText(keeper.name)}`;
   if ([...images.values()].some((image) => chainPaths(image).includes(path)))
-    return `the state of ${inText(snapshot.name)}`;
+    return `snapshot ${inText(snapshot.name)}`;
   const disk = domain.disks.find(({ target }) => chainPaths(active.get(target)).slice(1).includes(path));
   return disk ? `disk ${disk.target} of the VM` : null;
 }
 
-/** The snapshot on whose overlay the VM's disks are, to be made the current one. */
+/** The advice to set the right current snapshot: the one whose overlays the VM uses. */
 function rightCurrent(
   { snapshots, current }: RevertFacts,
   domain: Domain,
@@ -207,24 +210,24 @@ function rightCurrent(
   );
   if (!right)
     return {
-      hint: `tell libvirt from which snapshot the VM runs on: virsh snapshot-current ${virshWord(domain)} --snapshotname NAME`,
+      hint: `make the snapshot current from which the VM has continued, with virsh snapshot-current ${virshWord(domain)} --snapshotname NAME`,
     };
   return {
-    hint: `the VM runs on from ${inText(right.name)}: tell libvirt so`,
+    hint: `the VM has continued from ${inText(right.name)}: make that the current snapshot`,
     command: `virsh snapshot-current ${virshWord(domain)} --snapshotname ${quote(right.name)}`,
   };
 }
 
-/** libvirt 9.0 finds the files of a chain only while QEMU has them open. */
-function deletingLine(
+/** The command lines that delete a snapshot. libvirt 9.0 finds the files of a chain only while QEMU has them open. */
+function deletionLines(
   domain: Domain,
   snapshot: Snapshot,
   target: string,
   daemonVersion: DaemonVersion,
-): string {
+): string[] {
   const overlay = externalDisks(snapshot).find((disk) => disk.target === target)?.source;
   const isTop = domain.disks.some((disk) => disk.target === target && disk.source === overlay);
   return isTop || isActive(domain.state) || !isBefore(daemonVersion, FINDS_CHAIN)
-    ? kvmsnapLine('delete', [domain.name, snapshot.name])
-    : pausedDeleteLine(domain, snapshot.name);
+    ? [kvmsnapLine('delete', [domain.name, snapshot.name])]
+    : pausedDeleteLines(domain, snapshot.name);
 }

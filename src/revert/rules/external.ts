@@ -8,7 +8,7 @@ import { copyCommand, whatIsBroken } from '../../vm/disk-findings.ts';
 import { holdsItsState } from './external-state.ts';
 import type { RevertFacts } from './facts.ts';
 
-/** Rules about whether this libvirtd reverts to external snapshots, and whether their files are there. */
+/** Rules about whether this libvirtd can revert to external snapshots, and whether their files exist. */
 
 export const EXTERNAL_RULES: readonly Rule<RevertFacts>[] = [
   {
@@ -26,7 +26,7 @@ export const EXTERNAL_RULES: readonly Rule<RevertFacts>[] = [
           ...(state === undefined || !holdsItsState(facts)
             ? {}
             : {
-                hint: `what it holds is in ${state.path}, and can be copied from there`,
+                hint: `its content is in ${state.path}; copy it from there`,
                 command: copyCommand(state, snapshot.name),
               }),
         },
@@ -42,9 +42,9 @@ export const EXTERNAL_RULES: readonly Rule<RevertFacts>[] = [
         const image = images.get(target);
         if (image?.kind !== 'broken') return [];
         return {
-          what: `disk ${target}: ${image.path}, which holds what ${inText(snapshot.name)} kept, ${whatIsBroken(image)}`,
+          what: `disk ${target}: ${image.path}, which contains the state of ${inText(snapshot.name)}, ${whatIsBroken(image)}`,
           ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
-            hint: 'restore the file; or, if it will not come back, have libvirt forget the snapshot',
+            hint: 'restore the file; or, if it is lost, unregister the snapshot from libvirt',
             options: ['--metadata'],
           }),
         };
@@ -58,9 +58,9 @@ export const EXTERNAL_RULES: readonly Rule<RevertFacts>[] = [
       memoryThere === false
         ? [
             {
-              what: `the memory of ${inText(snapshot.name)} is to be in ${snapshot.memory.file}, which is missing; libvirt would stop a running guest, and then fail`,
+              what: `the memory file of ${inText(snapshot.name)}, ${snapshot.memory.file}, is missing; libvirt would stop a running guest and then fail`,
               ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
-                hint: 'restore the file; or, if it will not come back, delete the snapshot',
+                hint: 'restore the file; or, if it is lost, delete the snapshot',
               }),
             },
           ]

@@ -4,7 +4,7 @@ import { HANDLES_VOLUMES_OFF, ifBefore } from '../../model/libvirt-versions.ts';
 import { couldBeId } from '../../model/names.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { hasMemory, internalDisks } from '../../model/snapshot.ts';
-import { inText } from '../../model/text.ts';
+import { diskInText, inText } from '../../model/text.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, type ImageUse, usesOf } from '../../sharing/image-users.ts';
 import { copyCommand, tagWithId, whatIsBroken } from '../../vm/disk-findings.ts';
@@ -14,7 +14,7 @@ import { lostStoredVolumes } from '../../vm/volume-rules.ts';
 import type { RevertFacts } from './facts.ts';
 
 /**
- * Rules about what an internal snapshot has in the images: each disk must hold it once, where libvirt looks for it.
+ * Rules about the parts of an internal snapshot in the images: each disk must contain it once, where libvirt looks for it.
  */
 
 export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
@@ -74,8 +74,8 @@ export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
         const path = source ?? '';
         return [
           {
-            what: `disk ${target}: in ${source} the snapshot ${inText(other.name)} has the id ${other.id}, and QEMU, which looks for an id before a name, would bring that one back`,
-            hint: `delete ${inText(other.name)} if you can do without it; or copy what ${inText(snapshot.name)} holds into a new image`,
+            what: `disk ${target}: in ${source}, snapshot ${inText(other.name)} has the id ${other.id}. QEMU looks for an id before a name, so it would restore ${inText(other.name)} instead`,
+            hint: `delete ${inText(other.name)} if you can do without it; or copy the content of ${inText(snapshot.name)} into a new image`,
             command: copyCommand(
               { path, format: 'qcow2' },
               snapshot.name,
@@ -95,7 +95,7 @@ export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
         ? internalDisks(snapshot)
             .filter(({ target }) => images.get(target)?.kind === 'unseen')
             .map(({ target }) => ({
-              what: `disk ${target} could not be looked at, and ${inText(snapshot.name)} is a number: should another snapshot in it have that for its id, QEMU brings that one back, and nobody tells`,
+              what: `disk ${target} was not inspected, and ${inText(snapshot.name)} is a number: if another snapshot in the image has it as its id, QEMU restores that one without an error`,
             }))
         : [],
   },
@@ -114,7 +114,7 @@ export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
       )
         return [];
       return [
-        { what: `${inText(snapshot.name)} is a snapshot of a running VM, but no disk holds its memory` },
+        { what: `${inText(snapshot.name)} was taken of a running VM, but no disk contains its memory` },
       ];
     },
   },
@@ -136,19 +136,19 @@ function tagFinding(
   if (found.length === 1) return null;
   if (found.length === 0) {
     return {
-      what: `disk ${target}: ${source} does not hold the snapshot ${inText(snapshot.name)}; a revert would change the other disks only, or lose the running guest`,
+      what: `${diskInText({ target, source })} does not contain snapshot ${inText(snapshot.name)}; a revert would change only the other disks, or lose the running guest`,
       ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
-        hint: 'restore the image from a backup, or drop this snapshot',
+        hint: 'restore the image from a backup, or delete this snapshot',
       }),
     };
   }
   const ids = found.map((tag) => tag.id).join(', ');
-  const what = `disk ${target}: ${source} holds ${found.length} snapshots called ${inText(snapshot.name)} (ids ${ids}), and which one a revert takes is chance`;
+  const what = `${diskInText({ target, source })} contains ${found.length} snapshots named ${inText(snapshot.name)} (ids ${ids}), and a revert may restore either of them`;
   // the older one may belong to another VM, so no command is offered
   if (users.length > 0) return { what: `${what}; ${describeUses(users)}` };
   return {
     what,
-    hint: 'with the VM off, this deletes the older one of them',
+    hint: 'delete the older one while the VM is off',
     command: deleteTagLine(snapshot.name, source ?? ''),
   };
 }

@@ -24,8 +24,8 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
     severity: 'overridable',
     find: (facts) =>
       abandoned(facts).map(({ target, active, source, ruined }) => ({
-        what: `disk ${target}: the VM now uses ${active}, but the snapshot is in ${source}; a revert leaves ${active} behind, with all that was written to it${ruined.length === 0 ? '' : `, and makes useless what lies on ${source}: ${allInText(ruined)}`}`,
-        hint: '--force if that is what you want; the file itself stays',
+        what: `disk ${target}: the VM now uses ${active}, but the snapshot is in ${source} below it. A revert abandons ${active}, with everything written to it${ruined.length === 0 ? '' : `, and makes the snapshots on top of ${source} unusable: ${allInText(ruined)}`}`,
+        hint: 'use --force if that is what you want; the file itself stays',
       })),
   },
   {
@@ -35,8 +35,8 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
     find: (facts) =>
       facts.backup
         ? abandoned(facts).map(({ target, active, format, source }) => ({
-            what: `disk ${target}: a backup would be in ${active}, which lies on ${source}, and that is what the revert changes: it would be useless`,
-            hint: 'without --backup; what the disk holds now can be copied first',
+            what: `disk ${target}: the backup would be in ${active}, but the revert changes its backing file ${source}, so the backup would be useless`,
+            hint: 'leave out --backup; if you need the present content of the disk, copy it first',
             command: copyCommand({ path: active, format }, 'backup'),
           }))
         : [],
@@ -53,9 +53,9 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
         const line = (command: string, other: string) =>
           kvmsnapLine(command, [domain.name, `${other}-${name}`]);
         return {
-          what: `disk ${target}: in ${source} the backup would get the id ${name}, and QEMU, which looks for an id before a name, would bring that one back instead of ${inText(name)}`,
-          hint: 'take the backup behind another one that uses up that id, and then revert without --backup',
-          command: `${line('create-as', 'id')} && ${line('create-as', 'before')} && ${line('delete', 'id')}`,
+          what: `disk ${target}: in ${source}, the backup would get the id ${name}. QEMU looks for an id before a name, so the revert would restore the backup instead of ${inText(name)}`,
+          hint: 'take a snapshot that uses up this id, then one as the backup, delete the first, and revert without --backup',
+          commands: [line('create-as', 'id'), line('create-as', 'before'), line('delete', 'id')],
         };
       });
     },
@@ -72,8 +72,8 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
         const names = tagsIn(image).map(({ name }) => inText(name));
         if (names.length === 0 || path === null || !removed.includes(path)) return [];
         return {
-          what: `disk ${target}: ${path}, which the VM now uses, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${names.join(', ')}, and libvirt removes it`,
-          hint: 'copy what you need of it first; --force if you can do without',
+          what: `disk ${target}: ${path}, which the VM now uses, contains the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${names.join(', ')}, and libvirt removes this file in the revert`,
+          hint: 'copy what you need of the file first, or use --force if you can do without it',
         };
       });
     },
@@ -86,7 +86,7 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
       bitmapFindings(
         { domain, images },
         internalDisks(snapshot).map(({ target }) => target),
-        'QEMU goes back to no snapshot in such an image: a running guest would be lost',
+        'QEMU cannot revert to a snapshot in such an image: a running guest would be lost',
       ),
   },
 ];
@@ -96,7 +96,7 @@ interface Abandoned {
   readonly active: string;
   /** The format of the active image. */
   readonly format: string;
-  /** The image below it that holds the snapshot, and that a revert changes. */
+  /** The image below it that contains the snapshot, and that a revert changes. */
   readonly source: string;
   /** The snapshots whose overlays are on top of the image that is changed, and that become useless. */
   readonly ruined: readonly string[];
@@ -117,12 +117,12 @@ function abandoned(facts: RevertFacts): Abandoned[] {
     const active = disk?.source ?? null;
     if (!disk || source === null || active === null || staying.has(active) || isMoved.has(target)) return [];
     const format = formatOfDriver(disk.driver);
-    return [{ target, active, format, source, ruined: lyingOn(snapshots, target, source) }];
+    return [{ target, active, format, source, ruined: dependingOn(snapshots, target, source) }];
   });
 }
 
 /** The snapshots whose state of this disk depends on this file through overlays, oldest first. */
-function lyingOn(snapshots: readonly Snapshot[], target: string, base: string): string[] {
+function dependingOn(snapshots: readonly Snapshot[], target: string, base: string): string[] {
   const changed = new Set([base]);
   const ruined: string[] = [];
   for (const snapshot of oldestFirst(snapshots)) {
@@ -130,7 +130,7 @@ function lyingOn(snapshots: readonly Snapshot[], target: string, base: string): 
     if (!disk) continue;
     const state = stateFile(snapshot, disk);
     const overlay = disk.location === 'external' ? disk.source : null;
-    const isOwn = overlay === null && state === base; // the image itself keeps these
+    const isOwn = overlay === null && state === base; // these are inside the image itself
     if (state === null || isOwn || !changed.has(state)) continue;
     ruined.push(snapshot.name);
     if (overlay !== null) changed.add(overlay);

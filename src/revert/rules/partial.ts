@@ -1,14 +1,14 @@
 import { isFrom, REVERTS_EXTERNAL } from '../../model/libvirt-versions.ts';
 import type { Rule } from '../../model/rule.ts';
 import { hasMemory, isOfMemoryAlone, locationOf, manualDisks } from '../../model/snapshot.ts';
-import { inText } from '../../model/text.ts';
+import { diskInText, disksInText, inText } from '../../model/text.ts';
 import type { RevertFacts } from './facts.ts';
 
 /** Rules about external snapshots that do not contain all disks: memory only, or with disks left to their storage. */
 
 /**
- * Properties of the snapshot that are no fault are information: a revert prints them, and a check of the VM does not
- * fail.
+ * Properties of the snapshot that are not wrong have the severity `information`: a revert prints them, and they do not
+ * make a check of the VM fail.
  */
 export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
@@ -19,7 +19,7 @@ export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
       isOfMemoryAlone(snapshot)
         ? [
             {
-              what: `${inText(snapshot.name)} is of the memory alone: the guest goes on with it over what the disks hold in the files of then, and if these were written to since, its file systems may be damaged`,
+              what: `${inText(snapshot.name)} contains only the memory. A revert loads the memory and leaves the disks as they are; if they were written to since, the guest file systems may be damaged`,
             },
           ]
         : [],
@@ -32,11 +32,11 @@ export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
       const manual = manualDisks(snapshot);
       if (manual.length === 0) return [];
       const when = hasMemory(snapshot)
-        ? 'before the revert, with the VM off: the guest goes on at once'
-        : 'while the VM is off, before it is started again';
+        ? 'before the revert, while the VM is off: the guest continues at once'
+        : 'while the VM is off, before you start it again';
       return [
         {
-          what: `disk ${manual.join(', ')} was left to its storage when ${inText(snapshot.name)} was taken, and libvirt does not bring its content back. Put it back with the tools of the storage, ${when}`,
+          what: `snapshot ${inText(snapshot.name)} leaves ${disksInText(manual)} to the storage, so libvirt does not restore the content. Restore it with the tools of the storage ${when}`,
         },
       ];
     },
@@ -52,8 +52,8 @@ export const PARTIAL_REVERT_RULES: readonly Rule<RevertFacts>[] = [
       return domain.disks
         .filter(({ target, storage }) => stored.has(target) && storage === 'block')
         .map(({ target, source }) => ({
-          what: `disk ${target} (${source ?? 'without a path'}) is no file, and libvirt reverts no VM with such a disk to an external snapshot`,
-          hint: `what ${inText(snapshot.name)} keeps of the other disks stays in its files, and can be copied from there`,
+          what: `${diskInText({ target, source })} is not a file, and libvirt cannot revert a VM with such a disk to an external snapshot`,
+          hint: `the other disks of ${inText(snapshot.name)} are still in its files; copy them from there`,
         }));
     },
   },

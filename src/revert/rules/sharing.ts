@@ -26,7 +26,7 @@ function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts):
       const others = seeing(users, path);
       if (path === null || others.length === 0) return [];
       const instead = {
-        hint: `copy what ${inText(snapshot.name)} holds into a new image`,
+        hint: `copy the content of ${inText(snapshot.name)} into a new image`,
         command: copyCommand(
           { path, format: 'qcow2' },
           snapshot.name,
@@ -35,7 +35,7 @@ function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts):
         ),
       };
       return {
-        what: `disk ${target}: the revert changes what is in ${path}, and ${describeUses(others)}`,
+        what: `disk ${target}: the revert changes the content of ${path}, and ${describeUses(others)}`,
         ...partFrom(others, instead),
       };
     }),
@@ -50,7 +50,7 @@ function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts):
   ];
 }
 
-/** libvirt removes the overlays that the VM is on. */
+/** The overlays that libvirt removes although other VMs use them. */
 function removedFromOthers(facts: RevertFacts): Finding[] {
   return removedFiles(facts).flatMap((path) => {
     const others = usesOf(facts.users, path);

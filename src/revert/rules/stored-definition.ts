@@ -16,18 +16,18 @@ import { externalDisks, hasMemory, internalDisks, type Snapshot } from '../../mo
 import { inText } from '../../model/text.ts';
 import { comingAndGoing, definitionDifferences } from '../definition-differences.ts';
 
-/** The rules that ask whether the definition that a revert brings back can be started on this host as it is now. */
+/** Rules about whether the VM can be started on this host with the definition that a revert restores. */
 
 /** What these rules need to know. */
 export interface StoredDefinitionFacts {
   readonly domain: Domain;
   readonly snapshot: Snapshot;
   readonly daemonVersion: DaemonVersion;
-  /** Absent where libvirt stores none, or does not tell. */
+  /** Absent if libvirt stores none, or does not tell. */
   readonly stored?: StoredDefinition | undefined;
-  /** The present definitions; absent where libvirt does not tell them. */
+  /** The present definitions; absent if libvirt does not tell them. */
   readonly now?: { readonly config: Element | null; readonly live: Element | null };
-  /** What was found of all that it needs. */
+  /** Which of the things that it needs were found. */
   readonly things?: HostThings;
   /** The state that the VM will be in after the revert; absent: that of the snapshot. */
   readonly end?: string;
@@ -42,7 +42,7 @@ export const STORED_DEFINITION_RULES: readonly Rule<StoredDefinitionFacts>[] = [
     severity: 'error',
     find: (facts) => {
       const harm = isActive(facts.domain.state)
-        ? 'libvirt would stop the running guest, and then fail'
+        ? 'libvirt would stop the running guest and then fail'
         : 'libvirt could not start the VM';
       return lacksAtStart(facts)
         .filter(({ found }) => found.is !== 'template')
@@ -69,8 +69,8 @@ export const STORED_DEFINITION_RULES: readonly Rule<StoredDefinitionFacts>[] = [
         ({ found }) => found.is === 'template',
       );
       return [...new Map(lacks.map((lack) => [needKey(lack.need), lack])).values()].map((lack) => ({
-        what: `${asStored(facts, lack)}; libvirt would make a new one from its template, without the boot entries and keys of the VM`,
-        hint: `put ${lack.need.name} back, or use --force`,
+        what: `${asStored(facts, lack)}; libvirt would create a new one from its template, without the boot entries and keys of the VM`,
+        hint: `restore ${lack.need.name}, or use --force`,
       }));
     },
   },
@@ -86,8 +86,8 @@ export const STORED_DEFINITION_RULES: readonly Rule<StoredDefinitionFacts>[] = [
       )
         ? [
             {
-              what: `the definition stored with ${inText(snapshot.name)} has a network interface of the type 'null', which libvirt cannot start: 9.0 crashes, others lose a running guest`,
-              hint: "give the interface another type, such as 'user', in the definition that the snapshot stores",
+              what: `the definition stored with ${inText(snapshot.name)} has a network interface of type 'null', which libvirt cannot start: 9.0 crashes, other versions lose a running guest`,
+              hint: "give the interface another type, such as 'user', in the definition stored with the snapshot",
               command: `virsh snapshot-edit ${virshWord(domain)} --snapshotname ${quote(snapshot.name)}`,
             },
           ]
@@ -95,16 +95,16 @@ export const STORED_DEFINITION_RULES: readonly Rule<StoredDefinitionFacts>[] = [
   },
 ];
 
-/** What the definition that a revert brings back needs, without the disks whose images are looked at. */
+/** What the definition that a revert restores needs, except the disks, whose images other rules inspect. */
 export function storedNeeds(snapshot: Snapshot, { domain, inactive }: StoredDefinition): Need[] {
   const differently = disksOf(snapshot);
   return [domain, ...(inactive ? [inactive] : [])].flatMap((each) => neededThings(each, differently));
 }
 
-/** The disks that hold a part of the snapshot: other rules look at what is in them. */
+/** The disks that contain a part of the snapshot, which other rules inspect. */
 const disksOf = ({ disks }: Snapshot): ReadonlySet<string> => new Set(disks.map(({ target }) => target));
 
-/** Whether libvirt starts a new QEMU, with the definition of then. */
+/** Whether libvirt starts a new QEMU, with the stored definition. */
 function startsQemu({ domain, snapshot, daemonVersion, end, force }: StoredDefinitionFacts): boolean {
   const state = end ?? (snapshot.state === 'disk-snapshot' ? 'shutoff' : snapshot.state);
   if (state === 'shutoff') return false;
@@ -138,8 +138,8 @@ const asStored = ({ snapshot }: StoredDefinitionFacts, lack: Lack): string =>
   `the definition stored with ${inText(snapshot.name)} needs ${lackingThing(lack)}, which ${lackingState(lack)}`;
 
 /**
- * What the revert changes in the definition, in words: in that of the next start, and of a running VM the devices
- * that were plugged in or out since. Null where a definition is not known.
+ * What the revert changes in the definition, in words: in the one of the next start, and for a running VM the devices that
+ * were plugged in or unplugged since. Null if a definition is unknown.
  */
 export function storedDifferences({ stored, now, snapshot, domain }: StoredDefinitionFacts): string[] | null {
   if (!stored || !now?.config) return null;
@@ -155,7 +155,7 @@ export function storedDifferences({ stored, now, snapshot, domain }: StoredDefin
   ];
 }
 
-/** What a VM that is off lacks to be started by its definition of now. */
+/** What is missing to start a VM that is off with its present definition. */
 export const lacksToStart = (definition: Element, things: HostThings): Finding[] =>
   lacksIn(neededThings(definition, new Set()), things)
     .filter(({ found }) => found.is !== 'template')

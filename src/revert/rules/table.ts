@@ -13,7 +13,7 @@ import { VM_RULES } from './vm.ts';
 import { WRITE_REVERT_RULES } from './write.ts';
 
 /**
- * All rules that decide, before anything is touched, whether a revert can work. Their order is that of the findings.
+ * All rules that decide, before anything is changed, whether a revert can work. The findings are printed in their order.
  */
 
 export const REVERT_RULES: readonly Rule<RevertFacts>[] = [

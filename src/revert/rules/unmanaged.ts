@@ -8,6 +8,6 @@ export const UNMANAGED_REVERT_RULES: readonly Rule<RevertFacts>[] = [
     hazards: [47],
     severity: 'warning',
     find: ({ domain }) =>
-      commandLineDrives(domain, 'it keeps what is on it now: the disks may not fit together then'),
+      commandLineDrives(domain, 'a revert leaves it as it is: it may not match the other disks then'),
   },
 ];

@@ -46,8 +46,8 @@ export const VM_RULES: readonly Rule<RevertFacts>[] = [
       domain.managedSave && !hasMemory(snapshot)
         ? [
             {
-              what: 'the VM has a managed save, and its memory would not fit the disks after the revert',
-              hint: 'drop the saved memory, or use --force',
+              what: 'the VM has a managed save, and its memory would not match the disks after the revert',
+              hint: 'discard the saved memory, or use --force',
               command: `virsh managedsave-remove ${virshWord(domain)}`,
             },
           ]

@@ -10,7 +10,7 @@ import {
 } from '../../model/write-obstacles.ts';
 import type { RevertFacts } from './facts.ts';
 
-/** The rules of a revert about images that cannot be written to. */
+/** Rules of a revert about images that cannot be written to. */
 
 export const WRITE_REVERT_RULES: readonly Rule<RevertFacts>[] = [
   {
@@ -27,8 +27,8 @@ export const WRITE_REVERT_RULES: readonly Rule<RevertFacts>[] = [
         writtenByRevert(facts),
         staysOpen ? againstOpenFile : againstOpening,
         isActive(domain.state)
-          ? 'libvirt would stop the running guest, go back on the other disks, and fail on this one'
-          : 'libvirt would go back on the other disks, and fail on this one',
+          ? 'libvirt would stop the running guest, revert the other disks, and fail on this one'
+          : 'libvirt would revert the other disks, and fail on this one',
       );
     },
   },

@@ -94,7 +94,7 @@ export const checkpointRevertCases = (
         finds: [
           {
             what: /a running guest would be lost/,
-            hint: /copy what .* or delete the checkpoints .* full one/,
+            hint: /copy the content .* delete the checkpoints .* full one/,
             commands: [
               'qemu-img convert -U -l snapshot.name=s1 -f qcow2 -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.s1.copy',
             ],

@@ -138,7 +138,11 @@ export const partialRevertCases = (
     severity: 'information',
     cases: [
       { says: 'with a disk', facts: reverting({ snapshot: kept('external', '/m') }), finds: [] },
-      { says: 'alone', facts: reverting({ snapshot: kept('no', '/m') }), finds: [{ what: /memory alone/ }] },
+      {
+        says: 'alone',
+        facts: reverting({ snapshot: kept('no', '/m') }),
+        finds: [{ what: /contains only the memory/ }],
+      },
     ],
   },
   'manual-storage': {
@@ -148,12 +152,12 @@ export const partialRevertCases = (
       {
         says: 'without memory',
         facts: reverting({ snapshot: kept('manual') }),
-        finds: [{ what: /disk vda .*while the VM is off, before it is started/ }],
+        finds: [{ what: /disk vda .*while the VM is off, before you start it/ }],
       },
       {
         says: 'with memory: the guest runs at once',
         facts: reverting({ snapshot: kept('manual', '/m') }),
-        finds: [{ what: /before the revert, with the VM off/ }],
+        finds: [{ what: /before the revert, while the VM is off/ }],
       },
     ],
   },
@@ -181,7 +185,7 @@ export const partialRevertCases = (
           snapshot: kept('no', '/m'),
           daemonVersion: 11_003_000,
         }),
-        finds: [{ what: /disk vda \(\/dev\/vg\/a\) is no file/ }],
+        finds: [{ what: /disk vda \(\/dev\/vg\/a\) is not a file/ }],
       },
     ],
   },

@@ -146,8 +146,8 @@ export const sharedReverts = (facts: RevertFacts): Readonly<Record<string, RuleC
         facts: { ...facts, users: usedBy(VDA, {}) },
         finds: [
           {
-            what: /^disk vda: the revert changes what is in \/vm\/vda\.qcow2, and VM web-2 \(shut off\) has it as disk vda$/,
-            hint: /give web-2 a disk of its own.*\(virsh edit web-2\); or copy what s1 holds/,
+            what: /^disk vda: the revert changes the content of \/vm\/vda\.qcow2, and VM web-2 \(shut off\) has it as disk vda$/,
+            hint: /give web-2 a disk of its own.*\(virsh edit web-2\); or copy the content of s1/,
           },
         ],
       },

@@ -86,7 +86,7 @@ export const unmanagedRevertCases = (
     severity: 'warning',
     cases: [
       { says: 'none', facts: reverting(), finds: [] },
-      { says: 'one', facts: reverting({ domain: ONE }), finds: [{ what: /keeps what is on it now/ }] },
+      { says: 'one', facts: reverting({ domain: ONE }), finds: [{ what: /a revert leaves it as it is/ }] },
     ],
   },
 });

@@ -142,7 +142,7 @@ export const writeRevertCases = (
       {
         says: 'off',
         facts: reverting({ writeObstacles: obstacle('read-only-mount', '/vm') }),
-        finds: [{ what: /^disk vda .*go back on the other disks, and fail on this one$/ }],
+        finds: [{ what: /^disk vda .*revert the other disks, and fail on this one$/ }],
       },
       {
         says: 'running',

@@ -44,7 +44,7 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = 
         }),
         finds: [
           {
-            what: /\/vm\/vda\.qcow2, which holds what e1 kept, is missing/,
+            what: /\/vm\/vda\.qcow2, which contains the state of e1, is missing/,
             command: 'kvmsnap delete --metadata centos7-1 e1',
           },
         ],
@@ -64,7 +64,7 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = 
         }),
         finds: [
           {
-            what: /m1 is to be in \/vm\/m1\.mem, which is missing/,
+            what: /the memory file of m1, \/vm\/m1\.mem, is missing/,
             command: 'kvmsnap delete centos7-1 m1',
           },
         ],

@@ -108,8 +108,11 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
         finds: [
           {
             what: /interrupted/,
-            command:
-              'virsh start --paused centos7-1 && kvmsnap delete centos7-1 e2 && virsh destroy centos7-1',
+            commands: [
+              'virsh start --paused centos7-1',
+              'kvmsnap delete centos7-1 e2',
+              'virsh destroy centos7-1',
+            ],
           },
         ],
       },
@@ -125,7 +128,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
       {
         says: 'a deletion under way',
         facts: facts({ snapshots: interrupted, domain: { ...shutOff, busy: true } }),
-        finds: [{ what: /e2 is being deleted at this moment/ }],
+        finds: [{ what: /is deleting e2 now/ }],
       },
     ],
   },
@@ -138,7 +141,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
         facts: facts({ states: [state({ isInUse: true, writtenAtSeconds: TAKEN_AT + 10.5 })] }),
         finds: [
           {
-            what: /\/vm\/vda\.e1, which held the state of e2, is the disk in use now/,
+            what: /\/vm\/vda\.e1, which contained the state of e2, is in use by the VM now/,
             command: 'kvmsnap delete --metadata centos7-1 e2',
           },
         ],
@@ -151,12 +154,12 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
       {
         says: 'in use, and when it was written does not show',
         facts: facts({ states: [state({ isInUse: true, writtenAtSeconds: null })] }),
-        finds: [{ what: /in use now/ }],
+        finds: [{ what: /in use by the VM now/ }],
       },
       {
         says: 'an external snapshot was taken on it later',
         facts: facts({ snapshots: [layer('e1', 'qcow2'), layer('e2', 'e1', 10), layer('e4', 'e1', 30)] }),
-        finds: [{ what: /in use again afterwards: e4 was taken on it/ }],
+        finds: [{ what: /in use again later: snapshot e4 was taken on top of it/ }],
       },
       {
         says: 'an internal snapshot was taken on it later',
@@ -170,7 +173,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
             }),
           ],
         }),
-        finds: [{ what: /i4 was taken on it/ }],
+        finds: [{ what: /i4 was taken on top of it/ }],
       },
       {
         says: 'an internal one in it is older',
@@ -214,9 +217,9 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
         facts: facts({ states: [state({ writtenAtSeconds: TAKEN_AT + 13 })] }),
         finds: [
           {
-            what: /written to afterwards \(2026-11-23T09:06:53Z\)/,
+            what: /written to later \(2026-11-23T09:06:53Z\)/,
             hint: /--force/,
-            command: 'kvmsnap delete centos7-1 e2',
+            commands: ['kvmsnap delete centos7-1 e2'],
           },
         ],
       },
@@ -239,12 +242,12 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
       {
         says: 'libvirt lays one over the medium of a CD-ROM too',
         facts: facts({ overlayTargets: [place(), place({ target: 'hda', directory: 'read-only' })] }),
-        finds: [{ what: /^disk hda: .* over \/iso\/a\.iso too, and its file system is read-only/ }],
+        finds: [{ what: /^disk hda: .* on top of \/iso\/a\.iso too, but its file system is read-only/ }],
       },
       {
         says: 'a device',
         facts: facts({ overlayTargets: [place({ isFile: false })] }),
-        finds: [{ what: /and it is no file: a running guest would be lost$/ }],
+        finds: [{ what: /but it is not a file: a running guest would be lost$/ }],
       },
       {
         says: 'an immutable directory',
@@ -305,7 +308,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
         facts: facts({ current: 'e1' }),
         finds: [
           {
-            what: /would remove \/vm\/vda\.e1, on which the state of e2 lies/,
+            what: /would remove \/vm\/vda\.e1, which snapshot e2 needs/,
             command: 'virsh snapshot-current centos7-1 --snapshotname e3',
           },
         ],
@@ -335,7 +338,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
             layer('e2', 'e1', 10),
           ],
         }),
-        finds: [{ what: /on which disk vda of the VM lies/ }],
+        finds: [{ what: /which disk vda of the VM needs/ }],
       },
     ],
   },

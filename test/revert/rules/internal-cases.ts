@@ -137,7 +137,7 @@ export const INTERNAL_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = 
         }),
         finds: [
           {
-            what: /disk vdb: \/vm\/vdb does not hold the snapshot s1/,
+            what: /disk vdb \(\/vm\/vdb\) does not contain snapshot s1/,
             command: 'kvmsnap delete centos7-1 s1',
           },
         ],
@@ -147,7 +147,7 @@ export const INTERNAL_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = 
         facts: reverting({ images: new Map([['vda', seen({ tags: [tag('s1'), tag('s1', { id: '4' })] })]]) }),
         finds: [
           {
-            what: /holds 2 snapshots called s1 \(ids 1, 4\)/,
+            what: /contains 2 snapshots named s1 \(ids 1, 4\)/,
             hint: /older one/,
             command: 'qemu-img snapshot -d s1 --image-opts driver=qcow2,file.filename=/vm/vda.qcow2',
           },
@@ -183,7 +183,7 @@ export const INTERNAL_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = 
         }),
         finds: [
           {
-            what: /disk vda: in \/vm\/my a the snapshot s1 has the id 2/,
+            what: /disk vda: in \/vm\/my a, snapshot s1 has the id 2/,
             hint: /delete s1/,
             command: "qemu-img convert -U -l snapshot.name=2 -f qcow2 -O qcow2 '/vm/my a' '/vm/my a.2.copy'",
           },
@@ -202,7 +202,7 @@ export const INTERNAL_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = 
       {
         says: 'an image out of reach',
         facts: reverting(numbered(unseen('qcow2'))),
-        finds: [{ what: /^disk vda could not be looked at, and 7 is a number/ }],
+        finds: [{ what: /^disk vda was not inspected, and 7 is a number/ }],
       },
       {
         says: 'an image out of reach, and a name with a letter',
@@ -226,7 +226,7 @@ export const INTERNAL_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = 
       {
         says: 'in no image',
         facts: reverting({ snapshot: snapshot('s1', { memory: MEMORY }) }),
-        finds: [{ what: /s1 is a snapshot of a running VM, but no disk holds its memory/ }],
+        finds: [{ what: /s1 was taken of a running VM, but no disk contains its memory/ }],
       },
       {
         says: 'perhaps in an image out of reach',

@@ -55,7 +55,7 @@ export const OVERLAY_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
           domain: domain({ disks: [disk({ source: '/vm/vda.e3' })] }),
           snapshots: [snapshot('s1'), layer('e2', 'qcow2'), layer('e3', 'e2'), layer('other', 'elsewhere')],
         }),
-        finds: [{ what: /makes useless what lies on \/vm\/vda\.qcow2: e2, e3$/ }],
+        finds: [{ what: /makes the snapshots on top of \/vm\/vda\.qcow2 unusable: e2, e3$/ }],
       },
     ],
   },
@@ -67,7 +67,11 @@ export const OVERLAY_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
       {
         says: 'a backup in an overlay over what is reverted',
         facts: reverting({ domain: onOverlay, backup: true }),
-        finds: [{ what: /a backup would be in \/vm\/vda\.e2, which lies on \/vm\/vda\.qcow2/ }],
+        finds: [
+          {
+            what: /the backup would be in \/vm\/vda\.e2, but the revert changes its backing file \/vm\/vda\.qcow2/,
+          },
+        ],
       },
     ],
   },
@@ -81,10 +85,13 @@ export const OVERLAY_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
         facts: reverting({ backup: true, ...calledById('4', '3') }),
         finds: [
           {
-            what: /disk vda: .* the backup would get the id 4, .* instead of 4$/,
+            what: /disk vda: .* the backup would get the id 4\. .* instead of 4$/,
             hint: /without --backup/,
-            command:
-              'kvmsnap create-as centos7-1 id-4 && kvmsnap create-as centos7-1 before-4 && kvmsnap delete centos7-1 id-4',
+            commands: [
+              'kvmsnap create-as centos7-1 id-4',
+              'kvmsnap create-as centos7-1 before-4',
+              'kvmsnap delete centos7-1 id-4',
+            ],
           },
         ],
       },
@@ -97,7 +104,7 @@ export const OVERLAY_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = {
       {
         says: 'some',
         facts: backToE1(['i2']),
-        finds: [{ what: /\/vm\/vda\.e1.* holds the internal snapshot i2/ }],
+        finds: [{ what: /\/vm\/vda\.e1.* contains the internal snapshot i2/ }],
       },
       {
         says: 'where libvirt leaves the overlay, the current snapshot being internal',

@@ -135,7 +135,7 @@ export function storedDefinitionCases(
         {
           says: 'libvirt would make one from the template',
           facts: warm(withNvram),
-          finds: [{ what: /VARS.fd \(NVRAM\), which does not exist; libvirt would make a new one/ }],
+          finds: [{ what: /VARS.fd \(NVRAM\), which does not exist; libvirt would create a new one/ }],
         },
         {
           says: 'there is no template',
