@@ -5,6 +5,7 @@ import { allInText, inText } from '../model/text.ts';
 import { errorDocument } from '../output/documents.ts';
 import { humanBytes } from '../output/format.ts';
 import { type Column, section, VM_COLUMN } from '../output/view.ts';
+import { chooseSnapshots } from '../run/choose.ts';
 import type { Context } from '../run/context.ts';
 import {
   type ActionResult,
@@ -80,13 +81,20 @@ const COLUMNS: readonly Column<Row>[] = [
   },
 ];
 
-/** `delete`. Goes on after a failure; throws at the end when there was one. */
+const CHOICE = { asks: 'Delete which snapshots of', several: true };
+
+/**
+ * `delete`. Goes on after a failure; throws at the end when there was one. On a terminal, whoever names no snapshot is asked which.
+ */
 export async function deleteSnapshots(
   ctx: Context,
   { named: byVm, paired }: NamedSnapshots,
   options: DeleteOptions,
 ): Promise<void> {
-  const names = byVm.flatMap((each) => each.names);
+  const [{ vm } = { vm: '' }] = byVm;
+  const typed = byVm.flatMap((each) => each.names);
+  const mayChoose = typed.length === 0 && !options.current && !options.vm && ctx.terminal.hasPerson;
+  const names = mayChoose ? await chooseSnapshots(ctx, vm, CHOICE) : typed;
   if ((names.length === 0) === !options.current) {
     throw new KvmsnapError('usage', 'say which snapshots: their names, or --current (and not both)');
   }

@@ -25,6 +25,8 @@ export interface Terminal {
    * that cannot be opened, `interrupted` after Ctrl-C, and the reason of `stop` when that comes.
    */
   ask(question: string, stop: AbortSignal): Promise<boolean>;
+  /** Asks the same way for a line of text; '' where none is typed. */
+  askLine(question: string, stop: AbortSignal): Promise<string>;
   /** Says what `--silent` has held back. */
   release(): void;
   /** Redraws one line of progress on a terminal's stderr; in a pipe nothing. An empty text clears it. */
@@ -67,6 +69,11 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
     if (drawn) stderr.write('\r\x1b[K');
     drawn = false;
   };
+  const askLine = (question: string, stop: AbortSignal) =>
+    turns(() => {
+      clear();
+      return readAnswer(visibleLines([...unseen.splice(0), question].join('\n')), stop);
+    });
   return {
     out: screen(stdout),
     err,
@@ -89,12 +96,8 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
       for (const write of held ?? []) write();
       held = null;
     },
-    async ask(question, stop) {
-      return turns(() => {
-        clear();
-        return askYesNo(visibleLines([...unseen.splice(0), question].join('\n')), stop);
-      });
-    },
+    ask: async (question, stop) => /^(y|yes)$/i.test(await askLine(`${question} [y/N]`, stop)),
+    askLine,
     progress(text) {
       if (!err.isTerminal || silent) return;
       clear();
@@ -118,17 +121,17 @@ function cutTo(columns: number, text: string): string {
 }
 
 /**
- * Asks on /dev/tty and reads one line; the terminal's own Ctrl-D counts as no, and its Ctrl-C ends the run. Only the last
+ * Asks on /dev/tty and reads one line; the terminal's own Ctrl-D is an empty answer, and its Ctrl-C ends the run. Only the last
  * line is the prompt: readline redraws it, and cannot do so with what is longer than the screen.
  */
-async function askYesNo(question: string, stop: AbortSignal): Promise<boolean> {
+async function readAnswer(question: string, stop: AbortSignal): Promise<string> {
   stop.throwIfAborted();
   const { input, output } = openTerminal();
   const lines = question.split('\n');
-  const prompt = `${lines.pop()} [y/N] `;
+  const prompt = `${lines.pop()} `;
   for (const line of lines) output.write(`${line}\n`);
   const reader = createInterface({ input, output, signal: stop });
-  const answer = new Promise<boolean>((resolve, reject) => {
+  const answer = new Promise<string>((resolve, reject) => {
     for (const stream of [input, output]) stream.on('error', () => reader.close()); // it hung up
     reader.on('SIGINT', () => {
       // before close, which would have it count as a no
@@ -139,11 +142,11 @@ async function askYesNo(question: string, stop: AbortSignal): Promise<boolean> {
     reader.on('close', () => {
       if (!answered) output.write('\n');
       if (stop.aborted) reject(stop.reason);
-      else resolve(false);
+      else resolve('');
     });
     reader.question(prompt, (answer) => {
       answered = true;
-      resolve(/^(y|yes)$/i.test(answer.trim()));
+      resolve(answer.trim());
       reader.close();
     });
   });

@@ -4,6 +4,7 @@ import type { SnapshotReport } from '../model/report.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { stateWord } from '../output/format.ts';
 import { type Column, LEAVES, section, VM_COLUMN } from '../output/view.ts';
+import { chooseSnapshots } from '../run/choose.ts';
 import type { Context } from '../run/context.ts';
 import { operate } from '../run/operation.ts';
 import { show, showPlan } from '../run/show.ts';
@@ -39,13 +40,17 @@ const COLUMNS: readonly Column<Outcome>[] = [
   { key: 'backup', title: 'BACKUP', kind: 'text', value: ({ backup }) => backup?.name ?? null },
 ];
 
-/** `revert`. */
+const CHOICE = { asks: 'Revert to which snapshot of', several: false };
+
+/** `revert`. On a terminal, whoever names no snapshot is asked which. */
 export async function revert(
   ctx: Context,
   vmName: string,
-  name: string | undefined,
+  given: string | undefined,
   options: RevertOptions,
 ): Promise<void> {
+  const mayChoose = given === undefined && !options.current && ctx.terminal.hasPerson;
+  const [name] = mayChoose ? await chooseSnapshots(ctx, vmName, CHOICE) : [given];
   if ((name === undefined) === !options.current) {
     throw new KvmsnapError('usage', 'give either the name of a snapshot or --current');
   }

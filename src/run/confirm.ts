@@ -143,12 +143,17 @@ async function confirm(ctx: Context, question: Question, changes: Changes, done:
     );
   }
   const text = questionText(question, changes);
-  const answer = await ctx.terminal.ask(text, ctx.interrupts.stop).catch((error) => {
-    const isEnded = error instanceof KvmsnapError && error.code === 'interrupted';
-    throw isEnded ? new KvmsnapError(error.code, `${error.message}; ${done}`) : error;
-  });
+  const answer = await ctx.terminal.ask(text, ctx.interrupts.stop).catch(endWith(done));
   if (!answer) throw new KvmsnapError('declined', `declined; ${done}`);
 }
+
+/** Has a question that Ctrl-C ends say what was done so far. */
+export const endWith =
+  (done: string = NOTHING_DONE) =>
+  (error: unknown): never => {
+    const isEnded = error instanceof KvmsnapError && error.code === 'interrupted';
+    throw isEnded ? new KvmsnapError(error.code, `${error.message}; ${done}`) : error;
+  };
 
 const UNCHANGED: Changes = { come: [], gone: [] };
 

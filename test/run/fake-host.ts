@@ -84,6 +84,7 @@ export function fakeHost(): FakeHost {
         trace: () => undefined,
         hasPerson: false,
         ask: async () => false,
+        askLine: async () => '',
         progress: () => undefined,
         release: () => undefined,
       },

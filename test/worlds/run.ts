@@ -30,6 +30,7 @@ export async function run(args: readonly string[], answer: Answer, session: Sess
         said.push(`${question} [y/N] ${answer}\n`);
         return answer === true;
       },
+      askLine: async () => '',
       progress: () => undefined,
       release: () => undefined,
     };
