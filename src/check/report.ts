@@ -83,6 +83,7 @@ async function showFixes(ctx: Context, looked: readonly DomainOutcome<Judged>[])
     .filter(isBad);
   const commands = steps.flatMap((step) => step.commands);
   await showPlan(ctx, commands, {
+    vms: looked.map(({ vm }) => vm),
     document: {
       domains: looked.map((result) => ({
         ...domainResult(result),

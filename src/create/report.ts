@@ -131,7 +131,12 @@ export async function report(
     await showPlan(
       ctx,
       done.flatMap(({ planned }) => (planned ? [planned] : [])),
-      { document: { domains: results.map(plannedDocument(true)), freeMin }, sections: prunedSections, names },
+      {
+        vms: results.map(({ vm }) => vm),
+        document: { domains: results.map(plannedDocument(true)), freeMin },
+        sections: prunedSections,
+        names,
+      },
     );
     noteForeseen(ctx, lines);
   } else {

@@ -278,6 +278,7 @@ async function report(
       ctx,
       results.flatMap(({ value }) => value?.planned ?? []),
       {
+        vms: results.map(({ vm }) => vm),
         document: { domains: results.map(plannedDocument) },
         names: results.flatMap(({ vm, value }) =>
           (value?.alone ?? []).map(({ name }) => (single ? name : ownName(vm, name))),

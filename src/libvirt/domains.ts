@@ -302,8 +302,15 @@ function notFoundHint(word: string, vms: readonly DomainName[], { uri = '', runn
   const names = vms.map(({ name }) => name);
   const meant = nearest(word, names);
   if (meant !== null) return `did you mean ${inText(meant)}?`;
-  if (uri.endsWith('/session')) {
-    return `${uri} contains only the VMs of one user; to reach the VMs of the host, add --connect qemu:///system`;
-  }
-  return names.length === 0 ? `there is no VM at ${uri || 'this connection'}` : 'kvmsnap list shows all VMs';
+  const none = names.length === 0;
+  return (
+    sessionHint(uri) ??
+    (none ? `there is no VM at ${uri || 'this connection'}` : 'kvmsnap list shows all VMs')
+  );
 }
+
+/** What a user has to know who looks for the VMs of the host at this URI; null where they are. */
+export const sessionHint = (uri: string): string | null =>
+  uri.endsWith('/session')
+    ? `${uri} contains only the VMs of one user; to reach the VMs of the host, add --connect qemu:///system`
+    : null;

@@ -67,7 +67,7 @@ export async function revert(
     backup: backup || backupName !== undefined ? { name: backupName ?? null } : null,
   });
   const reverted = await operate(ctx, operation);
-  if ('planned' in reverted) return showPlan(ctx, reverted.planned);
+  if ('planned' in reverted) return showPlan(ctx, reverted.planned, { vms: [vm.domain] });
   await showReverted(ctx, reverted.done);
 }
 

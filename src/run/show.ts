@@ -1,13 +1,16 @@
 import type { VirshCommand } from '../libvirt/batch.ts';
+import { listDomains } from '../libvirt/domains.ts';
 import type { Domain } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import type { Canvas } from '../output/cell.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
+import { visible } from '../output/format.ts';
 import { render } from '../output/render.ts';
 import { SNAPSHOT_COLUMNS, SNAPSHOT_CSV } from '../output/snapshot-columns.ts';
 import { painterFor } from '../output/style.ts';
 import { section, type View, type ViewOf } from '../output/view.ts';
 import type { Context } from './context.ts';
+import type { ResultName } from './for-each-domain.ts';
 
 /** Prints a view in the format that the user chose; what people should know beside a table, on stderr. */
 export async function show(ctx: Context, view: View): Promise<void> {
@@ -62,9 +65,28 @@ export async function showSnapshot(
   });
 }
 
+/** Behind a command that names a VM by its UUID, the VM's name as a comment. `known` null: one process reads the names. */
+async function withVmNames(
+  { virsh }: Context,
+  commands: readonly string[],
+  known: readonly ResultName[] | null,
+): Promise<readonly string[]> {
+  if (!commands.some((line) => UUID.test(line))) return commands;
+  const vms = known ?? (await listDomains(virsh).catch(() => []));
+  return commands.map((line) => {
+    const named = vms.filter(({ uuid }) => uuid !== null && line.includes(uuid));
+    const names = named.map(({ name }) => visible(name));
+    return names.length === 0 ? line : `${line}  # ${names.join(', ')}`;
+  });
+}
+
+const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/;
+
 /** What a dry run says beside its commands. */
 interface Plan extends Partial<Pick<ViewOf<'dry-run'>, 'sections' | 'names'>> {
   readonly document?: Omit<ViewOf<'dry-run'>['document'], 'dryRun' | 'commands'>;
+  /** The VMs that the commands are about. */
+  readonly vms?: readonly ResultName[];
 }
 
 /**
@@ -84,7 +106,10 @@ export async function showPlan(
     rows: commands,
   });
   const asTable = ctx.settings.output === 'table';
-  if (asTable) ctx.terminal.print(commands.map((line) => `${line}\n`).join(''));
+  if (asTable)
+    ctx.terminal.print(
+      (await withVmNames(ctx, commands, more.vms ?? null)).map((line) => `${line}\n`).join(''),
+    );
   const sections = [...(asTable ? [] : [lines]), ...(more.sections ?? [])];
   if (asTable && sections.length > 0) ctx.terminal.print('\n');
   await show(ctx, {

@@ -23,7 +23,7 @@ import { concludeDomains, type DomainOutcome, type ResultName } from '../run/for
 import { adviceBeneath, ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
-import { chooseDomains, nothingLeft } from '../vm/select.ts';
+import { chooseDomains, nothingLeft, noVmsText } from '../vm/select.ts';
 import type { ListOptions } from './command.ts';
 import { listOne } from './list-one.ts';
 import { chosenOf, listedRows, reportsOf, sumLine, unreadDocument } from './listed.ts';
@@ -132,7 +132,7 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
       : overviews.flatMap((overview, i) =>
           (rows[i] ?? []).flatMap(({ name }) => (name === null ? [] : ownName(overview.vm, name))),
         ),
-    empty: overviews.length === 0 ? 'there are no VMs' : `no snapshot of ${count} is listed`,
+    empty: overviews.length === 0 ? await noVmsText(ctx) : `no snapshot of ${count} is listed`,
     remarks:
       overviews.length === 0
         ? []

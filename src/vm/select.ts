@@ -6,6 +6,7 @@ import {
   listDomains,
   readDomain,
   readDomains,
+  sessionHint,
 } from '../libvirt/domains.ts';
 import type { SnapshotsRead } from '../libvirt/snapshots.ts';
 import { nearest } from '../model/names.ts';
@@ -123,6 +124,12 @@ export async function readAllSnapshots(
     readings.map(({ domain, snapshotNames }) => ({ ...domain, names: snapshotNames })),
   );
   return new Map(readings.map(({ domain }, i) => [domain.uuid, snapshots[i] ?? NO_SNAPSHOTS]));
+}
+
+/** What to say of a connection without any VM; one process. */
+export async function noVmsText({ virsh }: Pick<Context, 'virsh'>): Promise<string> {
+  const [uri] = (await virsh.read([['uri']])).texts;
+  return ['there are no VMs', sessionHint(uri?.trim() ?? '')].filter((part) => part !== null).join(': ');
 }
 
 /** The failure of a selection that selects no VM; `chosen` counts the VMs whose state was read. */

@@ -104,12 +104,12 @@ describe.each(['shut off', 'running'])('of a %s VM', (wanted) => {
     const before = fingerprint(vm);
     const planned = await kvmsnap(['create-as', 'web-1', 's1', '--external', '--dry-run', '--force']);
     expect(planned.stdout).toMatch(/^virsh snapshot-create-as .*\n$/);
-    expect(planned.stdout).toContain(` ${line}\n`);
+    expect(planned.stdout).toContain(` ${line}  # web-1\n`);
     expect(fingerprint(vm)).toEqual(before);
 
     const result = await kvmsnap(['-v', '--json', 'create-as', 'web-1', 's1', '--external', '--force']);
     expect(result.code).toBe(0);
-    expect(result.stderr).toContain(`+ ${planned.stdout}`);
+    expect(result.stderr).toContain(`+ ${planned.stdout.replace(/ {2}#.*$/m, '')}`);
     expect(fitting('create', JSON.parse(result.stdout)).domains[0]?.snapshot).toMatchObject({
       state: runs ? 'running' : 'shutoff',
       location: 'external',

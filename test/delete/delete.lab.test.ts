@@ -165,7 +165,7 @@ describe('names', () => {
     const plan = async (...names: string[]) =>
       (await succeed('delete', 'family', ...names, '--children-only', '--dry-run')).stdout;
     const line = (name: string) =>
-      `virsh snapshot-delete --domain ${vm.uuid} --snapshotname ${name} --children-only\n`;
+      `virsh snapshot-delete --domain ${vm.uuid} --snapshotname ${name} --children-only  # family\n`;
     expect(await plan('s2', 's1')).toBe(line('s2') + line('s1'));
     // what goes with the one before needs no line
     expect(await plan('s1', 's2')).toBe(line('s1'));

@@ -189,10 +189,10 @@ describe('which snapshot', () => {
     const withBackup = await succeed('revert', 'dry', 's1', '--dry-run', '--backup-name', 'kept one');
     expect(facts(vm)).toEqual(before);
     const revert = `virsh snapshot-revert --domain ${vm.uuid} --snapshotname s1`;
-    expect(stdout).toBe(`${revert}\n`);
+    expect(stdout).toBe(`${revert}  # dry\n`);
     const [create = '', then] = withBackup.stdout.split('\n');
     expect(create).toMatch(new RegExp(`^virsh snapshot-create-as --domain ${vm.uuid} --name 'kept one' `));
-    expect(then).toBe(revert);
+    expect(then).toBe(`${revert}  # dry`);
     expect(await document('dry-run', 'revert', 'dry', 's1', '--dry-run')).toMatchObject({
       commands: [revert],
     });

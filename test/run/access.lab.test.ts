@@ -194,6 +194,10 @@ describe('an ordinary user', () => {
       const result = await kvmsnap(['list', 'web'], stranger);
       expect(result).toMatchObject({ code: 4, stdout: '' });
       expect(result.stderr).toMatch(/no such VM: web\nhint: .*--connect qemu:\/\/\/system/);
+      const all = await kvmsnap(['list'], stranger);
+      expect(all.code).toBe(0);
+      expect(all.stderr).toMatch(/^there are no VMs: qemu:\/\/\/session .*--connect qemu:\/\/\/system\n$/);
+      expect(await kvmsnap(['list', '--json'], stranger)).toMatchObject({ code: 0, stderr: '' });
     } finally {
       // it may be just about to fork into the background
       const isOver = () => {
@@ -227,7 +231,7 @@ describe('another host', () => {
     const args = ['-c', 'qemu+ssh://localhost/system', 'create-as', 'web', 's1', '--dry-run'];
     const { stdout } = await kvmsnap(args, shortSsh());
     expect(stdout).toMatch(
-      /^virsh -c qemu\+ssh:\/\/localhost\/system snapshot-create-as --domain \S+ --name s1\n$/,
+      /^virsh -c qemu\+ssh:\/\/localhost\/system snapshot-create-as --domain \S+ --name s1 {2}# web\n$/,
     );
   });
 

@@ -142,3 +142,26 @@ describe('check --fix --dry-run', () => {
     expect(existsSync(pathOf(fine))).toBe(true);
   });
 });
+
+test('a command with a UUID says whose it is, also in a shell, and no name can add to the command', async () => {
+  const vms = ['web', 'two words; touch touched #'].map(small);
+  const { stdout, code } = await dryRun('create-as', '*', 's1');
+  expect(code).toBe(0);
+  const lines = stdout.trim().split('\n');
+  expect(lines.map((line) => line.replace(/^virsh snapshot-create-as --domain \S+ .*? {2}# /, ''))).toEqual([
+    'two words; touch touched #',
+    'web',
+  ]);
+  pasteOk(stdout);
+  expect(vms.map(snapshotNames)).toEqual([['s1'], ['s1']]);
+  expect(existsSync('touched')).toBe(false);
+  expect((await dryRun('create-as', 'web', 's2', '--json')).stdout).not.toContain('#');
+  expect((await dryRun('current', 'web', '--set', 's1')).stdout).toBe('');
+  for (const args of [
+    ['hold', 'web', 's1'],
+    ['describe', 'web', 's1', 'x # y'],
+    ['delete', 'web', 's1'],
+    ['revert', 'web', 's1'],
+  ])
+    expect((await dryRun(...args)).stdout).toMatch(/ {2}# web\n$/);
+});

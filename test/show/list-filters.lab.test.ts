@@ -109,7 +109,7 @@ describe("the snapshot's XML, as libvirt has it", () => {
 test('current --set moves the mark, and nothing else', async () => {
   const before = { xml: domainXml(vm), names: snapshotNames(vm) };
   const { stdout } = await succeed('current', 'tree', '--set', 'run', '--dry-run');
-  expect(stdout).toBe(`virsh snapshot-current --domain ${vm.uuid} --snapshotname run\n`);
+  expect(stdout).toBe(`virsh snapshot-current --domain ${vm.uuid} --snapshotname run  # tree\n`);
   expect(currentSnapshot(vm)).toBe('paused');
   expect((await succeed('current', 'tree', '--set', 'run')).stdout).toBe('run\n');
   expect(currentSnapshot(vm)).toBe('run');
