@@ -4,7 +4,7 @@ import { readSnapshots } from '../libvirt/snapshots.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { inText } from '../model/text.ts';
 import { renderTable } from '../output/table.ts';
-import type { Column } from '../output/view.ts';
+import { type Column, LEAVES } from '../output/view.ts';
 import { reportOn } from '../vm/load.ts';
 import { endWith } from './confirm.ts';
 import type { Context } from './context.ts';
@@ -26,13 +26,20 @@ interface Row {
 const COLUMNS: readonly Column<Row>[] = [
   { key: 'number', title: '', kind: 'count', value: ({ number }) => number },
   { key: 'name', title: 'NAME', kind: 'text', value: ({ snapshot }) => snapshot.name },
-  { key: 'createdAt', title: 'CREATED', kind: 'time', value: ({ snapshot }) => snapshot.createdAtSeconds },
+  {
+    key: 'createdAt',
+    title: 'CREATED',
+    kind: 'time',
+    age: true,
+    value: ({ snapshot }) => snapshot.createdAtSeconds,
+  },
   {
     key: 'description',
     title: 'DESCRIPTION',
     kind: 'text',
     value: ({ snapshot }) => describe(snapshot),
-    flexible: true,
+    leaves: LEAVES.description,
+    wraps: true,
   },
 ];
 
@@ -60,8 +67,10 @@ export async function chooseSnapshots(
   const rows = reportOn(reading, snapshots, null).map((snapshot, i): Row => ({ number: i + 1, snapshot }));
   if (rows.length === 0) throw new KvmsnapError('not-found', `the VM ${inText(vm)} has no snapshots`);
   const names = rows.map(({ snapshot }) => snapshot.name);
-  const canvas = { isTerminal: true, columns: ctx.terminal.err.columns, now: ctx.clock.now() / 1000 };
-  const table = await renderTable<Row>({ columns: COLUMNS, rows }, { ...canvas, paint: (_, text) => text });
+  const { columns, ascii } = ctx.terminal.err;
+  const canvas = { isTerminal: true, columns, ascii, now: ctx.clock.now() / 1000 };
+  const section = { columns: COLUMNS, rows };
+  const { text: table } = await renderTable<Row>(section, { ...canvas, paint: (_, text) => text });
   const how = several ? 'numbers such as 1 3 or 2-4' : `1-${names.length}`;
   const question = `${asks} ${inText(vm)}? (${how}; Enter for none)`;
   for (let text = `${table}${question}`; ; ) {

@@ -1,5 +1,4 @@
 import type { VirshCommand } from '../libvirt/batch.ts';
-import { listDomains } from '../libvirt/domains.ts';
 import type { Domain } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import type { Canvas } from '../output/cell.ts';
@@ -72,6 +71,7 @@ async function withVmNames(
   known: readonly ResultName[] | null,
 ): Promise<readonly string[]> {
   if (!commands.some((line) => UUID.test(line))) return commands;
+  const { listDomains } = await import('../libvirt/domains.ts');
   const vms = known ?? (await listDomains(virsh).catch(() => []));
   return commands.map((line) => {
     const named = vms.filter(({ uuid }) => uuid !== null && line.includes(uuid));
