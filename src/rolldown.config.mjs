@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { defineConfig } from 'rolldown';
 
-/** The licences of what is inlined must travel with it. */
-const licences = {
+/** The licenses of what is inlined must travel with it. */
+const licenses = {
   name: 'third-party-licenses',
   generateBundle(_, bundle) {
     const modules = Object.values(bundle).flatMap((chunk) => Object.keys(chunk.modules ?? {}));
@@ -25,7 +25,7 @@ export default defineConfig({
   moduleTypes: { '.md': 'text' },
   input: 'src/main.ts',
   platform: 'node',
-  plugins: [licences],
+  plugins: [licenses],
   output: {
     dir: 'dist',
     format: 'cjs',

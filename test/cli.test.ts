@@ -237,7 +237,7 @@ describe('what cannot be meant', () => {
     ],
     [
       ['prune', 'vm', '--label', 'a b'],
-      /'a b' is invalid. It cannot be used as a label: letters/,
+      /'a b' is invalid. It cannot be used as a label: use only letters/,
       /prune --help/,
     ],
     [['check', '--max-age', '90m'], /minutes or months/, /^write min or mo/],

@@ -116,13 +116,13 @@ async function registerOne(
 export async function printXml(
   ctx: Context,
   { targets }: Targets,
-  { name, spec, labelled, description }: Asked,
+  { name, spec, labeled, description }: Asked,
   { memspec, diskspec = [], external = false }: CreateOptions,
 ): Promise<void> {
   const { snapshotXml } = await import('./print-xml.ts');
   for (const { reading } of targets) {
     if (reading instanceof KvmsnapError) throw reading;
-    const isNamed = typeof name === 'string' || labelled || external;
+    const isNamed = typeof name === 'string' || labeled || external;
     const typed = {
       name: isNamed ? name : null,
       description,

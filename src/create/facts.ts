@@ -24,7 +24,7 @@ interface KnownFacts {
   readonly daemonVersion?: DaemonVersion;
   /** Absent: an internal snapshot. */
   readonly plan?: SnapshotPlan;
-  readonly labelled?: boolean;
+  readonly labeled?: boolean;
   readonly users?: ImageUsers;
 }
 
@@ -35,7 +35,7 @@ export async function readCreateFacts(
   name: string,
   known: KnownFacts = {},
 ): Promise<CreateFacts> {
-  const { plan = internalPlan(domain), labelled = false } = known;
+  const { plan = internalPlan(domain), labeled = false } = known;
   const disks = domain.disks.filter(takesPart);
   const targets = disks.map((disk) => disk.target);
   const running = isActive(domain.state);
@@ -73,7 +73,7 @@ export async function readCreateFacts(
     mode: plan.mode,
     targetFiles,
     agent,
-    labelled,
+    labeled,
     snapshotNames,
     daemonVersion,
     blockJobs: runtime.blockJobs,

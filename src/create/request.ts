@@ -1,5 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
-import { labelledName } from '../model/labels.ts';
+import { labeledName } from '../model/labels.ts';
 import { automaticName } from '../model/names.ts';
 import type { SnapshotSpec } from '../model/snapshot-spec.ts';
 import type { PruneRequest } from '../prune/prune.ts';
@@ -18,7 +18,7 @@ export interface SnapshotRequest {
   /** What is created, and how; absent for an internal snapshot. */
   readonly spec?: SnapshotSpec;
   /** Whether the name begins with a label. */
-  readonly labelled?: boolean;
+  readonly labeled?: boolean;
   /** The file that `spec` and the description come from. */
   readonly xml?: XmlFile;
 }
@@ -50,13 +50,13 @@ export function toRequest(
       'usage',
       '--label cannot be combined with --no-metadata: prune would not find the snapshot',
     );
-  const maker: NameMaker = label === null ? automaticName : (now, taken) => labelledName(label, now, taken);
+  const maker: NameMaker = label === null ? automaticName : (now, taken) => labeledName(label, now, taken);
   return {
     name: name ?? maker,
     description: options.description ?? null,
     force: options.force ?? false,
     spec,
-    labelled: label !== null,
+    labeled: label !== null,
   };
 }
 

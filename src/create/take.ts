@@ -62,7 +62,7 @@ export async function takeSnapshot(
 
 const taking = (
   first: DomainReading,
-  { name: wanted, description, force, spec = INTERNAL_SPEC, labelled = false, xml }: SnapshotRequest,
+  { name: wanted, description, force, spec = INTERNAL_SPEC, labeled = false, xml }: SnapshotRequest,
 ): Operation<Prepared, Failed, Taken, PlannedSnapshot> => ({
   async load(ctx, again) {
     const { uuid, name: vm } = first.domain;
@@ -75,7 +75,7 @@ const taking = (
     const facts = await readCreateFacts(ctx, reading, name, {
       images: images ?? undefined,
       plan,
-      labelled,
+      labeled,
     });
     await requireNotBegun(ctx, facts);
     noteUnseen(ctx, domain, facts.images);

@@ -6,20 +6,20 @@ export interface FileSystem extends Pick<Capacity, 'sizeBytes' | 'freeBytes'> {
   readonly id: string;
 }
 
-/** A file system of the host, and the directory that it is mounted on. */
+/** A file system of the host, with the directory on which it is mounted. */
 export interface MountedFileSystem extends FileSystem {
   readonly mountPoint: string;
 }
 
 /**
- * The file system of a file at an absolute path, as `df` shows it. Null for what is no file (a block device), or out of
- * reach.
+ * The file system of a file at an absolute path, as `df` shows it. Null if it is not a file (but a block device) or
+ * cannot be reached.
  */
 export async function fileSystemOf(files: HostFiles, path: string): Promise<MountedFileSystem | null> {
   try {
     const real = await files.realpath(path);
     if ((await files.stat(real)).kind !== 'file') return null;
-    // by its directory: a file of an overlayfs can have a device number of its own
+    // found through its directory, because a file of an overlayfs can have another device number
     const mount = await mountOf(files, dirname(real));
     const capacity = await files.capacity(real);
     return capacity && { ...mount, ...capacity };
@@ -28,7 +28,7 @@ export async function fileSystemOf(files: HostFiles, path: string): Promise<Moun
   }
 }
 
-/** The highest directory above, or this one, that is on the same device. */
+/** The highest directory in this path that is on the same device. */
 async function mountOf(
   files: HostFiles,
   directory: string,

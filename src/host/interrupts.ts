@@ -2,41 +2,46 @@ import { setMaxListeners } from 'node:events';
 import { type EndingSignal, type FailureCode, KvmsnapError, SIGNAL_FAILURES } from '../errors.ts';
 
 /**
- * What a signal or the time limit does. A read ends at once. A write cannot be cancelled, since libvirtd carries on
- * without its client (hazard 8): the first signal waits for the true end, a second one and the limit stop waiting.
+ * What a signal or the time limit does. A read ends at once. A write cannot be canceled, because libvirtd continues
+ * without its client (hazard 8): after the first signal kvmsnap waits until libvirt has finished; a second signal and
+ * the time limit stop waiting.
  */
 export interface Interrupts {
-  /** Aborted, with the KvmsnapError to throw, when the run is to end now. */
+  /** Aborted if the run must end now; its reason is the KvmsnapError to throw. */
   readonly stop: AbortSignal;
-  /** The failure to end with, once the write under way has been seen through; null while nothing was asked. */
+  /** The failure with which the run ends after the write under way is finished; null as long as there was no signal. */
   readonly pending: KvmsnapError | null;
-  /** What goes on without us after a bug of ours in the middle of a write, as a sentence; null when nothing was being written. */
+  /**
+   * A sentence about what continues without kvmsnap after a bug in the middle of a write; null if nothing was being
+   * written.
+   */
   readonly abandoned: string | null;
-  /** The failure to end with when this was thrown: one of a write that was seen through after a signal is told with it. */
+  /** The failure to end with if this was thrown; after a signal it includes the failure of the write that was finished. */
   explain(error: unknown): unknown;
   raise(signal: EndingSignal): void;
   expire(seconds: number): void;
   /**
-   * Runs a write and the look afterwards. `what` says what is carried on with, should we stop waiting, and `by` whom. Throws
-   * `pending` itself where nothing was begun, and a failure of its own, which tells of this write alone, where we stop waiting.
+   * Runs a write and its verification. `what` names the write and `by` the tool that continues if kvmsnap stops
+   * waiting. Throws `pending` itself if nothing was begun, and a failure about this write only if kvmsnap stops
+   * waiting.
    */
   protect<T>(what: string, task: () => Promise<T>, by?: Writer): Promise<T>;
-  /** Something was written that is still to be looked at: until the returned function is called, a first signal waits. */
+  /** Something was written that is not verified yet: until the returned function is called, a first signal waits. */
   hold(): () => void;
 }
 
-/** Who carries a write on without us. */
+/** The tool that continues a write without kvmsnap. */
 export type Writer = 'libvirtd' | 'qemu-img';
 
-/** `note` tells the user why nothing ends yet. */
+/** `note` tells the user why the run does not end yet. */
 export function createInterrupts(note: (line: string) => void): Interrupts {
   const controller = new AbortController();
-  setMaxListeners(0, controller.signal); // every process under way listens
+  setMaxListeners(0, controller.signal); // each process under way listens to it
   let pending: KvmsnapError | null = null;
   const writing = new Map<string, Writer>();
   let holds = 0;
 
-  /** Why the run stops at once, before what it left under way is told. */
+  /** The reason why the run stops at once, without what it leaves under way. */
   let reason: { readonly code: FailureCode; readonly why: string } | null = null;
   const end = (code: FailureCode, why: string) => {
     reason = { code, why };
@@ -51,7 +56,7 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
     },
     get abandoned() {
       if (writing.size === 0) return null;
-      return `${writersOf(writing)} continues with ${[...writing.keys()].join(', ')}. kvmsnap list shows how it ended; until then the VM may be paused`;
+      return `${continues(writing)}. kvmsnap list shows how it ended; until then the VM may be paused`;
     },
     explain(error) {
       if (!pending || !(error instanceof KvmsnapError) || error.code === pending.code) return error;
@@ -62,13 +67,15 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
       if (writing.size + holds === 0 || pending) return end(code, `ended by ${signal}`);
       pending = new KvmsnapError(code, `ended by ${signal}`);
       if (writing.size === 0)
-        return note(`${signal}: looking at what was done, and then it ends (once more: ends at once)`);
+        return note(
+          `${signal}: verifying what was done before kvmsnap ends; ${again(signal)} to end at once`,
+        );
       note(
-        `${signal}: ${writersOf(writing) === 'libvirtd' ? 'libvirt' : writersOf(writing)} cannot cancel this; waiting for its true end (once more: stop waiting, it carries on)`,
+        `${signal}: ${writersOf(writing) === 'libvirtd' ? 'libvirt' : writersOf(writing)} cannot cancel this. Waiting for it to finish; ${again(signal)} to stop waiting (it continues in the background)`,
       );
     },
     expire(seconds) {
-      end('timed-out', `not done within ${seconds} s`);
+      end('timed-out', `timed out after ${seconds} s`);
     },
     hold() {
       holds++;
@@ -82,7 +89,7 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
         writing.delete(what);
         return result;
       } catch (error) {
-        // after a bug of ours nobody has seen how the write ended
+        // after a bug, it is unknown how the write ended
         if (error instanceof KvmsnapError) writing.delete(what);
         throw reason && error === pending ? leaving(reason.code, reason.why, new Map([[what, by]])) : error;
       }
@@ -94,12 +101,17 @@ type Writes = ReadonlyMap<string, Writer>;
 
 const writersOf = (writes: Writes): string => [...new Set(writes.values())].join(' and ');
 
-/** The failure of a run that stops now and leaves these writes to themselves. */
+/** `libvirtd continues with the snapshot s1` */
+const continues = (writes: Writes): string =>
+  `${writersOf(writes)} ${new Set(writes.values()).size === 1 ? 'continues' : 'continue'} with ${[...writes.keys()].join(', ')}`;
+
+const again = (signal: EndingSignal): string =>
+  signal === 'SIGINT' ? 'press Ctrl-C again' : 'send another signal';
+
+/** The failure of a run that stops now while these writes continue. */
 function leaving(code: FailureCode, why: string, writes: Writes): KvmsnapError {
   if (writes.size === 0) return new KvmsnapError(code, why);
-  return new KvmsnapError(
-    code,
-    `${why}; stopped waiting, but ${writersOf(writes)} carries on: ${[...writes.keys()].join(', ')}`,
-    { hint: 'kvmsnap list shows how it ended; until then the VM may be paused' },
-  );
+  return new KvmsnapError(code, `${why}; kvmsnap stopped waiting, but ${continues(writes)}`, {
+    hint: 'kvmsnap list shows how it ended; until then the VM may be paused',
+  });
 }

@@ -16,14 +16,14 @@ import { KvmsnapError } from '../errors.ts';
 import type { Capacity, FileKind, FileStatus, HostFiles, OpenFile } from './files.ts';
 import type { Executed } from './processes.ts';
 
-/** HostFiles of the host that kvmsnap itself runs on. */
+/** HostFiles for the host on which kvmsnap itself runs. */
 
-/** Runs stat(1), for what Node.js does not tell of a file system. */
+/** Runs stat(1), for facts about a file system that Node.js does not provide. */
 export type RunStat = (args: readonly string[]) => Promise<Executed>;
 
 /** The files of this host. */
 export const createLocalFiles = (runStat: RunStat): HostFiles => ({
-  // inodes of more than 53 bits are common: btrfs, FUSE, NFS
+  // inodes of more than 53 bits are common on btrfs, FUSE and NFS
   stat: async (path) => statusOf(await stat(path, { bigint: true })),
   statfs: async (path) => {
     const { type, bavail, bfree, bsize } = await statfs(path);
@@ -73,12 +73,12 @@ function statusOf(found: BigIntStats): FileStatus {
 /** The unit of st_blocks (stat(2)), whatever the block size of the file system. */
 const BLOCK_BYTES = 512;
 
-/** Magic numbers of file systems whose blocks are counted in `f_bsize` (statfs(2)): ext2 to ext4, XFS, Btrfs, tmpfs. */
+/** Magic numbers of file systems that count blocks in `f_bsize` (statfs(2)): ext2 to ext4, XFS, Btrfs, tmpfs. */
 const COUNTED_IN_BSIZE: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994]);
 
 /**
- * On other file systems, such as FUSE and virtiofs, blocks are counted in a unit of their own (`f_frsize`), which Node.js
- * does not tell: stat(1) is asked.
+ * Other file systems, such as FUSE and virtiofs, count blocks in another unit (`f_frsize`). Node.js does not provide
+ * it, so stat(1) is used.
  */
 async function capacityAt(path: string, runStat: RunStat): Promise<Capacity | null> {
   const { type, blocks, bavail, bsize } = await statfs(path);
@@ -86,7 +86,7 @@ async function capacityAt(path: string, runStat: RunStat): Promise<Capacity | nu
   const stdout = await runStat(['--file-system', '--format=%S %b %a', '--', path]).then(
     (answer) => answer.stdout,
     (error: unknown) => {
-      // the run is to end
+      // the run must end
       if (error instanceof KvmsnapError && error.code !== 'tool-missing') throw error;
       return '';
     },
@@ -97,12 +97,12 @@ async function capacityAt(path: string, runStat: RunStat): Promise<Capacity | nu
 }
 
 async function openImage(path: string): Promise<OpenFile | null> {
-  // before it is opened: opening a pipe would wait for a writer, or wake one
+  // before it is opened, because opening a pipe would wait for a writer or wake one
   if (!isImage(await stat(path))) return null;
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
     const found = await file.stat();
-    // another file may have come to that name since
+    // another file may have got that name since
     if (isImage(found)) return await openFileOf(file, found);
   } catch (error) {
     await file.close();

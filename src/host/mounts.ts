@@ -1,28 +1,28 @@
 import type { HostFiles } from './files.ts';
 
-/** How the host sees the file systems that are mounted. Format: proc(5), /proc/pid/mountinfo. */
+/** Reads which file systems are mounted on the host. Format: proc(5), /proc/pid/mountinfo. */
 
 export interface Mount {
   /** The directory that it is mounted on. */
   readonly point: string;
-  /** By the options of this mount alone. */
+  /** Whether the options of this mount make it read-only. */
   readonly isReadOnly: boolean;
-  /** By those of the file system itself: so it is under every mount. */
+  /** Whether the file system itself is read-only, and therefore at every mount. */
   readonly isFileSystemReadOnly: boolean;
 }
 
-/** The mount that an absolute path without links is seen through; null where that cannot be told. */
+/** The mount of an absolute path without links; null if it is unknown. */
 export async function mountOf(files: HostFiles, path: string): Promise<Mount | null> {
   const text = await files.read('/proc/self/mountinfo').catch(() => new Uint8Array());
   return findMount(new TextDecoder().decode(text), path);
 }
 
-/** The same in the text of a mountinfo. */
+/** The same from the text of a mountinfo file. */
 export function findMount(text: string, path: string): Mount | null {
   const isAbove = ({ point }: Mount) => point === '/' || path === point || path.startsWith(`${point}/`);
   const above = text.split('\n').flatMap(parseMount).filter(isAbove);
   const deepest = Math.max(...above.map(({ point }) => point.length));
-  // the last of several on one directory covers the others
+  // of several mounts on one directory, the last one covers the others
   return above.findLast(({ point }) => point.length === deepest) ?? null;
 }
 

@@ -16,50 +16,59 @@ import pLimit from 'p-limit';
 import { KvmsnapError } from '../errors.ts';
 import { commandLine } from '../model/quote.ts';
 
-/** Runs virsh, qemu-img and stat: no shell, no terminal, one environment, one way to stop. */
+/**
+ * Runs virsh, qemu-img and stat, always without a shell or terminal, with the same environment and the same way to
+ * stop.
+ */
 
 export type Tool = 'virsh' | 'qemu-img' | 'stat';
 
 export interface Executed {
   readonly stdout: string;
   readonly stderr: string;
-  /** Null when a signal ended it, which is no answer of libvirt: the job may go on in the daemon. */
+  /** Null if a signal ended it; that is not an answer of libvirt, and the job may continue in the daemon. */
   readonly exitCode: number | null;
 }
 
 export interface Exec {
-  /** Runs a command that changes nothing. Killed, and `timed-out` thrown, after the read limit; `refused` when it prints too much. */
+  /**
+   * Runs a command that changes nothing. After the read limit it is killed and `timed-out` is thrown; `refused` if its
+   * output exceeds the limit.
+   */
   read(tool: Tool, args: readonly string[]): Promise<Executed>;
-  /** Runs a command that changes something. It is never killed: libvirtd would carry on without telling (hazard 8). */
+  /** Runs a command that changes something. It is never killed, because libvirtd would continue unobserved (hazard 8). */
   write(tool: Tool, args: readonly string[]): Promise<Executed>;
   /**
-   * The same of a command that must come to its end though we are killed: a pipe would break with us, and the next word
-   * into it kill the tool (SIGPIPE). So what it says goes to files, which are read when it has ended.
+   * The same for a command that must finish even if kvmsnap is killed. A pipe to kvmsnap would break then, and SIGPIPE
+   * would kill the tool at its next write. So its output goes to files, which are read after it has ended.
    */
   writeToTheEnd(tool: Tool, args: readonly string[]): Promise<Executed>;
 }
 
 export interface ExecOptions {
-  /** Aborted when the run is to end now; its reason is the KvmsnapError to throw. */
+  /** Aborted if the run must end now; its reason is the KvmsnapError to throw. */
   readonly stop: AbortSignal;
-  /** Seconds that a read may take. libvirtd itself waits 30 s for a VM's lock before it says busy. */
+  /** Seconds that a read may take. libvirtd itself waits 30 s for a VM's lock before it reports that the VM is busy. */
   readonly readLimitSeconds: number;
-  /** More than any answer has; beyond it, a read fails. */
+  /** The most bytes of output; a read with more fails. */
   readonly mostBytes: number;
-  /** Told each command line, ready to paste, before it runs. */
+  /** Called with each command line, ready to paste, before it runs. */
   readonly onRun: (line: string) => void;
 }
 
-/** Names of variables that make virsh print debug text among its data. */
+/** Variables that make virsh print debug text within its data. */
 const NOISY = /^(VIRSH_DEBUG|VIRSH_LOG_FILE|LIBVIRT_DEBUG|LIBVIRT_LOG_.*)$/;
 
-/** English and UTF-8: `LC_ALL=C` mangles names in virsh's tables, and LANGUAGE would translate them (hazard 20). */
+/**
+ * The environment of the tools: English and UTF-8, because `LC_ALL=C` mangles names in virsh's tables and LANGUAGE
+ * would translate the output (hazard 20).
+ */
 function toolEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !NOISY.test(name));
   return { ...Object.fromEntries(kept), LC_ALL: 'C.UTF-8', LANGUAGE: '' };
 }
 
-/** Ours, unless it is gone or closed to us: then nothing could be started in it. */
+/** The working directory; another one if it is gone or not accessible, because no process could be started in it. */
 function workingDirectory(): string {
   try {
     const directory = process.cwd();
@@ -73,7 +82,7 @@ function workingDirectory(): string {
 /** The real Exec. */
 export function createExec({ stop, readLimitSeconds, mostBytes, onRun }: ExecOptions): Exec {
   const limitReads = pLimit(READS_AT_ONCE);
-  // A process group of its own: Ctrl-C in the terminal must not reach virsh in the middle of a write.
+  // a process group of its own, because Ctrl-C in the terminal must not reach virsh in the middle of a write
   const common = {
     cwd: workingDirectory(),
     env: toolEnvironment(),
@@ -100,7 +109,8 @@ export function createExec({ stop, readLimitSeconds, mostBytes, onRun }: ExecOpt
       cancelSignal: stop,
       killSignal: 'SIGKILL',
     });
-    // execa ends the tool alone, or breaks its pipe: what the tool has started, such as ssh, would hold the other end of it
+    // execa would end only the tool; processes that it has started, such as ssh, would keep the other end of the pipe
+    // open
     child.once('exit', (code) => code !== 0 && killGroup(child.pid));
     const result = await child;
     stop.throwIfAborted();
@@ -134,7 +144,7 @@ export function createExec({ stop, readLimitSeconds, mostBytes, onRun }: ExecOpt
         const child = execa(tool, args, {
           ...common,
           buffer: false,
-          // a descriptor of ours, which execa takes and its types do not know
+          // a file descriptor, which execa accepts although its types do not include it
           stdout: stdout.file as unknown as 'inherit',
           stderr: stderr.file as unknown as 'inherit',
         });
@@ -156,7 +166,7 @@ interface Ended {
   readonly cause?: unknown;
 }
 
-/** What a tool has said and how it ended; throws where it could not be started. */
+/** The output of a tool and how it ended; throws if it could not be started. */
 function executed(tool: Tool, ended: Ended, said: Pick<Executed, 'stdout' | 'stderr'>): Executed {
   if (ended.failed && ended.exitCode === undefined && ended.signal === undefined)
     throw launchFailure(tool, ended);
@@ -166,7 +176,10 @@ function executed(tool: Tool, ended: Ended, said: Pick<Executed, 'stdout' | 'std
 const textOf = ({ buffer, byteOffset, byteLength }: Uint8Array): string =>
   Buffer.from(buffer, byteOffset, byteLength).toString('utf8');
 
-/** Ends a process and all that it has started: the ssh of a virsh would hold our pipe, and us, for as long as it hangs. */
+/**
+ * Ends a process and all that it has started: otherwise a hanging ssh of virsh would keep the pipe open, and kvmsnap
+ * waiting.
+ */
 function killGroup(pid: number | undefined): void {
   try {
     if (pid !== undefined) process.kill(-pid, 'SIGKILL');
@@ -175,7 +188,7 @@ function killGroup(pid: number | undefined): void {
   }
 }
 
-/** A file without a name, gone with those who have it open, and what is in it, up to so many bytes. */
+/** A file without a name, which disappears when it is closed, and a function that reads its first bytes. */
 function openNamelessFile(most: number): { readonly file: number; readonly text: () => string } {
   const file = createNamelessFile();
   const text = () => {
@@ -196,14 +209,14 @@ function createNamelessFile(): number {
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     throw new KvmsnapError('check', `cannot write a file in ${tmpdir()}: ${detail}`, {
-      hint: 'name a directory that you can write to in TMPDIR',
+      hint: 'set TMPDIR to a directory that you can write to',
     });
   }
 }
 
 /**
- * The first bytes of a stream, as text. All of it is read and the rest forgotten, so that a write comes to its end however
- * much it says: execa's maxBuffer would kill it.
+ * The first bytes of a stream as text. The whole stream is read and the rest is dropped, so that a write finishes
+ * however much it prints; execa's maxBuffer would kill it.
  */
 function beginningOf(stream: Readable, most: number): () => string {
   const chunks: Buffer[] = [];
@@ -215,22 +228,19 @@ function beginningOf(stream: Readable, most: number): () => string {
   return () => Buffer.concat(chunks).toString('utf8', 0, most);
 }
 
-/** More reads than this at once only make each other slower: a host may have hundreds of disks to look at. */
+/** The most reads in parallel: more would only slow each other down, and a host may have hundreds of disks. */
 const READS_AT_ONCE = 8;
 
 function noAnswer(tool: Tool, seconds: number): KvmsnapError {
-  return new KvmsnapError('timed-out', `${tool} gave no answer within ${seconds} s`, {
-    hint:
-      tool === 'virsh'
-        ? 'libvirtd hangs or is overloaded; look at it with: systemctl status libvirtd'
-        : undefined,
+  return new KvmsnapError('timed-out', `${tool} did not answer within ${seconds} s`, {
+    hint: tool === 'virsh' ? 'libvirtd hangs or is overloaded; see systemctl status libvirtd' : undefined,
   });
 }
 
 function tooLong(tool: Tool, most: number): KvmsnapError {
   return new KvmsnapError(
     'refused',
-    `${tool} printed more than ${Math.floor(most / 1024 / 1024)} MiB, which is no answer`,
+    `${tool} printed more than ${Math.floor(most / 1024 / 1024)} MiB of output, so kvmsnap stopped reading`,
   );
 }
 

@@ -4,30 +4,34 @@ import { join } from 'node:path';
 import { KvmsnapError } from '../errors.ts';
 
 /**
- * The files that kvmsnap keeps: what libvirt knew before it was changed. They may hold the passwords of a stored definition,
- * so only this user can read them, and of each VM only those of its last changes are kept.
+ * The files in which kvmsnap saves metadata of libvirt before it changes them. They may contain passwords of a stored
+ * definition, so only this user can read them, and only those of the last changes of each VM are kept.
  */
 
 export interface StateFiles {
   /**
-   * Writes a new file into kvmsnap's state directory; returns its path, or throws `check`. The name is UUID.TIME.ENDING: of
-   * the VM of that UUID the files of the last changes (by their times) are kept, and older ones removed.
+   * Writes a new file into kvmsnap's state directory and returns its path; throws `check` if that fails. The name is
+   * UUID.TIME.ENDING. For the VM with that UUID, the files of the last changes (by their times) are kept and older ones
+   * are removed.
    */
   keep(name: string, text: string): Promise<string>;
-  /** Removes one of those, which came to nothing or has served. */
+  /** Removes such a file if it is not needed any more. */
   drop(path: string): Promise<void>;
 }
 
 /** How many changes of a VM are kept. */
 const CHANGES_KEPT = 5;
 
-/** Of this user, whose environment it is. */
+/** The state files of this user. `env`: the user's environment. */
 export const createStateFiles = (env: NodeJS.ProcessEnv): StateFiles => ({
   keep: (name, text) => keep(stateDirectory(env), name, text),
   drop: (path) => rm(path, { force: true }),
 });
 
-/** $XDG_STATE_HOME/kvmsnap, by default ~/.local/state/kvmsnap; without HOME the home is the passwd entry's. */
+/**
+ * $XDG_STATE_HOME/kvmsnap, by default ~/.local/state/kvmsnap; without HOME, the home directory of the passwd entry is
+ * used.
+ */
 const stateDirectory = (env: NodeJS.ProcessEnv): string =>
   join(env['XDG_STATE_HOME'] || join(env['HOME'] || userInfo().homedir, '.local', 'state'), 'kvmsnap');
 
@@ -35,21 +39,21 @@ async function keep(directory: string, name: string, text: string): Promise<stri
   const path = join(directory, name);
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    // one that was there already may be open to others
+    // an existing directory may be readable by others
     await chmod(directory, 0o700);
     await writeFile(path, text, { mode: 0o600, flag: 'wx' });
     const outdated = outdatedBeside(name, await readdir(directory));
     await Promise.all(outdated.map((old) => rm(join(directory, old), { force: true })));
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
-    throw new KvmsnapError('check', `cannot write ${path}, and nothing is done without it: ${detail}`, {
-      hint: 'name a directory that you can write to in XDG_STATE_HOME',
+    throw new KvmsnapError('check', `cannot write ${path}, so nothing was done: ${detail}`, {
+      hint: 'set XDG_STATE_HOME to a directory that you can write to',
     });
   }
   return path;
 }
 
-/** The files of the same VM that belong to none of its last changes; several files of one time are one change. */
+/** The files of the same VM that belong to none of its last changes. Files with the same time belong to one change. */
 export function outdatedBeside(name: string, all: readonly string[]): string[] {
   const own = partsOf(name);
   const beside = all.map(partsOf).flatMap((parts) => (own && parts?.uuid === own.uuid ? [parts] : []));

@@ -5,31 +5,31 @@ import pLimit from 'p-limit';
 import { KvmsnapError } from '../errors.ts';
 import { visible, visibleLines } from '../output/format.ts';
 
-/** The terminal or pipe that the program talks to. stdout is data, stderr is talk. */
+/** The terminal or pipe that the program writes to. Data goes to stdout, messages go to stderr. */
 export interface Terminal {
-  /** What data is shown on: decides borders, color, truncation and times. */
+  /** Where data is shown; decides borders, colors, truncation and times. */
   readonly out: Screen;
   readonly err: Screen;
   /** stdout and stderr go to the same terminal, file or pipe: what stands in a table need not be told beside it. */
   readonly isOneStream: boolean;
-  /** Data, to stdout. */
+  /** Prints data to stdout. */
   print(text: string): void;
-  /** One line of talk, to stderr. */
+  /** Prints a message of one line to stderr. */
   note(line: string): void;
-  /** A command line that is run, to stderr. */
+  /** Prints a command line that is run to stderr. */
   trace(line: string): void;
-  /** Whether stdin is a terminal: then somebody can be asked, wherever stdout and stderr go. */
+  /** Whether stdin is a terminal. Then the user can be asked, wherever stdout and stderr go. */
   readonly hasPerson: boolean;
   /**
-   * Asks a yes-or-no question on the controlling terminal, with all notes that were not seen there. Throws `declined` where
-   * that cannot be opened, `interrupted` after Ctrl-C, and the reason of `stop` when that comes.
+   * Asks a yes-or-no question on the controlling terminal, after all notes that were not shown there. Throws `declined`
+   * if the terminal cannot be opened, `interrupted` after Ctrl-C, and the reason of `stop` if that is aborted.
    */
   ask(question: string, stop: AbortSignal): Promise<boolean>;
   /** Asks the same way for a line of text; '' where none is typed. */
   askLine(question: string, stop: AbortSignal): Promise<string>;
-  /** Says what `--silent` has held back. */
+  /** Prints what `--silent` has held back. */
   release(): void;
-  /** Redraws one line of progress on a terminal's stderr; in a pipe nothing. An empty text clears it. */
+  /** Redraws the progress line if stderr is a terminal. An empty text clears it. */
   progress(text: string): void;
 }
 
@@ -46,11 +46,11 @@ export type ColorChoice = 'always' | 'never' | 'auto';
 
 export interface TerminalSettings {
   readonly color: ColorChoice;
-  /** Hold all output back until it is known that something went wrong. */
+  /** Hold back all output unless something fails. */
   readonly silent: boolean;
 }
 
-/** The real terminal. Colour: the option, then NO_COLOR, then FORCE_COLOR, then whether it is a terminal. */
+/** The real terminal. Colors are decided by the option, then by NO_COLOR, then FORCE_COLOR, then whether it is a terminal. */
 export function systemTerminal({ color: choice, silent }: TerminalSettings): Terminal {
   const { stdin, stdout, stderr } = process;
   const screen = (stream: NodeJS.WriteStream): Screen => ({
@@ -64,7 +64,7 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
   const say = (write: () => void) => (held ? held.push(write) : write());
   const err = screen(stderr);
   const unseen: string[] = [];
-  const turns = pLimit(1); // several VMs may have a question each
+  const turns = pLimit(1); // several VMs may each have a question
   const clear = () => {
     if (drawn) stderr.write('\r\x1b[K');
     drawn = false;
@@ -108,7 +108,10 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
   };
 }
 
-/** The text as far as it fits. Whatever may be a wide character counts as one: short is well, wrapped is not. */
+/**
+ * The text as far as it fits. Every character that may be wide counts as wide: a line that is too short is fine, a
+ * wrapped one is not.
+ */
 function cutTo(columns: number, text: string): string {
   let kept = '';
   let used = 0;
@@ -132,9 +135,9 @@ async function readAnswer(question: string, stop: AbortSignal): Promise<string> 
   for (const line of lines) output.write(`${line}\n`);
   const reader = createInterface({ input, output, signal: stop });
   const answer = new Promise<string>((resolve, reject) => {
-    for (const stream of [input, output]) stream.on('error', () => reader.close()); // it hung up
+    for (const stream of [input, output]) stream.on('error', () => reader.close()); // the terminal hung up
     reader.on('SIGINT', () => {
-      // before close, which would have it count as a no
+      // before close, after which it would count as a no
       reject(new KvmsnapError('interrupted', 'ended by Ctrl-C'));
       reader.close();
     });
@@ -156,7 +159,7 @@ async function readAnswer(question: string, stop: AbortSignal): Promise<string> 
   });
 }
 
-/** stdin is a terminal, yet a process without a controlling one (setsid) has none to be asked on. */
+/** stdin may be a terminal although the process has no controlling terminal (setsid) on which it could ask. */
 function openTerminal(): { readonly input: ReadStream; readonly output: WriteStream } {
   try {
     return {

@@ -3,9 +3,12 @@ import { kvmsnapLine } from './quote.ts';
 import type { Finding } from './rule.ts';
 import { allInText } from './text.ts';
 
-/** What a finding advises where snapshots are to be deleted first: a command that a hold would refuse helps nobody. */
+/**
+ * The advice of findings to delete snapshots first. The commands take holds into account, because a hold would refuse
+ * the deletion.
+ */
 
-/** A snapshot as far as the advice goes; where `held` is absent, the description is as libvirt stores it. */
+/** The parts of a snapshot that the advice needs; if `held` is absent, the description is as libvirt stores it. */
 interface Holdable {
   readonly name: string;
   readonly description: string | null;
@@ -14,7 +17,7 @@ interface Holdable {
 
 export interface AdviceFacts {
   readonly domain: { readonly name: string };
-  /** All of the VM; a name that is none of them is not on hold. */
+  /** All snapshots of the VM; a name that is none of them is not on hold. */
   readonly snapshots: readonly Holdable[];
 }
 
@@ -22,13 +25,13 @@ export interface Advice {
   readonly hint: string;
   /** Options of `kvmsnap delete`. */
   readonly options?: readonly string[];
-  /** Instead of the one deletion of all names. */
+  /** Commands instead of one deletion of all names. */
   readonly lines?: readonly string[];
 }
 
 /**
- * The advice to delete the snapshots of these names. Where some of them are on hold, the hint names them, and the holds are
- * taken back first: by whoever can do without them.
+ * The advice to delete the snapshots of these names. If some are on hold, the hint names them, and the commands release
+ * the holds first.
  */
 export function adviseDeletion(
   { domain, snapshots }: AdviceFacts,
@@ -45,7 +48,7 @@ export function adviseDeletion(
   const said =
     held.length === 0
       ? hint
-      : `${hint}. ${those} ${held.length === 1 ? 'is' : 'are'} on hold: take the hold back only if you can do without ${held.length === 1 ? 'it' : 'them'}`;
+      : `${hint}. ${those} ${held.length === 1 ? 'is' : 'are'} on hold: release the hold only if you do not need ${held.length === 1 ? 'this snapshot' : 'these snapshots'}`;
   return commands.length === 1 ? { hint: said, command: commands[0] as string } : { hint: said, commands };
 }
 

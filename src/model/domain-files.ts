@@ -4,7 +4,7 @@ import { externalDisks, type Snapshot, stateFile, stateFormat } from './snapshot
 
 /** The files that a VM and its snapshots name. */
 
-/** Every path that the VM or one of its snapshots names, and what lies below its disks. */
+/** Every path that the VM or one of its snapshots names, and the backing files of its disks. */
 export function namedFiles(
   { disks }: Pick<Domain, 'disks'>,
   snapshots: readonly Snapshot[],
@@ -23,7 +23,10 @@ export function namedFiles(
   return new Set(named.filter((path) => path?.startsWith('/')) as string[]);
 }
 
-/** The files that a snapshot keeps its disks in, with their formats: for an external one those below its overlays. */
+/**
+ * The files in which a snapshot keeps its disks, with their formats: for an external snapshot, the backing files of its
+ * overlays.
+ */
 export const stateFiles = (
   snapshot: Pick<Snapshot, 'disks' | 'definedDisks'>,
 ): { readonly path: string; readonly format: string }[] =>
@@ -32,7 +35,7 @@ export const stateFiles = (
     return path === null ? [] : [{ path, format: stateFormat(snapshot, disk) }];
   });
 
-/** The files that an external snapshot or a revert to it has made: overlays, and the guest's memory. */
+/** The files that an external snapshot or a revert to it has made: overlays, and the memory file. */
 export function mentionedFiles({
   disks,
   memory,
@@ -45,23 +48,26 @@ export function mentionedFiles({
 /** A file that a definition names. */
 export interface NamedFile {
   readonly path: string;
-  /** As the definition says; null: it says nothing. */
+  /** According to the definition; null if it names none. */
   readonly format: string | null;
-  /** The disk; null for NVRAM, a kernel and the like. */
+  /** The target of the disk; null for NVRAM, a kernel and so on. */
   readonly target: string | null;
-  /** The guest never writes to it. */
+  /** Whether the guest never writes to it. */
   readonly readonly: boolean;
-  /** What the VM's UEFI firmware writes to. */
+  /** Whether the VM's UEFI firmware writes to it. */
   readonly nvram: boolean;
-  /** It lies beneath the disk. */
+  /** Whether it is a backing file of the disk. */
   readonly below: boolean;
 }
 
-/** Options of QEMU whose value is a file that it reads, and those whose value names one in it. */
+/** Options of QEMU whose value is a file that it reads, and options whose value contains the name of such a file. */
 const IS_FILE = /^--?(?:cdrom|hd[a-d]|kernel|initrd|dtb|bios|option-rom|mtdblock|pflash)$/;
 const NAMES_FILE = /^--?(?:drive|blockdev|fw_cfg|device|acpitable|smbios)$/;
 
-/** The files that QEMU reads by these words of its command line, with the option before each; what it writes it makes. */
+/**
+ * The files that QEMU reads according to these words of its command line, each with its option. Files that QEMU writes
+ * are left out, because it makes them.
+ */
 export function filesRead(words: readonly string[]): { readonly path: string; readonly option: string }[] {
   return words.flatMap((word, i) => {
     const option = words[i - 1] ?? '';

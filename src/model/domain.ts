@@ -1,11 +1,11 @@
-/** A VM as libvirt defines it, reduced to what decides about snapshots. Knows neither virsh nor files. */
+/** A VM as libvirt defines it, reduced to what matters for snapshots. Independent of virsh and files. */
 
 /** A volume of a storage pool. */
 export interface Volume {
-  /** The pool's. */
+  /** The name of the pool. */
   readonly name: string;
   readonly volume: string;
-  /** Why libvirt does not find it now; absent: it does. */
+  /** Why libvirt cannot find it now; absent if it can. */
   readonly problem?: 'inactive' | 'no-pool' | 'no-volume';
 }
 
@@ -14,28 +14,28 @@ export interface Disk {
   /** The disk target, such as `vda`. */
   readonly target: string;
   readonly device: 'disk' | 'cdrom' | 'floppy' | 'lun';
-  /** libvirt's `<disk type>`: where the source lives. */
+  /** libvirt's `<disk type>`: the kind of storage. */
   readonly storage: string;
-  /** Absolute path of a file, block device or volume; null where there is no medium or it is not a path on this host. */
+  /** Absolute path of a file, block device or volume; null if there is no medium, or no path on this host. */
   readonly source: string | null;
-  /** The files below it that the VM's XML names, the nearest first: none before it was started for the first time. */
+  /** The backing files that the VM's XML names, the nearest first; none before the first start. */
   readonly backing: readonly string[];
-  /** By path, the formats that the VM's XML names for those. */
+  /** By path, the formats that the VM's XML names for the backing files. */
   readonly backingFormats: ReadonlyMap<string, string>;
-  /** True when a medium of any kind is attached, also where it has no path (network). */
+  /** True if a medium of any kind is attached, also one without a path (network). */
   readonly hasSource: boolean;
   readonly pool: Volume | null;
-  /** `<driver type>`: the format that libvirt believes; null where the XML names none (libvirt then takes raw). */
+  /** `<driver type>`: the format for libvirt; null if the XML names none (then libvirt assumes raw). */
   readonly driver: string | null;
-  /** libvirt opens it with a key (`<encryption>`): what the XML calls raw then is LUKS. */
+  /** True if libvirt opens it with a key (`<encryption>`); then raw in the XML means LUKS. */
   readonly encrypted: boolean;
   readonly readonly: boolean;
   readonly transient: boolean;
-  /** Other VMs may have it too (`<shareable/>`). */
+  /** True if other VMs may use it too (`<shareable/>`). */
   readonly shareable: boolean;
   /** The disk's own `snapshot=` attribute in the VM's XML. */
   readonly snapshot: string | null;
-  /** A block copy or active commit is under way (`<mirror>`). */
+  /** True if a block copy or active commit is under way (`<mirror>`). */
   readonly mirrored: boolean;
 }
 
@@ -51,15 +51,15 @@ export interface DomainDefinition {
   readonly hostDevices: readonly string[];
   /** Drivers of file systems shared with the guest (`virtiofs`, `path` for 9p, ...). */
   readonly sharedFilesystems: readonly string[];
-  /** The channel of the guest agent; `connected` while a running guest has it open. */
+  /** The channel of the guest agent; `connected` if a running guest has it open. */
   readonly agentChannel: 'none' | 'disconnected' | 'connected';
-  /** What is behind its TPMs (`emulator`, `passthrough`, ...). */
+  /** The backends of its TPMs (`emulator`, `passthrough`, ...). */
   readonly tpms: readonly string[];
-  /** Drives that QEMU is given past libvirt, in `<qemu:commandline>`: as QEMU is told of them. */
+  /** Drives that the XML passes directly to QEMU in `<qemu:commandline>`, in QEMU's syntax. */
   readonly commandLineDrives: readonly string[];
 }
 
-/** libvirt's words for what QEMU knows by another (qemuBlockStorageSourceGetBlockdevFormatProps). */
+/** Formats that libvirt and QEMU call by different names (qemuBlockStorageSourceGetBlockdevFormatProps). */
 const QEMU_FORMATS: Readonly<Record<string, string>> = {
   none: 'raw',
   iso: 'raw',
@@ -67,17 +67,17 @@ const QEMU_FORMATS: Readonly<Record<string, string>> = {
   vhd: 'vpc',
 };
 
-/** The format by which QEMU uses a disk of that `<driver type>`: libvirt takes it for raw where the XML names none. */
+/** The format that QEMU uses for a disk with that `<driver type>`; raw if the XML names none. */
 export const formatOfDriver = (driver: string | null): string =>
   driver === null ? 'raw' : (QEMU_FORMATS[driver] ?? driver);
 
-/** The format by which QEMU uses a disk. */
+/** The format that QEMU uses for a disk. */
 export const formatOf = ({ driver, encrypted }: Pick<Disk, 'driver'> & Partial<Disk>): string => {
   const format = formatOfDriver(driver);
   return encrypted && format === 'raw' ? 'luks' : format;
 };
 
-/** A run state in the words of `virsh list --state-...`; anything newer passes through. */
+/** A state in the words of `virsh list --state-...`; unknown states are passed through. */
 export type DomainState =
   | 'running'
   | 'paused'
@@ -88,36 +88,36 @@ export type DomainState =
   | 'idle'
   | (string & {});
 
-/** What libvirtd says of a VM now. */
+/** The present state of a VM, as libvirtd reports it. */
 export interface Domain extends DomainDefinition {
   readonly state: DomainState;
   /** libvirt's reason, such as `booted`, `saving`, `from snapshot`. */
   readonly stateReason: string;
-  /** A job of libvirt (a snapshot, save, migration, backup, ...) holds the running VM at this moment. */
+  /** Whether a libvirt job (a snapshot, save, migration, backup, ...) holds the running VM at this moment. */
   readonly busy: boolean;
   readonly managedSave: boolean;
-  /** libvirt forgets it, and its snapshots, when it stops: it has no definition that stays. */
+  /** Whether the VM is transient: without a persistent definition, libvirt forgets it and its snapshots when it stops. */
   readonly transient: boolean;
-  /** Names of libvirt checkpoints (incremental backup); they and snapshots exclude each other. */
+  /** Names of libvirt checkpoints (incremental backup), which cannot be combined with snapshots. */
   readonly checkpoints: readonly string[];
 }
 
-/** True while a QEMU process exists, that is, while the images are open and memory is part of a snapshot. */
+/** True if a QEMU process exists, so that the images are open and a snapshot includes memory. */
 export function isActive(state: DomainState): boolean {
   return state !== 'shutoff' && state !== 'crashed';
 }
 
-/** Reasons of `paused` under which libvirt itself is writing a snapshot's or save's memory. */
+/** The reasons for `paused` with which libvirt itself is writing the memory of a snapshot or save. */
 const SAVING_REASONS: ReadonlySet<string> = new Set(['saving', 'creating snapshot']);
 
-/** True while libvirt holds the guest still to write its memory (hazards 8, 9 and 25). */
+/** True while libvirt pauses the guest to write its memory (hazards 8, 9 and 25). */
 export function isSaving(domain: { readonly state: DomainState; readonly stateReason: string }): boolean {
   return domain.state === 'paused' && SAVING_REASONS.has(domain.stateReason);
 }
 
 /**
- * True when a snapshot of this VM would include the disk: cdroms, drives without medium and read-only disks take
- * no part; a floppy with a writable medium does (libvirt then refuses it, hazard 26).
+ * True if a snapshot of this VM would include the disk: not for CD-ROMs, drives without a medium and read-only disks;
+ * but for a floppy with a writable medium (which libvirt then refuses, hazard 26).
  */
 export function takesPart(disk: Disk): boolean {
   return disk.hasSource && !disk.readonly && disk.device !== 'cdrom';

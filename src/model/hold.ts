@@ -1,21 +1,21 @@
 /**
- * What protects a snapshot from every prune and delete: a last line in its description, since libvirt keeps nothing else that is
- * the user's own with a snapshot (`<metadata>` is dropped).
+ * The hold that protects a snapshot from prune and delete. It is the last line of the description, because libvirt
+ * stores no other user data with a snapshot (it drops `<metadata>`).
  */
 const HOLD = 'Kvmsnap-Hold: yes';
 
-/** Whether the last line is the mark. */
+/** Whether the last line of the description is the mark. */
 export function isHeld(description: string | null): boolean {
   return description?.split('\n').at(-1) === HOLD;
 }
 
-/** The description as its author wrote it, however often it was held; null when there is nothing but the hold. */
+/** The description without the mark, however often it was added; null if there is nothing else. */
 export function withoutHold(description: string | null): string | null {
   if (description === null || !isHeld(description)) return description;
   return withoutHold(description.slice(0, -HOLD.length).replace(/\n{1,2}$/, '') || null);
 }
 
-/** The description with the mark once, behind an empty line. */
+/** The description with the mark once, after an empty line. */
 export function withHold(description: string | null): string {
   const text = withoutHold(description);
   return text ? `${text}\n\n${HOLD}` : HOLD;

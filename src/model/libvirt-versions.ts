@@ -1,34 +1,34 @@
 /**
- * From which libvirtd on something is so, as libvirt counts versions: major * 1e6 + minor * 1e3 + release. Where no
- * release note tells, it is the first of those that were tried (7.0, 9.0, 11.3, 12.8); the versions between are
+ * The libvirtd versions from which on something holds, as libvirt counts versions: major * 1e6 + minor * 1e3 + release.
+ * If no release note tells, it is the first of the tested versions (7.0, 9.0, 11.3, 12.8), and the versions between are
  * unknown.
  */
 
 /** `snapshot-revert --reset-nvram`. */
 export const RESETS_NVRAM = 8_001_000;
 
-/** Starts QEMU anew for every revert of a running VM; before, it loads the memory into the old one. */
+/** Starts a new QEMU for every revert of a running VM; older versions load the memory into the present one. */
 export const STARTS_ANEW = 7_010_000;
 
-/** Asks qemu-img for no snapshot of the read-only disks of a VM that is off. */
+/** Does not ask qemu-img for snapshots of the read-only disks of a VM that is off. */
 export const LEAVES_OUT_READ_ONLY = 9_000_000;
 
 /** Reverts and deletes internal snapshots in volumes of a pool while the VM is off. */
 export const HANDLES_VOLUMES_OFF = 9_000_000;
 
-/** Deletes no snapshot of a running VM whose disk is spelled otherwise in the stored definition. */
+/** Does not delete a snapshot of a running VM if the path of a disk is spelled differently in the stored definition. */
 export const COMPARES_PATHS = 9_000_000;
 
 /** Deletes external snapshots. */
 export const DELETES_EXTERNAL = 9_000_000;
 
 /**
- * Writes down the right format of an encrypted image beneath an overlay; 7.0 says `luks` where it is qcow2. All of them,
- * up to 12.8, forget how it is opened when the VM is off, exit 0.
+ * Records the right format of an encrypted backing file in an overlay; 7.0 records `luks` if it is qcow2. All versions
+ * up to 12.8 lose the information how it is opened if the VM is off, and exit with 0.
  */
 export const KNOWS_ENCRYPTED_BASE = 9_000_000;
 
-/** Starts QEMU to find the files of an external snapshot; 9.0 finds only those in the chain that it knows. */
+/** Starts QEMU to find the files of an external snapshot; 9.0 finds only those in the known chain. */
 export const FINDS_CHAIN = 9_001_000;
 
 /** Reverts to external snapshots. */
@@ -44,19 +44,19 @@ export const SAVES_BY_JOB = 10_009_000;
 const BREAKS_LOADING = 11_002_000;
 const LOADS_AGAIN = 11_004_000;
 
-/** Removes no file that an internal snapshot has made no overlay over; 10.10 does. */
+/** Does not remove files of which an internal snapshot has made no overlay; 10.10 does. */
 export const SPARES_INTERNAL = 11_003_000;
 
-/** Removes the memory's file with an external snapshot; 9.0 leaves it. */
+/** Removes the memory file of an external snapshot; 9.0 leaves it. */
 export const REMOVES_MEMORY = 11_003_000;
 
-/** Lives on where a branch beside the VM's own lies on an overlay that it merges; 11.3 dies. */
+/** Does not crash if another branch is based on an overlay that it merges; 11.3 crashes. */
 export const MINDS_BRANCHES = 12_008_000;
 
-/** libvirtd's version; null when it does not tell: then nothing that depends on it may be stated as a fact. */
+/** libvirtd's version; null if it does not tell its version. Then nothing that depends on it may be stated as a fact. */
 export type DaemonVersion = number | null;
 
-/** Whether it is known to be that new. */
+/** Whether it is known to be at least that version. */
 export const isFrom = (version: DaemonVersion, since: number): boolean =>
   version !== null && version >= since;
 
@@ -65,11 +65,12 @@ export const isBefore = (version: DaemonVersion, since: number): boolean =>
   version !== null && version < since;
 
 /**
- * What a libvirtd before `since` does, said of this one: null where it is new enough. One that does not tell its version is
- * taken for the older one, and called so.
+ * A sentence about what libvirtd before `since` does, applied to this one; null if it is new enough. One that does not
+ * tell its version is treated as the older one, and the sentence says so.
  */
 export function ifBefore(version: DaemonVersion, since: number, does: string): string | null {
-  if (version === null) return `libvirtd does not tell its version, and before ${spelled(since)} it ${does}`;
+  if (version === null)
+    return `libvirtd does not tell its version, and libvirt before ${spelled(since)} ${does}`;
   return version < since ? `this libvirtd (before ${spelled(since)}) ${does}` : null;
 }
 
@@ -80,11 +81,14 @@ export const mayFailToLoad = (version: DaemonVersion): boolean =>
 /** `9_009_000` -> `9.9`. */
 export const spelled = (version: number): string =>
   `${Math.floor(version / 1_000_000)}.${Math.floor(version / 1_000) % 1_000}`;
-/** Knows `snapshot='manual'`; 7.0 finds the XML invalid. */
+/** Supports `snapshot='manual'`; for 7.0 the XML is invalid. */
 export const KNOWS_MANUAL = 9_000_000;
 
-/** Takes a snapshot of disks that are all left to their storage (NEWS 11.9); before, `nothing selected for snapshot`. */
+/**
+ * Takes a snapshot if all disks are left to their storage (NEWS 11.9); older versions fail with `nothing selected for
+ * snapshot`.
+ */
 export const TAKES_MANUAL_ALONE = 11_009_000;
 
-/** Deletes external snapshots of the memory alone, and those with disks that are left to their storage; 9.0 fails. */
+/** Deletes external snapshots of only the memory, and those with disks that are left to their storage; 9.0 fails. */
 export const DELETES_PARTIAL = 11_003_000;

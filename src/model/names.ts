@@ -1,47 +1,56 @@
-/** Names: which ones a new snapshot may have, which one it gets when none is given, and which one a typing slip meant. */
+/**
+ * Names: which names a new snapshot may have, which name it gets if none is given, and which name a misspelled word
+ * means.
+ */
 
-/** libvirt breaks at 247 bytes and leaves an orphan tag (hazard 5); overlay file names need room for a suffix too. */
+/**
+ * The most bytes of a new name. At 247 bytes libvirt fails and leaves an orphan tag (hazard 5); overlay file names need
+ * room for a suffix too.
+ */
 export const MAX_NAME_BYTES = 200;
 
-/** What a running VM's internal snapshot may be called from libvirt 10.9 on (a QEMU job id, hazard 6). */
+/**
+ * The names that an internal snapshot of a running VM may have with libvirt 10.9 or newer, where it is a QEMU job id
+ * (hazard 6).
+ */
 const JOB_ID = /^[A-Za-z0-9._-]+$/;
 
 /** Code points that Unicode will never assign: U+FDD0 to U+FDEF, and the last two of each plane. */
 const NONCHARACTER = /\p{Noncharacter_Code_Point}/u;
 
 /**
- * Why this cannot be the name of a new snapshot, or null when it can. Existing ones may have any name. `mostBytes`: libvirt's
- * own limit is a little higher than ours.
+ * Why this cannot be the name of a new snapshot; null if it can. Existing snapshots may have any name. `mostBytes`: the
+ * limit; libvirt's own limit is a little higher than kvmsnap's.
  */
 export function nameProblem(name: string, mostBytes: number = MAX_NAME_BYTES): string | null {
   if (name === '') return 'it is empty';
-  if (name.includes('/')) return "it has a '/', and libvirt keeps a file by the snapshot's name";
+  if (name.includes('/')) return "it contains '/', and libvirt stores a file with the name of the snapshot";
   if (name.startsWith('.')) return "it starts with '.'";
-  if (/\p{Cc}/u.test(name)) return 'it has a control character';
+  if (/\p{Cc}/u.test(name)) return 'it contains a control character';
   if (/\p{Cs}/u.test(name)) return 'it is not valid Unicode';
-  // qemu-img prints U+FFFD for one, so that nobody could verify that the images hold the snapshot
-  if (NONCHARACTER.test(name)) return 'it has a Unicode noncharacter';
+  // qemu-img prints U+FFFD for such a character, so nobody could verify that the images hold the snapshot
+  if (NONCHARACTER.test(name)) return 'it contains a Unicode noncharacter';
   const bytes = new TextEncoder().encode(name).length;
   if (bytes > mostBytes) return `it is ${bytes} bytes long, and the limit is ${mostBytes}`;
   return null;
 }
 
-/** True when QEMU's snapshot job takes the name as it is. */
+/** True if QEMU's snapshot job accepts the name. */
 export function isJobName(name: string): boolean {
   return JOB_ID.test(name);
 }
 
-/** True when an older libvirt can hand the name to `savevm` of QEMU's monitor: its escapes of these two come out wrong. */
+/** True if an older libvirt can pass the name to `savevm` of QEMU's monitor; it escapes these two characters wrongly. */
 export function isMonitorName(name: string): boolean {
   return !/["\\]/.test(name);
 }
 
-/** True when another snapshot in the image can have the name for its id, which QEMU looks for first (hazard 31). */
+/** True if another snapshot in the image can have this name as its id, which QEMU looks for first (hazard 31). */
 export function couldBeId(name: string): boolean {
   return /^[1-9]\d{0,5}$/.test(name);
 }
 
-/** The nearest name that QEMU's snapshot job takes; falls back to `snapshot` where nothing of the name is left. */
+/** The most similar name that QEMU's snapshot job accepts; `snapshot` if nothing of the name is left. */
 export function jobNameFor(name: string): string {
   const kept = name
     .normalize('NFKD')
@@ -50,7 +59,10 @@ export function jobNameFor(name: string): string {
   return kept.slice(0, MAX_NAME_BYTES) || 'snapshot';
 }
 
-/** A name for a snapshot that was given none: the seconds since the epoch, as virsh does, with `-2`, `-3` ... if taken. */
+/**
+ * The name of a snapshot for which none was given: the seconds since the epoch, as with virsh, with `-2`, `-3` ... if
+ * it is taken.
+ */
 export function automaticName(nowSeconds: number, taken: (name: string) => boolean): string {
   const base = String(nowSeconds);
   for (let n = 1; ; n++) {
@@ -80,7 +92,7 @@ export function nearest(word: string, candidates: readonly string[]): string | n
 
 const plain = (word: string): string => word.toLowerCase().replace(/\.(qcow2|img|raw|xml)$/, '');
 
-/** Damerau-Levenshtein distance (optimal string alignment) of two words; at least `limit` where it is that far. */
+/** Damerau-Levenshtein distance (optimal string alignment) of two words; at least `limit` if it is that large. */
 function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];

@@ -1,6 +1,9 @@
 /** Parts of absolute paths, as text. */
 
-/** Without the last extension, as libvirt does it for an overlay's name (virDomainSnapshotDefAssignExternalNames). */
+/**
+ * The path without its last extension, as libvirt removes it for the name of an overlay
+ * (virDomainSnapshotDefAssignExternalNames).
+ */
 export const stem = (path: string): string => path.replace(/\.[^./]*$/, '');
 
 /** The directory, without the slash at its end. */

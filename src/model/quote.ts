@@ -1,20 +1,26 @@
-/** Quoting, for the shell line that a person pastes and for virsh's own parser. */
+/** Quoting for lines that a user pastes into a shell, and for virsh's own parser. */
 
-/** What a terminal does not show as it is (controls, line ends and text-direction overrides), so that nobody can paste it. */
+/**
+ * Characters that a terminal does not show literally (controls, line ends and text-direction overrides), so that they
+ * cannot be pasted.
+ */
 export const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u;
 
 /**
- * One word for a shell, quoted where it must be: as `'...'`, or as `$'...'` of bash, zsh and ksh where a character in it could
- * not be pasted.
+ * One word for a shell, quoted if necessary: as `'...'`, or as `$'...'` (bash, zsh, ksh) if it contains a character
+ * that cannot be pasted.
  */
 export function quote(word: string): string {
   return UNPRINTABLE.test(word) ? `$'${escaped(word)}'` : virshQuote(word);
 }
 
-/** As it stands, a word is itself; but zsh takes `=ls` for the path of a command. */
+/** Words that need no quotes. zsh would replace `=ls` by the path of a command. */
 const PLAIN = /^(?!=)[A-Za-z0-9_@%+=:,./-]+$/;
 
-/** One word for virsh's parser, which takes `'...'` as it stands; a quote inside is `'\\''` (vshCommandStringGetArg in vsh.c). */
+/**
+ * One word for virsh's parser, which takes `'...'` literally; a quote inside is `'\\''` (vshCommandStringGetArg in
+ * vsh.c).
+ */
 export function virshQuote(word: string): string {
   return PLAIN.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
@@ -35,13 +41,16 @@ export function commandLine(file: string, args: readonly string[]): string {
   return [file, ...args].map(quote).join(' ');
 }
 
-/** A kvmsnap command line for a hint; `--` stands where a name would be taken for an option. */
+/** A kvmsnap command line for a hint, with `--` before names that look like an option. */
 export function kvmsnapLine(command: string, names: readonly string[], ...options: string[]): string {
   const separator = names.some((name) => name.startsWith('-')) ? ['--'] : [];
   return commandLine('kvmsnap', [command, ...options, ...separator, ...names]);
 }
 
-/** How a hint names a VM to virsh: a name that virsh would take for an option, an id or a UUID is replaced (hazard 1). */
+/**
+ * How a hint names a VM for virsh: a name that virsh would mistake for an option, an id or a UUID is replaced (hazard
+ * 1).
+ */
 export function virshWord(domain: { readonly name: string; readonly uuid: string }): string {
   return /^[A-Za-z_]/.test(domain.name) && domain.name.length !== 36 ? quote(domain.name) : domain.uuid;
 }

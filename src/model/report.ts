@@ -3,30 +3,33 @@ import { chainOf, type DiskImage, type Images, type Tag, tagsNamed } from './ima
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 import { childNames, oldestFirst } from './tree.ts';
 
-/** Snapshots with all that is known of them: libvirt's metadata, their place in the tree, and what the images hold. */
+/** Snapshots with all known facts: libvirt's metadata, their place in the tree, and what the images hold. */
 
 export interface SnapshotReport extends Snapshot {
-  /** As its author wrote it, without the hold. */
+  /** The description as its author wrote it, without the hold. */
   readonly description: string | null;
-  /** Protected from every prune and delete. */
+  /** Whether it is protected from prune and delete. */
   readonly held: boolean;
   readonly children: readonly string[];
   readonly isCurrent: boolean;
-  /** Bytes of guest memory inside the images; 0 without memory; null where no image was looked at, or it is a file. */
+  /**
+   * Bytes of guest memory inside the images; 0 without memory; null if no image was inspected, or if the memory is in a
+   * file.
+   */
   readonly vmStateBytes: number | null;
   /** Bytes of guest memory saved with it, in the images or in a file; 0 without memory; null where nobody looked. */
   readonly memoryBytes: number | null;
-  /** libvirt is still writing it, and it may vanish again (hazard 25). */
+  /** Whether libvirt is still writing it, so that it may vanish again (hazard 25). */
   readonly underWay: boolean;
-  /** libvirt looks for a file of it where it is not any more, as far as the images in use show. */
+  /** Whether libvirt looks for one of its files at an old path, as far as the images in use show. */
   readonly moved: boolean;
 }
 
 export interface ReportFacts {
   readonly current: string | null;
-  /** libvirt holds the VM, it may be to write its memory. */
+  /** Whether a libvirt job holds the VM, perhaps to write its memory. */
   readonly busy: boolean;
-  /** By disk target; null where no image was looked at. */
+  /** By disk target; null if no image was inspected. */
   readonly images: Images | null;
 }
 
@@ -45,7 +48,7 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
       isCurrent: snapshot.name === facts.current,
       vmStateBytes: inImages,
       memoryBytes: inImages,
-      // libvirt makes it the current one when it is complete
+      // libvirt makes it the current snapshot when it is complete
       underWay:
         facts.busy &&
         snapshot === newest &&
@@ -56,7 +59,10 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
   });
 }
 
-/** A file of an external one is elsewhere, or an image in use holds what libvirt looks for in another file. */
+/**
+ * Whether a file of an external snapshot has moved, or an image in use holds the tag that libvirt looks for in another
+ * file.
+ */
 const isMoved = (snapshot: Snapshot, images: ReportFacts['images']): boolean =>
   (snapshot.movedFiles?.moved.length ?? 0) > 0 ||
   (images !== null &&
@@ -68,8 +74,8 @@ const isMoved = (snapshot: Snapshot, images: ReportFacts['images']): boolean =>
     ));
 
 /**
- * The tags of this snapshot in one of its internal disks: in the image it names, in whichever chain that is now. Null where
- * that was not looked at, or is no image that the VM uses.
+ * The tags of this snapshot in one of its internal disks: in the image that it names, in whichever chain that is now.
+ * Null if the image was not inspected, or the VM does not use it.
  */
 export function tagsOf(
   snapshot: { readonly name: string },
@@ -94,7 +100,10 @@ function vmStateBytes(snapshot: Snapshot, images: ReportFacts['images']): number
   return tags.flatMap((found) => found ?? []).reduce((sum, tag) => sum + tag.vmStateBytes, 0);
 }
 
-/** QEMU tags one disk after the other, with the memory in the first: whole is only what all that were looked at hold. */
+/**
+ * QEMU writes the tags one disk after the other, with the memory in the first: a snapshot is complete only if all
+ * inspected disks hold it.
+ */
 function isInAllDisks(snapshot: Snapshot, images: ReportFacts['images']): boolean {
   if (images === null) return false;
   const seen = internalDisks(snapshot).flatMap((disk) => {

@@ -10,24 +10,24 @@ export interface Finding {
   readonly hint?: string;
   /** The command that fixes it. */
   readonly command?: string;
-  /** Instead: the commands that fix it together, in this order. */
+  /** Alternatively: several commands that fix it together, in this order. */
   readonly commands?: readonly string[];
-  /** The snapshot that it is about; absent: the VM. */
+  /** The snapshot that the finding is about; absent: the VM. */
   readonly snapshot?: string;
-  /** The tag of an image that it is about, of which libvirt knows no snapshot. */
+  /** The tag that the finding is about, if libvirt knows no snapshot of that name. */
   readonly tag?: string;
 }
 
-/** The commands of a finding, none where there is none. */
+/** The commands of a finding; empty if there are none. */
 export const commandsOf = ({ command, commands }: Finding): readonly string[] =>
   commands ?? (command === undefined ? [] : [command]);
 
 export type Severity =
-  /** Always refused: going on would lose data, or cannot work. */
+  /** Always refused: continuing would lose data, or cannot work. */
   | 'error'
-  /** An advisory check: refused without `--force`, since the finding may be wrong or the user may want it so. */
+  /** An advisory check: refused without `--force`, because the finding may be wrong or the user may want it. */
   | 'overridable'
-  /** Printed; the action goes on. */
+  /** Printed; the action continues. */
   | 'warning'
   /** Nothing is wrong; it is worth knowing. */
   | 'information';
@@ -37,11 +37,11 @@ export interface Rule<Facts> {
   /** The numbers of the hazards of virsh that it covers (`kvmsnap help hazards`). */
   readonly hazards: readonly number[];
   readonly severity: Severity;
-  /** Its findings are about the kind of VM and not its state, so a run over many VMs skips such a VM. */
+  /** Its findings are about the kind of VM and not about its state, so a run over many VMs skips such a VM. */
   readonly unsupported?: true;
-  /** Where it finds something, what the other rules of the table find is no matter: it has to be put right first. */
+  /** If it finds something, the findings of the other rules in the table are dropped, because this must be fixed first. */
   readonly alone?: true;
-  /** Where the facts have a `mode`: those for which it holds; absent: all. */
+  /** If the facts have a `mode`: the modes to which the rule applies; absent: all. */
   readonly modes?: readonly string[];
   readonly find: (facts: Facts) => readonly Finding[];
 }
@@ -52,7 +52,7 @@ export interface RuledFinding extends Finding {
   readonly unsupported: boolean;
 }
 
-/** Runs all rules of a table that hold for the facts' mode, in its order. */
+/** Runs all rules of a table that apply to the mode of the facts, in their order. */
 export function applyRules<Facts extends object>(
   rules: readonly Rule<Facts>[],
   facts: Facts,
@@ -68,5 +68,5 @@ export function applyRules<Facts extends object>(
   return (first.length > 0 ? first : applied).flatMap(({ findings }) => findings);
 }
 
-/** Bytes as whole mebibytes, rounded up, as the rules name sizes: `129 MiB`. */
+/** Bytes as whole mebibytes, rounded up, for the text of findings: `129 MiB`. */
 export const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 1024 / 1024)} MiB`;

@@ -1,9 +1,12 @@
-/** Which VMs, or snapshots, the words of a command line mean: exact names first, then patterns. */
+/** Which VMs or snapshots the words of a command line select: by exact name first, then by pattern. */
 
-/** What one place of a pattern takes: any number of characters, or one of some kind. */
+/** One element of a pattern: any number of characters, or one character of some kind. */
 type Place = '*' | ((char: string) => boolean);
 
-/** `*`, `?` and `[...]` as in a shell, by code points. Throws nothing: an unfinished bracket stands for itself. */
+/**
+ * Matches `*`, `?` and `[...]` as in a shell, by code points. Never throws; an unterminated bracket is matched
+ * literally.
+ */
 export function matcher(pattern: string): (name: string) => boolean {
   const places = [...pattern.matchAll(/\[([!^]|(?![!^]))(\][^\]]*|[^\]]+)\]|[\s\S]/gu)].map(
     ([part, negated, set]): Place => {
@@ -15,7 +18,7 @@ export function matcher(pattern: string): (name: string) => boolean {
   return (name) => fits(places, [...name]);
 }
 
-/** The inside of a bracket. A range from a later to an earlier character holds nothing. */
+/** The content of a bracket. A range from a later to an earlier character is empty. */
 function bracket(set: string, negated: boolean): (char: string) => boolean {
   const ranges = [...set.matchAll(/([\s\S])-([\s\S])|[\s\S]/gu)].map(([one, from = one, to = one]) => ({
     from: codePoint(from),
@@ -27,7 +30,7 @@ function bracket(set: string, negated: boolean): (char: string) => boolean {
 
 const codePoint = (char: string): number => char.codePointAt(0) ?? 0;
 
-/** Of several stars only the last one ever needs another try, so this takes no longer than places times characters. */
+/** Only the last of several stars ever needs another attempt, so the time is limited by elements times characters. */
 function fits(places: readonly Place[], chars: readonly string[]): boolean {
   let place = 0;
   let char = 0;
@@ -47,7 +50,7 @@ function fits(places: readonly Place[], chars: readonly string[]): boolean {
   return places.slice(place).every((rest) => rest === '*');
 }
 
-/** Whether a word holds a character that means others. */
+/** Whether a word contains a pattern character. */
 export function isPattern(word: string): boolean {
   return /[*?[]/.test(word);
 }
@@ -59,26 +62,29 @@ export interface Selection {
   readonly exclude: readonly string[];
   /** Empty: any state. */
   readonly states: readonly string[];
-  /** To exclude what is not there is an error and not only said: its name may be a slip. */
+  /** Whether an --exclude that matches nothing is an error instead of a note, because it may be a typo. */
   readonly exacting?: boolean;
 }
 
 export interface Selected<M> {
   readonly vms: readonly M[];
-  /** Those that a word names exactly. */
+  /** The VMs that a word names exactly. */
   readonly named: ReadonlySet<M>;
-  /** Words that mean no VM. */
+  /** Words that match no VM. */
   readonly unmatched: readonly string[];
-  /** Words to exclude by that mean none. */
+  /** Words of --exclude that match no VM. */
   readonly idle: readonly string[];
 }
 
-/** The VMs that the words mean, each once. An exact name or UUID wins over a pattern; states are for who knows them. */
+/**
+ * The VMs that the words select, each once. An exact name or UUID takes precedence over a pattern. `states` is left to
+ * the caller.
+ */
 export function selectDomains<M extends { readonly name: string; readonly uuid: string }>(
   vms: readonly M[],
   { words, all, exclude }: Selection,
 ): Selected<M> {
-  // to leave out too much is safe: here a name that is a pattern means both
+  // excluding too much is safe: here a name that is also a pattern is used as both
   const excludes = (word: string) => (vm: M) => isCalled(vm, word) || matcher(word)(vm.name);
   const isExcluded = (vm: M) => exclude.some((word) => excludes(word)(vm));
   const found = words.map((word) => ({ word, ...meant(vms, word) }));

@@ -1,12 +1,12 @@
-/** What a snapshot that is to be taken consists of: what was asked for, and what was planned from it. */
+/** What a new snapshot will consist of: as requested (`SnapshotSpec`), and as planned from that. */
 
 /**
- * `internal`: all inside the qcow2 images. `external`: the guest's writes go to new files from then on (overlays), and the
- * memory is saved to a file. `disk-only`: overlays, and no memory; also of a VM that is off.
+ * `internal`: everything is inside the qcow2 images. `external`: from then on the guest writes to new files (overlays),
+ * and the memory is saved to a file. `disk-only`: overlays without memory, also for a VM that is off.
  */
 export type Mode = 'internal' | 'external' | 'disk-only';
 
-/** The options that say what is made: virsh's own, and `external`, for which kvmsnap finds the files itself. */
+/** The options that say what is made: virsh's own, and `external`, for which kvmsnap chooses the files. */
 export interface SnapshotSpec {
   readonly external: boolean;
   readonly diskOnly: boolean;
@@ -19,7 +19,7 @@ export interface SnapshotSpec {
   readonly reuse: boolean;
   readonly noMetadata: boolean;
   readonly validate: boolean;
-  /** Whose names the overlays get that none is said for: for an XML file, libvirt's. */
+  /** Who names overlays for which no name was given; for an XML file, libvirt does. */
   readonly namedBy: 'kvmsnap' | 'libvirt';
 }
 
@@ -39,28 +39,28 @@ export const INTERNAL_SPEC: SnapshotSpec = {
   namedBy: 'kvmsnap',
 };
 
-/** What `--memspec` says; `location` as libvirt's `snapshot=` attribute. */
+/** The value of `--memspec`; `location` is libvirt's `snapshot=` attribute. */
 export interface MemorySpec {
   readonly location: string | null;
   readonly file: string | null;
 }
 
-/** What one `--diskspec` says. */
+/** The value of one `--diskspec`. */
 export interface DiskSpec {
   /** A target, or the path of a disk's image. */
   readonly disk: string;
   readonly location: string | null;
   readonly file: string | null;
   readonly driver: string | null;
-  /** `file` or `block`: what kind of storage the overlay is on. */
+  /** `file` or `block`: the kind of storage of the overlay. */
   readonly storage: string | null;
 }
 
 export interface PlannedDisk {
   readonly target: string;
-  /** The image of now, which the overlay is laid over. */
+  /** The present image, which becomes the backing file of the overlay. */
   readonly source: string | null;
-  /** What the guest writes to from then on; null: the image itself (internal), or no place for it is known. */
+  /** The file to which the guest writes afterwards; null: the image itself (internal), or no target file is known. */
   readonly overlay: string | null;
   readonly driver: string | null;
   readonly storage: string | null;
@@ -69,11 +69,11 @@ export interface PlannedDisk {
 export interface SnapshotPlan {
   readonly mode: Mode;
   readonly disks: readonly PlannedDisk[];
-  /** Targets of writable disks that stay out of it. */
+  /** Targets of writable disks that are left out. */
   readonly leftOut: readonly string[];
-  /** Targets of disks whose storage takes the snapshot itself (`snapshot='manual'`): libvirt leaves the VM paused for it. */
+  /** Targets of disks whose storage takes the snapshot (`snapshot='manual'`); libvirt leaves the VM paused for that. */
   readonly manual: readonly string[];
-  /** The file for the memory; null but in `external`, and there where no place for it is known. */
+  /** The file for the memory; null in other modes than `external`, or if no target file is known. */
   readonly memoryFile: string | null;
   readonly spec: SnapshotSpec;
 }

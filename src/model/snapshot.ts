@@ -1,18 +1,18 @@
 import { formatOfDriver, type Volume } from './domain.ts';
 
-/** A snapshot as libvirt's metadata tells it (`virsh snapshot-dumpxml`), before anything is known of the disks. */
+/** A snapshot according to libvirt's metadata (`virsh snapshot-dumpxml`), before the disks are inspected. */
 
-/** Where a snapshot keeps a disk or the memory; `no` when it leaves it out. */
+/** Where a snapshot keeps a disk or the memory; `no` if it is left out. */
 export type Location = 'internal' | 'external' | 'no' | (string & {});
 
 export interface SnapshotDisk {
   readonly target: string;
   readonly location: Location;
-  /** The overlay of an external snapshot; for an internal one the image that holds the tag. Null where no path is known. */
+  /** The overlay of an external snapshot; for an internal one the image with the tag. Null if no path is known. */
   readonly source: string | null;
-  /** A deletion merges another overlay into this one, or was interrupted while it did. */
+  /** Whether a deletion is merging another overlay into this one, or was interrupted while it did. */
   readonly isMergeTarget?: true;
-  /** The same file as libvirt's stored definition spells it, where that is another path. */
+  /** The path of the same file in libvirt's stored definition, if it is spelled differently. */
   readonly spelled?: string;
 }
 
@@ -21,11 +21,11 @@ export interface DefinedDisk {
   readonly target: string;
   readonly source: string | null;
   readonly spelled?: string;
-  /** `<driver type>`: the format that libvirt used then. */
+  /** `<driver type>`: the format that libvirt used at that time. */
   readonly driver: string | null;
-  /** The files below it that the definition names, the nearest first; absent: none. */
+  /** The backing files that the definition names, the nearest first; absent: none. */
   readonly backing?: readonly string[];
-  /** Where the definition names a volume, and `source` is its path now. */
+  /** The volume, if the definition names one; `source` is its present path. */
   readonly pool?: Volume;
 }
 
@@ -39,25 +39,25 @@ export interface Snapshot {
   readonly createdAtSeconds: number;
   readonly memory: { readonly location: Location; readonly file: string | null };
   readonly disks: readonly SnapshotDisk[];
-  /** The disks that take part in a snapshot by the definition stored with it: what a revert brings back (hazard 16). */
+  /** The disks that take part in a snapshot according to its stored definition, which a revert brings back (hazard 16). */
   readonly definedDisks: readonly DefinedDisk[];
   /** The other disks of that definition: CD-ROMs with their medium, read-only ones; absent: none. */
   readonly otherDisks?: readonly Pick<DefinedDisk, 'target' | 'source'>[];
-  /** The overlays that a revert to it has laid over its files, where the snapshot has children; absent: there are none. */
+  /** The overlays that a revert to it has made, if the snapshot has children; absent: none. */
   readonly revertOverlays?: readonly string[];
-  /** Of an external one, its files that are gone from their paths; absent: none is, or they were not looked for. */
+  /** For an external snapshot, the files that are gone from their paths; absent: none, or not inspected. */
   readonly movedFiles?: MovedFiles | undefined;
 }
 
-/** Files that libvirt looks for where they are not any more. */
+/** Files that libvirt looks for at old paths. */
 export interface MovedFiles {
-  /** Where libvirt looks, and the file that it means. */
+  /** The old path, and the present path of the file. */
   readonly moved: readonly (readonly [from: string, to: string])[];
-  /** Paths of what it needs that are gone, and nothing proves where what they named is now. */
+  /** Paths of needed files that are gone, and whose present paths are unknown. */
   readonly lost: readonly string[];
 }
 
-/** `external` as soon as anything of it is in a file of its own, which is how libvirt decides about revert and delete. */
+/** `external` if any part of it is in a separate file; libvirt decides in the same way about revert and delete. */
 export function locationOf(snapshot: Snapshot): 'internal' | 'external' {
   const parts = [snapshot.memory.location, ...snapshot.disks.map((disk) => disk.location)];
   return parts.includes('external') ? 'external' : 'internal';
@@ -68,8 +68,8 @@ export const kindOf = (snapshot: Snapshot): 'internal' | 'external' | 'disk-only
   snapshot.state === 'disk-snapshot' ? 'disk-only' : locationOf(snapshot);
 
 /**
- * The disks over which libvirt lays overlays in a revert to an external snapshot: all of the stored definition, whose path it
- * makes the overlay's of.
+ * The disks for which libvirt makes overlays in a revert to an external snapshot: all disks of the stored definition,
+ * with the paths from which libvirt derives the names of the overlays.
  */
 export function overlaidDisks({
   definedDisks,
@@ -86,14 +86,14 @@ export function internalDisks(snapshot: Snapshot): readonly SnapshotDisk[] {
   return snapshot.disks.filter((disk) => disk.location === 'internal');
 }
 
-/** The disks whose state it keeps by having laid an overlay over them. */
+/** The disks whose state it keeps in the backing file of an overlay. */
 export function externalDisks({ disks }: Pick<Snapshot, 'disks'>): readonly SnapshotDisk[] {
   return disks.filter((disk) => disk.location === 'external');
 }
 
 /**
- * The file that keeps the state of a disk: of an external one what its overlay was laid over, by the definition of then. A
- * revert lays one over the medium of a CD-ROM too.
+ * The file that keeps the state of a disk: for an external snapshot, the backing file of the overlay, according to the
+ * stored definition. A revert makes an overlay of the medium of a CD-ROM too.
  */
 export function stateFile(
   { definedDisks, otherDisks = [] }: Pick<Snapshot, 'definedDisks' | 'otherDisks'>,
@@ -103,17 +103,17 @@ export function stateFile(
   return [...definedDisks, ...otherDisks].find((disk) => disk.target === target)?.source ?? null;
 }
 
-/** The format of that file, by the definition of then. */
+/** The format of that file according to the stored definition. */
 export function stateFormat(
   { definedDisks }: Pick<Snapshot, 'definedDisks'>,
   { target, location }: SnapshotDisk,
 ): string {
   const defined = definedDisks.find((disk) => disk.target === target);
-  // nothing but qcow2 holds a snapshot inside
+  // only qcow2 can hold a snapshot inside
   return defined ? formatOfDriver(defined.driver) : location === 'internal' ? 'qcow2' : 'raw';
 }
 
-/** True when the guest's memory was saved with it. */
+/** True if the guest's memory was saved with it. */
 export function hasMemory(snapshot: Snapshot): boolean {
   return snapshot.memory.location === 'internal' || snapshot.memory.location === 'external';
 }
@@ -122,6 +122,6 @@ export function hasMemory(snapshot: Snapshot): boolean {
 export const manualDisks = ({ disks }: Pick<Snapshot, 'disks'>): readonly string[] =>
   disks.filter(({ location }) => location === 'manual').map(({ target }) => target);
 
-/** Whether it keeps the memory, and no disk. */
+/** Whether it keeps only the memory and no disk. */
 export const isOfMemoryAlone = (snapshot: Snapshot): boolean =>
   snapshot.memory.location === 'external' && snapshot.disks.length === 0;

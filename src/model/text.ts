@@ -1,6 +1,9 @@
-/** How messages name things: one way for all of them. */
+/** How messages name things, always in the same way. */
 
-/** Letters and digits of any language, and what stands in most names; no dash first, and no sign that could end a sentence last. */
+/**
+ * Names without odd characters: letters and digits of any language and the usual signs, without a dash at the start or
+ * a sign at the end that could end a sentence.
+ */
 const PLAIN = /^[\p{L}\p{N}_](?:[\p{L}\p{M}\p{N}_.:@+-]*[\p{L}\p{M}\p{N}_@+-])?$/u;
 
 /** The name of a VM or a snapshot within a sentence: in quotes only if it has odd characters, such as spaces. */

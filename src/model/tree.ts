@@ -8,8 +8,8 @@ export interface TreeNode {
 }
 
 /**
- * Oldest first, a parent always before its children: the clock may have been set back between them, or they are of one second
- * (hazard 52). Snapshots that have nothing to do with each other go by time, those of one second by name.
+ * Oldest first, but a parent always before its children, because the clock may have been set back between them, or both
+ * are of the same second (hazard 52). Unrelated snapshots are sorted by time, and by name within a second.
  */
 export function oldestFirst<S extends Pick<Snapshot, 'name' | 'parent' | 'createdAtSeconds'>>(
   snapshots: readonly S[],
@@ -23,7 +23,7 @@ export function oldestFirst<S extends Pick<Snapshot, 'name' | 'parent' | 'create
       family.add(at);
       at = at.parent === null ? undefined : byName.get(at.parent);
     }
-    // broken metadata may hold a cycle, in which nobody comes first
+    // broken metadata may contain a cycle, which has no first snapshot
     const isCycle = at !== undefined && family.has(at);
     for (const member of isCycle ? [snapshot] : [...family].reverse()) placed.add(member);
   }
@@ -39,7 +39,7 @@ export function childNames(snapshots: readonly Snapshot[]): ReadonlyMap<string, 
   return children;
 }
 
-/** The forest of a VM's snapshots. One whose parent is gone, or that is its own ancestor, stands as a root. */
+/** The forest of a VM's snapshots. A snapshot whose parent is gone, or that is its own ancestor, becomes a root. */
 export function growTree(snapshots: readonly Snapshot[]): TreeNode[] {
   const sorted = oldestFirst(snapshots);
   const nodes = new Map(sorted.map((snapshot) => [snapshot.name, { snapshot, children: [] as TreeNode[] }]));
@@ -69,7 +69,7 @@ export function descendants(snapshots: readonly Snapshot[], name: string): Snaps
   return [...found.values()];
 }
 
-/** The names above this snapshot, its parent first. A cycle ends it. */
+/** The ancestors of this snapshot, its parent first; ends at a cycle. */
 export function ancestors(snapshots: readonly Snapshot[], name: string): string[] {
   const parents = new Map(snapshots.map((snapshot) => [snapshot.name, snapshot.parent]));
   const found: string[] = [];
@@ -78,7 +78,7 @@ export function ancestors(snapshots: readonly Snapshot[], name: string): string[
   return found;
 }
 
-/** Broken metadata may hold a cycle; a node in one must not become its own ancestor. */
+/** Broken metadata may contain a cycle; a node must not become its own ancestor. */
 function isAncestor(
   name: string,
   of: Snapshot,

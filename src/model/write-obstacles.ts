@@ -1,11 +1,11 @@
 import { commandLine } from './quote.ts';
 import type { Finding } from './rule.ts';
 
-/** Why the bytes that an action writes cannot go to a file, and what to do about it. */
+/** Why an action cannot write to a file, and what to do about it. */
 
 /**
- * `read-only-mount`: it is mounted so here; its file system itself can be written to elsewhere. `full-device` and
- * `full-file-system`: what is there can be written over, and nothing can be added.
+ * `read-only-mount`: only this mount is read-only, not the file system itself. `full-device` and `full-file-system`:
+ * existing data can be overwritten, but nothing can be added.
  */
 export type ObstacleKind =
   | 'read-only-mount'
@@ -19,26 +19,26 @@ export type ObstacleKind =
 
 export interface WriteObstacle {
   readonly kind: ObstacleKind;
-  /** What the cure is about: the mount point, the device, or the file itself without links. */
+  /** What has to be changed: the mount point, the device, or the file itself without links. */
   readonly place: string;
-  /** A QEMU that opened the file before cannot write to it either. */
+  /** Whether a QEMU that opened the file before cannot write to it either. */
   readonly stopsOpenFiles: boolean;
 }
 
-/** By path; a file without an obstacle, or of which nobody could tell, is not in it. */
+/** By path; a file without an obstacle, or whose obstacles are unknown, is not in it. */
 export type WriteObstacles = ReadonlyMap<string, WriteObstacle>;
 
 export const NO_OBSTACLES: WriteObstacles = new Map();
 
 const isFull = ({ kind }: WriteObstacle): boolean => kind === 'full-device' || kind === 'full-file-system';
 
-/** What is in the way of somebody who opens the file to write to what is in it. */
+/** The obstacle for a process that opens the file to overwrite data. */
 export function againstOpening(obstacles: WriteObstacles, path: string | null): WriteObstacle | null {
   const found = path === null ? undefined : obstacles.get(path);
   return found && !isFull(found) ? found : null;
 }
 
-/** What is in the way of a QEMU that has the file open already. */
+/** The obstacle for a QEMU that has the file open already. */
 export function againstOpenFile(obstacles: WriteObstacles, path: string | null): WriteObstacle | null {
   const found = againstOpening(obstacles, path);
   return found?.stopsOpenFiles ? found : null;
@@ -60,7 +60,7 @@ const WORDS: Readonly<Record<ObstacleKind, (place: string) => { readonly why: st
   }),
   'read-only-file-system': (place) => ({
     why: `the file system of ${place} is read-only`,
-    hint: 'find out why (after an error of the disk the kernel makes a file system read-only: see dmesg), and make it writable first',
+    hint: 'find out why (after a disk error the kernel makes a file system read-only; see dmesg), and make it writable first',
     command: commandLine('findmnt', ['--target', place]),
   }),
   'read-only-device': (place) => ({
@@ -74,18 +74,18 @@ const WORDS: Readonly<Record<ObstacleKind, (place: string) => { readonly why: st
     command: commandLine('chattr', ['-i', place]),
   }),
   'append-only': (place) => ({
-    why: `${place} cannot be opened for writing (chattr +a: it is append-only)`,
+    why: `${place} cannot be opened for writing, because it is append-only (chattr +a)`,
     hint: 'if it may be changed, make it writable first',
     command: commandLine('chattr', ['-a', place]),
   }),
   permission: (place) => ({
-    why: `${place} may not be written to by this user, who runs the VM`,
-    hint: 'give this user the right to write first',
+    why: `${place} cannot be written to by this user, who runs the VM`,
+    hint: 'give this user write permission first',
     command: commandLine('chmod', ['u+w', place]),
   }),
   'full-device': (place) => ({
-    why: `the image fills the device ${place} to its end, and nothing can be added to it`,
-    hint: 'make the device larger first (a logical volume with lvextend)',
+    why: `the image fills the device ${place}, so nothing can be added to it`,
+    hint: 'make the device larger first (for a logical volume: lvextend)',
   }),
   'full-file-system': (place) => ({
     why: `the file system of ${place} is full`,
@@ -100,16 +100,16 @@ function obstacleFinding(subject: string, { kind, place }: WriteObstacle, conseq
   return { what: `${subject}: ${why}, so ${consequence}`, ...cure };
 }
 
-/** A disk with the file that is to be written to. */
+/** A disk with the file to be written to. */
 export interface WrittenDisk {
   readonly target: string;
   readonly path: string | null;
 }
 
-/** What is in the way of a certain use of a file. */
+/** Finds the obstacle for a certain use of a file. */
 export type Against = (obstacles: WriteObstacles, path: string | null) => WriteObstacle | null;
 
-/** A finding for each disk that something stands in the way of: `consequence` is what would happen. */
+/** A finding for each disk with an obstacle; `consequence` is what would happen. */
 export function obstacleFindings(
   obstacles: WriteObstacles | undefined,
   disks: readonly WrittenDisk[],

@@ -98,7 +98,8 @@ test.each([
     await interrupt(run, 'SIGTERM', 'libvirt');
     run.kill('SIGTERM');
   }
-  const carriesOn = /; stopped waiting, but libvirtd carries on: 'register the snapshot complete' of web/;
+  const carriesOn =
+    /; kvmsnap stopped waiting, but libvirtd continues with 'register the snapshot complete' of web/;
   expect(await told(run)).toMatchObject({
     code,
     vms: [['failed', 'done', 'done', 'failed']],
@@ -129,7 +130,7 @@ test('between the two halves of a step: it names the half that is still to be do
   expect(result).toMatchObject({
     code: 130,
     vms: [['failed', 'failed']],
-    error: { message: expect.stringContaining('stopped waiting, but qemu-img carries on') },
+    error: { message: expect.stringContaining('stopped waiting, but qemu-img continues with') },
   });
   slow.goOn();
   await waitFor(() => size() > before, { what: 'what it carried on with' });

@@ -516,7 +516,7 @@ describe('ended in the middle of saving the memory', () => {
   test('a signal: kvmsnap waits for the true end, and the snapshot is whole', async () => {
     const { vm, memory, run } = await heldSave();
     run.kill('SIGTERM');
-    await waitFor(() => run.stderr.includes('waiting for its true end'), { what: 'the note' });
+    await waitFor(() => run.stderr.includes('Waiting for it to finish'), { what: 'the note' });
     continueQemu(vm);
     expect(await run.done).toMatchObject({ code: 143, stdout: expect.stringContaining('taken') });
     expect([state(vm), currentSnapshot(vm)]).toEqual(['running', 's1']);

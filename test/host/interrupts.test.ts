@@ -50,7 +50,7 @@ describe.each(SIGNALS)('%s', (signal, code, exitCode) => {
     run.made.raise(signal);
     expect(run.stop.reason).toMatchObject({
       code,
-      message: `ended by ${signal}; stopped waiting, but libvirtd carries on: the snapshot s1`,
+      message: `ended by ${signal}; kvmsnap stopped waiting, but libvirtd continues with the snapshot s1`,
       hint: expect.stringMatching(/kvmsnap list/),
     });
     expect(run.notes).toHaveLength(1);
@@ -73,7 +73,7 @@ describe('the time limit', () => {
     expect(run.stop.reason).toMatchObject({
       code: 'timed-out',
       exitCode: 124,
-      message: 'not done within 30 s',
+      message: 'timed out after 30 s',
     });
   });
 
@@ -83,7 +83,7 @@ describe('the time limit', () => {
     run.made.expire(30);
     expect(run.stop.reason).toMatchObject({
       code: 'timed-out',
-      message: 'not done within 30 s; stopped waiting, but libvirtd carries on: the snapshot s1',
+      message: 'timed out after 30 s; kvmsnap stopped waiting, but libvirtd continues with the snapshot s1',
     });
   });
 

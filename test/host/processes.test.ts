@@ -184,7 +184,7 @@ describe('giving up', () => {
     virshIs('exec sleep 20');
     await expect(execOf({ readLimitSeconds: 0.1 }).read('virsh', [])).rejects.toMatchObject({
       code: 'timed-out',
-      message: 'virsh gave no answer within 0.1 s',
+      message: 'virsh did not answer within 0.1 s',
       hint: expect.stringMatching(/systemctl status libvirtd/),
     });
   });

@@ -20,7 +20,7 @@ describe('the advice to delete snapshots', () => {
   ])('takes a hold back first, and names it: %s', (_, held) => {
     const facts = { domain, snapshots: [plain('a'), held, plain('c')] };
     expect(adviseDeletion(facts, ['a', 'b'], { hint, options: ['--metadata'] })).toEqual({
-      hint: `${hint}. b is on hold: take the hold back only if you can do without it`,
+      hint: `${hint}. b is on hold: release the hold only if you do not need this snapshot`,
       commands: ['kvmsnap unhold web-1 b', 'kvmsnap delete --metadata web-1 a b'],
     });
     expect(adviseDeletion(facts, ['a', 'c'], { hint })).not.toHaveProperty('commands');

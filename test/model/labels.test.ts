@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { byTimeAndName, labelledName, labelOf, labelProblem } from '../../src/model/labels.ts';
+import { byTimeAndName, labeledName, labelOf, labelProblem } from '../../src/model/labels.ts';
 import { nameProblem } from '../../src/model/names.ts';
 
 const THREE = Date.UTC(2026, 10, 23, 3) / 1000;
@@ -56,19 +56,19 @@ describe('what can be a label', () => {
   ])('not %j', (label) => expect(labelProblem(label)).not.toBeNull());
 });
 
-describe('the name of a labelled snapshot', () => {
+describe('the name of a labeled snapshot', () => {
   it('is the label and the time in UTC, to the second', () => {
-    expect(labelledName('nightly', THREE, free)).toBe('nightly-20261123T030000Z');
+    expect(labeledName('nightly', THREE, free)).toBe('nightly-20261123T030000Z');
   });
 
   it('counts up where it is taken', () => {
     const taken = new Set(['nightly-20261123T030000Z', 'nightly-20261123T030000Z-2']);
-    expect(labelledName('nightly', THREE, (name) => taken.has(name))).toBe('nightly-20261123T030000Z-3');
+    expect(labeledName('nightly', THREE, (name) => taken.has(name))).toBe('nightly-20261123T030000Z-3');
   });
 
   it('never goes into a gap that a prune has left', () => {
     const taken = new Set(['nightly-20261123T030000Z-2', 'nightly-20261123T030000Z-12']);
-    expect(labelledName('nightly', THREE, (name) => taken.has(name))).toBe('nightly-20261123T030000Z-13');
+    expect(labeledName('nightly', THREE, (name) => taken.has(name))).toBe('nightly-20261123T030000Z-13');
   });
 
   const label = fc
@@ -80,9 +80,9 @@ describe('the name of a labelled snapshot', () => {
     fc.assert(
       fc.property(label, moment, fc.integer({ min: 0, max: 30 }), (given, seconds, many) => {
         const taken = new Set<string>();
-        for (let n = 0; n < many; n++) taken.add(labelledName(given, seconds, (name) => taken.has(name)));
+        for (let n = 0; n < many; n++) taken.add(labeledName(given, seconds, (name) => taken.has(name)));
         expect(taken.size).toBe(many);
-        const name = labelledName(given, seconds, (candidate) => taken.has(candidate));
+        const name = labeledName(given, seconds, (candidate) => taken.has(candidate));
         expect(labelOf(name)).toBe(given);
         expect(nameProblem(name)).toBeNull();
       }),
@@ -92,7 +92,7 @@ describe('the name of a labelled snapshot', () => {
   it('sorts by time, and belongs to no other label', () => {
     fc.assert(
       fc.property(label, label, moment, moment, (given, other, a, b) => {
-        const [first, second] = [a, b].map((seconds) => labelledName(given, seconds, free));
+        const [first, second] = [a, b].map((seconds) => labeledName(given, seconds, free));
         expect(Math.sign(a - b)).toBe(first === second ? 0 : (first ?? '') < (second ?? '') ? -1 : 1);
         if (other !== given) expect(labelOf(first ?? '')).not.toBe(other);
       }),
@@ -107,9 +107,9 @@ describe('the order of snapshots', () => {
       .sort(byTimeAndName)
       .map(({ name }) => name);
 
-  it('is that in which labelled ones of one second were counted', () => {
+  it('is that in which labeled ones of one second were counted', () => {
     const counted: string[] = [];
-    for (let n = 0; n < 12; n++) counted.push(labelledName('l', THREE, (name) => counted.includes(name)));
+    for (let n = 0; n < 12; n++) counted.push(labeledName('l', THREE, (name) => counted.includes(name)));
     expect(sorted(...[...counted].sort())).toEqual(counted);
     expect(sorted('m-20261123T030000Z', 'l-20261123T030000Z-10', 'b', 'l-20261123T030000Z-2')).toEqual([
       'b',

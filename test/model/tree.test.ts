@@ -37,7 +37,7 @@ describe('the order by age', () => {
     expect(names(oldestFirst([...back].reverse()))).toEqual(['a', 'b', 'c', 'x']);
   });
 
-  test('labelled ones of one second as they were counted', () => {
+  test('labeled ones of one second as they were counted', () => {
     const counted = ['', '-2', '-10'].map((count) => `l-20261123T030000Z${count}`);
     expect(names(oldestFirst([...counted].sort().map((name) => snapshot(name))))).toEqual(counted);
   });

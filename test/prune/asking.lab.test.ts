@@ -11,7 +11,7 @@ afterEach(cleanUp);
 const NAMES = ['20260101', '20260102', '20260103', '20260104'].map((day) => `n-${day}T000000Z`);
 
 /** Four of the label `n`, and one by hand. */
-function labelled(name: string): Vm {
+function labeled(name: string): Vm {
   const vm = defineVm({ name, disks: [{ size: '8M' }] });
   for (const snapshot of [...NAMES, 'by-hand']) take(vm, snapshot);
   return vm;
@@ -26,7 +26,7 @@ describe('on a terminal', () => {
     ['\x04', 10],
     ['\x03', 130],
   ])('%j keeps all, exit %i', async (typed, code) => {
-    const vm = labelled('web');
+    const vm = labeled('web');
     const before = snapshotNames(vm);
     const terminal = await asked(...PRUNE);
     terminal.type(typed);
@@ -35,7 +35,7 @@ describe('on a terminal', () => {
   });
 
   test('it shows what goes, of how many, what is freed, and what is held', async () => {
-    const vm = labelled('web');
+    const vm = labeled('web');
     const [first, second, third, last] = NAMES;
     await succeed('hold', 'web', first ?? '');
     const terminal = await asked(...PRUNE);
@@ -50,7 +50,7 @@ describe('on a terminal', () => {
   });
 
   test('what was not shown stays, and a hold that came meanwhile is seen', async () => {
-    const vm = labelled('web');
+    const vm = labeled('web');
     const terminal = await asked(...PRUNE);
     const [first = '', second, third, last] = NAMES;
     await succeed('hold', 'web', first);
@@ -67,7 +67,7 @@ describe('on a terminal', () => {
   });
 
   test('nothing to delete, --yes and --dry-run: no question', async () => {
-    const vm = labelled('web');
+    const vm = labeled('web');
     for (const args of [
       ['prune', 'web', '--match', 'n-*', '--keep-last', '9'],
       [...PRUNE, '--dry-run'],
@@ -80,7 +80,7 @@ describe('on a terminal', () => {
   });
 
   test('--free-min: up to so many, and only until enough is free', async () => {
-    const vm = labelled('web');
+    const vm = labeled('web');
     const terminal = await asked('prune', 'web', '--match', 'n-*', '--free-min', '1K');
     expect(terminal.screen()).toMatch(/Delete up to 3 of 5 snapshots of 1 VM.*until enough is free\?/);
     terminal.type('y\r');
@@ -89,7 +89,7 @@ describe('on a terminal', () => {
   });
 
   test('of several VMs one question', async () => {
-    const vms = [labelled('web-1'), labelled('web-2')];
+    const vms = [labeled('web-1'), labeled('web-2')];
     const terminal = await asked('prune', 'web-*', '--match', 'n-*', '--keep-last', '1');
     expect(terminal.screen()).toContain('Delete 6 of 10 snapshots of 2 VMs');
     terminal.type('y\r');
@@ -108,7 +108,7 @@ describe('on a terminal', () => {
 });
 
 test('in a script it never asks', async () => {
-  const vm = labelled('web');
+  const vm = labeled('web');
   await succeed(...PRUNE);
   expect(snapshotNames(vm)).toHaveLength(2);
   expect(virsh('snapshot-list', '--domain', vm.uuid, '--name')).toContain('by-hand');

@@ -31,7 +31,7 @@ function present(vm: Vm): string[] {
 }
 
 /** The name that `create --label` would have given at that moment. */
-const labelled = (label: string, seconds: number): string =>
+const labeled = (label: string, seconds: number): string =>
   `${label}-${new Date(seconds * 1000).toISOString().replace(/[-:]|\.\d+/g, '')}`;
 
 /** Changes when a snapshot was taken, as far as libvirt knows. */
@@ -46,7 +46,7 @@ function backdate(vm: Vm, name: string, seconds: number): void {
 
 /** A snapshot as a schedule took it at that moment; returns its name. */
 function takeAt(vm: Vm, label: string, seconds: number): string {
-  const name = labelled(label, seconds);
+  const name = labeled(label, seconds);
   take(vm, name);
   backdate(vm, name, seconds);
   return name;
@@ -70,7 +70,7 @@ describe('create --label', () => {
     const names = runs.map(({ stdout }) => stdout.trimEnd());
     expect(new Set(names).size).toBe(3);
     for (const name of names) expect(name).toMatch(/^nightly-\d{8}T\d{6}Z(-[23])?$/);
-    expect(names.map((name) => name.slice(0, 24)).every((name) => name >= labelled('nightly', before))).toBe(
+    expect(names.map((name) => name.slice(0, 24)).every((name) => name >= labeled('nightly', before))).toBe(
       true,
     );
     expect(present(vm)).toEqual(names.sort());
@@ -79,7 +79,7 @@ describe('create --label', () => {
   test('takes the next free name when the second is taken', async () => {
     const vm = small('taken');
     const first = now();
-    const soon = Array.from({ length: 20 }, (_, n) => labelled('nightly', first + n));
+    const soon = Array.from({ length: 20 }, (_, n) => labeled('nightly', first + n));
     for (const name of soon) tool('qemu-img', ['snapshot', '-c', name, pathOf(vm)]);
     const name = (await succeed('create', 'taken', '--label', 'nightly', '-q')).stdout.trimEnd();
     expect(soon.map((each) => `${each}-2`)).toContain(name);
@@ -259,8 +259,8 @@ describe('prune: which VMs', () => {
 
   test('reading twenty: six processes for all, and images only where something would go', async () => {
     const vms = Array.from({ length: 20 }, (_, n) => small(`many-${n}`));
-    for (const vm of vms) take(vm, labelled('nightly', now()));
-    for (const vm of vms.slice(0, 3)) take(vm, labelled('nightly', now() + 1));
+    for (const vm of vms) take(vm, labeled('nightly', now()));
+    for (const vm of vms.slice(0, 3)) take(vm, labeled('nightly', now() + 1));
     const { stderr } = await succeed('-v', '--dry-run', 'prune', '--all', ...rule);
     const run = stderr.split('\n').filter((line) => line.startsWith('+ '));
     expect(run.filter((line) => line.startsWith('+ virsh ')).length).toBe(6);
@@ -336,7 +336,7 @@ describe('prune: which snapshots', () => {
   test('an external one stays where this libvirt would refuse, or lose another with it, and is said so', async () => {
     const vm = small('external');
     start(vm);
-    const name = labelled('nightly', now() - DAY);
+    const name = labeled('nightly', now() - DAY);
     take(vm, name, '--disk-only');
     take(vm, 'by-hand');
     const args = ['external', '--label', 'nightly', '--keep-last', '0', '--allow-empty'];
@@ -362,7 +362,7 @@ describe('prune: which snapshots', () => {
   test('the memory files of external ones that libvirt leaves are named, and go with --leftovers', async () => {
     const vm = small('memory');
     start(vm);
-    const names = [4, 3, 2, 1].map((days) => labelled('nightly', now() - days * DAY));
+    const names = [4, 3, 2, 1].map((days) => labeled('nightly', now() - days * DAY));
     const memory = (name = '') => join(dirname(pathOf(vm)), `${name}.memory`);
     for (const name of names) {
       take(vm, name, '--memspec', memory(name));

@@ -194,7 +194,7 @@ const FAILURES: readonly Failure[] = [
     code: 'timed-out',
     arrange: () => signalLibvirtd('SIGSTOP'),
     args: ['list', '--timeout', '0.5s'],
-    tells: /not done within 0.5 s/,
+    tells: /timed out after 0.5 s/,
   },
 ];
 

@@ -40,8 +40,8 @@ const SIGNALS = [
   ['SIGHUP', 129],
 ] as const;
 
-const CANNOT_CANCEL = 'libvirt cannot cancel this; waiting for its true end';
-const CARRIES_ON = 'stopped waiting, but libvirtd carries on';
+const CANNOT_CANCEL = 'libvirt cannot cancel this. Waiting for it to finish';
+const CARRIES_ON = 'kvmsnap stopped waiting, but libvirtd continues with';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -111,7 +111,7 @@ describe('a create of a running VM', () => {
       run.kill(signal);
       const result = await within(3000, run);
       expect(result).toMatchObject({ code, stdout: '' });
-      expect(result.stderr).toContain(`ended by ${signal}; ${CARRIES_ON}: the snapshot s1 of web`);
+      expect(result.stderr).toContain(`ended by ${signal}; ${CARRIES_ON} the snapshot s1 of web`);
       expect(stateAndReason(vm)).toBe('paused (saving)');
       continueQemu(vm);
       await becomesComplete(vm, 's1');
@@ -149,7 +149,7 @@ describe('a create of a running VM', () => {
     );
     const result = await within(3000, run);
     expect(result).toMatchObject({ code: 124, stdout: '' });
-    expect(errorDocument(result).message).toBe(`not done within 2 s; ${CARRIES_ON}: the snapshot s1 of web`);
+    expect(errorDocument(result).message).toBe(`timed out after 2 s; ${CARRIES_ON} the snapshot s1 of web`);
     continueQemu(vm);
     await becomesComplete(vm, 's1');
   });
@@ -312,7 +312,7 @@ describe('a read', () => {
     async (...args) => {
       signalLibvirtd('SIGSTOP');
       const result = await within(4000, spawnKvmsnap([...args, '--timeout', '1s']));
-      expect(result).toEqual({ code: 124, signal: null, stdout: '', stderr: 'error: not done within 1 s\n' });
+      expect(result).toEqual({ code: 124, signal: null, stdout: '', stderr: 'error: timed out after 1 s\n' });
       expect(virshProcesses()).toEqual([]);
     },
   );
@@ -323,7 +323,7 @@ describe('a read', () => {
     const result = await kvmsnap(['list']);
     const seconds = (performance.now() - from) / 1000;
     expect(result).toMatchObject({ code: 124, stdout: '' });
-    expect(result.stderr).toMatch(/virsh gave no answer within 45 s\nhint: libvirtd hangs/);
+    expect(result.stderr).toMatch(/virsh did not answer within 45 s\nhint: libvirtd hangs/);
     expect(Math.round(seconds)).toBeGreaterThanOrEqual(45);
     expect(seconds).toBeLessThan(50);
     expect(virshProcesses()).toEqual([]);
@@ -362,7 +362,7 @@ describe('a delete of three', () => {
     run.kill('SIGINT');
     const result = await within(3000, run);
     expect(result).toMatchObject({ code: 130, stdout: '' });
-    expect(result.stderr).toContain(`${CARRIES_ON}: the deletion of a of web`);
+    expect(result.stderr).toContain(`${CARRIES_ON} the deletion of a of web`);
     continueQemu(vm);
     // libvirt forgets it when it is gone from the image
     await waitFor(() => !snapshotNames(vm).includes('a'), { what: 'the deletion' });
@@ -382,9 +382,9 @@ describe('a delete of three', () => {
     const result = await within(3000, run);
     expect(result.code).toBe(130);
     expect(result.stdout).toMatch(
-      /^VM +NAME +RESULT\nweb +a +deleted\nweb +b +failed: ended by SIGINT; stopped waiting, .*carries on/,
+      /^VM +NAME +RESULT\nweb +a +deleted\nweb +b +failed: ended by SIGINT; kvmsnap stopped waiting, .*continues with/,
     );
-    expect(result.stderr).toMatch(/not touched: c\nerror: .*libvirtd carries on: the deletion of b/);
+    expect(result.stderr).toMatch(/not touched: c\nerror: .*libvirtd continues with the deletion of b/);
     expect(snapshotNames(vm)).toEqual(['b', 'c']);
     slow.goOn();
     await waitFor(() => !snapshotNames(vm).includes('b'), { what: 'the deletion' });

@@ -20,7 +20,7 @@ function withoutVersion() {
   return host;
 }
 
-const UNKNOWN = /libvirtd does not tell its version, and before 9\.\d it cannot/;
+const UNKNOWN = /libvirtd does not tell its version, and libvirt before 9\.\d cannot/;
 
 test.each<[string, (ctx: Context) => Promise<void>]>([
   ['create --external', (ctx) => create(ctx, ['b-fix'], 'new', { diskOnly: true })],

@@ -147,8 +147,10 @@ describe('interrupted in the middle of several', () => {
     run.kill('SIGTERM');
     const { code, stdout, stderr } = await run.done;
     expect(code).toBe(143);
-    expect(stderr).toMatch(/error: ended by SIGTERM; stopped waiting, but libvirtd carries on: .*s1 of m-1/);
-    expect(stderr.match(/libvirtd carries on:/g)).toHaveLength(1);
+    expect(stderr).toMatch(
+      /error: ended by SIGTERM; kvmsnap stopped waiting, but libvirtd continues with .*s1 of m-1/,
+    );
+    expect(stderr.match(/libvirtd continues with/g)).toHaveLength(1);
     expect(stdout).toMatch(/m-1 .* failed: .*\nm-2 .* not reached\n/);
     gate.goOn();
     await waitFor(() => haveOne(vms).length === 1, { what: 'the end of what was carried on' });

@@ -167,7 +167,7 @@ test('one VM that keeps libvirtd from answering is asked alone, and the others a
   const { ask, libvirt, ctx } = host(vm(1, IMAGE), vm(2, IMAGE), vm(3, IMAGE));
   const read: typeof libvirt.virsh.read = async (commands) => {
     if (commands.some((command) => command.includes(uuidOf(3))))
-      throw new KvmsnapError('timed-out', 'virsh gave no answer within 45 s');
+      throw new KvmsnapError('timed-out', 'virsh did not answer within 45 s');
     return libvirt.virsh.read(commands);
   };
   const hung = { ...libvirt.virsh, read };

@@ -114,7 +114,7 @@ function falseClaims(
   const says = (words: string) => stderr.includes(words);
   if (blow === 'stopped') {
     return [
-      ...must(code === FAILURES['timed-out'].exitCode && says('libvirtd carries on'), `exit ${code}`),
+      ...must(code === FAILURES['timed-out'].exitCode && says('libvirtd continues with'), `exit ${code}`),
       ...must(is.isDone, 'libvirtd went on, and it is not done'),
     ];
   }

@@ -72,7 +72,7 @@ const OBSTACLES: readonly Obstacle[] = [
     applies: !isSystemLab,
     raise: (path) => chmodSync(path, 0o400),
     lower: (path) => chmodSync(path, 0o600),
-    says: /may not be written to by this user/,
+    says: /cannot be written to by this user/,
     tool: 'chmod',
   },
 ];

@@ -116,7 +116,7 @@ function create(subject: Subject, ...options: readonly string[]): Part {
 
 /** A snapshot from cron, and the prune of its label that follows. */
 function createWithLabel({ vm, virsh }: Subject): Part {
-  const isLabelled = (name: string) => name.startsWith('nightly-');
+  const isLabeled = (name: string) => name.startsWith('nightly-');
   return {
     args: ['create', vm.name, '--label', 'nightly', '--keep-last', '1'],
     raw: () => virsh.does('snapshot-create-as', vm.uuid, 'nightly-raw'),
@@ -124,9 +124,9 @@ function createWithLabel({ vm, virsh }: Subject): Part {
       const [name = 'nightly', ...more] = missing(after, before);
       return [
         ...sameDisks(before, after),
-        ...sameSnapshots(before, after, missing(before, after).filter(isLabelled)),
+        ...sameSnapshots(before, after, missing(before, after).filter(isLabeled)),
         ...holds(after, name, before.disks),
-        ...(more.length > 0 || !isLabelled(name) ? [`it has taken ${[name, ...more].join(', ')}`] : []),
+        ...(more.length > 0 || !isLabeled(name) ? [`it has taken ${[name, ...more].join(', ')}`] : []),
       ];
     },
   };

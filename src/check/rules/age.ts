@@ -20,10 +20,10 @@ export const AGE_RULES: readonly Rule<CheckFacts>[] = [
       const [one, all] = unread.some(counts)
         ? ['readable snapshot', 'readable snapshots']
         : ['snapshot', 'snapshots'];
-      const labelled = label === null ? '' : ` with the label '${label}'`;
+      const labeled = label === null ? '' : ` with the label '${label}'`;
       const what = newest
-        ? `the newest ${one}${labelled}, ${inText(newest.name)}, is older than ${says}`
-        : `the VM has no ${all}${labelled}, so none is younger than ${says}`;
+        ? `the newest ${one}${labeled}, ${inText(newest.name)}, is older than ${says}`
+        : `the VM has no ${all}${labeled}, so none is younger than ${says}`;
       const options = label === null ? [] : ['--label', label];
       return [{ what, command: kvmsnapLine('create', [domain.name], ...options) }];
     },

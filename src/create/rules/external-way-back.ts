@@ -96,11 +96,11 @@ export const WAY_BACK_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     unsupported: true,
     modes: EXTERNAL,
-    find: ({ daemonVersion, labelled, plan }) => {
+    find: ({ daemonVersion, labeled, plan }) => {
       const older =
         ifBefore(daemonVersion, DELETES_EXTERNAL, 'cannot delete external snapshots') ??
         (isPartial(plan) ? ifBefore(daemonVersion, DELETES_PARTIAL, PARTIAL_STAY) : null);
-      return labelled && older !== null
+      return labeled && older !== null
         ? [
             {
               what: `snapshots with a label are meant to be pruned, but ${older}`,

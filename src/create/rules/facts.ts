@@ -20,7 +20,7 @@ export interface CreateFacts {
   /** Which other VMs use the files of this VM, and the files that the plan names. */
   readonly users: ImageUsers;
   /** Whether the name was made from a label, so that a prune finds the snapshot. */
-  readonly labelled: boolean;
+  readonly labeled: boolean;
   /** The names of the existing snapshots of the VM. */
   readonly snapshotNames: readonly string[];
   /** null if libvirtd does not tell its version, or if no rule needs it. */

@@ -46,7 +46,7 @@ export const EXTERNAL_MERGE_RULES: readonly Rule<DeleteFacts>[] = [
       .map(({ target, base, growthBytes, freeBytes, isDevice }) => ({
         what: `disk ${target}: to merge ${inText(snapshot.name)}, ${base} grows by ${mebibytes(growthBytes)}, and ${isDevice ? 'the device' : 'its file system'} has ${mebibytes(freeBytes)} free; the merge would fill it and fail`,
         hint: isDevice
-          ? 'make the device larger first (a logical volume with lvextend)'
+          ? 'make the device larger first (for a logical volume: lvextend)'
           : 'free some space there first',
       })),
   ),

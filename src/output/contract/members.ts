@@ -23,7 +23,7 @@ export const Snapshot = z.object({
   current: z.boolean(),
   /** libvirt is still writing it. */
   underWay: z.boolean(),
-  /** Protected from every prune and delete. */
+  /** Whether it is protected from prune and delete. */
   held: z.boolean(),
   description: z.nullable(z.string()),
   /** Guest memory inside the images; null when they were not looked at. */

@@ -17,7 +17,7 @@ export function creating(changes: Partial<CreateFacts> = {}): CreateFacts {
     targetFiles: new Map(),
     agent: null,
     users: NOBODY,
-    labelled: false,
+    labeled: false,
     snapshotNames: [],
     daemonVersion: OLD_DAEMON,
     blockJobs: [],

@@ -30,7 +30,7 @@ export function external(
     targetFiles: new Map(plannedFiles(plan).map((path) => [path, NOTHING_THERE])),
     agent: null,
     users: NOBODY,
-    labelled: false,
+    labeled: false,
     snapshotNames: [],
     daemonVersion: 11_003_000,
     blockJobs: [],

@@ -21,7 +21,7 @@ export const WAY_BACK_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
       {
         says: 'not known',
         facts: external({ external: true }, {}, { daemonVersion: null }),
-        finds: [{ what: /^libvirtd does not tell its version, and before 9\.9 it cannot revert/ }],
+        finds: [{ what: /^libvirtd does not tell its version, and libvirt before 9\.9 cannot revert/ }],
       },
       {
         says: 'without metadata there is no revert anyway',
@@ -104,7 +104,7 @@ export const WAY_BACK_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
     cases: [
       {
         says: '9.0 deletes them',
-        facts: external({ external: true }, {}, { labelled: true, daemonVersion: 9_000_000 }),
+        facts: external({ external: true }, {}, { labeled: true, daemonVersion: 9_000_000 }),
         finds: [],
       },
       {
@@ -114,7 +114,7 @@ export const WAY_BACK_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
       },
       {
         says: '7.0, with a label',
-        facts: external({ external: true }, {}, { labelled: true, daemonVersion: 7_000_000 }),
+        facts: external({ external: true }, {}, { labeled: true, daemonVersion: 7_000_000 }),
         finds: [{ what: /meant to be pruned.*cannot delete external/ }],
       },
     ],

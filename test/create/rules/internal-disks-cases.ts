@@ -153,7 +153,9 @@ export const INTERNAL_DISK_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'on a version that nobody knows',
         facts: creating({ domain: readOnly('raw'), daemonVersion: null }),
-        finds: [{ what: /libvirtd does not tell its version, and before 9\.0 it may refuse a snapshot/ }],
+        finds: [
+          { what: /libvirtd does not tell its version, and libvirt before 9\.0 may refuse a snapshot/ },
+        ],
       },
     ],
   },

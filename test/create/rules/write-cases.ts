@@ -48,7 +48,7 @@ export const writeCreateCases = (
           ['read-only-device', /the device \/vm is read-only/, 'blockdev --setrw /vm'],
           ['immutable', /\/vm is immutable/, 'chattr -i /vm'],
           ['append-only', /\/vm cannot be opened for writing/, 'chattr -a /vm'],
-          ['permission', /\/vm may not be written to by this user/, 'chmod u+w /vm'],
+          ['permission', /\/vm cannot be written to by this user/, 'chmod u+w /vm'],
         ] as const
       ).map(([kind, what, command]) => ({
         says: `off: ${kind}`,
@@ -113,7 +113,7 @@ export const writeCreateCases = (
       {
         says: 'a full device',
         facts: creating({ writeObstacles: obstacle('full-device', '/dev/vg/a') }),
-        finds: [{ what: /fills the device \/dev\/vg\/a to its end/, hint: /lvextend/ }],
+        finds: [{ what: /fills the device \/dev\/vg\/a, so/, hint: /lvextend/ }],
       },
       {
         says: 'a full file system, running or not',

@@ -119,7 +119,7 @@ describe('a line of external snapshots', () => {
     expect(finding).toMatchObject({
       rule: 'external-on-old-daemon',
       severity: 'error',
-      what: 'e3 is external, and libvirtd does not tell its version, and before 9.0 it cannot delete external snapshots',
+      what: 'e3 is external, and libvirtd does not tell its version, and libvirt before 9.0 cannot delete external snapshots',
     });
     expect(rules({ ...LINE, version: null }, 'e2', 'children')).toEqual([
       'external-on-old-daemon',
