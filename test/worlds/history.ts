@@ -35,15 +35,18 @@ export function liveOn(chance: Chance, made: World): World {
 /** The guest of each VM writes almost all over its disks, unless a file is locked. */
 export function writeAnew(world: World): void {
   for (const [n, vm] of world.vms.entries())
-    guestWrites(world, vm, (path) => almostAll(251 + n, LEFT_OUT[depthOf(path) % LEFT_OUT.length] ?? 4));
+    guestWrites(world, vm, (path) => almostAll(251 + n, leftOutOf(world, path)));
 }
 
-/** The cluster that is not written to, by the depth of the image: what lies below an overlay goes on to be seen in it. */
-const LEFT_OUT = [4, 5, 6];
-
-function depthOf(path: string): number {
-  const backing = existsSync(path) ? parseImage(readFileSync(path))?.backing : null;
-  return backing ? 1 + depthOf(backingPath(path, backing)) : 0;
+/**
+ * Each image has a cluster of its own that is not written to: what lies below an overlay goes on to be seen in it, also what is
+ * merged into that from another overlay beside it.
+ */
+function leftOutOf({ leftOut }: World, path: string): number {
+  const key = fileKey(path) ?? path;
+  const number = leftOut.get(key) ?? leftOut.size;
+  leftOut.set(key, number);
+  return number;
 }
 
 /** The guest of a VM writes a little. */

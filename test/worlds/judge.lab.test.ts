@@ -27,7 +27,7 @@ function sharedWorld(): World & { readonly a: WorldVm; readonly b: WorldVm; read
     disks: [{ target: 'vda', path }],
   });
   const [a, b] = [vm('a'), vm('b')];
-  const world: World = { directory, vms: [a, b], virsh, log: [] };
+  const world: World = { directory, vms: [a, b], virsh, log: [], leftOut: new Map() };
   for (const vm of world.vms) define(world, vm);
   onTestFinished(() => removeWorld(world));
   return { ...world, a, b, path };

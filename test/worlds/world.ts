@@ -18,6 +18,8 @@ export interface World {
   readonly virsh: Session;
   /** How it came to be and what was done in it, for whoever has to repeat it. */
   readonly log: string[];
+  /** By device and inode, the cluster of an image that is left out when its guest writes almost all over it. */
+  readonly leftOut: Map<string, number>;
 }
 
 /** Images, and VMs on them that have no past yet. */
@@ -37,7 +39,7 @@ export function makeWorld(chance: Chance, virsh: Session, number: number): World
     const disks = paths.map((path, n) => ({ target: `vd${'ab'[n]}`, path: alias(chance, path, log) }));
     return { name: `w${number}-${'abcd'[i]}`, uuid: randomUUID(), disks };
   });
-  const world: World = { directory, vms, virsh, log };
+  const world: World = { directory, vms, virsh, log, leftOut: new Map() };
   for (const vm of vms) define(world, vm);
   return world;
 }
@@ -85,23 +87,29 @@ export const createImage = (path: string, byte: number): void => copyFileSync(te
 function template(byte: number): string {
   const path = join(scratch, `template-${byte}.qcow2`);
   if (!existsSync(path)) {
-    tool('qemu-img', ['create', '-q', '-f', 'qcow2', path, '512K']);
+    tool('qemu-img', ['create', '-q', '-f', 'qcow2', path, '1M']);
     fill(path, byte, []);
   }
   return path;
 }
 
-/** Writes one byte over a part of the disk's first half. */
+/** Writes one byte over a part of the disk's first quarter. */
 const fill = (path: string, byte: number, log: string[]): void => writeInto(path, [partly(byte)], log);
 
 /** For qemu-io. */
 export const partly = (byte: number): string => `write -P ${byte} ${(byte % 3) * 64}k 128k`;
 
-/** All but one cluster of the second half: there an overlay goes on showing what lies below it. */
-export const almostAll = (byte: number, cluster: number): string[] => [
-  `write -P ${byte} 0 ${cluster * 64}k`,
-  `write -P ${byte} ${cluster * 64 + 64}k ${(7 - cluster) * 64}k`,
-];
+/** How many clusters of 64 KiB a disk has. */
+const CLUSTERS = 16;
+
+/** All but one cluster of the second half, by its number: there an overlay goes on showing what lies below it. */
+export function almostAll(byte: number, number: number): string[] {
+  const cluster = CLUSTERS / 2 + (number % (CLUSTERS / 2 - 1));
+  return [
+    `write -P ${byte} 0 ${cluster * 64}k`,
+    `write -P ${byte} ${cluster * 64 + 64}k ${(CLUSTERS - 1 - cluster) * 64}k`,
+  ];
+}
 
 /** Writes into an image as a guest would, whose VM does not run. */
 export function writeInto(path: string, commands: readonly string[], log: string[]): void {
