@@ -1,6 +1,7 @@
 import { parseAge } from '../command-line/age.ts';
 import { vmsArgument } from '../command-line/arguments.ts';
-import { Option, type OptionsOf } from '../command-line/commander.ts';
+import type { OptionsOf } from '../command-line/commander.ts';
+import { MeantOption } from '../command-line/meaning.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { parseLabel } from '../prune/rule-options.ts';
 import { withFilters } from '../run/select-options.ts';
@@ -27,9 +28,11 @@ const withOptions = (verb: Verb) =>
       .option('--fix', 'fix what can be fixed safely, after confirmation')
       .option('--max-age <span>', 'fail if the newest snapshot is older: 90min, 26h, 8d, 6mo', parseAge)
       .addOption(
-        new Option('--label <label>', 'consider only snapshots with this label (with --max-age)').argParser(
-          parseLabel,
-        ),
+        new MeantOption(
+          '--label <label>',
+          'label',
+          'consider only snapshots with this label (with --max-age)',
+        ).argParser(parseLabel),
       ),
   );
 

@@ -4,13 +4,14 @@ import { type AnyCommand, Argument, Option } from './commander.ts';
 
 /**
  * What a word of the command line stands for. A `vm` is a name or UUID, and where several may be given a pattern too; a
- * `name` is a new one; `text` is anything, the empty one too.
+ * `name` is a new one; a `label` is one in use, or a new one; `text` is anything, the empty one too.
  */
 export type Meaning =
   | 'vm'
   | 'vm-pattern'
   | 'snapshot'
   | 'snapshot-pattern'
+  | 'label'
   | 'name'
   | 'text'
   | 'topic'

@@ -1,8 +1,8 @@
 import type { AnyCommand } from '../command-line/commander.ts';
-import { listDomains, readSnapshotNames } from '../libvirt/domains.ts';
 import type { Context } from '../run/context.ts';
 import { completeBashWord, readBashWords } from './bash-words.ts';
 import { type Candidate, completionOf, nameCandidates, type Shell, type WantedNames } from './grammar.ts';
+import { findNames } from './names.ts';
 import { candidateLines, FILES } from './scripts.ts';
 
 /** Whoever presses TAB does not wait for a daemon that hangs. */
@@ -22,7 +22,7 @@ export async function complete(
   const current = words.at(-1) ?? '';
   const asked = completionOf(program, words.slice(0, -1), current);
   if (asked.kind === 'files') return ctx.terminal.print(FILES);
-  const candidates = asked.kind === 'words' ? asked.candidates : await findNames(ctx, asked.wantedNames);
+  const candidates = asked.kind === 'words' ? asked.candidates : await namesAt(ctx, asked.wantedNames, shell);
   switch (shell) {
     case 'bash':
       return ctx.terminal.print(bashLines(given, candidates));
@@ -42,14 +42,11 @@ function bashLines([line = '', breaks = '']: readonly string[], candidates: read
 const canInsert = (text: string, current: string): boolean =>
   !text.startsWith('~') || /^['"\\]/.test(current);
 
-async function findNames(ctx: Context, wantedNames: WantedNames): Promise<Candidate[]> {
+async function namesAt(ctx: Context, wantedNames: WantedNames, shell: Shell): Promise<Candidate[]> {
   try {
     const virsh = ctx.connect(wantedNames.uri ?? ctx.settings.connect, READ_LIMIT_SECONDS);
-    const names =
-      wantedNames.what === 'vm'
-        ? (await listDomains(virsh)).map(({ name }) => name)
-        : await readSnapshotNames(virsh, wantedNames.vms);
-    return nameCandidates(wantedNames, names);
+    // bash shows nothing beside a word
+    return nameCandidates(wantedNames, await findNames(virsh, wantedNames, shell !== 'bash'));
   } catch {
     return [];
   }

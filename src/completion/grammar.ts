@@ -26,8 +26,8 @@ export type Completion =
 
 /** Names that libvirt knows, and which of them may stand at the cursor. */
 export interface WantedNames {
-  readonly what: 'vm' | 'snapshot';
-  /** The words of the line that mean the VMs of these snapshots. */
+  readonly what: 'vm' | 'snapshot' | 'label';
+  /** The words of the line that mean the VMs of these snapshots; of labels none means all. */
   readonly vms: readonly string[];
   /** The URI on the line; null where there is none. */
   readonly uri: string | null;
@@ -58,15 +58,18 @@ export function completionOf(program: AnyCommand, words: readonly string[], curr
   return atPlace(line, places[index], { before: '', given, dash: ended ? 'fine' : 'later' });
 }
 
-/** Of the names that were found, those that can be typed at this place and mean what they say. */
-export function nameCandidates({ asPattern, place }: WantedNames, names: readonly string[]): Candidate[] {
-  const fitting = [...new Set(names)]
+/** Of the names that were found, each with what is shown beside it, those that can be typed at this place and mean what they say. */
+export function nameCandidates(
+  { asPattern, place }: WantedNames,
+  names: ReadonlyMap<string, string>,
+): Candidate[] {
+  const fitting = [...names.keys()]
     .filter((name) => name !== '' && !/\p{Cc}/u.test(name) && !place.given.includes(name))
     .filter((name) => !asPattern || !isPattern(name));
   const plain = fitting.filter((name) => place.dash === 'fine' || !name.startsWith('-'));
   const hidesSome = place.dash === 'later' && plain.length < fitting.length;
   return [
-    ...plain.map((name) => ({ text: `${place.before}${name}`, help: '' })),
+    ...plain.map((name) => ({ text: `${place.before}${name}`, help: names.get(name) ?? '' })),
     ...(hidesSome ? [{ text: '--', help: 'names that begin with a dash' }] : []),
   ];
 }
@@ -186,8 +189,8 @@ function atPlace(line: Line, part: Option | Argument | undefined, place: Place):
     const open = takes.filter((word) => !place.given.includes(word));
     return ofWords(open.map((word) => ({ text: `${place.before}${word}`, help: '' })));
   }
-  const [, what, pattern] = /^(vm|snapshot)(-pattern)?$/.exec(takes) ?? [];
-  if (what !== 'vm' && what !== 'snapshot') return ofWords([]);
+  const [, what, pattern] = /^(vm|snapshot|label)(-pattern)?$/.exec(takes) ?? [];
+  if (what !== 'vm' && what !== 'snapshot' && what !== 'label') return ofWords([]);
   const uri = line.options.findLast(({ option }) => meaningOf(option) === 'uri')?.value ?? null;
   return {
     kind: 'names',

@@ -1,4 +1,4 @@
-import { type CommandOf, Option, type OptionsOf, type OptionValues } from '../command-line/commander.ts';
+import type { CommandOf, OptionsOf, OptionValues } from '../command-line/commander.ts';
 import { MeantOption } from '../command-line/meaning.ts';
 import { parseCount, repeated, unfit } from '../command-line/values.ts';
 import { leftoversOption } from '../delete/leftovers-option.ts';
@@ -13,7 +13,7 @@ const RETENTION = 'Retention:';
 
 /** `help`: what the option does in this command. */
 export const labelOption = (help: string) =>
-  new Option('--label <label>', help).helpGroup(RETENTION).argParser(parseLabel);
+  new MeantOption('--label <label>', 'label', help).helpGroup(RETENTION).argParser(parseLabel);
 
 /** Other snapshots that a prune considers. */
 export const matchOption = () =>

@@ -241,8 +241,9 @@ describe('what is looked up', () => {
 
   test.each([
     [['list', ''], 1],
-    [['delete', 'web', ''], 1],
-    [['delete', '7', ''], 1],
+    [['delete', 'web', ''], 4],
+    [['delete', '7', ''], 4],
+    [['prune', '--label', ''], 2],
     [['list', '-'], 0],
     [['li'], 0],
   ])('%j: so many virsh: %d', async (words, count) => {
@@ -292,5 +293,64 @@ describe('what is looked up', () => {
     expect(await candidates(['list', ''])).toEqual([]);
     expect(await candidates(['prune', '--st'])).toContain('--state');
     signalLibvirtd('SIGCONT');
+  });
+});
+
+describe('what is shown beside a name', () => {
+  beforeAll(() => {
+    const web = defineVm({ name: 'web', disks: [{ size: '1M' }] });
+    take(web, 'plain');
+    take(web, 'two words', '--description', 'before\tthe upgrade: 100%\nand more');
+    take(web, 'held one', '--description', 'kept\n\nKvmsnap-Hold: yes');
+    for (const name of ['nightly-20261123T030000Z', 'nightly-20261124T030000Z', 'odd-20261124T030000Z-2'])
+      take(web, name);
+    take(defineVm({ name: 'db', disks: [{ size: '1M' }] }), 'weekly-20261124T030000Z');
+  });
+  afterAll(cleanUp);
+
+  const lines = async (shell: string, ...words: string[]) => {
+    const { stdout, stderr, code } = await kvmsnap(['complete', shell, '--', ...words]);
+    expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
+    return stdout.split('\n').filter((line) => line !== '');
+  };
+
+  test('a snapshot has its time and the first line of its description', async () => {
+    for (const shell of ['zsh', 'fish']) {
+      const shown = new Map(
+        (await lines(shell, 'revert', 'web', '')).map((line) => line.split('\t') as [string, string]),
+      );
+      const time = '20\\d\\d-\\d\\d-\\d\\d \\d\\d:\\d\\d';
+      expect(shown.get('plain')).toMatch(new RegExp(`^${time}$`));
+      expect(shown.get('two words')).toMatch(new RegExp(`^${time}, before\\\\tthe upgrade: 100%$`));
+      expect(shown.get('held one')).toMatch(new RegExp(`^${time}, kept$`));
+    }
+    expect(await lines('bash', 'kvmsnap revert web t', ' ')).toEqual(['two\\ words']);
+  });
+
+  test('zsh and fish show it', async () => {
+    const zsh = await startShell('zsh');
+    const before = zsh.screen().length;
+    await zsh.run('kvmsnap revert web \t');
+    expect(zsh.screen().slice(before)).toMatch(/two words +-- 20\d\d-.*before\\tthe upgrade: 100%/);
+    zsh.close();
+    const fish = await startShell('fish');
+    const start = fish.screen().length;
+    await fish.run('kvmsnap revert web \t');
+    expect(fish.screen().slice(start)).toMatch(/20\d\d-\d\d-\d\d/);
+    fish.close();
+  });
+
+  test('the labels in use, of the VMs on the line or of all', async () => {
+    expect(await lines('zsh', 'prune', '--label', '')).toEqual([
+      'weekly\t1 snapshot',
+      'nightly\t2 snapshots',
+      'odd\t1 snapshot',
+    ]);
+    expect(await lines('fish', 'create', 'web', '--label', '')).toEqual([
+      'nightly\t2 snapshots',
+      'odd\t1 snapshot',
+    ]);
+    expect(await lines('fish', 'check', 'd*', '--label=w')).toEqual(['--label=weekly\t1 snapshot']);
+    expect(await lines('bash', 'kvmsnap prune --label n', ' ')).toEqual(['nightly']);
   });
 });

@@ -30,6 +30,7 @@ const PROGRAM = new Command('small')
       .addOption(repeated('--exclude <pattern>', 'vm-pattern', 'not this'))
       .addOption(repeated('--keep <pattern>', 'snapshot-pattern', 'nor that'))
       .addOption(repeatedChoice('--state <state>', ['running', 'paused'], 'in it'))
+      .addOption(new MeantOption('--label <label>', 'label', 'of these'))
       .addOption(new MeantOption('--rules <file>', 'file', 'a file')),
   )
   .addCommand(
@@ -203,7 +204,22 @@ describe('arguments', () => {
   });
 });
 
+test('labels are those of the VMs on the line', () => {
+  expect(wantedNames('prune web --label ')).toMatchObject({ what: 'label', vms: ['web'], asPattern: false });
+  expect(wantedNames('prune --label=n')).toMatchObject({
+    what: 'label',
+    vms: [],
+    place: { before: '--label=' },
+  });
+});
+
 describe('names that were found', () => {
+  test('have beside them what is known of them', () => {
+    const place = { before: '', given: [], dash: 'fine' } as const;
+    const wanted = { what: 'snapshot', vms: [], uri: null, asPattern: false, place } as const;
+    expect(nameCandidates(wanted, new Map([['s1', 'of today']]))).toEqual([{ text: 's1', help: 'of today' }]);
+  });
+
   const NAMES = ['web', '-lead', 'a*', 'tab\there', 'line\nfeed', 'esc\x1b', 'c1\u009b', '快照', 'web', ''];
   const candidates = (place: Partial<WantedNames['place']>, asPattern = false) =>
     nameCandidates(
@@ -214,7 +230,7 @@ describe('names that were found', () => {
         asPattern,
         place: { before: '', given: [], dash: 'fine', ...place },
       },
-      NAMES,
+      new Map(NAMES.map((name) => [name, ''])),
     ).map(({ text }) => text);
 
   test.each([

@@ -1,0 +1,56 @@
+import { listDomains, readSnapshotNames } from '../libvirt/domains.ts';
+import { readSummaries } from '../libvirt/overview.ts';
+import type { Virsh } from '../libvirt/virsh.ts';
+import { withoutHold } from '../model/hold.ts';
+import { labelOf } from '../model/labels.ts';
+import { selectDomains } from '../model/selection.ts';
+import { localTime, visible } from '../output/format.ts';
+import type { WantedNames } from './grammar.ts';
+
+/** The names that may stand at the cursor, as libvirt has them, each with what a shell may show beside it. */
+export type FoundNames = ReadonlyMap<string, string>;
+
+/** Reads them. `explained`: with the time and the description of snapshots. Throws as the readings of libvirt do. */
+export async function findNames(
+  virsh: Virsh,
+  { what, vms }: Pick<WantedNames, 'what' | 'vms'>,
+  explained: boolean,
+): Promise<FoundNames> {
+  switch (what) {
+    case 'vm':
+      return new Map((await listDomains(virsh)).map(({ name }) => [name, '']));
+    case 'label':
+      return labelsIn(await readSnapshotNames(virsh, vms.length > 0 ? vms : ['*']));
+    case 'snapshot': {
+      const none: FoundNames = new Map();
+      const [names, texts] = await Promise.all([
+        readSnapshotNames(virsh, vms),
+        explained ? readTexts(virsh, vms).catch(() => none) : none,
+      ]);
+      return new Map(names.map((name) => [name, texts.get(name) ?? '']));
+    }
+  }
+}
+
+/** Each label, with the number of its snapshots. */
+function labelsIn(names: readonly string[]): FoundNames {
+  const counts = new Map<string, number>();
+  for (const label of names.flatMap((name) => labelOf(name) ?? []))
+    counts.set(label, (counts.get(label) ?? 0) + 1);
+  return new Map([...counts].map(([label, count]) => [label, `${count} snapshot${count === 1 ? '' : 's'}`]));
+}
+
+/** By the names of the snapshots: `2026-11-23 22:52, before the upgrade`. */
+async function readTexts(virsh: Virsh, words: readonly string[]): Promise<FoundNames> {
+  const { vms } = selectDomains(await listDomains(virsh), { words, all: false, exclude: [], states: [] });
+  const summaries = await readSummaries(virsh, vms);
+  return new Map(
+    summaries
+      .flatMap((each) => ('failure' in each ? [] : each.snapshots))
+      .map(({ name, createdAtSeconds, description }) => {
+        const [text = ''] = (withoutHold(description) ?? '').split('\n');
+        const minutes = localTime(createdAtSeconds).slice(0, -':00'.length);
+        return [name, [minutes, ...(text === '' ? [] : [visible(text)])].join(', ')];
+      }),
+  );
+}
