@@ -39,6 +39,7 @@ const DESCRIPTION = [
   'Name a VM by its name or its UUID. Where several VMs are possible, you can also use a pattern as in a shell: * stands ' +
     'for any text, ? for any character, [a-c] for one of these characters, [!a-c] for any other character. The pattern must ' +
     'match the whole name. If a VM has exactly the name of the pattern, only this VM is selected.',
+  'One word can name a VM and a snapshot: VM/NAME, as kvmsnap list --all -q prints it.',
 ];
 
 /** Man page in roff, section 1 (macros: man(7)). */
