@@ -16,8 +16,9 @@ export function understand(program: AnyCommand, words: readonly string[]): reado
   if (!line) return words;
   if (commandCalled(program, line.command)) return translate(program, line, { means: [[line.command]] });
   const other = otherWord(line.command);
-  if (!other?.taken) throw unknownCommand(program, words);
-  return translate(program, line, other);
+  const isHelp = partsOf(optionsOf(program, null), line.rest).some(asksForHelp);
+  if (!other || !(other.taken || isHelp)) throw unknownCommand(program, words);
+  return translate(program, line, isHelp ? { means: other.means } : other);
 }
 
 /** The command that is meant by a word for which there is none; null: there is such a command, or nothing is near. */

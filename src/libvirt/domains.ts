@@ -299,6 +299,9 @@ function notFound(word: string, vms: readonly DomainName[], seen: Seen): Kvmsnap
 function notFoundHint(word: string, vms: readonly DomainName[], { uri = '', runningAs }: Seen): string {
   if (runningAs)
     return `${word} is the id of the running VM ${inText(runningAs)}; ids change at every start, so use the name`;
+  const owner = vms.find(({ name }) => word.startsWith(`${name}/`));
+  if (owner)
+    return `${inText(word)} names a snapshot; this command takes the VM alone: ${inText(owner.name)}`;
   const names = vms.map(({ name }) => name);
   const meant = nearest(word, names);
   if (meant !== null) return `did you mean ${inText(meant)}?`;

@@ -2,6 +2,7 @@ import { KvmsnapError } from '../errors.ts';
 import { readByUuid } from '../libvirt/domains.ts';
 import { type DomainSummary, readSummaries } from '../libvirt/overview.ts';
 import { isSaving } from '../model/domain.ts';
+import { kvmsnapLine } from '../model/quote.ts';
 import { reportSnapshots, type SnapshotReport } from '../model/report.ts';
 import type { Selection } from '../model/selection.ts';
 import { inText } from '../model/text.ts';
@@ -23,7 +24,7 @@ import { concludeDomains, type DomainOutcome, type ResultName } from '../run/for
 import { adviceBeneath, ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
-import { chooseDomains, nothingLeft, noVmsText } from '../vm/select.ts';
+import { chooseDomains, type Missing, nothingLeft, noVmsText } from '../vm/select.ts';
 import type { ListOptions } from './command.ts';
 import { listOne } from './list-one.ts';
 import { chosenOf, listedRows, reportsOf, sumLine, unreadDocument } from './listed.ts';
@@ -103,7 +104,10 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
   const read = summaries.flatMap((each) => ('failure' in each || !isWanted(selection, each) ? [] : [each]));
   const overviews = [
     ...read.map((summary) => overviewOf(summary, options, now)),
-    ...[...summaries.flatMap((each) => ('failure' in each ? [each] : [])), ...missing].map(
+    ...[
+      ...summaries.flatMap((each) => ('failure' in each ? [each] : [])),
+      ...missing.map(withOwner(read)),
+    ].map(
       ({ name, uuid, failure }): Overview => ({
         vm: { name, uuid },
         summary: null,
@@ -140,6 +144,18 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
   });
   if (conclusion) throw conclusion;
 }
+
+/** `list VM NAME`: a word that is no VM, but a snapshot of one that is listed. */
+const withOwner =
+  (read: readonly DomainSummary[]) =>
+  (missing: Missing): Missing => {
+    const owner = read.find(({ snapshots }) => snapshots.some(({ name }) => name === missing.name));
+    if (!owner) return missing;
+    const { code, message } = missing.failure;
+    const command = kvmsnapLine('info', [owner.name, missing.name]);
+    const hint = `it is a snapshot of ${inText(owner.name)}`;
+    return { ...missing, failure: new KvmsnapError(code, message, { hint, command }) };
+  };
 
 const isWanted = ({ states }: Selection, { state }: DomainSummary): boolean =>
   states.length === 0 || states.includes(state);

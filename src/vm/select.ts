@@ -65,7 +65,7 @@ export async function readSelection(ctx: Context, selection: Selection): Promise
 }
 
 /** A word that matches no VM, and why. */
-interface Missing {
+export interface Missing {
   readonly name: string;
   readonly uuid: null;
   readonly failure: KvmsnapError;

@@ -74,6 +74,9 @@ describe('words that are taken', () => {
     ['snapshots web', 'list web'],
     ['-q snapshots web', '-q list web'],
     ['version', '--version'],
+    // help only looks, whatever it is about
+    ['rollback --help', 'revert --help'],
+    ['snapshot-edit -h', 'describe -h'],
     // ours stay as they are
     ['list web', 'list web'],
     ['create-as web s1 -d x', 'create-as web s1 -d x'],

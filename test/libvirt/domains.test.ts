@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { KvmsnapError } from '../../src/errors.ts';
 import { listDomains, readByUuid, readDomain } from '../../src/libvirt/domains.ts';
 import { readSummaries } from '../../src/libvirt/overview.ts';
+import { inText } from '../../src/model/text.ts';
 import { capture, VERSIONS } from '../captures.ts';
 import { NO_CONNECTION, ODD_NAMES, shown, uuidOf, vm } from './domain-vms.ts';
 import { Failure, type FakeLibvirt, fakeLibvirt } from './fake-libvirt.ts';
@@ -174,12 +175,14 @@ describe('a VM that is not there', () => {
     { word: 'database', names, uri: 'qemu:///session', hint: /--connect qemu:\/\/\/system/ },
     { word: 'cetos7-1', names, uri: 'qemu:///session', hint: /^did you mean centos7-1\?$/ },
     { word: '0', names: [], uri: 'qemu:///session', hint: /--connect qemu:\/\/\/system/ },
+    { word: 'we', names, hint: /^did you mean web\?$/ },
+    { word: 'web/s1', names, hint: /^'web\/s1' names a snapshot; this command takes the VM alone: web$/ },
   ])('$word among $names at $uri', async ({ word, names, uri = 'qemu:///system', hint }) => {
     const fake = fakeLibvirt(names.map((name) => vm({ name })));
     fake.uri = uri;
     await expect(readDomain(fake.virsh, word)).rejects.toMatchObject({
       code: 'not-found',
-      message: `no such VM: ${word}`,
+      message: `no such VM: ${inText(word)}`,
       hint: expect.stringMatching(hint),
     });
   });
