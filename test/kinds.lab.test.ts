@@ -159,13 +159,13 @@ const KINDS: readonly Kind[] = [
   {
     what: 'an encrypted image as its first disk',
     spec: async () => ({ disks: [await encryptedDisk()] }),
-    off: 'libvirt does not hand the key to qemu-img',
+    off: 'libvirt does not pass the key to qemu-img',
     running: 'QEMU crashes when it saves the memory into an encrypted first disk',
   },
   {
     what: 'an encrypted image as its second disk',
     spec: async () => ({ disks: [SMALL, await encryptedDisk()] }),
-    off: 'libvirt does not hand the key to qemu-img',
+    off: 'libvirt does not pass the key to qemu-img',
     running: null,
     holds: [0, 1],
     encrypted: true,

@@ -12,17 +12,17 @@ import type { DeleteFacts } from './rules/facts.ts';
 import { HOLD_RULES } from './rules/hold.ts';
 import { DELETE_RULES } from './rules/table.ts';
 
-/** What is against a deletion. */
+/** The checks before a deletion. */
 
-/** What a deletion is checked by. */
+/** What the checks of a deletion need. */
 export interface Deletable {
   readonly vm: Vm;
   readonly snapshot: SnapshotReport;
-  /** null: only libvirt's metadata goes, and what is in the images stays. */
+  /** null: only the metadata is deleted, and the data stay in the images. */
   readonly facts: DeleteFacts | null;
 }
 
-/** A hold comes first: whoever takes it back is told the rest. */
+/** The holds are checked first; the other findings are printed once the holds are released. */
 export const deleteTables = <Facts extends Deletable>({
   scope,
 }: Pick<DeleteRequest, 'scope'>): readonly RuleTable<Facts>[] => [
@@ -38,7 +38,7 @@ export const deleteTables = <Facts extends Deletable>({
 const cannot = ({ vm: { domain }, snapshot: { name } }: Deletable): string =>
   `cannot delete ${inText(name)} of ${inText(domain.name)}`;
 
-/** Throws where not even the rules can tell: it is still being written, or not all of the VM could be read. */
+/** Throws if the rules cannot decide: the snapshot is still being taken, or not all of the VM could be read. */
 export function requireKnown(
   ctx: Context,
   vm: Vm,
@@ -51,7 +51,7 @@ export function requireKnown(
     requireAllRead(ctx, vm, `delete ${inText(snapshot.name)} of ${inText(vm.domain.name)}`);
 }
 
-/** Throws when deleting this would be half done, or would take more with it than was asked for. */
+/** Throws if the deletion would be incomplete, or would delete more than the user asked for. */
 export async function checkDeletable(
   ctx: Context,
   vm: Vm,
@@ -65,7 +65,7 @@ export async function checkDeletable(
   refuse(ctx, { vm, snapshot, facts }, request);
 }
 
-/** Throws when it, or another that would go with it, is on hold. */
+/** Throws if the snapshot, or another that would be deleted with it, is held. */
 export function checkHolds(
   ctx: Context,
   vm: Vm,

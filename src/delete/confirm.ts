@@ -7,9 +7,9 @@ import { readSelection, type Targets } from '../vm/select.ts';
 import { tellDeletion } from './question.ts';
 import { checkNames, deletionSetOfNames, requireName, type Share, shareOut, type Wanted } from './request.ts';
 
-/** Selecting what a delete means, and having it consented to. */
+/** Selects what a delete means, and asks for consent. */
 
-/** What was consented to; shares null: nobody is asked for what is named. */
+/** What was consented to; shares null: nobody had to be asked. */
 export interface Consented {
   readonly selected: Targets;
   readonly shares: ReadonlyMap<string, Share> | null;
@@ -19,7 +19,7 @@ interface Agreed extends Consented {
   readonly shares: ReadonlyMap<string, Share>;
 }
 
-/** Asks for what is not named: on a terminal always, in a script what a pattern or `--children` selects. */
+/** Asks on a terminal; in a script, requires `--yes` if a pattern or `--children` selects what is deleted. */
 export async function consentToDeletion(
   ctx: Context,
   selection: Selection,
@@ -52,7 +52,7 @@ export async function consentToDeletion(
   return consent.plan;
 }
 
-/** Where nobody can be asked, what is against a part of it comes before the missing consent. Throws `check`. */
+/** If nobody can be asked, a refusal is reported before the missing consent. Throws `check`. */
 function requireNoneRefused(shares: ReadonlyMap<string, Share>): void {
   const failures = [...shares.values()].flatMap(({ refused }) => refused.map(({ failure }) => failure));
   const [first, ...others] = failures;
@@ -68,14 +68,14 @@ function requireNoneRefused(shares: ReadonlyMap<string, Share>): void {
 }
 
 /**
- * One of several VMs when its turn comes, as it is then. Whoever agreed to less than would go now is asked anew. Throws
+ * Reads one of several VMs when its turn comes. Asks again if more would be deleted now than was agreed to. Throws
  * `declined`.
  */
 export async function agreeAgain(
   ctx: Context,
   share: Share,
   wanted: Wanted,
-  look: (ctx: Context) => Promise<Vm>,
+  read: (ctx: Context) => Promise<Vm>,
 ): Promise<Vm> {
   const shareOf = (vm: Vm): Share => ({
     ...share,
@@ -83,7 +83,7 @@ export async function agreeAgain(
     deletionSet: deletionSetOfNames(vm, share.names, wanted),
   });
   const action = {
-    load: async (ctx: Context) => shareOf(await look(ctx)),
+    load: async (ctx: Context) => shareOf(await read(ctx)),
     tell: (now: Share) => tellDeletion(ctx, [now], wanted),
   };
   const { vm } = await standingConsent(ctx, action, shareOf(share.vm)).renew(ctx);

@@ -6,25 +6,25 @@ import type { DeleteRequest, TellLoss } from './deletion.ts';
 import type { UnusedFilesFound } from './remove-unused-files.ts';
 import { type DeletionOptions, type Deletions, openDeletions } from './series.ts';
 
-/** Deleting these snapshots of one VM, one after the other, as delete and prune do. */
+/** Deletes snapshots of one VM one after another, for delete and prune. */
 
-/** What became of one that was tried. */
+/** The result of one deletion. */
 export interface Tried extends UnusedFilesFound {
   readonly name: string;
-  /** All that went, with the children where they were to go; empty where it failed. */
+  /** All snapshots that were deleted, including children; empty if it failed. */
   readonly gone: readonly string[];
   readonly failure: KvmsnapError | null;
-  /** It was refused, and is on hold by now. */
+  /** Whether it was refused because the snapshot is held now. */
   readonly isHeld: boolean;
 }
 
 export interface DeletedInTurn {
   readonly tried: readonly Tried[];
-  /** Names that were not come to: after a signal, or at a busy VM, where each of the others would wait as long again. */
+  /** Names that were not tried: after a signal, or because the VM is busy and each further deletion would wait as long. */
   readonly left: readonly string[];
 }
 
-/** Goes on after a failure. Shows `37 of 184` on a terminal. `first`: the VM as it was just read. */
+/** Deletes the snapshots; continues after a failure. Shows `37 of 184` on a terminal. `first`: the VM as it was just read. */
 export async function deleteInTurn(
   ctx: Context,
   first: Vm,
@@ -40,7 +40,7 @@ export async function deleteInTurn(
     const count = names.length > 1 ? `${names.length - left.length + 1} of ${names.length}` : null;
     if (count) ctx.terminal.progress(`${count}: ${inText(name)} of ${inText(first.domain.name)}`);
     const result = await tryDelete(ctx, deletions, name, { tell, count });
-    // the signal met it before its write
+    // the signal came before the write of this deletion
     if (result.failure !== null && result.failure === ctx.interrupts.pending && tried.length > 0) break;
     tried.push(result);
     left = left.filter((other) => other !== name && !result.gone.includes(other));
@@ -68,10 +68,10 @@ async function tryDelete(
   }
 }
 
-/** One that virsh reported as deleted, and that the look at the end found otherwise. */
+/** Adds the failure of a deletion that virsh reported as done and the verification at the end did not confirm. */
 const withFailure = (tried: Tried, failure: KvmsnapError | undefined): Tried =>
   failure && !tried.failure ? { ...tried, gone: [], failure } : tried;
 
-/** The sum that ends several deletions: `184 snapshots deleted`, `37 of 184 snapshots deleted`; none for one. */
+/** The sum after several deletions: `184 snapshots deleted`, `37 of 184 snapshots deleted`; empty for a single one. */
 export const sumLines = (deleted: number, wanted: number): string[] =>
   wanted < 2 ? [] : [`${deleted === wanted ? wanted : `${deleted} of ${wanted}`} snapshots deleted`];

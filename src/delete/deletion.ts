@@ -15,13 +15,13 @@ import type { Proof } from './verify.ts';
 
 export interface DeleteRequest {
   readonly scope: DeleteScope;
-  /** Only libvirt's metadata goes; what is in the images stays. */
+  /** Only the metadata is deleted; the data stay in the images. */
   readonly metadataOnly: boolean;
-  /** Files that libvirt leaves behind go too, as far as nothing uses them. */
+  /** Unused files that libvirt leaves behind are removed too. */
   readonly removeUnused: boolean;
 }
 
-/** libvirt's command for it. */
+/** The virsh command of a deletion. */
 export function deleteCommand(
   { domain }: Pick<Vm, 'domain'>,
   { name }: SnapshotReport,
@@ -36,26 +36,26 @@ export function deleteCommand(
 }
 
 export interface DeletionFacts extends Deletable {
-  /** All that goes. */
+  /** All snapshots that are deleted. */
   readonly deletionSet: readonly SnapshotReport[];
-  /** Somebody else has deleted it since the series began. */
+  /** Whether another process has deleted the snapshot since the series began. */
   readonly isGone: boolean;
 }
 
-/** What went, and the files that were left behind. */
+/** The snapshots that were deleted, and the files that were left behind. */
 export interface DeleteDone extends UnusedFilesFound {
   readonly gone: readonly SnapshotReport[];
 }
 
-/** Told of what goes once nothing is against it, and before it goes: lines for stderr. */
+/** The lines for stderr about what will be deleted, printed after the checks and before the deletion. */
 export type TellLoss = (ctx: Context, facts: DeletionFacts) => readonly string[];
 
-/** What a deletion needs of the series that it is a part of. */
+/** What a deletion needs from the series that it belongs to. */
 export interface Series {
-  /** The VM with this snapshot as they are now, and what the rules go by. */
+  /** Reads the VM and the snapshot as they are now, and the facts for the rules. */
   look(ctx: Context, name: string, again: boolean): Promise<DeletionFacts>;
   prepare(ctx: Context, facts: DeletionFacts): Promise<DeletionFacts>;
-  /** At once, or with those after it in one look. */
+  /** Verifies the deletion at once, or later together with the next ones. */
   verify(
     ctx: Context,
     facts: DeletionFacts,
@@ -66,7 +66,7 @@ export interface Series {
   >;
 }
 
-/** The deletion of one snapshot, with its children where that is wanted. `count`: such as `37 of 184`. */
+/** The deletion of one snapshot, with its children if the request says so. `count`: such as `37 of 184`. */
 export const deletion = (
   series: Series,
   name: string,
@@ -77,12 +77,13 @@ export const deletion = (
   rules: deleteTables(request),
   settled: ({ isGone, deletionSet }) =>
     isGone ? { gone: deletionSet, unusedFiles: [], unremoved: [] } : null,
-  plan: skip('a dry run foresees a whole series, each as those before leave the VM (dry-run.ts)'),
+  plan: skip('a dry run plans a whole series of deletions at once (dry-run.ts)'),
   consent: {
-    given: 'by one question over all VMs, or in a script by the name',
+    given: 'by one question about all VMs, or in a script by naming the snapshot',
     consequences: ({ deletionSet }) =>
       deletionSet.map(
-        ({ name, createdAtSeconds }) => `${inText(name)} of ${localTime(createdAtSeconds)} would be deleted`,
+        ({ name, createdAtSeconds }) =>
+          `snapshot ${inText(name)} (taken ${localTime(createdAtSeconds)}) would be deleted`,
       ),
     notes: (ctx, facts) => tell?.(ctx, facts) ?? [],
   },

@@ -11,17 +11,17 @@ import { findDeletionSet } from './deletion-set.ts';
 import { type KnownFacts, tightOverlays } from './facts.ts';
 import { afterDeletion } from './simulate.ts';
 
-/** Several deletions, one after the other, as a dry run tells of them. */
+/** Plans several deletions, each as the earlier ones would leave the VM, for dry runs and questions. */
 
 export interface DeletionPlan {
   readonly commands: VirshCommand[];
-  /** All that would go. */
+  /** The names of all snapshots that would be deleted. */
   readonly gone: Set<string>;
-  /** Names of which only the real run shows whether they can be deleted. */
-  readonly unjudged: string[];
-  /** What a rule is against; the others are planned as if it had not been named. */
+  /** Names that could not be checked, because it is not known how the earlier deletions leave the VM. */
+  readonly unchecked: string[];
+  /** Deletions that a rule refuses; the others are planned without them. */
   readonly refused: RefusedDeletion[];
-  /** Names of which only the real run shows whether there is room for the merge. */
+  /** Names whose merge may not find enough space after the earlier deletions. */
   readonly unmeasured: string[];
 }
 
@@ -31,23 +31,23 @@ export interface RefusedDeletion {
   readonly failure: KvmsnapError;
 }
 
-/** Judges each as the ones before it would leave the VM. */
+/** Checks each deletion on the VM as the earlier ones would leave it. */
 export async function planDeletions(
   ctx: Context,
   vm: Vm,
   names: readonly string[],
   request: DeleteRequest,
 ): Promise<DeletionPlan> {
-  const plan: DeletionPlan = { commands: [], gone: new Set(), refused: [], unjudged: [], unmeasured: [] };
-  // those before change nothing about who else uses the files
+  const plan: DeletionPlan = { commands: [], gone: new Set(), refused: [], unchecked: [], unmeasured: [] };
+  // the earlier deletions do not change who else uses the files
   const users = readOnce(() => readImageUsers(ctx, vm));
-  // null: what those before leave is not foreseen
+  // null: it is not known how the earlier deletions leave the VM
   let now: Vm | null = vm;
   for (const name of names) {
     if (plan.gone.has(name)) continue;
     const at: Vm = now ?? vm;
     const before = plan.commands.length;
-    const snapshot = await judged(ctx, at, name, request, {
+    const snapshot = await checked(ctx, at, name, request, {
       known: { isForeseen: before > 0, users },
       isUnsure: !now,
     });
@@ -56,7 +56,7 @@ export async function planDeletions(
       continue;
     }
     const isMerged = goesByMerge(snapshot, request);
-    if (isMerged && !now) plan.unjudged.push(name);
+    if (isMerged && !now) plan.unchecked.push(name);
     if (isMerged && now && before > 0 && (await isNarrow(ctx, now, snapshot, before + 1)))
       plan.unmeasured.push(name);
     plan.commands.push(deleteCommand(vm, snapshot, request));
@@ -77,8 +77,8 @@ function readOnce<T>(read: () => Promise<T>): () => Promise<T> {
 const goesByMerge = (snapshot: SnapshotReport, { metadataOnly }: DeleteRequest): boolean =>
   !metadataOnly && locationOf(snapshot) === 'external';
 
-/** The snapshot, or why it cannot be deleted. `isUnsure`: what those before leave is not foreseen. */
-async function judged(
+/** The snapshot, or why it cannot be deleted. `isUnsure`: it is not known how the earlier deletions leave the VM. */
+async function checked(
   ctx: Context,
   vm: Vm,
   name: string,
@@ -87,7 +87,7 @@ async function judged(
 ): Promise<SnapshotReport | KvmsnapError> {
   try {
     const snapshot = findSnapshot(vm, name);
-    // what an external one lies on changes with those before
+    // the backing chain of an external snapshot changes with the earlier deletions
     const isMoot = isUnsure && goesByMerge(snapshot, request);
     if (isMoot) checkHolds(ctx, vm, snapshot, request);
     else await checkDeletable(ctx, vm, snapshot, request, known);
@@ -98,7 +98,7 @@ async function judged(
   }
 }
 
-/** `merges`: so many, this one and those before it, may each take as much as the disk's size. */
+/** Whether a merge may not find enough space. `merges`: how many merges, each of which may need as much as the disk's size. */
 const isNarrow = async (ctx: Context, vm: Vm, snapshot: SnapshotReport, merges: number): Promise<boolean> =>
   (await tightOverlays(ctx, vm, snapshot, merges)).length > 0;
 

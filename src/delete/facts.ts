@@ -18,12 +18,12 @@ import { membersStoredElsewhere } from './rules/location.ts';
 import { asksVersion } from './rules/table.ts';
 import { writtenByDelete } from './rules/write.ts';
 
-/** Gathering what the rules of a delete ask for. */
+/** Reads the facts that the rules of a delete need. */
 
 export interface KnownFacts {
-  /** Absent: it is asked who uses the VM's files now. */
+  /** Absent: other users of the VM's files are read now. */
   readonly users?: () => Promise<ImageUsers>;
-  /** The VM is not so yet, and room is no matter. */
+  /** The VM is a planned one, for which free space is not measured. */
   readonly isForeseen?: boolean;
 }
 
@@ -51,7 +51,7 @@ export async function readDeleteFacts(
   return { ...known, writeObstacles };
 }
 
-/** By snapshot, the images that libvirt will look into for it. */
+/** By snapshot, the images in which libvirt will look for it. */
 export async function readStored(
   ctx: Context,
   vm: Vm,
@@ -63,7 +63,7 @@ export async function readStored(
   return new Map(found);
 }
 
-/** The merges of a snapshot's overlays that might not fit. */
+/** The merges of a snapshot's overlays that may need more space than is free. */
 async function mergesThatMayNotFit(ctx: Context, vm: Vm, snapshot: SnapshotReport): Promise<Merge[]> {
   const merges: Merge[] = [];
   for (const { target, source, base, freeBytes, isDevice } of await tightOverlays(ctx, vm, snapshot)) {
@@ -77,7 +77,7 @@ async function mergesThatMayNotFit(ctx: Context, vm: Vm, snapshot: SnapshotRepor
   return merges;
 }
 
-/** A merge for which there is less room than its base could ever take. */
+/** A merge with less free space than the image below could need at most. */
 interface TightOverlay {
   readonly target: string;
   readonly source: string;
@@ -86,7 +86,7 @@ interface TightOverlay {
   readonly isDevice: boolean;
 }
 
-/** An image grows by its disk's size at the most; `merges`: so many times, this one and those before it. */
+/** An image grows at most by the size of its disk; `merges`: how many merges may do that, this one and the earlier ones. */
 export async function tightOverlays(
   ctx: Context,
   { images }: Pick<Vm, 'images'>,

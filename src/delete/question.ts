@@ -10,19 +10,19 @@ import { type FreedOf, freedLines } from '../space/reclaimed-report.ts';
 import type { DeleteRequest, TellLoss } from './deletion.ts';
 import type { Share } from './request.ts';
 
-/** What a delete means for the user, and the question whether it is meant. */
+/** What a delete means for the user, and the question before it. */
 
-/** A snapshot in words that change only when it does. */
+/** A snapshot in words that change only if the snapshot does. */
 const describe = ({ name, createdAtSeconds, description }: SnapshotReport): string =>
-  `${inText(name)} of ${localTime(createdAtSeconds)}${description === null ? '' : `: ${firstLine(description)}`}`;
+  `${inText(name)}, taken ${localTime(createdAtSeconds)}${description === null ? '' : `: ${firstLine(description)}`}`;
 
 const firstLine = (text: string): string => text.split('\n')[0] ?? '';
 
-/** All that goes of one VM, as consent to it is compared. */
+/** All that one VM loses, in the words by which consents are compared. */
 export const goingOf = (vm: { readonly name: string }, deletionSet: readonly SnapshotReport[]): string[] =>
-  deletionSet.map((member) => `${vm.name} loses ${describe(member)}`);
+  deletionSet.map((member) => `${inText(vm.name)} loses ${describe(member)}`);
 
-/** Tells what goes of all machines. */
+/** What all VMs lose, and the question about it. */
 export function tellDeletion(ctx: Context, shares: readonly Share[], request: DeleteRequest): Told {
   const losing = shares.filter(({ deletionSet }) => deletionSet.length > 0);
   return {
@@ -41,26 +41,26 @@ async function questionOf(ctx: Context, shares: readonly Share[], request: Delet
   );
   const not = shares.flatMap((share) => [
     ...share.missing.map((name) => `${of(share)}${inText(name)} does not exist`),
-    ...share.refused.map(({ failure }) => `${of(share)}stays: ${failure.message}`),
+    ...share.refused.map(({ failure }) => `${of(share)}not deleted: ${failure.message}`),
   ]);
   const freed = request.metadataOnly ? [] : freedLines(true, await foresee(ctx, losing));
   return {
-    details: [...fold(going), ...fold(not), ...freed.map((each) => `it ${each}`)],
+    details: [...fold(going), ...fold(not), ...freed.map((each) => `this ${each}`)],
     asks: `Delete ${whatGoes(losing)}${howFar(request)}?`,
   };
 }
 
-/** What goes, where nobody was asked; a JSON document tells it itself. */
+/** The notes about what is deleted if nobody was asked; with JSON, the document contains it. */
 export const tellLoss =
   ({ metadataOnly }: DeleteRequest): TellLoss =>
   ({ clock, settings }, { vm, deletionSet }) => {
     if (settings.output === 'json') return [];
     const lines = deletionSet.map((member) => line(member, { vm }, clock.now() / 1000));
-    const what = metadataOnly ? 'libvirt forgets, and the images keep,' : 'this is deleted for good:';
+    const what = metadataOnly ? 'unregistering (the data stay in the images)' : 'deleting for good:';
     return fold(lines).map((each) => `${what} ${each}`);
   };
 
-/** `'s1' of 2026-11-23 22:52:34, 3 d ago (current): before the upgrade`. */
+/** `s1, taken 2026-11-23 22:52:34, 3 d ago (current): before the upgrade`. */
 function line(member: SnapshotReport, { vm }: Pick<Share, 'vm'>, now: number): string {
   const { name, createdAtSeconds, description } = member;
   const marks = [
@@ -68,11 +68,11 @@ function line(member: SnapshotReport, { vm }: Pick<Share, 'vm'>, now: number): s
     ...(locationOf(member) === 'external' ? ['external'] : []),
   ];
   const marked = marks.length === 0 ? '' : ` (${marks.join(', ')})`;
-  const said = description === null ? '' : `: ${firstLine(description)}`;
-  return `${inText(name)} of ${localTime(createdAtSeconds)}, ${humanSpan(now - createdAtSeconds)} ago${marked}${said}`;
+  const purpose = description === null ? '' : `: ${firstLine(description)}`;
+  return `${inText(name)}, taken ${localTime(createdAtSeconds)}, ${humanSpan(now - createdAtSeconds)} ago${marked}${purpose}`;
 }
 
-/** `'s1' of 'web'`, `3 snapshots of 2 VMs ('db', 'web')`. */
+/** `s1 of web`, `3 snapshots of 2 VMs (db, web)`. */
 function whatGoes(losing: readonly Share[]): string {
   const deletionSet = losing.flatMap(({ deletionSet }) => deletionSet);
   const [first] = deletionSet;
@@ -83,17 +83,17 @@ function whatGoes(losing: readonly Share[]): string {
 
 const howFar = ({ metadataOnly, removeUnused }: DeleteRequest): string =>
   metadataOnly
-    ? ", only libvirt's knowledge of it, and leave it in the images"
+    ? ' from libvirt only, and leave the data in the images'
     : removeUnused
-      ? ' for good, with the files that nothing uses then'
+      ? ' for good, and remove the files that nothing uses afterwards'
       : ' for good';
 
-/** A person who is to be asked does not wait longer for all the figures. */
-const PATIENCE_MILLISECONDS = 2000;
+/** The question is not delayed longer than this for the figures. */
+const MOST_MILLISECONDS = 2000;
 const UNKNOWN: Freed = { bytes: null, approximate: false };
 
 async function foresee(ctx: Context, losing: readonly Share[]): Promise<FreedOf[]> {
-  const until = ctx.clock.now() + PATIENCE_MILLISECONDS;
+  const until = ctx.clock.now() + MOST_MILLISECONDS;
   const each: FreedOf[] = [];
   for (const { vm, deletionSet } of losing) {
     const names = deletionSet.map(({ name }) => name);

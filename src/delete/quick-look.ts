@@ -11,11 +11,11 @@ import type { Snapshot } from '../model/snapshot.ts';
 import type { Vm } from '../vm/load.ts';
 
 /**
- * Whether a VM is as its deletions should have left it, by few questions whose number and answers do not grow with its
- * snapshots. Whatever is other than foreseen has to be looked at in full.
+ * Checks whether a VM is as its deletions should have left it, with few questions whose number and answers do not grow with
+ * its snapshots. If anything differs, the VM is read completely.
  */
 
-/** What is asked of libvirt before the deletion of this snapshot. */
+/** What libvirt is asked before the deletion of this snapshot. */
 export function quickCommands({ domain, current }: Vm, name: string): VirshCommand[] {
   const of = ['--domain', domain.uuid];
   return [
@@ -23,13 +23,13 @@ export function quickCommands({ domain, current }: Vm, name: string): VirshComma
     ['snapshot-list', ...of, '--name'],
     ['domstate', ...of, '--reason'],
     dumpCommand(domain.uuid, name),
-    // of a VM without a current snapshot, or that is off, these two fail
+    // these two fail for a VM without a current snapshot, or that is off
     ...(current === null ? [] : [['snapshot-current', ...of, '--name']]),
     ...(isActive(domain.state) ? [['domcontrol', ...of]] : []),
   ];
 }
 
-/** The answers to `quickCommands`: nothing has happened to the VM but what is foreseen. `definition`: as it was before. */
+/** Whether the answers to `quickCommands` show only what is foreseen. `definition`: the VM's definition before. */
 export function isAsForeseen(
   { domain, current, snapshotNames, snapshots }: Vm,
   name: string,
@@ -59,7 +59,7 @@ export const definitionIn = ([xml]: readonly (string | null)[]): string | null =
 const isSameList = (one: readonly string[], other: readonly string[]): boolean =>
   [...one].sort().join('\n') === [...other].sort().join('\n');
 
-/** Nobody has put it on hold, described or registered it anew since. */
+/** Whether nobody has held, described or registered the snapshot again since. */
 function isSameSnapshot(known: SnapshotReport, record: string): boolean {
   if (record === '') return false;
   const now = createSnapshotParser()(record);
@@ -70,14 +70,14 @@ function isSameSnapshot(known: SnapshotReport, record: string): boolean {
   );
 }
 
-/** A path as libvirt spells it; a volume has none there. */
+/** What identifies a snapshot; a path as libvirt spells it, which a volume does not have. */
 const identityOf = ({ name, parent, createdAtSeconds, state, memory, disks }: Snapshot): string =>
   JSON.stringify([
     ...[name, parent, createdAtSeconds, state, memory.location],
     ...disks.map(({ target, location, source, spelled }) => [target, location, spelled ?? source]),
   ]);
 
-/** The same of a whole reading and of the images, after deletions: what is gone from libvirt is gone from every disk. */
+/** The same for a complete reading with the images, after deletions: what is gone from libvirt is gone from every disk. */
 export function isLeftAsForeseen(foreseen: Vm, now: DomainReading, images: Images): boolean {
   const { domain } = foreseen;
   return (

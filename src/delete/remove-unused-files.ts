@@ -9,15 +9,15 @@ import { describeUses, type ImageUse, usesOf } from '../sharing/image-users.ts';
 import { isRemote } from '../vm/disks.ts';
 import type { Vm } from '../vm/load.ts';
 
-/** A file that a deleted external snapshot had made, and that libvirt has left behind (hazard 23). */
+/** A file of a deleted external snapshot that libvirt has left behind (hazard 23). */
 export interface UnusedFile {
   readonly path: string;
-  /** What it occupies on the host. */
+  /** Bytes that it occupies on the host. */
   readonly bytes: number;
   readonly removed: boolean;
 }
 
-/** Those that were found, and why what was to be removed could not be. */
+/** The unused files that were found, and the failures to remove them. */
 export interface UnusedFilesFound {
   readonly unusedFiles: readonly UnusedFile[];
   readonly unremoved: readonly KvmsnapError[];
@@ -26,9 +26,9 @@ export interface UnusedFilesFound {
 const NONE: UnusedFilesFound = { unusedFiles: [], unremoved: [] };
 
 /**
- * Looks which of these files, which the VM's snapshots have made, are still there and used by nothing any more: neither
- * the VM nor one of its snapshots, by the whole chain under each. Removes them where that is wanted and no other VM
- * uses them either, and says the rest. What may be used by a VM that could not be read is left.
+ * Finds those of these files, which the VM's snapshots have created, that still exist and that neither the VM nor one of
+ * its snapshots uses, with the whole chain below each. Removes them if `remove` says so and no other VM uses them, and
+ * prints the others. A file that an unreadable VM may use is kept.
  */
 export async function clearUnusedFiles(
   ctx: Context,
@@ -55,31 +55,30 @@ export async function clearUnusedFiles(
   for (const { path, bytes } of present) {
     const uses = usesOf(users, path);
     if (uses.some(({ vm }) => vm.uuid === domain.uuid)) continue;
-    const isToGo = remove && uses.length === 0 && users.unknown.length === 0;
-    const failure = isToGo ? await tryRemove(ctx.files, path, domain.name) : null;
-    const removed = isToGo && failure === null;
+    const isRemovable = remove && uses.length === 0 && users.unknown.length === 0;
+    const failure = isRemovable ? await tryRemove(ctx.files, path, domain.name) : null;
+    const removed = isRemovable && failure === null;
     unusedFiles.push({ path, bytes, removed });
     if (failure) unremoved.push(failure);
-    else ctx.terminal.note(saysOf({ path, bytes, removed }, uses));
+    else ctx.terminal.note(noteOn({ path, bytes, removed }, uses));
   }
   return { unusedFiles, unremoved };
 }
 
-/** Null: it is gone. */
+/** Removes a file; null: it was removed. */
 const tryRemove = (files: HostFiles, path: string, vm: string): Promise<KvmsnapError | null> =>
   files.remove(path).then(
     () => null,
     (error: Error) =>
       new KvmsnapError(
         'refused',
-        `could not remove ${path}, which libvirt has left behind of ${inText(vm)}: ${error.message}`,
+        `could not remove ${path}, an unused file of ${inText(vm)} that libvirt left behind: ${error.message}`,
       ),
   );
 
-function saysOf({ path, bytes, removed }: UnusedFile, uses: readonly ImageUse[]): string {
+function noteOn({ path, bytes, removed }: UnusedFile, uses: readonly ImageUse[]): string {
   const what = `${path} (${humanBytes(bytes)})`;
-  if (removed) return `note: removed what libvirt had left behind: ${what}`;
-  if (uses.length > 0)
-    return `note: a file is left that this VM does not use any more: ${what}; ${describeUses(uses)}`;
-  return `note: libvirt has left a file behind that this VM does not use: ${what}; this removes it: rm ${quote(path)}`;
+  if (removed) return `note: removed the unused file that libvirt left behind: ${what}`;
+  if (uses.length > 0) return `note: this VM does not use ${what} any more, but ${describeUses(uses)}`;
+  return `note: libvirt left behind the unused file ${what}. To remove it:\n  rm ${quote(path)}`;
 }

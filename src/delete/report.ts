@@ -84,7 +84,8 @@ const COLUMNS: readonly Column<Row>[] = [
 const CHOICE = { asks: 'Delete which snapshots of', several: true };
 
 /**
- * `delete`. Goes on after a failure; throws at the end when there was one. On a terminal, whoever names no snapshot is asked which.
+ * `delete`. Continues after a failure; throws at the end if there was one. On a terminal, a user who names no snapshot is asked
+ * which.
  */
 export async function deleteSnapshots(
   ctx: Context,
@@ -96,7 +97,7 @@ export async function deleteSnapshots(
   const mayChoose = typed.length === 0 && !options.current && !options.vm && ctx.terminal.hasPerson;
   const names = mayChoose ? await chooseSnapshots(ctx, vm, CHOICE) : typed;
   if ((names.length === 0) === !options.current) {
-    throw new KvmsnapError('usage', 'say which snapshots: their names, or --current (and not both)');
+    throw new KvmsnapError('usage', 'name the snapshots, or use --current (not both)');
   }
   const wanted: Wanted = {
     names: options.current ? null : names,
@@ -141,11 +142,11 @@ export async function deleteSnapshots(
 
 function scopeOf({ children, childrenOnly }: DeleteOptions): DeleteScope {
   if (children && childrenOnly)
-    throw new KvmsnapError('usage', '--children and --children-only exclude each other');
+    throw new KvmsnapError('usage', '--children cannot be combined with --children-only');
   return children ? 'children' : childrenOnly ? 'children-only' : 'only';
 }
 
-/** One of the VMs, as it is when its turn comes. Throws `not-found` when it has none of the snapshots. */
+/** Reads one of the VMs when its turn comes. Throws `not-found` if it has none of the snapshots. */
 async function preview(
   ctx: Context,
   reading: DomainReading,
@@ -181,7 +182,7 @@ async function deleteOf(
     deleteAll(ctx, vm, { names, refused, isTold }, wanted),
   );
   const { deleted, failed, unusedFiles, unremoved, succeeded, left } = done;
-  if (left.length > 0) ctx.terminal.note(`note: not touched: ${allInText(left)}`);
+  if (left.length > 0) ctx.terminal.note(`note: not deleted: ${allInText(left)}`);
   return {
     value: { deleted, failed, unusedFiles, skipped, planned: [], freed, alone: [] },
     failures: [...failed.map(({ failure }) => failure), ...unremoved],
@@ -190,7 +191,7 @@ async function deleteOf(
   };
 }
 
-/** Deletes of one VM. `left` was not tried. */
+/** Deletes snapshots of one VM. `left` was not tried. */
 async function deleteAll(
   ctx: Context,
   vm: Vm,
@@ -221,15 +222,15 @@ async function plan(
   { names, skipped }: Pick<NamesOf, 'names' | 'skipped'>,
   wanted: Wanted,
 ): Promise<ActionResult<Deleted>> {
-  const { commands, gone, refused, unjudged, unmeasured } = await planDeletions(ctx, vm, names, wanted);
+  const { commands, gone, refused, unchecked, unmeasured } = await planDeletions(ctx, vm, names, wanted);
   if (refused[0]) throw refused[0].failure;
   noteUnforeseen(
     ctx,
     vm,
-    unjudged,
-    'can be deleted shows only when those before are gone: an external snapshot lies on what they leave',
+    unchecked,
+    'can be deleted depends on how the earlier deletions leave the backing chain',
   );
-  noteUnforeseen(ctx, vm, unmeasured, 'finds room for its merge shows only when those before are gone');
+  noteUnforeseen(ctx, vm, unmeasured, 'can be merged depends on the space that the earlier deletions leave');
   const { alone, together } = await foreseeFreed(ctx, vm, wanted.metadataOnly ? [] : [...gone]);
   return {
     value: {
@@ -312,7 +313,7 @@ async function report(
 function noteSkipped(ctx: Context, results: readonly Result[]): void {
   for (const { vm, value } of results)
     for (const name of value?.skipped ?? [])
-      ctx.terminal.note(`skipped ${inText(name)}: the VM ${inText(vm.name)} has no such snapshot`);
+      ctx.terminal.note(`skipped ${inText(name)}: VM ${inText(vm.name)} has no such snapshot`);
 }
 
 const sumOf = (results: readonly Result[]): string[] => {
@@ -327,7 +328,7 @@ const aloneLines = ({ vm, value }: Result): string[] =>
   value && value.alone.length > 1
     ? value.alone.map(({ name, freesBytes }) => {
         const mark = value.freed.approximate ? '~' : '';
-        const bytes = freesBytes === null ? 'it is not known what' : `${mark}${humanBytes(freesBytes)}`;
+        const bytes = freesBytes === null ? 'an unknown amount' : `${mark}${humanBytes(freesBytes)}`;
         return `${inText(name)} of ${inText(vm.name)} alone would free ${bytes}`;
       })
     : [];

@@ -14,16 +14,16 @@ import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 
 /** Which snapshots a delete means. */
 
-/** What is to be deleted of each VM; names null: its current snapshot. */
+/** What is to be deleted from each VM; names null: its current snapshot. */
 export interface Wanted extends DeleteRequest {
   readonly names: readonly string[] | null;
   /** Those of each VM by its name, where each snapshot was named with its VM. */
   readonly own?: ReadonlyMap<string, readonly string[]> | undefined;
-  /** Of a VM that a pattern selects, a name that it lacks is a failure too. */
+  /** A missing name is a failure also for a VM that was selected by a pattern. */
   readonly strict: boolean;
 }
 
-/** The names on the command line, or the current one's. Throws `not-found` when there is none. */
+/** The names on the command line, or the name of the current snapshot. Throws `not-found` if there is none. */
 export function namesOf(reading: DomainReading, { names, own }: Wanted): readonly string[] {
   if (own) return own.get(reading.domain.name) ?? [];
   if (names) return names;
@@ -31,7 +31,7 @@ export function namesOf(reading: DomainReading, { names, own }: Wanted): readonl
   return [reading.current];
 }
 
-/** Whether it has any of them; a name with line feeds is several lines in the list. */
+/** Whether the VM has any of the names; a name with line feeds is several lines in libvirt's list. */
 export const holds = ({ snapshotNames }: DomainReading, names: readonly string[]): boolean =>
   names.some((name) => name.split('\n').every((line) => snapshotNames.includes(line)));
 
@@ -46,30 +46,32 @@ export function checkNames({ targets, single }: Targets, { names, own }: Wanted)
     readings.flatMap(({ snapshotNames }) => snapshotNames),
   );
   const vms = targets.map(({ vm }) => inText(vm.name)).join(', ');
-  throw new KvmsnapError('not-found', `none of the VMs has a snapshot ${inText(lost)}: ${vms}`, {
-    hint:
-      meant !== null
-        ? `did you mean ${inText(meant)}?`
-        : `${kvmsnapLine(
-            'list',
-            targets.map(({ vm }) => vm.name),
-          )} shows those that they have`,
-  });
+  const list = kvmsnapLine(
+    'list',
+    targets.map(({ vm }) => vm.name),
+  );
+  throw new KvmsnapError(
+    'not-found',
+    `none of the VMs has a snapshot ${inText(lost)}: ${vms}`,
+    meant === null
+      ? { hint: 'list the snapshots that they have', command: list }
+      : { hint: `did you mean ${inText(meant)}?` },
+  );
 }
 
-/** What a delete means for one of the machines. */
+/** What a delete means for one of the VMs. */
 export interface Share {
   readonly vm: Vm;
-  /** Those of the names that it has, and those that it lacks. */
+  /** The names that the VM has, and those that it does not have. */
   readonly names: readonly string[];
   readonly missing: readonly string[];
-  /** All that would go. */
+  /** All snapshots that would be deleted. */
   readonly deletionSet: readonly SnapshotReport[];
-  /** Names that would not go, and why. */
+  /** Names that would not be deleted, and why. */
   readonly refused: readonly RefusedDeletion[];
 }
 
-/** By UUID, what goes of each VM that has any of the names; nothing is left out that could be judged beforehand. */
+/** By UUID, what a delete means for each VM that has any of the names, with all checks that are possible beforehand. */
 export async function shareOut(
   ctx: Context,
   selected: Targets,
@@ -101,7 +103,7 @@ async function shareOf(ctx: Context, vm: Vm, wanted: Wanted): Promise<Share> {
   return { vm, names, missing, deletionSet, refused };
 }
 
-/** The snapshots that these names would take with them, whatever the rules say. */
+/** The snapshots that these names cover, whatever the rules say. */
 export const deletionSetOfNames = (
   { snapshots }: Vm,
   names: readonly string[],
@@ -111,7 +113,7 @@ export const deletionSetOfNames = (
   return [...new Set(named.flatMap((snapshot) => findDeletionSet(snapshots, snapshot, scope)))];
 };
 
-/** Throws `not-found` where a single name is meant that is not there. */
+/** Throws `not-found` if a single name is given and does not exist. */
 export function requireName(vm: Vm, wanted: Wanted): void {
   const [name, ...others] = namesOf(vm, wanted);
   if (name !== undefined && others.length === 0) findSnapshot(vm, name);

@@ -28,17 +28,17 @@ import { afterDeletion } from './simulate.ts';
 import { isExternal, type Proof, proveDeletions, type Written } from './verify.ts';
 
 /**
- * Deletions of one VM, one after the other, for whoever deletes. Before each, one process compares with libvirt: which VMs
- * there are and use the files, and whether this VM and the snapshot are as the deletions before should have left them. An
- * internal one that virsh reports as deleted is proven with those after it, by one look at the list and the images; any
- * other, and all of them when something is other than foreseen, is looked at at once.
+ * Deletions of one VM, one after another. Before each, one process asks libvirt which VMs exist and use the files, and
+ * whether this VM and the snapshot are as the earlier deletions should have left them. The deletion of an internal snapshot
+ * that virsh reports as done is verified together with the next ones, by one reading of the list and the images. Any other
+ * is verified at once, and so are all of them if something differs.
  */
 export interface Deletions {
-  /** The VM as it was looked at last, without what was deleted since. */
+  /** The VM as it was read last, without what was deleted since. */
   readonly vm: Vm;
-  /** Deletes one. Throws what refuses or fails; what virsh reports as deleted may still fail in `prove`. */
+  /** Deletes one. Throws a refusal or failure; a deletion that virsh reports as done may still fail in `prove`. */
   delete(ctx: Context, name: string, options?: DeletionOptions): Promise<DeleteDone>;
-  /** Looks at what is not proven yet. Returns all that had been reported as deleted and are not, since the series began. */
+  /** Verifies what is not verified yet. Returns the failures of all deletions that virsh had reported as done. */
   prove(ctx: Context): Promise<ReadonlyMap<string, KvmsnapError>>;
 }
 
@@ -47,7 +47,7 @@ export interface DeletionOptions {
   readonly count?: string | null;
 }
 
-/** So many deletions are taken on virsh's word at most. */
+/** The most deletions that are verified together. */
 const MOST_UNPROVEN = 16;
 
 const NOTHING_LEFT: UnusedFilesFound = { unusedFiles: [], unremoved: [] };
@@ -55,7 +55,7 @@ const NOTHING_LEFT: UnusedFilesFound = { unusedFiles: [], unremoved: [] };
 /** `first`: the VM as it was just read. */
 export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
   let vm = first;
-  /** The definition as libvirt prints it; null: it was not asked for since the VM was read. */
+  /** The definition as libvirt prints it; null if it was not read since the VM was. */
   let definition: string | null = null;
   let unproven: Unproven | null = null;
   const failed = new Map<string, KvmsnapError>();
@@ -65,7 +65,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     return unproven;
   };
 
-  /** Ends what was begun: the VM is as it was just looked at. */
+  /** Ends a group of deletions: the VM is as it was just read. */
   const settle = async (ctx: Context, after: Vm): Promise<void> => {
     const ended = unproven;
     vm = after;
@@ -74,29 +74,29 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     if (ended) await noteKeptMemory(ctx, after, ended);
   };
 
-  /** What is reported as deleted could not be looked at. */
+  /** Ends a group of deletions that could not be verified. */
   const giveUp = (ctx: Context, written: readonly Written[], error: unknown): void => {
     unproven?.release();
     unproven = null;
     if (!(error instanceof KvmsnapError)) throw error;
-    // whoever ends a run at once has virsh's word alone
+    // a user who ends the run at once gets only virsh's report
     if (ctx.interrupts.stop.aborted) noteUnseen(ctx, written);
     else for (const { snapshot } of written) failed.set(snapshot.name, unseen(snapshot, error));
   };
 
   const proveAll = async (ctx: Context, { before, written }: Unproven): Promise<Proof> => {
     const proof = await proveDeletions(ctx, before, written);
-    // with a failure they are told as what it has left behind
-    const isTold = proof.failures.some((failure) => failure !== null);
-    const left = isTold ? [] : [...(isLost(proof.after) ? proof.odd : []), ...proof.forgotten];
+    // with a failure, they are reported as what it has left behind
+    const isReported = proof.failures.some((failure) => failure !== null);
+    const left = isReported ? [] : [...(isLost(proof.after) ? proof.odd : []), ...proof.forgotten];
     for (const { what, command } of left)
-      ctx.terminal.note(`warning: ${what}${command === undefined ? '' : `; this fixes it: ${command}`}`);
+      ctx.terminal.note(`warning: ${what}${command === undefined ? '' : `. To fix it:\n  ${command}`}`);
     definition = null;
     await settle(ctx, proof.after);
     return proof;
   };
 
-  /** What the VM itself has come to is told with the last failure. */
+  /** Records the failures; what happened to the VM itself is reported with the last one. */
   const takeOver = (written: readonly Written[], { failures, odd, forgotten }: Proof): void => {
     const broken = written.flatMap(({ snapshot }, i) => {
       const failure = failures[i];
@@ -137,7 +137,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     definition = null;
   };
 
-  /** A snapshot of the beginning that another run has deleted since; null: it is there, or never was. */
+  /** A snapshot of the beginning that another run has deleted since; null: it exists, or never did. */
   const findGone = (name: string): DeletionFacts | null => {
     const isCalled = (each: SnapshotReport) => each.name === name;
     const snapshot = first.snapshots.find(isCalled);
@@ -213,16 +213,16 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
   };
 }
 
-/** Its QEMU has ended by itself; what a person did to the VM meanwhile is no trouble of a deletion. */
+/** Whether QEMU has ended by itself; what a person did to the VM meanwhile is not reported. */
 const isLost = ({ domain }: Vm): boolean => ['crashed', 'failed'].includes(domain.stateReason);
 
-/** Deletions that nobody has looked at, and the VM before them. */
+/** Deletions that are not verified yet, and the VM before them. */
 interface Unproven {
   readonly before: Vm;
   readonly written: Written[];
-  /** By target, the memory that belonged to no snapshot then; null: none of them has any. */
+  /** By target, the memory that belonged to no snapshot before; null if none of the deleted snapshots has memory. */
   memory: Awaited<ReturnType<typeof import('../space/unused-memory.ts').readUnusedMemoryOf>> | null;
-  /** A signal waits until they are proven. */
+  /** A signal waits until they are verified. */
   readonly release: () => void;
 }
 
@@ -230,14 +230,14 @@ function noteUnseen({ terminal }: Context, written: readonly Written[]): void {
   const names = written.map(({ snapshot }) => inText(snapshot.name)).join(', ');
   if (names !== '')
     terminal.note(
-      `note: virsh reported ${names} as deleted; kvmsnap has not checked it, because the run was ended`,
+      `note: virsh reported ${names} as deleted; kvmsnap has not verified that, because the run was ended`,
     );
 }
 
 const unseen = ({ name }: SnapshotReport, error: KvmsnapError): KvmsnapError =>
-  error.prefixed(`virsh reported ${inText(name)} as deleted, and whether it is so could not be seen: `);
+  error.prefixed(`virsh reported ${inText(name)} as deleted, but kvmsnap could not verify that: `);
 
-/** The VM without what was deleted; null where only a look can tell. */
+/** The VM without what was deleted; null if it must be read to know. */
 function foresee(
   before: Vm,
   snapshot: SnapshotReport,

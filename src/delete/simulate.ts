@@ -5,13 +5,13 @@ import { externalDisks, internalDisks, locationOf, type SnapshotDisk } from '../
 import { type DeleteScope, findDeletionSet } from './deletion-set.ts';
 import type { DeleteFacts } from './rules/facts.ts';
 
-/** What of a VM the rules of a delete look at, and a delete changes. */
+/** The parts of a VM that the rules of a delete check and a delete changes. */
 export type Deletable = Pick<DeleteFacts, 'domain' | 'snapshots' | 'current' | 'images'>;
 
 /**
- * The VM as the rules will find it when this deletion, which they let pass, is done: internal snapshots are gone from
- * the images, the overlays of an external one are merged into the files below. Null where that is not certain: the snapshots
- * are no single line that ends in the current one, which libvirt's versions treat differently, or not all files were seen.
+ * The VM as the rules will find it after a deletion that they allow: internal snapshots are gone from the images, the
+ * overlays of an external one are merged into the files below. Null if that is uncertain: the snapshots are not a single
+ * line that ends in the current one, which libvirt versions treat differently, or not all files were read.
  */
 export function afterDeletion(
   before: Deletable,
@@ -42,7 +42,7 @@ export function afterDeletion(
   return { ...before, ...withoutSnapshots(before, going), domain, images };
 }
 
-/** Each has one child at most, and the last is the current one. */
+/** Whether each snapshot has one child at most, and the last is current. */
 function isLine({ snapshots, current }: Deletable): boolean {
   const leaves = snapshots.filter(({ children }) => children.length === 0);
   return (
@@ -50,19 +50,19 @@ function isLine({ snapshots, current }: Deletable): boolean {
   );
 }
 
-/** The children of what goes are handed to its parent, and so is being the current one. */
+/** The children of a deleted snapshot become children of its parent; if it was current, its parent is current then. */
 function withoutSnapshots(
   { snapshots, current }: Deletable,
   going: readonly SnapshotReport[],
 ): Pick<Deletable, 'snapshots' | 'current'> {
   const gone = new Map(going.map((each) => [each.name, each]));
   const survivingParentOf = (name: string | null): string | null => {
-    const dead = name === null ? undefined : gone.get(name);
-    return dead ? survivingParentOf(dead.parent) : name;
+    const deleted = name === null ? undefined : gone.get(name);
+    return deleted ? survivingParentOf(deleted.parent) : name;
   };
   const childrenOf = (name: string): string[] => {
-    const dead = gone.get(name);
-    return dead ? dead.children.flatMap(childrenOf) : [name];
+    const deleted = gone.get(name);
+    return deleted ? deleted.children.flatMap(childrenOf) : [name];
   };
   const left = survivingParentOf(current);
   return {
@@ -93,7 +93,7 @@ const withoutTags =
 const holderIn = (chain: readonly [Image, ...Image[]], { source }: SnapshotDisk): Image =>
   chain.find(({ path }) => path === source) ?? chain[0];
 
-/** The chain when a link is merged into the one below; null where there are not both. */
+/** The chain after a link was merged into the one below; null if one of them is missing. */
 function withoutLink(image: DiskImage, overlay: string | null): DiskImage | null {
   if (image.kind !== 'seen') return null;
   const at = image.chain.findIndex(({ path }) => path === overlay);
@@ -104,7 +104,7 @@ function withoutLink(image: DiskImage, overlay: string | null): DiskImage | null
   return top ? { kind: 'seen', chain: [top, ...below] } : null;
 }
 
-/** The disk, on what is left of its chain. */
+/** The disk with what is left of its chain. */
 function onto(disk: Disk, overlay: string | null | undefined, image: DiskImage | undefined): Disk {
   if (!overlay || image?.kind !== 'seen') return disk;
   const [top] = image.chain;

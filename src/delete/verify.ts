@@ -4,7 +4,7 @@ import { chainPaths, type Images, tagsNamed } from '../model/image.ts';
 import { type SnapshotReport, tagsOf } from '../model/report.ts';
 import type { Finding } from '../model/rule.ts';
 import { externalDisks, internalDisks, locationOf } from '../model/snapshot.ts';
-import { inText } from '../model/text.ts';
+import { disksInText, inText } from '../model/text.ts';
 import { deleteTagLine } from '../qemu/command-lines.ts';
 import type { Context } from '../run/context.ts';
 import { lostCurrent, residue, withResidue } from '../run/failed-write.ts';
@@ -15,29 +15,29 @@ import type { DeleteRequest } from './deletion.ts';
 import { readStored } from './facts.ts';
 import { membersStoredElsewhere } from './rules/location.ts';
 
-/** Looking whether what was to go is gone: from libvirt and, unless only the metadata was to go, from every disk. */
+/** Verifies that deleted snapshots are gone: from libvirt and, unless only the metadata was deleted, from every disk. */
 
-/** A deletion that virsh has come back from. */
+/** A deletion whose virsh has ended. */
 export interface Written {
   readonly snapshot: SnapshotReport;
-  /** All that was to go. */
+  /** All snapshots that were to be deleted. */
   readonly deletionSet: readonly SnapshotReport[];
   readonly request: DeleteRequest;
   readonly end: WriteEnd;
 }
 
-/** The VM after some deletions, and what became of each. */
+/** The VM after some deletions, and the result of each. */
 export interface Proof {
   readonly after: Vm;
-  /** In the order of the deletions; null: it is done. */
+  /** In the order of the deletions; null: verified. */
   readonly failures: readonly (KvmsnapError | null)[];
-  /** What is odd about the VM now. */
+  /** What is wrong with the VM now. */
   readonly odd: readonly Finding[];
-  /** libvirt has lost which snapshot is the current one. */
+  /** The finding that libvirt has lost the current snapshot. */
   readonly forgotten: readonly Finding[];
 }
 
-/** Looks at the VM after these deletions, the last of which may have ended in any way. `before`: the VM before the first. */
+/** Reads the VM after these deletions, the last of which may have ended in any way. `before`: the VM before the first. */
 export async function proveDeletions(ctx: Context, before: Vm, written: readonly Written[]): Promise<Proof> {
   const end = written.at(-1)?.end ?? { kind: 'done', stderr: '' };
   const { after, orphaned } = await readAgainWhile(
@@ -68,13 +68,18 @@ async function orphansOf(
   { snapshot, deletionSet, request }: Written,
 ): Promise<Orphaned[]> {
   if (request.metadataOnly) return [];
-  const strays = membersStoredElsewhere({ snapshot, scope: request.scope, snapshots, images: after.images });
-  return orphans(after, deletionSet, await readStored(ctx, after, strays));
+  const elsewhere = membersStoredElsewhere({
+    snapshot,
+    scope: request.scope,
+    snapshots,
+    images: after.images,
+  });
+  return orphans(after, deletionSet, await readStored(ctx, after, elsewhere));
 }
 
 export const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
 
-/** What is not as it should be after a deletion; null: all is. A merge starts a VM that is off, so its state counts. */
+/** What is wrong after a deletion; null: nothing. A merge starts a VM that is off, so the state of the VM counts. */
 function failureOf(
   after: Vm,
   { snapshot, deletionSet, request, end }: Written,
@@ -90,7 +95,7 @@ function failureOf(
   return unmerged.length > 0 || isOdd ? notWhole(snapshot, unmerged) : null;
 }
 
-/** The snapshot that libvirt makes the current one: the nearest above, of those that stay. */
+/** The snapshot that libvirt makes current: the nearest ancestor that stays. */
 function successorOfCurrent(
   { snapshots, current }: Vm,
   deletionSet: readonly SnapshotReport[],
@@ -102,26 +107,29 @@ function successorOfCurrent(
   return name;
 }
 
-/** libvirtd deletes from disk to disk, and forgets the snapshot last. */
+/** Disks from which a snapshot is gone that still exists: libvirtd deletes from one disk after another, and unregisters the snapshot last. */
 function halfGone(after: Vm, left: readonly SnapshotReport[]): Finding[] {
   return left.flatMap((snapshot) => {
     const targets = internalDisks(snapshot)
       .filter((disk) => tagsOf(snapshot, disk, after.images)?.length === 0)
       .map(({ target }) => target);
     if (targets.length === 0) return [];
-    const what = `${inText(snapshot.name)} is no longer in disk ${targets.join(', ')}`;
+    const what = `${inText(snapshot.name)} is no longer in ${disksInText(targets)}`;
     return [{ what, hint: 'run the same delete again' }];
   });
 }
 
 function stillThere(vm: Vm, left: readonly SnapshotReport[], end: WriteEnd): KvmsnapError {
   const names = left.map(({ name }) => inText(name)).join(', ');
-  const what = `the snapshot ${names} of ${inText(vm.domain.name)} was not deleted`;
+  const what =
+    left.length === 1
+      ? `snapshot ${names} of ${inText(vm.domain.name)} was not deleted`
+      : `snapshots ${names} of ${inText(vm.domain.name)} were not deleted`;
   if (end.kind === 'done') return new KvmsnapError('refused', `virsh reported success, but ${what}`);
   if (end.kind === 'unknown') {
     return new KvmsnapError(
       'refused',
-      `${what}; virsh was ended before it could tell (${virshMessage(end.stderr)}), and libvirtd may still do it`,
+      `${what}. virsh was ended before it could report the result (${virshMessage(end.stderr)}), so libvirtd may still delete it`,
     );
   }
   return virshFailure(what, end.stderr);
@@ -133,7 +141,7 @@ interface Orphaned {
   readonly path: string;
 }
 
-/** The tags that outlived their snapshot. */
+/** The tags that are left in the images without their snapshot. */
 const orphans = (
   { images }: Vm,
   deletionSet: readonly SnapshotReport[],
@@ -149,7 +157,7 @@ const orphans = (
       .map(({ target, source }) => ({ name: member.name, target, path: source ?? '' })),
   );
 
-/** The overlays of a deleted external snapshot that the VM still lies on. */
+/** The overlays of a deleted external snapshot that the VM still uses. */
 function unmergedIn(after: Vm, member: SnapshotReport): string[] {
   const active = new Map(after.domain.disks.map((disk) => [disk.target, disk.source]));
   return externalDisks(member).flatMap(({ target, source }) => {
@@ -164,14 +172,13 @@ const notWhole = ({ name }: SnapshotReport, unmerged: readonly string[]): Kvmsna
     'refused',
     unmerged.length === 0
       ? `${inText(name)} is deleted`
-      : `libvirt has forgotten ${inText(name)}, but the VM still lies on ${unmerged.join(', ')}`,
+      : `libvirt has unregistered ${inText(name)}, but the VM still uses ${unmerged.join(', ')}`,
   );
 
 function leftInImages(orphaned: readonly Orphaned[]): KvmsnapError {
   const commands = orphaned.map(({ name, path }) => deleteTagLine(name, path));
   const what = orphaned.map(({ name, target }) => `${inText(name)} in disk ${target}`).join(', ');
-  return new KvmsnapError('refused', `libvirt has forgotten them, but still in the images: ${what}`, {
-    hint: `with the VM off: ${commands.join(' && ')}`,
-    command: commands[0],
-  });
+  const message = `libvirt has unregistered the snapshot, but the images still contain it: ${what}`;
+  const hint = 'delete it from the images while the VM is off';
+  return KvmsnapError.of('refused', null, [{ message, hint, commands }]);
 }

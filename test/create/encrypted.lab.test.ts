@@ -51,7 +51,7 @@ test('as the second disk, for which the VM must run', async () =>
     command: () => `virsh start 'web 1'\\''s'`,
     fix: (_, { command }) => void pasteOk(command),
     // the twin that raw virsh is tried on has the same image
-    warns: /disk vdb: .* is other VMs use \S+ too: VM twin \(shut off\)/,
+    warns: /disk vdb: .*other VMs use \S+ too: VM twin \(shut off\)/,
   }));
 
 test('a snapshot is deleted in it only while the VM runs: virsh leaves half of it otherwise', async () => {

@@ -369,7 +369,7 @@ describe.runIf(isSystemLab)('where there is no place (root mounts it)', () => {
     await waitFor(() => count(vm) === 0xf111ed, { what: 'a full memory' });
     const args = ['create-as', 'web-1', 's1', '--memspec', join(directory, 'm')];
     expect((await refused(...args)).message).toMatch(
-      /memory takes up to \d+ MiB, and the file system of \S+\/m has 48 MiB/,
+      /memory takes up to \d+ MiB, but the file system of \S+\/m has only 48 MiB/,
     );
     const result = await kvmsnap([...args, '--force', '--json']);
     expect(result.code).toBe(1);

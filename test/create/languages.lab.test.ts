@@ -32,7 +32,7 @@ test.each(ENVIRONMENTS)('an environment %s changes nothing', async (_, options) 
   expect(tagCounts(vm, '升级 之前')).toEqual([1]);
   const again = await kvmsnap(args, options);
   expect(again).toMatchObject({ code: 6, stdout: '' });
-  expect(again.stderr).toMatch(/^error: the VM '测试 机' already has a snapshot '升级 之前'\nhint: /);
+  expect(again.stderr).toMatch(/^error: VM '测试 机' already has a snapshot '升级 之前'\nhint: /);
 });
 
 /** A message catalogue as gettext reads it (GNU gettext manual, "The Format of GNU MO Files"); the entries sorted by key. */

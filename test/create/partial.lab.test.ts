@@ -207,7 +207,7 @@ describe("a disk with snapshot='manual'", () => {
     writeAsGuest(vm, NOW);
     if (canRevert) {
       const { stderr } = await succeed('revert', 'web', 's1');
-      expect(stderr).toContain('disk vda was left to its storage when s1 was taken');
+      expect(stderr).toContain('snapshot s1 leaves disk vda to the storage');
       expect([state(vm), now(vm)]).toEqual(['shut off', [NOW, THEN]]);
       await succeed('delete', 'web', 's1');
       expect([snapshotNames(vm), now(vm), writableImages(vm)]).toEqual([
@@ -219,7 +219,7 @@ describe("a disk with snapshot='manual'", () => {
     }
     expect(tryVirsh('snapshot-delete', vm.uuid, 's1').stderr).toContain('could not find base disk source');
     const { message, command, exitCode } = await refused('delete', 'web', 's1');
-    expect([exitCode, message]).toEqual([5, expect.stringContaining('disk vda was left to its storage')]);
+    expect([exitCode, message]).toEqual([5, expect.stringContaining('leaves disk vda to the storage')]);
     pasteOk(command);
     expect([snapshotNames(vm), now(vm)]).toEqual([[], [NOW, NOW]]);
   });

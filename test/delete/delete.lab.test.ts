@@ -146,11 +146,11 @@ describe('names', () => {
     for (const name of ['s1', 's2']) take(vm, name);
     virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's1');
     expect((await succeed('delete', 'full', 's2')).stderr).toMatch(
-      /^note: this is deleted for good: s2 of [^\n]*\n$/,
+      /^note: deleting for good: s2, taken [^\n]*\n$/,
     );
     const { stderr } = await succeed('delete', 'full', 's1');
     expect(stderr).toMatch(
-      /^note: this is deleted for good: s1 of .*\nnote: the image of disk vda keeps \d+\S* MiB of the memory of s1, because of an earlier revert; to free it, run this with the VM off: kvmsnap check --fix full\n$/,
+      /^note: deleting for good: s1, taken .*\nnote: the image of disk vda keeps \d+\S* MiB of the memory of s1, because of an earlier revert; to free it, run this with the VM off: kvmsnap check --fix full\n$/,
     );
     destroy(vm);
     expect(occupied(vm)).toBeGreaterThan(FILL_MIB * 1024 * 1024);
@@ -232,7 +232,7 @@ describe('what libvirt and the images hold differs', () => {
     const { code, message, hint, command } = await failure(5, 'delete', 'family', 's2');
     expect([code, message]).toEqual([
       'check',
-      'cannot delete s2 of family: disk vdb holds 2 snapshots called s2, and libvirt would delete the older one only',
+      'cannot delete s2 of family: disk vdb contains 2 snapshots named s2, and libvirt would delete only the older one',
     ]);
     expect(hint).toContain(command);
     await failure(5, 'delete', 'family', 's1', '--children', '--yes');
@@ -288,7 +288,7 @@ describe('on a terminal', () => {
     const vm = family();
     const terminal = await asked('delete', 'family', 's2', '--children');
     expect(terminal.screen()).toMatch(
-      /s2 of \d{4}-.* ago\r?\n.*s3 of .* ago\r?\n.*would free \d+\.?\d* [KM]iB\r?\n.*Delete 2 snapshots of family for good\? \[y\/N\]/,
+      /s2, taken \d{4}-.* ago\r?\n.*s3, taken .* ago\r?\n.*would free \d+\.?\d* [KM]iB\r?\n.*Delete 2 snapshots of family for good\? \[y\/N\]/,
     );
     terminal.type('y\r');
     expect(await terminal.done).toMatchObject({ code: 0, screen: expect.stringMatching(/\nfreed \d/) });

@@ -87,8 +87,8 @@ test('in a script, what is lost is said before it goes; not in JSON, where the d
       {},
     );
     expect(names(host)).toEqual(['run1']);
-    return host.notes.filter((line) => line.includes('deleted for good'));
+    return host.notes.filter((line) => line.includes('deleting for good'));
   };
-  expect(await lost('table')).toEqual([expect.stringMatching(/^note: this is deleted for good: off1 of /)]);
+  expect(await lost('table')).toEqual([expect.stringMatching(/^note: deleting for good: off1, taken /)]);
   expect(await lost('json')).toEqual([]);
 });

@@ -85,7 +85,9 @@ describe('none is taken for done that is not', () => {
       },
       instead: 'Domain snapshot s3 deleted\n\n',
     });
-    expect(failed).toEqual([['s3', 'refused', expect.stringMatching(/still in the images: s3 in disk vda/)]]);
+    expect(failed).toEqual([
+      ['s3', 'refused', expect.stringMatching(/the images still contain it: s3 in disk vda/)],
+    ]);
     expect(deleted).toEqual(others('s3'));
   });
 
@@ -208,7 +210,7 @@ test.each([
     state: 'shut off (crashed)',
     told: [
       expect.stringMatching(
-        /^warning: the VM was running and is now shutoff \(crashed\); this fixes it: virsh start /,
+        /^warning: the VM was running and is now shutoff \(crashed\)\. To fix it:\n {2}virsh start /,
       ),
     ],
   },

@@ -110,7 +110,7 @@ hazard(23, 'revert of a VM with an overlay in use', async () => {
   const ours = inUse(vm);
   const { stderr } = await succeed('revert', 'web-1', 'i2', '--force');
   expect(stderr).toContain(ours);
-  pasteOk(/this removes it: (rm .*)$/m.exec(stderr)?.[1] ?? null);
+  pasteOk(/To remove it:\n +(rm .*)$/m.exec(stderr)?.[1] ?? null);
   expect(existsSync(ours)).toBe(false);
   return {
     virsh: 'leaves an overlay that nothing uses, exit 0',

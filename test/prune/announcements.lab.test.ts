@@ -80,7 +80,7 @@ describe('the plan of a dry run', () => {
     const vm = shared();
     const terminal = await asked('prune', 'web', ...RULES);
     expect(terminal.screen()).toMatch(/Delete 1 of 3 snapshots of 1 VM/);
-    expect(terminal.screen()).toMatch(/stays: cannot delete s1 of web/);
+    expect(terminal.screen()).toMatch(/not deleted: cannot delete s1 of web/);
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(3);
     expect(snapshotNames(vm).sort()).toEqual(['s1', 's3']);
@@ -102,7 +102,7 @@ describe('files that libvirt leaves', () => {
     const { vm, memory } = withMemory();
     const { stderr } = await succeed('prune', 'web', ...RULES);
     expect([snapshotNames(vm), existsSync(memory)]).toEqual([['e2'], true]);
-    const command = /this removes it: (.*)$/m.exec(stderr)?.[1] ?? null;
+    const command = /To remove it:\n +(.*)$/m.exec(stderr)?.[1] ?? null;
     pasteOk(command);
     expect(existsSync(memory)).toBe(false);
   });
@@ -115,7 +115,7 @@ describe('files that libvirt leaves', () => {
       expect({ code, stderr }).toEqual({
         code: 3,
         stderr: expect.stringMatching(
-          /error: could not remove \S*e1\.memory, which libvirt has left behind of web/,
+          /error: could not remove \S*e1\.memory, an unused file of web that libvirt left behind/,
         ),
       });
       expect([snapshotNames(vm), existsSync(memory)]).toEqual([['e2'], true]);
@@ -127,7 +127,7 @@ describe('files that libvirt leaves', () => {
   test.runIf(libvirtVersion === '9.0')('with --leftovers it is removed, and that is said', async () => {
     const { vm, memory } = withMemory();
     const { stderr } = await succeed('prune', 'web', ...RULES, '--leftovers');
-    expect(stderr).toContain(`removed what libvirt had left behind: ${memory}`);
+    expect(stderr).toContain(`removed the unused file that libvirt left behind: ${memory}`);
     expect([snapshotNames(vm), existsSync(memory)]).toEqual([['e2'], false]);
   });
 });

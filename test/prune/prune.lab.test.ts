@@ -174,7 +174,7 @@ describe('create --label', () => {
       '-q',
     ]);
     expect({ code, stderr }).toMatchObject({ code: 3 });
-    expect(stderr).toContain(`holds 2 snapshots called '${old[0]}'`);
+    expect(stderr).toContain(`contains 2 snapshots named ${old[0]}`);
     expect(stderr).toContain('1 of 4 steps failed');
     expect(snapshotNames(vm).sort()).toEqual([old[0] ?? '', stdout.trimEnd()]);
   });
@@ -342,7 +342,7 @@ describe('prune: which snapshots', () => {
     const args = ['external', '--label', 'nightly', '--keep-last', '0', '--allow-empty'];
     const cannot = since({
       '7.0': 'this libvirtd (before 9.0)',
-      '9.0': 'holds the internal snapshot by-hand',
+      '9.0': 'contains the internal snapshot by-hand',
     });
     const { domains } = await document('prune', 'prune', ...args);
     expect(domains[0]?.snapshots).toMatchObject([
@@ -462,7 +462,9 @@ describe('prune: which snapshots', () => {
     const alone = await kvmsnap(['prune', 'dup-1', ...rule]);
     expect(alone.code).toBe(5);
     expect(alone.stderr.match(/error: /g)).toHaveLength(1);
-    expect(alone.stderr).toMatch(/hint: with the VM off, delete the older one first\n +qemu-img snapshot -d/);
+    expect(alone.stderr).toMatch(
+      /hint: delete the older one first, while the VM is off\n +qemu-img snapshot -d/,
+    );
     const { command } = await failure(5, 'prune', 'dup-1', ...rule);
     tool('sh', ['-ec', command ?? '']);
     await succeed('prune', 'dup-1', ...rule);

@@ -192,7 +192,7 @@ describe('internal and external ones mixed', () => {
     expect(revertRaw(raw, 'e1').code).toBe(0);
     expect(existsSync(beside(raw, 'e1'))).toBe(false);
     const before = scene(vm);
-    expect(await fail(5, 'revert', 'by-kvmsnap', 'e1')).toContain('holds the internal snapshot i2');
+    expect(await fail(5, 'revert', 'by-kvmsnap', 'e1')).toContain('contains the internal snapshot i2');
     expect(scene(vm)).toEqual(before);
   });
 
@@ -205,8 +205,8 @@ describe('internal and external ones mixed', () => {
     const [abandoned = ''] = writableImages(vm);
     const { stderr } = await succeed('revert', 'left', 'i2', '--force');
     expect(writableImages(vm)).toEqual([beside(vm, 'e1')]);
-    expect(stderr).toContain(`that this VM does not use: ${abandoned}`);
-    pasteOk(/this removes it: (rm .*)$/m.exec(stderr)?.[1] ?? null);
+    expect(stderr).toContain(`left behind the unused file ${abandoned}`);
+    pasteOk(/To remove it:\n +(rm .*)$/m.exec(stderr)?.[1] ?? null);
     await succeed('revert', 'left', 'e1');
     await succeed('revert', 'left', 'i2', '--force');
   });

@@ -72,7 +72,7 @@ async function liveThrough(vm: Vm, run: (...args: string[]) => ReturnType<typeof
   const gone = await run('delete', 'web', 's1', 'kept', '-q');
   expect(gone).toMatchObject({ code: 0, stdout: 's1\nkept\n' });
   // and a line on each that is lost
-  expect(gone.stderr.replace(/^note: this is deleted for good: '(s1|kept)' of .*\n/gm, '')).toBe(note);
+  expect(gone.stderr.replace(/^note: deleting for good: (s1|kept), taken .*\n/gm, '')).toBe(note);
   expect([snapshotNames(vm), tagNames(vm)]).toEqual([[], []]);
 }
 

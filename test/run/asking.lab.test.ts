@@ -151,11 +151,11 @@ describe('the question shows what catches a slip', () => {
     await succeed('hold', 'web', 's3');
     const terminal = await asked('delete', 'web', 's1', 's2', 's3', 'nosuch');
     const screen = terminal.screen();
-    expect(screen).toMatch(/s1 of \d{4}-\d\d-\d\d .* ago: before the upgrade/);
-    expect(screen).toMatch(/s2 of \d{4}-/);
+    expect(screen).toMatch(/s1, taken \d{4}-\d\d-\d\d .* ago: before the upgrade/);
+    expect(screen).toMatch(/s2, taken \d{4}-/);
     expect(screen).toContain('nosuch does not exist');
-    expect(screen).toContain('stays: cannot delete s3 of web: s3 is held');
-    expect(screen).toMatch(/it would free \d/);
+    expect(screen).toContain('not deleted: cannot delete s3 of web: s3 is held');
+    expect(screen).toMatch(/this would free \d/);
     expect(screen).toContain('Delete 2 snapshots of web for good? [y/N]');
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(3);
@@ -168,7 +168,7 @@ describe('the question shows what catches a slip', () => {
     const terminal = await asked('delete', 'web', 's00', '--children');
     expect(terminal.screen()).toContain('... and 15 more ...');
     for (const name of ['s00', 's11', 's27', 's29'])
-      expect(terminal.screen()).toContain(`${inText(name)} of`);
+      expect(terminal.screen()).toContain(`${inText(name)}, taken`);
     expect(terminal.screen()).toContain('Delete 30 snapshots of web for good? [y/N]');
     terminal.type('\r');
     await terminal.done;

@@ -349,7 +349,7 @@ describe('a delete of three', () => {
     const result = await run.done;
     expect(result.code).toBe(130);
     expect(result.stdout).toMatch(/^VM +NAME +RESULT\nweb +a +deleted\n$/);
-    expect(result.stderr).toContain('not touched: b, c');
+    expect(result.stderr).toContain('not deleted: b, c');
     expect([snapshotNames(vm), tagNames(vm)]).toEqual([
       ['b', 'c'],
       ['b', 'c'],
@@ -384,7 +384,7 @@ describe('a delete of three', () => {
     expect(result.stdout).toMatch(
       /^VM +NAME +RESULT\nweb +a +deleted\nweb +b +failed: ended by SIGINT; kvmsnap stopped waiting, .*continues with/,
     );
-    expect(result.stderr).toMatch(/not touched: c\nerror: .*libvirtd continues with the deletion of b/);
+    expect(result.stderr).toMatch(/not deleted: c\nerror: .*libvirtd continues with the deletion of b/);
     expect(snapshotNames(vm)).toEqual(['b', 'c']);
     slow.goOn();
     await waitFor(() => !snapshotNames(vm).includes('b'), { what: 'the deletion' });

@@ -409,7 +409,7 @@ describe('what fails with one VM stops no other', () => {
     take(vms[0] as Vm, 's1');
     const both = await kvmsnap(['--yes', 'delete', 'web-1', 's1', '--vm', 'web-2']);
     expect(both.stderr).toMatch(
-      /^error: cannot delete s1 of web-2: disk vda holds 2 .*\nhint: .*\n +qemu-img snapshot -d/m,
+      /^error: cannot delete s1 of web-2: disk vda contains 2 .*\nhint: .*\n +qemu-img snapshot -d/m,
     );
     pasteOk(domains[1]?.errors[0]?.command ?? null);
     await succeed('delete', 'web-2', 's1');
@@ -509,7 +509,7 @@ describe('delete over several VMs', () => {
     expect(stdout).toBe('web-1/s1\nweb-2/s1\n');
     // what is lost is told of each
     expect(stderr).toMatch(
-      /^(web-[12]: note: this is deleted for good: s1 of .*\n){2}skipped web-3: the VM web-3 has no snapshot s1\n$/,
+      /^(web-[12]: note: deleting for good: s1, taken .*\n){2}skipped web-3: (the )?VM web-3 has no snapshot s1\n$/,
     );
     expect(left(vms)).toEqual([0, 0, 0]);
   });
@@ -551,7 +551,7 @@ describe('delete over several VMs', () => {
     expect(names.stdout).toBe(stdout);
     expect(stdout).toBe('web-1/s1\nweb-2/s1\nweb-2/s2\n');
     expect(stderr).toMatch(
-      /^(web-[12]: note: this is deleted for good: 's[12]' of .*\n){3}skipped s2: the VM web-1 has no such snapshot\n$/,
+      /^(web-[12]: note: deleting for good: s[12], taken .*\n){3}skipped s2: VM web-1 has no such snapshot\n$/,
     );
     expect(left(vms)).toEqual([0, 0, 0]);
   });

@@ -132,7 +132,7 @@ function falseClaims(
     ...orphans.flatMap((name) =>
       must(
         says(`${inText(name)} that is not registered in libvirt`) ||
-          says(`still in the images: ${inText(name)}`),
+          says(`the images still contain it: ${inText(name)}`),
         `not a word on the orphan ${name}`,
       ),
     ),

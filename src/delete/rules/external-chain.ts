@@ -6,10 +6,10 @@ import { kvmsnapLine, virshWord } from '../../model/quote.ts';
 import type { SnapshotReport } from '../../model/report.ts';
 import type { Rule } from '../../model/rule.ts';
 import { externalDisks, locationOf } from '../../model/snapshot.ts';
-import { inText } from '../../model/text.ts';
+import { allInText, disksInText, inText } from '../../model/text.ts';
 import { undeletable } from '../../vm/chain-depth.ts';
 import { deletionOf } from '../deletion-set.ts';
-import { external, forget, holdersBefore, nameAll, named } from './external.ts';
+import { external, holdersBefore, nameAll, unregistering } from './external.ts';
 import type { DeleteFacts } from './facts.ts';
 import { partialDeletion } from './partial.ts';
 
@@ -25,14 +25,14 @@ export const EXTERNAL_CHAIN_RULES: readonly Rule<DeleteFacts>[] = [
       if (!disk || source === null || [disk.source, ...disk.backing].includes(source)) return [];
       if (!chainPaths(images.get(target)).includes(source)) {
         return {
-          what: `disk ${target}: the VM's disk does not lie on ${source}, which ${inText(snapshot.name)} made, and this libvirtd (9.0) then deletes nothing`,
-          ...forget(facts, snapshot),
+          what: `disk ${target} does not use ${source}, the overlay of ${inText(snapshot.name)}, any more, and this libvirtd (9.0) cannot delete the snapshot then`,
+          ...unregistering(facts, snapshot),
         };
       }
       return isActive(domain.state)
         ? []
         : {
-            what: `disk ${target}: ${source}, which ${inText(snapshot.name)} made, is not the one in use, and this libvirtd (9.0) finds it only while the VM runs`,
+            what: `disk ${target}: ${source}, the overlay of ${inText(snapshot.name)}, is not on top of the chain, and this libvirtd (9.0) finds it only while the VM runs`,
             hint: 'start the VM paused, delete the snapshot, and stop the VM again',
             commands: pausedDeleteLines(domain, snapshot.name),
           };
@@ -41,20 +41,20 @@ export const EXTERNAL_CHAIN_RULES: readonly Rule<DeleteFacts>[] = [
   external('internal-parent', [23], (facts) => {
     if (deletionOf(facts) !== 'merge') return [];
     const { domain, snapshot } = facts;
-    const lying = externalDisks(snapshot)
+    const blocked = externalDisks(snapshot)
       .map(({ target }) => ({ target, internal: internalsBelow(facts, target) }))
       .filter(({ internal }) => internal.length > 0);
-    if (lying.length === 0) return [];
-    const below = [...new Set(lying.flatMap(({ internal }) => internal))];
-    const [those, them] = below.length === 1 ? ['snapshot', 'that one'] : ['snapshots', 'those'];
+    if (blocked.length === 0) return [];
+    const below = [...new Set(blocked.flatMap(({ internal }) => internal))];
+    const [those, them] = below.length === 1 ? ['snapshot', 'it'] : ['snapshots', 'them'];
     return [
       {
-        what: `disk ${lying.map(({ target }) => target).join(', ')}: ${inText(snapshot.name)} is external, on top of the internal ${those} ${nameAll(below)}, and libvirt does not merge it into ${them}`,
+        what: `${disksInText(blocked.map(({ target }) => target))}: ${inText(snapshot.name)} is external, on top of the internal ${those} ${nameAll(below)}, and libvirt cannot merge it as long as ${below.length === 1 ? 'that one exists' : 'those exist'}`,
         ...adviseDeletion(
           facts,
           below.map(({ name }) => name),
           {
-            hint: `if you can do without, delete ${them} first, ${below.length === 1 ? '' : 'in this order, '}with the VM off${isActive(domain.state) ? ' (it is not now)' : ''}`,
+            hint: `if you can do without ${them}, ${isActive(domain.state) ? 'shut the VM down and then ' : ''}delete ${them} first${below.length === 1 ? '' : ', in this order'}, while the VM is off`,
             lines: below.map(({ name }) => kvmsnapLine('delete', [domain.name, name])),
           },
         ),
@@ -69,9 +69,12 @@ export const EXTERNAL_CHAIN_RULES: readonly Rule<DeleteFacts>[] = [
       const names = overlay?.tags.map(({ name }) => name) ?? [];
       if (names.length === 0) return [];
       return {
-        what: `disk ${target}: ${source}, which ${inText(facts.snapshot.name)} made, holds the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${nameAll(named(names))}, and libvirt would remove it with them`,
+        what: `disk ${target}: ${source}, the overlay of ${inText(facts.snapshot.name)}, contains the internal ${names.length === 1 ? 'snapshot' : 'snapshots'} ${allInText(names)}, which libvirt would remove with it`,
         ...adviseDeletion(facts, names, {
-          hint: `delete ${names.length === 1 ? 'that' : 'these'} first if you can do without`,
+          hint:
+            names.length === 1
+              ? 'delete it first if you can do without it'
+              : 'delete them first if you can do without them',
         }),
       };
     });
@@ -87,7 +90,7 @@ export const pausedDeleteLines = (domain: Domain, name: string): string[] => [
 
 /**
  * The internal snapshots between this one and the next external ancestor. Once they are deleted, libvirt merges the
- * overlay into the image that held them.
+ * overlay into the image that contained them.
  */
 function internalsBelow(facts: DeleteFacts, target: string): SnapshotReport[] {
   const holders = holdersBefore(facts, target);

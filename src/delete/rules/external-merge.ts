@@ -22,9 +22,9 @@ export const EXTERNAL_MERGE_RULES: readonly Rule<DeleteFacts>[] = [
     if (beside.length === 0) return [];
     return [
       {
-        what: `${nameAll(beside)} below ${inText(snapshot.name)} ${beside.length === 1 ? 'is' : 'are'} beside the VM's own branch, and libvirtd (11.3) crashes when it merges what such ones lie on`,
+        what: `${nameAll(beside)} ${beside.length === 1 ? 'is on another branch' : 'are on other branches'} below ${inText(snapshot.name)} than the VM, and libvirtd (11.3) crashes when it merges an overlay that another branch needs`,
         ...adviseDeletion({ domain, snapshots }, beside.map(({ name }) => name).reverse(), {
-          hint: 'delete these first, from the newest on',
+          hint: `if you can do without ${beside.length === 1 ? 'it, delete it first' : 'them, delete them first, the newest first'}`,
         }),
       },
     ];
@@ -34,8 +34,8 @@ export const EXTERNAL_MERGE_RULES: readonly Rule<DeleteFacts>[] = [
     if (!domain.managedSave || deletionOf(facts) !== 'merge') return [];
     return [
       {
-        what: `the VM has a managed save, which names the overlay of ${inText(snapshot.name)}, and could not be started from it any more`,
-        hint: 'start the VM first, and delete while it runs',
+        what: `the VM has a managed save, which needs the overlay of ${inText(snapshot.name)}: the VM could not be started from it any more`,
+        hint: 'start the VM first, and delete the snapshot while it runs',
         command: `virsh start ${virshWord(domain)}`,
       },
     ];
@@ -44,7 +44,7 @@ export const EXTERNAL_MERGE_RULES: readonly Rule<DeleteFacts>[] = [
     merges
       .filter(({ growthBytes, freeBytes }) => growthBytes > freeBytes)
       .map(({ target, base, growthBytes, freeBytes, isDevice }) => ({
-        what: `disk ${target}: to merge ${inText(snapshot.name)}, ${base} grows by ${mebibytes(growthBytes)}, and ${isDevice ? 'the device' : 'its file system'} has ${mebibytes(freeBytes)} free; the merge would fill it and fail`,
+        what: `disk ${target}: when ${inText(snapshot.name)} is merged, ${base} grows by ${mebibytes(growthBytes)}, but ${isDevice ? 'the device' : 'its file system'} has only ${mebibytes(freeBytes)} free, so the merge would fail`,
         hint: isDevice
           ? 'make the device larger first (for a logical volume: lvextend)'
           : 'free some space there first',
@@ -54,8 +54,8 @@ export const EXTERNAL_MERGE_RULES: readonly Rule<DeleteFacts>[] = [
     domain.disks
       .filter(({ mirrored }) => mirrored)
       .map(({ target }) => ({
-        what: `disk ${target}: a block job is under way, and libvirt deletes no external snapshot beside one`,
-        hint: 'wait for its end, or abort it',
+        what: `disk ${target}: a block job is running, and libvirt cannot delete an external snapshot meanwhile`,
+        hint: 'wait until it has finished, or abort it (what it has done so far is lost)',
         command: `virsh blockjob ${virshWord(domain)} ${target} --abort`,
       })),
   ),

@@ -3,15 +3,16 @@ import { DELETES_EXTERNAL, ifBefore, isFrom } from '../../model/libvirt-versions
 import { kvmsnapLine } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
 import { locationOf } from '../../model/snapshot.ts';
-import { inText } from '../../model/text.ts';
+import { allInText, inText } from '../../model/text.ts';
 import { ancestors, descendants } from '../../model/tree.ts';
 import { interruptedMerges } from '../../vm/external-state.ts';
 import { deletionSetOf } from '../deletion-set.ts';
-import { external, externalMembers, forget, nameAll, named } from './external.ts';
+import { external, externalMembers, nameAll, unregistering } from './external.ts';
 import type { DeleteFacts } from './facts.ts';
 
 /**
- * Rules about the place of an external snapshot in the tree: libvirt deletes them one by one, and not in every order.
+ * Rules about the place of an external snapshot in the tree: libvirt deletes such snapshots one by one, and not in every
+ * order.
  */
 
 export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
@@ -25,7 +26,7 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
         ? []
         : externalMembers(facts).map((member) => ({
             what: `${inText(member.name)} is external, and ${older}`,
-            ...forget(facts, member),
+            ...unregistering(facts, member),
           }));
     },
   },
@@ -46,8 +47,11 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
       );
       return [
         {
-          what: `${nameAll(external)} ${external.length === 1 ? 'is' : 'are'} external, and libvirt deletes such ones only one by one`,
-          hint: internal.length === 0 ? 'the newest first' : 'with the VM off, in this order',
+          what: `${nameAll(external)} ${external.length === 1 ? 'is' : 'are'} external, and libvirt cannot delete ${external.length === 1 ? 'it' : 'them'} together with others (--children, --children-only)`,
+          hint:
+            internal.length === 0
+              ? 'delete the snapshots one by one, the newest first; this command does that'
+              : 'delete the snapshots one by one in this order, while the VM is off; this command does that',
           command: kvmsnapLine('delete', [facts.domain.name, ...names]),
         },
       ];
@@ -57,8 +61,8 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
     snapshot.children.length > 1
       ? [
           {
-            what: `${inText(snapshot.name)} is external and has several children (${nameAll(named(snapshot.children))}), and libvirt can merge it into one only`,
-            hint: 'delete all of them but one first',
+            what: `${inText(snapshot.name)} is external and has several children (${allInText(snapshot.children)}), and libvirt can merge it into only one of them`,
+            hint: 'delete all of its children but one first',
           },
         ]
       : [],
@@ -67,9 +71,9 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
     snapshot.name === current && snapshot.children.length > 0
       ? [
           {
-            what: `${inText(snapshot.name)} is external, the current snapshot, and has children, and libvirt deletes no such one`,
+            what: `${inText(snapshot.name)} is external, current, and has children, and libvirt cannot delete such a snapshot`,
             ...adviseDeletion({ domain, snapshots }, snapshot.children.toReversed(), {
-              hint: 'delete its children first, from the newest on',
+              hint: 'if you can do without its children, delete them first, the newest first',
             }),
           },
         ]
@@ -82,13 +86,13 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
     !ancestors(snapshots, current).includes(snapshot.name)
       ? [
           {
-            what: `${inText(snapshot.name)} is external, with children, and not one that the VM's disks now lie on, and libvirt deletes no such one`,
+            what: `${inText(snapshot.name)} is external, has children, and is not on the VM's present branch, and libvirt cannot delete such a snapshot`,
             ...adviseDeletion(
               { domain, snapshots },
               descendants(snapshots, snapshot.name)
                 .map(({ name }) => name)
                 .reverse(),
-              { hint: 'delete what is below it first, from the newest on' },
+              { hint: 'if you can do without the snapshots below it, delete them first, the newest first' },
             ),
           },
         ]
@@ -98,10 +102,10 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
     interruptedMerges(snapshots)
       .filter(({ marked }) => marked === snapshot.name && !domain.busy)
       .map(({ target, path, ruined: [first] }) => ({
-        what: `disk ${target}: a deletion that merges into ${path}, which ${inText(snapshot.name)} made, was interrupted, and libvirt deletes ${inText(snapshot.name)} only after that`,
+        what: `disk ${target}: a deletion that merges into ${path}, the overlay of ${inText(snapshot.name)}, was interrupted. libvirt can delete ${inText(snapshot.name)} only after that deletion is finished`,
         ...(first === undefined
           ? {
-              hint: 'it no longer knows the snapshot that was to be deleted; it can forget this one too, and every file stays',
+              hint: `the snapshot of that deletion is not registered in libvirt any more. You can unregister ${inText(snapshot.name)} too; all files stay`,
               command: kvmsnapLine('delete', [domain.name, snapshot.name], '--metadata'),
             }
           : adviseDeletion({ domain, snapshots }, [first, snapshot.name], {

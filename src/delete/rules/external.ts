@@ -3,17 +3,17 @@ import { kvmsnapLine } from '../../model/quote.ts';
 import type { SnapshotReport } from '../../model/report.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { locationOf } from '../../model/snapshot.ts';
-import { inText } from '../../model/text.ts';
+import { allInText } from '../../model/text.ts';
 import { ancestors } from '../../model/tree.ts';
 import { deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
 
 /**
- * How libvirt deletes an external snapshot (qemu_snapshot.c): the overlay that it made is merged into the file below
- * and removed; or, where it has no children and is not the current one, the file that holds its state is removed.
+ * How libvirt deletes an external snapshot (qemu_snapshot.c): it merges the overlay of the snapshot into the file below and
+ * removes it; or, if the snapshot has no children and is not current, it removes the file that contains its state.
  */
 
-/** A rule that applies only where one external snapshot is deleted alone, by a libvirtd that can do that. */
+/** A rule that applies only if a single external snapshot is deleted, by a libvirtd that can do that. */
 export function external(
   id: string,
   hazards: readonly number[],
@@ -52,18 +52,15 @@ export function holdersBefore({ snapshot, snapshots }: DeleteFacts, target: stri
     .filter((each) => each.disks.some((disk) => disk.target === target));
 }
 
-/** The advice that always works: remove only libvirt's metadata, and keep every file. */
-export const forget = (
-  { domain }: DeleteFacts,
-  { name }: SnapshotReport,
+/** The advice that always works: remove only the metadata, and keep all files. */
+export const unregistering = (
+  { domain }: Pick<DeleteFacts, 'domain'>,
+  { name }: Pick<SnapshotReport, 'name'>,
 ): Pick<Finding, 'hint' | 'command'> => ({
-  hint: "libvirt alone can forget it; every file stays, and the VM's disks go on as they are",
+  hint: 'unregister it from libvirt instead; all files stay, and the VM keeps using them',
   command: kvmsnapLine('delete', [domain.name, name], '--metadata'),
 });
 
-/** Names as what `nameAll` takes. */
-export const named = (names: readonly string[]) => names.map((name) => ({ name }));
-
-/** The names for the text of a finding: `'a', 'b'`. */
+/** The names of these snapshots for the text of a finding: `a, b`. */
 export const nameAll = (all: readonly { readonly name: string }[]): string =>
-  all.map(({ name }) => inText(name)).join(', ');
+  allInText(all.map(({ name }) => name));

@@ -18,17 +18,16 @@ export interface DeleteFacts {
   /** By disk target, the images in use now. */
   readonly images: Images;
   /**
-   * By snapshot name, the images that libvirt will open for it; only of snapshots in images that the VM does not use
-   * now.
+   * By snapshot name, the images that libvirt will open for it; only for snapshots in images that the VM does not use now.
    */
   readonly stored: ReadonlyMap<string, Images>;
-  /** null when libvirtd does not tell its version. It is asked only where a rule needs it (`asksVersion`). */
+  /** null if libvirtd does not tell its version. It is asked only if a rule needs it (`asksVersion`). */
   readonly daemonVersion: DaemonVersion;
   /** Which other VMs use the files of this one. */
   readonly users: ImageUsers;
   /**
-   * For an external snapshot, the merges that may need more space than is free. Merges whose growth is not known
-   * exactly are missing.
+   * For an external snapshot, the merges that may need more space than is free. Merges whose growth is not known exactly
+   * are left out.
    */
   readonly merges: readonly Merge[];
   /** Why images cannot be written to; absent if that was not inspected. */

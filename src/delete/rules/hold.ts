@@ -24,7 +24,7 @@ export const HOLD_RULES: readonly Rule<HoldFacts>[] = [
         .filter(({ held }) => held)
         .map(({ name }) => ({
           what: `${inText(name)} is held`,
-          hint: 'nothing deletes it until the hold is taken back',
+          hint: 'release the hold first, if the snapshot may be deleted',
           command: kvmsnapLine('unhold', [domain.name, name]),
           snapshot: name,
         })),

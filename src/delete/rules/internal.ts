@@ -13,7 +13,7 @@ import type { DeleteFacts } from './facts.ts';
 import { imagesOf, movedOf } from './location.ts';
 
 /**
- * Rules about the snapshots in the images: whether libvirt finds each of them there exactly once, and can delete it.
+ * Rules about internal snapshots: whether libvirt finds each of them in the images exactly once, and can delete it.
  */
 
 export const INTERNAL_RULES: readonly Rule<DeleteFacts>[] = [
@@ -35,13 +35,13 @@ export const INTERNAL_RULES: readonly Rule<DeleteFacts>[] = [
         internalDisks(member).flatMap((disk) => {
           const found = tagsOf(member, disk, imagesOf(facts, member))?.length ?? 0;
           if (found < 2) return [];
-          const what = `disk ${disk.target} holds ${found} snapshots called ${inText(member.name)}, and libvirt would delete the older one only`;
+          const what = `disk ${disk.target} contains ${found} snapshots named ${inText(member.name)}, and libvirt would delete only the older one`;
           const users = usesOf(facts.users, disk.source);
           // the older one may belong to another VM, so no command is offered
           if (users.length > 0) return { what: `${what}; ${describeUses(users)}` };
           return {
             what,
-            hint: 'with the VM off, delete the older one first',
+            hint: 'delete the older one first, while the VM is off',
             command: deleteTagLine(member.name, disk.source ?? ''),
           };
         }),
@@ -60,7 +60,7 @@ export const INTERNAL_RULES: readonly Rule<DeleteFacts>[] = [
               const [image] = chainOf(imagesOf(facts, member).get(target));
               if (!image?.encrypted) return [];
               return {
-                what: `disk ${target} (${image.path}): the image is encrypted, and libvirt does not hand the key to qemu-img for a VM that is off, so ${inText(member.name)} would be deleted in the other disks only`,
+                what: `disk ${target} (${image.path}): the image is encrypted, and libvirt does not pass the key to qemu-img while the VM is off, so ${inText(member.name)} would be deleted only from the other disks`,
                 hint: 'start the VM first',
                 command: `virsh start ${virshWord(facts.domain)}`,
               };
@@ -89,8 +89,8 @@ function missingImage(facts: DeleteFacts, member: SnapshotReport, target: string
   if (image?.kind !== 'broken' || movedOf(facts, member).some((moved) => moved.target === target)) return [];
   return [
     {
-      what: `disk ${target}: ${image.path} ${whatIsBroken(image)}, so ${inText(name)} cannot be deleted in it`,
-      hint: 'restore the file; or, if it will not come back, have libvirt alone forget the snapshot',
+      what: `disk ${target}: ${image.path} ${whatIsBroken(image)}, so ${inText(name)} cannot be deleted from it`,
+      hint: 'restore the file; or, if it is lost, unregister the snapshot from libvirt',
       command: kvmsnapLine('delete', [domain.name, name], '--metadata'),
     },
   ];

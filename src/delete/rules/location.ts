@@ -13,8 +13,8 @@ import { type Deletion, deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
 
 /**
- * The rules of a delete about where libvirt will look for an internal snapshot: while the VM is off in the file that
- * the stored definition names; while it runs in the disk in use, which must be spelled alike.
+ * Rules of a delete about where libvirt looks for an internal snapshot: while the VM is off, in the file of the stored
+ * definition; while it runs, in the disk in use, whose path must be spelled the same.
  */
 
 export const LOCATION_RULES: readonly Rule<DeleteFacts>[] = [
@@ -42,7 +42,7 @@ export const LOCATION_RULES: readonly Rule<DeleteFacts>[] = [
       return [
         {
           what: `${names.join(', ')}: ${older}`,
-          hint: 'start it',
+          hint: 'start the VM first',
           command: `virsh start ${virshWord(facts.domain)}`,
         },
       ];
@@ -110,11 +110,11 @@ function otherInUse(
   if (source === null || (disk && now === null)) return [];
   if (now === source) {
     if (spelled === undefined || isBefore(daemonVersion, COMPARES_PATHS)) return [];
-    const what = `disk ${target}: libvirt knows ${inText(name)} in ${spelled}, which is the same file as ${now}, compares the two as text, and does not delete it while the VM runs`;
+    const what = `disk ${target}: ${inText(name)} is registered in ${spelled}, which is the same file as ${now}; but libvirt compares the paths as text, and cannot delete the snapshot while the VM runs`;
     return [{ what, hint }];
   }
   const place = disk
-    ? `and the running VM writes disk ${target} to ${now}`
-    : `for disk ${target}, and the running VM has no such disk`;
-  return [{ what: `${inText(name)} is in ${source}, ${place}`, hint }];
+    ? `${inText(name)} is in ${source}, but the running VM writes disk ${target} to ${now}`
+    : `${inText(name)} is in ${source} for disk ${target}, but the running VM has no such disk`;
+  return [{ what: place, hint }];
 }

@@ -8,7 +8,7 @@ import { externalDisks, locationOf, stateFile } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
 import { accounting, describeUses, opening, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
 import { deletionOf } from '../deletion-set.ts';
-import { external, forget, holderBefore } from './external.ts';
+import { external, holderBefore, unregistering } from './external.ts';
 import type { DeleteFacts } from './facts.ts';
 import { internalMembers } from './internal.ts';
 
@@ -25,8 +25,8 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
       const user = users.get(path);
       if (user === undefined) return [];
       return {
-        what: `libvirt would remove ${path} with ${inText(facts.snapshot.name)}, and ${user} needs it`,
-        ...forget(facts, facts.snapshot),
+        what: `libvirt would remove ${path} with ${inText(facts.snapshot.name)}, but ${user} needs it`,
+        ...unregistering(facts, facts.snapshot),
       };
     });
   }),
@@ -35,8 +35,8 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
       const users = isRemoved ? usesOf(facts.users, path) : seeing(facts.users, path);
       if (users.length === 0) return [];
       return {
-        what: `libvirt would ${action} with ${inText(facts.snapshot.name)}, and ${describeUses(users)}`,
-        ...forget(facts, facts.snapshot),
+        what: `to delete ${inText(facts.snapshot.name)}, libvirt would ${action}, and ${describeUses(users)}`,
+        ...unregistering(facts, facts.snapshot),
       };
     }),
   ),
@@ -49,8 +49,8 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
         const users = accounting(facts.users, path, name);
         if (users.length === 0) return [];
         return {
-          what: `disk ${target}: ${path} holds one snapshot ${inText(name)} for more than one VM: ${describeUses(users)}, which would lose it`,
-          hint: 'libvirt alone can forget it for this VM; the data stay in the image for the other',
+          what: `disk ${target}: ${path} contains one snapshot ${inText(name)} for several VMs: ${describeUses(users)}, and would lose it`,
+          hint: 'unregister it from this VM only; the data stay in the image for the other VM',
           command: kvmsnapLine('delete', [facts.domain.name, name], '--metadata'),
         };
       }),
@@ -67,14 +67,14 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
             const users = opening(facts.users, path);
             if (users.length === 0) return [];
             return {
-              what: `disk ${target}: ${inText(name)} cannot be deleted in ${path} now: ${describeUses(users)}`,
+              what: `disk ${target}: ${inText(name)} cannot be deleted from ${path} now, because ${describeUses(users)}`,
               ...shutDown(users),
             };
           }),
   },
 ];
 
-/** The files that libvirt removes when it merges nothing (`unlink`): those that hold the snapshot's state. */
+/** The files that libvirt removes if it merges nothing (`unlink`): those that contain the snapshot's state. */
 function filesRemoved(facts: DeleteFacts): string[] {
   return externalDisks(facts.snapshot).flatMap((disk) => {
     const parent = holderBefore(facts, disk.target);
@@ -88,8 +88,9 @@ function filesRemoved(facts: DeleteFacts): string[] {
 function filesTouched(facts: DeleteFacts): Touched[] {
   const removed = (path: string): Touched => ({ path, action: `remove ${path}`, isRemoved: true });
   const { location, file } = facts.snapshot.memory;
-  const goesToo = location === 'external' && file !== null && !isBefore(facts.daemonVersion, REMOVES_MEMORY);
-  const memory = goesToo ? [removed(file)] : [];
+  const isMemoryRemoved =
+    location === 'external' && file !== null && !isBefore(facts.daemonVersion, REMOVES_MEMORY);
+  const memory = isMemoryRemoved ? [removed(file)] : [];
   if (deletionOf(facts) === 'unlink') return [...filesRemoved(facts).map(removed), ...memory];
   const merged = externalDisks(facts.snapshot).flatMap((disk): Touched[] => {
     const { target, source } = disk;
@@ -108,12 +109,12 @@ interface Touched {
   readonly isRemoved: boolean;
 }
 
-/** By path, what else needs the file: a disk of the VM, or another snapshot that has its state in it. */
+/** By path, what else needs the file: a disk of the VM, or another snapshot whose state is in it. */
 function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): ReadonlyMap<string, string> {
   const users = new Map<string, string>();
   for (const other of snapshots) {
     if (other.name === snapshot.name) continue;
-    for (const { path } of stateFiles(other)) users.set(path, `the snapshot ${inText(other.name)}`);
+    for (const { path } of stateFiles(other)) users.set(path, `snapshot ${inText(other.name)}`);
   }
   for (const { target, source } of domain.disks) {
     if (source !== null) users.set(source, `disk ${target} of the VM`);

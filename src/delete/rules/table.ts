@@ -13,8 +13,8 @@ import { SHARING_RULES } from './sharing.ts';
 import { WRITE_DELETE_RULES } from './write.ts';
 
 /**
- * All rules that decide, before anything is touched, whether a delete can work, and whether libvirt would delete more
- * than was asked for. Their order is that of the findings.
+ * All rules that decide, before anything is changed, whether a delete can work, and whether libvirt would delete more than
+ * the user asked for. The findings are printed in their order.
  */
 
 export const DELETE_RULES: readonly Rule<DeleteFacts>[] = [

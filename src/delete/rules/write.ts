@@ -15,14 +15,14 @@ import { deletionOf, deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
 import { imagesOf } from './location.ts';
 
-/** The rules of a delete about images that cannot be written to, or to which nothing can be added. */
+/** Rules of a delete about images that cannot be written to, or that cannot grow. */
 
 export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
   {
     id: 'unwritable-image',
     hazards: [50],
     severity: 'error',
-    // of a VM that is off, virsh forgets the snapshot, exit 0, and it stays in the image; running ones lose it in the other disks
+    // if the VM is off, virsh unregisters the snapshot, exit 0, and it stays in the image; if it runs, the other disks lose it
     find: (facts) => {
       const inUse = new Set(facts.domain.disks.map(({ source }) => source));
       const isOpen = (path: string | null) => isActive(facts.domain.state) && inUse.has(path);
@@ -32,7 +32,7 @@ export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
             facts.writeObstacles,
             [disk],
             isOpen(disk.path) ? againstOpenFile : againstOpening,
-            `${inText(name)} would be deleted in the other disks only`,
+            `${inText(name)} would be deleted only from the other disks`,
           ),
         ),
       );
@@ -42,7 +42,7 @@ export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
     id: 'no-room-in-image',
     hazards: [50],
     severity: 'error',
-    // QEMU writes the list of the snapshots that stay before it gives up the old one
+    // QEMU writes the new list of snapshots before it frees the old list
     find: (facts) =>
       unique(
         deletedTags(facts).flatMap(({ name, ...disk }) =>
@@ -50,7 +50,7 @@ export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
             facts.writeObstacles,
             [disk],
             againstGrowing,
-            `${inText(name)} would be deleted in the other disks only: QEMU writes the list of those that stay before it frees anything`,
+            `${inText(name)} would be deleted only from the other disks: QEMU must write a new list of snapshots before it frees anything`,
           ),
         ),
       ),
@@ -66,16 +66,16 @@ export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
         writeObstacles,
         mergeTargets(facts),
         againstOpening,
-        `${inText(snapshot.name)} cannot be merged into it: libvirt would merge the other disks, and fail on this one`,
+        `${inText(snapshot.name)} cannot be merged into it: libvirt would merge the other disks and fail on this one`,
       );
-      // libvirt starts a QEMU for the merge
+      // libvirt starts QEMU for the merge
       const started = isActive(domain.state)
         ? []
         : obstacleFindings(
             writeObstacles,
             openedForMerge(facts),
             againstOpening,
-            `QEMU, which libvirt starts to merge ${inText(snapshot.name)}, cannot open it`,
+            `QEMU, which libvirt starts for the merge of ${inText(snapshot.name)}, cannot open it`,
           );
       return unique([...merged, ...started]);
     },
@@ -85,7 +85,7 @@ export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
 const isMerge = (facts: Pick<DeleteFacts, 'scope' | 'snapshot' | 'current' | 'daemonVersion'>): boolean =>
   facts.scope === 'only' && locationOf(facts.snapshot) === 'external' && deletionOf(facts) === 'merge';
 
-/** All that a delete writes to. */
+/** All paths that a delete writes to. */
 export const writtenByDelete = (facts: DeleteFacts): (string | null)[] =>
   [...deletedTags(facts), ...mergeTargets(facts), ...openedForMerge(facts)].map(({ path }) => path);
 
@@ -100,7 +100,7 @@ function deletedTags(facts: DeleteFacts): (WrittenDisk & { readonly name: string
   );
 }
 
-/** The files below the overlays that the snapshot has made. */
+/** The files below the overlays of the snapshot. */
 function mergeTargets({ snapshot, images }: DeleteFacts): WrittenDisk[] {
   return externalDisks(snapshot).map((disk) => {
     const overlay = chainOf(images.get(disk.target)).find(({ path }) => path === disk.source);

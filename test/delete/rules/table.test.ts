@@ -227,7 +227,7 @@ describe('what would go with it', () => {
     const scene = { ...LINE, current: 'e2' };
     expect(found(scene, 'e3')[0]).toMatchObject({
       rule: 'file-in-use',
-      what: 'libvirt would remove /vm/vda.e2 with e3, and disk vda of the VM needs it',
+      what: 'libvirt would remove /vm/vda.e2 with e3, but disk vda of the VM needs it',
     });
     // 9.0 merges it as any other
     expect(rules({ ...scene, version: V9 }, 'e3')).toEqual([]);
@@ -242,7 +242,7 @@ describe('what would go with it', () => {
     const scene = { snapshots: siblings, current: 'e1', image: chain(['1', 'qcow2']) };
     expect(found(scene, 'e3')[0]).toMatchObject({
       rule: 'file-in-use',
-      what: expect.stringContaining('the snapshot e4 needs it'),
+      what: expect.stringContaining('snapshot e4 needs it'),
     });
   });
 
@@ -290,12 +290,12 @@ describe('other VMs', () => {
       {
         rule: 'image-users',
         severity: 'error',
-        what: 'libvirt would write into /vm/vda.qcow2 with e1, and VM web-2 (shut off) has an overlay on it (disk vda)',
+        what: 'to delete e1, libvirt would write into /vm/vda.qcow2, and VM web-2 (shut off) has an overlay on it (disk vda)',
         command: 'kvmsnap delete --metadata centos7-1 e1',
       },
     ]);
     expect(found({ ...LINE, shared: { e1: others } }, 'e1')).toMatchObject([
-      { what: expect.stringMatching(/remove \/vm\/vda\.e1 .*VM web-2 .*; VM web-3 .*overlay on it/) },
+      { what: expect.stringMatching(/remove \/vm\/vda\.e1,.*VM web-2 .*; VM web-3 .*overlay on it/) },
     ]);
     expect(rules({ ...LINE, shared: { qcow2: others } }, 'e2')).toEqual([]);
     expect(rules({ ...LINE, shared: { e3: others } }, 'e2')).toEqual([]);
@@ -309,7 +309,7 @@ describe('other VMs', () => {
   test('where nothing is merged, a file is removed', () => {
     const spare = { ...LINE, current: 'e2', image: chain(['2', 'e1', 'qcow2']) };
     expect(found({ ...spare, shared: { e2: ['web-2'] } }, 'e3')).toMatchObject([
-      { what: expect.stringMatching(/would remove \/vm\/vda\.e2 with e3, and VM web-2/) },
+      { what: expect.stringMatching(/to delete e3, libvirt would remove \/vm\/vda\.e2, and VM web-2/) },
     ]);
     expect(rules({ ...spare, shared: { qcow2: others, e1: others, e3: others } }, 'e3')).toEqual([]);
   });
@@ -393,7 +393,7 @@ test('an encrypted image lets go of a snapshot only while the VM runs', () => {
 test('a merge that does not fit is refused, one that just fits is not', () => {
   const merge = { target: 'vda', base: path('e2'), growthBytes: 6 * 2 ** 20, freeBytes: 5 * 2 ** 20 };
   expect(found({ ...LINE, merges: [merge] }, 'e3')).toMatchObject([
-    { rule: 'space-for-merge', what: expect.stringMatching(/e2 grows by 6 MiB, .* has 5 MiB free/) },
+    { rule: 'space-for-merge', what: expect.stringMatching(/e2 grows by 6 MiB, .* has only 5 MiB free/) },
   ]);
   expect(rules({ ...LINE, merges: [{ ...merge, freeBytes: merge.growthBytes }] }, 'e3')).toEqual([]);
 });
