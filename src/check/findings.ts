@@ -1,5 +1,6 @@
 import { commandsOf, type RuledFinding, type Severity } from '../model/rule.ts';
-import { type Column, type Section, section, VM_COLUMN } from '../output/view.ts';
+import { counted } from '../output/format.ts';
+import { type Column, LEAVES, type Line, type Section, section, vmColumn } from '../output/view.ts';
 import type { DomainOutcome } from '../run/for-each-domain.ts';
 import type { Checked } from './check.ts';
 import type { Judged } from './fix-report.ts';
@@ -25,36 +26,37 @@ const LEVELS: Readonly<Record<Severity, Level>> = {
 
 const TONES = { error: 'bad', warning: 'warn', information: 'plain', ok: 'good' } as const;
 
+/** As people read them. */
+const LEVEL_WORDS = { error: 'error', warning: 'warning', information: 'note', ok: 'ok' } as const;
+
 const levelOf = ({ finding }: Pick<Row, 'finding'>): Level | 'ok' =>
   finding ? LEVELS[finding.severity] : 'ok';
 
-const FINDING_COLUMNS: readonly Column<Row>[] = [
-  VM_COLUMN,
-  { key: 'level', title: 'LEVEL', kind: 'text', value: levelOf, tone: (row) => TONES[levelOf(row)] },
-  { key: 'rule', title: 'RULE', kind: 'text', value: ({ finding }) => finding?.rule ?? null },
-  { key: 'what', title: 'FINDING', kind: 'text', value: ({ says }) => says, wraps: true },
-];
-
-/** One line of advice: of a finding with several commands, each has a line. */
-interface Remedy extends Row {
-  readonly remedy: string;
-}
-
-const REMEDY_COLUMNS: readonly Column<Remedy>[] = [
-  VM_COLUMN,
-  { key: 'rule', title: 'RULE', kind: 'text', value: ({ finding }) => finding?.rule ?? null },
-  {
-    key: 'remedy',
-    title: 'FIX',
-    kind: 'text',
-    value: ({ remedy }) => remedy,
-    wraps: true,
-  },
-];
-
-/** All of a finding in one row. */
-export const CSV_COLUMNS: readonly Column<Row>[] = [
-  ...FINDING_COLUMNS,
+const VM: Column<Row> = { ...vmColumn(({ vm }: Row) => vm), grouped: true };
+const LEVEL: Column<Row> = {
+  key: 'level',
+  title: 'LEVEL',
+  kind: 'text',
+  value: (row) => LEVEL_WORDS[levelOf(row)],
+  data: levelOf,
+  tone: (row) => TONES[levelOf(row)],
+};
+const RULE: Column<Row> = {
+  key: 'rule',
+  title: 'RULE',
+  kind: 'text',
+  leaves: LEAVES.rule,
+  value: ({ finding }) => finding?.rule ?? null,
+};
+const FINDING: Column<Row> = {
+  key: 'what',
+  title: 'FINDING AND FIX',
+  kind: 'text',
+  wraps: true,
+  value: ({ says }) => says,
+};
+/** Only in CSV. */
+const DATA: readonly Column<Row>[] = [
   { key: 'hint', title: '', kind: 'text', value: ({ finding }) => finding?.hint ?? null },
   {
     key: 'command',
@@ -62,7 +64,39 @@ export const CSV_COLUMNS: readonly Column<Row>[] = [
     kind: 'text',
     value: ({ finding }) => (finding && commandsOf(finding)[0]) ?? null,
   },
+  { key: 'snapshot', title: '', kind: 'text', value: ({ finding }) => finding?.snapshot ?? null },
+  {
+    key: 'commands',
+    title: '',
+    kind: 'text',
+    value: ({ finding }) => (finding && commandsOf(finding).join('\n')) || null,
+  },
 ];
+
+/** The findings of all VMs, each with its fix beneath it. */
+export const findingsSection = (rows: readonly Row[]): Section<never> =>
+  section({ columns: [VM, LEVEL, RULE, FINDING], rows, beneath: fixLines });
+
+/** The same for programs, all of a finding in one row. */
+export const findingsCsv = (rows: readonly Row[]): Section<never> =>
+  section({ columns: [VM, LEVEL, RULE, FINDING, ...DATA], rows });
+
+function fixLines({ finding }: Row): Line[] {
+  if (!finding) return [];
+  return [
+    ...(finding.hint === undefined ? [] : [{ text: `fix: ${finding.hint}` }]),
+    ...commandsOf(finding).map((text) => ({ text, verbatim: true })),
+  ];
+}
+
+/** `1 error, 2 warnings`; of these levels those that there are. */
+export function countsOf(rows: readonly Row[], levels: readonly Level[]): string {
+  return levels
+    .map((level) => ({ level, count: rows.filter((row) => levelOf(row) === level).length }))
+    .filter(({ count }) => count > 0)
+    .map(({ level, count }) => counted(count, LEVEL_WORDS[level]))
+    .join(', ');
+}
 
 /** What is said of one VM: which snapshots can be taken, and each finding; or why it could not be read. */
 export function rowsOf({ vm: { name }, value, failures }: DomainOutcome<Judged>): Row[] {
@@ -89,30 +123,17 @@ export const findingRow = (vm: string, finding: RuledFinding): Row => ({
   says: finding.what,
 });
 
-/** The findings, and beneath them what fixes them. */
-export function tablesOf(rows: readonly Row[]): Section<never>[] {
-  const fixable = rows.flatMap((row) => remediesOf(row.finding).map((remedy) => ({ ...row, remedy })));
-  return [
-    section({ columns: FINDING_COLUMNS, rows }),
-    ...(fixable.length > 0 ? [section({ columns: REMEDY_COLUMNS, rows: fixable })] : []),
-  ];
-}
-
-function remediesOf(finding: Row['finding']): readonly string[] {
-  if (!finding) return [];
-  const [hint, commands] = [finding.hint === undefined ? [] : [finding.hint], commandsOf(finding)];
-  if (commands.length > 1) return [...hint, ...commands];
-  const line = [...hint, ...commands].join(': ');
-  return line === '' ? [] : [line];
-}
-
 /** Whether it is one that a check fails for. */
 export const isBad = (row: Row): boolean => levelOf(row) === 'error' || levelOf(row) === 'warning';
 
 /** Which modes of a snapshot work here; information unless both do. */
 function modesRow(vm: string, { running, off, external }: Checked): Row {
   if (running && off)
-    return { vm, finding: null, says: 'snapshots can be taken, running with the memory, and off' };
+    return {
+      vm,
+      finding: null,
+      says: 'snapshots work, while it runs and while it is off',
+    };
   const besides = external ? '; an external one can be taken (create --external)' : '';
   const what =
     running === null || off === null

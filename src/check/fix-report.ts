@@ -108,12 +108,13 @@ const dropFiles =
     await Promise.all(prepared.flatMap(({ files }) => files.map(ctx.stateFiles.drop)));
   };
 
-interface Row {
+/** A step that was tried. */
+export interface FixRow {
   readonly vm: string;
   readonly result: FixResult;
 }
 
-export const FIX_COLUMNS: readonly Column<Row>[] = [
+export const FIX_COLUMNS: readonly Column<FixRow>[] = [
   VM_COLUMN,
   { key: 'step', title: 'STEP', kind: 'text', value: ({ result }) => result.fix.what, wraps: true },
   {

@@ -3,6 +3,8 @@ import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import type { Selection } from '../model/selection.ts';
+import { inText } from '../model/text.ts';
+import { counted } from '../output/format.ts';
 import { planText } from '../output/question.ts';
 import { type Section, section } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
@@ -13,7 +15,7 @@ import {
   forEachDomain,
   throwIfNothingDone,
 } from '../run/for-each-domain.ts';
-import { domainResult } from '../run/results.ts';
+import { adviceBeneath, domainResult } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
 import { noteUnseen } from '../vm/disks.ts';
@@ -22,9 +24,26 @@ import { readAllSnapshots, readSelection } from '../vm/select.ts';
 import { type CheckRequest, checkVm } from './check.ts';
 import type { CheckOptions } from './command.ts';
 import { createUnusedFileFinder } from './find-unused-files.ts';
-import { CSV_COLUMNS, findingDocument, findingRow, isBad, type Row, rowsOf, tablesOf } from './findings.ts';
+import {
+  countsOf,
+  findingDocument,
+  findingRow,
+  findingsCsv,
+  findingsSection,
+  isBad,
+  type Row,
+  rowsOf,
+} from './findings.ts';
 import { unanswered } from './fix-plan.ts';
-import { FIX_COLUMNS, fixDocument, fixVms, type Judged, type LookedAt, stepsOf } from './fix-report.ts';
+import {
+  FIX_COLUMNS,
+  type FixRow,
+  fixDocument,
+  fixVms,
+  type Judged,
+  type LookedAt,
+  stepsOf,
+} from './fix-report.ts';
 import { prepareFixes } from './prepare-fixes.ts';
 
 /**
@@ -91,21 +110,33 @@ async function showFixes(ctx: Context, looked: readonly DomainOutcome<Judged>[])
         findings: leftOf(result).map(findingDocument),
       })),
     },
-    sections: left.length === 0 ? [] : tablesOf(left),
+    sections: left.length === 0 ? [] : [findingsSection(left)],
   });
   // in these there is room for the lines only
   if (['csv', 'name'].includes(ctx.settings.output))
     for (const { vm, says } of left) ctx.terminal.note(`note: ${vm}: ${says}`);
   if (conclusion) throw conclusion;
-  if (left.length > 0) throw badFindings(left, looked.length, ' that --fix leaves');
+  if (left.length > 0) throw badFindings(left, looked.length, ' that --fix cannot fix');
 }
 
-/** `what` completes `3 findings`. */
-function badFindings(bad: readonly Row[], of: number, what: string, hint?: string): KvmsnapError {
-  const vms = new Set(bad.map(({ vm }) => vm)).size;
-  const message = `${bad.length} ${bad.length === 1 ? 'finding' : 'findings'}${what}, on ${vms} of ${of} VMs`;
-  return new KvmsnapError('check', message, { hint });
+/** `what` completes `1 error, 2 warnings`; `of` is how many VMs were checked. */
+function badFindings(
+  bad: readonly Row[],
+  of: number,
+  what: string,
+  fix: { readonly hint?: string; readonly command?: string } = {},
+): KvmsnapError {
+  const vms = [...new Set(bad.map(({ vm }) => vm))];
+  const many = vms.length === of ? `all ${of} VMs` : `${vms.length} of ${of} VMs`;
+  const where = of === 1 ? inText(vms[0] ?? '') : many;
+  return new KvmsnapError('check', `${countsOf(bad, ['error', 'warning'])}${what} on ${where}`, fix);
 }
+
+/** The last line on a terminal where nothing is bad. */
+const goodLine = (rows: readonly Row[], of: number): string =>
+  [`${counted(of, 'VM')} checked: no errors, no warnings`, countsOf(rows, ['information'])]
+    .filter((text) => text !== '')
+    .join(', ');
 
 function toMaxAge({ maxAge, label }: CheckOptions): CheckRequest['maxAge'] {
   if (maxAge === undefined) {
@@ -120,39 +151,45 @@ async function report(
   results: readonly DomainOutcome<Judged>[],
   fixing: boolean,
 ): Promise<void> {
-  const conclusion = concludeDomains(ctx, results, { strict: false, parts: fixing ? 'steps' : 'checks' });
   const rows = results.flatMap(rowsOf);
+  const told = new Set(results.flatMap(({ value, failures }) => (value ? toldFailures(value) : failures)));
+  const conclusion = concludeDomains(ctx, results, {
+    strict: false,
+    parts: fixing ? 'steps' : 'checks',
+    inTable: (failure) => told.has(failure),
+  });
+  const bad = rows.filter(isBad);
   await show(ctx, {
     kind: 'check',
     document: { domains: results.map((result) => document(ctx, result)) },
-    sections:
-      ctx.settings.output === 'csv'
-        ? [section({ columns: CSV_COLUMNS, rows })]
-        : [...fixesSection(results), ...tablesOf(rows)],
-    names: [...new Set(rows.filter(isBad).map(({ vm }) => vm))],
+    sections: [fixesSection(ctx, results), findingsSection(rows)],
+    csv: findingsCsv(rows),
+    names: [...new Set(bad.map(({ vm }) => vm))],
+    remarks: conclusion || bad.length > 0 ? [] : [goodLine(rows, results.length)],
   });
   if (conclusion) throw conclusion;
-  const bad = rows.filter(isBad);
   if (bad.length === 0) return;
-  throw badFindings(bad, results.length, fixing ? ' left' : '', fixing ? undefined : fixHint(ctx, results));
+  throw badFindings(bad, results.length, fixing ? ' left' : '', fixing ? {} : fixAdvice(ctx, results));
 }
 
-function fixHint(ctx: Context, results: readonly DomainOutcome<Judged>[]): string | undefined {
+/** Those of the steps, which stand in the table of the steps. */
+const toldFailures = ({ fixed }: Judged): KvmsnapError[] =>
+  (fixed ?? []).flatMap(({ failure }) => failure ?? []);
+
+function fixAdvice(ctx: Context, results: readonly DomainOutcome<Judged>[]) {
   const fixable = results.filter(({ value }) => value && value.checked.fixes.length > 0);
-  if (fixable.length === 0) return undefined;
-  const command = kvmsnapLine(
-    'check',
-    fixable.map(({ vm }) => vm.name),
-    '--fix',
-  );
-  return `what can be fixed safely is fixed by: ${withConnection(ctx, { what: '', command }).command}`;
+  if (fixable.length === 0) return {};
+  const names = fixable.map(({ vm }) => vm.name);
+  const { command } = withConnection(ctx, { what: '', command: kvmsnapLine('check', names, '--fix') });
+  return { hint: 'this fixes what can be fixed safely', command };
 }
 
-function fixesSection(results: readonly DomainOutcome<Judged>[]): Section<never>[] {
+function fixesSection(ctx: Context, results: readonly DomainOutcome<Judged>[]): Section<never> {
   const rows = results.flatMap(({ vm, value }) =>
     (value?.fixed ?? []).map((result) => ({ vm: vm.name, result })),
   );
-  return rows.length === 0 ? [] : [section({ columns: FIX_COLUMNS, rows })];
+  const advice = adviceBeneath<FixRow>(ctx, ({ result: { failure } }) => (failure ? [failure] : []));
+  return section({ title: 'STEPS', columns: FIX_COLUMNS, rows, ...advice });
 }
 
 const document = (ctx: Context, result: DomainOutcome<Judged>) => ({

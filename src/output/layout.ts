@@ -25,18 +25,29 @@ export interface Layout<Row> {
   readonly leftOut: readonly Column<Row>[];
 }
 
-/** Sentences in less room than this are hard to read: rather another column is left out. */
+/** Sentences in less room than this are hard to read: rather another column is left out. Those that may be left out themselves take less. */
 const EASY_TO_READ = 24;
+const READABLE = 16;
 
-/** Widths that columns are narrowed to, one step after the other, when all that may go has gone: date and time below each other, and so on. */
-const NARROW: readonly { readonly kind: string; readonly wraps: boolean; readonly width: number }[] = [
-  { kind: 'time', wraps: false, width: 'YYYY-MM-DD HH:MM:SS'.length },
-  { kind: 'time', wraps: false, width: 'YYYY-MM-DD'.length },
-  { kind: 'text', wraps: true, width: 16 },
-  { kind: 'text', wraps: false, width: 16 },
-  { kind: 'text', wraps: true, width: 8 },
-  { kind: 'text', wraps: false, width: 8 },
+/** What is narrowed when all that may go has gone, one step after the other, and to which width. The names of snapshots come last. */
+const NARROW: readonly { readonly what: Nature; readonly width: number }[] = [
+  { what: 'time', width: 'YYYY-MM-DD HH:MM:SS'.length },
+  { what: 'time', width: 'YYYY-MM-DD'.length },
+  { what: 'sentence', width: 16 },
+  { what: 'vm', width: 12 },
+  { what: 'sentence', width: 8 },
+  { what: 'vm', width: 8 },
+  { what: 'name', width: 16 },
+  { what: 'name', width: 8 },
 ];
+
+type Nature = 'time' | 'sentence' | 'vm' | 'name' | 'figure';
+
+function natureOf<Row>({ kind, wraps, share }: Column<Row>): Nature {
+  if (kind === 'time') return 'time';
+  if (kind !== 'text') return 'figure';
+  return wraps ? 'sentence' : share === undefined ? 'name' : 'vm';
+}
 
 const sum = (widths: readonly number[]): number =>
   widths.reduce((all, width) => all + width, 0) + GAP.length * Math.max(0, widths.length - 1);
@@ -89,17 +100,16 @@ function nextToGo<Row>(shown: readonly Measured<Row>[]): Measured<Row> | undefin
 }
 
 const leastOf = <Row>({ column, widest }: Measured<Row>): number =>
-  column.wraps ? Math.min(widest, EASY_TO_READ) : widest;
+  column.wraps ? Math.min(widest, column.leaves === undefined ? EASY_TO_READ : READABLE) : widest;
 
 /** The least widths, narrowed further as far as it is needed. */
 function narrow<Row>(shown: readonly Measured<Row>[], limit: number): number[] {
   const widths = shown.map(leastOf);
-  for (const { kind, wraps, width } of NARROW) {
+  for (const { what, width } of NARROW) {
     shown.forEach(({ column }, i) => {
       const over = sum(widths) - limit;
       const is = widths[i] ?? 0;
-      if (over > 0 && column.kind === kind && (column.wraps ?? false) === wraps)
-        widths[i] = Math.min(is, Math.max(width, is - over));
+      if (over > 0 && natureOf(column) === what) widths[i] = Math.min(is, Math.max(width, is - over));
     });
   }
   return widths;
@@ -111,7 +121,7 @@ function widen<Row>(
   widths: readonly number[],
   limit: number,
 ): Placed<Row>[] {
-  const wide = [...widths];
+  const wide = yieldToSentences(shown, widths);
   const wrapping = shown
     .map(({ column, widest }, i) => ({ i, widest, wraps: column.wraps ?? false }))
     .filter(({ wraps }) => wraps)
@@ -121,4 +131,22 @@ function widen<Row>(
     wide[i] = Math.min(widest, (wide[i] ?? 0) + share);
   });
   return shown.map(({ column }, i) => ({ column, width: wide[i] ?? 1 }));
+}
+
+/** How much room a sentence that has to stay gets from the names beside it, and what these keep. */
+const COMFORTABLE = 40;
+const SHORT_NAME = 16;
+
+/** Columns with a share, which are names of VMs, wrap before a sentence that has to stay becomes a narrow strip. */
+function yieldToSentences<Row>(shown: readonly Measured<Row>[], widths: readonly number[]): number[] {
+  const wanted = shown
+    .filter(({ column }) => column.wraps && column.leaves === undefined)
+    .reduce((all, each) => all + Math.max(0, Math.min(each.widest, COMFORTABLE) - leastOf(each)), 0);
+  let missing = wanted;
+  return shown.map(({ column }, i) => {
+    const width = widths[i] ?? 1;
+    const given = column.share === undefined ? 0 : Math.min(missing, Math.max(0, width - SHORT_NAME));
+    missing -= given;
+    return width - given;
+  });
 }

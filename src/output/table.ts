@@ -36,7 +36,6 @@ export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): P
   ];
   const drawnRows = await (canvas.isTerminal ? drawOnTerminal : drawInPipe)(lines, layout, canvas);
   const before = lines.length - rows.length;
-  const indent = indentOf(layout);
   const text: string[] = title === undefined ? [] : [canvas.paint('strong', title)];
   for (const [i, drawnRow] of drawnRows.entries()) {
     text.push(...drawnRow);
@@ -46,7 +45,7 @@ export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): P
       (column): Line => ({ text: cells.get(column)?.[i - before] ?? '', verbatim: true }),
     );
     for (const line of [...paths.filter(({ text }) => text !== '-'), ...(section.beneath?.(row) ?? [])])
-      text.push(...(await linesBeneath(line, indent, canvas)));
+      text.push(...(await linesBeneath(line, canvas)));
   }
   return {
     text: text.map((line) => `${line.trimEnd()}\n`).join(''),
@@ -63,7 +62,12 @@ function measure<Row>(column: Column<Row>, rows: readonly Row[], canvas: Canvas,
   const texts = rows.map((row, i) => {
     const text = cellText(column, row, canvas);
     const above = rows[i - 1];
-    return column.grouped && above !== undefined && cellText(column, above, canvas) === text ? '' : text;
+    return column.grouped &&
+      canvas.isTerminal &&
+      above !== undefined &&
+      cellText(column, above, canvas) === text
+      ? ''
+      : text;
   });
   const title = heads ? displayWidth(column.title) : 0;
   return {
@@ -114,26 +118,11 @@ async function drawInPipe<Row>(
   ]);
 }
 
-const LEAST_INDENT = 4;
+const INDENT = '    ';
 
-/** Beneath a row its lines begin where its first sentence does, unless that leaves them too little room. */
-function indentOf<Row>({ columns }: Layout<Row>): number {
-  const at = columns.findIndex(({ column }) => column.wraps);
-  return at < 0 ? LEAST_INDENT : columns.slice(0, at).reduce((all, { width }) => all + width + GAP.length, 0);
-}
-
-async function linesBeneath(
-  { text, verbatim = false }: Line,
-  indent: number,
-  canvas: Canvas,
-): Promise<string[]> {
+async function linesBeneath({ text, verbatim = false }: Line, canvas: Canvas): Promise<string[]> {
   const shown = visible(text);
-  if (!canvas.isTerminal) return [' '.repeat(LEAST_INDENT) + shown];
-  if (verbatim) {
-    const fits = indent + displayWidth(shown) <= canvas.columns;
-    return [' '.repeat(fits ? indent : Math.min(indent, LEAST_INDENT)) + shown];
-  }
+  if (verbatim || !canvas.isTerminal) return [INDENT + shown];
   const { wrapText } = await import('./grid.ts');
-  const left = indent > canvas.columns / 2 ? LEAST_INDENT : indent;
-  return wrapText(shown, Math.max(1, canvas.columns - left)).map((line) => ' '.repeat(left) + line);
+  return wrapText(shown, Math.max(1, canvas.columns - INDENT.length)).map((line) => INDENT + line);
 }

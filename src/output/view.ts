@@ -68,7 +68,7 @@ export interface Column<Row> {
   readonly ifAny?: boolean;
   /** Drawn before the value, with the characters of `glyphs.ts`. */
   readonly lead?: (row: Row) => string;
-  /** Shown only where it differs from the row above. */
+  /** On a terminal it is shown only where it differs from the row above. */
   readonly grouped?: boolean;
   /** The column may be left out where a terminal is too narrow: the one with the smallest number first (`LEAVES`). */
   readonly leaves?: number;
@@ -83,6 +83,7 @@ export interface Column<Row> {
 
 /** In which order columns are left out of a table for which a terminal is too narrow. */
 export const LEAVES = {
+  bar: 0,
   rule: 1,
   kind: 2,
   memory: 3,
@@ -105,8 +106,14 @@ export const vmColumn = <Row>(value: (row: Row) => string, key = 'machine'): Col
   value,
 });
 
-/** The same for rows that name their VM so. */
-export const VM_COLUMN: Column<{ readonly vm: string }> = vmColumn(({ vm }) => vm);
+/** The same for rows that name their VM so, several of them one after the other. */
+export const VM_COLUMN: Column<{ readonly vm: string }> = { ...vmColumn(({ vm }) => vm), grouped: true };
+
+/** A bar beside a figure: its share of the largest one. */
+export function barColumn<Row>(rows: readonly Row[], figure: (row: Row) => number): Column<Row> {
+  const most = Math.max(1, ...rows.map(figure));
+  return { key: 'bar', title: '', kind: 'bar', leaves: LEAVES.bar, value: (row) => figure(row) / most };
+}
 
 /** Makes a section of any row type fit a view; a row is only ever given to its own columns. */
 export function section<Row>(content: Section<Row>): Section<never> {

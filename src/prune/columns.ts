@@ -22,7 +22,7 @@ export interface PruneRow {
 
 export type Outcome = 'kept' | 'to be deleted' | 'deleted' | 'failed' | 'not reached';
 
-const VM = vmColumn<PruneRow>(({ vm }) => vm);
+const VM: Column<PruneRow> = { ...vmColumn<PruneRow>(({ vm }) => vm), grouped: true };
 const NAME: Column<PruneRow> = {
   key: 'name',
   title: 'NAME',

@@ -1,4 +1,3 @@
-import { vmArgument } from '../command-line/arguments.ts';
 import { Option, type OptionsOf } from '../command-line/commander.ts';
 import { MeantArgument } from '../command-line/meaning.ts';
 import { onSnapshotsOfOne } from '../command-line/named.ts';
@@ -9,9 +8,10 @@ const bare = () =>
     group: 'Look',
     summary: 'show how much disk space snapshots use',
     detail:
-      'FREES is what deleting only this snapshot gives back, HOLDS is everything that it refers to, and CHANGED is the difference from its parent. With names: what deleting these snapshots together frees.',
+      'FREES is what deleting only this snapshot gives back, HOLDS is everything that it refers to, and CHANGED is the difference from its parent. With names: what deleting these snapshots together frees. Without a VM: what the snapshots of each VM cost, the most expensive first.',
     failures: ['check', 'busy'],
     examples: [
+      'kvmsnap space',
       'kvmsnap space centos7-1',
       'kvmsnap space centos7-1 old-1 old-2',
       'kvmsnap space centos7-1 --sort frees',
@@ -21,7 +21,7 @@ const bare = () =>
 
 const withOptions = (verb: Verb) =>
   verb
-    .addArgument(vmArgument())
+    .addArgument(new MeantArgument('[vm]', 'vm', 'name or UUID of the VM (default: a sum for each VM)'))
     .addArgument(new MeantArgument('[names...]', 'snapshot', 'names of snapshots to delete together'))
     .option('--disks', 'show each disk separately')
     .option('--exact', 'pause a running guest for a moment to get exact figures')
@@ -35,9 +35,11 @@ export function space({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vm, names, options) =>
     run(
-      onSnapshotsOfOne({ words: [vm, ...names] }, async (ctx, vm, names) =>
-        (await import('./report.ts')).space(ctx, vm, names, options),
-      ),
+      vm === undefined
+        ? async (ctx) => (await import('./all.ts')).spaceOfAll(ctx, options)
+        : onSnapshotsOfOne({ words: [vm, ...names] }, async (ctx, vm, names) =>
+            (await import('./report.ts')).space(ctx, vm, names, options),
+          ),
     ),
   );
   return verb;

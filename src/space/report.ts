@@ -1,18 +1,18 @@
 import { KvmsnapError } from '../errors.ts';
 import type { UnreadSnapshot } from '../libvirt/snapshots.ts';
 import { inText } from '../model/text.ts';
-import { domainDocument } from '../output/documents.ts';
 import { humanBytes } from '../output/format.ts';
-import { type Column, section } from '../output/view.ts';
+import { barColumn, type Column, LEAVES, section, type Value } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
 import { type Fact, facts } from '../run/facts.ts';
 import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { show } from '../run/show.ts';
 import { findSnapshot, loadVm, unreadFailure, type Vm } from '../vm/load.ts';
 import type { SpaceOptions } from './command.ts';
-import { costDocument, whyNot } from './cost-document.ts';
+import { whyNot } from './cost-document.ts';
 import { flushImages } from './flush.ts';
 import { type Cost, type MeasuredDisk, measureVm, type SnapshotCost, type VmSpace } from './measure.ts';
+import { spaceDocument } from './space-document.ts';
 
 interface Row {
   readonly name: string;
@@ -44,32 +44,23 @@ export async function space(
   const sorted = sort === 'frees' ? [...shown].sort((a, b) => freesOf(b) - freesOf(a)) : shown;
   const unread = names.length === 0 ? vm.unread : [];
   const rows = [...sorted.flatMap((each) => rowsOf(each, disks)), ...unread.map(unreadRow)];
-  const most = Math.max(0, ...rows.map(({ cost }) => cost?.frees.hostBytes ?? 0));
   await show(ctx, {
     kind: 'space',
     document: {
-      domains: [
-        {
-          ...domainDocument(vm.domain),
-          snapshots: [...sorted.map(snapshotDocument), ...unread.map(unreadSnapshotDocument)],
-          together: {
-            names: [...measured.together.names],
-            freesBytes: measured.together.frees?.hostBytes ?? null,
-            freesClusterBytes: measured.together.frees?.clusterBytes ?? null,
-          },
-        },
-      ],
+      domains: [spaceDocument(vm, measured, sorted, unread)],
     },
     sections: [
-      section({
-        columns: costColumns(disks, ctx.terminal.out.isTerminal ? most : null),
-        rows,
-      }),
+      section({ columns: costColumns(disks, rows), rows }),
       section({ columns: DISK_COLUMNS, rows: measured.disks }),
       ...(shown.length === 0 ? [] : [facts([totalOf(measured, names)])]),
     ],
+    csv: section({ columns: csvColumns(vm, measured, disks), rows }),
+    empty: `${inText(vm.domain.name)} has no snapshots`,
     names: [...sorted.map(({ snapshot }) => snapshot.name), ...unread.map(({ name }) => name)],
-    remarks: shown.length > 1 && measured.together.frees ? [NOT_A_SUM] : [],
+    remarks: [
+      ...(rows.length === 0 ? [`${inText(vm.domain.name)} has no snapshots`] : []),
+      ...(shown.length > 1 && measured.together.frees ? [NOT_A_SUM] : []),
+    ],
   });
   const problems = measured.disks.flatMap(({ target, problem }) =>
     problem === null ? [] : [`disk ${target}: ${problem}`],
@@ -104,13 +95,6 @@ const unreadRow = ({ name, failure }: UnreadSnapshot): Row => ({
   problem: failure.message,
 });
 
-const unreadSnapshotDocument = ({ name }: UnreadSnapshot) => ({
-  name,
-  ...costDocument(null),
-  approximate: false,
-  disks: [],
-});
-
 const freesOf = ({ cost }: SnapshotCost): number => cost?.frees.hostBytes ?? 0;
 
 function rowsOf({ snapshot: { name }, cost, disks, approximate }: SnapshotCost, eachDisk: boolean): Row[] {
@@ -122,50 +106,65 @@ function rowsOf({ snapshot: { name }, cost, disks, approximate }: SnapshotCost, 
   ];
 }
 
-/** `most` is what the longest bar stands for; null for no bars. */
-function costColumns(disks: boolean, most: number | null): Column<Row>[] {
-  const bytes = (key: string, title: string, value: (cost: Cost) => number | null): Column<Row> => ({
+const bytes = (
+  key: string,
+  title: string,
+  value: (cost: Cost) => number | null,
+  leaves?: number,
+): Column<Row> => ({
+  key,
+  title,
+  kind: 'bytes',
+  value: ({ cost }) => cost && value(cost),
+  approximate: ({ approximate }) => approximate,
+  ...(leaves === undefined ? {} : { leaves }),
+});
+const NAME: Column<Row> = { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name };
+const DISK: Column<Row> = { key: 'target', title: 'DISK', kind: 'text', value: ({ target }) => target };
+const FREES = bytes('freesBytes', 'FREES', ({ frees }) => frees.hostBytes);
+const HOLDS = bytes('holdsBytes', 'HOLDS', ({ holds }) => holds.hostBytes, LEAVES.figures);
+const MEMORY = bytes('vmStateBytes', 'MEMORY', ({ vmState }) => vmState.hostBytes, LEAVES.memory);
+const CHANGED = bytes('changedBytes', 'CHANGED', ({ changedBytes }) => changedBytes, LEAVES.figures);
+const PROBLEM: Column<Row> = {
+  key: 'problem',
+  title: 'NOT KNOWN',
+  kind: 'text',
+  value: ({ problem }) => problem,
+  wraps: true,
+  ifAny: true,
+};
+
+const costColumns = (disks: boolean, rows: readonly Row[]): Column<Row>[] => [
+  NAME,
+  ...(disks ? [DISK] : []),
+  FREES,
+  barColumn(rows, ({ cost }) => cost?.frees.hostBytes ?? 0),
+  HOLDS,
+  MEMORY,
+  CHANGED,
+  PROBLEM,
+];
+
+/** What came with a later version stands last. */
+function csvColumns({ domain }: Vm, { together }: VmSpace, disks: boolean): Column<Row>[] {
+  const constant = (key: string, value: Value): Column<Row> => ({
     key,
-    title,
-    kind: 'bytes',
-    value: ({ cost }) => cost && value(cost),
-    approximate: ({ approximate }) => approximate,
+    title: '',
+    kind: 'text',
+    value: () => value,
   });
   return [
-    { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
-    ...(disks
-      ? [{ key: 'target', title: 'DISK', kind: 'text', value: ({ target }: Row) => target } as const]
-      : []),
-    bytes('freesBytes', 'FREES', ({ frees }) => frees.hostBytes),
-    ...(most === null
-      ? []
-      : [
-          {
-            key: 'bar',
-            title: '',
-            kind: 'text',
-            value: ({ cost }: Row) => bar(cost?.frees.hostBytes ?? 0, most),
-          } as const,
-        ]),
-    bytes('holdsBytes', 'HOLDS', ({ holds }) => holds.hostBytes),
-    bytes('vmStateBytes', 'VM STATE', ({ vmState }) => vmState.hostBytes),
-    bytes('changedBytes', 'CHANGED', ({ changedBytes }) => changedBytes),
-    {
-      key: 'problem',
-      title: 'NOT KNOWN',
-      kind: 'text',
-      value: ({ problem }) => problem,
-      wraps: true,
-      ifAny: true,
-    },
+    NAME,
+    ...(disks ? [DISK] : []),
+    FREES,
+    HOLDS,
+    MEMORY,
+    CHANGED,
+    PROBLEM,
+    { key: 'approximate', title: '', kind: 'mark', value: ({ approximate }) => approximate },
+    constant('machine', domain.name),
+    constant('togetherFreesBytes', together.frees?.hostBytes ?? null),
   ];
-}
-
-const BAR = 10;
-
-/** Anything at all shows. */
-function bar(bytes: number, most: number): string {
-  return bytes === 0 ? '' : '█'.repeat(Math.max(1, Math.round((bytes / most) * BAR)));
 }
 
 const DISK_COLUMNS: readonly Column<MeasuredDisk>[] = [
@@ -177,7 +176,13 @@ const DISK_COLUMNS: readonly Column<MeasuredDisk>[] = [
     kind: 'bytes',
     value: ({ image }) => image?.allocatedBytes ?? null,
   },
-  { key: 'freeBytes', title: 'FREE BESIDE IT', kind: 'bytes', value: ({ freeBytes }) => freeBytes },
+  {
+    key: 'freeBytes',
+    title: 'FREE BESIDE IT',
+    kind: 'bytes',
+    leaves: LEAVES.figures,
+    value: ({ freeBytes }) => freeBytes,
+  },
   { key: 'path', title: 'FILE', kind: 'text', ownLine: true, value: ({ image }) => image?.path ?? null },
 ];
 
@@ -188,15 +193,3 @@ function totalOf({ together, approximate }: VmSpace, names: readonly string[]): 
     : 'not known';
   return { label, value };
 }
-
-const snapshotDocument = ({ snapshot, cost, disks, approximate }: SnapshotCost) => ({
-  name: snapshot.name,
-  ...costDocument(cost),
-  approximate,
-  disks: disks.map(({ target, source, cost, problem }) => ({
-    target,
-    source,
-    ...costDocument(cost),
-    problem,
-  })),
-});

@@ -6,6 +6,7 @@ import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
 import { facts, failure, fitting, keeps, succeed, take, twoDisks, write } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
+import { onTerminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
 import { cleanUp, defineVm, pathOf, start, state, type Vm } from '../lab/vm.ts';
 
@@ -207,9 +208,11 @@ test('all VMs: each with its findings, the bad ones by name, and what fixes them
     `qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=${pathOf(bad)}`,
   );
   expect(table.stderr).toBe(
-    'error: 1 finding, on 1 of 2 VMs\nhint: what can be fixed safely is fixed by: kvmsnap check --fix bad\n',
+    'error: 1 warning on 1 of 2 VMs\nhint: this fixes what can be fixed safely\n        kvmsnap check --fix bad\n',
   );
   expect(await kvmsnap(['check', '-q'])).toMatchObject({ code: 5, stdout: 'bad\n' });
   expect(await kvmsnap(['check', 'good', '-q'])).toMatchObject({ code: 0, stdout: '', stderr: '' });
   expect(state(good)).toBe('shut off');
+  const { screen } = await onTerminal(['check', 'good'], { columns: 80 }).done;
+  expect(screen).toContain('1 VM checked: no errors, no warnings');
 });

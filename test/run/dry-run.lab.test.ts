@@ -110,7 +110,7 @@ describe('check --fix --dry-run', () => {
     expect(table.stdout).toMatch(/^\{ printf .*\| virsh snapshot-create .*\n\n.*LEVEL/s);
     expect(table.stdout).toMatch(/^oldbox +error +\S+ +.* is raw, and internal snapshots need qcow2/m);
     expect(table.stdout).not.toMatch(/^web +/m);
-    expect(table.stderr).toMatch(/error: 1 finding that --fix leaves, on 1 of 2 VMs\n$/);
+    expect(table.stderr).toMatch(/error: 1 error that --fix cannot fix on 1 of 2 VMs\n$/);
     const json = await dryRun('check', '--fix', '--json');
     expect(json.code).toBe(5);
     const { domains = [], commands } = z.parse(DOCUMENTS['dry-run'], JSON.parse(json.stdout));

@@ -131,6 +131,31 @@ test('names, order, and disks', async () => {
   expect(screen).toContain('share clusters');
 });
 
+test('of all VMs: the most expensive first, with a sum, and the exit code of those that cannot be measured', async () => {
+  history('dear');
+  defineVm({ name: 'none', disks: [{ size: '8M' }] });
+  const cheap = defineVm({ name: 'cheap', disks: [{ size: '8M' }] });
+  take(cheap, 's1');
+  const { domains } = await document('space', 'space');
+  expect(domains.map(({ name }) => name)).toEqual(['dear', 'cheap', 'none']);
+  expect(domains[0]).toEqual((await document('space', 'space', 'dear')).domains[0]);
+  expect((await succeed('space', '-q')).stdout).toBe('dear\ncheap\nnone\n');
+  const { stdout } = await succeed('space');
+  expect(stdout).toMatch(
+    /^VM +STATE +SNAPSHOTS +FREES\ndear +shut off +3 +\d.*\ncheap .*\nnone +shut off +0 +0 B\n\nall together free +\d/,
+  );
+  const [head, first] = (await succeed('space', '-o', 'csv')).stdout.split('\n');
+  expect([head, first?.split(',').slice(0, 3)]).toEqual([
+    'machine,state,snapshots,freesBytes,problem,approximate',
+    ['dear', 'shutoff', '3'],
+  ]);
+  const sum = Number(first?.split(',')[3]);
+  expect(sum).toBe(domains[0]?.together.freesBytes);
+  defineVm({ name: 'raw', disks: [{ size: '8M', format: 'raw' }] });
+  expect((await succeed('space')).stdout).toMatch(/^raw +shut off +0 +0 B$/m);
+  await failure(2, 'space', '--disks');
+});
+
 test('list --space and info have the same figures, and the tree as well', async () => {
   const vm = history('listed');
   const { snapshots } = await costs(vm);

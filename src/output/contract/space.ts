@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { Bytes, DomainName, versioned } from './members.ts';
+import { Bytes, DomainName, FAILURE, versioned } from './members.ts';
 
 /** `space`. */
 
@@ -45,4 +45,6 @@ export const space = versioned({
       }),
     }),
   ),
+  /** Of all VMs: those, or whose snapshots, could not be read. */
+  failed: z.optional(z.array(z.object({ vm: z.string(), ...FAILURE }))),
 });
