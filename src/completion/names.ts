@@ -1,9 +1,8 @@
-import { listDomains, readSnapshotNames } from '../libvirt/domains.ts';
-import { readSummaries } from '../libvirt/overview.ts';
+import { listDomains, readSnapshotNames, readSnapshotNamesOf } from '../libvirt/domains.ts';
+import { readSnapshotsOf } from '../libvirt/snapshots.ts';
 import type { Virsh } from '../libvirt/virsh.ts';
 import { withoutHold } from '../model/hold.ts';
 import { labelOf } from '../model/labels.ts';
-import { selectDomains } from '../model/selection.ts';
 import { localTime, visible } from '../output/format.ts';
 import type { WantedNames } from './grammar.ts';
 
@@ -22,15 +21,15 @@ export async function findNames(
     case 'label':
       return labelsIn(await readSnapshotNames(virsh, vms.length > 0 ? vms : ['*']));
     case 'snapshot': {
-      const none: FoundNames = new Map();
-      const [names, texts] = await Promise.all([
-        readSnapshotNames(virsh, vms),
-        explained ? readTexts(virsh, vms).catch(() => none) : none,
-      ]);
+      const found = await readSnapshotNamesOf(virsh, vms);
+      const names = found.flatMap((each) => each.names);
+      const texts = explained ? await readTexts(virsh, found).catch(() => NO_NAMES) : NO_NAMES;
       return new Map(names.map((name) => [name, texts.get(name) ?? '']));
     }
   }
 }
+
+const NO_NAMES: FoundNames = new Map();
 
 /** Each label, with the number of its snapshots. */
 function labelsIn(names: readonly string[]): FoundNames {
@@ -41,12 +40,14 @@ function labelsIn(names: readonly string[]): FoundNames {
 }
 
 /** By the names of the snapshots: `2026-11-23 22:52, before the upgrade`. */
-async function readTexts(virsh: Virsh, words: readonly string[]): Promise<FoundNames> {
-  const { vms } = selectDomains(await listDomains(virsh), { words, all: false, exclude: [], states: [] });
-  const summaries = await readSummaries(virsh, vms);
+async function readTexts(
+  virsh: Virsh,
+  vms: Awaited<ReturnType<typeof readSnapshotNamesOf>>,
+): Promise<FoundNames> {
+  const found = await readSnapshotsOf(virsh, vms);
   return new Map(
-    summaries
-      .flatMap((each) => ('failure' in each ? [] : each.snapshots))
+    found
+      .flatMap(({ snapshots }) => snapshots)
       .map(({ name, createdAtSeconds, description }) => {
         const [text = ''] = (withoutHold(description) ?? '').split('\n');
         const minutes = localTime(createdAtSeconds).slice(0, -':00'.length);

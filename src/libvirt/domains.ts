@@ -53,12 +53,20 @@ export function parseDomainNames(text: string): DomainName[] {
  * One process is enough if the only word cannot be an id, UUID or pattern. A VM that cannot be read has no names.
  */
 export async function readSnapshotNames(virsh: Virsh, words: readonly string[]): Promise<string[]> {
+  return (await readSnapshotNamesOf(virsh, words)).flatMap(({ names }) => names);
+}
+
+/** The same, by VM. */
+export async function readSnapshotNamesOf(
+  virsh: Virsh,
+  words: readonly string[],
+): Promise<(DomainName & { readonly names: readonly string[] })[]> {
   const [word = ''] = words;
-  if (words.length === 1 && !couldBeIdOrUuid(word)) {
+  if (words.length === 1 && !couldBeIdOrUuid(word) && !isPattern(word)) {
     const commands = [['domuuid', '--domain', word], snapshotTree(word), LIST_DOMAINS];
     const [uuid, tree, list] = (await virsh.read(commands)).texts;
     const named = parseDomainNames(list ?? '').find(({ name }) => name === word);
-    if (named && named.uuid === uuid?.trim()) return parseSnapshotTree(tree ?? '');
+    if (named && named.uuid === uuid?.trim()) return [{ ...named, names: parseSnapshotTree(tree ?? '') }];
   }
   const { vms } = selectDomains(await listDomains(virsh), {
     words,
@@ -67,7 +75,7 @@ export async function readSnapshotNames(virsh: Virsh, words: readonly string[]):
     states: [],
   });
   const { texts } = await virsh.read(vms.map(({ uuid }) => snapshotTree(uuid)));
-  return texts.flatMap((text) => parseSnapshotTree(text ?? ''));
+  return vms.map((vm, i) => ({ ...vm, names: parseSnapshotTree(texts[i] ?? '') }));
 }
 
 /** The only list in which a name with a line feed can be told from two names. */

@@ -241,8 +241,8 @@ describe('what is looked up', () => {
 
   test.each([
     [['list', ''], 1],
-    [['delete', 'web', ''], 4],
-    [['delete', '7', ''], 4],
+    [['delete', 'web', ''], 2],
+    [['delete', '7', ''], 1],
     [['prune', '--label', ''], 2],
     [['list', '-'], 0],
     [['li'], 0],

@@ -161,7 +161,7 @@ describe('--dry-run', () => {
       expect(table).toMatchObject({ code: 0, stderr: '' });
       const json = await kvmsnap(['--json', ...args]);
       expect(DOCUMENTS['dry-run'].parse(JSON.parse(json.stdout)).commands).toEqual([
-        table.stdout.replace(/ {2}# web-1\n$/, ''),
+        table.stdout.trimEnd().replace(/ {2}# web-1$/, ''),
       ]);
       expect(fingerprint(vm)).toEqual(before);
 
