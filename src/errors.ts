@@ -1,6 +1,6 @@
 /**
- * What can go wrong, and the one table of exit codes. `exitCode` is what scripts branch on, the key is `error.code` in
- * JSON, `meaning` is the line in help, man page and manual. The signal rows follow the shell's 128+n.
+ * The table of all failures. Scripts use the `exitCode`; the key is `error.code` in JSON; `meaning` is the line in help,
+ * man page and manual. The codes for signals follow the shell's 128+n.
  */
 export const FAILURES = {
   refused: { exitCode: 1, meaning: 'virsh or qemu-img failed, or the output could not be written' },
@@ -26,7 +26,7 @@ export const FAILURES = {
 
 export type FailureCode = keyof typeof FAILURES;
 
-/** The signals that end a run, and the failure each one is reported as. */
+/** The signals that end a run, with the failure that reports each of them. */
 export const SIGNAL_FAILURES = {
   SIGINT: 'interrupted',
   SIGTERM: 'terminated',
@@ -35,11 +35,11 @@ export const SIGNAL_FAILURES = {
 
 export type EndingSignal = keyof typeof SIGNAL_FAILURES;
 
-/** One of the things that a failure is about: what is wrong, and what to do about it. */
+/** One finding of a failure: what is wrong, and what to do about it. */
 export interface ErrorFinding {
   readonly message: string;
   readonly hint: string | null;
-  /** What can be pasted, in this order. */
+  /** Commands to paste, in this order. */
   readonly commands: readonly string[];
 }
 
@@ -58,16 +58,16 @@ export interface Meant {
 export interface FailureDetails {
   /** What to do about it, in words. */
   hint?: string | undefined;
-  /** The exact command that fixes it. */
+  /** The command that fixes it, ready to paste. */
   command?: string | undefined;
   /** The line that was meant, where whoever fails does not know the line as typed. */
   meant?: Meant | undefined;
-  /** The VM is of a kind that this cannot be done to: of many VMs, it is skipped. */
+  /** Whether the action does not support this kind of VM, so that a run over many VMs skips it. */
   unsupported?: boolean | undefined;
   cause?: unknown;
 }
 
-/** Any outcome that is not success and not a bug: what happened, why, and what fixes it. */
+/** Any outcome that is neither success nor a bug: what happened, why, and what fixes it. */
 export class KvmsnapError extends Error {
   override readonly name = 'KvmsnapError';
   readonly code: FailureCode;
@@ -75,9 +75,9 @@ export class KvmsnapError extends Error {
   readonly command: string | undefined;
   readonly meant: Meant | undefined;
   readonly unsupported: boolean;
-  /** What could not be done, of which the findings say why; null where the first finding says that itself. */
+  /** What could not be done; the findings say why. Null if the first finding says it itself. */
   readonly subject: string | null = null;
-  /** One at least; of a plain failure its own words. */
+  /** At least one; for a simple failure its own message. */
   readonly findings: readonly ErrorFinding[];
 
   constructor(code: FailureCode, message: string, details: FailureDetails = {}) {
@@ -91,7 +91,7 @@ export class KvmsnapError extends Error {
     this.findings = [{ message, hint: hint ?? null, commands: command === undefined ? [] : [command] }];
   }
 
-  /** A failure of several findings; its message, hint and command are made of theirs. `subject` as above. */
+  /** A failure with several findings, from which its message, hint and command are made. `subject` as above. */
   static of(
     code: FailureCode,
     subject: string | null,
@@ -108,7 +108,7 @@ export class KvmsnapError extends Error {
     return Object.assign(failure, { subject, findings });
   }
 
-  /** The same failure, with words before its own, as another code where one is given. */
+  /** The same failure with a prefix before its message, and with another code if one is given. */
   prefixed(prefix: string, code: FailureCode = this.code): KvmsnapError {
     const { message, hint, command, unsupported, subject, findings } = this;
     const failure = new KvmsnapError(code, `${prefix}${message}`, {
@@ -137,24 +137,24 @@ export function adviceOf({ hint, commands }: ErrorFinding): string {
 }
 
 /**
- * Reads what a tool printed, `what` says which ("virsh says of the VM"). Whatever goes wrong with that is thrown as
- * `refused`, with the first thing that makes no sense: the tool is broken or not the one that it should be.
+ * Parses the output of a tool; `what` says which ("virsh about a VM"). A failure is thrown as `refused` with the first
+ * problem in the output: the tool is broken, or it is another program.
  */
 export function understand<T>(what: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {
-    throw new KvmsnapError('refused', `cannot make sense of what ${what}: ${senseless(cause)}`, {
-      hint: 'with --verbose, kvmsnap shows each command: run the last one by hand to see what it prints',
+    throw new KvmsnapError('refused', `cannot parse the output of ${what}: ${senseless(cause)}`, {
+      hint: 'with --verbose, kvmsnap shows each command; run the last one by hand to see what it prints',
       cause,
     });
   }
 }
 
-/** How zod is to parse: a parser that it compiles pays for itself only after more input than one run has. */
+/** The options for zod: compiling a parser would pay off only after more input than one run has. */
 export const INTERPRETED = { jitless: true } as const;
 
-/** A schema names places in a list of issues, of which the first is enough; a parser has a line, then the text itself. */
+/** The first problem: the first issue of a schema with its place, or the first line of a parser's message. */
 function senseless(cause: unknown): string {
   const { issues, message = '' } = cause as {
     issues?: readonly { path: readonly PropertyKey[]; message: string }[];
@@ -164,14 +164,14 @@ function senseless(cause: unknown): string {
   return issue ? `${issue.path.map(String).join('.')}: ${issue.message}` : (message.split('\n')[0] ?? '');
 }
 
-/** The exit code for any thrown value: the table's, or 70 for what nobody foresaw. */
+/** The exit code for any thrown value: the one in the table, or 70 for an unexpected error. */
 export function exitCodeOf(error: unknown): number {
   return error instanceof KvmsnapError ? error.exitCode : FAILURES.bug.exitCode;
 }
 
 /**
- * One failure for several that happened in one run: `partial` when something else succeeded or the causes differ, else
- * their common cause. `summary` is its message; the single ones have been printed by then.
+ * Combines several failures of one run into one: `partial` if something else succeeded or the causes differ, otherwise
+ * their common code. `summary` is its message; the single failures were printed before.
  */
 export function combineFailures(
   failures: readonly KvmsnapError[],

@@ -139,11 +139,11 @@ describe('--readonly', () => {
     ['hold web s1'],
     ['unhold web s1'],
     ['describe web s1 text'],
-    ['check web --fix', /'check --fix' needs more/],
-    ['current web --set s1', /'current --set' needs more/],
-    ['current web --xml --security-info', /'current --security-info' needs more/],
-    ['info web s1 --xml --security-info', /'info --security-info' needs more/],
-  ])('%s does not', async (line, says = /needs more than the read-only connection/) => {
+    ['check web --fix', /'check --fix' cannot be used/],
+    ['current web --set s1', /'current --set' cannot be used/],
+    ['current web --xml --security-info', /'current --security-info' cannot be used/],
+    ['info web s1 --xml --security-info', /'info --security-info' cannot be used/],
+  ])('%s does not', async (line, says = /cannot be used with --readonly/) => {
     expect(await parse(...line.split(' '), '--readonly')).toMatchObject({
       started: [],
       thrown: { code: 'usage', message: expect.stringMatching(says) },
@@ -200,13 +200,13 @@ describe('what cannot be meant', () => {
     [['list', '--jsn'], /unknown option '--jsn'/, /did you mean --json/],
     [['list', '--desc'], /unknown option '--desc'/, /did you mean --descendants/],
     [['create', 'vm', '--desc', 'text'], /unknown option '--desc'/, /did you mean --description/],
-    [['create-as', 'vm', '--zzzzzz'], /unknown option/, /kvmsnap create-as --help.* comes behind --$/],
+    [['create-as', 'vm', '--zzzzzz'], /unknown option/, /kvmsnap create-as --help.* after --$/],
     [['info', 'create', '--foo'], /unknown option '--foo'/, /kvmsnap info --help/],
     [['list', 'info', 'delete', '--zzzzzz'], /unknown option/, /kvmsnap list --help/],
     [['--yes', '-c', 'create', 'info', 'delete', '--foo'], /unknown option '--foo'/, /kvmsnap info --help/],
     [['revert', 'create', '--descr'], /unknown option '--descr'/, /kvmsnap revert --help/],
     [['-c', 'create', 'list', '-o', 'xml'], /argument 'xml' is invalid/, /kvmsnap list --help/],
-    [['rm', 'vm', '-x'], /unknown option '-x'/, /kvmsnap delete --help.* comes behind --$/],
+    [['rm', 'vm', '-x'], /unknown option '-x'/, /kvmsnap delete --help.* after --$/],
     [['--nosuch'], /unknown option/, /kvmsnap COMMAND --help shows its arguments and options$/],
     [['list', '--colour'], /unknown option '--colour'/, /did you mean --color/],
     [
@@ -215,8 +215,8 @@ describe('what cannot be meant', () => {
       /kvmsnap list --help/,
     ],
     [['list', '--color', 'blue'], /argument 'blue' is invalid/, /kvmsnap list --help/],
-    [['list', '-o', 'table', '--json'], /one output format at a time, and not table and json/, undefined],
-    [['list', '-q', '--json'], /not json and name/, undefined],
+    [['list', '-o', 'table', '--json'], /conflicting output formats: table and json/, undefined],
+    [['list', '-q', '--json'], /formats: json and name/, undefined],
     [['list', '--connect'], /argument missing/, /kvmsnap list --help/],
     [
       ['prune', '--state', 'off', 'vm'],
@@ -226,13 +226,13 @@ describe('what cannot be meant', () => {
     [['completion', 'tcsh'], /Allowed choices are bash, zsh, fish/, /kvmsnap completion --help/],
     [
       ['prune', 'vm', '--keep-within', '5x'],
-      /'5x' is invalid. It is not a span of time.$/,
+      /'5x' is invalid. Expected a time span.$/,
       /^such as 90min, 36h/,
     ],
-    [['prune', 'vm', '--keep-within', '5\n(x'], /It is not a span of time.$/, /^such as 90min, 36h/],
+    [['prune', 'vm', '--keep-within', '5\n(x'], /Expected a time span.$/, /^such as 90min, 36h/],
     [
       ['prune', 'vm', '--free-min', '20'],
-      /not an amount of space.$/,
+      /Expected an amount of space.$/,
       /^a part of the file system, such as 20%/,
     ],
     [

@@ -85,10 +85,10 @@ describe('what makes no sense', () => {
     const read = () => {
       throw cause;
     };
-    expect(() => understand('virsh says', read)).toThrow(
+    expect(() => understand('virsh', read)).toThrow(
       expect.objectContaining({
         code: 'refused',
-        message: `cannot make sense of what virsh says: ${says}`,
+        message: `cannot parse the output of virsh: ${says}`,
         cause,
       }),
     );

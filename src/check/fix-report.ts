@@ -91,12 +91,12 @@ function unreached(judged: Judged | null): Judged | null {
 
 function tellFixes(ctx: Context, { looked }: LookedAt): Told {
   const steps = stepsOf(ctx, looked);
-  const these = steps.length === 1 ? 'this step' : `these ${steps.length} steps`;
+  const these = steps.length === 1 ? 'this fix' : `these ${steps.length} fixes`;
   return {
     consequences: looked.flatMap(({ vm, value }) =>
       (value?.prepared ?? []).map((fix) => `${vm.name}: ${fix.what}, because ${fix.why}`),
     ),
-    question: steps.length === 0 ? null : async () => ({ details: [], steps, asks: `Take ${these}?` }),
+    question: steps.length === 0 ? null : async () => ({ details: [], steps, asks: `Apply ${these}?` }),
   };
 }
 

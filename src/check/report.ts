@@ -140,7 +140,7 @@ const goodLine = (rows: readonly Row[], of: number): string =>
 
 function toMaxAge({ maxAge, label }: CheckOptions): CheckRequest['maxAge'] {
   if (maxAge === undefined) {
-    if (label !== undefined) throw new KvmsnapError('usage', '--label goes with --max-age');
+    if (label !== undefined) throw new KvmsnapError('usage', '--label needs --max-age');
     return null;
   }
   return { ...maxAge, label: label ?? null };

@@ -2,9 +2,9 @@ import { KvmsnapError } from '../errors.ts';
 import { isNeeded, meaningOf } from './meaning.ts';
 import type { Verb } from './verb.ts';
 
-/** What is against a command line that commander takes. */
+/** Checks of a command line that commander accepts. */
 
-/** Throws `usage`. `readonly`: the run may change nothing. */
+/** Throws `usage`. `readonly`: the run must not change anything. */
 export function checkLine(verb: Verb, readonly: boolean): void {
   checkExcess(verb);
   checkMissing(verb);
@@ -25,11 +25,9 @@ function checkReadOnly(verb: Verb): void {
   if (needsWriting !== true && option === undefined) return;
   const spelled =
     option === undefined ? '' : ` --${option.replace(/[A-Z]/g, (big) => `-${big.toLowerCase()}`)}`;
-  throw new KvmsnapError(
-    'usage',
-    `'${verb.name()}${spelled}' needs more than the read-only connection of --readonly`,
-    { hint: 'list, info, current, space, and check without --fix change nothing' },
-  );
+  throw new KvmsnapError('usage', `'${verb.name()}${spelled}' cannot be used with --readonly`, {
+    hint: 'list, info, current, space, and check without --fix change nothing',
+  });
 }
 
 /** Throws `usage` for an argument that must be given. `VM/NAME`, as the first word or the value of an option, stands for two. */
@@ -47,9 +45,9 @@ function checkMissing(verb: Verb): void {
     });
 }
 
-/** What virsh takes as one more argument: the option that it is here, and what to say of it. */
+/** Values that virsh takes as a further argument: the option that kvmsnap has for them, and the hint. */
 const MORE: readonly (readonly [option: string, hint: string])[] = [
-  ['--description', 'a description comes with -d'],
+  ['--description', 'give the description with -d'],
   ['--set', 'to make it the current snapshot'],
 ];
 

@@ -4,7 +4,7 @@ import { Command, type CommandOf, Option, type OptionsOf, type OptionValues } fr
 import { MeantOption } from './meaning.ts';
 import { parseDuration } from './values.ts';
 
-/** The options that stand with every command, and the settings of a run that they make. */
+/** The options of every command, and the settings of a run that they define. */
 
 const withGlobals = <Args extends unknown[], Values extends OptionValues>(command: CommandOf<Args, Values>) =>
   command
@@ -41,7 +41,7 @@ export const bareProgram = (name: string, version: string) =>
 
 export type BareProgram = ReturnType<typeof bareProgram>;
 
-/** What the global options say. Throws `usage` for two formats at once. */
+/** The settings from the global options. Throws `usage` for two output formats. */
 export function settingsOf(program: BareProgram): Settings {
   const values = program.opts();
   checkOneFormat(program, values);
@@ -59,11 +59,11 @@ export function settingsOf(program: BareProgram): Settings {
   };
 }
 
-/** `--json` and `-q` are other words for `-o`, and of two different ones neither may win unseen. */
+/** `--json` and `-q` mean the same as `-o`; if two formats contradict each other, neither may win silently. */
 function checkOneFormat(program: BareProgram, { output, json, quiet }: OptionsOf<BareProgram>): void {
   const named = program.getOptionValueSource('output') === 'cli' ? output : null;
   const formats = new Set([named, json ? 'json' : null, quiet ? 'name' : null].filter((format) => format));
   if (formats.size > 1) {
-    throw new KvmsnapError('usage', `one output format at a time, and not ${[...formats].join(' and ')}`);
+    throw new KvmsnapError('usage', `conflicting output formats: ${[...formats].join(' and ')}`);
   }
 }

@@ -5,16 +5,16 @@ import { unknownCommand } from './understand.ts';
 import { splitHint } from './values.ts';
 import { VerbError } from './verb.ts';
 
-/** What commander finds wrong with a command line, in this program's form. */
+/** Turns commander's errors about a command line into failures of this program. */
 
 type Thrown = InstanceType<typeof CommanderError>;
 
-/** An error that `program` has thrown; `operand` is the word in the command's place. */
+/** The failure for an error that `program` has thrown; `operand` is the word at the place of the command. */
 export function usageError(thrown: Thrown, program: AnyCommand, { operand }: Spoken): KvmsnapError {
   if (thrown.code === 'commander.help')
     return new KvmsnapError('usage', 'no command given', { hint: 'kvmsnap --help lists the commands' });
   if (thrown.code === 'commander.unknownCommand') return unknownCommand(program, [thrown.message]);
-  // the command whose arguments they are; a global option is wrong before commander comes to that
+  // the command to which the arguments belong; an error in a global option is thrown before commander knows it
   const command =
     thrown instanceof VerbError
       ? thrown.verb
@@ -29,14 +29,12 @@ export function usageError(thrown: Thrown, program: AnyCommand, { operand }: Spo
       (option && shortened(option, [...(command?.options ?? []), ...program.options])) ??
       (suggestion && `did you mean ${suggestion}?`) ??
       `kvmsnap ${command?.name() ?? 'COMMAND'} --help shows its arguments and options${
-        option && command?.registeredArguments.length
-          ? '; a name that begins with a dash comes behind --'
-          : ''
+        option && command?.registeredArguments.length ? '; put names that start with a dash after --' : ''
       }`,
   });
 }
 
-/** An option of which only the beginning was typed: commander goes by the number of wrong letters alone. */
+/** Proposes an option of which only the beginning was typed; commander itself only counts wrong letters. */
 function shortened(option: string, known: AnyCommand['options']): string | null {
   const begun = option.startsWith('--') ? known.filter(({ long }) => long?.startsWith(option)) : [];
   return begun.length === 1 ? `did you mean ${begun[0]?.long}?` : null;

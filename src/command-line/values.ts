@@ -1,16 +1,16 @@
 import { InvalidArgumentError } from './commander.ts';
 import { type Meaning, MeantOption } from './meaning.ts';
 
-/** The values of options: text -> what is meant. Each parser throws commander's InvalidArgumentError. */
+/** Parsers for the values of options. Each throws commander's InvalidArgumentError. */
 
-/** Stands between what is wrong and what to do about it; no argument of a process can hold it. */
+/** Separates the problem from the hint; an argument of a process cannot contain it. */
 const HINT = '\0';
 
-/** Why a value is none; `hint` is what to write instead. */
+/** The error for an invalid value; `hint` says what to write instead. */
 export const unfit = (why: string, hint = '') =>
   new InvalidArgumentError(hint === '' ? why : `${why}${HINT}${hint}`);
 
-/** What `unfit` was given, out of commander's message. */
+/** Extracts the arguments of `unfit` from commander's message. */
 export function splitHint(message: string): { readonly says: string; readonly hint: string | null } {
   const [says = '', hint = null] = message.split(HINT);
   return { says, hint };
@@ -18,14 +18,14 @@ export function splitHint(message: string): { readonly says: string; readonly hi
 
 /** `0`, `7`: a whole number of at most six digits. */
 export function parseCount(text: string): number {
-  if (!/^\d{1,6}$/.test(text)) throw unfit('A whole number from 0 on is wanted.');
+  if (!/^\d{1,6}$/.test(text)) throw unfit('Expected a whole number, 0 or greater.');
   return Number(text);
 }
 
-/** A whole number from 1 on. */
+/** A whole number, 1 or greater. */
 export function parseJobs(text: string): number {
   const jobs = parseCount(text);
-  if (jobs < 1) throw unfit('At least 1 is wanted.');
+  if (jobs < 1) throw unfit('Expected a whole number, 1 or greater.');
   return jobs;
 }
 
@@ -36,15 +36,15 @@ export function parseDuration(text: string): number {
   const [, number, unit = ''] = /^(\d+(?:\.\d+)?)(s|m|min|h)?$/.exec(text) ?? [];
   const seconds = Number(number) * (SECONDS[unit] ?? 1);
   if (!(seconds >= 0) || seconds > 2_000_000)
-    throw unfit('A duration is wanted, such as 30s, 10min or 2h, of 23 days at most.');
+    throw unfit('Expected a duration such as 30s, 10min or 2h, at most 23 days.');
   return seconds;
 }
 
-/** An option that may be given several times; its values in their order. */
+/** An option that may be given several times; its values keep their order. */
 export const repeated = <Usage extends string>(usage: Usage, takes: Meaning, help: string) =>
   repeatedAs(usage, takes, help, (text) => text);
 
-/** The same of values that are parsed. */
+/** The same with a parser for the values. */
 export const repeatedAs = <Usage extends string, Value>(
   usage: Usage,
   takes: Meaning,

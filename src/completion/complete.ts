@@ -9,8 +9,8 @@ import { candidateLines, FILES } from './scripts.ts';
 const READ_LIMIT_SECONDS = 3;
 
 /**
- * `complete`: what the scripts ask. bash gives the line up to the cursor and $COMP_WORDBREAKS; the others the words behind
- * the program's name, the last one unfinished. Whatever fails, fails without a word.
+ * `complete`: what the scripts ask. bash gives the line up to the cursor and $COMP_WORDBREAKS; the others the words
+ * behind the program's name, the last one unfinished. Failures are silent.
  */
 export async function complete(
   ctx: Context,

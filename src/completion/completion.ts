@@ -6,6 +6,6 @@ import { SCRIPTS } from './scripts.ts';
 /** `completion`: the script for a shell. */
 export async function completion(ctx: Context, shell: Shell): Promise<void> {
   if (ctx.settings.output !== 'table')
-    throw new KvmsnapError('usage', 'a completion script is for a shell, and goes with no -o, --json or -q');
+    throw new KvmsnapError('usage', 'completion cannot be combined with -o, --json or -q');
   ctx.terminal.print(SCRIPTS[shell]);
 }

@@ -55,7 +55,7 @@ function createParser(): (text: string) => Element | null {
   const known = new Map<string, Element>();
   return (text) => {
     if (text.trim() === '') return null;
-    const element = known.get(text) ?? understand('virsh says of a definition', () => parseElement(text));
+    const element = known.get(text) ?? understand('virsh about a definition', () => parseElement(text));
     known.set(text, element);
     return element;
   };

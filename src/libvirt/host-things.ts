@@ -83,7 +83,7 @@ function applyRules(
 
 /** The host's devices that a network uses: a bridge, or the devices for macvtap, of which one is chosen. */
 function devicesOf(xml: string): string[] {
-  const network = understand('virsh says of a network', () => parseElement(xml));
+  const network = understand('virsh about a network', () => parseElement(xml));
   const [forward] = elementsAt(network, 'forward');
   const mode = forward?.attributes['mode'] ?? '';
   if (!forward || !['bridge', 'private', 'vepa', 'passthrough'].includes(mode)) return [];
@@ -127,6 +127,6 @@ function judgeEmulator({ name }: Need, texts: readonly string[]): Found {
 /** The values of `<os><loader><value>PATH</value>` in the capabilities. */
 function loadersIn(xml: string): string[] {
   if (xml.trim() === '') return [];
-  const capabilities = understand('virsh says of an emulator', () => parseElement(xml));
+  const capabilities = understand('virsh about an emulator', () => parseElement(xml));
   return elementsAt(capabilities, 'os/loader/value').map(({ text }) => text);
 }

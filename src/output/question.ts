@@ -1,9 +1,9 @@
-/** A question before something is done, as text for a terminal. */
+/** The text of a question before an action, for a terminal. */
 
 export interface Question {
-  /** What there is to know about it, one thing each. */
+  /** What the user should know before answering, one fact each. */
   readonly details: readonly string[];
-  /** What would be done, where it is more than one thing. */
+  /** The steps of the plan, if there are several. */
   readonly steps?: readonly Step[];
   /** The question itself. */
   readonly asks: string;
@@ -12,19 +12,19 @@ export interface Question {
 /** One step of a plan. */
 export interface Step {
   readonly what: string;
-  /** What is said of it, by its label. */
+  /** Facts about the step, each with a label. */
   readonly facts: readonly (readonly [label: string, says: string])[];
-  /** The command lines that it takes. */
+  /** The command lines of the step. */
   readonly commands: readonly string[];
 }
 
-/** How a plan differs from what was told of it before: consequences that have come, and that are gone. */
+/** How a plan differs from the one that was shown before: new consequences, and consequences that are gone. */
 export interface Changes {
   readonly come: readonly string[];
   readonly gone: readonly string[];
 }
 
-/** The lines of a question, itself the last. */
+/** The text of a question; the question itself is the last line. */
 export function questionText({ details, steps = [], asks }: Question, { come, gone }: Changes): string {
   const changes = [...come.map((line) => `now: ${line}`), ...gone.map((line) => `no longer: ${line}`)];
   return [
@@ -42,7 +42,7 @@ export function planText(steps: readonly Step[]): string {
     ...facts.map(([label, says]) => `   ${label}: ${says}`),
     ...commands.map((line) => `   $ ${line}`),
   ]);
-  return [`${steps.length} ${steps.length === 1 ? 'step' : 'steps'} to fix it:`, ...lines].join('\n');
+  return [`Planned fixes (${steps.length}):`, ...lines].join('\n');
 }
 
 const indented = (line: string): string => `  ${line}`;
@@ -50,7 +50,7 @@ const indented = (line: string): string => `  ${line}`;
 const MOST_LINES = 16;
 const LAST_LINES = 3;
 
-/** A long list is its beginning and its end. */
+/** Shortens a long list to its beginning and its end. */
 export function fold(lines: readonly string[]): string[] {
   if (lines.length <= MOST_LINES) return [...lines];
   const first = lines.slice(0, MOST_LINES - LAST_LINES - 1);

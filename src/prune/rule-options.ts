@@ -65,7 +65,7 @@ export function parseLabel(text: string): string {
 function parseKeepWithin(text: string): Span {
   const span = parseSpan(text);
   if (span === null)
-    throw unfit('It is not a span of time.', 'such as 90min, 36h, 14d, 8w, 6mo (months; also 6m), 2y');
+    throw unfit('Expected a time span.', 'such as 90min, 36h, 14d, 8w, 6mo (months; also 6m), 2y');
   return span;
 }
 
@@ -73,7 +73,7 @@ function parseSpace(text: string): FreeMin {
   const space = parseFreeMin(text);
   if (space === null)
     throw unfit(
-      'It is not an amount of space.',
+      'Expected an amount of space.',
       'a part of the file system, such as 20%, or bytes with their unit: 500M, 50G, 1.5T',
     );
   return space;

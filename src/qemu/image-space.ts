@@ -22,7 +22,7 @@ interface MapEntry {
  * file can have a hundred thousand holes.
  */
 function parseMap(text: string): readonly MapEntry[] {
-  return understand('qemu-img says of the holes of an image', () => {
+  return understand('qemu-img about the holes of an image', () => {
     const map: unknown = JSON.parse(text);
     if (!Array.isArray(map) || !map.every(isMapEntry)) throw new Error('it is no map');
     return map;

@@ -61,7 +61,7 @@ export function infoArguments(path: string, format: string, hasDataFile: boolean
 
 /** What it answered of the image at that path; throws `refused` for what is no answer. */
 export function parseInfo(path: string, stdout: string, looksLike: Appearance | null): Link {
-  const info = understand(`qemu-img says of ${path}`, () =>
+  const info = understand(`qemu-img about ${path}`, () =>
     z.parse(ImageInfo, JSON.parse(stdout), INTERPRETED),
   );
   const data = info['format-specific']?.data;

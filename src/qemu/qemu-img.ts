@@ -93,7 +93,7 @@ async function info(
   const hasDataFile = format === 'qcow2' && known?.hasDataFile === true;
   const { stdout, stderr, exitCode } = await qemuImg(infoArguments(path, format, hasDataFile));
   if (exitCode === 0) return parseInfo(path, stdout, known?.appearance ?? null);
-  const detail = stderr.trim().replace(/^qemu-img: /, '') || 'qemu-img failed without a word';
+  const detail = stderr.trim().replace(/^qemu-img: /, '') || 'qemu-img failed without an error message';
   return { kind: 'broken', why: 'unreadable', path, detail };
 }
 

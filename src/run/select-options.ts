@@ -51,6 +51,6 @@ export function toSelection(words: readonly string[], options: SelectionOptions)
   const wanted = [...words, ...vm];
   if (wanted.length === 0 && !all)
     throw new KvmsnapError('usage', 'say which VMs: names, patterns, or --all');
-  if (wanted.length > 0 && all) throw new KvmsnapError('usage', '--all and names exclude each other');
+  if (wanted.length > 0 && all) throw new KvmsnapError('usage', '--all cannot be combined with names');
   return { words: wanted, all, exclude, states: state };
 }

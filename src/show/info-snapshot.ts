@@ -47,9 +47,9 @@ const PART_COLUMNS: readonly Column<ShownPart>[] = [
 function presence({ copies, location, underWay, moved }: ShownPart): string {
   if (moved && copies === null) return 'moved';
   if (location !== 'internal') return '-';
-  if (copies === null) return 'not looked at';
+  if (copies === null) return 'not inspected';
   if (copies === 0 && underWay) return 'not yet';
-  return copies === 1 ? 'yes' : copies === 0 ? 'MISSING' : `${copies} OF THAT NAME`;
+  return copies === 1 ? 'yes' : copies === 0 ? 'missing' : `duplicate (${copies})`;
 }
 
 /** `info` of a snapshot: its facts and what it costs, and whether each disk holds it. */
@@ -139,16 +139,16 @@ function createdFact({ terminal, clock }: Context, { createdAtSeconds }: Snapsho
 }
 
 function costFacts(cost: Cost | null, approximate: boolean, problem: string | null): Fact[] {
-  if (!cost) return [{ label: 'space', value: `not known: ${problem}`, data: null }];
+  if (!cost) return [{ label: 'space', value: `unknown: ${problem}`, data: null }];
   const { frees, holds, changedBytes } = cost;
   const fact = (label: string, bytes: number | null, says: string): Fact => ({
     label,
-    value: bytes === null ? null : `${approximate ? '~' : ''}${humanBytes(bytes)}, ${says}`,
+    value: bytes === null ? null : `${approximate ? '~' : ''}${humanBytes(bytes)} ${says}`,
     data: bytes,
   });
   return [
-    fact('frees', frees.hostBytes, 'when it alone is deleted'),
-    fact('holds', holds.hostBytes, 'with what it shares'),
+    fact('frees', frees.hostBytes, 'if only this snapshot is deleted'),
+    fact('holds', holds.hostBytes, 'including shared data'),
     fact('changed', changedBytes, 'since its parent'),
   ];
 }

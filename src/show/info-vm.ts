@@ -189,7 +189,7 @@ function problemOf(image: DiskImage | undefined): string | null {
   if (image.kind === 'broken')
     return image.why === 'unreadable' ? `unreadable: ${image.detail}` : `missing: ${image.path}`;
   if (image.kind === 'unseen')
-    return `not looked at (${image.why}); ${image.format ?? 'unknown format'} by the ${image.source}`;
+    return `not inspected (${image.why}); ${image.format ?? 'unknown format'} according to the ${image.source}`;
   return null;
 }
 
@@ -197,7 +197,7 @@ function linkFlags({ disk, depth, image, problem }: Link): string[] {
   return [
     ...(problem === null ? [] : [problem]),
     ...(image ? imageFlags(image) : []),
-    ...(depth === 0 && !takesPart(disk) ? ['takes no part in snapshots'] : []),
+    ...(depth === 0 && !takesPart(disk) ? ['not part of snapshots'] : []),
     ...(depth === 0 && image && takesPart(disk) && image.format !== (disk.driver ?? 'raw')
       ? [`XML says ${disk.driver ?? 'nothing (raw)'}`]
       : []),

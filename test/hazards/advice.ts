@@ -69,12 +69,12 @@ export async function showHazard(hazard: Hazard): Promise<void> {
 }
 
 function outcome({ cannotBe, virsh, harm = 'works', taken, fix, warns }: Hazard): Outcome {
-  if (cannotBe) return { virsh: 'there is no such thing', kvmsnap: 'there is no such thing' };
+  if (cannotBe) return { virsh: 'does not exist in this version', kvmsnap: 'does not exist in this version' };
   if (taken) return { virsh: harm, kvmsnap: warns ? 'works, and warns' : 'works' };
-  const refused = 'refuses, exit 5, nothing touched';
+  const refused = 'refuses, exit 5, nothing changed';
   return {
-    virsh: virsh ? 'fails, exit 1, and names no cure' : `${harm}, exit 0`,
-    kvmsnap: fix ? `${refused}; what it advises helps` : refused,
+    virsh: virsh ? 'fails, exit 1, without saying how to fix it' : `${harm}, exit 0`,
+    kvmsnap: fix ? `${refused}; its advice works` : refused,
   };
 }
 

@@ -16,7 +16,10 @@ afterAll(cleanUp);
 
 /** The words with which a libvirtd refuses that knows no checkpoints; null where it knows them. */
 const NONE = since({ '7.0': /incremental backup is not supported yet/, '9.0': null });
-const NO_SUCH: Outcome = { virsh: 'there is no such thing', kvmsnap: 'there is no such thing' };
+const NO_SUCH: Outcome = {
+  virsh: 'does not exist in this version',
+  kvmsnap: 'does not exist in this version',
+};
 const canRevert = since({ '7.0': false, '9.9': true });
 const FORCE = canRevert ? [] : ['--force'];
 
@@ -75,8 +78,10 @@ describe('an internal one', () => {
     }
     await showRefusal(vm, 2);
     return {
-      virsh: canRevert ? 'takes one that cannot be reverted to, exit 0' : 'fails, exit 1, and names no cure',
-      kvmsnap: 'refuses, exit 5, nothing touched; what it advises helps',
+      virsh: canRevert
+        ? 'takes one that cannot be reverted to, exit 0'
+        : 'fails, exit 1, without saying how to fix it',
+      kvmsnap: 'refuses, exit 5, nothing changed; its advice works',
     };
   });
 
@@ -92,8 +97,8 @@ describe('an internal one', () => {
     expect(stateAndReason(twin)).toBe('shut off (failed)');
     await showRefusal(vm, 1);
     return {
-      virsh: 'takes one; the revert to it loses the guest, exit 0',
-      kvmsnap: 'refuses, exit 5, nothing touched; what it advises helps',
+      virsh: 'takes one; reverting to it loses the guest, exit 0',
+      kvmsnap: 'refuses, exit 5, nothing changed; its advice works',
     };
   });
 });

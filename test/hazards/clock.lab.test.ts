@@ -35,6 +35,6 @@ hazard(52, 'clock set back between two snapshots', async () => {
   expect(currentSnapshot(vm)).toBe('third');
   return {
     virsh: 'dates the current snapshot before its parents',
-    kvmsnap: 'a prune goes by the tree: the current one is the newest and stays',
+    kvmsnap: 'prune goes by the tree: the current one counts as the newest and stays',
   };
 });

@@ -161,7 +161,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
   },
   {
     hazard: 15,
-    what: 'UEFI VM that runs',
+    what: 'UEFI VM that is running',
     ...UEFI,
     running: true,
     virsh: since({ '7.0': NO_PFLASH, '11.3': /require QCOW2 nvram format/ }),
@@ -174,7 +174,7 @@ const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [
 
 for (const row of HAZARDS) hazard(row.hazard, row.what, () => shown(row));
 
-hazard(11, 'create beside a managed save', async () => {
+hazard(11, 'create while there is a managed save', async () => {
   function saved(name: string): Vm {
     const vm = defineVm({ name, disks: [SMALL], boot: 'counter' });
     writePattern(pathOf(vm), 0x11, MiB, MiB);
@@ -205,6 +205,6 @@ hazard(11, 'create beside a managed save', async () => {
   expect(snapshotNames(vm)).toEqual(['disks', 'memory']);
   return {
     virsh: 'takes the disks without the saved memory, exit 0',
-    kvmsnap: 'takes the disks, and warns; what it advises takes both',
+    kvmsnap: 'takes the disks, and warns; its advice takes both',
   };
 });

@@ -67,7 +67,7 @@ hazard(7, 'file system too small for the memory of a running VM', async () => {
   expect(statSync(pathOf(twin)).blocks * 512).toBeLessThan(2 * MiB);
   return {
     virsh: 'fails, exit 1, and the image keeps all the space',
-    kvmsnap: `${words}, unless --force; check --fix wins back what virsh has left`,
+    kvmsnap: `${words}, unless --force; check --fix frees the space that virsh left in use`,
   };
 });
 
@@ -91,8 +91,8 @@ hazard(8, 'virsh is killed while it takes a snapshot', async () => {
   expect(await run.done).toMatchObject({ code: 143, stdout: 's1\n' });
   expect([tagCounts(vm, 's1'), state(vm)]).toEqual([[1], 'running']);
   return {
-    virsh: 'libvirtd carries on, and nobody is told how it ends',
-    kvmsnap: 'says so, waits for the true end and tells it, exit 143',
+    virsh: 'libvirtd continues, and nobody learns how it ends',
+    kvmsnap: 'says so, waits until it has finished, reports the result, exit 143',
   };
 });
 
@@ -127,7 +127,7 @@ hazard(9, 'libvirtd is killed while it takes a snapshot', async () => {
   expect(tagCounts(vm, 's1')).toEqual([1]);
   return {
     virsh: `leaves the VM ${left}, and a tag that no command shows, exit 1`,
-    kvmsnap: 'exit 1, says both; what it advises helps; check --fix fixes what virsh has left',
+    kvmsnap: 'exit 1, reports both; its advice works; check --fix cleans up what virsh left',
   };
 });
 
@@ -144,7 +144,7 @@ hazard(10, 'another job holds the VM', async () => {
   expect([snapshotNames(vm), tagNames(vm)]).toEqual([['other'], [['other']]]);
   return {
     virsh: 'fails after 30 s, exit 1',
-    kvmsnap: 'fails after 30 s, exit 7, nothing half made; --wait tries again',
+    kvmsnap: 'fails after 30 s, exit 7, nothing incomplete; --wait tries again',
   };
 });
 
@@ -165,7 +165,7 @@ hazard(19, 'undefine of a running VM', async () => {
   expect(snapshotNames(vm)).toEqual(['a', 'b']);
   await succeed('revert', 'web-1', 'a');
   return {
-    virsh: 'forgets its snapshots, exit 0; they stay in the image',
+    virsh: 'unregisters its snapshots, exit 0; they stay in the image',
     kvmsnap: 'check names them, exit 5; check --fix registers them again',
   };
 });
@@ -189,7 +189,7 @@ hazard(21, 'libvirtd hangs', async () => {
   const { code, stdout } = await kvmsnap(['list', '--timeout', '1s']);
   signalLibvirtd('SIGCONT');
   expect([raw.code, code, stdout]).toEqual([124, 124, '']);
-  return { virsh: 'waits for ever', kvmsnap: 'gives up after 45 s or --timeout, exit 124' };
+  return { virsh: 'waits forever', kvmsnap: 'gives up after 45 s or --timeout, exit 124' };
 });
 
 hazard(22, "the directory of libvirt's snapshots is full", async () => {
@@ -220,6 +220,6 @@ hazard(22, "the directory of libvirt's snapshots is full", async () => {
   expect([tagNames(vm), currentSnapshot(vm)]).toEqual([[['s1']], 's1']);
   return {
     virsh: 'fails, exit 1; leaves a tag that no command shows, and forgets the current snapshot',
-    kvmsnap: 'exit 1, says both; what it advises helps; check --fix fixes what virsh has left',
+    kvmsnap: 'exit 1, reports both; its advice works; check --fix cleans up what virsh left',
   };
 });

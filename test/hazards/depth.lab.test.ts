@@ -31,7 +31,7 @@ function deep(name: string): Vm {
 
 const starts = (vm: Vm): boolean => tryVirsh('start', vm.uuid).code === 0;
 
-hazard(38, 'one overlay more than libvirt starts, VM off', async () => {
+hazard(38, 'one overlay more than libvirt can start, VM off', async () => {
   const vm = deep('web-1');
   expect(starts(vm)).toBe(true);
   destroy(vm);
@@ -54,7 +54,7 @@ hazard(38, 'one overlay more than libvirt starts, VM off', async () => {
   };
 });
 
-hazard(38, 'one overlay more than libvirt starts, VM running', async () => {
+hazard(38, 'one overlay more than libvirt can start, VM running', async () => {
   const vm = deep('web-1');
   start(vm);
   const { words } = await refusesAll(vm, 'create-as', 'web-1', 's', '--disk-only', '--force');

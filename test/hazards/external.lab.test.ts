@@ -26,7 +26,7 @@ const memoryFile = (vm: Vm) => join(dirname(pathOf(vm)), 's1.mem');
 const external = (vm: Vm, name: string) =>
   take(vm, name, '--memspec', memoryFile(vm), '--diskspec', 'vda,snapshot=external');
 
-hazard(14, 'memory to be saved into a file that is there', async () => {
+hazard(14, 'memory file that exists already', async () => {
   const [twin, vm] = [running('twin'), running('web-1')];
   const content = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
   for (const one of [twin, vm]) external(one, 's1');
@@ -53,7 +53,7 @@ function left(vm: Vm): string[] {
   const directory = dirname(pathOf(vm));
   return readdirSync(directory)
     .filter((file) => !xml.includes(join(directory, file)) && !/^(boot|VM\.xml)$/.test(file))
-    .map((file) => (file.endsWith('.mem') ? "the memory's file" : 'an overlay'));
+    .map((file) => (file.endsWith('.mem') ? 'the memory file' : 'an overlay'));
 }
 
 const raw = (command: string, vm: Vm, name: string) =>
@@ -131,7 +131,7 @@ hazard(32, 'delete of an external snapshot whose overlay holds an internal one',
   return { virsh: 'loses the internal one, exit 0', kvmsnap: words };
 });
 
-hazard(33, 'delete of a snapshot on whose file the VM lies', async () => {
+hazard(33, 'delete of a snapshot whose file the VM uses', async () => {
   const [twin, vm] = twins((name) => {
     const made = layered(name, 'e1', 'e2');
     virsh('snapshot-current', '--domain', made.uuid, '--snapshotname', 'e1');
@@ -150,7 +150,7 @@ hazard(33, 'delete of a snapshot on whose file the VM lies', async () => {
   };
 });
 
-hazard(34, 'delete of an external snapshot beside a branch', async () => {
+hazard(34, 'delete of an external snapshot next to a branch', async () => {
   const [twin, vm] = twins((name) => layered(name, 'e1', 'e2', 'e3'));
   const cannotRevert = raw('snapshot-revert', twin, 'e2') !== 0;
   if (cannotRevert) return { virsh: 'there are no branches', kvmsnap: 'there are no branches' };
@@ -166,7 +166,7 @@ hazard(34, 'delete of an external snapshot beside a branch', async () => {
   return { virsh: crashed ? 'libvirtd crashes, exit 1' : `cannot, exit ${code}`, kvmsnap: words };
 });
 
-hazard(35, 'delete of an external snapshot beside a managed save', async () => {
+hazard(35, 'delete of an external snapshot while there is a managed save', async () => {
   const [twin, vm] = twins((name) => {
     const made = running(name);
     take(made, 'e1', '--disk-only');
@@ -198,7 +198,7 @@ hazard(36, 'revert to a snapshot whose memory file is missing, VM running', asyn
   };
 });
 
-hazard(37, 'delete of an external snapshot over a file that another VM lies on', async () => {
+hazard(37, 'delete of an external snapshot over a file that another VM is based on', async () => {
   const cloned = (name: string) => {
     const golden = layered(name);
     // it knows the file by another path
@@ -219,7 +219,7 @@ hazard(37, 'delete of an external snapshot over a file that another VM lies on',
   await succeed('prune', 'web-1', '--match', 'e1', '--keep-last', '0', '--allow-empty');
   expect([snapshotNames(ours.golden), isWhole(ours.clone)]).toEqual([['e1'], true]);
   return {
-    virsh: code === 0 ? 'ruins the other VM, exit 0' : `cannot, exit ${code}`,
+    virsh: code === 0 ? 'destroys the disk of the other VM, exit 0' : `cannot, exit ${code}`,
     kvmsnap: words,
   };
 });

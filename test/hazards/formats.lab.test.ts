@@ -65,7 +65,7 @@ function withDataIn({ name }: Trap): Buffer {
 const shortSecret = (): Trap => secretFile('file');
 
 const HEADERS: Readonly<Record<string, Header>> = {
-  'qcow2 header over a file of the host': {
+  'qcow2 header that names a file of the host': {
     format: 'qcow2',
     trap: () => secretFile(),
     bytes: overlayOver,
@@ -77,8 +77,8 @@ const HEADERS: Readonly<Record<string, Header>> = {
     bytes: withDataIn,
     isCopied: true,
   },
-  'qcow2 header over an address': { format: 'qcow2', trap: listener, bytes: overlayOver },
-  'qcow2 header over a named pipe': { format: 'qcow2', trap: pipe, bytes: overlayOver },
+  'qcow2 header that names an address': { format: 'qcow2', trap: listener, bytes: overlayOver },
+  'qcow2 header that names a named pipe': { format: 'qcow2', trap: pipe, bytes: overlayOver },
   'VMDK descriptor of a file of the host': {
     format: 'vmdk',
     trap: () => secretFile(),
@@ -197,8 +197,8 @@ async function shown({ format, trap, bytes, isCopied }: Header): Promise<Outcome
     own.close();
   }
   return {
-    virsh: `a qemu-img that probes opens it${isCopied ? ", and copies the host's file" : ''}`,
-    kvmsnap: 'opens the disk as raw and nothing else, and warns; what it advises copies no other file',
+    virsh: `a probing qemu-img opens it${isCopied ? ", and copies the host's file" : ''}`,
+    kvmsnap: 'opens only the raw disk, and warns; its advice copies no other file',
   };
 }
 
@@ -212,12 +212,12 @@ hazard(51, 'VHDX header in a raw disk', async () => {
   expect((await kvmsnap(['create-as', NAME, 'e1', '--disk-only', '--force'])).code).toBe(0);
   start(vm);
   return {
-    virsh: 'a qemu-img that probes takes the disk for vhdx',
-    kvmsnap: 'takes it for raw, and says what it looks like',
+    virsh: 'a probing qemu-img treats the disk as vhdx',
+    kvmsnap: 'treats it as raw, and says what it looks like',
   };
 });
 
-hazard(51, 'LUKS header in a raw disk, of a guest that encrypts it', async () => {
+hazard(51, 'LUKS header in a raw disk that the guest encrypts', async () => {
   const bytes = signature('LUKS\xba\xbe\0\x01');
   const [twin, vm] = [vmWith('twin', bytes), vmWith(NAME, bytes)];
   virsh('snapshot-create-as', twin.uuid, 's1', '--disk-only');
@@ -249,7 +249,7 @@ async function tellsOf(vm: Vm, format: string): Promise<void> {
   expect((await kvmsnap(['check', NAME, '--json'])).stdout).toContain(`looks like ${format}`);
 }
 
-hazard(51, 'overlay that records no format, over a file with the header of one more', async () => {
+hazard(51, 'overlay without a recorded format, over a file with the header of another one', async () => {
   const secret = secretFile();
   const of = (name: string) => {
     const vm = defineVm({ name, disks: [{ size: '4M' }] });
@@ -281,6 +281,6 @@ hazard(51, 'overlay that records no format, over a file with the header of one m
   expect(other.isSprung()).toBe(false);
   return {
     virsh: 'takes it, and qemu-img opens the file of the host, exit 0; the VM cannot be started',
-    kvmsnap: 'refuses, exit 5, nothing opened; what it advises helps',
+    kvmsnap: 'refuses, exit 5, nothing opened; its advice works',
   };
 });

@@ -81,7 +81,7 @@ hazard(45, 'delete of a snapshot whose image was moved since, VM off', async () 
   pasteOk('kvmsnap delete web-1 s1');
   expect([snapshotNames(vm), names(pathOf(vm))]).toEqual([[], []]);
   return {
-    virsh: 'exit 0: forgets it, and it stays in the image',
+    virsh: 'exit 0: unregisters it, but it stays in the image',
     kvmsnap: `${words}; check --fix registers it with the new path, and then it is deleted`,
   };
 });
@@ -157,12 +157,12 @@ for (const [what, link] of LINKS)
     pasteOk('kvmsnap revert web-1 s1 && kvmsnap delete web-1 s1');
     expect([holds(pathOf(vm), THEN), names(pathOf(vm))]).toEqual([true, []]);
     return {
-      virsh: 'reverts and deletes rightly: it is the same file',
-      kvmsnap: 'so too, and check finds nothing',
+      virsh: 'works: it is the same file',
+      kvmsnap: 'works, and check finds nothing',
     };
   });
 
-hazard(45, 'delete while the VM runs, its disk being another target now', async () => {
+hazard(45, 'delete while the VM runs and its disk has another target now', async () => {
   const [raw, vm] = ['twin', 'web-1'].map((name) => {
     const made = taken(name, false);
     const xml = join(scratch, 'target.xml');

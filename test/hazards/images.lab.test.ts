@@ -33,7 +33,7 @@ const replaceBy = (format: string) => (vm: Vm) => {
 
 const ANOTHER_FORMAT: readonly Hazard[] = [
   {
-    what: 'qcow2 file that the XML calls raw',
+    what: 'qcow2 file that is raw in the XML',
     spec: { disks: [{ driver: 'raw', size: SIZE }] },
     virsh: REFUSED,
     says: (m) => [`disk vda (${pathOf(m)}): the VM's XML says raw, and the file looks like qcow2`],
@@ -51,7 +51,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     fix: (_, { command }) => void pasteOk(command, `s|type='raw'|type='qcow2'|`),
   },
   {
-    what: 'raw file that the XML calls qcow2',
+    what: 'raw file that is qcow2 in the XML',
     spec: { disks: [{ size: SIZE }] },
     prepare: replaceBy('raw'),
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
@@ -61,7 +61,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     fix: convertAndName,
   },
   {
-    what: 'vmdk file that the XML calls qcow2',
+    what: 'vmdk file that is qcow2 in the XML',
     spec: { disks: [{ size: SIZE }] },
     prepare: replaceBy('vmdk'),
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
@@ -73,7 +73,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
 
 for (const row of ANOTHER_FORMAT) hazard(13, row.what, () => shown(row));
 
-hazard(24, 'backing file that is missing, where qemu-img info is content', () => {
+hazard(24, 'missing backing file that qemu-img info does not report', () => {
   const base = pathOf(defineVm({ name: 'base', disks: [{ size: SIZE }] }));
   writePattern(base, 0x33, MiB, MiB);
   return shown({

@@ -112,8 +112,8 @@ hazard(
       virsh:
         code === 0
           ? 'a mixture of two states, exit 0'
-          : `cannot revert, exit ${code}; the deletion stays half done`,
-      kvmsnap: `${words}; the command of check finishes the deletion`,
+          : `cannot revert, exit ${code}; the deletion stays incomplete`,
+      kvmsnap: `${words}; the command from check finishes the deletion`,
     };
   },
   KILLS,
@@ -144,8 +144,8 @@ hazard(
       virsh:
         code === 0
           ? 'a mixture of two states, exit 0'
-          : `cannot revert, exit ${code}; the deletion stays half done`,
-      kvmsnap: `${words}; the command of check finishes the deletion`,
+          : `cannot revert, exit ${code}; the deletion stays incomplete`,
+      kvmsnap: `${words}; the command from check finishes the deletion`,
     };
   },
   KILLS,
@@ -224,7 +224,7 @@ hazard(41, 'revert after the file of the state was put back by hand and written 
   // and no advice to copy from there
   expect(refusal.command ?? '').not.toContain('convert');
   return {
-    virsh: code === 0 ? 'reports it done with what was written since, exit 0' : `cannot, exit ${code}`,
+    virsh: code === 0 ? 'reports success with wrong data, exit 0' : `cannot, exit ${code}`,
     kvmsnap: words,
   };
 });
@@ -252,8 +252,8 @@ hazard(
     // who knows better is believed
     if (code === 0) await succeed('revert', 'web-1', 'e1', '--force');
     return {
-      virsh: code === 0 ? 'reports it done with what was written since, exit 0' : `cannot, exit ${code}`,
-      kvmsnap: code === 0 ? `${words}; --force passes` : words,
+      virsh: code === 0 ? 'reports success with wrong data, exit 0' : `cannot, exit ${code}`,
+      kvmsnap: code === 0 ? `${words}; --force overrides` : words,
     };
   },
 );
@@ -284,37 +284,33 @@ hazard(42, 'revert to an external snapshot with an overlay in use', async () => 
   expect(said).toContain(`${overlay(other, 'e1')} will be removed, with everything written to it`);
   expect(existsSync(overlay(other, 'e1'))).toBe(false);
   return {
-    virsh: 'removes the overlay with all written since, exit 0',
+    virsh: 'removes the overlay and everything written to it, exit 0',
     kvmsnap: 'says so; --backup keeps it, and it can be reverted to',
   };
 });
 
-hazard(
-  42,
-  'revert to an external snapshot while libvirt takes an older one for the current one',
-  async () => {
-    const make = (name: string): Vm => {
-      const vm = defineVm({ name, disks: [{ size: '8M' }] });
-      for (const each of ['e1', 'e2']) take(vm, each, '--disk-only');
-      virsh('snapshot-current', '--domain', vm.uuid, '--snapshotname', 'e1');
-      return vm;
-    };
-    const [twin, vm] = [make('twin'), make('web-1')];
-    const code = tryVirsh('snapshot-revert', twin.uuid, 'e2').code;
-    const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 'e2', '--force');
-    if (code !== 0) return { virsh: `cannot, exit ${code}`, kvmsnap: words };
-    expect(tryVirsh('start', twin.uuid).code).toBe(1);
-    pasteOk(refusal.command ?? null);
-    await succeed('revert', 'web-1', 'e2');
-    start(vm);
-    return {
-      virsh: 'removes the file that it has just reverted to: the VM never starts again, exit 0',
-      kvmsnap: words,
-    };
-  },
-);
+hazard(42, 'revert to an external snapshot while an older snapshot is marked as current', async () => {
+  const make = (name: string): Vm => {
+    const vm = defineVm({ name, disks: [{ size: '8M' }] });
+    for (const each of ['e1', 'e2']) take(vm, each, '--disk-only');
+    virsh('snapshot-current', '--domain', vm.uuid, '--snapshotname', 'e1');
+    return vm;
+  };
+  const [twin, vm] = [make('twin'), make('web-1')];
+  const code = tryVirsh('snapshot-revert', twin.uuid, 'e2').code;
+  const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 'e2', '--force');
+  if (code !== 0) return { virsh: `cannot, exit ${code}`, kvmsnap: words };
+  expect(tryVirsh('start', twin.uuid).code).toBe(1);
+  pasteOk(refusal.command ?? null);
+  await succeed('revert', 'web-1', 'e2');
+  start(vm);
+  return {
+    virsh: 'removes the file that it has just reverted to: the VM never starts again, exit 0',
+    kvmsnap: words,
+  };
+});
 
-hazard(42, 'revert to an external snapshot while libvirt has no current one', async () => {
+hazard(42, 'revert to an external snapshot while there is no current snapshot', async () => {
   const make = (name: string): Vm => {
     const vm = defineVm({ name, disks: [{ size: '8M' }] });
     take(vm, 'e1', '--disk-only');

@@ -43,6 +43,6 @@ hazard(54, 'overlay of a VM that is off', async () => {
     kvmsnap:
       raw === '600'
         ? 'for the owner only'
-        : 'for the owner only; check finds the others, and --fix closes them',
+        : 'for the owner only; check finds the others, and --fix restricts them',
   };
 });

@@ -20,7 +20,7 @@ function define(name: string, disks = 1): Vm {
 const create = (word: string, name: string) =>
   tryVirsh('snapshot-create-as', '--domain', word, '--name', name);
 
-hazard(1, "VM called like another's running id", async () => {
+hazard(1, "VM whose name is another's running id", async () => {
   const other = define('other');
   start(other);
   const id = virsh('domid', other.uuid).trim();
@@ -30,10 +30,10 @@ hazard(1, "VM called like another's running id", async () => {
 
   await succeed('create-as', id, 'ours');
   expect([tagCounts(other, 'ours'), tagCounts(meant, 'ours')]).toEqual([[0], [1]]);
-  return { virsh: 'snapshots the other VM, exit 0', kvmsnap: 'snapshots the one that is named' };
+  return { virsh: 'snapshots the other VM, exit 0', kvmsnap: 'snapshots the VM that was named' };
 });
 
-hazard(1, "VM called like another's UUID", async () => {
+hazard(1, "VM whose name is another's UUID", async () => {
   const other = define('other');
   const meant = define(other.uuid);
   expect(create(other.uuid, 'by-virsh').code).toBe(0);
@@ -41,7 +41,7 @@ hazard(1, "VM called like another's UUID", async () => {
 
   await succeed('create-as', other.uuid, 'ours');
   expect([tagCounts(other, 'ours'), tagCounts(meant, 'ours')]).toEqual([[0], [1]]);
-  return { virsh: 'snapshots the other VM, exit 0', kvmsnap: 'snapshots the one that is named' };
+  return { virsh: 'snapshots the other VM, exit 0', kvmsnap: 'snapshots the VM that was named' };
 });
 
 for (const running of [false, true])
@@ -68,7 +68,7 @@ for (const running of [false, true])
     expect(tagCounts(vm, 'orphan')).toEqual([1, 1]);
     return {
       virsh: overwrites ? 'overwrites the tag, exit 0' : 'makes a second tag of that name, exit 0',
-      kvmsnap: `${words}; what it advises helps`,
+      kvmsnap: `${words}; its advice works`,
     };
   });
 
@@ -129,7 +129,7 @@ hazard(27, 'two scripts in the same second, no name given', async () => {
     [1, 1],
     [1, 1],
   ]);
-  return { virsh: 'the second fails, exit 1', kvmsnap: 'all are taken, each by a name of its own' };
+  return { virsh: 'the second fails, exit 1', kvmsnap: 'all are taken, under different names' };
 });
 
 hazard(27, 'scripts at once with the same name', async () => {
@@ -166,6 +166,6 @@ hazard(31, 'name that is the id of another snapshot inside the image', async () 
   expect(bytes(vm)).toEqual([0x11, 0x11]);
   return {
     virsh: 'reverts to the other one, exit 0',
-    kvmsnap: `${words}; what it advises helps; gives no such names`,
+    kvmsnap: `${words}; its advice works; it never gives such names`,
   };
 });

@@ -47,7 +47,7 @@ hazard(56, 'two reverts to external snapshots within one second', async () => {
   const reverts = await Promise.all(ours.map(({ name }) => kvmsnap(['revert', name, 'e1', '--running'])));
   if (!lost) {
     expect(reverts.map((each) => each.code)).toEqual([5, 5, 5]);
-    return { virsh: 'cannot, exit 1', kvmsnap: 'refuses, exit 5, nothing touched' };
+    return { virsh: 'cannot, exit 1', kvmsnap: 'refuses, exit 5, nothing changed' };
   }
   expect(reverts.map((each) => [each.code, each.stderr.includes('error')])).toEqual(
     ours.map(() => [0, false]),

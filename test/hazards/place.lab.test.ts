@@ -51,7 +51,7 @@ const halfGone = (vm: Vm, code: number): string => {
   const [first, second] = tagNames(vm).map((names) => names.includes('s1'));
   expect([first, second]).toEqual([false, true]);
   expect(snapshotNames(vm)).not.toContain('s1');
-  return `forgets it, and one image keeps it, exit ${code}`;
+  return `unregisters it, but one image keeps it, exit ${code}`;
 };
 
 hazard(50, 'delete, VM off, one image on a read-only file system', async () => {
@@ -72,7 +72,7 @@ hazard(50, 'delete, VM off, one image on a read-only file system', async () => {
   return { virsh: outcome, kvmsnap: words };
 });
 
-hazard(50, 'revert, VM running, one image on a file system that is read-only since', async () => {
+hazard(50, 'revert, VM running, one image on a file system that became read-only', async () => {
   const [twin, ours] = pair((name) => {
     const made = placed(name);
     start(made.vm);
@@ -88,7 +88,7 @@ hazard(50, 'revert, VM running, one image on a file system that is read-only sin
   await succeed('create-as', 'web-1', 's3');
   expect(tagNames(ours.vm)).toEqual(Array(2).fill(['s1', 's2', 's3']));
   return {
-    virsh: `loses the guest, and goes back on one disk only, exit ${code}`,
+    virsh: `loses the guest, and reverts only one disk, exit ${code}`,
     kvmsnap: `${words}, the guest runs on`,
   };
 });

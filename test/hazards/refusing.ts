@@ -11,5 +11,5 @@ export async function refusesAll(
   const before = fingerprint(vm);
   const refusal = await refused(...args);
   expect(fingerprint(vm)).toEqual(before);
-  return { words: `refuses, exit ${refusal.exitCode}, nothing touched`, refusal };
+  return { words: `refuses, exit ${refusal.exitCode}, nothing changed`, refusal };
 }

@@ -84,7 +84,7 @@ hazard(3, 'revert where a disk lacks the snapshot, VM running', async () => {
   return { virsh: `loses the guest: ${end}, exit 1`, kvmsnap: `${words}, the guest runs on` };
 });
 
-hazard(11, 'revert beside a managed save', async () => {
+hazard(11, 'revert while there is a managed save', async () => {
   const vm = movedOn('web-1');
   start(vm);
   virsh('managedsave', vm.uuid);
@@ -95,10 +95,10 @@ hazard(11, 'revert beside a managed save', async () => {
   pasteOk(refusal.command);
   await succeed('revert', 'web-1', 's1');
   expect(bytes(vm)).toEqual([THEN, THEN]);
-  return { virsh: 'fails, exit 1, and wants force', kvmsnap: `${words}; what it advises helps` };
+  return { virsh: 'fails, exit 1, and demands --force', kvmsnap: `${words}; its advice works` };
 });
 
-hazard(16, 'revert of a VM that has got a disk since', async () => {
+hazard(16, 'revert after a disk was added to the VM', async () => {
   const [raw, vm] = twins(movedOn);
   const added = [raw, vm].map(({ uuid, name }) => {
     const path = `${scratch}/${name}.qcow2`;
@@ -118,8 +118,8 @@ hazard(16, 'revert of a VM that has got a disk since', async () => {
   expect((await terminal.done).code).toBe(10);
   expect(domainXml(vm)).toContain(added[1]);
   return {
-    virsh: 'the disk is gone from the VM without a word, exit 0',
-    kvmsnap: 'names the disk beforehand, and asks on a terminal',
+    virsh: 'silently removes the disk from the VM, exit 0',
+    kvmsnap: 'names the disk first, and asks on a terminal',
   };
 });
 
@@ -173,7 +173,7 @@ hazard(18, 'revert to a disk-only snapshot of a running VM', async () => {
   const { stderr } = await succeed('revert', 'web-1', 's1');
   expect(stderr).toContain('note: the VM will be shut off afterwards');
   expect(state(vm)).toBe('shut off');
-  return { virsh: 'leaves it shut off without a word, exit 0', kvmsnap: 'says beforehand how it ends' };
+  return { virsh: 'silently leaves it shut off, exit 0', kvmsnap: 'says first how it ends' };
 });
 
 hazard(18, 'revert of a running VM to a snapshot of when it was off', async () => {
@@ -188,8 +188,8 @@ hazard(18, 'revert of a running VM to a snapshot of when it was off', async () =
   terminal.type('n\r');
   expect([(await terminal.done).code, state(vm)]).toEqual([10, 'running']);
   return {
-    virsh: 'cuts its power without a word, exit 0',
-    kvmsnap: 'says so beforehand, and asks on a terminal',
+    virsh: 'silently cuts its power, exit 0',
+    kvmsnap: 'says so first, and asks on a terminal',
   };
 });
 
@@ -215,7 +215,7 @@ hazard(25, 'snapshot that is still being taken', async () => {
   };
 });
 
-hazard(28, 'revert of what was written since', async () => {
+hazard(28, 'revert that loses what was written since', async () => {
   const [raw, vm] = twins(movedOn);
   expect(revert(raw)).toMatchObject({ code: 0, stderr: '' });
   expect(bytes(raw)).toEqual([THEN, THEN]);
@@ -229,7 +229,7 @@ hazard(28, 'revert of what was written since', async () => {
   await succeed('revert', 'web-1', 's1', '--backup-name', 'kept');
   expect([bytes(vm), keeps(vm, 'kept', NOW)]).toEqual([[THEN, THEN], true]);
   return {
-    virsh: 'loses it without a word, exit 0',
+    virsh: 'silently loses it, exit 0',
     kvmsnap: 'says so, and asks on a terminal; --backup keeps it first',
   };
 });
@@ -251,6 +251,6 @@ hazard(29, 'revert of a running VM', async () => {
     stderr.includes('QEMU will be restarted: consoles and displays disconnect, and the id of the VM changes'),
   ).toBe(anew[0]);
   return anew[0]
-    ? { virsh: 'starts QEMU anew without a word, exit 0', kvmsnap: 'says so beforehand' }
-    : { virsh: 'QEMU goes on', kvmsnap: 'QEMU goes on' };
+    ? { virsh: 'silently starts a new QEMU, exit 0', kvmsnap: 'says so first' }
+    : { virsh: 'QEMU continues', kvmsnap: 'QEMU continues' };
 });

@@ -30,7 +30,7 @@ hazard(49, 'a shareable raw disk, VM off', async () => {
   expect(snapshotNames(vm)).toEqual(['without-vdb']);
   expect(domainXml(vm)).toContain(`'${pathOf(vm, 1)}'`);
   return {
-    virsh: 'fails, exit 1, and names no cure',
-    kvmsnap: 'refuses, exit 5, nothing touched; what it advises works',
+    virsh: 'fails, exit 1, without saying how to fix it',
+    kvmsnap: 'refuses, exit 5, nothing changed; its advice works',
   };
 });

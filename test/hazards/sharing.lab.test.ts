@@ -40,7 +40,7 @@ const other = (code: number, vm: Vm): string => {
   return code === 0 ? 'works' : `cannot, exit ${code}`;
 };
 
-hazard(39, 'revert of a VM on whose image a clone of another VM lies', async () => {
+hazard(39, 'revert of a VM whose image is the backing file of another VM', async () => {
   const [twin, ours] = twins((name) => {
     const golden = movedOn(name);
     const alias = join(dirname(pathOf(golden)), 'golden.qcow2');
@@ -55,7 +55,7 @@ hazard(39, 'revert of a VM on whose image a clone of another VM lies', async () 
   return { virsh: other(code, twin.clone), kvmsnap: words };
 });
 
-hazard(39, 'revert of a VM to a snapshot with a disk that another VM has since', async () => {
+hazard(39, 'revert of a VM to a snapshot with a disk that another VM uses now', async () => {
   const [twin, ours] = twins((name) => {
     const giver = movedOn(name, 2);
     virsh('detach-disk', giver.uuid, 'vdb', '--config');
@@ -83,7 +83,7 @@ hazard(39, 'delete of a snapshot while another VM runs on the image', async () =
   expect(refusal.command).toBe('virsh shutdown web-1-other');
   expect(tagNames(twin)).toEqual(['s1']);
   return {
-    virsh: isKnown ? `cannot, exit ${code}` : `forgets it, and it stays in the image, exit ${code}`,
+    virsh: isKnown ? `cannot, exit ${code}` : `unregisters it, but it stays in the image, exit ${code}`,
     kvmsnap: words,
   };
 });
@@ -127,8 +127,8 @@ hazard(39, 'a snapshot of another VM in a shared image', async () => {
     (error: Error) => expect(error.message).toContain('exit 5'),
   );
   return {
-    virsh: 'shows no owner: deleted as an orphan, the other VM loses its snapshot',
-    kvmsnap: 'check says whose it is, --fix leaves it',
+    virsh: 'shows no owner; deleted as an orphan, it is lost for the other VM',
+    kvmsnap: 'check names the owner, --fix leaves it',
   };
 });
 
@@ -148,7 +148,7 @@ hazard(39, 'delete of an external snapshot over an image that another VM has as 
   return { virsh: other(code, twin.second), kvmsnap: words };
 });
 
-hazard(39, 'revert that removes the overlay on which another VM lies', async () => {
+hazard(39, 'revert that removes an overlay that another VM uses', async () => {
   const [twin, ours] = twins((name) => {
     const vm = defineVm({ name, disks: [small] });
     take(vm, 'e1', '--disk-only');

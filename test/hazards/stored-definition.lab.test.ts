@@ -54,7 +54,7 @@ hazard(44, 'revert to a definition whose ISO is gone, VM running', async () => {
 
   const { vm, iso } = withoutIso('web-1', { running: true });
   const [pid, counted] = [qemuPid(vm), count(vm)];
-  const force = code === 0 ? [] : ['--force']; // where QEMU goes on, nothing is lost by force
+  const force = code === 0 ? [] : ['--force']; // where QEMU continues, nothing is lost by force
   const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1', ...force);
   expect(refusal.message).toContain(`${iso} (medium of hda), which does not exist`);
   expect(qemuPid(vm)).toBe(pid);
@@ -66,7 +66,7 @@ hazard(44, 'revert to a definition whose ISO is gone, VM running', async () => {
   expect([code === 0, starts]).toEqual([libvirtVersion === '7.0', false]);
   return {
     virsh: `${code === 0 ? '' : `loses the guest: ${end}, and `}the VM cannot be started again, exit ${code}`,
-    kvmsnap: `${words}, the guest runs on; what it advises helps`,
+    kvmsnap: `${words}, the guest runs on; its advice works`,
   };
 });
 
@@ -85,7 +85,7 @@ hazard(44, 'revert to a definition whose ISO is gone, VM off', async () => {
   start(vm);
   return {
     virsh: 'the VM cannot be started again, exit 0',
-    kvmsnap: `${words}; what it advises helps`,
+    kvmsnap: `${words}; its advice works`,
   };
 });
 
@@ -137,7 +137,7 @@ hazard(44, 'revert to a definition whose network is not active, VM running', () 
           code === 0
             ? 'works, and the VM is not started again, exit 0'
             : `loses the guest: ${end}, exit ${code}`,
-        kvmsnap: `${words}, the guest runs on; what it advises helps`,
+        kvmsnap: `${words}, the guest runs on; its advice works`,
       };
     } finally {
       removeNetwork(network);
@@ -175,7 +175,7 @@ hazard(44, 'revert to a definition whose storage pool is not active, VM running'
         code === 0
           ? 'works, and the VM is not started again, exit 0'
           : `loses the guest: ${end}, exit ${code}`,
-      kvmsnap: `${words}, the guest runs on; what it advises helps`,
+      kvmsnap: `${words}, the guest runs on; its advice works`,
     };
   } finally {
     tryVirsh('pool-destroy', 'media');
@@ -198,7 +198,7 @@ function withNullInterface(name: string): Vm | null {
 
 hazard(55, "revert to a definition with an interface of the type 'null'", async () => {
   const vm = withNullInterface('web-1');
-  if (!vm) return { virsh: 'there is no such thing', kvmsnap: 'there is no such thing' };
+  if (!vm) return { virsh: 'does not exist in this version', kvmsnap: 'does not exist in this version' };
   start(vm);
   const pid = qemuPid(vm);
   const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1', '--running', '--force');
@@ -219,7 +219,7 @@ hazard(55, "revert to a definition with an interface of the type 'null'", async 
   expect(crashed || /shut off/.test(stateAndReason(raw))).toBe(true);
   return {
     virsh: crashed ? 'libvirtd crashes, exit 1' : `loses the guest: ${stateAndReason(raw)}, exit 1`,
-    kvmsnap: `${words}, with --force too; what it advises helps`,
+    kvmsnap: `${words}, with --force too; its advice works`,
   };
 });
 
@@ -253,7 +253,7 @@ for (const kind of ['enabled', 'disabled'])
     expect(state(vm)).toBe('running');
     return {
       virsh: `loses the guest: ${end}, exit 1`,
-      kvmsnap: `${words}, with --force too, the guest runs on; what it advises helps`,
+      kvmsnap: `${words}, with --force too, the guest runs on; its advice works`,
     };
   });
 
@@ -272,7 +272,7 @@ hazard(43, 'create beside a dirty bitmap in an image', async () => {
   await succeed('revert', 'web-1', 's2');
   return {
     virsh: 'takes one that cannot be reverted to, exit 0',
-    kvmsnap: `${words}, with --force too; what it advises helps`,
+    kvmsnap: `${words}, with --force too; its advice works`,
   };
 });
 
@@ -319,8 +319,7 @@ hazard(48, 'revert to another definition', async () => {
   ]);
   expect(byteIn(pathOf(vm, 1))).toBe(0);
   return {
-    virsh:
-      'changes memory, disks and interfaces, and rolls back a disk that was removed, without a word, exit 0',
-    kvmsnap: 'lists every difference beforehand, and asks on a terminal',
+    virsh: 'silently changes memory, disks and interfaces, and rolls back a removed disk, exit 0',
+    kvmsnap: 'lists every difference first, and asks on a terminal',
   };
 });

@@ -49,8 +49,8 @@ hazard(47, 'a drive in qemu:commandline, VM off', async () => {
   expect(reverted.stderr).toContain('a revert leaves it as it is');
   expect((await kvmsnap(['check', 'web-1'])).stdout).toContain('command-line-drives');
   return {
-    virsh: 'leaves the drive out, of the snapshot and of the revert, without a word, exit 0',
-    kvmsnap: 'says so before both, and in check',
+    virsh: 'silently leaves the drive out of the snapshot and the revert, exit 0',
+    kvmsnap: 'warns before both, and in check',
   };
 });
 
@@ -75,7 +75,7 @@ hazard(53, 'a transient VM that stops', async () => {
   pasteOk(advised?.command ?? null);
   expect(virsh('dominfo', other.uuid)).toMatch(/^Persistent: +yes$/m);
   return {
-    virsh: 'forgets the snapshots, and their tags stay',
-    kvmsnap: 'says so when one is taken, and in check',
+    virsh: 'forgets the snapshots, but their tags stay',
+    kvmsnap: 'warns when one is taken, and in check',
   };
 });

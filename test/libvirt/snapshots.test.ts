@@ -68,7 +68,7 @@ describe('the snapshots of one VM', () => {
         command.includes('b') ? '<domainsnapshot>\n' : intercept(command, process);
       expect(await read(fake.virsh, wanted)).toEqual([
         ['a', 'c'],
-        [['b', expect.stringContaining('cannot make sense of what virsh says of a snapshot')]],
+        [['b', expect.stringContaining('cannot parse the output of virsh about a snapshot')]],
       ]);
     });
   });

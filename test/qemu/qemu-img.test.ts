@@ -258,7 +258,7 @@ describe('what is wrong with an image is the answer', () => {
     expect(await inspect(async () => said('', '', null), imageFile('a'))).toMatchObject({
       kind: 'broken',
       why: 'unreadable',
-      detail: 'qemu-img failed without a word',
+      detail: 'qemu-img failed without an error message',
     });
   });
 

@@ -176,7 +176,7 @@ describe('which snapshot', () => {
     [4, ['s1'], 'has no snapshot s1'],
     [2, [], 'say which snapshot'],
     [2, ['s1', '--current'], 'say which snapshot'],
-    [2, ['s1', '--running', '--paused'], 'exclude each other'],
+    [2, ['s1', '--running', '--paused'], 'cannot be combined'],
   ])('exit %i for %j on a VM that has none', async (code, args, words) => {
     defineVm({ name: 'none' });
     expect(await fail(code, 'revert', 'none', ...args)).toContain(words);

@@ -103,9 +103,7 @@ const DomainElement = z.object({
 
 /** Parses the output of `virsh dumpxml`. Throws `refused` if it is not a domain XML. */
 export function parseDomain(xml: string): DomainDefinition {
-  const { domain } = understand('virsh says of a VM', () =>
-    z.parse(DomainElement, parseXml(xml), INTERPRETED),
-  );
+  const { domain } = understand('virsh about a VM', () => z.parse(DomainElement, parseXml(xml), INTERPRETED));
   return {
     name: domain.name,
     uuid: domain.uuid,
@@ -135,7 +133,7 @@ const LooseDisks = emptyIsNone(
 
 /** Parses separate `<disk>` elements, cut out of a larger document for speed. Throws `refused` for other texts. */
 export function parseDisks(xml: string): Disk[] {
-  const found = understand('virsh says of the disks of a snapshot', () =>
+  const found = understand('virsh about the disks of a snapshot', () =>
     z.parse(LooseDisks, parseXml(`<devices>${xml}</devices>`), INTERPRETED),
   );
   return (found.devices.disk ?? []).map(toDisk);

@@ -47,7 +47,7 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
   };
 
   return (xml) => {
-    const { element, definition } = understand('virsh says of a snapshot', () => {
+    const { element, definition } = understand('virsh about a snapshot', () => {
       const { own, definition } = cutDefinition(xml);
       return { element: z.parse(SnapshotElement, parseXml(own), INTERPRETED).domainsnapshot, definition };
     });

@@ -15,7 +15,7 @@ const Volume = z.object({
 
 /** Throws `refused` when it is no volume XML. */
 export function parseVolume(xml: string): { path: string | null; format: string | null } {
-  const { target } = understand('virsh says of a volume', () =>
+  const { target } = understand('virsh about a volume', () =>
     z.parse(Volume, parseXml(xml), INTERPRETED),
   ).volume;
   return { path: target.path ?? null, format: target.format?.['@type'] ?? null };
