@@ -18,4 +18,4 @@ export const vmsArgument = (help: string) => new MeantArgument('[vms...]', 'vm',
 
 /** It is missing where `VM/NAME` stands in the VM's place. */
 export const snapshotArgument = () =>
-  new MeantArgument('[name]', 'snapshot', 'name of the snapshot (or both as VM/NAME)', { needed: true });
+  new MeantArgument('[name]', 'snapshot', 'name of the snapshot; VM/NAME stands for both', { needed: true });

@@ -25,7 +25,13 @@ const withOptions = (verb: Verb) =>
   withFilters(
     verb
       .addArgument(patternArgument())
-      .addArgument(new MeantArgument('[names...]', 'snapshot', 'names of the snapshots; or use --current'))
+      .addArgument(
+        new MeantArgument(
+          '[names...]',
+          'snapshot',
+          'names of the snapshots, or --current; on a terminal kvmsnap asks',
+        ),
+      )
       .option('--current', 'use the current snapshot instead of a name')
       .option('--children', 'also delete all snapshots below it')
       .option('--children-only', 'delete only the snapshots below it')

@@ -21,7 +21,13 @@ const bare = () =>
 const withOptions = (verb: Verb) =>
   verb
     .addArgument(vmArgument())
-    .addArgument(new MeantArgument('[name]', 'snapshot', 'name of the snapshot; or use --current'))
+    .addArgument(
+      new MeantArgument(
+        '[name]',
+        'snapshot',
+        'name of the snapshot, or --current; on a terminal kvmsnap asks',
+      ),
+    )
     .option('--current', 'use the current snapshot instead of a name')
     .option('--running', 'start the VM afterwards')
     .option('--paused', 'leave the VM paused afterwards')
