@@ -2,7 +2,7 @@ import type { Span } from '../model/span.ts';
 
 /** Calendar arithmetic in a time zone, on seconds since the epoch. Pure: the zone is a function. */
 
-/** Seconds east of UTC that a clock on the wall shows at that moment. */
+/** Seconds east of UTC of the local clock at a moment (seconds since the epoch). */
 export type Zone = (seconds: number) => number;
 
 export type Period = 'hourly' | 'daily' | 'weekly' | 'monthly' | 'yearly';
@@ -34,7 +34,7 @@ export function periodKey(period: Period, seconds: number, zone: Zone): string {
   }
 }
 
-/** How a person calls the period of that moment: `2026-11-23 14h`, `2026-11-23`, `2026-W48`, `2026-11`, `2026`. */
+/** The name of the period of that moment for people: `2026-11-23 14h`, `2026-11-23`, `2026-W48`, `2026-11`, `2026`. */
 export function periodName(period: Period, seconds: number, zone: Zone): string {
   const local = seconds + zone(seconds);
   const day = Math.floor(local / DAY);
@@ -72,13 +72,13 @@ function isoWeek(day: number): string {
   return `${isoYear(thursday)}-W${String(Math.floor((thursday - firstDay) / 7) + 1).padStart(2, '0')}`;
 }
 
-/** The earliest that a Date holds, with room for the offset of a zone. */
+/** The earliest moment that a Date can represent, with a margin for the offset of a zone. */
 const BEGINNING = -8.64e12 + 2 * DAY;
 
 /**
- * The moment a span before. Months first, where a day that the month does not have becomes its last; then days, both by
- * the wall clock; then exact hours. A wall-clock time that a change to daylight saving skips moves to after it, by what
- * it skips; of one that the change back repeats it is the first. A span beyond all calendars goes back for ever.
+ * The moment a span earlier. Months come first (a day that the month does not have becomes its last day), then days, both
+ * by the local clock, then exact hours. A local time that a change to daylight saving skips moves forward by what is
+ * skipped; of a time that the change back repeats, the first is taken. A span beyond the calendar gives minus infinity.
  */
 export function before(seconds: number, span: Span, zone: Zone): number {
   const exact = Math.round(span.hours * HOUR);
@@ -91,7 +91,7 @@ export function before(seconds: number, span: Span, zone: Zone): number {
   return local >= BEGINNING ? toEpoch(local, zone) - exact : Number.NEGATIVE_INFINITY;
 }
 
-/** A wall-clock time -> seconds since the epoch, by the offsets before and after a change of the clock near it. */
+/** A local time -> seconds since the epoch, by the offsets before and after a clock change near it. */
 function toEpoch(local: number, zone: Zone): number {
   const offsets = [zone(local - DAY), zone(local + DAY)];
   const east = Math.max(...offsets);

@@ -10,38 +10,38 @@ import type { Deletable } from './free-space-policy.ts';
 import { type PruneCandidate, type Pruned, type PruneRequest, planWithExternal } from './prune.ts';
 import type { Decision } from './retention.ts';
 
-/** The VMs of a prune for space, with the snapshots that may go and the file systems that these are in. */
+/** The VMs of a prune for free space, with the snapshots that may be deleted and the file systems that contain them. */
 
-/** A VM that takes part; `fresh` is what this run has taken of it, or in a dry run would. */
+/** A VM to prune; `fresh` is the snapshot that this run has taken, or would take in a dry run. */
 export interface VmToPrune {
   readonly vm: Vm;
   readonly fresh: string | null;
 }
 
-/** A VM that takes part, as the run goes on. */
+/** A VM to prune, with the progress of the run. */
 export interface Entry {
   readonly fresh: string | null;
   vm: Vm;
   plan: readonly Decision<PruneCandidate>[];
-  /** Looked at when its turn had come, which may be long after the start. */
+  /** Whether the VM was read again when its turn came, which may be long after the start. */
   isFreshlyRead: boolean;
-  /** `expected` and `alone` are what was found, and not only what nobody has looked for yet. */
+  /** Whether `expected` and `alone` were measured. */
   isMeasured: boolean;
-  /** By name and file system, what each gives back when all older ones are gone; of an external one, alone. */
+  /** By name and file system, the bytes that each deletion frees after all older ones; for an external snapshot, alone. */
   expected: ReadonlyMap<string, ReadonlyMap<string, number>>;
-  /** By name, what each alone gives back. */
+  /** By name, the bytes that each deletion frees alone. */
   alone: ReadonlyMap<string, number>;
   readonly gone: Decision<PruneCandidate>[];
   readonly done: Pruned[];
   freedBytes: number | null;
   failure: KvmsnapError | null;
-  /** Nothing more can be deleted of it now. */
+  /** Whether no more snapshots of it can be deleted in this run. */
   isClosed: boolean;
-  /** Those of this VM, once the first is begun. */
+  /** The deletions of this VM, once the first has begun. */
   deletions: Deletions | null;
 }
 
-/** A snapshot that may go. */
+/** A snapshot that may be deleted. */
 export interface Choice extends Deletable {
   readonly entry: Entry;
   readonly decision: Decision<PruneCandidate>;
@@ -69,13 +69,13 @@ export async function enter(ctx: Context, { vm, fresh }: VmToPrune, request: Pru
   };
 }
 
-/** Leaves it alone from now on, for that reason. */
+/** Deletes no more snapshots of the VM, for that reason. */
 export function close(entry: Entry, failure: KvmsnapError): void {
   entry.failure = failure;
   entry.isClosed = true;
 }
 
-/** The images that the VM writes to, as far as they are files of this host. */
+/** The images that the VM writes to, if they are files of this host. */
 export function activePaths({ vm: { domain, images } }: Entry): string[] {
   return [...images].flatMap(([target, image]) => {
     if (image.kind === 'seen') return [image.chain[0].path];
@@ -84,15 +84,15 @@ export function activePaths({ vm: { domain, images } }: Entry): string[] {
   });
 }
 
-/** A file that a deletion of the snapshot changes or removes; target null: no disk's. */
+/** A file that a deletion of the snapshot changes or removes; target null: it belongs to no disk. */
 interface Affected {
   readonly target: string | null;
   readonly path: string;
 }
 
 /**
- * The images that hold the snapshot, which under an overlay are others than the active ones; its overlays, with what each is
- * merged into; and its memory.
+ * The images that contain the snapshot (below an overlay they are not the active ones), its overlays, the images into which
+ * these are merged, and its memory file.
  */
 function filesOf({ vm: { images } }: Entry, { snapshot: { report } }: Decision<PruneCandidate>) {
   const disks = (report?.disks ?? []).flatMap(({ target, location, source }): Affected[] => {
@@ -107,13 +107,13 @@ function filesOf({ vm: { images } }: Entry, { snapshot: { report } }: Decision<P
   return [...disks, ...(memory === null ? [] : [{ target: null, path: memory }])];
 }
 
-/** All files that matter: those written to, and those that a deletion would shrink. */
+/** All files that matter: those that the VM writes to, and those that a deletion would shrink. */
 export function allPaths(entry: Entry): string[] {
   const holding = leaving(entry).flatMap((decision) => filesOf(entry, decision).map(({ path }) => path));
   return [...activePaths(entry), ...holding];
 }
 
-/** What no rule keeps and is still there to be tried, oldest first. */
+/** The snapshots that no keep rule keeps and that were not tried yet, oldest first. */
 export const leaving = ({ plan, done }: Entry): Decision<PruneCandidate>[] =>
   plan.filter(
     ({ keep, snapshot }) =>
@@ -127,21 +127,24 @@ export const systemIdsOf = (
   systemsByPath: SystemsByPath,
 ): string[] => filesOf(entry, decision).flatMap(({ path }) => systemsByPath.get(path)?.id ?? []);
 
-/** Whether it is external, and what it frees, or whether there is room for it, cannot be told. */
-export const isUntold = ({ isMeasured, expected }: Entry, { snapshot }: Decision<PruneCandidate>): boolean =>
+/** Whether the snapshot is external, and it is not known what its deletion frees, or whether there is space for its merge. */
+export const isUnmeasurable = (
+  { isMeasured, expected }: Entry,
+  { snapshot }: Decision<PruneCandidate>,
+): boolean =>
   isMeasured &&
   !expected.has(snapshot.name) &&
   snapshot.report !== null &&
   locationOf(snapshot.report) === 'external';
 
-/** Which of its snapshots may go now; none where it is left alone. */
+/** The snapshots of a VM that may be deleted now. */
 export function choicesOf(entry: Entry, systemsByPath: SystemsByPath): Choice[] {
   if (entry.isClosed) return [];
-  const choices = leaving(entry).filter((decision) => !isUntold(entry, decision));
+  const choices = leaving(entry).filter((decision) => !isUnmeasurable(entry, decision));
   let createdAtSeconds = 0;
   return choices.map((decision) => {
     const { name } = decision.snapshot;
-    // as old as those before it at the most: the clock may have been set back (hazard 52)
+    // never older than the snapshots before it: the clock may have been set back (hazard 52)
     createdAtSeconds = Math.max(createdAtSeconds, decision.snapshot.createdAtSeconds);
     const expected = entry.expected.get(name);
     const frees = new Map(
@@ -151,7 +154,7 @@ export function choicesOf(entry: Entry, systemsByPath: SystemsByPath): Choice[] 
   });
 }
 
-/** Notes what each that may go gives back, by the VM's space measured in that order. What is not known is left out. */
+/** Records what each deletion would free, from the measured space of the VM. Snapshots with unknown figures are left out. */
 export function expectFrom(entry: Entry, { snapshots }: VmSpace, systemsByPath: SystemsByPath): void {
   const soFar = new Map<string, number>();
   const costs = new Map(snapshots.map((cost) => [cost.snapshot.name, cost]));
@@ -171,7 +174,7 @@ export function expectFrom(entry: Entry, { snapshots }: VmSpace, systemsByPath: 
   );
 }
 
-/** By file system, what comes back of one inside the images, beyond what those before it (`soFar`, by target) gave. */
+/** By file system, the bytes that the deletion of an internal snapshot frees in addition to the earlier ones (`soFar`, by target). */
 function freedInside(
   entry: Entry,
   decision: Decision<PruneCandidate>,
@@ -190,8 +193,8 @@ function freedInside(
 }
 
 /**
- * The same of an external one: null where that cannot be told, or where the files below grow, before the overlays go, by
- * more than is free.
+ * The same for an external snapshot: null if that is unknown, or if the files below grow by more than is free before the
+ * overlays are removed.
  */
 function freedByMerge(
   entry: Entry,

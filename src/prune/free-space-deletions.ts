@@ -10,7 +10,7 @@ import { nextToGo } from './free-space-policy.ts';
 import { measureAhead, type Run, shortOf } from './free-space-run.ts';
 import { deletionBy, notPruned, planWithExternal } from './prune.ts';
 
-/** The deletions of a prune for free space, one after the other, with what each of them frees. */
+/** The deletions of a prune for free space, one after another, with the bytes that each of them frees. */
 
 export async function deleteAll(
   run: Run,
@@ -52,7 +52,7 @@ async function refresh(run: Run, entry: Entry): Promise<void> {
   }
 }
 
-/** Deletes it, and returns by how many bytes the VM's images have shrunk; null when it failed or that is not known. */
+/** Deletes a snapshot. Returns by how many bytes the VM's images have shrunk; null if it failed or that is unknown. */
 async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<number | null> {
   const { ctx, request, reader } = run;
   const { report } = decision.snapshot;
@@ -62,7 +62,7 @@ async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<n
   let found: UnusedFilesFound;
   try {
     entry.deletions ??= openDeletions(vm, deletionBy(request));
-    ctx.terminal.progress(`${inText(name)} of ${inText(vm.domain.name)}`);
+    ctx.terminal.progress(`deleting ${inText(name)} of ${inText(vm.domain.name)}`);
     const { gone: _, ...others } = await entry.deletions.delete(ctx, name);
     entry.vm = entry.deletions.vm;
     found = others;
@@ -97,16 +97,16 @@ export async function proveAll({ ctx, entries }: Run): Promise<void> {
   }
 }
 
-/** Bytes; less than this may disappear in what a deletion writes itself. */
+/** Bytes; a smaller change may come from what the deletion itself writes. */
 const NOTABLE_BYTES = 1024 * 1024;
 
-const LOOKS = 20;
+const MOST_READS = 20;
 
-const LOOK_MILLISECONDS = 250;
+const READ_MILLISECONDS = 250;
 
 /**
- * The file systems after a deletion. Some (btrfs, ZFS) count freed space seconds later, and no further snapshot may be
- * deleted for that: while much of the expected space is missing, they are read again for a while.
+ * The file systems after a deletion. Some (btrfs, ZFS) count freed space only seconds later, which must not cause another
+ * deletion: while much of the expected space is missing, they are read again for a while.
  */
 async function settle(
   { ctx, reader, systemsByPath }: Run,
@@ -122,13 +122,13 @@ async function settle(
     return system;
   };
   const isGone = entry.done.some((each) => each.name === name && each.failure === null);
-  for (let left = isGone ? LOOKS : 0; ; left--) {
+  for (let left = isGone ? MOST_READS : 0; ; left--) {
     const now = await Promise.all(before.map(readNow));
     const isAwaited = (system: MountedFileSystem, i: number) => {
       const expected = frees.get(system.id) ?? 0;
       return expected >= NOTABLE_BYTES && system.freeBytes - (before[i]?.freeBytes ?? 0) < expected / 2;
     };
     if (left === 0 || ctx.interrupts.pending || !now.some(isAwaited)) return now;
-    await ctx.clock.sleep(LOOK_MILLISECONDS).catch(() => undefined); // the run ends: what is known is told
+    await ctx.clock.sleep(READ_MILLISECONDS).catch(() => undefined); // the run ends: report what is known
   }
 }

@@ -4,9 +4,9 @@ import { humanBytes } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
 import type { SpaceRun } from './free-space-run.ts';
 
-/** What --free-min reached, told to people and to scripts. */
+/** The result of --free-min for people and for scripts. */
 
-/** `/srv: 12.0 GiB of 40.0 GiB free, 10.0 GiB wanted`, of each file system. */
+/** `/srv: 12.0 GiB of 40.0 GiB free, 10.0 GiB wanted`, one line for each file system. */
 export const spaceLines = (space: SpaceRun | null): string[] =>
   (space?.fileSystems ?? []).map(
     ({ mountPoint, freeBytes, sizeBytes, wantedBytes }) =>
@@ -17,14 +17,14 @@ export const spaceLines = (space: SpaceRun | null): string[] =>
 export function spaceDocument(space: SpaceRun | null) {
   if (!space) return null;
   return {
-    // of a VM whose space cannot be told, nobody knows
+    // if the free space of a VM is unknown, the target is not reached
     reached:
       space.fileSystems.every(({ reached }) => reached) && space.vms.every(({ failure }) => failure === null),
     fileSystems: space.fileSystems.map(({ unyielding: _, ...system }) => system),
   };
 }
 
-/** What the run ends with, of what failed and what is too little free. After a signal nobody knows what would have been. */
+/** The failure with which the run ends: a failed deletion, or too little free space. After a signal, the latter is not known. */
 export async function concludeSpace(
   ctx: Context,
   failure: KvmsnapError | null,

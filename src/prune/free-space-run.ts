@@ -16,26 +16,26 @@ import { type FreeMin, isShort } from './free-space-policy.ts';
 import type { PruneCandidate, Pruned, PruneRequest } from './prune.ts';
 import type { Decision } from './retention.ts';
 
-/** The facts of one prune for free space: the request, the VMs, and the file systems of their images. */
+/** The facts of one prune for free space: the request, the VMs, and the file systems with their images. */
 
 export interface SpaceRequest extends PruneRequest {
   readonly freeMin: FreeMin;
 }
 
-/** What became of one VM's snapshots. */
+/** The result for one VM. */
 export interface SpacePruned {
   readonly plan: readonly Decision<PruneCandidate>[];
   readonly done: readonly Pruned[];
-  /** Why nothing more of this VM could be deleted. */
+  /** Why no more snapshots of this VM could be deleted. */
   readonly failure: KvmsnapError | null;
-  /** In a dry run, what is foreseen. */
+  /** In a dry run, what would be freed. */
   readonly freed: Freed;
-  /** In a dry run, what each alone would free, by name. */
+  /** In a dry run, the bytes that each deletion alone would free, by name. */
   readonly alone: ReadonlyMap<string, number>;
   readonly cutShort: boolean;
 }
 
-/** A file system before and after. */
+/** A file system before and after the deletions. */
 export interface SpaceChange {
   readonly mountPoint: string;
   readonly sizeBytes: number;
@@ -53,7 +53,7 @@ export interface SpaceRun {
   readonly fileSystems: readonly SpaceChange[];
 }
 
-/** What reads file systems and images; a test passes one of its own. */
+/** Reads file systems and images; tests pass their own. */
 export interface SpaceReader {
   readonly fileSystemOf: typeof fileSystemOf;
   readonly measure: typeof measureIfPossible;
@@ -92,11 +92,11 @@ export const hasKnownSystem = ({ systemsByPath }: Pick<Run, 'systemsByPath'>, en
 export const unknownSpace = ({ vm: { domain } }: Entry): KvmsnapError =>
   new KvmsnapError(
     'check',
-    `how much is free beside the images of ${inText(domain.name)} cannot be told, so nothing of it was deleted`,
-    { hint: 'they are on no file system of this host, or out of reach for this user' },
+    `cannot determine the free space for the images of ${inText(domain.name)}; none of its snapshots were deleted`,
+    { hint: 'the images are not on a file system of this host, or this user cannot access them' },
   );
 
-/** The file systems that are to have enough: those that the VMs write to. */
+/** The file systems that must have enough free space: those that the VMs write to. */
 export function systemsOf({ entries, systemsByPath }: Run): readonly MountedFileSystem[] {
   const systems = entries.flatMap(activePaths).flatMap((path) => systemsByPath.get(path) ?? []);
   return [...new Map(systems.map((system) => [system.id, system])).values()];
@@ -110,24 +110,24 @@ export const shortOf = ({ unyielding, request }: Run, systems: readonly MountedF
       .map(({ id }) => id),
   );
 
-/** The failure of a run after which too little is free; null when all have enough. */
+/** The failure of a run that left too little free space; null if all file systems have enough. */
 export function shortage(fileSystems: readonly SpaceChange[]): KvmsnapError | null {
   const short = fileSystems.filter(({ reached }) => !reached);
   if (short.length === 0) return null;
   const each = short.map(({ mountPoint, freeBytes, wantedBytes, sizeBytes, unyielding }) => {
     const why = unyielding
-      ? 'deleting gives nothing back there'
-      : 'nothing is left that may be deleted for it';
+      ? 'deleting snapshots frees nothing there'
+      : 'no more snapshots may be deleted for it';
     return {
-      message: `${mountPoint} has ${humanBytes(freeBytes)} of ${humanBytes(sizeBytes)} free, and ${humanBytes(wantedBytes)} are wanted: ${why}`,
-      hint: 'what a rule or a hold keeps is never deleted for space; kvmsnap space VM shows what it costs',
+      message: `${mountPoint} has only ${humanBytes(freeBytes)} of ${humanBytes(sizeBytes)} free instead of ${humanBytes(wantedBytes)}: ${why}`,
+      hint: 'snapshots that a keep rule or a hold keeps are never deleted for space. To see what they cost, use kvmsnap space VM',
       commands: [],
     };
   });
   return KvmsnapError.of('check', null, each);
 }
 
-/** Measures what deletions of this VM would free. Where its images cannot be measured, nothing is expected of them. */
+/** Measures what deletions from this VM would free. If its images cannot be measured, nothing is expected. */
 export async function measureAhead({ ctx, reader, systemsByPath }: Run, entry: Entry): Promise<void> {
   const names = leaving(entry).map(({ snapshot }) => snapshot.name);
   const space = await reader.measure(ctx, entry.vm, names);

@@ -10,7 +10,7 @@ import {
   close,
   type Entry,
   enter,
-  isUntold,
+  isUnmeasurable,
   leaving,
   systemIdsOf,
   type VmToPrune,
@@ -35,11 +35,11 @@ import { deletionBy, notPruned, type PruneCandidate } from './prune.ts';
 import type { Decision } from './retention.ts';
 
 /**
- * A prune of several VMs for free space: of what no rule keeps, the oldest snapshot of all VMs is deleted first, and
- * free space is measured again after each deletion, until every file system of the VMs' images has enough.
+ * A prune of several VMs for free space: of the snapshots that no keep rule keeps, the oldest of all VMs is deleted first,
+ * and the free space is measured again after each deletion, until every file system with images of the VMs has enough.
  */
 
-/** Prunes for space; with `--dry-run` by what is foreseen. A failure stops no other VM, a signal all of them. */
+/** Prunes for free space; a dry run only plans. A failure stops only its own VM, a signal stops all of them. */
 export async function pruneForSpace(
   ctx: Context,
   vmsToPrune: readonly VmToPrune[],
@@ -70,7 +70,8 @@ export async function pruneForSpace(
 }
 
 /**
- * Plans without deleting: measures the images of each VM that could help, and adds up what the deletions would free.
+ * Plans without deleting: measures the images of each VM whose snapshots could help, and adds up what the deletions would
+ * free.
  */
 async function foreseeAll(
   run: Run,
@@ -94,7 +95,7 @@ async function foreseeAll(
   return fileSystems;
 }
 
-/** Notes those that could not be deleted, as the run would find; true: there are some. */
+/** Records the deletions that a rule would refuse; true if there are some. */
 async function refuseSome({ ctx, request, entries }: Run, goes: readonly Choice[]): Promise<boolean> {
   let isAny = false;
   for (const entry of entries) {
@@ -107,8 +108,8 @@ async function refuseSome({ ctx, request, entries }: Run, goes: readonly Choice[
 }
 
 /**
- * The result of one VM. Each snapshot that stays although no keep rule keeps it gets the reason, unless the run ended
- * before it.
+ * The result for one VM. Each snapshot that stays although no keep rule keeps it gets the reason, unless the run ended
+ * before its turn.
  */
 function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePruned {
   const { ctx, systemsByPath, unyielding } = run;
@@ -118,10 +119,10 @@ function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePrun
   const isKnown = hasKnownSystem(run, entry);
   const staying = new Set(cutShort || (entry.isClosed && isKnown) ? [] : leaving(entry));
   const why = (decision: Decision<PruneCandidate>): string => {
-    if (!isKnown) return 'free space not known';
-    if (isUntold(entry, decision)) return 'external, and no room to merge it, or not known what it frees';
+    if (!isKnown) return 'free space unknown';
+    if (isUnmeasurable(entry, decision)) return 'external: no space to merge it, or unknown what it frees';
     const isIn = systemIdsOf(entry, decision, systemsByPath).some((id) => unyielding.has(id));
-    return isIn ? 'deleting gives nothing back' : 'enough free';
+    return isIn ? 'deleting frees nothing' : 'enough free';
   };
   const settled = plan.map((decision) =>
     staying.has(decision) ? { ...decision, keep: true, reasons: [why(decision)] } : decision,
@@ -132,7 +133,7 @@ function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePrun
     failure,
     freed: {
       bytes: freedBytes === null ? null : Math.max(0, freedBytes),
-      // overlays merged one after another free more than each of them alone
+      // overlays that are merged one after another free more than each of them alone
       approximate:
         isActive(vm.domain.state) ||
         gone.some(({ snapshot: { report } }) => report !== null && locationOf(report) === 'external'),

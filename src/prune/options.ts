@@ -12,7 +12,7 @@ const PERIOD_OPTIONS: readonly (readonly [Period, (options: RuleOptions) => numb
   ['yearly', ({ keepYearly }) => keepYearly],
 ];
 
-/** The options of a prune as rules. */
+/** The options of a prune as a request. */
 export function toPruneRequest(options: ScopeOptions): PruneRequest {
   const { label, match, keepLast, keepWithin, keep, allowEmpty, freeMin = null } = options;
   const matchers = keep?.map(matcher);
@@ -32,7 +32,7 @@ export function toPruneRequest(options: ScopeOptions): PruneRequest {
   };
   return {
     scope: { label: label ?? null, matches: match === undefined ? null : matcher(match) },
-    // by itself, room is a rule that keeps nothing: then the newest stays, as with any
+    // --free-min alone counts as a keep rule that keeps nothing, so that the newest snapshot stays, as with any rule
     rules: freeMin === null || hasRules(rules) ? rules : { ...rules, last: 0 },
     freeMin,
     removeUnused: options.leftovers ?? false,

@@ -18,7 +18,7 @@ import type { Zone } from './calendar.ts';
 import type { FreeMin } from './free-space-policy.ts';
 import { type Candidate, type Decision, hasRules, planRetention, type RetentionRules } from './retention.ts';
 
-/** Which snapshots a prune may touch at all: those that carry the label in their name, and those that a pattern names. */
+/** Which snapshots a prune considers: those with the label in their name, and those that match a pattern. */
 export interface PruneScope {
   readonly label: string | null;
   readonly matches: ((name: string) => boolean) | null;
@@ -27,34 +27,34 @@ export interface PruneScope {
 export interface PruneRequest {
   readonly scope: PruneScope;
   readonly rules: RetentionRules;
-  /** What no rule keeps goes only until so much is free; null: at once. */
+  /** Snapshots are deleted only until this much space is free; null: all that no keep rule keeps are deleted. */
   readonly freeMin: FreeMin | null;
-  /** Files that libvirt leaves behind of external snapshots go too. */
+  /** Unused files that libvirt leaves behind are removed too. */
   readonly removeUnused: boolean;
-  /** By UUID, the names that somebody has agreed to lose; absent: nobody was asked, and the rules decide alone. */
+  /** By UUID, the names that a person has agreed to lose; absent: nobody was asked, and the rules alone decide. */
   readonly agreed?: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 /** A snapshot within a prune's scope. */
 export interface PruneCandidate extends Candidate {
-  /** null: the one that this run is about to take, in a dry run. */
+  /** null in a dry run for the snapshot that the run would take. */
   readonly report: SnapshotReport | null;
 }
 
 /** The offset of this process's time zone. */
 const LOCAL_ZONE: Zone = (seconds) => -new Date(seconds * 1000).getTimezoneOffset() * 60;
 
-/** A VM as far as a plan goes. */
+/** The parts of a VM that a plan needs. */
 interface Planned extends Pick<Vm, 'domain' | 'snapshots' | 'current'> {
-  /** null: by libvirt's word alone. */
+  /** null: only libvirt's information is used. */
   readonly images: Images | null;
-  /** What decides whether an external snapshot can go; absent: all of them stay. */
+  /** Decides whether an external snapshot can be deleted; absent: all of them stay. */
   readonly daemonVersion?: DaemonVersion;
   /** As `DeleteFacts` has it. */
   readonly users?: ImageUsers;
 }
 
-/** Decides for every snapshot in the scope. `fresh`: the name of the one that this run has taken, or in a dry run would. */
+/** Decides for every snapshot in the scope. `fresh`: the name of the snapshot that this run has taken, or would take. */
 function planPrune(
   ctx: Context,
   vm: Planned,
@@ -87,11 +87,11 @@ function planPrune(
   return plan.map((decision) =>
     decision.keep || mayGo?.has(decision.snapshot.name)
       ? decision
-      : { ...decision, keep: true, reasons: ['not asked about'] },
+      : { ...decision, keep: true, reasons: ['not agreed to'] },
   );
 }
 
-/** Why no rule takes away what the same run has just taken. */
+/** The reason that keeps the snapshot which the same run has just taken. */
 const FRESH = 'just taken';
 
 function inScope({ label, matches }: PruneScope, name: string): boolean {
@@ -110,13 +110,13 @@ function toCandidate(report: SnapshotReport, vm: Planned): PruneCandidate {
   };
 }
 
-/** Why an external snapshot cannot be deleted as the VM is now; null where it can. */
+/** Why an external snapshot cannot be deleted from the VM as it is now; null if it can. */
 function whyItStays(
   snapshot: SnapshotReport,
   { daemonVersion, images, users = NOBODY, ...vm }: Planned,
 ): string | null {
   if (daemonVersion === undefined) return 'external';
-  // what is free when its turn comes is asked then
+  // free space is checked when its turn comes
   const facts = {
     ...vm,
     snapshot,
@@ -130,8 +130,8 @@ function whyItStays(
 }
 
 /**
- * The same with what an external snapshot is judged by beside its VM: libvirtd's version, where one is in the scope,
- * and what other VMs need, where one would go and `images` are there.
+ * The plan with the facts that the rules about external snapshots need: libvirtd's version, if such a snapshot is in the
+ * scope, and the files that other VMs use, if one would be deleted and `images` are known.
  */
 export async function planWithExternal(
   ctx: Context,
@@ -152,7 +152,7 @@ export async function planWithExternal(
 
 const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
 
-/** A disk that was looked at and lacks the tag: what a rule keeps in its place must not be lost for it. */
+/** Why a snapshot is incomplete: an inspected disk does not contain its tag. It must not displace a complete one that a rule keeps. */
 function unfinished(report: SnapshotReport, images: Images | null): string | null {
   if (report.underWay) return 'under way';
   if (images === null) return null;
@@ -160,13 +160,13 @@ function unfinished(report: SnapshotReport, images: Images | null): string | nul
   return isLacking ? 'not in every disk' : null;
 }
 
-/** What became of one snapshot that was to go. */
+/** The result of one deletion. */
 export interface Pruned extends UnusedFilesFound {
   readonly name: string;
   readonly failure: KvmsnapError | null;
 }
 
-/** One that could not be deleted. */
+/** The result of a failed deletion. */
 export const notPruned = (name: string, failure: KvmsnapError): Pruned => ({
   name,
   failure,
@@ -174,17 +174,17 @@ export const notPruned = (name: string, failure: KvmsnapError): Pruned => ({
   unremoved: [],
 });
 
-/** All that went wrong with it. */
+/** All failures of a deletion. */
 export const pruneFailures = ({ failure, unremoved }: Pruned): readonly KvmsnapError[] =>
   failure ? [failure, ...unremoved] : unremoved;
 
-/** What a prune did, and the names that were put on hold meanwhile, which stay. */
+/** What a prune did, and the names of snapshots that were held meanwhile and stay. */
 export interface PruneDone {
   readonly done: readonly Pruned[];
   readonly held: ReadonlySet<string>;
 }
 
-/** Carries out a plan: oldest first, one at a time. What was put on hold meanwhile stays, and is no failure. */
+/** Carries out a plan: oldest first, one at a time. A snapshot that was held meanwhile stays, which is no failure. */
 export async function prune(
   ctx: Context,
   vm: Vm,
@@ -209,15 +209,12 @@ export const deletionBy = ({ removeUnused }: Pick<PruneRequest, 'removeUnused'>)
   removeUnused,
 });
 
-/** Throws `usage` unless the request says what it is about, and by which rule. */
+/** Throws `usage` unless the request has a scope and a keep rule. */
 export function checkPruneRequest({ scope, rules }: PruneRequest): void {
   if (scope.label === null && scope.matches === null) {
-    throw new KvmsnapError('usage', 'say which snapshots: --label NAME, or --match PATTERN');
+    throw new KvmsnapError('usage', 'prune needs --label NAME or --match PATTERN');
   }
   if (!hasRules(rules)) {
-    throw new KvmsnapError(
-      'usage',
-      'say what to keep: --keep-last, --keep-daily, ... or --free-min (without a rule nothing is ever deleted)',
-    );
+    throw new KvmsnapError('usage', 'prune needs a keep rule (--keep-last, --keep-daily, ...) or --free-min');
   }
 }

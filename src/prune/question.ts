@@ -14,16 +14,16 @@ import { readAllSnapshots, readSelection } from '../vm/select.ts';
 import { deletionBy, type PruneCandidate, type PruneRequest, planWithExternal } from './prune.ts';
 import type { Decision } from './retention.ts';
 
-/** The plan of a prune, which a person agrees to before it is carried out. */
+/** The question before a prune, with its plan. */
 
 interface Planned {
   readonly vm: Vm;
   readonly plan: readonly Decision<PruneCandidate>[];
-  /** What a rule is against: the run tries it, and says why it stays. */
+  /** Deletions that a rule refuses: the run tries them, and prints why they failed. */
   readonly refused: readonly RefusedDeletion[];
 }
 
-/** By UUID, the names that may go. */
+/** By UUID, the names that may be deleted. */
 export type Agreed = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** Shows the plan and asks; returns what was agreed to. Throws `declined`. */
@@ -41,7 +41,7 @@ export async function agreeToPrune(
   );
 }
 
-/** The plans of all VMs that can be read; what is wrong with another one, the prune itself will say. */
+/** The plans of all VMs that can be read; the prune itself reports the others. */
 async function planAll(ctx: Context, selection: Selection, request: PruneRequest): Promise<Planned[]> {
   const selected = await readSelection(ctx, selection);
   const known = await readAllSnapshots(ctx, selected);
@@ -67,7 +67,7 @@ function tellPrune(ctx: Context, all: readonly Planned[], request: PruneRequest)
   return {
     consequences: going.map(
       ({ each, snapshot }) =>
-        `${each.vm.domain.name} loses ${inText(snapshot.name)} of ${localTime(snapshot.createdAtSeconds)}`,
+        `${inText(each.vm.domain.name)} loses ${inText(snapshot.name)}, taken ${localTime(snapshot.createdAtSeconds)}`,
     ),
     question: going.length === 0 ? null : () => questionOf(ctx, all, request),
   };
@@ -82,9 +82,9 @@ async function questionOf(
   const losing = all.filter((each) => goingOf(each).length > 0);
   const lines = losing.flatMap((each) =>
     goingOf(each).map(({ snapshot: { name, createdAtSeconds, report } }) => {
-      const said = report?.description ? `: ${report.description.split('\n')[0]}` : '';
+      const purpose = report?.description ? `: ${report.description.split('\n')[0]}` : '';
       const age = humanSpan(now - createdAtSeconds);
-      return `${each.vm.domain.name}: ${inText(name)} of ${localTime(createdAtSeconds)}, ${age} ago${said}`;
+      return `${each.vm.domain.name}: ${inText(name)}, taken ${localTime(createdAtSeconds)}, ${age} ago${purpose}`;
     }),
   );
   const held = all.flatMap(({ vm, plan }) =>
@@ -93,24 +93,24 @@ async function questionOf(
       .map(({ snapshot }) => `${vm.domain.name}: ${inText(snapshot.name)} is held and stays`),
   );
   const refused = all.flatMap((each) =>
-    each.refused.map(({ failure }) => `${each.vm.domain.name}: stays: ${failure.message}`),
+    each.refused.map(({ failure }) => `${each.vm.domain.name}: not deleted: ${failure.message}`),
   );
   const freed = freedLines(true, await foresee(ctx, losing));
   const total = losing.reduce((sum, { vm }) => sum + vm.snapshots.length, 0);
   const count = `${lines.length} of ${total} snapshots of ${losing.length} ${losing.length === 1 ? 'VM' : 'VMs'}`;
   const frees = freed.map((line) => `, which ${line}`).join('');
-  const until = freeMin === null ? '' : ', the oldest first, and only until enough is free';
+  const until = freeMin === null ? '' : ', the oldest first, until enough space is free';
   return {
     details: [...fold(lines), ...fold(held), ...fold(refused)],
-    asks: `Delete ${freeMin === null ? '' : 'up to '}${count}${frees}${until}${removeUnused ? ', with the files that nothing uses then' : ''}?`,
+    asks: `Delete ${freeMin === null ? '' : 'up to '}${count}${frees}${until}${removeUnused ? ', and remove the files that nothing uses afterwards' : ''}?`,
   };
 }
 
-/** A person who is to be asked does not wait longer for all the figures. */
-const PATIENCE_MILLISECONDS = 5000;
+/** The question is not delayed longer than this for the figures. */
+const MOST_MILLISECONDS = 5000;
 
 async function foresee(ctx: Context, losing: readonly Planned[]): Promise<FreedOf[]> {
-  const until = ctx.clock.now() + PATIENCE_MILLISECONDS;
+  const until = ctx.clock.now() + MOST_MILLISECONDS;
   const each: FreedOf[] = [];
   for (const planned of losing) {
     const names = goingOf(planned).map(({ snapshot }) => snapshot.name);

@@ -48,17 +48,17 @@ import {
 import { agreeToPrune } from './question.ts';
 import type { Decision } from './retention.ts';
 
-/** What a prune did to one VM, or in a dry run would do. */
+/** What a prune did to one VM, or would do in a dry run. */
 export interface PruneResult {
   readonly rows: readonly PruneRow[];
-  /** In a dry run, what is foreseen. */
+  /** In a dry run, what would be freed. */
   readonly freed: Freed;
   readonly unusedFiles: readonly UnusedFile[];
 }
 
 /**
- * `prune`: plans for every VM, says why, and deletes what no rule keeps, once a person, where there is one, has agreed to
- * the plan. Goes on after a failure.
+ * `prune`: plans for every VM, shows the reasons, asks on a terminal, and deletes the snapshots that no keep rule keeps.
+ * Continues after a failure.
  */
 export async function pruneVms(ctx: Context, words: readonly string[], options: PruneOptions): Promise<void> {
   const rules = toPruneRequest(options);
@@ -73,7 +73,7 @@ export async function pruneVms(ctx: Context, words: readonly string[], options: 
   const { freeMin } = request;
   if (freeMin !== null) {
     const looked = await forEachDomain(ctx, selected, run, async (ctx, reading) =>
-      lookedAt(ctx, await assembleVm(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS)),
+      readable(ctx, await assembleVm(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS)),
     );
     const vmsToPrune = looked.map(({ value }) => value && { vm: value, fresh: null });
     const { results, space } = await pruneTogether(ctx, looked, vmsToPrune, { ...request, freeMin });
@@ -87,28 +87,31 @@ export async function pruneVms(ctx: Context, words: readonly string[], options: 
   await report(ctx, results, selected.single, null);
 }
 
-/** A slip in a label prunes nothing, night after night. */
+/** Prints a note if no snapshot is in the scope: a mistyped label would prune nothing, night after night. */
 function noteNone(
   ctx: Context,
   results: readonly DomainOutcome<PruneResult>[],
   { scope: { label, matches } }: PruneRequest,
 ): void {
   if (!results.every(({ value }) => value?.rows.length === 0)) return;
-  const ways = [...(label === null ? [] : [`carries the label '${label}'`]), ...(matches ? ['matches'] : [])];
+  const ways = [
+    ...(label === null ? [] : [`has the label '${label}'`]),
+    ...(matches ? ['matches the pattern'] : []),
+  ];
   ctx.terminal.note(`note: nothing to prune: no snapshot of ${whose(results)} ${ways.join(' or ')}`);
 }
 
 const whose = ([first, ...others]: readonly DomainOutcome<unknown>[]): string =>
   first && others.length === 0 ? inText(first.vm.name) : 'these VMs';
 
-function lookedAt(ctx: Context, vm: Vm): ActionResult<Vm> {
+function readable(ctx: Context, vm: Vm): ActionResult<Vm> {
   requireAllRead(ctx, vm, `prune ${inText(vm.domain.name)}`);
   return { value: vm, failures: [], succeeded: 0 };
 }
 
 /**
- * Prunes for space over the VMs that contend, and leaves the results of the others as they are. Of each, what is in
- * `before` has been done already.
+ * Prunes the VMs in `vmsToPrune` for free space, and leaves the results of the others as they are. `before`: the results so
+ * far.
  */
 export async function pruneTogether(
   ctx: Context,
@@ -146,8 +149,8 @@ function actionResultOf(ctx: Context, vm: string, pruned: SpacePruned): ActionRe
 }
 
 /**
- * Plans by what was read of all VMs at once; what libvirt's word alone would delete is decided again by a look at the
- * disks and, unless it is a dry run, by a new one at the VM, whose turn may come late.
+ * Plans from what was read of all VMs at once. If that plan deletes something, the disks are inspected and, unless it is a
+ * dry run, the VM is read again, because its turn may come late; then the plan is made again.
  */
 async function pruneFound(
   ctx: Context,
@@ -164,7 +167,7 @@ async function pruneFound(
   return pruneVm(ctx, vm, request);
 }
 
-/** Plans for one VM and, unless it is a dry run, carries out. `fresh`: what the same run took. */
+/** Plans for one VM and, unless it is a dry run, carries out the plan. `fresh`: the snapshot that the same run has taken. */
 export async function pruneVm(
   ctx: Context,
   vm: Vm,
@@ -195,7 +198,7 @@ export async function pruneVm(
   };
 }
 
-/** What the run would do: what a rule is against fails there too, and so it does here. */
+/** What the run would do; a deletion that a rule refuses counts as failed, as it would in the run. */
 async function foreseen(
   ctx: Context,
   vm: Vm,
@@ -303,7 +306,7 @@ async function report(
   if (end) throw end;
 }
 
-/** What came back, where anything was to go. */
+/** The freed bytes of one VM; null if nothing was to be deleted. */
 export const freedOf = (vm: ResultName, pruned: PruneResult | null): FreedOf => ({
   vm,
   freed: pruned?.rows.some(({ decision }) => !decision.keep) ? pruned.freed : null,

@@ -5,52 +5,52 @@ import { before, type Period, periodKey, periodName, type Zone } from './calenda
 /**
  * Which snapshots of one VM a prune keeps. A pure function of the snapshots, the rules, the time and its zone.
  *
- * Rules are OR-ed: one reason is enough to stay. Of a period its newest snapshot is kept, and only periods that have a
- * snapshot count, so that a VM that was not there for a month does not lose its history. What is dated in the
- * future is kept and counts nowhere; what is not whole likewise: one still being taken may vanish again, and one that a
- * disk lacks is nothing to go back to.
+ * One reason is enough to keep a snapshot. The newest snapshot of each period is kept, and only periods with a snapshot
+ * count, so that a VM that was away for a month does not lose its history. A snapshot dated in the future is kept and
+ * counts in no period. So is an incomplete one: a snapshot that is still being taken may vanish again, and one that is
+ * missing on a disk cannot be reverted to.
  */
 
-/** One snapshot, as far as a prune is concerned. */
+/** A snapshot with the properties that decide about it. */
 export interface Candidate {
   readonly name: string;
   /** Seconds since the epoch. */
   readonly createdAtSeconds: number;
   /**
-   * Its place among all snapshots of the VM, parents before their children; absent: by its time. Where the clock was set back,
-   * a child is dated before its parent, and is the newer one all the same (hazard 52).
+   * Its position among all snapshots of the VM, parents before their children; absent: by its time. If the clock was set
+   * back, a child is dated before its parent but is still the newer one (hazard 52).
    */
   readonly place?: number;
-  /** Protected by the user. It counts for the rules like any other. */
+  /** Held by the user. It counts for the keep rules like any other. */
   readonly held: boolean;
-  /** Why it is not whole: still being written, or not in every disk; null when it is. */
+  /** Why it is incomplete: still being taken, or not on every disk; null if it is complete. */
   readonly unfinished: string | null;
-  /** Why this libvirt would refuse to delete it; null when it would not. */
+  /** Why this libvirt would refuse to delete it; null if it would not. */
   readonly undeletable: string | null;
 }
 
-/** A rule that was not given is absent; 0 is a rule that keeps nothing. */
+/** The keep rules; a rule that was not given is absent, and 0 is a rule that keeps nothing. */
 export interface RetentionRules {
   readonly last?: number;
   readonly periods: Readonly<Partial<Record<Period, number>>>;
-  /** Keep what is younger than this, counted back from the newest snapshot and not from now. */
+  /** Keep snapshots younger than this, counted back from the newest snapshot and not from now. */
   readonly within?: Span;
-  /** Keep the names that this says yes to. */
+  /** Keep the names for which this returns true. */
   readonly matching?: (name: string) => boolean;
-  /** Do not keep the newest one whatever the rules say. */
+  /** Whether even the newest snapshot may be deleted. */
   readonly allowEmpty: boolean;
 }
 
 export interface Decision<C extends Candidate> {
   readonly snapshot: C;
   readonly keep: boolean;
-  /** Why it stays; empty when it goes. */
+  /** Why it is kept; empty if it is deleted. */
   readonly reasons: readonly string[];
 }
 
 const PERIODS: readonly Period[] = ['hourly', 'daily', 'weekly', 'monthly', 'yearly'];
 
-/** True when some rule is given. Without any, nothing is ever deleted. */
+/** Whether there is any keep rule. Without one, nothing is ever deleted. */
 export function hasRules({ last, periods, within, matching }: RetentionRules): boolean {
   return (
     last !== undefined ||
@@ -60,14 +60,14 @@ export function hasRules({ last, periods, within, matching }: RetentionRules): b
   );
 }
 
-/** A decision being made: reasons are still added. It is not copied in the end, which ten thousand would notice. */
+/** A decision in the making, to which reasons are still added. It is not copied in the end, because of plans with thousands of snapshots. */
 interface Draft<C> {
   readonly snapshot: C;
   keep: boolean;
   readonly reasons: string[];
 }
 
-/** Decides for every snapshot, oldest first: by their places in the tree, else by time, and those of one second by name. */
+/** Decides for every snapshot, oldest first: by position in the tree, else by time, and those of the same second by name. */
 export function planRetention<C extends Candidate>(
   snapshots: readonly C[],
   rules: RetentionRules,
@@ -113,8 +113,8 @@ function keepWithin<C extends Candidate>(
 ): void {
   const newest = newestFirst[0]?.snapshot;
   if (!within || !newest) return;
-  // of a clock that was set back, the youngest date may be an older one's, and then more is kept
-  // The newest is younger than any span, also where a zone skipped the day that the span goes back over.
+  // If the clock was set back, an older snapshot may have the latest date; then more is kept.
+  // The newest is younger than any span, also if a zone skipped the day that the span goes back over.
   const edge = Math.min(before(newest.createdAtSeconds, within, zone), newest.createdAtSeconds - 1);
   for (const { snapshot, reasons } of newestFirst) {
     if (snapshot.createdAtSeconds > edge) reasons.push('within');
@@ -127,7 +127,7 @@ function keepPeriods<C extends Candidate>(
   zone: Zone,
 ): void {
   if (Object.keys(periods).length === 0) return;
-  // The newest of a week, month or year is the newest of its day: the others need not be looked at again.
+  // The newest of a week, month or year is the newest of its day, so the others need not be considered again.
   const days = [...newestOfEach('daily', newestFirst, zone)];
   for (const period of PERIODS) {
     let left = periods[period] ?? 0;
@@ -143,13 +143,13 @@ function keepPeriods<C extends Candidate>(
   }
 }
 
-/** The newest snapshot of each period that has one, from the last period back. */
+/** The newest snapshot of each period that has one, from the last period backwards. */
 function* newestOfEach<C extends Candidate>(
   period: Period,
   newestFirst: readonly Draft<C>[],
   zone: Zone,
 ): Generator<Draft<C>> {
-  // A set, since a zone that changes its clocks a minute past midnight returns to the day before.
+  // A set, because a zone that sets its clocks back a minute past midnight returns to the day before.
   const seen = new Set<string>();
   for (const draft of newestFirst) {
     const key = periodKey(period, draft.snapshot.createdAtSeconds, zone);
@@ -159,7 +159,7 @@ function* newestOfEach<C extends Candidate>(
   }
 }
 
-/** The guard: a prune never takes the last one that can be reverted to. */
+/** Keeps the newest snapshot that can be reverted to, unless the user allows deleting it. */
 function keepNewest<C extends Candidate>(
   [newest]: readonly Draft<C>[],
   { allowEmpty }: RetentionRules,
@@ -167,7 +167,7 @@ function keepNewest<C extends Candidate>(
   if (newest?.reasons.length === 0 && !allowEmpty) newest.reasons.push('newest');
 }
 
-/** The snapshots that these rules may keep at one time; what they keep by time or name is not counted. */
+/** How many snapshots these rules may keep at one time; those kept by age or name are not counted. */
 export function mostKept({ last = 0, periods }: RetentionRules): number {
   return Object.values(periods).reduce((sum, count) => sum + (count ?? 0), last);
 }

@@ -55,7 +55,7 @@ export interface ScopeOptions extends RuleOptions {
   readonly match?: string | undefined;
 }
 
-/** A label that names of snapshots can begin with. */
+/** Parses a label, with which names of snapshots can begin. Throws for any other text. */
 export function parseLabel(text: string): string {
   const problem = labelProblem(text);
   if (problem !== null) throw unfit(`It cannot be used as a label: ${problem}.`);

@@ -65,7 +65,7 @@ export async function chooseSnapshots(
   const { name: vm } = reading.domain;
   const { snapshots } = await readSnapshots(ctx.virsh, { ...reading.domain, names: reading.snapshotNames });
   const rows = reportOn(reading, snapshots, null).map((snapshot, i): Row => ({ number: i + 1, snapshot }));
-  if (rows.length === 0) throw new KvmsnapError('not-found', `the VM ${inText(vm)} has no snapshots`);
+  if (rows.length === 0) throw new KvmsnapError('not-found', `VM ${inText(vm)} has no snapshots`);
   const names = rows.map(({ snapshot }) => snapshot.name);
   const { columns, ascii } = ctx.terminal.err;
   const canvas = { isTerminal: true, columns, ascii, now: ctx.clock.now() / 1000 };

@@ -4,25 +4,25 @@ import type { Context } from './context.ts';
 import { retryWhileBusy, withNotesOnce } from './retry-while-busy.ts';
 
 /**
- * The middle of every action that loses something: load, plan, apply the rules, ask, load again and compare. What was
- * consented to is what is done: a consequence that has changed is asked about anew, or refused where nobody can be asked.
+ * Asks for consent before an action that loses something: load, plan, apply the rules, ask, load again and compare. If a
+ * consequence has changed since the consent, kvmsnap asks again, or refuses if nobody can be asked.
  */
 
 export interface Action<Plan> {
-  /** Looks at everything as it is now; throws whatever makes the action impossible. */
+  /** Reads everything as it is now; throws what makes the action impossible. */
   load(ctx: Context): Promise<Plan>;
   tell(plan: Plan): Told;
-  /** In a script too, it takes `--yes`. */
+  /** Whether also a script needs `--yes`. */
   readonly mustConsent?: boolean;
-  /** A plan that is not carried out. */
+  /** Cleans up after a plan that is not carried out. */
   discard?(plan: Plan): Promise<void>;
 }
 
 /** What a plan means for the user. */
 export interface Told {
-  /** What consent is given to, one thing each, in words that change only when the thing does. */
+  /** What consent is given to, one sentence each, which changes only if its content does. */
   readonly consequences: readonly string[];
-  /** What a script is told on stderr. */
+  /** What is printed on stderr in a script. */
   readonly notes?: readonly string[];
   /** null: nothing is lost, and nobody is asked. */
   readonly question: (() => Promise<Question>) | null;
@@ -32,21 +32,21 @@ export interface Consent<Plan> {
   /** As it was when consent was given. */
   readonly plan: Plan;
   /**
-   * The plan as it is now, after a wait or a write of our own. Asks anew, or throws `check`, when it does more than consent
-   * was given to. `done` says what was done so far.
+   * The plan as it is now, after a wait or a write of our own. If it does more than consent was given to, asks again or throws
+   * `check`. `done` says what was done so far.
    */
   renew(ctx: Context, done?: string): Promise<Plan>;
 }
 
 const NOTHING_DONE = 'nothing was changed';
 
-/** Whether somebody is asked, or in a script `--yes` is missing. */
+/** Whether a question is needed: on a terminal, or in a script if `--yes` is required and missing. */
 export const isAsked = ({ settings, terminal }: Context, mustConsent: boolean): boolean =>
   !settings.yes && !settings.dryRun && (terminal.hasPerson || mustConsent);
 
 /**
- * Loads (unless it is loaded already: `first`), asks, and after the answer loads again until what was answered is what would
- * be done. Throws `declined`, or what makes the action impossible.
+ * Loads the plan (unless `first` has it), asks, and loads again after the answer, until the answer fits the plan. Throws
+ * `declined`, or what makes the action impossible.
  */
 export async function seekConsent<Plan>(
   outer: Context,
@@ -68,16 +68,16 @@ export async function seekConsent<Plan>(
   return standing.consent;
 }
 
-/** Consent to `agreed`, which was given before; to be renewed. */
+/** The consent that was given to `agreed` before, which can be renewed. */
 export const standingConsent = <Plan>(ctx: Context, action: Action<Plan>, agreed: Plan): Consent<Plan> =>
   follow(withNotesOnce(ctx), action, agreed).consent;
 
-/** A plan as it changes, and what was told of it. */
+/** A plan that may change, with what the user was told about it. */
 function follow<Plan>(ctx: Context, action: Action<Plan>, first: Plan) {
   let plan = first;
   let told = action.tell(plan);
 
-  /** Takes over what is so now; returns how it differs from what was told. */
+  /** Loads the plan again; returns how it differs from what the user was told. */
   const update = async (ctx: Context): Promise<Changes> => {
     const now = await action.load(ctx);
     if (now !== plan) await action.discard?.(plan);
@@ -112,7 +112,7 @@ function follow<Plan>(ctx: Context, action: Action<Plan>, first: Plan) {
   return { consent, ask, told: () => told };
 }
 
-/** Throws `check` when something is lost now that was not to be lost before, and nobody can be asked. */
+/** Throws `check` if the action would now lose more than before, and nobody can be asked. */
 export function requireNothingNew(before: readonly string[], now: readonly string[]): void {
   refuseNew(
     now.filter((line) => !before.includes(line)),
@@ -124,14 +124,14 @@ function refuseNew(come: readonly string[], done: string): void {
   if (come.length === 0) return;
   throw new KvmsnapError(
     'check',
-    `it would do something else now than at the start: ${come.join('; ')}; ${done}`,
+    `the command would now do more than when it started: ${come.join('; ')}; ${done}`,
     {
-      hint: 'run the same command again if you want that too',
+      hint: 'run the same command again if you want that',
     },
   );
 }
 
-/** The answer is yes, or it throws `declined`. */
+/** Asks; throws `declined` unless the answer is yes. */
 async function confirm(ctx: Context, question: Question, changes: Changes, done: string): Promise<void> {
   const { asks, steps = [] } = question;
   if (!ctx.terminal.hasPerson) {
@@ -139,7 +139,7 @@ async function confirm(ctx: Context, question: Question, changes: Changes, done:
     throw new KvmsnapError(
       'declined',
       `confirmation is needed, but this is not a terminal; ${done}: ${asks}`,
-      { hint: 'run it again with --yes' },
+      { hint: 'run the command again with --yes' },
     );
   }
   const text = questionText(question, changes);

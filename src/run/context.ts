@@ -10,7 +10,7 @@ import { createVirsh, type Virsh } from '../libvirt/virsh.ts';
 import type { RunQemuImg } from '../qemu/qemu-img.ts';
 import { type KnownVms, nothingKnown } from '../sharing/known-vms.ts';
 
-/** What every command takes beside its own arguments: the global options. */
+/** The global options, which every command has. */
 export interface Settings {
   /** null: whatever virsh itself would connect to. */
   readonly connect: string | null;
@@ -21,49 +21,49 @@ export interface Settings {
   readonly verbose: boolean;
   /** Connects as `virsh -r` does, and changes nothing. */
   readonly readonly: boolean;
-  /** Seconds for the whole run; null for no limit (reads have one of their own). */
+  /** Seconds for the whole run; null for no limit (reads have their own limit). */
   readonly timeout: number | null;
-  /** Seconds to try again for, while another job holds a VM. */
+  /** Seconds during which a command is tried again while another job holds a VM. */
   readonly wait: number;
-  /** Nothing is printed when all went well. */
+  /** Print nothing if the command succeeds. */
   readonly silent: boolean;
 }
 
 export type OutputFormat = 'table' | 'json' | 'csv' | 'name';
 
-/** All that a command may touch. */
+/** Everything through which a command reaches the outside. */
 export interface Context {
   readonly settings: Settings;
   readonly virsh: Virsh;
-  /** Another virsh, for a URI that is no setting; its reads end after so many seconds. */
+  /** Another virsh, for a URI that is not in the settings; its reads are limited to that many seconds. */
   connect(uri: string | null, readLimitSeconds: number): Virsh;
   readonly qemuImg: RunQemuImg;
-  /** The same for what changes an image; it is never killed. */
+  /** The same for commands that change an image; they are never killed. */
   readonly changeImage: RunQemuImg;
   /** The files of the host on which virsh runs. */
   readonly files: HostFiles;
   readonly terminal: Terminal;
   readonly clock: Clock;
-  /** The files that kvmsnap keeps, of the user who runs it. */
+  /** The files that kvmsnap keeps for the user who runs it. */
   readonly stateFiles: StateFiles;
   readonly interrupts: Interrupts;
   /** The VMs of the host, as this run has read them. */
   readonly known: KnownVms;
-  /** What this run has noted already and says once: keys of those who say it, with the UUID of the VM. */
+  /** Keys of the notes that this run has printed already and prints only once: their origin and the UUID of the VM. */
   readonly noted: Set<string>;
 }
 
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
-  /** Waits; ends early, by throwing, when the run is to stop. */
+  /** Waits; throws earlier if the run is to stop. */
   sleep(milliseconds: number): Promise<void>;
 }
 
 /** Longer than the 30 s that libvirtd waits for a VM's lock before it answers "busy". */
 const READ_LIMIT_SECONDS = 45;
 
-/** A batch is 800 snapshots at most, of some 10 KB each; a string of Node.js holds twice as much. */
+/** A batch has at most 800 snapshots of some 10 KB each; a string in Node.js can be twice as long. */
 const MOST_BYTES = 256 * 1024 * 1024;
 
 /** The real context of one run. */

@@ -2,9 +2,9 @@ import { type ErrorFinding, KvmsnapError } from '../errors.ts';
 import { commandsOf, type Finding, type RuledFinding } from '../model/rule.ts';
 import type { Context } from './context.ts';
 
-/** Ends what the rules are against, before anything is touched. */
+/** Refuses an action because of findings, before anything is changed. */
 
-/** Prints the warnings, and throws `check` for what refuses. `force` overrides the advisory checks (`overridable`) only. */
+/** Prints the warnings, and throws `check` for findings that refuse. `force` overrides only advisory checks (`overridable`). */
 export function refuseOn(ctx: Context, what: string, ruled: readonly RuledFinding[], force: boolean): void {
   const findings = ruled.map((finding) => withConnection(ctx, finding));
   const refusing = findings.filter(
@@ -19,14 +19,14 @@ export function refuseOn(ctx: Context, what: string, ruled: readonly RuledFindin
   });
 }
 
-/** A finding as an error tells it. */
+/** A finding as a part of an error. */
 export const toErrorFinding = (finding: Finding): ErrorFinding => ({
   message: finding.what,
   hint: finding.hint ?? null,
   commands: commandsOf(finding),
 });
 
-/** The rules know nothing of connections: their commands get the one that this run uses. */
+/** The finding with the connection of this run in its commands, which the rules do not know. */
 export function withConnection<F extends Finding>(ctx: Context, finding: F): F {
   const connection = ctx.virsh.line([]).replace(/^virsh/, '');
   const connected = (command: string) =>

@@ -1,6 +1,6 @@
 import { type Column, type Section, section, type Value } from '../output/view.ts';
 
-/** What is said of one thing, a line each. */
+/** One fact about a thing, with its label. */
 export interface Fact {
   readonly label: string;
   readonly value: Value;

@@ -8,18 +8,18 @@ import { humanSpan } from '../output/format.ts';
 import type { Target, Targets } from '../vm/select.ts';
 import type { Context } from './context.ts';
 
-/** One thing done to each of several VMs: what goes wrong with one stops no other, and none is passed over unsaid. */
+/** Runs an action on each of several VMs: a failure of one does not stop the others, and each skipped one is reported. */
 
-/** `planned`: a dry run found nothing against it. */
+/** `planned`: a dry run found that it would work. */
 export type Outcome = 'done' | 'planned' | 'failed' | 'skipped' | 'not reached';
 
 /** What was done to one VM. */
 export interface ActionResult<T> {
   readonly value: T;
-  /** The parts of it that failed, such as single deletions, and how many went well. */
+  /** The parts of it that failed, such as single deletions, and how many succeeded. */
   readonly failures: readonly KvmsnapError[];
   readonly succeeded: number;
-  /** A signal came before it was through. */
+  /** Whether a signal came before it was finished. */
   readonly cutShort?: boolean;
 }
 
@@ -28,7 +28,7 @@ export type ResultName = Target['vm'];
 
 export interface DomainOutcome<T> {
   readonly vm: ResultName;
-  /** As it was read at first; null when it could not be. */
+  /** The state as it was first read; null if the VM could not be read. */
   readonly state: DomainState | null;
   readonly outcome: Outcome;
   /** null unless something was done. */
@@ -41,13 +41,13 @@ export interface DomainOutcome<T> {
 export interface RunOptions {
   /** How many VMs at once. */
   readonly jobs: number;
-  /** What a VM that was not called by its own name is passed over for, instead of failing. */
+  /** The failures for which a VM that was not named explicitly is skipped. */
   readonly skips: (failure: KvmsnapError) => boolean;
 }
 
 /**
- * Does it to each VM, in their order, some at a time. A signal lets those under way come to their end, and the rest is
- * not reached. Throws only what is no KvmsnapError.
+ * Runs the action on each VM, in their order, some at a time. After a signal, the running ones finish and the others are not
+ * reached. Throws only errors that are not a KvmsnapError.
  */
 export async function forEachDomain<T>(
   ctx: Context,
@@ -90,7 +90,7 @@ async function doTo<T>(
     return resultOf(ctx, before, await act(ctx, target.reading));
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
-    // the signal met it while it was only looked at
+    // the signal came while the VM was only being read
     if (error === ctx.interrupts.pending) return before;
     const outcome = !target.named && skips(error) ? 'skipped' : 'failed';
     return { ...before, outcome, failures: [error] };
@@ -108,8 +108,8 @@ export function resultOf<T>(
 }
 
 /**
- * Throws what went wrong with one VM that was called by its own name, and to which nothing was done: then there is
- * nothing to show.
+ * Throws the failure of a single VM that was named explicitly if nothing was done to it, because then there is no result to
+ * show.
  */
 export function throwIfNothingDone(
   { interrupts }: Context,
@@ -119,7 +119,7 @@ export function throwIfNothingDone(
   if (single && !first?.value) throw first?.failures[0] ?? interrupts.pending;
 }
 
-/** The failure that the whole run ends with; null when all went well. Says each failure, and who was passed over, before. */
+/** The failure with which the whole run ends; null if it succeeded. Before, prints each failure and each skipped VM. */
 export function concludeDomains(
   ctx: Context,
   results: readonly DomainOutcome<unknown>[],
@@ -143,11 +143,11 @@ export function concludeDomains(
       succeeded,
       `${failures.length} of ${failures.length + succeeded} ${parts} failed`,
     );
-  // nothing done at all is no success, whatever the reason
+  // a run that did nothing at all is no success, whatever the reason
   const countSkips = strict || succeeded + having('failed').length === 0;
   const bad = countSkips ? having('failed', 'skipped') : having('failed');
   const conclusion = bad.length === 0 ? null : combineFailures(bad.map(whole), succeeded, summary(results));
-  // a JSON document holds them all
+  // a JSON document contains all of them
   if (ctx.settings.output === 'json') return conclusion;
   const isTable = ctx.settings.output === 'table' && ctx.terminal.isOneStream;
   const isRow = (failure: KvmsnapError) => isTable && inTable(failure);
@@ -173,7 +173,7 @@ function noteSkips(ctx: Context, results: Results, isRow: (failure: KvmsnapError
       ctx.terminal.note(`skipped ${inText(vm.name)}: ${failures.map(({ message }) => message).join('; ')}`);
 }
 
-/** Says whom a signal left out, and whom it cut short. */
+/** Prints which VMs were not reached after a signal, and which were not finished. */
 function noteEnded(ctx: Context, ended: readonly DomainOutcome<unknown>[]): void {
   const notes = {
     'not reached': ended.filter(({ value }) => value === null),
@@ -195,7 +195,7 @@ function summary(results: readonly DomainOutcome<unknown>[]): string {
     .join(', ');
 }
 
-/** Says a failure with what fixes it, and whose it is where its message does not. */
+/** Prints a failure with its hints, and the name of the VM if the message does not have it. */
 function noteFailure(ctx: Context, { name }: ResultName, failure: KvmsnapError): void {
   const named = mentions(failure.message, name) ? failure : failure.prefixed(`${name}: `);
   ctx.terminal.note(describeError(named, { json: false, level: 0 }).trimEnd());
@@ -203,7 +203,7 @@ function noteFailure(ctx: Context, { name }: ResultName, failure: KvmsnapError):
 
 const TICK_MILLISECONDS = 250;
 
-/** One line for all VMs: how many are done, for how long, and what is done to one of those under way. */
+/** The progress line for all VMs: how many are finished, the elapsed time, and what happens to one that is running. */
 function trackDomains(ctx: Context, total: number) {
   const started = ctx.clock.now();
   const underWay = new Map<string, string>();

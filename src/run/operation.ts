@@ -13,29 +13,29 @@ import type { WriteEnd } from './write.ts';
  *
  *     load -> settled? -> rules -> [dry run: plan] -> consent -> backup -> load again, compare -> prepare -> write -> verify -> residue
  *
- * A verb describes its change as an `Operation`, one member a step, and `operate` takes the steps in this order. A step that
- * a change does not need is `skip(why)`. What was consented to is what is done: after a question, a wait for a busy VM or a
- * backup, everything is loaded and checked again, and a consequence that has come since asks anew, or refuses in a script.
+ * A verb describes its change as an `Operation` with one member for each step, and `operate` takes the steps in this order.
+ * A step that a change does not need is `skip(why)`. After a question, a wait for a busy VM or a backup, everything is loaded
+ * and checked again; if there is a new consequence, the user is asked again, and a script refuses.
  */
 export interface Operation<Facts, Seen, Done, Plan, End = WriteEnd> {
   /**
-   * Looks at everything as it is now, and works out what is to be done. Throws whatever makes it impossible. `again`: it was
-   * loaded before, and may be other now.
+   * Reads everything as it is now, and works out what to do. Throws what makes that impossible. `again`: it was loaded before,
+   * and may have changed.
    */
   load(ctx: Context, again: boolean): Promise<Facts>;
-  /** What is returned where it is so already; null: it is not. */
+  /** The result if there is nothing to do; null: there is. */
   readonly settled: Skipped | ((facts: Facts) => Done | null);
-  /** Rules that refuse, table by table: the first table that refuses is the one that is told. */
+  /** Rules that may refuse, table by table: only the findings of the first table that refuses are reported. */
   readonly rules: Skipped | readonly RuleTable<Facts>[];
-  /** What `--dry-run` tells. */
+  /** What `--dry-run` prints. */
   readonly plan: Skipped | ((ctx: Context, facts: Facts) => Plan | Promise<Plan>);
   readonly consent: Skipped | Asked<Facts> | Given<Facts>;
-  /** Puts beside the VM what the write needs, such as a file for virsh, and returns the facts with it. */
+  /** Prepares what the write needs, such as a file for virsh, and returns the facts with it. */
   readonly prepare: Skipped | ((ctx: Context, facts: Facts) => Promise<Facts>);
   readonly write: WriteStep<Facts, End>;
-  /** Looks whether what was to be done is done; virsh's word alone is no proof. */
+  /** Verifies that the change was made; a success of virsh is no proof. */
   readonly verify: (ctx: Context, facts: Facts, end: End) => Promise<Verified<Seen, Done>>;
-  /** What a failed write has left behind, each with its cure; `seen` is what the verification saw. */
+  /** What a failed write has left behind, each with the fix; `seen` is what the verification has read. */
   readonly residue:
     | Skipped
     | ((
@@ -54,39 +54,39 @@ export interface Skipped {
 export const skip = (why: string): Skipped => ({ skipped: why });
 
 export interface RuleTable<Facts> {
-  /** Such as `cannot revert 'web-1' to 's1'`. */
+  /** Such as `cannot revert web-1 to s1`. */
   cannot(facts: Facts): string;
   find(facts: Facts): readonly RuledFinding[];
-  /** Passes the advisory ones. */
+  /** Whether advisory checks are overridden. */
   readonly force: boolean;
 }
 
-/** A person is asked, or in a script told. */
+/** The user is asked; in a script, notes are printed. */
 export interface Asked<Facts> {
   asks(ctx: Context, facts: Facts): Told;
-  /** A write before the write, that keeps what would be lost. Null: none is wanted. */
+  /** A write before the write that saves what would be lost. Null: none is requested. */
   readonly backup: Skipped | ((ctx: Context, facts: Facts) => Promise<Backup | null>);
 }
 
 /** Consent was given before: by one question over all VMs, or in a script by naming what is meant. */
 export interface Given<Facts> {
-  /** How. */
+  /** How consent was given. */
   readonly given: string;
-  /** What consent was given to, in words that change only when the thing does; what comes to it is refused. */
+  /** What consent was given to, in sentences that change only if their content does; a new consequence is refused. */
   consequences(facts: Facts): readonly string[];
-  /** Said before the write. */
+  /** Notes that are printed before the write. */
   notes?(ctx: Context, facts: Facts): readonly string[];
 }
 
 export interface Backup {
-  /** What is done by then, said when nothing else was: `the backup 'b1' is complete, and nothing was reverted`. */
+  /** What is done by then, for the message if nothing else was: `backup b1 is complete, and nothing was reverted`. */
   readonly done: string;
 }
 
 interface WriteStep<Facts, End> {
-  /** What goes on without us when we stop waiting: `the revert of 'web-1' to 's1'`. */
+  /** What continues if kvmsnap stops waiting: `the revert of web-1 to s1`. */
   subject(ctx: Context, facts: Facts): string;
-  /** Who that is; null: nobody, because this process does it itself, at once. Absent: libvirtd. */
+  /** Which program continues; null: none, because kvmsnap does the write itself, at once. Absent: libvirtd. */
   readonly by?: Writer | null;
   run(ctx: Context, facts: Facts): Promise<End>;
 }
@@ -97,7 +97,7 @@ export type Verified<Seen, Done> =
 
 export type Operated<Done, Plan> = { readonly done: Done } | { readonly planned: Plan };
 
-/** Takes an operation through its steps. Throws what refused, failed or was declined, and `busy` when `--wait` is over. */
+/** Takes an operation through its steps. Throws a refusal, a failure or `declined`, and `busy` when `--wait` is over. */
 export async function operate<Facts, Seen, Done, Plan, End>(
   outer: Context,
   operation: Operation<Facts, Seen, Done, Plan, End>,
@@ -119,7 +119,7 @@ export async function operate<Facts, Seen, Done, Plan, End>(
   });
 }
 
-/** The same where the operation itself asks: the wait for an answer, and a backup, make old what was loaded before. */
+/** The same for an operation that asks: after the wait for an answer, and after a backup, the facts are out of date. */
 async function operateWithConsent<Facts, Seen, Done, Plan, End>(
   ctx: Context,
   operation: Operation<Facts, Seen, Done, Plan, End>,
@@ -174,7 +174,7 @@ async function plannedOf<Facts, Plan>(
   return { planned: await plan(ctx, facts) };
 }
 
-/** Writes, verifies, and tells with a failure what it has left behind. */
+/** Writes and verifies; a failure is thrown with what it has left behind. */
 async function act<Facts, Seen, Done, Plan, End>(
   ctx: Context,
   { prepare, write, verify, residue }: Operation<Facts, Seen, Done, Plan, End>,

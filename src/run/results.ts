@@ -4,9 +4,9 @@ import type { Line, Section } from '../output/view.ts';
 import type { Context } from './context.ts';
 import type { DomainOutcome } from './for-each-domain.ts';
 
-/** What came of each of several VMs, as members of a document. */
+/** The results for several VMs, as members of a document. */
 
-/** The name of a snapshot among those of other VMs; a VM's name holds no slash. */
+/** The name of a snapshot with its VM; the name of a VM contains no slash. */
 export const ownName = (vm: { readonly name: string }, snapshot: string): string => `${vm.name}/${snapshot}`;
 
 /** The members of every VM's result in a document. */

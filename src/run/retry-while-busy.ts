@@ -2,14 +2,14 @@ import { KvmsnapError } from '../errors.ts';
 import { humanSpan } from '../output/format.ts';
 import type { Context } from './context.ts';
 
-/** Waiting for a VM that another job holds. */
+/** Tries again while another job holds a VM. */
 
-/** Between two tries; libvirtd itself waits 30 s for a VM before it says busy. */
+/** The pause between two tries; libvirtd itself waits 30 s for a VM before it reports it as busy. */
 const RETRY_MILLISECONDS = 1000;
 
 /**
- * Runs a task, and again for as long as `--wait` says while another job holds the VM (hazard 10). Each try must look
- * at the VM anew, and is given a context that says nothing twice. Throws the last `busy`.
+ * Runs a task, and runs it again while another job holds the VM, for as long as `--wait` allows (hazard 10). Each try must
+ * read the VM again, and gets a context that prints no note twice. Throws the last `busy`.
  */
 export async function retryWhileBusy<T>(
   ctx: Context,
@@ -24,19 +24,19 @@ export async function retryWhileBusy<T>(
       const left = until - ctx.clock.now();
       const isBusy = error instanceof KvmsnapError && error.code === 'busy';
       if (!isBusy || left <= 0 || ctx.interrupts.pending) throw error;
-      ctx.terminal.progress(`waiting, ${humanSpan(Math.ceil(left / 1000))} at most: ${error.message}`);
+      ctx.terminal.progress(`waiting for at most ${humanSpan(Math.ceil(left / 1000))}: ${error.message}`);
       await ctx.clock.sleep(Math.min(RETRY_MILLISECONDS, left));
       ctx.terminal.progress('');
     }
   }
 }
 
-/** The same context, but a note that was made before is not made again. */
+/** The same context, but a note that was printed before is not printed again. */
 export function withNotesOnce(ctx: Context): Context {
-  const said = new Set<string>();
+  const printed = new Set<string>();
   const note = (line: string) => {
-    if (!said.has(line)) ctx.terminal.note(line);
-    said.add(line);
+    if (!printed.has(line)) ctx.terminal.note(line);
+    printed.add(line);
   };
   return { ...ctx, terminal: { ...ctx.terminal, note } };
 }

@@ -3,12 +3,12 @@ import { parseJobs, repeated, repeatedChoice } from '../command-line/values.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Selection } from '../model/selection.ts';
 
-/** The options by which a command line means VMs. */
+/** The options that select VMs. */
 
 /** The heading of these options in help. */
 const WHICH_VMS = 'Which VMs:';
 
-/** Which of the VMs that are named by patterns, or are all. */
+/** Filters for VMs that were selected by patterns or `--all`. */
 export const withFilters = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
 ) =>
@@ -37,7 +37,7 @@ export const jobsOption = () =>
 
 export const strictOption = () => new Option('--strict', 'fail if a VM was skipped').helpGroup(WHICH_VMS);
 
-/** What they mean, as far as a command has them. */
+/** The values of these options, as far as a command has them. */
 export interface SelectionOptions {
   readonly all?: boolean | undefined;
   readonly exclude?: readonly string[] | undefined;
@@ -45,7 +45,7 @@ export interface SelectionOptions {
   readonly vm?: readonly string[] | undefined;
 }
 
-/** Throws `usage` when no VM is named, or some beside `--all`. */
+/** Throws `usage` if no VM is named, or if VMs are named together with `--all`. */
 export function toSelection(words: readonly string[], options: SelectionOptions): Selection {
   const { all = false, exclude = [], state = [], vm = [] } = options;
   const wanted = [...words, ...vm];

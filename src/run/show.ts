@@ -64,7 +64,7 @@ export async function showSnapshot(
   });
 }
 
-/** Behind a command that names a VM by its UUID, the VM's name as a comment. `known` null: one process reads the names. */
+/** Adds the VM's name as a comment after a command that has its UUID. `known` null: one process reads the names. */
 async function withVmNames(
   { virsh }: Context,
   commands: readonly string[],
@@ -82,7 +82,7 @@ async function withVmNames(
 
 const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/;
 
-/** What a dry run says beside its commands. */
+/** What a dry run prints in addition to its commands. */
 interface Plan extends Partial<Pick<ViewOf<'dry-run'>, 'sections' | 'names'>> {
   readonly document?: Omit<ViewOf<'dry-run'>['document'], 'dryRun' | 'commands'>;
   /** The VMs that the commands are about. */
@@ -90,8 +90,8 @@ interface Plan extends Partial<Pick<ViewOf<'dry-run'>, 'sections' | 'names'>> {
 }
 
 /**
- * Prints what a `--dry-run` would have run, each line whole and ready to paste (a text is one already); `more` is what
- * follows from it.
+ * Prints the commands of a `--dry-run`, each on a line that can be pasted (a text is such a line already); `more` is what
+ * would follow from them.
  */
 export async function showPlan(
   ctx: Context,

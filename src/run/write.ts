@@ -8,9 +8,9 @@ import { humanBytes, humanSpan } from '../output/format.ts';
 import { invalidate } from '../sharing/known-vms.ts';
 import type { Context } from './context.ts';
 
-/** Carrying out one write: progress during, and the true end even when virsh does not tell it. */
+/** Carries out one write: shows its progress, and finds out how it ended even if virsh does not report it. */
 
-/** How a write ended: virsh's own word, or `unknown` when virsh was killed or lost libvirtd (hazards 8, 9). */
+/** How a write ended: as virsh reported it, or `unknown` if virsh was killed or lost libvirtd (hazards 8, 9). */
 export interface WriteEnd {
   readonly kind: 'done' | 'refused' | 'unknown';
   readonly stderr: string;
@@ -18,11 +18,11 @@ export interface WriteEnd {
 
 export interface Write {
   readonly command: VirshCommand;
-  /** What the progress line says, such as `saving the memory of web-1`. */
+  /** The text of the progress line, such as `saving the memory of web-1`. */
   readonly label: string;
-  /** A file whose growth shows the progress; null where nothing does. */
+  /** A file whose growth shows the progress; null if there is none. */
   readonly growing: string | null;
-  /** How far it is, where libvirt tells; asked while it runs. */
+  /** Asks libvirt for the progress while the write runs; absent if libvirt does not tell it. */
   readonly progress?: () => Promise<JobProgress | null>;
 }
 
@@ -43,10 +43,10 @@ export async function carryOut(ctx: Context, write: Write): Promise<WriteEnd> {
 
 const TICK_MILLISECONDS = 250;
 
-/** libvirt is asked less often than the line is drawn: each question is a process. */
+/** libvirt is asked less often than the line is drawn, because each question is a process. */
 const TICKS_A_QUESTION = 4;
 
-/** Time gone, and how far it is: of a save into an image, for which there is no total, the bytes written. */
+/** Shows the elapsed time and the progress: for a save into an image, which has no known total, the bytes written. */
 function startProgress(ctx: Context, { label, growing, progress }: Write): { stop: () => void } {
   const started = ctx.clock.now();
   const before = growing === null ? Promise.resolve(null) : occupiedBytes(ctx.files, growing);
@@ -54,9 +54,9 @@ function startProgress(ctx: Context, { label, growing, progress }: Write): { sto
   let job: JobProgress | null = null;
   let ticks = 0;
   const ask = async () => {
-    // each question would be a line of -v
+    // with -v, each question would print a line
     if (!progress || ctx.settings.verbose || ticks++ % TICKS_A_QUESTION !== 0) return;
-    // what it cannot tell is no matter, and the end of the run is the write's to report
+    // a failed question does not matter, and the write itself reports the end of the run
     job = (await progress().catch(() => null)) ?? job;
   };
   const tick = async () => {
@@ -67,7 +67,7 @@ function startProgress(ctx: Context, { label, growing, progress }: Write): { sto
     const elapsed = humanSpan(Math.round((ctx.clock.now() - started) / 1000));
     const written = now === null || base === null ? '' : `, ${humanBytes(Math.max(0, now - base))} written`;
     const done = job === null ? written : `, ${humanBytes(job.doneBytes)} of ${humanBytes(job.totalBytes)}`;
-    ctx.terminal.progress(`${elapsed}${done}: ${label}`); // a narrow terminal cuts the end
+    ctx.terminal.progress(`${elapsed}${done}: ${label}`); // a narrow terminal cuts off the end
   };
   const timer = setInterval(tick, TICK_MILLISECONDS);
   return {
@@ -80,24 +80,24 @@ function startProgress(ctx: Context, { label, growing, progress }: Write): { sto
 }
 
 const SETTLE_MILLISECONDS = 500;
-/** How long libvirtd may stay away, after it took our connection with it, before we give up on the true end. */
+/** How long libvirtd may be unreachable after a lost connection before kvmsnap gives up on the result. */
 const ABSENCE_SECONDS = 60;
 
-/** The VM after a write; when virsh could not tell how that ended, once libvirt has come to the true end of it. */
+/** Reads the VM after a write; if virsh could not report how it ended, waits until libvirt has really finished. */
 export async function readAfter(ctx: Context, uuid: string, end: WriteEnd): Promise<DomainReading> {
   if (end.kind !== 'unknown') return readByUuid(ctx.virsh, uuid);
   ctx.terminal.note(
-    `warning: virsh did not tell how it ended (${virshMessage(end.stderr)}); looking at the VM`,
+    `warning: virsh did not report the result (${virshMessage(end.stderr)}); kvmsnap now checks the VM`,
   );
   return settle(ctx, uuid);
 }
 
-/** Waits until no job of libvirt holds the VM, and returns it as it is then. */
+/** Waits until no job of libvirt holds the VM, then reads it. */
 async function settle(ctx: Context, uuid: string): Promise<DomainReading> {
   let absentSince: number | null = null;
   for (;;) {
     try {
-      // asked twice, because the next job may be ours, which had to queue behind another
+      // twice, because the next job may be ours, which had to wait for another one
       if ((await isIdle(ctx.virsh, uuid)) && (await isIdle(ctx.virsh, uuid)))
         return await readByUuid(ctx.virsh, uuid);
       absentSince = null;

@@ -12,16 +12,16 @@ import { bringUpToDate } from './read-known-vms.ts';
 import { mergeUses } from './vm-files.ts';
 
 /**
- * Which other VMs use the files of a VM, as it is now. Before each write, one virsh process tells which VMs there are, their
- * states, definitions and lists of snapshots, and what changed is read again. What changes no data of others (a create) compares
- * the definitions of those that have nothing to do with its files every few seconds only: they are most of what that costs.
+ * Finds out which other VMs use the files of a VM now. Before each write, one virsh process tells which VMs exist, with their
+ * states, definitions and lists of snapshots, and what has changed is read again. For a write that changes no data of other
+ * VMs (a create), the definitions of unconcerned VMs are compared only every few seconds, because they are most of the cost.
  */
 
-/** How well known it has to be: as it was read, or as it is now. */
+/** Which knowledge is needed: as it was read earlier, or as it is now. */
 export type Currency = 'old' | 'now';
 
 /**
- * How other VMs use the files that this VM and its snapshots name, and these `more` files. Says once a run which VM could
+ * How other VMs use the files that this VM and its snapshots name, and the `more` files. Prints once in a run which VMs could
  * not be read.
  */
 export function readImageUsers(
@@ -31,10 +31,10 @@ export function readImageUsers(
 ): Promise<ImageUsers> {
   const nvram = domain.pflash?.nvramPath ?? null;
   const files = async () => {
-    const looked = await images;
+    const imagesRead = await images;
     return {
-      paths: [...namedFiles(domain, snapshots, looked), ...(nvram === null ? [] : [nvram]), ...more],
-      dataFiles: dataFilesOf(looked),
+      paths: [...namedFiles(domain, snapshots, imagesRead), ...(nvram === null ? [] : [nvram]), ...more],
+      dataFiles: dataFilesOf(imagesRead),
     };
   };
   return readUsersOf(ctx, { uri, files, except: domain.uuid, harmless, listed }, currency);
@@ -46,12 +46,12 @@ interface Asking {
   readonly harmless?: boolean;
 }
 
-/** A VM as far as its files go; its images may still be looked at meanwhile. */
+/** A VM with its files; its images may still be being read. */
 interface OwnFiles extends Pick<Vm, 'uri' | 'domain' | 'snapshots'>, Partial<Pick<Vm, 'listed'>> {
   readonly images: Images | Promise<Images>;
 }
 
-/** By the path of an image, the file that its data go to, where it keeps them apart. */
+/** By the path of an image, the separate file that contains its data, if it has one. */
 const dataFilesOf = (images: Images): ReadonlyMap<string, string> =>
   new Map(
     [...images.values()].flatMap(chainOf).flatMap(({ path, dataFile }) => {
@@ -66,15 +66,15 @@ interface Files {
 }
 
 interface Question {
-  /** What virsh is connected to. */
+  /** The connection URI of virsh. */
   readonly uri: string;
-  /** Asked for when they are needed: a promise that fails before would be nobody's. */
+  /** A function, because nobody would handle a promise that fails before it is needed. */
   readonly files: Files | (() => Promise<Files>);
-  /** The UUID of the VM whose own use is no matter; null: all are asked for. */
+  /** The UUID of the VM whose own use does not count; null: all count. */
   readonly except: string | null;
   /**
-   * What it is asked for changes no data of another VM: then it is no matter which could not be read, and what is stored with
-   * snapshots only of those that use the files.
+   * The write changes no data of another VM: then unreadable VMs do not matter, and the definitions stored with snapshots are
+   * read only for the VMs that use the files.
    */
   readonly harmless?: boolean;
   /** The VMs that are known to be there: those not yet read are read with the first question. */
@@ -88,7 +88,7 @@ export async function readUsersOf(
   wanted: Currency = 'now',
 ): Promise<ImageUsers> {
   const { uri, except, harmless = false, listed = [] } = question;
-  // a dry run writes nothing, so what it has read once is good enough
+  // a dry run writes nothing, so what it has read once is current enough
   const currency = ctx.settings.dryRun ? 'old' : wanted;
   const { comparedAt } = ctx.known;
   if (currency === 'now' || comparedAt === null) {
@@ -110,14 +110,14 @@ export async function readUsersOf(
   return { uses: found.uses, unknown: found.hidden.map(({ name }) => name) };
 }
 
-/** How long a VM that has nothing to do with a file is taken to be defined as it was, by what changes no data of others. */
+/** How long, for a write that changes no data of others, the definitions of unconcerned VMs are not compared again. */
 const MOST_MILLISECONDS = 10_000;
 
-/** The same by what is known. */
+/** The same from what the run has read already. */
 async function usesKnown({ known, files: hostFiles }: Context, { uri, files, except }: Question) {
   const { paths, dataFiles = new Map<string, string>() } =
     typeof files === 'function' ? await files() : files;
-  // what is written to an image may go to the file with its data
+  // what QEMU writes to an image may go to its separate data file
   const partsOf = (path: string) => [path, dataFiles.get(path) ?? []].flat();
   const key = isRemote(uri) ? byText : await identifyFiles(hostFiles, paths.flatMap(partsOf));
   const wanted = new Set(paths.flatMap(partsOf).map(key));
@@ -147,11 +147,11 @@ async function usesKnown({ known, files: hostFiles }: Context, { uri, files, exc
 }
 
 function noteHidden(ctx: Context, hidden: readonly DomainName[]): void {
-  const untold = hidden.filter(({ uuid }) => !ctx.noted.has(uuid));
-  if (untold.length === 0) return;
-  const names = untold.map(({ name }) => inText(name)).join(', ');
+  const unreported = hidden.filter(({ uuid }) => !ctx.noted.has(uuid));
+  if (unreported.length === 0) return;
+  const names = unreported.map(({ name }) => inText(name)).join(', ');
   ctx.terminal.note(
-    `note: could not read all of VM ${names}, so it is not known whether ${untold.length === 1 ? 'it uses' : 'they use'} a file that is changed here`,
+    `note: kvmsnap could not read everything about VM ${names}, and does not know whether ${unreported.length === 1 ? 'it uses' : 'they use'} the files about to be changed`,
   );
-  for (const { uuid } of untold) ctx.noted.add(uuid);
+  for (const { uuid } of unreported) ctx.noted.add(uuid);
 }

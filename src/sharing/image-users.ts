@@ -3,11 +3,11 @@ import type { Finding } from '../model/rule.ts';
 import { allInText, inText } from '../model/text.ts';
 
 /**
- * Who else uses the files of a VM. A file is the same file under any path (symbolic and hard links, bind mounts), so which
- * VM uses it is decided by device and inode, and this part knows only what was found.
+ * Which other VMs use the files of a VM, and the words for it. A file is the same under any path (symbolic and hard links, bind
+ * mounts), so other parts identify files by device and inode, and this part only has the result.
  */
 
-/** A VM of the host, as it was read last. */
+/** Another VM of the host. */
 export interface OtherVm {
   readonly name: string;
   readonly uuid: string;
@@ -15,29 +15,29 @@ export interface OtherVm {
 }
 
 /**
- * How it uses the file. `disk`: its definition names it. `below`: it lies beneath such a file. `state`: its snapshots keep
- * their state in it. `tags`: its snapshots are inside it, by their names. `named`: only a stored definition names it.
+ * How a VM uses a file. `disk`: its definition names it. `below`: it is in the backing chain of such a file. `state`: the
+ * state of its snapshots is in it. `tags`: it contains internal snapshots of the VM. `named`: only a stored definition names it.
  */
 export type UseKind = 'disk' | 'below' | 'state' | 'tags' | 'named';
 
 export interface ImageUse {
   readonly vm: OtherVm;
   readonly kind: UseKind;
-  /** The disk that it is, or lies under; null where it is no disk: NVRAM, a kernel, saved memory. */
+  /** The disk to which the file belongs; null for other files: NVRAM, a kernel, saved memory. */
   readonly target: string | null;
-  /** Its QEMU has it open now. */
+  /** Whether the VM's QEMU has it open now. */
   readonly open: boolean;
-  /** Its QEMU writes to it, or will when it runs. */
+  /** Whether the VM's QEMU writes to it, or will when it runs. */
   readonly writes: boolean;
-  /** Of `state`, `tags` and `named`, the snapshots. */
+  /** For `state`, `tags` and `named`, the snapshots. */
   readonly snapshots: readonly string[];
 }
 
-/** What is known of the users of one VM's files. */
+/** The users of one VM's files. */
 export interface ImageUsers {
   /** By path, as the VM or its snapshots name it, how other VMs use the file. */
   readonly uses: ReadonlyMap<string, readonly ImageUse[]>;
-  /** Names of VMs of which not everything could be read: they may use any file. */
+  /** Names of VMs that could not be read completely, and may use any file. */
   readonly unknown: readonly string[];
 }
 
@@ -46,18 +46,18 @@ export const NOBODY: ImageUsers = { uses: new Map(), unknown: [] };
 export const usesOf = ({ uses }: ImageUsers, path: string | null | undefined): readonly ImageUse[] =>
   (path ? uses.get(path) : undefined) ?? [];
 
-/** Other content of the file is other content for the VM, or for one of its snapshots. */
+/** The uses for which a change of the file's content changes the data of the VM or of its snapshots. */
 const SEES_CONTENT: ReadonlySet<UseKind> = new Set(['disk', 'below', 'state']);
 
-/** Those to whom a change of the file's content is a change of their data. */
+/** The users whose data change with the file's content. */
 export const seeing = (users: ImageUsers, path: string | null | undefined): readonly ImageUse[] =>
   usesOf(users, path).filter(({ kind }) => SEES_CONTENT.has(kind));
 
-/** Those whose QEMU has it open, so that qemu-img cannot write to it. */
+/** The users whose QEMU has the file open, so that qemu-img cannot write to it. */
 export const opening = (users: ImageUsers, path: string | null | undefined): readonly ImageUse[] =>
   usesOf(users, path).filter(({ open }) => open);
 
-/** Those with a snapshot whose tag in the image is of that name. */
+/** The users that have a snapshot of that name in the image. */
 export const accounting = (
   users: ImageUsers,
   path: string | null | undefined,
@@ -65,44 +65,42 @@ export const accounting = (
 ): readonly ImageUse[] =>
   usesOf(users, path).filter(({ kind, snapshots }) => kind === 'tags' && snapshots.includes(tag));
 
-const nameAll = (names: readonly string[]): string => allInText(names);
-
 const stateOf = ({ state }: OtherVm): string => (state === 'shutoff' ? 'shut off' : state);
 
 const snapshotsOf = ({ snapshots }: ImageUse): string =>
-  `${snapshots.length === 1 ? 'snapshot' : 'snapshots'} ${nameAll(snapshots)}`;
+  `${snapshots.length === 1 ? 'snapshot' : 'snapshots'} ${allInText(snapshots)}`;
 
 const WORDS: Readonly<Record<UseKind, (use: ImageUse) => string>> = {
-  disk: ({ target }) => (target === null ? 'has it in its definition' : `has it as disk ${target}`),
-  below: ({ target }) => `has an overlay on it (disk ${target})`,
-  state: (use) => `keeps its ${snapshotsOf(use)} in it`,
+  disk: ({ target }) => (target === null ? 'has it in its definition' : `uses it as disk ${target}`),
+  below: ({ target }) => `has an overlay on top of it (disk ${target})`,
+  state: (use) => `needs it for its ${snapshotsOf(use)}`,
   tags: (use) => `has its ${snapshotsOf(use)} in it`,
-  named: (use) => `names it in the definition stored with its ${snapshotsOf(use)}`,
+  named: (use) => `has it in the definition stored with its ${snapshotsOf(use)}`,
 };
 
 /** A golden image may have hundreds of clones. */
 const MOST_NAMED = 3;
 
-/** Such as `VM 'web-2' (shut off) has it as disk vda and has its snapshot 's1' in it`. */
+/** Such as `VM web-2 (shut off) uses it as disk vda and has its snapshot s1 in it`. */
 export function describeUses(all: readonly ImageUse[]): string {
-  // those that run come first, for they are in the way of most
+  // running VMs come first, because they are the most frequent obstacle
   const uses = [...all.filter(({ open }) => open), ...all.filter(({ open }) => !open)];
   const byVm = new Map<string, ImageUse[]>();
   for (const use of uses) byVm.set(use.vm.uuid, [...(byVm.get(use.vm.uuid) ?? []), use]);
-  const said = [...byVm.values()].slice(0, MOST_NAMED).map((theirs) => {
+  const sentences = [...byVm.values()].slice(0, MOST_NAMED).map((theirs) => {
     const { vm } = theirs[0] as ImageUse;
     const words = [...new Set(theirs.map((use) => WORDS[use.kind](use)))];
     return `VM ${inText(vm.name)} (${stateOf(vm)}) ${words.join(' and ')}`;
   });
-  const more = byVm.size - said.length;
-  return [...said, ...(more > 0 ? [`and so do ${more} more VMs`] : [])].join('; ');
+  const more = byVm.size - sentences.length;
+  return [...sentences, ...(more > 0 ? [`${more} more VMs use it too`] : [])].join('; ');
 }
 
-/** The one that is to be told what to do about: a running one first. */
+/** The use that the advice is about: of a running VM first. */
 const foremost = (uses: readonly ImageUse[]): ImageUse | undefined =>
   uses.find(({ open }) => open) ?? uses.find(({ kind }) => kind === 'disk' || kind === 'below') ?? uses[0];
 
-/** What to do where another VM has a file open that is to be written to. */
+/** The advice if another VM has a file open that must be written to. */
 export function shutDown(uses: readonly ImageUse[]): Pick<Finding, 'hint' | 'command'> {
   const vm = uses.find(({ open }) => open)?.vm;
   return vm === undefined
@@ -110,7 +108,7 @@ export function shutDown(uses: readonly ImageUse[]): Pick<Finding, 'hint' | 'com
     : { hint: `shut ${inText(vm.name)} down first`, command: `virsh shutdown ${virshWord(vm)}` };
 }
 
-/** What to do where another VM would see its data changed; `instead`: what the user can have without that. */
+/** The advice if an action would change the data of another VM; `instead`: what the user can do without that. */
 export function partFrom(
   uses: readonly ImageUse[],
   instead: Pick<Finding, 'hint' | 'command'> = {},
@@ -120,8 +118,8 @@ export function partFrom(
   const { vm, kind } = use;
   const own =
     kind === 'disk' || kind === 'below'
-      ? `first give ${inText(vm.name)} a disk of its own, or take this one out of its definition (virsh edit ${virshWord(vm)})`
-      : `first delete ${snapshotsOf(use)} of ${inText(vm.name)}, if you can do without`;
+      ? `give ${inText(vm.name)} another disk first, or remove this one from its definition (virsh edit ${virshWord(vm)})`
+      : `delete ${snapshotsOf(use)} of ${inText(vm.name)} first, if you can do without ${use.snapshots.length === 1 ? 'it' : 'them'}`;
   return {
     hint: instead.hint === undefined ? own : `${own}; or ${instead.hint}`,
     ...(instead.command === undefined ? {} : { command: instead.command }),

@@ -1,26 +1,26 @@
 import type { FileUse, VmDefinitions } from './vm-files.ts';
 
-/** What a run knows of all VMs of the host. It is compared with libvirt before each write, and what changed is read anew. */
+/** What a run knows about all VMs of the host. It is compared with libvirt before each write, and what has changed is read again. */
 
-/** One VM as it was read last. */
+/** A VM as it was last read. */
 export interface KnownVm {
   readonly definition: string;
   readonly next: string | null;
   readonly snapshotNames: readonly string[];
-  /** What is stored with these snapshots was read. */
+  /** Whether the definitions stored with these snapshots were read. */
   readonly hasSnapshots: boolean;
   readonly definitions: VmDefinitions;
-  /** All that its definitions and snapshots name could be read. */
+  /** Whether everything that its definitions and snapshots name could be read. */
   readonly isWhole: boolean;
-  /** The files that it uses, by what identifies each. */
+  /** The files that it uses, each with its identity. */
   readonly uses: readonly (FileUse & { readonly file: string })[];
-  /** What one of its images lies on could not be read. */
+  /** Whether the backing chain of one of its images could not be read. */
   readonly isUnreadable: boolean;
-  /** It was written to since: what libvirt has stored of it may be other, under the same names. */
+  /** Whether the VM was written to since: libvirt may have stored other things under the same names. */
   readonly isStale: boolean;
 }
 
-/** The files that an image names, and what its file was like when they were read. */
+/** The files that an image names, and the stamp of its own file when they were read. */
 export interface KnownLinks {
   readonly stamp: string;
   readonly backing: { readonly path: string; readonly format: string | null } | null;
@@ -32,15 +32,15 @@ export interface KnownVms {
   readonly vms: Map<string, KnownVm>;
   /** By path. */
   readonly links: Map<string, KnownLinks>;
-  /** The end of the reading that was begun last. */
+  /** The reading that was begun last, until it ends. */
   reading: Promise<void>;
-  /** Those that could not be read at all the last time. */
+  /** The VMs that could not be read at all the last time. */
   failed: readonly { readonly name: string; readonly uuid: string }[];
-  /** When the definitions of all of them were compared last, in milliseconds since the epoch; null: never. */
+  /** When the definitions of all VMs were last compared, in milliseconds since the epoch; null: never. */
   comparedAt: number | null;
 }
 
-/** As it is when a run begins. */
+/** The knowledge at the beginning of a run. */
 export const nothingKnown = (): KnownVms => ({
   vms: new Map(),
   links: new Map(),
@@ -49,7 +49,7 @@ export const nothingKnown = (): KnownVms => ({
   comparedAt: null,
 });
 
-/** After a write of ours: that VM is read again when somebody has to know. */
+/** After a write of our own: the VM is read again when it is needed. */
 export function invalidate({ vms }: KnownVms, uuid: string): void {
   const known = vms.get(uuid);
   if (known) vms.set(uuid, { ...known, isStale: true });

@@ -19,20 +19,19 @@ import type { OtherVm } from './image-users.ts';
 import type { KnownVm } from './known-vms.ts';
 import { filesUsed, imagesOf, imagesToFollow } from './vm-files.ts';
 
-/** Reading the VMs of the host into what a run knows of them. */
+/** Reads the VMs of the host into what a run knows about them. */
 
 /**
- * What is compared with libvirt beside the names, states and lists of snapshots of all VMs: the definitions of all, of
- * these, or of none.
+ * What is compared with libvirt in addition to the names, states and lists of snapshots of all VMs: the definitions of all,
+ * of these, or of none.
  */
 type Scope = 'all' | 'none' | ReadonlySet<string>;
 
 /**
- * Brings what is known up to date, on the connection `uri`: one reading after the other, for each caller must know what is so
- * after it has asked. `withSnapshots`: what is stored with
- * snapshots is read too, where it was not read yet or may be other now. `except`: the UUID of a VM of which nobody asks, so
- * that what is known of it may stay old. `listed`: VMs that were there a moment ago; those not yet read are read at once, which
- * saves a process that finds out who is there.
+ * Updates what is known, on the connection `uri`. Readings run one after another, because each caller needs the state after its
+ * own call. `withSnapshots`: the definitions stored with snapshots are read too, if they were not read yet or may have changed.
+ * `except`: the UUID of a VM that nobody asks about, whose data may stay old. `listed`: VMs that existed a moment ago; those not
+ * read yet are read at once, which saves the process that lists the VMs.
  */
 export function bringUpToDate(
   ctx: Context,
@@ -70,12 +69,12 @@ async function update(
     (vm) => !isOfNoMatter(vm.uuid) && !isAsKnown(known.vms.get(vm.uuid), vm, withSnapshots),
   );
   await take(ctx, changed, withSnapshots);
-  const looked =
+  const concerned =
     scope === 'all' ? [...known.vms.values()] : found.flatMap(({ uuid }) => known.vms.get(uuid) ?? []);
-  await lookAtFiles(ctx, uri, looked);
+  await readFileUses(ctx, uri, concerned);
 }
 
-/** Reads what changed of these VMs. */
+/** Reads what has changed about these VMs. */
 async function take(ctx: Context, changed: readonly VmTexts[], withSnapshots: boolean): Promise<void> {
   if (changed.length === 0) return;
   const { vms } = ctx.known;
@@ -117,8 +116,8 @@ async function take(ctx: Context, changed: readonly VmTexts[], withSnapshots: bo
   }
 }
 
-/** Looks which files these VMs use, by their paths of now and what lies beneath. */
-async function lookAtFiles(ctx: Context, uri: string, vms: readonly KnownVm[]): Promise<void> {
+/** Finds the files that these VMs use: those that they name, and their backing chains. */
+async function readFileUses(ctx: Context, uri: string, vms: readonly KnownVm[]): Promise<void> {
   if (vms.length === 0) return;
   const { known } = ctx;
   const remote = isRemote(uri);
@@ -159,10 +158,10 @@ const isListedAlike = (known: KnownVm, { snapshotNames }: Pick<VmTexts, 'snapsho
 const hasKnownSnapshots = (known: KnownVm | undefined, vm: VmTexts): boolean =>
   known?.isWhole === true && !known.isStale && known.hasSnapshots && isListedAlike(known, vm);
 
-/** How long one VM may keep us waiting, where one of them keeps all waiting. */
+/** How long a VM may take to answer, if one of them delays the reading of all. */
 const SECONDS_APART = 10;
 
-/** All in one process; where one VM does not let that come to its end, each in one of its own. */
+/** Reads all VMs in one process; if one VM keeps that from finishing, each in its own process. */
 async function readAll(ctx: Context, scope: Scope, listed: readonly ListedVm[]): Promise<AllVms> {
   const known = [...ctx.known.vms].map(([uuid, vm]) => ({ uuid, vm, mayRun: vm.next !== null }));
   const isAsked = (uuid: string, { isStale }: KnownVm) =>
@@ -189,7 +188,7 @@ async function readAll(ctx: Context, scope: Scope, listed: readonly ListedVm[]):
 
 type Stored = Snapshot & DefinitionFiles;
 
-/** By UUID, the snapshots with the files that all definitions stored with them name. */
+/** By UUID, the snapshots with the files that their stored definitions name. */
 async function readStored(
   ctx: Context,
   vms: readonly VmTexts[],
@@ -223,7 +222,7 @@ async function readStored(
   );
 }
 
-/** Knows the paths of volumes; one process for all of them, none for none. */
+/** Reads the paths of volumes, with one process for all of them. */
 async function volumeResolver(ctx: Context, volumes: readonly NamedVolume[]) {
   const keyOf = ({ pool, volume }: NamedVolume) => `${pool}\n${volume}`;
   const unique = [...new Map(volumes.map((volume) => [keyOf(volume), volume])).values()];

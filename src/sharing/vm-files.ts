@@ -2,23 +2,23 @@ import type { NamedFile } from '../model/domain-files.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { OtherVm, UseKind } from './image-users.ts';
 
-/** Which files a VM uses, and how: by its definitions, by what is stored with its snapshots, and by what lies beneath. */
+/** Which files a VM uses, and how: from its definitions, from the definitions stored with its snapshots, and from backing chains. */
 
-/** A snapshot with the files of all definitions that are stored with it. */
+/** A snapshot with the files that its stored definitions name. */
 export interface StoredSnapshot extends Pick<Snapshot, 'name' | 'disks' | 'memory' | 'definedDisks'> {
   readonly files: readonly NamedFile[];
 }
 
 export interface VmDefinitions {
   readonly vm: OtherVm;
-  /** Of its QEMU; null while it is off. */
+  /** The files of the running QEMU; null while the VM is off. */
   readonly live: readonly NamedFile[] | null;
-  /** Of its next start. */
+  /** The files of the next start. */
   readonly inactive: readonly NamedFile[];
   readonly snapshots: readonly StoredSnapshot[];
 }
 
-/** One file in one use. */
+/** One use of one file. */
 export interface FileUse {
   readonly path: string;
   readonly kind: UseKind;
@@ -28,10 +28,10 @@ export interface FileUse {
   readonly snapshot: string | null;
 }
 
-/** The files beneath an image, and those that hold its data, the nearest first. */
+/** The backing files of an image, and its separate data files, the nearest first. */
 export type Beneath = (path: string, format: string | null) => readonly string[];
 
-/** All uses that a VM makes of files; a file may come several times, and under several paths. */
+/** All uses of files by a VM; a file may appear several times, and under several paths. */
 export function filesUsed({ live, inactive, snapshots }: VmDefinitions, beneath: Beneath): FileUse[] {
   return [
     ...(live ?? []).flatMap((file) => definitionUses(file, true, beneath)),
@@ -40,7 +40,7 @@ export function filesUsed({ live, inactive, snapshots }: VmDefinitions, beneath:
   ];
 }
 
-/** The paths to look at before `filesUsed` can tell what is beneath them. */
+/** The images whose backing chains `filesUsed` needs. */
 export const imagesOf = ({ live, inactive, snapshots }: VmDefinitions): NamedFile[] => [
   ...(live ?? []),
   ...inactive,
@@ -56,8 +56,8 @@ export const imagesOf = ({ live, inactive, snapshots }: VmDefinitions): NamedFil
 ];
 
 /**
- * The same of all VMs, without what the definitions that count now call raw: the guest of such a disk can have written there
- * what an older definition would follow.
+ * The same for all VMs, without the images that a present definition calls raw: the guest of such a disk may have written a
+ * header that an older definition would follow.
  */
 export function imagesToFollow(vms: readonly VmDefinitions[]): NamedFile[] {
   const now = vms.flatMap(({ live, inactive }) => [...(live ?? []), ...inactive]);
@@ -78,8 +78,8 @@ function definitionUses(file: NamedFile, open: boolean, beneath: Beneath): FileU
 }
 
 /**
- * What a snapshot needs. The overlays of a revert to it are no part of it: one that the VM does not lie on any more is left
- * over (hazard 23).
+ * The files that a snapshot needs. The overlays of a revert to it do not belong to it: one that the VM does not use any more
+ * was left behind (hazard 23).
  */
 function snapshotUses(snapshot: StoredSnapshot, beneath: Beneath): FileUse[] {
   const { name, memory, disks, files } = snapshot;
@@ -122,7 +122,7 @@ function snapshotUses(snapshot: StoredSnapshot, beneath: Beneath): FileUse[] {
   ];
 }
 
-/** The same uses as one each, with all the snapshots; what is only named goes where more is known. */
+/** Merges the uses of one kind, with all their snapshots; uses of the kind `named` are dropped if there are others. */
 export function mergeUses<U extends FileUse>(
   uses: readonly U[],
 ): (Omit<U, 'snapshot'> & { readonly snapshots: readonly string[] })[] {

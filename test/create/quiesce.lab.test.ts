@@ -104,7 +104,7 @@ describe.runIf(hasApt)('--quiesce', () => {
       what: 'virsh is killed',
       name: 'virsh',
       interruptBy: async () => void process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL'),
-      end: { code: 0, stderr: expect.stringContaining('virsh did not tell how it ended') },
+      end: { code: 0, stderr: expect.stringContaining('virsh did not report the result') },
     },
   ])('is seen through when $what in the middle', async ({ name, interruptBy, end }) => {
     const image = imageInUse();

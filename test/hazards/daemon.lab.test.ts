@@ -212,7 +212,7 @@ hazard(22, "the directory of libvirt's snapshots is full", async () => {
   const result = await kvmsnap(['create-as', 'web-1', 's2']);
   expect(result).toMatchObject({ code: 1, stdout: '' });
   expect(result.stderr).toContain('left with a snapshot s2 that is not registered in libvirt');
-  expect(result.stderr).toContain('libvirt forgot that s1 is the current snapshot');
+  expect(result.stderr).toContain('libvirt no longer has s1 as the current snapshot');
   rmSync(filler);
   expect(await fix(twin)).toEqual(['adopt: done']);
   expect(snapshotNames(twin)).toEqual(['s1', 's2']);

@@ -214,7 +214,7 @@ hazard(37, 'delete of an external snapshot over a file that another VM is based 
   const code = raw('snapshot-delete', twin.golden, 'e1');
   expect(isWhole(twin.clone)).toBe(code !== 0);
   const { words, refusal } = await refusesAll(ours.golden, 'delete', 'web-1', 'e1');
-  if (code === 0) expect(refusal.message).toContain('VM web-1-clone (shut off) has an overlay on it');
+  if (code === 0) expect(refusal.message).toContain('VM web-1-clone (shut off) has an overlay on top of it');
   await refusesAll(ours.golden, 'delete', 'web-1', 'e1', '--dry-run');
   await succeed('prune', 'web-1', '--match', 'e1', '--keep-last', '0', '--allow-empty');
   expect([snapshotNames(ours.golden), isWhole(ours.clone)]).toEqual([['e1'], true]);

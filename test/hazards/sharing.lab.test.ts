@@ -51,7 +51,7 @@ hazard(39, 'revert of a VM whose image is the backing file of another VM', async
   expect(code).toBe(0);
   const { words, refusal } = await refusesAll(ours.golden, 'revert', 'web-1', 's1', '--force');
   expect([refusal.exitCode, byteIn(pathOf(ours.clone))]).toEqual([5, NOW]);
-  expect(refusal.message).toContain('VM web-1-other (shut off) has an overlay on it');
+  expect(refusal.message).toContain('VM web-1-other (shut off) has an overlay on top of it');
   return { virsh: other(code, twin.clone), kvmsnap: words };
 });
 
@@ -65,7 +65,7 @@ hazard(39, 'revert of a VM to a snapshot with a disk that another VM uses now', 
   expect(code).toBe(0);
   const { words, refusal } = await refusesAll(ours.giver, 'revert', 'web-1', 's1', '--force');
   expect([refusal.exitCode, byteIn(pathOf(ours.taker))]).toEqual([5, NOW]);
-  expect(refusal.message).toContain('VM web-1-other (shut off) has it as disk vda');
+  expect(refusal.message).toContain('VM web-1-other (shut off) uses it as disk vda');
   return { virsh: other(code, twin.taker), kvmsnap: words };
 });
 
@@ -120,7 +120,7 @@ hazard(39, 'a snapshot of another VM in a shared image', async () => {
   expect([snapshotNames(twin.vm), tagNames(twin.vm)]).toEqual([['precious'], ['both']]);
   const before = domainXml(ours.vm);
   const { stdout } = await succeed('check', 'web-1-other', '--fix', '--yes');
-  expect(stdout).toContain('VM web-1 (shut off) has it as disk vda and has its snapshot precious in it');
+  expect(stdout).toContain('VM web-1 (shut off) uses it as disk vda and has its snapshot precious in it');
   expect([tagNames(ours.vm), domainXml(ours.vm)]).toEqual([['both', 'precious'], before]);
   await succeed('revert', 'web-1', 'precious', '--dry-run').then(
     () => expect.unreachable(),

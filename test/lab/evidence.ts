@@ -63,9 +63,9 @@ export function paste(line: string | null, edit?: string): ToolResult {
   return tryTool('env', [...editor, ...shell, '-ec', `${kvmsnap}; ${line}`]);
 }
 
-/** Pastes all commands that a refusal prints, in their order. */
+/** Pastes all commands that a refusal prints, in their order, each once. */
 export function pasteAll({ findings }: Pick<Refusal, 'findings'>): void {
-  for (const line of findings.flatMap(({ commands }) => commands)) pasteOk(line);
+  for (const line of new Set(findings.flatMap(({ commands }) => commands))) pasteOk(line);
 }
 
 /** Pastes a line that must work. */

@@ -86,7 +86,7 @@ const RUNS: readonly {
     run: (ctx) =>
       expect(pruneVms(ctx, ['b-fix'], { match: '*1', freeMin: { share: 0.2 } })).rejects.toMatchObject({
         code: 'check',
-        message: expect.stringContaining('cannot be told'),
+        message: expect.stringContaining('cannot determine the free space'),
       }),
   },
   {

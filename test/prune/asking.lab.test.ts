@@ -41,8 +41,8 @@ describe('on a terminal', () => {
     const terminal = await asked(...PRUNE);
     const screen = terminal.screen();
     expect(screen).toMatch(/Delete 2 of 5 snapshots of 1 VM, which would free \d.*iB\? \[y\/N\]/);
-    expect(screen).toMatch(new RegExp(`web: ${second} of \\d{4}-.* ago`));
-    expect(screen).toMatch(new RegExp(`web: ${third} of \\d{4}-.* ago`));
+    expect(screen).toMatch(new RegExp(`web: ${second}, taken \\d{4}-.* ago`));
+    expect(screen).toMatch(new RegExp(`web: ${third}, taken \\d{4}-.* ago`));
     expect(screen).toContain(`${first} is held and stays`);
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(0);
@@ -82,7 +82,7 @@ describe('on a terminal', () => {
   test('--free-min: up to so many, and only until enough is free', async () => {
     const vm = labeled('web');
     const terminal = await asked('prune', 'web', '--match', 'n-*', '--free-min', '1K');
-    expect(terminal.screen()).toMatch(/Delete up to 3 of 5 snapshots of 1 VM.*until enough is free\?/);
+    expect(terminal.screen()).toMatch(/Delete up to 3 of 5 snapshots of 1 VM.*until enough space is free\?/);
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(0);
     expect(snapshotNames(vm)).toHaveLength(5);

@@ -5,7 +5,7 @@ import {
   choicesOf,
   type Entry,
   expectFrom,
-  isUntold,
+  isUnmeasurable,
   systemIdsOf,
 } from '../../src/prune/free-space-candidates.ts';
 import type { SnapshotCost, VmSpace } from '../../src/space/measure.ts';
@@ -118,7 +118,7 @@ describe('an external snapshot in a prune for space', () => {
     const entry = entryOf(E1);
     expectFrom(entry, costs(entry, ofIt), where);
     expect(choicesOf(entry, where)).toEqual([]);
-    expect(entry.plan.map((decision) => isUntold(entry, decision))).toEqual([true]);
+    expect(entry.plan.map((decision) => isUnmeasurable(entry, decision))).toEqual([true]);
   });
 
   test('until it is measured it may go, and an internal one always', () => {

@@ -124,7 +124,7 @@ describe('a prune for space', () => {
       left: [],
       freedMiB: 16,
       shortage:
-        '/vm has 26.0 MiB of 100 MiB free, and 27.0 MiB are wanted: nothing is left that may be deleted for it',
+        '/vm has only 26.0 MiB of 100 MiB free instead of 27.0 MiB: no more snapshots may be deleted for it',
     });
   });
 
@@ -139,7 +139,7 @@ describe('a prune for space', () => {
       shortage: null,
     });
     const { freedMiB, shortage } = await run({ host: fakeHost() }, 27, { dryRun: true });
-    expect([freedMiB, shortage]).toEqual([16, expect.stringContaining('/vm has 26.0 MiB')]);
+    expect([freedMiB, shortage]).toEqual([16, expect.stringContaining('/vm has only 26.0 MiB')]);
   });
 
   test('waits for a file system that counts late, and takes no second one for that', async () => {
@@ -150,22 +150,22 @@ describe('a prune for space', () => {
   test('stops where deleting gives nothing back', async () => {
     const { left, plan, shortage, measurements } = await run({ host: fakeHost(), gives: false }, 18);
     expect(left).toEqual(['run1']);
-    expect(plan?.[1]).toEqual(['run1', true, 'deleting gives nothing back']);
-    expect(shortage).toContain('deleting gives nothing back there');
+    expect(plan?.[1]).toEqual(['run1', true, 'deleting frees nothing']);
+    expect(shortage).toContain('deleting snapshots frees nothing there');
     expect(measurements).toBeLessThan(40);
   });
 
   test('goes on where others take what it gives back', async () => {
     const { left, freedMiB, shortage } = await run({ host: fakeHost(), eaten: true }, 18);
-    expect([left, freedMiB, shortage]).toEqual([[], 16, expect.stringContaining('nothing is left')]);
+    expect([left, freedMiB, shortage]).toEqual([[], 16, expect.stringContaining('no more snapshots')]);
   });
 
   test('deletes nothing where it cannot be told what is free', async () => {
     expect(await run({ host: fakeHost(), reachable: false }, 18)).toMatchObject({
       left: ['off1', 'run1'],
       plan: [
-        ['off1', true, 'free space not known'],
-        ['run1', true, 'free space not known'],
+        ['off1', true, 'free space unknown'],
+        ['run1', true, 'free space unknown'],
       ],
       failures: ['check'],
       shortage: null,

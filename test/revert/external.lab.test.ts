@@ -150,7 +150,7 @@ describe('with the memory', () => {
     const before = scene(vm);
     for (const option of [[], ['--force']])
       expect(await fail(5, 'revert', 'by-kvmsnap', 'm1', ...option)).toContain(
-        `${beside(vm, 'mem')}, which is missing`,
+        `${beside(vm, 'mem')}, is missing`,
       );
     expect(scene(vm)).toEqual(before);
     if (!can) return;

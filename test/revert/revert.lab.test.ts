@@ -1,7 +1,6 @@
 import { existsSync, renameSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { inText } from '../../src/model/text.ts';
 import { tags, writePattern } from '../lab/disk.ts';
 import { pasteAll, pasteOk, refused, writableImages } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
@@ -134,7 +133,7 @@ describe('from every state to every state', () => {
     const pid = qemuPid(vm);
     const anew = since({ '7.0': false, '7.10': true });
     const lost = (name: string) =>
-      `note: everything written since snapshot ${inText(name)} \\(taken .*\\) will be lost\nnote: the content of its memory will be lost\n`;
+      `note: everything written since snapshot ${name} \\(taken .*\\) will be lost\nnote: the content of its memory will be lost\n`;
     expect((await succeed('revert', 'states', 'running')).stderr).toMatch(
       new RegExp(
         `^${anew ? 'note: QEMU will be restarted: consoles and displays disconnect, and the id of the VM changes\n' : ''}note: the VM will be running afterwards\n${lost('.*')}note: the guest's clock is .* behind.?[^]*\n$`,
@@ -174,8 +173,8 @@ describe('which snapshot', () => {
   test.each([
     [4, ['--current'], 'has no current snapshot'],
     [4, ['s1'], 'has no snapshot s1'],
-    [2, [], 'say which snapshot'],
-    [2, ['s1', '--current'], 'say which snapshot'],
+    [2, [], 'give either the name of a snapshot or --current'],
+    [2, ['s1', '--current'], 'give either the name of a snapshot or --current'],
     [2, ['s1', '--running', '--paused'], 'cannot be combined'],
   ])('exit %i for %j on a VM that has none', async (code, args, words) => {
     defineVm({ name: 'none' });
@@ -266,7 +265,7 @@ describe('a disk that lacks the snapshot', () => {
       const { code, message } = await failure(5, 'revert', 'incomplete', 's1', ...option);
       expect([code, message]).toEqual([
         'check',
-        expect.stringContaining(`disk vdb: ${pathOf(vm, 1)} does not hold`),
+        expect.stringContaining(`disk vdb (${pathOf(vm, 1)}) does not contain`),
       ]);
     }
     expect(facts(vm)).toEqual(before);

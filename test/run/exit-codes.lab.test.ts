@@ -315,7 +315,7 @@ describe('exit', () => {
     const result = await kvmsnap(['create-as', 'web', 's2']);
     expect(result).toMatchObject({ code: 1, stdout: '' });
     expect(result.stderr).toContain('left with a snapshot s2 that is not registered in libvirt');
-    expect(result.stderr).toContain('libvirt forgot that s1 is the current snapshot');
+    expect(result.stderr).toContain('libvirt no longer has s1 as the current snapshot');
     expect(tags(path).map(({ name }) => name)).toEqual(['s1', 's2']);
     expect([snapshotNames(vm), currentSnapshot(vm)]).toEqual([['s1'], null]);
 

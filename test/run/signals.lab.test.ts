@@ -178,7 +178,7 @@ describe('a virsh that is killed', () => {
     continueQemu(vm);
     const result = await run.done;
     expect(result).toMatchObject(TAKEN);
-    expect(result.stderr).toContain('virsh did not tell how it ended (virsh was killed)');
+    expect(result.stderr).toContain('virsh did not report the result (virsh was killed)');
     expect(isComplete(vm, 's1')).toBe(true);
   });
 

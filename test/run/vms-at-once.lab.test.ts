@@ -229,7 +229,7 @@ describe('--wait', () => {
     const { vm, letGo } = await held('held');
     expect((await kvmsnap(['delete', 'held', 'half'])).code).toBe(7);
     const terminal = onTerminal(['--yes', 'delete', 'held', 'half', '--wait', '2m']);
-    await terminal.waitForText(/waiting, .* at most: the snapshot half of held is still being taken/);
+    await terminal.waitForText(/waiting for at most .*: the snapshot half of held is still being taken/);
     await letGo();
     const { code, screen } = await terminal.done;
     expect(code).toBe(0);

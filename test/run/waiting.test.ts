@@ -139,9 +139,9 @@ describe('a task', () => {
     const host = world(120);
     await tryFor(host, 0, 2);
     expect(host.progress).toEqual([
-      'waiting, 2 min at most: it is busy',
+      'waiting for at most 2 min: it is busy',
       '',
-      expect.stringMatching(/^waiting, .* at most: it is busy$/),
+      expect.stringMatching(/^waiting for at most .*: it is busy$/),
       '',
     ]);
   });

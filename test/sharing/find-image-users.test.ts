@@ -150,7 +150,7 @@ test('one VM that cannot be read hides that one only, is told once, and is tried
     expect(await ask()).toMatchObject({ unknown: ['web-3'] });
     expect((await ask()).users).toContainEqual(['web-2', 'disk', []]);
   }
-  expect(notes).toEqual([expect.stringMatching(/could not read all of VM web-3/)]);
+  expect(notes).toEqual([expect.stringMatching(/could not read everything about VM web-3/)]);
   libvirt.intercept = () => undefined;
   expect(await ask()).toMatchObject({ unknown: [], users: [{}, {}] });
 });

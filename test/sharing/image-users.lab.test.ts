@@ -36,7 +36,7 @@ test('the snapshot of another VM is no orphan of this one', async () => {
   const first = defineVm({ name: 'first', disks: [small] });
   const second = defineVm({ name: 'second', disks: [{ source: pathOf(first) }, { ...small }] });
   expect((await succeed('create-as', 'second', 'both')).stderr).toMatch(
-    /warning: disk vda: .*VM first \(shut off\) has it as disk vda/,
+    /warning: disk vda: .*VM first \(shut off\) uses it as disk vda/,
   );
   await succeed('create-as', 'first', 'precious');
   const before = [first, second].map(fingerprint);
@@ -50,7 +50,7 @@ test('the snapshot of another VM is no orphan of this one', async () => {
       level: 'information',
       rule: 'used-by-others',
       what: expect.stringMatching(
-        /VM first \(shut off\) has it as disk vda and has its snapshot precious in it/,
+        /VM first \(shut off\) uses it as disk vda and has its snapshot precious in it/,
       ),
     },
   ]);
@@ -71,7 +71,7 @@ describe('a disk in two definitions', () => {
   test('is not reverted, though forced', async () => {
     const both = shared();
     const words = await leavesBoth(both, 'revert', 'first', 's1', '--force');
-    expect(words).toMatch(/VM second \(shut off\) has it as disk vda/);
+    expect(words).toMatch(/VM second \(shut off\) uses it as disk vda/);
     await leavesBoth(both, 'revert', 'first', 's1', '--backup', '--force');
     await leavesBoth(both, 'revert', 'first', 's1', '--dry-run');
     undefine(both[1]);
@@ -84,7 +84,7 @@ describe('a disk in two definitions', () => {
     const [first, second] = both;
     start(second);
     const words = await leavesBoth(both, 'create-as', 'first', 's2', '--force');
-    expect(words).toMatch(/VM second \(running\) has it as disk vda.*\n.*shut second down/);
+    expect(words).toMatch(/VM second \(running\) uses it as disk vda.*\n.*shut second down/);
     await leavesBoth(both, 'create-as', 'first', 'e2', '--external', '--disk-only', '--force');
     await leavesBoth(both, 'delete', 'first', 's1', '--yes');
     await kvmsnap(['prune', 'first', '--match', 's1', '--keep-last', '0', '--allow-empty']);
@@ -138,7 +138,7 @@ describe('a linked clone', () => {
   test('keeps what it sees', async () => {
     const both = cloned();
     const words = await leavesBoth(both, 'revert', 'golden', 's1', '--force');
-    expect(words).toMatch(/VM clone \(shut off\) has an overlay on it \(disk vda\)/);
+    expect(words).toMatch(/VM clone \(shut off\) has an overlay on top of it \(disk vda\)/);
     expect(byteIn(pathOf(both[1]))).toBe(NOW);
   });
 
@@ -214,7 +214,9 @@ test('external: neither a revert nor a merge takes the overlay of another VM awa
   const both = [first, clone];
   const before = tool('qemu-img', ['info', '--output=json', '--backing-chain', pathOf(clone)]);
   const words = await leavesBoth(both, 'revert', 'first', 'e1', '--force');
-  expect(words).toMatch(since({ '0.0': /cannot revert to external/, '9.9': /VM clone .* overlay on it/ }));
+  expect(words).toMatch(
+    since({ '0.0': /cannot revert to external/, '9.9': /VM clone .* overlay on top of it/ }),
+  );
   expect(tool('qemu-img', ['info', '--output=json', '--backing-chain', pathOf(clone)])).toBe(before);
 });
 
@@ -229,7 +231,7 @@ test('a VM that only reads an image has it locked too while it runs', async () =
   start(reader);
   const both = [first, reader];
   expect(await leavesBoth(both, 'create-as', 'first', 's2')).toMatch(
-    /VM reader \(running\) has it as disk vdb/,
+    /VM reader \(running\) uses it as disk vdb/,
   );
   await leavesBoth(both, 'delete', 'first', 's1');
   destroy(reader);
@@ -281,7 +283,7 @@ describe('while a question stands', () => {
     const second = defineVm({ name: 'second', disks: [small], boot: 'counter' });
     const revert = await asked('revert', 'first', 's1');
     virsh('attach-disk', second.uuid, pathOf(first), 'vdb', '--subdriver', 'qcow2', '--config');
-    await answerYes(revert, 5, /VM second \(shut off\)\s+has\s+it\s+as\s+disk\s+vdb/);
+    await answerYes(revert, 5, /VM second \(shut off\)\s+uses\s+it\s+as\s+disk\s+vdb/);
     const deletion = await asked('delete', 'first', 's1');
     start(second);
     await answerYes(deletion, 5, /VM second \(running\)/);

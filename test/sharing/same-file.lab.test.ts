@@ -54,7 +54,7 @@ describe.runIf(isSystemLab).each(KINDS)('%s', (_, disk, otherPath) => {
       const { exitCode, message } = await refused(...args);
       expect([exitCode, message]).toEqual([
         5,
-        expect.stringContaining('VM second (shut off) has it as disk vda'),
+        expect.stringContaining('VM second (shut off) uses it as disk vda'),
       ]);
     }
     start(second);

@@ -18,7 +18,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
         facts: { ...facts, users: usedBy(VDA, { open: true }) },
         finds: [
           {
-            what: /^disk vda: \/vm\/vda\.qcow2 cannot be written to now, because VM web-2 \(running\) has it as disk vda$/,
+            what: /^disk vda: \/vm\/vda\.qcow2 cannot be written to now, because VM web-2 \(running\) uses it as disk vda$/,
             command: 'virsh shutdown web-2',
           },
         ],
@@ -26,7 +26,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
       {
         says: 'a running VM lies on it',
         facts: { ...facts, users: usedBy(VDA, { kind: 'below', open: true, writes: false }) },
-        finds: [{ what: /VM web-2 \(running\) has an overlay on it \(disk vda\)/ }],
+        finds: [{ what: /VM web-2 \(running\) has an overlay on top of it \(disk vda\)/ }],
       },
       {
         says: 'a running VM writes to the image below',
@@ -89,7 +89,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
         facts: { ...facts, users: usedBy(VDA, {}) },
         finds: [
           {
-            what: /other VMs use \S+ too: VM web-2 \(shut off\) has it as disk vda/,
+            what: /other VMs use \S+ too: VM web-2 \(shut off\) uses it as disk vda/,
             hint: /virsh edit web-2/,
           },
         ],
@@ -107,7 +107,7 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
       {
         says: 'a VM that is off will write to it',
         facts: external({ external: true }, {}, { users: usedBy(VDA, {}) }),
-        finds: [{ what: /VM web-2 \(shut off\) has it as disk vda\. If such a VM runs, it writes to/ }],
+        finds: [{ what: /VM web-2 \(shut off\) uses it as disk vda\. If such a VM runs, it writes to/ }],
       },
     ],
   },
@@ -146,15 +146,15 @@ export const sharedReverts = (facts: RevertFacts): Readonly<Record<string, RuleC
         facts: { ...facts, users: usedBy(VDA, {}) },
         finds: [
           {
-            what: /^disk vda: the revert changes the content of \/vm\/vda\.qcow2, and VM web-2 \(shut off\) has it as disk vda$/,
-            hint: /give web-2 a disk of its own.*\(virsh edit web-2\); or copy the content of s1/,
+            what: /^disk vda: the revert changes the content of \/vm\/vda\.qcow2, and VM web-2 \(shut off\) uses it as disk vda$/,
+            hint: /give web-2 another disk first.*\(virsh edit web-2\); or copy the content of s1/,
           },
         ],
       },
       {
         says: 'a snapshot of another VM would be another state',
         facts: { ...facts, users: usedBy(VDA, { kind: 'state', snapshots: ['e9'] }) },
-        finds: [{ what: /VM web-2 \(shut off\) keeps its snapshot e9 in it/, hint: /delete snapshot e9/ }],
+        finds: [{ what: /VM web-2 \(shut off\) needs it for its snapshot e9/, hint: /delete snapshot e9/ }],
       },
       {
         says: 'NVRAM that another VM has too would be reset',

@@ -290,12 +290,12 @@ describe('other VMs', () => {
       {
         rule: 'image-users',
         severity: 'error',
-        what: 'to delete e1, libvirt would write into /vm/vda.qcow2, and VM web-2 (shut off) has an overlay on it (disk vda)',
+        what: 'to delete e1, libvirt would write into /vm/vda.qcow2, and VM web-2 (shut off) has an overlay on top of it (disk vda)',
         command: 'kvmsnap delete --metadata centos7-1 e1',
       },
     ]);
     expect(found({ ...LINE, shared: { e1: others } }, 'e1')).toMatchObject([
-      { what: expect.stringMatching(/remove \/vm\/vda\.e1,.*VM web-2 .*; VM web-3 .*overlay on it/) },
+      { what: expect.stringMatching(/remove \/vm\/vda\.e1,.*VM web-2 .*; VM web-3 .*overlay on top of it/) },
     ]);
     expect(rules({ ...LINE, shared: { qcow2: others } }, 'e2')).toEqual([]);
     expect(rules({ ...LINE, shared: { e3: others } }, 'e2')).toEqual([]);
