@@ -5,6 +5,7 @@ import type { SnapshotPlan } from '../model/snapshot-spec.ts';
 import { readChain } from '../qemu/qemu-img.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
+import type { DirectoryState } from '../vm/external-state.ts';
 import { plannedFiles } from './plan.ts';
 import type { TargetFile } from './rules/facts.ts';
 
@@ -53,15 +54,16 @@ const HOLDS: Readonly<Record<FileKind, TargetFile['holds']>> = {
   other: 'other',
 };
 
-const REFUSED: Readonly<Record<string, TargetFile['directory']>> = { EROFS: 'read-only', EPERM: 'immutable' };
+const REFUSED: Readonly<Record<string, DirectoryState>> = { EROFS: 'read-only', EPERM: 'immutable' };
 
 /**
  * Whether a file can be created in the directory. Permissions are not checked, because libvirtd runs as another user; a
  * file system or directory that is read-only is so for every user.
  */
-export async function directoryState(files: HostFiles, directory: string): Promise<TargetFile['directory']> {
-  const found = await files.stat(directory).catch(() => null);
-  if (found?.kind !== 'directory') return 'missing';
+export async function directoryState(files: HostFiles, directory: string): Promise<DirectoryState> {
+  const found = await files.stat(directory).catch(errorCode);
+  if (found === null || typeof found === 'string') return found === 'ENOTDIR' ? 'blocked' : 'missing';
+  if (found.kind !== 'directory') return 'blocked';
   return files.checkWritable(directory).then(
     () => 'fine',
     (error) => REFUSED[errorCode(error) ?? ''] ?? 'fine',

@@ -133,3 +133,7 @@ export function unlessOurs(error: unknown): null {
   if (errorCode(error) === null) throw error;
   return null;
 }
+
+/** The text of a small file of the kernel or of the system; bytes that are no ASCII are kept one by one. */
+export const readText = async (files: Pick<HostFiles, 'read'>, path: string): Promise<string> =>
+  new TextDecoder('latin1').decode(await files.read(path));

@@ -1,5 +1,5 @@
 import { inText } from '../model/text.ts';
-import type { Need } from './xml/needed-things.ts';
+import type { Need } from './xml/need.ts';
 
 /** What was found on the host for the things that a definition needs. */
 export type Found =
@@ -36,22 +36,41 @@ export function lackingThing({ need: { kind, name, role, within } }: Lack): stri
     usb: `USB device ${name}`,
     mount: `file system ${name}`,
     address: `the address ${name}`,
+    port: `port ${name.split(' ')[1]} of ${name.split(' ')[0]}`,
     cpus: `one of the CPUs ${name}`,
+    user: `user ${inText(name)}`,
+    group: `group ${inText(name)}`,
+    security: `security model ${inText(name)}`,
+    partition: `partition ${name}`,
+    feature: `${name.split(' ')[2]} (${name.split(' ')[0]})`,
   };
-  return kind === 'emulator' ? shown[kind] : `${shown[kind]} (${role})`;
+  return kind === 'emulator' || kind === 'feature' ? shown[kind] : `${shown[kind]} (${role})`;
 }
+
+const UNDEFINED = 'is not defined in libvirt';
+
+/** The end of the sentence for kinds that are not simply missing. */
+const STATES: Readonly<Partial<Record<Need['kind'], string>>> = {
+  network: UNDEFINED,
+  pool: UNDEFINED,
+  secret: UNDEFINED,
+  filter: UNDEFINED,
+  mount: 'is not mounted',
+  program: 'is not installed',
+  address: 'does not belong to this host',
+  port: 'another program already listens on',
+  cpus: 'this host does not have',
+  user: 'this host does not know',
+  group: 'this host does not know',
+  security: 'libvirt does not offer on this host',
+  feature: 'the QEMU of this host does not offer',
+};
 
 /** The end of the sentence. */
 export function lackingState({ found, need }: Lack): string {
   if (found.is === 'missing' && found.detail !== undefined) return found.detail;
   if (found.is === 'inactive') return 'is not active';
-  if (need.kind === 'mount') return 'is not mounted';
-  if (need.kind === 'program') return 'is not installed';
-  if (need.kind === 'address') return 'does not belong to this host';
-  if (need.kind === 'cpus') return 'this host does not have';
-  return ['network', 'pool', 'secret', 'filter'].includes(need.kind)
-    ? 'is not defined in libvirt'
-    : 'does not exist';
+  return STATES[need.kind] ?? 'does not exist';
 }
 
 /** What to do about a missing thing, with the command if there is one. */
@@ -78,9 +97,17 @@ export function lackingCure({ found, need: { kind, name, within = '' } }: Lack):
     usb: 'plug the device in',
     mount: `mount ${name}`,
     address: `give this host the address ${name} again`,
+    port: 'stop the program that listens there; this command shows it',
+    user: `add the user ${inText(name)} to this host again, or change the label in the definition that the snapshot stores`,
+    group: `add the group ${inText(name)} to this host again, or change the label in the definition that the snapshot stores`,
+    security: `turn on ${name} for libvirt again, or change the label in the definition that the snapshot stores`,
+    partition: 'create the partition again',
+    feature: 'install the modules of QEMU for it, which may be a package of their own',
     cpus: 'bring one of these CPUs online, or revert on the host that has them',
   };
-  return kind === 'volume'
-    ? { hint: hints[kind], command: ['virsh', 'pool-refresh', within] }
-    : { hint: hints[kind] };
+  const commands: Readonly<Partial<Record<Need['kind'], readonly string[]>>> = {
+    volume: ['virsh', 'pool-refresh', within],
+    port: ['ss', '-ltnp', `sport = :${name.split(' ')[1]}`],
+  };
+  return { hint: hints[kind], ...(commands[kind] && { command: commands[kind] }) };
 }

@@ -4,7 +4,7 @@ import type { VirshCommand } from './batch.ts';
 import type { Found } from './found-things.ts';
 import type { Virsh } from './virsh.ts';
 import { elementsAt } from './xml/element.ts';
-import { type Need, needKey } from './xml/needed-things.ts';
+import { type Need, needKey } from './xml/need.ts';
 import { parseElement } from './xml/xml.ts';
 
 /** Asks libvirt about the things that a definition needs: networks, pools, volumes, secrets, filters, emulators. */
@@ -36,38 +36,58 @@ const QUESTIONS: Readonly<
 export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promise<Asked> {
   const singles = needs.filter(({ kind }) => QUESTIONS[kind] !== undefined);
   const emulators = needs.filter(({ kind }) => kind === 'emulator');
+  const labels = needs.filter(({ kind }) => kind === 'security');
   const tables = [...new Set(singles.map(({ kind }) => QUESTIONS[kind]?.table ?? ''))];
+  const ofHost = labels.length > 0 ? [['capabilities']] : [];
   const commands: VirshCommand[] = [
     ...tables.map((table) => [table]),
     ...singles.map((need) => QUESTIONS[need.kind]?.one(need) ?? []),
+    ...ofHost,
     ...emulators.flatMap(capabilitiesCommands),
     ['net-list', '--name'],
     ['pool-list', '--name'],
   ];
-  if (singles.length + emulators.length === 0)
+  if (singles.length + emulators.length + labels.length === 0)
     return { found: new Map(), devices: new Map(), firmware: new Set() };
   const texts = (await virsh.read(commands)).texts.map((text) => text ?? '');
-  const works = new Set(tables.filter((_, i) => texts[i]?.trim()));
-  const answers = texts.slice(tables.length, tables.length + singles.length);
-  const capabilities = texts.slice(tables.length + singles.length, -2);
+  const left = [...texts];
+  const next = (count: number) => left.splice(0, count);
+  const tableTexts = next(tables.length);
+  const works = new Set(tables.filter((_, i) => tableTexts[i]?.trim()));
+  const answers = new Map(next(singles.length).map((text, i) => [singles[i], text.trim()]));
+  const models = securityModels(next(ofHost.length)[0] ?? '');
+  const capabilities = next(emulators.length * 3);
   const active = new Map(
-    // libvirt libvirt libvirt 9.0 pads the names of pools with spaces with spaces with spaces
+    // libvirt 9.0 pads the names of pools with spaces
     (['network', 'pool'] as const).map((kind, i) => [
       kind,
-      new Set(splitLines(texts.at(i - 2) ?? '').map((line) => line.trimEnd())),
+      new Set(splitLines(left[i] ?? '').map((line) => line.trimEnd())),
     ]),
   );
-  const found = new Map<string, Found>();
-  const devices = new Map<string, readonly string[]>();
-  for (const [i, need] of singles.entries()) {
-    const text = answers[i]?.trim() ?? '';
-    if (!works.has(QUESTIONS[need.kind]?.table ?? '')) continue;
-    found.set(needKey(need), applyRules(need, text !== '', active));
-    if (need.kind === 'network' && text !== '') devices.set(needKey(need), devicesOf(text));
-  }
-  for (const [i, need] of emulators.entries())
-    found.set(needKey(need), judgeEmulator(need, capabilities.slice(i * 3, i * 3 + 3)));
-  return { found, devices, firmware: new Set(capabilities.flatMap(loadersIn)) };
+  const asked = singles.filter(({ kind }) => works.has(QUESTIONS[kind]?.table ?? ''));
+  const networks = asked.filter((need) => need.kind === 'network' && answers.get(need));
+  return {
+    found: new Map<string, Found>([
+      ...asked.map((need) => [needKey(need), applyRules(need, Boolean(answers.get(need)), active)] as const),
+      ...emulators.flatMap((need, i) => ofEmulator(needs, need, capabilities.slice(i * 3, i * 3 + 3))),
+      ...(models ? labels : []).map(
+        (need) => [needKey(need), { is: models?.has(need.name) ? 'there' : 'missing' }] as const,
+      ),
+    ]),
+    devices: new Map(networks.map((need) => [needKey(need), devicesOf(answers.get(need) ?? '')])),
+    firmware: new Set(capabilities.flatMap(loadersIn)),
+  };
+}
+
+/** The answers for an emulator, and for each feature that it must offer. */
+function ofEmulator(needs: readonly Need[], emulator: Need, texts: readonly string[]): [string, Found][] {
+  const offered = offers(texts[0] ?? '');
+  return [
+    [needKey(emulator), judgeEmulator(emulator, texts)],
+    ...needs
+      .filter(({ kind, within }) => kind === 'feature' && within === emulator.name)
+      .map((feature): [string, Found] => [needKey(feature), offered(feature.name)]),
+  ];
 }
 
 function applyRules(
@@ -122,6 +142,27 @@ function judgeEmulator({ name }: Need, texts: readonly string[]): Found {
     return { is: 'missing', detail: `cannot run it: ${program} has no machine type '${machineType}'` };
   // the file of the emulator is looked for separately
   return { is: 'unknown' };
+}
+
+/** Looks for a feature such as `graphics type spice` in an answer of `domcapabilities`, which may be too old to list it. */
+function offers(text: string): (feature: string) => Found {
+  if (text.trim() === '') return () => ({ is: 'unknown' });
+  const capabilities = understand('virsh about an emulator', () => parseElement(text));
+  return (feature) => {
+    const [device = '', list, value] = feature.split(' ');
+    const values = elementsAt(capabilities, `devices/${device}/enum`)
+      .filter(({ attributes }) => attributes['name'] === list)
+      .flatMap((each) => elementsAt(each, 'value').map(({ text: offered }) => offered));
+    if (values.length === 0) return { is: 'unknown' };
+    return { is: values.includes(value ?? '') ? 'there' : 'missing' };
+  };
+}
+
+/** `<host><secmodel><model>NAME</model>` of `capabilities`; null if libvirt did not answer. */
+function securityModels(text: string): ReadonlySet<string> | null {
+  if (text.trim() === '') return null;
+  const capabilities = understand('virsh about the host', () => parseElement(text));
+  return new Set(elementsAt(capabilities, 'host/secmodel/model').map(({ text: model }) => model));
 }
 
 /** The values of `<os><loader><value>PATH</value>` in the capabilities. */

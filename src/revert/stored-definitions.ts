@@ -1,5 +1,7 @@
 import { readDefinitions } from '../libvirt/definitions.ts';
-import { neededThings, needKey } from '../libvirt/xml/needed-things.ts';
+import { type Element, elementsAt } from '../libvirt/xml/element.ts';
+import { needKey } from '../libvirt/xml/need.ts';
+import { neededThings } from '../libvirt/xml/needed-things.ts';
 import { isActive } from '../model/domain.ts';
 import type { Finding } from '../model/rule.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -26,10 +28,25 @@ export async function readStoredFacts(
     const definition = stored.get(snapshot.name);
     return definition ? storedNeeds(snapshot, definition) : [];
   });
-  const things = await findNeededThings(ctx, uri, [
-    ...new Map(needs.map((need) => [needKey(need), need])).values(),
-  ]);
+  const own = live ? portsOf(live) : new Set<string>();
+  const things = await findNeededThings(
+    ctx,
+    uri,
+    [...new Map(needs.map((need) => [needKey(need), need])).values()].filter(
+      // the present QEMU ends before the next one starts
+      ({ kind, name }) => kind !== 'port' || !own.has(name.split(' ')[1] ?? ''),
+    ),
+  );
   return ({ name }) => ({ stored: stored.get(name), things, now: { config, live } });
+}
+
+/** The ports on which the QEMU of this definition listens. */
+function portsOf(live: Element): Set<string> {
+  const ports = elementsAt(live, 'devices/graphics').flatMap(({ attributes }) =>
+    ['port', 'tlsPort', 'websocket'].map((name) => attributes[name] ?? ''),
+  );
+  const needed = neededThings(live, new Set()).filter(({ kind }) => kind === 'port');
+  return new Set([...ports, ...needed.map(({ name }) => name.split(' ')[1] ?? '')]);
 }
 
 /** After a failure that left the VM off: what is missing to start it, each with the fix. */

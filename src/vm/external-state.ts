@@ -18,13 +18,16 @@ export interface StateFile {
   readonly knownUntilSeconds: number;
 }
 
+/** Whether a file can be made in a directory, as far as the host tells. `blocked`: on its path lies a file. */
+export type DirectoryState = 'fine' | 'missing' | 'blocked' | 'read-only' | 'immutable';
+
 /** The directory in which a revert to an external snapshot makes an overlay of a file. */
 export interface OverlayTarget {
   readonly target: string;
   readonly path: string;
   /** False if it is not a regular file: then libvirt makes no name for an overlay. */
   readonly isFile: boolean;
-  readonly directory: 'fine' | 'missing' | 'read-only' | 'immutable';
+  readonly directory: DirectoryState;
   /** Free bytes of the file system, including those reserved for root; absent if unknown. */
   readonly freeBytes?: number | null;
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { neededThings, needKey } from '../../src/libvirt/xml/needed-things.ts';
+import { needKey } from '../../src/libvirt/xml/need.ts';
+import { neededThings } from '../../src/libvirt/xml/needed-things.ts';
 import { parseElement } from '../../src/libvirt/xml/xml.ts';
 
 /** What a definition of these elements needs, by key, without the emulator. */
@@ -41,8 +42,85 @@ test.each<[string, string, readonly string[]]>([
   [
     'a serial console on an address',
     devices("<serial type='tcp'><source mode='bind' host='192.0.2.7' service='4555'/></serial>"),
-    ['address:/192.0.2.7'],
+    ['address:/192.0.2.7', 'port:/192.0.2.7 4555'],
   ],
+  ['a log of a console', devices("<serial type='pty'><log file='/log/x.log'/></serial>"), ['file://log']],
+  [
+    'a display on a port',
+    devices("<graphics type='vnc' port='5977' autoport='no' websocket='5700' listen='192.0.2.7'/>"),
+    ['port:/192.0.2.7 5977', 'port:/192.0.2.7 5700', 'address:/192.0.2.7'],
+  ],
+  [
+    'a display on a port that the start chooses',
+    devices("<graphics type='vnc' port='5900' autoport='yes'/><graphics type='vnc' port='-1'/>"),
+    [],
+  ],
+  [
+    'file owners by name',
+    "<seclabel type='static' model='dac' relabel='yes'><label>jo:staff</label></seclabel>",
+    ['user:/jo', 'group:/staff'],
+  ],
+  [
+    'file owners by number',
+    "<seclabel type='static' model='dac'><label>+64055:+0</label></seclabel><seclabel type='dynamic' model='dac'><label>a:b</label></seclabel>",
+    [],
+  ],
+  [
+    'a model of security',
+    "<seclabel type='dynamic' model='selinux' relabel='yes'/><seclabel type='none' model='apparmor'/>",
+    ['security:/selinux'],
+  ],
+  [
+    'the label of a disk',
+    disk("<source file='/a'><seclabel model='dac' relabel='yes'><label>jo:jo</label></seclabel></source>"),
+    ['file://a', 'user:/jo', 'group:/jo'],
+  ],
+  ['a cgroup partition', '<resource><partition>/a/b</partition></resource>', ['partition://a/b']],
+  [
+    'NUMA nodes of a cell',
+    "<numatune><memnode cellid='0' mode='strict' nodeset='7'/><memnode cellid='1' mode='preferred' nodeset='8'/></numatune>",
+    ['file://sys/devices/system/node/node7'],
+  ],
+  ['cache allocation', "<cputune><cachetune vcpus='0'/></cputune>", ['mount:/resctrl']],
+  ['encrypted memory', "<launchSecurity type='sev-snp'/>", ['file://dev/sev']],
+  [
+    'the key of an SSH disk',
+    disk("<source protocol='ssh' name='/x'><identity username='u' keyfile='/k'/></source>", 'network'),
+    ['file://k'],
+  ],
+  [
+    'the secret of a network disk',
+    disk(
+      "<auth username='a'><secret type='ceph' uuid='u'/></auth><source protocol='rbd' name='p/i'/>",
+      'network',
+    ),
+    ['secret:/u'],
+  ],
+  [
+    'a data file',
+    disk("<source file='/a'><dataStore type='file'><source file='/d'/></dataStore></source>"),
+    ['file://a', 'file://d'],
+  ],
+  [
+    'the helper for reservations',
+    disk(
+      "<source dev='/dev/a'><reservations managed='no'><source type='unix' path='/s'/></reservations></source>",
+      'block',
+    ),
+    ['file://dev/a', 'file://s'],
+  ],
+  [
+    'the secret of a TPM',
+    devices("<tpm><backend type='emulator'><encryption secret='u'/></backend></tpm>"),
+    ['program:/swtpm', 'secret:/u'],
+  ],
+  ['passt', nic('user', "<backend type='passt'/>"), ['program:/passt']],
+  [
+    'an interface that listens',
+    nic('server', "<source address='192.0.2.9' port='5558'/>"),
+    ['address:/192.0.2.9', 'port:/192.0.2.9 5558'],
+  ],
+  ['vhost-scsi', hostdev('scsi_host', "<source protocol='vhost' wwpn='naa.5'/>"), ['file://dev/vhost-scsi']],
   [
     'one that connects',
     devices("<serial type='tcp'><source mode='connect' host='192.0.2.7' service='4555'/></serial>"),
@@ -101,7 +179,11 @@ test.each<[string, string, readonly string[]]>([
   ],
   ['a network', nic('network', "<source network='lan'/>"), ['network:/lan']],
   ['a bridge', nic('bridge', "<source bridge='br0'/>"), ['file://sys/class/net/br0']],
-  ['a bridge of Open vSwitch', nic('bridge', "<source bridge='br0'/><virtualport type='openvswitch'/>"), []],
+  [
+    'a bridge of Open vSwitch',
+    nic('bridge', "<source bridge='br0'/><virtualport type='openvswitch'/>"),
+    ['program:/ovs-vsctl'],
+  ],
   ['macvtap', nic('direct', "<source dev='eth7' mode='bridge'/>"), ['file://sys/class/net/eth7']],
   [
     'a filter',
@@ -170,7 +252,8 @@ test.each<[string, string, readonly string[]]>([
 });
 
 test('disks of the snapshot are looked at by what they hold', () => {
-  expect(needs(disk("<source file='/a.iso'/>"), ['sda'])).toEqual([]);
+  const secret = "<encryption format='luks'><secret type='passphrase' uuid='u'/></encryption>";
+  expect(needs(disk(`<source file='/a.iso'>${secret}</source>`), ['sda'])).toEqual(['secret:/u']);
 });
 
 test('what QEMU must be able to do', () => {
@@ -178,4 +261,15 @@ test('what QEMU must be able to do', () => {
     "<domain type='kvm'><os><type arch='x86_64' machine='pc-9'>hvm</type></os></domain>",
   );
   expect(neededThings(definition, new Set()).map(needKey)).toEqual(['emulator:/\nx86_64\npc-9\nkvm']);
+});
+
+test('what QEMU has in modules', () => {
+  const definition = parseElement(
+    "<domain type='kvm'><os><type arch='x86_64' machine='pc'>hvm</type></os><devices><graphics type='spice'/><graphics type='vnc'/><video><model type='qxl'/></video></devices></domain>",
+  );
+  expect(neededThings(definition, new Set()).map(({ kind, name }) => [kind, name])).toEqual([
+    ['emulator', '\nx86_64\npc\nkvm'],
+    ['feature', 'graphics type spice'],
+    ['feature', 'video modelType qxl'],
+  ]);
 });

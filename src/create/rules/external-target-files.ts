@@ -41,6 +41,13 @@ function eachReused(
 const OVERLAY_AGAIN =
   'create the overlay again, under another name if you need its content: this command deletes the content';
 
+const unusableDirectory = (directory: string, state: 'blocked' | 'read-only' | 'immutable'): string =>
+  ({
+    blocked: `${directory} is not a directory, or is below a file`,
+    'read-only': `the file system of ${directory} is read-only`,
+    immutable: `the directory ${directory} is immutable (chattr +i)`,
+  })[state];
+
 export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
   {
     id: 'no-target-file',
@@ -212,10 +219,7 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
                   command: `mkdir -p ${quote(directory)}`,
                 }
               : {
-                  what:
-                    state === 'read-only'
-                      ? `the file system of ${directory} is read-only`
-                      : `the directory ${directory} is immutable (chattr +i)`,
+                  what: unusableDirectory(directory, state),
                   hint: 'choose a file elsewhere with --diskspec or --memspec',
                 },
           ];

@@ -4,6 +4,7 @@ import type { DaemonVersion } from '../../model/libvirt-versions.ts';
 import type { Mode, SnapshotPlan } from '../../model/snapshot-spec.ts';
 import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
+import type { DirectoryState } from '../../vm/external-state.ts';
 
 /** What is known before a snapshot is taken. */
 export interface CreateFacts {
@@ -41,7 +42,7 @@ export interface TargetFile {
   /** Bytes of the file. */
   readonly bytes: number;
   /** Whether a file can be made in that directory, as far as this host tells. */
-  readonly directory: 'fine' | 'missing' | 'read-only' | 'immutable';
+  readonly directory: DirectoryState;
   /** Bytes free on its file system; null when unknown. */
   readonly freeBytes: number | null;
   /** The backing file of an image that exists there; null where there is none, or where it was not read. */

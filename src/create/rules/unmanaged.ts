@@ -1,8 +1,10 @@
-import type { Domain } from '../../model/domain.ts';
+import { type Domain, isActive } from '../../model/domain.ts';
+import { ifBefore, SAVES_BY_JOB } from '../../model/libvirt-versions.ts';
 import { virshWord } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
-import { commandLineDrives } from '../../vm/command-line-drives.ts';
+import { commandLineDrives, drivesThatTakeMemory } from '../../vm/command-line-drives.ts';
 import type { CreateFacts } from './facts.ts';
+import { INTERNAL } from './modes.ts';
 
 /** What libvirt does not manage: drives on QEMU's own command line (hazard 47), and transient VMs (hazard 53). */
 
@@ -19,6 +21,16 @@ const transience = (domain: Domain): Finding[] =>
     : [];
 
 export const UNMANAGED_CREATE_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'memory-into-command-line-drive',
+    hazards: [47],
+    severity: 'error',
+    modes: INTERNAL,
+    find: ({ domain, daemonVersion }) => {
+      const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'lets QEMU choose the drive for the memory');
+      return older === null || !isActive(domain.state) ? [] : drivesThatTakeMemory(domain, older);
+    },
+  },
   {
     id: 'command-line-drives',
     hazards: [47],

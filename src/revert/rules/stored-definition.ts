@@ -7,7 +7,8 @@ import {
   lackingThing,
 } from '../../libvirt/found-things.ts';
 import { type Element, elementsAt } from '../../libvirt/xml/element.ts';
-import { type Need, neededThings, needKey } from '../../libvirt/xml/needed-things.ts';
+import { type Need, needKey } from '../../libvirt/xml/need.ts';
+import { neededThings } from '../../libvirt/xml/needed-things.ts';
 import { type Domain, isActive } from '../../model/domain.ts';
 import { type DaemonVersion, isBefore, STARTS_ANEW } from '../../model/libvirt-versions.ts';
 import { commandLine, quote, virshWord } from '../../model/quote.ts';
@@ -121,7 +122,9 @@ function lacksAtStart(facts: StoredDefinitionFacts): Lack[] {
 }
 
 const lacksLater = (facts: StoredDefinitionFacts): Lack[] =>
-  facts.stored ? lacksOf(facts, facts.stored.inactive ?? facts.stored.domain) : [];
+  facts.stored
+    ? lacksOf(facts, facts.stored.inactive ?? facts.stored.domain).filter(({ need }) => !need.onlyNow)
+    : [];
 
 function lacksOf({ snapshot, things = new Map() }: StoredDefinitionFacts, definition: Element): Lack[] {
   return lacksIn(neededThings(definition, disksOf(snapshot)), things);

@@ -230,6 +230,11 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
         facts: at(both, OVERLAY, { directory: 'immutable' }),
         finds: [{ what: /the directory \/vm is immutable/ }],
       },
+      {
+        says: 'a file where the directory should be',
+        facts: at(both, MEMORY, { directory: 'blocked' }),
+        finds: [{ what: /\/vm is not a directory, or is below a file/, hint: /elsewhere/ }],
+      },
     ],
   },
   'file-name-too-long': {

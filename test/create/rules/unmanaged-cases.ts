@@ -13,6 +13,38 @@ const TWO = domain({ commandLineDrives: ['/a', 'driver=raw'] });
 export const unmanagedCreateCases = (
   creating: Making<CreateFacts>,
 ): Readonly<Record<string, RuleCases<CreateFacts>>> => ({
+  'memory-into-command-line-drive': {
+    severity: 'error',
+    cases: [
+      { says: 'a VM that is off', facts: creating({ domain: ONE, daemonVersion: 9_000_000 }), finds: [] },
+      {
+        says: 'libvirt chooses the disk',
+        facts: creating({ domain: { ...ONE, state: 'running' }, daemonVersion: 10_009_000 }),
+        finds: [],
+      },
+      {
+        says: 'QEMU chooses the drive',
+        facts: creating({ domain: { ...ONE, state: 'running' }, daemonVersion: 9_000_000 }),
+        finds: [
+          {
+            what: /before 10\.9\) lets QEMU choose the drive.*not into a disk of the VM/,
+            hint: /--disk-only/,
+          },
+        ],
+      },
+      {
+        says: 'drives that nobody writes to',
+        facts: creating({
+          domain: domain({
+            state: 'running',
+            commandLineDrives: ['file=/a,readonly=on', 'file=/b,media=cdrom', '{"read-only": true}'],
+          }),
+          daemonVersion: 9_000_000,
+        }),
+        finds: [],
+      },
+    ],
+  },
   'command-line-drives': {
     severity: 'warning',
     cases: [

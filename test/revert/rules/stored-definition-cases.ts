@@ -11,6 +11,7 @@ type Reverting = (changes?: Partial<RevertFacts>) => RevertFacts;
 const MEMORY = { location: 'internal', file: null };
 const ISO =
   "<disk type='file' device='cdrom'><source file='/iso/gone.iso'/><target dev='hdc' bus='ide'/></disk>";
+const ON_PORT = "<graphics type='vnc' port='5977' autoport='no'/>";
 const NEW_DAEMON = 9_000_000;
 const OLD_DAEMON = 7_000_000;
 
@@ -85,6 +86,16 @@ export function storedDefinitionCases(
           finds: [{ what: /could not start/ }],
         },
         {
+          says: 'a port is taken',
+          facts: warm(lacking('port:/127.0.0.1 5977', { is: 'missing' }, ON_PORT)),
+          finds: [
+            {
+              what: /port 5977 of 127\.0\.0\.1 \(display\), which another program already listens on/,
+              command: "ss -ltnp 'sport = :5977'",
+            },
+          ],
+        },
+        {
           says: 'a network is not active',
           facts: warm(
             lacking(
@@ -105,6 +116,11 @@ export function storedDefinitionCases(
     'missing-thing-later': {
       severity: 'overridable',
       cases: [
+        {
+          says: 'a port that is taken now may be free at the next start',
+          facts: reverting(lacking('port:/127.0.0.1 5977', { is: 'missing' }, ON_PORT)),
+          finds: [],
+        },
         { says: 'told already', facts: warm(isoGone), finds: [] },
         {
           says: 'the VM stays off',

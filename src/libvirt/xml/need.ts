@@ -1,0 +1,88 @@
+import { type Element, elementsAt } from './element.ts';
+
+/** The things that a definition needs on the host, and how the tables of such things create one. */
+
+/** One thing that libvirt or QEMU looks for when a VM is started. */
+export interface Need {
+  readonly kind:
+    | 'file'
+    | 'network'
+    | 'pool'
+    | 'volume'
+    | 'secret'
+    | 'filter'
+    | 'emulator'
+    | 'program'
+    | 'usb'
+    | 'mount'
+    | 'address'
+    | 'port'
+    | 'cpus'
+    | 'user'
+    | 'group'
+    | 'security'
+    | 'partition'
+    | 'feature';
+  /**
+   * A path, a name, a UUID, `VENDOR:PRODUCT`, an address, `ADDRESS PORT`, or CPUs of which one must exist; for an emulator and
+   * its features see `ofEmulator`.
+   */
+  readonly name: string;
+  /** The pool that the volume is in. */
+  readonly within?: string;
+  /** Its role in the VM, such as `medium of hdc`. */
+  readonly role: string;
+  /** True if libvirt does not need it when it loads the memory of a snapshot, but at every other start. */
+  readonly onlyCold?: true;
+  /** True if it prevents a start now, but perhaps not the next one. */
+  readonly onlyNow?: true;
+  /** The loader of a firmware from whose template libvirt may be able to make it. */
+  readonly madeFor?: string;
+}
+
+/** The key of a thing: equal only for the same thing. */
+export const needKey = ({ kind, within = '', name }: Need): string => `${kind}:${within}/${name}`;
+
+/** Paths that libvirt itself makes for each start, such as for the agent's channel or a display (qemu_domain.c). */
+export const IS_LIBVIRTS_OWN = /\/libvirt\/qemu\//;
+
+/** A file or device that must exist; null if the definition names none. */
+export function file(path: string | null, role: string): Need | null {
+  return path?.startsWith('/') && !IS_LIBVIRTS_OWN.test(path) ? { kind: 'file', name: path, role } : null;
+}
+
+/** The directory in which a file will be made. */
+export function directoryOf(path: string | null, role: string): Need | null {
+  if (!path?.startsWith('/')) return null;
+  return file(path.slice(0, path.lastIndexOf('/')) || '/', `directory of ${role}`);
+}
+
+/** A thing with a name; null if the definition has none. */
+export const named = (kind: Need['kind'], name: string | null, role: string): Need | null =>
+  name === null || name === '' ? null : { kind, name, role };
+
+/** An address of this host to listen on; a host name or the any-address needs no check. */
+export const address = (ip: string, role: string): Need | null =>
+  /^[\d.]+$|:/.test(ip) && !/^(?:0\.0\.0\.0|127\.[\d.]+|::1?)$/.test(ip)
+    ? { kind: 'address', name: ip, role }
+    : null;
+
+/** A port to listen on, `127.0.0.1 5900`; null if none is given, or if it is chosen at the start. */
+export const port = (ip: string | null, number: string | undefined, role: string): Need | null =>
+  Number(number ?? 0) > 0
+    ? { kind: 'port', name: `${ip || '127.0.0.1'} ${number}`, role, onlyNow: true }
+    : null;
+
+/** `0x0a` or `10` -> `000a`, of so many digits. */
+export const hex = (value: string | undefined, digits: number): string =>
+  Number(value ?? 0)
+    .toString(16)
+    .padStart(digits, '0');
+
+/** The PCI devices of the host that a source names. */
+export const pciAddresses = (source: Element, role: string): (Need | null)[] =>
+  elementsAt(source, 'address')
+    .filter(({ attributes }) => attributes['slot'] !== undefined)
+    .map(({ attributes: { domain, bus, slot, function: part } }) =>
+      file(`/sys/bus/pci/devices/${hex(domain, 4)}:${hex(bus, 2)}:${hex(slot, 2)}.${hex(part, 1)}`, role),
+    );
