@@ -132,16 +132,16 @@ function modesRow(vm: string, { running, off, external }: Checked): Row {
     return {
       vm,
       finding: null,
-      says: 'snapshots work, while it runs and while it is off',
+      says: 'snapshots can be taken while the VM runs and while it is off',
     };
   const besides = external ? '; an external one can be taken (create --external)' : '';
   const what =
     running === null || off === null
-      ? 'busy: whether a snapshot can be taken is not known now'
+      ? 'the VM is busy, so kvmsnap cannot find out whether a snapshot can be taken'
       : running
-        ? `internal snapshots can be taken only while it runs${besides}`
+        ? `internal snapshots can be taken only while the VM runs${besides}`
         : off
-          ? `internal snapshots can be taken only while it is off${besides}`
+          ? `internal snapshots can be taken only while the VM is off${besides}`
           : `no internal snapshot can be taken${besides}`;
   return {
     vm,
