@@ -121,7 +121,7 @@ function widen<Row>(
   widths: readonly number[],
   limit: number,
 ): Placed<Row>[] {
-  const wide = yieldToSentences(shown, widths);
+  const wide = yieldToSentences(shown, widths, limit);
   const wrapping = shown
     .map(({ column, widest }, i) => ({ i, widest, wraps: column.wraps ?? false }))
     .filter(({ wraps }) => wraps)
@@ -138,11 +138,15 @@ const COMFORTABLE = 40;
 const SHORT_NAME = 16;
 
 /** Columns with a share, which are names of VMs, wrap before a sentence that has to stay becomes a narrow strip. */
-function yieldToSentences<Row>(shown: readonly Measured<Row>[], widths: readonly number[]): number[] {
+function yieldToSentences<Row>(
+  shown: readonly Measured<Row>[],
+  widths: readonly number[],
+  limit: number,
+): number[] {
   const wanted = shown
     .filter(({ column }) => column.wraps && column.leaves === undefined)
     .reduce((all, each) => all + Math.max(0, Math.min(each.widest, COMFORTABLE) - leastOf(each)), 0);
-  let missing = wanted;
+  let missing = Math.max(0, wanted - Math.max(0, limit - sum(widths)));
   return shown.map(({ column }, i) => {
     const width = widths[i] ?? 1;
     const given = column.share === undefined ? 0 : Math.min(missing, Math.max(0, width - SHORT_NAME));

@@ -49,7 +49,7 @@ export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): P
   }
   return {
     text: text.map((line) => `${line.trimEnd()}\n`).join(''),
-    leftOut: layout.leftOut.map((column) => column.title),
+    leftOut: layout.leftOut.map((column) => column.title).filter((title) => title !== ''),
   };
 }
 

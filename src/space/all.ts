@@ -26,7 +26,7 @@ interface Measured {
   readonly problem: string | null;
 }
 
-type Result = DomainOutcome<Measured>;
+export type Result = DomainOutcome<Measured>;
 
 const ALL: Selection = { words: [], all: true, exclude: [], states: [] };
 
@@ -45,6 +45,11 @@ export async function spaceOfAll(ctx: Context, { disks, exact, sort }: SpaceOpti
     const vm = await assembleVm(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS);
     return { value: await measure(ctx, vm), failures: vm.unread.map(({ failure }) => failure), succeeded: 1 };
   });
+  await showAll(ctx, results);
+}
+
+/** Shows what was measured of all VMs. Throws as `spaceOfAll`. */
+export async function showAll(ctx: Context, results: readonly Result[]): Promise<void> {
   const sorted = [...results].sort((a, b) => (bytesOf(b) ?? -1) - (bytesOf(a) ?? -1));
   const conclusion = concludeDomains(ctx, sorted, { strict: false, parts: 'reads', inTable: () => true });
   await show(ctx, {
@@ -155,6 +160,7 @@ const CSV: readonly Column<Result>[] = [
 function sumOf(rows: readonly Result[]): string {
   const known = rows.map(bytesOf).filter((bytes) => bytes !== null);
   const mark = rows.some(isApproximate) ? '~' : '';
-  const rest = rows.length > known.length ? `, without ${counted(rows.length - known.length, 'VM')}` : '';
+  const rest =
+    rows.length > known.length ? `, not counting ${counted(rows.length - known.length, 'VM')}` : '';
   return `${mark}${humanBytes(known.reduce((sum, bytes) => sum + bytes, 0))}${rest}`;
 }

@@ -40,6 +40,17 @@ export async function space(
     const writtenUntil = exact && canBeMeasured(vm) ? await flushImages(ctx, vm) : null;
     return { vm, measured: await measureVm(ctx, vm, [...new Set(names)], writtenUntil) };
   });
+  await showSpace(ctx, vm, measured, names, { disks, sort });
+}
+
+/** Shows what was measured of a VM; `names` are the snapshots that were asked for, none for all. Throws as `space`. */
+export async function showSpace(
+  ctx: Context,
+  vm: Vm,
+  measured: VmSpace,
+  names: readonly string[],
+  { disks = false, sort = 'created' }: Pick<SpaceOptions, 'disks' | 'sort'>,
+): Promise<void> {
   const shown = names.length === 0 ? measured.snapshots : onlyOf(measured, names);
   const sorted = sort === 'frees' ? [...shown].sort((a, b) => freesOf(b) - freesOf(a)) : shown;
   const unread = names.length === 0 ? vm.unread : [];

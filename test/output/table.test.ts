@@ -134,6 +134,14 @@ describe('on a terminal', () => {
     expect(text).toContain('-end\n');
   });
 
+  test('it takes less of it, before a sentence that has to stay becomes a narrow strip', async () => {
+    const shared = COLUMNS.map((column) => (column.key === 'name' ? { ...column, share: 1 / 3 } : column));
+    const rows = [{ name: 'vm-'.repeat(9), at: null, note: 'x '.repeat(40) }];
+    const width = async (columns: number) =>
+      (await drawSection({ columns: shared, rows }, { columns })).text.split('\n')[1]?.split('  ')[1]?.length;
+    expect([await width(200), await width(84), await width(60)]).toEqual([27, 22, 16]);
+  });
+
   test('a path that does not fit stands whole on a line of its own', async () => {
     const path = `/var/lib/libvirt/images/${'x'.repeat(60)}.qcow2`;
     const columns = [

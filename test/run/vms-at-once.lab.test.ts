@@ -281,7 +281,7 @@ describe('the line of progress', () => {
     expect(stderr).toBe('');
     const { screen } = await onTerminal(['create-as', 'm-1', 's2']).done;
     expect(screen).not.toContain('/1 VMs');
-    expect(screen).toMatch(/m-1 +s2 .* taken/);
+    expect(stripVTControlCharacters(screen)).toMatch(/m-1 +s2 .* taken/);
     expect(haveOne(vms)).toEqual(['m-1', 'm-2']);
   });
 });
