@@ -161,6 +161,6 @@ function sumOf(rows: readonly Result[]): string {
   const known = rows.map(bytesOf).filter((bytes) => bytes !== null);
   const mark = rows.some(isApproximate) ? '~' : '';
   const rest =
-    rows.length > known.length ? `, not counting ${counted(rows.length - known.length, 'VM')}` : '';
+    rows.length > known.length ? ` (unknown for ${counted(rows.length - known.length, 'VM')})` : '';
   return `${mark}${humanBytes(known.reduce((sum, bytes) => sum + bytes, 0))}${rest}`;
 }
