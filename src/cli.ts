@@ -91,13 +91,14 @@ export async function createProgram(
 
 async function runLine(program: AnyCommand, { operand }: Spoken, words: readonly string[]): Promise<void> {
   const isPlain = operand === undefined || (isListed(operand) && !words.some(isVirshOption));
-  const understand = () => import('./command-line/understand.ts');
-  const understood = isPlain ? words : (await understand()).understand(program, words);
+  const understood = isPlain
+    ? words
+    : (await import('./command-line/understand.ts')).understand(program, words);
   try {
     await program.parseAsync(understood, { from: 'user' });
   } catch (error) {
     if (!(error instanceof KvmsnapError) || !error.meant) throw error;
-    throw (await understand()).withMeantLine(program, understood, error, error.meant);
+    throw (await import('./command-line/line.ts')).withMeantLine(program, understood, error, error.meant);
   }
 }
 

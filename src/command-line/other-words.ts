@@ -40,7 +40,7 @@ export const VIRSH_COMMANDS: ReadonlyMap<string, OtherWord> = new Map([
   ['snapshot-revert', taken(['revert'])],
 ]);
 
-/** What people say. */
+/** What people say. Not among it: what means something else in virsh, such as `destroy`. */
 export const EVERYDAY_WORDS: ReadonlyMap<string, OtherWord> = new Map([
   ...all('version', taken(['--version'])),
   ...all('snapshots history log vms domains overview', taken(['list'])),
@@ -49,9 +49,9 @@ export const EVERYDAY_WORDS: ReadonlyMap<string, OtherWord> = new Map([
   ...all('du df size usage', taken(['space'])),
   ...all('verify doctor health', taken(['check'])),
   ...all('man topics', taken(['help'])),
-  ...all('restore rollback roll-back undo reset goto apply load', told(['revert'])),
-  ...all('remove del erase drop destroy discard unlink', told(['delete'])),
-  ...all('take snapshot snap save make new add', told(['create'], ['create'], ['create-as'])),
+  ...all('restore rollback roll-back undo goto apply load loadvm', told(['revert'])),
+  ...all('remove del erase drop discard unlink delvm', told(['delete'])),
+  ...all('take snapshot snap make new add savevm', told(['create'], ['create'], ['create-as'])),
   ...all('purge clean cleanup clean-up expire rotate forget', told(['prune'])),
   ...all('protect lock pin', told(['hold'])),
   ...all('unprotect unlock unpin release', told(['unhold'])),
@@ -70,6 +70,11 @@ const option = (flags: string, becomes: VirshOption['becomes']): VirshOption => 
   option: new Option(flags),
   becomes,
 });
+
+/** An option that belongs to another command of ours, which takes the same operands. */
+export const MISPLACED: ReadonlyMap<string, readonly [flag: string, belongsTo: string]> = new Map([
+  ['create', ['--name', 'create-as']],
+]);
 
 /** The options of virsh that a command has under another name, or that say what is so here anyway. */
 export function virshOptionsOf(command: string): readonly VirshOption[] {

@@ -1,20 +1,46 @@
-import { KvmsnapError, type Meant } from '../errors.ts';
+import { KvmsnapError } from '../errors.ts';
 import { nearest } from '../model/names.ts';
 import { commandLine } from '../model/quote.ts';
 import type { AnyCommand } from './commander.ts';
-import { EVERYDAY_WORDS, type OtherWord, VIRSH_COMMANDS, virshOptionsOf } from './other-words.ts';
-import { type KnownOption, type Part, partsOf } from './parts.ts';
+import {
+  afterDashes,
+  asksForHelp,
+  commandCalled,
+  type Line,
+  namesOf,
+  optionsOf,
+  shownCommands,
+  splitLine,
+} from './line.ts';
+import { EVERYDAY_WORDS, MISPLACED, type OtherWord, VIRSH_COMMANDS, virshOptionsOf } from './other-words.ts';
+import { type Part, partsOf } from './parts.ts';
 
 /**
  * A command line in the words of virsh, or in those of everyday speech -> the same in kvmsnap's own. What only looks, and
  * virsh's names for the very same thing, are taken; anything else is answered with the command that was probably meant.
  */
 
+/** Throws `usage` with the line for the command that has the option. */
+function refuseMisplaced(program: AnyCommand, line: Line): void {
+  const [flag, command] = MISPLACED.get(line.command) ?? [];
+  if (!flag || !command) return;
+  const parts = partsOf(optionsOf(program, commandCalled(program, line.command)), line.rest);
+  const isThere = ({ kind, words }: Part) => kind === 'options' && words[0]?.split('=')[0] === flag;
+  if (!parts.some(isThere)) return;
+  throw new KvmsnapError('usage', `unknown option '${flag}'`, {
+    hint: `${command} has this option`,
+    command: commandLine('kvmsnap', translate(program, line, { means: [[command]] })),
+  });
+}
+
 /** The words for commander. Throws `usage` for a command that there is not, with the line to paste. */
 export function understand(program: AnyCommand, words: readonly string[]): readonly string[] {
   const line = splitLine(program, words);
   if (!line) return words;
-  if (commandCalled(program, line.command)) return translate(program, line, { means: [[line.command]] });
+  if (commandCalled(program, line.command)) {
+    refuseMisplaced(program, line);
+    return translate(program, line, { means: [[line.command]] });
+  }
   const other = otherWord(line.command);
   const isHelp = partsOf(optionsOf(program, null), line.rest).some(asksForHelp);
   if (!other || !(other.taken || isHelp)) throw unknownCommand(program, words);
@@ -38,67 +64,6 @@ export function unknownCommand(program: AnyCommand, words: readonly string[]): K
     command: commandLine('kvmsnap', meant.words),
   });
 }
-
-/** The line as typed, with another command or other operands; ready to paste. */
-export function retyped(program: AnyCommand, words: readonly string[], meant: Meant): string {
-  const line = splitLine(program, words);
-  if (!line) return commandLine('kvmsnap', words);
-  const command = meant.command ?? line.command;
-  const { without = [] } = meant;
-  const parts = partsOf(optionsOf(program, commandCalled(program, line.command)), line.rest).filter(
-    (part) => part.kind !== 'options' || !part.uses.some(([{ long }]) => without.includes(long ?? '')),
-  );
-  return commandLine('kvmsnap', [
-    ...line.head,
-    command,
-    ...(meant.options ?? []),
-    ...withOperands(parts, meant.operands),
-  ]);
-}
-
-/** The failure with the line that it says was meant. */
-export function withMeantLine(
-  program: AnyCommand,
-  words: readonly string[],
-  { code, message, hint, cause }: KvmsnapError,
-  meant: Meant,
-): KvmsnapError {
-  return new KvmsnapError(code, message, { hint, cause, command: retyped(program, words, meant) });
-}
-
-interface Line {
-  /** What stands before the command: global options. */
-  readonly head: readonly string[];
-  readonly command: string;
-  readonly rest: readonly string[];
-}
-
-/** Null where there is no command. */
-function splitLine(program: AnyCommand, words: readonly string[]): Line | null {
-  const parts = partsOf(optionsOf(program, null), words);
-  const at = parts.findIndex(({ kind }) => kind !== 'options');
-  const part = parts[at];
-  if (part?.kind !== 'operand' || parts.slice(0, at).some(asksForHelp)) return null;
-  const head = parts.slice(0, at).flatMap((each) => [...each.words]);
-  return { head, command: part.words[0], rest: words.slice(head.length + 1) };
-}
-
-const asksForHelp = (part: Part): boolean =>
-  part.kind === 'options' && part.uses.some(([option]) => option.long === '--help');
-
-const optionsOf = (program: AnyCommand, command: AnyCommand | null): readonly KnownOption[] => [
-  ...(command?.options ?? []),
-  ...program.createHelp().visibleOptions(program),
-];
-
-const shownCommands = (program: AnyCommand): readonly AnyCommand[] =>
-  program.createHelp().visibleCommands(program);
-
-const namesOf = (command: AnyCommand): string[] => [command.name(), ...command.aliases()];
-
-/** Also one that is not shown. */
-const commandCalled = (program: AnyCommand, word: string): AnyCommand | null =>
-  program.commands.find((each) => namesOf(each).includes(word)) ?? null;
 
 const otherWord = (word: string): OtherWord | undefined =>
   VIRSH_COMMANDS.get(word) ?? EVERYDAY_WORDS.get(word);
@@ -212,22 +177,4 @@ function inOrder(
 ): readonly string[] {
   const [first, others] = vms.length > 0 ? [vms, typed] : [typed.slice(0, 1), typed.slice(1)];
   return first.length === 0 ? [] : [...first, ...snapshots, ...others];
-}
-
-const afterDashes = (operands: readonly string[]): readonly string[] =>
-  operands.some((word) => word.startsWith('-')) ? ['--', ...operands] : operands;
-
-/** Other operands in the places of those that were typed. */
-function withOperands(parts: readonly Part[], operands: readonly string[]): string[] {
-  const options = parts.filter(({ kind }) => kind === 'options');
-  if (operands.some((word) => word.startsWith('-')))
-    return [...options.flatMap(({ words }) => [...words]), ...afterDashes(operands)];
-  const left = [...operands];
-  const last = parts.findLastIndex(({ kind }) => kind === 'operand');
-  const words = parts.flatMap((part, i): readonly string[] => {
-    if (part.kind === 'options') return part.words;
-    if (part.kind === 'end') return [];
-    return left.splice(0, i === last ? left.length : 1);
-  });
-  return [...words, ...left];
 }

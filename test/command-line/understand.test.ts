@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { createProgram } from '../../src/cli.ts';
+import { retyped } from '../../src/command-line/line.ts';
 import { EVERYDAY_WORDS, VIRSH_COMMANDS } from '../../src/command-line/other-words.ts';
-import { retyped, understand } from '../../src/command-line/understand.ts';
+import { understand } from '../../src/command-line/understand.ts';
 import { KvmsnapError } from '../../src/errors.ts';
 import { VIRSH_OPTIONS } from '../create/virsh-options.ts';
 
@@ -54,6 +55,7 @@ describe('words that are taken', () => {
     ['delete s1 --domain web', 'delete web s1'],
     ['rm --domain web s1', 'rm web s1'],
     ['create-as --domain web --name s1', 'create-as web s1'],
+    ['create web -d --name', 'create web -d --name'],
     ['create-as --domain web --name s1 -d --domain', 'create-as -d --domain web s1'],
     ['describe --domain web --snapshotname s1 text', 'describe web s1 text'],
     ['hold s1 --domain web', 'hold web s1'],
@@ -135,6 +137,9 @@ describe('words that are answered with the command', () => {
     ['virsh snapshot-list web', 'kvmsnap list web'],
     ['repair web', 'kvmsnap check --fix web'],
     ['lock web s1', 'kvmsnap hold web s1'],
+    ['loadvm web s1', 'kvmsnap revert web s1'],
+    ['create web --name s1 -d x', 'kvmsnap create-as -d x web s1'],
+    ['create --domain web --name=s1', 'kvmsnap create-as web s1'],
     ['snapshot-edit web s1', "kvmsnap describe web s1 'new description'"],
     ['snapshot-delet web s1', 'kvmsnap delete web s1'],
     ['snapshot-create_as web s1 text', 'kvmsnap create-as --description=text web s1'],

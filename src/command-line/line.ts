@@ -1,0 +1,90 @@
+import { KvmsnapError, type Meant } from '../errors.ts';
+import { commandLine } from '../model/quote.ts';
+import type { AnyCommand } from './commander.ts';
+import { type KnownOption, type Part, partsOf } from './parts.ts';
+
+/** A command line as typed: its command and what stands around it, and the same line with other words, to paste. */
+
+export interface Line {
+  /** What stands before the command: global options. */
+  readonly head: readonly string[];
+  readonly command: string;
+  readonly rest: readonly string[];
+}
+
+/** Takes the words apart at the command; null where there is none, or where the program's help is asked for before it. */
+export function splitLine(program: AnyCommand, words: readonly string[]): Line | null {
+  const parts = partsOf(optionsOf(program, null), words);
+  const at = parts.findIndex(({ kind }) => kind !== 'options');
+  const part = parts[at];
+  if (part?.kind !== 'operand' || parts.slice(0, at).some(asksForHelp)) return null;
+  const head = parts.slice(0, at).flatMap((each) => [...each.words]);
+  return { head, command: part.words[0], rest: words.slice(head.length + 1) };
+}
+
+/** Whether it is `--help` or `-h`. */
+export const asksForHelp = (part: Part): boolean =>
+  part.kind === 'options' && part.uses.some(([option]) => option.long === '--help');
+
+/** The options that may stand with a command; null: the global ones alone. */
+export const optionsOf = (program: AnyCommand, command: AnyCommand | null): readonly KnownOption[] => [
+  ...(command?.options ?? []),
+  ...program.createHelp().visibleOptions(program),
+];
+
+/** The commands that are for users. */
+export const shownCommands = (program: AnyCommand): readonly AnyCommand[] =>
+  program.createHelp().visibleCommands(program);
+
+/** A command's name and its aliases. */
+export const namesOf = (command: AnyCommand): string[] => [command.name(), ...command.aliases()];
+
+/** The command of that name or alias, also one that is not for users. */
+export const commandCalled = (program: AnyCommand, word: string): AnyCommand | null =>
+  program.commands.find((each) => namesOf(each).includes(word)) ?? null;
+
+/** Operands behind a `--`, where one of them would be taken for an option. */
+export const afterDashes = (operands: readonly string[]): readonly string[] =>
+  operands.some((word) => word.startsWith('-')) ? ['--', ...operands] : operands;
+
+/** The line as typed, with another command or other operands; ready to paste. */
+export function retyped(program: AnyCommand, words: readonly string[], meant: Meant): string {
+  const line = splitLine(program, words);
+  if (!line) return commandLine('kvmsnap', words);
+  const command = meant.command ?? line.command;
+  const { without = [] } = meant;
+  const parts = partsOf(optionsOf(program, commandCalled(program, line.command)), line.rest).filter(
+    (part) => part.kind !== 'options' || !part.uses.some(([{ long }]) => without.includes(long ?? '')),
+  );
+  return commandLine('kvmsnap', [
+    ...line.head,
+    command,
+    ...(meant.options ?? []),
+    ...withOperands(parts, meant.operands),
+  ]);
+}
+
+/** The failure with the line that it says was meant. */
+export function withMeantLine(
+  program: AnyCommand,
+  words: readonly string[],
+  { code, message, hint, cause }: KvmsnapError,
+  meant: Meant,
+): KvmsnapError {
+  return new KvmsnapError(code, message, { hint, cause, command: retyped(program, words, meant) });
+}
+
+/** Other operands in the places of those that were typed. */
+function withOperands(parts: readonly Part[], operands: readonly string[]): string[] {
+  const options = parts.filter(({ kind }) => kind === 'options');
+  if (operands.some((word) => word.startsWith('-')))
+    return [...options.flatMap(({ words }) => [...words]), ...afterDashes(operands)];
+  const left = [...operands];
+  const last = parts.findLastIndex(({ kind }) => kind === 'operand');
+  const words = parts.flatMap((part, i): readonly string[] => {
+    if (part.kind === 'options') return part.words;
+    if (part.kind === 'end') return [];
+    return left.splice(0, i === last ? left.length : 1);
+  });
+  return [...words, ...left];
+}
