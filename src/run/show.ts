@@ -111,7 +111,7 @@ export async function showPlan(
       (await withVmNames(ctx, commands, more.vms ?? null)).map((line) => `${line}\n`).join(''),
     );
   const sections = [...(asTable ? [] : [lines]), ...(more.sections ?? [])];
-  if (asTable && sections.length > 0) ctx.terminal.print('\n');
+  if (asTable && sections.some(({ rows }) => rows.length > 0)) ctx.terminal.print('\n');
   await show(ctx, {
     kind: 'dry-run',
     document: { dryRun: true, commands, ...more.document },
