@@ -6,7 +6,7 @@ import type { SnapshotPlan } from '../model/snapshot-spec.ts';
 import { inText } from '../model/text.ts';
 import { humanBytes } from '../output/format.ts';
 import { commitLine, deleteTagLine } from '../qemu/command-lines.ts';
-import { freeUnusedMemoryLine } from '../qemu/unused-memory.ts';
+import { freeUnusedMemoryLines } from '../qemu/unused-memory.ts';
 import type { Vm } from '../vm/load.ts';
 import { plannedFiles } from './plan.ts';
 import type { TargetFiles } from './verify-external.ts';
@@ -46,9 +46,9 @@ export function wastedSpace(after: Vm, before: Images, name: string): Finding[] 
     const { virtualBytes, allocatedBytes, clusterBytes } = image.chain[0];
     // the clusters are contiguous from that offset on; QEMU may not have written all references to them yet
     const endBytes = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
-    const command = freeUnusedMemoryLine(image.chain[0], { bytes, endBytes });
+    const commands = freeUnusedMemoryLines(image.chain[0], { bytes, endBytes });
     const what = `disk ${target}: the failed save has left ${humanBytes(bytes)} in the image that nothing uses`;
-    return [{ what, command, hint: 'free a little space elsewhere, then give it back while the VM is off' }];
+    return [{ what, commands, hint: 'free a little space elsewhere, then give it back while the VM is off' }];
   });
 }
 

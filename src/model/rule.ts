@@ -22,6 +22,12 @@ export interface Finding {
 export const commandsOf = ({ command, commands }: Finding): readonly string[] =>
   commands ?? (command === undefined ? [] : [command]);
 
+/** Command lines as members of a finding, to be run in this order. */
+export const inOrder = (lines: readonly string[]): Pick<Finding, 'command' | 'commands'> => {
+  const [only, ...others] = lines;
+  return only === undefined ? {} : others.length === 0 ? { command: only } : { commands: lines };
+};
+
 export type Severity =
   /** Always refused: continuing would lose data, or cannot work. */
   | 'error'

@@ -30,11 +30,11 @@ export function freeUnusedMemoryArguments(path: string, virtualBytes: number, gr
   ];
 }
 
-/** The same as a line for a shell. */
-export const freeUnusedMemoryLine = ({ path, virtualBytes }: Image, { endBytes }: UnusedMemory): string =>
-  freeUnusedMemoryArguments(path, virtualBytes, endBytes - virtualBytes)
-    .map((args) => commandLine('qemu-img', args))
-    .join(' && ');
+/** The same as lines for a shell. */
+export const freeUnusedMemoryLines = ({ path, virtualBytes }: Image, { endBytes }: UnusedMemory): string[] =>
+  freeUnusedMemoryArguments(path, virtualBytes, endBytes - virtualBytes).map((args) =>
+    commandLine('qemu-img', args),
+  );
 
 /**
  * The image, if resizing it can free the memory; null where qemu-img cannot resize it, or a grown disk would show

@@ -1,7 +1,7 @@
 import type { Domain } from '../model/domain.ts';
 import { chainOf, type DiskImage, type Images } from '../model/image.ts';
 import { commandLine } from '../model/quote.ts';
-import type { Finding } from '../model/rule.ts';
+import { type Finding, inOrder } from '../model/rule.ts';
 import { allInText } from '../model/text.ts';
 
 /**
@@ -29,9 +29,9 @@ function bitmapFinding(target: string, image: DiskImage | undefined, consequence
   const names = allInText(bitmaps);
   return {
     what: `disk ${target}: ${top.path} holds ${bitmaps.length === 1 ? 'the dirty bitmap' : 'the dirty bitmaps'} ${names} of a backup tool, and ${consequence}`,
-    hint: 'if no backup continues from it, remove it with the VM off; the next backup is then a full one',
-    command: bitmaps
-      .map((name) => commandLine('qemu-img', ['bitmap', '--remove', '-f', 'qcow2', top.path, name]))
-      .join(' && '),
+    hint: `if no backup continues from ${bitmaps.length === 1 ? 'it, remove it' : 'them, remove them'} while the VM is off; the next backup is then a full one`,
+    ...inOrder(
+      bitmaps.map((name) => commandLine('qemu-img', ['bitmap', '--remove', '-f', 'qcow2', top.path, name])),
+    ),
   };
 }

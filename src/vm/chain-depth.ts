@@ -129,7 +129,7 @@ function whileItRuns(
   { domain, snapshots }: ChainFacts,
   target: string,
   count: number,
-): Pick<Finding, 'hint' | 'command'> {
+): Pick<Finding, 'hint' | 'command' | 'commands'> {
   const oldest = snapshots.filter((each) => externalDisks(each).some((disk) => disk.target === target));
   // a snapshot that is not on hold can be deleted at once
   const free = oldest.filter((each) => !isOnHold(each));
@@ -138,10 +138,10 @@ function whileItRuns(
     return {
       hint: 'these overlays belong to no snapshot: merge some with virsh blockcommit while the VM runs',
     };
-  const start = isActive(domain.state) ? '' : `virsh start ${virshWord(domain)} && `;
+  const start = isActive(domain.state) ? [] : [`virsh start ${virshWord(domain)}`];
   return adviseDeletion({ domain, snapshots }, names, {
     hint: 'delete the oldest snapshots that you do not need, while the VM runs',
-    lines: [start + kvmsnapLine('delete', [domain.name, ...names])],
+    lines: [...start, kvmsnapLine('delete', [domain.name, ...names])],
   });
 }
 
@@ -155,7 +155,7 @@ const PLAIN = /^[\w./@%+:-]+$/;
 function whileItIsOff(
   { domain, snapshots, images }: ChainFacts,
   target: string,
-): Pick<Finding, 'hint' | 'command'> {
+): Pick<Finding, 'hint' | 'command' | 'commands'> {
   const [top, below] = chainOf(images.get(target));
   const made = snapshots.find((each) =>
     externalDisks(each).some((disk) => disk.target === target && disk.source === top?.path),
@@ -167,12 +167,10 @@ function whileItIsOff(
   return adviseDeletion({ domain, snapshots }, [made.name], {
     hint: `update libvirt to 12.0 or newer; or merge the newest overlay, which loses the snapshot ${inText(made.name)} and keeps the present content of the disk (repeat this for each overlay too many)`,
     lines: [
-      [
-        `qemu-img commit -q -f ${top.format} ${top.path}`,
-        `virsh dumpxml --inactive --security-info ${vm} | sed "s|'${top.path}'|'${below.path}'|" | virsh define /dev/stdin`,
-        kvmsnapLine('delete', [domain.name, made.name], '--metadata'),
-        `rm ${top.path}`,
-      ].join(' && '),
+      `qemu-img commit -q -f ${top.format} ${top.path}`,
+      `virsh dumpxml --inactive --security-info ${vm} | sed "s|'${top.path}'|'${below.path}'|" | virsh define /dev/stdin`,
+      kvmsnapLine('delete', [domain.name, made.name], '--metadata'),
+      `rm ${top.path}`,
     ],
   });
 }

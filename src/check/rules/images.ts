@@ -2,7 +2,7 @@ import { type Domain, isActive, isSaving } from '../../model/domain.ts';
 import { chainOf, type DiskImage } from '../../model/image.ts';
 import { commandLine } from '../../model/quote.ts';
 import { type Finding, mebibytes, type Rule } from '../../model/rule.ts';
-import { freeUnusedMemoryLine, isNotable, resizable, type UnusedMemory } from '../../qemu/unused-memory.ts';
+import { freeUnusedMemoryLines, isNotable, resizable, type UnusedMemory } from '../../qemu/unused-memory.ts';
 import { describeUses, type ImageUsers, usesOf } from '../../sharing/image-users.ts';
 import { beyondLimit, nearLimit } from '../../vm/chain-depth.ts';
 import { eachDisk } from '../../vm/disk-findings.ts';
@@ -151,7 +151,7 @@ function unusedMemoryFinding(
     {
       what,
       hint: `${off} a little free space, this gives the space back`,
-      command: freeUnusedMemoryLine(top, unusedMemory),
+      commands: freeUnusedMemoryLines(top, unusedMemory),
     },
   ];
 }

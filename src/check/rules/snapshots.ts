@@ -2,8 +2,8 @@ import { adviseDeletion } from '../../model/deletion-advice.ts';
 import { isSaving } from '../../model/domain.ts';
 import { chainPaths } from '../../model/image.ts';
 import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
-import type { Finding, Rule } from '../../model/rule.ts';
-import { inText } from '../../model/text.ts';
+import { type Finding, inOrder, type Rule } from '../../model/rule.ts';
+import { disksInText, inText } from '../../model/text.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, usesOf } from '../../sharing/image-users.ts';
 import { participants } from '../../vm/disk-findings.ts';
@@ -167,17 +167,17 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
 ];
 
 function orphanFinding({ domain, users }: CheckFacts, { name, holders, status }: Orphan): Finding {
-  const verb = holders.length === 1 ? 'holds' : 'hold';
+  const verb = holders.length === 1 ? 'contains' : 'contain';
   const lines = holders.map(({ path }) => deleteTagLine(name, path));
   const fix = kvmsnapLine('check', [domain.name], '--fix');
   const unclear = status.kind === 'unclear' ? ` (${status.why})` : '';
-  const what = `disk ${holders.map(({ target }) => target).join(', ')} ${verb} a snapshot ${inText(name)} that libvirt does not know${unclear}`;
+  const what = `${disksInText(holders.map(({ target }) => target))} ${verb} a snapshot ${inText(name)} that is not registered in libvirt${unclear}`;
   // a command that could delete another VM's only copy is not offered
   if (holders.some(({ path }) => usesOf(users, path).length > 0)) return { what };
   return {
     what,
     hint: `${status.kind === 'complete' ? `${fix} registers it again; or ` : ''}with the VM off, this deletes it`,
-    command: lines.join(' && '),
+    ...inOrder(lines),
     tag: name,
   };
 }

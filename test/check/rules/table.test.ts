@@ -169,9 +169,11 @@ const CASES: Readonly<
           ]),
         },
         {
-          what: 'disk vda, vdb hold a snapshot x that libvirt does not know (disk vda holds it 2 times)',
-          command:
-            'qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vda.qcow2 && qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vdb.qcow2',
+          what: 'disks vda, vdb contain a snapshot x that is not registered in libvirt (disk vda holds it 2 times)',
+          commands: [
+            'qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vda.qcow2',
+            'qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vdb.qcow2',
+          ],
         },
       ],
     ],
@@ -301,9 +303,12 @@ const CASES: Readonly<
         { images: deep(25), daemonVersion: 11_003_000, snapshots: layers(25) },
         {
           what: expect.stringContaining('or delete its snapshots while it is off'),
-          command:
-            'qemu-img commit -q -f qcow2 /vm/vda.25 && virsh dumpxml --inactive --security-info centos7-1 | ' +
-            `sed "s|'/vm/vda.25'|'/vm/vda.24'|" | virsh define /dev/stdin && kvmsnap delete --metadata centos7-1 s25 && rm /vm/vda.25`,
+          commands: [
+            'qemu-img commit -q -f qcow2 /vm/vda.25',
+            `virsh dumpxml --inactive --security-info centos7-1 | sed "s|'/vm/vda.25'|'/vm/vda.24'|" | virsh define /dev/stdin`,
+            'kvmsnap delete --metadata centos7-1 s25',
+            'rm /vm/vda.25',
+          ],
         },
       ],
       [{ images: deep(25), daemonVersion: null }, { hint: expect.stringContaining('12.0') }],
@@ -321,7 +326,10 @@ const CASES: Readonly<
         { images: deep(18), daemonVersion: 11_003_000, snapshots: layers(18) },
         {
           severity: 'warning',
-          command: expect.stringMatching(/^virsh start centos7-1 && kvmsnap delete centos7-1 s1 s2 .* s9$/),
+          commands: [
+            'virsh start centos7-1',
+            expect.stringMatching(/^kvmsnap delete centos7-1 s1 s2 .* s9$/),
+          ],
         },
       ],
     ],
@@ -384,8 +392,10 @@ const CASES: Readonly<
           what: expect.stringMatching(
             /^disk vda: 40 MiB of the image are saved memory that no snapshot refers to/,
           ),
-          command:
-            'qemu-img resize -f qcow2 /vm/vda.qcow2 +1006632960 && qemu-img resize -f qcow2 --shrink /vm/vda.qcow2 67108864',
+          commands: [
+            'qemu-img resize -f qcow2 /vm/vda.qcow2 +1006632960',
+            'qemu-img resize -f qcow2 --shrink /vm/vda.qcow2 67108864',
+          ],
         },
       ],
       [

@@ -133,8 +133,10 @@ export const VM_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
         finds: [
           {
             what: /dirty bitmaps a, b/,
-            command:
-              'qemu-img bitmap --remove -f qcow2 /vm/vda.qcow2 a && qemu-img bitmap --remove -f qcow2 /vm/vda.qcow2 b',
+            commands: [
+              'qemu-img bitmap --remove -f qcow2 /vm/vda.qcow2 a',
+              'qemu-img bitmap --remove -f qcow2 /vm/vda.qcow2 b',
+            ],
           },
         ],
       },
