@@ -11,6 +11,7 @@ import { readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
 import { readImages } from '../vm/disks.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
+import { loadsMemory } from '../vm/memory-load.ts';
 import { agentAnswers, isFrozen } from './guest-agent.ts';
 import { internalPlan, plannedFiles } from './plan.ts';
 import type { Agent, CreateFacts } from './rules/facts.ts';
@@ -76,6 +77,7 @@ export async function readCreateFacts(
     labeled,
     snapshotNames,
     daemonVersion,
+    loadsMemory: await loadsMemory(ctx.files, uri, daemonVersion),
     blockJobs: runtime.blockJobs,
     freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
     residentBytes: runtime.residentBytes,

@@ -28,6 +28,8 @@ export interface CreateFacts {
   readonly daemonVersion: DaemonVersion;
   /** The targets of the disks on which a block job runs. */
   readonly blockJobs: readonly string[];
+  /** Whether this libvirtd loads the memory of internal snapshots, where its version leaves that open; absent: nobody looked. */
+  readonly loadsMemory?: boolean;
   /** Bytes free where the memory will be written, and bytes that QEMU's process holds; null when unknown. */
   readonly freeBytes: number | null;
   readonly residentBytes: number | null;

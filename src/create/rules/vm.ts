@@ -4,6 +4,7 @@ import { virshWord } from '../../model/quote.ts';
 import { mebibytes, type Rule } from '../../model/rule.ts';
 import { bitmapFindings } from '../../vm/bitmap-rules.ts';
 import { participants } from '../../vm/disk-findings.ts';
+import { failureToLoad } from '../../vm/memory-load.ts';
 import { savedMemoryBytes } from '../saved-memory.ts';
 import type { CreateFacts } from './facts.ts';
 import { INTERNAL, WITH_MEMORY } from './modes.ts';
@@ -11,6 +12,22 @@ import { INTERNAL, WITH_MEMORY } from './modes.ts';
 /** Rules about what the VM does now and which devices it has, and about the space that its memory takes. */
 
 export const VM_RULES: readonly Rule<CreateFacts>[] = [
+  {
+    id: 'memory-cannot-be-loaded',
+    hazards: [],
+    severity: 'warning',
+    modes: INTERNAL,
+    find: ({ domain, daemonVersion, loadsMemory }) => {
+      const failure = isActive(domain.state) ? failureToLoad(daemonVersion, loadsMemory) : null;
+      return failure === null
+        ? []
+        : [
+            {
+              what: `${failure}: to revert to this snapshot, update libvirt first (Debian: 11.3.0-2 or newer)`,
+            },
+          ];
+    },
+  },
   {
     id: 'block-job',
     hazards: [30],

@@ -1,8 +1,9 @@
 import { isActive } from '../../model/domain.ts';
-import { ifBefore, mayFailToLoad, RESETS_NVRAM, spelled } from '../../model/libvirt-versions.ts';
+import { ifBefore, RESETS_NVRAM } from '../../model/libvirt-versions.ts';
 import { virshWord } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
 import { hasMemory } from '../../model/snapshot.ts';
+import { failureToLoad } from '../../vm/memory-load.ts';
 import type { RevertFacts } from './facts.ts';
 
 /** Rules about the firmware and the saved memory of the VM. */
@@ -24,14 +25,11 @@ export const VM_RULES: readonly Rule<RevertFacts>[] = [
     find: ({ domain, snapshot, daemonVersion, loadsMemory }) => {
       // of a VM that is off, a revert that fails loses nothing
       if (!isActive(domain.state) || snapshot.memory.location !== 'internal') return [];
-      if (!mayFailToLoad(daemonVersion) || loadsMemory) return [];
-      const which =
-        daemonVersion === null
-          ? 'libvirtd does not tell its version, and 11.2 and 11.3 cannot'
-          : `libvirt ${spelled(daemonVersion)} cannot`;
+      const failure = failureToLoad(daemonVersion, loadsMemory);
+      if (failure === null) return [];
       return [
         {
-          what: `${which} load the memory of internal snapshots, unless the package has the fix from libvirt 11.4: it would stop the running guest, and then fail`,
+          what: `${failure}: it would stop the running guest, and then fail`,
           hint: 'update libvirt to 11.4 or newer (Debian: 11.3.0-2 or newer). Or shut the VM down first: a revert that fails then loses nothing',
           command: `virsh shutdown ${virshWord(domain)}`,
         },

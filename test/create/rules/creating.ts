@@ -19,6 +19,7 @@ export function creating(changes: Partial<CreateFacts> = {}): CreateFacts {
     users: NOBODY,
     labeled: false,
     snapshotNames: [],
+    loadsMemory: true,
     daemonVersion: OLD_DAEMON,
     blockJobs: [],
     freeBytes: 10_000 * MiB,

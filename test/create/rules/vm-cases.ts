@@ -7,6 +7,29 @@ import { creating, creatingOn, NEW_DAEMON, running } from './creating.ts';
 import { external } from './external-facts.ts';
 
 export const VM_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = {
+  'memory-cannot-be-loaded': {
+    severity: 'warning',
+    cases: [
+      { says: 'off', facts: creating({ daemonVersion: 11_003_000 }), finds: [] },
+      {
+        says: 'another version',
+        facts: creating({ domain: running(), daemonVersion: 12_008_000 }),
+        finds: [],
+      },
+      {
+        says: 'a package with the fix',
+        facts: creating({ domain: running(), daemonVersion: 11_003_000, loadsMemory: true }),
+        finds: [],
+      },
+      {
+        says: '11.3 without it',
+        facts: creating({ domain: running(), daemonVersion: 11_003_000, loadsMemory: false }),
+        finds: [
+          { what: /libvirt 11\.3 cannot load the memory .*: to revert to this snapshot, update libvirt/ },
+        ],
+      },
+    ],
+  },
   'block-job': {
     severity: 'error',
     cases: [

@@ -1,7 +1,7 @@
 import { debianVersion } from '../host/debian-package.ts';
 import type { HostFiles } from '../host/files.ts';
-import { type DaemonVersion, mayFailToLoad } from '../model/libvirt-versions.ts';
-import { isRemote } from '../vm/disks.ts';
+import { type DaemonVersion, mayFailToLoad, spelled } from '../model/libvirt-versions.ts';
+import { isRemote } from './disks.ts';
 
 /** The first revision of Debian's package of libvirt 11.3.0 with the fix (its changelog, bug 1104735). */
 const FIXED_REVISION = 2;
@@ -20,4 +20,14 @@ export async function loadsMemory(
   const installed = await debianVersion(files, 'libvirt-daemon-driver-qemu');
   const revision = /^(?:\d+:)?11\.3\.\d+-(\d+)/.exec(installed ?? '')?.[1];
   return Number(revision ?? 0) >= FIXED_REVISION;
+}
+
+/** What a libvirtd of that version cannot do, where it is not known that it can; null otherwise. */
+export function failureToLoad(version: DaemonVersion, loads: boolean | undefined): string | null {
+  if (!mayFailToLoad(version) || loads) return null;
+  const which =
+    version === null
+      ? 'libvirtd does not tell its version, and 11.2 and 11.3 cannot'
+      : `libvirt ${spelled(version)} cannot`;
+  return `${which} load the memory of internal snapshots, unless the package has the fix from libvirt 11.4`;
 }

@@ -1,6 +1,6 @@
 // Which libvirtd of 11.2 and 11.3 can load the memory of internal snapshots: told by dpkg's record of its package.
 import { expect, test } from 'vitest';
-import { loadsMemory } from '../../src/revert/memory-load.ts';
+import { loadsMemory } from '../../src/vm/memory-load.ts';
 
 const paragraph = (name: string, version: string, status = 'install ok installed') =>
   `Package: ${name}\nStatus: ${status}\nArchitecture: amd64\nVersion: ${version}\nDescription: x\n Version: 1-9\n`;
