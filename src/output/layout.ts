@@ -31,6 +31,7 @@ const READABLE = 16;
 
 /** What is narrowed when all that may go has gone, one step after the other, and to which width. The names of snapshots come last. */
 const NARROW: readonly { readonly what: Nature; readonly width: number }[] = [
+  { what: 'vm', width: 16 },
   { what: 'time', width: 'YYYY-MM-DD HH:MM:SS'.length },
   { what: 'time', width: 'YYYY-MM-DD'.length },
   { what: 'sentence', width: 16 },
@@ -109,7 +110,9 @@ function narrow<Row>(shown: readonly Measured<Row>[], limit: number): number[] {
     shown.forEach(({ column }, i) => {
       const over = sum(widths) - limit;
       const is = widths[i] ?? 0;
-      if (over > 0 && natureOf(column) === what) widths[i] = Math.min(is, Math.max(width, is - over));
+      if (over <= 0 || natureOf(column) !== what) return;
+      // a time is broken between its parts only
+      widths[i] = Math.min(is, what === 'time' ? width : Math.max(width, is - over));
     });
   }
   return widths;

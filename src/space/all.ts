@@ -66,7 +66,7 @@ export async function showAll(ctx: Context, results: readonly Result[]): Promise
         rows: sorted,
         ...adviceBeneath<Result>(ctx, (row) => row.failures),
       }),
-      facts([{ label: 'all together free', value: sumOf(sorted) }]),
+      facts([{ label: 'deleting all frees', value: sumOf(sorted) }]),
     ],
     csv: section({ columns: CSV, rows: sorted }),
     names: sorted.map(({ vm }) => vm.name),
@@ -129,7 +129,7 @@ const FREES: Column<Result> = {
 };
 const PROBLEM: Column<Result> = {
   key: 'problem',
-  title: 'NOT KNOWN',
+  title: 'WHY UNKNOWN',
   kind: 'text',
   wraps: true,
   ifAny: true,

@@ -138,7 +138,7 @@ const MEMORY = bytes('vmStateBytes', 'MEMORY', ({ vmState }) => vmState.hostByte
 const CHANGED = bytes('changedBytes', 'CHANGED', ({ changedBytes }) => changedBytes, LEAVES.figures);
 const PROBLEM: Column<Row> = {
   key: 'problem',
-  title: 'NOT KNOWN',
+  title: 'WHY UNKNOWN',
   kind: 'text',
   value: ({ problem }) => problem,
   wraps: true,
@@ -189,7 +189,7 @@ const DISK_COLUMNS: readonly Column<MeasuredDisk>[] = [
   },
   {
     key: 'freeBytes',
-    title: 'FREE BESIDE IT',
+    title: 'FREE SPACE',
     kind: 'bytes',
     leaves: LEAVES.figures,
     value: ({ freeBytes }) => freeBytes,
@@ -198,7 +198,7 @@ const DISK_COLUMNS: readonly Column<MeasuredDisk>[] = [
 ];
 
 function totalOf({ together, approximate }: VmSpace, names: readonly string[]): Fact {
-  const label = names.length === 0 ? 'all together free' : 'these together free';
+  const label = names.length === 0 ? 'deleting all frees' : 'deleting these frees';
   const value = together.frees
     ? `${approximate ? '~' : ''}${humanBytes(together.frees.hostBytes)}`
     : 'not known';
