@@ -229,8 +229,8 @@ function nameOverlays(
 
 /** Names the memory file: in the directory of the first overlay, with the VM's name, which is unique on the host. */
 function nameMemoryFile(domain: Domain, name: string, disks: readonly PlannedDisk[]): string | null {
-  const beside = disks.find(({ overlay, storage }) => overlay !== null && storage !== 'block')?.overlay;
-  return beside ? `${directoryOf(beside)}/${domain.name}.${name}.mem` : null;
+  const overlay = disks.find(({ overlay, storage }) => overlay !== null && storage !== 'block')?.overlay;
+  return overlay ? `${directoryOf(overlay)}/${domain.name}.${name}.mem` : null;
 }
 
 /** Every file that the plan creates, or uses with `--reuse-external`. */

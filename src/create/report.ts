@@ -21,16 +21,16 @@ import { NOTHING_FREED } from '../space/reclaimed.ts';
 import { freedDocument, freedLines, noteForeseen } from '../space/reclaimed-report.ts';
 import type { Vm } from '../vm/load.ts';
 
-/** What a create did to each VM, as a table and as a document. */
+/** The results of a create, as a table and as a document. */
 
-/** What a create did to one VM, or in a dry run would do. */
+/** What a create did to one VM, or would do in a dry run. */
 export interface Created {
   readonly name: string;
   /** null in a dry run. */
   readonly snapshot: SnapshotReport | null;
   readonly planned: VirshCommand | string | null;
   readonly pruned: PruneResult;
-  /** The VM afterwards, for a prune with `--free-min`; null where there is none. */
+  /** The VM afterwards, for a prune with `--free-min`; null without one. */
   readonly after: Vm | null;
   /** Whether libvirt has left the VM paused, so that the storage can take the snapshot of a disk. */
   readonly leftPaused?: boolean;
@@ -103,7 +103,7 @@ const ERROR: Column<Result> = {
 };
 
 const COLUMNS = [VM, NAME, CREATED, STATE, KIND, MEMORY, RESULT];
-/** What came with a later version stands last. */
+/** Columns that came with later versions are last. */
 const CSV = [VM, NAME, CREATED, STATE, VM_STATE, RESULT, KIND, MEMORY, ERROR];
 
 const takenWords = ({ leftPaused = false }: Created): string => (leftPaused ? 'taken, left paused' : 'taken');
@@ -164,7 +164,7 @@ function sumLine(results: readonly Result[]): string {
   return [`${taken} taken`, ...others].join(', ');
 }
 
-/** Beneath a snapshot the files that it made, or the disks that are left to their storage; beneath a failure what to do. */
+/** The lines below a row: the new files of a snapshot and the disks left to their storage, or the hints of a failure. */
 function beneath(ctx: Context): (result: Result) => readonly Line[] {
   const { beneath: advice } = adviceBeneath<Result>(ctx, ({ outcome, failures }) =>
     outcome === 'skipped' ? [] : failures,

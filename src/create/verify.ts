@@ -122,20 +122,20 @@ function readAfterwards(
 
 type ReadAfterwards = (ctx: Context, before: DomainReading, name: string, end: WriteEnd) => Promise<Vm>;
 
-/** Only what the VM is now tells which images to look at. */
+/** Reads the VM first, and then the images that it has now. */
 const readInTurn: ReadAfterwards = async (ctx, { domain }, name, end) =>
   completeVm(ctx, await readAfter(ctx, domain.uuid, end), [name]);
 
 /**
- * A finished internal snapshot is in the images of before: all of it is read at once, in one virsh process. What is not as it
- * should be by then is read in turn.
+ * A finished internal snapshot is in the same images as before, so everything is read at once, in one virsh process. If
+ * anything has changed, the VM is read first and the images after it.
  */
 const readAtOnce: ReadAfterwards = async (ctx, before, name, end) => {
   const { uri, domain } = before;
   const along = takingAlong(ctx.virsh, [dumpCommand(domain.uuid, name)]);
-  const looking = readImages(ctx, uri, domain.disks.filter(takesPart));
+  const imagesRead = readImages(ctx, uri, domain.disks.filter(takesPart));
   const after = readAfter({ ...ctx, virsh: along.virsh }, domain.uuid, end).catch(() => null);
-  const [vm, images, [xml]] = await Promise.all([after, looking, along.answers()]);
+  const [vm, images, [xml]] = await Promise.all([after, imagesRead, along.answers()]);
   const isAsBefore = vm && JSON.stringify(vm.domain.disks) === JSON.stringify(domain.disks);
   if (!isAsBefore || !xml) return readInTurn(ctx, before, name, end);
   return assembleVm(ctx, vm, parseSnapshots(ctx.virsh, [xml]), images);

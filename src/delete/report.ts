@@ -40,12 +40,12 @@ interface Failed {
 interface Deleted {
   readonly deleted: readonly string[];
   readonly failed: readonly Failed[];
-  /** Names that only others of the VMs have. */
+  /** Names that only other VMs have. */
   readonly skipped: readonly string[];
   readonly planned: readonly VirshCommand[];
-  /** In a dry run, what is foreseen. */
+  /** In a dry run, what would be freed. */
   readonly freed: Freed;
-  /** In a dry run, what each alone would free; null when not known. */
+  /** In a dry run, the bytes that each deletion alone would free; null if unknown. */
   readonly alone: readonly { readonly name: string; readonly freesBytes: number | null }[];
   readonly unusedFiles: readonly UnusedFile[];
 }
@@ -161,13 +161,13 @@ async function preview(
   return vm;
 }
 
-/** Which of the names are this VM's. */
+/** The names as they apply to one VM. */
 interface NamesOf {
   readonly names: readonly string[];
   readonly skipped: readonly string[];
-  /** What was found against some of them before anything was asked. */
+  /** Deletions that were refused before the question. */
   readonly refused: readonly RefusedDeletion[];
-  /** The user knows what goes. */
+  /** Whether the user has seen what is deleted. */
   readonly isTold: boolean;
 }
 
@@ -323,7 +323,7 @@ const sumOf = (results: readonly Result[]): string[] => {
   return sumLines(deleted, deleted + count((value) => value.failed.length));
 };
 
-/** What each frees, where there are several: then their sum is not what they free together. */
+/** What each of several deletions alone would free; the sum differs from what they free together. */
 const aloneLines = ({ vm, value }: Result): string[] =>
   value && value.alone.length > 1
     ? value.alone.map(({ name, freesBytes }) => {

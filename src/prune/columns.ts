@@ -6,17 +6,17 @@ import { adviceBeneath } from '../run/results.ts';
 import type { PruneCandidate } from './prune.ts';
 import type { Decision } from './retention.ts';
 
-/** What a prune decided of each snapshot, and what became of it, as a table and as members of a document. */
+/** The decisions and results of a prune, as a table and as members of a document. */
 
-/** One snapshot in the plan, and what became of it. */
+/** One snapshot in the plan, with its result. */
 export interface PruneRow {
   readonly vm: string;
   readonly decision: Decision<PruneCandidate>;
   readonly outcome: Outcome;
-  /** In a dry run: what deleting it alone frees; null when not known. */
+  /** In a dry run: the bytes that deleting it alone frees; null if unknown. */
   readonly freesBytes: number | null;
   readonly approximate: boolean;
-  /** Why it could not be deleted; null where that was not tried, or done. */
+  /** Why it could not be deleted; null if it was deleted or not tried. */
   readonly failure: KvmsnapError | null;
 }
 
@@ -67,7 +67,7 @@ const ERROR: Column<PruneRow> = {
   value: ({ failure }) => failure?.message ?? null,
 };
 
-/** What was decided of each snapshot, and what became of it. */
+/** The table of all snapshots in the plan. */
 export const pruneSection = (ctx: Context, rows: readonly PruneRow[]): Section<never> =>
   section({
     columns: [VM, NAME, CREATED, RESULT, ...(ctx.settings.dryRun ? [FREES] : []), REASONS],
@@ -75,14 +75,14 @@ export const pruneSection = (ctx: Context, rows: readonly PruneRow[]): Section<n
     ...adviceBeneath<PruneRow>(ctx, ({ failure }) => (failure ? [failure] : [])),
   });
 
-/** The same for programs: what came with a later version stands last. */
+/** The same for programs; columns that came with later versions are last. */
 export const pruneCsv = (ctx: Context, rows: readonly PruneRow[]): Section<never> =>
   section({
     columns: [VM, NAME, CREATED, RESULT, ...(ctx.settings.dryRun ? [FREES] : []), REASONS, ERROR],
     rows,
   });
 
-/** `2 of 9 snapshots deleted`, or would be; nothing where there was none to decide about. */
+/** `2 of 9 snapshots deleted`, or what a dry run would delete; empty if the plan is empty. */
 export function prunedLines({ settings }: Context, rows: readonly PruneRow[]): string[] {
   if (rows.length === 0) return [];
   const count = (wanted: Outcome) => rows.filter(({ outcome }) => outcome === wanted).length;

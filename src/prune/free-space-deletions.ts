@@ -38,7 +38,7 @@ export async function deleteAll(
   }
 }
 
-/** Reads the VM again and plans anew: since the start of the run, a snapshot may have been deleted or put on hold. */
+/** Reads the VM again and plans again, because a snapshot may have been deleted or held since the start of the run. */
 async function refresh(run: Run, entry: Entry): Promise<void> {
   const { ctx, request } = run;
   entry.isFreshlyRead = true;

@@ -72,11 +72,11 @@ export async function pruneVms(ctx: Context, words: readonly string[], options: 
   const run = { jobs: options.jobs ?? 1, skips: () => false };
   const { freeMin } = request;
   if (freeMin !== null) {
-    const looked = await forEachDomain(ctx, selected, run, async (ctx, reading) =>
+    const readings = await forEachDomain(ctx, selected, run, async (ctx, reading) =>
       readable(ctx, await assembleVm(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS)),
     );
-    const vmsToPrune = looked.map(({ value }) => value && { vm: value, fresh: null });
-    const { results, space } = await pruneTogether(ctx, looked, vmsToPrune, { ...request, freeMin });
+    const vmsToPrune = readings.map(({ value }) => value && { vm: value, fresh: null });
+    const { results, space } = await pruneTogether(ctx, readings, vmsToPrune, { ...request, freeMin });
     noteNone(ctx, results, request);
     return report(ctx, results, selected.single, space);
   }

@@ -45,8 +45,8 @@ export function revertConsequences(facts: RevertFacts, end: string): string[] {
     );
   if (isActive(domain.state) && end === 'shutoff')
     lines.push(`the VM is ${domain.state} and will be stopped as if its power were cut`);
-  const anew = !isBefore(daemonVersion, STARTS_ANEW) || snapshot.state === 'shutoff';
-  if (isActive(domain.state) && end !== 'shutoff' && anew) {
+  const isRestarted = !isBefore(daemonVersion, STARTS_ANEW) || snapshot.state === 'shutoff';
+  if (isActive(domain.state) && end !== 'shutoff' && isRestarted) {
     const isSure = daemonVersion !== null || snapshot.state === 'shutoff';
     const restarted = isSure ? 'will be restarted' : 'may be restarted (libvirtd does not tell its version)';
     lines.push(`QEMU ${restarted}: consoles and displays disconnect, and the id of the VM changes`);

@@ -42,7 +42,7 @@ const COLUMNS: readonly Column<Outcome>[] = [
 
 const CHOICE = { asks: 'Revert to which snapshot of', several: false };
 
-/** `revert`. On a terminal, whoever names no snapshot is asked which. */
+/** `revert`. On a terminal, a user who names no snapshot is asked which. */
 export async function revert(
   ctx: Context,
   vmName: string,

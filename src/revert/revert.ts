@@ -10,6 +10,7 @@ import type { SnapshotReport } from '../model/report.ts';
 import { applyRules } from '../model/rule.ts';
 import { locationOf } from '../model/snapshot.ts';
 import { inText } from '../model/text.ts';
+import { stateWord } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
 import { type Operation, skip } from '../run/operation.ts';
 import { carryOut } from '../run/write.ts';
@@ -158,7 +159,6 @@ async function planRevert(
     ...(request.resetNvram ? ['--reset-nvram'] : []),
     ...(request.force || revertNeedsForce(wanted, end) ? ['--force'] : []),
   ];
-  const state = end === 'shutoff' ? 'shut off' : end;
   return {
     vm,
     snapshot,
@@ -166,7 +166,7 @@ async function planRevert(
     images: facts.images,
     command,
     end,
-    consequences: [...revertConsequences(wanted, end), `the VM will be ${state} afterwards`],
+    consequences: [...revertConsequences(wanted, end), `the VM will be ${stateWord(end)} afterwards`],
   };
 }
 

@@ -8,7 +8,7 @@ import type { SnapshotReport } from '../model/report.ts';
 import type { Finding } from '../model/rule.ts';
 import { hasMemory, locationOf } from '../model/snapshot.ts';
 import { inText } from '../model/text.ts';
-import { humanSpan } from '../output/format.ts';
+import { humanSpan, stateWord } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
 import { residue } from '../run/failed-write.ts';
@@ -108,7 +108,7 @@ async function mismatches(ctx: Pick<Context, 'files'>, vm: Vm, checked: Checked)
     ...(current === snapshot.name
       ? []
       : [current === null ? 'there is no current snapshot' : `the current snapshot is ${inText(current)}`]),
-    ...(domain.state === end ? [] : [`the VM is ${domain.state} and not ${end}`]),
+    ...(domain.state === end ? [] : [`the VM is ${stateWord(domain.state)} and not ${stateWord(end)}`]),
     ...(await wrongDisks(ctx, vm, checked)),
   ];
 }

@@ -9,12 +9,12 @@ import { reportOn } from '../vm/load.ts';
 import { endWith } from './confirm.ts';
 import type { Context } from './context.ts';
 
-/** Whoever names a VM and no snapshot on a terminal is shown its snapshots, numbered, and asked which. */
+/** Shows a numbered list of the VM's snapshots on a terminal and asks which one, if the command line names none. */
 
 export interface Choice {
   /** The question, up to the name of the VM: `Revert to which snapshot of`. */
   readonly asks: string;
-  /** More than one may be chosen. */
+  /** Whether more than one may be chosen. */
   readonly several: boolean;
 }
 
@@ -43,7 +43,7 @@ const COLUMNS: readonly Column<Row>[] = [
   },
 ];
 
-/** The first line, behind what marks the snapshot. */
+/** The marks of a snapshot in parentheses, then the first line of its description; null if both are missing. */
 function describe({ isCurrent, held, description }: SnapshotReport): string | null {
   const marks = [...(isCurrent ? ['current'] : []), ...(held ? ['held'] : [])];
   const [text = ''] = (description ?? '').split('\n');
@@ -53,8 +53,8 @@ function describe({ isCurrent, held, description }: SnapshotReport): string | nu
 }
 
 /**
- * The names that a person chooses of one VM's snapshots, by its exact name or UUID; one at least. Throws `declined` for an empty
- * answer, and `not-found` where there are no snapshots.
+ * The names, at least one, that a person chooses from the snapshots of a VM (its exact name or UUID). Throws `declined` for an
+ * empty answer, and `not-found` if the VM has no snapshots.
  */
 export async function chooseSnapshots(
   ctx: Context,
@@ -82,7 +82,7 @@ export async function chooseSnapshots(
   }
 }
 
-/** Numbers, ranges of them, or a name that is no number of the list; null: it cannot be understood. */
+/** The snapshots that an answer names by numbers, ranges of numbers, or a name; null if it cannot be understood. */
 export function readAnswer(
   answer: string,
   names: readonly string[],

@@ -4,7 +4,7 @@ import { type Column, type Section, section, type Value } from '../output/view.t
 export interface Fact {
   readonly label: string;
   readonly value: Value;
-  /** The value for programs (CSV), where people are told it in other words. */
+  /** The value for programs (CSV), if it differs from the one for people. */
   readonly data?: Value;
 }
 

@@ -3,6 +3,7 @@ import type { DomainReading } from '../libvirt/domains.ts';
 import type { Domain } from '../model/domain.ts';
 import type { Finding } from '../model/rule.ts';
 import { inText } from '../model/text.ts';
+import { stateWord } from '../output/format.ts';
 import type { Context } from './context.ts';
 import { toErrorFinding } from './enforce.ts';
 
@@ -14,12 +15,19 @@ import { toErrorFinding } from './enforce.ts';
  */
 export function residue({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
   if (domain.state === stateBefore || domain.busy) return [];
-  const what = `the VM was ${stateBefore} and is now ${domain.state}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
+  const what = `the VM was ${stateWord(stateBefore)} and is now ${stateWord(domain.state)}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
   // libvirt starts QEMU paused for some work on a VM that is off, and no guest has run in it; a running VM was started by somebody
   if (stateBefore === 'shutoff')
-    return [domain.state === 'paused' ? { what, command: virsh.line(['destroy', domain.uuid]) } : { what }];
-  if (domain.state === 'paused') return [{ what, command: virsh.line(['resume', domain.uuid]) }];
-  return domain.state === 'shutoff' ? [{ what, command: virsh.line(['start', domain.uuid]) }] : [{ what }];
+    return [
+      domain.state === 'paused'
+        ? { what, hint: 'stop the VM that libvirt started', command: virsh.line(['destroy', domain.uuid]) }
+        : { what },
+    ];
+  if (domain.state === 'paused')
+    return [{ what, hint: 'resume the VM', command: virsh.line(['resume', domain.uuid]) }];
+  return domain.state === 'shutoff'
+    ? [{ what, hint: 'start the VM again', command: virsh.line(['start', domain.uuid]) }]
+    : [{ what }];
 }
 
 /** libvirt loses the current snapshot if it cannot write its metadata (hazard 22). `expected`: the right current snapshot. */

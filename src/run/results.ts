@@ -19,7 +19,7 @@ export function domainResult({ vm, state, outcome, failures }: DomainOutcome<unk
 }
 
 /**
- * What to do about the failures of a row, beneath it, where a table on the same screen takes the place of the messages on
+ * The hints for the failures of a row, printed below it, if the table is on the same screen and replaces the messages on
  * stderr (`concludeDomains`).
  */
 export const adviceBeneath = <Row>(

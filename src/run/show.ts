@@ -11,7 +11,7 @@ import { section, type View, type ViewOf } from '../output/view.ts';
 import type { Context } from './context.ts';
 import type { ResultName } from './for-each-domain.ts';
 
-/** Prints a view in the format that the user chose; what people should know beside a table, on stderr. */
+/** Prints a view in the format that the user chose, and remarks for people on stderr. */
 export async function show(ctx: Context, view: View): Promise<void> {
   const { terminal, settings } = ctx;
   const { text, leftOut } = await render(view, settings.output, await canvasOf(ctx));

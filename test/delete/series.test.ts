@@ -210,7 +210,7 @@ test.each([
     state: 'shut off (crashed)',
     told: [
       expect.stringMatching(
-        /^warning: the VM was running and is now shutoff \(crashed\)\. To fix it:\n {2}virsh start /,
+        /^warning: the VM was running and is now shut off \(crashed\)\. To fix it:\n {2}virsh start /,
       ),
     ],
   },

@@ -162,7 +162,7 @@ describe('a create of a running VM', () => {
     const result = await run.done;
     expect(result).toMatchObject({ code: 143, stdout: '' });
     expect(result.stderr).toMatch(/error: ended by SIGTERM; snapshot s1 of web was not taken/);
-    expect(result.stderr).toMatch(/the VM was running and is now shutoff/);
+    expect(result.stderr).toMatch(/the VM was running and is now shut off/);
     expect(snapshotNames(vm)).toEqual([]);
   });
 });

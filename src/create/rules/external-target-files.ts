@@ -172,12 +172,12 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
           return targetFile.backing === null
             ? null
             : {
-                what: `disk ${target}: the overlay to reuse, ${overlay}, has the backing file ${targetFile.backing}. libvirt puts it on top of ${source} anyway, but every other program will see a different disk`,
+                what: `disk ${target}: the overlay to reuse, ${overlay}, has the backing file ${targetFile.backing}. libvirt puts it on top of ${source ?? 'the image'} anyway, but every other program will see a different disk`,
                 hint: OVERLAY_AGAIN,
                 command: creation,
               };
         return {
-          what: `disk ${target}: the overlay to reuse, ${overlay}, has ${targetFile.backing === null ? 'no backing file' : `the backing file ${targetFile.backing}`} instead of ${source}, so the guest would see a different disk`,
+          what: `disk ${target}: the overlay to reuse, ${overlay}, has ${targetFile.backing === null ? 'no backing file' : `the backing file ${targetFile.backing}`} instead of ${source ?? 'the image'}, so the guest would see a different disk`,
           hint: OVERLAY_AGAIN,
           command: creation,
         };
@@ -195,7 +195,7 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
             holds === null || backing !== null
               ? null
               : {
-                  what: `disk ${target}: the overlay to reuse, ${overlay}, has no backing file. libvirt puts it on top of ${source} and records that only in the VM's XML: every other program will see only what is in ${overlay}`,
+                  what: `disk ${target}: the overlay to reuse, ${overlay}, has no backing file. libvirt puts it on top of ${source ?? 'the image'} and records that only in the VM's XML: every other program will see only what is in ${overlay}`,
                 },
           )
         : [],

@@ -43,7 +43,7 @@ export interface TargetFile {
   readonly holds: 'file' | 'device' | 'other' | null;
   /** Bytes of the file. */
   readonly bytes: number;
-  /** Whether a file can be made in that directory, as far as this host tells. */
+  /** Whether a file can be created in that directory, as far as this host knows. */
   readonly directory: DirectoryState;
   /** Bytes free on its file system; null when unknown. */
   readonly freeBytes: number | null;

@@ -65,7 +65,7 @@ export const IMAGE_FORMAT_RULES: readonly Rule<CreateFacts>[] = [
     find: (facts) =>
       eachDisk(facts, ({ target, source }, image) => {
         if (image?.kind !== 'broken') return null;
-        const role = image.path === source ? '' : `, in the backing chain of ${source},`;
+        const role = image.path === source ? '' : `, in the backing chain of ${source ?? 'the image'},`;
         return {
           what: `disk ${target}: ${image.path}${role} ${whatIsBroken(image)}`,
           ...(role === ''

@@ -28,11 +28,11 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
         const others = usesOf(facts.users, source);
         if (others.length > 0)
           return {
-            what: `disk ${target}: ${source} already contains a snapshot ${inText(facts.name)} (id ${tag.id}), and ${describeUses(others)}. Two snapshots of the same name in one image cannot be told apart`,
+            what: `disk ${target}: ${source ?? 'the image'} already contains a snapshot ${inText(facts.name)} (id ${tag.id}), and ${describeUses(others)}. Two snapshots of the same name in one image cannot be told apart`,
             hint: 'choose another name',
           };
         return {
-          what: `disk ${target}: ${source} already contains a snapshot ${inText(facts.name)} (id ${tag.id}) that is not registered in libvirt. Two snapshots of the same name in one image cannot be told apart`,
+          what: `disk ${target}: ${source ?? 'the image'} already contains a snapshot ${inText(facts.name)} (id ${tag.id}) that is not registered in libvirt. Two snapshots of the same name in one image cannot be told apart`,
           hint: 'choose another name; or, if nobody needs the snapshot in the image, delete it while the VM is off',
           command: deleteTagLine(facts.name, source ?? ''),
         };
@@ -48,7 +48,7 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
         const other = tagWithId(image, facts.name);
         if (!other) return null;
         return {
-          what: `disk ${target}: in ${source}, snapshot ${inText(other.name)} has the id ${other.id}. QEMU looks for an id before a name, so a revert to ${inText(facts.name)} would restore ${inText(other.name)} instead`,
+          what: `disk ${target}: in ${source ?? 'the image'}, snapshot ${inText(other.name)} has the id ${other.id}. QEMU looks for an id before a name, so a revert to ${inText(facts.name)} would restore ${inText(other.name)} instead`,
           hint: `choose a name with a letter in it, such as snapshot-${facts.name}`,
         };
       }),
@@ -80,7 +80,7 @@ export const INTERNAL_NAME_RULES: readonly Rule<CreateFacts>[] = [
         const id = nextTagId(image);
         if (id === null || tagsNamed(image, id).length === 0) return null;
         return {
-          what: `disk ${target}: in ${source}, the new snapshot will have the id ${id}. QEMU looks for an id before a name, so you cannot revert to the snapshot named ${inText(id)} while the new one exists`,
+          what: `disk ${target}: in ${source ?? 'the image'}, the new snapshot will have the id ${id}. QEMU looks for an id before a name, so you cannot revert to the snapshot named ${inText(id)} while the new one exists`,
         };
       }),
   },

@@ -16,15 +16,15 @@ export const EXTERNAL_MERGE_RULES: readonly Rule<DeleteFacts>[] = [
     const { snapshot, snapshots, current, daemonVersion, domain } = facts;
     if (deletionOf(facts) !== 'merge' || isFrom(daemonVersion, MINDS_BRANCHES)) return [];
     const own = new Set([current, ...(current === null ? [] : ancestors(snapshots, current))]);
-    const beside = descendants(snapshots, snapshot.name).filter(
+    const onOtherBranches = descendants(snapshots, snapshot.name).filter(
       (below) => !own.has(below.name) && locationOf(below) === 'external',
     );
-    if (beside.length === 0) return [];
+    if (onOtherBranches.length === 0) return [];
     return [
       {
-        what: `${nameAll(beside)} ${beside.length === 1 ? 'is on another branch' : 'are on other branches'} below ${inText(snapshot.name)} than the VM, and libvirtd (11.3) crashes when it merges an overlay that another branch needs`,
-        ...adviseDeletion({ domain, snapshots }, beside.map(({ name }) => name).reverse(), {
-          hint: `if you can do without ${beside.length === 1 ? 'it, delete it first' : 'them, delete them first, the newest first'}`,
+        what: `${nameAll(onOtherBranches)} ${onOtherBranches.length === 1 ? 'is on another branch' : 'are on other branches'} below ${inText(snapshot.name)} than the VM, and libvirtd (11.3) crashes when it merges an overlay that another branch needs`,
+        ...adviseDeletion({ domain, snapshots }, onOtherBranches.map(({ name }) => name).reverse(), {
+          hint: `if you can do without ${onOtherBranches.length === 1 ? 'it, delete it first' : 'them, delete them first, the newest first'}`,
         }),
       },
     ];

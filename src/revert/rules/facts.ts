@@ -15,21 +15,21 @@ export interface RevertFacts extends Omit<StoredDefinitionFacts, 'domain' | 'sna
   readonly snapshots: readonly Snapshot[];
   readonly current: string | null;
   /**
-   * The images that hold the state to revert to, by disk target: those of the definition stored with the snapshot. For
-   * an external one they lie below its overlays.
+   * The images that contain the state to revert to, by disk target: those of the definition stored with the snapshot. For
+   * an external snapshot, they are below its overlays.
    */
   readonly images: Images;
   /** The images in use now. */
   readonly active: Images;
-  /** Whether the file of the guest's memory is there; null where there is none, or it cannot be looked at. */
+  /** Whether the memory file exists; null if the snapshot has none, or if that cannot be checked. */
   readonly memoryThere: boolean | null;
-  /** null when libvirtd does not tell, or when no rule needs it. */
+  /** null if libvirtd does not tell its version, or if no rule needs it. */
   readonly daemonVersion: DaemonVersion;
-  /** Whether this libvirtd loads the memory of internal snapshots, where its version leaves that open; absent: nobody looked. */
+  /** Whether this libvirtd loads the memory of internal snapshots, if its version leaves that open; absent if that was not checked. */
   readonly loadsMemory?: boolean;
-  /** Of an external snapshot, the files that keep its disks, as far as they are files of this host. */
+  /** The files of this host that contain the disks of an external snapshot. */
   readonly states?: readonly StateFile[];
-  /** The files over which libvirt would lay overlays, as far as they are on this host. */
+  /** The files of this host on top of which libvirt would create overlays. */
   readonly overlayTargets?: readonly OverlayTarget[];
   /** Which other VMs use the files of this one. */
   readonly users: ImageUsers;

@@ -74,7 +74,7 @@ export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
         const path = source ?? '';
         return [
           {
-            what: `disk ${target}: in ${source}, snapshot ${inText(other.name)} has the id ${other.id}. QEMU looks for an id before a name, so it would restore ${inText(other.name)} instead`,
+            what: `disk ${target}: in ${source ?? 'the image'}, snapshot ${inText(other.name)} has the id ${other.id}. QEMU looks for an id before a name, so it would restore ${inText(other.name)} instead`,
             hint: `delete ${inText(other.name)} if you can do without it; or copy the content of ${inText(snapshot.name)} into a new image`,
             command: copyCommand(
               { path, format: 'qcow2' },

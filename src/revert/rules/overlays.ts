@@ -53,7 +53,7 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
         const line = (command: string, other: string) =>
           kvmsnapLine(command, [domain.name, `${other}-${name}`]);
         return {
-          what: `disk ${target}: in ${source}, the backup would get the id ${name}. QEMU looks for an id before a name, so the revert would restore the backup instead of ${inText(name)}`,
+          what: `disk ${target}: in ${source ?? 'the image'}, the backup would get the id ${name}. QEMU looks for an id before a name, so the revert would restore the backup instead of ${inText(name)}`,
           hint: 'take a snapshot that uses up this id, then one as the backup, delete the first, and revert without --backup',
           commands: [line('create-as', 'id'), line('create-as', 'before'), line('delete', 'id')],
         };
