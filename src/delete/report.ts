@@ -1,85 +1,23 @@
 import { KvmsnapError } from '../errors.ts';
-import type { VirshCommand } from '../libvirt/batch.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import { allInText, inText } from '../model/text.ts';
-import { errorDocument } from '../output/documents.ts';
-import { humanBytes } from '../output/format.ts';
-import { type Column, section, VM_COLUMN } from '../output/view.ts';
 import { chooseSnapshots } from '../run/choose.ts';
 import type { Context } from '../run/context.ts';
-import {
-  type ActionResult,
-  concludeDomains,
-  type DomainOutcome,
-  forEachDomain,
-  throwIfNothingDone,
-} from '../run/for-each-domain.ts';
-import { adviceBeneath, domainResult, ownName } from '../run/results.ts';
+import { type ActionResult, forEachDomain } from '../run/for-each-domain.ts';
 import { toSelection } from '../run/select-options.ts';
-import { show, showPlan } from '../run/show.ts';
-import { type Freed, foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
-import { freedDocument, freedLines, noteForeseen } from '../space/reclaimed-report.ts';
+import { foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import { completeVm, findSnapshot, noSuchSnapshot, readAgain, type Vm } from '../vm/load.ts';
 import type { NamedSnapshots } from '../vm/named.ts';
 import type { Targets } from '../vm/select.ts';
 import type { DeleteOptions } from './command.ts';
 import { agreeAgain, consentToDeletion } from './confirm.ts';
-import { deleteInTurn, sumLines } from './delete-in-turn.ts';
+import { deleteInTurn } from './delete-in-turn.ts';
 import type { DeleteScope } from './deletion-set.ts';
 import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 import { tellLoss } from './question.ts';
-import type { UnusedFile } from './remove-unused-files.ts';
 import { holds, namesOf, type Wanted } from './request.ts';
-
-interface Failed {
-  readonly name: string;
-  readonly failure: KvmsnapError;
-}
-
-interface Deleted {
-  readonly deleted: readonly string[];
-  readonly failed: readonly Failed[];
-  /** Names that only other VMs have. */
-  readonly skipped: readonly string[];
-  readonly planned: readonly VirshCommand[];
-  /** In a dry run, what would be freed. */
-  readonly freed: Freed;
-  /** In a dry run, the bytes that each deletion alone would free; null if unknown. */
-  readonly alone: readonly { readonly name: string; readonly freesBytes: number | null }[];
-  readonly unusedFiles: readonly UnusedFile[];
-}
-
-type Result = DomainOutcome<Deleted>;
-
-interface Row {
-  readonly vm: string;
-  readonly name: string | null;
-  readonly outcome: string;
-  readonly failure?: KvmsnapError | undefined;
-}
-
-/** Only in CSV, behind the others. */
-const ERROR: Column<Row> = {
-  key: 'error',
-  title: '',
-  kind: 'text',
-  value: ({ failure }) => failure?.message ?? null,
-};
-
-const COLUMNS: readonly Column<Row>[] = [
-  VM_COLUMN,
-  { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
-  {
-    key: 'outcome',
-    title: 'RESULT',
-    kind: 'text',
-    wraps: true,
-    value: ({ outcome, failure }) => (failure ? `${outcome}: ${failure.message}` : outcome),
-    data: ({ outcome }) => outcome,
-    tone: ({ outcome }) => (outcome === 'deleted' ? 'plain' : 'bad'),
-  },
-];
+import { type Deleted, showDeleted } from './show-deleted.ts';
 
 const CHOICE = { asks: 'Delete which snapshots of', several: true };
 
@@ -137,7 +75,7 @@ export async function deleteSnapshots(
     const isTold = share !== null; // by the question
     return deleteOf(ctx, vm, { names: theirs, skipped, refused: share?.refused ?? [], isTold }, wanted);
   });
-  await report(ctx, results, { single: selected.single, strict: wanted.strict });
+  await showDeleted(ctx, results, { single: selected.single, strict: wanted.strict });
 }
 
 function scopeOf({ children, childrenOnly }: DeleteOptions): DeleteScope {
@@ -255,103 +193,3 @@ function noteUnforeseen(ctx: Context, { domain }: Vm, names: readonly string[], 
   const those = allInText(names);
   ctx.terminal.note(`note: whether ${those} of ${inText(domain.name)} ${what}`);
 }
-
-async function report(
-  ctx: Context,
-  results: readonly Result[],
-  { single, strict }: { readonly single: boolean; readonly strict: boolean },
-): Promise<void> {
-  const [first] = results;
-  throwIfNothingDone(ctx, single, results);
-  if (single && first?.failures.length === 1 && first.succeeded === 0) throw first.failures[0];
-  const { dryRun, output } = ctx.settings;
-  const rows = results.flatMap(rowsOf);
-  const inTable = (each: KvmsnapError) => !dryRun && rows.some(({ failure }) => failure === each);
-  const conclusion = concludeDomains(ctx, results, { strict, parts: 'deletions', inTable });
-  if (output !== 'json') noteSkipped(ctx, results);
-  const freed = results.map(({ vm, value }) => ({
-    vm,
-    freed: value && (dryRun || value.deleted.length > 0) ? value.freed : null,
-  }));
-  const lines = freedLines(dryRun, freed);
-  if (dryRun) {
-    await showPlan(
-      ctx,
-      results.flatMap(({ value }) => value?.planned ?? []),
-      {
-        vms: results.map(({ vm }) => vm),
-        document: { domains: results.map(plannedDocument) },
-        names: results.flatMap(({ vm, value }) =>
-          (value?.alone ?? []).map(({ name }) => (single ? name : ownName(vm, name))),
-        ),
-      },
-    );
-    noteForeseen(ctx, [...results.flatMap(aloneLines), ...lines]);
-  } else {
-    await show(ctx, {
-      kind: 'delete',
-      document: { domains: results.map(document) },
-      sections: [
-        section({
-          columns: COLUMNS,
-          rows,
-          ...adviceBeneath<Row>(ctx, ({ outcome, failure }) =>
-            failure && outcome !== 'skipped' ? [failure] : [],
-          ),
-        }),
-      ],
-      csv: section({ columns: [...COLUMNS, ERROR], rows }),
-      names: results.flatMap(({ vm, value }) =>
-        (value?.deleted ?? []).map((name) => (single ? name : ownName(vm, name))),
-      ),
-      remarks: [...sumOf(results), ...lines],
-    });
-  }
-  if (conclusion) throw conclusion;
-}
-
-function noteSkipped(ctx: Context, results: readonly Result[]): void {
-  for (const { vm, value } of results)
-    for (const name of value?.skipped ?? [])
-      ctx.terminal.note(`skipped ${inText(name)}: VM ${inText(vm.name)} has no such snapshot`);
-}
-
-const sumOf = (results: readonly Result[]): string[] => {
-  const values = results.flatMap(({ value }) => value ?? []);
-  const count = (of: (value: Deleted) => number) => values.reduce((sum, value) => sum + of(value), 0);
-  const deleted = count((value) => value.deleted.length);
-  return sumLines(deleted, deleted + count((value) => value.failed.length));
-};
-
-/** What each of several deletions alone would free; the sum differs from what they free together. */
-const aloneLines = ({ vm, value }: Result): string[] =>
-  value && value.alone.length > 1
-    ? value.alone.map(({ name, freesBytes }) => {
-        const mark = value.freed.approximate ? '~' : '';
-        const bytes = freesBytes === null ? 'an unknown amount' : `${mark}${humanBytes(freesBytes)}`;
-        return `${inText(name)} of ${inText(vm.name)} alone would free ${bytes}`;
-      })
-    : [];
-
-function rowsOf({ vm: { name: vm }, outcome, value, failures }: Result): Row[] {
-  if (!value) return [{ vm, name: null, outcome, failure: failures[0] }];
-  return [
-    ...value.deleted.map((name) => ({ vm, name, outcome: 'deleted' })),
-    ...value.failed.map(({ name, failure }) => ({ vm, name, outcome: 'failed', failure })),
-  ];
-}
-
-const plannedDocument = (result: Result) => ({
-  ...domainResult(result),
-  snapshots: result.value?.alone ?? [],
-  ...freedDocument(true, result.value?.freed ?? null),
-});
-
-const document = (result: Result) => ({
-  ...domainResult(result),
-  deleted: result.value?.deleted ?? [],
-  leftovers: result.value?.unusedFiles ?? [],
-  failed: (result.value?.failed ?? []).map(({ name, failure }) => ({ name, ...errorDocument(failure) })),
-  skipped: result.value?.skipped ?? [],
-  ...freedDocument(false, result.value?.freed ?? null),
-});
