@@ -64,7 +64,7 @@ export function list({ run }: Program): Verb {
     if (!from?.includes('/') || vms.length > 1)
       return run(async (ctx) => (await import('./list.ts')).list(ctx, vms, options));
     return run(
-      onSnapshot({ words: [...vms, from] }, async (ctx, vm, from) =>
+      onSnapshot({ words: [...vms, from], lineFor: lineWith('--from') }, async (ctx, vm, from) =>
         (await import('./list.ts')).list(ctx, [vm], { ...options, from }),
       ),
     );
@@ -96,12 +96,14 @@ const withCurrentOptions = (verb: Verb) =>
       .addOption(new MeantOption('--set <name>', 'snapshot', 'make this snapshot the current one')),
   );
 
-/** `--set` of a VM whose name was given as that of the snapshot. */
-const settingLine = (vm: string, name: string): Meant => ({
-  operands: [vm],
-  options: [`--set=${name}`],
-  without: ['--set'],
-});
+/** The line in which this option names the snapshot. */
+const lineWith =
+  (option: string) =>
+  (vm: string, name: string): Meant => ({
+    operands: [vm],
+    options: [`${option}=${name}`],
+    without: [option],
+  });
 
 export type CurrentOptions = OptionsOf<ReturnType<typeof withCurrentOptions>>;
 
@@ -111,7 +113,7 @@ export function current({ run }: Program): Verb {
     const { set, ...others } = options;
     if (set === undefined)
       return run(async (ctx) => (await import('./current.ts')).current(ctx, vm ?? '', others));
-    const line = { words: given(vm, set), lineFor: settingLine };
+    const line = { words: given(vm, set), lineFor: lineWith('--set') };
     return run(
       onSnapshot(line, async (ctx, vm, set) =>
         (await import('./current.ts')).current(ctx, vm, { ...others, set }),

@@ -31,19 +31,19 @@ export interface NamedSnapshots {
 export async function readNamed(
   { virsh }: Pick<Context, 'virsh'>,
   words: readonly string[],
-  isNew = false,
+  { isNew = false, lineFor }: Pick<OneNamed, 'isNew' | 'lineFor'> = {},
 ): Promise<NamedSnapshots> {
   const [vm = '', ...names] = words;
   const plain: NamedSnapshots = { named: [{ vm, names: [...new Set(names)] }], paired: false };
   const isSlashed = (word: string) => word.includes('/');
   if (!(isNew ? isSlashed(vm) : words.some(isSlashed))) return plain;
   const known = await listDomains(virsh);
-  if (isSlashed(vm) && !findVm(known, vm)) return { named: grouped(known, words), paired: true };
+  if (isSlashed(vm) && !findVm(known, vm)) return { named: grouped(known, words, lineFor), paired: true };
   const pairs = isNew ? [] : names.filter((name) => splits(known, name).length > 0);
   if (pairs.length === 0) return plain;
   const present = await readSnapshotNames(virsh, [vm]);
   if (pairs.every((name) => present.includes(name))) return plain;
-  throw mixed(known, words);
+  throw mixed(known, words, lineFor);
 }
 
 /** The words of a line that means one VM. */
@@ -67,7 +67,7 @@ export async function withOneNamed(
   { words, rest = [], needsName = false, isNew = false, others = null, lineFor }: OneNamed,
   act: (vm: string, names: readonly string[]) => Promise<void>,
 ): Promise<void> {
-  const { named, paired } = await readNamed(ctx, words, isNew);
+  const { named, paired } = await readNamed(ctx, words, { isNew, lineFor });
   const [{ vm, names } = { vm: '', names: [] }] = named;
   if (named.length > 1)
     throw new KvmsnapError(
@@ -126,8 +126,12 @@ function splits(known: readonly DomainName[], word: string): Pair[] {
 }
 
 /** The snapshots that `VM/NAME` words name, by their VMs, in the order in which these come first. */
-function grouped(known: readonly DomainName[], words: readonly string[]): Named[] {
-  if (!words.every((word) => word.includes('/'))) throw mixed(known, words);
+function grouped(
+  known: readonly DomainName[],
+  words: readonly string[],
+  lineFor: OneNamed['lineFor'],
+): Named[] {
+  if (!words.every((word) => word.includes('/'))) throw mixed(known, words, lineFor);
   const groups = new Map<string, Set<string>>();
   for (const word of words) {
     const { vm, name } = pairOf(known, word);
@@ -161,7 +165,11 @@ function pairOf(known: readonly DomainName[], word: string): Pair {
 }
 
 /** The `usage` for words with and without a VM; where all mean the same VM, with the line for it. */
-function mixed(known: readonly DomainName[], words: readonly string[]): KvmsnapError {
+function mixed(
+  known: readonly DomainName[],
+  words: readonly string[],
+  lineFor: OneNamed['lineFor'],
+): KvmsnapError {
   const parts = words.map((word) => splits(known, word)[0] ?? word);
   const vms = parts.flatMap((part, i) => {
     if (typeof part !== 'string') return part.vm;
@@ -172,7 +180,7 @@ function mixed(known: readonly DomainName[], words: readonly string[]): KvmsnapE
   const names = parts.flatMap((part) => (typeof part === 'string' ? (part === vm ? [] : part) : part.name));
   return new KvmsnapError('usage', `VM/NAME and other words cannot be mixed: ${allInText(words)}`, {
     hint: 'write each snapshot as VM/NAME, or one VM and then names of its snapshots',
-    meant: isOne ? { operands: [vm, ...names] } : undefined,
+    meant: isOne ? (lineFor?.(vm, names[0] ?? '') ?? { operands: [vm, ...names] }) : undefined,
   });
 }
 

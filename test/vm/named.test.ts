@@ -27,7 +27,7 @@ const VMS = [
 
 async function read(words: readonly string[], isNew = false) {
   const fake = fakeLibvirt([...VMS]);
-  const result = await readNamed({ virsh: fake.virsh }, words, isNew).catch((error: unknown) => error);
+  const result = await readNamed({ virsh: fake.virsh }, words, { isNew }).catch((error: unknown) => error);
   return { result, processes: fake.processes.length };
 }
 
@@ -166,6 +166,13 @@ describe('one VM', () => {
       expect(await failing(line.split(' '), missing)).toBe(missing);
     },
   );
+
+  test('a line whose option names the snapshot is put right in that option', async () => {
+    const lineFor = (vm: string, name: string) => ({ operands: [vm], options: [`--set=${name}`] });
+    const meant = { operands: ['web'], options: ['--set=s1'] };
+    expect(await failing(['s1', 'web'], missing, { lineFor })).toMatchObject({ meant });
+    expect(await failing(['web', 'web/s1'], missing, { lineFor })).toMatchObject({ code: 'usage', meant });
+  });
 
   test('any other failure stays as it is', async () => {
     const other = new KvmsnapError('check', 'no');
