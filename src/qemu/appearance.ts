@@ -3,7 +3,7 @@ import { asAnswer, bytesAt, type ImageBytes } from './qcow2/bytes.ts';
 import { type Identity, readIdentity } from './qcow2/identity.ts';
 
 /**
- * What the first bytes of a file look like, for a person to read: never for a decision which format an image has, since a
+ * What the first bytes of a file look like. This is only shown, and never decides which format an image has, because a
  * guest can write any bytes to the beginning of its raw disk. The signatures are those that QEMU probes for.
  */
 
@@ -27,12 +27,12 @@ const SIGNATURES: readonly Signature[] = [
   ['luks', 0, 'LUKS\xba\xbe'],
 ];
 
-/** QEMU takes a text for a VMDK descriptor whose first line, comments and empty lines aside, is the version. */
+/** For QEMU, a text is a VMDK descriptor if its first line, without comments and empty lines, is the version. */
 const DESCRIPTOR = /^(?:[ ]*(?:#[^\n]*)?\r?\n)*version=[123]\r?\n/;
 const EXTENT = /^(?:RW|RDONLY|NOACCESS) +\d+ +\S+ +"([^"\n]*)"/gm;
 const PARENT = /parentFileNameHint="([^"\n]*)"/g;
 
-/** Formats in which an image cannot name another file, or not one that QEMU would open. */
+/** Formats in which an image cannot name another file that QEMU would open. */
 const NAMES_NOTHING: ReadonlySet<string> = new Set([
   'vdi',
   'vhdx',
@@ -43,7 +43,7 @@ const NAMES_NOTHING: ReadonlySet<string> = new Set([
   'luks',
 ]);
 
-/** What it looks like; null for what no tool would take for an image, which is then raw. */
+/** What it looks like; null if it looks like no image format, so that it is raw. */
 export function appearanceOf(image: ImageBytes): Appearance | null {
   const view = bytesAt(image, 0, Math.min(HEAD_BYTES, image.size));
   const head = Buffer.from(view.buffer, view.byteOffset, view.byteLength);
@@ -57,7 +57,7 @@ export function appearanceOf(image: ImageBytes): Appearance | null {
 
 type Names = Pick<Appearance, 'names' | 'mayName'>;
 
-/** A format that is not read here, or a header that cannot be read to its end. */
+/** The result for a format that is not read here, or for an incomplete header. */
 const UNREAD: Names = { names: [], mayName: true };
 
 function formatOf(text: string): string | null {
@@ -84,10 +84,10 @@ const namesOf = ({ backing, dataFile }: Identity): string[] => [
   ...(dataFile === null ? [] : [dataFile]),
 ];
 
-/** Where its capacity is, in an image that is one file. */
+/** The place of the capacity in an image that is one file. */
 const VMDK_CAPACITY = 12;
 
-/** An image that is one file names its parent; QEMU looks at the extents of its descriptor only where it has no capacity. */
+/** An image that is one file names its parent; QEMU reads the extents of its descriptor only if it has no capacity. */
 function vmdkNames(head: Buffer): Names {
   const text = head.toString('utf8');
   const parents = matches(text, PARENT);

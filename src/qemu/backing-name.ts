@@ -1,17 +1,17 @@
 import { directoryOf } from '../model/paths.ts';
 
-/** Where the name leads by which an image records the file below it. */
+/** Interprets the name by which an image records its backing file. */
 
 export type BackingLocation =
   /** A file of this host, by its absolute path. */
   | { readonly kind: 'file'; readonly path: string; readonly format: string | null }
-  /** Another host, or something that only QEMU can open: nothing here follows it. */
+  /** Another host, or something that only QEMU can open; it is not followed here. */
   | { readonly kind: 'elsewhere'; readonly name: string };
 
 /**
- * Reads the name as QEMU does (block.c, path_has_protocol): with a colon before the first slash it is not a path, but for
- * `file:` and `host_device:`; a relative one is relative to the directory of the image that names it. `format` is what a
- * `json:` name says of it, null for all others.
+ * Reads the name as QEMU does (block.c, path_has_protocol): with a colon before the first slash it is not a path,
+ * except for `file:` and `host_device:`. A relative path is relative to the directory of the image. `format` is the
+ * format in a `json:` name, and null for other names.
  */
 export function backingLocation(name: string, image: string): BackingLocation {
   if (name.startsWith('json:')) return placeInJson(name);
@@ -55,7 +55,7 @@ function parseOptions(text: string): Options | null {
   }
 }
 
-/** The options of a child, nested or by keys with a dot. */
+/** The options of a child, either nested or as keys with a dot. */
 function within(options: Options, child: string): Options {
   const nested = options[child];
   if (typeof nested === 'object' && nested !== null) return nested as Options;

@@ -1,14 +1,15 @@
 import { commandLine } from '../model/quote.ts';
 
 /**
- * The arguments of qemu-img for all that changes or copies an image. Each names the format of what it opens: a guest can
- * write the header of another one to its raw disk, and QEMU would open the files that this names.
+ * The arguments of qemu-img for everything that changes or copies an image. Each command names the format of what it
+ * opens, because a guest can write the header of another format to its raw disk, and QEMU would open the files that
+ * this header names.
  */
 
-/** In QEMU's lists of options a comma ends a value, unless it is doubled. */
+/** Doubles commas, because a single comma ends a value in QEMU's option lists. */
 export const commaDoubled = (value: string): string => value.replaceAll(',', ',,');
 
-/** Deletes a snapshot inside a qcow2 image, the first of that name; `qemu-img snapshot` takes no `-f` before QEMU 10.1. */
+/** Deletes the first snapshot of that name inside a qcow2 image. `qemu-img snapshot` has no `-f` before QEMU 10.1. */
 export const deleteTagArguments = (name: string, path: string): string[] => [
   'snapshot',
   '-d',
@@ -21,14 +22,14 @@ export const deleteTagArguments = (name: string, path: string): string[] => [
 export const deleteTagLine = (name: string, path: string): string =>
   commandLine('qemu-img', deleteTagArguments(name, path));
 
-/** Copies what the guest sees of an image into a new one; `options` stand before the formats, such as `-U`. */
+/** Copies the content of an image into a new one; `options`, such as `-U`, stand before the formats. */
 export const convertLine = (
   { path, format }: { readonly path: string; readonly format: string },
   target: string,
   ...options: string[]
 ): string => commandLine('qemu-img', ['convert', ...options, '-f', format, '-O', 'qcow2', path, target]);
 
-/** Writes an overlay back into the image below it. */
+/** Merges an overlay into its backing file. */
 export const commitLine = (overlay: string, format: string): string =>
   commandLine('qemu-img', ['commit', '-f', format, overlay]);
 

@@ -1,11 +1,11 @@
 import { errorCode, type HostFiles, type OpenFile } from '../host/files.ts';
 
-/** Opening an image to read some bytes of it: a regular file or a block device, and nothing else. */
+/** Opens an image to read some of its bytes: only a regular file or a block device. */
 
 /** Why a path is not opened. */
 export type Closed = 'permission' | 'missing' | 'no-file';
 
-/** Hands the opened file to `read`, and closes it; or tells why it is not opened. */
+/** Passes the opened file to `read` and closes it; or returns why it was not opened. */
 export async function withImageFile<T>(
   files: HostFiles,
   path: string,

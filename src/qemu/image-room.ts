@@ -4,13 +4,13 @@ import { asAnswer, type ImageBytes } from './qcow2/bytes.ts';
 import { readHeader } from './qcow2/header.ts';
 import { snapshotClusters, spareClusters, TABLE_CLUSTERS } from './qcow2/room.ts';
 
-/** File systems allot no less. */
+/** The smallest unit that file systems allocate. */
 const BLOCK_BYTES = 4096;
 
 /**
- * Whether one more snapshot (`snapshot`), or the table of those that stay when one goes (`table`), can be added to a qcow2
- * image on a block device, or in a file whose file system has `freeBytes` left. Null where that cannot be told. The
- * deletion of the only snapshot needs nothing.
+ * Whether another snapshot (`snapshot`), or the table that remains after a deletion (`table`), can be added to a qcow2
+ * image on a block device, or in a file whose file system has `freeBytes` left. Null if unknown. Deleting the only
+ * snapshot needs no space.
  */
 export async function hasRoom(
   files: HostFiles,
@@ -23,7 +23,7 @@ export async function hasRoom(
       const clusters = clustersFor(image, adds);
       if (clusters === null) return null;
       if (freeBytes >= clusters * BLOCK_BYTES) return true;
-      // a cluster that was given up may be a hole by now, which takes new space
+      // a freed cluster may be a hole by now, which needs new space
       const isWhole = image.kind === 'block-device' || image.occupiedBytes >= image.size;
       return isWhole && spareClusters(image, image.size, clusters) >= clusters;
     } catch (error) {
@@ -34,7 +34,7 @@ export async function hasRoom(
   return 'closed' in opened ? null : opened.value;
 }
 
-/** Null where the counts are not to be trusted. */
+/** Null if the refcounts cannot be trusted. */
 function clustersFor(image: ImageBytes, adds: 'snapshot' | 'table'): number | null {
   const { dirty, snapshots } = readHeader(image);
   if (dirty) return null;
@@ -42,7 +42,7 @@ function clustersFor(image: ImageBytes, adds: 'snapshot' | 'table'): number | nu
   return snapshots.count > 1 ? TABLE_CLUSTERS : 0;
 }
 
-/** Bytes that can be added to the qcow2 image on a block device, counted up to `enough`; null where that cannot be told. */
+/** Bytes that can be added to the qcow2 image on a block device, counted up to `enough`; null if unknown. */
 export async function roomOnDevice(files: HostFiles, path: string, enough: number): Promise<number | null> {
   const opened = await withImageFile(files, path, (image) => {
     try {

@@ -9,7 +9,10 @@ import { readUnusedMemory } from './qcow2/unused-memory.ts';
 import type { ImageTools } from './qemu-img.ts';
 import type { UnusedMemory } from './unused-memory.ts';
 
-/** What the snapshots inside an image file on this host, and overlays over it, cost, and what a failed one has left there. */
+/**
+ * Measures what internal snapshots and overlays of an image on this host cost, and what failed snapshots have left in
+ * it.
+ */
 
 interface MapEntry {
   readonly start: number;
@@ -18,8 +21,8 @@ interface MapEntry {
 }
 
 /**
- * What `qemu-img map -f raw` says: what the file system itself does, by SEEK_DATA, which Node.js has not. Without zod: a
- * file can have a hundred thousand holes.
+ * Parses the output of `qemu-img map -f raw`: the holes in the file, found by SEEK_DATA, which Node.js does not offer.
+ * Does not use zod, because a file can have a hundred thousand holes.
  */
 function parseMap(text: string): readonly MapEntry[] {
   return understand('qemu-img about the holes of an image', () => {
@@ -33,8 +36,8 @@ const isMapEntry = (entry: Partial<MapEntry> | null): entry is MapEntry =>
   typeof entry?.start === 'number' && typeof entry.length === 'number' && typeof entry.data === 'boolean';
 
 /**
- * Measures the snapshots of the image at an absolute path; neither qemu-img nor this process writes to it, or keeps a
- * guest from doing so. Never throws for what is wrong with the file: that is the answer.
+ * Measures the snapshots of the image at an absolute path. Neither qemu-img nor this process writes to it or stops a
+ * guest from writing. A problem with the file is returned, never thrown.
  */
 export function measureImage(
   tools: ImageTools,
@@ -44,7 +47,7 @@ export function measureImage(
   return withImages(tools, [path], ([{ image, blocks }]) => readSpace(image, { ...question, blocks }));
 }
 
-/** The same of what merging overlays, which lie one upon the other, into the image below them does to that. */
+/** The same for merging consecutive overlays into their backing file. */
 export function measureMerge(
   tools: ImageTools,
   overlays: readonly string[],
@@ -94,7 +97,7 @@ async function withImages<T>(
   }
 }
 
-/** What a save that failed has left in the image at an absolute path; null where that cannot be told. Only reads. */
+/** What a failed save has left in the image at an absolute path; null if unknown. Only reads. */
 export async function measureUnusedMemory(files: HostFiles, path: string): Promise<UnusedMemory | null> {
   const opened = await withImageFile(files, path, (image) =>
     image.kind === 'file' ? readUnusedMemory(image) : null,
@@ -102,7 +105,7 @@ export async function measureUnusedMemory(files: HostFiles, path: string): Promi
   return 'closed' in opened ? null : opened.value;
 }
 
-/** Where the file has data, by its file system. */
+/** Where the file has data, according to its file system. */
 async function readMap({ qemuImg }: ImageTools, path: string): Promise<readonly MapEntry[]> {
   const { stdout, stderr, exitCode } = await qemuImg(['map', '-U', '-f', 'raw', '--output=json', '--', path]);
   if (exitCode !== 0) throw new Unmeasurable('unreadable', stderr.trim().replace(/^qemu-img: /, ''));

@@ -4,7 +4,10 @@ import type { Appearance, Image } from '../model/image.ts';
 import { backingLocation } from './backing-name.ts';
 import { commaDoubled } from './command-lines.ts';
 
-/** `qemu-img info` of one image, its format named. Format: QEMU's qapi/block-core.json, ImageInfo; fixtures of four versions. */
+/**
+ * `qemu-img info` of one image with an explicit format. Format of the output: QEMU's qapi/block-core.json, ImageInfo;
+ * fixtures of four versions.
+ */
 
 const ImageInfo = z.object({
   filename: z.string(),
@@ -35,22 +38,22 @@ const ImageInfo = z.object({
   ),
 });
 
-/** The name of the image below, as the image above records it, and the format that it records; null where it records none. */
+/** The recorded name and format of a backing file; the format is null if none is recorded. */
 export interface Named {
   readonly name: string;
   readonly format: string | null;
 }
 
-/** An image with what it records of the one below. */
+/** An image with what it records about its backing file. */
 export interface Link {
   readonly image: Image;
   readonly below: Named | null;
 }
 
 /**
- * The arguments: the format is named, and no other file is opened. `-U`: a guest may have it in use. An absolute path after
- * `--`, for a name that starts with `-`, `nbd:` or `json:` would be taken for something else. QEMU before 7.2 opens the data
- * file that a qcow2 image names, unless it is given another.
+ * The arguments name the format, and no other file is opened. `-U`: a guest may be using the image. The absolute path
+ * stands after `--`, because a name that starts with `-`, `nbd:` or `json:` would be misunderstood. QEMU before 7.2
+ * opens the data file that a qcow2 image names, unless it is given another one.
  */
 export function infoArguments(path: string, format: string, hasDataFile: boolean): string[] {
   const asked = ['info', '-U', '--output=json'];
@@ -59,7 +62,7 @@ export function infoArguments(path: string, format: string, hasDataFile: boolean
   return [...asked, '--image-opts', '--', options];
 }
 
-/** What it answered of the image at that path; throws `refused` for what is no answer. */
+/** Parses the output about the image at that path; throws `refused` if that fails. */
 export function parseInfo(path: string, stdout: string, looksLike: Appearance | null): Link {
   const info = understand(`qemu-img about ${path}`, () =>
     z.parse(ImageInfo, JSON.parse(stdout), INTERPRETED),
@@ -91,7 +94,7 @@ export function parseInfo(path: string, stdout: string, looksLike: Appearance | 
   return { image, below };
 }
 
-/** The absolute path of the file below, or the name of what is no file of this host. */
+/** The absolute path of the backing file, or its name if it is not a file of this host. */
 export function backingOf({ name }: Named, path: string): string {
   const place = backingLocation(name, path);
   return place.kind === 'file' ? place.path : place.name;

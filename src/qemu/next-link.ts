@@ -4,17 +4,17 @@ import type { Closed } from './image-file.ts';
 import type { Link } from './info.ts';
 import { readHead } from './own-reader.ts';
 
-/** Where a backing chain goes on below an image. */
+/** Finds the next image in a backing chain. */
 
 export type NextLink =
   | { readonly kind: 'file'; readonly path: string; readonly format: string }
-  /** Nothing is below it, or what is below is no file of this host: nobody here follows that. */
+  /** There is no backing file, or it is not on this host and is not followed. */
   | { readonly kind: 'end' }
-  /** No format is recorded for that file, and what it looks like may not be believed. */
+  /** No format is recorded for the backing file, and what it looks like cannot be trusted. */
   | { readonly kind: 'unrecorded'; readonly path: string; readonly detail: string }
   | { readonly kind: 'closed'; readonly path: string; readonly closed: Closed };
 
-/** `formatsBelow`: by path, the formats that the VM's XML gives; they come before what the image records. */
+/** `formatsBelow`: by path, the formats from the VM's XML, which take precedence over what the image records. */
 export async function nextLink(
   files: HostFiles,
   { image, below }: Link,
@@ -29,8 +29,8 @@ export async function nextLink(
 }
 
 /**
- * libvirt's rule for a file of which no format is recorded (virStorageSourceGetMetadataRecurse, since 6.1): it is what it
- * looks like, unless that lies on another file; then libvirt refuses to start the VM.
+ * libvirt's rule for a backing file without a recorded format (virStorageSourceGetMetadataRecurse, since 6.1): it has
+ * the format that it looks like, unless it has a backing file itself; then libvirt refuses to start the VM.
  */
 async function unrecorded(files: HostFiles, image: string, path: string): Promise<NextLink> {
   const head = await readHead(files, path);

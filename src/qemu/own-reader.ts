@@ -8,18 +8,18 @@ import { readIdentity } from './qcow2/identity.ts';
 import { readTags } from './qcow2/snapshot-table.ts';
 
 /**
- * Reads one image without QEMU: what its first bytes look like, and the header of a raw or qcow2 image. Opens only
- * that file.
+ * Reads one image without QEMU: what its first bytes look like, and the header of a raw or qcow2 image. Opens no other
+ * file.
  */
 
 export interface Head {
-  /** What it looks like, for a person to read; null: raw. */
+  /** What it looks like, only to be shown; null: raw. */
   readonly appearance: Appearance | null;
-  /** A qcow2 header that names a file with the data. */
+  /** A qcow2 header that names a data file. */
   readonly hasDataFile: boolean;
 }
 
-/** The first bytes of a file; or why it is not opened. */
+/** The first bytes of a file, or the reason why it is not opened. */
 export async function readHead(files: HostFiles, path: string): Promise<Head | Closed> {
   const opened = await withImageFile(files, path, (image): Head => {
     const appearance = appearanceOf(image);
@@ -31,7 +31,7 @@ export async function readHead(files: HostFiles, path: string): Promise<Head | C
 const hasDataFile = (image: OpenFile): boolean =>
   (unlessDamaged(() => readIdentity(image))?.dataFile ?? null) !== null;
 
-/** The image by its own header; null where it is of a format, or in a state, that only QEMU can tell of. */
+/** The image from its own header; null if its format or state can only be read by QEMU. */
 export async function readOwn(files: HostFiles, path: string, format: string): Promise<Link | Closed | null> {
   const read = { raw: rawLink, qcow2: qcow2Link }[format];
   if (!read) return null;

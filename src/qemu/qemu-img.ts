@@ -6,27 +6,27 @@ import { nextLink } from './next-link.ts';
 import { type Head, readHead, readOwn } from './own-reader.ts';
 
 /**
- * What is in an image, and in all that it is laid over. The format of an image is the one that it is used by: that of the
- * VM's XML, or the one that the image above records. Nothing is opened but the files of this chain.
+ * Reads an image and its backing chain. The format of an image is the one with which it is used: that of the VM's XML,
+ * or the one that the image above it records. Only the files of this chain are opened.
  */
 
-/** Runs qemu-img and returns what it said; the host's Exec, narrowed. */
+/** Runs qemu-img and returns its output; a narrow form of the host's Exec. */
 export type RunQemuImg = (
   args: readonly string[],
 ) => Promise<{ readonly stdout: string; readonly stderr: string; readonly exitCode: number | null }>;
 
-/** What an image is looked at with. */
+/** The ports for inspecting an image. */
 export interface ImageTools {
   readonly qemuImg: RunQemuImg;
   readonly files: HostFiles;
 }
 
-/** An image to look at. */
+/** An image to inspect. */
 export interface ImageLocation {
   readonly path: string;
-  /** The format that libvirt uses it by. */
+  /** The format that libvirt uses for it. */
   readonly format: string;
-  /** By path, the formats that the VM's XML gives to the files below it; before what the images record. */
+  /** By path, the formats of the backing files in the VM's XML, which take precedence over what the images record. */
   readonly formatsBelow?: ReadonlyMap<string, string>;
 }
 
@@ -35,18 +35,18 @@ type Unseen = Extract<DiskImage, { kind: 'unseen' }>;
 type Failed = Broken | Unseen;
 
 /**
- * Looks at an image by `qemu-img info`, and at all that it is laid over by reading the headers. Also works while a guest
- * writes to it, when the answer may lag behind. Never throws for what is wrong with the image: that is the answer; `refused`
- * for an answer of qemu-img that is none.
+ * Inspects an image with `qemu-img info`, and its backing files by reading their headers. Works also while a guest
+ * writes to the image; then the answer may be a little old. A problem with the image is returned, not thrown; throws
+ * `refused` if the output of qemu-img cannot be parsed.
  */
 export async function inspectImage(tools: ImageTools, place: ImageLocation): Promise<DiskImage> {
   const { path, format } = place;
   const head = await readHead(tools.files, path);
   if (head === 'no-file') return closedTop(path, head);
-  // of a closed file too, so that a host without qemu-img is told of
+  // also for a file that cannot be opened, so that a missing qemu-img is reported
   const first = await info(tools, path, format, head);
   if (head === 'permission') return closedTop(path, head);
-  // perhaps it was being written to: another script's snapshot
+  // another process may have been taking a snapshot of it
   const top = 'image' in first || head === 'missing' ? first : await info(tools, path, format, head);
   if ('image' in top) return follow(tools, top, place);
   if (head === 'missing') return { ...top, why: 'missing' };
@@ -56,8 +56,8 @@ export async function inspectImage(tools: ImageTools, place: ImageLocation): Pro
 }
 
 /**
- * The same without a process, for what the images are laid over: by their headers alone. qemu-img is asked only of formats
- * that are not read here.
+ * The same for backing files, without a process: reads only their headers. qemu-img is used only for formats that are
+ * not read here.
  */
 export async function readChain(tools: ImageTools, place: ImageLocation): Promise<DiskImage> {
   const { path, format } = place;
@@ -98,8 +98,8 @@ async function info(
 }
 
 /**
- * A file that is not of the format that it is said to be, as far as can be told without opening it by the format that it
- * looks like: that one may name other files.
+ * A file that does not have the format that it should have, described without opening it as the format that it looks
+ * like, because that may name other files.
  */
 async function mistaken(
   tools: ImageTools,
@@ -126,7 +126,7 @@ async function readLink(tools: ImageTools, path: string, format: string): Promis
   return typeof head === 'string' ? closedLink(path, head) : info(tools, path, format, head);
 }
 
-/** Goes down from the top, link by link, as far as it is files of this host. */
+/** Follows the chain from the top, link by link, as long as the files are on this host. */
 async function follow(
   tools: ImageTools,
   top: Link,

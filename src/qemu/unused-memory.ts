@@ -2,26 +2,26 @@ import type { DiskImage, Image } from '../model/image.ts';
 import { commandLine } from '../model/quote.ts';
 
 /**
- * Memory in an image, behind the end of the disk, that belongs to no snapshot: a save that failed leaves it (hazard
- * 7), and so does a snapshot that is deleted after a revert to it, which had the image itself refer to its memory
- * too.
+ * Saved memory in an image, beyond the end of the disk, that belongs to no snapshot. A failed save leaves it (hazard
+ * 7), and so does a snapshot that is deleted after a revert to it, because the revert makes the image itself refer to
+ * the memory.
  */
 
 export interface UnusedMemory {
-  /** Clusters that the image itself refers to and no snapshot does. */
+  /** Bytes of clusters to which the image itself refers, but no snapshot. */
   readonly bytes: number;
-  /** Where they end in the address space of the guest's disk. */
+  /** Where they end, as an offset in the guest's disk. */
   readonly endBytes: number;
 }
 
-/** Bytes; less than this is not reported. */
+/** Bytes; a smaller amount is not reported. */
 const LEAST_BYTES = 1024 * 1024;
 
 export const isNotable = ({ bytes }: UnusedMemory): boolean => bytes >= LEAST_BYTES;
 
 /**
- * The arguments of the two qemu-img commands that grow a disk over the memory behind its end and shrink it again to
- * its size, which frees the memory. The VM must be off.
+ * The arguments of the two qemu-img commands that free the memory: one grows the disk over the memory beyond its end,
+ * the other shrinks it back. The VM must be off.
  */
 export function freeUnusedMemoryArguments(path: string, virtualBytes: number, growBytes: number): string[][] {
   return [
@@ -37,7 +37,7 @@ export const freeUnusedMemoryLines = ({ path, virtualBytes }: Image, { endBytes 
   );
 
 /**
- * The image, if resizing it can free the memory; null where qemu-img cannot resize it, or a grown disk would show
+ * The image, if resizing it can free the memory; null if qemu-img cannot resize it, or if the grown disk would show
  * data of the backing file.
  */
 export function resizable(image: DiskImage | undefined): Image | null {

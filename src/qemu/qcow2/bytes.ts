@@ -1,19 +1,23 @@
-/** The bytes of an image, and how all that is read from it is bounded. Numbers in qcow2 are big endian. */
+/** Reads the bytes of an image within limits. Numbers in qcow2 are big endian. */
 
 /**
- * A file as this reader wants it. Reading is synchronous: it takes a third of the time of a thread pool, and the reader
- * lets the event loop turn between reads.
+ * The file that this reader needs. Reading is synchronous: it takes a third of the time of a thread pool, and the
+ * reader lets the event loop run between reads.
  */
 export interface ImageBytes {
   /** Bytes in the file. */
   readonly size: number;
-  /** Reads from that offset on; returns how many bytes there were, fewer than asked for only at the end of the file. */
+  /**
+   * Reads from that offset; returns the number of bytes read, which is smaller than requested only at the end of the
+   * file.
+   */
   read(offset: number, into: Uint8Array): number;
 }
 
 /**
- * Why an image cannot be measured. `damaged`: QEMU would refuse it too, or `qemu-img check` would find something.
- * `feature`: the format has grown. `too-large`: an answer would take more memory than this reader grants itself.
+ * Why an image cannot be measured. `damaged`: QEMU would refuse it too, or `qemu-img check` would report an error.
+ * `feature`: it uses an unknown feature of the format. `too-large`: measuring it would need more memory than this
+ * reader allows itself.
  */
 export type Obstacle =
   | 'not-qcow2'
@@ -25,7 +29,7 @@ export type Obstacle =
   | 'changing'
   | 'unreadable';
 
-/** Ends the reading of an image; nobody outside sees it. */
+/** Ends the reading of an image; it is only thrown within this folder. */
 export class Unmeasurable extends Error {
   readonly why: Obstacle;
   constructor(why: Obstacle, detail: string) {
@@ -34,23 +38,23 @@ export class Unmeasurable extends Error {
   }
 }
 
-/** The same as an answer. */
+/** The same as a result. */
 export interface Unmeasured {
   readonly kind: 'unmeasured';
   readonly why: Obstacle;
   readonly detail: string;
 }
 
-/** What ended a measurement, as its answer; throws what is no Unmeasurable. */
+/** Turns the error that ended a measurement into its result; throws errors that are not Unmeasurable. */
 export function asAnswer(error: unknown): Unmeasured {
   if (error instanceof Unmeasurable) return { kind: 'unmeasured', why: error.why, detail: error.message };
   throw error;
 }
 
-/** For what cannot be in an image that QEMU has written. */
+/** The error for what cannot be in an image that QEMU has written. */
 export const damaged = (detail: string): Unmeasurable => new Unmeasurable('damaged', detail);
 
-/** Fills the whole array from that offset of the image; beyond the end of the file are zeros, as QEMU has it. */
+/** Fills the array from that offset of the image; as in QEMU, there are zeros beyond the end of the file. */
 export function fill(image: ImageBytes, offset: number, into: Uint8Array): void {
   let done = 0;
   while (done < into.length && offset + done < image.size) {
@@ -61,7 +65,7 @@ export function fill(image: ImageBytes, offset: number, into: Uint8Array): void 
   if (done < into.length) into.fill(0, done);
 }
 
-/** The same into new memory, for DataView. */
+/** The same into a new DataView. */
 export function bytesAt(image: ImageBytes, offset: number, length: number): DataView {
   const bytes = new Uint8Array(length);
   fill(image, offset, bytes);
@@ -72,7 +76,7 @@ export function bytesAt(image: ImageBytes, offset: number, length: number): Data
 export const viewOf = ({ buffer, byteOffset, length }: Uint8Array): DataView =>
   new DataView(buffer, byteOffset, length);
 
-/** An unsigned number of 64 bits; above 2^53 only roughly, and no offset of a file is that large. */
+/** An unsigned number of 64 bits. It is inexact above 2^53, but no file offset is that large. */
 export function uint64(view: DataView, at: number): number {
   return view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4);
 }
@@ -82,7 +86,7 @@ export function offsetIn(view: DataView, at: number): number {
   return (view.getUint32(at) & 0xff_ffff) * 2 ** 32 + ((view.getUint32(at + 4) & ~511) >>> 0);
 }
 
-/** Lets the event loop turn, for a progress line or Ctrl-C, each time that so much has been done since. */
+/** Lets the event loop run, for a progress line or Ctrl-C, each time after so much work. */
 export function createBreath(every: number): (done: number) => Promise<void> | null {
   let since = 0;
   return (done) => {
@@ -93,5 +97,5 @@ export function createBreath(every: number): (done: number) => Promise<void> | n
   };
 }
 
-/** Bytes to read between two turns of the event loop: under 1 ms from memory. */
+/** Bytes to read between two runs of the event loop: less than 1 ms from memory. */
 export const BREATH_BYTES = 2 ** 19;

@@ -3,23 +3,26 @@ import type { Clusters } from './clusters.ts';
 import type { Header } from './header.ts';
 import type { Tree } from './l2-tables.ts';
 
-/** What differs between snapshots: only where they have not the same L2 table, and two tables are compared only once. */
+/**
+ * Finds the differences between snapshots. Only different L2 tables are compared, and two tables are compared only
+ * once.
+ */
 
 interface Comparison {
-  /** Places among the L2 tables, the later one and the earlier one; null for no table. */
+  /** The places of the later and the earlier L2 table; null for no table. */
   readonly later: number;
   readonly earlier: number | null;
-  /** The snapshots, by place, that differ in these two tables from what they are compared with. */
+  /** The snapshots, by place, that differ in these two tables from the snapshot with which they are compared. */
   readonly between: number[];
 }
 
-/** By the place of the later table: then both have been read. */
+/** By the place of the later table, because both tables have been read then. */
 export type Comparisons = ReadonlyMap<number, readonly Comparison[]>;
 
-/** Between two turns of the event loop. */
+/** The amount of work between two runs of the event loop. */
 const ENTRIES_AT_ONCE = 4096;
 
-/** Which tables to compare. `since`: by place of a snapshot, that of the snapshot to compare it with. */
+/** Decides which tables to compare. `since`: by place of a snapshot, the place of the snapshot to compare it with. */
 export async function planComparisons(
   trees: readonly Tree[],
   since: ReadonlyMap<number, number>,
@@ -57,11 +60,11 @@ function* tablesThatDiffer(one: Tree | undefined, other: Tree | undefined): Gene
   }
 }
 
-/** Entries of L1 for the disk; what is beyond maps the saved memory. */
+/** The number of L1 entries for the disk; later entries map the saved memory. */
 const diskEntries = (tree: Tree | undefined): number =>
   tree ? Math.min(tree.l1.length, tree.snapshot.vmStateIndex) : 0;
 
-/** The place of its table plus 1; 0 for none. */
+/** The place of the table plus 1; 0 for none. */
 const tableOfDisk = (tree: Tree | undefined, index: number): number =>
   index < diskEntries(tree) ? (tree?.l1[index] ?? 0) : 0;
 
@@ -80,15 +83,15 @@ export function compareTables(
   }
 }
 
-/** As long as the longest table. */
+/** The length of the longest table. */
 const EMPTY = new Uint8Array(2 ** 21);
 
-/** Most blocks of two tables are alike, and those the VM compares faster than this code. */
+/** Bytes of a block. Most blocks of two tables are equal, and comparing equal memory natively is faster than this code. */
 const BLOCK = 4096;
 
 /**
- * How many clusters of the guest's disk two tables of one index show differently. A rewrite with the same content counts;
- * nothing that differs is missed.
+ * The number of clusters of the guest's disk in which two tables of one index differ. A rewrite with the same content
+ * counts as a difference; no difference is missed.
  */
 function countChanged(one: Uint8Array, other: Uint8Array, { clusterBytes, l2EntryBytes }: Header): number {
   const base = Buffer.from(other.buffer);
@@ -103,7 +106,7 @@ function countChanged(one: Uint8Array, other: Uint8Array, { clusterBytes, l2Entr
   return changed;
 }
 
-/** Bit 63 says who else refers to the cluster, and nothing of what is in it. */
+/** Bit 63 tells whether something else refers to the cluster, and nothing about its content. */
 function entriesDiffer(one: DataView, other: DataView, at: number, bytes: number): boolean {
   if (((one.getInt32(at) ^ other.getInt32(at)) & 0x7fff_ffff) !== 0) return true;
   for (let i = at + 4; i < at + bytes; i += 4) if (one.getInt32(i) !== other.getInt32(i)) return true;

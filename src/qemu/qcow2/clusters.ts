@@ -1,18 +1,18 @@
 import { fill, type ImageBytes } from './bytes.ts';
 
-/** Clusters of an image by place in a list; those looked at last stay in memory. */
+/** Reads clusters of an image by their place in a list; the last ones stay in memory. */
 export interface Clusters {
-  /** The bytes of the cluster at that place; to be used before the next ones are asked for. */
+  /** The bytes of the cluster at that place; valid until the next call. */
   at(place: number): Uint8Array;
-  /** The same, which leaves those of another place as they are. */
+  /** The same, but keeps the bytes of another place valid. */
   beside(other: number, place: number): Uint8Array;
 }
 
-/** Two that are compared lie near each other in the list. */
+/** Two clusters that are compared are near each other in the list. */
 const KEPT = 16;
 const KEPT_BYTES = 8 * 2 ** 20;
 
-/** Reads the clusters at these offsets, each when it is asked for. */
+/** Reads the clusters at these offsets when they are requested. */
 export function openClusters(image: ImageBytes, clusterBytes: number, offsets: readonly number[]): Clusters {
   const slots = Math.max(2, Math.min(KEPT, KEPT_BYTES / clusterBytes, offsets.length));
   const newSlot = () => ({ place: -1, bytes: new Uint8Array(clusterBytes) });

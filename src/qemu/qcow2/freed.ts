@@ -4,10 +4,10 @@ import type { HostData } from './host-data.ts';
 import type { Ledger } from './ledger.ts';
 import type { Survey } from './survey.ts';
 
-/** What deletions free, by turn; place 0 is unused. */
+/** What deletions free, by turn; index 0 is unused. */
 export interface Freed {
   readonly alone: SumsByTurn;
-  /** At that turn, after all turns before it. */
+  /** What is freed at that turn, after all turns before it. */
   readonly inTurn: SumsByTurn;
 }
 
@@ -18,7 +18,7 @@ export interface SumsByTurn {
 
 const WORDS_AT_ONCE = 2 ** 13;
 
-/** Adds up the clusters that become free, once all references have been entered. */
+/** Adds up the clusters that become free, after all references have been entered. */
 export async function sumFreed(ledger: Ledger, { host }: Survey): Promise<Freed> {
   const newSums = () => ({
     clusters: new Float64Array(ledger.never),
@@ -35,11 +35,11 @@ export async function sumFreed(ledger: Ledger, { host }: Survey): Promise<Freed>
   return freed;
 }
 
-/** Those of 32 clusters. */
+/** Adds those of 32 clusters. */
 function addFreed({ left, last, common, never }: Ledger, host: HostData, from: number, freed: Freed): void {
   for (let cluster = from; cluster < from + 32; cluster++) {
     const turn = last[cluster] ?? 0;
-    // no one's, the image's own, or something refers to it that is no table of a snapshot
+    // it has no owner, or belongs to the image itself, or something other than a table of a snapshot refers to it
     if (turn === 0 || turn === never || (left !== null && left[cluster] !== 0)) continue;
     const bytes = host.in(cluster);
     count(freed.inTurn, turn, bytes);

@@ -2,7 +2,7 @@ import { bytesAt, damaged, type ImageBytes, Unmeasurable, uint64 } from './bytes
 
 /** The header. Source of the format: QEMU's docs/interop/qcow2.rst; limits are those of QEMU's block/qcow2.h. */
 
-/** Some entries of 8 bytes. */
+/** The place of some entries of 8 bytes. */
 export interface Table {
   readonly offset: number;
   readonly entries: number;
@@ -10,15 +10,15 @@ export interface Table {
 
 export interface Header {
   readonly clusterBytes: number;
-  /** Bytes of the virtual disk. */
+  /** The size of the virtual disk in bytes. */
   readonly virtualBytes: number;
   /** The active L1 table. */
   readonly l1: Table;
   readonly refcountTable: Table;
-  /** A refcount has 2 to this power bits. */
+  /** The width of a refcount is 2 to this power, in bits. */
   readonly refcountOrder: number;
   readonly snapshots: { readonly offset: number; readonly count: number };
-  /** Refcounts may be wrong: a writer with lazy refcounts is at work, or was killed. */
+  /** Whether refcounts may be wrong, because a writer with lazy refcounts is active or was killed. */
   readonly dirty: boolean;
   /** 8, or 16 with subclusters. */
   readonly l2EntryBytes: number;
@@ -36,7 +36,7 @@ const MAX_L1_ENTRIES = (32 * 2 ** 20) / 8;
 const MAX_REFCOUNT_TABLE_BYTES = 8 * 2 ** 20;
 const MAX_SNAPSHOTS = 65536;
 
-/** Reads the header; throws Unmeasurable for what this reader or QEMU itself would not take. */
+/** Reads the header; throws Unmeasurable if this reader or QEMU itself would refuse it. */
 export function readHeader(image: ImageBytes): Header {
   const view = bytesAt(image, 0, 104);
   if (image.size < 72 || view.getUint32(0) !== MAGIC)
@@ -80,7 +80,7 @@ function refcountTableIn(image: ImageBytes, view: DataView, clusterBytes: number
 function checkFeatures(view: DataView): number {
   const [high, features] = [view.getUint32(72), view.getUint32(76)];
   if (features & CORRUPT) throw new Unmeasurable('corrupt', 'it is marked as corrupt');
-  if (high !== 0 || features & ~KNOWN) throw new Unmeasurable('feature', 'it has a feature unknown here');
+  if (high !== 0 || features & ~KNOWN) throw new Unmeasurable('feature', 'it has an unknown feature');
   if (features & DATA_FILE) throw new Unmeasurable('data-file', 'its data is in another file');
   if (view.getUint32(100) < 104) throw damaged(`it has a header of ${view.getUint32(100)} bytes`);
   return features;
@@ -90,14 +90,14 @@ function checkFeatures(view: DataView): number {
 export const bytesPerTable = ({ clusterBytes, l2EntryBytes }: Header): number =>
   (clusterBytes / l2EntryBytes) * clusterBytes;
 
-/** An L1 table of the image or of a snapshot, if it can be one. */
+/** Checks the place of an L1 table of the image or of a snapshot. */
 export function l1At(image: ImageBytes, clusterBytes: number, what: string, table: Table): Table {
   if (table.entries > MAX_L1_ENTRIES) throw damaged(`${what} has ${table.entries} entries`);
   if (table.entries > 0) checkOffset(image, clusterBytes, what, table.offset);
   return table;
 }
 
-/** The end may lie beyond the file's: what was never written is zeros. */
+/** The end may be beyond the end of the file, because parts that were never written are zeros. */
 function checkOffset(image: ImageBytes, clusterBytes: number, what: string, offset: number): void {
   if (offset === 0 || offset % clusterBytes !== 0 || offset >= image.size)
     throw damaged(`${what} cannot be at offset ${offset}`);

@@ -3,8 +3,8 @@ import { type Overlap, timesTooMany } from './overlaps.ts';
 import { NOTHING, plus, type Space, type Survey } from './survey.ts';
 
 /**
- * What a snapshot's tables from that entry of its L1 table on take, with all that they refer to. `spaces`: what each L2
- * table takes, by place.
+ * The size of a snapshot's tables from that entry of its L1 table on, with everything that they refer to. `spaces`: the
+ * size for each L2 table, by place.
  */
 export function spaceFrom(
   fromIndex: number,

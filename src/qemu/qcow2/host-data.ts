@@ -1,7 +1,7 @@
 import { bitmap, hasBit, lowestBit, ones, setBit, setBits } from './bitmap.ts';
 import { createBreath } from './bytes.ts';
 
-/** Where the file system really holds data for the image: preallocated clusters are nothing but holes. */
+/** Where the file system really stores data for the image: preallocated clusters may be holes. */
 
 /** Bytes from `start` up to, not including, `end`. */
 export interface Extent {
@@ -12,21 +12,21 @@ export interface Extent {
 export interface HostData {
   /** Bytes of data in that cluster of the file. */
   in(cluster: number): number;
-  /** The same of up to 32 clusters: those of `bits`, from cluster 32 times `word` on. */
+  /** The same for up to 32 clusters: those in `bits`, counted from cluster 32 times `word`. */
   inWord(word: number, bits: number): number;
 }
 
-/** A file as its file system has it. */
+/** A file as its file system stores it. */
 export interface FileBlocks {
   /** Bytes in the file. */
   readonly size: number;
   /** Where it has data, in ascending order and without overlaps. */
   readonly extents: Iterable<Extent>;
-  /** All that it takes: more than its data where blocks are reserved and not yet written. Null: not known. */
+  /** All bytes that it occupies: more than its data if blocks are reserved and not written yet. Null: unknown. */
   readonly occupiedBytes: number | null;
 }
 
-/** Between two turns of the event loop. */
+/** The amount of work between two runs of the event loop. */
 const EXTENTS_AT_ONCE = 4096;
 
 /** For so many clusters, or other units of the file. */
@@ -77,9 +77,9 @@ export async function hostData(clusterBytes: number, clusters: number, file: Fil
 }
 
 /**
- * Where blocks are reserved no portable call tells. QEMU reserves the whole of a new cluster when less is written to it
- * (handle_alloc_space in block/qcow2.c), so first of all they belong to clusters with a little data, then to those with none
- * (preallocation=falloc), in proportion.
+ * No portable call tells where blocks are reserved. QEMU reserves a whole new cluster even if less is written to it
+ * (handle_alloc_space in block/qcow2.c). So reserved blocks are attributed first to clusters with some data, then to
+ * clusters without data (preallocation=falloc), in proportion.
  */
 function spread(
   reservedBytes: number,
@@ -97,7 +97,10 @@ function spread(
   };
 }
 
-/** Next to nothing is none, for a file has some blocks of its own, and next to all is all. */
+/**
+ * Almost nothing counts as nothing, because a file has some blocks of its own, and almost everything counts as
+ * everything.
+ */
 function share(bytes: number, of: number): number {
   const part = of === 0 ? 0 : Math.min(1, bytes / of);
   return part < 0.05 ? 0 : part > 0.95 ? 1 : part;

@@ -2,8 +2,8 @@ import { bytesAt, damaged, fill, type ImageBytes, uint64 } from './bytes.ts';
 import { MAGIC } from './header.ts';
 
 /**
- * What the header of a qcow2 image says of the image as a whole: its size, its marks, and which other files it names.
- * Source of the format: QEMU's docs/interop/qcow2.rst. Reads that header only, a few hundred bytes.
+ * Reads the header of a qcow2 image, a few hundred bytes: the size, the marks, and the names of other files. Source of
+ * the format: QEMU's docs/interop/qcow2.rst.
  */
 
 export interface Identity {
@@ -13,9 +13,9 @@ export interface Identity {
   readonly dirty: boolean;
   readonly corrupt: boolean;
   readonly encrypted: boolean;
-  /** The file that it is laid over, by the name that the image records; `format` is null where the image records none. */
+  /** The backing file, by its recorded name; `format` is null if the image records none. */
   readonly backing: { readonly name: string; readonly format: string | null } | null;
-  /** The file that holds its data, by the name that the image records; '' where it records none. */
+  /** The data file, by its recorded name; '' if the image records none. */
   readonly dataFile: string | null;
   readonly snapshots: { readonly offset: number; readonly count: number };
 }
@@ -27,13 +27,16 @@ const DATA_FILE = 4;
 const BACKING_FORMAT_EXTENSION = 0xe2792aca;
 const DATA_FILE_EXTENSION = 0x44415441;
 
-/** The header extensions end where the first cluster ends, and there are about ten kinds of them. */
+/** The most header extensions that are read. They end with the first cluster, and there are about ten kinds. */
 const MOST_EXTENSIONS = 64;
 
 /** True for the first bytes of a qcow2 image. */
 export const isQcow2 = (head: DataView): boolean => head.byteLength >= 4 && head.getUint32(0) === MAGIC;
 
-/** Reads it; null for a file that is no qcow2 image of version 2 or 3. Throws Unmeasurable where it cannot be one. */
+/**
+ * Reads the header; null if the file is not a qcow2 image of version 2 or 3. Throws Unmeasurable if the header is
+ * damaged.
+ */
 export function readIdentity(image: ImageBytes): Identity | null {
   const view = bytesAt(image, 0, 104);
   const version = view.getUint32(4);
@@ -67,7 +70,7 @@ function backingName(image: ImageBytes, view: DataView): string | null {
   return length === 0 ? null : textAt(image, offset, length);
 }
 
-/** The texts of the two extensions that matter here, by the number of their kind. */
+/** The texts of the two extensions that are used here, by the number of their kind. */
 function readExtensions(image: ImageBytes, start: number, clusterBytes: number): ReadonlyMap<number, string> {
   const texts = new Map<number, string>();
   let offset = start;
@@ -83,7 +86,7 @@ function readExtensions(image: ImageBytes, start: number, clusterBytes: number):
   return texts;
 }
 
-/** As C has it: it ends at the first NUL. */
+/** A string of C, which ends at the first NUL. */
 function textAt(image: ImageBytes, offset: number, length: number): string {
   const bytes = new Uint8Array(length);
   fill(image, offset, bytes);

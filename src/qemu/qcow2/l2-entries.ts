@@ -3,25 +3,26 @@ import type { Header } from './header.ts';
 
 /**
  * What an L2 table refers to. Source of the format: QEMU's docs/interop/qcow2.rst, "Cluster mapping" and "Extended L2
- * Entries". A cluster that reads as zeros may have its place in the file still (preallocated), and one of which only a
- * subcluster is used has all of it: neither flag matters to what is occupied.
+ * Entries". A cluster that reads as zeros may still occupy space in the file (preallocated), and a cluster with one
+ * used subcluster occupies all of it, so both flags do not matter for the occupied space.
  */
 
 /** Bit 62 of an entry, in its high word. */
 export const COMPRESSED = 1 << 30;
 const SECTOR = 512;
 
-/** A compressed cluster can lie in so many clusters of the file, as its descriptor counts sectors. */
+/** The most clusters of the file in which one compressed cluster can be stored, because its descriptor counts sectors. */
 const MOST_PER_ENTRY = 3;
 
-/** Room for the references of any table of that image. */
+/** An array with room for the references of any table of that image. */
 export function roomForReferences({ clusterBytes, l2EntryBytes }: Header): Uint32Array {
   return new Uint32Array((clusterBytes / l2EntryBytes) * MOST_PER_ENTRY);
 }
 
 /**
- * Finds what a table refers to: clusters of the file, one as often as it is referred to. `limit`: clusters in the file;
- * what lies elsewhere is damage, or left out if not `strict`. Returns how many it has put into `found`.
+ * Finds the clusters of the file to which a table refers, each as often as it is referred to. `limit`: the number of
+ * clusters in the file; references beyond it are damage, or left out if not `strict`. Returns how many it has put into
+ * `found`.
  */
 export function findReferences(
   table: DataView,
@@ -30,10 +31,10 @@ export function findReferences(
   strict: boolean,
   found: Uint32Array,
 ): number {
-  // all in whole numbers of 32 bits, which are several times faster: there are never 2^30 clusters
+  // calculated with integers of 32 bits, which are several times faster; there are never 2^30 clusters
   const bits = 31 - Math.clz32(clusterBytes);
   const unaligned = (clusterBytes - 1) & -SECTOR;
-  // most of a table is often empty: whatever a number is in this order of bytes, it is 0 only where nothing is referred to
+  // most of a table is often empty; in any byte order, a number is 0 only if nothing is referred to
   const numbers = new Float64Array(table.buffer, table.byteOffset, clusterBytes / 8);
   const step = l2EntryBytes / 8;
   let count = 0;
@@ -55,8 +56,8 @@ export function findReferences(
 }
 
 /**
- * The low x bits of the entry are a byte offset, those from x to 61 count the sectors after the first, with x = 62 -
- * (cluster bits - 8). Returns how many references there are then.
+ * The low x bits of the entry are a byte offset, and bits x to 61 count the sectors after the first, with x = 62 -
+ * (cluster bits - 8). Returns the new number of references.
  */
 function addCompressed(
   high: number,

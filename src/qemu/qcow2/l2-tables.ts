@@ -11,27 +11,27 @@ import type { Header, Table } from './header.ts';
 import type { InternalSnapshot } from './snapshot-table.ts';
 
 /**
- * Which L2 tables there are, and who lists them. A snapshot's L1 table is a copy of the image's; the L2 tables stay
- * common until one side writes, so that many snapshots are few tables.
+ * Finds all L2 tables, and which L1 tables list them. A snapshot's L1 table is a copy of the image's; both share the L2
+ * tables until one side writes, so many snapshots have few tables.
  */
 
 /** A snapshot with its L1 table. */
 export interface Tree {
   readonly snapshot: InternalSnapshot;
-  /** When it is deleted: 1 for the first. */
+  /** When it is deleted; 1 for the first. */
   readonly turn: number;
-  /** By index into the L1 table, the L2 table's place in `L2Tables.all`, plus 1; 0 for none. */
+  /** By index in the L1 table, the place of the L2 table in `L2Tables.all` plus 1; 0 for none. */
   readonly l1: Uint32Array;
 }
 
 export interface L2Table {
-  /** Its place in the file, in clusters. */
+  /** Its position in the file, in clusters. */
   readonly cluster: number;
-  /** Where it stands in each L1 table that lists it. */
+  /** Its index in each L1 table that lists it. */
   readonly index: number;
-  /** How many L1 tables list it. Each reference in it counts so many times. */
+  /** How many L1 tables list it; each reference in it counts that many times. */
   owners: number;
-  /** The first and the last turn at which one of its owners is deleted; the image itself never is. */
+  /** The first and the last turn at which one of its owners is deleted; the image itself is never deleted. */
   first: number;
   last: number;
 }
@@ -41,13 +41,13 @@ export interface L2Tables {
   readonly all: readonly L2Table[];
 }
 
-/** Bounds on what is kept in memory: of L1 entries (128 snapshots of 64 TiB), and of distinct L2 tables (2 PiB). */
+/** Limits for what is kept in memory: L1 entries (128 snapshots of 64 TiB) and distinct L2 tables (2 PiB). */
 const MOST_L1_ENTRIES = 2 ** 24;
 const MOST_TABLES = 2 ** 22;
 
 /**
- * Reads all L1 tables. `turns`: by place of a snapshot. Tables come in ascending order of index, those of one index by
- * the first turn. Those that the image itself lists alone are of interest only if its refcounts cannot be trusted.
+ * Reads all L1 tables. `turns`: by place of a snapshot. The tables are sorted by index, and those of one index by their
+ * first turn. Tables that only the image lists are needed only if its refcounts cannot be trusted.
  */
 export async function readL2Tables(
   image: ImageBytes,
@@ -69,7 +69,7 @@ export async function readL2Tables(
     trees.push({ snapshot, turn, l1 });
     await breath(l1.length * 8);
   }
-  // Its damage is no concern of the snapshots, and it may be changing just now.
+  // damage in the image's own table does not matter for the snapshots, and the table may be changing at this moment
   enlist(found, readL1(image, header, clusters, header.l1, null), snapshots.length + 1, header.dirty);
 
   const all = [...found.values()].sort(
@@ -85,7 +85,7 @@ export async function readL2Tables(
   return { trees, all };
 }
 
-/** Enters the tables of an L1 table; those that are not known yet only if `all`. */
+/** Enters the tables of an L1 table; unknown ones only if `all`. */
 function enlist(found: Map<number, L2Table>, l1: Uint32Array, turn: number, all: boolean): void {
   for (const [index, cluster] of l1.entries()) {
     const table = found.get(cluster);
@@ -105,7 +105,7 @@ function addOwner(table: L2Table, index: number, turn: number): void {
   table.last = Math.max(table.last, turn);
 }
 
-/** The clusters of the L2 tables, 0 for none. `owner`: to name in an error; null to leave out what is wrong. */
+/** The clusters of the L2 tables, 0 for none. `owner`: the name for errors; null to leave out wrong entries. */
 export function readL1(
   image: ImageBytes,
   { clusterBytes }: Header,
@@ -115,7 +115,7 @@ export function readL1(
 ): Uint32Array {
   if (owner !== null && table.offset + table.entries * 8 > clusters * clusterBytes)
     throw damaged(`${owner} has an L1 table beyond the end of the file`);
-  // what the file does not have is zeros
+  // parts that are not in the file are zeros
   const entries = Math.max(0, Math.min(table.entries, Math.ceil((image.size - table.offset) / 8)));
   const view = bytesAt(image, table.offset, entries * 8);
   const l1 = new Uint32Array(entries);

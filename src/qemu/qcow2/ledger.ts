@@ -7,40 +7,47 @@ import { type Refcounts, TOO_MANY } from './refcounts.ts';
 import type { Space, Survey } from './survey.ts';
 
 /**
- * What refers to each cluster of the file. A cluster is free when all that refers to it is gone: so a snapshot frees what
- * only it refers to, and a row of deletions frees a cluster at the last turn of those that refer to it.
+ * Records what refers to each cluster of the file. A cluster becomes free when nothing refers to it any more. So a
+ * snapshot frees the clusters to which only it refers, and a series of deletions frees a cluster at the last turn of
+ * its owners.
  */
 export interface Ledger {
-  /** References not yet seen. Null when the image's own counts are not to be trusted: then those seen are all. */
+  /**
+   * The references that were not seen yet. Null if the image's own counts cannot be trusted; then the seen references
+   * are assumed to be all.
+   */
   readonly left: Refcounts | null;
   /** The last turn at which an owner is deleted, by cluster; 0 for none. */
   readonly last: Uint8Array | Uint16Array;
-  /** Clusters with owners that are deleted at different turns. */
+  /** Clusters whose owners are deleted at different turns. */
   readonly common: Bitmap;
   /** The turn of the image itself. */
   readonly never: number;
-  /** Clusters with an owner; those of the tables of this index come in with `closeGroup`. */
+  /** Clusters with an owner; those of the tables of the present index are added by `closeGroup`. */
   readonly owned: Bitmap;
-  /** Clusters that tables of more than one index refer to: as one tree may, by packing compressed clusters. */
+  /**
+   * Clusters to which tables of different indexes refer, which is possible within one tree because compressed clusters
+   * are packed.
+   */
   readonly repeated: Bitmap;
-  /** Those of the table at hand. */
+  /** The clusters of the present table. */
   readonly references: Uint32Array;
-  /** The same as a bitmap, and its words that are not empty; clean between tables. */
+  /** The same as a bitmap, with the list of its non-empty words; it is cleared between tables. */
   readonly here: Bitmap;
   readonly words: Int32Array;
-  /** The tables of this index so far: a word's place and its bits, in turn. */
+  /** The clusters of the tables of this index so far: alternately the place of a word and its bits. */
   pending: Int32Array;
   pendingLength: number;
 }
 
-/** Who refers to a cluster: so many trees, deleted from the first turn to the last. */
+/** The owners of a cluster: the number of trees, and the first and last turn at which they are deleted. */
 export interface Owners {
   readonly owners: number;
   readonly first: number;
   readonly last: number;
 }
 
-/** For so many clusters, none of which anything refers to yet. */
+/** A ledger for so many clusters, without references. */
 export function createLedger(
   header: Header,
   clusters: number,
@@ -64,8 +71,8 @@ export function createLedger(
 }
 
 /**
- * Enters what a table of these owners refers to; returns what that takes, each cluster counted once. In tables that no
- * snapshot owns, what is wrong is left out.
+ * Enters the references of a table with these owners; returns their size, each cluster counted once. In tables that no
+ * snapshot owns, wrong references are left out.
  */
 export function enterTable(
   ledger: Ledger,
@@ -86,7 +93,7 @@ export function enterCluster(ledger: Ledger, cluster: number, owners: Owners): v
   setBit(ledger.owned, cluster);
 }
 
-/** Enters the first so many references at hand. */
+/** Enters the first references of the present table. */
 function enter({ references, left, last, common }: Ledger, count: number, owners: Owners): void {
   if (left !== null) subtract(left, references, count, owners.owners);
   postpone(last, common, references, count, owners.last);
@@ -118,7 +125,7 @@ function postpone(
   }
 }
 
-/** Each cluster once, and which of them tables of another index have too. */
+/** Counts each cluster once, and finds those that tables of another index share. */
 function closeTable(ledger: Ledger, count: number, { clusterBytes }: Header, host: HostData): Space {
   const { here, words, owned, repeated } = ledger;
   const used = mark(here, words, ledger.references, count);
@@ -138,7 +145,7 @@ function closeTable(ledger: Ledger, count: number, { clusterBytes }: Header, hos
   return { clusterBytes: clusters * clusterBytes, hostBytes };
 }
 
-/** Sets the bits of the references at hand; returns how many words of the bitmap are not empty then, and which. */
+/** Sets the bits of the present references; returns how many words of the bitmap are not empty, and which. */
 function mark(here: Bitmap, words: Int32Array, references: Uint32Array, count: number): number {
   let used = 0;
   for (let i = 0; i < count; i++) {
@@ -158,7 +165,7 @@ function roomForPending(ledger: Ledger, more: number): Int32Array {
   return ledger.pending;
 }
 
-/** To call after the last table of an index: what those have in common no tree has twice. */
+/** Must be called after the last table of an index. No tree contains clusters twice that these tables share. */
 export function closeGroup(ledger: Ledger): void {
   const { pending, owned } = ledger;
   for (let i = 0; i < ledger.pendingLength; i += 2) {

@@ -4,7 +4,7 @@ import { bytesPerTable, type Header } from './header.ts';
 import { COMPRESSED } from './l2-entries.ts';
 import { readL1 } from './l2-tables.ts';
 
-/** Which parts of its disk an image holds itself, whatever lies below it. */
+/** Which parts of its disk an image holds itself, independent of its backing file. */
 
 /** Bytes of the guest's disk from `start` up to, not including, `end`. */
 export interface Range {
@@ -12,31 +12,31 @@ export interface Range {
   readonly end: number;
 }
 
-/** What to do with each range, in ascending order: `data` for what the image has, `zeros` for what it says are zeros. */
+/** Called with each range, in ascending order: `data` for data in the image, `zeros` for parts that read as zeros. */
 export interface RangeVisitor {
   data(range: Range): void;
   zeros(range: Range): void;
 }
 
-/** An image that ranges are read of. */
+/** An image whose ranges are read. */
 export interface Mapped {
   readonly image: ImageBytes;
   readonly header: Header;
-  /** Clusters of the file that anything may refer to. */
+  /** The number of clusters in the file to which anything may refer. */
   readonly clusters: number;
 }
 
 export const SUBCLUSTERS = 32;
 
 /**
- * The ranges that the image as it is now holds, adjoining ones of a kind as one within an L2 table. Source of the format: as
- * of l2-entries.ts.
+ * The ranges that the image itself holds now. Adjoining ranges of one kind are joined within an L2 table. Source of the
+ * format: as in l2-entries.ts.
  */
 export async function visitRanges({ image, header, clusters }: Mapped, visitor: RangeVisitor): Promise<void> {
   const { clusterBytes } = header;
   const l1 = readL1(image, header, clusters, header.l1, 'the image');
   const tableBytes = bytesPerTable(header);
-  // tables beyond the disk map saved memory, or are none
+  // tables beyond the end of the disk map saved memory
   const indexes = [...l1.keys()].filter(
     (index) => l1[index] !== 0 && index * tableBytes < header.virtualBytes,
   );
@@ -56,7 +56,7 @@ export async function visitRanges({ image, header, clusters }: Mapped, visitor: 
 
 const [NONE, DATA, ZEROS] = [0, 1, 2];
 
-/** Takes ranges of some kind in ascending order, and hands on what adjoins as one; what lies beyond the disk is left out. */
+/** Joins adjoining ranges, which come in ascending order, and leaves out what is beyond the end of the disk. */
 function joiner(visitor: RangeVisitor, limit: number) {
   let [start, end, kind] = [0, 0, NONE];
   return (from: number, bytes: number, next: number): void => {
@@ -89,7 +89,7 @@ function visitTable(
   }
 }
 
-/** A bit for each that reads as zeros, in the high word, and for each that is allocated, in the low one. */
+/** For each subcluster a bit in the high word if it reads as zeros, and in the low word if it is allocated. */
 function visitSubclusters(
   table: DataView,
   at: number,

@@ -10,8 +10,8 @@ import { countedClusters, readRefcounts } from './refcounts.ts';
 import type { Space } from './survey.ts';
 
 /**
- * What an image grows by when others that are laid over it are merged into it (`qemu-img commit`, libvirt's delete of an
- * external snapshot), from the metadata of all of them: nothing is written, no data of the guest is read.
+ * How much an image grows if its overlays are merged into it (`qemu-img commit`, or libvirt's deletion of an external
+ * snapshot), calculated from the metadata of all of them. Nothing is written, and no data of the guest is read.
  */
 
 /** The image below. */
@@ -24,18 +24,19 @@ export interface Base {
 export type MergeSpace =
   | {
       readonly kind: 'measured';
-      /** What the overlays use of their files: clusters. */
+      /** The clusters that the overlays use in their files. */
       readonly overlayBytes: number;
       readonly growth: Space;
       /**
-       * An overlay says of parts that they are zeros, and what becomes of those below differs from QEMU to QEMU; or it has
-       * parts of less than what QEMU copies at once; or the overlays have parts of different sizes.
+       * True if the result is an estimate: an overlay contains parts that are zeros, which QEMU versions merge
+       * differently; or it has parts that are smaller than what QEMU copies at once; or the overlays have parts of
+       * different sizes.
        */
       readonly approximate: boolean;
     }
   | Unmeasured;
 
-/** Measures what merging these overlays, which lie one upon the other, into the image below them does to that. */
+/** Measures how merging these consecutive overlays changes their backing file. */
 export async function readMerge(overlays: readonly ImageBytes[], base: Base): Promise<MergeSpace> {
   try {
     return await measure(overlays.map(openMapped), base);
@@ -44,7 +45,7 @@ export async function readMerge(overlays: readonly ImageBytes[], base: Base): Pr
   }
 }
 
-/** As many units are looked at, at most: 512 MiB of memory would be needed for more. */
+/** The most units that are handled; more would need over 512 MiB of memory. */
 const MOST_UNITS = 2 ** 30;
 
 function openMapped(image: ImageBytes): Mapped {
@@ -76,16 +77,16 @@ async function measure(overlays: readonly Mapped[], base: Base): Promise<MergeSp
   return { kind: 'measured', overlayBytes, growth: growth.sum(), approximate };
 }
 
-/** From the overlay in use; less from one below it (block/mirror.c, block/commit.c). */
+/** For the overlay in use; smaller for an overlay below it (block/mirror.c, block/commit.c). */
 const COPIED_AT_ONCE = 65_536;
 
-/** Merged one after the other, the parts of one become clusters of the next. */
+/** If overlays are merged one after the other, the parts of one become clusters of the next. */
 const isUneven = ([first, ...others]: readonly Header[]): boolean =>
   first === undefined ||
   grain(first) < COPIED_AT_ONCE ||
   others.some((header) => grain(header) !== grain(first));
 
-/** Bytes of the least part of the disk that an image may hold. */
+/** The size in bytes of the smallest part of the disk that an image can hold separately. */
 const grain = ({ clusterBytes, l2EntryBytes }: Header): number =>
   l2EntryBytes === 16 ? clusterBytes / SUBCLUSTERS : clusterBytes;
 
@@ -95,27 +96,27 @@ async function usedBytes({ image, header, clusters }: Mapped): Promise<number> {
   return used * header.clusterBytes;
 }
 
-/** An image to be written to, as units of its disk: clusters, or parts of such. */
+/** An image to be written to, in units of its disk: clusters or parts of clusters. */
 interface Ground {
   readonly unitBytes: number;
   readonly unitsPerCluster: number;
   readonly clusterBytes: number;
-  /** In a new place, all of the cluster is written and not only the unit. */
+  /** Bytes that are written for a unit in a new place: the whole cluster, not only the unit. */
   readonly fillsClusters: boolean;
-  /** Units that one L2 table maps. */
+  /** The number of units that one L2 table maps. */
   readonly unitsPerTable: number;
-  /** Where a unit can be overwritten in the file, as units of that; null where a new place is needed for it. */
+  /** Where a unit can be overwritten in the file, in units of the file; null if it needs a new place. */
   place(unit: number): number | null;
-  /** Whether a table of that index must be made, or copied, before anything in it is written. */
+  /** Whether the table of that index must be made or copied before anything in it can be written. */
   lacksTable(index: number): boolean;
   readonly host: HostData;
 }
 
-/** A file system's block, and so many units at most. */
+/** The block size of a file system, but large enough to limit the number of units. */
 const BLOCK = 4096;
 const MOST_RAW_UNITS = 2 ** 26;
 
-/** A raw file has its disk in place; only holes are filled. */
+/** In a raw file everything has its place; only holes are filled. */
 async function rawGround({ image, blocks }: Base, diskBytes: number): Promise<Ground> {
   const unitBytes = Math.max(BLOCK, 2 ** Math.ceil(Math.log2(diskBytes / MOST_RAW_UNITS)));
   return {
@@ -162,7 +163,7 @@ async function qcow2Ground({ image, blocks }: Base): Promise<Ground> {
   };
 }
 
-/** Bit 63 of an entry: nothing else refers to what it refers to, so that it can be overwritten in place. */
+/** Bit 63 of an entry: nothing else refers to this cluster, so it can be overwritten in place. */
 const COPIED = 1 << 31;
 
 function ownTables(image: ImageBytes, { l1: { offset } }: Header, l1: Uint32Array): boolean[] {

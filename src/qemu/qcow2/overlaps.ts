@@ -5,20 +5,20 @@ import type { L2Tables, Tree } from './l2-tables.ts';
 import { NOTHING, plus, type Space, type Survey, spaceAt } from './survey.ts';
 
 /**
- * Clusters of the file that several L2 tables of one snapshot refer to: compressed clusters of the guest are packed
- * without regard to tables. A sum over tables counts them too often.
+ * Clusters of the file to which several L2 tables of one snapshot refer. This happens because compressed clusters are
+ * packed without regard to tables. A sum over tables counts them too often.
  */
 export interface Overlap {
-  /** The tables that have these clusters in common, by place. */
+  /** The tables that share these clusters, by place. */
   readonly tables: readonly number[];
   readonly space: Space;
 }
 
-/** Bounds on the memory for references to such clusters, and on the work with them. */
+/** Limits for the memory that references to such clusters need, and for the work with them. */
 const MOST_REFERENCES = 2 ** 22;
 const MOST_STEPS = 2 ** 28;
 
-/** Looks through all tables of snapshots for the clusters that the bitmap has; they are few. */
+/** Searches all tables of snapshots for the clusters in the bitmap, which are few. */
 export async function findOverlaps(repeated: Bitmap, survey: Survey): Promise<readonly Overlap[]> {
   if (repeated.every((bits) => bits === 0)) return [];
   const { trees } = survey.tables;
@@ -58,7 +58,7 @@ async function findTables(
 
 const tangled = () => new Unmeasurable('too-large', 'too many of its tables share packed clusters');
 
-/** How many times too often a sum over a snapshot's tables, from that index on, counts these clusters. */
+/** How many times too often a sum over a snapshot's tables from that index on counts these clusters. */
 export function timesTooMany(
   { tables }: Overlap,
   { l1 }: Tree,

@@ -4,26 +4,26 @@ import type { Header } from './header.ts';
 
 /** The reference count of each cluster of the file, as the image keeps it. */
 
-/** By cluster. One of 32 bits that is `TOO_MANY` stands for that many or more. */
+/** The counts by cluster. A count of 32 bits that is `TOO_MANY` stands for that many or more. */
 export type Refcounts = Uint8Array | Uint16Array | Uint32Array;
 
-/** Counts of 64 bits are cut off here: no image has so many references. */
+/** The limit for counts of 64 bits: no image has so many references. */
 export const TOO_MANY = 2 ** 32 - 1;
 
-/** Clusters whose counts one block holds; a block is one cluster. */
+/** The number of clusters whose counts are in one block; a block is one cluster. */
 export const countsPerBlock = (header: Header): number =>
   (header.clusterBytes * 8) / 2 ** header.refcountOrder;
 
 /**
- * Clusters that anything in the image may refer to: those of the file, and as many behind its end as a block counts, for it
- * may end before the last that is counted, one that was never written.
+ * The number of clusters to which anything in the image may refer: those of the file, and those beyond its end that its
+ * last refcount block counts, because the last clusters may be counted but never written.
  */
 export const countedClusters = ({ size }: ImageBytes, header: Header): number =>
   Math.ceil(size / header.clusterBytes) + countsPerBlock(header);
 
 /**
- * Reads the counts of so many clusters: 1, 2 or 4 bytes of memory each, as few as the largest needs. Memory is touched only
- * where there are counts: untouched zeros cost nothing, and a file can be very large and empty.
+ * Reads the counts of so many clusters, with 1, 2 or 4 bytes of memory each, depending on the largest count. Only
+ * memory with counts is touched: untouched zeros cost nothing, and a file can be very large and empty.
  */
 export async function readRefcounts(image: ImageBytes, header: Header, clusters: number): Promise<Refcounts> {
   const blocks = readBlockOffsets(image, header, Math.ceil(clusters / countsPerBlock(header)));
@@ -37,7 +37,7 @@ export async function readRefcounts(image: ImageBytes, header: Header, clusters:
 }
 
 interface Block {
-  /** Its place in the refcount table. */
+  /** The place of the block in the refcount table. */
   readonly index: number;
   readonly offset: number;
 }
@@ -82,7 +82,7 @@ function readBlockOffsets(image: ImageBytes, header: Header, atMost: number): re
   return blocks;
 }
 
-/** Writes the counts of a block into an array, as many as that has; returns the largest. */
+/** Writes the counts of a block into an array, as many as fit; returns the largest. */
 export function unpack(view: DataView, order: number, into: Refcounts): number {
   const read = READERS[order] ?? readBits(2 ** order);
   let largest = 0;
@@ -102,7 +102,7 @@ const READERS: Readonly<Record<number, (view: DataView, i: number) => number>> =
   6: (view, i) => Math.min(uint64(view, i * 8), TOO_MANY),
 };
 
-/** Narrow ones start at the low bits of a byte. */
+/** Counts of less than 8 bits start at the low bits of a byte. */
 function readBits(bits: number): (view: DataView, i: number) => number {
   const perByte = 8 / bits;
   return (view, i) => (view.getUint8(Math.floor(i / perByte)) >> ((i % perByte) * bits)) & (2 ** bits - 1);

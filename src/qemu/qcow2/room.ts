@@ -3,14 +3,14 @@ import { openClusters } from './clusters.ts';
 import { type Header, readHeader } from './header.ts';
 import { countsPerBlock, unpack } from './refcounts.ts';
 
-/** Whether anything can be added to an image that cannot grow over the end of its device or file. */
+/** Finds out whether anything can be added to an image whose file or device cannot grow. */
 
-/** A refcount table counts a block by so many bytes of the table. */
+/** The bytes of one entry of a refcount table. */
 const ENTRY_BYTES = 8;
 
 /**
- * How many clusters below `endBytes` nothing refers to, counted from the end until there are `enough`. Throws Unmeasurable
- * for what is no image that QEMU would write to.
+ * How many clusters below `endBytes` are free, counted from the end until there are `enough`. Throws Unmeasurable for
+ * an image to which QEMU would not write.
  */
 export function spareClusters(image: ImageBytes, endBytes: number, enough: number): number {
   const header = readHeader(image);
@@ -21,7 +21,7 @@ export function spareClusters(image: ImageBytes, endBytes: number, enough: numbe
   for (let block = Math.ceil(end / perBlock) - 1; block >= 0 && spare < enough; block--) {
     const counted = Math.min(perBlock, end - block * perBlock);
     const offset = block < header.refcountTable.entries ? uint64(table, block * ENTRY_BYTES) : 0;
-    // the block itself takes a cluster when it is needed
+    // a new refcount block itself needs a cluster
     spare += offset === 0 ? counted - 1 : zeros(image, header, offset, counted);
   }
   return spare;
@@ -33,11 +33,17 @@ function zeros(image: ImageBytes, header: Header, offset: number, counted: numbe
   return counts.filter((count) => count === 0).length;
 }
 
-/** Clusters that QEMU takes for one more snapshot (qcow2_snapshot_create): a copy of the L1 table, and the table of all snapshots. */
+/**
+ * The clusters that QEMU needs for another snapshot (qcow2_snapshot_create): a copy of the L1 table, and the table of
+ * all snapshots.
+ */
 export function snapshotClusters(image: ImageBytes): number {
   const { l1, clusterBytes } = readHeader(image);
   return Math.ceil((l1.entries * ENTRY_BYTES) / clusterBytes) + TABLE_CLUSTERS;
 }
 
-/** For a snapshot to go (qcow2_snapshot_delete), the table of those that stay is written anew before the old one is given up. */
+/**
+ * The clusters that QEMU needs to delete a snapshot (qcow2_snapshot_delete): it writes the table of the remaining
+ * snapshots before it frees the old one.
+ */
 export const TABLE_CLUSTERS = 1;

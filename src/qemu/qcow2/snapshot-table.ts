@@ -5,28 +5,28 @@ import { bytesPerTable, type Header, l1At, type Table } from './header.ts';
 /** The snapshot table. Source of the format: QEMU's docs/interop/qcow2.rst, "Snapshots". */
 
 export interface InternalSnapshot {
-  /** Unique in the image, which the name is not. */
+  /** The id, which is unique in the image; the name is not. */
   readonly id: string;
   readonly name: string;
   readonly l1: Table;
-  /** Entries of its L1 table from this one on map the saved memory of the guest, not its disk. */
+  /** The index from which on the entries of its L1 table map the saved memory of the guest instead of its disk. */
   readonly vmStateIndex: number;
-  /** Length of the saved memory as a stream; what it occupies is more. */
+  /** The length of the saved memory as a stream; it occupies more. */
   readonly vmStateBytes: number;
-  /** Bytes of its entry, without padding, when QEMU writes the table anew. */
+  /** The bytes of its entry, without padding, when QEMU rewrites the table. */
   readonly entryBytes: number;
 }
 
 export interface SnapshotTable {
   readonly snapshots: readonly InternalSnapshot[];
-  /** Bytes of the table as it is now. */
+  /** The present size of the table in bytes. */
   readonly bytes: number;
 }
 
 const FIXED = 40;
 const MAX_EXTRA = 1024;
 const MAX_TABLE = 64 * 2 ** 20;
-/** QEMU 5.0 and later write as much extra data as this, and keep what there is beyond. */
+/** The extra data that QEMU 5.0 and later write; they keep further extra data. */
 const EXTRA_NOW = 24;
 
 /** Reads all snapshots in the order of the table. */
@@ -34,7 +34,7 @@ export function readSnapshotTable(image: ImageBytes, header: Header): SnapshotTa
   return readEntries(image, header.snapshots, (entry, lengths) => parseEntry(image, header, entry, lengths));
 }
 
-/** The same, only what `qemu-img info` shows of them. */
+/** The same, with only what `qemu-img info` shows. */
 export function readTags(image: ImageBytes, table: Header['snapshots']): readonly Tag[] {
   const { snapshots } = readEntries(image, table, (entry, lengths) => ({
     ...namesIn(entry, lengths),
@@ -78,7 +78,7 @@ function parseEntry(image: ImageBytes, header: Header, entry: DataView, lengths:
   const { clusterBytes } = header;
   const { idBytes, nameBytes, extraBytes } = lengths;
   const { id, name } = namesIn(entry, lengths);
-  // version 2 may not have it, and the disk could not be resized then
+  // version 2 may not have this field; at that time the disk could not be resized
   const diskBytes = extraBytes >= 16 ? uint64(entry, 48) : header.virtualBytes;
   return {
     id,
@@ -108,7 +108,7 @@ const vmStateBytesIn = (entry: DataView, { extraBytes }: Lengths): number =>
 
 const align8 = (offset: number): number => Math.ceil(offset / 8) * 8;
 
-/** Bytes of the table when QEMU has written it anew without the snapshots deleted so far. */
+/** The size of the table after QEMU has rewritten it without the snapshots deleted so far. */
 export function rewrittenTable(snapshots: readonly InternalSnapshot[]) {
   const padded = snapshots.map(({ entryBytes }) => align8(entryBytes));
   const gone = new Set<number>();
@@ -130,7 +130,7 @@ export function rewrittenTable(snapshots: readonly InternalSnapshot[]) {
   };
 }
 
-/** Entries are short: reads them by the block and not one by one. */
+/** Reads blocks of the table, because its entries are short. */
 function createWindow(image: ImageBytes): (offset: number, length: number) => DataView {
   const block = new Uint8Array(4096);
   let start = -1;

@@ -25,55 +25,62 @@ import {
 import { NOTHING, plus, type Space, type Survey, spaceAt } from './survey.ts';
 
 /**
- * What each snapshot inside a qcow2 image costs, from the image's metadata alone: nothing is written, no data of the
- * guest is read.
+ * What each snapshot inside a qcow2 image costs, calculated from the image's metadata. Nothing is written, and no data
+ * of the guest is read.
  */
 
 export interface SnapshotSpace {
-  /** Unique in the image, which the name is not. */
+  /** The id, which is unique in the image; the name is not. */
   readonly id: string;
   readonly name: string;
-  /** What becomes free when it alone is deleted. */
+  /** What becomes free if only this snapshot is deleted. */
   readonly frees: Space;
-  /** What becomes free when it is deleted together with all that come before it in the order asked for. */
+  /** What becomes free if it is deleted together with all snapshots before it in the requested order. */
   readonly freesTogether: Space;
-  /** All that it refers to, its own tables included. */
+  /** Everything that it refers to, including its own tables. */
   readonly holds: Space;
-  /** The part of that for the guest's saved memory. */
+  /** The part of that for the saved memory of the guest. */
   readonly vmState: Space;
-  /** Bytes of the disk, in whole clusters, that differ from the snapshot it was to be compared with; null for none. */
+  /**
+   * Bytes of the disk, in whole clusters, that differ from the snapshot with which it was compared; null if there was
+   * none.
+   */
   readonly changedBytes: number | null;
 }
 
 export type ImageSpace =
-  /** In the order of the image's table. */
+  /** In the order of the image's snapshot table. */
   { readonly kind: 'measured'; readonly snapshots: readonly SnapshotSpace[] } | Unmeasured;
 
 export interface SpaceQuestion {
-  /** Ids in the order of deletion, for `freesTogether`; the others follow as in the table, unknown ids do not count. */
+  /**
+   * Ids in the order of deletion, for `freesTogether`. The other snapshots follow in the order of the table; unknown
+   * ids are ignored.
+   */
   readonly order?: readonly string[];
-  /** By a snapshot's id, that of the snapshot to compare it with: its parent. */
+  /** By a snapshot's id, the id of the snapshot to compare it with: its parent. */
   readonly since?: ReadonlyMap<string, string>;
-  /** Where the file has data. Without it, all of the file is taken for data. */
+  /** Where the file has data. Without it, the whole file counts as data. */
   readonly blocks?: FileBlocks;
 }
 
-/** As a file of 64 TiB has with clusters of 64 KiB. Memory grows by 5 bytes for each cluster that is in use. */
+/** The number of clusters of 64 KiB in a file of 64 TiB. Each cluster in use needs 5 bytes of memory. */
 const MOST_CLUSTERS = 2 ** 30;
-/** A turn, and one more, fit into 16 bits. */
+/** The largest number of turns that fits into 16 bits together with one more. */
 const MOST_SNAPSHOTS = 65_000;
 const TRIES = 3;
 
 /**
- * Measures all snapshots of an image. Exact for an image at rest; while a guest writes to it, `frees` may be too little
- * by what QEMU has not flushed yet. What is wrong with the image is the answer; only what its port throws is thrown.
+ * Measures all snapshots of an image. The result is exact for an image at rest. While a guest writes to it, `frees` may
+ * be too small by what QEMU has not flushed yet. A problem with the image is returned; only errors of its port are
+ * thrown.
  */
 export async function readSpace(image: ImageBytes, question: SpaceQuestion = {}): Promise<ImageSpace> {
   try {
     for (let attempt = 0; attempt < TRIES; attempt++) {
       const before = outlineOf(image);
       const answer = await measure(image, before, question).catch(asAnswer);
-      // no snapshot came or went: else what was read belongs to no one state of the image
+      // if snapshots were added or removed meanwhile, what was read does not belong to one state of the image
       if (JSON.stringify(before) === JSON.stringify(outlineOf(image))) return answer;
     }
     throw new Unmeasurable('changing', 'its snapshots change while it is read');
@@ -101,7 +108,7 @@ async function measure(image: ImageBytes, outline: Outline, question: SpaceQuest
   const clusters = countedClusters(image, header);
   if (clusters > MOST_CLUSTERS) throw new Unmeasurable('too-large', `it has ${image.size} bytes`);
 
-  // The counts first: should a guest write meanwhile, they are too high then, never too low.
+  // the counts are read first, so that they are too high and never too low if a guest writes meanwhile
   const left = header.dirty ? null : await readRefcounts(image, header, clusters);
   const turns = turnsOf(snapshots, question.order ?? []);
   const tables = await readL2Tables(image, header, clusters, snapshots, turns);
@@ -143,7 +150,7 @@ const allData = ({ size }: ImageBytes): FileBlocks => ({
   occupiedBytes: null,
 });
 
-/** By place of a snapshot, its turn: 1 for the first to be deleted. */
+/** By place of a snapshot, its turn; 1 for the first to be deleted. */
 function turnsOf(snapshots: readonly InternalSnapshot[], order: readonly string[]): number[] {
   const ids = new Set([...order, ...snapshots.map(({ id }) => id)]);
   const known = new Set(snapshots.map(({ id }) => id));
@@ -152,7 +159,7 @@ function turnsOf(snapshots: readonly InternalSnapshot[], order: readonly string[
   return snapshots.map(({ id }) => turns.get(id) ?? 0);
 }
 
-/** The question's ids as places in the table. */
+/** The requested ids as places in the table. */
 function placesSince(
   snapshots: readonly InternalSnapshot[],
   since: ReadonlyMap<string, string>,
@@ -169,10 +176,10 @@ function placesSince(
 const l1Space = ({ l1 }: InternalSnapshot, survey: Survey): Space =>
   spaceAt(survey, l1.offset / survey.header.clusterBytes, l1.entries * 8);
 
-/** Between two turns of the event loop. */
+/** The amount of work between two runs of the event loop. */
 const TABLES_AT_ONCE = 2048;
 
-/** The tables themselves are in clusters too. */
+/** The tables themselves occupy clusters too. */
 async function enterMetadata(
   ledger: Ledger,
   { header: { clusterBytes }, tables: { trees, all } }: Survey,
@@ -190,7 +197,7 @@ async function enterMetadata(
   }
 }
 
-/** Reads each table once; returns what each takes, by place, and adds to `changed`, by place of a snapshot. */
+/** Reads each table once; returns the size for each table, by place, and adds to `changed`, by place of a snapshot. */
 async function enterTables(
   ledger: Ledger,
   survey: Survey,
@@ -211,7 +218,10 @@ async function enterTables(
   return spaces;
 }
 
-/** By place of a snapshot. With what the snapshot table shrinks by: QEMU writes it anew with each deletion. */
+/**
+ * The results by place of a snapshot, including what the snapshot table shrinks by, because QEMU rewrites it with each
+ * deletion.
+ */
 function spacesFreed(
   freed: Freed,
   { snapshots, bytes }: SnapshotTable,

@@ -3,10 +3,10 @@ import type { Header } from './header.ts';
 import type { HostData } from './host-data.ts';
 import type { L2Tables } from './l2-tables.ts';
 
-/** An image under measurement, after its tables have been found. */
+/** An image that is being measured, with its tables. */
 export interface Survey {
   readonly header: Header;
-  /** Clusters of the file that anything may refer to. */
+  /** The number of clusters in the file to which anything may refer. */
   readonly clusters: number;
   readonly host: HostData;
   readonly tables: L2Tables;
@@ -14,15 +14,15 @@ export interface Survey {
   readonly contents: Clusters;
 }
 
-/** Some clusters of the image. */
+/** The size of some clusters of the image. */
 export interface Space {
   /** Their size. */
   readonly clusterBytes: number;
-  /** The part of it that the host's file system has data for: what it gets back when they become free. */
+  /** The part for which the host's file system stores data, and which it gets back when the clusters become free. */
   readonly hostBytes: number;
 }
 
-/** Both together; the other may be taken several times, or away. */
+/** Adds the other size, multiplied by a factor that may be negative. */
 export function plus(space: Space, other: Space, times = 1): Space {
   return {
     clusterBytes: space.clusterBytes + other.clusterBytes * times,
@@ -32,7 +32,7 @@ export function plus(space: Space, other: Space, times = 1): Space {
 
 export const NOTHING: Space = { clusterBytes: 0, hostBytes: 0 };
 
-/** The clusters of the file from one on, as many as so many bytes need. */
+/** The clusters from this one on that so many bytes need. */
 export function spaceAt({ header: { clusterBytes }, host }: Survey, cluster: number, bytes: number): Space {
   const clusters = Math.ceil(bytes / clusterBytes);
   let hostBytes = 0;

@@ -14,17 +14,17 @@ import { findReferences, roomForReferences } from './l2-entries.ts';
 import { countedClusters, readRefcounts } from './refcounts.ts';
 
 /**
- * Memory of a guest that stays in an image and belongs to no snapshot: above all when QEMU fails to save it. It
- * writes the memory behind the end of the disk, hands it to the snapshot and forgets it there
- * (qcow2_snapshot_create); when it never comes to the snapshot, it stays. A revert (qcow2_snapshot_goto) has the
- * image refer to the memory of the snapshot again, also when that is deleted then.
+ * Finds memory of a guest that stays in an image and belongs to no snapshot, mostly after QEMU failed to save it. QEMU
+ * writes the memory beyond the end of the disk, gives it to the snapshot, and removes it from the image's own table
+ * (qcow2_snapshot_create); if it never gets to the snapshot, the memory stays. A revert (qcow2_snapshot_goto) makes the
+ * image refer to the memory of the snapshot again, even if the snapshot is deleted afterwards.
  */
 
 const NONE: UnusedMemory = { bytes: 0, endBytes: 0 };
 
 /**
- * Reads the part of the image's L1 table behind the disk's end; in most images it is empty. Null for an image that
- * cannot be read, or whose refcounts are not to be trusted. The result means nothing while a save is under way.
+ * Reads the part of the image's L1 table beyond the end of the disk, which is empty in most images. Null for an image
+ * that cannot be read, or whose refcounts cannot be trusted. The result is meaningless while a save is under way.
  */
 export async function readUnusedMemory(image: ImageBytes): Promise<UnusedMemory | null> {
   try {
