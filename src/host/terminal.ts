@@ -63,6 +63,8 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
   let held: (() => void)[] | null = silent ? [] : null;
   const say = (write: () => void) => (held ? held.push(write) : write());
   const err = screen(stderr);
+  // a dumb terminal cannot clear a line
+  const isRedrawn = err.isTerminal && process.env['TERM'] !== 'dumb';
   const unseen: string[] = [];
   const turns = pLimit(1); // several VMs may each have a question
   const clear = () => {
@@ -99,7 +101,7 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
     ask: async (question, stop) => /^(y|yes)$/i.test(await askLine(`${question} [y/N]`, stop)),
     askLine,
     progress(text) {
-      if (!err.isTerminal || silent) return;
+      if (!isRedrawn || silent) return;
       clear();
       if (text === '') return;
       stderr.write(cutTo(err.columns - 1, visible(text)));

@@ -43,6 +43,10 @@ describe('on a terminal of 80 columns', () => {
   ])('%s=%s: plain ASCII, but for the name', async (variable, value) => {
     const vm = defineVm({ name: 'plain', disks: [{ size: '8M' }] });
     const lines = await shown(['create-as', vm.name, 'naïve'], { [variable]: value });
+    if (value === 'dumb') {
+      const { screen } = await onTerminal(['create', vm.name], { env: { TERM: 'dumb' } }).done;
+      expect(screen).not.toContain('\x1b');
+    }
     expect(lines.join('\n').replace('naïve', '')).toMatch(/^[\x20-\x7e\n]*$/);
     expect(lines[1]).toMatch(/^-+ {2}-+/);
   });

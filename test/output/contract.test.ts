@@ -14,6 +14,7 @@ import type { Context } from '../../src/run/context.ts';
 import { current } from '../../src/show/current.ts';
 import { info } from '../../src/show/info.ts';
 import { list } from '../../src/show/list.ts';
+import { spaceOfAll } from '../../src/space/all.ts';
 import { space } from '../../src/space/report.ts';
 import { capture, VERSIONS } from '../captures.ts';
 import { fakeHost } from '../run/fake-host.ts';
@@ -36,6 +37,16 @@ const RUNS: readonly {
   { says: 'list of one VM', kind: 'list', run: (ctx) => list(ctx, ['b-fix'], {}) },
   { says: 'list as a tree', kind: 'list', run: (ctx) => list(ctx, ['b-fix'], { tree: true }) },
   { says: 'list of all VMs', kind: 'list', run: (ctx) => list(ctx, [], {}) },
+  {
+    says: 'list of the newest of each VM',
+    kind: 'list',
+    run: (ctx) => list(ctx, [], { all: true, newest: 1, since: { seconds: 9e9, says: '9y' } }),
+  },
+  {
+    says: 'space of all VMs, of which one cannot be measured',
+    kind: 'space',
+    run: (ctx) => expect(spaceOfAll(ctx, {})).rejects.toMatchObject({ code: 'check' }),
+  },
   { says: 'current', kind: 'current', run: (ctx) => current(ctx, 'b-fix') },
   { says: 'create', kind: 'create', run: (ctx) => create(ctx, ['b-fix'], null, {}) },
   { says: 'create-as', kind: 'create', run: (ctx) => create(ctx, ['b-fix'], 's 2', { description: 'why' }) },
@@ -167,6 +178,18 @@ describe('what a command prints with -o json', () => {
     await info(host.context(), 'b-fix', 'run1');
     expectDocument('info', JSON.parse(host.printed[0] ?? ''));
     expectDocument('info-snapshot', JSON.parse(host.printed[1] ?? ''));
+  });
+
+  test('of a list has as many snapshots as were asked for', async () => {
+    const host = fakeHost();
+    await list(host.context(), ['b-fix'], { newest: 1 });
+    await list(host.context(), [], { all: true, newest: 1 });
+    await list(host.context(), [], { all: true, since: { seconds: 1, says: '1s' } });
+    const namesOf = (text: string | undefined) =>
+      JSON.parse(text ?? '').domains.map(({ snapshots }: { snapshots: { name: string }[] }) =>
+        snapshots.map(({ name }) => name),
+      );
+    expect(host.printed.map(namesOf)).toEqual([[['run1']], [['run1']], [[]]]);
   });
 
   test('every kind of document has been seen', () => {
