@@ -66,7 +66,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
   {
     rule: 'orphan-tag',
-    when: 'a tag that libvirt does not know: --fix has libvirt know it again',
+    when: 'a tag that libvirt does not know: --fix registers it again',
     says: /kvmsnap check --fix web lets libvirt know it again/,
     makes: withOrphan,
     does: () => succeed('check', 'web', '--fix', '--yes'),
@@ -78,14 +78,14 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'no-data',
     when: 'a snapshot in no disk',
-    says: /this has libvirt forget it/,
+    says: /this unregisters it/,
     makes: withoutData,
     isTrue: (vm) => snapshotNames(vm).length === 0,
   },
   {
     rule: 'no-data',
     when: 'a held snapshot in no disk',
-    says: /s1 is on hold: take the hold back only if you can do without it/,
+    says: /s1 is on hold: release the hold only if you do not need this snapshot/,
     makes: async () => {
       const vm = withoutData();
       await succeed('hold', 'web', 's1');
@@ -108,7 +108,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'no-current',
     when: 'no current snapshot: the next one has no parent',
-    says: /the next one will have no parent/,
+    says: /the next snapshot will have no parent/,
     makes: () => {
       const vm = web();
       for (const name of ['s1', 's2']) take(vm, name);
@@ -140,7 +140,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'readable-file',
     when: 'an overlay that all may read',
-    says: /other users of this host may read it/,
+    says: /other users of this host can read it/,
     makes: () => {
       const vm = web();
       take(vm, 'e1', '--disk-only');
@@ -152,7 +152,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'unused-file',
     when: 'an overlay that nothing uses',
-    says: /neither the VM nor a snapshot of it uses it/,
+    says: /that neither the VM nor one of its snapshots uses/,
     makes: () => {
       const vm = web();
       take(vm, 's1');
@@ -192,7 +192,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'used-by-others',
     when: 'an image of two VMs: what would change the data of the other is refused',
-    says: /What would change their data \(a revert, a merge, the fix of an image\) is refused/,
+    says: /kvmsnap refuses whatever would change that data \(a revert, a merge, the fix of an image\)/,
     makes: () => {
       const vm = web();
       take(vm, 's1');

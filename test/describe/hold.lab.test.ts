@@ -435,7 +435,7 @@ describe('what is held is not deleted', () => {
     expect(snapshotNames(vm)).not.toContain('leaf');
   });
 
-  test('check --fix has libvirt forget none that is held', async () => {
+  test('check --fix unregisters no snapshot on hold', async () => {
     const vm = defineVm({ name: 'kept', disks: [{ size: '8M' }] });
     take(vm, 'gone');
     await succeed('hold', 'kept', 'gone');

@@ -112,7 +112,7 @@ describe('a member of the libvirt group, images of mode 0600', () => {
   test('names all disks in the one line', async () => {
     lockedVm({ disks: [{}, { size: '8M' }] });
     const { code, stderr } = await run('create', 'web');
-    expect({ code, stderr }).toEqual({ code: 0, stderr: PERMISSION.replace('vda', 'vda, vdb') });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: PERMISSION.replace('disk vda', 'disks vda, vdb') });
   });
 
   test("is told of the disks by info, and of the VM's format by libvirt", async () => {
@@ -169,7 +169,7 @@ describe('a member of the libvirt group, images of mode 0600', () => {
     );
     virsh('attach-device', vm.uuid, xml, '--config');
     const { code, stderr } = await run('create-as', 'web', 's1');
-    expect({ code, stderr }).toEqual({ code: 0, stderr: PERMISSION.replace('vda', 'vda, vdb') });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: PERMISSION.replace('disk vda', 'disks vda, vdb') });
     expect(tags(join(pool, 'data.qcow2'))).toMatchObject([{ name: 's1' }]);
   });
 });
@@ -242,7 +242,7 @@ describe('another host', () => {
       expect(result.stdout).toBe('');
       expect(errorDocument(result)).toMatchObject({
         exitCode: 8,
-        hint: expect.stringContaining('over ssh a key'),
+        hint: expect.stringContaining('ssh needs a key'),
       });
     },
   );
@@ -260,7 +260,7 @@ describe('another host', () => {
       expect({ code, stderr }).toMatchObject({ code: 5, stderr: expect.stringContaining('disk vda') });
       // what fixes it is said for this connection
       const cure = `kvmsnap -c ${uri} delete web s1`;
-      expect(stderr).toContain(`: ${cure}\n`);
+      expect(stderr).toContain(`  ${cure}\n`);
       expect((await kvmsnap(['-c', uri, 'check', 'web'])).stdout).toContain(
         cure.replace('web', '--metadata web'),
       );

@@ -77,7 +77,7 @@ const FAILURES: readonly Failure[] = [
     {
       cause: 'options that exclude each other',
       args: ['revert', 'web', 's1', '--current'],
-      tells: /not both/,
+      tells: /either the name of a snapshot or --current/,
     },
     { cause: 'an option for a URI', args: ['list', '-c', '--all'], tells: /connection URI/ },
   ].map((row) => ({ ...row, exitCode: 2, code: 'usage', arrange: () => vmWith('s1') })),
