@@ -63,7 +63,7 @@ export default defineConfig({
           include: [
             ...MATRIX,
             'test/{check,create,delete,describe,prune,revert,sharing,show,space,vm}/*.lab.test.ts',
-            'test/run/{exit-codes,names,signals}.lab.test.ts',
+            'test/run/{choosing,exit-codes,forgiven,names,signals}.lab.test.ts',
             'test/tutorial.lab.test.ts',
             // minutes, so only when asked for
             ...(process.env['KVMSNAP_FAULTS'] ? ['test/stress/faults.lab.test.ts'] : []),
