@@ -4,12 +4,13 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { fingerprint, pasteAll, pasteOk, refused, tagCounts, writableImages } from '../lab/evidence.ts';
-import { tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import { byteIn, succeed, writeAsGuest } from '../lab/scene.ts';
 import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
 import { cleanUp, defineVm, destroy, pathOf, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
 import { hazard, type Outcome } from './promise.ts';
+import { refusesAll } from './refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -101,6 +102,40 @@ describe('an internal one', () => {
       kvmsnap: 'refuses, exit 5, nothing changed; its advice works',
     };
   });
+});
+
+hazard(43, 'dirty bitmap of another tool beside a checkpoint, VM running', async () => {
+  if (NONE) {
+    expect(() => make('twin', 'monday')).toThrow(NONE);
+    return NO_SUCH;
+  }
+  const [twin, vm] = ['twin', 'web-1'].map((name) => {
+    const made = make(name, 'monday');
+    destroy(made);
+    tool('qemu-img', ['bitmap', '--add', '-f', 'qcow2', pathOf(made), 'other']);
+    start(made);
+    return made;
+  }) as [Vm, Vm];
+  virsh('snapshot-create-as', '--domain', twin.uuid, '--name', 's1');
+  expect(tryVirsh('snapshot-revert', '--domain', twin.uuid, '--snapshotname', 's1').code).toBe(1);
+  expect(stateAndReason(twin)).toBe('shut off (failed)');
+
+  const { words, refusal } = await refusesAll(vm, 'create-as', 'web-1', 's1', '--force');
+  expect(refusal.message).toContain('the VM has 1 checkpoint of incremental backups');
+  // the checkpoint may go, and then that one is left
+  virsh('checkpoint-delete', vm.uuid, 'monday');
+  const left = await refusesAll(vm, 'create-as', 'web-1', 's1', '--force');
+  expect(left.refusal.message).toContain('holds the dirty bitmap other of a backup tool');
+  destroy(vm);
+  pasteOk(left.refusal.command);
+  start(vm);
+  await succeed('create-as', 'web-1', 's1');
+  await succeed('revert', 'web-1', 's1');
+  expect(state(vm)).toBe('running');
+  return {
+    virsh: 'takes one; the revert to it loses the guest, exit 0',
+    kvmsnap: `${words}, with --force too, and when the checkpoint is gone; its advice works`,
+  };
 });
 
 /** Refused; and where an external one can be reverted to, what is advised keeps the checkpoints. */

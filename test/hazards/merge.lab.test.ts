@@ -54,9 +54,6 @@ function layered(name: string, deleted: string): Vm {
   return vm;
 }
 
-/** QEMU or libvirtd is killed in the middle of a merge: sometimes it is over by then, or not yet begun. */
-const KILLS = { retry: 2 };
-
 /** What the disk must hold, whatever became of the snapshots. */
 const holdsNow = (vm: Vm): boolean =>
   hasPattern(inUse(vm), LATE, ...BOTH) && hasPattern(inUse(vm), LATE, ...ONLY_LATE);
@@ -85,39 +82,34 @@ async function killQemuIn(vm: Vm, deleted: string, into: string): Promise<boolea
   return true;
 }
 
-hazard(
-  40,
-  'QEMU dies while an external snapshot is merged, and it is reverted to',
-  async () => {
-    const [twin, vm] = [layered('twin', 'e2'), layered('web-1', 'e2')];
-    for (const one of [twin, vm]) start(one);
-    if (!(await killQemuIn(twin, 'e2', fileOf(twin, 'e1')))) {
-      const { words } = await refusesAll(vm, 'delete', 'web-1', 'e2');
-      return { virsh: 'merges nothing, exit 1', kvmsnap: words };
-    }
-    expect(await killQemuIn(vm, 'e2', fileOf(vm, 'e1'))).toBe(true);
-    const code = tryVirsh('snapshot-revert', twin.uuid, 'e2').code;
-    if (code === 0) expect(hasPattern(inUse(twin), EARLY, ...BOTH)).toBe(false);
+hazard(40, 'QEMU dies while an external snapshot is merged, and it is reverted to', async () => {
+  const [twin, vm] = [layered('twin', 'e2'), layered('web-1', 'e2')];
+  for (const one of [twin, vm]) start(one);
+  if (!(await killQemuIn(twin, 'e2', fileOf(twin, 'e1')))) {
+    const { words } = await refusesAll(vm, 'delete', 'web-1', 'e2');
+    return { virsh: 'merges nothing, exit 1', kvmsnap: words };
+  }
+  expect(await killQemuIn(vm, 'e2', fileOf(vm, 'e1'))).toBe(true);
+  const code = tryVirsh('snapshot-revert', twin.uuid, 'e2').code;
+  if (code === 0) expect(hasPattern(inUse(twin), EARLY, ...BOTH)).toBe(false);
 
-    const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 'e2', '--force');
-    expect(refusal.message).toContain('a deletion of e2 was interrupted');
-    await refusesAll(vm, 'delete', 'web-1', 'e1');
-    const [finding] = (await errorsOf(vm)).filter(({ rule }) => rule === 'merge-interrupted');
-    expect(finding?.snapshot).toBe('e2');
-    for (const line of finding?.commands ?? []) pasteOk(line);
-    expect([snapshotNames(vm), await errorsOf(vm)]).toEqual([['e1', 'e3'], expect.any(Array)]);
-    expect((await errorsOf(vm)).some(({ rule }) => rule === 'merge-interrupted')).toBe(false);
-    expect(holdsNow(vm)).toBe(true);
-    return {
-      virsh:
-        code === 0
-          ? 'a mixture of two states, exit 0'
-          : `cannot revert, exit ${code}; the deletion stays incomplete`,
-      kvmsnap: `${words}; the command from check finishes the deletion`,
-    };
-  },
-  KILLS,
-);
+  const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 'e2', '--force');
+  expect(refusal.message).toContain('a deletion of e2 was interrupted');
+  await refusesAll(vm, 'delete', 'web-1', 'e1');
+  const [finding] = (await errorsOf(vm)).filter(({ rule }) => rule === 'merge-interrupted');
+  expect(finding?.snapshot).toBe('e2');
+  for (const line of finding?.commands ?? []) pasteOk(line);
+  expect([snapshotNames(vm), await errorsOf(vm)]).toEqual([['e1', 'e3'], expect.any(Array)]);
+  expect((await errorsOf(vm)).some(({ rule }) => rule === 'merge-interrupted')).toBe(false);
+  expect(holdsNow(vm)).toBe(true);
+  return {
+    virsh:
+      code === 0
+        ? 'a mixture of two states, exit 0'
+        : `cannot revert, exit ${code}; the deletion stays incomplete`,
+    kvmsnap: `${words}; the command from check finishes the deletion`,
+  };
+});
 
 hazard(
   40,
@@ -148,48 +140,42 @@ hazard(
       kvmsnap: `${words}; the command from check finishes the deletion`,
     };
   },
-  KILLS,
 );
 
-hazard(
-  40,
-  'libvirtd dies while an external snapshot is merged, VM off',
-  async () => {
-    const [twin, vm] = [layered('twin', 'e3'), layered('web-1', 'e3')];
-    const interrupt = async (one: Vm): Promise<boolean> => {
-      const child = await halfDelete(one, 'e3', fileOf(one, 'e2'));
-      if (!child) return false;
-      stopQemu(one);
-      await killLibvirtd();
-      continueQemu(one);
-      await startLibvirtd();
-      const progress = () => Object.values(tryVirsh('blockjob', one.uuid, 'vda', '--info')).join(' ');
-      await waitFor(() => /\[ ?(99|100)/.test(progress()), { what: 'the end of the merge' });
-      return true;
-    };
-    if (!(await interrupt(twin))) {
-      const { words } = await refusesAll(vm, 'delete', 'web-1', 'e3');
-      return { virsh: 'merges nothing, exit 1', kvmsnap: words };
-    }
-    expect(await interrupt(vm)).toBe(true);
-    const again = tryVirsh('snapshot-delete', twin.uuid, 'e3').code;
+hazard(40, 'libvirtd dies while an external snapshot is merged, VM off', async () => {
+  const [twin, vm] = [layered('twin', 'e3'), layered('web-1', 'e3')];
+  const interrupt = async (one: Vm): Promise<boolean> => {
+    const child = await halfDelete(one, 'e3', fileOf(one, 'e2'));
+    if (!child) return false;
+    stopQemu(one);
+    await killLibvirtd();
+    continueQemu(one);
+    await startLibvirtd();
+    const progress = () => Object.values(tryVirsh('blockjob', one.uuid, 'vda', '--info')).join(' ');
+    await waitFor(() => /\[ ?(99|100)/.test(progress()), { what: 'the end of the merge' });
+    return true;
+  };
+  if (!(await interrupt(twin))) {
+    const { words } = await refusesAll(vm, 'delete', 'web-1', 'e3');
+    return { virsh: 'merges nothing, exit 1', kvmsnap: words };
+  }
+  expect(await interrupt(vm)).toBe(true);
+  const again = tryVirsh('snapshot-delete', twin.uuid, 'e3').code;
 
-    // what older libvirt makes by itself, modes of files among it, is no matter here
-    const findings = (await errorsOf(vm)).filter(
-      ({ rule }) => !['external-on-old-daemon', 'readable-file'].includes(rule),
-    );
-    expect(findings.map(({ rule }) => rule)).toEqual(['block-job', 'merge-interrupted']);
-    for (const line of findings.flatMap(({ commands }) => commands)) pasteOk(line);
-    expect(snapshotNames(vm)).toEqual(['e1', 'e2']);
-    destroy(vm);
-    expect(holdsNow(vm)).toBe(true);
-    return {
-      virsh: `the VM is left paused, and no deletion works, exit ${again}`,
-      kvmsnap: 'check names what is left; its commands finish the deletion',
-    };
-  },
-  KILLS,
-);
+  // what older libvirt makes by itself, modes of files among it, is no matter here
+  const findings = (await errorsOf(vm)).filter(
+    ({ rule }) => !['external-on-old-daemon', 'readable-file'].includes(rule),
+  );
+  expect(findings.map(({ rule }) => rule)).toEqual(['block-job', 'merge-interrupted']);
+  for (const line of findings.flatMap(({ commands }) => commands)) pasteOk(line);
+  expect(snapshotNames(vm)).toEqual(['e1', 'e2']);
+  destroy(vm);
+  expect(holdsNow(vm)).toBe(true);
+  return {
+    virsh: `the VM is left paused, and no deletion works, exit ${again}`,
+    kvmsnap: 'check names what is left; its commands finish the deletion',
+  };
+});
 
 /** A file beside the disk with this XML. */
 function defined(vm: Vm, xml: string): string {

@@ -28,15 +28,10 @@ function promised(number: number, what: string): Outcome {
 
 /**
  * A test of hazard `number` of shared knowledge: `what` names it in the manual's table, and `show` tells what became of
- * it. `retry`: where something is killed at a moment of chance, which may be a wrong one. It is compared with the manual; with UPDATE_README=1 (lab/matrix.sh --readme) it is only noted for the manual.
+ * it. It is compared with the manual; with UPDATE_README=1 (lab/matrix.sh --readme) it is only noted for the manual.
  */
-export function hazard(
-  number: number,
-  what: string,
-  show: () => Promise<Outcome> | Outcome,
-  { retry = 0 }: { readonly retry?: number } = {},
-): void {
-  test(`${number}: ${what}`, { retry }, async () => {
+export function hazard(number: number, what: string, show: () => Promise<Outcome> | Outcome): void {
+  test(`${number}: ${what}`, async () => {
     const outcome = await show();
     Object.assign(TestRunner.getCurrentTest()?.meta ?? {}, { hazard: { number, what, ...outcome } });
     if (process.env['UPDATE_README'] !== '1') expect(outcome).toEqual(promised(number, what));

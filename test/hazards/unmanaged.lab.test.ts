@@ -11,6 +11,7 @@ import { snapshotNames } from '../lab/snapshot.ts';
 import { cleanUp, defineVm, destroy, domainXml, pathOf, start, type Vm } from '../lab/vm.ts';
 import { errorsOf } from './findings.ts';
 import { hazard } from './promise.ts';
+import { refusesAll } from './refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
@@ -48,6 +49,26 @@ hazard(47, 'a drive in qemu:commandline, VM off', async () => {
   expect(created.stderr).toContain(`file=${one.drive},if=ide,format=qcow2), and libvirt does not include`);
   expect(reverted.stderr).toContain('a revert leaves it as it is');
   expect((await kvmsnap(['check', 'web-1'])).stdout).toContain('command-line-drives');
+  return {
+    virsh: 'silently leaves the drive out of the snapshot and the revert, exit 0',
+    kvmsnap: 'warns before both, and in check',
+  };
+});
+
+hazard(47, 'a drive in qemu:commandline, VM running', async () => {
+  const [twin, one] = [withOwnDrive('twin'), withOwnDrive('web-1')];
+  for (const { vm } of [twin, one]) start(vm);
+  take(twin.vm, 's1');
+  const memoryOf = (path: string) => tags(path).map((tag) => tag.vmStateSize > 0);
+  if (memoryOf(twin.drive)[0]) {
+    expect(memoryOf(pathOf(twin.vm))).toEqual([false]);
+    const { words, refusal } = await refusesAll(one.vm, 'create-as', 'web-1', 's1', '--force');
+    expect(refusal.message).toContain('the memory would go into such a drive and not into a disk of the VM');
+    return { virsh: 'saves the memory into that drive, exit 0', kvmsnap: `${words}, with --force too` };
+  }
+  expect([tags(twin.drive), memoryOf(pathOf(twin.vm))]).toEqual([[], [true]]);
+  const { stderr } = await succeed('create-as', 'web-1', 's1');
+  expect(stderr).toContain('libvirt does not include that in the snapshot');
   return {
     virsh: 'silently leaves the drive out of the snapshot and the revert, exit 0',
     kvmsnap: 'warns before both, and in check',
