@@ -67,7 +67,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'orphan-tag',
     when: 'a tag that libvirt does not know: --fix registers it again',
-    says: /kvmsnap check --fix web lets libvirt know it again/,
+    says: /kvmsnap check --fix web registers it again/,
     makes: withOrphan,
     does: () => succeed('check', 'web', '--fix', '--yes'),
     isTrue: async (vm) => {
@@ -122,7 +122,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'moved',
     when: 'an image that was renamed',
-    says: /this registers the snapshot with the new path/,
+    says: /this command registers the snapshot with the new path/,
     makes: () => {
       const vm = web();
       take(vm, 's1');

@@ -169,7 +169,7 @@ describe('hold and unhold', () => {
     expect(described(wholeXml(vm, 'one'))).toBe(HOLD);
     expect((await document('dry-run', 'hold', 'twice', 'one', '--dry-run')).commands).toEqual([]);
     expect((await succeed('info', 'twice', 'one')).stdout).toMatch(
-      /^held +yes: no prune or delete removes it$/m,
+      /^held +yes: neither delete nor prune removes it$/m,
     );
     await succeed('unhold', 'twice', 'one');
     expect((await succeed('info', 'twice', 'one')).stdout).not.toContain('held');
