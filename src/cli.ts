@@ -9,7 +9,7 @@ import { type Program, Verb } from './command-line/verb.ts';
 import { KvmsnapError } from './errors.ts';
 import type { Context, Settings } from './run/context.ts';
 
-/** The program: its commands, each loaded when it is called, and what they have in common. Runs nothing. */
+/** Defines the program: its commands, each loaded when it is called, and what they share. Runs nothing. */
 
 /** Runs a command's action within a context made for these settings. */
 export type Start = (settings: Settings, action: (ctx: Context) => Promise<void>) => Promise<void>;
@@ -24,7 +24,7 @@ interface Listed {
   readonly hidden?: true;
 }
 
-/** To define them all takes a tenth of the time in which Node.js starts. */
+/** Defining all of them would take a tenth of the start time of Node.js. */
 const COMMANDS: readonly Listed[] = [
   { names: ['create-as'], load: async () => (await import('./create/command.ts')).createAs },
   { names: ['create'], load: async () => (await import('./create/command.ts')).create },
@@ -45,17 +45,17 @@ const COMMANDS: readonly Listed[] = [
   { names: ['manual'], load: async () => (await import('./help/command.ts')).manual, hidden: true },
 ];
 
-/** A command line, and what it is parsed with. */
+/** A command line with the program that parses it. */
 export interface CommandLine {
   readonly program: AnyCommand;
   readonly spoken: Spoken;
-  /** Parses it and runs what it means. Throws CommanderError and KvmsnapError, and never exits. */
+  /** Parses the line and runs the command. Throws CommanderError and KvmsnapError, and never exits. */
   run(): Promise<void>;
 }
 
 /**
- * Builds the program anew, with those commands that a line of these words can need; `start` is given what to run, and help is
- * `helpWidth` columns wide.
+ * Builds the program with the commands that a line with these words can need. `start` receives the action to run; help
+ * is `helpWidth` columns wide.
  */
 export async function createProgram(
   words: readonly string[],
@@ -104,7 +104,7 @@ async function runLine(program: AnyCommand, { operand }: Spoken, words: readonly
 
 const isListed = (word: string): boolean => COMMANDS.some(({ names }) => names.includes(word));
 
-/** The command that is called; all of them where that is not to be told, for help and suggestions. */
+/** The command that is called; all commands if it is unknown, for help and suggestions. */
 function neededBy({ operand, values }: Spoken): readonly Listed[] {
   const called = COMMANDS.filter(({ names }) => operand !== undefined && names.includes(operand));
   if (called.length > 0) return called;

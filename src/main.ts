@@ -5,7 +5,7 @@ import { errorStyleOf } from './command-line/spoken.ts';
 import { type EndingSignal, exitCodeOf, FAILURES, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
 import type { Context, Settings } from './run/context.ts';
 
-/** Runs the program. The one place that prints errors and sets the exit code. */
+/** Runs the program. Only this file prints errors and sets the exit code. */
 
 async function main(words: readonly string[]): Promise<number> {
   try {
@@ -20,16 +20,16 @@ async function main(words: readonly string[]): Promise<number> {
   }
 }
 
-/** Columns: those of the terminal, else what COLUMNS says. */
+/** The width of help in columns: that of the terminal, otherwise COLUMNS. */
 const helpWidth = (): number => process.stdout.columns || Number(process.env['COLUMNS']) || 80;
 
 const usageOf = async (thrown: InstanceType<typeof CommanderError>, { program, spoken }: CommandLine) =>
   (await import('./command-line/usage-error.ts')).usageError(thrown, program, spoken);
 
-/** What is parsed, once it is known. */
+/** The command line, after it was parsed. */
 let line: CommandLine | null = null;
 
-/** The run's context, once there is one. */
+/** The context of the run, after it was made. */
 let context: Context | null = null;
 
 async function start(settings: Settings, action: (ctx: Context) => Promise<void>): Promise<void> {
@@ -58,14 +58,15 @@ async function report(error: unknown): Promise<void> {
   process.stderr.write(describeError(error, { json, level }));
 }
 
-/** Why data that was asked for is nowhere, such as on a disk that is full; null when it was written. */
+/** The failure to write data to stdout, for example because a disk is full; null if there was none. */
 let unwritten: KvmsnapError | null = null;
 
-// A reader that has closed its end (`| head`, a dead terminal) is no error of ours. None is a reason to stop a write.
+// A reader that has closed its end (`| head`, a dead terminal) is not an error of kvmsnap, and no reason to stop a
+// write.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE' && error.code !== 'EIO') {
     unwritten ??= new KvmsnapError('refused', `cannot write the output: ${error.message}`, {
-      hint: 'what was done stands, only its report is lost',
+      hint: 'the action itself was done; only its output is lost',
       cause: error,
     });
   }
@@ -81,7 +82,8 @@ async function end(code: number): Promise<void> {
   process.stderr.write('', () => process.exit());
 }
 
-// A run that settles nothing is no success: an empty event loop ends the process with whatever stands here.
+// If the event loop becomes empty before the run has a result, the process ends with this exit code and not with
+// success.
 process.exitCode = FAILURES.bug.exitCode;
 let settled = false;
 process.on('exit', () => {
@@ -91,8 +93,8 @@ process.on('exit', () => {
 
 main(process.argv.slice(2)).then((code) => {
   settled = true;
-  // Not process.exit at once: what was written must reach a pipe. But a virsh that we no longer wait for must not hold us.
-  // A failed write is told to the callbacks first, and only then as an error.
+  // process.exit comes only after the output has reached the pipe; but a virsh that kvmsnap no longer waits for must
+  // not delay the end. A failed write calls the callbacks first, and only then emits an error.
   process.stdout.write('', (failed) => (failed ? setImmediate(end, code) : end(code)));
 });
 

@@ -16,7 +16,7 @@ export function checkLine(verb: Verb, readonly: boolean): void {
   if (readonly) checkReadOnly(verb);
 }
 
-/** Throws `usage` for what needs more than a read-only connection. */
+/** Throws `usage` if the command needs more than a read-only connection. */
 function checkReadOnly(verb: Verb): void {
   const { needsWriting } = verb;
   if (needsWriting === false) return;

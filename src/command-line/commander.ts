@@ -2,27 +2,27 @@ import type * as typed from '@commander-js/extra-typings';
 import * as commander from 'commander';
 
 /**
- * commander with the types of extra-typings: what an action is given is inferred from the flags and parsers of its
- * command. Of that package nothing but the types is used.
+ * commander with the types of extra-typings, which infer the parameters of an action from the flags and parsers of its
+ * command. Only the types of that package are used.
  */
 export const { Argument, Command, CommanderError, InvalidArgumentError, Option } =
   commander as unknown as typeof typed;
 
-/** Any command, for what only reads it: help, man page, completion. */
+/** Any command, for code that only reads it: help, man page, completion. */
 export type AnyCommand = typed.CommandUnknownOpts;
 
-/** A command in the making: what has been added to it so far. */
+/** A command under construction, with the options that were added so far. */
 export type CommandOf<Args extends unknown[], Values extends typed.OptionValues> = typed.Command<
   Args,
   Values
 >;
 
-/** The values of a command's options, as its action gets them; each may be absent. */
+/** The values of a command's options, as its action receives them; each may be absent. */
 export type OptionsOf<C> = C extends { opts(): infer Values }
   ? { readonly [Key in keyof Values]?: Flag<Values[Key]> | undefined }
   : never;
 
-/** An option without a value is true or absent; no one who calls an action himself has to know. */
+/** An option without a value is true or absent; code that calls an action directly may also pass false. */
 type Flag<Value> = [Exclude<Value, undefined>] extends [boolean] ? boolean : Value;
 
 export type { Help, OptionValues } from '@commander-js/extra-typings';

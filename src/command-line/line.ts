@@ -32,7 +32,7 @@ export const optionsOf = (program: AnyCommand, command: AnyCommand | null): read
   ...program.createHelp().visibleOptions(program),
 ];
 
-/** The commands that are for users. */
+/** The commands for users. */
 export const shownCommands = (program: AnyCommand): readonly AnyCommand[] =>
   program.createHelp().visibleCommands(program);
 

@@ -1,6 +1,6 @@
 import { type AnyCommand, Argument, Option } from './commander.ts';
 
-/** Arguments and options that say what their words stand for, so that a shell can complete them. */
+/** Arguments and options that declare what their words stand for, so that a shell can complete them. */
 
 /**
  * What a word of the command line stands for. A `vm` is a name or UUID, and where several may be given a pattern too; a
@@ -18,7 +18,7 @@ export type Meaning =
   | 'uri'
   | 'file';
 
-/** An argument; `takes` is what it stands for. */
+/** An argument; `takes` says what it stands for. */
 export class MeantArgument<Usage extends string> extends Argument<Usage> {
   readonly takes: Meaning;
   /** It must be given, unless the first word is `VM/NAME` and so stands for two arguments; commander must not ask for it. */
@@ -41,10 +41,10 @@ export function syntaxOf(argument: AnyCommand['registeredArguments'][number]): s
   return isNeeded(argument) ? `<${words}>` : `[${words}]`;
 }
 
-/** An option with a value; `takes` is what the value stands for. */
+/** An option with a value; `takes` says what the value stands for. */
 export class MeantOption<Usage extends string> extends Option<Usage> {
   readonly takes: Meaning;
-  /** It may be given several times. */
+  /** Whether it may be given several times. */
   readonly repeatable: boolean;
 
   constructor(usage: Usage, takes: Meaning, help: string, { repeatable = false } = {}) {
@@ -56,7 +56,7 @@ export class MeantOption<Usage extends string> extends Option<Usage> {
 
 type Part = AnyCommand['options'][number] | AnyCommand['registeredArguments'][number];
 
-/** What the word of an argument or option stands for; a list: one of these words. */
+/** What the word of an argument or option stands for; a list means one of these words. */
 export function meaningOf(part: Part): Meaning | readonly string[] {
   if (part.argChoices) return part.argChoices;
   return part instanceof MeantArgument || part instanceof MeantOption ? part.takes : 'text';

@@ -1,16 +1,16 @@
 import type { ColorChoice } from '../host/terminal.ts';
 import { type KnownOption, partsOf } from './parts.ts';
 
-/** What a command line says of the global options, also where the rest of it cannot be parsed. */
+/** Reads the global options of a command line, even if the rest of it cannot be parsed. */
 
 export interface Spoken {
-  /** By the option's name in camel case. */
+  /** By the name of the option in camel case. */
   readonly values: ReadonlyMap<string, string>;
-  /** The first word that belongs to no global option: the command's. */
+  /** The first word that belongs to no global option, which is the command. */
   readonly operand: string | undefined;
 }
 
-/** Reads the words up to a `--` by these options alone. */
+/** Reads the words before a `--`, knowing only these options. */
 export function spokenBy(options: readonly KnownOption[], words: readonly string[]): Spoken {
   const values = new Map<string, string>();
   let operand: string | undefined;
@@ -18,13 +18,13 @@ export function spokenBy(options: readonly KnownOption[], words: readonly string
     if (part.kind === 'end') break;
     if (part.kind === 'operand') operand ??= part.words[0];
     else for (const [option, value] of part.uses) values.set(option.attributeName(), value ?? 'yes');
-    // before a command it is the program's help, whatever follows
+    // before a command, --help means the help of the program, whatever follows
     if (values.has('help')) break;
   }
   return { values, operand };
 }
 
-/** How the line wants an error to be shown, where there is a line. */
+/** How the command line wants errors to be shown. */
 export function errorStyleOf(spoken: Spoken | undefined): {
   readonly json: boolean;
   readonly color: ColorChoice;

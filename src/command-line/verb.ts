@@ -2,26 +2,29 @@ import { FAILURES, type FailureCode } from '../errors.ts';
 import type { Context } from '../run/context.ts';
 import { type AnyCommand, Command, CommanderError } from './commander.ts';
 
-/** One command of the program: commander's own, with what its help, its man page and its checks also need to know. */
+/** A command of the program: commander's class with the facts that help, man page and checks need. */
 
 export type Group = 'Take and go back' | 'Look' | 'Keep and clean' | 'Repair' | 'More';
 
-/** What a command says of itself beside its arguments and options. */
+/** The facts about a command in addition to its arguments and options. */
 export interface VerbFacts {
-  /** Under which heading the program's help lists it. */
+  /** The heading under which the program's help lists it. */
   readonly group: Group;
   /** A verb phrase for lists of commands. */
   readonly summary: string;
-  /** What the summary leaves out, in one or two sentences; the manual has the rest. */
+  /** One or two sentences with what the summary leaves out; the manual has the rest. */
   readonly detail: string;
-  /** The failures beside those that every command can end with. */
+  /** The failures in addition to those with which every command can end. */
   readonly failures?: readonly FailureCode[];
   readonly examples: readonly string[];
-  /** Whether it needs more than a read-only connection; a list: only with one of these options, such as `securityInfo`. */
+  /**
+   * Whether it needs more than a read-only connection; a list means only with one of these options, such as
+   * `securityInfo`.
+   */
   readonly needsWriting: boolean | readonly string[];
 }
 
-/** Failures that every command can end with. */
+/** Failures with which every command can end. */
 const COMMON_FAILURES: readonly FailureCode[] = [
   'refused',
   'usage',
@@ -38,7 +41,7 @@ export class Verb extends Command {
   readonly group: Group;
   readonly examples: readonly string[];
   readonly needsWriting: boolean | readonly string[];
-  /** All failures that it can end with, by their exit codes. */
+  /** All failures with which it can end, sorted by exit code. */
   readonly failures: readonly FailureCode[];
 
   constructor(name: string, { group, summary, detail, failures = [], examples, needsWriting }: VerbFacts) {
@@ -54,7 +57,10 @@ export class Verb extends Command {
     );
   }
 
-  /** As a part of that program. Of too many arguments check-line.ts says more than commander. */
+  /**
+   * Makes it a part of that program. Excess arguments are accepted here, because check-line.ts reports them better than
+   * commander.
+   */
   override copyInheritedSettings(program: AnyCommand): this {
     return super
       .copyInheritedSettings(program)
@@ -65,7 +71,7 @@ export class Verb extends Command {
   }
 }
 
-/** What commander says of a command's line, with the command. */
+/** An error of commander about a command line, with the command. */
 export class VerbError extends CommanderError {
   readonly verb: Verb;
 
@@ -75,10 +81,10 @@ export class VerbError extends CommanderError {
   }
 }
 
-/** What a command asks of the program that it is a part of. */
+/** What a command needs from the program. */
 export interface Program {
   /** Runs an action within the context that the global options make. */
   run(action: (ctx: Context) => Promise<void>): Promise<void>;
-  /** The program with all its commands: that which runs has only the one that was called. */
+  /** The program with all its commands; the running program has only the command that was called. */
   whole(): Promise<AnyCommand>;
 }

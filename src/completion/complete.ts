@@ -5,12 +5,12 @@ import { type Candidate, completionOf, nameCandidates, type Shell, type WantedNa
 import { findNames } from './names.ts';
 import { candidateLines, FILES } from './scripts.ts';
 
-/** Whoever presses TAB does not wait for a daemon that hangs. */
+/** Seconds; a user who presses TAB must not wait for a hanging daemon. */
 const READ_LIMIT_SECONDS = 3;
 
 /**
- * `complete`: what the scripts ask. bash gives the line up to the cursor and $COMP_WORDBREAKS; the others the words
- * behind the program's name, the last one unfinished. Failures are silent.
+ * `complete`: answers the completion scripts. bash passes the line before the cursor and $COMP_WORDBREAKS; the others
+ * pass the words after the name of the program, the last one unfinished. Failures are silent.
  */
 export async function complete(
   ctx: Context,
@@ -38,7 +38,7 @@ function bashLines([line = '', breaks = '']: readonly string[], candidates: read
   return pieces.flatMap((piece) => (piece === null ? [] : [`${piece}\n`])).join('');
 }
 
-/** fish leaves a leading tilde as it is, and so a home directory, unless the word is begun with a quote. */
+/** fish does not escape a leading tilde, which would become a home directory, unless the word begins with a quote. */
 const canInsert = (text: string, current: string): boolean =>
   !text.startsWith('~') || /^['"\\]/.test(current);
 

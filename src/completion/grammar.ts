@@ -4,8 +4,8 @@ import { TOPICS } from '../help/topics.ts';
 import { isPattern } from '../model/selection.ts';
 
 /**
- * A command line as far as it is typed -> what its last word may become, by the commands of the program itself. No shell
- * is known here.
+ * Finds what the last word of a partial command line may become, from the definition of the program. Independent of the
+ * shell.
  */
 
 type Option = AnyCommand['options'][number];
@@ -13,7 +13,7 @@ type Argument = AnyCommand['registeredArguments'][number];
 
 export type Shell = 'bash' | 'zsh' | 'fish';
 
-/** A whole word for the place of the cursor. */
+/** A whole word for the position of the cursor. */
 export interface Candidate {
   readonly text: string;
   readonly help: string;
@@ -24,28 +24,28 @@ export type Completion =
   | { readonly kind: 'names'; readonly wantedNames: WantedNames }
   | { readonly kind: 'files' };
 
-/** Names that libvirt knows, and which of them may stand at the cursor. */
+/** A request for names that libvirt knows, and which of them are possible at the cursor. */
 export interface WantedNames {
   readonly what: 'vm' | 'snapshot' | 'label';
   /** The words of the line that mean the VMs of these snapshots; of labels none means all. */
   readonly vms: readonly string[];
-  /** The URI on the line; null where there is none. */
+  /** The URI on the line; null if there is none. */
   readonly uri: string | null;
-  /** A name that holds pattern characters would not mean itself. */
+  /** Whether patterns are possible, so that a name with pattern characters would be misunderstood. */
   readonly asPattern: boolean;
   readonly place: Place;
 }
 
 interface Place {
-  /** Stands before the value in the same word, such as `--exclude=`. */
+  /** The text before the value in the same word, such as `--exclude=`. */
   readonly before: string;
-  /** Words of the same role on the line. */
+  /** Words with the same role on the line. */
   readonly given: readonly string[];
-  /** Whether a word with a leading dash is taken as it is; `later`: behind a `--`. */
+  /** Whether a word with a leading dash is accepted; `later`: after a `--`. */
   readonly dash: 'fine' | 'later' | 'never';
 }
 
-/** What may stand where `current` stands, behind these words (the program's own is none of them). */
+/** What is possible at the place of `current`, after these words (without the name of the program). */
 export function completionOf(program: AnyCommand, words: readonly string[], current: string): Completion {
   const line = readLine(program, words);
   const { pending, ended, command, operands } = line;
@@ -74,10 +74,10 @@ export function nameCandidates(
   ];
 }
 
-/** The commands that are for users. */
+/** The commands for users. */
 const shownCommands = (program: AnyCommand): AnyCommand[] => program.createHelp().visibleCommands(program);
 
-/** What `help` shows: commands, and pages of the manual. */
+/** The topics of `help`: commands and pages of the manual. */
 const topicsOf = (program: AnyCommand): Candidate[] => [
   ...shownCommands(program).map((command) => ({ text: command.name(), help: command.summary() })),
   ...TOPICS.map(({ name, summary }) => ({ text: name, help: summary })),
@@ -86,7 +86,7 @@ const topicsOf = (program: AnyCommand): Candidate[] => [
 interface Line {
   readonly program: AnyCommand;
   command: AnyCommand | null;
-  /** Words that are no options, that of the command first. */
+  /** Words that are not options; the first one is the command. */
   readonly operands: string[];
   readonly options: OptionUse[];
   /** The option whose value is the next word. */
@@ -122,11 +122,11 @@ const commandOf = (program: AnyCommand, word: string): AnyCommand | null =>
 
 interface OptionUse {
   readonly option: Option;
-  /** The value that hangs on it; null where there is none. */
+  /** The value in the same word; null if there is none. */
   readonly value: string | null;
 }
 
-/** `--output=json`, `--json`, `-ojson`, `-yo`: the options of one word, as far as they are known. */
+/** `--output=json`, `--json`, `-ojson`, `-yo`: the known options of one word. */
 function optionsIn(line: Line, word: string): OptionUse[] {
   const known = knownOptions(line);
   const find = (flag: string) => known.find((option) => flagsOf(option).includes(flag));
@@ -142,7 +142,7 @@ function optionsIn(line: Line, word: string): OptionUse[] {
   return [{ option, value: null }, ...(rest ? optionsIn(line, `-${rest}`) : [])];
 }
 
-/** Those of the command, then the global ones, and commander's own. */
+/** The options of the command, the global ones, and commander's own. */
 const knownOptions = ({ program, command }: Line): readonly Option[] => [
   ...(command?.options ?? []),
   ...program.createHelp().visibleOptions(program),
@@ -152,7 +152,7 @@ const flagsOf = ({ short, long }: Option): string[] => [short, long].filter((fla
 
 const takesValue = ({ required, optional }: Option): boolean => required || optional;
 
-/** The values that an option has been given on the line. */
+/** The values of an option on the line. */
 const valuesOf = ({ options }: Line, wanted: Option): string[] =>
   options.flatMap(({ option, value }) => (option === wanted && value !== null ? [value] : []));
 
@@ -176,7 +176,7 @@ const wordsOfCommand = (command: AnyCommand): Candidate[] =>
 
 const argumentsOf = ({ command }: Line): readonly Argument[] => command?.registeredArguments ?? [];
 
-/** The place of the nth operand: the last one may take any number. */
+/** The argument for the nth operand; the last argument may take any number. */
 function placeIndex(places: readonly Argument[], n: number): number {
   return places.at(-1)?.variadic ? Math.min(n, places.length - 1) : n;
 }

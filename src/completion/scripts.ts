@@ -1,8 +1,11 @@
 import type { Candidate, Shell } from './grammar.ts';
 
-/** The scripts that bind completion to a shell, and the answers of `kvmsnap complete` that they read. */
+/** The completion scripts for shells, and the format of the answers of `kvmsnap complete` that they read. */
 
-/** Each hands over the line as its shell has it. zsh and fish match and quote candidates; bash inserts them as they are. */
+/**
+ * Each script passes the line in the form of its shell. zsh and fish match and quote the candidates; bash inserts them
+ * unchanged.
+ */
 export const SCRIPTS: Readonly<Record<Shell, string>> = {
   bash: `# bash completion for kvmsnap
 _kvmsnap() {
@@ -54,10 +57,10 @@ complete -c kvmsnap -f -a '(__kvmsnap_complete)'
 `,
 };
 
-/** In the place of candidates: file names are wanted. No candidate is empty. */
+/** Printed instead of candidates if file names should be completed. No candidate is empty. */
 export const FILES = '\tfiles\n';
 
-/** One candidate a line, with what it means behind a tab. */
+/** One candidate a line, with its description after a tab. */
 export function candidateLines(candidates: readonly Candidate[]): string {
   return candidates.map(({ text, help }) => `${text}\t${help}\n`).join('');
 }

@@ -35,7 +35,7 @@ export type NameMaker = (nowSeconds: number, taken: (name: string) => boolean) =
 
 export type Asked = SnapshotRequest & Required<Pick<SnapshotRequest, 'spec'>>;
 
-/** The request that the options describe. Throws `usage` for options that exclude each other. */
+/** The request that the options describe. Throws `usage` for options that cannot be combined. */
 export function toRequest(
   name: string | null,
   { scope: { label }, rules }: PruneRequest,

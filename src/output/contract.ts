@@ -11,13 +11,14 @@ import { revert } from './contract/revert.ts';
 import { space } from './contract/space.ts';
 
 /**
- * The JSON documents of `-o json`, one per command: the contract with scripts. camelCase; sizes in bytes; times by
- * RFC 3339 with offset; absent is null. A later version may add members; `schemaVersion` rises when one changes.
+ * The JSON documents of `-o json`, one per command: the contract with scripts. Names are in camelCase, sizes in bytes,
+ * times in RFC 3339 with offset; absent values are null. A later version may add members; `schemaVersion` changes if a
+ * member changes.
  */
 
 /**
- * By command (`current` also of hold, unhold and describe); `dry-run` is what every command that changes something prints
- * with `--dry-run`, `error` goes to stderr.
+ * By command (`current` also for hold, unhold and describe). `dry-run` is what every command that changes something
+ * prints with `--dry-run`; `error` goes to stderr.
  */
 export const DOCUMENTS = {
   list,
@@ -38,13 +39,13 @@ export const DOCUMENTS = {
 
 export type DocumentName = keyof typeof DOCUMENTS;
 
-/** A document as it is made; where it is printed it gets its `schemaVersion`. */
+/** A document without its `schemaVersion`, which is added when it is printed. */
 export type Document<Name extends DocumentName> = Omit<
   Unchanging<z.infer<(typeof DOCUMENTS)[Name]>>,
   'schemaVersion'
 >;
 
-/** The same type of what nobody changes any more. */
+/** The same type, deeply read-only. */
 export type Unchanging<Value> = Value extends readonly (infer Item)[]
   ? readonly Unchanging<Item>[]
   : Value extends object

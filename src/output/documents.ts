@@ -4,7 +4,7 @@ import { kindOf, locationOf } from '../model/snapshot.ts';
 import type { Document } from './contract.ts';
 import { rfc3339 } from './format.ts';
 
-/** The model -> the members that the JSON documents share. */
+/** Turns values of the model into members that several JSON documents have. */
 
 export type SnapshotDocument = Document<'current'>['snapshot'];
 
@@ -28,7 +28,7 @@ export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
   };
 }
 
-/** `state` null: the VM could not be read; `uuid` null: there is none. */
+/** `state` null: the VM could not be read; `uuid` null: there is no such VM. */
 export function domainDocument<State extends string | null, Uuid extends string | null>({
   name,
   uuid,
@@ -41,7 +41,7 @@ export function domainDocument<State extends string | null, Uuid extends string 
   return { name, uuid, state };
 }
 
-/** What went wrong, as a member of a document. */
+/** A failure as a member of a document. */
 export const errorDocument = ({
   code,
   message,

@@ -9,7 +9,10 @@ export interface ErrorStyle {
   readonly level: 0 | 1 | 2 | 3;
 }
 
-/** What stderr gets: `error: what`, `hint: what fixes it`, a line for each finding; for a bug also where it happened. */
+/**
+ * The text of an error for stderr: `error: what`, `hint: what fixes it`, with a line for each finding; for a bug also
+ * where it happened.
+ */
 export function describeError(error: unknown, style: ErrorStyle): string {
   const known = error instanceof KvmsnapError ? error : bug(error);
   if (style.json) return `${JSON.stringify(document(known, exitCodeOf(error)))}\n`;
@@ -26,7 +29,7 @@ export function describeError(error: unknown, style: ErrorStyle): string {
   ].join('');
 }
 
-/** The advice of one finding: its words, then each command on a line of its own, numbered where there are several. */
+/** The advice of one finding: its words, then each command on a line of its own, numbered if there are several. */
 function linesOf({ hint, commands }: ErrorFinding): string {
   const [only, ...others] = commands;
   if (only === undefined || (others.length === 0 && hint?.includes(only))) return hint ?? '';
@@ -37,7 +40,7 @@ function linesOf({ hint, commands }: ErrorFinding): string {
   ].join('\n');
 }
 
-/** What stderr gets with `-o json`; its one member has no `schemaVersion`. */
+/** The document for stderr with `-o json`; its one member has no `schemaVersion`. */
 function document(failure: Described, exitCode: number): Document<'error'> {
   const { code, ...members } = errorDocument(failure);
   return { error: { code, exitCode, ...members } };
@@ -47,7 +50,7 @@ type Described = Pick<KvmsnapError, 'message' | 'hint' | 'command' | 'subject' |
   readonly code: string;
 };
 
-/** What nobody foresaw, in the form of what is known. */
+/** An unexpected error in the form of a known failure. */
 function bug(error: unknown): Described {
   const message = bugMessage(error);
   const hint =

@@ -1,6 +1,6 @@
 import { UNPRINTABLE } from '../model/quote.ts';
 
-/** Values as people read them: sizes, times, ages. VMs get bytes and RFC 3339. */
+/** Formats values for people: sizes, times, ages. Scripts get bytes and RFC 3339. */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 
@@ -15,13 +15,13 @@ export function humanBytes(bytes: number): string {
   return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
 }
 
-/** Seconds since the epoch -> local time by RFC 3339 with the offset, `2026-11-23T10:41:00+01:00`. */
+/** Seconds since the epoch -> local time in RFC 3339 with the offset, `2026-11-23T10:41:00+01:00`. */
 export function rfc3339(seconds: number): string {
   const { date, time, offset } = localParts(seconds);
   return `${date}T${time}${offset}`;
 }
 
-/** Seconds since the epoch -> local time for a person's eye, `2026-11-23 10:41:00`. */
+/** Seconds since the epoch -> local time for people, `2026-11-23 10:41:00`. */
 export function localTime(seconds: number): string {
   const { date, time } = localParts(seconds);
   return `${date} ${time}`;
@@ -75,12 +75,12 @@ export function agoWords(seconds: number): string {
 /** `1 snapshot`, `12 snapshots`. */
 export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
-/** True for printable ASCII only: one column a character, and nothing to escape. */
+/** True for printable ASCII only, where each character takes one column and needs no escape. */
 export function isPlainAscii(text: string): boolean {
   return /^[\x20-\x7e]*$/.test(text);
 }
 
-/** Control characters and text-direction overrides, which could redraw a terminal or fake a row, made visible. */
+/** Makes control characters and text-direction overrides visible, which could redraw a terminal or fake a row. */
 export function visible(text: string): string {
   if (isPlainAscii(text)) return text;
   return text.replace(new RegExp(UNPRINTABLE, 'gu'), (char) => {
@@ -91,7 +91,7 @@ export function visible(text: string): string {
   });
 }
 
-/** As `visible`, for text of several lines of our own. */
+/** The same as `visible` for text of several lines, whose line feeds stay. */
 export function visibleLines(text: string): string {
   return text.split('\n').map(visible).join('\n');
 }

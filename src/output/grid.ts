@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import { breakLongWords } from './text-width.ts';
 
-/** The one place that draws with cli-table3; loaded for terminals only, since a pipe gets no drawing. */
+/** The only place that uses cli-table3; loaded for terminals only, because nothing is drawn in a pipe. */
 
 const SIDES = ['top', 'bottom', 'left', 'right'].flatMap((side) => [
   side,

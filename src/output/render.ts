@@ -40,7 +40,7 @@ async function renderTables({ sections }: Content, canvas: Canvas): Promise<Rend
   };
 }
 
-/** RFC 4180, with a header and line feeds; times by RFC 3339, sizes in bytes, nothing where there is nothing. */
+/** CSV by RFC 4180, with a header and line feeds; times in RFC 3339, sizes in bytes, empty fields for absent values. */
 function renderCsv(section: Section<never> | undefined): string {
   if (!section) return '';
   const { rows } = section;

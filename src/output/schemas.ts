@@ -2,8 +2,8 @@ import * as z from 'zod/mini';
 import { DOCUMENTS } from './contract.ts';
 
 /**
- * The contract as JSON Schema (draft 2020-12), by the name of the document. A member that a later version adds fits, as the
- * contract says.
+ * The contract as JSON Schema (draft 2020-12), by the name of the document. Members that a later version adds are
+ * valid, as the contract says.
  */
 export function jsonSchemas(): Record<string, object> {
   return Object.fromEntries(

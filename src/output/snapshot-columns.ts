@@ -4,7 +4,7 @@ import { stateWord } from './format.ts';
 import type { TreeRow } from './tree.ts';
 import { type Column, LEAVES } from './view.ts';
 
-/** The columns in which snapshots are shown, wherever they are. */
+/** The columns for snapshots in all tables. */
 
 type SnapshotColumn = Column<SnapshotReport>;
 

@@ -1,7 +1,7 @@
 import type { Document, DocumentName } from './contract.ts';
 import type { Tone } from './style.ts';
 
-/** What a command has to show, once for all formats: of the document that it prints with `-o json`. */
+/** The output of a command, defined once for all formats. */
 export type View = { readonly [Name in ShownName]: ViewOf<Name> }[ShownName];
 
 /** The documents that go to stdout. */
@@ -48,9 +48,9 @@ export interface Line {
 export type Value = string | number | boolean | null;
 
 export interface Column<Row> {
-  /** The head of the column in CSV, in the vocabulary of the JSON documents. */
+  /** The header of the column in CSV, in the words of the JSON documents. */
   readonly key: string;
-  /** The head of the column in a table. */
+  /** The header of the column in a table. */
   readonly title: string;
   /**
    * `time` is seconds since the epoch, `bytes` a size, `count` a number, `mark` a sign for people or true for a `*`, `bar` a
@@ -60,11 +60,11 @@ export interface Column<Row> {
   readonly value: (row: Row) => Value;
   /** The value for programs (CSV), where a table shows it in other words. */
   readonly data?: (row: Row) => Value;
-  /** Of sizes that are not exact: `~` stands before each in a table. */
+  /** Whether the size is an estimate, which a table marks with `~`. */
   readonly approximate?: (row: Row) => boolean;
   /** Of a time: on a terminal its age stands beside it. */
   readonly age?: boolean;
-  /** Left out of a table when it is empty in every row. */
+  /** Left out of a table if it is empty in every row. */
   readonly ifAny?: boolean;
   /** Drawn before the value, with the characters of `glyphs.ts`. */
   readonly lead?: (row: Row) => string;
@@ -115,7 +115,7 @@ export function barColumn<Row>(rows: readonly Row[], figure: (row: Row) => numbe
   return { key: 'bar', title: '', kind: 'bar', leaves: LEAVES.bar, value: (row) => figure(row) / most };
 }
 
-/** Makes a section of any row type fit a view; a row is only ever given to its own columns. */
+/** Makes a section with any row type fit a view; each row is used only with its own columns. */
 export function section<Row>(content: Section<Row>): Section<never> {
   return content as unknown as Section<never>;
 }

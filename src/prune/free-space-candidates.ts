@@ -127,7 +127,10 @@ export const systemIdsOf = (
   systemsByPath: SystemsByPath,
 ): string[] => filesOf(entry, decision).flatMap(({ path }) => systemsByPath.get(path)?.id ?? []);
 
-/** Whether the snapshot is external, and it is not known what its deletion frees, or whether there is space for its merge. */
+/**
+ * Whether the snapshot is external, and it is unknown how much its deletion frees or whether there is space for its
+ * merge.
+ */
 export const isUnmeasurable = (
   { isMeasured, expected }: Entry,
   { snapshot }: Decision<PruneCandidate>,

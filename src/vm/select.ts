@@ -25,7 +25,10 @@ export interface Target {
 
 export interface Targets {
   readonly targets: readonly Target[];
-  /** Whether the selection is one VM named exactly. Such a name is consent, and results do not repeat the VM's name. */
+  /**
+   * Whether the selection is one VM named exactly. Naming a VM exactly counts as confirmation, and results do not
+   * repeat its name.
+   */
   readonly single: boolean;
 }
 

@@ -26,9 +26,9 @@ export const Fix = z.object({
   /** What is assumed; null: nothing. */
   assumed: z.nullable(z.string()),
   commands: z.array(z.string()),
-  /** The file with what it takes away. */
+  /** The file in which it saves what it takes away. */
   backup: z.nullable(z.string()),
-  /** `not needed`: it was so no longer when its turn came. */
+  /** `not needed`: the problem no longer existed when the step was due. */
   outcome: z.enum(['planned', 'done', 'failed', 'not needed', 'not reached']),
   error: z.nullable(z.object(FAILURE)),
 });
@@ -37,8 +37,8 @@ export const check = versioned({
   domains: z.array(
     z.extend(DomainResult, {
       /**
-       * Whether a snapshot can be taken while it runs, and while it is off, and as it is now an external one; null: not
-       * known now.
+       * Whether a snapshot can be taken while the VM runs, and while it is off, and whether an external one can be
+       * taken now; null: unknown now.
        */
       snapshots: z.object({
         running: z.nullable(z.boolean()),
@@ -46,7 +46,7 @@ export const check = versioned({
         external: z.nullable(z.boolean()),
       }),
       findings: z.array(CheckFinding),
-      /** What `--fix` did; the findings are those that are left then. */
+      /** What `--fix` did; the findings are those that remain afterwards. */
       fixes: z.array(Fix),
     }),
   ),

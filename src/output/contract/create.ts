@@ -9,7 +9,7 @@ export const create = versioned({
     z.extend(DomainResult, {
       snapshot: z.nullable(Snapshot),
       pruned: z.array(PruneDecision),
-      /** Of what was pruned. */
+      /** The deletions of the prune. */
       leftovers: Leftovers,
       ...FREED,
     }),

@@ -10,7 +10,7 @@ export const deletion = versioned({
       deleted: z.array(z.string()),
       leftovers: Leftovers,
       failed: z.array(z.object({ name: z.string(), ...FAILURE })),
-      /** Names that only others of the VMs have. */
+      /** Names that only other VMs have. */
       skipped: z.array(z.string()),
       ...FREED,
     }),

@@ -18,10 +18,10 @@ const Disk = z.object({
   target: z.string(),
   device: z.string(),
   source: z.nullable(z.string()),
-  /** What the VM's XML says the format is; null when it names none. */
+  /** The format in the VM's XML; null if it names none. */
   driver: z.nullable(z.string()),
   takesPart: z.boolean(),
-  /** The active image first; null when it could not be looked at, and `problem` says why. */
+  /** The image in use first; null if it could not be inspected, and `problem` says why. */
   chain: z.nullable(z.array(ImageLink)),
   problem: z.nullable(z.string()),
   snapshots: z.array(ImageSnapshot),
@@ -46,12 +46,12 @@ export const infoSnapshot = versioned({
     freesClusterBytes: COST.freesClusterBytes,
     holdsBytes: COST.holdsBytes,
     changedBytes: COST.changedBytes,
-    /** Of these figures, as of `space`. */
+    /** Whether these figures are estimates, as in `space`. */
     approximate: z.boolean(),
     /** Why the figures are null. */
     problem: z.nullable(z.string()),
     memory: z.object({ location: z.string(), file: z.nullable(z.string()) }),
-    /** `copies`: how often the image holds the snapshot; 1 is right, null when it could not be looked at. */
+    /** `copies`: how often the image holds the snapshot; 1 is right, null if it could not be inspected. */
     disks: z.array(
       z.extend(SnapshotDisk, {
         /** The file that holds the state: of an external one what its overlay, the `source`, lies on. */

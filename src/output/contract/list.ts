@@ -5,15 +5,15 @@ import { DomainName, FAILURE, Snapshot, versioned } from './members.ts';
 
 const Domain = z.object({
   name: z.string(),
-  /** null when there is no such VM; then `errors` says so, and the name is the word of the command line. */
+  /** null if there is no such VM; then `errors` says so, and the name is the word from the command line. */
   uuid: z.nullable(z.string()),
-  /** null when the VM could not be read. */
+  /** null if the VM could not be read. */
   state: z.nullable(z.string()),
   current: z.nullable(z.string()),
   snapshots: z.array(Snapshot),
   /** Why the VM, or some of its snapshots, could not be read. */
   errors: z.array(z.object(FAILURE)),
-  /** Snapshots that libvirt lists and that could not be read. */
+  /** Snapshots that libvirt lists but that could not be read. */
   failed: z.array(z.object({ name: z.string(), ...FAILURE })),
 });
 

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 
-/** What several documents have in common. */
+/** Parts that several documents have. */
 
 export const Bytes = z.int().check(z.nonnegative());
 export const Time = z.iso.datetime({ offset: true });
@@ -26,11 +26,11 @@ export const Snapshot = z.object({
   /** Whether it is protected from prune and delete. */
   held: z.boolean(),
   description: z.nullable(z.string()),
-  /** Guest memory inside the images; null when they were not looked at. */
+  /** Guest memory inside the images; null if they were not inspected. */
   vmStateBytes: z.nullable(Bytes),
   /** Guest memory inside the images or in a file of its own; null when nobody looked. */
   memoryBytes: z.nullable(Bytes),
-  /** With `--space` only: what deleting it alone gives back to the host; null when not known. */
+  /** With `--space` only: what deleting only this snapshot gives back to the host; null if unknown. */
   freesBytes: z.optional(z.nullable(Bytes)),
   disks: z.array(SnapshotDisk),
 });
@@ -39,27 +39,27 @@ export const DomainName = z.object({ name: z.string(), uuid: z.string(), state: 
 
 export const FAILURE = {
   code: z.string(),
-  /** On one line, whatever it is about. */
+  /** The whole message on one line. */
   message: z.string(),
   hint: z.nullable(z.string()),
   /** The first of the commands. */
   command: z.nullable(z.string()),
-  /** What it is about, each with what to do: one at least. */
+  /** The findings, each with what to do; at least one. */
   findings: z.array(
     z.object({ message: z.string(), hint: z.nullable(z.string()), commands: z.array(z.string()) }),
   ),
 };
 
-/** What came of one of several VMs. */
+/** The result for one of several VMs. */
 export const DomainResult = z.object({
   name: z.string(),
-  /** null when there is no such VM; then the name is the word of the command line. */
+  /** null if there is no such VM; then the name is the word from the command line. */
   uuid: z.nullable(z.string()),
-  /** null when the VM could not be read. */
+  /** null if the VM could not be read. */
   state: z.nullable(z.string()),
   /**
-   * `planned`: a dry run found nothing against it; `skipped`: not suited, and not called by its name; `not reached`: the
-   * run was ended before it was through with it.
+   * `planned`: a dry run found no obstacle; `skipped`: unsupported, and not named explicitly; `not reached`: the run
+   * ended before it had finished this VM.
    */
   outcome: z.enum(['done', 'planned', 'failed', 'skipped', 'not reached']),
   /** Why it failed or was skipped. */

@@ -3,15 +3,15 @@ import { Bytes, DomainName, FAILURE, versioned } from './members.ts';
 
 /** `space`. */
 
-/** Bytes of the host, but for `freesClusterBytes`: whole clusters of the image; null when not known. */
+/** Bytes on the host, except `freesClusterBytes`, which are whole clusters of the image; null if unknown. */
 export const COST = {
-  /** What deleting it alone gives back. */
+  /** What deleting only this snapshot gives back. */
   freesBytes: z.nullable(Bytes),
   freesClusterBytes: z.nullable(Bytes),
-  /** All that it refers to. */
+  /** Everything that it refers to. */
   holdsBytes: z.nullable(Bytes),
   vmStateBytes: z.nullable(Bytes),
-  /** Since its parent. */
+  /** The difference from its parent. */
   changedBytes: z.nullable(Bytes),
 };
 
@@ -23,8 +23,8 @@ export const space = versioned({
           name: z.string(),
           ...COST,
           /**
-           * The VM runs, and QEMU has not written all that it knows; or it is external, and depends on how QEMU merges
-           * its overlay.
+           * The VM runs, and QEMU has not written all its metadata; or the snapshot is external, and the figures depend
+           * on how QEMU merges its overlay.
            */
           approximate: z.boolean(),
           disks: z.array(
