@@ -76,7 +76,7 @@ test('a snapshot is deleted in it only while the VM runs: virsh leaves half of i
   const refusal = await refused('delete', 'web-1', 's1');
   expect([refusal.exitCode, refusal.message]).toEqual([
     5,
-    expect.stringContaining('in the other disks only'),
+    expect.stringContaining('only from the other disks'),
   ]);
   expect(fingerprint(vm)).toEqual(before);
   pasteOk(refusal.command);

@@ -487,7 +487,7 @@ describe('--xml', () => {
     const described = (xmls[0] ?? '').replace('</name>', '</name><description>new</description>');
     const again = await kvmsnap(['create', 'web-1', '--redefine', '--xml', file(described), '--json'], state);
     expect(fitting('create', JSON.parse(again.stdout)).domains[0]?.snapshot?.children).toEqual(['s2']);
-    const [, kept = ''] = /is kept in (\S+)/.exec(again.stderr) ?? [];
+    const [, kept = ''] = /is saved in (\S+)/.exec(again.stderr) ?? [];
     expect(readFileSync(kept, 'utf8').trim()).toBe((xmls[0] ?? '').trim());
     expect(snapshotXml(vm, 's1')).toContain('<description>new</description>');
     expect(currentSnapshot(vm)).toBe('s1');

@@ -37,7 +37,7 @@ hazard(38, 'one overlay more than libvirt can start, VM off', async () => {
   destroy(vm);
   const { words } = await refusesAll(vm, 'create-as', 'web-1', 's', '--disk-only', '--force');
   expect(await fail(5, 'create', 'web-1', '--label', 'n', '--keep-last', '400', '--external')).toContain(
-    `no VM with more than ${MOST} overlays`,
+    `cannot start a VM with more than ${MOST} overlays`,
   );
 
   take(vm, 's1', '--disk-only');
