@@ -1,4 +1,5 @@
-import type { DomainName, ListedVm } from '../libvirt/domains.ts';
+import type { ListedVm } from '../libvirt/domains.ts';
+import type { DomainName } from '../libvirt/resolve.ts';
 import { namedFiles } from '../model/domain-files.ts';
 import { chainOf, type Images } from '../model/image.ts';
 import { inText } from '../model/text.ts';

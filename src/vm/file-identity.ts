@@ -1,8 +1,11 @@
 import { resolve } from 'node:path';
 import type { HostFiles } from '../host/files.ts';
-import type { FileKey } from './same-files.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 
 /** Finds out which file a path names on this host. Two paths may name one file, because of a link, a mount or `..`. */
+
+/** The identity of a file: equal for two paths to the same file. */
+export type FileKey = (path: string) => string;
 
 /**
  * Asks the file system which files these absolute paths name. A file is identified by its device and inode, a block
@@ -26,4 +29,27 @@ async function keyOf(files: HostFiles, path: string): Promise<string> {
   } catch {
     return resolve(path);
   }
+}
+
+/**
+ * The same snapshots, in which each file that is also among `known` (the paths that the VM uses now) has that path.
+ * Afterwards paths can be compared as text. The spelling in the stored definition, which libvirt uses, stays in
+ * `spelled`.
+ */
+export function callAlike<T extends Snapshot>(
+  snapshots: readonly T[],
+  known: readonly string[],
+  key: FileKey,
+): T[] {
+  const names = new Map(known.toReversed().map((path) => [key(path), path]));
+  const rename = <D extends { readonly source: string | null }>(disk: D): D => {
+    const { source } = disk;
+    const name = source === null ? undefined : names.get(key(source));
+    return name === undefined || name === source ? disk : { ...disk, source: name, spelled: source };
+  };
+  return snapshots.map((snapshot) => ({
+    ...snapshot,
+    disks: snapshot.disks.map(rename),
+    definedDisks: snapshot.definedDisks.map(rename),
+  }));
 }

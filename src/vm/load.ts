@@ -1,5 +1,6 @@
 import { combineFailures, KvmsnapError } from '../errors.ts';
-import { type DomainName, type DomainReading, readByUuid, readDomain } from '../libvirt/domains.ts';
+import { type DomainReading, readByUuid, readDomain } from '../libvirt/domains.ts';
+import type { DomainName } from '../libvirt/resolve.ts';
 import { dumpCommand, readSnapshots, type SnapshotsRead, type UnreadSnapshot } from '../libvirt/snapshots.ts';
 import { isSaving, takesPart } from '../model/domain.ts';
 import { namedFiles } from '../model/domain-files.ts';
@@ -11,10 +12,9 @@ import { internalDisks, type Snapshot } from '../model/snapshot.ts';
 import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote, readImages } from './disks.ts';
-import { identifyFiles } from './file-identity.ts';
+import { callAlike, identifyFiles } from './file-identity.ts';
 import { lookForMovedFiles } from './find-moved-files.ts';
 import { readAgainWhile } from './read-again.ts';
-import { callAlike } from './same-files.ts';
 
 /** A VM with what libvirt and its disks tell about it. */
 export interface Vm extends DomainReading {

@@ -1,5 +1,6 @@
 import { KvmsnapError, type Meant } from '../errors.ts';
-import { type DomainName, listDomains, readSnapshotNames } from '../libvirt/domains.ts';
+import { listDomains, readSnapshotNames } from '../libvirt/domains.ts';
+import type { DomainName } from '../libvirt/resolve.ts';
 import { isPattern, matcher } from '../model/selection.ts';
 import { allInText, inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';

@@ -1,13 +1,12 @@
 import { KvmsnapError } from '../errors.ts';
 import {
-  type DomainName,
   type DomainReading,
   explainMissing,
   listDomains,
   readDomain,
   readDomains,
-  sessionHint,
 } from '../libvirt/domains.ts';
+import { type DomainName, sessionHint } from '../libvirt/resolve.ts';
 import type { SnapshotsRead } from '../libvirt/snapshots.ts';
 import { nearest } from '../model/names.ts';
 import { isPattern, type Selected, type Selection, selectDomains } from '../model/selection.ts';

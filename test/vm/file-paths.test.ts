@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { callAlike } from '../../src/vm/same-files.ts';
+import { callAlike } from '../../src/vm/file-identity.ts';
 import { snapshot } from '../model.ts';
 
 /** A host on which /link/... leads to /vm/... */
