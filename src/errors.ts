@@ -49,7 +49,7 @@ export interface Meant {
   readonly command?: string;
   /** All of its arguments that are no options. */
   readonly operands: readonly string[];
-  /** Put behind the command. */
+  /** Options that are added after the command. */
   readonly options?: readonly string[];
   /** Left out, with their values: long names, such as `--set`. */
   readonly without?: readonly string[];
@@ -60,7 +60,7 @@ export interface FailureDetails {
   hint?: string | undefined;
   /** The command that fixes it, ready to paste. */
   command?: string | undefined;
-  /** The line that was meant, where whoever fails does not know the line as typed. */
+  /** The line that was meant, if the code that fails does not know the line as typed. */
   meant?: Meant | undefined;
   /** Whether the action does not support this kind of VM, so that a run over many VMs skips it. */
   unsupported?: boolean | undefined;

@@ -73,7 +73,7 @@ const DATA: readonly Column<Row>[] = [
   },
 ];
 
-/** The findings of all VMs, each with its fix beneath it. */
+/** The findings about all VMs, each with its fix below it. */
 export const findingsSection = (rows: readonly Row[]): Section<never> =>
   section({ columns: [VM, LEVEL, RULE, FINDING], rows, beneath: fixLines });
 

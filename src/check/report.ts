@@ -132,7 +132,7 @@ function badFindings(
   return new KvmsnapError('check', `${countsOf(bad, ['error', 'warning'])}${what} on ${where}`, fix);
 }
 
-/** The last line on a terminal where nothing is bad. */
+/** The last line on a terminal if there are no problems. */
 const goodLine = (rows: readonly Row[], of: number): string =>
   [`${counted(of, 'VM')} checked: no errors, no warnings`, countsOf(rows, ['information'])]
     .filter((text) => text !== '')

@@ -1,7 +1,7 @@
 import { ageSeconds, parseSpan, saysMonthsByM } from '../model/span.ts';
 import { unfit } from './values.ts';
 
-/** Ages as values of options; apart from the other values, which every run loads. */
+/** Ages as values of options, in a file of their own because every run loads the other values. */
 
 /** An age as it was typed, and in seconds. */
 export interface Age {

@@ -16,6 +16,6 @@ export const patternArgument = () =>
 /** Any number of VMs; `help` says what happens if none is given. */
 export const vmsArgument = (help: string) => new MeantArgument('[vms...]', 'vm', help);
 
-/** It is missing where `VM/NAME` stands in the VM's place. */
+/** It is missing if `VM/NAME` is given instead of the VM. */
 export const snapshotArgument = () =>
   new MeantArgument('[name]', 'snapshot', 'name of the snapshot; VM/NAME stands for both', { needed: true });

@@ -30,7 +30,10 @@ function checkReadOnly(verb: Verb): void {
   });
 }
 
-/** Throws `usage` for an argument that must be given. `VM/NAME`, as the first word or the value of an option, stands for two. */
+/**
+ * Throws `usage` for a missing argument. `VM/NAME`, as the first word or the value of an option, stands for two
+ * arguments.
+ */
 function checkMissing(verb: Verb): void {
   const { args: given, registeredArguments: known, options } = verb;
   const values: Readonly<Record<string, unknown>> = verb.opts();

@@ -3,16 +3,16 @@ import { commandLine } from '../model/quote.ts';
 import type { AnyCommand } from './commander.ts';
 import { type KnownOption, type Part, partsOf } from './parts.ts';
 
-/** A command line as typed: its command and what stands around it, and the same line with other words, to paste. */
+/** A command line as typed, split at its command; and the same line with other words, to paste. */
 
 export interface Line {
-  /** What stands before the command: global options. */
+  /** The words before the command: global options. */
   readonly head: readonly string[];
   readonly command: string;
   readonly rest: readonly string[];
 }
 
-/** Takes the words apart at the command; null where there is none, or where the program's help is asked for before it. */
+/** Splits the words at the command; null if there is none, or if the help of the program is requested before it. */
 export function splitLine(program: AnyCommand, words: readonly string[]): Line | null {
   const parts = partsOf(optionsOf(program, null), words);
   const at = parts.findIndex(({ kind }) => kind !== 'options');
@@ -26,7 +26,7 @@ export function splitLine(program: AnyCommand, words: readonly string[]): Line |
 export const asksForHelp = (part: Part): boolean =>
   part.kind === 'options' && part.uses.some(([option]) => option.long === '--help');
 
-/** The options that may stand with a command; null: the global ones alone. */
+/** The options that may stand with a command; null: only the global ones. */
 export const optionsOf = (program: AnyCommand, command: AnyCommand | null): readonly KnownOption[] => [
   ...(command?.options ?? []),
   ...program.createHelp().visibleOptions(program),
@@ -39,11 +39,11 @@ export const shownCommands = (program: AnyCommand): readonly AnyCommand[] =>
 /** A command's name and its aliases. */
 export const namesOf = (command: AnyCommand): string[] => [command.name(), ...command.aliases()];
 
-/** The command of that name or alias, also one that is not for users. */
+/** The command with that name or alias, even if it is hidden. */
 export const commandCalled = (program: AnyCommand, word: string): AnyCommand | null =>
   program.commands.find((each) => namesOf(each).includes(word)) ?? null;
 
-/** Operands behind a `--`, where one of them would be taken for an option. */
+/** The operands, after a `--` if one of them looks like an option. */
 export const afterDashes = (operands: readonly string[]): readonly string[] =>
   operands.some((word) => word.startsWith('-')) ? ['--', ...operands] : operands;
 
@@ -64,7 +64,7 @@ export function retyped(program: AnyCommand, words: readonly string[], meant: Me
   ]);
 }
 
-/** The failure with the line that it says was meant. */
+/** The failure with the line that was probably meant. */
 export function withMeantLine(
   program: AnyCommand,
   words: readonly string[],
@@ -74,7 +74,7 @@ export function withMeantLine(
   return new KvmsnapError(code, message, { hint, cause, command: retyped(program, words, meant) });
 }
 
-/** Other operands in the places of those that were typed. */
+/** Replaces the operands that were typed by others. */
 function withOperands(parts: readonly Part[], operands: readonly string[]): string[] {
   const options = parts.filter(({ kind }) => kind === 'options');
   if (operands.some((word) => word.startsWith('-')))

@@ -3,8 +3,8 @@ import { type AnyCommand, Argument, Option } from './commander.ts';
 /** Arguments and options that declare what their words stand for, so that a shell can complete them. */
 
 /**
- * What a word of the command line stands for. A `vm` is a name or UUID, and where several may be given a pattern too; a
- * `name` is a new one; a `label` is one in use, or a new one; `text` is anything, the empty one too.
+ * What a word of the command line stands for. A `vm` is a name or UUID, or a pattern if several are possible; a `name`
+ * is a new name; a `label` is one in use or a new one; `text` is any text, even an empty one.
  */
 export type Meaning =
   | 'vm'
@@ -21,7 +21,10 @@ export type Meaning =
 /** An argument; `takes` says what it stands for. */
 export class MeantArgument<Usage extends string> extends Argument<Usage> {
   readonly takes: Meaning;
-  /** It must be given, unless the first word is `VM/NAME` and so stands for two arguments; commander must not ask for it. */
+  /**
+   * Whether it is required, unless the first word is `VM/NAME` and stands for two arguments; commander itself must not
+   * require it.
+   */
   readonly needed: boolean;
 
   constructor(usage: Usage, takes: Meaning, help: string, { needed = false } = {}) {
@@ -31,7 +34,7 @@ export class MeantArgument<Usage extends string> extends Argument<Usage> {
   }
 }
 
-/** Whether it must be given, as help shows it. */
+/** Whether it is required, as help shows it. */
 export const isNeeded = (argument: AnyCommand['registeredArguments'][number]): boolean =>
   argument.required || (argument instanceof MeantArgument && argument.needed);
 

@@ -1,19 +1,19 @@
 import { Option } from './commander.ts';
 import type { KnownOption } from './parts.ts';
 
-/** Words of virsh, and of everyday speech, for what kvmsnap calls by another name. */
+/** Words of virsh and of everyday language for things that have another name in kvmsnap. */
 
 export interface OtherWord {
-  /** What it is here, by the number of its operands: none, one, ..., and the last for all that are more. */
+  /** The meaning by the number of operands: none, one, ...; the last entry is for all larger numbers. */
   readonly means: readonly (readonly string[])[];
   /**
-   * Taken as if it had been typed so: virsh's own name for the very same thing, or a word for looking only. Any other is
-   * answered with the command to paste.
+   * Accepted as if kvmsnap's word had been typed: virsh's own name for the same thing, or a word for a command that
+   * changes nothing. Any other word is answered with the command to paste.
    */
   readonly taken: boolean;
-  /** Where the operands of virsh's command go: an option for the one in that place; null and later ones: as they are. */
+  /** The options that take the operands of virsh's command, by place; null, and later operands: they stay operands. */
   readonly operands?: readonly (string | null)[];
-  /** An operand that virsh's command has no word for. */
+  /** An operand that virsh's command does not have. */
   readonly more?: string;
 }
 
@@ -40,7 +40,7 @@ export const VIRSH_COMMANDS: ReadonlyMap<string, OtherWord> = new Map([
   ['snapshot-revert', taken(['revert'])],
 ]);
 
-/** What people say. Not among it: what means something else in virsh, such as `destroy`. */
+/** Words of everyday language, without those that mean something else in virsh, such as `destroy`. */
 export const EVERYDAY_WORDS: ReadonlyMap<string, OtherWord> = new Map([
   ...all('version', taken(['--version'])),
   ...all('snapshots history log vms domains overview', taken(['list'])),
@@ -59,10 +59,10 @@ export const EVERYDAY_WORDS: ReadonlyMap<string, OtherWord> = new Map([
   ...all('fix repair', told(['check', '--fix'])),
 ]);
 
-/** An option of virsh, and what stands in its place: the VM or the snapshot as an operand, or other words. */
+/** An option of virsh and its replacement: the VM or the snapshot as an operand, or other words. */
 export interface VirshOption {
   readonly option: KnownOption;
-  /** Words: the last one is followed by the value, where there is one. */
+  /** Words; the value, if there is one, follows the last word. */
   readonly becomes: 'vm' | 'snapshot' | readonly string[];
 }
 
@@ -71,12 +71,12 @@ const option = (flags: string, becomes: VirshOption['becomes']): VirshOption => 
   becomes,
 });
 
-/** An option that belongs to another command of ours, which takes the same operands. */
+/** An option that belongs to another command of kvmsnap with the same operands. */
 export const MISPLACED: ReadonlyMap<string, readonly [flag: string, belongsTo: string]> = new Map([
   ['create', ['--name', 'create-as']],
 ]);
 
-/** The options of virsh that a command has under another name, or that say what is so here anyway. */
+/** The options of virsh that have another name in a command, or that have no effect in kvmsnap. */
 export function virshOptionsOf(command: string): readonly VirshOption[] {
   const domain = option('--domain <vm>', 'vm');
   const snapshot = option('--snapshotname <name>', 'snapshot');

@@ -1,20 +1,23 @@
 import type { AnyCommand } from './commander.ts';
 
-/** The words of a command line, taken apart as commander does: which are options, and which are operands. */
+/** Splits the words of a command line into options and operands, as commander does. */
 
 export type KnownOption = AnyCommand['options'][number];
 
 export type Part =
   | { readonly kind: 'operand'; readonly words: readonly [string] }
-  /** The options of one word, and their values; the value of the last may be a word of its own. Empty: none is known. */
+  /**
+   * The options in one word with their values; the value of the last one may be the next word. Empty: no option is
+   * known.
+   */
   | { readonly kind: 'options'; readonly words: readonly string[]; readonly uses: readonly OptionUse[] }
-  /** `--`: what comes behind it are operands. */
+  /** `--`: all words after it are operands. */
   | { readonly kind: 'end'; readonly words: readonly ['--'] };
 
-/** An option and its value; null: it has none. */
+/** An option and its value; null: no value. */
 export type OptionUse = readonly [option: KnownOption, value: string | null];
 
-/** All parts, in their order. An option that is none of `options` is taken for one without a value. */
+/** All parts in their order. An unknown option is assumed to have no value. */
 export function partsOf(options: readonly KnownOption[], words: readonly string[]): Part[] {
   const parts: Part[] = [];
   const rest = [...words];
@@ -29,7 +32,7 @@ export function partsOf(options: readonly KnownOption[], words: readonly string[
 
 const operand = (word: string): Part => ({ kind: 'operand', words: [word] });
 
-/** Takes the value out of `rest` where the word has none. */
+/** Takes the value from `rest` if the word contains none. */
 function optionsPart(options: readonly KnownOption[], word: string, rest: string[]): Part {
   const uses = optionsIn(options, word);
   const last = uses.at(-1);
@@ -57,6 +60,6 @@ function optionsIn(options: readonly KnownOption[], word: string): OptionUse[] {
   return found;
 }
 
-/** Whether a word may be an option of virsh that is called otherwise here (other-words.ts, which most lines do not need). */
+/** Whether a word may be an option of virsh with another name in kvmsnap (other-words.ts, which most lines do not need). */
 export const isVirshOption = (word: string): boolean =>
   /^--(domain|snapshotname|name|xmlfile|parent|metadata|topological)(=|$)/.test(word);

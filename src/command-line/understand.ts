@@ -16,11 +16,12 @@ import { EVERYDAY_WORDS, MISPLACED, type OtherWord, VIRSH_COMMANDS, virshOptions
 import { type Part, partsOf } from './parts.ts';
 
 /**
- * A command line in the words of virsh, or in those of everyday speech -> the same in kvmsnap's own. What only looks, and
- * virsh's names for the very same thing, are taken; anything else is answered with the command that was probably meant.
+ * Translates a command line with words of virsh or of everyday language into kvmsnap's own words. Words for commands
+ * that change nothing, and virsh's names for the same thing, are accepted; any other unknown word is answered with the
+ * command that was probably meant.
  */
 
-/** Throws `usage` with the line for the command that has the option. */
+/** Throws `usage` with a line that uses the command which has the option. */
 function refuseMisplaced(program: AnyCommand, line: Line): void {
   const [flag, command] = MISPLACED.get(line.command) ?? [];
   if (!flag || !command) return;
@@ -33,7 +34,7 @@ function refuseMisplaced(program: AnyCommand, line: Line): void {
   });
 }
 
-/** The words for commander. Throws `usage` for a command that there is not, with the line to paste. */
+/** The words for commander. Throws `usage` for an unknown command, with the line to paste. */
 export function understand(program: AnyCommand, words: readonly string[]): readonly string[] {
   const line = splitLine(program, words);
   if (!line) return words;
@@ -47,12 +48,12 @@ export function understand(program: AnyCommand, words: readonly string[]): reado
   return translate(program, line, isHelp ? { means: other.means } : other);
 }
 
-/** The command that is meant by a word for which there is none; null: there is such a command, or nothing is near. */
+/** The command that an unknown word probably means; null if the command exists or no command is similar. */
 export function commandFor(word: string): string | null {
   return otherWord(word)?.means.at(-1)?.[0] ?? null;
 }
 
-/** The `usage` for the first operand of a line, which is no command, with the command that was meant as far as that shows. */
+/** The `usage` failure for an unknown command, with the command that was probably meant if one is similar. */
 export function unknownCommand(program: AnyCommand, words: readonly string[]): KvmsnapError {
   const line = splitLine(program, words);
   const word = line?.command ?? words[0] ?? '';
@@ -73,7 +74,7 @@ interface Suggestion {
   readonly words: readonly string[];
 }
 
-/** What an unknown command and its arguments probably meant; null: nothing is near. */
+/** What an unknown command with its arguments probably meant; null if nothing is similar. */
 function meantBy(program: AnyCommand, line: Line): Suggestion | null {
   const known = otherWord(line.command);
   const inner = behindPrefix(program, line);
@@ -88,11 +89,11 @@ function meantBy(program: AnyCommand, line: Line): Suggestion | null {
   return { hint: 'did you mean', words: translate(program, line, meaningOf(program, near)) };
 }
 
-/** What a word for which there is a meaning stands for. */
+/** The meaning of a word of virsh or of everyday language. */
 const meaningOf = (program: AnyCommand, word: string): Meaning =>
   (commandCalled(program, word) ? null : otherWord(word)) ?? { means: [[word]] };
 
-/** `snapshot list VM`: a command behind a word that others have before it. */
+/** `snapshot list VM`: a command after a superfluous word. */
 function behindPrefix(program: AnyCommand, line: Line): Suggestion | null {
   if (!/^(snap|snapshot|snapshots|virsh)$/.test(line.command)) return null;
   const [command = '', ...rest] = line.rest;
@@ -104,14 +105,14 @@ function behindPrefix(program: AnyCommand, line: Line): Suggestion | null {
   };
 }
 
-/** `VM list`: the command stands behind its first argument. */
+/** `VM list`: the command stands after its first argument. */
 function commandBehind(program: AnyCommand, { head, command, rest }: Line): Suggestion | null {
   const [second = '', ...others] = rest;
   if (!shownCommands(program).some((each) => namesOf(each).includes(second))) return null;
   return { hint: 'the command comes first', words: [...head, second, command, ...others] };
 }
 
-/** A command of ours, one of virsh, and last a word of everyday speech; `snapshot-` may stand before any. */
+/** A command of kvmsnap, of virsh, or a word of everyday language, in this order; `snapshot-` may stand before each. */
 function nearestWord(program: AnyCommand, word: string): string | null {
   const own = shownCommands(program).flatMap(namesOf);
   const short = word.replace(/^snapshot-/, '');
@@ -126,7 +127,7 @@ function nearestWord(program: AnyCommand, word: string): string | null {
 
 type Meaning = Pick<OtherWord, 'means' | 'operands' | 'more'>;
 
-/** The words of a line in their new meaning; what needs no change stays where it is. */
+/** The words of a line with their new meaning; words that need no change keep their places. */
 function translate(
   program: AnyCommand,
   line: Line,
@@ -169,7 +170,7 @@ function readVirshOptions(parts: readonly Part[], virshOptions: ReturnType<typeo
   return { ...read, isChanged };
 }
 
-/** virsh gives each operand the first place that no option has taken; a snapshot without a VM is none. */
+/** As in virsh, each operand fills the first place that no option has filled; a snapshot without a VM is not accepted. */
 function inOrder(
   vms: readonly string[],
   snapshots: readonly string[],

@@ -45,7 +45,7 @@ const canInsert = (text: string, current: string): boolean =>
 async function namesAt(ctx: Context, wantedNames: WantedNames, shell: Shell): Promise<Candidate[]> {
   try {
     const virsh = ctx.connect(wantedNames.uri ?? ctx.settings.connect, READ_LIMIT_SECONDS);
-    // bash shows nothing beside a word
+    // bash shows no descriptions
     return nameCandidates(wantedNames, await findNames(virsh, wantedNames, shell !== 'bash'));
   } catch {
     return [];

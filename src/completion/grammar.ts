@@ -27,7 +27,7 @@ export type Completion =
 /** A request for names that libvirt knows, and which of them are possible at the cursor. */
 export interface WantedNames {
   readonly what: 'vm' | 'snapshot' | 'label';
-  /** The words of the line that mean the VMs of these snapshots; of labels none means all. */
+  /** The words of the line that name the VMs of these snapshots; for labels, no word means all VMs. */
   readonly vms: readonly string[];
   /** The URI on the line; null if there is none. */
   readonly uri: string | null;
@@ -58,7 +58,7 @@ export function completionOf(program: AnyCommand, words: readonly string[], curr
   return atPlace(line, places[index], { before: '', given, dash: ended ? 'fine' : 'later' });
 }
 
-/** Of the names that were found, each with what is shown beside it, those that can be typed at this place and mean what they say. */
+/** Those of the found names, with their descriptions, that can be typed at this place and are not misunderstood. */
 export function nameCandidates(
   { asPattern, place }: WantedNames,
   names: ReadonlyMap<string, string>,

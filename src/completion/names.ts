@@ -6,10 +6,13 @@ import { labelOf } from '../model/labels.ts';
 import { localTime, visible } from '../output/format.ts';
 import type { WantedNames } from './grammar.ts';
 
-/** The names that may stand at the cursor, as libvirt has them, each with what a shell may show beside it. */
+/** The names that are possible at the cursor, as libvirt has them, each with a description that a shell may show. */
 export type FoundNames = ReadonlyMap<string, string>;
 
-/** Reads them. `explained`: with the time and the description of snapshots. Throws as the readings of libvirt do. */
+/**
+ * Reads the names. `explained`: with the time and the description of snapshots. Throws the failures of reading from
+ * libvirt.
+ */
 export async function findNames(
   virsh: Virsh,
   { what, vms }: Pick<WantedNames, 'what' | 'vms'>,

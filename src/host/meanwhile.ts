@@ -1,6 +1,6 @@
 /**
- * Waits for a reading that was just begun, and loads meanwhile the modules that are needed after it: virsh takes about as long
- * as Node.js does for them. Throws what the reading throws.
+ * Waits for a read that has just begun, and meanwhile loads the modules that are needed afterwards: virsh takes about
+ * as long as Node.js does for them. Throws what the reading throws.
  */
 export async function loadMeanwhile<Reading, Modules>(
   reading: Promise<Reading>,

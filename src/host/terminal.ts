@@ -10,7 +10,10 @@ export interface Terminal {
   /** Where data is shown; decides borders, colors, truncation and times. */
   readonly out: Screen;
   readonly err: Screen;
-  /** stdout and stderr go to the same terminal, file or pipe: what stands in a table need not be told beside it. */
+  /**
+   * Whether stdout and stderr go to the same terminal, file or pipe, so that facts in a table need not be repeated as
+   * messages.
+   */
   readonly isOneStream: boolean;
   /** Prints data to stdout. */
   print(text: string): void;
@@ -25,7 +28,7 @@ export interface Terminal {
    * if the terminal cannot be opened, `interrupted` after Ctrl-C, and the reason of `stop` if that is aborted.
    */
   ask(question: string, stop: AbortSignal): Promise<boolean>;
-  /** Asks the same way for a line of text; '' where none is typed. */
+  /** Asks for a line of text in the same way; '' if nothing is typed. */
   askLine(question: string, stop: AbortSignal): Promise<string>;
   /** Prints what `--silent` has held back. */
   release(): void;

@@ -76,7 +76,7 @@ export async function readSnapshotNamesOf(
 const snapshotTree = (target: string): VirshCommand => ['snapshot-list', '--domain', target, '--tree'];
 
 /**
- * Reads one VM by its exact name or its UUID, in one process where that is safe, else in two. virsh takes an id
+ * Reads one VM by its exact name or its UUID, in one process if that is safe, otherwise in two. virsh takes an id
  * before a UUID before a name, so a word that could be an id or a UUID is never shown to it (hazard 1).
  */
 export async function readDomain(virsh: Virsh, word: string): Promise<DomainReading> {

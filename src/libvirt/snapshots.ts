@@ -55,7 +55,10 @@ interface Wanted {
   readonly names: readonly string[];
 }
 
-/** The snapshots that `dumpCommand` has printed; one process where they name volumes. Throws `refused` for what is no snapshot. */
+/**
+ * The snapshots from the output of `dumpCommand`; needs one process if they name volumes. Throws `refused` for other
+ * texts.
+ */
 export async function parseSnapshots(virsh: Virsh, texts: readonly string[]): Promise<SnapshotsRead> {
   const [snapshots = []] = await withStoredVolumePaths(virsh, [texts.map(createSnapshotParser())]);
   return { snapshots, unread: [] };

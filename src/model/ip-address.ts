@@ -1,4 +1,4 @@
-/** The bytes of an IPv4 or IPv6 address in hex, `7f000001`; null for what is none, such as the name of a host. */
+/** The bytes of an IPv4 or IPv6 address in hex, such as `7f000001`; null for other texts, such as a host name. */
 export function addressBytes(address: string): string | null {
   const ip = address.replace(/%.*$/, '');
   return ip.includes(':') ? bytes6(ip) : bytes4(ip);

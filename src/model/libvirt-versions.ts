@@ -38,8 +38,9 @@ export const REVERTS_EXTERNAL = 9_009_000;
 export const SAVES_BY_JOB = 10_009_000;
 
 /**
- * Between these two it may be unable to load the memory of an internal snapshot: it starts QEMU so that it waits for an incoming
- * migration, and QEMU then takes its images for closed, `is writable but does not support snapshots` (NEWS 11.4; commit 889d2ae289cd).
+ * Versions between these two may be unable to load the memory of an internal snapshot: they start QEMU so that it waits
+ * for an incoming migration, and QEMU then takes its images for closed, `is writable but does not support snapshots`
+ * (NEWS 11.4; commit 889d2ae289cd).
  */
 const BREAKS_LOADING = 11_002_000;
 const LOADS_AGAIN = 11_004_000;

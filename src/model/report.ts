@@ -17,7 +17,7 @@ export interface SnapshotReport extends Snapshot {
    * file.
    */
   readonly vmStateBytes: number | null;
-  /** Bytes of guest memory saved with it, in the images or in a file; 0 without memory; null where nobody looked. */
+  /** Bytes of guest memory saved with it, in the images or in a file; 0 without memory; null if that was not inspected. */
   readonly memoryBytes: number | null;
   /** Whether libvirt is still writing it, so that it may vanish again (hazard 25). */
   readonly underWay: boolean;

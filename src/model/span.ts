@@ -17,7 +17,7 @@ const UNITS: Readonly<Record<string, Span>> = {
   y: { hours: 0, days: 0, months: 12 },
 };
 
-/** `90min`, `14d`, `2y6mo`, `36h` -> a span (`m` alone is months); null when it is none, or empty. */
+/** `90min`, `14d`, `2y6mo`, `36h` -> a span (`m` alone means months); null if it is not a span, or empty. */
 export function parseSpan(text: string): Span | null {
   if (!/^(\d{1,6}(min|mo|[hdwmy]))+$/.test(text)) return null;
   const total = { hours: 0, days: 0, months: 0 };

@@ -1,14 +1,17 @@
 import type { Column } from './view.ts';
 
-/** How the columns of a table share the width of a terminal. Pure: what gives way, and in which order. */
+/**
+ * Decides how the columns of a table share the width of a terminal: which become narrower, and in which order. Pure
+ * functions.
+ */
 
 export const GAP = '  ';
 
-/** A column that is to be shown, and how wide its texts are, its title among them. */
+/** A column with the widths of its texts, including its title. */
 interface Measured<Row> {
   readonly column: Column<Row>;
   readonly widest: number;
-  /** Nothing stands in it, in any row. */
+  /** Whether it is empty in every row. */
   readonly isEmpty: boolean;
 }
 
@@ -19,17 +22,23 @@ interface Placed<Row> {
 
 export interface Layout<Row> {
   readonly columns: readonly Placed<Row>[];
-  /** Those whose value stands on a line of its own beneath each row. */
+  /** The columns whose values are printed on lines of their own below the rows. */
   readonly beneath: readonly Column<Row>[];
-  /** Those for which there is no room. */
+  /** The columns for which there is no room. */
   readonly leftOut: readonly Column<Row>[];
 }
 
-/** Sentences in less room than this are hard to read: rather another column is left out. Those that may be left out themselves take less. */
+/**
+ * Sentences in narrower columns than this are hard to read, so another column is left out instead. Columns that may be
+ * left out themselves can be narrower.
+ */
 const EASY_TO_READ = 24;
 const READABLE = 16;
 
-/** What is narrowed when all that may go has gone, one step after the other, and to which width. The names of snapshots come last. */
+/**
+ * The columns that become narrower after all optional columns have been left out, step by step, with their least
+ * widths. The names of snapshots are last.
+ */
 const NARROW: readonly { readonly what: Nature; readonly width: number }[] = [
   { what: 'vm', width: 16 },
   { what: 'time', width: 'YYYY-MM-DD HH:MM:SS'.length },
@@ -53,7 +62,7 @@ function natureOf<Row>({ kind, wraps, share }: Column<Row>): Nature {
 const sum = (widths: readonly number[]): number =>
   widths.reduce((all, width) => all + width, 0) + GAP.length * Math.max(0, widths.length - 1);
 
-/** Nothing gives way: as in a pipe. */
+/** The layout without a limit, as in a pipe. */
 export const unlimited = <Row>(measured: readonly Measured<Row>[]): Layout<Row> => ({
   columns: measured.map(({ column, widest }) => ({ column, width: widest })),
   beneath: [],
@@ -61,9 +70,9 @@ export const unlimited = <Row>(measured: readonly Measured<Row>[]): Layout<Row> 
 });
 
 /**
- * Fits columns into `limit`. First sentences wrap; then columns without any content go, paths get lines of their own, and
- * columns are left out by their number; then times, sentences and names wrap in this order. Where even that is not enough,
- * the table is wider than the terminal: no number is broken.
+ * Fits columns into `limit`. First sentences are wrapped; then empty columns are left out, paths get lines of their
+ * own, and columns are left out by their number; then times, sentences and names are wrapped in this order. If even
+ * that is not enough, the table is wider than the terminal, because numbers are never broken.
  */
 export function layOut<Row>(measured: readonly Measured<Row>[], limit: number): Layout<Row> {
   const shared = measured.map((each) => ({
@@ -92,7 +101,7 @@ const isIdle = <Row>({ column, isEmpty }: Measured<Row>): boolean => isEmpty && 
 
 const isPath = <Row>({ column }: Measured<Row>): boolean => column.ownLine ?? false;
 
-/** The one with the smallest number; undefined where all have to stay. */
+/** The column with the smallest number; undefined if all must stay. */
 function nextToGo<Row>(shown: readonly Measured<Row>[]): Measured<Row> | undefined {
   const [first] = shown
     .filter(({ column }) => column.leaves !== undefined)
@@ -103,7 +112,7 @@ function nextToGo<Row>(shown: readonly Measured<Row>[]): Measured<Row> | undefin
 const leastOf = <Row>({ column, widest }: Measured<Row>): number =>
   column.wraps ? Math.min(widest, column.leaves === undefined ? EASY_TO_READ : READABLE) : widest;
 
-/** The least widths, narrowed further as far as it is needed. */
+/** The least widths, reduced further as far as necessary. */
 function narrow<Row>(shown: readonly Measured<Row>[], limit: number): number[] {
   const widths = shown.map(leastOf);
   for (const { what, width } of NARROW) {
@@ -111,14 +120,14 @@ function narrow<Row>(shown: readonly Measured<Row>[], limit: number): number[] {
       const over = sum(widths) - limit;
       const is = widths[i] ?? 0;
       if (over <= 0 || natureOf(column) !== what) return;
-      // a time is broken between its parts only
+      // a time is broken only between its parts
       widths[i] = Math.min(is, what === 'time' ? width : Math.max(width, is - over));
     });
   }
   return widths;
 }
 
-/** What room is left goes to the sentences, the shortest of them first. */
+/** Gives the remaining room to the sentences, the shortest first. */
 function widen<Row>(
   shown: readonly Measured<Row>[],
   widths: readonly number[],
@@ -136,11 +145,11 @@ function widen<Row>(
   return shown.map(({ column }, i) => ({ column, width: wide[i] ?? 1 }));
 }
 
-/** How much room a sentence that has to stay gets from the names beside it, and what these keep. */
+/** How much room a required sentence gets from the columns with names, and how much these keep. */
 const COMFORTABLE = 40;
 const SHORT_NAME = 16;
 
-/** Columns with a share, which are names of VMs, wrap before a sentence that has to stay becomes a narrow strip. */
+/** Columns with a share (names of VMs) are wrapped before a required sentence becomes too narrow. */
 function yieldToSentences<Row>(
   shown: readonly Measured<Row>[],
   widths: readonly number[],

@@ -40,7 +40,7 @@ const STATE: SnapshotColumn = {
   tone: ({ underWay }) => (underWay ? 'warn' : 'plain'),
 };
 const KIND: SnapshotColumn = { key: 'kind', title: 'KIND', kind: 'text', leaves: LEAVES.kind, value: kindOf };
-/** Left out of lists of several VMs, whose images were not looked at. */
+/** Left out of lists of several VMs, whose images are not inspected. */
 const MEMORY: SnapshotColumn = {
   key: 'memoryBytes',
   title: 'MEMORY',
@@ -64,7 +64,7 @@ const DESCRIPTION: SnapshotColumn = {
   wraps: true,
   value: ({ description }) => description,
 };
-/** `kvmsnap check` tells which, and what to do. */
+/** `kvmsnap check` tells which file has moved, and what to do. */
 const MOVED: SnapshotColumn = {
   key: 'moved',
   title: 'FILES',
@@ -74,7 +74,7 @@ const MOVED: SnapshotColumn = {
   tone: () => 'warn',
 };
 
-/** Only in CSV: memory inside the images alone, and what a table shows by a mark. */
+/** Only in CSV: the memory inside the images, and facts that a table shows as marks. */
 const VM_STATE: SnapshotColumn = {
   key: 'vmStateBytes',
   title: '',
@@ -95,7 +95,7 @@ export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
   MOVED,
 ];
 
-/** In CSV what came with a later version stands last. */
+/** In CSV, columns of later versions come last. */
 export const SNAPSHOT_CSV: readonly SnapshotColumn[] = [
   MARK,
   NAME,
@@ -110,16 +110,16 @@ export const SNAPSHOT_CSV: readonly SnapshotColumn[] = [
   HELD,
 ];
 
-/** The same facts beside a tree, which shows the parents. */
+/** The columns next to a tree, which shows the parents itself. */
 export const TREE_COLUMNS = SNAPSHOT_COLUMNS.filter((column) => column !== PARENT).map(
   (column): Column<TreeRow> => (column === NAME ? { ...NAME, lead: ({ lead }: TreeRow) => lead } : column),
 );
 
-/** Without what only the images tell. */
+/** Without facts that only the images contain. */
 export const withoutImages = <Row>(columns: readonly Column<Row>[]): readonly Column<Row>[] =>
   columns.filter(({ key }) => key !== MEMORY.key && key !== VM_STATE.key);
 
-/** A row of a list: a snapshot, or in its place the error why there is none. */
+/** A row of a list: a snapshot, or the error that replaces it. */
 export interface Listed<Report> {
   readonly vm: string;
   /** null: the VM as a whole. */
@@ -128,7 +128,10 @@ export interface Listed<Report> {
   readonly error: string | null;
 }
 
-/** The columns of snapshots for rows of which some have nothing but a name and an error, which stands behind the description. */
+/**
+ * The columns of snapshots for lists in which some rows have only a name and an error, which is shown after the
+ * description.
+ */
 export function listedColumns<Report>(columns: readonly Column<Report>[]): Column<Listed<Report>>[] {
   const listed = columns.map(
     ({ value, data = value, tone, lead, approximate, ...column }): Column<Listed<Report>> => {
@@ -156,7 +159,7 @@ export function listedColumns<Report>(columns: readonly Column<Report>[]): Colum
   return [...listed.slice(0, at), error, ...listed.slice(at)];
 }
 
-/** What the marks of these snapshots mean; nothing where none is marked. */
+/** The meanings of the marks of these snapshots; empty if none is marked. */
 export function legend(snapshots: readonly SnapshotReport[]): string[] {
   const marks = [
     ...(snapshots.some(({ isCurrent }) => isCurrent) ? ['* the current snapshot'] : []),

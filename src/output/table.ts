@@ -8,13 +8,13 @@ import type { Column, Line, Section } from './view.ts';
 
 export interface RenderedTable {
   readonly text: string;
-  /** The titles of columns for which there was no room. */
+  /** The titles of the columns that were left out. */
   readonly leftOut: readonly string[];
 }
 
 /**
- * A section as an aligned table. On a terminal: a bold head over a rule, ages, and cells wrapped in their columns to the
- * width. In a pipe: no rule, no color, nothing wrapped, absolute times.
+ * A section as an aligned table. On a terminal: bold headers above a line, ages, and cells wrapped within their
+ * columns. In a pipe: no line, no colors, nothing wrapped, absolute times.
  */
 export async function renderTable<Row>(section: Section<Row>, canvas: Canvas): Promise<RenderedTable> {
   const { rows, title, heads = true } = section;
@@ -73,7 +73,7 @@ function measure<Row>(column: Column<Row>, rows: readonly Row[], canvas: Canvas,
   return {
     column,
     texts,
-    // an empty column takes one place too, as cli-table3 has it
+    // an empty column takes one place too, as in cli-table3
     widest: texts.reduce((widest, text) => Math.max(widest, displayWidth(text)), title || 1),
     isEmpty: texts.every((text) => text === '' || text === '-'),
   };
@@ -101,7 +101,7 @@ async function drawOnTerminal<Row>(
   );
 }
 
-/** Plain padding: cli-table3 takes 250 times as long for a thousand lines, and has nothing to draw here. */
+/** Aligns by padding: cli-table3 would take 250 times as long for a thousand lines, and there is nothing to draw here. */
 async function drawInPipe<Row>(
   lines: readonly (readonly Cell[])[],
   { columns }: Layout<Row>,

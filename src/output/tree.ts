@@ -4,15 +4,15 @@ import { GLYPHS } from './glyphs.ts';
 
 /** A row of a tree. */
 export interface TreeRow extends SnapshotReport {
-  /** What is drawn before the name. */
+  /** The lines before the name. */
   readonly lead: string;
 }
 
 /**
- * The rows of a tree, parents before children. As `git log --graph` draws it: a snapshot stands beneath its parent at the same
- * place, and only side branches are indented, so that a chain of any length has no indent. Where a snapshot has several
- * children, the line goes on with the one that leads to the current snapshot, else with the youngest. Iterative: a chain may
- * be 1000 deep.
+ * The rows of a tree, parents before children, drawn like `git log --graph`: a snapshot is directly below its parent,
+ * and only side branches are indented, so a chain of any length has no indent. If a snapshot has several children, the
+ * line continues with the one that leads to the current snapshot, otherwise with the youngest. It is iterative, because
+ * a chain may be 1000 deep.
  */
 export function treeRows(
   roots: readonly TreeNode[],
@@ -44,7 +44,7 @@ export function treeRows(
   return rows;
 }
 
-/** The names from the current snapshot up. */
+/** The names of the current snapshot and its ancestors. */
 function mainLine(reports: ReadonlyMap<string, SnapshotReport>): ReadonlySet<string> {
   const names = new Set<string>();
   const current = [...reports.values()].find(({ isCurrent }) => isCurrent);

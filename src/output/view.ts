@@ -16,32 +16,32 @@ export interface ViewOf<Name extends ShownName> extends Content {
 export interface Content {
   /** For `-o json`, without its `schemaVersion`. */
   readonly document: object;
-  /** For `-o table`, all of them. One without rows is not drawn. */
+  /** For `-o table`, all sections; a section without rows is not drawn. */
   readonly sections: readonly Section<never>[];
   /** For `-o csv`; absent: the first of the sections. */
   readonly csv?: Section<never>;
   /** For `-o name`. */
   readonly names: readonly string[];
-  /** Printed on stderr in place of a table without any rows. */
+  /** Printed on stderr instead of a table without rows. */
   readonly empty?: string;
-  /** Printed on stderr beneath a table, for people on a terminal. */
+  /** Printed on stderr below a table, for people on a terminal. */
   readonly remarks?: readonly string[];
 }
 
 export interface Section<Row> {
   readonly title?: string;
-  /** Whether the titles of the columns stand above them; absent: they do. */
+  /** Whether the columns have titles; absent: they have. */
   readonly heads?: boolean;
   readonly columns: readonly Column<Row>[];
   readonly rows: readonly Row[];
-  /** Lines that stand beneath a row. */
+  /** Lines below a row. */
   readonly beneath?: (row: Row) => readonly Line[];
 }
 
-/** A line beneath a row. */
+/** A line below a row. */
 export interface Line {
   readonly text: string;
-  /** To be copied (a command, a path): it stands alone on its line and is never broken. */
+  /** Text to be copied (a command, a path), which has a line of its own and is never broken. */
   readonly verbatim?: boolean;
 }
 
@@ -62,26 +62,26 @@ export interface Column<Row> {
   readonly data?: (row: Row) => Value;
   /** Whether the size is an estimate, which a table marks with `~`. */
   readonly approximate?: (row: Row) => boolean;
-  /** Of a time: on a terminal its age stands beside it. */
+  /** For a time: on a terminal its age is shown too. */
   readonly age?: boolean;
   /** Left out of a table if it is empty in every row. */
   readonly ifAny?: boolean;
   /** Drawn before the value, with the characters of `glyphs.ts`. */
   readonly lead?: (row: Row) => string;
-  /** On a terminal it is shown only where it differs from the row above. */
+  /** On a terminal it is shown only if it differs from the row above. */
   readonly grouped?: boolean;
-  /** The column may be left out where a terminal is too narrow: the one with the smallest number first (`LEAVES`). */
+  /** The column may be left out if the terminal is too narrow; the one with the smallest number first (`LEAVES`). */
   readonly leaves?: number;
-  /** Sentences: wrapped at words where a terminal is too narrow, before other columns give way. */
+  /** Sentences, which are wrapped at words if the terminal is too narrow, before other columns become narrower. */
   readonly wraps?: boolean;
-  /** Worth nothing when it is broken (a path): where it does not fit, it stands on a line of its own beneath the row. */
+  /** Useless if it is broken (a path): if it does not fit, it is printed on a line of its own below the row. */
   readonly ownLine?: boolean;
-  /** The column takes at most this part of a terminal's width. */
+  /** The column takes at most this part of the terminal's width. */
   readonly share?: number;
   readonly tone?: (row: Row) => Tone;
 }
 
-/** In which order columns are left out of a table for which a terminal is too narrow. */
+/** The order in which columns are left out if the terminal is too narrow. */
 export const LEAVES = {
   bar: 0,
   rule: 1,
@@ -94,10 +94,10 @@ export const LEAVES = {
   description: 8,
 } as const;
 
-/** A VM's name leaves room for the rest. */
+/** The largest part of the width for the name of a VM. */
 const VM_SHARE = 1 / 3;
 
-/** The first column where there may be several VMs. */
+/** The first column if there may be several VMs. */
 export const vmColumn = <Row>(value: (row: Row) => string, key = 'machine'): Column<Row> => ({
   key,
   title: 'VM',
@@ -106,10 +106,10 @@ export const vmColumn = <Row>(value: (row: Row) => string, key = 'machine'): Col
   value,
 });
 
-/** The same for rows that name their VM so, several of them one after the other. */
+/** The same for tables in which several consecutive rows belong to one VM. */
 export const VM_COLUMN: Column<{ readonly vm: string }> = { ...vmColumn(({ vm }) => vm), grouped: true };
 
-/** A bar beside a figure: its share of the largest one. */
+/** A bar next to a figure, which shows its share of the largest one. */
 export function barColumn<Row>(rows: readonly Row[], figure: (row: Row) => number): Column<Row> {
   const most = Math.max(1, ...rows.map(figure));
   return { key: 'bar', title: '', kind: 'bar', leaves: LEAVES.bar, value: (row) => figure(row) / most };

@@ -16,7 +16,7 @@ import { withMemoryFiles } from '../vm/memory-sizes.ts';
 interface Part {
   readonly target: string;
   readonly source: string | null;
-  /** The file that holds the state: of an external one what its overlay lies on. */
+  /** The file that holds the state; for an external snapshot the backing file of its overlay. */
   readonly stateFile: string | null;
   readonly location: string;
   /** How often the image holds the snapshot; null if it could not be inspected or is external. */
@@ -127,7 +127,7 @@ async function costOf(ctx: Context, vm: Vm, { name, underWay }: SnapshotReport):
   return { cost: null, approximate, problem: whyNot(found?.disks ?? []) ?? 'it could not be measured' };
 }
 
-/** The memory is told by libvirt's and the images' own word. */
+/** Without the memory, which the document contains already, from libvirt and the images. */
 function spaceDocument(cost: Cost | null) {
   const { vmStateBytes: _, ...rest } = costDocument(cost);
   return rest;

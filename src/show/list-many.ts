@@ -202,7 +202,7 @@ const overviewSections = (ctx: Context, overviews: readonly Overview[]) => ({
 
 type Rows = readonly (readonly Listed<TreeRow>[])[];
 
-/** A table of all; each tree stands under the name of its VM. */
+/** One table for all VMs; each tree follows the name of its VM. */
 function snapshotSections(overviews: readonly Overview[], rows: Rows, tree: boolean) {
   const trees = () =>
     overviews.map(({ vm }, i) =>

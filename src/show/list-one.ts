@@ -73,7 +73,7 @@ export async function listOne(
   if (failure) throw failure;
 }
 
-/** FREES beside the description, where it was asked for. */
+/** FREES before the description, if it was requested. */
 const withFrees = <Row extends SnapshotReport>(
   costs: Costs | null,
   columns: readonly Column<Row>[],

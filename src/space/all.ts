@@ -48,7 +48,7 @@ export async function spaceOfAll(ctx: Context, { disks, exact, sort }: SpaceOpti
   await showAll(ctx, results);
 }
 
-/** Shows what was measured of all VMs. Throws as `spaceOfAll`. */
+/** Shows the results for all VMs. Throws as `spaceOfAll`. */
 export async function showAll(ctx: Context, results: readonly Result[]): Promise<void> {
   const sorted = [...results].sort((a, b) => (bytesOf(b) ?? -1) - (bytesOf(a) ?? -1));
   const conclusion = concludeDomains(ctx, sorted, { strict: false, parts: 'reads', inTable: () => true });

@@ -43,7 +43,7 @@ export async function space(
   await showSpace(ctx, vm, measured, names, { disks, sort });
 }
 
-/** Shows what was measured of a VM; `names` are the snapshots that were asked for, none for all. Throws as `space`. */
+/** Shows the results for one VM; `names` are the requested snapshots, none for all. Throws as `space`. */
 export async function showSpace(
   ctx: Context,
   vm: Vm,
@@ -156,7 +156,7 @@ const costColumns = (disks: boolean, rows: readonly Row[]): Column<Row>[] => [
   PROBLEM,
 ];
 
-/** What came with a later version stands last. */
+/** Columns of later versions come last. */
 function csvColumns({ domain }: Vm, { together }: VmSpace, disks: boolean): Column<Row>[] {
   const constant = (key: string, value: Value): Column<Row> => ({
     key,

@@ -4,7 +4,7 @@ import type { Vm } from '../vm/load.ts';
 import { costDocument } from './cost-document.ts';
 import type { SnapshotCost, VmSpace } from './measure.ts';
 
-/** A VM's snapshots with what they cost, as a member of a document; `costs` are those that are shown, in their order. */
+/** A VM's snapshots with their costs, as a member of a document; `costs` are those that are shown, in their order. */
 export const spaceDocument = (
   { domain, unread: allUnread }: Pick<Vm, 'domain' | 'unread'>,
   { snapshots, together: { names, frees } }: VmSpace,

@@ -7,8 +7,8 @@ import { isRemote } from './disks.ts';
 const FIXED_REVISION = 2;
 
 /**
- * Whether this libvirtd loads the memory of internal snapshots. libvirt 11.2 and 11.3 as they were released do not, and a
- * distribution may have taken the fix into its package, which only the package can tell.
+ * Finds out whether this libvirtd can load the memory of internal snapshots. The original releases of libvirt 11.2 and
+ * 11.3 cannot; a distribution may have added the fix to its package, which only the package shows.
  */
 export async function loadsMemory(
   files: Pick<HostFiles, 'read'>,
@@ -22,7 +22,7 @@ export async function loadsMemory(
   return Number(revision ?? 0) >= FIXED_REVISION;
 }
 
-/** What a libvirtd of that version cannot do, where it is not known that it can; null otherwise. */
+/** What a libvirtd of that version cannot do, unless it is known that it can; null otherwise. */
 export function failureToLoad(version: DaemonVersion, loads: boolean | undefined): string | null {
   if (!mayFailToLoad(version) || loads) return null;
   const which =

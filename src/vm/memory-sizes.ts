@@ -2,10 +2,7 @@ import { type HostFiles, unlessOurs } from '../host/files.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { isRemote } from './disks.ts';
 
-/**
- * The same snapshots, those whose memory is in a file with the size of that file; null where it cannot be asked. No process is
- * needed for it.
- */
+/** The same snapshots, with the size of the memory file if they have one; null if the size is unknown. Needs no process. */
 export async function withMemoryFiles(
   { files }: { readonly files: Pick<HostFiles, 'stat'> },
   uri: string,

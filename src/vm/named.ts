@@ -6,28 +6,30 @@ import { allInText, inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 
 /**
- * The VM and the snapshots that the words of a command line name: `VM NAME...`, or each as `VM/NAME`, as `list --all -q` prints
- * it. A VM of exactly that name wins over `VM/NAME`, and so does a snapshot of that name where a VM stands before it.
+ * Finds the VM and the snapshots that the words of a command line name: `VM NAME...`, or each one as `VM/NAME`, as
+ * `list --all -q` prints them. A VM with exactly that name takes precedence over `VM/NAME`, and so does a snapshot with
+ * exactly that name if a VM stands before it.
  */
 
-/** A VM, and snapshots of it. */
+/** A VM and some of its snapshots. */
 export interface Named {
-  /** Its name, UUID or pattern as given; of a `VM/NAME` the exact name where there is such a VM. */
+  /** The name, UUID or pattern as given; for `VM/NAME` the exact name if there is such a VM. */
   readonly vm: string;
   /** Each once. */
   readonly names: readonly string[];
 }
 
 export interface NamedSnapshots {
-  /** One, unless `paired`. */
+  /** One entry, unless `paired`. */
   readonly named: readonly Named[];
-  /** Each word was `VM/NAME`. */
+  /** Whether each word was `VM/NAME`. */
   readonly paired: boolean;
 }
 
 /**
- * Reads the words; one process where one of them has a `/`, or two, else none. `isNew`: the snapshot does not exist yet. Throws
- * `usage` for words of both kinds, and for a `VM/NAME` that could mean two snapshots.
+ * Reads the words, in one or two processes if one of them contains a `/`, otherwise in none. `isNew`: the snapshot does
+ * not exist yet. Throws `usage` for a mixture of both kinds of words, and for a `VM/NAME` that could mean two
+ * snapshots.
  */
 export async function readNamed(
   { virsh }: Pick<Context, 'virsh'>,
@@ -47,22 +49,22 @@ export async function readNamed(
   throw mixed(known, words, lineFor);
 }
 
-/** The words of a line that means one VM. */
+/** The words of a line about one VM. */
 export interface OneNamed {
   readonly words: readonly string[];
-  /** What else the line has behind them that is no option. */
+  /** Further words after them that are not options. */
   readonly rest?: readonly string[];
   /** A snapshot must be named. */
   readonly needsName?: boolean;
   /** The snapshot does not exist yet. */
   readonly isNew?: boolean;
-  /** An option of the line that means other VMs too, with which no `VM/NAME` goes. */
+  /** An option of the line that selects other VMs too, which cannot be combined with `VM/NAME`. */
   readonly others?: string | null;
-  /** The line for this VM and snapshot, where it is not `VM NAME` before the rest. */
+  /** Makes the line for this VM and snapshot, if it is not `VM NAME` before the other words. */
   readonly lineFor?: ((vm: string, name: string) => Meant) | undefined;
 }
 
-/** Does it to the VM of the line and the snapshots named, which are of one VM. Throws as `readNamed`. */
+/** Runs the action for the VM and its snapshots that the line names. Throws as `readNamed`. */
 export async function withOneNamed(
   ctx: Context,
   { words, rest = [], needsName = false, isNew = false, others = null, lineFor }: OneNamed,
@@ -91,7 +93,7 @@ export function requireOneName(names: readonly string[]): string | undefined {
   return names[0];
 }
 
-/** Does it to the VMs and snapshots that the words name. `others`: as above. Throws as `readNamed`. */
+/** Runs the action for the VMs and snapshots that the words name. `others`: as above. Throws as `readNamed`. */
 export async function withNamed(
   ctx: Context,
   { words, others = null }: Pick<OneNamed, 'words' | 'others'>,
@@ -117,7 +119,7 @@ interface Pair {
   readonly name: string;
 }
 
-/** The ways to read a word as VM and snapshot: a VM's name may hold a `/` itself (not with QEMU). */
+/** The ways to split a word into VM and snapshot: the name of a VM may contain a `/` itself (not with QEMU). */
 function splits(known: readonly DomainName[], word: string): Pair[] {
   return [...word.matchAll(/\//g)].flatMap(({ index }) => {
     const vm = findVm(known, word.slice(0, index));
@@ -126,7 +128,7 @@ function splits(known: readonly DomainName[], word: string): Pair[] {
   });
 }
 
-/** The snapshots that `VM/NAME` words name, by their VMs, in the order in which these come first. */
+/** The snapshots that `VM/NAME` words name, grouped by VM, in the order of the first word of each VM. */
 function grouped(
   known: readonly DomainName[],
   words: readonly string[],
@@ -141,7 +143,7 @@ function grouped(
   return [...groups].map(([vm, names]) => ({ vm, names: [...names] }));
 }
 
-/** A word as VM and snapshot; the VM need not be there. */
+/** Splits a word into VM and snapshot; the VM need not exist. */
 function pairOf(known: readonly DomainName[], word: string): Pair {
   const [pair, other] = splits(known, word);
   if (pair && other) {
@@ -165,7 +167,7 @@ function pairOf(known: readonly DomainName[], word: string): Pair {
   return { vm, name };
 }
 
-/** The `usage` for words with and without a VM; where all mean the same VM, with the line for it. */
+/** The `usage` failure for a mixture of words with and without a VM; with the line to paste if all mean the same VM. */
 function mixed(
   known: readonly DomainName[],
   words: readonly string[],
@@ -185,7 +187,7 @@ function mixed(
   });
 }
 
-/** The failure of a line whose VM and snapshot have changed places says so; any other is handed back as it is. */
+/** If the VM and the snapshot of the line are swapped, the failure says so; any other failure is returned unchanged. */
 async function explainSwapped(
   { virsh, interrupts }: Context,
   error: unknown,

@@ -54,7 +54,10 @@ export const infoSnapshot = versioned({
     /** `copies`: how often the image holds the snapshot; 1 is right, null if it could not be inspected. */
     disks: z.array(
       z.extend(SnapshotDisk, {
-        /** The file that holds the state: of an external one what its overlay, the `source`, lies on. */
+        /**
+         * The file that holds the state; for an external snapshot the backing file of its overlay, which is the
+         * `source`.
+         */
         stateFile: z.nullable(z.string()),
         copies: z.nullable(z.int()),
       }),

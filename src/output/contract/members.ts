@@ -28,7 +28,7 @@ export const Snapshot = z.object({
   description: z.nullable(z.string()),
   /** Guest memory inside the images; null if they were not inspected. */
   vmStateBytes: z.nullable(Bytes),
-  /** Guest memory inside the images or in a file of its own; null when nobody looked. */
+  /** Guest memory inside the images or in a memory file; null if that was not inspected. */
   memoryBytes: z.nullable(Bytes),
   /** With `--space` only: what deleting only this snapshot gives back to the host; null if unknown. */
   freesBytes: z.optional(z.nullable(Bytes)),
