@@ -102,5 +102,5 @@ export const deletion = (
     },
   },
   verify: (ctx, facts, end) => series.verify(ctx, facts, end),
-  residue: (_, __, { odd, forgotten }) => [...odd, ...forgotten],
+  residue: (_, __, { odd, lost }) => [...odd, ...lost],
 });

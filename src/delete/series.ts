@@ -88,7 +88,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     const proof = await proveDeletions(ctx, before, written);
     // with a failure, they are reported as what it has left behind
     const isReported = proof.failures.some((failure) => failure !== null);
-    const left = isReported ? [] : [...(isLost(proof.after) ? proof.odd : []), ...proof.forgotten];
+    const left = isReported ? [] : [...(isLost(proof.after) ? proof.odd : []), ...proof.lost];
     for (const { what, command } of left)
       ctx.terminal.note(`warning: ${what}${command === undefined ? '' : `. To fix it:\n  ${command}`}`);
     definition = null;
@@ -97,13 +97,13 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
   };
 
   /** Records the failures; what happened to the VM itself is reported with the last one. */
-  const takeOver = (written: readonly Written[], { failures, odd, forgotten }: Proof): void => {
+  const takeOver = (written: readonly Written[], { failures, odd, lost }: Proof): void => {
     const broken = written.flatMap(({ snapshot }, i) => {
       const failure = failures[i];
       return failure ? [{ name: snapshot.name, failure }] : [];
     });
     for (const [i, { name, failure }] of broken.entries())
-      failed.set(name, i === broken.length - 1 ? withResidue(failure, [...odd, ...forgotten]) : failure);
+      failed.set(name, i === broken.length - 1 ? withResidue(failure, [...odd, ...lost]) : failure);
   };
 
   const prove = async (ctx: Context): Promise<void> => {
@@ -179,7 +179,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
       throw error;
     });
     const failure = proof.failures.at(-1);
-    takeOver(earlier, failure ? { ...proof, odd: [], forgotten: [] } : proof);
+    takeOver(earlier, failure ? { ...proof, odd: [], lost: [] } : proof);
     if (failure) return { failure, seen: proof };
     const found = deletionSet.some(isExternal)
       ? await clearUnusedFiles(ctx, vm, deletionSet.flatMap(mentionedFiles), request.removeUnused)

@@ -34,7 +34,7 @@ export interface Proof {
   /** What is wrong with the VM now. */
   readonly odd: readonly Finding[];
   /** The finding that libvirt has lost the current snapshot. */
-  readonly forgotten: readonly Finding[];
+  readonly lost: readonly Finding[];
 }
 
 /** Reads the VM after these deletions, the last of which may have ended in any way. `before`: the VM before the first. */
@@ -56,7 +56,7 @@ export async function proveDeletions(ctx: Context, before: Vm, written: readonly
   return {
     after,
     odd,
-    forgotten: lostCurrent(ctx, after, successorOfCurrent(before, gone)),
+    lost: lostCurrent(ctx, after, successorOfCurrent(before, gone)),
     failures: written.map((each, i) => failureOf(after, each, orphaned[i] ?? [], odd.length > 0)),
   };
 }

@@ -461,7 +461,7 @@ describe('--xml', () => {
     expect(tags(pathOf(vm)).map(({ name }) => name)).toEqual([stdout.trim()]);
   });
 
-  test('--redefine has libvirt know again what it has forgotten, and no more than the images hold', async () => {
+  test('--redefine registers again what was unregistered, and no more than the images hold', async () => {
     const vm = defineVm({ name: 'web-1', disks: [SMALL] });
     const state = { env: { XDG_STATE_HOME: join(scratch, 'state') } };
     const xmls = ['s1', 's2'].map((name) => {
@@ -474,7 +474,7 @@ describe('--xml', () => {
 
     expect(await redefine(1)).toMatchObject({
       code: 5,
-      stderr: expect.stringContaining('parent s1 is no snapshot'),
+      stderr: expect.stringContaining('parent s1 is not a snapshot of the VM'),
     });
     expect((await redefine(0)).code).toBe(0);
     expect(currentSnapshot(vm)).toBeNull();
