@@ -1,5 +1,5 @@
 import type { SnapshotReport } from '../model/report.ts';
-import { kindOf } from '../model/snapshot.ts';
+import { hasMemory, kindOf } from '../model/snapshot.ts';
 import { stateWord } from './format.ts';
 import type { TreeRow } from './tree.ts';
 import { type Column, LEAVES } from './view.ts';
@@ -46,7 +46,8 @@ const MEMORY: SnapshotColumn = {
   title: 'MEMORY',
   kind: 'bytes',
   leaves: LEAVES.memory,
-  value: ({ memoryBytes }) => memoryBytes || null,
+  // saved, and nobody could see how much
+  value: (snapshot) => (snapshot.memoryBytes ?? (hasMemory(snapshot) ? 'saved' : null)) || null,
   data: ({ memoryBytes }) => memoryBytes,
 };
 const PARENT: SnapshotColumn = {

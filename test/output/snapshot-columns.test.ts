@@ -83,9 +83,9 @@ describe('the columns', () => {
     });
   });
 
-  test('show one without memory, and one whose images nobody looked at, without a size', () => {
+  test('show one without memory, and one whose images nobody looked at, without its size', () => {
     expect(cells({ images }, snapshot('s1'))).toMatchObject({ memoryBytes: null, current: '' });
-    expect(cells({ images: null })).toMatchObject({ memoryBytes: null });
+    expect(cells({ images: null })).toMatchObject({ memoryBytes: 'saved' });
   });
 
   test('say when libvirt still writes it', () => {
