@@ -160,7 +160,7 @@ function withRest(ctx: Context, failure: KvmsnapError, commands: readonly Comman
   const rest = (isLeft ? commands.slice(1) : commands).map((command) => fixLine(ctx, command));
   if (rest.length === 0) return new KvmsnapError(code, message, { hint: 'kvmsnap check shows how it ended' });
   const then = isLeft ? 'when that has ended, these commands still have to be run' : hint;
-  return new KvmsnapError(code, message, { hint: then, command: rest.join(' && ') });
+  return KvmsnapError.of(code, null, [{ message, hint: then ?? null, commands: rest }]);
 }
 
 /** Runs one command; null if it succeeded. */

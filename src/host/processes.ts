@@ -233,7 +233,9 @@ const READS_AT_ONCE = 8;
 
 function noAnswer(tool: Tool, seconds: number): KvmsnapError {
   return new KvmsnapError('timed-out', `${tool} did not answer within ${seconds} s`, {
-    hint: tool === 'virsh' ? 'libvirtd hangs or is overloaded; see systemctl status libvirtd' : undefined,
+    ...(tool === 'virsh'
+      ? { hint: 'libvirtd hangs or is overloaded; look at its status', command: 'systemctl status libvirtd' }
+      : {}),
   });
 }
 

@@ -185,7 +185,8 @@ describe('giving up', () => {
     await expect(execOf({ readLimitSeconds: 0.1 }).read('virsh', [])).rejects.toMatchObject({
       code: 'timed-out',
       message: 'virsh did not answer within 0.1 s',
-      hint: expect.stringMatching(/systemctl status libvirtd/),
+      hint: expect.stringMatching(/hangs or is overloaded/),
+      command: 'systemctl status libvirtd',
     });
   });
 
