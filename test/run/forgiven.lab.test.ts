@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { kvmsnap, kvmsnapPath } from '../lab/cli.ts';
 import { paste, pasteOk, refused } from '../lab/evidence.ts';
 import { scratch, type ToolResult, tryTool, virsh } from '../lab/lab.ts';
-import { bytes, document, fail, NOW, succeed, THEN, tagNames, take, write } from '../lab/scene.ts';
+import { asked, bytes, document, fail, NOW, succeed, THEN, tagNames, take, write } from '../lab/scene.ts';
 import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
 
@@ -99,6 +99,14 @@ describe('VM/NAME', () => {
     expect(left().web).toEqual(['good']);
   });
 
+  test('on a terminal there is one question over all VMs', async () => {
+    const terminal = await asked('delete', 'web-1/old-1', 'db/good');
+    expect(terminal.screen()).toMatch(/db: good of .*web-1: old-1 of .*Delete 2 snapshots of 2 VMs/s);
+    terminal.type('n\r');
+    expect((await terminal.done).code).toBe(10);
+    expect(left()).toEqual(ALL);
+  });
+
   test('each VM loses its own: no name is taken for that of another VM', async () => {
     await succeed('delete', 'web-1/old-1', 'db/good', '--yes');
     expect(left()).toEqual({ web: ['good', 'old 2'], db: ['old-1'] });
@@ -176,7 +184,9 @@ describe('VM/NAME', () => {
       ['current'],
       ['prune', '--match', '*', '--keep-last', '0'],
     ])
-      expect(await fail(4, ...args, 'web-1/good')).toContain('no such VM');
+      expect(await fail(4, ...args, 'web-1/good')).toMatch(/no such VM.*takes the VM alone: web-1/s);
+    const { code, stderr } = await kvmsnap(['list', 'web-1', 'good']);
+    expect([code, stderr]).toEqual([3, expect.stringContaining('  kvmsnap info web-1 good\n')]);
     expect(left()).toEqual(ALL);
   });
 });
