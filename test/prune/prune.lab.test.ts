@@ -428,9 +428,9 @@ describe('prune: which snapshots', () => {
     expect(table).toMatch(new RegExp(`dry-1 +${first[1]} .* kept +- +name`));
     expect(table).toMatch(new RegExp(`dry-1 +${first[2]} .* kept +- +last`));
     const csv = (await succeed('-o', 'csv', ...args)).stdout.trimEnd().split(/\r?\n/);
-    expect(csv[0]).toBe('machine,name,createdAt,outcome,freesBytes,reasons');
+    expect(csv[0]).toBe('machine,name,createdAt,outcome,freesBytes,reasons,error');
     expect(csv).toHaveLength(1 + 6);
-    expect(csv[1]).toMatch(new RegExp(`^dry-1,${first[0]},[^,]+,to be deleted,\\d+,$`));
+    expect(csv[1]).toMatch(new RegExp(`^dry-1,${first[0]},[^,]+,to be deleted,\\d+,,$`));
     expect((await succeed('-q', ...args)).stdout.split('\n')[0]).toBe(`dry-1/${first[0]}`);
     expect(vms.map(present)).toEqual(names);
   });
