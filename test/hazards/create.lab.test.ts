@@ -38,7 +38,8 @@ const UEFI: Pick<Hazard, 'spec' | 'prepare'> = {
   prepare: () => tool('truncate', ['--size=1M', join(scratch, 'code.fd'), join(scratch, 'vars.fd')]),
 };
 const NO_PFLASH = /internal snapshots of a VM with pflash based firmware are not supported/;
-const BEFORE_10_9 = 'UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot of such a VM';
+const BEFORE_10_9 =
+  'UEFI firmware, and this libvirtd (before 10.9) cannot take an internal snapshot of such a VM';
 const NVRAM_LEFT_OUT = /^warning: the UEFI NVRAM .* is raw and will NOT be part of the snapshot\n$/;
 
 const HAZARDS: readonly (Hazard & { readonly hazard: number })[] = [

@@ -12,16 +12,19 @@ export function errorDocument({ stderr }: Pick<CliResult, 'stderr'>) {
 }
 
 /** `with the VM off: COMMAND`, or with more that is to be so. */
-const OFF = /^with the VM off[^:]*: /;
+const OFF = /\b(?:with the VM off|while the VM is off)\b/;
+const COMMAND = /^(?:\d+\. )?((?:virsh|qemu-img) .*)$/;
 
-/** The commands of a hint, in its order. */
+/** The commands of a hint, in its order; `off`: the words before them want the VM off. */
 function cures(stderr: string): { readonly command: string; readonly off: boolean }[] {
   const hint = stderr.slice(stderr.indexOf('hint: ') + 'hint: '.length);
-  return hint
-    .split('\n')
-    .map((line) => line.trim())
-    .map((line) => ({ command: line.replace(OFF, ''), off: OFF.test(line) }))
-    .filter(({ command }) => /^(virsh|qemu-img) /.test(command));
+  let off = false;
+  return hint.split('\n').flatMap((line) => {
+    const [, command] = COMMAND.exec(line.trim()) ?? [];
+    if (command !== undefined) return [{ command, off }];
+    off = OFF.test(line);
+    return [];
+  });
 }
 
 /** Pastes the commands of a hint into a shell, turning the VM off where the hint wants it off. */

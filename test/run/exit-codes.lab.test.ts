@@ -302,7 +302,7 @@ describe('exit', () => {
     vmWith('s1', 's2');
     const result = await kvmsnap(args);
     expect(result).toMatchObject({ code: 0 });
-    expect(result.stdout).not.toBe('');
+    expect(result.stdout + result.stderr).not.toBe('');
     expect(result.stderr).not.toContain('error');
   });
 
