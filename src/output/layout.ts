@@ -71,7 +71,8 @@ export const unlimited = <Row>(measured: readonly Measured<Row>[]): Layout<Row> 
 
 /**
  * Fits columns into `limit`. First sentences are wrapped; then empty columns are left out, paths get lines of their
- * own, and columns are left out by their number; then times, sentences and names are wrapped in this order. If even
+ * own, and columns are left out by their number; then names of VMs, times, sentences and names of
+ * snapshots are wrapped in this order. If even
  * that is not enough, the table is wider than the terminal, because numbers are never broken.
  */
 export function layOut<Row>(measured: readonly Measured<Row>[], limit: number): Layout<Row> {
