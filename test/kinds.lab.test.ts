@@ -79,7 +79,7 @@ const OS = `<os><type arch='x86_64' machine='pc'>hvm</type></os>`;
 const SHARED_MEMORY = `<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>`;
 const shared = (driver: string) => `<filesystem type='mount' accessmode='passthrough'>${driver}
   <source dir='${scratch}'/><target dir='share'/></filesystem>`;
-const BEFORE_10_9 = 'UEFI firmware, and this libvirtd (before 10.9) takes no internal snapshot';
+const BEFORE_10_9 = 'UEFI firmware, and this libvirtd (before 10.9) cannot take an internal snapshot';
 const RAW = 'is raw, and internal snapshots need qcow2';
 
 const KINDS: readonly Kind[] = [
