@@ -169,7 +169,7 @@ async function run(ctx: Context, vm: string, { what }: Fix, command: Command): P
   if (command.tool === 'chmod')
     return (await closeFile(ctx.files, command.path))
       ? null
-      : new KvmsnapError('refused', `${failed}: only its owner or root can do that do that`);
+      : new KvmsnapError('refused', `${failed}: only its owner or root can do that`);
   const { tool, args } = command;
   try {
     if (tool === 'virsh') {
@@ -178,7 +178,7 @@ async function run(ctx: Context, vm: string, { what }: Fix, command: Command): P
     }
     const { exitCode, stderr } = await ctx.changeImage(args);
     if (exitCode === 0) return null;
-    const detail = stderr.trim().replace(/^qemu-img: /, '') || 'qemu-img was ended';
+    const detail = stderr.trim().replace(/^qemu-img: /, '') || 'qemu-img was killed';
     return new KvmsnapError('refused', `${failed}: ${detail}`);
   } catch (error) {
     // the earlier steps must still be reported

@@ -89,7 +89,7 @@ export const registerSnapshot = (
     const isAsWanted =
       now?.parent === wanted.parent && (!makeCurrent || after.current === name) && now.state === wanted.state;
     if (now && isAsWanted) return { done: now };
-    const what = `virsh reported success, but ${inText(name)} is not as ${path} says`;
+    const what = `virsh reported success, but ${inText(name)} differs from ${path}`;
     return { failure: new KvmsnapError('refused', what), seen: null };
   },
   residue: skip('the old metadata is saved in a file, which was reported'),

@@ -27,7 +27,7 @@ interface MapEntry {
 function parseMap(text: string): readonly MapEntry[] {
   return understand('qemu-img about the holes of an image', () => {
     const map: unknown = JSON.parse(text);
-    if (!Array.isArray(map) || !map.every(isMapEntry)) throw new Error('it is no map');
+    if (!Array.isArray(map) || !map.every(isMapEntry)) throw new Error('it is not a map of an image');
     return map;
   });
 }

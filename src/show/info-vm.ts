@@ -71,8 +71,8 @@ const INSIDE_COLUMNS: readonly Column<Inside>[] = [
 ];
 
 const MEMORY_REMARK =
-  'MEMORY is the guest memory saved with a snapshot, in one disk only; qemu-img calls it VM SIZE. 0 B is right for a VM that ' +
-  'was off. It is not what the snapshot costs: that grows as the disk is overwritten.';
+  'MEMORY is the guest memory saved with a snapshot, in one disk only; qemu-img calls it VM SIZE. It is 0 B if the VM ' +
+  'was off. It is not what the snapshot costs, which grows when the guest overwrites the disk.';
 
 /** `info` of a VM: its facts, its disks, and the snapshots inside their images. */
 export async function infoVm(ctx: Context, reading: DomainReading): Promise<void> {

@@ -65,7 +65,7 @@ export async function listOne(
     names: rows.flatMap(({ name }) => name ?? []),
     empty:
       vm.snapshots.length > 0
-        ? `no snapshot of ${inText(domain.name)} is what these options ask for`
+        ? `no snapshot of ${inText(domain.name)} matches these options`
         : `${inText(domain.name)} has no snapshots`,
     remarks: rows.length === 0 ? [] : [...legend(snapshots), sumLine(snapshots, now)],
   });

@@ -93,7 +93,8 @@ function requireFigureless({ disks, exact, sort }: SpaceOptions): void {
 const canBeMeasured = ({ snapshots, images }: Vm): boolean =>
   snapshots.length > 0 && [...images.values()].some(({ kind }) => kind === 'seen');
 
-const NOT_A_SUM = 'Together they may free more than the sum of what each frees alone: they share clusters.';
+const NOT_A_SUM =
+  'Together they may free more than the sum of what each frees alone, because they share clusters.';
 
 const onlyOf = ({ snapshots }: VmSpace, names: readonly string[]): SnapshotCost[] =>
   snapshots.filter(({ snapshot }) => names.includes(snapshot.name));
