@@ -119,9 +119,7 @@ const optionsOf = (options: AnyCommand['options'], helper: Help): Formatted =>
   options.map((option) => [helper.optionTerm(option), option.description]);
 
 const argumentsOf = (verb: Verb, helper: Help): Formatted =>
-  helper
-    .visibleArguments(verb)
-    .map((argument) => [helper.argumentTerm(argument), helper.argumentDescription(argument)]);
+  helper.visibleArguments(verb).map((argument) => [helper.argumentTerm(argument), argument.description]);
 
 /** A heading and its entries in two columns; '' if there are no entries. */
 export function listed(heading: string, entries: Formatted, helper: Help): string {

@@ -3,6 +3,7 @@ import { PROGRAM_EXAMPLES } from '../command-line/help.ts';
 import { syntaxOf } from '../command-line/meaning.ts';
 import { Verb } from '../command-line/verb.ts';
 import { exitRows } from './exit-rows.ts';
+import { TOPICS } from './topics.ts';
 
 /** Makes the man page and the tables of the manual from the definition of the program. */
 
@@ -82,6 +83,7 @@ export function manPage(program: AnyCommand): string {
       help: 'the metadata of a snapshot as it was before hold, unhold, describe, check --fix or create --redefine changed it',
     }),
     '.SH SEE ALSO',
+    ...TOPICS.map(({ name }) => `.BR ${roff(`kvmsnap-${name}`)} (7),`),
     '.BR virsh (1),',
     '.BR qemu-img (1)',
     '',
