@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# kvmsnap's main job, from create-as to revert, on a scratch VM in a libvirtd of its own; nothing of it stays.
+# Shows kvmsnap's main job, from create-as to revert, on a scratch VM in a private libvirtd. Everything is removed afterwards.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -22,7 +22,7 @@ run() {
 disk=$KVMSNAP_LAB/centos7-1.qcow2
 
 qemu-img create -q -f qcow2 "$disk" 1G
-qemu-io -c 'write -q -P 0x11 0 1M' "$disk" # what the machine holds before the upgrade
+qemu-io -c 'write -q -P 0x11 0 1M' "$disk" # the data of the VM before the upgrade
 virsh -q define /dev/stdin <<XML
 <domain type='qemu'>
   <name>centos7-1</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
@@ -45,6 +45,6 @@ run qemu-io -c 'write -P 0x22 0 1M' "$disk" # the upgrade went wrong
 run kvmsnap list centos7-1
 run kvmsnap info centos7-1
 run kvmsnap revert centos7-1 snapshot-1 --backup --yes
-run qemu-io -c 'read -P 0x11 0 1M' "$disk" # the data of before the upgrade are back
+run qemu-io -c 'read -P 0x11 0 1M' "$disk" # the data from before the upgrade is back
 run kvmsnap list centos7-1 --tree
 run kvmsnap list
