@@ -109,7 +109,7 @@ describe('which VMs', () => {
     [['create', 'wbe-2'], 'no such VM: wbe-2\nhint: did you mean web-2?'],
     [['create-as', 'db-?', 's1'], "no VM matches 'db-?'"],
     [['--yes', 'delete', 'db', 'old'], 'no such VM: db'],
-    [['--yes', 'delete', 'web-*', 'old', '--exclude', 'wbe-1'], '--exclude wbe-1 leaves out nothing'],
+    [['--yes', 'delete', 'web-*', 'old', '--exclude', 'wbe-1'], '--exclude wbe-1 matches no VM'],
     [['prune', 'db', '--match', '*', '--keep-last', '0', '--allow-empty'], 'no such VM: db'],
     [['list', 'db-*'], "no VM matches 'db-*'"],
     [['create', 'web-1', 'old'], 'kvmsnap create-as web-1 old'],
@@ -117,12 +117,12 @@ describe('which VMs', () => {
     [['list', 'web-1', '--state', 'running'], 'the selected VM is not running'],
     [['list', 'web-1', '--exclude', 'web-1'], 'all selected VMs are excluded'],
     [['check', 'web-1', '--state', 'running'], 'the selected VM is not running'],
-    [['prune', 'web-1', '--match', '*', '--keep-last', '0', '--state', 'running'], 'none is running'],
-    [['delete', 'web-1', 'old', '--state', 'running'], 'none is running'],
-    [['create-as', 'web-1', 's1', '--state', 'running'], 'none is running'],
+    [['prune', 'web-1', '--match', '*', '--keep-last', '0', '--state', 'running'], 'the selected VM is not running'],
+    [['delete', 'web-1', 'old', '--state', 'running'], 'the selected VM is not running'],
+    [['create-as', 'web-1', 's1', '--state', 'running'], 'the selected VM is not running'],
     [['create', '--all', '--exclude', '*'], 'all selected VMs are excluded'],
     [['create', '--all', '--state', 'running'], 'none of the 2 selected VMs is running'],
-    [['create', 'web-1', '--state', 'running', '--state', 'paused'], 'none is running or paused'],
+    [['create', 'web-1', '--state', 'running', '--state', 'paused'], 'the selected VM is not running or paused'],
     [['list', '--all', '--state', 'running'], 'none of the 2 selected VMs is running'],
   ])('%j means nothing: exit 4, and nothing is done to any VM', async (args, said) => {
     const vms = fleet('web-1', 'web-2');
@@ -433,7 +433,7 @@ describe('a VM that is not suited', () => {
   test('is skipped and said so, with exit 0; with --strict exit 3', async () => {
     const vms = [small('fine'), raw('raw')];
     const lenient = await succeed('create-as', '*', 's1');
-    expect(lenient.stderr).toMatch(/^skipped raw: cannot take a snapshot of raw: .* raw\n$/);
+    expect(lenient.stderr).toMatch(/^skipped raw: cannot take a snapshot of raw: .* is raw, and internal snapshots need qcow2\n$/);
     const strict = await kvmsnap(['create-as', '*', 's2', '--strict']);
     expect(strict.code).toBe(3);
     expect(strict.stderr).toMatch(/^error: .*raw.*\nhint: convert it.*\nerror: 1 of 2 VMs skipped\n$/);
