@@ -114,6 +114,7 @@ export async function showDeleted(
       names: results.flatMap(({ vm, value }) =>
         (value?.deleted ?? []).map((name) => (single ? name : ownName(vm, name))),
       ),
+      ...(rows.length === 0 ? { empty: 'there is no snapshot to delete' } : {}),
       remarks: [...sumOf(results), ...lines],
     });
   }

@@ -117,12 +117,18 @@ describe('which VMs', () => {
     [['list', 'web-1', '--state', 'running'], 'the selected VM is not running'],
     [['list', 'web-1', '--exclude', 'web-1'], 'all selected VMs are excluded'],
     [['check', 'web-1', '--state', 'running'], 'the selected VM is not running'],
-    [['prune', 'web-1', '--match', '*', '--keep-last', '0', '--state', 'running'], 'the selected VM is not running'],
+    [
+      ['prune', 'web-1', '--match', '*', '--keep-last', '0', '--state', 'running'],
+      'the selected VM is not running',
+    ],
     [['delete', 'web-1', 'old', '--state', 'running'], 'the selected VM is not running'],
     [['create-as', 'web-1', 's1', '--state', 'running'], 'the selected VM is not running'],
     [['create', '--all', '--exclude', '*'], 'all selected VMs are excluded'],
     [['create', '--all', '--state', 'running'], 'none of the 2 selected VMs is running'],
-    [['create', 'web-1', '--state', 'running', '--state', 'paused'], 'the selected VM is not running or paused'],
+    [
+      ['create', 'web-1', '--state', 'running', '--state', 'paused'],
+      'the selected VM is not running or paused',
+    ],
     [['list', '--all', '--state', 'running'], 'none of the 2 selected VMs is running'],
   ])('%j means nothing: exit 4, and nothing is done to any VM', async (args, said) => {
     const vms = fleet('web-1', 'web-2');
@@ -433,7 +439,9 @@ describe('a VM that is not suited', () => {
   test('is skipped and said so, with exit 0; with --strict exit 3', async () => {
     const vms = [small('fine'), raw('raw')];
     const lenient = await succeed('create-as', '*', 's1');
-    expect(lenient.stderr).toMatch(/^skipped raw: cannot take a snapshot of raw: .* is raw, and internal snapshots need qcow2\n$/);
+    expect(lenient.stderr).toMatch(
+      /^skipped raw: cannot take a snapshot of raw: .* is raw, and internal snapshots need qcow2\n$/,
+    );
     const strict = await kvmsnap(['create-as', '*', 's2', '--strict']);
     expect(strict.code).toBe(3);
     expect(strict.stderr).toMatch(/^error: .*raw.*\nhint: convert it.*\nerror: 1 of 2 VMs skipped\n$/);
