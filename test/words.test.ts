@@ -168,8 +168,15 @@ const OLD_PHRASES: readonly string[] = [
   'is wanted here',
   // tables and reports
   'COPIES OF THAT NAME',
+  'FREE BESIDE',
+  'not looked at',
   'when it alone is deleted',
   'with what it shares',
+  // comments
+  'would break with us',
+  'short is well',
+  'does not wait longer for it',
+  'stands for itself',
   // help, README and manual
   'says deleted only when',
   'says done only when',
