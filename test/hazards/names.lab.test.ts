@@ -45,7 +45,7 @@ hazard(1, "VM whose name is another's UUID", async () => {
 });
 
 for (const running of [false, true])
-  hazard(4, `name of a tag whose snapshot is unregistered, VM ${running ? 'running' : 'off'}`, async () => {
+  hazard(4, `name of a tag not registered in libvirt, VM ${running ? 'running' : 'off'}`, async () => {
     const [twin, vm] = ['twin', 'web-1'].map((name) => {
       const made = define(name, 2);
       writePattern(pathOf(made, 1), 0x11, 4096, 4096);
