@@ -168,7 +168,7 @@ test.runIf(isSystemLab)(
     const { exitCode, message } = await refused('create-as', 'web-1', 's1');
     expect([exitCode, message]).toEqual([
       5,
-      expect.stringMatching(/memory takes up to .* and \/dev\/loop\d+ has/),
+      expect.stringMatching(/memory takes up to .* but \/dev\/loop\d+ has/),
     ]);
     await succeed('create-as', 'web-1', 's1', '--force');
     expect(tagNames(vm)).toEqual([['off', 's1']]);
