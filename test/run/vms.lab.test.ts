@@ -444,7 +444,9 @@ describe('a VM that is not suited', () => {
     );
     const strict = await kvmsnap(['create-as', '*', 's2', '--strict']);
     expect(strict.code).toBe(3);
-    expect(strict.stderr).toMatch(/^error: .*raw.*\nhint: convert it.*\nerror: 1 of 2 VMs skipped\n$/);
+    expect(strict.stderr).toMatch(
+      /^error: .*raw.*\nhint: convert it.*\n +qemu-img convert .*\nerror: 1 of 2 VMs skipped\n$/,
+    );
     expect(present(...vms)).toEqual({ fine: ['s1', 's2'], raw: [] });
   });
 
