@@ -50,7 +50,7 @@ export async function readCreateFacts(
           { domain, uri, listed, images: imagesRead, snapshots: [] },
           { more: plannedFiles(plan), harmless: true },
         ),
-      running ? readRuntime(ctx.virsh, domain.uuid, targets) : NO_RUNTIME,
+      running ? readRuntime(ctx.virsh, domain, targets) : NO_RUNTIME,
       known.daemonVersion === undefined && needsDaemonVersion(domain, plan.mode)
         ? readDaemonVersion(ctx.virsh)
         : (known.daemonVersion ?? null),

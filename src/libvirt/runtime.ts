@@ -1,6 +1,8 @@
 import type { DaemonVersion } from '../model/libvirt-versions.ts';
+import { inText } from '../model/text.ts';
 import { allAnswered, isBusy } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
+import type { DomainName } from './resolve.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, virshFailure } from './virsh-error.ts';
 
@@ -19,12 +21,16 @@ export const NO_RUNTIME: Runtime = { blockJobs: [], residentBytes: null };
  * Asks a running VM. While another job holds the VM, libvirtd waits up to 30 s, as it would for the write itself. So
  * the first disk is asked alone, and `busy` is thrown, before the waits add up over the disks.
  */
-export async function readRuntime(virsh: Virsh, uuid: string, targets: readonly string[]): Promise<Runtime> {
+export async function readRuntime(
+  virsh: Virsh,
+  { uuid, name }: DomainName,
+  targets: readonly string[],
+): Promise<Runtime> {
   const first = await virsh.read([
     ['domstats', '--balloon', '--nowait', '--domain', uuid],
     ...targets.slice(0, 1).map((target) => blockJobCommand(uuid, target)),
   ]);
-  const failure = virshFailure('cannot ask for block jobs', first.stderr);
+  const failure = virshFailure(`cannot read the block jobs of ${inText(name)}`, first.stderr);
   if (failure.code === 'busy') throw failure;
   const others = targets.slice(1);
   const rest =

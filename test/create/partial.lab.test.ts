@@ -60,7 +60,7 @@ describe('the memory alone', () => {
     ]);
     expect((await succeed('list', 'web')).stdout).toContain('m1');
     const { code, stdout } = await kvmsnap(['check', 'web']);
-    expect(stdout).toMatch(/information +memory-alone/);
+    expect(stdout).toMatch(/note +memory-alone/);
     if (canRevert) expect(code).toBe(0);
   });
 

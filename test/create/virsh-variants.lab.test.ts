@@ -247,5 +247,8 @@ describe('--print-xml', () => {
 test('a description without -d', async () => {
   web(false);
   const { code, stderr } = await kvmsnap(['create-as', 'web', 's1', 'old', 'state']);
-  expect([code, stderr]).toEqual([2, expect.stringContaining("kvmsnap create-as -d 'old state' web s1")]);
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringContaining("kvmsnap create-as '--description=old state' web s1"),
+  ]);
 });

@@ -67,7 +67,7 @@ describe('a running VM', () => {
       if (verb === 'domstats') return STATS;
       return optionValue(options, '--path') === 'vda' ? '\n' : JOB;
     });
-    expect(await readRuntime(virsh, UUID, targets)).toEqual({
+    expect(await readRuntime(virsh, { uuid: UUID, name: 'web' }, targets)).toEqual({
       blockJobs: busy,
       residentBytes: 182_344 * 1024,
     });
@@ -75,7 +75,9 @@ describe('a running VM', () => {
 
   test('that another job holds is busy, and the further disks are not waited for', async () => {
     const fake = answering(([verb]) => (verb === 'domstats' ? STATS : HELD));
-    await expect(readRuntime(fake.virsh, UUID, ['vda', 'vdb', 'vdc'])).rejects.toMatchObject({
+    await expect(
+      readRuntime(fake.virsh, { uuid: UUID, name: 'web' }, ['vda', 'vdb', 'vdc']),
+    ).rejects.toMatchObject({
       code: 'busy',
     });
     expect(fake.processes).toHaveLength(1);
@@ -83,12 +85,15 @@ describe('a running VM', () => {
 
   test.each(VERSIONS)('libvirt %s, asked for other statistics: the memory is not known', async (version) => {
     const { virsh } = answering(() => capture(version, 'domstats.out'));
-    expect((await readRuntime(virsh, UUID, [])).residentBytes).toBeNull();
+    expect((await readRuntime(virsh, { uuid: UUID, name: 'web' }, [])).residentBytes).toBeNull();
   });
 
   test('that answers nothing: nothing is known', async () => {
     const { virsh } = answering(() => new Failure("error: failed to get domain 'x'\n"));
-    expect(await readRuntime(virsh, UUID, ['vda'])).toEqual({ blockJobs: [], residentBytes: null });
+    expect(await readRuntime(virsh, { uuid: UUID, name: 'web' }, ['vda'])).toEqual({
+      blockJobs: [],
+      residentBytes: null,
+    });
   });
 });
 

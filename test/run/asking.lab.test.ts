@@ -199,7 +199,7 @@ describe('what changes while the question stands', () => {
     start(vm);
     terminal.type('y\r');
     await terminal.waitForText(MORE);
-    expect(terminal.screen()).toContain('now: the VM is running, and will be stopped as if its power');
+    expect(terminal.screen()).toContain('now: the VM is running and will be stopped as if its power');
     expect(terminal.screen()).toContain('now: the content of its memory will be lost');
     expect(state(vm)).toBe('running');
     terminal.type(`${answer}\r`);

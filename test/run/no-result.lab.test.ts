@@ -58,8 +58,8 @@ function preloaded(script: string): { readonly NODE_OPTIONS: string } {
 
 test('a run that settles nothing is a bug, and no success', async () => {
   const env = preloaded(`
-    const { ChildProcess } = require(node:child_process);
-    const { PassThrough } = require(node:stream);
+    const { ChildProcess } = require('node:child_process');
+    const { PassThrough } = require('node:stream');
     ChildProcess.prototype.spawn = function () {
       Object.assign(this, { pid: 999999, stdin: null, stdout: new PassThrough(), stderr: new PassThrough(), stdio: [] });
       return 0;
@@ -77,10 +77,10 @@ test('a run that settles nothing is a bug, and no success', async () => {
 test('an exception of ours in the middle of a write says that libvirtd continues', async () => {
   const vm = defineVm({ name: 'web' });
   const env = preloaded(`
-    const { ChildProcess } = require(node:child_process);
+    const { ChildProcess } = require('node:child_process');
     const { spawn } = ChildProcess.prototype;
     ChildProcess.prototype.spawn = function (options) {
-      if (options.args.includes(snapshot-create-as)) setTimeout(() => { throw new TypeError(broken); }, 1);
+      if (options.args.includes('snapshot-create-as')) setTimeout(() => { throw new TypeError('broken'); }, 1);
       return spawn.call(this, options);
     };
   `);

@@ -210,7 +210,7 @@ describe('--wait', () => {
     const beside = await kvmsnap(['create-as', '*', 'hasty', '--jobs', '2'], long);
     expect([beside.code, (await alone.done).code]).toEqual([3, 7]);
     expect(beside.stderr).toMatch(
-      /^error: held: .*acquire state change lock.*\nhint: another job .*\nerror: 1 of 2 VMs failed\n$/,
+      /^error: cannot read the block jobs of held: .*acquire state change lock.*\nhint: another job .*\nerror: 1 of 2 VMs failed\n$/,
     );
     expect(snapshotNames(vm)).toEqual(['half', 'old']);
     expect(snapshotNames(free)).toEqual(['hasty']);
@@ -234,7 +234,7 @@ describe('--wait', () => {
     const { code, screen } = await terminal.done;
     expect(code).toBe(0);
     // the line is gone at the end
-    expect(screen.lastIndexOf('waiting,')).toBeLessThan(screen.lastIndexOf('\x1b[K'));
+    expect(screen.lastIndexOf('waiting for')).toBeLessThan(screen.lastIndexOf('\x1b[K'));
     expect(snapshotNames(vm)).toEqual([]);
     expect(tagNames(vm)).toEqual([[]]);
   });
@@ -244,7 +244,7 @@ describe('--wait', () => {
     const short = await kvmsnap(['delete', 'held', 'half', '--wait', '2s']);
     expect([short.code, short.stderr.match(/error: /g)?.length]).toEqual([7, 1]);
     const terminal = onTerminal(['--yes', 'delete', 'held', 'half', '--wait', '2h']);
-    await terminal.waitForText(/waiting, /);
+    await terminal.waitForText(/waiting for at most /);
     terminal.type('\x03');
     const { code, screen } = await terminal.done;
     expect(code).toBe(130);

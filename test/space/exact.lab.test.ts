@@ -126,7 +126,7 @@ test('a resume that fails: exit 1, and the command that fixes it', async () => {
   const { code, stdout, stderr } = await kvmsnap(['--json', 'space', 'stuck', '--exact'], { env });
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   const { message, command } = fitting('error', JSON.parse(stderr)).error;
-  expect(message).toContain('is paused still');
+  expect(message).toContain('is still paused');
   expect(state(vm)).toBe('paused');
   pasteOk(command);
   expect(state(vm)).toBe('running');
