@@ -67,6 +67,7 @@ export async function createProgram(
     .description(
       'Take, list, revert and delete snapshots of libvirt VMs. kvmsnap checks before it acts, and verifies the result afterwards.',
     )
+    .usage('<command> [vm] [name] [options]')
     .helpCommand(false)
     .configureHelp({ formatHelp, minWidthToWrap: 20 })
     .configureOutput({ outputError: () => undefined, getOutHelpWidth: () => helpWidth })

@@ -47,8 +47,8 @@ const GLOBAL_OPTIONS = WHOLE.options.filter(({ long }) => long !== '--version');
 
 /** The verbs that an option's text begins with, and what may stand before one. */
 const IMPERATIVES = (
-  'add allow check choose connect consider delete do draw exclude fail fix freeze include keep leave let list make ' +
-  'name override pause print proceed recreate register remove save select set show shut sort start stop take ' +
+  'add allow check choose connect consider continue delete do draw exclude fail fix freeze include keep leave let list make ' +
+  'name override pause print proceed recreate register remove retry revert save select set show shut sort start stop take ' +
   'unregister use work'
 ).split(' ');
 const ADVERBS = ['also', 'first'];
@@ -328,7 +328,13 @@ describe('help', () => {
       const { help, thrown, started } = await parse(name, '--help');
       expect([thrown, started]).toEqual([null, []]);
       const codes = verb.failures.map((code) => FAILURES[code].exitCode);
-      expect(help).toContain(`\n  kvmsnap help exit-codes  exit codes ${[0, ...codes].join(' ')}\n`);
+      const [, listed = ''] =
+        /explain the exit codes \(here: ([^)]*)\)/.exec(help.replace(/\s+/g, ' ')) ?? [];
+      const listedCodes = listed.split(', ').flatMap((range) => {
+        const [first = Number.NaN, last = first] = range.split('-').map(Number);
+        return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+      });
+      expect(listedCodes).toEqual([0, ...codes]);
       expect(codes).toEqual([...codes].sort((a, b) => a - b));
       expect(help.replace(/\s+/g, ' ')).toContain(`${verb.description()} `);
       for (const example of verb.examples) expect(help).toContain(`  ${example}\n`);
@@ -375,7 +381,7 @@ describe('help', () => {
       'External snapshots',
       'Retention',
       'Which VMs',
-      'Output',
+      'See also',
       'As in virsh',
     ]);
     expect(help).toMatch(/^Which VMs:\n(?: .*\n)* {2}--strict /m);
@@ -388,7 +394,7 @@ describe('help', () => {
         expect(line.length).toBeLessThanOrEqual(width);
   });
 
-  test('of the program has its commands first, then four examples, then the options', async () => {
+  test('of the program has its commands first, then six examples, then the options', async () => {
     const { help } = await parse('--help');
     expect([...help.matchAll(/^([A-Z][\w ]+):$/gm)].map(([, heading]) => heading)).toEqual([
       'Take and go back',
@@ -398,8 +404,10 @@ describe('help', () => {
       'More',
       'Examples',
       'Options of every command',
+      'See also',
     ]);
-    expect(/^Examples:\n((?: {2}kvmsnap .*\n)+)\n/m.exec(help)?.[1]?.trimEnd().split('\n')).toHaveLength(4);
+    const [, examples = ''] = /^Examples:\n((?: {2}.*\n)+)\n/m.exec(help) ?? [];
+    expect(examples.match(/^ {2}kvmsnap /gm)).toHaveLength(6);
   });
 
   test('an option says what it does: a verb in the imperative first, at most 70 characters, no full stop', () => {

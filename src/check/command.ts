@@ -9,12 +9,13 @@ import { withFilters } from '../run/select-options.ts';
 const bare = () =>
   new Verb('check', {
     group: 'Repair',
-    summary: 'find problems with VMs and snapshots, and fix them',
+    summary: 'find problems with VMs and snapshots; --fix repairs them',
     detail:
-      'Checks that snapshots can be taken and reverted, and that existing ones are intact; exits with 5 if not. --fix shows a plan and asks before it changes anything.',
+      'It checks that snapshots can be taken and reverted, and that existing ones are intact. The exit code is 5 if it finds an error or a warning; -q prints only the names of these VMs. --fix shows a plan and asks before it changes anything.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap check',
+      'kvmsnap check web-1 --fix',
       'kvmsnap check centos7-1 --fix --dry-run',
       'kvmsnap check --max-age 26h --label nightly -q',
     ],
@@ -26,7 +27,11 @@ const withOptions = (verb: Verb) =>
     verb
       .addArgument(vmsArgument('names, UUIDs or patterns of VMs (default: all VMs)'))
       .option('--fix', 'fix what can be fixed safely, after confirmation')
-      .option('--max-age <span>', 'fail if the newest snapshot is older: 90min, 26h, 8d, 6mo', parseAge)
+      .option(
+        '--max-age <span>',
+        'fail if the newest snapshot is older than this: 90min, 26h, 8d, 6mo',
+        parseAge,
+      )
       .addOption(
         new MeantOption(
           '--label <label>',

@@ -17,7 +17,11 @@ const withGlobals = <Args extends unknown[], Values extends OptionValues>(comman
         .default('table'),
     )
     .addOption(new Option('--json', 'print JSON (same as -o json)').implies({ output: 'json' }))
-    .addOption(new Option('-q, --quiet', 'print names only (same as -o name)').implies({ output: 'name' }))
+    .addOption(
+      new Option('-q, --quiet', 'print only names, one per line (same as -o name)').implies({
+        output: 'name',
+      }),
+    )
     .addOption(
       new Option('--color <when>', 'use colors: always, never or auto (honors NO_COLOR)')
         .choices(['always', 'never', 'auto'])
@@ -27,8 +31,16 @@ const withGlobals = <Args extends unknown[], Values extends OptionValues>(comman
     .option('--dry-run', 'check, print the virsh commands, and change nothing')
     .option('--readonly', 'use a read-only connection (as virsh -r)')
     .option('-v, --verbose', 'print each command line to stderr as it runs')
-    .option('--timeout <duration>', 'stop waiting after this long (30s, 10min, 2h; 0 = never)', parseDuration)
-    .option('--wait <duration>', 'keep trying this long while another job holds the VM', parseDuration)
+    .option(
+      '--timeout <duration>',
+      'stop waiting for libvirt after this time: 30s, 10min, 2h (0: no limit)',
+      parseDuration,
+    )
+    .option(
+      '--wait <duration>',
+      'retry for this time (such as 10min) if another job runs on the VM',
+      parseDuration,
+    )
     .option('--silent', 'print output only if something fails (for cron)');
 
 /** The program, still without commands. Throws CommanderError, never exits. */

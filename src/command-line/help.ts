@@ -13,10 +13,15 @@ export const AS_IN_VIRSH = 'As in virsh:';
 
 /** What a new user needs first. */
 export const PROGRAM_EXAMPLES = [
-  ['kvmsnap check web-1', 'check that snapshots work'],
   ['kvmsnap create-as web-1 before-upgrade', 'take a snapshot'],
+  ['kvmsnap list web-1', 'list the snapshots of a VM'],
   ['kvmsnap revert web-1 before-upgrade', 'go back to it'],
-  ['kvmsnap create --all --label nightly --keep-daily 7', 'every night (cron)'],
+  ['kvmsnap delete web-1 before-upgrade', 'delete it'],
+  [
+    'kvmsnap create --all --label nightly --keep-daily 7 --silent',
+    'take one each night, delete old ones (cron)',
+  ],
+  ['kvmsnap check web-1 --fix', 'find problems, and repair them'],
 ] as const;
 
 type Formatted = readonly (readonly [term: string, description: string])[];
@@ -47,21 +52,32 @@ function verbParts(verb: Verb, helper: Help): string[] {
   const last = groups.filter(([heading]) => heading === AS_IN_VIRSH);
   const asList = ([heading, group]: [string, AnyCommand['options']]) =>
     listed(heading, optionsOf(group, helper), helper);
-  const ends = [0, ...verb.failures.map((code) => FAILURES[code].exitCode)].join(' ');
+  const ends = inRanges([0, ...verb.failures.map((code) => FAILURES[code].exitCode)]);
   return [
     ['Examples:', ...verb.examples.map((line) => pastable(line, helper.helpWidth ?? 80))].join('\n'),
     listed('Arguments:', argumentsOf(verb, helper), helper),
     ...groups.filter((group) => !last.includes(group)).map(asList),
     listed(
-      'Output:',
+      'See also:',
       [
         ['kvmsnap help options', 'options of every command: -q, --json, --dry-run ...'],
-        ['kvmsnap help exit-codes', `exit codes ${ends}`],
+        ['kvmsnap help exit-codes', `explain the exit codes (here: ${ends})`],
       ],
       helper,
     ),
     ...last.map(asList),
   ];
+}
+
+/** `[0, 1, 2, 5, 124]` -> `0-2, 5, 124`; the numbers are sorted. */
+function inRanges(numbers: readonly number[]): string {
+  const ranges: [first: number, last: number][] = [];
+  for (const number of numbers) {
+    const range = ranges.at(-1);
+    if (range?.[1] === number - 1) range[1] = number;
+    else ranges.push([number, number]);
+  }
+  return ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(', ');
 }
 
 function programParts(program: AnyCommand, helper: Help): string[] {
@@ -76,9 +92,13 @@ function programParts(program: AnyCommand, helper: Help): string[] {
     ),
     examples(helper),
     globalOptions(program, helper),
-    helper.boxWrap(
-      'kvmsnap COMMAND --help explains one command. kvmsnap help lists the topics of the manual.',
-      helper.helpWidth ?? 80,
+    listed(
+      'See also:',
+      [
+        ['kvmsnap COMMAND --help', 'show the help of one command'],
+        ['kvmsnap help', 'list the topics of the manual'],
+      ],
+      helper,
     ),
   ];
 }

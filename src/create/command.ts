@@ -15,7 +15,7 @@ const withBasics = <Args extends unknown[], Values extends OptionValues>(command
     command
       .optionsGroup('What is taken:')
       .option('-d, --description <text>', 'set the description of the snapshot')
-      .option('--force', 'override advisory checks (such as free space)'),
+      .option('--force', 'continue if a check only advises against it'),
   )
     .optionsGroup(AS_IN_VIRSH)
     .option('--print-xml', 'print the XML for libvirt, and do nothing');
@@ -23,10 +23,9 @@ const withBasics = <Args extends unknown[], Values extends OptionValues>(command
 const bareCreate = () =>
   new Verb('create', {
     group: 'Take and go back',
-    summary: 'take a snapshot with a generated name',
+    summary: 'take a snapshot with an automatic name; can also delete old ones',
     detail:
-      'It contains all writable disks, inside their images, and the memory if the VM runs (the guest is paused meanwhile). ' +
-      'With --label and keep rules, it also deletes older snapshots of that label.',
+      'It is stored inside the image files of all writable disks. If the VM is running, its memory is saved too, and the guest is paused during this time. It never asks.',
     failures: FAILURES,
     examples: [
       'kvmsnap create centos7-1 --label nightly --keep-daily 7 --keep-weekly 4',
@@ -44,7 +43,7 @@ const withCreateOptions = (verb: Verb) =>
         )
         .option('--redefine', 'register the snapshot of --xml instead of taking one')
         .option('--current', 'make it the current snapshot (with --redefine)')
-        .addOption(labelOption('name the snapshot <label>-<UTC time>')),
+        .addOption(labelOption('name it <label>-<UTC time>; rules apply to this label')),
     ).addOption(allOption()),
   )
     .addOption(jobsOption())
@@ -66,7 +65,7 @@ const bareCreateAs = () =>
     group: 'Take and go back',
     summary: 'take a snapshot with the given name',
     detail:
-      'It contains all writable disks, inside their images, and the memory if the VM runs (the guest is paused meanwhile).',
+      'It is stored inside the image files of all writable disks. If the VM is running, its memory is saved too, and the guest is paused during this time.',
     failures: FAILURES,
     examples: [
       'kvmsnap create-as centos7-1 snapshot-2 -d "before the upgrade"',

@@ -32,7 +32,7 @@ export const withSpec = <Args extends unknown[], Values extends OptionValues>(
     .option('--quiesce', "freeze the guest's file systems (with --disk-only)")
     .option('--reuse-external', 'use existing overlay files that were made for these images')
     .optionsGroup(AS_IN_VIRSH)
-    .option('--halt', 'shut the VM down after the snapshot')
+    .option('--halt', 'stop the VM after the snapshot (power off, no clean shutdown)')
     .option('--atomic', 'take all disks or none (QEMU always works this way)')
     .option('--no-metadata', 'do not record the snapshot in libvirt')
     .option('--validate', 'let libvirt validate the XML (not available in libvirt 7.0)')

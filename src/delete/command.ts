@@ -11,7 +11,7 @@ const bare = () =>
     group: 'Keep and clean',
     summary: 'delete snapshots',
     detail:
-      'On a terminal you are asked first. A script is not asked, but needs --yes for --children and for more than one VM.',
+      'On a terminal, kvmsnap asks before it deletes. Without a terminal (cron, or ssh without -t), it does not ask and deletes at once; only --children, --children-only, a pattern and more than one VM need --yes there.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap delete centos7-1 1649751390',
@@ -29,12 +29,12 @@ const withOptions = (verb: Verb) =>
         new MeantArgument(
           '[names...]',
           'snapshot',
-          'names of the snapshots, or --current; on a terminal kvmsnap asks',
+          'names of the snapshots (or --current); choose from a list if omitted',
         ),
       )
       .option('--current', 'use the current snapshot instead of a name')
-      .option('--children', 'also delete all snapshots below it')
-      .option('--children-only', 'delete only the snapshots below it')
+      .option('--children', 'also delete its children and all their descendants')
+      .option('--children-only', 'delete only its descendants, and keep this snapshot')
       .option('--metadata', 'unregister the snapshot from libvirt; keep its data')
       .addOption(leftoversOption())
       .addOption(vmOption()),

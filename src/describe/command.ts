@@ -43,7 +43,7 @@ export function describe({ run }: Program): Verb {
   const verb = new Verb('describe', {
     group: 'Keep and clean',
     summary: 'change the description of a snapshot',
-    detail: 'The images are not changed. An empty text removes the description.',
+    detail: 'The images are not changed. An empty text removes the description. A hold is kept.',
     failures: ['check', 'busy'],
     examples: ["kvmsnap describe centos7-1 snapshot-2 'after the upgrade'"],
     needsWriting: true,

@@ -7,9 +7,11 @@ import { labelOption, matchOption, withRules } from './rule-options.ts';
 const bare = () =>
   new Verb('prune', {
     group: 'Keep and clean',
-    summary: 'delete old snapshots that no keep rule keeps',
+    summary: 'delete old snapshots; the --keep rules select those to keep',
     detail:
-      'Only snapshots with the label of --label, or with names that match --match, are considered. A snapshot is kept if any rule keeps it; without a rule, nothing is deleted.',
+      'Only snapshots with the label of --label, or with names that match --match, are considered. A snapshot is kept if any rule keeps it; without a rule, nothing is deleted. ' +
+      '--free-min deletes only snapshots that no keep rule keeps; without a keep rule, it still keeps the newest of each VM. ' +
+      'On a terminal, kvmsnap asks before it deletes. In a script (cron), it never asks and needs no --yes.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap prune --all --label nightly --keep-daily 7 --keep-weekly 4 --dry-run',

@@ -20,7 +20,7 @@ export const matchOption = () =>
   new MeantOption(
     '--match <pattern>',
     'snapshot-pattern',
-    'also consider snapshots whose names match',
+    'consider snapshots with matching names (in addition to --label)',
   ).helpGroup(RETENTION);
 
 /** The keep rules, and the options that go with them. */
@@ -30,21 +30,21 @@ export const withRules = <Args extends unknown[], Values extends OptionValues>(
   command
     .optionsGroup(RETENTION)
     .option('--keep-last <n>', 'keep the newest <n> snapshots', parseCount)
-    .option('--keep-hourly <n>', 'keep the newest of each of the last <n> hours', parseCount)
-    .option('--keep-daily <n>', 'keep the newest of each of the last <n> days', parseCount)
-    .option('--keep-weekly <n>', 'keep the newest of each of the last <n> weeks', parseCount)
-    .option('--keep-monthly <n>', 'keep the newest of each of the last <n> months', parseCount)
-    .option('--keep-yearly <n>', 'keep the newest of each of the last <n> years', parseCount)
+    .option('--keep-hourly <n>', 'keep the newest snapshot of each of the last <n> hours', parseCount)
+    .option('--keep-daily <n>', 'keep the newest snapshot of each of the last <n> days', parseCount)
+    .option('--keep-weekly <n>', 'keep the newest snapshot of each of the last <n> weeks', parseCount)
+    .option('--keep-monthly <n>', 'keep the newest snapshot of each of the last <n> months', parseCount)
+    .option('--keep-yearly <n>', 'keep the newest snapshot of each of the last <n> years', parseCount)
     .option(
       '--keep-within <span>',
       'keep snapshots younger than this: 36h, 14d, 8w, 6mo, 2y',
       parseKeepWithin,
     )
     .addOption(
-      repeated('--keep <pattern>', 'snapshot-pattern', 'keep snapshots whose names match (repeatable)'),
+      repeated('--keep <pattern>', 'snapshot-pattern', "keep snapshots named like 'before-*' (repeatable)"),
     )
     .option('--allow-empty', 'allow deleting even the newest snapshot')
-    .option('--free-min <space>', 'delete the oldest until this much is free: 20%, 50G', parseSpace)
+    .option('--free-min <space>', 'delete oldest until the file system has free: 20%, 50G', parseSpace)
     .addOption(leftoversOption())
     .optionsGroup('');
 

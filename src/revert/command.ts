@@ -9,7 +9,9 @@ const bare = () =>
     group: 'Take and go back',
     summary: 'revert a VM to a snapshot',
     detail:
-      'Everything written since then is lost, unless --backup keeps it. On a terminal you are asked first; a script is not asked.',
+      'Everything written since the snapshot was taken is lost, unless --backup or a later snapshot keeps it. ' +
+      'You need not stop the VM. Afterwards it is in the state that it had when the snapshot was taken (shut off, if its memory was not saved), unless you add --running or --paused. ' +
+      'On a terminal, kvmsnap asks before it reverts. Without a terminal (cron, or ssh without -t), it does not ask and reverts at once.',
     failures: ['check', 'exists', 'busy', 'declined'],
     examples: [
       'kvmsnap revert centos7-1 snapshot-2 --backup',
@@ -25,7 +27,7 @@ const withOptions = (verb: Verb) =>
       new MeantArgument(
         '[name]',
         'snapshot',
-        'name of the snapshot, or --current; on a terminal kvmsnap asks',
+        'name of the snapshot (or --current); choose from a list if omitted',
       ),
     )
     .option('--current', 'use the current snapshot instead of a name')
@@ -36,7 +38,7 @@ const withOptions = (verb: Verb) =>
     .addOption(
       new MeantOption('--backup-name <name>', 'name', 'set the name of that snapshot (implies --backup)'),
     )
-    .option('--force', 'proceed despite a managed save or an overlay in use');
+    .option('--force', 'revert even if a managed save or the data of an overlay is lost');
 
 export type RevertOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

@@ -14,7 +14,7 @@ export const withFilters = <Args extends unknown[], Values extends OptionValues>
 ) =>
   command
     .optionsGroup(WHICH_VMS)
-    .addOption(repeated('--exclude <pattern>', 'vm-pattern', 'exclude VMs that match (repeatable)'))
+    .addOption(repeated('--exclude <pattern>', 'vm-pattern', "exclude VMs named like 'test-*' (repeatable)"))
     .addOption(
       repeatedChoice(
         '--state <state>',
@@ -35,7 +35,8 @@ export const jobsOption = () =>
     .helpGroup(WHICH_VMS)
     .argParser(parseJobs);
 
-export const strictOption = () => new Option('--strict', 'fail if a VM was skipped').helpGroup(WHICH_VMS);
+export const strictOption = () =>
+  new Option('--strict', 'fail if a VM is skipped (snapshots cannot work on it)').helpGroup(WHICH_VMS);
 
 /** The values of these options, as far as a command has them. */
 export interface SelectionOptions {

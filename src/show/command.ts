@@ -21,20 +21,20 @@ const withSnapshotFilters = <Args extends unknown[], Values extends OptionValues
     .option('--external', 'list only external snapshots')
     .option('--inactive', 'list only snapshots taken while the VM was shut off')
     .option('--active', 'list only snapshots with saved memory')
-    .option('--disk-only', 'list only snapshots of a running VM without memory')
+    .option('--disk-only', 'list only snapshots without memory, taken while the VM was running')
     .addOption(new MeantOption('--from <name>', 'snapshot', 'list only children of this snapshot'))
     .option('--current', 'list only children of the current snapshot')
     .option('--descendants', 'list all descendants (with --from or --current)')
     .option('--newest <n>', 'list only the newest <n> snapshots of each VM', parseJobs)
-    .option('--since <span>', 'list only snapshots younger than 90min, 26h, 7d, 6mo', parseAge)
+    .option('--since <span>', 'list only snapshots younger than this: 90min, 26h, 7d, 6mo', parseAge)
     .optionsGroup('');
 
 const bareList = () =>
   new Verb('list', {
     group: 'Look',
-    summary: 'list the snapshots of VMs, or all VMs',
+    summary: 'list the snapshots of a VM; without a VM, list all VMs',
     detail:
-      'Snapshots are listed from the oldest to the newest; * marks the current one, H one that is held. Without a VM, all VMs are listed, each with its state, the number of its snapshots and the newest one.',
+      'Snapshots are listed from the oldest to the newest; * marks the current one, H one that is held. The list of all VMs shows the state of each VM, the number of its snapshots and the newest one.',
     examples: [
       'kvmsnap list',
       'kvmsnap list centos7-1 --tree',

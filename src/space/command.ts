@@ -8,7 +8,8 @@ const bare = () =>
     group: 'Look',
     summary: 'show how much disk space snapshots use',
     detail:
-      'FREES is what deleting only this snapshot gives back, HOLDS is everything that it refers to, and CHANGED is the difference from its parent. With names: what deleting these snapshots together frees. Without a VM: what the snapshots of each VM cost, the most expensive first.',
+      'FREES is the space that becomes free if you delete only this snapshot. HOLDS is all data that the snapshot uses, also what it shares with other snapshots. CHANGED is the difference from its parent. ' +
+      'With names, it shows the space that becomes free if you delete these snapshots together. Without a VM, it shows the space that the snapshots of each VM use, the largest first.',
     failures: ['check', 'busy'],
     examples: [
       'kvmsnap space',
@@ -22,7 +23,13 @@ const bare = () =>
 const withOptions = (verb: Verb) =>
   verb
     .addArgument(new MeantArgument('[vm]', 'vm', 'name or UUID of the VM (default: a sum for each VM)'))
-    .addArgument(new MeantArgument('[names...]', 'snapshot', 'names of snapshots to delete together'))
+    .addArgument(
+      new MeantArgument(
+        '[names...]',
+        'snapshot',
+        'names of snapshots to calculate together (nothing is deleted)',
+      ),
+    )
     .option('--disks', 'show each disk separately')
     .option('--exact', 'pause a running guest for a moment to get exact figures')
     .addOption(

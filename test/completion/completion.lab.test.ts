@@ -202,7 +202,7 @@ describe('in a shell', () => {
     tool('ln', ['-sfn', kvmsnapPath, join(bin, 'kvmsnap')]);
     const ask = `set -x PATH ${bin} $PATH; source ${script}; complete -C 'kvmsnap li'; complete -C 'kvmsnap list --tr'`;
     expect(tool('fish', ['--no-config', '-c', ask])).toBe(
-      'list\tlist the snapshots of VMs, or all VMs\n--tree\tdraw parents and children as a tree\n',
+      'list\tlist the snapshots of a VM; without a VM, list all VMs\n--tree\tdraw parents and children as a tree\n',
     );
   });
 });
