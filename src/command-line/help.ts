@@ -14,14 +14,9 @@ export const AS_IN_VIRSH = 'As in virsh:';
 /** What a new user needs first. */
 export const PROGRAM_EXAMPLES = [
   ['kvmsnap create-as web-1 before-upgrade', 'take a snapshot'],
-  ['kvmsnap list web-1', 'list the snapshots of a VM'],
   ['kvmsnap revert web-1 before-upgrade', 'go back to it'],
-  ['kvmsnap delete web-1 before-upgrade', 'delete it'],
-  [
-    'kvmsnap create --all --label nightly --keep-daily 7 --silent',
-    'take one each night, delete old ones (cron)',
-  ],
-  ['kvmsnap check web-1 --fix', 'find problems, and repair them'],
+  ['kvmsnap create --all --label nightly --keep-daily 7', 'each night (cron)'],
+  ['kvmsnap check web-1 --fix', 'find and repair problems'],
 ] as const;
 
 type Formatted = readonly (readonly [term: string, description: string])[];
