@@ -11,7 +11,7 @@ import type { WriteEnd } from './write.ts';
 /**
  * The one way in which kvmsnap changes a VM or an image:
  *
- *     load -> settled? -> rules -> [dry run: plan] -> consent -> backup -> load again, compare -> prepare -> write -> verify -> residue
+ *     load -> rules -> settled? -> [dry run: plan] -> consent -> backup -> load again, compare -> prepare -> write -> verify -> residue
  *
  * A verb describes its change as an `Operation` with one member for each step, and `operate` takes the steps in this order.
  * A step that a change does not need is `skip(why)`. After a question, a wait for a busy VM or a backup, everything is loaded
