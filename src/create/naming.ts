@@ -42,7 +42,7 @@ export async function existsAlready(ctx: Context, domain: Domain, name: string):
     hint: 'choose another name, or delete the existing snapshot first',
   });
   const message = `VM ${inText(domain.name)} already has a snapshot ${inText(name)}`;
-  return KvmsnapError.of('exists', null, [toErrorFinding({ what: message, ...advice })]);
+  return KvmsnapError.of('exists', null, [toErrorFinding(ctx, { what: message, ...advice })]);
 }
 
 /**

@@ -97,13 +97,13 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
   };
 
   /** Records the failures; what happened to the VM itself is reported with the last one. */
-  const takeOver = (written: readonly Written[], { failures, odd, lost }: Proof): void => {
+  const takeOver = (ctx: Context, written: readonly Written[], { failures, odd, lost }: Proof): void => {
     const broken = written.flatMap(({ snapshot }, i) => {
       const failure = failures[i];
       return failure ? [{ name: snapshot.name, failure }] : [];
     });
     for (const [i, { name, failure }] of broken.entries())
-      failed.set(name, i === broken.length - 1 ? withResidue(failure, [...odd, ...lost]) : failure);
+      failed.set(name, i === broken.length - 1 ? withResidue(ctx, failure, [...odd, ...lost]) : failure);
   };
 
   const prove = async (ctx: Context): Promise<void> => {
@@ -117,7 +117,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
         readImages(ctx, uri, domain.disks.filter(takesPart)),
       ]);
       if (isLeftAsForeseen(vm, reading, images)) await settle(ctx, { ...vm, ...reading, images });
-      else takeOver(pending.written, await proveAll(ctx, pending));
+      else takeOver(ctx, pending.written, await proveAll(ctx, pending));
     } catch (error) {
       giveUp(ctx, pending.written, error);
     }
@@ -179,7 +179,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
       throw error;
     });
     const failure = proof.failures.at(-1);
-    takeOver(earlier, failure ? { ...proof, odd: [], lost: [] } : proof);
+    takeOver(ctx, earlier, failure ? { ...proof, odd: [], lost: [] } : proof);
     if (failure) return { failure, seen: proof };
     const found = deletionSet.some(isExternal)
       ? await clearUnusedFiles(ctx, vm, deletionSet.flatMap(mentionedFiles), request.removeUnused)

@@ -57,7 +57,7 @@ export async function proveDeletions(ctx: Context, before: Vm, written: readonly
     after,
     odd,
     lost: lostCurrent(ctx, after, successorOfCurrent(before, gone)),
-    failures: written.map((each, i) => failureOf(after, each, orphaned[i] ?? [], odd.length > 0)),
+    failures: written.map((each, i) => failureOf(ctx, after, each, orphaned[i] ?? [], odd.length > 0)),
   };
 }
 
@@ -81,6 +81,7 @@ export const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snap
 
 /** What is wrong after a deletion; null: nothing. A merge starts a VM that is off, so the state of the VM counts. */
 function failureOf(
+  ctx: Context,
   after: Vm,
   { snapshot, deletionSet, request, end }: Written,
   orphaned: readonly Orphaned[],
@@ -88,7 +89,7 @@ function failureOf(
 ): KvmsnapError | null {
   const present = new Set([...after.snapshotNames, ...after.snapshots.map(({ name }) => name)]);
   const left = deletionSet.filter(({ name }) => present.has(name));
-  if (left.length > 0) return withResidue(stillThere(after, left, end), halfGone(after, left));
+  if (left.length > 0) return withResidue(ctx, stillThere(after, left, end), halfGone(after, left));
   if (orphaned.length > 0) return leftInImages(orphaned);
   if (!deletionSet.some(isExternal)) return null;
   const unmerged = request.metadataOnly ? [] : deletionSet.flatMap((member) => unmergedIn(after, member));

@@ -14,23 +14,28 @@ export function refuseOn(ctx: Context, what: string, ruled: readonly RuledFindin
     if (!refusing.includes(finding)) ctx.terminal.note(`warning: ${finding.what}`);
   }
   if (refusing.length === 0) return;
-  throw KvmsnapError.of('check', what, refusing.map(toErrorFinding), {
-    unsupported: refusing.every(({ unsupported }) => unsupported),
-  });
+  throw KvmsnapError.of(
+    'check',
+    what,
+    refusing.map((finding) => toErrorFinding(ctx, finding)),
+    {
+      unsupported: refusing.every(({ unsupported }) => unsupported),
+    },
+  );
 }
 
-/** A finding as a part of an error. */
-export const toErrorFinding = (finding: Finding): ErrorFinding => ({
+/** A finding as a part of an error, with the connection of this run in its commands. */
+export const toErrorFinding = (ctx: Context, finding: Finding): ErrorFinding => ({
   message: finding.what,
   hint: finding.hint ?? null,
-  commands: commandsOf(finding),
+  commands: commandsOf(withConnection(ctx, finding)),
 });
 
-/** The finding with the connection of this run in its commands, which the rules do not know. */
+/** The finding with the connection of this run in those of its commands that do not name one: the rules do not know it. */
 export function withConnection<F extends Finding>(ctx: Context, finding: F): F {
   const connection = ctx.virsh.line([]).replace(/^virsh/, '');
   const connected = (command: string) =>
-    command.replace(/(?:^|&& |\| )(?:virsh|kvmsnap)(?= )/g, (tool) => tool + connection);
+    command.replace(/(?:^|&& |\| )(?:virsh|kvmsnap)(?= )(?! -[cr] )/g, (tool) => tool + connection);
   return {
     ...finding,
     ...(finding.command === undefined ? {} : { command: connected(finding.command) }),

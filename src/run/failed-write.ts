@@ -43,8 +43,7 @@ export function lostCurrent(
 }
 
 /** The failure, with everything that it left behind and how to fix it. */
-export function withResidue(failure: KvmsnapError, left: readonly Finding[]): KvmsnapError {
-  return KvmsnapError.of(failure.code, failure.subject, [...failure.findings, ...left.map(toErrorFinding)], {
-    cause: failure,
-  });
+export function withResidue(ctx: Context, failure: KvmsnapError, left: readonly Finding[]): KvmsnapError {
+  const findings = [...failure.findings, ...left.map((finding) => toErrorFinding(ctx, finding))];
+  return KvmsnapError.of(failure.code, failure.subject, findings, { cause: failure });
 }

@@ -188,7 +188,7 @@ async function act<Facts, Seen, Done, Plan, End>(
     if ('done' in verified) return verified.done;
     const { failure, seen } = verified;
     const left = isTaken(residue) ? await residue(ctx, facts, seen, failure) : [];
-    throw left.length === 0 ? failure : withResidue(failure, left);
+    throw left.length === 0 ? failure : withResidue(ctx, failure, left);
   };
   return by === null ? task() : ctx.interrupts.protect(write.subject(ctx, facts), task, by);
 }
