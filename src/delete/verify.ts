@@ -172,7 +172,7 @@ const notWhole = ({ name }: SnapshotReport, unmerged: readonly string[]): Kvmsna
   new KvmsnapError(
     'refused',
     unmerged.length === 0
-      ? `${inText(name)} is deleted`
+      ? `${inText(name)} was deleted, but the VM is not in the state of before`
       : `libvirt has unregistered ${inText(name)}, but the VM still uses ${unmerged.join(', ')}`,
   );
 

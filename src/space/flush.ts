@@ -28,7 +28,7 @@ export async function flushImages(ctx: Context, vm: Vm): Promise<WrittenUntil> {
       'busy',
       `another job holds ${inText(domain.name)}, so it cannot be paused for --exact`,
       {
-        hint: 'try again when that job is done, or let kvmsnap wait for it with --wait 10m',
+        hint: 'try again when that job is done, or let kvmsnap wait for it with --wait 10min',
       },
     );
   if (domain.state === 'running') return flushRunning(ctx, domain);

@@ -18,10 +18,7 @@ export function freedLines(dryRun: boolean, each: readonly FreedOf[]): string[] 
   const known = concerned.filter(({ bytes }) => bytes !== null);
   const unknown = concerned.filter(({ bytes }) => bytes === null).map(({ vm }) => inText(vm.name));
   const verb = dryRun ? 'would free' : 'freed';
-  if (known.length === 0)
-    return [
-      dryRun ? 'it is unknown how much space this would free' : 'it is unknown how much space was freed',
-    ];
+  if (known.length === 0) return [`${verb} an unknown amount of space`];
   const sum = known.reduce((all, { bytes }) => all + (bytes ?? 0), 0);
   const mark = known.some(({ approximate }) => approximate) ? '~' : '';
   const rest = unknown.length === 0 ? '' : ` (unknown for ${unknown.join(', ')})`;

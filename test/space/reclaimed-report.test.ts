@@ -12,8 +12,8 @@ test.each([
   ['one VM', false, [of('a', 3 * MiB)], ['freed 3.0 MiB']],
   ['beforehand', true, [of('a', 3 * MiB)], ['would free 3.0 MiB']],
   ['several, one running', false, [of('a', MiB), of('b', 2 * MiB, true)], ['freed ~3.0 MiB']],
-  ['not known', false, [of('a', null)], ['it is unknown how much space was freed']],
-  ['not known beforehand', true, [of('a', null)], ['it is unknown how much space this would free']],
+  ['not known', false, [of('a', null)], ['freed an unknown amount of space']],
+  ['not known beforehand', true, [of('a', null)], ['would free an unknown amount of space']],
   [
     'not known of some',
     false,

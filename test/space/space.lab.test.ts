@@ -214,5 +214,5 @@ test('an image that cannot be measured: exit 5, the reason, and no figures', asy
     '0',
     '--allow-empty',
   );
-  expect(said.stderr).toBe('would delete 1 snapshot\nit is unknown how much space this would free\n');
+  expect(said.stderr).toBe('would delete 1 snapshot\nwould free an unknown amount of space\n');
 });
