@@ -78,7 +78,7 @@ describe('the environment', () => {
       code: 0,
       signal: null,
       stdout: '再来\n',
-      stderr: expect.stringMatching(/^note: deleting for good: 再来, taken .*: 说明\n$/),
+      stderr: expect.stringMatching(/^note: snapshot 再来 will be deleted permanently \(taken .*\): 说明\n$/),
     });
   });
 

@@ -9,10 +9,7 @@ export function completion({ run }: Program): Verb {
     group: 'More',
     summary: 'print the completion script for a shell',
     detail: 'The script completes commands, options, and the names of VMs and snapshots.',
-    examples: [
-      'source <(kvmsnap completion bash)',
-      'kvmsnap completion fish > ~/.config/fish/completions/kvmsnap.fish',
-    ],
+    examples: ['source <(kvmsnap completion bash)', 'kvmsnap completion fish | source'],
     needsWriting: false,
   });
   verb

@@ -7,14 +7,15 @@ import type { Told } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { type Freed, foreseeQuickly } from '../space/reclaimed.ts';
 import { type FreedOf, freedLines } from '../space/reclaimed-report.ts';
+import type { Vm } from '../vm/load.ts';
 import type { DeleteRequest, TellLoss } from './deletion.ts';
 import type { Share } from './request.ts';
 
 /** What a delete means for the user, and the question before it. */
 
 /** A snapshot in words that change only if the snapshot does. */
-const describe = ({ name, createdAtSeconds, description }: SnapshotReport): string =>
-  `${inText(name)}, taken ${localTime(createdAtSeconds)}${description === null ? '' : `: ${firstLine(description)}`}`;
+const describe = (member: SnapshotReport): string =>
+  `${inText(member.name)}, taken ${localTime(member.createdAtSeconds)}${purposeOf(member)}`;
 
 const firstLine = (text: string): string => text.split('\n')[0] ?? '';
 
@@ -55,22 +56,35 @@ export const tellLoss =
   ({ metadataOnly }: DeleteRequest): TellLoss =>
   ({ clock, settings }, { vm, deletionSet }) => {
     if (settings.output === 'json') return [];
-    const lines = deletionSet.map((member) => line(member, { vm }, clock.now() / 1000));
-    const what = metadataOnly ? 'unregistering (the data stay in the images)' : 'deleting for good:';
-    return fold(lines).map((each) => `${what} ${each}`);
+    const fate = metadataOnly
+      ? 'will be unregistered from libvirt; its data stay'
+      : 'will be deleted permanently';
+    const now = clock.now() / 1000;
+    return fold(
+      deletionSet.map((member) => {
+        const facts = [takenAt(member, now), ...marksOf(member, vm)].join(', ');
+        return `snapshot ${inText(member.name)} ${fate} (${facts})${purposeOf(member)}`;
+      }),
+    );
   };
 
 /** `s1, taken 2026-11-23 22:52:34, 3 d ago (current): before the upgrade`. */
 function line(member: SnapshotReport, { vm }: Pick<Share, 'vm'>, now: number): string {
-  const { name, createdAtSeconds, description } = member;
-  const marks = [
-    ...(name === vm.current ? ['current'] : []),
-    ...(locationOf(member) === 'external' ? ['external'] : []),
-  ];
+  const marks = marksOf(member, vm);
   const marked = marks.length === 0 ? '' : ` (${marks.join(', ')})`;
-  const purpose = description === null ? '' : `: ${firstLine(description)}`;
-  return `${inText(name)}, taken ${localTime(createdAtSeconds)}, ${humanSpan(now - createdAtSeconds)} ago${marked}${purpose}`;
+  return `${inText(member.name)}, ${takenAt(member, now)}${marked}${purposeOf(member)}`;
 }
+
+const takenAt = ({ createdAtSeconds }: SnapshotReport, now: number): string =>
+  `taken ${localTime(createdAtSeconds)}, ${humanSpan(now - createdAtSeconds)} ago`;
+
+const marksOf = (member: SnapshotReport, { current }: Pick<Vm, 'current'>): string[] => [
+  ...(member.name === current ? ['current'] : []),
+  ...(locationOf(member) === 'external' ? ['external'] : []),
+];
+
+const purposeOf = ({ description }: SnapshotReport): string =>
+  description === null ? '' : `: ${firstLine(description)}`;
 
 /** `s1 of web`, `3 snapshots of 2 VMs (db, web)`. */
 function whatGoes(losing: readonly Share[]): string {
@@ -85,8 +99,8 @@ const howFar = ({ metadataOnly, removeUnused }: DeleteRequest): string =>
   metadataOnly
     ? ' from libvirt only, and leave the data in the images'
     : removeUnused
-      ? ' for good, and remove the files that nothing uses afterwards'
-      : ' for good';
+      ? ' permanently, and remove the files that nothing uses afterwards'
+      : ' permanently';
 
 /** The question is not delayed longer than this for the figures. */
 const MOST_MILLISECONDS = 2000;

@@ -50,6 +50,6 @@ function whatIsLost({ domain, snapshots, current }: Vm): string[] {
     from
       ? `everything written since snapshot ${inText(from.name)} (taken ${localTime(from.createdAtSeconds)})`
       : 'everything that is on its disks now',
-    ...(isActive(domain.state) ? ['the content of its memory'] : []),
+    ...(isActive(domain.state) ? ['the present memory of the guest'] : []),
   ];
 }

@@ -76,7 +76,7 @@ function noteClock(ctx: Context, { domain }: Vm, snapshot: SnapshotReport): void
     command: `virsh domtime ${virshWord(domain)} --sync`,
   });
   const fix = domain.agentChannel === 'none' ? '' : `. The guest agent can set it:\n  ${command}`;
-  ctx.terminal.note(`note: the guest's clock is ${age} behind${fix}`);
+  ctx.terminal.note(`note: the guest's clock is now ${age} behind${fix}`);
 }
 
 /** The images in use that have a backing file. */

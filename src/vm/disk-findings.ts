@@ -152,14 +152,14 @@ function conversion(
   found: string,
   believed: string,
   image?: DiskImage,
-): Pick<Finding, 'hint' | 'command'> {
+): Pick<Finding, 'hint' | 'command' | 'commands'> {
   if (disk.device === 'floppy')
     return {
       hint: `internal snapshots need every writable disk in qcow2: eject the floppy ${disk.target}, or make it <readonly/>`,
     };
   if (disk.shareable) return leaveOut(domain, disk);
-  const driver = believed === 'qcow2' ? '' : " with <driver name='qemu' type='qcow2'/>";
-  const edit = `, and name the new file${driver} in the VM's XML`;
+  const driver = believed === 'qcow2' ? '' : " and <driver name='qemu' type='qcow2'/>";
+  const edit = `, then set the path of the new file${driver} in the VM's XML`;
   if (disk.source === null) return { hint: 'an internal snapshot needs a qcow2 image' };
   if (disk.storage === 'block') {
     return {
@@ -171,8 +171,8 @@ function conversion(
   const seen = image?.kind === 'seen' ? image.copyTo : undefined;
   const target = seen ?? copyNames(disk.source).find(isFree) ?? '';
   return {
-    hint: `convert it with the VM off${edit}${found === believed ? ` (or ${EXTERNAL_INSTEAD})` : ''}`,
-    command: convertLine({ path: disk.source, format: found }, target),
+    hint: `convert it with the VM off${edit}${found === believed ? `. Or ${EXTERNAL_INSTEAD}` : ''}`,
+    commands: [convertLine({ path: disk.source, format: found }, target), editCommand(domain)],
   };
 }
 

@@ -33,7 +33,7 @@ const convertAndName =
     expect(imageInfo(renamed(vm, to)).format).toBe('qcow2');
     expect(hasPattern(renamed(vm, to), 0x33, MiB, MiB)).toBe(true);
   };
-const NAME_IT = "name the new file with <driver name='qemu' type='qcow2'/> in the VM's XML";
+const NAME_IT = "then set the path of the new file and <driver name='qemu' type='qcow2'/> in the VM's XML";
 
 const HAZARDS: readonly Hazard[] = [
   {

@@ -146,11 +146,11 @@ describe('names', () => {
     for (const name of ['s1', 's2']) take(vm, name);
     virsh('snapshot-revert', '--domain', vm.uuid, '--snapshotname', 's1');
     expect((await succeed('delete', 'full', 's2')).stderr).toMatch(
-      /^note: deleting for good: s2, taken [^\n]*\n$/,
+      /^note: snapshot s2 will be deleted permanently \(taken [^\n]*\n$/,
     );
     const { stderr } = await succeed('delete', 'full', 's1');
     expect(stderr).toMatch(
-      /^note: deleting for good: s1, taken .*\nnote: the image of disk vda keeps \d+\S* MiB of the memory of s1, because of an earlier revert; to free it, run this with the VM off: kvmsnap check --fix full\n$/,
+      /^note: snapshot s1 will be deleted permanently \(taken .*\nnote: the image of disk vda keeps \d+\S* MiB of the memory of s1, because of an earlier revert; to free it, run this with the VM off: kvmsnap check --fix full\n$/,
     );
     destroy(vm);
     expect(occupied(vm)).toBeGreaterThan(FILL_MIB * 1024 * 1024);
@@ -288,7 +288,7 @@ describe('on a terminal', () => {
     const vm = family();
     const terminal = await asked('delete', 'family', 's2', '--children');
     expect(terminal.screen()).toMatch(
-      /s2, taken \d{4}-.* ago\r?\n.*s3, taken .* ago\r?\n.*would free \d+\.?\d* [KM]iB\r?\n.*Delete 2 snapshots of family for good\? \[y\/N\]/,
+      /s2, taken \d{4}-.* ago\r?\n.*s3, taken .* ago\r?\n.*would free \d+\.?\d* [KM]iB\r?\n.*Delete 2 snapshots of family permanently\? \[y\/N\]/,
     );
     terminal.type('y\r');
     expect(await terminal.done).toMatchObject({ code: 0, screen: expect.stringMatching(/\nfreed \d/) });

@@ -87,8 +87,10 @@ test('in a script, what is lost is said before it goes; not in JSON, where the d
       {},
     );
     expect(names(host)).toEqual(['run1']);
-    return host.notes.filter((line) => line.includes('deleting for good'));
+    return host.notes.filter((line) => line.includes('deleted permanently'));
   };
-  expect(await lost('table')).toEqual([expect.stringMatching(/^note: deleting for good: off1, taken /)]);
+  expect(await lost('table')).toEqual([
+    expect.stringMatching(/^note: snapshot off1 will be deleted permanently \(taken /),
+  ]);
   expect(await lost('json')).toEqual([]);
 });

@@ -56,7 +56,7 @@ const ANOTHER_FORMAT: readonly Hazard[] = [
     prepare: replaceBy('raw'),
     virsh: /qemu-img snapshot -c s1 .* unexpected exit status 1/,
     says: (m) => [`disk vda (${pathOf(m)}): the file is raw, but the VM's XML says qcow2`],
-    hint: "convert it with the VM off, and name the new file in the VM's XML",
+    hint: "convert it with the VM off, then set the path of the new file in the VM's XML",
     command: conversion('raw'),
     fix: convertAndName,
   },

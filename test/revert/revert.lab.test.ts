@@ -133,10 +133,10 @@ describe('from every state to every state', () => {
     const pid = qemuPid(vm);
     const anew = since({ '7.0': false, '7.10': true });
     const lost = (name: string) =>
-      `note: everything written since snapshot ${name} \\(taken .*\\) will be lost\nnote: the content of its memory will be lost\n`;
+      `note: everything written since snapshot ${name} \\(taken .*\\) will be lost\nnote: the present memory of the guest will be lost\n`;
     expect((await succeed('revert', 'states', 'running')).stderr).toMatch(
       new RegExp(
-        `^${anew ? 'note: QEMU will be restarted: consoles and displays disconnect, and the id of the VM changes\n' : ''}note: the VM will be running afterwards\n${lost('.*')}note: the guest's clock is .* behind.?[^]*\n$`,
+        `^${anew ? 'note: QEMU will be restarted: consoles and displays disconnect, and the id of the VM changes\n' : ''}note: the VM will be running afterwards\n${lost('.*')}note: the guest's clock is now .* behind.?[^]*\n$`,
       ),
     );
     expect(qemuPid(vm) !== pid).toBe(anew);

@@ -72,7 +72,9 @@ async function liveThrough(vm: Vm, run: (...args: string[]) => ReturnType<typeof
   const gone = await run('delete', 'web', 's1', 'kept', '-q');
   expect(gone).toMatchObject({ code: 0, stdout: 's1\nkept\n' });
   // and a line on each that is lost
-  expect(gone.stderr.replace(/^note: deleting for good: (s1|kept), taken .*\n/gm, '')).toBe(note);
+  expect(
+    gone.stderr.replace(/^note: snapshot (s1|kept) will be deleted permanently \(taken .*\n/gm, ''),
+  ).toBe(note);
   expect([snapshotNames(vm), tagNames(vm)]).toEqual([[], []]);
 }
 

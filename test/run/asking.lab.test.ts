@@ -156,7 +156,7 @@ describe('the question shows what catches a slip', () => {
     expect(screen).toContain('nosuch does not exist');
     expect(screen).toContain('not deleted: cannot delete s3 of web: s3 is held');
     expect(screen).toMatch(/this would free \d/);
-    expect(screen).toContain('Delete 2 snapshots of web for good? [y/N]');
+    expect(screen).toContain('Delete 2 snapshots of web permanently? [y/N]');
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(3);
     expect(snapshotNames(vm)).toEqual(['s3']);
@@ -169,7 +169,7 @@ describe('the question shows what catches a slip', () => {
     expect(terminal.screen()).toContain('... and 15 more ...');
     for (const name of ['s00', 's11', 's27', 's29'])
       expect(terminal.screen()).toContain(`${inText(name)}, taken`);
-    expect(terminal.screen()).toContain('Delete 30 snapshots of web for good? [y/N]');
+    expect(terminal.screen()).toContain('Delete 30 snapshots of web permanently? [y/N]');
     terminal.type('\r');
     await terminal.done;
   });
@@ -200,7 +200,7 @@ describe('what changes while the question stands', () => {
     terminal.type('y\r');
     await terminal.waitForText(MORE);
     expect(terminal.screen()).toContain('now: the VM is running and will be stopped as if its power');
-    expect(terminal.screen()).toContain('now: the content of its memory will be lost');
+    expect(terminal.screen()).toContain('now: the present memory of the guest will be lost');
     expect(state(vm)).toBe('running');
     terminal.type(`${answer}\r`);
     expect((await terminal.done).code).toBe(code);
@@ -214,7 +214,7 @@ describe('what changes while the question stands', () => {
     destroy(vm);
     terminal.type('y\r');
     await terminal.waitForText(MORE);
-    expect(terminal.screen()).toContain('no longer: the content of its memory will be lost');
+    expect(terminal.screen()).toContain('no longer: the present memory of the guest will be lost');
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(0);
   });

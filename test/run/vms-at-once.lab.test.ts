@@ -68,7 +68,7 @@ describe('--jobs', () => {
     for (const vm of vms) for (const name of ['s1', 's2']) take(vm, name);
     await succeedWith(
       ['--yes', 'delete', 'm-*', 's1', '--jobs', '3'],
-      /^(m-\d: note: deleting for good: s1, taken .*\n){5}$/,
+      /^(m-\d: note: snapshot s1 will be deleted permanently \(taken .*\n){5}$/,
     );
     expect(vms.map(snapshotNames)).toEqual(FIVE.map(() => ['s2']));
     await succeedWith(['prune', '--all', '--match', '*', '--keep-last', '0', '--allow-empty', '--jobs', '3']);

@@ -445,7 +445,7 @@ describe('a VM that is not suited', () => {
     const strict = await kvmsnap(['create-as', '*', 's2', '--strict']);
     expect(strict.code).toBe(3);
     expect(strict.stderr).toMatch(
-      /^error: .*raw.*\nhint: convert it.*\n +qemu-img convert .*\nerror: 1 of 2 VMs skipped\n$/,
+      /^error: .*raw.*\nhint: convert it.*\n +1\. qemu-img convert .*\n +2\. virsh edit raw\nerror: 1 of 2 VMs skipped\n$/,
     );
     expect(present(...vms)).toEqual({ fine: ['s1', 's2'], raw: [] });
   });
@@ -508,7 +508,7 @@ describe('delete over several VMs', () => {
     const [pattern = '', ...more] = words;
     const said = await fail(10, 'delete', pattern, 's1', ...more);
     expect(said).toMatch(
-      /confirmation is needed for "Delete .* of .*web-1.* for good\?", but this is not a terminal; nothing was changed\nhint: run the command again with --yes/,
+      /confirmation is needed for "Delete .* of .*web-1.* permanently\?", but this is not a terminal; nothing was changed\nhint: run the command again with --yes/,
     );
     expect(left(vms)).toEqual([1, 1, 0]);
   });
@@ -519,7 +519,7 @@ describe('delete over several VMs', () => {
     expect(stdout).toBe('web-1/s1\nweb-2/s1\n');
     // what is lost is told of each
     expect(stderr).toMatch(
-      /^(web-[12]: note: deleting for good: s1, taken .*\n){2}skipped web-3: (the )?VM web-3 has no snapshot s1\n$/,
+      /^(web-[12]: note: snapshot s1 will be deleted permanently \(taken .*\n){2}skipped web-3: (the )?VM web-3 has no snapshot s1\n$/,
     );
     expect(left(vms)).toEqual([0, 0, 0]);
   });
@@ -561,7 +561,7 @@ describe('delete over several VMs', () => {
     expect(names.stdout).toBe(stdout);
     expect(stdout).toBe('web-1/s1\nweb-2/s1\nweb-2/s2\n');
     expect(stderr).toMatch(
-      /^(web-[12]: note: deleting for good: s[12], taken .*\n){3}skipped s2: VM web-1 has no such snapshot\n$/,
+      /^(web-[12]: note: snapshot s[12] will be deleted permanently \(taken .*\n){3}skipped s2: VM web-1 has no such snapshot\n$/,
     );
     expect(left(vms)).toEqual([0, 0, 0]);
   });
@@ -570,7 +570,7 @@ describe('delete over several VMs', () => {
     const vms = family();
     take(vms[1] as Vm, 's2');
     const declined = await asked('delete', 'web-*', 's1', 's2');
-    expect(declined.screen()).toContain('Delete 3 snapshots of 2 VMs (web-1, web-2) for good? [y/N]');
+    expect(declined.screen()).toContain('Delete 3 snapshots of 2 VMs (web-1, web-2) permanently? [y/N]');
     declined.type('n\r');
     expect((await declined.done).code).toBe(10);
     expect(left(vms)).toEqual([1, 2, 0]);

@@ -57,12 +57,10 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
     find: ({ domain }) => {
       if (domain.state !== 'running' || domain.agentChannel === 'connected') return [];
       const why =
-        domain.agentChannel === 'none' ? 'the VM has no channel for one' : 'the guest does not answer';
-      return [
-        {
-          what: `no guest agent (${why}): the guest's file systems cannot be frozen for a snapshot of the disks only`,
-        },
-      ];
+        domain.agentChannel === 'none'
+          ? 'the VM has no channel for a guest agent'
+          : 'the guest agent does not answer';
+      return [{ what: `${why}, so --quiesce does not work` }];
     },
   },
   {

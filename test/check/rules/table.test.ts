@@ -374,7 +374,7 @@ const CASES: Readonly<
       ],
       [
         { vm: { state: 'running', agentChannel: 'disconnected' } },
-        { what: expect.stringContaining('the guest does not answer') },
+        { what: expect.stringContaining('the guest agent does not answer') },
       ],
     ],
   },

@@ -123,8 +123,8 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         finds: [
           {
             what: /disk vda \(\/vm\/vda\.img\) is raw, and internal snapshots need qcow2/,
-            hint: /VM off, and name the new file with <driver.* \(or take an external snapshot instead, with --external/,
-            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2',
+            hint: /VM off, then set the path of the new file and <driver.*\. Or take an external snapshot instead, with --external/,
+            commands: ['qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2', 'virsh edit centos7-1'],
           },
         ],
       },
@@ -137,7 +137,10 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         finds: [
           {
             what: /is raw/,
-            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2.new-2',
+            commands: [
+              'qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2.new-2',
+              'virsh edit centos7-1',
+            ],
           },
         ],
       },
@@ -155,13 +158,24 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
             ['vdb', seen({ path: '/vm/a.qcow2' })],
           ]),
         }),
-        finds: [{ what: /disk vda/, command: 'qemu-img convert -f raw -O qcow2 /vm/a.img /vm/a.qcow2.new' }],
+        finds: [
+          {
+            what: /disk vda/,
+            commands: ['qemu-img convert -f raw -O qcow2 /vm/a.img /vm/a.qcow2.new', 'virsh edit centos7-1'],
+          },
+        ],
       },
       {
         says: 'a path that a shell would take apart',
         facts: creatingOn({ source: '/vm/my disk.img', driver: 'raw' }, seen({ format: 'raw' })),
         finds: [
-          { what: /raw/, command: "qemu-img convert -f raw -O qcow2 '/vm/my disk.img' '/vm/my disk.qcow2'" },
+          {
+            what: /raw/,
+            commands: [
+              "qemu-img convert -f raw -O qcow2 '/vm/my disk.img' '/vm/my disk.qcow2'",
+              'virsh edit centos7-1',
+            ],
+          },
         ],
       },
       {
@@ -204,8 +218,11 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         finds: [
           {
             what: /the file is raw, but the VM's XML says qcow2/,
-            hint: /^convert it with the VM off, and name the new file in the VM's XML$/,
-            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+            hint: /^convert it with the VM off, then set the path of the new file in the VM's XML$/,
+            commands: [
+              'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+              'virsh edit centos7-1',
+            ],
           },
         ],
       },
@@ -218,7 +235,10 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         finds: [
           {
             what: /the file is vmdk/,
-            command: 'qemu-img convert -f vmdk -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+            commands: [
+              'qemu-img convert -f vmdk -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+              'virsh edit centos7-1',
+            ],
           },
         ],
       },
@@ -284,7 +304,10 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
           {
             what: /looks like qcow2 and names \/etc\/sha\?\[2J\?dow$/,
             hint: /do not change the type: QEMU would open \/etc\/sha.*dow for the guest; then convert it with the VM off/,
-            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+            commands: [
+              'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+              'virsh edit centos7-1',
+            ],
           },
         ],
       },
@@ -294,7 +317,10 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         finds: [
           {
             what: /looks like qcow2$/,
-            command: 'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+            commands: [
+              'qemu-img convert -f raw -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+              'virsh edit centos7-1',
+            ],
           },
         ],
       },

@@ -75,7 +75,10 @@ export const INTERNAL_DISK_CASES: Readonly<Record<string, RuleCases<CreateFacts>
         finds: [
           {
             what: /keeps its data in \/vm\/data\.raw/,
-            command: 'qemu-img convert -f qcow2 -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+            commands: [
+              'qemu-img convert -f qcow2 -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.new',
+              'virsh edit centos7-1',
+            ],
           },
         ],
       },
