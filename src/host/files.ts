@@ -40,7 +40,10 @@ export interface HostFiles {
 
 export interface FileStatus {
   readonly kind: FileKind;
-  /** Equal for two paths of the same file: by file system and inode, or by the number of a block device. */
+  /**
+   * Equal for two paths of the same content: by file system and inode, by the number of a block device, and for a loop
+   * device by the file behind it.
+   */
   readonly identity: string;
   /** The number of a block device, as in /sys/dev/block: `8:1`. */
   readonly device: string | null;

@@ -24,7 +24,7 @@ export type RunStat = (args: readonly string[]) => Promise<Executed>;
 /** The files of this host. */
 export const createLocalFiles = (runStat: RunStat): HostFiles => ({
   // inodes of more than 53 bits are common on btrfs, FUSE and NFS
-  stat: async (path) => statusOf(await stat(path, { bigint: true })),
+  stat: async (path) => withContent(statusOf(await stat(path, { bigint: true }))),
   statfs: async (path) => {
     const { type, bavail, bfree, bsize } = await statfs(path);
     return { type, mostFreeBytes: bavail * bsize, mostFreeForRootBytes: bfree * bsize };
@@ -68,6 +68,20 @@ function statusOf(found: BigIntStats): FileStatus {
     writtenAt: Number(mtimeNs / 1_000_000n) + Number(mtimeNs % 1_000_000n) / 1e6,
     stamp: `${dev}:${ino}:${rdev}:${size}:${mtimeNs}:${ctimeNs}`,
   };
+}
+
+/** The same, with the identity of the file that a loop device, or a partition of one, stands for. */
+async function withContent(status: FileStatus): Promise<FileStatus> {
+  if (status.device === null) return status;
+  const sysfs = `/sys/dev/block/${status.device}`;
+  for (const loop of [`${sysfs}/loop`, `${sysfs}/../loop`]) {
+    // sysfs-block-loop: the path, and ` (deleted)` after it if the file is gone
+    const file = await readFile(`${loop}/backing_file`, 'utf8').catch(() => null);
+    const found =
+      file === null ? null : await stat(file.replace(/\n$/, ''), { bigint: true }).catch(() => null);
+    if (found) return { ...status, identity: statusOf(found).identity };
+  }
+  return status;
 }
 
 /** The unit of st_blocks (stat(2)), whatever the block size of the file system. */

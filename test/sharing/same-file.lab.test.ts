@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { refused } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool } from '../lab/lab.ts';
-import { bindMount, makeReadOnly } from '../lab/mount.ts';
+import { bindMount, blockDevice, makeReadOnly } from '../lab/mount.ts';
 import { byteIn, NOW, succeed, THEN, tagNames, take, write } from '../lab/scene.ts';
 import { cleanUp, type DiskSpec, defineVm, destroy, pathOf, start, undefine, type Vm } from '../lab/vm.ts';
 
@@ -83,6 +83,30 @@ describe.runIf(isSystemLab).each(KINDS)('%s', (_, disk, otherPath) => {
     await succeed('revert', 'first', 's1');
     expect([byteIn(path), tagNames(first)]).toEqual([THEN, [['s1']]]);
   });
+});
+
+test.runIf(isSystemLab)('a loop device over a file is that file, for the VMs that have it', async () => {
+  const first = movedOn({ size: '4M' });
+  tool('truncate', ['-s', '64M', pathOf(first)]); // a device does not grow
+  const device = blockDevice(pathOf(first));
+  const second = defineVm({
+    name: 'second',
+    boot: 'counter',
+    disks: [{ source: device, backend: 'block', format: 'qcow2' }],
+  });
+  start(second);
+  for (const args of [
+    ['revert', 'first', 's1', '--force'],
+    ['create-as', 'first', 's3', '--force'],
+    ['delete', 'first', 's2'],
+  ]) {
+    const { exitCode, message } = await refused(...args);
+    expect([exitCode, message]).toEqual([5, expect.stringContaining('VM second (running)')]);
+  }
+  destroy(second);
+  expect((await refused('delete', 'second', 's1')).exitCode).toBe(4);
+  expect((await succeed('check', 'second')).stdout).not.toContain('qemu-img snapshot -d');
+  expect([byteIn(pathOf(first)), tagNames(first)]).toEqual([NOW, [['s1', 's2']]]);
 });
 
 test.runIf(isSystemLab)('a read-only mount of the same file somewhere else hinders nobody', async () => {
