@@ -4,6 +4,7 @@ import { FROM_PIPE, pipedLine, redescribing } from '../libvirt/piped-lines.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { withDescription } from '../libvirt/xml/snapshot.ts';
+import type { Domain } from '../model/domain.ts';
 import { withHold } from '../model/hold.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { inText } from '../model/text.ts';
@@ -32,6 +33,12 @@ interface Facts extends Redescribed {
   readonly changed: string;
 }
 
+/** What `--dry-run` tells: a line to paste. */
+interface PlannedDescription {
+  readonly vm: Domain;
+  readonly line: string;
+}
+
 /**
  * Changes the description of a snapshot. libvirt offers only one way, `snapshot-create --redefine` with the whole XML
  * of the snapshot. So the old XML is saved first, and afterwards everything except the description must be unchanged.
@@ -41,7 +48,7 @@ export const redescribe = (
   vmName: string,
   name: string,
   change: (snapshot: SnapshotReport) => Described,
-): Operation<Facts, null, Redescribed, string> => ({
+): Operation<Facts, null, Redescribed, PlannedDescription> => ({
   async load(ctx) {
     const vm = await loadVm(ctx, vmName);
     const snapshot = findSnapshot(vm, name);
@@ -55,7 +62,8 @@ export const redescribe = (
   plan({ virsh }, { vm, snapshot, text }) {
     const { uuid } = vm.domain;
     const source = redescribing(virsh, { uuid, name: snapshot.name }, text);
-    return pipedLine(virsh, source, registerCommand(uuid, FROM_PIPE, snapshot.isCurrent));
+    const line = pipedLine(virsh, source, registerCommand(uuid, FROM_PIPE, snapshot.isCurrent));
+    return { vm: vm.domain, line };
   },
   consent: skip('the images are not changed, and the old XML is saved'),
   async prepare(ctx, facts) {

@@ -30,8 +30,8 @@ async function apply(
   change: (snapshot: SnapshotReport) => Described,
 ): Promise<void> {
   const ended = await operate(ctx, redescribe(vmName, name, change));
-  if ('planned' in ended) return showPlan(ctx, [ended.planned]);
+  if ('planned' in ended) return showPlan(ctx, [ended.planned.line], { vms: [ended.planned.vm] });
   const { vm, snapshot } = ended.done;
   // nothing has to be done if it is so already
-  return ctx.settings.dryRun ? showPlan(ctx, []) : showSnapshot(ctx, vm, snapshot);
+  return ctx.settings.dryRun ? showPlan(ctx, [], { vms: [] }) : showSnapshot(ctx, vm, snapshot);
 }

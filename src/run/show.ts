@@ -64,29 +64,19 @@ export async function showSnapshot(
   });
 }
 
-/** Adds the VM's name as a comment after a command that has its UUID. `known` null: one process reads the names. */
-async function withVmNames(
-  { virsh }: Context,
-  commands: readonly string[],
-  known: readonly ResultName[] | null,
-): Promise<readonly string[]> {
-  if (!commands.some((line) => UUID.test(line))) return commands;
-  const { listDomains } = await import('../libvirt/domains.ts');
-  const vms = known ?? (await listDomains(virsh).catch(() => []));
-  return commands.map((line) => {
+/** Adds the VM's name as a comment after a command that has its UUID. */
+const withVmNames = (commands: readonly string[], vms: readonly ResultName[]): readonly string[] =>
+  commands.map((line) => {
     const named = vms.filter(({ uuid }) => uuid !== null && line.includes(uuid));
     const names = named.map(({ name }) => visible(name));
     return names.length === 0 ? line : `${line}  # ${names.join(', ')}`;
   });
-}
-
-const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/;
 
 /** What a dry run prints in addition to its commands. */
 interface Plan extends Partial<Pick<ViewOf<'dry-run'>, 'sections' | 'names'>> {
   readonly document?: Omit<ViewOf<'dry-run'>['document'], 'dryRun' | 'commands'>;
   /** The VMs that the commands are about. */
-  readonly vms?: readonly ResultName[];
+  readonly vms: readonly ResultName[];
 }
 
 /**
@@ -96,7 +86,7 @@ interface Plan extends Partial<Pick<ViewOf<'dry-run'>, 'sections' | 'names'>> {
 export async function showPlan(
   ctx: Context,
   planned: readonly (VirshCommand | string)[],
-  more: Plan = {},
+  more: Plan,
 ): Promise<void> {
   const commands = planned.map((command) =>
     typeof command === 'string' ? command : ctx.virsh.line(command),
@@ -108,7 +98,9 @@ export async function showPlan(
   const asTable = ctx.settings.output === 'table';
   if (asTable)
     ctx.terminal.print(
-      (await withVmNames(ctx, commands, more.vms ?? null)).map((line) => `${line}\n`).join(''),
+      withVmNames(commands, more.vms)
+        .map((line) => `${line}\n`)
+        .join(''),
     );
   const sections = [...(asTable ? [] : [lines]), ...(more.sections ?? [])];
   if (asTable && sections.some(({ rows }) => rows.length > 0)) ctx.terminal.print('\n');

@@ -18,9 +18,9 @@ export async function current(ctx: Context, vmName: string, options: CurrentOpti
   if (options.xml || options.securityInfo)
     throw new KvmsnapError('usage', '--set cannot be combined with --xml or --security-info');
   const marked = await operate(ctx, setCurrent(vmName, set));
-  if ('planned' in marked) return showPlan(ctx, [marked.planned]);
+  if ('planned' in marked) return showPlan(ctx, [marked.planned.command], { vms: [marked.planned.vm] });
   // nothing has to be done if it is so already
-  return ctx.settings.dryRun ? showPlan(ctx, []) : showCurrent(ctx, marked.done, options);
+  return ctx.settings.dryRun ? showPlan(ctx, [], { vms: [] }) : showCurrent(ctx, marked.done, options);
 }
 
 async function showCurrent(ctx: Context, reading: DomainReading, options: XmlOptions): Promise<void> {

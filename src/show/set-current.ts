@@ -1,5 +1,6 @@
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
+import type { Domain } from '../model/domain.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { inText } from '../model/text.ts';
 import { type Operation, skip } from '../run/operation.ts';
@@ -12,11 +13,17 @@ interface Facts {
   readonly command: VirshCommand;
 }
 
+/** What `--dry-run` tells. */
+interface PlannedMark {
+  readonly vm: Domain;
+  readonly command: VirshCommand;
+}
+
 /**
  * Makes a snapshot the current one. Only libvirt's mark moves; no disk and no guest changes. The next snapshot becomes
  * a child of this one. Returns the VM afterwards.
  */
-export const setCurrent = (vmName: string, name: string): Operation<Facts, null, Vm, VirshCommand> => ({
+export const setCurrent = (vmName: string, name: string): Operation<Facts, null, Vm, PlannedMark> => ({
   async load(ctx) {
     const vm = await loadVm(ctx, vmName);
     const snapshot = findSnapshot(vm, name);
@@ -26,7 +33,7 @@ export const setCurrent = (vmName: string, name: string): Operation<Facts, null,
   },
   rules: skip('any complete snapshot can be the current one'),
   settled: ({ vm, snapshot }) => (snapshot.isCurrent ? vm : null),
-  plan: (_, { command }) => command,
+  plan: (_, { vm, command }) => ({ vm: vm.domain, command }),
   consent: skip('nothing is lost, and the same command undoes it'),
   prepare: skip('virsh needs no file'),
   write: {
