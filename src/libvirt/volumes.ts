@@ -1,8 +1,10 @@
+import { join } from 'node:path';
 import type { Domain, Volume } from '../model/domain.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { allAnswered, splitLines } from './answers.ts';
+import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
-import { parseVolume } from './xml/volume.ts';
+import { parsePoolDirectory, parseVolume } from './xml/volume.ts';
 
 /**
  * Finds the paths of disks that are volumes of a storage pool. libvirt looks them up each time, and finds them only
@@ -85,3 +87,42 @@ async function findVolumes(virsh: Virsh, volumes: readonly Volume[]): Promise<(v
   );
   return (volume) => found.get(keyOf(volume)) ?? { path: null };
 }
+
+/** A volume as a definition names it. */
+interface VolumeName {
+  readonly pool: string;
+  readonly volume: string;
+}
+
+/**
+ * The paths of volumes, also of inactive pools: libvirt does not know their volumes, but the definition of the pool names
+ * their directory. Null for a volume without a path that can be found. One process, or two if some are not found at once.
+ */
+export async function readVolumePaths(
+  virsh: Virsh,
+  volumes: readonly VolumeName[],
+): Promise<(volume: VolumeName) => string | null> {
+  const keyOf = ({ pool, volume }: VolumeName) => JSON.stringify([pool, volume]);
+  const unique = [...new Map(volumes.map((volume) => [keyOf(volume), volume])).values()];
+  const told = await readEach(
+    virsh,
+    unique.map(({ pool, volume }) => ['vol-path', '--pool', pool, '--vol', volume]),
+  );
+  const paths = new Map(unique.map((volume, i) => [keyOf(volume), told[i]?.trim() || null]));
+  const lost = unique.filter((volume) => paths.get(keyOf(volume)) === null);
+  const pools = [...new Set(lost.map(({ pool }) => pool))];
+  const xmls = await readEach(
+    virsh,
+    pools.map((pool) => ['pool-dumpxml', '--pool', pool]),
+  );
+  for (const volume of lost) {
+    const xml = xmls[pools.indexOf(volume.pool)];
+    const directory = xml ? parsePoolDirectory(xml) : null;
+    if (directory !== null) paths.set(keyOf(volume), join(directory, volume.volume));
+  }
+  return (volume) => paths.get(keyOf(volume)) ?? null;
+}
+
+/** The answer to each command; no process for none. */
+const readEach = async (virsh: Virsh, commands: readonly VirshCommand[]) =>
+  commands.length === 0 ? [] : (await virsh.read(commands)).texts;

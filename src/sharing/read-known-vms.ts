@@ -8,6 +8,7 @@ import {
 } from '../libvirt/definition-files.ts';
 import { type ListedVm, listDomains } from '../libvirt/domains.ts';
 import { readSnapshotsOf } from '../libvirt/snapshots.ts';
+import { readVolumePaths } from '../libvirt/volumes.ts';
 import { createSnapshotParser } from '../libvirt/xml/snapshot.ts';
 import type { NamedFile } from '../model/domain-files.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -222,25 +223,16 @@ async function readStored(
   );
 }
 
-/** Reads the paths of volumes, with one process for all of them. */
+/** Finds the files of definitions, also those that are volumes. */
 async function volumeResolver(ctx: Context, volumes: readonly NamedVolume[]) {
-  const keyOf = ({ pool, volume }: NamedVolume) => `${pool}\n${volume}`;
-  const unique = [...new Map(volumes.map((volume) => [keyOf(volume), volume])).values()];
-  const commands = unique.map(({ pool, volume }) => ['vol-path', '--pool', pool, '--vol', volume]);
-  const { texts } = commands.length === 0 ? { texts: [] } : await ctx.virsh.read(commands);
-  const paths = new Map(
-    unique.flatMap((volume, i) => {
-      const path = texts[i]?.trim();
-      return path ? [[keyOf(volume), path] as const] : [];
-    }),
-  );
+  const pathOf = await readVolumePaths(ctx.virsh, volumes);
   return {
-    isKnown: (volume: NamedVolume): boolean => paths.has(keyOf(volume)),
+    isKnown: (volume: NamedVolume): boolean => pathOf(volume) !== null,
     filesOf: ({ files, volumes }: DefinitionFiles): NamedFile[] => [
       ...files,
       ...volumes.flatMap(({ pool, volume, ...file }) => {
-        const path = paths.get(keyOf({ pool, volume, ...file }));
-        return path === undefined ? [] : [{ ...file, path }];
+        const path = pathOf({ pool, volume });
+        return path === null ? [] : [{ ...file, path }];
       }),
     ],
   };

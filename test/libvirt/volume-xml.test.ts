@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseVolume } from '../../src/libvirt/xml/volume.ts';
+import { parsePoolDirectory, parseVolume } from '../../src/libvirt/xml/volume.ts';
 
 /** As libvirt's formatstorage documentation has it. */
 const volume = (target: string): string => `<volume type='file'>
@@ -22,5 +22,22 @@ describe('a volume of a storage pool', () => {
 
   test('anything else is no volume', () => {
     expect(() => parseVolume('<pool/>')).toThrow();
+  });
+});
+
+describe('the directory of a storage pool', () => {
+  const pool = (type: string, target: string): string =>
+    `<pool type='${type}'><name>images</name><source/>${target}</pool>`;
+  const path = '<target><path>/vm/images</path><permissions><mode>0711</mode></permissions></target>';
+
+  test.each([
+    ['dir', path, '/vm/images'],
+    ['netfs', path, '/vm/images'],
+    ['logical', path, '/vm/images'],
+    // by-path names of its own, and none at all
+    ['iscsi', path, null],
+    ['rbd', '', null],
+  ])('%s', (type, target, expected) => {
+    expect(parsePoolDirectory(pool(type, target))).toBe(expected);
   });
 });

@@ -1,6 +1,6 @@
 // An image that another VM uses too: what is refused, what is done, and what is said, judged by the data.
-import { existsSync, linkSync, symlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, linkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
@@ -178,6 +178,31 @@ test('a disk that was handed to another VM is not rolled back by a snapshot of b
   const both = [first, second];
   expect(await leavesBoth(both, 'revert', 'first', 's1', '--force')).toMatch(/VM second .* disk vda/);
   expect(byteIn(pathOf(second))).toBe(NOW);
+});
+
+test('a volume of a pool that is not active is the file that another VM has', async () => {
+  const first = defineVm({ name: 'first', disks: [small], boot: 'counter' });
+  write(first, THEN);
+  take(first, 's1');
+  write(first, NOW);
+  const second = defineVm({ name: 'second', disks: [small] });
+  const directory = dirname(pathOf(first));
+  virsh('pool-define-as', 'images', 'dir', '--target', directory);
+  const xml = join(directory, 'second.xml');
+  writeFileSync(
+    xml,
+    virsh('dumpxml', '--inactive', '--domain', second.uuid)
+      .replace("<disk type='file'", "<disk type='volume'")
+      .replace(/<source file='[^']*'/, `<source pool='images' volume='${basename(pathOf(first))}'`),
+  );
+  virsh('define', xml);
+  try {
+    const words = await leavesBoth([first], 'revert', 'first', 's1', '--force');
+    expect(words).toMatch(/VM second \(shut off\) uses it as disk vda/);
+    expect((await succeed('create-as', 'first', 's2')).stderr).toContain('VM second (shut off) uses it');
+  } finally {
+    virsh('pool-undefine', 'images');
+  }
 });
 
 test('what only a snapshot of another VM keeps is not changed', async () => {
