@@ -7,7 +7,8 @@ import { type Column, LEAVES, type Line, section, vmColumn } from '../output/vie
 import { pruneDocument, prunedLines, pruneSection } from '../prune/columns.ts';
 import { concludeSpace, spaceDocument, spaceLines } from '../prune/free-space-report.ts';
 import type { SpaceRun } from '../prune/free-space-run.ts';
-import { freedOf, type PruneResult } from '../prune/report.ts';
+import type { PruneResult } from '../prune/outcomes.ts';
+import { freedOf } from '../prune/report.ts';
 import type { Context } from '../run/context.ts';
 import {
   concludeDomains,

@@ -4,7 +4,7 @@ import { create } from '../../src/create/create.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
 import { setHold } from '../../src/describe/report.ts';
 import type { SnapshotReport } from '../../src/model/report.ts';
-import { pruneVms } from '../../src/prune/report.ts';
+import { pruneVms } from '../../src/prune/prune-vms.ts';
 import { revert } from '../../src/revert/report.ts';
 import { info } from '../../src/show/info.ts';
 import { list } from '../../src/show/list.ts';

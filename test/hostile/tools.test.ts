@@ -7,7 +7,7 @@ import { setHold } from '../../src/describe/report.ts';
 import { KvmsnapError } from '../../src/errors.ts';
 import type { Executed, Tool } from '../../src/host/processes.ts';
 import { createVirsh } from '../../src/libvirt/virsh.ts';
-import { pruneVms } from '../../src/prune/report.ts';
+import { pruneVms } from '../../src/prune/prune-vms.ts';
 import { revert } from '../../src/revert/report.ts';
 import type { Context } from '../../src/run/context.ts';
 import { current } from '../../src/show/current.ts';

@@ -8,7 +8,7 @@ import { reportSnapshots } from '../../src/model/report.ts';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import { snapshotDocument } from '../../src/output/documents.ts';
 import { jsonSchemas } from '../../src/output/schemas.ts';
-import { pruneVms } from '../../src/prune/report.ts';
+import { pruneVms } from '../../src/prune/prune-vms.ts';
 import { revert } from '../../src/revert/report.ts';
 import type { Context } from '../../src/run/context.ts';
 import { current } from '../../src/show/current.ts';

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { create } from '../../src/create/create.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
-import { pruneVms } from '../../src/prune/report.ts';
+import { pruneVms } from '../../src/prune/prune-vms.ts';
 import type { Context } from '../../src/run/context.ts';
 import { fakeHost } from './fake-host.ts';
 

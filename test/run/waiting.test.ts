@@ -4,7 +4,7 @@ import { create } from '../../src/create/create.ts';
 import { deleteSnapshots } from '../../src/delete/report.ts';
 import { setHold } from '../../src/describe/report.ts';
 import { KvmsnapError } from '../../src/errors.ts';
-import { pruneVms } from '../../src/prune/report.ts';
+import { pruneVms } from '../../src/prune/prune-vms.ts';
 import { revert } from '../../src/revert/report.ts';
 import type { Context } from '../../src/run/context.ts';
 import { retryWhileBusy } from '../../src/run/retry-while-busy.ts';
