@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { createProgram } from '../../src/cli.ts';
 import { retyped } from '../../src/command-line/line.ts';
-import { EVERYDAY_WORDS, VIRSH_COMMANDS } from '../../src/command-line/other-words.ts';
+import { EVERYDAY_WORDS, VIRSH_COMMANDS, virshOptionsOf } from '../../src/command-line/other-words.ts';
+import { isVirshOption } from '../../src/command-line/parts.ts';
 import { understand } from '../../src/command-line/understand.ts';
 import { KvmsnapError } from '../../src/errors.ts';
 import { VIRSH_OPTIONS } from '../create/virsh-options.ts';
@@ -191,4 +192,12 @@ describe('a line with other operands', () => {
       'kvmsnap current --set=s1 web',
     );
   });
+});
+
+test('a line with an option of virsh is looked at, whichever it is, and no other line', () => {
+  const ofVirsh = program.commands.flatMap((each) =>
+    virshOptionsOf(each.name()).map(({ option }) => option.long ?? ''),
+  );
+  expect(ofVirsh.filter((long) => !isVirshOption(long))).toEqual([]);
+  expect(['--json', '--names', '--domain-id'].filter(isVirshOption)).toEqual([]);
 });
