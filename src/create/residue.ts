@@ -47,8 +47,14 @@ export function wastedSpace(after: Vm, before: Images, name: string): Finding[] 
     // the clusters are contiguous from that offset on; QEMU may not have written all references to them yet
     const endBytes = vmStateStart(virtualBytes, clusterBytes ?? 65_536) + allocatedBytes;
     const commands = freeUnusedMemoryLines(image.chain[0], { bytes, endBytes });
-    const what = `disk ${target}: the failed save has left ${humanBytes(bytes)} in the image that nothing uses`;
-    return [{ what, commands, hint: 'free a little space elsewhere, then give it back while the VM is off' }];
+    const what = `disk ${target}: the failed save left ${humanBytes(bytes)} of unused data in the image`;
+    return [
+      {
+        what,
+        commands,
+        hint: 'first free a little space on this file system; then, with the VM off, remove the unused data',
+      },
+    ];
   });
 }
 

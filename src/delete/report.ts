@@ -166,9 +166,14 @@ async function plan(
     ctx,
     vm,
     unchecked,
-    'can be deleted depends on how the earlier deletions leave the backing chain',
+    'can be deleted is only known when the earlier deletions have changed the backing chain',
   );
-  noteUnforeseen(ctx, vm, unmeasured, 'can be merged depends on the space that the earlier deletions leave');
+  noteUnforeseen(
+    ctx,
+    vm,
+    unmeasured,
+    'can be merged is only known when the earlier deletions have freed space',
+  );
   const { alone, together } = await foreseeFreed(ctx, vm, wanted.metadataOnly ? [] : [...gone]);
   return {
     value: {

@@ -46,7 +46,10 @@ export async function verifyRevert(
   }
   const failure =
     end.kind === 'done'
-      ? new KvmsnapError('refused', `virsh reported ${inText(name)} as reverted, but ${wrong.join('; ')}`)
+      ? new KvmsnapError(
+          'refused',
+          `virsh reported that it reverted ${inText(name)} to ${inText(snapshot.name)}, but ${wrong.join('; ')}`,
+        )
       : virshFailure(`the revert of ${inText(name)} to ${inText(snapshot.name)} failed`, end.stderr);
   return { failure, seen: { vm, end } };
 }

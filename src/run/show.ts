@@ -49,11 +49,12 @@ async function canvasOf({ terminal: { out }, clock }: Context): Promise<Canvas> 
   };
 }
 
-/** Prints one snapshot of a VM. */
+/** Prints one snapshot of a VM, and what was done to it for people on a terminal. */
 export async function showSnapshot(
   ctx: Context,
   { domain }: { readonly domain: Domain },
   snapshot: SnapshotReport,
+  remarks: readonly string[] = [],
 ): Promise<void> {
   await show(ctx, {
     kind: 'current',
@@ -61,6 +62,7 @@ export async function showSnapshot(
     sections: [section({ columns: SNAPSHOT_COLUMNS, rows: [snapshot] })],
     csv: section({ columns: SNAPSHOT_CSV, rows: [snapshot] }),
     names: [snapshot.name],
+    remarks,
   });
 }
 

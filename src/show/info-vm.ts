@@ -71,8 +71,8 @@ const INSIDE_COLUMNS: readonly Column<Inside>[] = [
 ];
 
 const MEMORY_REMARK =
-  'MEMORY is the guest memory saved with a snapshot, in one disk only; qemu-img calls it VM SIZE. It is 0 B if the VM ' +
-  'was off. It is not what the snapshot costs, which grows when the guest overwrites the disk.';
+  'MEMORY is the guest memory saved with a snapshot; qemu-img calls it VM SIZE. Only one disk contains it, and none if the ' +
+  'VM was off. It is not the space that the snapshot needs, which kvmsnap space shows.';
 
 /** `info` of a VM: its facts, its disks, and the snapshots inside their images. */
 export async function infoVm(ctx: Context, reading: DomainReading): Promise<void> {

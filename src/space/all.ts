@@ -66,7 +66,7 @@ export async function showAll(ctx: Context, results: readonly Result[]): Promise
         rows: sorted,
         ...adviceBeneath<Result>(ctx, (row) => row.failures),
       }),
-      facts([{ label: 'deleting all frees', value: sumOf(sorted) }]),
+      facts([{ label: 'freed if all are deleted', value: sumOf(sorted) }]),
     ],
     csv: section({ columns: CSV, rows: sorted }),
     names: sorted.map(({ vm }) => vm.name),

@@ -199,7 +199,7 @@ const DISK_COLUMNS: readonly Column<MeasuredDisk>[] = [
 ];
 
 function totalOf({ together, approximate }: VmSpace, names: readonly string[]): Fact {
-  const label = names.length === 0 ? 'deleting all frees' : 'deleting these frees';
+  const label = names.length === 0 ? 'freed if all are deleted' : 'freed if these are deleted';
   const value = together.frees
     ? `${approximate ? '~' : ''}${humanBytes(together.frees.hostBytes)}`
     : 'not known';

@@ -59,20 +59,26 @@ const overlay = (vm: Vm) => pathOf(vm).replace(/qcow2$/, 'e1');
 const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'orphan-tag',
-    when: 'a tag that libvirt does not know: the command deletes it',
-    says: /with the VM off, this deletes it/,
-    makes: withOrphan,
+    when: 'a tag in one of two disks that libvirt does not know: the command deletes it',
+    says: /with the VM off, this deletes the snapshot and its data/,
+    makes: () => {
+      const vm = withOrphan();
+      tool('qemu-img', ['snapshot', '-d', 's1', pathOf(vm, 1)]);
+      return vm;
+    },
     isTrue: (vm) => tagNames(vm).flat().length === 0,
   },
   {
     rule: 'orphan-tag',
     when: 'a tag that libvirt does not know: --fix registers it again',
-    says: /kvmsnap check --fix web registers it again/,
+    says: /this registers the snapshot again; then kvmsnap delete can delete it/,
     makes: withOrphan,
     does: () => succeed('check', 'web', '--fix', '--yes'),
     isTrue: async (vm) => {
       await succeed('revert', 'web', 's1');
-      return snapshotNames(vm).includes('s1') && bytes(vm).every((byte) => byte === THEN);
+      const isBack = snapshotNames(vm).includes('s1') && bytes(vm).every((byte) => byte === THEN);
+      await succeed('delete', 'web', 's1');
+      return isBack && tagNames(vm).flat().length === 0;
     },
   },
   {
@@ -165,7 +171,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   {
     rule: 'unused-memory',
     when: 'memory that no snapshot refers to',
-    says: /with the VM off and a little free space, this gives the space back/,
+    says: /with the VM off and a little free space, this gives the space back to the host/,
     makes: async () => {
       const vm = await fullVm('web');
       take(vm, 's1');

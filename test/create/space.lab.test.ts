@@ -80,9 +80,13 @@ describe.runIf(isSystemLab)('a file system too small for the memory (root mounts
       expect(result.stderr).toMatch(/^warning: the guest's memory takes up to/);
       const refusal: Refusal = errorDocument(result);
       expect(refusal.message).toContain('snapshot s1 of web-1 was not taken');
-      expect(refusal.message).toMatch(/disk vda: the failed save has left 4\d(\.\d)? MiB in the image/);
+      expect(refusal.message).toMatch(
+        /disk vda: the failed save left 4\d(\.\d)? MiB of unused data in the image/,
+      );
       expect(refusal.message).not.toMatch(/\r/);
-      expect(refusal.hint).toBe('free a little space elsewhere, then give it back while the VM is off');
+      expect(refusal.hint).toBe(
+        'first free a little space on this file system; then, with the VM off, remove the unused data',
+      );
       expect(state(vm)).toBe('running');
       expect(guestWord(vm, MARK_ADDRESS)).toBe(FILLED);
       expect(snapshotNames(vm)).toEqual(['old']);

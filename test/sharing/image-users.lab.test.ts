@@ -106,7 +106,7 @@ describe('a disk in two definitions', () => {
     ]);
     virsh('snapshot-create', second.uuid, file, '--redefine');
     const words = await leavesBoth(both, 'delete', 'first', 's1');
-    expect(words).toMatch(/VM second \(shut off\) has its snapshot s1 in it, and would lose it/);
+    expect(words).toMatch(/which would lose it: VM second \(shut off\) has its snapshot s1 in it/);
     const { code, stderr } = await kvmsnap([
       'prune',
       'first',

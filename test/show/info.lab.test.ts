@@ -119,7 +119,9 @@ describe('info of a VM', () => {
 
   test('says on a terminal what MEMORY means', async () => {
     const { screen } = await onTerminal(['info', 'full'], { columns: 200 }).done;
-    expect(screen).toMatch(/MEMORY is the guest memory saved with a snapshot.*It is 0 B if the VM was off/);
+    expect(screen).toMatch(
+      /MEMORY is the guest memory saved with a snapshot.*Only one disk contains it, and none if the VM was off/,
+    );
   });
 
   test('has the memory of a snapshot of the running guest, also while it runs', async () => {

@@ -142,7 +142,7 @@ test('of all VMs: the most expensive first, with a sum, and the exit code of tho
   expect((await succeed('space', '-q')).stdout).toBe('dear\ncheap\nnone\n');
   const { stdout } = await succeed('space');
   expect(stdout).toMatch(
-    /^VM +STATE +SNAPSHOTS +FREES\ndear +shut off +3 +\d.*\ncheap .*\nnone +shut off +0 +0 B\n\ndeleting all frees +\d/,
+    /^VM +STATE +SNAPSHOTS +FREES\ndear +shut off +3 +\d.*\ncheap .*\nnone +shut off +0 +0 B\n\nfreed if all are deleted +\d/,
   );
   const [head, first] = (await succeed('space', '-o', 'csv')).stdout.split('\n');
   expect([head, first?.split(',').slice(0, 3)]).toEqual([

@@ -132,7 +132,7 @@ function unusedMemoryFinding(
   image: DiskImage | undefined,
   { unusedMemory, users }: { readonly unusedMemory: UnusedMemory; readonly users: ImageUsers },
 ): Finding[] {
-  const what = `disk ${target}: ${mebibytes(unusedMemory.bytes)} of the image are saved memory that no snapshot refers to; a failed save leaves it, and so does a snapshot that was reverted to and then deleted`;
+  const what = `disk ${target}: ${mebibytes(unusedMemory.bytes)} of the image are saved memory that no snapshot needs; it remains after a failed save, or if a snapshot is deleted after a revert to it`;
   const top = resizable(image);
   if (!top)
     return [
@@ -148,7 +148,7 @@ function unusedMemoryFinding(
   return [
     {
       what,
-      hint: `${off} a little free space, this gives the space back`,
+      hint: `${off} a little free space, this gives the space back to the host`,
       commands: freeUnusedMemoryLines(top, unusedMemory),
     },
   ];

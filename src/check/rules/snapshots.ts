@@ -171,12 +171,20 @@ function orphanFinding({ domain, users }: CheckFacts, { name, holders, status }:
   const lines = holders.map(({ path }) => deleteTagLine(name, path));
   const fix = kvmsnapLine('check', [domain.name], '--fix');
   const unclear = status.kind === 'unclear' ? ` (${status.why})` : '';
-  const what = `${disksInText(holders.map(({ target }) => target))} ${verb} a snapshot ${inText(name)} that is not registered in libvirt${unclear}`;
+  const what = `${disksInText(holders.map(({ target }) => target))} ${verb} the snapshot ${inText(name)}, which is not registered in libvirt${unclear}`;
   // a command that could delete another VM's only copy is not offered
   if (holders.some(({ path }) => usesOf(users, path).length > 0)) return { what };
+  // the command that deletes it is not offered beside the one that keeps it
+  if (status.kind === 'complete')
+    return {
+      what,
+      hint: 'this registers the snapshot again; then kvmsnap delete can delete it',
+      command: fix,
+      tag: name,
+    };
   return {
     what,
-    hint: `${status.kind === 'complete' ? `${fix} registers it again; or ` : ''}with the VM off, this deletes it`,
+    hint: 'with the VM off, this deletes the snapshot and its data',
     ...inOrder(lines),
     tag: name,
   };

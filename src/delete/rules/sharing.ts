@@ -49,7 +49,7 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
         const users = accounting(facts.users, path, name);
         if (users.length === 0) return [];
         return {
-          what: `disk ${target}: ${path} contains one snapshot ${inText(name)} for several VMs: ${describeUses(users)}, and would lose it`,
+          what: `disk ${target}: the snapshot ${inText(name)} in ${path} belongs to another VM too, which would lose it: ${describeUses(users)}`,
           hint: 'unregister it from this VM only; the data stay in the image for the other VM',
           command: kvmsnapLine('delete', [facts.domain.name, name], '--metadata'),
         };

@@ -156,8 +156,8 @@ const CASES: Readonly<
         { snapshots: [snapshot('a')], images: inVda('a', "b'c") },
         {
           severity: 'warning',
-          hint: expect.stringContaining('kvmsnap check --fix centos7-1 registers it again'),
-          command: `qemu-img snapshot -d 'b'\\''c' --image-opts driver=qcow2,file.filename=/vm/vda.qcow2`,
+          hint: 'this registers the snapshot again; then kvmsnap delete can delete it',
+          command: 'kvmsnap check --fix centos7-1',
         },
       ],
       [
@@ -169,7 +169,7 @@ const CASES: Readonly<
           ]),
         },
         {
-          what: 'disks vda, vdb contain a snapshot x that is not registered in libvirt (disk vda holds it 2 times)',
+          what: 'disks vda, vdb contain the snapshot x, which is not registered in libvirt (disk vda holds it 2 times)',
           commands: [
             'qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vda.qcow2',
             'qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vdb.qcow2',
@@ -390,7 +390,7 @@ const CASES: Readonly<
         {
           severity: 'warning',
           what: expect.stringMatching(
-            /^disk vda: 40 MiB of the image are saved memory that no snapshot refers to/,
+            /^disk vda: 40 MiB of the image are saved memory that no snapshot needs/,
           ),
           commands: [
             'qemu-img resize -f qcow2 /vm/vda.qcow2 +1006632960',
