@@ -6,11 +6,11 @@ import { stripVTControlCharacters } from 'node:util';
 import stringWidth from 'string-width';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap, kvmsnapPath, spawnKvmsnap } from './lab/cli.ts';
-import { tags } from './lab/disk.ts';
 import { scratch, type ToolResult, tool, tryTool, virsh } from './lab/lab.ts';
-import { fullVm, holdSave, isComplete } from './lab/saving.ts';
 import { onTerminal } from './lab/terminal.ts';
-import { cleanUp, continueQemu, defineVm, type Vm } from './lab/vm.ts';
+import { tags } from './scene/disk.ts';
+import { fullVm, holdSave, isComplete } from './scene/saving.ts';
+import { cleanUp, continueQemu, defineVm, type Vm } from './scene/vm.ts';
 
 const VM_NAME = '测试-虚拟机';
 const SNAPSHOTS = ['升级前', 'two words', 's3'];

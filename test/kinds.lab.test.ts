@@ -3,14 +3,14 @@
 import { copyFileSync, existsSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { checkImage, tags, writePattern } from './lab/disk.ts';
 import { fingerprint, refused } from './lab/evidence.ts';
 import { isSystemLab, scratch, tool, virsh } from './lab/lab.ts';
-import { encryptedDisk, hasEncryptedPattern, removeSecrets } from './lab/luks.ts';
-import { byteIn, succeed } from './lab/scene.ts';
-import { snapshotNames } from './lab/snapshot.ts';
 import { since } from './lab/version.ts';
-import { cleanUp, defineVm, destroy, start, state, type Vm, type VmSpec } from './lab/vm.ts';
+import { checkImage, tags, writePattern } from './scene/disk.ts';
+import { encryptedDisk, hasEncryptedPattern, removeSecrets } from './scene/luks.ts';
+import { snapshotNames } from './scene/snapshot.ts';
+import { byteIn, succeed } from './scene/steps.ts';
+import { cleanUp, defineVm, destroy, start, state, type Vm, type VmSpec } from './scene/vm.ts';
 
 /** What kvmsnap says when it refuses; null where it works. */
 type Ending = string | null;

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MARK_ADDRESS } from './lab/boot.ts';
 import { kvmsnap } from './lab/cli.ts';
-import { checkImage, hasPattern, tags, writePattern } from './lab/disk.ts';
 import { waitFor } from './lab/lab.ts';
-import { currentSnapshot, snapshotNames } from './lab/snapshot.ts';
-import { cleanUp, defineVm, destroy, guestWord, pathOf, start, state, type Vm } from './lab/vm.ts';
+import { MARK_ADDRESS } from './scene/boot.ts';
+import { checkImage, hasPattern, tags, writePattern } from './scene/disk.ts';
+import { currentSnapshot, snapshotNames } from './scene/snapshot.ts';
+import { cleanUp, defineVm, destroy, guestWord, pathOf, start, state, type Vm } from './scene/vm.ts';
 
 /**
  * The tutorial that kvmsnap makes obsolete, step by step with its slips, on a real VM: KVM snapshots with virsh

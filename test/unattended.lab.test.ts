@@ -7,10 +7,10 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { kvmsnapPath } from './lab/cli.ts';
 import { killLibvirtd, processes } from './lab/daemon.ts';
 import { scratch, type ToolResult, tool, tryTool, waitFor } from './lab/lab.ts';
-import { installCommands, smallFilesystem } from './lab/mount.ts';
-import { snapshotNames } from './lab/snapshot.ts';
-import { cleanUp, defineVm, start, state, type Vm } from './lab/vm.ts';
-import { halves, settled } from './lab/whole.ts';
+import { installCommands, smallFilesystem } from './scene/mount.ts';
+import { snapshotNames } from './scene/snapshot.ts';
+import { cleanUp, defineVm, start, state, type Vm } from './scene/vm.ts';
+import { halves, settled } from './scene/whole.ts';
 
 const page = (path: string): string =>
   readFileSync(fileURLToPath(new URL(`../${path}`, import.meta.url)), 'utf8');

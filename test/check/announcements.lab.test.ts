@@ -5,10 +5,10 @@ import { afterEach, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { tool, virsh } from '../lab/lab.ts';
-import { fullVm, occupied } from '../lab/saving.ts';
-import { bytes, fitting, movedOn, succeed, THEN, tagNames, take } from '../lab/scene.ts';
-import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, pathOf, type Vm } from '../lab/vm.ts';
+import { fullVm, occupied } from '../scene/saving.ts';
+import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { bytes, fitting, movedOn, succeed, THEN, tagNames, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

@@ -4,11 +4,11 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { facts, failure, fitting, keeps, succeed, take, twoDisks, write } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, pathOf, start, state, type Vm } from '../lab/vm.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { facts, failure, fitting, keeps, succeed, take, twoDisks, write } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, start, state, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

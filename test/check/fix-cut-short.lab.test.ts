@@ -3,13 +3,13 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
-import { imageInfo } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, virsh, waitFor } from '../lab/lab.ts';
-import { fullVm, type SlowTool, slowTool } from '../lab/saving.ts';
-import { asked, document, fitting, tagNames, take, twoDisks } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, destroy, pathOf, type Vm } from '../lab/vm.ts';
+import { imageInfo } from '../scene/disk.ts';
+import { fullVm, type SlowTool, slowTool } from '../scene/saving.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { asked, document, fitting, tagNames, take, twoDisks } from '../scene/steps.ts';
+import { cleanUp, destroy, pathOf, type Vm } from '../scene/vm.ts';
 
 // what is kept before a change is no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');

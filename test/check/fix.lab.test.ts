@@ -7,6 +7,7 @@ import { kvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool, virsh, waitFor } from '../lab/lab.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
 import {
   allClean,
   asked,
@@ -23,8 +24,7 @@ import {
   twoDisks,
   write,
   writeAsGuest,
-} from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+} from '../scene/steps.ts';
 import {
   cleanUp,
   continueQemu,
@@ -35,7 +35,7 @@ import {
   state,
   stateAndReason,
   type Vm,
-} from '../lab/vm.ts';
+} from '../scene/vm.ts';
 
 // what is kept before a change is no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');

@@ -4,9 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap, kvmsnapPath } from '../lab/cli.ts';
 import { killLibvirtd, repairLibvirtd, signalLibvirtd } from '../lab/daemon.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
-import { succeed, take } from '../lab/scene.ts';
 import { type ShellName, type ShellSession, startShell } from '../lab/shells.ts';
-import { cleanUp, defineVm, start, type Vm } from '../lab/vm.ts';
+import { succeed, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, start, type Vm } from '../scene/vm.ts';
 
 /** Names that a shell would take for something else, wherever they are not quoted. */
 const NAMES: readonly string[] = [

@@ -1,13 +1,14 @@
 // create and create-as on VMs that they suit: what is in the snapshot, and what is printed.
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { DOCUMENTS } from '../../src/output/contract.ts';
-import { MARK_ADDRESS } from '../lab/boot.ts';
 import { kvmsnap } from '../lab/cli.ts';
-import { checkImage, hasPattern, hasPatternIn, tags, writePattern } from '../lab/disk.ts';
 import { fingerprint, pasteOk, tagCounts } from '../lab/evidence.ts';
 import { tool, virsh, waitFor } from '../lab/lab.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { MiB } from '../model.ts';
+import { MARK_ADDRESS } from '../scene/boot.ts';
+import { checkImage, hasPattern, hasPatternIn, tags, writePattern } from '../scene/disk.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
 import {
   cleanUp,
   defineVm,
@@ -18,8 +19,7 @@ import {
   state,
   type Vm,
   type VmSpec,
-} from '../lab/vm.ts';
-import { MiB } from '../model.ts';
+} from '../scene/vm.ts';
 
 const AWKWARD = `-it's; $(touch x) \`id\` & 中文快照 %s`;
 /** From 10.9 on, libvirt takes only names of QEMU's jobs for a running VM (hazard 6). */

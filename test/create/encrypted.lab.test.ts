@@ -1,13 +1,13 @@
 // Images with LUKS: libvirt keeps the key from qemu-img, and QEMU cannot write memory into them.
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { showHazard } from '../hazards/advice.ts';
+import { showHazard } from '../hazards/promise/advice.ts';
 import { kvmsnap } from '../lab/cli.ts';
-import { tags } from '../lab/disk.ts';
 import { fingerprint, pasteOk, refused } from '../lab/evidence.ts';
 import { tryVirsh, waitFor } from '../lab/lab.ts';
-import { encryptedDisk, removeSecrets } from '../lab/luks.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, destroy, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
+import { tags } from '../scene/disk.ts';
+import { encryptedDisk, removeSecrets } from '../scene/luks.ts';
+import { cleanUp, defineVm, destroy, start, state, stateAndReason, type Vm } from '../scene/vm.ts';
 
 afterEach(async () => {
   removeSecrets();

@@ -2,18 +2,19 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { MARK_ADDRESS } from '../lab/boot.ts';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
-import { imageInfo, tags, writePattern } from '../lab/disk.ts';
 import { fingerprint, pasteOk, refused } from '../lab/evidence.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { isSystemLab, scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
-import { blockDevice, smallFilesystem } from '../lab/mount.ts';
-import { fullVm } from '../lab/saving.ts';
-import { byteIn, fitting } from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { MiB } from '../model.ts';
+import { MARK_ADDRESS } from '../scene/boot.ts';
+import { imageInfo, tags, writePattern } from '../scene/disk.ts';
+import { blockDevice, smallFilesystem } from '../scene/mount.ts';
+import { fullVm } from '../scene/saving.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { byteIn, fitting } from '../scene/steps.ts';
 import {
   cleanUp,
   continueQemu,
@@ -27,8 +28,7 @@ import {
   state,
   stopQemu,
   type Vm,
-} from '../lab/vm.ts';
-import { MiB } from '../model.ts';
+} from '../scene/vm.ts';
 
 const SMALL = { size: '4M' };
 

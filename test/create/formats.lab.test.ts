@@ -1,15 +1,15 @@
 // Images that an internal snapshot cannot be in: what raw virsh makes of them, what kvmsnap says, that its advice helps.
 import { closeSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { afterAll, afterEach, expect, test } from 'vitest';
-import { type Hazard, showHazard } from '../hazards/advice.ts';
+import { type Hazard, showHazard } from '../hazards/promise/advice.ts';
 import { kvmsnap } from '../lab/cli.ts';
-import { hasPattern, hasPatternIn, imageInfo, tags, writePattern } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { isSystemLab, tool, virsh } from '../lab/lab.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, pathOf, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
+import { hasPattern, hasPatternIn, imageInfo, tags, writePattern } from '../scene/disk.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { cleanUp, defineVm, pathOf, type Vm } from '../scene/vm.ts';
 
 const SIZE = '4M';
 

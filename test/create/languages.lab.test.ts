@@ -6,9 +6,9 @@ import { type CliOptions, kvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { tagCounts } from '../lab/evidence.ts';
 import { isSystemLab, tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { smallFilesystem } from '../lab/mount.ts';
-import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
+import { smallFilesystem } from '../scene/mount.ts';
+import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -1,12 +1,12 @@
 // What VMs and snapshots may be called, and who gets a name when several scripts want one.
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { tags } from '../lab/disk.ts';
 import { fingerprint, refused, tagCounts } from '../lab/evidence.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
+import { tags } from '../scene/disk.ts';
+import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

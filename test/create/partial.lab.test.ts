@@ -3,12 +3,12 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { imageInfo, tags } from '../lab/disk.ts';
 import { fingerprint, pasteOk, refused, writableImages } from '../lab/evidence.ts';
 import { isSystemLab, tryVirsh, virsh } from '../lab/lab.ts';
-import { byteIn, count, countTo, document, succeed, writeAsGuest } from '../lab/scene.ts';
-import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { imageInfo, tags } from '../scene/disk.ts';
+import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { byteIn, count, countTo, document, succeed, writeAsGuest } from '../scene/steps.ts';
 import {
   cleanUp,
   defineVm,
@@ -19,7 +19,7 @@ import {
   stateAndReason,
   type Vm,
   type VmSpec,
-} from '../lab/vm.ts';
+} from '../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -7,11 +7,11 @@ import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { followHint } from '../lab/failure.ts';
 import { virsh, waitFor } from '../lab/lab.ts';
-import { isFrozen, type LinuxGuest, lookInto, startLinux } from '../lab/linux-guest.ts';
-import { virshUnderWay } from '../lab/saving.ts';
-import { fail, failure, fitting, succeed } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, domainXml } from '../lab/vm.ts';
+import { isFrozen, type LinuxGuest, lookInto, startLinux } from '../scene/linux-guest.ts';
+import { virshUnderWay } from '../scene/saving.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { fail, failure, fitting, succeed } from '../scene/steps.ts';
+import { cleanUp, domainXml } from '../scene/vm.ts';
 
 const hasApt = existsSync('/usr/bin/apt-get');
 let guest: LinuxGuest;

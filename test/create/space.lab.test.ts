@@ -4,16 +4,16 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
-import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
 import { kvmsnap } from '../lab/cli.ts';
-import { checkImage, hasPattern, imageInfo, tags, writePattern } from '../lab/disk.ts';
 import { fingerprint, pasteAll, type Refusal, refused } from '../lab/evidence.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { isSystemLab, scratch, tool, virsh, waitFor } from '../lab/lab.ts';
-import { smallFilesystem } from '../lab/mount.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, destroy, guestWord, pathOf, start, state, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
+import { FILLED, MARK_ADDRESS } from '../scene/boot.ts';
+import { checkImage, hasPattern, imageInfo, tags, writePattern } from '../scene/disk.ts';
+import { smallFilesystem } from '../scene/mount.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { cleanUp, defineVm, destroy, guestWord, pathOf, start, state, type Vm } from '../scene/vm.ts';
 
 /** The guest fills 64 MiB of memory, and the file system holds 48. */
 const FREE = 48;

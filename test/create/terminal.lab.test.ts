@@ -2,7 +2,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { onTerminal } from '../lab/terminal.ts';
-import { cleanUp, defineVm } from '../lab/vm.ts';
+import { cleanUp, defineVm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

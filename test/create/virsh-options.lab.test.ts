@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { createProgram } from '../../src/cli.ts';
 import { virsh } from '../lab/lab.ts';
 import { libvirtVersion } from '../lab/version.ts';
-import { cleanUp } from '../lab/vm.ts';
+import { cleanUp } from '../scene/vm.ts';
 import { VIRSH_OPTIONS } from './virsh-options.ts';
 
 afterAll(cleanUp);

@@ -3,7 +3,9 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { tool, virsh } from '../lab/lab.ts';
-import { FILL_MIB, fullVm, occupied } from '../lab/saving.ts';
+import { onTerminal } from '../lab/terminal.ts';
+import { FILL_MIB, fullVm, occupied } from '../scene/saving.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
 import {
   allClean,
   asked,
@@ -20,10 +22,8 @@ import {
   take,
   twoDisks,
   write,
-} from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
-import { onTerminal } from '../lab/terminal.ts';
-import { cleanUp, destroy, pathOf, start, state, type Vm } from '../lab/vm.ts';
+} from '../scene/steps.ts';
+import { cleanUp, destroy, pathOf, start, state, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

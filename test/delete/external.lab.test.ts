@@ -3,13 +3,13 @@ import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { libvirtdPid, repairLibvirtd } from '../lab/daemon.ts';
-import { hasPattern, imageInfo, writePattern } from '../lab/disk.ts';
 import { pasteOk, writableImages } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
-import { smallFilesystem } from '../lab/mount.ts';
-import { deletedOf, fail, failure, succeed, tagNames, take, twoDisks } from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { hasPattern, imageInfo, writePattern } from '../scene/disk.ts';
+import { smallFilesystem } from '../scene/mount.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
+import { deletedOf, fail, failure, succeed, tagNames, take, twoDisks } from '../scene/steps.ts';
 import {
   cleanUp,
   continueQemu,
@@ -21,7 +21,7 @@ import {
   state,
   stopQemu,
   type Vm,
-} from '../lab/vm.ts';
+} from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

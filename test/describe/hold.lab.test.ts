@@ -7,6 +7,7 @@ import { kvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { fingerprint, pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, tryTool, virsh } from '../lab/lab.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
 import {
   count,
   countTo,
@@ -18,9 +19,8 @@ import {
   takeHalf,
   twoDisks,
   write,
-} from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, continueQemu, defineVm, pathOf, start, state, type Vm } from '../lab/vm.ts';
+} from '../scene/steps.ts';
+import { cleanUp, continueQemu, defineVm, pathOf, start, state, type Vm } from '../scene/vm.ts';
 
 // copies of what is redefined are no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');

@@ -5,12 +5,12 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { fingerprint, pasteAll, pasteOk, refused, tagCounts, writableImages } from '../lab/evidence.ts';
 import { tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
-import { byteIn, succeed, writeAsGuest } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, destroy, pathOf, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
-import { hazard, type Outcome } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { byteIn, succeed, writeAsGuest } from '../scene/steps.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, state, stateAndReason, type Vm } from '../scene/vm.ts';
+import { hazard, type Outcome } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

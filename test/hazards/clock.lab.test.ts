@@ -3,10 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { scratch, virsh } from '../lab/lab.ts';
-import { succeed, take } from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
-import { hazard } from './promise.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { succeed, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
+import { hazard } from './promise/promise.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -1,16 +1,18 @@
 // VMs of which a snapshot cannot be taken, or not as one thinks: raw virsh, then kvmsnap, then its advice.
+
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { hasPatternIn, tags, writePattern } from '../lab/disk.ts';
-import { pasteOk } from '../lab/evidence.ts';
+import { paste, pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, destroy, domainXml, pathOf, start, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
-import { type Hazard, shown } from './advice.ts';
-import { hazard } from './promise.ts';
+import { hasPatternIn, tags, writePattern } from '../scene/disk.ts';
+import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { cleanUp, defineVm, destroy, domainXml, pathOf, start, type Vm } from '../scene/vm.ts';
+import { type Hazard, shown } from './promise/advice.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 const SMALL = { size: '4M' };
 const NAME = `'web 1'\\''s'`;
@@ -207,5 +209,29 @@ hazard(11, 'create while there is a managed save', async () => {
   return {
     virsh: 'takes the disks without the saved memory, exit 0',
     kvmsnap: 'takes the disks, and warns; its advice takes both',
+  };
+});
+
+hazard(49, 'a shareable raw disk, VM off', async () => {
+  const disks = [{ size: '4M' }, { size: '4M', format: 'raw', extraXml: '<shareable/>' }];
+  const [twin, vm] = [defineVm({ name: 'twin', disks }), defineVm({ name: 'web-1', disks })];
+  const raw = (...options: string[]) => tryVirsh('snapshot-create-as', twin.uuid, 's1', ...options).code;
+  expect([raw(), raw('--disk-only')]).toEqual([1, 1]);
+
+  const advised = [];
+  for (const options of [[], ['--disk-only']]) {
+    const { refusal } = await refusesAll(vm, 'create-as', 'web-1', 's1', ...options, '--force');
+    advised.push(refusal.findings.find(({ message }) => message.includes('vdb'))?.commands);
+  }
+  const command = 'kvmsnap create-as --disk-only --diskspec vdb,snapshot=no web-1 without-vdb';
+  expect(advised).toEqual([[command], [command]]);
+  // before 9.9 there is no way back, which --force passes
+  const { code } = paste(`${command}${since({ '7.0': ' --force', '9.9': '' })}`);
+  expect(code).toBe(0);
+  expect(snapshotNames(vm)).toEqual(['without-vdb']);
+  expect(domainXml(vm)).toContain(`'${pathOf(vm, 1)}'`);
+  return {
+    virsh: 'fails, exit 1, without saying how to fix it',
+    kvmsnap: 'refuses, exit 5, nothing changed; its advice works',
   };
 });

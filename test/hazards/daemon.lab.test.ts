@@ -3,17 +3,18 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';
-import { tags } from '../lab/disk.ts';
 import { tagCounts } from '../lab/evidence.ts';
 import { followHint } from '../lab/failure.ts';
 import { tool, tryTool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
-import { smallFilesystem } from '../lab/mount.ts';
-import { fullVm, holdSave, slowVirsh, virshUnderWay } from '../lab/saving.ts';
-import { succeed, tagNames, take, takeHalf } from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
+import { MiB } from '../model.ts';
+import { FILLED, MARK_ADDRESS } from '../scene/boot.ts';
+import { tags } from '../scene/disk.ts';
+import { smallFilesystem } from '../scene/mount.ts';
+import { fullVm, holdSave, slowVirsh, virshUnderWay } from '../scene/saving.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
+import { succeed, tagNames, take, takeHalf } from '../scene/steps.ts';
 import {
   cleanUp,
   continueQemu,
@@ -26,11 +27,10 @@ import {
   stateAndReason,
   stopQemu,
   type Vm,
-} from '../lab/vm.ts';
-import { MiB } from '../model.ts';
-import { fix } from './fixing.ts';
-import { hazard } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+} from '../scene/vm.ts';
+import { fix } from './promise/fixing.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -1,16 +1,16 @@
 // Deep chains of overlays: how many libvirt takes, and how many it starts.
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { hasPattern, writePattern } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh } from '../lab/lab.ts';
-import { fail, take } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, destroy, domainXml, start, type Vm } from '../lab/vm.ts';
-import { errorsOf } from './findings.ts';
-import { hazard } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+import { hasPattern, writePattern } from '../scene/disk.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { fail, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, destroy, domainXml, start, type Vm } from '../scene/vm.ts';
+import { errorsOf } from './promise/findings.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -4,14 +4,14 @@ import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { libvirtdPid, repairLibvirtd } from '../lab/daemon.ts';
-import { hasPattern, tags, writePattern } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { tryVirsh, virsh } from '../lab/lab.ts';
-import { succeed, take } from '../lab/scene.ts';
-import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, domainXml, pathOf, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
-import { hazard } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+import { hasPattern, tags, writePattern } from '../scene/disk.ts';
+import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { succeed, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, domainXml, pathOf, start, state, stateAndReason, type Vm } from '../scene/vm.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

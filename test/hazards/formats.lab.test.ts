@@ -4,15 +4,15 @@ import { closeSync, openSync, readFileSync, rmSync, statSync, writeSync } from '
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { hasPattern, imageInfo } from '../lab/disk.ts';
 import { pasteOk, type Refusal, refused } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { listener, pipe, SECRET_BYTE, secretFile, type Trap } from '../lab/trap.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, domainXml, pathOf, start, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
 import { signature, vmdkDescriptor } from '../qemu/headers.ts';
-import { hazard, type Outcome } from './promise.ts';
+import { hasPattern, imageInfo } from '../scene/disk.ts';
+import { listener, pipe, SECRET_BYTE, secretFile, type Trap } from '../scene/trap.ts';
+import { cleanUp, defineVm, domainXml, pathOf, start, type Vm } from '../scene/vm.ts';
+import { hazard, type Outcome } from './promise/promise.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

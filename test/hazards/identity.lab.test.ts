@@ -3,16 +3,16 @@ import { copyFileSync, linkSync, mkdtempSync, renameSync, symlinkSync, writeFile
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { hasPattern, tags, writePattern } from '../lab/disk.ts';
 import { paste, pasteOk } from '../lab/evidence.ts';
 import { scratch, tryVirsh, virsh } from '../lab/lab.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, destroy, domainXml, pathOf, start, state, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
-import { fix } from './fixing.ts';
-import { hazard, type Outcome } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+import { hasPattern, tags, writePattern } from '../scene/disk.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { cleanUp, defineVm, destroy, domainXml, pathOf, start, state, type Vm } from '../scene/vm.ts';
+import { fix } from './promise/fixing.ts';
+import { hazard, type Outcome } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(end);
 afterAll(end);

@@ -1,13 +1,13 @@
 // Images that are not what the VM's XML says: raw virsh, then kvmsnap, then its advice.
 import { rmSync } from 'node:fs';
 import { afterAll, afterEach, expect } from 'vitest';
-import { hasPattern, imageInfo, writePattern } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { tool } from '../lab/lab.ts';
-import { cleanUp, defineVm, pathOf, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
-import { type Hazard, shown } from './advice.ts';
-import { hazard } from './promise.ts';
+import { hasPattern, imageInfo, writePattern } from '../scene/disk.ts';
+import { cleanUp, defineVm, pathOf, type Vm } from '../scene/vm.ts';
+import { type Hazard, shown } from './promise/advice.ts';
+import { hazard } from './promise/promise.ts';
 
 const SIZE = '4M';
 

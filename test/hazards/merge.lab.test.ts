@@ -4,11 +4,11 @@ import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
-import { hasPattern, writePattern } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { tryVirsh, virsh, waitFor } from '../lab/lab.ts';
-import { succeed, take } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
+import { hasPattern, writePattern } from '../scene/disk.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { succeed, take } from '../scene/steps.ts';
 import {
   cleanUp,
   continueQemu,
@@ -21,10 +21,10 @@ import {
   state,
   stopQemu,
   type Vm,
-} from '../lab/vm.ts';
-import { errorsOf } from './findings.ts';
-import { hazard } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+} from '../scene/vm.ts';
+import { errorsOf } from './promise/findings.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

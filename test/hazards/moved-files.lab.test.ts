@@ -3,12 +3,12 @@ import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { hasPattern, writePattern } from '../lab/disk.ts';
 import { pasteAll } from '../lab/evidence.ts';
 import { scratch, tryVirsh, virsh } from '../lab/lab.ts';
-import { succeed, take } from '../lab/scene.ts';
-import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
+import { hasPattern, writePattern } from '../scene/disk.ts';
+import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { succeed, take } from '../scene/steps.ts';
 import {
   cleanUp,
   defineVm,
@@ -19,9 +19,9 @@ import {
   state,
   stateAndReason,
   type Vm,
-} from '../lab/vm.ts';
-import { hazard } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+} from '../scene/vm.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -1,14 +1,14 @@
 // Names that virsh takes for something else, breaks at, or gives twice.
 import { afterAll, afterEach, expect } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { hasPatternIn, writePattern } from '../lab/disk.ts';
 import { pasteOk, tagCounts } from '../lab/evidence.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { byteIn, bytes, succeed, take, twoDisks, write } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, destroy, pathOf, start, type Vm } from '../lab/vm.ts';
-import { hazard } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+import { hasPatternIn, writePattern } from '../scene/disk.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { byteIn, bytes, succeed, take, twoDisks, write } from '../scene/steps.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, type Vm } from '../scene/vm.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tryVirsh, virsh } from '../lab/lab.ts';
-import { succeed, take } from '../lab/scene.ts';
-import { snapshotXml } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, destroy, qemuPid, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
-import { hazard } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+import { snapshotXml } from '../scene/snapshot.ts';
+import { succeed, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, destroy, qemuPid, start, state, stateAndReason, type Vm } from '../scene/vm.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { since } from '../lab/version.ts';
 import {
   blockDevice,
   fillDevice,
@@ -10,14 +11,13 @@ import {
   makeReadOnly,
   makeWritable,
   smallFilesystem,
-} from '../lab/mount.ts';
-import { byteIn, bytes, NOW, succeed, THEN, tagNames, take, write } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, pathOf, start, state, type Vm } from '../lab/vm.ts';
-import { errorsOf } from './findings.ts';
-import { hazard } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+} from '../scene/mount.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { byteIn, bytes, NOW, succeed, THEN, tagNames, take, write } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, start, state, type Vm } from '../scene/vm.ts';
+import { errorsOf } from './promise/findings.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -1,8 +1,8 @@
 // Reverts by which virsh loses a disk, a guest or its state.
 import { afterAll, afterEach, expect } from 'vitest';
-import { tags } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { scratch, type ToolResult, tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { tags } from '../scene/disk.ts';
 import {
   asked,
   byteIn,
@@ -22,7 +22,7 @@ import {
   twoDisks,
   write,
   writeAsGuest,
-} from '../lab/scene.ts';
+} from '../scene/steps.ts';
 import {
   cleanUp,
   continueQemu,
@@ -34,9 +34,9 @@ import {
   state,
   stateAndReason,
   type Vm,
-} from '../lab/vm.ts';
-import { hazard } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+} from '../scene/vm.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

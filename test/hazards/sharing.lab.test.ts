@@ -2,13 +2,13 @@
 import { symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { tags } from '../lab/disk.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { byteIn, NOW, succeed, THEN, take, write } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, domainXml, pathOf, start, type Vm } from '../lab/vm.ts';
-import { hazard } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+import { tags } from '../scene/disk.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { byteIn, NOW, succeed, THEN, take, write } from '../scene/steps.ts';
+import { cleanUp, defineVm, domainXml, pathOf, start, type Vm } from '../scene/vm.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -4,9 +4,20 @@ import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { pasteOk } from '../lab/evidence.ts';
 import { scratch, type ToolResult, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
-import { byteIn, bytes, count, countTo, movedOn, NOW, succeed, THEN, take, twoDisks } from '../lab/scene.ts';
-import { snapshotXml } from '../lab/snapshot.ts';
 import { libvirtVersion } from '../lab/version.ts';
+import { snapshotXml } from '../scene/snapshot.ts';
+import {
+  byteIn,
+  bytes,
+  count,
+  countTo,
+  movedOn,
+  NOW,
+  succeed,
+  THEN,
+  take,
+  twoDisks,
+} from '../scene/steps.ts';
 import {
   cleanUp,
   type DiskSpec,
@@ -18,9 +29,9 @@ import {
   state,
   stateAndReason,
   type Vm,
-} from '../lab/vm.ts';
-import { hazard } from './promise.ts';
-import { refusesAll } from './refusing.ts';
+} from '../scene/vm.ts';
+import { hazard } from './promise/promise.ts';
+import { refusesAll } from './promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

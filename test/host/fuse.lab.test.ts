@@ -6,8 +6,8 @@ import { afterEach, expect, test } from 'vitest';
 import { fileSystemOf } from '../../src/host/file-systems.ts';
 import { freeBytes } from '../../src/host/files.ts';
 import { createLocalFiles } from '../../src/host/local-files.ts';
-import { type FuseMount, mountFuse } from '../lab/fuse.ts';
 import { isSystemLab, scratch } from '../lab/lab.ts';
+import { type FuseMount, mountFuse } from '../scene/fuse.ts';
 import { localFiles, runStat } from './local-files.ts';
 
 let mount: FuseMount | null = null;

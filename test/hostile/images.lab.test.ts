@@ -3,10 +3,10 @@ import { closeSync, copyFileSync, openSync, readSync, truncateSync, writeSync } 
 import { afterAll, afterEach, expect, test } from 'vitest';
 import type { CliResult } from '../lab/cli.ts';
 import { tryTool } from '../lab/lab.ts';
-import { chooseSeed, randomFrom } from '../lab/random.ts';
-import { take, write } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, pathOf, type Vm } from '../lab/vm.ts';
+import { chooseSeed, randomFrom } from '../scene/random.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { take, write } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, type Vm } from '../scene/vm.ts';
 import { badEnding, runSmall, runsOr } from './bad-ending.ts';
 
 afterEach(cleanUp);

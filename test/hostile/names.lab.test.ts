@@ -6,10 +6,10 @@ import { nameProblem } from '../../src/model/names.ts';
 import { anyName } from '../any-name.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tryTool } from '../lab/lab.ts';
-import { chooseSeed } from '../lab/random.ts';
-import { fitting, tagNames, take, twoDisks, write } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp } from '../lab/vm.ts';
+import { chooseSeed } from '../scene/random.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { fitting, tagNames, take, twoDisks, write } from '../scene/steps.ts';
+import { cleanUp } from '../scene/vm.ts';
 import { badEnding, runsOr } from './bad-ending.ts';
 
 const NAMES = 10_000;

@@ -14,8 +14,8 @@ import { current } from '../../src/show/current.ts';
 import { info } from '../../src/show/info.ts';
 import { list } from '../../src/show/list.ts';
 import { space } from '../../src/space/report.ts';
-import { chooseSeed, randomFrom } from '../lab/random.ts';
 import { fakeHost } from '../run/fake-host.ts';
+import { chooseSeed, randomFrom } from '../scene/random.ts';
 
 /** Every command that asks virsh or qemu-img. */
 const COMMANDS: Readonly<Record<string, (ctx: Context) => Promise<void>>> = {

@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { scratch, virsh } from '../lab/lab.ts';
-import { fitting } from '../lab/scene.ts';
-import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
+import { fitting } from '../scene/steps.ts';
+import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
 import { badEnding, runSmall, runsOr } from './bad-ending.ts';
 
 afterEach(cleanUp);

@@ -1,12 +1,12 @@
 // What the tests of the commands judge by: the images, virsh, and what a person would paste.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
+import { tags } from '../scene/disk.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { domainXml, state, type Vm } from '../scene/vm.ts';
 import { kvmsnap, kvmsnapPath } from './cli.ts';
-import { tags } from './disk.ts';
 import { errorDocument } from './failure.ts';
 import { type ToolResult, tryTool, virsh } from './lab.ts';
-import { snapshotNames } from './snapshot.ts';
-import { domainXml, state, type Vm } from './vm.ts';
 
 /** All that a refusal must leave alone: each image to the last byte and block, the definition, the snapshots, the state. */
 export function fingerprint(vm: Vm) {

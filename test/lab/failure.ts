@@ -1,9 +1,9 @@
 // What kvmsnap says of a failure, and doing what it says.
 import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
+import { destroy, type Vm } from '../scene/vm.ts';
 import type { CliResult } from './cli.ts';
 import { tool } from './lab.ts';
-import { destroy, type Vm } from './vm.ts';
 
 /** The error document of `--json`: the last line of stderr, for warnings may stand before it. Throws when it breaks the contract. */
 export function errorDocument({ stderr }: Pick<CliResult, 'stderr'>) {

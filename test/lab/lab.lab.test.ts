@@ -6,15 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { MiB } from '../model.ts';
-import { FILLED, MARK_ADDRESS } from './boot.ts';
-import { cleanEnvironment } from './cli.ts';
-import { killLibvirtd, libvirtdPid, processes, signalLibvirtd, startLibvirtd } from './daemon.ts';
-import { checkImage, hasPattern, hasPatternIn, imageInfo, tags, writePattern } from './disk.ts';
-import { isSystemLab, scratch, tool, tryTool, tryVirsh, virsh, waitFor } from './lab.ts';
-import { blockDevice, smallFilesystem, unmount } from './mount.ts';
-import { bySession } from './session.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from './snapshot.ts';
-import { commandOnTerminal } from './terminal.ts';
+import { FILLED, MARK_ADDRESS } from '../scene/boot.ts';
+import { checkImage, hasPattern, hasPatternIn, imageInfo, tags, writePattern } from '../scene/disk.ts';
+import { blockDevice, smallFilesystem, unmount } from '../scene/mount.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
 import {
   cleanUp,
   continueQemu,
@@ -29,7 +24,12 @@ import {
   stateAndReason,
   stopQemu,
   undefine,
-} from './vm.ts';
+} from '../scene/vm.ts';
+import { cleanEnvironment } from './cli.ts';
+import { killLibvirtd, libvirtdPid, processes, signalLibvirtd, startLibvirtd } from './daemon.ts';
+import { isSystemLab, scratch, tool, tryTool, tryVirsh, virsh, waitFor } from './lab.ts';
+import { bySession } from './session.ts';
+import { commandOnTerminal } from './terminal.ts';
 
 const enter = fileURLToPath(new URL('./enter.sh', import.meta.url));
 const run = promisify(execFile);

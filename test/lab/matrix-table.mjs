@@ -16,7 +16,7 @@ const columns = args.map((argument) => {
   return { version, tests: testResults.flatMap(({ assertionResults }) => assertionResults) };
 });
 
-/** What a test has noted (hazards/promise.ts); of one that failed before, its title alone. */
+/** What a test has noted (hazards/promise/promise.ts); of one that failed before, its title alone. */
 function noted({ title, status, meta: { hazard } }) {
   const [, number, what] = /^(\d+): (.*)$/.exec(title) ?? [];
   const outcome = status === 'passed' || hazard ? hazard : { virsh: '', kvmsnap: '**FAILED**' };

@@ -18,7 +18,7 @@ ALWAYS='9.0 12.8'
 # Tests wait half of their time: this many keep the processors busy.
 AT_ONCE=$((2 * $(nproc)))
 # What the outcome may depend on; the contents count, not the history.
-SOURCES='src test/hazards test/kinds.lab.test.ts test/lab'
+SOURCES='src test/hazards test/kinds.lab.test.ts test/lab test/scene'
 
 lab=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 cd -- "$lab/../.."

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { virshTable } from '../create/virsh-options.ts';
 import { cleanEnvironment, kvmsnap, kvmsnapPath } from '../lab/cli.ts';
 import { scratch } from '../lab/lab.ts';
-import { cleanUp, defineVm, start } from '../lab/vm.ts';
+import { cleanUp, defineVm, start } from '../scene/vm.ts';
 
 /**
  * The console blocks of the README and of each page of the manual, run line by line in their order on VMs of the lab, and the

@@ -5,10 +5,10 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { tool, tryTool, virsh } from '../lab/lab.ts';
-import { asked, fitting, NOW, succeed, THEN, tagNames, take, twoDisks, write } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { libvirtVersion } from '../lab/version.ts';
-import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { asked, fitting, NOW, succeed, THEN, tagNames, take, twoDisks, write } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

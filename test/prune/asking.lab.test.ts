@@ -1,10 +1,10 @@
 // A prune on a terminal shows its plan and asks; in a script it never does, and a create with rules neither.
 import { afterEach, describe, expect, test } from 'vitest';
 import { virsh } from '../lab/lab.ts';
-import { asked, succeed, take } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { asked, succeed, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

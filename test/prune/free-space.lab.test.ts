@@ -4,15 +4,15 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type * as z from 'zod/mini';
 import type { DOCUMENTS } from '../../src/output/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
-import { hasPattern } from '../lab/disk.ts';
 import { writableImages } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool } from '../lab/lab.ts';
-import { smallFilesystem } from '../lab/mount.ts';
-import { document, failure, fitting, succeed, tagNames, take } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
+import { hasPattern } from '../scene/disk.ts';
+import { smallFilesystem } from '../scene/mount.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { document, failure, fitting, succeed, tagNames, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../scene/vm.ts';
 
 // copies of what is redefined are no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');

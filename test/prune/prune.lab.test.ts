@@ -6,13 +6,13 @@ import { afterEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
-import { tags } from '../lab/disk.ts';
 import { writableImages } from '../lab/evidence.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { created, document, fail, failure, fitting, succeed, tagNames, take } from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, pathOf, start, state, type Vm } from '../lab/vm.ts';
+import { tags } from '../scene/disk.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { created, document, fail, failure, fitting, succeed, tagNames, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, start, state, type Vm } from '../scene/vm.ts';
 
 // copies of what is redefined are no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');

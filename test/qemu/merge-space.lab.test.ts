@@ -5,8 +5,8 @@ import { expect, test } from 'vitest';
 import { measureMerge } from '../../src/qemu/image-space.ts';
 import { localFiles } from '../host/local-files.ts';
 import { scratch, tool, tryTool } from '../lab/lab.ts';
-import { randomFrom } from '../lab/random.ts';
 import { MiB } from '../model.ts';
+import { randomFrom } from '../scene/random.ts';
 
 const qemuImg = async (args: readonly string[]) => {
   const { code, ...said } = tryTool('qemu-img', args);

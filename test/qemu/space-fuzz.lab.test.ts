@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { measureImage } from '../../src/qemu/image-space.ts';
 import type { SnapshotSpace } from '../../src/qemu/qcow2/space.ts';
 import { localFiles } from '../host/local-files.ts';
-import { imageInfo } from '../lab/disk.ts';
 import { scratch, tool, tryTool } from '../lab/lab.ts';
+import { imageInfo } from '../scene/disk.ts';
 import { type Made, makeImage, openArgs, randomNumbers, snapshotArgs } from './qcow2-maker.ts';
 import { countDifferent, usedClusters, type Walked, walkSnapshots } from './qcow2-oracle.ts';
 

@@ -2,12 +2,12 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { hasPattern, writePattern } from '../lab/disk.ts';
 import { tool, virsh } from '../lab/lab.ts';
-import { bytes, fail, NOW, succeed, THEN, tagNames, take, twoDisks, write } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, domainXml, pathOf, start, state, type Vm } from '../lab/vm.ts';
+import { hasPattern, writePattern } from '../scene/disk.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { bytes, fail, NOW, succeed, THEN, tagNames, take, twoDisks, write } from '../scene/steps.ts';
+import { cleanUp, defineVm, domainXml, pathOf, start, state, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

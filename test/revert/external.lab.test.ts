@@ -1,9 +1,11 @@
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { imageInfo, writePattern } from '../lab/disk.ts';
 import { pasteOk, writableImages } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { since } from '../lab/version.ts';
+import { imageInfo, writePattern } from '../scene/disk.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
 import {
   byteIn,
   count,
@@ -16,10 +18,8 @@ import {
   twoDisks,
   write,
   writeAsGuest,
-} from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
-import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, destroy, pathOf, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
+} from '../scene/steps.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, state, stateAndReason, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tryVirsh } from '../lab/lab.ts';
-import { count, countTo, succeed, take } from '../lab/scene.ts';
 import { libvirtVersion } from '../lab/version.ts';
-import { cleanUp, defineVm, qemuPid, start, state, type Vm } from '../lab/vm.ts';
+import { count, countTo, succeed, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, qemuPid, start, state, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

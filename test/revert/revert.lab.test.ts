@@ -1,9 +1,12 @@
 import { existsSync, renameSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { tags, writePattern } from '../lab/disk.ts';
 import { pasteAll, pasteOk, refused, writableImages } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { onTerminal } from '../lab/terminal.ts';
+import { since } from '../lab/version.ts';
+import { tags, writePattern } from '../scene/disk.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
 import {
   allClean,
   asked,
@@ -26,10 +29,7 @@ import {
   twoDisks,
   write,
   writeAsGuest,
-} from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
-import { onTerminal } from '../lab/terminal.ts';
-import { since } from '../lab/version.ts';
+} from '../scene/steps.ts';
 import {
   cleanUp,
   continueQemu,
@@ -41,7 +41,7 @@ import {
   start,
   state,
   type Vm,
-} from '../lab/vm.ts';
+} from '../scene/vm.ts';
 
 afterAll(cleanUp);
 

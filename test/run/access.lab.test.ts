@@ -5,12 +5,12 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap } from '../lab/cli.ts';
 import { processes } from '../lab/daemon.ts';
-import { hasPattern, tags, writePattern } from '../lab/disk.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, type DiskSpec, defineVm, pathOf, start, state, type Vm, type VmSpec } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
+import { hasPattern, tags, writePattern } from '../scene/disk.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
+import { cleanUp, type DiskSpec, defineVm, pathOf, start, state, type Vm, type VmSpec } from '../scene/vm.ts';
 
 const NOBODY = 65534;
 

@@ -5,10 +5,10 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { inText } from '../../src/model/text.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { asked, succeed, take } from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { onTerminal, shellOnTerminal } from '../lab/terminal.ts';
-import { cleanUp, defineVm, destroy, pathOf, start, state, type Vm } from '../lab/vm.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { asked, succeed, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, state, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

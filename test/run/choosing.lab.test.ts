@@ -1,10 +1,10 @@
 // On a terminal, a VM without a snapshot's name: its snapshots are shown, and which one is meant is asked.
 import { afterEach, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { bytes, fail, NOW, THEN, tagNames, take, write } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal, type Terminal } from '../lab/terminal.ts';
-import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { bytes, fail, NOW, THEN, tagNames, take, write } from '../scene/steps.ts';
+import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

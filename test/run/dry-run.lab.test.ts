@@ -7,9 +7,9 @@ import { DOCUMENTS } from '../../src/output/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { facts, tagNames, take } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, pathOf, type Vm } from '../lab/vm.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { facts, tagNames, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

@@ -4,9 +4,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { kvmsnap, kvmsnapPath } from '../lab/cli.ts';
 import { paste, pasteOk, refused } from '../lab/evidence.ts';
 import { scratch, type ToolResult, tryTool, virsh } from '../lab/lab.ts';
-import { asked, bytes, document, fail, NOW, succeed, THEN, tagNames, take, write } from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
+import { asked, bytes, document, fail, NOW, succeed, THEN, tagNames, take, write } from '../scene/steps.ts';
+import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
 
 /** Command lines of people who are used to another tool, or hurry: understood, or answered with the line that they meant. */
 

@@ -2,13 +2,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { tags } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
-import { bytes, deletedOf, document, fail, succeed, tagNames, take, write } from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
+import { tags } from '../scene/disk.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
+import { bytes, deletedOf, document, fail, succeed, tagNames, take, write } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../scene/vm.ts';
 
 const THEN = 0x11;
 const NOW = 0x22;

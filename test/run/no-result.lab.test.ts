@@ -6,9 +6,9 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { inText } from '../../src/model/text.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tool } from '../lab/lab.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

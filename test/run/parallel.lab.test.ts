@@ -5,12 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { tool, virsh, waitFor } from '../lab/lab.ts';
-import { chooseSeed, randomFrom } from '../lab/random.ts';
-import { fullVm, holdSave, slowVirsh } from '../lab/saving.ts';
-import { count, take } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, continueQemu, defineVm, destroy, pathOf, start, state, type Vm } from '../lab/vm.ts';
-import { halves, imageFlaws, settled } from '../lab/whole.ts';
+import { chooseSeed, randomFrom } from '../scene/random.ts';
+import { fullVm, holdSave, slowVirsh } from '../scene/saving.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { count, take } from '../scene/steps.ts';
+import { cleanUp, continueQemu, defineVm, destroy, pathOf, start, state, type Vm } from '../scene/vm.ts';
+import { halves, imageFlaws, settled } from '../scene/whole.ts';
 
 const ROUNDS = Number(process.env['KVMSNAP_ROUNDS'] ?? 2);
 const seed = chooseSeed();

@@ -3,7 +3,7 @@ import { afterAll, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { fingerprint } from '../lab/evidence.ts';
 import { isSystemLab, virsh } from '../lab/lab.ts';
-import { cleanUp, defineVm, start } from '../lab/vm.ts';
+import { cleanUp, defineVm, start } from '../scene/vm.ts';
 
 afterAll(cleanUp);
 

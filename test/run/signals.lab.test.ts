@@ -5,9 +5,11 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { type CliResult, kvmsnap, type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, libvirtdPid, processes, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';
-import { checkImage, tags } from '../lab/disk.ts';
 import { errorDocument, followHint } from '../lab/failure.ts';
 import { tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { onTerminal } from '../lab/terminal.ts';
+import { MiB } from '../model.ts';
+import { checkImage, tags } from '../scene/disk.ts';
 import {
   fullVm,
   holdSave,
@@ -16,9 +18,8 @@ import {
   slowVirsh,
   virshProcesses,
   virshUnderWay,
-} from '../lab/saving.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
-import { onTerminal } from '../lab/terminal.ts';
+} from '../scene/saving.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
 import {
   cleanUp,
   continueQemu,
@@ -30,8 +31,7 @@ import {
   stateAndReason,
   stopQemu,
   type Vm,
-} from '../lab/vm.ts';
-import { MiB } from '../model.ts';
+} from '../scene/vm.ts';
 
 /** The signals that end a run, and the exit codes of a shell for them. */
 const SIGNALS = [

@@ -10,11 +10,11 @@ import { kvmsnap, type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
 import { processes } from '../lab/daemon.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { scratch, waitFor } from '../lab/lab.ts';
-import { slowVirsh } from '../lab/saving.ts';
-import { countTo, tagNames, take, takeHalf } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { cleanUp, continueQemu, defineVm, start, state, type Vm } from '../lab/vm.ts';
+import { slowVirsh } from '../scene/saving.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { countTo, tagNames, take, takeHalf } from '../scene/steps.ts';
+import { cleanUp, continueQemu, defineVm, start, state, type Vm } from '../scene/vm.ts';
 
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 

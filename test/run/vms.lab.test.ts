@@ -9,11 +9,11 @@ import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
-import { smallFilesystem } from '../lab/mount.ts';
-import { asked, document, fail, failure, succeed, tagNames, take } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
+import { smallFilesystem } from '../scene/mount.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { asked, document, fail, failure, succeed, tagNames, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../scene/vm.ts';
 
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 

@@ -4,14 +4,14 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { tags } from '../lab/disk.ts';
 import { fingerprint, refused } from '../lab/evidence.ts';
 import { tool, virsh } from '../lab/lab.ts';
-import { asked, byteIn, NOW, succeed, THEN, take, write } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
 import type { Terminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, destroy, pathOf, start, state, undefine, type Vm } from '../lab/vm.ts';
+import { tags } from '../scene/disk.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { asked, byteIn, NOW, succeed, THEN, take, write } from '../scene/steps.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, state, undefine, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

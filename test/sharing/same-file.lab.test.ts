@@ -4,9 +4,9 @@ import { basename, dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { refused } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool } from '../lab/lab.ts';
-import { bindMount, blockDevice, makeReadOnly } from '../lab/mount.ts';
-import { byteIn, NOW, succeed, THEN, tagNames, take, write } from '../lab/scene.ts';
-import { cleanUp, type DiskSpec, defineVm, destroy, pathOf, start, undefine, type Vm } from '../lab/vm.ts';
+import { bindMount, blockDevice, makeReadOnly } from '../scene/mount.ts';
+import { byteIn, NOW, succeed, THEN, tagNames, take, write } from '../scene/steps.ts';
+import { cleanUp, type DiskSpec, defineVm, destroy, pathOf, start, undefine, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

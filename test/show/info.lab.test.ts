@@ -1,11 +1,11 @@
 import { closeSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { imageInfo, tags } from '../lab/disk.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { document, fail, succeed, take, twoDisks } from '../lab/scene.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { cleanUp, defineVm, destroy, pathOf, start, type Vm } from '../lab/vm.ts';
+import { imageInfo, tags } from '../scene/disk.ts';
+import { document, fail, succeed, take, twoDisks } from '../scene/steps.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, type Vm } from '../scene/vm.ts';
 
 afterAll(cleanUp);
 

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { virsh } from '../lab/lab.ts';
-import { document, fail, succeed, take } from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
-import { cleanUp, defineVm, destroy, domainXml, start, type Vm } from '../lab/vm.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
+import { document, fail, succeed, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, destroy, domainXml, start, type Vm } from '../scene/vm.ts';
 
 /** off ─┬─ run ─── disks, and paused below off, the current one. */
 let vm: Vm;

@@ -2,11 +2,11 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { cleanEnvironment, kvmsnap } from '../lab/cli.ts';
-import { tags } from '../lab/disk.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { document, fail, hold, succeed, take, takeHalf, twoDisks } from '../lab/scene.ts';
-import { currentSnapshot, snapshotXml } from '../lab/snapshot.ts';
 import { onTerminal } from '../lab/terminal.ts';
+import { tags } from '../scene/disk.ts';
+import { currentSnapshot, snapshotXml } from '../scene/snapshot.ts';
+import { document, fail, hold, succeed, take, takeHalf, twoDisks } from '../scene/steps.ts';
 import {
   cleanUp,
   continueQemu,
@@ -17,7 +17,7 @@ import {
   state,
   stateAndReason,
   type Vm,
-} from '../lab/vm.ts';
+} from '../scene/vm.ts';
 
 afterAll(cleanUp);
 

@@ -6,8 +6,8 @@ import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tryTool, virsh } from '../lab/lab.ts';
-import { facts, fail, succeed, take } from '../lab/scene.ts';
-import { cleanUp, defineVm, type Vm } from '../lab/vm.ts';
+import { facts, fail, succeed, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
 
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 

@@ -8,9 +8,10 @@ import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { processes } from '../lab/daemon.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { scratch, virsh, waitFor } from '../lab/lab.ts';
-import { chooseSeed, randomFrom } from '../lab/random.ts';
-import { slowVirsh, virshProcesses } from '../lab/saving.ts';
-import { count, fitting, take } from '../lab/scene.ts';
+import { MiB } from '../model.ts';
+import { chooseSeed, randomFrom } from '../scene/random.ts';
+import { slowVirsh, virshProcesses } from '../scene/saving.ts';
+import { count, fitting, take } from '../scene/steps.ts';
 import {
   cleanUp,
   continueQemu,
@@ -21,8 +22,7 @@ import {
   state,
   stopQemu,
   type Vm,
-} from '../lab/vm.ts';
-import { MiB } from '../model.ts';
+} from '../scene/vm.ts';
 
 afterAll(cleanUp);
 

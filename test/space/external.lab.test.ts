@@ -4,10 +4,10 @@ import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { document, succeed, take } from '../lab/scene.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
+import { document, succeed, take } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

@@ -4,10 +4,10 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { inText } from '../../src/model/text.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { tool } from '../lab/lab.ts';
-import { deletedOf, document, failure, fitting, succeed, take, twoDisks } from '../lab/scene.ts';
 import { onTerminal } from '../lab/terminal.ts';
-import { cleanUp, defineVm, pathOf, start, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
+import { deletedOf, document, failure, fitting, succeed, take, twoDisks } from '../scene/steps.ts';
+import { cleanUp, defineVm, pathOf, start, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { FAILURES } from '../../src/errors.ts';
 import { type CliResult, kvmsnap } from '../lab/cli.ts';
 import { scratch } from '../lab/lab.ts';
-import { byteIn, bytes, fitting, keeps, tagNames } from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
-import { destroy, start, state, stateAndReason, type Vm } from '../lab/vm.ts';
-import { imageFlaws } from '../lab/whole.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
+import { byteIn, bytes, fitting, keeps, tagNames } from '../scene/steps.ts';
+import { destroy, start, state, stateAndReason, type Vm } from '../scene/vm.ts';
+import { imageFlaws } from '../scene/whole.ts';
 import { type Condition, type Fault, OLD, titleOf } from './fault.ts';
 import { type Actor, type Interrupted, interrupt } from './interrupt.ts';
 

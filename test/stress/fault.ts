@@ -1,9 +1,9 @@
 // What may die, hang or run full in the middle of what kvmsnap does, as rows of data.
 import { join } from 'node:path';
 import { scratch } from '../lab/lab.ts';
-import { byteIn, tagNames } from '../lab/scene.ts';
-import { currentSnapshot, snapshotNames } from '../lab/snapshot.ts';
-import type { Vm } from '../lab/vm.ts';
+import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
+import { byteIn, tagNames } from '../scene/steps.ts';
+import type { Vm } from '../scene/vm.ts';
 
 export type Condition = 'running' | 'shut off';
 

@@ -2,7 +2,7 @@
 // libvirt: KVMSNAP_FAULTS=all test/lab/matrix.sh -- test/stress/faults
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { isSystemLab } from '../lab/lab.ts';
-import { cleanUp } from '../lab/vm.ts';
+import { cleanUp } from '../scene/vm.ts';
 import { compareUnderFault, faultTable, type Outcome } from './compare.ts';
 import { FAULTS, titleOf } from './fault.ts';
 

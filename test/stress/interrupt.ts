@@ -2,17 +2,17 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FILLED, MARK_ADDRESS } from '../lab/boot.ts';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, processes, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { scratch, virsh, waitFor } from '../lab/lab.ts';
-import { removeMounts, replaceCommand, smallFilesystem } from '../lab/mount.ts';
-import { holdSave, slowVirsh, virshUnderWay } from '../lab/saving.ts';
-import { take, write, writeAsGuest } from '../lab/scene.ts';
 import { since } from '../lab/version.ts';
-import { defineVm, guestWord, pathOf, qemuPid, start, type Vm } from '../lab/vm.ts';
-import { settled } from '../lab/whole.ts';
 import { MiB } from '../model.ts';
+import { FILLED, MARK_ADDRESS } from '../scene/boot.ts';
+import { removeMounts, replaceCommand, smallFilesystem } from '../scene/mount.ts';
+import { holdSave, slowVirsh, virshUnderWay } from '../scene/saving.ts';
+import { take, write, writeAsGuest } from '../scene/steps.ts';
+import { defineVm, guestWord, pathOf, qemuPid, start, type Vm } from '../scene/vm.ts';
+import { settled } from '../scene/whole.ts';
 import { BEFORE, type Fault, MEMORY_DIRECTORY, OLD, PRESENT } from './fault.ts';
 
 const unixSeconds = () => Math.floor(Date.now() / 1000);

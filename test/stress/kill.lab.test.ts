@@ -1,7 +1,7 @@
 // Killed at any moment: nothing half is left, and the next run succeeds. `npm run stress` does it in hundreds of rounds.
 import { afterAll, expect, test } from 'vitest';
-import { chooseSeed } from '../lab/random.ts';
-import { cleanUp } from '../lab/vm.ts';
+import { chooseSeed } from '../scene/random.ts';
+import { cleanUp } from '../scene/vm.ts';
 import { killRounds, killTable } from './kill.ts';
 
 /** Every command with every signal once. */

@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { virsh, waitFor } from '../lab/lab.ts';
-import { randomFrom } from '../lab/random.ts';
-import { virshProcesses } from '../lab/saving.ts';
-import { count } from '../lab/scene.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { defineVm, destroy, start, state, type Vm } from '../lab/vm.ts';
-import { halves, imageFlaws, settled } from '../lab/whole.ts';
+import { randomFrom } from '../scene/random.ts';
+import { virshProcesses } from '../scene/saving.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { count } from '../scene/steps.ts';
+import { defineVm, destroy, start, state, type Vm } from '../scene/vm.ts';
+import { halves, imageFlaws, settled } from '../scene/whole.ts';
 
 type Condition = 'running' | 'shut off';
 

@@ -3,12 +3,12 @@ import { mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { hasPattern, writePattern } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
-import { snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, destroy, domainXml, pathOf, start, state, type Vm } from '../lab/vm.ts';
+import { hasPattern, writePattern } from '../scene/disk.ts';
+import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { cleanUp, defineVm, destroy, domainXml, pathOf, start, state, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -4,13 +4,13 @@ import { existsSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { hasPattern, tags, writePattern } from '../lab/disk.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, virsh, waitFor } from '../lab/lab.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from '../lab/snapshot.ts';
 import { since } from '../lab/version.ts';
-import { cleanUp, defineVm, destroy, domainXml, pathOf, start, type Vm } from '../lab/vm.ts';
 import { MiB } from '../model.ts';
+import { hasPattern, tags, writePattern } from '../scene/disk.ts';
+import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
+import { cleanUp, defineVm, destroy, domainXml, pathOf, start, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

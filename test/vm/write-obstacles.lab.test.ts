@@ -5,9 +5,9 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk, refused } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool, tryTool } from '../lab/lab.ts';
-import { blockDevice, makeReadOnly, makeWritable, smallFilesystem } from '../lab/mount.ts';
-import { byteIn, NOW, succeed, THEN, tagNames, take, write } from '../lab/scene.ts';
-import { cleanUp, type DiskSpec, defineVm, pathOf, start, state, type Vm } from '../lab/vm.ts';
+import { blockDevice, makeReadOnly, makeWritable, smallFilesystem } from '../scene/mount.ts';
+import { byteIn, NOW, succeed, THEN, tagNames, take, write } from '../scene/steps.ts';
+import { cleanUp, type DiskSpec, defineVm, pathOf, start, state, type Vm } from '../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

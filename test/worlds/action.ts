@@ -1,6 +1,6 @@
 // What is done to one VM of a world: by kvmsnap, by raw virsh, and what must be true afterwards.
 
-import type { Chance } from '../lab/random.ts';
+import type { Chance } from '../scene/random.ts';
 import {
   descendants,
   differences,

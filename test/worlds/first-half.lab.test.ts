@@ -1,5 +1,5 @@
 // Half of the random worlds: the same in each run. With $KVMSNAP_WORLDS, the first half of these, from $KVMSNAP_SEED or a new seed on.
-import { chooseSeed } from '../lab/random.ts';
+import { chooseSeed } from '../scene/random.ts';
 import { testWorlds } from './worlds.ts';
 
 const wished = process.env['KVMSNAP_WORLDS'];

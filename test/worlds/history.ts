@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import type { Chance } from '../lab/random.ts';
+import type { Chance } from '../scene/random.ts';
 import { backingPath, parseImage } from './qcow2.ts';
 import { fileKey } from './sight.ts';
 import { almostAll, define, makeOverlay, partly, type World, type WorldVm, writeInto } from './world.ts';

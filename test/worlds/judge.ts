@@ -1,5 +1,5 @@
 // Whether what kvmsnap has said of an action is true, and was right to be said.
-import type { Chance } from '../lab/random.ts';
+import type { Chance } from '../scene/random.ts';
 import type { Action } from './action.ts';
 import { firstChange, harm, tagsLeftBehind } from './harm.ts';
 import { writeAnew } from './history.ts';

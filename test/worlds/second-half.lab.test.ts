@@ -1,5 +1,5 @@
 // The other half of the random worlds. A file of its own: another lab, beside the first. (Of one world there is no other half: vitest.config.ts.)
-import { chooseSeed } from '../lab/random.ts';
+import { chooseSeed } from '../scene/random.ts';
 import { testWorlds } from './worlds.ts';
 
 const wished = process.env['KVMSNAP_WORLDS'];

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { copyFileSync, existsSync, linkSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { scratch, tool, tryTool } from '../lab/lab.ts';
-import type { Chance } from '../lab/random.ts';
+import type { Chance } from '../scene/random.ts';
 import type { Session } from './session.ts';
 
 export interface WorldVm {

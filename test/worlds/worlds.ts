@@ -1,7 +1,7 @@
 // Random worlds: whatever kvmsnap does to one VM, no other VM sees its data change; each success is one by virsh and qemu-img;
 // each refusal is of something that raw virsh fails at or damages.
 import { expect, test } from 'vitest';
-import { type Chance, chanceFrom, randomFrom } from '../lab/random.ts';
+import { type Chance, chanceFrom, randomFrom } from '../scene/random.ts';
 import { chooseAction } from './action.ts';
 import { liveOn, write } from './history.ts';
 import { type End, endOf, judge, misread } from './judge.ts';

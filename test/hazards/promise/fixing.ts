@@ -2,10 +2,10 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { kvmsnap } from '../lab/cli.ts';
-import { scratch } from '../lab/lab.ts';
-import { fitting } from '../lab/scene.ts';
-import type { Vm } from '../lab/vm.ts';
+import { kvmsnap } from '../../lab/cli.ts';
+import { scratch } from '../../lab/lab.ts';
+import { fitting } from '../../scene/steps.ts';
+import type { Vm } from '../../scene/vm.ts';
 
 /** Fixes a VM, after which nothing is wrong with it; hands back what was done, in the plan's order. */
 export async function fix(vm: Vm): Promise<string[]> {

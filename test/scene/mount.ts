@@ -1,8 +1,8 @@
 // What only root can make: filesystems and block devices.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { scratch, tool, tryTool } from '../lab/lab.ts';
 import { imageInfo } from './disk.ts';
-import { scratch, tool, tryTool } from './lab.ts';
 
 const mounted: string[] = [];
 const attached: string[] = [];

@@ -1,7 +1,7 @@
 // Encrypted images, which libvirt opens with a secret of its own.
 import { copyFileSync, existsSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { scratch, tryTool, virsh, waitFor } from './lab.ts';
+import { scratch, tryTool, virsh, waitFor } from '../lab/lab.ts';
 import type { DiskSpec } from './vm.ts';
 
 const KEY = 'key';

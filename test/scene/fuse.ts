@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, read, write } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { scratch, tryTool } from './lab.ts';
+import { scratch, tryTool } from '../lab/lab.ts';
 
 export interface FuseNumbers {
   /** `f_bsize`, the size that reads and writes had best have. */

@@ -1,5 +1,5 @@
 // Snapshots as raw virsh shows them.
-import { tryVirsh, virsh } from './lab.ts';
+import { tryVirsh, virsh } from '../lab/lab.ts';
 import type { Vm } from './vm.ts';
 
 /** The names in virsh's order. */

@@ -2,7 +2,7 @@
 import { closeSync, constants, openSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { scratch, tool } from './lab.ts';
+import { scratch, tool } from '../lab/lab.ts';
 
 export interface Trap {
   /** What a header has to name. */

@@ -1,6 +1,7 @@
 // What interruptions and parallel runs must leave behind: nothing half, by virsh and by the images.
+
+import { tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import { checkImage, tags } from './disk.ts';
-import { tryVirsh, virsh, waitFor } from './lab.ts';
 import { virshProcesses } from './saving.ts';
 import { snapshotNames } from './snapshot.ts';
 import type { Vm } from './vm.ts';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, TestRunner, test } from 'vitest';
-import { since } from '../lab/version.ts';
+import { since } from '../../lab/version.ts';
 
 /** Both ends in a few plain words, told from what the test has seen; the same on every run. */
 export interface Outcome {
@@ -10,7 +10,7 @@ export interface Outcome {
   readonly kvmsnap: string;
 }
 
-const PAGE = fileURLToPath(new URL('../../src/manual/hazards.md', import.meta.url));
+const PAGE = fileURLToPath(new URL('../../../src/manual/hazards.md', import.meta.url));
 const HAZARD_TABLE = /<!-- hazards -->(.*?)<!-- end -->/s;
 
 /** What the manual's table says of it for this libvirt. */

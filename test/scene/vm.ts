@@ -2,10 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { processes, repairLibvirtd } from '../lab/daemon.ts';
+import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
 import { type Boot, bootSector } from './boot.ts';
-import { processes, repairLibvirtd } from './daemon.ts';
 import { imageInfo } from './disk.ts';
-import { scratch, tool, tryVirsh, virsh } from './lab.ts';
 import { blockDevice, removeMounts } from './mount.ts';
 
 /** One disk of a VM to be defined; all is optional, `{}` is a qcow2 of 64 MiB. */

@@ -1,7 +1,7 @@
 // Disk images as qemu-img and qemu-io see them.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { scratch, tool, tryTool } from './lab.ts';
+import { scratch, tool, tryTool } from '../lab/lab.ts';
 
 /** What `qemu-img info` says of an image, as far as the tests look at it. */
 export interface ImageInfo {

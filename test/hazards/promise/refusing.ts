@@ -1,7 +1,7 @@
 // A kvmsnap that refuses: in the words of the manual's table.
 import { expect } from 'vitest';
-import { fingerprint, type Refusal, refused } from '../lab/evidence.ts';
-import type { Vm } from '../lab/vm.ts';
+import { fingerprint, type Refusal, refused } from '../../lab/evidence.ts';
+import type { Vm } from '../../scene/vm.ts';
 
 /** Runs kvmsnap, which must refuse and leave the VM as it was, to the last byte of its images. */
 export async function refusesAll(

@@ -1,8 +1,8 @@
 // What `kvmsnap check` finds wrong with a VM.
 
-import { kvmsnap } from '../lab/cli.ts';
-import { fitting } from '../lab/scene.ts';
-import type { Vm } from '../lab/vm.ts';
+import { kvmsnap } from '../../lab/cli.ts';
+import { fitting } from '../../scene/steps.ts';
+import type { Vm } from '../../scene/vm.ts';
 
 /** The findings that are more than information, in check's order. */
 export async function errorsOf(vm: Vm) {

@@ -2,13 +2,13 @@
 // Where libvirt versions differ, the table says so with `since`.
 import { existsSync } from 'node:fs';
 import { expect } from 'vitest';
-import { inText } from '../../src/model/text.ts';
-import { kvmsnap } from '../lab/cli.ts';
-import { tags } from '../lab/disk.ts';
-import { fingerprint, type Refusal, refused, writableImages } from '../lab/evidence.ts';
-import { tryVirsh } from '../lab/lab.ts';
-import { snapshotNames } from '../lab/snapshot.ts';
-import { defineVm, destroy, start, type Vm, type VmSpec } from '../lab/vm.ts';
+import { inText } from '../../../src/model/text.ts';
+import { kvmsnap } from '../../lab/cli.ts';
+import { fingerprint, type Refusal, refused, writableImages } from '../../lab/evidence.ts';
+import { tryVirsh } from '../../lab/lab.ts';
+import { tags } from '../../scene/disk.ts';
+import { snapshotNames } from '../../scene/snapshot.ts';
+import { defineVm, destroy, start, type Vm, type VmSpec } from '../../scene/vm.ts';
 import type { Outcome } from './promise.ts';
 
 export interface Hazard {

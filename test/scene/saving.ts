@@ -1,11 +1,11 @@
 // VMs in the middle of a save: what interruptions, waiting and "busy" are tested on.
 import { existsSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { processes } from '../lab/daemon.ts';
+import { scratch, waitFor } from '../lab/lab.ts';
 import { MiB } from '../model.ts';
 import { FILLED, MARK_ADDRESS } from './boot.ts';
-import { processes } from './daemon.ts';
 import { tags } from './disk.ts';
-import { scratch, waitFor } from './lab.ts';
 import { currentSnapshot } from './snapshot.ts';
 import { defineVm, guestWord, pathOf, start, state, stopQemu, type Vm } from './vm.ts';
 

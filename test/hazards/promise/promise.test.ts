@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 
 const [, table = ''] =
   /<!-- hazards -->(.*?)<!-- end -->/s.exec(
-    readFileSync(new URL('../../src/manual/hazards.md', import.meta.url), 'utf8'),
+    readFileSync(new URL('../../../src/manual/hazards.md', import.meta.url), 'utf8'),
   ) ?? [];
 const rows = [...table.matchAll(/^\| (\d+) \| (.*?) \| (.*?) \|/gm)].map(
   ([, number, what, versions = '']) => ({

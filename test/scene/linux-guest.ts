@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { scratch, tool, virsh, waitFor } from './lab.ts';
+import { scratch, tool, virsh, waitFor } from '../lab/lab.ts';
 import { defineVm, domainXml, start, type Vm } from './vm.ts';
 
-const build = fileURLToPath(new URL('./linux-guest.sh', import.meta.url));
+const build = fileURLToPath(new URL('../lab/linux-guest.sh', import.meta.url));
 
 /** Where enter.sh keeps what is built once. */
 const cache = process.env['KVMSNAP_LAB_CACHE'] ?? dirname(scratch);

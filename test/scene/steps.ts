@@ -5,13 +5,13 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
+import { type CliResult, kvmsnap } from '../lab/cli.ts';
+import { tool, virsh, waitFor } from '../lab/lab.ts';
+import { onTerminal, type Terminal } from '../lab/terminal.ts';
 import { schemaProblems } from '../schema.ts';
 import { MARK_ADDRESS } from './boot.ts';
-import { type CliResult, kvmsnap } from './cli.ts';
 import { checkImage, hasPattern, hasPatternIn, imageInfo, tags, writePattern } from './disk.ts';
-import { tool, virsh, waitFor } from './lab.ts';
 import { currentSnapshot, snapshotNames } from './snapshot.ts';
-import { onTerminal, type Terminal } from './terminal.ts';
 import { defineVm, guestWord, state, stopQemu, type Vm, type VmSpec } from './vm.ts';
 
 /** What a disk held when a snapshot of it was taken, and what it holds now. */
