@@ -46,7 +46,7 @@ export type CheckOptions = OptionsOf<ReturnType<typeof withOptions>>;
 export function check({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vms, options) =>
-    run(async (ctx) => (await import('./report.ts')).check(ctx, vms, options)),
+    run(async (ctx) => (await import('./check.ts')).check(ctx, vms, options)),
   );
   return verb;
 }

@@ -2,8 +2,8 @@ import { commandsOf, type RuledFinding, type Severity } from '../model/rule.ts';
 import { counted } from '../output/format.ts';
 import { type Column, LEAVES, type Line, type Section, section, vmColumn } from '../output/view.ts';
 import type { DomainOutcome } from '../run/for-each-domain.ts';
-import type { Checked } from './check.ts';
-import type { Judged } from './fix-report.ts';
+import type { Checked } from './check-vm.ts';
+import type { VmCheck } from './fix-vms.ts';
 
 /** The findings of a check, as rows of tables and members of documents. */
 
@@ -99,7 +99,7 @@ export function countsOf(rows: readonly Row[], levels: readonly Level[]): string
 }
 
 /** What is said of one VM: which snapshots can be taken, and each finding; or why it could not be read. */
-export function rowsOf({ vm: { name }, value, failures }: DomainOutcome<Judged>): Row[] {
+export function rowsOf({ vm: { name }, value, failures }: DomainOutcome<VmCheck>): Row[] {
   if (value)
     return [
       modesRow(name, value.checked),

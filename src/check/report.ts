@@ -1,29 +1,14 @@
 import { KvmsnapError } from '../errors.ts';
-import { readDaemonVersion } from '../libvirt/runtime.ts';
-import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
 import { kvmsnapLine } from '../model/quote.ts';
-import type { Selection } from '../model/selection.ts';
 import { inText } from '../model/text.ts';
 import { counted } from '../output/format.ts';
 import { planText } from '../output/question.ts';
 import { type Section, section } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
-import {
-  concludeDomains,
-  type DomainOutcome,
-  forEachDomain,
-  throwIfNothingDone,
-} from '../run/for-each-domain.ts';
+import { concludeDomains, type DomainOutcome } from '../run/for-each-domain.ts';
 import { adviceBeneath, domainResult } from '../run/results.ts';
-import { toSelection } from '../run/select-options.ts';
 import { show, showPlan } from '../run/show.ts';
-import { noteUnseen } from '../vm/disks.ts';
-import { assembleVm, isDrifting, readAgain } from '../vm/load.ts';
-import { readAllSnapshots, readSelection } from '../vm/select.ts';
-import { type CheckRequest, checkVm } from './check.ts';
-import type { CheckOptions } from './command.ts';
-import { createUnusedFileFinder } from './find-unused-files.ts';
 import {
   countsOf,
   findingDocument,
@@ -35,65 +20,15 @@ import {
   rowsOf,
 } from './findings.ts';
 import { unanswered } from './fix-plan.ts';
-import {
-  FIX_COLUMNS,
-  type FixRow,
-  fixDocument,
-  fixVms,
-  type Judged,
-  type LookedAt,
-  stepsOf,
-} from './fix-report.ts';
-import { prepareFixes } from './prepare-fixes.ts';
-
-/**
- * `check`: can these VMs be snapshotted, reverted, trusted. Changes nothing but what `--fix` is allowed to. Throws
- * `check` when one cannot.
- */
-export async function check(ctx: Context, words: readonly string[], options: CheckOptions): Promise<void> {
-  const maxAge = toMaxAge(options);
-  const all = words.length === 0 ? { ...options, all: true } : options;
-  const selection = toSelection(words, all);
-  const look = (ctx: Context) => lookAll(ctx, selection, maxAge, options.fix ?? false);
-  const first = await look(ctx);
-  throwIfNothingDone(ctx, first.selected.single, first.looked);
-  if (options.fix && ctx.settings.dryRun) return showFixes(ctx, first.looked);
-  const results = options.fix ? await fixVms(ctx, first, look) : first.looked;
-  await report(ctx, results, options.fix ?? false);
-}
-
-/** Judges all VMs of the selection as they are now; with `fix` the steps to fix them are prepared. */
-async function lookAll(
-  ctx: Context,
-  selection: Selection,
-  maxAge: CheckRequest['maxAge'],
-  fix: boolean,
-): Promise<LookedAt> {
-  const selected = await readSelection(ctx, selection);
-  const request: CheckRequest = {
-    maxAge,
-    daemonVersion: await readDaemonVersion(ctx.virsh),
-    findUnusedFiles: createUnusedFileFinder(ctx),
-  };
-  const known = await readAllSnapshots(ctx, selected);
-  const run = { jobs: 1, skips: () => false };
-  const looked = await forEachDomain<Judged>(ctx, selected, run, async (ctx, reading) => {
-    const seen = await assembleVm(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS);
-    const vm = isDrifting(seen) ? await readAgain(ctx, seen.domain) : seen;
-    noteUnseen(ctx, vm.domain, vm.images);
-    const checked = await checkVm(ctx, vm, request);
-    const prepared = fix ? await prepareFixes(ctx, vm, checked.fixes) : [];
-    return { value: { checked, prepared, fixed: null }, failures: [], succeeded: 1 };
-  });
-  return { selected, looked, request };
-}
+import { FIX_COLUMNS, type FixRow, fixDocument } from './fix-report.ts';
+import { stepsOf, type VmCheck } from './fix-vms.ts';
 
 /** The plan, and the findings that no step of it answers. Throws `check` when there are any. */
-async function showFixes(ctx: Context, looked: readonly DomainOutcome<Judged>[]): Promise<void> {
+export async function showFixes(ctx: Context, looked: readonly DomainOutcome<VmCheck>[]): Promise<void> {
   const conclusion = concludeDomains(ctx, looked, { strict: false, parts: 'checks' });
   const steps = stepsOf(ctx, looked);
   if (steps.length > 0 && ctx.settings.output === 'table') ctx.terminal.note(planText(steps));
-  const leftOf = ({ value }: DomainOutcome<Judged>) =>
+  const leftOf = ({ value }: DomainOutcome<VmCheck>) =>
     value ? unanswered(value.checked.findings, value.prepared) : [];
   const left = looked
     .flatMap((result) =>
@@ -138,17 +73,10 @@ const goodLine = (rows: readonly Row[], of: number): string =>
     .filter((text) => text !== '')
     .join(', ');
 
-function toMaxAge({ maxAge, label }: CheckOptions): CheckRequest['maxAge'] {
-  if (maxAge === undefined) {
-    if (label !== undefined) throw new KvmsnapError('usage', '--label needs --max-age');
-    return null;
-  }
-  return { ...maxAge, label: label ?? null };
-}
-
-async function report(
+/** Shows what was found, and what was fixed. Throws `check` when something bad is left. */
+export async function report(
   ctx: Context,
-  results: readonly DomainOutcome<Judged>[],
+  results: readonly DomainOutcome<VmCheck>[],
   fixing: boolean,
 ): Promise<void> {
   const rows = results.flatMap(rowsOf);
@@ -173,10 +101,10 @@ async function report(
 }
 
 /** Those of the steps, which stand in the table of the steps. */
-const toldFailures = ({ fixed }: Judged): KvmsnapError[] =>
+const toldFailures = ({ fixed }: VmCheck): KvmsnapError[] =>
   (fixed ?? []).flatMap(({ failure }) => failure ?? []);
 
-function fixAdvice(ctx: Context, results: readonly DomainOutcome<Judged>[]) {
+function fixAdvice(ctx: Context, results: readonly DomainOutcome<VmCheck>[]) {
   const fixable = results.filter(({ value }) => value && value.checked.fixes.length > 0);
   if (fixable.length === 0) return {};
   const names = fixable.map(({ vm }) => vm.name);
@@ -184,7 +112,7 @@ function fixAdvice(ctx: Context, results: readonly DomainOutcome<Judged>[]) {
   return { hint: 'this fixes what can be fixed safely', command };
 }
 
-function fixesSection(ctx: Context, results: readonly DomainOutcome<Judged>[]): Section<never> {
+function fixesSection(ctx: Context, results: readonly DomainOutcome<VmCheck>[]): Section<never> {
   const rows = results.flatMap(({ vm, value }) =>
     (value?.fixed ?? []).map((result) => ({ vm: vm.name, result })),
   );
@@ -192,7 +120,7 @@ function fixesSection(ctx: Context, results: readonly DomainOutcome<Judged>[]): 
   return section({ title: 'STEPS', columns: FIX_COLUMNS, rows, ...advice });
 }
 
-const document = (ctx: Context, result: DomainOutcome<Judged>) => ({
+const document = (ctx: Context, result: DomainOutcome<VmCheck>) => ({
   ...domainResult(result),
   snapshots: {
     running: result.value?.checked.running ?? null,

@@ -6,7 +6,7 @@ import { isPattern } from '../model/selection.ts';
 import { disksInText, inText } from '../model/text.ts';
 import type { SpaceRequest, SpaceRun } from '../prune/free-space-run.ts';
 import { toPruneRequest } from '../prune/options.ts';
-import type { PruneRequest } from '../prune/prune.ts';
+import type { PruneRequest } from '../prune/prune-vm.ts';
 import { hasRules, mostKept } from '../prune/retention.ts';
 import type { Context } from '../run/context.ts';
 import { type ActionResult, forEachDomain } from '../run/for-each-domain.ts';
@@ -182,7 +182,7 @@ async function pruneAfter(
   const nothing = { pruned: NOTHING_PRUNED, after: null };
   if (!hasRules(pruning.rules)) return { value: nothing, failures: [], succeeded: 0 };
   const { readAgain, requireAllRead } = await import('../vm/load.ts');
-  const { pruneVm } = await import('../prune/prune-vms.ts');
+  const { pruneVm } = await import('../prune/prune.ts');
   try {
     const after = await readAgain(ctx, domain);
     requireAllRead(ctx, after, `prune ${inText(domain.name)}`);
@@ -204,7 +204,7 @@ async function freeTogether(
   const vmsToPrune = results.map(({ value }) =>
     value?.after ? { vm: value.after, fresh: value.name } : null,
   );
-  const { pruneTogether } = await import('../prune/prune-vms.ts');
+  const { pruneTogether } = await import('../prune/prune.ts');
   const { results: after, space } = await pruneTogether(ctx, results, vmsToPrune, request);
   const pruned = results.map((result, i): Result => {
     const { value: pruned, outcome, failures, succeeded } = after[i] ?? { value: null };

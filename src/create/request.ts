@@ -2,7 +2,7 @@ import { KvmsnapError } from '../errors.ts';
 import { labeledName } from '../model/labels.ts';
 import { automaticName } from '../model/names.ts';
 import type { SnapshotSpec } from '../model/snapshot-spec.ts';
-import type { PruneRequest } from '../prune/prune.ts';
+import type { PruneRequest } from '../prune/prune-vm.ts';
 import { hasRules } from '../prune/retention.ts';
 import type { Context } from '../run/context.ts';
 import type { CreateOptions } from './command.ts';

@@ -49,7 +49,7 @@ export function deleteSnapshots({ run }: Program): Verb {
   withOptions(verb).action((vm, names, options) =>
     run(
       onSnapshots({ words: [vm, ...names], others: options.vm ? '--vm' : null }, async (ctx, named) =>
-        (await import('./report.ts')).deleteSnapshots(ctx, named, options),
+        (await import('./delete.ts')).deleteSnapshots(ctx, named, options),
       ),
     ),
   );

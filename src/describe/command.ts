@@ -37,7 +37,9 @@ export function unhold({ run }: Program): Verb {
 }
 
 const holding = (words: readonly string[], held: boolean) =>
-  onSnapshot({ words }, async (ctx, vm, name) => (await import('./report.ts')).setHold(ctx, vm, name, held));
+  onSnapshot({ words }, async (ctx, vm, name) =>
+    (await import('./describe.ts')).setHold(ctx, vm, name, held),
+  );
 
 export function describe({ run }: Program): Verb {
   const verb = new Verb('describe', {
@@ -59,7 +61,7 @@ export function describe({ run }: Program): Verb {
       const line = { words: all.slice(0, -1), rest: [text] };
       return run(
         onSnapshot(line, async (ctx, vm, name) =>
-          (await import('./report.ts')).describe(ctx, vm, name, text),
+          (await import('./describe.ts')).describe(ctx, vm, name, text),
         ),
       );
     });

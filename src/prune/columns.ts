@@ -3,7 +3,7 @@ import { counted, rfc3339 } from '../output/format.ts';
 import { type Column, LEAVES, type Section, section, vmColumn } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
 import { adviceBeneath } from '../run/results.ts';
-import type { PruneCandidate } from './prune.ts';
+import type { PruneCandidate } from './prune-vm.ts';
 import type { Decision } from './retention.ts';
 
 /** The decisions and results of a prune, as a table and as members of a document. */

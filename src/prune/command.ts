@@ -35,7 +35,7 @@ export type PruneOptions = OptionsOf<ReturnType<typeof withOptions>>;
 export function prune({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vms, options) =>
-    run(async (ctx) => (await import('./prune-vms.ts')).pruneVms(ctx, vms, options)),
+    run(async (ctx) => (await import('./prune.ts')).pruneVms(ctx, vms, options)),
   );
   return verb;
 }

@@ -7,7 +7,7 @@ import type { Context } from '../run/context.ts';
 import type { SnapshotCost, VmSpace } from '../space/measure.ts';
 import type { Vm } from '../vm/load.ts';
 import type { Deletable } from './free-space-policy.ts';
-import { type PruneCandidate, type Pruned, type PruneRequest, planWithExternal } from './prune.ts';
+import { type PruneCandidate, type Pruned, type PruneRequest, planWithExternal } from './prune-vm.ts';
 import type { Decision } from './retention.ts';
 
 /** The VMs of a prune for free space, with the snapshots that may be deleted and the file systems that contain them. */

@@ -8,7 +8,7 @@ import { readAgain } from '../vm/load.ts';
 import { type Choice, choicesOf, close, type Entry } from './free-space-candidates.ts';
 import { nextToGo } from './free-space-policy.ts';
 import { measureAhead, type Run, shortOf } from './free-space-run.ts';
-import { deletionBy, notPruned, planWithExternal } from './prune.ts';
+import { deletionBy, notPruned, planWithExternal } from './prune-vm.ts';
 
 /** The deletions of a prune for free space, one after another, with the bytes that each of them frees. */
 

@@ -13,7 +13,7 @@ import {
   type SystemsByPath,
 } from './free-space-candidates.ts';
 import { type FreeMin, isShort } from './free-space-policy.ts';
-import type { PruneCandidate, Pruned, PruneRequest } from './prune.ts';
+import type { PruneCandidate, Pruned, PruneRequest } from './prune-vm.ts';
 import type { Decision } from './retention.ts';
 
 /** The facts of one prune for free space: the request, the VMs, and the file systems with their images. */

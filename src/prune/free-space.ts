@@ -31,7 +31,7 @@ import {
   systemsOf,
   unknownSpace,
 } from './free-space-run.ts';
-import { deletionBy, notPruned, type PruneCandidate } from './prune.ts';
+import { deletionBy, notPruned, type PruneCandidate } from './prune-vm.ts';
 import type { Decision } from './retention.ts';
 
 /**

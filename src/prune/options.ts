@@ -1,6 +1,6 @@
 import { matcher } from '../model/selection.ts';
 import type { Period } from './calendar.ts';
-import type { PruneRequest } from './prune.ts';
+import type { PruneRequest } from './prune-vm.ts';
 import { hasRules, type RetentionRules } from './retention.ts';
 import type { RuleOptions, ScopeOptions } from './rule-options.ts';
 

@@ -4,7 +4,7 @@ import type { ActionResult } from '../run/for-each-domain.ts';
 import { type Foreseen, type Freed, NOTHING_FREED } from '../space/reclaimed.ts';
 import type { Outcome, PruneRow } from './columns.ts';
 import type { SpacePruned } from './free-space-run.ts';
-import { type PruneCandidate, type Pruned, pruneFailures } from './prune.ts';
+import { type PruneCandidate, type Pruned, pruneFailures } from './prune-vm.ts';
 import type { Decision } from './retention.ts';
 
 /** What became of each snapshot in a plan, or would become of it in a dry run. */

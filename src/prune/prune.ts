@@ -1,220 +1,173 @@
-import { deleteInTurn } from '../delete/delete-in-turn.ts';
-import type { DeleteRequest } from '../delete/deletion.ts';
-import type { UnusedFilesFound } from '../delete/remove-unused-files.ts';
-import { DELETE_RULES } from '../delete/rules/table.ts';
-import { KvmsnapError } from '../errors.ts';
-import { readDaemonVersion } from '../libvirt/runtime.ts';
-import type { Images } from '../model/image.ts';
-import { labelOf } from '../model/labels.ts';
-import type { DaemonVersion } from '../model/libvirt-versions.ts';
-import { type SnapshotReport, tagsOf } from '../model/report.ts';
-import { applyRules } from '../model/rule.ts';
-import { internalDisks, locationOf } from '../model/snapshot.ts';
+import { planDeletions } from '../delete/dry-run.ts';
+import type { DomainReading } from '../libvirt/domains.ts';
+import { NO_SNAPSHOTS, type SnapshotsRead } from '../libvirt/snapshots.ts';
+import { inText } from '../model/text.ts';
+import { isAsked } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
-import { readImageUsers } from '../sharing/find-image-users.ts';
-import { type ImageUsers, NOBODY } from '../sharing/image-users.ts';
-import type { Vm } from '../vm/load.ts';
-import type { Zone } from './calendar.ts';
-import type { FreeMin } from './free-space-policy.ts';
-import { type Candidate, type Decision, hasRules, planRetention, type RetentionRules } from './retention.ts';
+import { type ActionResult, type DomainOutcome, forEachDomain, resultOf } from '../run/for-each-domain.ts';
+import { toSelection } from '../run/select-options.ts';
+import { foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
+import { assembleVm, readAgain, reportOn, requireAllRead, type Vm } from '../vm/load.ts';
+import { readAllSnapshots, readSelection } from '../vm/select.ts';
+import type { PruneOptions } from './command.ts';
+import type { VmToPrune } from './free-space-candidates.ts';
+import type { SpaceRequest, SpaceRun } from './free-space-run.ts';
+import { toPruneRequest } from './options.ts';
+import { actionResultOf, outcomeOf, type PruneResult, planned, toRow } from './outcomes.ts';
+import {
+  checkPruneRequest,
+  deletionBy,
+  notPruned,
+  type PruneCandidate,
+  type PruneRequest,
+  planWithExternal,
+  prune,
+  pruneFailures,
+} from './prune-vm.ts';
+import { agreeToPrune } from './question.ts';
+import { report } from './report.ts';
+import type { Decision } from './retention.ts';
 
-/** Which snapshots a prune considers: those with the label in their name, and those that match a pattern. */
-export interface PruneScope {
-  readonly label: string | null;
-  readonly matches: ((name: string) => boolean) | null;
-}
+/** Prunes the selected VMs: each by its own plan, or all together for free space. */
 
-export interface PruneRequest {
-  readonly scope: PruneScope;
-  readonly rules: RetentionRules;
-  /** Snapshots are deleted only until this much space is free; null: all that no keep rule keeps are deleted. */
-  readonly freeMin: FreeMin | null;
-  /** Unused files that libvirt leaves behind are removed too. */
-  readonly removeUnused: boolean;
-  /** By UUID, the names that a person has agreed to lose; absent: nobody was asked, and the rules alone decide. */
-  readonly agreed?: ReadonlyMap<string, ReadonlySet<string>>;
-}
-
-/** A snapshot within a prune's scope. */
-export interface PruneCandidate extends Candidate {
-  /** null in a dry run for the snapshot that the run would take. */
-  readonly report: SnapshotReport | null;
-}
-
-/** The offset of this process's time zone. */
-const LOCAL_ZONE: Zone = (seconds) => -new Date(seconds * 1000).getTimezoneOffset() * 60;
-
-/** The parts of a VM that a plan needs. */
-interface Planned extends Pick<Vm, 'domain' | 'snapshots' | 'current'> {
-  /** null: only libvirt's information is used. */
-  readonly images: Images | null;
-  /** Decides whether an external snapshot can be deleted; absent: all of them stay. */
-  readonly daemonVersion?: DaemonVersion;
-  /** As `DeleteFacts` has it. */
-  readonly users?: ImageUsers;
-}
-
-/** Decides for every snapshot in the scope. `fresh`: the name of the snapshot that this run has taken, or would take. */
-function planPrune(
-  ctx: Context,
-  vm: Planned,
-  { scope, rules, agreed }: Pick<PruneRequest, 'scope' | 'rules' | 'agreed'>,
-  fresh: string | null = null,
-): Decision<PruneCandidate>[] {
-  const now = Math.floor(ctx.clock.now() / 1000);
-  const present = vm.snapshots
-    .filter(({ name }) => inScope(scope, name))
-    .map((report) =>
-      report.name === fresh ? { ...toCandidate(report, vm), undeletable: FRESH } : toCandidate(report, vm),
+/**
+ * `prune`: plans for every VM, shows the reasons, asks on a terminal, and deletes the snapshots that no keep rule keeps.
+ * Continues after a failure.
+ */
+export async function pruneVms(ctx: Context, words: readonly string[], options: PruneOptions): Promise<void> {
+  const rules = toPruneRequest(options);
+  checkPruneRequest(rules);
+  const selection = toSelection(words, options);
+  const request = isAsked(ctx, false)
+    ? { ...rules, agreed: await agreeToPrune(ctx, selection, rules) }
+    : rules;
+  const selected = await readSelection(ctx, selection);
+  const known = await readAllSnapshots(ctx, selected);
+  const run = { jobs: options.jobs ?? 1, skips: () => false };
+  const { freeMin } = request;
+  if (freeMin !== null) {
+    const readings = await forEachDomain(ctx, selected, run, async (ctx, reading) =>
+      readable(ctx, await assembleVm(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS)),
     );
-  const coming: PruneCandidate[] =
-    fresh === null || present.some(({ name }) => name === fresh)
-      ? []
-      : [
-          {
-            name: fresh,
-            createdAtSeconds: now,
-            place: vm.snapshots.length,
-            held: false,
-            unfinished: null,
-            undeletable: FRESH,
-            report: null,
-          },
-        ];
-  const plan = planRetention([...present, ...coming], rules, now, LOCAL_ZONE);
-  if (!agreed) return plan;
-  const mayGo = agreed.get(vm.domain.uuid);
-  return plan.map((decision) =>
-    decision.keep || mayGo?.has(decision.snapshot.name)
-      ? decision
-      : { ...decision, keep: true, reasons: ['not agreed to'] },
+    const vmsToPrune = readings.map(({ value }) => value && { vm: value, fresh: null });
+    const { results, space } = await pruneTogether(ctx, readings, vmsToPrune, { ...request, freeMin });
+    noteNone(ctx, results, request);
+    return report(ctx, results, selected.single, space);
+  }
+  const results = await forEachDomain(ctx, selected, run, (ctx, reading) =>
+    pruneFound(ctx, reading, known.get(reading.domain.uuid) ?? NO_SNAPSHOTS, request),
   );
+  noteNone(ctx, results, request);
+  await report(ctx, results, selected.single, null);
 }
 
-/** The reason that keeps the snapshot which the same run has just taken. */
-const FRESH = 'just taken';
-
-function inScope({ label, matches }: PruneScope, name: string): boolean {
-  return (label !== null && labelOf(name) === label) || (matches?.(name) ?? false);
+/** Prints a note if no snapshot is in the scope: a mistyped label would prune nothing, night after night. */
+function noteNone(
+  ctx: Context,
+  results: readonly DomainOutcome<PruneResult>[],
+  { scope: { label, matches } }: PruneRequest,
+): void {
+  if (!results.every(({ value }) => value?.rows.length === 0)) return;
+  const ways = [
+    ...(label === null ? [] : [`has the label '${label}'`]),
+    ...(matches ? ['matches the pattern'] : []),
+  ];
+  ctx.terminal.note(`note: nothing to prune: no snapshot of ${whose(results)} ${ways.join(' or ')}`);
 }
 
-function toCandidate(report: SnapshotReport, vm: Planned): PruneCandidate {
-  return {
-    name: report.name,
-    createdAtSeconds: report.createdAtSeconds,
-    place: vm.snapshots.indexOf(report),
-    held: report.held,
-    unfinished: unfinished(report, vm.images),
-    undeletable: isExternal(report) ? whyItStays(report, vm) : null,
-    report,
-  };
-}
+const whose = ([first, ...others]: readonly DomainOutcome<unknown>[]): string =>
+  first && others.length === 0 ? inText(first.vm.name) : 'these VMs';
 
-/** Why an external snapshot cannot be deleted from the VM as it is now; null if it can. */
-function whyItStays(
-  snapshot: SnapshotReport,
-  { daemonVersion, images, users = NOBODY, ...vm }: Planned,
-): string | null {
-  if (daemonVersion === undefined) return 'external';
-  // free space is checked when its turn comes
-  const facts = {
-    ...vm,
-    snapshot,
-    images: images ?? new Map(),
-    daemonVersion,
-    users,
-    stored: new Map(),
-    merges: [],
-  };
-  return applyRules(DELETE_RULES, { ...facts, scope: 'only' })[0]?.what ?? null;
+function readable(ctx: Context, vm: Vm): ActionResult<Vm> {
+  requireAllRead(ctx, vm, `prune ${inText(vm.domain.name)}`);
+  return { value: vm, failures: [], succeeded: 0 };
 }
 
 /**
- * The plan with the facts that the rules about external snapshots need: libvirtd's version, if such a snapshot is in the
- * scope, and the files that other VMs use, if one would be deleted and `images` are known.
+ * Prunes the VMs in `vmsToPrune` for free space, and leaves the results of the others as they are. `before`: the results so
+ * far.
  */
-export async function planWithExternal(
+export async function pruneTogether(
   ctx: Context,
-  vm: Planned & Pick<Vm, 'uri'>,
+  before: readonly DomainOutcome<unknown>[],
+  vmsToPrune: readonly (VmToPrune | null)[],
+  request: SpaceRequest,
+): Promise<{ readonly results: DomainOutcome<PruneResult>[]; readonly space: SpaceRun }> {
+  const { pruneForSpace } = await import('./free-space.ts');
+  const space = await pruneForSpace(
+    ctx,
+    vmsToPrune.filter((vmToPrune) => vmToPrune !== null),
+    request,
+  );
+  const pruned = [...space.vms];
+  const results = before.map((result, i): DomainOutcome<PruneResult> => {
+    const done = vmsToPrune[i] ? pruned.shift() : undefined;
+    return done
+      ? resultOf(ctx, result, actionResultOf(ctx, result.vm.name, done))
+      : { ...result, value: null };
+  });
+  return { results, space };
+}
+
+/**
+ * Plans from what was read of all VMs at once. If that plan deletes something, the disks are inspected and, unless it is a
+ * dry run, the VM is read again, because its turn may come late; then the plan is made again.
+ */
+async function pruneFound(
+  ctx: Context,
+  reading: DomainReading,
+  found: SnapshotsRead,
   request: PruneRequest,
-  fresh: string | null = null,
-): Promise<Decision<PruneCandidate>[]> {
-  const isAsked = ({ name }: SnapshotReport) => inScope(request.scope, name);
-  if (!vm.snapshots.some((snapshot) => isAsked(snapshot) && isExternal(snapshot)))
-    return planPrune(ctx, vm, request, fresh);
-  const known = { ...vm, daemonVersion: await readDaemonVersion(ctx.virsh) };
-  const plan = planPrune(ctx, known, request, fresh);
-  const { images } = vm;
-  const asks = plan.some(({ keep, snapshot: { report } }) => !keep && report !== null && isExternal(report));
-  if (images === null || !asks) return plan;
-  return planPrune(ctx, { ...known, users: await readImageUsers(ctx, { ...vm, images }) }, request, fresh);
+): Promise<ActionResult<PruneResult>> {
+  const { domain } = reading;
+  requireAllRead(ctx, { ...reading, ...found }, `prune ${inText(domain.name)}`);
+  const snapshots = reportOn(reading, found.snapshots, null);
+  const atAGlance = await planWithExternal(ctx, { ...reading, snapshots, images: null }, request);
+  if (atAGlance.every(({ keep }) => keep)) return planned(domain.name, atAGlance);
+  const vm = ctx.settings.dryRun ? await assembleVm(ctx, reading, found) : await readAgain(ctx, domain);
+  return pruneVm(ctx, vm, request);
 }
 
-const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
-
-/** Why a snapshot is incomplete: an inspected disk does not contain its tag. It must not displace a complete one that a rule keeps. */
-function unfinished(report: SnapshotReport, images: Images | null): string | null {
-  if (report.underWay) return 'under way';
-  if (images === null) return null;
-  const isLacking = internalDisks(report).some((disk) => tagsOf(report, disk, images)?.length === 0);
-  return isLacking ? 'not in every disk' : null;
-}
-
-/** The result of one deletion. */
-export interface Pruned extends UnusedFilesFound {
-  readonly name: string;
-  readonly failure: KvmsnapError | null;
-}
-
-/** The result of a failed deletion. */
-export const notPruned = (name: string, failure: KvmsnapError): Pruned => ({
-  name,
-  failure,
-  unusedFiles: [],
-  unremoved: [],
-});
-
-/** All failures of a deletion. */
-export const pruneFailures = ({ failure, unremoved }: Pruned): readonly KvmsnapError[] =>
-  failure ? [failure, ...unremoved] : unremoved;
-
-/** What a prune did, and the names of snapshots that were held meanwhile and stay. */
-export interface PruneDone {
-  readonly done: readonly Pruned[];
-  readonly held: ReadonlySet<string>;
-}
-
-/** Carries out a plan: oldest first, one at a time. A snapshot that was held meanwhile stays, which is no failure. */
-export async function prune(
+/** Plans for one VM and, unless it is a dry run, carries out the plan. `fresh`: the snapshot that the same run has taken. */
+export async function pruneVm(
   ctx: Context,
   vm: Vm,
-  plan: readonly Decision<PruneCandidate>[],
-  request: Pick<PruneRequest, 'removeUnused'>,
-): Promise<PruneDone> {
-  if (ctx.interrupts.pending) return { done: [], held: new Set() };
-  const names = plan.flatMap(({ snapshot, keep }) =>
-    keep || snapshot.report === null ? [] : [snapshot.name],
+  request: PruneRequest,
+  fresh: string | null = null,
+): Promise<ActionResult<PruneResult>> {
+  const { name } = vm.domain;
+  requireAllRead(ctx, vm, `prune ${inText(name)}`);
+  const plan = await planWithExternal(ctx, vm, request, fresh);
+  const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
+  if (ctx.settings.dryRun) return foreseen(ctx, vm, plan, request);
+  const {
+    done: { done, held },
+    freed,
+  } = await whatIsFreed(ctx, vm, () => prune(ctx, vm, plan, request));
+  const settled = plan.map((decision) =>
+    held.has(decision.snapshot.name) ? { ...decision, keep: true, reasons: ['held'] } : decision,
   );
-  const { tried } = await deleteInTurn(ctx, vm, names, deletionBy(request));
   return {
-    done: tried.filter(({ isHeld }) => !isHeld),
-    held: new Set(tried.filter(({ isHeld }) => isHeld).map(({ name }) => name)),
+    value: {
+      rows: settled.map((decision) => toRow(name, decision, done, outcomeOf(decision, done))),
+      freed,
+      unusedFiles: done.flatMap(({ unusedFiles }) => unusedFiles),
+    },
+    failures: done.flatMap(pruneFailures),
+    succeeded: done.filter(({ failure }) => failure === null).length,
+    cutShort: ctx.interrupts.pending !== null && done.length + held.size < going.length,
   };
 }
 
-/** How a prune deletes. */
-export const deletionBy = ({ removeUnused }: Pick<PruneRequest, 'removeUnused'>): DeleteRequest => ({
-  scope: 'only',
-  metadataOnly: false,
-  removeUnused,
-});
-
-/** Throws `usage` unless the request has a scope and a keep rule. */
-export function checkPruneRequest({ scope, rules }: PruneRequest): void {
-  if (scope.label === null && scope.matches === null) {
-    throw new KvmsnapError('usage', 'prune needs --label NAME or --match PATTERN');
-  }
-  if (!hasRules(rules)) {
-    throw new KvmsnapError('usage', 'prune needs a keep rule (--keep-last, --keep-daily, ...) or --free-min');
-  }
+/** What the run would do; a deletion that a rule refuses counts as failed, as it would in the run. */
+async function foreseen(
+  ctx: Context,
+  vm: Vm,
+  plan: readonly Decision<PruneCandidate>[],
+  request: PruneRequest,
+): Promise<ActionResult<PruneResult>> {
+  const names = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot.name);
+  const { gone, refused } = await planDeletions(ctx, vm, names, deletionBy(request));
+  const done = refused.map(({ name, failure }) => notPruned(name, failure));
+  return planned(vm.domain.name, plan, done, await foreseeFreed(ctx, vm, [...gone]));
 }

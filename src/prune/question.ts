@@ -11,7 +11,7 @@ import { foreseeQuickly } from '../space/reclaimed.ts';
 import { type FreedOf, freedLines } from '../space/reclaimed-report.ts';
 import { assembleVm, requireAllRead, type Vm } from '../vm/load.ts';
 import { readAllSnapshots, readSelection } from '../vm/select.ts';
-import { deletionBy, type PruneCandidate, type PruneRequest, planWithExternal } from './prune.ts';
+import { deletionBy, type PruneCandidate, type PruneRequest, planWithExternal } from './prune-vm.ts';
 import type { Decision } from './retention.ts';
 
 /** The question before a prune, with its plan. */

@@ -47,7 +47,7 @@ export function revert({ run }: Program): Verb {
   withOptions(verb).action((vm, name, options) =>
     run(
       onOne({ words: given(vm, name) }, async (ctx, vm, name) =>
-        (await import('./report.ts')).revert(ctx, vm, name, options),
+        (await import('./revert.ts')).revert(ctx, vm, name, options),
       ),
     ),
   );

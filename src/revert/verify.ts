@@ -16,7 +16,7 @@ import type { Verified } from '../run/operation.ts';
 import { readAfter, type WriteEnd } from '../run/write.ts';
 import { identifyFiles } from '../vm/file-identity.ts';
 import { completeVm, type Vm } from '../vm/load.ts';
-import type { Checked, Reverted } from './revert.ts';
+import type { Checked, Reverted } from './operation.ts';
 import { lackingNow } from './stored-definitions.ts';
 
 /** Verifies a revert, and finds what a failed one has left behind. */

@@ -45,7 +45,7 @@ export function space({ run }: Program): Verb {
       vm === undefined
         ? async (ctx) => (await import('./all.ts')).spaceOfAll(ctx, options)
         : onSnapshotsOfOne({ words: [vm, ...names] }, async (ctx, vm, names) =>
-            (await import('./report.ts')).space(ctx, vm, names, options),
+            (await import('./space.ts')).space(ctx, vm, names, options),
           ),
     ),
   );

@@ -5,13 +5,11 @@ import { humanBytes } from '../output/format.ts';
 import { barColumn, type Column, LEAVES, section, type Value } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
 import { type Fact, facts } from '../run/facts.ts';
-import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { show } from '../run/show.ts';
-import { findSnapshot, loadVm, unreadFailure, type Vm } from '../vm/load.ts';
+import { unreadFailure, type Vm } from '../vm/load.ts';
 import type { SpaceOptions } from './command.ts';
 import { whyNot } from './cost-document.ts';
-import { flushImages } from './flush.ts';
-import { type Cost, type MeasuredDisk, measureVm, type SnapshotCost, type VmSpace } from './measure.ts';
+import type { Cost, MeasuredDisk, SnapshotCost, VmSpace } from './measure.ts';
 import { spaceDocument } from './space-document.ts';
 
 interface Row {
@@ -21,26 +19,6 @@ interface Row {
   readonly cost: Cost | null;
   readonly approximate: boolean;
   readonly problem: string | null;
-}
-
-/**
- * `space`: what each snapshot costs on disk, and what deleting it gives back. Throws `check` if an image cannot be
- * measured.
- */
-export async function space(
-  ctx: Context,
-  word: string,
-  names: readonly string[],
-  { disks = false, exact = false, sort = 'created' }: SpaceOptions,
-): Promise<void> {
-  if (ctx.settings.output === 'name') requireFigureless({ disks, exact, sort });
-  const { vm, measured } = await retryWhileBusy(ctx, async (ctx) => {
-    const vm = await loadVm(ctx, word);
-    for (const name of names) findSnapshot(vm, name);
-    const writtenUntil = exact && canBeMeasured(vm) ? await flushImages(ctx, vm) : null;
-    return { vm, measured: await measureVm(ctx, vm, [...new Set(names)], writtenUntil) };
-  });
-  await showSpace(ctx, vm, measured, names, { disks, sort });
 }
 
 /** Shows the results for one VM; `names` are the requested snapshots, none for all. Throws as `space`. */
@@ -81,17 +59,6 @@ export async function showSpace(
   const failure = unreadFailure({ ...vm, unread });
   if (failure) throw failure;
 }
-
-/** Throws `usage` for options that have no effect if only names are printed. */
-function requireFigureless({ disks, exact, sort }: SpaceOptions): void {
-  const [option] = disks ? ['--disks'] : exact && sort !== 'frees' ? ['--exact'] : [];
-  if (option !== undefined)
-    throw new KvmsnapError('usage', `${option} cannot be combined with -q, which prints only names`);
-}
-
-/** A guest is not paused without need. */
-const canBeMeasured = ({ snapshots, images }: Vm): boolean =>
-  snapshots.length > 0 && [...images.values()].some(({ kind }) => kind === 'seen');
 
 const NOT_A_SUM =
   'Together they may free more than the sum of what each frees alone, because they share clusters.';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { deleteSnapshots } from '../../src/delete/report.ts';
+import { deleteSnapshots } from '../../src/delete/delete.ts';
 import { capture } from '../captures.ts';
 import { type FakeHost, fakeHost } from '../run/fake-host.ts';
 

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { check } from '../../src/check/report.ts';
+import { check } from '../../src/check/check.ts';
 import { create } from '../../src/create/create.ts';
-import { deleteSnapshots } from '../../src/delete/report.ts';
-import { setHold } from '../../src/describe/report.ts';
+import { deleteSnapshots } from '../../src/delete/delete.ts';
+import { setHold } from '../../src/describe/describe.ts';
 import type { SnapshotReport } from '../../src/model/report.ts';
-import { pruneVms } from '../../src/prune/prune-vms.ts';
-import { revert } from '../../src/revert/report.ts';
+import { pruneVms } from '../../src/prune/prune.ts';
+import { revert } from '../../src/revert/revert.ts';
 import { info } from '../../src/show/info.ts';
 import { list } from '../../src/show/list.ts';
 import { type Result, showAll } from '../../src/space/all.ts';

@@ -1,19 +1,19 @@
 // A virsh and a qemu-img that print what they never should: each run ends with its result or a failure of the table.
 import { describe, expect, test } from 'vitest';
-import { check } from '../../src/check/report.ts';
+import { check } from '../../src/check/check.ts';
 import { create } from '../../src/create/create.ts';
-import { deleteSnapshots } from '../../src/delete/report.ts';
-import { setHold } from '../../src/describe/report.ts';
+import { deleteSnapshots } from '../../src/delete/delete.ts';
+import { setHold } from '../../src/describe/describe.ts';
 import { KvmsnapError } from '../../src/errors.ts';
 import type { Executed, Tool } from '../../src/host/processes.ts';
 import { createVirsh } from '../../src/libvirt/virsh.ts';
-import { pruneVms } from '../../src/prune/prune-vms.ts';
-import { revert } from '../../src/revert/report.ts';
+import { pruneVms } from '../../src/prune/prune.ts';
+import { revert } from '../../src/revert/revert.ts';
 import type { Context } from '../../src/run/context.ts';
 import { current } from '../../src/show/current.ts';
 import { info } from '../../src/show/info.ts';
 import { list } from '../../src/show/list.ts';
-import { space } from '../../src/space/report.ts';
+import { space } from '../../src/space/space.ts';
 import { fakeHost } from '../run/fake-host.ts';
 import { chooseSeed, randomFrom } from '../scene/random.ts';
 

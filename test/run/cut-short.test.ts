@@ -1,8 +1,8 @@
 // A signal that comes while the first of two snapshots of one VM is deleted.
 import { expect, test } from 'vitest';
 import { create } from '../../src/create/create.ts';
-import { deleteSnapshots } from '../../src/delete/report.ts';
-import { pruneVms } from '../../src/prune/prune-vms.ts';
+import { deleteSnapshots } from '../../src/delete/delete.ts';
+import { pruneVms } from '../../src/prune/prune.ts';
 import type { Context } from '../../src/run/context.ts';
 import { fakeHost } from './fake-host.ts';
 

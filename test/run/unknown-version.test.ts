@@ -1,8 +1,8 @@
 // A libvirtd that does not tell its version, as it happens where QEMU is missing: nothing that depends on it is a fact.
 import { expect, test } from 'vitest';
 import { create } from '../../src/create/create.ts';
-import { deleteSnapshots } from '../../src/delete/report.ts';
-import { revert } from '../../src/revert/report.ts';
+import { deleteSnapshots } from '../../src/delete/delete.ts';
+import { revert } from '../../src/revert/revert.ts';
 import type { Context } from '../../src/run/context.ts';
 import { capture } from '../captures.ts';
 import { Failure } from '../libvirt/fake-libvirt.ts';

@@ -4,7 +4,7 @@ import { completion } from '../../src/completion/completion.ts';
 import { create } from '../../src/create/create.ts';
 import type { Context, Settings } from '../../src/run/context.ts';
 import { list } from '../../src/show/list.ts';
-import { space } from '../../src/space/report.ts';
+import { space } from '../../src/space/space.ts';
 import { fakeHost } from './fake-host.ts';
 
 type Run = (ctx: Context) => Promise<void>;

@@ -1,11 +1,11 @@
 // `--wait`: trying again while another job holds the VM (hazard 10), by a scripted clock.
 import { describe, expect, test } from 'vitest';
 import { create } from '../../src/create/create.ts';
-import { deleteSnapshots } from '../../src/delete/report.ts';
-import { setHold } from '../../src/describe/report.ts';
+import { deleteSnapshots } from '../../src/delete/delete.ts';
+import { setHold } from '../../src/describe/describe.ts';
 import { KvmsnapError } from '../../src/errors.ts';
-import { pruneVms } from '../../src/prune/prune-vms.ts';
-import { revert } from '../../src/revert/report.ts';
+import { pruneVms } from '../../src/prune/prune.ts';
+import { revert } from '../../src/revert/revert.ts';
 import type { Context } from '../../src/run/context.ts';
 import { retryWhileBusy } from '../../src/run/retry-while-busy.ts';
 import { Failure } from '../libvirt/fake-libvirt.ts';
