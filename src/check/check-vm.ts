@@ -30,7 +30,7 @@ import type { CheckFacts } from './rules/facts.ts';
 import { CHECK_RULES } from './rules/table.ts';
 
 /** What the rules find about one VM. Nothing is changed. */
-export interface Checked {
+export interface Findings {
   readonly findings: readonly RuledFinding[];
   /** The steps that would fix something, in their order. */
   readonly fixes: readonly Fix[];
@@ -58,7 +58,7 @@ export async function checkVm(
   vm: Vm,
   { maxAge, daemonVersion, findUnusedFiles }: CheckRequest,
   currency: Currency = 'old',
-): Promise<Checked> {
+): Promise<Findings> {
   const { domain } = vm;
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
   const users = await readImageUsers(ctx, vm, { currency });

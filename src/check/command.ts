@@ -43,6 +43,7 @@ const withOptions = (verb: Verb) =>
 
 export type CheckOptions = OptionsOf<ReturnType<typeof withOptions>>;
 
+/** The command line of `check`. */
 export function check({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vms, options) =>

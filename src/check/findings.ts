@@ -2,7 +2,7 @@ import { commandsOf, type RuledFinding, type Severity } from '../model/rule.ts';
 import { counted } from '../output/format.ts';
 import { type Column, LEAVES, type Line, type Section, section, vmColumn } from '../output/view.ts';
 import type { DomainOutcome } from '../run/for-each-domain.ts';
-import type { Checked } from './check-vm.ts';
+import type { Findings } from './check-vm.ts';
 import type { VmCheck } from './fix-vms.ts';
 
 /** The findings of a check, as rows of tables and members of documents. */
@@ -117,6 +117,7 @@ export function rowsOf({ vm: { name }, value, failures }: DomainOutcome<VmCheck>
   );
 }
 
+/** A finding as a row of the table. */
 export const findingRow = (vm: string, finding: RuledFinding): Row => ({
   vm,
   finding,
@@ -127,7 +128,7 @@ export const findingRow = (vm: string, finding: RuledFinding): Row => ({
 export const isBad = (row: Row): boolean => levelOf(row) === 'error' || levelOf(row) === 'warning';
 
 /** Which modes of a snapshot work here; information unless both do. */
-function modesRow(vm: string, { running, off, external }: Checked): Row {
+function modesRow(vm: string, { running, off, external }: Findings): Row {
   if (running && off)
     return {
       vm,
@@ -150,6 +151,7 @@ function modesRow(vm: string, { running, off, external }: Checked): Row {
   };
 }
 
+/** A finding as a member of a document. */
 export function findingDocument(finding: RuledFinding) {
   const { rule, severity, what, hint, snapshot } = finding;
   const commands = commandsOf(finding);

@@ -3,7 +3,7 @@ import { seekConsent, type Told } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { type DomainOutcome, forEachDomain } from '../run/for-each-domain.ts';
 import type { Targets } from '../vm/select.ts';
-import type { Checked, CheckRequest } from './check-vm.ts';
+import type { CheckRequest, Findings } from './check-vm.ts';
 import { type FixResult, fixVm } from './fix.ts';
 import { fixLine, type PreparedFix } from './prepare-fixes.ts';
 
@@ -11,7 +11,7 @@ import { fixLine, type PreparedFix } from './prepare-fixes.ts';
 
 /** A VM that was checked, and its fixes. */
 export interface VmCheck {
-  readonly checked: Checked;
+  readonly checked: Findings;
   readonly prepared: readonly PreparedFix[];
   /** null until the plan was carried out. */
   readonly fixed: readonly FixResult[] | null;

@@ -12,7 +12,7 @@ import { type Operation, operate, skip } from '../run/operation.ts';
 import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { carryOut } from '../run/write.ts';
 import { readAgain } from '../vm/load.ts';
-import { type Checked, type CheckRequest, checkVm } from './check-vm.ts';
+import { type CheckRequest, checkVm, type Findings } from './check-vm.ts';
 import { type Fix, fixKey } from './fix-plan.ts';
 import { type Command, fixLine, type PreparedFix } from './prepare-fixes.ts';
 
@@ -35,7 +35,7 @@ export interface FixResult {
 export interface Fixed {
   readonly results: readonly FixResult[];
   /** The VM afterwards; or as it was before, if the run was stopped at once. */
-  readonly checked: Checked;
+  readonly checked: Findings;
 }
 
 /**

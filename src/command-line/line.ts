@@ -5,7 +5,7 @@ import { type KnownOption, type Part, partsOf } from './parts.ts';
 
 /** A command line as typed, split at its command; and the same line with other words, to paste. */
 
-export interface Line {
+export interface WrittenLine {
   /** The words before the command: global options. */
   readonly head: readonly string[];
   readonly command: string;
@@ -13,7 +13,7 @@ export interface Line {
 }
 
 /** Splits the words at the command; null if there is none, or if the help of the program is requested before it. */
-export function splitLine(program: AnyCommand, words: readonly string[]): Line | null {
+export function splitLine(program: AnyCommand, words: readonly string[]): WrittenLine | null {
   const parts = partsOf(optionsOf(program, null), words);
   const at = parts.findIndex(({ kind }) => kind !== 'options');
   const part = parts[at];

@@ -6,11 +6,11 @@ import {
   afterDashes,
   asksForHelp,
   commandCalled,
-  type Line,
   namesOf,
   optionsOf,
   shownCommands,
   splitLine,
+  type WrittenLine,
 } from './line.ts';
 import { EVERYDAY_WORDS, MISPLACED, type OtherWord, VIRSH_COMMANDS, virshOptionsOf } from './other-words.ts';
 import { type Part, partsOf } from './parts.ts';
@@ -22,7 +22,7 @@ import { type Part, partsOf } from './parts.ts';
  */
 
 /** Throws `usage` with a line that uses the command which has the option. */
-function refuseMisplaced(program: AnyCommand, line: Line): void {
+function refuseMisplaced(program: AnyCommand, line: WrittenLine): void {
   const [flag, command] = MISPLACED.get(line.command) ?? [];
   if (!flag || !command) return;
   const parts = partsOf(optionsOf(program, commandCalled(program, line.command)), line.rest);
@@ -75,7 +75,7 @@ interface Suggestion {
 }
 
 /** What an unknown command with its arguments probably meant; null if nothing is similar. */
-function meantBy(program: AnyCommand, line: Line): Suggestion | null {
+function meantBy(program: AnyCommand, line: WrittenLine): Suggestion | null {
   const known = otherWord(line.command);
   const inner = behindPrefix(program, line);
   if (inner) return inner;
@@ -94,7 +94,7 @@ const meaningOf = (program: AnyCommand, word: string): Meaning =>
   (commandCalled(program, word) ? null : otherWord(word)) ?? { means: [[word]] };
 
 /** `snapshot list VM`: a command after a superfluous word. */
-function behindPrefix(program: AnyCommand, line: Line): Suggestion | null {
+function behindPrefix(program: AnyCommand, line: WrittenLine): Suggestion | null {
   if (!/^(snap|snapshot|snapshots|virsh)$/.test(line.command)) return null;
   const [command = '', ...rest] = line.rest;
   if (!shownCommands(program).some((each) => namesOf(each).includes(command)) && !otherWord(command))
@@ -106,7 +106,7 @@ function behindPrefix(program: AnyCommand, line: Line): Suggestion | null {
 }
 
 /** `VM list`: the command stands after its first argument. */
-function commandBehind(program: AnyCommand, { head, command, rest }: Line): Suggestion | null {
+function commandBehind(program: AnyCommand, { head, command, rest }: WrittenLine): Suggestion | null {
   const [second = '', ...others] = rest;
   if (!shownCommands(program).some((each) => namesOf(each).includes(second))) return null;
   return { hint: 'the command comes first', words: [...head, second, command, ...others] };
@@ -130,7 +130,7 @@ type Meaning = Pick<OtherWord, 'means' | 'operands' | 'more'>;
 /** The words of a line with their new meaning; words that need no change keep their places. */
 function translate(
   program: AnyCommand,
-  line: Line,
+  line: WrittenLine,
   { means, operands: places = [], more }: Meaning,
 ): string[] {
   const command = commandCalled(program, means.at(-1)?.[0] ?? '');

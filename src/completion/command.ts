@@ -4,6 +4,7 @@ import { type Program, Verb } from '../command-line/verb.ts';
 
 const shellArgument = () => new Argument('<shell>', 'bash, zsh or fish').choices(['bash', 'zsh', 'fish']);
 
+/** The command line of `completion`. */
 export function completion({ run }: Program): Verb {
   const verb = new Verb('completion', {
     group: 'More',

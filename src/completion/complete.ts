@@ -1,7 +1,13 @@
 import type { AnyCommand } from '../command-line/commander.ts';
 import type { Context } from '../run/context.ts';
 import { completeBashWord, readBashWords } from './bash-words.ts';
-import { type Candidate, completionOf, nameCandidates, type Shell, type WantedNames } from './grammar.ts';
+import {
+  type CompletionWord,
+  completionOf,
+  nameCandidates,
+  type Shell,
+  type WantedNames,
+} from './grammar.ts';
 import { findNames } from './names.ts';
 import { candidateLines, FILES } from './scripts.ts';
 
@@ -33,7 +39,10 @@ export async function complete(
   }
 }
 
-function bashLines([line = '', breaks = '']: readonly string[], candidates: readonly Candidate[]): string {
+function bashLines(
+  [line = '', breaks = '']: readonly string[],
+  candidates: readonly CompletionWord[],
+): string {
   const pieces = candidates.map(({ text }) => completeBashWord(line, breaks, text));
   return pieces.flatMap((piece) => (piece === null ? [] : [`${piece}\n`])).join('');
 }
@@ -42,7 +51,7 @@ function bashLines([line = '', breaks = '']: readonly string[], candidates: read
 const canInsert = (text: string, current: string): boolean =>
   !text.startsWith('~') || /^['"\\]/.test(current);
 
-async function namesAt(ctx: Context, wantedNames: WantedNames, shell: Shell): Promise<Candidate[]> {
+async function namesAt(ctx: Context, wantedNames: WantedNames, shell: Shell): Promise<CompletionWord[]> {
   try {
     const virsh = ctx.connect(wantedNames.uri ?? ctx.settings.connect, READ_LIMIT_SECONDS);
     // bash shows no descriptions

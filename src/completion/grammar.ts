@@ -14,13 +14,13 @@ type Argument = AnyCommand['registeredArguments'][number];
 export type Shell = 'bash' | 'zsh' | 'fish';
 
 /** A whole word for the position of the cursor. */
-export interface Candidate {
+export interface CompletionWord {
   readonly text: string;
   readonly help: string;
 }
 
 export type Completion =
-  | { readonly kind: 'words'; readonly candidates: readonly Candidate[] }
+  | { readonly kind: 'words'; readonly candidates: readonly CompletionWord[] }
   | { readonly kind: 'names'; readonly wantedNames: WantedNames }
   | { readonly kind: 'files' };
 
@@ -62,7 +62,7 @@ export function completionOf(program: AnyCommand, words: readonly string[], curr
 export function nameCandidates(
   { asPattern, place }: WantedNames,
   names: ReadonlyMap<string, string>,
-): Candidate[] {
+): CompletionWord[] {
   const fitting = [...names.keys()]
     .filter((name) => name !== '' && !/\p{Cc}/u.test(name) && !place.given.includes(name))
     .filter((name) => !asPattern || !isPattern(name));
@@ -78,7 +78,7 @@ export function nameCandidates(
 const shownCommands = (program: AnyCommand): AnyCommand[] => program.createHelp().visibleCommands(program);
 
 /** The topics of `help`: commands and pages of the manual. */
-const topicsOf = (program: AnyCommand): Candidate[] => [
+const topicsOf = (program: AnyCommand): CompletionWord[] => [
   ...shownCommands(program).map((command) => ({ text: command.name(), help: command.summary() })),
   ...TOPICS.map(({ name, summary }) => ({ text: name, help: summary })),
 ];
@@ -171,7 +171,7 @@ function atOption(line: Line, current: string): Completion {
 
 const namesOf = (command: AnyCommand): string[] => [command.name(), ...command.aliases()];
 
-const wordsOfCommand = (command: AnyCommand): Candidate[] =>
+const wordsOfCommand = (command: AnyCommand): CompletionWord[] =>
   namesOf(command).map((text) => ({ text, help: command.summary() || command.description() }));
 
 const argumentsOf = ({ command }: Line): readonly Argument[] => command?.registeredArguments ?? [];
@@ -208,4 +208,4 @@ function vmsOn(line: Line): string[] {
 
 const isVm = (part: Option | Argument | undefined): boolean => part !== undefined && meaningOf(part) === 'vm';
 
-const ofWords = (candidates: readonly Candidate[]): Completion => ({ kind: 'words', candidates });
+const ofWords = (candidates: readonly CompletionWord[]): Completion => ({ kind: 'words', candidates });

@@ -1,4 +1,4 @@
-import type { Candidate, Shell } from './grammar.ts';
+import type { CompletionWord, Shell } from './grammar.ts';
 
 /** The completion scripts for shells, and the format of the answers of `kvmsnap complete` that they read. */
 
@@ -61,6 +61,6 @@ complete -c kvmsnap -f -a '(__kvmsnap_complete)'
 export const FILES = '\tfiles\n';
 
 /** One candidate a line, with its description after a tab. */
-export function candidateLines(candidates: readonly Candidate[]): string {
+export function candidateLines(candidates: readonly CompletionWord[]): string {
   return candidates.map(({ text, help }) => `${text}\t${help}\n`).join('');
 }

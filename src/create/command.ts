@@ -52,6 +52,7 @@ const withCreateOptions = (verb: Verb) =>
 export type CreateOptions = OptionsOf<ReturnType<typeof withCreateOptions>> &
   Pick<OptionsOf<ReturnType<typeof withNamedOptions>>, 'vm'>;
 
+/** The command line of `create`. */
 export function create({ run }: Program): Verb {
   const verb = bareCreate();
   withCreateOptions(verb).action((vms, options) =>
@@ -86,6 +87,7 @@ const withNamedOptions = (verb: Verb) =>
     .addOption(jobsOption())
     .addOption(strictOption());
 
+/** The command line of `create-as`. */
 export function createAs({ run }: Program): Verb {
   const verb = bareCreateAs();
   withNamedOptions(verb).action((vm, name, options) =>

@@ -16,8 +16,15 @@ import { readSelection, type Targets } from '../vm/select.ts';
 import type { CreateOptions } from './command.ts';
 import { checkSpec, checkXmlOptions } from './options.ts';
 import { isExternalSpec } from './plan.ts';
-import type { Created, Result } from './report.ts';
-import { type Asked, byXml, checkForMany, checkUse, type SnapshotRequest, toRequest } from './request.ts';
+import type { Created, CreateResult } from './report.ts';
+import {
+  byXml,
+  type CreateRequest,
+  checkForMany,
+  checkUse,
+  type SnapshotRequest,
+  toRequest,
+} from './request.ts';
 import type { Taken } from './take.ts';
 
 /**
@@ -67,7 +74,11 @@ export async function create(
 }
 
 /** Throws `check` for keep rules that keep more external snapshots than libvirt can start a VM with. */
-async function refuseTooMany({ virsh }: Context, { spec }: Asked, { rules }: PruneRequest): Promise<void> {
+async function refuseTooMany(
+  { virsh }: Context,
+  { spec }: CreateRequest,
+  { rules }: PruneRequest,
+): Promise<void> {
   const kept = mostKept(rules);
   if (!isExternalSpec(spec)) return;
   const { keptTooDeep, mayBeTooDeep } = await import('../vm/chain-depth.ts');
@@ -113,10 +124,11 @@ async function registerOne(
   return { value: { ...value, pruned: NOTHING_PRUNED, after: null }, failures: [], succeeded: 1 };
 }
 
+/** `--print-xml`: prints the XML that libvirt would get, as virsh does. Throws what kept a VM from being read. */
 export async function printXml(
   ctx: Context,
   { targets }: Targets,
-  { name, spec, labeled, description }: Asked,
+  { name, spec, labeled, description }: CreateRequest,
   { memspec, diskspec = [], external = false }: CreateOptions,
 ): Promise<void> {
   const { snapshotXml } = await import('./print-xml.ts');
@@ -198,15 +210,15 @@ async function pruneAfter(
 /** Prunes for free space over all VMs whose snapshot was taken. */
 async function freeTogether(
   ctx: Context,
-  results: readonly Result[],
+  results: readonly CreateResult[],
   request: SpaceRequest,
-): Promise<{ readonly pruned: Result[]; readonly space: SpaceRun }> {
+): Promise<{ readonly pruned: CreateResult[]; readonly space: SpaceRun }> {
   const vmsToPrune = results.map(({ value }) =>
     value?.after ? { vm: value.after, fresh: value.name } : null,
   );
   const { pruneTogether } = await import('../prune/prune.ts');
   const { results: after, space } = await pruneTogether(ctx, results, vmsToPrune, request);
-  const pruned = results.map((result, i): Result => {
+  const pruned = results.map((result, i): CreateResult => {
     const { value: pruned, outcome, failures, succeeded } = after[i] ?? { value: null };
     if (!result.value || !pruned) return result;
     return {

@@ -33,6 +33,7 @@ async function isListed(ctx: Context, uuid: string, name: string): Promise<boole
   return (await readByUuid(ctx.virsh, uuid)).snapshotNames.includes(name);
 }
 
+/** The error for a name that a snapshot of the VM has already, with a free name. */
 export async function existsAlready(ctx: Context, domain: Domain, name: string): Promise<KvmsnapError> {
   // the snapshots are read only for the advice, which depends on holds
   const { snapshots } = await readSnapshots(ctx.virsh, { ...domain, names: [name] }).catch(

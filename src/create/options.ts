@@ -5,6 +5,7 @@ import type { SpecOptions } from './spec-options.ts';
 
 /** Translates the options of a create into a `SnapshotSpec`, and checks their combinations. */
 
+/** What the options ask for: disks, memory, files. */
 export function toSnapshotSpec(options: SpecOptions): SnapshotSpec {
   return {
     external: options.external ?? false,

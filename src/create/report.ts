@@ -37,25 +37,25 @@ export interface Created {
   readonly leftPaused?: boolean;
 }
 
-export type Result = DomainOutcome<Created>;
+export type CreateResult = DomainOutcome<Created>;
 
 export const NOTHING_PRUNED: PruneResult = { rows: [], freed: NOTHING_FREED, unusedFiles: [] };
 
-const VM = vmColumn<Result>(({ vm }) => vm.name);
-const NAME: Column<Result> = {
+const VM = vmColumn<CreateResult>(({ vm }) => vm.name);
+const NAME: Column<CreateResult> = {
   key: 'name',
   title: 'SNAPSHOT',
   kind: 'text',
   value: ({ value }) => value?.name ?? null,
 };
-const CREATED: Column<Result> = {
+const CREATED: Column<CreateResult> = {
   key: 'createdAt',
   title: 'CREATED',
   kind: 'time',
   leaves: LEAVES.created,
   value: ({ value }) => value?.snapshot?.createdAtSeconds ?? null,
 };
-const STATE: Column<Result> = {
+const STATE: Column<CreateResult> = {
   key: 'state',
   title: 'STATE',
   kind: 'text',
@@ -63,14 +63,14 @@ const STATE: Column<Result> = {
   value: ({ value }) => (value?.snapshot ? stateWord(value.snapshot.state) : null),
   data: ({ value }) => value?.snapshot?.state ?? null,
 };
-const KIND: Column<Result> = {
+const KIND: Column<CreateResult> = {
   key: 'kind',
   title: 'KIND',
   kind: 'text',
   leaves: LEAVES.kind,
   value: ({ value }) => (value?.snapshot ? kindOf(value.snapshot) : null),
 };
-const MEMORY: Column<Result> = {
+const MEMORY: Column<CreateResult> = {
   key: 'memoryBytes',
   title: 'MEMORY',
   kind: 'bytes',
@@ -78,7 +78,7 @@ const MEMORY: Column<Result> = {
   value: ({ value }) => value?.snapshot?.memoryBytes || null,
   data: ({ value }) => value?.snapshot?.memoryBytes ?? null,
 };
-const RESULT: Column<Result> = {
+const RESULT: Column<CreateResult> = {
   key: 'outcome',
   title: 'RESULT',
   kind: 'text',
@@ -90,13 +90,13 @@ const RESULT: Column<Result> = {
   tone: ({ outcome }) => (outcome === 'done' ? 'good' : outcome === 'failed' ? 'bad' : 'warn'),
 };
 /** Only in CSV. */
-const VM_STATE: Column<Result> = {
+const VM_STATE: Column<CreateResult> = {
   ...MEMORY,
   key: 'vmStateBytes',
   value: ({ value }) => value?.snapshot?.vmStateBytes ?? null,
   data: ({ value }) => value?.snapshot?.vmStateBytes ?? null,
 };
-const ERROR: Column<Result> = {
+const ERROR: Column<CreateResult> = {
   key: 'error',
   title: '',
   kind: 'text',
@@ -109,9 +109,10 @@ const CSV = [VM, NAME, CREATED, STATE, VM_STATE, RESULT, KIND, MEMORY, ERROR];
 
 const takenWords = ({ leftPaused = false }: Created): string => (leftPaused ? 'taken, left paused' : 'taken');
 
+/** Shows the results of all VMs. Throws what the run ends with if something failed. */
 export async function report(
   ctx: Context,
-  results: readonly Result[],
+  results: readonly CreateResult[],
   { single, strict }: { readonly single: boolean; readonly strict: boolean },
   space: SpaceRun | null,
 ): Promise<void> {
@@ -155,7 +156,7 @@ export async function report(
 }
 
 /** `3 snapshots taken, 1 VM failed, 40 skipped`. */
-function sumLine(results: readonly Result[]): string {
+function sumLine(results: readonly CreateResult[]): string {
   const taken = counted(results.filter(({ value }) => value?.snapshot).length, 'snapshot');
   const without = (wanted: Outcome) =>
     results.filter(({ outcome, value }) => outcome === wanted && !value?.snapshot).length;
@@ -166,8 +167,8 @@ function sumLine(results: readonly Result[]): string {
 }
 
 /** The lines below a row: the new files of a snapshot and the disks left to their storage, or the hints of a failure. */
-function beneath(ctx: Context): (result: Result) => readonly Line[] {
-  const { beneath: advice } = adviceBeneath<Result>(ctx, ({ outcome, failures }) =>
+function beneath(ctx: Context): (result: CreateResult) => readonly Line[] {
+  const { beneath: advice } = adviceBeneath<CreateResult>(ctx, ({ outcome, failures }) =>
     outcome === 'skipped' ? [] : failures,
   );
   return (result) => [
@@ -188,13 +189,13 @@ function filesOf(snapshot: SnapshotReport): Line[] {
   ];
 }
 
-const plannedDocument = (dryRun: boolean) => (result: Result) => ({
+const plannedDocument = (dryRun: boolean) => (result: CreateResult) => ({
   ...domainResult(result),
   pruned: (result.value?.pruned.rows ?? []).map(pruneDocument),
   ...freedDocument(dryRun, result.value?.pruned.freed ?? null),
 });
 
-const document = (result: Result) => ({
+const document = (result: CreateResult) => ({
   ...plannedDocument(false)(result),
   leftovers: result.value?.pruned.unusedFiles ?? [],
   snapshot: result.value?.snapshot ? snapshotDocument(result.value.snapshot) : null,

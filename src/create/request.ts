@@ -33,14 +33,14 @@ export interface XmlFile {
 
 export type NameMaker = (nowSeconds: number, taken: (name: string) => boolean) => string;
 
-export type Asked = SnapshotRequest & Required<Pick<SnapshotRequest, 'spec'>>;
+export type CreateRequest = SnapshotRequest & Required<Pick<SnapshotRequest, 'spec'>>;
 
 /** The request that the options describe. Throws `usage` for options that cannot be combined. */
 export function toRequest(
   name: string | null,
   { scope: { label }, rules }: PruneRequest,
   options: CreateOptions,
-): Asked {
+): CreateRequest {
   if (hasRules(rules) && label === null) {
     throw new KvmsnapError('usage', 'keep rules need --label: only snapshots with a label are pruned');
   }
@@ -84,13 +84,13 @@ export function checkUse({ settings }: Context, { rules }: PruneRequest, options
 }
 
 /** Throws `usage` for options that describe a single VM. */
-export function checkForMany({ spec }: Asked, { printXml, xml }: CreateOptions): void {
+export function checkForMany({ spec }: CreateRequest, { printXml, xml }: CreateOptions): void {
   if (spec.memory?.file || spec.disks.length || printXml || xml !== undefined)
     throw new KvmsnapError('usage', '--memspec, --diskspec, --xml and --print-xml need a single VM');
 }
 
 /** The request with name, memory and disks from an XML file. Throws `usage` if the file cannot be understood. */
-export async function byXml(request: Asked, path: string): Promise<Asked> {
+export async function byXml(request: CreateRequest, path: string): Promise<CreateRequest> {
   const { readXmlFile } = await import('../host/user-files.ts');
   const { parseSnapshotRequest } = await import('../libvirt/xml/snapshot-request.ts');
   const text = await readXmlFile(path);

@@ -5,6 +5,7 @@ import { parseDiskspec, parseMemspec } from '../libvirt/disk-spec.ts';
 
 /** The options by which a command line says what a snapshot is made of: those of `virsh snapshot-create-as`, and `--external`. */
 
+/** Adds the options that say what is taken: disks, memory, files. */
 export const withSpec = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
 ) =>

@@ -23,7 +23,7 @@ import { planOrThrow, planSnapshot } from './plan.ts';
 import type { SnapshotRequest } from './request.ts';
 import type { CreateFacts } from './rules/facts.ts';
 import { CREATE_RULES } from './rules/table.ts';
-import { type Failed, leftBehind, verifyTaken } from './verify.ts';
+import { type FailedCreate, leftBehind, verifyTaken } from './verify.ts';
 
 /** Takes a snapshot of one VM: the steps of the operation. */
 
@@ -63,7 +63,7 @@ export async function takeSnapshot(
 const taking = (
   first: DomainReading,
   { name: wanted, description, force, spec = INTERNAL_SPEC, labeled = false, xml }: SnapshotRequest,
-): Operation<Prepared, Failed, Taken, PlannedSnapshot> => ({
+): Operation<Prepared, FailedCreate, Taken, PlannedSnapshot> => ({
   async load(ctx, again) {
     const { uuid, name: vm } = first.domain;
     const reading = again ? await readByUuid(ctx.virsh, uuid, vm) : first;

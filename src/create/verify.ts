@@ -34,7 +34,7 @@ interface After {
 }
 
 /** What was found after a failure. */
-export interface Failed extends Pick<After, 'vm' | 'targetFiles'> {
+export interface FailedCreate extends Pick<After, 'vm' | 'targetFiles'> {
   /** How to thaw the guest file systems; empty if they are thawed. */
   readonly frozen: readonly Finding[];
   /** Whether the snapshot itself is complete. */
@@ -49,13 +49,13 @@ export async function verifyTaken(
   ctx: Context,
   prepared: Prepared,
   end: WriteEnd,
-): Promise<Verified<Failed, Taken>> {
+): Promise<Verified<FailedCreate, Taken>> {
   const { name, plan } = prepared.facts;
   const { domain } = prepared.reading;
   const { vm, snapshot, flaws, targetFiles } = await readAfterwards(ctx, prepared, end);
   const frozen = plan.spec.quiesce ? await thaw(ctx, vm.domain) : [];
   const isComplete = end.kind !== 'refused' && flaws.length === 0;
-  const seen: Failed = { vm, targetFiles, frozen, isComplete };
+  const seen: FailedCreate = { vm, targetFiles, frozen, isComplete };
   if (isComplete && frozen.length === 0) return { done: { vm, snapshot: snapshot ?? null, name, plan } };
   if (isComplete) return { failure: leftFrozen(domain.name, name), seen };
   if (end.kind === 'done') return { failure: incomplete(domain.name, name, flaws), seen };
@@ -71,7 +71,7 @@ export async function verifyTaken(
 export function leftBehind(
   ctx: Context,
   { reading, facts: { name, plan, images, targetFiles } }: Prepared,
-  { vm, targetFiles: filesNow, frozen, isComplete }: Failed,
+  { vm, targetFiles: filesNow, frozen, isComplete }: FailedCreate,
   { code }: KvmsnapError,
 ): readonly Finding[] {
   if (isComplete) return frozen;

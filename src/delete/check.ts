@@ -15,7 +15,7 @@ import { DELETE_RULES } from './rules/table.ts';
 /** The checks before a deletion. */
 
 /** What the checks of a deletion need. */
-export interface Deletable {
+export interface CheckedDeletion {
   readonly vm: Vm;
   readonly snapshot: SnapshotReport;
   /** null: only the metadata is deleted, and the data stay in the images. */
@@ -23,7 +23,7 @@ export interface Deletable {
 }
 
 /** The holds are checked first; the other findings are printed once the holds are released. */
-export const deleteTables = <Facts extends Deletable>({
+export const deleteTables = <Facts extends CheckedDeletion>({
   scope,
 }: Pick<DeleteRequest, 'scope'>): readonly RuleTable<Facts>[] => [
   {
@@ -35,7 +35,7 @@ export const deleteTables = <Facts extends Deletable>({
   { cannot, find: ({ facts }) => (facts ? applyRules(DELETE_RULES, facts) : []), force: false },
 ];
 
-const cannot = ({ vm: { domain }, snapshot: { name } }: Deletable): string =>
+const cannot = ({ vm: { domain }, snapshot: { name } }: CheckedDeletion): string =>
   `cannot delete ${inText(name)} of ${inText(domain.name)}`;
 
 /** Throws if the rules cannot decide: the snapshot is still being taken, or not all of the VM could be read. */
@@ -75,7 +75,7 @@ export function checkHolds(
   refuse(ctx, { vm, snapshot, facts: null }, request);
 }
 
-function refuse(ctx: Context, deletable: Deletable, request: Pick<DeleteRequest, 'scope'>): void {
+function refuse(ctx: Context, deletable: CheckedDeletion, request: Pick<DeleteRequest, 'scope'>): void {
   for (const { cannot, find, force } of deleteTables(request))
     refuseOn(ctx, cannot(deletable), find(deletable), force);
 }

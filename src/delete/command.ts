@@ -44,6 +44,7 @@ const withOptions = (verb: Verb) =>
 
 export type DeleteOptions = OptionsOf<ReturnType<typeof withOptions>>;
 
+/** The command line of `delete`. */
 export function deleteSnapshots({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vm, names, options) =>

@@ -5,7 +5,14 @@ import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 import { readSelection, type Targets } from '../vm/select.ts';
 import { tellDeletion } from './question.ts';
-import { checkNames, deletionSetOfNames, requireName, type Share, shareOut, type Wanted } from './request.ts';
+import {
+  checkNames,
+  deletionSetOfNames,
+  type NamedDeletion,
+  requireName,
+  type Share,
+  shareOut,
+} from './request.ts';
 
 /** Selects what a delete means, and asks for consent. */
 
@@ -23,7 +30,7 @@ interface Agreed extends Consented {
 export async function consentToDeletion(
   ctx: Context,
   selection: Selection,
-  wanted: Wanted,
+  wanted: NamedDeletion,
 ): Promise<Consented> {
   const select = async (ctx: Context): Promise<Targets> => {
     const selected = await readSelection(ctx, selection);
@@ -74,7 +81,7 @@ function requireNoneRefused(shares: ReadonlyMap<string, Share>): void {
 export async function agreeAgain(
   ctx: Context,
   share: Share,
-  wanted: Wanted,
+  wanted: NamedDeletion,
   read: (ctx: Context) => Promise<Vm>,
 ): Promise<Vm> {
   const shareOf = (vm: Vm): Share => ({

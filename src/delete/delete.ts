@@ -17,7 +17,7 @@ import type { DeleteScope } from './deletion-set.ts';
 import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 import { tellLoss } from './question.ts';
 import { type Deleted, showDeleted } from './report.ts';
-import { holds, namesOf, type Wanted } from './request.ts';
+import { holds, type NamedDeletion, namesOf } from './request.ts';
 
 const CHOICE = { asks: 'Delete which snapshots of', several: true };
 
@@ -37,7 +37,7 @@ export async function deleteSnapshots(
   if ((names.length === 0) === !options.current) {
     throw new KvmsnapError('usage', 'name the snapshots, or use --current (not both)');
   }
-  const wanted: Wanted = {
+  const wanted: NamedDeletion = {
     names: options.current ? null : names,
     own: paired ? new Map(byVm.map((each) => [each.vm, each.names])) : undefined,
     scope: scopeOf(options),
@@ -113,7 +113,7 @@ async function deleteOf(
   ctx: Context,
   vm: Vm,
   { names, skipped, refused, isTold }: NamesOf,
-  wanted: Wanted,
+  wanted: NamedDeletion,
 ): Promise<ActionResult<Deleted>> {
   if (ctx.settings.dryRun) return plan(ctx, vm, { names, skipped }, wanted);
   const { done, freed } = await whatIsFreed(ctx, vm, () =>
@@ -134,7 +134,7 @@ async function deleteAll(
   ctx: Context,
   vm: Vm,
   { names, refused, isTold }: Omit<NamesOf, 'skipped'>,
-  wanted: Wanted,
+  wanted: NamedDeletion,
 ) {
   const possible = names.filter((name) => refused.every((each) => each.name !== name));
   const { tried, left } = await deleteInTurn(
@@ -158,7 +158,7 @@ async function plan(
   ctx: Context,
   vm: Vm,
   { names, skipped }: Pick<NamesOf, 'names' | 'skipped'>,
-  wanted: Wanted,
+  wanted: NamedDeletion,
 ): Promise<ActionResult<Deleted>> {
   const { commands, gone, refused, unchecked, unmeasured } = await planDeletions(ctx, vm, names, wanted);
   if (refused[0]) throw refused[0].failure;

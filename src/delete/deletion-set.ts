@@ -24,6 +24,7 @@ export interface Deletion {
   readonly scope: DeleteScope;
 }
 
+/** As `findDeletionSet`, of the facts of a deletion. */
 export const deletionSetOf = ({ snapshots, snapshot, scope }: Deletion) =>
   findDeletionSet(snapshots, snapshot, scope);
 

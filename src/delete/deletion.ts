@@ -8,7 +8,7 @@ import type { Context } from '../run/context.ts';
 import { type Operation, skip } from '../run/operation.ts';
 import { carryOut, type WriteEnd } from '../run/write.ts';
 import type { Vm } from '../vm/load.ts';
-import { type Deletable, deleteTables } from './check.ts';
+import { type CheckedDeletion, deleteTables } from './check.ts';
 import type { DeleteScope } from './deletion-set.ts';
 import type { UnusedFilesFound } from './remove-unused-files.ts';
 import type { Proof } from './verify.ts';
@@ -35,7 +35,7 @@ export function deleteCommand(
   ];
 }
 
-export interface DeletionFacts extends Deletable {
+export interface DeletionFacts extends CheckedDeletion {
   /** All snapshots that are deleted. */
   readonly deletionSet: readonly SnapshotReport[];
   /** Whether another process has deleted the snapshot since the series began. */

@@ -27,6 +27,7 @@ export interface KnownFacts {
   readonly isForeseen?: boolean;
 }
 
+/** Reads what the rules of a deletion check: the images, the users of the files, the stored definitions. */
 export async function readDeleteFacts(
   ctx: Context,
   vm: Vm,

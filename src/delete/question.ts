@@ -44,7 +44,7 @@ async function questionOf(ctx: Context, shares: readonly Share[], request: Delet
     ...share.missing.map((name) => `${of(share)}${inText(name)} does not exist`),
     ...share.refused.map(({ failure }) => `${of(share)}not deleted: ${failure.message}`),
   ]);
-  const freed = request.metadataOnly ? [] : freedLines(true, await foresee(ctx, losing));
+  const freed = request.metadataOnly ? [] : freedLines(true, await freedBy(ctx, losing));
   return {
     details: [...fold(going), ...fold(not), ...freed.map((each) => `this ${each}`)],
     asks: `Delete ${whatGoes(losing)}${howFar(request)}?`,
@@ -106,7 +106,7 @@ const howFar = ({ metadataOnly, removeUnused }: DeleteRequest): string =>
 const MOST_MILLISECONDS = 2000;
 const UNKNOWN: Freed = { bytes: null, approximate: false };
 
-async function foresee(ctx: Context, losing: readonly Share[]): Promise<FreedOf[]> {
+async function freedBy(ctx: Context, losing: readonly Share[]): Promise<FreedOf[]> {
   const until = ctx.clock.now() + MOST_MILLISECONDS;
   const each: FreedOf[] = [];
   for (const { vm, deletionSet } of losing) {

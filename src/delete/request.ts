@@ -15,7 +15,7 @@ import { planDeletions, type RefusedDeletion } from './dry-run.ts';
 /** Which snapshots a delete means. */
 
 /** What is to be deleted from each VM; names null: its current snapshot. */
-export interface Wanted extends DeleteRequest {
+export interface NamedDeletion extends DeleteRequest {
   readonly names: readonly string[] | null;
   /** Those of each VM by its name, where each snapshot was named with its VM. */
   readonly own?: ReadonlyMap<string, readonly string[]> | undefined;
@@ -24,7 +24,7 @@ export interface Wanted extends DeleteRequest {
 }
 
 /** The names on the command line, or the name of the current snapshot. Throws `not-found` if there is none. */
-export function namesOf(reading: DomainReading, { names, own }: Wanted): readonly string[] {
+export function namesOf(reading: DomainReading, { names, own }: NamedDeletion): readonly string[] {
   if (own) return own.get(reading.domain.name) ?? [];
   if (names) return names;
   if (reading.current === null) throw noCurrent(reading);
@@ -36,7 +36,7 @@ export const holds = ({ snapshotNames }: DomainReading, names: readonly string[]
   names.some((name) => name.split('\n').every((line) => snapshotNames.includes(line)));
 
 /** Of several VMs, a name that none of them has was mistyped, unless it was named with its VM. Throws `not-found`; one VM says it itself. */
-export function checkNames({ targets, single }: Targets, { names, own }: Wanted): void {
+export function checkNames({ targets, single }: Targets, { names, own }: NamedDeletion): void {
   const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
   if (single || own || readings.length < targets.length) return;
   const lost = (names ?? []).find((name) => !readings.some((reading) => holds(reading, [name])));
@@ -75,7 +75,7 @@ export interface Share {
 export async function shareOut(
   ctx: Context,
   selected: Targets,
-  wanted: Wanted,
+  wanted: NamedDeletion,
 ): Promise<ReadonlyMap<string, Share>> {
   const known = await readAllSnapshots(ctx, selected);
   const shares = new Map<string, Share>();
@@ -94,7 +94,7 @@ export async function shareOut(
   return shares;
 }
 
-async function shareOf(ctx: Context, vm: Vm, wanted: Wanted): Promise<Share> {
+async function shareOf(ctx: Context, vm: Vm, wanted: NamedDeletion): Promise<Share> {
   const all = namesOf(vm, wanted);
   const names = all.filter((name) => vm.snapshots.some((each) => each.name === name));
   const missing = all.filter((name) => !names.includes(name));
@@ -114,7 +114,7 @@ export const deletionSetOfNames = (
 };
 
 /** Throws `not-found` if a single name is given and does not exist. */
-export function requireName(vm: Vm, wanted: Wanted): void {
+export function requireName(vm: Vm, wanted: NamedDeletion): void {
   const [name, ...others] = namesOf(vm, wanted);
   if (name !== undefined && others.length === 0) findSnapshot(vm, name);
 }

@@ -167,7 +167,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
   ) => {
     const pending = begin(ctx);
     pending.written.push({ snapshot, deletionSet, request, end });
-    const foreseen = end.kind === 'done' ? foresee(before, snapshot, deletionSet, request) : null;
+    const foreseen = end.kind === 'done' ? withoutDeleted(before, snapshot, deletionSet, request) : null;
     if (foreseen) {
       vm = foreseen;
       if (pending.written.length >= MOST_UNPROVEN) await prove(ctx);
@@ -238,7 +238,7 @@ const unseen = ({ name }: SnapshotReport, error: KvmsnapError): KvmsnapError =>
   error.prefixed(`virsh reported ${inText(name)} as deleted, but kvmsnap could not verify that: `);
 
 /** The VM without what was deleted; null if it must be read to know. */
-function foresee(
+function withoutDeleted(
   before: Vm,
   snapshot: SnapshotReport,
   deletionSet: readonly SnapshotReport[],

@@ -6,7 +6,7 @@ import { type DeleteScope, findDeletionSet } from './deletion-set.ts';
 import type { DeleteFacts } from './rules/facts.ts';
 
 /** The parts of a VM that the rules of a delete check and a delete changes. */
-export type Deletable = Pick<DeleteFacts, 'domain' | 'snapshots' | 'current' | 'images'>;
+export type DeletionState = Pick<DeleteFacts, 'domain' | 'snapshots' | 'current' | 'images'>;
 
 /**
  * The VM as the rules will find it after a deletion that they allow: internal snapshots are gone from the images, the
@@ -14,10 +14,10 @@ export type Deletable = Pick<DeleteFacts, 'domain' | 'snapshots' | 'current' | '
  * line that ends in the current one, which libvirt versions treat differently, or not all files were read.
  */
 export function afterDeletion(
-  before: Deletable,
+  before: DeletionState,
   snapshot: SnapshotReport,
   scope: DeleteScope,
-): Deletable | null {
+): DeletionState | null {
   const going = findDeletionSet(before.snapshots, snapshot, scope);
   if (going.every((each) => locationOf(each) === 'internal')) {
     const images = new Map(
@@ -43,7 +43,7 @@ export function afterDeletion(
 }
 
 /** Whether each snapshot has one child at most, and the last is current. */
-function isLine({ snapshots, current }: Deletable): boolean {
+function isLine({ snapshots, current }: DeletionState): boolean {
   const leaves = snapshots.filter(({ children }) => children.length === 0);
   return (
     leaves.length === 1 && leaves[0]?.name === current && snapshots.every((each) => each.children.length < 2)
@@ -52,9 +52,9 @@ function isLine({ snapshots, current }: Deletable): boolean {
 
 /** The children of a deleted snapshot become children of its parent; if it was current, its parent is current then. */
 function withoutSnapshots(
-  { snapshots, current }: Deletable,
+  { snapshots, current }: DeletionState,
   going: readonly SnapshotReport[],
-): Pick<Deletable, 'snapshots' | 'current'> {
+): Pick<DeletionState, 'snapshots' | 'current'> {
   const gone = new Map(going.map((each) => [each.name, each]));
   const survivingParentOf = (name: string | null): string | null => {
     const deleted = name === null ? undefined : gone.get(name);

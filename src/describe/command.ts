@@ -3,6 +3,7 @@ import { MeantArgument } from '../command-line/meaning.ts';
 import { given, onSnapshot } from '../command-line/named.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 
+/** The command line of `hold`. */
 export function hold({ run }: Program): Verb {
   const verb = new Verb('hold', {
     group: 'Keep and clean',
@@ -20,6 +21,7 @@ export function hold({ run }: Program): Verb {
   return verb;
 }
 
+/** The command line of `unhold`. */
 export function unhold({ run }: Program): Verb {
   const verb = new Verb('unhold', {
     group: 'Keep and clean',
@@ -41,6 +43,7 @@ const holding = (words: readonly string[], held: boolean) =>
     (await import('./describe.ts')).setHold(ctx, vm, name, held),
   );
 
+/** The command line of `describe`. */
 export function describe({ run }: Program): Verb {
   const verb = new Verb('describe', {
     group: 'Keep and clean',

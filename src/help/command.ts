@@ -27,6 +27,7 @@ export function manual({ run, whole }: Program): Verb {
   return verb;
 }
 
+/** The command line of `help`. */
 export function help({ run, whole }: Program): Verb {
   const verb = new Verb('help', {
     group: 'More',

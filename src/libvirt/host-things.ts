@@ -9,7 +9,7 @@ import { parseElement } from './xml/xml.ts';
 
 /** Asks libvirt about the things that a definition needs: networks, pools, volumes, secrets, filters, emulators. */
 
-export interface Asked {
+export interface HostThings {
   /** By `needKey`; a thing that could not be asked for is not in it. */
   readonly found: ReadonlyMap<string, Found>;
   /** By `needKey` of a network, the devices of the host of which it needs at least one. */
@@ -33,7 +33,7 @@ const QUESTIONS: Readonly<
 };
 
 /** Asks in one process, or in none if there is nothing to ask. */
-export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promise<Asked> {
+export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promise<HostThings> {
   const singles = needs.filter(({ kind }) => QUESTIONS[kind] !== undefined);
   const emulators = needs.filter(({ kind }) => kind === 'emulator');
   const labels = needs.filter(({ kind }) => kind === 'security');
@@ -68,7 +68,7 @@ export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promis
   const networks = asked.filter((need) => need.kind === 'network' && answers.get(need));
   return {
     found: new Map<string, Found>([
-      ...asked.map((need) => [needKey(need), applyRules(need, Boolean(answers.get(need)), active)] as const),
+      ...asked.map((need) => [needKey(need), judge(need, Boolean(answers.get(need)), active)] as const),
       ...emulators.flatMap((need, i) => ofEmulator(needs, need, capabilities.slice(i * 3, i * 3 + 3))),
       ...(models ? labels : []).map(
         (need) => [needKey(need), { is: models?.has(need.name) ? 'there' : 'missing' }] as const,
@@ -90,7 +90,7 @@ function ofEmulator(needs: readonly Need[], emulator: Need, texts: readonly stri
   ];
 }
 
-function applyRules(
+function judge(
   { kind, name, within }: Need,
   isKnown: boolean,
   active: ReadonlyMap<string, ReadonlySet<string>>,

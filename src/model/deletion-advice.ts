@@ -52,4 +52,5 @@ export function adviseDeletion(
   return commands.length === 1 ? { hint: said, command: commands[0] as string } : { hint: said, commands };
 }
 
+/** Whether a hold protects the snapshot. */
 export const isOnHold = ({ held, description }: Holdable): boolean => held ?? isHeld(description);

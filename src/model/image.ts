@@ -78,6 +78,7 @@ export type Images = ReadonlyMap<string, DiskImage>;
 export const chainOf = (image: DiskImage | undefined): readonly Image[] =>
   image?.kind === 'seen' ? image.chain : [];
 
+/** The paths of an image and of all below it, the top first; none for an image that was not read. */
 export const chainPaths = (image: DiskImage | undefined): string[] => chainOf(image).map(({ path }) => path);
 
 /**

@@ -12,7 +12,7 @@ import type { Decision } from './retention.ts';
 export interface PruneRow {
   readonly vm: string;
   readonly decision: Decision<PruneCandidate>;
-  readonly outcome: Outcome;
+  readonly outcome: PruneOutcome;
   /** In a dry run: the bytes that deleting it alone frees; null if unknown. */
   readonly freesBytes: number | null;
   readonly approximate: boolean;
@@ -20,7 +20,7 @@ export interface PruneRow {
   readonly failure: KvmsnapError | null;
 }
 
-export type Outcome = 'kept' | 'to be deleted' | 'deleted' | 'failed' | 'not reached';
+export type PruneOutcome = 'kept' | 'to be deleted' | 'deleted' | 'failed' | 'not reached';
 
 const VM: Column<PruneRow> = { ...vmColumn<PruneRow>(({ vm }) => vm), grouped: true };
 const NAME: Column<PruneRow> = {
@@ -85,7 +85,7 @@ export const pruneCsv = (ctx: Context, rows: readonly PruneRow[]): Section<never
 /** `2 of 9 snapshots deleted`, or what a dry run would delete; empty if the plan is empty. */
 export function prunedLines({ settings }: Context, rows: readonly PruneRow[]): string[] {
   if (rows.length === 0) return [];
-  const count = (wanted: Outcome) => rows.filter(({ outcome }) => outcome === wanted).length;
+  const count = (wanted: PruneOutcome) => rows.filter(({ outcome }) => outcome === wanted).length;
   const gone = count(settings.dryRun ? 'to be deleted' : 'deleted');
   const what = gone === rows.length ? counted(gone, 'snapshot') : `${gone} of ${rows.length} snapshots`;
   const failed = count('failed');

@@ -32,6 +32,7 @@ const withOptions = (verb: Verb) =>
 
 export type PruneOptions = OptionsOf<ReturnType<typeof withOptions>>;
 
+/** The command line of `prune`. */
 export function prune({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vms, options) =>

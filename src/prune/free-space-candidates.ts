@@ -6,7 +6,7 @@ import { locationOf } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
 import type { SnapshotCost, VmSpace } from '../space/measure.ts';
 import type { Vm } from '../vm/load.ts';
-import type { Deletable } from './free-space-policy.ts';
+import type { Freeing } from './free-space-policy.ts';
 import { type PruneCandidate, type Pruned, type PruneRequest, planWithExternal } from './prune-vm.ts';
 import type { Decision } from './retention.ts';
 
@@ -42,7 +42,7 @@ export interface Entry {
 }
 
 /** A snapshot that may be deleted. */
-export interface Choice extends Deletable {
+export interface Removable extends Freeing {
   readonly entry: Entry;
   readonly decision: Decision<PruneCandidate>;
 }
@@ -141,7 +141,7 @@ export const isUnmeasurable = (
   locationOf(snapshot.report) === 'external';
 
 /** The snapshots of a VM that may be deleted now. */
-export function choicesOf(entry: Entry, systemsByPath: SystemsByPath): Choice[] {
+export function choicesOf(entry: Entry, systemsByPath: SystemsByPath): Removable[] {
   if (entry.isClosed) return [];
   const choices = leaving(entry).filter((decision) => !isUnmeasurable(entry, decision));
   let createdAtSeconds = 0;

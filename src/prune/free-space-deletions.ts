@@ -5,13 +5,14 @@ import type { MountedFileSystem } from '../host/file-systems.ts';
 import { locationOf } from '../model/snapshot.ts';
 import { inText } from '../model/text.ts';
 import { readAgain } from '../vm/load.ts';
-import { type Choice, choicesOf, close, type Entry } from './free-space-candidates.ts';
+import { choicesOf, close, type Entry, type Removable } from './free-space-candidates.ts';
 import { nextToGo } from './free-space-policy.ts';
 import { measureAhead, type Run, shortOf } from './free-space-run.ts';
 import { deletionBy, notPruned, planWithExternal } from './prune-vm.ts';
 
 /** The deletions of a prune for free space, one after another, with the bytes that each of them frees. */
 
+/** Deletes what goes for free space, one snapshot at a time, and measures the file systems after each. */
 export async function deleteAll(
   run: Run,
   before: readonly MountedFileSystem[],
@@ -53,7 +54,7 @@ async function refresh(run: Run, entry: Entry): Promise<void> {
 }
 
 /** Deletes a snapshot. Returns by how many bytes the VM's images have shrunk; null if it failed or that is unknown. */
-async function deleteOne(run: Run, { entry, decision, name }: Choice): Promise<number | null> {
+async function deleteOne(run: Run, { entry, decision, name }: Removable): Promise<number | null> {
   const { ctx, request, reader } = run;
   const { report } = decision.snapshot;
   if (!report) return null;
@@ -111,7 +112,7 @@ const READ_MILLISECONDS = 250;
 async function settle(
   { ctx, reader, systemsByPath }: Run,
   before: readonly MountedFileSystem[],
-  { frees, entry, name }: Choice,
+  { frees, entry, name }: Removable,
 ): Promise<readonly MountedFileSystem[]> {
   // some of these files are gone by now
   const readNow = async (system: MountedFileSystem) => {

@@ -10,7 +10,7 @@ import { byTimeAndName } from '../model/labels.ts';
 export type FreeMin = { readonly bytes: number } | { readonly share: number };
 
 /** A snapshot that may be deleted. */
-export interface Deletable {
+export interface Freeing {
   readonly vm: string;
   readonly name: string;
   /** Seconds since the epoch. */
@@ -44,23 +44,20 @@ export function isShort(fileSystem: FileSystem, freeMin: FreeMin): boolean {
  * The next snapshot to delete: the oldest of all VMs that is at least partly on a file system with too little free space.
  * Null if there is none.
  */
-export function nextToGo<E extends Deletable>(
-  candidates: readonly E[],
-  short: ReadonlySet<string>,
-): E | null {
+export function nextToGo<E extends Freeing>(candidates: readonly E[], short: ReadonlySet<string>): E | null {
   return [...candidates].sort(byAge).find((one) => isIn(one, short)) ?? null;
 }
 
-const isIn = ({ frees }: Deletable, short: ReadonlySet<string>): boolean =>
+const isIn = ({ frees }: Freeing, short: ReadonlySet<string>): boolean =>
   [...frees.keys()].some((id) => short.has(id));
 
 /** Sorts the oldest first; those of the same age and name by the names of the VMs. */
-function byAge(a: Deletable, b: Deletable): number {
+function byAge(a: Freeing, b: Freeing): number {
   return byTimeAndName(a, b) || (a.vm < b.vm ? -1 : a.vm > b.vm ? 1 : 0);
 }
 
 /** The snapshots that would be deleted, in order, and the free space afterwards, if each frees what is expected. */
-export function foresee<E extends Deletable, F extends FileSystem>(
+export function simulateDeletions<E extends Freeing, F extends FileSystem>(
   candidates: readonly E[],
   fileSystems: readonly F[],
   freeMin: FreeMin,

@@ -72,6 +72,7 @@ export interface Run {
   readonly unyielding: Set<string>;
 }
 
+/** The file systems of all images, by path. */
 export async function findSystems(
   ctx: Context,
   entries: readonly Entry[],
@@ -89,6 +90,7 @@ export async function findSystems(
 export const hasKnownSystem = ({ systemsByPath }: Pick<Run, 'systemsByPath'>, entry: Entry): boolean =>
   activePaths(entry).some((path) => systemsByPath.has(path));
 
+/** The error for a VM on file systems whose free space cannot be read. */
 export const unknownSpace = ({ vm: { domain } }: Entry): KvmsnapError =>
   new KvmsnapError(
     'check',

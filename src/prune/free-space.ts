@@ -5,18 +5,18 @@ import { byTimeAndName } from '../model/labels.ts';
 import { locationOf } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
 import {
-  type Choice,
   choicesOf,
   close,
   type Entry,
   enter,
   isUnmeasurable,
   leaving,
+  type Removable,
   systemIdsOf,
   type VmToPrune,
 } from './free-space-candidates.ts';
 import { deleteAll, proveAll } from './free-space-deletions.ts';
-import { foresee, isShort, nextToGo, wantedBytes } from './free-space-policy.ts';
+import { isShort, nextToGo, simulateDeletions, wantedBytes } from './free-space-policy.ts';
 import {
   findSystems,
   hasKnownSystem,
@@ -82,9 +82,10 @@ async function foreseeAll(
   for (const entry of entries)
     if (nextToGo(choicesOf(entry, systemsByPath), short)) await measureAhead(run, entry);
   const choices = () => entries.flatMap((entry) => choicesOf(entry, systemsByPath));
-  let { goes, fileSystems } = foresee(choices(), before, request.freeMin);
+  let { goes, fileSystems } = simulateDeletions(choices(), before, request.freeMin);
   // a deletion that a rule refuses frees nothing, so the plan continues with others
-  while (await refuseSome(run, goes)) ({ goes, fileSystems } = foresee(choices(), before, request.freeMin));
+  while (await refuseSome(run, goes))
+    ({ goes, fileSystems } = simulateDeletions(choices(), before, request.freeMin));
   for (const { entry, decision, frees, name } of goes) {
     entry.gone.push(decision);
     entry.plan = entry.plan.filter(({ snapshot }) => snapshot.name !== name);
@@ -96,7 +97,7 @@ async function foreseeAll(
 }
 
 /** Records the deletions that a rule would refuse; true if there are some. */
-async function refuseSome({ ctx, request, entries }: Run, goes: readonly Choice[]): Promise<boolean> {
+async function refuseSome({ ctx, request, entries }: Run, goes: readonly Removable[]): Promise<boolean> {
   let isAny = false;
   for (const entry of entries) {
     const names = goes.filter((choice) => choice.entry === entry).map(({ name }) => name);

@@ -2,7 +2,7 @@ import type { UnusedFile } from '../delete/remove-unused-files.ts';
 import type { Context } from '../run/context.ts';
 import type { ActionResult } from '../run/for-each-domain.ts';
 import { type Foreseen, type Freed, NOTHING_FREED } from '../space/reclaimed.ts';
-import type { Outcome, PruneRow } from './columns.ts';
+import type { PruneOutcome, PruneRow } from './columns.ts';
 import type { SpacePruned } from './free-space-run.ts';
 import { type PruneCandidate, type Pruned, pruneFailures } from './prune-vm.ts';
 import type { Decision } from './retention.ts';
@@ -17,6 +17,7 @@ export interface PruneResult {
   readonly unusedFiles: readonly UnusedFile[];
 }
 
+/** The result of a VM as `forEachDomain` counts it. */
 export function actionResultOf(ctx: Context, vm: string, pruned: SpacePruned): ActionResult<PruneResult> {
   const { plan, done, failure, freed, alone, cutShort } = pruned;
   const outcome = (decision: Decision<PruneCandidate>) =>
@@ -30,6 +31,7 @@ export function actionResultOf(ctx: Context, vm: string, pruned: SpacePruned): A
   };
 }
 
+/** The result of a dry run. */
 export const planned = (
   vm: string,
   plan: readonly Decision<PruneCandidate>[],
@@ -45,16 +47,17 @@ export const planned = (
   succeeded: plan.filter((decision) => plannedOutcome(decision, done) === 'to be deleted').length,
 });
 
-const plannedOutcome = (decision: Decision<PruneCandidate>, done: readonly Pruned[]): Outcome => {
+const plannedOutcome = (decision: Decision<PruneCandidate>, done: readonly Pruned[]): PruneOutcome => {
   const outcome = outcomeOf(decision, done);
   return outcome === 'not reached' ? 'to be deleted' : outcome;
 };
 
+/** A row of the table: what becomes of a snapshot, and why. */
 export function toRow(
   vm: string,
   decision: Decision<PruneCandidate>,
   done: readonly Pruned[],
-  outcome: Outcome,
+  outcome: PruneOutcome,
   foreseen?: { readonly alone: ReadonlyMap<string, number>; readonly freed: Freed },
 ): PruneRow {
   const { name } = decision.snapshot;
@@ -71,7 +74,8 @@ export function toRow(
 const resultFor = ({ snapshot }: Decision<PruneCandidate>, done: readonly Pruned[]): Pruned | undefined =>
   done.find(({ name }) => name === snapshot.name);
 
-export function outcomeOf(decision: Decision<PruneCandidate>, done: readonly Pruned[]): Outcome {
+/** What has become of a snapshot. */
+export function outcomeOf(decision: Decision<PruneCandidate>, done: readonly Pruned[]): PruneOutcome {
   if (decision.keep) return 'kept';
   const result = resultFor(decision, done);
   if (!result) return 'not reached';

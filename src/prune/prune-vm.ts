@@ -16,7 +16,13 @@ import { type ImageUsers, NOBODY } from '../sharing/image-users.ts';
 import type { Vm } from '../vm/load.ts';
 import type { Zone } from './calendar.ts';
 import type { FreeMin } from './free-space-policy.ts';
-import { type Candidate, type Decision, hasRules, planRetention, type RetentionRules } from './retention.ts';
+import {
+  type Decision,
+  hasRules,
+  planRetention,
+  type RetentionCandidate,
+  type RetentionRules,
+} from './retention.ts';
 
 /** Which snapshots a prune considers: those with the label in their name, and those that match a pattern. */
 export interface PruneScope {
@@ -36,7 +42,7 @@ export interface PruneRequest {
 }
 
 /** A snapshot within a prune's scope. */
-export interface PruneCandidate extends Candidate {
+export interface PruneCandidate extends RetentionCandidate {
   /** null in a dry run for the snapshot that the run would take. */
   readonly report: SnapshotReport | null;
 }

@@ -95,7 +95,7 @@ async function questionOf(
   const refused = all.flatMap((each) =>
     each.refused.map(({ failure }) => `${each.vm.domain.name}: not deleted: ${failure.message}`),
   );
-  const freed = freedLines(true, await foresee(ctx, losing));
+  const freed = freedLines(true, await freedBy(ctx, losing));
   const total = losing.reduce((sum, { vm }) => sum + vm.snapshots.length, 0);
   const count = `${lines.length} of ${total} snapshots of ${losing.length} ${losing.length === 1 ? 'VM' : 'VMs'}`;
   const frees = freed.map((line) => `, which ${line}`).join('');
@@ -109,7 +109,7 @@ async function questionOf(
 /** The question is not delayed longer than this for the figures. */
 const MOST_MILLISECONDS = 5000;
 
-async function foresee(ctx: Context, losing: readonly Planned[]): Promise<FreedOf[]> {
+async function freedBy(ctx: Context, losing: readonly Planned[]): Promise<FreedOf[]> {
   const until = ctx.clock.now() + MOST_MILLISECONDS;
   const each: FreedOf[] = [];
   for (const planned of losing) {

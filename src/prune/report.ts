@@ -15,6 +15,7 @@ import type { PruneResult } from './outcomes.ts';
 
 /** The results of a prune, as a table and as a document. */
 
+/** Shows the results of all VMs. Throws what the run ends with if something failed. */
 export async function report(
   ctx: Context,
   results: readonly DomainOutcome<PruneResult>[],

@@ -12,7 +12,7 @@ import { before, type Period, periodKey, periodName, type Zone } from './calenda
  */
 
 /** A snapshot with the properties that decide about it. */
-export interface Candidate {
+export interface RetentionCandidate {
   readonly name: string;
   /** Seconds since the epoch. */
   readonly createdAtSeconds: number;
@@ -41,7 +41,7 @@ export interface RetentionRules {
   readonly allowEmpty: boolean;
 }
 
-export interface Decision<C extends Candidate> {
+export interface Decision<C extends RetentionCandidate> {
   readonly snapshot: C;
   readonly keep: boolean;
   /** Why it is kept; empty if it is deleted. */
@@ -68,7 +68,7 @@ interface Draft<C> {
 }
 
 /** Decides for every snapshot, oldest first: by position in the tree, else by time, and those of the same second by name. */
-export function planRetention<C extends Candidate>(
+export function planRetention<C extends RetentionCandidate>(
   snapshots: readonly C[],
   rules: RetentionRules,
   nowSeconds: number,
@@ -91,12 +91,16 @@ export function planRetention<C extends Candidate>(
 }
 
 /** Sorts the oldest first. */
-function byAge(a: Candidate, b: Candidate): number {
+function byAge(a: RetentionCandidate, b: RetentionCandidate): number {
   return a.place === undefined || b.place === undefined ? byTimeAndName(a, b) : a.place - b.place;
 }
 
 /** Reasons that do not depend on the other snapshots. */
-function standingReasons(snapshot: Candidate, { matching }: RetentionRules, nowSeconds: number): string[] {
+function standingReasons(
+  snapshot: RetentionCandidate,
+  { matching }: RetentionRules,
+  nowSeconds: number,
+): string[] {
   const reasons: string[] = [];
   if (snapshot.held) reasons.push('held');
   if (snapshot.unfinished !== null) reasons.push(snapshot.unfinished);
@@ -106,7 +110,7 @@ function standingReasons(snapshot: Candidate, { matching }: RetentionRules, nowS
   return reasons;
 }
 
-function keepWithin<C extends Candidate>(
+function keepWithin<C extends RetentionCandidate>(
   newestFirst: readonly Draft<C>[],
   { within }: RetentionRules,
   zone: Zone,
@@ -121,7 +125,7 @@ function keepWithin<C extends Candidate>(
   }
 }
 
-function keepPeriods<C extends Candidate>(
+function keepPeriods<C extends RetentionCandidate>(
   newestFirst: readonly Draft<C>[],
   { periods }: RetentionRules,
   zone: Zone,
@@ -144,7 +148,7 @@ function keepPeriods<C extends Candidate>(
 }
 
 /** The newest snapshot of each period that has one, from the last period backwards. */
-function* newestOfEach<C extends Candidate>(
+function* newestOfEach<C extends RetentionCandidate>(
   period: Period,
   newestFirst: readonly Draft<C>[],
   zone: Zone,
@@ -160,7 +164,7 @@ function* newestOfEach<C extends Candidate>(
 }
 
 /** Keeps the newest snapshot that can be reverted to, unless the user allows deleting it. */
-function keepNewest<C extends Candidate>(
+function keepNewest<C extends RetentionCandidate>(
   [newest]: readonly Draft<C>[],
   { allowEmpty }: RetentionRules,
 ): void {

@@ -39,7 +39,7 @@ const ImageInfo = z.object({
 });
 
 /** The recorded name and format of a backing file; the format is null if none is recorded. */
-export interface Named {
+export interface RecordedBacking {
   readonly name: string;
   readonly format: string | null;
 }
@@ -47,7 +47,7 @@ export interface Named {
 /** An image with what it records about its backing file. */
 export interface Link {
   readonly image: Image;
-  readonly below: Named | null;
+  readonly below: RecordedBacking | null;
 }
 
 /**
@@ -95,7 +95,7 @@ export function parseInfo(path: string, stdout: string, looksLike: Appearance | 
 }
 
 /** The absolute path of the backing file, or its name if it is not a file of this host. */
-export function backingOf({ name }: Named, path: string): string {
+export function backingOf({ name }: RecordedBacking, path: string): string {
   const place = backingLocation(name, path);
   return place.kind === 'file' ? place.path : place.name;
 }

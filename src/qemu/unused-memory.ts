@@ -17,6 +17,7 @@ export interface UnusedMemory {
 /** Bytes; a smaller amount is not reported. */
 const LEAST_BYTES = 1024 * 1024;
 
+/** Whether it is worth a remark. */
 export const isNotable = ({ bytes }: UnusedMemory): boolean => bytes >= LEAST_BYTES;
 
 /**

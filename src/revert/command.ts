@@ -42,6 +42,7 @@ const withOptions = (verb: Verb) =>
 
 export type RevertOptions = OptionsOf<ReturnType<typeof withOptions>>;
 
+/** The command line of `revert`. */
 export function revert({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vm, name, options) =>

@@ -84,6 +84,7 @@ function newOverlays(facts: RevertFacts): string[] {
   ];
 }
 
+/** The path of the image itself, above all that it is backed by; null if it was not read. */
 export const topOf = (image: DiskImage | undefined): string | null => chainOf(image)[0]?.path ?? null;
 
 /**

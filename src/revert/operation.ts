@@ -29,7 +29,7 @@ import { REVERT_RULES } from './rules/table.ts';
 import { writtenByRevert } from './rules/write.ts';
 import { readStates } from './state-files.ts';
 import { readStoredFacts, type StoredFacts } from './stored-definitions.ts';
-import { type Failed, leftBehind, verifyRevert } from './verify.ts';
+import { type FailedRevert, leftBehind, verifyRevert } from './verify.ts';
 
 export interface RevertRequest {
   readonly running: boolean;
@@ -48,7 +48,7 @@ export interface Reverted {
 }
 
 /** A revert, with everything that its rules need. */
-export interface Checked {
+export interface PlannedRevert {
   readonly vm: Vm;
   readonly snapshot: SnapshotReport;
   readonly facts: RevertFacts;
@@ -69,7 +69,7 @@ export function revertSnapshot(
   vm: Vm,
   { name }: SnapshotReport,
   request: RevertRequest,
-): Operation<Checked, Failed, Reverted, readonly (VirshCommand | string)[]> {
+): Operation<PlannedRevert, FailedRevert, Reverted, readonly (VirshCommand | string)[]> {
   // after the backup was taken, a repeated load must not ask for another one
   let backup: SnapshotReport | null = null;
   return {
@@ -124,7 +124,7 @@ async function planRevert(
   vm: Vm,
   snapshot: SnapshotReport,
   request: RevertRequest,
-): Promise<Checked> {
+): Promise<PlannedRevert> {
   const { domain } = vm;
   if (snapshot.underWay) throw stillBeingTaken(vm, snapshot);
   requireAllRead(ctx, vm, `revert ${inText(domain.name)} to ${inText(snapshot.name)}`);

@@ -16,13 +16,13 @@ import type { Verified } from '../run/operation.ts';
 import { readAfter, type WriteEnd } from '../run/write.ts';
 import { identifyFiles } from '../vm/file-identity.ts';
 import { completeVm, type Vm } from '../vm/load.ts';
-import type { Checked, Reverted } from './operation.ts';
+import type { PlannedRevert, Reverted } from './operation.ts';
 import { lackingNow } from './stored-definitions.ts';
 
 /** Verifies a revert, and finds what a failed one has left behind. */
 
 /** What was found after a failed revert. */
-export interface Failed {
+export interface FailedRevert {
   readonly vm: Vm;
   readonly end: WriteEnd;
 }
@@ -30,9 +30,9 @@ export interface Failed {
 /** Verifies that the VM is as the snapshot describes it, and reports the overlays that it does not use any more. */
 export async function verifyRevert(
   ctx: Context,
-  checked: Checked,
+  checked: PlannedRevert,
   end: WriteEnd,
-): Promise<Verified<Failed, Omit<Reverted, 'backup'>>> {
+): Promise<Verified<FailedRevert, Omit<Reverted, 'backup'>>> {
   const { vm: before, snapshot } = checked;
   const { name } = before.domain;
   const vm = await completeVm(ctx, await readAfter(ctx, before.domain.uuid, end));
@@ -57,8 +57,8 @@ export async function verifyRevert(
 /** What a failed revert has left behind, each with the fix. */
 export async function leftBehind(
   ctx: Context,
-  { vm: before }: Checked,
-  { vm, end }: Failed,
+  { vm: before }: PlannedRevert,
+  { vm, end }: FailedRevert,
   { code }: KvmsnapError,
 ): Promise<Finding[]> {
   if (code === 'busy') return []; // the revert did not begin
@@ -104,7 +104,7 @@ const UNKNOWN_END = {
   },
 };
 
-async function mismatches(ctx: Pick<Context, 'files'>, vm: Vm, checked: Checked): Promise<string[]> {
+async function mismatches(ctx: Pick<Context, 'files'>, vm: Vm, checked: PlannedRevert): Promise<string[]> {
   const { domain, current } = vm;
   const { snapshot, end } = checked;
   return [
@@ -120,7 +120,7 @@ async function mismatches(ctx: Pick<Context, 'files'>, vm: Vm, checked: Checked)
 async function wrongDisks(
   { files }: Pick<Context, 'files'>,
   { images }: Vm,
-  { snapshot, images: stored }: Pick<Checked, 'snapshot' | 'images'>,
+  { snapshot, images: stored }: Pick<PlannedRevert, 'snapshot' | 'images'>,
 ): Promise<string[]> {
   const links = [...images.values(), ...stored.values()].flatMap(chainOf);
   const key = await identifyFiles(

@@ -20,6 +20,7 @@ const COLUMNS: readonly Column<Fact>[] = [
   },
 ];
 
+/** A section of labels and values, without a header. */
 export const facts = (rows: readonly Fact[]): Section<never> =>
   section({ columns: COLUMNS, rows, heads: false });
 

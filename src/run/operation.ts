@@ -29,7 +29,7 @@ export interface Operation<Facts, Seen, Done, Plan, End = WriteEnd> {
   readonly rules: Skipped | readonly RuleTable<Facts>[];
   /** What `--dry-run` prints. */
   readonly plan: Skipped | ((ctx: Context, facts: Facts) => Plan | Promise<Plan>);
-  readonly consent: Skipped | Asked<Facts> | Given<Facts>;
+  readonly consent: Skipped | AskedConsent<Facts> | GivenConsent<Facts>;
   /** Prepares what the write needs, such as a file for virsh, and returns the facts with it. */
   readonly prepare: Skipped | ((ctx: Context, facts: Facts) => Promise<Facts>);
   readonly write: WriteStep<Facts, End>;
@@ -51,6 +51,7 @@ export interface Skipped {
   readonly skipped: string;
 }
 
+/** A step that this change does not need, and why. */
 export const skip = (why: string): Skipped => ({ skipped: why });
 
 export interface RuleTable<Facts> {
@@ -62,14 +63,14 @@ export interface RuleTable<Facts> {
 }
 
 /** The user is asked; in a script, notes are printed. */
-export interface Asked<Facts> {
+export interface AskedConsent<Facts> {
   asks(ctx: Context, facts: Facts): Told;
   /** A write before the write that saves what would be lost. Null: none is requested. */
   readonly backup: Skipped | ((ctx: Context, facts: Facts) => Promise<Backup | null>);
 }
 
 /** Consent was given before: by one question over all VMs, or in a script by naming what is meant. */
-export interface Given<Facts> {
+export interface GivenConsent<Facts> {
   /** How consent was given. */
   readonly given: string;
   /** What consent was given to, in sentences that change only if their content does; a new consequence is refused. */
@@ -123,7 +124,7 @@ export async function operate<Facts, Seen, Done, Plan, End>(
 async function operateWithConsent<Facts, Seen, Done, Plan, End>(
   ctx: Context,
   operation: Operation<Facts, Seen, Done, Plan, End>,
-  { asks, backup }: Asked<Facts>,
+  { asks, backup }: AskedConsent<Facts>,
 ): Promise<Operated<Done, Plan>> {
   const first = await retryWhileBusy(ctx, (ctx, again) => load(ctx, operation, again));
   const early = settledOf(operation, first);

@@ -24,17 +24,20 @@ export const withFilters = <Args extends unknown[], Values extends OptionValues>
       ),
     );
 
+/** `--all`. */
 export const allOption = () => new Option('--all', 'select all VMs').helpGroup(WHICH_VMS);
 
 /** More VMs, for the commands whose other arguments are snapshots. */
 export const vmOption = () =>
   repeated('--vm <pattern>', 'vm', 'add VMs by name or pattern (repeatable)').helpGroup(WHICH_VMS);
 
+/** `--jobs`: how many VMs at once. */
 export const jobsOption = () =>
   new Option('--jobs <n>', 'work on up to <n> VMs in parallel (default: 1)')
     .helpGroup(WHICH_VMS)
     .argParser(parseJobs);
 
+/** `--strict`: a skipped VM is a failure. */
 export const strictOption = () =>
   new Option('--strict', 'fail if a VM is skipped (snapshots cannot work on it)').helpGroup(WHICH_VMS);
 

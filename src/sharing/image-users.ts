@@ -43,6 +43,7 @@ export interface ImageUsers {
 
 export const NOBODY: ImageUsers = { uses: new Map(), unknown: [] };
 
+/** Who uses the file of that path. */
 export const usesOf = ({ uses }: ImageUsers, path: string | null | undefined): readonly ImageUse[] =>
   (path ? uses.get(path) : undefined) ?? [];
 

@@ -57,6 +57,7 @@ const withListOptions = (verb: Verb) =>
 
 export type ListOptions = OptionsOf<ReturnType<typeof withListOptions>>;
 
+/** The command line of `list`. */
 export function list({ run }: Program): Verb {
   const verb = bareList();
   withListOptions(verb).action((vms, options) => {
@@ -107,6 +108,7 @@ const lineWith =
 
 export type CurrentOptions = OptionsOf<ReturnType<typeof withCurrentOptions>>;
 
+/** The command line of `current`. */
 export function current({ run }: Program): Verb {
   const verb = bareCurrent();
   withCurrentOptions(verb).action((vm, options) => {
@@ -145,6 +147,7 @@ export type InfoOptions = OptionsOf<ReturnType<typeof withInfoOptions>>;
 
 export type XmlOptions = Pick<InfoOptions, 'xml' | 'securityInfo'>;
 
+/** The command line of `info`. */
 export function info({ run }: Program): Verb {
   const verb = bareInfo();
   withInfoOptions(verb).action((vm, name, options) =>

@@ -26,7 +26,7 @@ interface Measured {
   readonly problem: string | null;
 }
 
-export type Result = DomainOutcome<Measured>;
+export type SpaceResult = DomainOutcome<Measured>;
 
 const ALL: Selection = { words: [], all: true, exclude: [], states: [] };
 
@@ -49,7 +49,7 @@ export async function spaceOfAll(ctx: Context, { disks, exact, sort }: SpaceOpti
 }
 
 /** Shows the results for all VMs. Throws as `spaceOfAll`. */
-export async function showAll(ctx: Context, results: readonly Result[]): Promise<void> {
+export async function showAll(ctx: Context, results: readonly SpaceResult[]): Promise<void> {
   const sorted = [...results].sort((a, b) => (bytesOf(b) ?? -1) - (bytesOf(a) ?? -1));
   const conclusion = concludeDomains(ctx, sorted, { strict: false, parts: 'reads', inTable: () => true });
   await show(ctx, {
@@ -64,7 +64,7 @@ export async function showAll(ctx: Context, results: readonly Result[]): Promise
       section({
         columns: columnsOf(sorted),
         rows: sorted,
-        ...adviceBeneath<Result>(ctx, (row) => row.failures),
+        ...adviceBeneath<SpaceResult>(ctx, (row) => row.failures),
       }),
       facts([{ label: 'freed if all are deleted', value: sumOf(sorted) }]),
     ],
@@ -98,15 +98,15 @@ const NOTHING: VmSpace = {
 };
 
 /** What deleting all snapshots of a VM gives back to the host; null if unknown. */
-const bytesOf = ({ value }: Result): number | null => value?.space.together.frees?.hostBytes ?? null;
+const bytesOf = ({ value }: SpaceResult): number | null => value?.space.together.frees?.hostBytes ?? null;
 
-const isApproximate = ({ value }: Result): boolean =>
+const isApproximate = ({ value }: SpaceResult): boolean =>
   value !== null &&
   value.vm.snapshots.length > 0 &&
   (value.space.approximate || isActive(value.vm.domain.state));
 
-const VM = vmColumn<Result>(({ vm }) => vm.name);
-const STATE: Column<Result> = {
+const VM = vmColumn<SpaceResult>(({ vm }) => vm.name);
+const STATE: Column<SpaceResult> = {
   key: 'state',
   title: 'STATE',
   kind: 'text',
@@ -114,20 +114,20 @@ const STATE: Column<Result> = {
   value: ({ state }) => state && stateWord(state),
   data: ({ state }) => state,
 };
-const SNAPSHOTS: Column<Result> = {
+const SNAPSHOTS: Column<SpaceResult> = {
   key: 'snapshots',
   title: 'SNAPSHOTS',
   kind: 'count',
   value: ({ value }) => value && value.vm.snapshots.length + value.vm.unread.length,
 };
-const FREES: Column<Result> = {
+const FREES: Column<SpaceResult> = {
   key: 'freesBytes',
   title: 'FREES',
   kind: 'bytes',
   value: bytesOf,
   approximate: isApproximate,
 };
-const PROBLEM: Column<Result> = {
+const PROBLEM: Column<SpaceResult> = {
   key: 'problem',
   title: 'WHY UNKNOWN',
   kind: 'text',
@@ -138,7 +138,7 @@ const PROBLEM: Column<Result> = {
   tone: () => 'bad',
 };
 
-const columnsOf = (rows: readonly Result[]): Column<Result>[] => [
+const columnsOf = (rows: readonly SpaceResult[]): Column<SpaceResult>[] => [
   VM,
   STATE,
   SNAPSHOTS,
@@ -147,7 +147,7 @@ const columnsOf = (rows: readonly Result[]): Column<Result>[] => [
   PROBLEM,
 ];
 
-const CSV: readonly Column<Result>[] = [
+const CSV: readonly Column<SpaceResult>[] = [
   VM,
   STATE,
   SNAPSHOTS,
@@ -157,7 +157,7 @@ const CSV: readonly Column<Result>[] = [
 ];
 
 /** Over those that are known. */
-function sumOf(rows: readonly Result[]): string {
+function sumOf(rows: readonly SpaceResult[]): string {
   const known = rows.map(bytesOf).filter((bytes) => bytes !== null);
   const mark = rows.some(isApproximate) ? '~' : '';
   const rest =

@@ -38,6 +38,7 @@ const withOptions = (verb: Verb) =>
 
 export type SpaceOptions = OptionsOf<ReturnType<typeof withOptions>>;
 
+/** The command line of `space`. */
 export function space({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vm, names, options) =>

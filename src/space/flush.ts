@@ -62,14 +62,14 @@ async function flushRunning(ctx: Context, { name, uuid }: Domain): Promise<Writt
   return ctx.interrupts.protect(`pausing ${inText(name)} for a moment`, async () => {
     const pause = await pauseForAMoment(ctx.virsh, uuid);
     const writtenUntil = ctx.clock.now();
-    await applyRules(ctx, { name, uuid }, pause);
+    await requirePaused(ctx, { name, uuid }, pause);
     return writtenUntil;
   });
 }
 
-type Named = Pick<Domain, 'name' | 'uuid'>;
+type DomainName = Pick<Domain, 'name' | 'uuid'>;
 
-async function applyRules(ctx: Context, { name, uuid }: Named, pause: Pause): Promise<void> {
+async function requirePaused(ctx: Context, { name, uuid }: DomainName, pause: Pause): Promise<void> {
   const [before, between, after] = pause.states;
   const [suspend, resume] = pauseCommands(uuid);
   const now = after ?? (await readByUuid(ctx.virsh, uuid, name)).domain.state;

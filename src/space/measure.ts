@@ -9,7 +9,7 @@ import { NOTHING, plus, type Space } from '../qemu/qcow2/survey.ts';
 import type { Context } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 import type { WrittenUntil } from './flush.ts';
-import { type MemoryFile, measureMemory, measureOverlays } from './overlays.ts';
+import { type MemorySpace, measureMemory, measureOverlays } from './overlays.ts';
 
 /** What the snapshots of a VM cost: the sum over the images that hold them, the overlays and the memory files. */
 
@@ -153,7 +153,7 @@ async function costOf(
   vm: Vm,
   snapshot: SnapshotReport,
   measured: readonly Measured[],
-  memory: ReadonlyMap<string, MemoryFile>,
+  memory: ReadonlyMap<string, MemorySpace>,
 ): Promise<SnapshotCost> {
   const found = await Promise.all(
     snapshot.disks.map(({ target, source, location }) =>
@@ -216,7 +216,7 @@ async function costOutside(
 }
 
 /** The cost of a memory file, which does not change the disks. */
-function memoryCost(memory: ReadonlyMap<string, MemoryFile>, { name }: SnapshotReport): Cost[] {
+function memoryCost(memory: ReadonlyMap<string, MemorySpace>, { name }: SnapshotReport): Cost[] {
   const file = memory.get(name);
   if (!file) return [];
   const { space, isFreed } = file;
@@ -254,7 +254,7 @@ async function freedTogether(
   ctx: Context,
   { snapshots, images }: Vm,
   measured: readonly Measured[],
-  memory: ReadonlyMap<string, MemoryFile>,
+  memory: ReadonlyMap<string, MemorySpace>,
   names: readonly string[],
 ): Promise<Together> {
   const gone = snapshots.filter(({ name }) => names.includes(name));

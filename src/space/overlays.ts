@@ -93,7 +93,7 @@ async function measureRun(
 }
 
 /** The file with the guest's memory. */
-export interface MemoryFile {
+export interface MemorySpace {
   readonly space: Space;
   /** Whether a delete removes the file. */
   readonly isFreed: boolean;
@@ -103,7 +103,7 @@ export interface MemoryFile {
 export async function measureMemory(
   ctx: Context,
   snapshots: readonly SnapshotReport[],
-): Promise<ReadonlyMap<string, MemoryFile>> {
+): Promise<ReadonlyMap<string, MemorySpace>> {
   const files = snapshots.flatMap(({ name, memory }) =>
     memory.location === 'external' && memory.file !== null ? [{ name, file: memory.file }] : [],
   );
@@ -111,7 +111,7 @@ export async function measureMemory(
   const isFreed = isFrom(await readDaemonVersion(ctx.virsh), REMOVES_MEMORY);
   return new Map(
     await Promise.all(
-      files.map(async ({ name, file }): Promise<[string, MemoryFile]> => {
+      files.map(async ({ name, file }): Promise<[string, MemorySpace]> => {
         const bytes = (await occupiedBytes(ctx.files, file)) ?? 0;
         return [name, { isFreed, space: { clusterBytes: bytes, hostBytes: bytes } }];
       }),

@@ -236,6 +236,7 @@ export const tagWithId = (image: DiskImage | undefined, name: string): Tag | und
 export const nextTagId = (image: DiskImage | undefined): string | null =>
   image?.kind === 'seen' ? String(1 + Math.max(0, ...tagsIn(image).map(({ id }) => Number(id) || 0))) : null;
 
+/** The command to edit the definition. */
 export const editCommand = (domain: Domain): string => `virsh edit ${virshWord(domain)}`;
 
 /** The advice for a shareable disk. Converting it does not help, and libvirt refuses an external snapshot of it. */

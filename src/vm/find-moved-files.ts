@@ -8,7 +8,7 @@ import type { MovedFiles, Snapshot } from '../model/snapshot.ts';
 import { withImageFile } from '../qemu/image-file.ts';
 import { fill } from '../qemu/qcow2/bytes.ts';
 import { isRemote } from './disks.ts';
-import { externalFiles, findMovedFiles, type MemoryFile } from './moved-files.ts';
+import { externalFiles, findMovedFiles, type WrittenMemory } from './moved-files.ts';
 
 /** The parts of a VM that are inspected here. */
 interface Looked extends Pick<DomainReading, 'uri' | 'domain' | 'current'> {
@@ -49,11 +49,11 @@ async function memoriesBeside(
   files: HostFiles,
   { domain, snapshots, images }: Looked,
   gone: readonly string[],
-): Promise<MemoryFile[]> {
+): Promise<WrittenMemory[]> {
   if (gone.length === 0) return [];
   const named = namedFiles(domain, snapshots, images);
   const places = new Set([...gone, ...[...images.values()].flatMap(chainPaths)].map((path) => dirname(path)));
-  const found: MemoryFile[] = [];
+  const found: WrittenMemory[] = [];
   for (const directory of places) {
     const entries = await files.readdir(directory).catch(() => []);
     if (entries.length > MOST_FILES) continue;
@@ -66,7 +66,7 @@ async function memoriesBeside(
   return found;
 }
 
-async function memoryAt(files: HostFiles, path: string, uuid: string): Promise<MemoryFile | null> {
+async function memoryAt(files: HostFiles, path: string, uuid: string): Promise<WrittenMemory | null> {
   const found = await withImageFile(files, path, (image) => {
     const head = new Uint8Array(Math.min(SAVE_HEAD_BYTES, image.size));
     fill(image, 0, head);

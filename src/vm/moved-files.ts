@@ -21,10 +21,10 @@ export interface FileEvidence {
   /** Paths at which there is no file any more. */
   readonly gone: ReadonlySet<string>;
   /** Files with saved memory of this VM that no snapshot names. */
-  readonly memories: readonly MemoryFile[];
+  readonly memories: readonly WrittenMemory[];
 }
 
-export interface MemoryFile {
+export interface WrittenMemory {
   readonly path: string;
   /** When it was last written to, in seconds since the epoch. */
   readonly writtenAtSeconds: number;
@@ -107,7 +107,7 @@ const MARGIN_SECONDS = 2;
 
 /** Chosen by the time at which it was written, and by its name if several were written within the hour. */
 function movedMemories({ snapshots, gone, memories }: FileEvidence): Map<string, string> {
-  const fits = (snapshot: Snapshot, { writtenAtSeconds }: MemoryFile): boolean =>
+  const fits = (snapshot: Snapshot, { writtenAtSeconds }: WrittenMemory): boolean =>
     writtenAtSeconds >= snapshot.createdAtSeconds - MARGIN_SECONDS &&
     writtenAtSeconds <= snapshot.createdAtSeconds + MOST_SECONDS_LATER;
   const lacking = snapshots.filter(({ memory }) => memory.file !== null && gone.has(memory.file));

@@ -12,7 +12,7 @@ import type { Context } from '../run/context.ts';
  */
 
 /** A VM and some of its snapshots. */
-export interface Named {
+export interface NamedVm {
   /** The name, UUID or pattern as given; for `VM/NAME` the exact name if there is such a VM. */
   readonly vm: string;
   /** Each once. */
@@ -21,7 +21,7 @@ export interface Named {
 
 export interface NamedSnapshots {
   /** One entry, unless `paired`. */
-  readonly named: readonly Named[];
+  readonly named: readonly NamedVm[];
   /** Whether each word was `VM/NAME`. */
   readonly paired: boolean;
 }
@@ -133,7 +133,7 @@ function grouped(
   known: readonly DomainName[],
   words: readonly string[],
   lineFor: OneNamed['lineFor'],
-): Named[] {
+): NamedVm[] {
   if (!words.every((word) => word.includes('/'))) throw mixed(known, words, lineFor);
   const groups = new Map<string, Set<string>>();
   for (const word of words) {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { DeleteScope } from '../../src/delete/deletion-set.ts';
-import { afterDeletion, type Deletable } from '../../src/delete/simulate.ts';
+import { afterDeletion, type DeletionState } from '../../src/delete/simulate.ts';
 import type { DiskImage } from '../../src/model/image.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
@@ -37,7 +37,7 @@ const LINE = [
 ];
 const CHAIN = seen(link('e2', 'e1', 't'), link('e1', 'qcow2'), link('qcow2', null, 'b'));
 
-function vm(snapshots = LINE, current: string | null = 't', image: DiskImage = CHAIN): Deletable {
+function vm(snapshots = LINE, current: string | null = 't', image: DiskImage = CHAIN): DeletionState {
   const images = new Map([['vda', image]]);
   return {
     domain: domain({ disks: [disk({ source: path('e2'), backing: [path('e1'), path('qcow2')] })] }),
@@ -48,10 +48,10 @@ function vm(snapshots = LINE, current: string | null = 't', image: DiskImage = C
 }
 
 /** One after the other; null where the end is not foreseen. */
-function leftBy(before: Deletable, names: readonly string[], scope: DeleteScope = 'only') {
-  let now: Deletable | null = before;
+function leftBy(before: DeletionState, names: readonly string[], scope: DeleteScope = 'only') {
+  let now: DeletionState | null = before;
   for (const name of names) {
-    const found: Deletable['snapshots'][number] | undefined = now?.snapshots.find(
+    const found: DeletionState['snapshots'][number] | undefined = now?.snapshots.find(
       (each) => each.name === name,
     );
     now = now && found ? afterDeletion(now, found, scope) : null;

@@ -8,7 +8,7 @@ import { pruneVms } from '../../src/prune/prune.ts';
 import { revert } from '../../src/revert/revert.ts';
 import { info } from '../../src/show/info.ts';
 import { list } from '../../src/show/list.ts';
-import { type Result, showAll } from '../../src/space/all.ts';
+import { type SpaceResult, showAll } from '../../src/space/all.ts';
 import type { VmSpace } from '../../src/space/measure.ts';
 import { showSpace } from '../../src/space/report.ts';
 import type { Vm } from '../../src/vm/load.ts';
@@ -242,7 +242,7 @@ const resultOf = (
   bytes: number | null,
   snapshots: number,
   problem: string | null = null,
-): Result => {
+): SpaceResult => {
   const vm = vmOf(name, name === 'web-1', snapshots);
   const frees = bytes === null ? null : spaceOf(bytes);
   return {

@@ -2,12 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import type { FileSystem } from '../../src/host/file-systems.ts';
 import {
-  type Deletable,
+  type Freeing,
   type FreeMin,
-  foresee,
   isShort,
   nextToGo,
   parseFreeMin,
+  simulateDeletions,
   wantedBytes,
 } from '../../src/prune/free-space-policy.ts';
 
@@ -49,10 +49,10 @@ const snapshot = (
   createdAtSeconds: number,
   frees: Readonly<Record<string, number>> = { a: 1 },
   name = 'l-20261123T030000Z',
-): Deletable => ({ vm, name, createdAtSeconds, frees: new Map(Object.entries(frees)) });
+): Freeing => ({ vm, name, createdAtSeconds, frees: new Map(Object.entries(frees)) });
 
 describe('the next to go', () => {
-  const of = (...expendable: Deletable[]) => nextToGo(expendable, new Set(['a']));
+  const of = (...expendable: Freeing[]) => nextToGo(expendable, new Set(['a']));
 
   it('is the oldest of all VMs', () => {
     const oldest = snapshot('web-2', 5);
@@ -78,7 +78,7 @@ describe('the next to go', () => {
 });
 
 interface Scene {
-  readonly expendable: readonly Deletable[];
+  readonly expendable: readonly Freeing[];
   readonly fileSystems: readonly FileSystem[];
   readonly freeMin: FreeMin;
 }
@@ -114,12 +114,13 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
   ),
 });
 
-const foreseen = ({ expendable, fileSystems, freeMin }: Scene) => foresee(expendable, fileSystems, freeMin);
+const foreseen = ({ expendable, fileSystems, freeMin }: Scene) =>
+  simulateDeletions(expendable, fileSystems, freeMin);
 
 const shortOf = (fileSystems: readonly FileSystem[], freeMin: FreeMin) =>
   new Set(fileSystems.filter((each) => isShort(each, freeMin)).map(({ id }) => id));
 
-const touches = ({ frees }: Deletable, short: ReadonlySet<string>) =>
+const touches = ({ frees }: Freeing, short: ReadonlySet<string>) =>
   [...frees.keys()].some((id) => short.has(id));
 
 function always(title: string, check: (scene: Scene) => void): void {
@@ -140,7 +141,7 @@ describe('what is foreseen to go', () => {
   always('is not more than is needed: before each of them a file system that it is in was short', (scene) => {
     const { goes } = foreseen(scene);
     for (const [i, one] of goes.entries()) {
-      const then = foresee(goes.slice(0, i), scene.fileSystems, scene.freeMin);
+      const then = simulateDeletions(goes.slice(0, i), scene.fileSystems, scene.freeMin);
       expect(then.goes).toEqual(goes.slice(0, i));
       expect(touches(one, shortOf(then.fileSystems, scene.freeMin))).toBe(true);
     }
@@ -169,7 +170,7 @@ describe('what is foreseen to go', () => {
     const { goes, fileSystems } = foreseen(scene);
     if (shortOf(scene.fileSystems, scene.freeMin).size === 0) expect(goes).toEqual([]);
     const stays = scene.expendable.filter((one) => !goes.includes(one));
-    expect(foresee(stays, fileSystems, scene.freeMin).goes).toEqual([]);
+    expect(simulateDeletions(stays, fileSystems, scene.freeMin).goes).toEqual([]);
   });
 
   always('does not depend on the order of the input', (scene) => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Period } from '../../src/prune/calendar.ts';
-import type { Candidate, RetentionRules } from '../../src/prune/retention.ts';
+import type { RetentionCandidate, RetentionRules } from '../../src/prune/retention.ts';
 import { CLOCKS, type Clock, changesOf, identityOf, momentBefore, nameOf, spans } from './wallclock.ts';
 
 /** Snapshots and rules for the retention tests, made by hand or by chance, and what has to come of them. */
@@ -8,8 +8,8 @@ import { CLOCKS, type Clock, changesOf, identityOf, momentBefore, nameOf, spans 
 export function candidate(
   name: string,
   createdAtSeconds: number,
-  changes: Partial<Candidate> = {},
-): Candidate {
+  changes: Partial<RetentionCandidate> = {},
+): RetentionCandidate {
   return { name, createdAtSeconds, held: false, unfinished: null, undeletable: null, ...changes };
 }
 
@@ -24,7 +24,7 @@ export const PERIODS: readonly Period[] = ['hourly', 'daily', 'weekly', 'monthly
  * compares it with every other one, and shares nothing but types with src.
  */
 export function expectedReasons(
-  snapshots: readonly Candidate[],
+  snapshots: readonly RetentionCandidate[],
   given: RetentionRules,
   now: number,
   clock: Clock,
@@ -34,7 +34,7 @@ export function expectedReasons(
   const nothingAsked =
     given.last === undefined && !given.within && !given.matching && Object.keys(given.periods).length === 0;
   const edge = newest && given.within && momentBefore(clock, newest.createdAtSeconds, given.within);
-  const why = (snapshot: Candidate): string[] => {
+  const why = (snapshot: RetentionCandidate): string[] => {
     const reasons = [...(nothingAsked ? ['no rule'] : []), ...ofItself(snapshot, given, now)];
     if (counted.includes(snapshot)) {
       reasons.push(...amongOthers(snapshot, counted, given, clock));
@@ -48,11 +48,11 @@ export function expectedReasons(
   return new Map(snapshots.map((snapshot) => [snapshot.name, why(snapshot)]));
 }
 
-const newer = (one: Candidate, other: Candidate) =>
+const newer = (one: RetentionCandidate, other: RetentionCandidate) =>
   one.createdAtSeconds > other.createdAtSeconds ||
   (one.createdAtSeconds === other.createdAtSeconds && one.name > other.name);
 
-function ofItself(snapshot: Candidate, given: RetentionRules, now: number): string[] {
+function ofItself(snapshot: RetentionCandidate, given: RetentionRules, now: number): string[] {
   const reasons: string[] = [];
   if (snapshot.held) reasons.push('held');
   if (snapshot.unfinished !== null) reasons.push(snapshot.unfinished);
@@ -63,8 +63,8 @@ function ofItself(snapshot: Candidate, given: RetentionRules, now: number): stri
 }
 
 function amongOthers(
-  snapshot: Candidate,
-  counted: readonly Candidate[],
+  snapshot: RetentionCandidate,
+  counted: readonly RetentionCandidate[],
   given: RetentionRules,
   clock: Clock,
 ): string[] {
@@ -107,7 +107,7 @@ export const someRules: fc.Arbitrary<RetentionRules> = fc.record(
 
 export interface Scene {
   readonly clock: Clock;
-  readonly snapshots: readonly Candidate[];
+  readonly snapshots: readonly RetentionCandidate[];
   readonly now: number;
 }
 

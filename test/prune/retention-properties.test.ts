@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
-import { type Candidate, hasRules, planRetention, type RetentionRules } from '../../src/prune/retention.ts';
+import {
+  hasRules,
+  planRetention,
+  type RetentionCandidate,
+  type RetentionRules,
+} from '../../src/prune/retention.ts';
 import { expectedReasons, PERIODS, type Scene, scenes, someRules } from './retention-model.ts';
 import { EFFORT } from './wallclock.ts';
 
@@ -11,7 +16,7 @@ const ruleSets = someRules.filter(hasRules);
 const plan = ({ snapshots, now, clock }: Scene, given: RetentionRules) =>
   planRetention(snapshots, given, now, clock.zone);
 
-const kept = (scene: Scene, given: RetentionRules): Candidate[] =>
+const kept = (scene: Scene, given: RetentionRules): RetentionCandidate[] =>
   plan(scene, given).flatMap(({ snapshot, keep }) => (keep ? [snapshot] : []));
 
 function always<Values extends [unknown, ...unknown[]]>(

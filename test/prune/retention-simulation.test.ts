@@ -1,6 +1,6 @@
 import { expect, it, vi } from 'vitest';
 import type { Period } from '../../src/prune/calendar.ts';
-import { type Candidate, planRetention, type RetentionRules } from '../../src/prune/retention.ts';
+import { planRetention, type RetentionCandidate, type RetentionRules } from '../../src/prune/retention.ts';
 import { candidate, expectedReasons, rules } from './retention-model.ts';
 import { at, type Clock, changesOf, clockOf, EFFORT } from './wallclock.ts';
 
@@ -31,12 +31,12 @@ function dice(seed: number): (sides: number) => number {
 
 interface Run {
   readonly now: number;
-  readonly changes?: Partial<Candidate>;
+  readonly changes?: Partial<RetentionCandidate>;
 }
 
-function simulate(clock: Clock, runs: Iterable<Run>, given: RetentionRules): Candidate[] {
-  let left: Candidate[] = [];
-  let expected: Candidate[] = [];
+function simulate(clock: Clock, runs: Iterable<Run>, given: RetentionRules): RetentionCandidate[] {
+  let left: RetentionCandidate[] = [];
+  let expected: RetentionCandidate[] = [];
   let count = 0;
   let mostLeft = 0;
   for (const { now, changes } of runs) {
@@ -58,14 +58,14 @@ function simulate(clock: Clock, runs: Iterable<Run>, given: RetentionRules): Can
   return left;
 }
 
-const namesOf = (snapshots: readonly Candidate[]) =>
+const namesOf = (snapshots: readonly RetentionCandidate[]) =>
   snapshots
     .map(({ name }) => name)
     .sort()
     .join();
 
 /** By the next run, what was under way is there. */
-const settled = (snapshot: Candidate): Candidate => ({ ...snapshot, unfinished: null });
+const settled = (snapshot: RetentionCandidate): RetentionCandidate => ({ ...snapshot, unfinished: null });
 
 /** See above for the pace; always by whole hours. */
 function* twoYears(clock: Clock, from: number): Generator<Run> {

@@ -1,20 +1,25 @@
 import { describe, expect, it } from 'vitest';
 import { parseSpan } from '../../src/model/span.ts';
-import { type Candidate, hasRules, planRetention, type RetentionRules } from '../../src/prune/retention.ts';
+import {
+  hasRules,
+  planRetention,
+  type RetentionCandidate,
+  type RetentionRules,
+} from '../../src/prune/retention.ts';
 import { candidate, rules } from './retention-model.ts';
 import { at, clockOf } from './wallclock.ts';
 
 const NOW = at('2026-11-23T14:30Z');
 
 /** A snapshot whose name says when it was taken: `11-23 14:00`, this year unless it is said. */
-function taken(when: string, changes: Partial<Candidate> = {}): Candidate {
+function taken(when: string, changes: Partial<RetentionCandidate> = {}): RetentionCandidate {
   const day = when.length > 11 ? when : `2026-${when}`;
   return candidate(when, at(`${day.replace(' ', 'T')}Z`), changes);
 }
 
 /** Each line of the plan: the name, then the reasons, or `-`. */
 function lines(
-  snapshots: readonly Candidate[],
+  snapshots: readonly RetentionCandidate[],
   given: Partial<RetentionRules>,
   zone = 'UTC',
   now = NOW,

@@ -4,6 +4,7 @@ import type { CreateFacts, TargetFile } from './facts.ts';
 
 /** The files that an external snapshot would create, with what exists there now. */
 
+/** The target file of that path, as it was before the snapshot. */
 export const targetFileAt = ({ targetFiles }: CreateFacts, path: string): TargetFile | undefined =>
   targetFiles.get(path);
 

@@ -32,6 +32,7 @@ export function external(
   };
 }
 
+/** The external snapshots among those that would be deleted. */
 export const externalMembers = (facts: Pick<DeleteFacts, 'snapshots' | 'snapshot' | 'scope'>) =>
   deletionSetOf(facts).filter((member) => locationOf(member) === 'external');
 

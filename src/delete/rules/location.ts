@@ -86,6 +86,7 @@ export const membersStoredElsewhere = (facts: Deletion & Pick<DeleteFacts, 'imag
   );
 };
 
+/** Whether a part of the snapshot is in a volume, which the definition names by pool and volume. */
 export const isInVolume = (member: SnapshotReport): boolean =>
   internalDisks(member).length > 0 && member.definedDisks.some(({ pool }) => pool);
 
@@ -95,6 +96,7 @@ export const imagesOf = ({ stored, images }: DeleteFacts, { name }: SnapshotRepo
   return found ? new Map([...images, ...found]) : images;
 };
 
+/** The disks whose image has another path now than when the snapshot was taken. */
 export const movedOf = ({ stored, images }: DeleteFacts, member: SnapshotReport): Moved[] =>
   movedDisks(member, images, stored.get(member.name));
 

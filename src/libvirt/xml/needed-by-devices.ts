@@ -43,6 +43,7 @@ function usbDevices(source: Element, role: string): (Need | null)[] {
   return [file(bus && device ? `/dev/bus/usb/${three(bus)}/${three(device)}` : null, role)];
 }
 
+/** What a network interface needs. */
 export function ofInterface(nic: Element): (Need | null)[] {
   const type = nic.attributes['type'] ?? '';
   const source = elementsAt(nic, 'source')[0]?.attributes ?? {};
@@ -100,6 +101,7 @@ function ofCharacterSource(type: string, source: Element, role: string): (Need |
   return type === 'file' || type === 'unix' ? [directoryOf(path, `the ${role}`)] : [];
 }
 
+/** What a graphical console needs. */
 export function ofGraphics(graphics: Element): (Need | null)[] {
   const listens = elementsAt(graphics, 'listen');
   const { autoport, port: fixed, tlsPort, websocket, listen = null } = graphics.attributes;

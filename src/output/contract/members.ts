@@ -66,5 +66,6 @@ export const DomainResult = z.object({
   errors: z.array(z.object(FAILURE)),
 });
 
+/** A document with its `schemaVersion`. */
 export const versioned = <Shape extends z.core.$ZodShape>(shape: Shape) =>
   z.object({ schemaVersion: z.literal(1), ...shape });

@@ -5,7 +5,7 @@ import type { Ledger } from './ledger.ts';
 import type { Survey } from './survey.ts';
 
 /** What deletions free, by turn; index 0 is unused. */
-export interface Freed {
+export interface FreedByTurn {
   readonly alone: SumsByTurn;
   /** What is freed at that turn, after all turns before it. */
   readonly inTurn: SumsByTurn;
@@ -19,7 +19,7 @@ export interface SumsByTurn {
 const WORDS_AT_ONCE = 2 ** 13;
 
 /** Adds up the clusters that become free, after all references have been entered. */
-export async function sumFreed(ledger: Ledger, { host }: Survey): Promise<Freed> {
+export async function sumFreed(ledger: Ledger, { host }: Survey): Promise<FreedByTurn> {
   const newSums = () => ({
     clusters: new Float64Array(ledger.never),
     hostBytes: new Float64Array(ledger.never),
@@ -36,7 +36,12 @@ export async function sumFreed(ledger: Ledger, { host }: Survey): Promise<Freed>
 }
 
 /** Adds those of 32 clusters. */
-function addFreed({ left, last, common, never }: Ledger, host: HostData, from: number, freed: Freed): void {
+function addFreed(
+  { left, last, common, never }: Ledger,
+  host: HostData,
+  from: number,
+  freed: FreedByTurn,
+): void {
   for (let cluster = from; cluster < from + 32; cluster++) {
     const turn = last[cluster] ?? 0;
     // it has no owner, or belongs to the image itself, or something other than a table of a snapshot refers to it

@@ -8,7 +8,7 @@ import {
 } from './bytes.ts';
 import { type Comparisons, compareTables, planComparisons } from './changes.ts';
 import { openClusters } from './clusters.ts';
-import { type Freed, type SumsByTurn, sumFreed } from './freed.ts';
+import { type FreedByTurn, type SumsByTurn, sumFreed } from './freed.ts';
 import { type Header, readHeader } from './header.ts';
 import { spaceFrom } from './holdings.ts';
 import { type FileBlocks, hostData } from './host-data.ts';
@@ -223,7 +223,7 @@ async function enterTables(
  * deletion.
  */
 function spacesFreed(
-  freed: Freed,
+  freed: FreedByTurn,
   { snapshots, bytes }: SnapshotTable,
   turns: readonly number[],
   header: Header,

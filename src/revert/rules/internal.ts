@@ -120,6 +120,7 @@ export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
   },
 ];
 
+/** The disks whose image has another path now than when the snapshot was taken. */
 export const moved = ({ snapshot, active, images }: RevertFacts): Moved[] =>
   movedDisks(snapshot, active, images);
 
