@@ -77,7 +77,7 @@ async function orphansOf(
   return orphans(after, deletionSet, await readStored(ctx, after, elsewhere));
 }
 
-/** Whether its state is in files of its own, at least in part. */
+/** Whether at least a part of its state is in external files. */
 export const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';
 
 /** What is wrong after a deletion; null: nothing. A merge starts a VM that is off, so the state of the VM counts. */
