@@ -4,7 +4,6 @@ import { type DomainReading, readByUuid } from '../libvirt/domains.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { isPattern } from '../model/selection.ts';
 import { disksInText, inText } from '../model/text.ts';
-import type { SpaceRequest, SpaceRun } from '../prune/free-space-run.ts';
 import { toPruneRequest } from '../prune/options.ts';
 import type { PruneRequest } from '../prune/prune-vm.ts';
 import { hasRules, mostKept } from '../prune/retention.ts';
@@ -16,7 +15,7 @@ import { readSelection, type Targets } from '../vm/select.ts';
 import type { CreateOptions } from './command.ts';
 import { checkSpec, checkXmlOptions } from './options.ts';
 import { isExternalSpec } from './plan.ts';
-import type { Created, CreateResult } from './report.ts';
+import type { Created } from './report.ts';
 import {
   byXml,
   type CreateRequest,
@@ -57,7 +56,7 @@ export async function create(
   if (name === null && options.label === undefined && options.xml === undefined)
     refuseSecondName(words, selected);
   if (!selected.single) checkForMany(request, options);
-  if (options.printXml) return printXml(ctx, selected, request, options);
+  if (options.printXml) return (await import('./print-xml.ts')).printXml(ctx, selected, request, options);
   const skips = { jobs: options.jobs ?? 1, skips: ({ unsupported }: KvmsnapError) => unsupported };
   const results = await forEachDomain(ctx, selected, skips, async (ctx, reading) => {
     // in a run over many VMs, an hour may have passed since this one was read
@@ -69,6 +68,7 @@ export async function create(
   const { freeMin } = pruning;
   if (freeMin === null) return report(ctx, results, run, null);
   // the oldest snapshots of all VMs are deleted first, so this waits until all new ones are taken
+  const { freeTogether } = await import('./prune-after.ts');
   const { pruned, space } = await freeTogether(ctx, results, { ...pruning, freeMin });
   await report(ctx, pruned, run, space);
 }
@@ -124,28 +124,6 @@ async function registerOne(
   return { value: { ...value, pruned: NOTHING_PRUNED, after: null }, failures: [], succeeded: 1 };
 }
 
-/** `--print-xml`: prints the XML that libvirt would get, as virsh does. Throws what kept a VM from being read. */
-export async function printXml(
-  ctx: Context,
-  { targets }: Targets,
-  { name, spec, labeled, description }: CreateRequest,
-  { memspec, diskspec = [], external = false }: CreateOptions,
-): Promise<void> {
-  const { snapshotXml } = await import('./print-xml.ts');
-  for (const { reading } of targets) {
-    if (reading instanceof KvmsnapError) throw reading;
-    const isNamed = typeof name === 'string' || labeled || external;
-    const typed = {
-      name: isNamed ? name : null,
-      description,
-      spec,
-      memspec: memspec?.text ?? null,
-      diskspecs: diskspec.map(({ text }) => text),
-    };
-    ctx.terminal.print(await snapshotXml(ctx, reading, typed));
-  }
-}
-
 async function createOne(
   ctx: Context,
   reading: DomainReading,
@@ -166,8 +144,17 @@ async function createOne(
           leftPaused: isLeftPaused(reading, ended.done),
         };
   if ('done' in ended && created.leftPaused) noteHowToResume(ctx, ended.done);
+  const { NOTHING_PRUNED } = await import('./report.ts');
+  const complete = { ...created, pruned: NOTHING_PRUNED, after: null };
+  if (!hasRules(pruning.rules)) return { value: complete, failures: [], succeeded: 1 };
+  const { pruneAfter } = await import('./prune-after.ts');
   const { value, failures, succeeded, cutShort } = await pruneAfter(ctx, reading, pruning, created.name);
-  return { value: { ...created, ...value }, failures, succeeded: 1 + succeeded, cutShort: cutShort ?? false };
+  return {
+    value: { ...complete, ...value },
+    failures,
+    succeeded: 1 + succeeded,
+    cutShort: cutShort ?? false,
+  };
 }
 
 const isLeftPaused = ({ domain }: DomainReading, { vm, plan }: Taken): boolean =>
@@ -178,56 +165,4 @@ function noteHowToResume({ terminal, virsh }: Context, { vm, plan }: Taken): voi
   terminal.note(
     `note: ${inText(name)} is paused. Take the snapshot of the storage of ${disksInText(plan.manual)} now, then resume the VM:\n  ${virsh.line(['resume', uuid])}`,
   );
-}
-
-/**
- * Prunes the VM's old snapshots. A failure is returned and not thrown, because the new snapshot is complete and must be
- * reported.
- */
-async function pruneAfter(
-  ctx: Context,
-  { domain }: DomainReading,
-  pruning: PruneRequest,
-  fresh: string,
-): Promise<ActionResult<Pick<Created, 'pruned' | 'after'>>> {
-  const { NOTHING_PRUNED } = await import('./report.ts');
-  const nothing = { pruned: NOTHING_PRUNED, after: null };
-  if (!hasRules(pruning.rules)) return { value: nothing, failures: [], succeeded: 0 };
-  const { readAgain, requireAllRead } = await import('../vm/load.ts');
-  const { pruneVm } = await import('../prune/prune.ts');
-  try {
-    const after = await readAgain(ctx, domain);
-    requireAllRead(ctx, after, `prune ${inText(domain.name)}`);
-    if (pruning.freeMin) return { value: { ...nothing, after }, failures: [], succeeded: 0 };
-    const { value: pruned, ...completed } = await pruneVm(ctx, after, pruning, fresh);
-    return { ...completed, value: { ...nothing, pruned } };
-  } catch (error) {
-    if (!(error instanceof KvmsnapError)) throw error;
-    return { value: nothing, failures: [error], succeeded: 0 };
-  }
-}
-
-/** Prunes for free space over all VMs whose snapshot was taken. */
-async function freeTogether(
-  ctx: Context,
-  results: readonly CreateResult[],
-  request: SpaceRequest,
-): Promise<{ readonly pruned: CreateResult[]; readonly space: SpaceRun }> {
-  const vmsToPrune = results.map(({ value }) =>
-    value?.after ? { vm: value.after, fresh: value.name } : null,
-  );
-  const { pruneTogether } = await import('../prune/prune.ts');
-  const { results: after, space } = await pruneTogether(ctx, results, vmsToPrune, request);
-  const pruned = results.map((result, i): CreateResult => {
-    const { value: pruned, outcome, failures, succeeded } = after[i] ?? { value: null };
-    if (!result.value || !pruned) return result;
-    return {
-      ...result,
-      outcome,
-      value: { ...result.value, pruned },
-      failures,
-      succeeded: result.succeeded + succeeded,
-    };
-  });
-  return { pruned, space };
 }
