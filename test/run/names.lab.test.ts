@@ -72,10 +72,9 @@ describe('snapshots', () => {
 
   const names = (): string[] => tags(pathOf(vm)).map(({ name }) => name);
 
-  /** Takes it, goes away from it, and judges that each command meant this one and no other. */
-  async function applyRules(name: string, make: () => Promise<unknown>): Promise<void> {
+  test.each(FOREIGN)('of raw virsh may be called %j', async (name) => {
     write(vm, THEN);
-    await make();
+    take(vm, name);
     expect(names()).toEqual(['bystander', name]);
     write(vm, NOW);
 
@@ -87,15 +86,6 @@ describe('snapshots', () => {
     expect((await deletedOf('--', 'named', name)).deleted).toEqual([name]);
     expect(names()).toEqual(['bystander']);
     expect(snapshotNames(vm)).toEqual(['bystander']);
-  }
-
-  test.each(AWKWARD)('may be called %j', async (name) => {
-    await applyRules(name, () => succeed('create-as', '--', 'named', name));
-    expect(touched()).toBe(false);
-  });
-
-  test.each(FOREIGN)('of raw virsh may be called %j', async (name) => {
-    await applyRules(name, async () => take(vm, name));
   });
 
   test.each(['', 'a/b', '..', '.hidden', 'tab\there', 'line\nfeed', 'x'.repeat(201), '字'.repeat(67)])(
@@ -147,20 +137,27 @@ describe('snapshots', () => {
 describe('vms', () => {
   afterEach(cleanUp);
 
-  test.each(AWKWARD)('may be called %j', async (name) => {
+  // each name once as a VM's and once as a snapshot's, beside others that must not be meant
+  const called = AWKWARD.map((name, i) => ({ name, snapshot: AWKWARD[(i + 1) % AWKWARD.length] as string }));
+  test.each(called)('may be called $name, and their snapshots $snapshot', async ({ name, snapshot }) => {
     const [vm, other] = [name, 'other'].map((called) =>
       defineVm({ name: called, disks: [{ size: '16M' }] }),
     ) as [Vm, Vm];
+    write(vm, 0x55);
+    take(vm, 'bystander');
     write(vm, THEN);
-    await succeed('create-as', '--', name, 's1');
-    expect([tagNames(vm), tagNames(other)]).toEqual([[['s1']], [[]]]);
+    await succeed('create-as', '--', name, snapshot);
+    expect([tagNames(vm), tagNames(other)]).toEqual([[['bystander', snapshot]], [[]]]);
     write(vm, NOW);
-    const { domain } = await document('info', 'info', '--', name);
-    expect(domain).toMatchObject({ name, uuid: vm.uuid });
-    await succeed('revert', '--', name, 's1');
+    const info = await document('info-snapshot', 'info', '--', name, snapshot);
+    expect(info).toMatchObject({
+      domain: { name, uuid: vm.uuid },
+      snapshot: { name: snapshot, current: true, disks: [{ copies: 1 }] },
+    });
+    await succeed('revert', '--', name, snapshot);
     expect(bytes(vm)).toEqual([THEN]);
-    await succeed('delete', '--', name, 's1');
-    expect(tagNames(vm)).toEqual([[]]);
+    expect((await deletedOf('--', name, snapshot)).deleted).toEqual([snapshot]);
+    expect([tagNames(vm), snapshotNames(vm)]).toEqual([[['bystander']], ['bystander']]);
     expect(touched()).toBe(false);
   });
 
