@@ -134,7 +134,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['prune'],
   ['delete'],
   ['completion', 'show'],
-  ['help'],
+  ['help', 'watch'],
   ['describe', 'space'],
   ['run'],
   ['command-line'],

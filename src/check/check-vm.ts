@@ -24,9 +24,12 @@ import { isRemote } from '../vm/disks.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import type { Vm } from '../vm/load.ts';
 import { loadsMemory } from '../vm/memory-load.ts';
+import { measureFreed } from '../watch/freed.ts';
+import { watched } from '../watch/watched.ts';
 import type { UnusedFileFinder } from './find-unused-files.ts';
 import { type Fix, planFixes } from './fix-plan.ts';
 import type { CheckFacts } from './rules/facts.ts';
+import type { Limits } from './rules/limits.ts';
 import { CHECK_RULES } from './rules/table.ts';
 
 /** What the rules find about one VM. Nothing is changed. */
@@ -42,7 +45,7 @@ export interface Findings {
 }
 
 export interface CheckRequest {
-  readonly maxAge: CheckFacts['maxAge'];
+  readonly limits: Limits;
   /** In libvirt's numbering; read once for all VMs. */
   readonly daemonVersion: DaemonVersion;
   readonly findUnusedFiles: UnusedFileFinder;
@@ -56,7 +59,7 @@ export interface CheckRequest {
 export async function checkVm(
   ctx: Context,
   vm: Vm,
-  { maxAge, daemonVersion, findUnusedFiles }: CheckRequest,
+  { limits, daemonVersion, findUnusedFiles }: CheckRequest,
   currency: Currency = 'old',
 ): Promise<Findings> {
   const { domain } = vm;
@@ -65,7 +68,8 @@ export async function checkVm(
   const reverts = await readReverts(ctx, vm, users);
   const checkFacts = await readCheckFacts(ctx, vm, reverts, {
     nowSeconds,
-    maxAge,
+    limits,
+    freed: limits.holds && (await measureFreed(ctx, vm, keptNames(vm, limits.label))),
     daemonVersion,
     readableFiles: isRemote(vm.uri)
       ? []
@@ -107,6 +111,9 @@ const isOfUsers = ({ rule, severity }: RuledFinding): boolean =>
   rule === 'shared-image' || rule === 'shared-base' || (rule === 'image-users' && severity === 'error');
 
 const refuses = ({ severity }: RuledFinding): boolean => severity === 'error' || severity === 'overridable';
+
+const keptNames = ({ snapshots }: Vm, label: string | null): string[] =>
+  watched(snapshots, label).kept.map(({ name }) => name);
 
 function createFacts(
   ctx: Context,
@@ -153,7 +160,7 @@ async function readCheckFacts(
   reverts: Reverts,
   known: Pick<
     CheckFacts,
-    'nowSeconds' | 'maxAge' | 'unusedFiles' | 'users' | 'daemonVersion' | 'readableFiles'
+    'nowSeconds' | 'limits' | 'freed' | 'unusedFiles' | 'users' | 'daemonVersion' | 'readableFiles'
   >,
 ): Promise<CheckFacts> {
   const stored = new Map([...reverts].map(([name, facts]) => [name, facts.images]));

@@ -1,4 +1,3 @@
-import { KvmsnapError } from '../errors.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
 import type { Selection } from '../model/selection.ts';
@@ -12,19 +11,20 @@ import { type CheckRequest, checkVm } from './check-vm.ts';
 import type { CheckOptions } from './command.ts';
 import { createUnusedFileFinder } from './find-unused-files.ts';
 import { fixVms, type LookedAt, type VmCheck } from './fix-vms.ts';
+import { toLimits } from './limit-options.ts';
 import { prepareFixes } from './prepare-fixes.ts';
-
 import { report, showFixes } from './report.ts';
+import type { Limits } from './rules/limits.ts';
 
 /**
  * `check`: can these VMs be snapshotted, reverted, trusted. Changes nothing but what `--fix` is allowed to. Throws
  * `check` when one cannot.
  */
 export async function check(ctx: Context, words: readonly string[], options: CheckOptions): Promise<void> {
-  const maxAge = toMaxAge(options);
+  const limits = toLimits(options);
   const all = words.length === 0 ? { ...options, all: true } : options;
   const selection = toSelection(words, all);
-  const look = (ctx: Context) => lookAll(ctx, selection, maxAge, options.fix ?? false);
+  const look = (ctx: Context) => lookAll(ctx, selection, limits, options.fix ?? false);
   const first = await look(ctx);
   throwIfNothingDone(ctx, first.selected.single, first.looked);
   if (options.fix && ctx.settings.dryRun) return showFixes(ctx, first.looked);
@@ -33,15 +33,10 @@ export async function check(ctx: Context, words: readonly string[], options: Che
 }
 
 /** Judges all VMs of the selection as they are now; with `fix` the steps to fix them are prepared. */
-async function lookAll(
-  ctx: Context,
-  selection: Selection,
-  maxAge: CheckRequest['maxAge'],
-  fix: boolean,
-): Promise<LookedAt> {
+async function lookAll(ctx: Context, selection: Selection, limits: Limits, fix: boolean): Promise<LookedAt> {
   const selected = await readSelection(ctx, selection);
   const request: CheckRequest = {
-    maxAge,
+    limits,
     daemonVersion: await readDaemonVersion(ctx.virsh),
     findUnusedFiles: createUnusedFileFinder(ctx),
   };
@@ -56,12 +51,4 @@ async function lookAll(
     return { value: { checked, prepared, fixed: null }, failures: [], succeeded: 1 };
   });
   return { selected, looked, request };
-}
-
-function toMaxAge({ maxAge, label }: CheckOptions): CheckRequest['maxAge'] {
-  if (maxAge === undefined) {
-    if (label !== undefined) throw new KvmsnapError('usage', '--label needs --max-age');
-    return null;
-  }
-  return { ...maxAge, label: label ?? null };
 }

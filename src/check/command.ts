@@ -1,10 +1,8 @@
-import { parseAge } from '../command-line/age.ts';
 import { vmsArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
-import { MeantOption } from '../command-line/meaning.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
-import { parseLabel } from '../prune/rule-options.ts';
 import { withFilters } from '../run/select-options.ts';
+import { withLimits } from './limit-options.ts';
 
 const bare = () =>
   new Verb('check', {
@@ -17,28 +15,18 @@ const bare = () =>
       'kvmsnap check',
       'kvmsnap check web-1 --fix',
       'kvmsnap check centos7-1 --fix --dry-run',
-      'kvmsnap check --max-age 26h --label nightly -q',
+      'kvmsnap check --label nightly --max-age 26h:50h --oldest 14d --most 20',
     ],
     needsWriting: ['fix'],
   });
 
 const withOptions = (verb: Verb) =>
   withFilters(
-    verb
-      .addArgument(vmsArgument('names, UUIDs or patterns of VMs (default: all VMs)'))
-      .option('--fix', 'fix what can be fixed safely, after confirmation')
-      .option(
-        '--max-age <span>',
-        'fail if the newest snapshot is older than this: 90min, 26h, 8d, 6mo',
-        parseAge,
-      )
-      .addOption(
-        new MeantOption(
-          '--label <label>',
-          'label',
-          'consider only snapshots with this label (with --max-age)',
-        ).argParser(parseLabel),
-      ),
+    withLimits(
+      verb
+        .addArgument(vmsArgument('names, UUIDs or patterns of VMs (default: all VMs)'))
+        .option('--fix', 'fix what can be fixed safely, after confirmation'),
+    ),
   );
 
 export type CheckOptions = OptionsOf<ReturnType<typeof withOptions>>;

@@ -26,8 +26,13 @@ export const TOPICS: readonly Topic[] = [
   },
   {
     name: 'nightly',
-    summary: 'cron, systemd timers, monitoring, signals',
+    summary: 'cron, systemd timers, signals',
     load: () => import('../manual/nightly.md'),
+  },
+  {
+    name: 'monitoring',
+    summary: 'limits for what check watches',
+    load: () => import('../manual/monitoring.md'),
   },
   { name: 'several-vms', summary: 'many VMs at once', load: () => import('../manual/several-vms.md') },
   { name: 'scripting', summary: 'exit codes, JSON, CSV', load: () => import('../manual/scripting.md') },

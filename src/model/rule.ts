@@ -16,6 +16,8 @@ export interface Finding {
   readonly snapshot?: string;
   /** The tag that the finding is about, if libvirt knows no snapshot of that name. */
   readonly tag?: string;
+  /** Absent: that of the rule. */
+  readonly severity?: Severity;
 }
 
 /** The commands of a finding; empty if there are none. */
@@ -68,7 +70,12 @@ export function applyRules<Facts extends object>(
     .filter(({ modes }) => modes === undefined || mode === undefined || modes.includes(mode))
     .map(({ id, severity, unsupported = false, alone = false, find }) => ({
       alone,
-      findings: find(facts).map((finding) => ({ ...finding, rule: id, severity, unsupported })),
+      findings: find(facts).map((finding) => ({
+        ...finding,
+        rule: id,
+        severity: finding.severity ?? severity,
+        unsupported,
+      })),
     }));
   const first = applied.filter(({ alone, findings }) => alone && findings.length > 0);
   return (first.length > 0 ? first : applied).flatMap(({ findings }) => findings);

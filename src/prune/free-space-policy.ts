@@ -1,4 +1,5 @@
 import type { FileSystem } from '../host/file-systems.ts';
+import { parseBytes } from '../model/bytes.ts';
 import { byTimeAndName } from '../model/labels.ts';
 
 /**
@@ -19,15 +20,15 @@ export interface Freeing {
   readonly frees: ReadonlyMap<string, number>;
 }
 
-const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
-
-/** `20%`, `50G`, `1.5T` -> how much; null for any other text. A number without unit is refused, because nobody means 20 bytes. */
+/** `20%`, `50G`, `1.5T` -> how much; null for any other text. */
 export function parseFreeMin(text: string): FreeMin | null {
-  const [, number, unit = ''] = /^(\d{1,9}(?:\.\d{1,9})?)(%|[KMGT])$/i.exec(text) ?? [];
-  const amount = Number(number);
-  if (!(amount > 0)) return null;
-  if (unit === '%') return amount < 100 ? { share: amount / 100 } : null;
-  return { bytes: Math.ceil(amount * (UNITS[unit.toUpperCase()] ?? 1)) };
+  const [, number] = /^(\d{1,9}(?:\.\d{1,9})?)%$/.exec(text) ?? [];
+  if (number !== undefined) {
+    const percent = Number(number);
+    return percent > 0 && percent < 100 ? { share: percent / 100 } : null;
+  }
+  const bytes = parseBytes(text);
+  return bytes === null ? null : { bytes };
 }
 
 /** The bytes that must be free on this file system. */

@@ -34,6 +34,15 @@ async function check(vm: Vm, ...options: string[]): Promise<Found> {
   return { code, findings: domain?.findings ?? [], snapshots: domain?.snapshots };
 }
 
+/** Registers the snapshot again as one that was taken so many seconds ago. */
+function redate(vm: Vm, name: string, age: number): void {
+  const past = Math.floor(Date.now() / 1000) - age;
+  const file = join(scratch, 'past.xml');
+  const xml = virsh('snapshot-dumpxml', '--domain', vm.uuid, '--snapshotname', name);
+  writeFileSync(file, xml.replace(/<creationTime>\d+/, `<creationTime>${past}`));
+  virsh('snapshot-create', '--domain', vm.uuid, '--xmlfile', file, '--redefine', '--current');
+}
+
 const rules = ({ findings }: Found) => findings.map(({ rule, snapshot }) => [rule, snapshot]);
 
 /** Runs the commands of the one finding, after which nothing is found any more. */
@@ -170,14 +179,52 @@ test('--max-age watches the cron job: of a label, or of all', async () => {
   expect(await check(vm, '--max-age', '1h', '--label', 'nightly')).toMatchObject({ code: 0 });
 });
 
+test('limits: the oldest, the number, the space and the depth, each as CRIT or WARN:CRIT, but not what is on hold', async () => {
+  const vm = defineVm({ name: 'kept', disks: [{ size: '64M' }] });
+  for (const name of ['a', 'b', 'c']) {
+    tool('qemu-io', ['-c', `write -P ${name.charCodeAt(0)} 0 4M`, pathOf(vm)]);
+    take(vm, name);
+    redate(vm, name, 3600 * (3 - 'abc'.indexOf(name)));
+  }
+  const limits = ['--oldest', '90min:150min', '--most', '2:9', '--holds', '1M', '--depth', '1'];
+  const found = await check(vm, ...limits);
+  expect(found.findings.map(({ level, rule, command }) => [level, rule, command])).toEqual([
+    ['error', 'kept-too-long', 'kvmsnap delete kept a'],
+    ['warning', 'too-many', 'kvmsnap delete kept a'],
+    ['error', 'too-much-space', 'kvmsnap space --sort frees kept'],
+  ]);
+  expect(found.code).toBe(5);
+  const csv = (await kvmsnap(['check', 'kept', ...limits, '-o', 'csv'])).stdout;
+  expect(csv).toMatch(/^kept,error,kept-too-long,/m);
+  await succeed('hold', 'kept', 'a');
+  expect(await check(vm, '--oldest', '150min', '--most', '2')).toMatchObject({ code: 0, findings: [] });
+  for (const name of ['b', 'c']) await succeed('hold', 'kept', name);
+  expect(await check(vm, '--holds', '1M', '--most', '0')).toMatchObject({ code: 0, findings: [] });
+});
+
+test('--depth counts the overlays of a disk, but not those of snapshots on hold', async () => {
+  const vm = defineVm({ name: 'deep', disks: [{ size: '8M' }] });
+  for (const name of ['a', 'b']) virsh('snapshot-create-as', vm.uuid, name, '--disk-only');
+  const { code, findings } = await check(vm, '--depth', '1:1');
+  expect([code, findings.filter(({ rule }) => rule === 'too-deep')]).toMatchObject([
+    5,
+    [
+      {
+        level: 'error',
+        command: 'kvmsnap delete deep a',
+        what: 'disk vda has a chain of 2 overlays, more than 1',
+      },
+    ],
+  ]);
+  await succeed('hold', 'deep', 'a');
+  const held = await check(vm, '--depth', '1:1');
+  expect(held.findings.filter(({ rule }) => rule === 'too-deep')).toEqual([]);
+});
+
 test('--max-age 90m may be minutes or months, and is neither; 90min and 90mo are', async () => {
   const vm = defineVm({ name: 'aged', disks: [{ size: '8M' }] });
   take(vm, 'old');
-  const past = Math.floor(Date.now() / 1000) - 100 * 60;
-  const file = join(scratch, 'past.xml');
-  const xml = virsh('snapshot-dumpxml', '--domain', vm.uuid, '--snapshotname', 'old');
-  writeFileSync(file, xml.replace(/<creationTime>\d+/, `<creationTime>${past}`));
-  virsh('snapshot-create', '--domain', vm.uuid, '--xmlfile', file, '--redefine', '--current');
+  redate(vm, 'old', 100 * 60);
   for (const [span, expected] of [
     ['90m', 2],
     ['1h30m', 2],

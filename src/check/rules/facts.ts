@@ -5,7 +5,9 @@ import type { SnapshotReport } from '../../model/report.ts';
 import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { UnusedMemory } from '../../qemu/unused-memory.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
+import type { Freed } from '../../watch/freed.ts';
 import type { UnusedFileFinding } from '../unused-files.ts';
+import type { Limits } from './limits.ts';
 
 /** All facts about a VM that is checked. */
 export interface CheckFacts {
@@ -31,11 +33,7 @@ export interface CheckFacts {
   readonly writeObstacles?: WriteObstacles;
   /** Seconds since the epoch. */
   readonly nowSeconds: number;
-  /** The largest age of the newest snapshot in seconds; null: any age. */
-  readonly maxAge: {
-    readonly seconds: number;
-    readonly says: string;
-    /** Only snapshots with this label count; null: all snapshots. */
-    readonly label: string | null;
-  } | null;
+  readonly limits: Limits;
+  /** What deleting the snapshots to which the limits apply would free; null if no limit needs it. */
+  readonly freed: Freed | null;
 }

@@ -1,7 +1,7 @@
 import type { Rule } from '../../model/rule.ts';
-import { AGE_RULES } from './age.ts';
 import type { CheckFacts } from './facts.ts';
 import { IMAGE_RULES } from './images.ts';
+import { LIMIT_RULES } from './limits.ts';
 import { SNAPSHOT_RULES } from './snapshots.ts';
 
 /**
@@ -9,4 +9,4 @@ import { SNAPSHOT_RULES } from './snapshots.ts';
  * rules of create and revert, so that a check and a later action cannot disagree.
  */
 
-export const CHECK_RULES: readonly Rule<CheckFacts>[] = [...SNAPSHOT_RULES, ...IMAGE_RULES, ...AGE_RULES];
+export const CHECK_RULES: readonly Rule<CheckFacts>[] = [...SNAPSHOT_RULES, ...IMAGE_RULES, ...LIMIT_RULES];

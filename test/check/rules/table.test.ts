@@ -16,7 +16,8 @@ interface Given {
   readonly images?: ReadonlyMap<string, DiskImage>;
   readonly unusedMemory?: CheckFacts['unusedMemory'];
   readonly unusedFiles?: CheckFacts['unusedFiles'];
-  readonly maxAge?: CheckFacts['maxAge'];
+  readonly limits?: Partial<CheckFacts['limits']>;
+  readonly freed?: CheckFacts['freed'];
   /** Where libvirt will look. */
   readonly stored?: ReadonlyMap<string, DiskImage>;
   readonly unread?: readonly string[];
@@ -51,7 +52,8 @@ function found({
   images,
   unusedMemory,
   unusedFiles = [],
-  maxAge = null,
+  limits = {},
+  freed = null,
   unread = [],
   users = NOBODY,
   stored,
@@ -71,7 +73,8 @@ function found({
     unusedFiles,
     users,
     nowSeconds: TAKEN_AT + 3600,
-    maxAge,
+    limits: { label: null, maxAge: null, oldest: null, most: null, holds: null, depth: null, ...limits },
+    freed,
     daemonVersion,
     readableFiles,
     unread: unread.map((name) => ({
@@ -84,7 +87,23 @@ function found({
 const looking = (format: string) => ({ format, names: [], mayName: false });
 const NIGHTLY = 'nightly-20261123T030000Z';
 const inVda = (...names: string[]) => new Map([['vda', seen({ tags: names.map((name) => tag(name)) })]]);
-const atMost = (seconds: number, label: string | null = null) => ({ seconds, says: '1h', label });
+const limit = (crit: number, warn: number | null = null) => ({
+  warn: warn === null ? null : { amount: warn, says: `W${warn}` },
+  crit: { amount: crit, says: `C${crit}` },
+});
+const newest = (seconds: number, label: string | null = null) => ({
+  maxAge: { warn: null, crit: { amount: seconds, says: '1h' } },
+  label,
+});
+const HELD = 'Kvmsnap-Hold: yes';
+/** Snapshots that were taken in turn, the last one an hour ago and the others a day earlier each. */
+const days = (...names: string[]): Snapshot[] =>
+  names.map((name, i) =>
+    snapshot(name, {
+      createdAtSeconds: TAKEN_AT - (names.length - 1 - i) * 86_400,
+      description: name.startsWith('held') ? HELD : null,
+    }),
+  );
 
 const MOVED = { target: 'vda', location: 'internal', source: '/old/vda.qcow2' } as const;
 const GONE: DiskImage = { kind: 'broken', why: 'missing', path: '/old/vda.qcow2', detail: 'gone' };
@@ -450,30 +469,30 @@ const CASES: Readonly<
   'too-old': {
     silent: [
       { snapshots: [snapshot('a')] },
-      { snapshots: [snapshot('a')], maxAge: atMost(3600) },
-      { snapshots: [snapshot(NIGHTLY), snapshot('z')], maxAge: atMost(3600, 'nightly') },
-      { snapshots: [snapshot('a')], unread: ['b'], maxAge: atMost(3600) },
+      { snapshots: [snapshot('a')], limits: newest(3600) },
+      { snapshots: [snapshot(NIGHTLY), snapshot('z')], limits: newest(3600, 'nightly') },
+      { snapshots: [snapshot('a')], unread: ['b'], limits: newest(3600) },
     ],
     loud: [
       [
-        { snapshots: [snapshot('a')], maxAge: atMost(3599) },
+        { snapshots: [snapshot('a')], limits: newest(3599) },
         {
           severity: 'error',
           what: 'the newest snapshot, a, is older than 1h',
           command: 'kvmsnap create centos7-1',
         },
       ],
-      [{ maxAge: atMost(9999) }, { what: 'the VM has no snapshots, so none is younger than 1h' }],
+      [{ limits: newest(9999) }, { what: 'the VM has no snapshots, so none is younger than 1h' }],
       [
-        { snapshots: [snapshot(NIGHTLY), snapshot('z')], maxAge: atMost(3599, 'nightly') },
+        { snapshots: [snapshot(NIGHTLY), snapshot('z')], limits: newest(3599, 'nightly') },
         { what: `the newest snapshot with the label 'nightly', ${inText(NIGHTLY)}, is older than 1h` },
       ],
       [
-        { snapshots: [snapshot('a')], unread: ['b'], maxAge: atMost(3599) },
+        { snapshots: [snapshot('a')], unread: ['b'], limits: newest(3599) },
         { what: 'the newest readable snapshot, a, is older than 1h' },
       ],
       [
-        { snapshots: [snapshot('a')], maxAge: atMost(9999, 'nightly') },
+        { snapshots: [snapshot('a')], limits: newest(9999, 'nightly') },
         {
           what: "the VM has no snapshots with the label 'nightly', so none is younger than 1h",
           command: 'kvmsnap create --label nightly centos7-1',
@@ -486,10 +505,120 @@ const CASES: Readonly<
           snapshots: [snapshot('a', { createdAtSeconds: TAKEN_AT - 7200 }), snapshot('b')],
           current: 'a',
           images: inVda('a'),
-          maxAge: atMost(3600),
+          limits: newest(3600),
         },
         { what: 'the newest snapshot, a, is older than 1h' },
       ],
+    ],
+  },
+  'kept-too-long': {
+    silent: [
+      { snapshots: days('a', 'b', 'c') },
+      { snapshots: days('a', 'b', 'c'), limits: { oldest: limit(2 * 86_400 + 3600) } },
+      { snapshots: days('held-1', 'held-2', 'c'), limits: { oldest: limit(86_400) } },
+      { snapshots: days('a', 'b', NIGHTLY), limits: { oldest: limit(86_400), label: 'nightly' } },
+      { limits: { oldest: limit(1) } },
+    ],
+    loud: [
+      [
+        { snapshots: days('a', 'b', 'c'), limits: { oldest: limit(86_400) } },
+        {
+          severity: 'error',
+          what: 'the oldest snapshot, a, and 1 more are older than C86400',
+          command: 'kvmsnap delete centos7-1 a b',
+        },
+      ],
+      [
+        { snapshots: days('held', 'b', 'c'), limits: { oldest: limit(999_999, 86_400) } },
+        {
+          severity: 'warning',
+          what: 'the oldest snapshot, b, is older than W86400',
+          command: 'kvmsnap delete centos7-1 b',
+        },
+      ],
+    ],
+  },
+  'too-many': {
+    silent: [
+      { snapshots: days('a', 'b', 'c') },
+      { snapshots: days('a', 'b', 'c'), limits: { most: limit(3) } },
+      { snapshots: days('a', 'held', 'c'), limits: { most: limit(2) } },
+      { snapshots: days('a', 'b', NIGHTLY), limits: { most: limit(1), label: 'nightly' } },
+      {
+        vm: { state: 'running', busy: true },
+        snapshots: days('a', 'b'),
+        current: 'a',
+        images: inVda('a'),
+        limits: { most: limit(1) },
+      },
+    ],
+    loud: [
+      [
+        { snapshots: days('a', 'b', 'c'), limits: { most: limit(1, 0) } },
+        {
+          severity: 'error',
+          what: 'the VM has 3 snapshots, more than C1',
+          command: 'kvmsnap delete centos7-1 a b',
+        },
+      ],
+      [
+        { snapshots: days('a', 'held', 'c'), limits: { most: limit(2, 1) } },
+        {
+          severity: 'warning',
+          what: 'the VM has 2 snapshots, more than W1',
+          command: 'kvmsnap delete centos7-1 a',
+        },
+      ],
+    ],
+  },
+  'too-much-space': {
+    silent: [
+      { freed: { bytes: 5 * MiB, approximate: false } },
+      { limits: { holds: limit(5 * MiB) } },
+      { limits: { holds: limit(5 * MiB) }, freed: { bytes: 5 * MiB, approximate: false } },
+    ],
+    loud: [
+      [
+        { limits: { holds: limit(MiB, 1) }, freed: { bytes: 5 * MiB, approximate: true } },
+        {
+          severity: 'error',
+          what: `the snapshots use about 5.0 MiB, more than C${MiB}`,
+          command: 'kvmsnap space --sort frees centos7-1',
+        },
+      ],
+      [
+        { limits: { holds: limit(9 * MiB, 1), label: 'x' }, freed: { bytes: MiB, approximate: false } },
+        { severity: 'warning', what: "the snapshots with the label 'x' use 1.0 MiB, more than W1" },
+      ],
+      [
+        { limits: { holds: limit(9 * MiB) }, freed: { problem: 'vda: it is gone' } },
+        {
+          severity: 'warning',
+          what: 'the space that the snapshots use cannot be measured: vda: it is gone',
+        },
+      ],
+    ],
+  },
+  'too-deep': {
+    silent: [
+      { images: deep(3), snapshots: layers(3) },
+      { images: deep(3), snapshots: layers(3), limits: { depth: limit(3) } },
+      {
+        images: deep(3),
+        snapshots: layers(3).map((each) => ({ ...each, description: HELD })),
+        limits: { depth: limit(0) },
+      },
+    ],
+    loud: [
+      [
+        { images: deep(3), snapshots: layers(3), limits: { depth: limit(1) } },
+        {
+          severity: 'error',
+          what: 'disk vda has a chain of 3 overlays, more than C1',
+          command: 'kvmsnap delete centos7-1 s1 s2',
+        },
+      ],
+      [{ images: deep(3), limits: { depth: limit(3, 2) } }, { severity: 'warning' }],
     ],
   },
 };
