@@ -6,13 +6,16 @@ import { formatHelp } from './command-line/help.ts';
 import { isVirshOption } from './command-line/parts.ts';
 import { type Spoken, spokenBy } from './command-line/spoken.ts';
 import { type Program, Verb } from './command-line/verb.ts';
-import { KvmsnapError } from './errors.ts';
+import { exitCodeOf, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
 import type { Context, Settings } from './run/context.ts';
 
 /** Defines the program: its commands, each loaded when it is called, and what they share. Runs nothing. */
 
 /** Runs a command's action within a context made for these settings. */
-export type Start = (settings: Settings, action: (ctx: Context) => Promise<void>) => Promise<void>;
+export type Start = (
+  settings: Settings,
+  action: (ctx: Context) => Promise<void> | Promise<number>,
+) => Promise<void>;
 
 type Definition = (program: Program) => Verb;
 
@@ -29,6 +32,7 @@ const COMMANDS: readonly Listed[] = [
   { names: ['create-as'], load: async () => (await import('./create/command.ts')).createAs },
   { names: ['create'], load: async () => (await import('./create/command.ts')).create },
   { names: ['revert'], load: async () => (await import('./revert/command.ts')).revert },
+  { names: ['try'], load: async () => (await import('./try/command.ts')).tryCommand },
   { names: ['list', 'ls'], load: async () => (await import('./show/command.ts')).list },
   { names: ['info'], load: async () => (await import('./show/command.ts')).info },
   { names: ['current'], load: async () => (await import('./show/command.ts')).current },
@@ -51,6 +55,8 @@ export interface CommandLine {
   readonly spoken: Spoken;
   /** Parses the line and runs the command. Throws CommanderError and KvmsnapError, and never exits. */
   run(): Promise<void>;
+  /** The exit code for any thrown value, as the command that is called has it. */
+  exitCodeOf(error: unknown): number;
 }
 
 /**
@@ -87,8 +93,19 @@ export async function createProgram(
     const define = await load();
     program.addCommand(define(parts).copyInheritedSettings(program), { hidden });
   }
-  return { program, spoken, run: () => runLine(program, spoken, words) };
+  const isCalled = (each: AnyCommand): boolean => each.name() === spoken.operand;
+  const called = program.commands.find(isCalled);
+  const ownExit = called instanceof Verb ? called.ownFailuresExit : null;
+  return {
+    program,
+    spoken,
+    run: () => runLine(program, spoken, words),
+    exitCodeOf: (error) => (ownExit === null || isSignal(error) ? exitCodeOf(error) : ownExit),
+  };
 }
+
+const isSignal = (error: unknown): boolean =>
+  error instanceof KvmsnapError && Object.values(SIGNAL_FAILURES).some((code) => code === error.code);
 
 async function runLine(program: AnyCommand, { operand }: Spoken, words: readonly string[]): Promise<void> {
   const isPlain = operand === undefined || (isListed(operand) && !words.some(isVirshOption));

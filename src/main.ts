@@ -11,12 +11,12 @@ async function main(words: readonly string[]): Promise<number> {
   try {
     line = await createProgram(words, start, helpWidth());
     await line.run();
-    return 0;
+    return passedOn;
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
     const error = thrown instanceof CommanderError && line ? await usageOf(thrown, line) : thrown;
     await report(error);
-    return exitCodeOf(error);
+    return line?.exitCodeOf(error) ?? exitCodeOf(error);
   }
 }
 
@@ -32,7 +32,13 @@ let line: CommandLine | null = null;
 /** The context of the run, after it was made. */
 let context: Context | null = null;
 
-async function start(settings: Settings, action: (ctx: Context) => Promise<void>): Promise<void> {
+/** The exit code of a run without a failure: 0, or what the command passes on. */
+let passedOn = 0;
+
+async function start(
+  settings: Settings,
+  action: (ctx: Context) => Promise<void> | Promise<number>,
+): Promise<void> {
   const { systemContext } = await import('./run/context.ts');
   const ctx = systemContext(settings);
   context = ctx;
@@ -40,7 +46,8 @@ async function start(settings: Settings, action: (ctx: Context) => Promise<void>
     process.on(signal, () => ctx.interrupts.raise(signal));
   }
   try {
-    await action(ctx);
+    const code = await action(ctx);
+    if (typeof code === 'number') passedOn = code;
     if (ctx.interrupts.pending) throw ctx.interrupts.pending;
   } catch (error) {
     ctx.terminal.release();

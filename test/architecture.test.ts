@@ -128,7 +128,7 @@ const isLocal = ({ from }: Import): boolean => from.startsWith('.');
 const ORDER: readonly (readonly string[])[] = [
   ['main'],
   ['cli'],
-  ['check'],
+  ['check', 'try'],
   ['revert'],
   ['create'],
   ['prune'],

@@ -47,7 +47,6 @@ function verbParts(verb: Verb, helper: Help): string[] {
   const last = groups.filter(([heading]) => heading === AS_IN_VIRSH);
   const asList = ([heading, group]: [string, AnyCommand['options']]) =>
     listed(heading, optionsOf(group, helper), helper);
-  const ends = inRanges([0, ...verb.failures.map((code) => FAILURES[code].exitCode)]);
   return [
     ['Examples:', ...verb.examples.map((line) => pastable(line, helper.helpWidth ?? 80))].join('\n'),
     listed('Arguments:', argumentsOf(verb, helper), helper),
@@ -56,13 +55,19 @@ function verbParts(verb: Verb, helper: Help): string[] {
       'See also:',
       [
         ['kvmsnap help options', 'options of every command: -q, --json, --dry-run ...'],
-        ['kvmsnap help exit-codes', `explain the exit codes (here: ${ends})`],
+        ['kvmsnap help exit-codes', `explain the exit codes (here: ${endsOf(verb)})`],
       ],
       helper,
     ),
     ...last.map(asList),
   ];
 }
+
+/** The exit codes of a command. */
+const endsOf = ({ failures, ownFailuresExit }: Verb): string =>
+  ownFailuresExit === null
+    ? inRanges([0, ...failures.map((code) => FAILURES[code].exitCode)])
+    : `that of COMMAND; ${ownFailuresExit} if kvmsnap fails`;
 
 /** `[0, 1, 2, 5, 124]` -> `0-2, 5, 124`; the numbers are sorted. */
 function inRanges(numbers: readonly number[]): string {

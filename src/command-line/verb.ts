@@ -18,6 +18,11 @@ export interface VerbFacts {
   readonly failures?: readonly FailureCode[];
   readonly examples: readonly string[];
   /**
+   * The exit code of all failures of kvmsnap itself but those of a signal, for a command that otherwise exits with a code of
+   * something else; absent: each has its own.
+   */
+  readonly ownFailuresExit?: number;
+  /**
    * Whether it needs more than a read-only connection; a list means only with one of these options, such as
    * `securityInfo`.
    */
@@ -41,13 +46,18 @@ export class Verb extends Command {
   readonly group: Group;
   readonly examples: readonly string[];
   readonly needsWriting: boolean | readonly string[];
+  readonly ownFailuresExit: number | null;
   /** All failures with which it can end, sorted by exit code. */
   readonly failures: readonly FailureCode[];
 
-  constructor(name: string, { group, summary, detail, failures = [], examples, needsWriting }: VerbFacts) {
+  constructor(
+    name: string,
+    { group, summary, detail, failures = [], examples, ownFailuresExit, needsWriting }: VerbFacts,
+  ) {
     super(name);
     this.group = group;
     this.examples = examples;
+    this.ownFailuresExit = ownFailuresExit ?? null;
     this.needsWriting = needsWriting;
     this.failures = [...COMMON_FAILURES, ...failures].sort(
       (a, b) => FAILURES[a].exitCode - FAILURES[b].exitCode,
@@ -83,8 +93,11 @@ export class VerbError extends CommanderError {
 
 /** What a command needs from the program. */
 export interface Program {
-  /** Runs an action within the context that the global options make. */
-  run(action: (ctx: Context) => Promise<void>): Promise<void>;
+  /**
+   * Runs an action within the context that the global options make. A number that it returns is the exit code of the program, for a
+   * command that passes one on.
+   */
+  run(action: (ctx: Context) => Promise<void> | Promise<number>): Promise<void>;
   /** The program with all its commands; the running program has only the command that was called. */
   whole(): Promise<AnyCommand>;
 }

@@ -20,6 +20,11 @@ export const TOPICS: readonly Topic[] = [
     load: () => import('../manual/external.md'),
   },
   {
+    name: 'trying',
+    summary: 'run a command, and go back if it fails',
+    load: () => import('../manual/trying.md'),
+  },
+  {
     name: 'retention',
     summary: 'keep rules, holds, and free space',
     load: () => import('../manual/retention.md'),

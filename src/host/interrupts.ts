@@ -26,6 +26,11 @@ export interface Interrupts {
    * waiting.
    */
   protect<T>(what: string, task: () => Promise<T>, by?: Writer): Promise<T>;
+  /**
+   * A command of the user runs in the foreground until the returned function is called: a signal is passed on to it by `deliver`,
+   * and the run ends only after it, but not for SIGINT, which is a matter of the command alone.
+   */
+  handOver(deliver: (signal: EndingSignal) => void): () => void;
   /** Something was written that is not verified yet: until the returned function is called, a first signal waits. */
   hold(): () => void;
 }
@@ -40,6 +45,7 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
   let pending: KvmsnapError | null = null;
   const writing = new Map<string, Writer>();
   let holds = 0;
+  let deliver: ((signal: EndingSignal) => void) | null = null;
 
   /** The reason why the run stops at once, without what it leaves under way. */
   let reason: { readonly code: FailureCode; readonly why: string } | null = null;
@@ -64,6 +70,10 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
     },
     raise(signal) {
       const code = SIGNAL_FAILURES[signal];
+      if (deliver) {
+        if (signal !== 'SIGINT') pending = new KvmsnapError(code, `ended by ${signal}`);
+        return deliver(signal);
+      }
       if (writing.size + holds === 0 || pending) return end(code, `ended by ${signal}`);
       pending = new KvmsnapError(code, `ended by ${signal}`);
       if (writing.size === 0)
@@ -76,6 +86,12 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
     },
     expire(seconds) {
       end('timed-out', `timed out after ${seconds} s`);
+    },
+    handOver(to) {
+      deliver = to;
+      return () => {
+        deliver = null;
+      };
     },
     hold() {
       holds++;

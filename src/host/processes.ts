@@ -79,6 +79,33 @@ function workingDirectory(): string {
   }
 }
 
+/** How a command of the user has ended. */
+export interface CommandEnd {
+  /** Null if a signal ended it. */
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/**
+ * Runs a command of the user in the foreground: with kvmsnap's own terminal, streams, environment and process group, so that
+ * Ctrl-C reaches it. `started` receives what sends it another signal. Throws `refused` if it cannot be started.
+ */
+export type RunForeground = (
+  words: readonly [string, ...string[]],
+  environment: Readonly<Record<string, string>>,
+  started: (kill: (signal: NodeJS.Signals) => void) => void,
+) => Promise<CommandEnd>;
+
+/** The real RunForeground. */
+export const runForeground: RunForeground = async ([program, ...args], environment, started) => {
+  const child = execa(program, args, { env: environment, stdio: 'inherit', cleanup: false, reject: false });
+  started((signal) => void child.kill(signal));
+  const ended = await child;
+  if (ended.exitCode === undefined && ended.signal === undefined)
+    throw new KvmsnapError('refused', `cannot start ${program}: ${ended.code ?? 'unknown error'}`);
+  return { exitCode: ended.exitCode ?? null, signal: ended.signal ?? null };
+};
+
 /** The real Exec. */
 export function createExec({ stop, readLimitSeconds, mostBytes, onRun }: ExecOptions): Exec {
   const limitReads = pLimit(READS_AT_ONCE);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostFiles } from '../host/files.ts';
 import { createInterrupts, type Interrupts } from '../host/interrupts.ts';
 import { createLocalFiles } from '../host/local-files.ts';
-import { createExec } from '../host/processes.ts';
+import { createExec, type RunForeground, runForeground } from '../host/processes.ts';
 import { createStateFiles, type StateFiles } from '../host/state-files.ts';
 import type { ColorChoice, Terminal } from '../host/terminal.ts';
 import { systemTerminal } from '../host/terminal.ts';
@@ -40,6 +40,10 @@ export interface Context {
   readonly qemuImg: RunQemuImg;
   /** The same for commands that change an image; they are never killed. */
   readonly changeImage: RunQemuImg;
+  /** The directories in which commands of the user are looked for, as in PATH. */
+  readonly searchPath: string;
+  /** Runs a command of the user here, in the foreground. */
+  readonly runForeground: RunForeground;
   /** The files of the host on which virsh runs. */
   readonly files: HostFiles;
   readonly terminal: Terminal;
@@ -98,6 +102,8 @@ export function systemContext(settings: Settings): Context {
       createVirsh(execWithin(readLimitSeconds), uri, nonce, settings.readonly),
     qemuImg: (args) => exec.read('qemu-img', args),
     changeImage: (args) => exec.write('qemu-img', args),
+    searchPath: process.env['PATH'] ?? '',
+    runForeground,
     files: createLocalFiles((args) => exec.read('stat', args)),
     clock: {
       now: () => Date.now(),

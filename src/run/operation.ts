@@ -108,7 +108,7 @@ export async function operate<Facts, Seen, Done, Plan, End>(
   if (isTaken(consent) && 'asks' in consent) return operateWithConsent(ctx, operation, consent);
   let first: Facts | null = null;
   return retryWhileBusy(ctx, async (ctx, again) => {
-    const facts = await load(ctx, operation, again);
+    const facts = await loadChecked(ctx, operation, again);
     if (isTaken(consent) && first !== null)
       requireNothingNew(consent.consequences(first), consent.consequences(facts));
     first ??= facts;
@@ -126,11 +126,11 @@ async function operateWithConsent<Facts, Seen, Done, Plan, End>(
   operation: Operation<Facts, Seen, Done, Plan, End>,
   { asks, backup }: AskedConsent<Facts>,
 ): Promise<Operated<Done, Plan>> {
-  const first = await retryWhileBusy(ctx, (ctx, again) => load(ctx, operation, again));
+  const first = await retryWhileBusy(ctx, (ctx, again) => loadChecked(ctx, operation, again));
   const early = settledOf(operation, first);
   if (early) return early;
   const action = {
-    load: (ctx: Context) => load(ctx, operation, true),
+    load: (ctx: Context) => loadChecked(ctx, operation, true),
     tell: (facts: Facts) => asks(ctx, facts),
   };
   const consent = await seekConsent(ctx, action, first);
@@ -146,7 +146,8 @@ async function operateWithConsent<Facts, Seen, Done, Plan, End>(
 
 const isTaken = <Step extends object>(step: Step | Skipped): step is Step => !('skipped' in step);
 
-async function load<Facts>(
+/** Loads an operation, and refuses what its rules refuse. */
+export async function loadChecked<Facts>(
   ctx: Context,
   { load, rules }: Pick<Operation<Facts, never, never, never>, 'load' | 'rules'>,
   again: boolean,

@@ -75,6 +75,8 @@ export function fakeHost(): FakeHost {
       connect: (uri) => createVirsh(libvirt.exec, uri, 'nonce'),
       qemuImg: qemuImgOf(images),
       changeImage: qemuImgOf(images),
+      searchPath: '',
+      runForeground: () => Promise.reject(new Error('no command is expected')),
       terminal: {
         out: { isTerminal: false, columns: 80, color: 0, ascii: false },
         err: { isTerminal: false, columns: 80, color: 0, ascii: false },

@@ -1,0 +1,47 @@
+import { vmArgument } from '../command-line/arguments.ts';
+import type { OptionsOf } from '../command-line/commander.ts';
+import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
+import { type Program, Verb } from '../command-line/verb.ts';
+
+const bare = () =>
+  new Verb('try', {
+    group: 'Take and go back',
+    summary: 'run a command, and go back if it fails',
+    detail:
+      'kvmsnap takes a snapshot of the VM, runs COMMAND on this host, and exits with the exit code of COMMAND (125 if kvmsnap itself fails). ' +
+      'If COMMAND fails, kvmsnap asks whether to revert; if it succeeds, whether to delete the snapshot. Without a terminal, the snapshot is kept unless an option says otherwise. ' +
+      'Write -- before COMMAND.',
+    failures: ['check', 'exists', 'busy', 'declined'],
+    ownFailuresExit: 125,
+    examples: [
+      'kvmsnap try web-1 -- ssh web-1 apt-get -y full-upgrade',
+      'kvmsnap try web-1 --vm db-1 --revert --delete -- ./upgrade.sh',
+    ],
+    needsWriting: true,
+  });
+
+const withOptions = (verb: Verb) =>
+  verb
+    .addArgument(vmArgument())
+    .addArgument(new MeantArgument('<command...>', 'text', 'the command, and its arguments'))
+    .addOption(
+      new MeantOption('--vm <vm>', 'vm', 'add a VM, which is taken and reverted together with the first', {
+        repeatable: true,
+      }).argParser((word, before: string[] = []) => [...before, word]),
+    )
+    .addOption(new MeantOption('--name <name>', 'name', 'set the name of the snapshot (default: try-TIME)'))
+    .option('--revert', 'revert without asking if the command fails')
+    .option('--delete', 'delete the snapshot without asking if the command succeeds')
+    .option('--keep', 'keep the snapshot without asking if the command succeeds')
+    .option('--force', 'override checks that are advice, as in create and revert');
+
+export type TryOptions = OptionsOf<ReturnType<typeof withOptions>>;
+
+/** The command line of `try`. */
+export function tryCommand({ run }: Program): Verb {
+  const verb = bare();
+  withOptions(verb).action((vm, command, options) =>
+    run(async (ctx) => (await import('./try.ts')).tryOut(ctx, [vm, ...(options.vm ?? [])], command, options)),
+  );
+  return verb;
+}
