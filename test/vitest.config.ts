@@ -17,7 +17,7 @@ const lab = {
   ...(process.env['KVMSNAP_LAB'] ? oneLab : manyLabs),
 } as const;
 
-const MATRIX = ['test/hazards/*.lab.test.ts', 'test/kinds.lab.test.ts'];
+const MATRIX = ['test/hazards/**/*.lab.test.ts', 'test/kinds.lab.test.ts'];
 
 export default defineConfig({
   root,

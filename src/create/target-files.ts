@@ -51,6 +51,9 @@ const HOLDS: Readonly<Record<FileKind, TargetFile['holds']>> = {
   file: 'file',
   'block-device': 'device',
   directory: 'other',
+  'character-device': 'other',
+  pipe: 'other',
+  socket: 'other',
   other: 'other',
 };
 

@@ -60,7 +60,15 @@ export interface FileStatus {
   readonly stamp: string;
 }
 
-export type FileKind = 'file' | 'directory' | 'block-device' | 'other';
+export type FileKind =
+  | 'file'
+  | 'directory'
+  | 'block-device'
+  | 'character-device'
+  | 'pipe'
+  | 'socket'
+  /** None that Linux has today. */
+  | 'other';
 
 export interface FileSystemStatus {
   /** Its magic number. */

@@ -45,14 +45,17 @@ export const createLocalFiles = (runStat: RunStat): HostFiles => ({
   remove: (path) => rm(path),
 });
 
+const KINDS: readonly (readonly [FileKind, (found: Stats | BigIntStats) => boolean])[] = [
+  ['file', (found) => found.isFile()],
+  ['directory', (found) => found.isDirectory()],
+  ['block-device', (found) => found.isBlockDevice()],
+  ['character-device', (found) => found.isCharacterDevice()],
+  ['pipe', (found) => found.isFIFO()],
+  ['socket', (found) => found.isSocket()],
+];
+
 const kindOf = (found: Stats | BigIntStats): FileKind =>
-  found.isFile()
-    ? 'file'
-    : found.isDirectory()
-      ? 'directory'
-      : found.isBlockDevice()
-        ? 'block-device'
-        : 'other';
+  KINDS.find(([, isKind]) => isKind(found))?.[0] ?? 'other';
 
 function statusOf(found: BigIntStats): FileStatus {
   const { dev, ino, rdev, size, mode, blocks, mtimeNs, ctimeNs } = found;

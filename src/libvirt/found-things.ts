@@ -7,8 +7,11 @@ export type Found =
   | { readonly is: 'inactive' }
   /** libvirt would make it from its template, so its content would be lost. */
   | { readonly is: 'template' }
-  /** `detail`: the end of the sentence that says why, if the thing is not simply missing. */
-  | { readonly is: 'missing'; readonly detail?: string }
+  /**
+   * `detail`: the end of the sentence that says why, if the thing is not simply missing. `onlyNow`: it prevents a start now, but
+   * perhaps not the next one.
+   */
+  | { readonly is: 'missing'; readonly detail?: string; readonly onlyNow?: true }
   /** It could not be looked for. */
   | { readonly is: 'unknown' };
 
@@ -26,6 +29,10 @@ export function lackingThing({ need: { kind, name, role, within } }: Lack): stri
   const device = /^\/sys\/(?:.*\/)?([^/]+)$/.exec(name)?.[1];
   const shown: Readonly<Record<Need['kind'], string>> = {
     file: device === undefined ? name : `device ${device}`,
+    output: name,
+    pipe: `pipe ${name}`,
+    socket: `socket ${name}`,
+    server: serverText(name),
     network: `network ${inText(name)}`,
     pool: `storage pool ${inText(name)}`,
     volume: `volume ${inText(name)} of the storage pool ${inText(within ?? '')}`,
@@ -36,7 +43,7 @@ export function lackingThing({ need: { kind, name, role, within } }: Lack): stri
     usb: `USB device ${name}`,
     mount: `file system ${name}`,
     address: `the address ${name}`,
-    port: `port ${name.split(' ')[1]} of ${name.split(' ')[0]}`,
+    port: serverText(name),
     cpus: `one of the CPUs ${name}`,
     user: `user ${inText(name)}`,
     group: `group ${inText(name)}`,
@@ -46,6 +53,13 @@ export function lackingThing({ need: { kind, name, role, within } }: Lack): stri
   };
   return kind === 'emulator' || kind === 'feature' ? shown[kind] : `${shown[kind]} (${role})`;
 }
+
+/** `a 1,b 2` -> `port 1 of a or port 2 of b` */
+const serverText = (name: string): string =>
+  name
+    .split(',')
+    .map((each) => `port ${each.split(' ')[1]} of ${each.split(' ')[0]}`)
+    .join(' or ');
 
 const UNDEFINED = 'is not defined in libvirt';
 
@@ -58,6 +72,7 @@ const STATES: Readonly<Partial<Record<Need['kind'], string>>> = {
   mount: 'is not mounted',
   program: 'is not installed',
   address: 'does not belong to this host',
+  server: 'no program listens on',
   port: 'another program already listens on',
   cpus: 'this host does not have',
   user: 'this host does not know',
@@ -87,6 +102,10 @@ export function lackingCure({ found, need: { kind, name, within = '' } }: Lack):
       name.startsWith('/sys/') || name.startsWith('/dev/')
         ? 'make the device available again'
         : `put ${name} back`,
+    output: `move ${name} away`,
+    pipe: 'create the pipe again, with both its ends',
+    socket: `start the program that listens on ${name}`,
+    server: 'start the server',
     network: `define the network ${inText(name)} again (virsh net-define FILE), and start it`,
     pool: `define the storage pool ${inText(name)} again (virsh pool-define FILE), and start it`,
     volume: 'put the volume back, and then refresh the pool',
@@ -106,6 +125,7 @@ export function lackingCure({ found, need: { kind, name, within = '' } }: Lack):
     cpus: 'bring one of these CPUs online, or revert on the host that has them',
   };
   const commands: Readonly<Partial<Record<Need['kind'], readonly string[]>>> = {
+    pipe: ['mkfifo', `${name}.in`, `${name}.out`],
     volume: ['virsh', 'pool-refresh', within],
     port: ['ss', '-ltnp', `sport = :${name.split(' ')[1]}`],
   };

@@ -34,6 +34,9 @@ async function localAddresses6(files: HostFiles): Promise<ReadonlySet<string> | 
   return table === null ? null : new Set(table.split('\n').map((line) => line.slice(0, 32)));
 }
 
+/** The address that stands for all. */
+const isAny = (bytes: string): boolean => /^0*$/.test(bytes);
+
 /** TCP_LISTEN of the kernel. */
 const LISTENS = '0A';
 
@@ -44,9 +47,36 @@ export async function findPort(files: HostFiles, name: string): Promise<Found> {
   const tables = await Promise.all([read(files, '/proc/net/tcp'), read(files, '/proc/net/tcp6')]);
   if (wanted === null || tables[0] === null) return { is: 'unknown' };
   const taken = tables.flatMap((table) => listeners(table ?? '', Number(number)));
-  const isAny = (bytes: string) => /^0*$/.test(bytes);
   const isTaken = taken.some((bytes) => bytes === wanted || isAny(bytes) || isAny(wanted));
   return { is: isTaken ? 'missing' : 'there' };
+}
+
+/**
+ * `HOST PORT` or several: missing if all are of this host and no program listens there. kvmsnap does not connect: a server that
+ * takes one client would be lost to the VM, and an open port proves little. So a server of another host stays unknown.
+ */
+export async function findServer(files: HostFiles, name: string): Promise<Found> {
+  const found = await Promise.all(name.split(',').map((each) => listensHere(files, each)));
+  return { is: found.find((is) => is === 'there') ?? found.find((is) => is === 'unknown') ?? 'missing' };
+}
+
+async function listensHere(files: HostFiles, name: string): Promise<'there' | 'missing' | 'unknown'> {
+  const [host = '', number = ''] = name.split(' ');
+  const ips = host === 'localhost' ? ['127.0.0.1', '::1'] : [host];
+  const places = await Promise.all(ips.map((ip) => isOfThisHost(files, ip)));
+  const tables = await Promise.all([read(files, '/proc/net/tcp'), read(files, '/proc/net/tcp6')]);
+  if (!places.every(Boolean) || tables[0] === null || !/^\d+$/.test(number)) return 'unknown';
+  const taken = tables.flatMap((table) => listeners(table ?? '', Number(number)));
+  const wanted = new Set(ips.map(addressBytes));
+  return taken.some((bytes) => wanted.has(bytes) || isAny(bytes)) ? 'there' : 'missing';
+}
+
+async function isOfThisHost(files: HostFiles, ip: string): Promise<boolean> {
+  const bytes = addressBytes(ip);
+  if (bytes === null) return false;
+  if (/^127\.|^::1$|^(?:0\.0\.0\.0|::)$/.test(ip)) return true;
+  const local = ip.includes(':') ? await localAddresses6(files) : await localAddresses4(files);
+  return local?.has(bytes) ?? false;
 }
 
 /** The addresses on which somebody listens to a port: `0100007F:1234`, each group of four bytes in the order of the processor. */

@@ -1,15 +1,19 @@
-import { errorCode, type HostFiles, readText } from '../host/files.ts';
+import { type HostFiles, readText } from '../host/files.ts';
 import type { Found } from '../libvirt/found-things.ts';
 import { numbersIn } from '../libvirt/xml/element.ts';
 import type { Need } from '../libvirt/xml/need.ts';
-import { findAddress, findPort } from './find-addresses.ts';
+import { findAddress, findPort, findServer } from './find-addresses.ts';
+import { existence, findFitting, findOutput, findPipe, findSocket } from './find-opened.ts';
 
 /** Looks in the files of this host for things that a definition needs: devices, programs, users and so on. */
 
 type Finder = (files: HostFiles, name: string) => Promise<Found>;
 
 const FINDERS: Readonly<Partial<Record<Need['kind'], Finder>>> = {
-  file: findFile,
+  output: findOutput,
+  pipe: findPipe,
+  socket: findSocket,
+  server: findServer,
   program: findProgram,
   usb: findUsb,
   address: findAddress,
@@ -22,8 +26,10 @@ const FINDERS: Readonly<Partial<Record<Need['kind'], Finder>>> = {
 };
 
 /** What kvmsnap finds itself; null for things that only libvirt knows. */
-export const findLocally = async (files: HostFiles, { kind, name }: Need): Promise<Found | null> =>
-  (await FINDERS[kind]?.(files, name)) ?? null;
+export async function findLocally(files: HostFiles, { kind, name, opens }: Need): Promise<Found | null> {
+  if (kind === 'file') return opens ? findFitting(files, name, opens) : findFile(files, name);
+  return (await FINDERS[kind]?.(files, name)) ?? null;
+}
 
 /** Whether a file exists; unknown for a device in /sys if there is no /sys. */
 export async function findFile(files: HostFiles, path: string): Promise<Found> {
@@ -32,17 +38,6 @@ export async function findFile(files: HostFiles, path: string): Promise<Found> {
   return found === 'missing' && path.startsWith('/sys/') && (await existence(files, '/sys/class')) !== 'there'
     ? { is: 'unknown' }
     : { is: found };
-}
-
-/** Whether a path exists, as far as this user can see. */
-export async function existence(files: HostFiles, path: string): Promise<'there' | 'missing' | 'unknown'> {
-  try {
-    await files.stat(path);
-    return 'there';
-  } catch (error) {
-    const code = errorCode(error);
-    return code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : 'unknown';
-  }
 }
 
 /** Where systemd looks for the programs of a service. */

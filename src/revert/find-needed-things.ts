@@ -4,7 +4,8 @@ import { askForThings } from '../libvirt/host-things.ts';
 import { type Need, needKey } from '../libvirt/xml/need.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
-import { existence, findFile, findLocally } from './find-locally.ts';
+import { findFile, findLocally } from './find-locally.ts';
+import { existence } from './find-opened.ts';
 
 /**
  * Finds out which of the things that definitions need exist on the host: kvmsnap looks for files and devices itself, and

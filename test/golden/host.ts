@@ -188,7 +188,7 @@ function qemuImgOf(vms: readonly FakeVm[], images: GoldenHost['images']): RunQem
   return async (args) => {
     const path = args.at(-1) ?? '';
     // the medium of a CD-ROM
-    const names = path === '/dev/null' ? null : images.get(path);
+    const names = path === '/etc/passwd' ? null : images.get(path);
     const vm = vms.find((each) => path.includes(`/${each.name}-vd`));
     const hasMemory = (name: string) =>
       vm?.snapshots.get(name)?.includes("memory snapshot='internal'") ?? false;

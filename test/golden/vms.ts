@@ -41,7 +41,7 @@ const uuidOf = (name: string): string => {
 const named = (xml: string, name: string): string =>
   xml
     .replaceAll(CAPTURED, uuidOf(name))
-    .replaceAll('/vm/iso.iso', '/dev/null')
+    .replaceAll('/vm/iso.iso', '/etc/passwd')
     .replaceAll('/vm/b-fix', `${IMAGES}/${name}`)
     .replaceAll('<name>b-fix</name>', `<name>${name}</name>`);
 

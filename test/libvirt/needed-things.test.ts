@@ -44,7 +44,11 @@ test.each<[string, string, readonly string[]]>([
     devices("<serial type='tcp'><source mode='bind' host='192.0.2.7' service='4555'/></serial>"),
     ['address:/192.0.2.7', 'port:/192.0.2.7 4555'],
   ],
-  ['a log of a console', devices("<serial type='pty'><log file='/log/x.log'/></serial>"), ['file://log']],
+  [
+    'a log of a console',
+    devices("<serial type='pty'><log file='/log/x.log'/></serial>"),
+    ['output://log/x.log', 'file://log'],
+  ],
   [
     'a display on a port',
     devices("<graphics type='vnc' port='5977' autoport='no' websocket='5700' listen='192.0.2.7'/>"),
@@ -107,7 +111,7 @@ test.each<[string, string, readonly string[]]>([
       "<source dev='/dev/a'><reservations managed='no'><source type='unix' path='/s'/></reservations></source>",
       'block',
     ),
-    ['file://dev/a', 'file://s'],
+    ['file://dev/a', 'socket://s'],
   ],
   [
     'the secret of a TPM',
@@ -124,6 +128,52 @@ test.each<[string, string, readonly string[]]>([
   [
     'one that connects',
     devices("<serial type='tcp'><source mode='connect' host='192.0.2.7' service='4555'/></serial>"),
+    ['server:/192.0.2.7 4555'],
+  ],
+  [
+    'one that connects again and again',
+    devices(
+      "<serial type='tcp'><source mode='connect' host='a' service='1'><reconnect enabled='yes' timeout='1'/></source></serial>",
+    ),
+    [],
+  ],
+  ['a named pipe', devices("<console type='pipe'><source path='/p'/></console>"), ['pipe://p']],
+  [
+    'a socket that it connects to',
+    devices("<channel type='unix'><source mode='connect' path='/s'/></channel>"),
+    ['socket://s'],
+  ],
+  [
+    'a socket that it makes',
+    devices("<channel type='unix'><source mode='bind' path='/r/s'/></channel>"),
+    ['output://r/s', 'file://r'],
+  ],
+  [
+    'random numbers of a daemon',
+    devices(
+      "<rng model='virtio'><backend model='egd' type='tcp'><source mode='connect' host='a' service='1'/></backend></rng>",
+    ),
+    ['server:/a 1'],
+  ],
+  [
+    'the server of a network disk, and of what is below it',
+    disk(
+      "<source protocol='iscsi' name='i'><host name='a'/></source><backingStore type='network'><source protocol='nbd'><host transport='unix' socket='/s'/></source></backingStore>",
+      'network',
+    ),
+    ['server:/a 3260', 'socket://s'],
+  ],
+  [
+    'one of several servers',
+    disk(
+      "<source protocol='gluster' name='v/i'><host name='a' port='1'/><host name='b'/></source>",
+      'network',
+    ),
+    ['server:/a 1,b 24007'],
+  ],
+  [
+    'monitors of Ceph that may listen on either port',
+    disk("<source protocol='rbd' name='p/i'><host name='a'/></source>", 'network'),
     [],
   ],
   [
@@ -217,7 +267,11 @@ test.each<[string, string, readonly string[]]>([
     devices("<serial type='dev'><source path='/dev/ttyS0'/></serial>"),
     ['file://dev/ttyS0'],
   ],
-  ['a log', devices("<serial type='file'><source path='/log/x'/></serial>"), ['file://log']],
+  [
+    'a log',
+    devices("<serial type='file'><source path='/log/x'/></serial>"),
+    ['output://log/x', 'file://log'],
+  ],
   ['a pseudo terminal', devices("<serial type='pty'><source path='/dev/pts/3'/></serial>"), []],
   [
     'the channel that libvirt makes for the agent',

@@ -1,10 +1,16 @@
 // What the files of a host tell of the things that a definition needs.
 import { expect, test } from 'vitest';
-import type { HostFiles } from '../../src/host/files.ts';
-import type { Need } from '../../src/libvirt/xml/need.ts';
+import type { FileKind, HostFiles } from '../../src/host/files.ts';
+import type { Need, Opened } from '../../src/libvirt/xml/need.ts';
 import { findLocally } from '../../src/revert/find-locally.ts';
 
 const missing = () => Object.assign(new Error('no such file'), { code: 'ENOENT' });
+
+/** By its name: `x.pipe`, `x.socket`. */
+function kindOf(path: string, paths: readonly string[]): FileKind {
+  if (!paths.includes(path)) return 'directory';
+  return (['pipe', 'socket', 'block-device'] as const).find((kind) => path.includes(`.${kind}`)) ?? 'file';
+}
 
 /** A host with these files and nothing else. */
 function host(texts: Readonly<Record<string, string>>): HostFiles {
@@ -17,7 +23,9 @@ function host(texts: Readonly<Record<string, string>>): HostFiles {
     },
     stat: async (path: string) => {
       if (!paths.some((each) => each === path || each.startsWith(`${path}/`))) throw missing();
+      return { kind: kindOf(path, paths), identity: path.startsWith('/proc/') ? (texts[path] ?? '') : path };
     },
+    realpath: async (path: string) => path,
     readdir: async (path: string) => {
       const inside = paths.filter((each) => each.startsWith(`${path}/`));
       if (inside.length === 0) throw missing();
@@ -101,4 +109,74 @@ test.each<[string, Readonly<Record<string, string>>, string, string]>([
   ['no cgroups', {}, '/a', 'unknown'],
 ])('a cgroup partition: %s', async (_, texts, name, is) => {
   expect(await find(texts, 'partition', name)).toBe(is);
+});
+
+test.each<[string, string, string]>([
+  ['listens', '127.0.0.1 5977', 'there'],
+  ['listens on any address', '127.0.0.1 5978', 'there'],
+  ['listens on any address of IPv6', '127.0.0.1 5985', 'there'],
+  ['only a connection', '127.0.0.1 5979', 'missing'],
+  ['nobody', '127.0.0.1 5999', 'missing'],
+  ['by name, IPv6', 'localhost 5984', 'there'],
+  ['one of several', '127.0.0.1 5999,127.0.0.1 5977', 'there'],
+  ['another host', '192.0.2.1 5977', 'unknown'],
+  ['here or on another host', '127.0.0.1 5999,192.0.2.1 5999', 'unknown'],
+  ['another host by name', 'store-1 5977', 'unknown'],
+  ['a service by name', '127.0.0.1 http', 'unknown'],
+])('a server: %s', async (_, name, is) => {
+  expect(await find(PORTS, 'server', name)).toBe(is);
+});
+
+const unix = (...lines: readonly string[]) =>
+  ['Num       RefCount Protocol Flags    Type St Inode Path', ...lines, ''].join('\n');
+const LISTENS = '0000000059637: 00000002 00000000 00010000 0001 01 29828347 ';
+const CONNECTED = '0000000059638: 00000003 00000000 00000000 0001 03 29828348 ';
+const ours = (table: string) => ({
+  '/s/a.socket': '',
+  '/proc/self/net/unix': table,
+  '/proc/self/ns/net': '1',
+});
+
+test.each<[string, Readonly<Record<string, string>>, string]>([
+  ['a program listens', ours(unix(`${LISTENS}/s/a.socket`)), 'there'],
+  ['the program is gone', ours(unix(`${LISTENS}/s/b.socket`)), 'missing'],
+  ['its one client is connected', ours(unix(`${CONNECTED}/s/a.socket`)), 'missing'],
+  [
+    'in a container, under another path',
+    { ...ours(unix()), '/proc/7/ns/net': '2', '/proc/7/net/unix': unix(`${LISTENS}/x y/a.socket`) },
+    'there',
+  ],
+  ['of our namespace, under another process', { ...ours(unix()), '/proc/7/ns/net': '1' }, 'missing'],
+  ['no table', { '/s/a.socket': '' }, 'unknown'],
+  ['no socket', ours(unix()), 'missing'],
+])('a socket: %s', async (says, texts, is) => {
+  const path = says === 'no socket' ? '/proc/self/ns/net' : '/s/a.socket';
+  expect(await find(texts, 'socket', path)).toBe(is);
+});
+
+test.each<[string, readonly string[], string]>([
+  ['both ends', ['/p.in', '/p.out'], 'there'],
+  ['one end', ['/p.in'], 'missing'],
+  ['the path itself', ['/p'], 'there'],
+  ['an end is a directory', ['/p.in/x', '/p.out'], 'missing'],
+])('a pipe: %s', async (_, paths, is) => {
+  expect(await find(Object.fromEntries(paths.map((path) => [path, ''])), 'pipe', '/p')).toBe(is);
+});
+
+test.each<[Opened, string, string]>([
+  ['content', '/a', 'there'],
+  ['content', '/a.block-device', 'there'],
+  ['content', '/a.pipe', 'missing'],
+  ['content', '/a.socket', 'missing'],
+  ['content', '/d', 'missing'],
+  ['rom', '/a.block-device', 'missing'],
+  ['device', '/a', 'missing'],
+  ['device', '/a.block-device', 'there'],
+  ['stream', '/a.pipe', 'there'],
+  ['stream', '/d', 'missing'],
+  ['directory', '/d', 'there'],
+  ['directory', '/a', 'missing'],
+])('opened as %s: %s', async (opens, name, is) => {
+  const files = { '/a': '', '/a.block-device': '', '/a.pipe': '', '/a.socket': '', '/d/x': '' };
+  expect((await findLocally(host(files), { kind: 'file', name, role: '', opens }))?.is).toBe(is);
 });

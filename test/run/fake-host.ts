@@ -36,7 +36,7 @@ export function fakeHost(): FakeHost {
       // a medium that is there
       ['off1', 'run1'].map((name) => [
         name,
-        capture(VERSION, `dumpxml-${name}.out`).replaceAll('/vm/iso.iso', '/dev/null'),
+        capture(VERSION, `dumpxml-${name}.out`).replaceAll('/vm/iso.iso', '/etc/passwd'),
       ]),
     ),
     current: 'run1',

@@ -1,3 +1,4 @@
+import type { FileKind } from '../../host/files.ts';
 import { type Element, elementsAt } from './element.ts';
 
 /** The things that a definition needs on the host, and how the tables of such things create one. */
@@ -6,6 +7,10 @@ import { type Element, elementsAt } from './element.ts';
 export interface Need {
   readonly kind:
     | 'file'
+    | 'output'
+    | 'pipe'
+    | 'socket'
+    | 'server'
     | 'network'
     | 'pool'
     | 'volume'
@@ -24,10 +29,12 @@ export interface Need {
     | 'partition'
     | 'feature';
   /**
-   * A path, a name, a UUID, `VENDOR:PRODUCT`, an address, `ADDRESS PORT`, or CPUs of which one must exist; for an emulator and
-   * its features see `ofEmulator`.
+   * A path, a name, a UUID, `VENDOR:PRODUCT`, an address, `ADDRESS PORT`, or CPUs of which one must exist; for a server
+   * `HOST PORT`, several separated by commas if one of them is enough; for an emulator and its features see `ofEmulator`.
    */
   readonly name: string;
+  /** What kind of file is opened there; absent: any. */
+  readonly opens?: Opened;
   /** The pool that the volume is in. */
   readonly within?: string;
   /** Its role in the VM, such as `medium of hdc`. */
@@ -46,15 +53,60 @@ export const needKey = ({ kind, within = '', name }: Need): string => `${kind}:$
 /** Paths that libvirt itself makes for each start, such as for the agent's channel or a display (qemu_domain.c). */
 export const IS_LIBVIRTS_OWN = /\/libvirt\/qemu\//;
 
+/** How libvirt or QEMU opens a file. */
+export type Opened = 'content' | 'rom' | 'device' | 'port' | 'stream' | 'directory';
+
+/**
+ * The kinds of files with which that works; with any other, the start fails, and with a pipe as `content` it never ends. Each
+ * was tried on libvirt 7.0, 9.0 and 12.8.
+ */
+export const FITTING_KINDS: Readonly<Record<Opened, readonly FileKind[]>> = {
+  // the image of a disk, a kernel, firmware
+  content: ['file', 'block-device'],
+  rom: ['file'],
+  device: ['block-device', 'character-device'],
+  // a parallel port
+  port: ['character-device'],
+  // a serial port, either end of a pipe
+  stream: ['file', 'block-device', 'character-device', 'pipe'],
+  directory: ['directory'],
+};
+
 /** A file or device that must exist; null if the definition names none. */
-export function file(path: string | null, role: string): Need | null {
-  return path?.startsWith('/') && !IS_LIBVIRTS_OWN.test(path) ? { kind: 'file', name: path, role } : null;
+export function file(path: string | null, role: string, opens?: Opened): Need | null {
+  return path?.startsWith('/') && !IS_LIBVIRTS_OWN.test(path)
+    ? { kind: 'file', name: path, role, ...(opens && { opens }) }
+    : null;
+}
+
+/** A socket on which a program must listen; null if the definition names none. */
+export const socket = (path: string | null, role: string): Need | null =>
+  path?.startsWith('/') && !IS_LIBVIRTS_OWN.test(path) ? { kind: 'socket', name: path, role } : null;
+
+/** A file that will be made, and its directory. */
+export const output = (path: string | null, role: string): (Need | null)[] =>
+  path?.startsWith('/') && !IS_LIBVIRTS_OWN.test(path)
+    ? [{ kind: 'output', name: path, role }, directoryOf(path, `the ${role}`)]
+    : [];
+
+/** Servers of which one must answer; null if there are none, or if one of them has no known port. */
+export function server(
+  hosts: readonly { readonly host: string | undefined; readonly port: string | undefined }[],
+  role: string,
+): Need | null {
+  if (hosts.length === 0 || hosts.some(({ host, port: number }) => !host || !number)) return null;
+  return {
+    kind: 'server',
+    name: hosts.map((each) => `${each.host} ${each.port}`).join(','),
+    role,
+    onlyNow: true,
+  };
 }
 
 /** The directory in which a file will be made. */
 export function directoryOf(path: string | null, role: string): Need | null {
   if (!path?.startsWith('/')) return null;
-  return file(path.slice(0, path.lastIndexOf('/')) || '/', `directory of ${role}`);
+  return file(path.slice(0, path.lastIndexOf('/')) || '/', `directory of ${role}`, 'directory');
 }
 
 /** A thing with a name; null if the definition has none. */

@@ -4,11 +4,13 @@ import {
   directoryOf,
   file,
   hex,
-  IS_LIBVIRTS_OWN,
   type Need,
   named,
+  output,
   pciAddresses,
   port,
+  server,
+  socket,
 } from './need.ts';
 
 /** What interfaces, host devices, serial devices and displays need on the host (formatdomain, devices). */
@@ -59,7 +61,7 @@ export function ofInterface(nic: Element): (Need | null)[] {
     vhostuser: () => [
       source['mode'] === 'server'
         ? directoryOf(source['path'] ?? null, role)
-        : file(source['path'] ?? null, `${role}: socket`),
+        : socket(source['path'] ?? null, role),
     ],
     user: () => [attributeAt(nic, 'backend', 'type') === 'passt' ? named('program', 'passt', role) : null],
     server: () => [
@@ -77,28 +79,40 @@ export function ofInterface(nic: Element): (Need | null)[] {
     ...(of[type]?.() ?? []),
     file(attributeAt(nic, 'backend', 'tap'), `backend of the ${role}`),
     file(attributeAt(nic, 'backend', 'vhost'), `backend of the ${role}`),
-    file(attributeAt(nic, 'script', 'path'), `script of the ${role}`),
-    file(attributeAt(nic, 'rom', 'file'), `ROM of the ${role}`),
+    file(attributeAt(nic, 'script', 'path'), `script of the ${role}`, 'content'),
+    file(attributeAt(nic, 'rom', 'file'), `ROM of the ${role}`, 'rom'),
     isFiltered ? named('filter', attributeAt(nic, 'filterref', 'filter'), `filter of the ${role}`) : null,
   ];
 }
 
-/** The needs of a serial device and similar ones: a device, a file that will be made, or a socket. */
+/** The needs of a serial device and similar ones: a device, a pipe, a file that will be made, a socket, or a server. */
 export function ofCharacterDevice(element: Element, role: string): (Need | null)[] {
   const type = element.attributes['type'] ?? '';
   return [
     ...elementsAt(element, 'source').flatMap((source) => ofCharacterSource(type, source, role)),
-    directoryOf(attributeAt(element, 'log', 'file'), `the log of the ${role}`),
+    ...output(attributeAt(element, 'log', 'file'), `log of the ${role}`),
   ];
 }
 
-function ofCharacterSource(type: string, source: Element, role: string): (Need | null)[] {
+/** The same for one `<source>` of a device of that type. */
+export function ofCharacterSource(type: string, source: Element, role: string): (Need | null)[] {
   const { path = null, mode, host, service } = source.attributes;
-  if (mode === 'bind' && host !== undefined)
-    return [address(host, role), type === 'tcp' ? port(host, service, role) : null];
-  if (path === null || IS_LIBVIRTS_OWN.test(path)) return [];
-  if (type === 'dev' || (type === 'unix' && mode === 'connect')) return [file(path, role)];
-  return type === 'file' || type === 'unix' ? [directoryOf(path, `the ${role}`)] : [];
+  // then QEMU starts without the other side, and tries again later
+  if (mode === 'connect' && attributeAt(source, 'reconnect', 'enabled') === 'yes') return [];
+  const of: Readonly<Record<string, () => (Need | null)[]>> = {
+    dev: () => [file(path, role, role.startsWith('parallel') ? 'port' : 'stream')],
+    pipe: () => [named('pipe', path, role)],
+    file: () => output(path, role),
+    unix: () => (mode === 'connect' ? [socket(path, role)] : output(path, role)),
+    tcp: () =>
+      mode === 'connect'
+        ? [server([{ host, port: service }], role)]
+        : host === undefined
+          ? []
+          : [address(host, role), port(host, service, role)],
+    udp: () => [mode === 'bind' && host !== undefined ? address(host, role) : null],
+  };
+  return of[type]?.() ?? [];
 }
 
 /** What a graphical console needs. */
@@ -114,9 +128,8 @@ export function ofGraphics(graphics: Element): (Need | null)[] {
       type === 'network' ? named('network', network, 'display') : address(ip, 'display'),
     ),
     address(listens.length === 0 ? (graphics.attributes['listen'] ?? '') : '', 'display'),
-    ...[graphics.attributes['socket'], ...listens.map(({ attributes: { socket } }) => socket)].map(
-      (socket) =>
-        socket === undefined || IS_LIBVIRTS_OWN.test(socket) ? null : directoryOf(socket, 'the display'),
+    ...[graphics.attributes['socket'], ...listens.map(({ attributes }) => attributes['socket'])].flatMap(
+      (path) => output(path ?? null, 'display'),
     ),
   ];
 }

@@ -1,7 +1,13 @@
 import { filesRead } from '../../model/domain-files.ts';
 import { attributeAt, type Element, elementsAt, numbersIn, textAt } from './element.ts';
-import { directoryOf, file, type Need, named, needKey } from './need.ts';
-import { ofCharacterDevice, ofGraphics, ofHostDevice, ofInterface } from './needed-by-devices.ts';
+import { directoryOf, file, type Need, named, needKey, type Opened, socket } from './need.ts';
+import {
+  ofCharacterDevice,
+  ofCharacterSource,
+  ofGraphics,
+  ofHostDevice,
+  ofInterface,
+} from './needed-by-devices.ts';
 import { ofDisk, ofDiskAccess } from './needed-by-disks.ts';
 
 /**
@@ -15,14 +21,14 @@ interface Row {
   readonly needs: (element: Element) => readonly (Need | null)[];
 }
 
-const attribute = (path: string, name: string, role: string): Row => ({
+const attribute = (path: string, name: string, role: string, opens?: Opened): Row => ({
   path,
-  needs: (element) => [file(element.attributes[name] ?? null, role)],
+  needs: (element) => [file(element.attributes[name] ?? null, role, opens)],
 });
 
 const content = (path: string, role: string): Row => ({
   path,
-  needs: (element) => [file(element.text, role)],
+  needs: (element) => [file(element.text, role, 'content')],
 });
 
 const NEEDS: readonly Row[] = [
@@ -33,7 +39,7 @@ const NEEDS: readonly Row[] = [
   content('os/shim', 'shim'),
   content('os/loader', 'firmware'),
   content('os/acpi/table', 'ACPI table'),
-  attribute('sysinfo/entry', 'file', 'firmware configuration'),
+  attribute('sysinfo/entry', 'file', 'firmware configuration', 'content'),
   { path: 'os', needs: ofNvram },
   content('devices/emulator', 'emulator'),
   { path: 'devices/filesystem', needs: ofFilesystem },
@@ -46,9 +52,12 @@ const NEEDS: readonly Row[] = [
   content('devices/smartcard/database', 'database of the smart card'),
   { path: 'devices/tpm/backend', needs: ofTpm },
   { path: 'devices/rng/backend', needs: ofRng },
-  attribute('devices/input/source', 'evdev', 'input device'),
-  attribute('devices/input/source', 'dev', 'input device'),
-  attribute('devices/shmem/server', 'path', 'server of the shared memory'),
+  attribute('devices/input/source', 'evdev', 'input device', 'device'),
+  attribute('devices/input/source', 'dev', 'input device', 'device'),
+  {
+    path: 'devices/shmem/server',
+    needs: ({ attributes }) => [socket(attributes['path'] ?? null, 'server of the shared memory')],
+  },
   { path: 'devices/memory/source/path', needs: ({ text }) => [ofMemoryFile(text)] },
   { path: 'devices/graphics', needs: ofGraphics },
   attribute('devices/graphics/gl', 'rendernode', 'render node'),
@@ -162,7 +171,7 @@ function ofNvram(os: Element): (Need | null)[] {
   return [...elementsAt(os, 'nvram'), ...elementsAt(os, 'varstore')].flatMap((nvram) => {
     const path = attributeAt(nvram, 'source', 'file') ?? nvram.attributes['path'] ?? (nvram.text || null);
     const template = nvram.attributes['template'];
-    const need = file(path, 'NVRAM');
+    const need = file(path, 'NVRAM', 'content');
     const madeFor = template ?? textAt(os, 'loader');
     return [need && (madeFor === null ? need : { ...need, madeFor }), directoryOf(path, 'the NVRAM')];
   });
@@ -172,8 +181,9 @@ function ofFilesystem(share: Element): (Need | null)[] {
   const tag = attributeAt(share, 'target', 'dir') ?? '';
   const [source] = elementsAt(share, 'source');
   return [
-    file(source?.attributes['dir'] ?? source?.attributes['socket'] ?? null, `share ${tag}`),
-    file(attributeAt(share, 'binary', 'path'), `program of the share ${tag}`),
+    file(source?.attributes['dir'] ?? null, `share ${tag}`, 'directory'),
+    socket(source?.attributes['socket'] ?? null, `share ${tag}`),
+    file(attributeAt(share, 'binary', 'path'), `program of the share ${tag}`, 'content'),
   ];
 }
 
@@ -185,15 +195,16 @@ function ofTpm(backend: Element): (Need | null)[] {
       named('secret', attributeAt(backend, 'encryption', 'secret'), 'secret of the TPM'),
     ];
   return [
-    file(attributeAt(backend, 'device', 'path'), 'TPM'),
-    file(type === 'external' ? attributeAt(backend, 'source', 'path') : null, 'TPM'),
+    file(attributeAt(backend, 'device', 'path'), 'TPM', 'device'),
+    socket(type === 'external' ? attributeAt(backend, 'source', 'path') : null, 'TPM'),
   ];
 }
 
 function ofRng(backend: Element): (Need | null)[] {
   if (backend.attributes['model'] === 'random') return [file(backend.text, 'random number generator')];
-  return elementsAt(backend, 'source').map(({ attributes: { mode, path = null } }) =>
-    mode === 'connect' ? file(path, 'random number generator') : null,
+  const { type = '' } = backend.attributes;
+  return elementsAt(backend, 'source').flatMap((source) =>
+    ofCharacterSource(type, source, 'random number generator'),
   );
 }
 

@@ -76,6 +76,17 @@ export const STORED_DEFINITION_RULES: readonly Rule<StoredDefinitionFacts>[] = [
     },
   },
   {
+    id: 'server-not-checked',
+    hazards: [44],
+    severity: 'warning',
+    find: (facts) => {
+      if (!isActive(facts.domain.state)) return [];
+      return uncheckedServers(facts).map((need) => ({
+        what: `the definition stored with ${inText(facts.snapshot.name)} needs ${lackingThing({ need, found: { is: 'missing' } })}, and kvmsnap cannot check whether that server answers; if it does not, the running guest is lost`,
+      }));
+    },
+  },
+  {
     id: 'null-interface',
     hazards: [55],
     severity: 'error',
@@ -123,8 +134,25 @@ function lacksAtStart(facts: StoredDefinitionFacts): Lack[] {
 
 const lacksLater = (facts: StoredDefinitionFacts): Lack[] =>
   facts.stored
-    ? lacksOf(facts, facts.stored.inactive ?? facts.stored.domain).filter(({ need }) => !need.onlyNow)
+    ? lacksOf(facts, facts.stored.inactive ?? facts.stored.domain).filter(
+        ({ need, found }) => !need.onlyNow && !(found.is === 'missing' && found.onlyNow),
+      )
     : [];
+
+/** Servers of other hosts that QEMU connects to at the start, except those of disks that the VM is using now. */
+function uncheckedServers(facts: StoredDefinitionFacts): Need[] {
+  const { stored, snapshot, things = new Map(), now } = facts;
+  if (!stored || !startsQemu(facts)) return [];
+  const inUse = new Set(
+    (now?.live ? neededThings(now.live, new Set()) : [])
+      .filter(({ role }) => role.startsWith('server of'))
+      .map(needKey),
+  );
+  return neededThings(stored.domain, disksOf(snapshot)).filter(
+    (need) =>
+      need.kind === 'server' && things.get(needKey(need))?.is === 'unknown' && !inUse.has(needKey(need)),
+  );
+}
 
 function lacksOf({ snapshot, things = new Map() }: StoredDefinitionFacts, definition: Element): Lack[] {
   return lacksIn(neededThings(definition, disksOf(snapshot)), things);

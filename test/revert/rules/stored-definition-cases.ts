@@ -12,6 +12,10 @@ const MEMORY = { location: 'internal', file: null };
 const ISO =
   "<disk type='file' device='cdrom'><source file='/iso/gone.iso'/><target dev='hdc' bus='ide'/></disk>";
 const ON_PORT = "<graphics type='vnc' port='5977' autoport='no'/>";
+const CONNECTS = "<serial type='tcp'><source mode='connect' host='192.0.2.9' service='4555'/></serial>";
+const SERVER = 'server:/192.0.2.9 4555';
+const ON_NBD =
+  "<disk type='network'><source protocol='nbd'><host name='192.0.2.9'/></source><target dev='vdb'/></disk>";
 const NEW_DAEMON = 9_000_000;
 const OLD_DAEMON = 7_000_000;
 
@@ -121,6 +125,17 @@ export function storedDefinitionCases(
           facts: reverting(lacking('port:/127.0.0.1 5977', { is: 'missing' }, ON_PORT)),
           finds: [],
         },
+        {
+          says: 'a program that does not listen now may do so at the next start',
+          facts: reverting(
+            lacking(
+              'socket://s',
+              { is: 'missing', onlyNow: true },
+              "<serial type='unix'><source mode='connect' path='/s'/></serial>",
+            ),
+          ),
+          finds: [],
+        },
         { says: 'told already', facts: warm(isoGone), finds: [] },
         {
           says: 'the VM stays off',
@@ -156,6 +171,34 @@ export function storedDefinitionCases(
         {
           says: 'there is no template',
           facts: warm({ ...withNvram, things: new Map([['file://vm/VARS.fd', { is: 'missing' }]]) }),
+          finds: [],
+        },
+      ],
+    },
+    'server-not-checked': {
+      severity: 'warning',
+      cases: [
+        {
+          says: 'a server of another host',
+          facts: warm(lacking(SERVER, { is: 'unknown' }, CONNECTS)),
+          finds: [
+            {
+              what: /needs port 4555 of 192\.0\.2\.9 \(serial device\), and kvmsnap cannot check whether that server answers/,
+            },
+          ],
+        },
+        { says: 'it listens', facts: warm(lacking(SERVER, { is: 'there' }, CONNECTS)), finds: [] },
+        {
+          says: 'nothing is lost',
+          facts: reverting(lacking(SERVER, { is: 'unknown' }, CONNECTS)),
+          finds: [],
+        },
+        {
+          says: 'a disk of it is in use',
+          facts: warm({
+            ...lacking('server:/192.0.2.9 10809', { is: 'unknown' }, ON_NBD),
+            now: { config: null, live: stored(ON_NBD).domain },
+          }),
           finds: [],
         },
       ],

@@ -2,10 +2,10 @@
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { pasteOk } from '../lab/evidence.ts';
-import { scratch, type ToolResult, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
-import { libvirtVersion } from '../lab/version.ts';
-import { snapshotXml } from '../scene/snapshot.ts';
+import { pasteOk } from '../../lab/evidence.ts';
+import { scratch, type ToolResult, tool, tryVirsh, virsh, waitFor } from '../../lab/lab.ts';
+import { libvirtVersion } from '../../lab/version.ts';
+import { snapshotXml } from '../../scene/snapshot.ts';
 import {
   byteIn,
   bytes,
@@ -17,7 +17,7 @@ import {
   THEN,
   take,
   twoDisks,
-} from '../scene/steps.ts';
+} from '../../scene/steps.ts';
 import {
   cleanUp,
   type DiskSpec,
@@ -29,9 +29,9 @@ import {
   state,
   stateAndReason,
   type Vm,
-} from '../scene/vm.ts';
-import { hazard } from './promise/promise.ts';
-import { refusesAll } from './promise/refusing.ts';
+} from '../../scene/vm.ts';
+import { hazard } from '../promise/promise.ts';
+import { refusesAll } from '../promise/refusing.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

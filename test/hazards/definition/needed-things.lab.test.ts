@@ -3,41 +3,24 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { kvmsnap } from '../lab/cli.ts';
-import { scratch, tryVirsh, virsh } from '../lab/lab.ts';
-import { snapshotXml } from '../scene/snapshot.ts';
-import { succeed, take } from '../scene/steps.ts';
-import { cleanUp, defineVm, destroy, qemuPid, start, state, stateAndReason, type Vm } from '../scene/vm.ts';
-import { hazard } from './promise/promise.ts';
-import { refusesAll } from './promise/refusing.ts';
+import { scratch, tryVirsh, virsh } from '../../lab/lab.ts';
+import { succeed, take } from '../../scene/steps.ts';
+import {
+  cleanUp,
+  defineVm,
+  destroy,
+  qemuPid,
+  start,
+  state,
+  stateAndReason,
+  type Vm,
+} from '../../scene/vm.ts';
+import { hazard } from '../promise/promise.ts';
+import { refusesAll } from '../promise/refusing.ts';
+import { type LackCase, lacking, words } from './lacking.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
-
-/** Gives the definition that `s1` stores other words. */
-function restore(vm: Vm, change: (xml: string) => string): void {
-  const path = join(scratch, 'stored.xml');
-  const xml = snapshotXml(vm, 's1');
-  const changed = change(xml);
-  expect(changed).not.toBe(xml);
-  writeFileSync(path, changed);
-  // libvirt would compare it with the definition that it has
-  virsh('snapshot-delete', '--domain', vm.uuid, '--snapshotname', 's1', '--metadata');
-  virsh('snapshot-create', '--domain', vm.uuid, '--xmlfile', path, '--redefine', '--current');
-}
-
-/** Other words in it, each time they occur. */
-const words = (from: string | RegExp, to: string) => (vm: Vm) =>
-  restore(vm, (xml) => xml.replace(from instanceof RegExp ? from : new RegExp(from, 'g'), to));
-
-interface LackCase {
-  readonly what: string;
-  readonly devices?: string;
-  /** Before the VM is started. */
-  readonly prepare?: (vm: Vm) => void;
-  readonly lack: (vm: Vm) => void;
-  readonly says: RegExp;
-}
 
 const blob = join(scratch, 'blob');
 const DISPLAY = "<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/>";
@@ -125,44 +108,7 @@ const CASES: readonly LackCase[] = [
   },
 ];
 
-for (const { what, devices = '', prepare, lack, says } of CASES)
-  hazard(44, `revert to a definition that needs ${what}, VM running`, async () => {
-    const [raw, vm] = ['twin', 'web-1'].map((name): Vm => {
-      const made = defineVm({ name, boot: 'counter', disks: [{ size: '8M' }], extraDevicesXml: devices });
-      prepare?.(made);
-      start(made);
-      take(made, 's1');
-      return made;
-    }) as [Vm, Vm];
-    lack(raw);
-    lack(vm);
-    const { code } = tryVirsh('snapshot-revert', '--domain', raw.uuid, '--snapshotname', 's1');
-    const end = stateAndReason(raw);
-    const pid = qemuPid(vm);
-    if (code !== 0 && state(raw) === 'running') {
-      // 7.0 compares the definitions before it loads the memory
-      expect((await kvmsnap(['revert', 'web-1', 's1'])).code).not.toBe(0);
-      expect([qemuPid(vm), state(vm)]).toEqual([pid, 'running']);
-      return {
-        virsh: `cannot, exit ${code}; the guest runs on`,
-        kvmsnap: 'cannot either, and the guest runs on',
-      };
-    }
-    destroy(raw);
-    if (tryVirsh('start', raw.uuid).code === 0) {
-      await succeed('revert', 'web-1', 's1');
-      return { virsh: 'works', kvmsnap: 'works' };
-    }
-    const { words: refuses, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1');
-    expect(refusal.message).toMatch(says);
-    expect([qemuPid(vm), state(vm)]).toEqual([pid, 'running']);
-    return {
-      // 7.0 loads the memory into the QEMU that runs
-      virsh:
-        code === 0 ? `the VM cannot be started again, exit ${code}` : `loses the guest: ${end}, exit ${code}`,
-      kvmsnap: `${refuses}, the guest runs on`,
-    };
-  });
+CASES.forEach(lacking);
 
 hazard(44, 'revert to a definition with a port that another program listens on, VM running', async () => {
   const fixed = "<graphics type='vnc' port='5977' autoport='no' listen='127.0.0.1'/>";
