@@ -8,9 +8,8 @@ import { toPruneRequest } from '../prune/options.ts';
 import type { PruneRequest } from '../prune/prune-vm.ts';
 import { hasRules, mostKept } from '../prune/retention.ts';
 import type { Context } from '../run/context.ts';
-import { type ActionResult, forEachDomain } from '../run/for-each-domain.ts';
+import type { ActionResult } from '../run/for-each-domain.ts';
 import { toSelection } from '../run/select-options.ts';
-import { withMemoryFiles } from '../vm/memory-sizes.ts';
 import { readSelection, type Targets } from '../vm/select.ts';
 import type { CreateOptions } from './command.ts';
 import { checkSpec, checkXmlOptions } from './options.ts';
@@ -50,8 +49,15 @@ export async function create(
     checkSpec(request.spec);
     await refuseTooMany(ctx, request, pruning);
   }
-  const [selected, [{ report }]] = await loadMeanwhile(readSelection(ctx, toSelection(words, options)), () =>
-    Promise.all([import('./report.ts'), import('./take.ts')]),
+  const [selected, [{ forEachDomain }, { report }]] = await loadMeanwhile(
+    readSelection(ctx, toSelection(words, options)),
+    () =>
+      Promise.all([
+        import('../run/for-each-domain.ts'),
+        import('./report.ts'),
+        import('./take.ts'),
+        import('../vm/memory-sizes.ts'),
+      ]),
   );
   if (name === null && options.label === undefined && options.xml === undefined)
     refuseSecondName(words, selected);
@@ -133,6 +139,7 @@ async function createOne(
   const { takeSnapshot } = await import('./take.ts');
   const ended = await takeSnapshot(ctx, reading, request);
   const taken = 'done' in ended ? ended.done.snapshot : null;
+  const { withMemoryFiles } = await import('../vm/memory-sizes.ts');
   const [snapshot = null] = taken ? await withMemoryFiles(ctx, reading.uri, [taken]) : [];
   const created =
     'planned' in ended
