@@ -4,7 +4,7 @@ import { type AnyCommand, CommanderError } from './command-line/commander.ts';
 import { bareProgram, settingsOf } from './command-line/global-options.ts';
 import { formatHelp } from './command-line/help.ts';
 import { isVirshOption } from './command-line/parts.ts';
-import { type Spoken, spokenBy } from './command-line/spoken.ts';
+import { errorStyleOf, type Spoken, spokenBy } from './command-line/spoken.ts';
 import { type Program, Verb } from './command-line/verb.ts';
 import { exitCodeOf, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
 import type { Context, Settings } from './run/context.ts';
@@ -79,7 +79,7 @@ export async function createProgram(
     .configureOutput({ outputError: () => undefined, getOutHelpWidth: () => helpWidth })
     .exitOverride()
     .hook('preAction', (_, command) => {
-      if (command instanceof Verb) checkLine(command, program.opts().readonly ?? false);
+      if (command instanceof Verb) checkLine(command, program.opts());
     });
   program.on('command:*', ([word = '']: string[]) => {
     throw new CommanderError(2, 'commander.unknownCommand', word);
@@ -107,11 +107,14 @@ export async function createProgram(
 const isSignal = (error: unknown): boolean =>
   error instanceof KvmsnapError && Object.values(SIGNAL_FAILURES).some((code) => code === error.code);
 
-async function runLine(program: AnyCommand, { operand }: Spoken, words: readonly string[]): Promise<void> {
+async function runLine(program: AnyCommand, spoken: Spoken, words: readonly string[]): Promise<void> {
+  const { operand } = spoken;
   const isPlain = operand === undefined || (isListed(operand) && !words.some(isVirshOption));
   const understood = isPlain
     ? words
     : (await import('./command-line/understand.ts')).understand(program, words);
+  // commander prints the help on stderr if there is no command; a plugin prints one line and nothing else
+  if (errorStyleOf(spoken).format === 'nagios') program.configureOutput({ writeErr: () => undefined });
   try {
     await program.parseAsync(understood, { from: 'user' });
   } catch (error) {

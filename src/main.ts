@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 import { type CommandLine, createProgram } from './cli.ts';
 import { CommanderError } from './command-line/commander.ts';
-import { errorStyleOf } from './command-line/spoken.ts';
+import { errorStyleOf, speaksAsPlugin } from './command-line/spoken.ts';
 import { type EndingSignal, exitCodeOf, FAILURES, KvmsnapError, SIGNAL_FAILURES } from './errors.ts';
 import type { Context, Settings } from './run/context.ts';
 
@@ -14,9 +14,7 @@ async function main(words: readonly string[]): Promise<number> {
     return passedOn;
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
-    const error = thrown instanceof CommanderError && line ? await usageOf(thrown, line) : thrown;
-    await report(error);
-    return line?.exitCodeOf(error) ?? exitCodeOf(error);
+    return report(thrown instanceof CommanderError && line ? await usageOf(thrown, line) : thrown);
   }
 }
 
@@ -55,14 +53,33 @@ async function start(
   }
 }
 
-async function report(error: unknown): Promise<void> {
+/** How errors are shown, even if the command line could not be read. */
+const errorStyle = () =>
+  errorStyleOf(
+    line?.spoken ?? { values: new Map(isPlugin ? [['output', 'nagios']] : []), operand: undefined },
+  );
+
+/** Of a monitoring plugin, every failure must be a line on stdout, and exit code 3. */
+const isPlugin = speaksAsPlugin(process.argv.slice(2));
+
+/** Prints the error, and returns the exit code. */
+async function report(error: unknown): Promise<number> {
   const abandoned = error instanceof KvmsnapError ? null : context?.interrupts.abandoned;
   if (abandoned) process.stderr.write(`warning: ${abandoned}\n`);
   const { describeError } = await import('./output/error.ts');
   const { colorLevel } = await import('./host/terminal.ts');
-  const { json, color } = errorStyleOf(line?.spoken);
+  const { format, color } = errorStyle();
+  if (format === 'nagios') {
+    const { unknownLine, NAGIOS_EXIT_CODES } = await import('./output/nagios.ts');
+    process.stdout.write(unknownLine(error));
+    // with a bug, also the place where it happened
+    if (!(error instanceof KvmsnapError))
+      process.stderr.write(describeError(error, { json: false, level: 0 }));
+    return NAGIOS_EXIT_CODES.UNKNOWN;
+  }
   const level = colorLevel(color, process.stderr.isTTY === true, process.env);
-  process.stderr.write(describeError(error, { json, level }));
+  process.stderr.write(describeError(error, { json: format === 'json', level }));
+  return line?.exitCodeOf(error) ?? exitCodeOf(error);
 }
 
 /** The failure to write data to stdout, for example because a disk is full; null if there was none. */
@@ -83,8 +100,7 @@ process.stderr.on('error', () => undefined);
 async function end(code: number): Promise<void> {
   process.exitCode = code;
   if (unwritten && code === 0) {
-    process.exitCode = unwritten.exitCode;
-    await report(unwritten);
+    process.exitCode = await report(unwritten);
   }
   process.stderr.write('', () => process.exit());
 }
@@ -94,9 +110,21 @@ async function end(code: number): Promise<void> {
 process.exitCode = FAILURES.bug.exitCode;
 let settled = false;
 process.on('exit', () => {
-  if (!settled)
-    writeSync(process.stderr.fd, 'error: kvmsnap ended without a result; this is a bug in kvmsnap\n');
+  if (settled) return;
+  const text = 'kvmsnap ended without a result; this is a bug in kvmsnap\n';
+  if (!isPlugin) return void writeSync(process.stderr.fd, `error: ${text}`);
+  writeSync(process.stdout.fd, `KVMSNAP UNKNOWN - ${text}`);
+  process.exitCode = 3;
 });
+
+/** Ends a plugin that a signal reaches before its run has a context. */
+function endEarly(signal: EndingSignal): void {
+  if (context) return;
+  settled = true;
+  report(new KvmsnapError(SIGNAL_FAILURES[signal], `ended by ${signal}`)).then((code) => process.exit(code));
+}
+if (isPlugin)
+  for (const signal of Object.keys(SIGNAL_FAILURES) as EndingSignal[]) process.on(signal, endEarly);
 
 main(process.argv.slice(2)).then((code) => {
   settled = true;
@@ -107,5 +135,9 @@ main(process.argv.slice(2)).then((code) => {
 
 process.on('uncaughtException', (error) => {
   settled = true;
-  report(error).finally(() => process.exit(exitCodeOf(error)));
+  const bug = exitCodeOf(error);
+  report(error).then(
+    (code) => process.exit(code),
+    () => process.exit(bug),
+  );
 });

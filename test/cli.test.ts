@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import pkg from '../package.json' with { type: 'json' };
 import { createProgram } from '../src/cli.ts';
 import { type AnyCommand, CommanderError } from '../src/command-line/commander.ts';
-import { errorStyleOf } from '../src/command-line/spoken.ts';
+import { errorStyleOf, speaksAsPlugin } from '../src/command-line/spoken.ts';
 import { usageError } from '../src/command-line/usage-error.ts';
 import { parseDuration } from '../src/command-line/values.ts';
 import { Verb } from '../src/command-line/verb.ts';
@@ -241,6 +241,7 @@ describe('what cannot be meant', () => {
       /prune --help/,
     ],
     [['check', '--max-age', '90m'], /minutes or months/, /^write min or mo/],
+    [['list', '-o', 'nagios'], /'list' has no output format nagios/, /only kvmsnap check/],
     [['check', '--most', '5:3'], /must not be larger than that of the error/, /^did you mean 3:5/],
     [['check', '--oldest', '26h:90m'], /minutes or months/, /^write min or mo/],
     [['check', '--oldest', '26h:'], /Expected CRIT or WARN:CRIT/, /check --help/],
@@ -291,26 +292,43 @@ describe('what cannot be meant', () => {
 });
 
 describe('how an error is shown', () => {
-  test.each<[string, boolean, string]>([
-    ['', false, 'auto'],
-    ['list --json', true, 'auto'],
-    ['-o json list', true, 'auto'],
-    ['list -qojson', true, 'auto'],
-    ['list --output=json --color=never', true, 'never'],
-    ['list --color always x', false, 'always'],
-    ['list --foo --json', true, 'auto'],
-    ['list -- --json', false, 'auto'],
-    ['delete --color never -- vm -o json --color always', false, 'never'],
-    ['-c --json list', false, 'auto'],
-    ['list -c -ojson', false, 'auto'],
-    ['list -o csv json', false, 'auto'],
-    ['list --json-x', false, 'auto'],
-    ['list -xojson', false, 'auto'],
-    ['list --color', false, 'auto'],
-  ])('%j', async (line, json, color) => {
+  test.each<[string, 'text' | 'json' | 'nagios', string]>([
+    ['', 'text', 'auto'],
+    ['list --json', 'json', 'auto'],
+    ['-o json list', 'json', 'auto'],
+    ['list -qojson', 'json', 'auto'],
+    ['list --output=json --color=never', 'json', 'never'],
+    ['list --color always x', 'text', 'always'],
+    ['list --foo --json', 'json', 'auto'],
+    ['list -- --json', 'text', 'auto'],
+    ['delete --color never -- vm -o json --color always', 'text', 'never'],
+    ['-c --json list', 'text', 'auto'],
+    ['list -c -ojson', 'text', 'auto'],
+    ['list -o csv json', 'text', 'auto'],
+    ['list --json-x', 'text', 'auto'],
+    ['list -xojson', 'text', 'auto'],
+    ['list --color', 'text', 'auto'],
+    ['-o nagios', 'nagios', 'auto'],
+    ['chekc -onagios --foo', 'nagios', 'auto'],
+    ['check --json --output nagios', 'nagios', 'auto'],
+    ['check -o nagios -o json', 'json', 'auto'],
+    ['check -- -o nagios', 'text', 'auto'],
+  ])('%j', async (line, format, color) => {
     const { spoken } = await createProgram(line.split(' '), async () => undefined);
-    expect(errorStyleOf(spoken)).toEqual({ json, color });
+    expect(errorStyleOf(spoken)).toEqual({ format, color });
   });
+});
+
+test.each([
+  ['check -o nagios', true],
+  ['check -onagios', true],
+  ['check -vo nagios', true],
+  ['check --output=nagios', true],
+  ['--output nagios check', true],
+  ['create-as web nagios', false],
+  ['check nagios -o json', false],
+])('%j asks for a plugin: %s', (line, expected) => {
+  expect(speaksAsPlugin(line.split(' '))).toBe(expected);
 });
 
 describe('help', () => {

@@ -24,7 +24,7 @@ import { isRemote } from '../vm/disks.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import type { Vm } from '../vm/load.ts';
 import { loadsMemory } from '../vm/memory-load.ts';
-import { measureFreed } from '../watch/freed.ts';
+import { type Freed, measureFreed } from '../watch/freed.ts';
 import { watched } from '../watch/watched.ts';
 import type { UnusedFileFinder } from './find-unused-files.ts';
 import { type Fix, planFixes } from './fix-plan.ts';
@@ -34,6 +34,10 @@ import { CHECK_RULES } from './rules/table.ts';
 
 /** What the rules find about one VM. Nothing is changed. */
 export interface Findings {
+  /** The VM as it was checked. */
+  readonly vm: Vm;
+  /** What deleting the watched snapshots would free; null if no limit needs it. */
+  readonly freed: Freed | null;
   readonly findings: readonly RuledFinding[];
   /** The steps that would fix something, in their order. */
   readonly fixes: readonly Fix[];
@@ -95,6 +99,8 @@ export async function checkVm(
   const now = facts && !before.some(refuses);
   const otherwise = facts && !applyRules(CREATE_RULES, inOtherState(facts)).some(refuses);
   return {
+    vm,
+    freed: checkFacts.freed,
     findings: findings.map((finding) => withConnection(ctx, finding)),
     // a file that an unreadable snapshot needs must not be reported as unused
     fixes: vm.unread.length > 0 ? [] : planFixes(checkFacts),

@@ -12,24 +12,35 @@ import type { CheckOptions } from './command.ts';
 import { createUnusedFileFinder } from './find-unused-files.ts';
 import { fixVms, type LookedAt, type VmCheck } from './fix-vms.ts';
 import { toLimits } from './limit-options.ts';
+import { reportAsPlugin, requireNoFix } from './nagios.ts';
 import { prepareFixes } from './prepare-fixes.ts';
 import { report, showFixes } from './report.ts';
 import type { Limits } from './rules/limits.ts';
 
 /**
  * `check`: can these VMs be snapshotted, reverted, trusted. Changes nothing but what `--fix` is allowed to. Throws
- * `check` when one cannot.
+ * `check` when one cannot. Returns the exit code, which is that of a plugin with `-o nagios`, and 0 otherwise.
  */
-export async function check(ctx: Context, words: readonly string[], options: CheckOptions): Promise<void> {
+export async function check(ctx: Context, words: readonly string[], options: CheckOptions): Promise<number> {
   const limits = toLimits(options);
+  const isPlugin = ctx.settings.output === 'nagios';
+  if (isPlugin) requireNoFix(options.fix ?? false);
   const all = words.length === 0 ? { ...options, all: true } : options;
   const selection = toSelection(words, all);
   const look = (ctx: Context) => lookAll(ctx, selection, limits, options.fix ?? false);
   const first = await look(ctx);
   throwIfNothingDone(ctx, first.selected.single, first.looked);
-  if (options.fix && ctx.settings.dryRun) return showFixes(ctx, first.looked);
+  if (isPlugin) {
+    if (ctx.interrupts.pending) throw ctx.interrupts.pending;
+    return reportAsPlugin(ctx, first.looked, limits);
+  }
+  if (options.fix && ctx.settings.dryRun) {
+    await showFixes(ctx, first.looked);
+    return 0;
+  }
   const results = options.fix ? await fixVms(ctx, first, look) : first.looked;
   await report(ctx, results, options.fix ?? false);
+  return 0;
 }
 
 /** Judges all VMs of the selection as they are now; with `fix` the steps to fix them are prepared. */

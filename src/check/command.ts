@@ -18,6 +18,7 @@ const bare = () =>
       'kvmsnap check --label nightly --max-age 26h:50h --oldest 14d --most 20',
     ],
     needsWriting: ['fix'],
+    outputs: ['nagios'],
   });
 
 const withOptions = (verb: Verb) =>

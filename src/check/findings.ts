@@ -29,7 +29,8 @@ const TONES = { error: 'bad', warning: 'warn', information: 'plain', ok: 'good' 
 /** As people read them. */
 const LEVEL_WORDS = { error: 'error', warning: 'warning', information: 'note', ok: 'ok' } as const;
 
-const levelOf = ({ finding }: Pick<Row, 'finding'>): Level | 'ok' =>
+/** The level of a row, `ok` if it has no finding. */
+export const levelOf = ({ finding }: Pick<Row, 'finding'>): Level | 'ok' =>
   finding ? LEVELS[finding.severity] : 'ok';
 
 const VM: Column<Row> = { ...vmColumn(({ vm }: Row) => vm), grouped: true };

@@ -1,11 +1,15 @@
 import { KvmsnapError } from '../errors.ts';
+import type { OutputFormat } from '../run/context.ts';
 import { isNeeded, meaningOf } from './meaning.ts';
 import type { Verb } from './verb.ts';
 
 /** Checks of a command line that commander accepts. */
 
-/** Throws `usage`. `readonly`: the run must not change anything. */
-export function checkLine(verb: Verb, readonly: boolean): void {
+/** Throws `usage`. `readonly`: the run must not change anything; `output`: the format. */
+export function checkLine(
+  verb: Verb,
+  { readonly, output }: { readonly readonly?: boolean | undefined; readonly output: OutputFormat },
+): void {
   checkExcess(verb);
   checkMissing(verb);
   const names = verb.args.filter((_, i) => {
@@ -14,6 +18,15 @@ export function checkLine(verb: Verb, readonly: boolean): void {
   });
   if (names.includes('')) throw new KvmsnapError('usage', 'a VM or snapshot cannot have an empty name');
   if (readonly) checkReadOnly(verb);
+  checkOutput(verb, output);
+}
+
+/** Throws `usage` if the command does not have this format. */
+function checkOutput(verb: Verb, output: OutputFormat): void {
+  if (output === 'nagios' && !verb.outputs.includes(output))
+    throw new KvmsnapError('usage', `'${verb.name()}' has no output format ${output}`, {
+      hint: 'only kvmsnap check has it',
+    });
 }
 
 /** Throws `usage` if the command needs more than a read-only connection. */

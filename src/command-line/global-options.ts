@@ -12,8 +12,8 @@ const withGlobals = <Args extends unknown[], Values extends OptionValues>(comman
       new MeantOption('-c, --connect <uri>', 'uri', "connect to this libvirt URI (default: virsh's default)"),
     )
     .addOption(
-      new Option('-o, --output <format>', 'choose the output format: table, json, csv or name')
-        .choices(['table', 'json', 'csv', 'name'])
+      new Option('-o, --output <format>', 'choose the output format: table, json, csv, name (check: nagios)')
+        .choices(['table', 'json', 'csv', 'name', 'nagios'])
         .default('table'),
     )
     .addOption(new Option('--json', 'print JSON (same as -o json)').implies({ output: 'json' }))

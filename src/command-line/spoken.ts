@@ -24,14 +24,23 @@ export function spokenBy(options: readonly KnownOption[], words: readonly string
   return { values, operand };
 }
 
+/** Whether raw words seem to ask for the output of a monitoring plugin; of options and values, it knows only this one. */
+export const speaksAsPlugin = (words: readonly string[]): boolean =>
+  words.some(
+    (word, i) =>
+      /^(-[a-zA-Z]*o|--output=)nagios$/.test(word) ||
+      (word === 'nagios' && /^(-[a-zA-Z]*o|--output)$/.test(words[i - 1] ?? '')),
+  );
+
 /** How the command line wants errors to be shown. */
-export function errorStyleOf(spoken: Spoken | undefined): {
-  readonly json: boolean;
+export function errorStyleOf({ values }: Spoken): {
+  readonly format: 'text' | 'json' | 'nagios';
   readonly color: ColorChoice;
 } {
-  const color = spoken?.values.get('color');
+  const color = values.get('color');
+  const output = values.get('output');
   return {
-    json: spoken?.values.has('json') || spoken?.values.get('output') === 'json',
+    format: output === 'nagios' ? 'nagios' : values.has('json') || output === 'json' ? 'json' : 'text',
     color: color === 'always' || color === 'never' ? color : 'auto',
   };
 }

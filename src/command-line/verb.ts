@@ -1,5 +1,5 @@
 import { FAILURES, type FailureCode } from '../errors.ts';
-import type { Context } from '../run/context.ts';
+import type { Context, MonitoringFormat } from '../run/context.ts';
 import { type AnyCommand, Command, CommanderError } from './commander.ts';
 
 /** A command of the program: commander's class with the facts that help, man page and checks need. */
@@ -27,6 +27,8 @@ export interface VerbFacts {
    * `securityInfo`.
    */
   readonly needsWriting: boolean | readonly string[];
+  /** The output formats that only some commands have; absent: none. */
+  readonly outputs?: readonly MonitoringFormat[];
 }
 
 /** Failures with which every command can end. */
@@ -47,18 +49,29 @@ export class Verb extends Command {
   readonly examples: readonly string[];
   readonly needsWriting: boolean | readonly string[];
   readonly ownFailuresExit: number | null;
+  readonly outputs: readonly MonitoringFormat[];
   /** All failures with which it can end, sorted by exit code. */
   readonly failures: readonly FailureCode[];
 
   constructor(
     name: string,
-    { group, summary, detail, failures = [], examples, ownFailuresExit, needsWriting }: VerbFacts,
+    {
+      group,
+      summary,
+      detail,
+      failures = [],
+      examples,
+      ownFailuresExit,
+      needsWriting,
+      outputs = [],
+    }: VerbFacts,
   ) {
     super(name);
     this.group = group;
     this.examples = examples;
     this.ownFailuresExit = ownFailuresExit ?? null;
     this.needsWriting = needsWriting;
+    this.outputs = outputs;
     this.failures = [...COMMON_FAILURES, ...failures].sort(
       (a, b) => FAILURES[a].exitCode - FAILURES[b].exitCode,
     );

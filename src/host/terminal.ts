@@ -4,6 +4,7 @@ import { ReadStream, WriteStream } from 'node:tty';
 import pLimit from 'p-limit';
 import { KvmsnapError } from '../errors.ts';
 import { visible, visibleLines } from '../output/format.ts';
+import type { OutputFormat } from '../run/context.ts';
 
 /** The terminal or pipe that the program writes to. Data goes to stdout, messages go to stderr. */
 export interface Terminal {
@@ -51,10 +52,12 @@ export interface TerminalSettings {
   readonly color: ColorChoice;
   /** Hold back all output unless something fails. */
   readonly silent: boolean;
+  /** For `nagios`, which takes every text for the result, nothing but data is printed. */
+  readonly output: OutputFormat;
 }
 
 /** The real terminal. Colors are decided by the option, then by NO_COLOR, then FORCE_COLOR, then whether it is a terminal. */
-export function systemTerminal({ color: choice, silent }: TerminalSettings): Terminal {
+export function systemTerminal({ color: choice, silent, output }: TerminalSettings): Terminal {
   const { stdin, stdout, stderr } = process;
   const screen = (stream: NodeJS.WriteStream): Screen => ({
     isTerminal: stream.isTTY === true,
@@ -63,7 +66,8 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
     ascii: isAsciiOnly(process.env),
   });
   let drawn = false;
-  let held: (() => void)[] | null = silent ? [] : null;
+  const isPlugin = output === 'nagios';
+  let held: (() => void)[] | null = silent && !isPlugin ? [] : null;
   const say = (write: () => void) => (held ? held.push(write) : write());
   const err = screen(stderr);
   // a dumb terminal cannot clear a line
@@ -88,6 +92,7 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
       say(() => stdout.write(text));
     },
     note(line) {
+      if (isPlugin) return;
       clear();
       if (!err.isTerminal || held) unseen.push(line);
       say(() => stderr.write(`${visibleLines(line)}\n`));
@@ -104,7 +109,7 @@ export function systemTerminal({ color: choice, silent }: TerminalSettings): Ter
     ask: async (question, stop) => /^(y|yes)$/i.test(await askLine(`${question} [y/N]`, stop)),
     askLine,
     progress(text) {
-      if (!isRedrawn || silent) return;
+      if (!isRedrawn || silent || isPlugin) return;
       clear();
       if (text === '') return;
       stderr.write(cutTo(err.columns - 1, visible(text)));

@@ -29,7 +29,10 @@ export interface Settings {
   readonly silent: boolean;
 }
 
-export type OutputFormat = 'table' | 'json' | 'csv' | 'name';
+export type OutputFormat = 'table' | 'json' | 'csv' | 'name' | MonitoringFormat;
+
+/** The formats for monitoring systems, which only some commands have. */
+export type MonitoringFormat = 'nagios';
 
 /** Everything through which a command reaches the outside. */
 export interface Context {

@@ -14,6 +14,8 @@ import type { ResultName } from './for-each-domain.ts';
 /** Prints a view in the format that the user chose, and remarks for people on stderr. */
 export async function show(ctx: Context, view: View): Promise<void> {
   const { terminal, settings } = ctx;
+  // the command itself prints it
+  if (settings.output === 'nagios') return;
   const { text, leftOut } = await render(view, settings.output, await canvasOf(ctx));
   terminal.print(text);
   if (settings.output !== 'table') return;

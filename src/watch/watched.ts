@@ -32,9 +32,10 @@ export interface Depth {
 export function depthsOf(images: Images, snapshots: readonly SnapshotReport[]): Depth[] {
   const held = snapshots.filter((each) => each.held).flatMap(externalDisks);
   return [...images].flatMap(([target, image]) => {
-    const overlays = chainOf(image).slice(0, -1);
+    const chain = chainOf(image);
+    const overlays = chain.slice(0, -1);
     const isHeld = (path: string) => held.some((disk) => disk.target === target && disk.source === path);
-    return overlays.length === 0
+    return chain.length === 0
       ? []
       : [{ target, overlays: overlays.filter(({ path }) => !isHeld(path)).length }];
   });

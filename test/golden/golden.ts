@@ -15,7 +15,7 @@ export interface Golden {
   readonly says?: string;
   readonly vms: readonly VmSpec[];
   readonly prepare?: (host: GoldenHost) => void;
-  readonly run: (ctx: Context) => Promise<void>;
+  readonly run: (ctx: Context) => Promise<unknown>;
   readonly settings?: Partial<Settings>;
 }
 

@@ -18,7 +18,7 @@ import { fakeHost } from '../run/fake-host.ts';
 import { chooseSeed, randomFrom } from '../scene/random.ts';
 
 /** Every command that asks virsh or qemu-img. */
-const COMMANDS: Readonly<Record<string, (ctx: Context) => Promise<void>>> = {
+const COMMANDS: Readonly<Record<string, (ctx: Context) => Promise<unknown>>> = {
   'list VM': (ctx) => list(ctx, ['b-fix'], {}),
   'list --space': (ctx) => list(ctx, ['b-fix'], { space: true }),
   'list --all': (ctx) => list(ctx, [], { all: true }),
@@ -91,7 +91,7 @@ interface Trial {
 
 /** Runs a command on a host whose nth process answers otherwise, and perhaps all those after it. */
 async function run(
-  command: (ctx: Context) => Promise<void>,
+  command: (ctx: Context) => Promise<unknown>,
   nth: number,
   harm: Harm,
   lasting: boolean,
@@ -153,7 +153,10 @@ const random = randomFrom(chooseSeed());
 const ALL = process.env['KVMSNAP_RUNS'] !== undefined;
 
 /** Which answers to harm: one by chance, or each in its turn; and with it, all those that come after, or none of them. */
-async function* trials(command: (ctx: Context) => Promise<void>, harm: Harm): AsyncGenerator<Trial & Place> {
+async function* trials(
+  command: (ctx: Context) => Promise<unknown>,
+  harm: Harm,
+): AsyncGenerator<Trial & Place> {
   const { processes } = await run(command, Infinity, harm, false);
   const places = Array.from({ length: 2 * processes }, (_, i) => ({ nth: i >> 1, lasting: i % 2 === 1 }));
   for (const place of ALL

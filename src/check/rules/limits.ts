@@ -4,7 +4,7 @@ import { kvmsnapLine } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
-import { humanBytes } from '../../output/format.ts';
+import { counted, humanBytes } from '../../output/format.ts';
 import { depthsOf, hasLabel, watched } from '../../watch/watched.ts';
 import type { CheckFacts } from './facts.ts';
 
@@ -81,7 +81,7 @@ export const LIMIT_RULES: readonly Rule<CheckFacts>[] = [
       if (!over) return [];
       return [
         {
-          what: `the VM has ${kept.length} snapshots${labeled(limits.label)}, more than ${over.bound.says}`,
+          what: `the VM has ${counted(kept.length, 'snapshot')}${labeled(limits.label)}, more than ${over.bound.says}`,
           severity: over.severity,
           ...adviceToDelete(facts, kept.slice(0, excess(kept.length, over.bound))),
         },
