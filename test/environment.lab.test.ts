@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import stringWidth from 'string-width';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type CliOptions, kvmsnap, kvmsnapPath, spawnKvmsnap } from './lab/cli.ts';
+import { type CliOptions, kvmsnap, kvmsnapInShell, spawnKvmsnap } from './lab/cli.ts';
 import { scratch, type ToolResult, tool, tryTool, virsh } from './lab/lab.ts';
 import { onTerminal } from './lab/terminal.ts';
 import { tags } from './scene/disk.ts';
@@ -103,7 +103,7 @@ describe('streams', () => {
   afterEach(cleanUp);
 
   /** Runs a script in which `$k` is kvmsnap. */
-  function shell(script: string, k = `'${process.execPath}' '${kvmsnapPath}'`): ToolResult {
+  function shell(script: string, k = kvmsnapInShell): ToolResult {
     const setUp = `set -o pipefail; cd '${scratch}'; k() { ${k} "$@"; };`;
     return tryTool('env', ['-i', `PATH=${process.env['PATH']}`, 'bash', '-c', `${setUp} ${script}`]);
   }

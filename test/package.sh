@@ -26,7 +26,7 @@ cat >"$scratch/node.xml" <<'XML'
   <name>vm1</name><uuid>11111111-2222-4333-8444-555555555555</uuid><memory>8192</memory><os><type>hvm</type></os>
 </domain></node>
 XML
-for major in 20 22 24; do
+for major in 18.19 20 22 24 26; do
   run() { npm exec --silent --yes --package="node@$major" -- node "$installed" "$@"; }
   [ "$(run --version)" = "$version" ] || { echo "Node.js $major: --version failed"; exit 1; }
   run list --help | grep -q 'exit codes' || { echo "Node.js $major: help failed"; exit 1; }

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { kvmsnapPath } from './lab/cli.ts';
+import { kvmsnapPath, nodePath } from './lab/cli.ts';
 import { killLibvirtd, processes } from './lab/daemon.ts';
 import { scratch, type ToolResult, tool, tryTool, waitFor } from './lab/lab.ts';
 import { installCommands, smallFilesystem } from './scene/mount.ts';
@@ -31,7 +31,7 @@ let vm: Vm;
 beforeEach(() => {
   vm = defineVm({ name: 'web', disks: [{ size: '8M' }, { size: '8M' }], boot: 'counter' });
   start(vm);
-  installCommands('/usr/local/bin', { kvmsnap: kvmsnapPath, node: process.execPath });
+  installCommands('/usr/local/bin', { kvmsnap: kvmsnapPath, node: nodePath });
 });
 afterEach(cleanUp);
 

@@ -41,7 +41,7 @@ export function callAlike<T extends Snapshot>(
   known: readonly string[],
   key: FileKey,
 ): T[] {
-  const names = new Map(known.toReversed().map((path) => [key(path), path]));
+  const names = new Map([...known].reverse().map((path) => [key(path), path]));
   const rename = <D extends { readonly source: string | null }>(disk: D): D => {
     const { source } = disk;
     const name = source === null ? undefined : names.get(key(source));

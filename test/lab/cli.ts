@@ -5,8 +5,19 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { scratch } from './lab.ts';
 
-/** The command as it is installed. */
+/** The command as it is installed with npm. */
 export const kvmsnapPath: string = fileURLToPath(new URL('../../bin/kvmsnap.cjs', import.meta.url));
+
+/** The Node.js that runs kvmsnap: $KVMSNAP_NODE, or that of the tests. */
+export const nodePath: string = process.env['KVMSNAP_NODE'] || process.execPath;
+
+/** The words that start kvmsnap: $KVMSNAP_PROGRAM, an installed package or the single file; or the built one. */
+export const kvmsnapWords: readonly [string, ...string[]] = process.env['KVMSNAP_PROGRAM']
+  ? [process.env['KVMSNAP_PROGRAM']]
+  : [nodePath, kvmsnapPath];
+
+/** The same words for a line of a shell. */
+export const kvmsnapInShell: string = kvmsnapWords.map((word) => `'${word}'`).join(' ');
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -99,7 +110,8 @@ function collect(child: ChildProcess, timeoutMs: number, what: string) {
 /** Starts the built kvmsnap and does not wait. */
 export function spawnKvmsnap(args: readonly string[], options: CliOptions = {}): RunningCli {
   const { cwd, uid, gid, stdin } = options;
-  const child = spawn(options.node ?? process.execPath, [kvmsnapPath, ...args], {
+  const [file, ...first] = options.node === undefined ? kvmsnapWords : [options.node, kvmsnapPath];
+  const child = spawn(file, [...first, ...args], {
     env: environmentFor(options),
     stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),

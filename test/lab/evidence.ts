@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { tags } from '../scene/disk.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import { domainXml, state, type Vm } from '../scene/vm.ts';
-import { kvmsnap, kvmsnapPath } from './cli.ts';
+import { kvmsnap, kvmsnapInShell } from './cli.ts';
 import { errorDocument } from './failure.ts';
 import { type ToolResult, tryTool, virsh } from './lab.ts';
 
@@ -57,7 +57,7 @@ export async function refused(...args: string[]): Promise<Refusal> {
 export function paste(line: string | null, edit?: string): ToolResult {
   if (line === null) throw new Error('there is no command to paste');
   const editor = edit === undefined ? [] : [`VISUAL=sed -i "${edit}"`];
-  const kvmsnap = `kvmsnap() { '${process.execPath}' '${kvmsnapPath}' "$@"; }`;
+  const kvmsnap = `kvmsnap() { ${kvmsnapInShell} "$@"; }`;
   // only where a character could not be pasted otherwise
   const shell = line.includes("$'") ? ['bash', '--norc'] : ['sh'];
   return tryTool('env', [...editor, ...shell, '-ec', `${kvmsnap}; ${line}`]);

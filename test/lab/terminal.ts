@@ -1,6 +1,6 @@
 // Commands on a real pseudo-terminal, which `script` of util-linux provides.
 import { spawn } from 'node:child_process';
-import { cleanEnvironment, kvmsnapPath } from './cli.ts';
+import { cleanEnvironment, kvmsnapWords } from './cli.ts';
 import { waitFor } from './lab.ts';
 
 export interface TerminalOptions {
@@ -100,11 +100,11 @@ export function commandOnTerminal(command: readonly string[], options: TerminalO
 
 /** Runs the built kvmsnap on a terminal. */
 export function onTerminal(args: readonly string[], options: TerminalOptions = {}): Terminal {
-  return commandOnTerminal([process.execPath, kvmsnapPath, ...args], options);
+  return commandOnTerminal([...kvmsnapWords, ...args], options);
 }
 
 /** Runs the built kvmsnap in a shell on a terminal; in the line it is called `kvmsnap`, and what else goes into it is the caller's. */
 export function shellOnTerminal(line: string, options: TerminalOptions = {}): Terminal {
-  const script = `kvmsnap() { ${[process.execPath, kvmsnapPath].map(quote).join(' ')} "$@"; }; ${line}`;
+  const script = `kvmsnap() { ${kvmsnapWords.map(quote).join(' ')} "$@"; }; ${line}`;
   return commandOnTerminal(['bash', '-o', 'pipefail', '-c', script], options);
 }

@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { kvmsnap, kvmsnapPath } from '../lab/cli.ts';
+import { kvmsnap, kvmsnapInShell } from '../lab/cli.ts';
 import { paste, pasteOk, refused } from '../lab/evidence.ts';
 import { scratch, type ToolResult, tryTool, virsh } from '../lab/lab.ts';
 import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
@@ -25,12 +25,7 @@ afterEach(cleanUp);
 
 /** A shell line in which `KVMSNAP` is the program. */
 const shell = (line: string): ToolResult =>
-  tryTool('bash', [
-    '-o',
-    'pipefail',
-    '-c',
-    line.replaceAll('KVMSNAP', `'${process.execPath}' '${kvmsnapPath}'`),
-  ]);
+  tryTool('bash', ['-o', 'pipefail', '-c', line.replaceAll('KVMSNAP', kvmsnapInShell)]);
 
 /** What both VMs have, by libvirt and in the images. */
 const left = () => {

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { type CliResult, kvmsnap, type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
+import { type CliResult, kvmsnap, kvmsnapWords, type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, libvirtdPid, processes, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { errorDocument, followHint } from '../lab/failure.ts';
 import { tryVirsh, virsh, waitFor } from '../lab/lab.ts';
@@ -67,7 +67,7 @@ const isUnderWay = (run: RunningCli): Promise<boolean> =>
 
 /** The kvmsnap of a terminal, below the terminal's own processes. */
 const kvmsnapProcess = (command: string): number | undefined =>
-  processes().find(({ args }) => args[0] === process.execPath && args.includes(command))?.pid;
+  processes().find(({ args }) => args[0] === kvmsnapWords[0] && args.includes(command))?.pid;
 
 async function within(milliseconds: number, run: RunningCli): Promise<CliResult> {
   const from = performance.now();

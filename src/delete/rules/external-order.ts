@@ -40,7 +40,7 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
         return [];
       // libvirt does not merge an external snapshot into an image that still holds an internal one, so internal ones
       // come first
-      const newestFirst = deletionSetOf(facts).toReversed();
+      const newestFirst = [...deletionSetOf(facts)].reverse();
       const internal = newestFirst.filter((each) => locationOf(each) === 'internal');
       const names = [...internal, ...newestFirst.filter((each) => !internal.includes(each))].map(
         ({ name }) => name,
@@ -72,7 +72,7 @@ export const EXTERNAL_ORDER_RULES: readonly Rule<DeleteFacts>[] = [
       ? [
           {
             what: `${inText(snapshot.name)} is external, current, and has children, and libvirt cannot delete such a snapshot`,
-            ...adviseDeletion({ domain, snapshots }, snapshot.children.toReversed(), {
+            ...adviseDeletion({ domain, snapshots }, [...snapshot.children].reverse(), {
               hint: 'if you can do without its children, delete them first, the newest first',
             }),
           },
