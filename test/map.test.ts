@@ -22,7 +22,8 @@ const TOP_LEVEL = [
   'biome.json',
   'LICENSE',
   'CHANGELOG.md',
-  // made by npm, and not kept
+  // made by npm and by `npm run package`, and not kept
+  'build',
   'dist',
   'node_modules',
 ];

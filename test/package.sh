@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
-# Packs kvmsnap, installs the tarball as a user would, and runs it on every supported Node.js.
+# Builds the packages twice, which must be the same bytes. Installs the npm tarball as a user would, and runs it on every
+# supported Node.js. test/package/distributions.sh installs the others.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-npm pack --silent --pack-destination "$scratch" >/dev/null
-npm install --silent --no-audit --no-fund --global --prefix "$scratch/prefix" "$scratch"/kvmsnap-*.tgz
-installed=$scratch/prefix/bin/kvmsnap
-version=$(node -p 'require("./package.json").version')
+build() { npm run --silent package deb rpm npm >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }; }
+build
+cp build/SHA256SUMS "$scratch/first"
+(umask 077 && TZ=Asia/Tokyo LC_ALL=C build)
+diff "$scratch/first" build/SHA256SUMS || { echo "two builds of the packages differ"; exit 1; }
+(cd build && sha256sum --check --quiet SHA256SUMS)
 
+version=$(node -p 'require("./package.json").version')
+for script in preinstall install postinstall prepare; do
+  [ "$(node -p "'$script' in require('./package.json').scripts")" = false ] || { echo "npm warns of the script $script"; exit 1; }
+done
+npm install --silent --no-audit --no-fund --global --prefix "$scratch/prefix" "./build/kvmsnap-$version.tgz"
+installed=$scratch/prefix/bin/kvmsnap
 [ "$(ls "$scratch/prefix/lib/node_modules")" = kvmsnap ] || { echo "the package brings others with it"; exit 1; }
 [ -s "$scratch/prefix/lib/node_modules/kvmsnap/dist/THIRD-PARTY-LICENSES.txt" ] || { echo "no licences"; exit 1; }
 [ "$("$installed" --version)" = "$version" ]
