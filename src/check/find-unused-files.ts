@@ -35,8 +35,12 @@ export function createUnusedFileFinder(ctx: Context): UnusedFileFinder {
     const heads = found.flat();
     if (unusedFilesAmong(heads, domain.uuid, own, new Set()).length === 0) return [];
     const paths = heads.map(({ path }) => path);
-    const { uses } = await readUsersOf(ctx, { uri, files: { paths }, except: domain.uuid }, 'old');
-    return unusedFilesAmong(heads, domain.uuid, own, new Set(uses.keys()));
+    const { uses } = await readUsersOf(ctx, { uri, files: { paths }, except: null }, 'old');
+    // the VM itself may continue from a managed save on files that its definition does not name any more
+    const used = [...uses].filter(([, all]) =>
+      all.some(({ vm, kind }) => vm.uuid !== domain.uuid || kind === 'saved'),
+    );
+    return unusedFilesAmong(heads, domain.uuid, own, new Set(used.map(([path]) => path)));
   };
 }
 

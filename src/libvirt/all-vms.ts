@@ -13,6 +13,8 @@ export interface VmTexts extends DomainName {
   readonly definition: string;
   /** The definition for its next start, if it runs. */
   readonly next: string | null;
+  /** The definition in its managed save, with which it would continue; null: it has none, '': it cannot be read. */
+  readonly saved: string | null;
   readonly snapshotNames: readonly string[];
 }
 
@@ -21,6 +23,8 @@ interface Wanted {
   readonly uuid: string;
   /** Whether it may run and therefore have another definition for its next start. */
   readonly mayRun: boolean;
+  /** Whether it is known to have a managed save. */
+  readonly hasSave: boolean;
 }
 
 export interface AllVms {
@@ -37,27 +41,35 @@ export interface Before {
   /** The VMs to read in any case. */
   readonly asked: readonly Wanted[];
   /** By UUID, the VMs to read only if libvirt's lists show that they have changed. */
-  readonly trusted: ReadonlyMap<string, Pick<VmTexts, 'name' | 'snapshotNames'> & { readonly state: string }>;
+  readonly trusted: ReadonlyMap<
+    string,
+    Pick<VmTexts, 'name' | 'snapshotNames'> & { readonly state: string; readonly hasSave: boolean }
+  >;
 }
 
 /**
- * Reads the VMs in one process, and in a second one those that are new or were started or stopped since. A VM with
- * errors is read again in a process of its own. Throws `unreachable` if there is no connection.
+ * Reads the VMs in one process, and in a second one those that are new, were started or stopped since, or have a new managed
+ * save. A VM with errors is read again in a process of its own. Throws `unreachable` if there is no connection.
  */
 export async function readAllVms(virsh: Virsh, { asked, trusted }: Before): Promise<AllVms> {
   const first = await readBatch(virsh, asked, [...trusted.keys()]);
-  const read = new Set(asked.map(({ uuid }) => uuid));
+  const read = new Map(asked.map((vm) => [vm.uuid, vm]));
   const isAsBefore = ({ uuid, name }: DomainName) => {
     const before = trusted.get(uuid);
     return (
       before?.name === name &&
       before.state === first.stateOf(uuid) &&
+      before.hasSave === first.saved.has(uuid) &&
       before.snapshotNames.join('\n') === first.lists.get(uuid)?.join('\n')
     );
   };
   const late = first.names
-    .filter((vm) => (read.has(vm.uuid) ? first.started.has(vm.uuid) : !isAsBefore(vm)))
-    .map(({ uuid }) => ({ uuid, mayRun: true }));
+    .filter((vm) => {
+      const asIt = read.get(vm.uuid);
+      if (asIt === undefined) return !isAsBefore(vm);
+      return first.started.has(vm.uuid) || (first.saved.has(vm.uuid) && !asIt.hasSave);
+    })
+    .map(({ uuid }) => ({ uuid, mayRun: true, hasSave: first.saved.has(uuid) }));
   const then = late.length === 0 ? first : await readBatch(virsh, late);
   const [left, others] = [then.names.filter((vm) => !read.has(vm.uuid) && isAsBefore(vm)), then.names];
   const isLeft = new Set(left.map(({ uuid }) => uuid));
@@ -77,12 +89,14 @@ export async function readAllVms(virsh: Virsh, { asked, trusted }: Before): Prom
 
 /** Reads one VM alone; null if that fails. */
 export async function readVmAlone(virsh: Virsh, vm: DomainName): Promise<VmTexts | null> {
-  const { texts, stateOf } = await readBatch(virsh, [{ uuid: vm.uuid, mayRun: true }]);
+  const ask = (hasSave: boolean) => readBatch(virsh, [{ uuid: vm.uuid, mayRun: true, hasSave }]);
+  const first = await ask(false);
+  const { texts, stateOf } = first.saved.has(vm.uuid) ? await ask(true) : first;
   const found = texts.get(vm.uuid);
   return found ? { ...vm, ...found, state: stateOf(vm.uuid) } : null;
 }
 
-type Texts = Pick<VmTexts, 'definition' | 'next' | 'snapshotNames'>;
+type Texts = Pick<VmTexts, 'definition' | 'next' | 'saved' | 'snapshotNames'>;
 
 interface Batch {
   readonly names: readonly DomainName[];
@@ -90,6 +104,8 @@ interface Batch {
   readonly texts: ReadonlyMap<string, Texts>;
   /** The snapshot lists of the VMs of which nothing else was read. */
   readonly lists: ReadonlyMap<string, readonly string[]>;
+  /** The VMs that have a managed save. */
+  readonly saved: ReadonlySet<string>;
   /** The VMs that run although they were believed to be off. */
   readonly started: ReadonlySet<string>;
 }
@@ -98,14 +114,16 @@ interface Batch {
 const HOST_COMMANDS: readonly VirshCommand[] = [
   ['list', '--uuid'],
   ['list', '--uuid', '--state-paused'],
+  ['list', '--all', '--uuid', '--with-managed-save'],
   ['list', '--all', '--uuid', '--name'],
 ];
 
 const listCommand = (uuid: string): VirshCommand => ['snapshot-list', '--domain', uuid, '--name'];
 
-const commandsOf = ({ uuid, mayRun }: Wanted): VirshCommand[] => [
+const commandsOf = ({ uuid, mayRun, hasSave }: Wanted): VirshCommand[] => [
   ['dumpxml', '--domain', uuid],
   ...(mayRun ? [['dumpxml', '--domain', uuid, '--inactive']] : []),
+  ...(hasSave ? [['managedsave-dumpxml', '--domain', uuid]] : []),
   listCommand(uuid),
 ];
 
@@ -119,16 +137,20 @@ async function readBatch(
   const answers = await virsh.read([...asked.flat(), ...others.map(listCommand), ...HOST_COMMANDS]);
   if (!answers.lastSucceeded) throw connectionFailure(answers.stderr);
   const all = allAnswered(answers);
-  const [active, paused, list] = all.slice(-HOST_COMMANDS.length).map(splitLines);
+  const [active, paused, withSave, list] = all.slice(-HOST_COMMANDS.length).map(splitLines);
   const rest = all.slice(0, -HOST_COMMANDS.length);
   const parts = asked.map((commands) => rest.splice(0, commands.length));
-  // all commands for a VM that is gone meanwhile fail
-  const failing = parts.filter(([definition]) => definition === '').flat().length;
+  const saved = new Set(withSave);
+  // all commands for a VM that is gone meanwhile fail, and so does one for a managed save that is gone or damaged
+  const failing = parts.flatMap(([definition, ...rest], i) => {
+    if (definition === '') return ['', ...rest];
+    return wanted[i]?.hasSave && rest.at(-2) === '' ? [''] : [];
+  }).length;
   const isSure = countErrors(answers.stderr) <= failing;
   const texts = new Map<string, Texts>();
   const started = new Set<string>();
   for (const [i, vm] of wanted.entries()) {
-    const found = textsOf(vm, parts[i] ?? [], isSure);
+    const found = textsOf(vm, parts[i] ?? [], isSure, saved.has(vm.uuid));
     if (found && isOfRunning(found.definition) && !vm.mayRun) started.add(vm.uuid);
     else if (found) texts.set(vm.uuid, found);
   }
@@ -137,6 +159,7 @@ async function readBatch(
     names: (list ?? []).map((line) => ({ uuid: line.slice(0, 36), name: line.slice(37) })),
     stateOf: (uuid) => (isPaused.has(uuid) ? 'paused' : isActive.has(uuid) ? 'running' : 'shutoff'),
     texts,
+    saved,
     started,
     // a failed list looks like an empty one
     lists: new Map(others.flatMap((uuid, i) => (isSure ? [[uuid, splitLines(rest[i] ?? '')] as const] : []))),
@@ -148,16 +171,19 @@ async function readBatch(
  * failed list looks like an empty one).
  */
 function textsOf(
-  { mayRun }: Wanted,
+  { mayRun, hasSave }: Wanted,
   [definition = '', ...answers]: readonly string[],
   isSure: boolean,
+  isSaved: boolean,
 ): Texts | null {
   const next = mayRun ? (answers.shift() ?? '') : null;
+  const saved = hasSave ? (answers.shift() ?? '') : '';
   const names = answers.shift() ?? '';
   if (definition === '' || next === '' || (names === '' && !isSure)) return null;
   return {
     definition,
     next: isOfRunning(definition) ? next : null,
+    saved: isSaved ? saved : null,
     snapshotNames: splitLines(names),
   };
 }

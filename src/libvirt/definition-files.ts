@@ -49,9 +49,23 @@ function filePart(definition: string): string {
   return [
     ...(devices.match(/<disk .*?<\/disk>/gs) ?? []),
     ...(own.match(/<nvram[ >].*?<\/nvram>/gs) ?? []),
+    ...(own.match(OTHER_FILES) ?? []),
     ...(own.match(/<qemu:arg .*?\/>/gs) ?? []),
   ].join('');
 }
+
+/** Elements that name a file which is no disk: what is booted directly, firmware, ROMs, outputs of serial devices. */
+const OTHER_FILES =
+  /<(?:kernel|initrd|dtb|shim|loader|table|path)(?: [^>]*)?>\/[^<]*<\/|<(?:rom|log|entry) [^>]*\bfile=['"]\/[^>]*>|<source path=['"]\/[^>]*>/g;
+
+/** What is booted, firmware and ROMs are only read. */
+const others = (text: string): NamedFile[] =>
+  (text.match(OTHER_FILES) ?? []).flatMap((element) => {
+    const [, inner, attribute] = />(\/[^<]*)<|(?:file|path)=['"](\/[^'"]*)['"]/.exec(element) ?? [];
+    const path = plainText(inner ?? attribute ?? '').trim();
+    const isWritten = /^<(?:log|path|source) /.test(element) || element.startsWith('<path>');
+    return path === '' ? [] : [{ ...other(path, null), readonly: !isWritten }];
+  });
 
 function readPart(text: string): DefinitionFiles {
   const disks = parseDisks((text.match(/<disk .*?<\/disk>/gs) ?? []).join(''));
@@ -73,7 +87,10 @@ function readPart(text: string): DefinitionFiles {
     }
     if (pool && source === null) volumes.push({ ...file, pool: pool.name, volume: pool.volume });
   }
-  return { files: [...files, ...mirrors(text), ...nvram(text), ...fromCommandLine(text)], volumes };
+  return {
+    files: [...files, ...mirrors(text), ...nvram(text), ...others(text), ...fromCommandLine(text)],
+    volumes,
+  };
 }
 
 const plainText = (text: string): string => {

@@ -4,7 +4,7 @@ import { backingLocation } from '../qemu/backing-name.ts';
 import { nextLink } from '../qemu/next-link.ts';
 import { readOwn } from '../qemu/own-reader.ts';
 import type { KnownLinks } from './known-vms.ts';
-import type { Beneath } from './vm-files.ts';
+import type { Beneath, FileBelow } from './vm-files.ts';
 
 /**
  * The backing chains of images, from their own headers: no tool is started, and only files and block devices are opened. An
@@ -41,16 +41,17 @@ export async function readChains(
     wave = uniquePaths(next).filter((path) => !followed.has(path));
   }
   const beneath: Beneath = (path, format) => {
-    const found = new Set<string>();
+    const found = new Map<string, FileBelow>();
     let at: { readonly path: string; readonly format: string | null } | null = { path, format };
     while (at !== null && at.format === 'qcow2') {
       const link: KnownLinks | undefined = followed.get(at.path);
-      if (link?.dataFile) found.add(link.dataFile);
+      if (link?.dataFile)
+        found.set(link.dataFile, { path: link.dataFile, kind: 'data', isOwn: at.path === path });
       at = link?.backing ?? null;
       if (at === null || found.has(at.path) || at.path === path) break;
-      found.add(at.path);
+      found.set(at.path, { path: at.path, kind: 'below', isOwn: false });
     }
-    return [...found];
+    return [...found.values()];
   };
   return { beneath, unreadable };
 }

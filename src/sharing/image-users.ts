@@ -15,10 +15,12 @@ export interface OtherVm {
 }
 
 /**
- * How a VM uses a file. `disk`: its definition names it. `below`: it is in the backing chain of such a file. `state`: the
- * state of its snapshots is in it. `tags`: it contains internal snapshots of the VM. `named`: only a stored definition names it.
+ * How a VM uses a file. `disk`: its definition names it. `below`: it is in the backing chain of such a file. `data`: it contains
+ * the data of such a file, which is qcow2 with a separate data file. `saved`: the VM continues on it from its managed save.
+ * `state`: the state of its snapshots is in it. `tags`: it contains internal snapshots of the VM. `named`: only a stored definition
+ * names it.
  */
-export type UseKind = 'disk' | 'below' | 'state' | 'tags' | 'named';
+export type UseKind = 'disk' | 'below' | 'data' | 'saved' | 'state' | 'tags' | 'named';
 
 export interface ImageUse {
   readonly vm: OtherVm;
@@ -48,7 +50,7 @@ export const usesOf = ({ uses }: ImageUsers, path: string | null | undefined): r
   (path ? uses.get(path) : undefined) ?? [];
 
 /** The uses for which a change of the file's content changes the data of the VM or of its snapshots. */
-const SEES_CONTENT: ReadonlySet<UseKind> = new Set(['disk', 'below', 'state']);
+const SEES_CONTENT: ReadonlySet<UseKind> = new Set(['disk', 'below', 'data', 'saved', 'state']);
 
 /** The users whose data change with the file's content. */
 export const seeing = (users: ImageUsers, path: string | null | undefined): readonly ImageUse[] =>
@@ -74,6 +76,8 @@ const snapshotsOf = ({ snapshots }: ImageUse): string =>
 const WORDS: Readonly<Record<UseKind, (use: ImageUse) => string>> = {
   disk: ({ target }) => (target === null ? 'has it in its definition' : `uses it as disk ${target}`),
   below: ({ target }) => `has an overlay on top of it (disk ${target})`,
+  data: ({ target }) => `has the data of its disk ${target} in it`,
+  saved: ({ target }) => `needs it for its managed save${target === null ? '' : ` (disk ${target})`}`,
   state: (use) => `needs it for its ${snapshotsOf(use)}`,
   tags: (use) => `has its ${snapshotsOf(use)} in it`,
   named: (use) => `has it in the definition stored with its ${snapshotsOf(use)}`,
@@ -99,7 +103,13 @@ export function describeUses(all: readonly ImageUse[]): string {
 
 /** The use that the advice is about: of a running VM first. */
 const foremost = (uses: readonly ImageUse[]): ImageUse | undefined =>
-  uses.find(({ open }) => open) ?? uses.find(({ kind }) => kind === 'disk' || kind === 'below') ?? uses[0];
+  uses.find(({ open }) => open) ??
+  uses.find(({ kind }) => kind === 'saved') ??
+  uses.find(({ kind }) => IS_OF_DISK.has(kind)) ??
+  uses[0];
+
+/** The uses that end if the disk is removed from the definition. */
+const IS_OF_DISK: ReadonlySet<UseKind> = new Set(['disk', 'below', 'data']);
 
 /** The advice if another VM has a file open that must be written to. */
 export function shutDown(uses: readonly ImageUse[]): Pick<Finding, 'hint' | 'command'> {
@@ -117,10 +127,14 @@ export function partFrom(
   const use = foremost(uses);
   if (!use) return instead;
   const { vm, kind } = use;
-  const own =
-    kind === 'disk' || kind === 'below'
-      ? `give ${inText(vm.name)} another disk first, or remove this one from its definition (virsh edit ${virshWord(vm)})`
-      : `delete ${snapshotsOf(use)} of ${inText(vm.name)} first, if you can do without ${use.snapshots.length === 1 ? 'it' : 'them'}`;
+  if (kind === 'saved')
+    return {
+      hint: `start ${inText(vm.name)} first, so that it continues from its managed save, or discard the saved memory`,
+      command: `virsh managedsave-remove ${virshWord(vm)}`,
+    };
+  const own = IS_OF_DISK.has(kind)
+    ? `give ${inText(vm.name)} another disk first, or remove this one from its definition (virsh edit ${virshWord(vm)})`
+    : `delete ${snapshotsOf(use)} of ${inText(vm.name)} first, if you can do without ${use.snapshots.length === 1 ? 'it' : 'them'}`;
   return {
     hint: instead.hint === undefined ? own : `${own}; or ${instead.hint}`,
     ...(instead.command === undefined ? {} : { command: instead.command }),

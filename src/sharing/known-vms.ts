@@ -6,6 +6,7 @@ import type { FileUse, VmDefinitions } from './vm-files.ts';
 export interface KnownVm {
   readonly definition: string;
   readonly next: string | null;
+  readonly saved: string | null;
   readonly snapshotNames: readonly string[];
   /** Whether the definitions stored with these snapshots were read. */
   readonly hasSnapshots: boolean;

@@ -82,30 +82,38 @@ async function take(ctx: Context, changed: readonly VmTexts[], withSnapshots: bo
   const read = createDefinitionReader();
   const unread = withSnapshots ? changed.filter((vm) => !hasKnownSnapshots(vms.get(vm.uuid), vm)) : [];
   const stored = await readStored(ctx, unread, read);
-  const named = changed.map(({ definition, next }) => ({
+  const named = changed.map(({ definition, next, saved }) => ({
     now: read(definition),
     next: next === null ? null : read(next),
+    saved: saved ? read(saved) : NO_FILES,
   }));
   const resolve = await volumeResolver(ctx, [
-    ...named.flatMap(({ now, next }) => [...now.volumes, ...(next?.volumes ?? [])]),
+    ...named.flatMap(({ now, next, saved }) =>
+      [now, next ?? NO_FILES, saved].flatMap(({ volumes }) => volumes),
+    ),
     ...[...stored.values()].flatMap(({ snapshots }) => snapshots.flatMap(({ volumes }) => volumes)),
   ]);
   for (const [i, vm] of changed.entries()) {
-    const { now, next } = named[i] as (typeof named)[number];
+    const { now, next, saved } = named[i] as (typeof named)[number];
     const fresh = stored.get(vm.uuid);
     const before = vms.get(vm.uuid);
-    const parts = [now, ...(next ? [next] : []), ...(fresh?.snapshots ?? [])];
+    const parts = [now, next ?? NO_FILES, saved, ...(fresh?.snapshots ?? [])];
     vms.set(vm.uuid, {
       definition: vm.definition,
       next: vm.next,
+      saved: vm.saved,
       snapshotNames: vm.snapshotNames,
       hasSnapshots: fresh !== undefined || hasKnownSnapshots(before, vm),
       isStale: false,
-      isWhole: (fresh?.isWhole ?? true) && parts.every(({ volumes }) => volumes.every(resolve.isKnown)),
+      isWhole:
+        (fresh?.isWhole ?? true) &&
+        vm.saved !== '' &&
+        parts.every(({ volumes }) => volumes.every(resolve.isKnown)),
       definitions: {
         vm: { name: vm.name, uuid: vm.uuid, state: vm.state },
         live: next ? resolve.filesOf(now) : null,
         inactive: resolve.filesOf(next ?? now),
+        saved: resolve.filesOf(saved),
         snapshots:
           fresh?.snapshots.map((each) => ({ ...each, files: resolve.filesOf(each) })) ??
           before?.definitions.snapshots ??
@@ -116,6 +124,8 @@ async function take(ctx: Context, changed: readonly VmTexts[], withSnapshots: bo
     });
   }
 }
+
+const NO_FILES: DefinitionFiles = { files: [], volumes: [] };
 
 /** Finds the files that these VMs use: those that they name, and their backing chains. */
 async function readFileUses(ctx: Context, uri: string, vms: readonly KnownVm[]): Promise<void> {
@@ -148,6 +158,7 @@ const isAsKnown = (known: KnownVm | undefined, vm: VmTexts, withSnapshots: boole
   !known.isStale &&
   known.definition === vm.definition &&
   known.next === vm.next &&
+  known.saved === vm.saved &&
   known.definitions.vm.state === vm.state &&
   known.definitions.vm.name === vm.name &&
   isListedAlike(known, vm) &&
@@ -164,17 +175,24 @@ const SECONDS_APART = 10;
 
 /** Reads all VMs in one process; if one VM keeps that from finishing, each in its own process. */
 async function readAll(ctx: Context, scope: Scope, listed: readonly ListedVm[]): Promise<AllVms> {
-  const known = [...ctx.known.vms].map(([uuid, vm]) => ({ uuid, vm, mayRun: vm.next !== null }));
+  const known = [...ctx.known.vms].map(([uuid, vm]) => ({
+    uuid,
+    vm,
+    mayRun: vm.next !== null,
+    hasSave: vm.saved !== null,
+  }));
   const isAsked = (uuid: string, { isStale }: KnownVm) =>
     scope === 'all' || isStale || (scope !== 'none' && scope.has(uuid));
   const fresh = listed
     .filter(({ uuid }) => !ctx.known.vms.has(uuid))
-    .map(({ uuid, isActive }) => ({ uuid, mayRun: isActive }));
+    .map(({ uuid, isActive }) => ({ uuid, mayRun: isActive, hasSave: false }));
   const asked = [...known.filter(({ uuid, vm }) => isAsked(uuid, vm)), ...fresh];
   const trusted = new Map(
     known
       .filter(({ uuid, vm }) => !isAsked(uuid, vm))
-      .map(({ uuid, vm }) => [uuid, { ...vmOf(vm), snapshotNames: vm.snapshotNames }] as const),
+      .map(
+        ({ uuid, vm, hasSave }) => [uuid, { ...vmOf(vm), snapshotNames: vm.snapshotNames, hasSave }] as const,
+      ),
   );
   try {
     return await readAllVms(ctx.virsh, { asked, trusted });

@@ -15,6 +15,8 @@ export interface VmDefinitions {
   readonly live: readonly NamedFile[] | null;
   /** The files of the next start. */
   readonly inactive: readonly NamedFile[];
+  /** The files of its managed save, which the next start uses instead; empty if it has none. */
+  readonly saved: readonly NamedFile[];
   readonly snapshots: readonly StoredSnapshot[];
 }
 
@@ -28,22 +30,34 @@ export interface FileUse {
   readonly snapshot: string | null;
 }
 
-/** The backing files of an image, and its separate data files, the nearest first. */
-export type Beneath = (path: string, format: string | null) => readonly string[];
+/** A file below an image: a backing file, or a separate file with the data of the image or of a backing file. */
+export interface FileBelow {
+  readonly path: string;
+  readonly kind: 'below' | 'data';
+  /** Whether it is the data file of the image itself, to which QEMU writes what is written to the image. */
+  readonly isOwn: boolean;
+}
+
+/** The files below an image, the nearest first. */
+export type Beneath = (path: string, format: string | null) => readonly FileBelow[];
 
 /** All uses of files by a VM; a file may appear several times, and under several paths. */
-export function filesUsed({ live, inactive, snapshots }: VmDefinitions, beneath: Beneath): FileUse[] {
+export function filesUsed({ live, inactive, saved, snapshots }: VmDefinitions, beneath: Beneath): FileUse[] {
   return [
     ...(live ?? []).flatMap((file) => definitionUses(file, true, beneath)),
     ...inactive.flatMap((file) => definitionUses(file, false, beneath)),
+    ...saved.flatMap((file) =>
+      definitionUses(file, false, beneath).map((use) => ({ ...use, kind: 'saved' as const })),
+    ),
     ...snapshots.flatMap((snapshot) => snapshotUses(snapshot, beneath)),
   ];
 }
 
 /** The images whose backing chains `filesUsed` needs. */
-export const imagesOf = ({ live, inactive, snapshots }: VmDefinitions): NamedFile[] => [
+export const imagesOf = ({ live, inactive, saved, snapshots }: VmDefinitions): NamedFile[] => [
   ...(live ?? []),
   ...inactive,
+  ...saved,
   ...snapshots.flatMap(({ files, disks }) => [
     ...files,
     // an overlay is qcow2, whatever the disk was
@@ -73,9 +87,14 @@ function definitionUses(file: NamedFile, open: boolean, beneath: Beneath): FileU
   const use = { target, open, writes: !file.readonly, snapshot: null };
   return [
     { ...use, path, kind: file.below ? 'below' : 'disk' },
-    ...beneath(path, format).map((below): FileUse => ({ ...use, path: below, kind: 'below', writes: false })),
+    ...beneath(path, format).map(
+      (below): FileUse => ({ ...use, path: below.path, kind: below.kind, writes: use.writes && below.isOwn }),
+    ),
   ];
 }
+
+const pathsBelow = (beneath: Beneath, path: string, format: string | null): string[] =>
+  beneath(path, format).map((below) => below.path);
 
 /**
  * The files that a snapshot needs. The overlays of a revert to it do not belong to it: one that the VM does not use any more
@@ -100,14 +119,16 @@ function snapshotUses(snapshot: StoredSnapshot, beneath: Beneath): FileUse[] {
       if (state === null) return made;
       return [
         ...made,
-        ...[state, ...beneath(state, file?.format ?? null)].map((path) => use(path, 'state', target)),
+        ...[state, ...pathsBelow(beneath, state, file?.format ?? null)].map((path) =>
+          use(path, 'state', target),
+        ),
       ];
     }
     const holder = location === 'internal' ? (source ?? file?.path ?? null) : null;
     if (holder === null) return [];
     return [
       use(holder, 'tags', target),
-      ...beneath(holder, 'qcow2').map((path) => use(path, 'state', target)),
+      ...pathsBelow(beneath, holder, 'qcow2').map((path) => use(path, 'state', target)),
     ];
   });
   const isInternal = disks.some(({ location }) => location === 'internal');

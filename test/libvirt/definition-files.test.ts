@@ -52,6 +52,24 @@ test('what lies beneath, a mirror, NVRAM, and drives past libvirt', () => {
   ]);
 });
 
+test('what is booted directly, firmware, ROMs, and files that QEMU writes', () => {
+  const xml = domain(
+    "<interface type='user'><rom file='/vm/rom'/></interface><serial type='file'><source path='/vm/out'/><log file='/vm/log' append='on'/></serial><memory model='nvdimm'><source><path>/vm/nvdimm</path></source></memory>",
+    '',
+    "<metadata><kernel>/not/this</kernel></metadata><os><loader readonly='yes' type='pflash'>/vm/CODE</loader><kernel>/vm/k</kernel><initrd>/vm/i</initrd><acpi><table type='slic'>/vm/t</table></acpi></os>",
+  );
+  expect(read(xml).files.map(({ path, readonly }) => [path, readonly])).toEqual([
+    ['/vm/CODE', true],
+    ['/vm/k', true],
+    ['/vm/i', true],
+    ['/vm/t', true],
+    ['/vm/rom', true],
+    ['/vm/out', false],
+    ['/vm/log', false],
+    ['/vm/nvdimm', false],
+  ]);
+});
+
 test('a volume is its pool’s to tell, a disk without a driver is raw, a cdrom is read-only', () => {
   const volume = "<disk type='volume'><source pool='p' volume='v'/><target dev='vda'/></disk>";
   const cdrom = "<disk type='file' device='cdrom'><source file='/iso'/><target dev='sda'/></disk>";

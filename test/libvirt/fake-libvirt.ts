@@ -19,6 +19,8 @@ export interface FakeVm {
   current: string | null;
   checkpoints?: readonly string[];
   managedSave?: boolean;
+  /** As `managedsave-dumpxml` prints it; absent: it cannot be read. */
+  saved?: string;
 }
 
 /** What a command is answered with instead of the ordinary: a text, or a failure. */
@@ -123,6 +125,10 @@ export function optionValue(options: readonly string[], name: string): string | 
 const ABOUT_VM: Readonly<Record<string, (vm: FakeVm, options: readonly string[]) => Answer>> = {
   domname: ({ name }) => `${name}\n\n`,
   dumpxml: ({ xml }) => `${xml.trimEnd()}\n\n`,
+  'managedsave-dumpxml': ({ name, managedSave, saved }) =>
+    managedSave && saved !== undefined
+      ? `${saved.trimEnd()}\n\n`
+      : new Failure(`error: Failed to get domain XML of the managed save of '${name}'\n`),
   domstate: ({ state }) => `${state}\n\n`,
   domcontrol: ({ state, control = 'ok' }) =>
     state.startsWith('shut off')

@@ -117,6 +117,30 @@ test('what changes is read again, and nothing else', async () => {
   expect(await ask()).toMatchObject({ users: [['web-2', 'tags', ['s1']]] });
 });
 
+test('a managed save is read, in one process for all, and again in the same process as the rest', async () => {
+  const save = { managedSave: true, saved: definition(IMAGE) };
+  const others = Array.from({ length: 30 }, (_, i) => ({ ...vm(i + 3, '/vm/other'), ...save }));
+  const second = vm(2, '/vm/next');
+  const { ask } = host(vm(1, IMAGE), second, ...others);
+  const users = others.map(({ name }) => [name, 'saved', []]);
+  expect(await ask()).toMatchObject({ users, processes: 2 });
+  expect(await ask()).toMatchObject({ users, processes: 1 });
+  Object.assign(second, save);
+  expect(await ask()).toMatchObject({ users: [['web-2', 'saved', []], ...users], processes: 2 });
+  // it was started and saved again, with another disk
+  second.saved = definition('/vm/another');
+  expect(await ask()).toMatchObject({ users, processes: 1 });
+  // it was started, or the save was discarded
+  Object.assign(second, { managedSave: false });
+  expect(await ask()).toMatchObject({ users, unknown: [] });
+});
+
+test('a managed save that cannot be read: the VM may use any file', async () => {
+  const { ask } = host(vm(1, IMAGE), { ...vm(2, '/vm/next'), managedSave: true }, vm(3, IMAGE));
+  for (const _ of [1, 2])
+    expect(await ask()).toMatchObject({ users: [['web-3', 'disk', []]], unknown: ['web-2'] });
+});
+
 test('a VM that was started is another one, with a definition of its next start', async () => {
   const second = vm(2, IMAGE);
   const { ask, libvirt } = host(vm(1, IMAGE), second);

@@ -26,7 +26,12 @@ test('a chain goes as far as its images record qcow2, with the files that hold t
   const middle = write('middle', { backing: base, backingFormat: 'raw', dataFile: 'data' });
   const top = write('top', { backing: 'middle', backingFormat: 'qcow2' });
   const { beneath, unreadable } = await readChains(localFiles, new Map(), [{ path: top, format: 'qcow2' }]);
-  expect(beneath(top, 'qcow2')).toEqual([middle, at('data'), base]);
+  expect(beneath(top, 'qcow2')).toEqual([
+    { path: middle, kind: 'below', isOwn: false },
+    { path: at('data'), kind: 'data', isOwn: false },
+    { path: base, kind: 'below', isOwn: false },
+  ]);
+  expect(beneath(middle, 'qcow2')[0]).toEqual({ path: at('data'), kind: 'data', isOwn: true });
   expect(unreadable).toEqual(new Set());
 });
 
@@ -73,6 +78,7 @@ test.each([
       vm: { name: 'a', uuid: 'a', state: 'shutoff' },
       live: live === null ? null : [file(live)],
       inactive: [file(inactive)],
+      saved: [],
       snapshots: [snapshot],
     },
   ]);

@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { fingerprint, refused } from '../lab/evidence.ts';
-import { tool, virsh } from '../lab/lab.ts';
+import { scratch, tool, virsh } from '../lab/lab.ts';
 import type { Terminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
 import { tags } from '../scene/disk.ts';
@@ -54,6 +54,63 @@ test('the snapshot of another VM is no orphan of this one', async () => {
       ),
     },
   ]);
+});
+
+test('the managed save of another VM, whose definition names the image no more', async () => {
+  const first = defineVm({ name: 'first', disks: [small], boot: 'counter' });
+  write(first, THEN);
+  take(first, 's1');
+  write(first, NOW);
+  const second = defineVm({ name: 'second', disks: [{ source: pathOf(first) }] });
+  start(second);
+  virsh('managedsave', second.uuid);
+  const other = defineVm({ name: 'other', disks: [small] });
+  const file = join(dirname(pathOf(other)), 'second.xml');
+  const xml = virsh('dumpxml', '--inactive', second.uuid).replace(pathOf(first), pathOf(other));
+  undefine(other);
+  writeFileSync(file, xml);
+  virsh('define', file);
+  const both = [first, second];
+  const words = await leavesBoth(both, 'revert', 'first', 's1', '--force');
+  expect(words).toMatch(
+    /VM second \(shut off\) needs it for its managed save \(disk vda\)\n.*start second first/,
+  );
+  expect((await succeed('create-as', 'first', 's2')).stderr).toMatch(
+    /second \(shut off\) needs it for its managed save/,
+  );
+  virsh('managedsave-remove', second.uuid);
+  await succeed('revert', 'first', 's1');
+  expect(byteIn(pathOf(first))).toBe(THEN);
+});
+
+test('the data file of an image of another VM, and what another VM boots', async () => {
+  const data = join(scratch, 'data.raw');
+  const kernel = join(scratch, 'kernel');
+  const split = join(scratch, 'split.qcow2');
+  tool('qemu-img', ['create', '-q', '-f', 'raw', kernel, '4M']);
+  tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', `data_file=${data},data_file_raw=on`, split, '4M']);
+  const raw = { format: 'raw', driver: 'raw' } as const;
+  const first = defineVm({
+    name: 'first',
+    disks: [
+      { ...raw, source: data },
+      { ...raw, source: kernel },
+    ],
+  });
+  defineVm({
+    name: 'second',
+    disks: [{ source: split }],
+    osXml: `<os><type arch='x86_64' machine='pc'>hvm</type><kernel>${kernel}</kernel></os>`,
+  });
+  const { stderr } = await succeed('create-as', 'first', 'e1', '--external', '--force');
+  expect(stderr).toMatch(
+    new RegExp(
+      `disk vda: other VMs use ${data} too: VM second \\(shut off\\) has the data of its disk vda in it`,
+    ),
+  );
+  expect(stderr).not.toMatch(/overlay on top of it/);
+  const words = await leavesBoth([first], 'delete', 'first', 'e1');
+  expect(words).toMatch(/write into \S+kernel, and VM second \(shut off\) has it in its definition/);
 });
 
 describe('a disk in two definitions', () => {

@@ -18,12 +18,22 @@ const file = (path: string, changes: Partial<NamedFile> = {}): NamedFile => ({
 const CHAINS: Readonly<Record<string, readonly string[]>> = {
   '/clone': ['/base'],
   '/e1': ['/clone', '/base'],
+  '/split': ['/data'],
+  '/e2': ['/split', '/data'],
 };
 
 /** By path, how it is used, of those uses that say the most. */
 function uses(changes: Partial<VmDefinitions>) {
-  const all = filesUsed({ vm: VM, live: null, inactive: [], snapshots: [], ...changes }, (path, format) =>
-    format === 'qcow2' ? (CHAINS[path] ?? []) : [],
+  const all = filesUsed(
+    { vm: VM, live: null, inactive: [], saved: [], snapshots: [], ...changes },
+    (path, format) =>
+      format === 'qcow2'
+        ? (CHAINS[path] ?? []).map((below) => ({
+            path: below,
+            kind: below === '/data' ? ('data' as const) : ('below' as const),
+            isOwn: below === '/data' && path === '/split',
+          }))
+        : [],
   );
   const paths = [...new Set(all.map(({ path }) => path))];
   return Object.fromEntries(
@@ -57,6 +67,19 @@ describe('definitions', () => {
 
   test('what the definition itself says to be beneath', () => {
     expect(uses({ live: [file('/a', { below: true, readonly: true })] })).toEqual({ '/a': ['below open'] });
+  });
+
+  test('a separate data file is written to like the image, but not that of a backing file', () => {
+    expect(uses({ inactive: [file('/split')] })['/data']).toEqual(['data written']);
+    expect(uses({ inactive: [file('/e2')] })['/data']).toEqual(['data']);
+  });
+
+  test('what a managed save names, though the definition names it no more', () => {
+    expect(uses({ inactive: [file('/next')], saved: [file('/clone')] })).toEqual({
+      '/next': ['disk written'],
+      '/clone': ['saved written'],
+      '/base': ['saved'],
+    });
   });
 });
 
