@@ -14,6 +14,10 @@ async function main(words: readonly string[]): Promise<number> {
     return passedOn;
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
+    if (line && !context && words.some((word) => word.startsWith('--metrics'))) {
+      const { recordUnusableLine } = await import('./watch/unusable-line.ts');
+      await recordUnusableLine(line.program, words, Math.floor(Date.now() / 1000));
+    }
     return report(thrown instanceof CommanderError && line ? await usageOf(thrown, line) : thrown);
   }
 }

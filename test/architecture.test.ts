@@ -173,6 +173,7 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
 const TOUCHES_FILES = [
   'src/host/local-files.ts',
   'src/host/processes.ts',
+  'src/host/replaced-file.ts',
   'src/host/state-files.ts',
   'src/host/terminal.ts',
   'src/host/user-files.ts',
@@ -294,6 +295,7 @@ describe('what is loaded', async () => {
     expect(ownIn(modules).filter((path) => !isOfTheLine(path))).toEqual([
       'src/libvirt/disk-spec.ts',
       'src/prune/free-space-policy.ts',
+      'src/watch/recorded.ts',
     ]);
   });
 

@@ -49,7 +49,7 @@ const GLOBAL_OPTIONS = WHOLE.options.filter(({ long }) => long !== '--version');
 const IMPERATIVES = (
   'add allow check choose connect consider continue delete do draw exclude fail fix freeze include keep leave let list make ' +
   'name override pause print proceed recreate register remove retry revert save select set show shut sort start stop take ' +
-  'unregister use work'
+  'unregister use work write'
 ).split(' ');
 const ADVERBS = ['also', 'first'];
 
@@ -64,6 +64,7 @@ const DEFAULTS: Settings = {
   timeout: null,
   wait: 0,
   silent: false,
+  metrics: null,
 };
 
 describe('global options', () => {
@@ -109,6 +110,7 @@ describe('global options', () => {
       '--timeout',
       '--wait',
       '--silent',
+      '--metrics',
     ]);
   });
 });
@@ -241,7 +243,10 @@ describe('what cannot be meant', () => {
       /prune --help/,
     ],
     [['check', '--max-age', '90m'], /minutes or months/, /^write min or mo/],
-    [['list', '-o', 'nagios'], /'list' has no output format nagios/, /only kvmsnap check/],
+    [['list', '-o', 'nagios'], /'list' has no output format nagios/, /only check has it/],
+    [['create', '--all', '-o', 'nagios'], /'create' has no output format nagios/, /only check has it/],
+    [['create-as', 'a', 'b', '-o', 'prometheus'], /'create-as' has no metrics/, /^only check, create and/],
+    [['list', '--metrics', 'f'], /'list' has no metrics/, /^only check, create and/],
     [['check', '--most', '5:3'], /must not be larger than that of the error/, /^did you mean 3:5/],
     [['check', '--oldest', '26h:90m'], /minutes or months/, /^write min or mo/],
     [['check', '--oldest', '26h:'], /Expected CRIT or WARN:CRIT/, /check --help/],

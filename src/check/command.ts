@@ -2,6 +2,7 @@ import { vmsArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { withFilters } from '../run/select-options.ts';
+import { recorded } from '../watch/recorded.ts';
 import { withLimits } from './limit-options.ts';
 
 const bare = () =>
@@ -18,7 +19,7 @@ const bare = () =>
       'kvmsnap check --label nightly --max-age 26h:50h --oldest 14d --most 20',
     ],
     needsWriting: ['fix'],
-    outputs: ['nagios'],
+    outputs: ['nagios', 'prometheus'],
   });
 
 const withOptions = (verb: Verb) =>
@@ -36,7 +37,11 @@ export type CheckOptions = OptionsOf<ReturnType<typeof withOptions>>;
 export function check({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vms, options) =>
-    run(async (ctx) => (await import('./check.ts')).check(ctx, vms, options)),
+    run((ctx) =>
+      recorded(ctx, { command: 'check', words: vms, options }, async () =>
+        (await import('./check.ts')).check(ctx, vms, options),
+      ),
+    ),
   );
   return verb;
 }

@@ -1,15 +1,20 @@
 import { KvmsnapError } from '../errors.ts';
-import type { OutputFormat } from '../run/context.ts';
+import type { MonitoringFormat, OutputFormat } from '../run/context.ts';
 import { isNeeded, meaningOf } from './meaning.ts';
 import type { Verb } from './verb.ts';
 
 /** Checks of a command line that commander accepts. */
 
-/** Throws `usage`. `readonly`: the run must not change anything; `output`: the format. */
-export function checkLine(
-  verb: Verb,
-  { readonly, output }: { readonly readonly?: boolean | undefined; readonly output: OutputFormat },
-): void {
+interface GlobalValues {
+  /** The run must not change anything. */
+  readonly readonly?: boolean | undefined;
+  readonly output: OutputFormat;
+  /** The file for metrics. */
+  readonly metrics?: string | undefined;
+}
+
+/** Throws `usage`. */
+export function checkLine(verb: Verb, { readonly, output, metrics }: GlobalValues): void {
   checkExcess(verb);
   checkMissing(verb);
   const names = verb.args.filter((_, i) => {
@@ -18,14 +23,19 @@ export function checkLine(
   });
   if (names.includes('')) throw new KvmsnapError('usage', 'a VM or snapshot cannot have an empty name');
   if (readonly) checkReadOnly(verb);
-  checkOutput(verb, output);
+  checkOutput(verb, output, metrics);
 }
 
-/** Throws `usage` if the command does not have this format. */
-function checkOutput(verb: Verb, output: OutputFormat): void {
-  if (output === 'nagios' && !verb.outputs.includes(output))
-    throw new KvmsnapError('usage', `'${verb.name()}' has no output format ${output}`, {
-      hint: 'only kvmsnap check has it',
+/** Throws `usage` if the command does not have this format, or no metrics. */
+function checkOutput(verb: Verb, output: OutputFormat, metrics: string | undefined): void {
+  const lacks = (format: MonitoringFormat) => !verb.outputs.includes(format);
+  if (output === 'nagios' && lacks(output))
+    throw new KvmsnapError('usage', `'${verb.name()}' has no output format nagios`, {
+      hint: 'only check has it',
+    });
+  if (lacks('prometheus') && (output === 'prometheus' || metrics !== undefined))
+    throw new KvmsnapError('usage', `'${verb.name()}' has no metrics for Prometheus`, {
+      hint: 'only check, create and prune have them',
     });
 }
 

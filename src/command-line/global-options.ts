@@ -12,8 +12,11 @@ const withGlobals = <Args extends unknown[], Values extends OptionValues>(comman
       new MeantOption('-c, --connect <uri>', 'uri', "connect to this libvirt URI (default: virsh's default)"),
     )
     .addOption(
-      new Option('-o, --output <format>', 'choose the output format: table, json, csv, name (check: nagios)')
-        .choices(['table', 'json', 'csv', 'name', 'nagios'])
+      new Option(
+        '-o, --output <format>',
+        'choose the output format: table, json, csv, name, nagios, prometheus',
+      )
+        .choices(['table', 'json', 'csv', 'name', 'nagios', 'prometheus'])
         .default('table'),
     )
     .addOption(new Option('--json', 'print JSON (same as -o json)').implies({ output: 'json' }))
@@ -41,7 +44,14 @@ const withGlobals = <Args extends unknown[], Values extends OptionValues>(comman
       'retry for this time (such as 10min) if another job runs on the VM',
       parseDuration,
     )
-    .option('--silent', 'print output only if something fails (for cron)');
+    .option('--silent', 'print output only if something fails (for cron)')
+    .addOption(
+      new MeantOption(
+        '--metrics <file>',
+        'file',
+        'write metrics for Prometheus to this file (check, create, prune)',
+      ),
+    );
 
 /** The program, still without commands. Throws CommanderError, never exits. */
 export const bareProgram = (name: string, version: string) =>
@@ -68,6 +78,7 @@ export function settingsOf(program: BareProgram): Settings {
     timeout: values.timeout || null,
     wait: values.wait ?? 0,
     silent: values.silent ?? false,
+    metrics: values.metrics ?? null,
   };
 }
 

@@ -6,6 +6,7 @@ import { given, onSnapshot } from '../command-line/named.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { labelOption, withRules } from '../prune/rule-options.ts';
 import { allOption, jobsOption, strictOption, vmOption, withFilters } from '../run/select-options.ts';
+import { recorded } from '../watch/recorded.ts';
 import { withSpec } from './spec-options.ts';
 
 const FAILURES = ['partial', 'check', 'exists', 'busy'] as const;
@@ -32,6 +33,7 @@ const bareCreate = () =>
       "kvmsnap create 'web-*' db-1 --exclude web-test --label nightly",
     ],
     needsWriting: true,
+    outputs: ['prometheus'],
   });
 
 const withCreateOptions = (verb: Verb) =>
@@ -56,7 +58,11 @@ export type CreateOptions = OptionsOf<ReturnType<typeof withCreateOptions>> &
 export function create({ run }: Program): Verb {
   const verb = bareCreate();
   withCreateOptions(verb).action((vms, options) =>
-    run(async (ctx) => (await import('./create.ts')).create(ctx, vms, null, options)),
+    run((ctx) =>
+      recorded(ctx, { command: 'create', words: vms, options }, async () =>
+        (await import('./create.ts')).create(ctx, vms, null, options),
+      ),
+    ),
   );
   return verb;
 }

@@ -36,7 +36,7 @@ export const TOPICS: readonly Topic[] = [
   },
   {
     name: 'monitoring',
-    summary: 'limits for check; Nagios and other systems',
+    summary: 'limits for check; Nagios, Prometheus',
     load: () => import('../manual/monitoring.md'),
   },
   { name: 'several-vms', summary: 'many VMs at once', load: () => import('../manual/several-vms.md') },

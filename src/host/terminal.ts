@@ -67,6 +67,8 @@ export function systemTerminal({ color: choice, silent, output }: TerminalSettin
   });
   let drawn = false;
   const isPlugin = output === 'nagios';
+  // what a monitoring system reads is not held back: without it, all would seem to be gone
+  const isMonitored = isPlugin || output === 'prometheus';
   let held: (() => void)[] | null = silent && !isPlugin ? [] : null;
   const say = (write: () => void) => (held ? held.push(write) : write());
   const err = screen(stderr);
@@ -89,7 +91,8 @@ export function systemTerminal({ color: choice, silent, output }: TerminalSettin
     isOneStream: isOneStream(stdout.fd, stderr.fd),
     print(text) {
       clear();
-      say(() => stdout.write(text));
+      if (isMonitored) stdout.write(text);
+      else say(() => stdout.write(text));
     },
     note(line) {
       if (isPlugin) return;

@@ -2,6 +2,7 @@ import { vmsArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { allOption, jobsOption, withFilters } from '../run/select-options.ts';
+import { recorded } from '../watch/recorded.ts';
 import { labelOption, matchOption, withRules } from './rule-options.ts';
 
 const bare = () =>
@@ -18,6 +19,7 @@ const bare = () =>
       "kvmsnap prune 'web-*' --label nightly --keep-within 14d",
     ],
     needsWriting: true,
+    outputs: ['prometheus'],
   });
 
 const withOptions = (verb: Verb) =>
@@ -36,7 +38,11 @@ export type PruneOptions = OptionsOf<ReturnType<typeof withOptions>>;
 export function prune({ run }: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vms, options) =>
-    run(async (ctx) => (await import('./prune.ts')).pruneVms(ctx, vms, options)),
+    run((ctx) =>
+      recorded(ctx, { command: 'prune', words: vms, options }, async () =>
+        (await import('./prune.ts')).pruneVms(ctx, vms, options),
+      ),
+    ),
   );
   return verb;
 }

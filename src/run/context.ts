@@ -27,12 +27,14 @@ export interface Settings {
   readonly wait: number;
   /** Print nothing if the command succeeds. */
   readonly silent: boolean;
+  /** The file for the metrics of the run; null: none. */
+  readonly metrics: string | null;
 }
 
 export type OutputFormat = 'table' | 'json' | 'csv' | 'name' | MonitoringFormat;
 
 /** The formats for monitoring systems, which only some commands have. */
-export type MonitoringFormat = 'nagios';
+export type MonitoringFormat = 'nagios' | 'prometheus';
 
 /** Everything through which a command reaches the outside. */
 export interface Context {

@@ -15,7 +15,7 @@ import type { ResultName } from './for-each-domain.ts';
 export async function show(ctx: Context, view: View): Promise<void> {
   const { terminal, settings } = ctx;
   // the command itself prints it
-  if (settings.output === 'nagios') return;
+  if (settings.output === 'nagios' || settings.output === 'prometheus') return;
   const { text, leftOut } = await render(view, settings.output, await canvasOf(ctx));
   terminal.print(text);
   if (settings.output !== 'table') return;

@@ -11,7 +11,8 @@
 # With --libvirt (root only), all software but Node.js is that of the Debian with this libvirt, see debian.sh. The
 # repository and the working directory are where they always are; all else that COMMAND writes is forgotten.
 #
-# --tests asks for software too that only kvmsnap's tests need: cron, systemd, zsh, fish, bash-completion, OVMF.
+# --tests asks for software too that only kvmsnap's tests need: cron, systemd, zsh, fish, bash-completion, OVMF,
+# promtool and node_exporter of Prometheus.
 # COMMAND finds a directory for images in $KVMSNAP_LAB. Several labs may run at once, or one in another.
 # Own exit codes: 2 usage, 9 software is missing, 125 the lab could not be set up.
 set -euo pipefail
@@ -35,22 +36,26 @@ online() { # COMMAND...
 
 missing_tools() {
   local tool tools='virsh qemu-img qemu-io qemu-system-x86_64 libvirtd virtlogd ip'
-  for tool in $tools ${tests:+systemd-analyze crontab zsh fish}; do
+  for tool in $tools ${tests:+systemd-analyze crontab zsh fish promtool}; do
     PATH=$daemon_path command -v "$tool" >/dev/null || printf ' %s' "$tool"
   done
   compgen -G '/usr/lib*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
     compgen -G '/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
     printf ' libvirt-qemu-driver'
   [ -z "$tests" ] || [ -e /usr/share/bash-completion/bash_completion ] || printf ' bash-completion'
+  [ -z "$tests" ] || PATH=$daemon_path command -v prometheus-node-exporter node_exporter >/dev/null || printf ' node_exporter'
   [ -z "$tests" ] || [ -n "$(find /usr/share/{OVMF,edk2,qemu}/ -iname 'ovmf*code*' 2>/dev/null)" ] || printf ' ovmf'
 }
 
 # The commands that install what is missing, one a line, for the package manager that this system has.
 install_commands() {
   local more=${tests:+ systemd zsh fish bash-completion} cron=cronie ovmf=edk2-ovmf
+  local prometheus='prometheus prometheus-node-exporter'
   ! command -v apt-get >/dev/null || { cron=cron && ovmf=ovmf; }
   ! command -v zypper >/dev/null || ovmf=qemu-ovmf-x86_64
-  more+=${tests:+ $cron $ovmf}
+  ! command -v zypper >/dev/null || prometheus='golang-github-prometheus-prometheus golang-github-prometheus-node_exporter'
+  ! command -v dnf >/dev/null || prometheus='golang-github-prometheus golang-github-prometheus-node-exporter'
+  more+=${tests:+ $cron $ovmf $prometheus}
   if command -v apt-get >/dev/null; then
     printf '%s\n' 'apt-get update' \
       'apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 libvirt-daemon-system'`

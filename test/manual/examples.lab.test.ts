@@ -41,6 +41,8 @@ function normal(text: string): string {
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UUID')
     .replace(/\d+(\.\d+)? (B|KiB|MiB|GiB)\b/g, 'SIZE')
     .replace(/("vmStateBytes": )\d+|(,)\d{4,7}(,)/g, '$1$2BYTES$3')
+    .replace(/(kvmsnap_frees_bytes\{.*\}) \d+/g, '$1 BYTES')
+    .replace(/(_age)=\d+s/g, '$1=AGE')
     .replace(/[ ─]+/g, ' ');
 }
 

@@ -12,6 +12,7 @@ const SETTINGS = {
   timeout: null,
   wait: 0,
   silent: false,
+  metrics: null,
 } as const;
 
 test('a signal ends a sleep, and any later one before it begins, by its own failure', async () => {

@@ -69,6 +69,7 @@ export function fakeHost(): FakeHost {
         timeout: null,
         wait: 0,
         silent: false,
+        metrics: null,
         ...settings,
       },
       virsh: libvirt.virsh,

@@ -1,0 +1,31 @@
+import { KvmsnapError } from '../errors.ts';
+import { readReplaceable, replaceFile } from '../host/replaced-file.ts';
+import { inText } from '../model/text.ts';
+import { formatMetrics, parseMetrics, type Series } from '../output/prometheus.ts';
+import { afterRun, type EndedRun, type Reading } from './metrics.ts';
+
+/** The file of `--metrics`, which the textfile collector of node_exporter reads. */
+
+/** The series in the file, none if it does not exist. Throws `usage` for a file that kvmsnap must not or cannot replace. */
+export async function readMetricsFile(path: string): Promise<Series[]> {
+  const text = await readReplaceable(path).catch((error: Error) => {
+    throw new KvmsnapError('usage', `cannot write to the file of --metrics: ${error.message}`);
+  });
+  const series = parseMetrics(text ?? '');
+  if (series) return series;
+  throw new KvmsnapError(
+    'usage',
+    `${inText(path)} is not replaced, because it contains something else than metrics of kvmsnap`,
+    { hint: 'choose another file for --metrics' },
+  );
+}
+
+/** Writes the end of a run into the file, with what was read; every user may read it. Throws `refused`. */
+export async function addRun(path: string, run: EndedRun, reading: Reading): Promise<void> {
+  const series = afterRun(await readMetricsFile(path), run, reading);
+  await replaceFile(path, formatMetrics(series), 0o644).catch((error: Error) => {
+    throw new KvmsnapError('refused', `cannot write the file of --metrics: ${error.message}`, {
+      hint: 'the action itself was done; only the metrics are those of an earlier run',
+    });
+  });
+}
