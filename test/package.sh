@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the packages twice, which must be the same bytes. Installs the npm tarball as a user would, and runs it on every
-# supported Node.js. test/package/distributions.sh installs the others.
+# Builds the packages twice, which must be the same bytes. Runs the single file. Installs the npm tarball as a user would,
+# and runs it on every supported Node.js. test/package/distributions.sh installs the others in clean systems.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-build() { npm run --silent package deb rpm npm >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }; }
+build() { npm run --silent package >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }; }
 build
 cp build/SHA256SUMS "$scratch/first"
 (umask 077 && TZ=Asia/Tokyo LC_ALL=C build)
@@ -35,6 +35,17 @@ cat >"$scratch/node.xml" <<'XML'
   <name>vm1</name><uuid>11111111-2222-4333-8444-555555555555</uuid><memory>8192</memory><os><type>hvm</type></os>
 </domain></node>
 XML
+# the single file, with no Node.js on the path; each command is in it
+single=build/kvmsnap-$version-linux-x64
+alone() { env -i PATH=/usr/bin:/bin "$single" "$@"; }
+[ "$(alone --version)" = "$version" ] || { echo "single file: --version failed"; exit 1; }
+for command in $(alone --help | sed -n '/^Examples/q; s/^  \([a-z-]*\)[ ,].*/\1/p'); do
+  alone "$command" --help >/dev/null || { echo "single file: $command --help failed"; exit 1; }
+done
+[ "$(alone list -q -c "test://$scratch/node.xml")" = vm1 ] || { echo "single file: list failed"; exit 1; }
+alone list vm1 --json -c "test://$scratch/node.xml" | grep -q '"schemaVersion": 1' || { echo "single file: JSON failed"; exit 1; }
+echo "the single file runs without Node.js"
+
 for major in 18.19 20 22 24 26; do
   run() { npm exec --silent --yes --package="node@$major" -- node "$installed" "$@"; }
   [ "$(run --version)" = "$version" ] || { echo "Node.js $major: --version failed"; exit 1; }

@@ -8,8 +8,9 @@ import { deb } from './deb.mjs';
 import { BUILD, run } from './facts.mjs';
 import { npmTarball } from './npm-tarball.mjs';
 import { rpm } from './rpm.mjs';
+import { singleFile } from './single-file.mjs';
 
-const PACKAGES = { deb, rpm, npm: npmTarball };
+const PACKAGES = { deb, rpm, npm: npmTarball, single: singleFile };
 
 process.umask(0o022);
 const asked = process.argv.slice(2);

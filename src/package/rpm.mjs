@@ -1,8 +1,8 @@
 // kvmsnap-VERSION-1.noarch.rpm as kvmsnap-VERSION.noarch.rpm, by rpmbuild.
-import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BUILD, FACTS, run, textOf } from './facts.mjs';
+import { requireTool } from './install-tool.mjs';
 import { CONFIGURATION, layOut, systemFiles } from './system-files.mjs';
 
 /** The licenses of kvmsnap and of the packages that are part of it. */
@@ -55,19 +55,9 @@ const MACROS = {
   _docdir: '/usr/share/doc',
 };
 
-function requireRpmbuild() {
-  try {
-    execFileSync('rpmbuild', ['--version'], { stdio: 'ignore' });
-  } catch {
-    if (process.getuid() !== 0) throw new Error('rpmbuild is missing; on Debian: apt-get install rpm');
-    run('apt-get', ['update']);
-    run('apt-get', ['install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=600', 'rpm']);
-  }
-}
-
 /** Builds the package in a scratch directory, and returns its path. Throws if there is no rpmbuild. */
 export function rpm(scratch) {
-  requireRpmbuild();
+  requireTool('rpmbuild', 'rpm');
   const [tree, top] = [join(scratch, 'rpm-tree'), join(scratch, 'rpm')];
   const files = systemFiles({ zshDirectory: 'usr/share/zsh/site-functions' });
   const listed = [...files.keys()].filter((path) => !path.startsWith('usr/share/kvmsnap/'));
