@@ -71,7 +71,7 @@ async function report(error: unknown): Promise<number> {
   const abandoned = error instanceof KvmsnapError ? null : context?.interrupts.abandoned;
   if (abandoned) process.stderr.write(`warning: ${abandoned}\n`);
   const { describeError } = await import('./output/error.ts');
-  const { colorLevel } = await import('./host/terminal.ts');
+  const { colorLevel, isJournal } = await import('./host/terminal.ts');
   const { format, color } = errorStyle();
   if (format === 'nagios') {
     const { unknownLine, NAGIOS_EXIT_CODES } = await import('./output/nagios.ts');
@@ -81,8 +81,13 @@ async function report(error: unknown): Promise<number> {
       process.stderr.write(describeError(error, { json: false, level: 0 }));
     return NAGIOS_EXIT_CODES.UNKNOWN;
   }
-  const level = colorLevel(color, process.stderr.isTTY === true, process.env);
-  process.stderr.write(describeError(error, { json: format === 'json', level }));
+  if (isJournal(process.stderr.fd, format, process.env)) {
+    const { prioritized } = await import('./output/priority.ts');
+    process.stderr.write(prioritized(describeError(error, { json: false, level: 0 })));
+  } else {
+    const level = colorLevel(color, process.stderr.isTTY === true, process.env);
+    process.stderr.write(describeError(error, { json: format === 'json', level }));
+  }
   return line?.exitCodeOf(error) ?? exitCodeOf(error);
 }
 

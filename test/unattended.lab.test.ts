@@ -157,6 +157,24 @@ describe('the units', () => {
     expect(tool('systemd-analyze', ['calendar', when])).toContain('03:00:00');
   });
 
+  test('are so with what the manual adds for a failure and a success', () => {
+    const [failed = '', ping = ''] = blocks('ini', 'src/manual/monitoring.md');
+    const directory = join(scratch, 'watched-units');
+    mkdirSync(directory);
+    const [service = ''] = units;
+    const texts = {
+      'kvmsnap-failed@.service': failed,
+      'kvmsnap-nightly.service': service
+        .replace('[Unit]', '[Unit]\nOnFailure=kvmsnap-failed@%n.service')
+        .replace('[Service]', `[Service]\n${ping}`),
+    };
+    const paths = Object.entries(texts).map(([name, text]) => {
+      writeFileSync(join(directory, name), text);
+      return join(directory, name);
+    });
+    expect(tryTool('systemd-analyze', ['verify', ...paths])).toEqual(SILENCE);
+  });
+
   test('what ExecStart names takes a snapshot', async () => {
     const [, line = ''] = /^ExecStart=(.*)$/m.exec(units.join('')) ?? [];
     expect(line).not.toMatch(/[%$"'\\]/); // words as they stand: no specifier, variable or quote of systemd

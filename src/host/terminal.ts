@@ -4,6 +4,7 @@ import { ReadStream, WriteStream } from 'node:tty';
 import pLimit from 'p-limit';
 import { KvmsnapError } from '../errors.ts';
 import { visible, visibleLines } from '../output/format.ts';
+import { prioritized, TRACE } from '../output/priority.ts';
 import type { OutputFormat } from '../run/context.ts';
 
 /** The terminal or pipe that the program writes to. Data goes to stdout, messages go to stderr. */
@@ -65,6 +66,8 @@ export function systemTerminal({ color: choice, silent, output }: TerminalSettin
     color: colorLevel(choice, stream.isTTY === true, process.env),
     ascii: isAsciiOnly(process.env),
   });
+  const toJournal = isJournal(stderr.fd, output, process.env);
+  const forJournal = (text: string, priority?: number) => (toJournal ? prioritized(text, priority) : text);
   let drawn = false;
   const isPlugin = output === 'nagios';
   // what a monitoring system reads is not held back: without it, all would seem to be gone
@@ -98,11 +101,11 @@ export function systemTerminal({ color: choice, silent, output }: TerminalSettin
       if (isPlugin) return;
       clear();
       if (!err.isTerminal || held) unseen.push(line);
-      say(() => stderr.write(`${visibleLines(line)}\n`));
+      say(() => stderr.write(forJournal(`${visibleLines(line)}\n`)));
     },
     trace(line) {
       clear();
-      say(() => stderr.write(`${visibleLines(line)}\n`));
+      say(() => stderr.write(forJournal(`${visibleLines(line)}\n`, TRACE)));
     },
     hasPerson: stdin.isTTY === true,
     release() {
@@ -195,6 +198,21 @@ function isOneStream(...descriptors: readonly [number, number]): boolean {
     return out?.dev === err?.dev && out?.ino === err?.ino;
   } catch {
     return false; // one of them is closed
+  }
+}
+
+/**
+ * Whether this is the stream that systemd connects with its journal: JOURNAL_STREAM names its device and inode (systemd.exec(5)).
+ * Programs that read JSON do not expect priorities.
+ */
+export function isJournal(descriptor: number, output: string | undefined, env: NodeJS.ProcessEnv): boolean {
+  const named = env['JOURNAL_STREAM'];
+  if (!named || output === 'json') return false;
+  try {
+    const { dev, ino } = fstatSync(descriptor, { bigint: true });
+    return named === `${dev}:${ino}`;
+  } catch {
+    return false; // it is closed
   }
 }
 
