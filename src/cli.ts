@@ -43,6 +43,7 @@ const COMMANDS: readonly Listed[] = [
   { names: ['unhold'], load: async () => (await import('./describe/command.ts')).unhold },
   { names: ['describe'], load: async () => (await import('./describe/command.ts')).describe },
   { names: ['check'], load: async () => (await import('./check/command.ts')).check },
+  { names: ['history'], load: async () => (await import('./history/command.ts')).history },
   { names: ['completion'], load: async () => (await import('./completion/command.ts')).completion },
   { names: ['help'], load: async () => (await import('./help/command.ts')).help },
   { names: ['complete'], load: async () => (await import('./completion/command.ts')).complete, hidden: true },

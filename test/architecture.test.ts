@@ -133,7 +133,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['create'],
   ['prune'],
   ['delete'],
-  ['completion', 'show'],
+  ['completion', 'show', 'history'],
   ['help', 'watch'],
   ['describe', 'space'],
   ['run'],
@@ -163,7 +163,14 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
   execa: ['src/host/processes.ts'],
   'p-limit': ['src/run/for-each-domain.ts', 'src/host/processes.ts', 'src/host/terminal.ts'],
   'string-width': ['src/output/text-width.ts'],
-  'zod/mini': ['libvirt', 'qemu', 'src/output/contract', 'src/output/contract.ts', 'src/output/schemas.ts'],
+  'zod/mini': [
+    'src/history/history-file.ts',
+    'libvirt',
+    'qemu',
+    'src/output/contract',
+    'src/output/contract.ts',
+    'src/output/schemas.ts',
+  ],
 };
 
 /**

@@ -62,7 +62,7 @@ export default defineConfig({
           name: 'matrix-wide',
           include: [
             ...MATRIX,
-            'test/{check,create,delete,describe,prune,revert,sharing,show,space,try,vm}/*.lab.test.ts',
+            'test/{check,create,delete,describe,history,prune,revert,sharing,show,space,try,vm}/*.lab.test.ts',
             'test/run/{choosing,exit-codes,forgiven,names,signals}.lab.test.ts',
             'test/tutorial.lab.test.ts',
             // minutes, so only when asked for

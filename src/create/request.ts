@@ -91,9 +91,9 @@ export function checkForMany({ spec }: CreateRequest, { printXml, xml }: CreateO
 
 /** The request with name, memory and disks from an XML file. Throws `usage` if the file cannot be understood. */
 export async function byXml(request: CreateRequest, path: string): Promise<CreateRequest> {
-  const { readXmlFile } = await import('../host/user-files.ts');
+  const { readUserFile } = await import('../host/user-files.ts');
   const { parseSnapshotRequest } = await import('../libvirt/xml/snapshot-request.ts');
-  const text = await readXmlFile(path);
+  const text = await readUserFile(path, 'the file of --xml');
   const { name, memory, disks } = parseSnapshotRequest(path, text);
   const spec: SnapshotSpec = { ...request.spec, memory, disks, namedBy: 'libvirt' };
   return {

@@ -48,6 +48,11 @@ export const TOPICS: readonly Topic[] = [
     load: () => import('../manual/other-tools.md'),
   },
   {
+    name: 'moving-vms',
+    summary: 'keep the snapshots of a VM that is moved or renamed',
+    load: () => import('../manual/moving-vms.md'),
+  },
+  {
     name: 'disk-space',
     summary: 'what a snapshot costs on disk',
     load: () => import('../manual/disk-space.md'),

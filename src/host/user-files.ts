@@ -1,14 +1,17 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, createReadStream, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { KvmsnapError } from '../errors.ts';
 
 /** Files and programs that the user names on the command line. They are where kvmsnap runs, not on the host of the VMs. */
 
-/** The text of the file that `--xml` names. Throws `usage` for one that cannot be read. */
-export async function readXmlFile(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((error: Error) => {
-    throw new KvmsnapError('usage', `cannot read the file of --xml: ${error.message}`);
+/** The text of the file that the command line names as `what`; `-` is stdin. Throws `usage` for one that cannot be read. */
+export async function readUserFile(path: string, what: string): Promise<string> {
+  // a socket, too, can be read, but not opened by its path
+  const reading = path === '-' ? text(createReadStream('', { fd: 0 })) : readFile(path, 'utf8');
+  return reading.catch((error: Error) => {
+    throw new KvmsnapError('usage', `cannot read ${what}: ${error.message}`);
   });
 }
 

@@ -3,6 +3,7 @@ import { check } from './contract/check.ts';
 import { create } from './contract/create.ts';
 import { deletion } from './contract/delete.ts';
 import { dryRun } from './contract/dry-run.ts';
+import { history } from './contract/history.ts';
 import { info, infoSnapshot } from './contract/info.ts';
 import { current, list } from './contract/list.ts';
 import { FAILURE } from './contract/members.ts';
@@ -31,6 +32,7 @@ export const DOCUMENTS = {
   space,
   info,
   'info-snapshot': infoSnapshot,
+  history,
   'dry-run': dryRun,
   error: z.object({
     error: z.object({ ...FAILURE, exitCode: z.int() }),

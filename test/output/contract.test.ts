@@ -1,8 +1,13 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { check } from '../../src/check/check.ts';
 import { create } from '../../src/create/create.ts';
 import { deleteSnapshots } from '../../src/delete/delete.ts';
 import { describe as describeSnapshot, setHold } from '../../src/describe/describe.ts';
+import { loadHistory } from '../../src/history/load.ts';
+import { saveHistory } from '../../src/history/save.ts';
 import { createSnapshotParser } from '../../src/libvirt/xml/snapshot.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import { DOCUMENTS } from '../../src/output/contract.ts';
@@ -77,6 +82,7 @@ const RUNS: readonly {
     kind: 'space',
     run: (ctx) => expect(space(ctx, 'b-fix', [], {})).rejects.toMatchObject({ code: 'check' }),
   },
+  { says: 'history load, of what is registered', kind: 'history', run: loadOwnHistory },
   { says: 'info of a VM', kind: 'info', run: (ctx) => info(ctx, 'b-fix', undefined) },
   { says: 'info of a snapshot', kind: 'info-snapshot', run: (ctx) => info(ctx, 'b-fix', 'run1') },
   { says: 'hold', kind: 'current', run: (ctx) => setHold(ctx, 'b-fix', 'run1', true) },
@@ -138,6 +144,14 @@ const RUNS: readonly {
       deleteSnapshots(ctx, { named: [{ vm: 'b-fix', names: ['off1'] }], paired: false }, { children: true }),
   },
 ];
+
+async function loadOwnHistory(ctx: Context): Promise<void> {
+  const host = fakeHost();
+  await saveHistory(host.context(), 'b-fix', undefined, {});
+  const file = join(mkdtempSync(join(tmpdir(), 'kvmsnap-')), 'history');
+  writeFileSync(file, host.printed.join(''));
+  await loadHistory(ctx, 'b-fix', file, {});
+}
 
 describe('what a command prints with -o json', () => {
   test.each(RUNS)('$says', async ({ kind, dryRun = false, run }) => {

@@ -148,6 +148,20 @@ export function withPaths(xml: string, paths: ReadonlyMap<string, string>): stri
   );
 }
 
+/**
+ * The same document for a VM with this name and UUID, in the stored definitions, live and inactive. libvirt refuses one with another
+ * UUID, and a revert to one with another name renames the VM.
+ */
+export function withIdentity(
+  xml: string,
+  { name, uuid }: { readonly name: string; readonly uuid: string },
+): string {
+  return xml.replace(
+    /(<(?:domain|inactiveDomain)(?: [^>]*)?>\s*<name>)[^<]*(<\/name>\s*<uuid>)[^<]*(<\/uuid>)/g,
+    (_, start: string, between: string, end: string) => `${start}${escapeText(name)}${between}${uuid}${end}`,
+  );
+}
+
 function definitionStart(xml: string): number {
   const start = xml.search(/<domain[ >]/);
   return start < 0 ? xml.length : start;
