@@ -86,8 +86,20 @@ export async function createProgram(
     throw new CommanderError(2, 'commander.unknownCommand', word);
   });
   const spoken = spokenBy(program.createHelp().visibleOptions(program), words);
+  let understood = words;
   const parts: Program = {
     run: (action) => start(settingsOf(program), action),
+    words: () => understood,
+    again: async (line) => {
+      let code = 0;
+      const passOn: Start = (settings, action) =>
+        start(settings, async (ctx) => {
+          code = (await action(ctx)) || 0;
+          return code;
+        });
+      await (await createProgram(line, passOn, helpWidth)).run();
+      return code;
+    },
     whole: async () => (await createProgram([], start, helpWidth)).program,
   };
   for (const { load, hidden = false } of neededBy(spoken)) {
@@ -100,7 +112,10 @@ export async function createProgram(
   return {
     program,
     spoken,
-    run: () => runLine(program, spoken, words),
+    run: async () => {
+      understood = await understand(program, spoken, words);
+      await runLine(program, spoken, understood);
+    },
     exitCodeOf: (error) => (ownExit === null || isSignal(error) ? exitCodeOf(error) : ownExit),
   };
 }
@@ -108,19 +123,24 @@ export async function createProgram(
 const isSignal = (error: unknown): boolean =>
   error instanceof KvmsnapError && Object.values(SIGNAL_FAILURES).some((code) => code === error.code);
 
-async function runLine(program: AnyCommand, spoken: Spoken, words: readonly string[]): Promise<void> {
-  const { operand } = spoken;
+/** The words of the line with kvmsnap's own words for those of virsh. */
+async function understand(
+  program: AnyCommand,
+  { operand }: Spoken,
+  words: readonly string[],
+): Promise<readonly string[]> {
   const isPlain = operand === undefined || (isListed(operand) && !words.some(isVirshOption));
-  const understood = isPlain
-    ? words
-    : (await import('./command-line/understand.ts')).understand(program, words);
+  return isPlain ? words : (await import('./command-line/understand.ts')).understand(program, words);
+}
+
+async function runLine(program: AnyCommand, spoken: Spoken, words: readonly string[]): Promise<void> {
   // commander prints the help on stderr if there is no command; a plugin prints one line and nothing else
   if (errorStyleOf(spoken).format === 'nagios') program.configureOutput({ writeErr: () => undefined });
   try {
-    await program.parseAsync(understood, { from: 'user' });
+    await program.parseAsync(words, { from: 'user' });
   } catch (error) {
     if (!(error instanceof KvmsnapError) || !error.meant) throw error;
-    throw (await import('./command-line/line.ts')).withMeantLine(program, understood, error, error.meant);
+    throw (await import('./command-line/line.ts')).withMeantLine(program, words, error, error.meant);
   }
 }
 

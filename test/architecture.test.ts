@@ -134,7 +134,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['prune'],
   ['delete'],
   ['completion', 'show', 'history'],
-  ['help', 'watch'],
+  ['help', 'policy', 'watch'],
   ['describe', 'space'],
   ['run'],
   ['command-line'],
@@ -178,6 +178,7 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
  * implementation. The others are for files and streams of the user who runs kvmsnap.
  */
 const TOUCHES_FILES = [
+  'src/host/config-files.ts',
   'src/host/local-files.ts',
   'src/host/processes.ts',
   'src/host/replaced-file.ts',
@@ -301,6 +302,7 @@ describe('what is loaded', async () => {
       /^src\/(main|cli|errors|command-line\/.*|model\/.*)\.ts$|\/(command|[\w-]*options?)\.ts$/.test(path);
     expect(ownIn(modules).filter((path) => !isOfTheLine(path))).toEqual([
       'src/libvirt/disk-spec.ts',
+      'src/policy/with-policy.ts',
       'src/prune/free-space-policy.ts',
       'src/watch/recorded.ts',
     ]);

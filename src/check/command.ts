@@ -1,6 +1,7 @@
 import { vmsArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
+import { withPolicy } from '../policy/with-policy.ts';
 import { withFilters } from '../run/select-options.ts';
 import { recorded } from '../watch/recorded.ts';
 import { withLimits } from './limit-options.ts';
@@ -26,7 +27,7 @@ const withOptions = (verb: Verb) =>
   withFilters(
     withLimits(
       verb
-        .addArgument(vmsArgument('names, UUIDs or patterns of VMs (default: all VMs)'))
+        .addArgument(vmsArgument('names, UUIDs or patterns of VMs (default: all), and a @POLICY'))
         .option('--fix', 'fix what can be fixed safely, after confirmation'),
     ),
   );
@@ -34,12 +35,14 @@ const withOptions = (verb: Verb) =>
 export type CheckOptions = OptionsOf<ReturnType<typeof withOptions>>;
 
 /** The command line of `check`. */
-export function check({ run }: Program): Verb {
+export function check(program: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vms, options) =>
-    run((ctx) =>
-      recorded(ctx, { command: 'check', words: vms, options }, async () =>
-        (await import('./check.ts')).check(ctx, vms, options),
+    program.run((ctx) =>
+      withPolicy(ctx, program, vms, () =>
+        recorded(ctx, { command: 'check', words: vms, options }, async () =>
+          (await import('./check.ts')).check(ctx, vms, options),
+        ),
       ),
     ),
   );

@@ -111,6 +111,10 @@ export interface Program {
    * command that passes one on.
    */
   run(action: (ctx: Context) => Promise<void> | Promise<number>): Promise<void>;
+  /** The words of the line, with virsh's words already replaced by those of kvmsnap. */
+  words(): readonly string[];
+  /** Parses and runs another line in place of this one, and returns its exit code. */
+  again(words: readonly string[]): Promise<number>;
   /** The program with all its commands; the running program has only the command that was called. */
   whole(): Promise<AnyCommand>;
 }

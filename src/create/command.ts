@@ -4,6 +4,7 @@ import { AS_IN_VIRSH } from '../command-line/help.ts';
 import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
 import { given, onSnapshot } from '../command-line/named.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
+import { withPolicy } from '../policy/with-policy.ts';
 import { labelOption, withRules } from '../prune/rule-options.ts';
 import { allOption, jobsOption, strictOption, vmOption, withFilters } from '../run/select-options.ts';
 import { recorded } from '../watch/recorded.ts';
@@ -39,7 +40,9 @@ const bareCreate = () =>
 const withCreateOptions = (verb: Verb) =>
   withFilters(
     withRules(
-      withBasics(verb.addArgument(vmsArgument('names, UUIDs or patterns of VMs; or use --all')))
+      withBasics(
+        verb.addArgument(vmsArgument('names, UUIDs or patterns of VMs, and a @POLICY; or use --all')),
+      )
         .addOption(
           new MeantOption('--xml <file>', 'file', 'take the snapshot that this XML file describes (one VM)'),
         )
@@ -55,12 +58,14 @@ export type CreateOptions = OptionsOf<ReturnType<typeof withCreateOptions>> &
   Pick<OptionsOf<ReturnType<typeof withNamedOptions>>, 'vm'>;
 
 /** The command line of `create`. */
-export function create({ run }: Program): Verb {
+export function create(program: Program): Verb {
   const verb = bareCreate();
   withCreateOptions(verb).action((vms, options) =>
-    run((ctx) =>
-      recorded(ctx, { command: 'create', words: vms, options }, async () =>
-        (await import('./create.ts')).create(ctx, vms, null, options),
+    program.run((ctx) =>
+      withPolicy(ctx, program, vms, () =>
+        recorded(ctx, { command: 'create', words: vms, options }, async () =>
+          (await import('./create.ts')).create(ctx, vms, null, options),
+        ),
       ),
     ),
   );

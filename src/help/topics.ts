@@ -35,6 +35,11 @@ export const TOPICS: readonly Topic[] = [
     load: () => import('../manual/nightly.md'),
   },
   {
+    name: 'policies',
+    summary: 'options in a file: @nightly',
+    load: () => import('../manual/policies.md'),
+  },
+  {
     name: 'monitoring',
     summary: 'limits for check; Nagios, Prometheus',
     load: () => import('../manual/monitoring.md'),

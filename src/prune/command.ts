@@ -1,6 +1,7 @@
 import { vmsArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
+import { withPolicy } from '../policy/with-policy.ts';
 import { allOption, jobsOption, withFilters } from '../run/select-options.ts';
 import { recorded } from '../watch/recorded.ts';
 import { labelOption, matchOption, withRules } from './rule-options.ts';
@@ -26,7 +27,7 @@ const withOptions = (verb: Verb) =>
   withFilters(
     withRules(
       verb
-        .addArgument(vmsArgument('names, UUIDs or patterns of VMs; or use --all'))
+        .addArgument(vmsArgument('names, UUIDs or patterns of VMs, and a @POLICY; or use --all'))
         .addOption(labelOption('consider only snapshots with this label'))
         .addOption(matchOption()),
     ).addOption(allOption()),
@@ -35,12 +36,14 @@ const withOptions = (verb: Verb) =>
 export type PruneOptions = OptionsOf<ReturnType<typeof withOptions>>;
 
 /** The command line of `prune`. */
-export function prune({ run }: Program): Verb {
+export function prune(program: Program): Verb {
   const verb = bare();
   withOptions(verb).action((vms, options) =>
-    run((ctx) =>
-      recorded(ctx, { command: 'prune', words: vms, options }, async () =>
-        (await import('./prune.ts')).pruneVms(ctx, vms, options),
+    program.run((ctx) =>
+      withPolicy(ctx, program, vms, () =>
+        recorded(ctx, { command: 'prune', words: vms, options }, async () =>
+          (await import('./prune.ts')).pruneVms(ctx, vms, options),
+        ),
       ),
     ),
   );

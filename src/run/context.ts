@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type ConfigFiles, createConfigFiles } from '../host/config-files.ts';
 import type { HostFiles } from '../host/files.ts';
 import { createInterrupts, type Interrupts } from '../host/interrupts.ts';
 import { createLocalFiles } from '../host/local-files.ts';
@@ -55,6 +56,7 @@ export interface Context {
   readonly clock: Clock;
   /** The files that kvmsnap keeps for the user who runs it. */
   readonly stateFiles: StateFiles;
+  readonly configFiles: ConfigFiles;
   readonly interrupts: Interrupts;
   /** The VMs of the host, as this run has read them. */
   readonly known: KnownVms;
@@ -102,6 +104,7 @@ export function systemContext(settings: Settings): Context {
     known: nothingKnown(),
     noted: new Set(),
     stateFiles: createStateFiles(process.env),
+    configFiles: createConfigFiles(process.env, process.getuid?.() ?? 0),
     virsh: createVirsh(exec, settings.connect, nonce, settings.readonly),
     connect: (uri, readLimitSeconds) =>
       createVirsh(execWithin(readLimitSeconds), uri, nonce, settings.readonly),

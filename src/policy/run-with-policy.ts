@@ -1,0 +1,49 @@
+import type { Program } from '../command-line/verb.ts';
+import { KvmsnapError } from '../errors.ts';
+import { listDomains } from '../libvirt/domains.ts';
+import { commandLine } from '../model/quote.ts';
+import type { Context } from '../run/context.ts';
+import { expanded } from './expand.ts';
+import { policyLines } from './policy-lines.ts';
+
+/** Runs a command line that names a policy. */
+
+/** `named`: the words that look like policies. A VM with exactly such a name is a VM. Returns the exit code. */
+export async function runWithPolicy(
+  ctx: Context,
+  program: Program,
+  named: readonly string[],
+  act: () => Promise<void> | Promise<number>,
+): Promise<number> {
+  const vms = await listDomains(ctx.virsh);
+  const [word, ...others] = named.filter((each) => !vms.some(({ name }) => name === each));
+  if (word === undefined) return (await act()) || 0;
+  if (others.length > 0)
+    throw new KvmsnapError('usage', `only one policy can be named, not ${[word, ...others].join(' and ')}`);
+  const policy = await readPolicy(ctx, word);
+  const words = expanded(await program.whole(), program.words(), word, policy);
+  if (ctx.settings.verbose) ctx.terminal.trace(`+ ${commandLine('kvmsnap', words)}`);
+  return program.again(words);
+}
+
+async function readPolicy({ configFiles }: Context, word: string) {
+  const file = `${word.slice(1)}.conf`;
+  const found = await configFiles.read(file).catch((error: Error) => {
+    throw new KvmsnapError('usage', `cannot read the policy ${word}: ${error.message}`);
+  });
+  if (!found)
+    throw new KvmsnapError('not-found', `there is no policy ${word}, and no VM of that name`, {
+      hint: `a policy is a file with one option a line: ${configFiles.directories
+        .map((directory) => `${directory}/${file}`)
+        .join(' or ')}`,
+    });
+  const { path, text, problem } = found;
+  if (problem)
+    throw new KvmsnapError('usage', `the policy ${word} is not used, because ${problem.why}`, {
+      hint: `if you trust its content, take the permission from others`,
+      command: commandLine('chmod', ['go-w', problem.path]),
+    });
+  const lines = policyLines(text);
+  if ('problem' in lines) throw new KvmsnapError('usage', `${path}:${lines.number}: ${lines.problem}`);
+  return { file: path, lines };
+}
