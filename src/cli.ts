@@ -44,6 +44,7 @@ const COMMANDS: readonly Listed[] = [
   { names: ['describe'], load: async () => (await import('./describe/command.ts')).describe },
   { names: ['check'], load: async () => (await import('./check/command.ts')).check },
   { names: ['history'], load: async () => (await import('./history/command.ts')).history },
+  { names: ['timer'], load: async () => (await import('./timer/command.ts')).timer },
   { names: ['completion'], load: async () => (await import('./completion/command.ts')).completion },
   { names: ['help'], load: async () => (await import('./help/command.ts')).help },
   { names: ['complete'], load: async () => (await import('./completion/command.ts')).complete, hidden: true },
@@ -100,6 +101,7 @@ export async function createProgram(
       await (await createProgram(line, passOn, helpWidth)).run();
       return code;
     },
+    check: (line) => checkOnly(line, helpWidth),
     whole: async () => (await createProgram([], start, helpWidth)).program,
   };
   for (const { load, hidden = false } of neededBy(spoken)) {
@@ -118,6 +120,17 @@ export async function createProgram(
     },
     exitCodeOf: (error) => (ownExit === null || isSignal(error) ? exitCodeOf(error) : ownExit),
   };
+}
+
+/** Parses a line without running it. Throws KvmsnapError. */
+async function checkOnly(words: readonly string[], helpWidth: number): Promise<void> {
+  const line = await createProgram(words, async () => undefined, helpWidth);
+  try {
+    await line.run();
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    throw (await import('./command-line/usage-error.ts')).usageError(error, line.program, line.spoken);
+  }
 }
 
 const isSignal = (error: unknown): boolean =>

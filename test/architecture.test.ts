@@ -133,7 +133,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['create'],
   ['prune'],
   ['delete'],
-  ['completion', 'show', 'history'],
+  ['completion', 'show', 'history', 'timer'],
   ['help', 'policy', 'watch'],
   ['describe', 'space'],
   ['run'],

@@ -24,7 +24,10 @@ const blocks = (language: string, path = 'src/manual/nightly.md'): string[] =>
 const SILENCE: ToolResult = { code: 0, stdout: '', stderr: '' };
 
 const [crontab = ''] = blocks('crontab');
-const units = blocks('ini');
+/** What `kvmsnap timer` prints there. */
+const units = (blocks('console').find((text) => text.startsWith('$ kvmsnap timer ')) ?? '')
+  .split(/^(?=# kvmsnap-)/m)
+  .slice(1);
 
 let vm: Vm;
 

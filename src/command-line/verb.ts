@@ -113,6 +113,8 @@ export interface Program {
   run(action: (ctx: Context) => Promise<void> | Promise<number>): Promise<void>;
   /** The words of the line, with virsh's words already replaced by those of kvmsnap. */
   words(): readonly string[];
+  /** Parses another line and does not run it. Throws the failure if it cannot be run. */
+  check(words: readonly string[]): Promise<void>;
   /** Parses and runs another line in place of this one, and returns its exit code. */
   again(words: readonly string[]): Promise<number>;
   /** The program with all its commands; the running program has only the command that was called. */
