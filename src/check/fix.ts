@@ -141,6 +141,11 @@ const fixStep = (vm: string, fix: PreparedFix): Operation<PreparedFix, null, str
       return { failure: null };
     },
   },
+  log: ({ rule, snapshot }) => ({
+    action: `fix ${rule}`,
+    vm,
+    snapshots: snapshot === null ? [] : [snapshot],
+  }),
   // the check after all steps verifies this one too
   verify: async (_, { what }, { failure }) => (failure ? { failure, seen: null } : { done: what }),
   residue: skip('the failure names the commands that still have to be run'),

@@ -101,6 +101,11 @@ export const deletion = (
       });
     },
   },
+  log: ({ vm: { domain }, deletionSet }) => ({
+    action: request.metadataOnly ? 'unregister' : 'delete',
+    vm: domain.name,
+    snapshots: deletionSet.map(({ name }) => name),
+  }),
   verify: (ctx, facts, end) => series.verify(ctx, facts, end),
   residue: (_, __, { odd, lost }) => [...odd, ...lost],
 });

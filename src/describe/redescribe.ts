@@ -89,6 +89,11 @@ export const redescribe = (
       return end;
     },
   },
+  log: ({ vm, snapshot, wanted }) => ({
+    action: wanted.held === snapshot.held ? 'describe' : wanted.held ? 'hold' : 'unhold',
+    vm: vm.domain.name,
+    snapshots: [snapshot.name],
+  }),
   async verify(ctx, { vm, snapshot, wanted, kept }, end) {
     const { after, now } = await readRegistered(ctx, vm, snapshot.name, end);
     if (end.kind === 'refused') {

@@ -79,6 +79,7 @@ export const registerSnapshot = (
     run: (ctx, { command, wanted: { name } }) =>
       carryOut(ctx, { command, label: `registering ${inText(name)}`, growing: null }),
   },
+  log: skip('nothing is lost'),
   async verify(ctx, { vm, wanted }, end) {
     const { name } = wanted;
     const { after, now } = await readRegistered(ctx, vm, name, end);

@@ -106,6 +106,20 @@ export const runForeground: RunForeground = async ([program, ...args], environme
   return { exitCode: ended.exitCode ?? null, signal: ended.signal ?? null };
 };
 
+/** Seconds after which such a program is not waited for any longer. */
+const FORGET_SECONDS = 2;
+
+/** Runs a program whose result does not matter, even if it does not exist. Ctrl-C does not reach it. */
+export async function runAndForget(program: string, args: readonly string[]): Promise<void> {
+  await execa(program, args, {
+    stdio: 'ignore',
+    detached: true,
+    cleanup: false,
+    reject: false,
+    timeout: FORGET_SECONDS * 1000,
+  }).catch(() => undefined);
+}
+
 /** The real Exec. */
 export function createExec({ stop, readLimitSeconds, mostBytes, onRun }: ExecOptions): Exec {
   const limitReads = pLimit(READS_AT_ONCE);

@@ -110,6 +110,7 @@ export function revertSnapshot(
           carryOut(ctx, { command, label: `reverting ${inText(domain.name)}`, growing: null }),
         ),
     },
+    log: ({ vm: { domain } }) => ({ action: 'revert', vm: domain.name, snapshots: [name] }),
     async verify(ctx, checked, end) {
       const verified = await verifyRevert(ctx, checked, end);
       return 'done' in verified ? { done: { ...verified.done, backup } } : verified;

@@ -8,6 +8,7 @@ import { createStateFiles, type StateFiles } from '../host/state-files.ts';
 import type { ColorChoice, Terminal } from '../host/terminal.ts';
 import { systemTerminal } from '../host/terminal.ts';
 import { createVirsh, type Virsh } from '../libvirt/virsh.ts';
+import type { LogEntry } from '../model/log-entry.ts';
 import type { RunQemuImg } from '../qemu/qemu-img.ts';
 import { type KnownVms, nothingKnown } from '../sharing/known-vms.ts';
 
@@ -58,6 +59,8 @@ export interface Context {
   readonly stateFiles: StateFiles;
   readonly configFiles: ConfigFiles;
   readonly interrupts: Interrupts;
+  /** Writes who did what into the system's log; `result` is `done` or why it failed. Never throws. */
+  recordAction(entry: LogEntry, result: string): Promise<void>;
   /** The VMs of the host, as this run has read them. */
   readonly known: KnownVms;
   /** Keys of the notes that this run has printed already and prints only once: their origin and the UUID of the VM. */
@@ -110,6 +113,10 @@ export function systemContext(settings: Settings): Context {
       createVirsh(execWithin(readLimitSeconds), uri, nonce, settings.readonly),
     qemuImg: (args) => exec.read('qemu-img', args),
     changeImage: (args) => exec.write('qemu-img', args),
+    recordAction: async (entry, result) => {
+      const { recordAction } = await import('../host/system-log.ts');
+      await recordAction(entry, result, { env: process.env, words: process.argv.slice(2) });
+    },
     searchPath: process.env['PATH'] ?? '',
     runForeground,
     files: createLocalFiles((args) => exec.read('stat', args)),

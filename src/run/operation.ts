@@ -1,5 +1,6 @@
 import type { KvmsnapError } from '../errors.ts';
 import type { Writer } from '../host/interrupts.ts';
+import type { LogEntry } from '../model/log-entry.ts';
 import type { Finding, RuledFinding } from '../model/rule.ts';
 import { requireNothingNew, seekConsent, type Told } from './confirm.ts';
 import type { Context } from './context.ts';
@@ -33,6 +34,8 @@ export interface Operation<Facts, Seen, Done, Plan, End = WriteEnd> {
   /** Prepares what the write needs, such as a file for virsh, and returns the facts with it. */
   readonly prepare: Skipped | ((ctx: Context, facts: Facts) => Promise<Facts>);
   readonly write: WriteStep<Facts, End>;
+  /** What the system's log keeps of it, whether it succeeds or fails. */
+  readonly log: Skipped | ((facts: Facts) => LogEntry);
   /** Verifies that the change was made; a success of virsh is no proof. */
   readonly verify: (ctx: Context, facts: Facts, end: End) => Promise<Verified<Seen, Done>>;
   /** What a failed write has left behind, each with the fix; `seen` is what the verification has read. */
@@ -179,7 +182,7 @@ async function plannedOf<Facts, Plan>(
 /** Writes and verifies; a failure is thrown with what it has left behind. */
 async function act<Facts, Seen, Done, Plan, End>(
   ctx: Context,
-  { prepare, write, verify, residue }: Operation<Facts, Seen, Done, Plan, End>,
+  { prepare, write, log, verify, residue }: Operation<Facts, Seen, Done, Plan, End>,
   loaded: Facts,
 ): Promise<Done> {
   const facts = isTaken(prepare) ? await prepare(ctx, loaded) : loaded;
@@ -192,5 +195,18 @@ async function act<Facts, Seen, Done, Plan, End>(
     const left = isTaken(residue) ? await residue(ctx, facts, seen, failure) : [];
     throw left.length === 0 ? failure : withResidue(ctx, failure, left);
   };
-  return by === null ? task() : ctx.interrupts.protect(write.subject(ctx, facts), task, by);
+  const acting = by === null ? task() : ctx.interrupts.protect(write.subject(ctx, facts), task, by);
+  return isTaken(log) ? recorded(ctx, log(facts), acting) : acting;
+}
+
+/** Waits for the end of an action, and records it. */
+async function recorded<Done>(ctx: Context, entry: LogEntry, acting: Promise<Done>): Promise<Done> {
+  try {
+    const done = await acting;
+    await ctx.recordAction(entry, 'done');
+    return done;
+  } catch (error) {
+    await ctx.recordAction(entry, `failed: ${error instanceof Error ? error.message : String(error)}`);
+    throw error;
+  }
 }

@@ -93,6 +93,7 @@ export function fakeHost(): FakeHost {
       },
       clock: { now: () => NOW * 1000, sleep: async () => undefined },
       files: localFiles,
+      recordAction: async () => undefined,
       configFiles: { directories: [], read: async () => null },
       stateFiles: {
         keep: async (name, text) => {

@@ -65,6 +65,7 @@ function change(
         return DONE;
       },
     },
+    log: skip('nobody reads it'),
     async verify(_, { loss }) {
       steps.push('verify');
       return { done: `lost ${loss}` };
@@ -292,5 +293,32 @@ describe('a write that failed', () => {
   test('or the failure alone', async () => {
     const { operation } = change([LOSS], { verify: failing, residue: skip('it leaves nothing') });
     await expect(operate(run().ctx, operation)).rejects.toMatchObject({ message: 'it is as it was' });
+  });
+});
+
+describe('the log of the system', () => {
+  const logged = async (parts: Parameters<typeof change>[1], settings = {}) => {
+    const lines: unknown[] = [];
+    const { operation } = change([''].concat(LOSS).slice(1), {
+      log: ({ loss }) => ({ action: 'lose', vm: loss, snapshots: [] }),
+      ...parts,
+    });
+    const ctx: Context = {
+      ...fakeHost().context({ yes: true, ...settings }),
+      recordAction: async (entry, result) => void lines.push([entry.action, entry.vm, result]),
+    };
+    const outcome = await operate(ctx, operation).catch((error: Error) => error.message);
+    return { lines, outcome };
+  };
+
+  test('has a change that was made, and one that failed', async () => {
+    expect((await logged({})).lines).toEqual([['lose', LOSS, 'done']]);
+    const failing = { verify: async () => ({ failure: new KvmsnapError('refused', 'no'), seen: 'x' }) };
+    const { lines, outcome } = await logged({ ...failing, residue: skip('none') });
+    expect([lines, outcome]).toEqual([[['lose', LOSS, 'failed: no']], 'no']);
+  });
+
+  test('has none that was only planned', async () => {
+    expect((await logged({}, { dryRun: true })).lines).toEqual([]);
   });
 });

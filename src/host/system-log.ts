@@ -1,0 +1,31 @@
+import { userInfo } from 'node:os';
+import { type LogEntry, logLine } from '../model/log-entry.ts';
+import { commandLine } from '../model/quote.ts';
+import { runAndForget } from './processes.ts';
+
+/** The system's log, as far as it can be reached with logger(1). It is a record, and never a reason to fail. */
+
+/** logger(1) cuts a line after 1 KiB, and the user and the command come last. */
+const MOST_RESULT = 300;
+
+/** `env` and `words`: of the user's command line. `result`: `done`, or why the action failed. */
+export async function recordAction(
+  entry: LogEntry,
+  result: string,
+  { env, words }: { readonly env: NodeJS.ProcessEnv; readonly words: readonly string[] },
+): Promise<void> {
+  const line = logLine(entry, result.slice(0, MOST_RESULT), {
+    user: userName(),
+    sudoUser: env['SUDO_USER'] || null,
+    commandLine: commandLine('kvmsnap', words),
+  });
+  await runAndForget('logger', ['-t', 'kvmsnap', '--', line]);
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return 'unknown'; // a user whom /etc/passwd does not know
+  }
+}
