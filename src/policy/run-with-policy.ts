@@ -3,6 +3,7 @@ import { KvmsnapError } from '../errors.ts';
 import { listDomains } from '../libvirt/domains.ts';
 import { commandLine } from '../model/quote.ts';
 import type { Context } from '../run/context.ts';
+import { recordUnusableLine } from '../watch/unusable-line.ts';
 import { expanded } from './expand.ts';
 import { policyLines } from './policy-lines.ts';
 
@@ -20,10 +21,17 @@ export async function runWithPolicy(
   if (word === undefined) return (await act()) || 0;
   if (others.length > 0)
     throw new KvmsnapError('usage', `only one policy can be named, not ${[word, ...others].join(' and ')}`);
-  const policy = await readPolicy(ctx, word);
-  const words = expanded(await program.whole(), program.words(), word, policy);
-  if (ctx.settings.verbose) ctx.terminal.trace(`+ ${commandLine('kvmsnap', words)}`);
-  return program.again(words);
+  const whole = await program.whole();
+  let words = program.words();
+  try {
+    words = expanded(whole, words, word, await readPolicy(ctx, word));
+    if (ctx.settings.verbose) ctx.terminal.trace(`+ ${commandLine('kvmsnap', words)}`);
+    return await program.again(words);
+  } catch (error) {
+    // a run that has begun has recorded its failure already, and this says the same
+    await recordUnusableLine(whole, words, Math.floor(ctx.clock.now() / 1000));
+    throw error;
+  }
 }
 
 async function readPolicy({ configFiles }: Context, word: string) {

@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -146,6 +147,24 @@ describe('--metrics', () => {
       'kvmsnap_last_run_timestamp_seconds{command="create",label="n"}': expect.any(Number),
       'kvmsnap_last_run_success{command="create",label="n"}': 0,
     });
+  });
+
+  test.each([
+    ['an option that no command knows', '--foo\n', ['--metrics']],
+    ['options that contradict each other', '--label n\n--redefine\n', ['--metrics']],
+    ['a file that the policy names', 'FILE\n--redefine\n', []],
+  ])('a policy with %s: the run has failed', async (_, text, option) => {
+    defineVm({ name: 'web', disks: [{ size: '8M' }] });
+    const file = fresh();
+    const config = join(mkdtempSync(join(scratch, 'config-')), 'kvmsnap');
+    mkdirSync(config);
+    writeFileSync(join(config, 'p.conf'), text.replace('FILE', `--metrics ${file}`));
+    const line = ['create', 'web', '@p', ...option.flatMap((word) => [word, file])];
+    const env = { XDG_CONFIG_HOME: join(config, '..') };
+    expect((await kvmsnap(line, { env })).code).toBe(2);
+    expect(readFileSync(file, 'utf8')).toMatch(
+      /^kvmsnap_last_run_success\{command="create",label=".*"\} 0$/m,
+    );
   });
 
   test('one VM of two fails: what can be read is new, and the run has failed', async () => {
