@@ -90,13 +90,13 @@ function fixLines({ finding }: Row): Line[] {
   ];
 }
 
-/** `1 error, 2 warnings`; of these levels those that there are. */
+/** `1 error and 2 warnings`; of these levels those that there are. */
 export function countsOf(rows: readonly Row[], levels: readonly Level[]): string {
   return levels
     .map((level) => ({ level, count: rows.filter((row) => levelOf(row) === level).length }))
     .filter(({ count }) => count > 0)
     .map(({ level, count }) => counted(count, LEVEL_WORDS[level]))
-    .join(', ');
+    .join(' and ');
 }
 
 /** What is said of one VM: which snapshots can be taken, and each finding; or why it could not be read. */

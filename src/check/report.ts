@@ -54,7 +54,7 @@ export async function showFixes(ctx: Context, looked: readonly DomainOutcome<VmC
   if (left.length > 0) throw badFindings(left, looked.length, ' that --fix cannot fix');
 }
 
-/** `what` completes `1 error, 2 warnings`; `of` is how many VMs were checked. */
+/** `what` completes `1 error and 2 warnings`; `of` is how many VMs were checked. */
 function badFindings(
   bad: readonly Row[],
   of: number,
@@ -62,8 +62,7 @@ function badFindings(
   fix: { readonly hint?: string; readonly command?: string } = {},
 ): KvmsnapError {
   const vms = [...new Set(bad.map(({ vm }) => vm))];
-  const many = vms.length === of ? `all ${of} VMs` : `${vms.length} of ${of} VMs`;
-  const where = of === 1 ? inText(vms[0] ?? '') : many;
+  const where = of === 1 ? inText(vms[0] ?? '') : `${vms.length} of ${of} VMs`;
   return new KvmsnapError('check', `${countsOf(bad, ['error', 'warning'])}${what} on ${where}`, fix);
 }
 

@@ -104,8 +104,17 @@ const ERROR: Column<CreateResult> = {
 };
 
 const COLUMNS = [VM, NAME, CREATED, STATE, KIND, MEMORY, RESULT];
+/** Only in CSV: how many snapshots the prune deleted, or would delete. */
+const PRUNED: Column<CreateResult> = {
+  key: 'pruned',
+  title: '',
+  kind: 'text',
+  value: ({ value }) =>
+    value?.pruned.rows.filter(({ outcome }) => ['deleted', 'to be deleted'].includes(outcome)).length ?? null,
+};
+
 /** Columns that came with later versions are last. */
-const CSV = [VM, NAME, CREATED, STATE, VM_STATE, RESULT, KIND, MEMORY, ERROR];
+const CSV = [VM, NAME, CREATED, STATE, VM_STATE, RESULT, KIND, MEMORY, ERROR, PRUNED];
 
 const takenWords = ({ leftPaused = false }: Created): string => (leftPaused ? 'taken, left paused' : 'taken');
 

@@ -48,6 +48,7 @@ export async function readDeleteFacts(
   const writeObstacles = await readWriteObstacles(ctx, vm.uri, writtenByDelete(known), {
     adds: 'table',
     byRoot: !isActive(domain.state),
+    isOff: !isActive(domain.state),
   });
   return { ...known, writeObstacles };
 }

@@ -56,6 +56,8 @@ export interface FileStatus {
   readonly mode: number;
   /** Milliseconds since the epoch. */
   readonly writtenAt: number;
+  /** When the file was made, in the same unit; null if the file system does not tell. A new file at an old path is younger. */
+  readonly madeAt: number | null;
   /** Changes with any change to the content or the attributes of the file. */
   readonly stamp: string;
 }
@@ -119,6 +121,15 @@ export async function freeBytes(files: HostFiles, path: string): Promise<number 
 export async function mostFreeBytes(files: HostFiles, path: string, byRoot: boolean): Promise<number | null> {
   const found = await files.statfs(path).catch(unlessOurs);
   return found && (byRoot ? found.mostFreeForRootBytes : found.mostFreeBytes);
+}
+
+/** File systems of this kernel, which take the time from its clock (statfs(2)): ext2 to ext4, XFS, Btrfs, tmpfs. */
+const OF_THIS_KERNEL: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994]);
+
+/** Whether the times of a file are those of the clock of this host, and not of a server. */
+export async function hasOwnClock(files: HostFiles, path: string): Promise<boolean> {
+  const found = await files.statfs(path).catch(unlessOurs);
+  return found !== null && OF_THIS_KERNEL.has(found.type);
 }
 
 /** When a file was last written to, in milliseconds since the epoch; null if unknown, as for a device. */

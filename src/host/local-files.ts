@@ -58,7 +58,7 @@ const kindOf = (found: Stats | BigIntStats): FileKind =>
   KINDS.find(([, isKind]) => isKind(found))?.[0] ?? 'other';
 
 function statusOf(found: BigIntStats): FileStatus {
-  const { dev, ino, rdev, size, mode, blocks, mtimeNs, ctimeNs } = found;
+  const { dev, ino, rdev, size, mode, blocks, mtimeNs, ctimeNs, birthtimeNs } = found;
   const kind = kindOf(found);
   return {
     kind,
@@ -68,10 +68,14 @@ function statusOf(found: BigIntStats): FileStatus {
     sizeBytes: Number(size),
     occupiedBytes: Number(blocks) * BLOCK_BYTES,
     mode: Number(mode) & 0o7777,
-    writtenAt: Number(mtimeNs / 1_000_000n) + Number(mtimeNs % 1_000_000n) / 1e6,
+    writtenAt: milliseconds(mtimeNs),
+    // Node.js has 0, or the time of the last change, if statx(2) has no time of birth
+    madeAt: birthtimeNs === 0n || birthtimeNs === ctimeNs ? null : milliseconds(birthtimeNs),
     stamp: `${dev}:${ino}:${rdev}:${size}:${mtimeNs}:${ctimeNs}`,
   };
 }
+
+const milliseconds = (ns: bigint): number => Number(ns / 1_000_000n) + Number(ns % 1_000_000n) / 1e6;
 
 /** The same, with the identity of the file that a loop device, or a partition of one, stands for. */
 async function withContent(status: FileStatus): Promise<FileStatus> {

@@ -14,6 +14,7 @@ export type ObstacleKind =
   | 'immutable'
   | 'append-only'
   | 'permission'
+  | 'locked'
   | 'full-device'
   | 'full-file-system';
 
@@ -82,6 +83,11 @@ const WORDS: Readonly<Record<ObstacleKind, (place: string) => { readonly why: st
     why: `${place} cannot be written to by this user, who runs the VM`,
     hint: 'give this user write permission first',
     command: commandLine('chmod', ['u+w', place]),
+  }),
+  locked: (place) => ({
+    why: `another program has locked ${place}, because it reads or writes the image (such as qemu-nbd, qemu-img convert or a backup)`,
+    hint: 'wait until it has finished, or end it; this shows which one it is',
+    command: commandLine('fuser', ['-v', place]),
   }),
   'full-device': (place) => ({
     why: `the image fills the device ${place}, so nothing can be added to it`,

@@ -48,7 +48,8 @@ const REASONS: Column<PruneRow> = {
   title: 'WHY',
   kind: 'text',
   wraps: true,
-  value: ({ decision, failure }) => failure?.message ?? decision.reasons.join(', '),
+  value: ({ decision, failure }) =>
+    failure?.message ?? (decision.reasons.join(', ') || (decision.keep ? null : 'no rule')),
   data: ({ decision }) => decision.reasons.join(', '),
 };
 const FREES: Column<PruneRow> = {

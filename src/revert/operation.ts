@@ -192,6 +192,7 @@ export async function readRevertFacts(
       ctx,
       uri,
       writtenByRevert({ domain, snapshot, end: 'running' }).map(({ path }) => path),
+      { adds: null, byRoot: true, isOff: !isActive(domain.state) },
     ),
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;

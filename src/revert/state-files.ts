@@ -1,14 +1,16 @@
-import { type HostFiles, writtenAt } from '../host/files.ts';
+import { type HostFiles, hasOwnClock, unlessOurs, writtenAt } from '../host/files.ts';
 import { recordFile } from '../libvirt/xml/record-file.ts';
-import { externalDisks, internalDisks, type Snapshot, stateFile } from '../model/snapshot.ts';
+import { externalDisks, internalDisks, type Snapshot, stateFile, stateFormat } from '../model/snapshot.ts';
+import { damageIn } from '../qemu/image-damage.ts';
+import { readOwn } from '../qemu/own-reader.ts';
 import { isRemote } from '../vm/disks.ts';
 import type { StateFile } from '../vm/external-state.ts';
 import { identifyFiles } from '../vm/file-identity.ts';
 import type { Vm } from '../vm/load.ts';
 
 /**
- * Inspects the files that contain the disk state of an external snapshot: whether the VM uses one of them now, and when it
- * was last written to. Files on another host, and what is not a file, are left out.
+ * Inspects the files that contain the disk state of an external snapshot: whether the VM uses one of them now, and whether they
+ * are as the snapshot left them. Files on another host, and what is not a file, are left out.
  */
 export async function readStates(
   { files }: { readonly files: HostFiles },
@@ -18,23 +20,32 @@ export async function readStates(
   if (isRemote(uri)) return [];
   const stored = externalDisks(snapshot).flatMap((disk) => {
     const path = stateFile(snapshot, disk);
-    return path === null ? [] : [{ target: disk.target, path, overlay: disk.source }];
+    return path === null
+      ? []
+      : [{ target: disk.target, path, overlay: disk.source, format: stateFormat(snapshot, disk) }];
   });
   if (stored.length === 0) return [];
   const active = domain.disks.flatMap(({ source }) => source ?? []);
   const key = await identifyFiles(files, [...stored.map(({ path }) => path), ...active]);
   const inUse = new Set(active.map(key));
   return Promise.all(
-    stored.map(async ({ target, path, overlay }) => ({
-      target,
-      path,
-      isInUse: inUse.has(key(path)),
-      writtenAtSeconds: await seconds(files, path),
-      knownUntilSeconds: Math.max(
-        snapshot.createdAtSeconds,
-        await recordedAt(files, uri, domain.name, [snapshot, ...insideOf(snapshots, target, path)], overlay),
-      ),
-    })),
+    stored.map(async ({ target, path, overlay, format }): Promise<StateFile> => {
+      const isInUse = inUse.has(key(path));
+      const found = await files.stat(path).catch(unlessOurs);
+      const isFile = found?.kind === 'file';
+      const records = [snapshot, ...insideOf(snapshots, target, path)];
+      const [known, sizes, damage] = await Promise.all([
+        readKnown(files, uri, domain.name, { snapshot, records, path, overlay }),
+        isFile && overlay !== null ? readSizes(files, { path, format }, overlay) : null,
+        isInUse || format !== 'qcow2' ? null : damageIn(files, path),
+      ]);
+      return {
+        ...{ target, path, isInUse, damage, ...known },
+        writtenAtSeconds: isFile ? found.writtenAt / 1000 : null,
+        madeAtSeconds: isFile && found.madeAt !== null ? found.madeAt / 1000 : null,
+        ...(sizes && { diskBytes: sizes }),
+      };
+    }),
   );
 }
 
@@ -44,23 +55,63 @@ const insideOf = (snapshots: readonly Snapshot[], target: string, path: string):
     internalDisks(each).some((disk) => disk.target === target && disk.source === path),
   );
 
-/** When libvirt last recorded one of these; if its records cannot be read, when the overlay was last written to. */
-async function recordedAt(
-  hostFiles: HostFiles,
-  uri: string,
-  vm: string,
-  snapshots: readonly Snapshot[],
-  overlay: string | null,
-): Promise<number> {
-  const files = snapshots.flatMap(({ name }) => recordFile(uri, vm, name) ?? []);
-  const times = (await Promise.all(files.map((file) => seconds(hostFiles, file)))).flatMap(
-    (time) => time ?? [],
-  );
-  if (times.length > 0) return Math.max(...times);
-  return (overlay === null ? null : await seconds(hostFiles, overlay)) ?? 0;
+interface Origin {
+  readonly snapshot: Snapshot;
+  /** The snapshots that libvirt records again when it writes to the file. */
+  readonly records: readonly Snapshot[];
+  readonly path: string;
+  readonly overlay: string | null;
 }
 
-async function seconds(files: HostFiles, path: string): Promise<number | null> {
-  const at = await writtenAt(files, path);
-  return at === null ? null : at / 1000;
+/**
+ * How late libvirt itself may have written to the file, or somebody may have put it there together with libvirt's records. If
+ * the records cannot be read, the overlay shows it.
+ */
+async function readKnown(
+  files: HostFiles,
+  uri: string,
+  vm: string,
+  { snapshot, records, path, overlay }: Origin,
+): Promise<Pick<StateFile, 'knownUntilSeconds' | 'placedUntilSeconds'>> {
+  const paths = records.flatMap(({ name }) => recordFile(uri, vm, name) ?? []);
+  const read = await Promise.all(paths.map((each) => files.stat(each).catch(unlessOurs)));
+  const found = read.filter((each) => each !== null);
+  if (found.length === 0) {
+    const until = ((overlay === null ? null : await writtenAt(files, overlay)) ?? 0) / 1000;
+    return { knownUntilSeconds: Math.max(snapshot.createdAtSeconds, until) + ROUGHLY_SECONDS };
+  }
+  const times = found.map((each) => each.writtenAt / 1000);
+  const isExact = times.some((time) => !Number.isInteger(time)) && (await hasOwnClock(files, path));
+  const margin = isExact ? EXACTLY_SECONDS : ROUGHLY_SECONDS;
+  return {
+    knownUntilSeconds: Math.max(snapshot.createdAtSeconds, ...times) + margin,
+    // a backup that is put back makes all files anew, with their old times
+    placedUntilSeconds:
+      Math.max(
+        snapshot.createdAtSeconds,
+        ...times,
+        ...found.map(({ madeAt }) => (madeAt ?? Number.POSITIVE_INFINITY) / 1000),
+      ) + margin,
+  };
+}
+
+/**
+ * libvirt records a snapshot after the last write to its file: on one clock that is the order of the times. The tolerance is
+ * for the ticks of that clock.
+ */
+const EXACTLY_SECONDS = 0.05;
+
+/** Other file systems have a clock of their own, or whole seconds; and a snapshot is dated when it begins. */
+const ROUGHLY_SECONDS = 2;
+
+/** The sizes of the disk in the file and in the overlay; null if one of them is unknown. */
+async function readSizes(
+  files: HostFiles,
+  { path, format }: { readonly path: string; readonly format: string },
+  overlay: string,
+): Promise<NonNullable<StateFile['diskBytes']> | null> {
+  const [below, above] = await Promise.all([readOwn(files, path, format), readOwn(files, overlay, 'qcow2')]);
+  if (below === null || above === null || typeof below === 'string' || typeof above === 'string') return null;
+  const [state, size] = [below.image.virtualBytes, above.image.virtualBytes];
+  return state === null || size === null ? null : { state, overlay: size };
 }

@@ -8,7 +8,7 @@ const bare = () =>
     group: 'Look',
     summary: 'show how much disk space snapshots use',
     detail:
-      'FREES is the space that becomes free if you delete only this snapshot. HOLDS is all data that the snapshot uses, also what it shares with other snapshots. CHANGED is the difference from its parent. ' +
+      'FREES is the space that becomes free if you delete only this snapshot. USES is all data that the snapshot uses, also what it shares with other snapshots. CHANGED is the difference from its parent. ' +
       'With names, it shows the space that becomes free if you delete these snapshots together. Without a VM, it shows the space that the snapshots of each VM use, the largest first.',
     failures: ['check', 'busy'],
     examples: [

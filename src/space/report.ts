@@ -101,7 +101,7 @@ const bytes = (
 const NAME: Column<Row> = { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name };
 const DISK: Column<Row> = { key: 'target', title: 'DISK', kind: 'text', value: ({ target }) => target };
 const FREES = bytes('freesBytes', 'FREES', ({ frees }) => frees.hostBytes);
-const HOLDS = bytes('holdsBytes', 'HOLDS', ({ holds }) => holds.hostBytes, LEAVES.figures);
+const HOLDS = bytes('holdsBytes', 'USES', ({ holds }) => holds.hostBytes, LEAVES.figures);
 const MEMORY = bytes('vmStateBytes', 'MEMORY', ({ vmState }) => vmState.hostBytes, LEAVES.memory);
 const CHANGED = bytes('changedBytes', 'CHANGED', ({ changedBytes }) => changedBytes, LEAVES.figures);
 const PROBLEM: Column<Row> = {

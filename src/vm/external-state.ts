@@ -1,3 +1,4 @@
+import { mebibytes } from '../model/rule.ts';
 import { externalDisks, internalDisks, locationOf, type Snapshot, stateFile } from '../model/snapshot.ts';
 
 /**
@@ -14,8 +15,19 @@ export interface StateFile {
   readonly isInUse: boolean;
   /** When it was last written to, in seconds since the epoch; null if that is unknown. */
   readonly writtenAtSeconds: number | null;
-  /** The time of the last write by libvirt itself, which records a snapshot again after each merge into its file. */
+  /**
+   * The latest time of a write by libvirt itself, which records a snapshot again after each merge into its file. It includes a
+   * tolerance for what is measured.
+   */
   readonly knownUntilSeconds: number;
+  /** When the file was made; null if that is unknown. */
+  readonly madeAtSeconds?: number | null;
+  /** The latest time at which the file may have been put there together with libvirt's record of the snapshot. */
+  readonly placedUntilSeconds?: number;
+  /** The size of the disk in the file, and in the overlay that libvirt made as large; absent if unknown. */
+  readonly diskBytes?: { readonly state: number; readonly overlay: number };
+  /** What is wrong with the content of a qcow2 file; null if nothing is known to be wrong. */
+  readonly damage?: string | null;
 }
 
 /** Whether a file can be made in a directory, as far as the host tells. `blocked`: on its path lies a file. */
@@ -31,12 +43,6 @@ export interface OverlayTarget {
   /** Free bytes of the file system, including those reserved for root; absent if unknown. */
   readonly freeBytes?: number | null;
 }
-
-/**
- * A tolerance in seconds: file systems use a clock of their own, and the last write of a snapshot may be in the second
- * after its record.
- */
-const MARGIN_SECONDS = 2;
 
 /** A merge into an overlay that was interrupted. */
 export interface InterruptedMerge {
@@ -81,9 +87,28 @@ export function takenOnItLater(
 }
 
 /** Whether it was written to since the snapshot was taken, other than by libvirt itself. */
-export function isWrittenSince({ writtenAtSeconds, knownUntilSeconds }: StateFile): boolean {
-  return writtenAtSeconds !== null && writtenAtSeconds > knownUntilSeconds + MARGIN_SECONDS;
-}
+const isWrittenSince = ({ writtenAtSeconds, knownUntilSeconds }: StateFile): boolean =>
+  writtenAtSeconds !== null && writtenAtSeconds > knownUntilSeconds;
+
+const time = (seconds: number): string => new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
+
+/** The signs that a file is not what the snapshot left, each with the words for it; the surest first. */
+const SIGNS: readonly ((state: StateFile) => string | null)[] = [
+  ({ damage = null }) => (damage === null ? null : `has lost a part of its content: ${damage}`),
+  (state) => (isWrittenSince(state) ? `was written to later (${time(state.writtenAtSeconds ?? 0)})` : null),
+  ({ madeAtSeconds = null, placedUntilSeconds = Number.POSITIVE_INFINITY }) =>
+    madeAtSeconds !== null && madeAtSeconds > placedUntilSeconds
+      ? `is another file, which was made later (${time(madeAtSeconds)})`
+      : null,
+  ({ diskBytes }) =>
+    diskBytes && diskBytes.state > diskBytes.overlay
+      ? `is larger (${mebibytes(diskBytes.state)}) than the overlay on top of it (${mebibytes(diskBytes.overlay)}), which libvirt made as large`
+      : null,
+];
+
+/** How the file shows that it was changed since the snapshot was taken; null if nothing shows that. */
+export const changeSince = (state: StateFile): string | null =>
+  SIGNS.map((sign) => sign(state)).find((words) => words !== null) ?? null;
 
 /**
  * Whether it can hold the state although the VM uses this file: nothing was written in or after the second of the
@@ -105,7 +130,7 @@ export function isProven(
     (!isRuined &&
       states.every(
         (state) =>
-          !isWrittenSince(state) &&
+          changeSince(state) === null &&
           (!state.isInUse || isUntouched(snapshot, state)) &&
           takenOnItLater(snapshots, snapshot, state) === null,
       ))

@@ -1,4 +1,5 @@
 import { errorCode, type FileStatus, type HostFiles, mostFreeBytes } from '../host/files.ts';
+import { isLockedAgainstWriting } from '../host/image-locks.ts';
 import { mountOf } from '../host/mounts.ts';
 import type { ObstacleKind, WriteObstacle, WriteObstacles } from '../model/write-obstacles.ts';
 import { hasRoom } from '../qemu/image-room.ts';
@@ -14,6 +15,8 @@ import { isRemote } from './disks.ts';
 export interface Growth {
   readonly adds: 'snapshot' | 'table' | null;
   readonly byRoot: boolean;
+  /** The VM is off, so that no QEMU of its own has locked its images. */
+  readonly isOff?: boolean;
 }
 
 /** Inspects absolute paths of files and block devices; those of another host are left out. */
@@ -44,7 +47,10 @@ async function obstacleAt(
     : found.kind === 'file'
       ? await ofFile(files, path, isSession(uri))
       : null;
-  return obstacle ?? (growth.adds === null ? null : roomObstacle(files, path, found, growth));
+  if (obstacle) return obstacle;
+  if (growth.isOff && (await isLockedAgainstWriting(files, found)))
+    return { kind: 'locked', place: path, stopsOpenFiles: false };
+  return growth.adds === null ? null : roomObstacle(files, path, found, growth);
 }
 
 /** In a session, QEMU runs as the user who asks. */

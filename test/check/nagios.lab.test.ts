@@ -48,7 +48,9 @@ test('no problem is OK, a warning WARNING, an error CRITICAL, over all VMs the w
   tool('qemu-img', ['snapshot', '-c', 'a|b', pathOf(vm)]);
   const all = await plugin(['--max-age', '1h', '--holds', '50G']);
   expect(all.state).toBe('CRITICAL');
-  expect(all.text).toMatch(/^1 error, 1 warning on 2 of 2 VMs: old: the VM has no snapshots.*; web: .*a\/b/);
+  expect(all.text).toMatch(
+    /^1 error and 1 warning on 2 of 2 VMs: old: the VM has no snapshots.*; web: .*a\/b/,
+  );
   expect(all.data).toMatch(/^vms=2;;;0 newest_age=.* space=\d+B;;53687091200;0/);
   expect(all.stderr).toBe('');
 });

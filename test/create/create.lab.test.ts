@@ -250,8 +250,8 @@ describe('output', () => {
     const { stdout } = await kvmsnap(['create-as', '-o', 'csv', 'web-1', 'a,b', '-d', 'x "y"\nz']);
     const seconds = Number(snapshotText(vm, 'a,b', 'creationTime'));
     const [head, record] = /^(.*)\n([\s\S]*)\n$/.exec(stdout)?.slice(1) ?? [];
-    expect(head).toBe('machine,name,createdAt,state,vmStateBytes,outcome,kind,memoryBytes,error');
-    const [, time] = /^web-1,"a,b",(\S+),shutoff,0,done,internal,0,$/.exec(record ?? '') ?? [];
+    expect(head).toBe('machine,name,createdAt,state,vmStateBytes,outcome,kind,memoryBytes,error,pruned');
+    const [, time] = /^web-1,"a,b",(\S+),shutoff,0,done,internal,0,,0$/.exec(record ?? '') ?? [];
     expect(Date.parse(time ?? '') / 1000).toBe(seconds);
   });
 

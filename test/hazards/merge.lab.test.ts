@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { pasteOk } from '../lab/evidence.ts';
-import { tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import { hasPattern, writePattern } from '../scene/disk.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import { succeed, take } from '../scene/steps.ts';
@@ -224,8 +224,8 @@ hazard(
       writePattern(pathOf(vm), EARLY, 0, MiB);
       take(vm, 'e1', '--disk-only');
       putBack(vm, overlay(vm, 'e1'), pathOf(vm));
-      // libvirt's records tell whole seconds only
-      await new Promise((resolve) => setTimeout(resolve, 2500));
+      // more than the tolerance for the ticks of the clock
+      await new Promise((resolve) => setTimeout(resolve, 200));
       writePattern(pathOf(vm), LATE, 0, MiB);
       putBack(vm, pathOf(vm), overlay(vm, 'e1'));
       return vm;
@@ -243,6 +243,62 @@ hazard(
     };
   },
 );
+
+/** What another program does to the file that keeps the state, without a trace in the chain or in libvirt. */
+const CHANGES: readonly {
+  readonly what: string;
+  readonly change: (path: string) => void;
+  readonly says: RegExp;
+}[] = [
+  {
+    what: 'written to at once',
+    change: (path) => writePattern(path, LATE, 0, MiB),
+    says: /was written to later/,
+  },
+  {
+    what: 'replaced by another file with its date',
+    change: (path) => {
+      tool('qemu-img', ['create', '-q', '-f', 'qcow2', `${path}.new`, '8M']);
+      writePattern(`${path}.new`, LATE, 0, MiB);
+      tool('touch', ['-r', path, `${path}.new`]);
+      tool('mv', [`${path}.new`, path]);
+    },
+    says: /is another file, which was made later/,
+  },
+  {
+    what: 'cut off, with its date kept',
+    change: (path) => {
+      tool('touch', ['-r', path, `${path}.date`]);
+      tool('truncate', ['-s', '512K', path]);
+      tool('touch', ['-r', `${path}.date`, path]);
+      tool('rm', [`${path}.date`]);
+    },
+    says: /has lost a part of its content: it has data at offset/,
+  },
+];
+
+for (const { what, change, says } of CHANGES)
+  hazard(41, `revert after the file of the state was ${what}`, async () => {
+    const make = (name: string): Vm => {
+      const vm = defineVm({ name, disks: [{ size: '8M' }] });
+      writePattern(pathOf(vm), EARLY, 0, MiB);
+      take(vm, 'e1', '--disk-only');
+      return vm;
+    };
+    const [twin, vm] = [make('twin'), make('web-1')];
+    // as it is, nothing speaks against it
+    if (tryVirsh('snapshot-revert', twin.uuid, 'e1').code === 0) await succeed('revert', 'web-1', 'e1');
+    change(pathOf(twin));
+    change(pathOf(vm));
+    const code = tryVirsh('snapshot-revert', twin.uuid, 'e1').code;
+    if (code === 0) expect(hasPattern(inUse(twin), EARLY, 0, MiB)).toBe(false);
+    const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 'e1');
+    if (code === 0) expect(refusal.message).toMatch(says);
+    return {
+      virsh: code === 0 ? 'reports success with wrong data, exit 0' : `cannot, exit ${code}`,
+      kvmsnap: words,
+    };
+  });
 
 hazard(42, 'revert to an external snapshot with an overlay in use', async () => {
   const make = (name: string): Vm => {

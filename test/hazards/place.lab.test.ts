@@ -1,8 +1,11 @@
 // Where the bytes are to go cannot take them: read-only file systems, immutable files, full devices and file systems.
-import { mkdirSync, mkdtempSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { kvmsnap } from '../lab/cli.ts';
+import { fingerprint } from '../lab/evidence.ts';
+import { scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import { since } from '../lab/version.ts';
 import {
   blockDevice,
@@ -188,3 +191,56 @@ hazard(50, 'revert to an external snapshot, VM running, file system of one base 
     kvmsnap: `${words}, the guest runs on`,
   };
 });
+
+hazard(50, 'delete, VM off, while another program reads one image', async () => {
+  const make = (name: string): Vm => {
+    const vm = defineVm({ name, disks: [{ size: '4M' }, { size: '4M' }] });
+    write(vm, THEN);
+    take(vm, 's1');
+    write(vm, NOW);
+    return vm;
+  };
+  const [twin, ours] = pair(make);
+  const ends = [twin, ours].map((vm) => reading(pathOf(vm, 1)));
+  try {
+    await Promise.all(ends.map(({ isServing }) => waitFor(isServing, { what: 'the program that reads' })));
+    const code = raw('snapshot-delete', twin, 's1');
+    const outcome = halfGone(twin, code);
+    const { words, refusal } = await refusesAll(ours, 'delete', 'web-1', 's1');
+    expect(refusal.message).toContain(`another program has locked ${pathOf(ours, 1)}`);
+    await refusesAll(ours, 'revert', 'web-1', 's1', '--force');
+    await refusesAll(ours, 'create-as', 'web-1', 's2', '--force');
+    const before = fingerprint(ours);
+    const prune = ['prune', 'web-1', '--match', '*', '--keep-last', '0', '--allow-empty'];
+    expect((await kvmsnap(prune)).code).toBe(5);
+    expect(fingerprint(ours)).toEqual(before);
+    for (const { end } of ends) await end();
+    await succeed('revert', 'web-1', 's1');
+    expect(bytes(ours)).toEqual([THEN, THEN]);
+    await succeed('delete', 'web-1', 's1');
+    expect(tagNames(ours)).toEqual([[], []]);
+    return { virsh: outcome, kvmsnap: words };
+  } finally {
+    for (const { end } of ends) await end();
+  }
+});
+
+/** A program that reads the image, as a backup does; it ends when it is told to. */
+function reading(path: string) {
+  const socket = `${path}.sock`;
+  const child = spawn(
+    'qemu-nbd',
+    ['--read-only', '--persistent', '--format=qcow2', `--socket=${socket}`, path],
+    {
+      stdio: 'ignore',
+    },
+  );
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  return {
+    isServing: () => existsSync(socket),
+    end: async () => {
+      child.kill();
+      await ended;
+    },
+  };
+}

@@ -9,10 +9,10 @@ import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, locationOf, type Snapshot, stateFile } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
 import {
+  changeSince,
   interruptedMerges,
   isProven,
   isUntouched,
-  isWrittenSince,
   type OverlayTarget,
   removedByRevert,
   type StateFile,
@@ -77,10 +77,10 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
           state.isInUse ||
           takenOnItLater(snapshots, snapshot, state) !== null ||
           interruptedMerges(snapshots).some(({ ruined }) => ruined.includes(snapshot.name));
-        if (isReported || state.writtenAtSeconds === null || !isWrittenSince(state)) return null;
-        const when = new Date(state.writtenAtSeconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
+        const change = changeSince(state);
+        if (isReported || change === null) return null;
         return {
-          what: `disk ${state.target}: ${state.path}, which contains the state of ${inText(snapshot.name)}, was written to later (${when}), by an interrupted deletion or by another program`,
+          what: `disk ${state.target}: ${state.path}, which contains the state of ${inText(snapshot.name)}, ${change}. An interrupted deletion or another program has changed it`,
           hint: 'if the file was only repaired, copied or restored, its state is good: use --force. If not, delete the snapshot; the present content of the disks stays',
           commands: deletionLines(domain, snapshot, state.target, daemonVersion),
         };

@@ -196,9 +196,35 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
     cases: [
       { says: 'written before', facts: facts(), finds: [] },
       {
-        says: 'within the margin',
-        facts: facts({ states: [state({ writtenAtSeconds: TAKEN_AT + 12 })] }),
+        says: 'it was made before, and the overlay has grown',
+        facts: facts({
+          states: [
+            state({
+              madeAtSeconds: TAKEN_AT - 99,
+              placedUntilSeconds: TAKEN_AT + 10,
+              diskBytes: { state: 8, overlay: 16 },
+              damage: null,
+            }),
+          ],
+        }),
         finds: [],
+      },
+      {
+        says: 'another file with an old time',
+        facts: facts({
+          states: [state({ madeAtSeconds: TAKEN_AT + 13, placedUntilSeconds: TAKEN_AT + 10 })],
+        }),
+        finds: [{ what: /e2, is another file, which was made later \(2026-11-23T09:06:53Z\)\./ }],
+      },
+      {
+        says: 'another file, larger than the overlay',
+        facts: facts({ states: [state({ diskBytes: { state: 2 ** 24, overlay: 2 ** 23 } })] }),
+        finds: [{ what: /is larger \(16 MiB\) than the overlay on top of it \(8 MiB\)/ }],
+      },
+      {
+        says: 'cut off',
+        facts: facts({ states: [state({ damage: 'it has data at offset 65536' })] }),
+        finds: [{ what: /has lost a part of its content: it has data at offset 65536\./ }],
       },
       {
         says: 'libvirt accounts for it: it has merged into the file',
