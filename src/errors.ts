@@ -50,8 +50,8 @@ export interface ErrorFinding {
 export interface Meant {
   /** Absent: the command that was typed. */
   readonly command?: string;
-  /** All of its arguments that are no options. */
-  readonly operands: readonly string[];
+  /** All of its arguments that are no options; or one of them that is replaced. */
+  readonly operands: readonly string[] | { readonly word: string; readonly by: string };
   /** Options that are added after the command. */
   readonly options?: readonly string[];
   /** Left out, with their values: long names, such as `--set`. */

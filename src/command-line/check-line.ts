@@ -87,7 +87,14 @@ function checkExcess(verb: Verb): void {
     'usage',
     `too many arguments for '${verb.name()}': ${excess.map((word) => `'${word}'`).join(', ')}`,
     option
-      ? { hint, meant: { operands: expected, options: [`${option}=${excess.join(' ')}`] } }
+      ? {
+          hint,
+          meant: {
+            operands: expected,
+            options: [`${option}=${excess.join(' ')}`],
+            without: ['--readonly'],
+          },
+        }
       : { hint: `kvmsnap ${verb.name()} --help shows its arguments and options` },
   );
 }

@@ -57,10 +57,10 @@ export function retyped(program: AnyCommand, words: readonly string[], meant: Me
     (part) => part.kind !== 'options' || !part.uses.some(([{ long }]) => without.includes(long ?? '')),
   );
   return commandLine('kvmsnap', [
-    ...line.head,
+    ...line.head.filter((word) => !without.includes(word)),
     command,
     ...(meant.options ?? []),
-    ...withOperands(parts, meant.operands),
+    ...withOperands(parts, operandsOf(parts, meant)),
   ]);
 }
 
@@ -72,6 +72,12 @@ export function withMeantLine(
   meant: Meant,
 ): KvmsnapError {
   return new KvmsnapError(code, message, { hint, cause, command: retyped(program, words, meant) });
+}
+
+function operandsOf(parts: readonly Part[], { operands }: Meant): readonly string[] {
+  if (!('word' in operands)) return operands;
+  const typed = parts.flatMap(({ kind, words }) => (kind === 'operand' ? words : []));
+  return typed.map((word) => (word === operands.word ? operands.by : word));
 }
 
 /** Replaces the operands that were typed by others. */

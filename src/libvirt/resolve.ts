@@ -38,15 +38,19 @@ export function resolve(word: string, vms: readonly DomainName[], seen: Seen): D
 /** The `not-found` error of a word that names no VM, with what was probably meant. */
 export function notFound(word: string, vms: readonly DomainName[], seen: Seen): KvmsnapError {
   const what = isPattern(word) ? `no VM matches ${inText(word)}` : `no such VM: ${inText(word)}`;
-  return new KvmsnapError('not-found', what, { hint: notFoundHint(word, vms, seen) });
+  const owner = ownerOf(word, vms);
+  const meant = owner && !seen.runningAs ? { operands: { word, by: owner.name } } : undefined;
+  return new KvmsnapError('not-found', what, { hint: notFoundHint(word, vms, seen), meant });
 }
+
+/** The VM of `VM/NAME`; undefined if there is none. */
+const ownerOf = (word: string, vms: readonly DomainName[]): DomainName | undefined =>
+  vms.find(({ name }) => word.startsWith(`${name}/`));
 
 function notFoundHint(word: string, vms: readonly DomainName[], { uri = '', runningAs }: Seen): string {
   if (runningAs)
     return `${word} is the id of the running VM ${inText(runningAs)}; ids change at every start, so use the name`;
-  const owner = vms.find(({ name }) => word.startsWith(`${name}/`));
-  if (owner)
-    return `${inText(word)} names a snapshot; this command takes the VM alone: ${inText(owner.name)}`;
+  if (ownerOf(word, vms)) return `${inText(word)} names a snapshot, and this command takes only the VM`;
   const names = vms.map(({ name }) => name);
   const meant = nearest(word, names);
   if (meant !== null) return `did you mean ${inText(meant)}?`;

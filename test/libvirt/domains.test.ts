@@ -176,7 +176,7 @@ describe('a VM that is not there', () => {
     { word: 'cetos7-1', names, uri: 'qemu:///session', hint: /^did you mean centos7-1\?$/ },
     { word: '0', names: [], uri: 'qemu:///session', hint: /--connect qemu:\/\/\/system/ },
     { word: 'we', names, hint: /^did you mean web\?$/ },
-    { word: 'web/s1', names, hint: /^'web\/s1' names a snapshot; this command takes the VM alone: web$/ },
+    { word: 'web/s1', names, hint: /^'web\/s1' names a snapshot, and this command takes only the VM$/ },
   ])('$word among $names at $uri', async ({ word, names, uri = 'qemu:///system', hint }) => {
     const fake = fakeLibvirt(names.map((name) => vm({ name })));
     fake.uri = uri;

@@ -251,3 +251,16 @@ test("a unique beginning of a VM's name is suggested, and not taken", async () =
   expect([code, stderr]).toEqual([4, expect.stringContaining('did you mean web-1?')]);
   expect(left()).toEqual(ALL);
 });
+
+test.each([
+  ['current', []],
+  ['list', []],
+  ['check', []],
+  ['prune', ['--match', 'nothing', '--keep-last', '1']],
+])('%s of VM/NAME is answered with the line for the VM', async (command, options) => {
+  const refusal = await refused(command, 'web-1/good', ...options);
+  expect(refusal.exitCode).toBe(4);
+  expect(refusal.command).toContain(`kvmsnap ${command} web-1 `);
+  expect(paste(refusal.command).code).toBe(0);
+  expect(left()).toEqual(ALL);
+});
