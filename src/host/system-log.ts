@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
-import { type LogEntry, logLine } from '../model/log-entry.ts';
 import { commandLine } from '../model/quote.ts';
+import { type LogEntry, logLine } from './log-entry.ts';
 import { runAndForget } from './processes.ts';
 
 /** The system's log, as far as it can be reached with logger(1). It is a record, and never a reason to fail. */

@@ -3,12 +3,12 @@ import { type ConfigFiles, createConfigFiles } from '../host/config-files.ts';
 import type { HostFiles } from '../host/files.ts';
 import { createInterrupts, type Interrupts } from '../host/interrupts.ts';
 import { createLocalFiles } from '../host/local-files.ts';
+import type { LogEntry } from '../host/log-entry.ts';
 import { createExec, type RunForeground, runForeground } from '../host/processes.ts';
 import { createStateFiles, type StateFiles } from '../host/state-files.ts';
 import type { ColorChoice, Terminal } from '../host/terminal.ts';
 import { systemTerminal } from '../host/terminal.ts';
 import { createVirsh, type Virsh } from '../libvirt/virsh.ts';
-import type { LogEntry } from '../model/log-entry.ts';
 import type { RunQemuImg } from '../qemu/qemu-img.ts';
 import { type KnownVms, nothingKnown } from '../sharing/known-vms.ts';
 

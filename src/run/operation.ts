@@ -1,6 +1,6 @@
 import type { KvmsnapError } from '../errors.ts';
 import type { Writer } from '../host/interrupts.ts';
-import type { LogEntry } from '../model/log-entry.ts';
+import type { LogEntry } from '../host/log-entry.ts';
 import type { Finding, RuledFinding } from '../model/rule.ts';
 import { requireNothingNew, seekConsent, type Told } from './confirm.ts';
 import type { Context } from './context.ts';

@@ -1,8 +1,8 @@
 import { KvmsnapError } from '../errors.ts';
 import { readReplaceable, replaceFile } from '../host/replaced-file.ts';
 import { inText } from '../model/text.ts';
-import { formatMetrics, parseMetrics, type Series } from '../output/prometheus.ts';
 import { afterRun, type EndedRun, type Reading } from './metrics.ts';
+import { formatMetrics, parseMetrics, type Series } from './prometheus.ts';
 
 /** The file of `--metrics`, which the textfile collector of node_exporter reads. */
 

@@ -1,7 +1,7 @@
 import { labelOf } from '../model/labels.ts';
-import type { FamilyName, Series } from '../output/prometheus.ts';
 import type { Vm } from '../vm/load.ts';
 import type { Freed } from './freed.ts';
+import type { FamilyName, Series } from './prometheus.ts';
 import { type Watched, watched } from './watched.ts';
 
 /** The metrics of VMs and of runs, and what stays of those of earlier runs. Pure. */

@@ -1,6 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
 import type { Selection } from '../model/selection.ts';
-import { formatMetrics, type Series } from '../output/prometheus.ts';
 import type { Context } from '../run/context.ts';
 import { toSelection } from '../run/select-options.ts';
 import { assembleVm, type Vm } from '../vm/load.ts';
@@ -8,6 +7,7 @@ import { readAllSnapshots, readSelection } from '../vm/select.ts';
 import { measureFreed } from './freed.ts';
 import { afterRun, groupsOf, NOTHING_READ, type Reading, seriesOf } from './metrics.ts';
 import { addRun, readMetricsFile } from './metrics-file.ts';
+import { formatMetrics, type Series } from './prometheus.ts';
 import type { Act, Recorded } from './recorded.ts';
 
 /** Runs a command, reads its VMs again, and writes the metrics to stdout or a file, however the command has ended. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { reportSnapshots } from '../../src/model/report.ts';
-import type { Series } from '../../src/output/prometheus.ts';
 import { afterRun, groupsOf, NOTHING_READ, type Reading, seriesOf } from '../../src/watch/metrics.ts';
+import type { Series } from '../../src/watch/prometheus.ts';
 import { snapshot, TAKEN_AT } from '../model.ts';
 
 const HELD = 'Kvmsnap-Hold: yes';

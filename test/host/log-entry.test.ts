@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { logLine } from '../../src/model/log-entry.ts';
+import { logLine } from '../../src/host/log-entry.ts';
 
 const ACTOR = { user: 'root', sudoUser: null, commandLine: 'kvmsnap revert web-1 s1' };
 

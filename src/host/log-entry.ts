@@ -1,4 +1,4 @@
-import { quote } from './quote.ts';
+import { quote } from '../model/quote.ts';
 
 /** Who did what to a VM, for the system's log. */
 export interface LogEntry {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { formatMetrics, parseMetrics, type Series } from '../../src/output/prometheus.ts';
+import { formatMetrics, parseMetrics, type Series } from '../../src/watch/prometheus.ts';
 
 const series = (vm: string, label: string, value: number): Series => ({
   family: 'kvmsnap_snapshots',

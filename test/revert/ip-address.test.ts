@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { addressBytes } from '../../src/model/ip-address.ts';
+import { addressBytes } from '../../src/revert/ip-address.ts';
 
 test.each<[string, string | null]>([
   ['127.0.0.1', '7f000001'],
