@@ -4,7 +4,7 @@ import type { DomainReading } from '../libvirt/domains.ts';
 import type { DomainState } from '../model/domain.ts';
 import { inText, mentions } from '../model/text.ts';
 import { describeError } from '../output/error.ts';
-import { humanSpan } from '../output/format.ts';
+import { counted, humanSpan } from '../output/format.ts';
 import type { Target, Targets } from '../vm/select.ts';
 import type { Context } from './context.ts';
 
@@ -173,15 +173,16 @@ function noteSkips(ctx: Context, results: Results, isRow: (failure: KvmsnapError
       ctx.terminal.note(`skipped ${inText(vm.name)}: ${failures.map(({ message }) => message).join('; ')}`);
 }
 
-/** Prints which VMs were not reached after a signal, and which were not finished. */
+/** Prints on which VMs no work was begun before a signal, and on which it was not finished. */
 function noteEnded(ctx: Context, ended: readonly DomainOutcome<unknown>[]): void {
   const notes = {
-    'not reached': ended.filter(({ value }) => value === null),
-    'not finished': ended.filter(({ value }) => value !== null),
+    started: ended.filter(({ value }) => value === null),
+    finished: ended.filter(({ value }) => value !== null),
   };
   for (const [what, those] of Object.entries(notes)) {
     const names = those.map(({ vm }) => inText(vm.name));
-    if (names.length > 0) ctx.terminal.note(`note: ${what}: ${names.join(', ')}`);
+    if (names.length > 0)
+      ctx.terminal.note(`note: work on ${counted(names.length, 'VM')} was not ${what}: ${names.join(', ')}`);
   }
 }
 

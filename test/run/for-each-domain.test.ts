@@ -239,7 +239,7 @@ describe('the end of a run', () => {
       result('d', 'not reached'),
     ]);
     expect(ends).toEqual(['busy', 'it was busy']);
-    expect(notes).toEqual(['skipped c: c is raw', 'note: not reached: d']);
+    expect(notes).toEqual(['skipped c: c is raw', 'note: work on 1 VM was not started: d']);
   });
 
   test('a skip is no failure beside a success, and is said', () => {

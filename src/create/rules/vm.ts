@@ -164,7 +164,7 @@ export const VM_RULES: readonly Rule<CreateFacts>[] = [
       bitmapFindings(
         facts,
         participants(facts.domain).map(({ target }) => target),
-        'QEMU could not revert to the snapshot: a revert of the running VM would lose the guest',
+        'QEMU could not revert to the snapshot: a revert would stop the running VM, and its memory would be lost',
       ),
   },
 ];

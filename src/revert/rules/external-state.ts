@@ -80,8 +80,8 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
         const change = changeSince(state);
         if (isReported || change === null) return null;
         return {
-          what: `disk ${state.target}: ${state.path}, which contains the state of ${inText(snapshot.name)}, ${change}. An interrupted deletion or another program has changed it`,
-          hint: 'if the file was only repaired, copied or restored, its state is good: use --force. If not, delete the snapshot; the present content of the disks stays',
+          what: `disk ${state.target}: ${state.path}, which contains the disk content of snapshot ${inText(snapshot.name)}, ${change}. An interrupted deletion or another program has changed it`,
+          hint: 'if the file was only repaired, copied or restored, its content is good: use --force. If not, delete the snapshot; the present content of the disks stays',
           commands: deletionLines(domain, snapshot, state.target, daemonVersion),
         };
       }),

@@ -42,7 +42,7 @@ export const EXTERNAL_RULES: readonly Rule<RevertFacts>[] = [
         const image = images.get(target);
         if (image?.kind !== 'broken') return [];
         return {
-          what: `disk ${target}: ${image.path}, which contains the state of ${inText(snapshot.name)}, ${whatIsBroken(image)}`,
+          what: `disk ${target}: ${image.path}, which contains the disk content of snapshot ${inText(snapshot.name)}, ${whatIsBroken(image)}`,
           ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
             hint: 'restore the file; or, if it is lost, unregister the snapshot from libvirt',
             options: ['--metadata'],

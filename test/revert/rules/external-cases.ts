@@ -44,7 +44,7 @@ export const EXTERNAL_CASES: Readonly<Record<string, RuleCases<RevertFacts>>> = 
         }),
         finds: [
           {
-            what: /\/vm\/vda\.qcow2, which contains the state of e1, is missing/,
+            what: /\/vm\/vda\.qcow2, which contains the disk content of snapshot e1, is missing/,
             command: 'kvmsnap delete --metadata centos7-1 e1',
           },
         ],
