@@ -17,6 +17,28 @@ tutorial() { # PROGRAM
   (cd "$repository" && KVMSNAP_PROGRAM=$1 node_modules/.bin/vitest run --config test/vitest.config.ts --project lab \
     --reporter=dot test/tutorial.lab.test.ts) >"$scratch/log" 2>&1 || { cat "$scratch/log"; die "the tutorial failed with $1"; }
 }
+# what the packed timer runs, by the packed policy: one snapshot in libvirt and in the image
+nightly() {
+  local disk=$scratch/disk.qcow2
+  quietly qemu-img create -q -f qcow2 "$disk" 8M
+  cat >"$scratch/vm.xml" <<XML
+<domain type='qemu'>
+  <name>night</name><memory unit='MiB'>64</memory><os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/><source file='$disk'/><target dev='vda' bus='virtio'/>
+    </disk>
+  </devices>
+</domain>
+XML
+  quietly virsh define "$scratch/vm.xml"
+  plain kvmsnap create --all @nightly || die 'the packed policy does not work'
+  plain kvmsnap check @nightly >"$scratch/log" || { cat "$scratch/log"; die 'check does not take the packed policy'; }
+  virsh snapshot-list night --name | grep -q '^nightly-' || die 'there is no snapshot of the night'
+  qemu-img snapshot -l "$disk" | grep -q ' nightly-' || die 'the image has no snapshot of the night'
+  quietly virsh snapshot-delete night --current
+  quietly virsh undefine night
+}
 is_gone() { # FILE...: a list of paths
   local path
   while read -r path; do [ ! -f "$path" ] && [ ! -L "$path" ] || die "left behind: $path"; done <"$1"
@@ -61,6 +83,7 @@ bash -ec '. /usr/share/bash-completion/bash_completion; _comp_load kvmsnap 2>/de
 [ "$(zsh -fc 'autoload -U compinit; compinit -u -D; print $_comps[kvmsnap]')" = _kvmsnap ] || die 'zsh does not find it'
 fish -c 'complete -C "kvmsnap rever"' | grep -q '^revert' || die 'fish does not find it'
 tutorial /usr/bin/kvmsnap
+nightly
 echo "$PRETTY_NAME: the .deb runs with Node.js $(plain node --version)"
 
 quietly apt-get remove -y kvmsnap
