@@ -161,7 +161,7 @@ async function readReverts(ctx: Context, vm: Vm, users: ImageUsers): Promise<Rev
 
 /** The VM and what its images hold, for the rules that compare the two. */
 async function readCheckFacts(
-  ctx: Pick<Context, 'files'>,
+  ctx: Pick<Context, 'files' | 'clock'>,
   { domain, snapshots, unread, images, current, uri }: Vm,
   reverts: Reverts,
   known: Pick<

@@ -21,7 +21,7 @@ export interface Growth {
 
 /** Inspects absolute paths of files and block devices; those of another host are left out. */
 export async function readWriteObstacles(
-  { files }: Pick<Context, 'files'>,
+  { files, clock }: Pick<Context, 'files' | 'clock'>,
   uri: string,
   paths: Iterable<string | null>,
   growth: Growth = { adds: null, byRoot: true },
@@ -29,13 +29,13 @@ export async function readWriteObstacles(
   if (isRemote(uri)) return new Map();
   const unique = [...new Set(paths)].filter((path) => path !== null);
   const found = await Promise.all(
-    unique.map(async (path) => [path, await obstacleAt(files, uri, path, growth)] as const),
+    unique.map(async (path) => [path, await obstacleAt({ files, clock }, uri, path, growth)] as const),
   );
   return new Map(found.flatMap(([path, obstacle]) => (obstacle ? [[path, obstacle] as const] : [])));
 }
 
 async function obstacleAt(
-  files: HostFiles,
+  { files, clock }: Pick<Context, 'files' | 'clock'>,
   uri: string,
   path: string,
   growth: Growth,
@@ -48,9 +48,24 @@ async function obstacleAt(
       ? await ofFile(files, path, isSession(uri))
       : null;
   if (obstacle) return obstacle;
-  if (growth.isOff && (await isLockedAgainstWriting(files, found)))
+  if (growth.isOff && (await staysLocked({ files, clock }, found)))
     return { kind: 'locked', place: path, stopsOpenFiles: false };
   return growth.adds === null ? null : roomObstacle(files, path, found, growth);
+}
+
+/** qemu-img, which libvirt runs for another command on the VM, holds its lock for a moment only. */
+const LOOKS = 30;
+const BETWEEN_LOOKS_MS = 100;
+
+async function staysLocked(
+  { files, clock }: Pick<Context, 'files' | 'clock'>,
+  found: FileStatus,
+): Promise<boolean> {
+  for (let look = 1; await isLockedAgainstWriting(files, found); look++) {
+    if (look === LOOKS) return true;
+    await clock.sleep(BETWEEN_LOOKS_MS);
+  }
+  return false;
 }
 
 /** In a session, QEMU runs as the user who asks. */

@@ -26,7 +26,7 @@ test.each(ENVIRONMENTS)('an environment %s changes nothing', async (_, options) 
   const args = ['create-as', '测试 机', '升级 之前', '-d', '说明'];
   const result = await kvmsnap(['-o', 'csv', ...args], options);
   expect(result).toMatchObject({ code: 0, stderr: '' });
-  expect(result.stdout).toMatch(/\n测试 机,升级 之前,\S+,shutoff,0,done,internal,0,\n$/);
+  expect(result.stdout).toMatch(/\n测试 机,升级 之前,\S+,shutoff,0,done,internal,0,,0\n$/);
   expect(snapshotNames(vm)).toEqual(['升级 之前']);
   expect(snapshotXml(vm, '升级 之前')).toContain('<description>说明</description>');
   expect(tagCounts(vm, '升级 之前')).toEqual([1]);

@@ -137,7 +137,7 @@ function tagFinding(
   if (found.length === 1) return null;
   if (found.length === 0) {
     return {
-      what: `${diskInText({ target, source })} does not contain snapshot ${inText(snapshot.name)}; a revert would change only the other disks, or stop the running VM, and its memory would be lost`,
+      what: `${diskInText({ target, source })} does not contain snapshot ${inText(snapshot.name)}; a revert would change only the other disks, or the running VM would not go on, and its memory would be lost`,
       ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
         hint: 'restore the image from a backup, or delete this snapshot',
       }),
