@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
-import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
-import { pasteOk } from '../lab/evidence.ts';
+import { killLibvirtd, libvirtdPid, startLibvirtd } from '../lab/daemon.ts';
+import { paste, pasteOk } from '../lab/evidence.ts';
 import { tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import { hasPattern, writePattern } from '../scene/disk.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
@@ -163,11 +163,19 @@ hazard(40, 'libvirtd dies while an external snapshot is merged, VM off', async (
   const again = tryVirsh('snapshot-delete', twin.uuid, 'e3').code;
 
   // what older libvirt makes by itself, modes of files among it, is no matter here
-  const findings = (await errorsOf(vm)).filter(
-    ({ rule }) => !['external-on-old-daemon', 'readable-file'].includes(rule),
-  );
+  const found = async () =>
+    (await errorsOf(vm)).filter(({ rule }) => !['external-on-old-daemon', 'readable-file'].includes(rule));
+  const findings = await found();
   expect(findings.map(({ rule }) => rule)).toEqual(['block-job', 'merge-interrupted']);
-  for (const line of findings.flatMap(({ commands }) => commands)) pasteOk(line);
+  let lines = findings.flatMap(({ commands }) => commands);
+  for (let line = lines.shift(); line !== undefined; line = lines.shift()) {
+    const { code, stderr } = paste(line);
+    // seldom, a loaded libvirtd crashes when it aborts a job from before its restart; systemd starts it again, and check knows more
+    if (code !== 0 && libvirtdPid() === undefined) {
+      await startLibvirtd();
+      lines = (await found()).flatMap(({ commands }) => commands);
+    } else expect({ line, code, stderr }).toMatchObject({ code: 0 });
+  }
   expect(snapshotNames(vm)).toEqual(['e1', 'e2']);
   destroy(vm);
   expect(holdsNow(vm)).toBe(true);

@@ -179,7 +179,9 @@ describe('VM/NAME', () => {
       ['current'],
       ['prune', '--match', '*', '--keep-last', '0'],
     ])
-      expect(await fail(4, ...args, 'web-1/good')).toMatch(/no such VM.*takes the VM alone: web-1/s);
+      expect(await fail(4, ...args, 'web-1/good')).toMatch(
+        /no such VM.*takes only the VM\n +kvmsnap .*web-1/s,
+      );
     const { code, stdout, stderr } = await kvmsnap(['list', 'web-1', 'good']);
     expect([code, stdout + stderr]).toEqual([3, expect.stringContaining('kvmsnap info web-1 good\n')]);
     expect(left()).toEqual(ALL);
