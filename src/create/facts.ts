@@ -61,7 +61,11 @@ export async function readCreateFacts(
         ctx,
         uri,
         disks.map(({ source }) => source),
-        { adds: plan.mode === 'internal' ? 'snapshot' : null, byRoot: !running, isOff: !running },
+        {
+          adds: plan.mode === 'internal' ? 'snapshot' : null,
+          byRoot: !running,
+          isOff: !running && !known.users,
+        },
       ),
     ],
   );

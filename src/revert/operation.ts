@@ -192,7 +192,8 @@ export async function readRevertFacts(
       ctx,
       uri,
       writtenByRevert({ domain, snapshot, end: 'running' }).map(({ path }) => path),
-      { adds: null, byRoot: true, isOff: !isActive(domain.state) },
+      // check, which has read the users, looks for what lasts, and not for the locks of a moment
+      { adds: null, byRoot: true, isOff: known === undefined && !isActive(domain.state) },
     ),
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
