@@ -181,6 +181,7 @@ const PLACE_OF_PACKAGE: Readonly<Record<string, readonly string[]>> = {
 const TOUCHES_FILES = [
   'src/host/config-files.ts',
   'src/host/local-files.ts',
+  'src/host/nameless-file.ts',
   'src/host/processes.ts',
   'src/host/replaced-file.ts',
   'src/host/state-files.ts',

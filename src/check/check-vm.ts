@@ -129,7 +129,7 @@ function createFacts(
 ): Promise<CreateFacts> {
   const taken = new Set(vm.snapshotNames);
   const name = automaticName(nowSeconds, (candidate) => taken.has(candidate));
-  return readCreateFacts(ctx, vm, name, { images: vm.images, ...known });
+  return readCreateFacts(ctx, vm, name, { images: vm.images, lastingOnly: true, ...known });
 }
 
 /** The same VM as if it were started, or shut off. What only a running VM can tell is left out. */
@@ -155,7 +155,10 @@ async function readReverts(ctx: Context, vm: Vm, users: ImageUsers): Promise<Rev
   if (finished.length === 0) return reverts;
   const stored = await readStoredFacts(ctx, vm, finished);
   for (const snapshot of finished)
-    reverts.set(snapshot.name, await readRevertFacts(ctx, vm, snapshot, stored(snapshot), users));
+    reverts.set(
+      snapshot.name,
+      await readRevertFacts(ctx, vm, snapshot, stored(snapshot), { users, lastingOnly: true }),
+    );
   return reverts;
 }
 

@@ -1,4 +1,5 @@
 import { commandsOf, type RuledFinding, type Severity } from '../model/rule.ts';
+import { inText } from '../model/text.ts';
 import { counted } from '../output/format.ts';
 import { type Column, LEAVES, type Line, type Section, section, vmColumn } from '../output/view.ts';
 import type { DomainOutcome } from '../run/for-each-domain.ts';
@@ -97,6 +98,13 @@ export function countsOf(rows: readonly Row[], levels: readonly Level[]): string
     .filter(({ count }) => count > 0)
     .map(({ level, count }) => counted(count, LEVEL_WORDS[level]))
     .join(' and ');
+}
+
+/** `1 error and 2 warnings on 2 of 3 VMs`; `of` is how many VMs were checked, and `left` completes the counts. */
+export function summaryOf(bad: readonly Row[], of: number, left = ''): string {
+  const vms = [...new Set(bad.map(({ vm }) => vm))];
+  const where = of === 1 ? inText(vms[0] ?? '') : `${vms.length} of ${of} VMs`;
+  return `${countsOf(bad, ['error', 'warning'])}${left} on ${where}`;
 }
 
 /** What is said of one VM: which snapshots can be taken, and each finding; or why it could not be read. */

@@ -5,7 +5,7 @@ import type { Context } from '../run/context.ts';
 import type { DomainOutcome } from '../run/for-each-domain.ts';
 import { depthsOf, watched } from '../watch/watched.ts';
 import type { Findings } from './check-vm.ts';
-import { countsOf, isBad, levelOf, type Row, rowsOf } from './findings.ts';
+import { isBad, levelOf, type Row, rowsOf, summaryOf } from './findings.ts';
 import type { VmCheck } from './fix-vms.ts';
 import type { Limits } from './rules/limits.ts';
 
@@ -47,10 +47,8 @@ function textOf(results: readonly Result[]): string {
   if (bad.length === 0) return `${counted(results.length, 'VM')} checked: no errors, no warnings`;
   const ordered = [...bad].sort((a, b) => rank(a) - rank(b));
   const isAlone = results.length === 1;
-  const vms = new Set(bad.map(({ vm }) => vm)).size;
-  const where = isAlone ? bad[0]?.vm : `${vms} of ${results.length} VMs`;
   const findings = ordered.map(({ vm, says }) => (isAlone ? says : `${vm}: ${says}`));
-  return `${countsOf(bad, ['error', 'warning'])} on ${where}: ${findings.join('; ')}`;
+  return `${summaryOf(bad, results.length)}: ${findings.join('; ')}`;
 }
 
 const rank = (row: Row): number => (levelOf(row) === 'error' ? 0 : 1);

@@ -1,6 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
 import { kvmsnapLine } from '../model/quote.ts';
-import { inText } from '../model/text.ts';
 import { counted } from '../output/format.ts';
 import { planText } from '../output/question.ts';
 import { type Section, section } from '../output/view.ts';
@@ -18,6 +17,7 @@ import {
   isBad,
   type Row,
   rowsOf,
+  summaryOf,
 } from './findings.ts';
 import { unanswered } from './fix-plan.ts';
 import { FIX_COLUMNS, type FixRow, fixDocument } from './fix-report.ts';
@@ -54,16 +54,14 @@ export async function showFixes(ctx: Context, looked: readonly DomainOutcome<VmC
   if (left.length > 0) throw badFindings(left, looked.length, ' that --fix cannot fix');
 }
 
-/** `what` completes `1 error and 2 warnings`; `of` is how many VMs were checked. */
+/** `of` and `what` as in `summaryOf`. */
 function badFindings(
   bad: readonly Row[],
   of: number,
   what: string,
   fix: { readonly hint?: string; readonly command?: string } = {},
 ): KvmsnapError {
-  const vms = [...new Set(bad.map(({ vm }) => vm))];
-  const where = of === 1 ? inText(vms[0] ?? '') : `${vms.length} of ${of} VMs`;
-  return new KvmsnapError('check', `${countsOf(bad, ['error', 'warning'])}${what} on ${where}`, fix);
+  return new KvmsnapError('check', summaryOf(bad, of, what), fix);
 }
 
 /** The last line on a terminal if there are no problems. */

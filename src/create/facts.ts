@@ -27,6 +27,8 @@ interface KnownFacts {
   readonly plan?: SnapshotPlan;
   readonly labeled?: boolean;
   readonly users?: ImageUsers;
+  /** Whether only what lasts is looked for, as in check, and not the locks of a moment. */
+  readonly lastingOnly?: boolean;
 }
 
 /** Reads all facts that the rules of a create need. Throws `busy` if another job holds the running VM. */
@@ -64,7 +66,7 @@ export async function readCreateFacts(
         {
           adds: plan.mode === 'internal' ? 'snapshot' : null,
           byRoot: !running,
-          isOff: !running && !known.users,
+          isOff: !running && !known.lastingOnly,
         },
       ),
     ],

@@ -2,6 +2,7 @@ import { registerSnapshot } from '../describe/register.ts';
 import { KvmsnapError } from '../errors.ts';
 import { readUserFile } from '../host/user-files.ts';
 import { registerCommand } from '../libvirt/create-command.ts';
+import { readByUuid } from '../libvirt/domains.ts';
 import { FROM_PIPE, pipedLine, printing } from '../libvirt/piped-lines.ts';
 import { commandLine } from '../model/quote.ts';
 import { allInText, inText } from '../model/text.ts';
@@ -12,7 +13,7 @@ import { withConnection } from '../run/enforce.ts';
 import { operate } from '../run/operation.ts';
 import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { show, showPlan } from '../run/show.ts';
-import { loadVm, readAgain, type Vm } from '../vm/load.ts';
+import { loadVm, type Vm } from '../vm/load.ts';
 import type { HistoryOptions } from './command.ts';
 import { parseHistory } from './history-file.ts';
 import type { Move } from './move-option.ts';
@@ -75,7 +76,7 @@ function lineWith(ctx: Context, words: readonly string[], moves: readonly Move[]
 
 /** Registers one; the file for virsh is removed afterwards. */
 async function register(ctx: Context, vm: Vm, { name, xml, isCurrent }: Entry): Promise<void> {
-  const reading = await readAgain(ctx, vm.domain);
+  const reading = await readByUuid(ctx.virsh, vm.domain.uuid, vm.domain.name);
   const path = await ctx.stateFiles.keep(`${vm.domain.uuid}.${ctx.clock.now()}.history.xml`, xml);
   try {
     const ended = await operate(ctx, registerSnapshot(reading, { path, text: xml, makeCurrent: isCurrent }));

@@ -1,20 +1,10 @@
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fstatSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  rmSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { accessSync, closeSync, constants } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { execa } from 'execa';
 import pLimit from 'p-limit';
 import { KvmsnapError } from '../errors.ts';
 import { commandLine } from '../model/quote.ts';
+import { openNamelessFile } from './nameless-file.ts';
 
 /**
  * Runs virsh, qemu-img and stat, always without a shell or terminal, with the same environment and the same way to
@@ -226,32 +216,6 @@ function killGroup(pid: number | undefined): void {
     if (pid !== undefined) process.kill(-pid, 'SIGKILL');
   } catch {
     // it has ended by itself
-  }
-}
-
-/** A file without a name, which disappears when it is closed, and a function that reads its first bytes. */
-function openNamelessFile(most: number): { readonly file: number; readonly text: () => string } {
-  const file = createNamelessFile();
-  const text = () => {
-    const bytes = Buffer.alloc(Math.min(fstatSync(file).size, most));
-    return bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0));
-  };
-  return { file, text };
-}
-
-function createNamelessFile(): number {
-  try {
-    const directory = mkdtempSync(join(tmpdir(), 'kvmsnap-'));
-    try {
-      return openSync(join(directory, 'said'), 'wx+', 0o600);
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
-  } catch (error) {
-    const detail = error instanceof Error ? error.message : String(error);
-    throw new KvmsnapError('check', `cannot write a file in ${tmpdir()}: ${detail}`, {
-      hint: 'set TMPDIR to a directory that you can write to',
-    });
   }
 }
 

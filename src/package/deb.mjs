@@ -8,7 +8,7 @@ import { CONFIGURATION, layOut, packed, systemFiles } from './system-files.mjs';
 /** A text as the value of a field: each line begins with a space, and an empty one has a dot. */
 const indented = (text) => text.trim().replace(/^/gm, ' ').replace(/^ *$/gm, ' .');
 
-/** https://www.debian.org/doc/debian-policy/ch-controlfields.html */
+/** The format: Debian Policy Manual, chapter 5. */
 const control = (kibibytes) => `Package: kvmsnap
 Version: ${FACTS.version}
 Section: admin
@@ -47,7 +47,6 @@ const licenses = () =>
     })
     .join('\n\n');
 
-/** https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/ */
 const copyright = () => `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: kvmsnap
 Upstream-Contact: ${FACTS.maintainer}

@@ -171,13 +171,16 @@ async function planRevert(
   };
 }
 
-/** Reads the facts for the rules of a revert, except libvirtd's version. `known`: who else uses the files, if already read. */
+/**
+ * Reads the facts for the rules of a revert, except libvirtd's version. `users`: who else uses the files, if already read;
+ * `lastingOnly` as for a create.
+ */
 export async function readRevertFacts(
   ctx: Context,
   vm: Vm,
   snapshot: SnapshotReport,
   stored: StoredFacts,
-  known?: ImageUsers,
+  { users: known, lastingOnly = false }: { readonly users?: ImageUsers; readonly lastingOnly?: boolean } = {},
 ): Promise<Omit<RevertFacts, 'daemonVersion'>> {
   const { domain, snapshots, current, uri, images: active } = vm;
   const { location, file } = snapshot.memory;
@@ -192,8 +195,7 @@ export async function readRevertFacts(
       ctx,
       uri,
       writtenByRevert({ domain, snapshot, end: 'running' }).map(({ path }) => path),
-      // check, which has read the users, looks for what lasts, and not for the locks of a moment
-      { adds: null, byRoot: true, isOff: known === undefined && !isActive(domain.state) },
+      { adds: null, byRoot: true, isOff: !lastingOnly && !isActive(domain.state) },
     ),
   ]);
   const memoryThere = isFile ? memoryBytes !== null : null;

@@ -12,6 +12,7 @@ import {
 import { baseName } from '../model/paths.ts';
 import { kvmsnapLine, quote, virshWord } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import { convertLine } from '../qemu/command-lines.ts';
 
 /** Findings about a VM's disks and images, with the commands that fix them, for several rules. */
@@ -227,6 +228,21 @@ export const copyCommand = (
   name: string,
   ...options: string[]
 ): string => convertLine({ path, format }, `${path}.${name}.copy`, '-U', ...options);
+
+/**
+ * The line that copies the content of an internal snapshot into a new image, and what to know about it: qemu-img copies as much as
+ * the disk has now, and beyond the size that it had at that time lies the saved memory (QEMU keeps it behind the disk).
+ */
+export const copyOfSnapshot = (
+  { name, memory }: Pick<Snapshot, 'name' | 'memory'>,
+  path: string,
+): { readonly command: string; readonly caution: string } => ({
+  command: copyCommand({ path, format: 'qcow2' }, name, '-l', `snapshot.name=${name}`),
+  caution:
+    memory.location === 'internal'
+      ? '. If the disk was made larger since, the copy contains memory of the guest beyond its old size'
+      : '',
+});
 
 /** The tag that QEMU would use instead of the one with that name, because QEMU looks for an id before a name. */
 export const tagWithId = (image: DiskImage | undefined, name: string): Tag | undefined =>

@@ -8,6 +8,7 @@ import { scratch, virsh, waitFor } from '../lab/lab.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
 import { removeMounts, replaceCommand } from '../scene/mount.ts';
+import { slowVirsh } from '../scene/saving.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import { bytes, count, countTo, NOW, succeed, THEN, tagNames, take, write } from '../scene/steps.ts';
 import { cleanUp, defineVm, pathOf, qemuPid, start, state, type Vm } from '../scene/vm.ts';
@@ -112,6 +113,19 @@ describe('going back', () => {
     expect(stderr).not.toContain('was kept');
     expect(snapshotNames(web)).toEqual(['before']);
   });
+});
+
+test('a revert that fails after another says which VM went back', async () => {
+  const [db, web] = ['db', 'web'].map(small) as [Vm, Vm];
+  replaceCommand(
+    '/usr/bin/virsh',
+    (original) =>
+      `#!/bin/sh\ncase "$*" in *snapshot-revert*${web.uuid}*) echo 'error: none today' >&2; exit 1 ;; esac\nexec '${original}' "$@"\n`,
+  );
+  const args = ['try', 'web', '--vm', 'db', '--name', 's1', '--revert', ...changing([web, db], 1)];
+  const { code, stderr } = await kvmsnap(args);
+  expect([code, bytes(db), bytes(web)]).toEqual([125, [THEN], [NOW]]);
+  expect(stderr).toMatch(/error: only db was reverted to s1; .*none today/);
 });
 
 describe('before the command', () => {
@@ -243,6 +257,23 @@ describe('a signal', () => {
     expect(stderr).toMatch(
       /took the snapshot s1 of web[\s\S]*the snapshot s1 of web was kept[\s\S]*ended by SIGTERM/,
     );
+  });
+
+  test('SIGTERM while the second snapshot is taken: the command is not run, and what is left is told', async () => {
+    const [db, web] = ['db', 'web'].map(small) as [Vm, Vm];
+    const gate = slowVirsh('snapshot-create-as');
+    const args = ['try', 'web', '--vm', 'db', '--name', 's1', '--', 'touch', `${pid}-ran`];
+    const run = spawnKvmsnap(args, { env: gate.env });
+    await gate.waits();
+    run.kill('SIGTERM');
+    await waitFor(() => run.stderr.includes('SIGTERM: libvirt cannot cancel'), {
+      what: 'a word on the signal',
+    });
+    gate.goOn();
+    const { code, stderr } = await run.done;
+    expect([code, existsSync(`${pid}-ran`)]).toEqual([143, false]);
+    expect(stderr).toMatch(/the command was not run; the snapshot s1 of db is left; ended by SIGTERM/);
+    expect([snapshotNames(db), snapshotNames(web)]).toEqual([['s1'], []]);
   });
 
   test('SIGKILL: the snapshot is there, and its name was told before', async () => {

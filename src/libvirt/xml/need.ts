@@ -58,7 +58,7 @@ export type Opened = 'content' | 'rom' | 'device' | 'port' | 'stream' | 'directo
 
 /**
  * The kinds of files with which that works; with any other, the start fails, and with a pipe as `content` it never ends. Each
- * was tried on libvirt 7.0, 9.0 and 12.8.
+ * was tried on libvirt 9.0 and 12.8.
  */
 export const FITTING_KINDS: Readonly<Record<Opened, readonly FileKind[]>> = {
   // the image of a disk, a kernel, firmware

@@ -3,7 +3,7 @@ import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks, locationOf } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
 import { NEXT_IS_FULL, namedCheckpoints } from '../../vm/checkpoints.ts';
-import { copyCommand } from '../../vm/disk-findings.ts';
+import { copyOfSnapshot } from '../../vm/disk-findings.ts';
 import type { RevertFacts } from './facts.ts';
 
 /** Reverts of a VM with checkpoints, which are bitmaps in the images: QEMU cannot revert to an internal snapshot then (9.0 to 12.8). */
@@ -17,22 +17,13 @@ export const CHECKPOINT_REVERT_RULES: readonly Rule<RevertFacts>[] = [
       const inside = internalDisks(snapshot);
       if (domain.checkpoints.length === 0 || inside.length === 0) return [];
       const copies = inside.flatMap(({ source }) =>
-        source === null
-          ? []
-          : [
-              copyCommand(
-                { path: source, format: 'qcow2' },
-                snapshot.name,
-                '-l',
-                `snapshot.name=${snapshot.name}`,
-              ),
-            ],
+        source === null ? [] : [copyOfSnapshot(snapshot, source)],
       );
       return [
         {
           what: `${namedCheckpoints(domain)}, and QEMU cannot revert to an internal snapshot in an image that contains their bitmaps: a running guest would be lost`,
-          hint: `copy the content of ${inText(snapshot.name)} into new images. If you delete the checkpoints instead (virsh checkpoint-delete, while the VM runs), ${NEXT_IS_FULL}`,
-          commands: copies,
+          hint: `copy the content of ${inText(snapshot.name)} into new images${copies[0]?.caution ?? ''}. If you delete the checkpoints instead (virsh checkpoint-delete, while the VM runs), ${NEXT_IS_FULL}`,
+          commands: copies.map(({ command }) => command),
         },
       ];
     },

@@ -7,7 +7,7 @@ import { hasMemory, internalDisks } from '../../model/snapshot.ts';
 import { diskInText, inText } from '../../model/text.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, type ImageUse, usesOf } from '../../sharing/image-users.ts';
-import { copyCommand, tagWithId, whatIsBroken } from '../../vm/disk-findings.ts';
+import { copyOfSnapshot, tagWithId, whatIsBroken } from '../../vm/disk-findings.ts';
 import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
 import { movedFileFindings } from '../../vm/moved-files.ts';
 import { lostStoredVolumes } from '../../vm/volume-rules.ts';
@@ -71,17 +71,12 @@ export const INTERNAL_RULES: readonly Rule<RevertFacts>[] = [
       internalDisks(snapshot).flatMap(({ target, source }) => {
         const other = tagWithId(images.get(target), snapshot.name);
         if (!other) return [];
-        const path = source ?? '';
+        const { command, caution } = copyOfSnapshot(snapshot, source ?? '');
         return [
           {
             what: `disk ${target}: in ${source ?? 'the image'}, snapshot ${inText(other.name)} has the id ${other.id}. QEMU looks for an id before a name, so it would restore ${inText(other.name)} instead`,
-            hint: `delete ${inText(other.name)} if you can do without it; or copy the content of ${inText(snapshot.name)} into a new image`,
-            command: copyCommand(
-              { path, format: 'qcow2' },
-              snapshot.name,
-              '-l',
-              `snapshot.name=${snapshot.name}`,
-            ),
+            hint: `delete ${inText(other.name)} if you can do without it; or copy the content of ${inText(snapshot.name)} into a new image${caution}`,
+            command,
           },
         ];
       }),

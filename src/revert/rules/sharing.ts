@@ -2,7 +2,7 @@ import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
 import { describeUses, partFrom, seeing, usesOf } from '../../sharing/image-users.ts';
-import { copyCommand } from '../../vm/disk-findings.ts';
+import { copyOfSnapshot } from '../../vm/disk-findings.ts';
 import { removedFiles } from './external-state.ts';
 import type { RevertFacts } from './facts.ts';
 
@@ -25,14 +25,10 @@ function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts):
       const path = source ?? domain.disks.find((disk) => disk.target === target)?.source ?? null;
       const others = seeing(users, path);
       if (path === null || others.length === 0) return [];
+      const { command, caution } = copyOfSnapshot(snapshot, path);
       const instead = {
-        hint: `copy the content of ${inText(snapshot.name)} into a new image`,
-        command: copyCommand(
-          { path, format: 'qcow2' },
-          snapshot.name,
-          '-l',
-          `snapshot.name=${snapshot.name}`,
-        ),
+        hint: `copy the content of ${inText(snapshot.name)} into a new image${caution}`,
+        command,
       };
       return {
         what: `disk ${target}: the revert changes the content of ${path}, and ${describeUses(others)}`,
