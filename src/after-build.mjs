@@ -1,6 +1,6 @@
-// What dist holds beside the program, made by the program itself: V8's compiled code, the man page, the JSON Schemas.
+// What dist holds beside the program, made by the program itself: V8's compiled code, the man page, the Ansible module, the JSON Schemas.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -11,6 +11,9 @@ const manual = (...options) =>
 
 createRequire(import.meta.url)(`${bin}/code-cache.cjs`).write(dist);
 writeFileSync(`${dist}/kvmsnap.1`, manual());
+mkdirSync(`${dist}/ansible`);
+copyFileSync(fileURLToPath(new URL('ansible/module.sh', import.meta.url)), `${dist}/ansible/kvmsnap`);
+chmodSync(`${dist}/ansible/kvmsnap`, 0o755);
 mkdirSync(`${dist}/schemas`);
 for (const [name, schema] of Object.entries(JSON.parse(manual('--schemas')))) {
   writeFileSync(`${dist}/schemas/${name}.json`, `${JSON.stringify(schema, null, 2)}\n`);

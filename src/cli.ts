@@ -36,6 +36,10 @@ const COMMANDS: readonly Listed[] = [
   { names: ['list', 'ls'], load: async () => (await import('./show/command.ts')).list },
   { names: ['info'], load: async () => (await import('./show/command.ts')).info },
   { names: ['current'], load: async () => (await import('./show/command.ts')).current },
+  { names: ['export'], load: async () => (await import('./export/command.ts')).exportCommand },
+  { names: ['clone'], load: async () => (await import('./clone/command.ts')).cloneCommand },
+  { names: ['open'], load: async () => (await import('./open/command.ts')).openCommand },
+  { names: ['verify'], load: async () => (await import('./verify/command.ts')).verifyCommand },
   { names: ['space'], load: async () => (await import('./space/command.ts')).space },
   { names: ['delete', 'rm'], load: async () => (await import('./delete/command.ts')).deleteSnapshots },
   { names: ['prune'], load: async () => (await import('./prune/command.ts')).prune },
@@ -43,11 +47,14 @@ const COMMANDS: readonly Listed[] = [
   { names: ['unhold'], load: async () => (await import('./describe/command.ts')).unhold },
   { names: ['describe'], load: async () => (await import('./describe/command.ts')).describe },
   { names: ['check'], load: async () => (await import('./check/command.ts')).check },
+  { names: ['merge'], load: async () => (await import('./merge/command.ts')).merge },
   { names: ['history'], load: async () => (await import('./history/command.ts')).history },
+  { names: ['policy'], load: async () => (await import('./policy/command.ts')).policy },
   { names: ['timer'], load: async () => (await import('./timer/command.ts')).timer },
   { names: ['completion'], load: async () => (await import('./completion/command.ts')).completion },
   { names: ['help'], load: async () => (await import('./help/command.ts')).help },
   { names: ['complete'], load: async () => (await import('./completion/command.ts')).complete, hidden: true },
+  { names: ['ansible'], load: async () => (await import('./ansible/command.ts')).ansible, hidden: true },
   { names: ['manual'], load: async () => (await import('./help/command.ts')).manual, hidden: true },
 ];
 
@@ -63,12 +70,13 @@ export interface CommandLine {
 
 /**
  * Builds the program with the commands that a line with these words can need. `start` receives the action to run; help
- * is `helpWidth` columns wide.
+ * is `helpWidth` columns wide. `isOfOneHost`: the hosts that the line names were chosen already, and this is for one of them.
  */
 export async function createProgram(
   words: readonly string[],
   start: Start,
   helpWidth = 80,
+  isOfOneHost = false,
 ): Promise<CommandLine> {
   const program = bareProgram('kvmsnap', pkg.version);
   program
@@ -91,17 +99,22 @@ export async function createProgram(
   const parts: Program = {
     run: (action) => start(settingsOf(program), action),
     words: () => understood,
-    again: async (line) => {
+    again: async (line, change = (ctx) => ctx) => {
       let code = 0;
       const passOn: Start = (settings, action) =>
         start(settings, async (ctx) => {
-          code = (await action(ctx)) || 0;
+          code = (await action(change(ctx))) || 0;
           return code;
         });
-      await (await createProgram(line, passOn, helpWidth)).run();
+      await (await createProgram(line, passOn, helpWidth, isOfOneHost)).run();
       return code;
     },
     check: (line) => checkOnly(line, helpWidth),
+    hosts: {
+      listed: async ({ configFiles }) =>
+        (await import('./hosts/choose-hosts.ts')).namesInHostsFiles(configFiles),
+      look: async (...request) => (await import('./hosts/look-at-hosts.ts')).lookAtHosts(...request),
+    },
     whole: async () => (await createProgram([], start, helpWidth)).program,
   };
   for (const { load, hidden = false } of neededBy(spoken)) {
@@ -116,7 +129,14 @@ export async function createProgram(
     spoken,
     run: async () => {
       understood = await understand(program, spoken, words);
-      await runLine(program, spoken, understood);
+      if (isOfOneHost || !understood.some(mayNameHost)) return runLine(program, spoken, understood);
+      const { runOverHosts } = await import('./hosts/over-hosts.ts');
+      await runOverHosts({
+        program,
+        words: understood,
+        start,
+        again: async (line, start) => (await createProgram(line, start, helpWidth, true)).run(),
+      });
     },
     exitCodeOf: (error) => (ownExit === null || isSignal(error) ? exitCodeOf(error) : ownExit),
   };
@@ -156,6 +176,9 @@ async function runLine(program: AnyCommand, spoken: Spoken, words: readonly stri
     throw (await import('./command-line/line.ts')).withMeantLine(program, words, error, error.meant);
   }
 }
+
+/** Whether a word may name a host: `--host`, `--hosts-from`, `HOST:VM`, and nothing that is a URI. */
+const mayNameHost = (word: string): boolean => /^--hosts?\b|^[^-:/ ][^:/ ]*:(?!\/\/)./.test(word);
 
 const isListed = (word: string): boolean => COMMANDS.some(({ names }) => names.includes(word));
 

@@ -1,4 +1,5 @@
-import { writeSync } from 'node:fs';
+import { closeSync, fstatSync, writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { type CommandLine, createProgram } from './cli.ts';
 import { CommanderError } from './command-line/commander.ts';
 import { errorStyleOf, speaksAsPlugin } from './command-line/spoken.ts';
@@ -73,6 +74,7 @@ async function report(error: unknown): Promise<number> {
   const { describeError } = await import('./output/error.ts');
   const { colorLevel, isJournal } = await import('./host/terminal.ts');
   const { format, color } = errorStyle();
+  const exitCode = line?.exitCodeOf(error) ?? exitCodeOf(error);
   if (format === 'nagios') {
     const { unknownLine, NAGIOS_EXIT_CODES } = await import('./output/nagios.ts');
     process.stdout.write(unknownLine(error));
@@ -86,9 +88,10 @@ async function report(error: unknown): Promise<number> {
     process.stderr.write(prioritized(describeError(error, { json: false, level: 0 })));
   } else {
     const level = colorLevel(color, process.stderr.isTTY === true, process.env);
-    process.stderr.write(describeError(error, { json: format === 'json', level }));
+    const columns = process.stderr.isTTY ? process.stderr.columns || 80 : null;
+    process.stderr.write(describeError(error, { json: format === 'json', level, exitCode, columns }));
   }
-  return line?.exitCodeOf(error) ?? exitCodeOf(error);
+  return exitCode;
 }
 
 /** The failure to write data to stdout, for example because a disk is full; null if there was none. */
@@ -124,6 +127,17 @@ process.on('exit', () => {
   if (!isPlugin) return void writeSync(process.stderr.fd, `error: ${text}`);
   writeSync(process.stdout.fd, `KVMSNAP UNKNOWN - ${text}`);
   process.exitCode = 3;
+});
+
+// At its end Node puts back the modes of the terminal that it started on, and crashes if that was closed meanwhile.
+process.on('exit', () => {
+  for (const descriptor of [0, 1, 2]) {
+    try {
+      if (fstatSync(descriptor).isCharacterDevice() && !isatty(descriptor)) closeSync(descriptor);
+    } catch {
+      // it is closed already
+    }
+  }
 });
 
 /** Ends a plugin that a signal reaches before its run has a context. */

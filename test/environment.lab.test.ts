@@ -105,7 +105,14 @@ describe('streams', () => {
   /** Runs a script in which `$k` is kvmsnap. */
   function shell(script: string, k = kvmsnapInShell): ToolResult {
     const setUp = `set -o pipefail; cd '${scratch}'; k() { ${k} "$@"; };`;
-    return tryTool('env', ['-i', `PATH=${process.env['PATH']}`, 'bash', '-c', `${setUp} ${script}`]);
+    return tryTool('env', [
+      '-i',
+      `PATH=${process.env['PATH']}`,
+      'bash',
+      '--norc',
+      '-c',
+      `${setUp} ${script}`,
+    ]);
   }
 
   test.each([

@@ -34,7 +34,7 @@ test('nothing else is at the top level', () => {
 });
 
 test('each file that it names exists', () => {
-  const named = [...MAP.matchAll(/\b([a-z-]+\/[\w-]+\.ts|[a-z-]+\/rules\/)/g)].map(([path]) => path);
+  const named = [...MAP.matchAll(/\b((?:[a-z-]+\/)+[\w-]+\.ts|[a-z-]+\/rules\/)/g)].map(([path]) => path);
   expect(named.length).toBeGreaterThan(20);
   expect(named.filter((path) => !existsSync(`${src}/${path}`))).toEqual([]);
 });

@@ -43,6 +43,7 @@ export function domain(changes: Partial<Domain> = {}): Domain {
     sharedFilesystems: [],
     agentChannel: 'none',
     tpms: [],
+    policy: null,
     commandLineDrives: [],
     state: 'shutoff',
     stateReason: '',

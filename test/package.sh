@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the packages twice, which must be the same bytes. Runs the single file. Installs the npm tarball as a user would,
-# and runs it on every supported Node.js. test/package/distributions.sh installs the others in clean systems.
+# Builds the packages twice, which must be the same bytes. Runs the single file and the .rpm. Installs the npm tarball as a user
+# would, and runs it on every supported Node.js. test/package/distributions.sh installs the others in clean systems.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
@@ -26,6 +26,7 @@ installed=$scratch/prefix/bin/kvmsnap
 # the compiled code beside dist is a help only: without it, or with what V8 refuses, all goes as ever
 dist=$scratch/prefix/lib/node_modules/kvmsnap/dist
 grep -q '^.SH SYNOPSIS' "$scratch/prefix/share/man/man1/kvmsnap.1" || { echo "no man page"; exit 1; }
+! grep -n "^'" "$scratch/prefix/lib/node_modules/kvmsnap"/dist/man/* || { echo "roff takes these lines for commands"; exit 1; }
 [ -s "$dist/main.cjs.cache" ] || { echo "no compiled code"; exit 1; }
 : >"$dist/main.cjs.cache" && [ "$("$installed" --version)" = "$version" ]
 rm "$dist"/*.cache && [ "$("$installed" --version)" = "$version" ]
@@ -46,12 +47,18 @@ done
 alone list vm1 --json -c "test://$scratch/node.xml" | grep -q '"schemaVersion": 1' || { echo "single file: JSON failed"; exit 1; }
 echo "the single file runs without Node.js"
 
+# the .rpm, which distributions.sh installs only if it has the time
+cp "build/kvmsnap-$version.noarch.rpm" "$scratch/kvmsnap.rpm"
+(cd "$scratch" && mkdir rpm && rpm2archive kvmsnap.rpm && tar -xzf kvmsnap.rpm.tgz -C rpm)
+[ "$(node "$scratch/rpm/usr/bin/kvmsnap" --version)" = "$version" ] || { echo "the .rpm does not run"; exit 1; }
+
 for major in 18.19 20 22 24 26; do
-  run() { npm exec --silent --yes --package="node@$major" -- node "$installed" "$@"; }
+  node=$(npm exec --silent --yes --package="node@$major" -- node -p process.execPath)
+  run() { "$node" "$installed" "$@"; }
   [ "$(run --version)" = "$version" ] || { echo "Node.js $major: --version failed"; exit 1; }
   run list --help | grep -q 'exit codes' || { echo "Node.js $major: help failed"; exit 1; }
   # libvirt's test driver answers without a daemon: virsh, XML, tables and JSON all run
   [ "$(run list -q -c "test://$scratch/node.xml")" = vm1 ] || { echo "Node.js $major: list failed"; exit 1; }
   run list vm1 --json -c "test://$scratch/node.xml" | grep -q '"schemaVersion": 1' || { echo "Node.js $major: JSON failed"; exit 1; }
-  echo "Node.js $(npm exec --silent --yes --package="node@$major" -- node --version): runs from the tarball"
+  echo "Node.js $("$node" --version): runs from the tarball"
 done

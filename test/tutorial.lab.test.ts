@@ -77,11 +77,11 @@ describe('the tutorial, followed with kvmsnap', () => {
   });
 
   it('brings the memory back on a revert', async () => {
-    await waitFor(() => guestWord(vm, MARK_ADDRESS) > counted + 90, { what: 'the guest counts on' });
+    await waitFor(() => guestWord(vm, MARK_ADDRESS) > counted + 120, { what: 'the guest counts on' });
     const { code } = await kvmsnap(['revert', 'centos7-1', 'running-3']);
     expect(code).toBe(0);
     expect(state(vm)).toBe('running');
-    expect(guestWord(vm, MARK_ADDRESS)).toBeLessThan(counted + 60);
+    expect(guestWord(vm, MARK_ADDRESS)).toBeLessThan(counted + 120);
     destroy(vm);
   });
 

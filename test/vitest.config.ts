@@ -12,8 +12,9 @@ const oneLab = { pool: 'forks', fileParallelism: false } as const;
 const manyLabs = { pool: labPool, maxWorkers: 2 * availableParallelism() } as const;
 
 const lab = {
-  testTimeout: 120_000,
-  hookTimeout: 120_000,
+  // a guard against what hangs; a loaded machine is no failure
+  testTimeout: 600_000,
+  hookTimeout: 600_000,
   ...(process.env['KVMSNAP_LAB'] ? oneLab : manyLabs),
 } as const;
 
@@ -29,7 +30,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           // a guard against what hangs; a loaded machine is no failure
-          testTimeout: 60_000,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
           // no file mocks a module, and loading them once is half of the time
           isolate: false,
           pool: 'forks',
@@ -62,8 +64,10 @@ export default defineConfig({
           name: 'matrix-wide',
           include: [
             ...MATRIX,
-            'test/{check,create,delete,describe,history,prune,revert,sharing,show,space,try,vm}/*.lab.test.ts',
-            'test/run/{choosing,exit-codes,forgiven,names,signals}.lab.test.ts',
+            'test/{check,clone,create,delete,describe,export,history,merge,open,policy,prune,revert,sharing,show,space,try,verify,vm}/*.lab.test.ts',
+            'test/run/{exit-codes,forgiven,names}.lab.test.ts',
+            'test/run/several/choosing.lab.test.ts',
+            'test/run/ending/*.lab.test.ts',
             'test/tutorial.lab.test.ts',
             // minutes, so only when asked for
             ...(process.env['KVMSNAP_FAULTS'] ? ['test/stress/faults.lab.test.ts'] : []),

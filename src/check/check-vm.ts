@@ -7,10 +7,10 @@ import { readTargetFiles } from '../create/target-files.ts';
 import { isActive, isSaving } from '../model/domain.ts';
 import { mentionedFiles } from '../model/domain-files.ts';
 import { chainPaths } from '../model/image.ts';
+import { INTERNAL_SPEC } from '../model/input/snapshot-spec.ts';
 import type { DaemonVersion } from '../model/libvirt-versions.ts';
 import { automaticName } from '../model/names.ts';
 import { applyRules, type RuledFinding } from '../model/rule.ts';
-import { INTERNAL_SPEC } from '../model/snapshot-spec.ts';
 import { readRevertFacts } from '../revert/operation.ts';
 import type { RevertFacts } from '../revert/rules/facts.ts';
 import { REVERT_RULES } from '../revert/rules/table.ts';
@@ -22,6 +22,7 @@ import type { ImageUsers } from '../sharing/image-users.ts';
 import { readUnusedMemoryOf } from '../space/unused-memory.ts';
 import { isRemote } from '../vm/disks.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
+import { judgeLeftPause } from '../vm/left-pause.ts';
 import type { Vm } from '../vm/load.ts';
 import { loadsMemory } from '../vm/memory-load.ts';
 import { type Freed, measureFreed } from '../watch/freed.ts';
@@ -29,13 +30,15 @@ import { watched } from '../watch/watched.ts';
 import type { UnusedFileFinder } from './find-unused-files.ts';
 import { type Fix, planFixes } from './fix-plan.ts';
 import type { CheckFacts } from './rules/facts.ts';
-import type { Limits } from './rules/limits.ts';
+import { type Limits, NO_LIMITS } from './rules/limits.ts';
 import { CHECK_RULES } from './rules/table.ts';
 
 /** What the rules find about one VM. Nothing is changed. */
 export interface Findings {
   /** The VM as it was checked. */
   readonly vm: Vm;
+  /** The limits that apply to it. */
+  readonly limits: Limits;
   /** What deleting the watched snapshots would free; null if no limit needs it. */
   readonly freed: Freed | null;
   readonly findings: readonly RuledFinding[];
@@ -50,6 +53,10 @@ export interface Findings {
 
 export interface CheckRequest {
   readonly limits: Limits;
+  /** By UUID, why the limits do not apply to a VM; a VM to which they apply is not in it. */
+  readonly leftOut: ReadonlyMap<string, string>;
+  /** Which policies a run can have; null: the VMs are on another host. */
+  readonly policies: readonly string[] | null;
   /** In libvirt's numbering; read once for all VMs. */
   readonly daemonVersion: DaemonVersion;
   readonly findUnusedFiles: UnusedFileFinder;
@@ -63,16 +70,20 @@ export interface CheckRequest {
 export async function checkVm(
   ctx: Context,
   vm: Vm,
-  { limits, daemonVersion, findUnusedFiles }: CheckRequest,
+  request: CheckRequest,
   currency: Currency = 'old',
 ): Promise<Findings> {
   const { domain } = vm;
+  const { daemonVersion, findUnusedFiles } = request;
+  const { limits, limitsLeftOut } = limitsFor(domain, request);
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
   const users = await readImageUsers(ctx, vm, { currency });
   const reverts = await readReverts(ctx, vm, users);
   const checkFacts = await readCheckFacts(ctx, vm, reverts, {
     nowSeconds,
     limits,
+    limitsLeftOut,
+    policies: request.policies,
     freed: limits.holds && (await measureFreed(ctx, vm, keptNames(vm, limits.label))),
     daemonVersion,
     readableFiles: isRemote(vm.uri)
@@ -100,6 +111,7 @@ export async function checkVm(
   const otherwise = facts && !applyRules(CREATE_RULES, inOtherState(facts)).some(refuses);
   return {
     vm,
+    limits,
     freed: checkFacts.freed,
     findings: findings.map((finding) => withConnection(ctx, finding)),
     // a file that an unreadable snapshot needs must not be reported as unused
@@ -107,6 +119,15 @@ export async function checkVm(
     external: facts && (await takesExternal(ctx, vm, facts)),
     ...(isActive(domain.state) ? { running: now, off: otherwise } : { running: otherwise, off: now }),
   };
+}
+
+/** The limits that apply to the VM; or why none does. */
+function limitsFor(
+  { uuid }: Vm['domain'],
+  { limits, leftOut }: CheckRequest,
+): Pick<CheckFacts, 'limits' | 'limitsLeftOut'> {
+  const limitsLeftOut = leftOut.get(uuid) ?? null;
+  return { limits: limitsLeftOut === null ? limits : NO_LIMITS, limitsLeftOut };
 }
 
 /**
@@ -164,12 +185,20 @@ async function readReverts(ctx: Context, vm: Vm, users: ImageUsers): Promise<Rev
 
 /** The VM and what its images hold, for the rules that compare the two. */
 async function readCheckFacts(
-  ctx: Pick<Context, 'files' | 'clock'>,
+  ctx: Pick<Context, 'files' | 'clock' | 'virsh'>,
   { domain, snapshots, unread, images, current, uri }: Vm,
   reverts: Reverts,
   known: Pick<
     CheckFacts,
-    'nowSeconds' | 'limits' | 'freed' | 'unusedFiles' | 'users' | 'daemonVersion' | 'readableFiles'
+    | 'nowSeconds'
+    | 'limits'
+    | 'limitsLeftOut'
+    | 'policies'
+    | 'freed'
+    | 'unusedFiles'
+    | 'users'
+    | 'daemonVersion'
+    | 'readableFiles'
   >,
 ): Promise<CheckFacts> {
   const stored = new Map([...reverts].map(([name, facts]) => [name, facts.images]));
@@ -184,7 +213,19 @@ async function readCheckFacts(
     ),
     { adds: 'table', byRoot: true },
   );
-  return { ...known, domain, snapshots, unread, images, current, stored, unusedMemory, writeObstacles };
+  const leftPause = await judgeLeftPause(ctx.virsh, domain, ctx.clock.now());
+  return {
+    ...known,
+    domain,
+    snapshots,
+    unread,
+    images,
+    current,
+    stored,
+    unusedMemory,
+    writeObstacles,
+    leftPause,
+  };
 }
 
 const revertFindings = (

@@ -1,12 +1,12 @@
 import { readDaemonVersion } from '../libvirt/runtime.ts';
 import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
-import type { Selection } from '../model/selection.ts';
+import type { Selection } from '../model/input/selection.ts';
 import type { Context } from '../run/context.ts';
 import { forEachDomain, throwIfNothingDone } from '../run/for-each-domain.ts';
 import { toSelection } from '../run/select-options.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import { assembleVm, isDrifting, readAgain } from '../vm/load.ts';
-import { readAllSnapshots, readSelection } from '../vm/select.ts';
+import { readAllSnapshots, readSelection, type Targets } from '../vm/select.ts';
 import { type CheckRequest, checkVm } from './check-vm.ts';
 import type { CheckOptions } from './command.ts';
 import { createUnusedFileFinder } from './find-unused-files.ts';
@@ -43,11 +43,31 @@ export async function check(ctx: Context, words: readonly string[], options: Che
   return 0;
 }
 
+/** A VM that has chosen another policy is checked too; only the limits do not apply to it. By UUID, why. */
+function withAll({ targets, single }: Targets): {
+  readonly selected: Targets;
+  readonly leftOut: CheckRequest['leftOut'];
+} {
+  const leftOut = targets.flatMap(({ vm, leftOut }) =>
+    leftOut ? [[vm.uuid ?? '', leftOut.message] as const] : [],
+  );
+  return {
+    selected: { targets: targets.map(({ leftOut: _, ...target }) => target), single },
+    leftOut: new Map(leftOut),
+  };
+}
+
+/** Those with a file, and that of this run, which needs none. The files are those of this host. */
+const policiesOf = async ({ host, configFiles }: Context, { policy = null }: Selection) =>
+  host === null ? [...(await configFiles.names('.conf')), ...(policy === null ? [] : [policy])] : null;
+
 /** Judges all VMs of the selection as they are now; with `fix` the steps to fix them are prepared. */
 async function lookAll(ctx: Context, selection: Selection, limits: Limits, fix: boolean): Promise<LookedAt> {
-  const selected = await readSelection(ctx, selection);
+  const { selected, leftOut } = withAll(await readSelection(ctx, selection));
   const request: CheckRequest = {
     limits,
+    leftOut,
+    policies: await policiesOf(ctx, selection),
     daemonVersion: await readDaemonVersion(ctx.virsh),
     findUnusedFiles: createUnusedFileFinder(ctx),
   };

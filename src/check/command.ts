@@ -2,7 +2,7 @@ import { vmsArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { withPolicy } from '../policy/with-policy.ts';
-import { withFilters } from '../run/select-options.ts';
+import { policyOption, withFilters } from '../run/select-options.ts';
 import { recorded } from '../watch/recorded.ts';
 import { withLimits } from './limit-options.ts';
 
@@ -11,7 +11,7 @@ const bare = () =>
     group: 'Repair',
     summary: 'find problems with VMs and snapshots; --fix repairs them',
     detail:
-      'It checks that snapshots can be taken and reverted, and that existing ones are intact. The exit code is 5 if it finds an error or a warning; -q prints only the names of these VMs. --fix shows a plan and asks before it changes anything.',
+      'It checks that snapshots can be taken and reverted, and that existing ones are intact. The exit code is 5 if it finds an error or a warning; -q prints only the names of the VMs that have one. --fix shows a plan and asks before it changes anything.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap check',
@@ -19,6 +19,8 @@ const bare = () =>
       'kvmsnap check centos7-1 --fix --dry-run',
       'kvmsnap check --label nightly --max-age 26h:50h --oldest 14d --most 20',
     ],
+    takesHosts: true,
+    topics: ['fixing', 'monitoring', 'other-tools'],
     needsWriting: ['fix'],
     outputs: ['nagios', 'prometheus'],
   });
@@ -27,10 +29,10 @@ const withOptions = (verb: Verb) =>
   withFilters(
     withLimits(
       verb
-        .addArgument(vmsArgument('names, UUIDs or patterns of VMs (default: all), and a @POLICY'))
+        .addArgument(vmsArgument('names, UUIDs or patterns of VMs (default: all); @NAME: a policy'))
         .option('--fix', 'fix what can be fixed safely, after confirmation'),
     ),
-  );
+  ).addOption(policyOption());
 
 export type CheckOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

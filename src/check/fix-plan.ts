@@ -6,7 +6,8 @@ import { ancestors } from '../model/tree.ts';
 import { againstGrowing, againstOpening, NO_OBSTACLES } from '../model/write-obstacles.ts';
 import { isNotable, resizable, type UnusedMemory } from '../qemu/unused-memory.ts';
 import { usesOf } from '../sharing/image-users.ts';
-import { movedDisks } from '../vm/moved.ts';
+import type { LeftPause } from '../vm/left-pause.ts';
+import { movedDisks } from '../vm/moved-images.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
 import type { CheckFacts } from './rules/facts.ts';
 import { isGone, staleDuplicates } from './stored-tags.ts';
@@ -26,6 +27,8 @@ export interface Fix {
 
 export type FixAction =
   | { readonly kind: 'resume' }
+  /** Lets a guest go on that a `create --together` has left paused or frozen. */
+  | { readonly kind: 'let-go'; readonly left: LeftPause }
   /** Unregisters a snapshot that no disk holds; one on hold is left alone. */
   | { readonly kind: 'forget'; readonly name: string }
   /** Deletes the oldest tag of that name from the image, so many times. */
@@ -77,7 +80,7 @@ export function planFixes(facts: CheckFacts): Fix[] {
       ];
   const registered = [...forget(facts), ...register(facts)];
   return [
-    ...resume(domain),
+    ...(facts.leftPause ? letGo(facts.leftPause) : resume(domain)),
     ...registered,
     ...withinImages,
     ...registerTags(facts, orphans),
@@ -106,6 +109,21 @@ function resume(domain: Domain): Fix[] {
       assumed: null,
       snapshot: null,
       action: { kind: 'resume' },
+    },
+  ];
+}
+
+function letGo(left: LeftPause): Fix[] {
+  const { how, snapshot } = left.record;
+  if (left.verdict !== 'ours') return [];
+  return [
+    {
+      rule: 'left-by-together',
+      what: how === 'paused' ? 'resume the VM' : 'thaw the guest file systems',
+      why: `create --together was killed, and has left the guest ${how} (snapshot ${inText(snapshot)})`,
+      assumed: null,
+      snapshot: null,
+      action: { kind: 'let-go', left },
     },
   ];
 }
@@ -256,7 +274,7 @@ function freeUnusedMemory(facts: CheckFacts, target: string, unusedMemory: Unuse
     {
       rule: 'unused-memory',
       what: `free ${mebibytes(unusedMemory.bytes)} in the image of disk ${target}`,
-      why: 'it is saved memory that no snapshot refers to; a failed save leaves it, and so does a snapshot that was reverted to and then deleted',
+      why: 'it is saved memory that no snapshot needs; it stays in the image after a failed save, or if a snapshot is deleted after a revert to it',
       assumed: null,
       snapshot: null,
       action: { kind: 'win-back', path, virtualBytes, growBytes: unusedMemory.endBytes - virtualBytes },

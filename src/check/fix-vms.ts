@@ -103,5 +103,5 @@ const dropFiles =
   (ctx: Context) =>
   async ({ looked }: LookedAt): Promise<void> => {
     const prepared = looked.flatMap(({ value }) => value?.prepared ?? []);
-    await Promise.all(prepared.flatMap(({ files }) => files.map(ctx.stateFiles.drop)));
+    await Promise.all(prepared.flatMap(({ files }) => files.map(ctx.savedXml.drop)));
   };

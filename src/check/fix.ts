@@ -57,7 +57,7 @@ export async function fixVm(
     const isBusy = async () =>
       (await readByUuid(ctx.virsh, uuid, name)).domain.busy || !(await isIdle(ctx.virsh, uuid));
     if (prepared.length > 0 && (await isBusy()))
-      throw new KvmsnapError('busy', `a libvirt job holds ${inText(name)}, so nothing of it was fixed`);
+      throw new KvmsnapError('busy', `another job is running on ${inText(name)}, so nothing was fixed there`);
     const { vm, checked: before } = await look();
     const needed = new Set(before.fixes.map(fixKey));
     const deletions = openDeletions(vm, FORGETTING);
@@ -137,7 +137,7 @@ const fixStep = (vm: string, fix: PreparedFix): Operation<PreparedFix, null, str
         if (failure) return { failure: withRest(ctx, failure, commands.slice(i)) };
       }
       // the file was written only for virsh to read
-      await Promise.all(files.filter((file) => file !== backup).map(ctx.stateFiles.drop));
+      await Promise.all(files.filter((file) => file !== backup).map(ctx.savedXml.drop));
       return { failure: null };
     },
   },
@@ -163,7 +163,8 @@ function withRest(ctx: Context, failure: KvmsnapError, commands: readonly Comman
   const isLeft = failure === ctx.interrupts.pending;
   // the command under way finishes without kvmsnap
   const rest = (isLeft ? commands.slice(1) : commands).map((command) => fixLine(ctx, command));
-  if (rest.length === 0) return new KvmsnapError(code, message, { hint: 'kvmsnap check shows how it ended' });
+  if (rest.length === 0)
+    return new KvmsnapError(code, message, { hint: 'look how it ended with kvmsnap check' });
   const then = isLeft ? 'when that has ended, these commands still have to be run' : hint;
   return KvmsnapError.of(code, null, [{ message, hint: then ?? null, commands: rest }]);
 }

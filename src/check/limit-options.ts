@@ -3,15 +3,15 @@ import type { CommandOf, OptionsOf, OptionValues } from '../command-line/command
 import { MeantOption } from '../command-line/meaning.ts';
 import { parseCount, unfit } from '../command-line/values.ts';
 import { KvmsnapError } from '../errors.ts';
-import { parseBytes } from '../model/bytes.ts';
-import type { Bound, Limit } from '../model/limit.ts';
+import { parseBytes } from '../model/input/bytes.ts';
+import type { Bound, Limit } from '../model/input/limit.ts';
 import { parseLabel } from '../prune/rule-options.ts';
 import type { Limits } from './rules/limits.ts';
 
 /** The options of `check` that set limits, each as `CRIT` or `WARN:CRIT`. */
 
 /** The heading of these options in help. */
-const LIMITS = 'Limits, each CRIT (an error) or WARN:CRIT, such as 26h:50h:';
+const LIMITS = 'Limits: CRIT (error) or WARN:CRIT, such as 26h:50h:';
 
 export const withLimits = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
@@ -27,9 +27,10 @@ export const withLimits = <Args extends unknown[], Values extends OptionValues>(
     .option('--most <n>', 'fail if a VM has more snapshots than this: 20', limitOf(toCount))
     .option(
       '--holds <space>',
-      'fail if the snapshots of a VM use more space than this: 50G',
+      'fail if the snapshots of a VM hold more disk space than this: 50G',
       limitOf(toSpace),
     )
+    .option('--verified <span>', 'fail if no snapshot was proven within this time: 8d', limitOf(toAge))
     .option('--depth <n>', 'fail if a disk has more overlays than this: 15', limitOf(toCount))
     .addOption(
       new MeantOption(
@@ -43,10 +44,10 @@ export const withLimits = <Args extends unknown[], Values extends OptionValues>(
 export type LimitOptions = OptionsOf<ReturnType<typeof withLimits<[], Record<never, never>>>>;
 
 /** The limits that the options set. Throws `usage` for a label to which no limit applies. */
-export function toLimits({ label, maxAge, oldest, most, holds, depth }: LimitOptions): Limits {
-  const ofSnapshots = [maxAge, oldest, most, holds];
+export function toLimits({ label, maxAge, oldest, most, holds, depth, verified }: LimitOptions): Limits {
+  const ofSnapshots = [maxAge, oldest, most, holds, verified];
   if (label !== undefined && ofSnapshots.every((limit) => limit === undefined))
-    throw new KvmsnapError('usage', '--label needs --max-age, --oldest, --most or --holds');
+    throw new KvmsnapError('usage', '--label needs --max-age, --oldest, --most, --holds or --verified');
   return {
     label: label ?? null,
     maxAge: maxAge ?? null,
@@ -54,6 +55,7 @@ export function toLimits({ label, maxAge, oldest, most, holds, depth }: LimitOpt
     most: most ?? null,
     holds: holds ?? null,
     depth: depth ?? null,
+    verified: verified ?? null,
   };
 }
 
@@ -82,6 +84,6 @@ const toCount = (text: string): Bound => ({ amount: parseCount(text), says: text
 
 function toSpace(text: string): Bound {
   const bytes = parseBytes(text);
-  if (bytes === null) throw unfit('Expected an amount of space.', 'bytes with their unit: 500M, 50G, 1.5T');
+  if (bytes === null) throw unfit('Expected an amount of space.', 'write for example 500M, 50G or 1.5T');
   return { amount: bytes, says: text };
 }

@@ -3,11 +3,11 @@ import { counted } from '../output/format.ts';
 import { NAGIOS_EXIT_CODES, type NagiosState, nagiosLine, type Performance } from '../output/nagios.ts';
 import type { Context } from '../run/context.ts';
 import type { DomainOutcome } from '../run/for-each-domain.ts';
-import { depthsOf, watched } from '../watch/watched.ts';
+import { depthsOf, lastProven, watched } from '../watch/watched.ts';
 import type { Findings } from './check-vm.ts';
 import { isBad, levelOf, type Row, rowsOf, summaryOf } from './findings.ts';
 import type { VmCheck } from './fix-vms.ts';
-import type { Limits } from './rules/limits.ts';
+import { type Limits, NO_LIMITS } from './rules/limits.ts';
 
 /** `check -o nagios`: one line about all VMs, and its exit code. */
 
@@ -61,12 +61,19 @@ const vmsOf = (results: readonly Result[]): Performance => ({
 
 /** Of each number that has a limit per VM, the largest of all VMs: the names stay the same whatever VMs there are. */
 function numbersOf(checks: readonly Findings[], limits: Limits, now: number): Performance[] {
-  const { label, maxAge, oldest, most, holds, depth } = limits;
-  const all = checks.map((checked) => ({ ...checked, ...watched(checked.vm.snapshots, label) }));
+  const { label, maxAge, oldest, most, holds, depth, verified } = limits;
+  const limited = checks.filter((checked) => checked.limits !== NO_LIMITS);
+  const all = limited.map((checked) => ({ ...checked, ...watched(checked.vm.snapshots, label) }));
   const age = (at: number | undefined) => (at === undefined ? [] : [Math.max(0, now - at)]);
   const numbers = [
     ['newest_age', 's', maxAge, all.flatMap(({ newest }) => age(newest?.createdAtSeconds))],
     ['oldest_age', 's', oldest, all.flatMap(({ kept }) => age(kept[0]?.createdAtSeconds))],
+    [
+      'proof_age',
+      's',
+      verified,
+      all.flatMap(({ vm }) => age(lastProven(vm.snapshots, label)?.provenAtSeconds)),
+    ],
     ['snapshots', '', most, all.map(({ kept }) => kept.length)],
     ['space', 'B', holds, all.flatMap(({ freed }) => (freed && 'bytes' in freed ? [freed.bytes] : []))],
     [

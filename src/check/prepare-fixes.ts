@@ -18,6 +18,7 @@ import { localTime } from '../output/format.ts';
 import { deleteTagArguments } from '../qemu/command-lines.ts';
 import { freeUnusedMemoryArguments } from '../qemu/unused-memory.ts';
 import type { Context } from '../run/context.ts';
+import { letGoCommands } from '../vm/left-pause.ts';
 import type { Vm } from '../vm/load.ts';
 import type { Fix } from './fix-plan.ts';
 
@@ -65,11 +66,16 @@ export async function prepareFixes(ctx: Context, vm: Vm, fixes: readonly Fix[]):
   for (const [i, fix] of fixes.entries()) {
     const { action } = fix;
     const keep = async (text: string, ending: string) =>
-      dryRun ? null : ctx.stateFiles.keep(`${stem}.fix-${i + 1}${ending}`, text);
+      dryRun ? null : ctx.savedXml.keep(`${stem}.fix-${i + 1}${ending}`, text);
     switch (action.kind) {
       case 'resume':
         prepared.push({ ...fix, commands: [virsh('resume', '--domain', uuid)], backup: null, files: [] });
         break;
+      case 'let-go': {
+        const commands = letGoCommands(uuid, action.left).map((args) => virsh(...args));
+        prepared.push({ ...fix, commands, backup: null, files: [] });
+        break;
+      }
       case 'forget': {
         const { name } = action;
         const xml = await readSnapshotXml(ctx.virsh, vm.domain, name, true);

@@ -1,7 +1,7 @@
 import { type Images, tagsNamed } from '../model/image.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { internalDisks } from '../model/snapshot.ts';
-import { movedDisks } from '../vm/moved.ts';
+import { movedDisks } from '../vm/moved-images.ts';
 
 /** Compares the tags in the images with the snapshots that libvirt knows. */
 

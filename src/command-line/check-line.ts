@@ -1,6 +1,7 @@
 import { KvmsnapError } from '../errors.ts';
 import type { MonitoringFormat, OutputFormat } from '../run/context.ts';
 import { isNeeded, meaningOf } from './meaning.ts';
+import { seeHelp } from './see-help.ts';
 import type { Verb } from './verb.ts';
 
 /** Checks of a command line that commander accepts. */
@@ -11,10 +12,12 @@ interface GlobalValues {
   readonly output: OutputFormat;
   /** The file for metrics. */
   readonly metrics?: string | undefined;
+  readonly host?: unknown;
+  readonly hostsFrom?: unknown;
 }
 
 /** Throws `usage`. */
-export function checkLine(verb: Verb, { readonly, output, metrics }: GlobalValues): void {
+export function checkLine(verb: Verb, { readonly, output, metrics, host, hostsFrom }: GlobalValues): void {
   checkExcess(verb);
   checkMissing(verb);
   const names = verb.args.filter((_, i) => {
@@ -24,6 +27,20 @@ export function checkLine(verb: Verb, { readonly, output, metrics }: GlobalValue
   if (names.includes('')) throw new KvmsnapError('usage', 'a VM or snapshot cannot have an empty name');
   if (readonly) checkReadOnly(verb);
   checkOutput(verb, output, metrics);
+  if (host !== undefined || hostsFrom !== undefined) checkHosts(verb, output);
+}
+
+/** Throws `usage` if the command, or this output of it, does not take hosts. */
+export function checkHosts(verb: Verb, output: OutputFormat): void {
+  if (!verb.takesHosts)
+    throw new KvmsnapError('usage', `'${verb.name()}' does not work on other hosts`, {
+      hint: 'run it on the host itself; the commands that work on other hosts are listed by',
+      command: 'kvmsnap help several-hosts',
+    });
+  if (output === 'nagios')
+    throw new KvmsnapError('usage', '-o nagios works only for the host on which kvmsnap runs', {
+      hint: 'run kvmsnap on that host, for example with ssh; -o prometheus and --metrics work with --host',
+    });
 }
 
 /** Throws `usage` if the command does not have this format, or no metrics. */
@@ -58,17 +75,19 @@ function checkReadOnly(verb: Verb): void {
  * arguments.
  */
 function checkMissing(verb: Verb): void {
-  const { args: given, registeredArguments: known, options } = verb;
+  const { args: given, registeredArguments: known, options, insteadOfArguments: other } = verb;
   const values: Readonly<Record<string, unknown>> = verb.opts();
+  const isInstead = options.some(
+    (each) => each.flags === other && values[each.attributeName()] !== undefined,
+  );
+  if (isInstead) return;
   const snapshots = options
     .filter((option) => meaningOf(option) === 'snapshot')
     .map((option) => values[option.attributeName()]);
   const isPaired = [given[0], ...snapshots].some((word) => typeof word === 'string' && word.includes('/'));
   const missing = known.filter(isNeeded)[given.length + (isPaired ? 1 : 0)];
   if (missing)
-    throw new KvmsnapError('usage', `missing required argument '${missing.name()}'`, {
-      hint: `kvmsnap ${verb.name()} --help shows its arguments and options`,
-    });
+    throw new KvmsnapError('usage', `missing required argument '${missing.name()}'`, seeHelp(verb.name()));
 }
 
 /** Values that virsh takes as a further argument: the option that kvmsnap has for them, and the hint. */
@@ -95,6 +114,6 @@ function checkExcess(verb: Verb): void {
             without: ['--readonly'],
           },
         }
-      : { hint: `kvmsnap ${verb.name()} --help shows its arguments and options` },
+      : seeHelp(verb.name()),
   );
 }

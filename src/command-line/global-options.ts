@@ -1,8 +1,8 @@
 import { KvmsnapError } from '../errors.ts';
-import type { Settings } from '../run/context.ts';
+import type { HostOptions, Settings } from '../run/context.ts';
 import { Command, type CommandOf, Option, type OptionsOf, type OptionValues } from './commander.ts';
 import { MeantOption } from './meaning.ts';
-import { parseDuration } from './values.ts';
+import { parseDuration, parseJobs, repeated } from './values.ts';
 
 /** The options of every command, and the settings of a run that they define. */
 
@@ -51,7 +51,19 @@ const withGlobals = <Args extends unknown[], Values extends OptionValues>(comman
         'file',
         'write metrics for Prometheus to this file (check, create, prune)',
       ),
-    );
+    )
+    .addOption(
+      repeated('--host <host>', 'host', "work on hosts over ssh: kvm1, 'kvm[01-20]', @group (repeatable)"),
+    )
+    .addOption(
+      new MeantOption(
+        '--hosts-from <file>',
+        'file',
+        "take hosts from a list or from Ansible's inventory (-: stdin)",
+      ),
+    )
+    .addOption(repeated('--exclude-host <host>', 'text', 'exclude these hosts (repeatable)'))
+    .option('--hosts-at-once <n>', 'work on up to <n> hosts in parallel (default: 16)', parseJobs);
 
 /** The program, still without commands. Throws CommanderError, never exits. */
 export const bareProgram = (name: string, version: string) =>
@@ -79,7 +91,23 @@ export function settingsOf(program: BareProgram): Settings {
     wait: values.wait ?? 0,
     silent: values.silent ?? false,
     metrics: values.metrics ?? null,
+    hosts: hostsOf(values),
   };
+}
+
+const HOSTS_AT_ONCE = 16;
+
+/** Throws `usage` for an exclusion from nothing. */
+function hostsOf({ host, hostsFrom, excludeHost, hostsAtOnce }: OptionsOf<BareProgram>): HostOptions | null {
+  if (host || hostsFrom !== undefined)
+    return {
+      names: host ?? [],
+      from: hostsFrom ?? null,
+      exclude: excludeHost ?? [],
+      atOnce: hostsAtOnce ?? HOSTS_AT_ONCE,
+    };
+  if (excludeHost) throw new KvmsnapError('usage', '--exclude-host needs --host or --hosts-from');
+  return null;
 }
 
 /** `--json` and `-q` mean the same as `-o`; if two formats contradict each other, neither may win silently. */

@@ -11,6 +11,9 @@ import { Verb } from './verb.ts';
 /** The heading of the options that exist because virsh has them; this group comes last. */
 export const AS_IN_VIRSH = 'As in virsh:';
 
+/** The heading of the options that select VMs; arguments stand with them. */
+export const WHICH_VMS = 'Which VMs:';
+
 /** What a new user needs first. */
 export const PROGRAM_EXAMPLES = [
   ['kvmsnap create-as web-1 before-upgrade', 'take a snapshot'],
@@ -24,19 +27,24 @@ type Formatted = readonly (readonly [term: string, description: string])[];
 /** The help of the program or of one of its commands, wrapped at the width of `helper`. */
 export function formatHelp(command: AnyCommand, helper: Help): string {
   const parts = command instanceof Verb ? verbParts(command, helper) : programParts(command, helper);
-  return [`Usage: ${usageOf(command, helper)}`, describe(command, helper), ...parts]
+  return [usageOf(command, helper), describe(command, helper), ...parts]
     .filter((part) => part !== '')
     .join('\n\n')
     .concat('\n');
 }
 
-/** commander knows only of some arguments that they are needed. */
-const usageOf = (command: AnyCommand, helper: Help): string =>
-  command.registeredArguments.length === 0
-    ? helper.commandUsage(command)
-    : helper
-        .commandUsage(command)
-        .replace(/ \[options\].*$/, ` [options] ${command.registeredArguments.map(syntaxOf).join(' ')}`);
+/**
+ * The line of usage; a second one if something may stand in place of the arguments. commander knows only of some arguments that
+ * they are needed.
+ */
+function usageOf(command: AnyCommand, helper: Help): string {
+  const usage = helper.commandUsage(command);
+  const upTo = (words: string): string => usage.replace(/ \[options\].*$/, ` [options] ${words}`);
+  const hasArguments = command.registeredArguments.length > 0;
+  const first = `Usage: ${hasArguments ? upTo(command.registeredArguments.map(syntaxOf).join(' ')) : usage}`;
+  const other = command instanceof Verb ? command.insteadOfArguments : null;
+  return other === null ? first : `${first}\n       ${upTo(other)}`;
+}
 
 const describe = (command: AnyCommand, helper: Help): string =>
   helper.boxWrap(helper.commandDescription(command), helper.helpWidth ?? 80);
@@ -45,14 +53,16 @@ function verbParts(verb: Verb, helper: Help): string[] {
   const options = helper.visibleOptions(verb).filter(({ long }) => long !== '--help');
   const groups = grouped(options, ({ helpGroupHeading }) => helpGroupHeading ?? 'Options:');
   const last = groups.filter(([heading]) => heading === AS_IN_VIRSH);
+  const names = argumentsOf(verb, helper);
+  const selects = groups.some(([heading]) => heading === WHICH_VMS);
   const asList = ([heading, group]: [string, AnyCommand['options']]) =>
-    listed(heading, optionsOf(group, helper), helper);
+    listed(heading, [...(heading === WHICH_VMS ? names : []), ...optionsOf(group, helper)], helper);
   return [
     ['Examples:', ...verb.examples.map((line) => pastable(line, helper.helpWidth ?? 80))].join('\n'),
-    listed('Arguments:', argumentsOf(verb, helper), helper),
+    listed('Arguments:', selects ? [] : names, helper),
     ...groups.filter((group) => !last.includes(group)).map(asList),
     listed(
-      'See also:',
+      seeAlso(verb, helper),
       [
         ['kvmsnap help options', 'options of every command: -q, --json, --dry-run ...'],
         ['kvmsnap help exit-codes', `explain the exit codes (here: ${endsOf(verb)})`],
@@ -62,6 +72,12 @@ function verbParts(verb: Verb, helper: Help): string[] {
     ...last.map(asList),
   ];
 }
+
+/** The heading with the pages of the manual, in one line, because the help of create has no room for another. */
+const seeAlso = ({ topics }: Verb, helper: Help): string =>
+  topics.length === 0
+    ? 'See also:'
+    : helper.boxWrap(`See also (kvmsnap help TOPIC: ${topics.join(', ')}):`, helper.helpWidth ?? 80);
 
 /** The exit codes of a command. */
 const endsOf = ({ failures, ownFailuresExit }: Verb): string =>
@@ -133,7 +149,7 @@ function grouped<Item>(items: readonly Item[], headingOf: (item: Item) => string
 
 /** The list of the options that every command has. */
 export const globalOptions = (program: AnyCommand, helper: Help): string =>
-  listed('Options of every command:', optionsOf(helper.visibleOptions(program), helper), helper);
+  listed('Common options:', optionsOf(helper.visibleOptions(program), helper), helper);
 
 const optionsOf = (options: AnyCommand['options'], helper: Help): Formatted =>
   options.map((option) => [helper.optionTerm(option), option.description]);

@@ -4,7 +4,7 @@ import { type AnyCommand, Argument, Option } from './commander.ts';
 
 /**
  * What a word of the command line stands for. A `vm` is a name or UUID, or a pattern if several are possible; a `name`
- * is a new name; a `label` is one in use or a new one; `text` is any text, even an empty one.
+ * is a new name; a `label` is one in use or a new one; a `policy-choice` is a policy or `none`; a `host` is one or several, as `--host` takes them; `text` is any text, even an empty one.
  */
 export type Meaning =
   | 'vm'
@@ -12,6 +12,9 @@ export type Meaning =
   | 'snapshot'
   | 'snapshot-pattern'
   | 'label'
+  | 'policy'
+  | 'policy-choice'
+  | 'host'
   | 'name'
   | 'text'
   | 'topic'

@@ -14,6 +14,7 @@ import {
 } from './line.ts';
 import { EVERYDAY_WORDS, MISPLACED, type OtherWord, VIRSH_COMMANDS, virshOptionsOf } from './other-words.ts';
 import { type Part, partsOf } from './parts.ts';
+import { seeHelp } from './see-help.ts';
 
 /**
  * Translates a command line with words of virsh or of everyday language into kvmsnap's own words. Words for commands
@@ -59,7 +60,7 @@ export function unknownCommand(program: AnyCommand, words: readonly string[]): K
   const word = line?.command ?? words[0] ?? '';
   const message = `there is no command '${word}'`;
   const meant = line && meantBy(program, line);
-  if (!meant) return new KvmsnapError('usage', message, { hint: 'kvmsnap --help lists the commands' });
+  if (!meant) return new KvmsnapError('usage', message, seeHelp(null));
   return new KvmsnapError('usage', message, {
     hint: meant.hint,
     command: commandLine('kvmsnap', meant.words),

@@ -1,5 +1,6 @@
 import { KvmsnapError } from '../errors.ts';
 import type { AnyCommand, CommanderError } from './commander.ts';
+import { seeHelp } from './see-help.ts';
 import type { Spoken } from './spoken.ts';
 import { unknownCommand } from './understand.ts';
 import { splitHint } from './values.ts';
@@ -12,7 +13,8 @@ type Thrown = InstanceType<typeof CommanderError>;
 /** The failure for an error that `program` has thrown; `operand` is the word at the place of the command. */
 export function usageError(thrown: Thrown, program: AnyCommand, { operand }: Spoken): KvmsnapError {
   if (thrown.code === 'commander.help')
-    return new KvmsnapError('usage', 'no command given', { hint: 'kvmsnap --help lists the commands' });
+    // the help, which is above, has the commands
+    return new KvmsnapError('usage', 'no command given');
   if (thrown.code === 'commander.unknownCommand') return unknownCommand(program, [thrown.message]);
   // the command to which the arguments belong; an error in a global option is thrown before commander knows it
   const command =
@@ -23,15 +25,14 @@ export function usageError(thrown: Thrown, program: AnyCommand, { operand }: Spo
     /^(?:error: )?(.*?)(?:\n\(Did you mean ([^\n]*)\?\))?$/s.exec(thrown.message) ?? [];
   const { says, hint } = splitHint(text);
   const [, option] = thrown.code === 'commander.unknownOption' ? (/'(.+)'$/s.exec(says) ?? []) : [];
-  return new KvmsnapError('usage', says, {
-    hint:
-      hint ??
-      (option && shortened(option, [...(command?.options ?? []), ...program.options])) ??
-      (suggestion && `did you mean ${suggestion}?`) ??
-      `kvmsnap ${command?.name() ?? 'COMMAND'} --help shows its arguments and options${
-        option && command?.registeredArguments.length ? '; put names that start with a dash after --' : ''
-      }`,
-  });
+  const meant =
+    hint ??
+    (option && shortened(option, [...(command?.options ?? []), ...program.options])) ??
+    (suggestion && `did you mean ${suggestion}?`);
+  if (meant) return new KvmsnapError('usage', says, { hint: meant });
+  const dashes =
+    option && command?.registeredArguments.length ? ' (put a name that starts with a dash after --)' : '';
+  return new KvmsnapError('usage', says, seeHelp(command?.name() ?? null, dashes));
 }
 
 /** Proposes an option of which only the beginning was typed; commander itself only counts wrong letters. */

@@ -4,7 +4,7 @@ import { type AnyCommand, Command, CommanderError } from './commander.ts';
 
 /** A command of the program: commander's class with the facts that help, man page and checks need. */
 
-export type Group = 'Take and go back' | 'Look' | 'Keep and clean' | 'Repair' | 'More';
+export type Group = 'Take and go back' | 'Look' | 'Read data' | 'Keep and clean' | 'Repair' | 'More';
 
 /** The facts about a command in addition to its arguments and options. */
 export interface VerbFacts {
@@ -17,6 +17,10 @@ export interface VerbFacts {
   /** The failures in addition to those with which every command can end. */
   readonly failures?: readonly FailureCode[];
   readonly examples: readonly string[];
+  /** The pages of the manual that tell more, the most helpful one first. */
+  readonly topics: readonly string[];
+  /** What may stand in place of the arguments, such as `--group <name>`. */
+  readonly insteadOfArguments?: string;
   /**
    * The exit code of all failures of kvmsnap itself but those of a signal, for a command that otherwise exits with a code of
    * something else; absent: each has its own.
@@ -29,6 +33,8 @@ export interface VerbFacts {
   readonly needsWriting: boolean | readonly string[];
   /** The output formats that only some commands have; absent: none. */
   readonly outputs?: readonly MonitoringFormat[];
+  /** Whether it runs on hosts that are named (`--host`, `HOST:VM`), or on one of them; absent: it refuses them. */
+  readonly takesHosts?: boolean | 'one';
 }
 
 /** Failures with which every command can end. */
@@ -47,9 +53,12 @@ const COMMON_FAILURES: readonly FailureCode[] = [
 export class Verb extends Command {
   readonly group: Group;
   readonly examples: readonly string[];
+  readonly topics: readonly string[];
+  readonly insteadOfArguments: string | null;
   readonly needsWriting: boolean | readonly string[];
   readonly ownFailuresExit: number | null;
   readonly outputs: readonly MonitoringFormat[];
+  readonly takesHosts: boolean | 'one';
   /** All failures with which it can end, sorted by exit code. */
   readonly failures: readonly FailureCode[];
 
@@ -61,17 +70,23 @@ export class Verb extends Command {
       detail,
       failures = [],
       examples,
+      topics,
+      insteadOfArguments,
       ownFailuresExit,
       needsWriting,
       outputs = [],
+      takesHosts = false,
     }: VerbFacts,
   ) {
     super(name);
     this.group = group;
     this.examples = examples;
+    this.topics = topics;
+    this.insteadOfArguments = insteadOfArguments ?? null;
     this.ownFailuresExit = ownFailuresExit ?? null;
     this.needsWriting = needsWriting;
     this.outputs = outputs;
+    this.takesHosts = takesHosts;
     this.failures = [...COMMON_FAILURES, ...failures].sort(
       (a, b) => FAILURES[a].exitCode - FAILURES[b].exitCode,
     );
@@ -104,6 +119,22 @@ export class VerbError extends CommanderError {
   }
 }
 
+/** Other hosts, for a command that does not run on them but looks at them. */
+export interface OtherHosts {
+  /** The hosts and groups (`@NAME`) of the hosts files. Throws `usage` for a file that cannot be used. */
+  listed(ctx: Context): Promise<readonly string[]>;
+  /**
+   * Reads from libvirt on the hosts of these words, some of them if there are many. Nobody is asked and told anything, and a host that
+   * has not answered within the seconds has no result.
+   */
+  look<T>(
+    ctx: Context,
+    words: readonly string[],
+    seconds: number,
+    read: (host: Pick<Context, 'connect'>) => Promise<T>,
+  ): Promise<readonly T[]>;
+}
+
 /** What a command needs from the program. */
 export interface Program {
   /**
@@ -115,8 +146,9 @@ export interface Program {
   words(): readonly string[];
   /** Parses another line and does not run it. Throws the failure if it cannot be run. */
   check(words: readonly string[]): Promise<void>;
-  /** Parses and runs another line in place of this one, and returns its exit code. */
-  again(words: readonly string[]): Promise<number>;
+  /** Parses and runs another line in place of this one, in a changed context if `change` is given, and returns its exit code. */
+  again(words: readonly string[], change?: (ctx: Context) => Context): Promise<number>;
+  readonly hosts: OtherHosts;
   /** The program with all its commands; the running program has only the command that was called. */
   whole(): Promise<AnyCommand>;
 }

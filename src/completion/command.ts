@@ -11,6 +11,7 @@ export function completion({ run }: Program): Verb {
     summary: 'print the completion script for a shell',
     detail: 'The script completes commands, options, and the names of VMs and snapshots.',
     examples: ['source <(kvmsnap completion bash)', 'kvmsnap completion fish | source'],
+    topics: ['tab-completion'],
     needsWriting: false,
   });
   verb
@@ -20,19 +21,22 @@ export function completion({ run }: Program): Verb {
 }
 
 /** Hidden: the completion scripts run this command. */
-export function complete({ run, whole }: Program): Verb {
+export function complete({ run, whole, hosts }: Program): Verb {
   const verb = new Verb('complete', {
     group: 'More',
     summary: 'print what a command line may be completed with',
     detail: 'The completion scripts run this at each TAB.',
     examples: ["kvmsnap complete fish -- list ''"],
+    topics: [],
     needsWriting: false,
   });
   verb
     .addArgument(shellArgument())
     .addArgument(new MeantArgument('[words...]', 'text', 'the command line so far, after --'))
     .action((shell, words) =>
-      run(async (ctx) => (await import('./complete.ts')).complete(ctx, await whole(), shell, words)),
+      run(async (ctx) =>
+        (await import('./complete.ts')).complete(ctx, { program: await whole(), hosts }, shell, words),
+      ),
     );
   return verb;
 }

@@ -1,7 +1,8 @@
 import type { AnyCommand } from '../command-line/commander.ts';
 import { isRepeatable, meaningOf } from '../command-line/meaning.ts';
+import { Verb } from '../command-line/verb.ts';
 import { TOPICS } from '../help/topics.ts';
-import { isPattern } from '../model/selection.ts';
+import { isPattern } from '../model/input/selection.ts';
 
 /**
  * Finds what the last word of a partial command line may become, from the definition of the program. Independent of the
@@ -26,11 +27,15 @@ export type Completion =
 
 /** A request for names that libvirt knows, and which of them are possible at the cursor. */
 export interface WantedNames {
-  readonly what: 'vm' | 'snapshot' | 'label';
+  readonly what: 'vm' | 'snapshot' | 'label' | 'policy' | 'host';
   /** The words of the line that name the VMs of these snapshots; for labels, no word means all VMs. */
   readonly vms: readonly string[];
   /** The URI on the line; null if there is none. */
   readonly uri: string | null;
+  /** The words of `--host` on the line; null if the command does not work on other hosts. */
+  readonly hosts: readonly string[] | null;
+  /** Which policies are possible too or alone: all as `@NAME`, by their names, or these and `none`. */
+  readonly policies: 'at' | 'plain' | 'or none' | null;
   /** Whether patterns are possible, so that a name with pattern characters would be misunderstood. */
   readonly asPattern: boolean;
   readonly place: Place;
@@ -49,13 +54,14 @@ interface Place {
 export function completionOf(program: AnyCommand, words: readonly string[], current: string): Completion {
   const line = readLine(program, words);
   const { pending, ended, command, operands } = line;
-  if (pending) return atPlace(line, pending, { before: '', given: valuesOf(line, pending), dash: 'never' });
+  if (pending)
+    return atPlace(line, pending, { before: '', given: valuesOf(line, pending), dash: 'never' }, current);
   if (!ended && current.startsWith('-')) return atOption(line, current);
   if (!command) return ofWords(operands.length > 0 ? [] : shownCommands(program).flatMap(wordsOfCommand));
   const places = argumentsOf(line);
   const index = placeIndex(places, operands.length - 1);
   const given = operands.slice(1).filter((_, i) => placeIndex(places, i) === index);
-  return atPlace(line, places[index], { before: '', given, dash: ended ? 'fine' : 'later' });
+  return atPlace(line, places[index], { before: '', given, dash: ended ? 'fine' : 'later' }, current);
 }
 
 /** Those of the found names, with their descriptions, that can be typed at this place and are not misunderstood. */
@@ -160,7 +166,8 @@ function atOption(line: Line, current: string): Completion {
   const last = optionsIn(line, current).at(-1);
   if (last && last.value !== null) {
     const before = current.slice(0, current.length - last.value.length);
-    return atPlace(line, last.option, { before, given: valuesOf(line, last.option), dash: 'fine' });
+    const place = { before, given: valuesOf(line, last.option), dash: 'fine' } as const;
+    return atPlace(line, last.option, place, last.value);
   }
   const used = new Set(line.options.map(({ option }) => option));
   const open = knownOptions(line).filter((option) => isRepeatable(option) || !used.has(option));
@@ -181,7 +188,8 @@ function placeIndex(places: readonly Argument[], n: number): number {
   return places.at(-1)?.variadic ? Math.min(n, places.length - 1) : n;
 }
 
-function atPlace(line: Line, part: Option | Argument | undefined, place: Place): Completion {
+/** `value`: the beginning of the value, up to the cursor. */
+function atPlace(line: Line, part: Option | Argument | undefined, place: Place, value: string): Completion {
   const takes = part ? meaningOf(part) : 'text';
   if (takes === 'file') return { kind: 'files' };
   if (takes === 'topic') return ofWords(topicsOf(line.program));
@@ -189,13 +197,61 @@ function atPlace(line: Line, part: Option | Argument | undefined, place: Place):
     const open = takes.filter((word) => !place.given.includes(word));
     return ofWords(open.map((word) => ({ text: `${place.before}${word}`, help: '' })));
   }
-  const [, what, pattern] = /^(vm|snapshot|label)(-pattern)?$/.exec(takes) ?? [];
-  if (what !== 'vm' && what !== 'snapshot' && what !== 'label') return ofWords([]);
+  const [, what, more] = /^(vm|snapshot|label|policy|host)(-pattern|-choice)?$/.exec(takes) ?? [];
+  if (!isWhat(what)) return ofWords([]);
   const uri = line.options.findLast(({ option }) => meaningOf(option) === 'uri')?.value ?? null;
+  const hosts = hostsOn(line);
+  if (what === 'host') {
+    // the last one of several with commas
+    const done = value.slice(0, value.lastIndexOf(',') + 1);
+    const last: Place = { ...place, before: place.before + done, given: done.split(',') };
+    const wantedNames = { what, vms: [], uri, hosts, policies: null, asPattern: false, place: last };
+    return { kind: 'names', wantedNames };
+  }
+  const owner = part && ownerIn(line, part, value);
+  if (owner !== undefined) {
+    const before = `${owner}/`;
+    const words = [...new Set([...line.operands.slice(1), ...place.given])];
+    const given = words.filter((word) => word.startsWith(before)).map((word) => word.slice(before.length));
+    const pair: Place = { before: place.before + before, given, dash: 'fine' };
+    return {
+      kind: 'names',
+      wantedNames: {
+        ...{ what: 'snapshot', vms: [owner], uri, hosts, policies: null, asPattern: false },
+        place: pair,
+      },
+    };
+  }
   return {
     kind: 'names',
-    wantedNames: { what, vms: vmsOn(line), uri, asPattern: pattern !== undefined, place },
+    wantedNames: {
+      ...{ what, vms: vmsOn(line), uri, hosts, asPattern: more === '-pattern', place },
+      policies: what === 'policy' ? (more ? 'or none' : 'plain') : atPolicies(line, takes),
+    },
   };
+}
+
+const isWhat = (word: string | undefined): word is WantedNames['what'] =>
+  word === 'vm' || word === 'snapshot' || word === 'label' || word === 'policy' || word === 'host';
+
+const hostsOn = ({ command, options }: Line): readonly string[] | null =>
+  command instanceof Verb && command.takesHosts
+    ? options.flatMap(({ option, value }) => (meaningOf(option) === 'host' && value ? [value] : []))
+    : null;
+
+/** Whether `@NAME` is possible besides the names of VMs. */
+const atPolicies = (line: Line, takes: string): 'at' | null =>
+  takes === 'vm' && takesPolicy(line) ? 'at' : null;
+
+/** The VM of a `VM/NAME` that begins here; undefined if the line cannot have one at this place. */
+function ownerIn(line: Line, part: Option | Argument, value: string): string | undefined {
+  const [, vm] = /^([^/]+)\//.exec(value) ?? [];
+  if (vm === undefined || isPattern(vm)) return undefined;
+  const [first, second] = argumentsOf(line);
+  const before = line.operands[1];
+  const isFirst = part === first && isVm(part) && second !== undefined && meaningOf(second) === 'snapshot';
+  const isFurther = meaningOf(part) === 'snapshot' && (before === undefined || before.includes('/'));
+  return isFirst || isFurther ? vm : undefined;
 }
 
 function vmsOn(line: Line): string[] {
@@ -205,6 +261,11 @@ function vmsOn(line: Line): string[] {
     ...line.options.flatMap(({ option, value }) => (isVm(option) && value ? [value] : [])),
   ];
 }
+
+/** Whether a word of this line may be `@POLICY`, and none is yet. */
+const takesPolicy = ({ command, operands }: Line): boolean =>
+  (command?.options ?? []).some((option) => option.long === '--policy') &&
+  !operands.some((word) => word.startsWith('@'));
 
 const isVm = (part: Option | Argument | undefined): boolean => part !== undefined && meaningOf(part) === 'vm';
 

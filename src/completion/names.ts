@@ -1,8 +1,8 @@
 import { listDomains, readSnapshotNames, readSnapshotNamesOf } from '../libvirt/domains.ts';
 import { readSnapshotsOf } from '../libvirt/snapshots.ts';
 import type { Virsh } from '../libvirt/virsh.ts';
-import { withoutHold } from '../model/hold.ts';
 import { labelOf } from '../model/labels.ts';
+import { readMarks } from '../model/marks.ts';
 import { localTime, visible } from '../output/format.ts';
 import type { WantedNames } from './grammar.ts';
 
@@ -21,6 +21,9 @@ export async function findNames(
   switch (what) {
     case 'vm':
       return new Map((await listDomains(virsh)).map(({ name }) => [name, '']));
+    case 'policy':
+    case 'host':
+      return NO_NAMES;
     case 'label':
       return labelsIn(await readSnapshotNames(virsh, vms.length > 0 ? vms : ['*']));
     case 'snapshot': {
@@ -52,7 +55,7 @@ async function readTexts(
     found
       .flatMap(({ snapshots }) => snapshots)
       .map(({ name, createdAtSeconds, description }) => {
-        const [text = ''] = (withoutHold(description) ?? '').split('\n');
+        const [text = ''] = (readMarks(description).text ?? '').split('\n');
         const minutes = localTime(createdAtSeconds).slice(0, -':00'.length);
         return [name, [minutes, ...(text === '' ? [] : [visible(text)])].join(', ')];
       }),

@@ -3,10 +3,18 @@ import type { CommandOf, OptionsOf, OptionValues } from '../command-line/command
 import { AS_IN_VIRSH } from '../command-line/help.ts';
 import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
 import { given, onSnapshot } from '../command-line/named.ts';
+import { parseDuration } from '../command-line/values.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { withPolicy } from '../policy/with-policy.ts';
 import { labelOption, withRules } from '../prune/rule-options.ts';
-import { allOption, jobsOption, strictOption, vmOption, withFilters } from '../run/select-options.ts';
+import {
+  allOption,
+  jobsOption,
+  policyOption,
+  strictOption,
+  vmOption,
+  withFilters,
+} from '../run/select-options.ts';
 import { recorded } from '../watch/recorded.ts';
 import { withSpec } from './spec-options.ts';
 
@@ -15,9 +23,19 @@ const FAILURES = ['partial', 'check', 'exists', 'busy'] as const;
 const withBasics = <Args extends unknown[], Values extends OptionValues>(command: CommandOf<Args, Values>) =>
   withSpec(
     command
-      .optionsGroup('What is taken:')
+      .optionsGroup('What is taken (by default: all disks, and the memory):')
       .option('-d, --description <text>', 'set the description of the snapshot')
-      .option('--force', 'continue if a check only advises against it'),
+      .option('--force', 'override advisory checks')
+      .addOption(
+        new MeantOption('--before <program>', 'file', 'run this before; if it fails, take no snapshot'),
+      )
+      .addOption(new MeantOption('--after <program>', 'file', 'run this afterwards, whatever happened'))
+      .option(
+        '--hook-timeout <duration>',
+        'stop a hook program after this time (default: 60s)',
+        parseDuration,
+      )
+      .option('--together', 'take all snapshots at one moment, or none'),
   )
     .optionsGroup(AS_IN_VIRSH)
     .option('--print-xml', 'print the XML for libvirt, and do nothing');
@@ -26,30 +44,28 @@ const bareCreate = () =>
   new Verb('create', {
     group: 'Take and go back',
     summary: 'take a snapshot with an automatic name; can also delete old ones',
-    detail:
-      'It is stored inside the image files of all writable disks. If the VM is running, its memory is saved too, and the guest is paused during this time. It never asks.',
+    detail: '',
     failures: FAILURES,
-    examples: [
-      'kvmsnap create centos7-1 --label nightly --keep-daily 7 --keep-weekly 4',
-      "kvmsnap create 'web-*' db-1 --exclude web-test --label nightly",
-    ],
+    examples: ["kvmsnap create 'web-*' db-1 --label nightly --keep-daily 7 --keep-weekly 4"],
+    topics: ['nightly', 'retention', 'policies', 'hooks', 'external'],
     needsWriting: true,
+    takesHosts: true,
     outputs: ['prometheus'],
   });
 
 const withCreateOptions = (verb: Verb) =>
   withFilters(
     withRules(
-      withBasics(
-        verb.addArgument(vmsArgument('names, UUIDs or patterns of VMs, and a @POLICY; or use --all')),
-      )
+      withBasics(verb.addArgument(vmsArgument('names, UUIDs or patterns of VMs; @NAME: a policy')))
         .addOption(
           new MeantOption('--xml <file>', 'file', 'take the snapshot that this XML file describes (one VM)'),
         )
         .option('--redefine', 'register the snapshot of --xml instead of taking one')
         .option('--current', 'make it the current snapshot (with --redefine)')
-        .addOption(labelOption('name it <label>-<UTC time>; rules apply to this label')),
-    ).addOption(allOption()),
+        .addOption(labelOption('name it <label>-<UTC time>; rules delete only this label')),
+    )
+      .addOption(allOption())
+      .addOption(policyOption()),
   )
     .addOption(jobsOption())
     .addOption(strictOption());
@@ -82,9 +98,12 @@ const bareCreateAs = () =>
     examples: [
       'kvmsnap create-as centos7-1 snapshot-2 -d "before the upgrade"',
       "kvmsnap create-as 'web-*' before-upgrade --vm db-1",
+      "kvmsnap create-as 'web-*' before-upgrade --vm db-1 --together",
       'kvmsnap create-as centos7-1 before-upgrade --disk-only --quiesce',
     ],
+    topics: ['snapshots', 'external', 'several-vms', 'hooks'],
     needsWriting: true,
+    takesHosts: true,
   });
 
 const withNamedOptions = (verb: Verb) =>

@@ -1,6 +1,6 @@
 import type { HostFiles } from '../host/files.ts';
+import type { SnapshotPlan } from '../model/input/snapshot-spec.ts';
 import { commandLine } from '../model/quote.ts';
-import type { SnapshotPlan } from '../model/snapshot-spec.ts';
 import type { Context } from '../run/context.ts';
 import { plannedFiles } from './plan.ts';
 import type { CreateFacts } from './rules/facts.ts';

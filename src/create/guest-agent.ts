@@ -22,10 +22,21 @@ export async function agentAnswers(virsh: Virsh, uuid: string): Promise<boolean>
 
 /** Whether the guest file systems are frozen; null if the agent does not tell. */
 export async function isFrozen(virsh: Virsh, uuid: string): Promise<boolean | null> {
-  const { texts } = await virsh.read([agentCommand(uuid, 'guest-fsfreeze-status')]);
-  const [, status] = /"return" *: *"(frozen|thawed)"/.exec(texts[0] ?? '') ?? [];
+  const { texts } = await virsh.read([isFrozenCommand(uuid)]);
+  return frozenIn(texts[0] ?? '');
+}
+
+/** Asks whether the guest file systems are frozen; `frozenIn` reads the answer. */
+export const isFrozenCommand = (uuid: string): VirshCommand => agentCommand(uuid, 'guest-fsfreeze-status');
+
+/** Null if the agent did not tell. */
+export function frozenIn(text: string): boolean | null {
+  const [, status] = /"return" *: *"(frozen|thawed)"/.exec(text) ?? [];
   return status === undefined ? null : status === 'frozen';
 }
+
+/** The virsh command that freezes the guest file systems; it waits until the guest has written all its data. */
+export const freezeCommand = (uuid: string): VirshCommand => ['domfsfreeze', '--domain', uuid];
 
 /** The virsh command that thaws the guest file systems. */
 export function thawCommand(uuid: string): VirshCommand {

@@ -1,5 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
-import type { SnapshotSpec } from '../model/snapshot-spec.ts';
+import type { SnapshotSpec } from '../model/input/snapshot-spec.ts';
 import { specProblem } from './plan.ts';
 import type { SpecOptions } from './spec-options.ts';
 
@@ -34,6 +34,34 @@ const IN_THE_XML = ['external', 'memspec', 'diskspec', 'description', 'label', '
 const WHEN_TAKEN = ['diskOnly', 'live', 'halt', 'quiesce', 'atomic', 'reuseExternal', 'validate'];
 
 const spelled = (option: string): string => `--${option.replace(/[A-Z]/g, (big) => `-${big.toLowerCase()}`)}`;
+
+/** What is common to all VMs of one moment, or would let a guest run on. */
+const NOT_TOGETHER = [
+  'xml',
+  'redefine',
+  'printXml',
+  'diskspec',
+  'memspec',
+  'live',
+  'halt',
+  'quiesce',
+  'jobs',
+];
+
+/** Throws `usage` for options that cannot be combined with `--together`. */
+export function checkTogetherOptions(options: Readonly<Record<string, unknown>>): void {
+  if (!options['together']) return;
+  const noMetadata = options['metadata'] === false ? '--no-metadata' : undefined;
+  const [other = noMetadata] = NOT_TOGETHER.filter((name) => options[name]).map(spelled);
+  if (other === undefined) return;
+  throw new KvmsnapError(
+    'usage',
+    `${other} cannot be combined with --together`,
+    other === '--quiesce'
+      ? { hint: 'with --disk-only, --together freezes the guests that have an agent by itself' }
+      : {},
+  );
+}
 
 /** Throws `usage` for options that cannot be combined with `--xml` or `--redefine`, or that need one of them. */
 export function checkXmlOptions(

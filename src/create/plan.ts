@@ -1,7 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
 import { type Disk, type Domain, isActive, takesPart } from '../model/domain.ts';
-import { nearest } from '../model/names.ts';
-import { directoryOf, stem } from '../model/paths.ts';
 import {
   type DiskSpec,
   INTERNAL_SPEC,
@@ -9,7 +7,9 @@ import {
   type PlannedDisk,
   type SnapshotPlan,
   type SnapshotSpec,
-} from '../model/snapshot-spec.ts';
+} from '../model/input/snapshot-spec.ts';
+import { nearest } from '../model/names.ts';
+import { directoryOf, stem } from '../model/paths.ts';
 import { inText } from '../model/text.ts';
 
 /**

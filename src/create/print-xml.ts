@@ -2,7 +2,7 @@ import { KvmsnapError } from '../errors.ts';
 import { createCommand, uncheckedCommand } from '../libvirt/create-command.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
-import type { SnapshotSpec } from '../model/snapshot-spec.ts';
+import type { SnapshotSpec } from '../model/input/snapshot-spec.ts';
 import type { Context } from '../run/context.ts';
 import type { Targets } from '../vm/select.ts';
 import type { CreateOptions } from './command.ts';

@@ -49,9 +49,9 @@ export async function freeTogether(
     if (!result.value || !pruned) return result;
     return {
       ...result,
-      outcome,
+      outcome: result.outcome === 'failed' ? 'failed' : outcome,
       value: { ...result.value, pruned },
-      failures,
+      failures: [...result.failures, ...failures],
       succeeded: result.succeeded + succeeded,
     };
   });

@@ -1,3 +1,4 @@
+import { KvmsnapError } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { kindOf, manualDisks } from '../model/snapshot.ts';
@@ -16,11 +17,13 @@ import {
   type Outcome,
   throwIfNothingDone,
 } from '../run/for-each-domain.ts';
-import { adviceBeneath, domainResult, ownName } from '../run/results.ts';
+import { type HookRun, printedLines } from '../run/hooks.ts';
+import { adviceBeneath, domainResult, ownName, shownName } from '../run/results.ts';
 import { show, showPlan } from '../run/show.ts';
 import { NOTHING_FREED } from '../space/reclaimed.ts';
 import { freedDocument, freedLines, noteForeseen } from '../space/reclaimed-report.ts';
 import type { Vm } from '../vm/load.ts';
+import type { Targets } from '../vm/select.ts';
 
 /** The results of a create, as a table and as a document. */
 
@@ -33,8 +36,12 @@ export interface Created {
   readonly pruned: PruneResult;
   /** The VM afterwards, for a prune with `--free-min`; null without one. */
   readonly after: Vm | null;
+  /** What was run before and after; absent: nothing. */
+  readonly hooks?: readonly HookRun[];
   /** Whether libvirt has left the VM paused, so that the storage can take the snapshot of a disk. */
   readonly leftPaused?: boolean;
+  /** With `--together`: for how long its guest may have stood; null if it did not run. */
+  readonly heldMilliseconds?: number | null;
 }
 
 export type CreateResult = DomainOutcome<Created>;
@@ -116,7 +123,12 @@ const PRUNED: Column<CreateResult> = {
 /** Columns that came with later versions are last. */
 const CSV = [VM, NAME, CREATED, STATE, VM_STATE, RESULT, KIND, MEMORY, ERROR, PRUNED];
 
-const takenWords = ({ leftPaused = false }: Created): string => (leftPaused ? 'taken, left paused' : 'taken');
+const takenWords = ({ leftPaused = false, heldMilliseconds = null }: Created): string =>
+  leftPaused
+    ? 'taken, left paused'
+    : heldMilliseconds === null
+      ? 'taken'
+      : `taken, held ${(Math.ceil(heldMilliseconds / 100) / 10).toFixed(1)} s`;
 
 /** Shows the results of all VMs. Throws what the run ends with if something failed. */
 export async function report(
@@ -137,7 +149,7 @@ export async function report(
   );
   const lines = [...freed, ...spaceLines(space)];
   const freeMin = spaceDocument(space);
-  const names = done.map(({ vm, name }) => (single ? name : ownName(vm, name)));
+  const names = done.map(({ vm, name }) => (single ? shownName(ctx, vm, name) : ownName(vm, name)));
   if (dryRun) {
     await showPlan(
       ctx,
@@ -164,6 +176,23 @@ export async function report(
   if (end) throw end;
 }
 
+/** Shows what a `--together` would do, over all VMs. */
+export async function reportPlan(
+  ctx: Context,
+  { targets, single }: Pick<Targets, 'targets' | 'single'>,
+  { planned, name }: { readonly planned: readonly (VirshCommand | string)[]; readonly name: string },
+): Promise<void> {
+  const results = targets.map(({ vm, reading }): CreateResult => {
+    const state = reading instanceof KvmsnapError ? null : reading.domain.state;
+    return { vm, state, outcome: 'planned', value: null, failures: [], succeeded: 0 };
+  });
+  await showPlan(ctx, planned, {
+    vms: targets.map(({ vm }) => vm),
+    document: { domains: results.map(plannedDocument(true)), freeMin: null },
+    names: targets.map(({ vm }) => (single ? name : ownName(vm, name))),
+  });
+}
+
 /** `3 snapshots taken, 1 VM failed, 40 skipped`. */
 function sumLine(results: readonly CreateResult[]): string {
   const taken = counted(results.filter(({ value }) => value?.snapshot).length, 'snapshot');
@@ -182,6 +211,7 @@ function beneath(ctx: Context): (result: CreateResult) => readonly Line[] {
   );
   return (result) => [
     ...(result.value?.snapshot ? filesOf(result.value.snapshot) : []),
+    ...(result.value?.hooks ?? []).flatMap(printedLines).map((text) => ({ text })),
     ...(advice?.(result) ?? []),
   ];
 }
@@ -207,5 +237,7 @@ const plannedDocument = (dryRun: boolean) => (result: CreateResult) => ({
 const document = (result: CreateResult) => ({
   ...plannedDocument(false)(result),
   leftovers: result.value?.pruned.unusedFiles ?? [],
+  hooks: result.value?.hooks ?? [],
   snapshot: result.value?.snapshot ? snapshotDocument(result.value.snapshot) : null,
+  heldMilliseconds: result.value?.heldMilliseconds ?? null,
 });

@@ -1,10 +1,11 @@
 import { KvmsnapError } from '../errors.ts';
+import type { SnapshotSpec } from '../model/input/snapshot-spec.ts';
 import { labeledName } from '../model/labels.ts';
 import { automaticName } from '../model/names.ts';
-import type { SnapshotSpec } from '../model/snapshot-spec.ts';
 import type { PruneRequest } from '../prune/prune-vm.ts';
 import { hasRules } from '../prune/retention.ts';
 import type { Context } from '../run/context.ts';
+import type { Hooks } from '../run/hooks.ts';
 import type { CreateOptions } from './command.ts';
 import { toSnapshotSpec } from './options.ts';
 
@@ -19,6 +20,8 @@ export interface SnapshotRequest {
   readonly spec?: SnapshotSpec;
   /** Whether the name begins with a label. */
   readonly labeled?: boolean;
+  /** Programs that are run before and after. */
+  readonly hooks?: Hooks | null;
   /** The file that `spec` and the description come from. */
   readonly xml?: XmlFile;
 }
@@ -63,6 +66,7 @@ export function toRequest(
 /** Throws `usage` for options that would have no effect. */
 export function checkUse({ settings }: Context, { rules }: PruneRequest, options: CreateOptions): void {
   const { allowEmpty, leftovers, printXml, redefine, force } = options;
+  requireTaken(options);
   const prunes = hasRules(rules);
   if (!prunes && (allowEmpty || leftovers))
     throw new KvmsnapError(
@@ -81,6 +85,15 @@ export function checkUse({ settings }: Context, { rules }: PruneRequest, options
         ? '--print-xml cannot be combined with keep rules: it takes no snapshot'
         : '--print-xml cannot be combined with -o, --json or -q: it prints XML',
     );
+}
+
+/** Throws `usage` for hooks of a run that takes no snapshot. */
+function requireTaken({ before, after, printXml, redefine }: CreateOptions): void {
+  if ((before === undefined && after === undefined) || !(printXml || redefine)) return;
+  throw new KvmsnapError(
+    'usage',
+    `--before and --after cannot be combined with ${printXml ? '--print-xml' : '--redefine'}: no snapshot is taken`,
+  );
 }
 
 /** Throws `usage` for options that describe a single VM. */

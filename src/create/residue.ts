@@ -1,8 +1,8 @@
 import { type Domain, isActive } from '../model/domain.ts';
 import { chainPaths, type Images, tagsNamed } from '../model/image.ts';
+import type { SnapshotPlan } from '../model/input/snapshot-spec.ts';
 import { quote, virshWord } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
-import type { SnapshotPlan } from '../model/snapshot-spec.ts';
 import { inText } from '../model/text.ts';
 import { humanBytes } from '../output/format.ts';
 import { commitLine, deleteTagLine } from '../qemu/command-lines.ts';

@@ -29,7 +29,7 @@ export const withSpec = <Args extends unknown[], Values extends OptionValues>(
         ),
       ),
     )
-    .option('--live', 'keep the guest running while its memory is saved')
+    .option('--live', 'do not pause the guest while its memory is saved')
     .option('--quiesce', "freeze the guest's file systems (with --disk-only)")
     .option('--reuse-external', 'use existing overlay files that were made for these images')
     .optionsGroup(AS_IN_VIRSH)

@@ -5,11 +5,12 @@ import { FROM_PIPE, pipedLine, printing } from '../libvirt/piped-lines.ts';
 import { readJobProgress } from '../libvirt/runtime.ts';
 import { withName } from '../libvirt/xml/snapshot-request.ts';
 import { type Domain, isActive, takesPart } from '../model/domain.ts';
+import { INTERNAL_SPEC, type SnapshotPlan } from '../model/input/snapshot-spec.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { applyRules } from '../model/rule.ts';
-import { INTERNAL_SPEC, type SnapshotPlan } from '../model/snapshot-spec.ts';
 import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
+import { betweenHooks, type HookRun } from '../run/hooks.ts';
 import { type Operated, type Operation, operate, skip } from '../run/operation.ts';
 import { withNotesOnce } from '../run/retry-while-busy.ts';
 import { carryOut } from '../run/write.ts';
@@ -20,7 +21,7 @@ import { closeNewFiles } from './file-modes.ts';
 import { thawCommand } from './guest-agent.ts';
 import { checkName, chooseName, existsAlready, requireNotBegun, withNewNames } from './naming.ts';
 import { planOrThrow, planSnapshot } from './plan.ts';
-import type { SnapshotRequest } from './request.ts';
+import type { SnapshotRequest, XmlFile } from './request.ts';
 import type { CreateFacts } from './rules/facts.ts';
 import { CREATE_RULES } from './rules/table.ts';
 import { type FailedCreate, leftBehind, verifyTaken } from './verify.ts';
@@ -49,18 +50,59 @@ export interface Prepared {
   readonly file: string | null;
 }
 
-/** Takes a snapshot of a VM that was just read. Returns only if it is complete in libvirt and on every disk. */
+/**
+ * Takes a snapshot of a VM that was just read. Returns only if it is complete in libvirt and on every disk. What its hooks did is added
+ * to `runs`, also if it fails.
+ */
 export async function takeSnapshot(
   outer: Context,
   reading: DomainReading,
   request: SnapshotRequest,
+  runs: HookRun[] = [],
 ): Promise<Operated<Taken, PlannedSnapshot>> {
   const ctx = withNotesOnce(outer);
-  const take = (reading: DomainReading) => operate(ctx, taking(reading, request));
+  const take = (reading: DomainReading) => operate(ctx, taking(reading, request, runs));
   return typeof request.name === 'string' ? take(reading) : withNewNames(ctx, reading, take);
 }
 
-const taking = (
+function taking(
+  first: DomainReading,
+  request: SnapshotRequest,
+  runs: HookRun[],
+): Operation<Prepared, FailedCreate, Taken, PlannedSnapshot> {
+  const operation = takingPlainly(first, request);
+  const { hooks = null } = request;
+  if (hooks === null) return operation;
+  // the name that the first hook was told must be the one of the snapshot
+  let told: string | null = null;
+  return {
+    ...operation,
+    load: (ctx, again) =>
+      (told === null ? operation : takingPlainly(first, { ...request, name: told })).load(ctx, again),
+    async around(ctx, { facts: { domain, name } }, act) {
+      told = name;
+      try {
+        return await betweenHooks(
+          ctx,
+          hooks,
+          {
+            action: 'create',
+            vm: domain.name,
+            snapshot: name,
+            cannot: `cannot take a snapshot of ${inText(domain.name)}`,
+          },
+          runs,
+          act,
+        );
+      } finally {
+        told = null;
+      }
+    },
+  };
+}
+
+/** The operation for a VM that was just read, without the programs around it. */
+export const takingPlainly = (
   first: DomainReading,
   { name: wanted, description, force, spec = INTERNAL_SPEC, labeled = false, xml }: SnapshotRequest,
 ): Operation<Prepared, FailedCreate, Taken, PlannedSnapshot> => ({
@@ -90,18 +132,17 @@ const taking = (
       force,
     },
   ],
-  plan({ virsh }, { facts: { domain, name, plan } }) {
+  plan({ virsh, host }, { facts: { domain, name, plan } }) {
     const byFile = (file: string) => createFromXmlCommand(domain.uuid, file, plan);
     if (!xml) return { command: createCommand(domain.uuid, name, description, plan), name };
-    if (xml.isNamed) return { command: byFile(xml.path), name };
-    return { command: pipedLine(virsh, printing(withName(xml.text, name)), byFile(FROM_PIPE)), name };
+    if (xml.isNamed && host === null) return { command: byFile(xml.path), name };
+    return { command: pipedLine(virsh, printing(textOf(xml, name)), byFile(FROM_PIPE)), name };
   },
   consent: skip('nothing is lost'),
-  async prepare({ stateFiles, clock }, prepared) {
-    if (!xml || xml.isNamed) return { ...prepared, file: xml?.path ?? null };
+  async prepare({ savedXml, clock, host }, prepared) {
+    if (!xml || (xml.isNamed && host === null)) return { ...prepared, file: xml?.path ?? null };
     const { domain, name } = prepared.facts;
-    // without a name in the XML, libvirt would choose one that is unknown beforehand
-    const file = await stateFiles.keep(`${domain.uuid}.${clock.now()}.create.xml`, withName(xml.text, name));
+    const file = await savedXml.keep(`${domain.uuid}.${clock.now()}.create.xml`, textOf(xml, name));
     return { ...prepared, file };
   },
   write: {
@@ -112,7 +153,7 @@ const taking = (
           ? createCommand(domain.uuid, name, description, plan)
           : createFromXmlCommand(domain.uuid, file, plan);
       const end = await carryOut(ctx, { command, ...howFar(ctx, domain, plan) });
-      if (file !== null && file !== xml?.path) await ctx.stateFiles.drop(file);
+      if (file !== null && file !== xml?.path) await ctx.savedXml.drop(file);
       await closeNewFiles(ctx, plan, targetFiles);
       return end;
     },
@@ -122,11 +163,20 @@ const taking = (
   residue: leftBehind,
 });
 
+/** Without a name in the XML, libvirt would choose one that is unknown beforehand. */
+const textOf = ({ text, isNamed }: XmlFile, name: string): string => (isNamed ? text : withName(text, name));
+
 /** What libvirtd continues if kvmsnap stops waiting; that includes the thaw of the guest. */
-function describeSnapshot({ virsh }: Context, { name: vm, uuid }: Domain, name: string, plan: SnapshotPlan) {
-  const thawing = plan.spec.quiesce
-    ? ` (libvirtd then thaws the guest file systems; if they stay frozen, use ${virsh.line(thawCommand(uuid))})`
-    : '';
+function describeSnapshot(
+  { virsh }: Context,
+  { name: vm, uuid, state }: Domain,
+  name: string,
+  plan: SnapshotPlan,
+) {
+  const thawing =
+    plan.spec.quiesce && isActive(state)
+      ? ` (libvirtd then thaws the guest file systems; if they stay frozen, use ${virsh.line(thawCommand(uuid))})`
+      : '';
   return `the snapshot ${inText(name)} of ${inText(vm)}${thawing}`;
 }
 

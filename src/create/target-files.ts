@@ -1,7 +1,7 @@
 import { errorCode, type FileKind, freeBytes, type HostFiles } from '../host/files.ts';
 import { chainOf } from '../model/image.ts';
+import type { SnapshotPlan } from '../model/input/snapshot-spec.ts';
 import { directoryOf } from '../model/paths.ts';
-import type { SnapshotPlan } from '../model/snapshot-spec.ts';
 import { readChain } from '../qemu/qemu-img.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';

@@ -1,7 +1,7 @@
 import { isSaving } from '../model/domain.ts';
 import { chainPaths } from '../model/image.ts';
+import type { PlannedDisk, SnapshotPlan } from '../model/input/snapshot-spec.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import type { PlannedDisk, SnapshotPlan } from '../model/snapshot-spec.ts';
 import type { Vm } from '../vm/load.ts';
 import type { CreateFacts } from './rules/facts.ts';
 

@@ -40,7 +40,7 @@ const cannot = ({ vm: { domain }, snapshot: { name } }: CheckedDeletion): string
 
 /** Throws if the rules cannot decide: the snapshot is still being taken, or not all of the VM could be read. */
 export function requireKnown(
-  ctx: Context,
+  ctx: Pick<Context, 'virsh'>,
   vm: Vm,
   snapshot: SnapshotReport,
   { scope, metadataOnly }: DeleteRequest,
@@ -67,7 +67,7 @@ export async function checkDeletable(
 
 /** Throws if the snapshot, or another that would be deleted with it, is held. */
 export function checkHolds(
-  ctx: Context,
+  ctx: Pick<Context, 'terminal' | 'virsh'>,
   vm: Vm,
   snapshot: SnapshotReport,
   request: Pick<DeleteRequest, 'scope'>,
@@ -75,7 +75,11 @@ export function checkHolds(
   refuse(ctx, { vm, snapshot, facts: null }, request);
 }
 
-function refuse(ctx: Context, deletable: CheckedDeletion, request: Pick<DeleteRequest, 'scope'>): void {
+function refuse(
+  ctx: Pick<Context, 'terminal' | 'virsh'>,
+  deletable: CheckedDeletion,
+  request: Pick<DeleteRequest, 'scope'>,
+): void {
   for (const { cannot, find, force } of deleteTables(request))
     refuseOn(ctx, cannot(deletable), find(deletable), force);
 }

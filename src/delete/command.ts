@@ -1,7 +1,7 @@
-import { patternArgument } from '../command-line/arguments.ts';
+import { excessName, neededPatternArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
-import { MeantArgument } from '../command-line/meaning.ts';
-import { onSnapshots } from '../command-line/named.ts';
+import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
+import { given, onSnapshots } from '../command-line/named.ts';
 import { type Program, Verb } from '../command-line/verb.ts';
 import { jobsOption, strictOption, vmOption, withFilters } from '../run/select-options.ts';
 import { leftoversOption } from './leftovers-option.ts';
@@ -11,20 +11,23 @@ const bare = () =>
     group: 'Keep and clean',
     summary: 'delete snapshots',
     detail:
-      'On a terminal, kvmsnap asks before it deletes. Without a terminal (cron, or ssh without -t), it does not ask and deletes at once; only --children, --children-only, a pattern and more than one VM need --yes there.',
+      'On a terminal, kvmsnap asks before it deletes. Without a terminal (cron, or ssh without -t), it does not ask and deletes at once; there, --children, --children-only, a pattern or several VMs need --yes.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap delete centos7-1 1649751390',
       'kvmsnap rm centos7-1 old-1 old-2 --yes',
       "kvmsnap delete 'web-*' before-upgrade --yes",
     ],
+    topics: ['snapshots', 'retention', 'disk-space', 'several-vms'],
+    insteadOfArguments: '--group <name>',
     needsWriting: true,
+    takesHosts: true,
   }).alias('rm');
 
 const withOptions = (verb: Verb) =>
   withFilters(
     verb
-      .addArgument(patternArgument())
+      .addArgument(neededPatternArgument())
       .addArgument(
         new MeantArgument(
           '[names...]',
@@ -35,6 +38,13 @@ const withOptions = (verb: Verb) =>
       .option('--current', 'use the current snapshot instead of a name')
       .option('--children', 'also delete its children and all their descendants')
       .option('--children-only', 'delete only its descendants, and keep this snapshot')
+      .addOption(
+        new MeantOption(
+          '--group <name>',
+          'snapshot',
+          'delete what --together took under this name, of all VMs',
+        ),
+      )
       .option('--metadata', 'unregister the snapshot from libvirt; keep its data')
       .addOption(leftoversOption())
       .addOption(vmOption()),
@@ -47,12 +57,18 @@ export type DeleteOptions = OptionsOf<ReturnType<typeof withOptions>>;
 /** The command line of `delete`. */
 export function deleteSnapshots({ run }: Program): Verb {
   const verb = bare();
-  withOptions(verb).action((vm, names, options) =>
-    run(
-      onSnapshots({ words: [vm, ...names], others: options.vm ? '--vm' : null }, async (ctx, named) =>
+  withOptions(verb).action((vm, names, options) => {
+    const { group } = options;
+    if (group !== undefined)
+      return run(async (ctx) => {
+        if (names.length > 0) throw excessName();
+        await (await import('./delete-group.ts')).deleteGroup(ctx, vm, group, options);
+      });
+    return run(
+      onSnapshots({ words: given(vm, ...names), others: options.vm ? '--vm' : null }, async (ctx, named) =>
         (await import('./delete.ts')).deleteSnapshots(ctx, named, options),
       ),
-    ),
-  );
+    );
+  });
   return verb;
 }

@@ -1,7 +1,8 @@
 import { combineFailures, KvmsnapError } from '../errors.ts';
-import type { Selection } from '../model/selection.ts';
+import type { Selection } from '../model/input/selection.ts';
 import { isAsked, seekConsent, standingConsent } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
+import { withoutLeftPauses } from '../run/left-pauses.ts';
 import type { Vm } from '../vm/load.ts';
 import { readSelection, type Targets } from '../vm/select.ts';
 import { tellDeletion } from './question.ts';
@@ -33,16 +34,17 @@ export async function consentToDeletion(
   wanted: NamedDeletion,
 ): Promise<Consented> {
   const select = async (ctx: Context): Promise<Targets> => {
-    const selected = await readSelection(ctx, selection);
-    checkNames(selected, wanted);
+    const selected = await withoutLeftPauses(ctx, await readSelection(ctx, selection));
+    checkNames(ctx, selected, wanted);
     return selected;
   };
   const first = await select(ctx);
   const mustConsent = !first.single || wanted.scope !== 'only';
-  if (!isAsked(ctx, mustConsent)) return { selected: first, shares: null };
+  if (!isAsked(ctx, mustConsent) && !wanted.allOrNone) return { selected: first, shares: null };
   const load = async (ctx: Context, selected: Targets): Promise<Agreed> => {
     const shares = await shareOut(ctx, selected, wanted);
     if (selected.single) for (const { vm } of shares.values()) requireName(vm, wanted);
+    if (wanted.allOrNone) requireNoneRefused(shares);
     return { selected, shares };
   };
   const loaded = await load(ctx, first);

@@ -63,7 +63,8 @@ async function tryDelete(
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
     const isHeld =
-      error.code === 'check' && deletions.vm.snapshots.some((each) => each.name === name && each.held);
+      error.code === 'check' &&
+      deletions.vm.snapshots.some((each) => each.name === name && (each.held || each.readers.length > 0));
     return { name, gone: [], failure: error, isHeld, unusedFiles: [], unremoved: [] };
   }
 }

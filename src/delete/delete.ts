@@ -27,7 +27,7 @@ const CHOICE = { asks: 'Delete which snapshots of', several: true };
  */
 export async function deleteSnapshots(
   ctx: Context,
-  { named: byVm, paired }: NamedSnapshots,
+  { named: byVm, paired, allOrNone = false }: NamedSnapshots,
   options: DeleteOptions,
 ): Promise<void> {
   const [{ vm } = { vm: '' }] = byVm;
@@ -43,6 +43,7 @@ export async function deleteSnapshots(
     scope: scopeOf(options),
     metadataOnly: options.metadata ?? false,
     strict: options.strict ?? false,
+    allOrNone,
     removeUnused: options.leftovers ?? false,
   };
   const { selected, shares } = await consentToDeletion(

@@ -5,7 +5,7 @@ import { chainOf, type Images } from '../model/image.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { externalDisks } from '../model/snapshot.ts';
 import { roomOnDevice } from '../qemu/image-room.ts';
-import type { Context } from '../run/context.ts';
+import type { Context, VmReader } from '../run/context.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
@@ -55,7 +55,7 @@ export async function readDeleteFacts(
 
 /** By snapshot, the images in which libvirt will look for it. */
 export async function readStored(
-  ctx: Context,
+  ctx: VmReader,
   vm: Vm,
   snapshots: readonly SnapshotReport[],
 ): Promise<ReadonlyMap<string, Images>> {
@@ -66,7 +66,11 @@ export async function readStored(
 }
 
 /** The merges of a snapshot's overlays that may need more space than is free. */
-async function mergesThatMayNotFit(ctx: Context, vm: Vm, snapshot: SnapshotReport): Promise<Merge[]> {
+async function mergesThatMayNotFit(
+  ctx: Pick<Context, 'files' | 'qemuImg'>,
+  vm: Vm,
+  snapshot: SnapshotReport,
+): Promise<Merge[]> {
   const merges: Merge[] = [];
   for (const { target, source, base, freeBytes, isDevice } of await tightOverlays(ctx, vm, snapshot)) {
     const { measureOverlays } = await import('../space/overlays.ts');
@@ -90,7 +94,7 @@ interface TightOverlay {
 
 /** An image grows at most by the size of its disk; `merges`: how many merges may do that, this one and the earlier ones. */
 export async function tightOverlays(
-  ctx: Context,
+  ctx: Pick<Context, 'files' | 'qemuImg'>,
   { images }: Pick<Vm, 'images'>,
   snapshot: SnapshotReport,
   merges = 1,

@@ -4,8 +4,8 @@ import type { DomainReading } from '../libvirt/domains.ts';
 import { dumpCommand } from '../libvirt/snapshots.ts';
 import { createSnapshotParser } from '../libvirt/xml/snapshot.ts';
 import { isActive } from '../model/domain.ts';
-import { isHeld, withoutHold } from '../model/hold.ts';
 import { chainOf, type Images } from '../model/image.ts';
+import { readMarks } from '../model/marks.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Vm } from '../vm/load.ts';
@@ -63,11 +63,8 @@ const isSameList = (one: readonly string[], other: readonly string[]): boolean =
 function isSameSnapshot(known: SnapshotReport, record: string): boolean {
   if (record === '') return false;
   const now = createSnapshotParser()(record);
-  return (
-    isHeld(now.description) === known.held &&
-    withoutHold(now.description) === known.description &&
-    identityOf(now) === identityOf(known)
-  );
+  const { held, text } = readMarks(now.description);
+  return held === known.held && text === known.description && identityOf(now) === identityOf(known);
 }
 
 /** What identifies a snapshot; a path as libvirt spells it, which a volume does not have. */

@@ -56,6 +56,7 @@ export async function clearUnusedFiles(
     const uses = usesOf(users, path);
     if (uses.some(({ vm }) => vm.uuid === domain.uuid)) continue;
     const isRemovable = remove && uses.length === 0 && users.unknown.length === 0;
+    if (isRemovable) ctx.onChange?.();
     const failure = isRemovable ? await tryRemove(ctx.files, path, domain.name) : null;
     const removed = isRemovable && failure === null;
     unusedFiles.push({ path, bytes, removed });

@@ -6,7 +6,7 @@ import { humanBytes } from '../output/format.ts';
 import { type Column, section, VM_COLUMN } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
 import { concludeDomains, type DomainOutcome, throwIfNothingDone } from '../run/for-each-domain.ts';
-import { adviceBeneath, domainResult, ownName } from '../run/results.ts';
+import { adviceBeneath, domainResult, ownName, shownName } from '../run/results.ts';
 import { show, showPlan } from '../run/show.ts';
 import type { Freed } from '../space/reclaimed.ts';
 import { freedDocument, freedLines, noteForeseen } from '../space/reclaimed-report.ts';
@@ -92,7 +92,7 @@ export async function showDeleted(
         vms: results.map(({ vm }) => vm),
         document: { domains: results.map(plannedDocument) },
         names: results.flatMap(({ vm, value }) =>
-          (value?.alone ?? []).map(({ name }) => (single ? name : ownName(vm, name))),
+          (value?.alone ?? []).map(({ name }) => (single ? shownName(ctx, vm, name) : ownName(vm, name))),
         ),
       },
     );
@@ -112,7 +112,7 @@ export async function showDeleted(
       ],
       csv: section({ columns: [...COLUMNS, ERROR], rows }),
       names: results.flatMap(({ vm, value }) =>
-        (value?.deleted ?? []).map((name) => (single ? name : ownName(vm, name))),
+        (value?.deleted ?? []).map((name) => (single ? shownName(ctx, vm, name) : ownName(vm, name))),
       ),
       ...(rows.length === 0 ? { empty: 'there is no snapshot to delete' } : {}),
       remarks: [...sumOf(results), ...lines],
@@ -121,7 +121,7 @@ export async function showDeleted(
   if (conclusion) throw conclusion;
 }
 
-function noteSkipped(ctx: Context, results: readonly Result[]): void {
+function noteSkipped(ctx: Pick<Context, 'terminal'>, results: readonly Result[]): void {
   for (const { vm, value } of results)
     for (const name of value?.skipped ?? [])
       ctx.terminal.note(`skipped ${inText(name)}: VM ${inText(vm.name)} has no such snapshot`);

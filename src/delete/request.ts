@@ -5,6 +5,7 @@ import { kvmsnapLine } from '../model/quote.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
+import { withConnection } from '../run/enforce.ts';
 import { noteUnseen } from '../vm/disks.ts';
 import { assembleVm, findSnapshot, isDrifting, noCurrent, readAgain, type Vm } from '../vm/load.ts';
 import { readAllSnapshots, type Targets } from '../vm/select.ts';
@@ -21,6 +22,8 @@ export interface NamedDeletion extends DeleteRequest {
   readonly own?: ReadonlyMap<string, readonly string[]> | undefined;
   /** A missing name is a failure also for a VM that was selected by a pattern. */
   readonly strict: boolean;
+  /** Nothing is deleted if one of them is refused. */
+  readonly allOrNone?: boolean;
 }
 
 /** The names on the command line, or the name of the current snapshot. Throws `not-found` if there is none. */
@@ -36,7 +39,7 @@ export const holds = ({ snapshotNames }: DomainReading, names: readonly string[]
   names.some((name) => name.split('\n').every((line) => snapshotNames.includes(line)));
 
 /** Of several VMs, a name that none of them has was mistyped, unless it was named with its VM. Throws `not-found`; one VM says it itself. */
-export function checkNames({ targets, single }: Targets, { names, own }: NamedDeletion): void {
+export function checkNames(ctx: Context, { targets, single }: Targets, { names, own }: NamedDeletion): void {
   const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
   if (single || own || readings.length < targets.length) return;
   const lost = (names ?? []).find((name) => !readings.some((reading) => holds(reading, [name])));
@@ -46,10 +49,11 @@ export function checkNames({ targets, single }: Targets, { names, own }: NamedDe
     readings.flatMap(({ snapshotNames }) => snapshotNames),
   );
   const vms = targets.map(({ vm }) => inText(vm.name)).join(', ');
-  const list = kvmsnapLine(
+  const line = kvmsnapLine(
     'list',
     targets.map(({ vm }) => vm.name),
   );
+  const { command: list } = withConnection(ctx, { what: '', command: line });
   throw new KvmsnapError(
     'not-found',
     `none of the VMs has a snapshot ${inText(lost)}: ${vms}`,

@@ -10,7 +10,7 @@ import { withResidue } from '../run/failed-write.ts';
 import { operate } from '../run/operation.ts';
 import type { WriteEnd } from '../run/write.ts';
 import { readImages } from '../vm/disks.ts';
-import { findSnapshot, readAgain, type Vm } from '../vm/load.ts';
+import { findSnapshot, readAgain, readingsOf, type Vm } from '../vm/load.ts';
 import { requireKnown } from './check.ts';
 import {
   type DeleteDone,
@@ -152,7 +152,8 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     const { virsh, answers } = takingAlong(ctx.virsh, quickCommands(vm, name));
     const facts = await gather({ ...ctx, virsh }, name);
     const found = await answers();
-    if (isAsForeseen(vm, name, found, definition)) {
+    const isRead = (await readingsOf(ctx, vm.domain)).length > 0;
+    if (!isRead && isAsForeseen(vm, name, found, definition)) {
       definition = definitionIn(found);
       return facts;
     }

@@ -6,7 +6,7 @@ import type { Finding } from '../model/rule.ts';
 import { externalDisks, internalDisks, locationOf } from '../model/snapshot.ts';
 import { disksInText, inText } from '../model/text.ts';
 import { deleteTagLine } from '../qemu/command-lines.ts';
-import type { Context } from '../run/context.ts';
+import type { Context, VmReader } from '../run/context.ts';
 import { lostCurrent, residue, withResidue } from '../run/failed-write.ts';
 import { readAfter, type WriteEnd } from '../run/write.ts';
 import { completeVm, type Vm } from '../vm/load.ts';
@@ -62,7 +62,7 @@ export async function proveDeletions(ctx: Context, before: Vm, written: readonly
 }
 
 async function orphansOf(
-  ctx: Context,
+  ctx: VmReader,
   { snapshots }: Vm,
   after: Vm,
   { snapshot, deletionSet, request }: Written,
@@ -82,7 +82,7 @@ export const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snap
 
 /** What is wrong after a deletion; null: nothing. A merge starts a VM that is off, so the state of the VM counts. */
 function failureOf(
-  ctx: Context,
+  ctx: Pick<Context, 'virsh'>,
   after: Vm,
   { snapshot, deletionSet, request, end }: Written,
   orphaned: readonly Orphaned[],
@@ -173,7 +173,7 @@ const notWhole = ({ name }: SnapshotReport, unmerged: readonly string[]): Kvmsna
   new KvmsnapError(
     'refused',
     unmerged.length === 0
-      ? `${inText(name)} was deleted, but the VM is not in the state of before`
+      ? `${inText(name)} was deleted, but the VM is no longer in the state that it had before`
       : `libvirt has unregistered ${inText(name)}, but the VM still uses ${unmerged.join(', ')}`,
   );
 

@@ -12,7 +12,9 @@ export function hold({ run }: Program): Verb {
       'No option of prune or delete overrides a hold. The hold is stored as the last line of the description.',
     failures: ['check', 'busy'],
     examples: ['kvmsnap hold centos7-1 snapshot-2'],
+    topics: ['retention'],
     needsWriting: true,
+    takesHosts: true,
   });
   verb
     .addArgument(vmArgument())
@@ -29,7 +31,9 @@ export function unhold({ run }: Program): Verb {
     detail: 'Afterwards prune and delete can delete the snapshot again.',
     failures: ['check', 'busy'],
     examples: ['kvmsnap unhold centos7-1 snapshot-2'],
+    topics: ['retention'],
     needsWriting: true,
+    takesHosts: true,
   });
   verb
     .addArgument(vmArgument())
@@ -51,7 +55,9 @@ export function describe({ run }: Program): Verb {
     detail: 'The images are not changed. An empty text removes the description. A hold is kept.',
     failures: ['check', 'busy'],
     examples: ["kvmsnap describe centos7-1 snapshot-2 'after the upgrade'"],
+    topics: ['snapshots'],
     needsWriting: true,
+    takesHosts: true,
   });
   verb
     .addArgument(vmArgument())

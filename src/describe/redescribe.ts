@@ -5,9 +5,10 @@ import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { withDescription } from '../libvirt/xml/snapshot.ts';
 import type { Domain } from '../model/domain.ts';
-import { withHold } from '../model/hold.ts';
+import { withMarks } from '../model/marks.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { inText } from '../model/text.ts';
+import { type Verified, withVerified } from '../model/verified.ts';
 import { type Operation, skip } from '../run/operation.ts';
 import { carryOut } from '../run/write.ts';
 import { findSnapshot, loadVm, stillBeingTaken, type Vm } from '../vm/load.ts';
@@ -16,6 +17,8 @@ import { readRegistered } from './register.ts';
 export interface Described {
   readonly description: string | null;
   readonly held: boolean;
+  /** A result of `verify` to keep with it; absent: the one that it has. */
+  readonly verified?: Verified;
 }
 
 export interface Redescribed {
@@ -26,7 +29,7 @@ export interface Redescribed {
 
 interface Facts extends Redescribed {
   readonly wanted: Described;
-  /** The whole description, including the line that marks a hold. */
+  /** The whole description, including the marks of kvmsnap. */
   readonly text: string | null;
   /** The files with the old and the new XML, once they are written. */
   readonly kept: string;
@@ -54,7 +57,8 @@ export const redescribe = (
     const snapshot = findSnapshot(vm, name);
     const wanted = change(snapshot);
     if (snapshot.underWay && !isSo(snapshot, wanted)) throw stillBeingTaken(vm, snapshot);
-    const text = wanted.held ? withHold(wanted.description) : wanted.description;
+    const { together, verified } = snapshot;
+    const text = withMarks(wanted.description, { together, verified, ...wanted });
     return { vm, snapshot, wanted, text, kept: '', changed: '' };
   },
   rules: skip('any complete snapshot can be described'),
@@ -71,8 +75,8 @@ export const redescribe = (
     // includes the secrets, because a redefinition without them would lose them
     const xml = await readSnapshotXml(ctx.virsh, domain, facts.snapshot.name, true);
     const stem = `${domain.uuid}.${ctx.clock.now()}`;
-    const kept = await ctx.stateFiles.keep(`${stem}.xml`, xml);
-    const changed = await ctx.stateFiles.keep(`${stem}.new.xml`, withDescription(xml, facts.text));
+    const kept = await ctx.savedXml.keep(`${stem}.xml`, xml);
+    const changed = await ctx.savedXml.keep(`${stem}.new.xml`, withDescription(xml, facts.text));
     return { ...facts, kept, changed };
   },
   write: {
@@ -85,12 +89,18 @@ export const redescribe = (
         label: `describing ${inText(snapshot.name)}`,
         growing: null,
       });
-      await ctx.stateFiles.drop(changed); // virsh has read the file
+      await ctx.savedXml.drop(changed); // virsh has read the file
       return end;
     },
   },
   log: ({ vm, snapshot, wanted }) => ({
-    action: wanted.held === snapshot.held ? 'describe' : wanted.held ? 'hold' : 'unhold',
+    action: wanted.verified
+      ? 'verify'
+      : wanted.held === snapshot.held
+        ? 'describe'
+        : wanted.held
+          ? 'hold'
+          : 'unhold',
     vm: vm.domain.name,
     snapshots: [snapshot.name],
   }),
@@ -115,5 +125,7 @@ export const redescribe = (
   residue: skip('the failure contains the command that restores the old metadata'),
 });
 
-const isSo = (snapshot: SnapshotReport, { description, held }: Described): boolean =>
-  snapshot.held === held && snapshot.description === description;
+const isSo = (snapshot: SnapshotReport, { description, held, verified }: Described): boolean =>
+  snapshot.held === held &&
+  snapshot.description === description &&
+  (verified === undefined || withVerified(null, verified) === withVerified(null, snapshot.verified));

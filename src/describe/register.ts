@@ -70,7 +70,7 @@ export const registerSnapshot = (
     const { vm, wanted, before } = facts;
     if (!before) return facts;
     const old = await readSnapshotXml(ctx.virsh, vm.domain, wanted.name, true);
-    const kept = await ctx.stateFiles.keep(`${vm.domain.uuid}.${ctx.clock.now()}.xml`, old);
+    const kept = await ctx.savedXml.keep(`${vm.domain.uuid}.${ctx.clock.now()}.xml`, old);
     ctx.terminal.note(`note: the present metadata of ${inText(wanted.name)} is saved in ${kept}`);
     return facts;
   },

@@ -8,6 +8,7 @@ const bare = () =>
     summary: 'print the man page',
     detail: 'It is printed in roff, for the build and for packagers.',
     examples: ['kvmsnap manual > kvmsnap.1'],
+    topics: [],
     needsWriting: false,
   });
 
@@ -34,6 +35,7 @@ export function help({ run, whole }: Program): Verb {
     summary: 'show help on a command or topic',
     detail: 'Without a topic, all commands and topics are listed.',
     examples: ['kvmsnap help external', 'kvmsnap help exit-codes'],
+    topics: [],
     needsWriting: false,
   });
   verb

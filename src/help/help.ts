@@ -37,7 +37,11 @@ const OF_THE_PROGRAM: readonly {
 ];
 
 /** Prints help on a command or topic; null: the list of both. Throws `usage` for an unknown word. */
-export async function help(ctx: Context, program: AnyCommand, word: string | null): Promise<void> {
+export async function help(
+  ctx: Pick<Context, 'terminal'>,
+  program: AnyCommand,
+  word: string | null,
+): Promise<void> {
   ctx.terminal.print(word === null ? overview(program) : await helpOn(program, word));
 }
 
@@ -68,7 +72,9 @@ async function helpOn(program: AnyCommand, word: string): Promise<string> {
   ];
   const meant = nearest(word, known);
   throw new KvmsnapError('usage', `there is no command or topic '${word}'`, {
-    hint: meant ? `did you mean 'kvmsnap help ${meant}'?` : 'kvmsnap help lists the commands and topics',
+    ...(meant
+      ? { hint: 'did you mean', command: `kvmsnap help ${meant}` }
+      : { hint: 'to see all commands and topics', command: 'kvmsnap help' }),
   });
 }
 

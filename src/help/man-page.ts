@@ -59,6 +59,9 @@ export function manPage(program: AnyCommand): string {
     '.SH COMMANDS',
     ...shownCommands(program).flatMap((command) => [
       `.SS ${roff(`kvmsnap ${usage(command)}`)}`,
+      ...(command.insteadOfArguments === null
+        ? []
+        : [roff(`Or: kvmsnap ${command.name()} ${command.insteadOfArguments}`), '.PP']),
       roff(command.description()),
       ...[...command.registeredArguments.map(argumentEntry), ...command.options.map(optionEntry)].flatMap(
         term,
@@ -68,6 +71,7 @@ export function manPage(program: AnyCommand): string {
       '.EX',
       ...command.examples.map(roff),
       '.EE',
+      ...seeAlso(command.topics),
     ]),
     '.SH OPTIONS',
     ...globalsOf(program).flatMap(term),
@@ -83,7 +87,7 @@ export function manPage(program: AnyCommand): string {
       help: 'the metadata of a snapshot as it was before hold, unhold, describe, check --fix or create --redefine changed it',
     }),
     '.SH SEE ALSO',
-    ...TOPICS.map(({ name }) => `.BR ${roff(`kvmsnap-${name}`)} (7),`),
+    ...TOPICS.map(({ name }) => pageOf(name, ',')),
     '.BR virsh (1),',
     '.BR qemu-img (1)',
     '',
@@ -127,6 +131,15 @@ function usage(command: Verb): string {
   const names = [command.name(), ...command.aliases()].join('|');
   return [names, ...command.registeredArguments.map(syntaxOf)].join(' ');
 }
+
+/** The man page of a topic, and what follows it in the sentence. */
+const pageOf = (topic: string, end: string): string => `.BR ${roff(`kvmsnap-${topic}`)} (7)${end}`;
+
+/** The line that refers to the man pages of these topics. */
+const seeAlso = (topics: readonly string[]): string[] =>
+  topics.length === 0
+    ? []
+    : ['.PP', 'See also:', ...topics.map((topic, i) => pageOf(topic, i === topics.length - 1 ? '.' : ','))];
 
 const term = ({ flags, help }: Entry): string[] => ['.TP', `.B ${roff(flags)}`, roff(help)];
 

@@ -36,6 +36,15 @@ function wideTablesAsLists() {
   };
 }
 
+/** A word of code that the source breaks at the end of a line: roff takes a line that begins with an apostrophe for a command. */
+const withoutBreaksInCode = () => (tree) => {
+  const join = (node) => {
+    if (node.type === 'inlineCode') node.value = node.value.replaceAll('\n', ' ');
+    node.children?.forEach(join);
+  };
+  join(tree);
+};
+
 /** `**first cell**`, then `head: cell`. */
 function partOf(head, { children }, i) {
   if (children.length === 0) return [];
@@ -50,6 +59,7 @@ function manPage(name, page) {
   const processor = unified()
     .use(remarkParse)
     .use(remarkGfm)
+    .use(withoutBreaksInCode)
     .use(wideTablesAsLists)
     .use(remarkMan, {
       name: `kvmsnap-${name}`,

@@ -6,7 +6,7 @@ import { manPage, manualTables } from './man-page.ts';
 
 /** `manual`: prints the man page, or as JSON the manual's tables or the documents' schemas. For the build and the tests. */
 export async function manual(
-  ctx: Context,
+  ctx: Pick<Context, 'terminal'>,
   program: AnyCommand,
   { tables, schemas }: ManualOptions,
 ): Promise<void> {

@@ -25,6 +25,16 @@ export const TOPICS: readonly Topic[] = [
     load: () => import('../manual/trying.md'),
   },
   {
+    name: 'taking-out',
+    summary: 'copy or read the disks of a snapshot',
+    load: () => import('../manual/taking-out.md'),
+  },
+  {
+    name: 'verifying',
+    summary: 'prove that the guest of a snapshot boots',
+    load: () => import('../manual/verifying.md'),
+  },
+  {
     name: 'retention',
     summary: 'keep rules, holds, and free space',
     load: () => import('../manual/retention.md'),
@@ -40,11 +50,26 @@ export const TOPICS: readonly Topic[] = [
     load: () => import('../manual/policies.md'),
   },
   {
+    name: 'hooks',
+    summary: 'programs before and after a snapshot, databases',
+    load: () => import('../manual/hooks.md'),
+  },
+  {
     name: 'monitoring',
     summary: 'limits for check; Nagios, Prometheus',
     load: () => import('../manual/monitoring.md'),
   },
   { name: 'several-vms', summary: 'many VMs at once', load: () => import('../manual/several-vms.md') },
+  {
+    name: 'several-hosts',
+    summary: 'many hosts over ssh, with nothing installed there',
+    load: () => import('../manual/several-hosts.md'),
+  },
+  {
+    name: 'ansible',
+    summary: 'a module for Ansible, and playbooks',
+    load: () => import('../manual/ansible.md'),
+  },
   { name: 'scripting', summary: 'exit codes, JSON, CSV', load: () => import('../manual/scripting.md') },
   { name: 'fixing', summary: 'check, and check --fix', load: () => import('../manual/fixing.md') },
   {

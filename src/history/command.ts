@@ -17,7 +17,9 @@ const bare = () =>
       'kvmsnap history save web-1 > web-1.history',
       'kvmsnap history load web-1 web-1.history --map /old/images=/srv/images',
     ],
-    needsWriting: ['map'],
+    topics: ['moving-vms'],
+    needsWriting: ['map', 'securityInfo'],
+    takesHosts: true,
   });
 
 const withOptions = (verb: Verb) =>

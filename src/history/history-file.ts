@@ -24,7 +24,7 @@ export function parseHistory(file: string, text: string): History {
   try {
     return z.parse(History, JSON.parse(text), INTERPRETED);
   } catch (cause) {
-    throw new KvmsnapError('usage', `${file} is not a file of kvmsnap history save`, {
+    throw new KvmsnapError('usage', `${file} was not written by kvmsnap history save`, {
       hint: 'to register one snapshot from the XML of virsh snapshot-dumpxml: kvmsnap create VM --xml FILE --redefine',
       cause,
     });

@@ -8,9 +8,10 @@ import { commandLine } from '../model/quote.ts';
 import { allInText, inText } from '../model/text.ts';
 import { domainDocument } from '../output/documents.ts';
 import { type Column, section } from '../output/view.ts';
-import type { Context } from '../run/context.ts';
+import type { Context, Output } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
 import { operate } from '../run/operation.ts';
+import { shownName } from '../run/results.ts';
 import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { show, showPlan } from '../run/show.ts';
 import { loadVm, type Vm } from '../vm/load.ts';
@@ -68,7 +69,7 @@ export async function loadHistory(
 }
 
 /** The command line with these moves. */
-function lineWith(ctx: Context, words: readonly string[], moves: readonly Move[]): string {
+function lineWith(ctx: Pick<Context, 'virsh'>, words: readonly string[], moves: readonly Move[]): string {
   const options = moves.flatMap(({ from, to }) => ['--map', `${from}=${to}`]);
   const line = { what: '', command: commandLine('kvmsnap', ['history', 'load', ...words, ...options]) };
   return withConnection(ctx, line).command;
@@ -77,19 +78,19 @@ function lineWith(ctx: Context, words: readonly string[], moves: readonly Move[]
 /** Registers one; the file for virsh is removed afterwards. */
 async function register(ctx: Context, vm: Vm, { name, xml, isCurrent }: Entry): Promise<void> {
   const reading = await readByUuid(ctx.virsh, vm.domain.uuid, vm.domain.name);
-  const path = await ctx.stateFiles.keep(`${vm.domain.uuid}.${ctx.clock.now()}.history.xml`, xml);
+  const path = await ctx.savedXml.keep(`${vm.domain.uuid}.${ctx.clock.now()}.history.xml`, xml);
   try {
     const ended = await operate(ctx, registerSnapshot(reading, { path, text: xml, makeCurrent: isCurrent }));
     if (!('done' in ended)) throw new Error(`${name} was only planned`);
   } finally {
-    await ctx.stateFiles.drop(path);
+    await ctx.savedXml.drop(path);
   }
 }
 
 const standing = (registered: readonly string[], fresh: readonly Entry[]): string =>
   registered.length === 0
     ? 'no snapshot was registered'
-    : `${registered.length} of ${fresh.length} snapshots were registered (${allInText(registered)}); the same command continues`;
+    : `${registered.length} of ${fresh.length} snapshots were registered (${allInText(registered)}); the same command registers the rest`;
 
 const COLUMNS: readonly Column<Entry>[] = [
   { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
@@ -99,7 +100,7 @@ const COLUMNS: readonly Column<Entry>[] = [
 const outcomeOf = ({ isRegistered }: Entry): 'registered before' | 'registered' =>
   isRegistered ? 'registered before' : 'registered';
 
-async function report(ctx: Context, vm: Vm, entries: readonly Entry[]): Promise<void> {
+async function report(ctx: Output, vm: Vm, entries: readonly Entry[]): Promise<void> {
   await show(ctx, {
     kind: 'history',
     document: {
@@ -108,6 +109,6 @@ async function report(ctx: Context, vm: Vm, entries: readonly Entry[]): Promise<
     },
     sections: [section({ columns: COLUMNS, rows: entries })],
     empty: `the file has no snapshots, so none was registered for ${inText(vm.domain.name)}`,
-    names: entries.map(({ name }) => name),
+    names: entries.map(({ name }) => shownName(ctx, vm.domain, name)),
   });
 }

@@ -5,7 +5,7 @@ import { parseWholeSnapshot } from '../libvirt/xml/snapshot-request.ts';
 import { type DiskImage, type Images, tagsNamed } from '../model/image.ts';
 import { externalDisks, internalDisks, type Snapshot, stateFile } from '../model/snapshot.ts';
 import { inText } from '../model/text.ts';
-import type { Context } from '../run/context.ts';
+import type { VmReader } from '../run/context.ts';
 import type { Vm } from '../vm/load.ts';
 import { readStoredImages } from '../vm/stored-disks.ts';
 import type { History } from './history-file.ts';
@@ -27,7 +27,7 @@ export interface Entry {
  * name, and `check` with all that is missing; `repeat` makes the line with more moves, for images that are in use at other paths.
  */
 export async function prepareEntries(
-  ctx: Context,
+  ctx: VmReader,
   vm: Vm,
   { snapshots, current }: History,
   moves: readonly Move[],
@@ -83,7 +83,7 @@ function isKnown({ domain, snapshots }: Vm, { name, createdAtSeconds, parent }: 
   if (known.createdAtSeconds === createdAtSeconds && known.parent === parent) return true;
   throw new KvmsnapError(
     'exists',
-    `${inText(domain.name)} has another snapshot ${inText(name)} than the file`,
+    `${inText(domain.name)} already has a different snapshot ${inText(name)}`,
     {
       hint: 'nothing was registered; the two differ in their time or their parent',
     },
@@ -92,7 +92,7 @@ function isKnown({ domain, snapshots }: Vm, { name, createdAtSeconds, parent }: 
 
 /** What a revert to the snapshot would miss. */
 async function missingOf(
-  ctx: Context,
+  ctx: VmReader,
   vm: Vm,
   wanted: Snapshot,
   earlier: readonly Entry[],

@@ -3,7 +3,7 @@ import { KvmsnapError } from '../errors.ts';
 /**
  * The port to the files of the host on which virsh and qemu-img run. All access goes through `HostFiles`, so that
  * another implementation can do the same on a host that is reached over ssh. The files of the user who runs kvmsnap
- * (state-files.ts, user-files.ts, the terminal) are not part of it, because they are where kvmsnap runs.
+ * (saved-xml.ts, user-files.ts, the terminal) are not part of it, because they are where kvmsnap runs.
  */
 
 /**
@@ -34,8 +34,16 @@ export interface HostFiles {
   checkOpensForWriting(path: string): Promise<void>;
   /** Makes a new file with these bytes; throws `EEXIST` if the file exists. */
   write(path: string, bytes: Uint8Array, mode: number): Promise<void>;
+  /** Opens a new file for writing it in pieces; throws `EEXIST` if the file exists. */
+  create(path: string, mode: number): Promise<GrowingFile>;
   chmod(path: string, mode: number): Promise<void>;
   remove(path: string): Promise<void>;
+  /** Makes a directory and those above it; the first that it had to make, or null if all exist. `mode`: of those that it makes. */
+  makeDirectory(path: string, mode: number): Promise<string | null>;
+  /** Removes an empty directory. */
+  removeDirectory(path: string): Promise<void>;
+  /** Writes a finished file to its disk, and gives it another name in its directory; throws `EEXIST` if that name exists. */
+  publish(path: string, name: string): Promise<void>;
 }
 
 export interface FileStatus {
@@ -105,11 +113,41 @@ export interface OpenFile {
   readonly occupiedBytes: number;
   /**
    * Reads from that offset; returns the number of bytes read, which is smaller than requested only at the end of the
-   * file. It is synchronous, because the qcow2 reader would take three times as long with a thread pool. An
-   * implementation that reads from another host can do that in a thread and wait for it (`Atomics.wait`).
+   * file. It is synchronous, because the qcow2 reader would take three times as long with a thread pool. A file of
+   * another host throws `MissingBytes` for what was not fetched yet.
    */
   read(offset: number, into: Uint8Array): number;
+  /** Tells which pieces of so many bytes will be read, in this order; a file of another host fetches many at once. */
+  expect?(offsets: readonly number[], bytes: number): void;
   close(): Promise<void>;
+}
+
+/** A file that is being written. */
+export interface GrowingFile {
+  append(bytes: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Thrown by a file of another host for bytes that have to be fetched first. */
+export class MissingBytes extends Error {
+  /** Fetches them; then the reading can begin again. */
+  readonly fetch: () => Promise<void>;
+  constructor(fetch: () => Promise<void>) {
+    super('these bytes were not fetched yet');
+    this.fetch = fetch;
+  }
+}
+
+/** Reads from files, from the beginning again as long as bytes have to be fetched: `read` must have no effect but its result. */
+export async function readFetched<T>(read: () => T | Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof MissingBytes)) throw error;
+      await error.fetch();
+    }
+  }
 }
 
 /** Bytes that an ordinary user can still write to the file system of this path; null if unknown. */

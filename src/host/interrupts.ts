@@ -31,8 +31,11 @@ export interface Interrupts {
    * and the run ends only after it, but not for SIGINT, which is a matter of the command alone.
    */
   handOver(deliver: (signal: EndingSignal) => void): () => void;
-  /** Something was written that is not verified yet: until the returned function is called, a first signal waits. */
-  hold(): () => void;
+  /**
+   * Something was written that is not verified yet, or not undone: until the returned function is called, a first signal waits.
+   * `what` says so to the user.
+   */
+  hold(what?: string): () => void;
 }
 
 /** The tool that continues a write without kvmsnap. */
@@ -44,7 +47,7 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
   setMaxListeners(0, controller.signal); // each process under way listens to it
   let pending: KvmsnapError | null = null;
   const writing = new Map<string, Writer>();
-  let holds = 0;
+  const holds: string[] = [];
   let deliver: ((signal: EndingSignal) => void) | null = null;
 
   /** The reason why the run stops at once, without what it leaves under way. */
@@ -62,7 +65,7 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
     },
     get abandoned() {
       if (writing.size === 0) return null;
-      return `${continues(writing)}. kvmsnap list shows how it ended; until then the VM may be paused`;
+      return `${continues(writing)}. Until it has finished, the VM may be paused. Look how it ended with kvmsnap list`;
     },
     explain(error) {
       if (!pending || !(error instanceof KvmsnapError) || error.code === pending.code) return error;
@@ -74,12 +77,10 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
         if (signal !== 'SIGINT') pending = new KvmsnapError(code, `ended by ${signal}`);
         return deliver(signal);
       }
-      if (writing.size + holds === 0 || pending) return end(code, `ended by ${signal}`);
+      if (writing.size + holds.length === 0 || pending) return end(code, `ended by ${signal}`);
       pending = new KvmsnapError(code, `ended by ${signal}`);
       if (writing.size === 0)
-        return note(
-          `${signal}: verifying what was done before kvmsnap ends; ${again(signal)} to end at once`,
-        );
+        return note(`${signal}: ${holds[0]} before kvmsnap ends; ${again(signal)} to end at once`);
       note(
         `${signal}: ${writersOf(writing) === 'libvirtd' ? 'libvirt' : writersOf(writing)} cannot cancel this. Waiting for it to finish; ${again(signal)} to stop waiting (it continues in the background)`,
       );
@@ -93,9 +94,9 @@ export function createInterrupts(note: (line: string) => void): Interrupts {
         deliver = null;
       };
     },
-    hold() {
-      holds++;
-      return () => void holds--;
+    hold(what = 'verifying what was done') {
+      holds.push(what);
+      return () => void holds.splice(holds.indexOf(what), 1);
     },
     async protect(what, task, by = 'libvirtd') {
       if (pending) throw pending;
@@ -128,6 +129,6 @@ const again = (signal: EndingSignal): string =>
 function leaving(code: FailureCode, why: string, writes: Writes): KvmsnapError {
   if (writes.size === 0) return new KvmsnapError(code, why);
   return new KvmsnapError(code, `${why}; kvmsnap stopped waiting, but ${continues(writes)}`, {
-    hint: 'kvmsnap list shows how it ended; until then the VM may be paused',
+    hint: 'until it has finished, the VM may be paused. Look how it ended with kvmsnap list',
   });
 }

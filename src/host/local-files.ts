@@ -3,18 +3,30 @@ import {
   access,
   chmod,
   type FileHandle,
+  link,
+  mkdir,
   open,
   readdir,
   readFile,
   realpath,
+  rename,
   rm,
+  rmdir,
   stat,
   statfs,
   writeFile,
 } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { KvmsnapError } from '../errors.ts';
-import type { Capacity, FileKind, FileStatus, HostFiles, OpenFile } from './files.ts';
-import type { Executed } from './processes.ts';
+import {
+  type Capacity,
+  errorCode,
+  type FileKind,
+  type FileStatus,
+  type HostFiles,
+  type OpenFile,
+} from './files.ts';
+import type { Executed } from './process/exec.ts';
 
 /** HostFiles for the host on which kvmsnap itself runs. */
 
@@ -41,9 +53,39 @@ export const createLocalFiles = (runStat: RunStat): HostFiles => ({
   checkWritable: (path) => access(path, constants.W_OK),
   checkOpensForWriting: async (path) => (await open(path, constants.O_WRONLY | constants.O_NONBLOCK)).close(),
   write: (path, bytes, mode) => writeFile(path, bytes, { mode, flag: 'wx' }),
+  create: async (path, mode) => {
+    const file = await open(path, 'wx', mode);
+    return { append: (bytes) => file.writeFile(bytes), close: () => file.close() };
+  },
   chmod: (path, mode) => chmod(path, mode),
   remove: (path) => rm(path),
+  makeDirectory: async (path, mode) => (await mkdir(path, { recursive: true, mode })) ?? null,
+  removeDirectory: (path) => rmdir(path),
+  publish: publishFile,
 });
+
+async function publishFile(path: string, name: string): Promise<void> {
+  await flush(path);
+  try {
+    await link(path, name);
+    await rm(path);
+  } catch (error) {
+    // a file system without hard links
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(String(errorCode(error)))) throw error;
+    await writeFile(name, '', { flag: 'wx' });
+    await rename(path, name);
+  }
+  await flush(dirname(name));
+}
+
+/** fsync(2); a file system that cannot do that with a directory does not matter. */
+async function flush(path: string): Promise<void> {
+  const file = await open(path, constants.O_RDONLY);
+  await file.sync().catch(async (error: unknown) => {
+    if (errorCode(error) !== 'EINVAL') throw error;
+  });
+  await file.close();
+}
 
 const KINDS: readonly (readonly [FileKind, (found: Stats | BigIntStats) => boolean])[] = [
   ['file', (found) => found.isFile()],

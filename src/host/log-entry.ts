@@ -7,6 +7,8 @@ export interface LogEntry {
   readonly vm: string;
   /** The snapshots; empty if it is about none. */
   readonly snapshots: readonly string[];
+  /** The host of the VM; absent: the one on which kvmsnap runs. */
+  readonly host?: string;
 }
 
 /** Who runs kvmsnap, and with which command line. */
@@ -18,8 +20,9 @@ export interface Actor {
 }
 
 /** One line: `revert vm=web-1 snapshot=s1 result=done user=root sudo-user=ann command='kvmsnap revert web-1 s1'`. */
-export function logLine({ action, vm, snapshots }: LogEntry, result: string, actor: Actor): string {
+export function logLine({ action, vm, snapshots, host }: LogEntry, result: string, actor: Actor): string {
   const values: readonly (readonly [name: string, value: string])[] = [
+    ...(host === undefined ? [] : [['host', host] as const]),
     ['vm', vm],
     ...snapshots.map((name) => ['snapshot', name] as const),
     ['result', result],

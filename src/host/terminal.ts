@@ -5,6 +5,7 @@ import pLimit from 'p-limit';
 import { KvmsnapError } from '../errors.ts';
 import { visible, visibleLines } from '../output/format.ts';
 import { prioritized, TRACE } from '../output/priority.ts';
+import { columnsOf, wrapMessage } from '../output/wrap.ts';
 import type { OutputFormat } from '../run/context.ts';
 
 /** The terminal or pipe that the program writes to. Data goes to stdout, messages go to stderr. */
@@ -19,7 +20,7 @@ export interface Terminal {
   readonly isOneStream: boolean;
   /** Prints data to stdout. */
   print(text: string): void;
-  /** Prints a message of one line to stderr. */
+  /** Prints a message to stderr; on a terminal it is wrapped at words. */
   note(line: string): void;
   /** Prints a command line that is run to stderr. */
   trace(line: string): void;
@@ -77,6 +78,7 @@ export function systemTerminal({ color: choice, silent, output }: TerminalSettin
   const err = screen(stderr);
   // a dumb terminal cannot clear a line
   const isRedrawn = err.isTerminal && process.env['TERM'] !== 'dumb';
+  const wrapsAt = err.isTerminal ? err.columns : null;
   const unseen: string[] = [];
   const turns = pLimit(1); // several VMs may each have a question
   const clear = () => {
@@ -101,7 +103,7 @@ export function systemTerminal({ color: choice, silent, output }: TerminalSettin
       if (isPlugin) return;
       clear();
       if (!err.isTerminal || held) unseen.push(line);
-      say(() => stderr.write(forJournal(`${visibleLines(line)}\n`)));
+      say(() => stderr.write(forJournal(`${wrapMessage(visibleLines(line), wrapsAt)}\n`)));
     },
     trace(line) {
       clear();
@@ -124,15 +126,12 @@ export function systemTerminal({ color: choice, silent, output }: TerminalSettin
   };
 }
 
-/**
- * The text as far as it fits. Every character that may be wide counts as wide: a line that is too short is fine, a
- * wrapped one is not.
- */
+/** The text as far as it fits on one line. */
 function cutTo(columns: number, text: string): string {
   let kept = '';
   let used = 0;
   for (const char of text) {
-    used += char < '\u1100' ? 1 : 2;
+    used += columnsOf(char);
     if (used > columns) break;
     kept += char;
   }
@@ -146,7 +145,8 @@ function cutTo(columns: number, text: string): string {
 async function readAnswer(question: string, stop: AbortSignal): Promise<string> {
   stop.throwIfAborted();
   const { input, output } = openTerminal();
-  const lines = question.split('\n');
+  const isHungUp = watchRawMode(input);
+  const lines = wrapMessage(question, output.columns || 80).split('\n');
   const prompt = `${lines.pop()} `;
   for (const line of lines) output.write(`${line}\n`);
   const reader = createInterface({ input, output, signal: stop });
@@ -161,6 +161,7 @@ async function readAnswer(question: string, stop: AbortSignal): Promise<string> 
     reader.on('close', () => {
       if (!answered) output.write('\n');
       if (stop.aborted) reject(stop.reason);
+      else if (isHungUp()) reject(new KvmsnapError('hung-up', 'the terminal was closed'));
       else resolve('');
     });
     reader.question(prompt, (answer) => {
@@ -173,6 +174,24 @@ async function readAnswer(question: string, stop: AbortSignal): Promise<string> 
     input.destroy();
     output.destroy();
   });
+}
+
+/**
+ * readline changes the mode of a terminal also when it ends, which throws for one that was closed meanwhile. The returned function
+ * tells whether that happened.
+ */
+function watchRawMode(input: ReadStream): () => boolean {
+  const setRawMode = input.setRawMode.bind(input);
+  let failed = false;
+  input.setRawMode = (mode) => {
+    try {
+      setRawMode(mode);
+    } catch {
+      failed = true;
+    }
+    return input;
+  };
+  return () => failed;
 }
 
 /** stdin may be a terminal although the process has no controlling terminal (setsid) on which it could ask. */

@@ -1,5 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
-import type { SnapshotPlan, SnapshotSpec } from '../model/snapshot-spec.ts';
+import type { SnapshotPlan, SnapshotSpec } from '../model/input/snapshot-spec.ts';
 import type { VirshCommand } from './batch.ts';
 import { formatSpec } from './disk-spec.ts';
 import type { Virsh } from './virsh.ts';

@@ -71,7 +71,7 @@ function readPart(text: string): DefinitionFiles {
   const disks = parseDisks((text.match(/<disk .*?<\/disk>/gs) ?? []).join(''));
   const files: NamedFile[] = [];
   const volumes: NamedVolume[] = [];
-  for (const { target, source, backing, backingFormats, driver, readonly, device, pool } of disks) {
+  for (const { target, source, address, backing, backingFormats, driver, readonly, device, pool } of disks) {
     const file = {
       format: driver ?? 'raw',
       target,
@@ -79,7 +79,8 @@ function readPart(text: string): DefinitionFiles {
       nvram: false,
       below: false,
     };
-    if (source !== null) files.push({ ...file, path: source });
+    const place = source ?? address;
+    if (place !== undefined) files.push({ ...file, path: place });
     // for a disk that libvirt never started, the backing files may be named only here
     for (const path of backing) {
       const format = backingFormats.get(path) ?? null;

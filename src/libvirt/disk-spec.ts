@@ -1,4 +1,4 @@
-import type { DiskSpec, MemorySpec } from '../model/snapshot-spec.ts';
+import type { DiskSpec, MemorySpec } from '../model/input/snapshot-spec.ts';
 
 /**
  * virsh's syntax for where a snapshot keeps a disk or the memory (virsh-snapshot.c): parts separated by commas; a comma

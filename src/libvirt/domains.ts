@@ -1,7 +1,7 @@
 import { KvmsnapError } from '../errors.ts';
 import { loadMeanwhile } from '../host/meanwhile.ts';
 import type { Domain, DomainDefinition } from '../model/domain.ts';
-import { isPattern, selectDomains } from '../model/selection.ts';
+import { isPattern, selectDomains } from '../model/input/selection.ts';
 import { inText } from '../model/text.ts';
 import { allAnswered, isBusy, parseSnapshotTree, parseState, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';

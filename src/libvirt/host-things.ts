@@ -15,7 +15,7 @@ export interface HostThings {
   /** By `needKey` of a network, the devices of the host of which it needs at least one. */
   readonly devices: ReadonlyMap<string, readonly string[]>;
   /** Firmware loaders for which libvirt can make an NVRAM. */
-  readonly firmware: ReadonlySet<string>;
+  readonly firmware: ReadonlySet<string> | null;
 }
 
 /** How each kind is asked for: the command for one thing, and a table that has a header even if it is empty. */
@@ -48,7 +48,7 @@ export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promis
     ['pool-list', '--name'],
   ];
   if (singles.length + emulators.length + labels.length === 0)
-    return { found: new Map(), devices: new Map(), firmware: new Set() };
+    return { found: new Map(), devices: new Map(), firmware: null };
   const texts = (await virsh.read(commands)).texts.map((text) => text ?? '');
   const left = [...texts];
   const next = (count: number) => left.splice(0, count);
@@ -75,7 +75,7 @@ export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promis
       ),
     ]),
     devices: new Map(networks.map((need) => [needKey(need), devicesOf(answers.get(need) ?? '')])),
-    firmware: new Set(capabilities.flatMap(loadersIn)),
+    firmware: capabilities.some((text) => text !== '') ? new Set(capabilities.flatMap(loadersIn)) : null,
   };
 }
 

@@ -1,7 +1,7 @@
 import { KvmsnapError } from '../errors.ts';
+import { isPattern, matcher } from '../model/input/selection.ts';
 import { nearest } from '../model/names.ts';
-import { isPattern, matcher } from '../model/selection.ts';
-import { allInText, inText } from '../model/text.ts';
+import { allInText, inText, someInText } from '../model/text.ts';
 
 /** Finds the VM that a word names, or explains why it names none. */
 
@@ -55,11 +55,12 @@ function notFoundHint(word: string, vms: readonly DomainName[], { uri = '', runn
   const meant = nearest(word, names);
   if (meant !== null) return `did you mean ${inText(meant)}?`;
   const none = names.length === 0;
-  return (
-    sessionHint(uri) ??
-    (none ? `there is no VM at ${uri || 'this connection'}` : 'kvmsnap list shows all VMs')
-  );
+  return sessionHint(uri) ?? (none ? `there is no VM at ${uri || 'this connection'}` : presentVms(names));
 }
+
+/** Which VMs there are, for somebody who has named another one. */
+export const presentVms = (names: readonly string[]): string =>
+  `${names.length === 1 ? 'the only VM is' : 'the VMs are'} ${someInText([...names].sort())}`;
 
 /** What a user has to know who looks for the VMs of the host at this URI; null where they are. */
 export const sessionHint = (uri: string): string | null =>

@@ -8,7 +8,7 @@ import { KvmsnapError } from '../errors.ts';
  */
 const BUSY = /\b\w+=remoteDispatch\w+|^error: Timed out during operation: cannot acquire state change lock/m;
 const BUSY_HINT =
-  'another job (a snapshot, save, migration or backup) holds the VM; try again when that job is done, or let kvmsnap wait for it with --wait 10min';
+  'another job (a snapshot, save, migration or backup) is running on the VM; try again when it has finished, or let kvmsnap wait for it with --wait 10min';
 
 const NO_CONNECTION = /^error: [Ff]ailed to (re)?connect to the hypervisor/m;
 

@@ -1,5 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
-import type { Exec, Executed } from '../host/processes.ts';
+import type { Exec, Executed, Running } from '../host/process/exec.ts';
 import { commandLine, virshQuote } from '../model/quote.ts';
 import { packBatches, splitAnswers, type VirshCommand } from './batch.ts';
 import { connectionFailure } from './virsh-error.ts';
@@ -27,6 +27,15 @@ export interface Virsh {
    * run even if kvmsnap is killed meanwhile. After each answer virsh prints how long it took: `(Time: 1.234 ms)`.
    */
   writeInOne(commands: readonly VirshCommand[]): Promise<Answers>;
+  /**
+   * Runs commands that set right what this run has begun, in one process, even if the run is being stopped. Verify the state afterwards.
+   */
+  setRight(commands: readonly VirshCommand[]): Promise<void>;
+  /**
+   * Runs commands in a virsh that stays connected until it is ended, or until kvmsnap ends, however that ends: libvirt ends then what is
+   * bound to the connection, as a VM of `create --autodestroy`.
+   */
+  stay(commands: readonly VirshCommand[]): Running;
   /** The command line that `write`, or `writeInOne` for several commands, would run, ready to paste. */
   line(...commands: readonly VirshCommand[]): string;
 }
@@ -69,6 +78,16 @@ export function createVirsh(exec: Exec, uri: string | null, nonce: string, reado
       const args = [...connection, '-t', batch.script];
       const { stdout, stderr, exitCode } = await exec.writeToTheEnd('virsh', args);
       return { texts: splitAnswers(stdout, batch, nonce), stderr, lastSucceeded: exitCode === 0 };
+    },
+    async setRight(commands) {
+      mustWrite();
+      const [batch] = packBatches(commands, nonce);
+      if (batch) await exec.setRight('virsh', [...connection, batch.script]);
+    },
+    stay(commands) {
+      mustWrite();
+      const lines = commands.map((command) => `${command.map(virshQuote).join(' ')}\n`);
+      return exec.start('virsh', connection, lines.join(''));
     },
     line: (...commands) => {
       const [command = []] = commands;

@@ -4,7 +4,7 @@ import { externalDisks, type Snapshot, stateFile, stateFormat } from './snapshot
 
 /** The files that a VM and its snapshots name. */
 
-/** Every path that the VM or one of its snapshots names, and the backing files of its disks. */
+/** Every path that the VM or one of its snapshots names, and the backing files of its disks; images on the network by their addresses. */
 export function namedFiles(
   { disks }: Pick<Domain, 'disks'>,
   snapshots: readonly Snapshot[],
@@ -20,7 +20,10 @@ export function namedFiles(
       ...definedDisks.map(({ source }) => source),
     ]),
   ];
-  return new Set(named.filter((path) => path?.startsWith('/')) as string[]);
+  const onNetwork = [...disks, ...snapshots.flatMap((snapshot) => snapshot.disks)].flatMap(
+    ({ address }) => address ?? [],
+  );
+  return new Set([...(named.filter((path) => path?.startsWith('/')) as string[]), ...onNetwork]);
 }
 
 /**

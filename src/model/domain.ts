@@ -18,6 +18,8 @@ export interface Disk {
   readonly storage: string;
   /** Absolute path of a file, block device or volume; null if there is no medium, or no path on this host. */
   readonly source: string | null;
+  /** The image of a network disk, such as `nbd://host:10809/name`; equal for two disks with the same image. */
+  readonly address?: string;
   /** The backing files that the VM's XML names, the nearest first; none before the first start. */
   readonly backing: readonly string[];
   /** By path, the formats that the VM's XML names for the backing files. */
@@ -37,12 +39,44 @@ export interface Disk {
   readonly snapshot: string | null;
   /** True if a block copy or active commit is under way (`<mirror>`). */
   readonly mirrored: boolean;
+  /** That job; absent: none. */
+  readonly mirror?: Mirror;
+}
+
+/** A job that writes the same to a second file (`<mirror>`). */
+export interface Mirror {
+  /** `copy` or `active-commit`, which merges the overlay into the file. */
+  readonly job: string;
+  /** The second file; null if it has no path on this host. */
+  readonly path: string | null;
+  /** Whether both files are equal, so that only the last step is missing. */
+  readonly ready: boolean;
+}
+
+/**
+ * A guest that `create --together` has paused or frozen. It is written into the running VM itself, so that whoever runs kvmsnap next,
+ * from wherever, can tell this pause from one of the administrator.
+ */
+export interface PauseRecord {
+  readonly how: 'paused' | 'frozen';
+  /** The snapshot for which it was done. */
+  readonly snapshot: string;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  /** The process of kvmsnap, in the words of host/process/own-process.ts; empty if unknown. */
+  readonly owner: string;
+  /** Nanoseconds for which its virtual CPUs had run; null if libvirt did not tell. */
+  readonly ran: number | null;
+  /** Whether that was read after the pause, and not just before it. */
+  readonly exact: boolean;
 }
 
 /** The definition of a VM (`virsh dumpxml`). */
 export interface DomainDefinition {
   readonly name: string;
   readonly uuid: string;
+  /** The number that libvirt has given to its present QEMU; absent: it is off. */
+  readonly id?: string;
   readonly memoryBytes: number;
   readonly disks: readonly Disk[];
   /** Null for BIOS; else the pflash firmware and the NVRAM's format (libvirt's default is raw). */
@@ -55,6 +89,10 @@ export interface DomainDefinition {
   readonly agentChannel: 'none' | 'disconnected' | 'connected';
   /** The backends of its TPMs (`emulator`, `passthrough`, ...). */
   readonly tpms: readonly string[];
+  /** The policy that the VM has chosen (`kvmsnap policy`); null: none. */
+  readonly policy: string | null;
+  /** What kvmsnap has written down before it paused or froze the running guest; absent: it has not, or QEMU was started anew since. */
+  readonly pauseRecord?: PauseRecord;
   /** Drives that the XML passes directly to QEMU in `<qemu:commandline>`, in QEMU's syntax. */
   readonly commandLineDrives: readonly string[];
 }

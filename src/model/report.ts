@@ -1,15 +1,16 @@
-import { isHeld, withoutHold } from './hold.ts';
 import { chainOf, type DiskImage, type Images, type Tag, tagsNamed } from './image.ts';
+import { type Marks, readMarks } from './marks.ts';
+import { type Reader, type Reading, readersOf } from './reader.ts';
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 import { childNames, oldestFirst } from './tree.ts';
 
 /** Snapshots with all known facts: libvirt's metadata, their place in the tree, and what the images hold. */
 
-export interface SnapshotReport extends Snapshot {
-  /** The description as its author wrote it, without the hold. */
+export interface SnapshotReport extends Snapshot, Marks {
+  /** The description as its author wrote it, without the marks of kvmsnap. */
   readonly description: string | null;
-  /** Whether it is protected from prune and delete. */
-  readonly held: boolean;
+  /** The runs of kvmsnap that read it now, which protects it too. */
+  readonly readers: readonly Reader[];
   readonly children: readonly string[];
   readonly isCurrent: boolean;
   /**
@@ -31,6 +32,8 @@ export interface ReportFacts {
   readonly busy: boolean;
   /** By disk target; null if no image was inspected. */
   readonly images: Images | null;
+  /** The runs of kvmsnap that read snapshots of this VM; absent: none. */
+  readonly readings?: readonly Reading[];
 }
 
 /** Reports on a VM's snapshots, oldest first. */
@@ -40,10 +43,12 @@ export function reportSnapshots(snapshots: readonly Snapshot[], facts: ReportFac
   const newest = sorted.at(-1);
   return sorted.map((snapshot) => {
     const inImages = vmStateBytes(snapshot, facts.images);
+    const { text, ...marks } = readMarks(snapshot.description);
     return {
       ...snapshot,
-      description: withoutHold(snapshot.description),
-      held: isHeld(snapshot.description),
+      description: text,
+      ...marks,
+      readers: readersOf(facts.readings ?? [], snapshot),
       children: children.get(snapshot.name) ?? [],
       isCurrent: snapshot.name === facts.current,
       vmStateBytes: inImages,

@@ -10,6 +10,8 @@ export interface SnapshotDisk {
   readonly location: Location;
   /** The overlay of an external snapshot; for an internal one the image with the tag. Null if no path is known. */
   readonly source: string | null;
+  /** The image on the network that the stored definition names (see `Disk`); absent if it names none. */
+  readonly address?: string;
   /** Whether a deletion is merging another overlay into this one, or was interrupted while it did. */
   readonly isMergeTarget?: true;
   /** The path of the same file in libvirt's stored definition, if it is spelled differently. */

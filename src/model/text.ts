@@ -12,6 +12,12 @@ export const inText = (name: string): string => (PLAIN.test(name) ? name : `'${n
 /** Several names within a sentence: `a, 'b c'`. */
 export const allInText = (names: readonly string[]): string => names.map(inText).join(', ');
 
+/** The first names of a list that may be long: `a, b, c and 197 more`. */
+export function someInText(names: readonly string[]): string {
+  const [shown, rest] = [names.slice(0, 5), names.length - 5];
+  return rest > 0 ? `${allInText(shown)} and ${rest} more` : allInText(shown);
+}
+
 /** Whether a sentence names the VM or snapshot: as `inText` writes it, and not within another name. */
 export function mentions(sentence: string, name: string): boolean {
   const text = inText(name);

@@ -1,6 +1,7 @@
 import type { KvmsnapError } from '../errors.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { kindOf, locationOf } from '../model/snapshot.ts';
+import type { Verified } from '../model/verified.ts';
 import type { Document } from './contract.ts';
 import { rfc3339 } from './format.ts';
 
@@ -21,12 +22,22 @@ export function snapshotDocument(report: SnapshotReport): SnapshotDocument {
     current: report.isCurrent,
     underWay: report.underWay,
     held: report.held,
+    verified: verifiedDocument(report.verified),
+    readers: report.readers.map(({ command, processId, sinceSeconds }) => ({
+      ...{ command, processId },
+      since: rfc3339(sinceSeconds),
+    })),
+    together: report.together === null ? null : [...report.together],
     description: report.description,
     vmStateBytes: report.vmStateBytes,
     memoryBytes: report.memoryBytes,
     disks: report.disks.map(({ target, source, location }) => ({ target, source, location })),
   };
 }
+
+/** The result of a verification as a member of a document. */
+const verifiedDocument = (verified: Verified | null) =>
+  verified && { at: rfc3339(verified.atSeconds), outcome: verified.outcome, seen: verified.seen };
 
 /** `state` null: the VM could not be read; `uuid` null: there is no such VM. */
 export function domainDocument<State extends string | null, Uuid extends string | null>({

@@ -3,10 +3,16 @@ import { createPaint } from './color.ts';
 import type { Document } from './contract.ts';
 import { errorDocument } from './documents.ts';
 import { visibleLines } from './format.ts';
+import type { Tone } from './style.ts';
+import { wrapMessage } from './wrap.ts';
 
 export interface ErrorStyle {
   readonly json: boolean;
+  /** The exit code of the run, which JSON tells; absent: that of the error. */
+  readonly exitCode?: number;
   readonly level: 0 | 1 | 2 | 3;
+  /** The text is wrapped at words to fit so many columns; absent or null: not at all. */
+  readonly columns?: number | null;
 }
 
 /**
@@ -15,18 +21,27 @@ export interface ErrorStyle {
  */
 export function describeError(error: unknown, style: ErrorStyle): string {
   const known = error instanceof KvmsnapError ? error : bug(error);
-  if (style.json) return `${JSON.stringify(document(known, exitCodeOf(error)))}\n`;
+  if (style.json) return `${JSON.stringify(document(known, style.exitCode ?? exitCodeOf(error)))}\n`;
   const paint = createPaint(style.level);
   const { subject, findings } = known;
   const [first = '', ...others] = findings.map(({ message }) => message);
-  const words = [subject === null ? first : `${subject}: ${first}`, ...others].map(visibleLines);
-  const advice = [...new Set(findings.map(linesOf).filter((text) => text !== ''))];
-  return [
-    `${paint('bad', 'error:')} ${words.join('\n       ')}\n`,
-    advice.length === 0
-      ? ''
-      : `${paint('warn', 'hint:')} ${advice.map((text) => visibleLines(text).replaceAll('\n', '\n      ')).join('\n      ')}\n`,
-  ].join('');
+  // the lines of a text may be aligned already
+  const words = [subject === null ? first : `${subject}: ${first}`, ...others].map((text) =>
+    visibleLines(text).replace(/\n {7}/g, '\n'),
+  );
+  const advice = [
+    ...new Set(
+      findings
+        .map(linesOf)
+        .filter((text) => text !== '')
+        .map(visibleLines),
+    ),
+  ];
+  const part = (tone: Tone, lead: string, texts: readonly string[]): string => {
+    const text = `${lead} ${texts.join('\n').replaceAll('\n', `\n${' '.repeat(lead.length + 1)}`)}\n`;
+    return wrapMessage(text, style.columns ?? null).replace(lead, () => paint(tone, lead));
+  };
+  return part('bad', 'error:', words) + (advice.length === 0 ? '' : part('warn', 'hint:', advice));
 }
 
 /** The advice of one finding: its words, then each command on a line of its own, numbered if there are several. */

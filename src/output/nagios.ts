@@ -1,4 +1,4 @@
-import type { Limit } from '../model/limit.ts';
+import type { Limit } from '../model/input/limit.ts';
 import { visible } from './format.ts';
 
 /**

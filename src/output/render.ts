@@ -1,6 +1,6 @@
-import type { Canvas } from './cell.ts';
 import { rfc3339, visible } from './format.ts';
-import { renderTable } from './table.ts';
+import type { Canvas } from './table/cell.ts';
+import { renderTable } from './table/table.ts';
 import type { Column, Content, Section } from './view.ts';
 
 export interface Rendered {

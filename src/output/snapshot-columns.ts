@@ -1,7 +1,7 @@
 import type { SnapshotReport } from '../model/report.ts';
 import { hasMemory, kindOf } from '../model/snapshot.ts';
 import { stateWord } from './format.ts';
-import type { TreeRow } from './tree.ts';
+import type { TreeRow } from './table/tree.ts';
 import { type Column, LEAVES } from './view.ts';
 
 /** The columns for snapshots in all tables. */
@@ -12,7 +12,8 @@ const MARK: SnapshotColumn = {
   key: 'current',
   title: '',
   kind: 'mark',
-  value: ({ isCurrent, held }) => `${isCurrent ? '*' : ''}${held ? 'H' : ''}`,
+  value: ({ isCurrent, held, readers }) =>
+    `${isCurrent ? '*' : ''}${held ? 'H' : ''}${readers.length > 0 ? 'R' : ''}`,
   data: ({ isCurrent }) => isCurrent,
   tone: () => 'good',
 };
@@ -82,6 +83,18 @@ const VM_STATE: SnapshotColumn = {
   kind: 'bytes',
   value: ({ vmStateBytes }) => vmStateBytes,
 };
+/** When it was proven, or that it was not; `info` tells more. */
+const VERIFIED: SnapshotColumn = {
+  key: 'verified',
+  title: 'VERIFIED',
+  kind: 'time',
+  age: true,
+  ifAny: true,
+  leaves: LEAVES.parent,
+  value: ({ verified }) =>
+    verified === null ? null : verified.outcome === 'proven' ? verified.atSeconds : verified.outcome,
+  tone: ({ verified }) => (verified === null || verified.outcome === 'proven' ? 'plain' : 'warn'),
+};
 const HELD: SnapshotColumn = { key: 'held', title: '', kind: 'mark', value: ({ held }) => held };
 
 export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
@@ -94,6 +107,7 @@ export const SNAPSHOT_COLUMNS: readonly SnapshotColumn[] = [
   PARENT,
   DESCRIPTION,
   MOVED,
+  VERIFIED,
 ];
 
 /** In CSV, columns of later versions come last. */
@@ -165,6 +179,9 @@ export function legend(snapshots: readonly SnapshotReport[]): string[] {
   const marks = [
     ...(snapshots.some(({ isCurrent }) => isCurrent) ? ['* the current snapshot'] : []),
     ...(snapshots.some(({ held }) => held) ? ['H held: neither delete nor prune removes it'] : []),
+    ...(snapshots.some(({ readers }) => readers.length > 0)
+      ? ['R read by kvmsnap now: neither delete nor prune removes it meanwhile']
+      : []),
   ];
   return marks.length === 0 ? [] : [marks.join('; ')];
 }

@@ -76,7 +76,7 @@ export interface Column<Row> {
   readonly wraps?: boolean;
   /** Useless if it is broken (a path): if it does not fit, it is printed on a line of its own below the row. */
   readonly ownLine?: boolean;
-  /** The column takes at most this part of the terminal's width. */
+  /** For names of VMs: the column takes at most this part of the terminal's width. */
   readonly share?: number;
   readonly tone?: (row: Row) => Tone;
 }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BUILD, EPOCH, FACTS, run, textOf } from './facts.mjs';
-import { CONFIGURATION, layOut, packed, systemFiles } from './system-files.mjs';
+import { CONFIGURATION, END_TIMERS, layOut, packed, systemFiles } from './system-files.mjs';
 
 /** A text as the value of a field: each line begins with a space, and an empty one has a dot. */
 const indented = (text) => text.trim().replace(/^/gm, ' ').replace(/^ *$/gm, ' .');
@@ -32,6 +32,14 @@ const READ_UNITS = `#!/bin/sh
 set -e
 if [ -d /run/systemd/system ]; then
 	systemctl --system daemon-reload >/dev/null || true
+fi
+`;
+
+/** Before a removal, not before an upgrade. */
+const END_TIMERS_OF_REMOVED = `#!/bin/sh
+set -e
+if [ "$1" = remove ]; then
+${END_TIMERS.replace(/^/gm, '\t')}
 fi
 `;
 
@@ -96,6 +104,7 @@ export function deb(scratch) {
     control: control(Math.ceil(bytes / 1024)),
     conffiles: CONFIGURATION.map((path) => `/${path}\n`).join(''),
     md5sums: checksums(files),
+    prerm: END_TIMERS_OF_REMOVED,
     postinst: READ_UNITS,
     postrm: READ_UNITS,
   };

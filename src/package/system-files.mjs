@@ -15,6 +15,8 @@ import { EPOCH, ROOT, run, textOf } from './facts.mjs';
 /** Where kvmsnap itself lies. */
 const PROGRAM = 'usr/share/kvmsnap';
 
+const PROGRAMS = [`${PROGRAM}/bin/kvmsnap.cjs`, `${PROGRAM}/dist/ansible/kvmsnap`];
+
 /** Man pages are found elsewhere, and the licenses too. */
 const IS_OF_PROGRAM = (name) => !/^man$|^kvmsnap\.1$|^THIRD-PARTY-LICENSES\.txt$/.test(name);
 
@@ -56,13 +58,17 @@ export function systemFiles({ zshDirectory }) {
 /** The files that belong to the administrator once they are installed. */
 export const CONFIGURATION = ['etc/kvmsnap/nightly.conf'];
 
+/** Shell lines for a removal: a timer without its program would fail every night. */
+export const END_TIMERS = `[ ! -d /run/systemd/system ] || systemctl stop 'kvmsnap@*.timer' >/dev/null 2>&1 || true
+rm -f /etc/systemd/system/*.wants/kvmsnap@*.timer`;
+
 /** Writes the files below a directory, with the modes and times that they have once installed. */
 export function layOut(root, files) {
   for (const [path, content] of files) {
     const file = join(root, path);
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, content);
-    chmodSync(file, path === `${PROGRAM}/bin/kvmsnap.cjs` ? 0o755 : 0o644);
+    chmodSync(file, PROGRAMS.includes(path) ? 0o755 : 0o644);
   }
   mkdirSync(join(root, 'usr/bin'), { recursive: true });
   symlinkSync('../share/kvmsnap/bin/kvmsnap.cjs', join(root, 'usr/bin/kvmsnap'));

@@ -11,11 +11,11 @@ import type { PolicyLine } from './policy-lines.ts';
 /** The commands that a policy may have options for. Each takes those that it knows. */
 const COMMANDS = ['create', 'check', 'prune'] as const;
 
-/** How results and errors are shown is decided before a policy is read. */
-const NOT_IN_A_POLICY = ['output', 'json', 'quiet', 'color', 'help', 'version'];
+/** How results and errors are shown is decided before a policy is read; and a policy is called by its file. */
+const NOT_IN_A_POLICY = ['output', 'json', 'quiet', 'color', 'help', 'version', 'policy'];
 
 /**
- * The words of the line, with the options of the policy in place of its name. Options beside it win. `program` has all
+ * The words of the line, with the options of the policy in place of its name, and `--policy` for the VMs that have chosen another one. Options beside it win. `program` has all
  * commands; `file` is the path of the policy. Throws `usage` with file and line for what no command knows.
  */
 export function expanded(
@@ -42,7 +42,8 @@ export function expanded(
   const operands = parts.flatMap((part) =>
     part.kind === 'operand' && !isPolicy(part) ? [...part.words] : [],
   );
-  return [...line.head, line.command, ...options, ...rest, ...afterDashes(operands)];
+  const policy = beside.has('policy') ? [] : [`--policy=${name.slice(1)}`];
+  return [...line.head, line.command, ...policy, ...options, ...rest, ...afterDashes(operands)];
 }
 
 const attributesIn = (part: Part): string[] =>
@@ -89,7 +90,7 @@ function problemOf(
   const { flags, required } = option;
   const hasValue = line.hasMore || (line.words[0]?.includes('=') ?? false);
   const problems: readonly (readonly [boolean, Wrong])[] = [
-    [!line.isOne, { says: 'write one option a line' }],
+    [!line.isOne, { says: 'write one option on each line' }],
     [
       NOT_IN_A_POLICY.includes(option.attributeName()),
       { says: `a policy cannot contain '${spelled(line.words)}'`, hint: 'write it on the command line' },

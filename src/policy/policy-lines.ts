@@ -24,7 +24,8 @@ export function policyLines(text: string): readonly PolicyLine[] | LineProblem {
     if (first === undefined) continue;
     if (!/^-./.test(first) || first === '--')
       return { number, problem: `'${first}' is not an option, such as --label nightly` };
-    if (others.length > 1) return { number, problem: `one option a line, but here is also '${others[1]}'` };
+    if (others.length > 1)
+      return { number, problem: `a line can have only one option, and this one also has '${others[1]}'` };
     lines.push({ number, words });
   }
   return lines;
@@ -33,7 +34,7 @@ export function policyLines(text: string): readonly PolicyLine[] | LineProblem {
 const TOKEN = /(\s+)|#.*|'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|([^\s'"\\])/gy;
 
 /** The words of a line, with quotes and backslashes as in a shell; null if a quote is not closed. */
-function wordsOf(line: string): string[] | null {
+export function wordsOf(line: string): string[] | null {
   const words: string[] = [];
   let word: string | null = null;
   let end = 0;

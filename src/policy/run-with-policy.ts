@@ -28,8 +28,8 @@ export async function runWithPolicy(
     if (ctx.settings.verbose) ctx.terminal.trace(`+ ${commandLine('kvmsnap', words)}`);
     return await program.again(words);
   } catch (error) {
-    // a run that has begun has recorded its failure already, and this says the same
-    await recordUnusableLine(whole, words, Math.floor(ctx.clock.now() / 1000));
+    // a run that has begun has recorded its failure already, and this says the same; of several hosts, each has its own result
+    if (ctx.host === null) await recordUnusableLine(whole, words, Math.floor(ctx.clock.now() / 1000));
     throw error;
   }
 }
@@ -41,16 +41,13 @@ async function readPolicy({ configFiles }: Context, word: string) {
   });
   if (!found)
     throw new KvmsnapError('not-found', `there is no policy ${word}, and no VM of that name`, {
-      hint: `a policy is a file with one option a line: ${configFiles.directories
+      hint: `a policy is a file with one option on each line: ${configFiles.directories
         .map((directory) => `${directory}/${file}`)
         .join(' or ')}`,
     });
   const { path, text, problem } = found;
   if (problem)
-    throw new KvmsnapError('usage', `the policy ${word} is not used, because ${problem.why}`, {
-      hint: `if you trust its content, take the permission from others`,
-      command: commandLine('chmod', ['go-w', problem.path]),
-    });
+    throw new KvmsnapError('usage', `the policy ${word} is not used, because ${problem.why}`, problem.advice);
   const lines = policyLines(text);
   if ('problem' in lines) throw new KvmsnapError('usage', `${path}:${lines.number}: ${lines.problem}`);
   return { file: path, lines };

@@ -1,4 +1,5 @@
 import type { Program } from '../command-line/verb.ts';
+import { isPolicyName } from '../model/policy.ts';
 import type { Context } from '../run/context.ts';
 
 /** The way to a command line with `@NAME`, which most lines do not have. */
@@ -13,7 +14,7 @@ export async function withPolicy(
   words: readonly string[],
   act: Act,
 ): Promise<number> {
-  const named = words.filter((word) => /^@[A-Za-z0-9][\w.-]*$/.test(word));
+  const named = words.filter((word) => word.startsWith('@') && isPolicyName(word.slice(1)));
   if (named.length === 0) return (await act()) || 0;
   const { runWithPolicy } = await import('./run-with-policy.ts');
   return runWithPolicy(ctx, program, named, act);

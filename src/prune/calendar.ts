@@ -1,4 +1,4 @@
-import type { Span } from '../model/span.ts';
+import type { Span } from '../model/input/span.ts';
 
 /** Calendar arithmetic in a time zone, on seconds since the epoch. Pure: the zone is a function. */
 

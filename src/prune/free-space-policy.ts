@@ -1,5 +1,5 @@
 import type { FileSystem } from '../host/file-systems.ts';
-import { parseBytes } from '../model/bytes.ts';
+import { parseBytes } from '../model/input/bytes.ts';
 import { byTimeAndName } from '../model/labels.ts';
 
 /**

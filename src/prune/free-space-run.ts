@@ -117,9 +117,7 @@ export function shortage(fileSystems: readonly SpaceChange[]): KvmsnapError | nu
   const short = fileSystems.filter(({ reached }) => !reached);
   if (short.length === 0) return null;
   const each = short.map(({ mountPoint, freeBytes, wantedBytes, sizeBytes, unyielding }) => {
-    const why = unyielding
-      ? 'deleting snapshots frees nothing there'
-      : 'no more snapshots may be deleted for it';
+    const why = unyielding ? 'deleting snapshots frees no space there' : 'no other snapshot may be deleted';
     return {
       message: `${mountPoint} has only ${humanBytes(freeBytes)} of ${humanBytes(sizeBytes)} free instead of ${humanBytes(wantedBytes)}: ${why}`,
       hint: 'snapshots that a keep rule or a hold keeps are never deleted for space. To see what they cost, use kvmsnap space VM',

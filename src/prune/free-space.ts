@@ -121,7 +121,8 @@ function conclude(run: Run, entry: Entry, short: ReadonlySet<string>): SpacePrun
   const staying = new Set(cutShort || (entry.isClosed && isKnown) ? [] : leaving(entry));
   const why = (decision: Decision<PruneCandidate>): string => {
     if (!isKnown) return 'free space unknown';
-    if (isUnmeasurable(entry, decision)) return 'external: no space to merge it, or unknown what it frees';
+    if (isUnmeasurable(entry, decision))
+      return 'external: too little space to merge it, or unknown how much it frees';
     const isIn = systemIdsOf(entry, decision, systemsByPath).some((id) => unyielding.has(id));
     return isIn ? 'deleting frees nothing' : 'enough free';
   };

@@ -1,4 +1,4 @@
-import { matcher } from '../model/selection.ts';
+import { matcher } from '../model/input/selection.ts';
 import type { Period } from './calendar.ts';
 import type { PruneRequest } from './prune-vm.ts';
 import { hasRules, type RetentionRules } from './retention.ts';

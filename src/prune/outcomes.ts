@@ -18,7 +18,11 @@ export interface PruneResult {
 }
 
 /** The result of a VM as `forEachDomain` counts it. */
-export function actionResultOf(ctx: Context, vm: string, pruned: SpacePruned): ActionResult<PruneResult> {
+export function actionResultOf(
+  ctx: Pick<Context, 'settings'>,
+  vm: string,
+  pruned: SpacePruned,
+): ActionResult<PruneResult> {
   const { plan, done, failure, freed, alone, cutShort } = pruned;
   const outcome = (decision: Decision<PruneCandidate>) =>
     ctx.settings.dryRun ? plannedOutcome(decision, done) : outcomeOf(decision, done);

@@ -7,9 +7,11 @@ import { readDaemonVersion } from '../libvirt/runtime.ts';
 import type { Images } from '../model/image.ts';
 import { labelOf } from '../model/labels.ts';
 import type { DaemonVersion } from '../model/libvirt-versions.ts';
+import { foldNames } from '../model/node-set.ts';
 import { type SnapshotReport, tagsOf } from '../model/report.ts';
 import { applyRules } from '../model/rule.ts';
 import { internalDisks, locationOf } from '../model/snapshot.ts';
+import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
 import { type ImageUsers, NOBODY } from '../sharing/image-users.ts';
@@ -93,7 +95,7 @@ function planPrune(
   return plan.map((decision) =>
     decision.keep || mayGo?.has(decision.snapshot.name)
       ? decision
-      : { ...decision, keep: true, reasons: ['not agreed to'] },
+      : { ...decision, keep: true, reasons: ['not in the plan that was confirmed'] },
   );
 }
 
@@ -111,10 +113,14 @@ function toCandidate(report: SnapshotReport, vm: Planned): PruneCandidate {
     place: vm.snapshots.indexOf(report),
     held: report.held,
     unfinished: unfinished(report, vm.images),
-    undeletable: isExternal(report) ? whyItStays(report, vm) : null,
+    undeletable: whyBeingRead(report) ?? (isExternal(report) ? whyItStays(report, vm) : null),
     report,
   };
 }
+
+/** `read by kvmsnap export`; null if no run reads it. */
+const whyBeingRead = ({ readers: [reader] }: SnapshotReport): string | null =>
+  reader ? `read by kvmsnap ${reader.command}` : null;
 
 /** Why an external snapshot cannot be deleted from the VM as it is now; null if it can. */
 function whyItStays(
@@ -145,6 +151,7 @@ export async function planWithExternal(
   request: PruneRequest,
   fresh: string | null = null,
 ): Promise<Decision<PruneCandidate>[]> {
+  requireOneHost(ctx, vm);
   const isAsked = ({ name }: SnapshotReport) => inScope(request.scope, name);
   if (!vm.snapshots.some((snapshot) => isAsked(snapshot) && isExternal(snapshot)))
     return planPrune(ctx, vm, request, fresh);
@@ -154,6 +161,17 @@ export async function planWithExternal(
   const asks = plan.some(({ keep, snapshot: { report } }) => !keep && report !== null && isExternal(report));
   if (images === null || !asks) return plan;
   return planPrune(ctx, { ...known, users: await readImageUsers(ctx, { ...vm, images }) }, request, fresh);
+}
+
+/** Throws `check` for a VM that another host of the run defines too: what one deletes would be missing on the other. */
+function requireOneHost({ host }: Pick<Context, 'host'>, { domain }: Pick<Vm, 'domain'>): void {
+  const others = host?.sharedWith(domain.uuid) ?? [];
+  if (others.length === 0) return;
+  throw new KvmsnapError(
+    'check',
+    `cannot prune ${inText(domain.name)}: it is defined on ${foldNames(others)} too, and they may share its images`,
+    { hint: 'undefine it where it does not belong, or prune it on one host only' },
+  );
 }
 
 const isExternal = (snapshot: SnapshotReport): boolean => locationOf(snapshot) === 'external';

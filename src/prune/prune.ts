@@ -5,6 +5,7 @@ import { inText } from '../model/text.ts';
 import { isAsked } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { type ActionResult, type DomainOutcome, forEachDomain, resultOf } from '../run/for-each-domain.ts';
+import { withoutLeftPauses } from '../run/left-pauses.ts';
 import { toSelection } from '../run/select-options.ts';
 import { foreseeFreed, whatIsFreed } from '../space/reclaimed.ts';
 import { assembleVm, readAgain, reportOn, requireAllRead, type Vm } from '../vm/load.ts';
@@ -41,7 +42,7 @@ export async function pruneVms(ctx: Context, words: readonly string[], options: 
   const request = isAsked(ctx, false)
     ? { ...rules, agreed: await agreeToPrune(ctx, selection, rules) }
     : rules;
-  const selected = await readSelection(ctx, selection);
+  const selected = await withoutLeftPauses(ctx, await readSelection(ctx, selection));
   const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: options.jobs ?? 1, skips: () => false };
   const { freeMin } = request;

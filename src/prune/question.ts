@@ -1,12 +1,13 @@
 import { planDeletions, type RefusedDeletion } from '../delete/dry-run.ts';
 import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
-import type { Selection } from '../model/selection.ts';
+import type { Selection } from '../model/input/selection.ts';
 import { inText } from '../model/text.ts';
 import { humanSpan, localTime } from '../output/format.ts';
 import { fold, type Question } from '../output/question.ts';
 import { seekConsent, type Told } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { forEachDomain } from '../run/for-each-domain.ts';
+import { withoutLeftPauses } from '../run/left-pauses.ts';
 import { foreseeQuickly } from '../space/reclaimed.ts';
 import { type FreedOf, freedLines } from '../space/reclaimed-report.ts';
 import { assembleVm, requireAllRead, type Vm } from '../vm/load.ts';
@@ -43,7 +44,7 @@ export async function agreeToPrune(
 
 /** The plans of all VMs that can be read; the prune itself reports the others. */
 async function planAll(ctx: Context, selection: Selection, request: PruneRequest): Promise<Planned[]> {
-  const selected = await readSelection(ctx, selection);
+  const selected = await withoutLeftPauses(ctx, await readSelection(ctx, selection));
   const known = await readAllSnapshots(ctx, selected);
   const run = { jobs: 1, skips: () => false };
   const results = await forEachDomain<Planned>(ctx, selected, run, async (ctx, reading) => {

@@ -5,10 +5,10 @@ import {
   type ResultName,
   throwIfNothingDone,
 } from '../run/for-each-domain.ts';
-import { domainResult, ownName } from '../run/results.ts';
+import { domainResult, ownName, shownName } from '../run/results.ts';
 import { show } from '../run/show.ts';
 import { type FreedOf, freedDocument, freedLines, noteForeseen } from '../space/reclaimed-report.ts';
-import { pruneCsv, pruneDocument, prunedLines, pruneSection } from './columns.ts';
+import { type FailedVmRow, pruneCsv, pruneDocument, prunedLines, pruneSection } from './columns.ts';
 import { concludeSpace, spaceDocument, spaceLines } from './free-space-report.ts';
 import type { SpaceRun } from './free-space-run.ts';
 import type { PruneResult } from './outcomes.ts';
@@ -25,10 +25,11 @@ export async function report(
   const { dryRun } = ctx.settings;
   throwIfNothingDone(ctx, single, results);
   const rows = results.flatMap(({ value }) => value?.rows ?? []);
+  const table = [...rows, ...results.flatMap(failedVmRow)];
   const conclusion = concludeDomains(ctx, results, {
     strict: false,
     parts: 'deletions',
-    inTable: (failure) => rows.some((row) => row.failure === failure),
+    inTable: (failure) => table.some((row) => row.failure === failure),
   });
   const lines = [
     ...freedLines(
@@ -49,18 +50,26 @@ export async function report(
       })),
       freeMin: spaceDocument(space),
     },
-    sections: [pruneSection(ctx, rows)],
-    csv: pruneCsv(ctx, rows),
+    sections: [pruneSection(ctx, table)],
+    csv: pruneCsv(ctx, table),
     names: results.flatMap(({ vm, value }) =>
       (value?.rows ?? [])
         .filter(({ outcome }) => outcome === 'deleted' || outcome === 'to be deleted')
-        .map(({ decision: { snapshot } }) => (single ? snapshot.name : ownName(vm, snapshot.name))),
+        .map(({ decision: { snapshot } }) =>
+          single ? shownName(ctx, vm, snapshot.name) : ownName(vm, snapshot.name),
+        ),
     ),
     ...(dryRun ? {} : { remarks: [...prunedLines(ctx, rows), ...lines] }),
   });
   if (dryRun) noteForeseen(ctx, [...prunedLines(ctx, rows), ...lines]);
   const end = await concludeSpace(ctx, conclusion, space);
   if (end) throw end;
+}
+
+function failedVmRow({ vm, value, failures }: DomainOutcome<PruneResult>): FailedVmRow[] {
+  const [failure] = failures;
+  if (!failure || value?.rows.some((row) => row.failure)) return [];
+  return [{ vm: vm.name, decision: null, outcome: 'failed', freesBytes: null, approximate: false, failure }];
 }
 
 /** The freed bytes of one VM; null if nothing was to be deleted. */

@@ -1,5 +1,5 @@
+import type { Span } from '../model/input/span.ts';
 import { byTimeAndName } from '../model/labels.ts';
-import type { Span } from '../model/span.ts';
 import { before, type Period, periodKey, periodName, type Zone } from './calendar.ts';
 
 /**

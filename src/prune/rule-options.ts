@@ -2,8 +2,8 @@ import type { CommandOf, OptionsOf, OptionValues } from '../command-line/command
 import { MeantOption } from '../command-line/meaning.ts';
 import { parseCount, repeated, unfit } from '../command-line/values.ts';
 import { leftoversOption } from '../delete/leftovers-option.ts';
+import { parseSpan, type Span } from '../model/input/span.ts';
 import { labelProblem } from '../model/labels.ts';
-import { parseSpan, type Span } from '../model/span.ts';
 import { type FreeMin, parseFreeMin } from './free-space-policy.ts';
 
 /** The options that say what a prune keeps. */
@@ -20,7 +20,7 @@ export const matchOption = () =>
   new MeantOption(
     '--match <pattern>',
     'snapshot-pattern',
-    'consider snapshots with matching names (in addition to --label)',
+    'also consider snapshots with matching names',
   ).helpGroup(RETENTION);
 
 /** The keep rules, and the options that go with them. */
@@ -44,7 +44,7 @@ export const withRules = <Args extends unknown[], Values extends OptionValues>(
       repeated('--keep <pattern>', 'snapshot-pattern', "keep snapshots named like 'before-*' (repeatable)"),
     )
     .option('--allow-empty', 'allow deleting even the newest snapshot')
-    .option('--free-min <space>', 'delete oldest until the file system has free: 20%, 50G', parseSpace)
+    .option('--free-min <space>', 'delete the oldest until this much is free: 20%, 50G', parseSpace)
     .addOption(leftoversOption())
     .optionsGroup('');
 
@@ -65,7 +65,10 @@ export function parseLabel(text: string): string {
 function parseKeepWithin(text: string): Span {
   const span = parseSpan(text);
   if (span === null)
-    throw unfit('Expected a time span.', 'such as 90min, 36h, 14d, 8w, 6mo (months; also 6m), 2y');
+    throw unfit(
+      'Expected a time span.',
+      'write for example 90min, 36h, 14d, 8w, 6mo (months; also 6m) or 2y',
+    );
   return span;
 }
 

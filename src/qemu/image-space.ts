@@ -1,5 +1,5 @@
 import { KvmsnapError, understand } from '../errors.ts';
-import { errorCode, type HostFiles, type OpenFile } from '../host/files.ts';
+import { errorCode, type HostFiles, type OpenFile, readFetched } from '../host/files.ts';
 import { withImageFile } from './image-file.ts';
 import { asAnswer, type ImageBytes, Unmeasurable, type Unmeasured } from './qcow2/bytes.ts';
 import type { FileBlocks } from './qcow2/host-data.ts';
@@ -85,7 +85,7 @@ async function withImages<T>(
     const [first, ...others] = paths;
     const opened: [Opened, ...Opened[]] = [await openOne(first)];
     for (const path of others) opened.push(await openOne(path));
-    return await measure(opened);
+    return await readFetched(() => measure(opened));
   } catch (error) {
     if (errorCode(error) === null || !(error instanceof Error)) {
       if (error instanceof KvmsnapError) throw error;

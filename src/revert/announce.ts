@@ -17,7 +17,11 @@ interface Revert {
 }
 
 /** `isKept`: the present state is saved in a snapshot first, so nothing of it is lost. */
-export function tellRevert(ctx: Context, { vm, snapshot, consequences }: Revert, isKept: boolean): Told {
+export function tellRevert(
+  ctx: Pick<Context, 'clock'>,
+  { vm, snapshot, consequences }: Revert,
+  isKept: boolean,
+): Told {
   const lost = isKept ? [] : whatIsLost(vm).map((what) => `${what} will be lost`);
   const { name, createdAtSeconds, description } = snapshot;
   const lines = [...consequences, ...lost];
@@ -31,7 +35,8 @@ export function tellRevert(ctx: Context, { vm, snapshot, consequences }: Revert,
     question: async () => {
       const age = humanSpan(ctx.clock.now() / 1000 - createdAtSeconds);
       const details = [
-        `${inText(name)} of ${inText(vm.domain.name)}${description === null ? '' : `: ${description}`}`,
+        // the question below names both
+        ...(description === null ? [] : [`${inText(name)} of ${inText(vm.domain.name)}: ${description}`]),
         ...lines,
         ...(isKept ? ['the present state will be saved in a snapshot first'] : []),
       ];

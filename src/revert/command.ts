@@ -1,4 +1,4 @@
-import { vmArgument } from '../command-line/arguments.ts';
+import { excessName, neededVmArgument } from '../command-line/arguments.ts';
 import type { OptionsOf } from '../command-line/commander.ts';
 import { MeantArgument, MeantOption } from '../command-line/meaning.ts';
 import { given, onOne } from '../command-line/named.ts';
@@ -16,13 +16,17 @@ const bare = () =>
     examples: [
       'kvmsnap revert centos7-1 snapshot-2 --backup',
       'kvmsnap revert centos7-1 --current --running',
+      'kvmsnap revert --group before-upgrade --yes',
     ],
+    topics: ['snapshots', 'external', 'several-vms', 'trying'],
+    insteadOfArguments: '--group <name>',
     needsWriting: true,
+    takesHosts: true,
   });
 
 const withOptions = (verb: Verb) =>
   verb
-    .addArgument(vmArgument())
+    .addArgument(neededVmArgument())
     .addArgument(
       new MeantArgument(
         '[name]',
@@ -38,6 +42,9 @@ const withOptions = (verb: Verb) =>
     .addOption(
       new MeantOption('--backup-name <name>', 'name', 'set the name of that snapshot (implies --backup)'),
     )
+    .addOption(
+      new MeantOption('--group <name>', 'snapshot', 'revert all VMs that --together took under this name'),
+    )
     .option('--force', 'revert even if a managed save or the data of an overlay is lost');
 
 export type RevertOptions = OptionsOf<ReturnType<typeof withOptions>>;
@@ -45,12 +52,18 @@ export type RevertOptions = OptionsOf<ReturnType<typeof withOptions>>;
 /** The command line of `revert`. */
 export function revert({ run }: Program): Verb {
   const verb = bare();
-  withOptions(verb).action((vm, name, options) =>
-    run(
+  withOptions(verb).action((vm, name, options) => {
+    const { group } = options;
+    if (group !== undefined)
+      return run(async (ctx) => {
+        if (name !== undefined) throw excessName();
+        await (await import('./revert-group.ts')).revertGroup(ctx, vm, group, options);
+      });
+    return run(
       onOne({ words: given(vm, name) }, async (ctx, vm, name) =>
         (await import('./revert.ts')).revert(ctx, vm, name, options),
       ),
-    ),
-  );
+    );
+  });
   return verb;
 }

@@ -1,9 +1,10 @@
 import { isActive } from '../model/domain.ts';
 import { chainOf, type DiskImage } from '../model/image.ts';
 import { isBefore, STARTS_ANEW } from '../model/libvirt-versions.ts';
-import { externalDisks, type Snapshot } from '../model/snapshot.ts';
+import { externalDisks, locationOf, type Snapshot } from '../model/snapshot.ts';
 import { disksInText, inText } from '../model/text.ts';
 import { participants } from '../vm/disk-findings.ts';
+import { isWrittenSince, secondsText } from '../vm/external-state.ts';
 import { removedFiles } from './rules/external-state.ts';
 import type { RevertFacts } from './rules/facts.ts';
 import { storedDifferences } from './rules/stored-definition.ts';
@@ -38,7 +39,7 @@ export function revertConsequences(facts: RevertFacts, end: string): string[] {
       `${those} will be removed from the VM, because the snapshot does not contain ${lost.length === 1 ? 'it; the file stays' : 'them; the files stay'}`,
     );
   }
-  lines.push(...newOverlays(facts));
+  lines.push(...newOverlays(facts), ...doubtsAbout(facts));
   if (end === 'shutoff' && snapshot.state === 'disk-snapshot')
     lines.push(
       `${inText(snapshot.name)} was taken of a running VM, without its memory; --running starts the VM from its disks`,
@@ -82,6 +83,27 @@ function newOverlays(facts: RevertFacts): string[] {
     ),
     ...others.map((path) => `${path} will be removed, with everything written to it`),
   ];
+}
+
+/** What no rule refuses, although it may mean that a file no longer holds what the snapshot left in it. */
+function doubtsAbout({ snapshot, states = [] }: RevertFacts): string[] {
+  const name = inText(snapshot.name);
+  const isInternal = locationOf(snapshot) === 'internal';
+  return states.flatMap((state) => {
+    const { target, path, isBelow, isCopiedWithOverlay } = state;
+    if (isInternal) {
+      return isWrittenSince(state)
+        ? [
+            `disk ${target}: the backing file ${path} was written to after ${name} was taken (${secondsText(state.writtenAtSeconds ?? 0)}), so ${name} may not have the content that it had then`,
+          ]
+        : [];
+    }
+    return isCopiedWithOverlay && !isBelow
+      ? [
+          `disk ${target}: ${path} and the files on top of it were copied or moved after ${name} was taken, so their dates do not show whether the content is that of ${name}`,
+        ]
+      : [];
+  });
 }
 
 /** The path of the image itself, above all that it is backed by; null if it was not read. */

@@ -3,14 +3,16 @@ import { KvmsnapError } from '../errors.ts';
 import { occupiedBytes } from '../host/files.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { readDaemonVersion } from '../libvirt/runtime.ts';
+import { policyIn } from '../libvirt/xml/policy.ts';
 import { isActive } from '../model/domain.ts';
-import type { Images } from '../model/image.ts';
+import { chainPaths, type Images } from '../model/image.ts';
 import { utcStamp } from '../model/labels.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { applyRules } from '../model/rule.ts';
 import { locationOf } from '../model/snapshot.ts';
 import { inText } from '../model/text.ts';
 import { stateWord } from '../output/format.ts';
+import { keepPolicy } from '../policy/set-policy.ts';
 import type { Context } from '../run/context.ts';
 import { type Operation, skip } from '../run/operation.ts';
 import { carryOut } from '../run/write.ts';
@@ -113,10 +115,27 @@ export function revertSnapshot(
     log: ({ vm: { domain } }) => ({ action: 'revert', vm: domain.name, snapshots: [name] }),
     async verify(ctx, checked, end) {
       const verified = await verifyRevert(ctx, checked, end);
+      const { domain } = 'done' in verified ? verified.done.vm : verified.seen.vm;
+      if (hasPolicy(checked)) await keepPolicy(ctx, domain, policyBefore(checked));
       return 'done' in verified ? { done: { ...verified.done, backup } } : verified;
     },
     residue: leftBehind,
   };
+}
+
+/** A revert restores the definition of that time; what the VM has chosen since then, it keeps. */
+const policyBefore = ({ vm: { domain }, facts: { now } }: PlannedRevert): string | null =>
+  now?.config ? policyIn(now.config) : domain.policy;
+
+/** Whether the VM has a policy, or had one when the snapshot was taken. */
+function hasPolicy(checked: PlannedRevert): boolean {
+  const { stored } = checked.facts;
+  return [
+    policyBefore(checked),
+    checked.vm.domain.policy,
+    stored && policyIn(stored.domain),
+    stored?.inactive && policyIn(stored.inactive),
+  ].some((policy) => typeof policy === 'string');
 }
 
 /** Plans a revert. Throws what prevents it apart from the rules. */
@@ -185,12 +204,14 @@ export async function readRevertFacts(
   const { domain, snapshots, current, uri, images: active } = vm;
   const { location, file } = snapshot.memory;
   const isFile = location === 'external' && file !== null && !isRemote(uri);
+  const imagesRead = readStoredImages(ctx, vm, snapshot);
   const [images, memoryBytes, states, overlayTargets, users, writeObstacles] = await Promise.all([
-    readStoredImages(ctx, vm, snapshot),
+    imagesRead,
     isFile ? occupiedBytes(ctx.files, file) : null,
-    readStates(ctx, vm, snapshot),
+    imagesRead.then((read) => readStates(ctx, vm, snapshot, read)),
     readOverlayTargets(ctx, uri, snapshot),
-    known ?? readImageUsers(ctx, vm),
+    known ??
+      imagesRead.then((read) => readImageUsers(ctx, vm, { more: [...read.values()].flatMap(chainPaths) })),
     readWriteObstacles(
       ctx,
       uri,

@@ -2,7 +2,8 @@ import type { SnapshotReport } from '../model/report.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { stateWord } from '../output/format.ts';
 import { type Column, LEAVES, section, VM_COLUMN } from '../output/view.ts';
-import type { Context } from '../run/context.ts';
+import type { Output } from '../run/context.ts';
+import { ownName } from '../run/results.ts';
 import { show } from '../run/show.ts';
 import type { Reverted } from './operation.ts';
 
@@ -34,8 +35,31 @@ const COLUMNS: readonly Column<Outcome>[] = [
   { key: 'backup', title: 'BACKUP', kind: 'text', value: ({ backup }) => backup?.name ?? null },
 ];
 
+/** Shows what the reverts of a group have done. */
+export async function showRevertedGroup(ctx: Output, reverted: readonly Reverted[]): Promise<void> {
+  await show(ctx, {
+    kind: 'revert-group',
+    document: {
+      reverted: reverted.map(({ vm, snapshot }) => ({
+        domain: domainDocument(vm.domain),
+        snapshot: snapshotDocument(snapshot),
+      })),
+    },
+    sections: [
+      section({
+        columns: COLUMNS,
+        rows: reverted.map(({ vm, snapshot, backup }) => ({
+          ...{ vm: vm.domain.name, state: vm.domain.state },
+          ...{ snapshot, backup },
+        })),
+      }),
+    ],
+    names: reverted.map(({ vm, snapshot }) => ownName(vm.domain, snapshot.name)),
+  });
+}
+
 /** Shows what a revert has done. */
-export async function showReverted(ctx: Context, { vm: after, snapshot, backup }: Reverted): Promise<void> {
+export async function showReverted(ctx: Output, { vm: after, snapshot, backup }: Reverted): Promise<void> {
   await show(ctx, {
     kind: 'revert',
     document: {

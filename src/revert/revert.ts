@@ -1,13 +1,14 @@
 import { checkName } from '../create/naming.ts';
 import { KvmsnapError } from '../errors.ts';
+import { readDomain } from '../libvirt/domains.ts';
 import { chooseSnapshots } from '../run/choose.ts';
 import type { Context } from '../run/context.ts';
+import { letGoOfLeft } from '../run/left-pauses.ts';
 import { operate } from '../run/operation.ts';
 import { showPlan } from '../run/show.ts';
-import { currentSnapshot, findSnapshot, loadVm } from '../vm/load.ts';
+import { completeVm, currentSnapshot, findSnapshot } from '../vm/load.ts';
 import type { RevertOptions } from './command.ts';
 import { revertSnapshot } from './operation.ts';
-
 import { showReverted } from './report.ts';
 
 const CHOICE = { asks: 'Revert to which snapshot of', several: false };
@@ -26,7 +27,8 @@ export async function revert(
   }
   if (options.running && options.paused)
     throw new KvmsnapError('usage', '--running cannot be combined with --paused');
-  const vm = await loadVm(ctx, vmName);
+  const reading = await letGoOfLeft(ctx, await readDomain(ctx.virsh, vmName));
+  const vm = await completeVm(ctx, reading);
   const { backup, backupName } = options;
   if (backupName !== undefined) checkName(backupName);
   const operation = revertSnapshot(vm, name === undefined ? currentSnapshot(vm) : findSnapshot(vm, name), {

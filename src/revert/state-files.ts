@@ -1,6 +1,7 @@
 import { type HostFiles, hasOwnClock, unlessOurs, writtenAt } from '../host/files.ts';
 import { recordFile } from '../libvirt/xml/record-file.ts';
-import { externalDisks, internalDisks, type Snapshot, stateFile, stateFormat } from '../model/snapshot.ts';
+import { chainOf, type Images } from '../model/image.ts';
+import { externalDisks, locationOf, type Snapshot, stateFile, stateFormat } from '../model/snapshot.ts';
 import { damageIn } from '../qemu/image-damage.ts';
 import { readOwn } from '../qemu/own-reader.ts';
 import { isRemote } from '../vm/disks.ts';
@@ -9,38 +10,37 @@ import { identifyFiles } from '../vm/file-identity.ts';
 import type { Vm } from '../vm/load.ts';
 
 /**
- * Inspects the files that contain the disk state of an external snapshot: whether the VM uses one of them now, and whether they
- * are as the snapshot left them. Files on another host, and what is not a file, are left out.
+ * Inspects the files that contain the disk state of a snapshot: whether the VM uses one of them now, and whether they are as the
+ * snapshot left them. `images`: by target, the image with the state. For an internal snapshot, only the backing files are inspected.
+ * Files on another host, and what is not a file, are left out.
  */
 export async function readStates(
   { files }: { readonly files: HostFiles },
   { uri, domain, snapshots }: Pick<Vm, 'uri' | 'domain' | 'snapshots'>,
   snapshot: Snapshot,
+  images: Images,
 ): Promise<StateFile[]> {
   if (isRemote(uri)) return [];
-  const stored = externalDisks(snapshot).flatMap((disk) => {
-    const path = stateFile(snapshot, disk);
-    return path === null
-      ? []
-      : [{ target: disk.target, path, overlay: disk.source, format: stateFormat(snapshot, disk) }];
-  });
+  const stored = partsOf(snapshot, images);
+  const isInternal = locationOf(snapshot) === 'internal';
   if (stored.length === 0) return [];
   const active = domain.disks.flatMap(({ source }) => source ?? []);
   const key = await identifyFiles(files, [...stored.map(({ path }) => path), ...active]);
   const inUse = new Set(active.map(key));
   return Promise.all(
-    stored.map(async ({ target, path, overlay, format }): Promise<StateFile> => {
+    stored.map(async ({ target, path, overlay, format, isBelow }): Promise<StateFile> => {
       const isInUse = inUse.has(key(path));
       const found = await files.stat(path).catch(unlessOurs);
       const isFile = found?.kind === 'file';
-      const records = [snapshot, ...insideOf(snapshots, target, path)];
+      const records = [snapshot, ...keptIn(snapshots, target, path)];
       const [known, sizes, damage] = await Promise.all([
         readKnown(files, uri, domain.name, { snapshot, records, path, overlay }),
-        isFile && overlay !== null ? readSizes(files, { path, format }, overlay) : null,
-        isInUse || format !== 'qcow2' ? null : damageIn(files, path),
+        isFile && !isBelow && overlay !== null ? readSizes(files, { path, format }, overlay) : null,
+        isInUse || isInternal || format !== 'qcow2' ? null : damageIn(files, path),
       ]);
       return {
         ...{ target, path, isInUse, damage, ...known },
+        ...(isBelow && { isBelow }),
         writtenAtSeconds: isFile ? found.writtenAt / 1000 : null,
         madeAtSeconds: isFile && found.madeAt !== null ? found.madeAt / 1000 : null,
         ...(sizes && { diskBytes: sizes }),
@@ -49,10 +49,39 @@ export async function readStates(
   );
 }
 
-/** The internal snapshots in a file: when libvirt deletes one of them, it writes to the file and records the others again. */
-const insideOf = (snapshots: readonly Snapshot[], target: string, path: string): Snapshot[] =>
+interface Part {
+  readonly target: string;
+  readonly path: string;
+  readonly format: string;
+  /** The file on top of it. */
+  readonly overlay: string | null;
+  readonly isBelow?: true;
+}
+
+/** The files with the state of an external snapshot, and the backing files of any snapshot. */
+function partsOf(snapshot: Snapshot, images: Images): Part[] {
+  const tops = externalDisks(snapshot).flatMap((disk): Part[] => {
+    const path = stateFile(snapshot, disk);
+    return path === null
+      ? []
+      : [{ target: disk.target, path, overlay: disk.source, format: stateFormat(snapshot, disk) }];
+  });
+  const below = snapshot.disks.flatMap(({ target }) =>
+    chainOf(images.get(target)).flatMap(({ path, format }, i, chain): Part[] => {
+      const above = chain[i - 1];
+      return above === undefined ? [] : [{ target, path, format, overlay: above.path, isBelow: true }];
+    }),
+  );
+  return [...tops, ...below];
+}
+
+/**
+ * The snapshots with an internal state in a file: when libvirt deletes one of them, it writes to the file and records the others
+ * again. After a merge into a file, it records those again that keep their state in it.
+ */
+const keptIn = (snapshots: readonly Snapshot[], target: string, path: string): Snapshot[] =>
   snapshots.filter((each) =>
-    internalDisks(each).some((disk) => disk.target === target && disk.source === path),
+    each.disks.some((disk) => disk.target === target && stateFile(each, disk) === path),
   );
 
 interface Origin {
@@ -72,7 +101,7 @@ async function readKnown(
   uri: string,
   vm: string,
   { snapshot, records, path, overlay }: Origin,
-): Promise<Pick<StateFile, 'knownUntilSeconds' | 'placedUntilSeconds'>> {
+): Promise<Pick<StateFile, 'knownUntilSeconds' | 'placedUntilSeconds' | 'isCopiedWithOverlay'>> {
   const paths = records.flatMap(({ name }) => recordFile(uri, vm, name) ?? []);
   const read = await Promise.all(paths.map((each) => files.stat(each).catch(unlessOurs)));
   const found = read.filter((each) => each !== null);
@@ -83,15 +112,18 @@ async function readKnown(
   const times = found.map((each) => each.writtenAt / 1000);
   const isExact = times.some((time) => !Number.isInteger(time)) && (await hasOwnClock(files, path));
   const margin = isExact ? EXACTLY_SECONDS : ROUGHLY_SECONDS;
+  // a backup that is put back makes all files anew, with their old times
+  const placedUntilSeconds =
+    Math.max(
+      snapshot.createdAtSeconds,
+      ...times,
+      ...found.map(({ madeAt }) => (madeAt ?? Number.POSITIVE_INFINITY) / 1000),
+    ) + margin;
+  const above = overlay === null ? null : await files.stat(overlay).catch(unlessOurs);
   return {
     knownUntilSeconds: Math.max(snapshot.createdAtSeconds, ...times) + margin,
-    // a backup that is put back makes all files anew, with their old times
-    placedUntilSeconds:
-      Math.max(
-        snapshot.createdAtSeconds,
-        ...times,
-        ...found.map(({ madeAt }) => (madeAt ?? Number.POSITIVE_INFINITY) / 1000),
-      ) + margin,
+    placedUntilSeconds,
+    ...((above?.madeAt ?? 0) / 1000 > placedUntilSeconds && { isCopiedWithOverlay: true as const }),
   };
 }
 

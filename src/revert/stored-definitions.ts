@@ -5,7 +5,7 @@ import { neededThings } from '../libvirt/xml/needed-things.ts';
 import { isActive } from '../model/domain.ts';
 import type { Finding } from '../model/rule.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import type { Context } from '../run/context.ts';
+import type { VmReader } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
 import type { Vm } from '../vm/load.ts';
 import { findNeededThings } from './find-needed-things.ts';
@@ -15,7 +15,7 @@ export type StoredFacts = Pick<StoredDefinitionFacts, 'stored' | 'things' | 'now
 
 /** The definitions stored with these snapshots, and which of the things that they need exist on the host; two processes for all. */
 export async function readStoredFacts(
-  ctx: Context,
+  ctx: VmReader,
   { uri, domain }: Vm,
   snapshots: readonly Snapshot[],
 ): Promise<(snapshot: Snapshot) => StoredFacts> {
@@ -50,7 +50,7 @@ function portsOf(live: Element): Set<string> {
 }
 
 /** After a failure that left the VM off: what is missing to start it, each with the fix. */
-export async function lackingNow(ctx: Context, { uri, domain }: Vm): Promise<Finding[]> {
+export async function lackingNow(ctx: VmReader, { uri, domain }: Vm): Promise<Finding[]> {
   if (isActive(domain.state)) return [];
   const { config } = await readDefinitions(ctx.virsh, domain.uuid, []);
   if (!config) return [];

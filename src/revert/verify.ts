@@ -9,7 +9,7 @@ import type { Finding } from '../model/rule.ts';
 import { hasMemory, locationOf } from '../model/snapshot.ts';
 import { inText } from '../model/text.ts';
 import { humanSpan, stateWord } from '../output/format.ts';
-import type { Context } from '../run/context.ts';
+import type { Context, VmReader } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
 import { residue } from '../run/failed-write.ts';
 import type { Verified } from '../run/operation.ts';
@@ -56,7 +56,7 @@ export async function verifyRevert(
 
 /** What a failed revert has left behind, each with the fix. */
 export async function leftBehind(
-  ctx: Context,
+  ctx: VmReader,
   { vm: before }: PlannedRevert,
   { vm, end }: FailedRevert,
   { code }: KvmsnapError,

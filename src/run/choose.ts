@@ -3,7 +3,7 @@ import { readDomain } from '../libvirt/domains.ts';
 import { readSnapshots } from '../libvirt/snapshots.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { inText } from '../model/text.ts';
-import { renderTable } from '../output/table.ts';
+import { renderTable } from '../output/table/table.ts';
 import { type Column, LEAVES } from '../output/view.ts';
 import { reportOn } from '../vm/load.ts';
 import { endWith } from './confirm.ts';

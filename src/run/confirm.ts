@@ -1,6 +1,6 @@
 import { KvmsnapError } from '../errors.ts';
 import { type Changes, planText, type Question, questionText } from '../output/question.ts';
-import type { Context } from './context.ts';
+import type { Context, Output } from './context.ts';
 import { retryWhileBusy, withNotesOnce } from './retry-while-busy.ts';
 
 /**
@@ -41,7 +41,7 @@ export interface Consent<Plan> {
 const NOTHING_DONE = 'nothing was changed';
 
 /** Whether a question is needed: on a terminal, or in a script if `--yes` is required and missing. */
-export const isAsked = ({ settings, terminal }: Context, mustConsent: boolean): boolean =>
+export const isAsked = ({ settings, terminal }: Output, mustConsent: boolean): boolean =>
   !settings.yes && !settings.dryRun && (terminal.hasPerson || mustConsent);
 
 /**
@@ -147,11 +147,11 @@ async function confirm(ctx: Context, question: Question, changes: Changes, done:
   if (!answer) throw new KvmsnapError('declined', `declined; ${done}`);
 }
 
-/** Has a question that Ctrl-C ends say what was done so far. */
+/** Has a question that Ctrl-C or the closed terminal ends say what was done so far. */
 export const endWith =
   (done: string = NOTHING_DONE) =>
   (error: unknown): never => {
-    const isEnded = error instanceof KvmsnapError && error.code === 'interrupted';
+    const isEnded = error instanceof KvmsnapError && /^(interrupted|hung-up)$/.test(error.code);
     throw isEnded ? new KvmsnapError(error.code, `${error.message}; ${done}`) : error;
   };
 

@@ -3,13 +3,21 @@ import { type Column, type Section, section, type Value } from '../output/view.t
 /** One fact about a thing, with its label. */
 export interface Fact {
   readonly label: string;
+  /** The label for programs (CSV), if it differs from the one for people. */
+  readonly key?: string;
   readonly value: Value;
   /** The value for programs (CSV), if it differs from the one for people. */
   readonly data?: Value;
 }
 
 const COLUMNS: readonly Column<Fact>[] = [
-  { key: 'fact', title: '', kind: 'text', value: ({ label }) => label },
+  {
+    key: 'fact',
+    title: '',
+    kind: 'text',
+    value: ({ label }) => label,
+    data: ({ label, key = label }) => key,
+  },
   {
     key: 'value',
     title: '',

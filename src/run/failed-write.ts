@@ -13,7 +13,7 @@ import { toErrorFinding } from './enforce.ts';
  * What is wrong with the VM after a failed write, each with the fix: a guest that is still paused (hazard 9). If another job
  * holds the VM, the state belongs to that job, and its end will fix it.
  */
-export function residue({ virsh }: Context, domain: Domain, stateBefore: string): Finding[] {
+export function residue({ virsh }: Pick<Context, 'virsh'>, domain: Domain, stateBefore: string): Finding[] {
   if (domain.state === stateBefore || domain.busy) return [];
   const what = `the VM was ${stateWord(stateBefore)} and is now ${stateWord(domain.state)}${domain.stateReason ? ` (${domain.stateReason})` : ''}`;
   // libvirt starts QEMU paused for some work on a VM that is off, and no guest has run in it; a running VM was started by somebody
@@ -32,7 +32,7 @@ export function residue({ virsh }: Context, domain: Domain, stateBefore: string)
 
 /** libvirt loses the current snapshot if it cannot write its metadata (hazard 22). `expected`: the right current snapshot. */
 export function lostCurrent(
-  { virsh }: Context,
+  { virsh }: Pick<Context, 'virsh'>,
   { domain, current, snapshotNames }: DomainReading,
   expected: string | null,
 ): Finding[] {
@@ -43,7 +43,11 @@ export function lostCurrent(
 }
 
 /** The failure, with everything that it left behind and how to fix it. */
-export function withResidue(ctx: Context, failure: KvmsnapError, left: readonly Finding[]): KvmsnapError {
+export function withResidue(
+  ctx: Pick<Context, 'virsh'>,
+  failure: KvmsnapError,
+  left: readonly Finding[],
+): KvmsnapError {
   const findings = [...failure.findings, ...left.map((finding) => toErrorFinding(ctx, finding))];
   return KvmsnapError.of(failure.code, failure.subject, findings, { cause: failure });
 }

@@ -4,9 +4,10 @@ import type { DomainReading } from '../libvirt/domains.ts';
 import type { DomainState } from '../model/domain.ts';
 import { inText, mentions } from '../model/text.ts';
 import { describeError } from '../output/error.ts';
-import { counted, humanSpan } from '../output/format.ts';
+import { counted } from '../output/format.ts';
 import type { Target, Targets } from '../vm/select.ts';
-import type { Context } from './context.ts';
+import type { Context, Output } from './context.ts';
+import { type Progress, startProgress } from './progress.ts';
 
 /** Runs an action on each of several VMs: a failure of one does not stop the others, and each skipped one is reported. */
 
@@ -36,6 +37,8 @@ export interface DomainOutcome<T> {
   /** Why it failed or was skipped; with a value, what of it failed. */
   readonly failures: readonly KvmsnapError[];
   readonly succeeded: number;
+  /** Whether it was skipped because of what the VM itself has chosen. */
+  readonly leftOut?: boolean;
 }
 
 export interface RunOptions {
@@ -55,7 +58,7 @@ export async function forEachDomain<T>(
   { jobs, skips }: RunOptions,
   act: (ctx: Context, reading: DomainReading) => Promise<ActionResult<T>>,
 ): Promise<DomainOutcome<T>[]> {
-  const track = single ? null : trackDomains(ctx, targets.length);
+  const progress = single ? null : startProgress(ctx, targets.length, 'VM');
   const results = targets.map(unreached<T>);
   const limit = pLimit(jobs);
   const runs = await Promise.allSettled(
@@ -63,12 +66,12 @@ export async function forEachDomain<T>(
       limit(async () => {
         if (ctx.interrupts.pending) return;
         const { name } = target.vm;
-        results[i] = await doTo(track?.contextFor(name) ?? ctx, target, skips, act);
-        track?.finish(name);
+        results[i] = await doTo(progress ? contextFor(ctx, name, progress) : ctx, target, skips, act);
+        progress?.finish(name);
       }),
     ),
   );
-  track?.stop();
+  progress?.stop();
   for (const run of runs) if (run.status === 'rejected') throw run.reason;
   return results;
 }
@@ -87,6 +90,7 @@ async function doTo<T>(
   const before = unreached<T>(target);
   try {
     if (target.reading instanceof KvmsnapError) throw target.reading;
+    if (target.leftOut) return { ...before, outcome: 'skipped', failures: [target.leftOut], leftOut: true };
     return resultOf(ctx, before, await act(ctx, target.reading));
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
@@ -99,7 +103,7 @@ async function doTo<T>(
 
 /** A VM's result, with what was done to it. */
 export function resultOf<T>(
-  ctx: Context,
+  ctx: Pick<Context, 'settings'>,
   { vm, state }: DomainOutcome<unknown>,
   { value, failures, succeeded, cutShort = false }: ActionResult<T>,
 ): DomainOutcome<T> {
@@ -112,7 +116,7 @@ export function resultOf<T>(
  * show.
  */
 export function throwIfNothingDone(
-  { interrupts }: Context,
+  { interrupts }: Pick<Context, 'interrupts'>,
   single: boolean,
   [first]: readonly DomainOutcome<unknown>[],
 ): void {
@@ -121,7 +125,7 @@ export function throwIfNothingDone(
 
 /** The failure with which the whole run ends; null if it succeeded. Before, prints each failure and each skipped VM. */
 export function concludeDomains(
-  ctx: Context,
+  ctx: Output,
   results: readonly DomainOutcome<unknown>[],
   {
     strict,
@@ -144,15 +148,17 @@ export function concludeDomains(
       `${failures.length} of ${failures.length + succeeded} ${parts} failed`,
     );
   // a run that did nothing at all is no success, whatever the reason
-  const countSkips = strict || succeeded + having('failed').length === 0;
-  const bad = countSkips ? having('failed', 'skipped') : having('failed');
+  const nothingDone = succeeded + having('failed').length === 0;
+  const isExcused = ({ outcome, leftOut = false }: DomainOutcome<unknown>) =>
+    outcome === 'skipped' && !nothingDone && (!strict || leftOut);
+  const bad = having('failed', 'skipped').filter((result) => !isExcused(result));
   const conclusion = bad.length === 0 ? null : combineFailures(bad.map(whole), succeeded, summary(results));
   // a JSON document contains all of them
   if (ctx.settings.output === 'json') return conclusion;
   const isTable = ctx.settings.output === 'table' && ctx.terminal.isOneStream;
   const isRow = (failure: KvmsnapError) => isTable && inTable(failure);
   noteFailures(ctx, bad, (failure) => failure !== conclusion && !isRow(failure));
-  if (!countSkips) noteSkips(ctx, having('skipped'), isRow);
+  noteSkips(ctx, results.filter(isExcused), isRow);
   noteEnded(ctx, having('not reached'));
   const isAlone = bad.some(({ failures: [first] }) => first === conclusion);
   return conclusion && isAlone && results.length > 1 && isRow(conclusion)
@@ -162,19 +168,27 @@ export function concludeDomains(
 
 type Results = readonly DomainOutcome<unknown>[];
 
-function noteFailures(ctx: Context, results: Results, isNoted: (failure: KvmsnapError) => boolean): void {
+function noteFailures(
+  ctx: Pick<Context, 'terminal'>,
+  results: Results,
+  isNoted: (failure: KvmsnapError) => boolean,
+): void {
   for (const { vm, failures } of results)
     for (const failure of failures) if (isNoted(failure)) noteFailure(ctx, vm, failure);
 }
 
-function noteSkips(ctx: Context, results: Results, isRow: (failure: KvmsnapError) => boolean): void {
+function noteSkips(
+  ctx: Pick<Context, 'terminal'>,
+  results: Results,
+  isRow: (failure: KvmsnapError) => boolean,
+): void {
   for (const { vm, failures } of results)
     if (!failures.every(isRow))
       ctx.terminal.note(`skipped ${inText(vm.name)}: ${failures.map(({ message }) => message).join('; ')}`);
 }
 
 /** Prints on which VMs no work was begun before a signal, and on which it was not finished. */
-function noteEnded(ctx: Context, ended: readonly DomainOutcome<unknown>[]): void {
+function noteEnded(ctx: Pick<Context, 'terminal'>, ended: readonly DomainOutcome<unknown>[]): void {
   const notes = {
     started: ended.filter(({ value }) => value === null),
     finished: ended.filter(({ value }) => value !== null),
@@ -197,48 +211,18 @@ function summary(results: readonly DomainOutcome<unknown>[]): string {
 }
 
 /** Prints a failure with its hints, and the name of the VM if the message does not have it. */
-function noteFailure(ctx: Context, { name }: ResultName, failure: KvmsnapError): void {
+function noteFailure(ctx: Pick<Context, 'terminal'>, { name }: ResultName, failure: KvmsnapError): void {
   const named = mentions(failure.message, name) ? failure : failure.prefixed(`${name}: `);
   ctx.terminal.note(describeError(named, { json: false, level: 0 }).trimEnd());
 }
 
-const TICK_MILLISECONDS = 250;
-
-/** The progress line for all VMs: how many are finished, the elapsed time, and what happens to one that is running. */
-function trackDomains(ctx: Context, total: number) {
-  const started = ctx.clock.now();
-  const underWay = new Map<string, string>();
-  let done = 0;
-  const draw = () => {
-    const [first] = underWay;
-    if (!first) return;
-    const [name, detail] = first;
-    const elapsed = humanSpan(Math.round((ctx.clock.now() - started) / 1000));
-    ctx.terminal.progress(`${done}/${total} VMs, ${elapsed}; ${name}${detail === '' ? '' : `: ${detail}`}`);
+/** What goes on with one VM is shown in the progress line, and its notes have its name. */
+function contextFor(ctx: Context, name: string, progress: Progress): Context {
+  progress.tell(name, '');
+  const terminal = {
+    ...ctx.terminal,
+    note: (line: string) => ctx.terminal.note(`${name}: ${line}`),
+    progress: (detail: string) => progress.tell(name, detail),
   };
-  const timer = ctx.terminal.err.isTerminal ? setInterval(draw, TICK_MILLISECONDS) : undefined;
-  return {
-    contextFor(name: string): Context {
-      underWay.set(name, '');
-      draw();
-      const terminal = {
-        ...ctx.terminal,
-        note: (line: string) => ctx.terminal.note(`${name}: ${line}`),
-        progress: (detail: string) => {
-          underWay.set(name, detail);
-          draw();
-        },
-      };
-      return { ...ctx, terminal };
-    },
-    finish(name: string) {
-      underWay.delete(name);
-      done++;
-      draw();
-    },
-    stop() {
-      clearInterval(timer);
-      ctx.terminal.progress('');
-    },
-  };
+  return { ...ctx, terminal };
 }

@@ -31,6 +31,11 @@ export interface Operation<Facts, Seen, Done, Plan, End = WriteEnd> {
   /** What `--dry-run` prints. */
   readonly plan: Skipped | ((ctx: Context, facts: Facts) => Plan | Promise<Plan>);
   readonly consent: Skipped | AskedConsent<Facts> | GivenConsent<Facts>;
+  /**
+   * What stands around the write, after all checks: calls `act` once, which loads and checks everything again and then writes, and
+   * returns what it returns. Absent: nothing.
+   */
+  around?(ctx: Context, facts: Facts, act: () => Promise<Done>): Promise<Done>;
   /** Prepares what the write needs, such as a file for virsh, and returns the facts with it. */
   readonly prepare: Skipped | ((ctx: Context, facts: Facts) => Promise<Facts>);
   readonly write: WriteStep<Facts, End>;
@@ -68,6 +73,8 @@ export interface RuleTable<Facts> {
 /** The user is asked; in a script, notes are printed. */
 export interface AskedConsent<Facts> {
   asks(ctx: Context, facts: Facts): Told;
+  /** Whether also a script needs `--yes`; absent: it does not. */
+  readonly mustConsent?: boolean;
   /** A write before the write that saves what would be lost. Null: none is requested. */
   readonly backup: Skipped | ((ctx: Context, facts: Facts) => Promise<Backup | null>);
 }
@@ -127,7 +134,7 @@ export async function operate<Facts, Seen, Done, Plan, End>(
 async function operateWithConsent<Facts, Seen, Done, Plan, End>(
   ctx: Context,
   operation: Operation<Facts, Seen, Done, Plan, End>,
-  { asks, backup }: AskedConsent<Facts>,
+  { asks, backup, mustConsent = false }: AskedConsent<Facts>,
 ): Promise<Operated<Done, Plan>> {
   const first = await retryWhileBusy(ctx, (ctx, again) => loadChecked(ctx, operation, again));
   const early = settledOf(operation, first);
@@ -135,6 +142,7 @@ async function operateWithConsent<Facts, Seen, Done, Plan, End>(
   const action = {
     load: (ctx: Context) => loadChecked(ctx, operation, true),
     tell: (facts: Facts) => asks(ctx, facts),
+    mustConsent,
   };
   const consent = await seekConsent(ctx, action, first);
   const planned = await plannedOf(ctx, operation, consent.plan);
@@ -179,8 +187,21 @@ async function plannedOf<Facts, Plan>(
   return { planned: await plan(ctx, facts) };
 }
 
+/** Writes, with what stands around it. */
+function act<Facts, Seen, Done, Plan, End>(
+  ctx: Context,
+  operation: Operation<Facts, Seen, Done, Plan, End>,
+  loaded: Facts,
+): Promise<Done> {
+  const { around } = operation;
+  if (!around) return writeAndVerify(ctx, operation, loaded);
+  return around(ctx, loaded, async () =>
+    writeAndVerify(ctx, operation, await loadChecked(ctx, operation, true)),
+  );
+}
+
 /** Writes and verifies; a failure is thrown with what it has left behind. */
-async function act<Facts, Seen, Done, Plan, End>(
+async function writeAndVerify<Facts, Seen, Done, Plan, End>(
   ctx: Context,
   { prepare, write, log, verify, residue }: Operation<Facts, Seen, Done, Plan, End>,
   loaded: Facts,
@@ -188,6 +209,7 @@ async function act<Facts, Seen, Done, Plan, End>(
   const facts = isTaken(prepare) ? await prepare(ctx, loaded) : loaded;
   const { by = 'libvirtd' } = write;
   const task = async () => {
+    ctx.onChange?.();
     const end = await write.run(ctx, facts);
     const verified = await verify(ctx, facts, end);
     if ('done' in verified) return verified.done;

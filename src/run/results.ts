@@ -9,6 +9,13 @@ import type { DomainOutcome } from './for-each-domain.ts';
 /** The name of a snapshot with its VM; the name of a VM contains no slash. */
 export const ownName = (vm: { readonly name: string }, snapshot: string): string => `${vm.name}/${snapshot}`;
 
+/** The name of a snapshot of the only VM; with its VM if the results of several hosts are shown together. */
+export const shownName = (
+  { host }: Pick<Context, 'host'>,
+  vm: { readonly name: string },
+  snapshot: string,
+): string => (host === null ? snapshot : ownName(vm, snapshot));
+
 /** The members of every VM's result in a document. */
 export function domainResult({ vm, state, outcome, failures }: DomainOutcome<unknown>) {
   return {
@@ -23,7 +30,7 @@ export function domainResult({ vm, state, outcome, failures }: DomainOutcome<unk
  * stderr (`concludeDomains`).
  */
 export const adviceBeneath = <Row>(
-  { terminal }: Context,
+  { terminal }: Pick<Context, 'terminal'>,
   failuresOf: (row: Row) => readonly KvmsnapError[],
 ): Pick<Section<Row>, 'beneath'> =>
   terminal.isOneStream ? { beneath: (row) => failuresOf(row).flatMap(adviceLines) } : {};

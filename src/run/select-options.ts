@@ -1,12 +1,12 @@
 import { type CommandOf, Option, type OptionValues } from '../command-line/commander.ts';
-import { parseJobs, repeated, repeatedChoice } from '../command-line/values.ts';
+import { WHICH_VMS } from '../command-line/help.ts';
+import { MeantOption } from '../command-line/meaning.ts';
+import { parseJobs, repeated, repeatedChoice, unfit } from '../command-line/values.ts';
 import { KvmsnapError } from '../errors.ts';
-import type { Selection } from '../model/selection.ts';
+import type { Selection } from '../model/input/selection.ts';
+import { isPolicyName } from '../model/policy.ts';
 
 /** The options that select VMs. */
-
-/** The heading of these options in help. */
-const WHICH_VMS = 'Which VMs:';
 
 /** Filters for VMs that were selected by patterns or `--all`. */
 export const withFilters = <Args extends unknown[], Values extends OptionValues>(
@@ -39,7 +39,20 @@ export const jobsOption = () =>
 
 /** `--strict`: a skipped VM is a failure. */
 export const strictOption = () =>
-  new Option('--strict', 'fail if a VM is skipped (snapshots cannot work on it)').helpGroup(WHICH_VMS);
+  new Option('--strict', 'fail if a VM is skipped because it cannot have snapshots').helpGroup(WHICH_VMS);
+
+/** `nightly`, `@nightly` -> the name of a policy. */
+export function parsePolicyName(text: string): string {
+  const name = text.replace(/^@/, '');
+  if (!isPolicyName(name)) throw unfit('Expected the name of a policy, such as nightly.');
+  return name;
+}
+
+/** `--policy`, which a `@POLICY` on the command line stands for too. */
+export const policyOption = () =>
+  new MeantOption('--policy <name>', 'policy', 'leave out VMs with another policy (kvmsnap help policies)')
+    .helpGroup(WHICH_VMS)
+    .argParser(parsePolicyName);
 
 /** The values of these options, as far as a command has them. */
 export interface SelectionOptions {
@@ -47,14 +60,15 @@ export interface SelectionOptions {
   readonly exclude?: readonly string[] | undefined;
   readonly state?: readonly string[] | undefined;
   readonly vm?: readonly string[] | undefined;
+  readonly policy?: string | undefined;
 }
 
 /** Throws `usage` if no VM is named, or if VMs are named together with `--all`. */
 export function toSelection(words: readonly string[], options: SelectionOptions): Selection {
-  const { all = false, exclude = [], state = [], vm = [] } = options;
+  const { all = false, exclude = [], state = [], vm = [], policy = null } = options;
   const wanted = [...words, ...vm];
   if (wanted.length === 0 && !all)
-    throw new KvmsnapError('usage', 'say which VMs: names, patterns, or --all');
+    throw new KvmsnapError('usage', 'name the VMs, give a pattern, or add --all');
   if (wanted.length > 0 && all) throw new KvmsnapError('usage', '--all cannot be combined with names');
-  return { words: wanted, all, exclude, states: state };
+  return { words: wanted, all, exclude, states: state, policy };
 }

@@ -93,7 +93,7 @@ export async function readAfter(ctx: Context, uuid: string, end: WriteEnd): Prom
 }
 
 /** Waits until no job of libvirt holds the VM, then reads it. */
-async function settle(ctx: Context, uuid: string): Promise<DomainReading> {
+async function settle(ctx: Pick<Context, 'clock' | 'virsh'>, uuid: string): Promise<DomainReading> {
   let absentSince: number | null = null;
   for (;;) {
     try {

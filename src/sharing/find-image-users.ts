@@ -115,7 +115,10 @@ export async function readUsersOf(
 const MOST_MILLISECONDS = 10_000;
 
 /** The same from what the run has read already. */
-async function usesKnown({ known, files: hostFiles }: Context, { uri, files, except }: Question) {
+async function usesKnown(
+  { known, files: hostFiles }: Pick<Context, 'files' | 'known'>,
+  { uri, files, except }: Question,
+) {
   const { paths, dataFiles = new Map<string, string>() } =
     typeof files === 'function' ? await files() : files;
   // what QEMU writes to an image may go to its separate data file
@@ -147,7 +150,7 @@ async function usesKnown({ known, files: hostFiles }: Context, { uri, files, exc
   return { uses, hidden: hidden.filter(({ uuid }) => uuid !== except) };
 }
 
-function noteHidden(ctx: Context, hidden: readonly DomainName[]): void {
+function noteHidden(ctx: Pick<Context, 'noted' | 'terminal'>, hidden: readonly DomainName[]): void {
   const unreported = hidden.filter(({ uuid }) => !ctx.noted.has(uuid));
   if (unreported.length === 0) return;
   const names = unreported.map(({ name }) => inText(name)).join(', ');

@@ -57,7 +57,9 @@ export async function readChains(
 }
 
 const uniquePaths = (images: readonly Pick<NamedFile, 'path' | 'format'>[]): string[] => [
-  ...new Set(images.flatMap(({ path, format }) => (format === 'qcow2' ? [path] : []))),
+  ...new Set(
+    images.flatMap(({ path, format }) => (format === 'qcow2' && path.startsWith('/') ? [path] : [])),
+  ),
 ];
 
 /** What the header of an image names; null: there is no such file, so it has no backing file. */

@@ -128,7 +128,11 @@ async function take(ctx: Context, changed: readonly VmTexts[], withSnapshots: bo
 const NO_FILES: DefinitionFiles = { files: [], volumes: [] };
 
 /** Finds the files that these VMs use: those that they name, and their backing chains. */
-async function readFileUses(ctx: Context, uri: string, vms: readonly KnownVm[]): Promise<void> {
+async function readFileUses(
+  ctx: Pick<Context, 'files' | 'known'>,
+  uri: string,
+  vms: readonly KnownVm[],
+): Promise<void> {
   if (vms.length === 0) return;
   const { known } = ctx;
   const remote = isRemote(uri);
@@ -209,7 +213,7 @@ type Stored = Snapshot & DefinitionFiles;
 
 /** By UUID, the snapshots with the files that their stored definitions name. */
 async function readStored(
-  ctx: Context,
+  ctx: Pick<Context, 'virsh'>,
   vms: readonly VmTexts[],
   read: (definition: string) => DefinitionFiles,
 ): Promise<ReadonlyMap<string, { readonly snapshots: readonly Stored[]; readonly isWhole: boolean }>> {
@@ -242,7 +246,7 @@ async function readStored(
 }
 
 /** Finds the files of definitions, also those that are volumes. */
-async function volumeResolver(ctx: Context, volumes: readonly NamedVolume[]) {
+async function volumeResolver(ctx: Pick<Context, 'virsh'>, volumes: readonly NamedVolume[]) {
   const pathOf = await readVolumePaths(ctx.virsh, volumes);
   return {
     isKnown: (volume: NamedVolume): boolean => pathOf(volume) !== null,

@@ -24,7 +24,7 @@ const withSnapshotFilters = <Args extends unknown[], Values extends OptionValues
     .option('--disk-only', 'list only snapshots without memory, taken while the VM was running')
     .addOption(new MeantOption('--from <name>', 'snapshot', 'list only children of this snapshot'))
     .option('--current', 'list only children of the current snapshot')
-    .option('--descendants', 'list all descendants (with --from or --current)')
+    .option('--descendants', 'list all descendants (with --from or --current; --tree implies it)')
     .option('--newest <n>', 'list only the newest <n> snapshots of each VM', parseJobs)
     .option('--since <span>', 'list only snapshots younger than this: 90min, 26h, 7d, 6mo', parseAge)
     .optionsGroup('');
@@ -34,13 +34,15 @@ const bareList = () =>
     group: 'Look',
     summary: 'list the snapshots of a VM; without a VM, list all VMs',
     detail:
-      'Snapshots are listed from the oldest to the newest; * marks the current one, H one that is held. The list of all VMs shows the state of each VM, the number of its snapshots and the newest one.',
+      'Snapshots are listed from the oldest to the newest; * marks the current one, H one that is held, R one that export or open is reading. The list of all VMs shows the state of each VM, the number of its snapshots and the newest one.',
     examples: [
       'kvmsnap list',
       'kvmsnap list centos7-1 --tree',
       'kvmsnap list centos7-1 --json',
       "kvmsnap list 'web-*' --state running",
     ],
+    takesHosts: true,
+    topics: ['snapshots', 'scripting'],
     needsWriting: false,
   }).alias('ls');
 
@@ -87,6 +89,8 @@ const bareCurrent = () =>
       'The current snapshot is the parent of the next one. --set changes only what libvirt records; it changes no disk and no guest.',
     failures: ['check', 'busy'],
     examples: ['kvmsnap current centos7-1', 'kvmsnap current centos7-1 --set snapshot-2'],
+    takesHosts: true,
+    topics: ['snapshots'],
     needsWriting: ['set', 'securityInfo'],
   });
 
@@ -132,6 +136,8 @@ const bareInfo = () =>
     detail:
       'For a VM: each disk with its backing chain, and the snapshots inside the images. For a snapshot: all facts, what it costs on disk, and whether each disk contains it.',
     examples: ['kvmsnap info centos7-1', 'kvmsnap info centos7-1 snapshot-2'],
+    takesHosts: true,
+    topics: ['snapshots', 'disk-space'],
     needsWriting: ['securityInfo'],
   });
 

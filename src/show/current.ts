@@ -27,9 +27,7 @@ async function showCurrent(ctx: Context, reading: DomainReading, options: XmlOpt
   if (reading.current === null) throw noCurrent(reading);
   if (options.xml || options.securityInfo) return showXml(ctx, reading, reading.current, options);
   const { output } = ctx.settings;
-  if (output === 'table' || output === 'name') {
-    return showName(ctx, reading.current);
-  }
+  if (ctx.host === null && (output === 'table' || output === 'name')) return showName(ctx, reading.current);
   const vm = await completeVm(ctx, reading);
   await showSnapshot(ctx, vm, currentSnapshot(vm));
   const unread = unreadFailure(vm);

@@ -1,11 +1,15 @@
 import { isActive } from '../model/domain.ts';
+import { readerInText } from '../model/reader.ts';
 import { type SnapshotReport, tagsOf } from '../model/report.ts';
 import { kindOf, stateFile } from '../model/snapshot.ts';
+import { allInText } from '../model/text.ts';
+import type { Verified } from '../model/verified.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { agoWords, humanBytes, localTime, rfc3339, stateWord } from '../output/format.ts';
 import { type Column, section } from '../output/view.ts';
-import type { Context } from '../run/context.ts';
+import type { Context, Output } from '../run/context.ts';
 import { type Fact, facts, factsCsv } from '../run/facts.ts';
+import { shownName } from '../run/results.ts';
 import { show } from '../run/show.ts';
 import { costDocument, whyNot } from '../space/cost-document.ts';
 import type { Cost } from '../space/measure.ts';
@@ -44,6 +48,16 @@ const PART_COLUMNS: readonly Column<ShownPart>[] = [
   { key: 'stateFile', title: 'FILE', kind: 'text', ownLine: true, value: ({ stateFile }) => stateFile },
 ];
 
+/** The VMs of the same moment. */
+const togetherFact = (together: readonly string[]) => ({
+  label: 'together',
+  value:
+    together.length === 0
+      ? 'create --together did not finish, so it may not be of the same moment as the others'
+      : `${allInText(together)} (all taken at the same moment)`,
+  data: together.join('\n'),
+});
+
 function presence({ copies, location, underWay, moved }: ShownPart): string {
   if (moved && copies === null) return 'moved';
   if (location !== 'internal') return '-';
@@ -73,6 +87,13 @@ export async function infoSnapshot(ctx: Context, vm: Vm, found: SnapshotReport):
     ...(snapshot.held
       ? [{ label: 'held', value: 'yes: neither delete nor prune removes it', data: true }]
       : []),
+    ...(snapshot.verified === null ? [] : [verifiedFact(ctx, snapshot.verified)]),
+    ...snapshot.readers.map((reader) => ({
+      label: 'being read',
+      value: `by ${readerInText(reader)}: neither delete nor prune removes it meanwhile`,
+      data: readerInText(reader),
+    })),
+    ...(snapshot.together === null ? [] : [togetherFact(snapshot.together)]),
     {
       label: 'state',
       value: snapshot.underWay ? 'under way' : stateWord(snapshot.state),
@@ -107,7 +128,7 @@ export async function infoSnapshot(ctx: Context, vm: Vm, found: SnapshotReport):
       }),
     ],
     csv: factsCsv([...told, ...diskFacts(parts)]),
-    names: [snapshot.name],
+    names: [shownName(ctx, vm.domain, snapshot.name)],
   });
 }
 
@@ -133,7 +154,12 @@ function spaceDocument(cost: Cost | null) {
   return rest;
 }
 
-function createdFact({ terminal, clock }: Context, { createdAtSeconds }: SnapshotReport): string {
+function verifiedFact({ terminal, clock }: Output, { atSeconds, outcome, seen }: Verified): Fact {
+  const at = terminal.out.isTerminal ? agoWords(clock.now() / 1000 - atSeconds) : rfc3339(atSeconds);
+  return { label: 'verified', value: `${outcome}, ${at}: ${seen}`, data: outcome };
+}
+
+function createdFact({ terminal, clock }: Output, { createdAtSeconds }: SnapshotReport): string {
   if (!terminal.out.isTerminal) return rfc3339(createdAtSeconds);
   return `${localTime(createdAtSeconds)} (${agoWords(clock.now() / 1000 - createdAtSeconds)})`;
 }
@@ -141,14 +167,15 @@ function createdFact({ terminal, clock }: Context, { createdAtSeconds }: Snapsho
 function costFacts(cost: Cost | null, approximate: boolean, problem: string | null): Fact[] {
   if (!cost) return [{ label: 'space', value: `unknown: ${problem}`, data: null }];
   const { frees, holds, changedBytes } = cost;
-  const fact = (label: string, bytes: number | null, says: string): Fact => ({
+  const fact = (label: string, bytes: number | null, says: string, key = label): Fact => ({
     label,
+    key,
     value: bytes === null ? null : `${approximate ? '~' : ''}${humanBytes(bytes)} ${says}`,
     data: bytes,
   });
   return [
     fact('frees', frees.hostBytes, 'if only this snapshot is deleted'),
-    fact('holds', holds.hostBytes, 'including shared data'),
+    fact('uses', holds.hostBytes, 'including shared data', 'holds'),
     fact('changed', changedBytes, 'since its parent'),
   ];
 }

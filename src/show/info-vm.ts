@@ -1,6 +1,7 @@
 import type { DomainReading } from '../libvirt/domains.ts';
 import { type Disk, takesPart } from '../model/domain.ts';
 import { type DiskImage, type Image, type Images, type Tag, tagsIn } from '../model/image.ts';
+import { policyInText } from '../model/policy.ts';
 import { domainDocument } from '../output/documents.ts';
 import { humanBytes, rfc3339, stateWord } from '../output/format.ts';
 import { type Column, LEAVES, section, type Value } from '../output/view.ts';
@@ -95,6 +96,7 @@ export async function infoVm(ctx: Context, reading: DomainReading): Promise<void
         stateReason: domain.stateReason || null,
         memoryBytes: domain.memoryBytes,
         managedSave: domain.managedSave,
+        policy: domain.policy,
         current,
         snapshots: [...snapshotNames],
         disks: domain.disks.map((disk) => diskDocument(disk, images.get(disk.target))),
@@ -109,6 +111,7 @@ export async function infoVm(ctx: Context, reading: DomainReading): Promise<void
         { label: 'managed save', value: domain.managedSave ? 'yes' : 'no' },
         { label: 'snapshots', value: snapshotNames.length },
         { label: 'current', value: current },
+        ...(domain.policy === null ? [] : [{ label: 'policy', value: policyInText(domain.policy) }]),
       ]),
       section({ title: 'DISKS', columns: LINK_COLUMNS, rows: links }),
       section<Inside>({ title: 'SNAPSHOTS INSIDE THE IMAGES', columns: INSIDE_COLUMNS, rows: inside }),

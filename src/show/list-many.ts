@@ -1,10 +1,11 @@
 import { KvmsnapError } from '../errors.ts';
+import type { RunRecord } from '../host/run-files.ts';
 import { readByUuid } from '../libvirt/domains.ts';
 import { type DomainSummary, readSummaries } from '../libvirt/overview.ts';
 import { isSaving } from '../model/domain.ts';
+import type { Selection } from '../model/input/selection.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import { reportSnapshots, type SnapshotReport } from '../model/report.ts';
-import type { Selection } from '../model/selection.ts';
 import { inText } from '../model/text.ts';
 import { domainDocument, errorDocument, snapshotDocument } from '../output/documents.ts';
 import { counted, stateWord } from '../output/format.ts';
@@ -17,13 +18,15 @@ import {
   TREE_COLUMNS,
   withoutImages,
 } from '../output/snapshot-columns.ts';
-import type { TreeRow } from '../output/tree.ts';
+import type { TreeRow } from '../output/table/tree.ts';
 import { type Column, LEAVES, section, VM_COLUMN, vmColumn } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
+import { withConnection } from '../run/enforce.ts';
 import { concludeDomains, type DomainOutcome, type ResultName } from '../run/for-each-domain.ts';
 import { adviceBeneath, ownName } from '../run/results.ts';
 import { toSelection } from '../run/select-options.ts';
 import { show } from '../run/show.ts';
+import { readingsAmong } from '../vm/load.ts';
 import { chooseDomains, type Missing, nothingLeft, noVmsText } from '../vm/select.ts';
 import type { ListOptions } from './command.ts';
 import { listOne } from './list-one.ts';
@@ -101,12 +104,13 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
     return listOne(ctx, await readByUuid(ctx.virsh, only.uuid, only.name), options, selection);
   const summaries = await readSummaries(ctx.virsh, chosen);
   const now = ctx.clock.now() / 1000;
+  const runs = await ctx.runFiles.list();
   const read = summaries.flatMap((each) => ('failure' in each || !isWanted(selection, each) ? [] : [each]));
   const overviews = [
-    ...read.map((summary) => overviewOf(summary, options, now)),
+    ...read.map((summary) => overviewOf(summary, options, now, runs)),
     ...[
       ...summaries.flatMap((each) => ('failure' in each ? [each] : [])),
-      ...missing.map(withOwner(read)),
+      ...missing.map(withOwner(ctx, read)),
     ].map(
       ({ name, uuid, failure }): Overview => ({
         vm: { name, uuid },
@@ -118,7 +122,7 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
   ].sort((a, b) => (a.vm.name < b.vm.name ? -1 : 1));
   checkFrom(overviews, options);
   const isWhole = isEach && !options.all && selection.states.length === 0 && selection.exclude.length === 0;
-  if (overviews.length === 0 && !isWhole) throw nothingLeft(selection, chosen.length);
+  if (overviews.length === 0 && !isWhole) throw nothingLeft(ctx, selection, chosen.length);
   const conclusion = concludeDomains(ctx, overviews.map(resultOf), {
     strict: false,
     parts: 'reads',
@@ -130,7 +134,7 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
   await show(ctx, {
     kind: 'list',
     document: { domains: overviews.map((overview, i) => document(overview, reportsOf(rows[i] ?? []))) },
-    ...(atAGlance ? overviewSections(ctx, overviews) : snapshotSections(overviews, rows, tree)),
+    ...(atAGlance ? overviewSections(ctx, overviews) : snapshotSections(ctx, overviews, rows, tree)),
     names: atAGlance
       ? overviews.map(({ vm }) => vm.name)
       : overviews.flatMap((overview, i) =>
@@ -147,12 +151,13 @@ export async function listMany(ctx: Context, words: readonly string[], options: 
 
 /** `list VM NAME`: a word that is no VM, but a snapshot of one that is listed. */
 const withOwner =
-  (read: readonly DomainSummary[]) =>
+  (ctx: Context, read: readonly DomainSummary[]) =>
   (missing: Missing): Missing => {
     const owner = read.find(({ snapshots }) => snapshots.some(({ name }) => name === missing.name));
     if (!owner) return missing;
     const { code, message } = missing.failure;
-    const command = kvmsnapLine('info', [owner.name, missing.name]);
+    const line = kvmsnapLine('info', [owner.name, missing.name]);
+    const { command } = withConnection(ctx, { what: '', command: line });
     const hint = `it is a snapshot of ${inText(owner.name)}`;
     return { ...missing, failure: new KvmsnapError(code, message, { hint, command }) };
   };
@@ -160,9 +165,17 @@ const withOwner =
 const isWanted = ({ states }: Selection, { state }: DomainSummary): boolean =>
   states.length === 0 || states.includes(state);
 
-function overviewOf(summary: DomainSummary, options: ListOptions, now: number): Overview {
+function overviewOf(
+  summary: DomainSummary,
+  options: ListOptions,
+  now: number,
+  runs: readonly RunRecord[],
+): Overview {
   const { name, uuid, current } = summary;
-  const facts = { current, busy: isSaving(summary), images: null };
+  const facts = {
+    ...{ current, busy: isSaving(summary), images: null },
+    readings: readingsAmong(runs, uuid),
+  };
   const reports = chosenOf(reportSnapshots(summary.snapshots, facts), current, options, now);
   return { vm: { name, uuid }, summary, failure: null, reports };
 }
@@ -196,24 +209,38 @@ function rowsOf({ vm: { name }, summary, failure, reports }: Overview, tree: boo
   return listedRows(name, { snapshots: reports, unread: summary?.unread ?? [], tree });
 }
 
-const overviewSections = (ctx: Context, overviews: readonly Overview[]) => ({
+const overviewSections = (ctx: Pick<Context, 'terminal'>, overviews: readonly Overview[]) => ({
   sections: [section({ columns: OVERVIEW_COLUMNS, rows: overviews, ...adviceBeneath(ctx, failuresOf) })],
 });
+
+/** Why a row has no snapshot: its VM, or the snapshot, could not be read. */
+const failuresOfRow =
+  (overviews: readonly Overview[]) =>
+  ({ vm, name, report }: Listed<TreeRow>): readonly KvmsnapError[] =>
+    overviews
+      .filter((overview) => report === null && overview.vm.name === vm)
+      .flatMap(({ failure, summary }) =>
+        name === null
+          ? (failure ?? [])
+          : (summary?.unread ?? []).flatMap((each) => (each.name === name ? each.failure : [])),
+      );
 
 type Rows = readonly (readonly Listed<TreeRow>[])[];
 
 /** One table for all VMs; each tree follows the name of its VM. */
-function snapshotSections(overviews: readonly Overview[], rows: Rows, tree: boolean) {
+function snapshotSections(ctx: Context, overviews: readonly Overview[], rows: Rows, tree: boolean) {
+  const advice = adviceBeneath(ctx, failuresOfRow(overviews));
   const trees = () =>
     overviews.map(({ vm }, i) =>
       section({
         title: vm.name,
         columns: listedColumns(withoutImages(TREE_COLUMNS)),
         rows: rows[i] ?? [],
+        ...advice,
       }),
     );
   const all = (columns: typeof SNAPSHOT_COLUMNS) =>
-    section({ columns: [VM_COLUMN, ...listedColumns(withoutImages(columns))], rows: rows.flat() });
+    section({ columns: [VM_COLUMN, ...listedColumns(withoutImages(columns))], rows: rows.flat(), ...advice });
   return { sections: tree ? trees() : [all(SNAPSHOT_COLUMNS)], csv: all(SNAPSHOT_CSV) };
 }
 

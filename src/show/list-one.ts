@@ -1,6 +1,6 @@
 import type { DomainReading } from '../libvirt/domains.ts';
+import type { Selection } from '../model/input/selection.ts';
 import type { SnapshotReport } from '../model/report.ts';
-import type { Selection } from '../model/selection.ts';
 import { inText } from '../model/text.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import {
@@ -10,8 +10,9 @@ import {
   SNAPSHOT_CSV,
   TREE_COLUMNS,
 } from '../output/snapshot-columns.ts';
-import { type Column, section } from '../output/view.ts';
+import { type Column, section, VM_COLUMN } from '../output/view.ts';
 import type { Context } from '../run/context.ts';
+import { shownName } from '../run/results.ts';
 import { show } from '../run/show.ts';
 import type { SnapshotCost } from '../space/measure.ts';
 import { noteUnseen } from '../vm/disks.ts';
@@ -29,18 +30,20 @@ export async function listOne(
   selection: Selection,
 ): Promise<void> {
   const { tree = false, space } = options;
-  const vm = await completeVm(ctx, reading);
-  const { domain, current, images, unread } = vm;
+  const found = await completeVm(ctx, reading);
+  const { domain, current, images, unread } = found;
   if (selection.states.length > 0 && !selection.states.includes(domain.state))
-    throw nothingLeft(selection, 1);
-  if (options.from !== undefined) findSnapshot(vm, options.from);
-  if (options.current) currentSnapshot(vm);
+    throw nothingLeft(ctx, selection, 1);
+  if (options.from !== undefined) findSnapshot(found, options.from);
+  if (options.current) currentSnapshot(found);
   const now = ctx.clock.now() / 1000;
-  const chosen = await withMemoryFiles(ctx, vm.uri, chosenOf(vm.snapshots, current, options, now));
-  const costs = space ? await costsOf(ctx, vm) : null;
+  const chosen = await withMemoryFiles(ctx, found.uri, chosenOf(found.snapshots, current, options, now));
+  const costs = space ? await costsOf(ctx, found) : null;
   noteUnseen(ctx, domain, images);
   const rows = listedRows(domain.name, { snapshots: chosen, unread, tree });
   const snapshots = reportsOf(rows);
+  // of another host there may be another VM
+  const vm = ctx.host ? [VM_COLUMN] : [];
   await show(ctx, {
     kind: 'list',
     document: {
@@ -58,18 +61,18 @@ export async function listOne(
     },
     sections: [
       tree
-        ? section({ columns: listedColumns(withFrees(costs, TREE_COLUMNS)), rows })
-        : section({ columns: listedColumns(withFrees(costs, SNAPSHOT_COLUMNS)), rows }),
+        ? section({ columns: [...vm, ...listedColumns(withFrees(costs, TREE_COLUMNS))], rows })
+        : section({ columns: [...vm, ...listedColumns(withFrees(costs, SNAPSHOT_COLUMNS))], rows }),
     ],
-    csv: section({ columns: listedColumns(withFrees(costs, SNAPSHOT_CSV)), rows }),
-    names: rows.flatMap(({ name }) => name ?? []),
+    csv: section({ columns: [...vm, ...listedColumns(withFrees(costs, SNAPSHOT_CSV))], rows }),
+    names: rows.flatMap(({ name }) => (name === null ? [] : shownName(ctx, domain, name))),
     empty:
-      vm.snapshots.length > 0
+      found.snapshots.length > 0
         ? `no snapshot of ${inText(domain.name)} matches these options`
         : `${inText(domain.name)} has no snapshots`,
     remarks: rows.length === 0 ? [] : [...legend(snapshots), sumLine(snapshots, now)],
   });
-  const failure = unreadFailure(vm);
+  const failure = unreadFailure(found);
   if (failure) throw failure;
 }
 

@@ -1,7 +1,7 @@
 import { KvmsnapError } from '../errors.ts';
 import { loadMeanwhile } from '../host/meanwhile.ts';
 import { readDomain } from '../libvirt/domains.ts';
-import { isPattern } from '../model/selection.ts';
+import { isPattern } from '../model/input/selection.ts';
 import type { Context } from '../run/context.ts';
 import { toSelection } from '../run/select-options.ts';
 import type { ListOptions } from './command.ts';

@@ -4,21 +4,26 @@ import { growTree } from '../model/tree.ts';
 import { errorDocument } from '../output/documents.ts';
 import { agoWords, counted } from '../output/format.ts';
 import type { Listed } from '../output/snapshot-columns.ts';
-import { type TreeRow, treeRows } from '../output/tree.ts';
+import { type TreeRow, treeRows } from '../output/table/tree.ts';
 import type { ListOptions } from './command.ts';
 import { filterSnapshots } from './snapshot-filter.ts';
 
 /** What `list` shows of one VM: its snapshots, including those that could not be read. */
 
-/** The snapshots that match the options; with `--current`, those below the current snapshot. `now`: in seconds since the epoch. */
+/**
+ * The snapshots that match the options; with `--current`, those below the current snapshot. A tree begins with the snapshot of `--from`
+ * or `--current` and has all its descendants; virsh (9.0) shows only its children there, unless `--descendants` is given. `now`: in seconds
+ * since the epoch.
+ */
 export function chosenOf(
   snapshots: readonly SnapshotReport[],
   current: string | null,
   options: ListOptions,
   now: number,
 ): SnapshotReport[] {
-  if (!options.current) return filterSnapshots(snapshots, options, now);
-  return current === null ? [] : filterSnapshots(snapshots, { ...options, from: current }, now);
+  const filter = options.tree ? { ...options, descendants: true, withFrom: true } : options;
+  if (!options.current) return filterSnapshots(snapshots, filter, now);
+  return current === null ? [] : filterSnapshots(snapshots, { ...filter, from: current }, now);
 }
 
 interface Content {

@@ -36,6 +36,8 @@ export interface SnapshotFilter {
   readonly from?: string | undefined;
   /** With `from`: all descendants. */
   readonly descendants?: boolean | undefined;
+  /** With `from`: this snapshot too. */
+  readonly withFrom?: boolean | undefined;
   /** Only those that are younger. */
   readonly since?: { readonly seconds: number } | undefined;
   /** Only so many, the newest of those that are left. */
@@ -77,9 +79,9 @@ const isLeaf = ({ children }: Family): boolean => children.length === 0;
 
 function belowOf(
   snapshots: readonly Family[],
-  { from, descendants: all }: SnapshotFilter,
+  { from, descendants: all, withFrom }: SnapshotFilter,
 ): Set<string> | null {
   if (from === undefined) return null;
-  if (all) return new Set(descendants(snapshots, from).map(({ name }) => name));
-  return new Set(snapshots.filter(({ parent }) => parent === from).map(({ name }) => name));
+  const below = all ? descendants(snapshots, from) : snapshots.filter(({ parent }) => parent === from);
+  return new Set([...(withFrom ? [from] : []), ...below.map(({ name }) => name)]);
 }

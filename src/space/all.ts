@@ -1,11 +1,11 @@
 import { KvmsnapError } from '../errors.ts';
 import { NO_SNAPSHOTS } from '../libvirt/snapshots.ts';
 import { isActive } from '../model/domain.ts';
-import type { Selection } from '../model/selection.ts';
+import type { Selection } from '../model/input/selection.ts';
 import { errorDocument } from '../output/documents.ts';
 import { counted, humanBytes, stateWord } from '../output/format.ts';
 import { barColumn, type Column, LEAVES, section, vmColumn } from '../output/view.ts';
-import type { Context } from '../run/context.ts';
+import type { Context, Output } from '../run/context.ts';
 import { facts } from '../run/facts.ts';
 import { concludeDomains, type DomainOutcome, forEachDomain } from '../run/for-each-domain.ts';
 import { adviceBeneath } from '../run/results.ts';
@@ -49,7 +49,7 @@ export async function spaceOfAll(ctx: Context, { disks, exact, sort }: SpaceOpti
 }
 
 /** Shows the results for all VMs. Throws as `spaceOfAll`. */
-export async function showAll(ctx: Context, results: readonly SpaceResult[]): Promise<void> {
+export async function showAll(ctx: Output, results: readonly SpaceResult[]): Promise<void> {
   const sorted = [...results].sort((a, b) => (bytesOf(b) ?? -1) - (bytesOf(a) ?? -1));
   const conclusion = concludeDomains(ctx, sorted, { strict: false, parts: 'reads', inTable: () => true });
   await show(ctx, {

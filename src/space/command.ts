@@ -17,6 +17,8 @@ const bare = () =>
       'kvmsnap space centos7-1 old-1 old-2',
       'kvmsnap space centos7-1 --sort frees',
     ],
+    takesHosts: true,
+    topics: ['disk-space'],
     needsWriting: false,
   });
 

@@ -26,9 +26,9 @@ export async function flushImages(ctx: Context, vm: Vm): Promise<WrittenUntil> {
   if (domain.busy)
     throw new KvmsnapError(
       'busy',
-      `another job holds ${inText(domain.name)}, so it cannot be paused for --exact`,
+      `another job is running on ${inText(domain.name)}, so it cannot be paused for --exact`,
       {
-        hint: 'try again when that job is done, or let kvmsnap wait for it with --wait 10min',
+        hint: 'try again when it has finished, or let kvmsnap wait for it with --wait 10min',
       },
     );
   if (domain.state === 'running') return flushRunning(ctx, domain);
@@ -56,7 +56,9 @@ function isAtRest({ domain, snapshots }: Vm): boolean {
 
 async function flushRunning(ctx: Context, { name, uuid }: Domain): Promise<WrittenUntil> {
   if (ctx.settings.dryRun) {
-    ctx.terminal.note(`would pause ${inText(name)} for a moment: ${ctx.virsh.line(...pauseCommands(uuid))}`);
+    ctx.terminal.note(
+      `would pause ${inText(name)} for a moment:\n  ${ctx.virsh.line(...pauseCommands(uuid))}`,
+    );
     return null;
   }
   return ctx.interrupts.protect(`pausing ${inText(name)} for a moment`, async () => {
@@ -69,7 +71,11 @@ async function flushRunning(ctx: Context, { name, uuid }: Domain): Promise<Writt
 
 type DomainName = Pick<Domain, 'name' | 'uuid'>;
 
-async function requirePaused(ctx: Context, { name, uuid }: DomainName, pause: Pause): Promise<void> {
+async function requirePaused(
+  ctx: Pick<Context, 'terminal' | 'virsh'>,
+  { name, uuid }: DomainName,
+  pause: Pause,
+): Promise<void> {
   const [before, between, after] = pause.states;
   const [suspend, resume] = pauseCommands(uuid);
   const now = after ?? (await readByUuid(ctx.virsh, uuid, name)).domain.state;
@@ -85,6 +91,6 @@ async function requirePaused(ctx: Context, { name, uuid }: DomainName, pause: Pa
   );
   if (before === 'paused')
     ctx.terminal.note(
-      `warning: someone else paused ${inText(name)} just before, and now it runs; to pause it again: ${ctx.virsh.line(suspend)}`,
+      `warning: someone else paused ${inText(name)} just before, and now it runs. To pause it again:\n  ${ctx.virsh.line(suspend)}`,
     );
 }

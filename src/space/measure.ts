@@ -149,7 +149,7 @@ async function measureDisk(
 const problemOf = (space: ImageSpace): string | null => (space.kind === 'measured' ? null : space.detail);
 
 async function costOf(
-  ctx: Context,
+  ctx: Pick<Context, 'files' | 'qemuImg'>,
   vm: Vm,
   snapshot: SnapshotReport,
   measured: readonly Measured[],
@@ -194,7 +194,7 @@ function costInside(
 
 /** The cost for one disk of an external snapshot. */
 async function costOutside(
-  ctx: Context,
+  ctx: Pick<Context, 'files' | 'qemuImg'>,
   { images }: Vm,
   { children }: SnapshotReport,
   { target, source }: { readonly target: string; readonly source: string },
@@ -251,7 +251,7 @@ interface Together {
 
 /** The sum over all images for deleting the snapshots together, with their merged overlays and their memory files. */
 async function freedTogether(
-  ctx: Context,
+  ctx: Pick<Context, 'files' | 'qemuImg'>,
   { snapshots, images }: Vm,
   measured: readonly Measured[],
   memory: ReadonlyMap<string, MemorySpace>,

@@ -5,7 +5,7 @@ import { isFrom, REMOVES_MEMORY } from '../model/libvirt-versions.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { measureMerge } from '../qemu/image-space.ts';
 import { NOTHING, plus, type Space } from '../qemu/qcow2/survey.ts';
-import type { Context } from '../run/context.ts';
+import type { Context, VmReader } from '../run/context.ts';
 
 /**
  * What external snapshots cost. Each has an overlay, to which everything since then was written. Deleting the snapshot
@@ -20,7 +20,7 @@ const unmeasured = (problem: string): OverlayCost => ({ kind: 'unmeasured', prob
 
 /** The cost of deleting external snapshots together: these overlays of one disk. */
 export async function measureOverlays(
-  ctx: Context,
+  ctx: Pick<Context, 'files' | 'qemuImg'>,
   looked: DiskImage | undefined,
   overlays: readonly string[],
 ): Promise<OverlayCost> {
@@ -101,7 +101,7 @@ export interface MemorySpace {
 
 /** The memory files of external snapshots, by name of the snapshot. Reads libvirtd's version if there are any. */
 export async function measureMemory(
-  ctx: Context,
+  ctx: VmReader,
   snapshots: readonly SnapshotReport[],
 ): Promise<ReadonlyMap<string, MemorySpace>> {
   const files = snapshots.flatMap(({ name, memory }) =>

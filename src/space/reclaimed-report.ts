@@ -1,6 +1,6 @@
 import { inText } from '../model/text.ts';
 import { humanBytes } from '../output/format.ts';
-import type { Context } from '../run/context.ts';
+import type { Output } from '../run/context.ts';
 import type { Freed } from './reclaimed.ts';
 
 /** Reports to people and scripts what was freed or would be freed. */
@@ -33,6 +33,6 @@ export const freedDocument = (dryRun: boolean, freed: Freed | null) => ({
 });
 
 /** Prints what a dry run would free; what was really freed is a remark below the table. */
-export function noteForeseen(ctx: Context, lines: readonly string[]): void {
+export function noteForeseen(ctx: Output, lines: readonly string[]): void {
   if (ctx.settings.output === 'table') for (const line of lines) ctx.terminal.note(line);
 }

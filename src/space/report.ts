@@ -3,8 +3,9 @@ import type { UnreadSnapshot } from '../libvirt/snapshots.ts';
 import { inText } from '../model/text.ts';
 import { humanBytes } from '../output/format.ts';
 import { barColumn, type Column, LEAVES, section, type Value } from '../output/view.ts';
-import type { Context } from '../run/context.ts';
+import type { Output } from '../run/context.ts';
 import { type Fact, facts } from '../run/facts.ts';
+import { shownName } from '../run/results.ts';
 import { show } from '../run/show.ts';
 import { unreadFailure, type Vm } from '../vm/load.ts';
 import type { SpaceOptions } from './command.ts';
@@ -23,7 +24,7 @@ interface Row {
 
 /** Shows the results for one VM; `names` are the requested snapshots, none for all. Throws as `space`. */
 export async function showSpace(
-  ctx: Context,
+  ctx: Output,
   vm: Vm,
   measured: VmSpace,
   names: readonly string[],
@@ -45,7 +46,9 @@ export async function showSpace(
     ],
     csv: section({ columns: csvColumns(vm, measured, disks), rows }),
     empty: `${inText(vm.domain.name)} has no snapshots`,
-    names: [...sorted.map(({ snapshot }) => snapshot.name), ...unread.map(({ name }) => name)],
+    names: [...sorted.map(({ snapshot }) => snapshot), ...unread].map(({ name }) =>
+      shownName(ctx, vm.domain, name),
+    ),
     remarks: [
       ...(rows.length === 0 ? [`${inText(vm.domain.name)} has no snapshots`] : []),
       ...(shown.length > 1 && measured.together.frees ? [NOT_A_SUM] : []),
@@ -60,8 +63,7 @@ export async function showSpace(
   if (failure) throw failure;
 }
 
-const NOT_A_SUM =
-  'Together they may free more than the sum of what each frees alone, because they share clusters.';
+const NOT_A_SUM = 'Together they may free more than the sum of these figures, because snapshots share data.';
 
 const onlyOf = ({ snapshots }: VmSpace, names: readonly string[]): SnapshotCost[] =>
   snapshots.filter(({ snapshot }) => names.includes(snapshot.name));

@@ -6,6 +6,7 @@ import { humanBytes } from '../output/format.ts';
 import { measureUnusedMemory } from '../qemu/image-space.ts';
 import { isNotable, resizable, type UnusedMemory } from '../qemu/unused-memory.ts';
 import type { Context } from '../run/context.ts';
+import { withConnection } from '../run/enforce.ts';
 import type { Vm } from '../vm/load.ts';
 
 /** Saved memory in the images in use that belongs to no snapshot. */
@@ -30,21 +31,23 @@ export async function readUnusedMemoryOf(
  * free it.
  */
 export async function noteKeptMemory(
-  ctx: Context,
+  ctx: Pick<Context, 'files' | 'terminal' | 'virsh'>,
   { domain, images }: Vm,
   names: readonly string[],
   before: ReadonlyMap<string, UnusedMemory>,
 ): Promise<void> {
   const whose = allInText(names);
+  const line = kvmsnapLine('check', [domain.name], '--fix');
+  const { command: fix } = withConnection(ctx, { what: '', command: line });
   for (const [target, { bytes, endBytes }] of await readUnusedMemoryOf(ctx, images)) {
     const kept = bytes - (before.get(target)?.bytes ?? 0);
     if (!isNotable({ bytes: kept, endBytes })) continue;
-    const off = isActive(domain.state) ? 'to free it, run this with the VM off' : 'to free it';
+    const off = isActive(domain.state) ? ', with the VM off' : '';
     const cure = resizable(images.get(target))
-      ? `${off}: ${kvmsnapLine('check', [domain.name], '--fix')}`
-      : 'the next snapshot of the running VM reuses this space, and deleting that snapshot frees it';
+      ? `. To free it${off}:\n  ${fix}`
+      : '; the next snapshot of the running VM reuses this space, and deleting that snapshot frees it';
     ctx.terminal.note(
-      `note: the image of disk ${target} keeps ${humanBytes(kept)} of the memory of ${whose}, because of an earlier revert; ${cure}`,
+      `note: after an earlier revert, the image of disk ${target} still contains ${humanBytes(kept)} of saved memory of ${whose}${cure}`,
     );
   }
 }

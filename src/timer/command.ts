@@ -8,11 +8,12 @@ const bare = () =>
     group: 'More',
     summary: 'print systemd units that run create, prune or check regularly',
     detail:
-      'It prints a service and a timer for /etc/systemd/system and changes nothing. What is run stands after --.',
+      'It prints a service and a timer for /etc/systemd/system and changes nothing. Write the command line after --.',
     examples: [
       'kvmsnap timer nightly -- create --all --label nightly --keep-daily 7',
       'kvmsnap timer hourly --on-calendar hourly -- create db-1 @hourly',
     ],
+    topics: ['nightly', 'monitoring'],
     needsWriting: false,
   });
 

@@ -33,14 +33,18 @@ function checkRequest({ name, words, onCalendar }: TimerRequest): void {
     throw new KvmsnapError('usage', `'${name}' cannot be used as the name of units`, {
       hint: "use letters A-Z a-z, digits, '.', '_' and '-'",
     });
+  if (COMMANDS.includes(name) && !COMMANDS.includes(command ?? ''))
+    throw new KvmsnapError('usage', `the name of the units is missing before '${name}'`, {
+      hint: `such as kvmsnap timer nightly -- ${name} --all --label nightly`,
+    });
   if (command === undefined || !COMMANDS.includes(command))
     throw new KvmsnapError(
       'usage',
-      command === undefined ? 'no command after --' : `'${command}' is not run by a timer`,
+      command === undefined ? 'no command after --' : `a timer cannot run '${command}'`,
       { hint: 'write create, prune or check after --, such as: -- create --all --label nightly' },
     );
   if (words.some((word) => word === '--help' || word === '-h'))
-    throw new KvmsnapError('usage', '--help is not run by a timer');
+    throw new KvmsnapError('usage', 'a timer cannot run --help');
   if (onCalendar === '' || UNPRINTABLE.test(onCalendar))
     throw new KvmsnapError('usage', '--on-calendar needs a time, such as daily or Mon *-*-* 03:00');
 }

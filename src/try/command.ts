@@ -17,7 +17,9 @@ const bare = () =>
       'kvmsnap try web-1 -- ssh web-1 apt-get -y full-upgrade',
       'kvmsnap try web-1 --vm db-1 --revert --delete -- ./upgrade.sh',
     ],
+    topics: ['trying'],
     needsWriting: true,
+    takesHosts: 'one',
   });
 
 const withOptions = (verb: Verb) =>
@@ -25,7 +27,7 @@ const withOptions = (verb: Verb) =>
     .addArgument(vmArgument())
     .addArgument(new MeantArgument('<command...>', 'text', 'the command, and its arguments'))
     .addOption(
-      new MeantOption('--vm <vm>', 'vm', 'add a VM, which is taken and reverted together with the first', {
+      new MeantOption('--vm <vm>', 'vm', 'take a snapshot of this VM too, and revert it with the first', {
         repeatable: true,
       }).argParser((word, before: string[] = []) => [...before, word]),
     )
@@ -33,7 +35,7 @@ const withOptions = (verb: Verb) =>
     .option('--revert', 'revert without asking if the command fails')
     .option('--delete', 'delete the snapshot without asking if the command succeeds')
     .option('--keep', 'keep the snapshot without asking if the command succeeds')
-    .option('--force', 'override checks that are advice, as in create and revert');
+    .option('--force', 'override advisory checks');
 
 export type TryOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

@@ -1,3 +1,4 @@
+import { deleteOne, type TakenOf } from '../create/together/all-or-none.ts';
 import { combineFailures, KvmsnapError } from '../errors.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import { allInText, inText } from '../model/text.ts';
@@ -5,12 +6,11 @@ import type { Action } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
 import { findSnapshot, readAgain, type Vm } from '../vm/load.ts';
-import { deleteOne, type Tried } from './take-all.ts';
 
 /** What becomes of the snapshots after the command. */
 
 /** Says that the snapshots exist, and how to use them. */
-export function noteKept(ctx: Context, tried: readonly Tried[]): void {
+export function noteKept(ctx: Context, tried: readonly TakenOf[]): void {
   const [{ name } = { name: '' }] = tried;
   const lines = tried.flatMap(({ vm: { domain } }) =>
     ['revert', 'delete'].map((verb) => `  ${ourLine(ctx, verb, domain.name, name)}`),
@@ -23,12 +23,18 @@ export function noteKept(ctx: Context, tried: readonly Tried[]): void {
   );
 }
 
+/** Says that a VM was reverted, and how to delete the snapshot. */
+export function noteReverted(ctx: Context, vm: string, name: string): void {
+  ctx.terminal.note(`reverted ${inText(vm)} to ${inText(name)}; to delete the snapshot:`);
+  ctx.terminal.note(`  ${ourLine(ctx, 'delete', vm, name)}`);
+}
+
 /** A command of kvmsnap about a snapshot, with the connection of this run. */
-export const ourLine = (ctx: Context, verb: string, vm: string, name: string): string =>
+const ourLine = (ctx: Context, verb: string, vm: string, name: string): string =>
   withConnection(ctx, { what: '', command: kvmsnapLine(verb, [vm, name]) }).command;
 
 /** The deletion of all snapshots, after one question. `why` is told with the question. */
-export function deletion(_ctx: Context, tried: readonly Tried[], why: string) {
+export function deletion(_ctx: Context, tried: readonly TakenOf[], why: string) {
   const [{ name } = { name: '' }] = tried;
   const whose = allInText(tried.map(({ vm }) => vm.domain.name));
   const action: Action<readonly Vm[]> = {

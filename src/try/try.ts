@@ -1,18 +1,19 @@
 import { constants } from 'node:os';
+import { planAll, type TakenOf, takeAll } from '../create/together/all-or-none.ts';
 import { KvmsnapError } from '../errors.ts';
 import { findProgram } from '../host/user-files.ts';
+import { isPattern } from '../model/input/selection.ts';
 import { utcStamp } from '../model/labels.ts';
 import { commandLine } from '../model/quote.ts';
-import { isPattern } from '../model/selection.ts';
 import { allInText, inText } from '../model/text.ts';
+import { revertAll } from '../revert/revert-all.ts';
 import { seekConsent } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
+import { letAllGo } from '../run/left-pauses.ts';
 import { showPlan } from '../run/show.ts';
 import { readSelection } from '../vm/select.ts';
 import type { TryOptions } from './command.ts';
-import { deletion, noteKept } from './keep-or-delete.ts';
-import { revertAll } from './revert-all.ts';
-import { planAll, type Tried, takeAll } from './take-all.ts';
+import { deletion, noteKept, noteReverted } from './keep-or-delete.ts';
 
 /** `try`: snapshots of the VMs, a command of the user, and what follows from how it ended. */
 
@@ -47,7 +48,7 @@ export async function tryOut(
     await showPlan(ctx, [...commands, line], { vms: readings.map(({ domain }) => domain) });
     return 0;
   }
-  const tried = await takeAll(ctx, readings, request);
+  const tried = await takeAll(ctx, await letAllGo(ctx, readings), request, 'the command was not run');
   const whose = allInText(tried.map(({ vm }) => vm.domain.name));
   ctx.terminal.note(`took the snapshot ${inText(request.name)} of ${whose}; now running ${line}`);
 
@@ -105,7 +106,7 @@ async function run(ctx: Context, words: readonly [string, ...string[]], name: st
 
 async function afterSuccess(
   ctx: Context,
-  tried: readonly Tried[],
+  tried: readonly TakenOf[],
   line: string,
   options: TryOptions,
 ): Promise<void> {
@@ -118,13 +119,24 @@ async function afterSuccess(
 
 async function afterFailure(
   ctx: Context,
-  tried: readonly Tried[],
+  tried: readonly TakenOf[],
   how: string,
   options: TryOptions,
 ): Promise<void> {
   ctx.terminal.note(how);
   if (!(options.revert || ctx.settings.yes || ctx.terminal.hasPerson)) return noteKept(ctx, tried);
-  const action = revertAll(ctx, tried, { how, force: options.force ?? false });
+  const request = {
+    running: false,
+    paused: false,
+    force: options.force ?? false,
+    resetNvram: false,
+    backup: null,
+  };
+  const action = revertAll(ctx, tried, request, {
+    // it was told above
+    how: [],
+    tellDone: ({ vm, snapshot }) => noteReverted(ctx, vm.domain.name, snapshot.name),
+  });
   const chosen = await unlessKept(ctx, tried, () => seekConsent(withYes(ctx, options.revert), action));
   if (chosen) await action.carryOut(ctx, chosen.plan);
 }
@@ -136,7 +148,7 @@ const withYes = (ctx: Context, yes: boolean | undefined): Context =>
 /** The result of a question; null if the answer was no. An error says that nothing was done after the command. */
 async function unlessKept<T>(
   ctx: Context,
-  tried: readonly Tried[],
+  tried: readonly TakenOf[],
   ask: () => Promise<T>,
 ): Promise<T | null> {
   try {

@@ -96,7 +96,7 @@ export function beyondLimit(facts: ChainFacts): Finding[] {
       const what = `disk ${target} has a chain of ${overlays} overlays, and ${reasonOf(daemonVersion, limit)}`;
       return isActive(domain.state)
         ? {
-            what: `${what}; the running VM may be lost when libvirtd restarts`,
+            what: `${what}; when libvirtd restarts, the running VM may be stopped, and its memory lost`,
             ...whileItRuns(facts, target, overlays - limit.safe),
           }
         : {

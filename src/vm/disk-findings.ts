@@ -143,8 +143,7 @@ const correction = (domain: Domain, { target }: Disk): Pick<Finding, 'hint' | 'c
 });
 
 /** The alternative for a VM whose disks have to stay as they are. */
-export const EXTERNAL_INSTEAD =
-  'take an external snapshot instead, with --external; libvirt 9.9 and newer can revert to it';
+export const EXTERNAL_INSTEAD = 'with libvirt 9.9 or newer, take an external snapshot instead (--external)';
 
 /** The advice to convert a disk into a qcow2 file, or to keep the disk and take an external snapshot. */
 function conversion(
@@ -160,19 +159,22 @@ function conversion(
     };
   if (disk.shareable) return leaveOut(domain, disk);
   const driver = believed === 'qcow2' ? '' : " and <driver name='qemu' type='qcow2'/>";
-  const edit = `, then set the path of the new file${driver} in the VM's XML`;
+  const type = disk.pool ? " in a <disk type='file'>" : '';
+  const edit = `, then set the path of the new file${type}${driver} in the VM's XML`;
   if (disk.source === null) return { hint: 'an internal snapshot needs a qcow2 image' };
-  if (disk.storage === 'block') {
+  if (disk.storage === 'block' || disk.source.startsWith('/dev/')) {
     return {
       hint: `let LVM take the snapshot of the raw logical volume, with the VM off; or convert the volume to a qcow2 file${edit}`,
       command: `lvcreate --snapshot --size 10G --name ${quote(`${baseName(disk.source)}-snapshot`)} ${quote(disk.source)}`,
     };
   }
+  // libvirt cannot revert a volume of a pool to an external snapshot
+  const keeps = found === believed && disk.pool === null ? `. Or, ${EXTERNAL_INSTEAD}` : '';
   const isFree = (path: string) => !domain.disks.some(({ source }) => source === path);
   const seen = image?.kind === 'seen' ? image.copyTo : undefined;
   const target = seen ?? copyNames(disk.source).find(isFree) ?? '';
   return {
-    hint: `convert it with the VM off${edit}${found === believed ? `. Or ${EXTERNAL_INSTEAD}` : ''}`,
+    hint: `convert it with the VM off${edit}${keeps}`,
     commands: [convertLine({ path: disk.source, format: found }, target), editCommand(domain)],
   };
 }

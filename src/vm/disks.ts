@@ -5,7 +5,7 @@ import { type Disk, type Domain, formatOf } from '../model/domain.ts';
 import { beyondHost, copyNames, type DiskImage, type Image, type Images } from '../model/image.ts';
 import { disksInText } from '../model/text.ts';
 import { inspectImage } from '../qemu/qemu-img.ts';
-import type { Context } from '../run/context.ts';
+import type { Context, VmReader } from '../run/context.ts';
 
 /** The parts of a definition that tell where a disk is. */
 export type DiskLocation = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' | 'driver'> &
@@ -16,7 +16,7 @@ export type DiskLocation = Pick<Disk, 'target' | 'source' | 'storage' | 'pool' |
  * readable, libvirt's own information is used. `uri` is the URI of virsh's connection.
  */
 export async function readImages(
-  ctx: Context,
+  ctx: VmReader,
   uri: string,
   locations: readonly DiskLocation[],
 ): Promise<Images> {
@@ -37,7 +37,11 @@ export async function readImages(
   );
 }
 
-async function readImage(ctx: Context, uri: string, location: DiskLocation): Promise<DiskImage> {
+async function readImage(
+  ctx: Pick<Context, 'files' | 'qemuImg'>,
+  uri: string,
+  location: DiskLocation,
+): Promise<DiskImage> {
   const { source, pool, driver, backingFormats } = location;
   const format = formatOf(location);
   const believed = driver === null ? null : format;
@@ -70,7 +74,7 @@ async function firstFree(files: HostFiles, paths: readonly string[]): Promise<st
 
 /** What the storage pools know about these disks; one process for all disks, none for no disks. */
 async function readVolumes(
-  ctx: Context,
+  ctx: Pick<Context, 'virsh'>,
   locations: readonly DiskLocation[],
 ): Promise<ReadonlyMap<string, ReturnType<typeof parseVolume>>> {
   const asked = locations.flatMap((location) => {
@@ -95,8 +99,18 @@ export function isRemote(uri: string): boolean {
   return Boolean(host) || (transport !== undefined && transport !== 'unix');
 }
 
+/** The destination of ssh that leads to the same libvirt as the URI; null for any other, or if the URI says more about the way. */
+export function sshDestination(uri: string | null): string | null {
+  const [, destination = null] = /^qemu\+ssh:\/\/((?:[\w.-]+@)?\w[\w.-]*)\/system$/.exec(uri ?? '') ?? [];
+  return destination;
+}
+
 /** Prints, once for each VM, which disks or backing files could not be inspected, and what is unchecked therefore. */
-export function noteUnseen(ctx: Context, { uuid }: Pick<Domain, 'uuid'>, images: Images): void {
+export function noteUnseen(
+  ctx: Pick<Context, 'noted' | 'terminal' | 'settings'>,
+  { uuid }: Pick<Domain, 'uuid'>,
+  images: Images,
+): void {
   const unseen = [...images].flatMap(([target, image]) =>
     image.kind === 'unseen' ? [{ target, why: image.why }] : [],
   );
@@ -115,10 +129,16 @@ export function noteUnseen(ctx: Context, { uuid }: Pick<Domain, 'uuid'>, images:
           `note: disk ${target} has the backing file ${below}, which is not a file of this host; it was not inspected`,
         ];
   });
+  const { connect } = ctx.settings;
+  const destination = first?.why === 'remote' ? sshDestination(connect) : null;
+  const way =
+    destination === null
+      ? ''
+      : `. With --host ${destination} instead of -c ${connect}, kvmsnap inspects them there`;
   const lines = [
     ...(first
       ? [
-          `note: ${disksInText(unseen.map(({ target }) => target))} could not be inspected (${reasons[first.why]}); kvmsnap relies on libvirt's information and cannot check that the snapshots are in the images`,
+          `note: ${disksInText(unseen.map(({ target }) => target))} could not be inspected (${reasons[first.why]}); kvmsnap relies on libvirt's information and cannot check that the snapshots are in the images${way}`,
         ]
       : []),
     ...beyond,

@@ -28,6 +28,13 @@ export interface StateFile {
   readonly diskBytes?: { readonly state: number; readonly overlay: number };
   /** What is wrong with the content of a qcow2 file; null if nothing is known to be wrong. */
   readonly damage?: string | null;
+  /** Whether it is a backing file of the file with the state, and so holds a part of it. */
+  readonly isBelow?: true;
+  /**
+   * Whether the overlay on top of it was made later than libvirt made it, too. Then all the files were copied or moved, and the
+   * time at which they were made shows nothing.
+   */
+  readonly isCopiedWithOverlay?: true;
 }
 
 /** Whether a file can be made in a directory, as far as the host tells. `blocked`: on its path lies a file. */
@@ -67,7 +74,7 @@ export function interruptedMerges(snapshots: readonly Snapshot[]): InterruptedMe
 }
 
 /** Whether a snapshot keeps this disk in that file, because it made an overlay of the file. */
-const keepsIn = (snapshot: Snapshot, target: string, path: string): boolean =>
+export const keepsIn = (snapshot: Snapshot, target: string, path: string): boolean =>
   externalDisks(snapshot).some((disk) => disk.target === target && stateFile(snapshot, disk) === path);
 
 /** A later snapshot that was taken while this file was in use, so that the VM has changed it; null if there is none. */
@@ -87,18 +94,21 @@ export function takenOnItLater(
 }
 
 /** Whether it was written to since the snapshot was taken, other than by libvirt itself. */
-const isWrittenSince = ({ writtenAtSeconds, knownUntilSeconds }: StateFile): boolean =>
+export const isWrittenSince = ({ writtenAtSeconds, knownUntilSeconds }: StateFile): boolean =>
   writtenAtSeconds !== null && writtenAtSeconds > knownUntilSeconds;
 
-const time = (seconds: number): string => new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
+/** A time in UTC, for a sentence. */
+export const secondsText = (seconds: number): string =>
+  new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
 
 /** The signs that a file is not what the snapshot left, each with the words for it; the surest first. */
 const SIGNS: readonly ((state: StateFile) => string | null)[] = [
   ({ damage = null }) => (damage === null ? null : `has lost a part of its content: ${damage}`),
-  (state) => (isWrittenSince(state) ? `was written to later (${time(state.writtenAtSeconds ?? 0)})` : null),
-  ({ madeAtSeconds = null, placedUntilSeconds = Number.POSITIVE_INFINITY }) =>
-    madeAtSeconds !== null && madeAtSeconds > placedUntilSeconds
-      ? `is another file, which was made later (${time(madeAtSeconds)})`
+  (state) =>
+    isWrittenSince(state) ? `was written to later (${secondsText(state.writtenAtSeconds ?? 0)})` : null,
+  ({ madeAtSeconds = null, placedUntilSeconds = Number.POSITIVE_INFINITY, isCopiedWithOverlay }) =>
+    madeAtSeconds !== null && madeAtSeconds > placedUntilSeconds && !isCopiedWithOverlay
+      ? `is another file, which was made later (${secondsText(madeAtSeconds)})`
       : null,
   ({ diskBytes }) =>
     diskBytes && diskBytes.state > diskBytes.overlay
@@ -118,6 +128,13 @@ export function isUntouched({ createdAtSeconds }: Snapshot, { writtenAtSeconds }
   return writtenAtSeconds !== null && writtenAtSeconds < createdAtSeconds;
 }
 
+/**
+ * Whether a deletion was merging into a backing file when it was interrupted. What it wrote there is still in the overlay above as
+ * well, so the state on top of that overlay is complete.
+ */
+export const isBeingMerged = (snapshots: readonly Snapshot[], { isBelow, path }: StateFile): boolean =>
+  isBelow === true && interruptedMerges(snapshots).some((merge) => merge.path === path);
+
 /** Whether no known fact contradicts that the files of this snapshot hold its state. */
 export function isProven(
   snapshots: readonly Snapshot[],
@@ -130,9 +147,10 @@ export function isProven(
     (!isRuined &&
       states.every(
         (state) =>
-          changeSince(state) === null &&
-          (!state.isInUse || isUntouched(snapshot, state)) &&
-          takenOnItLater(snapshots, snapshot, state) === null,
+          (changeSince(state) === null || isBeingMerged(snapshots, state)) &&
+          (state.isBelow ||
+            ((!state.isInUse || isUntouched(snapshot, state)) &&
+              takenOnItLater(snapshots, snapshot, state) === null)),
       ))
   );
 }

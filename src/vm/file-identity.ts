@@ -10,20 +10,21 @@ export type FileKey = (path: string) => string;
 /**
  * Asks the file system which files these absolute paths name. A file is identified by its device and inode, a block
  * device by its number. A path that names nothing or cannot be reached is identified by its text without `..`, and so
- * is a path that was not among these.
+ * is a path that was not among these. The address of an image on the network is its own identity.
  */
 export async function identifyFiles(files: HostFiles, paths: Iterable<string>): Promise<FileKey> {
   const unique = [...new Set(paths)];
   const keys = new Map(
     await Promise.all(unique.map(async (path) => [path, await keyOf(files, path)] as const)),
   );
-  return (path) => keys.get(path) ?? resolve(path);
+  return (path) => keys.get(path) ?? (path.startsWith('/') ? resolve(path) : path);
 }
 
 /** The identities if no path is on this host. */
 export const byText: FileKey = (path) => path;
 
 async function keyOf(files: HostFiles, path: string): Promise<string> {
+  if (!path.startsWith('/')) return path;
   try {
     return (await files.stat(path)).identity;
   } catch {

@@ -1,4 +1,5 @@
 import { combineFailures, KvmsnapError } from '../errors.ts';
+import type { RunRecord } from '../host/run-files.ts';
 import { type DomainReading, readByUuid, readDomain } from '../libvirt/domains.ts';
 import type { DomainName } from '../libvirt/resolve.ts';
 import { dumpCommand, readSnapshots, type SnapshotsRead, type UnreadSnapshot } from '../libvirt/snapshots.ts';
@@ -6,11 +7,11 @@ import { isSaving, takesPart } from '../model/domain.ts';
 import { namedFiles } from '../model/domain-files.ts';
 import type { DiskImage, Images } from '../model/image.ts';
 import { nearest } from '../model/names.ts';
-import { kvmsnapLine } from '../model/quote.ts';
+import type { Reading } from '../model/reader.ts';
 import { reportSnapshots, type SnapshotReport, tagsOf } from '../model/report.ts';
 import { internalDisks, type Snapshot } from '../model/snapshot.ts';
-import { inText } from '../model/text.ts';
-import type { Context } from '../run/context.ts';
+import { inText, someInText } from '../model/text.ts';
+import type { Context, VmReader } from '../run/context.ts';
 import { isRemote, readImages } from './disks.ts';
 import { callAlike, identifyFiles } from './file-identity.ts';
 import { lookForMovedFiles } from './find-moved-files.ts';
@@ -26,13 +27,13 @@ export interface Vm extends DomainReading {
 }
 
 /** Reads one VM, all its snapshots and its disks: two virsh processes, and one qemu-img per disk beside them. */
-export async function loadVm(ctx: Context, word: string): Promise<Vm> {
+export async function loadVm(ctx: VmReader, word: string): Promise<Vm> {
   return completeVm(ctx, await readDomain(ctx.virsh, word));
 }
 
 /** Completes a VM whose definition was read before, with those of its snapshots that are named. */
 export async function completeVm(
-  ctx: Context,
+  ctx: VmReader,
   reading: DomainReading,
   names: readonly string[] = reading.snapshotNames,
 ): Promise<Vm> {
@@ -57,16 +58,20 @@ export function isDrifting({ snapshots, images }: Vm): boolean {
 
 /** Inspects the disks of a VM whose snapshots were read together with those of others. */
 export async function assembleVm(
-  ctx: Context,
+  ctx: VmReader,
   reading: DomainReading,
   found: SnapshotsRead | Promise<SnapshotsRead>,
   looking: Images | Promise<Images> = readImages(ctx, reading.uri, reading.domain.disks.filter(takesPart)),
 ): Promise<Vm> {
-  const [images, { snapshots: stored, unread }] = await Promise.all([looking, found]);
+  const [images, { snapshots: stored, unread }, readings] = await Promise.all([
+    looking,
+    found,
+    readingsOf(ctx, reading.domain),
+  ]);
   const called = await callAsNow(ctx, reading, images, stored);
   const moved = await lookForMovedFiles(ctx, { ...reading, images, snapshots: called });
   const snapshots = called.map((each) => ({ ...each, movedFiles: moved.get(each.name) }));
-  return { ...reading, images, snapshots: reportOn(reading, snapshots, images), unread };
+  return { ...reading, images, snapshots: reportOn(reading, snapshots, images, readings), unread };
 }
 
 /** The same snapshots, with the present paths of files that the VM uses now. */
@@ -84,13 +89,26 @@ export async function callAsNow<T extends Snapshot>(
   return callAlike(snapshots, now, await identifyFiles(files, [...now, ...others]));
 }
 
+/** The runs of kvmsnap that read snapshots of a VM now. */
+export async function readingsOf(
+  { runFiles }: Pick<Context, 'runFiles'>,
+  { uuid }: Pick<DomainName, 'uuid'>,
+): Promise<Reading[]> {
+  return readingsAmong(await runFiles.list(), uuid);
+}
+
+/** The same, of all runs. */
+export const readingsAmong = (runs: readonly RunRecord[], uuid: string): Reading[] =>
+  runs.filter(({ vmUuid }) => vmUuid === uuid).map(({ owner, ...run }) => ({ ...run, processId: owner.id }));
+
 /** Reports on snapshots of a VM; `images` null: from libvirt's information only. */
 export function reportOn(
   { domain, current }: DomainReading,
   snapshots: readonly Snapshot[],
   images: Images | null,
+  readings: readonly Reading[] = [],
 ): SnapshotReport[] {
-  return reportSnapshots(snapshots, { current, busy: domain.busy || isSaving(domain), images });
+  return reportSnapshots(snapshots, { current, busy: domain.busy || isSaving(domain), images, readings });
 }
 
 /** The failure to report for a VM with unreadable snapshots; null if all are readable. */
@@ -113,7 +131,7 @@ export function unreadFailure({
  * cannot be done, such as `delete 's1' of 'web'`.
  */
 export function requireAllRead(
-  { virsh }: Context,
+  { virsh }: Pick<Context, 'virsh'>,
   { domain, unread }: Pick<Vm, 'domain' | 'unread'>,
   what: string,
 ): void {
@@ -144,14 +162,14 @@ export function noSuchSnapshot({ domain, snapshotNames }: DomainReading, name: s
         ? `did you mean ${inText(meant)}?`
         : snapshotNames.length === 0
           ? 'it has no snapshots'
-          : `${kvmsnapLine('list', [domain.name])} lists its snapshots`,
+          : `it has ${someInText(snapshotNames)}`,
   });
 }
 
 /** The failure for a snapshot that libvirt is still writing. */
 export const stillBeingTaken = ({ domain }: DomainReading, { name }: Snapshot): KvmsnapError =>
   new KvmsnapError('busy', `the snapshot ${inText(name)} of ${inText(domain.name)} is still being taken`, {
-    hint: 'wait until kvmsnap list shows it complete',
+    hint: 'wait until it is complete',
   });
 
 /** The current snapshot. Throws `not-found` when there is none. */

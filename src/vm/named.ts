@@ -1,7 +1,7 @@
 import { KvmsnapError, type Meant } from '../errors.ts';
 import { listDomains, readSnapshotNames } from '../libvirt/domains.ts';
 import type { DomainName } from '../libvirt/resolve.ts';
-import { isPattern, matcher } from '../model/selection.ts';
+import { isPattern, matcher } from '../model/input/selection.ts';
 import { allInText, inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
 
@@ -24,6 +24,8 @@ export interface NamedSnapshots {
   readonly named: readonly NamedVm[];
   /** Whether each word was `VM/NAME`. */
   readonly paired: boolean;
+  /** Whether nothing is to be done if it cannot be done for all of them. */
+  readonly allOrNone?: boolean;
 }
 
 /**
@@ -66,7 +68,7 @@ export interface OneNamed {
 
 /** Runs the action for the VM and its snapshots that the line names. Throws as `readNamed`. */
 export async function withOneNamed(
-  ctx: Context,
+  ctx: Pick<Context, 'interrupts' | 'virsh'>,
   { words, rest = [], needsName = false, isNew = false, others = null, lineFor }: OneNamed,
   act: (vm: string, names: readonly string[]) => Promise<void>,
 ): Promise<void> {
@@ -95,7 +97,7 @@ export function requireOneName(names: readonly string[]): string | undefined {
 
 /** Runs the action for the VMs and snapshots that the words name. `others`: as above. Throws as `readNamed`. */
 export async function withNamed(
-  ctx: Context,
+  ctx: Pick<Context, 'interrupts' | 'virsh'>,
   { words, others = null }: Pick<OneNamed, 'words' | 'others'>,
   act: (named: NamedSnapshots) => Promise<void>,
 ): Promise<void> {
@@ -109,7 +111,7 @@ export async function withNamed(
 }
 
 const withOthers = (option: string): KvmsnapError =>
-  new KvmsnapError('usage', `VM/NAME names its VM itself, and cannot be combined with ${option}`);
+  new KvmsnapError('usage', `VM/NAME already names the VM, and cannot be combined with ${option}`);
 
 const findVm = (known: readonly DomainName[], word: string): DomainName | undefined =>
   known.find(({ name }) => name === word) ?? known.find(({ uuid }) => uuid === word.toLowerCase());
@@ -189,7 +191,7 @@ function mixed(
 
 /** If the VM and the snapshot of the line are swapped, the failure says so; any other failure is returned unchanged. */
 async function explainSwapped(
-  { virsh, interrupts }: Context,
+  { virsh, interrupts }: Pick<Context, 'interrupts' | 'virsh'>,
   error: unknown,
   [first, ...others]: readonly string[],
   { rest = [], lineFor }: Pick<OneNamed, 'rest' | 'lineFor'>,

@@ -9,7 +9,7 @@ const PAUSE_MILLISECONDS = 200;
  * qemu-img may see a half-written snapshot table (hazard 27). Returns the last result.
  */
 export async function readAgainWhile<T>(
-  ctx: Context,
+  ctx: Pick<Context, 'clock'>,
   isFlawed: (seen: T) => boolean,
   read: () => Promise<T>,
 ): Promise<T> {

@@ -6,11 +6,13 @@ import {
   readDomain,
   readDomains,
 } from '../libvirt/domains.ts';
-import { type DomainName, sessionHint } from '../libvirt/resolve.ts';
+import { type DomainName, presentVms, sessionHint } from '../libvirt/resolve.ts';
 import type { SnapshotsRead } from '../libvirt/snapshots.ts';
+import { isPattern, type Selected, type Selection, selectDomains } from '../model/input/selection.ts';
 import { nearest } from '../model/names.ts';
-import { isPattern, type Selected, type Selection, selectDomains } from '../model/selection.ts';
+import { whyLeftOut } from '../model/policy.ts';
 import { inText } from '../model/text.ts';
+import { isThrowAway } from '../model/throw-away.ts';
 import type { Context } from '../run/context.ts';
 
 /** A VM of a selection: the VM as it was read, or the reason why it could not be read. */
@@ -20,6 +22,8 @@ export interface Target {
   readonly reading: DomainReading | KvmsnapError;
   /** Whether the VM was named exactly, by name or UUID, and not matched by a pattern. */
   readonly named: boolean;
+  /** Why nothing is to be done to it; absent: something is. */
+  readonly leftOut?: KvmsnapError;
 }
 
 export interface Targets {
@@ -36,7 +40,10 @@ export interface Targets {
  * VMs. A word that matches nothing becomes a failed result among others. Throws `not-found` if it is the only word, or
  * if all words together match nothing, so that the run is never a silent success.
  */
-export async function readSelection(ctx: Context, selection: Selection): Promise<Targets> {
+export async function readSelection(
+  ctx: Pick<Context, 'terminal' | 'virsh'>,
+  selection: Selection,
+): Promise<Targets> {
   const { words, all, exclude, states } = selection;
   const [word = ''] = words;
   const single = !all && words.length === 1;
@@ -61,10 +68,22 @@ export async function readSelection(ctx: Context, selection: Selection): Promise
   const absent = missing.map(
     ({ name, uuid, failure }): Target => ({ vm: { name, uuid }, reading: failure, named: true }),
   );
-  const targets = [...present, ...absent].sort((a, b) => (a.vm.name < b.vm.name ? -1 : 1));
-  if (targets.length === 0) throw nothingLeft(selection, vms.length);
+  const targets = [...present.map(leavingOut(selection)), ...absent].sort((a, b) =>
+    a.vm.name < b.vm.name ? -1 : 1,
+  );
+  if (targets.length === 0) throw nothingLeft(ctx, selection, vms.length);
   return { targets, single: single && named.size > 0 };
 }
+
+/** Marks a VM that has chosen another policy. One that was named exactly is meant whatever its policy is. */
+const leavingOut =
+  ({ policy = null }: Selection) =>
+  (target: Target): Target => {
+    const { reading, named } = target;
+    if (policy === null || named || reading instanceof KvmsnapError) return target;
+    const why = whyLeftOut(reading.domain.policy, policy);
+    return why === null ? target : { ...target, leftOut: new KvmsnapError('check', why) };
+  };
 
 /** A word that matches no VM, and why. */
 export interface Missing {
@@ -79,8 +98,13 @@ interface Chosen extends Pick<Selected<DomainName>, 'vms' | 'named'> {
 }
 
 /** The selected VMs in the order of their names, in any state; one process. Throws like `readSelection`. */
-export async function chooseDomains(ctx: Context, selection: Selection): Promise<Chosen> {
-  const known = (await listDomains(ctx.virsh)).sort((a, b) => (a.name < b.name ? -1 : 1));
+export async function chooseDomains(
+  ctx: Pick<Context, 'terminal' | 'virsh'>,
+  selection: Selection,
+): Promise<Chosen> {
+  const known = (await listDomains(ctx.virsh))
+    .filter(({ name }) => !isThrowAway(name) || selection.words.includes(name))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
   const chosen = selectDomains(known, selection);
   for (const word of chosen.idle) tellIdle(ctx, word, known, selection);
   const words = [...new Set(chosen.unmatched)];
@@ -101,7 +125,7 @@ export async function chooseDomains(ctx: Context, selection: Selection): Promise
  * `not-found` if the selection treats it as an error.
  */
 function tellIdle(
-  ctx: Context,
+  ctx: Pick<Context, 'terminal'>,
   word: string,
   known: readonly DomainName[],
   { exacting = false }: Selection,
@@ -109,14 +133,14 @@ function tellIdle(
   const message = `--exclude ${inText(word)} matches no VM`;
   const names = known.map(({ name }) => name);
   const meant = isPattern(word) ? null : nearest(word, names);
-  const hint = meant === null ? 'kvmsnap list shows all VMs' : `did you mean ${inText(meant)}?`;
+  const hint = meant === null ? presentVms(names) : `did you mean ${inText(meant)}?`;
   if (exacting) throw new KvmsnapError('not-found', message, { hint });
   ctx.terminal.note(`note: ${message}${meant === null ? '' : `; ${hint}`}`);
 }
 
 /** The snapshots of all VMs that could be read, by UUID; one process per 100 KB of commands. */
 export async function readAllSnapshots(
-  ctx: Context,
+  ctx: Pick<Context, 'virsh'>,
   { targets }: Targets,
 ): Promise<ReadonlyMap<string, SnapshotsRead>> {
   const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
@@ -135,16 +159,24 @@ export async function noVmsText({ virsh }: Pick<Context, 'virsh'>): Promise<stri
 }
 
 /** The failure of a selection that selects no VM; `chosen` counts the VMs whose state was read. */
-export function nothingLeft({ exclude, states }: Selection, chosen: number): KvmsnapError {
+export function nothingLeft(
+  ctx: Pick<Context, 'virsh'>,
+  { exclude, states }: Selection,
+  chosen: number,
+): KvmsnapError {
   const why =
     chosen > 0
       ? `${chosen === 1 ? 'the selected VM is not' : `none of the ${chosen} selected VMs is`} ${states.join(' or ')}`
       : exclude.length > 0
         ? 'all selected VMs are excluded'
         : 'this connection has no VMs';
-  const hint =
-    chosen + exclude.length > 0
-      ? 'kvmsnap list shows all VMs and their states'
-      : 'to reach the VMs of the host, add --connect qemu:///system';
-  return new KvmsnapError('not-found', why, { hint });
+  if (chosen + exclude.length === 0)
+    return new KvmsnapError('not-found', why, {
+      hint: 'to reach the VMs of the host, add --connect qemu:///system',
+    });
+  const connected = ctx.virsh.line([]).replace(/^virsh/, 'kvmsnap');
+  return new KvmsnapError('not-found', why, {
+    hint: 'to see all VMs and their states',
+    command: `${connected} list`,
+  });
 }

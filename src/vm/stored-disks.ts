@@ -1,6 +1,6 @@
 import { type DiskImage, type Images, linkOf } from '../model/image.ts';
 import { type Snapshot, type SnapshotDisk, stateFile, stateFormat } from '../model/snapshot.ts';
-import type { Context } from '../run/context.ts';
+import type { VmReader } from '../run/context.ts';
 import { type DiskLocation, readImages } from './disks.ts';
 import type { Vm } from './load.ts';
 
@@ -9,7 +9,7 @@ import type { Vm } from './load.ts';
  * reverts these and not the ones in use now. Images that the VM uses, as whichever disk, were inspected before.
  */
 export async function readStoredImages(
-  ctx: Context,
+  ctx: VmReader,
   { uri, domain, images }: Pick<Vm, 'uri' | 'domain' | 'images'>,
   snapshot: Snapshot,
 ): Promise<Images> {

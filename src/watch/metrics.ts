@@ -1,8 +1,9 @@
 import { labelOf } from '../model/labels.ts';
+import type { FamilyName, Series } from '../output/prometheus.ts';
+import type { EndedRun, Recording } from '../run/recording.ts';
 import type { Vm } from '../vm/load.ts';
 import type { Freed } from './freed.ts';
-import type { FamilyName, Series } from './prometheus.ts';
-import { type Watched, watched } from './watched.ts';
+import { lastProven, type Watched, watched } from './watched.ts';
 
 /** The metrics of VMs and of runs, and what stays of those of earlier runs. Pure. */
 
@@ -10,6 +11,8 @@ import { type Watched, watched } from './watched.ts';
 export interface LabelGroup extends Watched {
   readonly label: string;
   readonly held: number;
+  /** When `kvmsnap verify` last proved one of them, in seconds since the epoch; null: never. */
+  readonly provenAtSeconds: number | null;
 }
 
 /** The snapshots of a VM by their labels. The label that was asked for has a group even if no snapshot has it. */
@@ -19,16 +22,26 @@ export function groupsOf({ snapshots }: Pick<Vm, 'snapshots'>, asked: string | n
   if (asked !== null || labels.size === 0) labels.add(asked ?? '');
   return [...labels].map((label) => {
     const own = complete.filter(({ name }) => (labelOf(name) ?? '') === label);
-    return { label, held: own.filter(({ held }) => held).length, ...watched(own, null) };
+    return {
+      label,
+      held: own.filter(({ held }) => held).length,
+      provenAtSeconds: lastProven(own, null)?.provenAtSeconds ?? null,
+      ...watched(own, null),
+    };
   });
 }
 
 /** The series of a group; `freed`: what deleting those that are not on hold frees. */
-export function seriesOf(vm: string, { label, newest, kept, held }: LabelGroup, freed: Freed): Series[] {
+export function seriesOf(
+  vm: string,
+  { label, newest, kept, held, provenAtSeconds }: LabelGroup,
+  freed: Freed,
+): Series[] {
   const [oldest] = kept;
   const values: readonly (readonly [FamilyName, number | undefined])[] = [
     ['kvmsnap_newest_timestamp_seconds', newest?.createdAtSeconds],
     ['kvmsnap_oldest_timestamp_seconds', oldest?.createdAtSeconds],
+    ['kvmsnap_proven_timestamp_seconds', provenAtSeconds ?? undefined],
     ['kvmsnap_snapshots', kept.length],
     ['kvmsnap_held_snapshots', held],
     ['kvmsnap_frees_bytes', 'bytes' in freed ? freed.bytes : undefined],
@@ -38,48 +51,37 @@ export function seriesOf(vm: string, { label, newest, kept, held }: LabelGroup, 
   );
 }
 
-/** A run that has ended. */
-export interface EndedRun {
-  readonly command: string;
-  /** Of `--label`; null: none. */
-  readonly label: string | null;
-  readonly succeeded: boolean;
-  /** Seconds since the epoch. */
-  readonly endedAt: number;
-}
-
-/** What a run has read of the VMs. */
-export interface Reading {
-  /** By the name of the VM. */
-  readonly vms: ReadonlyMap<string, readonly Series[]>;
-  /** VMs that could not be read. */
-  readonly unread: readonly string[];
-  /** Whether these are all VMs, so that any other does not exist any more. */
-  readonly isAll: boolean;
-}
-
-export const NOTHING_READ: Reading = { vms: new Map(), unread: [], isAll: false };
-
-/** The series after a run: what it has read, its own result, and of the series before it those that it does not replace. */
-export function afterRun(
-  before: readonly Series[],
-  run: EndedRun,
-  { vms, unread, isAll }: Reading,
-): Series[] {
-  const stays = ({ labels: { vm, command, label } }: Series): boolean =>
-    vm === undefined
+/**
+ * The series after a run: what it has read, its own result, and of the series before it those that it does not replace. A run on a
+ * host that was named replaces only series of this host, and adds the label `host` to its own.
+ */
+export function afterRun(before: readonly Series[], { host, run, reading }: Recording): Series[] {
+  const { vms, unread, isAll } = reading;
+  const stays = ({ labels: { vm, command, label, host: of } }: Series): boolean => {
+    if ((of ?? null) !== host) return true;
+    return vm === undefined
       ? command !== run.command || label !== (run.label ?? '')
       : !vms.has(vm) && (!isAll || unread.includes(vm));
-  return [...before.filter(stays), ...[...vms.values()].flat(), ...ofRun(before, run)];
+  };
+  const own = [...vms.values()].flat().concat(ofRun(before, host, run));
+  return [
+    ...before.filter(stays),
+    ...own.map((series) => (host === null ? series : { ...series, labels: { host, ...series.labels } })),
+  ];
 }
 
-function ofRun(before: readonly Series[], { command, label, succeeded, endedAt }: EndedRun): Series[] {
+function ofRun(
+  before: readonly Series[],
+  host: string | null,
+  { command, label, succeeded, endedAt }: EndedRun,
+): Series[] {
   const labels = { command, label: label ?? '' };
   const earlier = before.find(
     (each) =>
       each.family === 'kvmsnap_last_success_timestamp_seconds' &&
       each.labels['command'] === command &&
-      each.labels['label'] === labels.label,
+      each.labels['label'] === labels.label &&
+      (each.labels['host'] ?? null) === host,
   );
   const success = succeeded ? endedAt : earlier?.value;
   return [
@@ -90,3 +92,17 @@ function ofRun(before: readonly Series[], { command, label, succeeded, endedAt }
       : [{ family: 'kvmsnap_last_success_timestamp_seconds' as const, labels, value: success }]),
   ];
 }
+
+/** The hosts on which a run with this command and label has ended, by the series that it has left. */
+export const recordedHosts = (
+  before: readonly Series[],
+  run: Pick<EndedRun, 'command' | 'label'>,
+): string[] =>
+  before.flatMap(({ family, labels: { host, command, label } }) =>
+    family === 'kvmsnap_last_run_success' &&
+    host !== undefined &&
+    command === run.command &&
+    label === (run.label ?? '')
+      ? [host]
+      : [],
+  );

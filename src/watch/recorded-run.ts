@@ -1,13 +1,14 @@
 import { KvmsnapError } from '../errors.ts';
-import type { Selection } from '../model/selection.ts';
+import type { Selection } from '../model/input/selection.ts';
+import { formatMetrics, type Series } from '../output/prometheus.ts';
 import type { Context } from '../run/context.ts';
+import { NOTHING_READ, type Reading, type Recording } from '../run/recording.ts';
 import { toSelection } from '../run/select-options.ts';
 import { assembleVm, type Vm } from '../vm/load.ts';
 import { readAllSnapshots, readSelection } from '../vm/select.ts';
 import { measureFreed } from './freed.ts';
-import { afterRun, groupsOf, NOTHING_READ, type Reading, seriesOf } from './metrics.ts';
-import { addRun, readMetricsFile } from './metrics-file.ts';
-import { formatMetrics, type Series } from './prometheus.ts';
+import { afterRun, groupsOf, seriesOf } from './metrics.ts';
+import { addRuns, readMetricsFile } from './metrics-file.ts';
 import type { Act, Recorded } from './recorded.ts';
 
 /** Runs a command, reads its VMs again, and writes the metrics to stdout or a file, however the command has ended. */
@@ -27,8 +28,8 @@ export async function recordRun(
   const record = async (succeeded: boolean) => {
     const run = { command, label, succeeded, endedAt: Math.floor(ctx.clock.now() / 1000) };
     const reading = await readVms(ctx, toSelection(words, withAll(command, words, options)), label);
-    if (toStdout) ctx.terminal.print(formatMetrics(afterRun([], run, reading)));
-    if (file !== null) await addRun(file, run, reading);
+    if (ctx.host) return ctx.host.gatherMetrics({ host: ctx.host.name, run, reading }, file);
+    await publish(ctx, [{ host: null, run, reading }]);
   };
   let exitCode: number;
   try {
@@ -42,11 +43,22 @@ export async function recordRun(
   return exitCode;
 }
 
+/** Prints metrics, and adds them to the file, as the settings ask for. Throws `refused`. */
+export async function publish(
+  { settings, terminal }: Pick<Context, 'settings' | 'terminal'>,
+  recordings: readonly Recording[],
+): Promise<void> {
+  if (settings.output === 'prometheus')
+    terminal.print(formatMetrics(recordings.reduce<readonly Series[]>(afterRun, [])));
+  if (settings.metrics !== null) await addRuns(settings.metrics, recordings);
+}
+
 /** `check` without names checks all VMs. */
 const withAll = (command: string, words: readonly string[], options: Recorded['options']) =>
   command === 'check' && words.length === 0 ? { ...options, all: true } : options;
 
-function noteUnrecorded({ terminal }: Context, failure: unknown): void {
+/** Notes that metrics could not be written. Throws anything else. */
+export function noteUnrecorded({ terminal }: Pick<Context, 'terminal'>, failure: unknown): void {
   if (!(failure instanceof KvmsnapError)) throw failure;
   terminal.note(`warning: ${failure.message}`);
 }
@@ -58,10 +70,14 @@ async function readVms(ctx: Context, selection: Selection, label: string | null)
     const known = await readAllSnapshots(ctx, selected);
     const vms = new Map<string, readonly Series[]>();
     const unread: string[] = [];
-    for (const { vm, reading } of selected.targets) {
+    for (const { vm, reading, leftOut } of selected.targets) {
       const read = reading instanceof KvmsnapError ? undefined : known.get(reading.domain.uuid);
       if (reading instanceof KvmsnapError || (read?.unread.length ?? 0) > 0) unread.push(vm.name);
-      else vms.set(vm.name, await metricsOf(ctx, await assembleVm(ctx, reading, read ?? NONE), label));
+      else
+        vms.set(
+          vm.name,
+          await metricsOf(ctx, await assembleVm(ctx, reading, read ?? NONE), leftOut ? null : label),
+        );
     }
     return { vms, unread, isAll: isEverything(selection) };
   } catch (error) {

@@ -18,6 +18,19 @@ export function watched(snapshots: readonly SnapshotReport[], label: string | nu
   return { newest: own.at(-1) ?? null, kept: own.filter(({ held }) => !held) };
 }
 
+/** The snapshot that `kvmsnap verify` has proven last, of the complete ones with this label; null if there is none. */
+export function lastProven(
+  snapshots: readonly SnapshotReport[],
+  label: string | null,
+): { readonly name: string; readonly provenAtSeconds: number } | null {
+  const proofs = snapshots.flatMap((each) =>
+    !each.underWay && hasLabel(each, label) && each.verified?.outcome === 'proven'
+      ? [{ name: each.name, provenAtSeconds: each.verified.atSeconds }]
+      : [],
+  );
+  return proofs.sort((a, b) => b.provenAtSeconds - a.provenAtSeconds)[0] ?? null;
+}
+
 /** Whether the name has this label; null: any name. */
 export const hasLabel = ({ name }: { readonly name: string }, label: string | null): boolean =>
   label === null || labelOf(name) === label;

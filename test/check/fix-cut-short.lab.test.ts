@@ -88,7 +88,7 @@ test('one signal: the step under way is done, what comes after it is not reached
 
 test.each([
   { by: 'a second SIGTERM', code: 143, args: [] },
-  { by: '--timeout', code: 124, args: ['--timeout', '5s'] },
+  { by: '--timeout', code: 124, args: ['--timeout', '20s'] },
 ])('$by leaves the step under way to itself, and tells those before it', async ({ code, args }) => {
   const vm = broken('web');
   const slow = slowTool('virsh', 'snapshot-create');

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fixKey, planFixes, unanswered } from '../../src/check/fix-plan.ts';
 import type { CheckFacts } from '../../src/check/rules/facts.ts';
+import { NO_LIMITS } from '../../src/check/rules/limits.ts';
 import type { Domain } from '../../src/model/domain.ts';
 import { withHold } from '../../src/model/hold.ts';
 import type { DiskImage, Image, Tag } from '../../src/model/image.ts';
@@ -51,7 +52,9 @@ function plan({
       unusedMemory === undefined ? [] : [['vda', { bytes: unusedMemory, endBytes: 2 ** 30 }]],
     ),
     nowSeconds: TAKEN_AT + 9999,
-    limits: { label: null, maxAge: null, oldest: null, most: null, holds: null, depth: null },
+    limitsLeftOut: null,
+    policies: [],
+    limits: NO_LIMITS,
     freed: null,
     daemonVersion: 12_008_000,
     readableFiles,

@@ -163,7 +163,7 @@ describe('words that are answered with the command', () => {
   });
 
   test.each(['dominfo', 'constructor', 'xyzzy', 'manua'])('nothing is near to %s', (word) => {
-    expect(understood(word, 'web')).toMatchObject({ command: undefined, hint: /lists the commands/ });
+    expect(understood(word, 'web')).toMatchObject({ command: 'kvmsnap --help', hint: /all commands/ });
   });
 });
 

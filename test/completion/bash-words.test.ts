@@ -101,7 +101,7 @@ describe('a word written on', () => {
   test('is the name for bash, however it was begun', () => {
     const samples = fc.sample(typed, 1000);
     const script = samples.map((sample) => finish(sample).replace('printf ', "printf '%s\\0' ")).join('\n');
-    const printed = execFileSync('bash', ['-c', script], { encoding: 'utf8' });
+    const printed = execFileSync('bash', ['--norc', '-c', script], { encoding: 'utf8' });
     expect(printed.split('\0').slice(0, -1)).toEqual(
       samples.map(({ name, colon }) => (colon ? `x:${name}` : name)),
     );

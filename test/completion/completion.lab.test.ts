@@ -1,9 +1,9 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap, kvmsnapPath } from '../lab/cli.ts';
 import { killLibvirtd, repairLibvirtd, signalLibvirtd } from '../lab/daemon.ts';
-import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
+import { isSystemLab, scratch, tool, virsh, waitFor } from '../lab/lab.ts';
 import { type ShellName, type ShellSession, startShell } from '../lab/shells.ts';
 import { succeed, take } from '../scene/steps.ts';
 import { cleanUp, defineVm, start, type Vm } from '../scene/vm.ts';
@@ -59,12 +59,12 @@ const firstHalf = (name: string): string => {
   return chars.slice(0, Math.ceil(chars.length / 2)).join('');
 };
 
-/** Ways to begin a name, from which TAB is to come to its end. */
+/** Ways to begin a name, from which TAB is to come to its end. Each name is tried in one of them, in each shell. */
 const BEGINNINGS = {
   // in double quotes an interactive bash takes ! for its history
   bash: (name: string) => [
-    '',
     ...[bare, single, double].map((type) => type(firstHalf(name))).filter((begun) => !/^".*!/.test(begun)),
+    '',
   ],
   zsh: (name: string) => ['', single(firstHalf(name))],
   // fish would set a home directory in the place of a ~, and closes no quote behind some characters
@@ -109,16 +109,14 @@ describe('in a shell', () => {
     afterAll(() => shell.close());
 
     if (name in BEGINNINGS)
-      test.each(NAMES)('a snapshot called %j', async (snapshot) => {
+      test.each(
+        NAMES.flatMap((snapshot, i) => {
+          const ways = BEGINNINGS[name as keyof typeof BEGINNINGS](snapshot);
+          return ways.length > 0 ? [[snapshot, ways[i % ways.length] ?? '']] : [];
+        }),
+      )('a snapshot called %j, from %j on', async (snapshot, begun) => {
         const { name: vm } = vmOf(snapshot);
-        for (const begun of BEGINNINGS[name as keyof typeof BEGINNINGS](snapshot))
-          expect([begun, ...(await shell.run(`kvmsnap info -- ${vm} ${begun}\t`))]).toEqual([
-            begun,
-            'info',
-            '--',
-            vm,
-            snapshot,
-          ]);
+        expect(await shell.run(`kvmsnap info -- ${vm} ${begun}\t`)).toEqual(['info', '--', vm, snapshot]);
         expect([scratch, '/'].some((directory) => existsSync(join(directory, 'touched')))).toBe(false);
       });
 
@@ -138,6 +136,8 @@ describe('in a shell', () => {
       ["kvmsnap info 'db o\t \t", ['info', 'db one', 'of db one']],
       ['kvmsnap info db\\ one \t', ['info', 'db one', 'of db one']],
       ['kvmsnap info "db\'t\t \t', ['info', "db'two", "of db'two"]],
+      ['kvmsnap info web:1/\t', ['info', 'web:1/of web:1']],
+      ["kvmsnap info 'db one/o\t", ['info', 'db one/of db one']],
       ['kvmsnap create-as m0 n\t', ['create-as', 'm0', 'n']],
       ['kvmsnap nosuch m\t', ['nosuch', 'm']],
     ])('%j', async (typed, words) => {
@@ -335,8 +335,8 @@ describe('what is shown beside a name', () => {
     zsh.close();
     const fish = await startShell('fish');
     const start = fish.screen().length;
-    await fish.run('kvmsnap revert web \t');
-    expect(fish.screen().slice(start)).toMatch(/20\d\d-\d\d-\d\d/);
+    fish.type('kvmsnap revert web \t');
+    await waitFor(() => /20\d\d-\d\d-\d\d/.test(fish.screen().slice(start)), { what: 'the list of fish' });
     fish.close();
   });
 
@@ -352,5 +352,20 @@ describe('what is shown beside a name', () => {
     ]);
     expect(await lines('fish', 'check', 'd*', '--label=w')).toEqual(['--label=weekly\t1 snapshot']);
     expect(await lines('bash', 'kvmsnap prune --label n', ' ')).toEqual(['nightly']);
+  });
+
+  test('the policies, beside the VMs and alone', async () => {
+    const env = { XDG_CONFIG_HOME: mkdtempSync(join(scratch, 'config-')) };
+    mkdirSync(join(env.XDG_CONFIG_HOME, 'kvmsnap'));
+    for (const file of ['hourly.conf', 'nightly.conf', 'none.conf', '.conf', 'notes'])
+      writeFileSync(join(env.XDG_CONFIG_HOME, 'kvmsnap', file), '');
+    const policies = async (...words: string[]) =>
+      (await candidates(words, { env })).filter((word) => /@|ly$|^none$/.test(word));
+    expect(await policies('create', 'web', '')).toEqual(['@hourly', '@nightly']);
+    expect(await policies('create', '@nightly', '')).toEqual([]);
+    expect(await policies('check', '--policy', '')).toEqual(['hourly', 'nightly']);
+    expect(await policies('policy', 'web', '--set', '')).toEqual(['hourly', 'nightly', 'none']);
+    const bash = await kvmsnap(['complete', 'bash', '--', 'kvmsnap create @n', ' @:='], { env });
+    expect(bash.stdout).toBe('@nightly\n');
   });
 });

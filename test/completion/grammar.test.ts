@@ -156,6 +156,8 @@ describe('arguments', () => {
       what: 'vm',
       vms: [],
       uri: null,
+      hosts: null,
+      policies: null,
       asPattern: false,
       place: { before: '', given: [], dash: 'later' },
     });
@@ -184,6 +186,23 @@ describe('arguments', () => {
       expect(offered(line)).toEqual([]);
     },
   );
+
+  test('and a policy, for the commands that take one', () => {
+    const program = new Command('small').addCommand(
+      new Command('create')
+        .addArgument(new MeantArgument('[vms...]', 'vm', ''))
+        .addOption(repeated('--exclude <pattern>', 'vm-pattern', 'not this'))
+        .addOption(new MeantOption('--policy <name>', 'policy', 'by it'))
+        .addOption(new MeantOption('--set <name>', 'policy-choice', 'or none')),
+    );
+    const wanted = (...words: string[]) => completionOf(program, ['create', ...words], '');
+    expect(wanted('web')).toMatchObject({ wantedNames: { what: 'vm', policies: 'at' } });
+    expect(wanted('@nightly')).toMatchObject({ wantedNames: { policies: null } });
+    expect(wanted('--exclude')).toMatchObject({ wantedNames: { policies: null } });
+    expect(wanted('--policy')).toMatchObject({ wantedNames: { what: 'policy', policies: 'plain' } });
+    expect(wanted('--set')).toMatchObject({ wantedNames: { what: 'policy', policies: 'or none' } });
+    expect(wantedNames('prune ').policies).toBe(null);
+  });
 
   test('a VM named by an option has snapshots too', () => {
     expect(wantedNames('rm web --vm mail ')).toMatchObject({ what: 'snapshot', vms: ['web', 'mail'] });
@@ -216,7 +235,10 @@ test('labels are those of the VMs on the line', () => {
 describe('names that were found', () => {
   test('have beside them what is known of them', () => {
     const place = { before: '', given: [], dash: 'fine' } as const;
-    const wanted = { what: 'snapshot', vms: [], uri: null, asPattern: false, place } as const;
+    const wanted = {
+      ...({ what: 'snapshot', vms: [], uri: null, hosts: null, policies: null } as const),
+      ...{ asPattern: false, place },
+    };
     expect(nameCandidates(wanted, new Map([['s1', 'of today']]))).toEqual([{ text: 's1', help: 'of today' }]);
   });
 
@@ -227,6 +249,8 @@ describe('names that were found', () => {
         what: 'vm',
         vms: [],
         uri: null,
+        hosts: null,
+        policies: null,
         asPattern,
         place: { before: '', given: [], dash: 'fine', ...place },
       },
@@ -243,5 +267,48 @@ describe('names that were found', () => {
     ['whole words', candidates({ before: '--vm=' }), ['--vm=web', '--vm=-lead', '--vm=a*', '--vm=快照']],
   ])('%s', (_, texts, expected) => {
     expect(texts).toEqual(expected);
+  });
+});
+
+describe('VM/NAME', () => {
+  test.each([
+    ['rm web/', 'web', 'web/', []],
+    ['rm web/s', 'web', 'web/', []],
+    ['rm web/s1 web/', 'web', 'web/', ['s1']],
+    ['rm web/s1 db/s2 db/', 'db', 'db/', ['s2']],
+    ['rm -- web/', 'web', 'web/', []],
+    ['describe web/', 'web', 'web/', []],
+  ])('%j: the snapshots of the VM', (line, vm, before, given) => {
+    expect(wantedNames(line)).toEqual({
+      what: 'snapshot',
+      vms: [vm],
+      uri: null,
+      hosts: null,
+      policies: null,
+      asPattern: false,
+      place: { before, given, dash: 'fine' },
+    });
+  });
+
+  test.each(['prune web/', 'rm w*/', 'rm /', 'rm web'])('%j is a VM', (line) => {
+    expect(wantedNames(line)).toMatchObject({ what: 'vm' });
+  });
+
+  test('after a VM without a slash, a word is the name of a snapshot', () => {
+    expect(wantedNames('rm web db/')).toMatchObject({
+      what: 'snapshot',
+      vms: ['web'],
+      place: { before: '' },
+    });
+  });
+
+  test('candidates are whole words, without those on the line', () => {
+    const names = new Map([
+      ['s1', ''],
+      ['s2', '2026-11-23 22:52'],
+    ]);
+    expect(nameCandidates(wantedNames('rm web/s1 web/'), names)).toEqual([
+      { text: 'web/s2', help: '2026-11-23 22:52' },
+    ]);
   });
 });

@@ -217,12 +217,14 @@ describe('output', () => {
       state: 'running',
       outcome: 'done',
       errors: [],
+      hooks: [],
       pruned: [],
       leftovers: [],
       // without a rule nothing is pruned
       freesBytes: null,
       freedBytes: 0,
       approximate: false,
+      heldMilliseconds: null,
     });
     const vmStateBytes = tags(pathOf(vm))[1]?.vmStateSize;
     const disks = vm.disks.map(({ target, path }) => ({ target, source: path, location: 'internal' }));
@@ -236,6 +238,9 @@ describe('output', () => {
       current: true,
       underWay: false,
       held: false,
+      verified: null,
+      readers: [],
+      together: null,
       description: 'a\nb',
       kind: 'internal',
       vmStateBytes,

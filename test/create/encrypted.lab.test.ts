@@ -26,7 +26,7 @@ test('as the first disk of a VM that is off', async () =>
     fix: null,
   }));
 
-test('as the first disk of a running VM: virsh loses the guest', async () =>
+test('as the first disk of a running VM: virsh stops the guest', async () =>
   showHazard({
     what: '',
     spec: { disks: [await encryptedDisk()] },

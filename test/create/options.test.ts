@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { checkSpec, checkXmlOptions, toSnapshotSpec } from '../../src/create/options.ts';
 import { parseDiskspec, parseMemspec } from '../../src/libvirt/disk-spec.ts';
-import { INTERNAL_SPEC } from '../../src/model/snapshot-spec.ts';
+import { INTERNAL_SPEC } from '../../src/model/input/snapshot-spec.ts';
 
 /** An option's value as it comes from the command line. */
 function typed<Spec>(text: string, spec: Spec | null) {

@@ -6,7 +6,7 @@ import {
   type PlannedDisk,
   type SnapshotPlan,
   type SnapshotSpec,
-} from '../../src/model/snapshot-spec.ts';
+} from '../../src/model/input/snapshot-spec.ts';
 import { disk, domain } from '../model.ts';
 
 const wishing = (spec: Partial<SnapshotSpec>): SnapshotSpec => ({ ...INTERNAL_SPEC, ...spec });

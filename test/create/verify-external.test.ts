@@ -4,9 +4,9 @@ import { residueFiles } from '../../src/create/residue.ts';
 import type { TargetFile } from '../../src/create/rules/facts.ts';
 import { externalFlaws } from '../../src/create/verify-external.ts';
 import type { DiskImage } from '../../src/model/image.ts';
+import { INTERNAL_SPEC, type SnapshotSpec } from '../../src/model/input/snapshot-spec.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
-import { INTERNAL_SPEC, type SnapshotSpec } from '../../src/model/snapshot-spec.ts';
 import type { Vm } from '../../src/vm/load.ts';
 import { disk, domain, seen, snapshot } from '../model.ts';
 

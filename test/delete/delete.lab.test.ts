@@ -128,7 +128,7 @@ describe('names', () => {
     await fail(code, 'delete', 'none', ...args);
   });
 
-  test('of a running VM: the guest runs on', async () => {
+  test('of a running VM: the guest keeps running', async () => {
     const vm = twoDisks('running', { boot: 'counter' });
     take(vm, 'off');
     start(vm);
@@ -150,7 +150,7 @@ describe('names', () => {
     );
     const { stderr } = await succeed('delete', 'full', 's1');
     expect(stderr).toMatch(
-      /^note: snapshot s1 will be deleted permanently \(taken .*\nnote: the image of disk vda keeps \d+\S* MiB of the memory of s1, because of an earlier revert; to free it, run this with the VM off: kvmsnap check --fix full\n$/,
+      /^note: snapshot s1 will be deleted permanently \(taken .*\nnote: after an earlier revert, the image of disk vda still contains \d+\S* MiB of saved memory of s1. To free it, with the VM off:\n {2}kvmsnap check --fix full\n$/,
     );
     destroy(vm);
     expect(occupied(vm)).toBeGreaterThan(FILL_MIB * 1024 * 1024);

@@ -275,7 +275,7 @@ golden('space', [
         resultOf('web-1', 268_435_456, 2),
         resultOf(LONG, 6_710_886_400, 3),
         resultOf('oldbox', 0, 0),
-        resultOf('db-2', null, 1, 'vda: 2 snapshots follow it, and libvirt deletes no such one'),
+        resultOf('db-2', null, 1, 'vda: 2 snapshots follow it, and libvirt cannot delete it'),
       ]),
   },
 ]);

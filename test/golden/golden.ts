@@ -81,6 +81,6 @@ async function shownBy(
     return host.screen();
   } catch (error) {
     if (!(error instanceof KvmsnapError)) throw error;
-    return host.screen() + describeError(error, { json: false, level: 0 });
+    return host.screen() + describeError(error, { json: false, level: 0, columns });
   }
 }

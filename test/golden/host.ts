@@ -1,6 +1,7 @@
 // A host with these VMs, whose commands draw on a screen of a chosen width.
 import type { HostFiles } from '../../src/host/files.ts';
 import { createVirsh } from '../../src/libvirt/virsh.ts';
+import { wrapMessage } from '../../src/output/wrap.ts';
 import type { RunQemuImg } from '../../src/qemu/qemu-img.ts';
 import type { Context, Settings } from '../../src/run/context.ts';
 import { capture } from '../captures.ts';
@@ -81,7 +82,7 @@ export function goldenHost(specs: readonly VmSpec[]): GoldenHost {
             shown += text;
           },
           note: (line) => {
-            shown += `${line}\n`;
+            shown += `${wrapMessage(line, columns)}\n`;
           },
         },
       };

@@ -98,7 +98,7 @@ describe('an internal one', () => {
     expect(stateAndReason(twin)).toBe('shut off (failed)');
     await showRefusal(vm, 1);
     return {
-      virsh: 'takes one; reverting to it loses the guest, exit 0',
+      virsh: 'takes one; reverting to it stops the guest, and its memory is lost, exit 0',
       kvmsnap: 'refuses, exit 5, nothing changed; its advice works',
     };
   });
@@ -133,7 +133,7 @@ hazard(43, 'dirty bitmap of another tool beside a checkpoint, VM running', async
   await succeed('revert', 'web-1', 's1');
   expect(state(vm)).toBe('running');
   return {
-    virsh: 'takes one; the revert to it loses the guest, exit 0',
+    virsh: 'takes one; the revert to it stops the guest, and its memory is lost, exit 0',
     kvmsnap: `${words}, with --force too, and when the checkpoint is gone; its advice works`,
   };
 });
@@ -235,7 +235,7 @@ test.skipIf(NONE)(
     const { error } = JSON.parse(result.stderr.trim().split('\n').at(-1) ?? '');
     expect([result.code, error.message]).toEqual([
       5,
-      expect.stringContaining('a running guest would be lost'),
+      expect.stringContaining('a running VM would stop, and its memory would be lost'),
     ]);
     expect(fingerprint(vm)).toEqual(before);
     const [{ commands }] = error.findings;

@@ -131,7 +131,7 @@ hazard(9, 'libvirtd is killed while it takes a snapshot', async () => {
   };
 });
 
-hazard(10, 'another job holds the VM', async () => {
+hazard(10, 'another job is running on the VM', async () => {
   const vm = define('web-1');
   start(vm);
   const { done } = await takeHalf(vm, 'other');

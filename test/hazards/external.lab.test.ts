@@ -193,8 +193,10 @@ hazard(36, 'revert to a snapshot whose memory file is missing, VM running', asyn
   const { words } = await refusesAll(vm, 'revert', 'web-1', 's1', '--force');
   expect(state(vm)).toBe('running');
   return {
-    virsh: end.startsWith('shut off') ? `loses the guest: ${end}, exit ${code}` : `cannot, exit ${code}`,
-    kvmsnap: `${words}, the guest runs on`,
+    virsh: end.startsWith('shut off')
+      ? `stops the guest, and its memory is lost: ${end}, exit ${code}`
+      : `cannot, exit ${code}`,
+    kvmsnap: `${words}, the guest keeps running`,
   };
 });
 

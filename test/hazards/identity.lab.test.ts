@@ -122,7 +122,7 @@ hazard(45, 'revert of a running VM whose image was moved since', async () => {
   return {
     virsh: since({
       '7.0': 'reverts it, exit 0, and it cannot be started again: it is defined on the old path',
-      '9.0': 'loses the guest, exit 1, and defines it on the old path',
+      '9.0': 'stops the guest, and its memory is lost, exit 1; defines the VM on the old path',
     }),
     kvmsnap: `${words}; check --fix registers it with the new path, and then it is reverted`,
   };
@@ -139,7 +139,7 @@ hazard(45, 'revert of a VM whose image was copied since, the old file still ther
   expect(domainXml(vm)).toContain(`'${pathOf(vm)}'`);
   expect([holds(oldPath(vm), NOW), holds(pathOf(vm), THEN)]).toEqual([true, true]);
   return {
-    virsh: 'exit 0: reverts the old file, and puts the VM on it',
+    virsh: 'exit 0: reverts the old file, and makes the VM use it',
     kvmsnap: `${words}; check --fix registers it with the new path, and then it is reverted there`,
   };
 });
@@ -243,7 +243,7 @@ hazard(46, 'revert of a running VM whose disk is a volume of a pool that is not 
   pasteOk('kvmsnap revert web-1 s1');
   expect(state(vm)).toBe('running');
   return {
-    virsh: since({ '7.0': 'reverts it, exit 0', '9.0': 'loses the guest, exit 1' }),
+    virsh: since({ '7.0': 'reverts it, exit 0', '9.0': 'stops the guest, and its memory is lost, exit 1' }),
     kvmsnap: `${words}; check says so too, and names what starts the pool`,
   };
 });

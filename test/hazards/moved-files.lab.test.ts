@@ -96,8 +96,10 @@ hazard(45, 'revert of a running VM whose memory file was moved since', async () 
   if (REVERTS_EXTERNAL) await succeed('revert', 'web-1', 'e1', '--force');
   expect(state(vm)).toBe('running');
   return {
-    virsh: end.startsWith('running') ? `cannot, exit ${code}` : `loses the guest: ${end}, exit ${code}`,
-    kvmsnap: `${words}, the guest runs on; check --fix registers it with the new path${REVERTS_EXTERNAL ? ', and then it is reverted' : ''}`,
+    virsh: end.startsWith('running')
+      ? `cannot, exit ${code}`
+      : `stops the guest, and its memory is lost: ${end}, exit ${code}`,
+    kvmsnap: `${words}, the guest keeps running; check --fix registers it with the new path${REVERTS_EXTERNAL ? ', and then it is reverted' : ''}`,
   };
 });
 

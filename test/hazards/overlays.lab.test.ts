@@ -61,7 +61,7 @@ hazard(56, 'two reverts to external snapshots within one second', async () => {
   // the medium that the first revert has laid an overlay over is there to be looked at
   expect(again.map((each) => each.stderr).join('')).not.toContain('could not be inspected');
   return {
-    virsh: 'loses the guest, exit 1',
+    virsh: 'stops the guest, and its memory is lost, exit 1',
     kvmsnap: 'waits until the names are free, for VMs with one CD-ROM medium too',
   };
 });
@@ -79,8 +79,9 @@ hazard(42, 'revert to an external snapshot with a CD-ROM medium on a read-only f
   const { words } = await refusesAll(vm, 'revert', 'web-1', 'e1', '--running', '--force');
   expect(state(vm)).toBe('running');
   return {
-    virsh: end === 'running' ? `cannot, exit ${code}` : `loses the guest, exit ${code}`,
-    kvmsnap: `${words}, the guest runs on`,
+    virsh:
+      end === 'running' ? `cannot, exit ${code}` : `stops the guest, and its memory is lost, exit ${code}`,
+    kvmsnap: `${words}, the guest keeps running`,
   };
 });
 

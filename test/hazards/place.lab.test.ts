@@ -91,8 +91,8 @@ hazard(50, 'revert, VM running, one image on a file system that became read-only
   await succeed('create-as', 'web-1', 's3');
   expect(tagNames(ours.vm)).toEqual(Array(2).fill(['s1', 's2', 's3']));
   return {
-    virsh: `loses the guest, and reverts only one disk, exit ${code}`,
-    kvmsnap: `${words}, the guest runs on`,
+    virsh: `stops the guest, reverts only one disk, and the guest's memory is lost, exit ${code}`,
+    kvmsnap: `${words}, the guest keeps running`,
   };
 });
 
@@ -187,8 +187,8 @@ hazard(50, 'revert to an external snapshot, VM running, file system of one base 
   const { words } = await refusesAll(ours.vm, 'revert', 'web-1', 'e1', '--running', '--force');
   expect([virsh('domstate', ours.vm.uuid).trim(), code]).toEqual(['running', 1]);
   return {
-    virsh: `${lost ? 'loses the guest' : 'cannot'}, exit ${code}`,
-    kvmsnap: `${words}, the guest runs on`,
+    virsh: `${lost ? 'stops the guest, and its memory is lost' : 'cannot'}, exit ${code}`,
+    kvmsnap: `${words}, the guest keeps running`,
   };
 });
 

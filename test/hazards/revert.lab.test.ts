@@ -81,7 +81,10 @@ hazard(3, 'revert where a disk lacks the snapshot, VM running', async () => {
   const { words } = await refusesAll(vm, 'revert', 'web-1', 's1', '--force');
   expect(qemuPid(vm)).toBe(pid);
   await countTo(vm, counted + 5);
-  return { virsh: `loses the guest: ${end}, exit 1`, kvmsnap: `${words}, the guest runs on` };
+  return {
+    virsh: `stops the guest, and its memory is lost: ${end}, exit 1`,
+    kvmsnap: `${words}, the guest keeps running`,
+  };
 });
 
 hazard(11, 'revert while there is a managed save', async () => {

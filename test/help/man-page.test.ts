@@ -8,6 +8,7 @@ const hold = new Verb('hold', {
   summary: 'protect it',
   detail: 'A \\ stays, and so does what follows.',
   examples: ["kvmsnap hold 'web-*'"],
+  topics: [],
   needsWriting: true,
 }).alias('keep');
 hold.argument('<name>', '.hidden is a name').option('--web-*', "'quoted' at the start");

@@ -167,7 +167,7 @@ describe('nothing is registered', () => {
 
   test.each([
     ['no such file', ['load', 'web', '/no/such/file'], /cannot read the file of history load/],
-    ['another file', ['load', 'web', '/etc/hostname'], /is not a file of kvmsnap history save/],
+    ['another file', ['load', 'web', '/etc/hostname'], /was not written by kvmsnap history save/],
     ['no file', ['load', 'web'], /missing required argument 'file'/],
     ['a file to save in', ['save', 'web', 'file'], /history save prints to stdout/],
     ['an unknown action', ['restore', 'web'], /save, load/],
@@ -195,7 +195,7 @@ test('a load that fails in the middle says how far it came, and the same line co
   );
   const { code, stderr } = await kvmsnap(['history', 'load', 'web', FILE]);
   expect([code, snapshotNames(vm)]).toEqual([1, ['s1']]);
-  expect(stderr).toContain('1 of 2 snapshots were registered (s1); the same command continues');
+  expect(stderr).toContain('1 of 2 snapshots were registered (s1); the same command registers the rest');
   rmSync(broken);
   const { snapshots } = await document('history', 'history', 'load', 'web', FILE);
   expect(snapshots.map(({ outcome }) => outcome)).toEqual(['registered before', 'registered']);

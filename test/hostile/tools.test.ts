@@ -5,7 +5,7 @@ import { create } from '../../src/create/create.ts';
 import { deleteSnapshots } from '../../src/delete/delete.ts';
 import { setHold } from '../../src/describe/describe.ts';
 import { KvmsnapError } from '../../src/errors.ts';
-import type { Executed, Tool } from '../../src/host/processes.ts';
+import type { Executed, Tool } from '../../src/host/process/exec.ts';
 import { createVirsh } from '../../src/libvirt/virsh.ts';
 import { pruneVms } from '../../src/prune/prune.ts';
 import { revert } from '../../src/revert/revert.ts';
@@ -114,6 +114,8 @@ async function run(
       read: (...call) => spoilt(() => exec.read(...call), 'virsh'),
       write: (...call) => spoilt(() => exec.write(...call), 'virsh', true),
       writeToTheEnd: (...call) => spoilt(() => exec.writeToTheEnd(...call), 'virsh', true),
+      start: exec.start,
+      setRight: (...call) => exec.setRight(...call),
     },
     null,
     'nonce',

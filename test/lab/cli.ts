@@ -28,7 +28,7 @@ export interface CliOptions {
   readonly replaceEnv?: boolean;
   /** Fed to stdin; without it, stdin is /dev/null. */
   readonly stdin?: string;
-  /** SIGKILL and an error after that; 60 s unless told. */
+  /** SIGKILL and an error after that; 240 s unless told, for a loaded machine. */
   readonly timeoutMs?: number;
   readonly cwd?: string;
   readonly uid?: number;
@@ -118,7 +118,7 @@ export function spawnKvmsnap(args: readonly string[], options: CliOptions = {}):
     ...(uid === undefined ? {} : { uid }),
     ...(gid === undefined ? {} : { gid }),
   });
-  const { output, done } = collect(child, options.timeoutMs ?? 60_000, `kvmsnap ${args.join(' ')}`);
+  const { output, done } = collect(child, options.timeoutMs ?? 240_000, `kvmsnap ${args.join(' ')}`);
   child.stdin?.on('error', () => {}); // it need not read
   child.stdin?.end(stdin);
   return {

@@ -63,7 +63,9 @@ export async function startLibvirtd(environment: Readonly<Record<string, string>
     .trim();
   tool('taskset', ['-c', cpus.replace(/[,-].*/, ''), 'env', ...settings, 'libvirtd', '-d']);
   await waitFor(() => tryTool('virsh', ['version']).code === 0, { what: 'an answer of libvirtd' });
-  tool('taskset', ['-a', '-p', '-c', cpus, String(libvirtdPid())]);
+  // a thread of it may end at this moment
+  const args = ['-a', '-p', '-c', cpus, String(libvirtdPid())];
+  await waitFor(() => tryTool('taskset', args).code === 0, { what: 'the processors of libvirtd' });
 }
 
 /** Whatever a test did to libvirtd, it runs and answers again. */

@@ -12,7 +12,7 @@
 # repository and the working directory are where they always are; all else that COMMAND writes is forgotten.
 #
 # --tests asks for software too that only kvmsnap's tests need: cron, systemd, zsh, fish, bash-completion, OVMF,
-# promtool and node_exporter of Prometheus.
+# OpenSSH's server, promtool and node_exporter of Prometheus, and nbdcopy where there is a package of it.
 # COMMAND finds a directory for images in $KVMSNAP_LAB. Several labs may run at once, or one in another.
 # Own exit codes: 2 usage, 9 software is missing, 125 the lab could not be set up.
 set -euo pipefail
@@ -36,12 +36,13 @@ online() { # COMMAND...
 
 missing_tools() {
   local tool tools='virsh qemu-img qemu-io qemu-system-x86_64 libvirtd virtlogd ip'
-  for tool in $tools ${tests:+systemd-analyze crontab zsh fish promtool}; do
+  for tool in $tools ${tests:+systemd-analyze crontab zsh fish promtool ssh sshd}; do
     PATH=$daemon_path command -v "$tool" >/dev/null || printf ' %s' "$tool"
   done
   compgen -G '/usr/lib*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
     compgen -G '/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
     printf ' libvirt-qemu-driver'
+  [ -z "$tests" ] || ! command -v apt-get >/dev/null || PATH=$daemon_path command -v nbdcopy >/dev/null || printf ' nbdcopy'
   [ -z "$tests" ] || [ -e /usr/share/bash-completion/bash_completion ] || printf ' bash-completion'
   [ -z "$tests" ] || PATH=$daemon_path command -v prometheus-node-exporter node_exporter >/dev/null || printf ' node_exporter'
   [ -z "$tests" ] || [ -n "$(find /usr/share/{OVMF,edk2,qemu}/ -iname 'ovmf*code*' 2>/dev/null)" ] || printf ' ovmf'
@@ -49,13 +50,15 @@ missing_tools() {
 
 # The commands that install what is missing, one a line, for the package manager that this system has.
 install_commands() {
-  local more=${tests:+ systemd zsh fish bash-completion} cron=cronie ovmf=edk2-ovmf
-  local prometheus='prometheus prometheus-node-exporter'
-  ! command -v apt-get >/dev/null || { cron=cron && ovmf=ovmf; }
+  local more=${tests:+ systemd zsh fish bash-completion} cron=cronie ovmf=edk2-ovmf nbd=
+  local prometheus='prometheus prometheus-node-exporter' ssh='openssh-server openssh-clients'
+  ! command -v apt-get >/dev/null || ssh='openssh-server openssh-client'
+  ! command -v pacman >/dev/null || ssh=openssh
+  ! command -v apt-get >/dev/null || { cron=cron && ovmf=ovmf && nbd=' libnbd-bin'; }
   ! command -v zypper >/dev/null || ovmf=qemu-ovmf-x86_64
   ! command -v zypper >/dev/null || prometheus='golang-github-prometheus-prometheus golang-github-prometheus-node_exporter'
   ! command -v dnf >/dev/null || prometheus='golang-github-prometheus golang-github-prometheus-node-exporter'
-  more+=${tests:+ $cron $ovmf $prometheus}
+  more+=${tests:+ $cron $ovmf $prometheus $ssh$nbd}
   if command -v apt-get >/dev/null; then
     printf '%s\n' 'apt-get update' \
       'apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 libvirt-daemon-system'`
@@ -142,7 +145,11 @@ wait_for_libvirtd() { # URI PID_FILE LOG...
     fi
     sleep 0.02
   done
-  taskset -a -p -c "$cpus" "$(cat "$pid_file")" >/dev/null
+  # a thread of it may end at this moment
+  until taskset -a -p -c "$cpus" "$(cat "$pid_file")" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || die 125 'taskset cannot give libvirtd its processors'
+    sleep 0.02
+  done
 }
 
 # Runs COMMAND; meanwhile its PID is in $child, afterwards its exit code in $code. Traps may run all the time.
@@ -156,7 +163,7 @@ supervise() { # COMMAND...
     exec 194<&- 198>&- 199>&-
     trap : HUP INT TERM USR1
     # shellcheck disable=SC2016 # expands there
-    bash -c 'echo "$$"; exec env --default-signal=INT,QUIT -- "$@" <&195 >&196 195<&- 196>&-' \
+    bash --norc -c 'echo "$$"; exec env --default-signal=INT,QUIT -- "$@" <&195 >&196 195<&- 196>&-' \
       bash "$@" || status=$?
     echo "${status:-0}"
   )

@@ -74,7 +74,7 @@ export interface WaitOptions {
 
 /** Asks again and again till the answer is truthy, and hands it back; throws after the time limit. */
 export async function waitFor<T>(ask: () => T | Promise<T>, options: WaitOptions): Promise<T> {
-  const timeoutMs = options.timeoutMs ?? 20_000;
+  const timeoutMs = options.timeoutMs ?? 60_000;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const asked = performance.now();

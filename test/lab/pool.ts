@@ -76,7 +76,7 @@ export const labPool: PoolRunnerInitializer = {
 };
 
 /** Files that take minutes, however small they are. */
-const LONG = /\/(worlds|stress)\/|\/(space-fuzz|parallel|signals)\.lab/;
+const LONG = /\/(worlds|stress|ending)\/|\/(space-fuzz|parallel|which-vms|examples)\.lab/;
 
 /** So that none of those is begun when all others are done: they first, then vitest's own order. */
 export class LongestFirst extends BaseSequencer {

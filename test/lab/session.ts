@@ -9,7 +9,10 @@ import { virshQuote } from '../../src/model/quote.ts';
 const REPEATABLE = [
   'checkpoint-list',
   'define',
+  'domblklist',
   'domcontrol',
+  'domid',
+  'domjobinfo',
   'domstate',
   'dumpxml',
   'list',
@@ -19,7 +22,17 @@ const REPEATABLE = [
 ];
 
 /** What is done once: only when libvirtd has just answered, and then an error is its error. */
-const ONCE = ['destroy', 'snapshot-create-as', 'snapshot-delete', 'snapshot-revert', 'start', 'undefine'];
+const ONCE = [
+  'destroy',
+  'resume',
+  'snapshot-create',
+  'snapshot-create-as',
+  'snapshot-delete',
+  'snapshot-revert',
+  'start',
+  'suspend',
+  'undefine',
+];
 
 /** What virsh's own line editor takes as it stands. */
 const PLAIN = /^[ -~]*$/;

@@ -16,6 +16,7 @@ import { commandOnTerminal } from './terminal.ts';
 export interface ShellSession {
   /** Types this, then Enter, and hands back the words that `kvmsnap` was run with by the shell. */
   run(typed: string): Promise<string[]>;
+  type(text: string): void;
   /** All that was shown so far. */
   screen(): string;
   close(): void;
@@ -73,6 +74,8 @@ export async function startShell(name: ShellName, program: string = kvmsnapPath)
   const here = mkdtempSync(join(scratch, 'shell-'));
   const record = join(here, 'record');
   mkdirSync(join(here, 'bin'));
+  // where it is missing, fish reads all man pages of the system, for half a minute of processor time
+  mkdirSync(join(here, 'data/fish/generated_completions'), { recursive: true });
   symlinkSync(program, join(here, 'bin', 'kvmsnap'));
   if (script !== null) {
     const { stdout } = await kvmsnap(['completion', language]);
@@ -99,13 +102,14 @@ export async function startShell(name: ShellName, program: string = kvmsnapPath)
       terminal.type(`${typed}\r`);
       await waitFor(() => existsSync(record), {
         what: `a run of kvmsnap for ${typed}`,
-        timeoutMs: 10_000,
+        timeoutMs: 60_000,
       }).catch((error: Error) => {
         terminal.type('\x03'); // whatever it waits for
         throw new Error(`${error.message}\n${terminal.screen().slice(-2000)}`);
       });
       return readFileSync(record, 'utf8').split('\0').slice(0, -1);
     },
+    type: terminal.type,
     screen: terminal.screen,
     close: terminal.close,
   };

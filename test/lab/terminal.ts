@@ -9,7 +9,7 @@ export interface TerminalOptions {
   /** Added to the clean environment; undefined takes a variable out. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
-  /** SIGKILL and an error after that; 60 s unless told. */
+  /** SIGKILL and an error after that; 240 s unless told, for a loaded machine. */
   readonly timeoutMs?: number;
 }
 
@@ -36,7 +36,7 @@ function quote(word: string): string {
 
 /** Runs any command with a terminal as stdin, stdout and stderr, and as its controlling terminal. */
 export function commandOnTerminal(command: readonly string[], options: TerminalOptions = {}): Terminal {
-  const { columns = 100, rows = 40, timeoutMs = 60_000 } = options;
+  const { columns = 100, rows = 40, timeoutMs = 240_000 } = options;
   const words = command.map(quote).join(' ');
   const line = `stty cols ${columns} rows ${rows} && printf '${READY}' && exec ${words}`;
   // --echo always: our stdin is a pipe, and the terminal is to echo all the same, as terminals do
@@ -79,7 +79,7 @@ export function commandOnTerminal(command: readonly string[], options: TerminalO
       else typed += text;
     },
     screen,
-    waitForText: async (pattern, limitMs = 20_000) => {
+    waitForText: async (pattern, limitMs = 60_000) => {
       const look = () => {
         const match = new RegExp(pattern.source, pattern.flags.replace('g', '')).exec(screen());
         if (match === null && ended) throw new Error(`ended without ${pattern}:\n${shown}`);
@@ -106,5 +106,5 @@ export function onTerminal(args: readonly string[], options: TerminalOptions = {
 /** Runs the built kvmsnap in a shell on a terminal; in the line it is called `kvmsnap`, and what else goes into it is the caller's. */
 export function shellOnTerminal(line: string, options: TerminalOptions = {}): Terminal {
   const script = `kvmsnap() { ${kvmsnapWords.map(quote).join(' ')} "$@"; }; ${line}`;
-  return commandOnTerminal(['bash', '-o', 'pipefail', '-c', script], options);
+  return commandOnTerminal(['bash', '--norc', '-o', 'pipefail', '-c', script], options);
 }

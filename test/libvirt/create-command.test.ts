@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { planSnapshot } from '../../src/create/plan.ts';
 import { createCommand } from '../../src/libvirt/create-command.ts';
 import { parseDiskspec, parseMemspec } from '../../src/libvirt/disk-spec.ts';
-import { INTERNAL_SPEC, type SnapshotPlan, type SnapshotSpec } from '../../src/model/snapshot-spec.ts';
+import { INTERNAL_SPEC, type SnapshotPlan, type SnapshotSpec } from '../../src/model/input/snapshot-spec.ts';
 import { disk, domain } from '../model.ts';
 
 function planned(spec: Partial<SnapshotSpec>, state = 'running', source = '/vm/a,b.qcow2'): SnapshotPlan {

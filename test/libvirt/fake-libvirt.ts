@@ -1,4 +1,4 @@
-import type { Exec, Executed, Tool } from '../../src/host/processes.ts';
+import type { Exec, Executed, Tool } from '../../src/host/process/exec.ts';
 import { createVirsh, type Virsh } from '../../src/libvirt/virsh.ts';
 import { parseScript } from './virsh-script.ts';
 
@@ -57,7 +57,18 @@ export function fakeLibvirt(vms: FakeVm[], uri: string | null = null): FakeLibvi
     if (last !== undefined) return { stdout: '', stderr: last, exitCode: last === '' ? null : 1 };
     return runAll(fake, words.length === 1 ? parseScript(words[0] ?? '') : [[...words]]);
   };
-  const exec: Exec = { read: run, write: run, writeToTheEnd: run };
+  const exec: Exec = {
+    read: run,
+    write: run,
+    writeToTheEnd: run,
+    start: (tool, args) => ({
+      ended: run(tool, args),
+      end: () => undefined,
+      said: () => '',
+      errors: () => '',
+    }),
+    setRight: async (tool, args) => void (await run(tool, args)),
+  };
   const fake: FakeLibvirt = {
     exec,
     virsh: createVirsh(exec, uri, 'nonce'),

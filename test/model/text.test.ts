@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { allInText, diskInText, disksInText, inText, mentions } from '../../src/model/text.ts';
+import { allInText, diskInText, disksInText, inText, mentions, someInText } from '../../src/model/text.ts';
 
 test.each([
   ['web-1', 'web-1'],
@@ -21,6 +21,11 @@ test.each([
 
 test('several names: each as it stands alone', () => {
   expect(allInText(['a', 'b c'])).toBe("a, 'b c'");
+});
+
+test('many names: the first five, and how many more', () => {
+  expect(someInText(['a', 'b c'])).toBe("a, 'b c'");
+  expect(someInText([...'abcdefg'])).toBe('a, b, c, d, e and 2 more');
 });
 
 test('a sentence mentions a VM by its whole name only', () => {

@@ -3,24 +3,40 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { check } from '../../src/check/check.ts';
+import { showClone } from '../../src/clone/report.ts';
+import type { Part } from '../../src/content/facts.ts';
+import type { Session } from '../../src/content/session.ts';
 import { create } from '../../src/create/create.ts';
 import { deleteSnapshots } from '../../src/delete/delete.ts';
 import { describe as describeSnapshot, setHold } from '../../src/describe/describe.ts';
+import { KvmsnapError } from '../../src/errors.ts';
+import { showExport } from '../../src/export/report.ts';
 import { loadHistory } from '../../src/history/load.ts';
 import { saveHistory } from '../../src/history/save.ts';
+import { mergeViews } from '../../src/hosts/merge-views.ts';
 import { createSnapshotParser } from '../../src/libvirt/xml/snapshot.ts';
+import { mergeVm } from '../../src/merge/merge.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
+import { showOpen } from '../../src/open/report.ts';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import { snapshotDocument } from '../../src/output/documents.ts';
 import { jsonSchemas } from '../../src/output/schemas.ts';
+import type { View } from '../../src/output/view.ts';
+import { policy } from '../../src/policy/policy.ts';
 import { pruneVms } from '../../src/prune/prune.ts';
+import { showRevertedGroup } from '../../src/revert/report.ts';
 import { revert } from '../../src/revert/revert.ts';
 import type { Context } from '../../src/run/context.ts';
+import type { DomainOutcome } from '../../src/run/for-each-domain.ts';
+import { show } from '../../src/run/show.ts';
 import { current } from '../../src/show/current.ts';
 import { info } from '../../src/show/info.ts';
 import { list } from '../../src/show/list.ts';
 import { spaceOfAll } from '../../src/space/all.ts';
 import { space } from '../../src/space/space.ts';
+import { showVerdict, showVerdicts } from '../../src/verify/report.ts';
+import type { VerifiedSnapshot } from '../../src/verify/verify.ts';
+import { findSnapshot, loadVm } from '../../src/vm/load.ts';
 import { capture, VERSIONS } from '../captures.ts';
 import { fakeHost } from '../run/fake-host.ts';
 import { schemaProblems } from '../schema.ts';
@@ -31,6 +47,51 @@ type Kind = keyof typeof DOCUMENTS;
 function expectDocument(kind: Kind, document: unknown): void {
   expect(DOCUMENTS[kind].parse(document)).toEqual(document);
   expect(schemaProblems(jsonSchemas()[kind] ?? {}, document)).toEqual([]);
+}
+
+/** What is shown of two hosts after one has answered. */
+async function showHosts(ctx: Context): Promise<void> {
+  const views: View[] = [];
+  await list(
+    {
+      ...ctx,
+      host: {
+        name: 'kvm1',
+        gather: (view) => views.push(view),
+        gatherMetrics: () => {},
+        sharedWith: () => [],
+      },
+    },
+    ['b-fix'],
+    {},
+  );
+  const failure = new KvmsnapError('unreachable', 'cannot reach the host kvm2');
+  await show(
+    ctx,
+    mergeViews(
+      [
+        {
+          name: 'kvm1',
+          views,
+          failure: null,
+          isUnreached: false,
+          recording: null,
+          code: 0,
+          destination: { name: 'x', address: 'x', sudo: false },
+        },
+        {
+          name: 'kvm2',
+          views: [],
+          failure,
+          isUnreached: false,
+          recording: null,
+          code: 0,
+          destination: { name: 'x', address: 'x', sudo: false },
+        },
+      ],
+      true,
+    ),
+  );
 }
 
 const RUNS: readonly {
@@ -67,6 +128,14 @@ const RUNS: readonly {
     run: (ctx) => revert(ctx, 'b-fix', 'run1', { backupName: 'b' }),
   },
   {
+    says: 'revert of a group',
+    kind: 'revert-group',
+    run: async (ctx) => {
+      const vm = await loadVm(ctx, 'b-fix');
+      await showRevertedGroup(ctx, [{ vm, snapshot: findSnapshot(vm, 'off1'), backup: null }]);
+    },
+  },
+  {
     says: 'delete',
     kind: 'delete',
     run: (ctx) =>
@@ -82,7 +151,15 @@ const RUNS: readonly {
     kind: 'space',
     run: (ctx) => expect(space(ctx, 'b-fix', [], {})).rejects.toMatchObject({ code: 'check' }),
   },
+  { says: 'list of hosts, one of them dead', kind: 'hosts', run: showHosts },
+  { says: 'merge, of a VM without overlays', kind: 'merge', run: (ctx) => mergeVm(ctx, 'b-fix', {}) },
   { says: 'history load, of what is registered', kind: 'history', run: loadOwnHistory },
+  { says: 'export', kind: 'export', run: (ctx) => showExport(ctx, SESSION, EXPORTED, '/out') },
+  { says: 'clone', kind: 'clone', run: (ctx) => showClone(ctx, SESSION, CLONED) },
+  { says: 'verify', kind: 'verify', run: (ctx) => showVerdict(ctx, VERIFIED) },
+  { says: 'verify --label', kind: 'verify-label', run: (ctx) => showVerdicts(ctx, [OF_ONE, OF_NONE]) },
+  { says: 'policy', kind: 'policy', run: (ctx) => policy(ctx, [], { all: true }) },
+  { says: 'open', kind: 'open', run: (ctx) => showOpen(ctx, SESSION, OPENED) },
   { says: 'info of a VM', kind: 'info', run: (ctx) => info(ctx, 'b-fix', undefined) },
   { says: 'info of a snapshot', kind: 'info-snapshot', run: (ctx) => info(ctx, 'b-fix', 'run1') },
   { says: 'hold', kind: 'current', run: (ctx) => setHold(ctx, 'b-fix', 'run1', true) },
@@ -142,6 +219,51 @@ const RUNS: readonly {
     dryRun: true,
     run: (ctx) =>
       deleteSnapshots(ctx, { named: [{ vm: 'b-fix', names: ['off1'] }], paired: false }, { children: true }),
+  },
+];
+
+/** What `export` and `open` report on, without the tools that they start. */
+const SESSION = {
+  domain: { name: 'b-fix', uuid: '38aa2dd7-6a29-4ec2-8c65-e3d05ae2c3f1', state: 'running' },
+  snapshot: { name: 'off1', createdAtSeconds: 1_800_000_000 },
+} as Session;
+const PART = { target: 'vda', path: '/vm/b-fix-vda.qcow2', diskBytes: 2 ** 26 } as Part;
+const FILE = { path: '/out/b-fix-vda.qcow2', format: 'qcow2', compress: false } as const;
+const EXPORTED = {
+  exported: [{ part: PART, ...FILE, neededBytes: 2 ** 20, occupiedBytes: 2 ** 18 }],
+  definition: null,
+};
+
+const CLONED = {
+  ...{ name: 'test-1', uuid: 'b7e0b4c3-3f4c-4a39-8a3e-3e1c4b8a1d10', macs: ['52:54:00:12:34:56'] },
+  planned: EXPORTED.exported,
+  occupied: new Map([['vda', 2 ** 18]]),
+};
+
+const VERDICT = { outcome: 'proven', what: 'the guest agent answers', seconds: 9, screenshot: null } as const;
+
+const VERIFIED = { ...SESSION, verdict: VERDICT, failure: null };
+const OF_ONE: DomainOutcome<VerifiedSnapshot> = {
+  vm: SESSION.domain,
+  state: 'running',
+  outcome: 'done',
+  value: VERIFIED,
+  failures: [],
+  succeeded: 1,
+};
+const OF_NONE: DomainOutcome<VerifiedSnapshot> = {
+  ...OF_ONE,
+  outcome: 'skipped',
+  value: null,
+  failures: [new KvmsnapError('not-found', 'none')],
+  succeeded: 0,
+};
+
+const OPENED = [
+  {
+    ...{ target: 'vda', socket: '/run/kvmsnap/1-2/sockets/vda.sock', diskBytes: 2 ** 26 },
+    ended: new Promise<never>(() => undefined),
+    close: async () => undefined,
   },
 ];
 

@@ -43,6 +43,23 @@ describe('as text', () => {
     );
   });
 
+  test('wrapped where there is a width, with its commands whole', () => {
+    const error = failure(
+      { hint: 'do all of this first', command: 'virsh start a-long-name' },
+      'it could not be done',
+    );
+    expect(describeError(error, { json: false, level: 0, columns: 20 })).toBe(
+      [
+        'error: it could not',
+        '       be done',
+        'hint: do all of this',
+        '      first',
+        '        virsh start a-long-name',
+        '',
+      ].join('\n'),
+    );
+  });
+
   test('of a bug: where it happened, and what to do with it', () => {
     const shown = text(new TypeError('x is undefined'));
     expect(shown).toMatch(/^error: unexpected \(exit 70\): TypeError: x is undefined\n +at /);
@@ -76,6 +93,11 @@ describe('as JSON', () => {
     const finding = { message: said.message, hint: said.hint, commands: command === null ? [] : [command] };
     expect(json(error)).toEqual({ error: { ...document, findings: [finding] } });
     expect(DOCUMENTS.error.safeParse(json(error)).success).toBe(true);
+  });
+
+  test('the exit code is that of the run, where a command has its own', () => {
+    const shown = describeError(failure({}), { json: true, level: 0, exitCode: 125 });
+    expect(JSON.parse(shown).error.exitCode).toBe(125);
   });
 
   test('one line, without colors', () => {

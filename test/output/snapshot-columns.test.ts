@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { reportSnapshots } from '../../src/model/report.ts';
 import { growTree } from '../../src/model/tree.ts';
 import { legend, SNAPSHOT_COLUMNS, TREE_COLUMNS } from '../../src/output/snapshot-columns.ts';
-import { treeRows } from '../../src/output/tree.ts';
+import { treeRows } from '../../src/output/table/tree.ts';
 import { MiB, seen, snapshot, TAKEN_AT, tag } from '../model.ts';
 
 const QUIET = { current: null, busy: false, images: null };
@@ -79,6 +79,7 @@ describe('the columns', () => {
       parent: 's0',
       memoryBytes: 3 * MiB,
       moved: null,
+      verified: null,
       description: 'why',
     });
   });

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# distributions.sh [VERSION...]
+# distributions.sh [--short] [VERSION...]
 #
-# Installs, runs, upgrades and removes the packages in build/ on clean systems: those that test/lab/debian.sh makes with
-# libvirt VERSION, by default Debian 12, Debian 13 and sid, each with its own Node.js. Needs root, and some minutes for each.
+# Installs, runs, upgrades and removes the packages in build/ on clean systems by the lines of the README: those that
+# test/lab/debian.sh makes with libvirt VERSION, by default Debian 12, Debian 13 and sid, each with its own Node.js. With --short, man,
+# zsh, fish and the .rpm are left out. Needs root, and some minutes for each.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+if [ "${1-}" = --short ]; then export KVMSNAP_SHORT=yes && shift; fi
+
 [ -s build/SHA256SUMS ] || npm run --silent package
 (cd build && sha256sum --check --quiet SHA256SUMS)
-command -v lintian >/dev/null || { apt-get update && apt-get install -y --no-install-recommends lintian; } >/dev/null
+command -v lintian >/dev/null || (apt-get update && apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 lintian) >/dev/null
 lintian --allow-root --fail-on error build/*.deb
 # the Node.js of the tests, at a path where no package of a distribution puts its own
 scratch=$(mktemp -d /var/tmp/kvmsnap-node.XXXXXX)

@@ -22,26 +22,35 @@ async function expand(line: string, text = NIGHTLY): Promise<string> {
 test.each([
   [
     'create --all @nightly',
-    'create --label=nightly --keep-daily=7 --exclude=test-* --wait=10min --silent --description=every night --all',
+    'create --policy=nightly --label=nightly --keep-daily=7 --exclude=test-* --wait=10min --silent --description=every night --all',
   ],
-  ['check @nightly', 'check --label=nightly --exclude=test-* --max-age=26h:50h --wait=10min --silent'],
+  [
+    'check @nightly',
+    'check --policy=nightly --label=nightly --exclude=test-* --max-age=26h:50h --wait=10min --silent',
+  ],
   [
     '--wait 5s prune web @nightly --keep-daily 3 --exclude x',
-    '--wait 5s prune --label=nightly --silent --keep-daily 3 --exclude x web',
+    '--wait 5s prune --policy=nightly --label=nightly --silent --keep-daily 3 --exclude x web',
   ],
   // the value of an option, and a VM after --
   [
     'create --exclude @nightly -d z --label=n @nightly -- -vm',
-    'create --keep-daily=7 --wait=10min --silent --exclude @nightly -d z --label=n -- -vm',
+    'create --policy=nightly --keep-daily=7 --wait=10min --silent --exclude @nightly -d z --label=n -- -vm',
   ],
 ])('%s', async (line, expected) => {
   expect(await expand(line)).toBe(expected);
 });
 
+test('a --policy on the line wins', async () => {
+  expect(await expand('create --all @nightly --policy weekly', '--label n')).toBe(
+    'create --label=n --all --policy weekly',
+  );
+});
+
 test('the policy of the packages', async () => {
   const text = readFileSync(new URL('../../src/package/files/nightly.conf', import.meta.url), 'utf8');
   expect(await expand('create --all @nightly', text)).toBe(
-    'create --label=nightly --keep-daily=7 --keep-weekly=4 --wait=10min --silent --strict --all',
+    'create --policy=nightly --label=nightly --keep-daily=7 --keep-weekly=4 --wait=10min --silent --strict --all',
   );
 });
 
@@ -49,7 +58,7 @@ test('the policy that the manual shows', async () => {
   const page = readFileSync(new URL('../../src/manual/policies.md', import.meta.url), 'utf8');
   const [, text = ''] = /^```text\n(.*?)^```/ms.exec(page) ?? [];
   expect(await expand('check @nightly', text)).toBe(
-    'check --label=nightly --exclude=test-* --max-age=26h:50h --wait=10min --silent',
+    'check --policy=nightly --label=nightly --exclude=test-* --max-age=26h:50h --wait=10min --silent',
   );
 });
 

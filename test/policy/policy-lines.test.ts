@@ -12,7 +12,10 @@ test.each([
   ["--description ''", [{ number: 1, words: ['--description', ''] }]],
   ['web-1', { number: 1, problem: "'web-1' is not an option, such as --label nightly" }],
   ['--silent\n--', { number: 2, problem: "'--' is not an option, such as --label nightly" }],
-  ['--label a --silent', { number: 1, problem: "one option a line, but here is also '--silent'" }],
+  [
+    '--label a --silent',
+    { number: 1, problem: "a line can have only one option, and this one also has '--silent'" },
+  ],
   ["--label 'a", { number: 1, problem: 'a quote is not closed' }],
   ['--label a\\', { number: 1, problem: 'a quote is not closed' }],
 ])('%j', (text, expected) => {

@@ -34,7 +34,9 @@ test('create, check and prune take the options that are theirs, and -v prints th
   expect(snapshotNames(vm)).toEqual([expect.stringMatching(/^n-\d/)]);
   const shown = await run('create web @nightly -v --label other');
   expect(shown.code).toBe(0);
-  expect(shown.stderr).toMatch(/^\+ kvmsnap create --keep-last=2 --silent -v --label other web$/m);
+  expect(shown.stderr).toMatch(
+    /^\+ kvmsnap create --policy=nightly --keep-last=2 --silent -v --label other web$/m,
+  );
   expect(snapshotNames(vm).filter((name) => name.startsWith('other-')).length).toBe(1);
   expect(await run('check @nightly')).toMatchObject({ code: 0, stdout: '' });
   expect(await run('prune --all @nightly --keep-last 0 --allow-empty')).toMatchObject({ code: 0 });

@@ -1,4 +1,5 @@
 // A prune on a terminal shows its plan and asks; in a script it never does, and a create with rules neither.
+import { stripVTControlCharacters } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
 import { virsh } from '../lab/lab.ts';
 import { onTerminal } from '../lab/terminal.ts';
@@ -82,7 +83,9 @@ describe('on a terminal', () => {
   test('--free-min: up to so many, and only until enough is free', async () => {
     const vm = labeled('web');
     const terminal = await asked('prune', 'web', '--match', 'n-*', '--free-min', '1K');
-    expect(terminal.screen()).toMatch(/Delete up to 3 of 5 snapshots of 1 VM.*until enough space is free\?/);
+    expect(stripVTControlCharacters(terminal.screen())).toMatch(
+      /Delete up to 3 of 5 snapshots of 1 VM[\s\S]*until\s+enough\s+space\s+is\s+free\?/,
+    );
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(0);
     expect(snapshotNames(vm)).toHaveLength(5);

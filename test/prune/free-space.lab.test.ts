@@ -180,7 +180,7 @@ describe.runIf(isSystemLab)('prune --free-min, on a file system that root mounts
       code: 'check',
       message: expect.stringMatching(
         new RegExp(
-          `^${directory} has only \\d+\\.\\d MiB of 36\\.0 MiB free instead of 32\\.4 MiB: no more snapshots`,
+          `^${directory} has only \\d+\\.\\d MiB of 36\\.0 MiB free instead of 32\\.4 MiB: no other snapshot`,
         ),
       ),
     });

@@ -123,8 +123,7 @@ describe('a prune for space', () => {
     expect(await run({ host: fakeHost() }, 27)).toMatchObject({
       left: [],
       freedMiB: 16,
-      shortage:
-        '/vm has only 26.0 MiB of 100 MiB free instead of 27.0 MiB: no more snapshots may be deleted for it',
+      shortage: '/vm has only 26.0 MiB of 100 MiB free instead of 27.0 MiB: no other snapshot may be deleted',
     });
   });
 
@@ -151,13 +150,13 @@ describe('a prune for space', () => {
     const { left, plan, shortage, measurements } = await run({ host: fakeHost(), gives: false }, 18);
     expect(left).toEqual(['run1']);
     expect(plan?.[1]).toEqual(['run1', true, 'deleting frees nothing']);
-    expect(shortage).toContain('deleting snapshots frees nothing there');
+    expect(shortage).toContain('deleting snapshots frees no space there');
     expect(measurements).toBeLessThan(40);
   });
 
   test('goes on where others take what it gives back', async () => {
     const { left, freedMiB, shortage } = await run({ host: fakeHost(), eaten: true }, 18);
-    expect([left, freedMiB, shortage]).toEqual([[], 16, expect.stringContaining('no more snapshots')]);
+    expect([left, freedMiB, shortage]).toEqual([[], 16, expect.stringContaining('no other snapshot')]);
   });
 
   test('deletes nothing where it cannot be told what is free', async () => {

@@ -1,18 +1,17 @@
-// Labels, retention and prune on a real libvirtd, judged by virsh and by the tags in the images.
-
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+// Which VMs and which snapshots prune takes, judged by virsh and by the tags in the images.
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { writableImages } from '../lab/evidence.ts';
-import { scratch, tool, virsh } from '../lab/lab.ts';
+import { scratch, tool } from '../lab/lab.ts';
 import { since } from '../lab/version.ts';
-import { tags } from '../scene/disk.ts';
-import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
-import { created, document, fail, failure, fitting, succeed, tagNames, take } from '../scene/steps.ts';
+import { snapshotNames } from '../scene/snapshot.ts';
+import { document, fail, failure, fitting, succeed, take } from '../scene/steps.ts';
 import { cleanUp, defineVm, pathOf, start, state, type Vm } from '../scene/vm.ts';
+import { backdate, hourly, labeled, now, present, small, takeAt } from './dated.ts';
 
 // copies of what is redefined are no business of this user's home
 process.env['XDG_STATE_HOME'] = join(scratch, 'state');
@@ -20,183 +19,6 @@ process.env['XDG_STATE_HOME'] = join(scratch, 'state');
 afterEach(cleanUp);
 
 const DAY = 86_400;
-
-const small = (name: string): Vm => defineVm({ name, disks: [{ size: '8M' }] });
-
-/** Both what libvirt knows and what the first image holds, which must be the same. */
-function present(vm: Vm): string[] {
-  const names = snapshotNames(vm);
-  expect([...(tagNames(vm)[0] ?? [])].sort()).toEqual([...names].sort());
-  return names.sort();
-}
-
-/** The name that `create --label` would have given at that moment. */
-const labeled = (label: string, seconds: number): string =>
-  `${label}-${new Date(seconds * 1000).toISOString().replace(/[-:]|\.\d+/g, '')}`;
-
-/** Changes when a snapshot was taken, as far as libvirt knows. */
-function backdate(vm: Vm, name: string, seconds: number): void {
-  const xml = snapshotXml(vm, name).replace(/<creationTime>\d+/, `<creationTime>${seconds}`);
-  const file = join(mkdtempSync(join(scratch, 'redefine-')), 'snapshot.xml');
-  writeFileSync(file, xml);
-  const current = currentSnapshot(vm) === name ? ['--current'] : [];
-  virsh('snapshot-create', '--domain', vm.uuid, '--xmlfile', file, '--redefine', ...current);
-  expect(snapshotXml(vm, name)).toContain(`<creationTime>${seconds}<`);
-}
-
-/** A snapshot as a schedule took it at that moment; returns its name. */
-function takeAt(vm: Vm, label: string, seconds: number): string {
-  const name = labeled(label, seconds);
-  take(vm, name);
-  backdate(vm, name, seconds);
-  return name;
-}
-
-const now = () => Math.floor(Date.now() / 1000);
-
-/** `count` snapshots of a label, an hour apart, the oldest first. */
-function hourly(vm: Vm, label: string, count: number): string[] {
-  const first = now() - count * 3600;
-  return Array.from({ length: count }, (_, n) => takeAt(vm, label, first + n * 3600));
-}
-
-describe('create --label', () => {
-  test('names by label and time in UTC, and those of one second differ', async () => {
-    const vm = small('named');
-    const before = now();
-    const runs = await Promise.all(
-      [1, 2, 3].map(() => succeed('create', 'named', '--label', 'nightly', '-q')),
-    );
-    const names = runs.map(({ stdout }) => stdout.trimEnd());
-    expect(new Set(names).size).toBe(3);
-    for (const name of names) expect(name).toMatch(/^nightly-\d{8}T\d{6}Z(-[23])?$/);
-    expect(names.map((name) => name.slice(0, 24)).every((name) => name >= labeled('nightly', before))).toBe(
-      true,
-    );
-    expect(present(vm)).toEqual(names.sort());
-  });
-
-  test('takes the next free name when the second is taken', async () => {
-    const vm = small('taken');
-    const first = now();
-    const soon = Array.from({ length: 20 }, (_, n) => labeled('nightly', first + n));
-    for (const name of soon) tool('qemu-img', ['snapshot', '-c', name, pathOf(vm)]);
-    const name = (await succeed('create', 'taken', '--label', 'nightly', '-q')).stdout.trimEnd();
-    expect(soon.map((each) => `${each}-2`)).toContain(name);
-    expect(snapshotNames(vm)).toEqual([name]);
-  });
-
-  test('prunes after success, that label only, and nothing made by hand', async () => {
-    const vm = small('web');
-    const old = hourly(vm, 'web', 3);
-    const others = [
-      ...hourly(vm, 'web-db', 2),
-      ...['web', 'web-', 'by hand', '1649751390', 'web-20261123'].map((name) => {
-        take(vm, name);
-        return name;
-      }),
-    ];
-    const { snapshot, pruned } = await created('web', '--label', 'web', '--keep-last', '2');
-    expect(pruned.map(({ name, keep, outcome, reasons }) => [name, keep, outcome, reasons])).toEqual([
-      [old[0], false, 'deleted', []],
-      [old[1], false, 'deleted', []],
-      [old[2], true, 'kept', ['last']],
-      [snapshot.name, true, 'kept', ['just taken', 'last']],
-    ]);
-    expect(present(vm)).toEqual([...others, old[2] ?? '', snapshot.name].sort());
-    expect(currentSnapshot(vm)).toBe(snapshot.name);
-  });
-
-  test('without a rule nothing is pruned', async () => {
-    const vm = small('unruled');
-    const old = hourly(vm, 'nightly', 3);
-    const { snapshot, pruned } = await created('unruled', '--label', 'nightly');
-    expect(pruned).toEqual([]);
-    expect(present(vm)).toEqual([...old, snapshot.name].sort());
-  });
-
-  test('a running VM too: its memory goes with what is pruned', async () => {
-    const vm = defineVm({ name: 'running', disks: [{ size: '8M' }], boot: 'counter' });
-    start(vm);
-    const names: string[] = [];
-    for (const _ of [1, 2, 3]) {
-      const { stdout } = await succeed('create', 'running', '--label', 'nightly', '--keep-last', '1', '-q');
-      names.push(stdout.trimEnd());
-    }
-    const last = names.at(-1) ?? '';
-    expect(present(vm)).toEqual([last]);
-    expect(tags(pathOf(vm))[0]?.vmStateSize).toBeGreaterThan(0);
-  });
-
-  test('never prunes the one just taken, however quickly they follow each other', async () => {
-    const vm = small('quick');
-    for (const _ of [1, 2, 3, 4, 5]) {
-      const { snapshot } = await created('quick', '--label', 'nightly', '--keep-last', '1');
-      expect(present(vm)).toEqual([snapshot.name]);
-    }
-  });
-
-  test('a failed create prunes nothing', async () => {
-    const vm = defineVm({ name: 'raw', disks: [{ size: '8M' }] });
-    const old = hourly(vm, 'nightly', 3);
-    const raw = join(scratch, 'raw.img');
-    tool('qemu-img', ['create', '-q', '-f', 'raw', raw, '1M']);
-    virsh('attach-disk', '--domain', vm.uuid, '--config', raw, 'vdb', '--subdriver', 'raw');
-    await fail(5, 'create', 'raw', '--label', 'nightly', '--keep-last', '1');
-    expect(present(vm)).toEqual(old);
-  });
-
-  test.each([
-    [['--label', 'two words', '--keep-last', '1']],
-    [['--label', 'nightly-20261123T030000Z', '--keep-last', '1']],
-    [['--keep-last', '1']],
-    [['--label', 'nightly', '--keep-within', '3 days']],
-    [['--label', 'nightly', '--keep-last', '-1']],
-    [['--label', 'nightly', '--keep-last', 'all']],
-  ])('a wrong %j is exit 2 and does nothing', async (options) => {
-    const vm = small('usage');
-    const old = hourly(vm, 'nightly', 2);
-    await fail(2, 'create', 'usage', ...options);
-    expect(present(vm)).toEqual(old);
-  });
-
-  test('a prune that fails is exit 3: the snapshot is there, the others went, and it says which did not', async () => {
-    const vm = small('half');
-    const old = hourly(vm, 'nightly', 3);
-    tool('qemu-img', ['snapshot', '-c', old[0] ?? '', pathOf(vm)]);
-    const { code, stdout, stderr } = await kvmsnap([
-      'create',
-      'half',
-      '--label',
-      'nightly',
-      '--keep-last',
-      '1',
-      '-q',
-    ]);
-    expect({ code, stderr }).toMatchObject({ code: 3 });
-    expect(stderr).toContain(`contains 2 snapshots named ${old[0]}`);
-    expect(stderr).toContain('1 of 4 steps failed');
-    expect(snapshotNames(vm).sort()).toEqual([old[0] ?? '', stdout.trimEnd()]);
-  });
-
-  test('its dry run counts the one about to be made, and does nothing', async () => {
-    const vm = small('dry');
-    const old = hourly(vm, 'nightly', 2);
-    const args = ['--dry-run', 'create', 'dry', '--label', 'nightly', '--keep-last', '2'];
-    const { domains, commands } = await document('dry-run', ...args);
-    const { pruned = [] } = domains?.[0] ?? {};
-    expect(pruned.map(({ name, outcome }) => [name, outcome])).toEqual([
-      [old[0], 'to be deleted'],
-      [old[1], 'kept'],
-      [expect.stringMatching(/^nightly-\d{8}T\d{6}Z$/), 'kept'],
-    ]);
-    expect(commands).toEqual([expect.stringContaining(`--name ${pruned[2]?.name}`)]);
-    const { stdout } = await succeed(...args);
-    expect(stdout).toMatch(/^virsh .*snapshot-create-as /);
-    expect(stdout).toContain('to be deleted');
-    expect(present(vm)).toEqual(old);
-  });
-});
 
 describe('prune: which VMs', () => {
   const rule = ['--label', 'nightly', '--keep-last', '1'];
@@ -469,97 +291,5 @@ describe('prune: which snapshots', () => {
     tool('sh', ['-ec', command ?? '']);
     await succeed('prune', 'dup-1', ...rule);
     expect(present(bad)).toEqual([third]);
-  });
-});
-
-describe('rules of the calendar', () => {
-  /** What a prune says with this time zone, wherever the test runs. */
-  async function planIn(TZ: string, ...args: string[]) {
-    const { stdout } = await kvmsnap(['--json', ...args], { env: { TZ } });
-    return z.parse(DOCUMENTS.prune, JSON.parse(stdout)).domains;
-  }
-
-  test('twenty days, a snapshot each noon and each evening: days and weeks', async () => {
-    const vm = small('calendar');
-    // 2020-11-03 was a Tuesday; the last day, 2020-11-22, a Sunday
-    const at = (day: number, hour: number) => Date.UTC(2020, 10, day, hour) / 1000;
-    const days = Array.from({ length: 20 }, (_, n) => n + 3);
-    const noons: string[] = [];
-    // in the order of time: a snapshot is newer than those that it descends from, whatever its date
-    const evenings = days.map((day) => {
-      if ([5, 15, 22].includes(day)) noons.push(takeAt(vm, 'nightly', at(day, 12)));
-      return takeAt(vm, 'nightly', at(day, 20));
-    });
-    const evening = (day: number): string => evenings[day - 3] ?? '';
-
-    const domains = await planIn(
-      'UTC',
-      '--dry-run',
-      'prune',
-      'calendar',
-      '--label',
-      'nightly',
-      '--keep-daily',
-      '3',
-      '--keep-weekly',
-      '2',
-    );
-    expect(
-      domains[0]?.snapshots.filter(({ keep }) => keep).map(({ name, reasons }) => [name, reasons]),
-    ).toEqual([
-      [evening(15), ['weekly 2020-W46']],
-      [evening(20), ['daily 2020-11-20']],
-      [evening(21), ['daily 2020-11-21']],
-      [evening(22), ['daily 2020-11-22', 'weekly 2020-W47']],
-    ]);
-    expect(present(vm)).toEqual([...evenings, ...noons].sort());
-
-    const { code, stdout, stderr } = await kvmsnap(
-      ['prune', 'calendar', '--label', 'nightly', '--keep-daily', '3', '--keep-weekly', '2', '-q'],
-      { env: { TZ: 'UTC' } },
-    );
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    const kept = [15, 20, 21, 22].map(evening);
-    expect(present(vm)).toEqual(kept);
-    // oldest first
-    expect(stdout.trimEnd().split('\n')).toEqual(
-      [...evenings, ...noons].filter((name) => !kept.includes(name)).sort(),
-    );
-  });
-
-  test('a day is that of the local clock', async () => {
-    const vm = small('zones');
-    const at = (day: number, hour: number) => Date.UTC(2020, 10, day, hour) / 1000;
-    const [first = '', second = ''] = [at(10, 14), at(10, 16)].map((when) => takeAt(vm, 'nightly', when));
-    const plan = async (zone: string) => {
-      const domains = await planIn(
-        zone,
-        '--dry-run',
-        'prune',
-        'zones',
-        '--label',
-        'nightly',
-        '--keep-daily',
-        '2',
-      );
-      return domains[0]?.snapshots.map(({ name, reasons }) => [name, reasons]);
-    };
-    expect(await plan('UTC')).toEqual([
-      [first, []],
-      [second, ['daily 2020-11-10']],
-    ]);
-    // midnight in Tokyo is 15:00 UTC
-    expect(await plan('Asia/Tokyo')).toEqual([
-      [first, ['daily 2020-11-10']],
-      [second, ['daily 2020-11-11']],
-    ]);
-  });
-
-  test('--keep-within counts back from the newest, not from now: a stopped job keeps its history', async () => {
-    const vm = small('stopped');
-    const at = (day: number) => Date.UTC(2020, 0, day, 3) / 1000;
-    const names = [1, 5, 9, 10].map((day) => takeAt(vm, 'nightly', at(day)));
-    await succeed('prune', 'stopped', '--label', 'nightly', '--keep-within', '3d');
-    expect(present(vm)).toEqual(names.slice(2));
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseSpan } from '../../src/model/span.ts';
+import { parseSpan } from '../../src/model/input/span.ts';
 import {
   hasRules,
   planRetention,

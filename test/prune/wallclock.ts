@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Span } from '../../src/model/span.ts';
+import type { Span } from '../../src/model/input/span.ts';
 import type { Period, Zone } from '../../src/prune/calendar.ts';
 
 /**

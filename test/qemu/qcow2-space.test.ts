@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { type Extent, hostData } from '../../src/qemu/qcow2/host-data.ts';
 import { type ImageSpace, readSpace, type SpaceQuestion } from '../../src/qemu/qcow2/space.ts';
 import { buildImage, portOf, type Recipe } from './qcow2-builder.ts';
@@ -7,8 +7,6 @@ import { randomNumbers } from './qcow2-maker.ts';
 /** What a snapshot costs, by small images made here; real ones are measured in space-fuzz.lab.test.ts. */
 
 const UNIT = 512;
-
-vi.setConfig({ testTimeout: 60_000 });
 
 async function measure(bytes: Buffer, question: SpaceQuestion = {}): Promise<ImageSpace> {
   return readSpace(portOf(bytes), question);

@@ -134,7 +134,7 @@ describe('with the memory', () => {
     expect(count(vm)).toBeLessThanOrEqual(counted);
   });
 
-  test('whose file is missing: virsh loses the running guest, kvmsnap refuses (hazard 36)', async () => {
+  test('whose file is missing: virsh stops the running guest, kvmsnap refuses (hazard 36)', async () => {
     // where nobody looks for it: one beside it would be found (hazard 45)
     const away = ({ name }: Pick<Vm, 'name'>) => join(scratch, `${name}.away`);
     const [raw, vm] = ['by-virsh', 'by-kvmsnap'].map((name) => {

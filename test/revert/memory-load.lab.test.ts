@@ -16,7 +16,7 @@ afterAll(cleanUp);
 const STATUS = '/var/lib/dpkg/status';
 
 test.runIf(libvirtVersion === '11.3')(
-  'before the fix, raw virsh loses the guest; kvmsnap refuses and it runs on',
+  'before the fix, raw virsh stops the guest; kvmsnap refuses and it runs on',
   async () => {
     const [emulator, broken] = [join(scratch, 'emulator'), join(scratch, 'broken')];
     writeFileSync(

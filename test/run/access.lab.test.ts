@@ -41,7 +41,10 @@ const unseenLines = (stderr: string): number =>
 
 const PERMISSION =
   "note: disk vda could not be inspected (permission denied); kvmsnap relies on libvirt's information and cannot check that the snapshots are in the images\n";
-const REMOTE = PERMISSION.replace('permission denied', 'it is on another host');
+const REMOTE = PERMISSION.replace('permission denied', 'it is on another host').replace(
+  /\n$/,
+  '. With --host localhost instead of -c qemu+ssh://localhost/system, kvmsnap inspects them there\n',
+);
 
 /** The whole life of a snapshot, each step judged by root. */
 async function liveThrough(vm: Vm, run: (...args: string[]) => ReturnType<typeof kvmsnap>, note: string) {

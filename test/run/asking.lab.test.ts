@@ -1,10 +1,10 @@
 // Who is asked, and where: whenever stdin is a terminal, on that terminal, whatever stdout and stderr are.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { inText } from '../../src/model/text.ts';
 import { kvmsnap } from '../lab/cli.ts';
-import { scratch, tool, virsh } from '../lab/lab.ts';
+import { scratch, tool, virsh, waitFor } from '../lab/lab.ts';
 import { onTerminal, shellOnTerminal } from '../lab/terminal.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
 import { asked, succeed, take } from '../scene/steps.ts';
@@ -66,9 +66,22 @@ describe('with stdin a terminal it asks there', () => {
     expect(snapshotNames(vm)).toEqual(['s1']);
   });
 
+  test('a terminal that is closed at the question ends the run, and the log says so', async () => {
+    const vm = vmWith('s1');
+    const end = join(scratch, 'end');
+    const line = `kvmsnap delete web s1 2>${log}; echo $? >${end}`;
+    const terminal = shellOnTerminal(`trap '' HUP; (trap - HUP; ${line})`);
+    await terminal.waitForText(QUESTION);
+    terminal.close();
+    await waitFor(() => existsSync(end) && readFileSync(end, 'utf8'), { what: 'the end of kvmsnap' });
+    expect(readFileSync(end, 'utf8')).toBe('129\n');
+    expect(readFileSync(log, 'utf8')).toMatch(/nothing was changed/);
+    expect(snapshotNames(vm)).toEqual(['s1']);
+  });
+
   test.each(['', `2>${log}`, '|& cat'])('--timeout ends the question too: %s', async (redirection) => {
     const vm = vmWith('s1');
-    const terminal = shellOnTerminal(`kvmsnap delete web s1 --timeout 2s ${redirection}`);
+    const terminal = shellOnTerminal(`kvmsnap delete web s1 --timeout 5s ${redirection}`);
     await terminal.waitForText(QUESTION);
     expect((await terminal.done).code).toBe(124);
     expect(snapshotNames(vm)).toEqual(['s1']);

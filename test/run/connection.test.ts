@@ -7,8 +7,15 @@ import { withConnection } from '../../src/run/enforce.ts';
 import { withResidue } from '../../src/run/failed-write.ts';
 
 const none = async () => ({ stdout: '', stderr: '', exitCode: 0 });
+const start = () => ({ ended: none(), end: () => undefined, said: () => '', errors: () => '' });
 const connectedTo = (uri: string | null) =>
-  ({ virsh: createVirsh({ read: none, write: none, writeToTheEnd: none }, uri, 'x') }) as Context;
+  ({
+    virsh: createVirsh(
+      { read: none, write: none, writeToTheEnd: none, setRight: async () => {}, start },
+      uri,
+      'x',
+    ),
+  }) as Context;
 
 const URI = 'qemu:///system';
 const there = connectedTo(URI);

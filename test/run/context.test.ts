@@ -13,6 +13,7 @@ const SETTINGS = {
   wait: 0,
   silent: false,
   metrics: null,
+  hosts: null,
 } as const;
 
 test('a signal ends a sleep, and any later one before it begins, by its own failure', async () => {

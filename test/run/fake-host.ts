@@ -70,13 +70,24 @@ export function fakeHost(): FakeHost {
         wait: 0,
         silent: false,
         metrics: null,
+        hosts: null,
         ...settings,
       },
       virsh: libvirt.virsh,
       connect: (uri) => createVirsh(libvirt.exec, uri, 'nonce'),
       qemuImg: qemuImgOf(images),
       changeImage: qemuImgOf(images),
+      start: libvirt.exec.start,
+      connectNbd: () => Promise.reject(new Error('no server is expected')),
+      runFiles: {
+        begin: () => Promise.reject(new Error('no long run is expected')),
+        list: async () => [],
+      },
       searchPath: '',
+      userPrograms: {
+        look: async (path) => ({ path, problem: null }),
+        run: () => Promise.reject(new Error('no program is expected')),
+      },
       runForeground: () => Promise.reject(new Error('no command is expected')),
       terminal: {
         out: { isTerminal: false, columns: 80, color: 0, ascii: false },
@@ -94,8 +105,14 @@ export function fakeHost(): FakeHost {
       clock: { now: () => NOW * 1000, sleep: async () => undefined },
       files: localFiles,
       recordAction: async () => undefined,
-      configFiles: { directories: [], read: async () => null },
-      stateFiles: {
+      host: null,
+      configFiles: {
+        directories: [],
+        names: async () => [],
+        read: async () => null,
+        readAll: async () => [],
+      },
+      savedXml: {
         keep: async (name, text) => {
           kept.set(`/state/${name}`, text);
           return `/state/${name}`;

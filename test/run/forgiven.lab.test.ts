@@ -25,7 +25,7 @@ afterEach(cleanUp);
 
 /** A shell line in which `KVMSNAP` is the program. */
 const shell = (line: string): ToolResult =>
-  tryTool('bash', ['-o', 'pipefail', '-c', line.replaceAll('KVMSNAP', kvmsnapInShell)]);
+  tryTool('bash', ['--norc', '-o', 'pipefail', '-c', line.replaceAll('KVMSNAP', kvmsnapInShell)]);
 
 /** What both VMs have, by libvirt and in the images. */
 const left = () => {
@@ -172,16 +172,11 @@ describe('VM/NAME', () => {
   });
 
   test('of a command that takes VMs alone, it is no VM', async () => {
-    for (const args of [
-      ['list'],
-      ['check'],
-      ['create'],
-      ['current'],
-      ['prune', '--match', '*', '--keep-last', '0'],
-    ])
+    for (const args of [['list'], ['check'], ['current'], ['prune', '--match', '*', '--keep-last', '0']])
       expect(await fail(4, ...args, 'web-1/good')).toMatch(
         /no such VM.*takes only the VM\n +kvmsnap .*web-1/s,
       );
+    expect(await fail(4, 'create', 'web-1/good')).toContain('\n        kvmsnap create-as web-1 good\n');
     const { code, stdout, stderr } = await kvmsnap(['list', 'web-1', 'good']);
     expect([code, stdout + stderr]).toEqual([3, expect.stringContaining('kvmsnap info web-1 good\n')]);
     expect(left()).toEqual(ALL);
@@ -264,5 +259,12 @@ test.each([
   expect(refusal.exitCode).toBe(4);
   expect(refusal.command).toContain(`kvmsnap ${command} web-1 `);
   expect(paste(refusal.command).code).toBe(0);
+  expect(left()).toEqual(ALL);
+});
+
+test('create of VM/NAME is answered with the line for create-as', async () => {
+  const refusal = await refused('create', 'web-1/new');
+  expect(refusal.exitCode).toBe(4);
+  expect(refusal.command).toMatch(/^kvmsnap create-as web-1 new( |$)/);
   expect(left()).toEqual(ALL);
 });

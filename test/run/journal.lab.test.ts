@@ -13,7 +13,7 @@ afterAll(cleanUp);
 function stderrOf(line: string, named = 'stat -Lc %d:%i /dev/fd/2'): string[] {
   const file = join(scratch, 'journal');
   const script = `exec 2>${file}; JOURNAL_STREAM=$(${named}) exec ${kvmsnapPath} ${line}`;
-  tryTool('bash', ['-c', script]);
+  tryTool('bash', ['--norc', '-c', script]);
   return readFileSync(file, 'utf8').split('\n').slice(0, -1);
 }
 

@@ -213,7 +213,7 @@ describe('a typing slip', () => {
     [
       ['delete', 'quite different', 's1'],
       "'quite different'",
-      isSystemLab ? 'kvmsnap list shows all VMs' : 'this is qemu:///session, the VMs of one user',
+      isSystemLab ? 'the VMs are ' : 'this is qemu:///session, the VMs of one user',
     ],
     [['info', 'centos7-1', 'snapshot1'], 'has no snapshot snapshot1', 'did you mean snapshot-1?'],
     [['revert', 'centos7-1', 'snapshto-1'], 'has no snapshot snapshto-1', 'did you mean snapshot-1?'],
@@ -222,7 +222,7 @@ describe('a typing slip', () => {
       'no snapshot before-upgrade',
       "did you mean 'before upgrade'?",
     ],
-    [['revert', 'centos7-1', 'zzz'], 'has no snapshot zzz', 'kvmsnap list centos7-1 lists its snapshots'],
+    [['revert', 'centos7-1', 'zzz'], 'has no snapshot zzz', 'it has '],
     [['revert', 'debian-12', 'snapshot-1'], 'the VM debian-12 has no snapshot', 'it has no snapshots'],
   ])('%j is exit 4 and names the nearest', async (args, message, hint) => {
     const stderr = await fail(4, ...args);

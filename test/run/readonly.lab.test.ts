@@ -34,6 +34,7 @@ test.skipIf(!isSystemLab)('reads are done by virsh -r, and nothing is changed', 
     'revert web s1',
     'check web --fix',
     'info web s1 --xml --security-info',
+    'history save web --security-info',
   ])
     expect(await kvmsnap([...line.split(' '), '--readonly'])).toMatchObject({ code: 2, stdout: '' });
   expect(fingerprint(vm)).toEqual(before);

@@ -57,6 +57,44 @@ const FILL_AFTER_COUNT = [
   '1700507c0000', //  7c68  gdtr:  its size - 1, its address
 ];
 
+/**
+ * Half of a pair whose serial ports are connected: counts in the mark when a byte comes in, writes the mark to the second sector of its
+ * disk, and only then sends a byte. So neither can write more than one number ahead of the other. 1 at READY_ADDRESS: it listens.
+ */
+const PAIR_BEGIN = [
+  '31c0', //          7c00         xor   ax, ax
+  '8ed88ec08ed0', //  7c02         mov   ds, ax; mov es, ax; mov ss, ax
+  'bc007c', //        7c08         mov   sp, 0x7c00
+  '6631f6', //        7c0b         xor   esi, esi
+  '6689360006', //    7c0e         mov   [0x600], esi
+  '66c7060406', //    7c13         mov   dword [0x604], 1
+  '01000000',
+];
+const PAIR_LOOP = [
+  'bafd03', //        7c1c  wait:  mov   dx, 0x3fd
+  'ec', //            7c1f         in    al, dx
+  'a801', //          7c20         test  al, 1
+  '74f8', //          7c22         jz    wait
+  'baf803', //        7c24         mov   dx, 0x3f8
+  'ec', //            7c27         in    al, dx
+  '6646', //          7c28  write: inc   esi
+  '6689360006', //    7c2a         mov   [0x600], esi
+  'bb0006', //        7c2f         mov   bx, 0x600
+  'b80103', //        7c32         mov   ax, 0x0301
+  'b90200', //        7c35         mov   cx, 2
+  'ba8000', //        7c38         mov   dx, 0x80
+  'cd13', //          7c3b         int   0x13
+  'baf803', //        7c3d         mov   dx, 0x3f8
+  'b054', //          7c40         mov   al, 'T'
+  'ee', //            7c42         out   dx, al
+  'ebd7', //          7c43         jmp   wait
+];
+/** Writes first, before it waits for a byte. */
+const PAIR_FIRST = ['eb0c']; // 7c1c   jmp   write
+
+/** Physical address of the word that is 1 when half of a pair listens. */
+export const READY_ADDRESS = 0x604;
+
 function sector(...code: readonly string[]): Buffer {
   const bytes = Buffer.alloc(512);
   bytes.write(code.join(''), 'hex');
@@ -65,12 +103,14 @@ function sector(...code: readonly string[]): Buffer {
 }
 
 /** What a VM of the lab runs: `fill` needs a few MiB of memory more than it fills. */
-export type Boot = 'counter' | 'idle' | { readonly fill: number };
+export type Boot = 'counter' | 'idle' | 'first of a pair' | 'second of a pair' | { readonly fill: number };
 
 /** The 512 bytes that do it. */
 export function bootSector(boot: Boot): Buffer {
   if (boot === 'counter') return sector(...COUNTER);
   if (boot === 'idle') return sector(...IDLE);
+  if (boot === 'first of a pair') return sector(...PAIR_BEGIN, ...PAIR_FIRST, ...PAIR_LOOP);
+  if (boot === 'second of a pair') return sector(...PAIR_BEGIN, ...PAIR_LOOP);
   const count = Buffer.alloc(4);
   count.writeUInt32LE(boot.fill * 262_144);
   return sector(...FILL_BEFORE_COUNT, count.toString('hex'), ...FILL_AFTER_COUNT);

@@ -35,7 +35,7 @@ export async function holdSave<T>(vm: Vm, begin: () => T): Promise<T> {
 
 /**
  * Whether the snapshot is all that a create of `fullMachine` promises: libvirt's current one, once in the image with
- * all the memory, and the guest runs on.
+ * all the memory, and the guest keeps running.
  */
 export function isComplete(vm: Vm, name: string): boolean {
   const found = tags(pathOf(vm)).filter((tag) => tag.name === name);

@@ -10,7 +10,7 @@ import { tool, virsh, waitFor } from '../lab/lab.ts';
 import { onTerminal, type Terminal } from '../lab/terminal.ts';
 import { schemaProblems } from '../schema.ts';
 import { MARK_ADDRESS } from './boot.ts';
-import { checkImage, hasPattern, hasPatternIn, imageInfo, tags, writePattern } from './disk.ts';
+import { checkImage, formatOf, hasPattern, hasPatternIn, tags, writePattern } from './disk.ts';
 import { currentSnapshot, snapshotNames } from './snapshot.ts';
 import { defineVm, guestWord, state, stopQemu, type Vm, type VmSpec } from './vm.ts';
 
@@ -43,15 +43,7 @@ export function writeAsGuest(vm: Vm, byte: number): void {
 
 /** The byte that the image holds throughout where `write` writes; null when it is not the same everywhere. */
 export function byteIn(path: string): number | null {
-  const shown = tool('qemu-io', [
-    '-r',
-    '-U',
-    '-f',
-    imageInfo(path).format,
-    '-c',
-    `read -v ${OFFSET} 512`,
-    path,
-  ]);
+  const shown = tool('qemu-io', ['-r', '-U', '-f', formatOf(path), '-c', `read -v ${OFFSET} 512`, path]);
   const byte = Number.parseInt(/^[0-9a-f]+: {2}([0-9a-f]{2})/m.exec(shown)?.[1] ?? 'none', 16);
   return hasPattern(path, byte, OFFSET, LENGTH) ? byte : null;
 }

@@ -1,11 +1,11 @@
 // VMs of the lab, by raw virsh and always by UUID: what they are called must not matter here.
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { processes, repairLibvirtd } from '../lab/daemon.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
 import { type Boot, bootSector } from './boot.ts';
-import { imageInfo } from './disk.ts';
+import { formatOf, imageInfo } from './disk.ts';
 import { blockDevice, removeMounts } from './mount.ts';
 
 /** One disk of a VM to be defined; all is optional, `{}` is a qcow2 of 64 MiB. */
@@ -71,10 +71,29 @@ function createImage(directory: string, target: string, spec: DiskSpec): string 
     truncateSync(path, imageInfo(path)['virtual-size'] * 2 + 128 * 1024 * 1024);
     path = blockDevice(path);
   }
-  const below = backing === undefined ? [] : ['-b', backing, '-F', imageInfo(backing).format];
+  if (format === 'qcow2' && backing === undefined && spec.backend !== 'block') {
+    writeFileSync(path, emptyQcow2(size));
+    return path;
+  }
+  const below = backing === undefined ? [] : ['-b', backing, '-F', formatOf(backing)];
   const sizes = backing !== undefined && spec.size === undefined ? [] : [size];
   tool('qemu-img', ['create', '-q', '-f', format, ...below, '--', path, ...sizes]);
   return path;
+}
+
+/** New images by their size, as qemu-img has made them. */
+const emptyImages = new Map<string, Buffer>();
+
+/** A new qcow2 image: the first of each size is made by qemu-img, and the others are copies of it. */
+function emptyQcow2(size: string): Buffer {
+  const made = emptyImages.get(size);
+  if (made) return made;
+  const path = join(scratch, 'empty.qcow2');
+  tool('qemu-img', ['create', '-q', '-f', 'qcow2', '--', path, size]);
+  const image = readFileSync(path);
+  rmSync(path);
+  emptyImages.set(size, image);
+  return image;
 }
 
 const DEFAULT_BUS = { disk: 'virtio', cdrom: 'ide', floppy: 'fdc' };
@@ -134,7 +153,7 @@ function writeBootSector(directory: string, path: string | undefined, boot: Boot
   if (!path) throw new Error('a boot sector needs a first disk with a medium');
   const file = join(directory, 'boot');
   writeFileSync(file, bootSector(boot));
-  tool('qemu-io', ['-f', imageInfo(path).format, '-c', `write -s ${file} 0 512`, path]);
+  tool('qemu-io', ['-f', formatOf(path), '-c', `write -s ${file} 0 512`, path]);
 }
 
 export function start(vm: Vm): void {
@@ -215,5 +234,8 @@ export async function cleanUp(): Promise<void> {
     tryVirsh('undefine', '--domain', uuid, ...UNDEFINE_ALL);
   }
   removeMounts();
-  for (const entry of readdirSync(scratch)) rmSync(join(scratch, entry), { recursive: true, force: true });
+  for (const entry of readdirSync(scratch)) {
+    // a shell that ends may still write its history
+    rmSync(join(scratch, entry), { recursive: true, force: true, maxRetries: 5 });
+  }
 }

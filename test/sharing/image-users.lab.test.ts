@@ -356,7 +356,7 @@ describe('while a question stands', () => {
     const first = alone();
     const terminal = await asked('revert', 'first', 's1');
     const clone = defineVm({ name: 'clone', disks: [{ backing: pathOf(first) }] });
-    await answerYes(terminal, 5, /VM clone \(shut off\)\s+has\s+an\s+overlay/);
+    await answerYes(terminal, 5, /VM\s+clone\s+\(shut\s+off\)\s+has\s+an\s+overlay/);
     expect([byteIn(pathOf(first)), byteIn(pathOf(clone))]).toEqual([NOW, NOW]);
   });
 
@@ -365,10 +365,10 @@ describe('while a question stands', () => {
     const second = defineVm({ name: 'second', disks: [small], boot: 'counter' });
     const revert = await asked('revert', 'first', 's1');
     virsh('attach-disk', second.uuid, pathOf(first), 'vdb', '--subdriver', 'qcow2', '--config');
-    await answerYes(revert, 5, /VM second \(shut off\)\s+uses\s+it\s+as\s+disk\s+vdb/);
+    await answerYes(revert, 5, /VM\s+second\s+\(shut\s+off\)\s+uses\s+it\s+as\s+disk\s+vdb/);
     const deletion = await asked('delete', 'first', 's1');
     start(second);
-    await answerYes(deletion, 5, /VM second \(running\)/);
+    await answerYes(deletion, 5, /VM\s+second\s+\(running\)/);
     expect([snapshotNames(first), tagNames(pathOf(first)), byteIn(pathOf(first))]).toEqual([
       ['s1'],
       ['s1'],

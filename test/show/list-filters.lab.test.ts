@@ -62,6 +62,13 @@ describe('list shows what virsh would list', () => {
     expect((await succeed('list', 'tree', '--tree', '--no-leaves')).stdout).toMatch(/^ +off .*\n +run /m);
   });
 
+  test('a tree below a snapshot begins with it and has all descendants', async () => {
+    const raw = virsh('snapshot-list', '--domain', vm.uuid, '--tree', '--from', 'off', '--descendants');
+    const names = lines((await succeed('list', 'tree', '--tree', '--from', 'off', '-q')).stdout);
+    expect(names[0]).toBe('off');
+    expect(names.sort()).toEqual(raw.match(/\w+/g)?.sort());
+  });
+
   test.each([
     [2, ['tree', '--descendants']],
     [2, ['tree', '--from', 'off', '--roots']],

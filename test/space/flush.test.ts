@@ -82,7 +82,7 @@ test('nor is anything done for a dry run, or while another job holds it', async 
   const dry = await flush({ settings: { dryRun: true } });
   expect(dry).toMatchObject({ outcome: null, writes: [] });
   const commands = `'suspend --domain ${dry.uuid}; resume --domain ${dry.uuid}'`;
-  expect(dry.notes).toEqual([`would pause b-fix for a moment: virsh ${commands}`]);
+  expect(dry.notes).toEqual([`would pause b-fix for a moment:\n  virsh ${commands}`]);
   const busy = await flush({ control: 'background job (0.1s)' });
   expect(busy).toMatchObject({ outcome: { error: { code: 'busy' } }, writes: [] });
 });
@@ -116,6 +116,6 @@ test('one that somebody else has paused just now is told of', async () => {
   const { notes, uuid } = await flush({ meanwhile: PAUSED });
   expect(notes).toEqual([
     expect.stringContaining('was paused for'),
-    `warning: someone else paused b-fix just before, and now it runs; to pause it again: virsh suspend --domain ${uuid}`,
+    `warning: someone else paused b-fix just before, and now it runs. To pause it again:\n  virsh suspend --domain ${uuid}`,
   ]);
 });

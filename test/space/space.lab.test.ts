@@ -108,7 +108,7 @@ test('changed counts from the parent, and the guest memory is told apart', async
   expect(snapshots[1]?.vmStateBytes).toBeGreaterThan(256 * 1024);
   expect((await succeed('space', 'ran')).stdout).toMatch(/^run +~\d/m);
   const { stdout } = await succeed('info', 'ran', 'run');
-  expect(stdout).toMatch(/^frees +~\d.*\nholds +~\d.*\nchanged +~3\.0 MiB since its parent$/m);
+  expect(stdout).toMatch(/^frees +~\d.*\nuses +~\d.*\nchanged +~3\.0 MiB since its parent$/m);
 });
 
 test('names, order, and disks', async () => {
@@ -128,7 +128,7 @@ test('names, order, and disks', async () => {
   const { code, screen } = await onTerminal(['space', 'shown']).done;
   expect(code).toBe(0);
   expect(screen).toMatch(/s1 .*█/);
-  expect(screen).toContain('share clusters');
+  expect(screen).toContain('share data');
 });
 
 test('of all VMs: the most expensive first, with a sum, and the exit code of those that cannot be measured', async () => {

@@ -54,7 +54,7 @@ test.runIf(isSystemLab)(
     );
     const [, exec = ''] = /^ExecStart=(.*)$/m.exec(stdout) ?? [];
     expect(exec).toBe('kvmsnap create "web $$x 100%%" --label n');
-    tool('bash', ['-c', exec.replaceAll('$$', '\\$').replaceAll('%%', '%')]);
+    tool('bash', ['--norc', '-c', exec.replaceAll('$$', '\\$').replaceAll('%%', '%')]);
     expect(snapshotNames(vm)).toEqual([expect.stringMatching(/^n-/)]);
   },
 );
@@ -77,7 +77,8 @@ test('one of them', async () => {
 
 test.each([
   [['timer', 'a', '--'], /no command after --/],
-  [['timer', 'a', '--', 'delete', 'web', 's1'], /'delete' is not run by a timer/],
+  [['timer', '--', 'create', 'web'], /the name of the units is missing before 'create'/],
+  [['timer', 'a', '--', 'delete', 'web', 's1'], /a timer cannot run 'delete'/],
   [['timer', 'a', '--', 'create', '--all', '--foo'], /unknown option '--foo'/],
   [['timer', 'a', '--', 'create', '--keep-daily', 'x', '--all'], /'x' is invalid/],
   [['timer', 'a', '--', 'create', '--help'], /./],

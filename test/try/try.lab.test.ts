@@ -164,6 +164,11 @@ describe('before the command', () => {
     expect(vms.map(fingerprint)).toEqual(before);
   });
 
+  test('in JSON the failure has the exit code of the run', async () => {
+    const { code, stderr } = await kvmsnap(['try', 'gone', '--json', '--', 'true']);
+    expect([code, JSON.parse(stderr).error.exitCode]).toEqual([125, 125]);
+  });
+
   test('a dry run prints the commands, and does nothing', async () => {
     const vm = small('web');
     const before = fingerprint(vm);
@@ -272,7 +277,7 @@ describe('a signal', () => {
     gate.goOn();
     const { code, stderr } = await run.done;
     expect([code, existsSync(`${pid}-ran`)]).toEqual([143, false]);
-    expect(stderr).toMatch(/the command was not run; the snapshot s1 of db is left; ended by SIGTERM/);
+    expect(stderr).toMatch(/the command was not run; the snapshot s1 of db still exists; ended by SIGTERM/);
     expect([snapshotNames(db), snapshotNames(web)]).toEqual([['s1'], []]);
   });
 

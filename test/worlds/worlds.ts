@@ -23,8 +23,12 @@ export function testWorlds(seed: number, count: number): void {
     const virsh = openSession();
     const counts: Counts = new Map();
     const wrong: string[] = [];
-    for (let n = 0; n < count && wrong.length < ENOUGH; n++)
-      wrong.push(...(await liveThrough(seed + n, virsh, counts)));
+    for (let n = 0; n < count && wrong.length < ENOUGH; n++) {
+      const found = await liveThrough(seed + n, virsh, counts);
+      // at once, in case a long run is cut short
+      for (const story of found) console.error(story);
+      wrong.push(...found);
+    }
     virsh.end();
     for (const [kind, ends] of [...counts].sort()) console.log(`${kind}: ${JSON.stringify(ends)}`);
     expect(wrong).toEqual([]);

@@ -5,6 +5,7 @@ import type { SnapshotReport } from '../../model/report.ts';
 import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { UnusedMemory } from '../../qemu/unused-memory.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
+import type { LeftPause } from '../../vm/left-pause.ts';
 import type { Freed } from '../../watch/freed.ts';
 import type { UnusedFileFinding } from '../unused-files.ts';
 import type { Limits } from './limits.ts';
@@ -31,9 +32,15 @@ export interface CheckFacts {
   readonly readableFiles: readonly string[];
   /** Why images cannot be written to; absent if that was not inspected. */
   readonly writeObstacles?: WriteObstacles;
+  /** A pause that a `create --together` has made, and what is known of it; null: none. Absent: nobody looked. */
+  readonly leftPause?: LeftPause | null;
   /** Seconds since the epoch. */
   readonly nowSeconds: number;
   readonly limits: Limits;
+  /** Why the limits of the command line do not apply to the VM; null: they do. */
+  readonly limitsLeftOut: string | null;
+  /** The names of the policies that a run on this host can have; null: the VM is on another host. */
+  readonly policies: readonly string[] | null;
   /** What deleting the snapshots to which the limits apply would free; null if no limit needs it. */
   readonly freed: Freed | null;
 }

@@ -1,6 +1,7 @@
+import { planMerges } from '../../merge/plan.ts';
 import { type Domain, isActive, isSaving } from '../../model/domain.ts';
 import { chainOf, type DiskImage } from '../../model/image.ts';
-import { commandLine } from '../../model/quote.ts';
+import { commandLine, kvmsnapLine } from '../../model/quote.ts';
 import { type Finding, mebibytes, type Rule } from '../../model/rule.ts';
 import { freeUnusedMemoryLines, isNotable, resizable, type UnusedMemory } from '../../qemu/unused-memory.ts';
 import { describeUses, type ImageUsers, usesOf } from '../../sharing/image-users.ts';
@@ -22,6 +23,22 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
     hazards: [38],
     severity: 'warning',
     find: nearLimit,
+  },
+  {
+    id: 'unmerged-overlay',
+    hazards: [],
+    severity: 'information',
+    find: ({ domain, snapshots, images }) =>
+      planMerges(domain.disks, images, snapshots, { disks: [], into: null }).merges.map(
+        ({ target, overlays: [top], job }) => ({
+          what:
+            job === 'ready'
+              ? `disk ${target}: a merge of ${top.path} lacks only its last step`
+              : `disk ${target}: the overlay ${top.path} belongs to no snapshot; a backup tool may be using it or have left it`,
+          hint: 'if no backup is running, merge it',
+          command: kvmsnapLine('merge', [domain.name]),
+        }),
+      ),
   },
   {
     id: 'dirty-image',

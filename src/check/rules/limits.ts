@@ -1,11 +1,13 @@
 import { adviseDeletion } from '../../model/deletion-advice.ts';
-import { type Bound, exceeded, type Limit } from '../../model/limit.ts';
+import { type Bound, exceeded, type Limit } from '../../model/input/limit.ts';
+import { nearest } from '../../model/names.ts';
+import { NO_RUN, policyInText } from '../../model/policy.ts';
 import { kvmsnapLine } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
 import { counted, humanBytes } from '../../output/format.ts';
-import { depthsOf, hasLabel, watched } from '../../watch/watched.ts';
+import { depthsOf, hasLabel, lastProven, watched } from '../../watch/watched.ts';
 import type { CheckFacts } from './facts.ts';
 
 /** The rules about limits that the command line sets. Snapshots on hold count only for the age of the newest one. */
@@ -23,9 +25,47 @@ export interface Limits {
   readonly holds: Limit | null;
   /** The overlays of a disk, whatever the label. */
   readonly depth: Limit | null;
+  /** Seconds since a snapshot was last proven by `kvmsnap verify`. */
+  readonly verified: Limit | null;
 }
 
+export const NO_LIMITS: Limits = {
+  label: null,
+  maxAge: null,
+  oldest: null,
+  most: null,
+  holds: null,
+  depth: null,
+  verified: null,
+};
+
 export const LIMIT_RULES: readonly Rule<CheckFacts>[] = [
+  {
+    id: 'other-policy',
+    hazards: [],
+    severity: 'information',
+    find: ({ limitsLeftOut }) =>
+      limitsLeftOut === null ? [] : [{ what: `${limitsLeftOut}, so the limits do not apply to the VM` }],
+  },
+  {
+    id: 'no-policy',
+    hazards: [],
+    severity: 'warning',
+    find: ({ domain: { name, policy }, policies }) => {
+      if (policies === null || policy === null || policy === NO_RUN || policies.includes(policy)) return [];
+      const near = nearest(policy, policies);
+      return [
+        {
+          what: `its policy is ${policyInText(policy)}, for which there is no file, so all runs with a policy leave out the VM`,
+          hint:
+            near === null
+              ? `write the file /etc/kvmsnap/${policy}.conf, or let the VM take part in the runs with any policy`
+              : `did you mean ${near}?`,
+          command: kvmsnapLine('policy', [name], ...(near === null ? ['--unset'] : ['--set', near])),
+        },
+      ];
+    },
+  },
   {
     id: 'too-old',
     hazards: [],
@@ -45,6 +85,30 @@ export const LIMIT_RULES: readonly Rule<CheckFacts>[] = [
         : `the VM has no ${all}${labeled(label)}, so none is younger than ${over.bound.says}`;
       const options = label === null ? [] : ['--label', label];
       return [{ what, severity: over.severity, command: kvmsnapLine('create', [domain.name], ...options) }];
+    },
+  },
+  {
+    id: 'not-proven-lately',
+    hazards: [],
+    severity: 'error',
+    find: ({ domain, snapshots, nowSeconds, limits: { verified, label } }) => {
+      if (!verified) return [];
+      const proof = lastProven(snapshots, label);
+      const over = proof
+        ? exceeded(verified, nowSeconds - proof.provenAtSeconds)
+        : { severity: 'error' as const, bound: verified.crit };
+      if (!over) return [];
+      const what = proof
+        ? `the last proof that a snapshot${labeled(label)} works, of ${inText(proof.name)}, is older than ${over.bound.says}`
+        : `no snapshot${labeled(label)} is proven to work`;
+      const { newest } = watched(snapshots, label);
+      return [
+        {
+          what,
+          severity: over.severity,
+          ...(newest === null ? {} : { command: kvmsnapLine('verify', [domain.name, newest.name]) }),
+        },
+      ];
     },
   },
   {

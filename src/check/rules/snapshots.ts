@@ -4,11 +4,13 @@ import { chainPaths } from '../../model/image.ts';
 import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
 import { type Finding, inOrder, type Rule } from '../../model/rule.ts';
 import { disksInText, inText } from '../../model/text.ts';
+import { humanSpan } from '../../output/format.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, usesOf } from '../../sharing/image-users.ts';
 import { participants } from '../../vm/disk-findings.ts';
-import { movedDisks, movedFindings } from '../../vm/moved.ts';
+import type { LeftPause } from '../../vm/left-pause.ts';
 import { movedFileFindings } from '../../vm/moved-files.ts';
+import { movedDisks, movedFindings } from '../../vm/moved-images.ts';
 import { findOrphans, type Orphan } from '../orphans.ts';
 import { isGone } from '../stored-tags.ts';
 import type { CheckFacts } from './facts.ts';
@@ -34,6 +36,28 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
         : [],
   },
   {
+    id: 'left-by-together',
+    hazards: [9],
+    severity: 'error',
+    find: ({ domain, leftPause }) => (leftPause ? leftPauseFindings(domain, leftPause) : []),
+  },
+  {
+    id: 'unfinished-together',
+    hazards: [],
+    severity: 'warning',
+    // while that run is at work, it is not finished yet
+    find: ({ domain, snapshots, leftPause }) =>
+      leftPause?.verdict === 'under-way' || domain.busy
+        ? []
+        : snapshots
+            .filter(({ together, underWay }) => together?.length === 0 && !underWay)
+            .map(({ name }) => ({
+              snapshot: name,
+              what: `the snapshot ${inText(name)} was taken by a create --together that did not finish: other VMs may not have it, or one of another moment`,
+              ...adviseDeletion({ domain, snapshots }, [name], { hint: 'if you do not need it, delete it' }),
+            })),
+  },
+  {
     id: 'paused-by-write-error',
     hazards: [50],
     severity: 'error',
@@ -47,6 +71,24 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
             },
           ]
         : [],
+  },
+  {
+    id: 'failed-verification',
+    hazards: [],
+    severity: 'warning',
+    find: ({ domain, snapshots, nowSeconds }) =>
+      snapshots.flatMap(({ name, verified }) =>
+        verified?.outcome === 'failed'
+          ? [
+              {
+                snapshot: name,
+                what: `kvmsnap verify found ${humanSpan(nowSeconds - verified.atSeconds)} ago that the guest of snapshot ${inText(name)} does not work: ${verified.seen}`,
+                hint: 'if the reason is gone, verify it again',
+                command: kvmsnapLine('verify', [domain.name, name]),
+              },
+            ]
+          : [],
+      ),
   },
   {
     id: 'unread-snapshot',
@@ -72,7 +114,7 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
           what: `the snapshot ${inText(name)} is being taken at this moment`,
         })),
       ...(domain.busy && !snapshots.some(({ underWay }) => underWay)
-        ? [{ what: 'a libvirt job holds the VM at this moment' }]
+        ? [{ what: 'another job is running on the VM at this moment' }]
         : []),
     ],
   },
@@ -165,6 +207,27 @@ export const SNAPSHOT_RULES: readonly Rule<CheckFacts>[] = [
     },
   },
 ];
+
+/** A guest that a `create --together` has paused or frozen, and that still stands. */
+function leftPauseFindings(
+  { state, name, uuid }: CheckFacts['domain'],
+  { record: { how, snapshot }, verdict }: LeftPause,
+): Finding[] {
+  const what = `the guest was ${how} for the snapshot ${inText(snapshot)} by a create --together`;
+  if (verdict === 'under-way') return [{ severity: 'information', what: `${what} that is under way` }];
+  if (verdict === 'over') return [];
+  const command = `virsh ${how === 'paused' ? 'resume' : 'domfsthaw'} ${virshWord({ name, uuid })}`;
+  if (verdict === 'ours') return [{ what: `${what} that was killed`, command }];
+  if (state !== 'paused') return [];
+  return [
+    {
+      severity: 'warning',
+      what: `${what} that was killed; it may have run since, so somebody else may have paused it on purpose`,
+      hint: 'if nobody has, resume it',
+      command,
+    },
+  ];
+}
 
 function orphanFinding({ domain, users }: CheckFacts, { name, holders, status }: Orphan): Finding {
   const verb = holders.length === 1 ? 'contains' : 'contain';

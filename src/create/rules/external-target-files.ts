@@ -1,8 +1,8 @@
 import { formatOfDriver, isActive } from '../../model/domain.ts';
+import type { PlannedDisk } from '../../model/input/snapshot-spec.ts';
 import { baseName, directoryOf } from '../../model/paths.ts';
 import { quote } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
-import type { PlannedDisk } from '../../model/snapshot-spec.ts';
 import { diskInText } from '../../model/text.ts';
 import { overlayLine } from '../../qemu/command-lines.ts';
 import { tooDeepForMore } from '../../vm/chain-depth.ts';

@@ -77,14 +77,21 @@ export const EXTERNAL_VM_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     unsupported: true,
     modes: ['disk-only'],
-    find: ({ domain, plan, agent }) => {
-      if (!plan.spec.quiesce) return [];
-      if (!isActive(domain.state))
-        return [
-          { what: 'the VM is off, so there is no guest to freeze (--quiesce)', hint: 'leave out --quiesce' },
-        ];
-      return agent === 'no-channel' ? [AGENT_FINDINGS[agent](domain)] : [];
-    },
+    find: ({ domain, plan, agent }) =>
+      plan.spec.quiesce && isActive(domain.state) && agent === 'no-channel'
+        ? [AGENT_FINDINGS[agent](domain)]
+        : [],
+  },
+  {
+    // a run over many VMs takes those that are off too, and libvirt ignores the option for them
+    id: 'quiesce-of-off-vm',
+    hazards: [],
+    severity: 'warning',
+    modes: ['disk-only'],
+    find: ({ domain, plan }) =>
+      plan.spec.quiesce && !isActive(domain.state)
+        ? [{ what: 'the VM is off, so there is no guest to freeze, and --quiesce has no effect' }]
+        : [],
   },
   {
     // not `unsupported`: the agent may answer again tomorrow

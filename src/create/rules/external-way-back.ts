@@ -1,3 +1,4 @@
+import type { Domain } from '../../model/domain.ts';
 import { tagsIn } from '../../model/image.ts';
 import {
   DELETES_EXTERNAL,
@@ -7,7 +8,7 @@ import {
   REVERTS_EXTERNAL,
 } from '../../model/libvirt-versions.ts';
 import { stem } from '../../model/paths.ts';
-import type { Rule } from '../../model/rule.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
 import { allInText, diskInText, disksInText } from '../../model/text.ts';
 import { editCommand } from '../../vm/disk-findings.ts';
 import type { CreateFacts } from './facts.ts';
@@ -17,6 +18,12 @@ import { isPartial, isUndeletable, PARTIAL_STAY } from './partial.ts';
 /** Rules about whether an external snapshot could be reverted to and deleted later. */
 
 const NO_WAY_BACK = 'use --force if you know how to go back without libvirt';
+
+/** libvirt reverts a disk that the VM's XML names as a file, also if that file is in a storage pool. */
+const asFile = (domain: Domain, path: string): Pick<Finding, 'hint' | 'command'> => ({
+  hint: `in the VM's XML, make it a <disk type='file'> with ${path} as its file, with the VM off; or ${NO_WAY_BACK}`,
+  command: editCommand(domain),
+});
 
 export const WAY_BACK_RULES: readonly Rule<CreateFacts>[] = [
   {
@@ -54,10 +61,16 @@ export const WAY_BACK_RULES: readonly Rule<CreateFacts>[] = [
       return [
         ...plan.disks
           .filter(({ target }) => !isFile.has(target))
-          .map(({ target, source }) => ({
-            what: `${diskInText({ target, source })} is not a file, and libvirt cannot revert such a disk to an external snapshot`,
-            hint: NO_WAY_BACK,
-          })),
+          .map(({ target, source }) => {
+            const isVolume = domain.disks.some((disk) => disk.target === target && disk.pool);
+            const kind = isVolume ? 'a volume of a storage pool' : 'not a file';
+            return {
+              what: `${diskInText({ target, source })} is ${kind}, and libvirt cannot revert such a disk to an external snapshot`,
+              ...(isVolume && source && !source.startsWith('/dev/')
+                ? asFile(domain, source)
+                : { hint: NO_WAY_BACK }),
+            };
+          }),
         ...(same.length === 0
           ? []
           : [
@@ -85,7 +98,7 @@ export const WAY_BACK_RULES: readonly Rule<CreateFacts>[] = [
       const all = allInText(names);
       return [
         {
-          what: `the images contain internal snapshots (${all}): libvirt can delete the new external snapshot only after those of them that are its ancestors`,
+          what: `the images contain internal snapshots (${all}); libvirt can delete the new external snapshot only after its internal ancestors are deleted`,
         },
       ];
     },

@@ -1,7 +1,7 @@
 import type { Domain } from '../../model/domain.ts';
 import type { Images } from '../../model/image.ts';
+import type { Mode, SnapshotPlan } from '../../model/input/snapshot-spec.ts';
 import type { DaemonVersion } from '../../model/libvirt-versions.ts';
-import type { Mode, SnapshotPlan } from '../../model/snapshot-spec.ts';
 import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
 import type { DirectoryState } from '../../vm/external-state.ts';

@@ -129,7 +129,7 @@ function encryptedFinding(
   if (isActive(domain.state)) {
     if (disk !== first) return null;
     return {
-      what: `${what} QEMU crashes when it saves the memory into an encrypted first disk: the guest would be lost`,
+      what: `${what} QEMU crashes when it saves the memory into an encrypted first disk: the VM would stop, and its memory would be lost`,
       hint: 'add a small unencrypted qcow2 image as the first disk, or encrypt inside the guest',
     };
   }

@@ -1,4 +1,5 @@
 import { isActive } from '../../model/domain.ts';
+import type { SnapshotPlan } from '../../model/input/snapshot-spec.ts';
 import {
   type DaemonVersion,
   DELETES_EXTERNAL,
@@ -10,7 +11,6 @@ import {
   TAKES_MANUAL_ALONE,
 } from '../../model/libvirt-versions.ts';
 import type { Rule } from '../../model/rule.ts';
-import type { SnapshotPlan } from '../../model/snapshot-spec.ts';
 import { diskInText, disksInText } from '../../model/text.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';

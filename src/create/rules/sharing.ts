@@ -1,5 +1,5 @@
 import { isActive } from '../../model/domain.ts';
-import { chainOf } from '../../model/image.ts';
+import { chainOf, chainPaths } from '../../model/image.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { describeUses, opening, partFrom, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
 import { participants } from '../../vm/disk-findings.ts';
@@ -11,11 +11,19 @@ import { EXTERNAL, INTERNAL } from './modes.ts';
 
 /** For each disk in the snapshot: its active image, and the backing files below it. */
 function chains({ domain, images }: CreateFacts) {
-  return participants(domain).map(({ target, source }) => {
+  return participants(domain).map(({ target, source, address }) => {
     const [, ...below] = chainOf(images.get(target)).map(({ path }) => path);
-    return { target, source: source ?? chainOf(images.get(target))[0]?.path ?? null, below };
+    return { target, source: source ?? address ?? chainOf(images.get(target))[0]?.path ?? null, below };
   });
 }
+
+/** The disks of an external snapshot, each with the image below its overlay and the backing files of that image. */
+const bases = ({ plan, domain, images }: CreateFacts) =>
+  plan.disks.map(({ target, source }) => ({
+    target,
+    source: source ?? domain.disks.find((disk) => disk.target === target)?.address ?? null,
+    below: chainPaths(images.get(target)).slice(1),
+  }));
 
 export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
   {
@@ -59,14 +67,16 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     modes: EXTERNAL,
     find: (facts) =>
-      facts.plan.disks.flatMap(({ target, source }) => {
-        const writers = opening(facts.users, source).filter(({ writes }) => writes);
-        if (writers.length === 0) return [];
-        return {
-          what: `disk ${target}: a snapshot cannot preserve ${source} while another VM writes to it: ${describeUses(writers)}`,
-          ...shutDown(writers),
-        };
-      }),
+      bases(facts).flatMap(({ target, source, below }) =>
+        [source, ...below].flatMap((path) => {
+          const writers = opening(facts.users, path).filter(({ writes }) => writes);
+          if (writers.length === 0) return [];
+          return {
+            what: `disk ${target}: a snapshot cannot preserve ${path} while another VM writes to it: ${describeUses(writers)}`,
+            ...shutDown(writers),
+          };
+        }),
+      ),
   },
   {
     id: 'image-users',
@@ -104,7 +114,7 @@ export const SHARING_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'warning',
     modes: EXTERNAL,
     find: (facts) =>
-      facts.plan.disks.flatMap(({ target, source }) => {
+      bases(facts).flatMap(({ target, source }) => {
         const writers = usesOf(facts.users, source).filter(({ writes, open }) => writes && !open);
         if (writers.length === 0) return [];
         return {

@@ -1,6 +1,6 @@
 import { type Domain, isActive } from '../../model/domain.ts';
+import type { Mode } from '../../model/input/snapshot-spec.ts';
 import type { Rule } from '../../model/rule.ts';
-import type { Mode } from '../../model/snapshot-spec.ts';
 import { CHECKPOINT_CREATE_RULES } from './checkpoint.ts';
 import { EXTERNAL_CONTENT_RULES } from './external-contents.ts';
 import { TARGET_FILE_RULES } from './external-target-files.ts';

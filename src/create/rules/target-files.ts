@@ -1,5 +1,5 @@
+import type { PlannedDisk } from '../../model/input/snapshot-spec.ts';
 import type { Finding } from '../../model/rule.ts';
-import type { PlannedDisk } from '../../model/snapshot-spec.ts';
 import type { CreateFacts, TargetFile } from './facts.ts';
 
 /** The files that an external snapshot would create, with what exists there now. */

@@ -68,7 +68,7 @@ export const UNSAVED_STATE_RULES: readonly Rule<CreateFacts>[] = [
       participants(domain)
         .filter((disk) => disk.shareable)
         .map(({ target, source }) => ({
-          what: `${diskInText({ target, source })} is <shareable/>: the snapshot may contain half of what another VM is just writing, and a revert changes the disk of that VM too`,
+          what: `${diskInText({ target, source })} is <shareable/>: the snapshot may contain only a part of what another VM is writing, and a revert changes the disk of that VM too`,
           hint: 'shut the other VMs down first',
         })),
   },

@@ -49,7 +49,7 @@ export const WRITE_CREATE_RULES: readonly Rule<CreateFacts>[] = [
             writeObstacles,
             plan.disks.map(({ target, source }) => ({ target, path: source })),
             againstOpenFile,
-            'QEMU cannot flush the data of the guest and switch to an overlay',
+            'QEMU cannot write out the data of the guest and switch to an overlay',
           )
         : [],
   },

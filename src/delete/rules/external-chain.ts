@@ -12,6 +12,7 @@ import { deletionOf } from '../deletion-set.ts';
 import { external, holdersBefore, nameAll, unregistering } from './external.ts';
 import type { DeleteFacts } from './facts.ts';
 import { partialDeletion } from './partial.ts';
+import { changedForOthers } from './sharing.ts';
 
 /** Rules about the backing chain in which an external snapshot has its overlay. */
 
@@ -33,8 +34,13 @@ export const EXTERNAL_CHAIN_RULES: readonly Rule<DeleteFacts>[] = [
         ? []
         : {
             what: `disk ${target}: ${source}, the overlay of ${inText(snapshot.name)}, is not on top of the chain, and this libvirtd (9.0) finds it only while the VM runs`,
-            hint: 'start the VM paused, delete the snapshot, and stop the VM again',
-            commands: pausedDeleteLines(domain, snapshot.name),
+            // no advice that the next check would refuse
+            ...(changedForOthers(facts).length > 0
+              ? {}
+              : {
+                  hint: 'start the VM paused, delete the snapshot, and stop the VM again',
+                  commands: pausedDeleteLines(domain, snapshot.name),
+                }),
           };
     });
   }),

@@ -71,12 +71,14 @@ export const INTERNAL_RULES: readonly Rule<DeleteFacts>[] = [
 
 /** The tags that would be deleted, each with the image that libvirt deletes it from. */
 export function internalMembers(facts: DeleteFacts) {
-  const active = new Map(facts.domain.disks.map((disk) => [disk.target, disk.source]));
+  const active = new Map(
+    facts.domain.disks.map(({ target, source, address }) => [target, source ?? address]),
+  );
   return deletionSetOf(facts).flatMap(({ name, ...member }) =>
-    internalDisks({ ...member, name }).map(({ target, source }) => ({
+    internalDisks({ ...member, name }).map(({ target, source, address }) => ({
       name,
       target,
-      path: source ?? active.get(target) ?? null,
+      path: source ?? address ?? active.get(target) ?? null,
     })),
   );
 }

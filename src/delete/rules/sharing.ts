@@ -3,7 +3,7 @@ import { stateFiles } from '../../model/domain-files.ts';
 import { chainOf, chainPaths } from '../../model/image.ts';
 import { isBefore, isFrom, REMOVES_MEMORY, SPARES_INTERNAL } from '../../model/libvirt-versions.ts';
 import { kvmsnapLine } from '../../model/quote.ts';
-import type { Rule } from '../../model/rule.ts';
+import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, locationOf, stateFile } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
 import { accounting, describeUses, opening, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
@@ -30,16 +30,7 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
       };
     });
   }),
-  external('image-users', [37, 39], (facts) =>
-    filesTouched(facts).flatMap(({ path, action, isRemoved }) => {
-      const users = isRemoved ? usesOf(facts.users, path) : seeing(facts.users, path);
-      if (users.length === 0) return [];
-      return {
-        what: `to delete ${inText(facts.snapshot.name)}, libvirt would ${action}, and ${describeUses(users)}`,
-        ...unregistering(facts, facts.snapshot),
-      };
-    }),
-  ),
+  external('image-users', [37, 39], changedForOthers),
   {
     id: 'shared-tag',
     hazards: [39],
@@ -74,6 +65,18 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
   },
 ];
 
+/** The files of other VMs that the deletion of an external snapshot would change or remove. */
+export function changedForOthers(facts: DeleteFacts): Finding[] {
+  return filesTouched(facts).flatMap(({ path, action, isRemoved }) => {
+    const users = isRemoved ? usesOf(facts.users, path) : seeing(facts.users, path);
+    if (users.length === 0) return [];
+    return {
+      what: `to delete ${inText(facts.snapshot.name)}, libvirt would ${action}, and ${describeUses(users)}`,
+      ...unregistering(facts, facts.snapshot),
+    };
+  });
+}
+
 /** The files that libvirt removes if it merges nothing (`unlink`): those that contain the snapshot's state. */
 function filesRemoved(facts: DeleteFacts): string[] {
   return externalDisks(facts.snapshot).flatMap((disk) => {
@@ -96,7 +99,7 @@ function filesTouched(facts: DeleteFacts): Touched[] {
     const { target, source } = disk;
     if (source === null) return [];
     const overlay = chainOf(facts.images.get(target)).find(({ path }) => path === source);
-    const base = overlay?.backing ?? stateFile(facts.snapshot, disk);
+    const base = overlay?.backing ?? stateFile(facts.snapshot, disk) ?? disk.address ?? null;
     const written = (path: string): Touched => ({ path, action: `write into ${path}`, isRemoved: false });
     return [...(base === null ? [] : [written(base)]), removed(source)];
   });

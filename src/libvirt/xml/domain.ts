@@ -1,6 +1,9 @@
 import * as z from 'zod/mini';
 import { INTERPRETED, understand } from '../../errors.ts';
 import { type Disk, type DomainDefinition, formatOfDriver } from '../../model/domain.ts';
+import { networkImage } from './network-image.ts';
+import { pauseRecordIn } from './pause-record.ts';
+import { policyOf } from './policy.ts';
 import { parseXml } from './xml.ts';
 
 /** `virsh dumpxml` -> DomainDefinition. Format: libvirt's formatdomain documentation; fixtures of four versions. */
@@ -21,6 +24,9 @@ const Source = emptyIsNone(
     '@dir': z.optional(z.string()),
     '@pool': z.optional(z.string()),
     '@volume': z.optional(z.string()),
+    '@protocol': z.optional(z.string()),
+    '@name': z.optional(z.string()),
+    host: z.optional(emptyIsNone(z.record(z.string(), z.optional(z.unknown())))),
   }),
 );
 
@@ -50,7 +56,15 @@ const DiskElement = z.object({
   readonly: Flag,
   transient: Flag,
   shareable: Flag,
-  mirror: Flag,
+  mirror: z.optional(
+    emptyIsNone(
+      z.object({
+        '@job': z.optional(z.string()),
+        '@ready': z.optional(z.string()),
+        source: z.optional(Source),
+      }),
+    ),
+  ),
 });
 
 const ChannelElement = z.object({
@@ -59,6 +73,7 @@ const ChannelElement = z.object({
 
 const DomainElement = z.object({
   domain: z.object({
+    '@id': z.optional(z.string()),
     name: z.string(),
     uuid: z.string(),
     memory: z.object({ '#text': z.string().check(z.regex(/^\d+$/)), '@unit': z.optional(z.string()) }),
@@ -78,6 +93,7 @@ const DomainElement = z.object({
         ),
       }),
     ),
+    metadata: z.optional(z.unknown()),
     'qemu:commandline': z.optional(
       emptyIsNone(
         z.object({ 'qemu:arg': z.optional(z.array(z.object({ '@value': z.optional(z.string()) }))) }),
@@ -104,9 +120,11 @@ const DomainElement = z.object({
 /** Parses the output of `virsh dumpxml`. Throws `refused` if it is not a domain XML. */
 export function parseDomain(xml: string): DomainDefinition {
   const { domain } = understand('virsh about a VM', () => z.parse(DomainElement, parseXml(xml), INTERPRETED));
+  const pauseRecord = pauseRecordIn(domain.metadata, domain['@id']);
   return {
     name: domain.name,
     uuid: domain.uuid,
+    ...(domain['@id'] !== undefined && { id: domain['@id'] }),
     memoryBytes: toBytes(domain.memory['#text'], domain.memory['@unit'] ?? 'KiB'),
     disks: (domain.devices.disk ?? []).map(toDisk),
     pflash: pflashOf(domain.os),
@@ -114,9 +132,11 @@ export function parseDomain(xml: string): DomainDefinition {
     sharedFilesystems: (domain.devices.filesystem ?? []).map((share) => share.driver?.['@type'] ?? 'path'),
     agentChannel: agentChannelOf(domain.devices.channel ?? []),
     tpms: (domain.devices.tpm ?? []).map(({ backend }) => backend?.['@type'] ?? 'unknown'),
+    policy: policyOf(domain.metadata),
     commandLineDrives: drivesOf(
       (domain['qemu:commandline']?.['qemu:arg'] ?? []).map((argument) => argument['@value'] ?? ''),
     ),
+    ...(pauseRecord && { pauseRecord }),
   };
 }
 
@@ -144,11 +164,17 @@ function toDisk(element: z.infer<typeof DiskElement>): Disk {
   const pool = source?.['@pool'];
   const volume = source?.['@volume'];
   const backing = backingFiles(element.backingStore);
+  const address = networkImage({
+    protocol: source?.['@protocol'],
+    name: source?.['@name'],
+    host: attributesOf(source?.host),
+  });
   return {
     target: element.target['@dev'],
     device: (element['@device'] ?? 'disk') as Disk['device'],
     storage: element['@type'],
     source: source?.['@file'] ?? source?.['@dev'] ?? null,
+    ...(address === null ? {} : { address }),
     backing: backing.map(({ path }) => path),
     backingFormats: new Map(
       backing.flatMap(({ path, format }) => (format === undefined ? [] : [[path, formatOfDriver(format)]])),
@@ -161,9 +187,25 @@ function toDisk(element: z.infer<typeof DiskElement>): Disk {
     transient: element.transient !== undefined,
     shareable: element.shareable !== undefined,
     snapshot: element['@snapshot'] ?? null,
-    mirrored: element.mirror !== undefined,
+    ...toMirror(element.mirror),
   };
 }
+
+function toMirror(mirror: z.infer<typeof DiskElement>['mirror']): Pick<Disk, 'mirrored' | 'mirror'> {
+  if (mirror === undefined) return { mirrored: false };
+  const path = mirror.source?.['@file'] ?? mirror.source?.['@dev'] ?? null;
+  return {
+    mirrored: true,
+    mirror: { job: mirror['@job'] ?? 'copy', path, ready: mirror['@ready'] === 'yes' },
+  };
+}
+
+const attributesOf = (element: Readonly<Record<string, unknown>> | undefined) =>
+  Object.fromEntries(
+    Object.entries(element ?? {}).flatMap(([key, value]) =>
+      key.startsWith('@') && typeof value === 'string' ? [[key.slice(1), value]] : [],
+    ),
+  );
 
 interface BackingFile {
   readonly path: string;
@@ -204,7 +246,7 @@ function agentChannelOf(
 }
 
 /** libvirt's scaled integers: `KiB`, `MiB`, `b`, `bytes`, `KB`, ... (formatdomain, memory allocation). */
-function toBytes(value: string, unit: string): number {
+export function toBytes(value: string, unit: string): number {
   const power = 'bkmgtpe'.indexOf(unit[0]?.toLowerCase() ?? 'k');
   const base = /^[a-z]B$/i.test(unit) && unit !== 'b' ? 1000 : 1024;
   return Number(value) * base ** Math.max(power, 0);

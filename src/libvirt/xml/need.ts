@@ -43,9 +43,12 @@ export interface Need {
   readonly onlyCold?: true;
   /** True if it prevents a start now, but perhaps not the next one. */
   readonly onlyNow?: true;
-  /** The loader of a firmware from whose template libvirt may be able to make it. */
-  readonly madeFor?: string;
+  /** An NVRAM: the template from which libvirt makes it, or the loader, for which libvirt may know a template. */
+  readonly madeFrom?: { readonly template: string } | { readonly loader: string };
 }
+
+/** The key for whether libvirt can make an NVRAM anew. */
+export const templateKey = (need: Need): string => `template of ${needKey(need)}`;
 
 /** The key of a thing: equal only for the same thing. */
 export const needKey = ({ kind, within = '', name }: Need): string => `${kind}:${within}/${name}`;

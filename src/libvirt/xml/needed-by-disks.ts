@@ -1,5 +1,6 @@
 import { attributeAt, type Element, elementsAt } from './element.ts';
 import { file, type Need, named, pciAddresses, server, socket } from './need.ts';
+import { DEFAULT_PORTS } from './network-image.ts';
 
 /** What the disks of a definition need on the host (formatdomain, devices/disk). */
 
@@ -42,20 +43,6 @@ const ofSource = ({ attributes }: Element, role: string): (Need | null)[] => [
   file(attributes['dir'] ?? null, role, 'directory'),
   socket(attributes['path'] ?? null, role),
 ];
-
-/** The port of a protocol if none is given (formatdomain, `<host>`); without one of rbd, Ceph tries two. */
-const DEFAULT_PORTS: Readonly<Record<string, string>> = {
-  nbd: '10809',
-  http: '80',
-  https: '443',
-  ftp: '21',
-  ftps: '990',
-  ssh: '22',
-  iscsi: '3260',
-  gluster: '24007',
-  sheepdog: '7000',
-  vxhs: '9999',
-};
 
 /** The servers that a disk, or an image below it, is read from. */
 function serversOf(element: Element, target: string): (Need | null)[] {

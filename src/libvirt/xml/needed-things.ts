@@ -172,8 +172,9 @@ function ofNvram(os: Element): (Need | null)[] {
     const path = attributeAt(nvram, 'source', 'file') ?? nvram.attributes['path'] ?? (nvram.text || null);
     const template = nvram.attributes['template'];
     const need = file(path, 'NVRAM', 'content');
-    const madeFor = template ?? textAt(os, 'loader');
-    return [need && (madeFor === null ? need : { ...need, madeFor }), directoryOf(path, 'the NVRAM')];
+    const loader = textAt(os, 'loader');
+    const madeFrom = template ? { template } : loader ? { loader } : null;
+    return [need && (madeFrom ? { ...need, madeFrom } : need), directoryOf(path, 'the NVRAM')];
   });
 }
 

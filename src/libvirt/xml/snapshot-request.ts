@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { INTERPRETED, KvmsnapError } from '../../errors.ts';
+import type { DiskSpec, SnapshotSpec } from '../../model/input/snapshot-spec.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
-import type { DiskSpec, SnapshotSpec } from '../../model/snapshot-spec.ts';
 import { createSnapshotParser } from './snapshot.ts';
 import { escapeText, parseXml } from './xml.ts';
 

@@ -52,7 +52,7 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
       return { element: z.parse(SnapshotElement, parseXml(own), INTERPRETED).domainsnapshot, definition };
     });
     const defined = disksOf(definition);
-    const sources = new Map(defined.map((disk) => [disk.target, disk.source]));
+    const byTarget = new Map(defined.map((disk) => [disk.target, disk]));
     const revertOverlays = listOf(element.revertDisks).flatMap((disk) =>
       disk['@snapshot'] === 'external' ? (pathOf(disk) ?? []) : [],
     );
@@ -71,7 +71,8 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
         .map((disk) => ({
           target: disk['@name'],
           location: disk['@snapshot'] ?? 'internal',
-          source: pathOf(disk) ?? sources.get(disk['@name']) ?? null,
+          source: pathOf(disk) ?? byTarget.get(disk['@name'])?.source ?? null,
+          ...addressOf(byTarget.get(disk['@name'])),
           ...(disk.snapshotDeleteInProgress === undefined ? {} : { isMergeTarget: true }),
         })),
       definedDisks: defined.filter(takesPart).map(({ target, source, driver, pool, backing }) => ({
@@ -86,6 +87,9 @@ export function createSnapshotParser(): (xml: string) => Snapshot {
     };
   };
 }
+
+const addressOf = (disk: Disk | undefined): { readonly address?: string } =>
+  disk?.address === undefined ? {} : { address: disk.address };
 
 const listOf = (disks: z.infer<typeof Disks>): z.infer<typeof DiskElement>[] =>
   typeof disks === 'object' ? disks.disk : [];
@@ -135,6 +139,10 @@ export function withDescription(xml: string, description: string | null): string
   return without.replace(/<\/name>/, (end) => `${end}${element}`) + xml.slice(start);
 }
 
+/** The same document with another state, such as `running`. The first one is that of the snapshot: a description cannot contain a raw `<`. */
+export const withState = (xml: string, state: string): string =>
+  xml.replace(/<state>[^<]*<\/state>/, `<state>${state}</state>`);
+
 /**
  * The same document in which the disks of the stored definitions, live and inactive, name other files. Nothing else is
  * changed. libvirt writes attributes in single quotes.
@@ -160,6 +168,22 @@ export function withIdentity(
     /(<(?:domain|inactiveDomain)(?: [^>]*)?>\s*<name>)[^<]*(<\/name>\s*<uuid>)[^<]*(<\/uuid>)/g,
     (_, start: string, between: string, end: string) => `${start}${escapeText(name)}${between}${uuid}${end}`,
   );
+}
+
+/**
+ * The definition that a snapshot stores, as a document for `virsh define`: that for the next start, if the VM was running. Null if
+ * the snapshot stores none.
+ */
+export function storedDefinition(xml: string): string | null {
+  const [inactive] = xml.match(/<inactiveDomain[ >].*<\/inactiveDomain>/s) ?? [];
+  if (inactive) return inactive.replace(/^<inactiveDomain/, '<domain').replace(/inactiveDomain>$/, 'domain>');
+  return liveDefinition(xml);
+}
+
+/** The definition of the VM at that moment, while it ran; null if the snapshot stores none. */
+export function liveDefinition(xml: string): string | null {
+  const [domain] = xml.match(/<domain[ >].*<\/domain>/s) ?? [];
+  return domain ?? null;
 }
 
 function definitionStart(xml: string): number {

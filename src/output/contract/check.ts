@@ -17,7 +17,7 @@ export const CheckFinding = z.object({
 
 /** A step of `check --fix`. */
 export const Fix = z.object({
-  action: z.enum(['resume', 'forget', 'delete-tag', 'adopt', 'register', 'win-back', 'chmod']),
+  action: z.enum(['resume', 'let-go', 'forget', 'delete-tag', 'adopt', 'register', 'win-back', 'chmod']),
   /** The rule whose finding it fixes. */
   rule: z.string(),
   snapshot: z.nullable(z.string()),

@@ -32,6 +32,8 @@ export const info = versioned({
     stateReason: z.nullable(z.string()),
     memoryBytes: Bytes,
     managedSave: z.boolean(),
+    /** As `policy` has it. */
+    policy: z.nullable(z.string()),
     current: z.nullable(z.string()),
     /** The names of all that libvirt has. */
     snapshots: z.array(z.string()),

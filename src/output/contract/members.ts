@@ -25,6 +25,14 @@ export const Snapshot = z.object({
   underWay: z.boolean(),
   /** Whether it is protected from prune and delete. */
   held: z.boolean(),
+  /** The result of the last `kvmsnap verify`; null: there was none. */
+  verified: z.nullable(
+    z.object({ at: Time, outcome: z.enum(['proven', 'not proven', 'failed']), seen: z.string() }),
+  ),
+  /** The runs of kvmsnap that read it now; as long as they do, neither prune nor delete removes it. */
+  readers: z.array(z.object({ command: z.string(), processId: z.int(), since: Time })),
+  /** The VMs of which `--together` has taken it at one moment; empty: that run did not finish; null: it was taken alone. */
+  together: z.nullable(z.array(z.string())),
   description: z.nullable(z.string()),
   /** Guest memory inside the images; null if they were not inspected. */
   vmStateBytes: z.nullable(Bytes),
@@ -33,6 +41,19 @@ export const Snapshot = z.object({
   /** With `--space` only: what deleting only this snapshot gives back to the host; null if unknown. */
   freesBytes: z.optional(z.nullable(Bytes)),
   disks: z.array(SnapshotDisk),
+});
+
+/** A disk of a snapshot that was copied into a file. */
+export const CopiedDisk = z.object({
+  target: z.string(),
+  path: z.string(),
+  format: z.enum(['qcow2', 'raw']),
+  /** The image that contains the snapshot. */
+  source: z.string(),
+  /** The size of the disk at the time of the snapshot. */
+  diskBytes: Bytes,
+  /** What the new file occupies on its file system. */
+  occupiedBytes: Bytes,
 });
 
 export const DomainName = z.object({ name: z.string(), uuid: z.string(), state: z.string() });

@@ -12,6 +12,8 @@ export interface ImageBytes {
    * file.
    */
   read(offset: number, into: Uint8Array): number;
+  /** Tells which pieces of so many bytes will be read, in this order; a file of another host fetches many at once. */
+  expect?(offsets: readonly number[], bytes: number): void;
 }
 
 /**

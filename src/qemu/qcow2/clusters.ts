@@ -18,6 +18,7 @@ export function openClusters(image: ImageBytes, clusterBytes: number, offsets: r
   const newSlot = () => ({ place: -1, bytes: new Uint8Array(clusterBytes) });
   const kept = Array.from({ length: slots }, newSlot);
   const spare = newSlot();
+  image.expect?.(offsets, clusterBytes);
   const slotOf = (place: number) => kept[place % slots] ?? spare;
   const read = (place: number, slot: ReturnType<typeof newSlot>): Uint8Array => {
     if (slot.place !== place) {

@@ -13,6 +13,13 @@ export interface InternalSnapshot {
   readonly vmStateIndex: number;
   /** The length of the saved memory as a stream; it occupies more. */
   readonly vmStateBytes: number;
+  /** The size of the disk when it was taken. */
+  readonly diskBytes: number;
+  /**
+   * What tells it from any other snapshot in the image, of any time: the place of its L1 table and its time, to the nanosecond. Id,
+   * name and place alone do not: after a deletion, the next snapshot may get all three.
+   */
+  readonly mark: string;
   /** The bytes of its entry, without padding, when QEMU rewrites the table. */
   readonly entryBytes: number;
 }
@@ -87,6 +94,8 @@ function parseEntry(image: ImageBytes, header: Header, entry: DataView, lengths:
       offset: uint64(entry, 0),
       entries: entry.getUint32(8),
     }),
+    diskBytes,
+    mark: `${uint64(entry, 0)} ${entry.getUint32(8)} ${entry.getUint32(16)}.${entry.getUint32(20)}`,
     vmStateIndex: Math.ceil(diskBytes / bytesPerTable(header)),
     vmStateBytes: vmStateBytesIn(entry, lengths),
     entryBytes: FIXED + Math.max(EXTRA_NOW, extraBytes) + idBytes + nameBytes,

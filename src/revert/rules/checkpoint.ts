@@ -21,7 +21,7 @@ export const CHECKPOINT_REVERT_RULES: readonly Rule<RevertFacts>[] = [
       );
       return [
         {
-          what: `${namedCheckpoints(domain)}, and QEMU cannot revert to an internal snapshot in an image that contains their bitmaps: a running guest would be lost`,
+          what: `${namedCheckpoints(domain)}, and QEMU cannot revert to an internal snapshot in an image that contains their bitmaps: a running VM would stop, and its memory would be lost`,
           hint: `copy the content of ${inText(snapshot.name)} into new images${copies[0]?.caution ?? ''}. If you delete the checkpoints instead (virsh checkpoint-delete, while the VM runs), ${NEXT_IS_FULL}`,
           commands: copies.map(({ command }) => command),
         },

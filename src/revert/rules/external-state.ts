@@ -11,8 +11,10 @@ import { inText } from '../../model/text.ts';
 import {
   changeSince,
   interruptedMerges,
+  isBeingMerged,
   isProven,
   isUntouched,
+  keepsIn,
   type OverlayTarget,
   removedByRevert,
   type StateFile,
@@ -53,12 +55,13 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
       eachState(facts, (state) => {
         const { domain, snapshot, snapshots } = facts;
         const later = takenOnItLater(snapshots, snapshot, state);
+        if (state.isBelow) return null;
         if (later === null && (!state.isInUse || isUntouched(snapshot, state))) return null;
         const why = state.isInUse
           ? 'is in use by the VM now'
           : `was in use again later: snapshot ${inText(later ?? '')} was taken on top of it`;
         return {
-          what: `disk ${state.target}: ${state.path}, which contained the state of ${inText(snapshot.name)}, ${why}, so that state is lost`,
+          what: `disk ${state.target}: ${state.path}, which contained the state of ${inText(snapshot.name)}, ${why}, so the snapshot has lost its content`,
           ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
             hint: 'unregister the snapshot from libvirt; all files stay',
             options: ['--metadata'],
@@ -74,11 +77,14 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
       eachState(facts, (state) => {
         const { domain, snapshot, snapshots, daemonVersion } = facts;
         const isReported =
-          state.isInUse ||
-          takenOnItLater(snapshots, snapshot, state) !== null ||
+          locationOf(snapshot) === 'internal' ||
+          (state.isBelow
+            ? isBeingMerged(snapshots, state)
+            : state.isInUse || takenOnItLater(snapshots, snapshot, state) !== null) ||
           interruptedMerges(snapshots).some(({ ruined }) => ruined.includes(snapshot.name));
         const change = changeSince(state);
         if (isReported || change === null) return null;
+        if (state.isBelow) return changedBelow(facts, state, change);
         return {
           what: `disk ${state.target}: ${state.path}, which contains the disk content of snapshot ${inText(snapshot.name)}, ${change}. An interrupted deletion or another program has changed it`,
           hint: 'if the file was only repaired, copied or restored, its content is good: use --force. If not, delete the snapshot; the present content of the disks stays',
@@ -98,7 +104,7 @@ export const EXTERNAL_STATE_RULES: readonly Rule<RevertFacts>[] = [
             if (obstacle === null) return [];
             const { why, ...cure } = obstacle;
             return {
-              what: `disk ${place.target}: for a revert to ${inText(snapshot.name)}, libvirt creates a new overlay on top of ${place.path} too, but ${why}: a running guest would be lost`,
+              what: `disk ${place.target}: for a revert to ${inText(snapshot.name)}, libvirt creates a new overlay on top of ${place.path} too, but ${why}: a running VM would stop, and its memory would be lost`,
               ...cure,
             };
           }),
@@ -163,6 +169,29 @@ function overlayObstacle({
   if (freeBytes !== null && freeBytes < OVERLAY_BYTES)
     return { why: 'its file system is full', hint: 'free some space on it first; 1 MiB is enough' };
   return null;
+}
+
+/**
+ * The finding about a backing file of the state. A deletion that was interrupted while it merged into that file has lost nothing of
+ * this snapshot: what it wrote there is still in the overlay above.
+ */
+function changedBelow(
+  { domain, snapshot, snapshots, daemonVersion }: RevertFacts,
+  state: StateFile,
+  change: string,
+) {
+  const { target, path } = state;
+  const keeper = snapshots.find((each) => keepsIn(each, target, path));
+  const isGood = 'if the file was only repaired, copied or restored, its content is good: use --force';
+  return {
+    what: `disk ${target}: ${path}, which contains a part of the disk content of snapshot ${inText(snapshot.name)}, ${change}. An interrupted deletion or another program has changed it`,
+    ...(keeper === undefined
+      ? { hint: isGood }
+      : {
+          hint: `${isGood}. If a deletion of ${inText(keeper.name)} was interrupted, finish it: ${inText(snapshot.name)} is complete then`,
+          commands: deletionLines(domain, keeper, target, daemonVersion),
+        }),
+  };
 }
 
 /** Calls `find` for each file that contains a part of the state to revert to. */

@@ -8,8 +8,8 @@ import { diskInText, inText } from '../../model/text.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, type ImageUse, usesOf } from '../../sharing/image-users.ts';
 import { copyOfSnapshot, tagWithId, whatIsBroken } from '../../vm/disk-findings.ts';
-import { type Moved, movedDisks, movedFindings } from '../../vm/moved.ts';
 import { movedFileFindings } from '../../vm/moved-files.ts';
+import { type Moved, movedDisks, movedFindings } from '../../vm/moved-images.ts';
 import { lostStoredVolumes } from '../../vm/volume-rules.ts';
 import type { RevertFacts } from './facts.ts';
 
@@ -132,7 +132,7 @@ function tagFinding(
   if (found.length === 1) return null;
   if (found.length === 0) {
     return {
-      what: `${diskInText({ target, source })} does not contain snapshot ${inText(snapshot.name)}; a revert would change only the other disks, or the running VM would not go on, and its memory would be lost`,
+      what: `${diskInText({ target, source })} does not contain snapshot ${inText(snapshot.name)}; a revert would change only the other disks, or it would stop the running VM, and its memory would be lost`,
       ...adviseDeletion({ domain, snapshots }, [snapshot.name], {
         hint: 'restore the image from a backup, or delete this snapshot',
       }),

@@ -25,7 +25,7 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
     find: (facts) =>
       abandoned(facts).map(({ target, active, source, ruined }) => ({
         what: `disk ${target}: the VM now uses ${active}, but the snapshot is in ${source} below it. A revert abandons ${active}, with everything written to it${ruined.length === 0 ? '' : `, and makes the snapshots on top of ${source} unusable: ${allInText(ruined)}`}`,
-        hint: 'use --force if that is what you want; the file itself stays',
+        hint: 'revert --force does it anyway; the file itself stays',
       })),
   },
   {
@@ -86,7 +86,7 @@ export const OVERLAY_RULES: readonly Rule<RevertFacts>[] = [
       bitmapFindings(
         { domain, images },
         internalDisks(snapshot).map(({ target }) => target),
-        'QEMU cannot revert to a snapshot in such an image: a running guest would be lost',
+        'QEMU cannot revert to a snapshot in such an image: a running VM would stop, and its memory would be lost',
       ),
   },
 ];

@@ -1,7 +1,8 @@
+import { chainPaths } from '../../model/image.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
-import { internalDisks } from '../../model/snapshot.ts';
+import { externalDisks, internalDisks, type Snapshot, stateFile } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
-import { describeUses, partFrom, seeing, usesOf } from '../../sharing/image-users.ts';
+import { describeUses, opening, partFrom, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
 import { copyOfSnapshot } from '../../vm/disk-findings.ts';
 import { removedFiles } from './external-state.ts';
 import type { RevertFacts } from './facts.ts';
@@ -12,7 +13,23 @@ export const SHARED_FILES: Rule<RevertFacts> = {
   id: 'image-users',
   hazards: [39],
   severity: 'error',
-  find: (facts) => [...changedForOthers(facts), ...removedFromOthers(facts)],
+  find: (facts) => [...changedForOthers(facts), ...removedFromOthers(facts), ...writtenByOthers(facts)],
+};
+
+/** The files with the state of an external snapshot to which another VM would write when it runs. */
+export const SHARED_BASE: Rule<RevertFacts> = {
+  id: 'shared-base',
+  hazards: [39],
+  severity: 'warning',
+  find: (facts) =>
+    statePaths(facts).flatMap(({ target, path }) => {
+      const writers = usesOf(facts.users, path).filter(({ writes, open }) => writes && !open);
+      if (writers.length === 0) return [];
+      return {
+        what: `disk ${target}: other VMs use ${path} too: ${describeUses(writers)}. If such a VM runs, it writes to ${path} below the new overlay, which damages the snapshot and the disk of this VM`,
+        ...partFrom(writers),
+      };
+    }),
 };
 
 /** The images that a revert to an internal snapshot changes for every VM that uses them. */
@@ -21,15 +38,12 @@ function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts):
   const nvram = domain.pflash?.nvramPath ?? null;
   const isNvramChanged = resetNvram || (disks.length > 0 && domain.pflash?.nvramFormat === 'qcow2');
   return [
-    ...disks.flatMap(({ target, source }) => {
-      const path = source ?? domain.disks.find((disk) => disk.target === target)?.source ?? null;
+    ...disks.flatMap(({ target, source, address }) => {
+      const now = domain.disks.find((disk) => disk.target === target);
+      const path = source ?? address ?? now?.source ?? now?.address ?? null;
       const others = seeing(users, path);
       if (path === null || others.length === 0) return [];
-      const { command, caution } = copyOfSnapshot(snapshot, path);
-      const instead = {
-        hint: `copy the content of ${inText(snapshot.name)} into a new image${caution}`,
-        command,
-      };
+      const instead = path.startsWith('/') ? copying(snapshot, path) : {};
       return {
         what: `disk ${target}: the revert changes the content of ${path}, and ${describeUses(others)}`,
         ...partFrom(others, instead),
@@ -44,6 +58,32 @@ function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts):
         ]
       : []),
   ];
+}
+
+function copying(snapshot: Snapshot, path: string): Pick<Finding, 'hint' | 'command'> {
+  const { command, caution } = copyOfSnapshot(snapshot, path);
+  return { hint: `copy the content of ${inText(snapshot.name)} into a new image${caution}`, command };
+}
+
+/** The state of an external snapshot is changing while another VM writes to its files, and QEMU cannot lock them. */
+function writtenByOthers(facts: RevertFacts): Finding[] {
+  return statePaths(facts).flatMap(({ target, path }) => {
+    const writers = opening(facts.users, path).filter(({ writes }) => writes);
+    if (writers.length === 0) return [];
+    return {
+      what: `disk ${target}: ${path} contains a part of snapshot ${inText(facts.snapshot.name)}, and another VM writes to it: ${describeUses(writers)}`,
+      ...shutDown(writers),
+    };
+  });
+}
+
+/** The files on top of which a revert to an external snapshot makes its overlays, and their backing files. */
+function statePaths({ snapshot, images }: RevertFacts) {
+  return externalDisks(snapshot).flatMap((disk) =>
+    [
+      ...new Set([stateFile(snapshot, disk) ?? disk.address ?? null, ...chainPaths(images.get(disk.target))]),
+    ].flatMap((path) => (path === null ? [] : [{ target: disk.target, path }])),
+  );
 }
 
 /** The overlays that libvirt removes although other VMs use them. */

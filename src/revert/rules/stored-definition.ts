@@ -7,7 +7,7 @@ import {
   lackingThing,
 } from '../../libvirt/found-things.ts';
 import { type Element, elementsAt } from '../../libvirt/xml/element.ts';
-import { type Need, needKey } from '../../libvirt/xml/need.ts';
+import { type Need, needKey, templateKey } from '../../libvirt/xml/need.ts';
 import { neededThings } from '../../libvirt/xml/needed-things.ts';
 import { type Domain, isActive } from '../../model/domain.ts';
 import { type DaemonVersion, isBefore, STARTS_ANEW } from '../../model/libvirt-versions.ts';
@@ -32,6 +32,7 @@ export interface StoredDefinitionFacts {
   readonly things?: HostThings;
   /** The state that the VM will be in after the revert; absent: that of the snapshot. */
   readonly end?: string;
+  readonly resetNvram?: boolean;
   /** Whether virsh is called with `--force`. */
   readonly force?: boolean;
 }
@@ -76,13 +77,27 @@ export const STORED_DEFINITION_RULES: readonly Rule<StoredDefinitionFacts>[] = [
     },
   },
   {
+    id: 'no-nvram-template',
+    hazards: [44],
+    severity: 'error',
+    find: ({ domain, snapshot, stored, things, resetNvram }) =>
+      !resetNvram || !stored
+        ? []
+        : storedNeeds(snapshot, stored)
+            .filter((need) => things?.get(templateKey(need))?.is === 'missing')
+            .map(({ name }) => ({
+              what: `libvirt knows no template for the NVRAM ${name}, so it cannot be recreated: ${isActive(domain.state) ? 'libvirt would stop the running guest and then fail' : 'the revert would fail'}`,
+              hint: 'leave out --reset-nvram',
+            })),
+  },
+  {
     id: 'server-not-checked',
     hazards: [44],
     severity: 'warning',
     find: (facts) => {
       if (!isActive(facts.domain.state)) return [];
       return uncheckedServers(facts).map((need) => ({
-        what: `the definition stored with ${inText(facts.snapshot.name)} needs ${lackingThing({ need, found: { is: 'missing' } })}, and kvmsnap cannot check whether that server answers; if it does not, the running guest is lost`,
+        what: `the definition stored with ${inText(facts.snapshot.name)} needs ${lackingThing({ need, found: { is: 'missing' } })}, and kvmsnap cannot check whether that server answers; if it does not, the running VM stops, and its memory is lost`,
       }));
     },
   },
@@ -98,7 +113,7 @@ export const STORED_DEFINITION_RULES: readonly Rule<StoredDefinitionFacts>[] = [
       )
         ? [
             {
-              what: `the definition stored with ${inText(snapshot.name)} has a network interface of type 'null', which libvirt cannot start: 9.0 crashes, other versions lose a running guest`,
+              what: `the definition stored with ${inText(snapshot.name)} has a network interface of type 'null', which libvirt cannot start: 9.0 crashes, other versions stop a running VM, and its memory is lost`,
               hint: "give the interface another type, such as 'user', in the definition stored with the snapshot",
               command: `virsh snapshot-edit ${virshWord(domain)} --snapshotname ${quote(snapshot.name)}`,
             },

@@ -6,7 +6,7 @@ import type { RevertFacts } from './facts.ts';
 import { INTERNAL_RULES } from './internal.ts';
 import { OVERLAY_RULES } from './overlays.ts';
 import { PARTIAL_REVERT_RULES } from './partial.ts';
-import { SHARED_FILES } from './sharing.ts';
+import { SHARED_BASE, SHARED_FILES } from './sharing.ts';
 import { STORED_DEFINITION_RULES } from './stored-definition.ts';
 import { UNMANAGED_REVERT_RULES } from './unmanaged.ts';
 import { VM_RULES } from './vm.ts';
@@ -18,6 +18,7 @@ import { WRITE_REVERT_RULES } from './write.ts';
 
 export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
   SHARED_FILES,
+  SHARED_BASE,
   ...INTERNAL_RULES,
   ...CHECKPOINT_REVERT_RULES,
   ...UNMANAGED_REVERT_RULES,

@@ -1,12 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import type { CheckFacts } from '../../../src/check/rules/facts.ts';
+import { NO_LIMITS } from '../../../src/check/rules/limits.ts';
 import { CHECK_RULES } from '../../../src/check/rules/table.ts';
 import type { DiskImage } from '../../../src/model/image.ts';
 import { reportSnapshots } from '../../../src/model/report.ts';
 import { applyRules, type RuledFinding } from '../../../src/model/rule.ts';
 import type { Snapshot } from '../../../src/model/snapshot.ts';
 import { inText } from '../../../src/model/text.ts';
+import { withVerified } from '../../../src/model/verified.ts';
 import { NOBODY } from '../../../src/sharing/image-users.ts';
+import type { LeftPause } from '../../../src/vm/left-pause.ts';
 import { disk, domain, MiB, seen, snapshot, TAKEN_AT, tag, usedBy } from '../../model.ts';
 
 interface Given {
@@ -24,7 +27,12 @@ interface Given {
   readonly users?: CheckFacts['users'];
   readonly daemonVersion?: CheckFacts['daemonVersion'];
   readonly readableFiles?: readonly string[];
+  readonly limitsLeftOut?: string | null;
+  readonly policies?: readonly string[] | null;
+  readonly leftPause?: CheckFacts['leftPause'];
 }
+
+const NOW = TAKEN_AT + 3600;
 
 /** A disk on so many overlays. */
 const deep = (overlays: number): ReadonlyMap<string, DiskImage> => {
@@ -53,12 +61,15 @@ function found({
   unusedMemory,
   unusedFiles = [],
   limits = {},
+  limitsLeftOut = null,
+  policies = [],
   freed = null,
   unread = [],
   users = NOBODY,
   stored,
   daemonVersion = 12_008_000,
   readableFiles = [],
+  leftPause = null,
 }: Given): RuledFinding[] {
   const ofDisks = images ?? new Map([['vda', seen({ tags: snapshots.map(({ name }) => tag(name)) })]]);
   const about = domain(vm);
@@ -72,11 +83,14 @@ function found({
     unusedMemory: unusedMemory ?? new Map(),
     unusedFiles,
     users,
-    nowSeconds: TAKEN_AT + 3600,
-    limits: { label: null, maxAge: null, oldest: null, most: null, holds: null, depth: null, ...limits },
+    nowSeconds: NOW,
+    limitsLeftOut,
+    policies,
+    limits: { ...NO_LIMITS, ...limits },
     freed,
     daemonVersion,
     readableFiles,
+    leftPause,
     unread: unread.map((name) => ({
       name,
       failure: { message: `cannot read the snapshot ${inText(name)}` },
@@ -95,6 +109,15 @@ const newest = (seconds: number, label: string | null = null) => ({
   maxAge: { warn: null, crit: { amount: seconds, says: '1h' } },
   label,
 });
+const proof = (seconds: number, label: string | null = null) => ({
+  verified: { warn: null, crit: { amount: seconds, says: '1h' } },
+  label,
+});
+/** A snapshot that was verified so many seconds ago. */
+const verified = (name: string, outcome: 'proven' | 'not proven' | 'failed', secondsAgo: number) =>
+  snapshot(name, {
+    description: withVerified(null, { atSeconds: NOW - secondsAgo, outcome, seen: 'it was seen' }),
+  });
 const HELD = 'Kvmsnap-Hold: yes';
 /** Snapshots that were taken in turn, the last one an hour ago and the others a day earlier each. */
 const days = (...names: string[]): Snapshot[] =>
@@ -109,6 +132,13 @@ const MOVED = { target: 'vda', location: 'internal', source: '/old/vda.qcow2' } 
 const GONE: DiskImage = { kind: 'broken', why: 'missing', path: '/old/vda.qcow2', detail: 'gone' };
 
 const UNUSED_MEMORY = new Map([['vda', { bytes: 40 * MiB, endBytes: 2 ** 30 }]]);
+
+const UNFINISHED = snapshot('s1', { description: 'Kvmsnap-Together: unfinished' });
+
+const left = (how: 'paused' | 'frozen', verdict: LeftPause['verdict']): LeftPause => ({
+  record: { how, snapshot: 's1', since: TAKEN_AT * 1000, owner: '', ran: 0, exact: true },
+  verdict,
+});
 
 const CASES: Readonly<
   Record<string, { readonly silent: readonly Given[]; readonly loud: readonly (readonly [Given, object])[] }>
@@ -125,12 +155,56 @@ const CASES: Readonly<
       ],
     ],
   },
+  'left-by-together': {
+    silent: [
+      { vm: { state: 'paused', stateReason: 'user' } },
+      { vm: { state: 'running' }, leftPause: left('paused', 'over') },
+      { vm: { state: 'running' }, leftPause: left('paused', 'unproven') },
+    ],
+    loud: [
+      [
+        { vm: { state: 'paused' }, leftPause: left('paused', 'ours') },
+        { severity: 'error', command: 'virsh resume centos7-1' },
+      ],
+      [
+        { vm: { state: 'running' }, leftPause: left('frozen', 'ours') },
+        { severity: 'error', command: 'virsh domfsthaw centos7-1' },
+      ],
+      [
+        { vm: { state: 'paused' }, leftPause: left('paused', 'unproven') },
+        { severity: 'warning', command: 'virsh resume centos7-1' },
+      ],
+      [{ vm: { state: 'paused' }, leftPause: left('paused', 'under-way') }, { severity: 'information' }],
+    ],
+  },
+  'unfinished-together': {
+    silent: [
+      { snapshots: days('s1') },
+      { snapshots: [snapshot('s1', { description: 'x\n\nKvmsnap-Together: ["centos7-1"]' })] },
+      { snapshots: [UNFINISHED], leftPause: left('paused', 'under-way') },
+    ],
+    loud: [[{ snapshots: [UNFINISHED] }, { severity: 'warning', command: 'kvmsnap delete centos7-1 s1' }]],
+  },
   'paused-by-write-error': {
     silent: [{ vm: { state: 'paused', stateReason: 'user' } }, {}],
     loud: [
       [
         { vm: { state: 'paused', stateReason: 'I/O error' } },
         { severity: 'error', commands: ['virsh domblkerror centos7-1', 'virsh resume centos7-1'] },
+      ],
+    ],
+  },
+  'failed-verification': {
+    silent: [{ snapshots: [snapshot('a'), verified('b', 'proven', 60), verified('c', 'not proven', 60)] }],
+    loud: [
+      [
+        { snapshots: [verified('a', 'failed', 7200)] },
+        {
+          snapshot: 'a',
+          severity: 'warning',
+          what: 'kvmsnap verify found 2 h ago that the guest of snapshot a does not work: it was seen',
+          command: 'kvmsnap verify centos7-1 a',
+        },
       ],
     ],
   },
@@ -160,7 +234,7 @@ const CASES: Readonly<
         },
         { severity: 'information', snapshot: 'a' },
       ],
-      [{ vm: { state: 'running', busy: true } }, { what: expect.stringContaining('a libvirt job') }],
+      [{ vm: { state: 'running', busy: true } }, { what: expect.stringContaining('another job') }],
     ],
   },
   'orphan-tag': {
@@ -311,7 +385,7 @@ const CASES: Readonly<
         {
           severity: 'error',
           what: expect.stringMatching(
-            /^disk vda has a chain of 25 overlays, .* lost when libvirtd restarts$/,
+            /^disk vda has a chain of 25 overlays, .* when libvirtd restarts, the running VM may be stopped, and its memory lost$/,
           ),
           command: `kvmsnap delete centos7-1 ${layers(7)
             .map(({ name }) => name)
@@ -352,6 +426,21 @@ const CASES: Readonly<
         },
       ],
     ],
+  },
+  'unmerged-overlay': {
+    silent: [
+      { images: new Map([['vda', seen({ path: '/vm/vda.b1' })]]) },
+      { images: deep(1), snapshots: layers(1) },
+      // what a revert to the external snapshot has made
+      {
+        images: new Map([['vda', seen({ path: '/vm/vda.1790000000' }, { path: '/vm/vda.0' })]]),
+        snapshots: layers(1),
+      },
+      // the template of a clone
+      { images: new Map([['vda', seen({ path: '/vm/web.qcow2' }, { path: '/vm/template.qcow2' })]]) },
+      { images: new Map([['vda', seen({ path: '/vm/base.web.qcow2' }, { path: '/vm/base.img' })]]) },
+    ],
+    loud: [[{ images: deep(2) }, { severity: 'information', command: 'kvmsnap merge centos7-1' }]],
   },
   'dirty-image': {
     silent: [
@@ -466,6 +555,40 @@ const CASES: Readonly<
       ],
     ],
   },
+  'other-policy': {
+    silent: [{}],
+    loud: [
+      [
+        { limitsLeftOut: 'its policy is none' },
+        {
+          severity: 'information',
+          what: 'its policy is none, so the limits do not apply to the VM',
+        },
+      ],
+    ],
+  },
+  'no-policy': {
+    silent: [
+      { vm: { policy: 'none' } },
+      { vm: { policy: 'nightly' }, policies: ['nightly'] },
+      { vm: { policy: 'nigthly' }, policies: null },
+    ],
+    loud: [
+      [
+        { vm: { policy: 'nigthly' }, policies: ['nightly'] },
+        {
+          severity: 'warning',
+          what: 'its policy is @nigthly, for which there is no file, so all runs with a policy leave out the VM',
+          hint: 'did you mean nightly?',
+          command: 'kvmsnap policy --set nightly centos7-1',
+        },
+      ],
+      [
+        { vm: { policy: 'weekly' } },
+        { hint: expect.stringContaining('/weekly.conf'), command: 'kvmsnap policy --unset centos7-1' },
+      ],
+    ],
+  },
   'too-old': {
     silent: [
       { snapshots: [snapshot('a')] },
@@ -508,6 +631,31 @@ const CASES: Readonly<
           limits: newest(3600),
         },
         { what: 'the newest snapshot, a, is older than 1h' },
+      ],
+    ],
+  },
+  'not-proven-lately': {
+    silent: [
+      { snapshots: [snapshot('a')] },
+      { snapshots: [verified('a', 'proven', 3600), snapshot('b')], limits: proof(3600) },
+      { snapshots: [verified(NIGHTLY, 'proven', 60)], limits: proof(3600, 'nightly') },
+    ],
+    loud: [
+      [
+        { snapshots: [verified('a', 'proven', 3600), snapshot('b')], limits: proof(3599) },
+        {
+          severity: 'error',
+          what: 'the last proof that a snapshot works, of a, is older than 1h',
+          command: 'kvmsnap verify centos7-1 b',
+        },
+      ],
+      [
+        { snapshots: [verified('a', 'not proven', 60), verified('b', 'failed', 60)], limits: proof(3600) },
+        { severity: 'error', what: 'no snapshot is proven to work', command: 'kvmsnap verify centos7-1 b' },
+      ],
+      [
+        { snapshots: [verified('a', 'proven', 60)], limits: proof(3600, 'nightly') },
+        { what: "no snapshot with the label 'nightly' is proven to work" },
       ],
     ],
   },

@@ -93,7 +93,7 @@ export const checkpointRevertCases = (
         facts: reverting({ domain: domain({ checkpoints: ['a'] }) }),
         finds: [
           {
-            what: /a running guest would be lost/,
+            what: /a running VM would stop, and its memory would be lost/,
             hint: /copy the content .* delete the checkpoints .* full one/,
             commands: [
               'qemu-img convert -U -l snapshot.name=s1 -f qcow2 -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.s1.copy',

@@ -1,6 +1,6 @@
 import { plannedFiles, planSnapshot } from '../../../src/create/plan.ts';
 import type { CreateFacts, TargetFile } from '../../../src/create/rules/facts.ts';
-import { type DiskSpec, INTERNAL_SPEC, type SnapshotSpec } from '../../../src/model/snapshot-spec.ts';
+import { type DiskSpec, INTERNAL_SPEC, type SnapshotSpec } from '../../../src/model/input/snapshot-spec.ts';
 import { NOBODY } from '../../../src/sharing/image-users.ts';
 import { disk, domain, MiB, seen } from '../../model.ts';
 

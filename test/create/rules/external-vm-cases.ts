@@ -90,15 +90,27 @@ export const EXTERNAL_VM_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
         facts: external({ diskOnly: true, quiesce: true }, running, { agent: 'answers' }),
         finds: [],
       },
-      {
-        says: 'off',
-        facts: external({ diskOnly: true, quiesce: true }),
-        finds: [{ what: /is off/ }],
-      },
+      { says: 'off', facts: external({ diskOnly: true, quiesce: true }), finds: [] },
       {
         says: 'no channel',
         facts: external({ diskOnly: true, quiesce: true }, running, { agent: 'no-channel' }),
         finds: [{ what: /no channel/, hint: /org\.qemu\.guest_agent\.0/ }],
+      },
+    ],
+  },
+  'quiesce-of-off-vm': {
+    severity: 'warning',
+    cases: [
+      {
+        says: 'off',
+        facts: external({ diskOnly: true, quiesce: true }),
+        finds: [{ what: /no guest to freeze/ }],
+      },
+      { says: 'off, without --quiesce', facts: external({ diskOnly: true }), finds: [] },
+      {
+        says: 'running',
+        facts: external({ diskOnly: true, quiesce: true }, running, { agent: 'answers' }),
+        finds: [],
       },
     ],
   },

@@ -8,6 +8,12 @@ const twoImages = (a: string, b: string) => ({
   disks: [disk({ source: `/vm/${a}.qcow2` }), disk({ target: 'vdb', source: `/vm/${b}.raw`, driver: 'raw' })],
 });
 
+/** The first disk is a volume with this path. */
+const volumeAt = (source: string) => ({
+  ...running,
+  disks: [disk({ storage: 'volume', pool: { name: 'p', volume: 'a' }, source })],
+});
+
 const overInternal = {
   images: new Map([['vda', seen({ tags: [tag('i1'), tag('i2')] })]]),
   snapshotNames: ['i1', 'i2'],
@@ -64,6 +70,22 @@ export const WAY_BACK_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
         finds: [{ what: /disk vda \(\/dev\/vg\/web\) is not a file, and libvirt cannot revert/ }],
       },
       {
+        says: 'a volume, which could be named as a file',
+        facts: external({ diskOnly: true, disks: named }, volumeAt('/pool/a')),
+        finds: [
+          {
+            what: /disk vda \(\/pool\/a\) is a volume of a storage pool, and libvirt cannot revert/,
+            hint: /make it a <disk type='file'> with \/pool\/a as its file/,
+            command: 'virsh edit centos7-1',
+          },
+        ],
+      },
+      {
+        says: 'a logical volume of a pool',
+        facts: external({ diskOnly: true, disks: named }, volumeAt('/dev/vg/a')),
+        finds: [{ what: /is a volume of a storage pool/, hint: /use --force/ }],
+      },
+      {
         says: 'disks on the network, which have no names',
         facts: external(
           { diskOnly: true },
@@ -94,7 +116,7 @@ export const WAY_BACK_CASES: Readonly<Record<string, RuleCases<CreateFacts>>> = 
         says: 'internal ones in the image',
         facts: external({ external: true }, {}, overInternal),
         finds: [
-          { what: /internal snapshots \(i1, i2\): libvirt can delete the new external snapshot only after/ },
+          { what: /internal snapshots \(i1, i2\); libvirt can delete the new external snapshot only after/ },
         ],
       },
     ],

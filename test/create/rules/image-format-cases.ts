@@ -123,9 +123,19 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         finds: [
           {
             what: /disk vda \(\/vm\/vda\.img\) is raw, and internal snapshots need qcow2/,
-            hint: /VM off, then set the path of the new file and <driver.*\. Or take an external snapshot instead, with --external/,
+            hint: /VM off, then set the path of the new file and <driver.*\. Or, with libvirt 9.9 or newer, take an external snapshot instead/,
             commands: ['qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2', 'virsh edit centos7-1'],
           },
+        ],
+      },
+      {
+        says: 'a raw volume, which no external snapshot suits',
+        facts: creatingOn(
+          { storage: 'volume', pool: { name: 'p', volume: 'a' }, source: '/p/a.img', driver: 'raw' },
+          seen({ format: 'raw' }),
+        ),
+        finds: [
+          { what: /is raw/, hint: /^convert it with the VM off, then set .* in a <disk type='file'>.* XML$/ },
         ],
       },
       {

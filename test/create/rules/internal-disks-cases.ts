@@ -104,7 +104,7 @@ export const INTERNAL_DISK_CASES: Readonly<Record<string, RuleCases<CreateFacts>
       {
         says: 'the only one, the VM running: QEMU would crash',
         facts: encrypted('vda', 'running'),
-        finds: [{ what: /disk vda .*the guest would be lost/, hint: /first disk/ }],
+        finds: [{ what: /disk vda .*the VM would stop, and its memory would be lost/, hint: /first disk/ }],
       },
       {
         says: 'the second one, the VM off',

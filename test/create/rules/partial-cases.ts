@@ -1,7 +1,7 @@
 // Cases of the rules for snapshots that do not keep all disks: of the memory alone, and with disks left to their storage.
 
 import type { CreateFacts } from '../../../src/create/rules/facts.ts';
-import type { DiskSpec, SnapshotSpec } from '../../../src/model/snapshot-spec.ts';
+import type { DiskSpec, SnapshotSpec } from '../../../src/model/input/snapshot-spec.ts';
 import type { RevertFacts } from '../../../src/revert/rules/facts.ts';
 import { disk, snapshot } from '../../model.ts';
 import type { RuleCases } from '../../rule-cases.ts';

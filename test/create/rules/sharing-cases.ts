@@ -63,6 +63,18 @@ export const sharingCases = (facts: CreateFacts): Readonly<Record<string, RuleCa
           { what: /cannot preserve \/vm\/vda\.qcow2 while another VM writes to it: VM web-2 \(running\)/ },
         ],
       },
+      {
+        says: 'a running VM writes to the backing file of that',
+        facts: external(
+          { external: true },
+          {},
+          {
+            images: new Map([['vda', seen({}, { path: '/vm/base' })]]),
+            users: usedBy('/vm/base', { open: true }),
+          },
+        ),
+        finds: [{ what: /cannot preserve \/vm\/base while another VM writes to it: VM web-2 \(running\)/ }],
+      },
     ],
   },
   'image-users': {
@@ -172,9 +184,45 @@ export const sharedReverts = (facts: RevertFacts): Readonly<Record<string, RuleC
         finds: [],
       },
       {
+        says: 'external: a running VM writes to the base',
+        facts: onOverlay(facts, { users: usedBy(VDA, { open: true }) }),
+        finds: [
+          {
+            what: /\/vm\/vda\.qcow2 contains a part of snapshot e1, and another VM writes to it: VM web-2 \(running\)/,
+            command: 'virsh shutdown web-2',
+          },
+        ],
+      },
+      {
+        says: 'an image on the network',
+        facts: {
+          ...facts,
+          snapshot: snapshot('s1', {
+            disks: [{ target: 'vda', location: 'internal', source: null, address: 'nbd://a:10809/x' }],
+          }),
+          users: usedBy('nbd://a:10809/x', {}),
+        },
+        finds: [{ what: /changes the content of nbd:\/\/a:10809\/x, and VM web-2 \(shut off\) uses it/ }],
+      },
+      {
         says: 'external: the overlay in use is removed',
         facts: onOverlay(facts, { users: usedBy('/vm/vda.e1', { kind: 'below' }) }),
         finds: [{ what: /^the revert removes \/vm\/vda\.e1, and VM web-2/ }],
+      },
+    ],
+  },
+  'shared-base': {
+    severity: 'warning',
+    cases: [
+      {
+        says: 'a VM that is off lies on it',
+        facts: onOverlay(facts, { users: usedBy(VDA, { kind: 'below', writes: false }) }),
+        finds: [],
+      },
+      {
+        says: 'a VM that is off will write to it',
+        facts: onOverlay(facts, { users: usedBy(VDA, {}) }),
+        finds: [{ what: /VM web-2 \(shut off\) uses it as disk vda\. If such a VM runs, it writes to/ }],
       },
     ],
   },

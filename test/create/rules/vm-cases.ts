@@ -1,6 +1,6 @@
 import { internalPlan } from '../../../src/create/plan.ts';
 import type { CreateFacts } from '../../../src/create/rules/facts.ts';
-import { INTERNAL_SPEC } from '../../../src/model/snapshot-spec.ts';
+import { INTERNAL_SPEC } from '../../../src/model/input/snapshot-spec.ts';
 import { disk, domain, MiB, seen } from '../../model.ts';
 import type { RuleCases } from '../../rule-cases.ts';
 import { creating, creatingOn, NEW_DAEMON, running } from './creating.ts';

@@ -27,6 +27,24 @@ function heldIn(names: readonly string[], named: string, scope: DeleteScope): (s
   return findings.map(({ command }) => command);
 }
 
+test('a snapshot that a run of kvmsnap reads is not deleted; with an external one, none of that chain', () => {
+  const external = { location: 'external' as const, file: null };
+  const all = [snapshot('i'), snapshot('e1', { memory: external }), snapshot('e2', { memory: external })];
+  const reader = { command: 'export', processId: 7, sinceSeconds: 0 };
+  const refusedFor = (read: string, isExternal: boolean) => {
+    const readings = [{ ...reader, snapshot: read, isExternal }];
+    const snapshots = reportSnapshots(all, { current: null, busy: false, images: null, readings });
+    return snapshots.flatMap((each) =>
+      applyRules(HOLD_RULES, { domain: domain({}), snapshot: each, scope: 'only', snapshots }).map(
+        ({ rule, snapshot }) => `${rule} ${snapshot}`,
+      ),
+    );
+  };
+  expect(refusedFor('i', false)).toEqual(['being-read i']);
+  expect(refusedFor('e1', true)).toEqual(['being-read e1', 'being-read e2']);
+  expect(refusedFor('other', false)).toEqual([]);
+});
+
 describe('what a hold refuses', () => {
   test.each<[string[], string, DeleteScope, string[]]>([
     [[], 'a', 'children', []],

@@ -138,6 +138,18 @@ describe('a line of external snapshots', () => {
     });
   });
 
+  test('9.0: no advice to start the VM for a deletion that would change the data of another VM', () => {
+    expect(found({ ...LINE, version: V9 }, 'e2')[0]).toMatchObject({
+      hint: expect.stringContaining('start the VM'),
+    });
+    const [finding, ...others] = found({ ...LINE, version: V9, shared: { e1: ['web-2'] } }, 'e2');
+    expect([finding?.rule, finding?.hint, others.map(({ rule }) => rule)]).toEqual([
+      'unknown-chain',
+      undefined,
+      ['image-users'],
+    ]);
+  });
+
   test('with --children only one by one, the newest first', () => {
     const [finding] = found(LINE, 'e2', 'children');
     expect(finding).toMatchObject({

@@ -1,4 +1,4 @@
-// A revert to a stored definition that needs what this host lacks: raw virsh loses the guest, kvmsnap refuses.
+// A revert to a stored definition that needs what this host lacks: raw virsh stops the guest, kvmsnap refuses.
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -51,7 +51,7 @@ async function rawRevert(raw: Vm, hangs: boolean): Promise<Pick<ToolResult, 'cod
   return { code: await ended };
 }
 
-/** Shows that a revert of a running VM is refused, and that raw virsh loses the guest or its next start. */
+/** Shows that a revert of a running VM is refused, and that raw virsh stops the guest or prevents its next start. */
 export const lacking = ({ what, devices = '', prepare, lack, says, hangs = false }: LackCase): void =>
   hazard(44, `revert to a definition that needs ${what}, VM running`, async () => {
     const [raw, vm] = ['twin', 'web-1'].map((name): Vm => {
@@ -71,8 +71,8 @@ export const lacking = ({ what, devices = '', prepare, lack, says, hangs = false
       expect((await kvmsnap(['revert', 'web-1', 's1'])).code).not.toBe(0);
       expect([qemuPid(vm), state(vm)]).toEqual([pid, 'running']);
       return {
-        virsh: `cannot, exit ${code}; the guest runs on`,
-        kvmsnap: 'cannot either, and the guest runs on',
+        virsh: `cannot, exit ${code}; the guest keeps running`,
+        kvmsnap: 'cannot either, and the guest keeps running',
       };
     }
     destroy(raw);
@@ -86,7 +86,9 @@ export const lacking = ({ what, devices = '', prepare, lack, says, hangs = false
     return {
       // 7.0 loads the memory into the QEMU that runs
       virsh:
-        code === 0 ? `the VM cannot be started again, exit ${code}` : `loses the guest: ${end}, exit ${code}`,
-      kvmsnap: `${refuses}, the guest runs on`,
+        code === 0
+          ? `the VM cannot be started again, exit ${code}`
+          : `stops the guest, and its memory is lost: ${end}, exit ${code}`,
+      kvmsnap: `${refuses}, the guest keeps running`,
     };
   });

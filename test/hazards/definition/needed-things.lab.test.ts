@@ -30,19 +30,19 @@ const owner = (label: string) =>
 
 const CASES: readonly LackCase[] = [
   {
-    what: 'an address that the host has not got',
+    what: 'an address that the host does not have',
     devices: DISPLAY,
     lack: words('127\\.0\\.0\\.1', '192.0.2.77'),
     says: /the address 192\.0\.2\.77 \(display\), which does not belong to this host/,
   },
   {
-    what: 'an IPv6 address that the host has not got',
+    what: 'an IPv6 address that the host does not have',
     devices: DISPLAY,
     lack: words('127\\.0\\.0\\.1', '2001:db8::77'),
     says: /the address 2001:db8::77 \(display\), which does not belong to this host/,
   },
   {
-    what: 'CPUs that the host has not got',
+    what: 'CPUs that the host does not have',
     lack: words("placement='static'>1<", "placement='static' cpuset='900'>1<"),
     says: /one of the CPUs 900 \(CPU pinning\), which this host does not have/,
   },
@@ -89,12 +89,12 @@ const CASES: readonly LackCase[] = [
     says: /\/gone \(directory of the log of the (?:serial|console) device\), which does not exist/,
   },
   {
-    what: 'a NUMA node that the host has not got',
+    what: 'a NUMA node that the host does not have',
     lack: words('<vcpu', "<numatune><memory mode='strict' nodeset='77'/></numatune><vcpu"),
     says: /device node77 \(NUMA node 77\), which does not exist/,
   },
   {
-    what: 'a secret for a network disk that libvirt has not got',
+    what: 'a secret for a network disk that libvirt does not have',
     lack: words(
       '</devices>',
       "<disk type='network' device='disk'><driver name='qemu' type='raw'/><auth username='a'><secret type='ceph' uuid='11111111-2222-3333-4444-555555555555'/></auth><source protocol='rbd' name='p/i'><host name='127.0.0.1' port='6789'/></source><target dev='vdb' bus='virtio'/></disk></devices>",
@@ -141,7 +141,10 @@ hazard(44, 'revert to a definition with a port that another program listens on, 
       'port 5977 of 127.0.0.1 (display), which another program already listens on',
     );
     expect([qemuPid(vm), state(vm)]).toEqual([pid, 'running']);
-    return { virsh: `loses the guest: ${end}, exit ${code}`, kvmsnap: `${refuses}, the guest runs on` };
+    return {
+      virsh: `stops the guest, and its memory is lost: ${end}, exit ${code}`,
+      kvmsnap: `${refuses}, the guest keeps running`,
+    };
   } finally {
     await new Promise((resolve) => server.close(resolve));
     await succeed('revert', 'web-1', 's1');

@@ -194,6 +194,44 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
   'state-written': {
     severity: 'overridable',
     cases: [
+      {
+        says: 'a backing file of the state was written to',
+        facts: facts({
+          states: [state(), state({ path: path('qcow2'), isBelow: true, writtenAtSeconds: TAKEN_AT + 60 })],
+        }),
+        finds: [
+          {
+            hint: /If a deletion of e1 was interrupted, finish it: e2 is complete then/,
+            commands: ['kvmsnap delete centos7-1 e1'],
+            what: /vda\.qcow2, which contains a part of the disk content of snapshot e2, was written to later/,
+          },
+        ],
+      },
+      {
+        says: 'a merge into a backing file was interrupted, and the overlay above still has it all',
+        facts: facts({
+          snapshots: interrupted,
+          to: 'e3',
+          states: [
+            state({ path: path('e2') }),
+            state({ path: path('e1'), isBelow: true, writtenAtSeconds: TAKEN_AT + 60 }),
+          ],
+        }),
+        finds: [],
+      },
+      {
+        says: 'all files were made anew, as by a move to another file system',
+        facts: facts({
+          states: [
+            state({
+              madeAtSeconds: TAKEN_AT + 60,
+              placedUntilSeconds: TAKEN_AT + 12,
+              isCopiedWithOverlay: true,
+            }),
+          ],
+        }),
+        finds: [],
+      },
       { says: 'written before', facts: facts(), finds: [] },
       {
         says: 'it was made before, and the overlay has grown',
@@ -273,7 +311,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
       {
         says: 'a device',
         facts: facts({ overlayTargets: [place({ isFile: false })] }),
-        finds: [{ what: /but it is not a file: a running guest would be lost$/ }],
+        finds: [{ what: /but it is not a file: a running VM would stop, and its memory would be lost$/ }],
       },
       {
         says: 'an immutable directory',
@@ -283,7 +321,7 @@ export const EXTERNAL_STATE_CASES: Readonly<Record<string, RuleCases<RevertFacts
       {
         says: 'no room for one',
         facts: facts({ overlayTargets: [place({ freeBytes: 100_000 }), place({ freeBytes: 10_000_000 })] }),
-        finds: [{ what: /its file system is full: a running guest would be lost$/ }],
+        finds: [{ what: /its file system is full: a running VM would stop, and its memory would be lost$/ }],
       },
       {
         says: 'an older libvirtd lays none',

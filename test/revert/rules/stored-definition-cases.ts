@@ -49,6 +49,7 @@ export function storedDefinitionCases(
       inactive: null,
     },
   };
+  const noTemplate = new Map([['template of file://vm/VARS.fd', { is: 'missing' as const }]]);
   return {
     'missing-thing': {
       severity: 'error',
@@ -173,6 +174,20 @@ export function storedDefinitionCases(
           facts: warm({ ...withNvram, things: new Map([['file://vm/VARS.fd', { is: 'missing' }]]) }),
           finds: [],
         },
+      ],
+    },
+    'no-nvram-template': {
+      severity: 'error',
+      cases: [
+        {
+          says: 'libvirt knows no template',
+          facts: warm({ ...withNvram, resetNvram: true, things: noTemplate }),
+          finds: [
+            { what: /knows no template for the NVRAM \/vm\/VARS.fd/, hint: /^leave out --reset-nvram$/ },
+          ],
+        },
+        { says: 'the NVRAM is kept', facts: warm({ ...withNvram, things: noTemplate }), finds: [] },
+        { says: 'there is a template', facts: warm({ ...withNvram, resetNvram: true }), finds: [] },
       ],
     },
     'server-not-checked': {

@@ -1,0 +1,81 @@
+import { KvmsnapError } from '../errors.ts';
+import { kvmsnapLine } from '../model/quote.ts';
+import { inText } from '../model/text.ts';
+import { seekConsent } from '../run/confirm.ts';
+import type { Context } from '../run/context.ts';
+import { letAllGo } from '../run/left-pauses.ts';
+import { loadChecked } from '../run/operation.ts';
+import { showPlan } from '../run/show.ts';
+import { missingInWords, readGroup } from '../vm/group.ts';
+import { completeVm, findSnapshot } from '../vm/load.ts';
+import type { RevertOptions } from './command.ts';
+import { revertSnapshot } from './operation.ts';
+import { showRevertedGroup } from './report.ts';
+import { revertAll } from './revert-all.ts';
+
+/**
+ * `revert --group`: reverts all VMs to the snapshots that were taken of them at one moment. One question over all; none is reverted as
+ * long as one of them cannot be.
+ */
+export async function revertGroup(
+  ctx: Context,
+  vm: string | undefined,
+  name: string,
+  options: RevertOptions,
+): Promise<void> {
+  checkUse(options);
+  const group = await readGroup(ctx, name, vm ?? null);
+  if (group.missing.length > 0)
+    throw KvmsnapError.of('not-found', 'no VM was reverted', [
+      {
+        message: missingInWords(group),
+        hint: 'you can revert each of the other VMs alone; what it has written since the snapshot is then lost',
+        commands: group.readings.map(({ domain }) => kvmsnapLine('revert', [domain.name, name])),
+      },
+    ]);
+  const readings = await letAllGo(ctx, group.readings);
+  const vms = await Promise.all(
+    readings.map(async (reading) => ({ vm: await completeVm(ctx, reading), name })),
+  );
+  const request = {
+    running: options.running ?? false,
+    paused: options.paused ?? false,
+    force: options.force ?? false,
+    resetNvram: options.resetNvram ?? false,
+    backup: null,
+  };
+  if (ctx.settings.dryRun) {
+    const planned = [];
+    for (const { vm } of vms)
+      planned.push(await loadChecked(ctx, revertSnapshot(vm, findSnapshot(vm, name), request), false));
+    return showPlan(
+      ctx,
+      planned.map(({ command }) => command),
+      { vms: vms.map(({ vm }) => vm.domain) },
+    );
+  }
+  const all = revertAll(ctx, vms, request, {
+    how: [`the snapshots named ${inText(name)} were taken at the same moment`],
+    tellDone: () => {},
+  });
+  const { plan } = await seekConsent(ctx, { ...all, mustConsent: true });
+  await showRevertedGroup(ctx, await all.carryOut(ctx, plan));
+}
+
+/** Throws `usage` for options that are about a single VM. */
+function checkUse({ current, backup, backupName, running, paused }: RevertOptions): void {
+  const other = current
+    ? '--current'
+    : backupName !== undefined
+      ? '--backup-name'
+      : backup
+        ? '--backup'
+        : null;
+  if (other !== null)
+    throw new KvmsnapError('usage', `${other} cannot be combined with --group`, {
+      ...(backup || backupName !== undefined
+        ? { hint: 'to keep the present state, first take snapshots of all VMs with create-as and --together' }
+        : {}),
+    });
+  if (running && paused) throw new KvmsnapError('usage', '--running cannot be combined with --paused');
+}

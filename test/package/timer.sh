@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# timer.sh [VERSION]
+#
+# Lets a real systemd run the packaged timer: boots the Debian that test/lab/debian.sh makes with libvirt VERSION (by default 9.0:
+# Debian 12) in systemd-nspawn, where the .deb of build/ is installed, and enables the timer by the line of the README. Needs root,
+# systemd-nspawn, the network for Node.js of that Debian, and a minute or two. Nothing is left of it.
+set -euo pipefail
+self=$(readlink -f -- "${BASH_SOURCE[0]}")
+cd "${self%/*}/../.."
+
+die() { printf '%s\n' "$*" >&2; exit 1; }
+
+# ---- on this machine
+
+outside() { # VERSION
+  local cache=${KVMSNAP_LAB_CACHE:-/var/cache/kvmsnap-lab} system
+  [ "$EUID" = 0 ] || die 'this needs root'
+  command -v systemd-nspawn >/dev/null || die 'missing: systemd-nspawn (package systemd-container)'
+  [ -s build/SHA256SUMS ] || npm run --silent package
+  system=$(test/lab/debian.sh "$1" "$cache")
+  exec 194<"$system.lock"
+  flock -s 194
+  exec unshare --mount --pid --fork --mount-proc --kill-child "$self" --inside "$system"
+}
+
+# ---- as init of namespaces, which end with all that runs and is mounted in them
+
+inside() { # SYSTEM
+  local scratch=/run root=/run/root deb version code=0
+  version=$(sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)
+  mount --make-rprivate /
+  # systemd needs cgroups, of whichever kind this machine has mounted
+  mount -t tmpfs tmpfs /sys/fs/cgroup
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup
+  mkdir -p "/sys/fs/cgroup/kvmsnap-$$"
+  echo $$ >"/sys/fs/cgroup/kvmsnap-$$/cgroup.procs"
+  mount -t tmpfs -o mode=755 tmpfs "$scratch"
+  mkdir "$scratch"/{upper,work,root}
+  mount -t overlay -o "lowerdir=$1/root,upperdir=$scratch/upper,workdir=$scratch/work" overlay "$root"
+  # probing QEMU takes long
+  mkdir -p "$root/var/cache/libvirt/qemu/capabilities" "$root/root/packages"
+  cp -- "$1"/capabilities/*.xml "$root/var/cache/libvirt/qemu/capabilities/" 2>/dev/null || :
+  deb=kvmsnap_${version}_all.deb
+  cp -- "build/$deb" "$root/root/packages/"
+  sed -n 's/^    \(systemctl enable --now kvmsnap@nightly.*\)/\1/p' README.md >"$root/root/readme-line"
+  [ -s "$root/root/readme-line" ] || die 'the README has no such line'
+  spawn --pipe bash -ec 'export DEBIAN_FRONTEND=noninteractive
+    apt-get update && apt-get install -y --no-install-recommends "/root/packages/'"$deb"'" systemd dbus' >"$scratch/log" 2>&1 </dev/null ||
+    { tail -n 20 "$scratch/log" >&2; die 'the .deb cannot be installed'; }
+  { declare -f die wait_for probe; echo 'set -euo pipefail; probe'; } >"$root/root/probe"
+  cat >"$root/etc/systemd/system/probe.service" <<'UNIT'
+[Unit]
+After=libvirtd.socket dbus.socket
+[Service]
+Type=oneshot
+StandardOutput=file:/root/said
+StandardError=inherit
+ExecStart=/bin/bash /root/probe
+# systemd ends with its exit code, whatever comes of it
+ExecStopPost=/bin/sh -c 'systemctl --no-block exit "$EXIT_STATUS"'
+UNIT
+  ln -s ../probe.service "$root/etc/systemd/system/multi-user.target.wants/probe.service"
+  timeout 300 systemd-nspawn --quiet --register=no --keep-unit --directory="$root" --boot >"$scratch/log" 2>&1 </dev/null || code=$?
+  cat "$root/root/said" 2>/dev/null || tail -n 40 "$scratch/log"
+  exit "$code"
+}
+
+spawn() { systemd-nspawn --quiet --register=no --keep-unit --directory="$root" "$@"; }
+
+# ---- in the system that systemd has booted
+
+wait_for() { # WHAT COMMAND...
+  local what=$1 turn
+  shift
+  for ((turn = 0; turn < 240; turn++)); do
+    ! "$@" >/dev/null 2>&1 || return 0
+    sleep 0.5
+  done
+  die "waited in vain: $what"
+}
+
+probe() {
+  local timer=kvmsnap@nightly.timer service=kvmsnap@nightly.service disk=/var/lib/libvirt/images/night.qcow2 before
+  systemctl start libvirtd.service
+  qemu-img create -q -f qcow2 "$disk" 8M
+  cat >/root/vm.xml <<XML
+<domain type='qemu'>
+  <name>night</name><memory unit='MiB'>64</memory><os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/><source file='$disk'/><target dev='vda' bus='virtio'/>
+    </disk>
+  </devices>
+</domain>
+XML
+  virsh --quiet define /root/vm.xml
+  # every five seconds in place of every night
+  mkdir -p "/etc/systemd/system/$timer.d"
+  printf '[Timer]\nOnCalendar=\nOnCalendar=*:*:0/5\nAccuracySec=1s\n' >"/etc/systemd/system/$timer.d/soon.conf"
+  systemctl daemon-reload
+  bash -ec "$(cat /root/readme-line)"
+  wait_for 'the timer takes a snapshot' sh -c 'virsh snapshot-list night --name | grep -q ^nightly-'
+  systemctl stop "$timer"
+  wait_for 'the service ends' sh -c "[ \"\$(systemctl show $service --property ActiveState --value)\" = inactive ]"
+  [ "$(systemctl show "$service" --property Result --value)" = success ] || die 'the service has failed'
+  qemu-img snapshot -l "$disk" | grep -q ' nightly-' || die 'the image has no snapshot of the night'
+  echo "$(systemctl --version | head -n 1): $timer has taken a snapshot"
+
+  # a VM that cannot have snapshots: --strict makes it a failure, which the unit and the journal show
+  qemu-img create -q -f raw "${disk%.qcow2}.img" 8M
+  sed "s/night</raw</; s/type='qcow2'/type='raw'/; s/night\.qcow2/night.img/" /root/vm.xml >/root/raw.xml
+  virsh --quiet define /root/raw.xml
+  systemctl start "$timer"
+  wait_for 'an error in the journal' \
+    sh -c "journalctl --quiet --unit $service --priority err --output cat | grep -q '^error: 1 of 2 VMs skipped'"
+  systemctl stop "$timer"
+  wait_for 'the service fails' systemctl --quiet is-failed "$service"
+  virsh --quiet undefine raw
+  before=$(virsh snapshot-list night --name | head -n 1)
+  systemctl start "$timer"
+  wait_for 'the next run' sh -c "virsh snapshot-list night --name | grep ^nightly- | grep -qv '$before'"
+  echo 'a failed run is failed in systemd, with its error in the journal; the next run works'
+
+  apt-get purge -y kvmsnap >/dev/null 2>&1
+  ! systemctl --quiet is-active "$timer" || die 'the removal left the timer running'
+  [ -z "$(find /etc/systemd/system -name 'kvmsnap@nightly.timer')" ] || die 'the removal left the timer enabled'
+  echo 'the removal of the package ends its timer'
+}
+
+case ${1-} in
+  --inside) inside "$2" ;;
+  *) outside "${1:-9.0}" ;;
+esac
